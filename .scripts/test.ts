@@ -17,14 +17,14 @@ import { checkReadmes } from './release/readme.ts'
 import { rehearse } from './release/rehearsal.ts'
 import { type Member, has, members, pnpmVersion, root } from './workspace.ts'
 
-/** Tasks of a turbo run at a time: packages with one vitest worker each, or one package with two. The longest come beside. */
+/** Tasks of a turbo run at a time: packages with one vitest worker each, or one package with two. The longest comes beside. */
 const CONCURRENCY = 2
 const TASKS = ['build', 'typecheck', 'test', 'api:check', 'package:check']
 /**
- * The packages whose tests take longest, the longest first. Turbo would begin with them when it is done with all others, and
- * one processor would have nothing to do at the end: runs of their own begin with them at once, one after the other.
+ * The package whose tests take longest. Turbo would begin with it when it is done with all others, and one processor would
+ * have nothing to do at the end: a run of its own begins with it at once.
  */
-const LONGEST = ['retrap', '@retrap/machine']
+const LONGEST = 'retrap'
 
 interface TaskSummary {
   readonly task: string
@@ -109,18 +109,13 @@ async function turbo(
   }
   // Before all tests: one of them opens the site. The other runs find it in turbo's cache.
   await runTurbo(['build'], CONCURRENCY)
-  const longest = runOneByOne(LONGEST.map((name) => ['test', `--filter=${name}`]))
-  await runTurbo([...TASKS, ...LONGEST.map((name) => `--filter=!${name}`)], CONCURRENCY)
+  const longest = runTurbo(['test', `--filter=${LONGEST}`], 1)
+  await runTurbo([...TASKS, `--filter=!${LONGEST}`], CONCURRENCY)
   const rest = TASKS.filter((task) => task !== 'test')
-  await runTurbo([...rest, ...LONGEST.map((name) => `--filter=${name}`)], CONCURRENCY)
+  await runTurbo([...rest, `--filter=${LONGEST}`], CONCURRENCY)
   await meanwhile()
   await longest
-  return summaries(3 + LONGEST.length)
-}
-
-async function runOneByOne(runs: readonly (readonly string[])[]): Promise<void> {
-  // oxlint-disable-next-line no-await-in-loop -- one processor is left to others
-  for (const args of runs) await runTurbo(args, 1)
+  return summaries(4)
 }
 
 /** Runs turbo, and resolves when it has ended, whatever the end. */

@@ -271,14 +271,16 @@ async function typeCheck(
   return problems
 }
 
-/** The command, installed by itself, boots its guest; the guest powers off when its input ends. */
+/** The command, installed by itself, boots its guest, with the interpreter that it brings; the guest powers off when its input ends. */
 async function command(rehearsal: Rehearsal, { manifest }: Member, client: Client): Promise<string[]> {
   const [folder, problems] = await project(rehearsal, manifest.name, client, [manifest.name])
   if (problems.length > 0) return problems
   const main = join(folder, 'node_modules/retrap/dist/main.js')
+  const interpreters = [join(folder, 'node_modules/retrap/dist/interpreters-process.js'), 'check']
   for (const { version, executable } of client === 'npm' ? rehearsal.nodes : rehearsal.nodes.slice(-1)) {
     const what = `retrap under Node ${version}`
     problems.push(...problemOf(`${what}: --version`, await run(executable, [main, '--version'], folder)))
+    problems.push(...problemOf(`${what}: its interpreters`, await run(executable, interpreters, folder)))
     problems.push(...problemOf(what, await run(executable, [main], folder, noOtherHost, 60_000)))
   }
   return problems

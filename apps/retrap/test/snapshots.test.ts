@@ -118,7 +118,7 @@ test(
       deadlineMs: DEADLINE_MS,
     })
     expect(second.stderr).toMatch(
-      /^retrap: going on, as it was 20\S+, with: retrap [^\n]*\n(retrap: \d+ % of its memory has been read\n)*$/,
+      /^retrap: going on, as it was 20\S+, with: retrap [^\n]*\n(retrap: \d+ % of its memory has been read\r?\n)*$/,
     )
     expect(second.stdout).toMatch(/^three\r?$/m)
     expect(second.stdout).not.toContain('from the reset vector')

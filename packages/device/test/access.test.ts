@@ -47,6 +47,28 @@ test('an answer is a word of 32 bits, signed or not', () => {
   expect(checkedNumber(-5)).toBe(-5)
 })
 
+const unspeakable = {
+  toString(): string {
+    throw new Error('no')
+  },
+}
+
+test.each<[unknown, string]>([
+  [undefined, 'undefined undefined'],
+  [null, 'object null'],
+  [true, 'boolean true'],
+  ['7', 'string 7'],
+  [7n, 'bigint 7'],
+  [Symbol('s'), 'symbol Symbol(s)'],
+  [NaN, 'number NaN'],
+  [2 ** 32, 'number 4294967296'],
+  [unspeakable, 'a object'],
+  [Object.assign(() => 0, unspeakable), 'a function'],
+])('%#: an answer that is no number is refused with what it is', (value, what) => {
+  const message = `a read was answered with ${what}: expected an integer from -2^31 to 2^32-1`
+  expect(() => checkedNumber(value as number)).toThrow(expect.objectContaining({ code: 'ERR_DEVICE', message }))
+})
+
 test('an answer is cut to its size', () => {
   expect([1, 2, 4].map((size) => cut(-1, size))).toEqual([0xff, 0xffff, 0xffff_ffff])
   expect([1, 2, 4].map((size) => cut(0x8765_4321, size))).toEqual([0x21, 0x4321, 0x8765_4321])

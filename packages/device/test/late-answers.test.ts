@@ -16,12 +16,15 @@ class Rig {
   /** What the machine waits for. */
   readonly waits: Promise<void>[] = []
   allowed = true
+  realTime = false
   onAnswer: (request: string) => void = () => {}
   readonly late: LateAnswers<string, string>
 
   constructor() {
+    const clock = { now: () => this.now.toNumber(), read: (into: Instant) => void Object.assign(into, this.now.save()) }
+    Object.defineProperty(clock, 'realTime', { get: () => this.realTime })
     const context = {
-      clock: { now: () => this.now.toNumber(), read: (into: Instant) => void Object.assign(into, this.now.save()) },
+      clock,
       timer: (callback: (ns: number, at: Instant) => void | Promise<void>) =>
         this.timers.create((ns, at) => {
           const wait = callback(ns, at as Instant)
@@ -284,4 +287,24 @@ describe('a machine at rest', () => {
     expect(rig.answers).toEqual(['later=ok@20000'])
     expect(rig.aborted).toEqual(names)
   })
+})
+
+test('a request need not wait where time is the host’s, the guest may be answered, and nothing cancelled is under way', async () => {
+  const rig = new Rig()
+  expect(rig.late.mayAnswerAtOnce).toBe(false)
+  rig.realTime = true
+  expect(rig.late.mayAnswerAtOnce).toBe(true)
+  rig.allowed = false
+  expect(rig.late.mayAnswerAtOnce).toBe(false)
+  rig.allowed = true
+  rig.late.start('a')
+  expect(rig.late.mayAnswerAtOnce).toBe(true)
+  rig.late.cancel()
+  expect(rig.late.mayAnswerAtOnce).toBe(false)
+  await rig.host('a')
+  expect(rig.late.mayAnswerAtOnce).toBe(true)
+  await rig.late.pause()
+  expect(rig.late.mayAnswerAtOnce).toBe(false)
+  rig.late.resume()
+  expect(rig.late.mayAnswerAtOnce).toBe(true)
 })

@@ -1,6 +1,6 @@
 /** Message interrupts of PCI functions, as the contract keeps them. */
 import { describe, expect, test } from 'vitest'
-import { DeviceError, type PciFunction, type RangeHandler } from '../src/index.ts'
+import { DeviceError, type MsixOptions, type PciBarOptions, type PciFunction, type RangeHandler } from '../src/index.ts'
 import { BUS_MASTER, COMMAND, config, ID, ones, tree } from './support/pci.ts'
 
 describe('MSI (PCI Local Bus 3.0, §6.8.1)', () => {
@@ -323,13 +323,63 @@ describe('MSI-X (PCI Local Bus 3.0, §6.8.2)', () => {
     expect(() => card().fn.messages?.signal(vector)).toThrow(/expected an integer from 0 on/)
   })
 
-  test.each([
+  const inBar = (bar: unknown, offset?: unknown) => ({ bar, offset }) as { bar: number; offset: number }
+  test.each<readonly [string, MsixOptions]>([
     ['no vectors', { vectors: 0, table: { bar: 0 } }],
     ['too many vectors', { vectors: 2049, table: { bar: 0 } }],
-    ['a table that is not aligned', { vectors: 1, table: { bar: 0, offset: 4 } }],
+    ['part of a vector', { vectors: 1.5, table: { bar: 0 } }],
     ['pending bits in the table', { vectors: 4, table: { bar: 0 }, pba: { bar: 0, offset: 32 } }],
-    ['a BAR that there is not', { vectors: 1, table: { bar: 6 } }],
+    ['a table in the pending bits', { vectors: 4, table: { bar: 0, offset: 8 }, pba: { bar: 0, offset: 8 } }],
+    ...[-1, 6, 0.5, NaN, '0'].map((bar) => [`a BAR ${bar}`, { vectors: 1, table: inBar(bar) }] as const),
+    ...[-8, 4, 8.5, NaN, Infinity, '8'].map(
+      (offset) => [`a table at ${offset}`, { vectors: 1, table: inBar(0, offset) }] as const,
+    ),
+    ...[-1, 6, 0.5].map((bar) => [`bits in BAR ${bar}`, { vectors: 1, table: inBar(0), pba: inBar(bar) }] as const),
+    ...[-8, 4, NaN].map(
+      (offset) => [`bits at ${offset}`, { vectors: 1, table: inBar(0), pba: inBar(1, offset) }] as const,
+    ),
   ])('%s: refused', (_, msix) => {
-    expect(() => tree().add({ msix })).toThrow(DeviceError)
+    expect(() => tree().add({ msix })).toThrow(expect.objectContaining({ code: 'ERR_INVALID' }))
+  })
+
+  test('table and pending bits may be in a BAR each, with and without a handler of the model', () => {
+    const at = (table: number, pba: number, bars: PciBarOptions[] = []) => {
+      const made = tree()
+      const fn = made.add({ bars, msix: { vectors: 70, table: { bar: table }, pba: { bar: pba, offset: 0x10 } } })
+      const read = (region: number, offset: number, size: 4) =>
+        Number((made.regions[region]!.bar.handler as RangeHandler).read(offset, size, {} as never))
+      return { made, fn, read }
+    }
+    for (const [table, pba] of [
+      [1, 3],
+      [3, 1],
+    ] as const) {
+      const { made, fn, read } = at(table, pba)
+      const { write } = config(made.tree)
+      fn.messages!.signal(69)
+      // In the order in which they were named: both are made.
+      const [entries, bits] = [0, 1]
+      expect(made.regions.map(({ bar }) => [bar.kind, bar.bytes])).toEqual([
+        ['mmio', 4096],
+        ['mmio', 4096],
+      ])
+      write(0x42, 0x8000, 2)
+      fn.messages!.signal(69)
+      expect(read(entries, 16 * 69 + 12, 4)).toBe(1)
+      expect([read(bits, 0x10, 4), read(bits, 0x14, 4), read(bits, 0x18, 4), read(bits, 0x1c, 4)]).toEqual([
+        0, 0, 32, 0,
+      ])
+    }
+    const handler = { read: () => 0x77, write: () => {} }
+    const own = at(0, 2, [
+      { index: 0, kind: 'memory', bytes: 4096, handler },
+      { index: 2, kind: 'memory', bytes: 4096, handler },
+    ])
+    expect([own.read(0, 12, 4), own.read(0, 16 * 70, 4), own.read(1, 0x10, 4), own.read(1, 0x20, 4)]).toEqual([
+      1, 0x77, 0, 0x77,
+    ])
+    const small = { index: 2, kind: 'memory', bytes: 16, handler } as const
+    expect(() => at(0, 2, [small])).toThrow('BAR 2: MSI-X needs a memory BAR with a handler, of at least 32 bytes')
+    expect(() => at(0, 2, [{ ...small, kind: 'io', bytes: 64 }])).toThrow('BAR 2: MSI-X needs a memory BAR')
   })
 })

@@ -123,6 +123,28 @@ test('samples are played as time passes, each buffer with its interrupt, and it 
   expect(sound.played).toEqual([...values(1440), ...values(96)])
 })
 
+test.each([
+  { rate: 48_000, samples: 960, endNs: 10_000_000 },
+  { rate: 48_000, samples: 96, endNs: 1_000_000 },
+  { rate: 44_100, samples: 882, endNs: 10_000_000 },
+  { rate: 44_100, samples: 100, endNs: 1_133_787 },
+  { rate: 8000, samples: 2, endNs: 125_000 },
+])('a buffer of $samples samples at $rate ends to the nanosecond', ({ rate, samples, endNs }) => {
+  const sound = new Sound()
+  sound.start(rate, samples, samples)
+  sound.machine.advance(endNs - 1)
+  expect(sound.pin).toBe(false)
+  sound.machine.advance(1)
+  expect(sound.pin).toBe(true)
+  // The second one ends in its time from the beginning, not from the first one's rounded end.
+  sound.set(OUT + 6, 0x1c)
+  const second = Math.ceil((samples / 2 / rate) * 2 * 1e9)
+  sound.machine.advance(second - endNs - 1)
+  expect(sound.pin).toBe(false)
+  sound.machine.advance(1)
+  expect(sound.pin).toBe(true)
+})
+
 test.each([4000, 44_100])('a rate of %i that is set while it plays counts from then on', (rate) => {
   const sound = new Sound()
   sound.start(24_000, 60_000)

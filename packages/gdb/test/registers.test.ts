@@ -43,11 +43,11 @@ describe.each([
       ...named('ymm', 16, 128, 'h'),
     ],
     system: [
-      ['cr3', 64],
-      ['efer', 64],
-      ['gdtr_base', 64],
+      ...all('cs_base ss_base ds_base es_base k_gs_base cr0 cr2 cr3 cr4 cr8 efer gdtr_base', 64),
       ['gdtr_limit', 32],
-      ['dr7', 64],
+      ['idtr_base', 64],
+      ...all('idtr_limit tr ldtr', 32),
+      ...all('tr_base ldtr_base dr0 dr1 dr2 dr3 dr6 dr7', 64),
     ],
     programCounter: 'rip',
   },
@@ -62,10 +62,10 @@ describe.each([
       ['mxcsr', 32],
       ...named('ymm', 8, 128, 'h'),
     ],
-    system: [
-      ['cr3', 32],
-      ['idtr_limit', 32],
-    ],
+    system: all(
+      'cs_base ss_base ds_base es_base fs_base gs_base cr0 cr2 cr3 cr4 cr8 efer gdtr_base gdtr_limit idtr_base idtr_limit tr ldtr tr_base ldtr_base dr0 dr1 dr2 dr3 dr6 dr7',
+      32,
+    ),
     programCounter: 'eip',
   },
 ] as const)('$what', ({ set, general, system, programCounter }) => {
@@ -77,11 +77,7 @@ describe.each([
   })
 
   test('system registers follow, which packets of all registers leave out', () => {
-    const told = sizes(set)
-    for (const [name, bits] of system) {
-      expect([name, told.get(name)]).toEqual([name, bits])
-      expect(set.numberOf(name)).toBeGreaterThanOrEqual(set.general)
-    }
+    expect([...sizes(set)].slice(set.general)).toEqual(system)
     expect(set.numberOf('none')).toBe(-1)
     expect(set.registers.map(({ name }) => set.numberOf(name))).toEqual(set.registers.map((_, i) => i))
   })
@@ -103,4 +99,50 @@ test.each([
   const make = (): RegisterSet => new RegisterSet('i386', [{ name: 'f', registers }], 'a')
   expect(make).toThrow(GdbError)
   expect(make).toThrow(text)
+})
+
+/** Fields of a type of flags, by name, as gdb's own descriptions and the manuals have them. */
+const fields = ({ xml }: RegisterSet, id: string): string[] =>
+  Array.from(
+    new RegExp(`<flags id="${id}" size="4">(.*)</flags>`)
+      .exec(xml)![1]!
+      .matchAll(/<field name="(\w*)" start="(\d+)" end="(\d+)"\/>/g),
+    ([, name, start, end]) => `${name}${start === end ? start : `${start}-${end}`}`,
+  )
+
+test.each([64, 32] as const)('flags of an x86 of %i bits', (bits) => {
+  expect(fields(x86Registers(bits), 'i386_eflags').join(' ')).toBe(
+    'CF0 1 PF2 AF4 ZF6 SF7 TF8 IF9 DF10 OF11 NT14 RF16 VM17 AC18 VIF19 VIP20 ID21',
+  )
+  expect(fields(x86Registers(bits), 'i386_mxcsr').join(' ')).toBe(
+    'IE0 DE1 ZE2 OE3 UE4 PE5 DAZ6 IM7 DM8 ZM9 OM10 UM11 PM12 FZ15',
+  )
+})
+
+test("flags and vectors of an Arm processor: PSTATE as SPSR_EL1 has it, and each vector fills its register's 128 bits", () => {
+  const set = arm64Registers([])
+  expect(fields(set, 'cpsr_flags').join(' ')).toBe(
+    'SP0 EL2-3 nRW4 F6 I7 A8 D9 BTYPE10-11 SSBS12 IL20 SS21 PAN22 UAO23 DIT24 V28 C29 Z30 N31',
+  )
+  const vectors = [...set.xml.matchAll(/<vector id="(\w+)" type="([a-z_]+)(\d*)" count="(\d+)"\/>/g)]
+  const bits: Record<string, number> = { ieee_half: 16, ieee_single: 32, ieee_double: 64 }
+  for (const [, id, type, size, count] of vectors)
+    expect([id, (size === '' ? bits[type!]! : Number(size)) * Number(count)]).toEqual([id, 128])
+  // A union names no type that is not there.
+  const types = new Set([...set.xml.matchAll(/ id="(\w+)"/g)].map(([, id]) => id))
+  for (const [, type] of set.xml.matchAll(/<field name="\w+" type="(\w+)"/g)) expect(types).toContain(type)
+})
+
+test('pointers, flags and floats have types that gdb shows as such', () => {
+  const typeOf = ({ xml }: RegisterSet, name: string): string =>
+    new RegExp(`<reg name="${name}" bitsize="\\d+" type="(\\w+)"`).exec(xml)![1]!
+  const wide = x86Registers(64)
+  const names = ['rax', 'rbp', 'rsp', 'rip', 'eflags', 'cs', 'st7', 'xmm15', 'mxcsr', 'ymm0h', 'cs_base', 'fs_base']
+  expect(names.map((name) => typeOf(wide, name)).join(' ')).toBe(
+    'int64 data_ptr data_ptr code_ptr i386_eflags int32 i387_ext vec128 i386_mxcsr uint128 int64 int',
+  )
+  const narrow = x86Registers(32)
+  expect(['eax', 'ebp', 'esp', 'eip', 'cs_base'].map((name) => typeOf(narrow, name)).join(' ')).toBe(
+    'int32 data_ptr data_ptr code_ptr int32',
+  )
 })

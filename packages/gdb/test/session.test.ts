@@ -268,6 +268,14 @@ describe('the end', () => {
     await ask('z0,100,1')
     expect(next.events.at(-1)).toBe('delete 100')
   })
+
+  test('another machine begins with its first processor, whichever the client had chosen', async () => {
+    const { session, ask } = connect()
+    expect(await ask('Hg2')).toBe('OK')
+    expect(await ask('qC')).toBe('QC02')
+    session.retarget(new FakeTarget())
+    expect(await ask('qC')).toBe('QC01')
+  })
 })
 
 describe('queries', () => {
@@ -332,6 +340,11 @@ describe('queries', () => {
     ['vCont?', 'vCont;c;C;s;S'],
     ['!', ''],
   ])('%s', async (packet, reply) => expect(await connect().ask(packet)).toBe(reply))
+})
+
+// gdb's include/gdb/signals.def.
+test('signals have the numbers of the protocol', () => {
+  expect(Signal).toEqual({ INT: 2, ILL: 4, TRAP: 5, ABRT: 6, FPE: 8, BUS: 10, SEGV: 11 })
 })
 
 describe('register sets', () => {

@@ -51,3 +51,41 @@ test('a round that was saved behind a timer is counted where it goes on', () => 
   void second.rounds.run()
   expect(second.told).toEqual(['begin true', 'idle'])
 })
+
+test.each([
+  { flagged: false, mayGoOn: false, executed: true },
+  { flagged: false, mayGoOn: true, executed: true },
+  { flagged: true, mayGoOn: true, executed: true },
+  { flagged: true, mayGoOn: false, executed: false },
+])('a vCPU with flagged $flagged that may go on $mayGoOn executes: $executed', ({ flagged, mayGoOn, executed }) => {
+  const told: string[] = []
+  const vcpu = { id: 3, cpu: { cost: 0 } }
+  const host = {
+    vcpus: [vcpu],
+    timers: { expire: () => 0, readNextDeadline: () => false },
+    clock: { advance: () => undefined },
+    inputs: () => null,
+    ended: () => told.length > 0,
+    settle: () => null,
+    waitsForHost: () => false,
+    pauses: () => false,
+    visitDue: () => false,
+    sleep: () => Promise.resolve(),
+    flagged: (id: number) => flagged && id === vcpu.id,
+    mayGoOn: () => mayGoOn,
+    holds: () => false,
+    mayRun: () => true,
+    beginTurn: () => undefined,
+    waitsForMemory: () => false,
+    interrupted: () => false,
+    handle: () => undefined,
+    execute: (_: unknown, budget: number) => {
+      vcpu.cpu.cost += budget
+      told.push('executes')
+      return { reason: 'budget' }
+    },
+    endTurn: (_: unknown, reason: string) => void told.push(`ends: ${reason}`),
+  }
+  void new VirtualRounds(host as unknown as RoundsHost).run()
+  expect(told[0]).toBe(executed ? 'executes' : 'ends: blocked')
+})

@@ -113,6 +113,10 @@ describe('power management, where firmware puts it', () => {
       set(asm, 0x80, 0)
       report(0xb100)
       report(0x600)
+      // A base of 0 is none.
+      set(asm, 0x40, 0x0001)
+      set(asm, 0x80, 1)
+      report(0)
       // Over another device it stays off.
       set(asm, 0x40, 0x0401)
       set(asm, 0x80, 1)
@@ -130,7 +134,7 @@ describe('power management, where firmware puts it', () => {
       ],
     })
     expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject({ reason: 'debug-exit' })
-    expect(seen).toEqual([0xff, 0xff, 0, 0, 0xff, 0, 0xff, 0, 0x86])
+    expect(seen).toEqual([0xff, 0xff, 0, 0, 0xff, 0, 0xff, 0, 0xff, 0x86])
   })
 })
 

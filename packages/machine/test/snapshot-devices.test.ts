@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { setImmediate as turn } from 'node:timers/promises'
 import { debianMembers } from '@retrap/tooling/debian'
+import { numbers } from '@retrap/tooling/random'
 import { skipNote } from '@retrap/tooling/skip'
 import { al, Assembler, ax, bp, bx, cl, cx, dh, dx, es, imm16, imm8 } from '@retrap/x86-assembler'
 import { expect, test } from 'vitest'
@@ -32,14 +33,17 @@ function bootSector(): Uint8Array {
   return asm.assemble().bytes
 }
 
-function optionsOf(kind: PcDrive['interface'], machine: 'pc' | 'q35'): PcOptions {
+/** The same numbers in each run, for each test by itself. */
+const numbersOf = (kind: PcDrive['interface']): ReturnType<typeof numbers> => numbers(kind?.length ?? 0)
+
+function optionsOf(kind: PcDrive['interface'], machine: 'pc' | 'q35', below: ReturnType<typeof numbers>): PcOptions {
   const bytes = Uint8Array.from({ length: 1 << 20 }, (_, i) => i * 7 + (i >> 9))
   bytes.fill(0, 0, 510)
   bytes.set(bootSector())
   bytes.set([0x55, 0xaa], 510)
   const late = async (): Promise<void> => {
     // oxlint-disable-next-line no-await-in-loop -- some turns of the event loop
-    for (let i = Math.random() * 3; i > 0; i--) await turn()
+    for (let i = below(4); i > 0; i--) await turn()
   }
   return {
     ...{ memoryBytes: 16 << 20, codeCacheBytes: 4 << 20, machine, clock: 'deterministic', vga: 'std' },
@@ -80,7 +84,8 @@ test.skipIf(bios === undefined).each([
 ] as const)(
   `with a disk on $kind of a $machine${skipNote(bios !== undefined, 'there is no apt')}`,
   async ({ kind, machine, begin }) => {
-    const first = await createPc(optionsOf(kind, machine))
+    const below = numbersOf(kind)
+    const first = await createPc(optionsOf(kind, machine, below))
     let printed = ''
     first.serial.onTransmit((bytes) => (printed += String.fromCharCode(...bytes)))
     // Firmware takes most of the time: one of them is saved from the start on.
@@ -94,11 +99,12 @@ test.skipIf(bios === undefined).each([
 
     for (const at of [...(begin === 0 ? [0.05] : []), 2.27, 2.4]) {
       // oxlint-disable-next-line no-await-in-loop -- one after the other
-      const pc = await createPc({ ...optionsOf(kind, machine), ...(snapshot && { snapshot }) })
+      const pc = await createPc({ ...optionsOf(kind, machine, below), ...(snapshot && { snapshot }) })
       const end = new AbortController()
       const running = pc.run({ signal: end.signal, timeoutMs: DEADLINE_MS })
+      const savedNs = at * 1e9 + below(100_000_000)
       // oxlint-disable-next-line no-await-in-loop
-      while (pc.domain.clock.now() < (at + Math.random() / 10) * 1e9) await turn()
+      while (pc.domain.clock.now() < savedNs) await turn()
       // oxlint-disable-next-line no-await-in-loop
       snapshot = structuredClone(await pc.save())
       end.abort()
@@ -106,7 +112,7 @@ test.skipIf(bios === undefined).each([
       await running
       pc.close()
     }
-    const last = await createPc({ ...optionsOf(kind, machine), ...(snapshot && { snapshot }) })
+    const last = await createPc({ ...optionsOf(kind, machine, below), ...(snapshot && { snapshot }) })
     await runUntil(last, END_NS)
     expect(await all(last)).toEqual(expected)
     last.close()

@@ -155,6 +155,17 @@ describe('a callback holds', () => {
 })
 
 describe('writes', () => {
+  test.each([
+    { bytes: 16, pages: 1 },
+    { bytes: 17, pages: 2 },
+  ])('of $bytes bytes that begin 16 before the end of a page make $pages dirty', ({ bytes, pages }) => {
+    guest.ram(0x10, 2)
+    expect(cache.write(0x1_0ff0, new Uint8Array(bytes))).toBe(true)
+    expect(new Set(guest.dirty.flatMap(([gfn, count]) => Array.from({ length: count }, (_, i) => gfn + i)))).toEqual(
+      new Set([0x10, 0x11].slice(0, pages)),
+    )
+  })
+
   test('count their pages as written: on release for a mapping, at once for its accessor', () => {
     guest.ram(0x10, 3)
     const generation = (gfn: number): number => guest.memory.generation[guest.mfn(gfn)] as number

@@ -26,6 +26,22 @@ describe.each([{ shared: false }, { shared: true }])('machine memory, shared: $s
     expect(memory.read(2 * MIB, 2 * MIB).every((byte) => byte === 0)).toBe(true)
   })
 
+  // The bitmap of 50 WebAssembly pages ends 4 bytes behind a frame.
+  test.each([4, 6, 16, 48, 50, 52, 64, 100, 256])(
+    'no frame of the bookkeeping of %i WebAssembly pages is free',
+    (pages) => {
+      const memory = create(pages * 0x1_0000)
+      const { frames, frameCount } = memory
+      // Behind the null frame, the header and 17 frames of fixed area: a word, a byte and a bit of each frame.
+      const used = 19 + Math.ceil((frameCount * (4 + 1 + 1 / 8)) / 4096)
+      expect(frames.freeFrames).toBe(frameCount - used)
+      expect(Array.from({ length: frameCount }, (_, mfn) => mfn).filter((mfn) => !frames.isAllocated(mfn))[0]).toBe(
+        used,
+      )
+      expect(frames.allocate(0)).toBe(used)
+    },
+  )
+
   test('the views look at the same bytes, little-endian', () => {
     const memory = create()
     memory.u32[0x10_0000 / 4] = 0x1234_5678

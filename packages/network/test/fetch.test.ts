@@ -279,6 +279,20 @@ test('names keep their addresses until many others have come', () => {
   expect(names.addressOf('a.test')).not.toBe(first)
 })
 
+test.each([
+  ['198.18.0.0', false],
+  ['198.18.0.1', true],
+  ['198.18.255.255', true],
+  ['198.19.0.0', true],
+  ['198.19.0.1', false],
+  ['198.17.255.255', false],
+  ['a.test', false],
+])('%s may only stand for a name: %s', (address, isSynthetic) => {
+  const names = new SyntheticNames()
+  expect(names.isSynthetic(address)).toBe(isSynthetic)
+  expect(names.nameOf(address)).toBe(undefined)
+})
+
 test('many small chunks, and many empty lines, cost little', () => {
   const parser = new HttpRequestParser()
   parser.push(Buffer.from('\r\n'.repeat(1 << 16), 'latin1'))

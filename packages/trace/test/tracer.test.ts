@@ -150,25 +150,3 @@ test('a tracer that is detached leaves nothing behind', async () => {
   expect(pc.domain.vcpus[0]!.cpu.counts.steps).toBeLessThan(10)
   pc.close()
 })
-
-describe('descriptions', () => {
-  test.each([
-    ['insn', { kind: 'insn' }],
-    ['irq,vector=0x31,vcpu=1', { kind: 'irq', vector: 0x31, vcpu: 1 }],
-    ['ioreq,device=ide,limit=5', { kind: 'ioreq', device: 'ide', limit: 5 }],
-    ['block,address=0x7c00', { kind: 'block', address: { first: 0x7c00n, last: 0x7c00n } }],
-  ])('%s', (text, spec) => expect(parseTrace(text)).toEqual(spec))
-
-  test.each([
-    ['', "trace '' is unknown: expected insn, block, irq, exceptions, pagewalk, ioreq"],
-    ['insn,vector=3', "trace insn has no filter 'vector': expected vcpu, address, cpl, limit, as in vcpu=0"],
-    ['insn,cpl=4', "trace insn: cpl '4': expected a whole number up to 3, such as 3 or 0x3"],
-    ['insn,limit=-1', "trace insn: limit '-1': expected a whole number, such as 3 or 0x3"],
-    ['insn,address=1-2-3', "trace insn: address '1-2-3': expected an address, or FIRST-LAST, such as 0x7c00-0x7dff"],
-    ['insn,address=-2', "trace insn: address '-2': expected an address, or FIRST-LAST, such as 0x7c00-0x7dff"],
-    ['insn,address=1-', "trace insn: address '1-': expected an address, or FIRST-LAST, such as 0x7c00-0x7dff"],
-    ['insn,address=x', "trace insn: address 'x': expected an address, or FIRST-LAST, such as 0x7c00-0x7dff"],
-    ['insn,address=9-3', "trace insn: address '9-3': expected an address, or FIRST-LAST, such as 0x7c00-0x7dff"],
-    ['ioreq,device=', "trace ioreq: device '': expected a device's name"],
-  ])('%j is refused', (text, message) => expect(() => parseTrace(text)).toThrow(message))
-})

@@ -150,34 +150,6 @@ describe('keyboard (HID 1.11, appendix B.1)', () => {
     expect(get(0x2200)).toHaveLength(hid[7]! + 256 * hid[8]!)
   })
 
-  test('the report descriptor has the fields of the boot protocol (HID 1.11, appendix B.1)', () => {
-    const one = guest()
-    const { data } = one.driver.control(one.slot, { type: 0x81, request: 6, value: 0x2200, index: 0, length: 255 })
-    const fields: string[] = []
-    const state = { page: 0, bits: 0, count: 0 }
-    for (let at = 0; at < data.length;) {
-      // Section 6.2.2.2, "Short Items".
-      const bytes = [0, 1, 2, 4][data[at]! & 3]!
-      const value = data.subarray(at + 1, at + 1 + bytes).reduceRight((high, byte) => high * 256 + byte, 0)
-      const item = data[at]! & 0xfc
-      if (item === 0x04) state.page = value
-      else if (item === 0x74) state.bits = value
-      else if (item === 0x94) state.count = value
-      else if (item === 0x80 || item === 0x90) {
-        const what = (value & 1) !== 0 ? 'constant' : `page ${state.page}`
-        fields.push(`${item === 0x80 ? 'input' : 'output'} ${what}: ${state.count} of ${state.bits}`)
-      }
-      at += 1 + bytes
-    }
-    expect(fields).toEqual([
-      'input page 7: 8 of 1',
-      'input constant: 1 of 8',
-      'output page 8: 5 of 1',
-      'output constant: 1 of 3',
-      'input page 7: 6 of 8',
-    ])
-  })
-
   test('its endpoint is one for interrupts (USB 2.0, table 9-13)', () => {
     const one = guest()
     const setup = { type: 0x80, request: 6, value: 0x0200, index: 0, length: 255 }

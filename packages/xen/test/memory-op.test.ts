@@ -115,6 +115,55 @@ describe.each(MODES)('reservations, %s caller', (mode) => {
   })
 })
 
+test.each([
+  { order: 'in', extents: [ROOM, ROOM + 0x200] },
+  { order: 'against', extents: [ROOM + 0x200, ROOM] },
+])('an extent may lie across large pages, which are in machine memory $order their order', async ({ extents }) => {
+  const guest = new XenTestGuest('64', { xen: { maxFrames: RAM_FRAMES + 0x400 } })
+  const before = guest.spareFrames
+  expect(await reserve(guest, OP.populate, extents, { order: 9 })).toBe(2)
+  for (const gfn of [ROOM, ROOM + 0x100, ROOM + 0x200, ROOM + 0x300]) guest.write32(gfn * 0x1000, gfn)
+  expect(await reserve(guest, OP.decrease, [ROOM + 0x100], { order: 9 })).toBe(1)
+  expect([0, 0xff, 0x100, 0x1ff, 0x200, 0x2ff, 0x300, 0x3ff].map((i) => isRam(guest, ROOM + i))).toEqual([
+    ...[true, true, false, false],
+    ...[false, false, true, true],
+  ])
+  expect([guest.read32(ROOM * 0x1000), guest.read32((ROOM + 0x300) * 0x1000)]).toEqual([ROOM, ROOM + 0x300])
+  expect(await current(guest)).toBe(RAM_FRAMES + 0x200)
+  expect(await reserve(guest, OP.decrease, [ROOM, ROOM + 0x300], { order: 8 })).toBe(2)
+  expect(guest.spareFrames).toBe(before)
+})
+
+test('tables that a call has emptied go, wherever in them the last frame was', async () => {
+  const guest = new XenTestGuest()
+  const entry = new P2mEntry()
+  const orderAt = (gfn: number): number => {
+    guest.domain.p2m.lookup(gfn, entry)
+    return entry.order
+  }
+  const mfn = guest.xen.memory.ramAt(SPARE + 8)
+  const before = guest.domain.memory.frames.freeFrames
+  for (const gfn of [0x8_0000, 0x8_0001, 0x8_00ff, 0x8_01ff]) {
+    const hole = orderAt(gfn)
+    expect(guest.xen.memory.mapGrant(gfn, mfn, true)).toBe(true)
+    expect(orderAt(gfn)).toBe(0)
+    expect(guest.xen.memory.unmapGrant(gfn, mfn)).toBe(true)
+    guest.xen.memory.tidy()
+    expect(orderAt(gfn)).toBe(hole)
+    // RAM that is moved there, and goes on from there.
+    expect(guest.xen.memory.move(SPARE, gfn)).toBe(true)
+    expect(guest.xen.memory.move(gfn, SPARE)).toBe(true)
+    guest.xen.memory.tidy()
+    expect(orderAt(gfn)).toBe(hole)
+    expect(await reserve(guest, OP.decrease, [SPARE])).toBe(1)
+    expect(await reserve(guest, OP.populate, [gfn])).toBe(1)
+    expect(await reserve(guest, OP.decrease, [gfn])).toBe(1)
+    expect(orderAt(gfn)).toBe(hole)
+    expect(await reserve(guest, OP.populate, [SPARE])).toBe(1)
+  }
+  expect(guest.domain.memory.frames.freeFrames).toBeLessThanOrEqual(before)
+})
+
 describe('frames that guests do not have yet, or not alone', () => {
   test('what was never accessed gives nothing back, and RAM goes where it is still owed', async () => {
     const guest = new XenTestGuest()

@@ -411,6 +411,34 @@ describe('the ring', () => {
     expect(guest.ask(XS.read, 'watched\0')).toBe('1')
   })
 
+  test('the guest is told of every change of its ring, parts of an answer among them, and of nothing else', () => {
+    const guest = new StoreGuest()
+    const told = (action: () => void): number => {
+      const before = guest.notified
+      action()
+      return guest.notified - before
+    }
+    const take = (count: number): void => {
+      guest.set(RSP_CONS, (guest.get(RSP_CONS) + count) >>> 0)
+      guest.ring.service()
+    }
+    guest.ask(XS.write, `a\0${'x'.repeat(2000)}`)
+    expect(told(() => guest.ring.service())).toBe(0)
+    const message = StoreGuest.message(XS.read, 1, 0, 'a\0')
+    const producer = guest.get(REQ_PROD)
+    for (const [i, byte] of message.entries()) guest.memory.u8[guest.page + (((producer + i) >>> 0) % 1024)] = byte
+    guest.set(REQ_PROD, (producer + message.length) >>> 0)
+    // 2,016 bytes go into a ring of 1,024: all of it, then as much as the guest has taken.
+    expect(told(() => guest.ring.service())).toBe(1)
+    expect(guest.get(RSP_PROD) - guest.get(RSP_CONS)).toBe(1024)
+    expect(told(() => guest.ring.service())).toBe(0)
+    expect(told(() => take(1))).toBe(1)
+    expect(told(() => take(500))).toBe(1)
+    expect(told(() => take(1024))).toBe(1)
+    expect(guest.get(RSP_PROD) - guest.get(RSP_CONS)).toBe(2016 - 1525)
+    expect(told(() => take(2016 - 1525))).toBe(0)
+  })
+
   test('a message longer than there can be is told of', () => {
     const guest = new StoreGuest()
     const header = StoreGuest.message(XS.write, 1, 0, '')

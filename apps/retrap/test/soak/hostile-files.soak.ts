@@ -139,8 +139,9 @@ let runs: HostileRuns | undefined
 export const soak: Soak = {
   name: 'hostile-files',
   count: 10_000,
-  setup() {
+  async setup() {
     runs = new HostileRuns('hostile-files')
+    await runs.warmUp()
   },
   async step(rng) {
     if (runs === undefined) return 'not set up'

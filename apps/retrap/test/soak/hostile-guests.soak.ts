@@ -27,8 +27,9 @@ function options(rng: Rng): string[] {
 export const soak: Soak = {
   name: 'hostile-guests',
   count: 10_000,
-  setup() {
+  async setup() {
     runs = new HostileRuns('hostile-guests')
+    await runs.warmUp()
   },
   async step(rng) {
     if (runs === undefined) return 'not set up'

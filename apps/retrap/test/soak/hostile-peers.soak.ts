@@ -256,8 +256,9 @@ async function lieToProcess(rng: Rng, all: HostileRuns): Promise<string | undefi
 export const soak: Soak = {
   name: 'hostile-peers',
   count: 10_000,
-  setup() {
+  async setup() {
     runs = new HostileRuns('hostile-peers')
+    await runs.warmUp()
   },
   async step(rng) {
     if (runs === undefined) return 'not set up'

@@ -104,7 +104,7 @@ function value(rng: Rng): number {
 export function hostileFirmware(rng: Rng): {
   readonly image: Uint8Array
   readonly mode: Mode
-  readonly listing: string
+  readonly listing: () => string
 } {
   const mode = rng.pick(MODES)
   const asm = new Assembler({ bits: 16, address: ROM })
@@ -122,7 +122,7 @@ export function hostileFirmware(rng: Rng): {
   asm.org(ROM + ROM_BYTES, 0xff)
   const program = asm.assemble()
   // Without the tables, which are long and random.
-  const [listing = ''] = program.listing().split(`0${TABLES.toString(16)}`)
+  const listing = (): string => program.listing().split(`0${TABLES.toString(16)}`)[0] ?? ''
   return { image: program.bytes, mode, listing }
 }
 

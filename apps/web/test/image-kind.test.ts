@@ -1,0 +1,61 @@
+/**
+ * What a dropped file is for. Sources: Linux, Documentation/arch/x86/boot.rst and arm64/booting.rst; System V ABI; Multiboot
+ * Specification, 3.1.1; ECMA-119, 8.1.2; RFC 1952; RFC 8878; the xz file format, 2.1.1.1; cpio(5).
+ */
+import { describe, expect, test } from 'vitest'
+import { guessRole } from '../src/image-kind.ts'
+
+/** A file with bytes at places of it; a negative place counts from its end. */
+function fileOf(size: number, ...parts: readonly (readonly [at: number, bytes: string | readonly number[]])[]): Blob {
+  const bytes = new Uint8Array(size).fill(0x20)
+  for (const [at, given] of parts)
+    bytes.set(typeof given === 'string' ? Buffer.from(given, 'latin1') : given, at < 0 ? size + at : at)
+  return new Blob([bytes])
+}
+const word = (value: number): number[] => [value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24]
+const multiboot = (flags: number, sum = -(0x1bad_b002 + flags)): number[] =>
+  [0x1bad_b002, flags, sum].flatMap((each) => word(each >>> 0))
+const MIB = 1 << 20
+
+describe('a file by its contents', () => {
+  test.each([
+    ['an arm64 image', fileOf(0x1000, [0x38, 'ARMd']), 'kernel'],
+    ['a compressed arm64 image', fileOf(0x1000, [4, 'zimg']), 'kernel'],
+    ['a bzImage', fileOf(0x1000, [0x202, 'HdrS']), 'kernel'],
+    ['a bzImage, its mark a byte off', fileOf(0x1000, [0x203, 'HdrS']), 'disk'],
+    ['an ELF file', fileOf(0x1000, [0, '\u007fELF']), 'kernel'],
+    ['an ELF file, not at its beginning', fileOf(0x1000, [1, '\u007fELF']), 'disk'],
+    ['a Multiboot header at the beginning', fileOf(0x1000, [0, multiboot(0x1_0003)]), 'kernel'],
+    ['a Multiboot header at the last place', fileOf(0x4000, [8180, multiboot(0)]), 'kernel'],
+    ['a Multiboot header behind it', fileOf(0x4000, [8184, multiboot(0)]), 'disk'],
+    ['a Multiboot header that is not aligned', fileOf(0x4000, [2, multiboot(0)]), 'disk'],
+    ['a Multiboot header with a wrong sum', fileOf(0x4000, [8, multiboot(3, 1)]), 'disk'],
+    [
+      'a second Multiboot header, the first one wrong',
+      fileOf(0x4000, [8, multiboot(3, 1)], [64, multiboot(3)]),
+      'kernel',
+    ],
+    ['a short file that ends in a Multiboot header', fileOf(12, [0, multiboot(0)]), 'kernel'],
+    ['a CD', fileOf(0x9000, [0x8001, 'CD001']), 'cdrom'],
+    ['a CD, its mark a byte off', fileOf(0x9000, [0x8000, 'CD001']), 'disk'],
+    ['qcow2', fileOf(0x1000, [0, 'QFI\u00fb']), 'disk'],
+    ['qcow2 that ends as firmware does', fileOf(0x1_0000, [0, 'QFI\u00fb'], [-16, [0xea]]), 'disk'],
+    ['gzip', fileOf(0x1000, [0, [0x1f, 0x8b]]), 'initrd'],
+    ['zstd', fileOf(0x1000, [0, [0x28, 0xb5, 0x2f, 0xfd]]), 'initrd'],
+    ['xz', fileOf(0x1000, [0, [0xfd, 0x37, 0x7a, 0x58, 0x5a]]), 'initrd'],
+    ['cpio', fileOf(0x1000, [0, '070701']), 'initrd'],
+    ['an option ROM', fileOf(0x8000, [0, [0x55, 0xaa]]), 'vgaBios'],
+    ['the largest option ROM', fileOf(1 << 17, [0, [0x55, 0xaa]]), 'vgaBios'],
+    ['what begins as one, and is larger', fileOf((1 << 17) + 512, [0, [0x55, 0xaa]]), 'disk'],
+    ['firmware: JMP far', fileOf(0x1_0000, [-16, [0xea]]), 'firmware'],
+    ['firmware: JMP near', fileOf(0x2_0000, [-16, [0xe9]]), 'firmware'],
+    ['firmware: JMP short', fileOf(0x4_0000, [-16, [0xeb]]), 'firmware'],
+    ['firmware: NOP', fileOf(0x4_0000, [-16, [0x90]]), 'firmware'],
+    ['firmware that ends with another instruction', fileOf(0x4_0000, [-16, [0xe8]]), 'disk'],
+    ['firmware of no whole 64 KiB', fileOf(0x1_8000, [-16, [0xea]]), 'disk'],
+    ['the largest firmware', fileOf(8 * MIB, [-16, [0xea]]), 'firmware'],
+    ['larger firmware', fileOf(8 * MIB + 0x1_0000, [-16, [0xea]]), 'disk'],
+    ['zeros', new Blob([new Uint8Array(0x1_0000)]), 'disk'],
+    ['nothing', new Blob([]), 'disk'],
+  ] as const)('%s', async (_, file, role) => expect(await guessRole(file)).toBe(role))
+})
