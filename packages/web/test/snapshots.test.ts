@@ -229,8 +229,10 @@ describe.skipIf(noBrowser !== undefined)('a snapshot in a page', () => {
     const path = join(folder, 'node.snapshot')
     const pc = await createPc({ memoryBytes: MEMORY_BYTES, firmware: buildGuestImage(), jit: true })
     const stop = new AbortController()
+    let printed = ''
     pc.serial.onTransmit((bytes) => {
-      if (new TextDecoder().decode(bytes).includes('> ')) stop.abort()
+      printed += new TextDecoder().decode(bytes)
+      if (printed.includes('retrap> ')) stop.abort()
     })
     await pc.run({ signal: stop.signal })
     const parts: Uint8Array[] = []
