@@ -1,6 +1,6 @@
 /** `--jit-dump`: what the JIT has made of which guest code, a file for each unit. */
 import { mkdirSync, statSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { moduleText } from '@retrap/wasm-emitter'
 import type { CompiledCode } from '@retrap/x86-cpu'
 import { decodeInto, formatIntel, Instruction } from '@retrap/x86-decoder'
@@ -31,7 +31,7 @@ export function compiledText({ module, bits, instructions }: CompiledCode): stri
  */
 export function jitDump(folder: string, warn: (message: string) => void): (code: CompiledCode) => void {
   try {
-    makeFolder(folder)
+    makeFolder(resolve(folder))
   } catch (error) {
     throw new CliError('ERR_INPUT', `cannot make the folder ${folder}: ${messageOf(error)}`)
   }

@@ -35,6 +35,13 @@ test('a unit is its guest code, then its module', () => {
 `)
 })
 
+test('a folder may be named by way of one that is not there', () => {
+  const warnings: string[] = []
+  jitDump(`${folder}/a/../b/`, (message) => warnings.push(message))(code())
+  expect(readdirSync(folder)).toEqual(['b'])
+  expect(warnings).toEqual([])
+})
+
 test('each unit gets a file, with its number and address as name, in a folder that is made', () => {
   const warnings: string[] = []
   const dump = jitDump(join(folder, 'deep', 'units'), (message) => warnings.push(message))

@@ -1,6 +1,6 @@
 import { CodeFetch } from '@retrap/engine'
 import type { CodeCache } from '@retrap/engine'
-import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
+import type { MachineMemory } from '@retrap/memory'
 import { AccessKind, AccessState, accessTag } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import { X86CodeSpace } from './code-space.ts'
@@ -158,14 +158,14 @@ export class InstructionFetch {
     const at = this.#state + S_PINNED
     this.code.leaveAt(lo, hi)
     const t = this.#translation
-    const offset = lo & (PAGE_BYTES - 1)
+    const offset = lo & 0xfff
     let count = 0
     // Bytes of RAM may be read ahead; a device, or a page that may be one, is asked for no more than is needed.
     const careful = log !== null
     for (; count < 15; count++) {
       const byteLo = (lo + count) >>> 0
       const byteHi = byteLo < lo && mode === MODE_64 ? (hi + 1) >>> 0 : hi
-      const needed = careful || (byteLo & (PAGE_BYTES - 1)) === 0
+      const needed = careful || (byteLo & 0xfff) === 0
       if (needed && count > 0 && this.#isWhole(at, bytes, count, mode, offset)) return at
       const beyond = mode !== MODE_64 && (byteLo - base) >>> 0 > limit
       let status = beyond
