@@ -159,7 +159,7 @@ export class SyntaxBytes implements ByteFormatter {
     if (hex === 'suffix' || upperCase === true || spacing === 'loose') {
       throw new DecoderError(
         'ERR_OPTION',
-        'bytes are printed in lower case, with prefixed numbers and without loose spacing; use format… for another style',
+        'bytes are printed in lower case, with prefixed numbers and without loose spacing; use formatIntel and its kind for another style',
       )
     }
     if (symbols !== undefined && typeof symbols !== 'function') {

@@ -4,8 +4,8 @@ const TWELVE_BITS = 0xfff
 const TWENTY_FOUR_BITS = 0x1000000
 
 /** By number below 4096, once it was asked for: `0x1f`, and the three digits `01f`. */
-const short: string[] = /*#__PURE__*/ Array.from<string>({ length: TWELVE_BITS + 1 })
-const padded: string[] = /*#__PURE__*/ Array.from<string>({ length: TWELVE_BITS + 1 })
+const short: string[] = /*#__PURE__*/ new Array<string>(TWELVE_BITS + 1)
+const padded: string[] = /*#__PURE__*/ new Array<string>(TWELVE_BITS + 1)
 
 const threeDigits = (value: number): string => (padded[value] ??= value.toString(16).padStart(3, '0'))
 

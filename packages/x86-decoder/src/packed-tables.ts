@@ -111,8 +111,7 @@ export function packTables(tables: DecodeTables, common: Int32Array, rowCodes: I
     nodes: packNodes(tables.nodes),
     leaves: packNumbers(tables.leaves),
     evexLeaves: packNumbers(tables.evexLeaves),
-    // Hexadecimal, since entries are fields of bits: that is shorter once it is compressed.
-    common: [...common].map((entry) => entry.toString(16)).join(),
+    common: packNumbers(common),
     rowCodes: packNumbers(rowCodes.map((code, row) => code - (rowCodes[row - 1] ?? 0))),
   }
 }
@@ -129,8 +128,7 @@ export function unpackTables(packed: Omit<PackedTables, 'common' | 'rowCodes'>):
 }
 
 /** The table of common instructions that `packTables` wrote. */
-export const unpackCommonTable = (text: string): Int32Array =>
-  Int32Array.from(text.split(','), (entry) => parseInt(entry, 16))
+export const unpackCommonTable = (text: string): Int32Array => new Int32Array(unpackNumbers(text))
 
 /** The first codes of rows that `packTables` wrote. */
 export function unpackRowCodes(text: string): Int32Array {
