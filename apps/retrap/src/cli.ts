@@ -248,7 +248,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     })
   addMigrate(program)
   program.commandsGroup('Tools:')
-  addImage(program, host, report)
+  addImage(program, host.stdout, report)
   addDisasm(program, host.stdout, host.stderr, process.env)
   addWalk(program, host.stdout)
   addEsr(program, host.stdout)

@@ -28,24 +28,64 @@ function* joinLines(lines: Iterable<string>): Generator<string, void> {
 
 /** As `printLines`, for text in pieces of any length. */
 export async function printText(pieces: Iterable<string | Uint8Array>, output: ListingOutput): Promise<void> {
-  let failure: Error | undefined
-  let wake: (() => void) | undefined
-  output.on('error', (error) => {
-    failure = error
-    wake?.()
-  })
+  const printer = new Printer(output)
   for (const piece of pieces) {
-    if (piece.length > 0 && output.write(piece) === false && failure === undefined) {
-      // oxlint-disable-next-line no-await-in-loop -- one piece after the other
-      await new Promise<void>((resolve) => {
-        wake = resolve
-        output.once('drain', resolve)
-      })
-    }
+    const taken = printer.print(piece)
+    // oxlint-disable-next-line no-await-in-loop -- one piece after the other
+    if (taken !== undefined) await taken
     // A reader such as head has seen enough.
-    if (failure !== undefined) break
+    if (printer.hasFailed) break
   }
-  if (failure !== undefined && (!('code' in failure) || failure.code !== 'EPIPE')) {
-    throw new CliError('ERR_INPUT', `cannot write the output: ${(failure as Error).message}`)
+  await printer.end()
+}
+
+/** Prints what a command says while it works. An output that fails does not stop the work: `end` reports it. */
+export class Printer {
+  readonly #output: ListingOutput
+  #failure: Error | undefined
+  #taken: Promise<void> | undefined
+  #wake: (() => void) | undefined
+
+  constructor(output: ListingOutput) {
+    this.#output = output
+    output.on('error', (error) => {
+      this.#failure ??= error
+      this.#wake?.()
+    })
+  }
+
+  /** Whether the output takes nothing more. */
+  get hasFailed(): boolean {
+    return this.#failure !== undefined
+  }
+
+  /** Prints. @returns undefined where the output takes more at once, else a promise of that; it never rejects */
+  print(piece: string | Uint8Array): Promise<void> | undefined {
+    if (piece.length === 0 || this.#failure !== undefined) return this.#taken
+    if (this.#output.write(piece) === false) this.#taken ??= this.#drained()
+    return this.#taken
+  }
+
+  #drained(): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        this.#taken = undefined
+        resolve()
+      }
+      this.#wake = wake
+      this.#output.once('drain', wake)
+    })
+  }
+
+  /**
+   * Waits until all is written.
+   *
+   * @throws CliError `ERR_INPUT` where the output could not be written; a reader that went away is no error
+   */
+  async end(): Promise<void> {
+    await this.#taken
+    const failure = this.#failure
+    if (failure === undefined || ('code' in failure && failure.code === 'EPIPE')) return
+    throw new CliError('ERR_INPUT', `cannot write the output: ${failure.message}`)
   }
 }

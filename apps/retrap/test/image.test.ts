@@ -30,7 +30,7 @@ async function image(...args: string[]): Promise<Ran> {
     stderr: { write: (text: string) => (err += text) },
   }
   const program = new Program(outputs)
-  addImage(program, outputs, (result) => {
+  addImage(program, outputs.stdout, (result) => {
     code = result
   })
   const ended = await runProgram(program, ['image', ...args], outputs)

@@ -1,6 +1,7 @@
 import { checkQcow2, type Qcow2Check, repairQcow2 } from '@retrap/block'
 import { FileStorage, type ImageFormat, openStorage, shownName } from '@retrap/block/node'
 import { sourceOptions } from './formats.ts'
+import type { Print } from './progress.ts'
 
 export interface CheckFlags {
   readonly format?: ImageFormat
@@ -16,7 +17,7 @@ const LEAKS = 3
 const NOTHING_TO_CHECK = 63
 
 /** `retrap image check`. @returns the exit code */
-export async function check(path: string, flags: CheckFlags, print: (text: string) => void): Promise<number> {
+export async function check(path: string, flags: CheckFlags, print: Print): Promise<number> {
   const { format } = await sourceOptions(path, flags.format)
   const say = flags.quiet === true ? (): void => {} : print
   if (format === 'raw') {

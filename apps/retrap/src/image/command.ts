@@ -1,5 +1,6 @@
 /** `retrap image`, with the options of qemu-img. */
 import { type Command, Option } from 'commander'
+import { type ListingOutput, Printer } from '../print-lines.ts'
 import { check, type CheckFlags } from './check.ts'
 import { commit, type CommitFlags } from './commit.ts'
 import { convert, type ConvertFlags } from './convert.ts'
@@ -7,13 +8,8 @@ import { create, type CreateFlags } from './create.ts'
 import { info, type InfoFlags } from './info.ts'
 import { map, type MapFlags } from './map.ts'
 import { FORMATS, parseFormat } from './formats.ts'
-import type { OnProgress } from './progress.ts'
-
-/** Where the command prints. */
-export interface ImageOutputs {
-  readonly stdout: { write(text: string): unknown }
-  readonly stderr: { write(text: string): unknown }
-}
+import { naming } from './naming.ts'
+import type { OnProgress, Print } from './progress.ts'
 
 const EXAMPLES = `
 Examples:
@@ -33,7 +29,7 @@ consistency to check; 74 the file could not be used.`
  *
  * @param finish - takes an exit code other than 0
  */
-export function addImage(program: Command, outputs: ImageOutputs, finish: (code: number) => void): void {
+export function addImage(program: Command, output: ListingOutput, finish: (code: number) => void): void {
   const image = program
     .command('image')
     .description('Create, show, convert and check disk images, with the options of qemu-img')
@@ -41,9 +37,16 @@ export function addImage(program: Command, outputs: ImageOutputs, finish: (code:
   const add = (name: string, description: string): Command =>
     image.command(name).description(description).allowExcessArguments(false)
   const format = (flags: string, description: string): Option => new Option(flags, description).argParser(parseFormat)
-  const print = (text: string): void => void outputs.stdout.write(text)
-  const output = new Option('--output <form>', 'how to print').choices(['human', 'json']).default('human')
-  const progress = showProgress(outputs)
+  /** Runs a command on an image. An output that cannot be written is an error once the work is done. */
+  const run = async (path: string, work: (print: Print) => Promise<void>): Promise<void> => {
+    const printer = new Printer(output)
+    await naming(
+      path,
+      work((text) => printer.print(text)),
+    )
+    await printer.end()
+  }
+  const form = new Option('--output <form>', 'how to print').choices(['human', 'json']).default('human')
 
   add('create', 'Make an image; a file that is there is overwritten')
     .argument('<file>', 'the new image')
@@ -54,14 +57,16 @@ export function addImage(program: Command, outputs: ImageOutputs, finish: (code:
     .option('-o, --options <key=value>', 'cluster_size=64k, refcount_bits=16, compat=1.1, lazy_refcounts=off', joined)
     .option('-u, --unsafe', 'do not look at the file below; a size is needed')
     .option('-q, --quiet', 'print nothing')
-    .action((path: string, size: string | undefined, flags: CreateFlags) => create(path, size, flags, print))
+    .action((path: string, size: string | undefined, flags: CreateFlags) =>
+      run(path, (print) => create(path, size, flags, print)),
+    )
 
   add('info', 'Show what an image is')
     .argument('<file>', 'an image')
     .addOption(format('-f, --format <name>', `format: ${FORMATS}`))
-    .addOption(output)
+    .addOption(form)
     .option('--backing-chain', 'show the files below as well')
-    .action((path: string, flags: InfoFlags) => info(path, flags, print))
+    .action((path: string, flags: InfoFlags) => run(path, (print) => info(path, flags, print)))
 
   add('convert', 'Copy the disk that an image shows into a new image; what is below becomes part of it')
     .argument('<file>', 'an image')
@@ -73,16 +78,18 @@ export function addImage(program: Command, outputs: ImageOutputs, finish: (code:
     .option('-l, --snapshot <name>', 'copy this internal snapshot')
     .option('-p, --progress', 'show how far it is')
     .option('-q, --quiet', 'print nothing')
-    .action((path: string, target: string, flags: ConvertFlags) => convert(path, target, flags, progress(flags)))
+    .action((path: string, target: string, flags: ConvertFlags) =>
+      run(path, (print) => convert(path, target, flags, showProgress(flags, print))),
+    )
 
   add('check', 'Look whether an image is consistent')
     .argument('<file>', 'an image')
     .addOption(format('-f, --format <name>', `format: ${FORMATS}`))
-    .addOption(output)
+    .addOption(form)
     .addOption(new Option('-r, --repair <what>', 'correct reference counts').choices(['leaks', 'all']))
     .option('-q, --quiet', 'print nothing')
     .addHelpText('after', CHECK_CODES)
-    .action(async (path: string, flags: CheckFlags) => finish(await check(path, flags, print)))
+    .action((path: string, flags: CheckFlags) => run(path, async (print) => finish(await check(path, flags, print))))
 
   add('commit', 'Write what an image holds into the file below, and empty the image')
     .argument('<file>', 'an image with a file below')
@@ -90,26 +97,26 @@ export function addImage(program: Command, outputs: ImageOutputs, finish: (code:
     .option('-d, --keep', 'do not empty the image')
     .option('-p, --progress', 'show how far it is')
     .option('-q, --quiet', 'print nothing')
-    .action((path: string, flags: CommitFlags) => commit(path, flags, print, progress(flags)))
+    .action((path: string, flags: CommitFlags) =>
+      run(path, (print) => commit(path, flags, print, showProgress(flags, print))),
+    )
 
   add('map', 'Show where the parts of the disk are kept')
     .argument('<file>', 'an image')
     .addOption(format('-f, --format <name>', `format: ${FORMATS}`))
-    .addOption(output)
-    .action((path: string, flags: MapFlags) => map(path, flags, print))
+    .addOption(form)
+    .action((path: string, flags: MapFlags) => run(path, (print) => map(path, flags, print)))
 }
 
 /** Options may be given several times, and several of them at once. */
 const joined = (text: string, before: string | undefined): string => (before === undefined ? text : `${before},${text}`)
 
-function showProgress(outputs: ImageOutputs): (flags: { progress?: boolean; quiet?: boolean }) => OnProgress {
-  return ({ progress, quiet }) => {
-    if (progress !== true || quiet === true) return () => {}
-    let last = ''
-    return (fraction) => {
-      const text = `    (${(fraction * 100).toFixed(2)}/100%)\r`
-      if (text !== last) outputs.stdout.write(fraction === 1 ? text.replace('\r', '\n') : text)
-      last = text
-    }
+function showProgress({ progress, quiet }: { progress?: boolean; quiet?: boolean }, print: Print): OnProgress {
+  if (progress !== true || quiet === true) return () => {}
+  let last = ''
+  return (fraction) => {
+    const text = `    (${(fraction * 100).toFixed(2)}/100%)\r`
+    if (text !== last) void print(fraction === 1 ? text.replace('\r', '\n') : text)
+    last = text
   }
 }

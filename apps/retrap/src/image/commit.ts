@@ -2,7 +2,8 @@ import { FileStorage, type ImageFormat, openImage, openQcow2 } from '@retrap/blo
 import { CliError } from '../cli-error.ts'
 import { sourceOptions } from './formats.ts'
 import { chainOf } from './layers.ts'
-import type { OnProgress } from './progress.ts'
+import { naming } from './naming.ts'
+import type { OnProgress, Print } from './progress.ts'
 
 export interface CommitFlags {
   readonly format?: ImageFormat
@@ -14,19 +15,14 @@ export interface CommitFlags {
 const PIECE_BYTES = 1 << 20
 
 /** `retrap image commit`. */
-export async function commit(
-  path: string,
-  flags: CommitFlags,
-  print: (text: string) => void,
-  onProgress: OnProgress,
-): Promise<void> {
+export async function commit(path: string, flags: CommitFlags, print: Print, onProgress: OnProgress): Promise<void> {
   await sourceOptions(path, flags.format)
   const [, base] = await chainOf(path, flags.format)
   if (base === undefined) throw new CliError('ERR_INPUT', `${path}: it has no file below`)
   const image = await openQcow2(path, { backing: 'ignore' })
   try {
     const { bytes } = image.properties
-    if (base.format === 'raw') await grow(base.path, bytes)
+    if (base.format === 'raw') await naming(base.path, grow(base.path, bytes))
     const below = await openImage(base.path, { format: base.format })
     try {
       if (below.properties.bytes < bytes) {
@@ -37,23 +33,23 @@ export async function commit(
         const extent = await image.extentAt(at)
         if (extent.kind === 'zero') {
           // oxlint-disable-next-line no-await-in-loop
-          await below.writeZeroes(at, extent.bytes)
+          await naming(base.path, below.writeZeroes(at, extent.bytes))
         } else if (extent.kind !== 'unallocated') {
           for (let done = 0; done < extent.bytes; done += PIECE_BYTES) {
             const data = new Uint8Array(Math.min(PIECE_BYTES, extent.bytes - done))
             // oxlint-disable-next-line no-await-in-loop
             await image.read(at + done, data)
             // oxlint-disable-next-line no-await-in-loop
-            await below.write(at + done, data)
+            await naming(base.path, below.write(at + done, data))
           }
         }
         at += extent.bytes
         onProgress(Math.min(0.9999, at / bytes))
       }
       // What is below holds everything before the image gives it up.
-      await below.flush()
+      await naming(base.path, below.flush())
     } finally {
-      await below.close()
+      await naming(base.path, below.close())
     }
     if (flags.keep !== true) await image.clear()
   } finally {

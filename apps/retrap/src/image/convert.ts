@@ -3,6 +3,7 @@ import { type ImageFormat, openImage, openQcow2 } from '@retrap/block/node'
 import { usage } from '../values.ts'
 import { createImage, refuseSame } from './create.ts'
 import { parseOptions, sourceOptions } from './formats.ts'
+import { naming } from './naming.ts'
 import { chainOf, closeLayers, extentsOf, type Layer, openLayers } from './layers.ts'
 import type { OnProgress } from './progress.ts'
 
@@ -44,8 +45,9 @@ export async function convert(
   const layers = await openLayers(path, flags.format, flags.snapshot)
   try {
     const { bytes } = image.properties
-    await createImage(target, flags.targetFormat, { ...options, bytes: Math.max(bytes, options.bytes ?? 0) })
-    const copy = new Copy(image, layers, onProgress)
+    const size = Math.max(bytes, options.bytes ?? 0)
+    await naming(target, createImage(target, flags.targetFormat, { ...options, bytes: size }))
+    const copy = new Copy(image, layers, target, onProgress)
     if (flags.targetFormat === 'raw') await copy.to(await openImage(target), RAW_HOLE_BYTES, null)
     else {
       const made = await openQcow2(target)
@@ -61,11 +63,13 @@ export async function convert(
 class Copy {
   readonly #source: BlockImage
   readonly #layers: readonly Layer[]
+  readonly #targetPath: string
   readonly #onProgress: OnProgress
 
-  constructor(source: BlockImage, layers: readonly Layer[], onProgress: OnProgress) {
+  constructor(source: BlockImage, layers: readonly Layer[], targetPath: string, onProgress: OnProgress) {
     this.#source = source
     this.#layers = layers
+    this.#targetPath = targetPath
     this.#onProgress = onProgress
   }
 
@@ -93,9 +97,9 @@ class Copy {
           done = Math.max(done, last)
         }
       }
-      await target.flush()
+      await naming(this.#targetPath, target.flush())
     } finally {
-      await target.close()
+      await naming(this.#targetPath, target.close())
     }
     this.#onProgress(1)
   }
@@ -124,14 +128,15 @@ class Copy {
       end = Math.min(end, bytes)
       if (compressed !== null) for (let cluster = at; cluster < end; cluster += unit) clusters.push(cluster)
       // oxlint-disable-next-line no-await-in-loop -- in the order of the disk
-      else if (end > at) await target.write(offset + at, data.subarray(at, end))
+      else if (end > at) await naming(this.#targetPath, target.write(offset + at, data.subarray(at, end)))
       at = end + unit
     }
     if (compressed === null) return
     const next = async (): Promise<void> => {
       for (let at = clusters.shift(); at !== undefined; at = clusters.shift()) {
+        const written = compressed.writeCompressed(offset + at, data.subarray(at, Math.min(at + unit, bytes)))
         // oxlint-disable-next-line no-await-in-loop -- several of these run at a time
-        await compressed.writeCompressed(offset + at, data.subarray(at, Math.min(at + unit, bytes)))
+        await naming(this.#targetPath, written)
       }
     }
     await Promise.all(Array.from({ length: COMPRESSED_AT_A_TIME }, next))

@@ -3,6 +3,7 @@ import { type BlockStorage, createQcow2 } from '@retrap/block'
 import { FileStorage, type ImageFormat, openImage, resolveBacking, shownName } from '@retrap/block/node'
 import { usage } from '../values.ts'
 import { type CreateOptions, parseOptions, parseSize } from './formats.ts'
+import type { Print } from './progress.ts'
 
 export interface CreateFlags {
   readonly format: ImageFormat
@@ -16,12 +17,7 @@ export interface CreateFlags {
 const SECTOR = 512
 
 /** `retrap image create`. */
-export async function create(
-  path: string,
-  size: string | undefined,
-  flags: CreateFlags,
-  print: (text: string) => void,
-): Promise<void> {
+export async function create(path: string, size: string | undefined, flags: CreateFlags, print: Print): Promise<void> {
   const options = parseOptions(flags.options, flags.format)
   const backing = backingOf(flags, options)
   const below = backing === undefined || flags.unsafe === true ? undefined : await sizeBelow(path, backing)

@@ -3,6 +3,7 @@ import { type Qcow2Info, type Qcow2Snapshot, readQcow2Info } from '@retrap/block
 import { isUrl, type ImageFormat, openStorage, resolveBacking, shownName } from '@retrap/block/node'
 import { formatSize, sourceOptions } from './formats.ts'
 import { chainOf } from './layers.ts'
+import type { Print } from './progress.ts'
 
 export interface InfoFlags {
   readonly format?: ImageFormat
@@ -11,7 +12,7 @@ export interface InfoFlags {
 }
 
 /** `retrap image info`. */
-export async function info(path: string, flags: InfoFlags, print: (text: string) => void): Promise<void> {
+export async function info(path: string, flags: InfoFlags, print: Print): Promise<void> {
   const files =
     flags.backingChain === true
       ? await chainOf(path, flags.format)

@@ -6,7 +6,7 @@ import { addImage } from './command.ts'
 export async function main(args: readonly string[]): Promise<number> {
   const program = new Program(process)
   let result = 0
-  addImage(program, process, (code) => {
+  addImage(program, process.stdout, (code) => {
     result = code
   })
   const code = await runProgram(program, args, process)

@@ -1,5 +1,6 @@
 import { type ImageFormat, shownName } from '@retrap/block/node'
 import { closeLayers, extentsOf, type LayerExtent, openLayers } from './layers.ts'
+import type { Print } from './progress.ts'
 
 export interface MapFlags {
   readonly format?: ImageFormat
@@ -7,13 +8,14 @@ export interface MapFlags {
 }
 
 /** `retrap image map`. */
-export async function map(path: string, flags: MapFlags, print: (text: string) => void): Promise<void> {
+export async function map(path: string, flags: MapFlags, print: Print): Promise<void> {
   const layers = await openLayers(path, flags.format)
   try {
     if (flags.output === 'json') {
       let separator = '['
       for await (const extent of merged(extentsOf(layers))) {
-        print(`${separator}${describe(extent)}`)
+        // oxlint-disable-next-line no-await-in-loop -- as fast as it is taken
+        await print(`${separator}${describe(extent)}`)
         separator = ',\n'
       }
       print(separator === '[' ? '[]\n' : ']\n')
@@ -23,7 +25,8 @@ export async function map(path: string, flags: MapFlags, print: (text: string) =
     for await (const { start, bytes, depth, kind, fileOffset } of merged(extentsOf(layers))) {
       if (kind !== 'data' || fileOffset === undefined) continue
       const columns = [start, bytes, fileOffset].map((value) => hex(value).padEnd(16))
-      print(`${columns.join('')}${shownName(layers[depth]!.path)}\n`)
+      // oxlint-disable-next-line no-await-in-loop
+      await print(`${columns.join('')}${shownName(layers[depth]!.path)}\n`)
     }
   } finally {
     await closeLayers(layers)

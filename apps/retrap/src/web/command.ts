@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Command } from 'commander'
 import { CliError } from '../cli-error.ts'
 import type { SessionHost } from '../host.ts'
+import { type ListingOutput, printText } from '../print-lines.ts'
 import { usage } from '../values.ts'
 import { showFetchProgress } from '../fetch-progress.ts'
 import { fetchDebianFiles } from './debian-files.ts'
@@ -30,7 +31,7 @@ interface WebFlags {
 /** Adds the command. */
 export function addWeb(
   program: Command,
-  host: Pick<SessionHost, 'stdout' | 'stderr' | 'onSignal' | 'createMachine'>,
+  host: Pick<SessionHost, 'stderr' | 'onSignal' | 'createMachine'> & { readonly stdout: ListingOutput },
 ): void {
   program
     .command('web')
@@ -53,11 +54,11 @@ export function addWeb(
       const server = await start(folder, port, systems)
       try {
         if (debian === true) await addDebian(systems, host)
+        await printText([`retrap: ${server.url} (Ctrl-C ends it)\n`], host.stdout)
       } catch (error) {
         server.close()
         throw error
       }
-      host.stdout.write(`retrap: ${server.url} (Ctrl-C ends it)\n`)
       if (open) openBrowser(server.url)
       await new Promise<void>((resolve) => {
         const stop = host.onSignal(() => {
