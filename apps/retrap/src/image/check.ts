@@ -21,14 +21,14 @@ export async function check(path: string, flags: CheckFlags, print: Print): Prom
   const { format } = await sourceOptions(path, flags.format)
   const say = flags.quiet === true ? (): void => {} : print
   if (format === 'raw') {
-    say('This image format does not support checks\n')
+    void say('This image format does not support checks\n')
     return NOTHING_TO_CHECK
   }
   const storage = await (flags.repair === undefined ? openStorage(path, { readOnly: true }) : FileStorage.open(path))
   try {
     const before = await checkQcow2(storage)
     const after = flags.repair === undefined ? before : await repairQcow2(storage, flags.repair)
-    say(flags.output === 'json' ? asJson(path, before, after) : asText(before, after))
+    void say(flags.output === 'json' ? asJson(path, before, after) : asText(before, after))
     if (after.corruptions > 0) return DAMAGED
     return after.leaks > 0 ? LEAKS : WHOLE
   } finally {

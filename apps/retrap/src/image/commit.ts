@@ -56,7 +56,7 @@ export async function commit(path: string, flags: CommitFlags, print: Print, onP
     await image.close()
   }
   onProgress(1)
-  if (flags.quiet !== true) print('Image committed.\n')
+  if (flags.quiet !== true) void print('Image committed.\n')
 }
 
 /** Makes a raw file as long as the disk above it, unless someone else has it open. */

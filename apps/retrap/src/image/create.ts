@@ -28,7 +28,7 @@ export async function create(path: string, size: string | undefined, flags: Crea
   await createImage(path, flags.format, { ...options, bytes }, backing)
   if (flags.quiet === true) return
   const about = backing === undefined ? '' : ` backing_file=${shownName(backing.name)} backing_fmt=${backing.format}`
-  print(`Formatting '${path}', fmt=${flags.format} size=${bytes}${about}\n`)
+  void print(`Formatting '${path}', fmt=${flags.format} size=${bytes}${about}\n`)
 }
 
 interface Backing {

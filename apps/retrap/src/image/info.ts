@@ -18,10 +18,10 @@ export async function info(path: string, flags: InfoFlags, print: Print): Promis
       ? await chainOf(path, flags.format)
       : [{ path, format: (await sourceOptions(path, flags.format)).format, sameOrigin: false }]
   const described = await Promise.all(files.map(describe))
-  if (flags.output === 'human') print(described.map(asText).join('\n'))
+  if (flags.output === 'human') void print(described.map(asText).join('\n'))
   else {
     const objects = described.map(asObject)
-    print(`${JSON.stringify(flags.backingChain === true ? objects : objects[0], null, 4)}\n`)
+    void print(`${JSON.stringify(flags.backingChain === true ? objects : objects[0], null, 4)}\n`)
   }
 }
 

@@ -18,10 +18,10 @@ export async function map(path: string, flags: MapFlags, print: Print): Promise<
         await print(`${separator}${describe(extent)}`)
         separator = ',\n'
       }
-      print(separator === '[' ? '[]\n' : ']\n')
+      void print(separator === '[' ? '[]\n' : ']\n')
       return
     }
-    print('Offset          Length          Mapped to       File\n')
+    void print('Offset          Length          Mapped to       File\n')
     for await (const { start, bytes, depth, kind, fileOffset } of merged(extentsOf(layers))) {
       if (kind !== 'data' || fileOffset === undefined) continue
       const columns = [start, bytes, fileOffset].map((value) => hex(value).padEnd(16))
