@@ -30,8 +30,16 @@ export async function readInput(label: string, path: string): Promise<Uint8Array
   throw new CliError('ERR_INPUT', `${label}: it is a device, not a file`)
 }
 
+/** A new file is to take the place of what has its name. @throws CliError `ERR_INPUT` for a device, a pipe or a socket */
+export async function refuseSpecial(path: string): Promise<void> {
+  const state = await stat(path).catch(() => undefined)
+  if (state === undefined || state.isFile() || state.isDirectory()) return
+  throw new CliError('ERR_INPUT', 'it is not a regular file')
+}
+
 /** Why a file could not be opened or read. */
 export function troubleWith(error: unknown): string {
+  if (error instanceof CliError) return error.message
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   return TROUBLES[code] ?? String(error)
 }

@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -72,6 +73,16 @@ describe('the last picture', () => {
     const host = drawing([1])
     expect(await runSession(settings({ kind: 'none' }, folder), host)).toBe(74)
     expect(host.stderr.text).toContain(`--screenshot-on-exit: ${folder}: it is a directory`)
+  })
+
+  test.skipIf(process.platform === 'win32')('leaves what is no regular file in its place', async () => {
+    // Root may rename a file over a device too; a pipe stands for it.
+    const pipe = join(scratch, 'pipe')
+    spawnSync('mkfifo', [pipe])
+    const host = drawing([1])
+    expect(await runSession(settings({ kind: 'none' }, pipe), host)).toBe(74)
+    expect(host.stderr.text).toContain(`--screenshot-on-exit: ${pipe}: it is not a regular file`)
+    expect(statSync(pipe).isFIFO()).toBe(true)
   })
 
   test.each([{ kind: 'none' } as const, { kind: 'png', path: join(scratch, 'no/a.png') } as const])(

@@ -1,4 +1,5 @@
 /** Saved runs: their files, and the command that goes on with them. */
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -53,6 +54,14 @@ test('a file that cannot be written is an error of the user’s, and nothing of 
   await expect(writeSnapshotFile(path('state'), RUN, bad)).rejects.toMatchObject({ code: 'ERR_INPUT' })
   expect(readFileSync(path('state'), 'utf8')).toBe('before')
   expect(readdirSync(folder).filter((name) => name.endsWith('.partial'))).toEqual([])
+})
+
+test.skipIf(process.platform === 'win32')('what is no regular file keeps its place', async () => {
+  // Root may rename a file over a device too; a pipe stands for it.
+  spawnSync('mkfifo', [path('pipe')])
+  const error = { code: 'ERR_INPUT', message: `cannot write the snapshot ${path('pipe')}: it is not a regular file` }
+  await expect(writeSnapshotFile(path('pipe'), RUN, SNAPSHOT)).rejects.toMatchObject(error)
+  expect(statSync(path('pipe')).isFIFO()).toBe(true)
 })
 
 test('what a machine keeps in memory alone is not saved without a word', async () => {

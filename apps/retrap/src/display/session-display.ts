@@ -2,7 +2,7 @@ import { rename, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { Screen } from '@retrap/display'
 import { CliError } from '../cli-error.ts'
-import { troubleWith } from '../files.ts'
+import { refuseSpecial, troubleWith } from '../files.ts'
 import type { SessionOutput } from '../host.ts'
 import type { DisplaySettings } from './display-option.ts'
 import { TerminalDisplay } from './terminal-display.ts'
@@ -79,6 +79,7 @@ export class SessionDisplay {
     const png = await this.screen.toPng()
     const half = `${path}.part`
     try {
+      await refuseSpecial(path)
       await writeFile(half, png)
       await rename(half, path)
     } catch (error) {

@@ -10,6 +10,7 @@ import {
   writeSnapshot,
 } from '@retrap/snapshot'
 import { CliError } from '../cli-error.ts'
+import { refuseSpecial } from '../files.ts'
 import type { MachineSnapshot, MachineSnapshotSource } from '../machine-contract.ts'
 
 /** What a snapshot file says of the run that it is of. */
@@ -67,6 +68,7 @@ export async function writeSnapshotFile(
   const partial = `${path}.partial`
   let bytes = 0
   try {
+    await refuseSpecial(path)
     const file = await open(partial, 'w')
     try {
       const take = async (piece: Uint8Array): Promise<void> => {
