@@ -1,10 +1,13 @@
 // npm run -s mutate -- PACKAGE [--count N] [--seed S] [--file TEXT]
+// npm run -s mutate -- --all [--count N] [--seed S]
 // npm run -s mutate -- --named [--file TEXT]
 //
 // Changes one token of a package's sources at a time (an operator, a number, a negation) and runs the package's tests
 // that depend on the file, to the first failure. A change that no test notices is a survivor: a missing test, or a change
 // that changes nothing. The latter are named with their reason in `.config/equivalent-mutations.json`, and another is
 // drawn in their place. The exit code is 1 if there are survivors.
+//
+// `--all` draws the package of each change as well, so that small packages count as much as large ones.
 //
 // `--named` makes the changes of `.config/named-mutations.json` instead: mistakes that somebody thought of. Each row says
 // which tests have to notice it; one whose text has changed is stale, which fails here and in `npm test`. Golden texts are
@@ -14,13 +17,13 @@
 import { spawn } from 'node:child_process'
 import { existsSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { join, relative } from 'node:path'
+import { basename, join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import { provideDebianPrograms } from '../packages/tooling/src/programs.ts'
 import { lineOf, type Mutation, mutationsOf } from './mutations.ts'
 import { namedMutations, staleness } from './named-mutations.ts'
-import { members, root } from './workspace.ts'
+import { type Member, members, root } from './workspace.ts'
 
 /** A change that changes nothing, and why. */
 interface Equivalent {
@@ -45,6 +48,7 @@ const LEAST_PATIENCE_MS = 60_000
 const PATIENCE_AT_FIRST_MS = 900_000
 
 const USAGE = `Usage: npm run -s mutate -- PACKAGE [--count N] [--seed S] [--file TEXT]
+       npm run -s mutate -- --all [--count N] [--seed S]
        npm run -s mutate -- --named [--file TEXT]
 
 Change one token of a package's sources at a time, and run the tests that depend on it.
@@ -52,6 +56,7 @@ Change one token of a package's sources at a time, and run the tests that depend
   PACKAGE      the name of a folder in packages/ or apps/
   --count N    try N changes (default 20)
   --seed S     draw the changes by this seed (default: a random one, which is printed)
+  --all        draw each change from a package that is drawn too
   --file TEXT  change only files whose paths have this text
   --named      make the changes that .config/named-mutations.json describes
 
@@ -268,6 +273,7 @@ async function main(): Promise<number> {
       seed: { type: 'string' },
       file: { type: 'string' },
       named: { type: 'boolean' },
+      all: { type: 'boolean' },
       help: { type: 'boolean' },
     },
   })
@@ -280,40 +286,66 @@ async function main(): Promise<number> {
     return tryNamed(values.file ?? '')
   }
   const [name] = positionals
-  const member = members().find(({ path }) => path.endsWith(`/${name ?? ''}`))
-  if (name === undefined || member === undefined) {
-    console.error('mutate: give the name of a package, as its folder has it')
+  const chosen = members().filter(({ path }) => (values.all === true ? name === undefined : path.endsWith(`/${name}`)))
+  if (chosen.length === 0) {
+    console.error('mutate: give the name of a package, as its folder has it, or --all')
     return 2
   }
   const seed = values.seed === undefined ? Math.floor(Math.random() * 2 ** 32) : Number(values.seed)
-  const count = Number(values.count ?? 20)
   await provideDebianPrograms()
+  return trySample(chosen, values.file ?? '', Number(values.count ?? 20), seed)
+}
+
+/** A change, and the package whose tests have to notice it. */
+interface Candidate {
+  readonly folder: string
+  readonly path: string
+  readonly source: string
+  readonly mutation: Mutation
+}
+
+/** Every change to the sources of a package whose paths have the text. */
+function candidates({ folder }: Member, text: string): Candidate[] {
+  return globSync('src/**/*.ts', { cwd: folder })
+    .sort()
+    .filter((file) => file.includes(text))
+    .flatMap((file) => {
+      const path = join(folder, file)
+      const source = readFileSync(path, 'utf8')
+      return mutationsOf(source).map((mutation) => ({ folder, path, source, mutation }))
+    })
+}
+
+/** Makes changes that are drawn. @returns the exit code */
+async function trySample(chosen: readonly Member[], text: string, count: number, seed: number): Promise<number> {
   const equivalents = JSON.parse(
     readFileSync(join(root, '.config/equivalent-mutations.json'), 'utf8'),
   ) as readonly Equivalent[]
-  const all = globSync('src/**/*.ts', { cwd: member.folder })
-    .sort()
-    .filter((file) => values.file === undefined || file.includes(values.file))
-    .flatMap((file) => {
-      const path = join(member.folder, file)
-      const source = readFileSync(path, 'utf8')
-      return mutationsOf(source).map((mutation) => ({ path, source, mutation }))
-    })
   const random = generator(seed)
-  const tests = await Tests.of(member.folder)
+  const groups = chosen.map((member) => candidates(member, text)).filter((group) => group.length > 0)
+  const draw = (): Candidate => {
+    const which = groups.length === 1 ? 0 : Math.floor(random() * groups.length)
+    const group = groups[which] as Candidate[]
+    const [candidate] = group.splice(Math.floor(random() * group.length), 1) as [Candidate]
+    if (group.length === 0) groups.splice(which, 1)
+    return candidate
+  }
+  const runners = new Map<string, Tests>()
   let equal = 0
   let noticed = 0
   let tried = 0
-  while (tried < count && all.length > 0) {
-    const [{ path, source, mutation }] = all.splice(Math.floor(random() * all.length), 1) as [(typeof all)[number]]
+  while (tried < count && groups.length > 0) {
+    const { folder, path, source, mutation } = draw()
     const file = relative(root, path).replaceAll('\\', '/')
     const { line, before, after } = lineOf(source, mutation)
-    const known = equivalents.some((row) => row.file === file && row.before === before && row.after === after)
-    if (known) {
+    if (equivalents.some((row) => row.file === file && row.before === before && row.after === after)) {
       equal++
       continue
     }
     // oxlint-disable-next-line no-await-in-loop -- the machine runs one test run at a time
+    const tests = runners.get(folder) ?? (await Tests.of(folder))
+    runners.set(folder, tests)
+    // oxlint-disable-next-line no-await-in-loop -- as above
     const passed = !(await tests.notice(path, mutation))
     tried++
     if (passed) console.log(`SURVIVED ${file}:${line}\n  - ${before}\n  + ${after}`)
@@ -324,9 +356,12 @@ async function main(): Promise<number> {
       )
     }
   }
-  await tests.close()
+  // oxlint-disable-next-line no-await-in-loop -- one after the other is quick enough
+  for (const each of runners.values()) await each.close()
+  const [only] = chosen
   console.log(
-    `mutate ${name}: ${tried} changes, ${noticed} noticed, ${tried - noticed} survived, ${equal} drawn that change nothing; --seed ${seed}`,
+    `mutate ${chosen.length === 1 && only !== undefined ? basename(only.folder) : '--all'}: ${tried} changes, ${noticed} noticed, ` +
+      `${tried - noticed} survived, ${equal} drawn that change nothing; --seed ${seed}`,
   )
   return tried === noticed ? 0 : 1
 }
