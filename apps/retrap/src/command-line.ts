@@ -16,21 +16,23 @@ interface Outputs {
 export class Program extends Command {
   /** Text that was asked for, such as help. It is written at the end of the run, which can wait for an output that fails. */
   readonly asked: string[] = []
+  /** The command line. */
+  given: readonly string[] = []
 
   constructor(outputs: Outputs) {
     super('retrap')
     this.configureOutput({
       writeOut: (text) => this.asked.push(text),
       writeErr: (text) => outputs.stderr.write(text),
-      outputError: (text, write) => write(withoutPasswords(describeMistake(text))),
+      outputError: (text, write) => write(withoutPasswords(describeMistake(text, this.given))),
     }).exitOverride()
   }
 }
 
 /** A mistake in one line, also where there is a suggestion on a second. */
-function describeMistake(text: string): string {
+function describeMistake(text: string, args: readonly string[]): string {
   const [, option = ''] = /^error: unknown option '([^'=]+)/.exec(text) ?? []
-  const instead = replacementOf(option)
+  const instead = replacementOf(option, args)
   if (instead !== undefined) return `retrap: there is no ${option}; ${instead}\n`
   const line = text.replace(/^error: /, 'retrap: ').replace('\n(', ' (')
   const [, given, choices] = /argument '([^']*)' is invalid\. Allowed choices are (.*)\.\n$/.exec(line) ?? []
@@ -59,6 +61,7 @@ export async function runProgram(program: Program, args: readonly string[], outp
 
 /** Parses the arguments and runs the command that they name. @throws CommanderError for a mistake */
 async function parse(program: Program, args: readonly string[]): Promise<void> {
+  program.given = args
   try {
     await program.parseAsync([...args], { from: 'user' })
   } catch (error) {
