@@ -1,10 +1,11 @@
 /** `--jit-dump`: what the JIT has made of which guest code, a file for each unit. */
-import { mkdirSync, statSync, writeFileSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { moduleText } from '@retrap/wasm-emitter'
 import type { CompiledCode } from '@retrap/x86-cpu'
 import { decodeInto, formatIntel, Instruction } from '@retrap/x86-decoder'
 import { CliError } from './cli-error.ts'
+import { makeFolder } from './make-folder.ts'
 
 /** Digits of a unit's number in its file's name. */
 const NUMBER_DIGITS = 5
@@ -47,19 +48,6 @@ export function jitDump(folder: string, warn: (message: string) => void): (code:
       hasFailed = true
       warn(`cannot write ${path}: ${messageOf(error)}; no more units are written`)
     }
-  }
-}
-
-/** Makes a folder, and those above it. Node's recursive `mkdirSync` never ends in /proc; see `@retrap/debian`'s cache. */
-function makeFolder(path: string): void {
-  try {
-    mkdirSync(path)
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined
-    if (code === 'EEXIST' && statSync(path).isDirectory()) return
-    if (code !== 'ENOENT' || dirname(path) === path) throw error
-    makeFolder(dirname(path))
-    mkdirSync(path)
   }
 }
 

@@ -22,6 +22,8 @@ try {
     console.error(`retrap: Node ${OLDEST_NODE} or later is needed; this is ${process.version}`)
     process.exit(ExitCode.Usage)
   }
+  const { keepCompiled } = await import('./compile-cache.ts')
+  keepCompiled()
   // A machine takes longer to load than most programs take to list.
   const { main } = await programOf(args[0])
   process.exitCode = await main(args)
