@@ -90,7 +90,7 @@ describe.skipIf(noBrowser !== undefined)('the playground', () => {
     await click('Attach')
     await expect.poll(panel).toContain('Attached: mine.')
     await shell('memory fed91000')
-    await expect.poll(panel).toContain('things a second, and was taken out')
+    await expect.poll(panel).toContain('says more than 1000 things a second, and was taken out')
     expect(await panel()).not.toContain('Attached')
     await shell('echo quiet now')
     await expect.poll(terminal).toContain('\nquiet now')

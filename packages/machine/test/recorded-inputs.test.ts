@@ -180,6 +180,14 @@ describe('a stream of bytes', () => {
     expect(model.got).toEqual([])
   })
 
+  test('inputs have the form that recordings have', () => {
+    const { line } = connected()
+    line.client.receive(Uint8Array.of(7, 8))
+    line.client.breakReceived?.()
+    line.client.modemChanged?.({ clearToSend: false, dataSetReady: true, ringIndicator: false, carrierDetect: true })
+    expect(gate.posted.map(([, data]) => [...data])).toEqual([[0, 7, 8], [1], [2, 10]])
+  })
+
   test('takes all that the guest sends; what the line has no room for follows when it has', () => {
     const { line, stream } = connected()
     line.full = true
@@ -333,6 +341,29 @@ describe('a network', () => {
         [3, 0],
       ],
       2,
+    ])
+  })
+
+  test('a frame does not pass one that waits, whatever room there is by then', () => {
+    const { cable, network } = connected()
+    cable.room = 0
+    network.send(Uint8Array.of(1))
+    cable.room = 9
+    network.send(Uint8Array.of(2))
+    expect(cable.sent).toEqual([])
+    cable.client.drained()
+    expect(cable.sent).toEqual([[1], [2]])
+  })
+
+  test('inputs have the form that recordings have', () => {
+    const { cable } = connected()
+    cable.client.receive(Uint8Array.of(7, 8))
+    cable.client.linkChanged(false)
+    cable.client.linkChanged(true)
+    expect(gate.posted.map(([, data]) => [...data])).toEqual([
+      [0, 7, 8],
+      [1, 0],
+      [1, 1],
     ])
   })
 

@@ -1,6 +1,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
 import { WebSocket as Client } from 'ws'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -352,6 +353,34 @@ describe('a capture (pcap-savefile(5))', () => {
     const pieces: Uint8Array[] = []
     capturePackets(new Hub({ clock: new VirtualClock() }).port(), (bytes) => pieces.push(bytes))
     expect(Buffer.from(pieces[0]!).readUInt32LE(16)).toBe(65_535)
+  })
+
+  test('holds less than 1 MiB, also while the event loop is kept busy', () => {
+    const path = join(folder, 'busy.pcap')
+    const capture = captureToFile(new Hub().port(), path)
+    for (let i = 0; i < 1000; i++) capture.network.send(testFrame(1514, i))
+    const all = 24 + 1000 * (16 + 1514)
+    const written = readFileSync(path).length
+    expect(written).toBeGreaterThan(all - (1 << 20))
+    // Not each by itself.
+    expect(written).toBeLessThan(all)
+    capture.close()
+    expect(readFileSync(path).length).toBe(all)
+  })
+
+  test('is in the file after a turn of the event loop, frame by frame', async () => {
+    const path = join(folder, 'slow.pcap')
+    const capture = captureToFile(new Hub().port(), path)
+    const bytes = async (): Promise<number> => {
+      await setImmediate()
+      return readFileSync(path).length
+    }
+    expect(await bytes()).toBe(24)
+    capture.network.send(testFrame(60, 0))
+    expect(await bytes()).toBe(24 + 16 + 60)
+    capture.network.send(testFrame(60, 1))
+    expect(await bytes()).toBe(24 + 2 * (16 + 60))
+    capture.close()
   })
 
   test('goes to a file', async () => {

@@ -4,7 +4,10 @@ import {
   S_CR4,
   S_FCS,
   S_FCW,
+  S_FDP,
   S_FDS,
+  S_FIP,
+  S_FOP,
   S_FPR,
   S_FSW,
   S_FTAG_EMPTY,
@@ -257,6 +260,27 @@ describe('FNSTENV, FLDENV, FNSAVE, FRSTOR (SDM vol. 1, "Saving the x87 FPU’s S
     expect(b.outcome('FNSTENV', { size, address: AREA + 64 })).toBe('ok')
     if (!real)
       expect(b.cpu.bytes.slice(AREA + 64, AREA + 64 + 6 * size)).toEqual(b.cpu.bytes.slice(AREA, AREA + 6 * size))
+  })
+
+  test.each([
+    // SDM volume 1, figures 8-9 to 8-12; what is reserved has ones.
+    { size: 4, real: false, words: [0x1122_3344, 0xffa5_001b, 0x99aa_bbcc, 0xffff_0023] },
+    { size: 2, real: false, words: [0x3344, 0x001b, 0xbbcc, 0x0023], ip: 0x3344, op: 0, dp: 0xbbcc },
+    { size: 4, real: true, words: [0xffff_3344, 0xf112_27a5, 0xffff_bbcc, 0xf99a_afff], cs: 0, ds: 0 },
+    { size: 2, real: true, words: [0x3344, 0x27a5, 0xbbcc, 0xafff], ip: 0x2_3344, dp: 0xa_bbcc, cs: 0, ds: 0 },
+  ])('FLDENV takes pointers of $size bytes, real mode $real', ({ size, real, words, ...given }) => {
+    const b = real ? Bench.real() : Bench.protected32()
+    for (const [i, word] of [0x37f, 0, 0xffff, ...words].entries()) {
+      if (size === 2) b.cpu.view.setUint16(AREA + 2 * i, word, true)
+      else b.cpu.view.setUint32(AREA + 4 * i, word, true)
+    }
+    // Upper halves of pointers that had 64 bits.
+    b.s.set(S_FIP + 4, 5)
+    b.s.set(S_FDP + 4, 5)
+    expect(b.outcome('FLDENV', { size, address: AREA })).toBe('ok')
+    const { ip = 0x1122_3344, dp = 0x99aa_bbcc, cs = 0x1b, ds = 0x23, op = 0x7a5 } = given
+    const found = [S_FIP, S_FIP + 4, S_FCS, S_FOP, S_FDP, S_FDP + 4, S_FDS].map((at) => b.s.get(at) >>> 0)
+    expect(found).toEqual([ip, 0, cs, op, dp, 0, ds])
   })
 
   test('FNSAVE is followed by FNINIT; FRSTOR brings everything back', () => {
