@@ -143,7 +143,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
         )
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
       const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
-      await finish(settingsFor(withCardDevice(flags), images, input, host))
+      await finish(await settingsFor(withCardDevice(flags), images, input, host))
     })
 
   const run = program
@@ -179,7 +179,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       if (flags.arch === 'arm64') checkArmImages(flags, drives)
       checkImages(flags, drives)
       const images = (): Promise<MachineImages> => readImages(flags, drives)
-      const settings = settingsFor(flags, images, { kind: 'pass' }, host, usualVga(flags, drives), drives)
+      const settings = await settingsFor(flags, images, { kind: 'pass' }, host, usualVga(flags, drives), drives)
       const boot = flags.boot === undefined ? {} : { boot: flags.boot }
       const vga = flags.vga ?? usualVga(flags, drives)
       const machine = { ...settings.machine, architecture: flags.arch, vga, ...boot }
@@ -207,7 +207,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     // With less the installer starts in a mode that is short of nearly everything.
     const least = flags.installer !== undefined && linux.getOptionValueSource('memory') === 'default'
     const memory = least ? INSTALLER_MEMORY_BYTES : flags.memory
-    const settings = settingsFor({ ...withCardDevice(flags), memory }, images, input, host)
+    const settings = await settingsFor({ ...withCardDevice(flags), memory }, images, input, host)
     await finish({ ...settings, machine: { ...settings.machine, architecture } })
   })
   addWeb(program, host)

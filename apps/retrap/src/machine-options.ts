@@ -195,20 +195,20 @@ export function romOptions(command: Command): Command {
 }
 
 /** The session that a command's options ask for. */
-export function settingsFor(
+export async function settingsFor(
   flags: MachineFlags,
   images: SessionSettings['images'],
   input: InputPolicy,
   host: SessionHost,
   card: 'std' | 'ramfb' | 'none' = 'none',
   drives: readonly DriveArgument[] = [],
-): SessionSettings {
+): Promise<SessionSettings> {
   const usb = usbController(flags.device, drives)
   if (flags.console === 'xen' && flags.hypervisor !== 'xen') throw usage('--console xen needs --hypervisor xen')
   const ports = rootPorts(flags.device)
   const [board, smm] = flags.machine.split(',')
   const gic = gicOf(flags.machine)
-  const trace = traceOf(flags, host.stderr)
+  const trace = await traceOf(flags, host.stderr)
   const profile = flags.profile === undefined ? undefined : new GuestProfile(flags.profile, flags.cpus)
   return {
     machine: {

@@ -1,5 +1,5 @@
 /** `retrap esr VALUE…`. */
-import { describeSyndrome, type SyndromeFormat } from '@retrap/arm-mmio'
+import type { describeSyndrome, SyndromeFormat } from '@retrap/arm-mmio'
 import { type Command } from 'commander'
 import { type ListingOutput, printLines } from '../print-lines.ts'
 import { parseAddress, usage } from '../values.ts'
@@ -23,15 +23,17 @@ export function addEsr(program: Command, output: ListingOutput): void {
       const syndromes = values.map(parse)
       const format: SyndromeFormat = flags.hsr === true ? 'hsr' : 'esr'
       if (format === 'hsr' && syndromes.some((value) => value > 0xffff_ffffn)) throw usage('HSR has 32 bits')
+      // It brings the Arm processor with it, which no other command needs at its start.
+      const { describeSyndrome: describe } = await import('@retrap/arm-mmio')
       await printLines(
-        syndromes.flatMap((value, index) => [...(index === 0 ? [] : ['']), ...lines(value, format)]),
+        syndromes.flatMap((value, index) => [...(index === 0 ? [] : ['']), ...lines(value, format, describe)]),
         output,
       )
     })
 }
 
-function lines(value: bigint, format: SyndromeFormat): string[] {
-  const { fields, sentence } = describeSyndrome(Number(value & 0xffff_ffffn), format)
+function lines(value: bigint, format: SyndromeFormat, describe: typeof describeSyndrome): string[] {
+  const { fields, sentence } = describe(Number(value & 0xffff_ffffn), format)
   const high = Number(value >> 32n)
   return [
     `${format === 'hsr' ? 'HSR' : 'ESR'} 0x${value.toString(16).padStart(8, '0')}`,
