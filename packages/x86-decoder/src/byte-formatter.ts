@@ -57,22 +57,33 @@ import {
 import { hashOf, keyForm, keyMemory, keyRegisters, requireFormatOptions } from './line-cache.ts'
 import { type Field, LineWriter } from './line-writer.ts'
 
-/** Bytes that text is added to. */
+/**
+ * Bytes that text is added to. Lines are ASCII, one byte a character, without a newline; a formatter writes from `length` on, and
+ * sets `length` behind the line.
+ */
 export interface ByteSink {
   /** Where the text is; another array after `reserve` if this one was too short. */
   bytes: Uint8Array
-  /** How much of it is text. */
+  /** How many of its bytes are text. After an error it may be in the middle of a line: set it back to where the line began. */
   length: number
-  /** Makes room for so many bytes more. */
+  /**
+   * Makes room for so many bytes after `length`, and keeps the text. It is asked at the start of each line for the longest line,
+   * 512 bytes and `mnemonicWidth` more, and for as many again after each call of `symbols`, which reserves for its own names.
+   */
   reserve(more: number): void
 }
 
-/** How to print as bytes: in lower case, numbers as `0x1f`. */
+/**
+ * How to print as bytes: in lower case, numbers as `0x1f`. `mnemonicWidth` is 0 to 1,000 characters.
+ *
+ * Of `FormatOptions` there are no `upperCase`, `hex`, `address` and loose `spacing`; the address is an argument of `write`.
+ */
 export interface ByteFormatOptions extends Pick<FormatOptions, 'mnemonicWidth'> {
   /** As in `FormatOptions`. */
   readonly spacing?: 'tight' | 'normal'
   /**
-   * Adds the name of an address to `out` and returns true, or returns false if it has none.
+   * Adds the name of an address to `out` and returns true, or returns false if it has none: what it has added then is dropped.
+   * It calls `out.reserve` before it adds. A name may have any bytes, such as UTF-8.
    *
    * The address is a pair of signed words. It is asked for as `FormatOptions.symbols` is.
    */
@@ -348,17 +359,16 @@ export class SyntaxBytes implements ByteFormatter {
     if (symbols === undefined) return false
     const start = out.length
     const isWritten = symbols(low, high, out)
-    if (isWritten === true) {
-      out.reserve(this.#room)
-      return true
-    }
+    if (isWritten === false) out.length = start
+    // What it has written, or only tried to, took from the room of the line.
+    out.reserve(this.#room)
+    if (isWritten === true) return true
     if (isWritten !== false) {
       throw new DecoderError(
         'ERR_OPTION',
         `symbols returned ${shown(isWritten)}, expected whether it has written a name`,
       )
     }
-    out.length = start
     return false
   }
 

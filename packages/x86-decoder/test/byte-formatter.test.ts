@@ -142,6 +142,119 @@ describe.each(syntaxes)('%s', (_, bytes, format) => {
   })
 })
 
+const REGISTERS: readonly (readonly number[])[] = [[0xca], [0xd3]]
+/** ModRM, SIB and displacement: without and with a short one, with an index, relative, absolute. */
+const MEMORY: readonly (readonly number[])[] = [
+  [0x01],
+  [0x44, 0xd1, 0x7f],
+  [0x84, 0x91, 0x10, 0x32, 0x54, 0x76],
+  [0x05, 0x10, 0x32, 0x54, 0x76],
+  [0x04, 0x65, 0xf0, 0xff, 0xff, 0xff],
+]
+/** EVEX.z, b, V' and aaa; for APX ND, NF or a condition. The most that a form can have comes before less. */
+const PLAIN = 0x08
+const DECORATIONS = [PLAIN, 0x00, 0x9b, 0x1b, 0x18, 0x0b, 0x0c, 0x1c] as const
+
+/** Instructions of each form of EVEX, APX among it, with each of its decorations, and of each form that REX2 extends. */
+function extendedInstructions(): readonly Instruction[] {
+  const found: Instruction[] = []
+  const seen = new Set<number>()
+  const bytes = new Uint8Array(16)
+  let insn = new Instruction()
+  let turn = 0
+  /** Tries an encoding with registers and with memory. @param all - or with each of the tails, until one is taken */
+  const take = (
+    head: readonly number[],
+    { opcode, extension, modrmByte }: (typeof codes)[number],
+    all = false,
+  ): void => {
+    turn++
+    const tails = [REGISTERS, MEMORY].flatMap((each) => (all ? each : [each[turn % each.length]!]))
+    for (const [first, ...rest] of tails) {
+      const modrm = extension < 0 ? first! : (first! & 0xc7) | (extension << 3)
+      bytes.fill(0x81)
+      bytes.set([...head, opcode, modrmByte < 0 ? modrm : modrmByte, ...rest])
+      if (decodeInto(bytes, 0, 15, 64, insn) !== 0) continue
+      // Plain once, then with memory and without, each with a mask, zeroing, broadcast, rounding or no flags.
+      const key = insn.code * 4 + (insn.evex === 0 ? 0 : 1 + insn.isMemory)
+      if (seen.has(key)) continue
+      seen.add(key)
+      found.push(insn)
+      insn = new Instruction()
+    }
+  }
+  for (const info of codes) {
+    const { encoding, map, prefix, vexW, vexL, evexNd, condition, noFlags } = info
+    const required = ['NP', '66', 'F3', 'F2'].indexOf(prefix)
+    const operandSizes = required < 0 ? [0, 1] : [required]
+    if (encoding === 'evex') {
+      for (const pp of operandSizes) {
+        for (const w of vexW < 0 ? [0, 0x80] : [vexW << 7]) {
+          for (const decoration of DECORATIONS) {
+            let low = evexNd < 0 ? decoration : (decoration & ~0x10) | (evexNd << 4)
+            if (condition >= 0) low = (low & 0x10) | condition
+            if (noFlags === 'always') low |= 4
+            for (const vvvv of [0x78, 0x50]) {
+              const tail = [w | vvvv | 4 | pp, (Math.max(vexL, 0) << 5) | low]
+              const before = info.addressSize === 32 ? [0x67] : []
+              const needsAll = decoration === PLAIN || info.masking === 'required'
+              if (needsAll) take([...before, 0x62, 0xf0 | map, ...tail], info, true)
+              take([...before, 0x62, (turn % 3 === 0 ? 0xf0 : 0xd0) | map, ...tail], info)
+            }
+          }
+        }
+      }
+    } else if ((encoding === 'legacy' || encoding === 'rex2') && map < 2) {
+      const before = required < 1 ? [] : [[0x66, 0xf3, 0xf2][required - 1]!]
+      take([...before, 0xd5, (map << 7) | (turn % 2 === 0 ? 0x15 : 0x5d)], info)
+    }
+  }
+  return found
+}
+
+test('each form of EVEX, APX and REX2 is the text of the other formatters, with masks, broadcast and rounding', () => {
+  const instructions = extendedInstructions()
+  const met = new Set(instructions.map(({ code }) => code))
+  const missed = codes.filter(({ encoding, code }) => (encoding === 'evex' || encoding === 'rex2') && !met.has(code))
+  expect(missed.map(({ mnemonic }) => mnemonic)).toEqual([])
+  for (const [, bytes, format] of syntaxes) {
+    const out = new Sink()
+    const style = { spacing: 'tight', mnemonicWidth: 9 } as const
+    const formatter = bytes(style)
+    const wrong: string[] = []
+    for (const insn of instructions) {
+      formatter.write(insn, 0x1000, 0, out)
+      const text = out.take()
+      const expected = format(insn, { ...style, address: 0x1000n })
+      if (text !== expected) wrong.push(`${text} for ${expected}`)
+    }
+    expect(wrong).toEqual([])
+  }
+})
+
+test.each(syntaxes)('%s: a name that is written and taken back leaves the line its room', (_, bytes, format) => {
+  const out = new Sink()
+  const undecided = bytes({
+    mnemonicWidth: 1000,
+    symbols: (_low, _high, into) => {
+      ;(into as Sink).write('no')
+      return false
+    },
+  })
+  const insn = new Instruction()
+  for (const code of [
+    '48 8b 05 10 00 00 00',
+    '62 f1 7c 1b 58 05 10 00 00 00',
+    'e8 10 00 00 00',
+    '8b 04 25 00 00 00 70',
+  ]) {
+    const input = bytesOf(code)
+    decodeInto(input, 0, input.length, 64, insn)
+    undecided.write(insn, 0, 0, out)
+    expect(out.take()).toBe(format(insn, { mnemonicWidth: 1000 }))
+  }
+})
+
 test('a symbol is asked for with the address in two words', () => {
   const asked: string[] = []
   const formatter = bytesIntel({
