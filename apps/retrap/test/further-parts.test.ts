@@ -6,7 +6,7 @@ import type { MachineExit } from '@retrap/machine'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { Properties } from '../src/device-properties.ts'
 import { showFetchProgress } from '../src/fetch-progress.ts'
-import { readInput } from '../src/files.ts'
+import { readInput, refuseSpecial, troubleWith } from '../src/files.ts'
 import { replacementOf } from '../src/foreign-options.ts'
 import { parseGdb } from '../src/gdb/gdb-option.ts'
 import { examineImage, isNamedQcow2 } from '../src/image-file.ts'
@@ -208,8 +208,22 @@ describe('files that the user names', () => {
 
   test.skipIf(process.platform === 'win32')('are no devices, which may never end', async () => {
     await expect(readInput('--x', '/dev/zero')).rejects.toThrow('--x: it is a device, not a file')
+    await expect(refuseSpecial('/dev/zero')).rejects.toThrow('it is not a regular file')
     await expect(examineImage('/dev/zero')).rejects.toThrow('/dev/zero: it is not a regular file')
   })
+
+  test('may take the place of files, and of nothing', async () => {
+    for (const path of [file('old', 'x'), folder, join(folder, 'no')])
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect(await refuseSpecial(path)).toBeUndefined()
+  })
+
+  test.each([
+    [Object.assign(new Error('x'), { code: 'ENOENT' }), 'there is no such file'],
+    [Object.assign(new Error('x'), { code: 'EIO' }), 'Error: x'],
+    [new Error('x'), 'Error: x'],
+    [undefined, 'undefined'],
+  ])('%s: %s', (error, text) => expect(troubleWith(error)).toBe(text))
 
   /** A file with a text at an offset, and this many bytes. */
   const at = (name: string, bytes: number, ...texts: readonly (readonly [at: number, text: string])[]): string => {
@@ -274,6 +288,8 @@ describe('files that the user names', () => {
     ['a.qcow2', true],
     ['a.QCOW', true],
     ['a.qcow2.img', false],
+    // A file's name, although it could be a URL.
+    ['disk:a?.qcow2', true],
     ['aqcow2', false],
     ['https://host/a.qcow2?x=1', true],
     ['https://host/a?x=.qcow2', false],
@@ -362,12 +378,11 @@ describe('info pci', () => {
         functionOwner: (bdf) => (bytes.has(bdf) ? `model ${bdf}` : undefined),
         configRead(bdf, register, size) {
           const view = bytes.get(bdf)!
-          // The contract's words are of 32 bits, with a sign or not.
-          return size === 1
-            ? view.getUint8(register)
-            : size === 2
-              ? view.getUint16(register, true)
-              : view.getInt32(register, true)
+          if (size === 1) return view.getUint8(register)
+          if (size === 2) return view.getUint16(register, true)
+          // Words of 32 bits may have a sign.
+          if (size === 4) return view.getInt32(register, true)
+          throw new Error(`a read of ${size} bytes`)
         },
       },
       (model) => model.replace('model', 'name'),
@@ -390,7 +405,7 @@ describe('info pci', () => {
           0x20: 0x0000_0080,
           0x24: 0,
           0x2c: 0x1100_1af4,
-          0x3c: 0x0000_020b,
+          0x3c: 0xff0a_020b,
         },
       }),
     ).toBe(
@@ -411,6 +426,28 @@ describe('info pci', () => {
       ].join('\n'),
     )
   })
+
+  // PCI Code and ID Assignment Specification 1.11, 1, "Class Codes".
+  test.each([
+    [0x0100, 'SCSI controller'],
+    [0x0101, 'IDE controller'],
+    [0x0106, 'SATA controller'],
+    [0x0108, 'NVMe controller'],
+    [0x0180, 'Mass storage controller'],
+    [0x0300, 'VGA controller'],
+    [0x0380, 'Display controller'],
+    [0x0401, 'Audio controller'],
+    [0x0601, 'ISA bridge'],
+    [0x0680, 'Bridge'],
+    [0x0780, 'Communication controller'],
+    [0x0900, 'Keyboard'],
+    [0x0902, 'Mouse'],
+    [0x0980, 'Input controller'],
+    [0x0c03, 'USB controller'],
+    [0x0c05, 'SMBus'],
+  ])('class %i is called %s', (kind, name) =>
+    expect(list({ 8: { 0x00: 0x0001_0002, 0x08: kind * 0x1_0000 } })).toContain(`    ${name}: PCI device 0002:0001\n`),
+  )
 
   test('a bridge has buses and two BARs, and a class that is unknown its number', () => {
     expect(
