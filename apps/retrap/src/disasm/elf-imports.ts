@@ -7,6 +7,8 @@ import type { FileReader, Symbol } from './program.ts'
 
 const SHT_RELA = 4
 const SHT_REL = 9
+/** A section without content in the file. */
+const SHT_NOBITS = 8
 /** These two have the same numbers on i386 and x86-64. */
 const R_GLOB_DAT = 6
 const R_JUMP_SLOT = 7
@@ -25,14 +27,14 @@ export function importedSymbols(
 ): Symbol[] {
   const slots = new Map<bigint, string>()
   for (const header of headers) {
-    if (header.type === SHT_RELA || header.type === SHT_REL) readSlots(file, is64, header, headers, slots)
+    if (isRelocations(header.type)) readSlots(file, is64, header, headers, slots)
   }
   const symbols: Symbol[] = []
   for (const [address, name] of slots) {
     symbols.push({ name: `${name}@got`, address, size: is64 ? 8n : 4n, rank: 0 })
   }
   for (const header of headers) {
-    if (!header.name.startsWith('.plt') || header.size === 0) continue
+    if (!isLinkage(header.name, header.type) || header.size === 0) continue
     const entrySize = header.entrySize === 0 ? 16 : header.entrySize
     const code = file.slice(header.offset, header.size)
     const view = new DataView(code.buffer, code.byteOffset, code.byteLength)
@@ -50,6 +52,14 @@ export function importedSymbols(
   }
   return symbols
 }
+
+const isRelocations = (type: number): boolean => type === SHT_RELA || type === SHT_REL
+
+/** Whether a section is part of the procedure linkage table. */
+const isLinkage = (name: string, type: number): boolean => name.startsWith('.plt') && type !== SHT_NOBITS
+
+/** Whether `importedSymbols` reads all of a section. */
+export const isImportTable = (name: string, type: number): boolean => isRelocations(type) || isLinkage(name, type)
 
 function readSlots(
   file: FileReader,

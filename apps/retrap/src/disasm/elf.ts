@@ -4,7 +4,7 @@
  */
 import { CliError } from '../cli-error.ts'
 import type { ElfHeader } from './elf-header.ts'
-import { importedSymbols } from './elf-imports.ts'
+import { importedSymbols, isImportTable } from './elf-imports.ts'
 import {
   type Architecture,
   FileReader,
@@ -57,6 +57,7 @@ export function readElf(bytes: Uint8Array): Program {
   const mode: Mode = machine === EM_X86_64 || machine === EM_AARCH64 ? 64 : 32
   const headers = sectionHeaders(file, is64)
   const isRelocatable = file.u16(16) === ET_REL
+  requireApart(file, headers)
   const named = headers
     .filter(({ type }) => type === SHT_SYMTAB || type === SHT_DYNSYM)
     .flatMap((header) => readSymbols(file, is64, header, headers))
@@ -66,7 +67,7 @@ export function readElf(bytes: Uint8Array): Program {
   const all = named
     .filter((symbol) => !isMark(symbol))
     .map((symbol) => (isThumb(symbol) ? { ...symbol, address: symbol.address - 1n } : symbol))
-  const marks = machine === EM_ARM ? marksOf(named.filter(isMark)) : []
+  const marks = Map.groupBy(machine === EM_ARM ? marksOf(named.filter(isMark)) : [], ({ section }) => section)
   // In a file that is not linked each section starts at 0, so names of other sections would be wrong.
   const own = isRelocatable ? Map.groupBy(all, ({ section }) => section) : undefined
   const imported = isRelocatable || isArm ? [] : importedSymbols(file, is64, machine === EM_X86_64, headers)
@@ -74,8 +75,8 @@ export function readElf(bytes: Uint8Array): Program {
   const sections = headers.flatMap(({ name, type, flags, address, offset, size }, index): Section[] => {
     if (type !== SHT_PROGBITS || (flags & SHF_EXECINSTR) === 0n || size === 0) return []
     const symbols = own === undefined ? linked : (own.get(index) ?? [])
-    const here = marks.filter(({ section }) => section === index)
-    return [{ name, address, bytes: file.slice(offset, size), symbols, ...(here.length === 0 ? {} : { marks: here }) }]
+    const here = marks.get(index)
+    return [{ name, address, bytes: file.slice(offset, size), symbols, ...(here !== undefined && { marks: here }) }]
   })
   let architecture: Architecture = isArm ? 'arm64' : 'x86'
   if (machine === EM_ARM) {
@@ -89,6 +90,21 @@ export function readElf(bytes: Uint8Array): Program {
     mode,
     sections: sections.length > 0 ? sections : segments(file, is64),
   }
+}
+
+/**
+ * Refuses a file of which tables are more than the whole: many that lie upon one another would be read once for each header.
+ *
+ * @throws CliError `ERR_INPUT`
+ */
+function requireApart(file: FileReader, headers: readonly ElfHeader[]): void {
+  let total = 0
+  for (const { name, type, offset, size } of headers) {
+    const isTable = type === SHT_SYMTAB || type === SHT_DYNSYM
+    if (isTable) file.slice(offset, size)
+    if (isTable || isImportTable(name, type)) total += size
+  }
+  if (total > file.bytes.length) throw file.damaged('its tables lie upon one another')
 }
 
 /** A symbol, and what the file says of it. */

@@ -1,7 +1,7 @@
 /** Which symbols of an ELF file name code. Source: System V ABI, "Object Files", "Symbol Table". */
 import { describe, expect, test } from 'vitest'
 import { readElf } from '../../src/disasm/elf.ts'
-import { elfFile, type ElfSymbol } from '../support/executables.ts'
+import { manyHeaders, elfFile, type ElfSymbol } from '../support/executables.ts'
 
 const TYPES = { NOTYPE: 0, OBJECT: 1, FUNC: 2, SECTION: 3, FILE: 4, COMMON: 5, TLS: 6, GNU_IFUNC: 10 }
 const BINDINGS = { LOCAL: 0, GLOBAL: 1, WEAK: 2 }
@@ -32,5 +32,33 @@ describe.each([32, 64] as const)('%s bits', (bits) => {
 
   test('a symbol without a name', () => {
     expect(read({ name: '' })).toBeUndefined()
+  })
+})
+
+describe('tables that lie upon one another are refused before they are read', () => {
+  const symbols = Array.from({ length: 2000 }, () => ({ name: 'it', value: 0x40_1001, size: 7, info: 0x12 }))
+  const file = elfFile(64, new Array<number>(48_000).fill(0x90), symbols)
+  const [SYMTAB, RELA, REL, DYNSYM] = [2, 4, 9, 11]
+
+  test.each([
+    ['symbols', { type: SYMTAB, copied: 2 }],
+    ['dynamic symbols', { type: DYNSYM, copied: 2 }],
+    ['relocations', { type: RELA, copied: 1 }],
+    ['short relocations', { type: REL, copied: 1 }],
+  ])('%s', (_, { type, copied }) => {
+    const started = performance.now()
+    expect(() => readElf(manyHeaders(file, { type, copied, count: 20_000 }))).toThrow('its tables lie upon one another')
+    // Each of them read whole would be 40 million entries.
+    expect(performance.now() - started).toBeLessThan(1500)
+  })
+
+  test('but for one of each kind', () => {
+    expect(readElf(file).sections[0]?.symbols).toHaveLength(2000)
+    expect(readElf(manyHeaders(file, { type: SYMTAB, copied: 2, count: 1 })).sections[0]?.symbols).toHaveLength(4000)
+  })
+
+  test('a table that the file does not have is another error', () => {
+    const cut = manyHeaders(file, { type: SYMTAB, copied: 2, count: 1, size: 1e9 })
+    expect(() => readElf(cut)).toThrow('it ends before offset')
   })
 })

@@ -99,3 +99,22 @@ export function peFile(code: readonly number[], ...names: readonly string[]): Ui
   file.pad(0x600)
   return Uint8Array.from(file.bytes)
 }
+
+/** A 64-bit file of `elfFile` with more section headers, each like one that it has but for its type, and its size. */
+export function manyHeaders(
+  file: Uint8Array,
+  { type, copied, count, size }: { type: number; copied: number; count: number; size?: number },
+): Uint8Array {
+  const headersAt = Number(new DataView(file.buffer).getBigUint64(40, true))
+  const bytes = new Uint8Array(file.length + 64 * count)
+  bytes.set(file)
+  const view = new DataView(bytes.buffer)
+  view.setUint16(60, 5 + count, true)
+  for (let i = 0; i < count; i++) {
+    const at = file.length + 64 * i
+    bytes.copyWithin(at, headersAt + 64 * copied, headersAt + 64 * (copied + 1))
+    view.setUint32(at + 4, type, true)
+    if (size !== undefined) view.setBigUint64(at + 32, BigInt(size), true)
+  }
+  return bytes
+}
