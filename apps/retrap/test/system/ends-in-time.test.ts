@@ -89,9 +89,15 @@ describe.skipIf(process.platform !== 'linux')(
       DEADLINE_MS,
     )
 
-    const longest = kernels.filter(({ name }) => name.startsWith('grant copies'))
+    // Each guest once, and the one whose calls take longest twice.
+    const tried = kernels.filter(
+      ({ name, args }, index) =>
+        name.startsWith('grant copies') ||
+        !args.includes('--deterministic') ||
+        kernels.findIndex((kernel) => kernel.name === name) === index,
+    )
     test.each(
-      longest.flatMap((kernel) =>
+      tried.flatMap((kernel) =>
         (['Ctrl-A x', '--timeout'] as const).map((end) => [end, title(kernel), kernel] as const),
       ),
     )(
