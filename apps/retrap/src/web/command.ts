@@ -11,7 +11,7 @@ import { showFetchProgress } from '../fetch-progress.ts'
 import { fetchDebianFiles } from './debian-files.ts'
 import type { LinuxArchitecture } from '../linux/debian.ts'
 import { type MadeSystem, makeDebianSystem, makeSystems, SYSTEMS_LIST, systemsList } from './debian-system.ts'
-import { type MoreFiles, serveSite, siteFolder, type SiteServer } from './server.ts'
+import type { MoreFiles, SiteServer } from './server.ts'
 
 /** Browsers keep what belongs to a site by its port: it is the same one each time, if it is free. */
 const USUAL_PORT = 8064
@@ -43,6 +43,7 @@ export function addWeb(
     )
     .option('--no-open', 'do not open a browser')
     .action(async ({ port, open, debian }: WebFlags) => {
+      const { siteFolder } = await import('./server.ts')
       const folder = siteFolder()
       if (!existsSync(join(folder, 'index.html')))
         throw new CliError(
@@ -93,6 +94,8 @@ async function addDebian(
 }
 
 async function start(folder: string, port: number | undefined, more: MoreFiles): Promise<SiteServer> {
+  // node:http, which no other command needs, takes longer to load than most of the program.
+  const { serveSite } = await import('./server.ts')
   try {
     return await serveSite(folder, port ?? USUAL_PORT, more)
   } catch (error) {

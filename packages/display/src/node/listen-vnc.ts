@@ -1,6 +1,6 @@
-import { createServer as createHttpServer, type Server as HttpServer } from 'node:http'
+import type { Server as HttpServer } from 'node:http'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
-import { WebSocketServer, type WebSocket } from 'ws'
+import type { WebSocket, WebSocketServer } from 'ws'
 import { DisplayError } from '../errors.ts'
 import type { VncServer } from '../vnc/server.ts'
 import type { VncTransport } from '../vnc/update-sender.ts'
@@ -102,11 +102,16 @@ interface WebPort {
 }
 
 async function listenWeb(server: VncServer, host: string, port: number): Promise<WebPort> {
+  // Loading them takes longer than most of a program's start, and few listen for browsers.
+  const [{ createServer: createHttpServer }, { WebSocketServer: Sockets }] = await Promise.all([
+    import('node:http'),
+    import('ws'),
+  ])
   const http = createHttpServer((_request, response) => {
     response.writeHead(426, { 'Content-Type': 'text/plain' })
     response.end('This port is for WebSockets, such as noVNC opens.\n')
   })
-  const sockets = new WebSocketServer({
+  const sockets = new Sockets({
     server: http,
     maxPayload: LARGEST_MESSAGE,
     perMessageDeflate: false,

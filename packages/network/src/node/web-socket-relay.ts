@@ -1,5 +1,4 @@
 import type { AddressInfo } from 'node:net'
-import { WebSocketServer } from 'ws'
 import { type FrameSocket, type Hub, NetworkError, type OpenSocket, WebSocketNetwork } from '../index.ts'
 
 /** A frame with a VLAN tag. */
@@ -22,6 +21,8 @@ export interface WebSocketRelayOptions {
 /** Lets emulators in web pages into a hub: each message of a WebSocket is a frame. @throws NetworkError `ERR_LISTEN` */
 export async function listenWebSocket(hub: Hub, options: WebSocketRelayOptions): Promise<OpenSocket> {
   const { host = '127.0.0.1', port, origins = [] } = options
+  // Loaded when it is asked for: few programs let browsers in.
+  const { WebSocketServer } = await import('ws')
   const server = new WebSocketServer({
     host,
     port,
