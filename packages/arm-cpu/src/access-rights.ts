@@ -24,6 +24,15 @@ const EL1_AS_EL0 = { unprivilegedSet: SET_EL0, unprivileged: TRANSLATE_UNPRIVILE
 const EL1 = { set: SET_EL1, data: 0 }
 const EL1_PAN = { set: SET_EL1_PAN, data: TRANSLATE_PAN }
 
+/** Bit of S_RIGHTS: every access must be aligned to its element, SCTLR_ELx.A. */
+export const STRICT = 8
+/** Bit of S_RIGHTS: watchpoints may match, so that no access may be made without a look at them. */
+export const WATCHED = 16
+
+/** Flags of a level, besides `STRICT` and `WATCHED`: PSTATE.PAN and PSTATE.UAO, as RIGHTS counts them; EL0 has neither. */
+export const LEVEL_PAN = 1
+export const LEVEL_UAO = 2
+
 /** Number of S_RIGHTS: EL0 in AArch32. */
 export const AARCH32 = 5
 

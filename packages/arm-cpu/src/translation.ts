@@ -4,7 +4,7 @@ import type { Tlb } from '@retrap/engine'
 import { PAGE_BYTES, PAGE_SHIFT } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import { ACCESS_CACHE, ACCESS_UNPRIVILEGED } from './access-flags.ts'
-import { AARCH32, RIGHTS, SET_AARCH32 } from './access-rights.ts'
+import { AARCH32, LEVEL_PAN, LEVEL_UAO, RIGHTS, SET_AARCH32, STRICT, WATCHED } from './access-rights.ts'
 import type { Rights } from './access-rights.ts'
 import {
   newTranslation,
@@ -69,11 +69,6 @@ export const TLB_TAG = 0xff00_0000
 /** The processors of each machine, whose TLBs hear of each other's TLBI. */
 const ofMachines = /*#__PURE__*/ new WeakMap<object, Translation[]>()
 
-/** Bit of S_RIGHTS: every access must be aligned to its element, SCTLR_ELx.A. */
-const STRICT = 8
-/** Bit of S_RIGHTS: watchpoints may match, so that no access may be made without a look at them. */
-const WATCHED = 16
-
 /**
  * The processor's way from addresses to memory: the rights that it has now, and translations that it knows.
  *
@@ -128,19 +123,17 @@ export class Translation {
    *
    * @param at - offset in the state, as that of S_LEVEL
    * @param el - exception level, 0 or 1
-   * @param pan - PSTATE.PAN
-   * @param uao - PSTATE.UAO
-   * @param strict - SCTLR_ELx.A
-   * @param watched - watchpoints may match
+   * @param flags - `LEVEL_PAN`, `LEVEL_UAO`, `STRICT` and `WATCHED`
    */
-  writeLevel(at: number, el: number, pan: boolean, uao: boolean, strict: boolean, watched: boolean): void {
-    const number = el === 0 ? 0 : 1 + (pan ? 1 : 0) + (uao ? 2 : 0)
+  writeLevel(at: number, el: number, flags: number): void {
+    const number = el === 0 ? 0 : 1 + (flags & (LEVEL_PAN | LEVEL_UAO))
     const { set, unprivilegedSet } = RIGHTS[number]!
     const tlb = this.#tlb
-    const misses = strict || watched
+    const checks = flags & (STRICT | WATCHED)
+    const misses = checks !== 0
     this.#u32[(at + S_TLB - S_LEVEL) >>> 2] = tlb.setAddress(misses ? tlb.missSet : set)
     this.#u32[(at + S_TLB_UNPRIVILEGED - S_LEVEL) >>> 2] = tlb.setAddress(misses ? tlb.missSet : unprivilegedSet)
-    this.#u32[(at + S_RIGHTS - S_LEVEL) >>> 2] = number | (strict ? STRICT : 0) | (watched ? WATCHED : 0)
+    this.#u32[(at + S_RIGHTS - S_LEVEL) >>> 2] = number | checks
   }
 
   /** Has accesses and fetches be those of EL0 in AArch32, after the fields of EL0 have been written to S_LEVEL. */

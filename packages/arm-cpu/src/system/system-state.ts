@@ -1,5 +1,6 @@
 import { ATTENTION_ASKED } from '@retrap/engine'
 import type { Tlb } from '@retrap/engine'
+import { LEVEL_PAN, LEVEL_UAO, STRICT, WATCHED } from '../access-rights.ts'
 import {
   bitsOfIt,
   itOf,
@@ -73,8 +74,8 @@ import {
 
 /** The translation of addresses, as the system state tells it of changes. */
 export interface SystemTranslation {
-  /** Writes the fields of a level that are about accesses. @param at - as S_LEVEL @param strict - SCTLR_EL1.A */
-  writeLevel(at: number, el: number, pan: boolean, uao: boolean, strict: boolean, watched: boolean): void
+  /** Writes the fields of a level that are about accesses. @param at - as S_LEVEL @param flags - as of `Translation.writeLevel` */
+  writeLevel(at: number, el: number, flags: number): void
   /** Has accesses and fetches be those of EL0 in AArch32, after the fields of EL0 have been written to S_LEVEL. */
   useAArch32(): void
   /** Registers that translation depends on have been written: all may have been. */
@@ -304,9 +305,10 @@ export class SystemState {
     const control = this.word(S_SCTLR_EL1)
     const isChecked = (control & (level === 0 ? SCTLR_SA0 : SCTLR_SA)) !== 0
     const trapsFp = (this.word(S_CPTR_EL2) & CPTR_TFP) !== 0 || this.trapsFpToEl1(level)
-    const pan = (pstate & PSTATE_PAN) !== 0
-    const uao = (pstate & PSTATE_UAO) !== 0
-    this.translation.writeLevel(at, level, pan, uao, (control & SCTLR_A) !== 0, this.#watches)
+    const pan = (pstate & PSTATE_PAN) === 0 ? 0 : LEVEL_PAN
+    const uao = (pstate & PSTATE_UAO) === 0 ? 0 : LEVEL_UAO
+    const strict = (control & SCTLR_A) === 0 ? 0 : STRICT
+    this.translation.writeLevel(at, level, pan | uao | strict | (this.#watches ? WATCHED : 0))
     this.setWord(at + S_MODE - S_LEVEL, trapsFp ? MODE_NO_FP : 0)
     this.setWord(at + S_SP_ALIGNMENT - S_LEVEL, isChecked ? 15 : 0)
     this.setWord(at + S_TRAPS - S_LEVEL, this.#trapped(control, level))
