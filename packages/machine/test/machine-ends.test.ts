@@ -119,11 +119,12 @@ describe('a domain sleeps', () => {
         machine.sleep.end()
         return { reason: 'wake' }
       },
+      () => ({ reason: 'pause' }),
       () => ({ reason: 'power-off' }),
     )
     expect(await machine.sleep.run()).toEqual({ reason: 'power-off' })
     expect(machine.log.join(', ')).toBe(
-      'run, stop sleep, reset, asleep, paused, turn, run asleep, stop wake, paused, turn, resume, awake, run',
+      'run, stop sleep, reset, asleep, paused, turn, run asleep, stop wake, paused, turn, resume, awake, run, paused, turn, run',
     )
     expect([machine.asleep, machine.sleep.isWoken]).toEqual([false, false])
   })
@@ -176,6 +177,7 @@ describe('a domain sleeps', () => {
 
   test('what would wake it before it asks is forgotten, and one that is awake is not woken', async () => {
     const machine = new Sleeper()
+    expect(machine.sleep.isWoken).toBe(false)
     machine.sleep.end()
     expect([machine.sleep.isWoken, machine.log]).toEqual([true, []])
     machine.runs.push(
