@@ -22,11 +22,19 @@ function product(x: number, y: number, polynomial: number): number {
   return sum
 }
 
+/** Powers of x + 1, which are all elements of the field but zero (FIPS 197, 4.2): the inverse of one is as far from the end. */
+const POWERS: readonly number[] = powersOf(3)
+
+function powersOf(base: number): number[] {
+  const powers = [1]
+  while (powers.length < 255) powers.push(product(powers.at(-1)!, base, 0x11b))
+  return powers
+}
+
 /** Inverses in GF(2^8) modulo x^8 + x^4 + x^3 + x + 1; zero's is zero. */
-export const INVERSES: readonly number[] = Array.from({ length: 256 }, (_, x) => {
-  for (let y = 1; y < 256; y++) if (product(x, y, 0x11b) === 1) return y
-  return 0
-})
+export const INVERSES: readonly number[] = Array.from({ length: 256 }, (_, x) =>
+  x === 0 ? 0 : POWERS[(255 - POWERS.indexOf(x)) % 255]!,
+)
 
 const rotate = (x: number, by: number): number => ((x << by) | (x >> (8 - by))) & 0xff
 
