@@ -99,7 +99,8 @@ export class GatedMedium implements BlockBackend {
         return 0
       } catch (error) {
         const code = error instanceof BlockError ? error.code : 'ERR_MEDIUM'
-        return 1 + BLOCK_ERRORS.indexOf(code)
+        // A medium of a user may have a code of its own.
+        return 1 + BLOCK_ERRORS.indexOf(BLOCK_ERRORS.includes(code) ? code : 'ERR_MEDIUM')
       }
     }
     const status = await this.#gate.ask(this.#number, key, into, ask, request?.signal)

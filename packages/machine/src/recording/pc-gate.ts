@@ -14,6 +14,9 @@ import type { GatedMachine, PcInputs } from './pc-inputs.ts'
 import type { FlashFacts } from './recorded-flash.ts'
 import { NO_MEDIUM } from '../media.ts'
 
+/** A recording has at most so much of an input in one event. */
+const INPUT_BYTES = 2 ** 20
+
 /** What back ends were when the machine was made: plain data, which a replay has instead of them. */
 export interface BackEndFacts {
   readonly media: readonly BlockProperties[]
@@ -121,7 +124,9 @@ export class PcGate implements PcInputs {
   serial(port: number, receive: (bytes: Uint8Array) => void): (bytes: Uint8Array) => void {
     const { gate } = this
     const number = gate.party(`serial ${port}`, receive)
-    return (bytes) => gate.post(number, bytes)
+    return (bytes) => {
+      for (let at = 0; at < bytes.length; at += INPUT_BYTES) gate.post(number, bytes.subarray(at, at + INPUT_BYTES))
+    }
   }
 
   /** Puts the gate before a keyboard or a mouse. */

@@ -132,7 +132,10 @@ export class ReplayGate extends InputGate implements LoggedGate {
       if (signal?.aborted === true) throw cancelled(key)
       // The recording ended while the back end was busy with it: the machine gets so far, and no further.
       if (this.#loading === null && this.#nextPiece === this.#recording.pieces)
-        return new Promise((_, reject) => this.#unanswered.push(() => reject(cancelled(key))))
+        return new Promise((_, reject) => {
+          this.#unanswered.push(() => reject(cancelled(key)))
+          super.waits()
+        })
       // oxlint-disable-next-line no-await-in-loop -- piece after piece
       await this.#load()
     }
@@ -178,6 +181,11 @@ export class ReplayGate extends InputGate implements LoggedGate {
       } else if (!this.#check(event)) return null
       this.#same = instructions
     }
+  }
+
+  override waits(): void {
+    // What is on its way from the file comes, and the machine stops in the round that it is to: a disk's bytes may be among it.
+    if (this.#unanswered.length > 0 || (this.#reading.size === 0 && this.#loading === null)) super.waits()
   }
 
   idle(): Promise<unknown> {
