@@ -36,6 +36,8 @@ export class ReplayGate extends InputGate implements LoggedGate {
   #leaves = false
   /** What was read is on its way from the file. */
   readonly #reading = new Set<Promise<void>>()
+  /** The machine waits, and all that it waits for may be on its way. */
+  #awaitsFile = false
   /** The file could not be read where a device has asked for something. */
   #failure: { readonly error: unknown } | null = null
   /** Cancel requests that have no answer. */
@@ -134,7 +136,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
       if (this.#loading === null && this.#nextPiece === this.#recording.pieces)
         return new Promise((_, reject) => {
           this.#unanswered.push(() => reject(cancelled(key)))
-          super.waits()
+          if (this.#awaitsFile) super.waits()
         })
       // oxlint-disable-next-line no-await-in-loop -- piece after piece
       await this.#load()
@@ -156,6 +158,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
   }
 
   protected atRound(): Promise<unknown> | null {
+    this.#awaitsFile = false
     if (this.#failure !== null) return Promise.reject(this.#failure.error as Error)
     // A machine that is stopped does not wait for it.
     if (this.#loading !== null) return this.#loading
@@ -185,7 +188,13 @@ export class ReplayGate extends InputGate implements LoggedGate {
 
   override waits(): void {
     // What is on its way from the file comes, and the machine stops in the round that it is to: a disk's bytes may be among it.
-    if (this.#unanswered.length > 0 || (this.#reading.size === 0 && this.#loading === null)) super.waits()
+    this.#awaitsFile = this.#unanswered.length === 0 && (this.#reading.size > 0 || this.#loading !== null)
+    if (!this.#awaitsFile) super.waits()
+  }
+
+  override budget(most: number): number | null {
+    this.#awaitsFile = false
+    return super.budget(most)
   }
 
   idle(): Promise<unknown> {
