@@ -83,3 +83,12 @@ test('a request without an answer stops nobody who has other things to do', asyn
   expect(domain.stops).toBe(0)
   await gate.leave()
 })
+
+test.each([
+  ['inputs', 'input'],
+  ['answers', 'answer'],
+] as const)('%s that are due at once are bounded', async (_, kind) => {
+  const event: RecordedEvent = { ...answer('read 9'), kind }
+  loading.resolve(Array.from({ length: 2 ** 20 + 1 }, () => event))
+  await expect(gate.begin(true)).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
+})

@@ -38,6 +38,8 @@ const KINDS: readonly EventKind[] = ['input', 'answer', 'check', 'mark']
 const HAS_BODY = 0x80
 /** Largest contents of an event, which are written with others. */
 const MOST_EVENT_BYTES = MOST_LOG_BYTES / 2
+/** Most events of a section: a writer begins another after 256 KiB, and none has fewer than five bytes. */
+const MOST_EVENTS = 2 ** 16
 /** Most bytes of a number. */
 const NUMBER_BYTES = 8
 
@@ -138,7 +140,7 @@ export function decodeEvents(bytes: Uint8Array, from: Instant): RecordedEvent[] 
   while (at < bytes.length) {
     const word = bytes[at++]!
     const kind = KINDS[word & ~HAS_BODY]
-    if (kind === undefined) throw damaged()
+    if (kind === undefined || events.length === MOST_EVENTS) throw damaged()
     round += number()
     instructions += number()
     const source = number()

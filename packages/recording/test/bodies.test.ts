@@ -130,6 +130,10 @@ test('events of more than 16 MiB are not even looked at, and none is written of 
   const [from, most] = [{ round: 0, instructions: 0 }, 16 * 2 ** 20]
   // Bytes of 0: inputs without contents.
   expect(decodeEvents(new Uint8Array(5000), from)).toHaveLength(1000)
+  expect(decodeEvents(new Uint8Array(5 * 2 ** 16), from)).toHaveLength(2 ** 16)
+  expect(() => decodeEvents(new Uint8Array(5 * (2 ** 16 + 1)), from)).toThrow(
+    expect.objectContaining({ code: 'ERR_DAMAGED' }),
+  )
   expect(() => decodeEvents(new Uint8Array(most + 5), from)).toThrow(expect.objectContaining({ code: 'ERR_DAMAGED' }))
   const encoder = new EventEncoder()
   encoder.add('input', from, 0, new Uint8Array(most / 2))

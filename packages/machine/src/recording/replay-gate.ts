@@ -5,6 +5,9 @@ import type { LoggedGate, LogPosition, RecordedAnswer } from './checkpoints.ts'
 import { type AbortLike, InputGate } from './gate.ts'
 import { noteRegisters } from './record-gate.ts'
 
+/** Events that are kept until they are due, about 200 bytes each; a run has far fewer in one round. */
+const MOST_AHEAD = 2 ** 20
+
 /** Where a replay is not the run that was recorded. */
 export interface Divergence {
   /** Instructions after which the two were the same. */
@@ -26,6 +29,8 @@ export class ReplayGate extends InputGate implements LoggedGate {
   #ahead: RecordedEvent[] = []
   #at = 0
   readonly #answers = new Map<string, RecordedAnswer[]>()
+  /** How many answers were read, and not taken. */
+  #answersAhead = 0
   #nextPiece = 0
   #loading: Promise<void> | null = null
   /** Instructions of the last instant at which the two were the same. */
@@ -58,7 +63,11 @@ export class ReplayGate extends InputGate implements LoggedGate {
     this.#ahead = [...ahead]
     this.#at = 0
     this.#answers.clear()
-    for (const [key, list] of answers) this.#answers.set(key, [...list])
+    this.#answersAhead = 0
+    for (const [key, list] of answers) {
+      this.#answers.set(key, [...list])
+      this.#answersAhead += list.length
+    }
   }
 
   /** The machine leaves this place for another: what its devices have asked for is cancelled. */
@@ -130,7 +139,10 @@ export class ReplayGate extends InputGate implements LoggedGate {
     for (;;) {
       if (this.#leaves) throw cancelled(key)
       const answer = this.#answers.get(name)?.shift()
-      if (answer !== undefined) return answer
+      if (answer !== undefined) {
+        this.#answersAhead--
+        return answer
+      }
       if (signal?.aborted === true) throw cancelled(key)
       // The recording ended while the back end was busy with it: the machine gets so far, and no further.
       if (this.#loading === null && this.#nextPiece === this.#recording.pieces)
@@ -253,6 +265,8 @@ export class ReplayGate extends InputGate implements LoggedGate {
       if (event.kind === 'answer') this.#keepAnswer(event)
       else if (event.kind !== 'mark') this.#ahead.push(event)
     }
+    if (this.#ahead.length + this.#answersAhead > MOST_AHEAD)
+      throw new RecordingError('ERR_DAMAGED', `the recording has more than ${MOST_AHEAD} events at once`)
   }
 
   #keepAnswer({ source, data, body }: RecordedEvent): void {
@@ -260,6 +274,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
     const key = `${source} ${String.fromCharCode(...data.subarray(1, length))}`
     const answer = { status: data[length] ?? 1, body }
     const answers = this.#answers.get(key)
+    this.#answersAhead++
     if (answers === undefined) this.#answers.set(key, [answer])
     else answers.push(answer)
   }
