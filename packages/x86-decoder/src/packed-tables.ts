@@ -111,7 +111,8 @@ export function packTables(tables: DecodeTables, common: Int32Array, rowCodes: I
     nodes: packNodes(tables.nodes),
     leaves: packNumbers(tables.leaves),
     evexLeaves: packNumbers(tables.evexLeaves),
-    common: packNumbers(common),
+    // Two words for each opcode: each is the difference to that of the opcode before.
+    common: packNumbers(common.map((word, at) => word - (common[at - 2] ?? 0))),
     rowCodes: packNumbers(rowCodes.map((code, row) => code - (rowCodes[row - 1] ?? 0))),
   }
 }
@@ -128,7 +129,11 @@ export function unpackTables(packed: Omit<PackedTables, 'common' | 'rowCodes'>):
 }
 
 /** The table of common instructions that `packTables` wrote. */
-export const unpackCommonTable = (text: string): Int32Array => new Int32Array(unpackNumbers(text))
+export function unpackCommonTable(text: string): Int32Array {
+  const words = new Int32Array(unpackNumbers(text))
+  for (let at = 2; at < words.length; at++) words[at] = words[at]! + words[at - 2]!
+  return words
+}
 
 /** The first codes of rows that `packTables` wrote. */
 export function unpackRowCodes(text: string): Int32Array {

@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { hasProgram } from '@retrap/tooling/skip'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
 import { codes, decode, type DecodedInstruction, formatAtt, formatIntel, formatNasm } from '../src/index.ts'
 import { bytesOf, hexOf } from './support/bytes.ts'
@@ -131,33 +131,40 @@ test.skipIf(!hasProgram('objdump'))('AT&T syntax is what objdump prints', () => 
 })
 
 describe('what is printed is read again', () => {
-  test.skipIf(!hasProgram('as')).each([
-    { syntax: 'intel', format: formatIntel, exceptions: gas, lacks: NEWER },
-    { syntax: 'att', format: formatAtt, exceptions: gas, lacks: NEWER },
-    { syntax: 'nasm', format: formatNasm, exceptions: nasm, lacks: NASM_LACKS },
-  ] as const)('$syntax', ({ syntax, format, exceptions, lacks }) => {
-    const all = samples((feature) => !lacks.test(feature))
-    const readable = all
-      .filter((decoded) => !exceptions.some(({ text }) => text.test(format(decoded))))
-      .map(({ bytes }, i) => decode(bytes, { address: BigInt(i * SLOT) }))
-    const texts = readable.map((decoded) => format(decoded))
-    const { image, complaints } = assemble(assemblers[syntax], 64, texts)
-    expect(complaints).toEqual([])
-    let sameBytes = 0
-    const wrong: string[] = []
-    readable.forEach((decoded, i) => {
-      const again = decode(image, { offset: i * SLOT, address: decoded.address })
-      if (hexOf(decoded.bytes) === hexOf(again.bytes)) sameBytes++
-      else if (
-        meaning(decoded, 'displacement') !== meaning(again, 'displacement') ||
-        format(decoded) !== format(again)
-      ) {
-        wrong.push(`${hexOf(decoded.bytes)}: ${texts[i] as string}, back: ${hexOf(again.bytes)}: ${format(again)}`)
-      }
-    })
-    console.log(`${syntax}: ${readable.length} of ${all.length} EVEX instructions, ${sameBytes} with the same bytes`)
-    expect(wrong.slice(0, 30)).toEqual([])
-  })
+  for (const { syntax, format, exceptions, lacks, program } of [
+    { syntax: 'intel', format: formatIntel, exceptions: gas, lacks: NEWER, program: 'as' },
+    { syntax: 'att', format: formatAtt, exceptions: gas, lacks: NEWER, program: 'as' },
+    { syntax: 'nasm', format: formatNasm, exceptions: nasm, lacks: NASM_LACKS, program: 'nasm' },
+  ] as const) {
+    test.skipIf(!hasProgram(program))(
+      `${syntax}${skipNote(hasProgram(program), `${program} is not installed`)}`,
+      () => {
+        const all = samples((feature) => !lacks.test(feature))
+        const readable = all
+          .filter((decoded) => !exceptions.some(({ text }) => text.test(format(decoded))))
+          .map(({ bytes }, i) => decode(bytes, { address: BigInt(i * SLOT) }))
+        const texts = readable.map((decoded) => format(decoded))
+        const { image, complaints } = assemble(assemblers[syntax], 64, texts)
+        expect(complaints).toEqual([])
+        let sameBytes = 0
+        const wrong: string[] = []
+        readable.forEach((decoded, i) => {
+          const again = decode(image, { offset: i * SLOT, address: decoded.address })
+          if (hexOf(decoded.bytes) === hexOf(again.bytes)) sameBytes++
+          else if (
+            meaning(decoded, 'displacement') !== meaning(again, 'displacement') ||
+            format(decoded) !== format(again)
+          ) {
+            wrong.push(`${hexOf(decoded.bytes)}: ${texts[i] as string}, back: ${hexOf(again.bytes)}: ${format(again)}`)
+          }
+        })
+        console.log(
+          `${syntax}: ${readable.length} of ${all.length} EVEX instructions, ${sameBytes} with the same bytes`,
+        )
+        expect(wrong.slice(0, 30)).toEqual([])
+      },
+    )
+  }
   test.skipIf(!hasLlvm).each([
     { syntax: 'intel', format: formatIntel },
     { syntax: 'att', format: formatAtt },
