@@ -286,7 +286,12 @@ async function main(): Promise<number> {
     return tryNamed(values.file ?? '')
   }
   const [name] = positionals
-  const chosen = members().filter(({ path }) => (values.all === true ? name === undefined : path.endsWith(`/${name}`)))
+  const chosen = members().filter(({ folder, path }) =>
+    // What has no tests of its own is there for those of others.
+    values.all === true
+      ? name === undefined && existsSync(join(folder, 'vitest.config.ts'))
+      : path.endsWith(`/${name}`),
+  )
   if (chosen.length === 0) {
     console.error('mutate: give the name of a package, as its folder has it, or --all')
     return 2
