@@ -47,8 +47,10 @@ test('memory takes the bandwidth that it is given', async () => {
 })
 
 test('a guest that writes too fast for the limit runs on', async () => {
-  const { error, ran, result } = await move({}, { downtimeMs: 0.001, mostRounds: 2 })
+  let rounds = 0
+  const { error, ran, result } = await move({}, { downtimeMs: 0.001, mostRounds: 2, onRound: () => void rounds++ })
   expect(error).toMatchObject({ code: 'ERR_DOWNTIME' })
+  expect(rounds).toBe(2)
   expect(ran).toEqual({ source: true, destination: false })
   expect(result).toBe('whole')
 })

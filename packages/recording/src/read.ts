@@ -190,6 +190,8 @@ interface CheckpointMap {
 function decodeMap(bytes: Uint8Array, mostPages: number): CheckpointMap | undefined {
   if (bytes.length % 8 !== 4 || bytes.length > 4 + 8 * MOST_FRAMES) return undefined
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  const isCompared = view.getUint32(0, true)
+  if (isCompared > 1) return undefined
   const count = (bytes.length - 4) / 8
   const written = { gfns: new Uint32Array(count), pages: new Uint32Array(count) }
   for (let i = 0; i < count; i++) {
@@ -197,7 +199,7 @@ function decodeMap(bytes: Uint8Array, mostPages: number): CheckpointMap | undefi
     const page = (written.pages[i] = view.getUint32(8 + 8 * i, true))
     if (page > mostPages || (i > 0 && gfn <= written.gfns[i - 1]!)) return undefined
   }
-  return { written, isCompared: view.getUint32(0, true) !== 0 }
+  return { written, isCompared: isCompared === 1 }
 }
 
 interface CheckpointEntry {

@@ -276,6 +276,7 @@ test.each<[string, string, Uint8Array, number?]>([
   ['a block that becomes something else', 'PAGE', new Uint8Array(17 * 4096), 16 * 4096],
   ['a map without a beginning', 'PMAP', new Uint8Array(8)],
   ['a map with a page that is not there', 'PMAP', new Uint8Array(Uint32Array.of(0, 1, 17).buffer)],
+  ['a map that begins with what is neither yes nor no', 'PMAP', new Uint8Array(Uint32Array.of(2, 1, 1).buffer)],
   ['a map out of order', 'PMAP', new Uint8Array(Uint32Array.of(0, 2, 1, 2, 1).buffer)],
   ['a state that is none', 'STAT', new TextEncoder().encode('{')],
   ['a section that says it becomes a gigabyte', 'BYTE', new Uint8Array(100), 2 ** 30],
