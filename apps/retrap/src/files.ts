@@ -1,4 +1,5 @@
-import { readFile, stat } from 'node:fs/promises'
+import { access, constants, readFile, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { CliError } from './cli-error.ts'
 
 const TROUBLES: Readonly<Record<string, string>> = {
@@ -7,6 +8,8 @@ const TROUBLES: Readonly<Record<string, string>> = {
   EACCES: 'it may not be read',
   ERR_FS_FILE_TOO_LARGE: 'it is larger than 2 GiB',
 }
+
+const NOT_REGULAR = 'it is not a regular file'
 
 /** A file as a plain array: the machine's packages know nothing of Node's buffers, whose `slice` copies nothing. */
 export async function readBytes(path: string): Promise<Uint8Array> {
@@ -34,7 +37,30 @@ export async function readInput(label: string, path: string): Promise<Uint8Array
 export async function refuseSpecial(path: string): Promise<void> {
   const state = await stat(path).catch(() => undefined)
   if (state === undefined || state.isFile() || state.isDirectory()) return
-  throw new CliError('ERR_INPUT', 'it is not a regular file')
+  throw new CliError('ERR_INPUT', NOT_REGULAR)
+}
+
+/**
+ * Looks whether a file can be written when the run ends, or as it goes: what a long run has shown must not be lost then.
+ *
+ * @param option - that names the file
+ * @throws CliError `ERR_INPUT`
+ */
+export async function checkTarget(option: string, path: string): Promise<void> {
+  const trouble = await troubleWithTarget(path)
+  if (trouble !== undefined) throw new CliError('ERR_INPUT', `${option}: ${path}: ${trouble}`)
+}
+
+async function troubleWithTarget(path: string): Promise<string | undefined> {
+  const [folder, state] = [dirname(path), await stat(path).catch(() => undefined)]
+  if (state?.isDirectory() === true) return TROUBLES['EISDIR']
+  if (state?.isFile() === false) return NOT_REGULAR
+  if ((await stat(folder).catch(() => undefined))?.isDirectory() !== true) return `there is no folder ${folder}`
+  const isWritable = await access(folder, constants.W_OK | constants.X_OK).then(
+    () => true,
+    () => false,
+  )
+  return isWritable ? undefined : `nothing may be written to the folder ${folder}`
 }
 
 /** Why a file could not be opened or read. */

@@ -190,6 +190,7 @@ class Session {
     stderr.on('error', () => {})
     const outputs = [stdout, stderr, ...this.#wires.outputs, ...this.#chardevs.outputs]
     await this.#display?.open(stderr)
+    await this.#snapshots.open()
     await this.#gdb?.open(stderr)
     if (this.#settings.control !== undefined) {
       const control = await ControlSocket.open(this.#settings.control, (line) => this.#answer(line))

@@ -38,7 +38,7 @@ function draw(screen: Screen, colour: number): void {
 }
 
 /** A machine whose card draws, and which the guest resets until all colours have been there. */
-function drawing(colours: readonly number[]): FakeHost {
+function drawing(colours: readonly number[], meanwhile = (): void => undefined): FakeHost {
   const screens = new Set<Screen>()
   const host = new FakeHost(async (_guest, boot) => {
     const screen = host.created.at(-1)?.screen
@@ -46,6 +46,7 @@ function drawing(colours: readonly number[]): FakeHost {
     // A machine that starts anew draws on the same screen.
     expect(screens.size).toBe(1)
     screen?.connect({ refresh: () => draw(screen, colours[boot - 1]!), update: () => {} })
+    meanwhile()
     return boot < colours.length ? { reason: 'reset' } : { reason: 'power-off' }
   })
   return host
@@ -68,21 +69,22 @@ describe('the last picture', () => {
     expect(await runSession(settings({ kind: 'none' }, path), off)).toBe(74)
     expect(off.stderr.text).toContain('display is off')
     expect(existsSync(path)).toBe(false)
-    const folder = join(scratch, 'folder.png')
-    mkdirSync(folder)
-    const host = drawing([1])
-    expect(await runSession(settings({ kind: 'none' }, folder), host)).toBe(74)
-    expect(host.stderr.text).toContain(`--screenshot-on-exit: ${folder}: it is a directory`)
   })
 
   test.skipIf(process.platform === 'win32')('leaves what is no regular file in its place', async () => {
-    // Root may rename a file over a device too; a pipe stands for it.
+    // Root may rename a file over a device too; a pipe stands for it, which comes while the machine runs.
     const pipe = join(scratch, 'pipe')
-    spawnSync('mkfifo', [pipe])
-    const host = drawing([1])
+    const host = drawing([1], () => void spawnSync('mkfifo', [pipe]))
     expect(await runSession(settings({ kind: 'none' }, pipe), host)).toBe(74)
     expect(host.stderr.text).toContain(`--screenshot-on-exit: ${pipe}: it is not a regular file`)
     expect(statSync(pipe).isFIFO()).toBe(true)
+  })
+
+  test('that is found to be a directory makes the exit code 74', async () => {
+    const folder = join(scratch, 'late.png')
+    const host = drawing([1], () => mkdirSync(folder))
+    expect(await runSession(settings({ kind: 'none' }, folder), host)).toBe(74)
+    expect(host.stderr.text).toContain(`--screenshot-on-exit: ${folder}: it is a directory`)
   })
 
   test.each([{ kind: 'none' } as const, { kind: 'png', path: join(scratch, 'no/a.png') } as const])(

@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { MachineExit } from '@retrap/machine'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import type { CliError } from '../src/cli-error.ts'
 import { Properties } from '../src/device-properties.ts'
 import { showFetchProgress } from '../src/fetch-progress.ts'
-import { readInput, refuseSpecial, troubleWith } from '../src/files.ts'
+import { checkTarget, readInput, refuseSpecial, troubleWith } from '../src/files.ts'
 import { replacementOf } from '../src/foreign-options.ts'
 import { parseGdb } from '../src/gdb/gdb-option.ts'
 import { examineImage, isNamedQcow2 } from '../src/image-file.ts'
@@ -216,6 +217,34 @@ describe('files that the user names', () => {
     for (const path of [file('old', 'x'), folder, join(folder, 'no')])
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       expect(await refuseSpecial(path)).toBeUndefined()
+  })
+
+  test('are looked at before a run that ends with them', async () => {
+    for (const path of [file('old', 'x'), join(folder, 'new')])
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect(await checkTarget('--x', path)).toBeUndefined()
+    const none = join(folder, 'no')
+    const trouble = (path: string): Promise<unknown> =>
+      checkTarget('--x', path).catch(({ code, message }: CliError) => [code, message])
+    expect(await trouble(folder)).toEqual(['ERR_INPUT', `--x: ${folder}: it is a directory`])
+    expect(await trouble(join(none, 'a'))).toEqual(['ERR_INPUT', `--x: ${none}/a: there is no folder ${none}`])
+    const below = join(file('old', 'x'), 'a')
+    expect(await trouble(below)).toEqual(['ERR_INPUT', `--x: ${below}: there is no folder ${file('old', 'x')}`])
+  })
+
+  // Root may write to any folder.
+  test.skipIf(process.platform === 'win32' || process.getuid!() === 0)(
+    'need a folder that may be written',
+    async () => {
+      const shut = mkdtempSync(join(folder, 'shut-'))
+      chmodSync(shut, 0o555)
+      await expect(checkTarget('--x', join(shut, 'a'))).rejects.toThrow(`nothing may be written to the folder ${shut}`)
+      chmodSync(shut, 0o755)
+    },
+  )
+
+  test.skipIf(process.platform === 'win32')('are no devices that a file would replace', async () => {
+    await expect(checkTarget('--x', '/dev/null')).rejects.toThrow('--x: /dev/null: it is not a regular file')
   })
 
   test.each([

@@ -87,6 +87,15 @@ test('a machine that commands have changed is not what its command line makes', 
   })
 })
 
+test('a file that cannot take the machine at the end is an error before it is made', async () => {
+  const none = new SessionSnapshots({ arguments: [], onExit: path('no/such') }, [], () => {})
+  await expect(none.open()).rejects.toThrow(`--save-on-exit: ${path('no/such')}: there is no folder ${path('no')}`)
+  await expect(new SessionSnapshots({ arguments: [] }, [], () => {}).open()).resolves.toBeUndefined()
+  const { code, stdout, stderr } = await runRetrap(['--save-on-exit', path('no/such')], { deadlineMs: DEADLINE_MS })
+  expect([code, stdout]).toEqual([74, ''])
+  expect(stderr).toContain('there is no folder')
+}, 60_000)
+
 test('a run that the guest ends leaves no file', async () => {
   const snapshots = new SessionSnapshots({ arguments: [], onExit: path('c') }, [], () => {})
   const machine = { save: () => Promise.resolve(SNAPSHOT) }

@@ -1,8 +1,7 @@
-import { rename, stat, writeFile } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { rename, writeFile } from 'node:fs/promises'
 import { Screen } from '@retrap/display'
 import { CliError } from '../cli-error.ts'
-import { refuseSpecial, troubleWith } from '../files.ts'
+import { checkTarget, refuseSpecial, troubleWith } from '../files.ts'
 import type { SessionOutput } from '../host.ts'
 import type { DisplaySettings } from './display-option.ts'
 import { TerminalDisplay } from './terminal-display.ts'
@@ -40,8 +39,8 @@ export class SessionDisplay {
   /** Begins to show the picture; what a person needs to know is written to `say`. @throws CliError */
   async open(say: SessionOutput): Promise<void> {
     const { target, screenshot } = this.#settings
-    if (target.kind === 'png') await checkFolder('--display', target.path)
-    if (screenshot !== undefined) await checkFolder('--screenshot-on-exit', screenshot)
+    if (target.kind === 'png') await checkTarget('--display', target.path)
+    if (screenshot !== undefined) await checkTarget('--screenshot-on-exit', screenshot)
     this.terminal?.open()
     if (target.kind === 'png') this.#openFile(target.path)
     await this.vnc?.open(say)
@@ -125,11 +124,4 @@ export class SessionDisplay {
     this.#stop = undefined
     this.terminal?.close()
   }
-}
-
-/** What a long run has shown must not be lost at its end. @throws CliError `ERR_INPUT` if there is no folder for a file */
-async function checkFolder(option: string, path: string): Promise<void> {
-  const folder = dirname(path)
-  const found = await stat(folder).catch(() => undefined)
-  if (found?.isDirectory() !== true) throw new CliError('ERR_INPUT', `${option}: ${path}: there is no folder ${folder}`)
 }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CliError } from '../cli-error.ts'
 import type { DriveArgument } from '../drives.ts'
+import { checkTarget } from '../files.ts'
 import type { Machine } from '../machine-contract.ts'
 import { argumentsToKeep, type SavedRun, writeSnapshotFile } from './snapshot-file.ts'
 
@@ -30,6 +31,12 @@ export class SessionSnapshots {
     this.#settings = settings
     this.#drives = drives
     this.#tell = tell
+  }
+
+  /** Before the machine is made: says what stands against a file at the end. @throws CliError `ERR_INPUT` */
+  async open(): Promise<void> {
+    const { onExit } = this.#settings
+    if (onExit !== undefined) await checkTarget('--save-on-exit', onExit)
   }
 
   /** A command has changed the machine: its command line does not make one like it any more. */
