@@ -80,6 +80,17 @@ test('what people write by hand is read', () => {
 })
 
 test.each([
+  ['"user"', 'fetch'],
+  ['"none"', 'off'],
+  ['"hubport"', 'tabs'],
+  ['{"kind": "hubport"}', 'tabs'],
+  ['{"kind": "hubport", "hubid": 0}', 'tabs'],
+  ['{"kind": "hubport", "hubid": 1}', 'none'],
+])('the network card %s', (nic, network) => {
+  expect(fromMachineJson(`{"nic": ${nic}}`, []).settings.network).toBe(network)
+})
+
+test.each([
   ['{', /^It is not JSON/],
   ['[]', /^It has no object/],
   ['{"gdb": "tcp::1"}', /^gdb: a machine in a page has no such option; it has memory, /],

@@ -44,7 +44,14 @@ export {
 export { DEVICE_LOGGED, DEVICE_MAY_WAIT, DEVICE_PLAIN } from './host.ts'
 export { KEY_USER } from './host.ts'
 export type { CpuHost, DeviceAccessMode, RegisterPage, RepeatRequest, Translation, Words } from './host.ts'
-export { inspectVcpu, readModelSpecificRegister, restoreVcpu, saveVcpu, writeModelSpecificRegister } from './inspect.ts'
+export {
+  inspectVcpu,
+  readModelSpecificRegister,
+  restoreVcpu,
+  saveVcpu,
+  saveVcpuRegisters,
+  writeModelSpecificRegister,
+} from './inspect.ts'
 export { CS, DS, ES, FS, GDTR, GS, IDTR, LDTR, MODE_16, MODE_32, MODE_64, SS, TR } from './state-layout.ts'
 export { JIT_CODE_BYTES, JIT_MISSES, JIT_THRESHOLD } from '@retrap/engine'
 export type { CompiledInstruction, ExitReason, JitCounts } from '@retrap/engine'

@@ -5,6 +5,7 @@ import {
   readModelSpecificRegister,
   restoreVcpu,
   saveVcpu,
+  saveVcpuRegisters,
   writeModelSpecificRegister,
 } from '../src/index.ts'
 import { BareCpu } from './support/bare-cpu.ts'
@@ -52,6 +53,17 @@ describe('saved state', () => {
     expect(saveVcpu(second.cpu)).toEqual(saveVcpu(first.cpu))
   })
 
+  test('numbers are written in hexadecimal digits, without zeros before them', () => {
+    const pc = new BareCpu()
+    const values = { rax: 0n, rbx: 0xffn, rcx: 0x8000_0000n, rdx: 0x1_0000_000an, rsi: 0xffff_ffff_ffff_fff0n }
+    for (const [name, value] of Object.entries(values)) pc.setRegister(name as 'rax', value)
+    const { registers, ymm } = saveVcpu(pc.cpu)
+    for (const [name, value] of Object.entries(values)) expect(registers[name]).toBe(`0x${value.toString(16)}`)
+    expect(registers['rflags']).toBe('0x2')
+    expect(ymm[0]).toBe('00'.repeat(32))
+    expect(saveVcpuRegisters(pc.cpu)).toEqual(registers)
+  })
+
   test('an instruction that waits for a device is in the way, until it is answered or cancelled', () => {
     const pc = new BareCpu()
     pc.program((asm) => asm.mov(al, 1).mov(rax, qword(0xa000)).hlt())
@@ -59,6 +71,7 @@ describe('saved state', () => {
     pc.host.devices.set(0xa, { read: () => undefined, write: () => true })
     expect(pc.run().reason).toBe('blocked')
     expect(() => saveVcpu(pc.cpu)).toThrow(X86CpuError)
+    expect(() => saveVcpuRegisters(pc.cpu)).toThrow(X86CpuError)
     restoreVcpu(pc.cpu, before)
     expect(pc.run(0).reason).toBe('budget')
     expect(saveVcpu(pc.cpu)).toEqual(before)

@@ -119,6 +119,20 @@ test('names of snapshots do not reach a terminal as commands', async () => {
   expect(snapshots.map(({ id, name }) => [id, name])).toEqual([['1', '?[2Jbad']])
 })
 
+test.each([
+  { count: 102, fits: true },
+  { count: 103, fits: false },
+])('a table of $count snapshots at least in the last cluster of the file: $fits', async ({ count, fits }) => {
+  const bytes = await sample()
+  expect(bytes.length % 4096).toBe(0)
+  set32(bytes, 60, count)
+  set32(bytes, 68, bytes.length - 4096)
+  const refusal = `the snapshot table lies at ${bytes.length - 4096}`
+  const said = await readQcow2Info(new LoggingStorage(bytes)).then(String, (error: Error) => error.message)
+  if (fits) expect(said).not.toContain(refusal)
+  else expect(said).toContain(refusal)
+})
+
 test('a table of snapshots takes no more memory than QEMU lets it', async () => {
   const storage = await withSnapshots(258, (entry, l1) => fillEntry(entry, l1, 1))
   await expect(readQcow2Info(storage)).rejects.toThrow('the place of snapshot 257')

@@ -1,5 +1,5 @@
 import type { Instant, RecordingWriter } from '@retrap/recording'
-import { saveVcpu } from '@retrap/x86-cpu'
+import { saveVcpuRegisters } from '@retrap/x86-cpu'
 import type { X86Domain } from '@retrap/hvm'
 import type { LoggedGate, LogPosition } from './checkpoints.ts'
 import { InputGate } from './gate.ts'
@@ -133,6 +133,6 @@ const LONGEST_WAIT_MS = 50
 
 /** The registers of all processors, as bytes; null for one that is in the middle of an instruction. */
 export function noteRegisters(vcpus: X86Domain['vcpus']): Uint8Array {
-  const notes = vcpus.map(({ cpu }) => (cpu.busy ? null : { retired: cpu.retired, ...saveVcpu(cpu).registers }))
+  const notes = vcpus.map(({ cpu }) => (cpu.busy ? null : { retired: cpu.retired, ...saveVcpuRegisters(cpu) }))
   return new TextEncoder().encode(JSON.stringify(notes))
 }

@@ -231,21 +231,26 @@ const SEGMENTS: readonly string[] = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr',
 /** The first of those that have no selector and no attributes. */
 const FIRST_TABLE = 8
 
-function hex(value: bigint): Hex {
-  return `0x${value.toString(16)}`
+/** Numbers alone: recordings have all registers every few million instructions. */
+function hex(low: number, high = 0): Hex {
+  const digits = (low >>> 0).toString(16)
+  return high === 0 ? `0x${digits}` : `0x${(high >>> 0).toString(16)}${digits.padStart(8, '0')}`
 }
 
-function word(s: System, offset: number, bytes: number): bigint {
-  const low = BigInt(s.get(offset))
-  return bytes === 4 ? low : low | (BigInt(s.get(offset + 4)) << 32n)
+function hexAt(s: System, offset: number, bytes: number): Hex {
+  return hex(s.get(offset), bytes === 4 ? 0 : s.get(offset + 4))
 }
 
 function collect(s: System, fields: Fields): Record<string, Hex> {
-  return Object.fromEntries(fields.map(([name, offset, bytes]) => [name, hex(word(s, offset, bytes))]))
+  const collected: Record<string, Hex> = {}
+  for (const [name, offset, bytes] of fields) collected[name] = hexAt(s, offset, bytes)
+  return collected
 }
 
 function bytesOf(s: System, offset: number, count: number): string {
-  return Array.from(s.u8.subarray(offset, offset + count), (b) => b.toString(16).padStart(2, '0')).join('')
+  let digits = ''
+  for (let at = offset; at < offset + count; at++) digits += (s.u8[at]! | 0x100).toString(16).slice(1)
+  return digits
 }
 
 function modelOf(s: System): SavedModel {
@@ -274,27 +279,34 @@ function checkModel(s: System, saved: SavedModel): void {
   throw new X86CpuError('ERR_STATE_MODEL', message)
 }
 
+/** `SavedCpu.registers`. */
+export function saveRegisters(s: System): Record<string, Hex> {
+  const registers = collect(s, REGISTERS)
+  registers['rflags'] = hex(s.cpu.materialiseFlags())
+  return registers
+}
+
 /** The processor's state between two instructions. */
 export function saveState(s: System): SavedCpu {
   const segments: Record<string, SavedSegment> = {}
   for (const [i, name] of SEGMENTS.entries()) {
     segments[name] = {
       selector: s.segmentField(i, SEG_SELECTOR),
-      base: hex(word(s, S_SEGMENTS + SEG_BYTES * i + SEG_BASE, 8)),
+      base: hexAt(s, S_SEGMENTS + SEG_BYTES * i + SEG_BASE, 8),
       limit: s.segmentField(i, SEG_LIMIT),
       attributes: s.segmentField(i, SEG_ATTRIBUTES),
     }
   }
   const pending = collect(s, PENDING)
   // That its owner wants it to come back is not the processor's state.
-  pending['events'] = hex(BigInt(s.get(S_EVENTS) & ~EVENT_STOP))
+  pending['events'] = hex(s.get(S_EVENTS) & ~EVENT_STOP)
   // A trap that the instruction has suppressed is not to come.
-  if (s.get(S_STEP_SUPPRESSED) !== 0) pending['stepping'] = hex(0n)
-  pending['monitorArmed'] = hex(s.get(S_MONITOR_LINE) === 0 ? 0n : 1n)
+  if (s.get(S_STEP_SUPPRESSED) !== 0) pending['stepping'] = hex(0)
+  pending['monitorArmed'] = hex(s.get(S_MONITOR_LINE) === 0 ? 0 : 1)
   return {
     version: 4,
     model: modelOf(s),
-    registers: { ...collect(s, REGISTERS), rflags: hex(BigInt(s.cpu.materialiseFlags() >>> 0)) },
+    registers: saveRegisters(s),
     segments,
     x87: collect(s, X87),
     x87Registers: Array.from({ length: 8 }, (_, i) => bytesOf(s, S_FPR + 16 * i, 10)),
