@@ -7,6 +7,7 @@ import { skipNote } from '@retrap/tooling/skip'
 import { al, Assembler, dword, dx, ebx, esi, imm16 } from '@retrap/x86-assembler'
 import { afterAll, describe, expect, test } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
+import { TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 120_000
@@ -77,7 +78,7 @@ const there = linux !== undefined
 describe.runIf(there)(`a kernel together with firmware${skipNote(there, 'there is no apt')}`, () => {
   const run = (...firmware: readonly string[]): ReturnType<typeof runRetrap> => {
     const images = ['--kernel', linux!.kernelPath, '--initrd', file('initrd', linux!.initrd)]
-    const append = ['--append', 'rdinit=/auto console=ttyS0 earlyprintk=ttyS0 panic=-1 told=by-fw_cfg']
+    const append = ['--append', `rdinit=/auto ${TO_DEVICES} panic=-1 told=by-fw_cfg`]
     return runRetrap(['run', ...images, ...append, '--no-reboot', ...firmware], { deadlineMs: DEADLINE_MS })
   }
 

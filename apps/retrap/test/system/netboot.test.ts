@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Apt } from '@retrap/debian'
+import { withLong } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, expect, test } from 'vitest'
 import { runRetrap } from '../support/processes.ts'
@@ -19,10 +20,14 @@ function smallKernel(): Uint8Array {
 }
 
 // PXELINUX and its menu are a row of the soak `boots`.
-test.runIf(hasApt).each([
-  { name: 'an e1000', device: 'e1000,netdev=n', chip: '82540em' },
-  { name: 'a virtio card', device: 'virtio-net-pci,netdev=n', chip: 'virtio-net' },
-])(
+test
+  .runIf(hasApt)
+  .each(
+    withLong(
+      [{ name: 'an e1000', device: 'e1000,netdev=n', chip: '82540em' }],
+      [{ name: 'a virtio card', device: 'virtio-net-pci,netdev=n', chip: 'virtio-net' }],
+    ),
+  )(
   `SeaBIOS runs iPXE from the ROM of $name, which boots a kernel by TFTP${skipNote(hasApt, 'there is no apt')}`,
   async ({ device, chip }) => {
     writeFileSync(join(folder, 'kernel'), smallKernel())

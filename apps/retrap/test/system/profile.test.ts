@@ -11,6 +11,7 @@ import { buildInitramfs } from '../../src/linux/initramfs.ts'
 import type { CpuProfile } from '../../src/profile/cpu-profile.ts'
 import { linuxNames } from '../../src/profile/guest-names.ts'
 import { GuestProfile } from '../../src/profile/guest-profile.ts'
+import { TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap, TEST_JIT } from '../support/processes.ts'
 
 const PROGRAM = fileURLToPath(new URL('programs/three-functions.c', import.meta.url))
@@ -127,7 +128,7 @@ test.skipIf(!hasApt)(
       memoryBytes: 256 * 2 ** 20,
       kernel,
       initrd: buildInitramfs(await readFile(busyboxPath)),
-      commandLine: 'console=ttyS0 quiet',
+      commandLine: TO_DEVICES,
       clock: 'deterministic',
       jit: TEST_JIT,
       sampling: { onSample: profile.onSample, onIdle: profile.onIdle, intervalMs: 0.1 },

@@ -8,6 +8,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import type { BlockBackend } from '@retrap/device'
 import { openImage } from '@retrap/block/node'
 import { type PcOptions, recordPc, replayPc } from '@retrap/machine'
+import { TEST_LONG } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, expect, test } from 'vitest'
 import { makeExt4 } from '../support/boot-media.ts'
@@ -72,7 +73,8 @@ test.skipIf(disk === undefined)(
     await image.close()
     let again = ''
     const replay = await replayPc(
-      options(none, false),
+      // Without compiled code this takes long. That both agree is shown of the embedded guest (../recording.test.ts).
+      options(none, !TEST_LONG),
       { bytes: file.length, read: (offset, bytes) => file.subarray(offset, offset + bytes) },
       {
         onMachine: (pc) => pc.serial.onTransmit((bytes) => (again += Buffer.from(bytes).toString('latin1'))),

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
+import { withLong } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
@@ -49,17 +50,21 @@ const VIRTIO = 'if=virtio'
 const NO_ALARM = 0
 
 describe.runIf(there)(`Linux sleeps in S3, wakes, and goes on${skipNote(there, 'there is no apt')}`, () => {
-  test.each([
-    ['by its alarm, without firmware', IDE, 20, ['--deterministic', '--cpus', '2']],
-    [
-      'by the button that SIGTERM presses, without firmware, on a q35 whose board is in a Worker',
-      VIRTIO,
-      NO_ALARM,
-      ['--machine', 'q35', '--devices', 'worker'],
-    ],
-    ['by its alarm, from SeaBIOS', IDE, 20, ['--deterministic', '--cpus', '2', ...bios]],
-    ['by its alarm, from OVMF on a q35', VIRTIO, 20, ['--deterministic', '--machine', 'q35', ...uefi]],
-  ])(
+  test.each(
+    withLong<readonly [what: string, drive: string, alarm: number, more: readonly string[]]>(
+      [
+        [
+          'by the button that SIGTERM presses, without firmware, on a q35 whose board is in a Worker',
+          VIRTIO,
+          NO_ALARM,
+          ['--machine', 'q35', '--devices', 'worker'],
+        ],
+        ['by its alarm, from SeaBIOS', IDE, 20, ['--deterministic', '--cpus', '2', ...bios]],
+        ['by its alarm, from OVMF on a q35', VIRTIO, 20, ['--deterministic', '--machine', 'q35', ...uefi]],
+      ],
+      [['by its alarm, without firmware', IDE, 20, ['--deterministic', '--cpus', '2']]],
+    ),
+  )(
     '%s',
     async (_what, drive, alarm, more) => {
       const [initrd, disk] = ['initrd', 'disk.img'].map((name) => join(scratch, name)) as [string, string]

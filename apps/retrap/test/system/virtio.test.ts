@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { openImage } from '@retrap/block/node'
 import type { ByteStreamBackend, ByteStreamClient } from '@retrap/device'
 import { createPc, type PcVirtioPlace } from '@retrap/machine'
+import { TEST_LONG } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { makeExt4, makeGrubDisk } from '../support/boot-media.ts'
@@ -143,7 +144,7 @@ describe.runIf(linux !== undefined)(`Linux's virtio drivers${note}`, () => {
   }
 
   test(
-    'of version 1.0 alone, with packed rings: what is synced is on the host; a slow host changes nothing',
+    `of version 1.0 alone, with packed rings: what is synced is on the host${TEST_LONG ? '; a slow host changes nothing' : ''}`,
     async () => {
       const place = { legacy: false, packed: true }
       const disk = makeDisk('packed')
@@ -151,7 +152,8 @@ describe.runIf(linux !== undefined)(`Linux's virtio drivers${note}`, () => {
       // Indirect descriptors, event index, version 1.0, packed rings.
       expect(ringFeatures(first.printed)).toBe('11001010')
       expect(first.printed).toMatch(/PCI-MSI.*virtio0-req\.0/)
-      expect(await run('packed-again', place, { seed: 2, disk })).toEqual(first)
+      // That a slow host changes nothing is shown of an IDE disk in each run (disks.test.ts).
+      if (TEST_LONG) expect(await run('packed-again', place, { seed: 2, disk })).toEqual(first)
     },
     2 * DEADLINE_MS,
   )
