@@ -13,6 +13,7 @@ import {
 import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 import type { DiskLinux } from './disk-linux.ts'
+import { TO_DEVICES } from './first-process.ts'
 
 const SECTOR = 512
 /** Where partitions begin since disks have sectors of 4 KiB; the boot loader lies before them. */
@@ -26,7 +27,7 @@ const EFI_PARTITION = 0xef
 const EFI_GRUB_MODULES = ['fat', ...COMMON_MODULES]
 
 /** What the kernel is started with by each loader. */
-const COMMAND_LINE = 'console=ttyS0 quiet'
+const COMMAND_LINE = TO_DEVICES
 
 /** Commands of GRUB that read a line from the keyboard and tell it. */
 export const GRUB_READS_LINE = `terminal_input console

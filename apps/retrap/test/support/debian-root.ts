@@ -6,6 +6,7 @@ import { Apt, keep, unpackPackage, withScratchFolder, cacheDirectory } from '@re
 import type { LinuxArchitecture } from '../../src/linux/debian.ts'
 import { type DiskLinux, linuxWith } from './disk-linux.ts'
 import { FIRST_PROCESS } from './first-process.ts'
+import { TO_DEVICES } from './first-process.ts'
 
 /** A small Debian with systemd: what every system has, which no package depends on, and what a boot needs. */
 const PACKAGES = [
@@ -116,7 +117,7 @@ exec switch_root /mnt /sbin/init
 `
 
 /** How the kernel is told to start the process above. */
-export const ROOT_COMMAND_LINE = 'console=ttyS0 quiet rdinit=/auto'
+export const ROOT_COMMAND_LINE = `${TO_DEVICES} rdinit=/auto`
 
 const DRIVERS = [
   ...['ata_piix', 'ahci', 'sd_mod', 'nvme', 'virtio_pci', 'virtio_blk', 'virtio_scsi', 'crc32c_generic', 'ext4'],

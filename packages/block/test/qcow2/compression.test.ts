@@ -55,6 +55,20 @@ describe('a cluster that is to be compressed', () => {
   })
 })
 
+test('compressed clusters share a cluster of the file, as long as there is room', async () => {
+  const [storage, image] = await newImage()
+  const places: number[] = []
+  for (let i = 0; i < 12; i++) {
+    // oxlint-disable-next-line no-await-in-loop -- one behind the other
+    await image.writeCompressed(i * CLUSTER, content(800))
+    places.push(Math.ceil(storage.content.length / CLUSTER))
+  }
+  await image.close()
+  // Some 10,000 bytes; each for itself would take eleven more.
+  expect(places.at(-1)! - places[0]!).toBeLessThan(5)
+  expect(await checkQcow2(storage)).toMatchObject({ corruptions: 0, leaks: 0 })
+})
+
 describe('Compression Streams', () => {
   test('are read until enough has come', async () => {
     let reads = 0
