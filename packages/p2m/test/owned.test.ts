@@ -204,6 +204,14 @@ describe('who is told what a change takes away', () => {
     expect(seen).toEqual([[lost, kept]])
   })
 
+  test.each([0x200, 0x201, 0x2ff, 0x355, 0x3ff])('2 MiB of which only frame %i has rights', (gfn) => {
+    p2m.populate(gfn, 1)
+    const seen: unknown[] = []
+    p2m.onChange((_gfn, _count, rights, same) => seen.push([rights, same]))
+    p2m.insert(0x200, INVALID_MFN, 9, MMIO_DM)
+    expect(seen).toEqual([[7, false]])
+  })
+
   test('a right that is given back: nothing is lost, and the frame stays', () => {
     p2m.populate(0x200, 2)
     p2m.setType(0x200, 1, RAM_LOGDIRTY)

@@ -14,6 +14,7 @@ import {
   writeSnapshot,
 } from '../src/index.ts'
 import { crc32 } from '../src/checksum.ts'
+import { distinctPages } from '../src/equal-pages.ts'
 import { encodeHead, encodeHeader, type SectionName } from '../src/format.ts'
 import { decodeState } from '../src/plain-data.ts'
 
@@ -74,6 +75,17 @@ function sample(): Snapshot {
   for (let i = 0; i < count; i++) bytes.fill(1 + (i % 255), i * 4096, i * 4096 + 4 + (i % 300))
   return { description: { cpus: 2 }, state: { cr0: 0x11, vram: new Uint8Array(100).fill(7) }, pages: { gfns, bytes } }
 }
+
+test('pages are equal where all of their words are', () => {
+  const ramp = Uint8Array.from({ length: 4096 }, (_, i) => i * 7 + (i >> 8))
+  const others = [0, 4, 2048, 4095].map((at) => ramp.with(at, ramp[at]! ^ 1))
+  const all = [ramp, ramp.toReversed(), ...others, new Uint8Array(4096)]
+  const { contents, firsts } = distinctPages(
+    Uint8Array.from([...all, ...all.toReversed()].flatMap((page) => [...page])),
+  )
+  expect([...contents]).toEqual([0, 1, 2, 3, 4, 5, 6, 6, 5, 4, 3, 2, 1, 0])
+  expect(firsts).toEqual([0, 1, 2, 3, 4, 5, 6])
+})
 
 test('equal pages are written once, in sections that zlib decompresses', async () => {
   const file = await fileOf(sample())
