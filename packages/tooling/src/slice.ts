@@ -1,0 +1,82 @@
+/**
+ * Slices of suites that are too long for each run: `npm test` takes a part that changes with the commit, and
+ * `npm test -- --long`, which runs each night, takes all. So what one commit leaves out, another one runs.
+ */
+import { spawnSync } from 'node:child_process'
+import { describe, test } from 'vitest'
+import { TEST_LONG } from './long.ts'
+
+/**
+ * The number that chooses a run's slices: that of `RETRAP_SLICE`, as `npm test -- --slice N` sets it, or the first 32 bits of
+ * the commit's hash; 0 where there is no repository.
+ */
+export const SLICE: number = sliceOf(process.env['RETRAP_SLICE'])
+
+function sliceOf(given: string | undefined): number {
+  if (given !== undefined && given !== '') return Number(given)
+  const { stdout } = spawnSync('git', ['rev-parse', 'HEAD'], { cwd: import.meta.dirname, encoding: 'utf8' })
+  const slice = Number.parseInt((stdout ?? '').slice(0, 8), 16)
+  return Number.isNaN(slice) ? 0 : slice
+}
+
+/** Says for each of a list, one after the other, whether it is in the slice: one of `parts`. */
+function chooser(parts: number): () => boolean {
+  let position = SLICE % parts
+  return () => TEST_LONG || position++ % parts === 0
+}
+
+/**
+ * Returns the cases that this run takes: one of `parts`, at least one case; all of them in a long run.
+ *
+ * @param cases - of about the same duration
+ */
+export function sliced<T>(cases: readonly T[], parts: number): readonly T[] {
+  return cases.filter(chooser(Math.min(parts, cases.length)))
+}
+
+/** How many steps a random suite takes: a part of those of a long run, at least one. */
+export function slicedCount(count: number, parts: number): number {
+  return TEST_LONG ? count : Math.max(1, Math.round(count / parts))
+}
+
+/**
+ * Returns a seed for a random suite, which changes with the slice. A long run takes the suite's own seed.
+ *
+ * @param seed - 32 bits, the suite's own
+ */
+export function slicedSeed(seed: number): number {
+  return TEST_LONG ? seed : (seed ^ SLICE) >>> 0
+}
+
+/**
+ * Returns a `test` for a file whose tests are independent of one another: a run has one of `parts` of them, counted over the
+ * file; of a table, one of `parts` of its rows. Where a file has fewer tests than parts, some runs take none of it.
+ */
+export function sliceTests(parts: number): typeof test {
+  return slice(test, chooser(parts))
+}
+
+/** Returns a `describe` as {@link sliceTests} returns a `test`: groups that share a set-up are taken whole. */
+export function sliceGroups(parts: number): typeof describe {
+  return slice(describe, chooser(parts))
+}
+
+/** Registers what `isIn` says. `each` and `for` choose among rows; other modifiers (`skipIf`, `concurrent`) keep the choice. */
+function slice<T extends object>(register: T, isIn: () => boolean): T {
+  return new Proxy(register, {
+    apply: (target, self, args: unknown[]) =>
+      isIn() ? Reflect.apply(target as unknown as (...all: unknown[]) => unknown, self, args) : undefined,
+    get(target, key) {
+      const value: unknown = Reflect.get(target, key)
+      if (key === 'each' || key === 'for') {
+        return (rows: readonly unknown[]) => {
+          const some = rows.filter(() => isIn())
+          return some.length === 0 ? () => {} : (value as (rows: readonly unknown[]) => unknown).call(target, some)
+        }
+      }
+      if (key === 'skipIf' || key === 'runIf')
+        return (condition: unknown) => slice((value as (condition: unknown) => object).call(target, condition), isIn)
+      return typeof value === 'function' ? slice(value, isIn) : value
+    },
+  })
+}

@@ -1,0 +1,62 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+
+beforeEach(() => {
+  vi.resetModules()
+  vi.stubEnv('RETRAP_TEST_LONG', '')
+})
+afterEach(() => {
+  vi.unstubAllEnvs()
+  vi.resetModules()
+})
+
+const CASES = Array.from({ length: 10 }, (_, i) => i)
+
+async function module(slice: string): Promise<typeof import('../src/slice.ts')> {
+  vi.resetModules()
+  vi.stubEnv('RETRAP_SLICE', slice)
+  return import('../src/slice.ts')
+}
+
+test('each case is in one of as many neighbouring slices as there are parts', async () => {
+  const taken: number[] = []
+  for (const slice of ['7', '8', '9', '10']) {
+    // oxlint-disable-next-line no-await-in-loop -- the modules are loaded anew each time
+    const { sliced } = await module(slice)
+    taken.push(...sliced(CASES, 4))
+  }
+  expect(taken.toSorted((a, b) => a - b)).toEqual(CASES)
+})
+
+test('a slice has a case at least', async () => {
+  const { sliced, slicedCount } = await module('5')
+  expect(sliced(['only'], 100)).toEqual(['only'])
+  expect(slicedCount(3, 100)).toBe(1)
+})
+
+test('a long run has all cases, and the seed of the suite', async () => {
+  vi.stubEnv('RETRAP_TEST_LONG', '1')
+  const { sliced, slicedCount, slicedSeed } = await module('5')
+  expect([sliced(CASES, 4), slicedCount(100, 10), slicedSeed(9)]).toEqual([CASES, 100, 9])
+})
+
+test('the slice is the commit without a number', async () => {
+  const { SLICE, slicedSeed } = await module('')
+  expect(SLICE).toBeGreaterThanOrEqual(0)
+  expect(slicedSeed(0)).toBe(SLICE)
+})
+
+const registered: string[] = []
+const { sliceTests, sliceGroups } = await module('1')
+
+const some = sliceTests(3)
+for (const name of ['a', 'b', 'c', 'd']) some(`of four by name, ${name}`, () => void registered.push(name))
+some.each(['e', 'f', 'g'])('of three by row, %s', (name) => void registered.push(name))
+some.skipIf(false)('one with a condition', () => void registered.push('h'))
+sliceGroups(2).each([1, 2, 3])('group %i', (group) => {
+  test('has all of its tests', () => void registered.push(`group ${group}`))
+})
+
+test('tests and groups are registered where they are in the slice', () => {
+  // The numbers begin at 1: the third of three, and the second of two, are the first that are taken.
+  expect(registered).toEqual(['c', 'f', 'group 2'])
+})
