@@ -1,5 +1,8 @@
+import { a32Forms, a64Forms, findA32, findA64, findThumb, type Form as Row, t32Forms } from '@retrap/arm-decoder'
 import { describe, expect, test } from 'vitest'
 import { exceptionClassOf } from '../src/index.ts'
+import { PSTATE_NRW, PSTATE_T } from '../src/pstate.ts'
+import { hasFeature } from '../src/semantics/index.ts'
 import { CODE, exception, machine, machineWith, SVC } from './support/machine.ts'
 
 const BRK = 0xd420_0000
@@ -167,5 +170,38 @@ describe('system registers of EL0', () => {
     // mrs x0, sctlr_el1
     const { cpu } = machine(0xd538_1000)
     expect(exception(cpu).syndrome).toBe(0x0200_0000)
+  })
+})
+
+/** Words of a set's rows whose feature the processor lacks, which no other row has. */
+const absent = (rows: readonly Row[], find: (word: number) => Row | undefined): number[] =>
+  rows
+    .filter((row) => !hasFeature(row) && row.operation !== 'hint')
+    .map((row) => row.value >>> 0)
+    .filter((word) => {
+      const found = find(word)
+      return found === undefined || !hasFeature(found)
+    })
+
+/** A32's condition; rows without one have ones there. */
+const always = (word: number): number => (word >>> 28 === 0 ? word + 0xe000_0000 : word)
+
+describe('an instruction of each row whose feature is absent is undefined', () => {
+  // Hints of absent features do nothing: Arm ARM (DDI 0487) C3.1.2, "The system instruction class", HINT.
+  test.each([
+    ['A64', 0, absent(a64Forms(), findA64), 150],
+    ['A32', PSTATE_NRW, absent(a32Forms(), findA32).map(always), 10],
+    ['T32', PSTATE_NRW | PSTATE_T, absent(t32Forms(), (word) => findThumb(word >>> 16, word & 0xffff)), 10],
+  ])('%s', (_name, pstate, words, least) => {
+    const program = words.map((word) => ((pstate & PSTATE_T) === 0 ? word : (word << 16) | (word >>> 16)))
+    const { cpu } = machine(...program)
+    const executed = words.filter((_word, i) => {
+      cpu.registers.pstate = pstate
+      cpu.registers.pc = BigInt(CODE + 4 * i)
+      const exit = cpu.run(1)
+      return exit.reason !== 'exception' || exit.syndrome !== 0x0200_0000 || cpu.registers.pc !== BigInt(CODE + 4 * i)
+    })
+    expect(executed.map((word) => word.toString(16))).toEqual([])
+    expect(words.length).toBeGreaterThan(least)
   })
 })

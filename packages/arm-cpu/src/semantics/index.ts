@@ -60,6 +60,8 @@ const FEATURES: ReadonlySet<string> = new Set([
   'LRCPC',
   'LRCPC2',
   'LSE',
+  'PAN',
+  'PAN2',
   'PAuth',
   'PMULL',
   'RDM',

@@ -16,6 +16,7 @@ import {
   PSTATE_UAO,
 } from '../pstate.ts'
 import { HOST_FP, R_WORD } from '../record.ts'
+import { hasFeature } from '../semantics/index.ts'
 import { S_BRANCH, S_PC, S_RETURN, S_TRAPS, S_WAITING, S_X } from '../state-layout.ts'
 import { callSyndrome, EC_BRK64, EC_HVC64, EC_SMC64, EC_SVC64, systemTrap, UNDEFINED } from '../syndrome.ts'
 import { HCR_HCD, HCR_TPCP, HCR_TPU, HCR_TSC, HCR_TSW, HCR_TTLB, SCTLR_DZE, SCTLR_UCI } from './controls.ts'
@@ -111,7 +112,7 @@ export class SystemInstructions {
       return status === STATUS_DONE ? this.#retire(4) : status
     }
     const row = findA64(word)
-    if (row === undefined) return this.#exceptions.raise(UNDEFINED)
+    if (row === undefined || !hasFeature(row)) return this.#exceptions.raise(UNDEFINED)
     const status = this.#execute(row, word)
     return status === STATUS_DONE ? this.#retire(4) : status
   }
