@@ -34,6 +34,8 @@ const TYPER_HI = 0x1f
 const BASER_FIXED_BITS = (7 << 24) | (31 << 16)
 const BASER_DEVICES = (1 << 24) | ((ENTRY_BYTES - 1) << 16)
 const BASER_COLLECTIONS = (4 << 24) | ((ENTRY_BYTES - 1) << 16)
+/** GITS_BASER.Page_Size, low word: 64 KiB. */
+const BASER_LARGEST_PAGES = 2 << 8
 /** GITS_CBASER without its reserved bits. */
 const CBASER_LO = 0xffff_fcff
 const CBASER_HI = 0xf8ef_ffff
@@ -145,9 +147,14 @@ export class Its implements GicFrame {
     this.reset()
   }
 
-  /** Power-on state. */
+  /**
+   * Power-on state. The manual leaves most of it unknown. Guests that look for a page size before they write one find that of
+   * QEMU and KVM.
+   */
   reset(): void {
     this.#words.fill(0)
+    this.#words[DEVICES_LO] = BASER_LARGEST_PAGES
+    this.#words[COLLECTIONS_LO] = BASER_LARGEST_PAGES
     this.#words[DEVICES_HI] = BASER_DEVICES
     this.#words[COLLECTIONS_HI] = BASER_COLLECTIONS
   }

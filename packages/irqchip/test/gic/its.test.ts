@@ -183,6 +183,22 @@ test('an offset beyond the queue performs nothing', () => {
   expect([board.its.read(CREADR, 4), board.its.read(CTLR, 4), board.left.length]).toEqual([0, 0x8000_0001, 0])
 })
 
+test('tables have 64 KiB pages until the guest chooses others', () => {
+  const ram = new Ram()
+  const gic = new GicV3({ cpus: 1, memory: ram, signal: () => undefined })
+  const its = new Its({ gic, memory: ram, later: () => undefined })
+  const pageSizes = (): number[] => [0x100, 0x108].map((offset) => (its.read(offset, 4) >> 8) & 3)
+  const fresh = pageSizes()
+  its.write(0x100, 4, 0)
+  const chosen = pageSizes()
+  its.reset()
+  expect([fresh, chosen, pageSizes()]).toEqual([
+    [2, 2],
+    [0, 2],
+    [2, 2],
+  ])
+})
+
 test('while the ITS is on, its tables cannot be moved', () => {
   const { its } = makeBoard()
   its.write64(0x100, 0, 0)

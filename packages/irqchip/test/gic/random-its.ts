@@ -56,6 +56,7 @@ export class RandomIts {
 
   #start(): void {
     const rng = this.#rng
+    for (const offset of [0x80, 0x100, 0x108]) this.#load(ITS + offset, 8)
     this.#store(DISTRIBUTOR, 4, 3n)
     for (let n = 0; n < 8192 / 8; n++) {
       let value = 0n
