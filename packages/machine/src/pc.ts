@@ -108,7 +108,14 @@ export class Pc {
   /** Loaded when a device is plugged in or out. */
   #hotPlug: Promise<HotPlug> | undefined
 
-  private constructor(given: PcOptions, parts: PcParts, gate?: PcInputs, origin?: ForkOrigin) {
+  /** @param begun - told of the domain, which may have servers in other threads when this throws */
+  private constructor(
+    given: PcOptions,
+    parts: PcParts,
+    begun: (domain: X86Domain) => void,
+    gate?: PcInputs,
+    origin?: ForkOrigin,
+  ) {
     const { drives: withMedia, removable } = withTrays(given.drives ?? [], () => this.domain.wake())
     const connected = { ...given, ...(given.drives !== undefined && { drives: withMedia }) }
     const options = gate?.options(connected) ?? connected
@@ -135,6 +142,7 @@ export class Pc {
         options.onDeviceFailure?.(failure)
       },
     })
+    begun(this.domain)
     if (origin !== undefined) origin.clone = this.domain
     this.#life = new MachineLife(this.domain, {
       models: options.devices ?? [],
@@ -262,7 +270,14 @@ export class Pc {
     const { family, options } = await forkFamily(kept, origin)
     const parts = await loadPcParts(options)
     origin?.checkRoom()
-    const pc = new Pc(options, { ...parts, family }, gate, origin)
+    let domain: X86Domain | undefined
+    let pc: Pc
+    try {
+      pc = new Pc(options, { ...parts, family }, (begun) => (domain = begun), gate, origin)
+    } catch (error) {
+      domain?.close()
+      throw error
+    }
     try {
       await pc.#life.startServers(options.deviceServers ?? [])
       await pc.#boot.setDevices()

@@ -269,6 +269,24 @@ test(
   DEADLINE_MS,
 )
 
+test('a machine whose device cannot be attached ends the Worker of its board', async () => {
+  let isClosed = false
+  const devicePlacement: StartBoardServer = (...given) => {
+    const server = inWorker(...given)
+    server.remote.onClosed(() => (isClosed = true))
+    return server
+  }
+  const refuses = {
+    name: 'refuses',
+    attach() {
+      throw new Error('not here')
+    },
+  }
+  const made = createPc({ ...SMALL, kernel: multibootKernel(guest), devices: [refuses], devicePlacement })
+  await expect(made).rejects.toThrow('not here')
+  expect(isClosed).toBe(true)
+})
+
 test('a device that does not answer in time ends the machine, or is taken out', async () => {
   const hangs = () =>
     defineDevice({ name: 'hangs', mmio: { base: DEVICE, size: 16 }, read: () => new Promise<number>(() => {}) })
