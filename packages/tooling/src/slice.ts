@@ -19,6 +19,9 @@ function sliceOf(given: string | undefined): number {
   return Number.isNaN(slice) ? 0 : slice
 }
 
+/** What runs the same slice at any commit: the message of an assertion of a random suite has it. */
+export const SLICE_REPEAT: string = TEST_LONG ? 'again: RETRAP_TEST_LONG=1' : `again: RETRAP_SLICE=${SLICE}`
+
 /** Says for each of a list, one after the other, whether it is in the slice: one of `parts`. */
 function chooser(parts: number): () => boolean {
   let position = SLICE % parts

@@ -40,8 +40,9 @@ test('a long run has all cases, and the seed of the suite', async () => {
 })
 
 test('the slice is the commit without a number', async () => {
-  const { SLICE, slicedSeed } = await module('')
+  const { SLICE, SLICE_REPEAT, slicedSeed } = await module('')
   expect(SLICE).toBeGreaterThanOrEqual(0)
+  expect(SLICE_REPEAT).toBe(`again: RETRAP_SLICE=${SLICE}`)
   expect(slicedSeed(0)).toBe(SLICE)
 })
 
