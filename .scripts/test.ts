@@ -1,80 +1,58 @@
-// npm test [-- PACKAGE...]
-//
-// The whole gate. Turbo builds, type-checks, tests and checks API reports and tarballs, package by package and cached;
-// then come the checks of the workspace as a whole. Nothing stops at the first failure. It ends with vitest's totals
-// over all packages; a failing check that is not a test counts as one failure, and its name is printed.
-// With package names (`npm test -- memory paging`) only turbo's tasks of these packages run.
+// npm test: the whole gate. Turbo builds, type-checks and checks API reports and tarballs, package by package and cached;
+// one run of vitest tests all packages meanwhile; then come the checks of the workspace as a whole. Nothing stops at the
+// first failure. The end says how long what has taken, and vitest's totals over all packages; a failing check that is not a
+// test counts as one failure, and its name is printed. `.scripts/test/command-line.ts` has the options.
 import { spawn, spawnSync } from 'node:child_process'
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { checkBoundaries } from './boundaries.ts'
 import { checkChangelogs, checkChangesets } from './changesets.ts'
 import { provideDebianPrograms } from '../packages/tooling/src/programs.ts'
+import { writeDurations } from '../packages/tooling/src/run/durations.ts'
+import type { FileResult, RunResults } from '../packages/tooling/src/run/results.ts'
 import { checkExamples } from './examples.ts'
 import { checkManifests } from './manifests.ts'
 import { checkNamedMutations } from './named-mutations.ts'
 import { checkReadmes } from './release/readme.ts'
 import { rehearse } from './release/rehearsal.ts'
-import { type Member, has, members, pnpmVersion, root } from './workspace.ts'
+import { type Plan, planOf, USAGE } from './test/command-line.ts'
+import { budgetNote, durationsOf, LIMIT_MINUTES, printDurations } from './test/durations.ts'
+import { keepResults, keptResults, removeOld, resultKey, TURBO_CACHE } from './test/kept-results.ts'
+import { runTests } from './test/run-tests.ts'
+import { type Member, members, pnpmVersion, root } from './workspace.ts'
 
-/** Tasks of a turbo run at a time: packages with one vitest worker each, or one package with two. The longest comes beside. */
-const CONCURRENCY = 2
-const TASKS = ['build', 'typecheck', 'test', 'api:check', 'package:check']
-/**
- * The package whose tests take longest. Turbo would begin with it when it is done with all others, and one processor would
- * have nothing to do at the end: a run of its own begins with it at once.
- */
-const LONGEST = 'retrap'
+/** What turbo does beside the tests, after the build. */
+const CHECKS = ['typecheck', 'api:check', 'package:check']
 
 interface TaskSummary {
   readonly task: string
   readonly package: string
-  readonly execution?: { readonly exitCode: number | null; readonly startTime: number; readonly endTime: number }
-}
-
-interface VitestReport {
-  readonly numPassedTests: number
-  readonly numFailedTests: number
-  readonly numPendingTests: number
-  readonly numTodoTests: number
-  readonly testResults: readonly {
-    readonly name: string
-    readonly status: string
-    readonly assertionResults: readonly { readonly status: string; readonly fullName: string }[]
-  }[]
-}
-
-interface Totals {
-  passed: number
-  failed: number
-  skipped: number
+  readonly hash: string
+  readonly execution?: { readonly exitCode: number | null }
 }
 
 /** What is printed at the end, and what .ci/run repeats. */
 const failures: string[] = []
-const skips: string[] = []
-
-function environment(): NodeJS.ProcessEnv {
-  return { ...process.env, VITEST_MAX_WORKERS: process.argv.length === 3 ? '2' : '1' }
-}
 
 /** Runs one check of the whole workspace; its output appears only if it fails. */
-function check(name: string, command: string, ...args: string[]): void {
+async function check(name: string, command: string, ...args: string[]): Promise<void> {
   const started = performance.now()
-  const result = spawnSync(command, args, {
+  const child = spawn(command, args, {
     cwd: root,
-    encoding: 'utf8',
-    env: environment(),
-    maxBuffer: 1 << 28,
     stdio: ['ignore', 'pipe', 'pipe'],
     shell: process.platform === 'win32',
   })
-  report(
-    name,
-    result.status === 0,
-    `${result.stdout ?? ''}${result.stderr ?? ''}${result.error?.message ?? ''}`,
-    started,
-  )
+  let output = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => (output += text))
+  const code = await new Promise<number | null>((resolve) => {
+    child.once('error', (error) => {
+      output += error.message
+      resolve(null)
+    })
+    child.once('close', resolve)
+  })
+  report(name, code === 0, output, started)
 }
 
 /** Runs one of our own checks, which returns its problems. */
@@ -91,153 +69,183 @@ function report(name: string, good: boolean, output: string, started: number): v
   failures.push(name)
 }
 
-/**
- * Runs turbo's tasks and returns them with their exit codes. Turbo needs pnpm on PATH, which npx puts there.
- *
- * @param meanwhile - done when all is built, while the longest tests may still run
- */
-async function turbo(
-  selected: readonly Member[],
-  everything: boolean,
-  meanwhile: () => Promise<void>,
-): Promise<TaskSummary[]> {
-  for (const { folder } of selected) rmSync(join(folder, 'temp/vitest.json'), { force: true })
-  rmSync(join(root, '.turbo/runs'), { recursive: true, force: true })
-  if (!everything) {
-    await runTurbo([...TASKS, ...selected.map(({ manifest }) => `--filter=${manifest.name}`)], CONCURRENCY)
-    return summaries(1)
-  }
-  // Before all tests: one of them opens the site. The other runs find it in turbo's cache.
-  await runTurbo(['build'], CONCURRENCY)
-  const longest = runTurbo(['test', `--filter=${LONGEST}`], 1)
-  await runTurbo([...TASKS, `--filter=!${LONGEST}`], CONCURRENCY)
-  const rest = TASKS.filter((task) => task !== 'test')
-  await runTurbo([...rest, `--filter=${LONGEST}`], CONCURRENCY)
-  await meanwhile()
-  await longest
-  return summaries(4)
+/** What turbo is started with. Turbo needs pnpm on PATH, which npx puts there. */
+function turboCommand(args: readonly string[]): readonly [command: string, args: readonly string[]] {
+  return ['npx', ['--yes', `--package=pnpm@${pnpmVersion()}`, '--', 'turbo', 'run', ...args]]
 }
 
-/** Runs turbo, and resolves when it has ended, whatever the end. */
-async function runTurbo(args: readonly string[], concurrency: number): Promise<void> {
-  const options = [
+/** Runs turbo's tasks, and names those that have failed. */
+async function runTurbo(tasks: readonly string[], { selected, everything, fresh }: Plan, concurrency: number) {
+  const started = performance.now()
+  rmSync(join(root, '.turbo/runs'), { recursive: true, force: true })
+  const [command, args] = turboCommand([
+    ...tasks,
+    ...(everything ? [] : selected.map(({ manifest }) => `--filter=${manifest.name}`)),
+    ...(fresh ? ['--force'] : []),
     '--continue=dependencies-successful',
     `--concurrency=${concurrency}`,
     '--summarize',
     '--output-logs=errors-only',
     '--ui=stream',
-  ]
-  const npx = ['--yes', `--package=pnpm@${pnpmVersion()}`, '--', 'turbo', 'run', ...args, ...options]
-  const child = spawn('npx', npx, {
+  ])
+  const child = spawn(command, args, {
     cwd: root,
-    env: environment(),
-    stdio: ['ignore', 'inherit', 'inherit'],
+    stdio: ['ignore', 'pipe', 'inherit'],
     shell: process.platform === 'win32',
   })
-  const ended = new Promise<string>((resolve) => {
+  // What turbo says of itself is no news unless something fails.
+  let output = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
+  const end = await new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(error.message))
-    child.once('close', (code, signal) => resolve(`${signal ?? `exit code ${code}`}`))
+    child.once('close', (code, signal) => resolve(signal ?? `exit code ${code}`))
   })
-  ends.push(await ended)
+  const [file] = globSync('.turbo/runs/*.json', { cwd: root })
+  const done =
+    file === undefined ? [] : (JSON.parse(readFileSync(join(root, file), 'utf8')) as { tasks: TaskSummary[] }).tasks
+  const bad = done.filter(({ execution }) => execution !== undefined && execution.exitCode !== 0)
+  report(tasks.join(', '), end === 'exit code 0', `${output}turbo ended with ${end}`, started)
+  if (bad.length > 0) failures.splice(-1, 1, ...bad.map(({ task, package: owner }) => `${owner}: ${task}`))
 }
 
-/** How each run of turbo has ended. */
-const ends: string[] = []
-
-/** The tasks of so many runs of turbo. */
-function summaries(runs: number): TaskSummary[] {
-  const files = globSync('.turbo/runs/*.json', { cwd: root })
-  if (files.length !== runs) failures.push(`turbo run (${ends.join(', ')}): ${files.length} of ${runs} have a summary`)
-  return files.flatMap((file) => (JSON.parse(readFileSync(join(root, file), 'utf8')) as { tasks: TaskSummary[] }).tasks)
+/** The key of each package's test results. */
+function resultKeys({ selected, slice }: Plan): Map<Member, string> {
+  const [command, args] = turboCommand([
+    'test',
+    ...selected.map(({ manifest }) => `--filter=${manifest.name}`),
+    '--dry=json',
+  ])
+  const { stdout } = spawnSync(command, args, {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+    shell: process.platform === 'win32',
+  })
+  const { tasks } = JSON.parse(stdout) as { tasks: readonly TaskSummary[] }
+  const hashes = new Map(tasks.filter(({ task }) => task === 'test').map((one) => [one.package, one.hash]))
+  return new Map(
+    selected.flatMap((member) => {
+      const hash = hashes.get(member.manifest.name)
+      return hash === undefined ? [] : [[member, resultKey(member, hash, slice)]]
+    }),
+  )
 }
 
-/** Adds one package's vitest report to the totals. */
-function addTests(member: Member, task: TaskSummary | undefined, totals: Totals): string {
-  const { folder, manifest } = member
-  if (manifest.scripts?.['test'] === undefined) return ''
-  if (!has(folder, 'temp/vitest.json')) {
-    failures.push(`${manifest.name}: vitest gave no result`)
-    return 'no result'
+/** Tests packages; those that have passed before with the same sources on this machine are not tested again. */
+async function test(plan: Plan): Promise<RunResults> {
+  if (plan.files.length > 0) return runTests(plan.selected, plan.files)
+  const keys = resultKeys(plan)
+  const kept = new Map<Member, readonly FileResult[]>()
+  for (const member of plan.fresh ? [] : plan.selected) {
+    const results = keptResults(keys.get(member) ?? '')
+    if (results !== undefined) kept.set(member, results)
   }
-  const result = JSON.parse(readFileSync(join(folder, 'temp/vitest.json'), 'utf8')) as VitestReport
-  let failed = result.numFailedTests
-  for (const file of result.testResults) {
-    const bad = file.assertionResults.filter(({ status }) => status === 'failed')
-    for (const { fullName } of bad) failures.push(`${manifest.name}: ${fullName}`)
-    // A file that cannot even be loaded has no tests to count.
-    if (file.status === 'failed' && bad.length === 0) {
-      failures.push(`${manifest.name}: ${basename(file.name)} failed outside its tests`)
-      failed++
-    }
-    const left = file.assertionResults.filter(({ status }) => status !== 'failed' && status !== 'passed')
-    for (const { fullName } of left) skips.push(`${manifest.name}: ${fullName}`)
+  if (kept.size > 0)
+    console.log(
+      `not tested again, because nothing has changed (--fresh tests all): ${[...kept.keys()].map(({ path }) => path).join(', ')}`,
+    )
+  const others = plan.selected.filter((member) => !kept.has(member))
+  const results = await runTests(others, [])
+  for (const member of others) {
+    const own = results.files.filter((file) => file.path.startsWith(`${member.path}/`))
+    const key = keys.get(member)
+    if (key !== undefined && own.length > 0 && results.errors.length === 0) keepResults(key, own)
   }
-  if (failed === 0 && task?.execution?.exitCode !== 0) {
-    failures.push(`${manifest.name}: vitest ended with exit code ${task?.execution?.exitCode}`)
-    failed = 1
-  }
-  const skipped = result.numPendingTests + result.numTodoTests
-  totals.passed += result.numPassedTests
-  totals.skipped += skipped
-  return `${String(result.numPassedTests).padStart(6)} passed ${String(failed).padStart(4)} failed ${String(skipped).padStart(4)} skipped`
+  return { ...results, files: [...results.files, ...[...kept.values()].flat()] }
 }
 
 /** The checks of the workspace as a whole. */
-async function checkWorkspace(all: readonly Member[]): Promise<void> {
-  check('scripts type-check', 'tsc', '-p', '.scripts')
-  check('oxlint', 'oxlint', '--type-aware', '--deny-warnings')
-  check('oxfmt', 'oxfmt', '--check')
-  check('knip', 'knip', '--config', '.config/knip.json', '--no-progress', '--no-config-hints')
-  check('turbo boundaries', 'turbo', 'boundaries')
+async function checkWorkspace(all: readonly Member[], slice: number): Promise<void> {
+  await check('scripts type-check', 'tsc', '-p', '.scripts')
+  await check('oxlint', 'oxlint', '--type-aware', '--deny-warnings')
+  await check('oxfmt', 'oxfmt', '--check')
+  await check('knip', 'knip', '--config', '.config/knip.json', '--no-progress', '--no-config-hints')
+  await check('turbo boundaries', 'turbo', 'boundaries')
   await checkWith('who imports whom', () => checkBoundaries(all))
   await checkWith('manifests', () => checkManifests(all))
   await checkWith('changesets', () => [...checkChangesets(all), ...checkChangelogs(all)])
   await checkWith('named mutations', () => checkNamedMutations())
   await checkWith('READMEs as a reader on npm meets them', () => checkReadmes(all))
   await checkWith('examples', () => checkExamples(all))
-  await checkWith('a release, rehearsed on a registry of its own', () => rehearse(all, 'short'))
+  await checkWith('a release, rehearsed on a registry of its own', () => rehearse(all, 'short', slice))
 }
 
-async function main(): Promise<number> {
-  const started = performance.now()
-  const names = process.argv.slice(2)
-  const all = members()
-  const unknown = names.filter((name) => !all.some((member) => basename(member.path) === name))
-  if (unknown.length > 0) {
-    console.error(
-      `no package named ${unknown.join(', ')}; there are ${all.map(({ path }) => basename(path)).join(', ')}`,
-    )
-    return 2
-  }
-  const everything = names.length === 0
-  const selected = everything ? all : all.filter(({ path }) => names.includes(basename(path)))
-
-  await provideDebianPrograms()
-  const tasks = await turbo(selected, everything, () => checkWorkspace(all))
-  for (const { task, package: owner, execution } of tasks) {
-    if (task !== 'test' && TASKS.includes(task) && execution !== undefined && execution.exitCode !== 0)
-      failures.push(`${owner}: ${task}`)
-  }
-
+/** Prints each package's tests, and what was skipped and has failed. @returns the last line */
+function printTotals({ selected, slice }: Plan, { files, errors }: RunResults): string {
   console.log('')
-  const totals: Totals = { passed: 0, failed: 0, skipped: 0 }
-  for (const member of selected) {
-    const task = tasks.find((one) => one.task === 'test' && one.package === member.manifest.name)
-    const seconds =
-      task?.execution === undefined
-        ? ''
-        : ` ${((task.execution.endTime - task.execution.startTime) / 1000).toFixed(1)} s`
-    console.log(`${member.path.padEnd(24)} ${addTests(member, task, totals)}${seconds}`)
+  let passed = 0
+  const skipped: string[] = []
+  const failed: string[] = errors.map((message) => `vitest: ${message}`)
+  for (const { path } of selected) {
+    const own = files.filter((file) => file.path.startsWith(`${path}/`))
+    if (own.length === 0) continue
+    const count = own.reduce((sum, file) => sum + file.passed, 0)
+    const bad = own.flatMap((file) =>
+      file.failed.map((name) => `${name}\n      again: npm test -- --slice ${slice} ${file.path}`),
+    )
+    const left = own.flatMap((file) => file.skipped)
+    console.log(
+      `${path.padEnd(24)} ${String(count).padStart(6)} passed ${String(bad.length).padStart(4)} failed ${String(left.length).padStart(4)} skipped`,
+    )
+    passed += count
+    failed.push(...bad.map((name) => `${path}: ${name}`))
+    skipped.push(...left.map((name) => `${path}: ${name}`))
   }
-  totals.failed = failures.length
-  if (skips.length > 0) console.log(`\nskipped:\n${skips.map((name) => `  ${name}`).join('\n')}`)
+  failures.unshift(...failed)
+  if (skipped.length > 0) console.log(`\nskipped:\n${skipped.map((name) => `  ${name}`).join('\n')}`)
   if (failures.length > 0) console.log(`\nfailed:\n${failures.map((name) => `  ${name}`).join('\n')}`)
-  console.log(`\n${((performance.now() - started) / 1000).toFixed(0)} s`)
-  const last = `${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`
+  return `${passed} passed, ${failures.length} failed, ${skipped.length} skipped`
+}
+
+async function run(plan: Plan, all: readonly Member[]): Promise<number> {
+  const started = performance.now()
+  process.env['RETRAP_SLICE'] = String(plan.slice)
+  if (plan.long) process.env['RETRAP_TEST_LONG'] = '1'
+  process.env['TURBO_CACHE_DIR'] ??= TURBO_CACHE
+  console.log(plan.long ? 'all cases of all suites' : `slice ${plan.slice}`)
+  await provideDebianPrograms()
+  removeOld()
+  const checked = plan.files.length === 0
+  // Before all tests: one of them opens the site.
+  if (checked) await runTurbo(['build'], plan, 2)
+  const [results] = await Promise.all([
+    test(plan),
+    checked
+      ? runTurbo(CHECKS, plan, 1).then(() => (plan.everything ? checkWorkspace(all, plan.slice) : undefined))
+      : undefined,
+  ])
+  printDurations(results.files, plan.selected)
+  const last = printTotals(plan, results)
+  if (plan.everything && !plan.long) {
+    const note = budgetNote(results.files)
+    if (note !== undefined) console.log(`\n${note}`)
+    if (plan.keepDurations && failures.length === 0) writeDurations(root, durationsOf(results.files))
+  }
+  const seconds = (performance.now() - started) / 1000
+  const over = plan.everything && !plan.long && seconds > LIMIT_MINUTES * 60
+  console.log(
+    `\n${seconds.toFixed(0)} s${over ? `: npm test is to take ${LIMIT_MINUTES} minutes at most on two idle cores` : ''}`,
+  )
   console.log(last)
   mkdirSync(join(root, 'node_modules/.retrap'), { recursive: true })
   writeFileSync(join(root, 'node_modules/.retrap/totals'), `${last}\n`)
-  return totals.failed > 0 ? 1 : 0
+  return failures.length > 0 ? 1 : 0
+}
+
+async function main(): Promise<number> {
+  const all = members()
+  let plan: Plan | undefined
+  try {
+    plan = planOf(process.argv.slice(2), all)
+  } catch (error) {
+    console.error(`npm test: ${error instanceof Error ? error.message : String(error)}`)
+    return 2
+  }
+  if (plan === undefined) {
+    console.log(USAGE)
+    return 0
+  }
+  return run(plan, all)
 }
 
 process.exitCode = await main()

@@ -1,5 +1,5 @@
-// What is too long for `npm test`: there a rule is shown by its shortest or hardest case, and `npm run -s soak -- long-tests`
-// runs the others too.
+// What is too long for `npm test`: there a rule is shown by its shortest or hardest case, and `npm test -- --long` runs the
+// others too.
 
 /** `RETRAP_TEST_LONG=1` has tests run all of their cases. */
 export const TEST_LONG: boolean = process.env['RETRAP_TEST_LONG'] === '1'
@@ -8,7 +8,7 @@ export const TEST_LONG: boolean = process.env['RETRAP_TEST_LONG'] === '1'
  * The cases of a test.
  *
  * @param always - those that `npm test` runs
- * @param long - those that only the soak `long-tests` runs as well
+ * @param long - those that only `npm test -- --long` runs as well
  */
 export function withLong<T>(always: readonly T[], long: readonly T[]): readonly T[] {
   return TEST_LONG ? [...always, ...long] : always

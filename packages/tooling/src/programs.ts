@@ -2,7 +2,7 @@
 // program the packages that it needs are downloaded, with all that they depend on, whatever the host has installed: an
 // unpacked program looks for its files beside itself. Nothing of this takes privileges or touches the host's packages.
 // Without apt the tests that need a program skip, and say so.
-import { existsSync, globSync, readFileSync } from 'node:fs'
+import { existsSync, globSync, readFileSync, statSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { basename, delimiter, join } from 'node:path'
 import { Apt, cacheDirectory, keep, unpackPackage, withScratchFolder } from '@retrap/debian'
@@ -95,6 +95,19 @@ export async function provideDebianPrograms(options: ProvideOptions = {}): Promi
       error,
     )
   }
+}
+
+/** Says which of the programs that tests compare with are there: a line for each, which changes when the program does. */
+export function programVersions(table: ProgramTable = PROGRAMS): string {
+  const folders = (process.env['PATH'] ?? '').split(delimiter)
+  const lines = table.flatMap(({ programs }) =>
+    programs.map((program) => {
+      const file = folders.map((folder) => join(folder, program)).find((path) => existsSync(path))
+      const { size, mtimeMs } = file === undefined ? {} : statSync(file)
+      return `${program} ${file ?? 'absent'} ${size ?? ''} ${mtimeMs ?? ''}`
+    }),
+  )
+  return lines.join('\n')
 }
 
 function report(programs: readonly string[], error: unknown): void {

@@ -2,22 +2,12 @@
  * Slices of suites that are too long for each run: `npm test` takes a part that changes with the commit, and
  * `npm test -- --long`, which runs each night, takes all. So what one commit leaves out, another one runs.
  */
-import { spawnSync } from 'node:child_process'
 import { describe, test } from 'vitest'
 import { TEST_LONG } from './long.ts'
+import { sliceNumber } from './run/slice-number.ts'
 
-/**
- * The number that chooses a run's slices: that of `RETRAP_SLICE`, as `npm test -- --slice N` sets it, or the first 32 bits of
- * the commit's hash; 0 where there is no repository.
- */
-export const SLICE: number = sliceOf(process.env['RETRAP_SLICE'])
-
-function sliceOf(given: string | undefined): number {
-  if (given !== undefined && given !== '') return Number(given)
-  const { stdout } = spawnSync('git', ['rev-parse', 'HEAD'], { cwd: import.meta.dirname, encoding: 'utf8' })
-  const slice = Number.parseInt((stdout ?? '').slice(0, 8), 16)
-  return Number.isNaN(slice) ? 0 : slice
-}
+/** The number that chooses a run's slices: `npm test -- --slice N` repeats the run of any commit. */
+export const SLICE: number = sliceNumber()
 
 /** What runs the same slice at any commit: the message of an assertion of a random suite has it. */
 export const SLICE_REPEAT: string = TEST_LONG ? 'again: RETRAP_TEST_LONG=1' : `again: RETRAP_SLICE=${SLICE}`

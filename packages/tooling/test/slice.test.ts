@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import type * as slices from '../src/slice.ts'
 
 beforeEach(() => {
   vi.resetModules()
@@ -11,7 +12,7 @@ afterEach(() => {
 
 const CASES = Array.from({ length: 10 }, (_, i) => i)
 
-async function module(slice: string): Promise<typeof import('../src/slice.ts')> {
+async function module(slice: string): Promise<typeof slices> {
   vi.resetModules()
   vi.stubEnv('RETRAP_SLICE', slice)
   return import('../src/slice.ts')

@@ -1,0 +1,99 @@
+// What `npm test` is asked for.
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { basename, join, relative, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { sliceNumber } from '../../packages/tooling/src/run/slice-number.ts'
+import { type Member, root } from '../workspace.ts'
+
+export const USAGE = `Usage: npm test [-- [NAME | FILE]...] [--changed] [--fresh] [--long] [--slice N] [--keep-durations]
+
+Build, type-check and test all packages, then check the workspace as a whole.
+
+  NAME              only these packages: the names of their folders in packages/ and apps/
+  FILE              only these test files: paths from the top
+  --changed         only packages that differ from the upstream branch, or from HEAD, and those that depend on them
+  --fresh           test what has not changed since it last passed on this machine, too
+  --long            all cases of all suites, not a slice of the long ones; takes hours, runs each night
+  --slice N         the slice of the long suites, which is otherwise chosen by the commit's hash
+  --keep-durations  write .config/test-durations.json when all has passed
+`
+
+/** What a run does. */
+export interface Plan {
+  /** In the order of the workspace. */
+  readonly selected: readonly Member[]
+  /** Whether that is all of them, so that the workspace is checked as a whole as well. */
+  readonly everything: boolean
+  /** Test files, as paths from the top; none stands for all of the packages. Nothing but them is run. */
+  readonly files: readonly string[]
+  readonly fresh: boolean
+  readonly long: boolean
+  /** 32 bits. */
+  readonly slice: number
+  readonly keepDurations: boolean
+}
+
+/** Reads the command line. @throws Error that says what is wrong with it; undefined stands for `--help` */
+export function planOf(args: readonly string[], all: readonly Member[]): Plan | undefined {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      changed: { type: 'boolean', default: false },
+      fresh: { type: 'boolean', default: false },
+      long: { type: 'boolean', default: false },
+      slice: { type: 'string' },
+      'keep-durations': { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  })
+  if (values.help) return undefined
+  const files = positionals.filter((one) => one.endsWith('.test.ts')).map(fromTop)
+  const names = positionals.filter((one) => !one.endsWith('.test.ts'))
+  const unknown = names.filter((name) => !all.some(({ path }) => basename(path) === name))
+  if (unknown.length > 0)
+    throw new Error(
+      `no package named ${unknown.join(', ')}; there are ${all.map(({ path }) => basename(path)).join(', ')}`,
+    )
+  const slice = values.slice === undefined ? sliceNumber() : Number(values.slice)
+  if (!Number.isInteger(slice) || slice < 0 || slice > 0xffff_ffff)
+    throw new Error(`--slice takes a whole number from 0 to ${0xffff_ffff}, not ${values.slice}`)
+  const everything = names.length === 0 && files.length === 0 && !values.changed
+  const wanted = new Set([...names, ...(values.changed ? changed() : [])])
+  return {
+    selected: all.filter(({ path }) =>
+      files.length > 0 ? files.some((file) => file.startsWith(`${path}/`)) : everything || wanted.has(basename(path)),
+    ),
+    everything,
+    files,
+    fresh: values.fresh,
+    long: values.long,
+    slice,
+    keepDurations: values['keep-durations'],
+  }
+}
+
+function fromTop(file: string): string {
+  const path = resolve(process.env['INIT_CWD'] ?? root, file)
+  if (!existsSync(path)) throw new Error(`there is no test file ${file}`)
+  return relative(root, path).replaceAll('\\', '/')
+}
+
+/** The folders of packages that differ from the upstream branch and of those that depend on them. */
+function changed(): string[] {
+  const base = git('merge-base', 'HEAD', '@{upstream}') ?? 'HEAD'
+  const { stdout, status, stderr } = spawnSync('turbo', ['ls', `--filter=...[${base}]`, '--output=json'], {
+    cwd: root,
+    encoding: 'utf8',
+    shell: process.platform === 'win32',
+  })
+  if (status !== 0) throw new Error(`turbo cannot say what has changed since ${base}: ${stderr}`)
+  const { packages } = JSON.parse(stdout) as { packages: { items: readonly { path: string }[] } }
+  return packages.items.map(({ path }) => basename(path.replaceAll('\\', '/')))
+}
+
+function git(...args: string[]): string | undefined {
+  const { status, stdout } = spawnSync('git', args, { cwd: join(root), encoding: 'utf8' })
+  return status === 0 ? stdout.trim() : undefined
+}

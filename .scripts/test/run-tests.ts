@@ -1,0 +1,39 @@
+// One run of vitest over the tests of many packages.
+import { spawn } from 'node:child_process'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { RESULTS_FILE, type RunResults } from '../../packages/tooling/src/run/results.ts'
+import { type Member, root } from '../workspace.ts'
+
+const TOOLING = join(root, 'packages/tooling')
+
+/**
+ * Runs the tests of packages, two files at a time. Its output goes to the terminal.
+ *
+ * @param files - test files, as paths from the top; none stands for all
+ */
+export async function runTests(selected: readonly Member[], files: readonly string[]): Promise<RunResults> {
+  const folders = selected.filter(({ manifest }) => manifest.scripts?.['test'] !== undefined).map(({ path }) => path)
+  if (folders.length === 0) return { files: [], errors: [] }
+  rmSync(join(root, RESULTS_FILE), { force: true })
+  const vitest = join(TOOLING, 'node_modules/vitest/vitest.mjs')
+  const config = join(TOOLING, 'src/run/vitest.config.ts')
+  const child = spawn(
+    process.execPath,
+    [vitest, 'run', '--config', config, '--configLoader', 'native', ...files.map((file) => join(root, file))],
+    {
+      cwd: root,
+      env: { ...process.env, RETRAP_TEST_FOLDERS: folders.join(',') },
+      stdio: ['ignore', 'inherit', 'inherit'],
+    },
+  )
+  const end = await new Promise<string>((resolve) => {
+    child.once('error', (error) => resolve(error.message))
+    child.once('close', (code, signal) => resolve(signal ?? `exit code ${code}`))
+  })
+  const written = join(root, RESULTS_FILE)
+  if (!existsSync(written)) return { files: [], errors: [`vitest gave no results (${end})`] }
+  const results = JSON.parse(readFileSync(written, 'utf8')) as RunResults
+  const isGood = results.errors.length === 0 && results.files.every(({ failed }) => failed.length === 0)
+  return isGood && end !== 'exit code 0' ? { ...results, errors: [`vitest ended with ${end}`] } : results
+}

@@ -1,0 +1,78 @@
+// The configuration of vitest for tests of several packages in one run (`npm test`): each package is a project, or two, as its
+// own vitest.config.ts says. RETRAP_TEST_FOLDERS names the packages, as paths from the top; without it all of them run. Where
+// guest code runs, a part of the test files runs once more with compiled code.
+import { existsSync, globSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { defineConfig, type TestProjectInlineConfiguration, type ViteUserConfig } from 'vitest/config'
+import { LongestFirst } from './longest-first.ts'
+import { ResultsReporter } from './results.ts'
+import { sliceNumber } from './slice-number.ts'
+
+const ROOT = fileURLToPath(new URL('../../../..', import.meta.url))
+/** Test files at a time, over all packages. */
+const WORKERS = 2
+
+/** The packages whose tests run guest code in either execution: by an interpreter, and compiled (RETRAP_TEST_JIT). */
+const COMPILED = ['x86-cpu', 'hvm', 'xen', 'vapic', 'machine'].map((name) => `packages/${name}`)
+/** One of so many test files of these packages runs in both. A run that has everything compiled takes all of them. */
+const COMPILED_PARTS = 16
+
+/** A package's projects: its own configuration, or those that it names, with the package's folder and name. */
+async function projectsOf(path: string): Promise<TestProjectInlineConfiguration[]> {
+  const folder = join(ROOT, path)
+  const { default: config } = (await import(pathToFileURL(join(folder, 'vitest.config.ts')).href)) as {
+    default: ViteUserConfig
+  }
+  const { projects, reporters: _reporters, ...test } = config.test ?? {}
+  if (projects === undefined) return [{ ...config, root: folder, test: { ...test, name: path } }]
+  return (projects as TestProjectInlineConfiguration[]).map((project) => ({
+    ...config,
+    root: folder,
+    test: { ...test, ...project.test, name: `${path} ${project.test?.name as string}` },
+  }))
+}
+
+/** A part of a package's test files once more, with all guest code compiled that is executed twice. */
+async function compiledProjectOf(path: string): Promise<TestProjectInlineConfiguration> {
+  const [project] = await projectsOf(path)
+  const files = globSync('test/**/*.test.ts', { cwd: join(ROOT, path) }).toSorted()
+  const include = files
+    .filter((_, i) => (i + sliceNumber()) % COMPILED_PARTS === 0)
+    .map((file) => file.replaceAll('\\', '/'))
+  return {
+    ...project,
+    test: {
+      ...project?.test,
+      name: `${path} compiled`,
+      isolate: true,
+      include,
+      exclude: [],
+      env: { RETRAP_TEST_JIT: '1' },
+    },
+  }
+}
+
+const named = process.env['RETRAP_TEST_FOLDERS']
+const paths =
+  named === undefined
+    ? globSync('{packages,apps}/*', { cwd: ROOT }).filter((path) => existsSync(join(ROOT, path, 'vitest.config.ts')))
+    : named.split(',')
+
+const isLong = process.env['RETRAP_TEST_LONG'] === '1' || process.env['RETRAP_TEST_JIT'] !== undefined
+const runsTwice = (path: string): boolean => COMPILED.includes(path) && !isLong
+
+export default defineConfig({
+  root: ROOT,
+  test: {
+    projects: [
+      ...(await Promise.all(paths.map(projectsOf))).flat(),
+      ...(await Promise.all(paths.filter(runsTwice).map(compiledProjectOf))),
+    ],
+    maxWorkers: WORKERS,
+    sequence: { sequencer: LongestFirst },
+    reporters: [['default', { summary: false }], new ResultsReporter(ROOT)],
+    slowTestThreshold: 60_000,
+    passWithNoTests: true,
+  },
+})
