@@ -4,7 +4,8 @@
 //
 // The short form, for the gate, publishes the versions as they stand: the gate has built and checked just these files,
 // so turbo's cache has them. It installs a part of the packages by themselves, which changes with the commit; all of them
-// each night. It leaves out npm for single packages, which is less strict than pnpm about what a manifest lacks, and all that is not about one package's contents: versions, old compilers, the upgrade.
+// each night. It leaves out npm for single packages, which is less strict than pnpm about what a manifest lacks, and all
+// that is not about one package's contents: versions, old compilers, the upgrade.
 import {
   existsSync,
   globSync,
