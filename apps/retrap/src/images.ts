@@ -1,5 +1,5 @@
 import { basename } from 'node:path'
-import { kernelRom, type OptionRom, type PcBootOptions } from '@retrap/machine'
+import { isMultibootKernel, kernelRom, type OptionRom, type PcBootOptions } from '@retrap/machine'
 import { fetchBiosFile } from './bios-files.ts'
 import { CliError } from './cli-error.ts'
 import type { DriveArgument } from './drives.ts'
@@ -71,7 +71,12 @@ export function networkBootOf(flags: ImageFlags, drives: readonly DriveArgument[
   }
 }
 
-/** Reads what the options name. A disk is started by SeaBIOS, where nothing else is to start. A flash is not read here. */
+/**
+ * Reads what the options name. A disk is started by SeaBIOS, where nothing else is to start. A flash is not read here.
+ *
+ * A multiboot kernel expects the name of each file before its text, as GRUB Legacy and QEMU put it there: kernels skip the first
+ * word. Linux and PVH kernels get the text alone.
+ */
 export async function readImages(flags: ImageFlags, drives: readonly DriveArgument[] = []): Promise<MachineImages> {
   const flash = drives.some((drive) => drive.flash !== undefined)
   const isPc = flags.arch !== 'arm64'
@@ -85,24 +90,34 @@ export async function readImages(flags: ImageFlags, drives: readonly DriveArgume
   // UEFI firmware has drivers of its own.
   const vga = flags.vga ?? usualVga(flags, drives)
   const vgaBios =
-    isPc && vga === 'std' && flags.kernel === undefined && !flash
+    isPc && vga === 'std' && (flags.kernel === undefined || firmware !== undefined) && !flash
       ? await fetchBiosFile('vgabios-stdvga.bin')
       : undefined
   const rom = isPc && kernel !== undefined && firmware !== undefined ? await readKernelRom(kernel, flags.optionRom) : []
-  const modules = await Promise.all(
+  const files = await Promise.all(
     (flags.module ?? []).map(async ({ path, commandLine }) => ({
+      path,
       bytes: await readInput(`--module ${path}`, path),
       commandLine,
     })),
   )
+  const named = kernel !== undefined && isMultibootKernel(kernel)
+  if (named && flags.initrd !== undefined && initrd !== undefined) {
+    files.unshift({ path: flags.initrd, bytes: initrd, commandLine: '' })
+  }
+  const modules = files.map(({ path, bytes, commandLine }) => ({
+    bytes,
+    commandLine: named ? [path, ...(commandLine === '' ? [] : [commandLine])].join(' ') : commandLine,
+  }))
+  const commandLine = named ? `${flags.kernel} ${flags.append ?? ''}` : flags.append
   return {
     ...(kernel === undefined ? {} : { kernel }),
-    ...(initrd === undefined ? {} : { initrd }),
+    ...(initrd === undefined || named ? {} : { initrd }),
     ...(modules.length === 0 ? {} : { modules }),
     ...(firmware === undefined ? {} : { firmware }),
     ...(vgaBios === undefined ? {} : { vgaBios }),
     ...(rom.length === 0 ? {} : { optionRoms: rom }),
-    ...(flags.append === undefined ? {} : { commandLine: flags.append }),
+    ...(commandLine === undefined ? {} : { commandLine }),
   }
 }
 

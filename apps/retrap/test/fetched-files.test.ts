@@ -3,8 +3,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { DebianError, fetchMembers } from '@retrap/debian'
+import { multibootHeader } from '@retrap/tooling/images'
 import { afterAll, beforeEach, expect, test, vi } from 'vitest'
 import { fetchBiosFile } from '../src/bios-files.ts'
+import { readImages } from '../src/images.ts'
 import { CardRoms } from '../src/network-cards.ts'
 
 vi.mock(import('@retrap/debian'), async (original) => ({ ...(await original()), fetchMembers: vi.fn() }))
@@ -85,4 +87,18 @@ test('a card has one where the machine may boot from it', async () => {
     code: 'ERR_FETCH',
     message: 'no network; give a boot program of your own: romfile=FILE',
   })
+})
+
+test('the card of a kernel that a BIOS starts has a video BIOS', async () => {
+  const kernel = join(folder, 'multiboot')
+  writeFileSync(kernel, multibootHeader(0))
+  const given = { kernel, firmware: kernel, vga: 'std' } as const
+  const alone = await readImages({ kernel, vga: 'std' })
+  const behind = await readImages(given)
+  const unseen = await readImages({ ...given, vga: 'none' })
+  expect([alone, behind, unseen].map(({ vgaBios }) => text(vgaBios))).toEqual([
+    undefined,
+    './usr/share/seabios/vgabios-stdvga.bin',
+    undefined,
+  ])
 })

@@ -1,8 +1,13 @@
 /** The small parts of the command line, each by itself: no machine is made. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { multibootHeader } from '@retrap/tooling/images'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { CliError } from '../src/cli-error.ts'
 import { Properties } from '../src/device-properties.ts'
 import { explainError, withoutPasswords } from '../src/explain-error.ts'
+import { type ImageFlags, readImages } from '../src/images.ts'
 import { didYouMean } from '../src/nearest.ts'
 import { PanicWatch } from '../src/panic-watch.ts'
 import { printLines, printText } from '../src/print-lines.ts'
@@ -105,6 +110,32 @@ describe('numbers and texts', () => {
     expect([parseInstruction('0'), parseInstruction('9007199254740991')]).toEqual([0, 2 ** 53 - 1])
     for (const text of ['9007199254740992', '-1', '1e3', '', '0x10'])
       expect(() => parseInstruction(text)).toThrow(`--goto ${text}: expected a number of instructions`)
+  })
+
+  // As `qemu-system-x86_64 -kernel FILE -append 'one two' -initrd 'FILE three'` of QEMU 7.2 hands them over; PVH's is the text alone.
+  test('a multiboot kernel finds the names of files before its texts, another kernel does not', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'retrap-names-'))
+    const [kernel = '', other = ''] = [multibootHeader(0), new Uint8Array(64)].map((image, i) => {
+      const path = join(folder, `${i}`)
+      writeFileSync(path, image)
+      return path
+    })
+    const module = [parseModule(`${other} three`)]
+    const texts = async (flags: ImageFlags): Promise<unknown> => {
+      const { commandLine, initrd, modules = [] } = await readImages(flags)
+      return [commandLine, initrd?.length, ...modules.map((each) => each.commandLine)]
+    }
+    const found = [
+      await texts({ kernel, append: 'one two', module }),
+      await texts({ kernel, initrd: other }),
+      await texts({ kernel: other, append: 'one two', initrd: other, module }),
+    ]
+    rmSync(folder, { recursive: true })
+    expect(found).toEqual([
+      [`${kernel} one two`, undefined, `${other} three`],
+      [`${kernel} `, undefined, other],
+      ['one two', 64, 'three'],
+    ])
   })
 
   test('modules have a text behind the first space', () => {

@@ -14,6 +14,7 @@ export type { MachineErrorCode } from './errors.ts'
 export {
   E820,
   LoaderError,
+  isMultibootKernel,
   kernelRom,
   loadFirmware,
   loadKernel,

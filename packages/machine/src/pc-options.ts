@@ -39,7 +39,7 @@ export interface PcOptions {
   readonly initrd?: Uint8Array | undefined
   /** Files for a multiboot or PVH kernel, behind the initrd, each with a text of its own. */
   readonly modules?: readonly BootModule[] | undefined
-  /** The kernel’s command line, passed as it is given; default empty. */
+  /** The kernel’s command line, passed as it is given; default empty. A multiboot kernel expects its file's name first. */
   readonly commandLine?: string | undefined
   /**
    * Goes on where a machine with the same options was saved by `pc.save`, whose kernel is not needed then; default: the

@@ -73,8 +73,7 @@ describe.skipIf(!hasApt)('systems other than Linux', () => {
       const xen = `${packed}.elf`
       await writeFile(xen, gunzipSync(await readFile(packed)))
       const { kernelPath } = await fetchLinux('linux-image-cloud-amd64')
-      // The first word is the image's name, which Xen skips.
-      const append = 'xen com1=115200,8n1 console=com1 noreboot'
+      const append = 'com1=115200,8n1 console=com1 noreboot'
       const args = [
         'run',
         '--kernel',
@@ -82,7 +81,7 @@ describe.skipIf(!hasApt)('systems other than Linux', () => {
         '--append',
         append,
         '--module',
-        `${kernelPath} linux console=hvc0`,
+        `${kernelPath} console=hvc0`,
         '--cpus',
         '2',
         '--memory',

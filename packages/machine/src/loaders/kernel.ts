@@ -15,6 +15,9 @@ export interface KernelImages extends LinuxImages {
   readonly modules?: readonly BootModule[] | undefined
 }
 
+/** Whether {@link loadKernel} loads a kernel by the multiboot protocol, by which texts begin with the names of files. */
+export const isMultibootKernel = (kernel: Uint8Array): boolean => !isLinux(kernel) && isMultiboot(kernel)
+
 /**
  * Loads a kernel by whichever protocol it was made for: Linux bzImage,
  * multiboot 1, or PVH. The initrd is the first module of the latter two.
