@@ -20,9 +20,18 @@ const SLAVE = 0xa0
 const COUNTER_0 = 0x40
 const COUNTER_CONTROL = 0x43
 
+/** The master's mask that a BIOS leaves: timer, keyboard and cascade are open, for which there are handlers; */
+const BIOS_MASK = 0xf8
+/** after sleep, where it starts no timer and the OS restores its own: the cascade; */
+const WAKING_MASK = 0xfb
+/** and of a guest that Xen starts without firmware (PVH), which has no interrupt controllers of this kind. */
+const XEN_MASK = 0xff
+/** Top of the stack at the waking vector, in segment 0, as SeaBIOS leaves it. */
+const WAKING_STACK = 0xf70
+
 /**
- * What a BIOS's self-test writes to the interrupt controllers and the timer. Vectors are 08h to 0Fh and 70h to 77h. Timer,
- * keyboard and cascade are open, for which there are handlers. Counter 0 ticks 18.2 times a second.
+ * What a BIOS's self-test writes to the interrupt controllers and the timer, but for the master's mask. Vectors are 08h to 0Fh
+ * and 70h to 77h. Counter 0 ticks 18.2 times a second.
  *
  * Source: IBM PC/AT Technical Reference, "System BIOS", interrupt vectors; Intel 8259A data sheet, ICW1 to ICW4.
  */
@@ -35,7 +44,6 @@ const SELF_TEST: readonly PortWrite[] = [
   [SLAVE + 1, 0x70],
   [SLAVE + 1, 0x02],
   [SLAVE + 1, 0x01],
-  [MASTER + 1, 0xf8],
   [SLAVE + 1, 0xff],
   [COUNTER_CONTROL, 0x36],
   [COUNTER_0, 0],
@@ -50,13 +58,18 @@ const LINE_SETTINGS = [
   [3, 0x03],
 ] as const
 
-/** Sets devices as firmware would have set them. */
-export async function setDevices(domain: X86Domain, board: AcpiBoard): Promise<void> {
+/** Sets devices as firmware would have set them before it starts an OS. @param xen - Xen starts it instead */
+export async function setDevices(domain: X86Domain, board: AcpiBoard, xen: boolean): Promise<void> {
+  await writePorts(domain, board, xen ? XEN_MASK : BIOS_MASK)
+}
+
+async function writePorts(domain: X86Domain, board: AcpiBoard, mask: number): Promise<void> {
   const lines = board.serialPorts.flatMap(({ iobase }) =>
     LINE_SETTINGS.map(([register, value]): PortWrite => [iobase + register, value]),
   )
   // oxlint-disable-next-line no-await-in-loop -- one after the other
-  for (const [port, value] of [...SELF_TEST, ...lines]) await domain.writePort(port, 1, value)
+  for (const [port, value] of [...SELF_TEST, [MASTER + 1, mask] as const, ...lines])
+    await domain.writePort(port, 1, value)
 }
 
 /**
@@ -67,14 +80,14 @@ export async function setDevices(domain: X86Domain, board: AcpiBoard): Promise<v
  * Source: ACPI Specification 6.5, 5.2.10, "Firmware ACPI Control Structure", and 16.3.2, "BIOS Initialization of Memory".
  */
 export async function resumeDirectly(domain: X86Domain, board: AcpiBoard): Promise<InitialState | null> {
-  await setDevices(domain, board)
+  await writePorts(domain, board, WAKING_MASK)
   domain.vcpus[0]?.apic.enterVirtualWireMode()
   const facs = buildAcpiTables(board).addresses['FACS'] ?? 0
   const vector = new Uint32Array(1)
   domain.guestMemory.read(facs + FACS_WAKING_VECTOR, new Uint8Array(vector.buffer))
   const gpa = vector[0]!
   if (gpa === 0 || gpa >= REAL_MODE_END) return null
-  const state = realModeState(gpa >>> 4, 0, 0)
+  const state = realModeState(0, gpa & ~15, WAKING_STACK)
   return { ...state, registers: { ...state.registers, rip: gpa & 15 } }
 }
 

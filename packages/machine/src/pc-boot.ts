@@ -79,7 +79,7 @@ export class PcBoot {
 
   /** Sets devices as firmware would have set them, where there is none. */
   async setDevices(): Promise<void> {
-    if (this.#direct) await setDevices(this.#domain, this.#machine.acpi)
+    if (this.#direct) await setDevices(this.#domain, this.#machine.acpi, this.#options.hypervisor === 'xen')
   }
 
   /** Does what firmware does first after sleep, or has firmware do it. @returns whether the guest goes on */

@@ -1,12 +1,13 @@
 /** S3 of a machine without firmware, which the machine stands in for. */
 import { ACPI_PM } from '@retrap/devices'
-import { al, Assembler, ax, dx, edx, imm16, imm8 } from '@retrap/x86-assembler'
+import { al, Assembler, ax, bh, bl, dx, edx, imm16, imm8 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { createPc, type Pc, type PcOptions } from '../src/index.ts'
 
 const MIB = 1 << 20
 const KERNEL = 0x10_0000
-const WAKING = 0x8000
+/** Not at a paragraph's beginning. */
+const WAKING = 0x8124
 const COM1 = 0x3f8
 const CONTROL = ACPI_PM.base + ACPI_PM.controlOffset
 const ENABLE = ACPI_PM.base + 2
@@ -44,6 +45,7 @@ function setAlarm(asm: Assembler): void {
 function waker(sleepType: number = ACPI_PM.s5SleepType): Uint8Array {
   const asm = new Assembler({ bits: 16, address: 0 })
   asm.mov(dx, imm16(COM1)).mov(al, 0x57).out(dx, al)
+  asm.in(al, imm8(0x21)).mov(bl, al).in(al, imm8(0xa1)).mov(bh, al)
   asm
     .mov(dx, imm16(CONTROL))
     .mov(ax, imm16(0x2000 | (sleepType << 10)))
@@ -169,6 +171,19 @@ describe.each(['inline', 'deferred'] as const)('S3 of a machine without firmware
     const { pc } = await sleeping(sleeper(), { devicePlacement }, (machine) => void machine.powerButton())
     expect(await pc.run(DEADLINE)).toEqual({ reason: 'reset' })
   })
+})
+
+// As QEMU 7.2 with SeaBIOS 1.16 leaves them at the same guest's waking vector.
+test('an OS wakes with data segments at 0, a stack below 1000H, and the interrupt controllers masked', async () => {
+  const { pc } = await sleeping(sleeper(), {}, (machine) => {
+    leaveVector(machine)
+    void machine.powerButton()
+  })
+  expect(await pc.run(DEADLINE)).toEqual({ reason: 'power-off' })
+  const { registers } = pc.domain.vcpus[0]!.cpu
+  const [es, cs, ss, ds, fs, gs] = [0, 1, 2, 3, 4, 5].map((segment) => registers.selector(segment))
+  expect({ es, cs, ss, ds, fs, gs }).toEqual({ es: 0, cs: WAKING >> 4, ss: 0, ds: 0, fs: 0, gs: 0 })
+  expect([registers.general[4], registers.general[3]]).toEqual([0xf70n, 0xfffbn])
 })
 
 test('a machine that is saved when it is to wake goes on from there', async () => {
