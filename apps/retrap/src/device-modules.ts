@@ -11,10 +11,14 @@ import { usage, type DeviceArgument } from './values.ts'
 const TRANSPORTS = ['inline', 'worker', 'process'] as const
 type Transport = (typeof TRANSPORTS)[number]
 
+/** How long a module may take to load, and how much later than the run: the end of the run is told, not the module's. */
+const MODULE_MS = 10_000
+const BEHIND_RUN_MS = 50
+
 /** A `--device` that is a module with device models of the user's own. */
 export interface DeviceModule {
-  /** Loads the models for this process, anew for each machine. */
-  readonly models?: (machine: number) => Promise<readonly DeviceModel[]>
+  /** Loads the models for this process, anew for each machine. @param leftMs - the run's time that is left */
+  readonly models?: (machine: number, leftMs: number) => Promise<readonly DeviceModel[]>
   /** Starts what runs them elsewhere. */
   readonly server?: StartDeviceServer
 }
@@ -59,7 +63,13 @@ export function prepareModule({ name, properties }: DeviceArgument): DeviceModul
   switch (transport) {
     case 'inline':
       // A module is loaded once for each address; each machine wants devices of its own.
-      return { models: (machine) => importModels([machine === 0 ? url : `${url}?machine=${machine}`]) }
+      return {
+        models: (machine, leftMs) =>
+          importModels(
+            [machine === 0 ? url : `${url}?machine=${machine}`],
+            Math.min(leftMs + BEHIND_RUN_MS, MODULE_MS),
+          ),
+      }
     case 'worker':
       return {
         server: (dispatch, platform, realTime) =>

@@ -54,8 +54,12 @@ export interface MachineDevices {
   readonly servers: readonly StartDeviceServer[]
 }
 
-/** Makes one set of the devices that were asked for; a device belongs to one machine. */
-export type CreateDevices = () => Promise<MachineDevices>
+/**
+ * Makes one set of the devices that were asked for; a device belongs to one machine.
+ *
+ * @param leftMs - the run's time that is left
+ */
+export type CreateDevices = (leftMs: number) => Promise<MachineDevices>
 
 /**
  * Checks `--device` arguments and opens the files that they name.
@@ -79,9 +83,11 @@ export function prepareDevices(devices: readonly DeviceArgument[], host: DeviceH
   })
   const servers = modules.flatMap(({ server }) => (server === undefined ? [] : [server]))
   let machines = 0
-  return async () => {
+  return async (leftMs) => {
     const machine = machines++
-    const loaded = await Promise.all(modules.map(async ({ models }) => (models === undefined ? [] : models(machine))))
+    const loaded = await Promise.all(
+      modules.map(async ({ models }) => (models === undefined ? [] : models(machine, leftMs))),
+    )
     return { models: [...makers.map((make) => make()), ...loaded.flat()], servers }
   }
 }

@@ -3,6 +3,8 @@
 import { ExitCode } from './exit-codes.ts'
 
 const OLDEST_NODE = 22
+/** How long what a device module has left behind, such as a timer, keeps the process. */
+const LEFT_BEHIND_MS = 1000
 
 /** The program that has a command. */
 function programOf(
@@ -11,6 +13,11 @@ function programOf(
   if (command === 'disasm') return import('./disasm/main.ts')
   if (command === 'image') return import('./image/main.ts')
   return import('./machine-main.ts')
+}
+
+/** Ends the process, unless it ends by itself before. Output is written first. */
+function endSoon(): void {
+  setTimeout(() => (process.stdout.writableLength > 0 ? endSoon() : process.exit()), LEFT_BEHIND_MS).unref()
 }
 
 try {
@@ -31,3 +38,4 @@ try {
   console.error(error)
   process.exitCode = ExitCode.InternalError
 }
+endSoon()

@@ -3,7 +3,7 @@ import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { describeThrown, type MachineExit } from '@retrap/machine'
 import { BackEnds } from './back-ends.ts'
 import { SessionDisplay } from './display/session-display.ts'
-import { flushDevices } from './devices.ts'
+import { flushDevices, type MachineDevices } from './devices.ts'
 import { ExitCode } from './exit-codes.ts'
 import { explainError } from './explain-error.ts'
 import { SessionGdb } from './gdb/session-gdb.ts'
@@ -43,8 +43,7 @@ export async function runSession(settings: SessionSettings, host: SessionHost): 
   let code: number
   let kept = false
   try {
-    await session.open()
-    code = await session.run()
+    code = await session.run(await session.open())
   } finally {
     kept = await session.close()
   }
@@ -78,6 +77,8 @@ class Session {
   #restored = false
   /** The machine could not be saved. */
   #unsaved = false
+  /** Devices of the first machine. */
+  #loaded: MachineDevices | undefined
   #machine: Machine | undefined
   #ending: Ending | undefined
   /** The machine that runs. */
@@ -168,8 +169,19 @@ class Session {
     return Promise.race([answer, sleep(BUTTON_MS, false, { ref: false })])
   }
 
-  /** Opens what the session stands on. @throws CliError if a serial port cannot be opened */
-  async open(): Promise<void> {
+  /**
+   * Opens what the session stands on.
+   *
+   * @returns false where the session is to end before that
+   * @throws CliError if a serial port cannot be opened
+   */
+  async open(): Promise<boolean> {
+    return (await this.#inTime(this.#open().then(() => true))) ?? false
+  }
+
+  async #open(): Promise<void> {
+    // Until signals are listened for, they end the process by themselves: also one whose module loops at its top level.
+    this.#loaded = await this.#settings.devices(this.#millisecondsLeft())
     const { serial, chardevs = [] } = this.#settings
     const { stdout, stderr } = this.#host
     const failed = (message: string): void => this.#end({ code: ExitCode.Input, message }, true)
@@ -212,11 +224,11 @@ class Session {
     this.#end({ code: ExitCode.InternalError, message }, false)
   }
 
-  /** Runs machines until one ends for good. @returns the exit code */
-  async run(): Promise<number> {
+  /** Runs machines until one ends for good. @param isOpen - what they stand on is there @returns the exit code */
+  async run(isOpen: boolean): Promise<number> {
     const { noReboot, profile } = this.#settings
     const host = this.#host
-    let made = await this.#make()
+    let made = isOpen ? await this.#make() : null
     if (made !== null) await this.#settings.takeOver?.()
     if (made !== null) this.#closing.push(this.#terminal.open())
     let resets = 0
@@ -277,31 +289,38 @@ class Session {
   }
 
   /**
-   * Makes a machine. Neither the user nor `--timeout` waits for files and device models that take their time.
+   * Makes a machine.
    *
    * @returns null where the session is to end before the machine is there
    */
   async #make(): Promise<Made | null> {
-    const left = this.#millisecondsLeft()
-    if (left <= 0 || this.#stop.signal.aborted) return null
+    if (this.#millisecondsLeft() <= 0 || this.#stop.signal.aborted) return null
     const made = this.#create()
+    const first = await this.#inTime(made)
+    if (first === null) made.then(({ machine }) => machine.close?.()).catch(() => {})
+    else this.#machine = first.machine
+    return first
+  }
+
+  /**
+   * Waits for what the session needs. Neither the user nor `--timeout` waits for files and device models that take their time.
+   *
+   * @returns null where the session is to end before `work` has
+   */
+  async #inTime<T>(work: Promise<T>): Promise<T | null> {
+    const left = this.#millisecondsLeft()
     const over = new AbortController()
     const end = AbortSignal.any([this.#stop.signal, over.signal])
     const timer = left === Infinity ? undefined : setTimeout(() => over.abort(), left)
     try {
-      const first = await Promise.race([made, new Promise<null>((resolve) => (end.onabort = () => resolve(null)))])
-      if (first !== null) {
-        this.#machine = first.machine
-        return first
-      }
+      const first = await Promise.race([work, new Promise<null>((resolve) => (end.onabort = () => resolve(null)))])
+      // What is waited for may keep the process for long.
+      if (first === null) this.#host.abandon()
+      return first
     } finally {
       clearTimeout(timer)
       end.onabort = null
     }
-    // What a device model waits for may keep the process for long.
-    this.#host.abandon()
-    made.then(({ machine }) => machine.close?.()).catch(() => {})
-    return null
   }
 
   async #create(): Promise<Made> {
@@ -310,7 +329,8 @@ class Session {
       ? undefined
       : await settings.restore?.((text) => this.#terminal.answer(`retrap: ${text}\n`))
     this.#restored = true
-    const { models, servers } = await settings.devices()
+    const { models, servers } = this.#loaded ?? (await settings.devices(this.#millisecondsLeft()))
+    this.#loaded = undefined
     if (this.#gdb !== undefined && settings.recording?.record !== undefined && models.length > 0)
       throw usage(
         `--record with --gdb: ${models[0]!.name} cannot go back; leave it out, or record first and debug the replay`,
@@ -333,9 +353,14 @@ class Session {
       },
       this.#host.createMachine,
     )
-    this.#connect(machine)
-    settings.trace?.attach(machine)
-    await this.#gdb?.adopt(machine)
+    try {
+      this.#connect(machine)
+      settings.trace?.attach(machine)
+      await this.#gdb?.adopt(machine)
+    } catch (error) {
+      machine.close?.()
+      throw error
+    }
     return { machine, models }
   }
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
 import type { MachineExit } from '@retrap/machine'
-import type { Machine } from '../src/machine-contract.ts'
+import type { Machine, MachineOptions } from '../src/machine-contract.ts'
 import { runSession } from '../src/session.ts'
 import type { SessionSettings } from '../src/session-settings.ts'
 import { FakeHost, type FakeProgram } from './support/fake-machine.ts'
@@ -97,6 +97,27 @@ describe('a machine whose device models are not there yet', () => {
     const machine = await new FakeHost(forEver).createMachine({ ...SETTINGS.machine, devices: [], deviceServers: [] })
     made.resolve({ ...machine, close: () => closed.resolve() })
     await closed.promise
+  })
+
+  test('and is not even begun where --timeout passes while its models are loaded', async () => {
+    const host = new FakeHost(forEver)
+    const devices = (): Promise<never> => new Promise(() => {})
+    expect(await runSession({ ...SETTINGS, devices, timeoutMs: 20 }, host)).toBe(124)
+    expect([host.created, host.abandoned]).toEqual([[], true])
+  })
+
+  test('is closed where the session cannot adopt it', async () => {
+    const close = vi.fn<() => void>()
+    const host = new FakeHost(forEver)
+    const { createMachine } = host
+    const attach = (): void => {
+      throw new Error('no')
+    }
+    Object.assign(host, {
+      createMachine: async (options: MachineOptions) => ({ ...(await createMachine(options)), close }),
+    })
+    await expect(runSession({ ...SETTINGS, trace: { attach, end() {} } }, host)).rejects.toThrow('no')
+    expect(close).toHaveBeenCalledOnce()
   })
 })
 

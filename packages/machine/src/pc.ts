@@ -128,7 +128,8 @@ export class Pc {
       origin?.domain.memory ??
       MachineMemory.create({
         bytes: machineMemoryBytes(options, parts.flash),
-        shared: isShared(options),
+        // What is recorded of models elsewhere is what they say: they reach no memory by themselves.
+        shared: gate === undefined && isShared(options),
       })
     const epochSeconds = epochOf(options)
     const source = randomOf(options)
@@ -248,7 +249,16 @@ export class Pc {
     this.#pressPower = gate?.button(press) ?? press
     for (const ready of [...devices.ready, this.#board.ready]) this.#life.waitFor(ready)
     // In this thread wherever the board is: media are objects of the caller's.
-    for (const model of [...devices.models, ...(options.devices ?? [])]) this.domain.attach(model)
+    const models = [
+      ...devices.models.map((model) => ({ model, isDeterministic: !devices.fromHost.includes(model) })),
+      ...(options.devices ?? []).map((model) => ({ model, isDeterministic: model.deterministic === true })),
+    ]
+    const placed = gate?.place(models) ?? { models: models.map(({ model }) => model) }
+    for (const model of placed.models) this.domain.attach(model)
+    if (placed.server !== undefined) {
+      this.domain.addServer(placed.server)
+      this.#life.waitFor(placed.server.remote.ready)
+    }
   }
 
   /** @internal Use {@link createPc}. @param gate - stands between the machine and its back ends */
@@ -262,7 +272,7 @@ export class Pc {
   }
 
   static async #create(given: PcOptions, gate?: PcInputs, origin?: ForkOrigin): Promise<Pc> {
-    if (origin === undefined) checkPcOptions(given)
+    if (origin === undefined) checkPcOptions(given, gate !== undefined)
     // The machine neither keeps the snapshot, which has all of its RAM, nor loads a kernel over it.
     const { snapshot, ...all } = given
     const goesOn = snapshot !== undefined || origin !== undefined
@@ -279,7 +289,7 @@ export class Pc {
       throw error
     }
     try {
-      await pc.#life.startServers(options.deviceServers ?? [])
+      await pc.#life.startServers(pc.#options.deviceServers ?? [])
       await pc.#boot.setDevices()
     } catch (error) {
       pc.close()

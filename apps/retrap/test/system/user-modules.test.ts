@@ -1,12 +1,13 @@
 // Device modules of users, in a folder that has no installation above it: `--device FILE` in the main thread, a Worker and a
 // process, and the line of `run --help` that has an editor check their types.
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
-import { runRetrap, SOURCE_START } from '../support/processes.ts'
+import { retrapCommand, runRetrap, SOURCE_START } from '../support/processes.ts'
 
 const DEADLINE_MS = 120_000
 const DEVICE = fileURLToPath(new URL('../../../../packages/device/', import.meta.url))
@@ -37,6 +38,8 @@ export const answer = defineDevice({
   },
 })
 let found = 0
+// The process ends all the same.
+setInterval(() => {}, 1000)
 `
 const file = join(folder, 'answer.ts')
 writeFileSync(file, MODULE)
@@ -50,6 +53,24 @@ test.each(['inline', 'worker', 'process'])(
     })
     expect([code, stderr]).toEqual([0, ''])
     expect(stdout).toMatch(/^ {2}fed90000 {2}0000002a /m)
+  },
+  DEADLINE_MS,
+)
+
+test(
+  'a module whose top level loops holds up neither --timeout nor SIGTERM',
+  async () => {
+    const loops = join(folder, 'loops.mjs')
+    writeFileSync(loops, "process.stderr.write('here')\nfor (;;);\n")
+    const timed = runRetrap(['--device', loops, '--timeout', '0.5'], { input: '', deadlineMs: DEADLINE_MS })
+    const killed = spawn(process.execPath, retrapCommand(['--device', loops]), { stdio: ['ignore', 'ignore', 'pipe'] })
+    killed.stderr.once('data', () => killed.kill('SIGTERM'))
+    const [code, signal] = (await once(killed, 'exit')) as [number | null, string | null]
+    expect([code, signal]).toEqual([null, 'SIGTERM'])
+    expect(await timed).toMatchObject({
+      code: 124,
+      stderr: expect.stringContaining('ended by --timeout after 0.5 s') as string,
+    })
   },
   DEADLINE_MS,
 )

@@ -1,5 +1,6 @@
 // Node 22.12 has no registerHooks: a name that a module lacks cannot be imported.
 import * as nodeModule from 'node:module'
+import { isMainThread, Worker } from 'node:worker_threads'
 import type { DeviceModel } from '@retrap/device'
 import type { DeviceServer } from '../index.ts'
 import { IoreqError } from '../errors.ts'
@@ -64,15 +65,45 @@ async function within(deadlineMs: number, url: string): Promise<unknown> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
-      reject(
-        new IoreqError('ERR_DEVICE', `${url} has not been loaded within ${deadlineMs} ms: its top level still waits`),
-      )
+      const why = 'its top level still waits, or loops'
+      reject(new IoreqError('ERR_DEVICE', `${url} has not been loaded within ${deadlineMs} ms: ${why}`))
     }, deadlineMs)
   })
+  // A thread of its own has somebody who can end it.
+  const unwatch = isMainThread ? interruptAfter(deadlineMs + INTERRUPT_MS) : undefined
   try {
     return await Promise.race([import(url), late])
   } finally {
+    unwatch?.()
     clearTimeout(timer)
+  }
+}
+
+/** How much later than its deadline a top level is interrupted: one that only waits is late before that. */
+const INTERRUPT_MS = 100
+
+/** The interrupter's program: it has V8 unwind what the main thread executes. Timers and signals come up then. */
+const INTERRUPTER = `
+  const { Session } = require('node:inspector')
+  const { workerData } = require('node:worker_threads')
+  setTimeout(() => {
+    if (Atomics.load(workerData.over, 0) !== 0) return
+    const session = new Session()
+    session.connectToMainThread()
+    session.post('Runtime.terminateExecution', () => session.disconnect())
+  }, workerData.ms)
+`
+
+/** Interrupts the main thread after a time, whatever it executes. @returns a function that calls it off */
+function interruptAfter(ms: number): () => void {
+  const over = new Int32Array(new SharedArrayBuffer(4))
+  const interrupter = new Worker(INTERRUPTER, { eval: true, workerData: { over, ms }, execArgv: [], stdin: false })
+  interrupter.unref()
+  // A Node without an inspector.
+  interrupter.on('error', () => {})
+  return () => {
+    Atomics.store(over, 0, 1)
+    void interrupter.terminate()
   }
 }
 

@@ -104,6 +104,18 @@ describe('a module whose top level never ends', () => {
     await expect(importModels([url()], 50)).rejects.toMatchObject({ code: 'ERR_DEVICE', message: /within 50 ms/ })
   })
 
+  test('and loops fails after its deadline in the main thread', () => {
+    const source = `
+      import { importModels } from ${JSON.stringify(new URL('../../src/node/modules.ts', import.meta.url).href)}
+      await importModels([${JSON.stringify(moduleOf('loops.mjs', 'for (;;);'))}], 300).catch(({ code }) => console.log(code))
+    `
+    const run = spawnSync(process.execPath, ['--conditions=retrap-source', '--input-type=module', '--eval', source], {
+      encoding: 'utf8',
+      timeout: 25_000,
+    })
+    expect([run.stdout, run.status]).toEqual(['ERR_DEVICE\n', 0])
+  }, 30_000)
+
   test('fails its server elsewhere', async () => {
     const { dispatch, platform, failures } = makeMachine({ policy: 'detach' })
     const transport = startDeviceWorker(dispatch, platform, { name: 'w', modules: [url()], readyMs: 300 })
