@@ -1,7 +1,7 @@
-import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
+import { buildForHost, hostCpu } from '@retrap/tooling/host-cpu'
+import { skipNote } from '@retrap/tooling/skip'
 import { DECODED, Instruction, codes, decodeInto } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
 import { generateX86Interpreter } from '../../src/interpreter.ts'
@@ -59,21 +59,25 @@ export const FX_XMM: number = C_FX + 160
 
 export const NO_TRAP = 0xffff_ffff
 
-export const GCC = '/usr/bin/gcc'
+const cpu = hostCpu()
+const program = typeof cpu === 'string' ? cpu : buildForHost(join(import.meta.dirname, 'host.c'), ['-O1', '-w'])
 
 /** Why the host cannot be asked, or undefined. */
-export const hostMissing: string | undefined =
-  process.arch !== 'x64' ? `the host is ${process.arch}, not x64` : existsSync(GCC) ? undefined : `${GCC} is missing`
+export const hostMissing: string | undefined = typeof program === 'string' ? program : undefined
 
-let program: string | undefined
+/** What to add to the name of a test that asks the host. */
+export const hostNote: string = skipNote(hostMissing === undefined, hostMissing ?? '')
+
+/** Whether the host's is an AMD processor. */
+export const isAmd: boolean = typeof cpu !== 'string' && cpu.vendor === 'AuthenticAMD'
+
+/** Whether the host has what a form needs. */
+export const hostHas = ({ info }: TestForm): boolean => typeof cpu === 'string' || cpu.has(info.feature)
 
 /** What the host makes of the cases. */
 export function runOnHost(cases: Uint8Array): Uint8Array {
-  if (program === undefined) {
-    program = join(mkdtempSync(join(tmpdir(), 'retrap-float-')), 'host')
-    execFileSync(GCC, ['-O1', '-w', '-o', program, join(import.meta.dirname, 'host.c')])
-  }
-  const result = spawnSync(program, { input: cases, maxBuffer: cases.length + 1024 })
+  if (typeof program === 'string') throw new Error(program)
+  const result = spawnSync(program.path, { input: cases, maxBuffer: cases.length + 1024 })
   if (result.status !== 0 || result.stdout.length !== cases.length) {
     throw new Error(
       `host program: status ${result.status}, ${result.stdout.length} of ${cases.length} bytes, ${result.signal}`,

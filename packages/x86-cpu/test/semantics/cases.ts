@@ -1,13 +1,11 @@
 import { OperandKind, REGISTER_RIP } from '@retrap/x86-decoder'
-import { edge } from './encode.ts'
+import { codeSelectors, edge } from './encode.ts'
 import type { Encoding } from './encode.ts'
 import { decimalOperand, extendedOperand, randomUpperHalves, randomVectors } from './vectors.ts'
 import {
   BAND,
   BAND_BYTES,
   CODE,
-  CODE_SELECTORS,
-  CODE_SELECTORS_16,
   CS_16,
   DATA_16,
   DATA_SELECTORS,
@@ -26,6 +24,7 @@ import {
   WINDOW,
   YMM_BYTES,
   selectorOf,
+  selectorsFor,
 } from './layout.ts'
 import { Random } from './random.ts'
 import type { Choice } from './random.ts'
@@ -298,23 +297,24 @@ export class CaseBuilder {
 
   /** Selectors where a segment register is loaded, and far pointers and frames to return to. */
   #selectors(): void {
-    const { info, insn, mode } = this.#encoding
+    const { info, insn, mode, modes } = this.#encoding
     const random = this.#random
     const { mnemonic, operandSize } = info
+    const pick = (selectors: readonly number[]): number => random.pick(selectorsFor(selectors, modes))
     const far = mnemonic === 'CALLF' || mnemonic === 'JMPF'
     const ea = this.#operandAt
     if (far && ea > 0) {
       const bytes = operandSize >> 3
       this.#farTarget(ea, bytes, bytes)
     }
-    if (/^L[DEFGS]S$/.test(mnemonic) && ea > 0) this.#put(ea + (operandSize >> 3), 2, random.pick(DATA_SELECTORS))
+    if (/^L[DEFGS]S$/.test(mnemonic) && ea > 0) this.#put(ea + (operandSize >> 3), 2, pick(DATA_SELECTORS))
     if (/^(LAR|LSL|VERR|VERW)$/.test(mnemonic) || info.form.startsWith('MOV Sreg')) {
-      const selector = random.pick(DATA_SELECTORS)
+      const selector = pick(DATA_SELECTORS)
       if (insn.isMemory === 0) this.setRegister(insn.rm, (this.register(insn.rm) & ~0xffffn) | BigInt(selector))
       else if (ea > 0) this.#put(ea, 2, selector)
     }
     const sp = Number(BigInt.asUintN(mode === 16 ? 16 : 32, this.register(RSP))) + this.#base
-    if (/^POP .S$/.test(info.form)) this.#put(sp, 2, random.pick(DATA_SELECTORS))
+    if (/^POP .S$/.test(info.form)) this.#put(sp, 2, pick(DATA_SELECTORS))
     if (mnemonic === 'RETF') this.#farTarget(sp, operandSize >> 3, operandSize >> 3)
     if (!mnemonic.startsWith('IRET')) return
     const word = operandSize >> 3
@@ -322,13 +322,13 @@ export class CaseBuilder {
     this.#put(sp + 2 * word, Math.min(word, 4), (random.u32() & ~KEPT_OUT_OF_POPF) | 0x202)
     this.#put(sp + 3 * word, Math.min(word, 4), BAND + 0x100)
     if (word === 8) this.#put(sp + 3 * word + 4, 4, 0)
-    this.#put(sp + 4 * word, 2, random.pick([0x2b, 0x2b, 0x2b, 0x17, 0, 0x23, 0x28]))
+    this.#put(sp + 4 * word, 2, pick([0x2b, 0x2b, 0x2b, 0x17, 0, 0x23, 0x28]))
   }
 
   /** An offset and, after `word` bytes, a selector. */
   #farTarget(linear: number, offsetBytes: number, word: number): void {
     const random = this.#random
-    const selector = random.pick(this.#encoding.mode === 16 ? CODE_SELECTORS_16 : CODE_SELECTORS)
+    const selector = random.pick(codeSelectors(this.#encoding.mode, this.#encoding.modes))
     const offset = (selector === CS_16 ? 0 : CODE) + 1 + 0x10 * random.below(2)
     this.#put(linear, Math.min(offsetBytes, 4), offset)
     if (offsetBytes === 8) this.#put(linear + 4, 4, 0)

@@ -62,7 +62,7 @@ function encodings(
           : random.chance(1, mode === 16 ? 64 : 16)
             ? (end | 0xfff) - random.below(4)
             : end
-        const encoding = encode(random, info, mode, CODE + at)
+        const encoding = encode(random, info, mode, CODE + at, possible)
         if (encoding === undefined) continue
         list.push(encoding)
         made++
@@ -109,7 +109,7 @@ export function checkSequences(
   const list: Encoding[] = []
   let end = FIRST
   for (let attempt = 0; attempt < 2 * count && list.length < count; attempt++) {
-    const sequence = randomSequence(random, mode, CODE + end + BRANCH_SLOT / 2)
+    const sequence = randomSequence(random, mode, CODE + end + BRANCH_SLOT / 2, native)
     if (sequence === undefined) continue
     list.push(sequence)
     end += BRANCH_SLOT

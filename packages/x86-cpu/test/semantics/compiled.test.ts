@@ -1,8 +1,7 @@
 // Instruction semantics once more, in compiled code: fewer cases of each form, each encoding several times in a row.
 import { describe, expect, test } from 'vitest'
 import { describeMismatch } from './compare.ts'
-import { modesOf } from './encode.ts'
-import { families } from './families.ts'
+import { familiesOn, hostNote } from './families.ts'
 import { nativeCpu } from './native.ts'
 import { Random } from './random.ts'
 
@@ -18,15 +17,14 @@ const SHOWN = 4
 const INTERPRETED: ReadonlySet<string> = new Set(['system', 'segments', 'privileged'])
 
 const native = nativeCpu()
-if (typeof native === 'string') console.warn(`NOT CHECKED: compiled semantics against a reference: ${native}`)
+const subject = `an instruction in compiled code does what the host CPU does${hostNote(native)}`
 
-describe.skipIf(typeof native === 'string')('an instruction in compiled code does what the host CPU does', () => {
+describe.skipIf(typeof native === 'string')(subject, () => {
   const reference = native as Exclude<typeof native, string>
+  const all = familiesOn(native)
 
-  test.each(families())('$name', { timeout: 120_000 }, ({ name, forms: all }) => {
-    const forms = all.filter(
-      (form) => reference.has(form.feature) && modesOf(form).some((mode) => reference.modes.includes(mode)),
-    )
+  test.skip.each(all.filter(({ forms }) => forms.length === 0))('$title', () => {})
+  test.each(all.filter(({ forms }) => forms.length > 0))('$title', { timeout: 120_000 }, ({ name, forms }) => {
     let [cases, executed] = [0, 0]
     for (let i = 0; i < forms.length; i += FORMS_PER_BATCH) {
       const random = new Random(0xc0de + i)

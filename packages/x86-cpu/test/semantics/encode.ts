@@ -11,7 +11,7 @@ import {
 import type { CodeInfo } from '@retrap/x86-decoder'
 import { cpuModel } from '../../src/model/models.ts'
 import { Processor } from '../../src/model/processor.ts'
-import { BAND, CODE, CODE_SELECTORS, CODE_SELECTORS_16, CS_16, WINDOW } from './layout.ts'
+import { BAND, CODE, CODE_SELECTORS, CODE_SELECTORS_16, CS_16, MODES, WINDOW, selectorsFor } from './layout.ts'
 import type { Mode } from './layout.ts'
 import type { Choice } from './random.ts'
 
@@ -21,6 +21,8 @@ const DECODER_OPTIONS = new Processor(cpuModel('max')).decoderOptions
 export interface Encoding {
   readonly info: CodeInfo
   readonly mode: Mode
+  /** Modes in which the host runs code, and far transfers may lead to. */
+  readonly modes: readonly Mode[]
   /** 64-bit mode. */
   readonly long: boolean
   /** Linear address of the first byte. */
@@ -52,6 +54,7 @@ class Encoder {
   readonly #random: Choice
   readonly #info: CodeInfo
   readonly #mode: Mode
+  readonly #modes: readonly Mode[]
   readonly #long: boolean
   #rex = 0
   #needsRex = false
@@ -59,10 +62,11 @@ class Encoder {
   #modrm: number[] = []
   #vvvv = 0
 
-  constructor(random: Choice, info: CodeInfo, mode: Mode) {
+  constructor(random: Choice, info: CodeInfo, mode: Mode, modes: readonly Mode[]) {
     this.#random = random
     this.#info = info
     this.#mode = mode
+    this.#modes = modes
     this.#long = mode === 64
   }
 
@@ -201,7 +205,7 @@ class Encoder {
   }
 
   #farPointer(offsetBytes: number): number[] {
-    const selector = this.#random.pick(this.#mode === 16 ? CODE_SELECTORS_16 : CODE_SELECTORS)
+    const selector = this.#random.pick(codeSelectors(this.#mode, this.#modes))
     const base = selector === CS_16 ? 0 : CODE
     return [...bytesOf(base + 1 + 0x10 * this.#random.below(2), offsetBytes), ...bytesOf(selector, 2)]
   }
@@ -270,6 +274,11 @@ class Encoder {
   }
 }
 
+/** What far transfers from code of a mode go to. */
+export function codeSelectors(mode: Mode, modes: readonly Mode[]): readonly number[] {
+  return selectorsFor(mode === 16 ? CODE_SELECTORS_16 : CODE_SELECTORS, modes)
+}
+
 function bytesOf(value: number, count: number): number[] {
   return [0, 8, 16, 24].slice(0, count).map((shift) => (value >> shift) & 0xff)
 }
@@ -289,7 +298,7 @@ export function edge(random: Choice): number {
 /** The modes that a form is tested in. */
 export function modesOf(info: CodeInfo): readonly Mode[] {
   // Near branches of other sizes than 64 bits exist in 64-bit mode on AMD processors only.
-  return ([64, 32, 16] as const).filter((mode) => {
+  return MODES.filter((mode) => {
     if (mode === 64 && info.force64 && info.operandSize !== 64) return false
     return (info.modes & (mode === 64 ? MODE_64 : mode === 32 ? MODE_32 : MODE_16)) !== 0
   })
@@ -299,16 +308,23 @@ export function modesOf(info: CodeInfo): readonly Mode[] {
  * A random encoding of a form.
  *
  * @param at - where it will be
+ * @param modes - in which the host runs code
  * @returns undefined if the random bytes decode to something else, which another row of the opcode map claims
  */
-export function encode(random: Choice, info: CodeInfo, mode: Mode, at: number): Encoding | undefined {
-  const bytes = Uint8Array.from(new Encoder(random, info, mode).bytes(at))
+export function encode(
+  random: Choice,
+  info: CodeInfo,
+  mode: Mode,
+  at: number,
+  modes: readonly Mode[] = MODES,
+): Encoding | undefined {
+  const bytes = Uint8Array.from(new Encoder(random, info, mode, modes).bytes(at))
   const insn = new Instruction()
   if (decodeInto(bytes, 0, bytes.length, mode | DECODER_OPTIONS, insn) !== DECODED || insn.length !== bytes.length)
     return undefined
   if (insn.code !== info.code) return undefined
   if ((insn.prefixes & PREFIX_LOCK) !== 0 && insn.isMemory === 0) return undefined
-  return { info, mode, long: mode === 64, at, bytes, insn }
+  return { info, mode, modes, long: mode === 64, at, bytes, insn }
 }
 
 export { RELATIVE }

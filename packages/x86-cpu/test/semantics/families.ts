@@ -10,7 +10,10 @@ import { move } from '../../src/semantics/move.ts'
 import { multiplication } from '../../src/semantics/multiply.ts'
 import { shifts } from '../../src/semantics/shift.ts'
 import { isStringForm } from '../../src/code-forms.ts'
+import { skipNote } from '@retrap/tooling/skip'
 import { modesOf } from './encode.ts'
+import { MODES } from './layout.ts'
+import type { NativeCpu } from './native.ts'
 
 /** What can be run natively but not compared, and why. */
 const EXCLUDED: readonly (readonly [reason: string, names: RegExp])[] = [
@@ -29,6 +32,37 @@ const EXCLUDED: readonly (readonly [reason: string, names: RegExp])[] = [
 export interface Family {
   readonly name: string
   readonly forms: readonly CodeInfo[]
+}
+
+/** A family as a host can run it. */
+export interface HostFamily extends Family {
+  /** The name of its test, with what the host is without. */
+  readonly title: string
+}
+
+/** All families, with those of their forms that a host runs; all forms where there is no host, and tests skip. */
+export function familiesOn(native: NativeCpu | string): readonly HostFamily[] {
+  return families().map(({ name, forms: all }) => {
+    if (typeof native === 'string') return { name, title: name, forms: all }
+    const forms = all.filter((form) => native.runs(form))
+    const lacks = new Set(
+      all.flatMap((form) => (native.runs(form) ? [] : native.has(form.feature) ? modesLacking(native) : form.feature)),
+    )
+    const lack = [...lacks].join(', ')
+    const note = forms.length === 0 ? skipNote(false, `the host is without ${lack}`) : lack && ` (without ${lack})`
+    return { name, title: name + note, forms }
+  })
+}
+
+/** What to add to the name of tests that compare with a host: why there is none, or the code that it does not run. */
+export function hostNote(native: NativeCpu | string): string {
+  if (typeof native === 'string') return skipNote(false, native)
+  const lack = modesLacking(native).join(', ')
+  return lack && ` (without ${lack})`
+}
+
+function modesLacking({ modes }: NativeCpu): readonly string[] {
+  return MODES.filter((mode) => !modes.includes(mode)).map((mode) => `${mode}-bit code`)
 }
 
 /** Why a form is not compared, or undefined. */
@@ -60,8 +94,15 @@ function familyOf(info: CodeInfo): string {
   return 'system'
 }
 
+let kept: readonly Family[] | undefined
+
 /** All forms that are compared, by family. */
 export function families(): readonly Family[] {
+  kept ??= sorted()
+  return kept
+}
+
+function sorted(): readonly Family[] {
   const found = new Map<string, CodeInfo[]>()
   const missing = new Set(unimplementedMnemonics())
   for (const info of codes) {

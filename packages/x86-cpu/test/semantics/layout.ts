@@ -104,6 +104,18 @@ export const DATA_SELECTORS: readonly number[] = [
 
 /** Default operand and address size of the code. */
 export type Mode = 16 | 32 | 64
+export const MODES: readonly Mode[] = [64, 32, 16]
+
+/**
+ * Those of some selectors that do not depend on modes in which a host runs no code: it may be without their descriptors.
+ *
+ * @param modes - in which it runs code
+ */
+export function selectorsFor(selectors: readonly number[], modes: readonly Mode[]): readonly number[] {
+  return selectors.filter(
+    (selector) => (modes.includes(16) || (selector & 4) === 0) && (modes.includes(32) || selector >> 3 !== CS_32 >> 3),
+  )
+}
 
 export function selectorOf(mode: Mode): number {
   return mode === 64 ? CS_64 : mode === 32 ? CS_32 : CS_16

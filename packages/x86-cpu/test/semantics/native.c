@@ -32,6 +32,10 @@
 #define CS_16 0x0f
 #define DATA_16 0x17
 #define READ_ONLY_16 0x1f
+#define CS_32 0x23
+#define CS_64 0x33
+/* Of the local descriptor table, and beyond it. */
+#define NO_SELECTOR 0xffff
 
 struct input {
   uint32_t rip;
@@ -54,7 +58,7 @@ static struct input *inputs;
 static struct output *outputs;
 static uint32_t count;
 static int64_t current = -1;
-static int has_fsgsbase, has_avx;
+static int has_fsgsbase, has_avx, refuses_16, refuses_32, refuses_64;
 
 /* Position of RAX RCX RDX RBX RSP RBP RSI RDI R8...R15 in a signal frame. */
 static const uint8_t order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
@@ -95,6 +99,9 @@ static void reset_segments(void) {
     if (base != 0) __asm__ volatile("wrfsbase %0" ::"r"(0ul));
     __asm__ volatile("rdgsbase %0" : "=r"(base));
     if (base != 0) __asm__ volatile("wrgsbase %0" ::"r"(0ul));
+  } else {
+    call(SYS_arch_prctl, ARCH_SET_FS, 0, 0);
+    call(SYS_arch_prctl, ARCH_SET_GS, 0, 0);
   }
 }
 
@@ -119,9 +126,14 @@ static void handler(int signal, siginfo_t *info, void *context) {
     if (has_fsgsbase) {
       __asm__ volatile("rdfsbase %0" : "=r"(o->fs_base));
       __asm__ volatile("rdgsbase %0" : "=r"(o->gs_base));
+    } else {
+      call(SYS_arch_prctl, ARCH_GET_FS, (long)&o->fs_base, 0);
+      call(SYS_arch_prctl, ARCH_GET_GS, (long)&o->gs_base, 0);
     }
     memcpy(o->fx, fx, FX_BYTES);
-    if (has_avx && (fx[512] & 4) != 0) memcpy(o->ymm, fx + YMM_OFFSET, YMM_BYTES);
+    /* Without AVX nothing can change what there would be. */
+    if (!has_avx) memcpy(o->ymm, inputs[current].ymm, YMM_BYTES);
+    else if ((fx[512] & 4) != 0) memcpy(o->ymm, fx + YMM_OFFSET, YMM_BYTES);
     memcpy(o->band, (void *)(WINDOW + BAND_OFFSET), BAND_BYTES);
     const uint64_t *w = (const uint64_t *)WINDOW;
     uint64_t sum = 0;
@@ -138,7 +150,8 @@ static void handler(int signal, siginfo_t *info, void *context) {
   g[REG_RIP] = in->rip;
   g[REG_EFL] = (greg_t)in->rflags;
   uint64_t stack = in->cs == CS_16 ? DATA_16 : 0x2b;
-  g[REG_CSGSFS] = (greg_t)((uint64_t)in->cs | stack << 48);
+  int refused = (refuses_16 && in->cs == CS_16) || (refuses_32 && in->cs == CS_32) || (refuses_64 && in->cs == CS_64);
+  g[REG_CSGSFS] = (greg_t)((uint64_t)(refused ? NO_SELECTOR : in->cs) | stack << 48);
   if (in->data != 0x2b) set_data_segments(in->data);
   memcpy(fx, in->fx, FX_BYTES);
   /* The header of the XSAVE area says which parts of the frame are restored. */
@@ -154,15 +167,16 @@ static void handler(int signal, siginfo_t *info, void *context) {
   memcpy((void *)(WINDOW + BAND_OFFSET), in->band, BAND_BYTES);
 }
 
-/* 64 KiB segments with 16-bit defaults. */
-static int set_descriptors(void) {
+/* 64 KiB segments with 16-bit defaults. Where the kernel has no local descriptor tables, code that asks for them faults. */
+static void set_descriptors(void) {
   struct user_desc code = {.entry_number = CS_16 >> 3, .base_addr = CODE, .limit = 0xffff, .contents = 2};
   struct user_desc data = {.entry_number = DATA_16 >> 3, .base_addr = WINDOW, .limit = 0xffff, .contents = 0};
   struct user_desc constants = data;
   constants.entry_number = READ_ONLY_16 >> 3;
   constants.read_exec_only = 1;
-  return syscall(SYS_modify_ldt, 1, &code, sizeof code) == 0 && syscall(SYS_modify_ldt, 1, &data, sizeof data) == 0 &&
-         syscall(SYS_modify_ldt, 1, &constants, sizeof constants) == 0;
+  syscall(SYS_modify_ldt, 1, &code, sizeof code);
+  syscall(SYS_modify_ldt, 1, &data, sizeof data);
+  syscall(SYS_modify_ldt, 1, &constants, sizeof constants);
 }
 
 static void read_all(void *into, size_t bytes) {
@@ -175,11 +189,19 @@ static void read_all(void *into, size_t bytes) {
   }
 }
 
+/* Whether the arguments name what is to be missing, as it is on other hosts. */
+static int is_without(char **argv, const char *what) {
+  while (*++argv != 0)
+    if (strcmp(*argv, what) == 0) return 1;
+  return 0;
+}
+
 int main(int argc, char **argv) {
-  (void)argv;
-  /* Asked whether it can run 16-bit code. */
-  int has_descriptors = set_descriptors();
-  if (argc > 1) return has_descriptors ? 0 : 6;
+  (void)argc;
+  set_descriptors();
+  refuses_16 = is_without(argv, "16-bit code");
+  refuses_32 = is_without(argv, "32-bit code");
+  refuses_64 = is_without(argv, "64-bit code");
   uint32_t header[4];
   read_all(header, sizeof header);
   count = header[2];
@@ -203,11 +225,8 @@ int main(int argc, char **argv) {
   struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
   const int signals[] = {SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
   for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &action, 0);
-  if (!has_descriptors)
-    for (uint32_t i = 0; i < count; i++)
-      if (inputs[i].cs == CS_16) return 6;
-  has_fsgsbase = (getauxval(AT_HWCAP2) & 2) != 0;
-  has_avx = __builtin_cpu_supports("avx");
+  has_fsgsbase = (getauxval(AT_HWCAP2) & 2) != 0 && !is_without(argv, "FSGSBASE");
+  has_avx = __builtin_cpu_supports("avx") && !is_without(argv, "AVX");
   alarm(20);
   set_data_segments(0x2b);
   /* From here on FS and GS have base 0, as in the tested CPU: no thread-local storage. */

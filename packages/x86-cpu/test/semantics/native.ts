@@ -1,23 +1,35 @@
 import { spawnSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { OUT_BYTES } from './layout.ts'
+import { buildForHost, hostCpu } from '@retrap/tooling/host-cpu'
+import type { CodeInfo } from '@retrap/x86-decoder'
+import { modesOf } from './encode.ts'
+import {
+  CODE,
+  CS_16,
+  DATA_16,
+  IN_BYTES,
+  IN_CS,
+  IN_FX,
+  IN_GPR,
+  IN_RFLAGS,
+  IN_RIP,
+  MODES,
+  OUT_BYTES,
+  OUT_CS,
+  OUT_GPR,
+  OUT_VECTOR,
+  USER_DATA,
+  selectorOf,
+} from './layout.ts'
 import type { Batch, Mode } from './layout.ts'
 
 const SOURCE = new URL('./native.c', import.meta.url).pathname
 /** Position-independent, so that nothing lies in the low 4 GiB. */
-const ARGUMENTS = ['-O2', '-fno-stack-protector', '-fPIE', '-pie', '-Wall', '-Wextra', '-Werror']
+const OPTIONS = ['-O2', '-fno-stack-protector', '-fPIE', '-pie', '-Wall', '-Wextra', '-Werror']
+/** A batch takes less than a second; native.c ends itself before. */
+const BATCH_MS = 70_000
+const PROBE_MS = 5000
+const BREAKPOINT = 3
 
-/** Features that /proc/cpuinfo calls otherwise than in lower case. */
-const LINUX_NAMES: Readonly<Record<string, string>> = {
-  CLFSH: 'clflush',
-  LZCNT: 'abm',
-  PREFETCHW: '3dnowprefetch',
-  SHA: 'sha_ni',
-  SSE3: 'pni',
-}
 /** What needs no flag: of every x86-64 processor, or a no-op or #UD where it is absent. */
 const BASELINE = new Set([
   '',
@@ -37,52 +49,82 @@ const BASELINE = new Set([
   'TSC',
 ])
 
+/** What native.c can be told to do without, as hosts do. */
+export type HostPart = `${Mode}-bit code` | 'AVX' | 'FSGSBASE'
+
 /** The program that runs cases on the host's CPU. */
 export interface NativeCpu {
-  /** Code that it can run. */
+  /** Modes in which the host runs code. */
   readonly modes: readonly Mode[]
   /** Whether it has a CPUID feature, as x86-decoder names them. */
   has(feature: string): boolean
+  /** Whether it can run a form, in one mode at least. */
+  runs(form: CodeInfo): boolean
   /** @returns `batch.count` times OUT_BYTES */
   run(batch: Batch): Uint8Array
 }
 
 /**
  * Builds native.c, once per version of it, or says why that cannot be.
+ *
+ * @param without - what the host is to appear without
  */
-export function nativeCpu(): NativeCpu | string {
+export function nativeCpu(without: readonly HostPart[] = []): NativeCpu | string {
+  const cpu = hostCpu()
   // qemu-user does not do instead: it ends in an assertion of its own at what the program does with signal frames.
-  if (process.platform !== 'linux' || process.arch !== 'x64') return 'the reference is an x86-64 CPU under Linux'
-  const compiler = 'gcc'
-  const version = spawnSync(compiler, ['--version'], { encoding: 'utf8' })
-  if (version.status !== 0) return `no ${compiler} to build the reference with`
-  const hash = createHash('sha256').update(readFileSync(SOURCE)).update(version.stdout).update(ARGUMENTS.join(' '))
-  const folder = join(tmpdir(), 'retrap-semantics')
-  mkdirSync(folder, { recursive: true })
-  const program = join(folder, hash.digest('hex').slice(0, 16))
-  if (!existsSync(program)) {
-    const fresh = `${program}.${process.pid}`
-    const built = spawnSync(compiler, [...ARGUMENTS, '-o', fresh, SOURCE], { encoding: 'utf8' })
-    if (built.status !== 0) return `${compiler} cannot build the reference: ${built.stderr}`
-    renameSync(fresh, program)
+  if (typeof cpu === 'string') return cpu
+  const program = buildForHost(SOURCE, OPTIONS)
+  if (typeof program === 'string') return program
+  const execute = (batch: Batch, timeout: number): Uint8Array => runProgram(program.path, without, batch, timeout)
+  // A kernel may be without local descriptor tables, and without what 32-bit programs need; a sandbox without either.
+  const modes = MODES.filter((mode) => runsCode(mode, execute))
+  if (!modes.includes(64)) return 'the host does not let a program run code by a signal’s frame'
+  const has = (feature: string): boolean => feature.split('+').every((one) => BASELINE.has(one) || cpu.has(one))
+  return {
+    modes,
+    has,
+    runs: (form) => has(form.feature) && modesOf(form).some((mode) => modes.includes(mode)),
+    run: (batch) => execute(batch, BATCH_MS),
   }
-  // A kernel may be without local descriptor tables.
-  const modes: readonly Mode[] = spawnSync(program, ['16-bit']).status === 0 ? [16, 32, 64] : [32, 64]
-  const flags = new Set(/^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1]?.split(' '))
-  const has = (feature: string): boolean =>
-    feature.split('+').every((one) => flags.has(LINUX_NAMES[one] ?? one.toLowerCase()) || BASELINE.has(one))
-  return { modes, has, run: (batch) => runWith(program, batch) }
 }
 
-function runWith(program: string, batch: Batch): Uint8Array {
+/**
+ * Whether the host runs code of a mode, tried in a process of its own. The code is 40h, which increments EAX or AX, and is a
+ * prefix in 64-bit mode; then INT3.
+ */
+function runsCode(mode: Mode, execute: (batch: Batch, timeout: number) => Uint8Array): boolean {
+  const input = new Uint8Array(IN_BYTES)
+  const view = new DataView(input.buffer)
+  const data = mode === 16 ? DATA_16 : USER_DATA
+  view.setUint32(IN_RIP, selectorOf(mode) === CS_16 ? 0 : CODE, true)
+  view.setUint32(IN_CS, selectorOf(mode) | (data << 16), true)
+  view.setUint32(IN_RFLAGS, 0x202, true)
+  view.setUint32(IN_GPR, 0xffff, true)
+  // The state after FNINIT and a reset: FCW and MXCSR.
+  view.setUint16(IN_FX, 0x37f, true)
+  view.setUint32(IN_FX + 24, 0x1f80, true)
+  try {
+    const output = execute({ code: Uint8Array.of(0x40), count: 1, cases: input }, PROBE_MS)
+    const result = new DataView(output.buffer, output.byteOffset, OUT_BYTES)
+    return (
+      result.getUint32(OUT_VECTOR, true) === BREAKPOINT &&
+      result.getUint32(OUT_CS, true) === selectorOf(mode) &&
+      result.getUint32(OUT_GPR, true) === { 16: 0, 32: 0x1_0000, 64: 0xffff }[mode]
+    )
+  } catch {
+    return false
+  }
+}
+
+function runProgram(program: string, without: readonly HostPart[], batch: Batch, timeout: number): Uint8Array {
   const header = Buffer.alloc(16)
   header.writeUInt32LE(batch.code.length, 4)
   header.writeUInt32LE(batch.count, 8)
   const expected = batch.count * OUT_BYTES
-  const result = spawnSync(program, [], {
+  const result = spawnSync(program, without, {
     input: Buffer.concat([header, batch.code, batch.cases]),
     maxBuffer: expected + 0x1000,
-    timeout: 70_000,
+    timeout,
   })
   if (result.status !== 0 || result.stdout.length !== expected) {
     const how = result.error?.message ?? result.signal ?? `status ${result.status}`

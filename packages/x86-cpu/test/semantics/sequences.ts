@@ -4,6 +4,7 @@ import { isOffered } from '../../src/features.ts'
 import { encode, modesOf } from './encode.ts'
 import type { Encoding } from './encode.ts'
 import type { Mode } from './layout.ts'
+import type { NativeCpu } from './native.ts'
 import type { Choice } from './random.ts'
 
 /** Instructions that set flags, all of which are defined, or whose undefined ones are known for certain. */
@@ -85,8 +86,9 @@ function writesStackPointer({ info, insn }: Encoding): boolean {
  * A producer of flags, perhaps others, and a consumer.
  *
  * @param at - where the first instruction lies
+ * @param host - what it will run on
  */
-export function randomSequence(random: Choice, mode: Mode, at: number): Sequence | undefined {
+export function randomSequence(random: Choice, mode: Mode, at: number, host: NativeCpu): Sequence | undefined {
   const instructions: Encoding[] = []
   let undefinedFlags = 0
   let undefinedOnTheWay = 0
@@ -94,8 +96,8 @@ export function randomSequence(random: Choice, mode: Mode, at: number): Sequence
   const add = (from: readonly CodeInfo[]): boolean => {
     for (let attempt = 0; attempt < 40; attempt++) {
       const info = random.pick(from)
-      if (!modesOf(info).includes(mode) || (info.flagsRead & undefinedFlags) !== 0) continue
-      const encoding = encode(random, info, mode, end)
+      if (!modesOf(info).includes(mode) || !host.has(info.feature) || (info.flagsRead & undefinedFlags) !== 0) continue
+      const encoding = encode(random, info, mode, end, host.modes)
       if (encoding === undefined || writesStackPointer(encoding)) continue
       // Its address is made of registers that must still hold what they were given.
       if (isMemory(encoding) && instructions.length > 0) continue

@@ -1,8 +1,6 @@
-import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
-import { hasProgram } from '@retrap/tooling/skip'
+import { buildForHost, hostCpu } from '@retrap/tooling/host-cpu'
 
 /** One instruction with the state before it; see host.c for who uses what. */
 export const CASE_BYTES = 768
@@ -22,25 +20,27 @@ export const FX_MXCSR = 24
 export const FX_ST = 32
 export const FX_XMM = 160
 
-/** The processor that the tests run on, or undefined where it is not an x86-64 with gcc. */
+/** The processor that the tests run on. */
 export interface HostProcessor {
+  /** Whether it has the features of `CodeInfo.feature`. */
+  has(feature: string): boolean
   /** Executes each case; returns them as they are afterwards. */
   run(cases: Uint8Array): Uint8Array
-  close(): void
 }
 
-export function openHost(): HostProcessor | undefined {
-  if (process.arch !== 'x64' || process.platform !== 'linux' || !hasProgram('gcc')) return undefined
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-simd-'))
-  const program = join(folder, 'host')
-  execFileSync('gcc', ['-O1', '-o', program, join(import.meta.dirname, 'host.c')])
+/** Returns the host's processor, or says why there is none to ask. */
+export function openHost(): HostProcessor | string {
+  const cpu = hostCpu()
+  if (typeof cpu === 'string') return cpu
+  const program = buildForHost(join(import.meta.dirname, 'host.c'), ['-O1'])
+  if (typeof program === 'string') return program
   return {
+    has: (feature) => cpu.has(feature),
     run: (cases) => {
-      const { status, stdout } = spawnSync(program, { input: cases, maxBuffer: 1 << 28 })
+      const { status, stdout } = spawnSync(program.path, { input: cases, maxBuffer: 1 << 28 })
       if (status !== 0 || stdout.length !== cases.length)
         throw new Error(`host processor: status ${status}, ${stdout.length} bytes`)
       return stdout
     },
-    close: () => rmSync(folder, { recursive: true, force: true }),
   }
 }

@@ -3,9 +3,10 @@
  * random encodings, each with a few random operands; or a few sequences of instructions that depend on one another's flags.
  */
 import type { Soak } from '@retrap/tooling/soak'
+import type { CodeInfo } from '@retrap/x86-decoder'
 import { check, checkSequences } from '../semantics/check.ts'
 import { describeMismatch } from '../semantics/compare.ts'
-import { families } from '../semantics/families.ts'
+import { familiesOn } from '../semantics/families.ts'
 import { TestMachine } from '../semantics/machine.ts'
 import { nativeCpu } from '../semantics/native.ts'
 import type { NativeCpu } from '../semantics/native.ts'
@@ -13,8 +14,8 @@ import type { NativeCpu } from '../semantics/native.ts'
 const CASES = 40
 const ENCODINGS = 4
 
-const forms = families().flatMap((family) => family.forms)
 let native: NativeCpu
+let forms: readonly CodeInfo[]
 let machine: TestMachine
 
 /** See the file's comment. */
@@ -25,6 +26,7 @@ export const soak: Soak = {
     const found = nativeCpu()
     if (typeof found === 'string') throw new Error(found)
     native = found
+    forms = familiesOn(native).flatMap((family) => family.forms)
     machine = new TestMachine()
   },
   step(rng) {
@@ -33,7 +35,7 @@ export const soak: Soak = {
       const [failed] = sequences.mismatches
       return failed === undefined ? undefined : describeMismatch(failed)
     }
-    const form = rng.pick(forms.filter(({ feature }) => native.has(feature)))
+    const form = rng.pick(forms)
     rng.note('form', form.form)
     const { mismatches } = check(native, machine, rng, [form], CASES, ENCODINGS)
     const [first] = mismatches

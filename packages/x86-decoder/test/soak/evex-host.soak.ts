@@ -4,11 +4,11 @@
  */
 import type { Soak } from '@retrap/tooling/soak'
 import { compareWithHost, EVEX_ENCODINGS, evexEncoding } from '../support/evex-encodings.ts'
-import { HostCpu } from '../support/host.ts'
+import { evexHost } from '../support/host.ts'
 
 const STEPS = 64
 
-const host = HostCpu.make()
+const host = evexHost()
 let compared = 0
 let valid = 0
 
@@ -34,6 +34,5 @@ export const soak: Soak = {
   teardown() {
     if (typeof host === 'string') return
     console.log(`${compared} EVEX encodings compared with the processor, ${valid} of them instructions`)
-    host.dispose()
   },
 }

@@ -2,7 +2,7 @@
 import { codeInfo, decodeInto, formatIntel, Instruction } from '../../src/index.ts'
 import { DECODE_NO_APX } from '../../src/kinds.ts'
 import { hexOf } from './bytes.ts'
-import type { HostCpu } from './host.ts'
+import type { EvexHost } from './host.ts'
 
 const MASKS = [0x00, 0x03, 0x80, 0x85] as const
 /** Short displacements, or none: the instructions are run. */
@@ -53,7 +53,7 @@ export function evexEncoding(number: number): Uint8Array {
  * suppresses exceptions, and EVEX.z only together with a mask. AMD's processors ignore EVEX.b with registers where memory
  * would be broadcast, and EVEX.z where the instruction takes no mask (seen on Zen 4).
  */
-function isIgnoredByAmd(bytes: Uint8Array, host: HostCpu): boolean {
+function isIgnoredByAmd(bytes: Uint8Array, host: EvexHost): boolean {
   const insn = new Instruction()
   const decoration = bytes[3] as number
   const b = (bytes[5] as number) >= 0xc0 ? decoration & EVEX_B : 0
@@ -72,7 +72,7 @@ function isIgnoredByAmd(bytes: Uint8Array, host: HostCpu): boolean {
 
 /** What the processor sees differently of these encodings; those of features that it lacks are left out. */
 export function compareWithHost(
-  host: HostCpu,
+  host: EvexHost,
   encodings: Iterable<Uint8Array>,
 ): { compared: number; valid: number; different: string[] } {
   const insn = new Instruction()
