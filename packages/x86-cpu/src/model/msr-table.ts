@@ -54,6 +54,7 @@ const RULES: readonly MsrRule[] = [
   { first: 0xc000_0082, last: 0xc000_0084, anyOf: ['LM'] },
   { first: 0xc000_0100, last: 0xc000_0102, anyOf: ['LM'] },
   { first: 0xc000_0103, last: 0xc000_0103, anyOf: ['RDTSCP'] },
+  { first: 0xc001_0000, last: 0xc001_0007, anyOf: ['MTRR'], vendor: AMD },
   { first: 0xc001_0010, last: 0xc001_0010, anyOf: ['MTRR'], vendor: AMD },
   { first: 0xc001_0015, last: 0xc001_0015, anyOf: ['LM'], vendor: AMD },
   { first: 0xc001_001f, last: 0xc001_001f, anyOf: ['LM'], vendor: AMD },

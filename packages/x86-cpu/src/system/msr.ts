@@ -88,6 +88,9 @@ const IA32_KERNEL_GS_BASE = 0xc000_0102
 const IA32_TSC_AUX = 0xc000_0103
 
 // AMD's (AMD publication 32559, "BIOS and Kernel Developer's Guide for AMD NPT Family 0Fh Processors").
+/** PerfEvtSel0 to PerfEvtSel3, PerfCtr0 to PerfCtr3. */
+const PERFORMANCE = 0xc001_0000
+const PERFORMANCE_LAST = 0xc001_0007
 const SYSCFG = 0xc001_0010
 const HWCR = 0xc001_0015
 const NB_CFG = 0xc001_001f
@@ -121,6 +124,7 @@ const INTERRUPT_PENDING = 0xc001_0055
  * | IA32_BIOS_SIGN_ID, IA32_BIOS_UPDT_TRIG | written to load and identify a microcode update | writes are ignored |
  * | MSR_PKG_CST_CONFIG_CONTROL, MSR_POWER_CTL | R/W: C-states of the package, promotion to C1E | zero; writes are ignored |
  * | SYSCFG 17 to 22 | R/W: buses, and which MTRRs divide DRAM from MMIO | R/W, without effect |
+ * | PerfEvtSel0-3, PerfCtr0-3 | R/W: events to count, their numbers | zero; writes are ignored |
  * | NB_CFG, interrupt pending message | R/W: settings of the northbridge | zero; writes are ignored |
  * | HWCR 31:0 | R/W: SMM lock, caches, wrap-around | R/W, without effect |
  * | IA32_MTRRCAP, IA32_MCG_CAP, IA32_ARCH_CAPABILITIES, IA32_PLATFORM_ID | read-only | writes are #GP(0) |
@@ -187,6 +191,9 @@ const FIELDS: ReadonlyMap<number, number> = new Map([
   [HWCR, S_HWCR],
 ])
 
+/** AMD's MSRs of performance monitoring. */
+const isPerformance = (index: number): boolean => index >= PERFORMANCE && index <= PERFORMANCE_LAST
+
 /** State offset of an MSR that is a plain 64-bit field, or −1. */
 function fieldOf(index: number): number {
   return FIELDS.get(index) ?? mtrrField(index)
@@ -238,6 +245,10 @@ export function readMsr(s: System, index: number): void {
       give(s, 0, 0)
       return
     default:
+  }
+  if (isPerformance(index)) {
+    give(s, 0, 0)
+    return
   }
   if (isMachineCheckBank(index)) {
     readMachineCheck(s, index)
@@ -357,6 +368,7 @@ export function writeMsr(s: System, index: number, lo: number, hi: number): void
     s.set64(field, lo, hi)
     return
   }
+  if (isPerformance(index)) return
   if (isMachineCheckBank(index)) {
     refuse(s, !writeMachineCheck(s, index, lo, hi))
     return

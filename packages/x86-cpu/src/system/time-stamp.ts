@@ -87,10 +87,17 @@ const rdtscp: Handler = (s) => {
   return STATUS_DONE
 }
 
-// @isa: complete   0F 33   RDPMC   "SDM vol. 2B, RDPMC": no counter exists, so every index is out of range
+/** PerfCtr0 of AMD (APM vol. 2, 13.2.1). */
+const PERFORMANCE_COUNTERS = 0xc001_0004
+
+// @isa: complete   0F 33   RDPMC   "SDM vol. 2B, RDPMC": Intel's have no counter, AMD's have four that count nothing
 const rdpmc: Handler = (s) => {
   if ((s.get(S_CR4) & CR4_PCE) === 0 && s.protectedMode && s.cpl > 0) s.raise(VECTOR_GP, 0)
-  return s.raise(VECTOR_GP, 0)
+  const counter = s.gpr(RCX)
+  if (counter >= 4 || s.cpu.processor.lacksMsr(PERFORMANCE_COUNTERS + counter)) s.raise(VECTOR_GP, 0)
+  s.setGpr(RAX, 4, 0)
+  s.setGpr(RDX, 4, 0)
+  return STATUS_DONE
 }
 
 export const timeHandlers: Readonly<Record<string, Handler>> = { RDTSC: rdtsc, RDTSCP: rdtscp, RDPMC: rdpmc }

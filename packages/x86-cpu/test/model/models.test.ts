@@ -250,6 +250,30 @@ describe('bits that a model lacks are reserved', () => {
     expect(b.outcome('WRMSR')).toBe('#GP(0)')
   })
 
+  // AMD64 Architecture Programmer's Manual vol. 2, 13.2, and vol. 3, "RDPMC": PerfEvtSel0-3, PerfCtr0-3.
+  test.each([
+    ['opteron', 'ok', 'ok'],
+    ['max,vendor=amd', 'ok', 'ok'],
+    ['max', '#GP(0)', '#GP(0)'],
+    ['pentium,vendor=amd', '#GP(0)', undefined],
+  ])('the four counters that AMD has since the Athlon, on %s: they count nothing', (cpu, outcome, counter) => {
+    const b = on(cpu)
+    const access = (mnemonic: string, index: number, lo: number): string => {
+      b.s.setGpr(1, 4, index)
+      b.s.setGpr(0, 4, lo)
+      b.s.setGpr(2, 4, lo)
+      return b.outcome(mnemonic)
+    }
+    for (let index = 0xc001_0000; index <= 0xc001_0007; index++) {
+      expect([access('WRMSR', index, 0x1234), access('RDMSR', index, 0xabcd)]).toEqual([outcome, outcome])
+      if (outcome === 'ok') expect([b.s.gpr(0), b.s.gpr(2)]).toEqual([0, 0])
+    }
+    if (counter === undefined) return
+    expect([0, 3, 4].map((index) => access('RDPMC', index, 5))).toEqual([counter, counter, '#GP(0)'])
+    access('RDPMC', 3, 5)
+    if (counter === 'ok') expect([b.s.gpr(0), b.s.gpr(2)]).toEqual([0, 0])
+  })
+
   test.each([
     ['max', 0x901],
     ['max,-nx', 0x101],
