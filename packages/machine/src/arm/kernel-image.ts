@@ -10,6 +10,10 @@ const HEADER_BYTES = 0x40
 const MAGIC_VALUE = 0x644d_5241
 const FLAG_BIG_ENDIAN = 1
 const DEFAULT_TEXT_OFFSET = 0x8_0000
+/** For messages: what a decompressed Image is. */
+const AN_IMAGE = `an arm64 Image, which has 41 52 4d 64 ("ARMd") at byte ${hex(MAGIC)}`
+/** For messages: the kernels that are loaded. */
+export const ARM_KERNELS = `${AN_IMAGE} and may be compressed, or an ELF file for AArch64; link flat code as ELF`
 /** Where an Image counts its offset from. */
 export const IMAGE_ALIGNMENT = 0x20_0000
 
@@ -161,7 +165,7 @@ const tooLarge = (limit: number): LoaderError =>
 /** @throws LoaderError for what is no Image */
 function checked(image: Uint8Array): Uint8Array {
   if (isImage(image)) return image
-  throw new LoaderError('ERR_FORMAT', 'kernel', `${image.length} decompressed bytes`, 'an Image for arm64')
+  throw new LoaderError('ERR_FORMAT', 'kernel', `${image.length} decompressed bytes`, AN_IMAGE)
 }
 
 const viewOf = (file: Uint8Array): DataView => new DataView(file.buffer, file.byteOffset, file.byteLength)

@@ -2,7 +2,7 @@ import { isElf, loadElf, parseElf, PT_LOAD } from '../loaders/elf.ts'
 import { LoaderError } from '../loaders/errors.ts'
 import { requireRam, writeZeroes, type GuestMemoryWriter } from '../loaders/guest-memory.ts'
 import { E820, type GuestRange } from '../loaders/memory-map.ts'
-import { type Decompress, IMAGE_ALIGNMENT, isImage, parseImage, unpackImage } from './kernel-image.ts'
+import { ARM_KERNELS, type Decompress, IMAGE_ALIGNMENT, isImage, parseImage, unpackImage } from './kernel-image.ts'
 import { VIRT } from './layout.ts'
 
 /** e_machine of an ELF file for AArch64. */
@@ -122,12 +122,7 @@ interface WrittenKernel {
 
 function writeImage(memory: GuestMemoryWriter, image: Uint8Array): WrittenKernel {
   if (!isImage(image))
-    throw new LoaderError(
-      'ERR_FORMAT',
-      'kernel',
-      `a file of ${image.length} bytes of no known format`,
-      'an arm64 Image, perhaps compressed, or an ELF file for AArch64',
-    )
+    throw new LoaderError('ERR_FORMAT', 'kernel', `a file of ${image.length} bytes of no known format`, ARM_KERNELS)
   const { textOffset, imageBytes } = parseImage(image)
   const start = VIRT.ram.base + textOffset
   requireRam(memory, 'image_size', start, imageBytes)

@@ -120,7 +120,9 @@ describe('an Image (Linux, booting.rst)', () => {
     {
       given: 'another magic number',
       kernel: image({ magic: 0 }),
-      message: 'kernel: a file of 4096 bytes of no known format',
+      message:
+        'kernel: a file of 4096 bytes of no known format, expected an arm64 Image, which has 41 52 4d 64 ("ARMd") at ' +
+        'byte 0x38 and may be compressed, or an ELF file for AArch64; link flat code as ELF',
     },
     { given: 'a short file', kernel: new Uint8Array(63), message: 'kernel: a file of 63 bytes of no known format' },
     { given: 'nothing', kernel: new Uint8Array(0), message: 'kernel: a file of 0 bytes' },
@@ -189,7 +191,7 @@ describe('a compressed Image', () => {
     {
       given: 'gzip that is cut off',
       file: gzipSync(kernel).subarray(0, 30),
-      message: 'decompressed bytes, expected an Image',
+      message: 'decompressed bytes, expected an arm64 Image, which has 41 52 4d 64',
     },
   ])('$given is refused', async ({ file, message }) => {
     await expect(load(file, { unzstd })).rejects.toThrow(message)
