@@ -326,6 +326,11 @@ describe('drives that are opened', () => {
     await expect(open([], base, top)).rejects.toThrow(`${top}: ${base} is below it, and must not change`)
     // Several overlays of one base, and readers of the base, are no trouble.
     expect(await open([reader, snapshot], top, await overlay('b.qcow2', { name: base, format: 'raw' }))).toEqual([])
+    const other = await OpenDrives.open(listDrives({}, [top]))
+    for (const file of [base, middle]) await expect(open([], file)).rejects.toThrow('another machine reads it')
+    expect(await open([reader, snapshot])).toEqual([])
+    await other.close()
+    expect(await open([], base)).toEqual([])
   })
 })
 

@@ -157,6 +157,22 @@ describe('mistakes', () => {
     expect(readFileSync(base).equals(Buffer.concat([Buffer.alloc(1024, 1), Buffer.alloc(MIB - 1024)]))).toBe(true)
   })
 
+  test('convert and create leave a file alone that is below the disk of a machine', async () => {
+    const [base, overlay, other] = [newPath('img'), newPath('qcow2'), newPath('img')]
+    writeFileSync(base, disk())
+    writeFileSync(other, new Uint8Array(MIB))
+    await done('create', '-q', '-f', 'qcow2', '-b', base, '-F', 'raw', overlay)
+    const open = await openImage(overlay, { format: 'qcow2' })
+    for (const args of [
+      ['convert', '-O', 'raw', other, base],
+      ['create', '-f', 'raw', base, '1M'],
+    ]) {
+      expect(await image(...args)).toMatchObject({ code: 74, err: expect.stringContaining('another machine reads it') })
+    }
+    await open.close()
+    expect(readFileSync(base).equals(disk())).toBe(true)
+  })
+
   test('an image that is qcow2 by its content alone names no file to write to', async () => {
     const base = raw()
     const path = newPath('img')

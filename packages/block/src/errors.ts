@@ -5,7 +5,7 @@
  * |---|---|
  * | `ERR_OPTION` | an option is out of range |
  * | `ERR_OPEN` | the file is absent, may not be used, or is no regular file |
- * | `ERR_LOCKED` | another process or another image has the file open for writing |
+ * | `ERR_LOCKED` | another process or another image has the file open, one of both for writing |
  * | `ERR_FORMAT` | the file is no image of its format, or is damaged |
  * | `ERR_UNSUPPORTED` | the image uses a feature that is not supported |
  * | `ERR_BACKING` | a backing file cannot be opened, or the files form a loop |

@@ -7,6 +7,13 @@ export interface BlockImage extends BlockBackend {
    * overtake them.
    */
   idle(): Promise<void>
+  /**
+   * Waits for requests that are under way, writes all that is held back, and gives up the right to write, for another process
+   * to take. Absent: the image has none.
+   */
+  release?(): Promise<void>
+  /** Takes it again. @throws ImageError `ERR_LOCKED` where another one has it, or has written the image meanwhile */
+  claim?(): Promise<void>
   /** Waits for requests that are under way, flushes, and gives the image up. Later requests reject. */
   close(): Promise<void>
 }

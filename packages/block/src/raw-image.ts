@@ -156,6 +156,18 @@ export class RawImage implements BlockImage {
     return this.#requests.idle()
   }
 
+  /** See `BlockImage.release`. */
+  async release(): Promise<void> {
+    await this.#requests.idle()
+    if (!this.properties.readOnly) await this.#storage.flush()
+    await this.#storage.release?.()
+  }
+
+  /** See `BlockImage.claim`. */
+  async claim(): Promise<void> {
+    await this.#storage.claim?.()
+  }
+
   /** See `BlockImage.close`. */
   close(): Promise<void> {
     return this.#requests.close(async () => {

@@ -17,6 +17,10 @@ export interface BlockStorage {
   writeInPlace?(offset: number, from: Uint8Array): boolean
   /** Makes all completed writes durable. @throws BlockError `ERR_MEDIUM`, `ERR_NO_SPACE` */
   flush(): Promise<void>
+  /** Gives up the right to write, for another process to take. Absent: there is no such right. */
+  release?(): Promise<void>
+  /** Takes it again. @throws ImageError `ERR_LOCKED` where another one has it, or has written meanwhile */
+  claim?(): Promise<void>
   /** Gives the storage up, with its lock. */
   close(): Promise<void>
 }

@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, linkSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
-import { openImage, type OpenImageOptions } from '../src/node/index.ts'
-import { lockByFile, writerByFile } from '../src/node/lock-file.ts'
+import { createQcow2 } from '../src/index.ts'
+import { FileStorage, openImage, type OpenImageOptions } from '../src/node/index.ts'
+import { lockByFile, shareByFile } from '../src/node/lock-file.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-locks-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -15,6 +16,15 @@ let files = 0
 function file(): string {
   const path = join(folder, `${files++}.img`)
   writeFileSync(path, new Uint8Array(1 << 20))
+  return path
+}
+
+/** A qcow2 image above a raw file. */
+async function overlayOf(base: string): Promise<string> {
+  const path = `${base}.${files++}.qcow2`
+  const storage = await FileStorage.create(path)
+  await createQcow2(storage, { bytes: 1 << 20, backing: { name: base, format: 'raw' } })
+  await storage.close()
   return path
 }
 
@@ -29,9 +39,10 @@ async function elsewhere(code: string): Promise<ReturnType<typeof spawn>> {
   return child
 }
 
-const opens = (path: string): string =>
+const opens = (path: string, options: OpenImageOptions = {}): string =>
   `const { openImage } = await import(${JSON.stringify(new URL('../src/node/index.ts', import.meta.url).href)})
-   globalThis.image = await openImage(${JSON.stringify(path)}); console.log('open'); setInterval(() => {}, 1000)`
+   globalThis.image = await openImage(${JSON.stringify(path)}, ${JSON.stringify(options)})
+   console.log('open'); setInterval(() => {}, 1000)`
 
 describe('a file that is open for writing', () => {
   test('is not opened a second time, by no name, and is free after close', async () => {
@@ -57,16 +68,94 @@ describe('a file that is open for writing', () => {
     await (await openImage(path)).close()
   })
 
-  test('may have been opened by readers before, any number of them', async () => {
-    const path = file()
-    const readers = [await openImage(path, { readOnly: true }), await openImage(path, { snapshot: true })]
-    await (await openImage(path)).close()
-    for (const reader of readers) await reader.close()
-  })
-
   test('does not keep its process from ending', async () => {
     const child = await elsewhere(opens(file()).replace(/setInterval.*/, ''))
     expect((await once(child, 'exit'))[0]).toBe(0)
+  })
+})
+
+describe('a file that is read', () => {
+  test.each([
+    { as: 'read-only', open: (path: string) => openImage(path, { readOnly: true }) },
+    { as: 'with writes in memory', open: (path: string) => openImage(path, { snapshot: true }) },
+    { as: 'below another image', open: async (path: string) => openImage(await overlayOf(path), { format: 'qcow2' }) },
+  ])('$as is refused to a writer, not to further readers, until the last one is closed', async ({ open }) => {
+    const path = file()
+    const readers = [await open(path), await open(path)]
+    linkSync(path, `${path}.hard`)
+    for (const reader of readers) {
+      await expect(openImage(`${path}.hard`)).rejects.toThrow(locked)
+      await expect(FileStorage.create(path, 512)).rejects.toThrow(locked)
+      await reader.close()
+    }
+    // A writer that was refused has left nothing behind.
+    await (await openImage(path, { readOnly: true })).close()
+    await (await openImage(path)).close()
+  })
+
+  test('by another process is refused until that one ends, even by a kill', async () => {
+    const path = file()
+    const child = await elsewhere(opens(await overlayOf(path), { format: 'qcow2' }))
+    await expect(openImage(path)).rejects.toThrow(/another machine reads it, or an image above it; end that one/)
+    const reader = await openImage(path, { readOnly: true })
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    await reader.close()
+    await (await openImage(path)).close()
+  })
+
+  test('and written at once is refused to one of both at least', async () => {
+    for (let round = 0; round < 20; round++) {
+      const path = file()
+      const opened = await Promise.allSettled([openImage(path), openImage(path, { readOnly: true })])
+      const images = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+      expect(images.length).toBeLessThan(2)
+      for (const image of images) await image.close()
+    }
+  })
+})
+
+const sector = new Uint8Array(512).fill(7)
+
+describe.each(['raw', 'qcow2'] as const)('a %s image whose lock is handed over', (format) => {
+  const made = async (): Promise<string> => (format === 'raw' ? file() : overlayOf(file()))
+
+  test('is the next one from there on, with all that was written', async () => {
+    const path = await made()
+    const [first, next] = [await openImage(path, { format }), await openImage(path, { format, lock: 'later' })]
+    await expect(next.claim!()).rejects.toThrow(locked)
+    await first.close()
+    const images = [await openImage(path, { format })]
+    await images[0]!.write(512, sector)
+    await images[0]!.release!()
+    images.push(await openImage(path, { format, lock: 'later' }))
+    const into = new Uint8Array(512)
+    await images[1]!.read(512, into)
+    expect(into).toEqual(sector)
+    await expect(images[1]!.write(0, sector, { durable: true })).rejects.toThrow('not locked for writing')
+    await images[1]!.claim!()
+    await expect(images[0]!.claim!()).rejects.toThrow(locked)
+    await expect(images[0]!.write(0, sector, { durable: true })).rejects.toThrow('not locked for writing')
+    await images[1]!.write(0, sector, { durable: true })
+    await next.close()
+    for (const image of images) await image.close().catch(() => {})
+    await (await openImage(path, { format })).close()
+  })
+
+  test('is taken back, unless it was written meanwhile', async () => {
+    const path = await made()
+    const image = await openImage(path, { format })
+    await image.release!()
+    await image.claim!()
+    await image.write(0, sector)
+    await image.release!()
+    const other = await openImage(path, { format })
+    await other.write(512, sector)
+    await other.close()
+    await expect(image.claim!()).rejects.toThrow('another machine has written it meanwhile')
+    await image.close()
+    // The claim that was refused holds nothing.
+    await (await openImage(path, { format })).close()
   })
 })
 
@@ -133,10 +222,10 @@ describe('a lock file, for systems without named locks', () => {
   test('is refused while its process lives, and taken over after it', async () => {
     const path = file()
     const lock = await lockByFile(path)
-    expect(await writerByFile(path)).toBe(true)
+    await expect(shareByFile(path)).rejects.toThrow(locked)
     await expect(lockByFile(path)).rejects.toThrow(locked)
     await lock.release()
-    expect(await writerByFile(path)).toBe(false)
+    await (await shareByFile(path)).release()
     // A number that no process has: the largest of Linux is 2^22.
     writeFileSync(`${path}.retrap-lock`, '99999999')
     await (await lockByFile(path)).release()
@@ -148,7 +237,7 @@ describe('a lock file, for systems without named locks', () => {
     await expect(lockByFile(path)).rejects.toThrow(locked)
     const past = Date.now() / 1000 - 11
     utimesSync(`${path}.retrap-lock`, past, past)
-    expect(await writerByFile(path)).toBe(false)
+    await (await shareByFile(path)).release()
     await (await lockByFile(path)).release()
   })
 
@@ -157,7 +246,7 @@ describe('a lock file, for systems without named locks', () => {
     symlinkSync(path, `${path}.link`)
     const lock = await lockByFile(path)
     await expect(lockByFile(`${path}.link`)).rejects.toThrow(locked)
-    expect(await writerByFile(`${path}.link`)).toBe(true)
+    await expect(shareByFile(`${path}.link`)).rejects.toThrow(locked)
     await lock.release()
   })
 
@@ -181,9 +270,22 @@ describe('a lock file, for systems without named locks', () => {
     await expect(lockByFile(path)).rejects.toThrow(`${guard}: a process left it; delete it`)
   })
 
-  test('that cannot be made is an error', async () => {
+  test('of readers is refused to a writer while one of them lives', async () => {
+    const path = file()
+    const readers = [await shareByFile(path), await shareByFile(path)]
+    for (const reader of readers) {
+      await expect(lockByFile(path)).rejects.toThrow(locked)
+      await reader.release()
+    }
+    writeFileSync(`${path}.retrap-lock-reader-0`, '99999999')
+    await (await lockByFile(path)).release()
+    expect(readdirSync(folder).filter((name) => name.includes('.retrap-lock-reader-'))).toEqual([])
+  })
+
+  test('that cannot be made is an error for a writer, and none for a reader', async () => {
     await expect(lockByFile(join(folder, 'absent', 'x.img'))).rejects.toThrow(
       expect.objectContaining({ code: 'ERR_OPEN' }),
     )
+    await (await shareByFile(join(folder, 'absent', 'x.img'))).release()
   })
 })

@@ -18,7 +18,8 @@ Examples:
   retrap image convert -p -O qcow2 -c disk.img disk.qcow2
   retrap image info --output json disk.qcow2
 
-Formats are raw and qcow2. Without -f, the content of a file says which it is.`
+Formats are raw and qcow2. Without -f, the content of a file says which it is. An image that a machine of retrap uses, also
+below its disk, is not changed. QEMU's programs do not see that: do not let them write it.`
 
 const CHECK_CODES = `
 Exit codes: 0 the image is whole; 2 it is damaged; 3 clusters are in use that nothing refers to; 63 the format has no

@@ -112,5 +112,9 @@ export function parseOptions(text: string | undefined, format: ImageFormat): Cre
         throw usage(`-o has no '${key}'; it has ${KEYS.join(', ')}${didYouMean(key, KEYS)}`)
     }
   }
+  if (options.version === 2 && options.lazyRefcounts === true)
+    throw usage('-o lazy_refcounts=on needs compat=1.1; leave out one of them')
+  if (options.version === 2 && (options.refcountBits ?? 16) !== 16)
+    throw usage(`-o refcount_bits=${options.refcountBits} needs compat=1.1; leave out one of them`)
   return options
 }

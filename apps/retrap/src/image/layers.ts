@@ -64,7 +64,8 @@ export async function chainOf(path: string, format: ImageFormat | undefined): Pr
 }
 
 async function below({ path, isGuess, sameOrigin }: NamedFile): Promise<NamedFile | null> {
-  const storage = await openStorage(path, { readOnly: true, sameOrigin })
+  // Only a name is read, which a machine that writes the image does not change.
+  const storage = await openStorage(path, { readOnly: true, sameOrigin, lock: 'later' })
   try {
     const { backing } = await readQcow2Info(storage)
     if (backing === null) return null

@@ -1,8 +1,9 @@
-import { readFile } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
 import { platform } from 'node:process'
 import { ImageError } from '../index.ts'
-import { type FileLock, lockByFile, writerByFile } from './lock-file.ts'
+import { type FileLock, lockByFile, locked, readElsewhere, shareByFile } from './lock-file.ts'
 
 /** Which file it is, whatever its name. */
 export interface FileIdentity {
@@ -13,52 +14,56 @@ export interface FileIdentity {
 /*
  * Node has no flock. Linux and Windows have names that one process at a time can listen on and that the kernel frees when
  * the process ends, however it ends: sockets in the abstract namespace, and pipes. The name says device and inode, so that
- * a link to the file is the same file. Other systems get a file beside the image.
+ * a link to the file is the same file. A writer has one name, each reader has one of its own. Both take theirs first, and
+ * look for the other side's then: of a writer and a reader that come at once, one sees the other. Other systems get files
+ * beside the image.
  */
 const NAMED = platform === 'linux' || platform === 'win32'
 
-const nameOf = ({ dev, ino }: FileIdentity): string =>
-  platform === 'linux' ? `\0retrap-image-${dev}-${ino}` : `\\\\.\\pipe\\retrap-image-${dev}-${ino}`
+const nameOf = ({ dev, ino }: FileIdentity): string => `retrap-image-${dev}-${ino}`
+const readersOf = (file: FileIdentity): string => `${nameOf(file)}-reader-`
+const addressOf = (name: string): string => (platform === 'linux' ? `\0${name}` : `\\\\.\\pipe\\${name}`)
 
-/** @throws ImageError `ERR_LOCKED` */
+/** Takes a file for this image alone. @throws ImageError `ERR_LOCKED` */
 export async function lockForWriting(path: string, file: FileIdentity): Promise<FileLock> {
   await refuseForeignLock(path, file, () => true)
   if (!NAMED) return lockByFile(path)
-  const server = createServer((socket) => socket.destroy())
-  const held = await listen(server, nameOf(file))
-  if (!held) throw locked(path)
-  // The lock must not keep the process.
-  server.unref()
-  return { release: () => new Promise((resolve) => server.close(() => resolve())) }
+  const lock = await listen(nameOf(file))
+  if (lock === undefined) throw locked(path)
+  if (!(await hasReader(file))) return lock
+  await lock.release()
+  throw readElsewhere(path)
 }
 
-/**
- * Looks whether the file is open for writing elsewhere. Readers are not counted: a writer that comes later is let in.
- *
- * @throws ImageError `ERR_LOCKED`
- */
-export async function lockForReading(path: string, file: FileIdentity): Promise<null> {
+/** Takes a file that other readers may have, too, and no writer. @throws ImageError `ERR_LOCKED` */
+export async function lockForReading(path: string, file: FileIdentity): Promise<FileLock> {
   await refuseForeignLock(path, file, ofWriter)
-  if (NAMED ? await answers(nameOf(file)) : await writerByFile(path)) throw locked(path)
-  return null
+  if (!NAMED) return shareByFile(path)
+  const lock = await listen(`${readersOf(file)}${randomBytes(8).toString('hex')}`)
+  if (!(await answers(nameOf(file)))) return lock!
+  await lock!.release()
+  throw locked(path)
 }
 
-const locked = (path: string): ImageError =>
-  new ImageError('ERR_LOCKED', `${path}: another machine has it open for writing; end that one, or copy the image`)
-
-function listen(server: Server, name: string): Promise<boolean> {
+/** @returns undefined where somebody has the name */
+function listen(name: string): Promise<FileLock | undefined> {
+  const server: Server = createServer((socket) => socket.destroy())
   return new Promise((resolve, reject) => {
     server.once('error', (error) => {
-      if ('code' in error && error.code === 'EADDRINUSE') resolve(false)
+      if ('code' in error && error.code === 'EADDRINUSE') resolve(undefined)
       else reject(error)
     })
-    server.listen({ path: name, exclusive: true }, () => resolve(true))
+    server.listen({ path: addressOf(name), exclusive: true }, () => {
+      // The lock must not keep the process.
+      server.unref()
+      resolve({ release: () => new Promise((done) => server.close(() => done())) })
+    })
   })
 }
 
 function answers(name: string): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ path: name })
+    const socket = connect({ path: addressOf(name) })
     const end = (found: boolean): void => {
       socket.destroy()
       resolve(found)
@@ -66,6 +71,17 @@ function answers(name: string): Promise<boolean> {
     socket.once('connect', () => end(true))
     socket.once('error', () => end(false))
   })
+}
+
+/**
+ * Whether a reader has the file, by the names that this host has.
+ *
+ * Sources: Linux, proc_pid_net(5), "/proc/net/unix"; Microsoft, "Pipe Names", whose folder lists them.
+ */
+async function hasReader(file: FileIdentity): Promise<boolean> {
+  const prefix = readersOf(file)
+  if (platform === 'linux') return (await readFile('/proc/net/unix', 'latin1').catch(() => '')).includes(` @${prefix}`)
+  return (await readdir(addressOf('')).catch(() => [])).some((name) => name.startsWith(prefix))
 }
 
 /** A lock of the kernel. */

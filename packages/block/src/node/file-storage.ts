@@ -1,4 +1,4 @@
-import { readSync, type Stats, writeSync } from 'node:fs'
+import { type BigIntStats, readSync, type Stats, writeSync } from 'node:fs'
 import { constants, type FileHandle, open, rm, stat } from 'node:fs/promises'
 import { BlockError, type BlockErrorCode } from '@retrap/device'
 import { type BlockStorage, ImageError } from '../index.ts'
@@ -10,26 +10,45 @@ import type { FileLock } from './lock-file.ts'
 export interface FileStorageOptions {
   /** Default false. */
   readonly readOnly?: boolean
+  /**
+   * When the file is locked: `now`, the default; or `later`, by {@link FileStorage.claim}, for a machine that another process
+   * is about to hand over. Until then it is not written, and another process may write it. A file that is only read is never
+   * locked then.
+   */
+  readonly lock?: 'now' | 'later'
 }
 
-/** A regular file of the host. While it is open for writing, no second process opens it; see the README, “Locks”. */
+/** A regular file of the host. Several may read it, or one writes it; see the README, “Locks”. */
 export class FileStorage implements BlockStorage {
   /** Whether writes are refused. */
   readonly readOnly: boolean
+  readonly #path: string
   readonly #file: FileHandle
-  readonly #lock: FileLock | null
+  /** Null: the file is not written now, and others may write it. */
+  #lock: FileLock | null
+  /** The file when it was last known, where it is not locked: nobody has written it since, or it is not taken back. */
+  #left: BigIntStats
   /** Null: no request is made in place. */
   readonly #inPlace: InPlace | null
   #bytes: number
   /** A flush has failed: what the host had not written by then may be lost, and a later flush would not say so. */
   #lost: BlockError | null = null
 
-  private constructor(file: FileHandle, bytes: number, lock: FileLock | null, local: boolean) {
+  private constructor(
+    path: string,
+    file: FileHandle,
+    state: BigIntStats,
+    readOnly: boolean,
+    lock: FileLock | null,
+    local: boolean,
+  ) {
+    this.#path = path
     this.#file = file
-    this.#bytes = bytes
+    this.readOnly = readOnly
+    this.#left = state
+    this.#bytes = Number(state.size)
     this.#lock = lock
     this.#inPlace = local ? new InPlace(() => performance.now()) : null
-    this.readOnly = lock === null
   }
 
   /** Opens a file. @throws ImageError `ERR_OPEN`, `ERR_LOCKED` */
@@ -47,8 +66,9 @@ export class FileStorage implements BlockStorage {
     try {
       const state = await file.stat({ bigint: true })
       if (!state.isFile()) throw new ImageError('ERR_OPEN', `${path}: ${NOT_REGULAR}`)
-      const lock = readOnly ? await lockForReading(path, state) : await lockForWriting(path, state)
-      return new FileStorage(file, Number(state.size), lock, await isLocal(path))
+      const take = readOnly ? lockForReading : lockForWriting
+      const lock = options.lock === 'later' ? null : await take(path, state)
+      return new FileStorage(path, file, state, readOnly, lock, await isLocal(path))
     } catch (error) {
       await file.close()
       throw error
@@ -144,6 +164,8 @@ export class FileStorage implements BlockStorage {
 
   /** @returns −1 where another thread is to do it */
   #moveInPlace(way: 'read' | 'write', bytes: Uint8Array, done: number, offset: number): number {
+    if (way === 'write' && this.#lock === null)
+      throw new BlockError('ERR_READ_ONLY', 'the file is not locked for writing')
     const begun = this.#inPlace?.begin() ?? NaN
     if (Number.isNaN(begun)) return -1
     try {
@@ -172,6 +194,32 @@ export class FileStorage implements BlockStorage {
       if (error instanceof BlockError) this.#lost = error
       throw error
     }
+  }
+
+  /** Gives the lock of a file that is written up, for another process to take: nothing is written until {@link FileStorage.claim}. */
+  async release(): Promise<void> {
+    if (this.readOnly) return
+    const lock = this.#lock
+    this.#lock = null
+    this.#left = await this.#file.stat({ bigint: true })
+    await lock?.release()
+  }
+
+  /**
+   * Locks a file that was opened to be written, and that is not locked.
+   *
+   * @throws ImageError `ERR_LOCKED` where another one has it, or has written it since this one has given it up
+   */
+  async claim(): Promise<void> {
+    if (this.readOnly || this.#lock !== null) return
+    const lock = await lockForWriting(this.#path, this.#left)
+    const { size, mtimeNs } = await this.#file.stat({ bigint: true })
+    if (size === this.#left.size && mtimeNs === this.#left.mtimeNs) {
+      this.#lock = lock
+      return
+    }
+    await lock.release()
+    throw new ImageError('ERR_LOCKED', `${this.#path}: another machine has written it meanwhile; go on with that one`)
   }
 
   /** Closes the file and gives the lock up. */

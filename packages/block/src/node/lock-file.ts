@@ -1,8 +1,10 @@
-import { open, readFile, realpath, rm, stat } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
+import { open, readdir, readFile, realpath, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { kill, pid } from 'node:process'
 import { ImageError } from '../index.ts'
 
-/** A file that is ours alone until `release`, or the end of the process. */
+/** A file that is ours, alone or with other readers, until `release`, or the end of the process. */
 export interface FileLock {
   /** Gives it up. */
   release(): Promise<void>
@@ -14,6 +16,16 @@ const nameOf = async (path: string): Promise<string> => `${await realpath(path).
 /** A process writes its number at once. A lock file that stays empty for longer is of a process that was killed. */
 const EMPTY_MS = 10_000
 
+/** A writer has the file. */
+export const locked = (path: string): ImageError =>
+  new ImageError('ERR_LOCKED', `${path}: another machine has it open for writing; end that one, or copy the image`)
+
+/** Readers have the file. */
+export const readElsewhere = (path: string): ImageError => {
+  const what = 'another machine reads it, or an image above it'
+  return new ImageError('ERR_LOCKED', `${path}: ${what}; end that one, or open this one without writing to it`)
+}
+
 /**
  * Locks by a file beside the image, which holds the number of our process. One that a killed process has left is removed.
  *
@@ -21,15 +33,45 @@ const EMPTY_MS = 10_000
  */
 export async function lockByFile(path: string): Promise<FileLock> {
   const name = await nameOf(path)
-  if ((await create(name, String(pid))) || ((await removeStale(name)) && (await create(name, String(pid))))) {
-    return { release: () => rm(name, { force: true }) }
-  }
-  throw new ImageError('ERR_LOCKED', `${path}: another machine has it open for writing (${name} says so)`)
+  if (!(await create(name, String(pid))) && !((await removeStale(name)) && (await create(name, String(pid)))))
+    throw locked(path)
+  const lock = { release: () => rm(name, { force: true }) }
+  if (!(await hasReader(name))) return lock
+  await lock.release()
+  throw readElsewhere(path)
 }
 
-/** Whether a process that lives has the file locked. */
-export async function writerByFile(path: string): Promise<boolean> {
-  return isHeld(await nameOf(path))
+/**
+ * Locks for reading by a further file beside the image. Where the folder cannot be written there is none: a writer is not
+ * expected there.
+ *
+ * @throws ImageError `ERR_LOCKED`
+ */
+export async function shareByFile(path: string): Promise<FileLock> {
+  const name = await nameOf(path)
+  const own = `${name}${READER}${randomBytes(8).toString('hex')}`
+  await create(own, String(pid)).catch(() => false)
+  const lock = { release: () => rm(own, { force: true }) }
+  if (!(await isHeld(name))) return lock
+  await lock.release()
+  throw locked(path)
+}
+
+const READER = '-reader-'
+
+/** Whether a process that lives reads the file. What killed ones have left is removed: no later one takes such a name. */
+async function hasReader(lock: string): Promise<boolean> {
+  const folder = dirname(lock)
+  const names = (await readdir(folder)).filter((name) => name.startsWith(basename(lock) + READER))
+  const held = await Promise.all(
+    names.map(async (name) => {
+      const path = join(folder, name)
+      if (await isHeld(path)) return true
+      await rm(path, { force: true })
+      return false
+    }),
+  )
+  return held.includes(true)
 }
 
 async function isHeld(name: string): Promise<boolean> {

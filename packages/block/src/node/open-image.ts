@@ -12,11 +12,12 @@ import {
   type RawImageOptions,
 } from '../index.ts'
 import { NODE_CODEC } from './codec.ts'
+import type { FileStorageOptions } from './file-storage.ts'
 import { isUrl, openStorage, resolveUrl, shownName } from './open-storage.ts'
 import { type ImageFormat, probeFormat } from './probe.ts'
 
 /** How {@link openImage} opens a file. */
-export interface OpenImageOptions extends RawImageOptions {
+export interface OpenImageOptions extends RawImageOptions, Pick<FileStorageOptions, 'lock'> {
   /**
    * Default `raw`. A guest can write anything to a raw disk, also the first bytes of another format: do not take the format
    * from the content of a file that a guest has written as raw.
@@ -61,12 +62,12 @@ export function openQcow2(
 type ChainOptions = Omit<OpenImageOptions, 'snapshot'>
 
 async function openInChain(path: string, options: ChainOptions, above: readonly string[]): Promise<BlockImage> {
-  const { format = 'raw', internalSnapshot, backing: _backing, sameOrigin = false, ...raw } = options
+  const { format = 'raw', internalSnapshot, backing: _backing, sameOrigin = false, lock = 'now', ...raw } = options
   if (format === 'qcow2') return openQcow2InChain(path, options, above)
   if (format !== 'raw') throw new ImageError('ERR_OPTION', `format ${String(format)}: expected raw or qcow2`)
   if (internalSnapshot !== undefined) throw new ImageError('ERR_OPTION', 'a raw image has no internal snapshots')
   await refuseLoop(path, above)
-  const storage = await openStorage(path, { readOnly: raw.readOnly === true, sameOrigin })
+  const storage = await openStorage(path, { readOnly: raw.readOnly === true, sameOrigin, lock })
   return orClose(path, storage, async () => new RawImage(storage, raw))
 }
 
@@ -75,11 +76,12 @@ async function openQcow2InChain(
   options: Omit<ChainOptions, 'format'>,
   above: readonly string[],
 ): Promise<Qcow2Image> {
-  const { blockBytes = 512, backing: policy = 'open', internalSnapshot, sameOrigin = false, ...rest } = options
+  const { blockBytes = 512, backing: policy = 'open', internalSnapshot, ...more } = options
+  const { sameOrigin = false, lock = 'now', ...rest } = more
   if (blockBytes !== 512) throw new ImageError('ERR_OPTION', `blockBytes ${blockBytes}: a qcow2 image has 512`)
   const chain = [...above, await refuseLoop(path, above)]
   const isRead = rest.readOnly === true || internalSnapshot !== undefined
-  const storage = await openStorage(path, { readOnly: isRead, sameOrigin })
+  const storage = await openStorage(path, { readOnly: isRead, sameOrigin, lock })
   const openBacking = async (backing: BackingName): Promise<BlockImage> => {
     if (policy === 'ignore') return NOTHING
     if (policy === 'open') return openBackingFile(path, backing, chain)

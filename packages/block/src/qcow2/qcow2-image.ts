@@ -189,18 +189,34 @@ export class Qcow2Image implements BlockImage {
     return this.#requests.idle()
   }
 
+  /** See `BlockImage.release`. */
+  async release(): Promise<void> {
+    await this.#requests.idle()
+    await this.#settle()
+    await this.#storage.release?.()
+  }
+
+  /** See `BlockImage.claim`. */
+  async claim(): Promise<void> {
+    await this.#storage.claim?.()
+  }
+
+  /** Writes all that is held back. No request is under way. */
+  async #settle(): Promise<void> {
+    if (this.properties.readOnly) return
+    await this.#metadata.commit()
+    // What was released is counted as free only now.
+    while (this.#metadata.isDirty) {
+      // oxlint-disable-next-line no-await-in-loop
+      await this.#metadata.commit()
+    }
+  }
+
   /** See `BlockImage.close`. */
   close(): Promise<void> {
     return this.#requests.close(async () => {
       try {
-        if (!this.properties.readOnly) {
-          await this.#metadata.commit()
-          // What was released is counted as free only now.
-          while (this.#metadata.isDirty) {
-            // oxlint-disable-next-line no-await-in-loop
-            await this.#metadata.commit()
-          }
-        }
+        await this.#settle()
       } finally {
         await Promise.all([this.#storage.close(), this.#backing?.close()])
       }
