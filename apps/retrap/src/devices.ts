@@ -1,5 +1,5 @@
 import type { DeviceModel } from '@retrap/device'
-import { DebugConsole, DebugExit } from '@retrap/devices'
+import { DebugConsole, DebugExit, PciTestDevice } from '@retrap/devices'
 import { CommanderError } from 'commander'
 import { openSync, writeSync } from 'node:fs'
 import type { StartDeviceServer } from '@retrap/machine'
@@ -9,7 +9,7 @@ import type { SessionOutput } from './host.ts'
 import { Properties } from './device-properties.ts'
 import { didYouMean } from './nearest.ts'
 import { parseDevice, usage, type DeviceArgument } from './values.ts'
-import { isPciDevice, PCI_KINDS } from './pci-devices.ts'
+import { isPciDevice, PCI_KINDS, slotOf } from './pci-devices.ts'
 
 /** Where a device's text may go. */
 export interface DeviceHost {
@@ -22,7 +22,7 @@ interface DeviceKind {
   readonly summary: string
   readonly properties: Readonly<Record<string, string>>
   /** Checks the properties; what it returns makes the device, once for each machine. */
-  prepare(properties: Properties, host: DeviceHost): () => DeviceModel
+  prepare(properties: Properties, host: DeviceHost, argument: DeviceArgument): () => DeviceModel
 }
 
 const KINDS: Readonly<Record<string, DeviceKind>> = {
@@ -43,6 +43,14 @@ const KINDS: Readonly<Record<string, DeviceKind>> = {
       const iobase = properties.whole('iobase', 0xe9, 0xffff)
       const output = openSink(properties.text('chardev', 'stdio'), host)
       return () => new DebugConsole({ iobase, stream: { send: output } })
+    },
+  },
+  'pci-testdev': {
+    summary: 'counts writes to its memory and ports, for programs that test them',
+    properties: { addr: 'PCI device number, such as 4 or 0x4 (1e)' },
+    prepare(_properties, _host, argument) {
+      const device = slotOf(argument)
+      return () => new PciTestDevice(device === undefined ? {} : { device })
     },
   },
 }
@@ -79,7 +87,7 @@ export function prepareDevices(devices: readonly DeviceArgument[], host: DeviceH
     }
     const properties = new Properties(argument)
     properties.check(Object.keys(kind.properties))
-    return [kind.prepare(properties, host)]
+    return [kind.prepare(properties, host, argument)]
   })
   const servers = modules.flatMap(({ server }) => (server === undefined ? [] : [server]))
   let machines = 0

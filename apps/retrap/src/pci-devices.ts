@@ -175,7 +175,7 @@ export function checkedProperties(argument: DeviceArgument): Properties {
 }
 
 /** The PCI device number that a device is given, if it is. @throws CliError `ERR_USAGE` */
-function slotOf(argument: DeviceArgument): number | undefined {
+export function slotOf(argument: DeviceArgument): number | undefined {
   const addr = argument.properties.get('addr')
   // QEMU reads it as hexadecimal, with a function behind a point.
   const slot = addr === undefined ? undefined : parseWhole(`0x${addr.replace(/^0x/i, '').replace(/\.0$/, '')}`)

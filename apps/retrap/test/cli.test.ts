@@ -57,6 +57,10 @@ describe('the machine', () => {
     },
     { args: ['run', '--firmware', file], options: { memoryBytes: 512 << 20, firmware: image } },
     {
+      args: ['--device', 'pci-testdev', '--device', 'pci-testdev,addr=0x1d'],
+      options: { devices: [{ name: 'pci-testdev-1e' }, { name: 'pci-testdev-1d' }] },
+    },
+    {
       args: ['run', '--firmware', file, '--device', 'isa-debug-exit,iobase=0xf4,iosize=4', '--device', 'isa-debugcon'],
       options: { devices: [expect.anything(), expect.anything()] },
     },
@@ -167,6 +171,7 @@ describe('a mistake gets one line that says what to do, and no machine', () => {
     { args: ['--device', 'virtio-blk'], code: 2, says: "did you mean 'virtio-blk-pci'?" },
     { args: ['--chardev', 'stdio,id=c'], code: 2, says: 'write --device virtserialport,chardev=c,name=NAME' },
     { args: ['run', '-chardev', 'stdio'], code: 2, says: 'there is no -chardev; write --chardev stdio,id=c' },
+    { args: ['--device', 'pci-testdev,addr=20'], code: 2, says: 'addr=20 is not a PCI device number' },
     { args: ['--device', 'isa-debug-exit,port=1'], code: 2, says: 'it has iobase, iosize' },
     { args: ['--device', 'isa-debug-exit,iobase=0x10000'], code: 2, says: 'not a number from 0 to 0xfffe' },
     { args: ['--device', 'isa-debugcon,chardev=pipe'], code: 2, says: 'give stdio, stderr or file:FILE' },
