@@ -8,6 +8,7 @@ import { addEsr } from './esr/command.ts'
 import { EXIT_CODES_HELP, ExitCode } from './exit-codes.ts'
 import { withCardDevice } from './display/display-option.ts'
 import { checkImages, namingKernel, networkBootOf, readImages, usualVga, type ImageFlags } from './images.ts'
+import { takeKernel } from './image-file.ts'
 import { imagesOf } from './machine-file/machine-file.ts'
 import { machineSchema } from './machine-file/schema.ts'
 import { addP2m, type MapImageFlags } from './p2m/command.ts'
@@ -149,7 +150,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
   const run = program
     .command('run')
     .description('Boot a disk or CD image, a kernel (Linux, PVH or multiboot ELF) or a firmware image')
-    .argument('[image...]', 'disk images, discs with ISO 9660, or a machine.json with these options by name')
+    .argument('[image...]', 'disk images, discs with ISO 9660, a kernel, or a machine.json with these options by name')
     .optionsGroup('What to boot:')
     .option('--kernel <file>', 'kernel to start')
     .option('--initrd <file>', "the kernel's initial RAM disk")
@@ -171,15 +172,16 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       (text: string) => parseMigrationAddress('--incoming', text),
     )
     .action(async (named: readonly string[]) => {
-      const files = imagesOf(named, run)
-      const flags = withCardDevice(run.opts<RunFlags>())
+      const images = imagesOf(named, run)
+      const { kernel, files } = await takeKernel(images, run.opts<RunFlags>().kernel)
+      const flags = withCardDevice({ ...run.opts<RunFlags>(), ...(kernel !== undefined && { kernel }) })
       if (flags.arch === 'arm64') checkArmFlags(run)
       if (flags.schema === true) return void program.asked.push(`${JSON.stringify(machineSchema(run), null, 2)}\n`)
       const drives = connectDrives(listDrives(flags, files), flags.device)
       if (flags.arch === 'arm64') checkArmImages(flags, drives)
       checkImages(flags, drives)
-      const images = (): Promise<MachineImages> => readImages(flags, drives)
-      const settings = await settingsFor(flags, images, { kind: 'pass' }, host, usualVga(flags, drives), drives)
+      const read = (): Promise<MachineImages> => readImages(flags, drives)
+      const settings = await settingsFor(flags, read, { kind: 'pass' }, host, usualVga(flags, drives), drives)
       const boot = flags.boot === undefined ? {} : { boot: flags.boot }
       const vga = flags.vga ?? usualVga(flags, drives)
       const machine = { ...settings.machine, architecture: flags.arch, vga, ...boot }

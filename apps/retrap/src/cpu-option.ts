@@ -47,13 +47,16 @@ Further changes: vendor=intel or vendor=amd for a maker's rules, physical-bits=3
 }
 
 /**
- * A parser for `--cpu`. With `help` the command ends, and the list is printed.
+ * A parser for `--cpu`. With `help` the command ends, and the list is printed. QEMU's `host` is `max`.
  *
  * @param print - takes the list
+ * @param note - takes what `host` is
  * @throws CliError `ERR_USAGE` for a processor that cannot be
  */
-export function parseCpu(print: (text: string) => void): (text: string) => string {
-  return (text) => {
+export function parseCpu(print: (text: string) => void, note: (text: string) => void): (text: string) => string {
+  return (given) => {
+    const text = given.replace(/^host(?=,|$)/, 'max')
+    if (text !== given) note('retrap: --cpu host: the processor is emulated, with everything that there is: max\n')
     if (text === 'help') {
       print(cpuHelp())
       throw new CommanderError(0, 'retrap.cpuHelp', '')

@@ -5,6 +5,7 @@ import { openSync, writeSync } from 'node:fs'
 import type { StartDeviceServer } from '@retrap/machine'
 import { CliError } from './cli-error.ts'
 import { moduleTypesLine, namesModule, prepareModule } from './device-modules.ts'
+import { troubleWith } from './files.ts'
 import type { SessionOutput } from './host.ts'
 import { Properties } from './device-properties.ts'
 import { didYouMean } from './nearest.ts'
@@ -78,13 +79,7 @@ export function prepareDevices(devices: readonly DeviceArgument[], host: DeviceH
   const modules = devices.filter(({ name }) => namesModule(name)).map(prepareModule)
   const makers = devices.flatMap((argument) => {
     if (namesModule(argument.name) || isPciDevice(argument)) return []
-    const kind = Object.hasOwn(KINDS, argument.name) ? KINDS[argument.name] : undefined
-    if (argument.name === 'e1000e') throw usage('there is no e1000e; write --device e1000, or virtio-net-pci')
-    if (kind === undefined) {
-      const names = Object.keys({ ...KINDS, ...PCI_KINDS })
-      const nearest = didYouMean(argument.name, names)
-      throw usage(`--device '${argument.name}' is unknown; --device help lists what there is${nearest}`)
-    }
+    const kind = KINDS[argument.name]!
     const properties = new Properties(argument)
     properties.check(Object.keys(kind.properties))
     return [kind.prepare(properties, host, argument)]
@@ -98,6 +93,38 @@ export function prepareDevices(devices: readonly DeviceArgument[], host: DeviceH
     )
     return { models: [...makers.map((make) => make()), ...loaded.flat()], servers }
   }
+}
+
+/** What to write instead of devices that QEMU has. */
+const INSTEAD: Readonly<Record<string, string>> = {
+  e1000e: '--device e1000, or virtio-net-pci',
+  'ide-hd': '--drive file=FILE, which is an IDE disk, or of a q35 a SATA one',
+  'ide-cd': '--drive file=FILE,media=cdrom',
+  floppy: '--fda FILE',
+  ahci: '--machine q35, which has it',
+  'ich9-ahci': '--machine q35, which has it',
+  'isa-serial': '--serial, once for each port',
+  'pci-serial': '--serial, once for each port',
+  'virtio-vga': '--vga std',
+  'virtio-gpu-pci': '--vga std',
+  'qxl-vga': '--vga std',
+  'nec-usb-xhci': '--device qemu-xhci',
+  'usb-ehci': '--device qemu-xhci',
+  'intel-hda': '--device AC97',
+  'ich9-intel-hda': '--device AC97',
+  'virtio-mouse-device': '--device virtio-mouse-pci',
+  'virtio-blk-device': '--device virtio-blk-pci',
+  'virtio-net-device': '--device virtio-net-pci',
+}
+
+/** @throws CliError `ERR_USAGE` for a device that there is not */
+function checkDevice({ name }: DeviceArgument): void {
+  const names = Object.keys({ ...KINDS, ...PCI_KINDS })
+  if (namesModule(name) || names.includes(name)) return
+  if (Object.hasOwn(INSTEAD, name)) throw usage(`there is no ${name}; write ${INSTEAD[name]}`)
+  throw usage(
+    `--device '${name}' is unknown; there are ${names.join(', ')}, and modules of your own${didYouMean(name, names)}`,
+  )
 }
 
 /** Hands over what devices still hold back to write it in one go. */
@@ -120,7 +147,11 @@ export function deviceOption(
   return (text, before = []) => {
     const [name, wants] = text === 'help' ? [undefined, true] : [text.slice(0, -5), text.endsWith(',help')]
     const kinds = { ...KINDS, ...PCI_KINDS }
-    if (!wants || (name !== undefined && !Object.hasOwn(kinds, name))) return [...before, parseDevice(text)]
+    if (!wants || (name !== undefined && !Object.hasOwn(kinds, name))) {
+      const argument = parseDevice(text)
+      checkDevice(argument)
+      return [...before, argument]
+    }
     print(`${name === undefined ? deviceHelp() : kindHelp(name, kinds[name]!)}\n`)
     throw new CommanderError(0, 'retrap.deviceHelp', '')
   }
@@ -161,6 +192,6 @@ function openSink(target: string, host: DeviceHost): (bytes: Uint8Array) => void
     const file = openSync(path, 'w')
     return (bytes) => void writeSync(file, bytes)
   } catch (error) {
-    throw new CliError('ERR_INPUT', `cannot write ${path}: ${error instanceof Error ? error.message : String(error)}`)
+    throw new CliError('ERR_INPUT', `cannot write ${path}: ${troubleWith(error, 'write')}`)
   }
 }

@@ -34,6 +34,8 @@ export interface DriveArgument {
   readonly id?: string
   /** It is there only for a `--device` (`if=none`). */
   readonly forDevice?: boolean
+  /** Keys of QEMU's that were given and change nothing. */
+  readonly ignored?: readonly string[]
 }
 
 /** What the options below give. */
@@ -83,24 +85,16 @@ export function driveOptions(command: Command): Command {
     )
 }
 
-/** The keys of `--drive`. */
-export const DRIVE_KEYS: readonly string[] = [
-  ...[
-    'file',
-    'if',
-    'format',
-    'media',
-    'index',
-    'bus',
-    'unit',
-    'snapshot',
-    'readonly',
-    'bootindex',
-    'serial',
-    'id',
-    'secure',
-  ],
+/** Keys of QEMU's that say how the host's files are used, which changes nothing of the machine. */
+const HOST_KEYS: readonly string[] = ['cache', 'aio', 'discard', 'detect-zeroes', 'werror', 'rerror']
+
+const OWN_KEYS: readonly string[] = [
+  ...['file', 'if', 'format', 'media', 'index', 'bus', 'unit'],
+  ...['snapshot', 'readonly', 'bootindex', 'serial', 'id', 'secure'],
 ]
+
+/** The keys of `--drive`. */
+export const DRIVE_KEYS: readonly string[] = [...OWN_KEYS, ...HOST_KEYS]
 
 /** Reads `--drive`. A comma within a value is written twice, as in QEMU. */
 export function parseDrive(text: string): DriveArgument {
@@ -112,9 +106,11 @@ export function parseDrive(text: string): DriveArgument {
     if (given.has(key)) throw usage(`--drive ${text} gives '${key}' twice; a comma within a value is written as ,,`)
     given.set(key, pair.slice(at + 1))
   }
+  const ignored = HOST_KEYS.filter((key) => given.delete(key))
+  const noted = ignored.length > 0 && { ignored }
   const unknown = [...given.keys()].find((key) => !DRIVE_KEYS.includes(key))
   if (unknown !== undefined)
-    throw usage(`--drive has no '${unknown}'; it has ${DRIVE_KEYS.join(', ')}${didYouMean(unknown, DRIVE_KEYS)}`)
+    throw usage(`--drive has no '${unknown}'; it has ${OWN_KEYS.join(', ')}${didYouMean(unknown, DRIVE_KEYS)}`)
   const oneOf = (key: string, values: readonly string[], otherwise: string): string => {
     const value = given.get(key) ?? otherwise
     if (!values.includes(value))
@@ -146,7 +142,7 @@ export function parseDrive(text: string): DriveArgument {
   if (flash) {
     const unit = whole('index', 1) ?? whole('unit', 1) ?? 0
     const secure = oneOf('secure', ['on', 'off'], 'off') === 'on'
-    return { ...parseFlash(text, path, unit, given), snapshot, readOnly, ...(secure && { secure }) }
+    return { ...parseFlash(text, path, unit, given), snapshot, readOnly, ...(secure && { secure }), ...noted }
   }
   if (given.has('secure')) throw usage(`--drive ${text}: secure is of a flash; write if=pflash`)
   const id = given.get('id')
@@ -174,6 +170,7 @@ export function parseDrive(text: string): DriveArgument {
     ...(index !== undefined && kind === 'scsi' && { scsi: { target: index } }),
     ...(kind === 'none' && { forDevice: true }),
     ...(id !== undefined && { id }),
+    ...noted,
   }
 }
 

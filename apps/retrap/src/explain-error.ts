@@ -1,5 +1,6 @@
 import { CliError } from './cli-error.ts'
 import { ExitCode } from './exit-codes.ts'
+import { troubleWith } from './files.ts'
 
 /** Text without the names and passwords of the URLs in it: a message quotes what the user has typed. */
 export function withoutPasswords(text: string): string {
@@ -17,9 +18,17 @@ export function explainError(error: unknown): { readonly message: string; readon
     const file =
       ['LoaderError', 'ImageError', 'RecordingError', 'MigrationError'].includes(error.name) ||
       ['ERR_OPTION_ROM', 'ERR_LISTEN', 'ERR_OPEN'].includes(String(error.code))
-    return { message: withoutPasswords(error.message), code: file ? ExitCode.Input : ExitCode.Usage }
+    return { message: withoutPasswords(inOurWords(error)), code: file ? ExitCode.Input : ExitCode.Usage }
   }
   return undefined
+}
+
+/** A package's message that has Node's words for trouble with a file, in ours. */
+function inOurWords({ name, message, cause }: Error): string {
+  if (!(cause instanceof Error) || !message.includes(cause.message)) return message
+  // The file of a network is its capture.
+  const trouble = troubleWith(cause, name === 'NetworkError' ? 'write' : 'read')
+  return message.replace(String(cause), cause.message).replace(cause.message, trouble)
 }
 
 const OURS = [

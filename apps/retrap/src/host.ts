@@ -33,6 +33,7 @@ export interface SessionInput {
 
 /** Where text and a guest's output go. */
 export interface SessionOutput {
+  readonly isTTY?: boolean
   /** Bytes that were written and that the reader has not taken. */
   readonly writableLength?: number
   /** Characters of a row, and rows, of what is a terminal. */

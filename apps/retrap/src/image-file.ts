@@ -23,9 +23,10 @@ const FORMATS: readonly (readonly [name: string, at: number, signature: string])
   ['VHDX', 0, 'vhdxfile'],
   ['VDI', 0x40, '\x7f\x10\xda\xbe'],
 ]
-/** Sources: Linux, "The Linux/x86 Boot Protocol"; System V ABI, "ELF Header". */
+/** Sources: Linux, "The Linux/x86 Boot Protocol" and "Booting AArch64 Linux"; System V ABI, "ELF Header". */
 const KERNELS: readonly (readonly [name: string, at: number, signature: string])[] = [
   ['a Linux kernel', 0x202, 'HdrS'],
+  ['a Linux kernel', 0x38, 'ARMd'],
   ['an ELF file', 0, '\x7fELF'],
 ]
 const HEAD_BYTES = 0x206
@@ -52,6 +53,25 @@ export async function examineImage(path: string): Promise<ImageFile> {
   } finally {
     await file?.close()
   }
+}
+
+/**
+ * Takes the kernel out of what was named as images. A second one stays there, to be refused as a disk.
+ *
+ * @param given - the kernel that an option names
+ */
+export async function takeKernel(
+  images: readonly string[],
+  given: string | undefined,
+): Promise<{ readonly kernel: string | undefined; readonly files: readonly string[] }> {
+  if (given !== undefined) return { kernel: given, files: images }
+  for (const path of images) {
+    // What cannot be read is refused where disks are opened.
+    // oxlint-disable-next-line no-await-in-loop -- few files
+    const found = isUrl(path) ? undefined : await examineImage(path).catch(() => undefined)
+    if (found?.kernel != null && !found.hasIso) return { kernel: path, files: images.filter((other) => other !== path) }
+  }
+  return { kernel: undefined, files: images }
 }
 
 /** Looks at a file on a web server. @throws CliError `ERR_INPUT`; ImageError */

@@ -5,6 +5,7 @@ import { moduleText } from '@retrap/wasm-emitter'
 import type { CompiledCode } from '@retrap/x86-cpu'
 import { decodeInto, formatIntel, Instruction } from '@retrap/x86-decoder'
 import { CliError } from './cli-error.ts'
+import { troubleWith } from './files.ts'
 import { makeFolder } from './make-folder.ts'
 
 /** Digits of a unit's number in its file's name. */
@@ -34,7 +35,7 @@ export function jitDump(folder: string, warn: (message: string) => void): (code:
   try {
     makeFolder(resolve(folder))
   } catch (error) {
-    throw new CliError('ERR_INPUT', `cannot make the folder ${folder}: ${messageOf(error)}`)
+    throw new CliError('ERR_INPUT', `cannot make the folder ${folder}: ${troubleWith(error, 'write')}`)
   }
   let units = 0
   let hasFailed = false
@@ -46,11 +47,7 @@ export function jitDump(folder: string, warn: (message: string) => void): (code:
       writeFileSync(path, compiledText(code))
     } catch (error) {
       hasFailed = true
-      warn(`cannot write ${path}: ${messageOf(error)}; no more units are written`)
+      warn(`cannot write ${path}: ${troubleWith(error, 'write')}; no more units are written`)
     }
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -86,7 +86,10 @@ function boardOptions(command: Command, memory: string): Command {
     .option(
       '--cpu <model>',
       'processor: a model, and features to add or remove, such as core2,-sse4_1; --cpu help lists them (default: max)',
-      parseCpu((text) => command.configureOutput().writeOut?.(text)),
+      parseCpu(
+        (text) => command.configureOutput().writeOut?.(text),
+        (text) => command.configureOutput().writeErr?.(text),
+      ),
     )
     .option('--cpus <count>', 'virtual CPUs', parseCpus, 1)
     .addOption(

@@ -77,9 +77,16 @@ export class OpenDrives {
   /** What the user may not expect of the images. */
   get notes(): readonly string[] {
     const fixed = this.#files.filter(({ isFixed }) => isFixed)
-    return fixed.map(
-      ({ path }) => `${path} is read-only: a web server takes no writes; --snapshot keeps them in memory`,
-    )
+    const ignored = this.#drives.flatMap(({ argument: { path, ignored: keys } }) => {
+      const name = path === null ? 'an empty drive' : shownName(path)
+      return keys === undefined
+        ? []
+        : [`--drive ${name}: ${keys.map((key) => `${key}=`).join(', ')} change nothing here`]
+    })
+    return [
+      ...fixed.map(({ path }) => `${path} is read-only: a web server takes no writes; --snapshot keeps them in memory`),
+      ...ignored,
+    ]
   }
 
   /** The file of an image, as messages have it. */

@@ -121,6 +121,14 @@ export class SessionTerminal {
     if (this.#settings.input.kind === 'script') this.#panic.transmitted(bytes)
   }
 
+  /** Says how far something is, where that does not come between what the guest prints. */
+  status(text: string): void {
+    const { stdout, stderr } = this.#host
+    const isShared = stdout.isTTY === true && stderr.isTTY === true
+    if (isShared && (this.isConsole || this.#screen !== undefined)) return
+    stderr.write(`retrap: ${text}\n`)
+  }
+
   /** Shows the answer to a command. */
   answer(text: string): void {
     const lines = text.replaceAll('\n', '\r\n')

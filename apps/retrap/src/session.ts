@@ -325,9 +325,7 @@ class Session {
 
   async #create(): Promise<Made> {
     const settings = this.#settings
-    const snapshot = this.#restored
-      ? undefined
-      : await settings.restore?.((text) => this.#terminal.answer(`retrap: ${text}\n`))
+    const snapshot = this.#restored ? undefined : await settings.restore?.((text) => this.#terminal.status(text))
     this.#restored = true
     const { models, servers } = this.#loaded ?? (await settings.devices(this.#millisecondsLeft()))
     this.#loaded = undefined

@@ -1,6 +1,7 @@
 import { closeSync, openSync, writeSync } from 'node:fs'
 import type { AudioBackend, AudioFormat } from '@retrap/device'
 import { CliError } from './cli-error.ts'
+import { troubleWith } from './files.ts'
 import { usage } from './values.ts'
 
 const HEADER_BYTES = 44
@@ -34,7 +35,7 @@ export class WavFile implements AudioBackend {
       this.#file = openSync(path, 'w')
       writeSync(this.#file, header({ rate: 48_000, channels: 2 }, 0))
     } catch (error) {
-      throw new CliError('ERR_INPUT', `--audio wav:${path}: ${error instanceof Error ? error.message : String(error)}`)
+      throw new CliError('ERR_INPUT', `--audio wav:${path}: ${troubleWith(error, 'write')}`)
     }
   }
 

@@ -11,6 +11,17 @@ beforeAll(() => writeFile(file, 'image'))
 
 const deviceModule = fileURLToPath(new URL('../../../packages/device/examples/my-device.ts', import.meta.url))
 const image = new TextEncoder().encode('image')
+const ELF = new Uint8Array(512)
+ELF.set([0x7f, 0x45, 0x4c, 0x46])
+/** "Booting AArch64 Linux", section 4: the magic number. */
+const ARM = new Uint8Array(64)
+ARM.set([0x41, 0x52, 0x4d, 0x64], 0x38)
+const [elf, disk, arm] = ['elf', 'disk', 'arm'].map((name) => `${file}-${name}`) as [string, string, string]
+beforeAll(async () => {
+  await writeFile(elf, ELF)
+  await writeFile(disk, new Uint8Array(512))
+  await writeFile(arm, ARM)
+})
 const powerOff = (): FakeHost => new FakeHost(async () => ({ reason: 'power-off' }))
 
 describe('the machine', () => {
@@ -18,6 +29,9 @@ describe('the machine', () => {
     { args: [], options: { memoryBytes: 64 << 20, cpus: 1, clock: 'real', devices: [] } },
     { args: ['--cpus', '4', '--memory', '1G'], options: { memoryBytes: 1 << 30, cpus: 4 } },
     { args: ['--cpu', 'core2,-sse4_1'], options: { cpu: 'core2,-sse4_1' } },
+    { args: ['--cpu', 'host,vendor=amd'], options: { cpu: 'max,vendor=amd' } },
+    { args: ['run', elf, '--snapshot', disk], options: { kernel: ELF, drives: [expect.anything()] } },
+    { args: ['run', '--arch', 'arm64', arm], options: { architecture: 'arm64', kernel: expect.any(Uint8Array) } },
     { args: ['--devices', 'async'], options: { devicePlacement: 'deferred' } },
     { args: ['--hypervisor', 'xen', '--console', 'xen'], options: { hypervisor: 'xen' } },
     { args: ['--devices', 'worker'], options: { devicePlacement: expect.any(Function) } },
@@ -163,11 +177,31 @@ describe('a mistake gets one line that says what to do, and no machine', () => {
       code: 2,
       says: 'write retrap run --netdev user,id=n --device virtio-net-pci,netdev=n',
     },
-    { args: ['-cpu', 'host'], code: 2, says: 'there is no -cpu; write --cpu core2' },
-    { args: ['--cpu', 'host'], code: 2, says: "--cpu: no CPU model 'host': expected max, pentium, core2, opteron" },
+    { args: ['-cpu', 'host'], code: 2, says: 'there is no -cpu; write --cpu max' },
+    { args: ['-cpu', 'qemu64'], code: 2, says: 'there is no -cpu; write --cpu core2' },
+    { args: ['--cpu', 'hosts'], code: 2, says: "--cpu: no CPU model 'hosts': expected max, pentium, core2, opteron" },
+    {
+      args: ['run', '--drive', 'if=none,id=a,file=x', '--device', 'virtio-blk-pic,drive=a'],
+      code: 2,
+      says: "--device 'virtio-blk-pic' is unknown; there are isa-debug-exit, isa-debugcon",
+    },
+    {
+      args: ['run', '--drive', 'if=none,id=a,file=x', '--device', 'ide-hd,drive=a'],
+      code: 2,
+      says: 'there is no ide-hd; write --drive file=FILE',
+    },
+    { args: ['--trace', 'ioreq', '--trace-to', '/nowhere/x'], code: 74, says: '/nowhere/x: its folder is not there\n' },
+    { args: ['--serial', 'file:/nowhere/x'], code: 74, says: 'cannot write /nowhere/x: its folder is not there\n' },
+    { args: ['--nic', 'user,pcap=/nowhere/x'], code: 74, says: '/nowhere/x: its folder is not there\n' },
+    { args: ['restore', '/nowhere/x'], code: 74, says: '/nowhere/x: there is no such file\n' },
+    { args: ['image', 'info', '/nowhere/x'], code: 74, says: '/nowhere/x: it cannot be read: there is no such file\n' },
     { args: ['run', '--cpu', 'core2,+avx2'], code: 2, says: '--cpu: core2,+avx2: avx2 needs xsave, avx' },
     { args: ['linux', '--cpu', 'max,+3dnow'], code: 2, says: "no CPU feature '3dnow'; --cpu help lists" },
-    { args: ['--device', 'ne2k_pci'], code: 2, says: '--device help lists what there is' },
+    {
+      args: ['--device', 'ne2k_pci'],
+      code: 2,
+      says: "'ne2k_pci' is unknown; there are isa-debug-exit, isa-debugcon, ",
+    },
     { args: ['--device', 'virtio-blk'], code: 2, says: "did you mean 'virtio-blk-pci'?" },
     { args: ['--chardev', 'stdio,id=c'], code: 2, says: 'write --device virtserialport,chardev=c,name=NAME' },
     { args: ['run', '-chardev', 'stdio'], code: 2, says: 'there is no -chardev; write --chardev stdio,id=c' },

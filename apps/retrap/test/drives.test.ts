@@ -46,6 +46,8 @@ describe('--drive', () => {
     { text: 'file=,,,,a', drive: { path: ',,a' } },
     { text: 'file=a,format=raw', drive: { path: 'a', format: 'raw' } },
     { text: 'file=a,format=qcow2', drive: { path: 'a', format: 'qcow2' } },
+    { text: 'file=x,cache=none,discard=unmap,aio=native', drive: { ignored: ['cache', 'aio', 'discard'] } },
+    { text: 'file=x,if=pflash,cache=writeback', drive: { flash: 0, ignored: ['cache'] } },
     { text: 'media=cdrom', drive: { path: null, media: 'cdrom', readOnly: true } },
     { text: 'file=x,bus=1,unit=1,readonly=on', drive: { cable: { bus: 1, unit: 1 }, readOnly: true } },
     { text: 'file=x,bus=1', drive: { cable: { bus: 1, unit: 0 } } },
@@ -60,7 +62,7 @@ describe('--drive', () => {
     { text: 'a.img', message: "'a.img' is not of the form key=value" },
     { text: 'file=x,fromat=raw', message: "secure; did you mean 'format'?" },
     { text: 'file=x,if=virtoi', message: "pflash; did you mean 'virtio'?" },
-    { text: 'file=x,cache=none', message: "--drive has no 'cache'; it has file, if," },
+    { text: 'file=x,copy-on-read=on', message: "--drive has no 'copy-on-read'; it has file, if," },
     { text: 'file=x,if=sd', message: 'if=sd is unknown; there are ide, virtio, scsi, floppy, none, pflash' },
     { text: 'file=x,if=none', message: 'has no id for a --device; write id=NAME' },
     { text: 'file=x,if=virtio,media=cdrom', message: 'a CD drive is one of IDE or SCSI; write if=ide or if=scsi' },
@@ -151,6 +153,13 @@ describe('flash', () => {
 })
 
 describe('drives that are opened', () => {
+  test('have a note on keys that change nothing', async () => {
+    const path = file('noted.img', new Uint8Array(512))
+    const images = await OpenDrives.open([parseDrive(`file=${path},format=raw,cache=none,aio=native`)])
+    await images.close()
+    expect(images.notes).toEqual([`--drive ${path}: cache=, aio= change nothing here`])
+  })
+
   test('a file is a CD if it has ISO 9660, which is not written; all else is a disk', async () => {
     const [cd, disk] = [file('x.iso', iso()), file('x.img', new Uint8Array(512))]
     const open = await OpenDrives.open(listDrives({}, [cd, disk]))

@@ -100,6 +100,8 @@ describe('-o', () => {
   test.each([
     { text: 'cluster_sise=4k', format: 'qcow2', message: "did you mean 'cluster_size'?" },
     { text: 'cluster=4k', format: 'qcow2', message: "-o has no 'cluster'; it has cluster_size" },
+    { text: 'compat=0.10,lazy_refcounts=on', format: 'qcow2', message: 'lazy_refcounts=on needs compat=1.1' },
+    { text: 'refcount_bits=8,compat=v2', format: 'qcow2', message: 'refcount_bits=8 needs compat=1.1' },
     { text: 'compat=1.0', format: 'qcow2', message: 'compat=1.0 is unknown' },
     { text: 'refcount_bits=3', format: 'qcow2', message: 'refcount_bits=3: there are 1, 2, 4, 8, 16, 32, 64' },
     { text: 'cluster_size=4k', format: 'raw', message: "a raw image has no option 'cluster_size'" },

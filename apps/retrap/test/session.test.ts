@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
 import type { MachineExit } from '@retrap/machine'
-import type { Machine, MachineOptions } from '../src/machine-contract.ts'
+import type { Machine, MachineOptions, MachineSnapshotSource } from '../src/machine-contract.ts'
 import { runSession } from '../src/session.ts'
 import type { SessionSettings } from '../src/session-settings.ts'
 import { FakeHost, type FakeProgram } from './support/fake-machine.ts'
@@ -118,6 +118,24 @@ describe('a machine whose device models are not there yet', () => {
     })
     await expect(runSession({ ...SETTINGS, trace: { attach, end() {} } }, host)).rejects.toThrow('no')
     expect(close).toHaveBeenCalledOnce()
+  })
+})
+
+describe('what is told while a saved machine is read', () => {
+  test.each([
+    { stdout: true, stderr: true, told: '' },
+    { stdout: false, stderr: true, told: 'retrap: 50 % of its memory has been read\n' },
+    { stdout: true, stderr: false, told: 'retrap: 50 % of its memory has been read\n' },
+  ])('with terminals at $stdout, $stderr', async ({ stdout, stderr, told }) => {
+    const host = new FakeHost(async () => ({ reason: 'power-off' }))
+    Object.assign(host.stdout, { isTTY: stdout })
+    Object.assign(host.stderr, { isTTY: stderr })
+    const restore = (tell: (text: string) => void): Promise<MachineSnapshotSource> => {
+      tell('50 % of its memory has been read')
+      return Promise.resolve({} as MachineSnapshotSource)
+    }
+    expect(await runSession({ ...SETTINGS, restore }, host)).toBe(0)
+    expect([host.stdout.text, host.stderr.text]).toEqual(['', told])
   })
 })
 

@@ -4,19 +4,19 @@ import type { Command, Option } from 'commander'
 import { CliError } from '../cli-error.ts'
 import { troubleWith } from '../files.ts'
 import { didYouMean } from '../nearest.ts'
-import { usage } from '../values.ts'
+import { splitPairs, usage } from '../values.ts'
 import { PATH_OPTIONS, SHAPES, type Shape } from './shapes.ts'
 
-/** Keys of a file that are no options, and an option that is no part of a machine. */
+/** Keys of a file that are no options, and options that are no part of a machine. */
 const SCHEMA_KEY = '$schema'
-const SCHEMA_OPTION = 'schema'
+const NO_PARTS: ReadonlySet<string> = new Set(['schema', 'dumpdtb'])
 export const IMAGES_KEY = 'images'
 
 type Values = Readonly<Record<string, unknown>>
 
 /** The options that a machine file may have, by name. */
 export function fileOptions(command: Command): ReadonlyMap<string, Option> {
-  const options = command.options.filter((option) => option.name() !== SCHEMA_OPTION)
+  const options = command.options.filter((option) => !NO_PARTS.has(option.name()))
   return new Map(options.map((option) => [option.name().replace(/^no-/, ''), option]))
 }
 
@@ -150,9 +150,25 @@ class MachineFile {
     return PATH_OPTIONS.has(key) ? this.#resolve(text) : text
   }
 
-  /** What a text stands for that is given instead of an object. */
-  #short({ short, split }: Shape, place: string, text: string): Values {
-    return split === undefined ? { [short]: text } : this.#placed(place, () => split(text))
+  /** What a text stands for that is given instead of an object: one key, or all of them as on the command line. */
+  #short(shape: Shape, place: string, text: string): Values {
+    const { head, short, split } = shape
+    if (split !== undefined) return this.#placed(place, () => split(text))
+    const parts = splitPairs(text)
+    const start = head === undefined ? [] : parts.splice(0, 1)
+    const pairs = parts.map((part) => /^([\w-]+)=(.*)$/s.exec(part)?.slice(1) ?? [part])
+    const known = shape.keys(start[0] ?? '') ?? []
+    // A name of a file may have commas and signs of equality, too.
+    if (pairs.length === 0 || !known.includes(pairs[0]![0]!)) return { [short]: text }
+    const values: Record<string, string | string[]> = head === undefined ? {} : { [head]: start[0]! }
+    for (const [key = '', value] of pairs) {
+      const before = values[key]
+      if (value === undefined) throw this.wrong(place, `'${key}' is not of the form key=value`)
+      if (before !== undefined && shape.repeatable?.includes(key) !== true)
+        throw this.wrong(place, `'${key}' is given twice; a comma within a value is written as ,,`)
+      values[key] = before === undefined ? value : [before, value].flat()
+    }
+    return values
   }
 
   #shaped(shape: Shape, place: string, value: unknown): string {

@@ -1,12 +1,38 @@
 import type { Command, Option } from 'commander'
 import { fileOptions, IMAGES_KEY } from './machine-file.ts'
 import { SHAPES, type Shape } from './shapes.ts'
+import { MAX_CPUS, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES } from '../values.ts'
 
 /** A JSON schema, or a part of one. */
 export type Schema = Readonly<Record<string, unknown>>
 
+const MIB = 1024 ** 2
 const SCALAR: Schema = { type: ['string', 'number', 'boolean'] }
 const TEXT: Schema = { type: 'string' }
+const SECONDS: Schema = {
+  anyOf: [
+    { type: 'number', exclusiveMinimum: 0 },
+    { type: 'string', pattern: '^ *(\\d+\\.?\\d*|\\.\\d+)([eE][+-]?\\d+)? *$' },
+  ],
+}
+
+/** Options that are numbers or sizes, as their parsers read them. */
+const NUMBERS: Readonly<Record<string, Schema>> = {
+  cpus: {
+    anyOf: [
+      { type: 'integer', minimum: 1, maximum: MAX_CPUS },
+      { type: 'string', pattern: '^ *(0[xX][0-9a-fA-F]+|\\d+) *$' },
+    ],
+  },
+  memory: {
+    anyOf: [
+      { type: 'number', minimum: MIN_MEMORY_BYTES / MIB, maximum: MAX_MEMORY_BYTES / MIB },
+      { type: 'string', pattern: '^ *\\d+(\\.\\d+)?([bB]?|[kmgtKMGT]([iI]?[bB])?) *$' },
+    ],
+  },
+  timeout: SECONDS,
+  'device-deadline': SECONDS,
+}
 
 /**
  * The JSON schema of machine files: what {@link fileOptions} of a command are, without what only their parsers know.
@@ -37,7 +63,11 @@ function optionOf(name: string, option: Option): Schema {
   const shape = Object.hasOwn(SHAPES, name) ? SHAPES[name] : undefined
   const isSwitch = choices?.includes('on') === true
   const one: Schema =
-    shape !== undefined ? shapeOf(shape) : choices ? { enum: [...choices, ...(isSwitch ? [true, false] : [])] } : SCALAR
+    shape !== undefined
+      ? shapeOf(shape)
+      : choices
+        ? { enum: [...choices, ...(isSwitch ? [true, false] : [])] }
+        : (NUMBERS[name] ?? SCALAR)
   if (!description.includes('(repeatable')) return { description, ...one }
   return { description, anyOf: [one, { type: 'array', items: one }] }
 }

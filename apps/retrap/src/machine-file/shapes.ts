@@ -18,7 +18,7 @@ export interface Shape {
   readonly repeatable?: readonly string[]
   /** Keys that name files. */
   readonly paths: readonly string[]
-  /** Takes a text apart that stands for more than one key. @throws CliError */
+  /** Takes a text apart that is not as on the command line and stands for more than one key. @throws CliError */
   readonly split?: (text: string) => Readonly<Record<string, string | boolean>>
   /** Joins head and pairs; default with commas. */
   readonly text?: (values: Readonly<Record<string, string>>) => string

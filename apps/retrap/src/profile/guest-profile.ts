@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import type { GuestSample } from '@retrap/machine'
 import { CliError } from '../cli-error.ts'
+import { troubleWith } from '../files.ts'
 import { CpuProfileBuilder, IDLE, type CpuProfile } from './cpu-profile.ts'
 import { elfNames, linuxNames, type Names, type NamedMachine } from './guest-names.ts'
 
@@ -99,8 +100,7 @@ export class GuestProfile {
     try {
       writeFileSync(this.#path, text)
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error)
-      throw new CliError('ERR_INPUT', `cannot write the profile ${this.#path}: ${why}`)
+      throw new CliError('ERR_INPUT', `cannot write the profile ${this.#path}: ${troubleWith(error, 'write')}`)
     }
   }
 }

@@ -1,6 +1,7 @@
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { type PcRecorder, type RecordingSource, recordPc, replayPc } from '@retrap/machine'
 import { CliError } from '../cli-error.ts'
+import { troubleWith } from '../files.ts'
 import { loadInterpreters } from '../interpreters.ts'
 import type { Machine, MachineOptions, PcMachineOptions } from '../machine-contract.ts'
 import { argumentsToKeep, type SavedRun } from '../snapshots/snapshot-file.ts'
@@ -79,7 +80,7 @@ export class SessionRecording {
         // A plain write may take only a part.
         await file.writeFile(bytes)
       } catch (error) {
-        throw new CliError('ERR_INPUT', `cannot write the recording ${path}: ${(error as Error).message}`)
+        throw new CliError('ERR_INPUT', `cannot write the recording ${path}: ${troubleWith(error, 'write')}`)
       }
     }
     const recorder = await recordPc(options as PcMachineOptions, write, {
@@ -189,7 +190,8 @@ async function opened(path: string, flags: 'r' | 'w'): Promise<FileHandle> {
   try {
     return await open(path, flags)
   } catch (error) {
-    throw new CliError('ERR_INPUT', `${path}: ${(error as Error).message}`)
+    const [what, wanted] = flags === 'w' ? (['cannot write the recording ', 'write'] as const) : (['', 'read'] as const)
+    throw new CliError('ERR_INPUT', `${what}${path}: ${troubleWith(error, wanted)}`)
   }
 }
 

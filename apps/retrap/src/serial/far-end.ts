@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { createWriteStream, rmSync, type WriteStream } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { CliError } from '../cli-error.ts'
+import { troubleWith } from '../files.ts'
 import type { SessionOutput } from '../host.ts'
 import type { WatchedOutput } from '../output-watch.ts'
 import type { SerialTarget } from '../values.ts'
@@ -68,7 +69,9 @@ export async function openFile(path: string): Promise<WriteStream> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const file = createWriteStream(path)
   file.once('open', () => resolve())
-  file.once('error', (error) => reject(new CliError('ERR_INPUT', `cannot write ${path}: ${error.message}`)))
+  file.once('error', (error) =>
+    reject(new CliError('ERR_INPUT', `cannot write ${path}: ${troubleWith(error, 'write')}`)),
+  )
   await promise
   return file
 }
@@ -132,7 +135,7 @@ async function listen(
 
 async function bind(server: Server, where: { host?: string; port?: number; path?: string }, name: string) {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
-  server.once('error', (error) => reject(new CliError('ERR_INPUT', `${name} cannot listen: ${error.message}`)))
+  server.once('error', (error) => reject(new CliError('ERR_INPUT', `${name} cannot listen: ${troubleWith(error)}`)))
   server.listen(where, resolve)
   await promise
   // Node removes the socket of a server that is closed, but not of a process that is killed.

@@ -33,6 +33,7 @@ import {
   type ShareStat,
 } from '@retrap/virtio/p9'
 import { CliError } from '../cli-error.ts'
+import { troubleWith } from '../files.ts'
 
 const HOST = {
   chmod: promisify(chmod),
@@ -113,6 +114,11 @@ const S_IFREG = 0o100_000
 /** A guest's programs get no rights of a user of the host: the bits of set-user-ID and set-group-ID stay out. */
 const MODE_BITS = 0o1777
 
+const FOLDER_TROUBLES: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such folder to share',
+  ENOTDIR: 'it is a file, not a folder to share',
+}
+
 /**
  * A directory of the host for a guest. Nothing outside of it is ever read, written or named.
  *
@@ -135,7 +141,8 @@ export class LocalShare implements Share {
     try {
       this.#root = openSync(path, O_PATH | O_DIRECTORY)
     } catch (error) {
-      throw new CliError('ERR_INPUT', `${path}: ${error instanceof Error ? error.message : String(error)}`)
+      const why = FOLDER_TROUBLES[(error as NodeJS.ErrnoException).code ?? ''] ?? troubleWith(error)
+      throw new CliError('ERR_INPUT', `${path}: ${why}`)
     }
   }
 

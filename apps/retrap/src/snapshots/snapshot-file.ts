@@ -10,7 +10,7 @@ import {
   writeSnapshot,
 } from '@retrap/snapshot'
 import { CliError } from '../cli-error.ts'
-import { refuseSpecial } from '../files.ts'
+import { refuseSpecial, troubleWith } from '../files.ts'
 import type { MachineSnapshot, MachineSnapshotSource } from '../machine-contract.ts'
 
 /** What a snapshot file says of the run that it is of. */
@@ -84,7 +84,7 @@ export async function writeSnapshotFile(
     await rename(partial, path)
   } catch (error) {
     await rm(partial, { force: true }).catch(() => undefined)
-    throw new CliError('ERR_INPUT', `cannot write the snapshot ${path}: ${messageOf(error)}`)
+    throw new CliError('ERR_INPUT', `cannot write the snapshot ${path}: ${messageOf(error, 'write')}`)
   }
   return bytes
 }
@@ -177,7 +177,7 @@ async function explaining<T>(path: string, action: () => Promise<T>): Promise<T>
 }
 
 /** @throws what is a defect of ours */
-function messageOf(error: unknown): string {
-  if (error instanceof SnapshotError || (error instanceof Error && 'code' in error)) return error.message
+function messageOf(error: unknown, wanted: 'read' | 'write' = 'read'): string {
+  if (error instanceof SnapshotError || (error instanceof Error && 'code' in error)) return troubleWith(error, wanted)
   throw error
 }

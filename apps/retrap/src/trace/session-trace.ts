@@ -4,6 +4,7 @@ import { Domain } from '@retrap/hvm'
 import type { IoTraceRecord } from '@retrap/ioreq'
 import { ChromeTrace, formatRecord, type TraceRecord, Tracer, type TraceSpec } from '@retrap/trace'
 import { CliError } from '../cli-error.ts'
+import { troubleWith } from '../files.ts'
 import type { SessionOutput } from '../host.ts'
 import type { Machine } from '../machine-contract.ts'
 
@@ -69,7 +70,7 @@ function fileSink(path: string, failed: (why: string) => void): Sink {
   try {
     file = openSync(path, 'w')
   } catch (error) {
-    throw new CliError('ERR_INPUT', `cannot write ${path}: ${error instanceof Error ? error.message : String(error)}`)
+    throw new CliError('ERR_INPUT', `cannot write ${path}: ${troubleWith(error, 'write')}`)
   }
   let pieces: string[] = []
   let isFull = false

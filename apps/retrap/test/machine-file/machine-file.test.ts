@@ -133,6 +133,30 @@ test.each([
       ],
     },
   },
+  {
+    what: 'texts as on the command line, whose files are beside it too',
+    file: {
+      kernel: 'kernel',
+      drive: [
+        'file=disk,, 1.img,if=none,id=d,format=raw,snapshot=on',
+        'if=virtio,snapshot=on,format=raw,file=disk,, 1.img',
+      ],
+      device: 'nvme,drive=d,serial=a,,b',
+      nic: 'user,hostfwd=tcp::0-:22,hostfwd=udp::0-:53',
+      boot: 'order=dc,menu=on',
+      timeout: '1e2',
+      cpus: '0x2',
+    },
+    args: [],
+    options: {
+      cpus: 2,
+      drives: [
+        expect.objectContaining({ interface: 'nvme', serialNumber: 'a,b' }),
+        expect.objectContaining({ interface: 'virtio' }),
+      ],
+      boot: { order: 'dc', menu: true },
+    },
+  },
 ])('a machine file has $what', async ({ file, args, options }) => {
   const found = await runFile(file, ...args)
   expect(found.message).toBe('')
@@ -148,7 +172,14 @@ test.each([
       "machine: 'q53' is unknown; there are pc, q35, pc,smm=on, q35,smm=on, pc,smm=off, q35,smm=off, virt, virt,gic-version=2, virt,gic-version=3; did you mean 'q35'?",
     valid: false,
   },
-  { file: { memory: '1Q' }, message: "memory: --memory '1Q' is not a size", valid: true },
+  { file: { memory: '1Q' }, message: "memory: --memory '1Q' is not a size", valid: false },
+  { file: { cpus: 'two' }, message: 'cpus: --cpus two is not a number of CPUs', valid: false },
+  { file: { cpus: 1.5 }, message: 'cpus: --cpus 1.5 is not a number of CPUs', valid: false },
+  { file: { timeout: 'soon' }, message: "timeout: --timeout 'soon' is not a time", valid: false },
+  { file: { 'device-deadline': 0 }, message: "device-deadline: --device-deadline '0' is not a time", valid: false },
+  { file: { drive: 'file=a,if=virtio,x' }, message: "drive: 'x' is not of the form key=value", valid: true },
+  { file: { drive: 'file=a,file=b' }, message: "drive: 'file' is given twice", valid: true },
+  { file: { drive: 'file=a,fi=b' }, message: 'drive.fi: there is no such option', valid: true },
   { file: { cpus: [1, 2] }, message: 'cpus: expected one value, not a list', valid: false },
   { file: { deterministic: 'yes' }, message: 'deterministic: expected true or false', valid: false },
   {

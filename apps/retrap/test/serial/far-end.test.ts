@@ -119,7 +119,7 @@ describe.each<[string, () => SerialTarget, RegExp, (said: string) => NetConnectO
 test('a serial port whose address is taken is an error that names it', async () => {
   await writeFile(join(folder, 'port'), '')
   await expect(opened({ kind: 'unix', path: join(folder, 'port') })).rejects.toThrow(
-    'serial port 2 cannot listen: listen EADDRINUSE',
+    'serial port 2 cannot listen: it is in use already',
   )
 })
 

@@ -242,9 +242,9 @@ describe.runIf(process.platform === 'linux')('a directory of the host', () => {
   })
 
   test('that is not there, or no directory, is refused', () => {
-    expect(() => new LocalShare(join(scratch, 'nowhere'))).toThrow('ENOENT')
+    expect(() => new LocalShare(join(scratch, 'nowhere'))).toThrow('there is no such folder to share')
     writeFileSync(join(scratch, 'file'), '')
     chmodSync(join(scratch, 'file'), 0o600)
-    expect(() => new LocalShare(join(scratch, 'file'))).toThrow('ENOTDIR')
+    expect(() => new LocalShare(join(scratch, 'file'))).toThrow('it is a file, not a folder to share')
   })
 })
