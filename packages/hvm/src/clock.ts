@@ -12,6 +12,12 @@ export interface DomainClock extends Clock {
   advance(instructions: number): void
   /** All vCPUs wait: time goes on to `deadline`, as far as the clock lets it. */
   skipTo(deadline: Readonly<Word64>): void
+  /**
+   * The machine has stood still, for want of its pages or of a processor of the host: that time is not the guest's.
+   *
+   * @param ns - how much of the time until now; not more than has passed since the guest last saw the time
+   */
+  hold(ns: number): void
   /** Returns the time by name. */
   save(): ClockState
   /**
@@ -65,6 +71,11 @@ export class RealClock implements DomainClock {
 
   /** Does nothing: the host's time cannot be hurried. */
   skipTo(): void {}
+
+  /** Takes time back out. */
+  hold(ns: number): void {
+    this.#origin += ns
+  }
 
   /** Returns the time by name. */
   save(): RealClockState {
@@ -140,6 +151,9 @@ export class DeterministicClock implements DomainClock {
     this.#time.set(deadline)
     this.#fraction = 0
   }
+
+  /** Does nothing: no time passes while no instruction is executed. */
+  hold(): void {}
 
   /** Returns the time by name. */
   save(): DeterministicClockState {

@@ -18,6 +18,10 @@ const SPINS = 16
 const SPINNING_NS = 100_000
 /** A turn that takes longer than this is too long, and one that takes less than a quarter may be longer. */
 const LONG_TURN_NS = 8_000_000
+/** A guest that executes and does not come to the next look for so long has not had the host's processor. */
+const STALL_NS = 1_000_000_000
+/** A host that has stood still for longer than this has slept: afterwards the guest has the time of day. */
+const SLEEP_NS = 300_000_000_000
 /** Instructions between two looks at the host's clock, which takes as long as a round may. */
 export const LOOK = 4096
 
@@ -49,6 +53,17 @@ export class HostPace {
   /** Whether the host's clock is to be looked at. */
   get lookDue(): boolean {
     return this.slept || this.unseen >= LOOK
+  }
+
+  /**
+   * Returns how much of the time since the last look the host has not run the machine: nothing below a second, and nothing
+   * of a sleep of the host.
+   *
+   * @param now - nanoseconds
+   */
+  stalled(now: number): number {
+    const took = now - this.#looked
+    return this.slept || took < STALL_NS || took > SLEEP_NS ? 0 : took - LONG_TURN_NS
   }
 
   /**

@@ -198,7 +198,11 @@ export class LatePages {
   }
 
   #bring(block: LateBlock): void {
+    const { clock } = this.#domain
+    const began = clock.now()
     this.#fill(block)
+    // Over a slow link this takes seconds each time, and a guest whose time goes on believes that a vCPU hangs.
+    clock.hold(clock.now() - began)
     this.#showOwn(block)
     this.#blocks.delete(block.gfn / BLOCK_FRAMES)
     if (this.#blocks.size === 0) this.#end()

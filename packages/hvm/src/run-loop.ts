@@ -350,7 +350,12 @@ export class RunLoop {
   /** Fires timers that are due. @returns whether the event loop is to have its turn */
   #lookAtTime(): boolean {
     const { clock, timers } = this.#parts
-    const now = clock.now()
+    let now = clock.now()
+    const stalled = this.#pace.stalled(now)
+    if (stalled > 0) {
+      clock.hold(stalled)
+      now = clock.now()
+    }
     const visit = this.#pace.look(now)
     if (now >= timers.nextDeadlineNs) timers.expire()
     this.#timerSoon = timers.nextDeadlineNs < now + SOON_NS

@@ -16,6 +16,16 @@ describe('virtual time', () => {
     expect(clock.realTime).toBe(true)
   })
 
+  test("real time in which the machine stood still is not the guest's", () => {
+    let host = 5000
+    const clock = new RealClock(() => host)
+    host += 3000
+    clock.hold(2900)
+    expect(clock.now()).toBe(100)
+    host += 50
+    expect(clock.now()).toBe(150)
+  })
+
   test('deterministic time passes with instructions, and skips ahead but never back', () => {
     const clock = new DeterministicClock(2)
     clock.advance(100)

@@ -5,7 +5,9 @@ import { al, cr0, cr3, dword, eax, ebx, imm32, type Assembler } from '@retrap/x8
 import { expect, test } from 'vitest'
 import {
   beginRestoringX86Domain,
+  type DomainClock,
   type GuestPageSource,
+  RealClock,
   saveX86Domain,
   type X86DomainRestoring,
   type X86DomainState,
@@ -26,7 +28,7 @@ interface Made {
   readonly late?: X86DomainRestoring
 }
 
-function made(build: (asm: Assembler) => void, act: Act = () => undefined): Made {
+function made(build: (asm: Assembler) => void, act: Act = () => undefined, clock?: DomainClock): Made {
   const parts: { dma?: DeviceDma } = {}
   const model = defineDevice({
     name: 'reader',
@@ -42,7 +44,7 @@ function made(build: (asm: Assembler) => void, act: Act = () => undefined): Made
       build(asm)
       asm.out(ACT_PORT, al).mov(al, 0).out(EXIT_PORT, al).hlt()
     },
-    { devices: [model] },
+    { devices: [model], ...(clock !== undefined && { clock }) },
   )
   guest.domain.p2m.populate(FIRST, COUNT)
   const whole = { guest, dma: parts.dma! }
@@ -72,6 +74,7 @@ async function restored(
   act?: Act,
   damaged = false,
   ready?: GuestPageSource['ready'],
+  slow?: { readonly clock: DomainClock; read(): void },
 ): Promise<Required<Made>> {
   const first = made(build)
   fill(first)
@@ -79,6 +82,7 @@ async function restored(
   const source: GuestPageSource = {
     gfns: pages.gfns,
     contents: (index) => {
+      slow?.read()
       if (damaged && pages.gfns[index]! >= FIRST) throw new Error('the file is damaged')
       return pages.bytes.slice(index * PAGE, (index + 1) * PAGE)
     },
@@ -86,7 +90,7 @@ async function restored(
     ...(ready !== undefined && { ready }),
   }
   const closed: boolean[] = []
-  const parts = made(build, (whole) => act?.({ ...whole, late }))
+  const parts = made(build, (whole) => act?.({ ...whole, late }), slow?.clock)
   const late = await beginRestoringX86Domain(parts.guest.domain, { state, pages: source })
   expect(late.left).toBe(1)
   expect(closed).toEqual([])
@@ -267,4 +271,18 @@ test.each<[string, (state: X86DomainState) => unknown]>([
   const restoring = beginRestoringX86Domain(domain, { state: change(state) as X86DomainState, pages: source })
   await expect(restoring.then(() => 'restored')).rejects.toThrow()
   expect(closed).toBe(1)
+})
+
+test("the time in which a vCPU waits for such RAM is not the guest's", async () => {
+  let host = 0
+  const clock = new RealClock(() => host)
+  const read = (): void => void (host += 1e9)
+  const { guest } = await restored((asm) => void asm.mov(eax, dword(WANTED)), undefined, false, undefined, {
+    clock,
+    read,
+  })
+  const began = clock.now()
+  expect(await guest.domain.run()).toEqual(DONE)
+  expect(host).toBeGreaterThan(200e9)
+  expect(clock.now()).toBe(began)
 })

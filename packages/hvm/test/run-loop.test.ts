@@ -346,3 +346,31 @@ describe.each(clocks)('three vCPUs, on $name', ({ make }) => {
     expect(sums.map((sum) => sum())).toEqual(new Array(3).fill(`0x${expected.toString(16)}`))
   })
 })
+
+test("a host that stands still for 25 s while a vCPU executes takes none of the guest's time", async () => {
+  let host = 0
+  const stands = defineDevice({
+    name: 'stands',
+    synchronous: true,
+    ports: { base: 0x80, size: 1 },
+    write: () => void (host += 25e9),
+  })
+  const clock = new RealClock(() => (host += 100))
+  const guest = new Guest(
+    (asm) => {
+      // The first look at the clock is behind it.
+      for (const turns of [100_000, 100_000]) {
+        asm.mov(ecx, turns)
+        const again = asm.here()
+        asm.dec(ecx).jnz(again).out(imm8(0x80), al)
+      }
+      asm.mov(ecx, 100_000)
+      const last = asm.here()
+      asm.dec(ecx).jnz(last).mov(al, 0).out(EXIT_PORT, al).hlt()
+    },
+    { clock, devices: [stands] },
+  )
+  expect((await guest.run()).reason).toBe('debug-exit')
+  expect(host).toBeGreaterThan(50e9)
+  expect(clock.now()).toBeLessThan(1e9)
+})
