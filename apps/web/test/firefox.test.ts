@@ -4,13 +4,16 @@ import { join } from 'node:path'
 import { launchFirefox, noFirefox } from '@retrap/tooling/browser'
 import { debianMembers } from '@retrap/tooling/debian'
 import { type PageServer, servePages } from '@retrap/tooling/page-server'
+import { sliceTests } from '@retrap/tooling/slice'
 import type { Browser, Page } from 'puppeteer-core'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest'
 import { greetingDisk } from './support/boot-sector.ts'
 import { offeredGuest } from './support/offered-guest.ts'
 import { newPage, terminalText } from './support/page.ts'
 import { buildSite } from './support/site.ts'
 import { readFont, textOnScreen } from './support/text-screen.ts'
+
+const test = sliceTests(4)
 
 if (noFirefox !== undefined) console.warn(`SKIPPED: the site in Firefox: ${noFirefox}`)
 const debian = await debianMembers([

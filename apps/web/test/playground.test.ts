@@ -1,11 +1,14 @@
 /** The playground: a device written in the page, used from the guest's shell, and kept away from the page. */
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { type PageServer, servePages } from '@retrap/tooling/page-server'
+import { sliceTests } from '@retrap/tooling/slice'
 import type { Browser, Page } from 'puppeteer-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { compile } from '../src/playground/compile.ts'
 import { newPage, replaceText, terminalText } from './support/page.ts'
 import { buildSite } from './support/site.ts'
+
+const test = sliceTests(3)
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: the playground: ${noBrowser}`)
 

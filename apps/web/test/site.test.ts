@@ -5,13 +5,16 @@ import { join } from 'node:path'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { debianMembers } from '@retrap/tooling/debian'
 import { type PageServer, servePages } from '@retrap/tooling/page-server'
+import { sliceTests } from '@retrap/tooling/slice'
 import type { Browser, ElementHandle, Page } from 'puppeteer-core'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest'
 import { greetingDisk } from './support/boot-sector.ts'
 import { offeredGuest } from './support/offered-guest.ts'
 import { newPage, replaceText, terminalText } from './support/page.ts'
 import { buildSite } from './support/site.ts'
 import { readFont, textOnScreen } from './support/text-screen.ts'
+
+const test = sliceTests(4)
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: the site: ${noBrowser}`)
 /** The inspector's panel. */

@@ -1,12 +1,15 @@
 /** What machines read of images at addresses is kept by the browser: for the next tab, and for times without a network. */
+import { sliceTests } from '@retrap/tooling/slice'
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { noBrowser } from '@retrap/tooling/browser'
 import type { PageServer } from '@retrap/tooling/page-server'
 import type { Page } from 'puppeteer-core'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect } from 'vitest'
 import type { Machine, MachineOptions } from '../src/index.ts'
 import { diskGuest } from './support/guests.ts'
 import { type PageGlobals, Pages, POLICY } from './support/pages.ts'
+
+const test = sliceTests(3)
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: fetched images in pages: ${noBrowser}`)
 

@@ -1,11 +1,14 @@
 /** Guests and images that mean harm: the machine ends with its reason, the page lives, and starts another machine. */
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { noBrowser } from '@retrap/tooling/browser'
+import { sliceTests } from '@retrap/tooling/slice'
 import type { Page } from 'puppeteer-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect } from 'vitest'
 import type { MachineOptions } from '../src/index.ts'
 import { hungryGuest, loopingGuest, triplyFaultingGuest } from './support/guests.ts'
 import { type PageGlobals, Pages, POLICY } from './support/pages.ts'
+
+const test = sliceTests(4)
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: hostile guests in pages: ${noBrowser}`)
 

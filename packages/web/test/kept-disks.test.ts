@@ -1,12 +1,15 @@
 /** Disks whose writes the browser keeps: after the tab is closed, in one machine at a time, over one image, until it is full. */
+import { sliceTests } from '@retrap/tooling/slice'
 import { MemoryStorage, Qcow2Image, RawImage } from '@retrap/block'
 import { noBrowser } from '@retrap/tooling/browser'
 import type { PageServer } from '@retrap/tooling/page-server'
 import type { Page } from 'puppeteer-core'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest'
 import type { Machine } from '../src/index.ts'
 import { diskGuest } from './support/guests.ts'
 import { type PageGlobals, Pages, POLICY } from './support/pages.ts'
+
+const test = sliceTests(3)
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: kept disks in pages: ${noBrowser}`)
 

@@ -1,8 +1,11 @@
 /** A machine in pages of Chromium: isolated and not, with its Worker, terminal, screen, images and end. */
+import { sliceTests } from '@retrap/tooling/slice'
 import { noBrowser } from '@retrap/tooling/browser'
 import type { PageServer } from '@retrap/tooling/page-server'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest'
 import { type PageGlobals, Pages, POLICY } from './support/pages.ts'
+
+const test = sliceTests(4)
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: machines in pages: ${noBrowser}`)
 

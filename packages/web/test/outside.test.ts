@@ -2,10 +2,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { noBrowser } from '@retrap/tooling/browser'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest'
 import { diskGuest, drawingGuest } from './support/guests.ts'
 import type { Machine } from '../src/index.ts'
 import { type PageGlobals, Pages, POLICY } from './support/pages.ts'
+
+const test = sliceTests(4)
 
 const DISK_BYTES = 2 << 20
 /** Each 128 KiB of it are a letter: `A`, `B` and so on. */

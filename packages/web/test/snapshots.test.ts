@@ -1,4 +1,5 @@
 /** Snapshots in pages of Chromium: back in time, in another page, from a server by ranges, and to and from Node. */
+import { sliceTests } from '@retrap/tooling/slice'
 import { readFileSync, rmSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,10 +9,12 @@ import { bytesSource, readSnapshot, readSnapshotDescription, writeSnapshot } fro
 import { noBrowser } from '@retrap/tooling/browser'
 import type { PageServer } from '@retrap/tooling/page-server'
 import type { Page } from 'puppeteer-core'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest'
 import type { Machine, MachineOptions } from '../src/index.ts'
 import { diskGuest } from './support/guests.ts'
 import { type PageGlobals, Pages, POLICY } from './support/pages.ts'
+
+const test = sliceTests(4)
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: snapshots in pages: ${noBrowser}`)
 

@@ -7,11 +7,14 @@ import { pathToFileURL } from 'node:url'
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { type PageServer, servePages } from '@retrap/tooling/page-server'
+import { sliceTests } from '@retrap/tooling/slice'
 import type { Browser, Page } from 'puppeteer-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { bundleStandalone } from '../build/standalone.ts'
 import type { MachineElement } from '../src/index.ts'
 import type { PageGlobals } from './support/pages.ts'
+
+const test = sliceTests(2)
 
 const EXAMPLE = readFileSync(new URL('../examples/page.html', import.meta.url), 'utf8')
 const CDN = 'https://cdn.jsdelivr.net'
