@@ -92,7 +92,7 @@ export interface LocalRegions {
   ): void
 }
 
-/** @internal What a server is made of. */
+/** What a server is made of; `IoDispatch.createServer` has it. */
 export interface ServerParts {
   /** Its number in the domain. */
   readonly id: number

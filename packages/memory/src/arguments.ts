@@ -1,8 +1,4 @@
-/**
- * Prints a caller's argument for an error message, whatever it is.
- *
- * @internal
- */
+/** Prints a caller's argument for an error message, whatever it is. */
 export function describeArgument(value: unknown): string {
   switch (typeof value) {
     case 'number':
@@ -20,11 +16,7 @@ export function describeArgument(value: unknown): string {
   }
 }
 
-/**
- * Tells whether a value is an object with these members, which are functions.
- *
- * @internal
- */
+/** Tells whether a value is an object with these members, which are functions. */
 export function hasMethods(value: unknown, ...names: readonly string[]): boolean {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false
   return names.every((name) => typeof (value as Record<string, unknown>)[name] === 'function')
