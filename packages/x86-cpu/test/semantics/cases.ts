@@ -307,7 +307,11 @@ export class CaseBuilder {
       const bytes = operandSize >> 3
       this.#farTarget(ea, bytes, bytes)
     }
-    if (/^L[DEFGS]S$/.test(mnemonic) && ea > 0) this.#put(ea + (operandSize >> 3), 2, pick(DATA_SELECTORS))
+    if (/^L[DEFGS]S$/.test(mnemonic) && ea > 0) {
+      // Processors without offsets of 64 bits have the selector after 32.
+      for (const offset of operandSize === 64 ? [4, 8] : [operandSize >> 3])
+        this.#put(ea + offset, 2, pick(DATA_SELECTORS))
+    }
     if (/^(LAR|LSL|VERR|VERW)$/.test(mnemonic) || info.form.startsWith('MOV Sreg')) {
       const selector = pick(DATA_SELECTORS)
       if (insn.isMemory === 0) this.setRegister(insn.rm, (this.register(insn.rm) & ~0xffffn) | BigInt(selector))

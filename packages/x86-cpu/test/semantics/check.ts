@@ -17,6 +17,7 @@ const BRANCH_SLOT = 256
 /** Encodings stay clear of the first page: jumps go there. */
 const FIRST = 0x100
 const ATTEMPTS = 60
+const REX_W = 0x48
 /** Bytes of 16-bit code that fit its segment, with an end that nothing runs into. */
 const SEGMENT_16 = 0xff00
 /** What the INT3 after each instruction raises. */
@@ -119,6 +120,19 @@ export function checkSequences(
   return compareAll(native, machine, random, list, code, casesEach * list.length, [])
 }
 
+/**
+ * Code in which no far pointer has an offset of 64 bits. AMD's processors have none: they ignore REX.W before CALLF, JMPF,
+ * LFS, LGS and LSS (APM vol. 3, CALL (Far): m16:16 and m16:32), so the instruction without REX.W is what they execute.
+ */
+function withoutWidePointers(list: readonly Encoding[], code: Uint8Array): Uint8Array {
+  const narrow = code.slice()
+  for (const { at, bytes, info, long } of list) {
+    if (!long || !info.operands.some((o) => o.memorySize === 10) || info.feature.startsWith('FPU')) continue
+    narrow[at - CODE + bytes.findIndex((byte) => (byte & 0xf8) === REX_W)]! &= ~8
+  }
+  return narrow
+}
+
 function compareAll(
   native: NativeCpu,
   machine: TestMachine,
@@ -142,7 +156,10 @@ function compareAll(
     new CaseBuilder(random, encoding, cases.subarray(i * IN_BYTES, (i + 1) * IN_BYTES)).build()
   const batch: Batch = { code, count: owners.length, cases }
   const expected = native.run(batch)
-  const actual = machine.run(batch)
+  const actual = machine.run({
+    ...batch,
+    code: /^(AuthenticAMD|HygonGenuine)$/.test(native.vendor) ? withoutWidePointers(list, code) : code,
+  })
   const mismatches: Mismatch[] = []
   let completed = 0
   for (const [i, encoding] of owners.entries()) {

@@ -54,6 +54,8 @@ export type HostPart = `${Mode}-bit code` | 'AVX' | 'FSGSBASE'
 
 /** The program that runs cases on the host's CPU. */
 export interface NativeCpu {
+  /** As CPUID spells it. */
+  readonly vendor: string
   /** Modes in which the host runs code. */
   readonly modes: readonly Mode[]
   /** Whether it has a CPUID feature, as x86-decoder names them. */
@@ -81,6 +83,7 @@ export function nativeCpu(without: readonly HostPart[] = []): NativeCpu | string
   if (!modes.includes(64)) return 'the host does not let a program run code by a signal’s frame'
   const has = (feature: string): boolean => feature.split('+').every((one) => BASELINE.has(one) || cpu.has(one))
   return {
+    vendor: cpu.vendor,
     modes,
     has,
     runs: (form) => has(form.feature) && modesOf(form).some((mode) => modes.includes(mode)),
