@@ -1,6 +1,10 @@
 // What a package's manifest must say before the package can be published. publint sees one tarball at a time; these are
-// the rules that hold for all of them.
-import type { Manifest, Member } from './workspace.ts'
+// the rules that hold for all of them. Beside them: each package is tested on Windows, or named there with why it is not.
+import { readFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { type Manifest, type Member, root } from './workspace.ts'
+
+const CI = '.github/workflows/ci.yml'
 
 const REPOSITORY = 'https://github.com/retrap/retrap'
 
@@ -20,6 +24,25 @@ export function checkManifests(all: readonly Member[]): string[] {
       ...ranges(manifest, tooling).map((problem) => `${path}/package.json: ${problem}`),
     ])
     .filter((problem) => problem !== '')
+    .concat(checkWindows(all, readFileSync(join(root, CI), 'utf8')))
+}
+
+/**
+ * Returns one line per package that the workflow neither tests on Windows nor names with a reason, or does both of, and per name
+ * without a package.
+ */
+export function checkWindows(all: readonly Member[], workflow: string): string[] {
+  const [, job = ''] = /^ {2}windows:\n((?: {3,}.*\n|\n)*)/m.exec(workflow) ?? []
+  const words = (text: string): string[] => text.trim().split(/\s+/)
+  const tested = words(/npm test -- ([\w\s-]*?)\n\s*(?:\n|$|- )/.exec(`${job}\n`)?.[1] ?? '')
+  const leftOut = [...job.matchAll(/^ *# - ([\w -]+): \S/gm)].flatMap(([, names = '']) => words(names))
+  const names = new Set(all.map(({ path }) => basename(path)))
+  return [
+    ...[...names]
+      .filter((name) => tested.includes(name) === leftOut.includes(name))
+      .map((name) => `${name}: expected among those that are tested on Windows, or among those that are not, and why`),
+    ...[...tested, ...leftOut].filter((name) => !names.has(name)).map((name) => `there is no package ${name}`),
+  ].map((problem) => `${CI}: ${problem}`)
 }
 
 type Field = readonly [field: string, found: string | undefined, expected: string]
