@@ -1,6 +1,7 @@
 /** Tests that run only where the host has something. */
-import { existsSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { accessSync, constants, existsSync, statSync } from 'node:fs'
+import { homedir, tmpdir } from 'node:os'
+import { delimiter, dirname, join } from 'node:path'
 
 /** Whether PATH has a program. */
 export const hasProgram = (name: string): boolean =>
@@ -15,4 +16,22 @@ export const hasProgram = (name: string): boolean =>
  */
 export function skipNote(available: boolean, lack: string): string {
   return available ? '' : ` (skipped: ${lack})`
+}
+
+/**
+ * Returns what to set where the user's cache folder can be neither made nor written, as that of a service: tests then keep
+ * what they fetch in a folder of the user's among the temporary ones.
+ *
+ * @param environment - with XDG_CACHE_HOME, as the XDG base directory specification has it
+ */
+export function cacheEnvironment(environment: NodeJS.ProcessEnv = process.env): { XDG_CACHE_HOME?: string } {
+  let folder = environment['XDG_CACHE_HOME'] || join(environment['HOME'] || homedir(), '.cache')
+  while (!existsSync(folder)) folder = dirname(folder)
+  try {
+    accessSync(folder, constants.W_OK)
+    if (statSync(folder).isDirectory()) return {}
+  } catch {
+    // It is another's, or on a file system that is only read.
+  }
+  return { XDG_CACHE_HOME: join(tmpdir(), `retrap-cache-${process.getuid?.() ?? 0}`) }
 }

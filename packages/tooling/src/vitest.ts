@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { defaultServerConditions } from 'vite'
 import { defaultExclude, defineConfig, type ViteUserConfig } from 'vitest/config'
 import { PATIENCE_MS } from './patience.ts'
+import { cacheEnvironment } from './skip.ts'
 
 /** A change to one file that `npm run -s mutate` tries (.scripts/mutate.ts). */
 interface Mutation {
@@ -40,6 +41,7 @@ const config: ViteUserConfig = defineConfig({
   test: {
     include: INCLUDE,
     maxWorkers: 2,
+    env: { ...cacheEnvironment() },
     // V8 13.6 frees the code between Wasm and an imported function twice, now and then, where several threads of a process
     // compile it after its 1000th call ("Check failed: jit_page.has_value()", https://github.com/nodejs/node/issues/64500).
     // Node takes types out of sources with a Wasm program, so each Worker that is started from a source comes there.

@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Apt } from '@retrap/debian'
@@ -36,6 +36,8 @@ function makeArchive(): void {
   const lists = PACKAGES.map(({ name, depends, file }) => {
     const tree = join(work, 'tree', name)
     mkdirSync(join(tree, 'DEBIAN'), { recursive: true })
+    // dpkg-deb wants others to read it, whatever the user's umask is.
+    chmodSync(join(tree, 'DEBIAN'), 0o755)
     mkdirSync(join(tree, file, '..'), { recursive: true })
     const program = file.startsWith('usr/bin')
     writeFileSync(join(tree, file), program ? PROGRAM : `${name}\n`, { mode: program ? 0o755 : 0o644 })
