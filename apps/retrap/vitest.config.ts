@@ -1,7 +1,28 @@
 import { fileURLToPath } from 'node:url'
-import config from '@retrap/tooling/vitest'
+import { defaultExclude, type TestProjectInlineConfiguration } from 'vitest/config'
+import { togetherBut, withMadeOnce } from '@retrap/tooling/vitest'
+import { left } from './test/support/systems.ts'
+
+// Files of tests that replace a module.
+const config = togetherBut('test/fetched-files.test.ts', 'test/share/no-modes.test.ts')
+const bundle = fileURLToPath(new URL('test/support/command-bundle.ts', import.meta.url))
+const { projects = [], ...test } = config.test ?? {}
+const [together, alone] = projects as TestProjectInlineConfiguration[]
 
 export default {
   ...config,
-  test: { ...config.test, globalSetup: [fileURLToPath(new URL('test/support/command-bundle.ts', import.meta.url))] },
+  test: {
+    ...test,
+    projects: [
+      {
+        ...together,
+        test: {
+          ...together?.test,
+          globalSetup: [...(withMadeOnce.test?.globalSetup ?? []), bundle],
+          exclude: [...(together?.test?.exclude ?? defaultExclude), ...left()],
+        },
+      },
+      alone,
+    ],
+  },
 }

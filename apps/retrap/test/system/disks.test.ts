@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { openImage } from '@retrap/block/node'
 import { createPc } from '@retrap/machine'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, describe, expect } from 'vitest'
 import { makeExt4, makeGrubDisk, makeIsolinuxCd, makeIso } from '../support/boot-media.ts'
 import { diskLinux } from '../support/disk-linux.ts'
 import { TO_DEVICES } from '../support/first-process.ts'
@@ -14,6 +15,7 @@ import { runRetrap, TEST_JIT } from '../support/processes.ts'
 import { lackingPrograms } from '../support/programs.ts'
 import { slow } from '../support/slow-image.ts'
 
+const test = sliceTests(5)
 const DEADLINE_MS = 300_000
 
 /** Firmware and boot loaders move each word by an access of its own: a turn of the event loop for each takes too long. */

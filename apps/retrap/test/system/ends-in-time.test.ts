@@ -4,10 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { hostileKernels, type HostileKernel } from '../support/hostile-kernels.ts'
 import { COMPILED, retrapCommand } from '../support/processes.ts'
 
+const test = sliceTests(8)
 const TIME_OF_END = fileURLToPath(new URL('../support/time-of-end.ts', import.meta.url))
 /**
  * Processor time counts, so that a busy host makes no difference; that of the main thread, where the guest executes: V8

@@ -4,12 +4,14 @@ import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 import { elfImage, note, words } from '@retrap/tooling/images'
 import { skipNote } from '@retrap/tooling/skip'
+import { sliceTests } from '@retrap/tooling/slice'
 import { al, Assembler, dword, dx, ebx, esi, imm16 } from '@retrap/x86-assembler'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
 import { TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
 
+const test = sliceTests(5)
 const DEADLINE_MS = 120_000
 
 /** Prints the command line, and what firmware has left behind; powers off. */

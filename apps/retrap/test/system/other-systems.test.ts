@@ -3,10 +3,12 @@ import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { Apt, fetchMembers } from '@retrap/debian'
 import { withLong } from '@retrap/tooling/long'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { fetchLinux } from '../../src/linux/debian.ts'
 import { runRetrap } from '../support/processes.ts'
 
+const test = sliceTests(6)
 const hasApt = await Apt.isAvailable()
 if (!hasApt) console.warn('SKIPPED: booting systems other than Linux needs apt, which is not on this machine')
 

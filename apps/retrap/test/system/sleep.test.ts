@@ -4,11 +4,13 @@ import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 import { withLong } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, describe, expect } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
 import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
 import { runRetrap } from '../support/processes.ts'
 
+const test = sliceTests(3)
 const DEADLINE_MS = 150_000
 const DISK_BYTES = 1 << 20
 

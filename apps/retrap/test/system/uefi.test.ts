@@ -3,10 +3,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, describe, expect } from 'vitest'
 import { runRetrap } from '../support/processes.ts'
 import { readPng } from '../support/screens.ts'
 
+const test = sliceTests(2)
 const DEADLINE_MS = 240_000
 
 const [ovmf] =
