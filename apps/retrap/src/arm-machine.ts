@@ -1,12 +1,14 @@
+import { writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import * as zlib from 'node:zlib'
 import { type Command, Option } from 'commander'
 import { MemoryStorage, RawImage } from '@retrap/block'
 import type { ArmMachineOptions, ArmSnapshotSource } from '@retrap/machine/arm'
 import type { DriveArgument } from './drives.ts'
-import type { ImageFlags } from './images.ts'
+import { checkTarget } from './files.ts'
+import { type ImageFlags, readImages } from './images.ts'
 import { loadInterpreters } from './interpreters.ts'
-import type { Machine, MachineOptions } from './machine-contract.ts'
+import type { CreateMachine, Machine, MachineOptions } from './machine-contract.ts'
 import { usage } from './values.ts'
 
 /** Options that an Arm machine takes, by the names of their attributes. */
@@ -28,6 +30,7 @@ const TAKEN: ReadonlySet<string> = new Set([
   'devices',
   'display',
   'drive',
+  'dumpdtb',
   'firmware',
   'firmwareVars',
   'fsdev',
@@ -146,6 +149,46 @@ function unzstd(): ArmMachineOptions['unzstd'] {
 function flashOf(firmware: Uint8Array | undefined): MachineOptions['flash'] {
   if (firmware === undefined) return undefined
   return [{ medium: new RawImage(new MemoryStorage(firmware, { readOnly: true })), readOnly: true }]
+}
+
+/** Options that a device tree depends on, beside the kernel's. */
+interface TreeFlags extends ImageFlags {
+  readonly dumpdtb?: string
+  readonly memory: number
+  readonly cpus: number
+  readonly machine: string
+  readonly hypervisor?: 'none' | 'xen'
+}
+
+/**
+ * Writes the device tree that a guest of these options would find, as QEMU's `-machine dumpdtb=FILE` does. It may be without
+ * a kernel.
+ *
+ * @returns whether it was asked for
+ * @throws CliError
+ */
+export async function dumpDeviceTree(flags: TreeFlags, create: CreateMachine): Promise<boolean> {
+  const { dumpdtb, memory, cpus, machine: board, hypervisor, arch } = flags
+  if (dumpdtb === undefined) return false
+  if (arch !== 'arm64') throw usage('--dumpdtb: a PC has no device tree; give --arch arm64')
+  await checkTarget('--dumpdtb', dumpdtb)
+  const gic = gicOf(board)
+  const images = await readImages(flags)
+  // A board with nothing to start is one whose flash is empty.
+  const firmware = images.kernel === undefined ? new Uint8Array(4096) : undefined
+  const machine = await create({
+    ...{ architecture: 'arm64', memoryBytes: memory, cpus, clock: 'real', devices: [], deviceServers: [] },
+    ...(gic !== undefined && { gic }),
+    ...(hypervisor !== undefined && { hypervisor }),
+    ...(firmware !== undefined && { firmware }),
+    ...images,
+  })
+  try {
+    await writeFile(dumpdtb, machine.deviceTree ?? new Uint8Array(0))
+  } finally {
+    machine.close?.()
+  }
+  return true
 }
 
 /** Refuses disks with nothing that starts them: SeaBIOS is a PC's. @throws CliError `ERR_USAGE` */

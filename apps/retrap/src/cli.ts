@@ -29,7 +29,7 @@ import type { ModuleArgument } from './values.ts'
 import { connectDrives } from './disk-devices.ts'
 import { addWalk } from './walk/command.ts'
 import { addWeb } from './web/command.ts'
-import { archOption, checkArmFlags, checkArmImages } from './arm-machine.ts'
+import { archOption, checkArmFlags, checkArmImages, dumpDeviceTree } from './arm-machine.ts'
 import { architectureOf, DEBIAN_KERNEL, type DebianFlags, linuxImages } from './linux/debian-images.ts'
 import { machineOptions, romOptions, settingsFor, type MachineFlags } from './machine-options.ts'
 
@@ -40,7 +40,9 @@ export interface CliHost extends SessionHost {
   embeddedGuest(): Uint8Array | Promise<Uint8Array>
 }
 
-type RunFlags = MachineFlags & ImageFlags & DriveFlags & { readonly schema?: boolean; readonly arch: 'amd64' | 'arm64' }
+type RunFlags = MachineFlags &
+  ImageFlags &
+  DriveFlags & { readonly schema?: boolean; readonly dumpdtb?: string; readonly arch: 'amd64' | 'arm64' }
 
 interface LinuxFlags extends MachineFlags, DebianFlags {}
 
@@ -166,6 +168,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .allowExcessArguments()
     .optionsGroup('The run:')
     .option('--schema', 'print the JSON schema of machine.json, and run nothing')
+    .option('--dumpdtb <file>', 'write the device tree of an Arm board, and run nothing')
     .option(
       '--incoming <address>',
       'go on with a machine of the same options that retrap migrate sends: unix:PATH, or tcp:HOST:PORT,secret=FILE',
@@ -177,6 +180,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       const flags = withCardDevice({ ...run.opts<RunFlags>(), ...(kernel !== undefined && { kernel }) })
       if (flags.arch === 'arm64') checkArmFlags(run)
       if (flags.schema === true) return void program.asked.push(`${JSON.stringify(machineSchema(run), null, 2)}\n`)
+      if (await dumpDeviceTree(flags, host.createMachine)) return
       const drives = connectDrives(listDrives(flags, files), flags.device)
       if (flags.arch === 'arm64') checkArmImages(flags, drives)
       checkImages(flags, drives)

@@ -114,6 +114,8 @@ export interface Machine {
   gdbTarget?(options: PcGdbOptions): Promise<GdbTarget>
   /** Presses the power button. @returns whether the guest has asked for its event */
   powerButton(): Promise<boolean>
+  /** The device tree that the guest finds, of an Arm machine. */
+  readonly deviceTree?: Uint8Array
   /** Ends what runs beside the machine. */
   close?(): void
 }

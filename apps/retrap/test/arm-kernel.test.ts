@@ -1,6 +1,11 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { zstdCompressSync } from 'node:zlib'
-import { expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { createArm } from '../src/arm-machine.ts'
+import { runCli } from '../src/cli.ts'
+import { FakeHost } from './support/fake-machine.ts'
 
 /** An arm64 Image, which calls PSCI's SYSTEM_OFF: movz w0, #0x8400, lsl #16; movk w0, #8; hvc #0. */
 function image(): Uint8Array {
@@ -34,4 +39,38 @@ test('kernels in EFI images with zstd start', async () => {
   const machine = await createArm({ ...options, kernel })
   expect(await machine.run({ timeoutMs: 20_000 })).toEqual({ reason: 'power-off' })
   machine.close?.()
+})
+
+describe('--dumpdtb', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'retrap-dtb-'))
+  afterAll(() => rmSync(folder, { recursive: true }))
+  const [kernel, tree] = [join(folder, 'kernel'), join(folder, 'tree')]
+  const dump = (...args: readonly string[]): Promise<number> => {
+    const host = new FakeHost(async () => ({ reason: 'power-off' }))
+    return runCli(['run', ...args], Object.assign(host, { createMachine: createArm }))
+  }
+
+  test('writes the tree that the guest would find, and runs nothing', async () => {
+    writeFileSync(kernel, image())
+    const chosen = ['--kernel', kernel, '--append', 'answer=42', '--machine', 'virt,gic-version=2']
+    expect(await dump('--arch', 'arm64', '--cpus', '3', '--memory', '48M', ...chosen, '--dumpdtb', tree)).toBe(0)
+    const bytes = readFileSync(tree)
+    expect([bytes.readUInt32BE(0), bytes.readUInt32BE(4)]).toEqual([0xd00d_feed, bytes.length])
+    const has = (text: string): boolean => bytes.includes(`${text}\0`)
+    expect(['cpu@2', 'cpu@3', 'answer=42', 'arm,cortex-a15-gic', 'arm,gic-v3'].map(has)).toEqual([
+      ...[true, false, true, true, false],
+    ])
+  })
+
+  test('needs no kernel', async () => {
+    expect(await dump('--arch', 'arm64', '--dumpdtb', tree)).toBe(0)
+    expect(readFileSync(tree).includes('arm,gic-v3\0')).toBe(true)
+  })
+
+  test.each([
+    [['--dumpdtb', tree], 2],
+    [['--arch', 'arm64', '--dumpdtb', join(folder, 'nowhere', 'tree')], 74],
+  ])('%j is refused', async (args, code) => {
+    expect(await dump(...args)).toBe(code)
+  })
 })

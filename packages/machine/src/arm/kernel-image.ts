@@ -13,7 +13,7 @@ const DEFAULT_TEXT_OFFSET = 0x8_0000
 /** For messages: what a decompressed Image is. */
 const AN_IMAGE = `an arm64 Image, which has 41 52 4d 64 ("ARMd") at byte ${hex(MAGIC)}`
 /** For messages: the kernels that are loaded. */
-export const ARM_KERNELS = `${AN_IMAGE} and may be compressed, or an ELF file for AArch64; link flat code as ELF`
+export const ARM_KERNELS: string = `${AN_IMAGE} and may be compressed, or an ELF file for AArch64; link flat code as ELF`
 /** Where an Image counts its offset from. */
 export const IMAGE_ALIGNMENT = 0x20_0000
 

@@ -156,6 +156,7 @@ export class ArmMachine {
   /** Loaded when the machine is saved or put back. */
   #snapshots: ArmSnapshots | undefined
   readonly #random: RandomSource
+  #deviceTree: Uint8Array = new Uint8Array(0)
   readonly #drives: ArmPciDevices['drives']
   #debugger: Promise<MachineDebugger> | undefined
 
@@ -291,8 +292,8 @@ export class ArmMachine {
       new Uint8Array(Uint32Array.from({ length: words }, () => this.#random.next()).buffer)
     if (kernel === undefined || flash.length > 0) {
       // Firmware finds the tree at the beginning of RAM, and starts with the flash's first byte.
-      const tree = armDeviceTree(this.#board, { rngSeed: seed(SEED_WORDS), kaslrSeed: seed(2) })
-      this.domain.guestMemory.load(VIRT.ram.base, tree)
+      this.#deviceTree = armDeviceTree(this.#board, { rngSeed: seed(SEED_WORDS), kaslrSeed: seed(2) })
+      this.domain.guestMemory.load(VIRT.ram.base, this.#deviceTree)
       this.domain.reset()
       this.domain.vcpus[0]!.start(BigInt(VIRT.flash.base), BigInt(VIRT.ram.base))
       return
@@ -303,8 +304,13 @@ export class ArmMachine {
         kernel,
         initrd,
         unzstd,
-        deviceTree: (place) =>
-          armDeviceTree(this.#board, { commandLine, initrd: place, rngSeed: seed(SEED_WORDS), kaslrSeed: seed(2) }),
+        deviceTree: (initrd) =>
+          (this.#deviceTree = armDeviceTree(this.#board, {
+            commandLine,
+            initrd,
+            rngSeed: seed(SEED_WORDS),
+            kaslrSeed: seed(2),
+          })),
       },
     )
     this.domain.reset()
@@ -316,6 +322,11 @@ export class ArmMachine {
   close(): void {
     this.#snapshots?.close()
     this.#life.close()
+  }
+
+  /** The device tree that the guest finds at power-on; empty of a machine that goes on from a snapshot. */
+  get deviceTree(): Uint8Array {
+    return this.#deviceTree
   }
 
   /** Whether it runs or is stopped. */
