@@ -28,6 +28,8 @@ export interface BackEndSettings extends Partial<SoundSettings> {
   readonly networks?: readonly NetdevArgument[]
   /** The networks reach nothing: what came by them is in a recording. Default they do. */
   readonly isReplay?: boolean
+  /** Another process still has the images, and hands them over later. Default it has not. */
+  readonly isIncoming?: boolean
   /** Virtio devices beside the drives; networks and chardevs are named by id, directories by path. */
   readonly virtio?: readonly VirtioArgument[]
   /** Other network cards. */
@@ -85,9 +87,9 @@ export class BackEnds {
    * @throws CliError `ERR_INPUT`, `ERR_USAGE`; ImageError; NetworkError
    */
   static async open(settings: BackEndSettings, chardevs: Chardevs): Promise<BackEnds> {
-    const { drives = [], networks = [], virtio = [], cards = [], networkBoot, isReplay } = settings
+    const { drives = [], networks = [], virtio = [], cards = [], networkBoot, isReplay, isIncoming } = settings
     const roms = await CardRoms.open(romsOf(virtio, cards), networkBoot ?? WITHOUT_FIRMWARE)
-    const images = await OpenDrives.open(drives)
+    const images = await OpenDrives.open(drives, isIncoming === true ? 'later' : 'now')
     const shares = new Map<string, LocalShare>()
     let opened: OpenNetworks | undefined
     try {

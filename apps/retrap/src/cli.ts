@@ -83,7 +83,7 @@ export async function runCli(args: readonly string[], host: CliHost): Promise<nu
       const restored = snapshot !== undefined && goesOn(settings, snapshot)
       const recording = { ...settings.recording, ...replayed, arguments: given }
       const incoming = settings.incoming && (await receiveIncoming(settings.incoming, host.stderr))
-      const arrived = incoming && { restore: async () => incoming.snapshot, takeOver: () => incoming.takeOver() }
+      const arrived = incoming && { restore: async () => incoming.snapshot, takeOver: incoming.takeOver }
       try {
         const all = { ...settings, ...restored, ...arrived, recording, snapshots: { arguments: given, onExit } }
         result = await runSession(all, host)

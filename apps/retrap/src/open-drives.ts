@@ -94,15 +94,18 @@ export class OpenDrives {
     return this.#files.find((file) => file.image === image)?.path
   }
 
-  /** @throws CliError `ERR_INPUT`; ImageError */
-  static async open(list: readonly DriveArgument[]): Promise<OpenDrives> {
+  /**
+   * @param lock - `later`: those that are written are so only after {@link OpenDrives.claim}
+   * @throws CliError `ERR_INPUT`; ImageError
+   */
+  static async open(list: readonly DriveArgument[], lock: 'now' | 'later' = 'now'): Promise<OpenDrives> {
     const files: OpenFile[] = []
     const drives: HeldDrive[] = []
     const flash: PcFlash[] = []
     try {
       for (const drive of list) {
         // oxlint-disable-next-line no-await-in-loop -- what is open so far is closed where one fails
-        const opened = await openDrive(drive, files)
+        const opened = await openDrive(drive, files, lock)
         if (drive.flash === undefined) drives.push(held(drive, opened, false))
         else flash[drive.flash] = { medium: noting(files.at(-1)!), ...(drive.secure === true && { secure: true }) }
       }
@@ -251,6 +254,22 @@ export class OpenDrives {
     await Promise.all(this.#files.map(({ image }) => image.flush()))
   }
 
+  /** Gives up the right to write images, for another process to take. @throws BlockError */
+  async release(): Promise<void> {
+    await Promise.all(this.#files.map(async ({ image }) => image.release?.()))
+  }
+
+  /** Takes it, of all images or of none. @throws ImageError `ERR_LOCKED` */
+  async claim(): Promise<void> {
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- none is under way when one fails
+      for (const { image } of this.#files) await image.claim?.()
+    } catch (error) {
+      await this.release()
+      throw error
+    }
+  }
+
   /** Writes what is left, and closes every file. @returns the images for which this has failed */
   close(): Promise<readonly FailedClose[]> {
     return closeAll(this.#files)
@@ -308,7 +327,11 @@ function placeOf(drive: DriveArgument): Omit<PcDrive, 'medium' | 'media'> {
   }
 }
 
-async function openDrive(drive: DriveArgument, files: OpenFile[]): Promise<PcDrive> {
+async function openDrive(
+  drive: DriveArgument,
+  files: OpenFile[],
+  lock: 'now' | 'later' = 'now',
+): Promise<PcDrive> {
   const { path } = drive
   const rest = placeOf(drive)
   if (path === null) return { medium: null, media: drive.media ?? 'cdrom', ...rest }
@@ -330,6 +353,7 @@ async function openDrive(drive: DriveArgument, files: OpenFile[]): Promise<PcDri
     ...format,
     snapshot,
     readOnly,
+    ...(writes && { lock }),
   }).catch((error: unknown) => {
     throw writes ? explainUnwritable(path, error) : error
   })

@@ -115,6 +115,8 @@ class Session {
         this.#snapshots.check(machine)
       },
       flush: async () => this.#backEnds?.images.flush(),
+      release: async () => this.#backEnds?.images.release(),
+      reclaim: async () => this.#backEnds?.images.claim(),
       gone: (message) => this.#end({ code: ExitCode.PowerOff, message }, false),
     })
     this.#terminal = new SessionTerminal(settings, host, this.#display?.terminal, {
@@ -188,7 +190,8 @@ class Session {
     await this.#chardevs.open(chardevs, this.#terminal.farEnd(), stderr, failed)
     const { recording } = this.#settings
     const isReplay = recording?.replay !== undefined && recording.goLive !== true
-    this.#backEnds = await BackEnds.open({ ...this.#settings, isReplay }, this.#chardevs)
+    const isIncoming = this.#settings.takeOver !== undefined
+    this.#backEnds = await BackEnds.open({ ...this.#settings, isReplay, isIncoming }, this.#chardevs)
     const { machine, portDevices = [] } = this.#settings
     this.#devices = new HotDevices(machine.rootPorts ?? [], portDevices, this.#backEnds)
     for (const note of this.#backEnds.images.notes) stderr.write(`retrap: ${note}\n`)
@@ -229,7 +232,7 @@ class Session {
     const { noReboot, profile } = this.#settings
     const host = this.#host
     let made = isOpen ? await this.#make() : null
-    if (made !== null) await this.#settings.takeOver?.()
+    if (made !== null) await this.#settings.takeOver?.(async () => this.#backEnds?.images.claim())
     if (made !== null) this.#closing.push(this.#terminal.open())
     let resets = 0
     let exit: MachineExit

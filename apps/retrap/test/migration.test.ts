@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { al, Assembler, dword, dx, eax, ecx, imm16, imm32 } from '@retrap/x86-assembler'
 import { afterAll, describe, expect, test } from 'vitest'
+import { createImage } from '../src/image/create.ts'
 import { parseMigrationAddress } from '../src/migration/address.ts'
 import { runRetrap, type Finished } from './support/processes.ts'
 
@@ -31,17 +32,21 @@ function pointsKernel(): Uint8Array {
 writeFileSync(path('kernel'), pointsKernel())
 const MACHINE = ['run', '--kernel', path('kernel'), '--memory', '16M', '--timeout', '50']
 
-/** Moves a machine. @param there - where to, as both sides have it */
-async function move(there: string): Promise<{ source: Finished; destination: Finished; migrate: Finished }> {
+/** Moves a machine. @param there - where to, as both sides have it @param disk - which it may write */
+async function move(
+  there: string,
+  disk: string,
+): Promise<{ source: Finished; destination: Finished; migrate: Finished }> {
   const control = path('control')
   const incoming = Promise.withResolvers<void>()
   const running = Promise.withResolvers<void>()
-  const destination = runRetrap([...MACHINE, '--incoming', there], {
+  const machine = [...MACHINE, '--drive', `file=${disk},if=virtio`]
+  const destination = runRetrap([...machine, '--incoming', there], {
     answers: [{ to: '..', type: 'x' }],
     onError: (text) => text.includes('waiting for a machine') && incoming.resolve(),
     deadlineMs: DEADLINE_MS,
   })
-  const source = runRetrap([...MACHINE, '--control', control], {
+  const source = runRetrap([...machine, '--control', control], {
     input: '',
     onOutput: (text) => text.includes('...') && running.resolve(),
     deadlineMs: DEADLINE_MS,
@@ -52,8 +57,18 @@ async function move(there: string): Promise<{ source: Finished; destination: Fin
   return { source: await source, destination: await destination, migrate }
 }
 
+const raw = path('disk.img')
+writeFileSync(raw, new Uint8Array(1 << 20))
+
+/** A qcow2 image above the raw one. */
+async function overlay(): Promise<string> {
+  const top = path('disk.qcow2')
+  await createImage(top, 'qcow2', { bytes: 1 << 20 }, { name: raw, format: 'raw' })
+  return top
+}
+
 test('a machine goes on in another process, by a Unix socket', { timeout: DEADLINE_MS }, async () => {
-  const { source, destination, migrate } = await move(`unix:${path('there')}`)
+  const { source, destination, migrate } = await move(`unix:${path('there')}`, raw)
   expect(migrate).toMatchObject({ code: 0, stderr: '' })
   expect(migrate.stdout).toMatch(
     /^moved to .*there: \d+ ms of standstill, [\d.]+ s in all, [\d.]+ MiB in \d+ rounds\n$/,
@@ -71,7 +86,7 @@ test('by TCP, with a secret that both sides know', { timeout: DEADLINE_MS }, asy
   await new Promise((resolve) => server.once('listening', resolve))
   const { port } = server.address() as AddressInfo
   await new Promise((resolve) => server.close(resolve))
-  const { destination } = await move(`tcp:127.0.0.1:${port},secret=${path('secret')}`)
+  const { destination } = await move(`tcp:127.0.0.1:${port},secret=${path('secret')}`, await overlay())
   expect(destination.stdout).toMatch(/^\.+bye\n$/)
 })
 

@@ -22,9 +22,11 @@ export interface ArrivedMachine {
    * When this resolves, the machine is this side's, and is to be run. When it rejects, it is the source's: the machine that
    * was made never runs, and is closed.
    *
-   * @throws MigrationError `ERR_CUT`, `ERR_REFUSED`, `ERR_PROTOCOL`
+   * @param claim - takes what one side alone may have, as the right to write its disks: the source has given it up. Where
+   *   it rejects, it has nothing of that, and the source is told why
+   * @throws MigrationError `ERR_CUT`, `ERR_REFUSED`, `ERR_PROTOCOL`; what `claim` throws
    */
-  takeOver(): Promise<void>
+  takeOver(claim?: () => Promise<void>): Promise<void>
   /** Tells the source that no machine can be made of it, and why; the guest runs on there. */
   refuse(why: string): Promise<void>
 }
@@ -40,7 +42,7 @@ export async function receiveMigration(channel: Channel, options: ReceiveOptions
     const snapshot = await receiveSnapshot(frames, options)
     return {
       snapshot,
-      takeOver: () => takeOver(frames),
+      takeOver: (claim) => takeOver(frames, claim),
       refuse: (why) => refuse(frames, why),
     }
   } catch (error) {
@@ -55,7 +57,7 @@ async function receiveSnapshot(frames: FrameStream, { accept }: ReceiveOptions):
   try {
     pages = new ArrivingPages(checkHello(payload, accept))
   } catch (error) {
-    await refuse(frames, error instanceof Error ? error.message : String(error))
+    await refuse(frames, messageOf(error))
     throw error
   }
   await frames.send('TAKE')
@@ -93,13 +95,22 @@ async function wholeSnapshot(file: Uint8Array, pages: ArrivingPages): Promise<Ar
   return { state, pages: pages.finish(last.pages, zeros) }
 }
 
-async function takeOver(frames: FrameStream): Promise<void> {
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+async function takeOver(frames: FrameStream, claim?: () => Promise<void>): Promise<void> {
   try {
     await frames.send('REDY')
     // Whole, or it has not arrived.
     await frames.receive('HAND')
   } catch (error) {
     frames.close()
+    throw error
+  }
+  try {
+    await claim?.()
+  } catch (error) {
+    // The source runs it again only if it hears of that.
+    await refuse(frames, messageOf(error))
     throw error
   }
   // The machine is this side's now, whether the source hears of it or not.

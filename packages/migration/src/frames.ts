@@ -17,7 +17,7 @@ export type FrameType =
   | 'HAND'
   /** Destination: the guest runs here. */
   | 'RUNS'
-  /** Either side, before the hand-over: it ends the migration, and says why. */
+  /** Either side: it ends the migration, and says why. Behind the hand-over record, the machine is the source's again. */
   | 'NOTE'
 
 const HEAD_BYTES = 12

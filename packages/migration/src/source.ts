@@ -21,6 +21,10 @@ export interface MigrationSource {
   resume(): void
   /** Saves it while it is stopped, as `Pc.save` does; what its disks hold back is written. */
   save(): Promise<{ readonly state: unknown; readonly pages: GuestPages }>
+  /** Gives up what one side alone may have, as the right to write its disks, right before the hand-over record. */
+  release?(): Promise<void>
+  /** Takes that back before `resume`, where the destination does not have the machine. Rejects where another one has it. */
+  reclaim?(): Promise<void>
 }
 
 /** How a machine is moved. */
@@ -55,9 +59,11 @@ export interface MigrationRound {
 export interface MigrationReport {
   /**
    * `moved`: the guest runs at the destination, and never again here. `unknown`: the connection has ended after the
-   * hand-over record was begun. The guest may run there, and is stopped here until somebody decides.
+   * hand-over record was begun, or `reclaim` has failed. The guest may run there, and is stopped here until somebody decides.
    */
   readonly outcome: 'moved' | 'unknown'
+  /** What has made the outcome unknown. */
+  readonly error?: unknown
   /** How long the guest has stood still, in milliseconds, as the source sees it. */
   readonly downtimeMs: number
   /** How long all of it took, in milliseconds. */
@@ -221,25 +227,39 @@ class Migration {
       await writeSnapshot(file, (bytes) => void pieces.push(bytes.slice()))
       await this.#frames.send('STAT', ...pieces)
       await this.#answer('word that the destination is ready', 'REDY')
+      await this.#source.release?.()
     } catch (error) {
       // The destination cannot have the hand-over record.
-      this.#frames.close()
-      this.#source.resume()
-      throw error
-    }
-    const report = (outcome: 'moved' | 'unknown'): MigrationReport => {
-      const now = performance.now()
-      const [downtimeMs, totalMs] = [now - stopped, now - this.#begun]
-      return { outcome, downtimeMs, totalMs, rounds: this.#rounds, bytes: this.#frames.sent }
+      return this.#takeBack(error, stopped)
     }
     try {
       await this.#frames.send('HAND')
       await this.#answer('word that the guest runs', 'RUNS')
-      return report('moved')
-    } catch {
+      return this.#report('moved', stopped)
+    } catch (error) {
+      // The destination has the record, and says that it does not run the machine.
+      if (error instanceof MigrationError && error.code === 'ERR_REFUSED') return this.#takeBack(error, stopped)
       // The record may have arrived, whatever became of the answer.
-      return report('unknown')
+      return { ...this.#report('unknown', stopped), error }
     }
+  }
+
+  /** The machine is this side's. @throws `error`, when it runs on */
+  async #takeBack(error: unknown, stopped: number): Promise<MigrationReport> {
+    this.#frames.close()
+    try {
+      await this.#source.reclaim?.()
+    } catch (held) {
+      return { ...this.#report('unknown', stopped), error: held }
+    }
+    this.#source.resume()
+    throw error
+  }
+
+  #report(outcome: 'moved' | 'unknown', stopped: number): MigrationReport {
+    const now = performance.now()
+    const [downtimeMs, totalMs] = [now - stopped, now - this.#begun]
+    return { outcome, downtimeMs, totalMs, rounds: this.#rounds, bytes: this.#frames.sent }
   }
 }
 

@@ -236,6 +236,33 @@ describe('a destination', () => {
   })
 
   test.each([
+    { reclaim: async () => {}, ends: 'runs on', calls: ['release', 'claim', 'reclaim', 'resume'] },
+    { reclaim: () => Promise.reject(new Error('taken')), ends: 'is stopped', calls: ['release', 'claim', 'reclaim'] },
+  ])('that cannot claim what one side alone may have refuses; the source $ends', async ({ reclaim, calls }) => {
+    const pc = await writingPc({})
+    const [near, far] = pipe()
+    const called: string[] = []
+    const call = (name: string): void => void called.push(name)
+    const claim = (): Promise<void> => Promise.reject((call('claim'), new Error('locked')))
+    const arriving = receiveMigration(far).then((arrived) => arrived.takeOver(claim))
+    const source = {
+      domain: pc.domain,
+      stop: async () => {},
+      resume: () => call('resume'),
+      save: () => pc.save(),
+      release: async () => call('release'),
+      reclaim: () => (call('reclaim'), reclaim()),
+    }
+    const moving = migrate(near, source, ONCE)
+    await expect(arriving).rejects.toThrow('locked')
+    if (calls.includes('resume'))
+      await expect(moving).rejects.toMatchObject({ code: 'ERR_REFUSED', message: 'the other side says: locked' })
+    else expect(await moving).toMatchObject({ outcome: 'unknown', error: { message: 'taken' } })
+    expect(called).toEqual(calls)
+    pc.close()
+  })
+
+  test.each([
     ['no frame', new Uint8Array(64)],
     ['another frame', Uint8Array.from('RTMGHAND\0\0\0\0', (c) => c.charCodeAt(0))],
     ['no description', Uint8Array.from('RTMGHELO\x02\0\0\0[]', (c) => c.charCodeAt(0))],

@@ -8,8 +8,13 @@ import { awaitSource } from './socket-channel.ts'
 export interface Incoming {
   /** What the machine is made of. */
   readonly snapshot: PcSnapshot
-  /** Takes the machine over, which has been made: from then on it runs here. @throws MigrationError */
-  takeOver(): Promise<void>
+  /**
+   * Takes the machine over, which has been made: from then on it runs here.
+   *
+   * @param claim - takes the disks, which the source has given up
+   * @throws MigrationError; what `claim` throws
+   */
+  takeOver(claim: () => Promise<void>): Promise<void>
   /** Tells the source, unless the machine has been taken over, that it is not. */
   drop(): Promise<void>
 }
@@ -21,9 +26,9 @@ export async function receiveIncoming(address: MigrationAddress, stderr: Session
   return {
     // The machine checks what is in it.
     snapshot: arrived.snapshot as PcSnapshot,
-    async takeOver() {
+    async takeOver(claim) {
       isSettled = true
-      await arrived.takeOver()
+      await arrived.takeOver(claim)
       stderr.write('retrap: the machine has arrived, and runs here\n')
     },
     async drop() {

@@ -12,6 +12,10 @@ export interface MigrationHooks {
   check(machine: Pick<Machine, 'save'>): void
   /** Writes what disks hold back. */
   flush(): Promise<void>
+  /** Gives up the right to write disks. */
+  release(): Promise<void>
+  /** Takes it back. @throws ImageError `ERR_LOCKED` where another machine has one */
+  reclaim(): Promise<void>
   /** The machine runs elsewhere: the session ends. */
   gone(message: string): void
 }
@@ -55,13 +59,16 @@ export class SessionMigration {
           await this.#hooks.flush()
           return { state, pages }
         },
+        release: () => this.#hooks.release(),
+        reclaim: () => this.#hooks.reclaim(),
       }
       const report = await migrate(channel, source, options)
       this.#isUnknown = report.outcome === 'unknown'
       if (this.#isUnknown) {
         const where = nameOf(target)
+        const why = report.error instanceof Error ? report.error.message : 'the connection has ended at the last moment'
         return [
-          `The connection has ended at the last moment: the machine may run at ${where}. It is stopped here.`,
+          `${why}: the machine may run at ${where}. It is stopped here.`,
           'If it runs there, write migrate --abandon; if it does not, migrate --resume.\n',
         ].join('\n')
       }
@@ -76,11 +83,16 @@ export class SessionMigration {
     }
   }
 
-  /** Decides where the machine is, when the source could not know. @throws CliError where it knows */
-  decide(what: 'resume' | 'abandon'): string {
+  /**
+   * Decides where the machine is, when the source could not know.
+   *
+   * @throws CliError where it knows; ImageError `ERR_LOCKED` where another machine has one of its disks
+   */
+  async decide(what: 'resume' | 'abandon'): Promise<string> {
     if (!this.#isUnknown || this.#target === null)
       throw new CliError('ERR_INPUT', `there is nothing to ${what}: no machine is between two places`)
     const where = nameOf(this.#target)
+    if (what === 'resume') await this.#hooks.reclaim()
     this.#isUnknown = false
     this.#target = null
     if (what === 'resume') {
