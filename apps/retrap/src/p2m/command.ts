@@ -79,8 +79,6 @@ export function addP2m(program: Command, host: MapHost): void {
       if (start >= stop || start >= MAX_GPA)
         throw usage('there is nothing to show: give a --start below --stop, and below 0x1000000000000')
       const { arch: architecture = 'amd64' } = flags
-      if (architecture === 'arm64' && hypervisor === 'xen')
-        throw usage('--hypervisor xen is not there for --arch arm64')
       const machine = await host.createMachine({
         architecture,
         memoryBytes: memory,

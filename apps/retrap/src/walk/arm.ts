@@ -5,6 +5,7 @@ import {
   ARM_WALK_FAULT,
   ARM_WALK_OK,
   ARM_WRITE,
+  ArmFormat,
   ArmPagingContext,
   ArmWalkResult,
   type TableReader,
@@ -12,6 +13,7 @@ import {
 } from '@retrap/paging'
 import { usage } from '../values.ts'
 import type { MemoryDump } from './dump.ts'
+import { size } from './listing.ts'
 import { hex } from './registers.ts'
 
 /** Registers of an Arm processor, from options. */
@@ -144,17 +146,133 @@ function describeDescriptor(value: bigint, level: number): string {
   return [level === 3 ? 'page' : 'block', ...named(value, PAGE_BITS), `AttrIndx ${(value >> 2n) & 7n}`].join(' ')
 }
 
-const size = (bytes: number): string => {
-  if (bytes >= 2 ** 30) return `${bytes / 2 ** 30} GiB`
-  return bytes >= 2 ** 20 ? `${bytes / 2 ** 20} MiB` : `${bytes / 2 ** 10} KiB`
-}
-
 /** What a level may do at an address, as `rwx`. */
-function rightsOf(context: ArmPagingContext, dump: DumpReader, address: bigint, level: number): string {
+function rightsOf(context: ArmPagingContext, reader: TableReader, address: bigint, level: number): string {
   const result = new ArmWalkResult()
   const may = (access: number): boolean =>
-    walkArm(context, new Steps(dump), low(address), high(address), access | level, result) === ARM_WALK_OK
+    walkArm(context, reader, low(address), high(address), access | level, result) === ARM_WALK_OK
   return `${may(0) ? 'r' : '-'}${may(ARM_WRITE) ? 'w' : '-'}${may(ARM_FETCH) ? 'x' : '-'}`
+}
+
+/** Reads what a walk reads, and counts it; each page counts as accessed, so that its rights decide alone. */
+class Accessed implements TableReader {
+  readonly #dump: DumpReader
+  reads = 0
+  /** Whether the descriptor read last is one of a page that was accessed. */
+  isAccessed = false
+
+  constructor(dump: DumpReader) {
+    this.#dump = dump
+  }
+
+  read32(gpa: number, into: Uint32Array): boolean {
+    return this.#dump.read32(gpa, into)
+  }
+
+  read64(gpa: number, into: Uint32Array): boolean {
+    this.reads++
+    if (!this.#dump.read64(gpa, into)) return false
+    this.isAccessed = (into[0]! & ACCESS_FLAG) !== 0
+    // Descriptors of tables ignore the bit.
+    into[0]! |= ACCESS_FLAG
+    return true
+  }
+
+  compareExchange32(): boolean {
+    return true
+  }
+
+  compareExchange64(): boolean {
+    return true
+  }
+}
+
+const ACCESS_FLAG = 1 << 10
+
+/** A part of the address space that is mapped in one way. */
+interface ArmRun {
+  readonly start: bigint
+  readonly ipa: number
+  readonly kind: string
+  bytes: number
+}
+
+/**
+ * All mappings; neighbours that are alike, and contiguous on both sides, in one line.
+ *
+ * @throws CliError `ERR_USAGE` without stage 1
+ */
+export function* listArmMappings(
+  context: ArmPagingContext,
+  dump: DumpReader,
+  range: { readonly start: bigint; readonly stop: bigint },
+  hasAttributes: boolean,
+): Generator<string, void> {
+  if (context.format === ArmFormat.OFF) throw usage('with the MMU off there are no mappings to list')
+  let run: ArmRun | undefined
+  const line = ({ start, ipa, kind, bytes }: ArmRun): string =>
+    `${hex(start)}-${hex(start + BigInt(bytes) - 1n)}  ${hex(ipa)}  ${size(bytes)}  ${kind}`
+  for (const [half, first] of [
+    [context.lower, 0n],
+    [context.upper, (1n << 64n) - (1n << BigInt(context.upper.inputBits))],
+  ] as const) {
+    if (half.disabled) continue
+    const end = first + (1n << BigInt(half.inputBits))
+    const stop = range.stop < end ? range.stop : end
+    for (let at = range.start > first ? range.start : first; at < stop;) {
+      const found = armMapping(context, dump, half, at, hasAttributes)
+      const next = at - (at % found.span) + found.span
+      if ('missing' in found) {
+        if (run !== undefined) yield line(run)
+        run = undefined
+        if (found.missing !== undefined) yield `${hex(at)}  the table at ${hex(found.missing)} is not in the dump`
+      } else if (at % found.span === 0n) {
+        // A range that begins within a page begins with the next one.
+        const follows =
+          run?.kind === found.kind && run.start + BigInt(run.bytes) === at && run.ipa + run.bytes === found.ipa
+        if (!follows) {
+          if (run !== undefined) yield line(run)
+          run = { start: at, ipa: found.ipa, kind: found.kind, bytes: 0 }
+        }
+        run!.bytes += Number(found.span)
+      }
+      at = next
+    }
+  }
+  if (run !== undefined) yield line(run)
+}
+
+type ArmMapping =
+  | { readonly span: bigint; readonly ipa: number; readonly kind: string }
+  | { readonly span: bigint; readonly missing: number | undefined }
+
+/** What is at an address: a page, or a hole as large as what the entry that is not there would map. */
+function armMapping(
+  context: ArmPagingContext,
+  dump: DumpReader,
+  { granule, stride, inputBits, level: first }: ArmPagingContext['lower'],
+  at: bigint,
+  hasAttributes: boolean,
+): ArmMapping {
+  const result = new ArmWalkResult()
+  const reader = new Accessed(dump)
+  const outcome = walkArm(context, reader, low(at), high(at), 0, result)
+  if (outcome !== ARM_WALK_OK) {
+    // A table that is not there is a hole of the entry above it.
+    const level = first + reader.reads - (outcome === ARM_WALK_FAULT ? 1 : 2)
+    const shift = level < first ? inputBits : Math.min(inputBits, granule + (3 - level) * stride)
+    return { span: 1n << BigInt(shift), missing: outcome === ARM_WALK_FAULT ? undefined : result.tableIpa }
+  }
+  const { ipa, pageBytes, global, attributes, device } = result
+  const within = Number(at % BigInt(pageBytes))
+  const kind = [
+    `EL1 ${rightsOf(context, new Accessed(dump), at, 0)} EL0 ${rightsOf(context, new Accessed(dump), at, ARM_UNPRIVILEGED)}`,
+    ...(global ? ['global'] : []),
+    ...(reader.isAccessed ? [] : ['not accessed']),
+    ...(hasAttributes ? [`${device ? 'Device' : 'Normal'} ${hex(attributes)}`] : []),
+    `by ${size(pageBytes)}`,
+  ].join(' ')
+  return { span: BigInt(pageBytes), ipa: ipa - within, kind }
 }
 
 /** One walk, descriptor by descriptor. */
@@ -181,8 +299,8 @@ export function* listArmWalk(
   }
   if (outcome === ARM_WALK_OK) {
     const { ipa, pageBytes, global, attributes, device } = result
-    const el1 = rightsOf(context, dump, address, 0)
-    const el0 = rightsOf(context, dump, address, ARM_UNPRIVILEGED)
+    const el1 = rightsOf(context, steps, address, 0)
+    const el0 = rightsOf(context, steps, address, ARM_UNPRIVILEGED)
     const type = hasAttributes ? [`${device ? 'Device' : 'Normal'} ${hex(attributes)}`] : []
     const parts = [`${size(pageBytes)} page`, `EL1 ${el1}`, `EL0 ${el0}`, ...(global ? ['global'] : []), ...type]
     yield `  = ${hex(ipa)}, ${parts.join(', ')}`

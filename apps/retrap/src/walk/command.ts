@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander'
 import type { AccessOptions, PagingContext } from '@retrap/paging'
 import { type ListingOutput, printLines } from '../print-lines.ts'
 import { parseAddress, parseWhole, usage } from '../values.ts'
-import { armContextFor, type ArmRegisterFlags, describeArmContext, listArmWalk } from './arm.ts'
+import { armContextFor, type ArmRegisterFlags, describeArmContext, listArmMappings, listArmWalk } from './arm.ts'
 import { MemoryDump } from './dump.ts'
 import { listMappings, listWalk } from './listing.ts'
 import { contextFor, describeContext, MODES, type RegisterFlags } from './registers.ts'
@@ -107,10 +107,14 @@ function* armLines(dump: MemoryDump, addresses: readonly bigint[], flags: WalkFl
   if ([cr0, cr3, cr4, efer, mode, pat, cpu].some((value) => value !== undefined)) {
     throw usage('--cr0, --cr3, --cr4, --efer, --mode, --pat and --cpu are not there for --arch arm64')
   }
-  if (flags.all === true) throw usage('--all is not there for --arch arm64; give addresses')
   const context = armContextFor(flags)
   yield `${dump.path}: ${dump.format}, ${describeArmContext(context)}`
-  for (const address of addresses) yield* listArmWalk(context, dump, address, flags, flags.mair !== undefined)
+  const hasAttributes = flags.mair !== undefined
+  for (const address of addresses) yield* listArmWalk(context, dump, address, flags, hasAttributes)
+  if (flags.all === true) {
+    const { start = 0n, stop = 1n << 64n } = flags
+    yield* listArmMappings(context, dump, { start, stop }, hasAttributes)
+  }
 }
 
 function baseOf({ base = 0n }: WalkFlags): number {

@@ -80,7 +80,8 @@ function memoryType(index: number, pat: bigint | undefined): string {
   return pat === undefined ? `PAT ${index}` : (TYPE_NAMES[patType(pat, index)] ?? `PAT ${index}`)
 }
 
-function size(bytes: number): string {
+/** A size in the largest unit that it is a whole number of. */
+export function size(bytes: number): string {
   if (bytes % 2 ** 30 === 0) return `${bytes / 2 ** 30} GiB`
   return bytes % 2 ** 20 === 0 ? `${bytes / 2 ** 20} MiB` : `${bytes / 2 ** 10} KiB`
 }

@@ -5,7 +5,7 @@ import type { P2mLeaf } from '@retrap/p2m'
 import { describe, expect, test } from 'vitest'
 import { runCli } from '../../src/cli.ts'
 import { FakeHost } from '../support/fake-machine.ts'
-import { runRetrap } from '../support/processes.ts'
+import { runHere } from '../support/in-process.ts'
 
 const leaf = (gfn: number, mfn: number, order = 0, type = 0, rights = 7): P2mLeaf => ({
   gfn,
@@ -102,7 +102,7 @@ describe('a map as text', () => {
 })
 
 test('a PC has its RAM in large leaves, but for the part that firmware lies over, and few tables', async () => {
-  const { code, stdout } = await runRetrap(['p2m', '--memory', '3G'], { deadlineMs: 30_000 })
+  const { code, stdout } = await runHere(['p2m', '--memory', '3G'], { deadlineMs: 30_000 })
   const lines = stdout.trimEnd().split('\n').slice(1)
   const ends = lines.flatMap((line) => {
     const [, start, end] = /^0x([0-9a-f]+)-0x([0-9a-f]+) /.exec(line) ?? []
@@ -122,6 +122,8 @@ test('of an Arm machine there is a map too, of what is named', async () => {
   await writeFile(kernel, 'kernel')
   expect(await runCli(['p2m', '--arch', 'arm64', '--kernel', kernel], host)).toBe(0)
   expect(host.created[0]).toMatchObject({ architecture: 'arm64' })
+  expect(await runCli(['p2m', '--arch', 'arm64', '--hypervisor', 'xen', '--kernel', kernel], host)).toBe(0)
+  expect(host.created[1]).toMatchObject({ architecture: 'arm64', hypervisor: 'xen' })
   expect(await runCli(['p2m', '--arch', 'arm64'], host)).not.toBe(0)
   expect(host.stderr.text).toContain('give --kernel, --firmware or --debian for --arch arm64')
 })

@@ -76,8 +76,36 @@ test('36 bits of address begin at level 1, and its index has no more bits than t
   ])
 })
 
+test('all mappings are listed, with neighbours that are alike in one line', async () => {
+  const { code, lines } = await walk('--all', '--ttbr1', '0x1000', '--mair', '0xff04')
+  expect(code).toBe(0)
+  expect(lines.slice(1)).toEqual([
+    '0xffff800008000000-0xffff800008000fff  0x5000  4 KiB  EL1 rwx EL0 --- global Normal 0xff by 4 KiB',
+    '0xffff800008001000-0xffff800008001fff  0x5000  4 KiB  EL1 r-x EL0 --- global Normal 0xff by 4 KiB',
+    '0xffff800008002000-0xffff800008002fff  0x5000  4 KiB  EL1 rwx EL0 --- global not accessed Normal 0xff by 4 KiB',
+    '0xffff800008200000-0xffff8000083fffff  0x40200000  2 MiB  EL1 rw- EL0 --- Normal 0xff by 2 MiB',
+    '0xffff800008400000  the table at 0x90000 is not in the dump',
+    '',
+  ])
+  const part = ['--all', '--ttbr1', '0x1000', '--start', '0xffff800008001800', '--stop', '0xffff800008200000']
+  expect((await walk(...part)).lines.slice(1)).toEqual([
+    '0xffff800008002000-0xffff800008002fff  0x5000  4 KiB  EL1 rwx EL0 --- global not accessed by 4 KiB',
+    '',
+  ])
+  // Each page of a table of 512, and a block that follows it.
+  const table = Array.from({ length: 512 }, (_, i) => [0x4000, i, 0x4000_0707n + BigInt(i) * 0x1000n] as const)
+  BYTES.set(
+    memory([0x1000, 0, 0x2003n], [0x2000, 0, 0x3003n], [0x3000, 0, 0x4003n], ...table, [0x3000, 1, 0x4020_0705n]),
+  )
+  expect((await walk('--all', '--ttbr0', '0x1000')).lines.slice(1)).toEqual([
+    '0x0-0x1fffff  0x40000000  2 MiB  EL1 rwx EL0 --x global by 4 KiB',
+    '0x200000-0x3fffff  0x40200000  2 MiB  EL1 rwx EL0 --x global by 2 MiB',
+    '',
+  ])
+})
+
 test('what is not there is refused', async () => {
   expect((await walk('0x0')).stderr).toContain('give --ttbr0 and --ttbr1')
   expect((await walk('0x0', '--cr3', '0x1000')).stderr).toContain('not there for --arch arm64')
-  expect((await walk('--all', '--ttbr0', '0x1000')).stderr).toContain('--all is not there for --arch arm64')
+  expect((await walk('--all', '--ttbr0', '0x1000', '--sctlr', '0')).stderr).toContain('with the MMU off')
 })
