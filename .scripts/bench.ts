@@ -8,11 +8,11 @@
 //
 // Vitest's `bench` is not used: a bench here compares whole programs and processes as often as functions, and the
 // runner's module getters distort short loops.
-import { provideDebianPrograms } from '../packages/tooling/src/programs.ts'
+import { programsOf, provideDebianPrograms } from '../packages/tooling/src/programs.ts'
 import { choose, programs } from './workspace.ts'
 
 const [name, ...args] = process.argv.slice(2)
 const file = choose('bench', programs('bench/*.bench.ts', '.bench.ts'), name)
-await provideDebianPrograms()
+await provideDebianPrograms({ programs: programsOf(file) })
 const module = (await import(file)) as { run?: (args: string[]) => Promise<void> | void }
 await module.run?.(args)

@@ -6,7 +6,7 @@
 import { constants } from 'node:os'
 import { parseArgs } from 'node:util'
 import { runSoak, type Soak, type Violation } from '../packages/tooling/src/soak.ts'
-import { provideDebianPrograms } from '../packages/tooling/src/programs.ts'
+import { programsOf, provideDebianPrograms } from '../packages/tooling/src/programs.ts'
 import { choose, programs } from './workspace.ts'
 
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
@@ -25,7 +25,7 @@ async function main(): Promise<number> {
     return value
   }
   const file = choose('soak', programs('test/soak/*.soak.ts', '.soak.ts'), positionals[0])
-  await provideDebianPrograms()
+  await provideDebianPrograms({ programs: programsOf(file) })
   const { soak } = (await import(file)) as { soak: Soak }
   // A seed that is not given is drawn, and printed with a failure.
   const seed = number('seed', 0) ?? Math.floor(Math.random() * 2 ** 32)

@@ -2,6 +2,7 @@
 // jit.bench.ts.
 //
 // npm run -s bench -- arm [--only NAME,...] [--rounds N] [--jit on|off]
+// @programs: qemu-system-aarch64 aarch64-linux-gnu-gcc aarch64-linux-gnu-as
 import { execFileSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import { retrapCommand, tcgCommand, withArmGuest } from './arm/guest.ts'

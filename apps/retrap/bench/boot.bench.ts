@@ -3,6 +3,7 @@
 // prompt, and the memory that retrap needs beside the guest's RAM. Both run the same kernel, initramfs and command line,
 // in turn, and QEMU has no devices but its board's and a serial port; the best of each counts. Ratios are speed against
 // speed, and RAM against memory: more is better for retrap.
+// @programs: qemu-system-x86_64
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -9,6 +9,7 @@
 // Names: virtio-blk, ahci, nvme, ide, virtio-net, e1000, vga; SCALE multiplies the work of each line. Lines are measured after
 // other requests of their kind, when the guest's kernel is compiled: 120000 random reads, and fewer where one moves more.
 // `--warm-up 0` measures what a new machine does.
+// @programs: qemu-system-x86_64 gcc as
 import { execFileSync, spawnSync } from 'node:child_process'
 import { randomFillSync } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'

@@ -3,6 +3,7 @@
  *
  * The two take turns, and the best run of each counts: other work on the machine hits all of them or none. Both print one
  * line for an instruction with address, bytes, Intel text and symbols.
+ * @programs: objdump
  */
 import { spawnSync } from 'node:child_process'
 import { performance } from 'node:perf_hooks'

@@ -7,6 +7,7 @@
 // npm run -s bench -- jit [--width 64|32] [--only NAME,...] [--rounds N] [--peers tcg,v86] [--retrap=OPTION...]
 //
 // Options are added to retrap's: `--retrap=--jit=off` compares its interpreter.
+// @programs: gcc as
 import { execFileSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import { provideDebianPrograms, type ProgramTable } from '@retrap/tooling/programs'

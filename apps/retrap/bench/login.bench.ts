@@ -2,6 +2,7 @@
 // QEMU's TCG. Compares the processor time of the processes, user and system, all threads, from their start to the login.
 // All have one processor, the same disks, and SeaBIOS; they run in turn, and the best of each counts. Ratios are speed
 // against speed: more is better for retrap.
+// @programs: qemu-system-x86_64 mformat mcopy mmd mke2fs grub-mkimage xorriso
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

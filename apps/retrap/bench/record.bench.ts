@@ -6,6 +6,7 @@
 // npm run -s bench -- record [--only NAME,...] [--pairs N] [--count SCALE]
 //
 // Names: boot, disk, idle; SCALE multiplies the work of the disk.
+// @programs: qemu-system-x86_64 gcc as
 import { randomFillSync } from 'node:crypto'
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { loadavg, tmpdir } from 'node:os'

@@ -5,6 +5,7 @@
 // `restore` makes a machine, and `back` puts the one back that was saved, after a second, as the others do. The median of
 // several counts. Ratios are their time by ours, and their bytes by ours: more is better for retrap. QEMU writes to a qcow2
 // image in the page cache; the others keep the state in memory.
+// @programs: gcc as
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'

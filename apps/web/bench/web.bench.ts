@@ -3,6 +3,7 @@
  * compressed; and how long it takes from the click to the first output in the terminal, for a user who has read the page, whose
  * Worker is ready then, and for one who clicks at once. Each start is a page of its own. Then the speed of guests, of the screen
  * and of keys, and what an idle guest takes. The host's load is printed first: nearly all figures are of the wall clock.
+ * @programs: chromium-headless-shell firefox-esr
  */
 import { globSync, readFileSync } from 'node:fs'
 import { availableParallelism, loadavg } from 'node:os'

@@ -3,6 +3,7 @@
 // processor time of all threads in the guest's loops and awaits, else the time of day; the best of several rounds.
 // Ratios are speed against speed: more than 1 is faster than the peer. With `--jit` the guest's loops also run with hot
 // code compiled, in turn with the same PC without: names of those lines end with -jit.
+// @programs: qemu-system-x86_64
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Session } from 'node:inspector/promises'

@@ -4,6 +4,7 @@
 // - a loop that fills an 8 MiB frame buffer whose dirty pages its device takes 60 times a second, against the same without.
 //
 // Times are processor time of all threads; the best of several rounds. More than 1 is faster than the peer.
+// @programs: qemu-system-x86_64
 import type { DeviceModel } from '@retrap/device'
 import { createPc } from '@retrap/machine'
 import { threadsTime } from '@retrap/tooling/processor-time'

@@ -7,6 +7,7 @@
 //   The goal is a tenth of a core.
 //
 // Times are processor time of all threads; the best of several rounds.
+// @programs: qemu-system-x86_64
 import { fileURLToPath } from 'node:url'
 import type { DeviceModel } from '@retrap/device'
 import { Screen } from '@retrap/display'

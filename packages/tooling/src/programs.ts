@@ -62,14 +62,20 @@ const BIN = 'retrap-bin'
 /** Where programs are kept, and how apt is run. */
 export interface ProvideOptions {
   readonly table?: ProgramTable
+  /** Of the table; all if absent. */
+  readonly programs?: readonly string[]
   readonly root?: string
 }
 
 /** Puts programs that are missing at the end of PATH, fetched once for all checkouts. Prints what went wrong. */
 export async function provideDebianPrograms(options: ProvideOptions = {}): Promise<void> {
   if (process.platform !== 'linux') return
-  const { table = PROGRAMS, root = cacheDirectory() } = options
-  const missing = table.filter(({ programs }) => !programs.every(hasProgram))
+  const { table = PROGRAMS, programs: wanted, root = cacheDirectory() } = options
+  const unknown = wanted?.find((name) => !table.some(({ programs }) => programs.includes(name)))
+  if (unknown !== undefined) throw new Error(`no package is known for ${unknown}; expected a program of the table`)
+  const rows =
+    wanted === undefined ? table : table.filter(({ programs }) => programs.some((name) => wanted.includes(name)))
+  const missing = rows.filter(({ programs }) => !programs.every(hasProgram))
   if (missing.length === 0) return
   const needsNoApt = await Promise.all(missing.map((row) => provide(row, root, undefined).catch(() => false)))
   const unkept = missing.filter((_row, i) => needsNoApt[i] !== true)
@@ -95,6 +101,17 @@ export async function provideDebianPrograms(options: ProvideOptions = {}): Promi
       error,
     )
   }
+}
+
+/**
+ * The programs that a soak or a bench names in lines `// @programs: NAME NAME`. What it imports looks for them as soon as it is
+ * imported, so that they are on PATH before.
+ *
+ * @param file - its path
+ */
+export function programsOf(file: string): string[] {
+  const lines = readFileSync(file, 'utf8').matchAll(/^(?:\/\/| \*) @programs: (.+)$/gm)
+  return [...lines].flatMap(([, names = '']) => names.trim().split(/\s+/))
 }
 
 /** Says which of the programs that tests compare with are there: a line for each, which changes when the program does. */

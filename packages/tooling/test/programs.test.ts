@@ -1,11 +1,23 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { Apt } from '@retrap/debian'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { type ProgramTable, provideDebianPrograms } from '../src/programs.ts'
+import { programsOf, type ProgramTable, programVersions, provideDebianPrograms } from '../src/programs.ts'
 
 const hasApt = await Apt.isAvailable()
 
@@ -88,6 +100,16 @@ describe.skipIf(!hasApt)('programs from packages', () => {
     expect(outputOf('test-x86')).toBe(x86)
   })
 
+  test('are fetched where they are wanted, and no others', async () => {
+    const { root } = stubHost([])
+    await provideDebianPrograms({ table: TABLE, root, programs: [] })
+    expect(existsSync(root)).toBe(false)
+    await provideDebianPrograms({ table: TABLE, root, programs: ['test-arm'] })
+    expect(outputOf('test-arm')).toBe('test-common\ntest-roms\n')
+    expect(outputOf('test-x86')).toBeUndefined()
+    await expect(provideDebianPrograms({ table: TABLE, root, programs: ['test-mips'] })).rejects.toThrow(/test-mips/)
+  })
+
   test('are fetched once for all checkouts', async () => {
     const { root } = stubHost([])
     const path = process.env['PATH']
@@ -120,4 +142,17 @@ describe.skipIf(!hasApt)('programs from packages', () => {
     expect(error.mock.calls.flat().join('\n')).toMatch(/tests that need test-none skip: .*Unable to locate package/)
     expect(outputOf('test-arm')).toBe('test-common\ntest-roms\n')
   })
+})
+
+test('a soak and a bench say which programs they compare with', () => {
+  const known = programVersions()
+    .split('\n')
+    .map((line) => line.split(' ')[0])
+  const cwd = fileURLToPath(new URL('../../..', import.meta.url))
+  const files = globSync('{packages,apps}/*/{test/soak/*.soak,bench/*.bench}.ts', { cwd })
+  const named = new Map(files.map((file) => [basename(file), programsOf(join(cwd, file))]))
+  expect([...named.values()].flat().filter((name) => !known.includes(name))).toEqual([])
+  expect(named.get('block.soak.ts')).toEqual(['qemu-img', 'qemu-io'])
+  expect(named.get('web.bench.ts')).toEqual(['chromium-headless-shell', 'firefox-esr'])
+  expect(named.get('jit.soak.ts')).toEqual([])
 })

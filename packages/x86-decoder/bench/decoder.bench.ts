@@ -4,6 +4,7 @@
  * `decode`: iced-x86's fastest form, `decodeOut` into a reused object, reading length, code and flow control, as a program
  * that follows code would; ours is `decodeInto` into a reused object, reading the same. Those that are compared take turns,
  * piece by piece, and the best time of each piece counts: other work on the machine hits all of them or none.
+ * @programs: objdump
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

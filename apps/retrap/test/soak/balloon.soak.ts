@@ -1,4 +1,5 @@
 // Debian on Xen balloons by half and back while a device makes DMA, with the device and the CPUs that a step draws.
+// @programs: gcc as
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

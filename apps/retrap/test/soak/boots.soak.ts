@@ -1,6 +1,7 @@
 // Whole systems: installers, boot loaders, firmware's own programs, Xen, and Debian from all kinds of disk, of amd64
 // and arm64. Each
 // step is a row; the summary says how long each has taken.
+// @programs: mformat mcopy mmd mke2fs debugfs e2fsck grub-mkimage xorriso qemu-system-x86_64
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

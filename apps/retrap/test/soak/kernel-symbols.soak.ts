@@ -1,6 +1,7 @@
 // Debian's kernel debugged backwards with the symbols that Debian publishes of it. A boot is recorded. Each step goes to an
 // instant of it and runs back to where a function was called last, or a counter written, then once more, and on again: gdb must be
 // where it was, with the same registers and callers.
+// @programs: gdb
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,3 +1,4 @@
+// @programs: qemu-aarch64 qemu-arm aarch64-linux-gnu-gcc aarch64-linux-gnu-as arm-linux-gnueabihf-gcc arm-linux-gnueabihf-as
 /** Random programs, interpreted and compiled: state and counts agree at the end of every turn. A step is one program. */
 import type { Soak } from '@retrap/tooling/soak'
 import { compareExecutions } from '../support/compare-executions.ts'

@@ -1,6 +1,7 @@
 /**
  * Random instructions of every form against qemu-aarch64, interpreted and, in every fourth step, compiled, and of A32, T16 and
  * T32 against qemu-arm: ten cases a form in a step. 100 steps are 1,000 cases a form.
+ * @programs: qemu-aarch64 qemu-arm aarch64-linux-gnu-gcc aarch64-linux-gnu-as arm-linux-gnueabihf-gcc arm-linux-gnueabihf-as
  */
 import { AARCH64, ARM, hasMachine } from '@retrap/tooling/arm-native'
 import type { Soak } from '@retrap/tooling/soak'

@@ -1,3 +1,4 @@
+// @programs: qemu-aarch64 qemu-arm aarch64-linux-gnu-gcc aarch64-linux-gnu-as arm-linux-gnueabihf-gcc arm-linux-gnueabihf-as qemu-system-aarch64
 /** Random system instructions and exceptions at EL1 and EL0 against qemu-system-aarch64, compiled in every other step. */
 import { ARM_BOARD_LACKS, hasArmBoard } from '@retrap/tooling/arm-payload'
 import type { Soak } from '@retrap/tooling/soak'

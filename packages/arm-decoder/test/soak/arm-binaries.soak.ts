@@ -1,6 +1,7 @@
 /**
  * Every word of `.text` of Debian's programs for arm64 and armhf (Thumb-2), against LLVM's listing and GNU's: what they
  * call a load or store has the same text here, and nothing else has one. A step is one program; packages are fetched once.
+ * @programs: llvm-objdump-22 aarch64-linux-gnu-objdump arm-linux-gnueabihf-objdump
  */
 import { debianMembers } from '@retrap/tooling/debian'
 import type { Soak } from '@retrap/tooling/soak'

@@ -1,6 +1,7 @@
 /**
  * Random words of A64, A32 and T32, 100,000 a step: none makes the decoder or the formatter throw, and of a part LLVM says
  * the same, up to the closed list in support/differences.ts. 300 steps are 10 million words of each set.
+ * @programs: llvm-objdump-22 aarch64-linux-gnu-objdump arm-linux-gnueabihf-objdump
  */
 import { words } from '@retrap/tooling/random'
 import type { Soak } from '@retrap/tooling/soak'

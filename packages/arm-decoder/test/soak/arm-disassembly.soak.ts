@@ -1,6 +1,7 @@
 /**
  * Every instruction of `.text` of Debian's binaries for arm64 and armhf (Thumb-2) against LLVM's listing: the same text, or one
  * of the accepted differences. A step is one program; packages are fetched once.
+ * @programs: llvm-objdump-22 aarch64-linux-gnu-objdump arm-linux-gnueabihf-objdump
  */
 import { execFileSync } from 'node:child_process'
 import { debianMembers } from '@retrap/tooling/debian'

@@ -1,6 +1,7 @@
 /**
  * Random cases of every form that qemu-user can run, with a device that answers at once and one that answers later: ten
  * cases a form in a step, of one instruction set. 400 steps are 1,000 cases a form.
+ * @programs: qemu-aarch64 qemu-arm aarch64-linux-gnu-gcc aarch64-linux-gnu-as arm-linux-gnueabihf-gcc arm-linux-gnueabihf-as
  */
 import type { Soak } from '@retrap/tooling/soak'
 import { compareWithQemu, machineOf } from '../support/compare-emulation.ts'

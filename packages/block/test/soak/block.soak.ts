@@ -1,3 +1,4 @@
+// @programs: qemu-img qemu-io
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,3 +1,4 @@
+// @programs: qemu-system-x86_64
 import type { Soak } from '@retrap/tooling/soak'
 import { QemuVga } from '../support/qemu-vga.ts'
 import { compareVga } from '../support/vga-compare.ts'

@@ -2,6 +2,7 @@
  * Random translation tables of 4, 16 and 64 KiB granules here and in QEMU: hierarchical permissions, the contiguous hint, access
  * and dirty flags by hardware, tags, addresses of all sizes. Loads, stores, fetches and AT at EL1 and EL0 end with the same
  * exceptions and results, and the tables are the same in the end. `npm run -s soak -- arm-granules`; a step is one set of tables.
+ * @programs: qemu-system-aarch64 aarch64-linux-gnu-gcc aarch64-linux-gnu-as
  */
 import { ARM_BOARD_LACKS, hasArmBoard } from '@retrap/tooling/arm-payload'
 import type { Soak } from '@retrap/tooling/soak'

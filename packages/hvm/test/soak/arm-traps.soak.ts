@@ -2,6 +2,7 @@
  * Random instructions at EL1 and EL0 that EL2 traps or stage 2 refuses, here and below QEMU's EL2: the syndrome and the registers
  * beside it are the same. `npm run -s soak -- arm-traps`; a step is some thousand cases, every form of loads and stores and
  * every template among them.
+ * @programs: qemu-system-aarch64 aarch64-linux-gnu-gcc aarch64-linux-gnu-as
  */
 import { ARM_BOARD_LACKS, hasArmBoard } from '@retrap/tooling/arm-payload'
 import type { Rng, Soak } from '@retrap/tooling/soak'

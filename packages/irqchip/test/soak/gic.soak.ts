@@ -1,3 +1,4 @@
+// @programs: qemu-system-aarch64 aarch64-linux-gnu-gcc aarch64-linux-gnu-as
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import { GenericTimers, GicV2, GicV3, Its } from '../../src/gic/index.ts'
 import { difference, done } from '../gic/compare.ts'

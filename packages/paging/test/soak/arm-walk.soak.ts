@@ -1,3 +1,4 @@
+// @programs: qemu-system-aarch64 aarch64-linux-gnu-gcc aarch64-linux-gnu-as
 import type { Soak } from '@retrap/tooling/soak'
 import { randomArmCase } from '../support/arm/cases.ts'
 import { compare } from '../support/arm/compare.ts'

@@ -1,3 +1,4 @@
+// @programs: qemu-system-x86_64
 /** Accesses through random tables here and on QEMU: `npm run -s soak -- page-faults`. A step is a batch in one mode. */
 import type { Soak } from '@retrap/tooling/soak'
 import { compare, keyCase, pagingCase } from '../paging-differential/differences.ts'

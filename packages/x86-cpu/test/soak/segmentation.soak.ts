@@ -1,6 +1,7 @@
 /**
  * Segment loads, gates, returns and task switches here and on QEMU: `npm run -s soak -- segmentation`. A step is a batch
  * of random cases of one mode.
+ * @programs: qemu-system-x86_64
  */
 import type { Soak } from '@retrap/tooling/soak'
 import { case32, case64 } from '../system/differential/generate.ts'

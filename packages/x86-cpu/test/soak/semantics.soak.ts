@@ -1,6 +1,7 @@
 /**
  * Random instructions here and on the host CPU, for long: `npm run -s soak -- semantics`. A step is one random form in a few
  * random encodings, each with a few random operands; or a few sequences of instructions that depend on one another's flags.
+ * @programs: gcc as
  */
 import type { Soak } from '@retrap/tooling/soak'
 import type { CodeInfo } from '@retrap/x86-decoder'

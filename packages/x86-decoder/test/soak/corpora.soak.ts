@@ -2,6 +2,7 @@
  * Every instruction of every executable section of other people's programs, against objdump (length and mnemonic),
  * iced-x86 (operands too) and LLVM (length and mnemonic): `npm run -s soak -- corpora`. A step is one program. The packages
  * are fetched from Debian once.
+ * @programs: objdump llvm-mc llvm-mc-22
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -2,6 +2,7 @@
  * Random bytes in every mode, as Intel's and as AMD's processors decode: `npm run -s soak -- decoder`, ten million strings in
  * each of the six. Each is decoded without an exception and with progress; whole, as iced-x86 decodes it, save for the closed
  * list of `differences.ts`; and cut short somewhere, with one thing behind the cut and then with another, to the same result.
+ * @programs: llvm-mc llvm-mc-22
  */
 import type { Soak } from '@retrap/tooling/soak'
 import { Code, Decoder, DecoderOptions, Instruction as IcedInstruction } from 'iced-x86'

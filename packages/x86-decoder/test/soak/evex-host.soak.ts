@@ -1,6 +1,7 @@
 /**
  * All EVEX encodings of `support/evex-encodings.ts` on the processor under us: `npm run -s soak -- evex-host`. A step is a slice
  * of them; the default count is all. What a processor without AVX-512 says is nothing.
+ * @programs: gcc as
  */
 import type { Soak } from '@retrap/tooling/soak'
 import { compareWithHost, EVEX_ENCODINGS, evexEncoding } from '../support/evex-encodings.ts'

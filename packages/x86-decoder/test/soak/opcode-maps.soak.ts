@@ -2,6 +2,7 @@
  * All of the opcode maps: every opcode after every pattern of prefixes with all 256 ModRM bytes, in three modes, against
  * iced-x86 (as Intel's and as AMD's processors decode) and LLVM: `npm run -s soak -- opcode-maps`. A step is one map in one mode; the
  * default count is all of them. At the end it prints how many encodings each row of `differences.ts` covers.
+ * @programs: llvm-mc llvm-mc-22
  */
 import type { Soak } from '@retrap/tooling/soak'
 import { decodingDifferences, llvmDifferences } from '../differences.ts'
