@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { slicedCount } from '@retrap/tooling/slice'
 import { expect, test } from 'vitest'
 import { RandomAhci } from './support/random-ahci.ts'
 
@@ -17,7 +18,7 @@ test('whatever a guest does to AHCI: nothing throws, no byte is moved while it i
       await board.disk.release()
       expect(board.violation).toBe(undefined)
     }),
-    { numRuns: 60 },
+    { numRuns: slicedCount(60, 4) },
   )
 })
 
@@ -58,6 +59,6 @@ test('a controller that was saved and restored elsewhere goes on as the first on
       expect(got[0]).toEqual(expected[0])
       expect([1, 2].every((i) => Buffer.compare(got[i] as Buffer, expected[i] as Buffer) === 0)).toBe(true)
     }),
-    { numRuns: 40 },
+    { numRuns: slicedCount(40, 4) },
   )
 })

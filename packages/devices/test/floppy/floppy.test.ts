@@ -1,5 +1,6 @@
 import type { BlockTrayClient } from '@retrap/device'
 import fc from 'fast-check'
+import { slicedCount } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { DATA, FloppyMachine } from '../support/floppy-machine.ts'
 import { TestMedium } from '../support/test-medium.ts'
@@ -321,7 +322,7 @@ describe('floppy controller (290166)', () => {
         card.start()
         expect(card.command(0x10)).toEqual([0x90])
       }),
-      { numRuns: 60 },
+      { numRuns: slicedCount(60, 4) },
     )
   })
 })

@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { slicedCount } from '@retrap/tooling/slice'
 import { expect, test } from 'vitest'
 import { RandomIde } from '../support/random-ide.ts'
 
@@ -17,7 +18,7 @@ test('whatever a guest does: nothing throws, no byte lands outside the table’s
       await board.disk.release()
       expect(board.violation).toBe(undefined)
     }),
-    { numRuns: 60 },
+    { numRuns: slicedCount(60, 4) },
   )
 })
 
@@ -64,6 +65,6 @@ test('a controller that was saved and restored elsewhere goes on as the first on
         expect(got[1] === expected[1] && got[2] === expected[2]).toBe(true)
       },
     ),
-    { numRuns: 60 },
+    { numRuns: slicedCount(60, 4) },
   )
 })

@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { slicedCount } from '@retrap/tooling/slice'
 import { expect, test } from 'vitest'
 import { hostileNvme, sameAfterSave } from '../support/nvme-case.ts'
 import type { Choose } from '../support/random-ide.ts'
@@ -14,7 +15,7 @@ test('whatever a guest does to NVMe: each command is answered once, no byte is m
     fc.asyncProperty(choices, async (stream) => {
       expect(await hostileNvme(from(stream), 80)).toBe(undefined)
     }),
-    { numRuns: 40 },
+    { numRuns: slicedCount(40, 4) },
   )
 })
 
@@ -23,6 +24,6 @@ test('a controller that was saved and restored elsewhere goes on as the first on
     fc.asyncProperty(choices, async (stream) => {
       expect(await sameAfterSave(from(stream), 20)).toBe(undefined)
     }),
-    { numRuns: 40 },
+    { numRuns: slicedCount(40, 4) },
   )
 })

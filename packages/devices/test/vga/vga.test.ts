@@ -1,5 +1,6 @@
 import { DeviceError } from '@retrap/device'
 import fc from 'fast-check'
+import { slicedCount } from '@retrap/tooling/slice'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Screen } from '@retrap/display'
 import { StandardVga } from '../../src/vga/index.ts'
@@ -369,7 +370,7 @@ test('a restored card cannot be told from the one that was saved', () => {
       expect(two.screen.pixels).toEqual(one.screen.pixels)
       expect(two.vga.save()).toEqual(one.vga.save())
     }),
-    { numRuns: 60 },
+    { numRuns: slicedCount(60, 4) },
   )
 })
 
@@ -395,7 +396,7 @@ test('whatever a guest writes to its registers, there is a picture, and it takes
       vga.screen.refresh()
       expect(vga.screen.width).toBeGreaterThan(0)
     }),
-    { numRuns: 100 },
+    { numRuns: slicedCount(100, 4) },
   )
 })
 
