@@ -5,6 +5,8 @@ const FULL_BYTES = 1 << 20
 /** Below this the machine goes on. */
 const DRAINED_BYTES = 1 << 16
 const LOOK_MS = 20
+/** Between two looks where nothing has waited: an idle machine is to take next to nothing of the host. */
+const IDLE_LOOK_MS = 100
 
 /** A stream that a guest's output goes to. */
 export interface WatchedOutput {
@@ -15,15 +17,18 @@ export interface WatchedOutput {
 /** Watches streams for readers that take less than the guest writes. */
 export class OutputWatch {
   readonly #outputs: readonly WatchedOutput[]
-  readonly #timer: NodeJS.Timeout
+  #timer: NodeJS.Timeout
 
   /** @param onFull - called again and again while too much waits */
   constructor(outputs: readonly WatchedOutput[], onFull: () => void) {
     this.#outputs = outputs
     // Every writer is seen by this, a debug console and a trace among them. It also keeps the process while a guest is halted.
-    this.#timer = globalThis.setInterval(() => {
-      if (this.pendingBytes > FULL_BYTES) onFull()
-    }, LOOK_MS)
+    const look = (): void => {
+      const pending = this.pendingBytes
+      this.#timer = globalThis.setTimeout(look, pending > 0 ? LOOK_MS : IDLE_LOOK_MS)
+      if (pending > FULL_BYTES) onFull()
+    }
+    this.#timer = globalThis.setTimeout(look, LOOK_MS)
   }
 
   /** Bytes that wait for their readers. */
@@ -59,7 +64,7 @@ export class OutputWatch {
   }
 
   stop(): void {
-    clearInterval(this.#timer)
+    clearTimeout(this.#timer)
   }
 }
 

@@ -56,6 +56,21 @@ describe('outputs whose readers stall', () => {
     expect(full).toBe(before)
   })
 
+  test('they are looked at ten times a second while nothing waits', () => {
+    vi.useFakeTimers()
+    let looks = 0
+    const output = {
+      get writableLength(): number {
+        looks++
+        return 0
+      },
+    }
+    const watch = new OutputWatch([output], () => undefined)
+    vi.advanceTimersByTime(1000)
+    expect(looks).toBe(10)
+    watch.stop()
+  })
+
   test('it goes on when 64 KiB are left, when it is to end, or when it has waited long enough', async () => {
     const output = { writableLength: (1 << 16) + 1 }
     const watch = new OutputWatch([output], () => undefined)
