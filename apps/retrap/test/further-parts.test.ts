@@ -264,8 +264,8 @@ describe('files that the user names', () => {
 
   test.each([
     [Object.assign(new Error('x'), { code: 'ENOENT' }), 'there is no such file'],
-    [Object.assign(new Error('x'), { code: 'EIO' }), 'Error: x'],
-    [new Error('x'), 'Error: x'],
+    [Object.assign(new Error('x'), { code: 'EIO' }), 'x'],
+    [new Error('x'), 'x'],
     [undefined, 'undefined'],
   ])('%s: %s', (error, text) => expect(troubleWith(error)).toBe(text))
 
