@@ -134,6 +134,8 @@ export interface Disagreement {
   readonly theirs: string
   /** Bytes that the other one has it have. */
   readonly length: number
+  /** Bytes up to the next symbol of the program; infinite where none is near, or none is known. */
+  readonly toSymbol: number
 }
 
 /** A row that also looks at the bytes: the text says what differs, this says that it is for the reason given. */
@@ -155,6 +157,7 @@ export const corpusDifferences: readonly CorpusDifference[] = [
   {
     where: /^objdump: .*: \.byte 0x/,
     why: 'objdump stops at each symbol, and lists byte by byte what the symbol cuts: data, and symbols inside of instructions',
+    when: ({ bytes, mode, toSymbol }) => decodeInto(bytes, 0, bytes.length, mode, insn) === 0 && insn.length > toSymbol,
   },
   {
     where:

@@ -129,6 +129,7 @@ function compareLine(
   length: number,
   line: Line,
   mode: number,
+  symbol: number,
 ): number {
   // objdump takes FWAIT and what follows it for one instruction.
   let start = at
@@ -162,6 +163,7 @@ function compareLine(
     mode: mode as Disagreement['mode'],
     theirs: mnemonic,
     length: size,
+    toSymbol: symbol - line.address - (start - at),
   })
   return status
 }
@@ -189,7 +191,7 @@ export async function compareObjdump(code: Code, extent: Extent): Promise<Outcom
     let before: Line | undefined
     // A window that starts inside an instruction is out of step at first.
     let skip = window === undefined || code.sections.some(({ address }) => address === window[0]) ? 0 : 50
-    const compare = (line: Line, end: number): void => {
+    const compare = (line: Line, end: number, symbol = Infinity): void => {
       if (skip-- > 0 || (line.address > stop && !isEnd(code, window))) return
       const section = sections.at(line.address)
       if (section === undefined) return
@@ -197,7 +199,7 @@ export async function compareObjdump(code: Code, extent: Extent): Promise<Outcom
       // What lies after the section, or what its end cuts, is in no listing.
       const length = Math.min(end - line.address, section.bytes.length - at)
       if (length <= 0 || length > 15) return
-      const status = compareLine(outcome, section.bytes, at, length, line, corpus.mode)
+      const status = compareLine(outcome, section.bytes, at, length, line, corpus.mode, symbol)
       let decoder = decoders.get(section)
       if (decoder === undefined) {
         decoder = new Decoder(corpus.mode, section.bytes, DecoderOptions.MPX)
@@ -206,21 +208,28 @@ export async function compareObjdump(code: Code, extent: Extent): Promise<Outcom
       const start = section.bytes[at] === 0x9b && length > 1 ? at + 1 : at
       compareIced(icedOutcome, decoder, section.bytes, start, status === 0)
     }
+    // Bytes of what a symbol may have cut, until it is seen.
+    const cut: { readonly line: Line; readonly end: number }[] = []
+    /** Compares the line before an address, and what the symbol that begins there has cut. */
+    const pass = (address: number, isNamed: boolean): void => {
+      if (before?.text.startsWith('.byte') === true) cut.push({ line: before, end: address })
+      else if (before !== undefined) compare(before, address)
+      while (cut.length > 0 && (isNamed || address - cut[0]!.line.address >= 15)) {
+        const { line, end } = cut.shift()!
+        compare(line, end, isNamed ? address : Infinity)
+      }
+    }
+    const endOf = ({ address, bytes }: Section): number => address + bytes.length
     for await (const lines of objdumpLines(path, [...dump, '-M', 'intel', ...range])) {
       for (const line of lines) {
-        if (before !== undefined) {
-          const sameSection = sections.at(before.address) === sections.at(line.address)
-          const section = sections.at(before.address)
-          if (section !== undefined)
-            compare(before, sameSection ? line.address : section.address + section.bytes.length)
-        }
+        const section = before === undefined ? undefined : sections.at(before.address)
+        if (section !== undefined && section !== sections.at(line.address)) pass(endOf(section), true)
+        else if (section !== undefined) pass(line.address, line.isNamed)
         before = line
       }
     }
-    if (before !== undefined && window === undefined) {
-      const section = sections.at(before.address)
-      if (section !== undefined) compare(before, section.address + section.bytes.length)
-    }
+    const last = before === undefined ? undefined : sections.at(before.address)
+    if (window === undefined && last !== undefined) pass(endOf(last), true)
   }
   for (const decoder of decoders.values()) decoder.free()
   return [outcome, icedOutcome]
@@ -253,7 +262,7 @@ export function compareLlvm(code: Code, llvm: Llvm, extent: Extent): Outcome {
       if (!agrees) {
         const hex = hexOf(bytes.subarray(at, at + Math.max(length, insn.length)))
         const text = `llvm: ${hex}: ${length === 0 ? '(bad)' : word}, ours ${nameOf(status)} of ${insn.length} bytes for ${length}`
-        note(outcome, text, { bytes: bytes.subarray(at, at + 15), mode, theirs: word, length })
+        note(outcome, text, { bytes: bytes.subarray(at, at + 15), mode, theirs: word, length, toSymbol: Infinity })
       }
       at += length === 0 ? 1 : length
     }

@@ -6,6 +6,8 @@ export interface Line {
   readonly address: number
   /** Prefixes, mnemonic and operands. */
   readonly text: string
+  /** Whether a symbol, or a section, begins here. */
+  readonly isNamed: boolean
 }
 
 /** Words before the mnemonic: prefixes that a disassembler spells out. */
@@ -31,6 +33,7 @@ export async function* objdumpLines(path: string, options: readonly string[]): A
     stdio: ['ignore', 'pipe', 'ignore'],
   })
   let rest = ''
+  let isNamed = false
   try {
     child.stdout.setEncoding('latin1')
     for await (const chunk of child.stdout) {
@@ -44,8 +47,9 @@ export async function* objdumpLines(path: string, options: readonly string[]): A
         // Instructions alone have a tab after the address.
         if (colon >= 0 && colon < end) {
           const digits = text.slice(Math.max(start, colon - 12), colon).trimStart()
-          lines.push({ address: parseInt(digits, 16), text: text.slice(colon + 2, end).trimEnd() })
-        }
+          lines.push({ address: parseInt(digits, 16), text: text.slice(colon + 2, end).trimEnd(), isNamed })
+          isNamed = false
+        } else if (text.startsWith('>:', end - 2)) isNamed = true
         start = end + 1
       }
       rest = text.slice(start)
