@@ -4,10 +4,12 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { retrapCommand } from '../support/processes.ts'
 import { DEADLINE_MS, type DebuggedMachine, debugScripted } from './scripted-gdb.ts'
 
+const test = sliceTests(4)
 const GDB = 'gdb-multiarch'
 const QEMU = 'qemu-system-aarch64'
 const GCC = 'aarch64-linux-gnu-gcc'

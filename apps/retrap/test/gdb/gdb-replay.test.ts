@@ -4,11 +4,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { retrapCommand } from '../support/processes.ts'
 import { debuggedGuest } from './guest.ts'
 import { DEADLINE_MS, debugScripted } from './scripted-gdb.ts'
 
+const test = sliceTests(2)
 const hasGdb = hasProgram('gdb')
 const GDB = { gdb: 'gdb', before: ['set architecture i386:x86-64'] }
 

@@ -6,11 +6,13 @@ import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, beforeAll, describe, expect, test as always } from 'vitest'
 import { retrapCommand } from '../support/processes.ts'
 import { debuggedGuest } from './guest.ts'
 import { DEADLINE_MS, type DebuggedMachine, debugScripted } from './scripted-gdb.ts'
 
+const test = sliceTests(3)
 const QEMU = 'qemu-system-x86_64'
 const missing = ['gdb', QEMU].filter((name) => !hasProgram(name))
 const GDB = { gdb: 'gdb', before: ['set architecture i386:x86-64'] }
@@ -20,7 +22,7 @@ const debug = (
   folder: string,
 ): ReturnType<typeof debugScripted> => debugScripted(GDB, machine, commands, folder)
 
-test('a client may come before the machine is there; a second one is sent away, and another may follow', async () => {
+always('a client may come before the machine is there; a second one is sent away, and another may follow', async () => {
   const child = spawn(process.execPath, retrapCommand(['--gdb', 'tcp:0,wait', '--timeout', '30']), { stdio: 'pipe' })
   child.stdin.end()
   let said = ''
@@ -110,7 +112,7 @@ describe.skipIf(missing.length > 0)(
       return mine
     }
 
-    test('both have versions', () => {
+    always('both have versions', () => {
       const first = (program: string): string => spawnSync(program, ['--version']).stdout.toString().split('\n', 1)[0]!
       console.log(`${first('gdb')}; ${first(QEMU)}`)
       expect(first('gdb')).toMatch(/^GNU gdb .* \d+/)

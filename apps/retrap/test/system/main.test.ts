@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openQcow2 } from '@retrap/block/node'
+import { sliced } from '@retrap/tooling/slice'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { realModeFirmware } from '../support/firmware.ts'
 import { retrapCommand, runProgram, runRetrap } from '../support/processes.ts'
@@ -81,7 +82,7 @@ function argumentsOf(words: string): string[] {
 const hasFull = existsSync('/dev/full')
 
 describe.skipIf(!hasFull)('an output that is full is an error of one line', () => {
-  test.each(PRINTING)('%s', (words) => {
+  test.each(sliced(PRINTING, 3))('%s', (words) => {
     const { status, stderr } = run(argumentsOf(words), openSync('/dev/full', 'w'))
     expect(stderr).toMatch(/^retrap: cannot write the output: ENOSPC[^\n]*\n$/)
     expect(status).toBe(74)

@@ -4,12 +4,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
+import { sliceTests } from '@retrap/tooling/slice'
 import { Ajv } from 'ajv'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { runCli } from '../../src/cli.ts'
 import { serveSite, siteFolder, type SiteServer } from '../../src/web/server.ts'
 import { FakeHost } from '../support/fake-machine.ts'
 import { runRetrap } from '../support/processes.ts'
+
+const test = sliceTests(2)
 
 type Browser = Awaited<ReturnType<typeof launchBrowser>>
 type Page = Awaited<ReturnType<Browser['newPage']>>
