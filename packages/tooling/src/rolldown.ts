@@ -1,7 +1,8 @@
 // How every package is bundled: into one module for each entry point. V8 folds a module's own constants into its code,
 // but loads those of other modules, and checks them, wherever they are used.
-import { globSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, globSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import type { Plugin, RolldownOptions } from 'rolldown'
 
 /** The parts of a package.json that name entry points. */
@@ -81,7 +82,7 @@ export function bundleOptions(folder: string) {
     platform: 'neutral',
     logLevel: 'warn',
     transform: { target: 'es2024' },
-    plugins: [removeStale],
+    plugins: [removeStale] as Plugin[],
     output: {
       dir: join(folder, 'dist'),
       // In `dist` itself, so that `new URL('../package.json', import.meta.url)` says the same from a chunk.
@@ -98,4 +99,17 @@ export function bundleOptions(folder: string) {
       sourcemapExcludeSources: true,
     },
   } satisfies RolldownOptions
+}
+
+/**
+ * How a package is bundled, with the plugins of its own that `build/plugins.ts` exports.
+ *
+ * @param folder - the package's folder
+ */
+export async function packageOptions(folder: string) {
+  const options = bundleOptions(folder)
+  const own = join(folder, 'build/plugins.ts')
+  if (!existsSync(own)) return options
+  const { plugins } = (await import(pathToFileURL(own).href)) as { readonly plugins: readonly Plugin[] }
+  return { ...options, plugins: [...plugins, ...options.plugins] }
 }

@@ -1,5 +1,5 @@
 /**
- * The compiled tables as text, so that a built package need not compile them: `build/bundle.ts` writes it.
+ * The compiled tables as text, so that a built package need not compile them: `build/plugins.ts` writes it.
  *
  * The text is a list of numbers, as JSON has them: no loop of ours would read them as fast. They are differences to what is
  * near: small, and the same wherever opcodes are alike, which is what gzip then makes short.

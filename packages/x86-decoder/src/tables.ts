@@ -1,7 +1,7 @@
 /**
  * What the decoder walks, compiled from the rows when this module loads.
  *
- * The built package has another module in the place of this one, with the result as text: see `build/bundle.ts`.
+ * The built package has another module in the place of this one, with the result as text: see `build/plugins.ts`.
  */
 import { makeCommonTable } from './common-table.ts'
 import { readAllRows } from './forms.ts'

@@ -1,13 +1,21 @@
 /** Bundles code that uses the decoder as its author would: with vite, which is rolldown and oxc, from the built package. */
 import { fileURLToPath } from 'node:url'
+import { packageOptions } from '@retrap/tooling/rolldown'
+import { build as bundleWith } from 'rolldown'
 import { build, type Plugin } from 'vite'
-import { bundlePackage } from '../../build/bundle.ts'
 
 const ENTRY = '\0entry'
 const PACKAGE = '\0package'
 const index = fileURLToPath(new URL('../../src/index.ts', import.meta.url))
 
 let packageCode: Promise<string> | undefined
+
+/** The built package's module. */
+async function bundlePackage(): Promise<string> {
+  const folder = fileURLToPath(new URL('../..', import.meta.url))
+  const { output } = await bundleWith({ ...(await packageOptions(folder)), write: false })
+  return output[0].code
+}
 
 const plugin = (code: string): Plugin => ({
   name: 'x86-decoder',
@@ -22,7 +30,7 @@ const plugin = (code: string): Plugin => ({
   },
   load(id) {
     if (id === ENTRY) return code
-    return id === PACKAGE ? (packageCode ??= bundlePackage(false)) : null
+    return id === PACKAGE ? (packageCode ??= bundlePackage()) : null
   },
 })
 
