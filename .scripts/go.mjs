@@ -1,41 +1,65 @@
 // The one entry of every root script. Plain JavaScript without dependencies, for any Node from 20 on: it runs before
 // anything is installed. It brings the checkout up to date (pinned pnpm, packages, Node 24, build) and then hands over
 // to the program. What is up to date already costs a few milliseconds of stat calls.
-import { spawn, spawnSync } from 'node:child_process'
+//
+// `npm start` is a newcomer's first command. It installs the dependencies of the workspace itself, and of the command and
+// the packages that it stands on: rolldown, which makes their modules, and Node 24. The first script that needs more installs
+// the development dependencies too, and from then on everything is kept up to date.
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { constants } from 'node:os'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { runToEnd, stopCode } from './group.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const stamps = join(root, 'node_modules', '.retrap')
 // `npm run -s` promises nothing but the program's own output.
 const silent = process.env.npm_config_loglevel === 'silent'
 
+/**
+ * What pnpm installs for the command alone. The lock file has the hash of each package; that none is too young is asked of
+ * the registry, once for every package of the lock file, when all are installed.
+ */
+const APP_ONLY = ['--filter', '.', '--filter-prod', 'retrap...', '--prod', '--trust-lockfile']
+/** Whether the command can run under the Node that runs this: then the package `node` need not fetch another at once. */
+const isNodeNew = Number.parseInt(process.versions.node, 10) >= 24
+if (isNodeNew) APP_ONLY.push('--ignore-scripts')
+
 const [command, ...args] = process.argv.slice(2)
+// Only the site needs vite, and all that a page has.
+const withSite = args[0] === 'web'
 process.exitCode = await main()
 
 async function main() {
   try {
-    install()
+    const isApp = command === 'start' || command === 'retrap'
+    await install(isApp && !withSite)
     switch (command) {
       case 'start':
       case 'retrap':
-        build()
-        return await run('--max-semi-space-size=1', [join(root, 'apps/retrap/dist/main.js'), ...args])
+        await build()
+        return await run(['--max-semi-space-size=1', join(root, 'apps/retrap/dist/main.js'), ...args])
       case 'bench':
-        build()
-        return await run(join(root, '.scripts/bench.ts'), args)
+        await build()
+        return await run([join(root, '.scripts/bench.ts'), ...args], { group: true })
       case 'mutate':
       case 'soak':
       case 'test':
-        return await run('--conditions=retrap-source', [join(root, '.scripts', `${command}.ts`), ...args])
+        return await run(['--conditions=retrap-source', join(root, '.scripts', `${command}.ts`), ...args], {
+          group: true,
+        })
       case 'release':
-        // changesets and turbo start pnpm by its name.
-        return await run(join(root, '.scripts/release.ts'), args, withPnpm())
+        return await withTemporaryFolder((folder) =>
+          // changesets and turbo start pnpm by its name.
+          run([join(root, '.scripts/release.ts'), ...args], {
+            before: withPnpm(),
+            env: { TMPDIR: folder, TEMP: folder, TMP: folder },
+            group: true,
+          }),
+        )
       case 'prepack':
-        prepack()
+        await prepack()
         return 0
       default:
         console.error(`retrap: no root script named ${command}`)
@@ -43,7 +67,7 @@ async function main() {
     }
   } catch (error) {
     console.error(`retrap: ${error.message}`)
-    return 1
+    return stopCode() ?? 1
   }
 }
 
@@ -56,31 +80,45 @@ function members() {
   )
 }
 
-/** Installs when a manifest or the lock file differs from what was last installed. */
-function install() {
-  const done = () => stampIs('install', manifestState()) && existsSync(node24())
+/**
+ * Installs when a manifest or the lock file differs from what was last installed.
+ *
+ * @param appOnly - whether the command's own dependencies will do; what has more keeps it
+ */
+async function install(appOnly) {
+  const wanted = () => {
+    const [extent] = readStamp('install').split('\n')
+    const isFresh = extent === '' && !existsSync(join(root, 'node_modules/.modules.yaml'))
+    return appOnly && (isFresh || extent === 'app') ? 'app' : 'all'
+  }
+  const done = () => stampIs('install', `${wanted()}\n${manifestState()}`) && existsSync(node24())
   if (done()) return
-  alone(() => {
+  await alone(async () => {
     if (done()) return
     say('installing packages')
-    pnpm(['install'], 'installing the packages failed')
+    const extent = wanted()
+    // An interrupted installation is not whole, and what it was to become is known.
+    writeStamp('install', extent)
+    await pnpm(['install', ...(extent === 'app' ? APP_ONLY : [])], 'installing the packages failed')
     // Read again: pnpm writes the lock file when a manifest changed.
-    writeStamp('install', manifestState())
+    writeStamp('install', `${extent}\n${manifestState()}`)
   })
 }
 
-/** Builds the app and what it stands on when a source changed since the last build. Turbo skips what is unchanged. */
-function build() {
-  const done = () =>
-    stampIs('build', `${sourceState()} ${outputState()}`) && existsSync(join(root, 'apps/retrap/dist/main.js'))
+/** Builds what is to run, with the site if it is asked for, when a source changed since the last build. */
+async function build() {
+  const dist = join(root, 'apps/retrap/dist')
+  const outputs = [join(dist, 'main.js'), ...(withSite ? [join(dist, 'site/index.html')] : [])]
+  const done = () => stampIs('build', `${sourceState()} ${outputState()}`) && outputs.every((file) => existsSync(file))
   if (done()) return
-  alone(() => {
+  await alone(async () => {
     if (done()) return
     say('building')
     // Read before building: a source saved meanwhile must lead to another build.
     const sources = sourceState()
     const turbo = ['exec', 'turbo', 'run', 'build', '--filter=retrap', '--output-logs=errors-only', '--ui=stream']
-    pnpm(turbo, 'the build failed')
+    if (withSite) await pnpm(turbo, 'the build failed')
+    else await tool([node24(), join(root, '.scripts/build.ts')], 'the build failed')
     writeStamp('build', `${sources} ${outputState()}`)
   })
 }
@@ -89,7 +127,7 @@ function build() {
  * Builds and checks the package in the current folder before it is packed or published. `pnpm publish` of several
  * packages runs several of these at once: one after another, because their builds share dependencies.
  */
-function prepack() {
+async function prepack() {
   const { name } = JSON.parse(readFileSync('package.json', 'utf8'))
   // npm would publish `workspace:^` as it stands, which nobody can install.
   if (process.env.npm_config_user_agent?.startsWith('npm/'))
@@ -103,11 +141,11 @@ function prepack() {
     '--output-logs=errors-only',
     '--ui=stream',
   ]
-  alone(() => pnpm(turbo, `${name} is not fit to be packed`))
+  await alone(() => pnpm(turbo, `${name} is not fit to be packed`))
 }
 
 /** Runs `work` while no other process of this checkout installs or builds. */
-function alone(work) {
+async function alone(work) {
   const lock = join(root, '.turbo', 'go.lock')
   mkdirSync(dirname(lock), { recursive: true })
   for (;;) {
@@ -121,7 +159,7 @@ function alone(work) {
     }
   }
   try {
-    work()
+    await work()
   } finally {
     rmSync(lock, { force: true })
   }
@@ -164,6 +202,7 @@ function sourceState() {
     'tsconfig.base.json',
     'turbo.json',
     '.config/rolldown.config.ts',
+    '.scripts/build.ts',
     'packages/tooling/src/rolldown.ts',
   ])
     addFile(hash, join(root, file))
@@ -199,8 +238,12 @@ function addTree(hash, folder) {
 }
 
 function stampIs(name, value) {
+  return readStamp(name) === value
+}
+
+function readStamp(name) {
   const file = join(stamps, name)
-  return existsSync(file) && readFileSync(file, 'utf8') === value
+  return existsSync(file) ? readFileSync(file, 'utf8') : ''
 }
 
 function writeStamp(name, value) {
@@ -215,18 +258,22 @@ function say(what) {
 
 /** Runs the pinned pnpm, and throws `failure` if it does not end well. */
 function pnpm(pnpmArgs, failure) {
-  const [name, ...args] = [...withPnpm(), 'pnpm', ...pnpmArgs]
-  const result = spawnSync(name, args, {
+  return tool([...withPnpm(), 'pnpm', ...pnpmArgs], failure)
+}
+
+/** Runs a program that installs or builds, and throws `failure` if it does not end well. */
+async function tool([name, ...toolArgs], failure) {
+  const { status, output } = await runToEnd(name, toolArgs, {
     cwd: root,
     env: environment(),
-    encoding: 'utf8',
     // Installing and building are not the program's output: they go to stderr, and under -s only if they fail.
     stdio: silent ? ['ignore', 'pipe', 'pipe'] : ['ignore', 2, 2],
     shell: process.platform === 'win32',
+    group: true,
   })
-  if (result.status === 0) return
-  if (silent) process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}`)
-  throw new Error(result.error ? `${failure}: ${result.error.message}` : failure)
+  if (status === 0 && stopCode() === undefined) return
+  process.stderr.write(output)
+  throw new Error(stopCode() === undefined ? failure : 'stopped by a signal')
 }
 
 /**
@@ -251,10 +298,10 @@ function pnpmVersion() {
   return version.replace('^', '')
 }
 
-/** Node 24 from the npm package `node`; the running Node if it is a 24 already and the package has no binary here. */
+/** Node 24 from the npm package `node`; the running Node if it will do and the package has no binary here. */
 function node24() {
   const packaged = join(root, 'node_modules/node/bin', process.platform === 'win32' ? 'node.exe' : 'node')
-  return !existsSync(packaged) && process.version.startsWith('v24.') ? process.execPath : packaged
+  return !existsSync(packaged) && isNodeNew ? process.execPath : packaged
 }
 
 function environment() {
@@ -262,20 +309,37 @@ function environment() {
   return { ...process.env, PATH: path, TURBO_TELEMETRY_DISABLED: '1', DO_NOT_TRACK: '1' }
 }
 
-/** Runs a program under Node 24 with our terminal, `before` in front of it, and resolves to its exit code. */
-function run(file, programArgs, before = []) {
-  return new Promise((resolve, reject) => {
-    const [name, ...rest] = [...before, node24(), file, ...programArgs]
-    const child = spawn(name, rest, {
-      cwd: process.env.INIT_CWD ?? root,
-      env: environment(),
-      stdio: 'inherit',
-      shell: before.length > 0 && process.platform === 'win32',
-    })
-    // A terminal's Ctrl-C reaches the program by itself; it decides what that means. A kill is passed on.
-    process.on('SIGINT', () => {})
-    for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
-    child.on('error', reject)
-    child.on('exit', (code, signal) => resolve(code ?? 128 + (constants.signals[signal] ?? 0)))
+/**
+ * Runs a program under Node 24 with our terminal, and resolves to its exit code.
+ *
+ * @param programArgs - Node's options, the program, and its own arguments
+ * @param options - what is in `before` of it and its environment, and whether it has a `group` of processes
+ */
+async function run(programArgs, { before = [], env = {}, group = false } = {}) {
+  const [name, ...rest] = [...before, node24(), ...programArgs]
+  const { status } = await runToEnd(name, rest, {
+    cwd: process.env.INIT_CWD ?? root,
+    env: { ...environment(), ...env },
+    stdio: 'inherit',
+    shell: before.length > 0 && process.platform === 'win32',
+    group,
   })
+  return status
+}
+
+/**
+ * Has `work` use a temporary folder of its own, and removes it in the end. What an earlier process has left behind because it
+ * was killed is removed too.
+ */
+async function withTemporaryFolder(work) {
+  for (const name of readdirSync(tmpdir())) {
+    const owner = /^retrap-release-(\d+)-/.exec(name)?.[1]
+    if (owner !== undefined && !isAlive(Number(owner))) rmSync(join(tmpdir(), name), { recursive: true, force: true })
+  }
+  const folder = mkdtempSync(join(tmpdir(), `retrap-release-${process.pid}-`))
+  try {
+    return await work(folder)
+  } finally {
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+  }
 }

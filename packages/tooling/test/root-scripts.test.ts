@@ -1,0 +1,157 @@
+/** What every root script begins with, `.scripts/go.mjs`: what it installs and builds, and that nothing outlives it. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, dirname, join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeEach, describe, expect, test } from 'vitest'
+
+const SCRIPTS = fileURLToPath(new URL('../../../.scripts', import.meta.url))
+const PNPM = { name: 'pnpm', version: '^1.2.3' }
+/** Logs what it is asked for, and installs Node where scripts may run; `PNPM_FAILS` interrupts it. */
+const FAKE_PNPM = `#!/bin/sh
+echo "pnpm $*" >> log
+mkdir -p node_modules
+[ -z "$PNPM_FAILS" ] || exit 1
+touch node_modules/.modules.yaml
+`
+const BUILD = `import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs'
+appendFileSync('log', 'build\\n')
+mkdirSync('apps/retrap/dist', { recursive: true })
+writeFileSync('apps/retrap/dist/main.js', '')
+`
+/** Starts a program that does not end by itself, and tells which; with `deaf`, no signal ends it either. */
+const PROGRAM = `import { spawn } from 'node:child_process'
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+mkdtempSync(join(tmpdir(), 'rest-'))
+const child = spawn('sleep', ['1000'], { stdio: 'ignore' })
+if (process.argv[2] !== 'deaf') process.on('SIGTERM', () => { console.log('ends'); process.exit(3) })
+console.log(process.pid, child.pid)
+setInterval(() => {}, 1000)
+`
+
+const made: string[] = []
+let checkout = ''
+
+beforeEach(() => {
+  checkout = mkdtempSync(join(tmpdir(), 'retrap-checkout-'))
+  made.push(checkout)
+  for (const folder of ['.scripts', 'apps/retrap', 'packages', 'bin', 'tmp'])
+    mkdirSync(join(checkout, folder), { recursive: true })
+  for (const file of ['go.mjs', 'group.mjs']) cpSync(join(SCRIPTS, file), join(checkout, '.scripts', file))
+  const files = {
+    'package.json': JSON.stringify({ type: 'module', devEngines: { packageManager: PNPM } }),
+    'pnpm-lock.yaml': '',
+    'pnpm-workspace.yaml': '',
+    'apps/retrap/package.json': '{}',
+    'bin/pnpm': FAKE_PNPM,
+    '.scripts/build.ts': BUILD,
+    '.scripts/soak.ts': PROGRAM,
+    '.scripts/release.ts': PROGRAM,
+  }
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(checkout, name), text)
+  chmodSync(join(checkout, 'bin/pnpm'), 0o755)
+})
+afterAll(() => made.forEach((folder) => rmSync(folder, { recursive: true })))
+
+/** A script that the pinned pnpm starts finds that one on PATH: here it is the fake. */
+const environment = (more: object = {}): NodeJS.ProcessEnv => ({
+  ...process.env,
+  npm_config_user_agent: 'pnpm/1.2.3 ',
+  npm_lifecycle_event: 'a script',
+  PATH: [join(checkout, 'bin'), dirname(process.execPath), process.env['PATH']].join(delimiter),
+  RETRAP_GROUP: undefined,
+  TMPDIR: join(checkout, 'tmp'),
+  ...more,
+})
+
+/** Runs a root script. @returns what it installed and built */
+function go(command: string, env: object = {}): string[] {
+  spawnSync(process.execPath, ['.scripts/go.mjs', ...command.split(' ')], { cwd: checkout, env: environment(env) })
+  const log = join(checkout, 'log')
+  const lines = existsSync(log) ? readFileSync(log, 'utf8').trimEnd().split('\n') : []
+  rmSync(log, { force: true })
+  return lines.map((line) => line.replace(/ --filter.*$/, ' some'))
+}
+
+describe.skipIf(process.platform === 'win32')('a root script', () => {
+  test('installs and builds for the command alone at first, and everything when a script needs it', () => {
+    const noProgram = join(checkout, '.scripts/soak.ts')
+    writeFileSync(noProgram, '')
+    expect(go('start')).toEqual(['pnpm install some', 'build'])
+    expect(go('start')).toEqual([])
+    expect(go('soak')).toEqual(['pnpm install'])
+    expect(go('start')).toEqual([])
+    writeFileSync(join(checkout, 'pnpm-lock.yaml'), 'changed')
+    // Nothing that is there is taken away again.
+    expect(go('retrap --help')).toEqual(['pnpm install'])
+  })
+
+  test('goes on with what was interrupted', () => {
+    const fails = { PNPM_FAILS: '1' }
+    expect(go('start', fails)).toEqual(['pnpm install some'])
+    expect(go('start')).toEqual(['pnpm install some', 'build'])
+    expect(go('soak', fails)).toEqual(['pnpm install'])
+    expect(go('start')).toEqual(['pnpm install'])
+  })
+
+  test('installs everything for the site', () => {
+    expect(go('retrap web')[0]).toEqual('pnpm install')
+  })
+
+  test('installs everything in a checkout that has been installed by hand', () => {
+    mkdirSync(join(checkout, 'node_modules'))
+    writeFileSync(join(checkout, 'node_modules/.modules.yaml'), '')
+    expect(go('start')).toEqual(['pnpm install', 'build'])
+  })
+})
+
+/** Starts a root script behind a shell, as npm does. @returns the shell, and the processes of the script */
+async function begin(
+  command: string,
+): Promise<{ readonly shell: ChildProcess; readonly pids: number[]; text: () => string }> {
+  const line = `"${process.execPath}" .scripts/go.mjs ${command}; exit $?`
+  const shell = spawn('sh', ['-c', line], { cwd: checkout, env: environment(), stdio: ['ignore', 'pipe', 'ignore'] })
+  let text = ''
+  shell.stdout.setEncoding('utf8').on('data', (some: string) => (text += some))
+  while (!text.includes('\n')) await setTimeout(20)
+  return { shell, pids: text.split(/\s+/).slice(0, 2).map(Number), text: () => text }
+}
+
+function isAlive(pid: number): boolean {
+  // A process that nobody has waited for yet has ended too.
+  return /^State:\t[^ZX]/m.test(existsSync(`/proc/${pid}`) ? readFileSync(`/proc/${pid}/status`, 'utf8') : '')
+}
+
+describe.skipIf(process.platform !== 'linux')('a root script that is killed', () => {
+  test.each(['soak', 'release'])('ends all that it has started, though npm tells only a shell: %s', async (command) => {
+    go('soak', { PNPM_FAILS: '1' })
+    const { shell, pids, text } = await begin(command)
+    expect(pids.map(isAlive)).toEqual([true, true])
+    shell.kill('SIGTERM')
+    while (pids.some(isAlive)) await setTimeout(20)
+    expect(text()).toMatch(/ends\n$/)
+    while (readdirSync(join(checkout, 'tmp')).length > 0 && command === 'release') await setTimeout(20)
+  })
+
+  test('leaves a temporary folder to the next one, where it could not remove it', () => {
+    const abandoned = join(checkout, 'tmp/retrap-release-999999999-abc')
+    mkdirSync(join(abandoned, 'copy'), { recursive: true })
+    writeFileSync(join(checkout, '.scripts/release.ts'), '')
+    go('release')
+    expect(readdirSync(join(checkout, 'tmp'))).toEqual([])
+  })
+})
