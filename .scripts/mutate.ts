@@ -13,10 +13,14 @@
 // which tests have to notice it; one whose text has changed is stale, which fails here and in `npm test`. Golden texts are
 // left out, since they notice any change of what is generated.
 //
+// Each change is printed on stderr when it begins, and on stdout when it is judged. The last line sums up what has been tried,
+// also after SIGTERM, SIGINT or SIGHUP.
+//
 // No file is written: vitest reads the change from RETRAP_MUTATION (packages/tooling/src/vitest.ts).
 import { spawn } from 'node:child_process'
 import { existsSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { constants } from 'node:os'
 import { basename, join, relative } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -63,6 +67,19 @@ Change one token of a package's sources at a time, and run the tests that depend
 The exit code is 0 where a test notices each change, 1 where one survives, 2 for an error.
 Changes that change nothing are named in .config/equivalent-mutations.json.
 `
+
+/** What has been tried so far, in a line. */
+let summary = (): string => 'mutate: no change was tried'
+/** Ends the test run of a change. */
+let killTests = (): void => {}
+
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+  process.once(signal, () => {
+    killTests()
+    console.log(`stopped by ${signal}\n${summary()}`)
+    process.exit(128 + constants.signals[signal])
+  })
+}
 
 /** The part of vitest's report that matters here. */
 interface Report {
@@ -204,20 +221,15 @@ function runVitest(
         detached: process.platform !== 'win32',
       },
     )
-    const kill = (): void => {
+    killTests = (): void => {
       if (process.platform === 'win32') child.kill('SIGKILL')
       else process.kill(-(child.pid as number), 'SIGKILL')
     }
-    const onSignal = (): void => {
-      kill()
-      process.exit(130)
-    }
-    const timer = setTimeout(kill, limitMs)
-    process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
+    const timer = setTimeout(killTests, limitMs)
     child.once('error', reject)
     child.once('exit', (code) => {
       clearTimeout(timer)
-      process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
+      killTests = () => {}
       resolve(code ?? 124)
     })
   })
@@ -227,14 +239,18 @@ function runVitest(
 async function tryNamed(text: string): Promise<number> {
   const rows = namedMutations().filter(({ file }) => file.includes(text))
   const packages = new Map<string, Tests>()
+  let tried = 0
   let noticed = 0
+  summary = () => `mutate: ${tried} named changes, ${noticed} noticed, ${tried - noticed} survived or stale`
   for (const row of rows) {
     const { what, file, before, after, tests } = row
     const stale = staleness(row)
     if (stale !== undefined) {
+      tried++
       console.log(`STALE    ${stale}`)
       continue
     }
+    console.error(`${tried + 1} of ${rows.length}: ${what}`)
     const path = join(root, file)
     const start = readFileSync(path, 'utf8').indexOf(before)
     const mutation = { start, end: start + before.length, before, replacement: after }
@@ -256,12 +272,13 @@ async function tryNamed(text: string): Promise<number> {
         break
       }
     }
+    tried++
     if (by !== undefined) noticed++
     console.log(by === undefined ? `SURVIVED ${what} (${file})` : `noticed  ${what}, by ${by}`)
   }
   // oxlint-disable-next-line no-await-in-loop -- one after the other is quick enough
   for (const each of packages.values()) await each.close()
-  console.log(`mutate: ${rows.length} named changes, ${noticed} noticed, ${rows.length - noticed} survived or stale`)
+  console.log(summary())
   return noticed === rows.length ? 0 : 1
 }
 
@@ -339,6 +356,11 @@ async function trySample(chosen: readonly Member[], text: string, count: number,
   let equal = 0
   let noticed = 0
   let tried = 0
+  const [only] = chosen
+  const what = chosen.length === 1 && only !== undefined ? basename(only.folder) : '--all'
+  summary = () =>
+    `mutate ${what}: ${tried} changes, ${noticed} noticed, ${tried - noticed} survived, ` +
+    `${equal} drawn that change nothing; --seed ${seed}`
   while (tried < count && groups.length > 0) {
     const { folder, path, source, mutation } = draw()
     const file = relative(root, path).replaceAll('\\', '/')
@@ -347,6 +369,8 @@ async function trySample(chosen: readonly Member[], text: string, count: number,
       equal++
       continue
     }
+    const change = `${mutation.before} → ${mutation.replacement === '' ? '(nothing)' : mutation.replacement}`
+    console.error(`${tried + 1} of ${count}: ${file}:${line}  ${change}`)
     // oxlint-disable-next-line no-await-in-loop -- the machine runs one test run at a time
     const tests = runners.get(folder) ?? (await Tests.of(folder))
     runners.set(folder, tests)
@@ -356,18 +380,12 @@ async function trySample(chosen: readonly Member[], text: string, count: number,
     if (passed) console.log(`SURVIVED ${file}:${line}\n  - ${before}\n  + ${after}`)
     else {
       noticed++
-      console.log(
-        `noticed  ${file}:${line}  ${mutation.before} → ${mutation.replacement === '' ? '(nothing)' : mutation.replacement}`,
-      )
+      console.log(`noticed  ${file}:${line}  ${change}`)
     }
   }
   // oxlint-disable-next-line no-await-in-loop -- one after the other is quick enough
   for (const each of runners.values()) await each.close()
-  const [only] = chosen
-  console.log(
-    `mutate ${chosen.length === 1 && only !== undefined ? basename(only.folder) : '--all'}: ${tried} changes, ${noticed} noticed, ` +
-      `${tried - noticed} survived, ${equal} drawn that change nothing; --seed ${seed}`,
-  )
+  console.log(summary())
   return tried === noticed ? 0 : 1
 }
 

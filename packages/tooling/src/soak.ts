@@ -11,6 +11,8 @@
 //       },
 //     }
 //
+// A line `// @programs: NAME NAME` at its head says which programs of Debian it compares with: they are fetched before.
+//
 // Every step has its own generator, seeded by --seed and the step's index, so one step can be run alone:
 // `--seed S --from I --count 1`. All that a step does must follow from its generator and its index.
 // A failing step is made smaller by itself: the numbers it drew are recorded, some are removed or lowered, and the step

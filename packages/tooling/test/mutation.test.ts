@@ -1,6 +1,8 @@
 /** The changes to sources that `npm run -s mutate` makes while vitest reads them. */
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
+import { constants } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 
@@ -36,4 +38,22 @@ test('each change that is said to change nothing can still be made', () => {
   })
   expect(rows.length).toBeGreaterThan(0)
   expect(stale).toEqual([])
+})
+
+test.skipIf(process.platform === 'win32')('a run that is stopped says what it has tried', async () => {
+  const script = fileURLToPath(new URL('../../../.scripts/mutate.ts', import.meta.url))
+  // Where nothing can be fetched, the first change begins at once.
+  const env = { ...process.env, PATH: '', XDG_CACHE_HOME: '/nonexistent' }
+  const mutate = spawn(process.execPath, [script, 'tooling', '--file', 'skip', '--seed', '1'], { env })
+  let errors = ''
+  let output = ''
+  mutate.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
+  mutate.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors += text
+    if (errors.includes('1 of 20: packages/tooling/src/skip.ts')) mutate.kill()
+  })
+  expect(await once(mutate, 'close')).toEqual([128 + constants.signals.SIGTERM, null])
+  expect(output).toBe(
+    'stopped by SIGTERM\nmutate tooling: 0 changes, 0 noticed, 0 survived, 0 drawn that change nothing; --seed 1\n',
+  )
 })
