@@ -3,12 +3,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { numbers } from '@retrap/tooling/random'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, describe, expect } from 'vitest'
 import { checkQcow2, repairQcow2 } from '../../src/index.ts'
 import { type CrashOptions, recordRun, replayKills } from '../support/crash.ts'
 import { LoggingStorage } from '../support/logging-storage.ts'
 import { sampleImage } from '../support/mutated.ts'
 import { hasQemuImg, qemuCheck, qemuImg, qemuIo } from '../support/qemu-img.ts'
+
+const test = sliceTests(2)
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-checker-'))
 afterAll(() => rmSync(folder, { recursive: true }))

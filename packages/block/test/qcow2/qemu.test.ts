@@ -3,10 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { skipNote } from '@retrap/tooling/skip'
 import fc from 'fast-check'
-import { afterAll, describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, describe, expect } from 'vitest'
 import { checkQcow2, createQcow2, type Qcow2CreateOptions, readQcow2Info } from '../../src/index.ts'
 import { FileStorage, openImage, openQcow2 } from '../../src/node/index.ts'
 import { hasQemuImg, qemuCheck, qemuImg, qemuIo } from '../support/qemu-img.ts'
+
+const test = sliceTests(3)
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-qcow2-'))
 afterAll(() => rmSync(folder, { recursive: true }))
