@@ -1,5 +1,6 @@
 import { MachineMemory } from '@retrap/memory'
 import fc from 'fast-check'
+import { slicedCount } from '@retrap/tooling/slice'
 import { expect, test } from 'vitest'
 import { INVALID_MFN, isRam, P2m, P2mEntry, P2mType, type P2mError } from '../src/index.ts'
 
@@ -120,6 +121,6 @@ test('any sequence of changes maps and releases what a plain list of them says',
       p2m.destroy()
       expect(memory.frames.freeFrames).toBe(free)
     }),
-    { numRuns: 400 },
+    { numRuns: slicedCount(400, 4) },
   )
 }, 120_000)

@@ -1,5 +1,7 @@
 import { MachineMemory } from '@retrap/memory'
 import fc from 'fast-check'
+import { TEST_LONG } from '@retrap/tooling/long'
+import { slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { expect, test } from 'vitest'
 import { FrameCounts, INVALID_MFN, P2m, P2mAccess, P2mEntry, P2mType, rightsOf, rightsOfAccess } from '../src/index.ts'
 import { codeOf } from './support/entries.ts'
@@ -247,10 +249,11 @@ test('whatever is done to frames of all types: what is refused changes nothing, 
         expect(cached).toBe(p2m.onDemand.cached)
       }
     }),
-    { numRuns: 150, seed: 0x5eed },
+    { numRuns: slicedCount(150, 3), seed: slicedSeed(0x5eed) },
   )
-  // Each call has met several types, and has been both refused and made.
+  // Each call has met several types, and has been both refused and made; in a slice, it has been made at all.
+  const least = TEST_LONG ? 2 : 0
   for (const kind of kinds) {
-    expect([kind, [...seen].filter((each) => each.startsWith(`${kind} `)).length > 2]).toEqual([kind, true])
+    expect([kind, [...seen].filter((each) => each.startsWith(`${kind} `)).length > least]).toEqual([kind, true])
   }
 }, 120_000)
