@@ -21,7 +21,7 @@ import type { RecordingSettings } from './recording/session-recording.ts'
 import { parseMigrationAddress } from './migration/address.ts'
 import { addMigrate } from './migration/command.ts'
 import { receiveIncoming } from './migration/incoming.ts'
-import { openSnapshotFile, type PagesProgress, readSavedRun } from './snapshots/snapshot-file.ts'
+import { hostDigest, openSnapshotFile, type PagesProgress, readSavedRun } from './snapshots/snapshot-file.ts'
 import { runSession } from './session.ts'
 import type { MachineImages, SessionSettings } from './session-settings.ts'
 import { parseInstruction, parseModule, usage } from './values.ts'
@@ -80,10 +80,11 @@ export async function runCli(args: readonly string[], host: CliHost): Promise<nu
     const finish = async (settings: SessionSettings): Promise<void> => {
       const { onExit } = settings.snapshots
       const { snapshot, ...replayed } = from
-      const restored = snapshot !== undefined && goesOn(settings, snapshot)
+      const restored = snapshot !== undefined && goesOn(settings, snapshot.path, snapshot.verify)
       const recording = { ...settings.recording, ...replayed, arguments: given }
       const incoming = settings.incoming && (await receiveIncoming(settings.incoming, host.stderr))
-      const arrived = incoming && { restore: async () => incoming.snapshot, takeOver: incoming.takeOver }
+      const takeOver = async (claim: () => Promise<void>): Promise<void> => incoming?.takeOver(claim)
+      const arrived = incoming && { restore: async () => incoming.snapshot, takeOver }
       try {
         const all = { ...settings, ...restored, ...arrived, recording, snapshots: { arguments: given, onExit } }
         result = await runSession(all, host)
@@ -98,8 +99,12 @@ export async function runCli(args: readonly string[], host: CliHost): Promise<nu
 }
 
 /** What is different where a saved machine goes on: nothing is typed for its user. */
-const goesOn = ({ input }: SessionSettings, file: string): Pick<SessionSettings, 'restore' | 'input'> => ({
-  restore: (tell) => openSnapshotFile(file, slowProgress(tell)),
+const goesOn = (
+  { input }: SessionSettings,
+  file: string,
+  verify: boolean,
+): Pick<SessionSettings, 'restore' | 'input'> => ({
+  restore: (tell, onLost) => openSnapshotFile(file, { onProgress: slowProgress(tell), verify, onLost }),
   input: input.kind === 'script' ? input : { kind: 'pass' },
 })
 
@@ -122,7 +127,7 @@ type GoOn = (args: readonly string[], from: Saved) => Promise<number>
 
 /** Files that a command line's run goes on from, or is. */
 interface Saved extends Omit<RecordingSettings, 'arguments'> {
-  readonly snapshot?: string
+  readonly snapshot?: { readonly path: string; readonly verify: boolean }
 }
 
 function createProgram(host: CliHost, finish: Finish, report: (code: number) => void, goOn: GoOn): Program {
@@ -223,14 +228,20 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .description('Go on with a machine that was saved, by --save-on-exit or Ctrl-A s, with the options that it had')
     .argument('<file>', 'the snapshot')
     .argument('[options...]', 'further options, such as --timeout 60; they come last')
-    .passThroughOptions()
+    .option(
+      '--verify',
+      'read all of it before the machine runs, and refuse it if it is damaged; done for a file of another host',
+    )
+    .option('--no-verify', 'check each part when the machine needs it')
     .allowUnknownOption()
     .addHelpText('after', RESTORE_HELP)
-    .action(async (file: string, more: readonly string[]) => {
+    .action(async (file: string, more: readonly string[], flags: { verify?: boolean }) => {
       const saved = await readSavedRun(file)
       // It opens what its command line names: files, folders, networks.
       host.stderr.write(`retrap: going on, as it was ${saved.savedAt}, with: retrap ${saved.arguments.join(' ')}\n`)
-      const code = await goOn([...saved.arguments, ...more], { snapshot: file })
+      const code = await goOn([...saved.arguments, ...more], {
+        snapshot: { path: file, verify: flags.verify ?? saved.host !== hostDigest() },
+      })
       if (code !== ExitCode.PowerOff) report(code)
     })
   program

@@ -47,8 +47,11 @@ export interface SessionSettings extends BackEndSettings, TerminalSettings {
   readonly snapshots: SnapshotSettings
   /** Whether the run is recorded, or is a recorded one. */
   readonly recording?: RecordingSettings
-  /** Reads what the machine goes on from; default it is powered on. */
-  readonly restore?: (tell: (text: string) => void) => Promise<MachineSnapshotSource>
+  /**
+   * Reads what the machine goes on from; default it is powered on. `onLost` is told why a part of that cannot be read, which
+   * ends the run.
+   */
+  readonly restore?: (tell: (text: string) => void, onLost: (message: string) => void) => Promise<MachineSnapshotSource>
   /** A guest that resets its machine ends the run. */
   readonly noReboot?: boolean
 }

@@ -81,6 +81,8 @@ class Session {
   #loaded: MachineDevices | undefined
   #machine: Machine | undefined
   #ending: Ending | undefined
+  /** A part of the saved machine cannot be read. */
+  #lost: Ending | undefined
   /** The machine that runs. */
   #running: Machine | undefined
   /** SIGTERM has come. */
@@ -139,6 +141,12 @@ class Session {
     this.#ending ??= ending
     this.#stop.abort()
     if (hurry) this.#callLast()
+  }
+
+  /** The machine cannot run on without what is lost. */
+  #lose(message: string): void {
+    this.#lost ??= { code: ExitCode.Input, message }
+    this.#end(this.#lost, false)
   }
 
   /** SIGTERM presses the power button of a guest that heeds it. Everything else, and the second SIGTERM, ends the run. */
@@ -328,7 +336,8 @@ class Session {
 
   async #create(): Promise<Made> {
     const settings = this.#settings
-    const snapshot = this.#restored ? undefined : await settings.restore?.((text) => this.#terminal.status(text))
+    const tell = (text: string): void => this.#terminal.status(text)
+    const snapshot = this.#restored ? undefined : await settings.restore?.(tell, (message) => this.#lose(message))
     this.#restored = true
     const { models, servers } = this.#loaded ?? (await settings.devices(this.#millisecondsLeft()))
     this.#loaded = undefined
@@ -411,7 +420,9 @@ class Session {
   #report(exit: MachineExit, resets: number): number {
     const { stderr, disassemble } = this.#host
     const { timeoutMs, stats, machine } = this.#settings
-    const ending = exit.reason === 'stopped' ? this.#ending : undefined
+    // The machine calls an error of its own what a file does not give.
+    const exit: MachineExit = this.#lost === undefined ? ended : { reason: 'stopped' }
+    const ending = this.#lost ?? (exit.reason === 'stopped' ? this.#ending : undefined)
     const exitCode = ending?.code ?? exitCodeOf(exit)
     if (exit.reason === 'timeout') this.#callLast()
     for (const line of linesOfEnd(exit, ending, { timeoutMs, disassemble })) stderr.write(line)

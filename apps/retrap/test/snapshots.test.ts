@@ -4,11 +4,19 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, expect, test, vi } from 'vitest'
 import type { GuestPageSource } from '@retrap/hvm'
-import type { PcSnapshot } from '@retrap/machine'
+import { createPc, type PcSnapshot } from '@retrap/machine'
+import { Assembler, dword, eax, ecx, edi, imm32 } from '@retrap/x86-assembler'
 import { SessionSnapshots } from '../src/snapshots/session-snapshots.ts'
-import { argumentsToKeep, openSnapshotFile, readSavedRun, writeSnapshotFile } from '../src/snapshots/snapshot-file.ts'
+import {
+  argumentsToKeep,
+  hostDigest,
+  openSnapshotFile,
+  readSavedRun,
+  writeSnapshotFile,
+} from '../src/snapshots/snapshot-file.ts'
+import { runHere } from './support/in-process.ts'
 import { runRetrap } from './support/processes.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-snapshots-'))
@@ -37,7 +45,10 @@ test('a file has the run and its machine', async () => {
   await writeSnapshotFile(path('b'), written, SNAPSHOT)
   await expect(readSavedRun(path('b'))).rejects.toThrow('what its guest had written to disk0')
   const progress: number[][] = []
-  const { state, pages } = await openSnapshotFile(path('a'), (...figures) => progress.push(figures))
+  const { state, pages } = await openSnapshotFile(path('a'), {
+    onProgress: (...figures) => progress.push(figures),
+    verify: true,
+  })
   expect(state).toEqual(SNAPSHOT.state)
   expect(pages.gfns).toEqual(SNAPSHOT.pages.gfns)
   const source = pages as GuestPageSource
@@ -145,9 +156,55 @@ test(
     const damaged = readFileSync(file)
     damaged[damaged.length - 300]! ^= 1
     writeFileSync(file, damaged)
-    const third = await runRetrap(['restore', file, '--timeout', '50'], { input: 'off\n', deadlineMs: DEADLINE_MS })
-    expect(third.stderr).toContain('the snapshot is damaged in section PAGE')
-    expect(third.code).not.toBe(0)
+    const third = await runHere(['restore', file, '--timeout', '50'], { input: 'off\n', deadlineMs: DEADLINE_MS })
+    const where = /guest\.snapshot: the snapshot is damaged in section PAGE, at byte \d+\n$/
+    expect([third.code, third.stderr]).toEqual([74, expect.stringMatching(where)])
+    expect(third.stderr).not.toContain('internal error')
+    await expect(openSnapshotFile(file, { verify: true })).rejects.toMatchObject({
+      code: 'ERR_INPUT',
+      message: expect.stringMatching(/section PAGE, at byte \d+$/),
+    })
   },
   2 * DEADLINE_MS,
 )
+
+/** Fills 300 pages, each with another word, and reads the last one for ever. */
+function pagesKernel(): Uint8Array {
+  const base = 0x10_0000
+  const pages = 0x200_0000
+  const asm = new Assembler({ bits: 32, address: base })
+  const entry = asm.label('entry')
+  asm.dd(0x1bad_b002, 0x1_0000, -(0x1bad_b002 + 0x1_0000), base, base, 0, 0, entry).bind(entry)
+  const fill = asm.mov(edi, imm32(pages)).mov(ecx, imm32(300)).here()
+  asm.mov(dword(edi), ecx).add(edi, imm32(4096)).dec(ecx).jnz(fill)
+  const read = asm.mov(edi, imm32(pages + 299 * 4096)).here()
+  asm.mov(eax, dword(edi)).jmp(read)
+  return asm.assemble().bytes
+}
+
+test.each([
+  { host: 'this one', verified: false },
+  { host: 'another one', verified: true },
+])('a page that is damaged in a file of $host ends the run where it is needed, or before', async ({ verified }) => {
+  const [kernel, file] = [path('kernel'), path('pages.snapshot')]
+  writeFileSync(kernel, pagesKernel())
+  const options = { memoryBytes: 48 << 20, kernel: pagesKernel(), codeCacheBytes: 1 << 20 } as const
+  const pc = await createPc(options)
+  const stop = new AbortController()
+  const running = pc.run({ signal: stop.signal })
+  const last = new Uint8Array(1)
+  await vi.waitUntil(() => pc.domain.guestMemory.read(0x200_0000 + 299 * 4096, last) && last[0] !== 0, 20_000)
+  stop.abort()
+  await running
+  const run = { ...RUN, arguments: ['run', '--kernel', kernel, '--memory', '48M', '--timeout', '20'] }
+  await writeSnapshotFile(file, { ...run, ...(verified ? { host: 'x' } : { host: hostDigest() }) }, await pc.save())
+  pc.close()
+  const damaged = readFileSync(file)
+  damaged[damaged.length - 300]! ^= 1
+  writeFileSync(file, damaged)
+  const machines: unknown[] = []
+  const onMachine = (machine: unknown): void => void machines.push(machine)
+  const { code, stderr } = await runHere(['restore', file], { onMachine, deadlineMs: DEADLINE_MS })
+  expect(stderr).toMatch(/retrap: .*pages\.snapshot: the snapshot is damaged in section PAGE, at byte \d+\n$/)
+  expect([code, machines.length]).toEqual([74, verified ? 0 : 1])
+})

@@ -43,6 +43,13 @@ export interface OpenSnapshot {
     contents(index: number): Uint8Array
     /** Returns what of the file `contents` reads for one, where it has not kept it: for those who fetch ahead. */
     placeOf(index: number): SnapshotRange
+    /**
+     * Reads all contents and keeps none, so that damage shows before a machine is made of them.
+     *
+     * @param onProgress - told how many bytes of contents have been read, and how many there are
+     * @throws SnapshotError `ERR_DAMAGED`, `ERR_TRUNCATED`, saying where; what the source throws
+     */
+    verify(onProgress?: (done: number, all: number) => void): Promise<void>
   }
 }
 
@@ -58,10 +65,43 @@ export async function openSnapshot(source: LateSnapshotSource): Promise<OpenSnap
   const places = await findPages(source, sections, count)
   const kept = new KeptSections(source, places)
   const placeOf = (index: number): SnapshotRange => {
-    const { at, head } = places[Math.floor(contents[index]! / PAGES_A_SECTION)]!
-    return { offset: at - SECTION_BYTES, bytes: SECTION_BYTES + head.stored }
+    const [offset, bytes] = rangeOf(places[Math.floor(contents[index]! / PAGES_A_SECTION)]!)
+    return { offset, bytes }
   }
-  return { description, state, pages: { gfns, contents: (index) => kept.content(contents[index]!), placeOf } }
+  const verify: OpenSnapshot['pages']['verify'] = async (onProgress) => {
+    const all = places.reduce((sum, { head }) => sum + head.stored, 0)
+    let done = 0
+    for (const place of places) {
+      // oxlint-disable-next-line no-await-in-loop -- in order, and no more than one in memory
+      dataOf(place, await source.read(...rangeOf(place)))
+      onProgress?.((done += place.head.stored), all)
+    }
+  }
+  return { description, state, pages: { gfns, contents: (index) => kept.content(contents[index]!), placeOf, verify } }
+}
+
+/** Where a section is, with its head: its first byte, and how many. */
+const rangeOf = ({ at, head }: SectionPlace): [offset: number, bytes: number] => [
+  at - SECTION_BYTES,
+  SECTION_BYTES + head.stored,
+]
+
+/**
+ * Checks a section as it was read, by its checksum.
+ *
+ * @returns its data, which are those that were written
+ * @throws SnapshotError `ERR_DAMAGED`, `ERR_TRUNCATED`
+ */
+function dataOf({ at, head }: SectionPlace, found: Uint8Array): Uint8Array {
+  const data = found.subarray(SECTION_BYTES)
+  if (data.length < head.stored)
+    throw new SnapshotError(
+      'ERR_TRUNCATED',
+      `the snapshot ends after ${at - SECTION_BYTES + found.length} bytes, in section ${head.name}`,
+    )
+  if (!isHeadOf(found.subarray(0, SECTION_BYTES), head) || crc32(data) !== head.checksum)
+    throw damagedSection('PAGE', at)
+  return data
 }
 
 /** Sections of pages, of which those that were used last are kept decompressed. */
@@ -87,16 +127,9 @@ class KeptSections {
   }
 
   #read(number: number): Uint8Array {
-    const { head, at } = this.#places[number]!
-    const found = this.#source.readNow(at - SECTION_BYTES, SECTION_BYTES + head.stored)
-    const data = found.subarray(SECTION_BYTES)
-    if (data.length < head.stored)
-      throw new SnapshotError(
-        'ERR_TRUNCATED',
-        `the snapshot ends after ${at - SECTION_BYTES + found.length} bytes, in section ${head.name}`,
-      )
-    if (!isHeadOf(found.subarray(0, SECTION_BYTES), head) || crc32(data) !== head.checksum)
-      throw damagedSection('PAGE', at)
+    const place = this.#places[number]!
+    const { head, at } = place
+    const data = dataOf(place, this.#source.readNow(...rangeOf(place)))
     try {
       const bytes = this.#source.inflateNow(data, head.bytes)
       if (bytes.length === head.bytes) return bytes

@@ -1,6 +1,7 @@
 /** Snapshot files: what goes in comes out, and a file that is not as it was written is refused. */
 import fc from 'fast-check'
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib'
+import { slicedCount } from '@retrap/tooling/slice'
 import { expect, test } from 'vitest'
 import {
   bytesSource,
@@ -63,7 +64,7 @@ test('what is written is what is read', async () => {
       const found = await read(await fileOf({ description: { name: 'x' }, state: { state, other }, pages: memory }))
       expect(found).toStrictEqual({ description: { name: 'x' }, state: { state, other }, pages: memory })
     }),
-    { numRuns: 200 },
+    { numRuns: slicedCount(200, 3) },
   )
 })
 
@@ -127,7 +128,7 @@ test('a file that ends early is refused, wherever it ends', async () => {
         message: expect.stringContaining(`${length} bytes`),
       })
     }),
-    { numRuns: 100, examples: [[0], [7], [8], [15], [16], [file.length - 1]] },
+    { numRuns: slicedCount(100, 3), examples: [[0], [7], [8], [15], [16], [file.length - 1]] },
   )
 })
 
@@ -146,7 +147,7 @@ test('a file with any other byte is refused', async () => {
       expect(expected).toContain((error as SnapshotError).code)
     }),
     {
-      numRuns: 300,
+      numRuns: slicedCount(300, 3),
       examples: [
         [8, 3],
         [12, 1],
@@ -306,7 +307,7 @@ test('pages that are read when they are needed are those of the whole file, in a
       for (const index of order.filter((each) => each < memory.gfns.length))
         expect(found.contents(index)).toStrictEqual(memory.bytes.subarray(index * 4096, (index + 1) * 4096))
     }),
-    { numRuns: 100 },
+    { numRuns: slicedCount(100, 3) },
   )
 })
 
@@ -342,7 +343,7 @@ test('a file that ends early is refused before a page is read', async () => {
         message: expect.stringContaining(`${length} bytes`),
       })
     }),
-    { numRuns: 50, examples: [[file.length - 1], [file.length - 33]] },
+    { numRuns: slicedCount(50, 3), examples: [[file.length - 1], [file.length - 33]] },
   )
 })
 
@@ -357,9 +358,32 @@ test('any other byte shows at once, or when its page is read', async () => {
         for (let index = 0; index < found.gfns.length; index++) found.contents(index)
       }
       await expect(readAll()).rejects.toThrow(SnapshotError)
+      await expect(openSnapshot(lateSource(bad)).then(({ pages }) => pages.verify())).rejects.toThrow(SnapshotError)
     }),
-    { numRuns: 150 },
+    { numRuns: slicedCount(150, 3) },
   )
+})
+
+test('all pages are checked before one is needed, each section once', async () => {
+  const file = await fileOf(sample())
+  const { pages: whole } = await openSnapshot(lateSource(file))
+  const told: number[][] = []
+  await whole.verify((done, all) => told.push([done, all]))
+  const sections = [0, 256, 512].map((index) => whole.placeOf(index).bytes - 32)
+  const all = sections.reduce((sum, bytes) => sum + bytes)
+  expect(told).toEqual([
+    [sections[0], all],
+    [all - sections[2]!, all],
+    [all, all],
+  ])
+  const { offset, bytes } = whole.placeOf(599)
+  const bad = file.slice()
+  bad[offset + bytes - 1]! ^= 1
+  const { pages: damaged } = await openSnapshot(lateSource(bad))
+  await expect(damaged.verify()).rejects.toMatchObject({
+    code: 'ERR_DAMAGED',
+    message: `the snapshot is damaged in section PAGE, at byte ${offset + 32}`,
+  })
 })
 
 /** Bytes of the kinds that compressors tell apart: random, few values, and runs that repeat. */
@@ -383,7 +407,7 @@ test('what zlib compresses, by any strategy and level, is decompressed at once',
       if (bytes.length > 0) expect(() => inflateNow(data, bytes.length - 1)).toThrow(RangeError)
       expect(() => inflateNow(data.subarray(0, -1), bytes.length)).toThrow(RangeError)
     }),
-    { numRuns: 300 },
+    { numRuns: slicedCount(300, 3) },
   )
 })
 
@@ -405,6 +429,6 @@ test('data that are damaged are an error, or other bytes of at most so many, as 
       // zlib refuses codes with room for more symbols, which no compressor writes.
       if (zlibs !== 'refused') expect(ours).toBe(zlibs)
     }),
-    { numRuns: 500 },
+    { numRuns: slicedCount(500, 3) },
   )
 })

@@ -3,7 +3,7 @@ import { CliError } from '../cli-error.ts'
 import type { DriveArgument } from '../drives.ts'
 import { checkTarget } from '../files.ts'
 import type { Machine } from '../machine-contract.ts'
-import { argumentsToKeep, type SavedRun, writeSnapshotFile } from './snapshot-file.ts'
+import { argumentsToKeep, hostDigest, type SavedRun, writeSnapshotFile } from './snapshot-file.ts'
 
 /** How a session saves its machine. */
 export interface SnapshotSettings {
@@ -71,6 +71,7 @@ export class SessionSnapshots {
       version: 1,
       arguments: argumentsToKeep(this.#settings.arguments),
       savedAt: new Date().toISOString(),
+      host: hostDigest(),
     }
     let pauseMs = 0
     const over = new AbortController()

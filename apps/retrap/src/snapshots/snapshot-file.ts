@@ -1,5 +1,8 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { setImmediate } from 'node:timers/promises'
 import { inflateRawSync } from 'node:zlib'
 import type { PcSnapshotSource } from '@retrap/machine'
 import {
@@ -21,8 +24,21 @@ export interface SavedRun {
   readonly arguments: readonly string[]
   /** When it was saved, as ISO 8601 has it. */
   readonly savedAt: string
+  /** The host that has saved it, as {@link hostDigest} says it. Absent: nobody knows. */
+  readonly host?: string
   /** Drives of which a page has put what the guest had written into the snapshot. */
   readonly writes?: readonly string[]
+}
+
+/** Tells this host from others, and nothing else of it. */
+export function hostDigest(): string {
+  let id = ''
+  try {
+    id = readFileSync('/etc/machine-id', 'utf8')
+  } catch {
+    // Other systems, and containers, have a name only.
+  }
+  return createHash('sha256').update(`${hostname()}\n${id}`).digest('hex').slice(0, 16)
 }
 
 /** Options, with a value each, that belong to one run: the run that goes on gets its own. */
@@ -113,20 +129,30 @@ async function describe(path: string): Promise<unknown> {
 /** Told how many of a snapshot's pages have been read, now and then and at the end. */
 export type PagesProgress = (done: number, all: number) => void
 
+/** How a snapshot file is opened. */
+export interface OpenSnapshotOptions {
+  readonly onProgress?: PagesProgress
+  /** Reads and checks all of it first. Default false: a page is checked when the machine needs it. */
+  readonly verify?: boolean
+  /** Told why a page cannot be had. The machine, which has asked for it, does not run on. */
+  readonly onLost?: (message: string) => void
+}
+
 /**
  * Opens a snapshot file, whose pages are read when the machine needs them; it is closed when all are there.
  *
- * @throws CliError `ERR_INPUT`
+ * @throws CliError `ERR_INPUT`, also from the pages
  */
 export async function openSnapshotFile(
   path: string,
-  onProgress: PagesProgress = () => {},
+  { onProgress = () => {}, verify = false, onLost = () => {} }: OpenSnapshotOptions = {},
 ): Promise<MachineSnapshotSource> {
   return explaining(path, async () => {
     const file = openSync(path, 'r')
     try {
       const { state, pages } = await openSnapshot(lateSource(file))
       const { gfns } = pages
+      if (verify) await pages.verify()
       let done = 0
       return {
         // The machine checks what is in it.
@@ -135,7 +161,13 @@ export async function openSnapshotFile(
           gfns,
           contents: (index) => {
             onProgress(++done, gfns.length)
-            return pages.contents(index)
+            try {
+              return pages.contents(index)
+            } catch (error) {
+              const lost = new CliError('ERR_INPUT', `${path}: ${messageOf(error)}`)
+              onLost(lost.message)
+              throw lost
+            }
           },
           close: () => closeSync(file),
         },
@@ -158,7 +190,8 @@ function lateSource(file: number): LateSnapshotSource {
   }
   return {
     bytes: size,
-    read,
+    // A large file that is read whole leaves signals their turn.
+    read: (offset, bytes) => setImmediate().then(() => read(offset, bytes)),
     readNow: read,
     inflateNow: (data, most) => {
       const { buffer, byteOffset, length } = inflateRawSync(data, { maxOutputLength: most })
