@@ -417,7 +417,7 @@ class Session {
   }
 
   /** Says on stderr why the run has ended, where that is not plain. @returns the exit code */
-  #report(exit: MachineExit, resets: number): number {
+  #report(ended: MachineExit, resets: number): number {
     const { stderr, disassemble } = this.#host
     const { timeoutMs, stats, machine } = this.#settings
     // The machine calls an error of its own what a file does not give.
