@@ -42,8 +42,8 @@ test('each change that is said to change nothing can still be made', () => {
 
 test.skipIf(process.platform === 'win32')('a run that is stopped says what it has tried', async () => {
   const script = fileURLToPath(new URL('../../../.scripts/mutate.ts', import.meta.url))
-  // Where nothing can be fetched, the first change begins at once.
-  const env = { ...process.env, PATH: '', XDG_CACHE_HOME: '/nonexistent' }
+  // Where nothing can be fetched, the first change begins at once. Not even root makes a folder in a device.
+  const env = { ...process.env, PATH: '', XDG_CACHE_HOME: '/dev/null' }
   const mutate = spawn(process.execPath, [script, 'tooling', '--file', 'skip', '--seed', '1'], { env })
   let errors = ''
   let output = ''

@@ -62,12 +62,12 @@ describe.each<[string, () => SerialTarget, RegExp, (said: string) => NetConnectO
       let got = ''
       client.setEncoding('utf8').on('data', (more: string) => (got += more))
       client.write(`from ${name};`)
-      await vi.waitFor(() => expect(received()).toContain(`from ${name};`))
+      await expect.poll(() => received()).toContain(`from ${name};`)
       port.write(text(`to ${name}`))
-      await vi.waitFor(() => expect(got).toBe(`to ${name}`))
+      await expect.poll(() => got).toBe(`to ${name}`)
       client.destroy()
       await once(client, 'close')
-      await vi.waitFor(() => expect(port.writableLength).toBe(0))
+      await expect.poll(() => port.writableLength).toBe(0)
     }
     expect(received()).toBe('from one;from two;')
   })
@@ -76,7 +76,7 @@ describe.each<[string, () => SerialTarget, RegExp, (said: string) => NetConnectO
     const { end: port, said, received } = await opened(target() as Exclude<SerialTarget, { kind: 'stdio' }>)
     const first = connect(address(said()))
     first.write('x')
-    await vi.waitFor(() => expect(received()).toBe('x'))
+    await expect.poll(() => received()).toBe('x')
     const second = connect(address(said()))
     second.on('error', () => {})
     await once(second, 'close')
@@ -90,14 +90,14 @@ describe.each<[string, () => SerialTarget, RegExp, (said: string) => NetConnectO
     const client = connect(address(said()))
     const most = 8 << 20
     client.write(Buffer.alloc(most, 'x'))
-    await vi.waitFor(() => expect(received().length).toBeGreaterThan(0))
+    await expect.poll(() => received().length).toBeGreaterThan(0)
     const first = received().length
     await setTimeout(200)
     expect(received().length).toBe(first)
     expect(client.writableLength).toBeGreaterThan(most / 2)
     takes.all = true
     port.resume()
-    await vi.waitFor(() => expect(received().length).toBe(most))
+    await expect.poll(() => received().length).toBe(most)
     client.destroy()
   })
 
@@ -106,7 +106,7 @@ describe.each<[string, () => SerialTarget, RegExp, (said: string) => NetConnectO
     const client = connect(address(said()))
     client.pause()
     client.write('x')
-    await vi.waitFor(() => expect(received()).toBe('x'))
+    await expect.poll(() => received()).toBe('x')
     for (let i = 0; i < 200; i++) port.write(new Uint8Array(1 << 16))
     expect(port.writableLength).toBeGreaterThan(1 << 20)
     const started = performance.now()
@@ -145,7 +145,7 @@ test.skipIf(!hasSocat)(
     const path = /^retrap: serial port 2 is (\S+)\n$/.exec(said())?.[1] ?? ''
     const terminal = await open(path, 'r+')
     await terminal.write('typed')
-    await vi.waitFor(() => expect(received()).toBe('typed'))
+    await expect.poll(() => received()).toBe('typed')
     port.write(text('printed'))
     const { bytesRead, buffer } = await terminal.read(Buffer.alloc(7), 0, 7)
     expect(buffer.subarray(0, bytesRead).toString()).toBe('printed'.slice(0, bytesRead))

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
-import { expect, onTestFinished, test, vi } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import type { Machine, MachineSerial } from '../../src/machine-contract.ts'
 import { SerialWires } from '../../src/serial/serial-wires.ts'
 
@@ -50,7 +50,7 @@ test('what a program sends before there is a machine waits for it, in order', as
   await setTimeout(50)
   const { machine, got } = port(Infinity)
   wires.connect(machine, () => {})
-  await vi.waitFor(() => expect(got().length).toBe(early.length))
+  await expect.poll(() => got().length).toBe(early.length)
   expect(got()).toBe(early)
 })
 
@@ -65,5 +65,5 @@ test('a port that is full of it holds the program back until it has drained', as
   await setTimeout(50)
   expect(got()).toBe('early')
   drain()
-  await vi.waitFor(() => expect(got()).toBe('early late'))
+  await expect.poll(() => got()).toBe('early late')
 })

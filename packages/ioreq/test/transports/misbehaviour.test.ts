@@ -484,7 +484,7 @@ describe('a socket', () => {
     open.push(await connectDevices({ address: listener.address, name: 'prompt' }, () => {}))
     expect((await listener.accept()).connected).toBe(true)
     // Twenty and the server's: the five oldest had to go.
-    await vi.waitFor(() => expect(cut).toEqual([0, 1, 2, 3, 4]))
+    await expect.poll(() => cut).toEqual([0, 1, 2, 3, 4])
   })
 
   test('a packet that comes in many pieces is copied a few times, not once a piece', () => {
