@@ -105,9 +105,6 @@ export function checkArmFlags(command: Command): void {
     if (isGiven && name === 'machine' && gicOf(String(command.getOptionValue(name))) === undefined) {
       throw usage(`--machine ${command.getOptionValue(name)} is a PC; --arch arm64 has --machine virt`)
     }
-    if (isGiven && name === 'devices' && command.getOptionValue(name) === 'worker') {
-      throw usage('--devices worker is not there for --arch arm64; --devices async is')
-    }
   }
 }
 
@@ -133,7 +130,7 @@ export async function createArm(options: MachineOptions): Promise<Machine> {
     devicePolicy: options.devicePolicy,
     deviceDeadlineMs: options.deviceDeadlineMs,
     onDeviceFailure: options.onDeviceFailure,
-    ...(options.devicePlacement === 'deferred' && { devicePlacement: options.devicePlacement }),
+    devicePlacement: options.devicePlacement,
   })
 }
 

@@ -1,7 +1,17 @@
 import { workerData } from 'node:worker_threads'
 import type { SharedDeviceMemory } from '@retrap/ioreq'
-import { serveBoard, type BoardDescription } from '@retrap/machine'
+import type { BoardDescription } from '@retrap/machine'
+import type { ArmBoardDescription } from '@retrap/machine/arm'
 
-// The program of the Worker of `--devices worker`.
-const { memory, data } = workerData as { readonly memory: SharedDeviceMemory; readonly data: BoardDescription }
-await serveBoard(memory, data)
+// The program of the Worker of `--devices worker`. Of two boards it loads one.
+const { memory, data } = workerData as {
+  readonly memory: SharedDeviceMemory
+  readonly data: BoardDescription | ArmBoardDescription
+}
+if ('machine' in data) {
+  const { serveBoard } = await import('@retrap/machine')
+  await serveBoard(memory, data)
+} else {
+  const { serveArmBoard } = await import('@retrap/machine/arm')
+  await serveArmBoard(memory, data)
+}

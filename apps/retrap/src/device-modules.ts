@@ -3,7 +3,8 @@ import { resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { DeviceModel } from '@retrap/device'
 import { importModels, startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/node'
-import type { StartBoardServer, StartControllerServer, StartDeviceServer } from '@retrap/machine'
+import type { BoardServerOptions, StartControllerServer, StartDeviceServer, StartPartServer } from '@retrap/machine'
+import type { ArmBoardServerOptions } from '@retrap/machine/arm'
 import { CliError } from './cli-error.ts'
 import { usage, type DeviceArgument } from './values.ts'
 
@@ -92,8 +93,12 @@ function isTransport(text: string): text is Transport {
   return (TRANSPORTS as readonly string[]).includes(text)
 }
 
-/** Runs a board's models in a Worker. */
-export const startBoardWorker: StartBoardServer = (dispatch, platform, { name, realTime, board, onMessage }) =>
+/** Runs a board's models in a Worker, of a PC or an Arm board. */
+export const startBoardWorker: StartPartServer<BoardServerOptions | ArmBoardServerOptions> = (
+  dispatch,
+  platform,
+  { name, realTime, board, onMessage },
+) =>
   startDeviceWorker(dispatch, platform, {
     name,
     realTime,

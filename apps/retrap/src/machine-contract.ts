@@ -1,6 +1,7 @@
 import type { DeviceModel } from '@retrap/device'
 import type { GdbTarget } from '@retrap/gdb'
 import type {
+  BoardServerOptions,
   MachineExit,
   PcGdbOptions,
   PcOptions,
@@ -12,8 +13,9 @@ import type {
   PcStatistics,
   PcUnplugOptions,
   StartDeviceServer,
+  StartPartServer,
 } from '@retrap/machine'
-import type { ArmSnapshot, ArmSnapshotSource } from '@retrap/machine/arm'
+import type { ArmBoardServerOptions, ArmSnapshot, ArmSnapshotSource } from '@retrap/machine/arm'
 import type { P2mStatistics } from '@retrap/p2m'
 import type { PciSource } from './monitor/pci-listing.ts'
 import type { ListedMap } from './p2m/listing.ts'
@@ -59,7 +61,7 @@ export interface MachineOptions {
   readonly jit?: PcOptions['jit']
   readonly sampling?: PcOptions['sampling']
   readonly hypervisor?: PcOptions['hypervisor']
-  readonly devicePlacement?: PcOptions['devicePlacement']
+  readonly devicePlacement?: 'inline' | 'deferred' | StartPartServer<BoardServerOptions | ArmBoardServerOptions>
   readonly controllerPlacement?: PcOptions['controllerPlacement']
   readonly devicePolicy?: PcOptions['devicePolicy']
   readonly deviceDeadlineMs?: number

@@ -31,7 +31,10 @@ describe('the machine', () => {
     { args: ['--cpu', 'core2,-sse4_1'], options: { cpu: 'core2,-sse4_1' } },
     { args: ['--cpu', 'host,vendor=amd'], options: { cpu: 'max,vendor=amd' } },
     { args: ['run', elf, '--snapshot', disk], options: { kernel: ELF, drives: [expect.anything()] } },
-    { args: ['run', '--arch', 'arm64', arm], options: { architecture: 'arm64', kernel: expect.any(Uint8Array) } },
+    {
+      args: ['run', '--arch', 'arm64', '--devices', 'worker', arm],
+      options: { architecture: 'arm64', kernel: expect.any(Uint8Array), devicePlacement: expect.any(Function) },
+    },
     { args: ['--devices', 'async'], options: { devicePlacement: 'deferred' } },
     { args: ['--hypervisor', 'xen', '--console', 'xen'], options: { hypervisor: 'xen' } },
     { args: ['--devices', 'worker'], options: { devicePlacement: expect.any(Function) } },

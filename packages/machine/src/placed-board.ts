@@ -40,8 +40,12 @@ export function placeBoard(
     ...(description.smm === true ? plugSystemManagement(domain, description.map.lowRamBytes) : NO_SMM),
   }
   if (typeof placement === 'function') {
-    const board = { board: description, realTime: !domain.clock.deterministic }
-    const remote = new RemoteBoard(placement, domain.dispatch, domain.platform, board, hooks, input)
+    const remote = new RemoteBoard(
+      (part) => placement(domain.dispatch, domain.platform, { ...part, board: description }),
+      !domain.clock.deterministic,
+      hooks,
+      input,
+    )
     const { linkOf } = CHIPSETS[description.machine]
     domain.pciInterrupt = (device, pin) => remote.interruptInput(device, pin)
     domain.ownPciInterrupt = (device, pin) => domain.interrupts.line(FIRST_LINK_GSI + linkOf(device, pin))

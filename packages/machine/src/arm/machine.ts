@@ -25,10 +25,9 @@ import {
   type PcState,
 } from '../machine-life.ts'
 import type { PcOptions, StartDeviceServer } from '../pc-options.ts'
-import { ramfbFile } from '../ramfb-file.ts'
+import type { PlacedBoard } from '../placed-board.ts'
 import type { PcRemovableDrive } from '../removable-drive.ts'
 import { SerialLine, type SerialPort } from '../serial-port.ts'
-import { SerialStream } from '../serial-stream.ts'
 import { Sleep } from '../sleep.ts'
 import { hasRamfb } from '../vga.ts'
 import { xenArmOptions, xenConsole } from '../xen.ts'
@@ -44,7 +43,8 @@ import { armMemoryBytes } from './memory-size.ts'
 import type { ArmSnapshotParts, ArmSnapshots } from './snapshot.ts'
 import type { ArmSnapshot, ArmSnapshotSource } from './snapshot-types.ts'
 import { type ArmStatistics, measureArm } from './statistics.ts'
-import { type ArmModels, createArmModels } from './models.ts'
+import { createArmBusModels } from './models.ts'
+import { placeArmBoard, type StartArmBoardServer } from './placed-board.ts'
 
 /** How an Arm machine is made. */
 export interface ArmMachineOptions extends ArmPciOptions {
@@ -78,9 +78,10 @@ export interface ArmMachineOptions extends ArmPciOptions {
   readonly deviceServers?: readonly StartDeviceServer[] | undefined
   /**
    * Where models run: `inline` (default), straight from the instruction; `deferred`, where every access is answered in a
-   * later turn of the event loop.
+   * later turn of the event loop; or UART, clock, GPIO and fw_cfg in a thread of their own, which this function starts and
+   * which runs `serveArmBoard`.
    */
-  readonly devicePlacement?: 'inline' | 'deferred' | undefined
+  readonly devicePlacement?: 'inline' | 'deferred' | StartArmBoardServer | undefined
   /** What a device model that fails leads to: the machine's end (default), or its own. */
   readonly devicePolicy?: FailurePolicy | undefined
   /** Milliseconds of host time that a device model may take for an answer; default as for a PC. */
@@ -151,7 +152,7 @@ export class ArmMachine {
   readonly removableDrives: readonly PcRemovableDrive[]
   readonly #options: ArmMachineOptions
   readonly #board: ArmBoard
-  readonly #models: ArmModels
+  readonly #placed: Omit<PlacedBoard, 'wake'>
   readonly #life: MachineLife
   /** Loaded when the machine is saved or put back. */
   #snapshots: ArmSnapshots | undefined
@@ -167,6 +168,7 @@ export class ArmMachine {
     flash: readonly CfiFlash[],
     plugXen: typeof plugXenArm | undefined,
     kernel: ArmFirmwareKernel | undefined,
+    begun: (domain: ArmDomain) => void,
   ) {
     const { memoryBytes, cpus = 1, gic, hypervisor } = options
     this.#options = options
@@ -186,6 +188,7 @@ export class ArmMachine {
         options.onDeviceFailure?.(failure)
       },
     })
+    begun(this.domain)
     const sleep = new Sleep(this.domain, {
       resume: async () => false,
       changed: () => undefined,
@@ -196,7 +199,7 @@ export class ArmMachine {
       models: options.devices ?? [],
       run: () => sleep.run(),
       settle: async () => {
-        this.#models.uart.flush()
+        await this.#placed.flush()
         await devices.settled()
         await Promise.all(flash.map((model) => model.settled()))
       },
@@ -209,13 +212,9 @@ export class ArmMachine {
     this.xenConsole = xenConsole(this.xen?.consoleRing)
     this.domain.p2m.populate(VIRT.ram.base / PAGE_BYTES, memoryBytes / PAGE_BYTES)
     const line = new SerialLine((bytes) => {
-      stream.receive(bytes)
+      this.#placed.receive(0, bytes)
       this.domain.wake()
     })
-    const stream = new SerialStream(
-      (bytes) => line.transmit(bytes),
-      (count) => line.taken(count),
-    )
     this.screen = options.screen ?? new Screen()
     const devices = placeArmDevices(this.domain, pci, { kinds, random, screen: this.screen })
     this.keyboard = devices.keyboard
@@ -225,18 +224,26 @@ export class ArmMachine {
     this.serial = line
     this.serialPorts = [line]
     const { boot, virtioMmio: virtio } = options
-    const firmware = {
-      kernel,
-      bootOrder: bootOrder(devices.bootPaths, boot?.order),
-      bootMenu: boot?.menu,
-      ...(hasRamfb(pci) && { files: ramfbFile(devices.onRamfb) }),
-    }
-    this.#models = createArmModels({ ...this.#board, epochSeconds, serial: stream, virtio, firmware })
-    const { hostBridge, models } = this.#models
+    const firmware = { kernel, bootOrder: bootOrder(devices.bootPaths, boot?.order), bootMenu: boot?.menu }
+    const { hostBridge, transports } = createArmBusModels(virtio)
     this.domain.architecture.pciWire = (device, pin) => hostBridge.interruptInput(device, pin)
     this.domain.dispatch.setEcam([{ base: VIRT.pcie.base, firstBus: 0, lastBus: VIRT.pcie.buses - 1 }])
     this.domain.dispatch.setPortWindow(new PortWindow(VIRT.pciePorts.base))
-    for (const model of [...models, ...flash, ...devices.models, ...(options.devices ?? [])]) this.domain.attach(model)
+    this.domain.attach(hostBridge)
+    this.#placed = placeArmBoard(
+      this.domain,
+      { ...this.#board, epochSeconds, firmware, ramfb: hasRamfb(pci) },
+      typeof options.devicePlacement === 'function' ? options.devicePlacement : undefined,
+      {
+        transmit: (bytes) => line.transmit(bytes),
+        taken: (count) => line.taken(count),
+        ramfb: (configuration) => devices.onRamfb(configuration),
+      },
+    )
+    this.#life.waitFor(this.#placed.ready)
+    // In this thread wherever the board is: media are objects of the caller's.
+    for (const model of [...transports, ...flash, ...devices.models, ...(options.devices ?? [])])
+      this.domain.attach(model)
   }
 
   /** @internal Use {@link createArmMachine}. */
@@ -257,7 +264,15 @@ export class ArmMachine {
       flash.length > 0 && kernel !== undefined
         ? await firmwareKernel({ kernel, initrd, commandLine }, memoryBytes)
         : undefined
-    const machine = new ArmMachine(options, pci, await loadArmKinds(pci), flashModels, xen?.plugXenArm, started)
+    const kinds = await loadArmKinds(pci)
+    let domain: ArmDomain | undefined
+    let machine: ArmMachine
+    try {
+      machine = new ArmMachine(options, pci, kinds, flashModels, xen?.plugXenArm, started, (begun) => (domain = begun))
+    } catch (error) {
+      domain?.close()
+      throw error
+    }
     try {
       await machine.#life.startServers(options.deviceServers ?? [])
     } catch (error) {
@@ -350,7 +365,7 @@ export class ArmMachine {
    * @returns whether the guest has asked for its event; where it has not, nothing will happen
    */
   async powerButton(): Promise<boolean> {
-    const listens = this.#models.pressPowerButton()
+    const listens = await this.#placed.pressPowerButton()
     this.domain.wake()
     return listens
   }

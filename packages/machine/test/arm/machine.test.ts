@@ -1,6 +1,7 @@
 import { defineDevice } from '@retrap/device'
+import { startDeviceWorker } from '@retrap/ioreq/node'
 import { describe, expect, test } from 'vitest'
-import { createArmMachine, type ArmMachineOptions } from '../../src/arm/index.ts'
+import { createArmMachine, type ArmMachineOptions, type StartArmBoardServer } from '../../src/arm/index.ts'
 import { image, movk, movz } from '../support/arm-image.ts'
 
 /** Calls PSCI: 8 powers off, 9 resets. */
@@ -26,11 +27,62 @@ async function run(options: Partial<ArmMachineOptions>, ...program: number[]): P
   return [text, reason]
 }
 
+const inWorker: StartArmBoardServer = (dispatch, platform, { name, realTime, board, onMessage }) =>
+  startDeviceWorker(dispatch, platform, {
+    name,
+    realTime,
+    onMessage,
+    modules: [],
+    program: new URL('../support/arm-board-worker.ts', import.meta.url),
+    data: board,
+  })
+
+/** Turns the UART on, whose address is in X1, waits for a byte and sends it back: UARTCR, UARTFR.RXFE, UARTDR. */
+const ENABLE = [movz(2, 0x301), 0xb900_3022] // str w2, [x1, #48]
+const ECHO = [0xb940_1823, 0x3727_ffe3, 0xb940_0023, 0x3900_0023] // ldr w3, [x1, #24]; tbnz w3, #4, .-4; ldr w3, [x1]; strb w3, [x1]
+
 describe.each([['inline'], ['deferred']] as const)('models %s', (devicePlacement) => {
   test('a kernel writes to the console and powers off', async () => {
     const program = [...UART, ...send('hello'), ...psci(8)]
     expect(await run({ devicePlacement }, ...program)).toEqual(['hello', 'power-off'])
   })
+})
+
+test('a machine whose board is in a Worker is saved while it waits for a key, and put back to that', async () => {
+  const kernel = image(...UART, ...ENABLE, ...send('a'), ...ECHO, ...psci(8))
+  const options = { memoryBytes: 4 << 20, codeCacheBytes: 1 << 20, devicePlacement: inWorker } as const
+  const machine = await createArmMachine({ ...options, kernel })
+  let text = ''
+  const begun = new Promise<void>((resolve) =>
+    machine.serial.onTransmit((bytes) => {
+      text += String.fromCharCode(...bytes)
+      resolve()
+    }),
+  )
+  const over = machine.run({ timeoutMs: 20_000 })
+  await begun
+  const snapshot = await machine.save()
+  machine.serial.receive(Uint8Array.of(0x6b))
+  expect([(await over).reason, text]).toEqual(['power-off', 'ak'])
+  await machine.restore(snapshot)
+  machine.serial.receive(Uint8Array.of(0x6c))
+  expect([(await machine.run({ timeoutMs: 20_000 })).reason, text]).toEqual(['power-off', 'akl'])
+  expect(await machine.powerButton()).toBe(false)
+  machine.close()
+})
+
+test('a machine whose device cannot be attached ends the Worker of its board', async () => {
+  let isClosed = false
+  const devicePlacement: StartArmBoardServer = (...given) => {
+    const server = inWorker(...given)
+    server.remote.onClosed(() => (isClosed = true))
+    return server
+  }
+  const attach = (): void => {
+    throw new Error('not here')
+  }
+  await expect(run({ devicePlacement, devices: [{ name: 'refuses', attach }] }, 0)).rejects.toThrow('not here')
+  expect(isClosed).toBe(true)
 })
 
 test('machine memory has room for 64 vCPUs beside RAM', async () => {

@@ -1,0 +1,122 @@
+import type { ArmDomain } from '@retrap/hvm/arm'
+import { type DeviceServer, serveSharedDevices, type SharedDeviceMemory } from '@retrap/ioreq'
+import { FLUSH, message, POWER_BUTTON, RAMFB, RECEIVE, TAKEN, TRANSMIT } from '../board-messages.ts'
+import type { PartServerOptions, StartPartServer } from '../elsewhere/start.ts'
+import type { PlacedBoard } from '../placed-board.ts'
+import { ramfbFile } from '../ramfb-file.ts'
+import { RemoteBoard } from '../remote-board.ts'
+import { SerialStream } from '../serial-stream.ts'
+import type { ArmFirmwareSettings } from './firmware-configuration.ts'
+import type { ArmBoard } from './layout.ts'
+import { type ArmBoardModels, createArmBoardModels } from './models.ts'
+
+/** An Arm board's UART, clock, GPIO and fw_cfg as plain data, so that they can be made in another thread. */
+export interface ArmBoardDescription extends ArmBoard {
+  /** Wall-clock time at power-on, seconds from 1970. */
+  readonly epochSeconds: number
+  /** What firmware is told. */
+  readonly firmware: Omit<ArmFirmwareSettings, 'files'>
+  /** Whether the guest may say where in RAM its picture is. */
+  readonly ramfb: boolean
+}
+
+/** What the server of an Arm board is started with; see `ArmMachineOptions.devicePlacement`. */
+export interface ArmBoardServerOptions extends PartServerOptions {
+  /** What to give to `serveArmBoard` in the other thread. */
+  readonly board: ArmBoardDescription
+}
+
+/** Starts the thread that a board's models run in, and makes a server of the domain of it. */
+export type StartArmBoardServer = StartPartServer<ArmBoardServerOptions>
+
+/** Where the models reach out of their device contexts. */
+interface ArmBoardHooks {
+  /** The guest has sent bytes on the serial port. */
+  transmit(bytes: Uint8Array): void
+  /** The serial port has taken so many of the bytes that were queued for it. */
+  taken(count: number): void
+  /** The guest has written to `etc/ramfb`. */
+  ramfb(configuration: Uint8Array): void
+}
+
+function createModels(
+  { epochSeconds, firmware, ramfb, ...board }: ArmBoardDescription,
+  hooks: ArmBoardHooks,
+): ArmBoardModels & { readonly stream: SerialStream } {
+  const stream = new SerialStream(
+    (bytes) => hooks.transmit(bytes),
+    (count) => hooks.taken(count),
+  )
+  const files = ramfb && { files: ramfbFile((configuration) => hooks.ramfb(configuration)) }
+  return {
+    ...createArmBoardModels({ ...board, epochSeconds, serial: stream, firmware: { ...firmware, ...files } }),
+    stream,
+  }
+}
+
+/** Makes the models part of a domain, in this thread or in one of their own. */
+export function placeArmBoard(
+  domain: ArmDomain,
+  board: ArmBoardDescription,
+  placement: StartArmBoardServer | undefined,
+  hooks: ArmBoardHooks,
+): Omit<PlacedBoard, 'wake'> {
+  if (placement !== undefined) {
+    const remote = new RemoteBoard(
+      (part) => placement(domain.dispatch, domain.platform, { ...part, board }),
+      !domain.clock.deterministic,
+      { ...hooks, transmit: (_port, bytes) => hooks.transmit(bytes), taken: (_port, count) => hooks.taken(count) },
+    )
+    domain.addServer(remote.server)
+    return {
+      receive: (port, bytes) => remote.receive(port, bytes),
+      flush: () => remote.flush(),
+      pressPowerButton: () => remote.pressPowerButton(),
+      ready: remote.server.remote.ready,
+    }
+  }
+  const here = createModels(board, hooks)
+  for (const model of here.models) domain.attach(model)
+  return {
+    receive: (_port, bytes) => here.stream.receive(bytes),
+    flush: async () => here.uart.flush(),
+    pressPowerButton: () => here.pressPowerButton(),
+    ready: Promise.resolve(),
+  }
+}
+
+/**
+ * The program of a thread in which the models run, until the machine ends them.
+ *
+ * @param memory - what the machine's thread has made the server with
+ * @param options - `blockMs`: as of `serveSharedDevices`; 0 on a thread that may not block
+ */
+export function serveArmBoard(
+  memory: SharedDeviceMemory,
+  description: ArmBoardDescription,
+  options: { readonly blockMs?: number } = {},
+): Promise<void> {
+  let server: DeviceServer | undefined
+  const post = (kind: number, bytes: Uint8Array): void => server?.post(message(kind, bytes))
+  const board = createModels(description, {
+    transmit: (bytes) => post(TRANSMIT, message(0, bytes)),
+    taken: (count) => post(TAKEN, message(0, new Uint8Array(Uint32Array.of(count).buffer))),
+    ramfb: (configuration) => post(RAMFB, configuration),
+  })
+  return serveSharedDevices(
+    memory,
+    (given) => {
+      server = given
+      for (const model of board.models) given.attach(model)
+    },
+    {
+      ...options,
+      name: 'board',
+      onMessage: (bytes) => {
+        if (bytes[0] === RECEIVE) board.stream.receive(bytes.slice(2))
+        else if (bytes[0] === FLUSH) board.uart.flush()
+        else if (bytes[0] === POWER_BUTTON) post(POWER_BUTTON, Uint8Array.of(board.pressPowerButton() ? 1 : 0))
+      },
+    },
+  )
+}
