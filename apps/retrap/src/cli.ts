@@ -21,6 +21,7 @@ import type { RecordingSettings } from './recording/session-recording.ts'
 import { parseMigrationAddress } from './migration/address.ts'
 import { addMigrate } from './migration/command.ts'
 import { receiveIncoming } from './migration/incoming.ts'
+import { refuseChangedDisks } from './snapshots/saved-disks.ts'
 import { hostDigest, openSnapshotFile, type PagesProgress, readSavedRun } from './snapshots/snapshot-file.ts'
 import { runSession } from './session.ts'
 import type { MachineImages, SessionSettings } from './session-settings.ts'
@@ -55,7 +56,8 @@ const PROGRESS_MS = 1000
 
 const RESTORE_HELP = `
 Disks, firmware and sockets are opened again by the names that they were given: relative ones from this folder. A disk holds
-what the guest had written when it was saved, and must not have been written since. The command line in the file is run
+what the guest had written when it was saved; one that has been written since is refused, unless with --force, by its size, its
+time and its first 4 KiB. A copy of it needs its time: cp -p. The command line in the file is run
 as it is: do not restore files of people whom you would not let choose your options. What is typed goes to the guest as it is.`
 
 const REPLAY_HELP = `
@@ -233,10 +235,12 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       'read all of it before the machine runs, and refuse it if it is damaged; done for a file of another host',
     )
     .option('--no-verify', 'check each part when the machine needs it')
+    .option('--force', 'go on though a disk has changed since the machine was saved')
     .allowUnknownOption()
     .addHelpText('after', RESTORE_HELP)
-    .action(async (file: string, more: readonly string[], flags: { verify?: boolean }) => {
+    .action(async (file: string, more: readonly string[], flags: { verify?: boolean; force?: boolean }) => {
       const saved = await readSavedRun(file)
+      if (flags.force !== true) refuseChangedDisks(saved.disks ?? [])
       // It opens what its command line names: files, folders, networks.
       host.stderr.write(`retrap: going on, as it was ${saved.savedAt}, with: retrap ${saved.arguments.join(' ')}\n`)
       const code = await goOn([...saved.arguments, ...more], {

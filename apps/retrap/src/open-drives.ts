@@ -15,6 +15,8 @@ interface OpenFile {
   readonly identity: string
   /** The files below it, which it reads. */
   readonly below: readonly string[]
+  /** Its own path and theirs, those of web servers left out. */
+  readonly paths: readonly string[]
   readonly writes: boolean
   /** The user has not asked for that, and may expect to write. */
   readonly isFixed: boolean
@@ -87,6 +89,11 @@ export class OpenDrives {
       ...fixed.map(({ path }) => `${path} is read-only: a web server takes no writes; --snapshot keeps them in memory`),
       ...ignored,
     ]
+  }
+
+  /** All files of this host that the images are in. */
+  get paths(): readonly string[] {
+    return this.#files.flatMap(({ paths }) => paths)
   }
 
   /** The file of an image, as messages have it. */
@@ -327,11 +334,7 @@ function placeOf(drive: DriveArgument): Omit<PcDrive, 'medium' | 'media'> {
   }
 }
 
-async function openDrive(
-  drive: DriveArgument,
-  files: OpenFile[],
-  lock: 'now' | 'later' = 'now',
-): Promise<PcDrive> {
+async function openDrive(drive: DriveArgument, files: OpenFile[], lock: 'now' | 'later' = 'now'): Promise<PcDrive> {
   const { path } = drive
   const rest = placeOf(drive)
   if (path === null) return { medium: null, media: drive.media ?? 'cdrom', ...rest }
@@ -357,7 +360,8 @@ async function openDrive(
   }).catch((error: unknown) => {
     throw writes ? explainUnwritable(path, error) : error
   })
-  files.push({ path: name, identity, below, writes, isFixed: readOnly && !fixed, image })
+  const paths = [path, ...chain.slice(1).map((one) => one.path)].filter((one) => !isUrl(one))
+  files.push({ path: name, identity, below, paths, writes, isFixed: readOnly && !fixed, image })
   return { medium: image, media, ...rest }
 }
 
@@ -386,7 +390,7 @@ function mediaOf(path: string, { hasIso, kernel }: ImageFile): 'disk' | 'cdrom' 
  *
  * @throws CliError `ERR_INPUT`
  */
-function refuseTwice(file: Omit<OpenFile, 'image' | 'isFixed'>, files: readonly OpenFile[]): void {
+function refuseTwice(file: Omit<OpenFile, 'image' | 'isFixed' | 'paths'>, files: readonly OpenFile[]): void {
   const { path, identity, below, writes } = file
   const refuse = (what: string): CliError => new CliError('ERR_INPUT', `${path}: ${what}, or give --snapshot`)
   for (const other of files) {

@@ -101,8 +101,11 @@ class Session {
     }
     if (settings.gdb !== undefined)
       this.#gdb = new SessionGdb(settings.gdb, () => this.#end({ code: ExitCode.PowerOff }, true))
-    this.#snapshots = new SessionSnapshots(settings.snapshots, settings.drives ?? [], (text) =>
-      this.#terminal.answer(`retrap: ${text}\n`),
+    this.#snapshots = new SessionSnapshots(
+      settings.snapshots,
+      settings.drives ?? [],
+      (text) => this.#terminal.answer(`retrap: ${text}\n`),
+      () => this.#backEnds?.images,
     )
     const isTyped = host.stdin.isTTY === true
     const tell = (text: string): void => {

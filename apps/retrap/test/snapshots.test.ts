@@ -1,10 +1,19 @@
 /** Saved runs: their files, and the command that goes on with them. */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, expect, test, vi } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import type { GuestPageSource } from '@retrap/hvm'
 import { createPc, type PcSnapshot } from '@retrap/machine'
 import { Assembler, dword, eax, ecx, edi, imm32 } from '@retrap/x86-assembler'
@@ -16,8 +25,11 @@ import {
   readSavedRun,
   writeSnapshotFile,
 } from '../src/snapshots/snapshot-file.ts'
+import { createImage } from '../src/image/create.ts'
+import { type SavedDisk, lookAtDisks, refuseChangedDisks } from '../src/snapshots/saved-disks.ts'
 import { runHere } from './support/in-process.ts'
 import { runRetrap } from './support/processes.ts'
+import { writingKernel } from './support/writing-guest.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-snapshots-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -207,4 +219,81 @@ test.each([
   const { code, stderr } = await runHere(['restore', file], { onMachine, deadlineMs: DEADLINE_MS })
   expect(stderr).toMatch(/retrap: .*pages\.snapshot: the snapshot is damaged in section PAGE, at byte \d+\n$/)
   expect([code, machines.length]).toEqual([74, verified ? 0 : 1])
+})
+
+describe('a disk of a machine that was saved', () => {
+  test('is refused when it has been written since, and not before; the file below it is another', async () => {
+    const [kernel, base, disk, file] = [path('writing'), path('base.img'), path('disk.qcow2'), path('disk.snapshot')]
+    writeFileSync(kernel, writingKernel())
+    writeFileSync(base, new Uint8Array(1 << 20))
+    await createImage(disk, 'qcow2', { bytes: 1 << 20 }, { name: base, format: 'raw' })
+    const leave = { answers: [{ to: '...', type: '\u0001x' }], deadlineMs: DEADLINE_MS }
+    const machine = ['run', '--kernel', kernel, '--memory', '16M', '--hda', disk, '--timeout', '50']
+    expect(await runHere([...machine, '--save-on-exit', file], leave)).toMatchObject({ code: 0 })
+    expect((await readSavedRun(file)).disks?.map((one) => one.path)).toEqual([disk, base])
+    // It writes on.
+    expect(await runHere(['restore', file], leave)).toMatchObject({ code: 0, stdout: expect.stringContaining('...') })
+    const refused = await runHere(['restore', file], leave)
+    expect(refused).toMatchObject({ code: 74, stdout: '' })
+    expect(refused.stderr).toMatch(/disk\.qcow2: it has changed since the machine was saved: .*; give .* or --force\n$/)
+    expect(await runHere(['restore', file, '--force'], leave)).toMatchObject({ code: 0 })
+  })
+
+  test.each<[string, Partial<SavedDisk>, string | null]>([
+    ['is as it was', {}, null],
+    ['has another size', { bytes: 8191 }, 'it has 8192 bytes, and had 8191'],
+    [
+      'has another time',
+      { modified: '1699999999123456789' },
+      'it was written at 2023-11-14T22:13:20.000Z, and then at',
+    ],
+    ['has its time in whole seconds', { modified: '1700000000123456789' }, null],
+    ['has another time in whole seconds', { modified: '1700000001000000000' }, 'it was written at'],
+    ['begins with other bytes', { head: 1 }, 'its first 4 KiB are others'],
+    ['is not there: opening it says so', { path: '/nowhere/disk.img' }, null],
+  ])('%s', (_, change, message) => {
+    const disk = path('plain.img')
+    writeFileSync(disk, new Uint8Array(8192))
+    utimesSync(disk, 1_700_000_000, 1_700_000_000)
+    const [now] = lookAtDisks([disk]) as [SavedDisk]
+    const check = (): void => refuseChangedDisks([{ ...now, ...change }])
+    if (message === null) expect(check).not.toThrow()
+    else expect(check).toThrow(message)
+  })
+
+  test.each([
+    { machine: 'runs on: as it was when that went on', hasStopped: false, bytes: 2 },
+    { machine: 'has stopped: with all that is held back', hasStopped: true, bytes: 3 },
+  ])('is looked at where the machine $machine', async ({ hasStopped, bytes }) => {
+    const disk = path('held.img')
+    const images = {
+      paths: [disk],
+      flush: async () => appendFileSync(disk, held.splice(0).join('')),
+    }
+    const held: string[] = []
+    const machine = {
+      save: async ({ onResumed }: { onResumed?: (ms: number) => void } = {}) => {
+        appendFileSync(disk, 'x')
+        onResumed?.(1)
+        held.push('x')
+        return SNAPSHOT
+      },
+    }
+    writeFileSync(disk, 'x')
+    const snapshots = new SessionSnapshots(
+      { arguments: [] },
+      [],
+      () => {},
+      () => images,
+    )
+    await snapshots.save(machine, path('g'), hasStopped)
+    expect((await readSavedRun(path('g'))).disks).toMatchObject([{ path: disk, bytes }])
+  })
+
+  test('that is told of in another way is no disk of ours', async () => {
+    for (const disks of ['x', [null], [{ path: 'a', bytes: 1, head: 1, modified: 'now' }]]) {
+      await writeSnapshotFile(path('f'), { ...RUN, disks } as never, SNAPSHOT)
+      await expect(readSavedRun(path('f'))).rejects.toThrow('what it says of its disks')
+    }
+  })
 })

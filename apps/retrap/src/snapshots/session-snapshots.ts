@@ -3,6 +3,7 @@ import { CliError } from '../cli-error.ts'
 import type { DriveArgument } from '../drives.ts'
 import { checkTarget } from '../files.ts'
 import type { Machine } from '../machine-contract.ts'
+import { lookAtDisks, type SavedDisk } from './saved-disks.ts'
 import { argumentsToKeep, hostDigest, type SavedRun, writeSnapshotFile } from './snapshot-file.ts'
 
 /** How a session saves its machine. */
@@ -11,6 +12,14 @@ export interface SnapshotSettings {
   readonly arguments: readonly string[]
   /** Where the machine is saved when the user ends the run; undefined: nowhere. */
   readonly onExit?: string | undefined
+}
+
+/** The disks of a session. */
+export interface SavedImages {
+  /** Files of this host that they are in. */
+  readonly paths: readonly string[]
+  /** Writes what they hold back. */
+  flush(): Promise<void>
 }
 
 /** The machine that is saved. */
@@ -24,10 +33,20 @@ export class SessionSnapshots {
   readonly #settings: SnapshotSettings
   readonly #drives: readonly Pick<DriveArgument, 'id' | 'path' | 'snapshot'>[]
   readonly #tell: (text: string) => void
+  readonly #images: () => SavedImages | undefined
   #changedBy: string | undefined
 
-  /** @param tell - says what takes its time */
-  constructor(settings: SnapshotSettings, drives: readonly DriveArgument[], tell: (text: string) => void) {
+  /**
+   * @param tell - says what takes its time
+   * @param images - those of `drives`; default none
+   */
+  constructor(
+    settings: SnapshotSettings,
+    drives: readonly DriveArgument[],
+    tell: (text: string) => void,
+    images: () => SavedImages | undefined = () => undefined,
+  ) {
+    this.#images = images
     this.#settings = settings
     this.#drives = drives
     this.#tell = tell
@@ -62,11 +81,13 @@ export class SessionSnapshots {
   /**
    * Saves a machine, which runs on if it runs.
    *
+   * @param hasStopped - it does not run on
    * @returns what to tell the user
    * @throws CliError; MachineError where it cannot be saved
    */
-  async save(machine: SavedMachine, path: string): Promise<string> {
+  async save(machine: SavedMachine, path: string, hasStopped = false): Promise<string> {
     this.check(machine)
+    const { paths } = this.#images() ?? { paths: [] }
     const run: SavedRun = {
       version: 1,
       arguments: argumentsToKeep(this.#settings.arguments),
@@ -80,8 +101,19 @@ export class SessionSnapshots {
       () => undefined,
     )
     try {
-      const snapshot = await machine.save!({ onResumed: (ms) => (pauseMs = ms) })
-      const bytes = await writeSnapshotFile(path, run, snapshot)
+      let disks: readonly SavedDisk[] = []
+      // What is held back until the run ends would be written behind the time that the file has.
+      await this.#flush()
+      const onResumed = (ms: number): void => {
+        pauseMs = ms
+        disks = lookAtDisks(paths)
+      }
+      const snapshot = await machine.save!({ onResumed })
+      if (hasStopped) {
+        await this.#flush()
+        disks = lookAtDisks(paths)
+      }
+      const bytes = await writeSnapshotFile(path, { ...run, disks }, snapshot)
       const mebibytes = (bytes / 2 ** 20).toFixed(1)
       return `saved to ${path}: ${mebibytes} MiB; the guest stood still for ${Math.ceil(pauseMs)} ms`
     } finally {
@@ -89,11 +121,17 @@ export class SessionSnapshots {
     }
   }
 
+  async #flush(): Promise<void> {
+    // A qcow2 image counts clusters that one flush has freed at the next one.
+    await this.#images()?.flush()
+    await this.#images()?.flush()
+  }
+
   /** Saves a machine when the user has ended its run, where that was asked for. @returns what to tell, or undefined */
   async saveOnExit(machine: SavedMachine, endedByGuest: boolean): Promise<string | undefined> {
     const { onExit } = this.#settings
     if (onExit === undefined) return undefined
-    return endedByGuest ? `the guest has ended; nothing was saved to ${onExit}` : this.save(machine, onExit)
+    return endedByGuest ? `the guest has ended; nothing was saved to ${onExit}` : this.save(machine, onExit, true)
   }
 
   /** Saves a machine to a new file with a name of its own. */

@@ -15,6 +15,7 @@ import {
 import { CliError } from '../cli-error.ts'
 import { refuseSpecial, troubleWith } from '../files.ts'
 import type { MachineSnapshot, MachineSnapshotSource } from '../machine-contract.ts'
+import { areSavedDisks, type SavedDisk } from './saved-disks.ts'
 
 /** What a snapshot file says of the run that it is of. */
 export interface SavedRun {
@@ -26,6 +27,8 @@ export interface SavedRun {
   readonly savedAt: string
   /** The host that has saved it, as {@link hostDigest} says it. Absent: nobody knows. */
   readonly host?: string
+  /** The files of its disks. */
+  readonly disks?: readonly SavedDisk[]
   /** Drives of which a page has put what the guest had written into the snapshot. */
   readonly writes?: readonly string[]
 }
@@ -110,6 +113,8 @@ export async function readSavedRun(path: string): Promise<SavedRun> {
   const run = (await explaining(path, () => describe(path))) as Partial<SavedRun> | null
   if (run?.version !== 1 || !Array.isArray(run.arguments) || !run.arguments.every((one) => typeof one === 'string'))
     throw new CliError('ERR_INPUT', `${path}: this snapshot is of no run of retrap; its program reads it`)
+  if (run.disks !== undefined && !areSavedDisks(run.disks))
+    throw new CliError('ERR_INPUT', `${path}: what it says of its disks is nothing that retrap writes`)
   if (Array.isArray(run.writes) && run.writes.length > 0) {
     const what = `a page has saved it with what its guest had written to ${run.writes.join(', ')}`
     throw new CliError('ERR_INPUT', `${path}: ${what}, which is in no image here; restore it in a page`)
