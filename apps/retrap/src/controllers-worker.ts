@@ -1,14 +1,11 @@
 import { workerData } from 'node:worker_threads'
-import { openGuestMemory, openOwnedMemory, type GuestMemoryHandles } from '@retrap/hvm'
+import { guestMemoryOptions, type GuestMemoryHandles } from '@retrap/hvm'
 import type { SharedDeviceMemory } from '@retrap/ioreq'
 import { type ControllerDescription, serveControllers } from '@retrap/machine'
 
 // The program of the Worker of `--controllers worker`.
 const { memory, data } = workerData as {
   readonly memory: SharedDeviceMemory
-  readonly data: { readonly controllers: ControllerDescription; readonly guest: GuestMemoryHandles }
+  readonly data: { readonly controllers: ControllerDescription; readonly guest?: GuestMemoryHandles }
 }
-await serveControllers(memory, data.controllers, {
-  openMemory: openGuestMemory(data.guest),
-  ownedView: openOwnedMemory(data.guest),
-})
+await serveControllers(memory, data.controllers, guestMemoryOptions(data.guest))

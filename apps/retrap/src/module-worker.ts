@@ -1,5 +1,5 @@
 import { workerData } from 'node:worker_threads'
-import { openGuestMemory, openOwnedMemory, type GuestMemoryHandles } from '@retrap/hvm'
+import { guestMemoryOptions, type GuestMemoryHandles } from '@retrap/hvm'
 import { serveSharedDevices, type SharedDeviceMemory } from '@retrap/ioreq'
 import { importModels } from '@retrap/ioreq/node'
 
@@ -7,12 +7,12 @@ import { importModels } from '@retrap/ioreq/node'
 const { memory, modules, data } = workerData as {
   readonly memory: SharedDeviceMemory
   readonly modules: readonly string[]
-  readonly data: GuestMemoryHandles
+  readonly data?: GuestMemoryHandles
 }
 await serveSharedDevices(
   memory,
   async (server) => {
     for (const model of await importModels(modules)) server.attach(model)
   },
-  { openMemory: openGuestMemory(data), ownedView: openOwnedMemory(data) },
+  guestMemoryOptions(data),
 )

@@ -34,6 +34,8 @@ export interface DeviceDefinition extends DeviceHandlers {
   readonly synchronous?: boolean
   /** Whether the model has nothing that a snapshot must hold. Default false: it has `save` and `restore`. */
   readonly stateless?: boolean
+  /** See `DeviceModel.deterministic`. */
+  readonly deterministic?: boolean
   /** Port ranges to claim. */
   readonly ports?: DeviceRange | readonly DeviceRange[]
   /** Ranges of guest-physical addresses to claim. */
@@ -87,6 +89,7 @@ export function defineDevice(definition: DeviceDefinition): DeviceModel {
     name: definition.name,
     synchronous: definition.synchronous ?? false,
     ...(definition.stateless !== undefined && { stateless: definition.stateless }),
+    ...(definition.deterministic !== undefined && { deterministic: definition.deterministic }),
     attach(context: DeviceContext): void {
       for (const range of list(definition.ports)) {
         context.mapPorts(range.base, range.size, handlerOf(range, definition), range)

@@ -72,6 +72,11 @@ export interface DeviceModel {
   readonly synchronous?: boolean
   /** Whether the model has nothing that a snapshot must hold. Owned memory and PCI registers are saved without it. */
   readonly stateless?: boolean
+  /**
+   * Whether all that it does follows from what the machine asks of it, and from the machine's time. Where a recorded run is run
+   * again, so is such a model; of any other what it does is in the recording. Default false.
+   */
+  readonly deterministic?: boolean
   /** Claims ranges, lines, memory and functions. Called once. */
   attach(context: DeviceContext): void
   /**

@@ -26,6 +26,8 @@ export interface DebugConsoleOptions {
 export class DebugConsole implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string
+  /** What it does follows from the guest alone. */
+  readonly deterministic = true
   /** There is nothing to save. */
   readonly stateless = true
   readonly #iobase: number

@@ -1,5 +1,5 @@
 import { DeviceError } from '@retrap/device'
-import type { DeviceHost, DeviceHostState } from '@retrap/ioreq'
+import type { DeviceHost, DeviceHostState, RemoteServer } from '@retrap/ioreq'
 import type { DomainServer } from './domain-options.ts'
 import type { OwnedMemories, OwnedMemoryState } from './owned-memories.ts'
 
@@ -28,8 +28,8 @@ export async function saveDevices(
   deadlineMs: number,
   atRest: () => void,
 ): Promise<DevicesState> {
-  const { devices, servers, memories } = parties
-  const remotes = servers.map(({ remote }) => remote)
+  const { devices, memories } = parties
+  const remotes = remotesOf(parties)
   try {
     await Promise.all([devices.quiesce(deadlineMs), ...remotes.map((remote) => remote.quiesce(deadlineMs))])
     const [local, ...states] = await Promise.all([devices.save(), ...remotes.map((remote) => remote.save())])
@@ -48,9 +48,9 @@ export async function saveDevices(
 
 /** Brings all models to rest; they go on where one of them is too late. */
 export async function quiesceDevices(parties: DeviceParties, deadlineMs: number): Promise<void> {
-  const { devices, servers } = parties
+  const { devices } = parties
   try {
-    await Promise.all([devices.quiesce(deadlineMs), ...servers.map(({ remote }) => remote.quiesce(deadlineMs))])
+    await Promise.all([devices.quiesce(deadlineMs), ...remotesOf(parties).map((remote) => remote.quiesce(deadlineMs))])
   } catch (error) {
     resume(parties)
     throw error
@@ -58,11 +58,11 @@ export async function quiesceDevices(parties: DeviceParties, deadlineMs: number)
 }
 
 /** Looks whether a state is of these models; what servers elsewhere have they see for themselves. @throws DeviceError */
-export function checkDevices({ devices, servers }: DeviceParties, state: DevicesState): void {
+export function checkDevices(parties: DeviceParties, state: DevicesState): void {
   if (state.version !== 1) {
     throw new DeviceError('ERR_STATE', `device state of version ${String(state.version)}: expected 1`)
   }
-  const names = servers.map(({ remote }) => remote.name)
+  const names = remotesOf(parties).map(({ name }) => name)
   const missing = Object.keys(state.servers).find((name) => !names.includes(name))
   if (missing !== undefined) {
     throw new DeviceError('ERR_NOT_FOUND', `saved state names the device server ${missing}, which is not there`)
@@ -70,21 +70,25 @@ export function checkDevices({ devices, servers }: DeviceParties, state: Devices
   const absent = names.find((name) => !Object.hasOwn(state.servers, name))
   if (absent !== undefined)
     throw new DeviceError('ERR_NOT_FOUND', `saved state has nothing of the device server ${absent}`)
-  devices.check(state.local)
+  parties.devices.check(state.local)
 }
 
 /** Restores all models, and lets them go on. See `Domain.restoreDevices`. */
 export async function restoreDevices(parties: DeviceParties, state: DevicesState, atRest: () => void): Promise<void> {
-  const { devices, servers, memories } = parties
+  const { devices, memories } = parties
   checkDevices(parties, state)
   memories.restore(state.memories)
   await devices.restore(state.local)
-  for (const { remote } of servers) await remote.restore(state.servers[remote.name]!)
+  for (const remote of remotesOf(parties)) await remote.restore(state.servers[remote.name]!)
   atRest()
   resume(parties)
 }
 
-function resume({ devices, servers }: DeviceParties): void {
-  devices.resume()
-  for (const { remote } of servers) remote.resume()
+function resume(parties: DeviceParties): void {
+  parties.devices.resume()
+  for (const remote of remotesOf(parties)) remote.resume()
 }
+
+/** Servers whose models have state here: what those do that are recorded is in the recording. */
+const remotesOf = ({ servers }: DeviceParties): readonly RemoteServer[] =>
+  servers.map(({ remote }) => remote).filter((remote) => !remote.isRecorded)

@@ -349,6 +349,11 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return this.memory.shared && this.#servers.length > 0
   }
 
+  /** Whether what some device models do is recorded, or comes from a recording: those have no state to be saved. */
+  get hasRecordedModels(): boolean {
+    return this.#servers.some(({ remote }) => remote.isRecorded)
+  }
+
   /** RAM has left the guest: who goes on, goes on through `resume`. */
   #raised(actor: number): void {
     const { current } = this.#loop

@@ -59,7 +59,7 @@ export type { DomainVapicOptions, DomainVapicState, VapicStatistics } from './x8
 export { VcpuVapic } from './x86/vapic/vcpu-vapic.ts'
 export type { VcpuVapicOptions, VcpuVapicState } from './x86/vapic/vcpu-vapic.ts'
 export { FrameHolds } from './frame-holds.ts'
-export { openGuestMemory, openOwnedMemory, type GuestMemoryHandles } from './worker-memory.ts'
+export { guestMemoryOptions, openGuestMemory, openOwnedMemory, type GuestMemoryHandles } from './worker-memory.ts'
 export { FrameSet, WrittenFrames, WrittenSince } from './written-frames.ts'
 export type { FrameBits } from './written-frames.ts'
 export { LoggedMemory } from './logged-memory.ts'

@@ -1,4 +1,5 @@
 import type { DeviceMemory } from '@retrap/device'
+import type { SharedDevicesOptions } from '@retrap/ioreq'
 import { guestMapOf, MapCache } from '@retrap/mapcache'
 import { MachineMemory, type WasmMemory } from '@retrap/memory'
 import { FrameCounts, P2m } from '@retrap/p2m'
@@ -37,4 +38,16 @@ export function openGuestMemory(
 export function openOwnedMemory(handles: GuestMemoryHandles): (location: number, bytes: number) => Uint8Array {
   const { u8 } = MachineMemory.attach(handles.memory)
   return (location, bytes) => u8.subarray(location, location + bytes)
+}
+
+/**
+ * Both for a Worker: the options of `serveSharedDevices`.
+ *
+ * @param handles - as of {@link openGuestMemory}; undefined, as where a run is recorded: the models copy memory by messages
+ */
+export function guestMemoryOptions(
+  handles: GuestMemoryHandles | undefined,
+): Partial<Pick<SharedDevicesOptions, 'openMemory' | 'ownedView'>> {
+  if (handles === undefined) return {}
+  return { openMemory: openGuestMemory(handles), ownedView: openOwnedMemory(handles) }
 }

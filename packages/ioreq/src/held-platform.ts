@@ -18,6 +18,8 @@ export interface HeldPlatformOptions {
   send(frame: Frame): void
   /** Something is about to be sent whose effects nobody waits for. */
   busy(): void
+  /** Puts what is still to come over what was read; see `ServerGate.overlay`. */
+  overlay(gpa: number, bytes: Uint8Array): void
 }
 
 /** Interrupt lines, timers and DMA of models that live elsewhere: the machine's side. Whatever comes is checked. */
@@ -110,6 +112,7 @@ export class HeldPlatform {
     }
     const bytes = new Uint8Array(length)
     const ok = (this.#options.memory ?? this.#platform.dma).read(gpa, bytes)
+    this.#options.overlay(gpa, bytes)
     this.#options.send({ kind: 'dmaDone', call, ok, bytes })
   }
 

@@ -5,7 +5,8 @@ import { IoreqError } from './errors.ts'
 import type { Frame } from './frames.ts'
 import { type FramePort, MessageLink } from './message-link.ts'
 import type { DevicePlatform } from './platform.ts'
-import { RemoteServer, type RemoteServerOptions } from './remote-server.ts'
+import { RemoteServer } from './remote-server.ts'
+import type { RemoteServerOptions } from './remote-server-options.ts'
 import { createIoRequest } from './request.ts'
 
 /**

@@ -177,6 +177,7 @@ export class PendingRequests {
     if (this.#options.answersLater && server.local === null && wait.ended === IO_RETRY) {
       // A transport with patience has it by now, and tells nobody again.
       wait.completed = !isWithServer(server.slot(vcpu).state)
+      if (wait.completed) server.transport.receive?.(vcpu)
       return IO_RETRY
     }
     return this.#outcome(vcpu, wait)
@@ -267,7 +268,7 @@ export class PendingRequests {
     const slot = server.slot(vcpu)
     const { state } = slot
     if (state === STATE_IORESP_READY) {
-      server.transport.receive?.()
+      server.transport.receive?.(vcpu)
       return true
     }
     if (state === STATE_IOREQ_NONE) {

@@ -1,3 +1,4 @@
+import type { GatedServer, ServerGate } from './remote-server-options.ts'
 import type {
   Clock,
   DeviceDma,
@@ -95,6 +96,8 @@ export interface DevicePlatform {
    * @param requester - bus·256 + device·8 + function that the message comes from
    */
   signalMsi(address: number, data: number, requester: number): void
+  /** Makes the gate of a server whose models live elsewhere, where the machine is recorded. Default: there is none. */
+  gate?(server: GatedServer): ServerGate
   /** The guest asked for its power to be cut. */
   powerOff(): void
   /** The guest asked for a system reset. */

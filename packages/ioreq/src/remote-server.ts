@@ -1,12 +1,10 @@
 import type { DeviceHostState } from './device-set.ts'
 import type { DevicePlatform } from './platform.ts'
-import type { FailurePolicy } from './failure-policy.ts'
 import { HeldPlatform } from './held-platform.ts'
 import { HeldMemories } from './remote-memory.ts'
 import { stateFromText, stateToText } from './state-text.ts'
 import type { DeviceMemory, Word64 } from '@retrap/device'
 import type { IoDispatch } from './dispatch.ts'
-import type { PageLocation } from './dispatch-options.ts'
 import { IoreqError } from './errors.ts'
 import { checkTimeLimit, withDeadline } from './model-state.ts'
 import { FRAME_VERSION, NO_VCPU, type Frame, type FrameRange } from './frames.ts'
@@ -14,41 +12,8 @@ import type { UnplugOptions } from './hot-plug.ts'
 import type { InvalidationNotice } from './invalidation.ts'
 import { XEN_DMOP_IO_RANGE_PCI } from './layout.ts'
 import type { IoreqServer, IoreqTransport } from './server.ts'
+import type { RemoteServerOptions, ServerGate, ServerLink } from './remote-server-options.ts'
 import { timeOf } from './time.ts'
-
-/** A way to a device server: what differs between a Worker, a socket and any other. */
-export interface ServerLink {
-  /** Where the server's request page and ring are; default the domain's memory. */
-  readonly page?: PageLocation
-  /** Where the buffered ring is; default the domain's memory. */
-  readonly ringPage?: PageLocation
-  /** Sends a frame after all frames before. */
-  send(frame: Frame): void
-  /** A request has been published in the server's slot. */
-  notify(vcpu: number): void
-  /** Hands over the frames that have arrived, where an answer can overtake them. */
-  receive?(): void
-  /** A request has been put into the server's ring. */
-  notifyBuffered(): void
-  /** Ends the connection; nothing more is sent or received. */
-  close(): void
-}
-
-/** What a {@link RemoteServer} is made with. */
-export interface RemoteServerOptions {
-  /** Names the server in errors and traces. */
-  readonly name: string
-  /** Whether the platform's clock runs on by itself between two requests. Default true. */
-  readonly realTime?: boolean
-  /** How long the models may take to be attached before the server has failed, in milliseconds. Default 30 seconds. */
-  readonly readyMs?: number
-  /** What a failure of its models leads to; default the domain's policy. */
-  readonly policy?: FailurePolicy
-  /** What the models send to whoever made the machine. */
-  onMessage?(bytes: Uint8Array): void
-  /** The server has ended, for whatever reason: what runs its models can be stopped. */
-  onClosed?(): void
-}
 
 interface Call {
   resolve(result: string): void
@@ -76,6 +41,8 @@ export class RemoteServer implements IoreqTransport {
   readonly #closeListeners: (() => void)[] = []
   /** The models' way to guest memory, on this side. */
   readonly #memory: DeviceMemory | null
+  /** Says when what they do by themselves takes effect; null: when it comes. */
+  readonly #gate: ServerGate | null
   /** Their interrupt lines, timers and DMA. */
   readonly #held: HeldPlatform
   /** Memory that the models own. */
@@ -104,12 +71,14 @@ export class RemoteServer implements IoreqTransport {
       ...(link.page && { page: link.page }),
       ...(link.ringPage && { ringPage: link.ringPage }),
     })
+    this.#gate = platform.gate?.(this) ?? null
     this.#memory = platform.openMemory?.(options.name) ?? null
     this.#held = new HeldPlatform({
       platform,
       memory: this.#memory,
       send: (frame) => this.#send(frame),
       busy: () => this.#busy(),
+      overlay: (gpa, bytes) => this.#gate?.overlay(gpa, bytes),
     })
     this.#owned = new HeldMemories(
       (device, memory) => {
@@ -134,6 +103,11 @@ export class RemoteServer implements IoreqTransport {
     })
   }
 
+  /** Whether it has a gate: what its models do is recorded, or comes from a recording, and they are not saved. */
+  get isRecorded(): boolean {
+    return this.#gate !== null
+  }
+
   /** The machine's clock: nanoseconds, 64 bits. */
   now(): Word64 {
     return timeOf(this.#platform.clock)
@@ -141,6 +115,7 @@ export class RemoteServer implements IoreqTransport {
 
   #send(frame: Frame): void {
     if (this.#closed) return
+    this.#gate?.sends(frame)
     this.#link.send(frame)
   }
 
@@ -148,7 +123,7 @@ export class RemoteServer implements IoreqTransport {
 
   /** Sends bytes to the models' end, to `DeviceServerOptions.onMessage`. */
   post(bytes: Uint8Array): void {
-    this.#busy()
+    if (this.#gate?.postsFreely !== true) this.#busy()
     this.#send({ kind: 'message', now: this.now(), bytes })
   }
 
@@ -246,6 +221,7 @@ export class RemoteServer implements IoreqTransport {
 
   /** @internal See `IoreqTransport`. */
   notify(vcpu: number): void {
+    this.#gate?.asked(vcpu)
     this.#link.notify(vcpu)
   }
 
@@ -334,15 +310,32 @@ export class RemoteServer implements IoreqTransport {
   // ---- what the models ask ----
 
   /** @internal An answer has been found in a slot. */
-  receive(): void {
+  receive(vcpu: number): void {
     this.#link.receive?.()
+    this.#gate?.answered(vcpu)
   }
 
   /** Takes a frame from the device server. */
   take(frame: Frame): void {
+    this.#guard(() => {
+      if (this.#gate?.arrived(frame) !== false) this.#handle(frame)
+    })
+  }
+
+  /** @internal See `GatedServer`. */
+  reply(call: number, ok: boolean): void {
+    this.#send({ kind: 'dmaDone', call, ok, bytes: new Uint8Array(0) })
+  }
+
+  /** @internal Has a frame take effect, whatever its gate says. */
+  apply(frame: Frame): void {
+    this.#guard(() => this.#handle(frame))
+  }
+
+  #guard(action: () => void): void {
     if (this.#closed) return
     try {
-      this.#handle(frame)
+      action()
     } catch (error) {
       this.failed(error)
     }

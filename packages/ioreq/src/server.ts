@@ -20,8 +20,8 @@ import type { InvalidationNotice } from './invalidation.ts'
 export interface IoreqTransport {
   /** A request has been published in this vCPU's slot. */
   notify(vcpu: number): void
-  /** Handles what the server has sent before an answer that has been found in a slot: it is to be seen first. */
-  receive?(): void
+  /** Handles what the server has sent before an answer that has been found in a vCPU's slot: it is to be seen first. */
+  receive?(vcpu: number): void
   /** A request has been put into the buffered ring. */
   notifyBuffered?(): void
   /** Takes a TIMEOFFSET notice past the ring; true if it has. */

@@ -3,7 +3,8 @@ import type { DevicePlatform } from './platform.ts'
 import type { IoDispatch } from './dispatch.ts'
 import { Doorbell } from './doorbell.ts'
 import { isWithServer } from './slot-states.ts'
-import { RemoteServer, type RemoteServerOptions } from './remote-server.ts'
+import { RemoteServer } from './remote-server.ts'
+import type { RemoteServerOptions } from './remote-server-options.ts'
 import { createSharedDeviceMemory, SharedEnd, type SharedDeviceMemory } from './shared-memory.ts'
 
 /** What a {@link SharedTransport} is made with. */

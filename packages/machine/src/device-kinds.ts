@@ -73,6 +73,7 @@ export function placeDevices(kinds: readonly PlaceDevices[], site: PcSite): Requ
     const placed = kinds.map((place) => place(site))
     return {
       models: placed.flatMap(({ models }) => models),
+      fromHost: placed.flatMap(({ fromHost = [] }) => fromHost),
       bootPaths: placed.flatMap(({ bootPaths = [] }) => bootPaths),
       floppies: placed.flatMap(({ floppies = [] }) => floppies),
       settled: () => Promise.all(placed.flatMap(({ settled }) => (settled === undefined ? [] : [settled()]))),

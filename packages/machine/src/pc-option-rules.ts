@@ -7,9 +7,10 @@ import type { PcOptions } from './pc-options.ts'
 /**
  * Checks what a caller without a type checker may have got wrong.
  *
+ * @param isRecorded - its run is recorded, or is a recorded one
  * @throws MachineError `ERR_OPTION`, `ERR_CPUS` or `ERR_NOTHING_TO_RUN`, naming the option, its value and what was expected
  */
-export function checkPcOptions(options: PcOptions): void {
+export function checkPcOptions(options: PcOptions, isRecorded: boolean): void {
   if (!object(options)) throw new MachineError('ERR_OPTION', `options ${show(options)}: expected an object`)
   checkOptionValues(options)
   const cpus = options.cpus ?? 1
@@ -28,6 +29,12 @@ export function checkPcOptions(options: PcOptions): void {
     throw new MachineError(
       'ERR_OPTION',
       "smm true: expected devicePlacement 'inline', as an SMI comes with its instruction; leave one of them out",
+    )
+  }
+  if (options.controllerPlacement !== undefined && options.clock === 'deterministic' && !isRecorded) {
+    throw new MachineError(
+      'ERR_OPTION',
+      'controllerPlacement: a machine whose clock is deterministic waits for its disks in its own thread; leave it out',
     )
   }
   if (options.smm !== true && options.flash?.some(({ secure }) => secure) === true) {

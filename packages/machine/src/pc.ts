@@ -1,4 +1,5 @@
 import { SPEAKER_FORMAT } from '@retrap/devices'
+import type { DeviceModel } from '@retrap/device'
 import type { GdbTarget } from '@retrap/gdb'
 import { Keyboard, Mouse, Screen } from '@retrap/display'
 import { closePages, X86Domain } from '@retrap/hvm'
@@ -249,11 +250,10 @@ export class Pc {
     this.#pressPower = gate?.button(press) ?? press
     for (const ready of [...devices.ready, this.#board.ready]) this.#life.waitFor(ready)
     // In this thread wherever the board is: media are objects of the caller's.
-    const models = [
-      ...devices.models.map((model) => ({ model, isDeterministic: !devices.fromHost.includes(model) })),
-      ...(options.devices ?? []).map((model) => ({ model, isDeterministic: model.deterministic === true })),
-    ]
-    const placed = gate?.place(models) ?? { models: models.map(({ model }) => model) }
+    const models = [...devices.models, ...(options.devices ?? [])]
+    const runsAgain = (model: DeviceModel): boolean =>
+      options.devices?.includes(model) === true ? model.deterministic === true : !devices.fromHost.includes(model)
+    const placed = gate?.place(models, runsAgain) ?? { models }
     for (const model of placed.models) this.domain.attach(model)
     if (placed.server !== undefined) {
       this.domain.addServer(placed.server)

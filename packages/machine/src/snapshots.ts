@@ -20,6 +20,10 @@ import { finishRestoring, OneByOne } from './snapshot-rules.ts'
 const NOT_AT_REST =
   'a machine that is recorded is saved while its devices are at rest, and one is at work: try again soon'
 
+/** Models that the recording has cannot go on elsewhere. */
+const MODELS_RECORDED =
+  'what some device models do is in the recording, and not how they are: save a machine that is not recorded'
+
 /** What a PC lends its {@link Snapshots}. */
 export interface SnapshotHost {
   readonly life: MachineLife
@@ -71,6 +75,7 @@ export class Snapshots {
       const noted: { since?: WrittenSince | undefined } = {}
       const begun = await this.#host.life.pause(() => {
         const parts = this.#host.parts()
+        if (parts.domain.hasRecordedModels) throw new MachineError('ERR_SNAPSHOT', MODELS_RECORDED)
         if (this.#host.isRecorded && !isAtRest(parts.domain)) throw new MachineError('ERR_SNAPSHOT', NOT_AT_REST)
         return savePc(parts, deadlineMs, () => {
           if (forRestore === true) this.#log(parts)

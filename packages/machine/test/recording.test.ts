@@ -569,7 +569,7 @@ test('a recording whose back ends were busy a while has checkpoints again', { ti
 
 test('a machine that is recorded is saved while its devices are at rest, and not otherwise', async () => {
   let isAtRest = false
-  const busy = defineDevice({ name: 'busy', stateless: true, isAtRest: () => isAtRest })
+  const busy = defineDevice({ name: 'busy', deterministic: true, stateless: true, isAtRest: () => isAtRest })
   const recorder = await recordPc({ ...options(1, false), devices: [busy] }, () => undefined, {
     checkpointMs: Infinity,
   })

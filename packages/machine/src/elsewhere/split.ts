@@ -8,6 +8,9 @@ import { type PcVirtioDevice, virtioOf } from '../virtio-device.ts'
 /** Interfaces of drives whose controllers may be in a thread of their own. */
 const MOVED: ReadonlySet<PcDrive['interface']> = new Set([undefined, 'ide', 'virtio', 'nvme', 'scsi'] as const)
 
+/** Whether the controller of a drive may be in a thread of its own. */
+export const moves = (drive: PcDrive): boolean => MOVED.has(drive.interface)
+
 /** A virtio device of one kind. */
 type Virtio<Kind extends PcVirtioDevice['kind']> = Extract<PcVirtioDevice, { readonly kind: Kind }>
 
@@ -30,7 +33,6 @@ export interface MovedControllers {
  */
 export function splitControllers(options: PcOptions): { readonly moved: MovedControllers; readonly local: PcOptions } {
   const { machine, memoryBytes, drives = [], virtio = [], networkCards = [], clock } = options
-  const moves = (drive: PcDrive): boolean => MOVED.has(drive.interface)
   const stay = virtio.filter(({ kind }) => kind !== 'net' && kind !== 'scsi')
   const moved = {
     machine,
@@ -51,10 +53,8 @@ export function splitControllers(options: PcOptions): { readonly moved: MovedCon
   return { moved, local }
 }
 
-function refuse({ clock, hypervisor, machine }: PcOptions, moved: MovedControllers): void {
+function refuse({ hypervisor, machine }: PcOptions, moved: MovedControllers): void {
   const bad = (why: string): MachineError => new MachineError('ERR_OPTION', `controllerPlacement: ${why}`)
-  if (clock === 'deterministic')
-    throw bad('a machine whose clock is deterministic waits for its disks in its own thread; leave it out')
   if (hypervisor === 'xen')
     throw bad('a guest of Xen unplugs disks, which have to be in the machine’s thread; leave it out')
   const places = [

@@ -1,4 +1,4 @@
-import type { BlockBackend, BlockProperties, PacketBackend } from '@retrap/device'
+import type { PacketBackend } from '@retrap/device'
 import type { DomainServer } from '@retrap/hvm'
 import type { DevicePlatform, IoDispatch } from '@retrap/ioreq'
 import { placeDevices } from '../device-kinds.ts'
@@ -10,6 +10,7 @@ import { NearMedium } from './near-medium.ts'
 import { NearNetwork } from './near-network.ts'
 import type { MovedControllers } from './split.ts'
 import type { ControllerDescription, StartControllerServer } from './start.ts'
+import { unusedMedium, unusedNetwork } from './unused.ts'
 
 /**
  * Starts the controllers of a machine in a thread of their own. Media and networks stay in this one.
@@ -80,29 +81,4 @@ export function startControllers(
 function withoutNetwork(card: object): object {
   const { network: _network, ...rest } = card as { readonly network?: PacketBackend }
   return rest
-}
-
-/** Stands for a medium where nothing is asked of it. */
-function unusedMedium(properties: BlockProperties): BlockBackend {
-  const none = (): Promise<void> => Promise.resolve()
-  return {
-    properties,
-    read: none,
-    write: none,
-    flush: none,
-    discard: none,
-    writeZeroes: none,
-    onChange: () => () => {},
-  }
-}
-
-function unusedNetwork({ linkUp, maximumBytes, macAddress }: PacketBackend): PacketBackend {
-  return {
-    linkUp,
-    maximumBytes,
-    ...(macAddress !== undefined && { macAddress }),
-    connect() {},
-    send: () => true,
-    ready() {},
-  }
 }

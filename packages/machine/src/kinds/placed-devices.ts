@@ -32,6 +32,8 @@ export interface PcSite {
 export interface PlacedDevices {
   /** In the order to attach them in. */
   readonly models: readonly DeviceModel[]
+  /** Those among them that take something from the host, and are no model of this repository's alone. */
+  readonly fromHost?: readonly DeviceModel[]
   /** Where firmware finds the drives among them. */
   readonly bootPaths?: readonly BootPath[]
   /** Types of floppy drives, as CMOS has them. */

@@ -9,11 +9,10 @@ import { virtioFunction } from './virtio-function.ts'
  * @throws MachineError `ERR_OPTION`
  */
 export function place({ options, slots }: Pick<PcSite, 'options' | 'slots'>): PlacedDevices {
-  return {
-    models: virtioOf(options.virtio, 'share').map((given) => {
-      const { share, tag, readOnly = false } = given
-      const at = slots.place('share', given)
-      return virtioFunction(new Virtio9p({ name: `virtio-9p-${at.label}`, share, tag, readOnly }), at, given)
-    }),
-  }
+  const models = virtioOf(options.virtio, 'share').map((given) => {
+    const { share, tag, readOnly = false } = given
+    const at = slots.place('share', given)
+    return virtioFunction(new Virtio9p({ name: `virtio-9p-${at.label}`, share, tag, readOnly }), at, given)
+  })
+  return { models, fromHost: models }
 }

@@ -30,7 +30,8 @@ export function place({ options, slots, keyboard, mouse }: UsbSite): PlacedDevic
     devices: [...sticks, ...devices.map(make)],
   })
   const path = (i: number): string => `${at.path('usb')}/storage@${i + 1}/channel@0/disk@0,0`
-  return { models: [model], bootPaths: drives.map((drive, i) => [drive, path(i)]) }
+  const fromHost = devices.some(({ kind }) => kind === 'device') ? [model] : []
+  return { models: [model], fromHost, bootPaths: drives.map((drive, i) => [drive, path(i)]) }
 }
 
 function makeStick({ medium, media, serialNumber, model }: PcDrive, name: string): UsbStorage {

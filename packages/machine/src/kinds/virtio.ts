@@ -33,7 +33,8 @@ export function place({ options, slots, random }: Pick<PcSite, 'options' | 'slot
       ? [[{ ...device, media: 'network' }, `${placed[drives.length + i]!.path('ethernet')}/ethernet-phy@0`]]
       : [],
   )
-  return { models: [...disks, ...others], bootPaths: [...bootPaths, ...cardPaths] }
+  const fromHost = others.filter((_, i) => devices[i]!.kind === 'device')
+  return { models: [...disks, ...others], fromHost, bootPaths: [...bootPaths, ...cardPaths] }
 }
 
 type PlainVirtio = Extract<PcVirtioDevice, { readonly kind: (typeof PLAIN_VIRTIO)[number] }>

@@ -31,6 +31,8 @@ export interface RecordedAnswer {
   readonly status: number
   /** Where the recording has what was read. */
   readonly body: EventBody | undefined
+  /** What was noted beside. */
+  readonly data: Uint8Array
 }
 
 /** Where a run is in its log. */
@@ -274,6 +276,6 @@ function bytesOf({ ahead, answers }: LogPosition): number {
   let bytes = 0
   for (const { data } of ahead) bytes += data.length
   for (const [, list] of answers)
-    for (const { body } of list) bytes += ANSWER_BYTES + NUMBER_BYTES * (body?.runs.length ?? 0)
+    for (const { body, data } of list) bytes += ANSWER_BYTES + data.length + NUMBER_BYTES * (body?.runs.length ?? 0)
   return bytes
 }

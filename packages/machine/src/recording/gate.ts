@@ -15,7 +15,14 @@ export interface HeldInputs {
   restore(saved: unknown): void
   /** A machine must be made with it, and cannot be put back to where it was another. */
   readonly isFixed?: boolean
+  /** A machine with it cannot be put back; another one is made. */
+  readonly isNeverPutBack?: boolean
+  /** Whether the machine waits for it just now. Default: it does not. */
+  isBusy?(): boolean
 }
+
+/** An input, or what returns it when it is to enter: null, there is none. */
+export type Input = Uint8Array | (() => Uint8Array | null)
 
 /** Rounds between two looks at whether a checkpoint is due. */
 const LOOK_ROUNDS = 16
@@ -82,13 +89,16 @@ export abstract class InputGate implements OutsideInputs {
 
   /** What all parties keep, by number; undefined while a back end is asked for something. */
   saveParties(): readonly unknown[] | undefined {
-    return this.asking > 0 ? undefined : this.#held.map((held) => held?.save() ?? null)
+    const isBusy = this.asking > 0 || this.#held.some((held) => held?.isBusy?.() === true)
+    return isBusy ? undefined : this.#held.map((held) => held?.save() ?? null)
   }
 
   /** Whether this machine can be put back to where its parties kept that. */
   canRestore(saved: readonly unknown[]): boolean {
     return this.#held.every(
-      (held, number) => held?.isFixed !== true || JSON.stringify(held.save()) === JSON.stringify(saved[number] ?? null),
+      (held, number) =>
+        held?.isNeverPutBack !== true &&
+        (held?.isFixed !== true || JSON.stringify(held.save()) === JSON.stringify(saved[number] ?? null)),
     )
   }
 
@@ -109,7 +119,14 @@ export abstract class InputGate implements OutsideInputs {
   }
 
   /** An input has come from outside. Its bytes are the gate's to keep. */
-  abstract post(party: number, data: Uint8Array): void
+  abstract post(party: number, data: Input): void
+
+  /**
+   * Takes what a party has noted next in the recording: see `RecordGate.note`.
+   *
+   * @throws BlockError where the replay ends or goes elsewhere
+   */
+  abstract noted(party: number, take: (data: Uint8Array) => void): Promise<void>
 
   /**
    * Makes a request of a back end, or has the recording answer it.

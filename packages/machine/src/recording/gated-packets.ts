@@ -29,6 +29,15 @@ export const factsOf = ({ macAddress, maximumBytes, linkUp }: PacketBackend): Ne
   linkUp,
 })
 
+/** What the facts were about. */
+export const networkOf = ({
+  macAddress,
+  ...others
+}: NetworkFacts): Pick<PacketBackend, 'linkUp' | 'macAddress' | 'maximumBytes'> => ({
+  ...others,
+  ...(macAddress !== null && { macAddress: Uint8Array.from(macAddress) }),
+})
+
 /** A network whose frames enter the machine by the gate. */
 export class GatedPackets implements PacketBackend {
   readonly macAddress?: Uint8Array

@@ -9,6 +9,7 @@ import type { MachineRunOptions } from '../machine-life.ts'
 import type { Pc } from '../pc.ts'
 import type { PcOptions } from '../pc-options.ts'
 import type { CheckpointTaker } from './checkpoints.ts'
+import { runsModelsAgain } from './pc-gate.ts'
 import type { RecordGate } from './record-gate.ts'
 import type { PcReplay } from './replay.ts'
 import { attachReplayDebugger, type ReplayDebugger, type TravellingMachine } from './replay-debugger.ts'
@@ -58,12 +59,12 @@ export class LiveRun implements TravellingMachine {
   #exit: MachineExit | undefined
   #isClosed = false
 
-  /** @throws MachineError `ERR_OPTION` for a machine with models of the caller, which cannot be in two machines */
+  /** @throws MachineError `ERR_OPTION` for a machine with deterministic models of the caller, which cannot be in two machines */
   constructor(parts: LiveRunParts) {
-    if ((parts.options.devices ?? []).length > 0)
+    if (runsModelsAgain(parts.options))
       throw new MachineError(
         'ERR_OPTION',
-        'devices: a machine with models of the caller cannot go back while it is recorded; end the recording, then replay it',
+        'devices: a machine with deterministic models of the caller cannot go back while it is recorded; end the recording, then replay it',
       )
     this.#parts = parts
   }

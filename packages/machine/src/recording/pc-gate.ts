@@ -1,17 +1,21 @@
-import type { BlockProperties, InputBackend } from '@retrap/device'
-import { LoggedMemory } from '@retrap/hvm'
+import type { BlockProperties, DeviceModel, InputBackend } from '@retrap/device'
+import { type DomainServer, LoggedMemory } from '@retrap/hvm'
 import type { PcDrive } from '../drives.ts'
+import { moves } from '../elsewhere/split.ts'
+import { unusedMedium, unusedNetwork } from '../elsewhere/unused.ts'
 import { MachineError } from '../errors.ts'
 import type { PcOptions } from '../pc-options.ts'
 import { isRemovable } from '../removable-drive.ts'
+import type { PcUsb } from '../usb.ts'
 import type { PcVirtioDevice } from '../virtio-device.ts'
 import type { InputGate } from './gate.ts'
 import { GatedMedium } from './gated-medium.ts'
-import { factsOf, GatedPackets, type NetworkFacts } from './gated-packets.ts'
+import { factsOf, GatedPackets, networkOf, type NetworkFacts } from './gated-packets.ts'
 import { gatedInput } from './gated-input.ts'
 import { GatedStream } from './gated-stream.ts'
 import type { GatedMachine, PcInputs } from './pc-inputs.ts'
 import type { FlashFacts } from './recorded-flash.ts'
+import { ServerStarts } from './server-starts.ts'
 import { NO_MEDIUM } from '../media.ts'
 
 /** A recording has at most so much of an input in one event. */
@@ -22,35 +26,68 @@ export interface BackEndFacts {
   readonly media: readonly BlockProperties[]
   readonly networks: readonly NetworkFacts[]
   readonly flash: readonly FlashFacts[]
+  /** Whether what models of the machine's thread did is in the recording. Absent: all of them run again. */
+  readonly recordsLocals?: boolean
+  /** Servers of the caller's models. */
+  readonly servers?: number
 }
 
 /** The facts about the back ends that options name. @param flash - what its flash memories hold */
-export function backEndFacts(
-  { drives = [], virtio = [], networkCards = [] }: PcOptions,
-  flash: readonly FlashFacts[],
-): BackEndFacts {
+export function backEndFacts(options: PcOptions, flash: readonly FlashFacts[]): BackEndFacts {
+  const { drives = [], virtio = [], networkCards = [], deviceServers = [] } = options
   const cards = [...virtio.filter((device) => device.kind === 'net'), ...networkCards]
   return {
     media: drives.map(({ medium }) => medium?.properties ?? NO_MEDIUM),
     networks: cards.map(({ network }) => factsOf(network)),
     flash,
+    recordsLocals: hasRecordedLocals(options),
+    servers: deviceServers.length,
   }
 }
 
 /** Refuses options whose inputs cannot be recorded. @throws MachineError `ERR_OPTION` */
 export function checkRecordable(options: PcOptions): void {
-  const { virtio = [], usb, devicePlacement = 'inline' } = options
+  const { virtio = [], usb, snapshot } = options
+  const isBehindPort = virtio.some((one) => isFromHost(one) && 'port' in one && one.port !== undefined)
   const refused =
     (options.clock !== 'deterministic' && "clock: expected 'deterministic'") ||
-    (devicePlacement !== 'inline' && "devicePlacement: expected 'inline'") ||
-    (options.controllerPlacement !== undefined && 'controllerPlacement: expected none') ||
-    (options.hypervisor === 'xen' && "hypervisor: expected 'none'") ||
-    ((options.deviceServers ?? []).length > 0 && 'deviceServers: expected none') ||
-    (virtio.some(({ kind }) => kind === 'share') && 'virtio: a share of files of the host') ||
-    (virtio.some(({ kind }) => kind === 'device') && 'virtio: a device of your own') ||
-    (usb?.devices?.some(({ kind }) => kind === 'device') === true && 'usb: a device of your own')
+    (options.hypervisor === 'xen' && "hypervisor: expected 'none', as what Xen tells its guest is not recorded") ||
+    (isBehindPort && 'virtio: a share or a device of your own behind a root port; leave its port out') ||
+    (isUsbFromHost(options) && usbRefused(usb!)) ||
+    (snapshot !== undefined &&
+      hasRecordedModels(options) &&
+      'snapshot: expected none, as models whose doings are recorded begin at power-on; record from there')
   if (refused !== false) throw new MachineError('ERR_OPTION', `a run with this cannot be recorded: ${refused}`)
 }
+
+/** Why the controller of a device of the caller's is not recorded. */
+const usbRefused = ({ port, devices = [] }: PcUsb): string | false =>
+  (port !== undefined && 'usb: a device of your own behind a root port; leave the port out') ||
+  (devices.some(({ kind }) => kind !== 'device') &&
+    'usb: a device of your own beside a keyboard, mouse or tablet, whose keys go through another model; leave those out')
+
+/** Whether what some models do is recorded, and not run again. */
+export const hasRecordedModels = (options: PcOptions): boolean =>
+  hasRecordedLocals(options) ||
+  (options.deviceServers ?? []).length > 0 ||
+  options.controllerPlacement !== undefined ||
+  typeof options.devicePlacement === 'function'
+
+/** Whether there are models of the caller that a replay has as well. */
+export const runsModelsAgain = ({ devices = [] }: PcOptions): boolean =>
+  devices.some(({ deterministic }) => deterministic === true)
+
+/** Whether such models are in this thread. */
+const hasRecordedLocals = (options: PcOptions): boolean =>
+  (options.devices ?? []).some(({ deterministic }) => deterministic !== true) ||
+  (options.virtio ?? []).some(isFromHost) ||
+  isUsbFromHost(options)
+
+/** A virtio device takes more from the host than its back end gives by the gate. */
+const isFromHost = ({ kind }: PcVirtioDevice): boolean => kind === 'share' || kind === 'device'
+
+/** All devices of a controller are in one model. */
+const isUsbFromHost = ({ usb }: PcOptions): boolean => usb?.devices?.some(({ kind }) => kind === 'device') === true
 
 /** Puts an {@link InputGate} between the models of a PC and what is outside. */
 export class PcGate implements PcInputs {
@@ -62,6 +99,9 @@ export class PcGate implements PcInputs {
   readonly #wantsWritten: boolean
   readonly #facts: BackEndFacts
   readonly #drives: readonly PcDrive[]
+  readonly #servers: ServerStarts
+  readonly #isUsbRecorded: boolean
+  readonly #areControllersRecorded: boolean
 
   /**
    * @param options - as they were given, before drives have trays
@@ -72,6 +112,9 @@ export class PcGate implements PcInputs {
     this.gate = gate
     this.#facts = facts
     this.#drives = options.drives ?? []
+    this.#servers = new ServerStarts(gate)
+    this.#isUsbRecorded = isUsbFromHost(options)
+    this.#areControllersRecorded = options.controllerPlacement !== undefined
   }
 
   get isRecording(): boolean {
@@ -89,12 +132,16 @@ export class PcGate implements PcInputs {
   options(options: PcOptions): PcOptions {
     const { gate } = this
     const { media, networks } = this.#facts
-    const { drives, virtio, networkCards } = options
+    const { drives, virtio, networkCards, devicePlacement, controllerPlacement } = options
+    const servers = this.#servers
     let card = 0
     const network = <Card extends { readonly network: Parameters<typeof factsOf>[0] }>(given: Card): Card => {
       const facts = networks[card]!
       const outside = gate.hasOutside ? given.network : null
-      return { ...given, network: new GatedPackets(gate, `network ${card++}`, outside, facts) }
+      card++
+      // Of a card elsewhere all is recorded that it does with the frames.
+      if (controllerPlacement !== undefined) return { ...given, network: outside ?? unusedNetwork(networkOf(facts)) }
+      return { ...given, network: new GatedPackets(gate, `network ${card - 1}`, outside, facts) }
     }
     const device = (given: PcVirtioDevice, index: number): PcVirtioDevice => {
       if (given.kind === 'net') return network(given)
@@ -110,14 +157,34 @@ export class PcGate implements PcInputs {
       ...(drives !== undefined && { drives: drives.map((drive, i) => this.#drive(drive, i, media[i]!)) }),
       ...(virtio !== undefined && { virtio: virtio.map(device) }),
       ...(networkCards !== undefined && { networkCards: networkCards.map(network) }),
+      ...(typeof devicePlacement === 'function' && { devicePlacement: servers.board(devicePlacement) }),
+      ...(controllerPlacement !== undefined && { controllerPlacement: servers.controllers(controllerPlacement) }),
+      deviceServers: servers.devices(options.deviceServers ?? [], this.#facts.servers ?? 0),
     }
   }
 
   #drive(drive: PcDrive, index: number, properties: BlockProperties): PcDrive {
     const { gate } = this
     const outside = gate.hasOutside ? drive.medium : null
+    if (this.#hasRecordedController(drive))
+      return { ...drive, medium: drive.medium === null ? null : (outside ?? unusedMedium(properties)) }
     const hasTray = isRemovable(this.#drives[index] ?? drive)
     return { ...drive, medium: new GatedMedium(gate, `drive ${index}`, outside, properties, hasTray) }
+  }
+
+  /** Whether all is recorded that a drive's controller does. */
+  #hasRecordedController(drive: PcDrive): boolean {
+    if (drive.interface === 'usb') return this.#isUsbRecorded
+    return this.#areControllersRecorded && moves(drive)
+  }
+
+  place(
+    models: readonly DeviceModel[],
+    runsAgain: (model: DeviceModel) => boolean,
+  ): { readonly models: readonly DeviceModel[]; readonly server?: DomainServer } {
+    if (this.#facts.recordsLocals !== true) return { models }
+    const recorded = models.filter((model) => !runsAgain(model))
+    return { models: models.filter(runsAgain), server: this.#servers.local(this.machine.domain, recorded) }
   }
 
   /** Puts the gate before the input of a serial port. */

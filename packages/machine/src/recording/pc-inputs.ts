@@ -1,5 +1,5 @@
-import type { InputBackend } from '@retrap/device'
-import type { OutsideInputs, X86Domain } from '@retrap/hvm'
+import type { DeviceModel, InputBackend } from '@retrap/device'
+import type { DomainServer, OutsideInputs, X86Domain } from '@retrap/hvm'
 import type { PcRestoreOptions } from '../machine-life.ts'
 import type { PcOptions } from '../pc-options.ts'
 import type { PcSnapshotSource, PcSnapshotState } from '../pc-snapshot.ts'
@@ -44,6 +44,17 @@ export interface PcInputs {
   start(machine: GatedMachine): void
   /** Puts itself before all back ends of the options. */
   options(options: PcOptions): PcOptions
+  /**
+   * Divides models of this thread.
+   *
+   * @param models - in the order to attach them in
+   * @param runsAgain - whether a replay has a model as well: it takes nothing from the host
+   * @returns models that are attached, and the server of the others, which is to be added to the domain
+   */
+  place(
+    models: readonly DeviceModel[],
+    runsAgain: (model: DeviceModel) => boolean,
+  ): { readonly models: readonly DeviceModel[]; readonly server?: DomainServer }
   /** Puts itself before the input of a serial port. @returns takes bytes of the other end */
   serial(port: number, receive: (bytes: Uint8Array) => void): (bytes: Uint8Array) => void
   /** Puts itself before a keyboard or a mouse. */

@@ -2,7 +2,7 @@ import type { Instant, RecordingWriter } from '@retrap/recording'
 import { saveVcpuRegisters } from '@retrap/x86-cpu'
 import type { X86Domain } from '@retrap/hvm'
 import type { LoggedGate, LogPosition } from './checkpoints.ts'
-import { InputGate } from './gate.ts'
+import { type Input, InputGate } from './gate.ts'
 
 /** Instructions between two notes of the processors' registers. */
 const CHECK_INSTRUCTIONS = 5_000_000
@@ -21,7 +21,7 @@ export class RecordGate extends InputGate implements LoggedGate {
   readonly #writer: RecordingWriter
   readonly #keepsPace: boolean
   readonly #cpus: () => X86Domain['vcpus']
-  #queue: { readonly party: number; readonly data: Uint8Array }[] = []
+  #queue: { readonly party: number; readonly data: Input }[] = []
   #nextCheck = 0
   #looks = 0
   #flushed = performance.now()
@@ -40,7 +40,7 @@ export class RecordGate extends InputGate implements LoggedGate {
     this.#cpus = cpus
   }
 
-  post(party: number, data: Uint8Array): void {
+  post(party: number, data: Input): void {
     this.#queue.push({ party, data })
     this.#wakeUp?.()
     this.domain.wake()
@@ -62,6 +62,17 @@ export class RecordGate extends InputGate implements LoggedGate {
     }
   }
 
+  /** Notes what a party's models have done while the machine stands still: a replay takes it when it comes there. */
+  note(party: number, data: Uint8Array): void {
+    const noted = new Uint8Array(2 + data.length)
+    noted.set(data, 2)
+    this.#writer.add('answer', this.instant(), party, noted)
+  }
+
+  noted(): Promise<void> {
+    throw new TypeError('a recording that is being made has nothing to take')
+  }
+
   instant(): Instant {
     return { round: this.round, instructions: this.domain.instructions }
   }
@@ -78,10 +89,7 @@ export class RecordGate extends InputGate implements LoggedGate {
       this.#nextCheck = instructions + CHECK_INSTRUCTIONS
       this.#writer.add('check', this.instant(), 0, noteRegisters(this.#cpus()))
     }
-    if (this.#queue.length > 0) {
-      this.#deliver()
-      return this.delivered()
-    }
+    if (this.#queue.length > 0 && this.#deliver()) return this.delivered()
     if (++this.#looks % LOOK_ROUNDS === 0 && performance.now() - this.#flushed > FLUSH_MS) {
       this.#flushed = performance.now()
       this.#writer.flush()
@@ -98,16 +106,22 @@ export class RecordGate extends InputGate implements LoggedGate {
     return null
   }
 
-  #deliver(): void {
+  /** @returns whether there was an input */
+  #deliver(): boolean {
     const queue = this.#queue
     this.#queue = []
     const at = this.instant()
+    let isAny = false
     for (const { party, data } of queue) {
-      this.#writer.add('input', at, party, data)
-      this.parties[party]!(data)
+      const bytes = typeof data === 'function' ? data() : data
+      if (bytes === null) continue
+      isAny = true
+      this.#writer.add('input', at, party, bytes)
+      this.parties[party]!(bytes)
     }
     // A person who types sees what is due now, however far the guest's time has gone.
     this.#origin = null
+    return isAny
   }
 
   /** Waits while the guest's time is ahead of the host's, or until an input comes. */

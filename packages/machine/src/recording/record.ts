@@ -45,7 +45,7 @@ export interface PcRecorder {
    * `pc.run`. Going back makes a second machine with as much memory, and `whoWrote` a third. Change no register and no memory:
    * the recording would be of another run. It is over when the recording ends.
    *
-   * @throws MachineError `ERR_OPTION` for a machine with models of the caller
+   * @throws MachineError `ERR_OPTION` for a machine with deterministic models of the caller
    */
   debugger(options: LiveDebugOptions): Promise<ReplayDebugger>
   /** The same for gdb. @returns what a `GdbSession` of `@retrap/gdb` takes. @throws as `debugger` */
@@ -63,7 +63,8 @@ export interface PcRecorder {
  * Makes a PC whose run is recorded: each input with its instant. It needs deterministic time.
  *
  * Models of this repository run again in a replay; of their back ends the inputs are recorded, with all that is read from
- * disks. Models of `devices` run again as well: they must take nothing from the host.
+ * disks. So do models of `devices` that say that they are deterministic. Of all others, of shares, and of models in other
+ * threads and processes, what they do is recorded, and a replay does without them.
  *
  * @param write - takes the file's bytes, piece by piece, in order; it may return a promise
  * @throws MachineError `ERR_OPTION` for a machine that cannot be recorded; as `createPc`

@@ -31,6 +31,8 @@ export class ReplayGate extends InputGate implements LoggedGate {
   readonly #answers = new Map<string, RecordedAnswer[]>()
   /** How many answers were read, and not taken. */
   #answersAhead = 0
+  /** The round of the last event that was read. */
+  #readTo = -1
   #nextPiece = 0
   #loading: Promise<void> | null = null
   /** Instructions of the last instant at which the two were the same. */
@@ -62,6 +64,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
     this.#nextPiece = piece
     this.#ahead = [...ahead]
     this.#at = 0
+    this.#readTo = ahead.at(-1)?.round ?? -1
     this.#answers.clear()
     this.#answersAhead = 0
     for (const [key, list] of answers) {
@@ -135,6 +138,16 @@ export class ReplayGate extends InputGate implements LoggedGate {
     }
   }
 
+  async noted(party: number, take: (data: Uint8Array) => void): Promise<void> {
+    try {
+      const { data } = await this.#answer(`${party} `, `party ${party}`)
+      this.#take(`something of party ${party}`, () => take(data))
+    } catch (error) {
+      if (!(error instanceof BlockError)) this.#failure ??= { error }
+      throw error
+    }
+  }
+
   async #answer(name: string, key: string, signal?: AbortLike): Promise<RecordedAnswer> {
     for (;;) {
       if (this.#leaves) throw cancelled(key)
@@ -175,9 +188,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
     // A machine that is stopped does not wait for it.
     if (this.#loading !== null) return this.#loading
     // All inputs of a round are delivered together: they are read before the first one is.
-    const last = this.#ahead.at(-1)
-    if (this.#nextPiece < this.#recording.pieces && (last === undefined || last.round <= this.round))
-      return this.#load()
+    if (this.#nextPiece < this.#recording.pieces && this.#readTo <= this.round) return this.#load()
     let inputs = 0
     for (;;) {
       const event = this.#ahead[this.#at]
@@ -262,6 +273,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
     this.#nextPiece++
     this.#ahead = this.#ahead.slice(this.#at)
     this.#at = 0
+    this.#readTo = events.at(-1)?.round ?? this.#readTo
     for (const event of events) {
       if (event.kind === 'answer') this.#keepAnswer(event)
       else if (event.kind !== 'mark') this.#ahead.push(event)
@@ -273,7 +285,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
   #keepAnswer({ source, data, body }: RecordedEvent): void {
     const length = 1 + (data[0] ?? 0)
     const key = `${source} ${String.fromCharCode(...data.subarray(1, length))}`
-    const answer = { status: data[length] ?? 1, body }
+    const answer = { status: data[length] ?? 1, body, data: data.subarray(length + 1) }
     const answers = this.#answers.get(key)
     this.#answersAhead++
     if (answers === undefined) this.#answers.set(key, [answer])

@@ -16,7 +16,7 @@ import type { PcOptions } from '../pc-options.ts'
 import { differenceOf, OneByOne } from '../snapshot-rules.ts'
 import { recordedMachine, type RunDescription } from './description.ts'
 import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
-import { PcGate } from './pc-gate.ts'
+import { PcGate, runsModelsAgain } from './pc-gate.ts'
 import type { ReplayDebugger, TravellingMachine } from './replay-debugger.ts'
 import type { ReplayExit } from './replay-exit.ts'
 import { ReplayGate } from './replay-gate.ts'
@@ -255,7 +255,7 @@ export class PcReplay {
     const { findWriter } = await import('./who-wrote.ts')
     this.#search ??= await this.#beginSearch()
     const past = this.#past(this.#search)
-    if ((this.#options.devices ?? []).length === 0) return findWriter(past, ranges, options)
+    if (!runsModelsAgain(this.#options)) return findWriter(past, ranges, options)
     // Where the search leaves the machine is at hand.
     await this.#current!.taker.take()
     let isElsewhere = false

@@ -1,0 +1,101 @@
+import { type Frame, FrameReader, type GatedServer, NO_VCPU, type ServerGate } from '@retrap/ioreq'
+import type { InputGate } from './gate.ts'
+import { HeldFrames } from './held-frames.ts'
+
+/** What is recorded of a server. */
+export interface ServerFacts {
+  /** Names it among the parties. */
+  readonly name: string
+  /** What its models send, and are sent, is between them and the host, and nothing of the machine's: requests of disks. */
+  readonly talksToHost: boolean
+}
+
+/** Commands that a `called` frame answers. */
+const CALLS: ReadonlySet<Frame['kind']> = new Set([
+  ...(['settle', 'drop', 'save', 'restore', 'quiesce', 'plug', 'unplug'] as const),
+])
+
+/**
+ * The gate of a server whose models are recorded at the contract: all that they do is a frame or an answer. The machine waits
+ * for an answer, and stands still meanwhile; what the models do then takes effect at that instant. What they do by themselves
+ * is an input, which enters with all others.
+ *
+ * A replay has the same frames at the same instants, and no models.
+ */
+export abstract class ModelsGate implements ServerGate {
+  readonly postsFreely: boolean
+  protected readonly gate: InputGate
+  protected readonly server: GatedServer
+  /** Its number among the parties. */
+  protected readonly party: number
+  protected readonly held: HeldFrames = new HeldFrames()
+  /** vCPUs whose request has no answer, and calls that have none, in the order in which they were made. */
+  protected readonly vcpus: Set<number> = new Set<number>()
+  protected readonly calls: number[] = []
+  /** Its models are not there yet. */
+  protected isStarting = true
+
+  constructor(gate: InputGate, server: GatedServer, { name, talksToHost }: ServerFacts) {
+    this.gate = gate
+    this.server = server
+    this.postsFreely = talksToHost
+    this.party = gate.party(name, (data) => new FrameReader((frame) => this.effect(frame)).push(data), {
+      save: () => this.held.save(),
+      restore: (saved) => this.restored(saved),
+      isBusy: () => this.isAwaited,
+      isNeverPutBack: true,
+    })
+  }
+
+  /** Whether the machine stands still until its models have done something. */
+  protected get isAwaited(): boolean {
+    return this.isStarting || this.vcpus.size > 0 || this.calls.length > 0
+  }
+
+  /** Has a frame take effect. */
+  protected effect(frame: Frame): void {
+    this.held.take(frame)
+    this.server.apply(frame)
+  }
+
+  /** Takes note of what the machine waits for no more. @returns the frame as it is recorded, without numbers of this run's calls */
+  protected ended(frame: Frame): Frame {
+    switch (frame.kind) {
+      case 'ready':
+        this.isStarting = false
+        return frame
+      case 'fault':
+        if (frame.vcpu !== NO_VCPU) this.vcpus.delete(frame.vcpu)
+        return frame
+      case 'called': {
+        const at = this.calls.indexOf(frame.call)
+        if (at >= 0) this.calls.splice(at, 1)
+        return { ...frame, call: at }
+      }
+      case 'dmaWrite':
+      case 'memoryWrite':
+      case 'ownMemory':
+        return frame.call === 0 ? frame : { ...frame, call: 0 }
+      default:
+        return frame
+    }
+  }
+
+  sends(frame: Frame): void {
+    if (frame.kind === 'timer') this.held.expired(frame.timer)
+    else if (frame.kind === 'cancel') this.vcpus.delete(frame.vcpu)
+    else if (CALLS.has(frame.kind) && 'call' in frame) {
+      this.calls.push(frame.call)
+      this.begun()
+    }
+  }
+
+  /** The machine has begun to wait. */
+  protected abstract begun(): void
+  /** The machine was put back to where it had that. */
+  protected abstract restored(saved: unknown): void
+  abstract asked(vcpu: number): void
+  abstract answered(vcpu: number): void
+  abstract arrived(frame: Frame): boolean
+  abstract overlay(gpa: number, bytes: Uint8Array): void
+}

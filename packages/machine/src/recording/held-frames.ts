@@ -1,0 +1,78 @@
+import { decodeFrame, encodeFrame, type Frame } from '@retrap/ioreq'
+
+/** Bytes in front of a frame that say how long it is. */
+const LENGTH_BYTES = 4
+const NEVER = 0xffff_ffff
+
+/** A frame as bytes, for `decodeFrame`. */
+export const frameBytes = (frame: Frame): Uint8Array => encodeFrame(frame).slice(LENGTH_BYTES)
+
+/** Frames that a machine needs before it is put back to where it was: its memories have contents then. */
+const AT_FIRST: ReadonlySet<Frame['kind']> = new Set(['wantFrames', 'ownMemory', 'ready'])
+
+/** What the models of a server have said, as far as the machine's side keeps it: what they claim, their lines, timers and memories. */
+export class HeldFrames {
+  readonly #frames = new Map<string, Uint8Array>()
+
+  /** Takes note of a frame that takes effect. */
+  take(frame: Frame): void {
+    switch (frame.kind) {
+      case 'wantFrames':
+      case 'ready':
+        return this.#set(frame.kind, frame)
+      case 'claim':
+        return this.#set(`claim ${frame.type}`, frame)
+      case 'openLine':
+      case 'openPin':
+        return this.#set(`line ${frame.line}`, frame)
+      case 'setLine':
+        return this.#set(`level ${frame.line}`, frame.level ? frame : null)
+      case 'pulseLine':
+        return this.#set(`level ${frame.line}`, null)
+      case 'armTimer':
+        return this.#set(
+          `timer ${frame.timer}`,
+          frame.deadline.hi === NEVER && frame.deadline.lo === NEVER ? null : frame,
+        )
+      case 'ownMemory':
+        return this.#set(`memory ${frame.memory}`, { ...frame, call: 0 })
+      case 'placeMemory':
+        return this.#set(`place ${frame.placement}`, frame)
+      case 'removePlacement':
+        return this.#set(`place ${frame.placement}`, null)
+      case 'memoryMode':
+        return this.#set(`mode ${frame.memory}`, frame)
+      case 'memoryLog':
+        return this.#set(`log ${frame.memory}`, frame)
+      case 'freeMemory':
+        return this.#free(frame.memory)
+    }
+  }
+
+  /** A timer has fired, and is armed no more. */
+  expired(timer: number): void {
+    this.#frames.delete(`timer ${timer}`)
+  }
+
+  #set(key: string, frame: Frame | null): void {
+    if (frame === null) this.#frames.delete(key)
+    else this.#frames.set(key, frameBytes(frame))
+  }
+
+  #free(memory: number): void {
+    for (const [key, bytes] of this.#frames) {
+      const frame = decodeFrame(bytes)
+      if ('memory' in frame && frame.memory === memory) this.#frames.delete(key)
+    }
+  }
+
+  /** The frames, each as bytes. */
+  save(): readonly Uint8Array[] {
+    return [...this.#frames.values()]
+  }
+}
+
+/** The frames that were kept: those of before a machine is put back, and the others. */
+export function framesOf(saved: unknown, areFirst: boolean): Frame[] {
+  return (saved as readonly Uint8Array[]).map(decodeFrame).filter(({ kind }) => AT_FIRST.has(kind) === areFirst)
+}

@@ -1,0 +1,102 @@
+import type { Dma } from '@retrap/device'
+import { decodeFrame, encodeFrame, type Frame, type GatedServer, IOREQ_TYPE_INVALIDATE } from '@retrap/ioreq'
+import { ModelsGate, type ServerFacts } from './gated-server.ts'
+import { frameBytes } from './held-frames.ts'
+import type { RecordGate } from './record-gate.ts'
+
+/** Frames that change nothing of the machine's: they are answered at once. */
+const READS: ReadonlySet<Frame['kind']> = new Set(['dmaRead', 'memoryRead', 'memoryDirty'] as const)
+/** Bytes of frames that enter together; a frame has at most 1 MiB. */
+const MOST_AT_ONCE = 2 ** 20
+const LENGTH_BYTES = 4
+
+/** A frame that is to enter the machine. */
+interface Queued {
+  readonly frame: Frame
+  /** With its length in front. */
+  readonly bytes: Uint8Array
+}
+
+/** Records what the models of a server do. */
+export class RecordedServer extends ModelsGate {
+  readonly #recorder: RecordGate
+  readonly #memory: Dma
+  readonly #queue: Queued[] = []
+
+  /** @param memory - the guest's */
+  constructor(gate: RecordGate, server: GatedServer, facts: ServerFacts, memory: Dma) {
+    super(gate, server, facts)
+    this.#recorder = gate
+    this.#memory = memory
+  }
+
+  arrived(frame: Frame): boolean {
+    if (READS.has(frame.kind) || (this.postsFreely && frame.kind === 'message')) return true
+    if (this.isAwaited) {
+      this.#note(this.ended(frame))
+      this.held.take(frame)
+      return true
+    }
+    // A model of this thread cannot wait for the end of what it writes. What is read before that has it.
+    if (frame.kind === 'dmaWrite' && frame.call !== 0)
+      this.server.reply(frame.call, this.#memory.read(frame.gpa, new Uint8Array(frame.bytes.length)))
+    else if (frame.kind === 'memoryWrite' && frame.call !== 0) this.server.reply(frame.call, true)
+    // The bytes are those of a stream, which goes on.
+    const bytes = encodeFrame(frame.kind === 'dmaWrite' || frame.kind === 'memoryWrite' ? { ...frame, call: 0 } : frame)
+    if (this.#queue.length === 0) this.gate.post(this.party, () => this.#batch())
+    this.#queue.push({ frame: decodeFrame(bytes.subarray(LENGTH_BYTES)), bytes })
+    return false
+  }
+
+  /** Frames that enter the machine now; null: they have entered. */
+  #batch(): Uint8Array | null {
+    const queue = this.#queue
+    let [count, length] = [0, 0]
+    while (count < queue.length && length < MOST_AT_ONCE) length += queue[count++]!.bytes.length
+    if (count === 0) return null
+    const batch = new Uint8Array(length)
+    let at = 0
+    for (const { bytes } of queue.splice(0, count)) {
+      batch.set(bytes, at)
+      at += bytes.length
+    }
+    if (queue.length > 0) this.gate.post(this.party, () => this.#batch())
+    return batch
+  }
+
+  #note(frame: Frame): void {
+    this.#recorder.note(this.party, frameBytes(frame))
+  }
+
+  /** What its models have done before comes before what they are asked for now. */
+  protected begun(): void {
+    for (const { frame } of this.#queue.splice(0)) {
+      this.#note(frame)
+      this.effect(frame)
+    }
+  }
+
+  asked(vcpu: number): void {
+    // Which frames have left the guest is no matter of a replay's, where nothing is mapped.
+    if (this.server.server.slot(vcpu).type === IOREQ_TYPE_INVALIDATE) return
+    this.vcpus.add(vcpu)
+    this.begun()
+  }
+
+  answered(vcpu: number): void {
+    if (!this.vcpus.delete(vcpu)) return
+    const { dataLo, dataHi, count } = this.server.server.slot(vcpu)
+    this.#note({ kind: 'answer', vcpu, sequence: count, lo: dataLo >>> 0, hi: dataHi >>> 0 })
+  }
+
+  overlay(gpa: number, bytes: Uint8Array): void {
+    for (const { frame } of this.#queue) {
+      if (frame.kind !== 'dmaWrite') continue
+      const [from, to] = [Math.max(gpa, frame.gpa), Math.min(gpa + bytes.length, frame.gpa + frame.bytes.length)]
+      if (from < to) bytes.set(frame.bytes.subarray(from - frame.gpa, to - frame.gpa), from - gpa)
+    }
+  }
+
+  /** A machine that is recorded is not put back. */
+  protected restored(): void {}
+}

@@ -1,0 +1,288 @@
+/** Models that take what they answer from the host: a recording has it, and a replay needs no model. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { BlockBackend, DeviceModel } from '@retrap/device'
+import { DebugExit } from '@retrap/devices'
+import { startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/node'
+import { MemoryShare, type Share } from '@retrap/virtio/p9'
+import { al, type Assembler, ax, dword, dx, eax, ebx, imm16, imm32, word } from '@retrap/x86-assembler'
+import { afterEach, expect, test } from 'vitest'
+import {
+  type Pc,
+  type PcOptions,
+  type PcReplay,
+  recordPc,
+  replayPc,
+  type StartBoardServer,
+  type StartControllerServer,
+} from '../src/index.ts'
+import { multibootKernel } from './support/kernels.ts'
+import { medium } from './support/media.ts'
+import { LAST, pollingKernel, pollingResult } from './support/polling-guest.ts'
+import { asynchronous, COUNT, DEVICE, synchronous, WRITES } from './support/random-devices.ts'
+
+const closing: { close(): void }[] = []
+afterEach(() => closing.splice(0).forEach((one) => one.close()))
+
+const EXIT_PORT = 0x501
+const COM1 = 0x3f8
+const STATE = 0x20_0000
+const MODULE = new URL('./support/random-module.ts', import.meta.url).href
+
+/** Mixes what the device answers and writes, and its interrupt, into a hash with the time, until it has written often enough. */
+const kernel = multibootKernel((asm: Assembler) => {
+  const mix = (): void => void asm.rol(ebx, 5).xor(ebx, eax).rdtsc().rol(ebx, 5).xor(ebx, eax)
+  asm.xor(ebx, ebx)
+  const poll = asm.here()
+  asm.mov(eax, dword(DEVICE))
+  mix()
+  asm.mov(eax, dword(COUNT + 4))
+  mix()
+  asm.mov(dword(DEVICE + 4), eax)
+  // OCW3: the next read is of the requests.
+  asm.mov(al, 0x0a).out(0x20, al).in(al, 0x20)
+  mix()
+  asm
+    .inc(dword(STATE + 4))
+    .cmp(dword(COUNT), WRITES)
+    .jl(poll)
+  asm.mov(dword(STATE), ebx).mov(dx, imm16(COM1)).mov(al, 0x21).out(dx, al)
+  asm.mov(dx, imm16(EXIT_PORT)).mov(al, 0).out(dx, al).hlt()
+})
+
+const options = (more: Partial<PcOptions>): PcOptions => ({
+  memoryBytes: 4 << 20,
+  codeCacheBytes: 4 << 20,
+  clock: 'deterministic',
+  kernel,
+  ...more,
+  devices: [new DebugExit({ iobase: EXIT_PORT }), ...(more.devices ?? [])],
+})
+
+interface Run {
+  readonly hash: number
+  readonly polls: number
+  readonly text: string
+  readonly instructions: number
+}
+
+/** Runs a machine to its end. */
+async function toEnd(pc: Pc, run: () => Promise<{ readonly reason: string }>): Promise<Run> {
+  let text = ''
+  pc.serial.onTransmit((bytes) => (text += String.fromCharCode(...bytes)))
+  expect(await run()).toMatchObject({ reason: 'debug-exit' })
+  const bytes = new Uint8Array(8)
+  pc.domain.guestMemory.read(STATE, bytes)
+  const view = new DataView(bytes.buffer)
+  const { instructions } = pc.domain
+  return { hash: view.getUint32(0, true), polls: view.getUint32(4, true), text, instructions }
+}
+
+async function record(more: Partial<PcOptions>, checkpointMs?: number): Promise<{ file: Uint8Array; run: Run }> {
+  const pieces: Uint8Array[] = []
+  const recorder = await recordPc(options(more), (piece) => void pieces.push(piece.slice()), { checkpointMs })
+  const { pc } = recorder
+  closing.push(pc)
+  const run = await toEnd(pc, () => pc.run({ timeoutMs: 20_000 }))
+  await recorder.end()
+  return { file: new Uint8Array(Buffer.concat(pieces)), run }
+}
+
+async function replayed(file: Uint8Array, more: Partial<PcOptions> = {}): Promise<PcReplay> {
+  const source = {
+    bytes: file.length,
+    read: (offset: number, bytes: number) => file.subarray(offset, offset + bytes),
+  }
+  const replay = await replayPc(options(more), source)
+  closing.push(replay)
+  return replay
+}
+
+const boardInWorker: StartBoardServer = (dispatch, platform, { name, realTime, board, onMessage }) =>
+  startDeviceWorker(dispatch, platform, {
+    name,
+    realTime,
+    onMessage,
+    modules: [],
+    program: new URL('./support/board-worker.ts', import.meta.url),
+    data: board,
+  })
+
+const controllersInWorker: StartControllerServer = (dispatch, platform, { name, realTime, controllers, onMessage }) =>
+  startDeviceWorker(dispatch, platform, {
+    name,
+    realTime,
+    onMessage,
+    modules: [],
+    program: new URL('./support/controllers-worker.ts', import.meta.url),
+    data: { controllers, guest: platform.sharedMemory },
+  })
+
+/** A replay has none of the threads that the recording had. */
+const gone = (): never => {
+  throw new Error('a replay starts no models')
+}
+
+test.each<{ what: string; recorded: Partial<PcOptions>; again?: Partial<PcOptions> }>([
+  { what: 'a model that answers at once', recorded: { devices: [synchronous()] } },
+  { what: 'a model that takes its time', recorded: { devices: [asynchronous()] } },
+  {
+    what: 'a model, beside a board that answers later',
+    recorded: { devices: [asynchronous()], devicePlacement: 'deferred' },
+    again: { devicePlacement: 'deferred' },
+  },
+  {
+    what: 'a model in a Worker',
+    recorded: {
+      deviceServers: [
+        (dispatch, platform, realTime) =>
+          startDeviceWorker(dispatch, platform, { name: 'random', realTime, modules: [MODULE] }),
+      ],
+    },
+  },
+  {
+    what: 'a model in another process',
+    recorded: {
+      deviceServers: [
+        (dispatch, platform, realTime) =>
+          startDeviceProcess(dispatch, platform, { name: 'random', realTime, modules: [MODULE] }),
+      ],
+    },
+  },
+  {
+    what: 'a model, and a board in a Worker',
+    recorded: { devices: [asynchronous()], devicePlacement: boardInWorker },
+    again: { devicePlacement: gone },
+  },
+])('$what is recorded', async ({ recorded, again }) => {
+  const { file, run } = await record(recorded)
+  expect(run.text).toBe('!')
+  const replay = await replayed(file, again)
+  expect(await toEnd(replay.pc, () => replay.run({ timeoutMs: 20_000 }))).toEqual(run)
+})
+
+/** The first free slot of a PC, and where BAR 0 of a legacy virtio device is put, which has its registers. */
+const SLOT = 3
+const BASE = 0xc000
+/** Queue 0 of 128 descriptors, as the legacy interface wants it: "Virtqueues" of VIRTIO 1.2, section 2.7.2. */
+const QUEUE = 0x30_0000
+const [AVAILABLE, USED] = [QUEUE + 16 * 128, QUEUE + 0x1000]
+const [MESSAGE, REPLY] = [0x31_0000, 0x31_1000]
+
+/** Attaches to a share by 9P, as `Tversion` and `Tattach` say it, and hashes what the share replies. */
+const shareKernel = multibootKernel((asm: Assembler) => {
+  const text = (value: string): number[] => [value.length, 0, ...Buffer.from(value)]
+  const messages = [
+    [21, 0, 0, 0, 100, 0xff, 0xff, 0, 0x10, 0, 0, ...text('9P2000.L')],
+    [23, 0, 0, 0, 104, 1, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0],
+  ]
+  const register = (at: number): Assembler => asm.mov(dx, imm16(BASE + at))
+  const config = (at: number): Assembler =>
+    asm
+      .mov(dx, imm16(0xcf8))
+      .mov(eax, imm32(0x8000_0000 | (SLOT << 11) | at))
+      .out(dx, eax)
+      .mov(dx, imm16(0xcfc))
+  config(0x10).mov(eax, imm32(BASE)).out(dx, eax)
+  config(4).mov(eax, imm32(7)).out(dx, eax)
+  for (const status of [1, 3]) register(18).mov(al, status).out(dx, al)
+  register(14).xor(eax, eax).out(dx, ax)
+  register(8)
+    .mov(eax, imm32(QUEUE >> 12))
+    .out(dx, eax)
+  register(18).mov(al, 7).out(dx, al)
+  asm.xor(ebx, ebx)
+  for (const [i, message] of messages.entries()) {
+    const bytes = Buffer.from([...message, 0, 0, 0])
+    for (let at = 0; at < message.length; at += 4) asm.mov(dword(MESSAGE + at), imm32(bytes.readInt32LE(at)))
+    // Two descriptors: what the device reads, with a next one (1), and what it writes (2).
+    for (const [at, value] of [MESSAGE, 0, message.length, 0x1_0001, REPLY, 0, 256, 2].entries())
+      asm.mov(dword(QUEUE + 4 * at), imm32(value))
+    asm.mov(dword(AVAILABLE + 4), imm32(0)).mov(word(AVAILABLE + 2), imm16(i + 1))
+    register(16).xor(eax, eax).out(dx, ax)
+    const wait = asm.here()
+    asm.cmp(word(USED + 2), i + 1).jne(wait)
+    for (let at = 0; at < 24; at += 4)
+      asm
+        .mov(eax, dword(REPLY + at))
+        .rol(ebx, 5)
+        .xor(ebx, eax)
+    asm.rdtsc().rol(ebx, 5).xor(ebx, eax)
+  }
+  asm
+    .mov(dword(STATE), ebx)
+    .mov(eax, dword(REPLY + 4))
+    .mov(dword(STATE + 4), eax)
+  asm.mov(dx, imm16(EXIT_PORT)).mov(al, 0).out(dx, al).hlt()
+})
+
+test('files of the host are recorded', async () => {
+  const files = new MemoryShare()
+  /** Its directory is another one each time, and comes when the host has it. */
+  const share: Share = {
+    async root() {
+      await sleep(1)
+      const root = await files.root()
+      const id = BigInt(Math.floor(Math.random() * 2 ** 32))
+      return Object.assign(Object.create(root) as typeof root, { stat: async () => ({ ...(await root.stat()), id }) })
+    },
+  }
+  const more = (given: Share): Partial<PcOptions> => ({
+    kernel: shareKernel,
+    virtio: [{ kind: 'share', share: given, tag: 'host' }],
+  })
+  const { file, run } = await record(more(share))
+  // The type of the second reply, 105, and its tag.
+  expect(run.polls & 0xff_ffff).toBe(0x1_69)
+  const replay = await replayed(file, more({ root: gone }))
+  expect(await toEnd(replay.pc, () => replay.run({ timeoutMs: 20_000 }))).toEqual(run)
+})
+
+test('a disk and its controller in a Worker are recorded', async () => {
+  const image = Uint8Array.from({ length: 1 << 16 }, () => Math.random() * 256)
+  const more = (start: StartControllerServer, disk: BlockBackend): Partial<PcOptions> => ({
+    kernel: pollingKernel(1),
+    drives: [{ medium: disk }],
+    controllerPlacement: start,
+  })
+  const pieces: Uint8Array[] = []
+  const slow = medium(image, () => sleep(Math.random() < 0.5 ? 0 : 1))
+  const recorder = await recordPc(options(more(controllersInWorker, slow)), (piece) => void pieces.push(piece.slice()))
+  const { pc } = recorder
+  closing.push(pc)
+  const running = pc.run({ timeoutMs: 20_000 })
+  // oxlint-disable-next-line no-await-in-loop -- until some sectors have come
+  while (pollingResult(pc).count < 10) await sleep(1)
+  pc.serial.receive(Buffer.from(LAST))
+  expect(await running).toMatchObject({ reason: 'debug-exit' })
+  await recorder.end()
+  const unread = medium(image, () => Promise.reject(new Error('a replay reads no disk')))
+  const replay = await replayed(new Uint8Array(Buffer.concat(pieces)), more(gone, unread))
+  expect(await replay.run({ timeoutMs: 20_000 })).toMatchObject({ reason: 'debug-exit' })
+  expect([pollingResult(replay.pc), replay.instructions]).toEqual([pollingResult(pc), recorder.instructions])
+})
+
+test('a replay of such models goes back, from checkpoints of both', async () => {
+  const { file, run } = await record({ devices: [asynchronous()] }, 1)
+  const replay = await replayed(file)
+  const middle = Math.floor(replay.end / 2)
+  const at = async (instruction: number): Promise<unknown> => {
+    expect(await replay.goto(instruction)).toEqual({ reason: 'arrived' })
+    const bytes = new Uint8Array(0x2000)
+    replay.pc.domain.guestMemory.read(STATE, bytes)
+    return bytes
+  }
+  const seen = await at(middle)
+  await at(replay.end - 1)
+  expect(await at(middle)).toEqual(seen)
+  expect(await toEnd(replay.pc, () => replay.run({ timeoutMs: 20_000 }))).toEqual(run)
+})
+
+const own: DeviceModel = asynchronous()
+
+test.each<{ more: Partial<PcOptions>; message: string }>([
+  { more: { clock: 'real' }, message: "clock: expected 'deterministic'" },
+  { more: { hypervisor: 'xen' }, message: 'what Xen tells its guest is not recorded' },
+  { more: { devices: [own], snapshot: { state: {}, pages: {} } as never }, message: 'record from there' },
+])('what cannot be recorded says why: $message', async ({ more, message }) => {
+  await expect(record(more)).rejects.toMatchObject({ code: 'ERR_OPTION', message: expect.stringContaining(message) })
+})

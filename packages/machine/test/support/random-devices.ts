@@ -1,0 +1,78 @@
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
+import { type DeviceContext, type DeviceModel, defineDevice } from '@retrap/device'
+
+/** Where the models answer. */
+export const DEVICE = 0xfed9_0000
+/** What they write by DMA: a counter, and something random. */
+export const COUNT = 0x20_1000
+/** How often they write by themselves. */
+export const WRITES = 30
+/** The line that they drive. */
+export const IRQ = 5
+
+const random = (): number => Math.floor(Math.random() * 2 ** 32)
+
+/** Writes guest memory and drives a line by itself, from the guest's first access on: when the host's timers say so, and when the guest's do. */
+function beBusy(context: DeviceContext, begun: Promise<unknown>): void {
+  const line = context.interruptLine(IRQ)
+  let count = 0
+  const write = async (): Promise<void> => {
+    const bytes = new Uint8Array(8)
+    const view = new DataView(bytes.buffer)
+    // What it has written last is there.
+    await context.dma.readAsync(COUNT, bytes)
+    if (view.getUint32(0, true) !== count) throw new Error(`expected ${count} at the counter`)
+    view.setUint32(0, ++count, true)
+    view.setUint32(4, random(), true)
+    await context.dma.writeAsync(COUNT, bytes)
+    line.set(random() % 2 === 0)
+  }
+  /** One after the other: both read and write the same counter. */
+  let last = Promise.resolve()
+  const next = (): Promise<void> => (last = last.then(write))
+  const timer = context.timer(async () => {
+    await next()
+    timer.armAfter(random() % 500_000)
+  })
+  timer.armAfter(1000)
+  void (async () => {
+    await begun
+    for (let i = 0; i < WRITES; i++) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await (i % 2 === 0 ? turn() : sleep(1))
+      // oxlint-disable-next-line no-await-in-loop
+      await next()
+    }
+  })()
+}
+
+/** A model that answers at once, and nobody knows what. */
+export function synchronous(): DeviceModel {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  return defineDevice({
+    name: 'random',
+    synchronous: true,
+    mmio: { base: DEVICE, size: 16 },
+    read: random,
+    write: () => resolve(),
+    attach: (context) => beBusy(context, promise),
+  })
+}
+
+/** One that takes its time. */
+export function asynchronous(): DeviceModel {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  return defineDevice({
+    name: 'random',
+    mmio: { base: DEVICE, size: 16 },
+    async read() {
+      if (random() % 8 === 0) await turn()
+      return random()
+    },
+    async write() {
+      resolve()
+      if (random() % 8 === 0) await turn()
+    },
+    attach: (context) => beBusy(context, promise),
+  })
+}
