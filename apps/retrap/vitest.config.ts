@@ -19,6 +19,8 @@ export default {
         test: {
           ...together?.test,
           globalSetup: [...(withMadeOnce.test?.globalSetup ?? []), bundle],
+          // Workers that a machine of a test starts resolve other packages to their sources as well.
+          execArgv: [...(test.execArgv ?? []), '--conditions=retrap-source'],
           exclude: [...(together?.test?.exclude ?? defaultExclude), ...left()],
         },
       },

@@ -11,7 +11,7 @@ import { usage } from './values.ts'
 const ENDING_SIGNALS: readonly EndingSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
 /** A PC whose images are in its memory; what they were read into is given back now and not when a collector comes by. */
-async function createMachine(options: MachineOptions): Promise<Machine> {
+export async function createMachine(options: MachineOptions): Promise<Machine> {
   if (options.architecture === 'arm64') return createArm(options)
   if (options.gic !== undefined) throw usage('--machine virt is there for --arch arm64')
   await loadInterpreters('x86')

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { runRetrap } from './support/processes.ts'
+import { runHere } from './support/in-process.ts'
 
 const GCC = 'aarch64-linux-gnu-gcc'
 const isHere = hasProgram(GCC)
@@ -50,7 +50,7 @@ describe.skipIf(!isHere)(
 
     const run = async (options: readonly string[]): Promise<void> => {
       const place = ['run', '--arch', 'arm64', '--kernel', file('guest.elf'), '--memory', '64M', '--timeout', '200']
-      const { code, stdout, stderr } = await runRetrap([...place, ...options], { deadlineMs: DEADLINE_MS })
+      const { code, stdout, stderr } = await runHere([...place, ...options], { deadlineMs: DEADLINE_MS })
       expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: 'h', stderr: '' })
     }
 

@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 import { skipNote } from '@retrap/tooling/skip'
+import { sliced } from '@retrap/tooling/slice'
 import { al, Assembler, ax, dx, imm16 } from '@retrap/x86-assembler'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { serveFolder } from './support/file-server.ts'
-import { runRetrap } from './support/processes.ts'
+import { runHere } from './support/in-process.ts'
 
 const DEADLINE_MS = 120_000
 const folder = mkdtempSync(join(tmpdir(), 'retrap-http-'))
@@ -23,7 +24,7 @@ function bootSector(letter: string): Buffer {
   return sector
 }
 
-const retrap = (...args: readonly string[]) => runRetrap(args, { deadlineMs: DEADLINE_MS })
+const retrap = (...args: readonly string[]) => runHere(args, { deadlineMs: DEADLINE_MS })
 
 beforeAll(async () => {
   served = await serveFolder(folder)
@@ -96,7 +97,7 @@ test.each([
 
 const seaBios = await debianMembers([{ package: 'seabios', members: ['./usr/share/seabios/bios-256k.bin'] }])
 describe.runIf(seaBios !== undefined)(`SeaBIOS boots${skipNote(seaBios !== undefined, 'there is no apt')}`, () => {
-  test.each<{ what: string; args: (url: string) => string[]; readOnly?: string }>([
+  const images: readonly { what: string; args: (url: string) => string[]; readOnly?: string }[] = [
     { what: 'a raw image of a web server', args: (url) => [`${url}/disk.img`], readOnly: 'disk.img' },
     { what: 'a qcow2 image there, with writes in memory', args: (url) => ['--snapshot', `${url}/disk.qcow2`] },
     {
@@ -106,7 +107,8 @@ describe.runIf(seaBios !== undefined)(`SeaBIOS boots${skipNote(seaBios !== undef
     { what: 'an image of this host with a URL below it', args: () => [join(folder, 'over.qcow2')] },
     { what: 'one there with a file there below it', args: (url) => [`${url}/over.qcow2`], readOnly: 'over.qcow2' },
     { what: 'one that is to be read only', args: (url) => ['--drive', `file=${url}/disk.img,readonly=on`] },
-  ])('$what', async ({ args, readOnly }) => {
+  ]
+  test.each(sliced(images, 3))('$what', async ({ args, readOnly }) => {
     const before = readFileSync(join(folder, 'disk.img'))
     const { code, stdout, stderr } = await retrap('run', ...args(served.url), '--vga', 'none')
     expect([stdout.at(-1), code]).toEqual(['H', 0])

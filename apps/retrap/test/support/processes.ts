@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const SOURCE = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
@@ -7,6 +8,10 @@ export const SOURCE_START: readonly string[] = ['--conditions=retrap-source', SO
 
 /** The command line, bundled from sources for this run of tests (command-bundle.ts); in soaks there is none. */
 const BUNDLE = process.env['RETRAP_TEST_COMMAND']
+
+/** A file that lies beside the bundle. @returns undefined where there is no bundle */
+export const besideBundle = (name: string): string | undefined =>
+  BUNDLE === undefined ? undefined : join(dirname(BUNDLE), name)
 
 /** Node keeps here what it has compiled of it, types removed: half of the time that it takes to start. */
 export const COMPILED: string = fileURLToPath(
@@ -42,16 +47,22 @@ export const TEST_JIT: boolean = process.env['RETRAP_TEST_JIT'] !== 'off'
 /** `RETRAP_TEST_DEVICES=async` places the boards of machines likewise, as `--devices` does. */
 const TEST_DEVICES = process.env['RETRAP_TEST_DEVICES']
 /** Commands that run no machine. */
-const TOOLS: ReadonlySet<string> = new Set(['disasm', 'esr', 'help', 'p2m', 'walk', '--help', '--version'])
+const TOOLS: ReadonlySet<string> = new Set(['disasm', 'esr', 'help', 'image', 'p2m', 'walk', '--help', '--version'])
+
+/** The command line's arguments, with what the environment of the tests asks for. */
+export function testOptions(args: readonly string[]): readonly string[] {
+  if (TOOLS.has(args[0] ?? '')) return args
+  const all = [...args]
+  if (!TEST_JIT && !args.includes('--jit')) all.push('--jit', 'off')
+  if (TEST_DEVICES !== undefined && !args.includes('--devices')) all.push('--devices', TEST_DEVICES)
+  return all
+}
 
 /** The arguments of Node that start the command line with these. */
-export function retrapCommand(args: readonly string[]): readonly string[] {
-  const command = BUNDLE === undefined ? [...SOURCE_START, ...args] : [BUNDLE, ...args]
-  if (TOOLS.has(args[0] ?? '')) return command
-  if (!TEST_JIT && !args.includes('--jit')) command.push('--jit', 'off')
-  if (TEST_DEVICES !== undefined && !args.includes('--devices')) command.push('--devices', TEST_DEVICES)
-  return command
-}
+export const retrapCommand = (args: readonly string[]): readonly string[] => [
+  ...(BUNDLE === undefined ? SOURCE_START : [BUNDLE]),
+  ...testOptions(args),
+]
 
 /** Runs the command line in a process of its own. */
 export function runRetrap(args: readonly string[], options: ProcessOptions): Promise<Finished> {

@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { Apt } from '@retrap/debian'
 import { withLong } from '@retrap/tooling/long'
 import { fetchLinux } from '../../src/linux/debian.ts'
+import { runHere } from '../support/in-process.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const hasApt = await Apt.isAvailable()
@@ -63,9 +64,9 @@ describe.skipIf(!hasApt)("Debian's arm64 kernel", () => {
 
 test('what only a PC has is refused', async () => {
   const refused = async (...args: string[]): Promise<string> =>
-    (await runRetrap(['linux', '--arch', 'arm64', ...args], { deadlineMs: DEADLINE_MS })).stderr
+    (await runHere(['linux', '--arch', 'arm64', ...args], { deadlineMs: DEADLINE_MS })).stderr
   expect(await refused('--machine', 'q35')).toContain('--arch arm64 has --machine virt')
-  expect(await refused('--devices', 'worker')).toContain('--devices async is')
+  expect(await refused('--controllers', 'worker')).toContain('write --devices async for models that answer later')
   expect(await refused('--cpu', 'core2')).toContain('--cpu is not there for --arch arm64; leave it out: there is one')
   expect(await refused('--screenshot-on-exit', 'a.png')).toContain('this machine has no graphics card; add --vga std')
 })

@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Apt } from '@retrap/debian'
 import { skipNote } from '@retrap/tooling/skip'
+import { sliced } from '@retrap/tooling/slice'
 import { al, Assembler, ax, bx, byte, cx, ds, dx, es, imm16, imm8 } from '@retrap/x86-assembler'
 import { afterAll, expect, test } from 'vitest'
-import { runRetrap } from '../support/processes.ts'
+import { runHere } from '../support/in-process.ts'
 
 const hasApt = await Apt.isAvailable()
 const folder = mkdtempSync(join(tmpdir(), 'retrap-reset-'))
@@ -39,13 +40,13 @@ function markingDisk(): Uint8Array {
   return disk
 }
 
-test.runIf(hasApt).each([{ snapshot: true }, { snapshot: false }])(
+test.runIf(hasApt).each(sliced([{ snapshot: true }, { snapshot: false }], 2))(
   `a disk keeps what was written over a reset of the machine; snapshot: $snapshot${skipNote(hasApt, 'there is no apt')}`,
   async ({ snapshot }) => {
     const path = join(folder, `${snapshot}.img`)
     writeFileSync(path, markingDisk())
     const args = ['run', path, '--memory', '16M', ...(snapshot ? ['--snapshot'] : [])]
-    const { code, stdout } = await runRetrap(args, { deadlineMs: 120_000 })
+    const { code, stdout } = await runHere(args, { deadlineMs: 120_000 })
     expect([code, stdout.match(/SeaBIOS/g)?.length, stdout.at(-1)]).toEqual([0, 2, 'M'])
     expect(readFileSync(path)[512]).toBe(snapshot ? 0 : MARK)
   },

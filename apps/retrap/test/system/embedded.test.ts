@@ -1,14 +1,15 @@
 import { describe, expect, test } from 'vitest'
+import { runHere } from '../support/in-process.ts'
 import { runRetrap } from '../support/processes.ts'
 
-const DEADLINE_MS = 30_000
+const DEADLINE_MS = 60_000
 
 describe('the embedded guest', () => {
   test(
     'says what it found, answers commands, and powers off',
     async () => {
       const input = 'help\ncpuid\nmemory\ndevices\ntimer\necho hello  world\nbogus\noff\n'
-      const { code, stdout, stderr } = await runRetrap(['--memory', '256M', '--cpus', '2'], {
+      const { code, stdout, stderr } = await runHere(['--memory', '256M', '--cpus', '2'], {
         input,
         deadlineMs: DEADLINE_MS,
       })
@@ -48,7 +49,7 @@ describe('the embedded guest', () => {
     'does the same twice where time follows its instructions',
     async () => {
       const once = (): Promise<{ stdout: string; stderr: string }> =>
-        runRetrap(['--deterministic', '--stats', 'json'], { input: '', deadlineMs: DEADLINE_MS })
+        runHere(['--deterministic', '--stats', 'json'], { input: '', deadlineMs: DEADLINE_MS })
       const [first, second] = [await once(), await once()]
       expect(second.stdout).toBe(first.stdout)
       // What it has measured is what the machine has.
@@ -65,7 +66,7 @@ describe('the embedded guest', () => {
 test.each(['2M', '3584M'])(
   'the embedded guest runs in the least and the most memory: %s',
   async (memory) => {
-    const { code, stdout, stderr } = await runRetrap(['--memory', memory], { input: '', deadlineMs: DEADLINE_MS })
+    const { code, stdout, stderr } = await runHere(['--memory', memory], { input: '', deadlineMs: DEADLINE_MS })
     expect(stderr).toBe('')
     expect(stdout).toContain(`${memory.slice(0, -1)} MiB of RAM`)
     expect(code).toBe(0)
