@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { hostname, tmpdir } from 'node:os'
+import { homedir, hostname, tmpdir } from 'node:os'
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -16,7 +16,7 @@ afterEach(async () => {
 
 test.each([
   ['/c', '/c/retrap'],
-  ['', join(process.env['HOME'] ?? '/', '.cache/retrap')],
+  ['', join(homedir(), '.cache/retrap')],
 ])("with XDG_CACHE_HOME '%s' the cache is %s", (variable, folder) => {
   vi.stubEnv('XDG_CACHE_HOME', variable)
   expect(cacheDirectory()).toBe(folder)
@@ -84,6 +84,23 @@ describe('a folder of the cache', () => {
     await expect(kept({ refresh: true, make })).rejects.toThrow('no network')
     expect(await readdir(root)).toEqual(['a'])
     expect(await readFile(file, 'utf8')).toBe('content')
+  })
+
+  test.skipIf(process.platform === 'win32')('of many files is checked where few may be open', async () => {
+    await keep({
+      root,
+      name: 'many',
+      make: async (folder) => {
+        await mkdir(folder)
+        await Promise.all(Array.from({ length: 300 }, (_, i) => writeFile(join(folder, String(i)), `${i}`)))
+        return {}
+      },
+    })
+    const module = JSON.stringify(new URL('../src/cache.ts', import.meta.url))
+    const program = `import { find } from ${module}; console.log(await find(${JSON.stringify(root)}, 'many'))`
+    const script = 'ulimit -n 128; exec "$0" --conditions=retrap-source --input-type=module --eval "$1"'
+    const { stdout, stderr } = spawnSync('sh', ['-c', script, process.execPath, program], { encoding: 'utf8' })
+    expect({ stdout, stderr }).toEqual({ stdout: `${join(root, 'many')}\n`, stderr: '' })
   })
 
   test('that two make at the same time is there once', async () => {
