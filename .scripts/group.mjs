@@ -1,12 +1,11 @@
 // Programs that the root scripts start, each with all that it starts itself: a signal to the script ends all of them. Plain
 // JavaScript without dependencies, as `go.mjs` is, which runs before anything is installed.
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { constants } from 'node:os'
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP']
-/** How long a program may take to end after a signal, and what it leaves behind after its end. */
+/** How long a program may take to end after a signal, and then what it leaves behind. */
 const PATIENCE_MS = 10_000
-const REST_MS = 2000
 /** A terminal and npm may send the same signal; what comes later is another. */
 const SAME_MS = 500
 /** How often this process looks whether npm is still there: npm passes signals on to a shell, and not every shell does. */
@@ -40,6 +39,7 @@ export async function runToEnd(name, args, { group = false, env, ...options }) {
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text) => (output += text))
   let timer
+  let started = new Set()
   const pass = (signal) => {
     // A terminal's Ctrl-C reaches a program without a group by itself; it decides what that means.
     if (signal === 'SIGINT' && !isLeader) return
@@ -49,6 +49,7 @@ export async function runToEnd(name, args, { group = false, env, ...options }) {
     }
     stoppedBy = signal
     stoppedAt = performance.now()
+    if (isLeader) started = processesOf(child.pid)
     child.kill(signal)
     if (isLeader) timer = setTimeout(() => killGroup(child.pid, 'SIGKILL'), PATIENCE_MS)
   }
@@ -66,31 +67,51 @@ export async function runToEnd(name, args, { group = false, env, ...options }) {
         const end = () => resolve(code ?? 128 + (constants.signals[signal] ?? 0))
         if (child.stdout === null) return end()
         child.on('close', end)
-        setTimeout(end, REST_MS).unref()
+        setTimeout(end, PATIENCE_MS).unref()
       })
     })
     return { status, output }
   } finally {
     clearTimeout(timer)
     clearInterval(watch)
-    if (isLeader && child.pid !== undefined) await endGroup(child.pid)
+    if (isLeader && child.pid !== undefined) await endGroup(child.pid, started)
     for (const signal of SIGNALS) process.off(signal, pass)
   }
 }
 
-/** Ends what a program has left behind in its group. */
-async function endGroup(pid) {
-  const step = 20
-  for (let waited = 0; killGroup(pid, waited === 0 ? 'SIGTERM' : 0) && waited < REST_MS; waited += step)
-    await new Promise((resolve) => setTimeout(resolve, step))
-  killGroup(pid, 'SIGKILL')
+/** Ends what a program has left behind: its group, what this has started in groups of its own, and what was there before. */
+async function endGroup(group, started) {
+  let left = processesOf(group, started)
+  for (const pid of left) kill(pid, 'SIGTERM')
+  for (const begin = performance.now(); left.size > 0 && performance.now() - begin < PATIENCE_MS;) {
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    left = processesOf(group, left)
+  }
+  killGroup(group, 'SIGKILL')
+  for (const pid of left) kill(pid, 'SIGKILL')
 }
 
-/** @returns whether there is any process of the group */
-function killGroup(pid, signal) {
+/** The processes of a group, with all that they have started, and those of `known` that have not ended. */
+function processesOf(group, known = new Set()) {
+  const { stdout } = spawnSync('ps', ['-A', '-o', 'pid=,ppid=,pgid=,stat='], { encoding: 'utf8' })
+  const rows = (stdout ?? '').split('\n').map((line) => line.trim().split(/\s+/))
+  const all = rows.map(([pid, parent, its, state]) => ({ pid: +pid, parent: +parent, its: +its, state }))
+  const found = new Set(all.filter(({ pid, its }) => its === group || known.has(pid)).map(({ pid }) => pid))
+  for (let size = -1; size !== found.size;) {
+    size = found.size
+    for (const { pid, parent } of all) if (found.has(parent)) found.add(pid)
+  }
+  // What nobody has waited for has ended too.
+  for (const { pid, state } of all) if (state?.startsWith('Z')) found.delete(pid)
+  return found
+}
+
+const killGroup = (group, signal) => kill(-group, signal)
+
+function kill(pid, signal) {
   try {
-    return process.kill(-pid, signal)
+    process.kill(pid, signal)
   } catch {
-    return false
+    // It has ended.
   }
 }

@@ -31,14 +31,14 @@ appendFileSync('log', 'build\\n')
 mkdirSync('apps/retrap/dist', { recursive: true })
 writeFileSync('apps/retrap/dist/main.js', '')
 `
-/** Starts a program that does not end by itself, and tells which; with `deaf`, no signal ends it either. */
+/** Starts a program in a group of its own, as turbo does, and tells which. */
 const PROGRAM = `import { spawn } from 'node:child_process'
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 mkdtempSync(join(tmpdir(), 'rest-'))
-const child = spawn('sleep', ['1000'], { stdio: 'ignore' })
-if (process.argv[2] !== 'deaf') process.on('SIGTERM', () => { console.log('ends'); process.exit(3) })
+const child = spawn('sleep', ['1000'], { stdio: 'ignore', detached: true })
+process.on('SIGTERM', () => { console.log('ends'); process.exit(3) })
 console.log(process.pid, child.pid)
 setInterval(() => {}, 1000)
 `
