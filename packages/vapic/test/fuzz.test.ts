@@ -1,10 +1,12 @@
 import fc from 'fast-check'
+import { slicedCount } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { decodeSaved, encodeSaved, findInstruction, SAVED_BYTES, VapicError, VapicPatcher } from '../src/index.ts'
 import { buildVapicRom } from '../src/rom.ts'
 import { Guest, KERNEL, KPCR, ROM_GPA, TPR } from './support/guest.ts'
 
 const SEED = 20_261_120
+const RUNS = slicedCount(3000, 4)
 const rom = buildVapicRom()
 const guest = new Guest()
 const address = [TPR & 255, (TPR >>> 8) & 255, (TPR >>> 16) & 255, TPR >>> 24]
@@ -67,10 +69,10 @@ describe('whatever a guest announces and executes', () => {
         patcher.unpatch(0)
         patcher.reset()
       }),
-      { seed: SEED, numRuns: 3000 },
+      { seed: SEED, numRuns: RUNS },
     )
     // The fuzz does get to patching.
-    expect(patched).toBeGreaterThan(30)
+    expect(patched).toBeGreaterThan(RUNS / 100)
   })
 })
 

@@ -1,10 +1,14 @@
 /** Every helper of both ROMs, executed, against what the interface says. */
 import { readFileSync } from 'node:fs'
 import { debianMembers } from '@retrap/tooling/debian'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { beforeAll, describe, expect } from 'vitest'
 import { VapicState } from '../src/index.ts'
 import { buildVapicRom } from '../src/rom.ts'
 import { Guest, TPR } from './support/guest.ts'
+
+/** All of them, or one of so many parts where another file runs them once more. */
+const test = sliceTests(Number(process.env['RETRAP_TEST_PARTS'] ?? 1))
 
 const STOCK = './usr/share/qemu/kvmvapic.bin'
 const folders = await debianMembers([{ package: 'qemu-system-data', members: [STOCK] }])
