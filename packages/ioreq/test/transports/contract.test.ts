@@ -1,4 +1,5 @@
-import { afterAll, afterEach, describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, afterEach, describe, expect, test as anyTest } from 'vitest'
 import {
   createIoRequest,
   IO_FAILED,
@@ -46,7 +47,11 @@ interface RegistersState {
   readonly log: readonly string[]
 }
 
+/** Threads, sockets and processes take long: a run has a part of what they are asked. */
+const distantTest = sliceTests(5)
+
 describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
+  const test = kind.name.startsWith('in process') ? anyTest : distantTest
   let world: World
   /** For tests that leave their world as they found it: a Worker or a process takes long to start. */
   let shared: World | null = null
