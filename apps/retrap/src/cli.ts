@@ -85,7 +85,7 @@ export async function runCli(args: readonly string[], host: CliHost): Promise<nu
       const restored = snapshot !== undefined && goesOn(settings, snapshot.path, snapshot.verify)
       const recording = { ...settings.recording, ...replayed, arguments: given }
       const incoming = settings.incoming && (await receiveIncoming(settings.incoming, host.stderr))
-      const takeOver = async (claim: () => Promise<void>): Promise<void> => incoming?.takeOver(claim)
+      const takeOver = async (claim: (writes: unknown) => Promise<void>): Promise<void> => incoming?.takeOver(claim)
       const arrived = incoming && { restore: async () => incoming.snapshot, takeOver }
       try {
         const all = { ...settings, ...restored, ...arrived, recording, snapshots: { arguments: given, onExit } }

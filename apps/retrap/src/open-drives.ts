@@ -1,4 +1,4 @@
-import { ImageError, type BlockImage } from '@retrap/block'
+import { ImageError, Overlay, type BlockImage, type OverlayState } from '@retrap/block'
 import { isUrl, openImage, type OpenImageOptions, shownName } from '@retrap/block/node'
 import type { BlockBackend } from '@retrap/device'
 import { describeThrown, isRemovable, type PcDrive, type PcFlash, type PcRemovableDrive } from '@retrap/machine'
@@ -43,6 +43,9 @@ export interface NamedDrive {
   /** Whether a device has it. */
   readonly used: boolean
 }
+
+/** Of writes that are kept in memory, so many can be sent: they go while the guest stands still, and a section of a file has 1 GiB. */
+const MOST_WRITES_BYTES = 512 << 20
 
 /** An image whose last writes are not in its file. */
 export interface FailedClose {
@@ -266,14 +269,47 @@ export class OpenDrives {
     await Promise.all(this.#files.map(async ({ image }) => image.release?.()))
   }
 
-  /** Takes it, of all images or of none. @throws ImageError `ERR_LOCKED` */
-  async claim(): Promise<void> {
+  /**
+   * Takes it, of all images or of none.
+   *
+   * @param writes - what {@link OpenDrives.saveWrites} of another process has returned; default this process has its own
+   * @throws ImageError `ERR_LOCKED`; `ERR_FORMAT` for writes that are not those of these drives
+   */
+  async claim(writes?: unknown): Promise<void> {
     try {
       // oxlint-disable-next-line no-await-in-loop -- none is under way when one fails
       for (const { image } of this.#files) await image.claim?.()
+      if (writes !== undefined) this.#putBack(Array.isArray(writes) ? writes : [])
     } catch (error) {
       await this.release()
       throw error
+    }
+  }
+
+  /**
+   * Returns what each image keeps in memory of the guest's writes, null for those that keep none there. No request is under way.
+   *
+   * @throws CliError `ERR_INPUT` where that is too much to be sent
+   */
+  saveWrites(): readonly (OverlayState | null)[] {
+    const images = this.#files.map(({ image }) => (image instanceof Overlay ? image : null))
+    const bytes = images.reduce((sum, image) => sum + (image?.heldBytes ?? 0), 0)
+    if (bytes > MOST_WRITES_BYTES) {
+      const what = `its drives keep ${Math.ceil(bytes / 2 ** 20)} MiB of writes in memory (snapshot=on)`
+      throw new CliError(
+        'ERR_INPUT',
+        `the machine cannot be moved: ${what}; at most ${MOST_WRITES_BYTES / 2 ** 20} MiB can go`,
+      )
+    }
+    return images.map((image) => image?.save() ?? null)
+  }
+
+  #putBack(writes: readonly unknown[]): void {
+    for (const [i, { image, path }] of this.#files.entries()) {
+      const given = writes[i] ?? null
+      if (image instanceof Overlay !== (given !== null))
+        throw new ImageError('ERR_FORMAT', `${path}: one side alone has snapshot=on; give both the same options`)
+      if (image instanceof Overlay) image.restore(Object(given) as OverlayState)
     }
   }
 

@@ -37,8 +37,8 @@ export interface SessionSettings extends BackEndSettings, TerminalSettings {
   readonly trace?: Pick<SessionTrace, 'attach' | 'end'>
   /** Where a machine is awaited that goes on here. */
   readonly incoming?: MigrationAddress
-  /** Takes over what has arrived, before it runs: `claim` takes its disks. */
-  readonly takeOver?: (claim: () => Promise<void>) => Promise<void>
+  /** Takes over what has arrived, before it runs: `claim` takes its disks, with the writes that its drives keep in memory. */
+  readonly takeOver?: (claim: (writes: unknown) => Promise<void>) => Promise<void>
   /** The Unix socket that takes commands. */
   readonly control?: string
   /** Where gdb attaches. */

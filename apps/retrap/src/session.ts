@@ -117,11 +117,9 @@ class Session {
     this.#migration = new SessionMigration({
       check: (machine) => {
         if (this.#recording.isActive) throw usage('a run that is recorded or replayed cannot be moved')
-        this.#snapshots.check(machine)
+        this.#snapshots.check(machine, true)
       },
-      flush: async () => this.#backEnds?.images.flush(),
-      release: async () => this.#backEnds?.images.release(),
-      reclaim: async () => this.#backEnds?.images.claim(),
+      images: () => this.#backEnds?.images,
       gone: (message) => this.#end({ code: ExitCode.PowerOff, message }, false),
     })
     this.#terminal = new SessionTerminal(settings, host, this.#display?.terminal, {
@@ -243,7 +241,7 @@ class Session {
     const { noReboot, profile } = this.#settings
     const host = this.#host
     let made = isOpen ? await this.#make() : null
-    if (made !== null) await this.#settings.takeOver?.(async () => this.#backEnds?.images.claim())
+    if (made !== null) await this.#settings.takeOver?.(async (writes) => this.#backEnds?.images.claim(writes ?? []))
     if (made !== null) this.#closing.push(this.#terminal.open())
     let resets = 0
     let exit: MachineExit

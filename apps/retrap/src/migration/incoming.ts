@@ -11,10 +11,10 @@ export interface Incoming {
   /**
    * Takes the machine over, which has been made: from then on it runs here.
    *
-   * @param claim - takes the disks, which the source has given up
+   * @param claim - takes the disks, which the source has given up; `writes` is what its drives have kept in memory
    * @throws MigrationError; what `claim` throws
    */
-  takeOver(claim: () => Promise<void>): Promise<void>
+  takeOver(claim: (writes: unknown) => Promise<void>): Promise<void>
   /** Tells the source, unless the machine has been taken over, that it is not. */
   drop(): Promise<void>
 }
@@ -23,12 +23,14 @@ export interface Incoming {
 export async function receiveIncoming(address: MigrationAddress, stderr: SessionOutput): Promise<Incoming> {
   const arrived = await receiveMigration(await awaitSource(address, stderr))
   let isSettled = false
+  const { pages } = arrived.snapshot
+  const { writes, ...state } = Object(arrived.snapshot.state) as { readonly writes?: unknown }
   return {
     // The machine checks what is in it.
-    snapshot: arrived.snapshot as PcSnapshot,
+    snapshot: { state, pages } as PcSnapshot,
     async takeOver(claim) {
       isSettled = true
-      await arrived.takeOver(claim)
+      await arrived.takeOver(() => claim(writes))
       stderr.write('retrap: the machine has arrived, and runs here\n')
     },
     async drop() {

@@ -2,6 +2,7 @@ import { migrate, type MigrateOptions, StoppableRun } from '@retrap/migration'
 import { X86Domain } from '@retrap/hvm'
 import { CliError } from '../cli-error.ts'
 import type { Machine } from '../machine-contract.ts'
+import type { OpenDrives } from '../open-drives.ts'
 import { usage } from '../values.ts'
 import { type MigrationAddress, parseMigrationAddress } from './address.ts'
 import { connectTo, nameOf } from './socket-channel.ts'
@@ -10,12 +11,8 @@ import { connectTo, nameOf } from './socket-channel.ts'
 export interface MigrationHooks {
   /** Refuses a machine that cannot be saved. @throws CliError */
   check(machine: Pick<Machine, 'save'>): void
-  /** Writes what disks hold back. */
-  flush(): Promise<void>
-  /** Gives up the right to write disks. */
-  release(): Promise<void>
-  /** Takes it back. @throws ImageError `ERR_LOCKED` where another machine has one */
-  reclaim(): Promise<void>
+  /** Its disks. */
+  images(): Pick<OpenDrives, 'flush' | 'saveWrites' | 'release' | 'claim'> | undefined
   /** The machine runs elsewhere: the session ends. */
   gone(message: string): void
 }
@@ -50,17 +47,18 @@ export class SessionMigration {
     this.#target = target
     try {
       const channel = await connectTo(target)
+      const images = this.#hooks.images()
       const source = {
         domain,
         stop: () => this.run.stop(),
         resume: () => this.run.resume(),
         save: async () => {
           const { state, pages } = await machine.save!()
-          await this.#hooks.flush()
-          return { state, pages }
+          await images?.flush()
+          return { state: { ...state, writes: images?.saveWrites() }, pages }
         },
-        release: () => this.#hooks.release(),
-        reclaim: () => this.#hooks.reclaim(),
+        release: async () => images?.release(),
+        reclaim: async () => images?.claim(),
       }
       const report = await migrate(channel, source, options)
       this.#isUnknown = report.outcome === 'unknown'
@@ -92,7 +90,7 @@ export class SessionMigration {
     if (!this.#isUnknown || this.#target === null)
       throw new CliError('ERR_INPUT', `there is nothing to ${what}: no machine is between two places`)
     const where = nameOf(this.#target)
-    if (what === 'resume') await this.#hooks.reclaim()
+    if (what === 'resume') await this.#hooks.images()?.claim()
     this.#isUnknown = false
     this.#target = null
     if (what === 'resume') {

@@ -63,12 +63,17 @@ export class SessionSnapshots {
     this.#changedBy = command
   }
 
-  /** Refuses a machine that cannot be saved, or not with its command line. @throws CliError `ERR_INPUT` */
-  check(machine: SavedMachine): void {
+  /**
+   * Refuses a machine that cannot be saved, or not with its command line.
+   *
+   * @param hasWrites - what drives keep in memory goes with it; default not
+   * @throws CliError `ERR_INPUT`
+   */
+  check(machine: SavedMachine, hasWrites = false): void {
     if (machine.save === undefined)
       throw new CliError('ERR_INPUT', 'this machine cannot be saved: it runs a recording again, which has all of it')
     const lost = this.#drives.find(({ snapshot }) => snapshot)
-    if (lost !== undefined) {
+    if (lost !== undefined && !hasWrites) {
       const what = `drive ${lost.id ?? lost.path ?? ''} keeps what the guest writes in memory (snapshot=on)`
       throw new CliError('ERR_INPUT', `this machine cannot be saved: ${what}, where a snapshot does not have it`)
     }

@@ -2,15 +2,14 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { duplexPair, type Duplex } from 'node:stream'
 import { openImage } from '@retrap/block/node'
 import { createPc, type Pc, type PcSnapshot } from '@retrap/machine'
-import { type Channel, migrate, type MigrationReport, receiveMigration, StoppableRun } from '@retrap/migration'
 import { afterAll, expect, test } from 'vitest'
 import { listDrives } from '../../src/drives.ts'
 import { createImage } from '../../src/image/create.ts'
 import { OpenDrives } from '../../src/open-drives.ts'
-import { SessionSnapshots } from '../../src/snapshots/session-snapshots.ts'
+import { receiveIncoming } from '../../src/migration/incoming.ts'
+import { SessionMigration } from '../../src/migration/session-migration.ts'
 import { COUNT, END, SECTORS, writingKernel } from '../support/writing-guest.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-moving-disks-'))
@@ -22,21 +21,17 @@ interface Side {
   readonly drives: OpenDrives
 }
 
-async function side(path: string, snapshot?: PcSnapshot): Promise<Side> {
-  const drives = await OpenDrives.open(listDrives({ hda: path }, []), snapshot === undefined ? 'now' : 'later')
-  const options = { memoryBytes: 4 << 20, codeCacheBytes: 1 << 20, kernel: writingKernel() }
-  const more = { drives: drives.drives, ...(snapshot !== undefined && { snapshot }) }
-  return { pc: await createPc({ ...options, ...more, clock: 'deterministic' }), drives }
+interface SideOptions {
+  readonly snapshot?: boolean
+  /** What has arrived. */
+  readonly from?: PcSnapshot
 }
 
-const channel = (stream: Duplex): Channel => {
-  const pieces = stream.on('error', () => {})[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>
-  return {
-    send: (bytes) =>
-      new Promise((resolve, reject) => void stream.write(bytes, (error) => (error ? reject(error) : resolve()))),
-    receive: async () => (await pieces.next()).value ?? null,
-    close: () => void stream.end(),
-  }
+async function side(path: string, { snapshot = false, from }: SideOptions = {}): Promise<Side> {
+  const drives = await OpenDrives.open(listDrives({ hda: path, snapshot }, []), from === undefined ? 'now' : 'later')
+  const options = { memoryBytes: 4 << 20, codeCacheBytes: 1 << 20, kernel: writingKernel() }
+  const more = { drives: drives.drives, ...(from !== undefined && { snapshot: from }) }
+  return { pc: await createPc({ ...options, ...more, clock: 'deterministic' }), drives }
 }
 
 const wordAt = ({ pc }: Side, at: number): number => {
@@ -55,65 +50,71 @@ async function written(at: Side, count: number): Promise<void> {
 
 /** What became of a machine. */
 interface Moved {
-  readonly report: MigrationReport | undefined
+  /** What the user is told. */
+  readonly told: string | undefined
   readonly error: unknown
   readonly source: Side
-  readonly run: StoppableRun
+  readonly migration: SessionMigration
   /** The run at the source. */
   readonly running: Promise<unknown>
   readonly destination: Side
-  /** The destination does not have the machine. */
+  /** Why the destination does not have the machine. */
   readonly refused: unknown
 }
 
-/** @param onClaim - called when the source has given its disks up */
-async function move(path: string, onClaim: () => Promise<void> = async () => {}): Promise<Moved> {
-  const source = await side(path)
-  const run = new StoppableRun()
-  const running = run.run(source.pc, {}, { reason: 'stopped' })
+interface MoveOptions {
+  readonly snapshot?: boolean
+  /** What the destination's drives have. */
+  readonly there?: boolean
+  /** Called when the source has given its disks up. */
+  readonly onClaim?: () => Promise<void>
+}
+
+async function move(path: string, { snapshot = false, there = snapshot, onClaim }: MoveOptions = {}): Promise<Moved> {
+  const source = await side(path, { snapshot })
+  const migration = new SessionMigration({ check: () => {}, images: () => source.drives, gone: () => {} })
+  const running = migration.run.run(source.pc, {}, { reason: 'stopped' })
   await written(source, 8)
-  const [near, far] = duplexPair()
-  const arriving = receiveMigration(channel(far)).then(async (arrived) => {
-    const destination = await side(path, arrived.snapshot as PcSnapshot)
-    const claim = (): Promise<void> => onClaim().then(() => destination.drives.claim())
-    const refused = await arrived.takeOver(claim).catch((error: unknown) => error)
+  const address = { kind: 'unix', path: `${path}.socket` } as const
+  const waiting = Promise.withResolvers<void>()
+  const arriving = receiveIncoming(address, { write: () => waiting.resolve() } as never).then(async (incoming) => {
+    const destination = await side(path, { snapshot: there, from: incoming.snapshot })
+    const claim = async (writes: unknown): Promise<void> => {
+      await onClaim?.()
+      await destination.drives.claim(writes ?? [])
+    }
+    const refused = await incoming.takeOver(claim).catch((error: unknown) => error)
     return { destination, refused }
   })
-  const { pc, drives } = source
-  const moving = migrate(channel(near), {
-    domain: pc.domain,
-    stop: () => run.stop(),
-    resume: () => run.resume(),
-    save: async () => {
-      const saved = await pc.save()
-      await drives.flush()
-      return saved
-    },
-    release: () => drives.release(),
-    reclaim: () => drives.claim(),
-  })
-  const ended = await moving.then(
-    (report) => ({ report, error: undefined }),
-    (error: unknown) => ({ report: undefined, error }),
+  await waiting.promise
+  const ended = await migration.migrate(source.pc as never, [`unix:${address.path}`]).then(
+    (told) => ({ told, error: undefined }),
+    (error: unknown) => ({ told: undefined, error }),
   )
-  return { ...ended, source, run, running, ...(await arriving) }
+  return { ...ended, source, migration, running, ...(await arriving) }
 }
 
 /** Has the guest end, and compares the disk with what it has written. */
-async function expectWhole(path: string, at: Side, running: Promise<unknown>): Promise<void> {
+async function expectWhole(at: Side, running: Promise<unknown>): Promise<void> {
   await written(at, wordAt(at, COUNT) + 8)
   at.pc.domain.guestMemory.write(END, Uint8Array.of(1))
   await running
   const count = wordAt(at, COUNT)
   at.pc.close()
-  expect(await at.drives.close()).toEqual([])
-  const format = path.endsWith('.qcow2') ? 'qcow2' : 'raw'
-  const image = await openImage(path, { format, readOnly: true })
   const content = new Uint16Array(SECTORS * 256)
-  await image.read(0, new Uint8Array(content.buffer))
-  await image.close()
+  await at.drives.drives[0]!.medium!.read(0, new Uint8Array(content.buffer))
   const expected = Array.from({ length: SECTORS }, (_, i) => count - ((count - i) & (SECTORS - 1)))
   expect(Array.from(content)).toEqual(expected.flatMap((number) => Array.from({ length: 256 }, () => number & 0xffff)))
+  expect(await at.drives.close()).toEqual([])
+}
+
+/** The first sectors of a disk, as whoever opens it next finds them. */
+async function contentOf(path: string): Promise<Uint8Array> {
+  const image = await openImage(path, { format: path.endsWith('.qcow2') ? 'qcow2' : 'raw' })
+  const content = new Uint8Array(SECTORS * 512)
+  await image.read(0, content)
+  await image.close()
+  return content
 }
 
 let disks = 0
@@ -130,49 +131,72 @@ const locked = expect.objectContaining({ code: 'ERR_LOCKED' })
 
 test.each(['raw', 'qcow2'] as const)('a %s disk goes with it: the source writes nothing more', async (format) => {
   const path = await disk(format)
-  const { report, error, source, destination } = await move(path)
-  expect([error, report?.outcome]).toEqual([undefined, 'moved'])
+  const { told, error, source, destination } = await move(path)
+  expect([error, told]).toEqual([undefined, expect.stringMatching(/^moved to/)])
   await expect(source.drives.claim()).rejects.toThrow(locked)
   const running = destination.pc.run()
   await written(destination, wordAt(destination, COUNT) + 1)
   source.pc.close()
   expect(await source.drives.close()).toEqual([])
-  await expectWhole(path, destination, running)
+  await expectWhole(destination, running)
+  // All of it is in the file.
+  expect(new Set(await contentOf(path)).has(0xa5)).toBe(false)
 })
 
 test('a destination that cannot take the disk says so, and the source writes on', async () => {
   const path = await disk('qcow2')
-  const { error, source, run, running, destination, refused } = await move(path, async () => {
-    throw new Error('the host is full')
-  })
+  const onClaim = (): Promise<void> => Promise.reject(new Error('the host is full'))
+  const { error, source, migration, running, destination, refused } = await move(path, { onClaim })
   expect(refused).toMatchObject({ message: 'the host is full' })
   expect(error).toMatchObject({ code: 'ERR_REFUSED', message: 'the other side says: the host is full' })
-  expect(run.isStopped).toBe(false)
+  expect(migration.run.isStopped).toBe(false)
   destination.pc.close()
   expect(await destination.drives.close()).toEqual([])
-  await expectWhole(path, source, running)
+  await expectWhole(source, running)
 })
 
 test('where a third machine has the disk, neither side runs until it is free again', async () => {
   const path = await disk('raw')
   let third: Awaited<ReturnType<typeof openImage>> | undefined
-  const { report, source, run, running, destination } = await move(path, async () => {
+  const onClaim = async (): Promise<void> => {
     third = await openImage(path)
-  })
-  expect(report).toMatchObject({ outcome: 'unknown', error: locked })
-  expect(run.isStopped).toBe(true)
+  }
+  const { told, source, migration, running, destination } = await move(path, { onClaim })
+  expect(told).toMatch(/another machine has it open for writing.* It is stopped here\.\n/)
+  expect(migration.run.isStopped).toBe(true)
   destination.pc.close()
   await destination.drives.close()
-  await expect(source.drives.claim()).rejects.toThrow(locked)
+  await expect(migration.decide('resume')).rejects.toThrow(locked)
   await third!.close()
-  await source.drives.claim()
-  run.resume()
-  await expectWhole(path, source, running)
+  expect(await migration.decide('resume')).toBe('the machine runs on here\n')
+  await expectWhole(source, running)
 })
 
-test('a disk whose writes are kept in memory does not move, and nothing is sent', async () => {
-  const snapshots = new SessionSnapshots({ arguments: [] }, listDrives({ hda: 'a.img', snapshot: true }, []), () => {})
-  expect(() => snapshots.check({ save: async () => ({}) as never })).toThrow(
-    'a.img keeps what the guest writes in memory',
-  )
+test('what a drive keeps in memory goes with it, and its file stays as it is', async () => {
+  const path = await disk('raw')
+  const { told, error, source, destination } = await move(path, { snapshot: true })
+  expect([error, told]).toEqual([undefined, expect.stringMatching(/^moved to/)])
+  source.pc.close()
+  expect(await source.drives.close()).toEqual([])
+  await expectWhole(destination, destination.pc.run())
+  expect(new Set(await contentOf(path))).toEqual(new Set([0xa5]))
+})
+
+test('a destination whose drive writes its file does not take writes of memory', async () => {
+  const path = await disk('raw')
+  const { error, source, running, destination } = await move(path, { snapshot: true, there: false })
+  // The source reads the file: it is not written meanwhile.
+  expect(error).toMatchObject({ message: expect.stringContaining('another machine reads it') as string })
+  destination.pc.close()
+  await destination.drives.close()
+  await expectWhole(source, running)
+})
+
+test.each([
+  { given: 'no writes', writes: [], says: 'one side alone has snapshot=on' },
+  { given: 'writes that are none', writes: [7], says: 'expected 1048576' },
+])('a source that sends $given for a drive with snapshot=on is refused', async ({ writes, says }) => {
+  const drives = await OpenDrives.open(listDrives({ hda: await disk('raw'), snapshot: true }, []), 'later')
+  await expect(drives.claim(writes)).rejects.toThrow(says)
+  await drives.close()
 })

@@ -32,9 +32,7 @@ export async function openMonitor(settings: BackEndSettings = {}, devices: reado
   )
   const migration = new SessionMigration({
     check: (machine) => snapshots.check(machine),
-    flush: () => backEnds.images.flush(),
-    release: () => backEnds.images.release(),
-    reclaim: () => backEnds.images.claim(),
+    images: () => backEnds.images,
     gone: (message) => void told.push(message),
   })
   const make = async (): Promise<Pc> => {
