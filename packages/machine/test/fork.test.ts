@@ -6,6 +6,7 @@ import { type BlockBackend, defineDevice, type PacketBackend } from '@retrap/dev
 import { DebugExit } from '@retrap/devices'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { type Assembler, dword, edi, imm32 } from '@retrap/x86-assembler'
+import { sliced } from '@retrap/tooling/slice'
 import { afterEach, expect, test } from 'vitest'
 import { cloneOptions, freezeMedia, withFreezableMedia } from '../src/fork/clone-options.ts'
 import {
@@ -49,45 +50,50 @@ function linesOf(snapshot: PcSnapshot): string[] {
   return JSON.stringify(snapshot, text, 1).split('\n')
 }
 
-test.each([
+const MACHINES = [
   { machine: 'pc', devicePlacement: 'inline' },
   { machine: 'pc', devicePlacement: 'deferred' },
   { machine: 'q35', devicePlacement: 'inline', smm: true },
-] as const)('$machine with devices $devicePlacement: clones and theirs go on as the machine does', async (given) => {
-  const exit = (): PcForkOptions => ({ devices: [new DebugExit({ iobase: EXIT_PORT })] })
-  const options = (): Omit<PcOptions, 'memoryBytes'> => ({
-    ...given,
-    firmware: clockFirmware('periodic'),
-    clock: 'deterministic',
-    ...exit(),
-  })
-  const undisturbed = await made(options())
-  await undisturbed.run({ timeoutMs: 60_000 })
-  const expected = clockLog(undisturbed, 0n)
-  const end = linesOf(await saved(undisturbed))
+] as const
 
-  const all = [await made(options())]
-  const runs = [all[0]!.run({ timeoutMs: 60_000 })]
-  for (let i = 0; i < 5; i++) {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
-    await someTurns()
-    const source = all[Math.floor(Math.random() * all.length)]!
-    // oxlint-disable-next-line no-await-in-loop
-    const clone = await source.fork(exit()).catch(() => undefined)
-    // Its guest has ended it.
-    if (clone === undefined) continue
-    pcs.push(clone)
-    all.push(clone)
-    runs.push(clone.run({ timeoutMs: 60_000 }))
-  }
-  for (const [i, pc] of all.entries()) {
-    // oxlint-disable-next-line no-await-in-loop
-    expect(await runs[i]).toMatchObject({ reason: 'debug-exit' })
-    expect(clockLog(pc, 0n)).toEqual(expected)
-    // oxlint-disable-next-line no-await-in-loop
-    expect(linesOf(await saved(pc))).toEqual(end)
-  }
-})
+test.each(sliced(MACHINES, 3))(
+  '$machine with devices $devicePlacement: clones and theirs go on as the machine does',
+  async (given) => {
+    const exit = (): PcForkOptions => ({ devices: [new DebugExit({ iobase: EXIT_PORT })] })
+    const options = (): Omit<PcOptions, 'memoryBytes'> => ({
+      ...given,
+      firmware: clockFirmware('periodic'),
+      clock: 'deterministic',
+      ...exit(),
+    })
+    const undisturbed = await made(options())
+    await undisturbed.run({ timeoutMs: 60_000 })
+    const expected = clockLog(undisturbed, 0n)
+    const end = linesOf(await saved(undisturbed))
+
+    const all = [await made(options())]
+    const runs = [all[0]!.run({ timeoutMs: 60_000 })]
+    for (let i = 0; i < 5; i++) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await someTurns()
+      const source = all[Math.floor(Math.random() * all.length)]!
+      // oxlint-disable-next-line no-await-in-loop
+      const clone = await source.fork(exit()).catch(() => undefined)
+      // Its guest has ended it.
+      if (clone === undefined) continue
+      pcs.push(clone)
+      all.push(clone)
+      runs.push(clone.run({ timeoutMs: 60_000 }))
+    }
+    for (const [i, pc] of all.entries()) {
+      // oxlint-disable-next-line no-await-in-loop
+      expect(await runs[i]).toMatchObject({ reason: 'debug-exit' })
+      expect(clockLog(pc, 0n)).toEqual(expected)
+      // oxlint-disable-next-line no-await-in-loop
+      expect(linesOf(await saved(pc))).toEqual(end)
+    }
+  },
+)
 
 /** RAM of a machine that its guest has ended. */
 async function saved(pc: Pc): Promise<PcSnapshot> {
@@ -98,7 +104,7 @@ async function saved(pc: Pc): Promise<PcSnapshot> {
 /** A network that takes all frames and brings none. */
 const silent: PacketBackend = { linkUp: true, maximumBytes: 1514, connect() {}, send: () => true, ready() {} }
 
-test.each(['pc', 'q35'] as const)(
+test.each(sliced(['pc', 'q35'] as const, 2))(
   'a clone of a %s has every device as it was, and all of it is given back',
   async (machine) => {
     const disk = medium(new Uint8Array(1 << 20))

@@ -18,6 +18,7 @@ import {
 import { VapicState } from '@retrap/vapic'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { readFileSync } from 'node:fs'
+import { sliced } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { createPc, loadMultiboot, type OptionRom, type Pc, type PcOptions, pcMemoryMap } from '../src/index.ts'
 import { multibootKernel } from './support/kernels.ts'
@@ -184,7 +185,7 @@ describe.runIf(seabios !== undefined)('option ROMs that SeaBIOS initialises', ()
     ...(stockRom === undefined ? [] : [['the stock ROM', { rom: stockRom }] as const]),
   ] as const
 
-  test.each(roms)(
+  test.each(sliced(roms, 2))(
     '%s is found, announces itself, is locked and unlocked, and patches a guest',
     async (_name, vapic) => {
       const storm = stormKernel(everyForm(1))

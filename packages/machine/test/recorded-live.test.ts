@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { DebugExit } from '@retrap/devices'
 import { ax, dx, imm16 } from '@retrap/x86-assembler'
 import { openRecording } from '@retrap/recording'
+import { sliced } from '@retrap/tooling/slice'
 import { afterEach, expect, test } from 'vitest'
 import { MachineError, type PcOptions, type PcRecorder, recordPc, replayPc } from '../src/index.ts'
 import { multibootKernel } from './support/kernels.ts'
@@ -56,64 +57,70 @@ async function runOn({ pc }: PcRecorder, go: (signal: AbortSignal) => Promise<un
   expect(await running).toEqual({ reason: 'stopped' })
 }
 
-test.each([
+const MACHINES = [
   { cpus: 1, jit: true },
   { cpus: 2, jit: false },
-] as const)('$cpus vCPUs, JIT $jit: back, on, and back again', { timeout: 120_000 }, async ({ cpus, jit }) => {
-  const file = new Pieces()
-  const recorder = await recordPc(options(cpus, jit), file.write, { checkpointMs: 5 })
-  const { pc } = recorder
-  closing.push(pc)
-  const debug = await recorder.debugger({ read: file.read })
-  const count = (): number => (pollingResult(debug.pc) as { count: number }).count
-  const watched = debug.watch(BigInt(COUNT_ADDRESS), 4, 'write')
-  for (let visit = 0; visit < 2; visit++) {
-    watched.remove()
-    // oxlint-disable-next-line no-await-in-loop -- one after the other
-    await runOn(recorder, (signal) => debug.continue({ signal }), 20)
-    expect(debug.pc).toBe(pc)
-    const [now, counted] = [recorder.instructions, count()]
-    const here = pollingResult(pc)
-    const again = debug.watch(BigInt(COUNT_ADDRESS), 4, 'write')
-    for (let back = 1; back <= 3; back++) {
+] as const
+
+test.each(sliced(MACHINES, 2))(
+  '$cpus vCPUs, JIT $jit: back, on, and back again',
+  { timeout: 120_000 },
+  async ({ cpus, jit }) => {
+    const file = new Pieces()
+    const recorder = await recordPc(options(cpus, jit), file.write, { checkpointMs: 5 })
+    const { pc } = recorder
+    closing.push(pc)
+    const debug = await recorder.debugger({ read: file.read })
+    const count = (): number => (pollingResult(debug.pc) as { count: number }).count
+    const watched = debug.watch(BigInt(COUNT_ADDRESS), 4, 'write')
+    for (let visit = 0; visit < 2; visit++) {
+      watched.remove()
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await runOn(recorder, (signal) => debug.continue({ signal }), 20)
+      expect(debug.pc).toBe(pc)
+      const [now, counted] = [recorder.instructions, count()]
+      const here = pollingResult(pc)
+      const again = debug.watch(BigInt(COUNT_ADDRESS), 4, 'write')
+      for (let back = 1; back <= 3; back++) {
+        // oxlint-disable-next-line no-await-in-loop
+        expect(await debug.reverseContinue()).toMatchObject({ reason: 'watch', address: BigInt(COUNT_ADDRESS) })
+        expect(count()).toBe(counted - back)
+        expect(debug.pc).not.toBe(pc)
+        expect(debug.instructions).toBeLessThan(now)
+      }
+      // The machine itself has not moved, and what was done since then is done again.
+      expect(recorder.instructions).toBe(now)
+      for (let on = 1; on <= 3; on++) {
+        // oxlint-disable-next-line no-await-in-loop
+        expect(await debug.continue()).toMatchObject({ reason: 'watch' })
+        expect(count()).toBe(counted - 3 + on)
+      }
       // oxlint-disable-next-line no-await-in-loop
-      expect(await debug.reverseContinue()).toMatchObject({ reason: 'watch', address: BigInt(COUNT_ADDRESS) })
-      expect(count()).toBe(counted - back)
-      expect(debug.pc).not.toBe(pc)
-      expect(debug.instructions).toBeLessThan(now)
-    }
-    // The machine itself has not moved, and what was done since then is done again.
-    expect(recorder.instructions).toBe(now)
-    for (let on = 1; on <= 3; on++) {
+      expect(await debug.continue()).toEqual({ reason: 'end-of-recording' })
+      expect([debug.instructions, pollingResult(debug.pc)]).toEqual([now, here])
       // oxlint-disable-next-line no-await-in-loop
-      expect(await debug.continue()).toMatchObject({ reason: 'watch' })
-      expect(count()).toBe(counted - 3 + on)
+      expect(await debug.stepBack()).toEqual({ reason: 'step' })
+      expect(debug.instructions).toBe(now - 1)
+      // oxlint-disable-next-line no-await-in-loop
+      expect(await debug.whoWrote(BigInt(COUNT_ADDRESS), { physical: true })).toMatchObject({ by: 'instruction' })
+      again.remove()
+      // To where it is, and on.
+      // oxlint-disable-next-line no-await-in-loop
+      expect(await debug.step()).toEqual({ reason: 'step' })
+      // oxlint-disable-next-line no-await-in-loop
+      expect(await debug.step()).toEqual({ reason: 'step' })
+      expect(debug.pc).toBe(pc)
+      expect(recorder.instructions).toBe(now + 1)
     }
-    // oxlint-disable-next-line no-await-in-loop
-    expect(await debug.continue()).toEqual({ reason: 'end-of-recording' })
-    expect([debug.instructions, pollingResult(debug.pc)]).toEqual([now, here])
-    // oxlint-disable-next-line no-await-in-loop
-    expect(await debug.stepBack()).toEqual({ reason: 'step' })
-    expect(debug.instructions).toBe(now - 1)
-    // oxlint-disable-next-line no-await-in-loop
-    expect(await debug.whoWrote(BigInt(COUNT_ADDRESS), { physical: true })).toMatchObject({ by: 'instruction' })
-    again.remove()
-    // To where it is, and on.
-    // oxlint-disable-next-line no-await-in-loop
-    expect(await debug.step()).toEqual({ reason: 'step' })
-    // oxlint-disable-next-line no-await-in-loop
-    expect(await debug.step()).toEqual({ reason: 'step' })
-    expect(debug.pc).toBe(pc)
-    expect(recorder.instructions).toBe(now + 1)
-  }
-  await recorder.end()
-  // What was recorded is one run.
-  const replay = await replayPc(options(cpus, !jit), file.source)
-  closing.push(replay)
-  expect(await replay.run({ timeoutMs: 60_000 })).toEqual({ reason: 'end-of-recording' })
-  expect(replay.instructions).toBe(recorder.instructions)
-  expect(pollingResult(replay.pc)).toEqual(pollingResult(pc))
-})
+    await recorder.end()
+    // What was recorded is one run.
+    const replay = await replayPc(options(cpus, !jit), file.source)
+    closing.push(replay)
+    expect(await replay.run({ timeoutMs: 60_000 })).toEqual({ reason: 'end-of-recording' })
+    expect(replay.instructions).toBe(recorder.instructions)
+    expect(pollingResult(replay.pc)).toEqual(pollingResult(pc))
+  },
+)
 
 test('the end of the machine is told, and it can be gone back from', { timeout: 60_000 }, async () => {
   const file = new Pieces()

@@ -6,9 +6,12 @@ import { debianMembers } from '@retrap/tooling/debian'
 import { numbers } from '@retrap/tooling/random'
 import { skipNote } from '@retrap/tooling/skip'
 import { al, Assembler, ax, bp, bx, cl, cx, dh, dx, es, imm16, imm8 } from '@retrap/x86-assembler'
-import { expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { expect } from 'vitest'
 import { createPc, type Pc, type PcDrive, type PcOptions } from '../src/index.ts'
 import { medium } from './support/media.ts'
+
+const test = sliceTests(6)
 
 const bios = await debianMembers([
   { package: 'seabios', members: ['./usr/share/seabios/bios-256k.bin', './usr/share/seabios/vgabios-stdvga.bin'] },

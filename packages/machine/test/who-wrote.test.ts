@@ -3,6 +3,7 @@ import { defineDevice, type DeviceContext, type DeviceModel, type Timer } from '
 import { DebugExit } from '@retrap/devices'
 import { CheckpointStore, type Recording } from '@retrap/recording'
 import { al, cr0, cr3, cr4, dword, dx, eax, ecx, edi, esp, imm16, imm32 } from '@retrap/x86-assembler'
+import { sliced } from '@retrap/tooling/slice'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type PcOptions, type PcReplay, recordPc, type ReplayDebugger, replayPc } from '../src/index.ts'
 import type { Checkpoints } from '../src/recording/checkpoints.ts'
@@ -90,7 +91,7 @@ const source = () => ({
   read: (offset: number, bytes: number) => file.subarray(offset, offset + bytes),
 })
 
-describe.each([true, false])('with JIT %s', (jit) => {
+describe.each(sliced([true, false], 2))('with JIT %s', (jit) => {
   let replay: PcReplay
   let debug: ReplayDebugger
   beforeAll(async () => {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { QemuVirt } from '@retrap/tooling/qtest'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
+import { sliced } from '@retrap/tooling/slice'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type ArmBoard, buildArmAcpiTables, relocatableArmAcpi, VIRT } from '../../src/arm/index.ts'
 
@@ -97,7 +98,7 @@ async function qemuTables({ cpus, gic = 3 }: ArmBoard): Promise<Map<string, Uint
 }
 
 describe.skipIf(!hasQemu)(`tables say what QEMU's say${skipNote(hasQemu, 'there is no qemu-system-aarch64')}`, () => {
-  test.each(boards)('$name', async ({ board }) => {
+  test.each(sliced(boards, 3))('$name', async ({ board }) => {
     const ours = tablesOf(board)
     const theirs = await qemuTables(board)
     const used = new Set<string>()
@@ -145,7 +146,7 @@ describe.skipIf(!hasIasl)(`iasl reads the tables${skipNote(hasIasl, 'there is no
     return stdout + stderr
   }
 
-  test.each(boards)('$name', ({ board }) => {
+  test.each(sliced(boards, 3))('$name', ({ board }) => {
     for (const [signature, bytes] of tablesOf(board)) {
       if (signature === 'XSDT') continue
       writeFileSync(join(folder, `${signature}.aml`), bytes)

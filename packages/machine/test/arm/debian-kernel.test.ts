@@ -7,9 +7,12 @@ import { join } from 'node:path'
 import { ascii } from '@retrap/tooling/images'
 import { debianMembers } from '@retrap/tooling/debian'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { armDeviceTree, loadArmKernel, relocatableArmAcpi, VIRT } from '../../src/arm/index.ts'
 import { ArmRam } from './arm-ram.ts'
+
+const test = sliceTests(3)
 
 const MIB = 1 << 20
 const MEBIBYTES = 256

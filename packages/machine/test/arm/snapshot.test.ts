@@ -2,6 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { defineDevice } from '@retrap/device'
 import { TEST_JIT } from '@retrap/tooling/jit'
+import { sliced } from '@retrap/tooling/slice'
 import { afterEach, expect, test } from 'vitest'
 import { type ArmMachine, type ArmMachineOptions, type ArmSnapshot, createArmMachine } from '../../src/arm/index.ts'
 import { image, movk, movz } from '../support/arm-image.ts'
@@ -55,33 +56,32 @@ async function made(options: Given): Promise<ArmMachine & { printed: string }> {
   return listening
 }
 
-test.each<Given>([{}, { devicePlacement: 'deferred', cpus: 3 }, { gic: 2, cpus: 2 }])(
-  'a machine of %o prints as if nothing had been saved',
-  async (given) => {
-    let machine = await made({ ...given, kernel: PRINTER })
-    let printed = ''
-    for (let move = 0; move < 4; move++) {
-      const running = machine.run({ timeoutMs: 20_000 })
-      // oxlint-disable-next-line no-await-in-loop -- some turns of the event loop
-      for (let i = Math.random() * 12; i > 0; i--) await turn()
+const BOARDS: readonly Given[] = [{}, { devicePlacement: 'deferred', cpus: 3 }, { gic: 2, cpus: 2 }]
+
+test.each(sliced(BOARDS, 3))('a machine of %o prints as if nothing had been saved', async (given) => {
+  let machine = await made({ ...given, kernel: PRINTER })
+  let printed = ''
+  for (let move = 0; move < 4; move++) {
+    const running = machine.run({ timeoutMs: 20_000 })
+    // oxlint-disable-next-line no-await-in-loop -- some turns of the event loop
+    for (let i = Math.random() * 12; i > 0; i--) await turn()
+    // oxlint-disable-next-line no-await-in-loop
+    const snapshot = await machine.save().catch(() => undefined)
+    if (snapshot === undefined) {
       // oxlint-disable-next-line no-await-in-loop
-      const snapshot = await machine.save().catch(() => undefined)
-      if (snapshot === undefined) {
-        // oxlint-disable-next-line no-await-in-loop
-        await running
-        break
-      }
-      const before = machine.printed
-      machine.close()
-      printed += before
-      // oxlint-disable-next-line no-await-in-loop
-      machine = await made({ ...given, snapshot: structuredClone(snapshot) })
+      await running
+      break
     }
-    const exit = await machine.run({ timeoutMs: 20_000 }).catch(() => undefined)
-    if (exit !== undefined) expect(exit).toEqual({ reason: 'power-off' })
-    expect(printed + machine.printed).toBe(PRINTED)
-  },
-)
+    const before = machine.printed
+    machine.close()
+    printed += before
+    // oxlint-disable-next-line no-await-in-loop
+    machine = await made({ ...given, snapshot: structuredClone(snapshot) })
+  }
+  const exit = await machine.run({ timeoutMs: 20_000 }).catch(() => undefined)
+  if (exit !== undefined) expect(exit).toEqual({ reason: 'power-off' })
+  expect(printed + machine.printed).toBe(PRINTED)
+})
 
 test.each<[string, Given]>([
   ['a GICv3', { cpus: 2 }],
@@ -100,30 +100,27 @@ test.each<[string, Given]>([
   expect(second.pages.gfns).toEqual(snapshot.pages.gfns)
 })
 
-test.each<Given>([{}, { devicePlacement: 'deferred', cpus: 3 }, { gic: 2, cpus: 2 }])(
-  'a machine of %o that goes back prints the rest again',
-  async (given) => {
-    const machine = await made({ ...given, kernel: PRINTER })
-    const running = machine.run({ timeoutMs: 20_000 })
-    let pause = NaN
-    const saved = await machine.save({ onResumed: (ms) => (pause = ms) })
-    expect(pause).toBeGreaterThan(0)
-    await running
-    expect(machine.printed).toBe(PRINTED)
-    const rests: string[] = []
-    for (let times = 0; times < 2; times++) {
-      machine.printed = ''
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
-      await machine.restore(saved)
-      // oxlint-disable-next-line no-await-in-loop
-      expect(await machine.run({ timeoutMs: 20_000 })).toEqual({ reason: 'power-off' })
-      rests.push(machine.printed)
-    }
-    expect(rests[0]).toBe(rests[1])
-    expect(rests[0]!.length).toBeGreaterThan(0)
-    expect(PRINTED.endsWith(rests[0]!)).toBe(true)
-  },
-)
+test.each(sliced(BOARDS, 3))('a machine of %o that goes back prints the rest again', async (given) => {
+  const machine = await made({ ...given, kernel: PRINTER })
+  const running = machine.run({ timeoutMs: 20_000 })
+  let pause = NaN
+  const saved = await machine.save({ onResumed: (ms) => (pause = ms) })
+  expect(pause).toBeGreaterThan(0)
+  await running
+  expect(machine.printed).toBe(PRINTED)
+  const rests: string[] = []
+  for (let times = 0; times < 2; times++) {
+    machine.printed = ''
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await machine.restore(saved)
+    // oxlint-disable-next-line no-await-in-loop
+    expect(await machine.run({ timeoutMs: 20_000 })).toEqual({ reason: 'power-off' })
+    rests.push(machine.printed)
+  }
+  expect(rests[0]).toBe(rests[1])
+  expect(rests[0]!.length).toBeGreaterThan(0)
+  expect(PRINTED.endsWith(rests[0]!)).toBe(true)
+})
 
 test('what does not fit leaves an Arm machine as it was', async () => {
   const machine = await made({ kernel: HALTING })

@@ -1,6 +1,7 @@
 import { pcMemoryMap, type GuestMemoryWriter, type PcMemoryMap } from '../../src/loaders/index.ts'
 
 const MIB = 1 << 20
+const GARBAGE = 0xcc
 
 /** Guest RAM of a test: filled with garbage, as after an earlier boot, and strict about where it is written. */
 export class GuestRam implements GuestMemoryWriter {
@@ -14,7 +15,7 @@ export class GuestRam implements GuestMemoryWriter {
     this.ramBytes = mebibytes * MIB
     this.map = pcMemoryMap(this.ramBytes)
     this.e820 = this.map.e820
-    this.bytes = new Uint8Array(Math.min(this.map.lowRamBytes, 64 * MIB)).fill(0xcc)
+    this.bytes = new Uint8Array(Math.min(this.map.lowRamBytes, 64 * MIB)).fill(GARBAGE)
     this.view = new DataView(this.bytes.buffer)
   }
 
@@ -23,6 +24,11 @@ export class GuestRam implements GuestMemoryWriter {
     if (home === undefined && from.length > 0)
       throw new Error(`loader wrote ${from.length} bytes at 0x${gpa.toString(16)}`)
     if (gpa + from.length <= this.bytes.length) this.bytes.set(from, gpa)
+  }
+
+  /** Whether nothing was written; all at once, since a callback for each byte takes longer than the loader. */
+  get isUntouched(): boolean {
+    return Buffer.compare(this.bytes, new Uint8Array(this.bytes.length).fill(GARBAGE)) === 0
   }
 
   u16(gpa: number): number {

@@ -2,7 +2,8 @@
 import { DebugExit } from '@retrap/devices'
 import { type Assembler, al, byte, dword, eax, ebx, ecx, edx, fs } from '@retrap/x86-assembler'
 import { decodeSaved, encodeSaved, type PollMethod, VapicState } from '@retrap/vapic'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import type { DomainVapicState } from '@retrap/hvm'
 import type { Pc, PcVapicOptions } from '../../src/index.ts'
 import { everyForm } from './forms.ts'
@@ -26,6 +27,8 @@ import {
   WRITE_EAX,
   WRITE_ECX,
 } from './support.ts'
+
+const test = sliceTests(4)
 
 const FINISHED = { reason: 'debug-exit', code: 1 }
 if (stockRom === undefined) test.skip('the stock ROM (skipped: there is no apt to fetch it with)')

@@ -2,7 +2,8 @@
 import { DebugExit } from '@retrap/devices'
 import type { DomainVapic, DomainVapicState } from '@retrap/hvm'
 import { type Assembler, al, byte, dword, eax, ebx, ecx, edi, esi, fs } from '@retrap/x86-assembler'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { VapicState } from '@retrap/vapic'
 import type { Pc } from '../../src/index.ts'
 import { everyForm } from './forms.ts'
@@ -35,6 +36,8 @@ import {
   WRITE_EAX,
   WRITE_ECX,
 } from './support.ts'
+
+const test = sliceTests(4)
 
 const FINISHED = { reason: 'debug-exit', code: 1 }
 if (stockRom === undefined) test.skip('the stock ROM (skipped: there is no apt to fetch it with)')
