@@ -1,6 +1,7 @@
 // Programs that the root scripts start, each with all that it starts itself: a signal to the script ends all of them. Plain
 // JavaScript without dependencies, as `go.mjs` is, which runs before anything is installed.
 import { spawn, spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP']
@@ -93,9 +94,8 @@ async function endGroup(group, started) {
 
 /** The processes of a group, with all that they have started, and those of `known` that have not ended. */
 function processesOf(group, known = new Set()) {
-  const { stdout } = spawnSync('ps', ['-A', '-o', 'pid=,ppid=,pgid=,stat='], { encoding: 'utf8' })
-  const rows = (stdout ?? '').split('\n').map((line) => line.trim().split(/\s+/))
-  const all = rows.map(([pid, parent, its, state]) => ({ pid: +pid, parent: +parent, its: +its, state }))
+  const rows = (process.platform === 'linux' ? linuxProcesses() : listedProcesses()).map((line) => line.split(/ +/))
+  const all = rows.map(([pid, state, parent, its]) => ({ pid: +pid, state, parent: +parent, its: +its }))
   const found = new Set(all.filter(({ pid, its }) => its === group || known.has(pid)).map(({ pid }) => pid))
   for (let size = -1; size !== found.size;) {
     size = found.size
@@ -104,6 +104,24 @@ function processesOf(group, known = new Set()) {
   // What nobody has waited for has ended too.
   for (const { pid, state } of all) if (state?.startsWith('Z')) found.delete(pid)
   return found
+}
+
+/** All processes, as proc_pid_stat(5) has them, without their names: number, state, parent, group. */
+function linuxProcesses() {
+  return readdirSync('/proc').flatMap((name) => {
+    try {
+      return /^\d+$/.test(name) ? [readFileSync(`/proc/${name}/stat`, 'latin1').replace(/\(.*\) /s, '')] : []
+    } catch {
+      // It has ended meanwhile.
+      return []
+    }
+  })
+}
+
+/** The same, of a system without such files. */
+function listedProcesses() {
+  const { stdout } = spawnSync('ps', ['-A', '-o', 'pid=,stat=,ppid=,pgid='], { encoding: 'utf8' })
+  return (stdout ?? '').split('\n').map((line) => line.trim())
 }
 
 const killGroup = (group, signal) => kill(-group, signal)
