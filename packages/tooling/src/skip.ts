@@ -7,6 +7,9 @@ import { delimiter, dirname, join } from 'node:path'
 export const hasProgram = (name: string): boolean =>
   (process.env['PATH'] ?? '').split(delimiter).some((folder) => existsSync(join(folder, name)))
 
+/** Whether the kernel is a Linux that shows what processes have open. A sandbox may have no /proc. */
+export const hasProc: boolean = existsSync('/proc/self/fd')
+
 /**
  * Returns what to add to the name of a test that runs only where something is available: nothing where it runs, so that
  * a name that speaks of skipping is of a test that was skipped.

@@ -1,9 +1,20 @@
 import { execFileSync, spawn } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { hasProgram, skipNote } from '../src/skip.ts'
 import { processTime, ProcessorDelay, resolvesWithin, threadsTime } from '../src/processor-time.ts'
 
 const MODULE = fileURLToPath(new URL('../src/processor-time.ts', import.meta.url))
+
+const tells = existsSync('/proc/self/schedstat')
+const toldNote = skipNote(tells, 'the kernel does not tell in /proc how long a process had a processor')
+const canBind = tells && hasProgram('taskset')
+const bindNote = tells ? skipNote(canBind, 'taskset is not installed') : toldNote
+
+/** A processor on which this process may run: a container need not have the first one. */
+const allowed = (): string =>
+  /^Cpus_allowed_list:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1] ?? '0'
 
 /** Waits for a Worker that computes for 600 ms of wall time; prints the delay and the wall time in seconds. */
 const PROGRAM = `
@@ -24,10 +35,10 @@ const PROGRAM = `
   await worker.terminate()
 `
 
-test.skipIf(process.platform !== 'linux')(
-  'the time in which a Worker has no processor is a delay, although the main thread sleeps meanwhile',
+test.skipIf(!canBind)(
+  `the time in which a Worker has no processor is a delay, although the main thread sleeps meanwhile${bindNote}`,
   () => {
-    const onOneProcessor = ['-c', '0', process.execPath]
+    const onOneProcessor = ['-c', allowed(), process.execPath]
     const others = [0, 1].map(() => spawn('taskset', [...onOneProcessor, '-e', 'for (;;);'], { stdio: 'ignore' }))
     try {
       const args = [...onOneProcessor, '--input-type=module', '--eval', PROGRAM]
@@ -47,7 +58,7 @@ test('a promise resolves within its time, or does not, or rejects', async () => 
   await expect(resolvesWithin(0.05, Promise.reject(new Error('no')))).rejects.toThrow('no')
 })
 
-test.skipIf(process.platform !== 'linux')('the processor time of a process is what its threads have used', async () => {
+test.skipIf(!tells)(`the processor time of a process is what its threads have used${toldNote}`, async () => {
   const [threads, whole, used] = [threadsTime(), processTime(process.pid), process.cpuUsage()]
   for (let now = process.cpuUsage(used); now.user + now.system < 400_000; now = process.cpuUsage(used));
   const spent = process.cpuUsage(used)
@@ -57,7 +68,7 @@ test.skipIf(process.platform !== 'linux')('the processor time of a process is wh
   expect(processTime(2 ** 30)).toBeNaN()
 })
 
-test.skipIf(process.platform !== 'linux')('a delay is in seconds, and none of it is before its beginning', () => {
+test.skipIf(!tells)(`a delay is in seconds, and none of it is before its beginning${toldNote}`, () => {
   const delay = new ProcessorDelay()
   const begun = performance.now()
   const seconds = delay.seconds()

@@ -16,6 +16,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
+import { hasProc, skipNote } from '@retrap/tooling/skip'
 import type { ShareNode } from '@retrap/virtio/p9'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { BackEnds } from '../../src/back-ends.ts'
@@ -75,7 +76,7 @@ async function contentOf(node: ShareNode): Promise<string> {
   return Buffer.from(bytes.subarray(0, length)).toString()
 }
 
-describe.runIf(process.platform === 'linux')('a directory of the host', () => {
+describe.skipIf(!hasProc)(`a directory of the host${skipNote(hasProc, 'there is no /proc')}`, () => {
   test('is read and written, and has what the host has', async () => {
     mkdirSync(join(inside, 'dir'))
     writeFileSync(join(inside, 'dir/file'), 'from the host')

@@ -1,6 +1,7 @@
 import { lstatSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { hasProc, skipNote } from '@retrap/tooling/skip'
 import { expect, test, vi } from 'vitest'
 import { LocalShare } from '../../src/share/local-share.ts'
 
@@ -12,24 +13,27 @@ vi.mock(import('node:fs'), async (original) => {
   return { ...real, chmod: chmod as unknown as typeof real.chmod }
 })
 
-test.runIf(process.platform === 'linux')('files are made where the host keeps no modes', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-no-modes-'))
-  const mask = process.umask(0o077)
-  try {
-    const share = new LocalShare(folder)
-    const root = await share.root()
-    const { node, file } = await root.create('file', {
-      ...{ read: true, write: true, truncate: false },
-      ...{ exclusive: true, mode: 0o666 },
-    })
-    await root.makeDirectory('dir', 0o777)
-    expect(['file', 'dir'].map((name) => lstatSync(join(folder, name)).mode & 0o777)).toEqual([0o600, 0o700])
-    await file.close()
-    node.release()
-    root.release()
-    await share.close()
-  } finally {
-    process.umask(mask)
-    rmSync(folder, { recursive: true })
-  }
-})
+test.skipIf(!hasProc)(
+  `files are made where the host keeps no modes${skipNote(hasProc, 'there is no /proc')}`,
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'retrap-no-modes-'))
+    const mask = process.umask(0o077)
+    try {
+      const share = new LocalShare(folder)
+      const root = await share.root()
+      const { node, file } = await root.create('file', {
+        ...{ read: true, write: true, truncate: false },
+        ...{ exclusive: true, mode: 0o666 },
+      })
+      await root.makeDirectory('dir', 0o777)
+      expect(['file', 'dir'].map((name) => lstatSync(join(folder, name)).mode & 0o777)).toEqual([0o600, 0o700])
+      await file.close()
+      node.release()
+      root.release()
+      await share.close()
+    } finally {
+      process.umask(mask)
+      rmSync(folder, { recursive: true })
+    }
+  },
+)
