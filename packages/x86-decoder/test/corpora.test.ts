@@ -6,10 +6,13 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
-import { afterAll, describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, describe, expect } from 'vitest'
 import { corpora, hasObjdump, readCode } from './support/corpora.ts'
 import { compareLlvm, compareObjdump, summary } from './support/corpus-compare.ts'
 import { Llvm } from './support/llvm-disassembler.ts'
+
+const test = sliceTests(4)
 
 /** Compilers' code, assembler programmers' with every vector extension, the kernel's, and code of 32 and 16 bits. */
 const SAMPLE = [

@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
+import { sliced } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { codes, decode, type DecodedInstruction, formatAtt, formatIntel, formatNasm } from '../src/index.ts'
 import { bytesOf, hexOf } from './support/bytes.ts'
@@ -131,11 +132,14 @@ test.skipIf(!hasProgram('objdump'))('AT&T syntax is what objdump prints', () => 
 })
 
 describe('what is printed is read again', () => {
-  for (const { syntax, format, exceptions, lacks, program } of [
-    { syntax: 'intel', format: formatIntel, exceptions: gas, lacks: NEWER, program: 'as' },
-    { syntax: 'att', format: formatAtt, exceptions: gas, lacks: NEWER, program: 'as' },
-    { syntax: 'nasm', format: formatNasm, exceptions: nasm, lacks: NASM_LACKS, program: 'nasm' },
-  ] as const) {
+  for (const { syntax, format, exceptions, lacks, program } of sliced(
+    [
+      { syntax: 'intel', format: formatIntel, exceptions: gas, lacks: NEWER, program: 'as' },
+      { syntax: 'att', format: formatAtt, exceptions: gas, lacks: NEWER, program: 'as' },
+      { syntax: 'nasm', format: formatNasm, exceptions: nasm, lacks: NASM_LACKS, program: 'nasm' },
+    ] as const,
+    3,
+  )) {
     test.skipIf(!hasProgram(program))(
       `${syntax}${skipNote(hasProgram(program), `${program} is not installed`)}`,
       () => {

@@ -11,12 +11,15 @@ import {
   Register,
   RoundingControl,
 } from 'iced-x86'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { codeInfo, codes, decodeInto, Instruction, operandsOf, ROUNDING_SAE } from '../src/index.ts'
 // iced-x86 knows no APX.
 import { DECODE_NO_APX } from '../src/kinds.ts'
 import { hexOf } from './support/bytes.ts'
 import { icedInfo, icedOperands, ourInfo, ourOperands, sameMnemonic } from './support/iced.ts'
+
+const test = sliceTests(4)
 
 const ADDRESS = 0x1000n
 const SLOT = 16

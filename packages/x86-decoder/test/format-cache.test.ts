@@ -1,3 +1,4 @@
+import { SLICE_REPEAT, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test, vi } from 'vitest'
 import {
   codes,
@@ -41,7 +42,7 @@ test.each(syntaxes)('%s: lines in many styles, in turn, are what the tokens are'
   ]
   const wrong: string[] = []
   for (const mode of [16, 32, 64] as const) {
-    for (const decoded of randomInstructions(mode, 7, 3000)) {
+    for (const decoded of randomInstructions(mode, slicedSeed(7), slicedCount(3000, 4))) {
       for (const style of styles) {
         const text = format(decoded, style)
         const expected = joinTokens(tokens(decoded, style))
@@ -49,7 +50,7 @@ test.each(syntaxes)('%s: lines in many styles, in turn, are what the tokens are'
       }
     }
   }
-  expect(wrong).toEqual([])
+  expect(wrong, SLICE_REPEAT).toEqual([])
 })
 
 test('a line is written once, in as many styles and among as many lines as there are places for', () => {
@@ -83,7 +84,7 @@ describe('numbers of the text are those of the operands', () => {
   test.each([16, 32, 64] as const)('in %i-bit mode', (mode) => {
     let count = 0
     const wrong: string[] = []
-    for (const { bytes } of randomInstructions(mode, 11, 20_000)) {
+    for (const { bytes } of randomInstructions(mode, slicedSeed(11), slicedCount(20_000, 4))) {
       const address = BigInt.asUintN(64, addresses[count++ % addresses.length] as bigint)
       const decoded = decode(bytes.slice(), { mode, address })
       const text = formatIntel(decoded)
@@ -94,7 +95,7 @@ describe('numbers of the text are those of the operands', () => {
           wrong.push(`${text}: ${number}`)
       }
     }
-    expect(wrong).toEqual([])
+    expect(wrong, SLICE_REPEAT).toEqual([])
   })
 
   test.each([

@@ -5,10 +5,13 @@
  * then what they mean must be equal.
  */
 import { hasProgram } from '@retrap/tooling/skip'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { decode, type DecodedInstruction, formatAtt, formatIntel, formatNasm } from '../src/index.ts'
 import { hexOf } from './support/bytes.ts'
 import { assemble, assemblers, meaning, type Mode, randomInstructions, SLOT } from './support/reassemble.ts'
+
+const test = sliceTests(4)
 
 type Syntax = keyof typeof assemblers
 

@@ -1,10 +1,13 @@
 /** Agreement with the text of `objdump -d`, operands and all, on the code of Debian's programs. */
 import { execFileSync } from 'node:child_process'
 import { hasProgram } from '@retrap/tooling/skip'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { decode, formatAtt } from '../src/index.ts'
 import { bytesOf } from './support/bytes.ts'
 import { debianFiles, textRange } from './support/disassembler.ts'
+
+const test = sliceTests(4)
 
 const WINDOW_BYTES = 60_000
 const WINDOWS = 3

@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { slicedCount } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import {
   DECODED,
@@ -43,7 +44,7 @@ describe('any bytes at all', () => {
           for (const value of fields(insn)) expect(value).toBe(value | 0)
         } else expect(insn.code).toBe(0)
       }),
-      { numRuns: 5000 },
+      { numRuns: slicedCount(5000, 5) },
     )
   })
 
@@ -60,7 +61,7 @@ describe('any bytes at all', () => {
         expect(other.length).toBe(insn.length)
         if (status === DECODED) expect(fields(other)).toEqual(fields(insn))
       }),
-      { numRuns: 5000 },
+      { numRuns: slicedCount(5000, 5) },
     )
   })
 
@@ -79,7 +80,7 @@ describe('any bytes at all', () => {
         }
         expect(have).toBe(length)
       }),
-      { numRuns: 5000 },
+      { numRuns: slicedCount(5000, 5) },
     )
   })
 
@@ -95,7 +96,7 @@ describe('any bytes at all', () => {
         if (status === DECODED) expect(fields(insn)).toEqual(fields(fresh))
         else expect(insn.length).toBe(fresh.length)
       }),
-      { numRuns: 5000 },
+      { numRuns: slicedCount(5000, 5) },
     )
   })
 
@@ -112,7 +113,7 @@ describe('any bytes at all', () => {
         }
         expect(at).toBeGreaterThanOrEqual(bytes.length)
       }),
-      { numRuns: 1000 },
+      { numRuns: slicedCount(1000, 5) },
     )
   })
 })

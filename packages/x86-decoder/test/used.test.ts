@@ -6,6 +6,8 @@ import {
   OpAccess,
   Register,
 } from 'iced-x86'
+import { TEST_LONG } from '@retrap/tooling/long'
+import { sliced } from '@retrap/tooling/slice'
 import { expect, test } from 'vitest'
 import { codeInfo, decodeInto, Instruction, usedResources } from '../src/index.ts'
 import { DECODE_NO_APX } from '../src/kinds.ts'
@@ -23,9 +25,12 @@ const isWhole = (opcode: number): boolean => (opcode & 0xf8) === 0xd8 || [0x01, 
 const isPrefix = (opcode: number): boolean =>
   [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3].includes(opcode) || (opcode & 0xf0) === 0x40
 
+/** A run takes a quarter of them. */
+const OPCODES = sliced([...Array(256).keys()], 4)
+
 /** One instruction and what follows, in all maps and encodings. */
 function* samples(): Generator<readonly number[]> {
-  for (let opcode = 0; opcode < 256; opcode++) {
+  for (const opcode of OPCODES) {
     const modrms = isWhole(opcode) ? Array.from({ length: 256 }, (_, byte) => byte) : MODRMS
     for (const modrm of modrms) {
       const rest = [opcode, modrm, ...TAIL]
@@ -208,6 +213,6 @@ test('registers and memory of every code are those that iced-x86 lists', () => {
   iced.free()
   for (const { why } of DIFFERENCES) console.log(`${String(covered.get(why) ?? 0).padStart(6)} encodings: ${why}`)
   expect(problems.slice(0, 30)).toEqual([])
-  expect(DIFFERENCES.filter(({ why }) => !covered.has(why))).toEqual([])
-  expect(compared).toBeGreaterThan(40_000)
+  if (TEST_LONG) expect(DIFFERENCES.filter(({ why }) => !covered.has(why))).toEqual([])
+  expect(compared).toBeGreaterThan(TEST_LONG ? 40_000 : 5000)
 })
