@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync, linkSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, linkSync, mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { geteuid, seteuid } from 'node:process'
@@ -319,6 +319,23 @@ describe('drives that are opened', () => {
     await expect(OpenDrives.open(listDrives({}, [path, link]))).rejects.toThrow(`it is the same file as ${path}`)
     await (await OpenDrives.open(listDrives({ drive: [reader, reader] }, []))).close()
     await (await OpenDrives.open(listDrives({ snapshot: true }, [path, link]))).close()
+  })
+
+  test('a qcow2 image that has settled is not written by giving it up, or by closing it', async () => {
+    const path = await overlay('settled.qcow2', { name: file('settled.img', new Uint8Array(65_536)), format: 'raw' })
+    const open = await OpenDrives.open(listDrives({}, [path]))
+    const medium = open.drives[0]!.medium!
+    await medium.write(0, new Uint8Array(65_536).fill(7))
+    await medium.flush()
+    // A cluster that is free now: one flush notes that nothing refers to it, the next one that it may be used.
+    await medium.discard(0, 65_536)
+    await open.settle()
+    const settled = readFileSync(path)
+    utimesSync(path, 1, 1)
+    await open.release()
+    await open.claim()
+    await open.close()
+    expect([statSync(path).mtimeMs, readFileSync(path).equals(settled)]).toEqual([1000, true])
   })
 
   test('a file that another drive has below its own is not written', async () => {

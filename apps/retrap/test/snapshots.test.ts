@@ -268,7 +268,8 @@ describe('a disk of a machine that was saved', () => {
     const disk = path('held.img')
     const images = {
       paths: [disk],
-      flush: async () => appendFileSync(disk, held.splice(0).join('')),
+      flush: async () => {},
+      settle: async () => appendFileSync(disk, held.splice(0).join('')),
     }
     const held: string[] = []
     const machine = {

@@ -8,7 +8,12 @@ export interface BlockImage extends BlockBackend {
    */
   idle(): Promise<void>
   /**
-   * Waits for requests that are under way, writes all that is held back, and gives up the right to write, for another process
+   * Waits for requests that are under way, and writes also what `flush` leaves for the next one: then the file stays as it is
+   * until there is another request. Absent: `flush` leaves nothing.
+   */
+  settle?(): Promise<void>
+  /**
+   * Settles the image, and gives up the right to write, for another process
    * to take. Absent: the image has none.
    */
   release?(): Promise<void>

@@ -12,7 +12,7 @@ export interface MigrationHooks {
   /** Refuses a machine that cannot be saved. @throws CliError */
   check(machine: Pick<Machine, 'save'>): void
   /** Its disks. */
-  images(): Pick<OpenDrives, 'flush' | 'saveWrites' | 'release' | 'claim'> | undefined
+  images(): Pick<OpenDrives, 'settle' | 'saveWrites' | 'release' | 'claim'> | undefined
   /** The machine runs elsewhere: the session ends. */
   gone(message: string): void
 }
@@ -54,7 +54,7 @@ export class SessionMigration {
         resume: () => this.run.resume(),
         save: async () => {
           const { state, pages } = await machine.save!()
-          await images?.flush()
+          await images?.settle()
           return { state: { ...state, writes: images?.saveWrites() }, pages }
         },
         release: async () => images?.release(),

@@ -20,6 +20,8 @@ export interface SavedImages {
   readonly paths: readonly string[]
   /** Writes what they hold back. */
   flush(): Promise<void>
+  /** The same, so that the files stay as they are while the machine stands still. */
+  settle(): Promise<void>
 }
 
 /** The machine that is saved. */
@@ -107,15 +109,17 @@ export class SessionSnapshots {
     )
     try {
       let disks: readonly SavedDisk[] = []
-      // What is held back until the run ends would be written behind the time that the file has.
-      await this.#flush()
+      // What is held back until the run ends would be written behind the time that the file has. A qcow2 image counts clusters
+      // that one flush has freed at the next one.
+      await this.#images()?.flush()
+      await this.#images()?.flush()
       const onResumed = (ms: number): void => {
         pauseMs = ms
         disks = lookAtDisks(paths)
       }
       const snapshot = await machine.save!({ onResumed })
       if (hasStopped) {
-        await this.#flush()
+        await this.#images()?.settle()
         disks = lookAtDisks(paths)
       }
       const bytes = await writeSnapshotFile(path, { ...run, disks }, snapshot)
@@ -124,12 +128,6 @@ export class SessionSnapshots {
     } finally {
       over.abort()
     }
-  }
-
-  async #flush(): Promise<void> {
-    // A qcow2 image counts clusters that one flush has freed at the next one.
-    await this.#images()?.flush()
-    await this.#images()?.flush()
   }
 
   /** Saves a machine when the user has ended its run, where that was asked for. @returns what to tell, or undefined */

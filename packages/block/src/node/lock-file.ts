@@ -52,6 +52,8 @@ export async function shareByFile(path: string): Promise<FileLock> {
   const own = `${name}${READER}${randomBytes(8).toString('hex')}`
   await create(own, String(pid)).catch(() => false)
   const lock = { release: () => rm(own, { force: true }) }
+  // No writer may ever come that removes what killed readers have left.
+  await hasReader(name)
   if (!(await isHeld(name))) return lock
   await lock.release()
   throw locked(path)
@@ -62,7 +64,7 @@ const READER = '-reader-'
 /** Whether a process that lives reads the file. What killed ones have left is removed: no later one takes such a name. */
 async function hasReader(lock: string): Promise<boolean> {
   const folder = dirname(lock)
-  const names = (await readdir(folder)).filter((name) => name.startsWith(basename(lock) + READER))
+  const names = (await readdir(folder).catch(() => [])).filter((name) => name.startsWith(basename(lock) + READER))
   const held = await Promise.all(
     names.map(async (name) => {
       const path = join(folder, name)

@@ -191,8 +191,7 @@ export class Qcow2Image implements BlockImage {
 
   /** See `BlockImage.release`. */
   async release(): Promise<void> {
-    await this.#requests.idle()
-    await this.#settle()
+    await this.settle()
     await this.#storage.release?.()
   }
 
@@ -201,8 +200,9 @@ export class Qcow2Image implements BlockImage {
     await this.#storage.claim?.()
   }
 
-  /** Writes all that is held back. No request is under way. */
-  async #settle(): Promise<void> {
+  /** See `BlockImage.settle`. */
+  async settle(): Promise<void> {
+    await this.#requests.idle()
     if (this.properties.readOnly) return
     await this.#metadata.commit()
     // What was released is counted as free only now.
@@ -216,7 +216,7 @@ export class Qcow2Image implements BlockImage {
   close(): Promise<void> {
     return this.#requests.close(async () => {
       try {
-        await this.#settle()
+        await this.settle()
       } finally {
         await Promise.all([this.#storage.close(), this.#backing?.close()])
       }
