@@ -2,6 +2,8 @@
 // registers and addresses, longer displacements than need be.
 import fc from 'fast-check'
 import { codes, decodeInto, DECODED, Instruction } from '@retrap/x86-decoder'
+import { TEST_LONG } from '@retrap/tooling/long'
+import { slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { Assembler, AssemblerError, formatOperand } from '../src/index.ts'
 import { formOfCode } from '../src/forms.ts'
@@ -9,7 +11,8 @@ import { operandsOf, reassemble } from './support/operands-of.ts'
 import { BRANCH_TARGET, Random, randomOperands } from './support/random-operands.ts'
 
 const ADDRESS = 0x1000
-const SEED = 0x5eed
+const SEED = slicedSeed(0x5eed)
+const RUNS = slicedCount(20_000, 4)
 
 /** Every other time, so that half of the encodings are as they should be. */
 function rarely(numbers: fc.Arbitrary<number[]>): fc.Arbitrary<number[]> {
@@ -92,10 +95,10 @@ describe('what is decoded assembles to the same instruction, no longer than it w
           if (Buffer.compare(written, bytes.subarray(0, insn.length)) === 0) identical++
         },
       ),
-      { numRuns: 20_000, seed: SEED + bits },
+      { numRuns: RUNS, seed: SEED + bits },
     )
-    expect(compared).toBeGreaterThan(10_000)
+    expect(compared).toBeGreaterThan(RUNS / 2)
     expect(identical).toBeGreaterThan(compared / 4)
-    expect(seen.size).toBeGreaterThan(forms.length * 0.85)
+    if (TEST_LONG) expect(seen.size).toBeGreaterThan(forms.length * 0.85)
   })
 })

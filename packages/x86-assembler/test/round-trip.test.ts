@@ -9,6 +9,8 @@ import {
   operandRegister,
   REGISTER_RIP,
 } from '@retrap/x86-decoder'
+import { TEST_LONG } from '@retrap/tooling/long'
+import { slicedCount } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { Assembler } from '../src/index.ts'
 import type { Memory, Operand } from '../src/index.ts'
@@ -17,7 +19,7 @@ import { formOfCode } from '../src/forms.ts'
 import { withoutRounding } from '../src/match.ts'
 import { BRANCH_TARGET, Random, randomOperands } from './support/random-operands.ts'
 
-const CASES_PER_FORM = 16
+const CASES_PER_FORM = slicedCount(16, 4)
 const ADDRESS = 0x1000
 /** By `Instruction.rounding`. */
 const ROUNDINGS = ['none', 'rn', 'rd', 'ru', 'rz', 'sae']
@@ -167,7 +169,8 @@ describe('what is assembled decodes to the same form and operands', () => {
       if (written === 0) never.push(codes[code]?.form ?? '')
     }
     expect(wrong.slice(0, 30)).toEqual([])
-    expect(never).toEqual([])
-    expect(compared).toBeGreaterThan(10_000)
+    // Of few cases, all may have registers that must differ and do not.
+    if (TEST_LONG) expect(never).toEqual([])
+    expect(compared).toBeGreaterThan(TEST_LONG ? 10_000 : 5000)
   })
 })
