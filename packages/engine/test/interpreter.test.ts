@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { slicedCount } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { ModuleBuilder } from '@retrap/wasm-emitter'
 import { generateInterpreter, importDispatch, importMachineMemory } from '../src/index.ts'
@@ -39,7 +40,7 @@ describe.each([
           expect(processor.seen).toEqual(reference.seen)
         }
       }),
-      { numRuns: 150 },
+      { numRuns: slicedCount(150, 4) },
     )
   })
 })

@@ -1,5 +1,6 @@
 import { MachineMemory } from '@retrap/memory'
 import fc from 'fast-check'
+import { slicedCount } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { TLB_EXECUTE, TLB_INDEX_MASK, TLB_READ, TLB_WRITE, tlbBytes } from '../src/tlb-layout.ts'
 import { Tlb } from '../src/tlb.ts'
@@ -444,7 +445,7 @@ describe('the TLB', () => {
           }
         }
       }),
-      { numRuns: 200 },
+      { numRuns: slicedCount(200, 3) },
     )
   })
 

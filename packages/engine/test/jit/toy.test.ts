@@ -1,6 +1,6 @@
 // The toy instruction set compiled: random programs, each turn of which ends where the reference ends it.
 import fc from 'fast-check'
-import { TEST_LONG } from '@retrap/tooling/long'
+import { slicedCount } from '@retrap/tooling/slice'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { INLINABLE } from '../toy/forms.ts'
 import { ToyProcessor } from '../toy/processor.ts'
@@ -12,8 +12,8 @@ const ALL: ReadonlySet<string> = new Set(INLINABLE)
 const NONE: ReadonlySet<string> = new Set()
 const EAGER = { threshold: 1, fewestInstructions: 1 }
 
-/** Programs of each kind: of 2,400 with each form of the program counter, `npm test` takes a sixth. */
-const RUNS = TEST_LONG ? 400 : 66
+/** Programs of each kind, of which there are twelve. */
+const RUNS = slicedCount(400, 25)
 
 beforeEach(() => {
   // Compiled code is cold soon.
