@@ -23,10 +23,14 @@ import {
   xmm0,
   xmmword,
 } from '@retrap/x86-assembler'
-import { describe, expect, test } from 'vitest'
+import { TEST_JIT } from '@retrap/tooling/jit'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { DEVICE_LOGGED } from '../src/index.ts'
 import { STATUS_ASK } from '../src/state-layout.ts'
 import { BareCpu, CODE, STACK, TSS, initialState, type TestDevice } from './support/bare-cpu.ts'
+
+const test = sliceTests(TEST_JIT === false ? 4 : 10)
 
 const DEVICE = 0x2_0000
 const OTHER_DEVICE = 0x2_1000

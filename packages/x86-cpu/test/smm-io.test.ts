@@ -1,10 +1,15 @@
 // SMI right after an I/O instruction, and I/O instruction restart: SDM vol. 3C, "I/O State Implementation", "I/O Instruction
 // Restart"; AMD APM vol. 2, "SMM I/O Trap". And state save areas that are no RAM.
 import { type Assembler, al, ax, byte, dx, eax, ecx, edi, edx, esi, word } from '@retrap/x86-assembler'
-import { describe, expect, test } from 'vitest'
+import { TEST_JIT } from '@retrap/tooling/jit'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { saveVcpu } from '../src/index.ts'
 import { BareCpu } from './support/bare-cpu.ts'
 import { COUNT, SMBASE, area, areaSegment, smiHandler } from './support/smm.ts'
+
+/** Interpreted, all of them. */
+const test = sliceTests(TEST_JIT === false ? 1 : 3)
 
 const PORT = 0x5a
 const PLACES = {

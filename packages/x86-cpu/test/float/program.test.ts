@@ -3,9 +3,12 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { dword, rax, rdi, rsp } from '@retrap/x86-assembler'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { BareCpu } from '../support/bare-cpu.ts'
 import { hostMissing, hostNote } from './processor.ts'
+
+const test = sliceTests(3)
 
 const SOURCE = join(import.meta.dirname, 'program.c')
 const PROGRAM = 0x1_0000

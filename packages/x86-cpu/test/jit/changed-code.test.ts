@@ -24,12 +24,15 @@ import {
   word,
 } from '@retrap/x86-assembler'
 import type { Assembler, Label } from '@retrap/x86-assembler'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { Vcpu } from '../../src/index.ts'
 import { BareCpu, BareHost, CODE, PAGE_TABLE, initialState } from '../support/bare-cpu.ts'
 import { handler, runBothWays } from '../support/both-ways.ts'
 import { EAGER_JIT } from '@retrap/tooling/jit'
 import { S_GPR, S_RIP } from '../../src/state-layout.ts'
+
+const test = sliceTests(7)
 
 const PAGE_PRESENT = 1
 const DATA = 0x1_0000

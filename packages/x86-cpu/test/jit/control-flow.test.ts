@@ -1,8 +1,11 @@
 /** Where control goes in compiled code, and where turns end there. */
 import { cl, dl, ebx, ecx, edx, esi, ptr, qword, r8, rax, rbx, rcx, rdi, rdx, rsi, st0 } from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { bothWays, expectAlike, runBothWays } from '../support/both-ways.ts'
+
+const test = sliceTests(7)
 
 /** Programs that never end; control comes back to a loop's head in different ways. */
 const LOOPS: Readonly<Record<string, (asm: Assembler) => void>> = {

@@ -30,10 +30,13 @@ import {
   xmm1,
 } from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { type BareCpu, PAGE_TABLE } from '../support/bare-cpu.ts'
 import { EAGER_JIT } from '@retrap/tooling/jit'
 import { expectAlike, bothWays, handler, patiently, runBothWays } from '../support/both-ways.ts'
+
+const test = sliceTests(7)
 
 /** The loops go from this page to the next one, which is special. */
 const FIRST_PAGE = 0x10

@@ -1,8 +1,11 @@
 /** Instructions of compiled code that change some flags each, one behind the other: what a later one keeps is the earlier one's. */
 import { al, cl, eax, ebx, ecx, edx, r8, rax, rdx, xmm0, xmm1 } from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
-import { expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { expect } from 'vitest'
 import { runBothWays } from '../support/both-ways.ts'
+
+const test = sliceTests(3)
 
 /** EAX and ECX vary, EDX is EBX, and the flags are those of a comparison. */
 const CHANGES: Readonly<Record<string, (asm: Assembler) => Assembler>> = {

@@ -25,6 +25,7 @@ import {
 } from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
 import fc from 'fast-check'
+import { slicedCount } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { EAGER_JIT } from '@retrap/tooling/jit'
 import { type BareCpu, PAGE_TABLE } from '../support/bare-cpu.ts'
@@ -167,7 +168,7 @@ describe.each([64, 32] as const)('random accesses around the end of a page, %d b
           },
         })
       }),
-      { numRuns: 25 },
+      { numRuns: slicedCount(25, 4) },
     )
   })
 })

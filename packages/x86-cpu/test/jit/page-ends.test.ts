@@ -21,9 +21,12 @@ import {
   xmmword,
 } from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { PAGE_TABLE } from '../support/bare-cpu.ts'
 import { handler, runBothWays } from '../support/both-ways.ts'
+
+const test = sliceTests(3)
 
 const END = 0x1_1000
 /** Where the page after the end is: its neighbour has other bytes. */

@@ -2,9 +2,12 @@
 import { dword, eax, ebx, ecx, edi, edx, esi, ptr } from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
 import { EAGER_JIT } from '@retrap/tooling/jit'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import type { BareCpu } from '../support/bare-cpu.ts'
 import { bothWays, expectAlike, patiently, runBothWays } from '../support/both-ways.ts'
+
+const test = sliceTests(5)
 
 const DATA = 0x2_0000
 const ROUNDS = 200

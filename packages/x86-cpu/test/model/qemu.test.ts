@@ -1,7 +1,10 @@
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { hasQemu, outputHere, outputOnQemu } from '../system/differential/run.ts'
 import { probeImage, probeRecords } from './probes.ts'
 import type { Probe, ProbeMode } from './probes.ts'
+
+const test = sliceTests(4)
 
 const available = hasQemu()
 if (!available) console.warn('SKIPPED: comparing processor models with QEMU needs qemu-system-x86_64')

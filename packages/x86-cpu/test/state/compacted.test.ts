@@ -5,13 +5,14 @@ import type { HostProgram } from '@retrap/tooling/host-cpu'
 import { numbers } from '@retrap/tooling/random'
 import { skipNote } from '@retrap/tooling/skip'
 import { qword, rcx, rax, rdx } from '@retrap/x86-assembler'
+import { slicedCount } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { S_CR4, S_XCR0 } from '../../src/state-layout.ts'
 import { S_ACTIVITY } from '../../src/system/system-state.ts'
 import { BareCpu, STACK } from '../support/bare-cpu.ts'
 
 const AREA_BYTES = 1024
-const HOST_RUNS = 5
+const HOST_RUNS = slicedCount(5, 3)
 const BEFORE = 0x8000
 const AREA = 0x9000
 const AFTER = 0xa000
