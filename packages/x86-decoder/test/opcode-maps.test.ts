@@ -38,7 +38,11 @@ const legacy = (mode: Mode, prefixes: readonly string[], parts: number): Iterabl
 
 /** Of fewer blocks than a hundred. Each of four parts has some with instructions. */
 const taken = new Set(sliced([...Array(100).keys()], 4))
-const vex = (mode: Mode): Iterable<Block> => Iterator.from(vexMaps(mode, 'few')).filter((_block, i) => taken.has(i))
+function* vex(mode: Mode): Generator<Block> {
+  let i = 0
+  for (const block of vexMaps(mode, 'few')) if (taken.has(i++)) yield block
+}
+
 const AMD_PREFIXES = ['', '66', '48', '66 48', 'f0']
 const LLVM_PREFIXES = ['', '66', 'f2', 'f3', '48', '66 48', 'f3 48', 'f3 66', 'f2 f3', 'f0']
 
