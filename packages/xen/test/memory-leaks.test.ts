@@ -1,12 +1,13 @@
 import { numbers } from '@retrap/tooling/random'
+import { slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { ARGUMENTS, type CallerMode, RAM_BYTES, XenTestGuest } from './support/xen-guest.ts'
 
 const MEMORY_OP = 12
 const SELF = 0x7ff0
 const OP = { increase: 0, decrease: 1, populate: 6, add: 7, exchange: 11, remove: 15, batch: 23 }
-const SEED = 20_261_120
-const STEPS = 10_000
+const SEED = slicedSeed(20_261_120)
+const STEPS = slicedCount(10_000, 5)
 /** Guest frames that the calls are about: some RAM, some not; the caller's own are left alone. */
 const FIRST = 0x200
 const FRAMES = 0x800
