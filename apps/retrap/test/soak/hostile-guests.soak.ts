@@ -1,26 +1,55 @@
 /**
- * Guests that misuse the machine in every mode, with wrecked tables and every device, through the command line: no
- * uncaught error, no undocumented exit code, no growth of memory, no run that outlives its `--timeout`.
+ * Guests that misuse the machine in every mode, with wrecked tables and every device of each board, through the command
+ * line: no uncaught error, no exit code but those of a guest's end, no device that fails, no growth of memory, no run that
+ * outlives its `--timeout`.
  */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Rng, Soak } from '@retrap/tooling/soak'
+import { CPU_MODELS } from '@retrap/x86-cpu'
+import { ExitCode } from '../../src/exit-codes.ts'
+import { hostileArm } from '../support/hostile-arm.ts'
 import { hostileFirmware } from '../support/hostile-firmware.ts'
-import { HostileRuns } from '../support/hostile-runs.ts'
+import { BOARDS, type HostileMachine, hostileMachine } from '../support/hostile-machines.ts'
+import { HostileRuns, type HostileRun } from '../support/hostile-runs.ts'
 
 const TIMEOUTS = [0.05, 0.1, 0.2] as const
+/** A Worker has to load before a guest can reach what it serves. */
+const WORKER_TIMEOUTS = [1, 2] as const
+/** What a Worker's load and end may take beyond that: processor time of a thread that this one waits for. */
+const WORKER_SECONDS = 2
+/** The smallest case has room for all of it. */
+const LISTING_CHARACTERS = 6000
+const MEDIUM_BYTES = 1 << 20
+/** What a guest can do with options that are right: it is never a mistake of the user's, nor an error of ours. */
+const FAULTS_OF_OTHERS: ReadonlySet<number> = new Set([ExitCode.Usage, ExitCode.Input, ExitCode.GuestPanic])
+const DEVICE_FAILED = /^retrap: device .* failed at .*$/m
 
 let runs: HostileRuns | undefined
+const seen = new Map<string, number>()
 
-function options(rng: Rng): string[] {
-  const some = (...args: readonly string[]): readonly string[] => (rng.chance(1, 3) ? args : [])
-  return [
-    ...some('--cpus', String(rng.between(2, 4))),
-    ...some('--devices', 'async'),
-    ...some('--deterministic'),
-    ...some('--hypervisor', 'xen'),
-    ...some('--vapic'),
-    ...some('--check-mappings'),
-    ...some('--device-failure', 'detach'),
-  ]
+/** Draws the guest. @returns its part of the command line */
+function guest(rng: Rng, machine: HostileMachine, { folder }: HostileRuns): string[] {
+  const path = join(folder, 'guest')
+  const save = (image: Uint8Array, listing: () => string): void => {
+    writeFileSync(path, image)
+    rng.note('listing', () => listing().slice(0, LISTING_CHARACTERS))
+  }
+  if (machine.board.arm) {
+    const { image, listing } = hostileArm(rng, machine)
+    save(image, listing)
+    return [rng.pick(['--kernel', '--firmware']), path, '--memory', rng.pick(['16M', '64M'])]
+  }
+  const { image, mode, listing } = hostileFirmware(rng, machine)
+  rng.note('mode', mode)
+  save(image, listing)
+  return ['--firmware', path, '--memory', rng.pick(['2M', '16M', '64M'])]
+}
+
+function wrongEnd({ code, errors, violation }: HostileRun): string | undefined {
+  if (violation !== undefined) return violation
+  if (FAULTS_OF_OTHERS.has(code)) return `ended with exit code ${code}, which is no guest's doing\n${errors}`
+  return DEVICE_FAILED.exec(errors)?.[0]
 }
 
 /** See the file's comment. */
@@ -29,29 +58,23 @@ export const soak: Soak = {
   count: 10_000,
   async setup() {
     runs = new HostileRuns('hostile-guests')
-    await runs.warmUp()
+    mkdirSync(join(runs.folder, 'share'))
+    writeFileSync(join(runs.folder, 'share', 'file'), 'content')
+    runs.file('medium', new Uint8Array(MEDIUM_BYTES))
+    for (const { args } of BOARDS) await runs.warmUp(...args)
+    for (const { name } of CPU_MODELS) await runs.warmUp('--cpu', name)
   },
   async step(rng) {
     if (runs === undefined) return 'not set up'
-    const { image, mode, listing } = hostileFirmware(rng)
-    const timeout = rng.pick(TIMEOUTS)
-    const more = options(rng)
-    rng.note('mode', mode)
-    rng.note('options', more.join(' '))
-    rng.note('listing', listing)
-    const memory = rng.pick(['2M', '16M', '64M'])
-    const args = [
-      'run',
-      '--firmware',
-      runs.file('firmware.bin', image),
-      '--memory',
-      memory,
-      '--timeout',
-      String(timeout),
-    ]
-    return (await runs.run([...args, ...more], timeout)).violation
+    const machine = hostileMachine(rng, join(runs.folder, 'medium'), join(runs.folder, 'share'))
+    const timeout = rng.pick(machine.workers ? WORKER_TIMEOUTS : TIMEOUTS)
+    rng.note('machine', machine.args.join(' '))
+    for (const { name } of [machine.board, ...machine.devices]) seen.set(name, (seen.get(name) ?? 0) + 1)
+    const args = ['run', ...guest(rng, machine, runs), ...machine.args, '--timeout', String(timeout)]
+    return wrongEnd(await runs.run(args, timeout + (machine.workers ? WORKER_SECONDS : 0)))
   },
   async teardown() {
     await runs?.close()
   },
+  summary: () => [...seen].map(([name, count]) => `${name}: ${count}`).join(', '),
 }

@@ -5,6 +5,7 @@ import {
   al,
   ax,
   Assembler,
+  byte,
   cr0,
   cr3,
   cr4,
@@ -25,7 +26,10 @@ import {
   imm32,
   sp,
   ss,
+  word,
 } from '@retrap/x86-assembler'
+import { type Access, drawAccesses, enable } from './hostile-accesses.ts'
+import type { HostileMachine } from './hostile-machines.ts'
 
 const ROM = 0xf_0000
 const ROM_BYTES = 0x1_0000
@@ -40,6 +44,8 @@ const TOP = RAM_TABLES + 0x2000
 const MIDDLE = RAM_TABLES + 0x3000
 const BOTTOM = RAM_TABLES + 0x4000
 const STACK = 0x8_0000
+/** More of them, of 20 bytes each, do not fit before the tables. */
+const ACCESSES = 1200
 const GDT_ENTRIES = 16
 const CODE_32 = 0x08
 const DATA = 0x10
@@ -54,7 +60,8 @@ type Mode = (typeof MODES)[number]
 const PORTS = [
   0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x40, 0x41, 0x42, 0x43, 0x60, 0x61, 0x64, 0x70, 0x71, 0x80, 0x92, 0xf0, 0xb2,
   0x2f8, 0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x402, 0x510, 0x511, 0x514, 0x518, 0x600, 0x604, 0x608, 0xb000,
-  0xb004, 0xb008, 0xcf8, 0xcf9, 0xcfc, 0xcfe, 0x7e, 0xafe0, 0x1234, 0xffff,
+  0xb004, 0xb008, 0xcf8, 0xcf9, 0xcfc, 0xcfe, 0x7e, 0xafe0, 0x1234, 0xffff, 0x04, 0x05, 0x08, 0x0a, 0x0b, 0x0c, 0x81,
+  0x1f0, 0x1f7, 0x170, 0x177, 0x3f2, 0x3f5, 0x3f6, 0x3c0, 0x3c4, 0x3ce, 0x3d4, 0x1ce, 0x1d0, 0xb3, 0xae00, 0xaf00,
 ]
 /** Physical addresses of the board's devices, of ROM, and of the ends of regions. */
 const ADDRESSES = [
@@ -100,8 +107,11 @@ function value(rng: Rng): number {
   return rng.chance() ? (rng.pick(ADDRESSES) + rng.below(32)) >>> 0 : rng.u32()
 }
 
-/** A firmware image of 64 KiB, and what it is made of. */
-export function hostileFirmware(rng: Rng): {
+/** A firmware image of 64 KiB for a machine, and what it is made of. */
+export function hostileFirmware(
+  rng: Rng,
+  machine: HostileMachine,
+): {
   readonly image: Uint8Array
   readonly mode: Mode
   readonly listing: () => string
@@ -109,11 +119,23 @@ export function hostileFirmware(rng: Rng): {
   const mode = rng.pick(MODES)
   const asm = new Assembler({ bits: 16, address: ROM })
   const payload = asm.label('payload')
+  for (const device of machine.devices) {
+    for (const access of enable(machine, device)) emitAccess(asm, access)
+  }
   emitStart(asm, mode, payload)
   asm.bits(mode === '64-bit' ? 64 : mode === 'real' || mode === '16-bit protected' ? 16 : 32).bind(payload)
   const top = asm.here('again')
   const count = rng.between(1, 60)
-  for (let i = 0; i < count; i++) emitMisuse(asm, rng, mode)
+  const onlyDevices = rng.chance(1, 3)
+  let room = ACCESSES
+  for (let i = 0; i < count && room > 0; i++) {
+    if (onlyDevices || (machine.devices.length > 0 && rng.chance())) {
+      const { ecam } = machine.board
+      const accesses = drawAccesses(rng, machine)
+      for (const access of accesses) emitAccess(asm, access, rng.chance(1, 4) ? ecam : undefined)
+      room -= accesses.length
+    } else emitMisuse(asm, rng, mode)
+  }
   if (rng.chance(3, 4)) asm.jmp(top)
   asm.org(TABLES, 0xf4)
   emitTables(asm, rng, mode)
@@ -265,9 +287,10 @@ function emitMisuse(asm: Assembler, rng: Rng, mode: Mode): void {
       return
     case 8:
       asm
-        .mov(eax, value(rng) | 0)
-        .mov(ebx, value(rng) | 0)
-        .mov(ecx, rng.below(64))
+        // A hypercall's number, a leaf of CPUID, or anything.
+        .mov(eax, rng.chance() ? rng.below(64) : value(rng) | 0)
+        .mov(ebx, rng.chance() ? rng.below(32) : value(rng) | 0)
+        .mov(ecx, rng.chance() ? rng.below(64) : value(rng) | 0)
         .mov(edx, value(rng) | 0)
       // VMCALL, VMMCALL, SYSCALL, SYSENTER, CPUID, INT n, ICEBP, UD2.
       asm.db(
@@ -297,6 +320,40 @@ function emitMisuse(asm: Assembler, rng: Rng, mode: Mode): void {
     }
     default:
       asm.db(...rng.bytes(rng.between(1, 16)))
+  }
+}
+
+/**
+ * An access to a device or to memory. In 16-bit modes memory above 64 KiB is out of reach, which is a fault.
+ *
+ * @param ecam - where configuration space is in memory; undefined: it is reached by ports
+ */
+function emitAccess(asm: Assembler, access: Access, ecam?: number): void {
+  const { bytes, value: written } = access
+  const memory = (address: number): void => {
+    asm.mov(ebx, address | 0)
+    const at = { 1: byte(ebx), 2: word(ebx), 4: dword(ebx) }[bytes]
+    const register = { 1: al, 2: ax, 4: eax }[bytes]
+    if (written === undefined) asm.mov(register as typeof eax, at as ReturnType<typeof dword>)
+    else asm.mov(eax, written | 0).mov(at as ReturnType<typeof dword>, register as typeof eax)
+  }
+  const port = (address: number): void => {
+    const register = { 1: al, 2: ax, 4: eax }[bytes] as typeof eax
+    asm.mov(dx, address & 0xffff)
+    if (written === undefined) asm.in(register, dx)
+    else asm.mov(eax, written | 0).out(dx, register)
+  }
+  switch (access.space) {
+    case 'memory':
+      return memory(access.address)
+    case 'port':
+      return port(access.address)
+    case 'configuration':
+      if (ecam !== undefined) return memory(ecam + access.address)
+      // Mechanism #1: bus 0, device and function in bits 15:8.
+      asm.mov(eax, 0x8000_0000 | ((access.address >>> 12) << 8) | (access.address & 0xfc) | 0)
+      asm.mov(dx, 0xcf8).out(dx, eax)
+      return port(0xcfc + (access.address & 3))
   }
 }
 

@@ -6,21 +6,23 @@ import { setTimeout } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Worker } from 'node:worker_threads'
-import { createPc } from '@retrap/machine'
 import { ProcessorDelay } from '@retrap/tooling/processor-time'
 import { decode, formatIntel } from '@retrap/x86-decoder'
 import { runCli, type CliHost } from '../../src/cli.ts'
 import { ExitCode } from '../../src/exit-codes.ts'
+import { createMachine } from '../../src/machine-main.ts'
 
-/** Exit codes that `--help` documents, the even ones; isa-debug-exit has all odd ones. */
-const DOCUMENTED: ReadonlySet<number> = new Set([
-  ExitCode.PowerOff,
-  ExitCode.Usage,
-  ExitCode.Input,
-  ExitCode.TripleFault,
-  ExitCode.GuestCrash,
-  ExitCode.Timeout,
+/** Exit codes that `--help` documents, and what stderr says with each. */
+const DOCUMENTED: ReadonlyMap<number, RegExp> = new Map([
+  [ExitCode.PowerOff, /^/],
+  [ExitCode.Usage, /^retrap: ./m],
+  [ExitCode.Input, /^retrap: ./m],
+  [ExitCode.TripleFault, /^retrap: triple fault/m],
+  [ExitCode.GuestCrash, /^retrap: guest crash/m],
+  [ExitCode.Timeout, /^retrap: ended by --timeout after /m],
 ])
+/** A place in the program, as a JavaScript error shows it. */
+const STACK = /^ +at .*:\d+:\d+\)?$/m
 /** Processor time by which a run may outlive its `--timeout`. */
 const OVERRUN_SECONDS = 1
 /** Wall time after which a run counts as hung; the machine may be busy. */
@@ -35,6 +37,9 @@ const LAST_MACHINES_MS = 1000
 const MEMORY_LOOK_MS = 100
 /** `cli; hlt; jmp` back, repeated through the image, so also at the reset vector. */
 const HALTING_FIRMWARE = new Uint8Array(0x1_0000).map((_, i) => [0xfa, 0xf4, 0xeb, 0xfc][i % 4] as number)
+
+/** A branch to itself, which is the first instruction of a flash. */
+const HALTING_ARM = Uint8Array.of(0, 0, 0, 0x14)
 
 /** What one run has come to. */
 export interface HostileRun {
@@ -78,10 +83,10 @@ export class HostileRuns {
   }
 
   /** Runs a guest that halts: the first machine of a process generates and compiles its interpreter, for all others. */
-  async warmUp(): Promise<void> {
-    const path = this.file('halts', HALTING_FIRMWARE)
+  async warmUp(...options: readonly string[]): Promise<void> {
+    const path = this.file('halts', options.includes('arm64') ? HALTING_ARM : HALTING_FIRMWARE)
     const errors: string[] = []
-    const code = await runCli(['run', '--firmware', path, '--timeout', '0.05'], hostOf([], errors))
+    const code = await runCli(['run', '--firmware', path, '--timeout', '0.05', ...options], hostOf([], errors))
     if (code !== ExitCode.Timeout) throw new Error(`the guest that warms up ended with ${code}: ${errors.join('')}`)
   }
 
@@ -104,11 +109,7 @@ export class HostileRuns {
     const violation = await this.watch(timeoutSeconds, async () => {
       const host = hostOf(output, errors)
       code = await runCli(args, options.createMachine === undefined ? host : { ...host, ...options })
-      if (code % 2 !== 0) return undefined
-      if (!DOCUMENTED.has(code) && options.isDocumented?.(code, errors.join('')) !== true)
-        return `ended with exit code ${code}`
-      if (code !== 0 && errors.length === 0) return `ended with exit code ${code} without a word`
-      return undefined
+      return wrongEnd(args, code, errors.join(''), options)
     })
     this.codes.set(code, (this.codes.get(code) ?? 0) + 1)
     const text = errors.join('')
@@ -221,7 +222,7 @@ function hostOf(output: string[], errors: string[]): CliHost {
       off: () => undefined,
     }) as unknown as CliHost['stdout']
   return {
-    createMachine: createPc as unknown as CliHost['createMachine'],
+    createMachine,
     disassemble: ({ bytes, mode, address }) => formatIntel(decode(bytes, { mode, address })),
     embeddedGuest: () => new Uint8Array(0x1_0000),
     stdin: {
@@ -236,6 +237,22 @@ function hostOf(output: string[], errors: string[]): CliHost {
     onUncaught: () => () => undefined,
     abandon: () => undefined,
   }
+}
+
+/** What is wrong with an exit code and the words that came with it. */
+function wrongEnd(
+  args: readonly string[],
+  code: number,
+  errors: string,
+  options: HostileRunOptions,
+): string | undefined {
+  if (options.isDocumented?.(code, errors) === true) return undefined
+  if (STACK.test(errors)) return 'printed where in the program an error was thrown'
+  // isa-debug-exit has all odd ones, and says nothing.
+  if (code % 2 !== 0 && args.some((word) => word.startsWith('isa-debug-exit'))) return undefined
+  const words = DOCUMENTED.get(code)
+  if (words === undefined) return `ended with exit code ${code}`
+  return words.test(errors) ? undefined : `ended with exit code ${code}, of which it says nothing`
 }
 
 function describe(error: unknown): string {
