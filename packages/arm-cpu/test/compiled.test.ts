@@ -1,6 +1,7 @@
 import { a64Forms, findA64, formatA64 } from '@retrap/arm-decoder'
 import { MachineMemory } from '@retrap/memory'
 import { words } from '@retrap/tooling/random'
+import { SLICE_REPEAT, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { expect, test } from 'vitest'
 import { ArmCpu, ArmEngine, FlatHost } from '../src/index.ts'
 import { semanticsOf } from '../src/semantics/index.ts'
@@ -8,14 +9,14 @@ import { compareExecutions } from './support/compare-executions.ts'
 import { SVC } from './support/machine.ts'
 import { randomProgram } from './support/random-program.ts'
 
-const PROGRAMS = 25
+const PROGRAMS = slicedCount(25, 3)
 
 test('compiled and interpreted programs agree at the end of every turn', { timeout: 60_000 }, () => {
-  const random = words(20_261_122)
+  const random = words(slicedSeed(20_261_122))
   let executed = 0
   for (let i = 0; i < PROGRAMS; i++) {
     const found = compareExecutions(randomProgram(random), random)
-    expect(found.difference, `program ${i}`).toBeUndefined()
+    expect(found.difference, `program ${i}, ${SLICE_REPEAT}`).toBeUndefined()
     executed += found.executed
   }
   expect(executed).toBeGreaterThan(PROGRAMS * 500)
