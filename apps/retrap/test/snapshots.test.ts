@@ -255,7 +255,7 @@ describe('a disk of a machine that was saved', () => {
     const disk = path('plain.img')
     writeFileSync(disk, new Uint8Array(8192))
     utimesSync(disk, 1_700_000_000, 1_700_000_000)
-    const [now] = lookAtDisks([disk]) as [SavedDisk]
+    const [now] = lookAtDisks([disk, path('gone.img')]) as [SavedDisk]
     const check = (): void => refuseChangedDisks([{ ...now, ...change }])
     if (message === null) expect(check).not.toThrow()
     else expect(check).toThrow(message)

@@ -63,6 +63,10 @@ describe('a file that is open for writing', () => {
     const path = file()
     const child = await elsewhere(opens(path))
     await expect(openImage(path)).rejects.toThrow(locked)
+    // It answers nobody, and those who ask are more than wait for an answer.
+    child.kill('SIGSTOP')
+    for (let asked = 0; asked < 520; asked++)
+      await expect(FileStorage.open(path, { readOnly: true })).rejects.toThrow(locked)
     child.kill('SIGKILL')
     await once(child, 'exit')
     await (await openImage(path)).close()

@@ -1,7 +1,6 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { crc32 } from '@retrap/snapshot'
 import { CliError } from '../cli-error.ts'
-import { troubleWith } from '../files.ts'
 
 /** A file of a machine's disks when the machine was saved. */
 export interface SavedDisk {
@@ -18,13 +17,14 @@ export interface SavedDisk {
 const HEAD_BYTES = 4096
 const SECOND = 1_000_000_000n
 
-/** Looks at the files of disks, without a turn of the event loop. @throws CliError `ERR_INPUT` */
+/** Looks at the files of disks, without a turn of the event loop. Those that cannot be read any more are left out. */
 export function lookAtDisks(paths: readonly string[]): SavedDisk[] {
-  return paths.map((path) => {
+  return paths.flatMap((path) => {
     try {
-      return lookAt(path)
-    } catch (error) {
-      throw new CliError('ERR_INPUT', `${path}: ${troubleWith(error)}`)
+      return [lookAt(path)]
+    } catch {
+      // The machine is saved all the same.
+      return []
     }
   })
 }
@@ -60,13 +60,8 @@ export function areSavedDisks(given: unknown): given is readonly SavedDisk[] {
  */
 export function refuseChangedDisks(saved: readonly SavedDisk[]): void {
   for (const before of saved) {
-    let now: SavedDisk
-    try {
-      now = lookAt(before.path)
-    } catch {
-      continue
-    }
-    const change = changeOf(before, now)
+    const [now] = lookAtDisks([before.path])
+    const change = now && changeOf(before, now)
     if (change === undefined) continue
     const what = `${before.path}: it has changed since the machine was saved: ${change}`
     const then = 'the guest would damage what it does not know of; give the disk as it was, or --force'

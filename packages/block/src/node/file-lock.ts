@@ -61,6 +61,9 @@ function listen(name: string): Promise<FileLock | undefined> {
   })
 }
 
+/** What a host says of a name that no process has. */
+const NOBODY: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOENT'])
+
 function answers(name: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ path: addressOf(name) })
@@ -69,7 +72,8 @@ function answers(name: string): Promise<boolean> {
       resolve(found)
     }
     socket.once('connect', () => end(true))
-    socket.once('error', () => end(false))
+    // Somebody has a name that takes no more connections: a process that is stopped, or busy.
+    socket.once('error', (error) => end(!('code' in error && NOBODY.has(String(error.code)))))
   })
 }
 
