@@ -1,5 +1,6 @@
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { Instruction, codes } from '@retrap/x86-decoder'
+import { slicedCount } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { isOffered } from '../../src/features.ts'
 import { check, checkSequences } from './check.ts'
@@ -14,15 +15,15 @@ import { nativeCpu } from './native.ts'
 import { Random } from './random.ts'
 
 /** At least so many cases of every form; `npm run -s soak -- semantics` does more. */
-const CASES_PER_FORM = 200
-const ENCODINGS_PER_FORM = 20
+const CASES_PER_FORM = slicedCount(200, 8)
+const ENCODINGS_PER_FORM = slicedCount(20, 4)
 /** 16-bit code of a batch fits 64 KiB. */
 const FORMS_PER_BATCH = 30
 /** Part of the cases that end without a fault; where privileged instructions and bad selectors are, fewer do. */
 const LEAST_COMPLETED: Readonly<Record<string, number>> = { system: 0.2, segments: 0.3, privileged: 0 }
 /** Sequences of two to four instructions, the first of which sets flags that the last depends on. */
 const SEQUENCES = 200
-const SEQUENCE_BATCHES = 5
+const SEQUENCE_BATCHES = slicedCount(5, 5)
 const CASES_PER_SEQUENCE = 10
 /** Mismatches that are printed in full. */
 const SHOWN = 4
