@@ -4,7 +4,9 @@ import { defineDevice } from '@retrap/device'
 import { startDeviceWorker } from '@retrap/ioreq/node'
 import { P2M_EXECUTE, P2mAccess } from '@retrap/p2m'
 import { Assembler, al, cr4, dword, eax, ebx, edx, esp, imm8 } from '@retrap/x86-assembler'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { TEST_JIT } from '@retrap/tooling/jit'
+import { sliceTests } from '@retrap/tooling/slice'
+import { beforeAll, describe, expect } from 'vitest'
 import { DeterministicClock } from '../src/index.ts'
 import {
   EFFECT_ARM,
@@ -18,6 +20,9 @@ import {
   slotOf,
 } from './support/effect-device.ts'
 import { CODE, EXIT_PORT, Guest } from './support/guest.ts'
+
+/** Interpreted, all of them. */
+const test = sliceTests(TEST_JIT === false ? 1 : 4)
 
 const APIC = 0xfee0_0000
 const HANDLER = 0x4000

@@ -27,7 +27,9 @@ import {
   ptr,
   ss,
 } from '@retrap/x86-assembler'
-import { describe, expect, test } from 'vitest'
+import { TEST_JIT } from '@retrap/tooling/jit'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { CODE, realClock, STACK } from './support/guest.ts'
 import type { Guest } from './support/guest.ts'
 import {
@@ -45,6 +47,9 @@ import {
   pagedGuest,
   write32,
 } from './support/paged-guest.ts'
+
+/** Interpreted, all of them. */
+const test = sliceTests(TEST_JIT === false ? 1 : 4)
 
 const APIC = 0xfee0_0000
 const GOOD = 0x600d_da7a

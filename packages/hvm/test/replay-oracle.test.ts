@@ -4,6 +4,7 @@ import { DEVICE_LOGGED } from '@retrap/x86-cpu'
 import { codes } from '@retrap/x86-decoder'
 import { TEST_LONG, withLong } from '@retrap/tooling/long'
 import { runSoak } from '@retrap/tooling/soak'
+import { sliced } from '@retrap/tooling/slice'
 import { expect, test } from 'vitest'
 import { corpus } from './chaos/corpus.ts'
 import { LETS_THROUGH, Oracle } from './chaos/oracle.ts'
@@ -208,7 +209,7 @@ async function isSeen(mutation: Mutation, disturbed: boolean): Promise<boolean> 
   return violations > 0
 }
 
-test.each(mutations)('the oracle sees %s', { timeout: 600_000 }, async (_name, mutation) => {
+test.each(sliced(mutations, 4))('the oracle sees %s', { timeout: 600_000 }, async (_name, mutation) => {
   expect(await isSeen(mutation, false)).toBe(true)
 })
 
@@ -280,6 +281,6 @@ const mishaps: readonly (readonly [name: string, Mutation])[] = [
   ],
 ]
 
-test.each(mishaps)('the oracle sees %s', { timeout: 600_000 }, async (_name, mutation) => {
+test.each(sliced(mishaps, 4))('the oracle sees %s', { timeout: 600_000 }, async (_name, mutation) => {
   expect(await isSeen(mutation, true)).toBe(true)
 })
