@@ -321,6 +321,18 @@ describe('drives that are opened', () => {
     await (await OpenDrives.open(listDrives({ snapshot: true }, [path, link]))).close()
   })
 
+  test('images that another process is to hand over are claimed all, or none', async () => {
+    const [first, second] = [file('first.img', new Uint8Array(512)), file('second.img', new Uint8Array(512))]
+    const arriving = await OpenDrives.open(listDrives({}, [first, second]), 'later')
+    const other = await OpenDrives.open(listDrives({}, [second]))
+    await expect(arriving.claim()).rejects.toMatchObject({ code: 'ERR_LOCKED' })
+    await (await OpenDrives.open(listDrives({}, [first]))).close()
+    await other.close()
+    await arriving.claim()
+    await expect(OpenDrives.open(listDrives({}, [first]))).rejects.toMatchObject({ code: 'ERR_LOCKED' })
+    expect(await arriving.close()).toEqual([])
+  })
+
   test('a qcow2 image that has settled is not written by giving it up, or by closing it', async () => {
     const path = await overlay('settled.qcow2', { name: file('settled.img', new Uint8Array(65_536)), format: 'raw' })
     const open = await OpenDrives.open(listDrives({}, [path]))

@@ -111,6 +111,13 @@ describe.skipIf(!showsReaders)(`a file that is read${skipNote(showsReaders, 'the
     await (await openImage(path)).close()
   })
 
+  test('may be written meanwhile where its lock is left for later', async () => {
+    const path = file()
+    const reader = await openImage(path, { readOnly: true, lock: 'later' })
+    await (await openImage(path)).close()
+    await reader.close()
+  })
+
   test('and written at once is refused to one of both at least', async () => {
     for (let round = 0; round < 20; round++) {
       const path = file()
