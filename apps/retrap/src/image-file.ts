@@ -69,7 +69,8 @@ export async function takeKernel(
     // What cannot be read is refused where disks are opened.
     // oxlint-disable-next-line no-await-in-loop -- few files
     const found = isUrl(path) ? undefined : await examineImage(path).catch(() => undefined)
-    if (found?.kernel != null && !found.hasIso) return { kernel: path, files: images.filter((other) => other !== path) }
+    if (typeof found?.kernel === 'string' && !found.hasIso)
+      return { kernel: path, files: images.filter((other) => other !== path) }
   }
   return { kernel: undefined, files: images }
 }

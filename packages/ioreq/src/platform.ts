@@ -1,4 +1,4 @@
-import type { GatedServer, ServerGate } from './remote-server-options.ts'
+import type { GatedServer, ServerGate } from './server-gate.ts'
 import type {
   Clock,
   DeviceDma,

@@ -12,7 +12,8 @@ import type { UnplugOptions } from './hot-plug.ts'
 import type { InvalidationNotice } from './invalidation.ts'
 import { XEN_DMOP_IO_RANGE_PCI } from './layout.ts'
 import type { IoreqServer, IoreqTransport } from './server.ts'
-import type { RemoteServerOptions, ServerGate, ServerLink } from './remote-server-options.ts'
+import type { RemoteServerOptions, ServerLink } from './remote-server-options.ts'
+import type { ServerGate } from './server-gate.ts'
 import { timeOf } from './time.ts'
 
 interface Call {
