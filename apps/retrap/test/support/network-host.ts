@@ -6,9 +6,9 @@ import { type AddressInfo, connect, createServer } from 'node:net'
 
 export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
-/** What a guest meets on the host: a web server, and a port that takes what it is sent. */
-export async function openHost() {
-  const data = randomBytes(5_000_000)
+/** What a guest meets on the host: a web server with so many bytes, and a port that takes what it is sent. */
+export async function openHost(bytes = 5_000_000) {
+  const data = randomBytes(bytes)
   const http = createHttp((_request, response) => response.end(data)).listen(0, '127.0.0.1')
   const taken: Buffer[] = []
   const sink = createServer((socket) => socket.on('data', (bytes) => taken.push(bytes)).on('error', () => {})).listen(
@@ -51,4 +51,13 @@ export function echoThrough(port: number, sent: Uint8Array): Buffer[] {
   }
   connectIn()
   return echoed
+}
+
+/** A port of the host that nobody has. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
 }

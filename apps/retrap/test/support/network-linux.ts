@@ -2,12 +2,12 @@ import { ADAPTERS, type DiskLinux, linuxWith } from './disk-linux.ts'
 import { FIRST_PROCESS } from './first-process.ts'
 
 /**
- * The first process of `rdinit=/auto http=PORT sink=PORT name=NAME address=ADDRESS`: asks for an address, then uses the network in all the ways that
- * a test looks at. Each line that it prints begins with a word that says which one it is about.
+ * Commands of a shell with `http`, `sink`, `name` and `address`: asks for an address, then uses the network in all the ways
+ * that a test looks at. Each line that they print begins with a word that says which one it is about.
+ *
+ * @param kilobytes - that are sent
  */
-const AUTO = `${FIRST_PROCESS}mount -t tmpfs tmpfs /tmp
-/drivers
-cat > /dhcp <<'EOF'
+export const useNetwork = (kilobytes: number): string => `cat > /dhcp <<'EOF'
 #!/bin/sh
 [ "$1" = bound ] || exit 0
 echo "lease $ip $subnet $router $dns $hostname $domain"
@@ -24,7 +24,7 @@ echo "ping $(ping -c 2 -s 4000 10.0.2.2 | grep received)"
 echo "name $(nslookup -type=a $name 2>&1 | grep -c "Address: $address")"
 echo "none $(nslookup -type=a missing.test 2>&1 | grep -c NXDOMAIN)"
 echo "get $(wget -q -O - http://10.0.2.2:$http/data | sha256sum)"
-dd if=/dev/urandom of=/tmp/up bs=1k count=5000 2>/dev/null
+dd if=/dev/urandom of=/tmp/up bs=1k count=${kilobytes} 2>/dev/null
 echo "put $(sha256sum < /tmp/up)"
 nc 10.0.2.2 $sink < /tmp/up
 echo "refused $(nc -w 5 10.0.2.2 1 < /dev/null 2>&1 | grep -c refused)"
@@ -38,6 +38,11 @@ echo "echoed"
 echo DONE
 poweroff -f
 `
+
+/** The first process of `rdinit=/auto http=PORT sink=PORT name=NAME address=ADDRESS`. */
+const AUTO = `${FIRST_PROCESS}mount -t tmpfs tmpfs /tmp
+/drivers
+${useNetwork(5000)}`
 
 /**
  * The first process of `rdinit=/auto http=PORT sink=PORT`: asks another program's network for an address, and moves data both

@@ -1,7 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
 import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { randomBytes } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,7 +7,7 @@ import { withLong } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { TO_DEVICES } from '../support/first-process.ts'
-import { echoThrough, openHost, sha256 } from '../support/network-host.ts'
+import { echoThrough, freePort, openHost, sha256 } from '../support/network-host.ts'
 import { cableLinux } from '../support/network-linux.ts'
 import { runRetrap } from '../support/processes.ts'
 
@@ -19,15 +17,6 @@ const folder = mkdtempSync(join(tmpdir(), 'retrap-cable-'))
 chmodSync(folder, 0o777)
 afterAll(() => rmSync(folder, { recursive: true }))
 const linux = await cableLinux()
-
-/** A port of the host that nobody has. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
 
 /** A program at the other end of the cable, which has a network of its own, and a port of the host that leads to the guest. */
 interface End {

@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,7 +10,7 @@ import { TEST_LONG } from '@retrap/tooling/long'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterAll, expect, test } from 'vitest'
 import { TO_DEVICES } from '../support/first-process.ts'
-import { echoThrough, type Host, openHost, sha256 } from '../support/network-host.ts'
+import { echoThrough, freePort, type Host, openHost, sha256 } from '../support/network-host.ts'
 import { runRetrap } from '../support/processes.ts'
 import { e1000Linux, networkLinux } from '../support/network-linux.ts'
 
@@ -54,10 +53,7 @@ test.skipIf(linux === undefined).each(CARDS)(
     const boot = randomBytes(70_000)
     writeFileSync(join(folder, 'boot.img'), boot)
     const capture = join(folder, 'n.pcap')
-    const free = createServer().listen(0, '127.0.0.1')
-    await once(free, 'listening')
-    const { port } = free.address() as AddressInfo
-    await new Promise((resolve) => free.close(resolve))
+    const port = await freePort()
     const sent = randomBytes(2_000_000)
     let echoed: Buffer[] | undefined
     try {
