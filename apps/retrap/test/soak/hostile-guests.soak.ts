@@ -13,11 +13,12 @@ import { hostileFirmware } from '../support/hostile-firmware.ts'
 import { BOARDS, type HostileMachine, hostileMachine } from '../support/hostile-machines.ts'
 import { HostileRuns, type HostileRun } from '../support/hostile-runs.ts'
 
-const TIMEOUTS = [0.05, 0.1, 0.2] as const
-/** A Worker has to load before a guest can reach what it serves. */
-const WORKER_TIMEOUTS = [1, 2] as const
-/** What a Worker's load and end may take beyond that: processor time of a thread that this one waits for. */
-const WORKER_SECONDS = 2
+/** What a guest has, from the machine's start on. */
+const GUEST_SECONDS = [0.05, 0.1, 0.2] as const
+/** A Worker loads with processor time of its own, for which the machine waits. */
+const WORKER_SECONDS = 3
+/** By then a machine is made on the busiest of hosts. */
+const TIMEOUT = '25'
 /** The smallest case has room for all of it. */
 const LISTING_CHARACTERS = 6000
 const MEDIUM_BYTES = 1 << 20
@@ -67,11 +68,11 @@ export const soak: Soak = {
   async step(rng) {
     if (runs === undefined) return 'not set up'
     const machine = hostileMachine(rng, join(runs.folder, 'medium'), join(runs.folder, 'share'))
-    const timeout = rng.pick(machine.workers ? WORKER_TIMEOUTS : TIMEOUTS)
+    const seconds = rng.pick(GUEST_SECONDS) + (machine.workers ? WORKER_SECONDS : 0)
     rng.note('machine', machine.args.join(' '))
     for (const { name } of [machine.board, ...machine.devices]) seen.set(name, (seen.get(name) ?? 0) + 1)
-    const args = ['run', ...guest(rng, machine, runs), ...machine.args, '--timeout', String(timeout)]
-    return wrongEnd(await runs.run(args, timeout + (machine.workers ? WORKER_SECONDS : 0)))
+    const args = ['run', ...guest(rng, machine, runs), ...machine.args, '--timeout', TIMEOUT]
+    return wrongEnd(await runs.run(args, seconds, { guestTime: true }))
   },
   async teardown() {
     await runs?.close()

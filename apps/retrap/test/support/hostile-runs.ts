@@ -6,10 +6,11 @@ import { setTimeout } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Worker } from 'node:worker_threads'
-import { ProcessorDelay } from '@retrap/tooling/processor-time'
+import { OwnTime, ProcessorDelay } from '@retrap/tooling/processor-time'
 import { decode, formatIntel } from '@retrap/x86-decoder'
 import { runCli, type CliHost } from '../../src/cli.ts'
 import { ExitCode } from '../../src/exit-codes.ts'
+import type { Machine } from '../../src/machine-contract.ts'
 import { createMachine } from '../../src/machine-main.ts'
 
 /** Exit codes that `--help` documents, and what stderr says with each. */
@@ -25,6 +26,32 @@ const DOCUMENTED: ReadonlyMap<number, RegExp> = new Map([
 const STACK = /^ +at .*:\d+:\d+\)?$/m
 /** Processor time by which a run may outlive its `--timeout`. */
 const OVERRUN_SECONDS = 1
+/** The time for which machines run, all of one run together, in which the process had a processor. */
+class GuestTime {
+  readonly #milliseconds: number
+  #own: OwnTime | undefined
+
+  constructor(seconds: number) {
+    this.#milliseconds = seconds * 1000
+  }
+
+  /** Has a machine end by this time, however long it took to make it. */
+  limit(machine: Machine): Machine {
+    const run: Machine['run'] = async (options) => {
+      this.#own ??= new OwnTime()
+      for (;;) {
+        const left = Math.max(0, this.#milliseconds - this.#own.milliseconds())
+        // oxlint-disable-next-line no-await-in-loop -- until the time has passed
+        const exit = await inner.call(machine, { ...options, timeoutMs: Math.min(left, options.timeoutMs ?? left) })
+        const isOver = left >= (options.timeoutMs ?? Infinity) || this.#own.milliseconds() >= this.#milliseconds - 1
+        if (exit.reason !== 'timeout' || isOver) return exit
+      }
+    }
+    const { run: inner } = machine
+    return Object.assign(machine, { run })
+  }
+}
+
 /** Wall time after which a run counts as hung; the machine may be busy. */
 const HANG_MS = 60_000
 /** Memory is compared at these distances. */
@@ -53,6 +80,11 @@ export interface HostileRun {
 /** What differs from a run of the machine that the command line makes by itself. */
 export interface HostileRunOptions {
   readonly createMachine?: CliHost['createMachine']
+  /**
+   * The guest has all of the run's time, from the machine's start on; `--timeout` is longer. On a busy host most of a short
+   * one passes before there is a machine.
+   */
+  readonly guestTime?: boolean
   /** Whether an exit code that `--help` does not list is to be expected here. */
   isDocumented?(code: number, errors: string): boolean
 }
@@ -108,7 +140,10 @@ export class HostileRuns {
     let code: number = ExitCode.InternalError
     const violation = await this.watch(timeoutSeconds, async () => {
       const host = hostOf(output, errors)
-      code = await runCli(args, options.createMachine === undefined ? host : { ...host, ...options })
+      const create = options.createMachine ?? createMachine
+      const time = options.guestTime === true ? new GuestTime(timeoutSeconds) : undefined
+      const limited: typeof create = async (asked) => time?.limit(await create(asked)) ?? create(asked)
+      code = await runCli(args, { ...host, createMachine: limited })
       return wrongEnd(args, code, errors.join(''), options)
     })
     this.codes.set(code, (this.codes.get(code) ?? 0) + 1)
