@@ -253,7 +253,7 @@ export class Pc {
     const models = [...devices.models, ...(options.devices ?? [])]
     const runsAgain = (model: DeviceModel): boolean =>
       options.devices?.includes(model) === true ? model.deterministic === true : !devices.fromHost.includes(model)
-    const placed = gate?.place(models, runsAgain) ?? { models }
+    const placed = gate?.place(this.domain, models, runsAgain) ?? { models }
     for (const model of placed.models) this.domain.attach(model)
     if (placed.server !== undefined) {
       this.domain.addServer(placed.server)

@@ -6,6 +6,7 @@ import { CheckpointTaker, type LogPosition } from '../src/recording/checkpoints.
 import { describeRun } from '../src/recording/description.ts'
 import { PcGate } from '../src/recording/pc-gate.ts'
 import { RecordGate } from '../src/recording/record-gate.ts'
+import { noteRegisters } from '../src/recording/register-notes.ts'
 import { echoFirmware } from './support/echo-guest.ts'
 import { multibootKernel, pvhKernel } from './support/kernels.ts'
 import { medium } from './support/media.ts'
@@ -36,7 +37,9 @@ const MACHINES: readonly [string, Omit<PcOptions, 'memoryBytes'>][] = [
 test.each(MACHINES)('with %s', async (_what, given) => {
   const options: PcOptions = { memoryBytes: 16 << 20, clock: 'deterministic', ...given }
   const description = describeRun(options, undefined)
-  const gate = new RecordGate(new RecordingWriter(() => undefined, description), false, () => pc.domain.vcpus)
+  const gate = new RecordGate(new RecordingWriter(() => undefined, description), false, () =>
+    noteRegisters(pc.domain.vcpus),
+  )
   const pcGate = new PcGate(gate, description.backEnds, options, true)
   const pc: Pc = await Pc.create(options, pcGate)
   const looked: number[] = []

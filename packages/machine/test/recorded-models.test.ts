@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { BlockBackend, DeviceModel } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/node'
+import { withLong } from '@retrap/tooling/long'
 import { MemoryShare, type Share } from '@retrap/virtio/p9'
 import { al, type Assembler, ax, dword, dx, eax, ebx, imm16, imm32, word } from '@retrap/x86-assembler'
 import { afterEach, expect, test } from 'vitest'
@@ -122,7 +123,14 @@ const gone = (): never => {
   throw new Error('a replay starts no models')
 }
 
-test.each<{ what: string; recorded: Partial<PcOptions>; again?: Partial<PcOptions> }>([
+interface Case {
+  readonly what: string
+  readonly recorded: Partial<PcOptions>
+  /** What a replay has instead; default nothing. */
+  readonly again?: Partial<PcOptions>
+}
+
+const SHORT: readonly Case[] = [
   { what: 'a model that answers at once', recorded: { devices: [synchronous()] } },
   { what: 'a model that takes its time', recorded: { devices: [asynchronous()] } },
   {
@@ -139,6 +147,9 @@ test.each<{ what: string; recorded: Partial<PcOptions>; again?: Partial<PcOption
       ],
     },
   },
+]
+
+const LONG: readonly Case[] = [
   {
     what: 'a model in another process',
     recorded: {
@@ -153,7 +164,9 @@ test.each<{ what: string; recorded: Partial<PcOptions>; again?: Partial<PcOption
     recorded: { devices: [asynchronous()], devicePlacement: boardInWorker },
     again: { devicePlacement: gone },
   },
-])('$what is recorded', async ({ recorded, again }) => {
+]
+
+test.each(withLong(SHORT, LONG))('$what is recorded', async ({ recorded, again }) => {
   const { file, run } = await record(recorded)
   expect(run.text).toBe('!')
   const replay = await replayed(file, again)

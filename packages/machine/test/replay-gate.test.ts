@@ -32,7 +32,7 @@ beforeEach(() => {
     events: () => loading.promise,
     readBody: () => reading.promise,
   }
-  gate = new ReplayGate(recording as unknown as Recording, () => [])
+  gate = new ReplayGate(recording as unknown as Recording, () => new Uint8Array())
   gate.start(domain as never)
   gate.limitRound = 5
 })

@@ -1,4 +1,6 @@
+import type { DeviceModel, InputBackend } from '@retrap/device'
 import { Keyboard, Mouse, type Screen } from '@retrap/display'
+import type { DomainServer, OutsideInputs } from '@retrap/hvm'
 import type { ArmDomain } from '@retrap/hvm/arm'
 import { loadDeviceKinds, placeDevices } from '../device-kinds.ts'
 import type { PlacedDevices, PlaceDevices } from '../kinds/placed-devices.ts'
@@ -8,7 +10,7 @@ import { InputSwitch } from '../input/input-switch.ts'
 import { waking } from '../input/relay.ts'
 import type { PcNetworkCard } from '../network-card.ts'
 import { checkOptionValues } from '../option-values.ts'
-import type { PcOptions } from '../pc-options.ts'
+import type { PcOptions, StartDeviceServer } from '../pc-options.ts'
 import { PciSlots, wantedSlots } from '../pci-slots.ts'
 import { type RemovableDrive, withTrays } from '../removable-drive.ts'
 import type { PcRootPort } from '../root-port.ts'
@@ -49,6 +51,34 @@ export interface ArmPciOptions {
   readonly screen?: Screen | undefined
   /** What firmware boots from. */
   readonly boot?: PcBootOptions | undefined
+}
+
+/** The back ends of an Arm board that is recorded. */
+export interface ArmBackEnds extends Pick<ArmPciOptions, 'drives' | 'networkCards' | 'virtio'> {
+  /** Servers of the caller's models. */
+  readonly deviceServers?: readonly StartDeviceServer[] | undefined
+}
+
+/** Stands between an Arm board and what is outside of it, so that inputs enter at instants of their own. See {@link recordArmMachine}. */
+export interface ArmGate {
+  /** Says when inputs enter. */
+  readonly inputs: OutsideInputs
+  /** Takes the domain, when it is made. */
+  start(domain: ArmDomain): void
+  /** Puts itself before back ends. */
+  options(backEnds: ArmBackEnds): ArmBackEnds
+  /** Divides models of this thread: those that run again in a replay, and the server of the others. */
+  place(
+    domain: ArmDomain,
+    models: readonly DeviceModel[],
+    runsAgain: (model: DeviceModel) => boolean,
+  ): { readonly models: readonly DeviceModel[]; readonly server?: DomainServer }
+  /** Puts itself before the input of a serial port. @returns takes bytes of the other end */
+  serial(port: number, receive: (bytes: Uint8Array) => void): (bytes: Uint8Array) => void
+  /** Puts itself before a keyboard or a mouse. */
+  input(which: 'keyboard' | 'mouse', backend: InputBackend): InputBackend
+  /** Puts itself before a button. @returns presses it, and resolves when that has entered the machine */
+  button(press: () => boolean | Promise<boolean>): () => Promise<boolean>
 }
 
 /** The host bridge has the first number, and the SATA controller the last. */
@@ -95,11 +125,18 @@ export interface ArmPciDevices extends Required<PlacedDevices> {
 export function placeArmDevices(
   domain: ArmDomain,
   given: PcOptions,
-  parts: { readonly kinds: readonly PlaceDevices[]; readonly random: () => number; readonly screen: Screen },
+  parts: {
+    readonly kinds: readonly PlaceDevices[]
+    readonly random: () => number
+    readonly screen: Screen
+    readonly gate?: ArmGate | undefined
+  },
 ): ArmPciDevices {
   const wake = (): void => domain.wake()
   const { drives, removable } = withTrays(given.drives ?? [], wake)
-  const options = { ...given, ...(given.drives !== undefined && { drives }) }
+  const { gate } = parts
+  const connected = { ...given, ...(given.drives !== undefined && { drives }) }
+  const options = { ...connected, ...gate?.options(connected) }
   const { keyboard = new Keyboard(), mouse = new Mouse() } = options
   const slots = new PciSlots(FIRST_FREE_SLOT, wantedSlots(options), LAST_FREE_SLOT)
   const devices = placeDevices(parts.kinds, {
@@ -108,8 +145,8 @@ export function placeArmDevices(
     sata: SATA,
     ...(hasVga(options) && { vga: { device: slots.take('vga', VGA_SLOT) } }),
     random: parts.random,
-    keyboard: new InputSwitch(waking(keyboard, wake)),
-    mouse: new InputSwitch(waking(mouse, wake)),
+    keyboard: new InputSwitch(waking(gate?.input('keyboard', keyboard) ?? keyboard, wake)),
+    mouse: new InputSwitch(waking(gate?.input('mouse', mouse) ?? mouse, wake)),
     screen: parts.screen,
     inSystemManagement: () => false,
     flash: [],

@@ -29,7 +29,7 @@ export type { StartDeviceServer } from '../pc-options.ts'
 export type { SerialPort } from '../serial-port.ts'
 export type { GuestRange } from '../loaders/memory-map.ts'
 export type { Decompress } from './kernel-image.ts'
-export type { ArmPciOptions } from './devices.ts'
+export type { ArmBackEnds, ArmGate, ArmPciOptions } from './devices.ts'
 export type { PcBootOptions, PcDrive, PcNvmePlace, PcScsiPlace, PcVirtioDisk } from '../drives.ts'
 export type { PcFlash } from '../flash.ts'
 export type { PcNetworkCard, PcNetworkPlace } from '../network-card.ts'
@@ -41,5 +41,15 @@ export type { PcUsb, PcUsbDevice } from '../usb.ts'
 export type { PcVirtioDevice } from '../virtio-device.ts'
 export type { PcVirtioPlace } from '../virtio-place.ts'
 export { ArmMachine, createArmMachine, type ArmMachineOptions } from './machine.ts'
+export {
+  recordArmMachine,
+  replayArmMachine,
+  type ArmRecorder,
+  type ArmReplay,
+  type RecordArmOptions,
+} from './recording.ts'
+export type { RecordingSource } from '../recording/replay.ts'
+export type { ReplayExit } from '../recording/replay-exit.ts'
+export type { Divergence } from '../recording/replay-gate.ts'
 export type { ArmSnapshot, ArmSnapshotMachine, ArmSnapshotSource, ArmSnapshotState } from './snapshot-types.ts'
 export type { ArmStatistics } from './statistics.ts'

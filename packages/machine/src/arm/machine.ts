@@ -34,7 +34,14 @@ import { xenArmOptions, xenConsole } from '../xen.ts'
 import { describeArmCrash } from './crash.ts'
 import type { ArmGdbOptions } from './debugger/arm-gdb-target.ts'
 import { armDeviceTree } from './device-tree.ts'
-import { type ArmPciDevices, type ArmPciOptions, loadArmKinds, pciOptions, placeArmDevices } from './devices.ts'
+import {
+  type ArmGate,
+  type ArmPciDevices,
+  type ArmPciOptions,
+  loadArmKinds,
+  pciOptions,
+  placeArmDevices,
+} from './devices.ts'
 import { type ArmFirmwareKernel, firmwareKernel } from './firmware-configuration.ts'
 import type { Decompress } from './kernel-image.ts'
 import { type ArmBoard, checkArmBoard, gsiOfPpi, gsiOfSpi, VIRT } from './layout.ts'
@@ -159,6 +166,8 @@ export class ArmMachine {
   readonly #random: RandomSource
   #deviceTree: Uint8Array = new Uint8Array(0)
   readonly #drives: ArmPciDevices['drives']
+  readonly #isGated: boolean
+  readonly #pressPower: () => boolean | Promise<boolean>
   #debugger: Promise<MachineDebugger> | undefined
 
   private constructor(
@@ -169,9 +178,11 @@ export class ArmMachine {
     plugXen: typeof plugXenArm | undefined,
     kernel: ArmFirmwareKernel | undefined,
     begun: (domain: ArmDomain) => void,
+    gate: ArmGate | undefined,
   ) {
     const { memoryBytes, cpus = 1, gic, hypervisor } = options
     this.#options = options
+    this.#isGated = gate !== undefined
     this.#board = { cpus, memoryBytes, gic, flash: flash.length > 0, hypervisor }
     checkArmBoard(this.#board)
     this.#random = randomOf(options)
@@ -189,6 +200,8 @@ export class ArmMachine {
       },
     })
     begun(this.domain)
+    gate?.start(this.domain)
+    if (gate !== undefined) this.domain.takeInputs(gate.inputs)
     const sleep = new Sleep(this.domain, {
       resume: async () => false,
       changed: () => undefined,
@@ -211,12 +224,13 @@ export class ArmMachine {
     this.xen = plugXen?.(this.domain, XEN_PLACES, xenArmOptions(memoryBytes, epochSeconds, random))
     this.xenConsole = xenConsole(this.xen?.consoleRing)
     this.domain.p2m.populate(VIRT.ram.base / PAGE_BYTES, memoryBytes / PAGE_BYTES)
-    const line = new SerialLine((bytes) => {
+    const receive = (bytes: Uint8Array): void => {
       this.#placed.receive(0, bytes)
       this.domain.wake()
-    })
+    }
+    const line = new SerialLine(gate?.serial(0, receive) ?? receive)
     this.screen = options.screen ?? new Screen()
-    const devices = placeArmDevices(this.domain, pci, { kinds, random, screen: this.screen })
+    const devices = placeArmDevices(this.domain, pci, { kinds, random, screen: this.screen, gate })
     this.keyboard = devices.keyboard
     this.mouse = devices.mouse
     this.removableDrives = devices.removable
@@ -240,14 +254,23 @@ export class ArmMachine {
         ramfb: (configuration) => devices.onRamfb(configuration),
       },
     )
+    const press = (): boolean | Promise<boolean> => this.#placed.pressPowerButton()
+    this.#pressPower = gate?.button(press) ?? press
     this.#life.waitFor(this.#placed.ready)
     // In this thread wherever the board is: media are objects of the caller's.
-    for (const model of [...transports, ...flash, ...devices.models, ...(options.devices ?? [])])
-      this.domain.attach(model)
+    const models: DeviceModel[] = [...transports, ...flash, ...devices.models, ...(options.devices ?? [])]
+    const runsAgain = (model: DeviceModel): boolean =>
+      options.devices?.includes(model) === true ? model.deterministic === true : !devices.fromHost.includes(model)
+    const placed = gate?.place(this.domain, models, runsAgain) ?? { models }
+    for (const model of placed.models) this.domain.attach(model)
+    if (placed.server !== undefined) {
+      this.domain.addServer(placed.server)
+      this.#life.waitFor(placed.server.remote.ready)
+    }
   }
 
-  /** @internal Use {@link createArmMachine}. */
-  static async create(given: ArmMachineOptions): Promise<ArmMachine> {
+  /** @internal Use {@link createArmMachine}. @param gate - stands between the machine and its back ends */
+  static async create(given: ArmMachineOptions, gate?: ArmGate): Promise<ArmMachine> {
     // The machine does not keep the snapshot, which has all of its RAM.
     const { snapshot, ...options } = given
     const { kernel, initrd, commandLine, flash = [], memoryBytes } = options
@@ -268,13 +291,15 @@ export class ArmMachine {
     let domain: ArmDomain | undefined
     let machine: ArmMachine
     try {
-      machine = new ArmMachine(options, pci, kinds, flashModels, xen?.plugXenArm, started, (begun) => (domain = begun))
+      const begun = (made: ArmDomain): void => void (domain = made)
+      machine = new ArmMachine(options, pci, kinds, flashModels, xen?.plugXenArm, started, begun, gate)
     } catch (error) {
       domain?.close()
       throw error
     }
     try {
-      await machine.#life.startServers(options.deviceServers ?? [])
+      const { deviceServers = [] } = gate?.options({ deviceServers: options.deviceServers }) ?? options
+      await machine.#life.startServers(deviceServers)
     } catch (error) {
       machine.close()
       throw machine.#life.notStarted(error)
@@ -365,7 +390,7 @@ export class ArmMachine {
    * @returns whether the guest has asked for its event; where it has not, nothing will happen
    */
   async powerButton(): Promise<boolean> {
-    const listens = await this.#placed.pressPowerButton()
+    const listens = await this.#pressPower()
     this.domain.wake()
     return listens
   }
@@ -381,12 +406,22 @@ export class ArmMachine {
    *   the machine can run on; `ERR_STATE` for one that has ended
    */
   async save(options: PcSaveOptions = {}): Promise<ArmSnapshot> {
+    this.#checkNotRecorded()
     return (await this.#loadSnapshots()).save(options)
   }
 
   /** As `Pc.restore`. @throws MachineError as that */
   async restore(snapshot: ArmSnapshot | ArmSnapshotSource, options: PcRestoreOptions = {}): Promise<void> {
+    this.#checkNotRecorded()
     await (await this.#loadSnapshots()).restore(snapshot, options)
+  }
+
+  #checkNotRecorded(): void {
+    if (this.#isGated)
+      throw new MachineError(
+        'ERR_SNAPSHOT',
+        'an Arm board that is recorded or replayed is not saved: record it to its end',
+      )
   }
 
   async #loadSnapshots(): Promise<ArmSnapshots> {

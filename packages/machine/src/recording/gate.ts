@@ -41,6 +41,8 @@ export abstract class InputGate implements OutsideInputs {
   limit: number = Infinity
   /** Where it stands at that many instructions, it goes on to this round; default it does not. */
   limitRound: number = 0
+  /** Whether it stops exactly there; else between two turns of vCPUs, where instructions cannot be executed one by one. */
+  isExact: boolean = true
   /** Instructions after which each one is executed alone, so that a look in between finds them counted. */
   aloneFrom: number = Infinity
   alone: boolean = false
@@ -172,6 +174,7 @@ export abstract class InputGate implements OutsideInputs {
       this.reached()
       return null
     }
+    if (!this.isExact) return most
     const left = until - this.domain.instructions
     this.alone = left <= NEAR
     return this.alone ? 1 : Math.min(most, left - NEAR)

@@ -1,5 +1,5 @@
 import type { BlockProperties, DeviceModel, InputBackend } from '@retrap/device'
-import { type DomainServer, LoggedMemory } from '@retrap/hvm'
+import { type Domain, type DomainServer, LoggedMemory } from '@retrap/hvm'
 import type { PcDrive } from '../drives.ts'
 import { moves } from '../elsewhere/split.ts'
 import { unusedMedium, unusedNetwork } from '../elsewhere/unused.ts'
@@ -179,12 +179,13 @@ export class PcGate implements PcInputs {
   }
 
   place(
+    domain: Pick<Domain, 'dispatch' | 'platform'>,
     models: readonly DeviceModel[],
     runsAgain: (model: DeviceModel) => boolean,
   ): { readonly models: readonly DeviceModel[]; readonly server?: DomainServer } {
     if (this.#facts.recordsLocals !== true) return { models }
     const recorded = models.filter((model) => !runsAgain(model))
-    return { models: models.filter(runsAgain), server: this.#servers.local(this.machine.domain, recorded) }
+    return { models: models.filter(runsAgain), server: this.#servers.local(domain, recorded) }
   }
 
   /** Puts the gate before the input of a serial port. */

@@ -1,5 +1,5 @@
 import type { DeviceModel, InputBackend } from '@retrap/device'
-import type { DomainServer, OutsideInputs, X86Domain } from '@retrap/hvm'
+import type { Domain, DomainServer, OutsideInputs, X86Domain } from '@retrap/hvm'
 import type { PcRestoreOptions } from '../machine-life.ts'
 import type { PcOptions } from '../pc-options.ts'
 import type { PcSnapshotSource, PcSnapshotState } from '../pc-snapshot.ts'
@@ -47,11 +47,13 @@ export interface PcInputs {
   /**
    * Divides models of this thread.
    *
+   * @param domain - that they are part of
    * @param models - in the order to attach them in
    * @param runsAgain - whether a replay has a model as well: it takes nothing from the host
    * @returns models that are attached, and the server of the others, which is to be added to the domain
    */
   place(
+    domain: Pick<Domain, 'dispatch' | 'platform'>,
     models: readonly DeviceModel[],
     runsAgain: (model: DeviceModel) => boolean,
   ): { readonly models: readonly DeviceModel[]; readonly server?: DomainServer }

@@ -1,6 +1,5 @@
+import type { VirtualCpu } from '@retrap/hvm'
 import type { Instant, RecordingWriter } from '@retrap/recording'
-import { saveVcpuRegisters } from '@retrap/x86-cpu'
-import type { X86Domain } from '@retrap/hvm'
 import type { LoggedGate, LogPosition } from './checkpoints.ts'
 import { type Input, InputGate } from './gate.ts'
 
@@ -20,7 +19,7 @@ export class RecordGate extends InputGate implements LoggedGate {
   readonly hasOutside = true
   readonly #writer: RecordingWriter
   readonly #keepsPace: boolean
-  readonly #cpus: () => X86Domain['vcpus']
+  readonly #notes: () => Uint8Array
   #queue: { readonly party: number; readonly data: Input }[] = []
   #nextCheck = 0
   #looks = 0
@@ -31,13 +30,13 @@ export class RecordGate extends InputGate implements LoggedGate {
 
   /**
    * @param keepsPace - the guest's time does not run ahead of the host's: for a guest that a person types to
-   * @param cpus - the processors, whose registers are noted now and then
+   * @param notes - returns the processors' registers, which are noted now and then
    */
-  constructor(writer: RecordingWriter, keepsPace: boolean, cpus: () => X86Domain['vcpus']) {
+  constructor(writer: RecordingWriter, keepsPace: boolean, notes: () => Uint8Array) {
     super()
     this.#writer = writer
     this.#keepsPace = keepsPace
-    this.#cpus = cpus
+    this.#notes = notes
   }
 
   post(party: number, data: Input): void {
@@ -87,7 +86,7 @@ export class RecordGate extends InputGate implements LoggedGate {
     const { instructions } = this.domain
     if (instructions >= this.#nextCheck) {
       this.#nextCheck = instructions + CHECK_INSTRUCTIONS
-      this.#writer.add('check', this.instant(), 0, noteRegisters(this.#cpus()))
+      this.#writer.add('check', this.instant(), 0, this.#notes())
     }
     if (this.#queue.length > 0 && this.#deliver()) return this.delivered()
     if (++this.#looks % LOOK_ROUNDS === 0 && performance.now() - this.#flushed > FLUSH_MS) {
@@ -146,7 +145,10 @@ export class RecordGate extends InputGate implements LoggedGate {
 const LONGEST_WAIT_MS = 50
 
 /** The registers of all processors, as bytes; null for one that is in the middle of an instruction. */
-export function noteRegisters(vcpus: X86Domain['vcpus']): Uint8Array {
-  const notes = vcpus.map(({ cpu }) => (cpu.busy ? null : { retired: cpu.retired, ...saveVcpuRegisters(cpu) }))
+export function noteAll<Cpu extends Pick<VirtualCpu, 'cpu'>>(
+  vcpus: readonly Cpu[],
+  registersOf: (vcpu: Cpu) => object,
+): Uint8Array {
+  const notes = vcpus.map((vcpu) => (vcpu.cpu.busy ? null : { retired: vcpu.cpu.retired, ...registersOf(vcpu) }))
   return new TextEncoder().encode(JSON.stringify(notes))
 }

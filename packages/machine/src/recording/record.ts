@@ -14,6 +14,7 @@ import { describeRun } from './description.ts'
 import type { LiveDebugOptions, LiveRun } from './live-run.ts'
 import { checkRecordable, PcGate } from './pc-gate.ts'
 import { RecordGate } from './record-gate.ts'
+import { noteRegisters } from './register-notes.ts'
 import { flashFacts } from './recorded-flash.ts'
 import { PcReplay } from './replay.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
@@ -77,7 +78,7 @@ export async function recordPc(
   checkRecordable(options)
   const description = describeRun(options, about, await flashFacts(options.flash))
   const writer = new RecordingWriter(write, description)
-  const gate = new RecordGate(writer, keepsPace, () => pc.domain.vcpus)
+  const gate = new RecordGate(writer, keepsPace, () => noteRegisters(pc.domain.vcpus))
   // A snapshot's RAM comes later, and not by writes.
   const pcGate = new PcGate(
     gate,

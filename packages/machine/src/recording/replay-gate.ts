@@ -1,9 +1,7 @@
 import { BlockError } from '@retrap/device'
-import type { X86Domain } from '@retrap/hvm'
 import { type EventBody, type Instant, type RecordedEvent, type Recording, RecordingError } from '@retrap/recording'
 import type { LoggedGate, LogPosition, RecordedAnswer } from './checkpoints.ts'
 import { type AbortLike, InputGate } from './gate.ts'
-import { noteRegisters } from './record-gate.ts'
 
 /** Events that are kept until they are due, about 200 bytes each; a run has far fewer in one round. */
 const MOST_AHEAD = 2 ** 20
@@ -24,7 +22,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
   /** Where the replay was found to differ. */
   divergence: Divergence | null = null
   readonly #recording: Recording
-  readonly #cpus: () => X86Domain['vcpus']
+  readonly #notes: () => Uint8Array
   /** Inputs and checks that are to come, in order. */
   #ahead: RecordedEvent[] = []
   #at = 0
@@ -50,11 +48,14 @@ export class ReplayGate extends InputGate implements LoggedGate {
   /** Cancel requests that have no answer. */
   readonly #unanswered: (() => void)[] = []
 
-  /** @param from - where the machine begins that is made with it; default at power-on */
-  constructor(recording: Recording, cpus: () => X86Domain['vcpus'], from?: LogPosition) {
+  /**
+   * @param notes - as of the gate that recorded
+   * @param from - where the machine begins that is made with it; default at power-on
+   */
+  constructor(recording: Recording, notes: () => Uint8Array, from?: LogPosition) {
     super()
     this.#recording = recording
-    this.#cpus = cpus
+    this.#notes = notes
     this.limit = recording.end.instructions
     if (from !== undefined) this.#begin(from)
   }
@@ -96,7 +97,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
 
   /** The machine is at a checkpoint. @param retired - instructions that each vCPU has retired */
   restored(retired: readonly number[]): void {
-    for (const [id, { cpu }] of this.#cpus().entries()) cpu.retired = retired[id] ?? 0
+    for (const [id, { cpu }] of this.domain.vcpus.entries()) (cpu as { retired: number }).retired = retired[id] ?? 0
     this.#same = this.domain.instructions
     this.restoreParties()
   }
@@ -248,7 +249,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
 
   #check({ data }: RecordedEvent): boolean {
     const text = new TextDecoder()
-    const [there, here] = [text.decode(data), text.decode(noteRegisters(this.#cpus()))]
+    const [there, here] = [text.decode(data), text.decode(this.#notes())]
     if (there === here) return true
     const difference = this.#take('a check', () => differenceOf(JSON.parse(there) as Notes, JSON.parse(here) as Notes))
     if (difference !== undefined) this.#diverged(difference)

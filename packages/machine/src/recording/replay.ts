@@ -19,6 +19,7 @@ import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
 import { PcGate, runsModelsAgain } from './pc-gate.ts'
 import type { ReplayDebugger, TravellingMachine } from './replay-debugger.ts'
 import type { ReplayExit } from './replay-exit.ts'
+import { noteRegisters } from './register-notes.ts'
 import { ReplayGate } from './replay-gate.ts'
 import type { SearchMachine } from './search-machine.ts'
 import type { LastWriter, Past, RebuiltPc } from './who-wrote.ts'
@@ -172,7 +173,7 @@ export class PcReplay {
   async #build(from?: StartingPoint): Promise<RebuiltPc> {
     if (this.#isClosed) throw wasClosed()
     const { backEnds } = this.#recording.description as RunDescription
-    const gate: ReplayGate = new ReplayGate(this.#recording, () => pc.domain.vcpus, from?.position)
+    const gate: ReplayGate = new ReplayGate(this.#recording, () => noteRegisters(pc.domain.vcpus), from?.position)
     if (from !== undefined) gate.willRestore(from.parties)
     const pcGate = new PcGate(gate, backEnds, this.#options)
     const options =

@@ -1,0 +1,244 @@
+import type { ArmDomain } from '@retrap/hvm/arm'
+import { openRecording, type Recording, type RecordingMark, RecordingWriter } from '@retrap/recording'
+import { crc32 } from '@retrap/snapshot'
+import { MachineError } from '../errors.ts'
+import { epochOf } from '../host.ts'
+import type { MachineRunOptions } from '../machine-life.ts'
+import type { PcOptions } from '../pc-options.ts'
+import { backEndFacts, type BackEndFacts, checkRecordable, PcGate } from '../recording/pc-gate.ts'
+import { noteAll, RecordGate } from '../recording/record-gate.ts'
+import { ReplayGate } from '../recording/replay-gate.ts'
+import type { RecordingSource } from '../recording/replay.ts'
+import type { ReplayExit } from '../recording/replay-exit.ts'
+import { differenceOf } from '../snapshot-rules.ts'
+import { type ArmGate, pciOptions } from './devices.ts'
+import { ArmMachine, type ArmMachineOptions } from './machine.ts'
+
+/** How a run of an Arm board is recorded. */
+export interface RecordArmOptions {
+  /** What a program wants to find in the file: what JSON can hold. */
+  readonly about?: unknown
+  /** The guest's time does not run ahead of the host's: for guests that people type to. Default false. */
+  readonly keepsPace?: boolean | undefined
+}
+
+/** An Arm board whose run is recorded. */
+export interface ArmRecorder {
+  /** The machine. It is run and typed to as any other. */
+  readonly machine: ArmMachine
+  /** Instructions that its vCPUs have retired. */
+  readonly instructions: number
+  /** Names this instant. */
+  mark(name: string): void
+  /** Ends the recording; to be called when the machine does not run. @throws what writing threw */
+  end(): Promise<void>
+}
+
+/** What a recording says of an Arm board's run. */
+interface ArmRunDescription {
+  readonly version: 1
+  readonly machine: object
+  readonly backEnds: BackEndFacts
+  readonly about: unknown
+}
+
+/** The options as a PC would have them: the gate sees the same devices. */
+const gatedOptions = (options: ArmMachineOptions): PcOptions => {
+  const { clock, hypervisor, devices, deviceServers, snapshot } = options
+  return { ...pciOptions(options), clock, hypervisor, devices, deviceServers, snapshot: snapshot as never }
+}
+
+/** What a replay must be made with again. */
+function recordedMachine(options: ArmMachineOptions): object {
+  const { memoryBytes, cpus = 1, gic = 3, kernel, initrd, commandLine = '' } = options
+  const images = [kernel, initrd, new TextEncoder().encode(commandLine)]
+  return {
+    machine: 'virt',
+    memoryBytes,
+    cpus,
+    gic,
+    epochSeconds: epochOf(options),
+    images: images.map((bytes) => (bytes === undefined ? 0 : crc32(bytes))),
+  }
+}
+
+function checkArmRecordable(options: ArmMachineOptions): void {
+  const refused =
+    ((options.flash ?? []).length > 0 && 'flash: expected none; start a kernel by itself') ||
+    ((options.virtioMmio ?? []).length > 0 && 'virtioMmio: expected none; put the devices on the PCI bus, by virtio') ||
+    (typeof options.devicePlacement === 'function' && "devicePlacement: expected 'inline' or 'deferred'") ||
+    (options.snapshot !== undefined && 'snapshot: expected none; record from power-on')
+  if (refused !== false) throw new MachineError('ERR_OPTION', `a run with this cannot be recorded: ${refused}`)
+  checkRecordable(gatedOptions(options))
+}
+
+/** The gate of a PC with the same devices, as an Arm board has it. */
+function armGate(gate: RecordGate | ReplayGate, backEnds: BackEndFacts, given: PcOptions): ArmGate {
+  const inputs = new PcGate(gate, backEnds, given)
+  return {
+    inputs: gate,
+    start: (domain) => gate.start(domain),
+    options(here) {
+      const { drives, networkCards, virtio, deviceServers } = inputs.options({
+        ...here,
+        memoryBytes: given.memoryBytes,
+      })
+      return { ...here, drives, networkCards, virtio, deviceServers }
+    },
+    place: (domain, models, runsAgain) => inputs.place(domain, models, runsAgain),
+    serial: (port, receive) => inputs.serial(port, receive),
+    input: (which, backend) => inputs.input(which, backend),
+    button: (press) => inputs.button(press),
+  }
+}
+
+const notesOf = (domain: ArmDomain): Uint8Array =>
+  noteAll(domain.vcpus, ({ processor }) => {
+    const saved = Object.entries(processor.registers.save())
+    return Object.fromEntries(
+      saved.map(([name, value]) => [name, typeof value === 'object' ? JSON.stringify(value) : value]),
+    )
+  })
+
+/**
+ * Makes an Arm board whose run is recorded, as `recordPc` does. It needs deterministic time. The recording has no checkpoints:
+ * a replay begins at power-on.
+ *
+ * @param write - takes the file's bytes, piece by piece, in order; it may return a promise
+ * @throws MachineError `ERR_OPTION` for a machine that cannot be recorded; as `createArmMachine`
+ */
+export async function recordArmMachine(
+  options: ArmMachineOptions,
+  write: (bytes: Uint8Array) => unknown,
+  { about = null, keepsPace = false }: RecordArmOptions = {},
+): Promise<ArmRecorder> {
+  checkArmRecordable(options)
+  const given = gatedOptions(options)
+  const backEnds = backEndFacts(given, [])
+  const description: ArmRunDescription = { version: 1, machine: recordedMachine(options), backEnds, about }
+  const writer = new RecordingWriter(write, description)
+  const gate = new RecordGate(writer, keepsPace, () => notesOf(machine.domain))
+  const machine: ArmMachine = await ArmMachine.create(options, armGate(gate, backEnds, given))
+  return {
+    machine,
+    get instructions() {
+      return machine.domain.instructions
+    },
+    mark: (name) => writer.mark(gate.instant(), name),
+    end: () => writer.end(gate.instant()),
+  }
+}
+
+/** A recorded run of an Arm board that is run again, from power-on. */
+export class ArmReplay {
+  /** Where the recording ends, in instructions. */
+  readonly end: number
+  /** Instants with names. */
+  readonly marks: readonly RecordingMark[]
+  /** The recording was cut: it ends with what was written last. */
+  readonly isCut: boolean
+  /** What the program that recorded it has to say. */
+  readonly about: unknown
+  readonly #recording: Recording
+  readonly #options: ArmMachineOptions
+  readonly #onMachine: (machine: ArmMachine) => void
+  #current!: { readonly machine: ArmMachine; readonly gate: ReplayGate }
+
+  private constructor(recording: Recording, options: ArmMachineOptions, onMachine: (machine: ArmMachine) => void) {
+    this.#recording = recording
+    this.#options = options
+    this.#onMachine = onMachine
+    this.end = recording.end.instructions
+    this.marks = recording.marks
+    this.isCut = recording.isCut
+    this.about = (recording.description as ArmRunDescription).about
+  }
+
+  /** @internal Use {@link replayArmMachine}. */
+  static async open(
+    source: RecordingSource,
+    options: ArmMachineOptions,
+    onMachine: (machine: ArmMachine) => void,
+  ): Promise<ArmReplay> {
+    const recording = await openRecording(source)
+    const description = recording.description as Partial<ArmRunDescription> | null
+    if (description?.version !== 1)
+      throw new MachineError('ERR_OPTION', `the recording is of version ${String(description?.version)}: expected 1`)
+    const difference = differenceOf(description.machine!, recordedMachine(options))
+    if (difference !== undefined)
+      throw new MachineError('ERR_OPTION', `the recording is of another machine: ${difference}`)
+    const replay = new ArmReplay(recording, options, onMachine)
+    await replay.#make()
+    return replay
+  }
+
+  async #make(): Promise<void> {
+    const { backEnds } = this.#recording.description as ArmRunDescription
+    const gate: ReplayGate = new ReplayGate(this.#recording, () => notesOf(machine.domain))
+    // Arm's instructions are not executed one by one.
+    gate.isExact = false
+    const inputs = armGate(gate, backEnds, gatedOptions(this.#options))
+    const machine: ArmMachine = await ArmMachine.create(this.#options, inputs)
+    this.#current = { machine, gate }
+    this.#onMachine(machine)
+  }
+
+  /** The machine as it is now. What is typed to it, or sent, does not reach it. */
+  get machine(): ArmMachine {
+    return this.#current.machine
+  }
+
+  /** Instructions that its vCPUs have retired. */
+  get instructions(): number {
+    return this.machine.domain.instructions
+  }
+
+  /** Runs on to the end of the recording. @throws MachineError as `machine.run` */
+  run(options: MachineRunOptions = {}): Promise<ReplayExit> {
+    return this.goto(this.end, options)
+  }
+
+  /**
+   * Goes to where the vCPUs have retired so many instructions, or to the end of the turn that is under way there. Backwards, it
+   * begins anew.
+   *
+   * @returns `arrived`, or why it is elsewhere
+   * @throws MachineError `ERR_OPTION` for what is not in the recording; as `machine.run`
+   */
+  async goto(instruction: number, options: MachineRunOptions = {}): Promise<ReplayExit> {
+    if (!Number.isSafeInteger(instruction) || instruction < 0 || instruction > this.end)
+      throw new MachineError('ERR_OPTION', `instruction ${instruction}: expected 0 to ${this.end}`)
+    if (instruction < this.instructions) {
+      this.machine.close()
+      await this.#make()
+    }
+    const { machine, gate } = this.#current
+    gate.limit = instruction
+    const exit = await machine.run(options)
+    if (gate.divergence !== null) return { reason: 'diverged', ...gate.divergence }
+    if (exit.reason !== 'stopped') return exit
+    if (this.instructions < instruction) return gate.isAtEnd ? { reason: 'end-of-recording' } : exit
+    return { reason: instruction === this.end ? 'end-of-recording' : 'arrived' }
+  }
+
+  /** Ends the machine. */
+  close(): void {
+    this.machine.close()
+  }
+}
+
+/**
+ * Opens a recording of an Arm board, to run it again.
+ *
+ * @param options - those that it was recorded with; back ends may be any
+ * @param onMachine - told of each machine before it runs: going back makes another one. Connect its outputs here
+ * @throws RecordingError for a file that is none, or is damaged; MachineError `ERR_OPTION` for options of another machine; as
+ *   `createArmMachine`
+ */
+export function replayArmMachine(
+  options: ArmMachineOptions,
+  source: RecordingSource,
+  onMachine: (machine: ArmMachine) => void = () => undefined,
+): Promise<ArmReplay> {
+  return ArmReplay.open(source, options, onMachine)
+}

@@ -1,0 +1,109 @@
+/** Runs of an Arm board that are recorded and run again: bytes that are typed, and a model that takes its answers from the host. */
+import { setImmediate as turn } from 'node:timers/promises'
+import { afterEach, expect, test } from 'vitest'
+import {
+  type ArmMachine,
+  type ArmMachineOptions,
+  gsiOfSpi,
+  recordArmMachine,
+  replayArmMachine,
+} from '../../src/arm/index.ts'
+import { image, movk, movz } from '../support/arm-image.ts'
+import { asynchronous, WRITES } from '../support/random-devices.ts'
+
+const closing: { close(): void }[] = []
+afterEach(() => closing.splice(0).forEach((one) => one.close()))
+
+const STATE = 0x4100_0000
+const RESULT = STATE + 0x100
+const DEVICE = 0x0b00_0000
+const model = () => asynchronous({ device: DEVICE, count: STATE, irq: gsiOfSpi(20) })
+
+/**
+ * Mixes what the device answers and writes, what is typed, and the time, until the device has written often enough and a byte
+ * has come; then prints and powers off.
+ */
+const kernel = image(
+  ...[movz(0, DEVICE >>> 16, 16), movz(1, STATE >>> 16, 16), movz(7, 0x0900, 16), movz(5, 0)],
+  // The UART sends and receives eight bits: UARTLCR_H, UARTCR.
+  ...[movz(6, 0x60), 0xb900_2ce6, movz(6, 0x301), 0xb900_30e6],
+  // The loop. ldr w2, [x0]; ror x5, x5, #5; eor x5, x5, x2; mrs x3, cntvct_el0; eor x5, x5, x3
+  ...[0xb940_0002, 0x93c5_14a5, 0xca02_00a5, 0xd53b_e043, 0xca03_00a5],
+  // ldr w4, [x1, #4]; eor x5, x5, x4; str w4, [x0, #4]; ldr w6, [x7, #0x18]; eor x5, x5, x6
+  ...[0xb940_0424, 0xca04_00a5, 0xb900_0404, 0xb940_18e6, 0xca06_00a5],
+  // tbnz w6, #4, +8: nothing was received, and x8 stays; movz x8, 1
+  ...[0x3720_0046, movz(8, 1)],
+  // ldr w4, [x1]; cmp w4, WRITES; b.lt loop; cbz x8, loop
+  ...[0xb940_0024, (0x7100_009f | (WRITES << 10)) >>> 0, 0x54ff_fe4b, 0xb4ff_fe28],
+  // str x5, [x1, #0x100]; str w6, [x7]: '!'
+  ...[0xf900_8025, movz(6, 0x21), 0xb900_00e6],
+  ...[movz(0, 0x8400, 16), movk(0, 8), 0xd400_0002],
+)
+
+const options = (more: Partial<ArmMachineOptions> = {}): ArmMachineOptions => ({
+  memoryBytes: 32 << 20,
+  codeCacheBytes: 4 << 20,
+  clock: 'deterministic',
+  kernel,
+  ...more,
+})
+
+interface Run {
+  readonly hash: string
+  readonly text: string
+  readonly instructions: number
+}
+
+/** Runs a machine until it powers off. */
+async function toEnd(machine: ArmMachine, run: () => Promise<{ readonly reason: string }>): Promise<Run> {
+  let text = ''
+  machine.serial.onTransmit((bytes) => (text += String.fromCharCode(...bytes)))
+  expect(await run()).toEqual({ reason: 'power-off' })
+  const bytes = new Uint8Array(8)
+  machine.domain.guestMemory.read(RESULT, bytes)
+  return { hash: Buffer.from(bytes).toString('hex'), text, instructions: machine.domain.instructions }
+}
+
+test.each([1, 2] as const)('%i vCPUs: what comes from outside, and what a model does, is recorded', async (cpus) => {
+  const pieces: Uint8Array[] = []
+  const recorder = await recordArmMachine(
+    options({ cpus, devices: [model()] }),
+    (piece) => void pieces.push(piece.slice()),
+  )
+  const { machine } = recorder
+  closing.push(machine)
+  const running = toEnd(machine, () => machine.run({ timeoutMs: 20_000 }))
+  for (let i = 0; i < 20; i++) {
+    // oxlint-disable-next-line no-await-in-loop -- the guest runs meanwhile
+    await turn()
+  }
+  machine.serial.receive(Uint8Array.of(0x61))
+  recorder.mark('typed')
+  const run = await running
+  await recorder.end()
+  expect(run).toMatchObject({ text: '!', hash: expect.not.stringMatching(/^0+$/) })
+  const file = new Uint8Array(Buffer.concat(pieces))
+  const source = { bytes: file.length, read: (at: number, bytes: number) => file.subarray(at, at + bytes) }
+  const replay = await replayArmMachine(options({ cpus }), source)
+  closing.push(replay)
+  expect([replay.end, replay.marks[0]?.name]).toEqual([run.instructions, 'typed'])
+  expect(await toEnd(replay.machine, () => replay.run({ timeoutMs: 20_000 }))).toEqual(run)
+  // Backwards it begins anew.
+  expect(await replay.goto(10)).toEqual({ reason: 'arrived' })
+  expect(await toEnd(replay.machine, () => replay.run({ timeoutMs: 20_000 }))).toEqual(run)
+})
+
+test.each<[Partial<ArmMachineOptions>, string]>([
+  [{ clock: 'real' }, "clock: expected 'deterministic'"],
+  [{ hypervisor: 'xen' }, "hypervisor: expected 'none'"],
+  [{ flash: [{} as never] }, 'flash: expected none'],
+])('what cannot be recorded says why: %j', async (more, message) => {
+  const making = recordArmMachine(options(more), () => undefined).then(() => 'made')
+  await expect(making).rejects.toMatchObject({ code: 'ERR_OPTION', message: expect.stringContaining(message) })
+})
+
+test('an Arm board that is recorded is not saved', async () => {
+  const { machine } = await recordArmMachine(options(), () => undefined)
+  closing.push(machine)
+  await expect(machine.save()).rejects.toMatchObject({ code: 'ERR_SNAPSHOT' })
+})
