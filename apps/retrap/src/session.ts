@@ -342,9 +342,11 @@ class Session {
     this.#restored = true
     const { models, servers } = this.#loaded ?? (await settings.devices(this.#millisecondsLeft()))
     this.#loaded = undefined
-    if (this.#gdb !== undefined && settings.recording?.record !== undefined && models.length > 0)
+    // What others do is in the recording.
+    const again = models.find(({ deterministic }) => deterministic === true)
+    if (this.#gdb !== undefined && settings.recording?.record !== undefined && again !== undefined)
       throw usage(
-        `--record with --gdb: ${models[0]!.name} cannot go back; leave it out, or record first and debug the replay`,
+        `--record with --gdb: ${again.name} cannot go back; leave it out, or record first and debug the replay`,
       )
     const serialPorts = Math.max(1, settings.serial.length)
     const { keyboard, mouse } = this.#display?.vnc ?? { keyboard: this.#display?.terminal?.keyboard }
