@@ -49,16 +49,10 @@ function kept(stdout: string): number {
 
 describe.runIf(ovmf !== undefined)(`UEFI firmware in flash${skipNote(ovmf !== undefined, 'there is no apt')}`, () => {
   test(
-    'keeps its variables in a file, from one machine to another, also where the process is killed while it writes them',
+    'keeps its variables in a file, from one machine to another, although the process is killed while it writes them',
     async () => {
       const vars = freshVariables('kept.fd')
       const flash = ['--firmware', code, '--firmware-vars', vars]
-      const first = await runRetrap(['run', ...flash], {
-        answers: [PAUSE, { to: 'Shell> ', type: set(0x5a17) }, POWER_OFF],
-        deadlineMs: DEADLINE_MS,
-      })
-      expect(first.code).toBe(0)
-
       const values = Array.from({ length: 60 }, (_, i) => 0x1000 + i)
       const drives = [
         '--drive',
@@ -66,27 +60,26 @@ describe.runIf(ovmf !== undefined)(`UEFI firmware in flash${skipNote(ovmf !== un
         '--drive',
         `if=pflash,unit=1,file=${vars}`,
       ]
-      const second = await runRetrap(['run', ...drives], {
-        answers: [PAUSE, show, { to: 'Shell> ', type: values.map(set).join('') }],
+      const first = await runRetrap(['run', ...drives], {
+        answers: [PAUSE, { to: 'Shell> ', type: values.map(set).join('') }],
         onOutput: (output, pid) => {
           // The first prompts are those of what comes before.
           if (output.split('Shell> ').length > 20) process.kill(pid, 'SIGKILL')
         },
         deadlineMs: DEADLINE_MS,
       })
-      expect(second.code).toBe(null)
-      expect(kept(second.stdout)).toBe(0x5a17)
+      expect(first.code).toBe(null)
 
       const screen = join(scratch, 'screen.png')
       const picture = ['--device', 'ramfb', '--screenshot-on-exit', screen]
-      const third = await runRetrap(['run', '--machine', 'q35', ...flash, ...picture], {
+      const second = await runRetrap(['run', '--machine', 'q35', ...flash, ...picture], {
         answers: [PAUSE, show, { to: 'Shell> ', type: 'pci\r' }, POWER_OFF],
         deadlineMs: DEADLINE_MS,
       })
-      expect(kept(third.stdout)).toBeGreaterThan(values[10]!)
-      expect(kept(third.stdout)).toBeLessThan(values[40]!)
-      expect(third.stdout).toContain('Vendor 8086 Device 29C0')
-      expect(third.code).toBe(0)
+      expect(kept(second.stdout)).toBeGreaterThan(values[10]!)
+      expect(kept(second.stdout)).toBeLessThan(values[40]!)
+      expect(second.stdout).toContain('Vendor 8086 Device 29C0')
+      expect(second.code).toBe(0)
       // The text of the shell on black.
       const { width, height, rgb } = readPng(readFileSync(screen))
       expect([width, height]).toEqual([800, 600])
@@ -94,7 +87,7 @@ describe.runIf(ovmf !== undefined)(`UEFI firmware in flash${skipNote(ovmf !== un
       expect(lit).toBeGreaterThan(0.001)
       expect(lit).toBeLessThan(0.3)
     },
-    3 * DEADLINE_MS,
+    2 * DEADLINE_MS,
   )
 
   test(
