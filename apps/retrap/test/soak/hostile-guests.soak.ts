@@ -13,10 +13,11 @@ import { hostileFirmware } from '../support/hostile-firmware.ts'
 import { BOARDS, type HostileMachine, hostileMachine } from '../support/hostile-machines.ts'
 import { HostileRuns, type HostileRun } from '../support/hostile-runs.ts'
 
-/** What a guest has, from the machine's start on. */
 const GUEST_SECONDS = [0.05, 0.1, 0.2] as const
 /** A Worker loads with processor time of its own, for which the machine waits. */
 const WORKER_SECONDS = 3
+/** A guest that waits has more time by the clock. */
+const WAIT_SECONDS = 1
 /** By then a machine is made on the busiest of hosts. */
 const TIMEOUT = '25'
 /** The smallest case has room for all of it. */
@@ -68,11 +69,12 @@ export const soak: Soak = {
   async step(rng) {
     if (runs === undefined) return 'not set up'
     const machine = hostileMachine(rng, join(runs.folder, 'medium'), join(runs.folder, 'share'))
-    const seconds = rng.pick(GUEST_SECONDS) + (machine.workers ? WORKER_SECONDS : 0)
+    const guestSeconds = rng.pick(GUEST_SECONDS)
+    const seconds = guestSeconds + WAIT_SECONDS + (machine.workers ? WORKER_SECONDS : 0)
     rng.note('machine', machine.args.join(' '))
     for (const { name } of [machine.board, ...machine.devices]) seen.set(name, (seen.get(name) ?? 0) + 1)
     const args = ['run', ...guest(rng, machine, runs), ...machine.args, '--timeout', TIMEOUT]
-    return wrongEnd(await runs.run(args, seconds, { guestTime: true }))
+    return wrongEnd(await runs.run(args, seconds, { guestSeconds }))
   },
   async teardown() {
     await runs?.close()

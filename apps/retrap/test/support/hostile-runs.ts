@@ -6,7 +6,7 @@ import { setTimeout } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Worker } from 'node:worker_threads'
-import { OwnTime, ProcessorDelay } from '@retrap/tooling/processor-time'
+import { ProcessorDelay } from '@retrap/tooling/processor-time'
 import { decode, formatIntel } from '@retrap/x86-decoder'
 import { runCli, type CliHost } from '../../src/cli.ts'
 import { ExitCode } from '../../src/exit-codes.ts'
@@ -26,10 +26,13 @@ const DOCUMENTED: ReadonlyMap<number, RegExp> = new Map([
 const STACK = /^ +at .*:\d+:\d+\)?$/m
 /** Processor time by which a run may outlive its `--timeout`. */
 const OVERRUN_SECONDS = 1
-/** The time for which machines run, all of one run together, in which the process had a processor. */
+/** A guest that waits, or whose host is busy, has so much more time by the clock. */
+const CLOCK_FACTOR = 5
+
+/** The processor time of machines that run, all of one run of the command line together. */
 class GuestTime {
   readonly #milliseconds: number
-  #own: OwnTime | undefined
+  #began: { readonly at: number; readonly used: NodeJS.CpuUsage } | undefined
 
   constructor(seconds: number) {
     this.#milliseconds = seconds * 1000
@@ -37,18 +40,25 @@ class GuestTime {
 
   /** Has a machine end by this time, however long it took to make it. */
   limit(machine: Machine): Machine {
+    const { run: inner } = machine
     const run: Machine['run'] = async (options) => {
-      this.#own ??= new OwnTime()
+      this.#began ??= { at: performance.now(), used: process.threadCpuUsage() }
       for (;;) {
-        const left = Math.max(0, this.#milliseconds - this.#own.milliseconds())
+        const left = this.#left()
         // oxlint-disable-next-line no-await-in-loop -- until the time has passed
         const exit = await inner.call(machine, { ...options, timeoutMs: Math.min(left, options.timeoutMs ?? left) })
-        const isOver = left >= (options.timeoutMs ?? Infinity) || this.#own.milliseconds() >= this.#milliseconds - 1
-        if (exit.reason !== 'timeout' || isOver) return exit
+        if (exit.reason !== 'timeout' || this.#left() === 0) return exit
       }
     }
-    const { run: inner } = machine
     return Object.assign(machine, { run })
+  }
+
+  /** Milliseconds. */
+  #left(): number {
+    const { at, used } = this.#began!
+    const { user, system } = process.threadCpuUsage(used)
+    const byClock = at + CLOCK_FACTOR * this.#milliseconds - performance.now()
+    return Math.max(0, Math.min(this.#milliseconds - (user + system) / 1000, byClock))
   }
 }
 
@@ -81,10 +91,10 @@ export interface HostileRun {
 export interface HostileRunOptions {
   readonly createMachine?: CliHost['createMachine']
   /**
-   * The guest has all of the run's time, from the machine's start on; `--timeout` is longer. On a busy host most of a short
-   * one passes before there is a machine.
+   * Seconds that the guest has, from the machine's start on; `--timeout` is longer. On a busy host most of a short one
+   * passes before there is a machine.
    */
-  readonly guestTime?: boolean
+  readonly guestSeconds?: number
   /** Whether an exit code that `--help` does not list is to be expected here. */
   isDocumented?(code: number, errors: string): boolean
 }
@@ -141,7 +151,7 @@ export class HostileRuns {
     const violation = await this.watch(timeoutSeconds, async () => {
       const host = hostOf(output, errors)
       const create = options.createMachine ?? createMachine
-      const time = options.guestTime === true ? new GuestTime(timeoutSeconds) : undefined
+      const time = options.guestSeconds === undefined ? undefined : new GuestTime(options.guestSeconds)
       const limited: typeof create = async (asked) => time?.limit(await create(asked)) ?? create(asked)
       code = await runCli(args, { ...host, createMachine: limited })
       return wrongEnd(args, code, errors.join(''), options)
