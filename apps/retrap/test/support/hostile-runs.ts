@@ -40,13 +40,13 @@ class GuestTime {
 
   /** Has a machine end by this time, however long it took to make it. */
   limit(machine: Machine): Machine {
-    const { run: inner } = machine
+    const inner = machine.run.bind(machine)
     const run: Machine['run'] = async (options) => {
       this.#began ??= { at: performance.now(), used: process.threadCpuUsage() }
       for (;;) {
         const left = this.#left()
         // oxlint-disable-next-line no-await-in-loop -- until the time has passed
-        const exit = await inner.call(machine, { ...options, timeoutMs: Math.min(left, options.timeoutMs ?? left) })
+        const exit = await inner({ ...options, timeoutMs: Math.min(left, options.timeoutMs ?? left) })
         if (exit.reason !== 'timeout' || this.#left() === 0) return exit
       }
     }
