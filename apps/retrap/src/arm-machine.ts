@@ -3,12 +3,21 @@ import { promisify } from 'node:util'
 import * as zlib from 'node:zlib'
 import { type Command, Option } from 'commander'
 import { MemoryStorage, RawImage } from '@retrap/block'
-import type { ArmMachineOptions, ArmSnapshotSource } from '@retrap/machine/arm'
+import type * as Arm from '@retrap/machine/arm'
+import type {
+  ArmMachine,
+  ArmMachineOptions,
+  ArmRecorder,
+  ArmSnapshotSource,
+  RecordArmOptions,
+  RecordingSource,
+} from '@retrap/machine/arm'
 import type { DriveArgument } from './drives.ts'
 import { checkTarget } from './files.ts'
 import { type ImageFlags, readImages } from './images.ts'
 import { loadInterpreters } from './interpreters.ts'
 import type { CreateMachine, Machine, MachineOptions } from './machine-contract.ts'
+import type { ReplayedRun } from './recording/replay-machine.ts'
 import { usage } from './values.ts'
 
 /** Options that an Arm machine takes, by the names of their attributes. */
@@ -51,7 +60,9 @@ const TAKEN: ReadonlySet<string> = new Set([
   'nic',
   'package',
   'reboot',
+  'record',
   'refresh',
+  'replay',
   'saveOnExit',
   'schema',
   'screenshotOnExit',
@@ -82,6 +93,7 @@ const INSTEAD: Readonly<Record<string, string>> = {
   fda: 'write --drive file=FILE,if=virtio',
   fdb: 'write --drive file=FILE,if=virtio',
   module: 'write --initrd FILE',
+  recordCheckpoints: 'leave it out: there are none in recordings of Arm boards',
   optionRom: 'leave it out: UEFI firmware has drivers of its own',
   vapic: 'leave it out: there is no task-priority register',
 }
@@ -108,16 +120,18 @@ export function checkArmFlags(command: Command): void {
   }
 }
 
-/** Makes an Arm machine. @throws CliError `ERR_USAGE` for what only a PC has */
-export async function createArm(options: MachineOptions): Promise<Machine> {
+/** The part of `@retrap/machine/arm` for options. @throws CliError `ERR_USAGE` for what only a PC has */
+async function loadArm(
+  options: MachineOptions,
+): Promise<{ readonly arm: typeof Arm; readonly given: ArmMachineOptions }> {
   if (options.modules !== undefined && options.modules.length > 0)
     throw usage(`--module is not there for --arch arm64; ${INSTEAD['module']}`)
-  const { createArmMachine } = await import('@retrap/machine/arm')
+  const arm = await import('@retrap/machine/arm')
   await loadInterpreters('arm64')
   const { memoryBytes, cpus, initrd, commandLine, devices, deviceServers, clock, trace } = options
   const { gic, drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse, hypervisor } = options
   const { vga, preferredMode, screen, boot } = options
-  return createArmMachine({
+  const given: ArmMachineOptions = {
     ...{ memoryBytes, cpus, initrd, commandLine, devices, deviceServers, clock, trace },
     ...{ gic, drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse, hypervisor },
     ...{ vga, preferredMode, screen, boot },
@@ -131,7 +145,47 @@ export async function createArm(options: MachineOptions): Promise<Machine> {
     deviceDeadlineMs: options.deviceDeadlineMs,
     onDeviceFailure: options.onDeviceFailure,
     devicePlacement: options.devicePlacement,
-  })
+  }
+  return { arm, given }
+}
+
+/** Makes an Arm machine. @throws CliError `ERR_USAGE` for what only a PC has */
+export async function createArm(options: MachineOptions): Promise<Machine> {
+  const { arm, given } = await loadArm(options)
+  return arm.createArmMachine(given)
+}
+
+/** Makes one whose run is recorded. @throws CliError `ERR_USAGE`; MachineError as `recordArmMachine` */
+export async function recordArm(
+  options: MachineOptions,
+  write: (bytes: Uint8Array) => unknown,
+  how: RecordArmOptions,
+): Promise<ArmRecorder> {
+  const { arm, given } = await loadArm(options)
+  return arm.recordArmMachine(given, write, how)
+}
+
+/** Opens a recording of one. @throws CliError `ERR_USAGE`; as `replayArmMachine` */
+export async function replayArm(
+  options: MachineOptions,
+  source: RecordingSource,
+  onMachine: (machine: ArmMachine) => void,
+): Promise<ReplayedRun> {
+  const { arm, given } = await loadArm(options)
+  const replay = await arm.replayArmMachine(given, source, onMachine)
+  const { end, isCut, marks } = replay
+  return {
+    ...{ end, isCut, marks },
+    get pc() {
+      return replay.machine
+    },
+    get instructions() {
+      return replay.instructions
+    },
+    run: (limits) => replay.run(limits),
+    goto: (instruction, limits) => replay.goto(instruction, limits),
+    close: () => replay.close(),
+  }
 }
 
 /** Node's Zstandard, which older ones do not have. */

@@ -1,11 +1,13 @@
 import { workerData } from 'node:worker_threads'
 import { guestMemoryOptions, type GuestMemoryHandles } from '@retrap/hvm'
 import type { SharedDeviceMemory } from '@retrap/ioreq'
-import { type ControllerDescription, serveControllers } from '@retrap/machine'
+import type { ControllerDescription } from '@retrap/machine'
 
 // The program of the Worker of `--controllers worker`.
 const { memory, data } = workerData as {
   readonly memory: SharedDeviceMemory
   readonly data: { readonly controllers: ControllerDescription; readonly guest?: GuestMemoryHandles }
 }
+// As the board's program loads it: a bundler would make the module a part of this program, which would run there as well.
+const { serveControllers } = await import('@retrap/machine')
 await serveControllers(memory, data.controllers, guestMemoryOptions(data.guest))

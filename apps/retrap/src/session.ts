@@ -342,6 +342,12 @@ class Session {
     this.#restored = true
     const { models, servers } = this.#loaded ?? (await settings.devices(this.#millisecondsLeft()))
     this.#loaded = undefined
+    if (
+      this.#gdb !== undefined &&
+      settings.recording?.record !== undefined &&
+      settings.machine.architecture === 'arm64'
+    )
+      throw usage('--record with --gdb: an Arm board cannot go back; leave one of them out')
     // What others do is in the recording.
     const again = models.find(({ deterministic }) => deterministic === true)
     if (this.#gdb !== undefined && settings.recording?.record !== undefined && again !== undefined)

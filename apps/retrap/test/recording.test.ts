@@ -1,8 +1,9 @@
 /** Recorded runs: their files, and the command that runs them again. */
-import { mkdtempSync, rmSync, statSync, truncateSync, copyFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { TEST_LONG } from '@retrap/tooling/long'
 import { afterAll, expect, test } from 'vitest'
 import { runRetrap } from './support/processes.ts'
 
@@ -46,6 +47,57 @@ test(
     expect(whole.code).toBe(0)
   },
   6 * DEADLINE_MS,
+)
+
+/** Sends what comes on its serial port, and powers off after a q. */
+function armEcho(): Uint8Array {
+  const movz = (register: number, value: number, shift = 0): number =>
+    0xd280_0000 + (shift << 17) + (value << 5) + register
+  const program = [
+    // UARTLCR_H, UARTCR: it sends and receives eight bits.
+    ...[movz(7, 0x0900, 16), movz(6, 0x60), 0xb900_2ce6, movz(6, 0x301), 0xb900_30e6],
+    // ldr w6, [x7, #0x18]; tbnz w6, #4, -4; ldr w6, [x7]; str w6, [x7]; cmp w6, #'q'; b.ne -20
+    ...[0xb940_18e6, 0x3727_ffe6, 0xb940_00e6, 0xb900_00e6, 0x7101_c4df, 0x54ff_ff61],
+    // PSCI's SYSTEM_OFF.
+    ...[movz(0, 0x8400, 16), 0xf280_0100, 0xd400_0002],
+  ]
+  const words = new Uint32Array(16 + program.length)
+  // The header of the boot protocol, whose first instruction jumps behind it.
+  words.set([0x1400_0010, 0, 0, 0, words.length * 4])
+  words[14] = 0x644d_5241
+  words.set(program, 16)
+  return new Uint8Array(words.buffer)
+}
+
+test('an Arm board is recorded and run again', { timeout: 2 * DEADLINE_MS }, async () => {
+  const kernel = path('echo.img')
+  writeFileSync(kernel, armEcho())
+  const args = ['run', '--arch', 'arm64', '--kernel', kernel]
+  const file = path('arm.recording')
+  const first = await runRetrap([...args, '--record', file], { input: 'hello q', deadlineMs: DEADLINE_MS })
+  expect([first.stdout, first.code]).toEqual(['hello q', 0])
+  const again = await runRetrap(['replay', file], { deadlineMs: DEADLINE_MS })
+  expect([again.stdout, again.code]).toEqual(['hello q', 0])
+  const debugged = await runRetrap([...args, '--record', file, '--gdb', 'tcp:127.0.0.1:0'], { deadlineMs: DEADLINE_MS })
+  expect([debugged.code, debugged.stderr]).toEqual([2, expect.stringContaining('an Arm board cannot go back')])
+})
+
+test.runIf(TEST_LONG)(
+  'a board in a Worker is recorded, and run again without it',
+  { timeout: 2 * DEADLINE_MS },
+  async () => {
+    const file = path('worker.recording')
+    const first = await runRetrap(['--devices', 'worker', '--record', file], {
+      answers: [
+        { to: 'retrap> ', type: 'echo one two\n' },
+        { to: 'one two', type: '\noff\n' },
+      ],
+      deadlineMs: DEADLINE_MS,
+    })
+    expect([first.code, first.stderr]).toEqual([0, expect.stringContaining('recorded')])
+    const again = await runRetrap(['replay', file], { deadlineMs: DEADLINE_MS })
+    expect([again.stdout, again.code]).toEqual([first.stdout, 0])
+  },
 )
 
 test.each<[string, () => string, string]>([

@@ -1,7 +1,7 @@
 import type { GdbTarget } from '@retrap/gdb'
-import type { MachineExit, Pc, PcGdbOptions, PcReplay, PcSnapshot, ReplayExit } from '@retrap/machine'
+import type { MachineExit, MachineRunOptions, PcGdbOptions, PcReplay, ReplayExit } from '@retrap/machine'
 import { CliError } from '../cli-error.ts'
-import type { Machine, MachineSerial } from '../machine-contract.ts'
+import type { Machine, MachineSerial, MachineSnapshot } from '../machine-contract.ts'
 import { limitsOf } from './run-limits.ts'
 
 const CTRL_C = 3
@@ -19,12 +19,21 @@ export interface ReplayView {
   /** Where it stops first; default at its end. */
   readonly goto?: number | undefined
   /** Makes the machine that goes on where the replay has stopped. */
-  readonly goLive?: (snapshot: PcSnapshot) => Promise<Machine>
+  readonly goLive?: (snapshot: MachineSnapshot) => Promise<Machine>
+}
+
+/** The part of a `PcReplay` that a session uses; an Arm board has it too, but for gdb. */
+export interface ReplayedRun extends Pick<PcReplay, 'end' | 'instructions' | 'isCut' | 'marks'> {
+  readonly pc: Machine
+  run(limits: MachineRunOptions): Promise<ReplayExit>
+  goto(instruction: number, limits?: MachineRunOptions): Promise<ReplayExit>
+  gdbTarget?(options: PcGdbOptions): Promise<GdbTarget>
+  close(): void
 }
 
 /** A recorded run as a session's machine. Going back makes another PC, and the session does not notice. */
 export class ReplayMachine implements Machine {
-  replay!: PcReplay
+  replay!: ReplayedRun
   readonly #view: ReplayView
   /** By port: who gets what the guest sends. */
   readonly #listeners: ((bytes: Uint8Array) => void)[] = []
@@ -43,7 +52,7 @@ export class ReplayMachine implements Machine {
   }
 
   /** Takes the PC that the replay has just made. */
-  connect(pc: Pc): void {
+  connect(pc: Pick<Machine, 'serialPorts'>): void {
     for (const [port, line] of pc.serialPorts.entries()) line.onTransmit((bytes) => this.#listeners[port]?.(bytes))
     this.#ports = pc.serialPorts.map((_, port): MachineSerial => ({
       onTransmit: (listener) => {
@@ -72,6 +81,8 @@ export class ReplayMachine implements Machine {
 
   /** Shows it to gdb, which has it go through the recording from now on. */
   async gdbTarget(options: PcGdbOptions): Promise<GdbTarget> {
+    if (this.replay.gdbTarget === undefined)
+      throw new CliError('ERR_USAGE', '--gdb: a recording of an Arm board is not debugged; leave --gdb out')
     this.#isDebugged = true
     if (this.#target !== undefined) await this.replay.goto(this.#target)
     return this.replay.gdbTarget(options)
@@ -135,7 +146,9 @@ export class ReplayMachine implements Machine {
     goLive: NonNullable<ReplayView['goLive']>,
     options: Parameters<Machine['run']>[0],
   ): Promise<MachineExit> {
-    const live = await goLive(await this.replay.pc.save())
+    const snapshot = await this.replay.pc.save?.()
+    if (snapshot === undefined) throw new CliError('ERR_USAGE', '--go-live: this machine cannot be saved')
+    const live = await goLive(snapshot)
     for (const [port, line] of live.serialPorts.entries()) line.onTransmit((bytes) => this.#listeners[port]?.(bytes))
     this.#live = live
     this.#view.tell('the machine goes on')
@@ -161,7 +174,7 @@ type ReplaysExit = Extract<ReplayExit, { readonly reason: 'arrived' | 'end-of-re
 const isReplays = (exit: ReplayExit): exit is ReplaysExit =>
   exit.reason === 'arrived' || exit.reason === 'end-of-recording' || exit.reason === 'diverged'
 
-function lineOf(exit: ReplaysExit, path: string, { instructions, isCut }: PcReplay): string {
+function lineOf(exit: ReplaysExit, path: string, { instructions, isCut }: ReplayedRun): string {
   if (exit.reason === 'diverged') {
     const where = `after instruction ${exit.after}, and it was found at ${exit.at}`
     return `${path}: the run is another one than was recorded, from somewhere ${where}: ${exit.difference}`

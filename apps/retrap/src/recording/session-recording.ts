@@ -2,31 +2,22 @@ import { type FileHandle, open, stat } from 'node:fs/promises'
 import { type PcRecorder, type RecordingSource, recordPc, replayPc } from '@retrap/machine'
 import { CliError } from '../cli-error.ts'
 import { troubleWith } from '../files.ts'
+import { recordArm, replayArm } from '../arm-machine.ts'
 import { loadInterpreters } from '../interpreters.ts'
 import type { Machine, MachineOptions, PcMachineOptions } from '../machine-contract.ts'
 import { argumentsToKeep, type SavedRun } from '../snapshots/snapshot-file.ts'
+import type { RecordingSettings } from '../session-settings.ts'
 import { RecordedMachine } from './recorded-machine.ts'
 import { ReplayMachine } from './replay-machine.ts'
 
-/** How a session records its machine, or runs a recorded one again. */
-export interface RecordingSettings {
-  /** The command line. */
-  readonly arguments: readonly string[]
-  /** The file that is written. */
-  readonly record?: string | undefined
-  /** The file gets checkpoints; default it does. */
-  readonly keepsCheckpoints?: boolean | undefined
-  /** The file that is run again. */
-  readonly replay?: string | undefined
-  /** Where the replay stops first, in instructions; default at its end. */
-  readonly goto?: number | undefined
-  /** The machine goes on from there with its back ends. */
-  readonly goLive?: boolean | undefined
-}
-
 /** What is recorded, or run again. */
 type Active =
-  | { readonly recorder: PcRecorder; readonly machine: RecordedMachine; readonly file: { close(): Promise<void> } }
+  | {
+      readonly recorder: Pick<PcRecorder, 'end' | 'instructions' | 'mark'>
+      /** Settles when nobody runs the machine. */
+      readonly stop: () => Promise<void>
+      readonly file: { close(): Promise<void> }
+    }
   | { readonly replay: ReplayMachine; readonly file: { close(): Promise<void> } }
 
 /** Records the machine of a session, or runs a recorded one again. */
@@ -62,8 +53,7 @@ export class SessionRecording {
   ): Promise<Machine> {
     const { record, replay } = this.#settings
     if (record === undefined && replay === undefined) return createMachine(options)
-    if (options.architecture === 'arm64') throw usage('runs of PCs are recorded; leave --arch arm64 out')
-    await loadInterpreters('x86')
+    if (options.architecture !== 'arm64') await loadInterpreters('x86')
     const given: MachineOptions = { ...options, clock: 'deterministic' }
     return replay === undefined ? this.#record(given, record!) : this.#replay(given, replay, createMachine)
   }
@@ -83,11 +73,16 @@ export class SessionRecording {
         throw new CliError('ERR_INPUT', `cannot write the recording ${path}: ${troubleWith(error, 'write')}`)
       }
     }
+    // Guests wait for people, and for the other end of a network, by their own time.
+    const keepsPace = this.#interactive || hasNetwork(options)
+    if (options.architecture === 'arm64') {
+      const recorder = await recordArm(options, write, { about, keepsPace })
+      this.#active = { recorder, stop: async () => undefined, file }
+      return recorder.machine
+    }
     const recorder = await recordPc(options as PcMachineOptions, write, {
-      about,
+      ...{ about, keepsPace },
       ...(this.#settings.keepsCheckpoints === false && { checkpointMs: Infinity }),
-      // Guests wait for people, and for the other end of a network, by their own time.
-      keepsPace: this.#interactive || hasNetwork(options),
     })
     // What was written is read again where gdb goes back.
     let reader: Promise<FileHandle> | undefined
@@ -97,7 +92,7 @@ export class SessionRecording {
     const close = async (): Promise<void> => {
       await Promise.all([file.close(), reader?.then((handle) => handle.close()).catch(() => {})])
     }
-    this.#active = { recorder, machine, file: { close } }
+    this.#active = { recorder, stop: () => machine.stop(), file: { close } }
     return machine
   }
 
@@ -116,7 +111,10 @@ export class SessionRecording {
       ...(goLive && { goLive: (snapshot) => createMachine({ ...options, snapshot }) }),
     })
     const file = await fileSource(path)
-    machine.replay = await replayPc(options as PcMachineOptions, file, { onMachine: (pc) => machine.connect(pc) })
+    const onMachine = (made: Parameters<typeof machine.connect>[0]): void => machine.connect(made)
+    machine.replay = await (options.architecture === 'arm64'
+      ? replayArm(options, file, onMachine)
+      : replayPc(options as PcMachineOptions, file, { onMachine }))
     this.#active = { replay: machine, file }
     return machine
   }
@@ -172,7 +170,7 @@ export class SessionRecording {
     if (active === undefined) return
     try {
       if (!('recorder' in active)) return
-      await active.machine.stop()
+      await active.stop()
       await active.recorder.end()
       this.#tell(`recorded ${active.recorder.instructions} instructions to ${this.#settings.record}`)
     } finally {
