@@ -20,6 +20,8 @@ const ARM_RAM = 0x4000_0000
 /** Memory for base address registers, where both kinds of board route it to PCI. */
 const WINDOW = 0xc000_0000
 const ARM_WINDOW = 0x1000_0000
+/** The first may have 16 MiB; where the others are, by the distance from it. */
+const SMALL_BARS = 0x2000_0000
 const COMMAND = 4
 const FIRST_BAR = 0x10
 /** Registers whose content matters: command, BARs, ROM, capabilities, interrupt, and what chipsets have from 40H on. */
@@ -55,7 +57,8 @@ function contentOf(rng: Rng, machine: HostileMachine, content: Content): number 
 function barAddress({ board }: HostileMachine, { bars, place }: PlacedDevice, bar: Exclude<Base, 'port'>): number {
   const [device] = place
   if (bars?.[bar] === 'io') return 0xc000 + device * 0x200 + (bar % 2) * 0x100
-  return (board.arm ? ARM_WINDOW : WINDOW) + device * 0x100_0000 + bar * 0x10_0000
+  const window = board.arm ? ARM_WINDOW : WINDOW
+  return bar === 0 ? window + device * 0x100_0000 : window + SMALL_BARS + device * 0x10_0000 + bar * 0x2_0000
 }
 
 const configuration = ([device, function_]: readonly [number, number], register: number): number =>

@@ -275,7 +275,7 @@ export const DEVICES: readonly Device[] = [
     at: [30, 0],
     bars: { 0: 'memory', 2: 'memory' },
     // The registers above, where BAR 2 has them.
-    setUp: [0, 1024, 768, 32, 0x41].map((value, i): Write => [2, 0x500 + 2 * (i === 4 ? 4 : i), 2, value]),
+    setUp: [0, 1024, 768, 32, 0x41].map((value, i): Write => [2, 0x500 + 2 * i, 2, value]),
     work: [
       ...Array.from({ length: 10 }, (_, i): Write => [2, 0x500 + 2 * i, 2, 'any']),
       [2, 0x400, 1, 'any'],
