@@ -189,7 +189,7 @@ export class Pc {
     })
     this.serialPorts = lines
     this.serial = lines[0]!
-    this.xenConsole = xenConsole(this.xen?.consoleRing)
+    this.xenConsole = xenConsole(this.xen?.consoleRing, gate)
     const acpi = describeBoard(
       map,
       this.domain.vcpus.map((vcpu) => vcpu.apic.apicId),

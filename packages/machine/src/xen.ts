@@ -1,6 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { XenConsole, XenOptions } from '@retrap/xen'
 import type { PcMemoryMap } from './loaders/index.ts'
+import type { PcInputs } from './recording/pc-inputs.ts'
 import type { SerialPort } from './serial-port.ts'
 
 /** Inputs of the I/O APIC that a hardware guest of Xen finds (Xen's public header arch-x86/hvm/save.h, `VIOAPIC_NUM_PINS`). */
@@ -33,12 +34,21 @@ export function xenArmOptions(memoryBytes: number, epochSeconds: number, random:
   return { handle: uuid(random), epochSeconds, maxFrames: memoryBytes / PAGE_BYTES }
 }
 
-/** The console that Xen gives its guests; silent without Xen. */
-export function xenConsole(ring: XenConsole | undefined): SerialPort {
+/**
+ * The console that Xen gives its guests; silent without Xen.
+ *
+ * @param gate - of a machine that is recorded: its party is there only with Xen
+ */
+export function xenConsole(ring: XenConsole | undefined, gate: Pick<PcInputs, 'serial'> | undefined): SerialPort {
+  const gated = ring && gate?.serial('xen', (bytes) => void ring.receive(bytes))
   return {
     onTransmit: (listener) => ring?.onTransmit(listener),
     // Where there is no console, nobody waits for what is dropped.
-    receive: (bytes) => ring?.receive(bytes) ?? true,
+    receive(bytes) {
+      if (gated === undefined) return ring?.receive(bytes) ?? true
+      gated(bytes)
+      return true
+    },
     onDrain: (listener) => ring?.onDrain(listener),
     pipeTo: (sink) => ring?.onTransmit((bytes) => void sink.write(bytes)),
   }

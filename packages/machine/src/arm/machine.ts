@@ -222,7 +222,7 @@ export class ArmMachine {
       describe: (vcpu, message) => describeArmCrash(this.domain, vcpu, message),
     })
     this.xen = plugXen?.(this.domain, XEN_PLACES, xenArmOptions(memoryBytes, epochSeconds, random))
-    this.xenConsole = xenConsole(this.xen?.consoleRing)
+    this.xenConsole = xenConsole(this.xen?.consoleRing, gate)
     this.domain.p2m.populate(VIRT.ram.base / PAGE_BYTES, memoryBytes / PAGE_BYTES)
     const receive = (bytes: Uint8Array): void => {
       this.#placed.receive(0, bytes)

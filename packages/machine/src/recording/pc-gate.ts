@@ -51,7 +51,6 @@ export function checkRecordable(options: PcOptions): void {
   const isBehindPort = virtio.some((one) => isFromHost(one) && 'port' in one && one.port !== undefined)
   const refused =
     (options.clock !== 'deterministic' && "clock: expected 'deterministic'") ||
-    (options.hypervisor === 'xen' && "hypervisor: expected 'none', as what Xen tells its guest is not recorded") ||
     (isBehindPort && 'virtio: a share or a device of your own behind a root port; leave its port out') ||
     (isUsbFromHost(options) && usbRefused(usb!)) ||
     (snapshot !== undefined &&
@@ -189,7 +188,7 @@ export class PcGate implements PcInputs {
   }
 
   /** Puts the gate before the input of a serial port. */
-  serial(port: number, receive: (bytes: Uint8Array) => void): (bytes: Uint8Array) => void {
+  serial(port: number | 'xen', receive: (bytes: Uint8Array) => void): (bytes: Uint8Array) => void {
     const { gate } = this
     const number = gate.party(`serial ${port}`, receive)
     return (bytes) => {

@@ -57,8 +57,8 @@ export interface PcInputs {
     models: readonly DeviceModel[],
     runsAgain: (model: DeviceModel) => boolean,
   ): { readonly models: readonly DeviceModel[]; readonly server?: DomainServer }
-  /** Puts itself before the input of a serial port. @returns takes bytes of the other end */
-  serial(port: number, receive: (bytes: Uint8Array) => void): (bytes: Uint8Array) => void
+  /** Puts itself before the input of a serial port, or of the console that Xen gives. @returns takes bytes of the other end */
+  serial(port: number | 'xen', receive: (bytes: Uint8Array) => void): (bytes: Uint8Array) => void
   /** Puts itself before a keyboard or a mouse. */
   input(which: 'keyboard' | 'mouse', backend: InputBackend): InputBackend
   /** Puts itself before a button. @returns presses it, and resolves when that has entered the machine */
