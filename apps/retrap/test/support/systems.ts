@@ -9,6 +9,7 @@ const FILES = [
   'system/jit',
   'system/arm-snapshots',
   'system/recording',
+  'web/networks',
   'system/balloon',
   'system/arm-xen',
   'system/walk',

@@ -49,7 +49,7 @@ describe('the embedded guest', () => {
     'does the same twice where time follows its instructions',
     async () => {
       const once = (): Promise<{ stdout: string; stderr: string }> =>
-        runHere(['--deterministic', '--stats', 'json'], { input: '', deadlineMs: DEADLINE_MS })
+        runRetrap(['--deterministic', '--stats', 'json'], { input: '', deadlineMs: DEADLINE_MS })
       const [first, second] = [await once(), await once()]
       expect(second.stdout).toBe(first.stdout)
       // What it has measured is what the machine has.
