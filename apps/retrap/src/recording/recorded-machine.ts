@@ -36,6 +36,10 @@ export class RecordedMachine implements Machine {
     return this.#pc.serialPorts
   }
 
+  get xenConsole(): Pc['xenConsole'] {
+    return this.#pc.xenConsole
+  }
+
   get removableDrives(): Pc['removableDrives'] {
     return this.#pc.removableDrives
   }

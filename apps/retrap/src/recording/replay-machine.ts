@@ -35,7 +35,7 @@ export interface ReplayedRun extends Pick<PcReplay, 'end' | 'instructions' | 'is
 export class ReplayMachine implements Machine {
   replay!: ReplayedRun
   readonly #view: ReplayView
-  /** By port: who gets what the guest sends. */
+  /** By port: who gets what the guest sends. The last is Xen's console. */
   readonly #listeners: ((bytes: Uint8Array) => void)[] = []
   /** Where it is to go; undefined: nowhere. */
   #target: number | undefined
@@ -52,23 +52,35 @@ export class ReplayMachine implements Machine {
   }
 
   /** Takes the PC that the replay has just made. */
-  connect(pc: Pick<Machine, 'serialPorts'>): void {
-    for (const [port, line] of pc.serialPorts.entries()) line.onTransmit((bytes) => this.#listeners[port]?.(bytes))
-    this.#ports = pc.serialPorts.map((_, port): MachineSerial => ({
+  connect(pc: Pick<Machine, 'serialPorts' | 'xenConsole'>): void {
+    this.#listenTo(pc)
+    this.#ports = linesOf(pc).map((_, port): MachineSerial => ({
       onTransmit: (listener) => {
         this.#listeners[port] = listener
       },
       // What is typed now was not typed then, but Ctrl-C ends the way to a place.
       receive: (bytes) => {
         if (this.#live === undefined && bytes.includes(CTRL_C)) this.#interrupt?.abort()
-        return this.#live?.serialPorts[port]?.receive(bytes) ?? true
+        return this.#liveLine(port)?.receive(bytes) ?? true
       },
-      onDrain: (listener) => this.#live?.serialPorts[port]?.onDrain(listener),
+      onDrain: (listener) => this.#liveLine(port)?.onDrain(listener),
     }))
   }
 
+  #listenTo(machine: Pick<Machine, 'serialPorts' | 'xenConsole'>): void {
+    for (const [port, line] of linesOf(machine).entries()) line.onTransmit((bytes) => this.#listeners[port]?.(bytes))
+  }
+
+  #liveLine(port: number): MachineSerial | undefined {
+    return this.#live && linesOf(this.#live)[port]
+  }
+
   get serialPorts(): readonly MachineSerial[] {
-    return this.#ports
+    return this.#ports.slice(0, this.replay.pc.serialPorts.length)
+  }
+
+  get xenConsole(): MachineSerial {
+    return this.#ports.at(-1)!
   }
 
   get memory(): Machine['memory'] {
@@ -149,7 +161,7 @@ export class ReplayMachine implements Machine {
     const snapshot = await this.replay.pc.save?.()
     if (snapshot === undefined) throw new CliError('ERR_USAGE', '--go-live: this machine cannot be saved')
     const live = await goLive(snapshot)
-    for (const [port, line] of live.serialPorts.entries()) line.onTransmit((bytes) => this.#listeners[port]?.(bytes))
+    this.#listenTo(live)
     this.#live = live
     this.#view.tell('the machine goes on')
     return live.run(options)
@@ -168,6 +180,10 @@ export class ReplayMachine implements Machine {
     this.#live?.close?.()
   }
 }
+
+/** Serial ports, and Xen's console. */
+const linesOf = ({ serialPorts, xenConsole }: Pick<Machine, 'serialPorts' | 'xenConsole'>): readonly MachineSerial[] =>
+  xenConsole === undefined ? serialPorts : [...serialPorts, xenConsole]
 
 type ReplaysExit = Extract<ReplayExit, { readonly reason: 'arrived' | 'end-of-recording' | 'diverged' }>
 
