@@ -2,7 +2,7 @@
 // `npm test -- --long` all. RETRAP_TEST_LONG=1 has vitest find each file by its name.
 import { sliced } from '@retrap/tooling/slice'
 
-const PARTS = 12
+const PARTS = 16
 
 /** Files in `test`, from the longest to the shortest: those that a run takes are of about the same duration together. */
 const FILES = [

@@ -10,7 +10,8 @@ import { openImage } from '@retrap/block/node'
 import { type PcOptions, recordPc, replayPc } from '@retrap/machine'
 import { TEST_LONG } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, expect } from 'vitest'
 import { makeExt4 } from '../support/boot-media.ts'
 import { diskLinux } from '../support/disk-linux.ts'
 import { TO_DEVICES } from '../support/first-process.ts'
@@ -20,6 +21,7 @@ import { runRetrap } from '../support/processes.ts'
 import { lackingPrograms } from '../support/programs.ts'
 import { slow } from '../support/slow-image.ts'
 
+const test = sliceTests(3)
 const DEADLINE_MS = 200_000
 const folder = mkdtempSync(join(tmpdir(), 'retrap-recording-'))
 afterAll(() => rmSync(folder, { recursive: true }))
