@@ -4,7 +4,8 @@
 // retrap's does so for `pause`, and runs while the rest is saved. A restore of retrap ends with its first instruction:
 // `restore` makes a machine, and `back` puts the one back that was saved, after a second, as the others do. The median of
 // several counts. Ratios are their time by ours, and their bytes by ours: more is better for retrap. QEMU writes to a qcow2
-// image in the page cache; the others keep the state in memory.
+// image in the page cache; the others keep the state in memory. Last, what a recording costs: boots on deterministic time, with
+// and without.
 // @programs: gcc as
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
@@ -22,6 +23,9 @@ const MEBIBYTES = 256
 const COMMAND_LINE = 'console=ttyS0 quiet mitigations=off'
 const PROMPT = '/ # \u001b[6n'
 const DEADLINE_MS = 300_000
+/** Goals: a restore in a process that has made a machine, and what recording adds to a boot. */
+const RESTORE_GOAL_MS = 20
+const RECORD_GOAL_PERCENT = 10
 const QEMU = 'qemu-system-i386'
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url))
 const RETRAP_GUEST = fileURLToPath(new URL('snapshot/retrap-guest.ts', import.meta.url))
@@ -38,6 +42,8 @@ interface Figures {
   readonly bytes: number
   /** To compress and write it, where that is apart. */
   readonly write?: number
+  /** To boot on deterministic time, and to do so recorded. */
+  readonly boots?: { readonly plain: readonly number[]; readonly recorded: readonly number[] }
 }
 
 /** @param args - how many times each saves and goes on (5) */
@@ -55,6 +61,12 @@ export async function run([rounds = '5']: readonly string[]): Promise<void> {
     report('QEMU', ours, await qemu(folder, kernel, initrd, Number(rounds)))
     const mib = (ours.bytes / 2 ** 20).toFixed(1)
     console.log(`snapshot-file: ${mib} MiB, compressed and written in ${Math.round(ours.write ?? NaN)} ms`)
+    const cold = median(ours.restore).toFixed(1)
+    console.log(`snapshot-cold: ${cold} ms to the first instruction of a new machine (goal ${RESTORE_GOAL_MS})`)
+    const { plain = [], recorded = [] } = ours.boots ?? {}
+    const cost = (100 * (median(recorded) / median(plain) - 1)).toFixed(1)
+    const ms = `${median(recorded).toFixed(0)} ms against ${median(plain).toFixed(0)}`
+    console.log(`snapshot-record: ${cost} % over a boot on deterministic time (${ms}; goal ${RECORD_GOAL_PERCENT} %)`)
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

@@ -1,7 +1,7 @@
 // Boots a Linux guest on retrap to its prompt, saves it, and has machines go on with it, in a process of its own.
 // Arguments: KERNEL INITRD MEBIBYTES COMMAND-LINE PROMPT ROUNDS. Prints the figures as JSON.
 import { readFileSync } from 'node:fs'
-import { createPc, type Pc, type PcOptions, type PcSnapshot } from '@retrap/machine'
+import { createPc, type Pc, type PcOptions, type PcSnapshot, recordPc } from '@retrap/machine'
 import { writeSnapshot } from '@retrap/snapshot'
 
 const [kernel = '', initrd = '', mebibytes = '', commandLine = '', prompt = '', rounds = ''] = process.argv.slice(2)
@@ -24,14 +24,36 @@ async function untilFirst(machine: Pc, begun: number): Promise<number> {
   return took
 }
 
-const pc = await createPc({ ...options, kernel: image(kernel), initrd: image(initrd), commandLine })
-const ready = new Promise<void>((resolve) => {
-  let printed = ''
-  pc.serial.onTransmit((bytes) => {
-    printed += Buffer.from(bytes).toString('latin1')
-    if (printed.endsWith(prompt)) resolve()
+/** Settles when a guest is at its prompt. */
+const atPrompt = (machine: Pc): Promise<void> =>
+  new Promise((resolve) => {
+    let printed = ''
+    machine.serial.onTransmit((bytes) => {
+      printed += Buffer.from(bytes).toString('latin1')
+      if (printed.endsWith(prompt)) resolve()
+    })
   })
-})
+
+/** Boots on deterministic time. @returns milliseconds to the prompt */
+async function boot(isRecorded: boolean): Promise<number> {
+  const begun = performance.now()
+  const given: PcOptions = { ...booted, clock: 'deterministic' }
+  const recorder = isRecorded ? await recordPc(given, () => undefined) : undefined
+  const machine = recorder?.pc ?? (await createPc(given))
+  const ready = atPrompt(machine)
+  const end = new AbortController()
+  const running = machine.run({ signal: end.signal })
+  await ready
+  const took = performance.now() - begun
+  end.abort()
+  await running
+  machine.close()
+  return took
+}
+
+const booted: PcOptions = { ...options, kernel: image(kernel), initrd: image(initrd), commandLine }
+const pc = await createPc(booted)
+const ready = atPrompt(pc)
 const end = new AbortController()
 const running = pc.run({ signal: end.signal })
 await ready
@@ -70,4 +92,11 @@ for (let i = 0; i < Number(rounds); i++) {
 let bytes = 0
 const begun = performance.now()
 await writeSnapshot({ description: null, ...snapshot }, (piece) => (bytes += piece.length))
-console.log(JSON.stringify({ pause, save, back, restore, bytes, write: performance.now() - begun }))
+const write = performance.now() - begun
+// In turn, as the host is not equally busy all the time.
+const boots = { plain: [] as number[], recorded: [] as number[] }
+for (let i = 0; i < Number(rounds); i++) {
+  boots.plain.push(await boot(false))
+  boots.recorded.push(await boot(true))
+}
+console.log(JSON.stringify({ pause, save, back, restore, bytes, write, boots }))
