@@ -1,9 +1,9 @@
 /** Models that take what they answer from the host: a recording has it, and a replay needs no model. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { BlockBackend, DeviceModel } from '@retrap/device'
+import { type BlockBackend, defineDevice, type DeviceContext, type DeviceModel } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/node'
-import { withLong } from '@retrap/tooling/long'
+import { TEST_LONG, withLong } from '@retrap/tooling/long'
 import { MemoryShare, type Share } from '@retrap/virtio/p9'
 import { al, type Assembler, ax, byte, dword, dx, eax, ebx, ecx, edx, imm16, imm32, word } from '@retrap/x86-assembler'
 import { afterEach, expect, test } from 'vitest'
@@ -284,7 +284,7 @@ test('what a guest of Xen is typed on its console is recorded', async () => {
   expect(await toEnd(replay.pc, () => replay.run({ timeoutMs: 20_000 }))).toEqual(run)
 })
 
-test('a disk and its controller in a Worker are recorded', async () => {
+test.runIf(TEST_LONG)('a disk and its controller in a Worker are recorded', async () => {
   const image = Uint8Array.from({ length: 1 << 16 }, () => Math.random() * 256)
   const more = (start: StartControllerServer, disk: BlockBackend): Partial<PcOptions> => ({
     kernel: pollingKernel(1),
@@ -322,6 +322,21 @@ test('a replay of such models goes back, from checkpoints of both', async () => 
   await at(replay.end - 1)
   expect(await at(middle)).toEqual(seen)
   expect(await toEnd(replay.pc, () => replay.run({ timeoutMs: 20_000 }))).toEqual(run)
+})
+
+test('a model that writes without end to a machine that stands still fails, and nothing else', async () => {
+  let context: DeviceContext | undefined
+  const flood = defineDevice({ name: 'flood', attach: (given) => void (context = given) })
+  const failed: string[] = []
+  const onDeviceFailure = ({ cause }: { readonly cause: unknown }): void => void failed.push(String(cause))
+  const { pc } = await recordPc(options({ devices: [flood], onDeviceFailure }), () => undefined)
+  closing.push(pc)
+  const piece = new Uint8Array(1 << 16)
+  const write = (): void => {
+    for (let i = 0; i < 2000; i++) context!.dma.write(STATE, piece)
+  }
+  expect(write).toThrow()
+  expect(failed).toEqual([expect.stringContaining('stands still')])
 })
 
 const own: DeviceModel = asynchronous()

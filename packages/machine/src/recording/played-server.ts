@@ -6,6 +6,7 @@ import {
   type Frame,
   type GatedServer,
   IOREQ_TYPE_INVALIDATE,
+  NO_VCPU,
   type IoDispatch,
   RemoteServer,
   type RemoteServerOptions,
@@ -43,7 +44,12 @@ class PlayedServer extends ModelsGate {
 
   #start(): void {
     if (this.#saved === undefined) return this.begun()
-    for (const frame of framesOf(this.#saved, true)) this.effect(this.ended(frame))
+    try {
+      for (const frame of framesOf(this.#saved, true)) this.effect(this.ended(frame))
+    } catch (error) {
+      // A checkpoint that no recorder has written.
+      this.server.apply({ kind: 'fault', vcpu: NO_VCPU, device: '', what: '', message: String(error) })
+    }
   }
 
   protected restored(saved: unknown): void {

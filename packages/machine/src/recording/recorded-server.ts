@@ -1,5 +1,12 @@
 import type { Dma } from '@retrap/device'
-import { decodeFrame, encodeFrame, type Frame, type GatedServer, IOREQ_TYPE_INVALIDATE } from '@retrap/ioreq'
+import {
+  decodeFrame,
+  encodeFrame,
+  type Frame,
+  type GatedServer,
+  IoreqError,
+  IOREQ_TYPE_INVALIDATE,
+} from '@retrap/ioreq'
 import { ModelsGate, type ServerFacts } from './gated-server.ts'
 import { frameBytes } from './held-frames.ts'
 import type { RecordGate } from './record-gate.ts'
@@ -9,6 +16,8 @@ const READS: ReadonlySet<Frame['kind']> = new Set(['dmaRead', 'memoryRead', 'mem
 /** Bytes of frames that enter together; a frame has at most 1 MiB. */
 const MOST_AT_ONCE = 2 ** 20
 const LENGTH_BYTES = 4
+/** Bytes of frames that may wait for a machine, which need not run. */
+const MOST_WAITING = 64 * 2 ** 20
 
 /** A frame that is to enter the machine. */
 interface Queued {
@@ -22,6 +31,7 @@ export class RecordedServer extends ModelsGate {
   readonly #recorder: RecordGate
   readonly #memory: Dma
   readonly #queue: Queued[] = []
+  #queuedBytes = 0
 
   /** @param memory - the guest's */
   constructor(gate: RecordGate, server: GatedServer, facts: ServerFacts, memory: Dma) {
@@ -43,6 +53,12 @@ export class RecordedServer extends ModelsGate {
     else if (frame.kind === 'memoryWrite' && frame.call !== 0) this.server.reply(frame.call, true)
     // The bytes are those of a stream, which goes on.
     const bytes = encodeFrame(frame.kind === 'dmaWrite' || frame.kind === 'memoryWrite' ? { ...frame, call: 0 } : frame)
+    this.#queuedBytes += bytes.length
+    if (this.#queuedBytes > MOST_WAITING)
+      throw new IoreqError(
+        'ERR_DEVICE',
+        `its models have done more than a machine that stands still keeps: ${MOST_WAITING} bytes`,
+      )
     if (this.#queue.length === 0) this.gate.post(this.party, () => this.#batch())
     this.#queue.push({ frame: decodeFrame(bytes.subarray(LENGTH_BYTES)), bytes })
     return false
@@ -54,6 +70,7 @@ export class RecordedServer extends ModelsGate {
     let [count, length] = [0, 0]
     while (count < queue.length && length < MOST_AT_ONCE) length += queue[count++]!.bytes.length
     if (count === 0) return null
+    this.#queuedBytes -= length
     const batch = new Uint8Array(length)
     let at = 0
     for (const { bytes } of queue.splice(0, count)) {
@@ -70,6 +87,7 @@ export class RecordedServer extends ModelsGate {
 
   /** What its models have done before comes before what they are asked for now. */
   protected begun(): void {
+    this.#queuedBytes = 0
     for (const { frame } of this.#queue.splice(0)) {
       this.#note(frame)
       this.effect(frame)
