@@ -26,8 +26,8 @@ export interface BackEndFacts {
   readonly media: readonly BlockProperties[]
   readonly networks: readonly NetworkFacts[]
   readonly flash: readonly FlashFacts[]
-  /** Whether what models of the machine's thread did is in the recording. Absent: all of them run again. */
-  readonly recordsLocals?: boolean
+  /** Names the models of the machine's thread whose doings are in the recording; null, and absent: all of them run again. */
+  readonly locals?: string | null
   /** Servers of the caller's models. */
   readonly servers?: number
 }
@@ -40,7 +40,7 @@ export function backEndFacts(options: PcOptions, flash: readonly FlashFacts[]): 
     media: drives.map(({ medium }) => medium?.properties ?? NO_MEDIUM),
     networks: cards.map(({ network }) => factsOf(network)),
     flash,
-    recordsLocals: hasRecordedLocals(options),
+    locals: hasRecordedLocals(options) ? nameOfLocals(options) : null,
     servers: deviceServers.length,
   }
 }
@@ -82,11 +82,19 @@ const hasRecordedLocals = (options: PcOptions): boolean =>
   (options.virtio ?? []).some(isFromHost) ||
   isUsbFromHost(options)
 
+/** One model is named in errors, and as the writer of memory; several are not told apart. */
+function nameOfLocals({ devices = [], virtio = [], usb }: PcOptions): string {
+  const [first, second] = devices.filter(({ deterministic }) => deterministic !== true)
+  const isOne = first !== undefined && second === undefined && !virtio.some(isFromHost) && !isUsbFromHost({ usb })
+  return isOne ? first.name : 'recorded models'
+}
+
 /** A virtio device takes more from the host than its back end gives by the gate. */
 const isFromHost = ({ kind }: PcVirtioDevice): boolean => kind === 'share' || kind === 'device'
 
 /** All devices of a controller are in one model. */
-const isUsbFromHost = ({ usb }: PcOptions): boolean => usb?.devices?.some(({ kind }) => kind === 'device') === true
+const isUsbFromHost = ({ usb }: Pick<PcOptions, 'usb'>): boolean =>
+  usb?.devices?.some(({ kind }) => kind === 'device') === true
 
 /** Puts an {@link InputGate} between the models of a PC and what is outside. */
 export class PcGate implements PcInputs {
@@ -182,9 +190,10 @@ export class PcGate implements PcInputs {
     models: readonly DeviceModel[],
     runsAgain: (model: DeviceModel) => boolean,
   ): { readonly models: readonly DeviceModel[]; readonly server?: DomainServer } {
-    if (this.#facts.recordsLocals !== true) return { models }
+    const { locals } = this.#facts
+    if (typeof locals !== 'string') return { models }
     const recorded = models.filter((model) => !runsAgain(model))
-    return { models: models.filter(runsAgain), server: this.#servers.local(domain, recorded) }
+    return { models: models.filter(runsAgain), server: this.#servers.local(domain, locals, recorded) }
   }
 
   /** Puts the gate before the input of a serial port. */

@@ -16,9 +16,6 @@ export interface ServerTarget {
   readonly platform: DevicePlatform
 }
 
-/** Names the server of the models in the machine's thread. */
-const LOCAL = 'recorded models'
-
 /** Starts the servers whose models are recorded at the contract; in a replay, servers that do the same again without them. */
 export class ServerStarts {
   readonly #gate: InputGate
@@ -68,10 +65,10 @@ export class ServerStarts {
   }
 
   /** Models of the machine's thread. */
-  local({ dispatch, platform }: ServerTarget, models: readonly DeviceModel[]): DomainServer {
-    const facts = { name: LOCAL, talksToHost: false }
-    return this.#start({ dispatch, platform }, facts, { name: LOCAL, realTime: false }, (gated) =>
-      startLocalServer({ dispatch, platform: gated }, LOCAL, models),
+  local({ dispatch, platform }: ServerTarget, name: string, models: readonly DeviceModel[]): DomainServer {
+    const facts = { name, talksToHost: false }
+    return this.#start({ dispatch, platform }, facts, { name, realTime: false }, (gated) =>
+      startLocalServer({ dispatch, platform: gated }, name, models),
     )
   }
 }
