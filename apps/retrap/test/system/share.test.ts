@@ -13,12 +13,14 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { TEST_LONG } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 600_000
+const APPEND = 'console=ttyS0 cryptomgr.notests rdinit=/auto'
 
 /** The first process: what a user would do, one line of its output each. */
 const AUTO = `#!/bin/busybox sh
@@ -91,10 +93,9 @@ describe.runIf(linux !== undefined)(`9P${skipNote(linux !== undefined, 'there is
       writeFileSync(initrd, linux!.initrd)
       const shares = ['--share', `work=${work}`, '--virtfs', `local,path=${fixed},mount_tag=fixed,readonly=on`]
       const kernel = ['--kernel', linux!.kernelPath, '--initrd', initrd]
-      const { code, stdout } = await runRetrap(
-        ['run', ...kernel, '--append', 'console=ttyS0 cryptomgr.notests rdinit=/auto', ...shares, '--no-reboot'],
-        { deadlineMs: DEADLINE_MS },
-      )
+      const { code, stdout } = await runRetrap(['run', ...kernel, '--append', APPEND, ...shares, '--no-reboot'], {
+        deadlineMs: DEADLINE_MS,
+      })
       const lines = stdout.split(/\r?\n/)
       expect(stdout).toContain('UNMOUNTED')
       expect(stdout).not.toMatch(/NO MOUNT|SECRET|9p.*(?:error|fail)/i)
@@ -120,5 +121,31 @@ describe.runIf(linux !== undefined)(`9P${skipNote(linux !== undefined, 'there is
       expect(code).toBe(0)
     },
     DEADLINE_MS,
+  )
+
+  test.runIf(TEST_LONG)(
+    'what Linux finds in them is recorded, and the run is the same again when they are empty',
+    async () => {
+      const [work, fixed] = [join(scratch, 'recorded'), join(scratch, 'recorded-fixed')]
+      for (const folder of [work, fixed, join(work, 'many')]) mkdirSync(folder)
+      writeFileSync(join(work, 'note.txt'), `written by the host at ${Date.now()}\n`)
+      writeFileSync(join(fixed, 'note'), 'it stays\n')
+      for (let i = 0; i < 50; i++) writeFileSync(join(work, `many/file-${i}`), '')
+      const initrd = join(scratch, 'recorded-initrd')
+      writeFileSync(initrd, linux!.initrd)
+      const file = join(scratch, 'recording')
+      const args = ['--kernel', linux!.kernelPath, '--initrd', initrd, '--append', APPEND]
+      const shares = ['--share', `work=${work}`, '--virtfs', `local,path=${fixed},mount_tag=fixed,readonly=on`]
+      const first = await runRetrap(['run', ...args, ...shares, '--record', file], { deadlineMs: DEADLINE_MS })
+      expect(first.stdout).toContain('UNMOUNTED')
+      for (const folder of [work, fixed]) {
+        rmSync(folder, { recursive: true })
+        mkdirSync(folder)
+      }
+      const again = await runRetrap(['replay', file], { deadlineMs: DEADLINE_MS })
+      expect([again.stdout, again.code]).toEqual([first.stdout, 0])
+      expect(readdirSync(work)).toEqual([])
+    },
+    2 * DEADLINE_MS,
   )
 })
