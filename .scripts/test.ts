@@ -24,6 +24,11 @@ import { type Member, members, pnpmVersion, root } from './workspace.ts'
 /** What turbo does beside the tests, after the build. */
 const CHECKS = ['typecheck', 'api:check', 'package:check']
 
+/** A run has one of so many examples, by the slice. */
+const EXAMPLE_PARTS = 4
+/** One of so many runs rehearses a release, by the slice: its parts are checked in each run, and each night rehearses it as a whole. */
+const REHEARSAL_PARTS = 4
+
 interface TaskSummary {
   readonly task: string
   readonly package: string
@@ -155,7 +160,7 @@ async function test(plan: Plan): Promise<RunResults> {
 }
 
 /** The checks of the workspace as a whole. */
-async function checkWorkspace(all: readonly Member[], slice: number): Promise<void> {
+async function checkWorkspace(all: readonly Member[], { slice, long }: Plan): Promise<void> {
   await check('scripts type-check', 'tsc', '-p', '.scripts')
   await check('oxlint', 'oxlint', '--type-aware', '--deny-warnings')
   await check('oxfmt', 'oxfmt', '--check')
@@ -166,8 +171,11 @@ async function checkWorkspace(all: readonly Member[], slice: number): Promise<vo
   await checkWith('changesets', () => [...checkChangesets(all), ...checkChangelogs(all)])
   await checkWith('named mutations', () => checkNamedMutations())
   await checkWith('READMEs as a reader on npm meets them', () => checkReadmes(all))
-  await checkWith('examples', () => checkExamples(all))
-  await checkWith('a release, rehearsed on a registry of its own', () => rehearse(all, 'short', slice))
+  await checkWith('examples', () => checkExamples(all, (i) => long || (i + slice) % EXAMPLE_PARTS === 0))
+  if (long || slice % REHEARSAL_PARTS === 0)
+    await checkWith('a release, rehearsed on a registry of its own', () =>
+      rehearse(all, 'short', Math.floor(slice / REHEARSAL_PARTS)),
+    )
 }
 
 /** Prints each package's tests, and what was skipped and has failed. @returns the last line */
@@ -211,7 +219,7 @@ async function run(plan: Plan, all: readonly Member[]): Promise<number> {
   const [results] = await Promise.all([
     test(plan),
     checked
-      ? runTurbo(CHECKS, plan, 1).then(() => (plan.everything ? checkWorkspace(all, plan.slice) : undefined))
+      ? runTurbo(CHECKS, plan, 1).then(() => (plan.everything ? checkWorkspace(all, plan) : undefined))
       : undefined,
   ])
   printDurations(results.files, plan.selected)

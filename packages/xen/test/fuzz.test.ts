@@ -1,10 +1,11 @@
 import { numbers } from '@retrap/tooling/random'
+import { SLICE_REPEAT, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { RandomCaller } from './support/random-hypercalls.ts'
 import type { CallerMode } from './support/xen-guest.ts'
 
-const SEED = 517
-const CALLS = 2000
+const SEED = slicedSeed(517)
+const CALLS = slicedCount(2000, 5)
 const MODES: readonly CallerMode[] = ['64', '32', 'compatibility']
 
 describe.each(MODES)(`${CALLS} random hypercalls of a %s caller, seed ${SEED}`, (mode) => {
@@ -18,7 +19,7 @@ describe.each(MODES)(`${CALLS} random hypercalls of a %s caller, seed ${SEED}`, 
         caller = new RandomCaller(mode)
         guests++
       }
-      expect(await caller.call(random), `call ${i}`).toBeUndefined()
+      expect(await caller.call(random), `call ${i}; ${SLICE_REPEAT}`).toBeUndefined()
     }
     // Most calls do no harm.
     expect(guests).toBeLessThan(CALLS / 4)
