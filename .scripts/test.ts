@@ -253,6 +253,10 @@ async function main(): Promise<number> {
     console.log(USAGE)
     return 0
   }
+  if (plan.selected.length === 0) {
+    console.log('nothing has changed')
+    return 0
+  }
   return run(plan, all)
 }
 

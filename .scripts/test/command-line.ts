@@ -1,7 +1,7 @@
 // What `npm test` is asked for.
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { basename, join, relative, resolve } from 'node:path'
+import { basename, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { sliceNumber } from '../../packages/tooling/src/run/slice-number.ts'
 import { type Member, root } from '../workspace.ts'
@@ -94,6 +94,6 @@ function changed(): string[] {
 }
 
 function git(...args: string[]): string | undefined {
-  const { status, stdout } = spawnSync('git', args, { cwd: join(root), encoding: 'utf8' })
+  const { status, stdout } = spawnSync('git', args, { cwd: root, encoding: 'utf8' })
   return status === 0 ? stdout.trim() : undefined
 }

@@ -69,7 +69,7 @@ describe("QEMU's pci-testdev (docs/specs/pci-testdev.rst)", () => {
     expect(bytes(bars[bar]!, 16)).toBe('00'.repeat(16))
     device.restore(saved)
     expect(region.read(12, 2)).toBe(4)
-    // Those that an event of the host takes are not seen.
+    // Accesses that an event of the host takes are not seen.
     void region.write(0, 1, 1)
     count(Number(region.read(4, 4)), 1, Number(region.read(8, 1)))
     expect(counts.at(-1)).toBe(0)

@@ -34,7 +34,7 @@ function ledsOf(bits: number): Parameters<InputHooks['setLeds']>[0] {
   return { numLock: (bits & 1) !== 0, capsLock: (bits & 2) !== 0, scrollLock: (bits & 4) !== 0 }
 }
 
-/** What of the machine its board reaches: not every board has all of it. */
+/** The parts of a machine that its board reaches; a board may lack some of them. */
 type RemoteHooks = Pick<BoardHooks, 'transmit' | 'taken' | 'ramfb'> & Partial<BoardHooks>
 
 /** The machine's end of a board in another thread. */

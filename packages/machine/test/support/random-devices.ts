@@ -67,7 +67,7 @@ export function synchronous(place = PC_PLACE): DeviceModel {
   })
 }
 
-/** One that takes its time. */
+/** A device that takes its time. */
 export function asynchronous(place = PC_PLACE): DeviceModel {
   const { promise, resolve } = Promise.withResolvers<void>()
   return defineDevice({
