@@ -58,8 +58,7 @@ export class RecordFunction extends RegionFunction {
   }
 
   override loadExpression<K extends LoadOp>(op: K, address: I32Like, offset = 0): ValueOf[PrefixType<K>] {
-    const { known } = I32.of(address)
-    const at = known === undefined ? -1 : known + offset
+    const at = this.constantAddress(address, offset)
     const isField = this.#memory !== undefined && at >= this.#record && at < this.#record + RECORD_BYTES
     return isField
       ? (constant(this.#memory!, op, at) as ValueOf[PrefixType<K>])

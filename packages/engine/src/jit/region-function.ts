@@ -1,5 +1,5 @@
-import { FunctionBuilder } from '@retrap/wasm-emitter'
-import type { Callee, I32, Label, Value } from '@retrap/wasm-emitter'
+import { FunctionBuilder, I32 } from '@retrap/wasm-emitter'
+import type { Callee, I32Like, Label, Value } from '@retrap/wasm-emitter'
 
 /** A function of the interpreter's module as units call it: through the table. */
 export interface TableCallee extends Callee {
@@ -27,6 +27,13 @@ export class RegionFunction extends FunctionBuilder {
   /** Emits a conditional arm of the unit's own structure. */
   structuredIf(condition: I32, then: () => void): void {
     super.if(condition, then)
+  }
+
+  /** Returns the machine address that a load or store is made at, where it is a constant; else -1. */
+  protected constantAddress(address: I32Like, offset: number): number {
+    const { known } = I32.of(address)
+    // Machine memory has up to 4 GiB, and constants have a sign.
+    return known === undefined ? -1 : (known >>> 0) + offset
   }
 
   /** Calls a function: of this module, or through the table. Its result, if any, is in a fresh local. */

@@ -30,8 +30,7 @@ class ToyFunction extends RegionFunction {
   record = 0
 
   override loadExpression<K extends LoadOp>(op: K, address: I32Like, offset = 0): ValueOf[PrefixType<K>] {
-    const { known } = I32.of(address)
-    const at = known === undefined ? -1 : known + offset
+    const at = this.constantAddress(address, offset)
     const isField = at >= this.record && at < this.record + RECORD_BYTES
     return isField ? (this.#constant(op, at) as ValueOf[PrefixType<K>]) : super.loadExpression(op, address, offset)
   }

@@ -249,7 +249,7 @@ export class RegionBuilder extends RegionFunction {
       if (at < GPR_END) return this.#readRegister(op, at)
       return this.vectors?.holds(at) === true ? this.vectors.read(op, at) : this.#known?.field(op, at)
     }
-    const at = address.known === undefined ? -1 : address.known + offset
+    const at = this.constantAddress(address, offset)
     return at >= this.#record && at < this.#record + RECORD_BYTES ? this.#known?.record(op, at) : undefined
   }
 
