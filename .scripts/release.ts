@@ -12,6 +12,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { checkChangelogs, notes } from './changesets.ts'
 import { checkManifests } from './manifests.ts'
+import { checkTarballs, tarballOf } from './package/tarballs.ts'
 import { checkReadmes } from './release/readme.ts'
 import { rehearse } from './release/rehearsal.ts'
 import { git, stageCheckout } from './release/stage.ts'
@@ -23,7 +24,7 @@ const USAGE = `usage: npm run release -- --dry-run     says what would be publis
        npm run release -- publish       publishes what the registry lacks; --registry URL for another than npm's
        npm run release -- readmes       lists what READMEs lack that a reader on npm needs`
 
-const CHECK = ['run', 'package:check', '--output-logs=errors-only', '--ui=stream']
+const BUILD = ['run', 'build', '--output-logs=errors-only', '--ui=stream']
 
 /** A mistake of the caller, or a check that stops the release. */
 class ReleaseError extends Error {}
@@ -44,7 +45,7 @@ async function main(): Promise<number> {
       version()
       return 0
     case 'publish':
-      publish(values.registry)
+      await publish(values.registry)
       return 0
     case 'readmes':
       return print(checkReadmes(members()))
@@ -81,12 +82,13 @@ function version(): void {
   }
 }
 
-function publish(registry: string | undefined): void {
+async function publish(registry: string | undefined): Promise<void> {
   requireClean()
   if (notes().length > 0) throw new ReleaseError('.changeset has notes that no version has: npm run release -- version')
   const all = members()
   stopAt([...checkManifests(all), ...checkChangelogs(all)])
-  tool('turbo', CHECK)
+  tool('turbo', BUILD)
+  stopAt(await checkTarballs(all))
   const env = registry === undefined ? {} : { npm_config_registry: registry, pnpm_config_registry: registry }
   tool('changeset', ['publish'], root, env)
 }
@@ -99,14 +101,15 @@ function dryRun(): void {
     const before = published()
     stageCheckout(copy)
     run(process.execPath, [join(copy, '.scripts/go.mjs'), 'release', 'version'], copy)
-    tool('turbo', CHECK, copy)
+    tool('turbo', BUILD, copy)
+    run(process.execPath, [join(copy, '.scripts/package/tarballs.ts')], copy)
     let total = 0
     for (const { path, manifest } of before) {
       const { version: next } = JSON.parse(readFileSync(join(copy, path, 'package.json'), 'utf8')) as {
         version: string
       }
       if (next === manifest.version) continue
-      const { size } = statSync(join(copy, path, 'temp/package.tgz'))
+      const { size } = statSync(tarballOf({ name: manifest.name, version: next }, copy))
       total += size
       const change = `${manifest.version} → ${next}`
       const tag = `${manifest.name}@${next}`

@@ -1,5 +1,5 @@
-// npm test: the whole gate. Turbo builds, type-checks and checks API reports and tarballs, package by package and cached;
-// one run of vitest tests all packages meanwhile; then come the checks of the workspace as a whole. Nothing stops at the
+// npm test: the whole gate. Types first, of all packages at once; then turbo builds them, package by package and cached. One run
+// of vitest tests them, beside the checks of API reports, of tarballs, and of the workspace as a whole. Nothing stops at the
 // first failure. The end says how long what has taken, and vitest's totals over all packages; a failing check that is not a
 // test counts as one failure, and its name is printed. `.scripts/test/command-line.ts` has the options.
 import { spawn, spawnSync } from 'node:child_process'
@@ -13,6 +13,9 @@ import type { FileResult, RunResults } from '../packages/tooling/src/run/results
 import { checkExamples } from './examples.ts'
 import { checkManifests } from './manifests.ts'
 import { checkNamedMutations } from './named-mutations.ts'
+import { checkApi } from './package/api-reports.ts'
+import { checkTarballs } from './package/tarballs.ts'
+import { checkTypes } from './package/types.ts'
 import { checkReadmes } from './release/readme.ts'
 import { rehearse } from './release/rehearsal.ts'
 import { type Plan, planOf, USAGE } from './test/command-line.ts'
@@ -20,9 +23,6 @@ import { budgetNote, durationsOf, LIMIT_MINUTES, printDurations } from './test/d
 import { keepResults, keptResults, removeOld, resultKey, TURBO_CACHE } from './test/kept-results.ts'
 import { runTests } from './test/run-tests.ts'
 import { type Member, members, pnpmVersion, root } from './workspace.ts'
-
-/** What turbo does beside the tests, after the build. */
-const CHECKS = ['typecheck', 'api:check', 'package:check']
 
 /** A run has one of so many examples, by the slice. */
 const EXAMPLE_PARTS = 4
@@ -63,7 +63,12 @@ async function check(name: string, command: string, ...args: string[]): Promise<
 /** Runs one of our own checks, which returns its problems. */
 async function checkWith(name: string, find: () => string[] | Promise<string[]>): Promise<void> {
   const started = performance.now()
-  const problems = await find()
+  let problems: string[]
+  try {
+    problems = await find()
+  } catch (error) {
+    problems = [String(error)]
+  }
   report(name, problems.length === 0, problems.join('\n'), started)
 }
 
@@ -79,16 +84,16 @@ function turboCommand(args: readonly string[]): readonly [command: string, args:
   return ['npx', ['--yes', `--package=pnpm@${pnpmVersion()}`, '--', 'turbo', 'run', ...args]]
 }
 
-/** Runs turbo's tasks, and names those that have failed. */
-async function runTurbo(tasks: readonly string[], { selected, everything, fresh }: Plan, concurrency: number) {
+/** Builds packages, and names those where that has failed. */
+async function build({ selected, everything, fresh }: Plan): Promise<void> {
   const started = performance.now()
   rmSync(join(root, '.turbo/runs'), { recursive: true, force: true })
   const [command, args] = turboCommand([
-    ...tasks,
+    'build',
     ...(everything ? [] : selected.map(({ manifest }) => `--filter=${manifest.name}`)),
     ...(fresh ? ['--force'] : []),
     '--continue=dependencies-successful',
-    `--concurrency=${concurrency}`,
+    '--concurrency=2',
     '--summarize',
     '--output-logs=errors-only',
     '--ui=stream',
@@ -109,8 +114,8 @@ async function runTurbo(tasks: readonly string[], { selected, everything, fresh 
   const done =
     file === undefined ? [] : (JSON.parse(readFileSync(join(root, file), 'utf8')) as { tasks: TaskSummary[] }).tasks
   const bad = done.filter(({ execution }) => execution !== undefined && execution.exitCode !== 0)
-  report(tasks.join(', '), end === 'exit code 0', `${output}turbo ended with ${end}`, started)
-  if (bad.length > 0) failures.splice(-1, 1, ...bad.map(({ task, package: owner }) => `${owner}: ${task}`))
+  report('build', end === 'exit code 0', `${output}turbo ended with ${end}`, started)
+  if (bad.length > 0) failures.splice(-1, 1, ...bad.map(({ package: owner }) => `${owner}: build`))
 }
 
 /** The key of each package's test results. */
@@ -157,6 +162,13 @@ async function test(plan: Plan): Promise<RunResults> {
     if (key !== undefined && own.length > 0 && results.errors.length === 0) keepResults(key, own)
   }
   return { ...results, files: [...results.files, ...[...kept.values()].flat()] }
+}
+
+/** The checks of what was built, and of the workspace. */
+async function checkBuilt(plan: Plan, all: readonly Member[]): Promise<void> {
+  await checkWith('API reports', () => checkApi(plan.selected))
+  await checkWith('tarballs', () => checkTarballs(plan.selected))
+  if (plan.everything) await checkWorkspace(all, plan)
 }
 
 /** The checks of the workspace as a whole. */
@@ -214,14 +226,12 @@ async function run(plan: Plan, all: readonly Member[]): Promise<number> {
   await provideDebianPrograms()
   removeOld()
   const checked = plan.files.length === 0
-  // Before all tests: one of them opens the site.
-  if (checked) await runTurbo(['build'], plan, 2)
-  const [results] = await Promise.all([
-    test(plan),
-    checked
-      ? runTurbo(CHECKS, plan, 1).then(() => (plan.everything ? checkWorkspace(all, plan) : undefined))
-      : undefined,
-  ])
+  if (checked) {
+    await checkWith('types', () => checkTypes(plan.selected))
+    // Before all tests: one of them opens the site.
+    await build(plan)
+  }
+  const [results] = await Promise.all([test(plan), checked ? checkBuilt(plan, all) : undefined])
   printDurations(results.files, plan.selected)
   const last = printTotals(plan, results)
   if (plan.everything && !plan.long) {

@@ -56,6 +56,7 @@ export function planOf(args: readonly string[], all: readonly Member[]): Plan | 
     throw new Error(
       `no package named ${unknown.join(', ')}; there are ${all.map(({ path }) => basename(path)).join(', ')}`,
     )
+  if (files.length > 0 && names.length > 0) throw new Error('name packages or test files, not both')
   const slice = values.slice === undefined ? sliceNumber() : Number(values.slice)
   if (!Number.isInteger(slice) || slice < 0 || slice > 0xffff_ffff)
     throw new Error(`--slice takes a whole number from 0 to ${0xffff_ffff}, not ${values.slice}`)
