@@ -1,23 +1,32 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Member, root } from '../workspace.ts'
+import { type Member, members, root } from '../workspace.ts'
 
-/** What each package has its programs and tests in; what `src` is in is referred to from there. */
-const PROJECT = 'tsconfig.test.json'
+/** The project of a package's sources, by its script that builds them; undefined where nothing but a bundler does. */
+const SOURCES = /^tsc -b(?: (tsconfig\.\w+\.json))?/
+/** What a package's tests, benches and examples are in. Tests use packages that their project does not refer to. */
+const TESTS = 'tsconfig.test.json'
 
 /**
- * Type-checks packages and all that they stand on, sources, tests and examples, and writes the declarations. One compiler for
- * all of them takes a fifth of what one for each does.
+ * Type-checks the sources of all packages and writes their declarations, then the tests of some. One compiler for all of them
+ * takes a fifth of what one for each does.
  *
  * @returns what tsc says, if anything is wrong
  */
 export async function checkTypes(selected: readonly Member[]): Promise<string[]> {
-  const outputs = [await tsc('-b', ...selected.map(({ path }) => `${path}/${PROJECT}`))]
+  const sources = await tsc('-b', ...members().flatMap(sourcesOf))
+  if (sources !== '') return [sources]
+  const outputs = [await tsc('-b', ...selected.map(({ path }) => `${path}/${TESTS}`))]
   // Sources that Vite bundles have no declarations, and no project refers to them.
   for (const { folder, path } of selected)
     if (existsSync(join(folder, 'build/vite.config.ts'))) outputs.push(await tsc('-p', path))
   return outputs.filter((output) => output !== '')
+}
+
+function sourcesOf({ path, manifest }: Member): string[] {
+  const found = SOURCES.exec(manifest.scripts?.['build'] ?? '')
+  return found === null ? [] : [`${path}/${found[1] ?? 'tsconfig.json'}`]
 }
 
 function tsc(...args: string[]): Promise<string> {

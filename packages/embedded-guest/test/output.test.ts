@@ -1,5 +1,6 @@
 /** The embedded guest: all that it prints on a machine of ours, and the tables in its image. */
 import { createPc } from '@retrap/machine'
+import { sliceTests } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { buildGuestImage } from '../src/index.ts'
 
@@ -21,6 +22,9 @@ const PLACED = {
     { register: 0xf844, word: 0x80 },
   ],
 }
+
+/** Of those that boot the guest, with an interpreter. */
+const booted = sliceTests(3)
 
 /** Runs the guest, typing a line whenever it prompts. @returns what it prints, from a text on */
 async function printed(
@@ -111,7 +115,7 @@ Clocks, counted over 10 ms of the PIT
   ACPI PM timer     3.580 MHz
 `
 
-test('prints what the machine has, and memory as it is asked for', async () => {
+booted('prints what the machine has, and memory as it is asked for', async () => {
   const bytes = Array.from({ length: 4 }, (_, line) => {
     const words = Array.from({ length: 4 }, (_each, i) => VIEW.getUint32(16 * line + 4 * i, true))
     return `  000f00${line}0  ${words.map((word) => word.toString(16).padStart(8, '0')).join(' ')}\n`
@@ -132,22 +136,25 @@ Power off.`,
   )
 })
 
-test('Ctrl-C gives a line up, what is beyond 127 characters is not taken, and Ctrl-D ends an empty line alone', async () => {
-  const lines = ['echo no\x03', `${'x'.repeat(200)}\n`, 'echo\x04 yes\n', '\x04']
-  const text = await printed(lines, 'Processor', { cpu: 'core2' })
-  const most = 'x'.repeat(127)
-  expect(text.slice(0, text.indexOf('Memory'))).toBe(CORE2)
-  expect(text.slice(text.indexOf('retrap> '))).toBe(`retrap> echo no^C
+booted(
+  'Ctrl-C gives a line up, what is beyond 127 characters is not taken, and Ctrl-D ends an empty line alone',
+  async () => {
+    const lines = ['echo no\x03', `${'x'.repeat(200)}\n`, 'echo\x04 yes\n', '\x04']
+    const text = await printed(lines, 'Processor', { cpu: 'core2' })
+    const most = 'x'.repeat(127)
+    expect(text.slice(0, text.indexOf('Memory'))).toBe(CORE2)
+    expect(text.slice(text.indexOf('retrap> '))).toBe(`retrap> echo no^C
 retrap> ${most}
 There is no command ${most}; try help.
 retrap> echo yes
 yes
 retrap> 
 Power off.`)
-})
+  },
+)
 
 // SDM vol. 3A, "APIC Timer": vector 255 with the mask set, the clock divided by 1, and as long a count as there is.
-test('has the timer of the local APIC run down without an interrupt', async () => {
+booted('has the timer of the local APIC run down without an interrupt', async () => {
   const lines = ['memory FEE00320\n', 'memory FEE00380\n', 'memory FEE003E0\n', 'off\n']
   const text = await printed(lines, 'retrap> ', { board: 'q35' })
   const words = Array.from(text.matchAll(/^ {2}fee00(\w\w)0 {2}(\w{8})/gm), ([, register, word]) => [register, word])

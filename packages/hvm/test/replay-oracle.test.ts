@@ -209,7 +209,7 @@ async function isSeen(mutation: Mutation, disturbed: boolean): Promise<boolean> 
   return violations > 0
 }
 
-test.each(sliced(mutations, 4))('the oracle sees %s', { timeout: 600_000 }, async (_name, mutation) => {
+test.each(sliced(mutations, 8))('the oracle sees %s', { timeout: 600_000 }, async (_name, mutation) => {
   expect(await isSeen(mutation, false)).toBe(true)
 })
 
@@ -281,6 +281,6 @@ const mishaps: readonly (readonly [name: string, Mutation])[] = [
   ],
 ]
 
-test.each(sliced(mishaps, 4))('the oracle sees %s', { timeout: 600_000 }, async (_name, mutation) => {
+test.each(sliced(mishaps, 8))('the oracle sees %s', { timeout: 600_000 }, async (_name, mutation) => {
   expect(await isSeen(mutation, true)).toBe(true)
 })

@@ -10,7 +10,8 @@ import {
   RecordingError,
   RecordingWriter,
 } from '@retrap/recording'
-import { afterEach, describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterEach, describe, expect } from 'vitest'
 import { Pc, type PcOptions, recordPc, replayPc } from '../src/index.ts'
 import { CheckpointTaker, type LogPosition } from '../src/recording/checkpoints.ts'
 import { describeRun } from '../src/recording/description.ts'
@@ -22,6 +23,9 @@ import { EXIT_PORT as ECHO_EXIT_PORT, LAST as LAST_ECHO, echoFirmware } from './
 import { multibootKernel } from './support/kernels.ts'
 import { medium } from './support/media.ts'
 import { COUNT_ADDRESS, EXIT_PORT, LAST, pollingKernel, pollingResult } from './support/polling-guest.ts'
+
+// The machine is booted for each.
+const test = sliceTests(2)
 
 const closing: { close(): void }[] = []
 afterEach(() => closing.splice(0).forEach((one) => one.close()))

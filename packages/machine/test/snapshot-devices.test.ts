@@ -11,7 +11,7 @@ import { expect } from 'vitest'
 import { createPc, type Pc, type PcDrive, type PcOptions } from '../src/index.ts'
 import { medium } from './support/media.ts'
 
-const test = sliceTests(6)
+const test = sliceTests(12)
 
 const bios = await debianMembers([
   { package: 'seabios', members: ['./usr/share/seabios/bios-256k.bin', './usr/share/seabios/vgabios-stdvga.bin'] },

@@ -42,6 +42,17 @@ export function slicedSeed(seed: number): number {
 }
 
 /**
+ * Returns the test files that this run leaves out, for the configuration of a package whose files take long: a run has one of
+ * `parts` of them, a long run all, and one that is asked for a file by its name has that.
+ *
+ * @param files - paths in the package's folder, of about the same duration
+ */
+export function filesLeftOut(files: readonly string[], parts: number): string[] {
+  const taken = new Set(process.env['RETRAP_TEST_NAMED'] === '1' ? files : sliced(files, parts))
+  return files.filter((file) => !taken.has(file))
+}
+
+/**
  * Returns a `test` for a file whose tests are independent of one another: a run has one of `parts` of them, counted over the
  * file; of a table, one of `parts` of its rows. Where a file has fewer tests than parts, some runs take none of it.
  */

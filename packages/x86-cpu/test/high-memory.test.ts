@@ -5,5 +5,4 @@ import { placeHigh } from '@retrap/tooling/high-memory'
 placeHigh(MachineMemory)
 await import('./kernel-entry.test.ts')
 await import('./repeated-ports.test.ts')
-await import('./jit/control-flow.test.ts')
 await import('./jit/shared-code.test.ts')

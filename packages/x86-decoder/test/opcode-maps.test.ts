@@ -28,7 +28,7 @@ function tallyOf(total: Tally, blocks: readonly Iterable<Block>[], compare: (blo
 }
 
 /** Parts of the prefixes: a run takes one. */
-const PARTS = 6
+const PARTS = 9
 
 const legacy = (mode: Mode, prefixes: readonly string[], parts: number): Iterable<Block>[] => [
   legacyMaps(mode, { prefixes: sliced(prefixes, parts), modrm: 'classes' }),

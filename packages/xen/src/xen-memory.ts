@@ -235,7 +235,7 @@ export class XenMemory {
     this.#hoarded = 0
   }
 
-  /** Tables that a hypercall left empty, or with what larger leaves can say, go: once at its end. */
+  /** Tables that a hypercall left empty, or with what larger leaves can say, go: once at its end, and after a reset. */
   tidy(): void {
     for (const gfn of this.#thinned) this.#p2m.coalesce(gfn, TABLE_FRAMES)
     this.#thinned.clear()
@@ -256,7 +256,10 @@ export class XenMemory {
   /** Takes a page of Xen's own out of the map. */
   displace(mfn: number): void {
     const gfn = this.placeOf(mfn)
-    if (gfn >= 0) this.#p2m.remove(gfn, mfn, 1)
+    if (gfn >= 0) {
+      this.#p2m.remove(gfn, mfn, 1)
+      this.#thinned.add(gfn - (gfn % TABLE_FRAMES))
+    }
     this.#pages.delete(mfn)
   }
 

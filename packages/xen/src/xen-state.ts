@@ -239,6 +239,7 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest {
     this.blocked.reset()
     this.events.reset()
     this.services.reset()
+    this.memory.tidy()
     this.#tellServices()
   }
 }

@@ -1,9 +1,17 @@
 // Which systems a run boots. Each takes seconds to minutes: `npm test` boots one of so many, in turn by the commit, and
-// `npm test -- --long` all. RETRAP_TEST_LONG=1 has vitest find each file by its name.
-import { sliced } from '@retrap/tooling/slice'
+// `npm test -- --long` all. What boots a PC to its prompt, and what is done there, is in each run (linux, devices).
+import { filesLeftOut } from '@retrap/tooling/slice'
 
-const PARTS = 16
+/** One of so many of the usual kinds: other firmware, another board, other media. */
+const OFTEN_PARTS = 3
+const OFTEN = [
+  ...['system/uefi', 'system/arm', 'system/sleep', 'system/user-modules', 'system/disks', 'monitor/hot-plug'],
+  ...['system/embedded', 'system/firmware-kernel', 'web/machine-json', 'system/other-systems', 'system/busy-host'],
+  ...['system/ends-in-time', 'system/compile-cache', 'profile/devtools'],
+]
 
+/** One of so many of all others. */
+const PARTS = 24
 /** Files in `test`, from the longest to the shortest: those that a run takes are of about the same duration together. */
 const FILES = [
   'system/jit',
@@ -16,7 +24,6 @@ const FILES = [
   'system/usb',
   'system/controllers',
   'system/virtio',
-  'system/busy-host',
   'system/sata',
   'system/slow-devices',
   'system/media',
@@ -47,6 +54,5 @@ const FILES = [
 
 /** The files of tests that this run leaves out, as paths in the package's folder. */
 export function left(): readonly string[] {
-  const taken = new Set(sliced(FILES, PARTS))
-  return FILES.filter((file) => !taken.has(file)).map((file) => `test/${file}.test.ts`)
+  return [...filesLeftOut(OFTEN, OFTEN_PARTS), ...filesLeftOut(FILES, PARTS)].map((file) => `test/${file}.test.ts`)
 }

@@ -7,7 +7,7 @@ import { sliceTests } from '@retrap/tooling/slice'
 import { expect } from 'vitest'
 import { createArmMachine, VIRT } from '../../src/arm/index.ts'
 
-const test = sliceTests(2)
+const test = sliceTests(3)
 
 const wanted = { package: 'qemu-efi-aarch64', members: ['./usr/share/qemu-efi-aarch64/QEMU_EFI.fd'] }
 const linux = { package: 'linux-image-arm64:arm64', members: ['./boot/vmlinuz-*'], dependency: 'linux-image-' }

@@ -28,7 +28,7 @@ import {
   WRITE_ECX,
 } from './support.ts'
 
-const test = sliceTests(4)
+const test = sliceTests(7)
 
 const FINISHED = { reason: 'debug-exit', code: 1 }
 if (stockRom === undefined) test.skip('the stock ROM (skipped: there is no apt to fetch it with)')

@@ -16,21 +16,32 @@ const WORKERS = 2
 /** The packages whose tests run guest code in either execution: by an interpreter, and compiled (RETRAP_TEST_JIT). */
 const COMPILED = ['x86-cpu', 'hvm', 'xen', 'vapic', 'machine'].map((name) => `packages/${name}`)
 /** One of so many test files of these packages runs in both. A run that has everything compiled takes all of them. */
-const COMPILED_PARTS = 16
+const COMPILED_PARTS = 24
 
-/** A package's projects: its own configuration, or those that it names, with the package's folder and name. */
+/**
+ * A package's projects: its own configuration, or those that it names, with the package's folder and name. All have one root:
+ * by that, vitest keeps what it has made of a source for all of them.
+ */
 async function projectsOf(path: string): Promise<TestProjectInlineConfiguration[]> {
-  const folder = join(ROOT, path)
-  const { default: config } = (await import(pathToFileURL(join(folder, 'vitest.config.ts')).href)) as {
+  const { default: config } = (await import(pathToFileURL(join(ROOT, path, 'vitest.config.ts')).href)) as {
     default: ViteUserConfig
   }
-  const { projects, reporters: _reporters, ...test } = config.test ?? {}
-  if (projects === undefined) return [{ ...config, root: folder, test: { ...test, name: path } }]
-  return (projects as TestProjectInlineConfiguration[]).map((project) => ({
-    ...config,
-    root: folder,
-    test: { ...test, ...project.test, name: `${path} ${project.test?.name as string}` },
-  }))
+  const { projects = [{ test: {} }], reporters: _reporters, ...test } = config.test ?? {}
+  const within = (patterns: readonly string[] = []): string[] =>
+    patterns.map((pattern) => (pattern.startsWith('**') ? pattern : `${path}/${pattern}`))
+  return (projects as TestProjectInlineConfiguration[]).map((project) => {
+    const { name, include, exclude, ...own } = { ...test, ...project.test }
+    return {
+      ...config,
+      root: ROOT,
+      test: {
+        ...own,
+        include: within(include),
+        exclude: within(exclude),
+        name: name === undefined ? path : `${path} ${name as string}`,
+      },
+    }
+  })
 }
 
 /** A part of a package's test files once more, with all guest code compiled that is executed twice. */
@@ -39,7 +50,7 @@ async function compiledProjectOf(path: string): Promise<TestProjectInlineConfigu
   const files = globSync('test/**/*.test.ts', { cwd: join(ROOT, path) }).toSorted()
   const include = files
     .filter((_, i) => (i + sliceNumber()) % COMPILED_PARTS === 0)
-    .map((file) => file.replaceAll('\\', '/'))
+    .map((file) => `${path}/${file.replaceAll('\\', '/')}`)
   return {
     ...project,
     test: {
