@@ -44,6 +44,12 @@ type RunFlags = MachineFlags &
   ImageFlags &
   DriveFlags & { readonly schema?: boolean; readonly dumpdtb?: string; readonly arch: 'amd64' | 'arm64' }
 
+interface RestoreFlags {
+  readonly verify?: boolean
+  readonly force?: boolean
+  readonly setClock?: boolean
+}
+
 interface LinuxFlags extends MachineFlags, DebianFlags {}
 
 /** What the embedded guest prints when it waits for a command (guest/shell.ts). */
@@ -56,7 +62,9 @@ const PROGRESS_MS = 1000
 const RESTORE_HELP = `
 Disks, firmware and sockets are opened again by the names that they were given: relative ones from this folder. A disk holds
 what the guest had written when it was saved; one that has been written since is refused, unless with --force, by its size, its
-time and its first 4 KiB. A copy of it needs its time: cp -p. The command line in the file is run
+time and its first 4 KiB. A copy of it needs its time: cp -p. The guest's clock goes on from the time at which it was saved, as
+after a pause, since nothing but a sleep makes a running kernel look at the clock of its machine: --set-clock asks for one, which a
+Debian with systemd answers (elsewhere hwclock --hctosys in the guest sets it). The command line in the file is run
 as it is: do not restore files of people whom you would not let choose your options. What is typed goes to the guest as it is.`
 
 const REPLAY_HELP = `
@@ -81,7 +89,7 @@ export async function runCli(args: readonly string[], host: CliHost): Promise<nu
     const finish = async (settings: SessionSettings): Promise<void> => {
       const { onExit } = settings.snapshots
       const { snapshot, ...replayed } = from
-      const restored = snapshot !== undefined && goesOn(settings, snapshot.path, snapshot.verify)
+      const restored = snapshot !== undefined && goesOn(settings, snapshot)
       const recording = { ...settings.recording, ...replayed, arguments: given }
       const incoming = settings.incoming && (await receiveIncoming(settings.incoming, host.stderr))
       const takeOver = async (claim: (writes: unknown) => Promise<void>): Promise<void> => incoming?.takeOver(claim)
@@ -102,10 +110,10 @@ export async function runCli(args: readonly string[], host: CliHost): Promise<nu
 /** What is different where a saved machine goes on: nothing is typed for its user. */
 const goesOn = (
   { input }: SessionSettings,
-  file: string,
-  verify: boolean,
-): Pick<SessionSettings, 'restore' | 'input'> => ({
-  restore: (tell, onLost) => openSnapshotFile(file, { onProgress: slowProgress(tell), verify, onLost }),
+  { path, verify, setsClock }: NonNullable<Saved['snapshot']>,
+): Pick<SessionSettings, 'restore' | 'setsClock' | 'input'> => ({
+  restore: (tell, onLost) => openSnapshotFile(path, { onProgress: slowProgress(tell), verify, onLost }),
+  setsClock,
   input: input.kind === 'script' ? input : { kind: 'pass' },
 })
 
@@ -128,7 +136,7 @@ type GoOn = (args: readonly string[], from: Saved) => Promise<number>
 
 /** Files that a command line's run goes on from, or is. */
 interface Saved extends Omit<RecordingSettings, 'arguments'> {
-  readonly snapshot?: { readonly path: string; readonly verify: boolean }
+  readonly snapshot?: { readonly path: string; readonly verify: boolean; readonly setsClock: boolean }
 }
 
 function createProgram(host: CliHost, finish: Finish, report: (code: number) => void, goOn: GoOn): Program {
@@ -235,15 +243,20 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     )
     .option('--no-verify', 'check each part when the machine needs it')
     .option('--force', 'go on though a disk has changed since the machine was saved')
+    .option('--set-clock', 'have the guest set its clock: it is asked to sleep (S3), and woken at once')
     .allowUnknownOption()
     .addHelpText('after', RESTORE_HELP)
-    .action(async (file: string, more: readonly string[], flags: { verify?: boolean; force?: boolean }) => {
+    .action(async (file: string, more: readonly string[], flags: RestoreFlags) => {
       const saved = await readSavedRun(file)
       if (flags.force !== true) refuseChangedDisks(saved.disks ?? [])
       // It opens what its command line names: files, folders, networks.
       host.stderr.write(`retrap: going on, as it was ${saved.savedAt}, with: retrap ${saved.arguments.join(' ')}\n`)
       const code = await goOn([...saved.arguments, ...more], {
-        snapshot: { path: file, verify: flags.verify ?? saved.host !== hostDigest() },
+        snapshot: {
+          path: file,
+          verify: flags.verify ?? saved.host !== hostDigest(),
+          setsClock: flags.setClock === true,
+        },
       })
       if (code !== ExitCode.PowerOff) report(code)
     })

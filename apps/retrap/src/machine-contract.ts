@@ -116,6 +116,8 @@ export interface Machine {
   gdbTarget?(options: PcGdbOptions): Promise<GdbTarget>
   /** Presses the power button. @returns whether the guest has asked for its event */
   powerButton(): Promise<boolean>
+  /** Presses the sleep button, of a machine that has one. @returns whether the guest has asked for its event */
+  sleepButton?(): Promise<boolean>
   /** The device tree that the guest finds, of an Arm machine. */
   readonly deviceTree?: Uint8Array
   /** Ends what runs beside the machine. */

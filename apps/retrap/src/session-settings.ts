@@ -67,6 +67,8 @@ export interface SessionSettings extends BackEndSettings, TerminalSettings {
    * ends the run.
    */
   readonly restore?: (tell: (text: string) => void, onLost: (message: string) => void) => Promise<MachineSnapshotSource>
+  /** A guest that goes on from there is to set its clock. */
+  readonly setsClock?: boolean
   /** A guest that resets its machine ends the run. */
   readonly noReboot?: boolean
 }

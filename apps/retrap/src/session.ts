@@ -19,6 +19,7 @@ import { SerialWires } from './serial/serial-wires.ts'
 import { exitCodeOf, linesOfEnd, type Ending } from './session-end.ts'
 import type { SessionSettings } from './session-settings.ts'
 import { SessionRecording } from './recording/session-recording.ts'
+import { GuestClock } from './snapshots/guest-clock.ts'
 import { SessionSnapshots } from './snapshots/session-snapshots.ts'
 import { SessionTerminal } from './session-terminal.ts'
 import { formatStatistics, measure, Stopwatch } from './statistics.ts'
@@ -70,6 +71,8 @@ class Session {
   #unseen: string | undefined
   #watch: OutputWatch | undefined
   readonly #snapshots: SessionSnapshots
+  /** Of a restored guest that is to set it. */
+  #clock: GuestClock | undefined
   readonly #gdb: SessionGdb | undefined
   readonly #recording: SessionRecording
   readonly #migration: SessionMigration
@@ -368,11 +371,17 @@ class Session {
         ...(mouse !== undefined && { mouse }),
         devices: models,
         deviceServers: servers,
-        onSleep: (asleep) => this.#host.stderr.write(asleep ? ASLEEP : AWAKE),
+        onSleep: (asleep) => {
+          if (this.#clock?.slept(asleep) !== true) this.#host.stderr.write(asleep ? ASLEEP : AWAKE)
+        },
       },
       this.#host.createMachine,
     )
     try {
+      if (snapshot !== undefined && settings.setsClock === true) {
+        this.#clock = new GuestClock((text) => this.#host.stderr.write(`retrap: ${text}\r\n`))
+        void this.#clock.ask(machine)
+      }
       this.#connect(machine)
       settings.trace?.attach(machine)
       await this.#gdb?.adopt(machine)

@@ -205,8 +205,17 @@ export class AcpiPm implements DeviceModel {
 
   /** Presses the power button: an event that an OS in ACPI mode acts on, or that wakes. @returns whether one has asked for it */
   pressPowerButton(): boolean {
-    const listens = this.isAsleep || (this.acpiMode && (this.#enable & PWRBTN) !== 0)
-    this.#status |= PWRBTN
+    return this.#press(PWRBTN)
+  }
+
+  /** Presses the sleep button, as {@link AcpiPm.pressPowerButton}. */
+  pressSleepButton(): boolean {
+    return this.#press(SLPBTN)
+  }
+
+  #press(button: number): boolean {
+    const listens = this.isAsleep || (this.acpiMode && (this.#enable & button) !== 0)
+    this.#status |= button
     this.#update()
     return listens
   }
@@ -323,8 +332,8 @@ export class AcpiPm implements DeviceModel {
 
   #update(): void {
     this.#advance(this.#ticks())
-    // The button needs no enable bit.
-    if (this.#sleep === 'asleep' && (this.#status & ((this.#enable & RTC) | PWRBTN)) !== 0) {
+    // The buttons need no enable bits.
+    if (this.#sleep === 'asleep' && (this.#status & ((this.#enable & RTC) | PWRBTN | SLPBTN)) !== 0) {
       this.#sleep = undefined
       this.#status |= WAK_STS
       this.#options.onWake?.()

@@ -50,6 +50,11 @@ const LONGEST_PERIOD_TICKS = 1 << 14
 /** UIP rises 244 µs before the update, which takes 1984 µs at 32.768 kHz. */
 const UIP_NS = 244_000 + 1_984_000
 
+/** An absence is hidden for so many seconds at most. */
+const HIDDEN_SECONDS = 60
+/** A difference of instants of the wall clock is exact to so much. */
+const ROUNDING_SECONDS = 1e-3
+
 /** Options of {@link Mc146818}. */
 export interface Mc146818Options extends CmosConfiguration {
   /** Wall-clock time at power-on in seconds from 1970-01-01, in the zone that the clock keeps (UTC, usually). */
@@ -70,7 +75,7 @@ export interface Mc146818Options extends CmosConfiguration {
 /** Saved form of an {@link Mc146818}. */
 export interface Mc146818State {
   /** Layout of the state. */
-  readonly version: 2
+  readonly version: 3
   /** The host's wall clock when it was saved, in seconds; null where it does not follow it. */
   readonly wallSeconds: number | null
   /** Selected register. */
@@ -95,6 +100,12 @@ export interface Mc146818State {
   readonly seenPeriods: number
   /** Whether an HPET has taken over the interrupt. */
   readonly suppressed: boolean
+  /** What the clock showed, in seconds since 1970, at an instant of the host's wall clock; null where it does not follow it. */
+  readonly reference: { readonly shown: number; readonly wall: number } | null
+  /** Seconds that it was moved on by when it was restored, since then or since the machine has slept. */
+  readonly absence: number
+  /** The second up to which these are hidden, at most; null where they are not. */
+  readonly hiddenUntil: number | null
 }
 
 /**
@@ -126,6 +137,10 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
   #seenSeconds = 0
   #seenPeriods = 0
   #suppressed = false
+  /** See {@link Mc146818State}. */
+  #reference: Mc146818State['reference'] = null
+  #absence = 0
+  #hiddenUntil: number | null = null
   #context: DeviceContext | null = null
   #line: InterruptLine | null = null
   #timer: Timer | null = null
@@ -141,6 +156,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     this.#cmos[REG_A] = A_DIVIDER_32768 | 6
     this.#cmos[REG_B] = B_24H
     this.#seenSeconds = this.#baseSeconds
+    this.#refer(options.epochSeconds)
   }
 
   /** Whether the guest has masked NMIs through bit 7 of port 0x70. */
@@ -231,6 +247,14 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     return 1 << (rate < 3 ? rate + 6 : rate - 1)
   }
 
+  /** The time that the clock shows is given, and known to the guest. */
+  #refer(shown: number): void {
+    const wall = this.#options.wallClock?.()
+    this.#reference = wall === undefined ? null : { shown, wall }
+    this.#absence = 0
+    this.#hiddenUntil = null
+  }
+
   /** Sets the clock going from the time registers; the second begins so many nanoseconds after the base, which moves there. */
   #thaw(ns: number): void {
     this.#baseSeconds = this.#time.read()
@@ -239,6 +263,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
   }
 
   #readRegister(index: number): number {
+    if (this.#hiddenUntil !== null) this.#advance()
     const elapsed = this.#elapsed()
     if (isTime(index)) {
       if (this.#running()) this.#time.write(this.#seconds(elapsed))
@@ -276,6 +301,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
         this.#cmos[index] = value
         // The divider is not touched: the second ends when it would have ended.
         this.#thaw(elapsed - (elapsed % SECOND_NS))
+        this.#refer(this.#baseSeconds + (elapsed % SECOND_NS) / SECOND_NS)
       } else {
         this.#cmos[index] = value
       }
@@ -305,6 +331,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
         // The first update comes half a second after the divider's reset ends; clearing SET leaves its phase alone.
         const phase = dividerWas === A_DIVIDER_32768 ? elapsed % SECOND_NS : SECOND_NS / 2
         this.#thaw(elapsed - phase)
+        this.#refer(this.#baseSeconds + phase / SECOND_NS)
       } else if (index === REG_B) {
         this.#thaw(elapsed - (elapsed % SECOND_NS))
       }
@@ -319,7 +346,11 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
 
   /** Takes the flags of what has happened since the last look. */
   #advance(): void {
-    const seconds = this.#seconds(this.#elapsed())
+    let seconds = this.#seconds(this.#elapsed())
+    if (this.#hiddenUntil !== null && seconds > this.#hiddenUntil) {
+      this.#showAbsence()
+      seconds = this.#seconds(this.#elapsed())
+    }
     if (seconds > this.#seenSeconds) {
       this.#flags |= C_UF
       if (this.#time.alarmDistance(this.#seenSeconds) <= seconds - this.#seenSeconds) this.#alarm()
@@ -363,6 +394,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
   reset(): void {
     this.#advance()
     const asleep = this.#options.isAsleep?.() === true
+    if (this.#hiddenUntil !== null) this.#showAbsence()
     this.#cmos[REG_B] = this.#regB() & ~(B_PIE | B_UIE | (asleep ? 0 : B_AIE))
     if (asleep) this.#cmos[REG_SHUTDOWN] = SHUTDOWN_S3
     this.#flags = 0
@@ -372,11 +404,42 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     this.#update()
   }
 
+  /**
+   * Shows the time as if the clock had not been restored later than it was saved, until the machine sleeps, or for a minute. A
+   * system that wakes moves its own time on by what has passed on this clock while it slept: so it moves on by the absence.
+   * Nothing where there was none, or the guest has set the clock since.
+   */
+  hideAbsence(): void {
+    if (this.#absence === 0 || this.#hiddenUntil !== null || !this.#running()) return
+    this.#advance()
+    this.#baseSeconds -= this.#absence
+    this.#seenSeconds -= this.#absence
+    this.#hiddenUntil = this.#seenSeconds + HIDDEN_SECONDS
+    this.#update()
+  }
+
+  /**
+   * Takes all of the absence in. The clock showed whole seconds of the host's when the machine was powered on, and systems that
+   * wake read whole seconds: seconds begin in the middle of the host's, so that what is read is half a second wrong at most.
+   */
+  #showAbsence(): void {
+    const wall = this.#options.wallClock?.() ?? 0
+    const { shown = 0, wall: then = 0 } = this.#reference ?? {}
+    const phase = (wall + 0.5) % 1
+    const now = Math.ceil(shown + (wall - then) + 0.5 - phase - ROUNDING_SECONDS) + phase
+    this.#baseSeconds = Math.floor(now)
+    this.#base.add(Math.round(this.#elapsed() - phase * SECOND_NS))
+    this.#refer(now)
+  }
+
   /** Moves on by what has passed on the host's wall clock since then; an alarm in between is noticed. */
   #catchUp(savedAt: number | null): void {
     const now = this.#options.wallClock?.()
     if (now === undefined || savedAt === null || !this.#running()) return
     const passed = Math.round(now - savedAt)
+    this.#absence += passed
+    // What was hidden when it was saved still is.
+    if (this.#hiddenUntil !== null) return
     this.#baseSeconds += passed
     // The host's clock may have been set back: no second is waited for twice.
     if (passed < 0) this.#seenSeconds += passed
@@ -386,7 +449,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
   save(): Mc146818State {
     this.#advance()
     return {
-      version: 2,
+      version: 3,
       wallSeconds: this.#options.wallClock?.() ?? null,
       index: this.#index,
       nmiMasked: this.#nmi,
@@ -399,12 +462,15 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
       seenSeconds: this.#seenSeconds,
       seenPeriods: this.#seenPeriods,
       suppressed: this.#suppressed,
+      reference: this.#reference,
+      absence: this.#absence,
+      hiddenUntil: this.#hiddenUntil,
     }
   }
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
-    const saved = savedState<Mc146818State>(this.name, state, 2)
+    const saved = savedState<Mc146818State>(this.name, state, 3)
     this.#index = saved.index
     this.#nmi = saved.nmiMasked
     this.#cmos.set(saved.cmos)
@@ -416,6 +482,9 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     this.#seenSeconds = saved.seenSeconds
     this.#seenPeriods = saved.seenPeriods
     this.#suppressed = saved.suppressed
+    this.#reference = saved.reference
+    this.#absence = saved.absence
+    this.#hiddenUntil = saved.hiddenUntil
     this.#catchUp(saved.wallSeconds ?? null)
     this.#update()
   }

@@ -366,6 +366,88 @@ describe('CMOS', () => {
     expect(time(without.get)).toBe('20 24 02 29 05 23 59 58')
   })
 
+  describe('an absence that is hidden until the machine sleeps', () => {
+    const AWAY = 7200.4
+    /** A clock that was restored late: the host's showed so many seconds more than `LEAP_EVE` when it was powered on. */
+    function late(fraction = 0.25, options: { wallClock?: () => number } = {}) {
+      const host = { wall: fraction, asleep: false }
+      const all = { wallClock: () => host.wall, isAsleep: () => host.asleep, ...options }
+      const state: unknown = JSON.parse(JSON.stringify(clock(all).rtc.save()))
+      host.wall += AWAY
+      const restored = clock(all)
+      restored.rtc.restore(state)
+      const advance = (seconds: number): void => {
+        host.wall += seconds
+        restored.machine.advance(seconds * SECOND)
+      }
+      const sleep = (): void => {
+        host.asleep = true
+        restored.rtc.reset()
+      }
+      return { ...restored, all, host, advance, sleep }
+    }
+    const BEFORE = '20 24 02 29 05 23 59 58'
+    const AFTER = '20 24 03 01 06 01 59 58'
+
+    test('passes while it sleeps, to within half a second of the host', () => {
+      for (const fraction of [0, 0.1, 0.49, 0.5, 0.51, 0.99]) {
+        const { rtc, get, advance, sleep, host } = late(fraction)
+        expect(time(get)).toBe(AFTER)
+        rtc.hideAbsence()
+        expect(time(get)).toBe(BEFORE)
+        rtc.hideAbsence()
+        advance(1.7)
+        expect(time(get)).toBe(BEFORE.replace('58', '59'))
+        sleep()
+        for (let i = 0; i < 40; i++) {
+          advance(0.1)
+          const [minutes = 0, seconds = 0] = [2, 0].map((register) => Number(get(register).toString(16)))
+          // Both in seconds of the hour.
+          const error = ((minutes * 60 + seconds - ((LEAP_EVE + host.wall) % 3600) + 5400) % 3600) - 1800
+          expect(Math.abs(error), `${fraction}`).toBeLessThanOrEqual(0.5 + 1e-6)
+        }
+      }
+    })
+
+    test('is hidden for a minute at most', () => {
+      const { rtc, get, advance } = late()
+      rtc.hideAbsence()
+      advance(59)
+      expect(time(get).slice(0, 14)).toBe('20 24 03 01 06')
+      expect(get(4)).toBe(0)
+      advance(3)
+      expect(get(4)).toBe(2)
+    })
+
+    test('is none where the guest has set the clock, where it stands, and without a wall clock', () => {
+      const set = late()
+      set.set(0, 0x30)
+      set.rtc.hideAbsence()
+      expect(time(set.get)).toBe(AFTER.replace(/58$/, '30'))
+      const standing = late()
+      standing.set(11, 0x82)
+      standing.rtc.hideAbsence()
+      expect(time(standing.get)).toBe(AFTER)
+      const without = clock()
+      without.rtc.restore(JSON.parse(JSON.stringify(without.rtc.save())))
+      without.rtc.hideAbsence()
+      expect(time(without.get)).toBe(BEFORE)
+    })
+
+    test('stays so where the machine is saved meanwhile, and adds up', () => {
+      const { rtc, all, host } = late()
+      rtc.hideAbsence()
+      const state: unknown = JSON.parse(JSON.stringify(rtc.save()))
+      host.wall += 3600
+      const other = clock(all)
+      other.rtc.restore(state)
+      expect(time(other.get)).toBe(BEFORE)
+      host.asleep = true
+      other.rtc.reset()
+      expect(time(other.get)).toMatch(/^20 24 03 01 06 02 59 5[89]$/)
+    })
+  })
+
   test('an alarm that was due in between is noticed when the clock is restored', () => {
     let wall = 0
     const options = { wallClock: () => wall }

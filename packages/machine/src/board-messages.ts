@@ -33,6 +33,9 @@ export const ECAM = 11
 /** To the board: the power button is pressed. To the machine: whether the guest has asked for its event (u8). */
 export const POWER_BUTTON = 12
 
+/** The same of the sleep button. */
+export const SLEEP_BUTTON = 18
+
 /** To the machine: whether address line 20 works (u8). */
 export const A20 = 13
 

@@ -101,6 +101,8 @@ export interface Board {
   readonly isaBridge: InterruptInputs
   /** @returns whether the guest has asked for the button's event */
   readonly pressPowerButton: () => boolean
+  /** @returns whether the guest has asked for the button's event */
+  readonly pressSleepButton: () => boolean
   /** Wakes a machine that sleeps, as a key does. */
   readonly wake: () => void
 }
@@ -163,6 +165,13 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks, in
     serialStreams,
     isaBridge,
     pressPowerButton: () => pm.pressPowerButton(),
+    pressSleepButton: () => {
+      const isAwake = !pm.isAsleep
+      const listens = pm.pressSleepButton()
+      // A machine that was restored has been away: its guest sees that while it sleeps.
+      if (listens && isAwake) rtc.hideAbsence()
+      return listens
+    },
     wake: () => pm.wake(),
   }
 }

@@ -344,6 +344,22 @@ export class Pc {
   }
 
   /**
+   * Presses the sleep button of the running machine: a system that acts on it (Debian's does where systemd-logind runs) goes
+   * to sleep, and one that sleeps wakes. Of a machine that was restored, the guest finds that the time has passed meanwhile for
+   * which the machine was away, so its clock is right afterwards.
+   *
+   * @returns whether the guest has asked for the button's event; where it has not, nothing will happen
+   * @throws MachineError `ERR_OPTION` while the run is recorded or replayed
+   */
+  async sleepButton(): Promise<boolean> {
+    if (this.#gate !== undefined)
+      throw new MachineError('ERR_OPTION', 'the sleep button is not pressed while the run is recorded or replayed')
+    const listens = await this.#board.pressSleepButton()
+    this.domain.wake()
+    return listens
+  }
+
+  /**
    * A CD or floppy drive, whose medium can be exchanged.
    *
    * @param id - as in the options, or the usual one: `cd0`, `cd1`, `floppy0`, `floppy1`

@@ -2,6 +2,7 @@ import { type EcamPlacement, FIRST_LINK_GSI } from '@retrap/devices'
 import type { X86Domain } from '@retrap/hvm'
 import type { EcamWindow } from '@retrap/ioreq'
 import { createBoard } from './board.ts'
+import { POWER_BUTTON, SLEEP_BUTTON } from './board-messages.ts'
 import type { BoardDescription, BoardHooks, BoardInput } from './board.ts'
 import { CHIPSETS } from './machine-type.ts'
 import type { PcOptions } from './pc-options.ts'
@@ -16,6 +17,8 @@ export interface PlacedBoard {
   flush(): Promise<void>
   /** @returns whether the guest has asked for the button's event */
   pressPowerButton(): boolean | Promise<boolean>
+  /** @returns whether the guest has asked for the button's event */
+  pressSleepButton(): boolean | Promise<boolean>
   /** Wakes a machine that sleeps, as a key does. */
   wake(): void
   /** Settles when the models are there. */
@@ -53,12 +56,14 @@ export function placeBoard(
     return {
       receive: (port, bytes) => remote.receive(port, bytes),
       flush: () => remote.flush(),
-      pressPowerButton: () => remote.pressPowerButton(),
+      pressPowerButton: () => remote.press(POWER_BUTTON),
+      pressSleepButton: () => remote.press(SLEEP_BUTTON),
       wake: () => remote.wake(),
       ready: remote.server.remote.ready,
     }
   }
-  const { models, uarts, serialStreams, isaBridge, pressPowerButton, wake } = createBoard(description, hooks, input)
+  const board = createBoard(description, hooks, input)
+  const { models, uarts, serialStreams, isaBridge, pressPowerButton, pressSleepButton, wake } = board
   domain.pciInterrupt = (device, pin) => isaBridge.interruptInput(device, pin)
   domain.ownPciInterrupt = domain.pciInterrupt
   for (const model of models) domain.attach(model)
@@ -68,6 +73,7 @@ export function placeBoard(
       for (const uart of uarts) uart.flush()
     },
     pressPowerButton,
+    pressSleepButton,
     wake,
     ready: Promise.resolve(),
   }

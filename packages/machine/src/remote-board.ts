@@ -15,6 +15,7 @@ import {
   POINTER,
   POINTERS,
   POWER_BUTTON,
+  SLEEP_BUTTON,
   RAMFB,
   RECEIVE,
   SHADOW,
@@ -70,7 +71,7 @@ export class RemoteBoard {
         else if (bytes[0] === WAKE) hooks.wake?.()
         else if (bytes[0] === SPEAKER) hooks.speaker?.(new Int16Array(bytes.slice(1).buffer))
         else if (bytes[0] === RAMFB) hooks.ramfb(bytes.slice(1))
-        else if (bytes[0] === POWER_BUTTON) this.#pressed.shift()?.(bytes[1] !== 0)
+        else if (bytes[0] === POWER_BUTTON || bytes[0] === SLEEP_BUTTON) this.#pressed.shift()?.(bytes[1] !== 0)
         else if (bytes[0] === ECAM) hooks.ecam?.(json(bytes) as EcamPlacement | null)
       },
     })
@@ -91,10 +92,10 @@ export class RemoteBoard {
   }
 
   /** @returns whether the guest has asked for the button's event */
-  pressPowerButton(): Promise<boolean> {
+  press(button: typeof POWER_BUTTON | typeof SLEEP_BUTTON): Promise<boolean> {
     return new Promise((resolve) => {
       this.#pressed.push(resolve)
-      this.#post(POWER_BUTTON)
+      this.#post(button)
     })
   }
 

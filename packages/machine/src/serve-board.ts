@@ -16,6 +16,7 @@ import {
   POINTER,
   POINTERS,
   POWER_BUTTON,
+  SLEEP_BUTTON,
   RAMFB,
   RECEIVE,
   SHADOW,
@@ -71,6 +72,7 @@ export function serveBoard(
       pciInterrupt: (device, pin) => board.isaBridge.interruptInput(device, pin),
       onMessage: (bytes) => {
         if (bytes[0] === POWER_BUTTON) post(POWER_BUTTON, Uint8Array.of(board.pressPowerButton() ? 1 : 0))
+        else if (bytes[0] === SLEEP_BUTTON) post(SLEEP_BUTTON, Uint8Array.of(board.pressSleepButton() ? 1 : 0))
         else receive(board, input, pins, bytes)
       },
     },

@@ -111,6 +111,17 @@ describe.each(['inline', 'deferred'] as const)('S3 of a machine without firmware
     expect(kept).toEqual(kernel)
   })
 
+  test('the sleep button wakes it as well; a guest that is awake, and has not asked, hears nothing of it', async () => {
+    const { pc, text } = await sleeping(sleeper(), { devicePlacement }, leaveVector)
+    const { pc: awake } = await sleeping(sleeper(), { devicePlacement })
+    expect(await awake.sleepButton()).toBe(false)
+    expect(await pc.run({ timeoutMs: 200 })).toEqual({ reason: 'timeout' })
+    const running = pc.run(DEADLINE)
+    expect(await pc.sleepButton()).toBe(true)
+    expect(await running).toEqual({ reason: 'power-off' })
+    expect(text()).toBe('SW')
+  })
+
   test.each(['real', 'deterministic'] as const)('an alarm of the clock wakes it on a %s clock', async (clock) => {
     const { pc, text } = await sleeping(sleeper(RTC_EN, setAlarm), { devicePlacement, clock }, leaveVector)
     expect(await pc.run(DEADLINE)).toEqual({ reason: 'power-off' })

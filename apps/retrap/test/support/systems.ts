@@ -46,6 +46,7 @@ const FILES = [
   'system/virtio-console',
   'system/sound',
   'system/speaker',
+  'system/guest-clock',
   'system/cable',
   'system/five-levels',
   'system/netboot',

@@ -17,8 +17,6 @@ const CREATOR_ID = 'RTRP'
 // FADT feature flags (5.2.9, "Fixed ACPI Description Table Fixed Feature Flags").
 const FADT_WBINVD = 1 << 0
 const FADT_PROC_C1 = 1 << 2
-/** Set: sleep button is not a fixed feature, hence there is none. */
-const FADT_SLP_BUTTON = 1 << 5
 const FADT_TMR_VAL_EXT = 1 << 8
 const FADT_RESET_REG_SUP = 1 << 10
 // IA-PC boot architecture flags.
@@ -146,7 +144,7 @@ export function fadt(board: AcpiBoard, facsAddress: number, dsdtAddress: number)
   u8(108, board.centuryIndex)
   const keyboard = board.keyboardController ? BOOT_8042 : 0
   u16(109, BOOT_LEGACY_DEVICES | keyboard | (board.graphics === true ? 0 : BOOT_NO_VGA))
-  u32(112, FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP)
+  u32(112, FADT_WBINVD | FADT_PROC_C1 | FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP)
   io(116, 8, 1, board.reset.port)
   u8(128, board.reset.value)
   // X_FIRMWARE_CTRL stays zero, because FIRMWARE_CTRL is in use.

@@ -159,7 +159,7 @@ export class ArmMachine {
   readonly removableDrives: readonly PcRemovableDrive[]
   readonly #options: ArmMachineOptions
   readonly #board: ArmBoard
-  readonly #placed: Omit<PlacedBoard, 'wake'>
+  readonly #placed: Omit<PlacedBoard, 'wake' | 'pressSleepButton'>
   readonly #life: MachineLife
   /** Loaded when the machine is saved or put back. */
   #snapshots: ArmSnapshots | undefined

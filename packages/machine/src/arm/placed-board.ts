@@ -60,7 +60,7 @@ export function placeArmBoard(
   board: ArmBoardDescription,
   placement: StartArmBoardServer | undefined,
   hooks: ArmBoardHooks,
-): Omit<PlacedBoard, 'wake'> {
+): Omit<PlacedBoard, 'wake' | 'pressSleepButton'> {
   if (placement !== undefined) {
     const remote = new RemoteBoard(
       (part) => placement(domain.dispatch, domain.platform, { ...part, board }),
@@ -71,7 +71,7 @@ export function placeArmBoard(
     return {
       receive: (port, bytes) => remote.receive(port, bytes),
       flush: () => remote.flush(),
-      pressPowerButton: () => remote.pressPowerButton(),
+      pressPowerButton: () => remote.press(POWER_BUTTON),
       ready: remote.server.remote.ready,
     }
   }

@@ -107,7 +107,7 @@ describe('tables (ACPI 6.5, 5.2)', () => {
     { field: 'PM_TMR_BLK', at: 76, size: 4, value: 0x608 },
     { field: 'CENTURY', at: 108, size: 1, value: 0x32 },
     { field: 'IAPC_BOOT_ARCH', at: 109, size: 2, value: 0x07 },
-    { field: 'Flags', at: 112, size: 4, value: 0x525 },
+    { field: 'Flags', at: 112, size: 4, value: 0x505 },
     { field: 'Preferred_PM_Profile', at: 45, size: 1, value: 1 },
     { field: 'ACPI_DISABLE', at: 53, size: 1, value: 0xf0 },
     { field: 'PM1_EVT_LEN', at: 88, size: 1, value: 4 },
