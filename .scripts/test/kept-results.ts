@@ -34,7 +34,7 @@ function hostDigest(): string {
  * @param sources - turbo's digest of all sources that the tests depend on
  */
 export function resultKey({ folder }: Member, sources: string, slice: number): string {
-  const isSliced = globSync('test/**/*.ts', { cwd: folder }).some((file) =>
+  const isSliced = globSync('{vitest.config.ts,test/**/*.ts}', { cwd: folder }).some((file) =>
     readFileSync(join(folder, file), 'utf8').includes("from '@retrap/tooling/slice'"),
   )
   return `${sources}-${host()}${isSliced ? `-${slice}` : ''}`

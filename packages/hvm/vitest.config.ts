@@ -1,4 +1,8 @@
-import { togetherBut } from '@retrap/tooling/vitest'
+import { inTurn, togetherBut } from '@retrap/tooling/vitest'
 
-// One has all code compiled, by what modules read as they are loaded; the other replaces a module.
-export default togetherBut('test/compiled.test.ts', 'test/arm/fetch-race.test.ts')
+export default inTurn(
+  // One has all code compiled, by what modules read as they are loaded; the other replaces a module.
+  togetherBut('test/compiled.test.ts', 'test/arm/fetch-race.test.ts'),
+  2,
+  ...['deterministic', 'saved-domain', 'compiled', 'page-copies', 'shared-guest-memory', 'arm/device-forms'],
+)

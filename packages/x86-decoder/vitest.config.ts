@@ -1,1 +1,4 @@
-export { together as default } from '@retrap/tooling/vitest'
+import { inTurn, together } from '@retrap/tooling/vitest'
+
+// Those that compare with other people's decoders.
+export default inTurn(together, 3, 'opcode-maps', 'corpora', 'format-intel', 'evex', 'objdump-att', 'evex-llvm')

@@ -14,7 +14,7 @@ import { newPage, replaceText, terminalText } from './support/page.ts'
 import { buildSite } from './support/site.ts'
 import { readFont, textOnScreen } from './support/text-screen.ts'
 
-const test = sliceTests(4)
+const test = sliceTests(6)
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: the site: ${noBrowser}`)
 /** The inspector's panel. */

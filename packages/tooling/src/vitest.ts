@@ -1,8 +1,9 @@
 import { fileURLToPath } from 'node:url'
 import { defaultServerConditions } from 'vite'
-import { defaultExclude, defineConfig, type ViteUserConfig } from 'vitest/config'
+import { defaultExclude, defineConfig, type TestProjectInlineConfiguration, type ViteUserConfig } from 'vitest/config'
 import { PATIENCE_MS } from './patience.ts'
 import { cacheEnvironment } from './skip.ts'
+import { filesLeftOut } from './slice.ts'
 
 /** A change to one file that `npm run -s mutate` tries (.scripts/mutate.ts). */
 interface Mutation {
@@ -85,6 +86,29 @@ export function togetherBut(...alone: readonly [string, ...string[]]): ViteUserC
         { extends: true, test: { name: 'alone', include: [...alone] } },
       ],
     },
+  }
+}
+
+/**
+ * The same configuration, where a run has one of `parts` of some test files that take long; see `filesLeftOut`.
+ *
+ * @param names - paths in `test`, without `.test.ts`
+ */
+export function inTurn(config: ViteUserConfig, parts: number, ...names: readonly string[]): ViteUserConfig {
+  const left = filesLeftOut(
+    names.map((name) => `test/${name}.test.ts`),
+    parts,
+  )
+  const without = (test: NonNullable<ViteUserConfig['test']>): NonNullable<ViteUserConfig['test']> => ({
+    ...test,
+    exclude: [...(test.exclude ?? defaultExclude), ...left],
+  })
+  const { projects } = config.test ?? {}
+  if (projects === undefined) return { ...config, test: without(config.test ?? {}) }
+  const all = projects as readonly TestProjectInlineConfiguration[]
+  return {
+    ...config,
+    test: { ...config.test, projects: all.map((project) => ({ ...project, test: without(project.test ?? {}) })) },
   }
 }
 

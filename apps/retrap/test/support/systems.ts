@@ -5,7 +5,7 @@ import { filesLeftOut } from '@retrap/tooling/slice'
 /** One of so many of the usual kinds: other firmware, another board, other media. */
 const OFTEN_PARTS = 3
 const OFTEN = [
-  ...['system/uefi', 'system/arm', 'system/sleep', 'system/user-modules', 'system/disks', 'monitor/hot-plug'],
+  ...['system/uefi', 'system/arm', 'system/sleep', 'system/user-modules', 'monitor/hot-plug'],
   ...['system/embedded', 'system/firmware-kernel', 'web/machine-json', 'system/other-systems', 'system/busy-host'],
   ...['system/ends-in-time', 'system/compile-cache', 'profile/devtools'],
 ]
@@ -14,6 +14,7 @@ const OFTEN = [
 const PARTS = 24
 /** Files in `test`, from the longest to the shortest: those that a run takes are of about the same duration together. */
 const FILES = [
+  'system/disks',
   'system/jit',
   'system/arm-snapshots',
   'system/recording',

@@ -15,8 +15,8 @@ export class LongestFirst extends BaseSequencer {
   constructor(vitest: Vitest) {
     super(vitest)
     const { root } = vitest.config
-    const durations = readDurations(root)
-    this.#seconds = ({ moduleId }) => durations[relative(root, moduleId).replaceAll('\\', '/')] ?? UNKNOWN_SECONDS
+    const { seconds } = readDurations(root)
+    this.#seconds = ({ moduleId }) => seconds[relative(root, moduleId).replaceAll('\\', '/')] ?? UNKNOWN_SECONDS
   }
 
   override async sort(specifications: TestSpecification[]): Promise<TestSpecification[]> {
