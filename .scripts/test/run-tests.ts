@@ -23,11 +23,7 @@ export async function runTests(selected: readonly Member[], files: readonly stri
     [vitest, 'run', '--config', config, '--configLoader', 'native', ...files.map((file) => join(root, file))],
     {
       cwd: root,
-      env: {
-        ...process.env,
-        RETRAP_TEST_FOLDERS: folders.join(','),
-        ...(files.length > 0 && { RETRAP_TEST_NAMED: '1' }),
-      },
+      env: { ...process.env, RETRAP_TEST_FOLDERS: folders.join(',') },
       stdio: ['ignore', 'inherit', 'inherit'],
     },
   )

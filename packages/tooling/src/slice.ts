@@ -43,12 +43,13 @@ export function slicedSeed(seed: number): number {
 
 /**
  * Returns the test files that this run leaves out, for the configuration of a package whose files take long: a run has one of
- * `parts` of them, a long run all, and one that is asked for a file by its name has that.
+ * `parts` of them, a long run all, and one that is asked for files by their names has these.
  *
  * @param files - paths in the package's folder, of about the same duration
  */
 export function filesLeftOut(files: readonly string[], parts: number): string[] {
-  const taken = new Set(process.env['RETRAP_TEST_NAMED'] === '1' ? files : sliced(files, parts))
+  const isNamed = process.argv.some((argument) => argument.endsWith('.test.ts'))
+  const taken = new Set(isNamed ? files : sliced(files, parts))
   return files.filter((file) => !taken.has(file))
 }
 

@@ -62,3 +62,19 @@ test('tests and groups are registered where they are in the slice', () => {
   // The numbers begin at 1: the third of three, and the second of two, are the first that are taken.
   expect(registered).toEqual(['c', 'f', 'group 2'])
 })
+
+test('of files that take long a run has one of so many, a long run all, and one that names a file that', async () => {
+  const files = ['a', 'b', 'c', 'd', 'e'].map((name) => `test/${name}.test.ts`)
+  const left = async (slice: string): Promise<string[]> => (await module(slice)).filesLeftOut(files, 2)
+  const [even, odd] = [await left('4'), await left('5')]
+  expect([...even, ...odd].toSorted()).toEqual(files)
+  expect(Math.abs(even.length - odd.length)).toBe(1)
+  process.argv.push('test/a.test.ts')
+  try {
+    expect(await left('4')).toEqual([])
+  } finally {
+    process.argv.pop()
+  }
+  vi.stubEnv('RETRAP_TEST_LONG', '1')
+  expect(await left('4')).toEqual([])
+})
