@@ -1,6 +1,6 @@
 import { inTurn, withMadeOnce } from '@retrap/tooling/vitest'
 
-// Those that begin with a browser.
+// These files begin with a browser.
 export default inTurn(
   withMadeOnce,
   3,

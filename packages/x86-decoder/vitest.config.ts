@@ -1,4 +1,4 @@
 import { inTurn, together } from '@retrap/tooling/vitest'
 
-// Those that compare with other people's decoders.
+// These files compare with other people's decoders.
 export default inTurn(together, 3, 'opcode-maps', 'corpora', 'format-intel', 'evex', 'objdump-att', 'evex-llvm')

@@ -3,4 +3,4 @@ import { MachineMemory } from '@retrap/memory'
 import { placeHigh } from '@retrap/tooling/high-memory'
 
 placeHigh(MachineMemory)
-await import('./compiled-flags.test.ts')
+await import('./compiled.test.ts')

@@ -8,7 +8,7 @@ export type Durations = Readonly<Record<string, number>>
 export interface KeptDurations {
   /** Of the files of that run, in seconds: the budget. */
   readonly sum: number
-  /** Of these, and of those that earlier runs had in their slices. */
+  /** Of each of these files, and of files that only earlier runs had. */
   readonly seconds: Durations
 }
 
