@@ -1,5 +1,7 @@
-/** What the page takes of what the playground's Worker says. */
-import { expect, test } from 'vitest'
+/** What the page takes of what the playground's Worker says, and what the example answers to the guest. */
+import type { DeviceContext, RangeHandler } from '@retrap/device'
+import { expect, test, vi } from 'vitest'
+import { greeter } from '../src/playground/example-device.ts'
 import { readReport } from '../src/playground/report.ts'
 
 test('what the sandbox says is taken for what it is', () => {
@@ -19,4 +21,18 @@ test('what the sandbox says is taken for what it is', () => {
     expect(readReport(nonsense)).toBe(null)
   const many = Array.from({ length: 51 }, (_, i) => String(i))
   expect(readReport({ kind: 'attached', names: many })).toEqual({ kind: 'attached', names: many.slice(0, 50) })
+})
+
+test('the example answers with its text from any address, over and over', async () => {
+  const log = vi.spyOn(console, 'log').mockImplementation(() => {})
+  let range: RangeHandler
+  const mapMmio: DeviceContext['mapMmio'] = (_base, _size, handler) => {
+    range = handler
+    return undefined as never
+  }
+  greeter.attach({ mapMmio } as DeviceContext)
+  // "Hell", "f", "ro", and "!" at the end with " He" from the start again.
+  const answers = await Promise.all([range!.read(0, 4), range!.read(6, 1), range!.read(7, 2), range!.read(21, 4)])
+  expect(answers).toEqual([0x6c6c_6548, 0x66, 0x6f72, 0x6548_2021])
+  log.mockRestore()
 })

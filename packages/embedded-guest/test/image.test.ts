@@ -59,6 +59,13 @@ describe('the embedded guest, as an image', () => {
     ])
   })
 
+  // PCI Local Bus Specification 3.0, "Configuration Space Decoding": a device with one function may ignore its number.
+  test('reads function 0 of a device with one function, then the next device', async () => {
+    // The first four find the board and place its power-management block.
+    const addresses = (await portWrites(0xcf8, 0xcfb, 10)).slice(4).map(([, address]) => address! - 0x8000_0000)
+    expect(addresses).toEqual([0x000, 0x008, 0x00c, 0x800, 0x808, 0x80c])
+  })
+
   // SDM vol. 3A, "Segment Descriptors": flat, present, accessed; code of 32 bits, data, code of 64 bits.
   test('has one descriptor table, and its address and limit for LGDT', () => {
     const view = new DataView(image.buffer, image.byteOffset, image.length)

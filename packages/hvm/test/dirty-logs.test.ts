@@ -4,6 +4,7 @@ import { P2mEntry, P2mType, type LogDirty } from '@retrap/p2m'
 import { type Assembler, al, byte, cr0, cr3, dword, eax, ebx, ecx, edi, edx, esp, imm32 } from '@retrap/x86-assembler'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { MemoryWatch } from '../src/index.ts'
 import { EXIT_PORT, Guest } from './support/guest.ts'
 
 const FIRST = 0x60
@@ -207,4 +208,17 @@ test('a log that has ended leaves plain RAM', () => {
   const log = guest.domain.dirtyLogs.start(0x70, 4)
   guest.domain.dirtyLogs.stop(log)
   expect(guest.domain.p2m.lookup(0x70, new P2mEntry())).toBe(P2mType.RAM_RW)
+})
+
+test('a watch of bytes in two frames tells of stores to either', async () => {
+  const stores = [0x6_0ffc, 0x6_0ff8, 0x6_1000, 0x6_1004]
+  const { guest } = logged((asm) => {
+    for (const address of stores) asm.mov(dword(address), eax)
+  })
+  const { domain } = guest
+  const counts: number[] = []
+  const watch = new MemoryWatch(domain, [{ gpa: 0x6_0ffc, length: 8 }], () => counts.push(domain.instructions))
+  expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })
+  watch.close()
+  expect(counts.map((count) => count - counts[0]!)).toEqual([0, 2])
 })

@@ -1,5 +1,7 @@
 /** Who has the files that keep what was fetched, and how much room these take. */
 import { buildGuestImage } from '@retrap/embedded-guest'
+import { type SnapshotPages, writeSnapshot } from '@retrap/snapshot'
+import { words } from '@retrap/tooling/random'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { DiskRequests } from '../src/worker/disk-requests.ts'
 import { MachineDrives } from '../src/worker/machine-drives.ts'
@@ -116,4 +118,52 @@ test('a snapshot whose pages are damaged is read anew the next time', async () =
   serve(good)
   expect(await readAll()).toBe(true)
   expect(folder.open).toBe(0)
+})
+
+/** A snapshot's file that is a whole number of chunks: its description is as long as that takes. */
+async function snapshotOfChunks(chunkBytes: number, pages: SnapshotPages): Promise<Uint8Array<ArrayBuffer>> {
+  const state = { machine: { memoryBytes: 1 << 20, cpus: 1, machine: 'pc' } }
+  const next = words(1)
+  for (let description = ''; ;) {
+    const parts: Uint8Array[] = []
+    // oxlint-disable-next-line no-await-in-loop -- the size shows by and by
+    await writeSnapshot({ description, state, pages }, (part) => parts.push(part.slice()))
+    const file = new Uint8Array(Buffer.concat(parts))
+    if (file.length % chunkBytes === 0) return file
+    // A hexadecimal digit is compressed to about half a byte.
+    for (let lack = chunkBytes - (file.length % chunkBytes); lack > 0; lack--) description += (next() % 16).toString(16)
+  }
+}
+
+test('what the guest waits for is kept whole, and nothing else, up to the end of the file', async () => {
+  const chunkBytes = 64 << 10
+  // More than two chunks that cannot be compressed: when the snapshot is opened, none of the middle is read.
+  const bytes = new Uint8Array(Uint32Array.from({ length: 40 << 10 }, words(2)).buffer)
+  const file = await snapshotOfChunks(chunkBytes, { gfns: Uint32Array.from({ length: 40 }, (_, i) => i), bytes })
+  serve(file)
+  const asked: string[] = []
+  class Request {
+    readonly status = 206
+    readonly response = file.buffer
+    open(): void {}
+    setRequestHeader(_name: string, range: string): void {
+      asked.push(range)
+    }
+    send(): void {}
+    getResponseHeader(): string {
+      return '"one"'
+    }
+  }
+  vi.stubGlobal('XMLHttpRequest', Request)
+  const readPage = async (): Promise<Uint8Array> => {
+    const { pages } = await openFrom({ drives: null }, { url: URL_OF('a.snapshot') }, listener)
+    const page = pages.contents(0).slice()
+    pages.close?.()
+    return page
+  }
+  expect([await readPage(), await readPage()]).toEqual([bytes.slice(0, 4096), bytes.slice(0, 4096)])
+  expect(asked).toEqual([`bytes=0-${file.length - 1}`])
+  const [kept] = folder.files.values()
+  // A head, and a slot for each chunk.
+  expect(kept!.bytes.length).toBe(8192 + (file.length / chunkBytes) * (16 + chunkBytes))
 })
