@@ -40,6 +40,8 @@ function missingFor(name: string, features: ReadonlySet<string>): string[] {
     }
   }
   look(name)
+  // A machine is made in a few milliseconds, and nothing is missing as a rule.
+  if (missing.size === 0) return []
   return CPU_FEATURES.map((feature) => feature.name).filter((feature) => missing.has(feature))
 }
 
