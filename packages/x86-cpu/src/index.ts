@@ -56,6 +56,7 @@ export { CS, DS, ES, FS, GDTR, GS, IDTR, LDTR, MODE_16, MODE_32, MODE_64, SS, TR
 export { JIT_CODE_BYTES, JIT_MISSES, JIT_THRESHOLD } from '@retrap/engine'
 export type { CompiledInstruction, ExitReason, JitCounts } from '@retrap/engine'
 export type { CompiledCode, JitOptions } from './jit/jit-options.ts'
+export type { JitTier } from '@retrap/engine'
 export type { CpuModel, CpuVendor } from './model/cpu-model.ts'
 export { CPU_FEATURES } from './model/feature-table.ts'
 export type { CpuFeature, CpuidWord } from './model/feature-table.ts'

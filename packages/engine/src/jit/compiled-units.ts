@@ -5,6 +5,7 @@ import { R_LENGTH, R_WRITTEN } from '../record.ts'
 import { compiledInstructions } from './compiled-code.ts'
 import type { CompiledCode } from './compiled-code.ts'
 import type { ComputedTargets } from './computed-targets.ts'
+import type { JitTier } from './jit-options.ts'
 import type { JitStatistics } from './jit-statistics.ts'
 import type { Region } from './region.ts'
 import type { UnitCompiler } from './unit-compiler.ts'
@@ -31,6 +32,8 @@ export interface CompiledUnitsParts<Form> {
   readonly firstEntry: number
   /** Bytes of modules that are kept. */
   readonly codeBytes: number
+  /** How code is compiled: `JitOptions.tier`. */
+  readonly tier: JitTier
   readonly onCode: ((code: CompiledCode) => void) | undefined
   /** Finds the code page that is executed at a distance from the page of a place. */
   pageAt(place: Place, delta: number, runner: UnitRunner): CodePage | undefined
@@ -121,9 +124,9 @@ export class CompiledUnits<Form> {
   }
 
   #newCode(region: Region<Form>, { lo, hi, page }: Place, runner: UnitRunner): UnitCode {
-    const { compiler, memory, targets, statistics, onCode } = this.#parts
+    const { compiler, memory, targets, statistics, tier, onCode } = this.#parts
     const { mode } = page
-    const emitted = compiler.compile({ region, mode, state: runner.state })
+    const emitted = compiler.compile({ region, mode, state: runner.state, tier })
     const { module } = emitted
     const source = codeSource(memory, page, region, emitted, (record) => targets.of(record), compiler.sites)
     const compiled = new WebAssembly.Module(module as Uint8Array<ArrayBuffer>)

@@ -1,5 +1,6 @@
 import type { I32, I64, ModuleBuilder } from '@retrap/wasm-emitter'
 import type { StateLayout } from '../state-layout.ts'
+import type { JitTier } from './jit-options.ts'
 import type { MissAction } from './memory-sites.ts'
 import type { RegionFunction } from './region-function.ts'
 import type { Flow, Region, RegionInstruction } from './region.ts'
@@ -66,6 +67,8 @@ export interface UnitDescription<Form> {
   readonly mode: number
   /** Machine address of the state of the processor that the region was found by: its fields may be assumed. */
   readonly state: number
+  /** How it is generated; an instruction set with one way ignores it. */
+  readonly tier: JitTier
 }
 
 /**

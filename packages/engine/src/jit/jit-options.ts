@@ -10,6 +10,9 @@ export const JIT_MISSES = 4096
 /** Default of {@link JitOptions.codeBytes}: 4 MiB. Measured with V8: the host's memory grows by about 28 times as much. */
 export const JIT_CODE_BYTES: number = 4 << 20
 
+/** A way to compile: 1 copies the code of instructions from templates, 2 evaluates it for each place, with what is known there. */
+export type JitTier = 1 | 2
+
 /** How hot code is compiled. */
 export interface JitOptions {
   /**
@@ -37,6 +40,11 @@ export interface JitOptions {
    * Devices, pages with code and accesses in two pages count as misses.
    */
   readonly misses?: number
+  /**
+   * How code is compiled; default 2. The first tier compiles faster, and its code is slower. Instruction sets without one
+   * have the second alone.
+   */
+  readonly tier?: JitTier
   /** Called with all code that is compiled, when it is; what it throws leaves that code to the interpreter. */
   readonly onCode?: (code: CompiledCode) => void
 }

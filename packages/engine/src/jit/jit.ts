@@ -39,7 +39,13 @@ const MOST_FLUSH_DOUBLINGS = 8
 const MISS_FRACTION = 20
 /** Fraction of the threshold for which a place that is to be compiled is watched: what is not executed meanwhile is left out. */
 const WATCH_FRACTION = 80
-const DEFAULTS = { threshold: JIT_THRESHOLD, fewestInstructions: 1, codeBytes: JIT_CODE_BYTES, misses: JIT_MISSES }
+const DEFAULTS = {
+  threshold: JIT_THRESHOLD,
+  fewestInstructions: 1,
+  codeBytes: JIT_CODE_BYTES,
+  misses: JIT_MISSES,
+  tier: 2,
+} as const
 /** Fraction of the threshold after which a place is looked at for whose bytes there may be compiled code. */
 const REVIVAL_FRACTION = 200
 /** Branches to a place, up to the threshold, that such a look takes at least: fewer do not pay for it. */
@@ -100,6 +106,7 @@ export class Jit<Form> {
       statistics: this.#statistics,
       firstEntry: code.tableEntries,
       codeBytes: this.#options.codeBytes,
+      tier: this.#options.tier,
       onCode: this.#options.onCode,
       pageAt: ({ lo, hi, page }, delta, runner) =>
         delta === 0 ? page : this.#pageAt(lo + delta, hi, page.mode, runner),

@@ -1,3 +1,4 @@
+import type { RegionFunction } from '@retrap/engine'
 import { I32, I64 } from '@retrap/wasm-emitter'
 import type { LoadOp, Value } from '@retrap/wasm-emitter'
 import type { MachineMemory } from '@retrap/memory'
@@ -25,17 +26,18 @@ import {
   S_X87_GATE,
   S_ZERO,
 } from '../state-layout.ts'
-import type { KnownState, RegionBuilder } from './region-builder.ts'
+import type { KnownState } from './region-builder.ts'
 
-/** A field of the state that a unit takes for granted. */
-interface Assumption {
+/** A field of the state that code takes for granted. */
+export interface Assumption {
+  /** The load that reads it. */
   readonly op: LoadOp
   readonly offset: number
   readonly value: bigint
 }
 
 /** Fields that system instructions and events change, and that a unit checks when it is entered. */
-const ASSUMED: ReadonlySet<number> = new Set([
+export const ASSUMED: ReadonlySet<number> = new Set([
   S_SSE_GATE,
   S_X87_GATE,
   S_MMX_GATE,
@@ -97,6 +99,16 @@ export class StateKnowledge implements KnownState {
     return value
   }
 
+  /** The fields that have been assumed. */
+  get assumptions(): readonly Assumption[] {
+    return [...this.#assumptions.values()]
+  }
+
+  /** Assumes fields whose values are those of the state. */
+  assume(assumptions: readonly Assumption[]): void {
+    for (const assumption of assumptions) this.#assumptions.set(assumption.offset, assumption)
+  }
+
   /** Returns a test of whether a state is as has been assumed. */
   test(): (state: number) => boolean {
     const memory = this.#memory
@@ -105,7 +117,7 @@ export class StateKnowledge implements KnownState {
   }
 
   /** Emits the checks of what has been assumed. */
-  check(f: RegionBuilder, leaveIf: (condition: I32) => void): void {
+  check(f: RegionFunction, leaveIf: (condition: I32) => void): void {
     const state = f.param(0, 'i32').get
     for (const { op, offset, value } of this.#assumptions.values()) {
       const wide = op.startsWith('i64')

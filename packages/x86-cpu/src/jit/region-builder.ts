@@ -89,7 +89,7 @@ export class RegionBuilder extends RegionFunction {
   afterArm: () => void = () => undefined
   /** Functions that change no translation of an address. */
   readonly harmless: Set<Callee> = new Set<Callee>()
-  readonly #origins = new RegisterOrigins(REGISTERS)
+  readonly #origins = new RegisterOrigins(this.registerCount)
   readonly #places: FoundPlaces
   /** Depth of code that runs only sometimes, and the registers that it writes. */
   #arms = 0
@@ -100,11 +100,21 @@ export class RegionBuilder extends RegionFunction {
   constructor(...parameters: ConstructorParameters<typeof RegionFunction>) {
     super(...parameters)
     this.stateAddress = new StateAddress(this.param(0, 'i32').get, 0)
-    for (let i = 0; i < REGISTERS; i++) this.registers.push(this.local('i64'))
+    for (let i = 0; i < this.registerCount; i++) this.registers.push(this.local('i64'))
     this.settled = this.local('i32')
     this.settledExponents = this.local('i32')
     for (let i = 0; i < REPEATED; i++) this.#spare.push(this.local('v128'))
     this.#places = new FoundPlaces(this)
+  }
+
+  /** Count of the registers that are in locals. */
+  protected get registerCount(): number {
+    return REGISTERS
+  }
+
+  /** Returns the number of the register in a local whose field of the state has a byte; -1 of other fields. */
+  protected registerAt(offset: number): number {
+    return offset >= S_GPR && offset < GPR_END ? (offset - S_GPR) >>> 3 : -1
   }
 
   // ---------------------------------------------------------------- addresses that are known by others
@@ -239,22 +249,25 @@ export class RegionBuilder extends RegionFunction {
   }
 
   override loadExpression<K extends LoadOp>(op: K, address: I32Like, offset = 0): ValueOf[PrefixType<K>] {
-    const known = this.#load(op, I32.of(address), offset)
-    return (known as ValueOf[PrefixType<K>] | undefined) ?? super.loadExpression(op, address, offset)
+    const known = this.#load(op, I32.of(address), offset) as ValueOf[PrefixType<K>] | undefined
+    if (known !== undefined || !(address instanceof StateAddress)) {
+      return known ?? super.loadExpression(op, address, offset)
+    }
+    return super.loadExpression(op, this.param(0, 'i32').get, address.offset + offset)
   }
 
   #load(op: LoadOp, address: I32, offset: number): Value | undefined {
     if (address instanceof StateAddress) {
       const at = address.offset + offset
-      if (at < GPR_END) return this.#readRegister(op, at)
+      const number = this.registerAt(at)
+      if (number >= 0) return this.#readRegister(op, number, at)
       return this.vectors?.holds(at) === true ? this.vectors.read(op, at) : this.#known?.field(op, at)
     }
     const at = this.constantAddress(address, offset)
     return at >= this.#record && at < this.#record + RECORD_BYTES ? this.#known?.record(op, at) : undefined
   }
 
-  #readRegister(op: LoadOp, at: number): Value {
-    const number = (at - S_GPR) >>> 3
+  #readRegister(op: LoadOp, number: number, at: number): Value {
     this.used |= 1 << number
     return readPart(op, this.#origins.read(number, this.registers[number]!.get), at & 7)
   }
@@ -262,14 +275,15 @@ export class RegionBuilder extends RegionFunction {
   override store<K extends StoreOp>(op: K, address: I32Like, value: ValueOf[PrefixType<K>], offset = 0): void {
     const base = I32.of(address)
     const at = base instanceof StateAddress ? base.offset + offset : -1
-    if (at >= 0 && at < GPR_END) this.#writeRegister(op, at, value as Value)
+    const number = this.registerAt(at)
+    if (number >= 0) this.#writeRegister(op, number, at, value as Value)
     else if (this.vectors?.holds(at) === true) this.vectors.write(op, at, value as Value)
+    else if (at >= 0) super.store(op, this.param(0, 'i32').get, value, at)
     else super.store(op, base, value, offset)
     if (at === S_MXCSR) this.refreshMxcsr()
   }
 
-  #writeRegister(op: StoreOp, at: number, value: Value): void {
-    const number = (at - S_GPR) >>> 3
+  #writeRegister(op: StoreOp, number: number, at: number, value: Value): void {
     const local = this.registers[number]!
     this.used |= 1 << number
     this.written |= 1 << number

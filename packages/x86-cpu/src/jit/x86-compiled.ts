@@ -1,4 +1,4 @@
-import { FORM_SIGNATURE } from '@retrap/engine'
+import { FORM_SIGNATURE, RegionFunction } from '@retrap/engine'
 import type {
   CompiledInstructionSet,
   DecodedInstruction,
@@ -15,6 +15,8 @@ import type { SystemForm } from '../handler-path.ts'
 import { controlFlow, isHandlerCalled } from './control-flow.ts'
 import { RegionBuilder } from './region-builder.ts'
 import { importLibrary } from './unit-library.ts'
+import { TemplateUnit } from './template/template-unit.ts'
+import { Templates } from './template/templates.ts'
 import { X86Unit } from './x86-unit.ts'
 
 /** Bytes of a form's function above which it is called instead of generated in place. */
@@ -27,6 +29,7 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
   readonly #code: InterpreterCode<FormSource>
 
   readonly #handlers: readonly SystemForm[]
+  readonly #templates: Templates
 
   /**
    * @param code - the interpreter, whose functions units call
@@ -36,6 +39,7 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
     this.#memory = memory
     this.#code = code
     this.#handlers = handlers
+    this.#templates = new Templates(memory, code)
   }
 
   isWide(mode: number): boolean {
@@ -57,6 +61,10 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
 
   beginUnit(module: ModuleBuilder, unit: UnitDescription<FormSource>): UnitSemantics<FormSource> {
     const library = importLibrary(module, this.#code)
+    if (unit.tier === 1) {
+      const first = module.function('unit', FORM_SIGNATURE, { export: true, builder: RegionFunction })
+      return new TemplateUnit(first as unknown as RegionFunction, module, this.#memory, this.#templates, unit)
+    }
     const f = module.function('unit', FORM_SIGNATURE, { export: true, builder: RegionBuilder })
     return new X86Unit(f as unknown as RegionBuilder, this.#memory, library, unit)
   }

@@ -147,7 +147,7 @@ export class X86Unit implements UnitSemantics<FormSource> {
     const { f } = this
     // Which registers are in locals is not known yet.
     f.later(() => f.storeRegisters())
-    if (this.#usesFlags(insn)) {
+    if (usesFlags(this.#memory, insn)) {
       this.#flags.settle()
       this.#flags.store(this.#state)
     }
@@ -160,17 +160,18 @@ export class X86Unit implements UnitSemantics<FormSource> {
     if (usesVectors(insn)) f.vectors?.reload(this.#state)
     f.refreshMxcsr()
     f.later(() => f.loadRegisters())
-    if (this.#usesFlags(insn)) {
+    if (usesFlags(this.#memory, insn)) {
       this.#flags.load(this.#state)
       this.#flags.forget()
     }
   }
+}
 
-  #usesFlags({ record, flow, form }: RegionInstruction<FormSource>): boolean {
-    if (flow === 'host' || flow === 'far') return true
-    if (flow === 'repeat') return form!.semantics.conditionalFlags === true
-    return this.#memory.u16[(record + R_OP) >>> 1] === OP_CALL_SPILLED
-  }
+/** Whether the function that executes an instruction may read or write flags. */
+export function usesFlags({ u16 }: MachineMemory, { record, flow, form }: RegionInstruction<FormSource>): boolean {
+  if (flow === 'host' || flow === 'far') return true
+  if (flow === 'repeat') return form!.semantics.conditionalFlags === true
+  return u16[(record + R_OP) >>> 1] === OP_CALL_SPILLED
 }
 
 /** Whether the function that executes an instruction may read or write vector registers. */

@@ -180,14 +180,18 @@ export class TestMachine {
   readonly #zeros = Buffer.alloc(WINDOW_BYTES)
   readonly #window: Buffer
 
-  constructor() {
+  /** @param tier - by which code is compiled, where tests compile it */
+  constructor(tier?: 1 | 2) {
     const memory = MachineMemory.create({ bytes: 48 << 20 })
     this.#memory = memory
     this.#windowMa = memory.allocate(WINDOW_BYTES, 0x1000, 'window')
     this.#codeMa = memory.allocate(CODE_BYTES, 0x1000, 'code')
     this.#systemMa = memory.allocate(SYSTEM_BYTES, 0x1000, 'tables')
     this.#window = Buffer.from(memory.buffer as ArrayBuffer, this.#windowMa, WINDOW_BYTES)
-    const engine = new X86Engine(memory, { codeCacheBytes: 16 << 20, jit: TEST_JIT })
+    const engine = new X86Engine(memory, {
+      codeCacheBytes: 16 << 20,
+      jit: TEST_JIT && tier !== undefined ? { ...TEST_JIT, tier } : TEST_JIT,
+    })
     this.#host = new FlatHost(this.#windowMa, this.#codeMa, this.#systemMa)
     this.vcpu = new Vcpu(engine, this.#host, { tscHz: 1e9, crystalHz: 1e9 })
     this.#state = memory.u8.subarray(this.vcpu.state, this.vcpu.state + STATE_BYTES)

@@ -64,14 +64,16 @@ export function expectAlike([plain, compiled]: readonly [BareCpu, BareCpu]): voi
   expect(compiled.engine.jitCounts?.units).toBeGreaterThan(0)
 }
 
-/** Runs a program to its HLT in both ways. */
+/** Runs a program to its HLT in both ways, and in a third: compiled by the first tier. */
 export function runBothWays(program: Program): readonly [BareCpu, BareCpu] {
   const pair = bothWays(program)
-  for (const pc of pair) {
+  const [, first] = bothWays({ ...program, jit: { ...(program.jit ?? EAGER_JIT), tier: 1 } })
+  for (const pc of [...pair, first]) {
     const exit = patiently(pc, 1_000_000)
     expect(exit).toBe('hlt')
   }
   expectAlike(pair)
+  expectAlike([pair[0], first])
   return pair
 }
 

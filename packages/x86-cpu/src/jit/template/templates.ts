@@ -1,0 +1,123 @@
+import type { InstructionExits, InterpreterCode, MissAction } from '@retrap/engine'
+import type { MachineMemory } from '@retrap/memory'
+import type { Signature } from '@retrap/wasm-emitter'
+import type { FormSource } from '../../form-context.ts'
+import { R_FUNCTION, R_OP } from '../../record.ts'
+import { CS, DS, ES, SEG_BASE, SEG_BYTES, SEG_RIGHTS, SS, S_SEGMENTS } from '../../state-layout.ts'
+import { ASSUMED } from '../known-state.ts'
+import { TemplateEvaluator } from './evaluate-template.ts'
+import { FIRST_NAMED } from './template.ts'
+import type { Template } from './template.ts'
+import { TemplateKnowledge, TemplateRecord, recordPlan } from './template-record.ts'
+import type { RecordPlan } from './template-record.ts'
+
+const ACTIONS: readonly MissAction[] = ['count', 'fill', 'call', 'leave']
+/** More than there are kinds of flags. */
+const KINDS = 16
+const RIGHTS: ReadonlySet<number> = new Set(
+  [ES, CS, SS, DS].map((segment) => S_SEGMENTS + SEG_BYTES * segment + SEG_RIGHTS),
+)
+const CODE_BASE = S_SEGMENTS + SEG_BYTES * CS + SEG_BASE
+const OWN = (1 << FIRST_NAMED) - 1
+
+/** The assumed fields of a byte, and the words of all others. */
+const BYTES = [...ASSUMED].filter((offset) => RIGHTS.has(offset))
+const WORDS = [...ASSUMED]
+  .filter((offset) => !RIGHTS.has(offset))
+  .flatMap((offset) => (offset === CODE_BASE ? [offset, offset + 4] : [offset]))
+
+/** The templates of a form. */
+interface FormTemplates {
+  readonly source: FormSource
+  readonly plan: RecordPlan
+  /** General registers that the form names itself, by bits. */
+  own: number
+  /** Whether the kind of the flags is part of the key. */
+  readsFlags: boolean
+  readonly templates: Map<number | string, Template>
+}
+
+/** Templates, made when they are first needed: for what the mode and the assumed fields of the state are. */
+export class Templates {
+  readonly #memory: MachineMemory
+  readonly #evaluator: TemplateEvaluator
+  /** By what is assumed of the state, then by the case and the function of records. */
+  readonly #all = new Map<string, Map<number, FormTemplates>>()
+  /** The record that was looked up last. */
+  readonly record: TemplateRecord
+  /** Templates that have been made. */
+  count = 0
+
+  constructor(memory: MachineMemory, code: InterpreterCode<FormSource>) {
+    this.#memory = memory
+    this.#evaluator = new TemplateEvaluator(code, memory.shared)
+    this.record = new TemplateRecord(memory)
+  }
+
+  /** See {@link TemplateEvaluator.signatures}. */
+  get signatures(): readonly Signature[] {
+    return this.#evaluator.signatures
+  }
+
+  /** Returns the templates of code of a mode, for a state whose assumed fields are as they are now. */
+  for(mode: number, state: number): Map<number, FormTemplates> {
+    const { u8, u32 } = this.#memory
+    let key = `${mode}`
+    for (const offset of WORDS) key += ` ${u32[(state + offset) >>> 2]!}`
+    for (const offset of BYTES) key += ` ${u8[state + offset]!}`
+    let found = this.#all.get(key)
+    if (found === undefined) this.#all.set(key, (found = new Map()))
+    return found
+  }
+
+  /** Finds the template of a record, whose parts are in {@link Templates.record} then. @param kind - of the flags before it, if it is known */
+  find(
+    forms: Map<number, FormTemplates>,
+    source: FormSource,
+    at: number,
+    onMiss: InstructionExits['onMiss'],
+    kind: number | undefined,
+    mode: number,
+    state: number,
+  ): Template {
+    const { u16 } = this.#memory
+    const number = u16[(at + R_OP) >>> 1]! * 0x1_0000 + u16[(at + R_FUNCTION) >>> 1]!
+    let form = forms.get(number)
+    if (form === undefined) {
+      form = { source, plan: recordPlan(source.form), own: 0, readsFlags: false, templates: new Map() }
+      forms.set(number, form)
+    }
+    const found = this.#lookUp(form, at, onMiss, kind)
+    if (found !== undefined) return found
+    for (;;) {
+      const { readsFlags, own } = form
+      const known = new TemplateKnowledge(this.#memory, state, mode, this.record)
+      const before = readsFlags ? kind : undefined
+      const template = this.#evaluator.evaluate({ source, record: at, known, onMiss, kind: before })
+      form.own |= template.used & OWN
+      form.readsFlags ||= template.readsFlags
+      if (form.own === own && form.readsFlags === readsFlags) {
+        form.templates.set(this.#keyOf(form, onMiss, kind), template)
+        this.count++
+        return template
+      }
+      // What there is was looked up by other keys.
+      form.templates.clear()
+      this.record.read(at, form.plan, form.own)
+    }
+  }
+
+  #lookUp(form: FormTemplates, at: number, onMiss: MissAction, kind: number | undefined): Template | undefined {
+    this.record.read(at, form.plan, form.own)
+    return form.templates.get(this.#keyOf(form, onMiss, kind))
+  }
+
+  #keyOf({ readsFlags }: FormTemplates, onMiss: MissAction, kind: number | undefined): number | string {
+    const { key: own, constants } = this.record
+    const key =
+      (own * ACTIONS.length + ACTIONS.indexOf(onMiss)) * KINDS + (readsFlags ? (kind ?? KINDS - 1) : KINDS - 2)
+    return constants.length === 0 ? key : `${key} ${constants.join(' ')}`
+  }
+}
+
+export type { FormTemplates }
