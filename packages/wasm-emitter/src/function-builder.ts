@@ -108,6 +108,16 @@ export class FunctionBuilder implements Callee {
     this.#body.code.leb(local.index)
   }
 
+  /** Stores a constant in a local: as {@link FunctionBuilder.set} does, of which exits of compiled code have many. */
+  setConstant(local: Local<'i32'>, value: number): void {
+    checkLocal(local)
+    const { code } = this.#body
+    code.u8(0x41)
+    code.leb32(value)
+    code.u8(0x21)
+    code.leb(local.index)
+  }
+
   /** Loads now, into a fresh local. `offset` is the static, unsigned offset. */
   load<K extends LoadOp>(op: K, address: I32Like, offset = 0): ValueOf[PrefixType<K>] {
     return this.let(this.loadExpression(op, address, offset) as Value) as unknown as ValueOf[PrefixType<K>]

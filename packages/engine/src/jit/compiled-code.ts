@@ -1,4 +1,4 @@
-import type { CodeInstruction } from './unit-code.ts'
+import type { CodeInstructions } from './unit-code.ts'
 
 /** An instruction of compiled guest code. */
 export interface CompiledInstruction {
@@ -19,8 +19,9 @@ export interface CompiledCode {
 }
 
 /** Lists the instructions of compiled code. @param base - linear address of its first page */
-export function compiledInstructions(instructions: readonly CodeInstruction[], base: bigint): CompiledInstruction[] {
-  return instructions
-    .toSorted((a, b) => a.at - b.at)
-    .map(({ at, bytes }) => ({ address: BigInt.asUintN(64, base + BigInt(at)), bytes }))
+export function compiledInstructions({ at, from, bytes }: CodeInstructions, base: bigint): CompiledInstruction[] {
+  return Array.from(at, (position, i) => ({
+    address: BigInt.asUintN(64, base + BigInt(position)),
+    bytes: bytes.subarray(from[i], from[i + 1]),
+  }))
 }

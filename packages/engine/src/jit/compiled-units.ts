@@ -73,9 +73,9 @@ export class CompiledUnits<Form> {
    */
   isApart(record: number, { slots }: CodePage, offset: number): boolean {
     const unit = this.#units.get(record)
-    if (unit === undefined || unit.code.instructions.length <= LARGEST_COPIED) return false
+    if (unit === undefined || unit.code.instructions.at.length <= LARGEST_COPIED) return false
     const delta = unit.deltas.get(slots)
-    return delta === undefined || unit.code.instructions.every(({ at }) => at !== delta + offset)
+    return delta === undefined || !unit.code.instructions.at.includes(delta + offset)
   }
 
   /** Returns whether there may be code already for what a record begins with. */

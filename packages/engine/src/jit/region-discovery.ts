@@ -21,6 +21,8 @@ import type { RegionInstruction, RegionPage } from './region.ts'
 
 /** Instructions of a region at most: V8 optimises larger functions late. */
 const MOST_INSTRUCTIONS = 200
+/** Targets of most instructions: none that is computed. */
+const NONE: readonly number[] = []
 /** Code pages of a region at most, below 16: exits of a unit have four bits for a page's number. */
 const MOST_PAGES = 8
 
@@ -74,14 +76,14 @@ export class RegionDiscovery<Form> {
   /** Follows control from the entry, nearest first. */
   run(entry: number): void {
     const work = [entry]
-    for (let at = work.shift(); at !== undefined; at = work.shift()) {
-      for (let next: number | undefined = at; next !== undefined;) {
+    for (let i = 0; i < work.length; i++) {
+      for (let next: number | undefined = work[i]; next !== undefined;) {
         if (this.instructions.has(next) || this.instructions.size >= MOST_INSTRUCTIONS) break
         const insn = this.#instruction(next)
         if (insn === undefined) break
         this.instructions.set(next, insn)
         if (insn.target !== undefined) work.push(insn.target)
-        work.push(...this.computedTargets(insn))
+        for (const target of this.computedTargets(insn)) work.push(target)
         next = fallsThrough(insn.flow) ? insn.next : undefined
         if (insn.flow === 'call') work.push(insn.next)
       }
@@ -90,8 +92,9 @@ export class RegionDiscovery<Form> {
 
   /** Returns positions that a branch to a computed address has often led to. */
   computedTargets({ record, page, flow }: RegionInstruction<Form>): readonly number[] {
-    if (flow !== 'return' && flow !== 'indirect') return []
-    return this.#sources.targetsOf(record).map((offset) => page.delta + offset)
+    if (flow !== 'return' && flow !== 'indirect') return NONE
+    const offsets = this.#sources.targetsOf(record)
+    return offsets.length === 0 ? NONE : offsets.map((offset) => page.delta + offset)
   }
 
   #instruction(at: number): RegionInstruction<Form> | undefined {

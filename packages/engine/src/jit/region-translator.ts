@@ -4,6 +4,7 @@ import { PAGE_BYTES } from '@retrap/memory'
 import { UNIT_RESUME, UNIT_SLOW } from '../unit-outcome.ts'
 import type { ExitReason } from './exit-reasons.ts'
 import type { InstructionExits, UnitSemantics } from './instruction-set.ts'
+import type { MissAction } from './memory-sites.ts'
 import { switchPosition } from './position-switch.ts'
 import { fallsThrough, firstRecord } from './region.ts'
 import type { Region, RegionBlock, RegionInstruction } from './region.ts'
@@ -177,23 +178,9 @@ export class RegionTranslator<Form> {
   }
 
   #exitsOf(insn: RegionInstruction<Form>, block: RegionBlock<Form>, number: number): InstructionExits {
-    const frame = this.#frame
-    const action = this.#parts.onMiss(firstRecord(insn))
-    const onMiss = action === 'call' && insn.flow !== 'next' ? 'leave' : action
-    const interpret = (outcome: number, why: ExitReason): void =>
-      this.#exits.leave({ why, outcome, insn, record: frame.firstRecordRef(insn), retired: frame.pending })
-    return {
-      onMiss,
-      pageBase: () => frame.linear(insn.page.delta),
-      remaining: () => frame.budget.get.sub(frame.pending + 1),
-      interpret: () => interpret(UNIT_RESUME, 'rare'),
-      miss: () => (onMiss === 'leave' ? interpret(UNIT_RESUME, 'device') : interpret(UNIT_SLOW, 'miss')),
-      fail: (status) => this.#exits.fail(status, insn, frame.pending),
-      leaveIfGivenUp: () => this.#checks.givenUp(insn, frame.firstRecordRef(insn), frame.pending),
-      retire: () => this.#exits.resume('guard', insn, frame.nextRecordRef(insn), frame.pending + 1),
-      branch: () => this.#takeBranch(insn, block, number, undefined),
-      jump: (target) => this.#takeBranch(insn, block, number, target),
-    }
+    return new TranslatedExits(this.#frame, this.#exits, this.#checks, insn, (target) =>
+      this.#takeBranch(insn, block, number, target),
+    )
   }
 
   /** The instruction, the last one of its block, has retired, and control goes elsewhere. */
@@ -244,5 +231,74 @@ export class RegionTranslator<Form> {
       retired: this.#frame.pending,
       target: linear,
     })
+  }
+}
+
+/** The exits of an instruction of a unit. */
+class TranslatedExits<Form> implements InstructionExits {
+  readonly onMiss: MissAction
+  readonly #frame: UnitFrame<Form>
+  readonly #exits: UnitExits<Form>
+  readonly #checks: UnitChecks<Form>
+  readonly #insn: RegionInstruction<Form>
+  readonly #take: (target: I64 | undefined) => void
+
+  /** @param take - emits what follows where the instruction, the last one of its block, goes elsewhere */
+  constructor(
+    frame: UnitFrame<Form>,
+    exits: UnitExits<Form>,
+    checks: UnitChecks<Form>,
+    insn: RegionInstruction<Form>,
+    take: (target: I64 | undefined) => void,
+  ) {
+    const action = frame.parts.onMiss(firstRecord(insn))
+    this.onMiss = action === 'call' && insn.flow !== 'next' ? 'leave' : action
+    this.#frame = frame
+    this.#exits = exits
+    this.#checks = checks
+    this.#insn = insn
+    this.#take = take
+  }
+
+  pageBase(): I64 {
+    return this.#frame.linear(this.#insn.page.delta)
+  }
+
+  remaining(): I32 {
+    return this.#frame.budget.get.sub(this.#frame.pending + 1)
+  }
+
+  interpret(): void {
+    this.#interpret(UNIT_RESUME, 'rare')
+  }
+
+  miss(): void {
+    if (this.onMiss === 'leave') this.#interpret(UNIT_RESUME, 'device')
+    else this.#interpret(UNIT_SLOW, 'miss')
+  }
+
+  #interpret(outcome: number, why: ExitReason): void {
+    const record = this.#frame.firstRecordRef(this.#insn)
+    this.#exits.leave({ why, outcome, insn: this.#insn, record, retired: this.#frame.pending })
+  }
+
+  fail(status: I32): void {
+    this.#exits.fail(status, this.#insn, this.#frame.pending)
+  }
+
+  leaveIfGivenUp(): void {
+    this.#checks.givenUp(this.#insn, this.#frame.firstRecordRef(this.#insn), this.#frame.pending)
+  }
+
+  retire(): void {
+    this.#exits.resume('guard', this.#insn, this.#frame.nextRecordRef(this.#insn), this.#frame.pending + 1)
+  }
+
+  branch(): void {
+    this.#take(undefined)
+  }
+
+  jump(target: I64): void {
+    this.#take(target)
   }
 }

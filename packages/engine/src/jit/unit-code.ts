@@ -4,10 +4,15 @@ import type { CodePage } from '../code-page.ts'
 import type { MissAction } from './memory-sites.ts'
 import type { RegionPage } from './region.ts'
 
-/** An instruction that compiled code executes. Positions are in bytes from the beginning of the code's first page. */
-export interface CodeInstruction {
-  /** Position of its first byte. */
-  readonly at: number
+/**
+ * The instructions that compiled code executes, in the order of their positions, which are in bytes from the beginning of the
+ * code's first page. There are many: their bytes are in one list.
+ */
+export interface CodeInstructions {
+  /** Position of the first byte of each. */
+  readonly at: Int32Array
+  /** Where the bytes of each begin, and after the last those of none. */
+  readonly from: Uint32Array
   readonly bytes: Uint8Array
 }
 
@@ -37,7 +42,7 @@ export interface CodeSource {
   readonly isFor: (state: number) => boolean
   /** Distances of its pages from the first one, which comes first. */
   readonly deltas: readonly RegionPage['delta'][]
-  readonly instructions: readonly CodeInstruction[]
+  readonly instructions: CodeInstructions
   /** Positions of the instructions whose records are words of the unit, after the slot tables of its pages. */
   readonly recordPositions: readonly number[]
   readonly branches: readonly CodeBranch[]

@@ -76,11 +76,14 @@ export class UnitExits<Form> {
   leave({ why, outcome: code, insn, record, retired, target }: UnitExit<Form>): void {
     const { f, region, semantics } = this.#frame
     semantics.settle()
-    f.set(this.#record, I32.of(record))
-    const page = region.pages.indexOf(insn.page)
-    const reason = typeof why === 'string' ? I32.of(exitNumber(why)) : why
-    const known = I32.of(code).shl(EXIT_OUTCOME_SHIFT).or(reason.shl(EXIT_REASON_SHIFT))
-    f.set(this.#detail, known.or(retired | (page << EXIT_PAGE_SHIFT)))
+    f.setConstant(this.#record, record)
+    const known = retired | (region.pages.indexOf(insn.page) << EXIT_PAGE_SHIFT)
+    if (typeof why === 'string' && typeof code === 'number') {
+      f.setConstant(this.#detail, known | (exitNumber(why) << EXIT_REASON_SHIFT) | (code << EXIT_OUTCOME_SHIFT))
+    } else {
+      const reason = typeof why === 'string' ? I32.of(exitNumber(why)) : why
+      f.set(this.#detail, I32.of(code).shl(EXIT_OUTCOME_SHIFT).or(reason.shl(EXIT_REASON_SHIFT)).or(known))
+    }
     if (target !== undefined) f.set(this.#target, target)
     f.br(this.#epilogue)
   }

@@ -4,7 +4,7 @@ import type { CodeCache } from '../code-cache.ts'
 import type { CodePage, UnitPart } from '../code-page.ts'
 import { OP_CROSS, OP_UNIT, RECORD_BYTES, R_LINK, R_OP } from '../record.ts'
 import type { RegionPage } from './region.ts'
-import type { CodeSource } from './unit-code.ts'
+import type { CodeInstructions, CodeSource } from './unit-code.ts'
 
 /** Records that decoding one more place may take. */
 const ROOM = 64
@@ -39,7 +39,7 @@ export function placeCode(
     found.set(delta, { delta, page })
   }
   const pageOf = (at: number): CodePage => found.get(at - (at & (PAGE_BYTES - 1)))!.page
-  if (!code.instructions.every(({ at, bytes }) => isThere(memory, pageOf, at, bytes))) return undefined
+  if (!isThere(memory, pageOf, code.instructions)) return undefined
   const records = new Map<number, { first: number; own: number }>()
   for (const at of code.recordPositions) {
     const second = found.get(at - (at & (PAGE_BYTES - 1)) + PAGE_BYTES)?.page
@@ -57,9 +57,10 @@ export function placeCode(
 /** The bytes of a page that code was made from: pairs of offsets. */
 function rangesIn({ instructions }: CodeSource, delta: number): readonly number[] {
   const ranges: number[] = []
-  for (const { at, bytes } of instructions.toSorted((a, b) => a.at - b.at)) {
-    const start = Math.max(at - delta, 0)
-    const end = Math.min(at + bytes.length - delta, PAGE_BYTES)
+  const { at, from } = instructions
+  for (let i = 0; i < at.length; i++) {
+    const start = Math.max(at[i]! - delta, 0)
+    const end = Math.min(at[i]! + from[i + 1]! - from[i]! - delta, PAGE_BYTES)
     if (start >= end) continue
     if (ranges.at(-1) === start) ranges[ranges.length - 1] = end
     else ranges.push(start, end)
@@ -67,8 +68,21 @@ function rangesIn({ instructions }: CodeSource, delta: number): readonly number[
   return ranges
 }
 
-function isThere({ u8 }: MachineMemory, pageOf: (at: number) => CodePage, at: number, bytes: Uint8Array): boolean {
-  return bytes.every((byte, i) => u8[pageOf(at + i).frame * PAGE_BYTES + ((at + i) & (PAGE_BYTES - 1))] === byte)
+function isThere(
+  { u8 }: MachineMemory,
+  pageOf: (at: number) => CodePage,
+  { at, from, bytes }: CodeInstructions,
+): boolean {
+  for (let i = 0; i < at.length; i++) {
+    let page = pageOf(at[i]!)
+    for (let n = from[i]!; n < from[i + 1]!; n++) {
+      const position = at[i]! + n - from[i]!
+      const offset = position & (PAGE_BYTES - 1)
+      if (offset === 0) page = pageOf(position)
+      if (u8[page.frame * PAGE_BYTES + offset] !== bytes[n]) return false
+    }
+  }
+  return true
 }
 
 /** The record by which the interpreter begins an instruction; it is decoded if need be. */

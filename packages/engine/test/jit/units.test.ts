@@ -12,7 +12,7 @@ const SOURCE = {
   mode: 0,
   offset: 0,
   deltas: [0],
-  instructions: [],
+  instructions: { at: new Int32Array(), from: new Uint32Array(1), bytes: new Uint8Array() },
   recordPositions: [],
   branches: [],
   actions: new Map(),

@@ -33,7 +33,17 @@ export function controlFlow(memory: MachineMemory, insn: DecodedInstruction<Form
   return isNear && isRelativeKnown(memory, insn) ? { flow, target: from + immediate } : { flow }
 }
 
-function flowOf({ form, semantics }: FormSource, op: number): Flow {
+/** Flows that have been found, of records of other cases and of `OP_CALL_CONTROL`. */
+const known: readonly WeakMap<FormSource, Flow>[] = [new WeakMap(), new WeakMap()]
+
+function flowOf(source: FormSource, op: number): Flow {
+  const flows = known[op === OP_CALL_CONTROL ? 1 : 0]!
+  let flow = flows.get(source)
+  if (flow === undefined) flows.set(source, (flow = findFlow(source, op)))
+  return flow
+}
+
+function findFlow({ form, semantics }: FormSource, op: number): Flow {
   const { mnemonic, operands } = form
   const { partial, compiled, far } = semantics
   if (far === true) return 'far'

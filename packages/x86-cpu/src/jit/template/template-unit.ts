@@ -236,9 +236,13 @@ export class TemplateUnit implements UnitSemantics<FormSource> {
         out.leb(this.#module.typeIndex(this.#templates.signatures[what]!))
         break
       default:
-        // A mark.
-        this.f.within(what >>> 8, () => this.#mark(what & 0xff, exits))
+        this.#patchMark(what, exits)
     }
+  }
+
+  /** Apart from the others, which then need no closure. */
+  #patchMark(what: number, exits: InstructionExits): void {
+    this.f.within(what >>> 8, () => this.#mark(what & 0xff, exits))
   }
 
   #temporary(what: number): Local {
