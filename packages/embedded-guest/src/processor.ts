@@ -33,7 +33,6 @@ const HYPERVISOR_LEAF = 0x4000_0000
 
 interface FeatureGroup {
   readonly leaf: number
-  readonly subleaf: number
   /** Which register of the answer. */
   readonly register: number
   readonly bits: Readonly<Record<number, string>>
@@ -43,7 +42,6 @@ interface FeatureGroup {
 const FEATURES: readonly FeatureGroup[] = [
   {
     leaf: 1,
-    subleaf: 0,
     register: EDX,
     bits: {
       0: 'fpu',
@@ -73,7 +71,6 @@ const FEATURES: readonly FeatureGroup[] = [
   },
   {
     leaf: 1,
-    subleaf: 0,
     register: ECX,
     bits: {
       0: 'sse3',
@@ -100,7 +97,6 @@ const FEATURES: readonly FeatureGroup[] = [
   },
   {
     leaf: 7,
-    subleaf: 0,
     register: EBX,
     bits: {
       0: 'fsgsbase',
@@ -119,20 +115,18 @@ const FEATURES: readonly FeatureGroup[] = [
       29: 'sha',
     },
   },
-  { leaf: 7, subleaf: 0, register: ECX, bits: { 2: 'umip', 3: 'pku', 16: 'la57', 22: 'rdpid' } },
+  { leaf: 7, register: ECX, bits: { 2: 'umip', 3: 'pku', 16: 'la57', 22: 'rdpid' } },
   {
     leaf: EXTENDED + 1,
-    subleaf: 0,
     register: EDX,
     bits: { 11: 'syscall', 20: 'nx', 26: 'pdpe1gb', 27: 'rdtscp', 29: 'lm' },
   },
   {
     leaf: EXTENDED + 1,
-    subleaf: 0,
     register: ECX,
     bits: { 0: 'lahf_lm', 2: 'svm', 5: 'abm', 6: 'sse4a', 8: '3dnowprefetch' },
   },
-  { leaf: EXTENDED + 7, subleaf: 0, register: EDX, bits: { 8: 'constant_tsc' } },
+  { leaf: EXTENDED + 7, register: EDX, bits: { 8: 'constant_tsc' } },
 ]
 const END_OF_GROUP = 0xff
 /** A line of feature names is broken after this many characters. */
@@ -251,10 +245,10 @@ function emitSignature(guest: Guest): void {
 /** Prints the names of the features that are there, in lines. */
 function emitFeatures(guest: Guest, answer: ReturnType<Guest['variable']>): void {
   const { asm } = guest
-  // A group: leaf (4 bytes), subleaf and register (1 each), then bit number and name for each feature. Leaf 0 ends it.
+  // A group: leaf (4 bytes) and register (1), then bit number and name for each feature. Leaf 0 ends it.
   const table = guest.constant('features', 4, () => {
-    for (const { leaf, subleaf, register, bits } of FEATURES) {
-      asm.dd(leaf).db(subleaf, register)
+    for (const { leaf, register, bits } of FEATURES) {
+      asm.dd(leaf).db(register)
       for (const [bit, name] of Object.entries(bits)) asm.db(Number(bit), name, 0)
       asm.db(END_OF_GROUP)
     }
@@ -272,14 +266,14 @@ function emitFeatures(guest: Guest, answer: ReturnType<Guest['variable']>): void
     // The highest leaf of its range says whether there is this one; else all its bits are 0.
     asm.and(edi, EXTENDED).xor(esi, esi)
     guest.call('cpuid')
-    asm.cmp(eax, dword(rbx)).jae(known).add(rbx, 6).jmp(entry)
-    asm.bind(known).mov(edi, dword(rbx)).movzx(esi, at(rbx, 4))
+    asm.cmp(eax, dword(rbx)).jae(known).add(rbx, 5).jmp(entry)
+    asm.bind(known).mov(edi, dword(rbx))
     guest.call('cpuid')
     asm
-      .movzx(eax, at(rbx, 5))
+      .movzx(eax, at(rbx, 4))
       .lea(rdi, ptr(rip(answer)))
       .mov(r12d, dword(rdi, { index: rax }))
-      .add(rbx, 6)
+      .add(rbx, 5)
 
     asm.bind(entry).movzx(eax, at(rbx)).inc(rbx).cmp(al, END_OF_GROUP).je(group)
     asm.bt(r12d, eax).jnc(skip)
