@@ -229,7 +229,7 @@ export class AccessPath {
       const at = lo + offset
       const wrapped = at > 0xffff_ffff
       const atHi = wrapped ? (this.#aarch32 ? 0 : (hi + 1) >>> 0) : hi
-      const step = this.#piece(at >>> 0, atHi, unit, this.#tag(element, offset & 15), dataAt + offset)
+      const step = this.#piece(at >>> 0, atHi, unit, this.#tag(element, offset), dataAt + offset)
       if (step !== Step.DONE) return step
     }
     return Step.DONE

@@ -231,6 +231,17 @@ describe('A64', () => {
     expect([...world.contents.slice(0x40, 0x80)]).toEqual([...world.contents.slice(0, 0x40)])
   })
 
+  test('ST64BV stores 64 bytes, and reports success in a register', () => {
+    // st64bv x9, x0, [x8]
+    const vcpu = at64(0xf829_b100)
+    vcpu.x.set(Array.from({ length: 16 }, (_, index) => index + 1))
+    vcpu.x[16] = DEVICE_BASE
+    vcpu.x.set([5, 6], 18)
+    expect(finish(vcpu, DEVICE_BASE, true)).toBe(Outcome.DONE)
+    expect([...new Uint32Array(world.contents.slice(0, 64).buffer)]).toEqual([...vcpu.x.slice(0, 16)])
+    expect([...vcpu.x.slice(18, 20)]).toEqual([0, 0])
+  })
+
   test('LDRAA asks the caller to authenticate', () => {
     // ldraa x0, [x1, #8]!
     const vcpu = at64(0xf820_1c20)
