@@ -49,6 +49,24 @@ describe('the embedded guest, as an image', () => {
     ])
   })
 
+  // 8259A data sheet, "Initialization Command Words": ICW1 to ICW4, then a mask. The second is on line 2 of the first.
+  test('sets up the two 8259s as a cascade, for vectors from 32 on, and masks them', async () => {
+    expect(await portWrites(0x20, 0x21, 5)).toEqual([
+      [0, 0x11],
+      [1, 0x20],
+      [1, 0x04],
+      [1, 0x01],
+      [1, 0xff],
+    ])
+    expect(await portWrites(0xa0, 0xa1, 5)).toEqual([
+      [0, 0x11],
+      [1, 0x28],
+      [1, 0x02],
+      [1, 0x01],
+      [1, 0xff],
+    ])
+  })
+
   // 82C54 data sheet, "Control Word Format": channel 2, both bytes, mode 0; 11,932 of its ticks are 10 ms.
   test('counts 10 ms on channel 2 of the PIT', async () => {
     expect(await portWrites(0x42, 0x43, 4)).toEqual([

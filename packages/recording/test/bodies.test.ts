@@ -157,9 +157,11 @@ test('an event that is cut in its body is damaged', () => {
 
 test('a page that is not there is damage, and a body is read as long as it is', async () => {
   const recording = await openRecording(sourceOf(await written([{ bytes: body([1, 2]), flushed: true }])))
-  const read = (runs: readonly number[], bytes = PAGE_BYTES) =>
-    recording.readBody({ bytes, runs }, new Uint8Array(PAGE_BYTES))
+  const into = new Uint8Array(PAGE_BYTES).fill(0xee)
+  const read = (runs: readonly number[], bytes = PAGE_BYTES) => recording.readBody({ bytes, runs }, into)
+  // The rest of the only block.
   await read([16, 1])
+  expect(into.every((byte) => byte === 0)).toBe(true)
   await expect(read([17, 1])).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
   await expect(read([1, 1], 5)).rejects.toMatchObject({ code: 'ERR_STATE' })
 })

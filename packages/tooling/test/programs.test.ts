@@ -22,11 +22,24 @@ import { programsOf, type ProgramTable, programVersions, provideDebianPrograms }
 const hasApt = await Apt.isAvailable()
 
 /** Packages as qemu-system-x86 and qemu-system-arm are: programs that find a shared package's file beside themselves. */
-const PACKAGES: readonly { readonly name: string; readonly depends?: string; readonly file: string }[] = [
+const PACKAGES: readonly {
+  readonly name: string
+  readonly depends?: string
+  readonly file: string
+  /** The program, if it is another than `PROGRAM`. */
+  readonly text?: string
+}[] = [
   { name: 'test-roms', file: 'usr/share/test/rom' },
   { name: 'test-common', file: 'usr/share/test/common' },
   { name: 'test-x86', depends: 'test-common, test-roms', file: 'usr/bin/test-x86' },
   { name: 'test-arm', depends: 'test-common', file: 'usr/bin/test-arm' },
+  { name: 'test-library', file: 'usr/lib/x86_64-linux-gnu/libtest.so.1' },
+  {
+    name: 'test-linked',
+    depends: 'test-library',
+    file: 'usr/bin/test-linked',
+    text: '#!/bin/sh\ncat "$LD_LIBRARY_PATH/libtest.so.1"\n',
+  },
 ]
 const TABLE: ProgramTable = [
   { packages: ['test-x86'], programs: ['test-x86'] },
@@ -45,14 +58,14 @@ afterEach(() => vi.unstubAllEnvs())
 
 /** Builds the packages, and a list of them that apt reads. */
 function makeArchive(): void {
-  const lists = PACKAGES.map(({ name, depends, file }) => {
+  const lists = PACKAGES.map(({ name, depends, file, text = PROGRAM }) => {
     const tree = join(work, 'tree', name)
     mkdirSync(join(tree, 'DEBIAN'), { recursive: true })
     // dpkg-deb wants others to read it, whatever the user's umask is.
     chmodSync(join(tree, 'DEBIAN'), 0o755)
     mkdirSync(join(tree, file, '..'), { recursive: true })
     const program = file.startsWith('usr/bin')
-    writeFileSync(join(tree, file), program ? PROGRAM : `${name}\n`, { mode: program ? 0o755 : 0o644 })
+    writeFileSync(join(tree, file), program ? text : `${name}\n`, { mode: program ? 0o755 : 0o644 })
     const control = `Package: ${name}\nVersion: 1\nArchitecture: all\nMaintainer: nobody <n@example.org>\n${
       depends === undefined ? '' : `Depends: ${depends}\n`
     }Description: for a test\n`
@@ -108,6 +121,12 @@ describe.skipIf(!hasApt)('programs from packages', () => {
     expect(outputOf('test-arm')).toBe('test-common\ntest-roms\n')
     expect(outputOf('test-x86')).toBeUndefined()
     await expect(provideDebianPrograms({ table: TABLE, root, programs: ['test-mips'] })).rejects.toThrow(/test-mips/)
+  })
+
+  test('find the libraries that their packages have', async () => {
+    const { root } = stubHost([])
+    await provideDebianPrograms({ table: [{ packages: ['test-linked'], programs: ['test-linked'] }], root })
+    expect(outputOf('test-linked')).toBe('test-library\n')
   })
 
   test('are fetched once for all checkouts', async () => {

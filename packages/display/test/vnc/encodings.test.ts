@@ -118,6 +118,8 @@ describe('ZRLE', () => {
     ['16 by four bits', Array.from({ length: 48 }, (_, i) => (i * 7) % 16), 16],
     ['17 by their numbers', Array.from({ length: 64 }, (_, i) => (i * 7) % 17), 128 + 17],
     ['a few long runs', [...Array<number>(30).fill(1), ...Array<number>(34).fill(2)], 128 + 0],
+    // A palette of 20 colours costs more than it saves in 25 runs.
+    ['20 colours in 25 runs', Array.from({ length: 50 }, (_, i) => (i >> 1) % 20), 128 + 0],
     ['all different', Array.from({ length: 64 }, (_, i) => i), 0],
   ])('%s', (_, pixels, kind) => {
     const bytes = encoded(pixels, pixels.length, 1)
