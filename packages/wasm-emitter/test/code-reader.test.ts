@@ -16,6 +16,11 @@ function statements(f: FunctionBuilder): void {
   })
 }
 
+function instantiate(module: ModuleBuilder): (x: number) => number {
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(Uint8Array.from(module.build())))
+  return exports['other'] as (x: number) => number
+}
+
 describe('the code of a function', () => {
   const f = new FunctionBuilder(0, 'f', UNARY)
   statements(f)
@@ -47,16 +52,15 @@ describe('the code of a function', () => {
   test.each([
     [3, 9],
     [10, 7],
-  ])('does the same in another function: of %i it makes %i', async (x, expected) => {
+  ])('does the same in another function: of %i it makes %i', (x, expected) => {
     const module = new ModuleBuilder()
     const other = module.function('other', UNARY, { export: true })
     other.code.range(code, 0, code.length)
     other.return(other.param(0, 'i32').get)
-    const { instance } = await WebAssembly.instantiate(module.build() as Uint8Array<ArrayBuffer>)
-    expect((instance.exports['other'] as (x: number) => number)(x)).toBe(expected)
+    expect(instantiate(module)(x)).toBe(expected)
   })
 
-  test('may have what follows emitted within its blocks', async () => {
+  test('may have what follows emitted within its blocks', () => {
     const module = new ModuleBuilder()
     const other = module.function('other', UNARY, { export: true })
     const x = other.param(0, 'i32')
@@ -70,8 +74,7 @@ describe('the code of a function', () => {
       other.code.range(code, branch.to, code.length)
     })
     other.return(x.get)
-    const { instance } = await WebAssembly.instantiate(module.build() as Uint8Array<ArrayBuffer>)
-    const run = instance.exports['other'] as (x: number) => number
+    const run = instantiate(module)
     expect([run(3), run(10)]).toEqual([109, 7])
   })
 })
