@@ -1,4 +1,3 @@
-import { performance } from 'node:perf_hooks'
 import { setTimeout } from 'node:timers/promises'
 
 /** Bytes that may wait for readers before the machine waits too. */
@@ -6,12 +5,8 @@ const FULL_BYTES = 1 << 20
 /** Below this the machine goes on. */
 const DRAINED_BYTES = 1 << 16
 const LOOK_MS = 20
-/** Between two looks where nothing waits. */
-const EMPTY_LOOK_MS = 100
-/** The same while the machine is idle: a look wakes the host, and may cost as much as a tick of the guest. */
-const IDLE_LOOK_MS = 1000
-/** An idle machine takes less of the time than this, even where the host is busy. */
-const IDLE_SHARE = 0.1
+/** Between two looks where nothing has waited: an idle machine is to take next to nothing of the host. */
+const IDLE_LOOK_MS = 100
 
 /** A stream that a guest's output goes to. */
 export interface WatchedOutput {
@@ -24,17 +19,13 @@ export class OutputWatch {
   readonly #outputs: readonly WatchedOutput[]
   #timer: NodeJS.Timeout
 
-  /**
-   * @param onFull - called again and again while too much waits
-   * @param busyShare - returns the share of the time since its last call in which the process did not wait
-   */
-  constructor(outputs: readonly WatchedOutput[], onFull: () => void, busyShare: () => number = eventLoopShare()) {
+  /** @param onFull - called again and again while too much waits */
+  constructor(outputs: readonly WatchedOutput[], onFull: () => void) {
     this.#outputs = outputs
     // Every writer is seen by this, a debug console and a trace among them. It also keeps the process while a guest is halted.
     const look = (): void => {
       const pending = this.pendingBytes
-      const emptyMs = busyShare() < IDLE_SHARE ? IDLE_LOOK_MS : EMPTY_LOOK_MS
-      this.#timer = globalThis.setTimeout(look, pending > 0 ? LOOK_MS : emptyMs)
+      this.#timer = globalThis.setTimeout(look, pending > 0 ? LOOK_MS : IDLE_LOOK_MS)
       if (pending > FULL_BYTES) onFull()
     }
     this.#timer = globalThis.setTimeout(look, LOOK_MS)
@@ -79,13 +70,3 @@ export class OutputWatch {
 
 const pendingOf = (outputs: readonly WatchedOutput[]): number =>
   outputs.reduce((sum, { writableLength = 0 }) => sum + writableLength, 0)
-
-/** Returns a function that tells for which share of the time since its last call the event loop was busy. */
-function eventLoopShare(): () => number {
-  let last = performance.eventLoopUtilization()
-  return () => {
-    const before = last
-    last = performance.eventLoopUtilization()
-    return performance.eventLoopUtilization(last, before).utilization
-  }
-}
