@@ -11,7 +11,7 @@ process.env['RETRAP_TEST_JIT'] = '1'
 const { check } = await import('./check.ts')
 const { TestMachine } = await import('./machine.ts')
 
-const CASES_PER_FORM = 8
+const CASES_PER_FORM = 16
 const ENCODINGS_PER_FORM = 2
 const FORMS_PER_BATCH = 60
 const SHOWN = 4

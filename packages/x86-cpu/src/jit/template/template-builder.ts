@@ -1,8 +1,6 @@
 import { I32 } from '@retrap/wasm-emitter'
 import type { I64, Local, V128 } from '@retrap/wasm-emitter'
 import type { InstructionExits } from '@retrap/engine'
-import type { FormSource } from '../../form-context.ts'
-import type { Library } from '../../semantics/library.ts'
 import { Context } from '../../semantics/context.ts'
 import type { FoundPlace } from '../found-places.ts'
 import { RegionBuilder } from '../region-builder.ts'
@@ -125,17 +123,6 @@ export class TemplateExits implements InstructionExits {
 /** An instruction whose template is evaluated: all that is not its own is in the state. */
 export class TemplateContext extends RegionContext {
   override readonly takesNormal = false
-
-  constructor(
-    f: TemplateBuilder,
-    source: FormSource,
-    library: Library,
-    record: number,
-    flags: RegionFlags,
-    exits: InstructionExits,
-  ) {
-    super(f, source, library, record, flags, exits)
-  }
 
   override settled(): I32 {
     return Context.prototype.settled.call(this)

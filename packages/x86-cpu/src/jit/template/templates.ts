@@ -18,6 +18,8 @@ const RIGHTS: ReadonlySet<number> = new Set(
   [ES, CS, SS, DS].map((segment) => S_SEGMENTS + SEG_BYTES * segment + SEG_RIGHTS),
 )
 const CODE_BASE = S_SEGMENTS + SEG_BYTES * CS + SEG_BASE
+/** Templates that are kept: a guest chooses immediates and bases of its code. A boot of Linux needs about 1,700. */
+const MOST_TEMPLATES = 16_384
 const OWN = (1 << FIRST_NAMED) - 1
 
 /** The assumed fields of a byte, and the words of all others. */
@@ -27,7 +29,7 @@ const WORDS = [...ASSUMED]
   .flatMap((offset) => (offset === CODE_BASE ? [offset, offset + 4] : [offset]))
 
 /** The templates of a form. */
-interface FormTemplates {
+export interface FormTemplates {
   readonly source: FormSource
   readonly plan: RecordPlan
   /** General registers that the form names itself, by bits. */
@@ -45,10 +47,12 @@ export class Templates {
   readonly #all = new Map<string, Map<number, FormTemplates>>()
   /** The record that was looked up last. */
   readonly record: TemplateRecord
-  /** Templates that have been made. */
-  count = 0
+  readonly #most: number
+  #count = 0
 
-  constructor(memory: MachineMemory, code: InterpreterCode<FormSource>) {
+  /** @param most - templates and states that are kept, and besides those of one unit */
+  constructor(memory: MachineMemory, code: InterpreterCode<FormSource>, most: number = MOST_TEMPLATES) {
+    this.#most = most
     this.#memory = memory
     this.#evaluator = new TemplateEvaluator(code, memory.shared)
     this.record = new TemplateRecord(memory)
@@ -59,12 +63,22 @@ export class Templates {
     return this.#evaluator.signatures
   }
 
+  /** Templates that are kept. */
+  get count(): number {
+    return this.#count
+  }
+
   /** Returns the templates of code of a mode, for a state whose assumed fields are as they are now. */
   for(mode: number, state: number): Map<number, FormTemplates> {
     const { u8, u32 } = this.#memory
     let key = `${mode}`
     for (const offset of WORDS) key += ` ${u32[(state + offset) >>> 2]!}`
     for (const offset of BYTES) key += ` ${u8[state + offset]!}`
+    // Not while a unit is compiled: what it has found is looked up here once.
+    if (this.#count + this.#all.size >= this.#most) {
+      this.#all.clear()
+      this.#count = 0
+    }
     let found = this.#all.get(key)
     if (found === undefined) this.#all.set(key, (found = new Map()))
     return found
@@ -98,10 +112,11 @@ export class Templates {
       form.readsFlags ||= template.readsFlags
       if (form.own === own && form.readsFlags === readsFlags) {
         form.templates.set(this.#keyOf(form, onMiss, kind), template)
-        this.count++
+        this.#count++
         return template
       }
       // What there is was looked up by other keys.
+      this.#count -= form.templates.size
       form.templates.clear()
       this.record.read(at, form.plan, form.own)
     }
@@ -119,5 +134,3 @@ export class Templates {
     return constants.length === 0 ? key : `${key} ${constants.join(' ')}`
   }
 }
-
-export type { FormTemplates }
