@@ -17,6 +17,7 @@ export interface Run {
   readonly results: ReadonlyMap<string, string>
   /** Programs that ended with another status than 0. */
   readonly failed: readonly string[]
+  readonly stderr: string
 }
 
 /** Runs an emulator until it ends, and reads its processor time at the marks of its guest's first process, jit/init.c. */
@@ -46,7 +47,7 @@ export async function runMarked(program: string, args: readonly string[], deadli
     },
   })
   if (!stdout.includes('\n@done')) throw new Error(`${program} ended with ${code}:\n${stdout.slice(-2000)}${stderr}`)
-  return { times, results, failed }
+  return { times, results, failed, stderr }
 }
 
 /** The lines between a program's marks, without what the kernel says in between. */

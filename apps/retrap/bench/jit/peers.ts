@@ -21,10 +21,10 @@ export interface Guest {
 const MEBIBYTES = 512
 /** As the retrap command runs it: src/main.ts says so to the shell. */
 export const NODE_FLAGS = ['--max-semi-space-size=1']
-const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
+export const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
 const V86_GUEST = fileURLToPath(new URL('v86-guest.ts', import.meta.url))
 /** The kernel prints from its first line on. Mitigations are off, as they cost what no emulator needs. */
-const COMMAND_LINE = 'console=ttyS0 earlyprintk=serial,ttyS0,115200 mitigations=off panic=-1'
+export const COMMAND_LINE = 'console=ttyS0 earlyprintk=serial,ttyS0,115200 mitigations=off panic=-1'
 
 /** Builds the guest and calls `use` with it; what was built is removed afterwards. */
 export async function withGuest<T>(

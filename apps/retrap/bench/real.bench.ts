@@ -1,0 +1,220 @@
+// Compares the speed of retrap with that of QEMU's TCG on programs of Debian: Python, Perl, Node, gcc, a shell that forks,
+// tools for files, dpkg, apt, xz, and the boot of the kernel to its first process. Each program has a machine of its own, with
+// Debian's cloud kernel, one CPU, and an initramfs of the program's packages. A program's time is the processor time of all
+// threads of the emulator, compilation included, between marks that the guest prints before and after it; the time by the
+// guest's own clock stands beside it. The emulators run in turn, and the median of their runs counts. All must print the
+// same: otherwise the bench says so and ends with an error. Ratios are speed against speed: more is better for retrap.
+//
+// npm run -s bench -- real [NAME...] [--rounds N] [--interpreter] [--retrap=OPTION...]
+//
+// NAME is boot or a program; `node` stands for node-start, node-loop and node-jitless, and `--help` lists all.
+// `--interpreter` measures retrap with --jit off as well, and options are added to retrap's: `--retrap=--cpu=core2`.
+// Instructions, and the part of them that compiled code has executed, are those of retrap's first run without those of a
+// run that only boots. `emission` is the compiler's time in all these runs for each guest instruction that it compiled; this
+// time passes by the host's clock, so that it is longer on a busy host.
+// @programs: qemu-system-x86_64
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { Apt } from '@retrap/debian'
+import { hasProgram } from '@retrap/tooling/skip'
+import { checkResults, medians, type Run, runMarked, type Times } from './marked-guest.ts'
+import { countsOf, type Counts, emission, minus } from './real/counts.ts'
+import { commandOf, type EmulatorName, fetchKernel, type Guest, writeGuest } from './real/guest.ts'
+import { fetchImages } from './real/packages.ts'
+import { BOOT, choosePrograms, type ImageName, type Program, PROGRAMS } from './real/programs.ts'
+
+const DEADLINE_MS = 1_800_000
+const TITLES: Readonly<Record<EmulatorName, string>> = { retrap: 'retrap', interpreter: 'retrap --jit off', tcg: 'TCG' }
+
+interface Settings {
+  readonly rounds: number
+  readonly emulators: readonly EmulatorName[]
+  readonly options: readonly string[]
+}
+
+/** A program's ratio, and what retrap's first run of it counted in all. */
+interface Outcome {
+  readonly name: string
+  readonly ratio: number
+  readonly counts: Counts
+}
+
+/** @param args - see the head of this file */
+export async function run(args: readonly string[]): Promise<void> {
+  const { values, positionals: names } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      help: { type: 'boolean', default: false },
+      rounds: { type: 'string', default: '1' },
+      interpreter: { type: 'boolean', default: false },
+      retrap: { type: 'string', multiple: true, default: [] },
+    },
+  })
+  if (values.help) return printHelp()
+  const programs = choosePrograms(names)
+  const images = await imagesOf(programs)
+  if (images === undefined) return
+  console.error(`peer: ${execFileSync('qemu-system-x86_64', ['--version'], { encoding: 'utf8' }).split('\n')[0]}`)
+  const settings: Settings = {
+    rounds: Number(values.rounds),
+    emulators: ['retrap', ...(values.interpreter ? ['interpreter' as const] : []), 'tcg'],
+    options: values.retrap,
+  }
+  const wantsBoot = names.length === 0 || names.includes(BOOT)
+  await measureAll(programs, images, wantsBoot, settings)
+}
+
+/** @returns undefined where this host cannot run the bench, which is said */
+async function imagesOf(programs: readonly Program[]): Promise<ReadonlyMap<ImageName, string> | undefined> {
+  const skip = (why: string): void => console.log(`real: SKIPPED, nothing was measured: ${why}`)
+  try {
+    await fetchKernel()
+    const images = await fetchImages([...new Set(programs.map(({ image }) => image))])
+    if (hasProgram('qemu-system-x86_64')) return images
+    skip('there is no qemu-system-x86_64')
+  } catch (error) {
+    if (await Apt.isAvailable()) throw error
+    skip(`there is no apt, and not all packages are in the cache (${error instanceof Error ? error.message : error})`)
+  }
+  return undefined
+}
+
+async function measureAll(
+  programs: readonly Program[],
+  images: ReadonlyMap<ImageName, string>,
+  wantsBoot: boolean,
+  settings: Settings,
+): Promise<void> {
+  const outcomes: Outcome[] = []
+  const failures: string[] = []
+  const attempt = async (name: string, work: () => Promise<void>): Promise<void> => {
+    try {
+      await work()
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error)
+      console.log(`real-${name}: FAILED: ${text}`)
+      failures.push(name)
+    }
+  }
+  const boots = new Map<ImageName, Counts>()
+  for (const program of programs) {
+    const { name, image } = program
+    // oxlint-disable-next-line no-await-in-loop -- one guest at a time
+    await attempt(name, async () => {
+      const folder = images.get(image)
+      const boot = boots.get(image) ?? (await measureBoot(image, folder, settings))
+      boots.set(image, boot)
+      const runs = await withGuest(folder, program, (guest) => measure(name, guest, settings))
+      outcomes.push(report(program, runs, boot))
+    })
+  }
+  const kernel: Runs[] = []
+  if (wantsBoot) {
+    await attempt(BOOT, async () => {
+      kernel.push(await withGuest(undefined, undefined, (guest) => measure(BOOT, guest, settings)))
+    })
+  }
+  if (outcomes.length > 0) summarize(outcomes)
+  for (const runs of kernel) console.log(describeBoot(runs))
+  const { compiled, milliseconds } = emission([...outcomes.map(({ counts }) => counts), ...kernel.map(firstCounts)])
+  if (compiled > 0) {
+    const each = ((1000 * milliseconds) / compiled).toFixed(1)
+    console.log(`emission: ${each} us an instruction (${compiled} in ${(milliseconds / 1000).toFixed(2)} s)`)
+  }
+  if (failures.length > 0) throw new Error(`real: ${failures.join(', ')} failed, or printed different results`)
+}
+
+/** Builds a guest and calls `use` with it; what was built is removed afterwards. */
+async function withGuest<T>(
+  image: string | undefined,
+  program: Program | undefined,
+  use: (guest: Guest) => Promise<T>,
+): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'retrap-real-'))
+  try {
+    return await use(await writeGuest(image, program, folder))
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** What retrap counts in a run that only boots with an image. */
+async function measureBoot(name: ImageName, image: string | undefined, { options }: Settings): Promise<Counts> {
+  console.error(`  ${name}: retrap boots, for the counts`)
+  const { stderr } = await withGuest(image, undefined, (guest) =>
+    runMarked(...commandOf('retrap', guest, options), DEADLINE_MS),
+  )
+  return countsOf(stderr)
+}
+
+type Runs = ReadonlyMap<EmulatorName, readonly Run[]>
+
+async function measure(name: string, guest: Guest, { rounds, emulators, options }: Settings): Promise<Runs> {
+  const runs = new Map<EmulatorName, Run[]>(emulators.map((emulator) => [emulator, []]))
+  for (let round = 0; round < rounds; round++) {
+    for (const emulator of emulators) {
+      // oxlint-disable-next-line no-await-in-loop -- in turns, never beside each other
+      const result = await runMarked(...commandOf(emulator, guest, options), DEADLINE_MS)
+      console.error(`  ${name}: ${TITLES[emulator]} ${result.times.get(name)?.processor.toFixed(2)} s`)
+      const [failed] = result.failed
+      if (failed !== undefined) throw new Error(`on ${TITLES[emulator]}: ${result.results.get(`[${name}]`)}`)
+      runs.get(emulator)?.push(result)
+    }
+  }
+  checkResults(runs)
+  return runs
+}
+
+const timesIn = (runs: Runs, emulator: EmulatorName, name: string): Times =>
+  medians(runs.get(emulator) ?? []).get(name) ?? { processor: NaN, guest: NaN }
+
+/** What retrap's first run has counted. */
+const firstCounts = (runs: Runs): Counts => countsOf(runs.get('retrap')?.[0]?.stderr ?? '')
+
+/** Prints a program's lines. */
+function report({ name }: Program, runs: Runs, boot: Counts): Outcome {
+  const [own, other] = [timesIn(runs, 'retrap', name), timesIn(runs, 'tcg', name)]
+  const ratio = other.processor / own.processor
+  const counts = firstCounts(runs)
+  const { instructions, executed, compiled, milliseconds } = minus(counts, boot)
+  console.log(
+    `real-${name}: ${ratio.toFixed(2)} x TCG (${own.processor.toFixed(2)} s against ${other.processor.toFixed(2)} s of ` +
+      `processor time; in the guest ${own.guest.toFixed(2)} s against ${other.guest.toFixed(2)} s; ` +
+      `${(instructions / 1e6).toFixed(0)} million instructions, compiled: ${((100 * executed) / instructions).toFixed(1)} %, ` +
+      `by ${compiled} in units, in ${(milliseconds / 1000).toFixed(2)} s)`,
+  )
+  if (runs.has('interpreter')) {
+    const { processor } = timesIn(runs, 'interpreter', name)
+    console.log(
+      `real-${name}-interpreted: ${(other.processor / processor).toFixed(2)} x TCG (${processor.toFixed(2)} s with --jit off)`,
+    )
+  }
+  return { name, ratio, counts }
+}
+
+function describeBoot(runs: Runs): string {
+  const [own, other] = [timesIn(runs, 'retrap', BOOT), timesIn(runs, 'tcg', BOOT)]
+  return (
+    `boot: ${(other.processor / own.processor).toFixed(2)} x TCG (from the kernel's first line to the first process: ` +
+    `${own.processor.toFixed(2)} s against ${other.processor.toFixed(2)} s of processor time)`
+  )
+}
+
+function summarize(outcomes: readonly Outcome[]): void {
+  const mean = Math.exp(outcomes.reduce((sum, { ratio }) => sum + Math.log(ratio), 0) / outcomes.length)
+  const lowest = outcomes.reduce((a, b) => (b.ratio < a.ratio ? b : a))
+  console.log(`real64: ${mean.toFixed(2)} x TCG (geometric mean of ${outcomes.length} programs)`)
+  console.log(`lowest: ${lowest.name}, ${lowest.ratio.toFixed(2)} x TCG`)
+}
+
+/** The head of this file, and the programs. */
+function printHelp(): void {
+  const [head = ''] = readFileSync(import.meta.filename, 'utf8').split('\n// @programs')
+  console.log(head.replaceAll(/^\/\/ ?/gm, ''))
+  console.log(`\nprograms: ${[...PROGRAMS.map(({ name }) => name), BOOT].join(', ')}`)
+}
