@@ -1,60 +1,83 @@
 import type { MachineMemory } from '@retrap/memory'
 import { PAGE_BYTES } from '@retrap/memory'
-import type { CodePage } from '../code-page.ts'
-import { computedBranches } from './computed-targets.ts'
+import { RECORD_BYTES } from '../record.ts'
+import type { FoundCode } from './found-code.ts'
 import type { MemorySites, MissAction } from './memory-sites.ts'
-import { firstRecord } from './region.ts'
-import type { Region, RegionPage } from './region.ts'
 import { codeKey } from './unit-code.ts'
-import type { EmittedUnit } from './unit-compiler.ts'
-import type { CodeInstructions, CodeSource } from './unit-code.ts'
+import type { CodeBranch, CodeInstructions, CodeSource } from './unit-code.ts'
 
-/** Describes the code of a region. @param emitted - what was made of it */
+/** A unit's module in the binary format. */
+export interface EmittedUnit {
+  readonly module: Uint8Array
+  /** Positions of the instructions whose records are the unit's words after its pages'. */
+  readonly recordPositions: readonly number[]
+  /** Returns whether the state at a machine address is as the unit assumes. */
+  readonly isFor: (state: number) => boolean
+}
+
+/** Describes compiled code. @param emitted - what was made of it */
 export function codeSource<Form>(
   memory: MachineMemory,
-  first: CodePage,
-  { blocks, pages }: Region<Form>,
+  found: FoundCode<Form>,
   { recordPositions, isFor }: EmittedUnit,
   targetsOf: (branch: number) => readonly number[],
   sites: MemorySites,
 ): CodeSource {
-  const all = blocks.flatMap(({ instructions }) => instructions).sort((a, b) => a.at - b.at)
-  const actions = new Map<number, MissAction>()
-  const instructions: CodeInstructions = {
-    at: new Int32Array(all.length),
-    from: new Uint32Array(all.length + 1),
-    bytes: new Uint8Array(all.reduce((bytes, { at, next }) => bytes + next - at, 0)),
+  const { pages } = found
+  const first = pages[0]!.page
+  const order = found.inOrder()
+  let actions: Map<number, MissAction> | undefined
+  for (let i = 0; i < found.count; i++) {
+    const action = sites.actionOf(found.record[i]! - (found.crosses[i] === 0 ? 0 : RECORD_BYTES))
+    if (action !== 'count') (actions ??= new Map<number, MissAction>()).set(found.at[i]!, action)
   }
-  let size = 0
-  for (let i = 0; i < all.length; i++) {
-    const insn = all[i]!
-    instructions.at[i] = insn.at
-    for (let at = insn.at; at < insn.next; at++) instructions.bytes[size++] = byteAt(memory, pages, insn.page, at)
-    instructions.from[i + 1] = size
-    const action = sites.actionOf(firstRecord(insn))
-    if (action !== 'count') actions.set(insn.at, action)
+  // Code that control does not reach, and instructions that functions execute, have no exit that notes their targets.
+  let branches: CodeBranch[] | undefined
+  for (const at of recordPositions) {
+    const i = found.numberAt(at)
+    const flow = found.flow[i]!
+    if (flow !== 'indirect' && flow !== 'return') continue
+    const { delta } = pages[found.page[i]!]!
+    branches ??= []
+    branches.push({ at, delta, isReturn: flow === 'return', targets: targetsOf(found.record[i]!) })
   }
-  const { at: offset, next } = blocks[0]!.instructions[0]!
-  const noted = new Set(recordPositions)
+  const offset = found.at[0]!
   return {
-    key: codeKey(memory, first, offset, next - offset),
+    key: codeKey(memory, first, offset, found.next[0]! - offset),
     mode: first.mode,
     offset,
     isFor,
     deltas: pages.map(({ delta }) => delta),
-    instructions,
+    instructions: instructionsOf(memory, found, order),
     recordPositions,
-    // Blocks that control does not reach, and instructions that functions execute, have no exit that notes their targets.
-    branches: [...computedBranches(blocks)]
-      .filter(([, { at }]) => noted.has(at))
-      .map(([record, branch]) => ({ ...branch, targets: targetsOf(record) })),
-    actions,
+    branches: branches ?? NO_BRANCHES,
+    actions: actions ?? NO_ACTIONS,
   }
 }
 
-/** The byte at a position. @param page - of the first byte of its instruction */
-function byteAt({ u8 }: MachineMemory, pages: readonly RegionPage[], page: RegionPage, at: number): number {
-  const delta = at - (at & (PAGE_BYTES - 1))
-  const own = delta === page.delta ? page : pages.find((each) => each.delta === delta)!
-  return u8[own.page.frame * PAGE_BYTES + (at & (PAGE_BYTES - 1))]!
+const NO_BRANCHES: readonly CodeBranch[] = []
+const NO_ACTIONS: ReadonlyMap<number, MissAction> = new Map()
+
+function instructionsOf<Form>(
+  { u8 }: MachineMemory,
+  { at, next, page, pages, count }: FoundCode<Form>,
+  order: Uint8Array,
+): CodeInstructions {
+  let size = 0
+  for (let i = 0; i < count; i++) size += next[i]! - at[i]!
+  const instructions = { at: new Int32Array(count), from: new Uint32Array(count + 1), bytes: new Uint8Array(size) }
+  let to = 0
+  for (let n = 0; n < count; n++) {
+    const i = order[n]!
+    instructions.at[n] = at[i]!
+    const { delta } = pages[page[i]!]!
+    for (let position = at[i]!; position < next[i]!; position++) {
+      const offset = position & (PAGE_BYTES - 1)
+      const own =
+        position - offset === delta ? pages[page[i]!]! : pages.find((each) => each.delta === position - offset)!
+      instructions.bytes[to++] = u8[own.page.frame * PAGE_BYTES + offset]!
+    }
+    instructions.from[n + 1] = to
+  }
+  return instructions
 }

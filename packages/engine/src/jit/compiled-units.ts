@@ -7,7 +7,7 @@ import type { CompiledCode } from './compiled-code.ts'
 import type { ComputedTargets } from './computed-targets.ts'
 import type { JitTier } from './jit-options.ts'
 import type { JitStatistics } from './jit-statistics.ts'
-import type { Region } from './region.ts'
+import type { FoundCode } from './found-code.ts'
 import type { UnitCompiler } from './unit-compiler.ts'
 import { codeSource } from './code-source.ts'
 import { codeKey } from './unit-code.ts'
@@ -44,6 +44,8 @@ export class CompiledUnits<Form> {
   readonly #parts: CompiledUnitsParts<Form>
   readonly #units: Units
   readonly #codes: UnitCodes
+  /** By whether linear addresses have 64 bits. */
+  readonly #leaveEntries = new Map<boolean, number>()
 
   /** Makes an empty set. */
   constructor(parts: CompiledUnitsParts<Form>) {
@@ -108,35 +110,48 @@ export class CompiledUnits<Form> {
   }
 
   /** Compiles a place. @returns the record of its unit; 0 where decoded instructions have no room */
-  compile(region: Region<Form>, place: Place, record: number, runner: UnitRunner): number {
-    return this.#install(this.#newCode(region, place, runner), place, record, runner)
+  compile(found: FoundCode<Form>, place: Place, record: number, runner: UnitRunner): number {
+    return this.#install(this.#newCode(found, place, runner), place, record, runner)
   }
 
-  /** Has a unit execute better code: that which another place has, or else a region's. */
-  improve(unit: LiveUnit, place: Place, runner: UnitRunner, find: () => Region<Form> | undefined): void {
+  /** Has a unit execute better code: that which another place has, or else new code. */
+  improve(unit: LiveUnit, place: Place, runner: UnitRunner, find: () => FoundCode<Form> | undefined): void {
     const known = this.#codes.latest(unit.code)
     if (known !== unit.code && known.isFor(runner.state) && this.#change(unit, known, place, runner)) return
-    const region = find()
-    if (region === undefined) return
-    const [old, code] = [unit.code, this.#newCode(region, place, runner)]
+    const found = find()
+    if (found === undefined) return
+    const [old, code] = [unit.code, this.#newCode(found, place, runner)]
     if (this.#change(unit, code, place, runner)) this.#codes.replace(old, code)
     this.#count()
   }
 
-  #newCode(region: Region<Form>, { lo, hi, page }: Place, runner: UnitRunner): UnitCode {
+  #newCode(found: FoundCode<Form>, { lo, hi, page }: Place, runner: UnitRunner): UnitCode {
     const { compiler, memory, targets, statistics, tier, onCode } = this.#parts
     const { mode } = page
-    const emitted = compiler.compile({ region, mode, state: runner.state, tier })
+    const emitted = compiler.compile(found, mode, runner.state, tier, this.#leaveEntry(mode))
     const { module } = emitted
-    const source = codeSource(memory, page, region, emitted, (record) => targets.of(record), compiler.sites)
+    const source = codeSource(memory, found, emitted, (record) => targets.of(record), compiler.sites)
     const compiled = new WebAssembly.Module(module as Uint8Array<ArrayBuffer>)
     const code = this.#codes.add(compiled, module.length, source)
     statistics.own.units++
-    statistics.own.instructions += region.instructionCount
+    statistics.own.instructions += found.count
     statistics.own.bytes += module.length
     const address = (BigInt(hi) << 32n) | BigInt(lo)
     onCode?.({ module, mode, instructions: compiledInstructions(source.instructions, address) })
     return code
+  }
+
+  /** Entry of the function by which units of a mode are left. */
+  #leaveEntry(mode: number): number {
+    const { compiler } = this.#parts
+    const isWide = compiler.isWide(mode)
+    let entry = this.#leaveEntries.get(isWide)
+    if (entry === undefined) {
+      const module = compiler.compileLeave(isWide)
+      entry = this.#codes.addLasting(new WebAssembly.Module(module as Uint8Array<ArrayBuffer>))
+      this.#leaveEntries.set(isWide, entry)
+    }
+    return entry
   }
 
   #place(code: UnitCode, place: Place, runner: UnitRunner): UnitPlacement | undefined {
@@ -174,12 +189,13 @@ export class CompiledUnits<Form> {
   }
 
   /** What was known when the code was compiled is known of the instructions of a unit. */
-  #learn({ code }: LiveUnit, { records }: UnitPlacement): void {
+  #learn({ code }: LiveUnit, { firsts, owns }: UnitPlacement): void {
     const { targets, compiler } = this.#parts
-    for (const branch of code.branches) targets.adopt(records.get(branch.at)!.own, branch.targets)
-    for (const [at, action] of code.actions) {
-      const record = records.get(at)
-      if (record !== undefined) compiler.sites.adopt(record.first, action)
+    const { recordPositions, branches, actions } = code
+    for (const { at, targets: known } of branches) targets.adopt(owns[recordPositions.indexOf(at)]!, known)
+    for (const [at, action] of actions) {
+      const record = firsts[recordPositions.indexOf(at)]
+      if (record !== undefined) compiler.sites.adopt(record, action)
     }
     this.#count()
   }
@@ -229,12 +245,12 @@ export class CompiledUnits<Form> {
 
 /** What a unit is made of. */
 function describe(
-  code: UnitCode,
-  { pages, records }: UnitPlacement,
+  { branches, recordPositions }: UnitCode,
+  { pages, firsts, owns }: UnitPlacement,
 ): Pick<LiveUnit, 'branches' | 'deltas' | 'records'> {
   return {
-    branches: new Map(code.branches.map((branch) => [records.get(branch.at)!.own, branch])),
+    branches: new Map(branches.map((branch) => [owns[recordPositions.indexOf(branch.at)]!, branch])),
     deltas: new Map(pages.map(({ page, delta }) => [page.slots, delta])),
-    records: [...records.values()].map(({ first }) => first),
+    records: firsts,
   }
 }

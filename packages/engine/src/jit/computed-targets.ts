@@ -1,8 +1,7 @@
 import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { MISSED_BRANCHES, MISSED_BRANCHES_AT, MISSED_BRANCH_BYTES } from '../hot-counters.ts'
 import { BoundedMap } from '../bounded-map.ts'
-import type { RegionBlock } from './region.ts'
-import type { ComputedBranch } from './unit-code.ts'
+import { NONE } from './found-code.ts'
 import type { LinearPage, LiveUnit } from './unit.ts'
 
 /** Targets that a branch to a computed address is compared with; fewer of a return, which callers have in their units. */
@@ -12,16 +11,6 @@ const MOST_RETURN_TARGETS = 4
 const MOST_BRANCHES = 16_384
 /** Farther targets of computed branches are not made part of a unit. */
 const FARTHEST_TARGET = 1 << 24
-
-/** Returns the branches to computed addresses of some blocks, by record. */
-export function computedBranches(blocks: readonly RegionBlock<unknown>[]): ReadonlyMap<number, ComputedBranch> {
-  const last = blocks.map(({ instructions }) => instructions.at(-1)!)
-  return new Map(
-    last
-      .filter(({ flow }) => flow === 'indirect' || flow === 'return')
-      .map(({ at, record, page, flow }) => [record, { at, delta: page.delta, isReturn: flow === 'return' }]),
-  )
-}
 
 /** Where computed branches have often led out of their units to. */
 export class ComputedTargets {
@@ -38,7 +27,7 @@ export class ComputedTargets {
 
   /** Returns the targets of a branch: distances from the beginning of its page. */
   of(branch: number): readonly number[] {
-    return this.#targets.get(branch) ?? []
+    return this.#targets.get(branch) ?? NONE
   }
 
   /** A branch is like another one, whose targets are known: it has them too. */

@@ -1,6 +1,6 @@
 import type { I32, I64, ModuleBuilder } from '@retrap/wasm-emitter'
 import type { StateLayout } from '../state-layout.ts'
-import type { JitTier } from './jit-options.ts'
+import type { CopiedUnit } from './first-tier/copied-unit.ts'
 import type { MissAction } from './memory-sites.ts'
 import type { RegionFunction } from './region-function.ts'
 import type { Flow, Region, RegionInstruction } from './region.ts'
@@ -57,6 +57,13 @@ export interface CompiledInstructionSet<Form> {
    * @param module - with its memory and its table
    */
   beginUnit(module: ModuleBuilder, unit: UnitDescription<Form>): UnitSemantics<Form>
+  /**
+   * Begins a unit of the first tier: imports what its instructions call. Absent where there is no such tier.
+   *
+   * @param module - with its memory and its table
+   * @param state - machine address of the state of the processor that the code was found by: its fields may be assumed
+   */
+  beginCopied?(module: ModuleBuilder, mode: number, state: number): CopiedUnit<Form>
 }
 
 /** A unit to be generated. */
@@ -67,8 +74,6 @@ export interface UnitDescription<Form> {
   readonly mode: number
   /** Machine address of the state of the processor that the region was found by: its fields may be assumed. */
   readonly state: number
-  /** How it is generated; an instruction set with one way ignores it. */
-  readonly tier: JitTier
 }
 
 /**

@@ -4,8 +4,25 @@ import { exitCounts } from './exit-reasons.ts'
 import type { JitCounts } from './jit-options.ts'
 import { TierTimes } from './tier-times.ts'
 
-/** Milliseconds. */
-export const now = (): number => (globalThis as unknown as { performance: { now(): number } }).performance.now()
+/** What hosts have of these. */
+interface HostClocks {
+  readonly performance: { now(): number }
+  readonly process?: { threadCpuUsage?(): { readonly user: number; readonly system: number } }
+}
+
+const host = globalThis as unknown as HostClocks
+
+/** Returns the time, in milliseconds. */
+export const now = (): number => host.performance.now()
+
+/**
+ * Returns the time of this thread's processor, in milliseconds, where the host tells it, as Node does: other work of the
+ * host does not count. Else the time that passes. Hosts tell it in steps of some milliseconds.
+ */
+export function processorTime(): number {
+  const used = host.process?.threadCpuUsage?.()
+  return used === undefined ? now() : (used.user + used.system) / 1000
+}
 
 /** Waits for compiled code of which the median is known: the last ones. */
 const WAITS = 1024

@@ -17,13 +17,13 @@ import { BackOff } from './back-off.ts'
 import { CompileCredit } from './compile-credit.ts'
 import { CompiledUnits } from './compiled-units.ts'
 import { ComputedTargets } from './computed-targets.ts'
-import { findRegion } from './find-region.ts'
+import type { FoundCode } from './found-code.ts'
 import type { CompiledInstructionSet } from './instruction-set.ts'
 import { JIT_CODE_BYTES, JIT_MISSES, JIT_THRESHOLD } from './jit-options.ts'
 import type { JitCounts, JitOptions } from './jit-options.ts'
-import { JitStatistics, now } from './jit-statistics.ts'
+import { JitStatistics, now, processorTime } from './jit-statistics.ts'
 import { MemorySites } from './memory-sites.ts'
-import type { Region } from './region.ts'
+import { RegionDiscovery } from './region-discovery.ts'
 import { UnitCompiler } from './unit-compiler.ts'
 import type { LinearPage, LiveUnit, Place, UnitRunner } from './unit.ts'
 
@@ -74,9 +74,12 @@ export class Jit<Form> {
   readonly #watch: number
   readonly #missThreshold: number
   readonly #units: CompiledUnits<Form>
+  readonly #discovery: RegionDiscovery<Form>
   readonly #backOff = new BackOff()
   readonly #targets: ComputedTargets
   readonly #credit: CompileCredit
+  /** Processor time of the compiler, in milliseconds. */
+  #spent = 0
   #flushes = 0
   #flushedAt = -Infinity
   #quickFlushes = 0
@@ -96,8 +99,9 @@ export class Jit<Form> {
     this.#options = { ...DEFAULTS, ...options }
     this.#watch = this.#options.watch ?? Math.floor(this.#options.threshold / WATCH_FRACTION)
     this.#compiler = new UnitCompiler(memory, code, instructionSet, countersAt, new MemorySites(this.#options.misses))
+    this.#discovery = new RegionDiscovery(memory)
     this.#targets = new ComputedTargets(memory, countersAt)
-    this.#credit = new CompileCredit(this.#options.threshold, now())
+    this.#credit = new CompileCredit(this.#options.threshold, processorTime())
     this.#units = new CompiledUnits({
       memory,
       cache: parts.cache,
@@ -163,6 +167,7 @@ export class Jit<Form> {
    */
   hot(record: number, runner: UnitRunner): number {
     const start = now()
+    const before = processorTime()
     const { units } = this.#statistics.own
     this.#followFlush()
     let next = record
@@ -175,6 +180,7 @@ export class Jit<Form> {
       this.#statistics.own.failures++
       this.#statistics.own.firstFailure ??= String(error)
     }
+    this.#spent += processorTime() - before
     this.#statistics.noteWait(now() - start, this.#statistics.own.units !== units)
     return next
   }
@@ -244,15 +250,15 @@ export class Jit<Form> {
     if (!isWatched && !this.#isDue(record, page.frame)) return record
     // Where all compiled code is in use, a new unit is not worth an old one. Some of them may be idle soon.
     if (!this.#units.makeRoom(now() - this.#statistics.own.milliseconds)) return record
-    const region = this.#find(place, runner)
-    if (region === undefined || region.instructionCount < this.#options.fewestInstructions) return NOTHING
+    const found = this.#find(place, runner)
+    if (found === undefined || found.count < this.#options.fewestInstructions) return NOTHING
     if (!isWatched && this.#watch > 0) {
-      this.#watchBlocks(region)
+      this.#watchBlocks(found)
       this.#watched.add(record)
       return record
     }
-    this.#cover(region)
-    const unit = this.#units.compile(region, place, record, runner)
+    this.#cover(found)
+    const unit = this.#units.compile(found, place, record, runner)
     if (unit !== 0) this.#watchBranches(unit)
     return unit === 0 ? record : unit
   }
@@ -261,26 +267,25 @@ export class Jit<Form> {
   #isDue(record: number, frame: number): boolean {
     // What was compiled with another place is reached less often now than it was.
     const mayBeEarly = !this.#backOff.knows(frame) && !this.#covered.has(record)
-    const { milliseconds } = this.#statistics.own
-    return this.#credit.grants(record, mayBeEarly, now(), milliseconds) && !this.#backOff.isToWait(frame)
+    return this.#credit.grants(record, mayBeEarly, processorTime(), this.#spent) && !this.#backOff.isToWait(frame)
   }
 
-  /** Marks the blocks of a region but the first as cold, except those that units execute. */
-  #watchBlocks({ blocks }: Region<Form>): void {
-    for (const { instructions } of blocks.slice(1)) {
-      const { record, crosses } = instructions[0]!
-      if (crosses === 0 && !this.#covered.has(record)) this.#memory.u16[(record + R_OP) >>> 1]! |= OP_COLD
-    }
+  /** Marks all blocks but the first as cold, except those that units execute. */
+  #watchBlocks(found: FoundCode<Form>): void {
+    const { u16 } = this.#memory
+    found.eachStart((i) => {
+      const record = found.record[i]!
+      if (i !== 0 && found.crosses[i] === 0 && !this.#covered.has(record)) u16[(record + R_OP) >>> 1]! |= OP_COLD
+    })
   }
 
   /** Notes what is about to be compiled: how often its places have been reached before says nothing any more. */
-  #cover({ blocks }: Region<Form>): void {
-    for (const { instructions } of blocks) {
-      for (const { record } of instructions) {
-        this.#covered.add(record)
-        this.#watched.delete(record)
-        this.#credit.forget(record)
-      }
+  #cover({ record: records, count }: FoundCode<Form>): void {
+    for (let i = 0; i < count; i++) {
+      const record = records[i]!
+      this.#covered.add(record)
+      this.#watched.delete(record)
+      this.#credit.forget(record)
     }
   }
 
@@ -304,13 +309,12 @@ export class Jit<Form> {
     this.#covered.clear()
   }
 
-  /** Finds the region that begins at a place. */
-  #find({ lo, hi, offset, page }: Place, runner: UnitRunner): Region<Form> | undefined {
-    const { instructionSet, code, memory } = this.#parts
+  /** Finds the code that belongs to a place. */
+  #find({ lo, hi, offset, page }: Place, runner: UnitRunner): FoundCode<Form> | undefined {
+    const { instructionSet, code } = this.#parts
     const { mode } = page
     const { state } = runner
-    return findRegion(offset, {
-      memory,
+    return this.#discovery.run(offset, {
       formOf: (op, fn) => code.formOf(op, fn),
       flowOf: (form, record, next) => instructionSet.flowOf({ form, record, next, mode, state }),
       isHostCalled: (fn, record) => instructionSet.isHostCalled(fn, record),

@@ -15,20 +15,18 @@ import {
   R_LINK,
   R_OP,
 } from '../record.ts'
+import { FoundCode, MOST_INSTRUCTIONS, NONE, NO_TARGET } from './found-code.ts'
 import type { InstructionFlow } from './instruction-set.ts'
 import { fallsThrough } from './region.ts'
-import type { RegionInstruction, RegionPage } from './region.ts'
+import type { RegionPage } from './region.ts'
 
-/** Instructions of a region at most: V8 optimises larger functions late. */
-const MOST_INSTRUCTIONS = 200
-/** Targets of most instructions: none that is computed. */
-const NONE: readonly number[] = []
 /** Code pages of a region at most, below 16: exits of a unit have four bits for a page's number. */
 const MOST_PAGES = 8
+const LEAVES: InstructionFlow = { flow: 'leave' }
+const HOSTS: InstructionFlow = { flow: 'host' }
 
 /** The code that a region is found in. */
 export interface RegionSources<Form> {
-  readonly memory: MachineMemory
   /** Returns the form that executes records of a case and a table entry. */
   formOf(op: number, fn: number): Form | undefined
   /**
@@ -47,93 +45,109 @@ export interface RegionSources<Form> {
   targetsOf(record: number): readonly number[]
 }
 
-/** Follows control flow through decoded instructions, from an entry. */
+/** Follows control flow through decoded instructions, from a place. */
 export class RegionDiscovery<Form> {
-  readonly #sources: RegionSources<Form>
-  readonly #pages = new Map<number, RegionPage | undefined>()
-  /** The instructions that were found, by position. */
-  readonly instructions: Map<number, RegionInstruction<Form>> = new Map<number, RegionInstruction<Form>>()
+  readonly #memory: MachineMemory
+  readonly #found = new FoundCode<Form>()
+  /** Distances of the pages that were looked for, and what was found of each. */
+  readonly #deltas: number[] = []
+  readonly #pages: (RegionPage | undefined)[] = []
+  /** Positions that control goes to, whose instructions are to be found. */
+  readonly #work: number[] = []
 
-  constructor(sources: RegionSources<Form>) {
-    this.#sources = sources
+  constructor(memory: MachineMemory) {
+    this.#memory = memory
   }
 
-  /** The pages that were found. */
-  get pages(): RegionPage[] {
-    return [...this.#pages.values()].filter((page) => page !== undefined)
-  }
-
-  #page(at: number): RegionPage | undefined {
+  #page(at: number, sources: RegionSources<Form>): RegionPage | undefined {
     const delta = at - (at & (PAGE_BYTES - 1))
-    if (this.#pages.has(delta)) return this.#pages.get(delta)
-    if (this.#pages.size >= MOST_PAGES) return undefined
-    const page = this.#sources.pageAt(delta)
-    const known = page === undefined ? undefined : { delta, page }
-    this.#pages.set(delta, known)
-    return known
+    const known = this.#deltas.indexOf(delta)
+    if (known >= 0) return this.#pages[known]
+    if (this.#deltas.length >= MOST_PAGES) return undefined
+    const page = sources.pageAt(delta)
+    const found = page === undefined ? undefined : { delta, page }
+    this.#deltas.push(delta)
+    this.#pages.push(found)
+    if (found !== undefined) this.#found.pages.push(found)
+    return found
   }
 
-  /** Follows control from the entry, nearest first. */
-  run(entry: number): void {
-    const work = [entry]
+  /**
+   * Follows control from an instruction, nearest first.
+   *
+   * @param entry - its offset in its page
+   * @returns the instructions, until the next search; undefined where the interpreter executes the first
+   */
+  run(entry: number, sources: RegionSources<Form>): FoundCode<Form> | undefined {
+    const found = this.#found
+    const work = this.#work
+    found.clear()
+    this.#deltas.length = 0
+    this.#pages.length = 0
+    work.length = 0
+    work.push(entry)
     for (let i = 0; i < work.length; i++) {
-      for (let next: number | undefined = work[i]; next !== undefined;) {
-        if (this.instructions.has(next) || this.instructions.size >= MOST_INSTRUCTIONS) break
-        const insn = this.#instruction(next)
-        if (insn === undefined) break
-        this.instructions.set(next, insn)
-        if (insn.target !== undefined) work.push(insn.target)
-        for (const target of this.computedTargets(insn)) work.push(target)
-        next = fallsThrough(insn.flow) ? insn.next : undefined
-        if (insn.flow === 'call') work.push(insn.next)
+      for (let at = work[i]!; ;) {
+        if (found.count >= MOST_INSTRUCTIONS || found.numberAt(at) >= 0 || !this.#add(at, sources)) break
+        const number = found.count - 1
+        const flow = found.flow[number]!
+        if (found.target[number] !== NO_TARGET) work.push(found.target[number]!)
+        for (const target of found.computed[number]!) work.push(target)
+        if (flow === 'call') work.push(found.next[number]!)
+        if (!fallsThrough(flow)) break
+        at = found.next[number]!
       }
     }
+    return found.count === 0 || found.flow[0] === 'leave' ? undefined : found
   }
 
-  /** Returns positions that a branch to a computed address has often led to. */
-  computedTargets({ record, page, flow }: RegionInstruction<Form>): readonly number[] {
-    if (flow !== 'return' && flow !== 'indirect') return NONE
-    const offsets = this.#sources.targetsOf(record)
-    return offsets.length === 0 ? NONE : offsets.map((offset) => page.delta + offset)
-  }
-
-  #instruction(at: number): RegionInstruction<Form> | undefined {
-    const sources = this.#sources
-    const { u8, u16, u32 } = sources.memory
-    const page = this.#page(at)
-    if (page === undefined) return undefined
+  /** Adds the instruction at a position. @returns false where none is to be added */
+  #add(at: number, sources: RegionSources<Form>): boolean {
+    const found = this.#found
+    const { u8, u16, u32 } = this.#memory
+    const page = this.#page(at, sources)
+    if (page === undefined) return false
     let record = u32[(page.page.slots >>> 2) + (at & (PAGE_BYTES - 1))]!
-    if (record === 0) return undefined
+    if (record === 0) return false
     if (u16[(record + R_OP) >>> 1] === OP_UNIT) {
-      if (this.instructions.size > 0 && sources.isApart(record)) return undefined
+      if (found.count > 0 && sources.isApart(record)) return false
       record = u32[(record + R_LINK) >>> 2]!
     }
     let crosses = 0
     if (u16[(record + R_OP) >>> 1] === OP_CROSS) {
       crosses = u32[(record + R_LINK) >>> 2]!
       // The page has to be among the region's, so that its changes end the region.
-      if (this.#page(page.delta + PAGE_BYTES)?.page.slots !== crosses) return undefined
+      if (this.#page(page.delta + PAGE_BYTES, sources)?.page.slots !== crosses) return false
       record += RECORD_BYTES
     }
     const op = u16[(record + R_OP) >>> 1]!
-    if ((op & (OP_DEAD | OP_COLD)) !== 0 || op === OP_CONTINUE || op === OP_LEAVE) return undefined
-    const next = at + u8[record + R_LENGTH]!
+    if ((op & (OP_DEAD | OP_COLD)) !== 0 || op === OP_CONTINUE || op === OP_LEAVE) return false
     const fn = u16[(record + R_FUNCTION) >>> 1]!
     const form = op === OP_SYSTEM ? undefined : sources.formOf(op, fn)
+    const next = at + u8[record + R_LENGTH]!
     const isHosts = op === OP_SYSTEM && sources.isHostCalled(fn, record)
-    const { flow, target: offset }: InstructionFlow =
-      form === undefined ? { flow: isHosts ? 'host' : 'leave' } : sources.flowOf(form, record, next - page.delta)
-    const target = offset === undefined ? undefined : page.delta + offset
-    return {
-      at,
-      record,
-      page,
-      flow,
-      form: flow === 'leave' ? undefined : form,
-      next,
-      // Farther targets are not in reach of positions.
-      target: target !== undefined && target === (target | 0) ? target : undefined,
-      crosses,
-    }
+    const { flow, target }: InstructionFlow =
+      form === undefined ? (isHosts ? HOSTS : LEAVES) : sources.flowOf(form, record, next - page.delta)
+    const i = found.count
+    found.enter(at)
+    found.next[i] = next
+    found.record[i] = record
+    found.crosses[i] = crosses
+    found.page[i] = found.pages.indexOf(page)
+    found.flow[i] = flow
+    found.form[i] = flow === 'leave' ? undefined : form
+    // Farther targets are not in reach of positions.
+    const to = target === undefined ? NO_TARGET : page.delta + target
+    found.target[i] = to === (to | 0) ? to : NO_TARGET
+    found.computed[i] = this.#computedTargets(i, record, page, sources)
+    return true
+  }
+
+  /** Returns positions that a branch to a computed address has often led to. */
+  #computedTargets(i: number, record: number, { delta }: RegionPage, sources: RegionSources<Form>): readonly number[] {
+    const flow = this.#found.flow[i]!
+    if (flow !== 'return' && flow !== 'indirect') return NONE
+    const offsets = sources.targetsOf(record)
+    return offsets.length === 0 ? NONE : offsets.map((offset) => delta + offset)
   }
 }

@@ -222,15 +222,7 @@ export class RegionTranslator<Form> {
         this.#goTo(number, targets[i]!)
       })
     }
-    const outcome = this.#exits.noteMiss(insn, linear)
-    this.#exits.leave({
-      why: 'computed',
-      outcome,
-      insn,
-      record: this.#frame.recordRef(insn),
-      retired: this.#frame.pending,
-      target: linear,
-    })
+    this.#exits.computed(insn, this.#frame.pending, linear)
   }
 }
 

@@ -23,6 +23,8 @@ export class UnitCodes {
   /** Entries of the table that code has left. */
   readonly #free: number[] = []
   #nextEntry: number
+  /** Functions that all code uses, which stay. */
+  readonly #lasting: { readonly module: object; readonly entry: number }[] = []
   /** Bytes of all modules. */
   bytes = 0
   /** Bytes of the modules without units. */
@@ -36,7 +38,16 @@ export class UnitCodes {
   /** Adds a processor, which may execute the code that there is already. */
   addRunner(runner: UnitRunner): void {
     this.#runners.push(runner)
+    for (const { module, entry } of this.#lasting) runner.install(module, entry)
     for (const { module, entry } of this.#all) runner.install(module, entry)
+  }
+
+  /** Adds a function that stays, for all code. @returns its entry */
+  addLasting(module: object): number {
+    const entry = this.#nextEntry++
+    this.#lasting.push({ module, entry })
+    for (const runner of this.#runners) runner.install(module, entry)
+    return entry
   }
 
   /** Takes a processor out that executes no more. */

@@ -1,31 +1,31 @@
 import { ModuleBuilder } from '@retrap/wasm-emitter'
 import type { MachineMemory } from '@retrap/memory'
 import { FORM_SIGNATURE } from '../dispatch-parts.ts'
+import type { I32Callee } from '../dispatch-parts.ts'
 import { importMachineMemory } from '../interpreter.ts'
 import type { InterpreterCode } from '../interpreter.ts'
 import { R_FUNCTION, R_OP } from '../record.ts'
 import type { CompiledInstructionSet, UnitDescription } from './instruction-set.ts'
 import type { MemorySites } from './memory-sites.ts'
+import type { EmittedUnit } from './code-source.ts'
+import { UnitCopier } from './first-tier/unit-copier.ts'
+import { UnitWriter } from './first-tier/unit-writer.ts'
+import type { FoundCode } from './found-code.ts'
+import type { JitTier } from './jit-options.ts'
+import { regionOf } from './region-of.ts'
 import { RegionTranslator } from './region-translator.ts'
 import type { RegionInstruction } from './region.ts'
 import { UnitFrame } from './unit-frame.ts'
+import { LEAVE_SIGNATURE, leaveModule } from './unit-leave.ts'
 
-/** A unit's module in the binary format. */
-export interface EmittedUnit {
-  readonly module: Uint8Array
-  /** Positions of the instructions whose records are the unit's words after its pages'. */
-  readonly recordPositions: readonly number[]
-  /** Returns whether the state at a machine address is as the unit assumes. */
-  readonly isFor: (state: number) => boolean
-}
-
-/** Compiles regions to modules of one function. */
+/** Compiles code to modules of one function. */
 export class UnitCompiler<Form> {
   readonly #memory: MachineMemory
   readonly #code: InterpreterCode<Form>
   readonly #instructionSet: CompiledInstructionSet<Form>
   readonly #countersAt: number
-
+  readonly #writer = new UnitWriter<Form>()
+  readonly #copier: UnitCopier<Form>
   /** What is known of accesses to memory. */
   readonly sites: MemorySites
 
@@ -45,28 +45,68 @@ export class UnitCompiler<Form> {
     this.#instructionSet = instructionSet
     this.#countersAt = countersAt
     this.sites = sites
+    this.#copier = new UnitCopier({ memory, sites, isCalled: (form, record) => this.#isCalled(form, record) })
+  }
+
+  /** Returns whether linear addresses have 64 bits in a mode. */
+  isWide(mode: number): boolean {
+    return this.#instructionSet.isWide(mode)
+  }
+
+  /** Makes the module of the function by which units are left. */
+  compileLeave(isWide: boolean): Uint8Array {
+    const { layout } = this.#instructionSet
+    return leaveModule({ layout, countersAt: this.#countersAt, shared: this.#memory.shared, isWide })
   }
 
   /**
-   * Compiles a region.
+   * Compiles code.
    *
-   * @returns the bytes of a module, and the positions of the instructions whose records are among its words
+   * @param state - machine address of the state whose fields may be assumed
+   * @param leaveEntry - entry of the function of {@link UnitCompiler.compileLeave}
    */
-  compile(unit: UnitDescription<Form>): EmittedUnit {
+  compile(found: FoundCode<Form>, mode: number, state: number, tier: JitTier, leaveEntry: number): EmittedUnit {
+    return tier === 1 && this.#instructionSet.beginCopied !== undefined
+      ? this.#copy(found, mode, state, leaveEntry)
+      : this.#evaluate({ region: regionOf(found), mode, state }, leaveEntry)
+  }
+
+  /** Makes a unit of the first tier. */
+  #copy(found: FoundCode<Form>, mode: number, state: number, leaveEntry: number): EmittedUnit {
     const module = new ModuleBuilder()
+    const system = this.#importAll(module)
+    const unit = this.#instructionSet.beginCopied!(module, mode, state)
+    const writer = this.#writer
+    const { layout } = this.#instructionSet
+    const callType = module.typeIndex(FORM_SIGNATURE)
+    const leaveType = module.typeIndex(LEAVE_SIGNATURE)
+    writer.reset({ layout, isWide: this.isWide(mode), callType, leaveType, leaveEntry, system: system.index }, found)
+    this.#copier.copy(found, unit, writer)
+    module.functionOf('unit', FORM_SIGNATURE, writer.code, { export: true })
+    return { module: module.build(), recordPositions: writer.recordPositions, isFor: unit.assumptions() }
+  }
+
+  #importAll(module: ModuleBuilder): I32Callee {
     importMachineMemory(module, this.#memory.shared)
     module.importTable('cpu', 'table')
-    const system = module.importFunction('cpu', 'system', { params: ['i32', 'i32'], result: 'i32' } as const)
+    return module.importFunction('cpu', 'system', { params: ['i32', 'i32'], result: 'i32' } as const)
+  }
+
+  #evaluate(unit: UnitDescription<Form>, leaveEntry: number): EmittedUnit {
+    const module = new ModuleBuilder()
+    const system = this.#importAll(module)
     const callType = module.typeIndex(FORM_SIGNATURE)
     const frame = new UnitFrame(this.#instructionSet.beginUnit(module, unit), {
       ...unit,
       instructionSet: this.#instructionSet,
       countersAt: this.#countersAt,
       callType,
+      leaveType: module.typeIndex(LEAVE_SIGNATURE),
+      leaveEntry,
       system,
       entryOf: (insn) => this.#entryOf(insn),
       onMiss: (record) => this.sites.actionOf(record),
-      isCalled: (insn) => this.#isCalled(insn),
+      isCalled: ({ form, record }) => this.#isCalled(form!, record),
     })
     new RegionTranslator(frame).build()
     return { module: module.build(), recordPositions: frame.recordPositions, isFor: frame.semantics.assumptions() }
@@ -76,9 +116,9 @@ export class UnitCompiler<Form> {
     return this.#memory.u16[(record + R_FUNCTION) >>> 1]!
   }
 
-  #isCalled(insn: RegionInstruction<Form>): boolean {
-    const op = this.#memory.u16[(insn.record + R_OP) >>> 1]!
-    const bytes = this.#code.functionBytes(op, this.#entryOf(insn))
-    return bytes > 0 && this.#instructionSet.isCalled(insn.form!, bytes)
+  #isCalled(form: Form, record: number): boolean {
+    const { u16 } = this.#memory
+    const bytes = this.#code.functionBytes(u16[(record + R_OP) >>> 1]!, u16[(record + R_FUNCTION) >>> 1]!)
+    return bytes > 0 && this.#instructionSet.isCalled(form, bytes)
   }
 }

@@ -1,33 +1,20 @@
-import { PAGE_BYTES } from '@retrap/memory'
 import { I32, select } from '@retrap/wasm-emitter'
 import type { I64, Label, Local } from '@retrap/wasm-emitter'
-import { FORM_SIGNATURE } from '../dispatch-parts.ts'
-import {
-  HOT_COUNTER_MASK,
-  HOT_COUNTER_SHIFT,
-  LEFT_UNIT_AT,
-  MISSED_BRANCHES,
-  MISSED_BRANCHES_AT,
-  MISSED_BRANCH_BYTES,
-  UNIT_EXITS_AT,
-  UNIT_EXIT_BYTES,
-} from '../hot-counters.ts'
-import { OP_UNIT, R_FUNCTION, R_OP } from '../record.ts'
-import { TLB_EXECUTE, TLB_INDEX_MASK } from '../tlb-layout.ts'
 import { STATUS_FAULT } from '../status.ts'
-import { UNIT_FAILED, UNIT_JUMP, UNIT_MISSED, UNIT_RESUME } from '../unit-outcome.ts'
+import { UNIT_FAILED, UNIT_JUMP, UNIT_RESUME } from '../unit-outcome.ts'
+import {
+  EXIT_COMPUTED,
+  EXIT_OUTCOME_SHIFT,
+  EXIT_PAGE_SHIFT,
+  EXIT_REASON_SHIFT,
+  EXIT_RETURN,
+  exitDetail,
+} from './exit-detail.ts'
 import { exitCounter, exitNumber } from './exit-reasons.ts'
 import type { ExitReason } from './exit-reasons.ts'
 import type { RegionInstruction } from './region.ts'
+import { LEAVE_SIGNATURE } from './unit-leave.ts'
 import type { RecordRef, UnitFrame } from './unit-frame.ts'
-
-/** Bits of an exit's detail: instructions to charge; above them the page's number, the reason, and the outcome. */
-const EXIT_RETIRED = 0xffff
-const EXIT_PAGE_SHIFT = 16
-const EXIT_PAGE = 0xf
-const EXIT_REASON_SHIFT = 20
-const EXIT_REASON = 0xf
-const EXIT_OUTCOME_SHIFT = 24
 
 /** An exit of a unit. */
 export interface UnitExit<Form> {
@@ -73,19 +60,38 @@ export class UnitExits<Form> {
   }
 
   /** Emits an exit. */
-  leave({ why, outcome: code, insn, record, retired, target }: UnitExit<Form>): void {
-    const { f, region, semantics } = this.#frame
+  leave({ why, outcome, insn, record, retired, target }: UnitExit<Form>): void {
+    const { f } = this.#frame
+    const page = this.#pageOf(insn)
+    if (typeof why === 'string' && typeof outcome === 'number')
+      this.#leave(record, I32.of(exitDetail(why, outcome, page, retired)), target)
+    else {
+      const reason = typeof why === 'string' ? I32.of(exitNumber(why)) : why
+      const known = retired | (page << EXIT_PAGE_SHIFT)
+      const detail = I32.of(outcome).shl(EXIT_OUTCOME_SHIFT).or(reason.shl(EXIT_REASON_SHIFT)).or(known)
+      this.#leave(record, f.let(detail), target)
+    }
+  }
+
+  #pageOf({ page }: RegionInstruction<Form>): number {
+    return this.#frame.region.pages.indexOf(page)
+  }
+
+  #leave(record: RecordRef, detail: I32, target: I64 | undefined): void {
+    const { f, semantics } = this.#frame
     semantics.settle()
     f.setConstant(this.#record, record)
-    const known = retired | (region.pages.indexOf(insn.page) << EXIT_PAGE_SHIFT)
-    if (typeof why === 'string' && typeof code === 'number') {
-      f.setConstant(this.#detail, known | (exitNumber(why) << EXIT_REASON_SHIFT) | (code << EXIT_OUTCOME_SHIFT))
-    } else {
-      const reason = typeof why === 'string' ? I32.of(exitNumber(why)) : why
-      f.set(this.#detail, I32.of(code).shl(EXIT_OUTCOME_SHIFT).or(reason.shl(EXIT_REASON_SHIFT)).or(known))
-    }
+    if (detail.known === undefined) f.set(this.#detail, detail)
+    else f.setConstant(this.#detail, detail.known)
     if (target !== undefined) f.set(this.#target, target)
     f.br(this.#epilogue)
+  }
+
+  /** Emits an exit for the address that a branch has computed, which has retired. */
+  computed(insn: RegionInstruction<Form>, retired: number, target: I64): void {
+    const how = insn.flow === 'return' ? EXIT_COMPUTED | EXIT_RETURN : EXIT_COMPUTED
+    const detail = exitDetail('computed', UNIT_JUMP, this.#pageOf(insn), retired) | how
+    this.#leave(this.#frame.recordRef(insn), I32.of(detail), target)
   }
 
   /** Emits an exit to a record, from which the interpreter goes on. */
@@ -111,94 +117,11 @@ export class UnitExits<Form> {
     f.store('i64.store', counter, f.loadExpression('i64.load', counter).add(1))
   }
 
-  /** Emits a note of where a computed branch leads out of the unit to. @returns the outcome */
-  noteMiss(insn: RegionInstruction<Form>, linear: I64): I32 {
-    if (insn.flow !== 'return') return this.#noteTarget(insn, linear)
-    // A return's target becomes part of a unit only on the return's own page: most returns lead farther, and stay cheap.
-    const { f } = this.#frame
-    const outcome = f.local('i32')
-    f.set(outcome, I32.of(UNIT_JUMP))
-    f.structuredIf(linear.sub(this.#frame.linear(insn.page.delta)).ltU(PAGE_BYTES), () =>
-      f.set(outcome, this.#noteTarget(insn, linear)),
-    )
-    return outcome.get
-  }
-
-  #noteTarget(insn: RegionInstruction<Form>, linear: I64): I32 {
-    const { f, budget, parts, unitRecord } = this.#frame
-    const { countersAt } = parts
-    const record = f.let(this.#frame.recordOf(insn))
-    const index = budget.get.and(MISSED_BRANCHES - 1).mul(MISSED_BRANCH_BYTES)
-    const missed = f.let(index.add(countersAt + MISSED_BRANCHES_AT))
-    f.store('i64.store', missed, linear)
-    f.store('i32.store', missed, record, 8)
-    f.store('i32.store', missed, unitRecord, 12)
-    const counter = f.let(record.shrU(HOT_COUNTER_SHIFT).and(HOT_COUNTER_MASK).add(countersAt))
-    const count = f.let(f.loadExpression('i32.load', counter).sub(1))
-    f.store('i32.store', counter, count)
-    return select(count.eqz(), I32.of(UNIT_MISSED), I32.of(UNIT_JUMP))
-  }
-
+  /** Stores the state; then a function that all units share goes on. */
   #emitEpilogue(): void {
-    const { f, state, layout, budget, region, semantics, parts } = this.#frame
+    const { f, state, budget, base, tlb, unitRecord, semantics, parts } = this.#frame
     semantics.store()
-    const detail = this.#detail.get
-    const left = f.let(budget.get.sub(detail.and(EXIT_RETIRED)))
-    f.store('i32.store', state, left, layout.budget)
-    const outcome = f.let(detail.shrU(EXIT_OUTCOME_SHIFT))
-    this.#chain(outcome, left)
-    // Only the interpreter needs what follows.
-    f.store('i32.store', state, this.#frame.followRef(this.#record.get), layout.record)
-    f.store('i64.store', state, this.#target.get, layout.unitTarget)
-    // It may not be the one that the dispatch loop has called.
-    f.store('i32.store', I32.of(parts.countersAt + LEFT_UNIT_AT), this.#frame.unitRecord)
-    this.#countExit(detail)
-    const page = f.let(detail.shrU(EXIT_PAGE_SHIFT).and(EXIT_PAGE))
-    for (const [i, regionPage] of region.pages.entries()) {
-      f.structuredIf(page.eq(i), () => {
-        f.store('i32.store', state, this.#frame.slotsOf(regionPage), layout.slots)
-        f.store('i64.store', state, this.#frame.linear(regionPage.delta), layout.pageBase)
-      })
-    }
-    f.return(outcome)
-  }
-
-  /** Counts an exit to the interpreter. Exits to other units are not counted. */
-  #countExit(detail: I32): void {
-    const { f, parts } = this.#frame
-    const reason = detail.shrU(EXIT_REASON_SHIFT).and(EXIT_REASON)
-    const counter = f.let(reason.mul(UNIT_EXIT_BYTES).add(parts.countersAt + UNIT_EXITS_AT))
-    f.store('i64.store', counter, f.loadExpression('i64.load', counter).add(1))
-  }
-
-  /** Goes on with the unit at the target of a jump, where there is one and the turn goes on, as the dispatch loop would. */
-  #chain(outcome: I32, left: I32): void {
-    const { f, state, layout, tlb, parts } = this.#frame
-    const pauses = left.leS(f.loadExpression('i32.load', state, layout.attention))
-    f.structuredBlock((none) => {
-      f.brIf(outcome.ne(UNIT_JUMP).or(pauses), none)
-      const target = this.#target.get
-      const page = f.let(target.and(BigInt(-PAGE_BYTES)))
-      const entry = f.let(tlb.add(target.toI32().shrU(8).and(TLB_INDEX_MASK)))
-      f.brIf(f.loadExpression('i64.load', entry, TLB_EXECUTE).ne(page), none)
-      const slots = f.let(f.loadExpression('i32.load', entry, TLB_EXECUTE + 8))
-      const record = f.let(
-        f.loadExpression(
-          'i32.load',
-          slots.add(
-            target
-              .toI32()
-              .and(PAGE_BYTES - 1)
-              .shl(2),
-          ),
-        ),
-      )
-      // Where nothing is decoded, this is the field of address 0, which belongs to no record.
-      f.brIf(f.loadExpression('i32.load16_u', record, R_OP).ne(OP_UNIT).or(record.eqz()), none)
-      f.store('i32.store', state, slots, layout.slots)
-      f.store('i64.store', state, page, layout.pageBase)
-      const unit = f.loadExpression('i32.load16_u', record, R_FUNCTION)
-      f.returnCallIndirect(FORM_SIGNATURE, parts.callType, unit, state, record, tlb)
-    })
+    const exit = [this.#record.get, this.#detail.get, budget.get, base.get, this.#target.get]
+    f.returnCallIndirect(LEAVE_SIGNATURE, parts.leaveType, parts.leaveEntry, state, unitRecord, tlb, ...exit)
   }
 }

@@ -13,7 +13,9 @@ import type { Region, RegionInstruction, RegionPage } from './region.ts'
  */
 export type RecordRef = number & { readonly unit: 'record' }
 /** Distance of the references of neighbouring words: the bytes of a word. */
-const REF_WORD = 4
+export const REF_WORD = 4
+/** Words of a page: the slot table, and the distance from the first page. */
+export const PAGE_WORDS = 2
 
 /** What a unit is generated with. */
 export interface UnitParts<Form> extends UnitDescription<Form> {
@@ -24,6 +26,9 @@ export interface UnitParts<Form> extends UnitDescription<Form> {
   readonly system: I32Callee
   /** Index of the type of a form's function. */
   readonly callType: number
+  /** Index of the type of the function by which units are left, and its entry in the table. */
+  readonly leaveType: number
+  readonly leaveEntry: number
   /** Returns the entry of a form's function in the table, or the number of a host function. */
   entryOf(insn: RegionInstruction<Form>): number
   /** Returns what is done where the page of the instruction of a record is not in the TLB. */
@@ -36,8 +41,8 @@ export interface UnitParts<Form> extends UnitDescription<Form> {
  * The locals that every unit has, and the account of its instructions.
  *
  * A unit's code has no machine addresses of slot tables and records in it: it loads them from its *words*, which its record
- * leads to. So one code serves every frame with the same bytes, each with words of its own. The first words are the slot
- * tables of the region's pages, in their order; then come records of instructions.
+ * leads to. So one code serves every frame with the same bytes, each with words of its own. The first words are, for each of
+ * the region's pages, the slot table and the page's distance; then come records of instructions.
  */
 export class UnitFrame<Form> {
   readonly f: RegionFunction
@@ -94,12 +99,12 @@ export class UnitFrame<Form> {
 
   /** Returns the machine address of a page's slot table. */
   slotsOf(page: RegionPage): I32 {
-    return this.#word(this.region.pages.indexOf(page))
+    return this.#word(PAGE_WORDS * this.region.pages.indexOf(page))
   }
 
   /** Returns the machine address of the slot table of the page at a position. */
   slotsAt(delta: number): I32 {
-    return this.#word(this.region.pages.findIndex((page) => page.delta === delta))
+    return this.#word(PAGE_WORDS * this.region.pages.findIndex((page) => page.delta === delta))
   }
 
   /** Returns the machine address of an instruction's record. */
@@ -110,7 +115,7 @@ export class UnitFrame<Form> {
   #recordWord({ at }: RegionInstruction<Form>): number {
     let word = this.#recordWords.get(at)
     if (word === undefined) {
-      word = this.region.pages.length + this.#recordWords.size
+      word = PAGE_WORDS * this.region.pages.length + this.#recordWords.size
       this.#recordWords.set(at, word)
     }
     return word

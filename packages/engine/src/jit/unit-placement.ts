@@ -14,10 +14,12 @@ export interface UnitPlacement {
   readonly pages: readonly RegionPage[]
   /** The bytes that the code was made from, the page of the place first. */
   readonly parts: readonly UnitPart[]
-  /** The machine addresses that the code loads. */
+  /** What the code loads: of each page the machine address of its slot table and its distance, then records. */
   readonly words: readonly number[]
-  /** By the positions of instructions: the record by which the interpreter begins each, and its own. */
-  readonly records: ReadonlyMap<number, { readonly first: number; readonly own: number }>
+  /** Of the instructions of `CodeSource.recordPositions`: the records by which the interpreter begins them. */
+  readonly firsts: readonly number[]
+  /** Their own records. */
+  readonly owns: readonly number[]
 }
 
 /**
@@ -40,18 +42,22 @@ export function placeCode(
   }
   const pageOf = (at: number): CodePage => found.get(at - (at & (PAGE_BYTES - 1)))!.page
   if (!isThere(memory, pageOf, code.instructions)) return undefined
-  const records = new Map<number, { first: number; own: number }>()
+  const pages = [...found.values()]
+  const words: number[] = []
+  for (const { delta, page } of pages) words.push(page.slots, delta)
+  const firsts: number[] = []
+  const owns: number[] = []
   for (const at of code.recordPositions) {
     const second = found.get(at - (at & (PAGE_BYTES - 1)) + PAGE_BYTES)?.page
     const first = recordAt(memory, cache, pageOf(at), at & (PAGE_BYTES - 1), second)
     if (first === undefined) return undefined
-    const crosses = memory.u16[(first + R_OP) >>> 1] === OP_CROSS
-    records.set(at, { first, own: crosses ? first + RECORD_BYTES : first })
+    const own = memory.u16[(first + R_OP) >>> 1] === OP_CROSS ? first + RECORD_BYTES : first
+    firsts.push(first)
+    owns.push(own)
+    words.push(own)
   }
-  const pages = [...found.values()]
-  const words = [...pages.map(({ page }) => page.slots), ...[...records.values()].map(({ own }) => own)]
   const parts = pages.map(({ delta, page }) => ({ page, ranges: rangesIn(code, delta) }))
-  return { pages, parts, words, records }
+  return { pages, parts, words, firsts, owns }
 }
 
 /** The bytes of a page that code was made from: pairs of offsets. */

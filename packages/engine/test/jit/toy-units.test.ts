@@ -120,7 +120,7 @@ describe('a threshold beyond 10,000', () => {
   /** Runs three loops of 30,000 rounds each. @returns how many were compiled, where that takes so long */
   const compiled = (milliseconds: number): number => {
     let time = 0
-    vi.spyOn(performance, 'now').mockImplementation(() => time)
+    vi.spyOn(process, 'threadCpuUsage').mockImplementation(() => ({ user: 1000 * time, system: 0 }))
     const loops = [1, 2, 3].flatMap((i) => [set(0, 30_000), `loop ${i}`, ...loopEnd(0, `loop ${i}`)])
     const onCode = (): void => void (time += milliseconds)
     const { jit } = run([set(7, 1), ...loops, HALT], { jit: { threshold: 40_000, fewestInstructions: 1, onCode } })
@@ -136,7 +136,7 @@ describe('a threshold beyond 10,000', () => {
 
   test('counts anew where a place has become part of a unit', () => {
     let time = 0
-    vi.spyOn(performance, 'now').mockImplementation(() => time)
+    vi.spyOn(process, 'threadCpuUsage').mockImplementation(() => ({ user: 1000 * time, system: 0 }))
     const onCode = (): void => void (time += 1000)
     // The first loop takes all credit. The second one calls, but for its first rounds, and is compiled with what it calls.
     const lines: Line[] = [

@@ -1,4 +1,4 @@
-import { FORM_SIGNATURE, RegionFunction } from '@retrap/engine'
+import { FORM_SIGNATURE } from '@retrap/engine'
 import type {
   CompiledInstructionSet,
   DecodedInstruction,
@@ -29,7 +29,8 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
   readonly #code: InterpreterCode<FormSource>
 
   readonly #handlers: readonly SystemForm[]
-  readonly #templates: Templates
+  /** One for all units of the first tier, one after the other. */
+  readonly #copied: TemplateUnit
 
   /**
    * @param code - the interpreter, whose functions units call
@@ -39,7 +40,7 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
     this.#memory = memory
     this.#code = code
     this.#handlers = handlers
-    this.#templates = new Templates(memory, code)
+    this.#copied = new TemplateUnit(memory, new Templates(memory, code))
   }
 
   isWide(mode: number): boolean {
@@ -61,11 +62,12 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
 
   beginUnit(module: ModuleBuilder, unit: UnitDescription<FormSource>): UnitSemantics<FormSource> {
     const library = importLibrary(module, this.#code)
-    if (unit.tier === 1) {
-      const first = module.function('unit', FORM_SIGNATURE, { export: true, builder: RegionFunction })
-      return new TemplateUnit(first as unknown as RegionFunction, module, this.#memory, this.#templates, unit)
-    }
     const f = module.function('unit', FORM_SIGNATURE, { export: true, builder: RegionBuilder })
     return new X86Unit(f as unknown as RegionBuilder, this.#memory, library, unit)
+  }
+
+  beginCopied(module: ModuleBuilder, mode: number, state: number): TemplateUnit {
+    importLibrary(module, this.#code)
+    return this.#copied.begin(module, mode, state)
   }
 }

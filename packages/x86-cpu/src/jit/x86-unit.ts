@@ -1,5 +1,5 @@
 import { OP_CALL_SPILLED } from '@retrap/engine'
-import type { InstructionExits, RegionInstruction, UnitDescription, UnitSemantics } from '@retrap/engine'
+import type { Flow, InstructionExits, RegionInstruction, UnitDescription, UnitSemantics } from '@retrap/engine'
 import type { I32 } from '@retrap/wasm-emitter'
 import type { MachineMemory } from '@retrap/memory'
 import type { FormSource } from '../form-context.ts'
@@ -147,7 +147,7 @@ export class X86Unit implements UnitSemantics<FormSource> {
     const { f } = this
     // Which registers are in locals is not known yet.
     f.later(() => f.storeRegisters())
-    if (usesFlags(this.#memory, insn)) {
+    if (usesFlags(this.#memory, insn.record, insn.flow, insn.form)) {
       this.#flags.settle()
       this.#flags.store(this.#state)
     }
@@ -160,7 +160,7 @@ export class X86Unit implements UnitSemantics<FormSource> {
     if (usesVectors(insn)) f.vectors?.reload(this.#state)
     f.refreshMxcsr()
     f.later(() => f.loadRegisters())
-    if (usesFlags(this.#memory, insn)) {
+    if (usesFlags(this.#memory, insn.record, insn.flow, insn.form)) {
       this.#flags.load(this.#state)
       this.#flags.forget()
     }
@@ -168,7 +168,7 @@ export class X86Unit implements UnitSemantics<FormSource> {
 }
 
 /** Whether the function that executes an instruction may read or write flags. */
-export function usesFlags({ u16 }: MachineMemory, { record, flow, form }: RegionInstruction<FormSource>): boolean {
+export function usesFlags({ u16 }: MachineMemory, record: number, flow: Flow, form: FormSource | undefined): boolean {
   if (flow === 'host' || flow === 'far') return true
   if (flow === 'repeat') return form!.semantics.conditionalFlags === true
   return u16[(record + R_OP) >>> 1] === OP_CALL_SPILLED

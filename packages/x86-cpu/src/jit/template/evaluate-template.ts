@@ -86,6 +86,7 @@ export class TemplateEvaluator {
     return {
       bytes,
       patches: Int32Array.from(patches.words),
+      temporaries: patches.counts,
       used: f.used,
       written: f.written,
       kind: isSet ? flags.knownKind : undefined,
@@ -109,7 +110,8 @@ class PatchReader {
   readonly #registers: ReadonlyMap<number, number>
   readonly #flags: readonly number[]
   readonly #temporaries = new Map<number, number>()
-  readonly #counts = LOCAL_TYPES.map(() => 0)
+  /** Of the temporaries of each type. */
+  readonly counts: number[] = LOCAL_TYPES.map(() => 0)
   readonly #mark: number
   readonly #typeOf: (local: number) => number
   readonly #typeNumber: (index: number) => number
@@ -186,7 +188,7 @@ class PatchReader {
     let number = this.#temporaries.get(local)
     if (number === undefined) {
       const type = this.#typeOf(local)
-      number = 256 * type + this.#counts[type]!++
+      number = 256 * type + this.counts[type]!++
       this.#temporaries.set(local, number)
     }
     return number

@@ -1,18 +1,12 @@
-import type {
-  InstructionExits,
-  RegionFunction,
-  RegionInstruction,
-  UnitDescription,
-  UnitSemantics,
-} from '@retrap/engine'
+import type { CodeWriter, CopiedExits, CopiedUnit, Flow, MissAction } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
-import type { ByteWriter, I32, Local, ModuleBuilder } from '@retrap/wasm-emitter'
+import type { ModuleBuilder } from '@retrap/wasm-emitter'
 import type { FormSource } from '../../form-context.ts'
 import { R_DISP, R_IMM, R_LENGTH, R_OFFSET } from '../../record.ts'
 import { S_FLAGS_A, S_FLAGS_B, S_FLAGS_KIND, S_FLAGS_RESULT, S_GPR } from '../../state-layout.ts'
 import { StateKnowledge } from '../known-state.ts'
 import { usesFlags } from '../x86-unit.ts'
-import { HOLE_DISPLACEMENT, HOLE_IMMEDIATE, HOLE_LENGTH, HOLE_OFFSET, HOLE_PAGE_BASE } from './holes.ts'
+import { HOLE_DISPLACEMENT, HOLE_IMMEDIATE, HOLE_LENGTH, HOLE_OFFSET, HOLE_PAGE_BASE, MOST_NAMED } from './holes.ts'
 import {
   EXIT_TEMPORARY,
   FIRST_NAMED,
@@ -28,6 +22,7 @@ import {
   PATCH_64,
   PATCH_ADDRESS,
   PATCH_FLAG,
+  PATCH_MARK,
   PATCH_OFFSET,
   PATCH_REGISTER,
   PATCH_TEMPORARY,
@@ -38,186 +33,246 @@ import type { Template } from './template.ts'
 import type { FormTemplates, Templates } from './templates.ts'
 
 const REGISTERS = 16
+/** More than a unit has. */
+const MOST_INSTRUCTIONS = 256
+
+// WebAssembly's instructions and types, by their first bytes (core specification 5.3 and 5.4).
 const I32_CONST = 0x41
 const I64_CONST = 0x42
+const I32_WRAP_I64 = 0xa7
+const I32_LOAD = 0x28
+const I64_LOAD = 0x29
+const I32_STORE = 0x36
+const I64_STORE = 0x37
+const I32_NE = 0x47
+const I32_OR = 0x72
+const I64_NE = 0x52
+const LOADS: Readonly<Record<string, number>> = {
+  'i32.load': I32_LOAD,
+  'i64.load': I64_LOAD,
+  'i32.load8_u': 0x2d,
+  'i32.load16_u': 0x2f,
+  'i64.load32_u': 0x35,
+}
+const TYPE_CODES: Readonly<Record<string, number>> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b }
 const I32_TYPE = LOCAL_TYPES.indexOf('i32')
 const I64_TYPE = LOCAL_TYPES.indexOf('i64')
 
+/** The flags' fields, in the order of their locals. */
+const FLAG_FIELDS = [S_FLAGS_KIND, S_FLAGS_A, S_FLAGS_B, S_FLAGS_RESULT]
+/** The unit's first parameter. */
+const STATE = 0
+
 /** x86's part of a unit of the first tier: the code of its instructions is copied from templates. */
-export class TemplateUnit implements UnitSemantics<FormSource> {
-  readonly f: RegionFunction
+export class TemplateUnit implements CopiedUnit<FormSource> {
   readonly #memory: MachineMemory
   readonly #templates: Templates
-  readonly #forms: Map<number, FormTemplates>
-  readonly #module: ModuleBuilder
-  readonly #mode: number
-  readonly #processor: number
-  readonly #state: I32
-  readonly #known: StateKnowledge
-  readonly #flags: readonly [Local<'i32'>, Local<'i64'>, Local<'i64'>, Local<'i64'>]
-  /** All of them from the beginning: a local that is taken later may hold what is needed for a moment in code before. */
-  readonly #registers: readonly Local<'i64'>[]
-  /** By type and number. */
-  readonly #temporaries = new Map<number, Local>()
+  #forms!: Map<number, FormTemplates>
+  #module!: ModuleBuilder
+  #mode = 0
+  #processor = 0
+  #known!: StateKnowledge
+  /** By the numbers of instructions. */
+  readonly #planned: (Template | undefined)[] = Array.from({ length: MOST_INSTRUCTIONS }, () => undefined)
+  readonly #named = new Int32Array(MOST_INSTRUCTIONS * MOST_NAMED)
+  /** Whether the function that executes it uses flags. */
+  readonly #callsWithFlags = new Uint8Array(MOST_INSTRUCTIONS)
   /** General registers that are used, that are written. */
   #used = 0
   #written = 0
+  #usesFlags = false
+  #changesFlags = false
   /** The kind of the flags, where it is known. */
   #kind: number | undefined
-  /** Kinds that control has come with to a block where edges meet; null where they differ. */
-  readonly #meeting: (number | null | undefined)[] = []
+  /** Indices of locals: of the flags' first, of the registers, and of the first temporary of each type. */
+  #firstFlag = 0
+  readonly #registers = new Uint16Array(REGISTERS)
+  readonly #temporaries = new Uint16Array(LOCAL_TYPES.length)
+  /** Count of temporaries of each type that an instruction has. */
+  readonly #counts = new Uint16Array(LOCAL_TYPES.length)
+  /** Indices of the types of the functions that templates call, plus one. */
+  readonly #types: number[] = []
 
-  /** @param f - the unit's function, still empty */
-  constructor(
-    f: RegionFunction,
-    module: ModuleBuilder,
-    memory: MachineMemory,
-    templates: Templates,
-    { mode, state }: UnitDescription<FormSource>,
-  ) {
-    this.f = f
-    this.#module = module
+  constructor(memory: MachineMemory, templates: Templates) {
     this.#memory = memory
     this.#templates = templates
+  }
+
+  /** Begins a unit. */
+  begin(module: ModuleBuilder, mode: number, state: number): this {
+    this.#module = module
     this.#mode = mode
     this.#processor = state
-    this.#forms = templates.for(mode, state)
-    this.#state = f.param(0, 'i32').get
-    this.#known = new StateKnowledge(memory, state, mode)
-    this.#registers = Array.from({ length: REGISTERS }, () => f.local('i64'))
-    this.#flags = [f.local('i32'), f.local('i64'), f.local('i64'), f.local('i64')]
+    this.#forms = this.#templates.for(mode, state)
+    this.#known = new StateKnowledge(this.#memory, state, mode)
+    this.#used = 0
+    this.#written = 0
+    this.#usesFlags = false
+    this.#changesFlags = false
+    this.#counts.fill(0)
+    this.#types.length = 0
+    return this
+  }
+
+  // ---------------------------------------------------------------- plan
+
+  forget(): void {
+    this.#kind = undefined
+  }
+
+  plan(i: number, form: FormSource, record: number, onMiss: MissAction): void {
+    const templates = this.#templates
+    const template = templates.find(this.#forms, form, record, onMiss, this.#kind, this.#mode, this.#processor)
+    this.#planned[i] = template
+    this.#use(i, template, templates.record.named)
+    if (template.assumptions.length > 0) this.#known.assume(template.assumptions)
+    if (template.kind === undefined) return
+    this.#kind = template.kind ?? undefined
+    this.#changesFlags = true
+  }
+
+  #use(i: number, { used, written, readsFlags, temporaries }: Template, named: readonly number[]): void {
+    this.#used |= used & 0xffff
+    this.#written |= written & 0xffff
+    for (let n = 0; n < named.length; n++) {
+      const register = named[n]!
+      this.#named[i * MOST_NAMED + n] = register
+      const bit = 1 << (FIRST_NAMED + n)
+      if ((used & bit) !== 0) this.#used |= 1 << register
+      if ((written & bit) !== 0) this.#written |= 1 << register
+    }
+    if (readsFlags) this.#usesFlags = true
+    const counts = this.#counts
+    for (let type = 0; type < counts.length; type++) {
+      if (temporaries[type]! > counts[type]!) counts[type] = temporaries[type]!
+    }
+  }
+
+  planCall(i: number, form: FormSource | undefined, record: number, flow: Flow): void {
+    const uses = usesFlags(this.#memory, record, flow, form)
+    this.#callsWithFlags[i] = uses ? 1 : 0
+    if (!uses) return
+    this.#kind = undefined
+    this.#usesFlags = true
+    this.#changesFlags = true
   }
 
   // ---------------------------------------------------------------- entry and exit
 
-  checkAssumptions(leaveIf: (condition: I32) => void): void {
-    this.#known.check(this.f, leaveIf)
+  declare(out: CodeWriter, first: number): number {
+    let next = first
+    let groups = 0
+    const declare = (count: number, type: string): number => {
+      const from = next
+      if (count > 0) {
+        out.leb(count)
+        out.u8(TYPE_CODES[type]!)
+        groups++
+        next += count
+      }
+      return from
+    }
+    this.#firstFlag = declare(1, 'i32')
+    declare(FLAG_FIELDS.length - 1, 'i64')
+    let register = next
+    for (let i = 0; i < REGISTERS; i++) if (((this.#used >>> i) & 1) !== 0) this.#registers[i] = register++
+    declare(register - next, 'i64')
+    for (const [type, name] of LOCAL_TYPES.entries()) {
+      // One more for what exits need.
+      const isForExits = type === I32_TYPE || type === I64_TYPE
+      this.#temporaries[type] = declare(this.#counts[type]! + (isForExits ? 1 : 0), name)
+    }
+    return groups
+  }
+
+  differs(out: CodeWriter): boolean {
+    const { assumptions } = this.#known
+    for (const [i, { op, offset, value }] of assumptions.entries()) {
+      const isWide = op.startsWith('i64')
+      out.get(STATE)
+      out.access(LOADS[op]!, offset)
+      out.u8(isWide ? I64_CONST : I32_CONST)
+      out.leb64(BigInt.asIntN(isWide ? 64 : 32, value))
+      out.u8(isWide ? I64_NE : I32_NE)
+      if (i > 0) out.u8(I32_OR)
+    }
+    return assumptions.length > 0
   }
 
   assumptions(): (state: number) => boolean {
     return this.#known.test()
   }
 
-  load(): void {
-    this.#loadRegisters()
-    this.#loadFlags()
+  load(out: CodeWriter): void {
+    this.#loadRegisters(out)
+    if (this.#usesFlags || this.#changesFlags) this.#loadFlags(out)
   }
 
-  store(): void {
-    this.#storeRegisters()
-    this.#storeFlags()
+  store(out: CodeWriter): void {
+    this.#storeRegisters(out)
+    if (this.#changesFlags) this.#storeFlags(out)
   }
 
-  #loadFlags(): void {
-    const { f } = this
-    const [kind, a, b, result] = this.#flags
-    f.set(kind, f.loadExpression('i32.load', this.#state, S_FLAGS_KIND))
-    f.set(a, f.loadExpression('i64.load', this.#state, S_FLAGS_A))
-    f.set(b, f.loadExpression('i64.load', this.#state, S_FLAGS_B))
-    f.set(result, f.loadExpression('i64.load', this.#state, S_FLAGS_RESULT))
+  #loadFlags(out: CodeWriter): void {
+    for (let i = 0; i < FLAG_FIELDS.length; i++) {
+      out.get(STATE)
+      out.access(i === 0 ? I32_LOAD : I64_LOAD, FLAG_FIELDS[i]!)
+      out.set(this.#firstFlag + i)
+    }
   }
 
-  #storeFlags(): void {
-    const { f } = this
-    const [kind, a, b, result] = this.#flags
-    f.store('i32.store', this.#state, kind.get, S_FLAGS_KIND)
-    f.store('i64.store', this.#state, a.get, S_FLAGS_A)
-    f.store('i64.store', this.#state, b.get, S_FLAGS_B)
-    f.store('i64.store', this.#state, result.get, S_FLAGS_RESULT)
+  #storeFlags(out: CodeWriter): void {
+    for (let i = 0; i < FLAG_FIELDS.length; i++) {
+      out.get(STATE)
+      out.get(this.#firstFlag + i)
+      out.access(i === 0 ? I32_STORE : I64_STORE, FLAG_FIELDS[i]!)
+    }
   }
 
-  #loadRegisters(): void {
+  #loadRegisters(out: CodeWriter): void {
     for (let i = 0; i < REGISTERS; i++) {
       if (((this.#used >>> i) & 1) === 0) continue
-      this.f.set(this.#registers[i]!, this.f.loadExpression('i64.load', this.#state, S_GPR + 8 * i))
+      out.get(STATE)
+      out.access(I64_LOAD, S_GPR + 8 * i)
+      out.set(this.#registers[i]!)
     }
   }
 
-  #storeRegisters(): void {
+  #storeRegisters(out: CodeWriter): void {
     for (let i = 0; i < REGISTERS; i++) {
-      if (((this.#written >>> i) & 1) !== 0)
-        this.f.store('i64.store', this.#state, this.#registers[i]!.get, S_GPR + 8 * i)
+      if (((this.#written >>> i) & 1) === 0) continue
+      out.get(STATE)
+      out.get(this.#registers[i]!)
+      out.access(I64_STORE, S_GPR + 8 * i)
     }
-  }
-
-  // ---------------------------------------------------------------- control flow
-
-  settle(): void {
-    // The locals always hold the flags.
-  }
-
-  beginLoop(): void {
-    this.#kind = undefined
-  }
-
-  meet(block: number): void {
-    const known = this.#meeting[block]
-    const kind = this.#kind ?? null
-    this.#meeting[block] = known === undefined || known === kind ? kind : null
-  }
-
-  merge(block: number): void {
-    this.#kind = this.#meeting[block] ?? undefined
-  }
-
-  aside(build: () => void): void {
-    const kind = this.#kind
-    build()
-    this.#kind = kind
   }
 
   // ---------------------------------------------------------------- instructions
 
-  emit({ form, record }: RegionInstruction<FormSource>, exits: InstructionExits): void {
-    const templates = this.#templates
-    const template = templates.find(this.#forms, form!, record, exits.onMiss, this.#kind, this.#mode, this.#processor)
-    // Other instructions are looked up before this one's code is complete.
-    const named = [...templates.record.named]
-    this.#use(template, named)
-    if (template.assumptions.length > 0) this.#known.assume(template.assumptions)
-    this.#copy(template, record, named, exits)
-    if (template.kind !== undefined) this.#kind = template.kind ?? undefined
-  }
-
-  #use({ used, written }: Template, named: readonly number[]): void {
-    this.#used |= used & 0xffff
-    this.#written |= written & 0xffff
-    for (let i = 0; i < named.length; i++) {
-      const bit = 1 << (FIRST_NAMED + i)
-      if ((used & bit) !== 0) this.#used |= 1 << named[i]!
-      if ((written & bit) !== 0) this.#written |= 1 << named[i]!
-    }
-  }
-
-  #copy({ bytes, patches }: Template, record: number, named: readonly number[], exits: InstructionExits): void {
-    const out = this.f.code
+  copy(out: CodeWriter, i: number, record: number, exits: CopiedExits): void {
+    const { bytes, patches } = this.#planned[i]!
+    const named = i * MOST_NAMED
     let at = 0
-    for (let i = 0; i < patches.length; i += PATCH_WORDS) {
-      const from = patches[i]!
+    for (let p = 0; p < patches.length; p += PATCH_WORDS) {
+      const from = patches[p]!
       out.range(bytes, at, from)
-      at = patches[i + 1]!
-      this.#patch(out, patches[i + 2]!, patches[i + 3]!, record, named, exits)
+      at = patches[p + 1]!
+      this.#patch(out, patches[p + 2]!, patches[p + 3]!, record, named, exits)
     }
     out.range(bytes, at, bytes.length)
   }
 
-  #patch(
-    out: ByteWriter,
-    patch: number,
-    what: number,
-    record: number,
-    named: readonly number[],
-    exits: InstructionExits,
-  ): void {
+  /** @param named - where the registers that the instruction names are */
+  #patch(out: CodeWriter, patch: number, what: number, record: number, named: number, exits: CopiedExits): void {
     switch (patch) {
       case PATCH_REGISTER:
-        out.leb(this.#registers[what < FIRST_NAMED ? what : named[what - FIRST_NAMED]!]!.index)
+        out.leb(this.#registers[what < FIRST_NAMED ? what : this.#named[named + what - FIRST_NAMED]!]!)
         break
       case PATCH_FLAG:
-        out.leb(this.#flags[what]!.index)
+        out.leb(this.#firstFlag + what)
         break
       case PATCH_TEMPORARY:
-        out.leb(this.#temporary(what).index)
+        out.leb(this.#temporary(what))
         break
       case PATCH_64:
         this.#constant(out, what, record, exits)
@@ -226,38 +281,37 @@ export class TemplateUnit implements UnitSemantics<FormSource> {
         this.#lowConstant(out, what, record, exits)
         break
       case PATCH_OFFSET:
-        out.leb(named[what >>> 12]! + (what & 4095))
+        out.leb(this.#named[named + (what >>> 12)]! + (what & 4095))
         break
       case PATCH_ADDRESS:
-        out.u8(I32_CONST)
-        out.leb32(named[what >>> 12]! + (what & 4095))
+        out.i32(this.#named[named + (what >>> 12)]! + (what & 4095))
         break
       case PATCH_TYPE:
-        out.leb(this.#module.typeIndex(this.#templates.signatures[what]!))
+        out.leb(this.#typeIndex(what))
+        break
+      case PATCH_MARK:
+        this.#mark(out, what & 0xff, what >>> 8, exits)
         break
       default:
-        this.#patchMark(what, exits)
+        throw new TypeError('no such patch')
     }
   }
 
-  /** Apart from the others, which then need no closure. */
-  #patchMark(what: number, exits: InstructionExits): void {
-    this.f.within(what >>> 8, () => this.#mark(what & 0xff, exits))
+  #typeIndex(signature: number): number {
+    return (this.#types[signature] ??= this.#module.typeIndex(this.#templates.signatures[signature]!))
   }
 
-  #temporary(what: number): Local {
-    let local = this.#temporaries.get(what)
-    if (local === undefined) this.#temporaries.set(what, (local = this.f.reserve(LOCAL_TYPES[what >>> 8]!)))
-    return local
+  #temporary(what: number): number {
+    const type = what >>> 8
+    const number = what & 0xff
+    return this.#temporaries[type]! + (number === EXIT_TEMPORARY ? this.#counts[type]! : number)
   }
 
-  #lowConstant(out: ByteWriter, hole: number, record: number, exits: InstructionExits): void {
+  #lowConstant(out: CodeWriter, hole: number, record: number, exits: CopiedExits): void {
     if (hole === HOLE_PAGE_BASE) {
-      exits.pageBase().toI32().emit(out)
-      return
-    }
-    out.u8(I32_CONST)
-    out.leb32(this.#low(hole, record))
+      exits.pageBase()
+      out.u8(I32_WRAP_I64)
+    } else out.i32(this.#low(hole, record))
   }
 
   #low(hole: number, record: number): number {
@@ -276,60 +330,58 @@ export class TemplateUnit implements UnitSemantics<FormSource> {
     }
   }
 
-  #constant(out: ByteWriter, hole: number, record: number, exits: InstructionExits): void {
+  #constant(out: CodeWriter, hole: number, record: number, exits: CopiedExits): void {
     if (hole === HOLE_PAGE_BASE) {
-      exits.pageBase().emit(out)
+      exits.pageBase()
       return
     }
     const low = this.#low(hole, record)
     const high = hole === HOLE_IMMEDIATE ? this.#memory.i32[(record + R_IMM + 4) >>> 2]! : low >> 31
+    if (high === low >> 31) {
+      out.i64(low)
+      return
+    }
     out.u8(I64_CONST)
-    // The encoding of a number does not depend on its width.
-    if (high === low >> 31) out.leb32(low)
-    else out.leb64((BigInt(high) << 32n) | BigInt(low >>> 0))
+    out.leb64((BigInt(high) << 32n) | BigInt(low >>> 0))
   }
 
-  #mark(mark: number, exits: InstructionExits): void {
+  #mark(out: CodeWriter, mark: number, depth: number, exits: CopiedExits): void {
     switch (mark) {
       case MARK_INTERPRET:
-        exits.interpret()
+        exits.interpret(depth)
         break
       case MARK_MISS:
-        exits.miss()
+        exits.miss(depth)
         break
       case MARK_FAIL:
-        exits.fail((this.#temporary(256 * I32_TYPE + EXIT_TEMPORARY) as Local<'i32'>).get)
+        exits.fail(depth, this.#temporary(256 * I32_TYPE + EXIT_TEMPORARY))
         break
       case MARK_RETIRE:
-        exits.retire()
+        exits.retire(depth)
         break
       case MARK_BRANCH:
-        exits.branch()
+        exits.branch(depth)
         break
       case MARK_JUMP:
-        exits.jump((this.#temporary(256 * I64_TYPE + EXIT_TEMPORARY) as Local<'i64'>).get)
+        exits.jump(depth, this.#temporary(256 * I64_TYPE + EXIT_TEMPORARY))
         break
       case MARK_GIVEN_UP:
-        exits.leaveIfGivenUp()
+        exits.leaveIfGivenUp(depth)
         break
       default:
-        // Which registers are written is not known yet.
-        this.f.later(() => this.#storeRegisters())
+        this.#storeRegisters(out)
     }
   }
 
   // ---------------------------------------------------------------- calls
 
-  spill(insn: RegionInstruction<FormSource>): void {
-    // Which registers are in locals is not known yet.
-    this.f.later(() => this.#storeRegisters())
-    if (usesFlags(this.#memory, insn)) this.#storeFlags()
+  spill(out: CodeWriter, i: number): void {
+    this.#storeRegisters(out)
+    if (this.#callsWithFlags[i] !== 0) this.#storeFlags(out)
   }
 
-  reload(insn: RegionInstruction<FormSource>): void {
-    this.f.later(() => this.#loadRegisters())
-    if (!usesFlags(this.#memory, insn)) return
-    this.#loadFlags()
-    this.#kind = undefined
+  reload(out: CodeWriter, i: number): void {
+    this.#loadRegisters(out)
+    if (this.#callsWithFlags[i] !== 0) this.#loadFlags(out)
   }
 }

@@ -48,6 +48,8 @@ export interface Template {
   readonly bytes: Uint8Array
   /** Words, four for each: from and to which byte it stands, `PATCH_*`, and what that says. In the order of the bytes. */
   readonly patches: Int32Array
+  /** Count of the temporaries of each of {@link LOCAL_TYPES}, without {@link EXIT_TEMPORARY}. */
+  readonly temporaries: readonly number[]
   /** General registers that are used, that are written: bit i for register i, and from bit 16 on for those that it names. */
   readonly used: number
   readonly written: number

@@ -12,6 +12,7 @@
   (type (;2;) (func (param i32 i64 i64 i64) (result i32)))
   (type (;3;) (func (param i32 i32 i64 i32) (result i64)))
   (type (;4;) (func (param i32 i32 i32 i32) (result i32)))
+  (type (;5;) (func (param i32 i32 i32 i32 i32 i32 i64 i64) (result i32)))
   (import "cpu" "system" (func (;0;) (type 0)))
   (import "cpu" "flags" (func (;1;) (type 2)))
   (import "cpu" "checkSegment" (func (;2;) (type 3)))
@@ -19,7 +20,7 @@
   (import "cpu" "table" (table 0 funcref))
   (import "cpu" "memory" (memory 1))
   (func (;4;) (export "unit") (type 1)
-    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 v128 v128 v128 v128 v128 v128 v128 v128 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i64 i32 i32 i64 i64 i32 i64 i32 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)
+    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 v128 v128 v128 v128 v128 v128 v128 v128 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32 i64 i32 i32 i64 i64 i32 i64 i32 i64 i64 i64 i64 i64 i64 i64 i64 i32 i32 i32 i32 i32 i32 i32)
     local.get 1
     i32.load offset=24 align=1
     local.set 41
@@ -84,7 +85,7 @@
           i64.const 4089
           i64.ge_u
           if
-            i32.const 5
+            i32.const 9
             local.set 44
             i32.const (an address)
             local.set 45
@@ -201,7 +202,7 @@
         i32.const 4089
         i32.ge_u
         if
-          i32.const 9
+          i32.const 13
           local.set 44
           i32.const (an address)
           local.set 45
@@ -253,6 +254,21 @@
           i32.load offset=232 align=1
           i32.le_s
           if
+            i32.const (an address)
+            i32.const 2
+            i32.const 3
+            local.get 42
+            i32.const 3
+            i32.sub
+            i32.const 0
+            i32.le_s
+            select
+            i32.const 20
+            i32.shl
+            i32.or
+            i32.const 3
+            i32.or
+            local.set 59
             local.get 61
             i32.const 15
             i32.and
@@ -270,35 +286,22 @@
             local.get 52
             i64.lt_u
             i32.or
-            local.set 59
-            local.get 61
             local.set 62
+            local.get 61
+            local.set 63
             i32.const 1
             local.set 37
             i64.const 0
             local.set 38
-            local.get 59
+            local.get 62
             i64.extend_i32_u
             local.set 39
-            local.get 62
+            local.get 63
             i64.extend_i32_s
             local.set 40
-            i32.const 13
+            i32.const 17
             local.set 44
-            i32.const (an address)
-            i32.const 2
-            i32.const 3
-            local.get 42
-            i32.const 3
-            i32.sub
-            i32.const 0
-            i32.le_s
-            select
-            i32.const 20
-            i32.shl
-            i32.or
-            i32.const 3
-            i32.or
+            local.get 59
             local.set 45
             local.get 43
             i64.const 12
@@ -323,17 +326,17 @@
           local.get 52
           i64.lt_u
           i32.or
-          local.set 63
-          local.get 61
           local.set 64
+          local.get 61
+          local.set 65
           i32.const 1
           local.set 37
           i64.const 0
           local.set 38
-          local.get 63
+          local.get 64
           i64.extend_i32_u
           local.set 39
-          local.get 64
+          local.get 65
           i64.extend_i32_s
           local.set 40
           local.get 42
@@ -359,20 +362,20 @@
         local.get 52
         i64.lt_u
         i32.or
-        local.set 64
+        local.set 65
         local.get 61
-        local.set 63
+        local.set 64
         i32.const 1
         local.set 37
         i64.const 0
         local.set 38
-        local.get 64
+        local.get 65
         i64.extend_i32_u
         local.set 39
-        local.get 63
+        local.get 64
         i64.extend_i32_s
         local.set 40
-        i32.const 17
+        i32.const 21
         local.set 44
         i32.const (an address)
         local.set 45
@@ -400,136 +403,13 @@
     local.get 0
     local.get 40
     i64.store offset=144 align=1
-    local.get 42
-    local.get 45
-    i32.const 65535
-    i32.and
-    i32.sub
-    local.set 62
     local.get 0
-    local.get 62
-    i32.store offset=188 align=1
-    local.get 45
-    i32.const 24
-    i32.shr_u
-    local.set 59
-    block
-      local.get 59
-      i32.const 1
-      i32.ne
-      local.get 62
-      local.get 0
-      i32.load offset=232 align=1
-      i32.le_s
-      i32.or
-      br_if 0
-      local.get 46
-      i64.const -4096
-      i64.and
-      local.set 54
-      local.get 2
-      local.get 46
-      i32.wrap_i64
-      i32.const 8
-      i32.shr_u
-      i32.const (an address)
-      i32.and
-      i32.add
-      local.set 60
-      local.get 60
-      i64.load offset=524288 align=1
-      local.get 54
-      i64.ne
-      br_if 0
-      local.get 60
-      i32.load offset=524296 align=1
-      local.set 65
-      local.get 65
-      local.get 46
-      i32.wrap_i64
-      i32.const 4095
-      i32.and
-      i32.const 2
-      i32.shl
-      i32.add
-      i32.load align=1
-      local.set 66
-      local.get 66
-      i32.load16_u align=1
-      i32.const 7
-      i32.ne
-      local.get 66
-      i32.eqz
-      i32.or
-      br_if 0
-      local.get 0
-      local.get 65
-      i32.store offset=200 align=1
-      local.get 0
-      local.get 54
-      i64.store offset=176 align=1
-      local.get 0
-      local.get 66
-      local.get 2
-      local.get 66
-      i32.load16_u offset=4 align=1
-      return_call_indirect (type 1)
-    end
-    local.get 0
-    local.get 41
-    local.get 44
-    i32.const -4
-    i32.and
-    i32.add
-    i32.load align=1
-    local.get 44
-    i32.const 3
-    i32.and
-    i32.const 1
-    i32.sub
-    i32.const 32
-    i32.mul
-    i32.add
-    i32.store offset=184 align=1
-    local.get 0
-    local.get 46
-    i64.store offset=904 align=1
-    i32.const 74248
     local.get 1
-    i32.store align=1
+    local.get 2
+    local.get 44
     local.get 45
-    i32.const 20
-    i32.shr_u
-    i32.const 15
-    i32.and
-    i32.const 8
-    i32.mul
-    i32.const 74264
-    i32.add
-    local.set 67
-    local.get 67
-    local.get 67
-    i64.load align=1
-    i64.const 1
-    i64.add
-    i64.store align=1
-    local.get 45
-    i32.const 16
-    i32.shr_u
-    i32.const 15
-    i32.and
-    local.set 68
-    local.get 68
-    i32.const 0
-    i32.eq
-    if
-      local.get 0
-      local.get 41
-      i32.load align=1
-      i32.store offset=200 align=1
-      local.get 0
-      local.get 43
-      i64.store offset=176 align=1
-    end
-    local.get 59
-    return))
+    local.get 42
+    local.get 43
+    local.get 46
+    i32.const 3349
+    return_call_indirect (type 5)))
