@@ -43,6 +43,10 @@ export const CODE = 0x1000
 
 const PTE_P_RW_US = 7
 const PTE_LARGE = 0x80
+/** The contents of {@link PAGE_TABLE}: thousands of processors are made, and a write of its own for each entry takes long. */
+const IDENTITY_TABLE = new Uint8Array(
+  BigUint64Array.from({ length: 512 }, (_, i) => BigInt((i << 12) | PTE_P_RW_US)).buffer,
+)
 
 /** A device page or port: a value, or `undefined` for "not yet". */
 export interface TestDevice {
@@ -247,7 +251,7 @@ export class BareCpu {
     this.write64(0x30_1000, BigInt(0x30_2000 | PTE_P_RW_US))
     this.write64(0x30_2000, BigInt(PAGE_TABLE | PTE_P_RW_US))
     this.write64(0x30_2008, BigInt(0x20_0000 | PTE_P_RW_US | PTE_LARGE))
-    for (let i = 0; i < 512; i++) this.write64(PAGE_TABLE + 8 * i, BigInt((i << 12) | PTE_P_RW_US))
+    this.load(PAGE_TABLE, IDENTITY_TABLE)
     // Null, code, data, user code, user data, TSS.
     const gdt = [0n, 0x00af_9b00_0000_ffffn, 0x00cf_9300_0000_ffffn, 0x00af_fb00_0000_ffffn, 0x00cf_f300_0000_ffffn]
     for (const [i, descriptor] of gdt.entries()) this.write64(GDT + 8 * i, descriptor)
@@ -265,7 +269,7 @@ export class BareCpu {
 
   /** Writes guest RAM as a loader or a device does: decoded code of it dies. */
   load(gpa: number, bytes: Uint8Array | readonly number[]): void {
-    this.memory.write(this.host.ramMa + gpa, Uint8Array.from(bytes))
+    this.memory.write(this.host.ramMa + gpa, bytes instanceof Uint8Array ? bytes : Uint8Array.from(bytes))
   }
   write64(gpa: number, value: bigint): void {
     const bytes = new Uint8Array(8)
