@@ -38,7 +38,9 @@ test.each([
   const guest = code.instructions.map(
     ({ address, bytes }) => `;; ${address.toString(16)} ${Array.from(bytes).join(' ')}\n`,
   )
-  // Where the records lie is no concern of the reader's.
-  const text = moduleText(code.module).replaceAll(/(i32\.const )\d{6,}/g, '$1(an address)')
+  // Where the records lie is no concern of the reader's, nor which function of the interpreter leaves a unit.
+  const text = moduleText(code.module)
+    .replaceAll(/(i32\.const )\d{6,}/g, '$1(an address)')
+    .replaceAll(/(i32\.const )\d+(\s+return_call_indirect)/g, '$1(a function)$2')
   await expect(guest.join('') + text).toMatchFileSnapshot(`wat/${name}.wat`)
 })

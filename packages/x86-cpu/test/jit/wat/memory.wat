@@ -340,5 +340,5 @@
     local.get 42
     local.get 43
     local.get 46
-    i32.const 3349
+    i32.const (a function)
     return_call_indirect (type 5)))
