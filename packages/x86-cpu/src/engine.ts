@@ -190,8 +190,7 @@ export class X86Engine {
     const lowering = new Lowering(memory, (info, form) => {
       if (!this.processor.executes(info, form.long)) return { op: OP_SYSTEM, fn: undefinedForm }
       const semantics = semanticsOf(info, form)
-      const others = semantics === undefined || (semantics.intel === true && this.processor.amd)
-      const generated = others ? undefined : code.codes.get(formKey(form))
+      const generated = semantics === undefined || !this.#follows(semantics) ? undefined : code.codes.get(formKey(form))
       if (generated !== undefined && semantics?.partial !== true) return generated
       const handler = allHandlers[info.mnemonic]
       const fn = handler === undefined ? undefinedForm : this.#systemForm(handler, form)
@@ -214,6 +213,11 @@ export class X86Engine {
     const { memory, codeCache: cache } = this
     const instructionSet = new X86Compiled(memory, code, this.systemForms)
     return new Jit({ memory, cache, code, countersAt, instructionSet }, engineOptions(options))
+  }
+
+  /** Whether the processor is one that the simple cases of an instruction are for. */
+  #follows({ intel, feature }: Semantics): boolean {
+    return !(intel === true && this.processor.amd) && (feature === undefined || this.processor.has(feature))
   }
 
   /** @internal The form of a host function that generated code calls. */

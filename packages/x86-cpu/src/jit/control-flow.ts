@@ -47,7 +47,8 @@ function findFlow({ form, semantics }: FormSource, op: number): Flow {
   const { mnemonic, operands } = form
   const { partial, compiled, far } = semantics
   if (far === true) return 'far'
-  if (form.repeat !== 'none') return 'repeat'
+  // A function that the next instruction follows, unless it leaves this one to its handler.
+  if (form.repeat !== 'none' || semantics.called === true) return 'repeat'
   if (partial === true) return compiled === true ? 'next' : 'leave'
   if (!CONTROL.test(mnemonic)) return op === OP_CALL_CONTROL ? 'leave' : 'next'
   if (mnemonic === 'RET') return 'return'

@@ -178,5 +178,5 @@ export function usesFlags({ u16 }: MachineMemory, record: number, flow: Flow, fo
 function usesVectors({ form }: RegionInstruction<FormSource>): boolean {
   if (form === undefined) return true
   const { operands, mnemonic } = form.form
-  return mnemonic.startsWith('V') || operands.some(({ kind }) => kind === 'xmm' || kind === 'vsib')
+  return /^V|X(SAVE|RSTOR)/.test(mnemonic) || operands.some(({ kind }) => kind === 'xmm' || kind === 'vsib')
 }

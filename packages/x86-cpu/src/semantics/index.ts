@@ -7,6 +7,7 @@ import { control } from './control.ts'
 import { decimal } from './decimal.ts'
 import { fma } from './fma.ts'
 import { f16c } from './f16c.ts'
+import { extendedState } from './extended-state.ts'
 import { flagControl } from './flag-control.ts'
 import { kernelEntry } from './kernel-entry.ts'
 import { interruptReturns } from './interrupt-return.ts'
@@ -30,6 +31,7 @@ export const instructionSemantics: SemanticsTable = {
   ...carryless,
   ...control,
   ...decimal,
+  ...extendedState,
   ...f16c,
   ...flagControl,
   ...fma,

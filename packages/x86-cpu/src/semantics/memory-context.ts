@@ -27,7 +27,7 @@ import {
   S_LOGGED,
   S_SCRATCH,
 } from '../state-layout.ts'
-import { TLB_INDEX_MASK, TLB_WRITE_OFFSET } from '../tlb-layout.ts'
+import { TLB_INDEX_MASK, TLB_READ, TLB_WRITE_OFFSET } from '../tlb-layout.ts'
 import { VECTOR_GP } from '../vectors.ts'
 import { flatOffset, isFlat32 } from './addressing.ts'
 import { FLOAT_RULES } from './float-scratch.ts'
@@ -228,9 +228,13 @@ export abstract class MemoryContext {
     this.f.if(distance.geU(PAGE_BYTES), () => this.slow(ea, 1 | SLOW_PROBE))
   }
 
-  /** Machine address of `size` bytes that can be read; the handler has the instruction where the TLB does not know them. */
-  resident(ea: I64, size: number): I32 {
-    const { host, distance } = this.probe(ea, 0, size, 0)
+  /**
+   * Machine address of `size` bytes that can be read, or written with SLOW_WRITE; the handler has the instruction where the
+   * TLB does not know them.
+   */
+  resident(ea: I64, size: number, flags = 0): I32 {
+    const table = (flags & SLOW_WRITE) === 0 ? TLB_READ : TLB_WRITE_OFFSET
+    const { host, distance } = this.probe(ea, table, size, flags)
     this.f.if(distance.gtU(PAGE_BYTES - size), () => this.useHandler())
     return this.let(host.add(distance.toI32()))
   }

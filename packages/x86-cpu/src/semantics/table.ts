@@ -14,10 +14,14 @@ export interface Semantics {
   readonly conditionalFlags?: boolean
   /** With `partial`: units may hold the simple cases, which go on to the next instruction. */
   readonly compiled?: boolean
+  /** With `partial`: units call the interpreter's function for the simple cases, which go on to the next instruction. */
+  readonly called?: boolean
   /** With `partial`: the simple cases jump, perhaps to another privilege level. Units end with them. */
   readonly far?: boolean
   /** With `partial`: the simple cases follow Intel's rules; AMD's processors always use the handler. */
   readonly intel?: boolean
+  /** With `partial`: processors without this feature always use the handler. */
+  readonly feature?: string
 }
 
 /** Semantics by mnemonic, as x86-decoder spells it. */

@@ -23,14 +23,14 @@ export const FCW_INITIAL = 0x37f
 export const MXCSR_INITIAL = 0x1f80
 
 // Offsets in the FXSAVE and XSAVE areas (SDM vol. 1, "FXSAVE and FXRSTOR Instructions", "XSAVE-Managed State").
-const A_FCW = 0
-const A_FSW = 2
-const A_FTW = 4
-const A_FOP = 6
-const A_FIP = 8
-const A_FCS = 12
-const A_FDP = 16
-const A_FDS = 20
+export const A_FCW = 0
+export const A_FSW = 2
+export const A_FTW = 4
+export const A_FOP = 6
+export const A_FIP = 8
+export const A_FCS = 12
+export const A_FDP = 16
+export const A_FDS = 20
 export const A_MXCSR = 24
 export const A_ST = 32
 export const A_XMM = 160
@@ -48,8 +48,10 @@ const A_END = 840
 /** Exception summary of FSW. */
 const FSW_ES: number = 1 << 7
 /** Exception flags of FSW, and ES and B, which sum up those that FCW does not mask. */
-const FSW_EXCEPTIONS = 0x3f
-const FSW_SUMMARY = 0x8080
+export const FSW_EXCEPTIONS = 0x3f
+export const FSW_SUMMARY = 0x8080
+/** The status word without TOP, as S_FSW has it. */
+export const FSW_WITHOUT_TOP = 0xc7ff
 
 /** Sets ES and B where an exception is pending that is not masked. */
 export function summariseExceptions(s: System): void {
@@ -60,11 +62,11 @@ export function summariseExceptions(s: System): void {
 
 /** The status word with TOP in its place. */
 export function statusWord(s: System): number {
-  return (s.get(S_FSW) & 0xc7ff) | (s.get(S_FTOP) << 11)
+  return (s.get(S_FSW) & FSW_WITHOUT_TOP) | (s.get(S_FTOP) << 11)
 }
 
 export function setStatusWord(s: System, value: number): void {
-  s.set(S_FSW, value & 0xc7ff)
+  s.set(S_FSW, value & FSW_WITHOUT_TOP)
   s.set(S_FTOP, (value >>> 11) & 7)
 }
 

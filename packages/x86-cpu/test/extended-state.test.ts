@@ -1,0 +1,351 @@
+/** XSAVE, XRSTOR and their relatives in generated code: compared with their handlers, and in compiled code. */
+import { ecx, edi, eax, edx, qword, rbx, rdi, rsi, xmm1, xmm9, xmmword, ymm2, ymm3 } from '@retrap/x86-assembler'
+import { codes } from '@retrap/x86-decoder'
+import fc from 'fast-check'
+import { slicedCount, slicedSeed } from '@retrap/tooling/slice'
+import { describe, expect, test } from 'vitest'
+import { SLOW_PROBE, SLOW_WRITE } from '../src/access-flags.ts'
+import { formOf, variantsOf } from '../src/code-forms.ts'
+import type { CpuCore } from '../src/cpu-core.ts'
+import type { Form } from '../src/semantics/form.ts'
+import {
+  CS,
+  SEG_ATTRIBUTES,
+  SEG_BYTES,
+  SS,
+  STATUS_DONE,
+  S_CR0,
+  S_CR4,
+  S_EA,
+  S_FCS,
+  S_FCW,
+  S_FDS,
+  S_FIP,
+  S_FPR,
+  S_FSW,
+  S_FTAG_EMPTY,
+  S_FTOP,
+  S_GPR,
+  S_MXCSR,
+  S_PKRU,
+  S_SCRATCH,
+  S_SEGMENTS,
+  S_XCR0,
+  S_XMM,
+} from '../src/state-layout.ts'
+import { handlers } from '../src/system/handlers.ts'
+import { Abandon } from '../src/system/system.ts'
+import type { System } from '../src/system/system.ts'
+import { BareCpu, CODE, PAGE_TABLE, RAM_BYTES, initialState } from './support/bare-cpu.ts'
+import { runBothWays } from './support/both-ways.ts'
+
+const SEED = slicedSeed(20_261_125)
+const RUNS = slicedCount(1000, 5)
+/** Area: within its page, or across its end. */
+const AREA = 0x2_0000
+const HEADER = 512
+
+/** ModRM reg field and opcode of each; [RBX] is the area. */
+const instructions: Readonly<Record<string, readonly number[]>> = {
+  XSAVE: [0x0f, 0xae, 0x23],
+  XSAVE64: [0x48, 0x0f, 0xae, 0x23],
+  XSAVEOPT: [0x0f, 0xae, 0x33],
+  XSAVEOPT64: [0x48, 0x0f, 0xae, 0x33],
+  XSAVEC: [0x0f, 0xc7, 0x23],
+  XSAVEC64: [0x48, 0x0f, 0xc7, 0x23],
+  XSAVES: [0x0f, 0xc7, 0x2b],
+  XSAVES64: [0x48, 0x0f, 0xc7, 0x2b],
+  XRSTOR: [0x0f, 0xae, 0x2b],
+  XRSTOR64: [0x48, 0x0f, 0xae, 0x2b],
+  XRSTORS: [0x0f, 0xc7, 0x1b],
+  XRSTORS64: [0x48, 0x0f, 0xc7, 0x1b],
+}
+
+/** A state that instructions begin with. */
+interface Given {
+  readonly cpl: number
+  readonly disabled: 'no' | 'OSXSAVE' | 'TS'
+  readonly xcr0: number
+  readonly rax: number
+  /** Which components are in their initial configuration. */
+  readonly initial: number
+  readonly bytes: Uint8Array
+  readonly fsw: number
+  readonly top: number
+  readonly empty: number
+  readonly mxcsr: number
+  readonly pkru: number
+  readonly pkruInArea: 'same' | 'other'
+  readonly offset: number
+  readonly pages: 'both' | 'second read-only' | 'second absent'
+  readonly area: Uint8Array
+  readonly header: 'standard' | 'compacted' | 'wrong'
+  readonly bits: number
+  readonly isWarm: boolean
+}
+
+const often = <T>(usual: T, others: fc.Arbitrary<T>): fc.Arbitrary<T> =>
+  fc.oneof({ arbitrary: fc.constant(usual), weight: 6 }, { arbitrary: others, weight: 1 })
+const bytes = (length: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ minLength: length, maxLength: length })
+
+const given: fc.Arbitrary<Given> = fc.record({
+  cpl: often(0, fc.constant(3)),
+  disabled: often<Given['disabled']>('no', fc.constantFrom('OSXSAVE', 'TS')),
+  xcr0: fc.constantFrom(1, 3, 7, 0x203, 0x207),
+  rax: fc.oneof(fc.constant(-1), fc.nat(0x3ff), fc.nat(7)),
+  initial: fc.constantFrom(0, 1, 2, 4, 6, 0x200, 0x207),
+  bytes: bytes(128),
+  fsw: fc.nat(0xffff),
+  top: fc.nat(7),
+  empty: fc.nat(255),
+  mxcsr: fc.oneof(fc.constant(0x1f80), fc.nat(0xffff)),
+  pkru: fc.oneof(fc.constant(0), fc.nat(0xffff_fffc)),
+  pkruInArea: fc.constantFrom('same', 'other'),
+  // Aligned mostly; the end of a page is anywhere in the area.
+  offset: fc.oneof(
+    fc.constant(0x100),
+    fc.nat(15).map((n) => 0x1000 - 64 * n),
+    often(0x40, fc.nat(0xfff)),
+  ),
+  pages: often<Given['pages']>('both', fc.constantFrom('second read-only', 'second absent')),
+  area: bytes(64),
+  header: fc.oneof(
+    { arbitrary: fc.constantFrom<Given['header']>('standard', 'compacted'), weight: 6 },
+    { arbitrary: fc.constant<Given['header']>('wrong'), weight: 1 },
+  ),
+  bits: fc.oneof(fc.constant(-1), fc.nat(0x3ff)),
+  isWarm: often(true, fc.constant(false)),
+})
+
+const coreOf = ({ cpu }: BareCpu): CpuCore => (cpu as unknown as { readonly core: CpuCore }).core
+const systemOf = ({ cpu }: BareCpu): System => (cpu as unknown as { readonly system: System }).system
+
+/** Makes a state area's bytes out of few. */
+function fill(into: Uint8Array, from: Uint8Array): void {
+  for (let i = 0; i < into.length; i++) into[i] = from[i % from.length]! ^ (i >>> 4)
+}
+
+function fillState({ cpu: { u8, u32 } }: BareCpu, state: Given): void {
+  u8.fill(0, S_MXCSR, S_FDS + 4)
+  u8.fill(0, S_FPR, S_SCRATCH)
+  u32[S_FCW >>> 2] = 0x37f
+  u32[S_FTAG_EMPTY >>> 2] = 0xff
+  if ((state.initial & 1) === 0) {
+    fill(u8.subarray(S_FCW, S_FDS + 4), state.bytes)
+    // What the state's words can hold.
+    u32[S_FCW >>> 2] = (u32[S_FCW >>> 2]! & 0x1f7f) | 0x40
+    u32[S_FSW >>> 2] = state.fsw & 0xc7ff
+    u32[S_FTOP >>> 2] = state.top
+    u32[S_FTAG_EMPTY >>> 2] = state.empty
+    for (const at of [S_FCS, S_FDS]) u32[at >>> 2]! &= 0xffff
+    for (let i = 0; i < 8; i++) fill(u8.subarray(S_FPR + 16 * i, S_FPR + 16 * i + 10), state.bytes.subarray(i))
+  }
+  for (let i = 0; i < 16; i++) {
+    const at = S_XMM + 64 * i
+    if ((state.initial & 2) === 0) fill(u8.subarray(at, at + 16), state.bytes.subarray(i))
+    if ((state.initial & 4) === 0) fill(u8.subarray(at + 16, at + 32), state.bytes.subarray(2 * i))
+  }
+  // One that only 64-bit mode has is in use alone.
+  if (state.initial === 6) u8[S_XMM + 64 * 12 + (state.top & 4 ? 16 : 0)] = 1
+  u32[S_MXCSR >>> 2] = state.mxcsr
+  u32[S_PKRU >>> 2] = (state.initial & 0x200) === 0 ? state.pkru : 0
+}
+
+function fillArea(pc: BareCpu, state: Given): void {
+  const area = new Uint8Array(1024)
+  fill(area, state.area)
+  const view = new DataView(area.buffer)
+  view.setUint32(24, state.mxcsr, true)
+  if (state.header !== 'wrong') {
+    area.fill(0, HEADER, HEADER + 64)
+    const layout = state.header === 'compacted' ? state.xcr0 & (state.rax | 3) : state.xcr0
+    view.setUint32(HEADER, layout & state.bits, true)
+    if (state.header === 'compacted') {
+      view.setUint32(HEADER + 8, layout, true)
+      view.setUint32(HEADER + 12, 0x8000_0000, true)
+    }
+  }
+  if (state.pkruInArea === 'same') {
+    for (const at of [576, 832]) view.setUint32(at, pc.cpu.u32[S_PKRU >>> 2]!, true)
+  }
+  pc.load(AREA + state.offset, area)
+}
+
+function prepare(pc: BareCpu, mode: 'long' | 'protected', mnemonic: string, state: Given): void {
+  const { cpu } = pc
+  const { u32 } = cpu
+  cpu.reset(true)
+  cpu.load(initialState(mode))
+  // A turn ends with a jump to another page.
+  pc.load(CODE, [...instructions[mnemonic]!, 0xe9, 0, 0x10, 0, 0])
+  u32[S_CR4 >>> 2]! |= state.disabled === 'OSXSAVE' ? 0 : 1 << 18
+  u32[S_CR0 >>> 2]! |= state.disabled === 'TS' ? 8 : 0
+  for (const segment of [CS, SS]) u32[(S_SEGMENTS + SEG_BYTES * segment + SEG_ATTRIBUTES) >>> 2]! |= state.cpl << 5
+  u32[S_XCR0 >>> 2] = state.xcr0
+  pc.setRegister('rax', state.rax >>> 0)
+  pc.setRegister('rbx', AREA + state.offset)
+  fillState(pc, state)
+  fillArea(pc, state)
+  if (mode === 'long') {
+    const rights = { both: 7, 'second read-only': 5, 'second absent': 0 }[state.pages]
+    pc.write64(PAGE_TABLE + 8 * ((AREA >>> 12) + 1), BigInt((AREA + 0x1000) | rights))
+    u32[S_CR0 >>> 2]! |= 1 << 16
+  }
+  pc.host.controlChanged()
+  cpu.flushTlb(true)
+  cpu.modeChanged()
+  if (!state.isWarm) return
+  const flags = mnemonic.startsWith('XS') ? 1 | SLOW_WRITE | SLOW_PROBE : 1 | SLOW_PROBE
+  for (const page of [AREA, AREA + 0x1000]) coreOf(pc).access(page, 0, flags)
+  cpu.i32[FAULT_VECTOR] = -1
+}
+
+const FAULT_VECTOR = 0x370 >>> 2
+
+function formNamed(mnemonic: string): Form {
+  for (const info of codes) {
+    if (info.mnemonic !== mnemonic) continue
+    for (const variant of variantsOf(info)) return formOf(info, variant)
+  }
+  throw new Error(`no form ${mnemonic}`)
+}
+
+/** What the instructions may change, and what they leave alone. */
+function outcome(pc: BareCpu): object {
+  const { u8, u32, u64 } = pc.cpu
+  return {
+    registers: [...u64.slice(S_GPR >>> 3, (S_GPR >>> 3) + 16)],
+    control: [...u32.slice(S_MXCSR >>> 2, (S_FDS + 4) >>> 2)],
+    pkru: u32[S_PKRU >>> 2],
+    x87: Buffer.from(u8.subarray(S_FPR, S_XMM)).toString('hex'),
+    vectors: Buffer.from(u8.subarray(S_XMM, S_SCRATCH)).toString('hex'),
+    area: Buffer.from(pc.memory.u8.subarray(pc.host.ramMa + AREA, pc.host.ramMa + AREA + 0x2000)).toString('hex'),
+  }
+}
+
+/** The instruction by its handler. @returns undefined if it faults */
+function byHandler(pc: BareCpu, mnemonic: string): object | undefined {
+  const system = systemOf(pc)
+  system.set64(S_EA, pc.cpu.u32[(S_GPR >>> 2) + 6]!, 0)
+  try {
+    expect(handlers[mnemonic]!(system, 0, formNamed(mnemonic))).toBe(STATUS_DONE)
+    return outcome(pc)
+  } catch (error) {
+    if (!(error instanceof Abandon)) throw error
+    return undefined
+  }
+}
+
+describe.each(['long', 'protected'] as const)(`in %s mode (seed ${SEED})`, (mode) => {
+  test.each(Object.keys(instructions).filter((name) => mode === 'long' || !name.endsWith('64')))(
+    '%s does the same in generated code and by its handler',
+    (mnemonic) => {
+      const [generated, reference] = [new BareCpu({ jit: false, mode }), new BareCpu({ jit: false, mode })]
+      let quick = 0
+      fc.assert(
+        fc.property(given, (state) => {
+          prepare(reference, mode, mnemonic, state)
+          prepare(generated, mode, mnemonic, state)
+          const before = outcome(generated)
+          const expected = byHandler(reference, mnemonic)
+          const { systemCalls, faults } = generated.cpu.counts
+          generated.run(1)
+          if (expected === undefined) {
+            expect(generated.cpu.counts.faults).toBeGreaterThan(faults)
+            // The stack pointer aside, which the delivery moves.
+            const { registers: _, ...rest } = outcome(generated) as { registers: unknown }
+            expect(before).toMatchObject(rest)
+            return
+          }
+          expect(generated.cpu.counts.faults).toBe(faults)
+          if (generated.cpu.counts.systemCalls === systemCalls) quick++
+          expect(outcome(generated)).toEqual(expected)
+        }),
+        { seed: SEED, numRuns: RUNS },
+      )
+      // The usual states need no handler.
+      expect(quick).toBeGreaterThan(RUNS / 20)
+    },
+  )
+})
+
+describe('in compiled code', () => {
+  /** Offsets of areas: in a page, and across the end of one. */
+  test.each([0x100, 0xd00])('vector registers and x87 state go and come back, at %i', (offset) => {
+    const ROUNDS = 60
+    const [plain] = runBothWays({
+      code: (asm) => {
+        const again = asm.label()
+        asm.fninit().mov(ecx, 0).mov(eax, 7).mov(edx, 0).xsetbv()
+        asm.mov(rbx, AREA + offset).mov(edi, ROUNDS)
+        asm.bind(again)
+        // Registers that the unit has in locals are saved, changed, and restored.
+        asm.movq(xmm1, rdi).movq(xmm9, rdi).vpaddd(ymm2, ymm3, ymm2).fld1()
+        asm.mov(eax, 7).mov(edx, 0).xsavec64(qword(rbx))
+        asm.pxor(xmm1, xmm1).vpxor(ymm2, ymm2, ymm2).pxor(xmm9, xmm9)
+        asm
+          .xrstors64(qword(rbx))
+          .movq(rsi, xmm1)
+          .movdqu(xmmword(rbx, { disp: 0x800 }), xmm9)
+        asm.fstp(qword(rbx, { disp: 0x820 })).vpaddd(ymm3, ymm2, ymm2)
+        asm.xsave64(qword(rbx, { disp: 0x1000 })).xrstor64(qword(rbx, { disp: 0x1000 }))
+        asm
+          .add(qword(rbx, { disp: 0x840 }), rsi)
+          .dec(edi)
+          .jne(again)
+        asm.vmovdqu(xmmword(rbx, { disp: 0x860 }), xmm1).hlt()
+      },
+      prepare: (pc) => {
+        pc.cpu.u32[S_CR4 >>> 2]! |= 1 << 18
+        pc.cpu.modeChanged()
+        const vectors = pc.cpu.u8.subarray(S_XMM, S_XMM + 1024)
+        fill(vectors, Uint8Array.of(3, 1, 4, 1, 5, 9, 2, 6))
+        for (let i = 0; i < 16; i++) vectors.fill(0, 64 * i + 32, 64 * i + 64)
+      },
+    })
+    const sum = (ROUNDS * (ROUNDS + 1)) / 2
+    expect(plain.read64(AREA + offset + 0x840)).toBe(BigInt(sum))
+    expect(plain.read64(AREA + offset + 0x820)).toBe(0x3ff0_0000_0000_0000n)
+    expect(AREA + offset + 0x2000).toBeLessThan(RAM_BYTES)
+    // XSETBV, HLT, and what first meets each page.
+    expect(plain.cpu.counts.systemCalls).toBeLessThan(10)
+  })
+})
+
+describe('processors with rules of their own', () => {
+  const boot = (cpu: string, mnemonic: string): BareCpu => {
+    const pc = new BareCpu({ jit: false, cpu })
+    pc.load(CODE, [...instructions[mnemonic]!, 0xf4])
+    pc.cpu.u32[S_CR4 >>> 2]! |= 1 << 18
+    pc.cpu.u32[S_XCR0 >>> 2] = 7
+    pc.cpu.modeChanged()
+    pc.setRegister('rax', 7)
+    pc.setRegister('rbx', AREA)
+    // Both pages are in the TLB.
+    coreOf(pc).access(AREA, 0, 1 | SLOW_WRITE | SLOW_PROBE)
+    coreOf(pc).access(AREA, 0, 1 | SLOW_PROBE)
+    return pc
+  }
+
+  test.each([
+    { cpu: 'max', faults: 0 },
+    { cpu: 'max,-xsavec,-xsaves', faults: 1 },
+  ])('$cpu: XRSTOR of the compacted form', ({ cpu, faults }) => {
+    const pc = boot(cpu, 'XRSTOR')
+    pc.write32(AREA + HEADER + 8, 7)
+    pc.write32(AREA + HEADER + 12, 0x8000_0000)
+    pc.vector(13, CODE + 3)
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.cpu.counts.faults).toBe(faults)
+  })
+
+  test.each([
+    { cpu: 'max', saved: 0x1234 },
+    { cpu: 'max,vendor=amd', saved: 0 },
+  ])('$cpu: XSAVE of an instruction pointer without an exception', ({ cpu, saved }) => {
+    const pc = boot(cpu, 'XSAVE64')
+    pc.cpu.u32[S_FIP >>> 2] = 0x1234
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.read64(AREA + 8)).toBe(BigInt(saved))
+  })
+})
