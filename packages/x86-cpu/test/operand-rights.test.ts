@@ -43,7 +43,8 @@ function setDs(pc: BareCpu, field: number, value: number): void {
 /** Identity paging of the first 4 MiB, with DATA's page read-only for supervisors too. */
 function pageReadOnly(pc: BareCpu): void {
   pc.write32(TABLES, (TABLES + 0x1000) | 7)
-  for (let i = 0; i < 1024; i++) pc.write32(TABLES + 0x1000 + 4 * i, (i << 12) | (i === DATA >>> 12 ? 5 : 7))
+  const table = Uint32Array.from({ length: 1024 }, (_, i) => (i << 12) | (i === DATA >>> 12 ? 5 : 7))
+  pc.load(TABLES + 0x1000, new Uint8Array(table.buffer))
   pc.cpu.u32[S_CR3 >>> 2] = TABLES
   pc.cpu.u32[S_CR0 >>> 2] = CR0_WP_PG_PE
   pc.host.controlChanged()

@@ -109,7 +109,7 @@ function loop(asm: Assembler, access: (asm: Assembler) => void): void {
 }
 
 function fillData(pc: BareCpu): void {
-  for (let at = FIRST_PAGE << 12; at < (SPECIAL_PAGE + 1) << 12; at += 8) pc.write64(at, BigInt(at) * 0x1_2345_6789n)
+  pc.fill64(FIRST_PAGE << 12, (SPECIAL_PAGE + 1) << 12, (at) => BigInt(at) * 0x1_2345_6789n)
 }
 
 /** Accesses of units that leave where they miss the TLB, and of units that make such an access by a call in place. */

@@ -47,7 +47,7 @@ const MISSES = [1 << 20, 2]
 function scramble(pc: BareCpu): void {
   for (const [i, frame] of FRAMES.entries()) {
     pc.write64(PAGE_TABLE + 8 * (FIRST + i), BigInt((frame << 12) | 7))
-    for (let at = 0; at < 0x1000; at += 8) pc.write64((frame << 12) + at, BigInt(at * 0x1_0001 + frame))
+    pc.fill64(frame << 12, (frame + 1) << 12, (at) => BigInt((at & 0xfff) * 0x1_0001 + frame))
   }
 }
 

@@ -66,8 +66,8 @@ describe.each(Object.entries(OPERANDS))('an operand of %s', (_, operand) => {
       const [plain] = runBothWays({
         code: (asm) => loop(asm, operand),
         prepare: (pc) => {
-          for (let at = END - 0x1000; at < END + 0x1000; at += 8) pc.write64(at, BigInt(at + 1) * 0x1_2345_6789n)
-          for (let at = 0; at < 0x100; at += 8) pc.write64((frame << 12) + at, BigInt(at + 3) * 0x9_8765_4321n)
+          pc.fill64(END - 0x1000, END + 0x1000, (at) => BigInt(at + 1) * 0x1_2345_6789n)
+          pc.fill64(frame << 12, (frame << 12) + 0x100, (at) => BigInt((at & 0xfff) + 3) * 0x9_8765_4321n)
           pc.write64(PAGE_TABLE + 8 * (END >>> 12), BigInt((frame << 12) | 7))
         },
       })
@@ -114,7 +114,7 @@ describe('a page that may be read and not be written', () => {
         asm.bind(reading).add(rsi, 8).add(rbx, rax).dec(ecx).jne(again).hlt()
       },
       prepare: (pc) => {
-        for (let at = END; at < END + 0x1000; at += 8) pc.write64(at, BigInt(at + 1) * 0x1_2345_6789n)
+        pc.fill64(END, END + 0x1000, (at) => BigInt(at + 1) * 0x1_2345_6789n)
         pc.write64(PAGE_TABLE + 8 * (END >>> 12), BigInt(END | 5))
         // The handler counts, and goes on behind the write, which has two bytes.
         handler(pc, PAGE_FAULT, (asm) => {

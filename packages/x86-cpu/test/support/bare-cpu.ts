@@ -276,6 +276,12 @@ export class BareCpu {
     new DataView(bytes.buffer).setBigUint64(0, value, true)
     this.load(gpa, bytes)
   }
+  /** Writes quadwords, in one go: each write of its own takes microseconds. @param value - of a quadword's address */
+  fill64(gpa: number, end: number, value: (at: number) => bigint): void {
+    const words = new BigUint64Array((end - gpa) >>> 3)
+    for (let i = 0; i < words.length; i++) words[i] = value(gpa + 8 * i)
+    this.load(gpa, new Uint8Array(words.buffer))
+  }
   write32(gpa: number, value: number): void {
     this.load(gpa, [value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24])
   }

@@ -214,7 +214,7 @@ function buildTables(pc: BareCpu): void {
   pc.write64(PAE_DIRECTORY, BigInt(PAGE_TABLE | all))
   pc.write64(PAE_DIRECTORY + 8, BigInt(0x20_0000 | all | 0x80))
   const second = SECOND_ROOT + 0x3000
-  for (let i = 0; i < 512; i++) pc.write64(second + 8 * i, BigInt((i << 12) | all))
+  pc.fill64(second, second + 0x1000, (at) => BigInt(((at - second) << 9) | all))
   for (const table of [PAGE_TABLE, second]) {
     for (let i = 0; i < ALIAS_PAGES; i++) {
       pc.write64(table + 8 * ((ALIAS >>> 12) + i), BigInt(((i + 1) << 12) | all))
