@@ -181,12 +181,12 @@ function report({ name }: Program, runs: Runs, boot: Counts): Outcome {
   const [own, other] = [timesIn(runs, 'retrap', name), timesIn(runs, 'tcg', name)]
   const ratio = other.processor / own.processor
   const counts = firstCounts(runs)
-  const { instructions, executed, compiled, milliseconds } = minus(counts, boot)
+  const { instructions, executed, compiled } = minus(counts, boot)
   console.log(
     `real-${name}: ${ratio.toFixed(2)} x TCG (${own.processor.toFixed(2)} s against ${other.processor.toFixed(2)} s of ` +
       `processor time; in the guest ${own.guest.toFixed(2)} s against ${other.guest.toFixed(2)} s; ` +
       `${(instructions / 1e6).toFixed(0)} million instructions, compiled: ${((100 * executed) / instructions).toFixed(1)} %, ` +
-      `by ${compiled} in units, in ${(milliseconds / 1000).toFixed(2)} s)`,
+      `units of ${compiled} instructions)`,
   )
   if (runs.has('interpreter')) {
     const { processor } = timesIn(runs, 'interpreter', name)

@@ -68,7 +68,7 @@ async function compilePython(files: string): Promise<void> {
   const libraries = ['lib', 'usr/lib'].map((path) => join(files, path, 'x86_64-linux-gnu')).join(':')
   const [library = ''] = globSync(join(files, 'usr/lib/python3.*'))
   // prettier-ignore
-  const args = ['--library-path', libraries, program ?? '', '-E', '-m', 'compileall', '-q', '-s', files, '-p', '/',
+  const args = ['--library-path', libraries, program ?? '', '-S', '-m', 'compileall', '-q', '-s', files, '-p', '/',
     '--invalidation-mode', 'unchecked-hash', '-x', 'test|lib2to3', library]
   await promisify(execFile)(loader ?? '', args, { env: { PYTHONHOME: join(files, 'usr') } })
 }

@@ -12,7 +12,7 @@ $b mount -t tmpfs tmpfs /tmp
 $b chmod 1777 /tmp
 cd /tmp
 
-pause() { $b usleep 100000; }
+pause() { $b usleep 200000; }
 
 # Hundredths of a second.
 clock() {
