@@ -1,11 +1,12 @@
 /** The server of the site. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, expect, test } from 'vitest'
 import { runCli } from '../../src/cli.ts'
-import { serveSite } from '../../src/web/server.ts'
+import { serveSite, siteFolder } from '../../src/web/server.ts'
 import { FakeHost } from '../support/fake-machine.ts'
 
 const parent = mkdtempSync(join(tmpdir(), 'retrap-site-'))
@@ -96,15 +97,25 @@ test('a range is of GET, and of a file that is the same still; a type is that of
   site.close()
 })
 
-test('a port that is taken, or is none, is said', async () => {
+// The command serves the site that has been built.
+const isBuilt = existsSync(join(siteFolder(), 'index.html'))
+const lacksSite = skipNote(isBuilt, 'the site is not built: npx turbo run build --filter=@retrap/site')
+
+test.skipIf(!isBuilt)(`the command says that a port is taken${lacksSite}`, async () => {
   const site = await serveSite(folder, 0)
-  await expect(serveSite(folder, Number(new URL(site.url).port))).rejects.toMatchObject({ code: 'EADDRINUSE' })
   const host = new FakeHost(async () => ({ reason: 'power-off' }))
   // Before anything is fetched, or booted.
   expect(await runCli(['web', '--port', new URL(site.url).port, '--debian', '--no-open'], host)).toBe(74)
   expect(host.stderr.text).toMatch(/--port \d+: .*EADDRINUSE/)
   expect(host.stderr.text).not.toContain('booting')
   site.close()
+})
+
+test('a port that is taken is an error, and one that is none is said', async () => {
+  const site = await serveSite(folder, 0)
+  await expect(serveSite(folder, Number(new URL(site.url).port))).rejects.toMatchObject({ code: 'EADDRINUSE' })
+  site.close()
+  const host = new FakeHost(async () => ({ reason: 'power-off' }))
   expect(await runCli(['web', '--port', '65536'], host)).toBe(2)
   expect(host.stderr.text).toContain("--port '65536': expected a number from 0 to 65535")
 })
