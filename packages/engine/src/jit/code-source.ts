@@ -11,6 +11,8 @@ export interface EmittedUnit {
   readonly module: Uint8Array
   /** Positions of the instructions whose records are the unit's words after its pages'. */
   readonly recordPositions: readonly number[]
+  /** Positions of further instructions by which the code may be entered, by their numbers from 1 on. */
+  readonly entries: readonly number[]
   /** Returns whether the state at a machine address is as the unit assumes. */
   readonly isFor: (state: number) => boolean
 }
@@ -19,7 +21,7 @@ export interface EmittedUnit {
 export function codeSource<Form>(
   memory: MachineMemory,
   found: FoundCode<Form>,
-  { recordPositions, isFor }: EmittedUnit,
+  { recordPositions, entries, isFor }: EmittedUnit,
   targetsOf: (branch: number) => readonly number[],
   sites: MemorySites,
 ): CodeSource {
@@ -50,6 +52,7 @@ export function codeSource<Form>(
     deltas: pages.map(({ delta }) => delta),
     instructions: instructionsOf(memory, found, order),
     recordPositions,
+    entries,
     branches: branches ?? NO_BRANCHES,
     actions: actions ?? NO_ACTIONS,
   }

@@ -1,7 +1,8 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import type { CodeCache } from '../code-cache.ts'
 import type { CodePage } from '../code-page.ts'
-import { R_LENGTH, R_WRITTEN } from '../record.ts'
+import { OP_UNIT, R_LENGTH, R_OP, R_WRITTEN } from '../record.ts'
 import { compiledInstructions } from './compiled-code.ts'
 import type { CompiledCode } from './compiled-code.ts'
 import type { ComputedTargets } from './computed-targets.ts'
@@ -160,36 +161,92 @@ export class CompiledUnits<Form> {
   }
 
   #install(code: UnitCode, place: Place, record: number, runner: UnitRunner): number {
-    const { cache } = this.#parts
     const placed = this.#place(code, place, runner)
     if (placed === undefined) return 0
-    const pages = placed.pages.map(({ page }) => page)
-    const { offset } = place
-    const at = cache.addUnit(placed.parts, offset, record, code.entry, placed.words)
+    const { page, offset } = place
+    const at = this.#parts.cache.addUnit(placed.parts, offset, record, code.entry, placed.words)
     if (at === 0) return 0
-    const unit: LiveUnit = { record: at, offset, pages, code, idle: 0, ...describe(code, placed) }
-    this.#codes.take(code)
-    this.#units.add(unit)
-    this.#learn(unit, placed)
+    const pages = placed.pages.map((each) => each.page)
+    const unit: LiveUnit = { record: at, page, offset, pages, code, idle: 0, family: [], ...describe(code, placed) }
+    this.#add(unit)
+    this.#addEntries(unit, placed, [])
+    this.#learn(code, placed)
     return at
   }
 
-  /** Has a unit execute other code. @returns false where that is not possible now */
+  #add(unit: LiveUnit): void {
+    this.#codes.take(unit.code)
+    this.#units.add(unit)
+  }
+
+  /** Has a unit execute other code, and those that share its code where it is the first of them. @returns false where that is not possible now */
   #change(unit: LiveUnit, code: UnitCode, place: Place, runner: UnitRunner): boolean {
-    const { cache } = this.#parts
     const placed = this.#place(code, place, runner)
-    if (placed === undefined || !cache.changeUnit(unit.record, code.entry, placed.words)) return false
-    const further = placed.pages.map(({ page }) => page).filter((page) => !unit.pages.includes(page))
-    cache.extendUnit(unit.record, placed.parts)
-    this.#codes.take(code)
-    this.#codes.release(unit.code, true)
-    Object.assign(unit, { code, pages: [...unit.pages, ...further], ...describe(code, placed) })
-    this.#learn(unit, placed)
+    if (placed === undefined || !this.#parts.cache.changeUnit(unit.record, code.entry, placed.words)) return false
+    const family = unit.family[0] === unit ? unit.family.slice(1) : []
+    this.#execute(unit, placed, code, describe(code, placed))
+    this.#addEntries(unit, placed, family)
+    this.#learn(code, placed)
     return true
   }
 
+  /** A unit executes other code from now on. */
+  #execute(unit: LiveUnit, placed: UnitPlacement, code: UnitCode, parts: UnitDetails): void {
+    this.#parts.cache.extendUnit(unit.record, placed.parts)
+    const further = placed.pages.map(({ page }) => page).filter((page) => !unit.pages.includes(page))
+    this.#codes.take(code)
+    this.#codes.release(unit.code, true)
+    Object.assign(unit, { code, pages: [...unit.pages, ...further], ...parts })
+  }
+
+  /**
+   * Adds the further entries of a unit's code.
+   *
+   * @param others - units that have shared its code: those that the code has no entry for end
+   */
+  #addEntries(unit: LiveUnit, placed: UnitPlacement, others: readonly LiveUnit[]): void {
+    const { cache } = this.#parts
+    const { code, record, pages, branches, deltas, records } = unit
+    const details = { branches, deltas, records }
+    const family = [unit]
+    for (let i = 0; i < code.entries.length; i++) {
+      const at = code.entries[i]!
+      const number = code.deltas.indexOf(at & -PAGE_BYTES)
+      const { page } = placed.pages[number]!
+      const offset = at & (PAGE_BYTES - 1)
+      const entry = (number << 16) | (i + 1)
+      const other = others.find((each) => each.page === page && each.offset === offset)
+      if (other !== undefined && cache.changeEntry(other.record, record, entry)) {
+        this.#execute(other, placed, code, details)
+        family.push(other)
+        continue
+      }
+      const added = cache.addEntry(record, page, offset, entry)
+      if (added === 0) continue
+      const further = { record: added, page, offset, pages, code, idle: 0, family, ...details }
+      this.#add(further)
+      family.push(further)
+    }
+    for (const other of others) if (!family.includes(other) && this.#units.get(other.record) === other) this.#end(other)
+    for (const each of family) each.family = family
+  }
+
+  /** Has the interpreter execute the code of a unit again. */
+  #end(unit: LiveUnit): void {
+    this.#units.delete(unit)
+    this.#parts.cache.removeUnit(unit.record)
+    this.#codes.release(unit.code, true)
+  }
+
+  /** Returns the unit that begins where a unit's code does, if it is there and has that code; else the unit itself. */
+  firstOf(unit: LiveUnit): LiveUnit {
+    const first = unit.family[0]!
+    const isThere = first.code === unit.code && this.#units.get(first.record) === first
+    return isThere && this.#parts.memory.u16[(first.record + R_OP) >>> 1] === OP_UNIT ? first : unit
+  }
+
   /** What was known when the code was compiled is known of the instructions of a unit. */
-  #learn({ code }: LiveUnit, { firsts, owns }: UnitPlacement): void {
+  #learn(code: UnitCode, { firsts, owns }: UnitPlacement): void {
     const { targets, compiler } = this.#parts
     const { recordPositions, branches, actions } = code
     for (const { at, targets: known } of branches) targets.adopt(owns[recordPositions.indexOf(at)]!, known)
@@ -243,11 +300,10 @@ export class CompiledUnits<Form> {
   }
 }
 
+type UnitDetails = Pick<LiveUnit, 'branches' | 'deltas' | 'records'>
+
 /** What a unit is made of. */
-function describe(
-  { branches, recordPositions }: UnitCode,
-  { pages, firsts, owns }: UnitPlacement,
-): Pick<LiveUnit, 'branches' | 'deltas' | 'records'> {
+function describe({ branches, recordPositions }: UnitCode, { pages, firsts, owns }: UnitPlacement): UnitDetails {
   return {
     branches: new Map(branches.map((branch) => [owns[recordPositions.indexOf(branch.at)]!, branch])),
     deltas: new Map(pages.map(({ page, delta }) => [page.slots, delta])),

@@ -357,21 +357,25 @@ export class Jit<Form> {
     this.#improve(unit!, start, runner)
   }
 
-  /** Where the first page of a unit lies that was left just now; undefined where that is not known any more. */
+  /** Where the first page of a unit's code lies that was left just now; undefined where that is not known any more. */
   #startOf(unit: LiveUnit, runner: UnitRunner): LinearPage | undefined {
     const { u16, u32 } = this.#memory
     const { slots, pageBase } = this.#layout
     const { state } = runner
     const delta = unit.deltas.get(u32[(state + slots) >>> 2]!)
-    const [first] = unit.pages
-    if (delta === undefined || first === undefined || u16[(unit.record + R_OP) >>> 1] !== OP_UNIT) return undefined
+    if (delta === undefined || u16[(unit.record + R_OP) >>> 1] !== OP_UNIT) return undefined
     const lo = u32[(state + pageBase) >>> 2]! - delta
     const hi = u32[(state + pageBase + 4) >>> 2]!
-    return lo === lo >>> 0 && this.#pageAt(lo, hi, first.mode, runner) === first ? { lo, hi } : undefined
+    const entry = lo + unit.deltas.get(unit.page.slots)!
+    return lo === lo >>> 0 && entry === entry >>> 0 ? { lo, hi } : undefined
   }
 
-  #improve(unit: LiveUnit, { lo, hi }: LinearPage, runner: UnitRunner): void {
-    const place = { lo, hi, page: unit.pages[0]!, offset: unit.offset }
+  /** @param start - where the first page of the code of the unit lies */
+  #improve(left: LiveUnit, { lo, hi }: LinearPage, runner: UnitRunner): void {
+    const unit = this.#units.firstOf(left)
+    const { page, offset } = unit
+    const place = { lo: lo + unit.deltas.get(page.slots)!, hi, page, offset }
+    if (this.#pageAt(place.lo, hi, page.mode, runner) !== page) return
     this.#units.improve(unit, place, runner, () => this.#find(place, runner))
     this.#watchBranches(unit.record)
   }

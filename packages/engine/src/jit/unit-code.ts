@@ -45,6 +45,8 @@ export interface CodeSource {
   readonly instructions: CodeInstructions
   /** Positions of the instructions whose records are words of the unit, after the slot tables of its pages. */
   readonly recordPositions: readonly number[]
+  /** Positions of further instructions by which the code may be entered, by their numbers from 1 on. */
+  readonly entries: readonly number[]
   readonly branches: readonly CodeBranch[]
   /** Actions on TLB misses, by the positions of instructions; those that are absent are counted. */
   readonly actions: ReadonlyMap<number, MissAction>

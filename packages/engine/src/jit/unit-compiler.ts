@@ -7,6 +7,7 @@ import type { InterpreterCode } from '../interpreter.ts'
 import { R_FUNCTION, R_OP } from '../record.ts'
 import type { CompiledInstructionSet, UnitDescription } from './instruction-set.ts'
 import type { MemorySites } from './memory-sites.ts'
+import { exitCounter } from './exit-reasons.ts'
 import type { EmittedUnit } from './code-source.ts'
 import { UnitCopier } from './first-tier/unit-copier.ts'
 import { UnitWriter } from './first-tier/unit-writer.ts'
@@ -80,10 +81,26 @@ export class UnitCompiler<Form> {
     const { layout } = this.#instructionSet
     const callType = module.typeIndex(FORM_SIGNATURE)
     const leaveType = module.typeIndex(LEAVE_SIGNATURE)
-    writer.reset({ layout, isWide: this.isWide(mode), callType, leaveType, leaveEntry, system: system.index }, found)
+    writer.reset(
+      {
+        layout,
+        isWide: this.isWide(mode),
+        callType,
+        leaveType,
+        leaveEntry,
+        guardCounter: this.#countersAt + exitCounter('guard'),
+        system: system.index,
+      },
+      found,
+    )
     this.#copier.copy(found, unit, writer)
     module.functionOf('unit', FORM_SIGNATURE, writer.code, { export: true })
-    return { module: module.build(), recordPositions: writer.recordPositions, isFor: unit.assumptions() }
+    return {
+      module: module.build(),
+      recordPositions: writer.recordPositions,
+      entries: this.#copier.entries,
+      isFor: unit.assumptions(),
+    }
   }
 
   #importAll(module: ModuleBuilder): I32Callee {
@@ -109,7 +126,12 @@ export class UnitCompiler<Form> {
       isCalled: ({ form, record }) => this.#isCalled(form!, record),
     })
     new RegionTranslator(frame).build()
-    return { module: module.build(), recordPositions: frame.recordPositions, isFor: frame.semantics.assumptions() }
+    return {
+      module: module.build(),
+      recordPositions: frame.recordPositions,
+      entries: [],
+      isFor: frame.semantics.assumptions(),
+    }
   }
 
   #entryOf({ record }: RegionInstruction<Form>): number {

@@ -21,12 +21,16 @@ export interface Place extends LinearPage {
 export interface LiveUnit {
   /** Machine address of the record by which it is entered. */
   readonly record: number
-  /** Offset of its first instruction in its first page. */
+  /** The page where it is entered. */
+  readonly page: CodePage
+  /** Offset in that page of the instruction that it is entered by. */
   readonly offset: number
-  /** The pages of its code, the first one first. */
+  /** The pages of its code. */
   pages: readonly CodePage[]
   /** What executes it. */
   code: UnitCode
+  /** All units that were made with it, which have the same code: first the one that begins where the code does. */
+  family: readonly LiveUnit[]
   /** How many intervals have passed since it was entered. */
   idle: number
   /** Its branches to computed addresses, by record. */

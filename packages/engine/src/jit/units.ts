@@ -29,6 +29,10 @@ export class Units {
     return this.#units.get(record)
   }
 
+  delete({ record }: LiveUnit): void {
+    this.#units.delete(record)
+  }
+
   add(unit: LiveUnit): void {
     this.#units.set(unit.record, unit)
   }

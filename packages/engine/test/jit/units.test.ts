@@ -3,6 +3,7 @@ import { MachineMemory } from '@retrap/memory'
 import { expect, test } from 'vitest'
 import type { UnitCode } from '../../src/jit/unit-code.ts'
 import { UnitCodes } from '../../src/jit/unit-codes.ts'
+import { CodePage } from '../../src/code-page.ts'
 import { UNIT_ENTERED } from '../../src/jit/unit.ts'
 import type { LiveUnit, UnitRunner } from '../../src/jit/unit.ts'
 import { Units } from '../../src/jit/units.ts'
@@ -14,6 +15,7 @@ const SOURCE = {
   deltas: [0],
   instructions: { at: new Int32Array(), from: new Uint32Array(1), bytes: new Uint8Array() },
   recordPositions: [],
+  entries: [],
   branches: [],
   actions: new Map(),
   isFor: () => true,
@@ -43,7 +45,8 @@ function unitsOf(count: number): { units: Units; all: LiveUnit[]; enter: (i: num
   const [code] = codesOf(1).all
   const all = Array.from({ length: count }, (_, i): LiveUnit => {
     const nothing = { branches: new Map(), deltas: new Map(), records: [] }
-    const unit = { record: 0x1000 + 32 * i, offset: 0, pages: [], code: code!, idle: 0, ...nothing }
+    const page = new CodePage(0, 0, 0)
+    const unit = { record: 0x1000 + 32 * i, page, offset: 0, pages: [], code: code!, family: [], idle: 0, ...nothing }
     units.add(unit)
     return unit
   })

@@ -6,7 +6,9 @@ export const LOOP = 0x03
 export const IF = 0x04
 export const END = 0x0b
 export const BR = 0x0c
+export const RETURN = 0x0f
 export const SELECT = 0x1b
+export const I64_CONST = 0x42
 export const I32_EQ = 0x46
 export const I32_NE = 0x47
 export const I32_LE_S = 0x4c
@@ -25,6 +27,7 @@ export const I32_WRAP_I64 = 0xa7
 export const I32_LOAD = 0x28
 export const I64_LOAD = 0x29
 export const I32_LOAD16_U = 0x2f
+export const I64_LOAD32_S = 0x34
 export const I32_STORE = 0x36
 export const I64_STORE = 0x37
 export const I32_STORE8 = 0x3a
@@ -37,7 +40,6 @@ const LOCAL_GET = 0x20
 const LOCAL_SET = 0x21
 const LOCAL_TEE = 0x22
 const I32_CONST = 0x41
-const I64_CONST = 0x42
 const VOID = 0x40
 
 /** Writes a function's instructions one after the other, without objects for values. */

@@ -46,10 +46,11 @@ export class UnitCopier<Form> {
   readonly #block = new Uint8Array(256)
   readonly #entry = new Uint8Array(256)
   #blocks = 0
-  #heads = 0
   /** Blocks that have ended before the code that is written. */
   #ended = 0
   #compared: (readonly number[])[] = []
+  /** Positions of further entries, by their numbers from 1 on. */
+  entries: number[] = []
 
   constructor(parts: UnitCopierParts<Form>) {
     this.#parts = parts
@@ -80,15 +81,15 @@ export class UnitCopier<Form> {
     this.#isHead.fill(0)
     const returnSites = this.#found.returnSites()
     for (let i = 0; i < count; i++) this.#findEdges(i, returnSites)
-    // The entry is where the loop begins, unless other code lies before it.
+    // The first entry is where the loop begins, unless other code lies before it.
     if (this.#rank[0] !== 0) this.#isHead[0] = this.#isJoined[0] = 1
     this.#blocks = 0
-    this.#heads = 0
+    this.entries = []
     for (let n = 0; n < count; n++) {
       const i = order[n]!
       if (this.#isJoined[i] !== 0) this.#block[i] = this.#blocks++
-      // Entry 0 is the unit's own.
-      if (this.#isHead[i] !== 0) this.#entry[i] = i === 0 ? 0 : ++this.#heads
+      // Number 0 is the unit's own.
+      if (this.#isHead[i] !== 0) this.#entry[i] = i === 0 ? 0 : this.entries.push(this.#found.at[i]!)
     }
   }
 
@@ -99,9 +100,18 @@ export class UnitCopier<Form> {
     const compared = found.comparedTargets(i, returnSites).slice(0, MOST_COMPARED)
     this.#compared[i] = compared
     for (const to of compared) this.#join(i, to)
+    if (flow === 'call') this.#addEntry(found.numberAt(found.target[i]!), found.numberAt(found.next[i]!))
     if (!fallsThrough(flow)) return
     const next = found.numberAt(found.next[i]!)
     if (next >= 0 && this.#rank[next] !== this.#rank[i]! + 1) this.#join(i, next)
+  }
+
+  /** Where functions begin, and where calls return to: other units lead there. */
+  #addEntry(...places: readonly number[]): void {
+    const { crosses, flow } = this.#found
+    for (const to of places) {
+      if (to >= 0 && crosses[to] === 0 && flow[to] !== 'leave') this.#isJoined[to] = this.#isHead[to] = 1
+    }
   }
 
   #join(from: number, to: number): void {
@@ -144,13 +154,13 @@ export class UnitCopier<Form> {
 
   /** Whether the loop's head chooses where to go on. */
   get #chooses(): boolean {
-    return this.#heads > 0 || this.#rank[0] !== 0
+    return this.entries.length > 0 || this.#rank[0] !== 0
   }
 
   #writeBlocks(): void {
     const out = this.#out
     const { code } = out
-    const isLoop = this.#heads > 0 || this.#isHead[0] !== 0
+    const isLoop = this.entries.length > 0 || this.#isHead[0] !== 0
     if (isLoop) code.begin(LOOP)
     for (let n = 0; n < this.#blocks; n++) code.begin(BLOCK)
     out.depth = (isLoop ? 1 : 0) + this.#blocks

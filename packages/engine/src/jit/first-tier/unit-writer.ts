@@ -1,4 +1,4 @@
-import { OP_UNIT, R_OP, R_WORDS } from '../../record.ts'
+import { OP_UNIT, R_ENTRY, R_LINK, R_OP, R_WORDS } from '../../record.ts'
 import type { StateLayout } from '../../state-layout.ts'
 import { STATUS_FAULT } from '../../status.ts'
 import { TLB_EXECUTE, TLB_INDEX_MASK } from '../../tlb-layout.ts'
@@ -22,6 +22,8 @@ import * as local from './unit-locals.ts'
 
 const I32 = 0x7f
 const I64 = 0x7e
+/** Bits by which a page's number is shifted to give the offset of its words. */
+const PAGE_SHIFT = Math.log2(REF_WORD * PAGE_WORDS)
 
 /** What the code of a unit refers to in its module. */
 export interface UnitModule {
@@ -33,6 +35,8 @@ export interface UnitModule {
   readonly leaveType: number
   /** Entry of the latter. */
   readonly leaveEntry: number
+  /** Machine address of the count of entries where the state is not as the unit assumes. */
+  readonly guardCounter: number
   /** Index of the host's function that executes an instruction. */
   readonly system: number
 }
@@ -86,6 +90,7 @@ export class UnitWriter<Form> {
     code.get(local.UNIT_RECORD)
     code.i32(1)
     code.access(wasm.I32_STORE8, UNIT_ENTERED)
+    this.#load()
     unit.load(code)
   }
 
@@ -101,22 +106,62 @@ export class UnitWriter<Form> {
     code.append(groups)
   }
 
-  /** Loads the engine's locals, and leaves where the state is not as the unit assumes. */
+  /** Leaves where the state is not as the unit assumes: with the record by which it is entered. */
   #assume(unit: CopiedUnit<Form>): void {
     const { code } = this
-    const { budget, pageBase } = this.#module.layout
-    code.get(local.STATE)
-    code.access(wasm.I32_LOAD, budget)
-    code.set(local.BUDGET)
-    code.get(local.STATE)
-    code.access(wasm.I64_LOAD, pageBase)
-    code.set(local.BASE)
+    const { layout, guardCounter } = this.#module
     if (!unit.differs(code)) return
     code.begin(wasm.IF)
-    // The unit's own locals are not loaded yet: the function goes on at once.
-    this.#exit(this.firstReference(0), exitDetail('guard', UNIT_RESUME, 0, 0))
-    this.#leave()
+    code.get(local.STATE)
+    code.get(local.UNIT_RECORD)
+    code.access(wasm.I32_LOAD, R_LINK)
+    code.access(wasm.I32_STORE, layout.record)
+    code.get(local.STATE)
+    this.#entryPage()
+    code.access(wasm.I32_LOAD, 0)
+    code.access(wasm.I32_STORE, layout.slots)
+    code.i32(guardCounter)
+    code.i32(guardCounter)
+    code.access(wasm.I64_LOAD, 0)
+    code.i64(1)
+    code.u8(wasm.I64_ADD)
+    code.access(wasm.I64_STORE, 0)
+    code.i32(UNIT_RESUME)
+    code.u8(wasm.RETURN)
     code.u8(wasm.END)
+  }
+
+  /** Machine address of the words of the page where the unit is entered. */
+  #entryPage(): void {
+    const { code } = this
+    code.get(local.WORDS)
+    if (this.#found.pages.length === 1) return
+    code.get(local.UNIT_RECORD)
+    code.access(wasm.I32_LOAD16_U, R_ENTRY + 2)
+    code.i32(PAGE_SHIFT)
+    code.u8(wasm.I32_SHL)
+    code.u8(wasm.I32_ADD)
+  }
+
+  /** Loads the engine's locals. */
+  #load(): void {
+    const { code } = this
+    const { layout, isWide } = this.#module
+    code.get(local.STATE)
+    code.access(wasm.I32_LOAD, layout.budget)
+    code.set(local.BUDGET)
+    code.get(local.UNIT_RECORD)
+    code.access(wasm.I32_LOAD16_U, R_ENTRY)
+    code.set(local.NEXT)
+    code.get(local.STATE)
+    code.access(wasm.I64_LOAD, layout.pageBase)
+    if (this.#found.pages.length > 1) {
+      this.#entryPage()
+      code.access(wasm.I64_LOAD32_S, REF_WORD)
+      code.u8(wasm.I64_SUB)
+      if (!isWide) this.#truncate()
+    }
+    code.set(local.BASE)
   }
 
   /** Writes the end, to which all exits lead. */
@@ -184,8 +229,12 @@ export class UnitWriter<Form> {
     if (at === 0) return
     code.i64(at)
     code.u8(wasm.I64_ADD)
-    if (this.#module.isWide) return
-    code.u8(0x42)
+    if (!this.#module.isWide) this.#truncate()
+  }
+
+  #truncate(): void {
+    const { code } = this
+    code.u8(wasm.I64_CONST)
     code.leb64(0xffff_ffffn)
     code.u8(wasm.I64_AND)
   }
