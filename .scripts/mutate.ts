@@ -16,6 +16,8 @@
 // Each change is printed on stderr when it begins, and on stdout when it is judged. The last line sums up what has been tried,
 // also after SIGTERM, SIGINT or SIGHUP.
 //
+// Tests that npm test takes in turn are all taken, with as many cases as there (RETRAP_EVERY_TEST).
+//
 // No file is written: vitest reads the change from RETRAP_MUTATION (packages/tooling/src/vitest.ts).
 import { spawn } from 'node:child_process'
 import { existsSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -135,7 +137,7 @@ class Tests {
   }
 
   get #durationsFile(): string {
-    return join(this.#folder, 'temp/durations.json')
+    return join(this.#folder, 'temp/mutate-durations.json')
   }
 
   /** Runs the tests that depend on a file, with a change to it. @returns whether one of them fails or does not end */
@@ -298,6 +300,8 @@ async function main(): Promise<number> {
     process.stdout.write(USAGE)
     return 0
   }
+  // For what this run looks for in this process, and for the tests that it starts.
+  process.env['RETRAP_EVERY_TEST'] = '1'
   if (values.named === true) {
     await provideDebianPrograms()
     return tryNamed(values.file ?? '')

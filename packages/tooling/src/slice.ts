@@ -12,10 +12,16 @@ export const SLICE: number = sliceNumber()
 /** What runs the same slice at any commit: the message of an assertion of a random suite has it. */
 export const SLICE_REPEAT: string = TEST_LONG ? 'again: RETRAP_TEST_LONG=1' : `again: RETRAP_SLICE=${SLICE}`
 
+/**
+ * Whether all tests, and all files that are in turn, are taken, each with as many cases as in any run. `npm run -s mutate` has
+ * it so: whether a change is noticed is not to depend on the commit.
+ */
+export const EVERY_TEST: boolean = TEST_LONG || process.env['RETRAP_EVERY_TEST'] === '1'
+
 /** Says for each of a list, one after the other, whether it is in the slice: one of `parts`. */
-function chooser(parts: number): () => boolean {
+function chooser(parts: number, all: boolean): () => boolean {
   let position = SLICE % parts
-  return () => TEST_LONG || position++ % parts === 0
+  return () => all || position++ % parts === 0
 }
 
 /**
@@ -24,7 +30,7 @@ function chooser(parts: number): () => boolean {
  * @param cases - of about the same duration
  */
 export function sliced<T>(cases: readonly T[], parts: number): readonly T[] {
-  return cases.filter(chooser(Math.min(parts, cases.length)))
+  return cases.filter(chooser(Math.min(parts, cases.length), TEST_LONG))
 }
 
 /** How many steps a random suite takes: a part of those of a long run, at least one. */
@@ -58,12 +64,12 @@ export function filesLeftOut(files: readonly string[], parts: number): string[] 
  * file; of a table, one of `parts` of its rows. Where a file has fewer tests than parts, some runs take none of it.
  */
 export function sliceTests(parts: number): typeof test {
-  return slice(test, chooser(parts))
+  return slice(test, chooser(parts, EVERY_TEST))
 }
 
 /** Returns a `describe` as {@link sliceTests} returns a `test`: groups that share a set-up are taken whole. */
 export function sliceGroups(parts: number): typeof describe {
-  return slice(describe, chooser(parts))
+  return slice(describe, chooser(parts, EVERY_TEST))
 }
 
 /** Registers what `isIn` says. `each` and `for` choose among rows; other modifiers (`skipIf`, `concurrent`) keep the choice. */

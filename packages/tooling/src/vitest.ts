@@ -3,7 +3,7 @@ import { defaultServerConditions } from 'vite'
 import { defaultExclude, defineConfig, type TestProjectInlineConfiguration, type ViteUserConfig } from 'vitest/config'
 import { PATIENCE_MS } from './patience.ts'
 import { cacheEnvironment } from './skip.ts'
-import { filesLeftOut } from './slice.ts'
+import { EVERY_TEST, filesLeftOut } from './slice.ts'
 
 /** A change to one file that `npm run -s mutate` tries (.scripts/mutate.ts). */
 interface Mutation {
@@ -95,6 +95,7 @@ export function togetherBut(...alone: readonly [string, ...string[]]): ViteUserC
  * @param names - paths in `test`, without `.test.ts`
  */
 export function inTurn(config: ViteUserConfig, parts: number, ...names: readonly string[]): ViteUserConfig {
+  if (EVERY_TEST) return config
   const left = filesLeftOut(
     names.map((name) => `test/${name}.test.ts`),
     parts,

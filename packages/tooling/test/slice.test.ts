@@ -58,9 +58,27 @@ sliceGroups(2).each([1, 2, 3])('group %i', (group) => {
   test('has all of its tests', () => void registered.push(`group ${group}`))
 })
 
+vi.stubEnv('RETRAP_EVERY_TEST', '1')
+const { sliceTests: everyTest } = await module('1')
+const all: string[] = []
+everyTest(3).each(['x', 'y', 'z'])('of three where every test is wanted, %s', (name) => void all.push(name))
+vi.unstubAllEnvs()
+
+test('all tests are registered where every test is wanted', () => {
+  expect(all).toEqual(['x', 'y', 'z'])
+})
+
 test('tests and groups are registered where they are in the slice', () => {
   // The numbers begin at 1: the third of three, and the second of two, are the first that are taken.
   expect(registered).toEqual(['c', 'f', 'group 2'])
+})
+
+test('where every test is wanted no file is left out, and each has as many cases as in any run', async () => {
+  vi.stubEnv('RETRAP_EVERY_TEST', '1')
+  const { EVERY_TEST, sliced, slicedCount } = await module('1')
+  expect([EVERY_TEST, sliced(CASES, 4), slicedCount(100, 10)]).toEqual([true, [3, 7], 10])
+  const { inTurn } = await import('../src/vitest.ts')
+  expect(inTurn({}, 3, 'a', 'b', 'c')).toEqual({})
 })
 
 test('of files that take long a run has one of so many, a long run all, and one that names a file that', async () => {
