@@ -118,6 +118,12 @@ async function build({ selected, everything, fresh }: Plan): Promise<void> {
   if (bad.length > 0) failures.splice(-1, 1, ...bad.map(({ package: owner }) => `${owner}: build`))
 }
 
+/** What comes before all tests: one of them opens the site. */
+async function checkAndBuild(plan: Plan): Promise<void> {
+  await checkWith('types', () => checkTypes(plan.selected))
+  await build(plan)
+}
+
 /** The key of each package's test results. */
 function resultKeys({ selected, slice }: Plan): Map<Member, string> {
   const [command, args] = turboCommand([
@@ -223,14 +229,10 @@ async function run(plan: Plan, all: readonly Member[]): Promise<number> {
   if (plan.long) process.env['RETRAP_TEST_LONG'] = '1'
   process.env['TURBO_CACHE_DIR'] ??= TURBO_CACHE
   console.log(plan.long ? 'all cases of all suites' : `slice ${plan.slice}`)
-  await provideDebianPrograms()
   removeOld()
   const checked = plan.files.length === 0
-  if (checked) {
-    await checkWith('types', () => checkTypes(plan.selected))
-    // Before all tests: one of them opens the site.
-    await build(plan)
-  }
+  // Programs that are not there yet take minutes, which are mostly the network's.
+  await Promise.all([provideDebianPrograms(), checked ? checkAndBuild(plan) : undefined])
   const [results] = await Promise.all([test(plan), checked ? checkBuilt(plan, all) : undefined])
   printDurations(results.files, plan.selected)
   const last = printTotals(plan, results)
