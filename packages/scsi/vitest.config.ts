@@ -1,1 +1,1 @@
-export { default } from '@retrap/tooling/vitest'
+export { together as default } from '@retrap/tooling/vitest'
