@@ -1,1 +1,4 @@
-export { together as default } from '@retrap/tooling/vitest'
+import { inTurn, together } from '@retrap/tooling/vitest'
+
+// These files compare with other people's assemblers, or with many programs.
+export default inTurn(together, 2, 'corpus', 'nasm', 'round-trip', 'gas', 'random-bytes')

@@ -9,6 +9,7 @@ export default inTurn(
     'test/semantics/compiled.test.ts',
     'test/high-memory.test.ts',
   ),
-  2,
+  3,
   ...['high-memory', 'jit/busy-vcpu', 'compiled', 'semantics/compiled', 'contract/compiled', 'turns'],
+  ...['smram-map', 'waiting-random', 'jit/failures'],
 )

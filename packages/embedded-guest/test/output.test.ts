@@ -24,7 +24,7 @@ const PLACED = {
 }
 
 /** Of those that boot the guest, with an interpreter. */
-const booted = sliceTests(3)
+const booted = sliceTests(4)
 
 /** Runs the guest, typing a line whenever it prompts. @returns what it prints, from a text on */
 async function printed(

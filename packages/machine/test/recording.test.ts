@@ -25,7 +25,7 @@ import { medium } from './support/media.ts'
 import { COUNT_ADDRESS, EXIT_PORT, LAST, pollingKernel, pollingResult } from './support/polling-guest.ts'
 
 // The machine is booted for each.
-const test = sliceTests(2)
+const test = sliceTests(4)
 
 const closing: { close(): void }[] = []
 afterEach(() => closing.splice(0).forEach((one) => one.close()))

@@ -1,11 +1,14 @@
 /** Machines that move while they run. */
 import type { Pc } from '@retrap/machine'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { beforeAll, describe, expect } from 'vitest'
 import { type Channel, migrate, MigrationError, receiveMigration, StoppableRun } from '../src/index.ts'
 import { Throttle } from '../src/throttle.ts'
 import { STOPPED, tellToEnd, verdictOf, writingPc } from './support/guest.ts'
 import { move } from './support/move.ts'
 import { pipe } from './support/pipe.ts'
+
+const test = sliceTests(2)
 
 /** Time enough for all of memory. */
 const ONCE = { downtimeMs: 100_000 }

@@ -19,10 +19,13 @@ import {
   word,
 } from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
-import { expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { expect } from 'vitest'
 import { PAGE_TABLE } from './support/bare-cpu.ts'
 import type { BareCpu } from './support/bare-cpu.ts'
 import { handler, runBothWays } from './support/both-ways.ts'
+
+const test = sliceTests(3)
 
 const PAGE = 0x30
 const OTHER = 0x31

@@ -1,5 +1,8 @@
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { BareCpu, CODE, initialState } from './support/bare-cpu.ts'
+
+const test = sliceTests(3)
 
 const PDPT = 0x30_1000
 const DIRECTORY = 0x30_8000

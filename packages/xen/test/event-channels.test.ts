@@ -1,8 +1,11 @@
 import { al, dword, eax, ebx, ecx, edx } from '@retrap/x86-assembler'
 import { Instant } from '@retrap/device'
 import { P2mType } from '@retrap/p2m'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { ARGUMENTS, type CallerMode, RAM_BYTES, XenTestGuest } from './support/xen-guest.ts'
+
+const test = sliceTests(3)
 
 const EVENT_CHANNEL_OP = 32
 const VCPU_OP = 24

@@ -1,7 +1,10 @@
 /** Event channels of the FIFO kind, with a guest's side written from public/event_channel.h, "FIFO ABI". */
 import { P2mType } from '@retrap/p2m'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { ARGUMENTS, type CallerMode, RAM_BYTES, XenTestGuest } from './support/xen-guest.ts'
+
+const test = sliceTests(3)
 
 const EVENT_CHANNEL_OP = 32
 const SCHED_OP = 29

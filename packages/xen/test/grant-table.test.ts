@@ -1,7 +1,10 @@
 import { defineDevice, type DeviceDma } from '@retrap/device'
 import { al } from '@retrap/x86-assembler'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { ARGUMENTS, type CallerMode, XenTestGuest } from './support/xen-guest.ts'
+
+const test = sliceTests(3)
 
 const MODES: readonly CallerMode[] = ['64', '32', 'compatibility']
 const GRANT_TABLE_OP = 20

@@ -1,7 +1,10 @@
 /** Grant tables of version 2: public/grant_table.h, `union grant_entry_v2`, `grant_status_t`. */
 import { P2mType } from '@retrap/p2m'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { ARGUMENTS, type CallerMode, XenTestGuest } from './support/xen-guest.ts'
+
+const test = sliceTests(3)
 
 const MEMORY_OP = 12
 const GRANT_TABLE_OP = 20

@@ -1,6 +1,9 @@
 import { P2mType } from '@retrap/p2m'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { ARGUMENTS, type CallerMode, XenTestGuest } from './support/xen-guest.ts'
+
+const test = sliceTests(3)
 
 const MODES: readonly CallerMode[] = ['64', '32', 'compatibility']
 const HVM_OP = 34

@@ -1,7 +1,10 @@
 import { P2mType } from '@retrap/p2m'
 import { al, eax, ebx, ecx, edi, edx, esi, imm32, qword, dword, rax } from '@retrap/x86-assembler'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { ARGUMENTS, type CallerMode, XenTestGuest } from './support/xen-guest.ts'
+
+const test = sliceTests(3)
 
 const MODES: readonly CallerMode[] = ['64', '32', 'compatibility', 'real']
 const XEN_VERSION = 17

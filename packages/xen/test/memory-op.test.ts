@@ -1,7 +1,10 @@
 import { P2mEntry, P2mType } from '@retrap/p2m'
 import type { X86Paravirtual } from '@retrap/hvm'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { ARGUMENTS, type CallerMode, RAM_BYTES, XenTestGuest } from './support/xen-guest.ts'
+
+const test = sliceTests(3)
 
 const MODES: readonly CallerMode[] = ['64', '32', 'compatibility']
 const MEMORY_OP = 12

@@ -1,6 +1,9 @@
 import { al, eax, ebx, ecx, edi, esi, imm32, dword } from '@retrap/x86-assembler'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { ARGUMENTS, type CallerMode, XenTestGuest } from './support/xen-guest.ts'
+
+const test = sliceTests(3)
 
 const MODES: readonly CallerMode[] = ['64', '32', 'compatibility']
 const SCHED_OP = 29

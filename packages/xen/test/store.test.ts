@@ -1,7 +1,10 @@
 import fc from 'fast-check'
 import { OwnTime } from '@retrap/tooling/processor-time'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { CONNECTION, ERROR, REQ_CONS, REQ_PROD, RSP_CONS, RSP_PROD, StoreGuest, XS } from './support/store-guest.ts'
+
+const test = sliceTests(3)
 
 const host = (domain: number) => ({ domain, read: false, write: false })
 

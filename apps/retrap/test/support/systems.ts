@@ -1,18 +1,26 @@
 // Which systems a run boots. Each takes seconds to minutes: `npm test` boots one of so many, in turn by the commit, and
-// `npm test -- --long` all. What boots a PC to its prompt, and what is done there, is in each run (linux, devices).
+// `npm test -- --long` all. What boots a PC to its prompt is in each run (linux), and a half of what is done there (devices).
 import { filesLeftOut } from '@retrap/tooling/slice'
 
 /** One of so many of the usual kinds: other firmware, another board, other media. */
-const OFTEN_PARTS = 3
+const OFTEN_PARTS = 6
 const OFTEN = [
   ...['system/uefi', 'system/arm', 'system/sleep', 'system/user-modules', 'monitor/hot-plug'],
   ...['system/embedded', 'system/firmware-kernel', 'web/machine-json', 'system/other-systems', 'system/busy-host'],
   ...['system/ends-in-time', 'system/compile-cache', 'profile/devtools'],
 ]
 
-/** One of so many of all others. */
-const PARTS = 24
-/** Files in `test`, from the longest to the shortest: those that a run takes are of about the same duration together. */
+/** One of so many of those that start the command, or a machine, again and again. */
+const COMMAND_PARTS = 3
+const COMMANDS = [
+  ...['recording', 'migration', 'snapshots', 'system/bad-guests', 'disasm/file-alone', 'monitor/media'],
+  ...['same-instant', 'gdb/gdb-record', 'gdb/gdb', 'migration/disks', 'arm-kernel', 'serial/far-end'],
+  ...['gdb/gdb-replay', 'gdb/session-gdb', 'image', 'system/disk-reset', 'http-images', 'gdb/gdb-arm'],
+]
+
+/** One of all others. */
+const PARTS = 38
+/** Files in `test`, from the longest to the shortest. */
 const FILES = [
   'system/disks',
   'system/jit',
@@ -56,5 +64,9 @@ const FILES = [
 
 /** The files of tests that this run leaves out, as paths in the package's folder. */
 export function left(): readonly string[] {
-  return [...filesLeftOut(OFTEN, OFTEN_PARTS), ...filesLeftOut(FILES, PARTS)].map((file) => `test/${file}.test.ts`)
+  return [
+    ...filesLeftOut(OFTEN, OFTEN_PARTS),
+    ...filesLeftOut(COMMANDS, COMMAND_PARTS),
+    ...filesLeftOut(FILES, PARTS),
+  ].map((file) => `test/${file}.test.ts`)
 }

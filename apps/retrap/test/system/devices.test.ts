@@ -7,13 +7,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { withLong } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, describe, expect } from 'vitest'
 import { makeExt4 } from '../support/boot-media.ts'
 import { runHere } from '../support/in-process.ts'
 import { echoThrough, freePort, openHost } from '../support/network-host.ts'
 import { useNetwork } from '../support/network-linux.ts'
 import { goOn, isPrepared } from '../support/prepared.ts'
 import { lackingPrograms } from '../support/programs.ts'
+
+const test = sliceTests(2)
 
 const DEADLINE_MS = 300_000
 const MIB = 1 << 20

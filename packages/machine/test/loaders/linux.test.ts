@@ -1,7 +1,10 @@
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { loadKernel, loadLinux, LoaderError, type LoadedKernel } from '../../src/loaders/index.ts'
 import { GuestRam } from './guest-ram.ts'
 import { linuxImage, type LinuxFields } from '@retrap/tooling/images'
+
+const test = sliceTests(2)
 
 const MIB = 1 << 20
 const PARAMS = 0x1_0000

@@ -1,8 +1,11 @@
 /** Compiled code at linear addresses all over the address space, in two pages. */
 import { Assembler, ecx, edx, ptr, qword, rax, rbx, rcx, rdi, rdx, rsi, rsp, st0 } from '@retrap/x86-assembler'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import type { BareCpu } from '../support/bare-cpu.ts'
 import { runBothWays } from '../support/both-ways.ts'
+
+const test = sliceTests(3)
 
 /** The PML4 of `BareCpu`. */
 const ROOT = 0x30_0000

@@ -27,9 +27,12 @@ import {
 } from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
 import { descriptor } from '@retrap/guest-code'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { type BareCpu, GDT, IDT } from '../support/bare-cpu.ts'
 import { handler, runBothWays } from '../support/both-ways.ts'
+
+const test = sliceTests(3)
 
 const FLAT_CODE = 0x08
 const FLAT = 0x10

@@ -22,8 +22,11 @@ import {
   rdx,
 } from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { runBothWays } from '../support/both-ways.ts'
+
+const test = sliceTests(3)
 
 /** Writes of parts of RAX, RBX or R8, of values that differ in all bytes and from round to round. */
 const WRITES: Readonly<Record<string, (asm: Assembler) => void>> = {

@@ -1,8 +1,11 @@
 /** Flags of string comparisons in compiled code: only an element that is compared changes them. */
 import { al, dl, eax, ebx, ecx, edi, edx, esi, r8, rax, rdx } from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import { runBothWays } from '../support/both-ways.ts'
+
+const test = sliceTests(3)
 
 const DATA = 0x2_0000
 

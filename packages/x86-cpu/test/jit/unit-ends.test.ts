@@ -25,10 +25,13 @@ import {
 } from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
 import { EAGER_JIT } from '@retrap/tooling/jit'
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterEach, describe, expect, vi } from 'vitest'
 import { X86Compiled } from '../../src/jit/x86-compiled.ts'
 import { BareCpu, PAGE_TABLE, initialState } from '../support/bare-cpu.ts'
 import { expectAlike, runBothWays } from '../support/both-ways.ts'
+
+const test = sliceTests(3)
 
 const NOP = 0x90
 

@@ -1,5 +1,6 @@
 /** The convention, and the answers that differ from those to x86 guests (public header arch-arm.h). */
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import {
   ARGUMENTS,
   CODE,
@@ -11,6 +12,8 @@ import {
   RAM_FRAMES,
   XenArmTestGuest,
 } from '../support/arm-guest.ts'
+
+const test = sliceTests(3)
 
 const SELF = 0x7ff0
 /* Encodings of system registers, op0:op1:CRn:CRm:op2. */

@@ -7,7 +7,8 @@ import { defineDevice } from '@retrap/device'
 import { RealClock } from '@retrap/hvm'
 import { createIoRequest, IOREQ_TYPE_INVALIDATE } from '@retrap/ioreq'
 import { P2mEntry } from '@retrap/p2m'
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import {
   ARGUMENTS,
   branch,
@@ -26,6 +27,8 @@ import {
   VECTORS,
   XenArmTestGuest,
 } from '../support/arm-guest.ts'
+
+const test = sliceTests(3)
 
 const SELF = 0x7ff0
 const MEMORY_OP = 12

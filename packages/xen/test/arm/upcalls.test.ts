@@ -1,5 +1,6 @@
 /** Events of an Arm guest: bits in its memory, and a private interrupt whose level follows evtchn_upcall_pending. */
-import { describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { describe, expect } from 'vitest'
 import {
   ARGUMENTS,
   CODE,
@@ -24,6 +25,8 @@ import {
   read,
   store,
 } from '../support/arm-guest.ts'
+
+const test = sliceTests(3)
 
 const SELF = 0x7ff0
 const [MEMORY_OP, VCPU_OP, SCHED_OP, EVENT_CHANNEL_OP] = [12, 24, 29, 32] as const
