@@ -129,8 +129,9 @@ export function generateX86Interpreter(
   const module = new ModuleBuilder()
   importMachineMemory(module, options.shared)
   const access = module.importFunction('cpu', 'access', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
+  const timestamp = module.importFunction('cpu', 'timestamp', { params: [], result: undefined } as const)
   const imports = importDispatch(module)
-  const library = buildLibrary(module, access)
+  const library = buildLibrary(module, access, timestamp)
   buildDelivery(module, library)
   return generateInterpreter(module, imports, STATE_LAYOUT, new X86Forms(forms, hot, library), options)
 }

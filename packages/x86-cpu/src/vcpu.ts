@@ -130,11 +130,17 @@ export class Vcpu {
     const handlers = new HandlerPath(system, quickPort, (record, sizeAndFlags) =>
       interpreter.address(state, record, sizeAndFlags),
     )
+    const counter: Words = { lo: 0, hi: 0 }
     const runHandler = (fn: number, record: number): number => this.#system(handlers, fn, record >>> 0)
     const instance = new WebAssembly.Instance(engine.module as WebAssembly.Module, {
       cpu: {
         memory: memory.memory,
         access: memoryAccess.generatedAccess,
+        timestamp: () => {
+          host.timestamp(counter)
+          u32[S_DATA >>> 2] = counter.lo
+          u32[(S_DATA >>> 2) + 1] = counter.hi
+        },
         system: runHandler,
         fetch: (lo: number, hi: number) => fetch.code.fetch(lo >>> 0, hi >>> 0),
         cross: (record: number) => fetch.code.cross(record >>> 0),

@@ -44,6 +44,9 @@ export function importLibrary(
     get slowAddressMoved() {
       return absent('slowAddressMoved')
     },
+    get timestamp() {
+      return absent('timestamp')
+    },
     shared: new Map(),
     define: (name: string, params: readonly ValueType[], result: ValueType | undefined): FunctionBuilder => {
       const entry = sharedEntries.get(name)

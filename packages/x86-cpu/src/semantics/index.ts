@@ -18,6 +18,7 @@ import { shifts } from './shift.ts'
 import { sseFloat } from './sse-float.ts'
 import { sseInteger } from './sse-integer.ts'
 import { strings } from './string.ts'
+import { timeStamp } from './time-stamp.ts'
 import { vnni } from './vnni.ts'
 import { x87 } from './x87.ts'
 import type { SemanticsTable } from './table.ts'
@@ -43,6 +44,7 @@ export const instructionSemantics: SemanticsTable = {
   ...shifts,
   ...sseFloat,
   ...sseInteger,
+  ...timeStamp,
   ...vnni,
   ...x87,
 }

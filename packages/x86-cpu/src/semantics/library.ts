@@ -75,6 +75,8 @@ export interface Library {
   readonly slowAddressMoved: Callee & { readonly signature: { readonly result: 'i64' } }
   /** (kind, a, b, result) → the six arithmetic flags. */
   readonly flags: Callee & { readonly signature: { readonly result: 'i32' } }
+  /** () → nothing; the host's time-stamp counter in S_DATA. */
+  readonly timestamp: Callee
   /** Functions that families share, made on first use: see {@link Context.shared}. */
   readonly shared: Map<string, FunctionBuilder>
   /** Declares another function of the module. */
@@ -90,8 +92,9 @@ type AccessImport = Callee & { readonly signature: { readonly result: 'i32' } }
  * Declares and builds the functions that every form may call. Imports must be complete.
  *
  * @param access - the import that makes the accesses which generated code does not finish by itself
+ * @param timestamp - the import that reads the host's time-stamp counter
  */
-export function buildLibrary(module: ModuleBuilder, access: AccessImport): Library {
+export function buildLibrary(module: ModuleBuilder, access: AccessImport, timestamp: Callee): Library {
   const exported = { export: true }
   const slowAccess = module.function(
     'slowAccess',
@@ -137,6 +140,7 @@ export function buildLibrary(module: ModuleBuilder, access: AccessImport): Libra
     slowAddress,
     checkedAddress,
     slowAddressMoved,
+    timestamp,
     shared: new Map(),
     define: (name, params, result) => module.function(name, { params, result }),
     complete: (f) => module.complete(f),

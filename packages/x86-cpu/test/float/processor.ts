@@ -183,6 +183,7 @@ export class Processor {
     const imports = {
       memory: this.#memory,
       access: (lo: number, _hi: number, flags: number) => this.#access(lo, flags),
+      timestamp: () => 0,
       system: () => {
         throw new Error('no TypeScript handler here')
       },

@@ -82,6 +82,7 @@ export class Interpreted {
       cpu: {
         memory,
         access: (lo: number, hi: number, flags: number) => this.slowAccess(lo, hi, flags),
+        timestamp: unexpected,
         system: unexpected,
         fetch: unexpected,
         cross: unexpected,
