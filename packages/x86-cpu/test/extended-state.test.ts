@@ -1,5 +1,5 @@
 /** XSAVE, XRSTOR and their relatives in generated code: compared with their handlers, and in compiled code. */
-import { ecx, edi, eax, edx, qword, rbx, rdi, rsi, xmm1, xmm9, xmmword, ymm2, ymm3 } from '@retrap/x86-assembler'
+import { ecx, edi, eax, edx, qword, rax, rbx, rdi, rsi, xmm1, xmm9, xmmword, ymm2, ymm3 } from '@retrap/x86-assembler'
 import { codes } from '@retrap/x86-decoder'
 import fc from 'fast-check'
 import { slicedCount, slicedSeed } from '@retrap/tooling/slice'
@@ -26,6 +26,7 @@ import {
   S_FTAG_EMPTY,
   S_FTOP,
   S_GPR,
+  S_MONITOR_LINE,
   S_MXCSR,
   S_PKRU,
   S_SCRATCH,
@@ -43,6 +44,8 @@ const SEED = slicedSeed(20_261_125)
 const RUNS = slicedCount(1000, 5)
 /** Area: within its page, or across its end. */
 const AREA = 0x2_0000
+/** Where its second page lies in 64-bit mode: not behind the first. */
+const SECOND_PAGE = 0x2_8000
 const HEADER = 512
 
 /** ModRM reg field and opcode of each; [RBX] is the area. */
@@ -107,7 +110,7 @@ const given: fc.Arbitrary<Given> = fc.record({
     fc.nat(15).map((n) => 0x1000 - 64 * n),
     often(0x40, fc.nat(0xfff)),
   ),
-  pages: often<Given['pages']>('both', fc.constantFrom('second read-only', 'second absent')),
+  pages: fc.constantFrom('both', 'both', 'second read-only', 'second absent'),
   area: bytes(64),
   header: fc.oneof(
     { arbitrary: fc.constantFrom<Given['header']>('standard', 'compacted'), weight: 6 },
@@ -151,7 +154,7 @@ function fillState({ cpu: { u8, u32 } }: BareCpu, state: Given): void {
   u32[S_PKRU >>> 2] = (state.initial & 0x200) === 0 ? state.pkru : 0
 }
 
-function fillArea(pc: BareCpu, state: Given): void {
+function fillArea(pc: BareCpu, secondPage: number, state: Given): void {
   const area = new Uint8Array(1024)
   fill(area, state.area)
   const view = new DataView(area.buffer)
@@ -168,7 +171,10 @@ function fillArea(pc: BareCpu, state: Given): void {
   if (state.pkruInArea === 'same') {
     for (const at of [576, 832]) view.setUint32(at, pc.cpu.u32[S_PKRU >>> 2]!, true)
   }
-  pc.load(AREA + state.offset, area)
+  const pages = new Uint8Array(0x2000)
+  pages.set(area, state.offset)
+  pc.load(AREA, pages.subarray(0, 0x1000))
+  pc.load(secondPage, pages.subarray(0x1000))
 }
 
 function prepare(pc: BareCpu, mode: 'long' | 'protected', mnemonic: string, state: Given): void {
@@ -185,10 +191,10 @@ function prepare(pc: BareCpu, mode: 'long' | 'protected', mnemonic: string, stat
   pc.setRegister('rax', state.rax >>> 0)
   pc.setRegister('rbx', AREA + state.offset)
   fillState(pc, state)
-  fillArea(pc, state)
+  fillArea(pc, mode === 'long' ? SECOND_PAGE : AREA + 0x1000, state)
   if (mode === 'long') {
     const rights = { both: 7, 'second read-only': 5, 'second absent': 0 }[state.pages]
-    pc.write64(PAGE_TABLE + 8 * ((AREA >>> 12) + 1), BigInt((AREA + 0x1000) | rights))
+    pc.write64(PAGE_TABLE + 8 * ((AREA >>> 12) + 1), BigInt(SECOND_PAGE | rights))
     u32[S_CR0 >>> 2]! |= 1 << 16
   }
   pc.host.controlChanged()
@@ -219,7 +225,10 @@ function outcome(pc: BareCpu): object {
     pkru: u32[S_PKRU >>> 2],
     x87: Buffer.from(u8.subarray(S_FPR, S_XMM)).toString('hex'),
     vectors: Buffer.from(u8.subarray(S_XMM, S_SCRATCH)).toString('hex'),
-    area: Buffer.from(pc.memory.u8.subarray(pc.host.ramMa + AREA, pc.host.ramMa + AREA + 0x2000)).toString('hex'),
+    // Both of the pages that may be the second one.
+    area: Buffer.from(pc.memory.u8.subarray(pc.host.ramMa + AREA, pc.host.ramMa + SECOND_PAGE + 0x1000)).toString(
+      'hex',
+    ),
   }
 }
 
@@ -309,6 +318,29 @@ describe('in compiled code', () => {
     expect(AREA + offset + 0x2000).toBeLessThan(RAM_BYTES)
     // XSETBV, HLT, and what first meets each page.
     expect(plain.cpu.counts.systemCalls).toBeLessThan(10)
+  })
+})
+
+describe('what a handler does beside its instruction', () => {
+  test('XRSTOR ends the monitoring of a line', () => {
+    const pc = new BareCpu({ jit: false })
+    pc.cpu.u32[S_CR4 >>> 2]! |= 1 << 18
+    pc.cpu.u32[S_XCR0 >>> 2] = 7
+    pc.cpu.modeChanged()
+    pc.setRegister('rbx', AREA)
+    coreOf(pc).access(AREA, 0, 1 | SLOW_PROBE)
+    pc.program((asm) =>
+      asm
+        .lea(rax, qword(rbx, { disp: 0x1000 }))
+        .monitor()
+        .mov(eax, 0)
+        .xrstor64(qword(rbx))
+        .hlt(),
+    )
+    for (let i = 0; i < 2; i++) pc.step()
+    expect(pc.cpu.u32[S_MONITOR_LINE >>> 2]).not.toBe(0)
+    expect(pc.run().reason).toBe('hlt')
+    expect(pc.cpu.u32[S_MONITOR_LINE >>> 2]).toBe(0)
   })
 })
 
