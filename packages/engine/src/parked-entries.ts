@@ -9,6 +9,8 @@ export const PARKED_WORDS = 5
 
 /** TLB entries of an address space that is not the current one. */
 export interface ParkedSpace {
+  /** Its number. */
+  space: number
   /** Groups of five: address of the entry, then its four words. */
   words: Uint32Array
   /** Words in use. */
@@ -18,13 +20,13 @@ export interface ParkedSpace {
 }
 
 function newSpace(): ParkedSpace {
-  return { words: new Uint32Array(0), length: 0, staleExecute: false }
+  return { space: 0, words: new Uint32Array(0), length: 0, staleExecute: false }
 }
 
 /** The TLB entries of the address spaces that are not the current one; eight spaces are kept. */
 export class ParkedEntries {
-  /** By address space, the one that has been away longest first. */
-  readonly #spaces = new Map<number, ParkedSpace>()
+  /** Those that are put aside, the one that has been away longest first. A `Map` by number takes longer for so few. */
+  readonly #parked: ParkedSpace[] = []
   /** Stores whose entries are in the TLB again: a change of address space allocates nothing. */
   readonly #spare: ParkedSpace[] = []
 
@@ -35,21 +37,32 @@ export class ParkedEntries {
    * @returns where its entries go; empty
    */
   park(space: number, entries: number): ParkedSpace {
-    const parked = this.#spaces.get(space) ?? this.#spare.pop() ?? newSpace()
-    this.#spaces.delete(space)
+    const parked = this.take(space) ?? this.#spare.pop() ?? newSpace()
     const most = entries * PARKED_WORDS
     if (parked.words.length < most) parked.words = new Uint32Array(2 * most)
+    parked.space = space
     parked.length = 0
     parked.staleExecute = false
-    this.#spaces.set(space, parked)
+    this.#parked.push(parked)
     return parked
   }
 
   /** Takes an address space out; undefined where it was not put aside, or forgotten since. */
   take(space: number): ParkedSpace | undefined {
-    const parked = this.#spaces.get(space)
-    this.#spaces.delete(space)
-    return parked
+    const all = this.#parked
+    let i = all.length - 1
+    while (i >= 0 && all[i]!.space !== space) i--
+    if (i < 0) return undefined
+    const found = all[i]
+    for (; i + 1 < all.length; i++) all[i] = all[i + 1]!
+    all.pop()
+    return found
+  }
+
+  /** Forgets an address space. */
+  drop(space: number): void {
+    const parked = this.take(space)
+    if (parked !== undefined) this.recycle(parked)
   }
 
   /** Gives back what {@link take} has returned, when its entries are not needed any more. */
@@ -59,23 +72,21 @@ export class ParkedEntries {
 
   /** Forgets the space that has been away longest where there are too many. */
   limit(): void {
-    if (this.#spaces.size <= MOST_SPACES) return
-    const [longest] = this.#spaces.keys()
-    this.#spaces.delete(longest as number)
+    if (this.#parked.length > MOST_SPACES) this.recycle(this.#parked.shift()!)
   }
 
   /** The address spaces that are put aside. */
   get spaces(): Iterable<ParkedSpace> {
-    return this.#spaces.values()
+    return this.#parked
   }
 
   /** Forgets all address spaces. */
   clear(): void {
-    this.#spaces.clear()
+    this.#parked.length = 0
   }
 
   /** The execute entries of all spaces are not to come back. */
   flushExecute(): void {
-    for (const parked of this.#spaces.values()) parked.staleExecute = true
+    for (const parked of this.#parked) parked.staleExecute = true
   }
 }

@@ -1,4 +1,4 @@
-import { PAGE_SHIFT } from '@retrap/memory'
+import { PAGE_BYTES, PAGE_SHIFT } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import { ExecuteViews } from './execute-views.ts'
 import { PARKED_WORDS, ParkedEntries } from './parked-entries.ts'
@@ -30,6 +30,12 @@ import { WritableEntries } from './writable-entries.ts'
 
 /** Entries of an address space that are put aside at most; those made before them are looked up again. */
 const MOST_PARKED = 8192
+const NO_WORDS = new Uint32Array(0)
+
+const TABLES: number = TLB_SET_BYTES / TLB_TABLE_BYTES
+const TABLE_SHIFT: number = 31 - Math.clz32(TLB_TABLE_BYTES)
+/** Bits of a linear address that are an entry's index. */
+const INDEX_BITS = (TLB_ENTRIES - 1) * PAGE_BYTES
 
 /**
  * A software TLB in machine memory, for generated code and TypeScript.
@@ -177,25 +183,32 @@ export class Tlb {
   #dropLocals(to: ParkedSpace | undefined): void {
     const u32 = this.#u32
     const { entries, count } = this.#locals
+    const words = to?.words ?? NO_WORDS
     const firstKept = to === undefined ? count : count - MOST_PARKED
+    let at = 0
     for (let i = 0; i < count; i++) {
       const entry = entries[i]!
       const word = entry >>> 2
       const flags = u32[word + 3]!
-      if ((flags & FLAG_GLOBAL) === 0) {
-        if (to !== undefined && i >= firstKept && (flags & FLAG_VALID) !== 0) {
-          const at = to.length
-          to.words[at] = entry
-          to.words[at + 1] = u32[word]!
-          to.words[at + 2] = u32[word + 1]!
-          to.words[at + 3] = u32[word + 2]!
-          to.words[at + 4] = flags
-          to.length = at + PARKED_WORDS
-        }
-        this.#invalidate(entry)
+      if ((flags & (FLAG_VALID | FLAG_GLOBAL)) !== FLAG_VALID) {
+        u32[word + 3] = flags & ~FLAG_NOTED_LOCAL
+        continue
       }
-      u32[word + 3]! &= ~FLAG_NOTED_LOCAL
+      const lo = u32[word]!
+      if (i >= firstKept) {
+        words[at] = entry
+        words[at + 1] = lo
+        words[at + 2] = u32[word + 1]!
+        words[at + 3] = u32[word + 2]!
+        words[at + 4] = flags
+        at += PARKED_WORDS
+      }
+      // As #invalidate does: the address of a valid entry has the entry's index.
+      u32[word] = (lo + PAGE_BYTES) & INDEX_BITS
+      u32[word + 1] = 0
+      u32[word + 3] = flags & FLAG_NOTED_GLOBAL
     }
+    if (to !== undefined) to.length = at
     this.#locals.clear()
   }
 
@@ -220,8 +233,12 @@ export class Tlb {
     this.#parked.limit()
   }
 
-  #bringBack(parked: ParkedSpace): void {
-    const { words, length, staleExecute } = parked
+  /** Makes the entries of an address space again. None of them is global, and there are no other local ones. */
+  #bringBack({ words, length, staleExecute }: ParkedSpace): void {
+    const u32 = this.#u32
+    const locals = this.#locals
+    const { entries } = locals
+    let count = 0
     for (let at = 0; at < length; at += PARKED_WORDS) {
       const entry = words[at]!
       const flags = words[at + 4]!
@@ -230,13 +247,23 @@ export class Tlb {
         if (staleExecute) continue
         this.#views.note(entry)
       }
-      this.#write(entry, words[at + 1]!, words[at + 2]!, words[at + 3]!, flags & FLAG_PAGE)
+      const word = entry >>> 2
+      const lo = words[at + 1]!
+      const hi = words[at + 2]!
+      u32[word] = lo
+      u32[word + 1] = hi
+      u32[word + 2] = words[at + 3]!
+      u32[word + 3] = (flags & FLAG_PAGE) | FLAG_VALID | FLAG_NOTED_LOCAL | (u32[word + 3]! & FLAG_NOTED_GLOBAL)
+      entries[count++] = entry
+      if ((flags & FLAG_SIZE) !== 0) locals.noteLarge(lo, (hi & this.#pageBits) >>> 0, flags)
     }
+    locals.count = count
+    if (count > 0) this.#filled = true
   }
 
   /** Drops the entries of an address space that is not the current one. */
   dropParked(space: number): void {
-    this.#parked.take(space)
+    this.#parked.drop(space)
   }
 
   /** Drops the entries of all address spaces but the current one. */
@@ -313,8 +340,7 @@ export class Tlb {
   }
 
   #tableOf(entry: number): number {
-    const offset = (entry - this.#base) % TLB_SET_BYTES
-    return offset - (offset % TLB_TABLE_BYTES)
+    return (((entry - this.#base) >>> TABLE_SHIFT) % TABLES) * TLB_TABLE_BYTES
   }
 
   /** Drops all execute entries: slot tables have moved, or the code of the pages decodes to something else. */
