@@ -248,7 +248,7 @@ export class ArmCpu {
     const { retired } = this.#turn
     jit.beginTurn()
     const exit = this.#runGuarded(budget)
-    jit.endTurn(this.#turn.retired - retired)
+    jit.endTurn(this.#turn.retired - retired, this.#code.units)
     return exit
   }
 

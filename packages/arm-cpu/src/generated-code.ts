@@ -23,6 +23,8 @@ export class GeneratedCode {
   readonly #space: ArmCodeSpace
   readonly #fetch: CodeFetch<ReturnType<ArmCodeSpace['newTranslation']>>
   readonly #pinned: PinnedInstruction
+  /** The units that it may enter. */
+  readonly units: UnitTable
   readonly #interpret: (state: number, record: number) => number
   #error: unknown
 
@@ -55,16 +57,16 @@ export class GeneratedCode {
         ...imports,
         fetch: (lo: number, hi: number) => this.#fetch.fetch(lo >>> 0, space.untagged(hi >>> 0)),
         cross: (record: number) => this.#fetch.cross(record >>> 0),
-        hot: (record: number) => jit?.hot(record >>> 0, units) ?? record,
+        hot: (record: number) => jit?.hot(record >>> 0, this.units) ?? record,
       },
     })
-    const units = new UnitTable({
+    this.units = new UnitTable({
       state,
       table: instance.exports['table'] as FunctionTable,
       imports,
       executeSlots: (lo, hi) => tlb.lookup(translation.executeSet, TLB_EXECUTE, lo, hi),
     })
-    jit?.addRunner(units)
+    jit?.addRunner(this.units)
     this.#interpret = instance.exports['run'] as (state: number, record: number) => number
   }
 

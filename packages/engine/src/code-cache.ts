@@ -177,7 +177,7 @@ export class CodeCache {
    *
    * @param of - machine address of the unit's record
    * @param page - the page where it is
-   * @param entry - see {@link R_ENTRY}
+   * @param entry - see `R_ENTRY`
    * @returns its machine address, or 0 if the arena is full, or no single instruction that begins no unit is decoded there
    */
   addEntry(of: number, page: CodePage, offset: number, entry: number): number {
@@ -203,7 +203,7 @@ export class CodeCache {
   /**
    * Has a unit execute the code of another one, entered in its own place.
    *
-   * @param entry - see {@link R_ENTRY}
+   * @param entry - see `R_ENTRY`
    * @returns false where it has ended
    */
   changeEntry(at: number, of: number, entry: number): boolean {

@@ -64,7 +64,7 @@ export {
   R_OP,
 } from './record.ts'
 export type { RecordDecoder } from './record-decoder.ts'
-export { JIT_CODE_BYTES, JIT_MISSES, JIT_THRESHOLD } from './jit/jit-options.ts'
+export { JIT_CODE_BYTES, JIT_FIRST_THRESHOLD, JIT_MISSES, JIT_THRESHOLD } from './jit/jit-options.ts'
 export type { JitCounts, JitOptions, JitTier } from './jit/jit-options.ts'
 export type { CompiledCode, CompiledInstruction } from './jit/compiled-code.ts'
 export type {

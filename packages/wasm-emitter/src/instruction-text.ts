@@ -56,6 +56,7 @@ const INSTRUCTIONS = new Map<string, readonly [name: string, operands: Operands]
   ['27', ['select', none]],
   ['32', ['local.get', index]],
   ['33', ['local.set', index]],
+  ['34', ['local.tee', index]],
   ['65', ['i32.const', (reader) => ` ${reader.signedLeb(32)}`]],
   ['66', ['i64.const', (reader) => ` ${reader.signedLeb(64)}`]],
   ['67', ['f32.const', (reader) => float(reader.f32())]],

@@ -335,7 +335,7 @@ export class Vcpu {
     const { retired } = this.#turn
     jit.beginTurn()
     const exit = this.#executor.run(budget, mostCalls)
-    jit.endTurn(this.#turn.retired - retired)
+    jit.endTurn(this.#turn.retired - retired, this.#units)
     return exit
   }
 

@@ -1,6 +1,7 @@
 import type { MachineMemory } from '@retrap/memory'
 import { PAGE_BYTES } from '@retrap/memory'
 import { RECORD_BYTES } from '../record.ts'
+import type { JitTier } from './jit-options.ts'
 import type { FoundCode } from './found-code.ts'
 import type { MemorySites, MissAction } from './memory-sites.ts'
 import { codeKey } from './unit-code.ts'
@@ -21,6 +22,7 @@ export interface EmittedUnit {
 export function codeSource<Form>(
   memory: MachineMemory,
   found: FoundCode<Form>,
+  tier: JitTier,
   { recordPositions, entries, isFor }: EmittedUnit,
   targetsOf: (branch: number) => readonly number[],
   sites: MemorySites,
@@ -47,6 +49,7 @@ export function codeSource<Form>(
   return {
     key: codeKey(memory, first, offset, found.next[0]! - offset),
     mode: first.mode,
+    tier,
     offset,
     isFor,
     deltas: pages.map(({ delta }) => delta),

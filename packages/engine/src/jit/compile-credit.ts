@@ -1,13 +1,19 @@
 import { BoundedMap } from '../bounded-map.ts'
 
-/** Of the time that passes, compiling early may take this share. */
-const SHARE = 0.1
 /** Milliseconds of credit at most: what an idle guest finds when it wakes. */
 const MOST_CREDIT = 50
-/** Branches to a place from which it may be compiled early. Places that are reached less often are rarely worth it. */
-const EARLIEST = 10_000
 /** Places that are remembered. */
 const MOST_PLACES = 16_384
+
+/** When code is compiled. */
+export interface CompilePolicy {
+  /** Branches to a place after which it is compiled, whatever that costs. */
+  readonly threshold: number
+  /** Branches to a place from which it may be compiled early. Places that are reached less often are rarely worth it. */
+  readonly earliest: number
+  /** Of the time that passes, compiling early may take this share. */
+  readonly share: number
+}
 
 /**
  * Says when a hot place is compiled: early while compiling takes little of the time, at the threshold in any case.
@@ -18,6 +24,7 @@ const MOST_PLACES = 16_384
  */
 export class CompileCredit {
   readonly #threshold: number
+  readonly #share: number
   /** Branches after which a place asks, and asks again. */
   readonly interval: number
   /** How often a place has asked in vain, by record. */
@@ -26,13 +33,11 @@ export class CompileCredit {
   #time: number
   #spent = 0
 
-  /**
-   * @param threshold - branches to a place after which it is compiled, whatever that costs
-   * @param time - milliseconds, as all times here
-   */
-  constructor(threshold: number, time: number) {
+  /** @param time - milliseconds, as all times here */
+  constructor({ threshold, earliest, share }: CompilePolicy, time: number) {
     this.#threshold = threshold
-    this.interval = Math.min(threshold, EARLIEST)
+    this.#share = share
+    this.interval = Math.min(threshold, earliest)
     this.#time = time
   }
 
@@ -44,7 +49,7 @@ export class CompileCredit {
    * @param spent - how much of it compiling has taken so far
    */
   grants(record: number, mayBeEarly: boolean, time: number, spent: number): boolean {
-    const gain = (time - this.#time) * SHARE - (spent - this.#spent)
+    const gain = (time - this.#time) * this.#share - (spent - this.#spent)
     this.#credit = Math.min(MOST_CREDIT, this.#credit + gain)
     this.#time = time
     this.#spent = spent

@@ -33,8 +33,6 @@ export interface CompiledUnitsParts<Form> {
   readonly firstEntry: number
   /** Bytes of modules that are kept. */
   readonly codeBytes: number
-  /** How code is compiled: `JitOptions.tier`. */
-  readonly tier: JitTier
   readonly onCode: ((code: CompiledCode) => void) | undefined
   /** Finds the code page that is executed at a distance from the page of a place. */
   pageAt(place: Place, delta: number, runner: UnitRunner): CodePage | undefined
@@ -74,9 +72,10 @@ export class CompiledUnits<Form> {
    * Returns whether the unit of a record is not made part of another one: it is large, and does not lead to the place where
    * that one begins. Of one that does, two would break a loop up, each round of which would then go from one to the other.
    */
-  isApart(record: number, { slots }: CodePage, offset: number): boolean {
+  isApart(record: number, tier: JitTier, { slots }: CodePage, offset: number): boolean {
     const unit = this.#units.get(record)
-    if (unit === undefined || unit.code.instructions.at.length <= LARGEST_COPIED) return false
+    // The second tier does better what the first one has done.
+    if (unit === undefined || unit.code.tier < tier || unit.code.instructions.at.length <= LARGEST_COPIED) return false
     const delta = unit.deltas.get(slots)
     return delta === undefined || !unit.code.instructions.at.includes(delta + offset)
   }
@@ -111,27 +110,40 @@ export class CompiledUnits<Form> {
   }
 
   /** Compiles a place. @returns the record of its unit; 0 where decoded instructions have no room */
-  compile(found: FoundCode<Form>, place: Place, record: number, runner: UnitRunner): number {
-    return this.#install(this.#newCode(found, place, runner), place, record, runner)
+  compile(found: FoundCode<Form>, tier: JitTier, place: Place, record: number, runner: UnitRunner): number {
+    return this.#install(this.#newCode(found, tier, place, runner), place, record, runner)
   }
 
   /** Has a unit execute better code: that which another place has, or else new code. */
-  improve(unit: LiveUnit, place: Place, runner: UnitRunner, find: () => FoundCode<Form> | undefined): void {
+  improve(
+    unit: LiveUnit,
+    place: Place,
+    runner: UnitRunner,
+    find: (tier: JitTier) => FoundCode<Form> | undefined,
+  ): void {
     const known = this.#codes.latest(unit.code)
     if (known !== unit.code && known.isFor(runner.state) && this.#change(unit, known, place, runner)) return
-    const found = find()
+    const found = find(unit.code.tier)
     if (found === undefined) return
-    const [old, code] = [unit.code, this.#newCode(found, place, runner)]
+    const [old, code] = [unit.code, this.#newCode(found, unit.code.tier, place, runner)]
     if (this.#change(unit, code, place, runner)) this.#codes.replace(old, code)
     this.#count()
   }
 
-  #newCode(found: FoundCode<Form>, { lo, hi, page }: Place, runner: UnitRunner): UnitCode {
-    const { compiler, memory, targets, statistics, tier, onCode } = this.#parts
+  /** Has a unit execute code of the second tier; those that share its code keep it. */
+  promote(unit: LiveUnit, found: FoundCode<Form>, place: Place, runner: UnitRunner): void {
+    const family = unit.family.filter((each) => each !== unit)
+    for (const each of family) each.family = family
+    unit.family = [unit]
+    this.#change(unit, this.#newCode(found, 2, place, runner), place, runner)
+  }
+
+  #newCode(found: FoundCode<Form>, tier: JitTier, { lo, hi, page }: Place, runner: UnitRunner): UnitCode {
+    const { compiler, memory, targets, statistics, onCode } = this.#parts
     const { mode } = page
     const emitted = compiler.compile(found, mode, runner.state, tier, this.#leaveEntry(mode))
     const { module } = emitted
-    const source = codeSource(memory, found, emitted, (record) => targets.of(record), compiler.sites)
+    const source = codeSource(memory, found, tier, emitted, (record) => targets.of(record), compiler.sites)
     const compiled = new WebAssembly.Module(module as Uint8Array<ArrayBuffer>)
     const code = this.#codes.add(compiled, module.length, source)
     statistics.own.units++

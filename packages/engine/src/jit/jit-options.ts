@@ -1,8 +1,11 @@
 import type { CompiledCode } from './compiled-code.ts'
 import type { ExitReason } from './exit-reasons.ts'
 
-/** Default of {@link JitOptions.threshold}. Measured: at a fifth of it, all of a kernel's boot costs more to compile than it gives back. */
+/** Default of {@link JitOptions.threshold} where code is compiled by the second tier at once. Measured: at a fifth of it, all of a kernel's boot costs more to compile than it gives back. */
 export const JIT_THRESHOLD = 100_000
+
+/** Default of {@link JitOptions.threshold} where there is a first tier. */
+export const JIT_FIRST_THRESHOLD = 20_000
 
 /** Default of {@link JitOptions.misses}: about as many take as long as to compile a unit anew. */
 export const JIT_MISSES = 4096
@@ -16,8 +19,9 @@ export type JitTier = 1 | 2
 /** How hot code is compiled. */
 export interface JitOptions {
   /**
-   * Branches to a place, from 1, after which the code there is compiled; default {@link JIT_THRESHOLD}. From 10,000 branches
-   * on it is compiled earlier while compiling has taken less than a tenth of the time. Before that, it is watched.
+   * Branches to a place, from 1, after which the code there is compiled; default {@link JIT_FIRST_THRESHOLD}, or
+   * {@link JIT_THRESHOLD} without a first tier. From a tenth of these defaults on it is compiled earlier while compiling has
+   * taken a small part of the time. Before that, it is watched.
    */
   readonly threshold?: number
   /**
@@ -41,8 +45,8 @@ export interface JitOptions {
    */
   readonly misses?: number
   /**
-   * How code is compiled; default 2. The first tier compiles faster, and its code is slower. Instruction sets without one
-   * have the second alone.
+   * How code is compiled; by default by the first tier, and by the second what stays hot. The first tier compiles faster,
+   * and its code is slower. Instruction sets without one have the second alone.
    */
   readonly tier?: JitTier
   /** Called with all code that is compiled, when it is; what it throws leaves that code to the interpreter. */

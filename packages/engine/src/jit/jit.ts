@@ -15,12 +15,14 @@ import { OP_COLD, OP_CROSS, OP_UNIT, R_OFFSET, R_OP } from '../record.ts'
 import type { StateLayout } from '../state-layout.ts'
 import { BackOff } from './back-off.ts'
 import { CompileCredit } from './compile-credit.ts'
+import type { CompilePolicy } from './compile-credit.ts'
 import { CompiledUnits } from './compiled-units.ts'
 import { ComputedTargets } from './computed-targets.ts'
 import type { FoundCode } from './found-code.ts'
+import { HotUnits } from './hot-units.ts'
 import type { CompiledInstructionSet } from './instruction-set.ts'
-import { JIT_CODE_BYTES, JIT_MISSES, JIT_THRESHOLD } from './jit-options.ts'
-import type { JitCounts, JitOptions } from './jit-options.ts'
+import { JIT_CODE_BYTES, JIT_FIRST_THRESHOLD, JIT_MISSES, JIT_THRESHOLD } from './jit-options.ts'
+import type { JitCounts, JitOptions, JitTier } from './jit-options.ts'
 import { JitStatistics, now, processorTime } from './jit-statistics.ts'
 import { MemorySites } from './memory-sites.ts'
 import { RegionDiscovery } from './region-discovery.ts'
@@ -39,13 +41,12 @@ const MOST_FLUSH_DOUBLINGS = 8
 const MISS_FRACTION = 20
 /** Fraction of the threshold for which a place that is to be compiled is watched: what is not executed meanwhile is left out. */
 const WATCH_FRACTION = 80
-const DEFAULTS = {
-  threshold: JIT_THRESHOLD,
-  fewestInstructions: 1,
-  codeBytes: JIT_CODE_BYTES,
-  misses: JIT_MISSES,
-  tier: 2,
-} as const
+const DEFAULTS = { fewestInstructions: 1, codeBytes: JIT_CODE_BYTES, misses: JIT_MISSES } as const
+/** When code is compiled, by the tier that compiles it first. */
+const POLICIES: Readonly<Record<JitTier, CompilePolicy>> = {
+  1: { threshold: JIT_FIRST_THRESHOLD, earliest: 2_000, share: 0.2 },
+  2: { threshold: JIT_THRESHOLD, earliest: 10_000, share: 0.1 },
+}
 /** Fraction of the threshold after which a place is looked at for whose bytes there may be compiled code. */
 const REVIVAL_FRACTION = 200
 /** Branches to a place, up to the threshold, that such a look takes at least: fewer do not pay for it. */
@@ -69,7 +70,10 @@ export interface JitParts<Form> {
 export class Jit<Form> {
   readonly #parts: JitParts<Form>
   readonly #compiler: UnitCompiler<Form>
-  readonly #options: Required<Omit<JitOptions, 'onCode' | 'watch'>> & JitOptions
+  readonly #options: Required<Omit<JitOptions, 'onCode' | 'watch' | 'tier'>> & JitOptions
+  /** The tier that compiles places that are hot. */
+  readonly #firstTier: JitTier
+  readonly #hotUnits: HotUnits | undefined
   /** Branches to a place for which it is watched; 0: it is compiled at once. */
   readonly #watch: number
   readonly #missThreshold: number
@@ -96,12 +100,15 @@ export class Jit<Form> {
     const { memory, code, instructionSet, countersAt } = parts
     this.#parts = parts
     this.#statistics = new JitStatistics(memory, countersAt)
-    this.#options = { ...DEFAULTS, ...options }
+    this.#firstTier = instructionSet.beginCopied === undefined ? 2 : (options.tier ?? 1)
+    this.#hotUnits = this.#firstTier === 1 && options.tier === undefined ? new HotUnits(memory, countersAt) : undefined
+    const policy = POLICIES[this.#firstTier]
+    this.#options = { ...DEFAULTS, threshold: policy.threshold, ...options }
     this.#watch = this.#options.watch ?? Math.floor(this.#options.threshold / WATCH_FRACTION)
     this.#compiler = new UnitCompiler(memory, code, instructionSet, countersAt, new MemorySites(this.#options.misses))
     this.#discovery = new RegionDiscovery(memory)
     this.#targets = new ComputedTargets(memory, countersAt)
-    this.#credit = new CompileCredit(this.#options.threshold, processorTime())
+    this.#credit = new CompileCredit({ ...policy, threshold: this.#options.threshold }, processorTime())
     this.#units = new CompiledUnits({
       memory,
       cache: parts.cache,
@@ -110,7 +117,6 @@ export class Jit<Form> {
       statistics: this.#statistics,
       firstEntry: code.tableEntries,
       codeBytes: this.#options.codeBytes,
-      tier: this.#options.tier,
       onCode: this.#options.onCode,
       pageAt: ({ lo, hi, page }, delta, runner) =>
         delta === 0 ? page : this.#pageAt(lo + delta, hi, page.mode, runner),
@@ -127,12 +133,15 @@ export class Jit<Form> {
 
   /** A processor begins a turn, and nothing but it executes until {@link Jit.endTurn}: for the times of the tiers. */
   beginTurn(): void {
+    this.#hotUnits?.begin()
     this.#statistics.beginTurn()
   }
 
-  /** The turn has ended. @param instructions - that have retired in it */
-  endTurn(instructions: number): void {
+  /** The turn of a processor has ended. @param instructions - that have retired in it */
+  endTurn(instructions: number, runner: UnitRunner): void {
     this.#statistics.endTurn(instructions)
+    const record = this.#hotUnits?.end(instructions) ?? 0
+    if (record !== 0) this.#compiling(() => this.#promote(record, runner))
   }
 
   get #memory(): MachineMemory {
@@ -166,15 +175,23 @@ export class Jit<Form> {
    * @returns the record to go on with: that of a unit, or the same
    */
   hot(record: number, runner: UnitRunner): number {
-    const start = now()
-    const before = processorTime()
-    const { units } = this.#statistics.own
-    this.#followFlush()
     let next = record
-    try {
+    this.#compiling(() => {
       if ((record & HOT_MISSED) !== 0) this.#missed(record & ~HOT_MISSED, runner)
       else if ((record & HOT_SLOW) !== 0) this.#slow(record & ~HOT_SLOW, runner)
       else next = this.#reached(record, runner)
+    })
+    return next
+  }
+
+  /** Does what may compile something, and takes the time. */
+  #compiling(work: () => void): void {
+    const start = now()
+    const before = processorTime()
+    const { units } = this.#statistics.own
+    try {
+      this.#followFlush()
+      work()
     } catch (error) {
       // A mistake of the compiler, or a host without memory for more code: the interpreter executes the place.
       this.#statistics.own.failures++
@@ -182,7 +199,6 @@ export class Jit<Form> {
     }
     this.#spent += processorTime() - before
     this.#statistics.noteWait(now() - start, this.#statistics.own.units !== units)
-    return next
   }
 
   /** Branches after which a place is looked at. */
@@ -250,7 +266,8 @@ export class Jit<Form> {
     if (!isWatched && !this.#isDue(record, page.frame)) return record
     // Where all compiled code is in use, a new unit is not worth an old one. Some of them may be idle soon.
     if (!this.#units.makeRoom(now() - this.#statistics.own.milliseconds)) return record
-    const found = this.#find(place, runner)
+    const tier = this.#firstTier
+    const found = this.#find(place, tier, runner)
     if (found === undefined || found.count < this.#options.fewestInstructions) return NOTHING
     if (!isWatched && this.#watch > 0) {
       this.#watchBlocks(found)
@@ -258,7 +275,7 @@ export class Jit<Form> {
       return record
     }
     this.#cover(found)
-    const unit = this.#units.compile(found, place, record, runner)
+    const unit = this.#units.compile(found, tier, place, record, runner)
     if (unit !== 0) this.#watchBranches(unit)
     return unit === 0 ? record : unit
   }
@@ -302,6 +319,7 @@ export class Jit<Form> {
     this.#units.clear()
     this.#backOff.clear()
     this.#targets.clear()
+    this.#hotUnits?.clear()
     this.#credit.clear()
     this.#compiler.sites.clear()
     this.#early.clear()
@@ -310,7 +328,7 @@ export class Jit<Form> {
   }
 
   /** Finds the code that belongs to a place. */
-  #find({ lo, hi, offset, page }: Place, runner: UnitRunner): FoundCode<Form> | undefined {
+  #find({ lo, hi, offset, page }: Place, tier: JitTier, runner: UnitRunner): FoundCode<Form> | undefined {
     const { instructionSet, code } = this.#parts
     const { mode } = page
     const { state } = runner
@@ -320,7 +338,7 @@ export class Jit<Form> {
       isHostCalled: (fn, record) => instructionSet.isHostCalled(fn, record),
       pageAt: (delta) => (delta === 0 ? page : this.#pageAt(lo + delta, hi, mode, runner)),
       targetsOf: (record) => this.#targets.of(record),
-      isApart: (record) => this.#units.isApart(record, page, offset),
+      isApart: (record) => this.#units.isApart(record, tier, page, offset),
     })
   }
 
@@ -376,8 +394,23 @@ export class Jit<Form> {
     const { page, offset } = unit
     const place = { lo: lo + unit.deltas.get(page.slots)!, hi, page, offset }
     if (this.#pageAt(place.lo, hi, page.mode, runner) !== page) return
-    this.#units.improve(unit, place, runner, () => this.#find(place, runner))
+    this.#units.improve(unit, place, runner, (tier) => this.#find(place, tier, runner))
     this.#watchBranches(unit.record)
+  }
+
+  /** A unit that was left just now stays hot: the second tier compiles it. */
+  #promote(record: number, runner: UnitRunner): void {
+    const unit = this.#units.get(record)
+    const start = unit && this.#startOf(unit, runner)
+    if (start === undefined || unit!.code.tier === 2) return
+    const { page, offset } = unit!
+    const place = { lo: start.lo + unit!.deltas.get(page.slots)!, hi: start.hi, page, offset }
+    if (this.#pageAt(place.lo, place.hi, page.mode, runner) !== page) return
+    const found = this.#find(place, 2, runner)
+    if (found === undefined) return
+    this.#cover(found)
+    this.#units.promote(unit!, found, place, runner)
+    this.#watchBranches(record)
   }
 
   /** Counts how often the computed branches of a unit lead out of it. */

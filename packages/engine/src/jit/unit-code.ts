@@ -1,6 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import type { CodePage } from '../code-page.ts'
+import type { JitTier } from './jit-options.ts'
 import type { MissAction } from './memory-sites.ts'
 import type { RegionPage } from './region.ts'
 
@@ -36,6 +37,8 @@ export interface CodeSource {
   readonly key: number
   /** Mode of the code. */
   readonly mode: number
+  /** What has made it. */
+  readonly tier: JitTier
   /** Offset of its first instruction in its page. */
   readonly offset: number
   /** Returns whether the state at a machine address is as the code assumes; else it leaves at once. */

@@ -64,7 +64,8 @@ describe.each([
         }),
         { numRuns: RUNS },
       )
-      expect(units).toBeGreaterThan(RUNS / 4)
+      // Most have a loop that is hot; of a slice, chance has fewer.
+      expect(units).toBeGreaterThan(RUNS / 8)
     },
     600_000,
   )

@@ -14,6 +14,7 @@ const SOURCE = {
   offset: 0,
   deltas: [0],
   instructions: { at: new Int32Array(), from: new Uint32Array(1), bytes: new Uint8Array() },
+  tier: 1 as const,
   recordPositions: [],
   entries: [],
   branches: [],

@@ -113,7 +113,7 @@ export class StateKnowledge implements KnownState {
   test(): (state: number) => boolean {
     const memory = this.#memory
     const assumptions = [...this.#assumptions.values()]
-    return (state) => assumptions.every(({ op, offset, value }) => readMemory(memory, op, state + offset) === value)
+    return (state) => holds(memory, assumptions, state)
   }
 
   /** Emits the checks of what has been assumed. */
@@ -127,6 +127,11 @@ export class StateKnowledge implements KnownState {
       leaveIf(differs)
     }
   }
+}
+
+/** Returns whether the fields of a state have the values that are assumed. */
+export function holds(memory: MachineMemory, assumptions: readonly Assumption[], state: number): boolean {
+  return assumptions.every(({ op, offset, value }) => readMemory(memory, op, state + offset) === value)
 }
 
 function constant(op: LoadOp, value: bigint): Value {

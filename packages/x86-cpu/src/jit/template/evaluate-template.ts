@@ -6,6 +6,7 @@ import type { FormSource } from '../../form-context.ts'
 import { RegionFlags } from '../region-flags.ts'
 import { importLibrary } from '../unit-library.ts'
 import { generalAt, holeOf32, holeOf64, otherAt } from './holes.ts'
+import { shorten } from './shorten.ts'
 import { TemplateBuilder, TemplateContext, TemplateExits } from './template-builder.ts'
 import type { TemplateKnowledge } from './template-record.ts'
 import {
@@ -78,7 +79,11 @@ export class TemplateEvaluator {
     if (form.vex) context.requireVex()
     semantics.emit(context)
     flags.settle()
-    const bytes = f.codeFrom(0)
+    const whole = f.codeFrom(0)
+    const lasting = new Set(
+      [...f.registers, ...flags.locals, f.mark, exits.target, exits.status].map(({ index }) => index),
+    )
+    const bytes = shorten(whole, readCode(whole), (local) => local > LAST_PARAMETER && !lasting.has(local))
     const patches = new PatchReader(f, flags, exits, (index) => this.#typeNumber(types.get(index)!)).read(
       readCode(bytes),
     )
@@ -149,7 +154,7 @@ class PatchReader {
   }
 
   #read({ name, from, to, operands }: CodeInstruction): void {
-    if (name === 'local.get' || name === 'local.set') this.#local(from + 1, to, Number(operands), name === 'local.set')
+    if (name.startsWith('local.')) this.#local(from + 1, to, Number(operands), name !== 'local.get')
     else if (name === 'i64.const') {
       const hole = holeOf64(BigInt(operands.trim()))
       if (hole >= 0) this.#add(from, to, PATCH_64, hole)

@@ -30,7 +30,7 @@ import {
   PATCH_WORDS,
 } from './template.ts'
 import type { Template } from './template.ts'
-import type { FormTemplates, Templates } from './templates.ts'
+import type { TemplateState, Templates } from './templates.ts'
 
 const REGISTERS = 16
 /** More than a unit has. */
@@ -67,7 +67,7 @@ const STATE = 0
 export class TemplateUnit implements CopiedUnit<FormSource> {
   readonly #memory: MachineMemory
   readonly #templates: Templates
-  #forms!: Map<number, FormTemplates>
+  #state!: TemplateState
   #module!: ModuleBuilder
   #mode = 0
   #processor = 0
@@ -103,7 +103,7 @@ export class TemplateUnit implements CopiedUnit<FormSource> {
     this.#module = module
     this.#mode = mode
     this.#processor = state
-    this.#forms = this.#templates.for(mode, state)
+    this.#state = this.#templates.for(mode, state)
     this.#known = new StateKnowledge(this.#memory, state, mode)
     this.#used = 0
     this.#written = 0
@@ -122,7 +122,7 @@ export class TemplateUnit implements CopiedUnit<FormSource> {
 
   plan(i: number, form: FormSource, record: number, onMiss: MissAction): void {
     const templates = this.#templates
-    const template = templates.find(this.#forms, form, record, onMiss, this.#kind, this.#mode, this.#processor)
+    const template = templates.find(this.#state, form, record, onMiss, this.#kind, this.#mode, this.#processor)
     this.#planned[i] = template
     this.#use(i, template, templates.record.named)
     if (template.assumptions.length > 0) this.#known.assume(template.assumptions)
