@@ -23,6 +23,7 @@ import {
   FLAGS_ARITHMETIC,
   STATE_LAYOUT,
   STATUS_DONE,
+  S_AMD,
   S_EFLAGS,
   S_EVENTS,
   S_FAULT_VECTOR,
@@ -122,6 +123,7 @@ export class CpuCore implements Cpu, CodeCacheClient {
     this.#ports = new PortAccess(host, log, u32)
     this.#repeated = new RepeatedAccess(host, log, translation, breakpoints, u32)
     u32[S_TWO_TO_28 >>> 2] = 0x1000_0000
+    u32[S_AMD >>> 2] = engine.processor.amd ? 1 : 0
     u32[S_SMBASE >>> 2] = SMBASE_RESET
     this.i32[S_FAULT_VECTOR >>> 2] = -1
     engine.codeCache.addClient(this)

@@ -168,6 +168,8 @@ export const S_REGISTER_CHANGES = 0x39c
 export const S_REGISTER_WORDS = 0x3a0
 /** Bit i: the register at offset 16 · i of the page is the word of that number. 64 bits. */
 export const S_REGISTER_MASK = 0x3a8
+/** Not zero: the processor has AMD's rules. Set once; 32 bits. */
+export const S_AMD = 0x3b0
 /** Up to 64 bytes between generated code and the slow access paths. */
 export const S_DATA = 0x3c0
 

@@ -1,4 +1,4 @@
-import { I32, I64 } from '@retrap/wasm-emitter'
+import { I32, I64, select } from '@retrap/wasm-emitter'
 import {
   FLAGS_ARITHMETIC,
   FLAG_AC,
@@ -15,8 +15,11 @@ import {
   SEG_CAN_WRITE,
   SEG_FLAT,
   SEG_HIGH,
+  SEG_LIMIT,
   SEG_LOW,
   SEG_RIGHTS,
+  SS,
+  S_AMD,
   S_CPL,
   S_CR4,
   S_EFER,
@@ -35,11 +38,13 @@ import {
 } from '../state-layout.ts'
 import {
   ATTR_DB,
+  ATTR_DPL_SHIFT,
   ATTR_L,
   CR4_FSGSBASE,
   CR4_PKE,
   EFER_SCE,
   FLAG_FIXED,
+  FLAT_STACK,
   R11,
   RAX,
   RCX,
@@ -100,10 +105,12 @@ const syscall: Semantics = {
 const sysret: Semantics = {
   partial: true,
   far: true,
-  intel: true,
   emit: (c) => {
     require64(c, S_EFER, EFER_SCE)
     const { f, state } = c
+    const amd = c.let(field(c, S_AMD))
+    // AMD's processors load the selector of SS and nothing else of it: here where all else is as Intel's have it.
+    f.if(amd, () => leaveIf(c, isStackFlat(c).eqz()))
     const target = c.let(c.gprU(RCX, 8))
     const image = c.let(c.gprU(R11, 4).toI32())
     requireNothingDue(c, image)
@@ -113,10 +120,21 @@ const sysret: Semantics = {
     requireExecuteMode(c, I32.of(TLB_USER))
     const base = c.let(f.loadExpression('i32.load16_u', state, S_STAR + 6))
     setFlags(c, image.and(USUAL_FLAGS))
-    enterLevel(c, 3, base.add(16).or(3).and(0xffff), base.add(8).or(3).and(0xffff), ATTR_L)
+    const stack = base.add(8).or(select(amd, I32.of(0), I32.of(3)))
+    enterLevel(c, 3, base.add(16).or(3).and(0xffff), stack.and(0xffff), ATTR_L)
     useSet(c, I32.of(TLB_USER))
     c.jumpLinear(target)
   },
+}
+
+/** Whether SS has all of 4 GiB from 0, whatever its privilege level. */
+function isStackFlat(c: Context): I32 {
+  const part = (offset: number): I32 => field(c, segmentAt(SS, offset))
+  const isUsual = part(SEG_ATTRIBUTES)
+    .and(~(3 << ATTR_DPL_SHIFT))
+    .eq(FLAT_STACK)
+  const base = c.f.loadExpression('i64.load', c.state, segmentAt(SS, SEG_BASE))
+  return isUsual.and(base.eqz()).and(part(SEG_LIMIT).eq(-1)).and(part(SEG_RIGHTS).and(SEG_FLAT).ne(0))
 }
 
 /**

@@ -93,7 +93,9 @@ export abstract class MemoryContext {
     const { f, record, state } = this
     const ea = f.local('i64')
     const kind = f.load('i32.load8_u', record, R_ADDRESS)
-    const sizeAndFlags = I32.of(bytes | segmentFlags(this.operand(i).access))
+    // Areas of more than 255 bytes have their size in the upper half.
+    const size = bytes > 0xff ? bytes << 16 : bytes
+    const sizeAndFlags = I32.of(size | segmentFlags(this.operand(i).access))
     const call = (callee: Library['slowAddress']): void => {
       f.set(ea, f.call(callee, state, record, sizeAndFlags))
       f.if(f.loadExpression('i32.load', state, S_FAULT_VECTOR).ne(-1), () => this.fail(STATUS_FAULT))

@@ -5,8 +5,8 @@ import { PKRU } from '../system/state-components.ts'
 import type { Context } from './context.ts'
 import { leaveIf } from './flat-segments.ts'
 
-/** Bytes of the longest area. */
-const AREA_BYTES = PKRU.standard + PKRU.size
+/** Bytes of the longest area of XSAVE. */
+export const XSAVE_BYTES: number = PKRU.standard + PKRU.size
 const ALIGNMENT = 64
 
 /** An area in one page or in two. */
@@ -51,16 +51,20 @@ export class Area {
   }
 }
 
-/** Leaves the instruction to its handler unless the area is aligned and may be accessed as a whole. */
-export function areaOf(c: Context, flags: number): Area {
+/**
+ * Leaves the instruction to its handler unless the area is aligned and may be accessed as a whole.
+ *
+ * @param bytes - that are accessed at most
+ */
+export function areaOf(c: Context, bytes: number, flags: number): Area {
   const { f } = c
-  const ea = c.address(0, 1)
+  const ea = c.address(0, Math.max(1, c.sizeOf(0)))
   leaveIf(c, ea.toI32().and(ALIGNMENT - 1))
   const first = c.resident(ea, 1, flags)
   const left = c.let(I32.of(PAGE_BYTES).sub(ea.toI32().and(PAGE_BYTES - 1)))
   const apart = f.ifElse(
     'i32',
-    left.ltU(AREA_BYTES),
+    left.ltU(bytes),
     () => c.resident(c.let(ea.add(left.toI64U())), 1, flags).sub(first.add(left)),
     () => I32.of(0),
   )
