@@ -28,7 +28,7 @@ import { systemRegisterSemantics } from './semantics/segment-registers.ts'
 import { instructionSemantics, stringSemantics } from './semantics/index.ts'
 import type { Semantics } from './semantics/table.ts'
 import { isImplemented } from './features.ts'
-import { STATUS_DONE } from './state-layout.ts'
+import { STATUS_EXIT } from './state-layout.ts'
 import { handlers } from './system/handlers.ts'
 import type { Handler } from './system/operands.ts'
 
@@ -40,12 +40,13 @@ function semanticsOf(info: CodeInfo, form: Form): Semantics | undefined {
 }
 
 /**
- * PAUSE tells the host of what looks like a spin loop. A turn that the host ends then, by asking for attention, ends right
- * behind it: a lock that was let go in front of PAUSE is still free when the next vCPU runs.
+ * PAUSE tells the host of what looks like a spin loop. A turn that the host ends then ends right behind it: a lock that was
+ * let go in front of PAUSE is still free when the next vCPU runs.
  */
-const pause: Handler = (s) => {
+const pause: Handler = (s, record) => {
   s.host.pause()
-  return STATUS_DONE
+  s.advance(record)
+  return STATUS_EXIT
 }
 
 const allHandlers: Readonly<Record<string, Handler>> = { ...handlers, PAUSE: pause }

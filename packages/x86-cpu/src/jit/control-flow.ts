@@ -9,7 +9,7 @@ const CONTROL = /^(J[A-Z]+|LOOP|LOOPE|LOOPNE|CALL|RET)$/
 
 /** Instructions whose handlers units call, because the next instruction usually follows. */
 const CALLED_HANDLERS =
-  /^(MOV|PUSH|POP|CLTS|INVLPG|INVPCID|RDTSCP?|CPUID|(RD|WR)MSR|RDRAND|RDSEED|XGETBV|PAUSE|IN|OUT|VER[RW]|F?X(SAVE|RSTOR)[A-Z]*(64)?)$/
+  /^(MOV|PUSH|POP|CLTS|INVLPG|INVPCID|RDTSCP?|CPUID|(RD|WR)MSR|RDRAND|RDSEED|XGETBV|IN|OUT|VER[RW]|F?X(SAVE|RSTOR)[A-Z]*(64)?)$/
 
 /** Returns whether units call a handler: it loads no segment register whose rights they may assume. */
 export function isHandlerCalled({ u16 }: MachineMemory, mnemonic: string, record: number): boolean {
