@@ -45,7 +45,7 @@ export interface JitOptions {
    */
   readonly misses?: number
   /**
-   * How code is compiled; by default by the first tier, and by the second what stays hot. The first tier compiles faster,
+   * How code is compiled; default 2. With 1, what stays hot is compiled by the second tier later. The first tier compiles faster,
    * and its code is slower. Instruction sets without one have the second alone.
    */
   readonly tier?: JitTier

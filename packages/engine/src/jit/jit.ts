@@ -100,8 +100,8 @@ export class Jit<Form> {
     const { memory, code, instructionSet, countersAt } = parts
     this.#parts = parts
     this.#statistics = new JitStatistics(memory, countersAt)
-    this.#firstTier = instructionSet.beginCopied === undefined ? 2 : (options.tier ?? 1)
-    this.#hotUnits = this.#firstTier === 1 && options.tier === undefined ? new HotUnits(memory, countersAt) : undefined
+    this.#firstTier = instructionSet.beginCopied === undefined ? 2 : (options.tier ?? 2)
+    this.#hotUnits = this.#firstTier === 1 ? new HotUnits(memory, countersAt) : undefined
     const policy = POLICIES[this.#firstTier]
     this.#options = { ...DEFAULTS, threshold: policy.threshold, ...options }
     this.#watch = this.#options.watch ?? Math.floor(this.#options.threshold / WATCH_FRACTION)
