@@ -21,6 +21,8 @@ import { PortAccess } from './port-access.ts'
 import { RepeatedAccess } from './repeated-access.ts'
 import {
   FLAGS_ARITHMETIC,
+  POINTERS_RESTORED_PENDING,
+  POINTERS_SAVED_PENDING,
   STATE_LAYOUT,
   STATUS_DONE,
   S_AMD,
@@ -28,6 +30,7 @@ import {
   S_EVENTS,
   S_FAULT_VECTOR,
   S_LOGGED,
+  S_POINTER_RULES,
   S_TLB_SETS,
   S_TWO_TO_28,
 } from './state-layout.ts'
@@ -123,7 +126,10 @@ export class CpuCore implements Cpu, CodeCacheClient {
     this.#ports = new PortAccess(host, log, u32)
     this.#repeated = new RepeatedAccess(host, log, translation, breakpoints, u32)
     u32[S_TWO_TO_28 >>> 2] = 0x1000_0000
-    u32[S_AMD >>> 2] = engine.processor.amd ? 1 : 0
+    const { amd, savesErrorPointers, restoresErrorPointers } = engine.processor
+    u32[S_AMD >>> 2] = amd ? 1 : 0
+    u32[S_POINTER_RULES >>> 2] =
+      (savesErrorPointers ? 0 : POINTERS_SAVED_PENDING) | (restoresErrorPointers ? 0 : POINTERS_RESTORED_PENDING)
     u32[S_SMBASE >>> 2] = SMBASE_RESET
     this.i32[S_FAULT_VECTOR >>> 2] = -1
     engine.codeCache.addClient(this)

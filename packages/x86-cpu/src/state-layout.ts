@@ -170,6 +170,8 @@ export const S_REGISTER_WORDS = 0x3a0
 export const S_REGISTER_MASK = 0x3a8
 /** Not zero: the processor has AMD's rules. Set once; 32 bits. */
 export const S_AMD = 0x3b0
+/** `POINTERS_*`: when x87 error pointers are saved and restored. Set once; 32 bits. */
+export const S_POINTER_RULES = 0x3b4
 /** Up to 64 bytes between generated code and the slow access paths. */
 export const S_DATA = 0x3c0
 
@@ -221,6 +223,12 @@ export const S_EXECUTE_MODES = 0xfbc
 
 /** TLB sets follow the registers, one for each access mode; see `Tlb` of the engine. */
 export const S_TLB_SETS = 0x1000
+
+// S_POINTER_RULES.
+/** FXSAVE and XSAVE save zeros unless an exception is pending. */
+export const POINTERS_SAVED_PENDING = 1
+/** FXRSTOR and XRSTOR leave them alone unless the image has a pending exception. */
+export const POINTERS_RESTORED_PENDING = 2
 
 // Kinds of S_FLAGS_KIND.
 /** B holds CF, PF, AF, ZF, SF and OF as in RFLAGS; RESULT is zero if and only if ZF. */

@@ -9,7 +9,7 @@ import { leaveIf } from './flat-segments.ts'
 import { field } from './privilege.ts'
 import { XSAVE_BYTES, areaOf } from './state-area.ts'
 import type { Area } from './state-area.ts'
-import { inUse, loadComponents, requireIntelPointers, storeComponents } from './state-transfer.ts'
+import { inUse, loadComponents, storeComponents } from './state-transfer.ts'
 import type { Semantics, SemanticsTable } from './table.ts'
 
 /**
@@ -42,7 +42,6 @@ function save(optimise: boolean): Semantics {
     const area = areaOf(c, XSAVE_BYTES, SLOW_WRITE)
     const components = requested(c)
     const used = c.let(inUse(c).and(components))
-    requireIntelPointers(c, components)
     area.store(A_HEADER, area.load(A_HEADER).and(components.xor(-1)).or(used))
     const written = optimise ? used : components
     storeComponents(c, area, written, components.and(XCR0_SSE | XCR0_AVX), PKRU.standard)
@@ -62,7 +61,6 @@ function saveCompacted(isSupervisor: boolean): Semantics {
     const components = requested(c)
     const isMxcsrUsed = field(c, S_MXCSR).ne(MXCSR_INITIAL).mul(XCR0_SSE)
     const written = c.let(inUse(c).or(isMxcsrUsed).and(components))
-    requireIntelPointers(c, written)
     area.store(A_HEADER, written)
     area.store(A_HEADER + 4, I32.of(0))
     area.store(A_XCOMP_BV, components)
@@ -118,8 +116,6 @@ function restore(isSupervisor: boolean): Semantics {
       leaveIf(c, value.ne(field(c, S_PKRU)))
     })
 
-    requireIntelPointers(c, present, area)
-
     f.if(mxcsr, () => f.store('i32.store', state, control, S_MXCSR))
     f.if(select(isCompacted, components.and(present.xor(-1)), I32.of(0)).and(XCR0_SSE), () =>
       f.store('i32.store', state, I32.of(MXCSR_INITIAL), S_MXCSR),
@@ -141,7 +137,6 @@ const fxsave: Semantics = {
   emit: (c) => {
     requireFx(c)
     const area = areaOf(c, A_XMM_END, SLOW_WRITE)
-    requireIntelPointers(c, LEGACY)
     storeComponents(c, area, LEGACY, LEGACY, 0)
   },
 }
@@ -156,7 +151,6 @@ const fxrstor: Semantics = {
     const area = areaOf(c, A_XMM_END, 0)
     const control = area.load(A_MXCSR)
     leaveIf(c, control.and(~MXCSR_MASK))
-    requireIntelPointers(c, LEGACY, area)
     c.f.store('i32.store', c.state, control, S_MXCSR)
     loadComponents(c, area, LEGACY, LEGACY)
   },

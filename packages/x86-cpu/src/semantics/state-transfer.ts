@@ -2,7 +2,9 @@ import { I32, I64, V128, numeric, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import {
   MODE_64,
-  S_AMD,
+  POINTERS_RESTORED_PENDING,
+  POINTERS_SAVED_PENDING,
+  S_POINTER_RULES,
   S_FCS,
   S_FCW,
   S_FDP,
@@ -32,6 +34,7 @@ import {
   A_ST,
   A_XMM,
   FCW_INITIAL,
+  FSW_ES,
   FSW_EXCEPTIONS,
   FSW_SUMMARY,
   FSW_WITHOUT_TOP,
@@ -39,7 +42,6 @@ import {
 } from '../system/fpu-image.ts'
 import { AVX } from '../system/state-components.ts'
 import type { Context } from './context.ts'
-import { leaveIf } from './flat-segments.ts'
 import { field } from './privilege.ts'
 import { Area } from './state-area.ts'
 
@@ -82,27 +84,10 @@ function eachStackRegister(f: FunctionBuilder, state: I32, body: (register: I32,
   }
 }
 
-/**
- * Leaves the instruction to its handler where AMD's rules for the x87 error pointers matter: without a pending exception they
- * are saved as zeros, and not restored. They do not where all pointers are zero.
- *
- * @param x87 - not zero: x87 state is saved, or restored from `area`
- */
-export function requireIntelPointers(c: Context, x87: I32, area?: Area): void {
-  const { f, state } = c
-  f.if(x87.and(XCR0_X87).ne(0).and(field(c, S_AMD)), () => {
-    const double = (offset: number): I64 => f.loadExpression('i64.load', state, offset)
-    const pointers = double(S_FIP).or(double(S_FDP)).ne(0n)
-    const others = field(c, S_FOP).or(field(c, S_FCS)).or(field(c, S_FDS))
-    leaveIf(c, pointers.or(others))
-    if (area === undefined) return
-    const start = area.at(0)
-    const saved = f
-      .loadExpression('i64.load', start, A_FIP)
-      .or(f.loadExpression('i64.load', start, A_FDP))
-      .ne(0n)
-    leaveIf(c, saved.or(f.loadExpression('i32.load16_u', start, A_FOP).and(0x7ff)))
-  })
+/** Whether the x87 error pointers are left out: AMD's processors have a rule for saving and one for restoring them. */
+function leavesPointers(f: FunctionBuilder, state: I32, rule: number, status: I32): I32 {
+  const rules = f.loadExpression('i32.load', state, S_POINTER_RULES)
+  return rules.and(rule).ne(0).and(status.and(FSW_ES).eqz())
 }
 
 /** `(state) → XINUSE`: as `inUse` of `system/state-components.ts` has it. */
@@ -143,13 +128,8 @@ export function inUse(c: Context): I32 {
 
 // ---------------------------------------------------------------- saving
 
-function storeX87(area: Area, state: I32, wide: I32): void {
-  const { f } = area
+function storePointers(f: FunctionBuilder, state: I32, start: I32, wide: I32): void {
   const word = (offset: number): I32 => f.loadExpression('i32.load', state, offset)
-  const start = area.at(0)
-  f.store('i32.store16', start, word(S_FCW), A_FCW)
-  f.store('i32.store16', start, word(S_FSW).and(FSW_WITHOUT_TOP).or(word(S_FTOP).shl(11)), A_FSW)
-  f.store('i32.store16', start, word(S_FTAG_EMPTY).xor(-1).and(0xff), A_FTW)
   f.store('i32.store16', start, word(S_FOP).and(0x7ff), A_FOP)
   f.if(
     wide,
@@ -163,6 +143,23 @@ function storeX87(area: Area, state: I32, wide: I32): void {
       f.store('i32.store', start, word(S_FDP), A_FDP)
       f.store('i32.store', start, word(S_FDS).and(0xffff), A_FDS)
     },
+  )
+}
+
+function storeX87(area: Area, state: I32, wide: I32): void {
+  const { f } = area
+  const word = (offset: number): I32 => f.loadExpression('i32.load', state, offset)
+  const start = area.at(0)
+  f.store('i32.store16', start, word(S_FCW), A_FCW)
+  f.store('i32.store16', start, word(S_FSW).and(FSW_WITHOUT_TOP).or(word(S_FTOP).shl(11)), A_FSW)
+  f.store('i32.store16', start, word(S_FTAG_EMPTY).xor(-1).and(0xff), A_FTW)
+  f.if(
+    leavesPointers(f, state, POINTERS_SAVED_PENDING, word(S_FSW)),
+    () => {
+      f.store('i32.store16', start, I32.of(0), A_FOP)
+      for (const at of [A_FIP, A_FDP]) f.store('i64.store', start, I64.of(0), at)
+    },
+    () => storePointers(f, state, start, wide),
   )
   eachStackRegister(f, state, (register, offset) => {
     const value = numeric('v128.and', f.loadExpression('v128.load', register, S_FPR), EXTENDED)
@@ -199,25 +196,9 @@ export function storeComponents(c: Context, area: Area, written: I32, mxcsr: I32
 
 // ---------------------------------------------------------------- restoring
 
-function loadX87(area: Area, state: I32, wide: I32): void {
-  const { f } = area
-  const start = area.at(0)
+function loadPointers(f: FunctionBuilder, state: I32, start: I32, wide: I32): void {
   const put = (offset: number, value: I32): void => f.store('i32.store', state, value, offset)
   const word = (offset: number): I32 => f.loadExpression('i32.load', start, offset)
-  // Bits 7, 13 to 15 read as zero, and bit 6 as one.
-  const control = f.let(f.loadExpression('i32.load16_u', start, A_FCW).and(0x1f7f).or(0x40))
-  const status = f.let(f.loadExpression('i32.load16_u', start, A_FSW))
-  const flags = f.let(status.and(FSW_WITHOUT_TOP & ~FSW_SUMMARY))
-  const isPending = flags.and(control.xor(-1)).and(FSW_EXCEPTIONS).ne(0)
-  put(S_FCW, control)
-  put(S_FSW, flags.or(isPending.mul(FSW_SUMMARY)))
-  put(S_FTOP, status.shrU(11).and(7))
-  put(S_FTAG_EMPTY, f.loadExpression('i32.load8_u', start, A_FTW).xor(0xff))
-  eachStackRegister(f, state, (register, offset) => {
-    const from = area.at(offset)
-    f.store('i64.store', register, f.loadExpression('i64.load', from), S_FPR)
-    f.store('i32.store16', register, f.loadExpression('i32.load16_u', from, 8), S_FPR + 8)
-  })
   put(S_FOP, f.loadExpression('i32.load16_u', start, A_FOP).and(0x7ff))
   f.if(
     wide,
@@ -234,6 +215,27 @@ function loadX87(area: Area, state: I32, wide: I32): void {
       put(S_FDS, word(A_FDS).and(0xffff))
     },
   )
+}
+
+function loadX87(area: Area, state: I32, wide: I32): void {
+  const { f } = area
+  const start = area.at(0)
+  const put = (offset: number, value: I32): void => f.store('i32.store', state, value, offset)
+  // Bits 7, 13 to 15 read as zero, and bit 6 as one.
+  const control = f.let(f.loadExpression('i32.load16_u', start, A_FCW).and(0x1f7f).or(0x40))
+  const status = f.let(f.loadExpression('i32.load16_u', start, A_FSW))
+  const flags = f.let(status.and(FSW_WITHOUT_TOP & ~FSW_SUMMARY))
+  const isPending = flags.and(control.xor(-1)).and(FSW_EXCEPTIONS).ne(0)
+  put(S_FCW, control)
+  put(S_FSW, flags.or(isPending.mul(FSW_SUMMARY)))
+  put(S_FTOP, status.shrU(11).and(7))
+  put(S_FTAG_EMPTY, f.loadExpression('i32.load8_u', start, A_FTW).xor(0xff))
+  eachStackRegister(f, state, (register, offset) => {
+    const from = area.at(offset)
+    f.store('i64.store', register, f.loadExpression('i64.load', from), S_FPR)
+    f.store('i32.store16', register, f.loadExpression('i32.load16_u', from, 8), S_FPR + 8)
+  })
+  f.if(leavesPointers(f, state, POINTERS_RESTORED_PENDING, status).eqz(), () => loadPointers(f, state, start, wide))
 }
 
 function initialiseX87(f: FunctionBuilder, state: I32): void {

@@ -46,7 +46,7 @@ export const A_YMM = 576
 const A_END = 840
 
 /** Exception summary of FSW. */
-const FSW_ES: number = 1 << 7
+export const FSW_ES: number = 1 << 7
 /** Exception flags of FSW, and ES and B, which sum up those that FCW does not mask. */
 export const FSW_EXCEPTIONS = 0x3f
 export const FSW_SUMMARY = 0x8080
