@@ -65,7 +65,8 @@ export {
 } from './record.ts'
 export type { RecordDecoder } from './record-decoder.ts'
 export { JIT_CODE_BYTES, JIT_FIRST_THRESHOLD, JIT_MISSES, JIT_THRESHOLD } from './jit/jit-options.ts'
-export type { JitCounts, JitOptions, JitTier } from './jit/jit-options.ts'
+export type { JitCounts, JitOptions } from './jit/jit-options.ts'
+export type { JitTier } from './jit/jit-tier.ts'
 export type { CompiledCode, CompiledInstruction } from './jit/compiled-code.ts'
 export type {
   CompiledInstructionSet,

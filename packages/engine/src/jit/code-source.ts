@@ -1,7 +1,7 @@
 import type { MachineMemory } from '@retrap/memory'
 import { PAGE_BYTES } from '@retrap/memory'
 import { RECORD_BYTES } from '../record.ts'
-import type { JitTier } from './jit-options.ts'
+import type { JitTier } from './jit-tier.ts'
 import type { FoundCode } from './found-code.ts'
 import type { MemorySites, MissAction } from './memory-sites.ts'
 import { codeKey } from './unit-code.ts'

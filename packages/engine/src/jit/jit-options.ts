@@ -1,5 +1,6 @@
 import type { CompiledCode } from './compiled-code.ts'
 import type { ExitReason } from './exit-reasons.ts'
+import type { JitTier } from './jit-tier.ts'
 
 /** Default of {@link JitOptions.threshold} where code is compiled by the second tier at once. Measured: at a fifth of it, all of a kernel's boot costs more to compile than it gives back. */
 export const JIT_THRESHOLD = 100_000
@@ -12,9 +13,6 @@ export const JIT_MISSES = 4096
 
 /** Default of {@link JitOptions.codeBytes}: 4 MiB. Measured with V8: the host's memory grows by about 28 times as much. */
 export const JIT_CODE_BYTES: number = 4 << 20
-
-/** A way to compile: 1 copies the code of instructions from templates, 2 evaluates it for each place, with what is known there. */
-export type JitTier = 1 | 2
 
 /** How hot code is compiled. */
 export interface JitOptions {

@@ -1,7 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import type { CodePage } from '../code-page.ts'
-import type { JitTier } from './jit-options.ts'
+import type { JitTier } from './jit-tier.ts'
 import type { MissAction } from './memory-sites.ts'
 import type { RegionPage } from './region.ts'
 
