@@ -124,24 +124,16 @@ async function build() {
 }
 
 /**
- * Builds and checks the package in the current folder before it is packed or published. `pnpm publish` of several
- * packages runs several of these at once: one after another, because their builds share dependencies.
+ * Builds the package in the current folder before it is packed or published; `npm run release` has checked all tarballs.
+ * `pnpm publish` of several packages runs several of these at once: one after another, because their builds share dependencies.
  */
 async function prepack() {
   const { name } = JSON.parse(readFileSync('package.json', 'utf8'))
   // npm would publish `workspace:^` as it stands, which nobody can install.
   if (process.env.npm_config_user_agent?.startsWith('npm/'))
     throw new Error(`npm cannot pack ${name}; use: npx pnpm@${pnpmVersion()} pack`)
-  const turbo = [
-    'exec',
-    'turbo',
-    'run',
-    'package:check',
-    `--filter=${name}`,
-    '--output-logs=errors-only',
-    '--ui=stream',
-  ]
-  await alone(() => pnpm(turbo, `${name} is not fit to be packed`))
+  const turbo = ['exec', 'turbo', 'run', 'build', `--filter=${name}`, '--output-logs=errors-only', '--ui=stream']
+  await alone(() => pnpm(turbo, `${name} cannot be built`))
 }
 
 /** Runs `work` while no other process of this checkout installs or builds. */
