@@ -25,7 +25,7 @@ function newSpace(): ParkedSpace {
 
 /** The TLB entries of the address spaces that are not the current one; eight spaces are kept. */
 export class ParkedEntries {
-  /** Those that are put aside, the one that has been away longest first. A `Map` by number takes longer for so few. */
+  /** Spaces that are not the current one; the one that was left longest ago comes first. For so few, a list is faster than a `Map`. */
   readonly #parked: ParkedSpace[] = []
   /** Stores whose entries are in the TLB again: a change of address space allocates nothing. */
   readonly #spare: ParkedSpace[] = []

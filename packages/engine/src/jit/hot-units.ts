@@ -8,8 +8,8 @@ const LASTING = 20_000_000
 const MOST_UNITS = 4096
 
 /**
- * Finds out which units stay hot, by where turns end: a turn counts for the unit that was left last in it, which is the more
- * likely one unit, the more of the time it takes. Compiled code counts nothing for that.
+ * Finds out which units stay hot, by where turns end: a turn counts for the unit that was left last in it. The more
+ * of the time a unit takes, the more often that is the one. So generated code need not count anything.
  */
 export class HotUnits {
   readonly #memory: MachineMemory

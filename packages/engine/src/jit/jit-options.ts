@@ -2,10 +2,10 @@ import type { CompiledCode } from './compiled-code.ts'
 import type { ExitReason } from './exit-reasons.ts'
 import type { JitTier } from './jit-tier.ts'
 
-/** Default of {@link JitOptions.threshold} where code is compiled by the second tier at once. Measured: at a fifth of it, all of a kernel's boot costs more to compile than it gives back. */
+/** Default of {@link JitOptions.threshold}. Measured: at a fifth of it, all of a kernel's boot costs more to compile than it gives back. */
 export const JIT_THRESHOLD = 100_000
 
-/** Default of {@link JitOptions.threshold} where there is a first tier. */
+/** Default of {@link JitOptions.threshold} for the first tier. */
 export const JIT_FIRST_THRESHOLD = 20_000
 
 /** Default of {@link JitOptions.misses}: about as many take as long as to compile a unit anew. */
@@ -17,9 +17,9 @@ export const JIT_CODE_BYTES: number = 4 << 20
 /** How hot code is compiled. */
 export interface JitOptions {
   /**
-   * Branches to a place, from 1, after which the code there is compiled; default {@link JIT_FIRST_THRESHOLD}, or
-   * {@link JIT_THRESHOLD} without a first tier. From a tenth of these defaults on it is compiled earlier while compiling has
-   * taken a small part of the time. Before that, it is watched.
+   * Branches to a place, from 1, after which the code there is compiled; default {@link JIT_THRESHOLD}, or
+   * {@link JIT_FIRST_THRESHOLD} by the first tier. From a tenth of these defaults on it is compiled earlier while compiling
+   * has taken a small part of the time. Before that, it is watched.
    */
   readonly threshold?: number
   /**

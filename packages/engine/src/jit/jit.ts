@@ -385,16 +385,26 @@ export class Jit<Form> {
     if (delta === undefined || u16[(unit.record + R_OP) >>> 1] !== OP_UNIT) return undefined
     const lo = u32[(state + pageBase) >>> 2]! - delta
     const hi = u32[(state + pageBase + 4) >>> 2]!
-    const entry = lo + unit.deltas.get(unit.page.slots)!
-    return lo === lo >>> 0 && entry === entry >>> 0 ? { lo, hi } : undefined
+    const start = { lo, hi }
+    return lo === lo >>> 0 && this.#placeOf(unit, start, runner) !== undefined ? start : undefined
+  }
+
+  /**
+   * Where a unit is entered; undefined where its page is not executed there any more.
+   *
+   * @param start - where the first page of its code lies
+   */
+  #placeOf({ page, offset, deltas }: LiveUnit, start: LinearPage, runner: UnitRunner): Place | undefined {
+    const lo = start.lo + deltas.get(page.slots)!
+    const isThere = lo === lo >>> 0 && this.#pageAt(lo, start.hi, page.mode, runner) === page
+    return isThere ? { lo, hi: start.hi, page, offset } : undefined
   }
 
   /** @param start - where the first page of the code of the unit lies */
-  #improve(left: LiveUnit, { lo, hi }: LinearPage, runner: UnitRunner): void {
+  #improve(left: LiveUnit, start: LinearPage, runner: UnitRunner): void {
     const unit = this.#units.firstOf(left)
-    const { page, offset } = unit
-    const place = { lo: lo + unit.deltas.get(page.slots)!, hi, page, offset }
-    if (this.#pageAt(place.lo, hi, page.mode, runner) !== page) return
+    const place = this.#placeOf(unit, start, runner)
+    if (place === undefined) return
     this.#units.improve(unit, place, runner, (tier) => this.#find(place, tier, runner))
     this.#watchBranches(unit.record)
   }
@@ -403,10 +413,8 @@ export class Jit<Form> {
   #promote(record: number, runner: UnitRunner): void {
     const unit = this.#units.get(record)
     const start = unit && this.#startOf(unit, runner)
-    if (start === undefined || unit!.code.tier === 2) return
-    const { page, offset } = unit!
-    const place = { lo: start.lo + unit!.deltas.get(page.slots)!, hi: start.hi, page, offset }
-    if (this.#pageAt(place.lo, place.hi, page.mode, runner) !== page) return
+    const place = start && this.#placeOf(unit!, start, runner)
+    if (place === undefined || unit!.code.tier === 2) return
     const found = this.#find(place, 2, runner)
     if (found === undefined) return
     this.#cover(found)

@@ -18,7 +18,7 @@ const RIGHTS: ReadonlySet<number> = new Set(
   [ES, CS, SS, DS].map((segment) => S_SEGMENTS + SEG_BYTES * segment + SEG_RIGHTS),
 )
 const CODE_BASE = S_SEGMENTS + SEG_BYTES * CS + SEG_BASE
-/** Templates that are kept: a guest chooses immediates and bases of its code. A boot of Linux needs about 1,700. */
+/** Templates that are kept: a guest chooses immediates and bases of its code. A boot of Linux makes some hundreds. */
 const MOST_TEMPLATES = 16_384
 const OWN = (1 << FIRST_NAMED) - 1
 /** States that are told apart by bits of a number. */
@@ -32,7 +32,6 @@ const WORDS = [...ASSUMED]
 
 /** The templates of a form. */
 export interface FormTemplates {
-  readonly source: FormSource
   readonly plan: RecordPlan
   /** General registers that the form names itself, by bits. */
   own: number
@@ -69,7 +68,7 @@ export class Templates {
   readonly #most: number
   #count = 0
 
-  /** @param most - templates and states that are kept, and besides those of one unit */
+  /** @param most - templates that are kept, and besides those of one unit */
   constructor(memory: MachineMemory, code: InterpreterCode<FormSource>, most: number = MOST_TEMPLATES) {
     this.#most = most
     this.#memory = memory
@@ -122,7 +121,7 @@ export class Templates {
     const number = u16[(at + R_OP) >>> 1]! * 0x1_0000 + u16[(at + R_FUNCTION) >>> 1]!
     let form = forms.get(number)
     if (form === undefined) {
-      form = { source, plan: recordPlan(source.form), own: 0, readsFlags: false, templates: new Map() }
+      form = { plan: recordPlan(source.form), own: 0, readsFlags: false, templates: new Map() }
       forms.set(number, form)
     }
     this.record.read(at, form.plan, form.own)
