@@ -2,7 +2,7 @@ import { PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import type { CodeCache } from '../code-cache.ts'
 import type { CodePage } from '../code-page.ts'
-import { OP_UNIT, R_LENGTH, R_OP, R_WRITTEN } from '../record.ts'
+import { OP_UNIT, R_ENTRY, R_LENGTH, R_OP, R_WRITTEN } from '../record.ts'
 import { compiledInstructions } from './compiled-code.ts'
 import type { CompiledCode } from './compiled-code.ts'
 import type { ComputedTargets } from './computed-targets.ts'
@@ -121,13 +121,20 @@ export class CompiledUnits<Form> {
     runner: UnitRunner,
     find: (tier: JitTier) => FoundCode<Form> | undefined,
   ): void {
-    const known = this.#codes.latest(unit.code)
+    // Better code is for places where the code begins, which a further entry is not.
+    const isFirst = this.#isFirst(unit)
+    const known = isFirst ? this.#codes.latest(unit.code) : unit.code
     if (known !== unit.code && known.isFor(runner.state) && this.#change(unit, known, place, runner)) return
     const found = find(unit.code.tier)
     if (found === undefined) return
     const [old, code] = [unit.code, this.#newCode(found, unit.code.tier, place, runner)]
-    if (this.#change(unit, code, place, runner)) this.#codes.replace(old, code)
+    if (this.#change(unit, code, place, runner) && isFirst) this.#codes.replace(old, code)
     this.#count()
+  }
+
+  /** Returns whether a unit is entered where its code begins. */
+  #isFirst({ record }: LiveUnit): boolean {
+    return this.#parts.memory.u32[(record + R_ENTRY) >>> 2] === 0
   }
 
   /** Has a unit execute code of the second tier; those that share its code keep it. */
