@@ -52,6 +52,7 @@ const TAKEN: ReadonlySet<string> = new Set([
   'initrd',
   'installer',
   'jit',
+  'jitDump',
   'kernel',
   'machine',
   'memory',
@@ -140,7 +141,7 @@ async function loadArm(
     ...(options.snapshot !== undefined && { snapshot: options.snapshot as ArmSnapshotSource }),
     unzstd: unzstd(),
     flash: options.flash ?? flashOf(options.firmware),
-    jit: options.jit !== undefined && options.jit !== false,
+    jit: await jitOf(options.jit),
     devicePolicy: options.devicePolicy,
     deviceDeadlineMs: options.deviceDeadlineMs,
     onDeviceFailure: options.onDeviceFailure,
@@ -148,6 +149,29 @@ async function loadArm(
   }
   return { arm, given }
 }
+
+/** How hot code is compiled, with what prints the guest's instructions for who hears of it. */
+async function jitOf(jit: MachineOptions['jit']): Promise<NonNullable<ArmMachineOptions['jit']>> {
+  if (typeof jit !== 'object') return jit === true
+  const { formatA32, formatA64, formatThumb } = await import('@retrap/arm-decoder')
+  const disassemble = (aarch32: boolean, bytes: Uint8Array, address: bigint): string | undefined => {
+    const halves = Array.from({ length: bytes.length >> 1 }, (_, i) => bytes[2 * i]! | (bytes[2 * i + 1]! << 8))
+    const [first = 0, second = 0] = halves
+    if (aarch32 && (address & 1n) !== 0n) return formatThumb(first, second, { address: address - 1n })
+    return (aarch32 ? formatA32 : formatA64)((first | (second << 16)) >>> 0, { address })
+  }
+  return {
+    onCode: (code) =>
+      jit.onCode({
+        ...code,
+        bits: code.aarch32 ? 32 : 64,
+        disassemble: (bytes, address) => disassemble(code.aarch32, bytes, address) ?? UNALLOCATED,
+      }),
+  }
+}
+
+/** The text of an instruction that the architecture does not have. */
+const UNALLOCATED = 'udf'
 
 /** Makes an Arm machine. @throws CliError `ERR_USAGE` for what only a PC has */
 export async function createArm(options: MachineOptions): Promise<Machine> {

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { moduleText } from '@retrap/wasm-emitter'
-import type { CompiledCode } from '@retrap/x86-cpu'
+import type { CodeMark, CompiledInstruction } from '@retrap/x86-cpu'
 import { decodeInto, formatIntel, Instruction } from '@retrap/x86-decoder'
 import { CliError } from './cli-error.ts'
 import { troubleWith } from './files.ts'
@@ -13,15 +13,35 @@ const NUMBER_DIGITS = 5
 /** Columns of an instruction's bytes. */
 const BYTES_WIDTH = 22
 
-/** The text of a unit: its guest code as comments, then its module. */
-export function compiledText({ module, bits, instructions }: CompiledCode): string {
+/** Guest code that has been compiled, of any machine. */
+export interface DumpedCode {
+  readonly module: Uint8Array
+  /** Bits of its addresses: 32 or 64; of x86, bits of the mode. */
+  readonly bits: 16 | 32 | 64
+  readonly instructions: readonly CompiledInstruction[]
+  readonly marks: readonly CodeMark[]
+  /** Returns the text of an instruction; default x86's. */
+  readonly disassemble?: (bytes: Uint8Array, address: bigint) => string
+}
+
+function x86Text(bytes: Uint8Array, address: bigint, bits: DumpedCode['bits']): string {
   const insn = new Instruction()
-  const lines = instructions.map(({ address, bytes }) => {
-    decodeInto(bytes, 0, bytes.length, bits, insn)
+  decodeInto(bytes, 0, bytes.length, bits, insn)
+  return formatIntel(insn, { address })
+}
+
+/** The text of a unit: its module, in which each guest instruction is a comment before the code that was made of it. */
+export function compiledText({ module, bits, instructions, marks, disassemble }: DumpedCode): string {
+  const texts = instructions.map(({ address, bytes }) => {
     const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(' ')
-    return `;; ${address.toString(16).padStart(bits / 4, '0')}  ${hex.padEnd(BYTES_WIDTH)} ${formatIntel(insn, { address })}\n`
+    const text = disassemble?.(bytes, address) ?? x86Text(bytes, address, bits)
+    return `${address.toString(16).padStart(bits / 4, '0')}  ${hex.padEnd(BYTES_WIDTH)} ${text}`
   })
-  return `${lines.join('')}${moduleText(module)}`
+  const comments = marks.map(({ at, instruction, goesOn }) => {
+    const text = texts[instruction] ?? 'the unit itself'
+    return { at, text: goesOn ? `${text}  (continued)` : text }
+  })
+  return moduleText(module, { comments })
 }
 
 /**
@@ -31,7 +51,7 @@ export function compiledText({ module, bits, instructions }: CompiledCode): stri
  * @returns what writes a unit there, as `NUMBER-ADDRESS.wat`
  * @throws CliError where the folder cannot be made
  */
-export function jitDump(folder: string, warn: (message: string) => void): (code: CompiledCode) => void {
+export function jitDump(folder: string, warn: (message: string) => void): (code: DumpedCode) => void {
   try {
     makeFolder(resolve(folder))
   } catch (error) {

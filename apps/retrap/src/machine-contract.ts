@@ -17,6 +17,7 @@ import type {
 } from '@retrap/machine'
 import type { ArmBoardServerOptions, ArmSnapshot, ArmSnapshotSource } from '@retrap/machine/arm'
 import type { P2mStatistics } from '@retrap/p2m'
+import type { DumpedCode } from './jit-dump.ts'
 import type { PciSource } from './monitor/pci-listing.ts'
 import type { ListedMap } from './p2m/listing.ts'
 
@@ -58,7 +59,8 @@ export interface MachineOptions {
   readonly devices: readonly DeviceModel[]
   readonly deviceServers: readonly StartDeviceServer[]
   readonly clock: 'real' | 'deterministic'
-  readonly jit?: PcOptions['jit']
+  /** Compiles hot code; `onCode` hears of all that is compiled. */
+  readonly jit?: boolean | { readonly onCode: (code: DumpedCode) => void }
   readonly sampling?: PcOptions['sampling']
   readonly hypervisor?: PcOptions['hypervisor']
   readonly devicePlacement?: 'inline' | 'deferred' | StartPartServer<BoardServerOptions | ArmBoardServerOptions>

@@ -177,7 +177,10 @@ function debugOptions(command: Command): Command {
         'text',
       ]),
     )
-    .option('--jit-dump <folder>', 'write the WebAssembly of compiled code, and the guest code it is made of, as text')
+    .option(
+      '--jit-dump <folder>',
+      'write the WebAssembly of compiled code as text, with each guest instruction before what it became',
+    )
     .option(
       '--profile <file>',
       "write where the guest spends its time, a sample each ms, as a .cpuprofile for Chrome's DevTools or speedscope",

@@ -2,20 +2,31 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { I32, ModuleBuilder } from '@retrap/wasm-emitter'
-import type { CompiledCode } from '@retrap/x86-cpu'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { compiledText, jitDump } from '../src/jit-dump.ts'
+import { compiledText, type DumpedCode, jitDump } from '../src/jit-dump.ts'
 
 /** ADD EAX, ECX; JNE to it. */
-function code(): CompiledCode {
+function code(): DumpedCode {
   const module = new ModuleBuilder()
-  module.function('unit', { params: [], result: 'i32' }, { export: true }).return(I32.of(1))
+  const f = module.function('unit', { params: [], result: 'i32' }, { export: true })
+  const [add, jne, rest] = [I32.of(1), I32.of(2), I32.of(3)].map((value) => {
+    const from = f.codeBytes
+    f.return(value)
+    return from
+  })
+  const bytes = module.build()
+  const at = (from: number): number => module.endOf(f) - 1 - (f.codeBytes - from)
   return {
-    module: module.build(),
+    module: bytes,
     bits: 64,
     instructions: [
       { address: 0xffff_ffff_8100_0000n, bytes: Uint8Array.of(0x01, 0xc8) },
       { address: 0xffff_ffff_8100_0002n, bytes: Uint8Array.of(0x75, 0xfc) },
+    ],
+    marks: [
+      { at: at(add!), instruction: 0, goesOn: false },
+      { at: at(jne!), instruction: 1, goesOn: true },
+      { at: at(rest!), instruction: -1, goesOn: false },
     ],
   }
 }
@@ -24,15 +35,25 @@ let folder: string
 beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'retrap-jit-'))))
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
-test('a unit is its guest code, then its module', () => {
-  expect(compiledText(code())).toBe(`;; ffffffff81000000  01 c8                  add eax, ecx
-;; ffffffff81000002  75 fc                  jne 0xffffffff81000000
-(module
+test('a unit is its module, with each instruction before its code', () => {
+  expect(compiledText(code())).toBe(`(module
   (type (;0;) (func (result i32)))
   (func (;0;) (export "unit") (type 0)
+    ;; ffffffff81000000  01 c8                  add eax, ecx
     i32.const 1
+    return
+    ;; ffffffff81000002  75 fc                  jne 0xffffffff81000000  (continued)
+    i32.const 2
+    return
+    ;; the unit itself
+    i32.const 3
     return))
 `)
+})
+
+test('instructions of another architecture have its text', () => {
+  const text = compiledText({ ...code(), bits: 32, disassemble: (bytes, address) => `nop ${bytes.length} ${address}` })
+  expect(text).toContain('    ;; ffffffff81000000  01 c8                  nop 2 18446744071578845184\n')
 })
 
 test('a folder may be named by way of one that is not there', () => {

@@ -1,10 +1,10 @@
 import { CodeCache, HOT_COUNTER_BYTES, Jit } from '@retrap/engine'
-import type { JitOptions } from '@retrap/engine'
 import { FIXED_MA, type MachineMemory } from '@retrap/memory'
 import type { InterpreterCode } from '@retrap/engine'
 import type { FormSource } from './semantics.ts'
 import { generateArmInterpreter } from './interpreter.ts'
 import { ArmCompiled } from './jit/arm-compiled.ts'
+import { engineOptions, type JitOptions } from './jit/jit-options.ts'
 import { ArmRecordDecoder } from './record-decoder.ts'
 
 /** Bytes of decoded instructions that an engine keeps by default: 16 MiB. */
@@ -82,7 +82,7 @@ export class ArmEngine {
     this.codeCache = cache
     if (jit !== undefined && countersAt !== undefined) {
       const instructionSet = new ArmCompiled(memory, code.sharedEntries)
-      this.jit = new Jit<FormSource>({ memory, cache, code, countersAt, instructionSet }, jit)
+      this.jit = new Jit<FormSource>({ memory, cache, code, countersAt, instructionSet }, engineOptions(jit))
     }
   }
 }

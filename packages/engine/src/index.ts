@@ -68,6 +68,7 @@ export { JIT_CODE_BYTES, JIT_FIRST_THRESHOLD, JIT_MISSES, JIT_THRESHOLD } from '
 export type { JitCounts, JitOptions } from './jit/jit-options.ts'
 export type { JitTier } from './jit/jit-tier.ts'
 export type { CompiledCode, CompiledInstruction } from './jit/compiled-code.ts'
+export type { CodeMark } from './jit/code-marks.ts'
 export type {
   CompiledInstructionSet,
   DecodedInstruction,

@@ -12,6 +12,7 @@ export type { Local } from './local.ts'
 export { ModuleBuilder } from './module-builder.ts'
 export type { FunctionOptions, MemoryImport } from './module-builder.ts'
 export { moduleText } from './module-text.ts'
+export type { ModuleComment, ModuleTextOptions } from './module-text.ts'
 // The tables as types alone: the names and types of instructions follow from them.
 export type {
   ATOMIC_RMW,

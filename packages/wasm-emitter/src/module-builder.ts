@@ -49,6 +49,8 @@ export class ModuleBuilder {
   /** Entries of the code section, in the order of completion, and where each function's begins and ends. */
   readonly #code = new ByteWriter()
   readonly #entries: { from: number; to: number }[] = []
+  /** Positions in the module behind each function, once it is built. */
+  #ends: readonly number[] = []
   #memory: MemoryImport | undefined
   #table: { elements: readonly Callee[]; exportName: string | undefined } | undefined
   #tableImport: { module: string; name: string } | undefined
@@ -201,17 +203,31 @@ export class ModuleBuilder {
         for (const callee of table.elements) s.leb(callee.index)
       })
     }
-    section(out, 10, (s) => {
+    const ends: number[] = []
+    const code = section(out, 10, (s) => {
       s.leb(this.#functions.length)
       for (const [i, f] of this.#functions.entries()) {
         if (this.#entries[i] === undefined) this.complete(f!)
         const { from, to } = this.#entries[i]!
         s.leb(to - from)
         s.appendRange(this.#code, from, to)
+        ends.push(s.length)
       }
     })
+    this.#ends = ends.map((end) => code + end)
     section(out, 0, (s) => this.#nameSection(s))
     return out.toBytes()
+  }
+
+  /**
+   * Returns the position behind a function's last byte, the end of its code, in what {@link ModuleBuilder.build} has returned
+   * last. Throws `WasmEmitterError` `ERR_STRUCTURE` for a function of another module, and before it is built.
+   */
+  endOf({ index }: Callee): number {
+    const end = this.#ends[index - this.#imports.length]
+    if (end === undefined)
+      throw new WasmEmitterError('ERR_STRUCTURE', `function ${index} is not in a module that is built`)
+    return end
   }
 
   #importSection(s: ByteWriter): void {
@@ -251,10 +267,13 @@ export class ModuleBuilder {
   }
 }
 
-function section(out: ByteWriter, id: number, build: (section: ByteWriter) => void): void {
+/** Writes a section. @returns the position of what it holds */
+function section(out: ByteWriter, id: number, build: (section: ByteWriter) => void): number {
   const body = new ByteWriter()
   build(body)
   out.u8(id)
   out.leb(body.length)
+  const at = out.length
   out.append(body)
+  return at
 }

@@ -13,13 +13,34 @@ const HEADER_BYTES = 8
 const [CUSTOM, TYPES, IMPORTS, FUNCTIONS, TABLES, EXPORTS, ELEMENTS, CODE] = [0, 1, 2, 3, 4, 7, 9, 10] as const
 const [KIND_FUNCTION, KIND_TABLE] = [0, 1] as const
 
+/** A comment in the text of a module. */
+export interface ModuleComment {
+  /** Position in the module of the instruction that it stands before, or of one before that. */
+  readonly at: number
+  /** One line, without the semicolons. */
+  readonly text: string
+}
+
+/** How a module is printed. */
+export interface ModuleTextOptions {
+  /** Comments between the instructions, in the order of their positions; default none. */
+  readonly comments?: readonly ModuleComment[]
+}
+
 /** What a module's functions are printed with. */
 class ModuleText {
   readonly #lines: string[] = []
+  readonly #comments: readonly ModuleComment[]
+  /** Comments that have been printed. */
+  #printed = 0
   #types: string[] = []
   #functionTypes: number[] = []
   #imported = 0
   readonly #exports = new Map<number, string>()
+
+  constructor({ comments = [] }: ModuleTextOptions) {
+    this.#comments = comments
+  }
 
   print(module: Uint8Array): string {
     const sections = readSections(module)
@@ -43,6 +64,12 @@ class ModuleText {
 
   #line(text: string, depth = 1): void {
     this.#lines.push('  '.repeat(depth) + text)
+  }
+
+  /** Prints the comments for an instruction. @param at - its position */
+  #commentsAt(at: number, depth: number): void {
+    for (; (this.#comments[this.#printed]?.at ?? Infinity) <= at; this.#printed++)
+      this.#line(`;; ${this.#comments[this.#printed]!.text}`, depth)
   }
 
   #import(s: ByteReader): void {
@@ -91,13 +118,17 @@ class ModuleText {
     if (locals.length > 0) this.#line(`(local${locals.join('')})`, 2)
     let depth = 2
     while (s.at < end) {
+      const { at } = s
       const { name, operands } = instructionText(s)
       if (name === 'end' || name === 'else') depth--
+      this.#commentsAt(at, Math.max(depth, 2))
       // The last `end` is the function's.
       if (s.at < end) this.#line(name + operands, depth)
       if (name === 'block' || name === 'loop' || name === 'if' || name === 'else') depth++
     }
-    this.#lines[this.#lines.length - 1] += ')'
+    // What follows a comment on its line is part of it.
+    if (this.#lines.at(-1)!.trimStart().startsWith(';;')) this.#line(')')
+    else this.#lines[this.#lines.length - 1] += ')'
   }
 }
 
@@ -144,6 +175,6 @@ function limits(s: ByteReader): string {
  *
  * Throws `WasmEmitterError` `ERR_STRUCTURE` for other bytes.
  */
-export function moduleText(module: Uint8Array): string {
-  return new ModuleText().print(module)
+export function moduleText(module: Uint8Array, options: ModuleTextOptions = {}): string {
+  return new ModuleText(options).print(module)
 }

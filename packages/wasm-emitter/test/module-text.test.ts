@@ -68,6 +68,58 @@ test('a line for each instruction, indented by its blocks', () => {
 `)
 })
 
+test('comments stand before the instructions at their positions', () => {
+  const module = new ModuleBuilder()
+  const f = module.function('twice', UNARY, { export: true })
+  const ends: number[] = []
+  f.block((done) => {
+    f.brIf(f.param(0, 'i32').get.eqz(), done)
+    ends.push(f.codeBytes)
+    f.return(f.param(0, 'i32').get.add(-5))
+    ends.push(f.codeBytes)
+  })
+  const value = module.function('value', { params: [], result: 'i32' })
+  value.return(I32.of(0))
+  f.unreachable()
+  expect(() => module.endOf(f)).toThrow('function 0 is not in a module that is built')
+  const bytes = module.build()
+  const at = ends.map((end) => module.endOf(f) - 1 - (f.codeBytes - end))
+  const comments = [
+    { at: 0, text: 'the first' },
+    { at: at[0]!, text: 'the value' },
+    // In the middle of an instruction: it stands before the next one.
+    { at: at[0]! + 1, text: 'the constant' },
+    { at: at[1]!, text: 'the end' },
+    { at: module.endOf(value) - 1, text: 'no instruction follows' },
+  ]
+  const text = moduleText(bytes, { comments })
+  expect(text).toBe(`(module
+  (type (;0;) (func (param i32) (result i32)))
+  (type (;1;) (func (result i32)))
+  (func (;0;) (export "twice") (type 0)
+    ;; the first
+    block
+      local.get 0
+      i32.eqz
+      br_if 0
+      ;; the value
+      local.get 0
+      ;; the constant
+      i32.const -5
+      i32.add
+      return
+    ;; the end
+    end
+    unreachable)
+  (func (;1;) (type 1)
+    i32.const 0
+    return
+    ;; no instruction follows
+  ))
+`)
+  expect(moduleText(assembled(text))).toBe(moduleText(bytes))
+})
+
 describe('what is no module of this emitter', () => {
   test.each([
     ['nothing', [], 'not those of a WebAssembly module'],

@@ -10,6 +10,9 @@ import type { CodeBranch, CodeInstructions, CodeSource } from './unit-code.ts'
 /** A unit's module in the binary format. */
 export interface EmittedUnit {
   readonly module: Uint8Array
+  /** Position in the module where the code ends of which notes were taken, and bytes of that code. */
+  readonly codeEnd: number
+  readonly codeBytes: number
   /** Positions of the instructions whose records are the unit's words after its pages'. */
   readonly recordPositions: readonly number[]
   /** Positions of further instructions by which the code may be entered, by their numbers from 1 on. */

@@ -1,3 +1,4 @@
+import type { CodeMark } from './code-marks.ts'
 import type { CodeInstructions } from './unit-code.ts'
 
 /** An instruction of compiled guest code. */
@@ -16,6 +17,8 @@ export interface CompiledCode {
   readonly mode: number
   /** In the order of their addresses. */
   readonly instructions: readonly CompiledInstruction[]
+  /** Where the code of each begins in the module, in the order of the module; code before the first mark is the unit's own. */
+  readonly marks: readonly CodeMark[]
 }
 
 /** Lists the instructions of compiled code. @param base - linear address of its first page */

@@ -3,6 +3,7 @@ import type { MachineMemory } from '@retrap/memory'
 import type { CodeCache } from '../code-cache.ts'
 import type { CodePage } from '../code-page.ts'
 import { OP_UNIT, R_ENTRY, R_LENGTH, R_OP, R_WRITTEN } from '../record.ts'
+import { CodeNotes } from './code-marks.ts'
 import { compiledInstructions } from './compiled-code.ts'
 import type { CompiledCode } from './compiled-code.ts'
 import type { ComputedTargets } from './computed-targets.ts'
@@ -148,8 +149,9 @@ export class CompiledUnits<Form> {
   #newCode(found: FoundCode<Form>, tier: JitTier, { lo, hi, page }: Place, runner: UnitRunner): UnitCode {
     const { compiler, memory, targets, statistics, onCode } = this.#parts
     const { mode } = page
-    const emitted = compiler.compile(found, mode, runner.state, tier, this.#leaveEntry(mode))
-    const { module } = emitted
+    const notes = onCode === undefined ? undefined : new CodeNotes()
+    const emitted = compiler.compile(found, mode, runner.state, tier, this.#leaveEntry(mode), notes)
+    const { module, codeEnd, codeBytes } = emitted
     const source = codeSource(memory, found, tier, emitted, (record) => targets.of(record), compiler.sites)
     const compiled = new WebAssembly.Module(module as Uint8Array<ArrayBuffer>)
     const code = this.#codes.add(compiled, module.length, source)
@@ -157,7 +159,12 @@ export class CompiledUnits<Form> {
     statistics.own.instructions += found.count
     statistics.own.bytes += module.length
     const address = (BigInt(hi) << 32n) | BigInt(lo)
-    onCode?.({ module, mode, instructions: compiledInstructions(source.instructions, address) })
+    onCode?.({
+      module,
+      mode,
+      instructions: compiledInstructions(source.instructions, address),
+      marks: notes!.marks(codeEnd, codeBytes, source.instructions.at),
+    })
     return code
   }
 

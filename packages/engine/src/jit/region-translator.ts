@@ -40,9 +40,25 @@ export class RegionTranslator<Form> {
     return this.#frame.parts
   }
 
-  build(): void {
-    this.#exits.build(() => this.#emitTree(0))
-    this.#frame.f.prepend(() => this.#emitEntry())
+  /** Builds it. @returns bytes of the code, without the entry: those that notes are counted in; 0 where there are none */
+  build(): number {
+    const { f } = this.#frame
+    this.#exits.build(() => {
+      this.#emitTree(0)
+      this.#note(undefined, false)
+    })
+    let bytes = 0
+    if (this.#parts.notes !== undefined) f.later(() => (bytes = f.codeBytes))
+    f.prepend(() => this.#emitEntry())
+    return bytes
+  }
+
+  /** Notes that the code of an instruction begins, or goes on; undefined: the unit's own. */
+  #note(insn: RegionInstruction<Form> | undefined, goesOn: boolean): void {
+    const { f, parts } = this.#frame
+    const { notes } = parts
+    // What is put off before it moves it.
+    if (notes !== undefined) f.later(() => notes.note(insn?.at, f.codeBytes, goesOn))
   }
 
   #emitEntry(): void {
@@ -80,6 +96,7 @@ export class RegionTranslator<Form> {
       inner()
       return
     }
+    this.#note(undefined, false)
     this.#semantics.beginLoop(block, () => this.#leaveAt(block))
     this.#frame.charge()
     this.#frame.f.structuredLoop((label) => {
@@ -99,6 +116,7 @@ export class RegionTranslator<Form> {
       this.#labels[follower] = label
       this.#emitNested(block, rest)
     })
+    this.#note(undefined, false)
     this.#semantics.merge(follower)
     this.#frame.pending = 0
     this.#emitTree(follower)
@@ -135,6 +153,7 @@ export class RegionTranslator<Form> {
     const { instructions } = block
     const frame = this.#frame
     for (const [i, insn] of instructions.entries()) {
+      this.#note(insn, false)
       if (insn.flow === 'leave') {
         // The interpreter checks the second page of an instruction in two pages.
         this.#exits.resume('system', insn, frame.firstRecordRef(insn), frame.pending)
@@ -191,6 +210,7 @@ export class RegionTranslator<Form> {
     if (insn.target === undefined) this.#takeComputed(insn, block, number, target!)
     else this.#takeKnown(insn, block, number, insn.target)
     frame.pending = pending
+    this.#note(insn, true)
   }
 
   #takeKnown(insn: RegionInstruction<Form>, { target: to }: RegionBlock<Form>, number: number, target: number): void {

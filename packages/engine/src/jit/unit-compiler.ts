@@ -16,6 +16,7 @@ import type { JitTier } from './jit-tier.ts'
 import { regionOf } from './region-of.ts'
 import { RegionTranslator } from './region-translator.ts'
 import type { RegionInstruction } from './region.ts'
+import type { CodeNotes } from './code-marks.ts'
 import { UnitFrame } from './unit-frame.ts'
 import { LEAVE_SIGNATURE, leaveModule } from './unit-leave.ts'
 
@@ -65,15 +66,29 @@ export class UnitCompiler<Form> {
    *
    * @param state - machine address of the state whose fields may be assumed
    * @param leaveEntry - entry of the function of {@link UnitCompiler.compileLeave}
+   * @param notes - takes where the code of each instruction begins; undefined: nobody asks
    */
-  compile(found: FoundCode<Form>, mode: number, state: number, tier: JitTier, leaveEntry: number): EmittedUnit {
+  compile(
+    found: FoundCode<Form>,
+    mode: number,
+    state: number,
+    tier: JitTier,
+    leaveEntry: number,
+    notes: CodeNotes | undefined,
+  ): EmittedUnit {
     return tier === 1 && this.#instructionSet.beginCopied !== undefined
-      ? this.#copy(found, mode, state, leaveEntry)
-      : this.#evaluate({ region: regionOf(found), mode, state }, leaveEntry)
+      ? this.#copy(found, mode, state, leaveEntry, notes)
+      : this.#evaluate({ region: regionOf(found), mode, state }, leaveEntry, notes)
   }
 
   /** Makes a unit of the first tier. */
-  #copy(found: FoundCode<Form>, mode: number, state: number, leaveEntry: number): EmittedUnit {
+  #copy(
+    found: FoundCode<Form>,
+    mode: number,
+    state: number,
+    leaveEntry: number,
+    notes: CodeNotes | undefined,
+  ): EmittedUnit {
     const module = new ModuleBuilder()
     const system = this.#importAll(module)
     const unit = this.#instructionSet.beginCopied!(module, mode, state)
@@ -92,11 +107,14 @@ export class UnitCompiler<Form> {
         system: system.index,
       },
       found,
+      notes,
     )
     this.#copier.copy(found, unit, writer)
-    module.functionOf('unit', FORM_SIGNATURE, writer.code, { export: true })
+    const f = module.functionOf('unit', FORM_SIGNATURE, writer.code, { export: true })
     return {
       module: module.build(),
+      codeEnd: module.endOf(f),
+      codeBytes: writer.code.length,
       recordPositions: writer.recordPositions,
       entries: this.#copier.entries,
       isFor: unit.assumptions(),
@@ -109,7 +127,7 @@ export class UnitCompiler<Form> {
     return module.importFunction('cpu', 'system', { params: ['i32', 'i32'], result: 'i32' } as const)
   }
 
-  #evaluate(unit: UnitDescription<Form>, leaveEntry: number): EmittedUnit {
+  #evaluate(unit: UnitDescription<Form>, leaveEntry: number, notes: CodeNotes | undefined): EmittedUnit {
     const module = new ModuleBuilder()
     const system = this.#importAll(module)
     const callType = module.typeIndex(FORM_SIGNATURE)
@@ -124,10 +142,14 @@ export class UnitCompiler<Form> {
       entryOf: (insn) => this.#entryOf(insn),
       onMiss: (record) => this.sites.actionOf(record),
       isCalled: ({ form, record }) => this.#isCalled(form!, record),
+      notes,
     })
-    new RegionTranslator(frame).build()
+    const codeBytes = new RegionTranslator(frame).build()
     return {
       module: module.build(),
+      // The end of the function is no part of its builder's code.
+      codeEnd: module.endOf(frame.f) - 1,
+      codeBytes,
       recordPositions: frame.recordPositions,
       entries: [],
       isFor: frame.semantics.assumptions(),

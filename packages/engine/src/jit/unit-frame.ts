@@ -2,6 +2,7 @@ import type { I32, I64, Local } from '@retrap/wasm-emitter'
 import type { I32Callee } from '../dispatch-parts.ts'
 import { RECORD_BYTES, R_WORDS } from '../record.ts'
 import type { StateLayout } from '../state-layout.ts'
+import type { CodeNotes } from './code-marks.ts'
 import type { CompiledInstructionSet, UnitDescription, UnitSemantics } from './instruction-set.ts'
 import type { MissAction } from './memory-sites.ts'
 import type { RegionFunction } from './region-function.ts'
@@ -35,6 +36,8 @@ export interface UnitParts<Form> extends UnitDescription<Form> {
   onMiss(record: number): MissAction
   /** Returns whether a form is called rather than generated in place. */
   isCalled(insn: RegionInstruction<Form>): boolean
+  /** Takes where the code of each instruction begins; undefined: nobody asks. */
+  readonly notes: CodeNotes | undefined
 }
 
 /**

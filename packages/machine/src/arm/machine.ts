@@ -1,3 +1,4 @@
+import type { JitOptions } from '@retrap/arm-cpu'
 import type { DeviceModel } from '@retrap/device'
 import type { GdbTarget } from '@retrap/gdb'
 import type { CfiFlash } from '@retrap/devices/flash'
@@ -105,8 +106,8 @@ export interface ArmMachineOptions extends ArmPciOptions {
   readonly epochSeconds?: number | undefined
   /** Bytes of the arena for decoded instructions. */
   readonly codeCacheBytes?: number | undefined
-  /** Compile hot code to WebAssembly of its own, for speed. Default false. */
-  readonly jit?: boolean | undefined
+  /** Compile hot code to WebAssembly of its own, for speed; see `ArmEngineOptions.jit` of `@retrap/arm-cpu`. Default false. */
+  readonly jit?: boolean | JitOptions | undefined
   /**
    * Goes on where a machine with the same options was saved, by its `save`, instead of starting. It needs no `kernel` then,
    * unless firmware has it.
@@ -467,7 +468,7 @@ function domainOptions(options: ArmMachineOptions): Omit<ArmDomainOptions, 'memo
     clock: options.clock === 'deterministic' ? new DeterministicClock() : new RealClock(hostClock),
     gic: gicPlace(options.gic),
     openBus: [VIRT.pcie, VIRT.pciePorts],
-    ...(options.jit === true && { jit: {} }),
+    ...(options.jit && { jit: options.jit === true ? {} : options.jit }),
     ...(options.codeCacheBytes !== undefined && { codeCacheBytes: options.codeCacheBytes }),
     ...(options.devicePlacement === 'deferred' && { deferDevices: laterTurn() }),
     ...(options.devicePolicy !== undefined && { policy: options.devicePolicy }),

@@ -7,5 +7,5 @@ import type { ArmMachineOptions } from './machine.ts'
  * @param options - as the machines will have them
  */
 export function prepareArmMachine({ jit }: Pick<ArmMachineOptions, 'jit'> = {}): void {
-  prepareArmEngine(false, jit === true)
+  prepareArmEngine(false, jit !== undefined && jit !== false)
 }

@@ -1,3 +1,4 @@
+import type { JitCounts } from '@retrap/arm-cpu'
 import type { ArmDomain } from '@retrap/hvm/arm'
 import type { P2mStatistics } from '@retrap/p2m'
 
@@ -9,6 +10,8 @@ export interface ArmStatistics {
   readonly exits: Readonly<Record<string, number>>
   /** Memory accesses that generated code could not finish: TLB misses, devices, page-crossing accesses. */
   readonly tlbMisses: number
+  /** What compiling hot code has cost; absent without {@link ArmMachineOptions.jit}. */
+  readonly jit?: JitCounts
   /** Instructions decoded. */
   readonly decodedInstructions: number
   /** Hypercalls of a guest of Xen, parts of long ones counted. */
@@ -24,11 +27,12 @@ export interface ArmStatistics {
 /** Reads a machine's counters. */
 export function measureArm(domain: ArmDomain): ArmStatistics {
   const { vcpus, exits, instructions, memory, p2m } = domain
-  const { codeCache } = domain.architecture.engine
+  const { codeCache, jit } = domain.architecture.engine
   return {
     instructions,
     exits: { ...exits },
     tlbMisses: vcpus.reduce((sum, { processor }) => sum + processor.slowAccesses, 0),
+    ...(jit !== undefined && { jit: jit.counts }),
     decodedInstructions: codeCache.decoded,
     hypercalls: vcpus.reduce((sum, { hypercalls }) => sum + hypercalls, 0),
     codeInvalidations: codeCache.invalidations,

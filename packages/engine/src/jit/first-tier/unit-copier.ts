@@ -222,7 +222,7 @@ export class UnitCopier<Form> {
     const found = this.#found
     const out = this.#out
     const flow = found.flow[i]!
-    out.instruction = i
+    out.begin(i)
     if (flow === 'leave') {
       // The interpreter checks the second page of an instruction in two pages.
       out.resume('system', out.firstReference(i), out.pending)

@@ -11,6 +11,7 @@ import {
   exitDetail,
   exitReason,
 } from '../exit-detail.ts'
+import type { CodeNotes } from '../code-marks.ts'
 import type { ExitReason } from '../exit-reasons.ts'
 import type { FoundCode } from '../found-code.ts'
 import { PAGE_WORDS, REF_WORD } from '../unit-frame.ts'
@@ -58,10 +59,12 @@ export class UnitWriter<Form> {
   /** The numbers of these words plus one, by the instructions' numbers. */
   readonly #words = new Uint16Array(256)
   readonly #groups = new CodeWriter()
+  #notes: CodeNotes | undefined
 
-  /** Begins a unit. */
-  reset(module: UnitModule, found: FoundCode<Form>): void {
+  /** Begins a unit. @param notes - takes where the code of each instruction begins; undefined: nobody asks */
+  reset(module: UnitModule, found: FoundCode<Form>, notes: CodeNotes | undefined): void {
     this.#module = module
+    this.#notes = notes
     this.#found = found
     this.code.clear()
     this.pending = 0
@@ -69,6 +72,12 @@ export class UnitWriter<Form> {
     this.inner = 0
     this.recordPositions = []
     this.#words.fill(0)
+  }
+
+  /** The code of an instruction begins. */
+  begin(i: number): void {
+    this.instruction = i
+    this.#notes?.note(this.#found.at[i]!, this.code.length, false)
   }
 
   get module(): UnitModule {
@@ -167,6 +176,7 @@ export class UnitWriter<Form> {
   /** Writes the end, to which all exits lead. */
   endBody(unit: CopiedUnit<Form>): void {
     const { code } = this
+    this.#notes?.note(undefined, code.length, false)
     code.u8(wasm.END)
     unit.store(code)
     this.#leave()

@@ -1,10 +1,3 @@
-;; 100c 1 216
-;; 100e 193 200 7
-;; 1011 255 195
-;; 1013 72 49 200
-;; 1016 255 201
-;; 1018 117 242
-;; 101a 244
 (module
   (type (;0;) (func (param i32 i32) (result i32)))
   (type (;1;) (func (param i32 i32 i32) (result i32)))
@@ -54,7 +47,9 @@
     i64.load offset=144 align=1
     local.set 40
     block
+      ;; the unit
       loop
+        ;; 100c 1 216
         local.get 6
         i32.wrap_i64
         local.set 47
@@ -74,6 +69,7 @@
         local.set 51
         local.get 49
         local.set 52
+        ;; 100e 193 200 7
         local.get 3
         i32.wrap_i64
         local.set 49
@@ -88,6 +84,7 @@
         local.set 47
         local.get 48
         local.set 53
+        ;; 1011 255 195
         local.get 6
         i32.wrap_i64
         local.set 48
@@ -100,6 +97,7 @@
         local.set 6
         local.get 49
         local.set 54
+        ;; 1013 72 49 200
         local.get 4
         local.set 55
         local.get 3
@@ -112,6 +110,7 @@
         local.set 3
         local.get 57
         local.set 58
+        ;; 1016 255 201
         local.get 4
         i32.wrap_i64
         local.set 52
@@ -124,6 +123,7 @@
         local.set 4
         local.get 51
         local.set 50
+        ;; 1018 117 242
         local.get 50
         i32.eqz
         i32.eqz
@@ -228,6 +228,7 @@
           local.set 42
           br 1
         end
+        ;; 101a 244
         local.get 50
         i32.const 15
         i32.and
@@ -264,6 +265,7 @@
         local.set 45
         br 1
       end
+    ;; the unit
     end
     local.get 0
     local.get 3

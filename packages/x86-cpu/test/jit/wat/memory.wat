@@ -1,8 +1,3 @@
-;; 100c 72 3 6
-;; 100f 72 137 6
-;; 1012 255 201
-;; 1014 117 246
-;; 1016 244
 (module
   (type (;0;) (func (param i32 i32) (result i32)))
   (type (;1;) (func (param i32 i32 i32) (result i32)))
@@ -52,7 +47,9 @@
     i64.load offset=144 align=1
     local.set 40
     block
+      ;; the unit
       loop
+        ;; 100c 72 3 6
         local.get 9
         local.set 47
         local.get 2
@@ -110,6 +107,7 @@
         local.set 57
         local.get 55
         local.set 58
+        ;; 100f 72 137 6
         local.get 3
         local.set 55
         local.get 9
@@ -161,6 +159,7 @@
         local.get 29
         local.get 55
         i64.store align=1
+        ;; 1012 255 201
         local.get 4
         i32.wrap_i64
         local.set 48
@@ -173,6 +172,7 @@
         local.set 4
         local.get 50
         local.set 59
+        ;; 1014 117 246
         local.get 59
         i32.eqz
         i32.eqz
@@ -277,6 +277,7 @@
           local.set 42
           br 1
         end
+        ;; 1016 244
         local.get 59
         i32.const 15
         i32.and
@@ -313,6 +314,7 @@
         local.set 45
         br 1
       end
+    ;; the unit
     end
     local.get 0
     local.get 3

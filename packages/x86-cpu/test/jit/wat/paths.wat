@@ -1,11 +1,3 @@
-;; 100c 72 3 6
-;; 100f 169 1 0 0 0
-;; 1014 117 2
-;; 1016 255 195
-;; 1018 72 43 70 8
-;; 101c 255 201
-;; 101e 117 236
-;; 1020 244
 (module
   (type (;0;) (func (param i32 i32) (result i32)))
   (type (;1;) (func (param i32 i32 i32) (result i32)))
@@ -58,8 +50,10 @@
     i64.load offset=144 align=1
     local.set 40
     block
+      ;; the unit
       loop
         block
+          ;; 100c 72 3 6
           local.get 9
           local.set 47
           local.get 2
@@ -117,6 +111,7 @@
           local.set 57
           local.get 55
           local.set 58
+          ;; 100f 169 1 0 0 0
           local.get 3
           i32.wrap_i64
           local.set 50
@@ -126,6 +121,7 @@
           local.set 48
           local.get 48
           local.set 59
+          ;; 1014 117 2
           local.get 59
           i32.eqz
           i32.eqz
@@ -148,6 +144,7 @@
             local.set 42
             br 1
           end
+          ;; 1016 255 195
           local.get 6
           i32.wrap_i64
           local.set 48
@@ -192,6 +189,7 @@
           local.set 42
           br 0
         end
+        ;; 1018 72 43 70 8
         local.get 9
         i64.const 8
         i64.add
@@ -229,6 +227,7 @@
         local.set 52
         local.get 54
         local.set 51
+        ;; 101c 255 201
         local.get 4
         i32.wrap_i64
         local.set 59
@@ -241,6 +240,7 @@
         local.set 4
         local.get 60
         local.set 61
+        ;; 101e 117 236
         local.get 61
         i32.eqz
         i32.eqz
@@ -345,6 +345,7 @@
           local.set 42
           br 1
         end
+        ;; 1020 244
         local.get 61
         i32.const 15
         i32.and
@@ -381,6 +382,7 @@
         local.set 45
         br 1
       end
+    ;; the unit
     end
     local.get 0
     local.get 3

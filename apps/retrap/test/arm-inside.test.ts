@@ -1,0 +1,85 @@
+// What --stats, --jit-dump and --devices worker say of an Arm board.
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { RunStatistics } from '../src/statistics.ts'
+import { runHere } from './support/in-process.ts'
+
+const DEADLINE_MS = 120_000
+/** Rounds of the guest's loop: more than code is watched for before it is compiled. */
+const ROUNDS = 400_000
+
+/** An arm64 Image: counts down, writes to the PL011, and asks PSCI for power-off. */
+function guest(): Uint8Array {
+  const program = [
+    0xd2a0_0001 | ((ROUNDS >>> 16) << 5), // mov x1, #…
+    0xf280_0001 | ((ROUNDS & 0xffff) << 5), // movk x1, #…
+    0x8b01_0042, // again: add x2, x2, x1
+    0xca02_0063, // eor x3, x3, x2
+    0xf100_0421, // subs x1, x1, #1
+    0x54ff_ffa1, // b.ne again
+    0xd2a1_2001, // mov x1, #0x9000000
+    0x5280_0d02, // mov w2, #'h'
+    0xb900_0022, // str w2, [x1]
+    0xd2b0_8000, // mov x0, #0x84000000
+    0xf280_0100, // movk x0, #8
+    0xd400_0002, // hvc #0
+  ]
+  const words = new Uint32Array(16 + program.length)
+  words[0] = 0x1400_0010
+  words.set([words.length * 4], 4)
+  words[14] = 0x644d_5241
+  words.set(program, 16)
+  return new Uint8Array(words.buffer)
+}
+
+let folder = ''
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'retrap-arm-inside-'))
+  writeFileSync(join(folder, 'kernel'), guest())
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+async function run(...options: readonly string[]): Promise<string> {
+  const place = ['run', '--arch', 'arm64', '--kernel', join(folder, 'kernel'), '--memory', '64M', '--timeout', '100']
+  const { code, stdout, stderr } = await runHere([...place, ...options], { deadlineMs: DEADLINE_MS })
+  expect({ code, stdout }).toEqual({ code: 0, stdout: 'h' })
+  return stderr
+}
+
+test('--stats tells what was compiled and what was interpreted', { timeout: DEADLINE_MS }, async () => {
+  const { instructions, counts } = JSON.parse(await run('--stats', 'json')) as RunStatistics
+  expect(instructions).toBeGreaterThan(4 * ROUNDS)
+  expect(counts).toMatchObject({ jit: { units: expect.any(Number), failures: 0 } })
+  const { units, executed } = counts['jit'] as { readonly units: number; readonly executed: number }
+  expect(units).toBeGreaterThan(0)
+  expect(executed).toBeGreaterThan(2 * ROUNDS)
+  const text = await run('--stats', 'text')
+  expect(text).toMatch(/^executed +[\d,]+ instructions compiled \(\d+\.\d %\), [\d,]+ interpreted$/m)
+  expect(text).toMatch(/^JIT exits +.*target \d/m)
+  expect(text).toMatch(/^TLB misses +\d/m)
+  const interpreted = JSON.parse(await run('--stats', 'json', '--jit', 'off')) as RunStatistics
+  expect(interpreted.counts).not.toHaveProperty('jit')
+})
+
+test('--jit-dump has each instruction before the WebAssembly of it', { timeout: DEADLINE_MS }, async () => {
+  const dump = join(folder, 'units')
+  expect(await run('--jit-dump', dump)).toBe('')
+  const texts = readdirSync(dump).map((name) => readFileSync(join(dump, name), 'utf8'))
+  const unit = texts.find((text) => text.includes('b.ne'))
+  expect(unit).toMatch(/;; 00000000400\w+ {2}42 00 01 8b {12}add x2, x2, x1\n( +(?!;;).*\n)*? +i64\.add\n/)
+  expect(unit).toMatch(/eor x3, x3, x2\n( +(?!;;).*\n)*? +i64\.xor\n/)
+  expect(unit).toMatch(/subs x1, x1, #1\n( +(?!;;).*\n)*? +;; \w+ {2}a1 ff ff 54 {12}b\.ne 0x\w+\n/)
+})
+
+test('--devices worker has the models of the board in a Worker', { timeout: DEADLINE_MS }, async () => {
+  const asked = async (...options: readonly string[]): Promise<string> => {
+    const trace = join(folder, 'trace')
+    expect(await run('--trace', 'ioreq', '--trace-to', trace, ...options)).toBe('')
+    return readFileSync(trace, 'utf8').replaceAll(/^\[.*?\] /gm, '')
+  }
+  const write = 'mmio write of 4 bytes at 0x9000000 ← 0x68'
+  expect(await asked()).toBe(`vcpu 0 ioreq pl011-9000000 done: ${write}\n`)
+  expect(await asked('--devices', 'worker')).toMatch(new RegExp(`^vcpu 0 ioreq board .*${write}`))
+})

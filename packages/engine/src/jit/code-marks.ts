@@ -1,0 +1,47 @@
+/** Where in a module the code of guest instructions begins. */
+
+/** Where code of a guest instruction begins. */
+export interface CodeMark {
+  /** Position in the module of the first byte of WebAssembly. */
+  readonly at: number
+  /** Number of the instruction in {@link CompiledCode.instructions}; -1: what follows is the unit's own. */
+  readonly instruction: number
+  /** Code of the instruction goes on, after code of others that control goes to from there. */
+  readonly goesOn: boolean
+}
+
+/** A mark while the function that it is in is built. */
+interface Note {
+  /** Position of the guest instruction; undefined: the unit's own code begins. */
+  readonly position: number | undefined
+  readonly goesOn: boolean
+  /** Bytes of the function before it, from a place that all notes share. */
+  readonly from: number
+}
+
+/** Collects marks while code is emitted, where somebody listens. */
+export class CodeNotes {
+  readonly #notes: Note[] = []
+
+  /** Notes that code of a guest instruction begins. @param from - bytes of code before it */
+  note(position: number | undefined, from: number, goesOn: boolean): void {
+    this.#notes.push({ position, goesOn, from })
+  }
+
+  /**
+   * Returns the marks, in the order of the code; none where no code follows.
+   *
+   * @param end - position in the module where `bytes` bytes of code, counted as those of the notes, end
+   * @param positions - of the instructions, in their order
+   */
+  marks(end: number, bytes: number, positions: Int32Array): CodeMark[] {
+    const marks: CodeMark[] = []
+    for (const [i, { position, goesOn, from }] of this.#notes.entries()) {
+      const instruction = position === undefined ? -1 : positions.indexOf(position)
+      const hasCode = from !== (this.#notes[i + 1]?.from ?? bytes)
+      const isSame = goesOn && marks.at(-1)?.instruction === instruction
+      if (hasCode && !isSame) marks.push({ at: end - (bytes - from), instruction, goesOn })
+    }
+    return marks
+  }
+}
