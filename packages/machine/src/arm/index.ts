@@ -10,7 +10,7 @@ export { affinityOf, checkArmBoard, gsiOfPpi, gsiOfSpi, POWER_BUTTON_LINE, PPI, 
 export type { ArmBoard, ArmDevicePlace, ArmLayout, ArmPlace, ArmPrivateInterrupts } from './layout.ts'
 export { armDeviceTree, type ArmChosen } from './device-tree.ts'
 export type { ArmFirmwareKernel, ArmFirmwareSettings } from './firmware-configuration.ts'
-export { createArmModels, type ArmBoardModels, type ArmModels, type ArmModelsOptions } from './models.ts'
+export { createArmModels, type ArmBoardModels, type ArmModelsOptions } from './models.ts'
 export { serveArmBoard } from './placed-board.ts'
 export type { ArmBoardDescription, ArmBoardServerOptions, StartArmBoardServer } from './placed-board.ts'
 export type { PartServerOptions, StartPartServer } from '../elsewhere/start.ts'

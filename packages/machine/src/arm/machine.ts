@@ -51,7 +51,7 @@ import { armMemoryBytes } from './memory-size.ts'
 import type { ArmSnapshotParts, ArmSnapshots } from './snapshot.ts'
 import type { ArmSnapshot, ArmSnapshotSource } from './snapshot-types.ts'
 import { type ArmStatistics, measureArm } from './statistics.ts'
-import { createArmBusModels } from './models.ts'
+import { createArmTransports } from './models.ts'
 import { placeArmBoard, type StartArmBoardServer } from './placed-board.ts'
 
 /** How an Arm machine is made. */
@@ -86,8 +86,8 @@ export interface ArmMachineOptions extends ArmPciOptions {
   readonly deviceServers?: readonly StartDeviceServer[] | undefined
   /**
    * Where models run: `inline` (default), straight from the instruction; `deferred`, where every access is answered in a
-   * later turn of the event loop; or UART, clock, GPIO and fw_cfg in a thread of their own, which this function starts and
-   * which runs `serveArmBoard`.
+   * later turn of the event loop; or PCI Express host bridge, UART, clock, GPIO and fw_cfg in a thread of their own, which
+   * this function starts and which runs `serveArmBoard`.
    */
   readonly devicePlacement?: 'inline' | 'deferred' | StartArmBoardServer | undefined
   /** What a device model that fails leads to: the machine's end (default), or its own. */
@@ -240,11 +240,9 @@ export class ArmMachine {
     this.serialPorts = [line]
     const { boot, virtioMmio: virtio } = options
     const firmware = { kernel, bootOrder: bootOrder(devices.bootPaths, boot?.order), bootMenu: boot?.menu }
-    const { hostBridge, transports } = createArmBusModels(virtio)
-    this.domain.architecture.pciWire = (device, pin) => hostBridge.interruptInput(device, pin)
+    const transports = createArmTransports(virtio)
     this.domain.dispatch.setEcam([{ base: VIRT.pcie.base, firstBus: 0, lastBus: VIRT.pcie.buses - 1 }])
     this.domain.dispatch.setPortWindow(new PortWindow(VIRT.pciePorts.base))
-    this.domain.attach(hostBridge)
     this.#placed = placeArmBoard(
       this.domain,
       { ...this.#board, epochSeconds, firmware, ramfb: hasRamfb(pci) },

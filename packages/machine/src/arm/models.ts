@@ -18,15 +18,11 @@ export interface ArmModelsOptions extends ArmBoard {
 }
 
 /** The models of an Arm board. Their interrupt lines are interrupt numbers of the GIC. */
-export interface ArmModels extends ArmBoardModels {
-  /** Where PCI functions' interrupt pins are wired to. */
-  readonly hostBridge: EcamHostBridge
-}
-
-/** Those of them that can live in another thread: they are connected with nothing but the serial port. */
 export interface ArmBoardModels {
   /** In the order to attach them in. */
   readonly models: readonly DeviceModel[]
+  /** Where PCI functions' interrupt pins are wired to. */
+  readonly hostBridge: EcamHostBridge
   /** The serial port. */
   readonly uart: Pl011
   /**
@@ -43,40 +39,41 @@ export interface ArmBoardModels {
  *
  * @throws MachineError `ERR_CPUS`, `ERR_MEMORY_SIZE`, `ERR_OPTION` for more virtio devices than transports
  */
-export function createArmModels(options: ArmModelsOptions): ArmModels {
-  const { hostBridge, transports } = createArmBusModels(options.virtio)
+export function createArmModels(options: ArmModelsOptions): ArmBoardModels {
+  const transports = createArmTransports(options.virtio)
   const board = createArmBoardModels(options)
-  return { ...board, models: [hostBridge, ...board.models, ...transports], hostBridge }
+  return { ...board, models: [...board.models, ...transports] }
 }
 
-/** Makes those of them that buses of the board are, to which devices of the caller's are connected. @throws as createArmModels */
-export function createArmBusModels(virtio: readonly VirtioDevice[] = []): {
-  readonly hostBridge: EcamHostBridge
-  readonly transports: readonly DeviceModel[]
-} {
+/** Makes the virtio transports, whose devices are the caller's. @throws as createArmModels */
+export function createArmTransports(virtio: readonly VirtioDevice[] = []): readonly DeviceModel[] {
   const { count, base, bytes, spi } = VIRT.virtio
   if (virtio.length > count)
     throw new MachineError('ERR_OPTION', `${virtio.length} virtio devices: expected at most ${count}`)
   const transports = virtio.map((device, i) => new VirtioMmio(device, placed({ base: base + i * bytes, spi: spi + i })))
-  return {
-    hostBridge: new EcamHostBridge({ irq: gsiOfSpi(VIRT.pcie.spi) }),
-    transports: [...transports, new EmptyVirtioMmio({ base, count })],
-  }
+  return [...transports, new EmptyVirtioMmio({ base, count })]
 }
 
-/** Makes the others: UART, clock, GPIO and fw_cfg. @throws as createArmModels */
+/**
+ * Makes the others, which can live in another thread, since they are connected with nothing but the serial port: PCI Express
+ * host bridge, UART, clock, GPIO and fw_cfg.
+ *
+ * @throws as createArmModels
+ */
 export function createArmBoardModels(options: Omit<ArmModelsOptions, 'virtio'>): ArmBoardModels {
   checkArmBoard(options)
   const { epochSeconds, serial } = options
   const uart = new Pl011({ ...placed(VIRT.uart), ...(serial !== undefined && { stream: serial }) })
   const gpio = new Pl061(placed(VIRT.gpio))
+  const hostBridge = new EcamHostBridge({ irq: gsiOfSpi(VIRT.pcie.spi) })
   const models = [
+    hostBridge,
     uart,
     new Pl031({ ...placed(VIRT.rtc), epochSeconds }),
     gpio,
     armFirmwareConfiguration(options, options.firmware),
   ]
-  return { models, uart, pressPowerButton: () => gpio.press(POWER_BUTTON_LINE) }
+  return { models, hostBridge, uart, pressPowerButton: () => gpio.press(POWER_BUTTON_LINE) }
 }
 
 const placed = ({ base, spi }: { readonly base: number; readonly spi: number }): { base: number; irq: number } => ({

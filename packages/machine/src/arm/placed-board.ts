@@ -10,7 +10,7 @@ import type { ArmFirmwareSettings } from './firmware-configuration.ts'
 import type { ArmBoard } from './layout.ts'
 import { type ArmBoardModels, createArmBoardModels } from './models.ts'
 
-/** An Arm board's UART, clock, GPIO and fw_cfg as plain data, so that they can be made in another thread. */
+/** An Arm board's host bridge, UART, clock, GPIO and fw_cfg as plain data, so that they can be made in another thread. */
 export interface ArmBoardDescription extends ArmBoard {
   /** Wall-clock time at power-on, seconds from 1970. */
   readonly epochSeconds: number
@@ -68,6 +68,7 @@ export function placeArmBoard(
       { ...hooks, transmit: (_port, bytes) => hooks.transmit(bytes), taken: (_port, count) => hooks.taken(count) },
     )
     domain.addServer(remote.server)
+    // The bridge's wires have no state: interrupts of functions in this thread go by the domain's, which lead to the same lines.
     return {
       receive: (port, bytes) => remote.receive(port, bytes),
       flush: () => remote.flush(),
@@ -76,6 +77,7 @@ export function placeArmBoard(
     }
   }
   const here = createModels(board, hooks)
+  domain.architecture.pciWire = (device, pin) => here.hostBridge.interruptInput(device, pin)
   for (const model of here.models) domain.attach(model)
   return {
     receive: (_port, bytes) => here.stream.receive(bytes),

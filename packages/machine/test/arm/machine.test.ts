@@ -1,7 +1,7 @@
 import { defineDevice } from '@retrap/device'
 import { startDeviceWorker } from '@retrap/ioreq/node'
 import { describe, expect, test } from 'vitest'
-import { createArmMachine, type ArmMachineOptions, type StartArmBoardServer } from '../../src/arm/index.ts'
+import { createArmMachine, type ArmMachineOptions, type StartArmBoardServer, VIRT } from '../../src/arm/index.ts'
 import { image, movk, movz } from '../support/arm-image.ts'
 
 /** Calls PSCI: 8 powers off, 9 resets. */
@@ -69,6 +69,38 @@ test('a machine whose board is in a Worker is saved while it waits for a key, an
   expect([(await machine.run({ timeoutMs: 20_000 })).reason, text]).toEqual(['power-off', 'akl'])
   expect(await machine.powerButton()).toBe(false)
   machine.close()
+})
+
+test('all models of the board are in the Worker, the host bridge of the PCI bus too', async () => {
+  // The low bytes of the identification of 00:00.0 and of the device identification: vendor 1b36, device 0008.
+  const program = [movz(4, 0x40, 32), movk(4, 0x1000, 16), 0xb940_0083, ...UART, 0x3900_0023, 0xd350_fc63, 0x3900_0023]
+  const served = async (devicePlacement?: StartArmBoardServer): Promise<unknown> => {
+    const machine = await createArmMachine({
+      memoryBytes: 4 << 20,
+      kernel: image(...program, ...psci(8)),
+      devicePlacement,
+    })
+    let text = ''
+    machine.serial.onTransmit((bytes) => (text += String.fromCharCode(...bytes)))
+    await machine.run({ timeoutMs: 20_000 })
+    machine.close()
+    const { devices } = machine.domain
+    const { uart, rtc, gpio, fwCfg, virtio } = VIRT
+    const places = [uart, rtc, gpio, fwCfg, virtio].map(({ base }) => devices.deviceAt('mmio', base))
+    return [text, devices.functionOwner(0), ...places]
+  }
+  expect(await served()).toEqual([
+    '\u0036\u0008',
+    'host-bridge',
+    'pl011-9000000',
+    'pl031',
+    'pl061',
+    'fw-cfg',
+    'virtio-mmio-empty',
+  ])
+  // Virtio transports stay: their devices are the caller's.
+  const elsewhere = Array.from({ length: 5 }, () => undefined)
+  expect(await served(inWorker)).toEqual(['\u0036\u0008', ...elsewhere, 'virtio-mmio-empty'])
 })
 
 test('a machine whose device cannot be attached ends the Worker of its board', async () => {

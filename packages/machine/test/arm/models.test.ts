@@ -2,7 +2,13 @@ import { TimerQueue } from '@retrap/device/host'
 import { DeviceHost, IO_DONE, IoDispatch } from '@retrap/ioreq'
 import { VirtioRng } from '@retrap/virtio'
 import { describe, expect, test } from 'vitest'
-import { armDeviceTree, type ArmModels, type ArmModelsOptions, createArmModels, VIRT } from '../../src/arm/index.ts'
+import {
+  armDeviceTree,
+  type ArmBoardModels,
+  type ArmModelsOptions,
+  createArmModels,
+  VIRT,
+} from '../../src/arm/index.ts'
 import { readDeviceTree } from '../support/read-device-tree.ts'
 
 const MIB = 1 << 20
@@ -11,7 +17,7 @@ const BOARD = { cpus: 3, memoryBytes: 64 * MIB, epochSeconds: 1_000_000 }
 /** The board's models at a dispatcher, without processors. */
 class Machine {
   readonly high = new Set<number>()
-  readonly parts: ArmModels
+  readonly parts: ArmBoardModels
   readonly dispatch = new IoDispatch({
     vcpus: 1,
     ecam: [{ base: VIRT.pcie.base, firstBus: 0, lastBus: VIRT.pcie.buses - 1 }],
