@@ -5,11 +5,11 @@ import type { MachineMemory } from '@retrap/memory'
 import type { Architecture } from './architecture.ts'
 import type { DomainClock } from './clock.ts'
 import type { DirtyLogs } from './dirty-logs.ts'
-import type { DomainExit } from './domain-options.ts'
 import type { GuestMemory } from './guest-memory.ts'
 import type { ModelMappings } from './model-mappings.ts'
 import type { OwnedMemories } from './owned-memories.ts'
 import type { Paravirtual } from './paravirtual.ts'
+import type { RunState } from './scheduling/run-state.ts'
 import type { VirtualCpu } from './virtual-cpu.ts'
 import type { GuestMemoryHandles } from './worker-memory.ts'
 
@@ -27,18 +27,17 @@ interface PlatformParts {
   /** Comes after the models' host. */
   readonly architecture: () => Architecture<VirtualCpu>
   readonly paravirtual: () => Paravirtual | null
-  readonly stop: (exit: DomainExit) => void
-  readonly wake: () => void
+  readonly run: RunState
 }
 
 /** A domain as device models reach it, wherever they live. */
 export function platformOf(parts: PlatformParts): DevicePlatform {
-  const { memory, mappings, timers, architecture, stop } = parts
+  const { memory, mappings, timers, architecture, run } = parts
   const handles: GuestMemoryHandles = { memory: memory.memory, p2m: parts.p2m.ma, frameCounts: parts.frameCounts.ma }
   return {
     clock: parts.clock,
     timer: (callback) => timers.create(callback),
-    timerArmed: () => parts.wake(),
+    timerArmed: () => run.wake(),
     dma: parts.guestMemory,
     openMemory: (device) => mappings.open(device),
     ownMemory: (device, options) => parts.ownedMemories.open(device, options),
@@ -51,8 +50,8 @@ export function platformOf(parts: PlatformParts): DevicePlatform {
       if (parts.paravirtual()?.takesMessage(address, data) === true) return
       architecture().signalMsi(address, data, requester)
     },
-    powerOff: () => stop({ reason: 'power-off' }),
-    reset: () => stop({ reason: 'reset' }),
-    exit: (code) => stop({ reason: 'debug-exit', code }),
+    powerOff: () => run.stop({ reason: 'power-off' }),
+    reset: () => run.stop({ reason: 'reset' }),
+    exit: (code) => run.stop({ reason: 'debug-exit', code }),
   }
 }

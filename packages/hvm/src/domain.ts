@@ -27,11 +27,12 @@ import { Invalidations, OUTSIDE, type WaitingParty } from './invalidation.ts'
 import { ModelMappings } from './model-mappings.ts'
 import { MemoryChanges, type MemoryChange } from './memory-change.ts'
 import type { OutsideInputs } from './outside-inputs.ts'
-import { RunLoop } from './run-loop.ts'
+import { RunLoop } from './scheduling/run-loop.ts'
+import { RunState } from './scheduling/run-state.ts'
 import type { Paravirtual } from './paravirtual.ts'
 import type { Sleeper } from './sleeper.ts'
 import type { CpuExit, DebugWatch, TurnWatch, VirtualCpu } from './virtual-cpu.ts'
-import type { RoundState } from './virtual-rounds.ts'
+import type { RoundState } from './scheduling/deterministic-schedule.ts'
 
 /** Exits after which it can be run on. */
 const GOES_ON: ReadonlySet<DomainExit['reason']> = new Set(['stopped', 'pause', 'sleep', 'wake'])
@@ -80,6 +81,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   readonly #servers: DomainServer[] = []
   readonly #memoryChanges: MemoryChanges
   readonly #mappings: ModelMappings
+  readonly #run: RunState
   readonly #loop: RunLoop
   #paravirtual: Paravirtual | null = null
 
@@ -90,6 +92,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     this.memory = options.memory
     this.clock = options.clock
     this.#sleeper = options.sleeper
+    this.#run = new RunState(options.sleeper)
     this.frameCounts = options.frameCounts ?? FrameCounts.create(options.memory)
     const { stage2 } = options
     this.p2m = P2m.create(options.memory, { counts: this.frameCounts, ...(stage2 !== undefined && { stage2 }) })
@@ -110,8 +113,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       },
       dispatch: { server: (id) => this.dispatch.server(id) },
       vcpus: options.vcpus,
-      onFailure: (failure) => this.stop({ reason: 'memory-failure', failure }),
-      wake: () => this.wake(),
+      run: this.#run,
     })
     this.guestMemory = new GuestMemory(options.memory, this.p2m, this.secondLevel)
     this.timers = new TimerQueue(options.clock)
@@ -162,27 +164,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       onRaise: (actor) => this.#raised(actor),
       sendIdle: () => this.#sendIdle(),
     })
-    this.#memoryChanges = new MemoryChanges(this.p2m, this.invalidations, {
-      executing: () => this.#loop.current !== null,
-      stop: () => this.#loop.current?.cpu.stop(),
-    })
-    const vcpus: V[] = []
-    this.#loop = new RunLoop({
-      vcpus,
-      clock: this.clock,
-      timers: this.timers,
-      servers: this.#servers,
-      sleeper: options.sleeper,
-      dispatch: this.dispatch,
-      invalidations: this.invalidations,
-      secondLevel: this.secondLevel,
-      devices: {
-        settle: () => this.devices.settle(),
-        failUnsettled: (error) => this.devices.failUnsettled(error),
-      },
-      deviceDeadlineMs,
-      memoryChanges: this.#memoryChanges,
-    })
+    this.#memoryChanges = new MemoryChanges(this.p2m, this.invalidations, this.#run)
     this.platform = platformOf({
       clock: this.clock,
       timers: this.timers,
@@ -195,14 +177,20 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       dirtyLogs: this.dirtyLogs,
       architecture: () => this.architecture,
       paravirtual: () => this.#paravirtual,
-      stop: (exit) => this.stop(exit),
-      wake: () => this.wake(),
+      run: this.#run,
     })
     this.devices = new DeviceHost(this.dispatch, this.platform, {
       ...(options.deferDevices && { defer: options.deferDevices }),
     })
     this.architecture = build(this)
-    vcpus.push(...this.architecture.vcpus)
+    const { vcpus } = this.architecture
+    const { clock, timers, dispatch, invalidations, secondLevel, devices } = this
+    const parts = { clock, timers, dispatch, invalidations, secondLevel, devices }
+    this.#loop = new RunLoop(
+      { ...parts, vcpus, servers: this.#servers, memoryChanges: this.#memoryChanges, deviceDeadlineMs },
+      this.#run,
+      options.sleeper,
+    )
     this.dirtyLogs.attach(vcpus)
     this.p2m.onChange((gfn, count, lost, kept) => {
       // A frame that may be written now is not in a TLB for writes yet.
@@ -241,7 +229,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       this.dirtyLogs.beforeWrites?.(0, MOST_FRAMES)
       this.secondLevel.late?.finishNow()
     }
-    if (this.clock.deterministic) server.remote.onUnsettled = () => this.#loop.interrupt()
+    if (this.clock.deterministic) server.remote.onUnsettled = () => this.#run.interrupt()
     // Answers and events wake a domain that waits; `watch` ends with the server.
     void server.watch?.()
   }
@@ -249,12 +237,12 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   /** Has the guest see a hypervisor's own interface. */
   plug(paravirtual: Paravirtual): void {
     this.#paravirtual = paravirtual
-    this.#loop.paravirtual = paravirtual
+    this.#loop.turns.paravirtual = paravirtual
   }
 
   /** Has `inputs` say when what comes from outside enters the domain, on deterministic time. */
   takeInputs(inputs: OutsideInputs): void {
-    this.#loop.inputs = inputs
+    this.#loop.turns.inputs = inputs
   }
 
   /** Whether the guest sees a hypervisor's own interface. */
@@ -264,7 +252,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
 
   /** Tells `watch` of each turn of a vCPU from now on; null ends that. */
   watchTurns(watch: TurnWatch | null): void {
-    this.#loop.turns = watch
+    this.#loop.turns.watch = watch
   }
 
   /**
@@ -272,7 +260,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
    * domain is run on when they are to go on.
    */
   watchDebug(watch: DebugWatch | null): void {
-    this.#loop.debug = watch
+    this.#loop.turns.debug = watch
   }
 
   /** Ends the servers whose models live elsewhere, and the host timer of deadlines. */
@@ -297,12 +285,12 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
 
   /** Ends `run` with this exit, the first one given; `pause`, `sleep` and `wake` give way to all others. */
   stop(exit: DomainExit): void {
-    this.#loop.stop(exit)
+    this.#run.stop(exit)
   }
 
   /** Something has happened that a waiting domain must look at. */
   wake(): void {
-    this.#loop.wake()
+    this.#run.wake()
   }
 
   /**
@@ -323,7 +311,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
 
   /** The number of the vCPU whose instruction is being executed in this thread, −1 for none. */
   get executingVcpu(): number {
-    return this.#loop.current?.id ?? -1
+    return this.#run.current?.id ?? -1
   }
 
   /** As {@link Domain.changeMemory}, but resolves as soon as the change is made, with a ticket to wait by. */
@@ -356,7 +344,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
 
   /** RAM has left the guest: who goes on, goes on through `resume`. */
   #raised(actor: number): void {
-    const { current } = this.#loop
+    const { current } = this.#run
     if (current !== null && (actor === OUTSIDE || actor === current.id)) current.cpu.stop()
     // Halted vCPUs have notices to send too.
     if (actor === OUTSIDE) this.wake()
@@ -364,7 +352,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
 
   /** Sends the notices of vCPUs that nobody runs; false while `run` does it. */
   #sendIdle(): boolean {
-    if (this.#loop.running) return false
+    if (this.#run.running) return false
     this.#sendNotices()
     return true
   }
@@ -481,17 +469,17 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
 
   /** Whether no vCPU executes while it runs, as in S3. Its timers and device models go on. */
   get asleep(): boolean {
-    return this.#loop.asleep
+    return this.#loop.turns.asleep
   }
 
   set asleep(asleep: boolean) {
-    this.#loop.asleep = asleep
+    this.#loop.turns.asleep = asleep
   }
 
   /** Runs until the guest or its owner ends it. After `stopped`, `pause`, `sleep` and `wake` it can be run on. */
   async run(): Promise<DomainExit> {
     const exit = await this.#loop.run()
-    if (GOES_ON.has(exit.reason)) this.#loop.clear()
+    if (GOES_ON.has(exit.reason)) this.#run.exit = null
     // A party that waits for acknowledgements need not wait until the domain runs again.
     if (this.invalidations.awaited) this.#sendIdle()
     return exit
@@ -506,7 +494,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
    */
   runVcpu(vcpu: VirtualCpu, instructions: number): CpuExit {
     const before = vcpu.cpu.retired
-    const exit = this.#loop.execute(vcpu, instructions)
+    const exit = this.#loop.turns.execute(vcpu, instructions)
     this.clock.advance(vcpu.cpu.retired - before)
     this.timers.expire()
     return exit
@@ -514,7 +502,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
 
   /** Exits by kind. */
   get exits(): Readonly<Record<string, number>> {
-    return this.#loop.exits
+    return this.#loop.turns.exits
   }
 
   /** Whether the vCPU that executes PAUSE is to end its turn. */

@@ -1,5 +1,6 @@
 import type { P2m } from '@retrap/p2m'
 import { OUTSIDE, type EpochTicket, type Invalidations } from './invalidation.ts'
+import type { VirtualCpu } from './virtual-cpu.ts'
 
 /** A change that has been made to a guest's map from outside. */
 export interface MemoryChange<T> {
@@ -9,12 +10,10 @@ export interface MemoryChange<T> {
   readonly ticket: EpochTicket
 }
 
-/** The vCPUs of a domain, as {@link MemoryChanges} stops them. */
-export interface VcpuStop {
-  /** Whether a vCPU is in the middle of executing: between two instructions none is, nor while all wait for devices. */
-  executing(): boolean
-  /** Has it come to the end of its instruction. */
-  stop(): void
+/** Who executes. */
+export interface VcpuRun {
+  /** The vCPU that is in the middle of executing: between two instructions none is, nor while all wait for devices. */
+  readonly current: Pick<VirtualCpu, 'cpu'> | null
 }
 
 /**
@@ -24,21 +23,21 @@ export interface VcpuStop {
 export class MemoryChanges {
   readonly #p2m: P2m
   readonly #invalidations: Invalidations
-  readonly #vcpus: VcpuStop
+  readonly #run: VcpuRun
   #waiting: (() => void)[] = []
 
-  constructor(p2m: P2m, invalidations: Invalidations, vcpus: VcpuStop) {
+  constructor(p2m: P2m, invalidations: Invalidations, run: VcpuRun) {
     this.#p2m = p2m
     this.#invalidations = invalidations
-    this.#vcpus = vcpus
+    this.#run = run
   }
 
   /** Makes a change as soon as no vCPU executes; at once, where none does. An error that the change throws rejects the promise. */
   request<T>(change: (p2m: P2m) => T): Promise<MemoryChange<T>> {
-    if (!this.#vcpus.executing()) return promised(() => this.#make(change))
+    if (this.#run.current === null) return promised(() => this.#make(change))
     return new Promise((resolve) => {
       this.#waiting.push(() => resolve(promised(() => this.#make(change))))
-      this.#vcpus.stop()
+      this.#run.current?.cpu.stop()
     })
   }
 

@@ -8,7 +8,7 @@ import type { FormerContents, LatePages } from './late-pages.ts'
 import type { PageCopies } from './page-copies.ts'
 import { checkShape } from './state-shape.ts'
 import type { FrameSet } from './written-frames.ts'
-import type { RoundState } from './virtual-rounds.ts'
+import type { RoundState } from './scheduling/deterministic-schedule.ts'
 
 /** Holds the part of a domain that is the same for every instruction set, without the contents of its RAM. */
 export interface DomainState {

@@ -86,10 +86,11 @@ export interface SecondLevelOptions {
   readonly dispatch: Pick<IoDispatch, 'server'>
   /** vCPUs of the domain. */
   readonly vcpus: number
-  /** A vCPU has made an access that cannot go on. */
-  onFailure(failure: MemoryFailure): void
-  /** A vCPU is to have its turn. */
-  wake(): void
+  /** Stopped where a vCPU has made an access that cannot go on; woken where one is to have its turn. */
+  readonly run: {
+    stop(exit: { readonly reason: 'memory-failure'; readonly failure: MemoryFailure }): void
+    wake(): void
+  }
 }
 
 /** Deals with an access to a guest frame of one type. @returns one of `SecondLevel` */
@@ -338,7 +339,7 @@ export class SecondLevelFaults {
     } catch (error) {
       if (!(error instanceof P2mError && error.code === 'ERR_NO_MEMORY')) throw error
       // A device model's write would be lost, of which the guest knows nothing.
-      this.#options.onFailure({ cause: 'no-copy', vcpu, gfn })
+      this.#stop({ cause: 'no-copy', vcpu, gfn })
       return this.#wait(vcpu, gfn)
     }
   }
@@ -391,14 +392,18 @@ export class SecondLevelFaults {
     if (vcpu !== OUTSIDE && this.#waiting[vcpu] !== gfn) {
       this.#waiting[vcpu] = gfn
       // It may be its own notice to device models that it waits for, which goes out on its next turn.
-      this.#options.wake()
+      this.#options.run.wake()
     }
     return SecondLevel.WAIT
   }
 
+  #stop(failure: MemoryFailure): void {
+    this.#options.run.stop({ reason: 'memory-failure', failure })
+  }
+
   #fail(cause: MemoryFailure['cause'], vcpu: number, gfn: number): number {
     // A device model's access is only refused.
-    if (vcpu !== OUTSIDE) this.#options.onFailure({ cause, vcpu, gfn })
+    if (vcpu !== OUTSIDE) this.#stop({ cause, vcpu, gfn })
     return this.#wait(vcpu, gfn)
   }
 }

@@ -1,12 +1,14 @@
 import { describe, expect, test } from 'vitest'
-import { HostPace, LOOK } from '../src/host-pace.ts'
-import { TURN } from '../src/virtual-rounds.ts'
+import { HostPace, LOOK } from '../src/scheduling/host-pace.ts'
+import { TURN } from '../src/scheduling/turn-runner.ts'
 
 const MS = 1e6
 
+const SLEEPER = { sleep: () => Promise.resolve(), wake: () => undefined }
+
 /** A pace that has looked at the clock at 0. */
 function paceOf(vcpus: number): HostPace {
-  const pace = new HostPace({ length: vcpus })
+  const pace = new HostPace({ length: vcpus }, SLEEPER)
   pace.look(0)
   return pace
 }
@@ -90,7 +92,7 @@ test('the event loop has its turn 4 ms after it had the last one', () => {
 })
 
 test("the host's clock is looked at after so many instructions, and after sleep", () => {
-  const pace = new HostPace([1])
+  const pace = new HostPace([1], SLEEPER)
   expect(pace.lookDue).toBe(true)
   pace.look(0)
   expect(pace.lookDue).toBe(false)

@@ -49,6 +49,8 @@ interface Case {
   readonly isPair: boolean
   /** Branches to a place for which it is watched before it is compiled. */
   readonly watch: number
+  /** What compiles it. */
+  readonly tier: 1 | 2
 }
 
 function drawCase(rng: Rng): Case {
@@ -70,6 +72,7 @@ function drawCase(rng: Rng): Case {
     interruptInterval: 1 + rng.below(40),
     isPair: rng.chance(1, 4),
     watch: rng.pick([0, 1, 2, 5]),
+    tier: rng.pick([1, 2] as const),
   }
   rng.note('turns', () => JSON.stringify(drawn.turns))
   return drawn
@@ -88,10 +91,10 @@ function drawEvent(rng: Rng, { bytes, blocks }: RandomProgram): Event | undefine
 
 /** A processor, or two that share memory and compiled code, in front of a program. */
 function prepare(
-  { program, changes, delay, interruptInterval, isPair, watch }: Case,
+  { program, changes, delay, interruptInterval, isPair, watch, tier }: Case,
   compiled: boolean,
 ): readonly BareCpu[] {
-  const first = new BareCpu({ jit: compiled ? { ...EAGER_JIT, watch } : false, codeCacheBytes: 1 << 20 })
+  const first = new BareCpu({ jit: compiled ? { ...EAGER_JIT, watch, tier } : false, codeCacheBytes: 1 << 20 })
   const all = isPair ? [first, new BareCpu({ beside: first })] : [first]
   for (const pc of all) buildWorlds(pc)
   const { up, down } = gates()

@@ -1,12 +1,13 @@
 import { Instant } from '@retrap/device'
-import type { TimerQueue } from '@retrap/device/host'
-import type { DomainClock } from './clock.ts'
-import { HvmError } from './errors.ts'
-import type { OutsideInputs } from './outside-inputs.ts'
-import type { CpuExit, VirtualCpu } from './virtual-cpu.ts'
+import { HvmError } from '../errors.ts'
+import type { CpuExit, VirtualCpu } from '../virtual-cpu.ts'
+import type { HostPace } from './host-pace.ts'
+import { ModelSettling } from './model-settling.ts'
+import type { RunState } from './run-state.ts'
+import type { ScheduledDomain } from './scheduled-domain.ts'
+import { TURN } from './turn-runner.ts'
+import type { TurnRunner } from './turn-runner.ts'
 
-/** Instructions of a vCPU's turn. */
-export const TURN = 10_000
 /** A device access that is waited for costs a turn as much as so many instructions. */
 const WAIT_COST = 100
 
@@ -32,53 +33,8 @@ export interface RoundState {
   readonly goesOn?: boolean
 }
 
-/** What the rounds ask of the loop that they are part of. */
-export interface RoundsHost {
-  readonly vcpus: readonly VirtualCpu[]
-  readonly clock: DomainClock
-  readonly timers: TimerQueue
-  /** What comes from outside, at instants of its own; null: when the host has it. */
-  inputs(): OutsideInputs | null
-  /** The domain has an exit. */
-  ended(): boolean
-  /** The domain is to pause, and no instruction is under way. */
-  pauses(): boolean
-  /** Lets models finish what they were last given to do. @returns what is to be awaited, or null: they have */
-  settle(): Promise<unknown> | null
-  /** Whether an answer or an acknowledgement is still to come. */
-  waitsForHost(): boolean
-  /** Whether a vCPU waits for memory that a pager or the release of other memory brings. */
-  waitsForMemory(id: number): boolean
-  /**
-   * Waits until it may be there.
-   *
-   * @param stalled - a vCPU waits for memory: until anything has happened
-   */
-  waitForHost(stalled: boolean): Promise<unknown>
-  /** Whether the event loop is to have its turn, after so many more instructions. */
-  visitDue(instructions: number): boolean
-  /** 0: the event loop has one turn. `Infinity`: until something wakes the loop. */
-  sleep(ms: number): Promise<unknown>
-  /** Whether something is to be done before a vCPU's next instruction. */
-  flagged(id: number): boolean
-  /** Does that. @returns whether the vCPU may go on */
-  mayGoOn(vcpu: VirtualCpu): boolean
-  /** Whether a debugger has a vCPU stay where it is. */
-  holds(vcpu: VirtualCpu): boolean
-  /** Whether a vCPU has something to execute. */
-  mayRun(vcpu: VirtualCpu): boolean
-  beginTurn(vcpu: VirtualCpu): void
-  /** @param alone - one instruction, and no more */
-  execute(vcpu: VirtualCpu, budget: number, alone: boolean): CpuExit
-  /** Whether it was stopped for the sake of a model, and goes on when that is done. */
-  interrupted(vcpu: VirtualCpu): boolean
-  /** Counts an exit, and does what it asks for. */
-  handle(vcpu: VirtualCpu, exit: CpuExit): void
-  endTurn(vcpu: VirtualCpu, reason: string): void
-}
-
 /**
- * The order in which things happen on deterministic time: timers that are due, then each vCPU's turn, round by round. It
+ * The schedule on deterministic time: timers that are due, then each vCPU's turn, round by round. It
  * follows from what the guest executes, and from nothing that the host does or how long it takes:
  *
  * - a device model is asked, and the machine waits for its answer: no vCPU executes, and no time passes. A write that
@@ -89,8 +45,14 @@ export interface RoundsHost {
  * - the event loop may have its turn between any two turns of vCPUs, as often as the host's clock says. Nothing of the
  *   guest's moves meanwhile.
  */
-export class VirtualRounds {
-  readonly #host: RoundsHost
+export class DeterministicSchedule {
+  readonly #domain: ScheduledDomain
+  readonly #run: RunState
+  readonly #turns: TurnRunner
+  readonly #pace: HostPace
+  readonly #settling: ModelSettling
+  /** It waits for promises only. */
+  readonly waiting = false
   /** The vCPU whose turn it is, by position; all have had theirs: a round ends. */
   #next = 0
   /** The timers of this round have fired. */
@@ -111,41 +73,73 @@ export class VirtualRounds {
   /** Where time goes on to when all vCPUs wait. */
   readonly #deadline = new Instant()
 
-  constructor(host: RoundsHost) {
-    this.#host = host
+  /** A vCPU waits for memory, and tries again when anything has happened. */
+  #waitsForMemory = false
+
+  constructor(domain: ScheduledDomain, run: RunState, turns: TurnRunner, pace: HostPace) {
+    this.#domain = domain
+    this.#run = run
+    this.#turns = turns
+    this.#pace = pace
+    this.#settling = new ModelSettling(domain)
+    run.onStop = () => this.#settling.stop()
+  }
+
+  /** Whether the run ends now: a pause has its instant. */
+  get ends(): boolean {
+    const { exit } = this.#run
+    return exit !== null && exit.reason !== 'pause'
+  }
+
+  /** The domain is to pause, and no instruction is under way. */
+  get #pauses(): boolean {
+    return this.#run.exit?.reason === 'pause' && !this.#domain.vcpus.some(({ cpu }) => cpu.busy)
+  }
+
+  /**
+   * Whether the vCPU that executes PAUSE is to end its turn: for another one. That is a matter of the vCPUs alone, as a guest
+   * may not notice what the host does, and when.
+   */
+  endsAtPause(): boolean {
+    const { current } = this.#run
+    for (const vcpu of this.#domain.vcpus) if (vcpu !== current && !vcpu.dormant) return true
+    return false
   }
 
   /** Goes on until something is to be awaited. @returns it; null: the domain has an exit */
-  run(): Promise<unknown> | null {
-    const host = this.#host
+  advance(): Promise<unknown> | null {
+    const { vcpus, timers } = this.#domain
+    const pace = this.#pace
     let units = 0
-    while (!host.ended()) {
-      const settled = host.settle()
+    while (!this.ends) {
+      const { inputs } = this.#turns
+      const settled = this.#settling.begin()
       // A frame from a model elsewhere may have stopped the machine just now.
-      if (host.ended()) return null
-      const waits = settled !== null || host.waitsForHost()
-      if (waits) host.inputs()?.waits()
+      if (this.ends) return null
+      const waits = settled !== null || this.#waitsForHost
+      if (waits) inputs?.waits()
       if (settled !== null) return settled
-      if (waits) return host.waitForHost(false)
-      if (host.pauses()) return null
-      if (host.visitDue(units)) return host.sleep(0)
+      if (waits) return this.#waitForHost(false)
+      if (this.#pauses) return null
+      pace.unseen += units
+      if (pace.lookDue && pace.look(performance.now() * 1e6)) return pace.sleep(0)
       units = 0
       if (!this.#begun) {
         const moved = this.#moved
         this.#moved = false
-        const wait = host.inputs()?.begin(moved) ?? null
+        const wait = inputs?.begin(moved) ?? null
         if (wait !== null) return wait
-        if (host.ended()) return null
+        if (this.ends) return null
         this.#begun = true
         // What a model goes on with in a promise, it does before the guest executes again.
-        if (host.timers.expire() > 0) {
+        if (timers.expire() > 0) {
           this.#moved = true
-          return host.sleep(0)
+          return pace.sleep(0)
         }
         // What was asked for by `begin` comes before anything is executed: nothing is due then.
-        if (host.pauses()) return null
+        if (this.#pauses) return null
       }
-      const vcpu = host.vcpus[this.#next]
+      const vcpu = vcpus[this.#next]
       if (vcpu !== undefined) units = this.#turn(vcpu)
       else {
         const wait = this.#endRound()
@@ -157,7 +151,7 @@ export class VirtualRounds {
 
   /** @returns what is to be awaited where nothing is left that could happen by itself */
   #endRound(): Promise<unknown> | null {
-    const host = this.#host
+    const { vcpus, secondLevel, timers, clock } = this.#domain
     const stalled = this.#stalled
     this.#next = 0
     this.#begun = false
@@ -168,44 +162,46 @@ export class VirtualRounds {
     if (ran) return null
     if (stalled > 0) {
       // The memory may have come since: then nothing else may be there to end a wait.
-      const waiting = host.vcpus.filter(({ id }) => host.waitsForMemory(id)).length
-      return waiting < stalled ? null : host.waitForHost(true)
+      const waiting = vcpus.filter(({ id }) => secondLevel.waits(id)).length
+      return waiting < stalled ? null : this.#waitForHost(true)
     }
-    if (!host.timers.readNextDeadline(this.#deadline)) {
-      const inputs = host.inputs()
+    if (!timers.readNextDeadline(this.#deadline)) {
+      const { inputs } = this.#turns
       // A timer has fired: inputs are counted in rounds, and the next one has not begun.
       if (inputs !== null && this.#moved) return null
-      return inputs?.idle() ?? host.sleep(Infinity)
+      return inputs?.idle() ?? this.#pace.sleep(Infinity)
     }
-    host.clock.skipTo(this.#deadline)
+    clock.skipTo(this.#deadline)
     this.#moved = true
     return null
   }
 
   /** Runs a vCPU until its turn is over, or it waits for the host. @returns what that took, in instructions */
   #turn(vcpu: VirtualCpu): number {
-    const host = this.#host
-    if (host.flagged(vcpu.id) && !host.mayGoOn(vcpu)) {
+    const { invalidations, secondLevel } = this.#domain
+    const turns = this.#turns
+    const { inputs, paravirtual } = turns
+    if (invalidations.flagged(vcpu.id) && !turns.mayGoOn(vcpu)) {
       // Where it waits for nobody, something else of this round has to happen first.
-      if (!host.waitsForHost()) {
+      if (!this.#waitsForHost) {
         this.#ran = true
         this.#end(vcpu, 'blocked')
       }
       return TURN
     }
     // What it was in the middle of may have stopped the machine.
-    if (host.ended()) return 0
-    if (host.holds(vcpu)) {
+    if (this.ends) return 0
+    if (turns.debug?.holds(vcpu.id) === true) {
       if (this.#inTurn) this.#end(vcpu, 'budget')
       else this.#next++
       return 0
     }
     if (!this.#inTurn) {
-      if (!host.mayRun(vcpu)) {
+      if (turns.asleep || paravirtual?.mayRun(vcpu.id) === false || vcpu.dormant) {
         this.#next++
         return 0
       }
-      host.beginTurn(vcpu)
+      paravirtual?.beforeTurn(vcpu.id)
       this.#inTurn = true
       this.#left = TURN
     }
@@ -215,23 +211,22 @@ export class VirtualRounds {
     }
     const before = vcpu.cpu.cost
     const left = this.#left
-    const inputs = host.inputs()
     const budget = inputs === null ? left : inputs.budget(left)
     if (budget === null) return 0
     const alone = inputs?.alone === true && vcpu.cpu.step !== undefined
-    const exit = host.execute(vcpu, budget, alone)
+    const exit = turns.execute(vcpu, budget, alone)
     let cost = vcpu.cpu.cost - before
-    host.handle(vcpu, exit)
+    turns.count(vcpu, exit)
     // A vCPU that was stopped before it executed anything has its turn before time goes on.
     if (exit.reason === 'budget' || exit.reason === 'pause') this.#ran = true
-    const stalled = exit.reason === 'blocked' && host.waitsForMemory(vcpu.id)
+    const stalled = exit.reason === 'blocked' && secondLevel.waits(vcpu.id)
     if (exit.reason === 'blocked' && !stalled) cost += WAIT_COST
     this.#spent += cost
     this.#left -= cost
     // A vCPU that waits for memory leaves the others their turns: one of them may give some back.
     if (stalled) this.#stalled++
     if (stalled || !this.#goesOn(vcpu, exit, alone, budget < left)) this.#end(vcpu, exit.reason)
-    else if (host.ended()) this.#account()
+    else if (this.ends) this.#account()
     // A turn that was stopped early may have taken any time of the host: a hypercall is one instruction of much work.
     const early = exit.reason === 'yield' || stalled || (exit.reason === 'budget' && cost < budget)
     return Math.max(cost, early ? TURN : 1)
@@ -246,13 +241,19 @@ export class VirtualRounds {
   #goesOn(vcpu: VirtualCpu, exit: CpuExit, alone: boolean, isCut: boolean): boolean {
     if (exit.reason === 'yield') return true
     if (alone && exit.reason === 'budget') return this.#left > 0 || vcpu.cpu.turnMayEnd === false
-    if (exit.reason === 'budget') return this.#left > 0 && (isCut || this.#host.interrupted(vcpu))
+    if (exit.reason === 'budget') return this.#left > 0 && (isCut || this.#isInterrupted(vcpu))
     return (exit.reason === 'blocked' || exit.reason === 'debug') && this.#left > 0
+  }
+
+  /** Whether it was stopped for the sake of a model, and goes on when that is done. */
+  #isInterrupted({ id }: VirtualCpu): boolean {
+    const { interrupted, exit } = this.#run
+    return interrupted || exit !== null || this.#domain.invalidations.flagged(id)
   }
 
   #end(vcpu: VirtualCpu, reason: string): void {
     this.#account()
-    this.#host.endTurn(vcpu, reason)
+    this.#turns.paravirtual?.afterTurn(vcpu.id, reason)
     this.#inTurn = false
     this.#next++
   }
@@ -260,13 +261,70 @@ export class VirtualRounds {
   /** Time passes for what a turn has taken. */
   #account(): void {
     if (this.#spent > 0) this.#ran = true
-    this.#host.clock.advance(this.#spent)
+    this.#domain.clock.advance(this.#spent)
     this.#spent = 0
   }
 
+  // ---------------------------------------------------------------- the host, while no vCPU executes and no time passes
+
+  /** Whether an answer or an acknowledgement is still to come. */
+  get #waitsForHost(): boolean {
+    const { vcpus, dispatch, invalidations } = this.#domain
+    for (const { id } of vcpus) if (dispatch.unanswered(id) || invalidations.waits(id)) return true
+    return false
+  }
+
+  /**
+   * Waits until what is waited for may be there.
+   *
+   * @param stalled - a vCPU waits for memory: until anything has happened
+   */
+  #waitForHost(stalled: boolean): Promise<unknown> {
+    const { vcpus, invalidations, dispatch } = this.#domain
+    const run = this.#run
+    run.woken = false
+    this.#waitsForMemory = stalled
+    // Notices of what has left the guest go out, by halted vCPUs too: what is waited for may wait for them.
+    for (const vcpu of vcpus) {
+      if (!invalidations.flagged(vcpu.id) || dispatch.unanswered(vcpu.id)) continue
+      // A vCPU that may go on now is what was waited for.
+      if (this.#turns.mayGoOn(vcpu)) run.woken = true
+    }
+    return this.#pace.sleep(0).then(this.#hostHadTurn)
+  }
+
+  /**
+   * The event loop has had its turn since a vCPU began to wait. That turn is taken even where the answer is there: a model
+   * may have more to do in promises of its own, at the virtual instant of its answer.
+   */
+  readonly #hostHadTurn = (): Promise<unknown> | void => {
+    if (this.ends || this.#run.woken || !(this.#waitsForMemory || this.#waitsForHost)) return
+    if (this.#waitsForMemory || !this.#heldByMappings())
+      return this.#pace.sleep(Infinity).then(() => (this.ends ? undefined : this.#pace.sleep(0)))
+    const { clock, timers } = this.#domain
+    const deadline = new Instant()
+    if (!timers.readNextDeadline(deadline)) return
+    clock.skipTo(deadline)
+    timers.expire()
+  }
+
+  /**
+   * Whether all that is waited for is the end of mappings that models of this process hold: their deterministic time goes
+   * on, for it may be a timer of theirs that ends them. Nothing that the host does is waited for.
+   */
+  #heldByMappings(): boolean {
+    const { timers, vcpus, dispatch, invalidations } = this.#domain
+    if (timers.nextDeadlineNs === Infinity) return false
+    return vcpus.every(
+      ({ id }) => !dispatch.pending(id) || (invalidations.waits(id) && dispatch.invalidationHolder(id) !== undefined),
+    )
+  }
+
+  // ---------------------------------------------------------------- the round, to be saved
+
   /** Where the round is that is under way, by name; no vCPU waits for an answer. */
   save(): RoundState {
-    const goesOn = this.#inTurn && this.#host.vcpus[this.#next]?.cpu.turnMayEnd === false
+    const goesOn = this.#inTurn && this.#domain.vcpus[this.#next]?.cpu.turnMayEnd === false
     return {
       version: 1,
       next: this.#next,

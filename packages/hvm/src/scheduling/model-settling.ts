@@ -1,34 +1,27 @@
-import { type DeviceHost, IoreqError, type RemoteServer } from '@retrap/ioreq'
-import type { DomainServer } from './domain-options.ts'
-import { afterHostTime } from './host-timer.ts'
+import { IoreqError, type RemoteServer } from '@retrap/ioreq'
+import { afterHostTime } from '../host-timer.ts'
+import type { ScheduledDomain } from './scheduled-domain.ts'
 
-/** What {@link ModelSettling} waits for, and how long. */
-export interface ModelSettlingParts {
-  readonly servers: readonly DomainServer[]
-  /** Models of this process: what their handlers and timers have begun. */
-  readonly devices: Pick<DeviceHost, 'settle' | 'failUnsettled'>
-  /** Milliseconds of host time that models may take to settle; `Infinity`: for ever. */
-  readonly deviceDeadlineMs: number
-}
+type SettledModels = Pick<ScheduledDomain, 'servers' | 'devices' | 'deviceDeadlineMs'>
 
 /**
  * The wait for models to finish what they were last given to do, which deterministic time does not pass. Models that take
  * longer than the deadline have failed.
  */
 export class ModelSettling {
-  readonly #parts: ModelSettlingParts
+  readonly #domain: SettledModels
   /** A server whose models settle; a run that was stopped meanwhile leaves that to the next. */
   #elsewhere: { readonly remote: RemoteServer; readonly settled: Promise<void> } | null = null
   /** Ends the wait: the domain is stopped. */
   #endWait: (() => void) | null = null
 
-  constructor(parts: ModelSettlingParts) {
-    this.#parts = parts
+  constructor(domain: SettledModels) {
+    this.#domain = domain
   }
 
   /** Lets models finish. @returns what is to be awaited, or null: they have */
   begin(): Promise<unknown> | null {
-    const { servers, devices } = this.#parts
+    const { servers, devices } = this.#domain
     for (const server of servers) {
       server.pump?.()
       const { remote } = server
@@ -65,7 +58,7 @@ export class ModelSettling {
    * @param who - the subject of the error's message
    */
   async #wait(settled: Promise<unknown>, who: string, fail: (error: IoreqError) => void): Promise<void> {
-    const { deviceDeadlineMs } = this.#parts
+    const { deviceDeadlineMs } = this.#domain
     const ended = Promise.withResolvers<void>()
     this.#endWait = ended.resolve
     const cancel = afterHostTime(deviceDeadlineMs, () => {

@@ -1,9 +1,8 @@
-import { TURN } from './virtual-rounds.ts'
+import type { Sleeper } from '../sleeper.ts'
+import { MOST_CALLS, TURN } from './turn-runner.ts'
 
 /** The longest turn of a vCPU that shares the thread with no other: not much longer than two looks at the timers. */
-const LONGEST_TURN = 4 * TURN
-/** Instructions of a turn that generated code cannot execute: they may take long, and a longer turn has no more of them. */
-export const MOST_CALLS: number = LONGEST_TURN
+const LONGEST_TURN = MOST_CALLS
 /** The longest turn while turns take next to no time: compiled loops, and string instructions that copy a page at a time. */
 const LONGEST_QUICK_TURN = 32 * TURN
 /** A longer turn may be doubled where it takes less than this, and is halved where it takes more than four times as long. */
@@ -28,6 +27,7 @@ export const LOOK = 4096
 /** Decides, by the host's clock, when the event loop has its turn and how long the vCPUs' turns are. */
 export class HostPace {
   readonly #vcpus: { readonly length: number }
+  readonly #sleeper: Sleeper
   /** Time has passed while nothing ran. */
   slept = true
   /** Instructions, and what rounds count for, since the host's clock was looked at. */
@@ -46,8 +46,15 @@ export class HostPace {
   #looked = 0
 
   /** @param vcpus - vCPUs that share the thread; there may be none yet */
-  constructor(vcpus: { readonly length: number }) {
+  constructor(vcpus: { readonly length: number }, sleeper: Sleeper) {
     this.#vcpus = vcpus
+    this.#sleeper = sleeper
+  }
+
+  /** Lets host time pass: see `Sleeper.sleep`. */
+  async sleep(ms: number): Promise<void> {
+    await this.#sleeper.sleep(ms)
+    this.slept = true
   }
 
   /** Whether the host's clock is to be looked at. */

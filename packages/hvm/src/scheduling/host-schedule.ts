@@ -1,0 +1,197 @@
+import type { VirtualCpu } from '../virtual-cpu.ts'
+import { LOOK } from './host-pace.ts'
+import type { HostPace } from './host-pace.ts'
+import type { RunState } from './run-state.ts'
+import type { ScheduledDomain } from './scheduled-domain.ts'
+import type { TurnRunner } from './turn-runner.ts'
+
+/** A timer that is due within this time makes the turn shorter, so that it is not late by a whole one. */
+const SOON_NS = 200_000
+const SOON_TURN = 2000
+/** A round counts as so many instructions. */
+const ROUND_COST = 256
+
+/** The next microtask. */
+const NOW = Promise.resolve()
+
+/** The loop that a schedule is part of. */
+export interface ScheduleLoop {
+  /** Has it go on. */
+  readonly go: () => void
+  /** Ends it with an error. */
+  readonly fail: (error: unknown) => void
+}
+
+/**
+ * The schedule on the host's clock.
+ *
+ * A device's answer may be one microtask away, and then nothing else is in between: neither a turn of the event loop nor a
+ * timer of the host. The event loop has its turn every few milliseconds of host time, whatever the guest executes, and where
+ * an answer does not come without.
+ */
+export class HostSchedule {
+  readonly #domain: ScheduledDomain
+  readonly #run: RunState
+  readonly #turns: TurnRunner
+  readonly #pace: HostPace
+  readonly #loop: ScheduleLoop
+  /** Waits for an answer, or for anything else that wakes it. */
+  waiting = false
+  /** A turn of the event loop has been asked for, for the sake of an answer. */
+  #turnAsked = false
+  /** Something has happened since all vCPUs were looked at; until then only those that were not asleep are. */
+  #lookAtAll = true
+  readonly #awake: VirtualCpu[] = []
+  #awakeCount = 0
+  /** vCPUs that did something in their last turns. */
+  #busy = Infinity
+  /** A timer is due within a short turn or two. */
+  #timerSoon = false
+
+  constructor(domain: ScheduledDomain, run: RunState, turns: TurnRunner, pace: HostPace, loop: ScheduleLoop) {
+    this.#domain = domain
+    this.#run = run
+    this.#turns = turns
+    this.#pace = pace
+    this.#loop = loop
+    run.onWake = () => this.#wake()
+  }
+
+  /** A run begins. */
+  begin(): void {
+    this.#lookAtAll = true
+  }
+
+  /** Whether the run ends now. */
+  get ends(): boolean {
+    return this.#run.exit !== null
+  }
+
+  /** Whether the vCPU that executes PAUSE is to end its turn: for another one, or for what only the event loop can bring. */
+  endsAtPause(): boolean {
+    return this.#busy > 1 || this.#run.woken || this.#pace.noteSpin(this.#domain.clock)
+  }
+
+  #wake(): void {
+    this.#lookAtAll = true
+    if (!this.waiting) return
+    this.waiting = false
+    void NOW.then(this.#loop.go)
+  }
+
+  /**
+   * A vCPU's request has its answer.
+   *
+   * @param mayRun - the caller has nothing left to do: the vCPU runs on in its stead, if the loop waits for nothing else
+   */
+  answered(mayRun: boolean): void {
+    if (!mayRun || !this.waiting) return this.#run.wake()
+    this.waiting = false
+    // It is one of those that are awake.
+    this.#loop.go()
+  }
+
+  /** One turn of every vCPU that has something to do. @returns what is to be awaited before the next round, or null */
+  advance(): Promise<unknown> | null {
+    const { vcpus, invalidations, dispatch, servers } = this.#domain
+    const run = this.#run
+    const turns = this.#turns
+    const { paravirtual } = turns
+    const pace = this.#pace
+    run.woken = false
+    pace.unseen += ROUND_COST
+    const visit = pace.lookDue && this.#lookAtTime()
+    const turn = this.#timerSoon ? Math.min(pace.turn, SOON_TURN) : pace.turn
+    // Servers take what their clients have sent.
+    for (let i = 0; i < servers.length; i++) servers[i]!.pump?.()
+    let busy = 0
+    let ready = 0
+    let blocked = 0
+    const awake = this.#awake
+    // Of a Xen guest's some are owed an event that could not be delivered before.
+    const all = this.#lookAtAll || paravirtual !== null
+    this.#lookAtAll = false
+    const count = all ? vcpus.length : this.#awakeCount
+    if (all) this.#awakeCount = 0
+    for (let i = 0; i < count; i++) {
+      const vcpu = (all ? vcpus[i] : awake[i]) as VirtualCpu
+      if (run.exit !== null) return null
+      const flagged = invalidations.flagged(vcpu.id)
+      if (all && (flagged || !vcpu.dormant)) awake[this.#awakeCount++] = vcpu
+      if (flagged && !turns.mayGoOn(vcpu)) {
+        if (dispatch.pending(vcpu.id)) blocked++
+        continue
+      }
+      if (paravirtual?.mayRun(vcpu.id) === false) continue
+      if (vcpu.dormant || turns.asleep || turns.debug?.holds(vcpu.id) === true) continue
+      const before = vcpu.cpu.retired
+      paravirtual?.beforeTurn(vcpu.id)
+      const exit = turns.execute(vcpu, turn)
+      const retired = vcpu.cpu.retired - before
+      paravirtual?.afterTurn(vcpu.id, exit.reason)
+      const isReady = turns.count(vcpu, exit)
+      if (exit.reason === 'blocked') {
+        pace.unseen += retired
+        blocked++
+        if (retired > 0) busy++
+        continue
+      }
+      // A turn that is used up by few slow instructions also has the clock looked at.
+      if (exit.reason === 'budget') pace.usedUp = true
+      pace.unseen += exit.reason === 'budget' || exit.reason === 'yield' ? LOOK : retired
+      if (isReady) ready++
+      else if (retired > 0) busy++
+    }
+    this.#busy = ready + busy
+    if (run.exit !== null) return null
+    // A vCPU that has just halted may have made time pass.
+    if (ready > 0 || run.woken || (busy > 0 && blocked === 0)) {
+      if (visit || pace.spins) return pace.sleep(0)
+      // An answer that is a microtask away does not wait for the others' turns of the event loop.
+      return blocked > 0 ? NOW : null
+    }
+    if (blocked > 0) {
+      if (visit) return pace.sleep(0)
+      this.waiting = true
+      this.#askTurn()
+      return null
+    }
+    return pace.sleep(this.#msToDeadline())
+  }
+
+  /** Fires timers that are due. @returns whether the event loop is to have its turn */
+  #lookAtTime(): boolean {
+    const { clock, timers } = this.#domain
+    let now = clock.now()
+    const stalled = this.#pace.stalled(now)
+    if (stalled > 0) {
+      clock.hold(stalled)
+      now = clock.now()
+    }
+    const visit = this.#pace.look(now)
+    if (now >= timers.nextDeadlineNs) timers.expire()
+    this.#timerSoon = timers.nextDeadlineNs < now + SOON_NS
+    return visit
+  }
+
+  /** Some vCPU waits for a device, and no other can go on: the answer may need the event loop. */
+  #askTurn(): void {
+    if (this.#turnAsked) return
+    this.#turnAsked = true
+    void this.#pace.sleep(0).then(this.#turnTaken)
+  }
+
+  /** The event loop has had its turn: where an answer is still to come, it takes more than microtasks. */
+  readonly #turnTaken = (): void => {
+    this.#turnAsked = false
+    if (!this.waiting) return
+    this.waiting = false
+    this.#pace.sleep(this.#msToDeadline()).then(this.#loop.go, this.#loop.fail)
+  }
+
+  #msToDeadline(): number {
+    const { clock, timers } = this.#domain
+    const deadline = timers.nextDeadlineNs
+    return deadline === Infinity ? Infinity : Math.max(0, (deadline - clock.now()) / 1e6)
+  }
+}

@@ -1,0 +1,141 @@
+import type { DomainExit } from '../domain-options.ts'
+import type { Sleeper } from '../sleeper.ts'
+import type { CpuExit } from '../virtual-cpu.ts'
+import { DeterministicSchedule } from './deterministic-schedule.ts'
+import type { RoundState } from './deterministic-schedule.ts'
+import { HostPace } from './host-pace.ts'
+import { HostSchedule } from './host-schedule.ts'
+import type { RunState } from './run-state.ts'
+import type { ScheduledDomain } from './scheduled-domain.ts'
+import { TurnRunner } from './turn-runner.ts'
+
+/** Host time that devices have to answer what is under way when one of them stops the machine. */
+const STOP_DEADLINE_MS = 1000
+/** How long `finish` waits for an answer before it looks again by itself. */
+const LOOK_AGAIN_MS = 50
+
+/** Exits that a device asks for. */
+const ENDS_AT_A_DEVICE: ReadonlySet<DomainExit['reason']> = new Set(['power-off', 'reset', 'debug-exit', 'sleep'])
+
+const BLOCKED: CpuExit = { reason: 'blocked' }
+
+/** Runs a domain by its schedule, and waits where that has to wait. */
+export class RunLoop {
+  readonly #domain: ScheduledDomain
+  readonly #run: RunState
+  readonly #pace: HostPace
+  /** Executes the vCPUs. */
+  readonly turns: TurnRunner
+  readonly #host: HostSchedule | null
+  readonly #deterministic: DeterministicSchedule | null
+  readonly #schedule: HostSchedule | DeterministicSchedule
+  #ended: PromiseWithResolvers<DomainExit> | null = null
+
+  constructor(domain: ScheduledDomain, run: RunState, sleeper: Sleeper) {
+    this.#domain = domain
+    this.#run = run
+    this.#pace = new HostPace(domain.vcpus, sleeper)
+    this.turns = new TurnRunner(domain, run)
+    const { deterministic } = domain.clock
+    const loop = { go: this.#go, fail: this.#broken }
+    this.#deterministic = deterministic ? new DeterministicSchedule(domain, run, this.turns, this.#pace) : null
+    this.#host = deterministic ? null : new HostSchedule(domain, run, this.turns, this.#pace, loop)
+    this.#schedule = (this.#deterministic ?? this.#host)!
+  }
+
+  /** Where the round of deterministic time is; null on the host's clock. */
+  saveRound(): RoundState | null {
+    return this.#deterministic?.save() ?? null
+  }
+
+  /** Goes on in a round that was saved; null, and on the host's clock: in a new one. */
+  restoreRound(state: RoundState | null): void {
+    if (state !== null) this.#deterministic?.restore(state)
+  }
+
+  /** Whether the vCPU that executes PAUSE is to end its turn: for another one, or for what only the event loop can bring. */
+  endsAtPause(): boolean {
+    return this.#schedule.endsAtPause()
+  }
+
+  /** A vCPU's request has its answer. @param mayRun - see {@link HostSchedule.answered} */
+  answered(mayRun: boolean): void {
+    if (this.#host === null) this.#run.wake()
+    else this.#host.answered(mayRun)
+  }
+
+  /** Power-on: the next round is the first. What the caller has asked for stays. */
+  reset(): void {
+    this.#run.reset()
+    this.#deterministic?.reset()
+  }
+
+  /** Runs until there is an exit. */
+  async run(): Promise<DomainExit> {
+    this.#run.running = true
+    this.#host?.begin()
+    this.#ended = Promise.withResolvers<DomainExit>()
+    this.#pace.slept = true
+    this.#go()
+    try {
+      const exit = await this.#ended.promise
+      if (ENDS_AT_A_DEVICE.has(exit.reason)) {
+        // A device that stops the machine has yet to answer the instruction that made it do so: that one retires first,
+        // however far the device is, and so does what else is under way.
+        await this.finish(STOP_DEADLINE_MS, false)
+      }
+      return this.#run.exit ?? exit
+    } finally {
+      this.#ended = null
+      this.#run.running = false
+    }
+  }
+
+  /**
+   * Goes on until the schedule has to wait; whatever ends the wait comes here again. No `await`: while a guest and a device
+   * take turns, that would be half of what the loop does.
+   */
+  readonly #go = (): void => {
+    const run = this.#run
+    const schedule = this.#schedule
+    try {
+      let wait: Promise<unknown> | null
+      do wait = schedule.advance()
+      while (wait === null && !schedule.waiting && run.exit === null)
+      if (run.exit !== null && (wait === null || schedule.ends)) this.#ended?.resolve(run.exit)
+      else if (wait !== null) wait.then(this.#go, this.#broken)
+    } catch (error) {
+      this.#broken(error)
+    }
+  }
+
+  readonly #broken = (error: unknown): void => this.#ended?.reject(error)
+
+  /**
+   * Lets every instruction that is under way get its answers and retire, and begins no other.
+   *
+   * @param deadlineMs - host time that devices may take
+   * @param acknowledged - also has every device model let go of what has left the guest
+   * @returns numbers of the vCPUs that still wait
+   */
+  async finish(deadlineMs: number, acknowledged: boolean): Promise<readonly number[]> {
+    const { vcpus, servers, invalidations, secondLevel } = this.#domain
+    const { turns } = this
+    const until = performance.now() + deadlineMs
+    for (;;) {
+      for (const server of servers) server.pump?.()
+      const waiting: number[] = []
+      for (const vcpu of vcpus) {
+        const exit = invalidations.waits(vcpu.id) ? BLOCKED : turns.settle(vcpu)
+        if (exit?.reason === 'blocked') {
+          waiting.push(vcpu.id)
+          if (secondLevel.waits(vcpu.id)) invalidations.resume(vcpu.id)
+        } else if (exit !== undefined) turns.handle(vcpu, exit)
+        else if (acknowledged && !invalidations.resume(vcpu.id)) waiting.push(vcpu.id)
+      }
+      const left = until - performance.now()
+      if (waiting.length === 0 || left <= 0) return waiting
+      await this.#pace.sleep(Math.min(left, LOOK_AGAIN_MS))
+    }
+  }
+}

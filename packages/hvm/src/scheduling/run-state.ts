@@ -1,0 +1,58 @@
+import type { DomainExit } from '../domain-options.ts'
+import type { Sleeper } from '../sleeper.ts'
+import type { VirtualCpu } from '../virtual-cpu.ts'
+
+/** Whether the machine goes on by itself after an exit. */
+const passes = ({ reason }: DomainExit): boolean => reason === 'sleep' || reason === 'wake' || reason === 'pause'
+
+const nobody = (): void => undefined
+
+/** Where the run of a domain stands: what executes, and what ends it. Whatever stops or wakes the domain has this. */
+export class RunState {
+  readonly #sleeper: Sleeper
+  /** `run` is under way. */
+  running = false
+  /** The vCPU that is executing now. */
+  current: VirtualCpu | null = null
+  /** The vCPU that executes has been stopped for a model elsewhere, and not because its turn is over. */
+  interrupted = false
+  /** What ends the run. */
+  exit: DomainExit | null = null
+  /** Something has happened since the schedule looked. */
+  woken = false
+  /** Told that something has happened. */
+  onWake: () => void = nobody
+  /** Told that the run is to end. */
+  onStop: () => void = nobody
+
+  constructor(sleeper: Sleeper) {
+    this.#sleeper = sleeper
+  }
+
+  /** Something has happened that a waiting schedule must look at. */
+  wake(): void {
+    this.woken = true
+    this.onWake()
+    this.#sleeper.wake()
+  }
+
+  /** Ends the run with the first exit given. An exit after which the machine goes on by itself gives way to any other. */
+  stop(exit: DomainExit): void {
+    if (this.exit === null || (passes(this.exit) && !passes(exit))) this.exit = exit
+    // The others look before they execute anything.
+    this.current?.cpu.stop()
+    this.onStop()
+    this.wake()
+  }
+
+  /** A model elsewhere has been given something to do: on deterministic time no instruction is executed before it is done. */
+  interrupt(): void {
+    this.interrupted = true
+    this.current?.cpu.stop()
+  }
+
+  /** Power-on: what the caller has asked for stays. */
+  reset(): void {
+    if (this.exit?.reason !== 'stopped') this.exit = null
+  }
+}

@@ -1,0 +1,129 @@
+import type { OutsideInputs } from '../outside-inputs.ts'
+import type { Paravirtual } from '../paravirtual.ts'
+import type { CpuExit, DebugWatch, TurnWatch, VirtualCpu } from '../virtual-cpu.ts'
+import type { RunState } from './run-state.ts'
+import type { ScheduledDomain } from './scheduled-domain.ts'
+
+/** Instructions of a vCPU's turn. */
+export const TURN = 10_000
+/**
+ * Instructions of a turn on the host's clock that generated code cannot execute: they may take long, and a longer turn has
+ * no more of them.
+ */
+export const MOST_CALLS: number = 4 * TURN
+
+/** Executes one vCPU at a time, for a schedule that says which: its turns, and the instructions that wait for an answer. */
+export class TurnRunner {
+  readonly #domain: ScheduledDomain
+  readonly #run: RunState
+  readonly #mostCalls: number | undefined
+  /** No vCPU executes. Timers, models and the waits for them go on. */
+  asleep = false
+  /** A hypervisor's own interface for guests: a hypercall may stop a vCPU. */
+  paravirtual: Pick<Paravirtual, 'mayRun' | 'beforeTurn' | 'afterTurn'> | null = null
+  /** Decides when inputs come on deterministic time; null: they come when the host has them. */
+  inputs: OutsideInputs | null = null
+  /** Told of each turn; null: nobody looks. */
+  watch: TurnWatch | null = null
+  /** Told of vCPUs that stop for a debugger; null: there is none. */
+  debug: DebugWatch | null = null
+  readonly #exits: Record<string, number> = {}
+  /** Of these, those that come with every access that is waited for. */
+  #blockedExits = 0
+
+  constructor(domain: ScheduledDomain, run: RunState) {
+    this.#domain = domain
+    this.#run = run
+    this.#mostCalls = domain.clock.deterministic ? undefined : MOST_CALLS
+  }
+
+  /** Exits by kind. */
+  get exits(): Readonly<Record<string, number>> {
+    return this.#blockedExits === 0 ? this.#exits : { ...this.#exits, blocked: this.#blockedExits }
+  }
+
+  /**
+   * Executes a vCPU. Its exit, and the time that has passed, are the caller's to account for.
+   *
+   * @param alone - a single instruction, if its processor can do that
+   */
+  execute(vcpu: VirtualCpu, budget: number, alone = false): CpuExit {
+    const run = this.#run
+    run.interrupted = false
+    run.current = vcpu
+    this.watch?.begin(vcpu)
+    const { cpu } = vcpu
+    const exit = (alone ? cpu.step?.() : undefined) ?? cpu.run(budget, this.#mostCalls)
+    this.watch?.end(vcpu)
+    run.current = null
+    this.#domain.memoryChanges.stopped()
+    vcpu.turnEnded()
+    return exit
+  }
+
+  /** Counts an exit, and does what it asks for. @returns whether the vCPU can go on at once */
+  count(vcpu: VirtualCpu, exit: CpuExit): boolean {
+    if (exit.reason === 'blocked') {
+      this.#blockedExits++
+      return false
+    }
+    this.#exits[exit.reason] = (this.#exits[exit.reason] ?? 0) + 1
+    return this.handle(vcpu, exit)
+  }
+
+  /** Does what an exit asks for. @returns whether the vCPU can go on at once */
+  handle(vcpu: VirtualCpu, exit: CpuExit): boolean {
+    switch (exit.reason) {
+      case 'budget':
+      case 'yield':
+      case 'pause':
+        return true
+      case 'debug':
+        this.#run.stop({ reason: 'pause' })
+        this.debug?.stopped(vcpu)
+        return true
+      case 'shutdown':
+        this.#run.stop({ reason: 'vcpu-shutdown', vcpu: vcpu.id })
+        return false
+      case 'error':
+        this.#run.stop({ reason: 'internal-error', vcpu: vcpu.id, error: exit.error })
+        return false
+      default:
+        // hlt, blocked, wait-for-sipi
+        return false
+    }
+  }
+
+  /**
+   * Prepares a flagged vCPU to go on: completes what is in the middle, then has the notice sent and waits for its end.
+   *
+   * @returns whether the vCPU may go on
+   */
+  mayGoOn(vcpu: VirtualCpu): boolean {
+    const { invalidations, secondLevel, dispatch } = this.#domain
+    if (invalidations.waits(vcpu.id)) return false
+    if (vcpu.cpu.busy) {
+      const exit = this.settle(vcpu)
+      if (exit !== undefined) {
+        this.handle(vcpu, exit)
+        // A vCPU that waits for its memory, and not for an answer, may wait for those that the notice goes to.
+        if (!secondLevel.waits(vcpu.id)) return false
+      }
+    }
+    const may = invalidations.resume(vcpu.id)
+    if (!may && !dispatch.pending(vcpu.id)) this.#run.wake()
+    return may
+  }
+
+  /** Goes on with what a vCPU is in the middle of; no other party changes the map meanwhile. @returns as `VirtualProcessor.settle` */
+  settle(vcpu: VirtualCpu): CpuExit | undefined {
+    const { cpu } = vcpu
+    const before = cpu.retired
+    this.#run.current = vcpu
+    const exit = cpu.settle()
+    this.#run.current = null
+    this.#domain.memoryChanges.stopped()
+    this.#domain.clock.advance(cpu.retired - before)
+    return exit
+  }
+}
