@@ -211,7 +211,7 @@ export class X86Engine {
 
   #jit(code: InterpreterCode<FormSource>, countersAt: number, options: JitOptions): Jit<FormSource> {
     const { memory, codeCache: cache } = this
-    const instructionSet = new X86Compiled(memory, code, this.systemForms)
+    const instructionSet = new X86Compiled(memory, code, this.systemForms, this.processor.model)
     return new Jit({ memory, cache, code, countersAt, instructionSet }, engineOptions(options))
   }
 

@@ -32,6 +32,9 @@ const LARGE = 400
 
 /** A64, as the engine compiles hot code of it. */
 export class ArmCompiled implements CompiledInstructionSet<FormSource> {
+  readonly name = 'arm64'
+  /** There is one processor. */
+  readonly configuration = ''
   readonly layout: StateLayout = STATE_LAYOUT
   readonly #memory: MachineMemory
   readonly #entries: ReadonlyMap<string, number>

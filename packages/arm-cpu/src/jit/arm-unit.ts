@@ -55,8 +55,8 @@ export class ArmUnit implements UnitSemantics<FormSource> {
 
   checkAssumptions(): void {}
 
-  assumptions(): () => boolean {
-    return () => true
+  assumptions(): readonly [] {
+    return []
   }
 
   load(): void {

@@ -4,6 +4,7 @@ import { RECORD_BYTES } from '../record.ts'
 import type { JitTier } from './jit-tier.ts'
 import type { FoundCode } from './found-code.ts'
 import type { MemorySites, MissAction } from './memory-sites.ts'
+import type { StateAssumption } from './state-assumption.ts'
 import { codeKey } from './unit-code.ts'
 import type { CodeBranch, CodeInstructions, CodeSource } from './unit-code.ts'
 
@@ -17,8 +18,8 @@ export interface EmittedUnit {
   readonly recordPositions: readonly number[]
   /** Positions of further instructions by which the code may be entered, by their numbers from 1 on. */
   readonly entries: readonly number[]
-  /** Returns whether the state at a machine address is as the unit assumes. */
-  readonly isFor: (state: number) => boolean
+  /** What the unit assumes of the state. */
+  readonly assumptions: readonly StateAssumption[]
 }
 
 /** Describes compiled code. @param emitted - what was made of it */
@@ -26,7 +27,7 @@ export function codeSource<Form>(
   memory: MachineMemory,
   found: FoundCode<Form>,
   tier: JitTier,
-  { recordPositions, entries, isFor }: EmittedUnit,
+  { recordPositions, entries, assumptions }: EmittedUnit,
   targetsOf: (branch: number) => readonly number[],
   sites: MemorySites,
 ): CodeSource {
@@ -54,7 +55,7 @@ export function codeSource<Form>(
     mode: first.mode,
     tier,
     offset,
-    isFor,
+    assumptions,
     deltas: pages.map(({ delta }) => delta),
     instructions: instructionsOf(memory, found, order),
     recordPositions,

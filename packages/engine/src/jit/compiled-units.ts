@@ -12,8 +12,11 @@ import type { JitStatistics } from './jit-statistics.ts'
 import type { FoundCode } from './found-code.ts'
 import type { UnitCompiler } from './unit-compiler.ts'
 import { codeSource } from './code-source.ts'
+import type { CodeStore } from './kept/code-store.ts'
+import { KeptCodes, unitModule } from './kept/kept-codes.ts'
+import { isAsAssumed } from './state-assumption.ts'
 import { codeKey } from './unit-code.ts'
-import type { UnitCode } from './unit-code.ts'
+import type { CodeSource, UnitCode } from './unit-code.ts'
 import { UnitCodes } from './unit-codes.ts'
 import { placeCode } from './unit-placement.ts'
 import type { UnitPlacement } from './unit-placement.ts'
@@ -22,6 +25,9 @@ import { Units } from './units.ts'
 
 /** Instructions of a unit up to which it is made part of others that lead to it. */
 const LARGEST_COPIED = 80
+
+/** Entries of the function tables that the functions have by which units are left. */
+const LEAVE_ENTRIES = 2
 
 /** What {@link CompiledUnits} works with. */
 export interface CompiledUnitsParts<Form> {
@@ -35,6 +41,8 @@ export interface CompiledUnitsParts<Form> {
   /** Bytes of modules that are kept. */
   readonly codeBytes: number
   readonly onCode: ((code: CompiledCode) => void) | undefined
+  /** Where code is kept for later runs, and comes from. */
+  readonly store: CodeStore | undefined
   /** Finds the code page that is executed at a distance from the page of a place. */
   pageAt(place: Place, delta: number, runner: UnitRunner): CodePage | undefined
 }
@@ -44,14 +52,16 @@ export class CompiledUnits<Form> {
   readonly #parts: CompiledUnitsParts<Form>
   readonly #units: Units
   readonly #codes: UnitCodes
-  /** By whether linear addresses have 64 bits. */
-  readonly #leaveEntries = new Map<boolean, number>()
+  /** Entries of the functions by which units are left, as far as they are there. */
+  readonly #leaveEntries = new Set<number>()
+  readonly #kept: KeptCodes | undefined
 
   /** Makes an empty set. */
   constructor(parts: CompiledUnitsParts<Form>) {
     this.#parts = parts
     this.#units = new Units(parts.memory)
-    this.#codes = new UnitCodes(parts.firstEntry)
+    this.#codes = new UnitCodes(parts.firstEntry + LEAVE_ENTRIES)
+    this.#kept = parts.store && new KeptCodes(parts.store)
   }
 
   /** Adds a processor, which may execute the units that there are already. */
@@ -83,7 +93,9 @@ export class CompiledUnits<Form> {
 
   /** Returns whether there may be code already for what a record begins with. */
   isKnown(page: CodePage, offset: number, record: number): boolean {
-    return this.#codes.isAt(offset) && this.#codes.of(this.#keyOf(page, offset, record)).length > 0
+    if (this.#kept === undefined && !this.#codes.isAt(offset)) return false
+    const key = this.#keyOf(page, offset, record)
+    return this.#codes.of(key).length > 0 || this.#kept?.has(key) === true
   }
 
   #keyOf(page: CodePage, offset: number, record: number): number {
@@ -95,16 +107,43 @@ export class CompiledUnits<Form> {
    * Has a place execute code that was made from the same bytes, if there is some.
    *
    * @param record - of the instruction there
+   * @param time - for {@link CompiledUnits.makeRoom}
    * @returns the record of the unit; 0 where there is none
    */
-  revive(place: Place, record: number, runner: UnitRunner): number {
+  revive(place: Place, record: number, runner: UnitRunner, time: number): number {
     const { page, offset } = place
-    for (const code of this.#codes.of(this.#keyOf(page, offset, record)).toReversed()) {
-      // Different places may have one key.
-      const begins = code.offset === offset && code.mode === page.mode && code.isFor(runner.state)
-      const unit = begins ? this.#install(code, place, record, runner) : 0
+    const key = this.#keyOf(page, offset, record)
+    for (const code of this.#codes.of(key).toReversed()) {
+      const unit = this.#begins(code, place, runner) ? this.#install(code, place, record, runner) : 0
       if (unit === 0) continue
       this.#parts.statistics.own.revived++
+      return unit
+    }
+    return this.#kept?.has(key) === true && this.makeRoom(time) ? this.#load(this.#kept, key, place, record, runner) : 0
+  }
+
+  /** Whether code may begin at a place: different places may have one key. */
+  #begins({ offset, mode, assumptions }: CodeSource, { page, offset: at }: Place, runner: UnitRunner): boolean {
+    return offset === at && mode === page.mode && isAsAssumed(this.#parts.memory, assumptions, runner.state)
+  }
+
+  /** As {@link CompiledUnits.revive}, by code that an earlier run has kept. */
+  #load(kept: KeptCodes, key: number, place: Place, record: number, runner: UnitRunner): number {
+    const isThere = (id: number): boolean => this.#codes.of(key).some(({ stored }) => stored === id)
+    for (const { id, source, module } of kept.load(key, isThere)) {
+      if (!this.#begins(source, place, runner) || this.#place(source, place, runner) === undefined) continue
+      this.#leaveEntry(source.mode)
+      let code: UnitCode
+      try {
+        code = this.#codes.add(unitModule(module), module.length, source, id)
+      } catch {
+        // It has other imports than units have, say.
+        kept.drop(id)
+        continue
+      }
+      const unit = this.#install(code, place, record, runner)
+      if (unit === 0) continue
+      this.#parts.statistics.own.loaded++
       return unit
     }
     return 0
@@ -125,10 +164,12 @@ export class CompiledUnits<Form> {
     // Better code is for places where the code begins, which a further entry is not.
     const isFirst = this.#isFirst(unit)
     const known = isFirst ? this.#codes.latest(unit.code) : unit.code
-    if (known !== unit.code && known.isFor(runner.state) && this.#change(unit, known, place, runner)) return
+    const isFor = isAsAssumed(this.#parts.memory, known.assumptions, runner.state)
+    if (known !== unit.code && isFor && this.#change(unit, known, place, runner)) return
     const found = find(unit.code.tier)
     if (found === undefined) return
-    const [old, code] = [unit.code, this.#newCode(found, unit.code.tier, place, runner)]
+    const [old, worse] = [unit.code, isFirst ? unit.code : undefined]
+    const code = this.#newCode(found, unit.code.tier, place, runner, worse)
     if (this.#change(unit, code, place, runner) && isFirst) this.#codes.replace(old, code)
     this.#count()
   }
@@ -146,7 +187,14 @@ export class CompiledUnits<Form> {
     this.#change(unit, this.#newCode(found, 2, place, runner), place, runner)
   }
 
-  #newCode(found: FoundCode<Form>, tier: JitTier, { lo, hi, page }: Place, runner: UnitRunner): UnitCode {
+  /** @param worse - code that this one is better than */
+  #newCode(
+    found: FoundCode<Form>,
+    tier: JitTier,
+    { lo, hi, page }: Place,
+    runner: UnitRunner,
+    worse?: UnitCode,
+  ): UnitCode {
     const { compiler, memory, targets, statistics, onCode } = this.#parts
     const { mode } = page
     const notes = onCode === undefined ? undefined : new CodeNotes()
@@ -154,7 +202,8 @@ export class CompiledUnits<Form> {
     const { module, codeEnd, codeBytes } = emitted
     const source = codeSource(memory, found, tier, emitted, (record) => targets.of(record), compiler.sites)
     const compiled = new WebAssembly.Module(module as Uint8Array<ArrayBuffer>)
-    const code = this.#codes.add(compiled, module.length, source)
+    const stored = this.#kept?.add(source, module, worse?.stored)
+    const code = this.#codes.add(compiled, module.length, source, stored)
     statistics.own.units++
     statistics.own.instructions += found.count
     statistics.own.bytes += module.length
@@ -168,20 +217,20 @@ export class CompiledUnits<Form> {
     return code
   }
 
-  /** Entry of the function by which units of a mode are left. */
+  /** Entry of the function by which units of a mode are left: the same in all runs, since code that is kept names it. */
   #leaveEntry(mode: number): number {
-    const { compiler } = this.#parts
+    const { compiler, firstEntry } = this.#parts
     const isWide = compiler.isWide(mode)
-    let entry = this.#leaveEntries.get(isWide)
-    if (entry === undefined) {
+    const entry = firstEntry + (isWide ? 1 : 0)
+    if (!this.#leaveEntries.has(entry)) {
       const module = compiler.compileLeave(isWide)
-      entry = this.#codes.addLasting(new WebAssembly.Module(module as Uint8Array<ArrayBuffer>))
-      this.#leaveEntries.set(isWide, entry)
+      this.#codes.addLasting(new WebAssembly.Module(module as Uint8Array<ArrayBuffer>), entry)
+      this.#leaveEntries.add(entry)
     }
     return entry
   }
 
-  #place(code: UnitCode, place: Place, runner: UnitRunner): UnitPlacement | undefined {
+  #place(code: CodeSource, place: Place, runner: UnitRunner): UnitPlacement | undefined {
     const { memory, cache } = this.#parts
     return placeCode(memory, cache, code, (delta) => this.#parts.pageAt(place, delta, runner))
   }

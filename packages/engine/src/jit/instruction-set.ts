@@ -4,6 +4,7 @@ import type { CopiedUnit } from './first-tier/copied-unit.ts'
 import type { MissAction } from './memory-sites.ts'
 import type { RegionFunction } from './region-function.ts'
 import type { Flow, Region, RegionInstruction } from './region.ts'
+import type { StateAssumption } from './state-assumption.ts'
 
 /** How control leaves an instruction, and where to. */
 export interface InstructionFlow {
@@ -32,6 +33,10 @@ export interface DecodedInstruction<Form> {
  * over operands that are known.
  */
 export interface CompiledInstructionSet<Form> {
+  /** Its name, as `CodeKeeper.open` has it. */
+  readonly name: string
+  /** All of the processor that decides on how bytes are decoded and compiled, such as its model. */
+  readonly configuration: string
   /** Fields of the processor's state. */
   readonly layout: StateLayout
   /** Returns whether linear addresses have 64 bits in a mode; else they wrap around at 32. */
@@ -91,11 +96,8 @@ export interface UnitSemantics<Form> {
    * @param leaveIf - emits an exit to the interpreter on a condition
    */
   checkAssumptions(leaveIf: (condition: I32) => void): void
-  /**
-   * Returns a test of whether the state at a machine address is as {@link UnitSemantics.checkAssumptions} has it; called after
-   * that. The test is kept as long as the code.
-   */
-  assumptions(): (state: number) => boolean
+  /** Returns what {@link UnitSemantics.checkAssumptions} checks; called after that. */
+  assumptions(): readonly StateAssumption[]
   /** Emits loads of the locals that the unit uses, from the state. Called after all instructions. */
   load(): void
   /** Emits stores of the settled locals that the unit has written, into the state. Called after all instructions. */

@@ -1,4 +1,5 @@
 import type { CompiledCode } from './compiled-code.ts'
+import type { CodeKeeper } from './kept/code-store.ts'
 import type { ExitReason } from './exit-reasons.ts'
 import type { JitTier } from './jit-tier.ts'
 
@@ -47,6 +48,8 @@ export interface JitOptions {
    * and its code is slower. Instruction sets without one have the second alone.
    */
   readonly tier?: JitTier
+  /** Where compiled code is kept for later runs, which then do not compile it; default: nowhere. */
+  readonly keep?: CodeKeeper
   /** Called with all code that is compiled, when it is; what it throws leaves that code to the interpreter. */
   readonly onCode?: (code: CompiledCode) => void
 }
@@ -64,6 +67,8 @@ export interface JitCounts {
   readonly liveBytes: number
   /** Units whose code was compiled earlier, from the same bytes: there, before they were written, or elsewhere. */
   readonly revived: number
+  /** Units whose code an earlier run has compiled, or another machine: it was kept in {@link JitOptions.keep}. */
+  readonly loaded: number
   /** Bytes of the modules that no unit in use has, kept for places with the same bytes. */
   readonly keptBytes: number
   /** Units given up because there were more than {@link JitOptions.codeBytes}. */

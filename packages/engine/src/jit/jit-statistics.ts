@@ -54,6 +54,7 @@ export class JitStatistics {
     live: 0,
     liveBytes: 0,
     revived: 0,
+    loaded: 0,
     keptBytes: 0,
     evictions: 0,
     instructions: 0,

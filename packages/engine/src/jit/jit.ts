@@ -21,6 +21,7 @@ import { ComputedTargets } from './computed-targets.ts'
 import type { FoundCode } from './found-code.ts'
 import { HotUnits } from './hot-units.ts'
 import type { CompiledInstructionSet } from './instruction-set.ts'
+import { CODE_FORMAT } from './kept/code-format.ts'
 import { JIT_CODE_BYTES, JIT_FIRST_THRESHOLD, JIT_MISSES, JIT_THRESHOLD } from './jit-options.ts'
 import type { JitCounts, JitOptions } from './jit-options.ts'
 import type { JitTier } from './jit-tier.ts'
@@ -71,7 +72,7 @@ export interface JitParts<Form> {
 export class Jit<Form> {
   readonly #parts: JitParts<Form>
   readonly #compiler: UnitCompiler<Form>
-  readonly #options: Required<Omit<JitOptions, 'onCode' | 'watch' | 'tier'>> & JitOptions
+  readonly #options: Required<Omit<JitOptions, 'keep' | 'onCode' | 'watch' | 'tier'>> & JitOptions
   /** The tier that compiles places that are hot. */
   readonly #firstTier: JitTier
   readonly #hotUnits: HotUnits | undefined
@@ -119,6 +120,7 @@ export class Jit<Form> {
       firstEntry: code.tableEntries,
       codeBytes: this.#options.codeBytes,
       onCode: this.#options.onCode,
+      store: options.keep?.open(instructionSet.name, configurationOf(parts, this.#firstTier)),
       pageAt: ({ lo, hi, page }, delta, runner) =>
         delta === 0 ? page : this.#pageAt(lo + delta, hi, page.mode, runner),
     })
@@ -255,7 +257,8 @@ export class Jit<Form> {
     if (current !== record) return current === 0 ? record : current
     this.#sweep()
     const isArmed = this.#early.delete(record)
-    const known = this.#units.revive(place, record, runner)
+    const time = now() - this.#statistics.own.milliseconds
+    const known = this.#units.revive(place, record, runner, time)
     if (known !== 0) {
       // Whose other records it executes, too, is not known here.
       this.#covered.add(record)
@@ -266,7 +269,7 @@ export class Jit<Form> {
     const isWatched = this.#watched.delete(record)
     if (!isWatched && !this.#isDue(record, page.frame)) return record
     // Where all compiled code is in use, a new unit is not worth an old one. Some of them may be idle soon.
-    if (!this.#units.makeRoom(now() - this.#statistics.own.milliseconds)) return record
+    if (!this.#units.makeRoom(time)) return record
     const tier = this.#firstTier
     const found = this.#find(place, tier, runner)
     if (found === undefined || found.count < this.#options.fewestInstructions) return NOTHING
@@ -432,6 +435,15 @@ export class Jit<Form> {
   #sweep(): void {
     for (const frame of this.#units.sweep()) this.#backOff.noteDeath(frame)
   }
+}
+
+/** Returns all that compiled code depends on beside the guest's bytes and the compiler itself. */
+function configurationOf<Form>({ memory, code, countersAt, instructionSet }: JitParts<Form>, tier: JitTier): string {
+  const { configuration } = instructionSet
+  return JSON.stringify({
+    ...{ format: CODE_FORMAT, configuration, tier, countersAt },
+    ...{ shared: memory.shared, firstEntry: code.tableEntries },
+  })
 }
 
 /** Returns how many targets of a unit's computed branches its code knows. */

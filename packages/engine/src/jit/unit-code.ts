@@ -4,6 +4,7 @@ import type { CodePage } from '../code-page.ts'
 import type { JitTier } from './jit-tier.ts'
 import type { MissAction } from './memory-sites.ts'
 import type { RegionPage } from './region.ts'
+import type { StateAssumption } from './state-assumption.ts'
 
 /**
  * The instructions that compiled code executes, in the order of their positions, which are in bytes from the beginning of the
@@ -41,8 +42,8 @@ export interface CodeSource {
   readonly tier: JitTier
   /** Offset of its first instruction in its page. */
   readonly offset: number
-  /** Returns whether the state at a machine address is as the code assumes; else it leaves at once. */
-  readonly isFor: (state: number) => boolean
+  /** What the code assumes of the state; where it is not so, it leaves at once. */
+  readonly assumptions: readonly StateAssumption[]
   /** Distances of its pages from the first one, which comes first. */
   readonly deltas: readonly RegionPage['delta'][]
   readonly instructions: CodeInstructions
@@ -63,6 +64,8 @@ export interface UnitCode extends CodeSource {
   readonly module: object
   /** Bytes of the module. */
   readonly bytes: number
+  /** What names it in the store of code that is kept, where it is there. */
+  readonly stored: number | undefined
   /** Units that it executes. */
   users: number
   /** What was compiled in its place, with more knowledge. */

@@ -30,7 +30,7 @@ export class UnitCodes {
   /** Bytes of the modules without units. */
   keptBytes = 0
 
-  /** @param firstEntry - of the table, after the forms */
+  /** @param firstEntry - of the table, for code */
   constructor(firstEntry: number) {
     this.#nextEntry = firstEntry
   }
@@ -42,12 +42,10 @@ export class UnitCodes {
     for (const { module, entry } of this.#all) runner.install(module, entry)
   }
 
-  /** Adds a function that stays, for all code. @returns its entry */
-  addLasting(module: object): number {
-    const entry = this.#nextEntry++
+  /** Adds a function that stays, for all code. @param entry - before the first of code */
+  addLasting(module: object, entry: number): void {
     this.#lasting.push({ module, entry })
     for (const runner of this.#runners) runner.install(module, entry)
-    return entry
   }
 
   /** Takes a processor out that executes no more. */
@@ -61,12 +59,17 @@ export class UnitCodes {
     return this.#free.length === 0 && this.#nextEntry >= MOST_ENTRIES
   }
 
-  /** Adds code, which no unit has yet. All processors may execute it then. */
-  add(module: object, bytes: number, source: CodeSource): UnitCode {
+  /**
+   * Adds code, which no unit has yet. All processors may execute it then.
+   *
+   * @param stored - what names it in the store of code that is kept
+   * @throws what `WebAssembly.Instance` throws, and has added nothing then
+   */
+  add(module: object, bytes: number, source: CodeSource, stored?: number): UnitCode {
     const entry = this.#free.at(-1) ?? this.#nextEntry
     for (const runner of this.#runners) runner.install(module, entry)
     if (this.#free.pop() === undefined) this.#nextEntry++
-    const code: UnitCode = { ...source, entry, module, bytes, users: 0, better: undefined }
+    const code: UnitCode = { ...source, entry, module, bytes, stored, users: 0, better: undefined }
     this.#all.add(code)
     this.#byKey.set(code.key, [...this.of(code.key), code])
     this.#counts[code.offset]!++

@@ -117,7 +117,7 @@ export class UnitCompiler<Form> {
       codeBytes: writer.code.length,
       recordPositions: writer.recordPositions,
       entries: this.#copier.entries,
-      isFor: unit.assumptions(),
+      assumptions: unit.assumptions(),
     }
   }
 
@@ -152,7 +152,7 @@ export class UnitCompiler<Form> {
       codeBytes,
       recordPositions: frame.recordPositions,
       entries: [],
-      isFor: frame.semantics.assumptions(),
+      assumptions: frame.semantics.assumptions(),
     }
   }
 

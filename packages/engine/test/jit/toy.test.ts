@@ -1,7 +1,9 @@
 // The toy instruction set compiled: random programs, each turn of which ends where the reference ends it.
 import fc from 'fast-check'
+import { MemoryKeeper } from '@retrap/tooling/kept-code'
 import { slicedCount } from '@retrap/tooling/slice'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { JitCounts } from '../../src/index.ts'
 import { INLINABLE } from '../toy/forms.ts'
 import { ToyProcessor } from '../toy/processor.ts'
 import type { ToyOptions } from '../toy/processor.ts'
@@ -12,7 +14,7 @@ const ALL: ReadonlySet<string> = new Set(INLINABLE)
 const NONE: ReadonlySet<string> = new Set()
 const EAGER = { threshold: 1, fewestInstructions: 1 }
 
-/** Programs of each kind, of which there are twelve. */
+/** Programs of each kind, of which there are fourteen. */
 const RUNS = slicedCount(400, 10)
 
 beforeEach(() => {
@@ -30,8 +32,9 @@ const budgets = fc.array(fc.oneof(fc.integer({ min: 1, max: 12 }), fc.integer({ 
   maxLength: 12,
 })
 
-const FORMS: readonly { readonly how: string; readonly options: ToyOptions }[] = [
+const FORMS: readonly { readonly how: string; readonly options: ToyOptions; readonly isKept?: boolean }[] = [
   { how: 'in place', options: { hot: ALL, jit: EAGER } },
+  { how: 'once, and kept', options: { hot: ALL, jit: EAGER }, isKept: true },
   { how: 'in place, of forms that are functions', options: { hot: NONE, jit: EAGER } },
   {
     how: 'with calls of forms',
@@ -48,23 +51,35 @@ describe.each([
 ])('a random program, $form program counter', ({ relocated }) => {
   test.each(FORMS)(
     'compiled $how: every turn ends where the reference ends it',
-    ({ options }) => {
+    ({ options, isKept = false }) => {
       let units = 0
+      let loaded = 0
       fc.assert(
         fc.property(fc.oneof(machines(relocated), loopMachines(relocated)), budgets, (machine, turns) => {
-          const processor = new ToyProcessor(machine, options)
           const reference = new Reference(machine)
-          for (const budget of turns) {
-            processor.run(budget)
+          const expected = turns.map((budget) => {
             reference.run(budget)
-            expect(processor.seen).toEqual(reference.seen)
+            return reference.seen
+          })
+          const play = (jit: ToyOptions['jit']): JitCounts => {
+            const processor = new ToyProcessor(machine, { ...options, ...(jit && { jit }) })
+            for (const [i, budget] of turns.entries()) {
+              processor.run(budget)
+              expect(processor.seen).toEqual(expected[i])
+            }
+            const { counts } = processor.jit!
+            expect(counts.firstFailure).toBeUndefined()
+            return counts
           }
-          units += processor.jit!.counts.units
-          expect(processor.jit!.counts.firstFailure).toBeUndefined()
+          if (!isKept) return void (units += play(undefined).units)
+          const jit = { ...options.jit, keep: new MemoryKeeper() }
+          units += play(jit).units
+          loaded += play(jit).loaded
         }),
         { numRuns: RUNS },
       )
       expect(units).toBeGreaterThan(RUNS / 4)
+      expect(loaded).toBeGreaterThan(isKept ? RUNS / 8 : -1)
     },
     600_000,
   )

@@ -19,7 +19,7 @@ const SOURCE = {
   entries: [],
   branches: [],
   actions: new Map(),
-  isFor: () => true,
+  assumptions: [],
 }
 
 function runnerOf(table: Map<number, object>): UnitRunner {

@@ -10,6 +10,7 @@ import type {
   InstructionExits,
   InstructionFlow,
   RegionInstruction,
+  StateAssumption,
   StateLayout,
   UnitDescription,
   UnitSemantics,
@@ -61,7 +62,6 @@ class ToyUnit implements UnitSemantics<ToyForm> {
   readonly result: Local<'i64'>
   readonly #state: I32
   readonly #base: bigint
-  readonly #memory: MachineMemory
   readonly #registers: readonly Local<'i64'>[]
   #used = 0
   #written = 0
@@ -76,7 +76,6 @@ class ToyUnit implements UnitSemantics<ToyForm> {
     this.layout = layout
     this.#state = f.param(0, 'i32').get
     this.#base = memory.u64[(state + S_BASE) >>> 3]!
-    this.#memory = memory
     this.result = f.local('i64')
     this.#registers = Array.from({ length: REGISTERS }, () => f.local('i64'))
   }
@@ -103,9 +102,8 @@ class ToyUnit implements UnitSemantics<ToyForm> {
     leaveIf(this.f.loadExpression('i64.load', this.#state, S_BASE).ne(this.#base))
   }
 
-  assumptions(): (state: number) => boolean {
-    const [base, memory] = [this.#base, this.#memory]
-    return (state) => memory.u64[(state + S_BASE) >>> 3] === base
+  assumptions(): readonly StateAssumption[] {
+    return [{ offset: S_BASE, bytes: 8, value: this.#base }]
   }
 
   load(): void {
@@ -233,6 +231,8 @@ class UnitContext extends ToyContext {
 
 /** The toy instruction set, as the engine compiles hot code of it. */
 export class ToyCompiled implements CompiledInstructionSet<ToyForm> {
+  readonly name = 'toy'
+  readonly configuration: string
   readonly layout: StateLayout
   readonly #memory: MachineMemory
   readonly #called: ReadonlySet<Operation>
@@ -242,6 +242,7 @@ export class ToyCompiled implements CompiledInstructionSet<ToyForm> {
     this.layout = layout
     this.#memory = memory
     this.#called = called
+    this.configuration = `${this.isWide()} ${[...called].join()}`
   }
 
   isWide(): boolean {

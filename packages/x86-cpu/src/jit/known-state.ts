@@ -1,4 +1,4 @@
-import type { RegionFunction } from '@retrap/engine'
+import type { RegionFunction, StateAssumption } from '@retrap/engine'
 import { I32, I64 } from '@retrap/wasm-emitter'
 import type { LoadOp, Value } from '@retrap/wasm-emitter'
 import type { MachineMemory } from '@retrap/memory'
@@ -109,11 +109,12 @@ export class StateKnowledge implements KnownState {
     for (const assumption of assumptions) this.#assumptions.set(assumption.offset, assumption)
   }
 
-  /** Returns a test of whether a state is as has been assumed. */
-  test(): (state: number) => boolean {
-    const memory = this.#memory
-    const assumptions = [...this.#assumptions.values()]
-    return (state) => holds(memory, assumptions, state)
+  /** What has been assumed, as the engine has it. */
+  get fields(): readonly StateAssumption[] {
+    return this.assumptions.map(({ op, offset, value }) => {
+      const { bits } = bitsOf(op)
+      return { offset, bytes: bits >>> 3, value: BigInt.asUintN(bits, value) }
+    })
   }
 
   /** Emits the checks of what has been assumed. */
@@ -141,12 +142,16 @@ function constant(op: LoadOp, value: bigint): Value {
 /** A load of an integer: its type's bits, those that it reads if these are fewer, and whether they are not signed. */
 const INTEGER_LOAD = /^i(\d+)\.load(\d*)(_u)?/
 
-function readMemory(memory: MachineMemory, op: LoadOp, at: number): bigint {
-  const { u8 } = memory
-  let value = 0n
+/** The bits that a load reads, and whether they have a sign. */
+function bitsOf(op: LoadOp): { readonly bits: number; readonly isSigned: boolean } {
   const [, width, narrow, unsigned] = INTEGER_LOAD.exec(op) ?? []
   if (width === undefined) throw new TypeError(`a known field is not read by ${op}`)
-  const bits = Number(narrow || width)
+  return { bits: Number(narrow || width), isSigned: unsigned === undefined }
+}
+
+function readMemory({ u8 }: MachineMemory, op: LoadOp, at: number): bigint {
+  const { bits, isSigned } = bitsOf(op)
+  let value = 0n
   for (let i = bits >>> 3; i-- > 0;) value = (value << 8n) | BigInt(u8[at + i]!)
-  return unsigned === undefined ? BigInt.asIntN(bits, value) : value
+  return isSigned ? BigInt.asIntN(bits, value) : value
 }

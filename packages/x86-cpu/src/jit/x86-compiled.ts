@@ -12,6 +12,7 @@ import type { ModuleBuilder } from '@retrap/wasm-emitter'
 import type { FormSource } from '../form-context.ts'
 import { MODE_64, STATE_LAYOUT } from '../state-layout.ts'
 import type { SystemForm } from '../handler-path.ts'
+import type { CpuModel } from '../model/cpu-model.ts'
 import { controlFlow, isHandlerCalled } from './control-flow.ts'
 import { RegionBuilder } from './region-builder.ts'
 import { importLibrary } from './unit-library.ts'
@@ -24,6 +25,8 @@ const LONGEST_INLINE = 800
 
 /** x86, as the engine compiles hot code of it. */
 export class X86Compiled implements CompiledInstructionSet<FormSource> {
+  readonly name = 'x86'
+  readonly configuration: string
   readonly layout: typeof STATE_LAYOUT = STATE_LAYOUT
   readonly #memory: MachineMemory
   readonly #code: InterpreterCode<FormSource>
@@ -35,8 +38,16 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
   /**
    * @param code - the interpreter, whose functions units call
    * @param handlers - what its host functions execute, by number
+   * @param model - of the processor
    */
-  constructor(memory: MachineMemory, code: InterpreterCode<FormSource>, handlers: readonly SystemForm[]) {
+  constructor(
+    memory: MachineMemory,
+    code: InterpreterCode<FormSource>,
+    handlers: readonly SystemForm[],
+    model: CpuModel,
+  ) {
+    const { name: _name, brand: _brand, features, ...others } = model
+    this.configuration = JSON.stringify({ ...others, features: [...features].toSorted() })
     this.#memory = memory
     this.#code = code
     this.#handlers = handlers

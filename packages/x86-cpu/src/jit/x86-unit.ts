@@ -1,5 +1,12 @@
 import { OP_CALL_SPILLED } from '@retrap/engine'
-import type { Flow, InstructionExits, RegionInstruction, UnitDescription, UnitSemantics } from '@retrap/engine'
+import type {
+  Flow,
+  InstructionExits,
+  RegionInstruction,
+  StateAssumption,
+  UnitDescription,
+  UnitSemantics,
+} from '@retrap/engine'
 import type { I32 } from '@retrap/wasm-emitter'
 import type { MachineMemory } from '@retrap/memory'
 import type { FormSource } from '../form-context.ts'
@@ -61,8 +68,8 @@ export class X86Unit implements UnitSemantics<FormSource> {
     this.#known.check(this.f, leaveIf)
   }
 
-  assumptions(): (state: number) => boolean {
-    return this.#known.test()
+  assumptions(): readonly StateAssumption[] {
+    return this.#known.fields
   }
 
   load(): void {

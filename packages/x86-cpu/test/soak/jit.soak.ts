@@ -1,5 +1,7 @@
 import type { Rng, Soak } from '@retrap/tooling/soak'
+import { MemoryKeeper } from '@retrap/tooling/kept-code'
 import type { Exit } from '../../src/exit.ts'
+import type { JitOptions } from '../../src/index.ts'
 import { saveVcpu } from '../../src/inspect.ts'
 import { BareCpu, CODE, RAM_BYTES } from '../support/bare-cpu.ts'
 import { EAGER_JIT } from '@retrap/tooling/jit'
@@ -51,6 +53,8 @@ interface Case {
   readonly watch: number
   /** What compiles it. */
   readonly tier: 1 | 2
+  /** It is compiled again on a machine that has the code which the first one has kept. */
+  readonly isKept: boolean
 }
 
 function drawCase(rng: Rng): Case {
@@ -73,6 +77,7 @@ function drawCase(rng: Rng): Case {
     isPair: rng.chance(1, 4),
     watch: rng.pick([0, 1, 2, 5]),
     tier: rng.pick([1, 2] as const),
+    isKept: rng.chance(1, 3),
   }
   rng.note('turns', () => JSON.stringify(drawn.turns))
   return drawn
@@ -89,12 +94,18 @@ function drawEvent(rng: Rng, { bytes, blocks }: RandomProgram): Event | undefine
   return { cpu, kind: 'dma', at, byte: rng.below(256) }
 }
 
-/** A processor, or two that share memory and compiled code, in front of a program. */
+/**
+ * A processor, or two that share memory and compiled code, in front of a program.
+ *
+ * @param jit - false: all is interpreted
+ * @param reservedBytes - by which records and counters lie elsewhere
+ */
 function prepare(
-  { program, changes, delay, interruptInterval, isPair, watch, tier }: Case,
-  compiled: boolean,
+  { program, changes, delay, interruptInterval, isPair }: Case,
+  jit: JitOptions | false,
+  reservedBytes = 0,
 ): readonly BareCpu[] {
-  const first = new BareCpu({ jit: compiled ? { ...EAGER_JIT, watch, tier } : false, codeCacheBytes: 1 << 20 })
+  const first = new BareCpu({ jit, codeCacheBytes: 1 << 20, reservedBytes })
   const all = isPair ? [first, new BareCpu({ beside: first })] : [first]
   for (const pc of all) buildWorlds(pc)
   const { up, down } = gates()
@@ -186,7 +197,7 @@ function turns(all: readonly BareCpu[], budget: number, whole: boolean): string 
 }
 
 /** What all steps have executed, in each of the two ways. */
-const executed = { instructions: 0, units: 0 }
+const executed = { instructions: 0, units: 0, loaded: 0 }
 
 /** A program runs alike interpreted and compiled: state, counts and accesses to devices agree after each turn. */
 export const soak: Soak = {
@@ -194,25 +205,44 @@ export const soak: Soak = {
   count: 2000,
   step(rng) {
     const given = drawCase(rng)
-    const [plain, compiled] = [prepare(given, false), prepare(given, true)]
+    const jit = { ...EAGER_JIT, watch: given.watch, tier: given.tier, ...(given.isKept && { keep: new MemoryKeeper() }) }
+    const [plain, compiled] = [prepare(given, false), prepare(given, jit)]
+    const expected: string[] = []
     try {
       for (const [i, { budget, event }] of given.turns.entries()) {
         if (event !== undefined) for (const all of [plain, compiled]) happen(all, event)
         const last = i === TURNS - 1
-        const [expected, found] = [turns(plain, budget, last), turns(compiled, budget, last)]
-        if (found !== expected) return `turn ${i}: ${difference(expected, found)}`
-        if (/"exit":"(shutdown|error)"/.test(expected)) return
+        const [wanted, found] = [turns(plain, budget, last), turns(compiled, budget, last)]
+        if (found !== wanted) return `turn ${i}: ${difference(wanted, found)}`
+        expected.push(wanted)
+        if (/"exit":"(shutdown|error)"/.test(wanted)) break
       }
       const seen = (all: readonly BareCpu[]): string => all.map(({ host }) => host.seen.join()).join(';')
       if (seen(plain) !== seen(compiled)) return 'the devices saw different accesses'
       const { failures = 0, firstFailure } = compiled[0]!.engine.jitCounts ?? {}
       if (failures > 0) return `the compiler failed: ${firstFailure}`
+      return given.isKept ? playKept(given, jit, expected) : undefined
     } finally {
       for (const { cpu } of compiled) executed.instructions += cpu.retired
       executed.units += compiled[0]!.engine.jitCounts?.units ?? 0
     }
   },
-  summary: () => `${executed.instructions} instructions, interpreted and compiled; ${executed.units} units compiled`,
+  summary: () =>
+    `${executed.instructions} instructions, interpreted and compiled; ${executed.units} units compiled, ${executed.loaded} were kept`,
+}
+
+/** Runs the program by code that was kept, which lies elsewhere now. @returns where it differs from what is expected */
+function playKept(given: Case, jit: JitOptions, expected: readonly string[]): string | undefined {
+  const all = prepare(given, jit, 0x3_5000)
+  for (const [i, wanted] of expected.entries()) {
+    const { budget, event } = given.turns[i]!
+    if (event !== undefined) happen(all, event)
+    const found = turns(all, budget, i === TURNS - 1)
+    if (found !== wanted) return `turn ${i}, kept code: ${difference(wanted, found)}`
+  }
+  const { failures = 0, firstFailure, loaded = 0 } = all[0]!.engine.jitCounts ?? {}
+  executed.loaded += loaded
+  return failures > 0 ? `kept code failed: ${firstFailure}` : undefined
 }
 
 function difference(expected: string, found: string): string {

@@ -209,6 +209,8 @@ export interface BareOptions {
   readonly jit?: JitOptions | boolean
   /** As `X86EngineOptions.cpu`. */
   readonly cpu?: CpuModel | string
+  /** Bytes of machine memory that something else has: all else lies higher. Default 0. */
+  readonly reservedBytes?: number
   /** Another processor, whose memory and engine this one shares; it decides on the other options. */
   readonly beside?: BareCpu
 }
@@ -229,6 +231,7 @@ export class BareCpu {
     const { beside } = options
     this.mode = beside?.mode ?? options.mode ?? 'long'
     this.memory = beside?.memory ?? MachineMemory.create({ bytes: 16 << 20 })
+    if ((options.reservedBytes ?? 0) > 0) this.memory.allocate(options.reservedBytes!, 0x1000, 'another part')
     const ramMa = beside?.host.ramMa ?? this.memory.allocate(RAM_BYTES, 0x1000, 'RAM')
     this.engine =
       beside?.engine ??

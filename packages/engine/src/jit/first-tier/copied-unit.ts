@@ -1,5 +1,6 @@
 import type { MissAction } from '../memory-sites.ts'
 import type { Flow } from '../region.ts'
+import type { StateAssumption } from '../state-assumption.ts'
 import type { CodeWriter } from './code-writer.ts'
 
 /**
@@ -22,8 +23,8 @@ export interface CopiedUnit<Form> {
   declare(out: CodeWriter, first: number): number
   /** Writes an `i32` that is not zero where the state is not as the unit assumes. @returns false where it assumes nothing */
   differs(out: CodeWriter): boolean
-  /** Returns a test of whether the state at a machine address is as the unit assumes, which is kept as long as the code. */
-  assumptions(): (state: number) => boolean
+  /** Returns what the unit assumes of the state. */
+  assumptions(): readonly StateAssumption[]
   /** Writes loads of the locals from the state. */
   load(out: CodeWriter): void
   /** Writes stores of the locals that the unit changes, into the state. */

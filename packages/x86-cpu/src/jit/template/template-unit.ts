@@ -1,4 +1,4 @@
-import type { CodeWriter, CopiedExits, CopiedUnit, Flow, MissAction } from '@retrap/engine'
+import type { CodeWriter, CopiedExits, CopiedUnit, Flow, MissAction, StateAssumption } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { ModuleBuilder } from '@retrap/wasm-emitter'
 import type { FormSource } from '../../form-context.ts'
@@ -199,8 +199,8 @@ export class TemplateUnit implements CopiedUnit<FormSource> {
     return assumptions.length > 0
   }
 
-  assumptions(): (state: number) => boolean {
-    return this.#known.test()
+  assumptions(): readonly StateAssumption[] {
+    return this.#known.fields
   }
 
   load(out: CodeWriter): void {
