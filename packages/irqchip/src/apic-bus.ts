@@ -10,8 +10,9 @@ import {
   ICR_LEVEL_ASSERT,
   ICR_LOGICAL,
   ICR_TRIGGER_LEVEL,
+  wideDestination,
 } from './apic-registers.ts'
-import { IrqchipError } from './errors.ts'
+import { IrqchipError } from './arguments.ts'
 import type { LocalApic } from './local-apic.ts'
 import type { LocalApicBus } from './local-apic-options.ts'
 
@@ -36,8 +37,10 @@ export interface IoApicPort {
  */
 export class ApicBus implements LocalApicBus {
   readonly #apics: LocalApic[] = []
-  readonly #wake: (cpu: number) => void
-  readonly #acknowledgePic: () => number
+  /** Tells a vCPU to look at its events. */
+  readonly wake: (cpu: number) => void
+  /** Fetches the vector of the i8259. */
+  readonly acknowledgePic: () => number
   #ioapic: IoApicPort | null = null
   /** Where the next lowest-priority arbitration among equals begins. */
   #turn = 0
@@ -45,8 +48,8 @@ export class ApicBus implements LocalApicBus {
   /** @param wake - tells a vCPU to look
    * @param acknowledgePic - fetches the vector of the i8259 */
   constructor(wake: (cpu: number) => void, acknowledgePic: () => number) {
-    this.#wake = wake
-    this.#acknowledgePic = acknowledgePic
+    this.wake = wake
+    this.acknowledgePic = acknowledgePic
   }
 
   /** Adds a local APIC. */
@@ -57,16 +60,6 @@ export class ApicBus implements LocalApicBus {
   /** Connects the I/O APIC. */
   connect(ioapic: IoApicPort): void {
     this.#ioapic = ioapic
-  }
-
-  /** Tells a vCPU to look at its events. */
-  wake(cpu: number): void {
-    this.#wake(cpu)
-  }
-
-  /** Fetches the vector of the i8259. */
-  acknowledgePic(): number {
-    return this.#acknowledgePic()
   }
 
   /** Broadcasts an EOI to the I/O APIC. */
@@ -176,11 +169,6 @@ export class ApicBus implements LocalApicBus {
   set turn(value: number) {
     this.#turn = value
   }
-}
-
-/** An 8-bit destination in x2APIC width: 255 is everybody. */
-export function wideDestination(destination: number): number {
-  return destination === 0xff ? DESTINATION_ALL : destination
 }
 
 function deliver(apic: LocalApic, mode: number, vector: number, level: boolean): boolean {

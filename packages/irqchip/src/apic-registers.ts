@@ -83,6 +83,8 @@ export const SVR_ENABLE: number = 1 << 8
 /** Bit of SVR: no EOI broadcasts to the I/O APICs. */
 export const SVR_SUPPRESS_EOI: number = 1 << 12
 
+/** Bits of an LVT entry that hold the delivery mode. */
+export const LVT_MODE = 0x700
 /** Bit of an LVT entry: its level-triggered interrupt waits for an EOI. */
 export const LVT_REMOTE_IRR: number = 1 << 14
 /** Bit of an LVT entry: level-triggered. */
@@ -134,6 +136,10 @@ export const FIRST_LEGAL_VECTOR = 16
 
 /** A destination that all local APICs match. */
 export const DESTINATION_ALL = 0xffff_ffff
+/** An 8-bit destination in x2APIC width: 255 is everybody. */
+export function wideDestination(destination: number): number {
+  return destination === 0xff ? DESTINATION_ALL : destination
+}
 
 // Bits of `LocalApic.events()`.
 
@@ -150,52 +156,150 @@ export const EVENT_SIPI: number = 1 << 5
 /** Event: an SMI is pending. */
 export const EVENT_SMI: number = 1 << 6
 
-/** Writable bits of each register in the page's LVT part, by offset. */
+/** Counts the bytes of machine memory that a local APIC's state takes. */
+export const LOCAL_APIC_STATE_BYTES = 512
+/** Words of the register page. */
+export const REGISTER_WORDS = 64
+/** Words of a register with a bit for each vector: IRR, ISR, TMR. */
+export const VECTOR_WORDS = 8
+
+/**
+ * Words of a local APIC's state in its region of machine memory: registers by number, which is their offset / 16 and the
+ * low byte of their MSR; then words of no register. Nothing outside this package depends on it: saved states name their
+ * fields.
+ */
+export const W = {
+  ID: 0x02,
+  VERSION: 0x03,
+  TPR: 0x08,
+  APR: 0x09,
+  PPR: 0x0a,
+  EOI: 0x0b,
+  RRD: 0x0c,
+  LDR: 0x0d,
+  DFR: 0x0e,
+  SVR: 0x0f,
+  ISR: 0x10,
+  TMR: 0x18,
+  IRR: 0x20,
+  ESR: 0x28,
+  LVT_CMCI: 0x2f,
+  ICR: 0x30,
+  ICR2: 0x31,
+  LVT_TIMER: 0x32,
+  LVT_THERMAL: 0x33,
+  LVT_PMC: 0x34,
+  LVT_LINT0: 0x35,
+  LVT_LINT1: 0x36,
+  LVT_ERROR: 0x37,
+  TMICT: 0x38,
+  TMCCT: 0x39,
+  TDCR: 0x3e,
+  SELF_IPI: 0x3f,
+  /** IA32_APIC_BASE. */
+  BASE_LO: 64,
+  BASE_HI: 65,
+  /** `EVENT_*` bits, and in bit 0 that those of interrupts must be computed again. */
+  EVENTS: 66,
+  SIPI_VECTOR: 67,
+  /** Errors since the last write of ESR. */
+  ERRORS: 68,
+  /** Levels of LINT0 and LINT1, bits 0 and 1. */
+  LINT: 69,
+  DEADLINE_LO: 72,
+  DEADLINE_HI: 73,
+  /** 1 when the one-shot count has run out. */
+  TIMER_DONE: 74,
+} as const
+/**
+ * Indices in doubles: the time at which the count, or the period that runs, began. Nanoseconds in two words of 32 bits, and
+ * a rest below a nanosecond in parts of the denominator that a tick's length has. The time may lie before power-on.
+ */
+export const TIMER_START_LO = 48
+export const TIMER_START_HI = 49
+export const TIMER_START_REST = 50
+
+/** Writable bits of each entry of the local vector table, by its number. */
 export const LVT_WRITABLE: Readonly<Record<number, number>> = {
-  [APIC_LVT_CMCI]: 0x107ff,
-  [APIC_LVT_TIMER]: 0x700ff,
-  [APIC_LVT_THERMAL]: 0x107ff,
-  [APIC_LVT_PMC]: 0x107ff,
-  [APIC_LVT_LINT0]: 0x1a7ff,
-  [APIC_LVT_LINT1]: 0x1a7ff,
-  [APIC_LVT_ERROR]: 0x100ff,
+  [W.LVT_CMCI]: 0x107ff,
+  [W.LVT_TIMER]: 0x700ff,
+  [W.LVT_THERMAL]: 0x107ff,
+  [W.LVT_PMC]: 0x107ff,
+  [W.LVT_LINT0]: 0x1a7ff,
+  [W.LVT_LINT1]: 0x1a7ff,
+  [W.LVT_ERROR]: 0x100ff,
 }
 /** Delivery status and remote IRR: writing them does nothing, also in x2APIC mode. */
 export const LVT_READ_ONLY: number = (1 << 12) | LVT_REMOTE_IRR
 /** Writable bits of the low ICR word. */
 export const ICR_WRITABLE = 0xccfff
 
-/** By offset/16, 1 where there is a register. */
-const THERE = new Uint8Array(64)
-for (const offset of [
-  APIC_ID,
-  APIC_VERSION,
-  APIC_TPR,
-  APIC_APR,
-  APIC_PPR,
-  APIC_EOI,
-  APIC_RRD,
-  APIC_LDR,
-  APIC_DFR,
-  APIC_SVR,
-  APIC_ESR,
-  APIC_ICR,
-  APIC_ICR2,
-  APIC_LVT_TIMER,
-  APIC_LVT_THERMAL,
-  APIC_LVT_PMC,
-  APIC_LVT_LINT0,
-  APIC_LVT_LINT1,
-  APIC_LVT_ERROR,
-  APIC_TMICT,
-  APIC_TMCCT,
-  APIC_TDCR,
-]) {
-  THERE[offset >> 4] = 1
-}
-THERE.fill(1, APIC_ISR >> 4, (APIC_ESR >> 4) + 1)
+/** By number: 1 where every local APIC has a register in its page; LVT CMCI is optional. */
+const IN_PAGE = new Uint8Array(REGISTER_WORDS)
+for (const index of Object.values(W)) if (index < REGISTER_WORDS) IN_PAGE[index] = 1
+IN_PAGE.fill(1, W.ISR, W.ESR)
+IN_PAGE[W.LVT_CMCI] = 0
+IN_PAGE[W.SELF_IPI] = 0
 
-/** Whether the page has a register at this offset (but for LVT CMCI, which is optional). */
-export function isApicRegister(offset: number): boolean {
-  return offset % 16 === 0 && THERE[offset >> 4] === 1
+/** Whether the page has a register of this number. @param cmci - there is an LVT CMCI */
+export function isInPage(index: number, cmci: boolean): boolean {
+  return IN_PAGE[index] === 1 || (index === W.LVT_CMCI && cmci)
+}
+
+/** By number: 1 for the registers of every local APIC whose value is their word; others are computed, or read 0. */
+export const STORED: Uint8Array = IN_PAGE.slice()
+for (const index of [W.VERSION, W.TPR, W.APR, W.PPR, W.EOI, W.RRD, W.TMCCT]) STORED[index] = 0
+
+/** The same as bits. */
+export const STORED_REGISTERS: { readonly lo: number; readonly hi: number } = { lo: storedFrom(0), hi: storedFrom(32) }
+
+function storedFrom(first: number): number {
+  let bits = 0
+  for (let i = 0; i < 32; i++) bits |= STORED[first + i]! << i
+  return bits >>> 0
+}
+
+/** Whether the x2APIC has an MSR of this number. @param cmci - there is an LVT CMCI */
+export function isMsr(index: number, cmci: boolean): boolean {
+  switch (index) {
+    case W.SELF_IPI:
+      return true
+    // The format is fixed, the ICR is one register, and the APIC bus is gone.
+    case W.DFR:
+    case W.ICR2:
+    case W.APR:
+    case W.RRD:
+      return false
+    default:
+      return isInPage(index, cmci)
+  }
+}
+
+/**
+ * Whether a value may be written to the MSR: the register is writable, and no reserved bit is set.
+ *
+ * @param svrWritable - bits of the spurious-vector register that there are
+ */
+export function isMsrWriteAllowed(index: number, lo: number, hi: number, svrWritable: number): boolean {
+  // Delivery status is gone from the ICR; software that writes it back is forgiven.
+  if (index === W.ICR) return (lo & ~(ICR_WRITABLE | (1 << 12))) === 0
+  if (hi !== 0) return false
+  switch (index) {
+    case W.TPR:
+    case W.SELF_IPI:
+      return (lo & ~0xff) === 0
+    case W.EOI:
+    case W.ESR:
+      return lo === 0
+    case W.SVR:
+      return (lo & ~svrWritable) === 0
+    case W.TDCR:
+      return (lo & ~0xb) === 0
+    case W.TMICT:
+      return true
+    default: {
+      const writable = LVT_WRITABLE[index]
+      return writable !== undefined && (lo & ~(writable | LVT_READ_ONLY)) === 0
+    }
+  }
 }

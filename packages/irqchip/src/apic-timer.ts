@@ -1,18 +1,15 @@
 import { Instant, type Word64 } from '@retrap/device'
 import {
-  DEADLINE_HI,
-  DEADLINE_LO,
-  LVT_TIMER,
-  TIMER_DIVIDE,
-  TIMER_DONE,
-  TIMER_INITIAL,
+  LVT_TIMER_MODE,
+  LVT_TIMER_PERIODIC,
+  LVT_TIMER_TSC_DEADLINE,
   TIMER_START_HI,
   TIMER_START_LO,
   TIMER_START_REST,
-} from './apic-layout.ts'
-import { LVT_TIMER_MODE, LVT_TIMER_PERIODIC, LVT_TIMER_TSC_DEADLINE } from './apic-registers.ts'
-import { Ratio } from './ratio.ts'
-import type { ApicClock, ApicTimer } from './time.ts'
+  W,
+} from './apic-registers.ts'
+import type { LocalApicOptions } from './local-apic-options.ts'
+import { type ApicClock, type ApicTimer, Ratio } from './time.ts'
 
 /** Holds the saved state of a local APIC's timer; its LVT entry is saved with the others. */
 export interface ApicTimerState {
@@ -32,18 +29,6 @@ export interface ApicTimerState {
   readonly deadlineHi: number
 }
 
-/** What a timer needs from around it. */
-export interface ApicTimerWorld {
-  /** The machine's clock. */
-  readonly clock: ApicClock
-  /** Frequency that the divider divides. */
-  readonly timerHz: number
-  /** Reads the time at which the vCPU's TSC reaches a value; a time that has passed if it has. */
-  tscToNs(lo: number, hi: number, into: Word64): void
-  /** Delivers the timer's LVT entry. */
-  fire(): void
-}
-
 /**
  * The timer of a local APIC: one-shot, periodic, TSC deadline.
  *
@@ -57,7 +42,9 @@ export interface ApicTimerWorld {
 export class ApicTimerUnit {
   readonly #words: Int32Array
   readonly #doubles: Float64Array
-  readonly #world: ApicTimerWorld
+  readonly #clock: ApicClock
+  readonly #tscToNs: NonNullable<LocalApicOptions['tscToNs']>
+  readonly #fire: () => void
   readonly #timer: ApicTimer
   /** Nanoseconds of a tick, before the divider. */
   readonly #tickNs: Ratio
@@ -69,27 +56,30 @@ export class ApicTimerUnit {
 
   /**
    * @param words - the local APIC's state
-   * @param doubles - the same, as doubles
+   * @param fire - delivers the timer's LVT entry
    */
-  constructor(words: Int32Array, doubles: Float64Array, world: ApicTimerWorld) {
+  constructor(words: Int32Array, options: LocalApicOptions, fire: () => void) {
+    const { clock, timerHz = 1e9 } = options
     this.#words = words
-    this.#doubles = doubles
-    this.#world = world
-    this.#tickNs = new Ratio(1e9, world.timerHz)
-    this.#ticks = new Ratio(world.timerHz, 1e9)
-    this.#timer = world.clock.timer(() => this.#expired())
+    this.#doubles = new Float64Array(words.buffer, words.byteOffset, words.length / 2)
+    this.#clock = clock
+    this.#tscToNs = options.tscToNs?.bind(options) ?? tscSinceZero(options.tscHz ?? 1e9)
+    this.#fire = fire
+    this.#tickNs = new Ratio(1e9, timerHz)
+    this.#ticks = new Ratio(timerHz, 1e9)
+    this.#timer = clock.timer(() => this.#expired())
   }
 
   #mode(): number {
-    return this.#words[LVT_TIMER]! & LVT_TIMER_MODE
+    return this.#words[W.LVT_TIMER]! & LVT_TIMER_MODE
   }
   #initial(): number {
-    return this.#words[TIMER_INITIAL]! >>> 0
+    return this.#words[W.TMICT]! >>> 0
   }
 
   /** Ticks of one count: a power of two. */
   #divider(): number {
-    const code = this.#words[TIMER_DIVIDE]!
+    const code = this.#words[W.TDCR]!
     const shift = (((code & 8) >> 1) | (code & 3)) + 1
     // Code 111 divides by 1; the others by 2 to 128.
     return 1 << (shift & 7)
@@ -111,7 +101,7 @@ export class ApicTimerUnit {
   /** Ticks that have passed since the count began. */
   #passed(): number {
     const now = this.#now
-    this.#world.clock.read(now)
+    this.#clock.read(now)
     const ticks = this.#ticks
     const passed = ticks.of(now.since(this.#start(this.#at)))
     const ahead = this.#doubles[TIMER_START_REST]! - ticks.remainder
@@ -128,14 +118,14 @@ export class ApicTimerUnit {
   #due(): boolean {
     const words = this.#words
     if (this.#mode() === LVT_TIMER_TSC_DEADLINE) {
-      const lo = words[DEADLINE_LO]! >>> 0
-      const hi = words[DEADLINE_HI]! >>> 0
+      const lo = words[W.DEADLINE_LO]! >>> 0
+      const hi = words[W.DEADLINE_HI]! >>> 0
       if (lo === 0 && hi === 0) return false
-      this.#world.tscToNs(lo, hi, this.#at)
+      this.#tscToNs(lo, hi, this.#at)
       return true
     }
     const initial = this.#initial()
-    if (initial === 0 || words[TIMER_DONE] !== 0) return false
+    if (initial === 0 || words[W.TIMER_DONE] !== 0) return false
     this.#start(this.#at).add(this.#nsOf(initial * this.#divider()))
     return true
   }
@@ -143,7 +133,7 @@ export class ApicTimerUnit {
   /** Handles an expiry that is due: to be called before a register changes, the LVT entry too. */
   settle(): void {
     if (!this.#due()) return
-    this.#world.clock.read(this.#now)
+    this.#clock.read(this.#now)
     if (!this.#now.isBefore(this.#at)) this.#expired()
   }
 
@@ -152,9 +142,9 @@ export class ApicTimerUnit {
     // In TSC-deadline mode the register does not exist.
     if (this.#mode() === LVT_TIMER_TSC_DEADLINE) return
     this.settle()
-    this.#words[TIMER_INITIAL] = initial
-    this.#words[TIMER_DONE] = 0
-    this.#world.clock.read(this.#now)
+    this.#words[W.TMICT] = initial
+    this.#words[W.TIMER_DONE] = 0
+    this.#clock.read(this.#now)
     this.#setStart(this.#now, 0)
     this.resume()
   }
@@ -162,7 +152,7 @@ export class ApicTimerUnit {
   /** The current-count register. */
   count(): number {
     const initial = this.#initial()
-    if (initial === 0 || this.#words[TIMER_DONE] !== 0 || this.#mode() === LVT_TIMER_TSC_DEADLINE) return 0
+    if (initial === 0 || this.#words[W.TIMER_DONE] !== 0 || this.#mode() === LVT_TIMER_TSC_DEADLINE) return 0
     const passed = Math.floor(this.#passed() / this.#divider())
     if (passed < initial) return initial - passed
     return this.#mode() === LVT_TIMER_PERIODIC ? initial - (passed % initial) : 0
@@ -172,10 +162,10 @@ export class ApicTimerUnit {
   divide(value: number): void {
     this.settle()
     const counted = this.#initial() - this.count()
-    this.#words[TIMER_DIVIDE] = value
+    this.#words[W.TDCR] = value
     const ns = this.#tickNs.of(counted * this.#divider())
     const { denominator, remainder } = this.#tickNs
-    this.#world.clock.read(this.#now)
+    this.#clock.read(this.#now)
     this.#now.add(-ns - (remainder === 0 ? 0 : 1))
     this.#setStart(this.#now, remainder === 0 ? 0 : denominator - remainder)
     this.resume()
@@ -193,19 +183,19 @@ export class ApicTimerUnit {
 
   /** IA32_TSC_DEADLINE, low word; 0 in the other modes. */
   get deadlineLo(): number {
-    return this.#mode() === LVT_TIMER_TSC_DEADLINE ? this.#words[DEADLINE_LO]! >>> 0 : 0
+    return this.#mode() === LVT_TIMER_TSC_DEADLINE ? this.#words[W.DEADLINE_LO]! >>> 0 : 0
   }
   /** IA32_TSC_DEADLINE, high word; 0 in the other modes. */
   get deadlineHi(): number {
-    return this.#mode() === LVT_TIMER_TSC_DEADLINE ? this.#words[DEADLINE_HI]! >>> 0 : 0
+    return this.#mode() === LVT_TIMER_TSC_DEADLINE ? this.#words[W.DEADLINE_HI]! >>> 0 : 0
   }
 
   /** A write of IA32_TSC_DEADLINE: arms, or disarms with 0; ignored in the other modes. */
   setDeadline(lo: number, hi: number): void {
     if (this.#mode() !== LVT_TIMER_TSC_DEADLINE) return
     this.settle()
-    this.#words[DEADLINE_LO] = lo
-    this.#words[DEADLINE_HI] = hi
+    this.#words[W.DEADLINE_LO] = lo
+    this.#words[W.DEADLINE_HI] = hi
     this.tscChanged()
   }
 
@@ -217,10 +207,10 @@ export class ApicTimerUnit {
 
   /** Forgets count and deadline. */
   stop(): void {
-    this.#words[TIMER_INITIAL] = 0
-    this.#words[TIMER_DONE] = 0
-    this.#words[DEADLINE_LO] = 0
-    this.#words[DEADLINE_HI] = 0
+    this.#words[W.TMICT] = 0
+    this.#words[W.TIMER_DONE] = 0
+    this.#words[W.DEADLINE_LO] = 0
+    this.#words[W.DEADLINE_HI] = 0
     this.#timer.cancel()
   }
 
@@ -232,8 +222,8 @@ export class ApicTimerUnit {
 
   #expired(): void {
     if (this.#mode() === LVT_TIMER_TSC_DEADLINE) {
-      this.#words[DEADLINE_LO] = 0
-      this.#words[DEADLINE_HI] = 0
+      this.#words[W.DEADLINE_LO] = 0
+      this.#words[W.DEADLINE_HI] = 0
       this.#timer.cancel()
     } else if (this.#mode() === LVT_TIMER_PERIODIC) {
       // Expiries that the machine was late for are one: the IRR has one bit for them.
@@ -245,10 +235,10 @@ export class ApicTimerUnit {
       this.#setStart(this.#start(this.#at).add(ns + carry), rest - carry * denominator)
       this.resume()
     } else {
-      this.#words[TIMER_DONE] = 1
+      this.#words[W.TIMER_DONE] = 1
       this.#timer.cancel()
     }
-    this.#world.fire()
+    this.#fire()
   }
 
   /** Returns the state by name. */
@@ -256,30 +246,30 @@ export class ApicTimerUnit {
     const words = this.#words
     return {
       initialCount: this.#initial(),
-      divide: words[TIMER_DIVIDE]!,
+      divide: words[W.TDCR]!,
       start: this.#start(this.#at).save(),
       startRest: this.#doubles[TIMER_START_REST]!,
-      done: words[TIMER_DONE] !== 0,
-      deadlineLo: words[DEADLINE_LO]! >>> 0,
-      deadlineHi: words[DEADLINE_HI]! >>> 0,
+      done: words[W.TIMER_DONE] !== 0,
+      deadlineLo: words[W.DEADLINE_LO]! >>> 0,
+      deadlineHi: words[W.DEADLINE_HI]! >>> 0,
     }
   }
 
   /** Takes a saved state, after the LVT entries. */
   restore(state: ApicTimerState): void {
     const words = this.#words
-    words[TIMER_INITIAL] = state.initialCount
-    words[TIMER_DIVIDE] = state.divide
-    words[TIMER_DONE] = state.done ? 1 : 0
-    words[DEADLINE_LO] = state.deadlineLo
-    words[DEADLINE_HI] = state.deadlineHi
+    words[W.TMICT] = state.initialCount
+    words[W.TDCR] = state.divide
+    words[W.TIMER_DONE] = state.done ? 1 : 0
+    words[W.DEADLINE_LO] = state.deadlineLo
+    words[W.DEADLINE_HI] = state.deadlineHi
     this.#setStart(state.start, state.startRest)
     this.resume()
   }
 }
 
 /** Returns a conversion for a TSC that was 0 at time 0. @param hz - its frequency */
-export function tscSinceZero(hz: number): ApicTimerWorld['tscToNs'] {
+function tscSinceZero(hz: number): NonNullable<LocalApicOptions['tscToNs']> {
   const ratio = new Ratio(1e9, hz)
   const at = new Instant()
   return (lo, hi, into) => {

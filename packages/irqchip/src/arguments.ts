@@ -1,6 +1,28 @@
 import { describeArgument } from '@retrap/memory'
-import { IrqchipError } from './errors.ts'
-import type { StateRegion } from './time.ts'
+
+/** Codes of {@link IrqchipError}: an argument out of range; a saved state that does not fit. */
+export type IrqchipErrorCode = 'ERR_INVALID' | 'ERR_STATE'
+
+/** Reports a caller's mistake. Switch on `code`, never on the text. */
+export class IrqchipError extends Error {
+  /** Name of the class. */
+  override readonly name: string = 'IrqchipError'
+  /** Code to switch on. */
+  readonly code: IrqchipErrorCode
+
+  constructor(code: IrqchipErrorCode, message: string) {
+    super(message)
+    this.code = code
+  }
+}
+
+/** Where a chip's state lives: inside machine memory, or in a buffer of its own. */
+export interface StateRegion {
+  /** Buffer that holds the state. */
+  readonly buffer: ArrayBufferLike
+  /** A multiple of 8. */
+  readonly byteOffset: number
+}
 
 /** The error for an argument. */
 function invalid(name: string, value: unknown, expected: string): IrqchipError {
@@ -38,10 +60,15 @@ export function checkFrequency(name: string, value: unknown): void {
   throw invalid(name, value, 'a frequency in whole Hz, up to 2^33')
 }
 
-/** @throws IrqchipError `ERR_INVALID` unless a region has room for a state, at a multiple of 8 */
-export function checkRegion(region: StateRegion, bytes: number): void {
-  checkObject('state', region)
-  const { buffer, byteOffset } = region
+/**
+ * Returns the region for a state of so many bytes: the one that was given, or a buffer of its own.
+ *
+ * @throws IrqchipError `ERR_INVALID` unless a given one has room for it, at a multiple of 8
+ */
+export function regionFor(bytes: number, given: StateRegion | undefined): StateRegion {
+  if (given === undefined) return { buffer: new ArrayBuffer(bytes), byteOffset: 0 }
+  checkObject('state', given)
+  const { buffer, byteOffset } = given
   checkObject('buffer of state', buffer)
   const size = buffer.byteLength
   if (typeof size !== 'number') throw invalid('buffer of state', buffer, 'a buffer')
@@ -50,6 +77,7 @@ export function checkRegion(region: StateRegion, bytes: number): void {
   if (byteOffset + bytes > size) {
     throw new IrqchipError('ERR_INVALID', `state of ${bytes} bytes at ${byteOffset} does not fit ${size}`)
   }
+  return given
 }
 
 /**

@@ -1,15 +1,22 @@
 import type { Word64 } from '@retrap/device'
 import { describeArgument } from '@retrap/memory'
-import { ApicBus, wideDestination } from './apic-bus.ts'
-import { checkInteger, checkMethod, checkObject, checkRegion, checkState } from './arguments.ts'
-import { IrqchipError } from './errors.ts'
+import { ApicBus } from './apic-bus.ts'
+import {
+  checkInteger,
+  checkMethod,
+  checkObject,
+  checkState,
+  IrqchipError,
+  regionFor,
+  type StateRegion,
+} from './arguments.ts'
+import type { ApicClock } from './time.ts'
 import { I8259_STATE_BYTES, I8259Pair, type I8259State } from './i8259.ts'
 import { IOAPIC_STATE_BYTES, IoApic, type IoApicState } from './ioapic.ts'
-import { LOCAL_APIC_STATE_BYTES } from './apic-layout.ts'
+import { LOCAL_APIC_STATE_BYTES, wideDestination } from './apic-registers.ts'
 import { LocalApic } from './local-apic.ts'
 import { type IrqLine, SharedLines } from './shared-lines.ts'
 import type { LocalApicState } from './local-apic-state.ts'
-import { ownRegion, type ApicClock, type StateRegion } from './time.ts'
 
 /** Options of an {@link InterruptFabric}. */
 export interface InterruptFabricOptions {
@@ -104,8 +111,7 @@ export class InterruptFabric {
     checkMethod(options, 'wake')
     checkMethod(options, 'tscToNs', 'optional')
     if (options.apicIds !== undefined) checkObject('apicIds', options.apicIds)
-    const region = options.state ?? ownRegion(bytes)
-    checkRegion(region, bytes)
+    const region = regionFor(bytes, options.state)
     const { buffer, byteOffset } = region
     let at = byteOffset
     const take = (size: number): StateRegion => {
@@ -113,10 +119,7 @@ export class InterruptFabric {
       at += size
       return region
     }
-    this.#bus = new ApicBus(
-      (cpu) => options.wake(cpu),
-      () => this.i8259.acknowledge(),
-    )
+    this.#bus = new ApicBus(options.wake.bind(options), () => this.i8259.acknowledge())
     const apics: LocalApic[] = []
     this.localApics = apics
     this.i8259 = new I8259Pair((level) => {

@@ -1,6 +1,5 @@
-import { checkFunction, checkRegion, checkState } from './arguments.ts'
+import { checkFunction, checkState, regionFor, type StateRegion } from './arguments.ts'
 import { I8259_CHIP_WORDS, I8259Chip, type I8259ChipState } from './i8259-chip.ts'
-import { ownRegion, type StateRegion } from './time.ts'
 
 /** Counts the bytes of machine memory that the pair's state takes. */
 export const I8259_STATE_BYTES = 256
@@ -55,11 +54,11 @@ export class I8259Pair {
    * @param output - the INT wire: called with each new level
    * @param state - {@link I8259_STATE_BYTES} bytes for the state; by default a buffer of its own
    */
-  constructor(output: (level: boolean) => void, state: StateRegion = ownRegion(I8259_STATE_BYTES)) {
+  constructor(output: (level: boolean) => void, state?: StateRegion) {
     checkFunction('output', output)
-    checkRegion(state, I8259_STATE_BYTES)
     this.#output = output
-    const words = new Int32Array(state.buffer, state.byteOffset, I8259_STATE_BYTES / 4)
+    const { buffer, byteOffset } = regionFor(I8259_STATE_BYTES, state)
+    const words = new Int32Array(buffer, byteOffset, I8259_STATE_BYTES / 4)
     this.#words = words
     // Inputs 0, 1, 2, 8 and 13 belong to timer, keyboard, cascade, clock and coprocessor, which are edge-triggered.
     this.#master = new I8259Chip(words.subarray(0, I8259_CHIP_WORDS), 1 << CASCADE, 0xf8)

@@ -5,17 +5,16 @@ export {
   type InterruptFabricState,
 } from './fabric.ts'
 export type { IrqLine } from './shared-lines.ts'
-export { LOCAL_APIC_STATE_BYTES } from './apic-layout.ts'
-export { LocalApic } from './local-apic.ts'
-export type { StoredRegisters } from './local-apic.ts'
-export type { LocalApicBus, LocalApicOptions } from './local-apic-options.ts'
-export type { LocalApicState } from './local-apic-state.ts'
-export type { TaskPriorityRecord } from './task-priority.ts'
-export type { ApicEventsState } from './apic-events.ts'
+export { LocalApic, type StoredRegisters } from './local-apic.ts'
+export type { LocalApicBus, LocalApicOptions, TaskPriorityRecord } from './local-apic-options.ts'
+export type {
+  ApicEventsState,
+  LocalApicState,
+  LocalVectorTableState,
+  VectorRegistersState,
+} from './local-apic-state.ts'
 export type { ApicTimerState } from './apic-timer.ts'
-export type { LocalVectorTableState } from './local-vector-table.ts'
-export type { VectorRegistersState } from './vector-registers.ts'
-export { ApicBus, wideDestination, type IoApicPort } from './apic-bus.ts'
+export { ApicBus, type IoApicPort } from './apic-bus.ts'
 export {
   IOAPIC_ADDRESS,
   IOAPIC_PINS,
@@ -27,9 +26,8 @@ export {
 } from './ioapic.ts'
 export { I8259_STATE_BYTES, I8259Pair, type I8259State, type PortHandler } from './i8259.ts'
 export type { I8259ChipState } from './i8259-chip.ts'
-export type { LvtEvents } from './local-vector-table.ts'
-export type { ApicClock, ApicTimer, StateRegion } from './time.ts'
-export { IrqchipError, type IrqchipErrorCode } from './errors.ts'
+export type { ApicClock, ApicTimer } from './time.ts'
+export { IrqchipError, type IrqchipErrorCode, type StateRegion } from './arguments.ts'
 export {
   APIC_APR,
   APIC_BASE_ADDRESS,
@@ -82,6 +80,7 @@ export {
   ICR_LEVEL_ASSERT,
   ICR_LOGICAL,
   ICR_TRIGGER_LEVEL,
+  LOCAL_APIC_STATE_BYTES,
   LVT_LEVEL,
   LVT_MASKED,
   LVT_REMOTE_IRR,
@@ -95,4 +94,5 @@ export {
   MSR_X2APIC_LAST,
   SVR_ENABLE,
   SVR_SUPPRESS_EOI,
+  wideDestination,
 } from './apic-registers.ts'

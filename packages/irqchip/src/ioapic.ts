@@ -1,6 +1,5 @@
 import { DM_FIXED, DM_LOWEST } from './apic-registers.ts'
-import { checkFunction, checkInteger, checkRegion, checkState } from './arguments.ts'
-import { ownRegion, type StateRegion } from './time.ts'
+import { checkFunction, checkInteger, checkState, regionFor, type StateRegion } from './arguments.ts'
 
 /** Guest-physical address of the first I/O APIC's register page. */
 export const IOAPIC_ADDRESS = 0xfec0_0000
@@ -73,12 +72,12 @@ export class IoApic {
    * @param pins - inputs, 1 to 48
    * @throws IrqchipError `ERR_INVALID` for another number of inputs, or an argument of the wrong type
    */
-  constructor(send: SendMessage, state: StateRegion = ownRegion(IOAPIC_STATE_BYTES), pins: number = IOAPIC_PINS) {
+  constructor(send: SendMessage, state?: StateRegion, pins: number = IOAPIC_PINS) {
     checkFunction('send', send)
-    checkRegion(state, IOAPIC_STATE_BYTES)
+    const { buffer, byteOffset } = regionFor(IOAPIC_STATE_BYTES, state)
     checkInteger('pins', pins, 1, MOST_IOAPIC_PINS)
     this.pins = pins
-    this.#words = new Int32Array(state.buffer, state.byteOffset, IOAPIC_STATE_BYTES / 4)
+    this.#words = new Int32Array(buffer, byteOffset, IOAPIC_STATE_BYTES / 4)
     this.#send = send
     this.reset()
   }

@@ -1,6 +1,6 @@
 import type { Word64 } from '@retrap/device'
-import { checkFrequency, checkInteger, checkMethod, checkObject } from './arguments.ts'
-import type { ApicClock, StateRegion } from './time.ts'
+import { checkFrequency, checkInteger, checkMethod, checkObject, type StateRegion } from './arguments.ts'
+import type { ApicClock } from './time.ts'
 
 /** Connects a local APIC with the rest of the interrupt system. */
 export interface LocalApicBus {
@@ -20,6 +20,24 @@ export interface LocalApicBus {
   wake(cpu: number): void
   /** An APIC takes interrupts that it refused before, or has another address: level-triggered ones are tried again. */
   receptionChanged(): void
+}
+
+/**
+ * A guest's own copy of its task priority, in its memory. The guest changes it without an exit, and finds there whether
+ * the change makes a difference. See `LocalApic.useRecord`.
+ */
+export interface TaskPriorityRecord {
+  /** Reads the task priority, 8 bits. */
+  read(): number
+  /** Writes the task priority, 8 bits. */
+  write(taskPriority: number): void
+  /**
+   * Publishes the values that the guest compares a new task priority with.
+   *
+   * @param inService - bits 7:4 of the highest vector in service; 0: none
+   * @param pending - the highest vector that is pending; 0: none
+   */
+  publish(inService: number, pending: number): void
 }
 
 /** Options of a {@link LocalApic}. */

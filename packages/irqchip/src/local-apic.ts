@@ -1,33 +1,82 @@
-import { checkState } from './arguments.ts'
-import type { ApicArrivals } from './apic-arrivals.ts'
-import type { ApicDelivery } from './apic-delivery.ts'
-import type { ApicIdentity } from './apic-identity.ts'
-import type { ApicBase } from './apic-base.ts'
-import { type ApicEvents, DELIVERABLE } from './apic-events.ts'
-import { DFR, ERRORS, ESR, ICR, ICR2, LDR, REGISTER_WORDS, SVR } from './apic-layout.ts'
 import {
-  APIC_LVT_CMCI,
-  APIC_LVT_LINT0,
-  APIC_LVT_LINT1,
-  APIC_LVT_PMC,
-  APIC_LVT_THERMAL,
-  APIC_SVR,
+  APIC_BASE_ADDRESS,
+  APIC_BASE_BSP,
+  APIC_BASE_EN,
+  APIC_BASE_EXTD,
+  DESTINATION_ALL,
   DM_EXTINT,
+  DM_FIXED,
+  DM_INIT,
+  DM_LOWEST,
   DM_NMI,
+  DM_SMI,
+  ESR_ILLEGAL_REGISTER,
+  ESR_RECEIVED_ILLEGAL_VECTOR,
+  ESR_SEND_ILLEGAL_VECTOR,
+  EVENT_EXTINT,
   EVENT_INIT,
+  EVENT_INTERRUPT,
   EVENT_NMI,
+  EVENT_SIPI,
   EVENT_SMI,
+  FIRST_LEGAL_VECTOR,
+  ICR_WRITABLE,
+  isInPage,
+  isMsr,
+  isMsrWriteAllowed,
+  LOCAL_APIC_STATE_BYTES,
+  LVT_LEVEL,
   LVT_MASKED,
+  LVT_MODE,
+  LVT_REMOTE_IRR,
+  LVT_WRITABLE,
+  REGISTER_WORDS,
+  STORED,
+  STORED_REGISTERS,
   SVR_ENABLE,
+  SVR_SUPPRESS_EOI,
+  VECTOR_WORDS,
+  W,
+  wideDestination,
 } from './apic-registers.ts'
-import type { ApicTimerUnit } from './apic-timer.ts'
-import { type ApicPage, STORED_REGISTERS } from './apic-page.ts'
-import type { LocalApicBus, LocalApicOptions } from './local-apic-options.ts'
-import { localApicParts } from './local-apic-parts.ts'
+import { ApicTimerUnit } from './apic-timer.ts'
+import { checkState, regionFor } from './arguments.ts'
+import {
+  checkLocalApicOptions,
+  type LocalApicBus,
+  type LocalApicOptions,
+  type TaskPriorityRecord,
+} from './local-apic-options.ts'
 import type { LocalApicState } from './local-apic-state.ts'
-import type { LocalVectorTable } from './local-vector-table.ts'
-import type { TaskPriority, TaskPriorityRecord } from './task-priority.ts'
-import type { VectorRegisters } from './vector-registers.ts'
+
+/** Bit of the event word: an input of the deliverable events has changed. */
+const RECHECK = 1 << 0
+/** Bit of the event word: an ExtINT came as a message; `EVENT_EXTINT` accompanies it. */
+const EXTINT_MESSAGE = 1 << 8
+/** Events that depend on other state; the others are latched. */
+const DELIVERABLE: number = EVENT_INTERRUPT | EVENT_EXTINT
+
+/** Reserved bits of IA32_APIC_BASE: 7:0 and 9. */
+const BASE_RESERVED = 0x2ff
+const MODES: number = APIC_BASE_EN | APIC_BASE_EXTD
+
+/** Word of each LVT entry, by the name that saved states have for it. */
+const LVT = {
+  cmci: W.LVT_CMCI,
+  timer: W.LVT_TIMER,
+  thermal: W.LVT_THERMAL,
+  performance: W.LVT_PMC,
+  lint0: W.LVT_LINT0,
+  lint1: W.LVT_LINT1,
+  error: W.LVT_ERROR,
+}
+type LvtName = keyof typeof LVT
+const LVT_NAMES = Object.keys(LVT) as LvtName[]
+const LINT_ENTRIES = [W.LVT_LINT0, W.LVT_LINT1] as const
+
+/** Value of DFR bits 31:28, and of a destination's cluster. */
+const FLAT_MODEL = 0xf
+const ALL_CLUSTERS = 0xf
 
 /**
  * The registers of a local APIC whose reads have no effect and return a word of its state: a hypervisor may read them by
@@ -50,178 +99,59 @@ export interface StoredRegisters {
  *
  * Source: Intel SDM vol. 3A, ch. "Advanced Programmable Interrupt Controller (APIC)".
  */
+// The file is long so that a reader finds the effect of every register in it. Names, numbers and places of the registers
+// are in apic-registers.ts; how the timer counts is in apic-timer.ts.
 export class LocalApic {
   /** Index of the vCPU. */
   readonly cpu: number
   /** The registers that may be read from memory. */
   readonly storedRegisters: StoredRegisters
   readonly #words: Int32Array
-  readonly #identity: ApicIdentity
   readonly #bus: LocalApicBus
-  readonly #base: ApicBase
-  readonly #events: ApicEvents
-  readonly #vectors: VectorRegisters
-  readonly #priority: TaskPriority
   readonly #timer: ApicTimerUnit
-  readonly #lvt: LocalVectorTable
-  readonly #delivery: ApicDelivery
-  readonly #arrivals: ApicArrivals
-  readonly #page: ApicPage
+  readonly #apicId: number
+  readonly #bootstrap: boolean
+  readonly #cmci: boolean
+  readonly #version: number
+  /** Bits of the spurious-vector register that exist. */
+  readonly #svrWritable: number
+  /** Reserved bits of IA32_APIC_BASE. */
+  readonly #baseReservedLo: number
+  readonly #baseReservedHi: number
+  /** The guest's copy of its task priority. */
+  #record: TaskPriorityRecord | null = null
 
   /** @throws IrqchipError `ERR_INVALID` for an option of the wrong type or out of range */
   constructor(options: LocalApicOptions) {
-    const parts = localApicParts(options)
+    checkLocalApicOptions(options)
+    const region = regionFor(LOCAL_APIC_STATE_BYTES, options.state)
+    const words = new Int32Array(region.buffer, region.byteOffset, LOCAL_APIC_STATE_BYTES / 4)
+    const directedEoi = options.directedEoi ?? true
     this.cpu = options.cpu
-    this.storedRegisters = { byteOffset: parts.words.byteOffset, ...STORED_REGISTERS }
-    this.#words = parts.words
+    this.storedRegisters = { byteOffset: words.byteOffset, ...STORED_REGISTERS }
+    this.#words = words
     this.#bus = options.bus
-    this.#base = parts.base
-    this.#identity = parts.identity
-    this.#events = parts.events
-    this.#vectors = parts.vectors
-    this.#priority = parts.priority
-    this.#timer = parts.timer
-    this.#lvt = parts.lvt
-    this.#delivery = parts.delivery
-    this.#arrivals = parts.arrivals
-    this.#page = parts.page
+    this.#apicId = options.apicId ?? options.cpu
+    this.#bootstrap = options.bootstrap
+    this.#cmci = options.cmci ?? false
+    // Version 0x14: an integrated APIC. Bits 23:16: highest LVT entry.
+    this.#version = 0x14 | ((this.#cmci ? 6 : 5) << 16) | (directedEoi ? 1 << 24 : 0)
+    this.#svrWritable = 0x1ff | (directedEoi ? SVR_SUPPRESS_EOI : 0)
+    this.#baseReservedLo = BASE_RESERVED | ((options.x2apic ?? true) ? 0 : APIC_BASE_EXTD)
+    this.#baseReservedHi = ~((1 << ((options.physicalBits ?? 40) - 32)) - 1)
+    this.#timer = new ApicTimerUnit(words, options, () => this.#deliverLvt(W.LVT_TIMER))
     this.reset()
   }
 
-  // ---- for the vCPU ----
-
-  /** Returns the pending events: `EVENT_*` bits. 0 is the usual answer, and a cheap one. */
-  events(): number {
-    return this.#delivery.events()
-  }
-
-  /** Whether `acknowledge` would yield a vector; the vCPU's IF is not considered. */
-  hasInterrupt(): boolean {
-    return (this.events() & DELIVERABLE) !== 0
-  }
-
-  /**
-   * Performs the INTA cycle: takes the vector that the vCPU is to deliver.
-   *
-   * @returns the vector; with nothing pending any more the spurious vector, which is not in service
-   */
-  acknowledge(): number {
-    return this.#delivery.acknowledge()
-  }
-
-  /** Returns the vector that `acknowledge` would yield from this APIC, or −1; an ExtINT does not count. */
-  peek(): number {
-    return this.#delivery.peek()
-  }
-
-  /** Takes a pending NMI. */
-  takeNmi(): boolean {
-    return this.#events.take(EVENT_NMI)
-  }
-
-  /** Takes a pending SMI. */
-  takeSmi(): boolean {
-    return this.#events.take(EVENT_SMI)
-  }
-
-  /** Takes a pending INIT, which resets this APIC but for its ID and base. */
-  takeInit(): boolean {
-    if (!this.#events.take(EVENT_INIT)) return false
-    this.#initReset()
-    return true
-  }
-
-  /** Takes a pending SIPI: its vector, or −1. A vCPU that does not wait for one takes it and does nothing. */
-  takeSipi(): number {
-    return this.#events.takeStartup()
-  }
-
-  /** CR8: bits 7:4 of the task-priority register. */
-  get cr8(): number {
-    return (this.#priority.value >>> 4) & 0xf
-  }
-  set cr8(value: number) {
-    this.#priority.value = (value & 0xf) << 4
-    this.#delivery.changed()
-  }
-
-  /**
-   * Moves the guest's task priority into a record of its own; null: back. It keeps its value.
-   *
-   * The effects of a record that the guest has changed are computed at the next look: `events`, a read of a register.
-   */
-  useRecord(record: TaskPriorityRecord | null): void {
-    this.#priority.moveTo(record)
-    this.#delivery.changed()
-  }
-
-  /** Returns the record that the guest keeps its task priority in, or null. */
-  get record(): TaskPriorityRecord | null {
-    return this.#priority.record
-  }
-
-  // ---- modes ----
-
-  /** Whether the APIC is on, by IA32_APIC_BASE (it may be disabled by software). CPUID's APIC bit follows it. */
-  get present(): boolean {
-    return this.#base.present
-  }
-
-  /** Whether the register page is decoded. */
-  get pageEnabled(): boolean {
-    return this.#base.pageEnabled
-  }
-  /** Whether an address lies in the page, and the page is decoded. Asked for every access of a guest to a device. */
-  decodes(gpa: number): boolean {
-    return this.#base.decodes(gpa)
-  }
-  /** Returns the guest-physical address of the register page. */
-  get pageAddress(): number {
-    return this.#base.pageAddress
-  }
-
-  /** Whether the APIC is in x2APIC mode. */
-  get x2apic(): boolean {
-    return this.#base.x2apic
-  }
-
-  /** APIC ID: 8 bits in xAPIC mode. */
-  get apicId(): number {
-    return this.#identity.id
-  }
-
-  /** Low word of IA32_APIC_BASE. */
-  get apicBaseLo(): number {
-    return this.#base.lo
-  }
-  /** High word of IA32_APIC_BASE. */
-  get apicBaseHi(): number {
-    return this.#base.hi
-  }
-
-  /**
-   * Writes IA32_APIC_BASE.
-   *
-   * @returns false for #GP: a reserved bit, or a transition that does not exist
-   */
-  setApicBase(lo: number, hi: number): boolean {
-    const change = this.#base.write(lo, hi)
-    if (change === 'refused') return false
-    if (change === 'off') this.#initReset()
-    else if (change === 'mode') this.#identity.reset()
-    this.#delivery.changed()
-    this.#bus.receptionChanged()
-    return true
-  }
-
-  // ---- reset ----
+  // ---------------------------------------------------------------- reset
 
   /** Restores the power-on state. */
   reset(): void {
-    const events = this.#events.current
-    this.#priority.record = null
-    this.#words.fill(0)
-    this.#base.reset()
+    const words = this.#words
+    const events = words[W.EVENTS]!
+    this.#record = null
+    words.fill(0)
+    words[W.BASE_LO] = APIC_BASE_ADDRESS | APIC_BASE_EN | (this.#bootstrap ? APIC_BASE_BSP : 0) | 0
     this.#initReset()
     if (events !== 0) this.#bus.wake(this.cpu)
   }
@@ -230,15 +160,23 @@ export class LocalApic {
   #initReset(): void {
     const words = this.#words
     words.fill(0, 0, REGISTER_WORDS)
-    this.#priority.value = 0
-    words[ERRORS] = 0
-    this.#events.initReset()
-    words[DFR] = -1
-    words[SVR] = 0xff
-    this.#lvt.reset()
+    this.#taskPriority = 0
+    words[W.ERRORS] = 0
+    Atomics.and(words, W.EVENTS, EVENT_SIPI | EVENT_INIT)
+    words[W.DFR] = -1
+    words[W.SVR] = 0xff
+    for (const name of LVT_NAMES) words[LVT[name]] = LVT_MASKED
     this.#timer.stop()
-    this.#identity.reset()
-    this.#events.touch()
+    this.#resetIdentity()
+    this.#touch()
+  }
+
+  /** Sets the ID register, and in x2APIC mode the logical destination, which software cannot choose there. */
+  #resetIdentity(): void {
+    const words = this.#words
+    const { x2apic } = this
+    words[W.ID] = x2apic ? this.#apicId : this.#apicId << 24
+    if (x2apic) words[W.LDR] = ((this.#apicId >>> 4) << 16) | (1 << (this.#apicId & 15))
   }
 
   /**
@@ -247,22 +185,180 @@ export class LocalApic {
    * The APIC is on, the i8259 comes through LINT0, NMI through LINT1 (MultiProcessor Specification 1.4 §3.6.2.2).
    */
   enterVirtualWireMode(): void {
-    this.write(APIC_SVR, SVR_ENABLE | 0xff)
-    this.write(APIC_LVT_LINT0, DM_EXTINT << 8)
-    this.write(APIC_LVT_LINT1, DM_NMI << 8)
+    this.#set(W.SVR, SVR_ENABLE | 0xff)
+    this.#set(W.LVT_LINT0, DM_EXTINT << 8)
+    this.#set(W.LVT_LINT1, DM_NMI << 8)
   }
 
-  // ---- registers ----
+  // ---------------------------------------------------------------- IA32_APIC_BASE: mode and address
+  // Source: SDM vol. 3A, "Local APIC Status and Location", "x2APIC State Transitions".
+
+  /** Whether the APIC is on, by IA32_APIC_BASE (it may be disabled by software). CPUID's APIC bit follows it. */
+  get present(): boolean {
+    return (this.#words[W.BASE_LO]! & APIC_BASE_EN) !== 0
+  }
+  /** Whether IA32_APIC_BASE and software have enabled the APIC: it takes interrupts, and part in their arbitration. */
+  get arbitrates(): boolean {
+    return this.present && (this.#words[W.SVR]! & SVR_ENABLE) !== 0
+  }
+  /** Whether the APIC is in x2APIC mode. */
+  get x2apic(): boolean {
+    return (this.#words[W.BASE_LO]! & APIC_BASE_EXTD) !== 0
+  }
+
+  /** Whether the register page is decoded. */
+  get pageEnabled(): boolean {
+    return (this.#words[W.BASE_LO]! & MODES) === APIC_BASE_EN
+  }
+  /** Whether an address lies in the page, and the page is decoded. Asked for every access of a guest to a device. */
+  decodes(gpa: number): boolean {
+    // Most addresses differ in the low word: the rest is apart, so that this much is inlined everywhere.
+    return ((gpa ^ this.#words[W.BASE_LO]!) & ~0xfff) === 0 && this.#isInPage(gpa)
+  }
+  #isInPage(gpa: number): boolean {
+    const high = gpa < 2 ** 32 ? 0 : Math.floor(gpa / 2 ** 32)
+    return this.pageEnabled && high === this.apicBaseHi
+  }
+  /** Returns the guest-physical address of the register page. */
+  get pageAddress(): number {
+    return this.apicBaseHi * 2 ** 32 + ((this.apicBaseLo & ~0xfff) >>> 0)
+  }
+
+  /** Low word of IA32_APIC_BASE. */
+  get apicBaseLo(): number {
+    return this.#words[W.BASE_LO]! >>> 0
+  }
+  /** High word of IA32_APIC_BASE. */
+  get apicBaseHi(): number {
+    return this.#words[W.BASE_HI]! >>> 0
+  }
+
+  /**
+   * Writes IA32_APIC_BASE.
+   *
+   * @returns false for #GP: a reserved bit, or a transition that does not exist
+   */
+  setApicBase(lo: number, hi: number): boolean {
+    if ((lo & this.#baseReservedLo) !== 0 || (hi & this.#baseReservedHi) !== 0) return false
+    const old = this.#words[W.BASE_LO]! & MODES
+    const next = lo & MODES
+    if (next === APIC_BASE_EXTD) return false
+    if (old === MODES && next === APIC_BASE_EN) return false
+    if (old === 0 && next === MODES) return false
+    this.#words[W.BASE_LO] = lo
+    this.#words[W.BASE_HI] = hi
+    if (next !== old) {
+      if (next === 0) this.#initReset()
+      else this.#resetIdentity()
+    }
+    this.#changed()
+    this.#bus.receptionChanged()
+    return true
+  }
+
+  // ---------------------------------------------------------------- the register page
+  // Source: SDM vol. 3A, "Local APIC Register Address Map".
 
   /** Reads a register of the page. Only offsets that are multiples of 16 are registers; the rest reads 0. */
   read(offset: number): number {
-    return this.#page.read(offset)
+    if ((offset & 0xf) !== 0 || offset >>> 0 >= 0x400) return 0
+    const index = offset >> 4
+    return STORED[index] === 1 ? this.#words[index]! >>> 0 : this.#readOther(index)
+  }
+
+  #readOther(index: number): number {
+    if (isInPage(index, this.#cmci)) return this.#get(index)
+    this.#error(ESR_ILLEGAL_REGISTER)
+    return 0
   }
 
   /** Writes a register of the page. */
   write(offset: number, value: number): void {
-    this.#page.write(offset, value)
+    if ((offset & 0xf) !== 0 || offset >>> 0 >= 0x400) return
+    if (isInPage(offset >> 4, this.#cmci)) this.#set(offset >> 4, value)
+    else this.#error(ESR_ILLEGAL_REGISTER)
   }
+
+  #get(index: number): number {
+    switch (index) {
+      // Arbitration priority and remote read went with the APIC bus; EOI is write-only.
+      case W.APR:
+      case W.RRD:
+      case W.EOI:
+        return 0
+      case W.VERSION:
+        return this.#version
+      case W.TPR:
+        return this.#taskPriority
+      case W.PPR:
+        return this.processorPriority
+      case W.TMCCT:
+        return this.#timer.count()
+      default:
+        return this.#words[index]! >>> 0
+    }
+  }
+
+  #set(index: number, value: number): void {
+    const words = this.#words
+    switch (index) {
+      case W.TPR:
+        this.#taskPriority = value & 0xff
+        this.#changed()
+        return
+      case W.EOI:
+        this.#endOfInterrupt()
+        return
+      case W.LDR:
+        words[W.LDR] = value & 0xff00_0000
+        this.#bus.receptionChanged()
+        return
+      case W.DFR:
+        words[W.DFR] = value | 0x0fff_ffff
+        this.#bus.receptionChanged()
+        return
+      case W.SVR:
+        words[W.SVR] = value & this.#svrWritable
+        if ((value & SVR_ENABLE) === 0) for (const name of LVT_NAMES) words[LVT[name]]! |= LVT_MASKED
+        this.#changed()
+        if ((value & SVR_ENABLE) !== 0) this.#bus.receptionChanged()
+        return
+      case W.ESR:
+        words[W.ESR] = words[W.ERRORS]!
+        words[W.ERRORS] = 0
+        return
+      case W.ICR:
+        words[W.ICR] = value & ICR_WRITABLE
+        this.#sendIcr()
+        return
+      case W.ICR2:
+        words[W.ICR2] = value & 0xff00_0000
+        return
+      case W.TMICT:
+        this.#timer.start(value >>> 0)
+        return
+      case W.TDCR:
+        this.#timer.divide(value & 0xb)
+        return
+      default:
+        if (LVT_WRITABLE[index] !== undefined) this.#writeLvt(index, value)
+      // ID, version, ISR and their like are read-only: such a write is ignored.
+    }
+  }
+
+  #sendIcr(): void {
+    const icr = this.#words[W.ICR]!
+    const mode = (icr >>> 8) & 7
+    if ((mode === DM_FIXED || mode === DM_LOWEST) && (icr & 0xff) < FIRST_LEGAL_VECTOR) {
+      this.#error(ESR_SEND_ILLEGAL_VECTOR)
+      return
+    }
+    const high = this.#words[W.ICR2]! >>> 0
+    this.#bus.sendIpi(this.cpu, icr, this.x2apic ? high : wideDestination(high >>> 24))
+  }
+
+  // ---------------------------------------------------------------- registers as MSRs
+  // Source: SDM vol. 3A, "x2APIC Register Address Space".
 
   /**
    * Reads an x2APIC register by MSR index (0x800–0x8FF) into `lo` and `hi`.
@@ -270,7 +366,11 @@ export class LocalApic {
    * @returns false for #GP: not in x2APIC mode, no such register, or a write-only one
    */
   readMsr(index: number, into: { lo: number; hi: number }): boolean {
-    return this.#page.readMsr(index, into)
+    const number = index & 0xff
+    if (!this.x2apic || !isMsr(number, this.#cmci) || number === W.EOI || number === W.SELF_IPI) return false
+    into.lo = this.#get(number)
+    into.hi = number === W.ICR ? this.#words[W.ICR2]! >>> 0 : 0
+    return true
   }
 
   /**
@@ -279,10 +379,75 @@ export class LocalApic {
    * @returns false for #GP: not in x2APIC mode, no such register, a read-only one, or reserved bits
    */
   writeMsr(index: number, lo: number, hi: number): boolean {
-    return this.#page.writeMsr(index, lo, hi)
+    const number = index & 0xff
+    if (!this.x2apic || !isMsr(number, this.#cmci)) return false
+    if (!isMsrWriteAllowed(number, lo, hi, this.#svrWritable)) return false
+    if (number === W.SELF_IPI) {
+      if (lo < FIRST_LEGAL_VECTOR) this.#error(ESR_SEND_ILLEGAL_VECTOR)
+      else this.accept(lo, false)
+      return true
+    }
+    // One 64-bit register; the destination is all of the high word.
+    if (number === W.ICR) this.#words[W.ICR2] = hi
+    this.#set(number, lo)
+    return true
   }
 
-  // ---- arrivals ----
+  // ---------------------------------------------------------------- task and processor priority: TPR, CR8, PPR
+  // Source: SDM vol. 3A, "Task and Processor Priorities".
+
+  /** The task-priority register, which follows the guest's record where it has one. */
+  get #taskPriority(): number {
+    if (this.#record !== null) this.#words[W.TPR] = this.#record.read()
+    return this.#words[W.TPR]!
+  }
+  set #taskPriority(priority: number) {
+    this.#words[W.TPR] = priority
+    this.#record?.write(priority)
+  }
+
+  /** CR8: bits 7:4 of the task-priority register. */
+  get cr8(): number {
+    return (this.#taskPriority >>> 4) & 0xf
+  }
+  set cr8(value: number) {
+    this.#taskPriority = (value & 0xf) << 4
+    this.#changed()
+  }
+
+  /**
+   * Moves the guest's task priority into a record of its own; null: back. It keeps its value.
+   *
+   * The effects of a record that the guest has changed are computed at the next look: `events`, a read of a register.
+   */
+  useRecord(record: TaskPriorityRecord | null): void {
+    const priority = this.#taskPriority
+    this.#record = record
+    this.#taskPriority = priority
+    this.#changed()
+  }
+
+  /** Returns the record that the guest keeps its task priority in, or null. */
+  get record(): TaskPriorityRecord | null {
+    return this.#record
+  }
+
+  /** Priority of the processor: the higher of task priority and service. */
+  get processorPriority(): number {
+    return this.#notePriority(this.#highest(W.ISR))
+  }
+
+  /** Computes the processor priority, and notes it in PPR. @param inService - the highest vector in service, or −1 */
+  #notePriority(inService: number): number {
+    const task = this.#taskPriority
+    const priority = inService < 0 || task >>> 4 >= inService >>> 4 ? task : inService & 0xf0
+    this.#words[W.PPR] = priority
+    return priority
+  }
+
+  // ---------------------------------------------------------------- interrupts: IRR, TMR, ISR, EOI, ESR
+  // Requests come from any thread, so IRR and TMR change atomically; ISR is the vCPU's own.
+  // Source: SDM vol. 3A, "Handling Interrupts", "Interrupt Acceptance for Fixed Interrupts", "Error Handling".
 
   /**
    * A fixed interrupt arrives.
@@ -290,50 +455,282 @@ export class LocalApic {
    * @returns whether the APIC took it: it must be enabled
    */
   accept(vector: number, level: boolean): boolean {
-    return this.#arrivals.accept(vector, level)
+    if (!this.arbitrates) return false
+    if (vector < FIRST_LEGAL_VECTOR) {
+      this.#error(ESR_RECEIVED_ILLEGAL_VECTOR)
+      return false
+    }
+    const index = vector >> 5
+    const bit = 1 << (vector & 31)
+    if (level) Atomics.or(this.#words, W.TMR + index, bit)
+    else Atomics.and(this.#words, W.TMR + index, ~bit)
+    Atomics.or(this.#words, W.IRR + index, bit)
+    this.#latch(RECHECK)
+    return true
+  }
+
+  /** Notes an error, and requests the interrupt of the LVT error entry. */
+  #error(bit: number): void {
+    const lvt = this.#words[W.LVT_ERROR]!
+    const vector = lvt & 0xff
+    this.#words[W.ERRORS]! |= bit
+    if ((lvt & LVT_MASKED) !== 0) return
+    // The error's own interrupt may be an error as well, and then goes no further.
+    if (vector < FIRST_LEGAL_VECTOR) this.#words[W.ERRORS]! |= ESR_RECEIVED_ILLEGAL_VECTOR
+    else this.accept(vector, false)
+  }
+
+  /** The highest vector of IRR or ISR, or −1. */
+  #highest(first: typeof W.IRR | typeof W.ISR): number {
+    const words = this.#words
+    for (let i = VECTOR_WORDS - 1; i >= 0; i--) {
+      const word = words[first + i]!
+      if (word !== 0) return 32 * i + 31 - Math.clz32(word)
+    }
+    return -1
+  }
+
+  /** Whether `acknowledge` would yield a vector; the vCPU's IF is not considered. */
+  hasInterrupt(): boolean {
+    return (this.events() & DELIVERABLE) !== 0
+  }
+
+  /** Returns the vector that `acknowledge` would yield from this APIC, or −1; an ExtINT does not count. */
+  peek(): number {
+    return (this.events() & EVENT_INTERRUPT) === 0 ? -1 : this.#highest(W.IRR)
+  }
+
+  /**
+   * Performs the INTA cycle: takes the vector that the vCPU is to deliver.
+   *
+   * @returns the vector; with nothing pending any more the spurious vector, which is not in service
+   */
+  acknowledge(): number {
+    const words = this.#words
+    const events = this.events()
+    let vector: number
+    if ((events & EVENT_EXTINT) !== 0) {
+      // The vector of an external controller is not subject to this APIC's priorities.
+      Atomics.and(words, W.EVENTS, ~(EVENT_EXTINT | EXTINT_MESSAGE))
+      vector = this.#bus.acknowledgePic()
+    } else if ((events & EVENT_INTERRUPT) !== 0) {
+      vector = this.#highest(W.IRR)
+      const index = vector >> 5
+      const bit = 1 << (vector & 31)
+      Atomics.and(words, W.IRR + index, ~bit)
+      words[W.ISR + index]! |= bit
+    } else return words[W.SVR]! & 0xff
+    // The vCPU that acknowledges looks by itself: it is not told.
+    this.#look()
+    return vector
+  }
+
+  #endOfInterrupt(): void {
+    const words = this.#words
+    const vector = this.#highest(W.ISR)
+    if (vector < 0) return
+    const index = vector >> 5
+    const bit = 1 << (vector & 31)
+    words[W.ISR + index]! &= ~bit
+    this.#changed()
+    if ((words[W.TMR + index]! & bit) === 0) return
+    // A pin that is still up interrupts again.
+    for (const pin of [0, 1] as const) {
+      const entry = words[LINT_ENTRIES[pin]]!
+      if ((entry & LVT_REMOTE_IRR) === 0 || (entry & 0xff) !== vector) continue
+      words[LINT_ENTRIES[pin]] = entry & ~LVT_REMOTE_IRR
+      this.#raise(pin)
+    }
+    if ((words[W.SVR]! & SVR_SUPPRESS_EOI) === 0) this.#bus.broadcastEoi(vector)
+  }
+
+  // ---------------------------------------------------------------- events
+  // One look at the event word tells a vCPU whether there is anything to do. Any thread sets bits in it; the vCPU's own
+  // look computes the deliverable events anew where a bit says so.
+
+  /** Returns the pending events: `EVENT_*` bits. 0 is the usual answer, and a cheap one. */
+  events(): number {
+    const events = this.#words[W.EVENTS]!
+    return (events & RECHECK) !== 0 || this.#record !== null ? this.#look() : events
+  }
+
+  /** Notes that an input of the deliverable events has changed. */
+  #touch(): void {
+    Atomics.or(this.#words, W.EVENTS, RECHECK)
+  }
+
+  /** An input of the events has changed: tells the vCPU if that makes a difference to it. */
+  #changed(): void {
+    const before = this.#words[W.EVENTS]! & DELIVERABLE
+    if ((this.#look() & DELIVERABLE) !== before) this.#bus.wake(this.cpu)
+  }
+
+  /** Computes the deliverable events from their inputs. @returns all events */
+  #look(): number {
+    const words = this.#words
+    // Before the inputs are read: a change from here on is noted again.
+    Atomics.and(words, W.EVENTS, ~RECHECK)
+    const inService = this.#highest(W.ISR)
+    const pending = this.#highest(W.IRR)
+    const priority = this.#notePriority(inService)
+    this.#record?.publish(inService < 0 ? 0 : inService & 0xf0, pending < 0 ? 0 : pending)
+    let deliverable = this.arbitrates && pending >> 4 > priority >> 4 ? EVENT_INTERRUPT : 0
+    if (this.#level(0) && this.#acceptsExtInt()) deliverable |= EVENT_EXTINT
+    let old = Atomics.load(words, W.EVENTS)
+    for (;;) {
+      const message = (old & EXTINT_MESSAGE) !== 0 ? EVENT_EXTINT : 0
+      const next = (old & ~DELIVERABLE) | deliverable | message
+      const seen = Atomics.compareExchange(words, W.EVENTS, old, next)
+      if (seen === old) return next & ~RECHECK
+      old = seen
+    }
+  }
+
+  /** LINT0 as ExtINT (virtual wire), or an APIC that is off, whose LINT0 is the processor's INTR pin. */
+  #acceptsExtInt(): boolean {
+    if (!this.present) return true
+    const lvt = this.#words[W.LVT_LINT0]!
+    return (lvt & (LVT_MASKED | LVT_MODE)) === DM_EXTINT << 8
+  }
+
+  #latch(events: number): void {
+    Atomics.or(this.#words, W.EVENTS, events)
+    this.#bus.wake(this.cpu)
+  }
+
+  /** Takes a latched event. @returns whether it was there */
+  #take(event: number): boolean {
+    return (Atomics.and(this.#words, W.EVENTS, ~event) & event) !== 0
   }
 
   /** Latches an NMI; a second one before the first was taken is the same one. */
   nmi(): void {
-    this.#arrivals.nmi()
+    this.#latch(EVENT_NMI)
+  }
+  /** Takes a pending NMI. */
+  takeNmi(): boolean {
+    return this.#take(EVENT_NMI)
   }
 
   /** Latches an SMI. */
   smi(): void {
-    this.#arrivals.smi()
+    this.#latch(EVENT_SMI)
+  }
+  /** Takes a pending SMI. */
+  takeSmi(): boolean {
+    return this.#take(EVENT_SMI)
   }
 
   /** Latches an INIT, which overtakes a SIPI that was not taken. */
   init(): void {
-    this.#arrivals.init()
+    this.#take(EVENT_SIPI)
+    this.#latch(EVENT_INIT)
+  }
+  /** Takes a pending INIT, which resets this APIC but for its ID and base. */
+  takeInit(): boolean {
+    if (!this.#take(EVENT_INIT)) return false
+    this.#initReset()
+    return true
   }
 
   /** Latches a start-up message: execution begins at `vector` · 4096. */
   sipi(vector: number): void {
-    this.#arrivals.startup(vector)
+    this.#words[W.SIPI_VECTOR] = vector & 0xff
+    this.#latch(EVENT_SIPI)
+  }
+  /** Takes a pending SIPI: its vector, or −1. A vCPU that does not wait for one takes it and does nothing. */
+  takeSipi(): number {
+    return this.#take(EVENT_SIPI) ? this.#words[W.SIPI_VECTOR]! : -1
   }
 
   /** Latches an ExtINT message: the vector is the i8259's. */
   extInt(): void {
-    this.#arrivals.extInt()
+    if (this.present && !this.arbitrates) return
+    this.#latch(EVENT_EXTINT | EXTINT_MESSAGE)
+  }
+
+  // ---------------------------------------------------------------- the local vector table and its pins
+  // Source: SDM vol. 3A, "Local Vector Table".
+
+  #writeLvt(index: number, value: number): void {
+    const words = this.#words
+    // An expiry that is due happened before the write: with the old mode, vector and mask.
+    if (index === W.LVT_TIMER) this.#timer.settle()
+    const old = words[index]!
+    let next = (value & LVT_WRITABLE[index]!) | (old & LVT_REMOTE_IRR)
+    // An APIC that software has disabled has no entry unmasked.
+    if ((words[W.SVR]! & SVR_ENABLE) === 0) next |= LVT_MASKED
+    // Only a fixed, level-triggered interrupt waits for its EOI.
+    if ((next & (LVT_LEVEL | LVT_MODE)) !== LVT_LEVEL) next &= ~LVT_REMOTE_IRR
+    words[index] = next
+    if (index === W.LVT_LINT0) this.#raise(0)
+    else if (index === W.LVT_LINT1) this.#raise(1)
+    else if (index === W.LVT_TIMER) this.#timer.modeChanged(old)
+    this.#changed()
+  }
+
+  /** The level of a pin. */
+  #level(pin: 0 | 1): boolean {
+    return (this.#words[W.LINT]! & (1 << pin)) !== 0
   }
 
   /** Drives LINT0 (the i8259's INT on a PC) or LINT1 (NMI). */
   setLint(pin: 0 | 1, level: boolean): void {
-    if (this.#lvt.level(pin) === level) return
+    if (this.#level(pin) === level) return
+    this.#words[W.LINT]! ^= 1 << pin
     // Without its APIC the processor has the pins INTR and NMI.
-    this.#lvt.drive(pin, level, this.present)
-    if (!this.present && pin === 1 && level) this.nmi()
-    if (pin === 0) {
-      // ExtINT follows the wire: it goes when the i8259 takes its request back.
-      this.#delivery.changed()
-    }
+    if (level && this.present) {
+      const entry = this.#words[LINT_ENTRIES[pin]]!
+      if ((entry & (LVT_LEVEL | LVT_MODE)) === LVT_LEVEL) this.#raise(pin)
+      else this.#deliverLvt(LINT_ENTRIES[pin])
+    } else if (level && pin === 1) this.nmi()
+    // ExtINT follows the wire: it goes when the i8259 takes its request back.
+    if (pin === 0) this.#changed()
+  }
+
+  /** Raises a pin's level-triggered interrupt while its line is up and it does not wait for an EOI. */
+  #raise(pin: 0 | 1): void {
+    const entry = this.#words[LINT_ENTRIES[pin]]!
+    const wanted = (entry & (LVT_MASKED | LVT_LEVEL | LVT_REMOTE_IRR | LVT_MODE)) === LVT_LEVEL
+    if (!wanted || !this.#level(pin)) return
+    if (this.accept(entry & 0xff, true)) this.#words[LINT_ENTRIES[pin]]! |= LVT_REMOTE_IRR
   }
 
   /** Performance-counter overflow (the PMC entry masks itself), thermal event, or corrected machine check. */
   signalLvt(entry: 'performance' | 'thermal' | 'cmci'): void {
-    this.#lvt.deliver(entry === 'performance' ? APIC_LVT_PMC : entry === 'thermal' ? APIC_LVT_THERMAL : APIC_LVT_CMCI)
-    if (entry === 'performance') this.#words[APIC_LVT_PMC >> 4]! |= LVT_MASKED
+    this.#deliverLvt(LVT[entry])
+    if (entry === 'performance') this.#words[W.LVT_PMC]! |= LVT_MASKED
+  }
+
+  /** An entry's event has happened. */
+  #deliverLvt(index: number): void {
+    const entry = this.#words[index]!
+    if ((entry & LVT_MASKED) !== 0) return
+    // Timer and error entries have no mode field; it reads as fixed.
+    switch ((entry & LVT_MODE) >>> 8) {
+      case DM_FIXED:
+        this.accept(entry & 0xff, false)
+        return
+      case DM_SMI:
+        this.smi()
+        return
+      case DM_NMI:
+        this.nmi()
+        return
+      case DM_INIT:
+        this.init()
+        return
+      default:
+      // ExtINT follows the line and not the edge; the rest is reserved.
+    }
+  }
+
+  // ---------------------------------------------------------------- destinations: ID, LDR, DFR
+  // Source: SDM vol. 3A, "Determining IPI Destination", "Logical Destination Mode in x2APIC Mode".
+
+  /** APIC ID: 8 bits in xAPIC mode. */
+  get apicId(): number {
+    return this.x2apic ? this.#apicId : this.#apicId & 0xff
   }
 
   /**
@@ -342,19 +739,20 @@ export class LocalApic {
    * @param destination - in x2APIC width; `DESTINATION_ALL` is everybody
    */
   matches(destination: number, logical: boolean): boolean {
-    return this.#identity.matches(destination, logical)
+    if (!this.present) return false
+    if (destination === DESTINATION_ALL) return true
+    if (!logical) return destination === this.apicId
+    const ldr = this.#words[W.LDR]!
+    // x2APIC: a cluster in the high half, bits for its members in the low half.
+    if (this.x2apic) return ldr >>> 16 === destination >>> 16 && (ldr & destination & 0xffff) !== 0
+    if (destination > 0xff) return false
+    const own = ldr >>> 24
+    if (this.#words[W.DFR]! >>> 28 === FLAT_MODEL) return (own & destination) !== 0
+    const cluster = destination >>> 4
+    return (cluster === ALL_CLUSTERS || cluster === own >>> 4) && (own & destination & 0xf) !== 0
   }
 
-  /** Whether the APIC takes part in lowest-priority arbitration. */
-  get arbitrates(): boolean {
-    return this.#base.enabled
-  }
-  /** Priority of the processor: the higher of task priority and service. */
-  get processorPriority(): number {
-    return this.#delivery.processorPriority
-  }
-
-  // ---- timer ----
+  // ---------------------------------------------------------------- TSC deadline
 
   /** Low word of IA32_TSC_DEADLINE; 0 outside that mode. */
   get tscDeadlineLo(): number {
@@ -375,28 +773,37 @@ export class LocalApic {
     this.#timer.tscChanged()
   }
 
-  // ---- state ----
+  // ---------------------------------------------------------------- state
 
   /** Returns the state by name. */
   save(): LocalApicState {
-    this.events()
+    const events = this.events()
     const words = this.#words
+    const vectors = (first: number): number[] =>
+      Array.from(words.subarray(first, first + VECTOR_WORDS), (word) => word >>> 0)
+    const lvt = Object.fromEntries(LVT_NAMES.map((name) => [name, words[LVT[name]]!])) as Record<LvtName, number>
     return {
       version: 3,
-      baseLo: this.#base.lo,
-      baseHi: this.#base.hi,
-      taskPriority: this.#priority.value,
-      logicalDestination: words[LDR]! >>> 0,
-      destinationFormat: words[DFR]! >>> 0,
-      spuriousVector: words[SVR]!,
-      errorStatus: words[ESR]!,
-      errors: words[ERRORS]!,
-      commandLo: words[ICR]! >>> 0,
-      commandHi: words[ICR2]! >>> 0,
-      vectors: this.#vectors.save(),
-      lvt: this.#lvt.save(),
+      baseLo: this.apicBaseLo,
+      baseHi: this.apicBaseHi,
+      taskPriority: this.#taskPriority,
+      logicalDestination: words[W.LDR]! >>> 0,
+      destinationFormat: words[W.DFR]! >>> 0,
+      spuriousVector: words[W.SVR]!,
+      errorStatus: words[W.ESR]!,
+      errors: words[W.ERRORS]!,
+      commandLo: words[W.ICR]! >>> 0,
+      commandHi: words[W.ICR2]! >>> 0,
+      vectors: { requests: vectors(W.IRR), inService: vectors(W.ISR), triggerMode: vectors(W.TMR) },
+      lvt: { ...lvt, pins: [this.#level(0), this.#level(1)] },
       timer: this.#timer.save(),
-      events: this.#events.save(),
+      events: {
+        nmi: (events & EVENT_NMI) !== 0,
+        smi: (events & EVENT_SMI) !== 0,
+        init: (events & EVENT_INIT) !== 0,
+        startup: (events & EVENT_SIPI) === 0 ? -1 : words[W.SIPI_VECTOR]!,
+        extInt: (events & EXTINT_MESSAGE) !== 0,
+      },
     }
   }
 
@@ -408,20 +815,32 @@ export class LocalApic {
   restore(state: LocalApicState): void {
     checkState('local APIC state', state, this.save())
     const words = this.#words
-    this.#base.restore(state.baseLo, state.baseHi)
-    this.#identity.reset()
-    this.#priority.value = state.taskPriority
-    words[LDR] = state.logicalDestination
-    words[DFR] = state.destinationFormat
-    words[SVR] = state.spuriousVector
-    words[ESR] = state.errorStatus
-    words[ERRORS] = state.errors
-    words[ICR] = state.commandLo
-    words[ICR2] = state.commandHi
-    this.#vectors.restore(state.vectors)
-    this.#lvt.restore(state.lvt)
+    const { vectors, lvt, events } = state
+    words[W.BASE_LO] = state.baseLo
+    words[W.BASE_HI] = state.baseHi
+    this.#resetIdentity()
+    this.#taskPriority = state.taskPriority
+    words[W.LDR] = state.logicalDestination
+    words[W.DFR] = state.destinationFormat
+    words[W.SVR] = state.spuriousVector
+    words[W.ESR] = state.errorStatus
+    words[W.ERRORS] = state.errors
+    words[W.ICR] = state.commandLo
+    words[W.ICR2] = state.commandHi
+    words.set(vectors.requests, W.IRR)
+    words.set(vectors.inService, W.ISR)
+    words.set(vectors.triggerMode, W.TMR)
+    for (const name of LVT_NAMES) words[LVT[name]] = lvt[name]
+    words[W.LINT] = (lvt.pins[0] ? 1 : 0) | (lvt.pins[1] ? 2 : 0)
     this.#timer.restore(state.timer)
-    this.#events.restore(state.events)
+    words[W.SIPI_VECTOR] = Math.max(0, events.startup)
+    words[W.EVENTS] =
+      RECHECK |
+      (events.nmi ? EVENT_NMI : 0) |
+      (events.smi ? EVENT_SMI : 0) |
+      (events.init ? EVENT_INIT : 0) |
+      (events.startup >= 0 ? EVENT_SIPI : 0) |
+      (events.extInt ? EVENT_EXTINT | EXTINT_MESSAGE : 0)
     this.#bus.wake(this.cpu)
   }
 }

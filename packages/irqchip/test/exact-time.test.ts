@@ -2,7 +2,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { APIC_EOI, APIC_LVT_TIMER, APIC_TDCR, APIC_TMCCT, APIC_TMICT } from '../src/index.ts'
-import { Ratio } from '../src/ratio.ts'
+import { Ratio } from '../src/time.ts'
 import { makeFabric } from './machine.ts'
 
 const PERIODIC = 0x2_0030

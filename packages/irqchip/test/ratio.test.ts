@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { Ratio } from '../src/ratio.ts'
+import { Ratio } from '../src/time.ts'
 
 /** The quotient and the remainder, by whole numbers of any length. */
 function exactly(

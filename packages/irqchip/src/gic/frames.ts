@@ -32,7 +32,6 @@ import {
   WAKER_CHILDREN_ASLEEP,
   WAKER_PROCESSOR_SLEEP,
 } from './registers.ts'
-import { identification, IIDR } from './identification.ts'
 
 /** GICD_TYPER: affinity 3 is valid (A3V); INTIDs have 16 bits (IDbits). */
 const TYPER_FIXED = (1 << 24) | (15 << 19)
@@ -51,6 +50,20 @@ const PROPBASER_LO = 0xffff_ff9f
 const PENDBASER_LO = 0xffff_0f80
 const BASER_HI = 0x070f_ffff
 const PENDING_TABLE_ZERO = 1 << 30
+
+/** GICD_IIDR, GICR_IIDR, GITS_IIDR: designed by Arm (JEP106 code 0x43b), no product. */
+export const IIDR = 0x43b
+
+/** Peripheral and component identification from 0xffd0 on; 0 stands for the part. PIDR2 says GICv3 (ArchRev 3). */
+const IDENTIFICATION = [0x44, 0, 0, 0, 0, 0xb4, 0x3b, 0, 0x0d, 0xf0, 0x05, 0xb1]
+const FIRST_IDENTIFICATION = 0xffd0
+
+/** Reads an identification register. @param part - the part number in PIDR0 */
+export function identification(offset: number, size: number, part: number): number {
+  if (!isWord(offset, size) || offset < FIRST_IDENTIFICATION) return 0
+  const index = (offset - FIRST_IDENTIFICATION) >> 2
+  return index === 4 ? part : (IDENTIFICATION[index] ?? 0)
+}
 
 /**
  * The distributor's registers, with one security state and affinity routing.

@@ -1,7 +1,6 @@
 import { Instant, type Word64 } from '@retrap/device'
-import { checkInteger, checkMethod, checkObject, checkRegion, checkState } from '../arguments.ts'
-import { ownRegion, type ApicClock, type ApicTimer, type StateRegion } from '../time.ts'
-import { Counter } from './counter.ts'
+import { checkInteger, checkMethod, checkObject, checkState, regionFor, type StateRegion } from '../arguments.ts'
+import { type ApicClock, type ApicTimer, Counter } from '../time.ts'
 import type { GenericTimersState, GenericTimerState } from './generic-timer-state.ts'
 import {
   CNTFRQ_EL0,
@@ -16,7 +15,7 @@ import {
   CNTVCT_EL0,
   PHYSICAL_TIMER_PPI,
   VIRTUAL_TIMER_PPI,
-} from './timer-registers.ts'
+} from './registers.ts'
 
 const ENABLE = 1
 const IMASK = 2
@@ -109,8 +108,7 @@ export class GenericTimers {
     checkMethod(options, 'line')
     checkMethod(options, 'event', 'optional')
     checkInteger('hz', hz, 1e6, 1e9)
-    const state = options.state ?? ownRegion(bytes)
-    checkRegion(state, bytes)
+    const state = regionFor(bytes, options.state)
     this.cpus = cpus
     this.hz = hz
     this.#words = new Int32Array(state.buffer, state.byteOffset, bytes / 4)

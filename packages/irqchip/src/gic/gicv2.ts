@@ -1,5 +1,4 @@
-import { checkInteger, checkMethod, checkObject, checkRegion, checkState } from '../arguments.ts'
-import { ownRegion, type StateRegion } from '../time.ts'
+import { checkInteger, checkMethod, checkObject, checkState, regionFor, type StateRegion } from '../arguments.ts'
 import { Arbiter, type Forwarding } from './arbiter.ts'
 import { GicV2Distributor } from './gicv2-distributor.ts'
 import { FIQ_ENABLE, GicV2Interface } from './gicv2-interface.ts'
@@ -73,8 +72,7 @@ export class GicV2 {
     const bytes = gicV2StateBytes(cpus)
     checkInteger('spis', spis, 32, MOST_SPIS)
     checkMethod(options, 'signal')
-    const state = options.state ?? ownRegion(bytes)
-    checkRegion(state, bytes)
+    const state = regionFor(bytes, options.state)
     this.cpus = cpus
     const table = new InterruptTable(state, cpus, spis)
     const { words } = table

@@ -1,7 +1,13 @@
 import type { Word64 } from '@retrap/device'
-import { checkInteger, checkMethod, checkObject, checkRegion, checkState } from '../arguments.ts'
-import { IrqchipError } from '../errors.ts'
-import { ownRegion, type StateRegion } from '../time.ts'
+import {
+  checkInteger,
+  checkMethod,
+  checkObject,
+  checkState,
+  IrqchipError,
+  regionFor,
+  type StateRegion,
+} from '../arguments.ts'
 import { Arbiter, type Forwarding } from './arbiter.ts'
 import { CpuInterface } from './cpu-interface.ts'
 import { DistributorFrame, RedistributorFrames } from './frames.ts'
@@ -118,8 +124,7 @@ export class GicV3 {
     checkInteger('spis', spis, 32, MOST_SPIS)
     checkMethod(options, 'signal')
     if (options.affinities !== undefined) checkObject('affinities', options.affinities)
-    const state = options.state ?? ownRegion(bytes)
-    checkRegion(state, bytes)
+    const state = regionFor(bytes, options.state)
     this.cpus = cpus
     this.#affinities = Array.from({ length: cpus }, (_, cpu) => {
       const affinity = options.affinities === undefined ? defaultAffinity(cpu) : options.affinities[cpu]

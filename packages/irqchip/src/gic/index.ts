@@ -52,8 +52,8 @@ export {
   CNTVCT_EL0,
   PHYSICAL_TIMER_PPI,
   VIRTUAL_TIMER_PPI,
-} from './timer-registers.ts'
+} from './registers.ts'
 export { GenericTimers, genericTimersStateBytes, type GenericTimersOptions } from './generic-timer.ts'
 export type { GenericTimersState, GenericTimerState } from './generic-timer-state.ts'
-export { IrqchipError, type IrqchipErrorCode } from '../errors.ts'
-export type { ApicClock, ApicTimer, StateRegion } from '../time.ts'
+export { IrqchipError, type IrqchipErrorCode, type StateRegion } from '../arguments.ts'
+export type { ApicClock, ApicTimer } from '../time.ts'

@@ -1,4 +1,4 @@
-import type { StateRegion } from '../time.ts'
+import type { StateRegion } from '../arguments.ts'
 import {
   ACTIVE,
   ANY_CPU,

@@ -1,8 +1,6 @@
 import type { Word64 } from '@retrap/device'
-import { checkMethod, checkObject, checkRegion, checkState } from '../arguments.ts'
-import { IrqchipError } from '../errors.ts'
-import { ownRegion, type StateRegion } from '../time.ts'
-import { identification, IIDR } from './identification.ts'
+import { checkMethod, checkObject, checkState, IrqchipError, regionFor, type StateRegion } from '../arguments.ts'
+import { identification, IIDR } from './frames.ts'
 import { isWord } from './interrupt-table.ts'
 import { ItsCommands } from './its-commands.ts'
 import { DONE, ENTRY_BYTES, ItsTables, STALL } from './its-tables.ts'
@@ -123,8 +121,7 @@ export class Its implements GicFrame {
     }
     checkMemory(memory)
     checkMethod(options, 'later')
-    const state = options.state ?? ownRegion(ITS_STATE_BYTES)
-    checkRegion(state, ITS_STATE_BYTES)
+    const state = regionFor(ITS_STATE_BYTES, options.state)
     const words = new Int32Array(state.buffer, state.byteOffset, ITS_STATE_BYTES / 4)
     this.#words = words
     this.#memory = memory

@@ -1,7 +1,5 @@
 import type { Dma } from '@retrap/device'
-import { checkMethod, checkObject, checkState } from '../arguments.ts'
-import { IrqchipError } from '../errors.ts'
-import type { StateRegion } from '../time.ts'
+import { checkMethod, checkObject, checkState, IrqchipError, type StateRegion } from '../arguments.ts'
 import type { Arbiter } from './arbiter.ts'
 import { PRIORITY_BITS, type InterruptTable } from './interrupt-table.ts'
 import {

@@ -83,3 +83,34 @@ export const ICC_IGRPEN1_EL1: number = register(0, 12, 12, 7)
 export const CONTROL_CBPR = 1
 /** ICC_CTLR_EL1: EOIR only drops the priority; DIR deactivates. */
 export const CONTROL_EOI_MODE = 2
+
+// The generic timer: encodings of its registers, and its interrupts. Arm ARM DDI 0487, "Generic Timer registers".
+
+/** INTID of the virtual timer's private interrupt, as boards have it: Arm BSA, "PPI assignments". */
+export const VIRTUAL_TIMER_PPI = 27
+/** INTID of the physical timer's private interrupt. */
+export const PHYSICAL_TIMER_PPI = 30
+
+const timerRegister = (op1: number, crm: number, op2: number): number =>
+  (3 << 14) | (op1 << 11) | (14 << 7) | (crm << 3) | op2
+
+/** Frequency of the counter. */
+export const CNTFRQ_EL0: number = timerRegister(3, 0, 0)
+/** Physical count. */
+export const CNTPCT_EL0: number = timerRegister(3, 0, 1)
+/** Virtual count. */
+export const CNTVCT_EL0: number = timerRegister(3, 0, 2)
+/** Controls what EL0 may access, and the event stream. */
+export const CNTKCTL_EL1: number = timerRegister(0, 1, 0)
+/** Physical timer: ticks that are left. */
+export const CNTP_TVAL_EL0: number = timerRegister(3, 2, 0)
+/** Physical timer: control. */
+export const CNTP_CTL_EL0: number = timerRegister(3, 2, 1)
+/** Physical timer: count that it waits for. */
+export const CNTP_CVAL_EL0: number = timerRegister(3, 2, 2)
+/** Virtual timer: ticks that are left. */
+export const CNTV_TVAL_EL0: number = timerRegister(3, 3, 0)
+/** Virtual timer: control. */
+export const CNTV_CTL_EL0: number = timerRegister(3, 3, 1)
+/** Virtual timer: count that it waits for. */
+export const CNTV_CVAL_EL0: number = timerRegister(3, 3, 2)

@@ -15,7 +15,7 @@ import {
   GenericTimers,
   type GenericTimersOptions,
 } from '../../src/gic/index.ts'
-import { Counter } from '../../src/gic/counter.ts'
+import { Counter } from '../../src/time.ts'
 import { TimerQueue } from '../timer-queue.ts'
 import { Instant } from '@retrap/device'
 
