@@ -1,7 +1,7 @@
 import type { IoDispatch } from '@retrap/ioreq'
 import type { P2m } from '@retrap/p2m'
-import type { DeviceParties } from './device-state.ts'
-import { quiesceDevices } from './device-state.ts'
+import { beginRest } from './domain-rest.ts'
+import type { DeviceParties } from './domain-rest.ts'
 import type { Architecture } from './architecture.ts'
 import type { OwnedMemories } from './owned-memories.ts'
 import type { VirtualCpu } from './virtual-cpu.ts'
@@ -18,7 +18,7 @@ interface EndingDomain {
 /** See `Domain.free`. */
 export async function freeDomain(domain: EndingDomain, parties: DeviceParties, deadlineMs: number): Promise<void> {
   const { dispatch, ownedMemories, p2m, architecture } = domain
-  const isAtRest = await quiesceDevices(parties, deadlineMs).then(
+  const isAtRest = await beginRest(parties, deadlineMs).then(
     () => true,
     () => false,
   )

@@ -8,14 +8,8 @@ import type { Architecture } from './architecture.ts'
 import type { DomainClock } from './clock.ts'
 import { freeDomain } from './domain-end.ts'
 import { platformOf } from './domain-platform.ts'
-import {
-  checkDevices,
-  quiesceDevices,
-  restoreDevices,
-  saveDevices,
-  type DeviceParties,
-  type DevicesState,
-} from './device-state.ts'
+import { beginRest, checkDevices, restoreDevices } from './domain-rest.ts'
+import type { DeviceParties, DevicesState, DomainRest } from './domain-rest.ts'
 import { DirtyLogs } from './dirty-logs.ts'
 import type { DomainExit, DomainOptions, DomainServer } from './domain-options.ts'
 import { HvmError } from './errors.ts'
@@ -405,28 +399,36 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   }
 
   /**
-   * Saves all device models, wherever they live, with the memory that they own: every vCPU is brought between two
-   * instructions (see `settle`), the models to rest; afterwards the models go on. Not while `run` is under way.
+   * Brings every vCPU between two instructions (see `settle`) and the device models to rest. Not while `run` is under way.
    *
    * @param deadlineMs - host time that devices may take to answer, and models to come to rest
-   * @param atRest - called while the models rest, when they have been saved: what else belongs to that instant
-   * @throws DeviceError `ERR_STATE`, naming a model that has neither `save` nor `stateless: true`; `ERR_DEVICE`, naming one
-   *   that failed or was late
-   * @throws HvmError `ERR_PENDING` as `settle`
+   * @returns the rest, which ends with its `end`
+   * @throws DeviceError `ERR_DEVICE`, naming a model that failed or was late; HvmError `ERR_PENDING` as `settle`: the domain
+   *   is as it was
    */
-  async saveDevices(deadlineMs: number, atRest: () => void = () => undefined): Promise<DevicesState> {
+  async rest(deadlineMs: number): Promise<DomainRest> {
     await this.settle(deadlineMs)
-    return saveDevices(this.#deviceParties(), deadlineMs, atRest)
+    return beginRest(this.#deviceParties(), deadlineMs)
+  }
+
+  /** Saves all device models at rest; afterwards they go on. @throws as `rest`, and `DomainRest.saveDevices` */
+  async saveDevices(deadlineMs: number): Promise<DevicesState> {
+    const rest = await this.rest(deadlineMs)
+    try {
+      return await rest.saveDevices()
+    } finally {
+      rest.end()
+    }
   }
 
   /**
    * Restores all device models of a domain that was made with the same ones. Not while `run` is under way.
    *
-   * @param atRest - called when they have been restored, before they go on: what they may look at then
+   * @returns the rest that they are in until its `end`
    * @throws DeviceError `ERR_STATE`, `ERR_NOT_FOUND` where state and models do not fit
    */
-  restoreDevices(state: DevicesState, atRest: () => void = () => undefined): Promise<void> {
-    return restoreDevices(this.#deviceParties(), state, atRest)
+  restoreDevices(state: DevicesState): Promise<DomainRest> {
+    return restoreDevices(this.#deviceParties(), state)
   }
 
   /** Looks whether a saved state is of its device models. @throws DeviceError `ERR_STATE`, `ERR_NOT_FOUND` */
@@ -442,7 +444,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
    * @throws DeviceError `ERR_DEVICE`, naming one that failed or was late: the domain is as it was
    */
   async abandon(deadlineMs: number): Promise<void> {
-    await quiesceDevices(this.#deviceParties(), deadlineMs)
+    await beginRest(this.#deviceParties(), deadlineMs)
     this.reset()
   }
 

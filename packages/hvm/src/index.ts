@@ -5,7 +5,7 @@
  */
 export { DeterministicClock, RealClock } from './clock.ts'
 export type { ClockState, DeterministicClockState, DomainClock, HostClock, RealClockState } from './clock.ts'
-export type { DevicesState } from './device-state.ts'
+export type { DeviceParties, DevicesState, DomainRest } from './domain-rest.ts'
 export { DirtyLogs } from './dirty-logs.ts'
 export type { Architecture } from './architecture.ts'
 export { Domain } from './domain.ts'

@@ -1,11 +1,10 @@
 import type { ClockState } from './clock.ts'
-import type { DevicesState } from './device-state.ts'
+import type { DevicesState, DomainRest } from './domain-rest.ts'
 import type { Domain } from './domain.ts'
 import { HvmError } from './errors.ts'
 import { closePages, guestFrames, type GuestFrames, type GuestPages, type GuestPageSource } from './guest-frames.ts'
 import type { ForkedMemory } from './forked-memory.ts'
 import type { FormerContents, LatePages } from './late-pages.ts'
-import type { PageCopies } from './page-copies.ts'
 import { checkShape } from './state-shape.ts'
 import type { FrameSet } from './written-frames.ts'
 import type { RoundState } from './scheduling/deterministic-schedule.ts'
@@ -96,64 +95,57 @@ function stateOf<S extends DomainState>(domain: Domain, own: OwnPart<S>): Omit<S
 }
 
 /**
- * Saves a domain as it is now, and lets it run on before its RAM is copied: what is written meanwhile is copied first.
- * Every vCPU is brought between two instructions and the device models to rest. Not while `run` is under way.
+ * Saves a domain as it is now, and lets it run on before its RAM is copied: what is written after its rest has ended is
+ * copied first.
  *
- * @param deadlineMs - host time that devices may take
- * @param atRest - called at the instant that is saved
  * @throws HvmError, DeviceError
  */
 export async function beginSavingDomain<S extends DomainState>(
   domain: Domain,
   own: OwnPart<S>,
-  deadlineMs: number,
-  atRest: () => void,
+  rest: DomainRest,
 ): Promise<DomainSaving<S>> {
   // Few machines are saved: those that are not do not load it.
-  const copying = await import('./page-copies.ts')
-  const begun: { copies?: PageCopies } = {}
-  const state = await saveDomainState(domain, own, deadlineMs, () => {
-    atRest()
-    // Last of all: nothing is thrown after it. The models go on when this has returned.
-    begun.copies = new copying.PageCopies(domain)
-  })
-  const copies = begun.copies!
+  const { PageCopies } = await import('./page-copies.ts')
+  const state = await saveDomainState(domain, own, rest)
+  // Last of all: nothing is thrown after it.
+  const copies = new PageCopies(domain)
   return { state, pages: (turn) => copies.collect(turn), close: () => copies.close() }
 }
 
 /**
- * Saves a domain but for the contents of its RAM. Every vCPU is brought between two instructions and the device models to
- * rest. Not while `run` is under way.
+ * Saves a domain at rest but for the contents of its RAM.
  *
- * @param deadlineMs - host time that devices may take
- * @param atRest - called at the instant that is saved: what it reads of RAM belongs to the state
  * @throws HvmError, DeviceError
  */
 export async function saveDomainState<S extends DomainState>(
   domain: Domain,
   own: OwnPart<S>,
-  deadlineMs: number,
-  atRest: () => void,
+  rest: DomainRest,
 ): Promise<S> {
   if (domain.seesHypervisor) {
     const why = 'its grants and rings are not part of a snapshot'
     throw new HvmError('ERR_STATE', `a domain that sees a hypervisor cannot be saved: ${why}`)
   }
   domain.secondLevel.late?.finishNow()
-  const others: { state?: Omit<S, 'devices'> } = {}
-  const devices = await domain.saveDevices(deadlineMs, () => {
-    others.state = stateOf(domain, own)
-    atRest()
-  })
-  return { ...others.state!, devices } as unknown as S
+  const devices = await rest.saveDevices()
+  return { ...stateOf(domain, own), devices } as unknown as S
 }
 
-/** Returns all of a domain that is being saved, and does not run meanwhile. */
-export async function finishSaving<S extends DomainState>({
-  state,
-  pages,
-}: DomainSaving<S>): Promise<DomainSnapshot<S>> {
-  return { state, pages: await pages(() => Promise.resolve()) }
+/** Returns all of a domain, which is brought to rest meanwhile and does not run. */
+export async function saveWholeDomain<S extends DomainState>(
+  domain: Domain,
+  own: OwnPart<S>,
+  deadlineMs: number,
+): Promise<DomainSnapshot<S>> {
+  const rest = await domain.rest(deadlineMs)
+  let saving: DomainSaving<S>
+  try {
+    saving = await beginSavingDomain(domain, own, rest)
+  } finally {
+    rest.end()
+  }
+  return { state: saving.state, pages: await saving.pages(() => Promise.resolve()) }
 }
 
 /** How a domain is put back that has run. */
@@ -194,16 +186,15 @@ export async function beginRestoringDomain<S extends DomainState>(
   { state, pages }: DomainSnapshot<S, GuestPages | GuestPageSource>,
   used?: DomainReturn,
 ): Promise<DomainRestoring> {
-  const restored: { late?: LatePages } = {}
+  let late: LatePages | undefined
   try {
-    const lateness = await import('./late-pages.ts')
-    await restore(domain, own, state, used, () => {
-      const former = { written: used?.written(), log: used?.log }
-      restored.late = new lateness.LatePages(domain, state.frames, pages, former)
-    })
-    return restored.late!
+    const { LatePages } = await import('./late-pages.ts')
+    const rest = await restoreModels(domain, own, state, used)
+    late = new LatePages(domain, state.frames, pages, { written: used?.written(), log: used?.log })
+    goOn(domain, own, state, rest, used)
+    return late
   } catch (error) {
-    restored.late?.close()
+    late?.close()
     closePages(pages)
     throw error
   }
@@ -214,23 +205,24 @@ export async function beginRestoringDomain<S extends DomainState>(
  *
  * @throws as {@link beginRestoringDomain}; P2mError `ERR_NO_MEMORY`
  */
-export function restoreForkedDomain<S extends DomainState>(
+export async function restoreForkedDomain<S extends DomainState>(
   domain: Domain,
   own: OwnPart<S>,
   state: S,
   memory: ForkedMemory,
 ): Promise<void> {
-  return restore(domain, own, state, undefined, () => memory.restoreInto(domain))
+  const rest = await restoreModels(domain, own, state, undefined)
+  memory.restoreInto(domain)
+  goOn(domain, own, state, rest, undefined)
 }
 
-/** @param bring - gives RAM its contents */
-async function restore<S extends DomainState>(
+/** Restores all but RAM and vCPUs. @returns the rest of the device models: those that go on look at rings in RAM at once */
+async function restoreModels<S extends DomainState>(
   domain: Domain,
   own: OwnPart<S>,
   state: S,
   used: DomainReturn | undefined,
-  bring: () => void,
-): Promise<void> {
+): Promise<DomainRest> {
   checkState(domain, own, state)
   if (used !== undefined) {
     if (domain.seesHypervisor) {
@@ -245,12 +237,21 @@ async function restore<S extends DomainState>(
   domain.restoreRound(state.round)
   // The levels of wires come with the controllers; the models drive them to the same.
   own.restoreInterrupts(state)
-  // Models that go on look at rings in RAM at once.
-  await domain.restoreDevices(state.devices, () => {
-    own.mapped(state)
-    bring()
-    domain.asleep = state.asleep
-    own.restoreVcpus(state)
-    used?.returned()
-  })
+  const rest = await domain.restoreDevices(state.devices)
+  own.mapped(state)
+  return rest
+}
+
+/** Restores the vCPUs, now that RAM can be read, and has the device models go on. */
+function goOn<S extends DomainState>(
+  domain: Domain,
+  own: OwnPart<S>,
+  state: S,
+  rest: DomainRest,
+  used: DomainReturn | undefined,
+): void {
+  domain.asleep = state.asleep
+  own.restoreVcpus(state)
+  used?.returned()
+  rest.end()
 }

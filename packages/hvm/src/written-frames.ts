@@ -150,15 +150,15 @@ export class WrittenFrames {
     return since ?? this.note()
   }
 
-  /** Changes how frames are mapped, and no contents. */
-  unwritten(gfn: number, count: number, change: () => void): void {
+  /** Changes how frames are mapped, and no contents. @returns what the change returns */
+  unwritten<T>(gfn: number, count: number, change: () => T): T {
     const parts = this.#ranges.flatMap((range) => {
       const first = Math.max(gfn, range.gfn) - range.gfn
       const end = Math.min(gfn + count, range.gfn + range.count) - range.gfn
       const word = first >>> 5
       return first < end ? [{ first, end, word, bits: range.bits, kept: range.bits.slice(word, (end + 31) >>> 5) }] : []
     })
-    change()
+    const changed = change()
     for (const { first, end, word, bits, kept } of parts) {
       for (const [i, had] of kept.entries()) {
         const from = Math.max(first - 32 * (word + i), 0)
@@ -167,6 +167,7 @@ export class WrittenFrames {
         Atomics.and(bits, word + i, had | ~inside)
       }
     }
+    return changed
   }
 
   /** Ends it: the guest writes its RAM as before. */

@@ -340,7 +340,7 @@ describe('state', () => {
     const state = structuredClone(await first.guest.domain.saveDevices(1000))
     expect(state.memories).toMatchObject([{ device: 'card', name: 'vram', version: 1 }])
     const second = make(() => {})
-    await second.guest.domain.restoreDevices(state)
+    ;(await second.guest.domain.restoreDevices(state)).end()
     expect(word(second.memory, 4)).toBe(0x1234)
     const smaller = make(() => {}, { bytes: PAGE })
     await expect(smaller.guest.domain.restoreDevices(state)).rejects.toThrow(/16384|4096/)

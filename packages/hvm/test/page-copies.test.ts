@@ -4,7 +4,8 @@ import { P2mType } from '@retrap/p2m'
 import { al, dword, ecx } from '@retrap/x86-assembler'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { beginSavingX86Domain, type DomainServer, type GuestPages, type X86Domain } from '../src/index.ts'
+import { beginSavingX86Domain } from '../src/index.ts'
+import type { DomainServer, GuestPages, X86Domain, X86DomainSaving } from '../src/index.ts'
 import { GuestRecord } from '../src/x86/vapic/record.ts'
 import { EXIT_PORT, Guest } from './support/guest.ts'
 
@@ -14,6 +15,16 @@ const ACT_PORT = 0x81
 /** RAM behind the first MiB: small leaves, and a large one. */
 const FIRST = 0x100
 const COUNT = 0x300
+
+/** Begins to save a domain, whose device models go on. */
+async function beginSaving(domain: X86Domain): Promise<X86DomainSaving> {
+  const rest = await domain.rest(1000)
+  try {
+    return await beginSavingX86Domain(domain, rest)
+  } finally {
+    rest.end()
+  }
+}
 
 /** The contents of all RAM but its first MiB, by guest frame. */
 function contents({ p2m, memory }: X86Domain): Map<number, string> {
@@ -136,7 +147,7 @@ test.each<[string, (made: Made) => void, ((made: Made) => () => void)?]>([
     expect(await domain.run()).toEqual({ reason: 'pause' })
     const expected = contents(domain)
     // oxlint-disable-next-line no-await-in-loop
-    const saving = await beginSavingX86Domain(domain, 1000)
+    const saving = await beginSaving(domain)
     later?.()
     // oxlint-disable-next-line no-await-in-loop
     expect(await domain.run()).toEqual({ reason: 'debug-exit', code: 0 })
@@ -154,7 +165,7 @@ test('RAM that is written while it is copied is saved as it was, and is written 
       for (let i = 0; i < COUNT; i++) domain.guestMemory.write((FIRST + i) * PAGE, Uint8Array.of(i + 1))
       const leaves = [...domain.p2m.leaves()]
       const expected = contents(domain)
-      const saving = await beginSavingX86Domain(domain, 1000)
+      const saving = await beginSaving(domain)
       const write = (): void => {
         for (const [frame, value] of writes)
           domain.guestMemory.write((FIRST + frame) * PAGE + value, Uint8Array.of(value))
@@ -176,7 +187,7 @@ test('a log that somebody keeps goes on when RAM has been copied', async () => {
   const { guest } = made(() => undefined)
   const { domain } = guest
   const log = domain.dirtyLogs.start(0x180, 0x20)
-  const saving = await beginSavingX86Domain(domain, 1000)
+  const saving = await beginSaving(domain)
   await saving.pages(() => Promise.resolve())
   expect(log.take(new Uint32Array(1))).toBe(0)
   domain.guestMemory.write(0x18_1000, Uint8Array.of(1))
@@ -188,7 +199,7 @@ test('a guest goes on whose frame cannot be copied, and there is no copy', async
   const { guest } = made(() => undefined)
   const { domain } = guest
   const leaves = [...domain.p2m.leaves()]
-  const saving = await beginSavingX86Domain(domain, 1000)
+  const saving = await beginSaving(domain)
   const { u8 } = domain.memory
   u8.slice = () => {
     throw new RangeError('no memory')
@@ -203,7 +214,7 @@ test('a guest goes on whose frame cannot be copied, and there is no copy', async
 test('a save that is given up leaves the guest as it was', async () => {
   const { domain } = made(() => undefined).guest
   const leaves = [...domain.p2m.leaves()]
-  const saving = await beginSavingX86Domain(domain, 1000)
+  const saving = await beginSaving(domain)
   saving.close()
   expect([...domain.p2m.leaves()]).toEqual(leaves)
   expect([domain.dirtyLogs.beforeWrites, domain.p2m.writeLogs.covers(FIRST)]).toEqual([null, false])
@@ -214,7 +225,7 @@ test('RAM is copied before another thread may write it', async () => {
   const { domain } = guest
   domain.p2m.populate(FIRST, COUNT)
   domain.guestMemory.write(0x30_0000, Uint8Array.of(1))
-  const saving = await beginSavingX86Domain(domain, 1000)
+  const saving = await beginSaving(domain)
   domain.addServer({ remote: { onClosed: () => undefined }, close: () => undefined } as unknown as DomainServer)
   domain.memory.u8[domain.p2m.translate(0x30_0000)] = 2
   expect(
@@ -229,7 +240,7 @@ test('a copy that fails leaves the guest as it was', async () => {
   const { domain } = guest
   for (let i = 0; i < COUNT; i++) domain.guestMemory.write((FIRST + i) * PAGE, Uint8Array.of(1))
   const leaves = [...domain.p2m.leaves()]
-  const saving = await beginSavingX86Domain(domain, 1000)
+  const saving = await beginSaving(domain)
   await expect(saving.pages(() => Promise.reject(new RangeError('no memory')))).rejects.toThrow('no memory')
   expect([...domain.p2m.leaves()]).toEqual(leaves)
   expect([domain.dirtyLogs.beforeWrites, domain.p2m.writeLogs.covers(FIRST)]).toEqual([null, false])

@@ -1,9 +1,9 @@
-import type { DomainRestoring, GuestPages } from '@retrap/hvm'
+import type { Domain, DomainRest, DomainRestoring, GuestPages } from '@retrap/hvm'
 import { MachineError } from './errors.ts'
 import { laterTurn } from './host.ts'
 
 /** An error without a code is a defect of ours. */
-export const lacksCode = (error: unknown): boolean => !(error instanceof Error && 'code' in error)
+const lacksCode = (error: unknown): boolean => !(error instanceof Error && 'code' in error)
 
 /** States may come from anywhere: parts that are missing, or of another form, show as errors of any kind. */
 export const isNoError = (error: unknown): boolean => !(error instanceof Error)
@@ -20,6 +20,29 @@ export async function explaining<T>(
     if (isOurs(error)) throw error
     throw new MachineError('ERR_SNAPSHOT', `${what}: ${(error as Error).message}`, { cause: error })
   }
+}
+
+/**
+ * Does something while a machine is at rest, for it to be saved. Not while it runs.
+ *
+ * @param what - what cannot be done where this fails
+ * @param deadlineMs - host time that devices may take
+ * @throws MachineError `ERR_SNAPSHOT` for what cannot be saved, and for devices that are too late
+ */
+export function whileAtRest<T>(
+  what: string,
+  domain: Pick<Domain, 'rest'>,
+  deadlineMs: number,
+  action: (rest: DomainRest) => Promise<T>,
+): Promise<T> {
+  return explaining(what, lacksCode, async () => {
+    const rest = await domain.rest(deadlineMs)
+    try {
+      return await action(rest)
+    } finally {
+      rest.end()
+    }
+  })
 }
 
 /** The first option in which two machines differ; undefined for none. */

@@ -2,6 +2,7 @@ import {
   beginRestoringX86Domain,
   beginSavingX86Domain,
   checkShape,
+  type DomainRest,
   type DomainReturn,
   type DomainVapic,
   type ForkedMemory,
@@ -12,12 +13,12 @@ import {
 } from '@retrap/hvm'
 import { MachineError } from './errors.ts'
 import type { FirmwareArea } from './firmware-area.ts'
-import { hostClock, type RandomSource } from './host.ts'
+import type { RandomSource } from './host.ts'
 import { type PcOptions, startsDirectly } from './pc-options.ts'
 import type { PcSnapshot, PcSnapshotMachine, PcSnapshotSource, PcSnapshotState } from './pc-snapshot.ts'
 import type { Sleep } from './sleep.ts'
 import { smramOf } from './smram.ts'
-import { copiedPages, explaining, finishRestoring, isNoError, lacksCode, requireSameMachine } from './snapshot-rules.ts'
+import { copiedPages, explaining, finishRestoring, isNoError, requireSameMachine } from './snapshot-rules.ts'
 
 /** The parts of a PC that a snapshot has. */
 export interface SnapshotParts {
@@ -45,8 +46,6 @@ export function machineOf(options: PcOptions): PcSnapshotMachine {
 
 /** A PC that is being saved. It may run on. */
 export interface PcSaving {
-  /** Host time that this took, in milliseconds. */
-  readonly tookMs: number
   /**
    * Copies RAM as it was. To be called once.
    *
@@ -77,46 +76,17 @@ export function stateOf({
   }
 }
 
-/**
- * Saves a PC but for its RAM, which is copied while it runs on. Not while it runs.
- *
- * @param deadlineMs - host time that devices may take
- * @param atRest - called at the instant that is saved
- * @throws MachineError `ERR_SNAPSHOT` for what cannot be saved, and for devices that are too late
- */
-export async function savePc(parts: SnapshotParts, deadlineMs: number, atRest: () => void): Promise<PcSaving> {
-  const begun = hostClock()
-  const others: { state?: Omit<PcSnapshotState, 'domain'> } = {}
-  return explaining('this machine cannot be saved', lacksCode, async () => {
-    const { state, pages, close } = await beginSavingX86Domain(parts.domain, deadlineMs, () => {
-      others.state = stateOf(parts)
-      atRest()
-    })
-    const whole = { ...others.state!, domain: state }
-    const finish = async (): Promise<PcSnapshot> => ({ state: whole, pages: await copiedPages(pages) })
-    return { tookMs: (hostClock() - begun) / 1e6, finish, close }
-  })
+/** Saves a PC at rest but for its RAM, which is copied while it runs on. Called in `whileAtRest`. */
+export async function savePc(parts: SnapshotParts, rest: DomainRest): Promise<PcSaving> {
+  const { state, pages, close } = await beginSavingX86Domain(parts.domain, rest)
+  const whole = { ...stateOf(parts), domain: state }
+  return { finish: async () => ({ state: whole, pages: await copiedPages(pages) }), close }
 }
 
-/**
- * Saves a PC but for its RAM. Not while it runs.
- *
- * @param atRest - called at the instant that is saved: what it reads of RAM belongs to the state
- * @throws MachineError `ERR_SNAPSHOT` as {@link savePc}
- */
-export async function savePcState(
-  parts: SnapshotParts,
-  deadlineMs: number,
-  atRest: () => void,
-): Promise<PcSnapshotState> {
-  const others: { state?: Omit<PcSnapshotState, 'domain'> } = {}
-  return explaining('this machine cannot be saved', lacksCode, async () => {
-    const domain = await saveX86DomainState(parts.domain, deadlineMs, () => {
-      others.state = stateOf(parts)
-      atRest()
-    })
-    return { ...others.state!, domain }
-  })
+/** Saves a PC at rest but for its RAM. Called in `whileAtRest`. */
+export async function savePcState(parts: SnapshotParts, rest: DomainRest): Promise<PcSnapshotState> {
+  const domain = await saveX86DomainState(parts.domain, rest)
+  return { ...stateOf(parts), domain }
 }
 
 /**

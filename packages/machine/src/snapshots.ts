@@ -8,13 +8,14 @@ import {
   type X86DomainRestoring,
 } from '@retrap/hvm'
 import { isAtRest } from './at-rest.ts'
+import { hostClock } from './host.ts'
 import { MachineError } from './errors.ts'
 import type { MachineLife, PcRestoreOptions, PcSaveOptions } from './machine-life.ts'
 import { SAVE_DEADLINE_MS } from './machine-life.ts'
 import type { PcSnapshot, PcSnapshotSource, PcSnapshotState } from './pc-snapshot.ts'
 import type { FormerPages } from './recording/pc-inputs.ts'
 import { putBackPc, restoreForkedPc, restorePc, savePc, savePcState, type SnapshotParts } from './snapshot.ts'
-import { finishRestoring, OneByOne } from './snapshot-rules.ts'
+import { finishRestoring, OneByOne, whileAtRest } from './snapshot-rules.ts'
 
 /** The recording would be of another run. */
 const NOT_AT_REST =
@@ -23,6 +24,8 @@ const NOT_AT_REST =
 /** Models that the recording has cannot go on elsewhere. */
 const MODELS_RECORDED =
   'what some device models do is in the recording, and not how they are: save a machine that is not recorded'
+
+const CANNOT_BE_SAVED = 'this machine cannot be saved'
 
 /** What a PC lends its {@link Snapshots}. */
 export interface SnapshotHost {
@@ -72,36 +75,37 @@ export class Snapshots {
   save({ deadlineMs = SAVE_DEADLINE_MS, onResumed, forRestore }: PcSaveOptions): Promise<PcSnapshot> {
     return this.#inTurn.do(async () => {
       if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
-      const noted: { since?: WrittenSince | undefined } = {}
-      const begun = await this.#host.life.pause(() => {
+      const { saving, since, tookMs } = await this.#host.life.pause(async () => {
+        const began = hostClock()
         const parts = this.#host.parts()
         if (parts.domain.hasRecordedModels) throw new MachineError('ERR_SNAPSHOT', MODELS_RECORDED)
         if (this.#host.isRecorded && !isAtRest(parts.domain)) throw new MachineError('ERR_SNAPSHOT', NOT_AT_REST)
-        return savePc(parts, deadlineMs, () => {
+        const saved = await whileAtRest(CANNOT_BE_SAVED, parts.domain, deadlineMs, async (rest) => {
+          const begun = await savePc(parts, rest)
           if (forRestore === true) this.#log(parts)
-          noted.since = this.#written?.note()
+          return { saving: begun, since: this.#written?.note() }
         })
+        return { ...saved, tookMs: (hostClock() - began) / 1e6 }
       })
       try {
-        onResumed?.(begun.tookMs)
+        onResumed?.(tookMs)
       } catch (error) {
-        begun.close()
+        saving.close()
         throw error
       }
-      const snapshot = await begun.finish()
-      if (noted.since !== undefined) this.#since.set(snapshot.pages, noted.since)
+      const snapshot = await saving.finish()
+      if (since !== undefined) this.#since.set(snapshot.pages, since)
       return snapshot
     })
   }
 
-  /**
-   * Saves the machine but for the contents of its RAM, while no vCPU executes.
-   *
-   * @param atRest - called at the instant that is saved: what it reads of RAM belongs to the state
-   * @throws MachineError `ERR_SNAPSHOT` as `savePc`
-   */
-  saveState(deadlineMs: number, atRest: () => void): Promise<PcSnapshotState> {
-    return savePcState(this.#host.parts(), deadlineMs, atRest)
+  /** See `GatedSnapshots.saveState`. */
+  saveState<T>(deadlineMs: number, also: () => T): Promise<{ readonly state: PcSnapshotState; readonly more: T }> {
+    const parts = this.#host.parts()
+    return whileAtRest(CANNOT_BE_SAVED, parts.domain, deadlineMs, async (rest) => {
+      const state = await savePcState(parts, rest)
+      return { state, more: also() }
+    })
   }
 
   /** See `Pc.restore`. @param before - what is known of the snapshot's pages */

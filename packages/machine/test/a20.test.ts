@@ -121,7 +121,7 @@ test.each([true, false])('the line is saved and restored as what set it last has
   expect(await one.run({ timeoutMs: 20_000 })).toMatchObject({ reason: 'debug-exit' })
   expect(one.domain.a20).toBe(works)
   other.domain.a20 = !works
-  await other.domain.restoreDevices(await one.domain.saveDevices(1000))
+  ;(await other.domain.restoreDevices(await one.domain.saveDevices(1000))).end()
   expect(other.domain.a20).toBe(works)
   one.close()
   other.close()

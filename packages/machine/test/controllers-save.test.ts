@@ -119,7 +119,7 @@ test.each([
   const state = structuredClone(await first.domain.saveDevices(10_000))
   first.close()
   const second = await make((asm) => move(asm, 156))
-  await second.domain.restoreDevices(state)
+  ;(await second.domain.restoreDevices(state)).end()
   sector.push(...(await printed(second, 312)))
   expect(sector).toEqual(Array.from({ length: 512 }, (_, i) => byteAt(LBA * 512 + i)))
   expect(media[0]!.reads).toBe(1)

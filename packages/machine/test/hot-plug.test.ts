@@ -141,9 +141,9 @@ test('the state of a machine says whether a device has power', async () => {
   pc.close()
   // A machine that restores the states is made with the device.
   await start({ drives: [{ medium, interface: 'nvme', nvme: { port: 'rp' } }] })
-  await pc.domain.restoreDevices(absent)
+  ;(await pc.domain.restoreDevices(absent)).end()
   expect(config(CARD, 0)).toBe(NOBODY)
-  await pc.domain.restoreDevices(present)
+  ;(await pc.domain.restoreDevices(present)).end()
   expect(config(CARD, 0)).toBe(NVME)
   pc.close()
   await start()
@@ -159,7 +159,7 @@ test('a state that is saved while a device leaves is without it, and can be rest
   const state = await pc.domain.saveDevices(1000)
   await leaving
   expect([...Object.keys(state.local.devices), ...Object.keys(state.local.functions)].join()).not.toMatch(/nvme|rp:/)
-  await pc.domain.restoreDevices(state)
+  ;(await pc.domain.restoreDevices(state)).end()
   expect(config(CARD, 0)).toBe(NOBODY)
 })
 

@@ -1,4 +1,5 @@
 import type { GenericTimersState } from '@retrap/irqchip/gic'
+import type { DomainRest } from '../domain-rest.ts'
 import type { GuestPages, GuestPageSource } from '../guest-frames.ts'
 import {
   beginRestoringDomain,
@@ -8,8 +9,8 @@ import {
   type DomainSaving,
   type DomainSnapshot,
   type DomainState,
-  finishSaving,
   type OwnPart,
+  saveWholeDomain,
 } from '../saved-domain.ts'
 import type { ArmDomain } from './domain.ts'
 import type { ArmInterruptsState } from './interrupt-controller.ts'
@@ -49,33 +50,26 @@ const partOf = ({ architecture, vcpus }: ArmDomain): OwnPart<ArmDomainState> => 
 })
 
 /**
- * Saves a domain as {@link saveArmDomain} does, and lets it run on before its RAM is copied: what is written meanwhile is
+ * Saves a domain as it is now, and lets it run on before its RAM is copied: what is written after its rest has ended is
  * copied first.
+ *
+ * @param rest - of the domain
+ * @throws HvmError `ERR_STATE` for guest memory that is neither RAM nor ROM nor a device model's, and for a domain with a
+ *   hypervisor's own interface. DeviceError as `DomainRest.saveDevices`
  */
-export function beginSavingArmDomain(
-  domain: ArmDomain,
-  deadlineMs: number,
-  atRest: () => void = () => undefined,
-): Promise<ArmDomainSaving> {
-  return beginSavingDomain(domain, partOf(domain), deadlineMs, atRest)
+export function beginSavingArmDomain(domain: ArmDomain, rest: DomainRest): Promise<ArmDomainSaving> {
+  return beginSavingDomain(domain, partOf(domain), rest)
 }
 
 /**
- * Saves a domain. Every vCPU is brought between two instructions and the device models to rest; afterwards it can be run
- * on. Not while `run` is under way.
+ * Saves a domain with its RAM. Every vCPU is brought between two instructions and the device models to rest; afterwards it
+ * can be run on. Not while `run` is under way.
  *
  * @param deadlineMs - host time that devices may take
- * @param atRest - called at the instant that is saved
- * @throws HvmError `ERR_PENDING` for a device that has not answered in time; `ERR_STATE` for guest memory that is neither
- *   RAM nor ROM nor a device model's, and for a domain with a hypervisor's own interface. DeviceError as
- *   `Domain.saveDevices`
+ * @throws as `Domain.rest` and {@link beginSavingArmDomain}
  */
-export async function saveArmDomain(
-  domain: ArmDomain,
-  deadlineMs: number,
-  atRest: () => void = () => undefined,
-): Promise<ArmDomainSnapshot> {
-  return finishSaving(await beginSavingArmDomain(domain, deadlineMs, atRest))
+export function saveArmDomain(domain: ArmDomain, deadlineMs: number): Promise<ArmDomainSnapshot> {
+  return saveWholeDomain(domain, partOf(domain), deadlineMs)
 }
 
 /**

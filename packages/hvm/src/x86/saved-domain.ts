@@ -1,5 +1,6 @@
 import type { InterruptFabricState } from '@retrap/irqchip'
 import { restoreVcpu, type SavedCpu, saveVcpu } from '@retrap/x86-cpu'
+import type { DomainRest } from '../domain-rest.ts'
 import type { ForkedMemory } from '../forked-memory.ts'
 import { guestFrames, type GuestPages, type GuestPageSource } from '../guest-frames.ts'
 import {
@@ -10,10 +11,10 @@ import {
   type DomainSaving,
   type DomainSnapshot,
   type DomainState,
-  finishSaving,
   type OwnPart,
   restoreForkedDomain,
   saveDomainState,
+  saveWholeDomain,
 } from '../saved-domain.ts'
 import type { WrittenFrames } from '../written-frames.ts'
 import type { X86Domain } from './domain.ts'
@@ -66,40 +67,31 @@ const partOf = (domain: X86Domain, mapped: () => void = () => undefined): OwnPar
 })
 
 /**
- * Saves a domain as it is now, and lets it run on before its RAM is copied: what is written meanwhile is copied first.
- * Every vCPU is brought between two instructions and the device models to rest; afterwards it can be run
- * on. Not while `run` is under way.
+ * Saves a domain as it is now, and lets it run on before its RAM is copied: what is written after its rest has ended is
+ * copied first.
  *
- * @param deadlineMs - host time that devices may take
- * @param atRest - called at the instant that is saved
- * @throws HvmError `ERR_PENDING` for a device that has not answered in time; `ERR_STATE` for guest memory that is neither
- *   RAM nor ROM nor a device model's, and for a domain with a hypervisor's own interface. DeviceError as
- *   `Domain.saveDevices`
+ * @param rest - of the domain
+ * @throws HvmError `ERR_STATE` for guest memory that is neither RAM nor ROM nor a device model's, and for a domain with a
+ *   hypervisor's own interface. DeviceError as `DomainRest.saveDevices`
  */
-export function beginSavingX86Domain(
-  domain: X86Domain,
-  deadlineMs: number,
-  atRest: () => void = () => undefined,
-): Promise<X86DomainSaving> {
-  return beginSavingDomain(domain, partOf(domain), deadlineMs, atRest)
+export function beginSavingX86Domain(domain: X86Domain, rest: DomainRest): Promise<X86DomainSaving> {
+  return beginSavingDomain(domain, partOf(domain), rest)
+}
+
+/** Saves a domain as {@link beginSavingX86Domain} does, but for the contents of its RAM. */
+export function saveX86DomainState(domain: X86Domain, rest: DomainRest): Promise<X86DomainState> {
+  return saveDomainState(domain, partOf(domain), rest)
 }
 
 /**
- * Saves a domain as {@link beginSavingX86Domain} does, but for the contents of its RAM.
+ * Saves a domain as {@link beginSavingX86Domain} does, with its RAM. Every vCPU is brought between two instructions and the
+ * device models to rest; afterwards it can be run on. Not while `run` is under way.
  *
- * @param atRest - called at the instant that is saved: what it reads of RAM belongs to the state
+ * @param deadlineMs - host time that devices may take
+ * @throws as `Domain.rest` and {@link beginSavingX86Domain}
  */
-export function saveX86DomainState(domain: X86Domain, deadlineMs: number, atRest: () => void): Promise<X86DomainState> {
-  return saveDomainState(domain, partOf(domain), deadlineMs, atRest)
-}
-
-/** Saves a domain as {@link beginSavingX86Domain} does, with its RAM. Not while `run` is under way. */
-export async function saveX86Domain(
-  domain: X86Domain,
-  deadlineMs: number,
-  atRest?: () => void,
-): Promise<X86DomainSnapshot> {
-  return finishSaving(await beginSavingX86Domain(domain, deadlineMs, atRest))
+export function saveX86Domain(domain: X86Domain, deadlineMs: number): Promise<X86DomainSnapshot> {
+  return saveWholeDomain(domain, partOf(domain), deadlineMs)
 }
 
 /**
@@ -125,19 +117,13 @@ export function beginRestoringX86Domain(
  */
 export async function forkX86Domain(
   domain: X86Domain,
-  deadlineMs: number,
-  atRest: () => void,
+  rest: DomainRest,
   written: WrittenFrames | null = null,
 ): Promise<{ readonly state: X86DomainState; readonly memory: ForkedMemory }> {
   const { ForkedMemory } = await import('../forked-memory.ts')
-  const begun: { memory?: ForkedMemory } = {}
-  const state = await saveX86DomainState(domain, deadlineMs, () => {
-    atRest()
-    const begin = (): void => void (begun.memory = new ForkedMemory(domain, guestFrames(domain)))
-    if (written === null) begin()
-    else written.unwritten(0, Infinity, begin)
-  })
-  return { state, memory: begun.memory! }
+  const state = await saveX86DomainState(domain, rest)
+  const share = (): ForkedMemory => new ForkedMemory(domain, guestFrames(domain))
+  return { state, memory: written === null ? share() : written.unwritten(0, Infinity, share) }
 }
 
 /**

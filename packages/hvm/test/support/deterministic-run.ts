@@ -7,7 +7,7 @@ import {
   beginRestoringX86Domain,
   DeterministicClock,
   restoreX86Domain,
-  saveX86Domain,
+  beginSavingX86Domain,
   type DomainServer,
   WrittenFrames,
   type WrittenSince,
@@ -139,11 +139,14 @@ export async function deterministicRun(vcpus: number, placement: Placement, star
   load(first, vcpus)
   const { run, retired } = await runWithMoves(first, moves, {
     end: 'debug-exit',
-    save: ({ domain, noted }) =>
-      saveX86Domain(domain, 1000, () => {
-        noted.log ??= WrittenFrames.begin(domain)
-        noted.since = noted.log?.note()
-      }),
+    async save({ domain, noted }) {
+      const rest = await domain.rest(1000)
+      const { state, pages } = await beginSavingX86Domain(domain, rest)
+      noted.log ??= WrittenFrames.begin(domain)
+      noted.since = noted.log?.note()
+      rest.end()
+      return { state, pages: await pages(() => Promise.resolve()) }
+    },
     async restore(snapshot) {
       const next = await build(vcpus, placement, 0n)
       await restoreX86Domain(next.domain, snapshot)

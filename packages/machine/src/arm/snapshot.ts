@@ -8,9 +8,9 @@ import {
   explaining,
   finishRestoring,
   isNoError,
-  lacksCode,
   OneByOne,
   requireSameMachine,
+  whileAtRest,
 } from '../snapshot-rules.ts'
 import type { ArmSnapshot, ArmSnapshotMachine, ArmSnapshotSource, ArmSnapshotState } from './snapshot-types.ts'
 
@@ -53,15 +53,12 @@ interface ArmSaving {
 }
 
 /** Saves an Arm machine but for its RAM. @throws MachineError `ERR_SNAPSHOT` */
-async function saveArmMachine(parts: ArmSnapshotParts, deadlineMs: number): Promise<ArmSaving> {
+function saveArmMachine(parts: ArmSnapshotParts, deadlineMs: number): Promise<ArmSaving> {
   const begun = hostClock()
   const { domain, random } = parts
-  const others: { state?: Omit<ArmSnapshotState, 'domain'> } = {}
-  return explaining('this machine cannot be saved', lacksCode, async () => {
-    const { state, pages, close } = await beginSavingArmDomain(domain, deadlineMs, () => {
-      others.state = { version: 1, machine: machineOf(parts), random: random.save() }
-    })
-    const whole = { ...others.state!, domain: state }
+  return whileAtRest('this machine cannot be saved', domain, deadlineMs, async (rest) => {
+    const { state, pages, close } = await beginSavingArmDomain(domain, rest)
+    const whole: ArmSnapshotState = { version: 1, machine: machineOf(parts), random: random.save(), domain: state }
     const finish = async (): Promise<ArmSnapshot> => ({ state: whole, pages: await copiedPages(pages) })
     return { tookMs: (hostClock() - begun) / 1e6, finish, close }
   })

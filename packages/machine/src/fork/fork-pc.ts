@@ -8,7 +8,7 @@ import { cloneBytes } from '../memory-size.ts'
 import type { PcOptions } from '../pc-options.ts'
 import type { PcSnapshotState } from '../pc-snapshot.ts'
 import { type SnapshotParts, stateOf } from '../snapshot.ts'
-import { explaining, lacksCode } from '../snapshot-rules.ts'
+import { whileAtRest } from '../snapshot-rules.ts'
 import type { Snapshots } from '../snapshots.ts'
 import { checkForkable, type CloneMedia, cloneOptions, freezeMedia } from './clone-options.ts'
 import type { ForkFamily, ForkOrigin } from './fork-family.ts'
@@ -83,17 +83,8 @@ function begin(
   deadlineMs: number = SAVE_DEADLINE_MS,
   written: WrittenFrames | null,
 ): Promise<BegunFork> {
-  const others: { state?: Omit<PcSnapshotState, 'domain'>; media?: CloneMedia } = {}
-  return explaining('this machine cannot be forked', lacksCode, async () => {
-    const { state, memory } = await forkX86Domain(
-      parts.domain,
-      deadlineMs,
-      () => {
-        others.state = stateOf(parts)
-        others.media = freezeMedia(parts.options)
-      },
-      written,
-    )
-    return { state: { ...others.state!, domain: state }, memory, media: others.media! }
+  return whileAtRest('this machine cannot be forked', parts.domain, deadlineMs, async (rest) => {
+    const { state, memory } = await forkX86Domain(parts.domain, rest, written)
+    return { state: { ...stateOf(parts), domain: state }, memory, media: freezeMedia(parts.options) }
   })
 }

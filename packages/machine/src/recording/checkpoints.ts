@@ -183,17 +183,16 @@ export class CheckpointTaker {
   async #take(instant: Instant): Promise<void> {
     const gate = this.#gate
     this.#isCompared = false
-    const kept: { parties?: readonly unknown[]; position?: LogPosition } = {}
     const memory = this.#store.draft()
     try {
       const snapshots = await this.#machine.snapshots()
-      const pc = await snapshots.saveState(DEADLINE_MS, () => {
+      const { state: pc, more } = await snapshots.saveState(DEADLINE_MS, () => {
         const [parties, position] = [gate.saveParties(), gate.position()]
         if (parties === undefined || position === undefined) throw BUSY
-        Object.assign(kept, { parties, position })
         this.#addChanged(memory)
+        return { parties, position }
       })
-      const { parties, position } = kept as Required<typeof kept>
+      const { parties, position } = more
       const retired = this.#machine.domain.vcpus.map(({ cpu }) => cpu.retired)
       const state: CheckpointState = { pc, parties, retired }
       this.#store.add(instant, state, memory, position, bytesOf(position), this.#isCompared)

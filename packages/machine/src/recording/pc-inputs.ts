@@ -9,9 +9,11 @@ export interface GatedSnapshots {
   /**
    * Saves it but for the contents of its RAM, while no vCPU executes.
    *
-   * @param atRest - called at the instant that is saved: what it reads of RAM belongs to the state
+   * @param also - called at the instant that is saved: what it reads of RAM belongs to the state
+   * @returns the state, and what `also` has returned
+   * @throws MachineError `ERR_SNAPSHOT`; what `also` throws
    */
-  saveState(deadlineMs: number, atRest: () => void): Promise<PcSnapshotState>
+  saveState<T>(deadlineMs: number, also: () => T): Promise<{ readonly state: PcSnapshotState; readonly more: T }>
   /** Puts it back, as `Pc.restore` does. @param before - what is known of the snapshot's pages */
   restore(snapshot: PcSnapshotSource, options: PcRestoreOptions, before?: FormerPages): Promise<void>
 }

@@ -17,44 +17,57 @@ export interface DevicesState {
 
 /** The parts of a domain that have device models. */
 export interface DeviceParties {
+  /** The models of the domain's own process. */
   readonly devices: DeviceHost
+  /** Servers whose models live elsewhere. */
   readonly servers: readonly DomainServer[]
+  /** Memory that models own. */
   readonly memories: OwnedMemories
 }
 
-/** Brings all models to rest, saves them, and lets them go on. See `Domain.saveDevices`. */
-export async function saveDevices(
-  parties: DeviceParties,
-  deadlineMs: number,
-  atRest: () => void,
-): Promise<DevicesState> {
-  const { devices, memories } = parties
-  const remotes = remotesOf(parties)
-  try {
-    await Promise.all([devices.quiesce(deadlineMs), ...remotes.map((remote) => remote.quiesce(deadlineMs))])
+/**
+ * The device models of a domain at rest: none has anything under way. They stay so until {@link DomainRest.end}, which has
+ * them go on; whoever has begun it ends it, whatever happens meanwhile.
+ */
+export class DomainRest {
+  readonly #parties: DeviceParties
+
+  constructor(parties: DeviceParties) {
+    this.#parties = parties
+  }
+
+  /**
+   * Saves all device models, wherever they live, with the memory that they own.
+   *
+   * @throws DeviceError `ERR_STATE`, naming a model that has neither `save` nor `stateless: true`; `ERR_DEVICE`, naming one
+   *   that failed
+   */
+  async saveDevices(): Promise<DevicesState> {
+    const { devices, memories } = this.#parties
+    const remotes = remotesOf(this.#parties)
     const [local, ...states] = await Promise.all([devices.save(), ...remotes.map((remote) => remote.save())])
-    const saved: DevicesState = {
-      version: 1,
-      local,
-      servers: Object.fromEntries(remotes.map((remote, i) => [remote.name, states[i]!])),
-      memories: memories.save(),
-    }
-    atRest()
-    return saved
-  } finally {
-    resume(parties)
+    const servers = Object.fromEntries(remotes.map((remote, i) => [remote.name, states[i]!]))
+    return { version: 1, local, servers, memories: memories.save() }
+  }
+
+  /** Device models go on. */
+  end(): void {
+    this.#parties.devices.resume()
+    for (const remote of remotesOf(this.#parties)) remote.resume()
   }
 }
 
 /** Brings all models to rest; they go on where one of them is too late. */
-export async function quiesceDevices(parties: DeviceParties, deadlineMs: number): Promise<void> {
-  const { devices } = parties
+export async function beginRest(parties: DeviceParties, deadlineMs: number): Promise<DomainRest> {
+  const rest = new DomainRest(parties)
   try {
+    const { devices } = parties
     await Promise.all([devices.quiesce(deadlineMs), ...remotesOf(parties).map((remote) => remote.quiesce(deadlineMs))])
   } catch (error) {
-    resume(parties)
+    rest.end()
     throw error
   }
+  return rest
 }
 
 /** Looks whether a state is of these models; what servers elsewhere have they see for themselves. @throws DeviceError */
@@ -73,20 +86,14 @@ export function checkDevices(parties: DeviceParties, state: DevicesState): void 
   parties.devices.check(state.local)
 }
 
-/** Restores all models, and lets them go on. See `Domain.restoreDevices`. */
-export async function restoreDevices(parties: DeviceParties, state: DevicesState, atRest: () => void): Promise<void> {
+/** Restores all models. @returns the rest that they are in; where this throws, they do not go on */
+export async function restoreDevices(parties: DeviceParties, state: DevicesState): Promise<DomainRest> {
   const { devices, memories } = parties
   checkDevices(parties, state)
   memories.restore(state.memories)
   await devices.restore(state.local)
   for (const remote of remotesOf(parties)) await remote.restore(state.servers[remote.name]!)
-  atRest()
-  resume(parties)
-}
-
-function resume(parties: DeviceParties): void {
-  parties.devices.resume()
-  for (const remote of remotesOf(parties)) remote.resume()
+  return new DomainRest(parties)
 }
 
 /** Servers whose models have state here: what those do that are recorded is in the recording. */
