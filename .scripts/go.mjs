@@ -220,10 +220,12 @@ function addFile(hash, file) {
   hash.update(`${file.slice(root.length)} ${stat?.size} ${stat?.mtimeMs}\n`)
 }
 
+/** Adds the files of a folder, at any depth, without those that a build generates from the others. */
 function addTree(hash, folder) {
   if (!existsSync(folder)) return
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name)
+    if (entry.name === 'generated') continue
     if (entry.isDirectory()) addTree(hash, path)
     else addFile(hash, path)
   }

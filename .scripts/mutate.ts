@@ -332,7 +332,7 @@ interface Candidate {
 
 /** Every change to the sources of a package whose paths have the text. */
 function candidates({ folder }: Member, text: string): Candidate[] {
-  return globSync('src/**/*.ts', { cwd: folder })
+  return globSync('src/**/*.ts', { cwd: folder, exclude: ['src/generated'] })
     .sort()
     .filter((file) => file.includes(text))
     .flatMap((file) => {

@@ -1,20 +1,24 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Member, members, root } from '../workspace.ts'
 
 /** The project of a package's sources, by its script that builds them; undefined where nothing but a bundler does. */
-const SOURCES = /^tsc -b(?: (tsconfig\.\w+\.json))?/
+const SOURCES = /(?:^|&& )tsc -b(?: (tsconfig\.\w+\.json))?/
+/** The program of a package that generates some of its sources; git has none of what it writes. */
+const GENERATOR = 'build/generate.ts'
 /** What a package's tests, benches and examples are in. Tests use packages that their project does not refer to. */
 const TESTS = 'tsconfig.test.json'
 
 /**
- * Type-checks the sources of all packages and writes their declarations, then the tests of some. One compiler for all of them
- * takes a fifth of what one for each does.
+ * Generates the sources that git does not have, type-checks the sources of all packages and writes their declarations, then
+ * type-checks the tests of some. One compiler for all of them takes a fifth of what one for each does.
  *
- * @returns what tsc says, if anything is wrong
+ * @returns what a generator or tsc says, if anything is wrong
  */
 export async function checkTypes(selected: readonly Member[]): Promise<string[]> {
+  const generated = await Promise.all(members().map(generate))
+  if (generated.some((output) => output !== '')) return generated.filter((output) => output !== '')
   const sources = await tsc('-b', ...members().flatMap(sourcesOf))
   if (sources !== '') return [sources]
   const outputs = [await tsc('-b', ...selected.map(({ path }) => `${path}/${TESTS}`))]
@@ -29,13 +33,24 @@ function sourcesOf({ path, manifest }: Member): string[] {
   return found === null ? [] : [`${path}/${found[1] ?? 'tsconfig.json'}`]
 }
 
+/** Runs the generator of a package that has one: it takes less than a second, and writes what differs. */
+async function generate({ folder, path }: Member): Promise<string> {
+  const generator = join(folder, GENERATOR)
+  if (!existsSync(generator)) return ''
+  return outputOf(`${path}/${GENERATOR}`, spawn(process.execPath, ['--conditions=retrap-source', generator]))
+}
+
 function tsc(...args: string[]): Promise<string> {
-  const child = spawn('tsc', args, { cwd: root, shell: process.platform === 'win32' })
+  return outputOf(`tsc ${args[0]}`, spawn('tsc', args, { cwd: root, shell: process.platform === 'win32' }))
+}
+
+/** What a process says; empty if it ends well. */
+function outputOf(name: string, child: ChildProcessWithoutNullStreams): Promise<string> {
   let output = ''
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (text: string) => (output += text))
   return new Promise((resolve) => {
     child.once('error', ({ message }) => resolve(message))
-    child.once('close', (code) => resolve(code === 0 ? '' : `${output}tsc ${args[0]} ended with exit code ${code}`))
+    child.once('close', (code) => resolve(code === 0 ? '' : `${output}${name} ended with exit code ${code}`))
   })
 }

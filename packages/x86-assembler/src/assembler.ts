@@ -9,7 +9,7 @@ import { asWhole } from './labels.ts'
 import type { Label } from './labels.ts'
 import { addFixed } from './layout.ts'
 import type { Fragment } from './layout.ts'
-import type { Mnemonics } from './mnemonics.ts'
+import type { Mnemonics } from './generated/mnemonics.ts'
 import { requireOperand } from './operands.ts'
 import type { Operand } from './operands.ts'
 import { codePadding } from './padding.ts'
@@ -342,7 +342,7 @@ export class Assembler {
   }
 
   static {
-    // One method a mnemonic of the table; their types are in the generated mnemonics.ts.
+    // One method a mnemonic of the table; `build/generate.ts` makes their types.
     for (const [method, mnemonic] of mnemonicOfMethod) {
       Object.defineProperty(Assembler.prototype, method, {
         configurable: true,

@@ -1,4 +1,4 @@
-import { codeInfo, codes, MODE_16, MODE_32, MODE_64, OperandKind } from '@retrap/x86-decoder'
+import { codeInfo, codesByMnemonic, MODE_16, MODE_32, MODE_64, OperandKind } from '@retrap/x86-decoder'
 import type { CodeInfo, OperandSpec } from '@retrap/x86-decoder'
 import { aliasesOf, sizesOf } from './aliases.ts'
 import { writableSize } from './form.ts'
@@ -6,7 +6,6 @@ import type { Form, SizePrefix, Slot } from './form.ts'
 import { allowsEncoding } from './prefixes.ts'
 import type { EncodingKind } from './prefixes.ts'
 import { withoutRounding } from './match.ts'
-import { mnemonicIndex } from './mnemonic-index.ts'
 import { kindsOf, takesKinds } from './operand-kinds.ts'
 import type { Operand } from './operands.ts'
 import type { RegisterClass } from './register.ts'
@@ -217,24 +216,8 @@ function optionalSlots(slots: readonly Slot[]): ReadonlySet<Slot> {
 /** Forms are made when they are first asked for: a program uses few. */
 const formsByCode: (Form | undefined)[] = []
 
-/** The generated index, by mnemonic: codes and ranges of codes, as text until they are asked for. */
-const index: ReadonlyMap<string, string> = new Map(
-  mnemonicIndex
-    .trim()
-    .split('\n')
-    .map((line) => [line.slice(0, line.indexOf(' ')), line.slice(line.indexOf(' ') + 1)]),
-)
-
-/** The codes of a name in the table. */
-function codesOf(name: string): readonly number[] {
-  const found = (index.get(name) ?? '').split(' ').flatMap((range) => {
-    const [first = 0, last = first] = range.split('-').map(Number)
-    return range === '' ? [] : Array.from({ length: last - first + 1 }, (_, offset) => first + offset)
-  })
-  // An index of another table than the decoder at hand has is of no use.
-  if (found.every((code) => codeInfo(code).mnemonic === name)) return found
-  return codes.flatMap(({ mnemonic, code }) => (mnemonic === name ? [code] : []))
-}
+/** The codes of the table's mnemonics. */
+const index: ReadonlyMap<string, readonly number[]> = codesByMnemonic()
 
 /** The form of a `code` of the decoder; undefined for 0, the invalid instruction, and for what is not there. */
 export function formOfCode(code: number): Form | undefined {
@@ -256,7 +239,7 @@ export function formsOf(mnemonic: string): readonly Form[] {
   let forms = formsByMnemonic.get(mnemonic)
   if (forms === undefined) {
     forms = namesOf(mnemonic)
-      .flatMap(codesOf)
+      .flatMap((name) => index.get(name) ?? [])
       .map((code) => formOfCode(code))
       .filter((form) => form !== undefined)
     formsByMnemonic.set(mnemonic, forms)

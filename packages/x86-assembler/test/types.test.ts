@@ -53,7 +53,7 @@ import {
   zmm31,
   zmmword,
 } from '../src/index.ts'
-import type { Broadcast, Gp8, Masked, Memory, Mnemonics, OperandTypes, Register, XmmRegister } from '../src/index.ts'
+import type { Broadcast, Gp8, Masked, Memory, OperandTypes, Register, XmmRegister } from '../src/index.ts'
 
 /** Every statement is refused when it runs, too. */
 function refused(build: (asm: Assembler) => unknown, bits: 16 | 32 | 64 = 64): void {
@@ -226,8 +226,8 @@ describe('what exists compiles', () => {
     expectTypeOf(zmm1.k(k1)).toExtend<Masked>()
     expectTypeOf(dword(rax).bcst(16)).toEqualTypeOf<Broadcast<4>>()
     expectTypeOf(xmm17).not.toExtend<XmmRegister>()
-    expectTypeOf<Parameters<Mnemonics['addps']>>().toEqualTypeOf<[XmmRegister, XmmRegister | Memory<0 | 16>]>()
-    expectTypeOf<Parameters<Mnemonics['bswap']>[0]['class']>().toEqualTypeOf<'gp16' | 'gp32' | 'gp64'>()
+    expectTypeOf<Parameters<Assembler['addps']>>().toEqualTypeOf<[XmmRegister, XmmRegister | Memory<0 | 16>]>()
+    expectTypeOf<Parameters<Assembler['bswap']>[0]['class']>().toEqualTypeOf<'gp16' | 'gp32' | 'gp64'>()
     expectTypeOf<ReturnType<Assembler['hlt']>>().toEqualTypeOf<Assembler>()
   })
 })

@@ -1,7 +1,7 @@
 /** What each code stands for, read when it is asked for. */
 import type { CodeInfo } from './code-info.ts'
 import { describe } from './describe-code.ts'
-import { readRow } from './forms.ts'
+import { readRow, mnemonicsOf } from './forms.ts'
 import { loadRowCodes } from './tables.ts'
 
 /** By code, what has been read. */
@@ -58,3 +58,31 @@ export const codes: readonly CodeInfo[] = /*#__PURE__*/ lazyArray((array) => {
   const count = loadRowCodes().at(-1) as number
   for (let code = 0; code < count; code++) array.push(codeInfo(code))
 })
+
+let byMnemonic: ReadonlyMap<string, readonly number[]> | undefined
+
+/**
+ * The codes of each mnemonic, in ascending order; the keys are spelled as `CodeInfo.mnemonic`, in capitals. The invalid
+ * instruction is not among them. The first call makes the map, in a few milliseconds: it reads names alone.
+ */
+export function codesByMnemonic(): ReadonlyMap<string, readonly number[]> {
+  return (byMnemonic ??= readMnemonics())
+}
+
+function readMnemonics(): ReadonlyMap<string, readonly number[]> {
+  const found = new Map<string, number[]>()
+  const rowCodes = loadRowCodes()
+  // Row 0 is the invalid instruction.
+  for (let row = 1; row < rowCodes.length - 1; row++) {
+    const first = rowCodes[row]!
+    const end = rowCodes[row + 1]!
+    const mnemonics = mnemonicsOf(row, end - first)
+    for (let code = first; code < end; code++) {
+      const mnemonic = mnemonics[(code - first) % mnemonics.length]!
+      const known = found.get(mnemonic)
+      if (known === undefined) found.set(mnemonic, [code])
+      else known.push(code)
+    }
+  }
+  return found
+}

@@ -2,7 +2,7 @@
  * The forms of the opcode tables, expanded from the rows when they are asked for: whoever wants to know about a few
  * instructions reads a few rows.
  */
-import { type Form, invalidForm, RowReader } from './rows.ts'
+import { type Form, invalidForm, RowReader, SOURCE_CONDITIONS } from './rows.ts'
 import { amdRows } from './table/amd.ts'
 import { apxPromotedRows, apxRows } from './table/apx.ts'
 import { avxRows } from './table/avx.ts'
@@ -52,10 +52,33 @@ function readTable(): void {
 /** By row, what has been read. */
 const known: (readonly Form[] | undefined)[] = [[invalidForm]]
 
+function lineOf(row: number): string {
+  while (lines.length <= row) readTable()
+  return lines[row]!
+}
+
 /** The forms of one row. */
 export function readRow(row: number): readonly Form[] {
-  while (lines.length <= row) readTable()
-  return (known[row] ??= reader.read(lines[row]!))
+  return (known[row] ??= reader.read(lineOf(row)))
+}
+
+/**
+ * The mnemonics of a row's forms, in their order and over again from the first. The row is read only if its names alone do
+ * not tell.
+ *
+ * @param forms - how many forms the row has
+ */
+export function mnemonicsOf(row: number, forms: number): readonly string[] {
+  const line = lineOf(row)
+  // Two or more spaces are in front of the second column, and it has none in it.
+  let start = line.indexOf('  ')
+  while (line[start] === ' ') start++
+  const end = line.indexOf(' ', start)
+  const name = end < 0 ? line.slice(start) : line.slice(start, end)
+  if (line.includes(' scc')) return SOURCE_CONDITIONS.map((suffix) => name + suffix)
+  if (!name.includes('/')) return [name]
+  const names = name.split('/')
+  return names.length === forms ? names : readRow(row).map(({ mnemonic }) => mnemonic)
 }
 
 /** The forms of all rows, row by row. The index of a form in all of them, one after the other, is its code. */

@@ -1,6 +1,6 @@
 export type { ByteFormatOptions, ByteFormatter, ByteSink } from './byte-formatter.ts'
 export { bytesAtt, bytesIntel, bytesNasm } from './byte-syntaxes.ts'
-export { codeInfo, codes } from './codes.ts'
+export { codeInfo, codes, codesByMnemonic } from './codes.ts'
 export type { CodeInfo, FlowKind, OperandAccess, OperandSpec } from './code-info.ts'
 export { decode, decodeAll, operandsOf } from './decode.ts'
 export type {

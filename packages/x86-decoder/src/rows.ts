@@ -225,8 +225,8 @@ const CLASS_SIZES: Readonly<Record<SizeClass, readonly number[]>> = {
   a: [16, 32, 64],
   x: [128, 256],
 }
-/** By EVEX.SC: as those of Jcc, but T is always and F is never. */
-const SOURCE_CONDITIONS = 'O NO B AE E NE BE A S NS T F L GE LE G'.split(' ')
+/** Suffixes by EVEX.SC: as those of Jcc, but T is always and F is never. */
+export const SOURCE_CONDITIONS: readonly string[] = 'O NO B AE E NE BE A S NS T F L GE LE G'.split(' ')
 /** Of class `x` with EVEX. */
 const EVEX_LENGTHS: readonly number[] = [128, 256, 512]
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { codes, decoderOptions, MODE_16, MODE_32, MODE_64, OperandKind } from '../src/index.ts'
+import { codes, codesByMnemonic, decoderOptions, MODE_16, MODE_32, MODE_64, OperandKind } from '../src/index.ts'
 import { DECODE_NO_3DNOW, DECODE_NO_APX, DECODE_NO_EVEX, DECODE_NO_VEX, DECODE_NO_XOP } from '../src/kinds.ts'
 
 const valid = codes.slice(1)
@@ -10,6 +10,14 @@ describe('the table of codes', () => {
     expect(codes.every(({ code }, index) => code === index)).toBe(true)
     expect(codes[0]).toMatchObject({ mnemonic: 'INVALID', modes: 0, operands: [] })
     expect(valid.every(({ modes }) => modes !== 0)).toBe(true)
+  })
+
+  test('is found by its mnemonics: each code but 0 once, and under its own', () => {
+    const found = [...codesByMnemonic()].flatMap(([mnemonic, own]) => own.map((code) => [code, mnemonic] as const))
+    expect(found.sort(([a], [b]) => a - b)).toEqual(valid.map(({ code, mnemonic }) => [code, mnemonic]))
+    expect([...codesByMnemonic().values()].every((own) => own.every((code, i) => i === 0 || code > own[i - 1]!))).toBe(
+      true,
+    )
   })
 
   test('has one code only for each encoding', () => {
