@@ -1,9 +1,9 @@
 import { CODE_CACHE_BYTES } from '@retrap/x86-cpu'
-import { flashRoom } from './flash.ts'
-import { networkRomBytes } from './network-card.ts'
-import type { PcOptions } from './pc-options.ts'
-import { SMRAM_BYTES } from './smram.ts'
-import { vgaBytes } from './vga.ts'
+import { flashRoom } from './firmware/flash.ts'
+import { networkRomBytes } from './devices/network-card.ts'
+import type { PcOptions } from './pc/pc-options.ts'
+import { SMRAM_BYTES } from './firmware/smram.ts'
+import { vgaBytes } from './devices/vga.ts'
 
 const MIB = 1 << 20
 /** vCPU state, logs, request pages and table frames, beside RAM and the code arena. */

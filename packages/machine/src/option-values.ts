@@ -1,9 +1,9 @@
 import { Keyboard, Mouse, Screen } from '@retrap/display'
 import { MachineError } from './errors.ts'
-import { CHIPSETS } from './machine-type.ts'
-import type { PcOptions } from './pc-options.ts'
-import { SERIAL_PORTS } from './serial-port.ts'
-import { VIRTIO_INPUT } from './virtio-device.ts'
+import { CHIPSETS } from './pc/machine-type.ts'
+import type { PcOptions } from './pc/pc-options.ts'
+import { SERIAL_PORTS } from './devices/serial-port.ts'
+import { VIRTIO_INPUT } from './devices/virtio-device.ts'
 
 /** What an option of {@link PcOptions} must be, where the type checker has not looked. */
 interface Rule {

@@ -6,7 +6,7 @@ import { decodeMessage, encodeMessage, type Post } from '../src/elsewhere/messag
 import { NearMedium } from '../src/elsewhere/near-medium.ts'
 import { NearNetwork } from '../src/elsewhere/near-network.ts'
 import { createPc, type PcOptions } from '../src/index.ts'
-import { RemovableDrive } from '../src/removable-drive.ts'
+import { RemovableDrive } from '../src/devices/removable-drive.ts'
 import { TestDisc } from './support/test-disc.ts'
 
 /** Two ends, whose messages arrive when the test says. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { FirmwareArea, type FirmwareAreaState } from '../src/firmware-area.ts'
+import { FirmwareArea, type FirmwareAreaState } from '../src/firmware/firmware-area.ts'
 import { createPc } from '../src/index.ts'
 import { loadFirmware } from '../src/loaders/index.ts'
 import { firmwareImage, multibootKernel } from './support/kernels.ts'

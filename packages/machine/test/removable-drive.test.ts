@@ -2,7 +2,7 @@ import { type BlockTrayState, DeviceError } from '@retrap/device'
 import { Assembler } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { createPc, MachineError } from '../src/index.ts'
-import { RemovableDrive, withTrays } from '../src/removable-drive.ts'
+import { RemovableDrive, withTrays } from '../src/devices/removable-drive.ts'
 import { TestDisc } from './support/test-disc.ts'
 
 const disc = (fill: number): TestDisc => new TestDisc(fill, 16 * 2048, 2048)

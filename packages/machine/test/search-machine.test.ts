@@ -2,7 +2,7 @@
 import { al, dword, edi, esi, imm32 } from '@retrap/x86-assembler'
 import { afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { type PcOptions, type PcReplay, recordPc, replayPc } from '../src/index.ts'
-import { Pc } from '../src/pc.ts'
+import { Pc } from '../src/pc/pc.ts'
 import { multibootKernel } from './support/kernels.ts'
 
 const DATA = 0x20_0000

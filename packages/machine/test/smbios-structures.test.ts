@@ -1,6 +1,6 @@
 /** The structures of SMBIOS tables, read by their definitions in DMTF DSP0134 2.8 (chapters 5 to 7). */
 import { describe, expect, test } from 'vitest'
-import { buildSmbios, type SmbiosBoard } from '../src/smbios.ts'
+import { buildSmbios, type SmbiosBoard } from '../src/firmware/smbios.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
-import { buildSmbios } from '../src/smbios.ts'
+import { buildSmbios } from '../src/firmware/smbios.ts'
 
 const MIB = 1 << 20
 const GIB = 1 << 30

@@ -1,5 +1,5 @@
 import { FIRST_LINK_GSI } from '@retrap/devices'
-import { CHIPSETS } from '../machine-type.ts'
+import { CHIPSETS } from '../pc/machine-type.ts'
 import * as aml from './aml.ts'
 import type { Aml } from './aml.ts'
 import type { AcpiBoard } from './board.ts'

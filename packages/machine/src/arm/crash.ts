@@ -1,5 +1,5 @@
 import type { ArmDomain } from '@retrap/hvm/arm'
-import type { CrashDetail } from '../crash.ts'
+import type { CrashDetail } from '../life/crash.ts'
 
 /** System registers that tell of the last exception. */
 const SYSTEM = ['elr_el1', 'esr_el1', 'far_el1', 'spsr_el1'] as const

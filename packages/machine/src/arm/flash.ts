@@ -1,6 +1,6 @@
 import { CfiFlash } from '@retrap/devices/flash'
 import { MachineError } from '../errors.ts'
-import { loadFlash, type PcFlash } from '../flash.ts'
+import { loadFlash, type PcFlash } from '../firmware/flash.ts'
 import { VIRT } from './layout.ts'
 
 /** Of all chips: Linux and firmware find it by the query. */

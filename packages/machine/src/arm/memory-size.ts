@@ -1,7 +1,7 @@
 import { CODE_CACHE_BYTES } from '@retrap/arm-cpu'
-import { networkRomBytes } from '../network-card.ts'
-import type { PcOptions } from '../pc-options.ts'
-import { vgaBytes } from '../vga.ts'
+import { networkRomBytes } from '../devices/network-card.ts'
+import type { PcOptions } from '../pc/pc-options.ts'
+import { vgaBytes } from '../devices/vga.ts'
 import { VIRT } from './layout.ts'
 
 const MIB = 1 << 20

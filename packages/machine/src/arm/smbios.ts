@@ -1,4 +1,4 @@
-import { buildSmbios, type Smbios } from '../smbios.ts'
+import { buildSmbios, type Smbios } from '../firmware/smbios.ts'
 import { type ArmBoard, VIRT } from './layout.ts'
 
 const ENTRY_POINT_BYTES = 0x18

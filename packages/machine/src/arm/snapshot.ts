@@ -1,8 +1,8 @@
 import { closePages, type DomainRestoring, type DomainReturn } from '@retrap/hvm'
 import { type ArmDomain, beginRestoringArmDomain, beginSavingArmDomain } from '@retrap/hvm/arm'
-import type { PcDrive } from '../drives.ts'
-import { hostClock, type RandomSource } from '../host.ts'
-import { type MachineLife, type PcRestoreOptions, type PcSaveOptions, SAVE_DEADLINE_MS } from '../machine-life.ts'
+import type { PcDrive } from '../devices/drives.ts'
+import { hostClock, type RandomSource } from '../life/host.ts'
+import { type MachineLife, type PcRestoreOptions, type PcSaveOptions, SAVE_DEADLINE_MS } from '../life/machine-life.ts'
 import {
   copiedPages,
   explaining,
@@ -11,7 +11,7 @@ import {
   OneByOne,
   requireSameMachine,
   whileAtRest,
-} from '../snapshot-rules.ts'
+} from '../snapshot/snapshot-rules.ts'
 import type { ArmSnapshot, ArmSnapshotMachine, ArmSnapshotSource, ArmSnapshotState } from './snapshot-types.ts'
 
 /** The parts of an Arm machine that a snapshot has. */

@@ -1,7 +1,7 @@
 import type { ClockState, Domain, VirtualCpu } from '@retrap/hvm'
 import { PAGE_BYTES } from '@retrap/memory'
 import { MachineError } from '../errors.ts'
-import type { HeldMachine } from '../machine-life.ts'
+import type { HeldMachine } from '../life/machine-life.ts'
 import type { CpuStop, DebuggedCpu, MachineWatchKind } from './debugged-cpu.ts'
 
 /** Why a machine has stopped for its debugger. `pause`: it was asked to. */

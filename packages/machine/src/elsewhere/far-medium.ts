@@ -6,7 +6,7 @@ import {
   type BlockTray,
   type BlockTrayClient,
 } from '@retrap/device'
-import { BLOCK_ERRORS } from '../media.ts'
+import { BLOCK_ERRORS } from '../devices/media.ts'
 import { fromJson, MESSAGE, type Message, type Post } from './messages.ts'
 
 /** A write that is to be durable. The other flags of a request count changes of the medium that the model has heard of. */

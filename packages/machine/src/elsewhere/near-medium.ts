@@ -1,5 +1,5 @@
 import { type BlockBackend, BlockError, type BlockTrayState } from '@retrap/device'
-import { BLOCK_ERRORS } from '../media.ts'
+import { BLOCK_ERRORS } from '../devices/media.ts'
 import { DURABLE, LOCKED, OPEN, requestFlags } from './far-medium.ts'
 import { MESSAGE, type Message, type Post, toJson } from './messages.ts'
 

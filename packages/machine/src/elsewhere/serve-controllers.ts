@@ -4,9 +4,9 @@ import {
   type SharedDeviceMemory,
   type SharedDevicesOptions,
 } from '@retrap/ioreq'
-import { loadDeviceKinds, placeDevices } from '../device-kinds.ts'
+import { loadDeviceKinds, placeDevices } from '../devices/device-kinds.ts'
 import type { PcSite } from '../kinds/placed-devices.ts'
-import { type PciPlace, PciSlots } from '../pci-slots.ts'
+import { type PciPlace, PciSlots } from '../devices/pci-slots.ts'
 import { OF_NETWORK, withBackEnds } from './back-ends.ts'
 import { FarMedium } from './far-medium.ts'
 import { FarNetwork, type NetworkProperties } from './far-network.ts'

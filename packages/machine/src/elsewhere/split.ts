@@ -1,9 +1,9 @@
-import type { PcDrive } from '../drives.ts'
+import type { PcDrive } from '../devices/drives.ts'
 import { MachineError } from '../errors.ts'
-import type { PcNetworkCard } from '../network-card.ts'
-import type { PcOptions } from '../pc-options.ts'
-import { hasVga } from '../vga.ts'
-import { type PcVirtioDevice, virtioOf } from '../virtio-device.ts'
+import type { PcNetworkCard } from '../devices/network-card.ts'
+import type { PcOptions } from '../pc/pc-options.ts'
+import { hasVga } from '../devices/vga.ts'
+import { type PcVirtioDevice, virtioOf } from '../devices/virtio-device.ts'
 
 /** Interfaces of drives whose controllers may be in a thread of their own. */
 const MOVED: ReadonlySet<PcDrive['interface']> = new Set([undefined, 'ide', 'virtio', 'nvme', 'scsi'] as const)

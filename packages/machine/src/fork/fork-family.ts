@@ -1,6 +1,6 @@
 import type { Domain, ForkedMemory, X86Domain } from '@retrap/hvm'
-import type { PcSnapshotState } from '../pc-snapshot.ts'
-import { OneByOne } from '../snapshot-rules.ts'
+import type { PcSnapshotState } from '../snapshot/pc-snapshot.ts'
+import { OneByOne } from '../snapshot/snapshot-rules.ts'
 
 /** Host time that the devices of a closed machine may take to bring their work to rest, in milliseconds. */
 const CLOSE_DEADLINE_MS = 10_000

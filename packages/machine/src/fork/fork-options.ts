@@ -1,4 +1,4 @@
-import type { PcOptions } from '../pc-options.ts'
+import type { PcOptions } from '../pc/pc-options.ts'
 
 /** What a clone has of its own, as in {@link PcOptions}. */
 export interface PcForkOptions extends Pick<

@@ -1,8 +1,8 @@
 import { Nvme } from '@retrap/devices/nvme'
 import type { PcSite, PlacedDevices } from './placed-devices.ts'
-import { drivesOf, type PcDrive } from '../drives.ts'
+import { drivesOf, type PcDrive } from '../devices/drives.ts'
 import { MachineError } from '../errors.ts'
-import type { PciPlace } from '../pci-slots.ts'
+import type { PciPlace } from '../devices/pci-slots.ts'
 
 /**
  * Makes a controller for each drive of `interface: 'nvme'`.

@@ -1,9 +1,9 @@
 import type { DeviceModel } from '@retrap/device'
 import type { Screen } from '@retrap/display'
-import type { BootPath } from '../drives.ts'
+import type { BootPath } from '../devices/drives.ts'
 import type { InputSwitch } from '../input/input-switch.ts'
-import type { PcOptions } from '../pc-options.ts'
-import type { PciSlots } from '../pci-slots.ts'
+import type { PcOptions } from '../pc/pc-options.ts'
+import type { PciSlots } from '../devices/pci-slots.ts'
 
 /** The machine that devices are made for. */
 export interface PcSite {

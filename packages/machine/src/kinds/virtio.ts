@@ -1,11 +1,11 @@
 import type { DeviceModel } from '@retrap/device'
 import { VirtioBlock, VirtioConsole, type VirtioDevice, VirtioNet, VirtioRng } from '@retrap/virtio'
 import type { PcSite, PlacedDevices } from './placed-devices.ts'
-import { type BootPath, drivesOf, type PcDrive } from '../drives.ts'
+import { type BootPath, drivesOf, type PcDrive } from '../devices/drives.ts'
 import { MachineError } from '../errors.ts'
-import { usualMacAddress } from '../network-card.ts'
-import { PLAIN_VIRTIO, type PcVirtioDevice, virtioOf } from '../virtio-device.ts'
-import type { PcVirtioPlace } from '../virtio-place.ts'
+import { usualMacAddress } from '../devices/network-card.ts'
+import { PLAIN_VIRTIO, type PcVirtioDevice, virtioOf } from '../devices/virtio-device.ts'
+import type { PcVirtioPlace } from '../devices/virtio-place.ts'
 import { virtioFunction } from './virtio-function.ts'
 
 /**

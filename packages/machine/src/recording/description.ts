@@ -1,8 +1,8 @@
 import { crc32 } from '@retrap/snapshot'
-import { epochOf } from '../host.ts'
-import { type PcOptions, processorOf } from '../pc-options.ts'
-import type { PcSnapshotMachine } from '../pc-snapshot.ts'
-import { machineOf } from '../snapshot.ts'
+import { epochOf } from '../life/host.ts'
+import { type PcOptions, processorOf } from '../pc/pc-options.ts'
+import type { PcSnapshotMachine } from '../snapshot/pc-snapshot.ts'
+import { machineOf } from '../snapshot/snapshot.ts'
 import { backEndFacts, type BackEndFacts } from './pc-gate.ts'
 import type { FlashFacts } from './recorded-flash.ts'
 

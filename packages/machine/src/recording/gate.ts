@@ -1,5 +1,5 @@
 import type { Domain, OutsideInputs } from '@retrap/hvm'
-import { laterTurn } from '../host.ts'
+import { laterTurn } from '../life/host.ts'
 
 /** A turn ends somewhere in a page of instructions after its budget: the last ones before a limit are executed one by one. */
 const NEAR = 4200

@@ -1,5 +1,5 @@
 import { type BlockBackend, BlockError, type BlockProperties, type BlockRequest, type BlockTray } from '@retrap/device'
-import { BLOCK_ERRORS } from '../media.ts'
+import { BLOCK_ERRORS } from '../devices/media.ts'
 import type { InputGate } from './gate.ts'
 
 const EJECT_REQUESTED = new Uint8Array()

@@ -7,8 +7,8 @@ import {
   RecordingWriter,
 } from '@retrap/recording'
 import type { PcGdbOptions } from '../debugger/gdb-target.ts'
-import { Pc } from '../pc.ts'
-import type { PcOptions } from '../pc-options.ts'
+import { Pc } from '../pc/pc.ts'
+import type { PcOptions } from '../pc/pc-options.ts'
 import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
 import { describeRun } from './description.ts'
 import type { LiveDebugOptions, LiveRun } from './live-run.ts'

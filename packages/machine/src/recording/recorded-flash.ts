@@ -1,6 +1,6 @@
 import { BlockError, type BlockBackend } from '@retrap/device'
 import { RecordingError } from '@retrap/recording'
-import { loadFlash, type PcFlash } from '../flash.ts'
+import { loadFlash, type PcFlash } from '../firmware/flash.ts'
 
 /** A flash memory as a run began with it: plain data. */
 export interface FlashFacts {

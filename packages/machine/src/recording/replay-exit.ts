@@ -1,4 +1,4 @@
-import type { MachineExit } from '../machine-exit.ts'
+import type { MachineExit } from '../life/machine-exit.ts'
 import type { Divergence } from './replay-gate.ts'
 
 /** Why a replay has stopped. */

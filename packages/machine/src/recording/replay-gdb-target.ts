@@ -1,8 +1,8 @@
 import { type CpuAction, type GdbTarget, Signal, type TargetStop } from '@retrap/gdb'
 import { pcGdbTarget, type PcGdbOptions } from '../debugger/gdb-target.ts'
 import type { Removable } from '../debugger/machine-debugger.ts'
-import type { StopSignal } from '../machine-life.ts'
-import type { Pc } from '../pc.ts'
+import type { StopSignal } from '../life/machine-life.ts'
+import type { Pc } from '../pc/pc.ts'
 import type { ReplayDebugger, ReplayStop } from './replay-debugger.ts'
 import { type RecordedRun, replayCommands } from './replay-monitor.ts'
 

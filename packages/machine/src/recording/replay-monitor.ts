@@ -1,6 +1,6 @@
 import { hex, type MonitorCommand, parseAddress } from '../debugger/monitor.ts'
 import { MachineError } from '../errors.ts'
-import type { MachineRunOptions } from '../machine-life.ts'
+import type { MachineRunOptions } from '../life/machine-life.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
 import type { LastWriter } from './who-wrote.ts'
 

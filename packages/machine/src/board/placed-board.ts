@@ -1,0 +1,85 @@
+import { type EcamPlacement, FIRST_LINK_GSI } from '@retrap/devices'
+import type { X86Domain } from '@retrap/hvm'
+import type { EcamWindow } from '@retrap/ioreq'
+import { createBoard } from './board.ts'
+import { POWER_BUTTON, SLEEP_BUTTON } from './board-messages.ts'
+import type { BoardDescription, BoardHooks, BoardInput } from './board.ts'
+import { CHIPSETS } from '../pc/machine-type.ts'
+import type { PcOptions } from '../pc/pc-options.ts'
+import { RemoteBoard } from './remote-board.ts'
+import { plugSystemManagement } from '../firmware/smram.ts'
+
+/** A board that is part of a domain, as the machine reaches it. */
+export interface PlacedBoard {
+  /** Queues bytes for a serial port. */
+  receive(port: number, bytes: Uint8Array): void
+  /** Hands over what serial ports hold back. */
+  flush(): Promise<void>
+  /** @returns whether the guest has asked for the button's event */
+  pressPowerButton(): boolean | Promise<boolean>
+  /** @returns whether the guest has asked for the button's event */
+  pressSleepButton(): boolean | Promise<boolean>
+  /** Wakes a machine that sleeps, as a key does. */
+  wake(): void
+  /** Settles when the models are there. */
+  readonly ready: Promise<void>
+}
+
+/** The hooks that {@link placeBoard} supplies. */
+type OwnHooks = 'a20' | 'ecam' | 'smram' | 'smi'
+
+/** Makes a board's models part of a domain, in this thread or in one of their own. */
+export function placeBoard(
+  domain: X86Domain,
+  description: BoardDescription,
+  placement: PcOptions['devicePlacement'],
+  input: BoardInput,
+  given: Omit<BoardHooks, OwnHooks>,
+): PlacedBoard {
+  const hooks: BoardHooks = {
+    ...given,
+    a20: (works) => (domain.a20 = works),
+    ecam: (window) => domain.dispatch.setEcam(ecamWindows(window)),
+    ...(description.smm === true ? plugSystemManagement(domain, description.map.lowRamBytes) : NO_SMM),
+  }
+  if (typeof placement === 'function') {
+    const remote = new RemoteBoard(
+      (part) => placement(domain.dispatch, domain.platform, { ...part, board: description }),
+      !domain.clock.deterministic,
+      hooks,
+      input,
+    )
+    const { linkOf } = CHIPSETS[description.machine]
+    domain.pciInterrupt = (device, pin) => remote.interruptInput(device, pin)
+    domain.ownPciInterrupt = (device, pin) => domain.interrupts.line(FIRST_LINK_GSI + linkOf(device, pin))
+    domain.addServer(remote.server)
+    return {
+      receive: (port, bytes) => remote.receive(port, bytes),
+      flush: () => remote.flush(),
+      pressPowerButton: () => remote.press(POWER_BUTTON),
+      pressSleepButton: () => remote.press(SLEEP_BUTTON),
+      wake: () => remote.wake(),
+      ready: remote.server.remote.ready,
+    }
+  }
+  const board = createBoard(description, hooks, input)
+  const { models, uarts, serialStreams, isaBridge, pressPowerButton, pressSleepButton, wake } = board
+  domain.pciInterrupt = (device, pin) => isaBridge.interruptInput(device, pin)
+  domain.ownPciInterrupt = domain.pciInterrupt
+  for (const model of models) domain.attach(model)
+  return {
+    receive: (port, bytes) => serialStreams[port]?.receive(bytes),
+    flush: async () => {
+      for (const uart of uarts) uart.flush()
+    },
+    pressPowerButton,
+    pressSleepButton,
+    wake,
+    ready: Promise.resolve(),
+  }
+}
+
+const NO_SMM: Pick<BoardHooks, 'smram' | 'smi'> = { smram: () => undefined, smi: () => undefined }
+
+const ecamWindows = (placement: EcamPlacement | null): EcamWindow[] =>
+  placement === null ? [] : [{ base: placement.base, firstBus: 0, lastBus: placement.buses - 1 }]

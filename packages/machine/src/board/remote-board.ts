@@ -1,0 +1,124 @@
+import type { EcamPlacement, ShadowRange } from '@retrap/devices'
+import type { DomainServer } from '@retrap/hvm'
+import type { InputBackend, InterruptLine } from '@retrap/device'
+import type { BoardHooks, BoardInput } from './board.ts'
+import {
+  A20,
+  ECAM,
+  FLUSH,
+  INPUT,
+  INPUT_TAKEN,
+  KEYBOARD,
+  LEDS,
+  MOUSE,
+  PIN,
+  POINTER,
+  POINTERS,
+  POWER_BUTTON,
+  SLEEP_BUTTON,
+  RAMFB,
+  RECEIVE,
+  SHADOW,
+  SLEEP,
+  SPEAKER,
+  TAKEN,
+  TRANSMIT,
+  WAKE,
+  message,
+} from './board-messages.ts'
+import type { PartServerOptions } from '../elsewhere/start.ts'
+import { type InputHooks, RemoteInput } from '../input/relay.ts'
+
+const json = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(bytes.slice(1)))
+
+function ledsOf(bits: number): Parameters<InputHooks['setLeds']>[0] {
+  return { numLock: (bits & 1) !== 0, capsLock: (bits & 2) !== 0, scrollLock: (bits & 4) !== 0 }
+}
+
+/** The parts of a machine that its board reaches; a board may lack some of them. */
+type RemoteHooks = Pick<BoardHooks, 'transmit' | 'taken' | 'ramfb'> & Partial<BoardHooks>
+
+/** The machine's end of a board in another thread. */
+export class RemoteBoard {
+  readonly server: DomainServer
+  /** The keyboard's, and the mouse's. */
+  readonly #input: readonly RemoteInput[]
+  /** Wait for the board's answers. */
+  readonly #pressed: ((listens: boolean) => void)[] = []
+
+  /**
+   * @param start - starts the board's thread
+   * @param input - what the board's keyboard and mouse are; absent: it has none
+   */
+  constructor(
+    start: (part: PartServerOptions) => DomainServer,
+    realTime: boolean,
+    hooks: RemoteHooks,
+    input?: BoardInput,
+  ) {
+    this.server = start({
+      name: 'board',
+      realTime,
+      onMessage: (bytes) => {
+        if (bytes[0] === TRANSMIT) hooks.transmit(bytes[1]!, bytes.slice(2))
+        else if (bytes[0] === TAKEN) hooks.taken(bytes[1]!, new Uint32Array(bytes.slice(2).buffer)[0]!)
+        else if (bytes[0] === INPUT_TAKEN) this.#input[bytes[1]!]?.taken(bytes[2]!)
+        else if (bytes[0] === LEDS) input?.keyboard.setLeds?.(ledsOf(bytes[1]!))
+        else if (bytes[0] === POINTER) input?.mouse.setPointer?.(POINTERS[bytes[1]!]!)
+        else if (bytes[0] === SHADOW) hooks.shadow?.(json(bytes) as ShadowRange)
+        else if (bytes[0] === A20) hooks.a20?.(bytes[1] !== 0)
+        else if (bytes[0] === SLEEP) hooks.sleep?.()
+        else if (bytes[0] === WAKE) hooks.wake?.()
+        else if (bytes[0] === SPEAKER) hooks.speaker?.(new Int16Array(bytes.slice(1).buffer))
+        else if (bytes[0] === RAMFB) hooks.ramfb(bytes.slice(1))
+        else if (bytes[0] === POWER_BUTTON || bytes[0] === SLEEP_BUTTON) this.#pressed.shift()?.(bytes[1] !== 0)
+        else if (bytes[0] === ECAM) hooks.ecam?.(json(bytes) as EcamPlacement | null)
+      },
+    })
+    const remote = (backend: InputBackend, device: number): RemoteInput =>
+      new RemoteInput(backend, (events) => {
+        const text = new TextEncoder().encode(JSON.stringify(events))
+        this.server.remote.post(message(INPUT, message(device, text)))
+      })
+    this.#input = input === undefined ? [] : [remote(input.keyboard, KEYBOARD), remote(input.mouse, MOUSE)]
+  }
+
+  #post(kind: number, ...bytes: readonly number[]): void {
+    this.server.remote.post(message(kind, Uint8Array.from(bytes)))
+  }
+
+  receive(port: number, bytes: Uint8Array): void {
+    this.server.remote.post(message(RECEIVE, message(port, bytes)))
+  }
+
+  /** @returns whether the guest has asked for the button's event */
+  press(button: typeof POWER_BUTTON | typeof SLEEP_BUTTON): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.#pressed.push(resolve)
+      this.#post(button)
+    })
+  }
+
+  /** Wakes a machine that sleeps, as a key does. */
+  wake(): void {
+    this.#post(WAKE)
+  }
+
+  /** The wire of an interrupt pin of a function that is not the board's. */
+  interruptInput(device: number, pin: number): InterruptLine {
+    const set = (level: boolean): void => this.#post(PIN, device, pin, level ? 1 : 0)
+    return {
+      set,
+      pulse: () => {
+        set(true)
+        set(false)
+      },
+    }
+  }
+
+  /** Settles when what the board held back has arrived, or the board has gone. */
+  async flush(): Promise<void> {
+    this.#post(FLUSH)
+    await this.server.remote.settle().catch(() => {})
+  }
+}

@@ -1,0 +1,110 @@
+import type { DeviceServer, SharedDeviceMemory } from '@retrap/ioreq'
+import { serveSharedDevices } from '@retrap/ioreq'
+import type { InputEvent, InterruptLine } from '@retrap/device'
+import { createBoard } from './board.ts'
+import type { Board, BoardDescription, BoardHooks, BoardInput } from './board.ts'
+import {
+  A20,
+  ECAM,
+  FLUSH,
+  INPUT,
+  INPUT_TAKEN,
+  KEYBOARD,
+  LEDS,
+  MOUSE,
+  PIN,
+  POINTER,
+  POINTERS,
+  POWER_BUTTON,
+  SLEEP_BUTTON,
+  RAMFB,
+  RECEIVE,
+  SHADOW,
+  SLEEP,
+  SPEAKER,
+  TAKEN,
+  TRANSMIT,
+  WAKE,
+  message,
+} from './board-messages.ts'
+import { type InputHooks, InputRelay } from '../input/relay.ts'
+
+/**
+ * The program of a thread in which a board's models run, until the machine ends them.
+ *
+ * @param memory - what the machine's thread has made the server with
+ * @param options - `blockMs`: as of `serveSharedDevices`; 0 on a thread that may not block, such as a browser's main thread
+ */
+export function serveBoard(
+  memory: SharedDeviceMemory,
+  description: BoardDescription,
+  options: { readonly blockMs?: number } = {},
+): Promise<void> {
+  let server: DeviceServer | undefined
+  const post = (kind: number, bytes: Uint8Array): void => server?.post(message(kind, bytes))
+  const relay = (device: number): InputRelay => new InputRelay(inputHooks(device, post))
+  const input = { keyboard: relay(KEYBOARD), mouse: relay(MOUSE) }
+  const hooks: BoardHooks = {
+    transmit: (port, bytes) => post(TRANSMIT, message(port, bytes)),
+    taken: (port, count) => post(TAKEN, message(port, new Uint8Array(Uint32Array.of(count).buffer))),
+    shadow: (range) => post(SHADOW, new TextEncoder().encode(JSON.stringify(range))),
+    a20: (works) => post(A20, Uint8Array.of(works ? 1 : 0)),
+    // A board in another thread has no system-management mode: an SMI comes right after the instruction that causes it.
+    smram: () => undefined,
+    smi: () => undefined,
+    speaker: (samples) => post(SPEAKER, new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength)),
+    sleep: () => post(SLEEP, NOTHING),
+    wake: () => post(WAKE, NOTHING),
+    ramfb: (configuration) => post(RAMFB, configuration),
+    ecam: (placement) => post(ECAM, new TextEncoder().encode(JSON.stringify(placement))),
+  }
+  const board = createBoard(description, hooks, input)
+  const pins = new Map<number, InterruptLine>()
+  return serveSharedDevices(
+    memory,
+    (given) => {
+      server = given
+      for (const model of board.models) given.attach(model)
+    },
+    {
+      ...options,
+      name: 'board',
+      pciInterrupt: (device, pin) => board.isaBridge.interruptInput(device, pin),
+      onMessage: (bytes) => {
+        if (bytes[0] === POWER_BUTTON) post(POWER_BUTTON, Uint8Array.of(board.pressPowerButton() ? 1 : 0))
+        else if (bytes[0] === SLEEP_BUTTON) post(SLEEP_BUTTON, Uint8Array.of(board.pressSleepButton() ? 1 : 0))
+        else receive(board, input, pins, bytes)
+      },
+    },
+  )
+}
+
+const NOTHING = new Uint8Array(0)
+
+function inputHooks(device: number, post: (kind: number, bytes: Uint8Array) => void): InputHooks {
+  return {
+    taken: (count) => post(INPUT_TAKEN, Uint8Array.of(device, count)),
+    setLeds: ({ numLock, capsLock, scrollLock }) =>
+      post(LEDS, Uint8Array.of((numLock ? 1 : 0) | (capsLock ? 2 : 0) | (scrollLock ? 4 : 0))),
+    setPointer: (kind) => post(POINTER, Uint8Array.of(POINTERS.indexOf(kind))),
+  }
+}
+
+type Relays = Readonly<Record<keyof BoardInput, InputRelay>>
+
+function receive(board: Board, input: Relays, pins: Map<number, InterruptLine>, bytes: Uint8Array): void {
+  const [kind, device = 0, pin = 0, level = 0] = bytes
+  if (kind === RECEIVE) board.serialStreams[device]?.receive(bytes.slice(2))
+  else if (kind === INPUT) {
+    const events = JSON.parse(new TextDecoder().decode(bytes.slice(2))) as InputEvent[]
+    const relay = device === KEYBOARD ? input.keyboard : input.mouse
+    relay.receive(events)
+  } else if (kind === WAKE) board.wake()
+  else if (kind === FLUSH) for (const uart of board.uarts) uart.flush()
+  else if (kind === PIN) {
+    const number = device * 4 + pin - 1
+    const line = pins.get(number) ?? board.isaBridge.interruptInput(device, pin)
+    pins.set(number, line)
+    line.set(level !== 0)
+  }
+}

@@ -1,0 +1,154 @@
+import { DeviceError } from '@retrap/device'
+import type { X86Domain } from '@retrap/hvm'
+import { loadDeviceKinds, placeDevices } from './device-kinds.ts'
+import type { PcSite } from '../kinds/placed-devices.ts'
+import type { PcDrive } from './drives.ts'
+import { MachineError } from '../errors.ts'
+import { type PcNetworkCard, usualMacAddress } from './network-card.ts'
+import { checkOptionValues } from '../option-values.ts'
+import type { PcOptions } from '../pc/pc-options.ts'
+import type { PcSoundDevice } from './sound-device.ts'
+import type { PcUsb } from './usb.ts'
+import type { PcVirtioDevice } from './virtio-device.ts'
+
+/** A device that is plugged in while the machine runs: one of these, with the `port` that it is behind. */
+export type PcPluggable =
+  | {
+      /** A disk of `interface: 'virtio'` or `'nvme'`. */
+      readonly drive: PcDrive
+    }
+  | {
+      /** A virtio device; a SCSI controller has no drives. */
+      readonly virtio: PcVirtioDevice
+    }
+  | {
+      /** A network card that is not a virtio device. */
+      readonly networkCard: PcNetworkCard
+    }
+  | {
+      /** A sound device. */
+      readonly sound: PcSoundDevice
+    }
+  | {
+      /** A USB controller with its devices. */
+      readonly usb: PcUsb
+    }
+
+/** How a device is unplugged. */
+export interface PcUnplugOptions {
+  /** Takes it out without asking the guest, as one who pulls it. Default false. */
+  readonly force?: boolean | undefined
+  /** Milliseconds of host time that the guest may take to give it up; default 60,000. */
+  readonly deadlineMs?: number | undefined
+}
+
+const DEADLINE_MS = 60_000
+const KINDS = ['drive', 'virtio', 'networkCard', 'sound', 'usb'] as const
+
+/** Plugs devices into the root ports of a machine while it runs, and takes them out. */
+export class HotPlug {
+  readonly #domain: X86Domain
+  readonly #site: PcSite
+  readonly #isOver: () => boolean
+  /** Network cards that the machine has had. */
+  #cards: number
+
+  /** @param isOver - whether the machine has ended, or was closed */
+  constructor(domain: X86Domain, site: PcSite, isOver: () => boolean) {
+    this.#domain = domain
+    this.#isOver = isOver
+    this.#site = site
+    const { virtio = [], networkCards = [] } = site.options
+    this.#cards = networkCards.length + virtio.filter(({ kind }) => kind === 'net').length
+  }
+
+  /** See `Pc.plug`. */
+  async plug(device: PcPluggable): Promise<void> {
+    const options = this.#optionsOf(device)
+    checkOptionValues(options)
+    const port = portOf(device)
+    const kinds = await loadDeviceKinds(options)
+    const { slots } = this.#site
+    const { devices } = this.#domain
+    if (!devices.isOccupied(port)) slots.leave(port)
+    const { models } = placeDevices(kinds, { ...this.#site, options })
+    try {
+      for (const model of models) devices.plug(model)
+    } catch (error) {
+      throw asMachineError(error)
+    }
+    this.#domain.wake()
+  }
+
+  /** See `Pc.unplug`. */
+  async unplug(port: string, { force = false, deadlineMs = DEADLINE_MS }: PcUnplugOptions = {}): Promise<void> {
+    this.#checkRuns(port)
+    let out: boolean
+    try {
+      const unplugged = this.#domain.devices.unplug(port, { force, deadlineMs })
+      this.#domain.wake()
+      out = await unplugged
+    } catch (error) {
+      throw asMachineError(error)
+    }
+    if (out) return
+    this.#checkRuns(port)
+    const why = force ? 'requests of it are still in flight' : 'the guest has not given it up'
+    throw new MachineError(
+      'ERR_UNPLUG',
+      `root port '${port}': ${why} after ${deadlineMs} ms: wait longer${force ? '' : ', or use force'}`,
+    )
+  }
+
+  #checkRuns(port: string): void {
+    if (!this.#isOver()) return
+    const what = 'the machine has ended, or was closed: its guest will not give a device up any more'
+    throw new MachineError('ERR_STATE', `root port '${port}': ${what}`)
+  }
+
+  /** The options of a machine that has this device alone. */
+  #optionsOf(device: PcPluggable): PcOptions {
+    const kinds = KINDS.filter((kind) => kind in device)
+    if (kinds.length !== 1)
+      throw new MachineError('ERR_OPTION', `plug: ${kinds.length} devices: expected one of ${KINDS.join(', ')}`)
+    const { memoryBytes, machine } = this.#site.options
+    // Without a kernel a machine with disks would have a graphics card.
+    const common = { memoryBytes, machine, vga: 'none' } as const
+    if ('drive' in device) return { ...common, drives: [device.drive] }
+    if ('virtio' in device) {
+      const { virtio } = device
+      return { ...common, virtio: [virtio.kind === 'net' ? this.#withAddress(virtio) : virtio] }
+    }
+    if ('networkCard' in device) return { ...common, networkCards: [this.#withAddress(device.networkCard)] }
+    return { ...common, ...('sound' in device ? { sound: [device.sound] } : { usb: device.usb }) }
+  }
+
+  /** No two cards of a machine get one address. */
+  #withAddress<T extends Pick<PcNetworkCard, 'network' | 'macAddress'>>(card: T): T {
+    const { macAddress = card.network.macAddress ?? usualMacAddress(this.#cards++) } = card
+    return { ...card, macAddress }
+  }
+}
+
+function portOf(device: PcPluggable): string {
+  const place = placeOf(device)
+  if (place?.port !== undefined) return place.port
+  throw new MachineError('ERR_OPTION', "plug: no port: expected the id of a root port, such as port: 'rp1'")
+}
+
+function placeOf(device: PcPluggable): { readonly port?: string | undefined } | undefined {
+  if ('drive' in device) {
+    const { interface: how = 'ide', virtio, nvme } = device.drive
+    if (how === 'virtio') return virtio
+    if (how === 'nvme') return nvme
+    throw new MachineError('ERR_OPTION', `plug: a drive of interface '${how}': expected 'virtio' or 'nvme'`)
+  }
+  if ('virtio' in device) return device.virtio
+  if ('networkCard' in device) return device.networkCard
+  return 'sound' in device ? device.sound : device.usb
+}
+
+function asMachineError(error: unknown): unknown {
+  if (!(error instanceof DeviceError)) return error
+  return new MachineError('ERR_OPTION', error.message, { cause: error })
+}

@@ -1,0 +1,126 @@
+import { MachineError } from '../errors.ts'
+import type { PcOptions } from '../pc/pc-options.ts'
+import type { PcPciPlace } from './pci-place.ts'
+
+const HIGHEST = 31
+
+/** Where a device is, and how it is named by that. */
+export interface PciPlace {
+  /** Number on its bus. */
+  readonly device: number
+  /** The bus of a root port; undefined: bus 0. */
+  readonly bus: string | undefined
+  /** Its device number on bus 0, or that of the port. */
+  readonly root: number
+  /** Tells it from all others in names of models. */
+  readonly label: string
+  /** Firmware's path of it. @param node - what firmware calls devices of its class */
+  path(node: string): string
+}
+
+/** Device numbers of bus 0 that options ask for. */
+export function wantedSlots(options: PcOptions): readonly (number | undefined)[] {
+  const { drives = [], virtio = [], networkCards = [], sound = [], rootPorts = [], usb } = options
+  return [
+    ...drives.map((drive) => drive.virtio?.slot ?? drive.nvme?.slot),
+    ...[...virtio, ...networkCards, ...sound, ...rootPorts].map(({ slot }) => slot),
+    usb?.slot,
+  ]
+}
+
+/** Hands out PCI device numbers of bus 0. */
+export class PciSlots {
+  readonly #first: number
+  readonly #last: number
+  readonly #taken = new Set<number>()
+  /** Numbers of root ports, by id. */
+  readonly #ports = new Map<string, number>()
+  readonly #occupied = new Set<string>()
+  readonly #wanted: ReadonlySet<number | undefined>
+  readonly #placed: PciPlace[] = []
+
+  /**
+   * @param first - the lowest one that is not the board's
+   * @param wanted - numbers that will be asked for: nobody else gets them
+   * @param last - the highest one that is not the board's
+   */
+  constructor(first: number, wanted: readonly (number | undefined)[] = [], last: number = HIGHEST) {
+    this.#first = first
+    this.#last = last
+    this.#wanted = new Set(wanted)
+  }
+
+  /**
+   * Takes a device number.
+   *
+   * @param wanted - default the lowest free one
+   * @throws MachineError `ERR_OPTION` for one that is the board's, taken or not there
+   */
+  take(what: string, wanted?: number): number {
+    let slot = wanted ?? this.#first
+    if (wanted === undefined) while (this.#taken.has(slot) || this.#wanted.has(slot)) slot++
+    if (!Number.isInteger(slot) || slot < this.#first || slot > this.#last || this.#taken.has(slot)) {
+      const why = this.#taken.has(slot) ? 'two devices have it' : `expected ${this.#first} to ${this.#last}`
+      throw new MachineError('ERR_OPTION', `${what}: PCI device number ${slot}: ${why}`)
+    }
+    this.#taken.add(slot)
+    return slot
+  }
+
+  /**
+   * Takes the device number of a root port.
+   *
+   * @throws MachineError `ERR_OPTION` as of `take`, and for an id that is none or taken
+   */
+  addPort(id: string, wanted?: number): number {
+    if (!/^[A-Za-z][\w.-]*$/.test(id) || this.#ports.has(id)) {
+      const why = this.#ports.has(id) ? 'two root ports have it' : 'expected a letter, and letters, digits, _, . and -'
+      throw new MachineError('ERR_OPTION', `rootPorts: id '${id}': ${why}`)
+    }
+    const slot = this.take(id, wanted)
+    this.#ports.set(id, slot)
+    return slot
+  }
+
+  /** Frees the place behind a root port: its device has been unplugged. */
+  leave(port: string): void {
+    this.#occupied.delete(port)
+  }
+
+  /**
+   * Takes a place on bus 0, or behind a root port.
+   *
+   * @throws MachineError `ERR_OPTION`
+   */
+  place(what: string, wanted: PcPciPlace): PciPlace {
+    const place = this.#find(what, wanted)
+    this.#placed.push(place)
+    return place
+  }
+
+  /** All places that it has found, in order. */
+  get placed(): readonly PciPlace[] {
+    return this.#placed
+  }
+
+  #find(what: string, { slot, port }: PcPciPlace): PciPlace {
+    if (port === undefined) {
+      const device = this.take(what, slot)
+      const path = (node: string): string => `/pci@i0cf8/${node}@${device.toString(16)}`
+      return { device, bus: undefined, root: device, label: `${device}`, path }
+    }
+    const above = this.#ports.get(port)
+    if (above === undefined || this.#occupied.has(port) || slot !== undefined) {
+      const why =
+        above === undefined
+          ? `there is none of that id${this.#ports.size > 0 ? `, but ${[...this.#ports.keys()].join(', ')}` : ''}`
+          : slot === undefined
+            ? 'it has a device already, and room for one'
+            : `a device behind it has number 0: leave slot ${slot} out`
+      throw new MachineError('ERR_OPTION', `${what}: root port '${port}': ${why}`)
+    }
+    this.#occupied.add(port)
+    const bridge = `/pci@i0cf8/pci-bridge@${above.toString(16)}`
+    return { device: 0, bus: port, root: above, label: port, path: (node) => `${bridge}/${node}@0` }
+  }
+}

@@ -1,0 +1,306 @@
+import type { DeviceModel } from '@retrap/device'
+import { describeThrown } from '@retrap/device/host'
+import type { Domain } from '@retrap/hvm'
+import type { DeviceFailure } from '@retrap/ioreq'
+import { MachineError } from '../errors.ts'
+import { type DescribeCrash, machineExit, type MachineExit } from './machine-exit.ts'
+import type { StartDeviceServer } from '../pc/pc-options.ts'
+import type { FinalExit } from './sleep.ts'
+
+/** The activity of a machine. */
+export type PcState = 'running' | 'asleep' | 'stopped'
+
+/** The part of an `AbortSignal` that is used. */
+export interface StopSignal {
+  /** Whether the signal has been given. */
+  readonly aborted: boolean
+  /** Calls `listener` when the signal is given. */
+  addEventListener(type: 'abort', listener: () => void): void
+  /** Takes a listener back. */
+  removeEventListener(type: 'abort', listener: () => void): void
+}
+
+/** Limits of one run of a machine. */
+export interface MachineRunOptions {
+  /** Stops the machine. */
+  readonly signal?: StopSignal | undefined
+  /** Host time after which the machine is stopped. */
+  readonly timeoutMs?: number | undefined
+}
+
+/** Limits of `pc.save` and of an Arm machine's. */
+export interface PcSaveOptions {
+  /** Host time that devices may take to bring their work to rest, in milliseconds. */
+  readonly deadlineMs?: number | undefined
+  /**
+   * Called when the machine may run on, with the milliseconds for which it stood still. A PC's RAM is copied afterwards, as
+   * it was.
+   */
+  readonly onResumed?: ((pauseMs: number) => void) | undefined
+  /**
+   * A PC is going to be put back to this instant: what its guest writes from now on is noted, so that `restore` brings back
+   * no more than that. Default false: it is noted after the first `restore`.
+   */
+  readonly forRestore?: boolean | undefined
+}
+
+/** How `pc.restore` puts a machine back. */
+export interface PcRestoreOptions {
+  /** Host time that devices may take to bring their work to rest, in milliseconds; default 10 seconds. */
+  readonly deadlineMs?: number | undefined
+  /**
+   * Called when all that devices had under way has ended, and before any of them goes on: the time to bring media back. A
+   * write that was under way before would be on a disk that is brought back earlier. Where it throws, the machine is closed.
+   */
+  readonly atRest?: (() => void) | undefined
+}
+
+/** A disk may take seconds. */
+export const SAVE_DEADLINE_MS = 10_000
+
+/** A domain as {@link MachineLife} sees it, of any processor. */
+type LivingDomain = Pick<
+  Domain,
+  'addServer' | 'asleep' | 'clock' | 'close' | 'devices' | 'dispatch' | 'platform' | 'stop'
+>
+
+/** What a machine lends its {@link MachineLife}. */
+export interface LifeHooks {
+  /** Models of the caller. */
+  readonly models: readonly DeviceModel[]
+  /** Runs the domain until it exits, through sleep where the machine can sleep. */
+  run(): Promise<FinalExit>
+  /** Waits until board and media have handed over what they hold back. */
+  settle(): Promise<unknown>
+  /** Takes listeners back from media that may outlive the machine. */
+  leave(): void
+  /** Describes a crash of a vCPU. */
+  readonly describe: DescribeCrash
+}
+
+/** What is told of a machine that is kept still. */
+export interface HeldMachine {
+  /** No vCPU executes; it may be told more than once. */
+  still(): void
+  /** The machine has ended. */
+  over(): void
+}
+
+/** The life of a machine of any board: servers of models start, it runs, is stopped, ends and is closed. */
+export class MachineLife {
+  readonly #domain: LivingDomain
+  readonly #hooks: LifeHooks
+  /** Settle when the servers that live elsewhere have their models. */
+  readonly #ready: Promise<void>[] = []
+  #failure: DeviceFailure | undefined
+  #running = false
+  #over = false
+  #closed = false
+  readonly #pauses: (() => Promise<void>)[] = []
+  /** The debugger that may keep the machine still. */
+  #holder: HeldMachine | undefined
+  /** Settles when it is kept still no longer. */
+  #hold: PromiseWithResolvers<void> | undefined
+  /** It is kept still just now. */
+  #isHeld = false
+  /** Settles when the run that is under way is to end. */
+  #stopping = Promise.withResolvers<void>()
+  #pausing: Promise<void> | undefined
+
+  constructor(domain: LivingDomain, hooks: LifeHooks) {
+    this.#domain = domain
+    this.#hooks = hooks
+  }
+
+  /** The machine's activity. */
+  get state(): PcState {
+    if (this.#domain.asleep) return 'asleep'
+    return this.#running ? 'running' : 'stopped'
+  }
+
+  /** Whether the machine was closed, or ended by its guest: nothing runs it again. */
+  get isOver(): boolean {
+    return this.#over
+  }
+
+  /** Notes a failure of a device model, which may be why the machine cannot start. */
+  failed(failure: DeviceFailure): void {
+    this.#failure ??= failure
+  }
+
+  /** Has {@link MachineLife.startServers} wait for models. */
+  waitFor(ready: Promise<void>): void {
+    this.#ready.push(ready)
+  }
+
+  /** Starts further servers, and waits until all servers have their models. */
+  async startServers(starts: readonly StartDeviceServer[]): Promise<void> {
+    const { dispatch, platform, clock } = this.#domain
+    for (const start of starts) {
+      // oxlint-disable-next-line no-await-in-loop -- models are attached in the order of the options
+      const server = await start(dispatch, platform, !clock.deterministic)
+      this.#domain.addServer(server)
+      this.waitFor(server.remote.ready)
+    }
+    await Promise.all(this.#ready)
+  }
+
+  /** The error of a machine whose servers or devices threw this while it was made. */
+  notStarted(thrown: unknown): MachineError {
+    const why = describeThrown(this.#failure?.cause ?? thrown)
+    return new MachineError('ERR_DEVICES', `the device models cannot be started: ${why}`, { cause: thrown })
+  }
+
+  /** Runs until the guest or the caller ends it. @throws MachineError `ERR_STATE` if it runs already */
+  async run({ signal, timeoutMs }: MachineRunOptions): Promise<MachineExit> {
+    if (this.#running) throw new MachineError('ERR_STATE', 'the machine runs already')
+    this.#running = true
+    let timedOut = false
+    this.#stopping = Promise.withResolvers<void>()
+    const stop = (): void => this.stop()
+    const timer =
+      timeoutMs === undefined
+        ? undefined
+        : setTimeout(() => {
+            timedOut = true
+            stop()
+          }, timeoutMs)
+    signal?.addEventListener('abort', stop)
+    if (signal?.aborted === true) stop()
+    try {
+      await this.#pausing
+      await this.#whileHeld()
+      const exit = await this.#hooks.run()
+      if (exit.reason !== 'stopped') this.#end()
+      for (const model of this.#hooks.models) if (isBuffered(model)) model.flush()
+      await this.#hooks.settle()
+      return timedOut && exit.reason === 'stopped' ? { reason: 'timeout' } : machineExit(exit, this.#hooks.describe)
+    } finally {
+      if (timer !== undefined) clearTimeout(timer)
+      signal?.removeEventListener('abort', stop)
+      this.#running = false
+      await this.#donePauses()
+      if (this.#over) this.#holder?.over()
+      if (this.#closed) this.#leave()
+    }
+  }
+
+  /** Has the run that is under way end, or the next one, kept still by a debugger or not. */
+  stop(): void {
+    this.#domain.stop({ reason: 'stopped' })
+    this.#stopping.resolve()
+  }
+
+  /**
+   * Does something while no vCPU executes, between two instructions; a run that is under way goes on afterwards.
+   *
+   * @throws MachineError `ERR_STATE` if the machine has ended; what `action` throws
+   */
+  pause<T>(action: () => Promise<T>): Promise<T> {
+    return this.#whileStill(() => {
+      if (this.#over) throw new MachineError('ERR_STATE', 'the machine has ended')
+      return action()
+    })
+  }
+
+  /**
+   * Does something that gives the machine another state, while no vCPU executes; a run that is under way goes on
+   * afterwards. A machine that its guest has ended can be run again then.
+   *
+   * @throws MachineError `ERR_STATE` if the machine was closed; what `action` throws
+   */
+  restart<T>(action: () => Promise<T>): Promise<T> {
+    return this.#whileStill(async () => {
+      if (this.#closed) throw new MachineError('ERR_STATE', 'the machine was closed')
+      const done = await action()
+      if (!this.#closed) this.#over = false
+      return done
+    })
+  }
+
+  #whileStill<T>(action: () => T | Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#pauses.push(async () => {
+        await (async () => action())().then(resolve, reject)
+      })
+      if (this.#running && !this.#isHeld) this.#domain.stop({ reason: 'pause' })
+      else void this.#donePauses()
+    })
+  }
+
+  /** Names who may keep the machine still: a debugger. */
+  set holder(holder: HeldMachine | undefined) {
+    this.#holder = holder
+  }
+
+  /** Keeps the machine still from the next instruction on, until {@link MachineLife.release}. */
+  hold(): void {
+    this.#hold ??= Promise.withResolvers<void>()
+    if (this.#running && !this.#isHeld) this.#domain.stop({ reason: 'pause' })
+    else this.#holder?.still()
+  }
+
+  /** Lets it run on. */
+  release(): void {
+    this.#hold?.resolve()
+    this.#hold = undefined
+  }
+
+  /** Waits until nobody keeps the machine still, or the run is to end. */
+  async #whileHeld(): Promise<void> {
+    for (let hold = this.#hold; hold !== undefined; hold = this.#hold) {
+      this.#isHeld = true
+      this.#holder?.still()
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const goesOn = await Promise.race([hold.promise.then(() => true), this.#stopping.promise.then(() => false)])
+      this.#isHeld = false
+      if (!goesOn) return
+    }
+  }
+
+  /** Does what waits for a pause, and waits while the machine is kept still. */
+  async paused(): Promise<void> {
+    await this.#donePauses()
+    await this.#whileHeld()
+    // What came up meanwhile.
+    await this.#donePauses()
+  }
+
+  #donePauses(): Promise<void> {
+    // With nothing to do it would have ended before it is noted.
+    if (this.#pauses.length === 0) return this.#pausing ?? Promise.resolve()
+    return (this.#pausing ??= this.#doPaused())
+  }
+
+  async #doPaused(): Promise<void> {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    for (let next = this.#pauses.shift(); next !== undefined; next = this.#pauses.shift()) await next()
+    this.#pausing = undefined
+  }
+
+  /** Ends what runs beside the machine: threads and processes of device models. */
+  close(): void {
+    this.#end()
+    if (!this.#running) this.#holder?.over()
+    this.#domain.close()
+    this.#closed = true
+    if (!this.#running) this.#leave()
+  }
+
+  /** Nothing of the machine uses its back ends any more. */
+  #leave(): void {
+    this.#domain.devices.close()
+    this.#hooks.leave()
+  }
+
+  /** The machine does not run again: ends what waits for an answer of its guest. */
+  #end(): void {
+    this.#over = true
+    this.#domain.devices.giveUpUnplugs()
+  }
+}
+
+/** A model that keeps back what it has for the host: serial ports, the debug console. */
+function isBuffered(model: DeviceModel): model is DeviceModel & { flush(): void } {
+  return 'flush' in model && typeof model.flush === 'function'
+}

@@ -1,0 +1,108 @@
+import type { X86Domain } from '@retrap/hvm'
+import type { plugXen } from '@retrap/xen'
+import { loadDeviceKinds, placeDevices } from '../devices/device-kinds.ts'
+import type { PcSite, PlacedDevices, PlaceDevices } from '../kinds/placed-devices.ts'
+import type { startControllers } from '../elsewhere/start-controllers.ts'
+import { type MovedControllers, splitControllers } from '../elsewhere/split.ts'
+import type { ForkFamily, ForkOrigin } from '../fork/fork-family.ts'
+import { loadFlash } from '../firmware/flash.ts'
+import type { OptionRom } from '../firmware/option-roms.ts'
+import type { PcOptions } from './pc-options.ts'
+import type { PcVapicOptions } from '../firmware/vapic.ts'
+
+/** The parts of a PC that are loaded before it is composed. */
+export interface PcParts {
+  /** Kinds of the devices in this thread. */
+  readonly kinds: readonly PlaceDevices[]
+  /** Kinds of the controllers in a thread of their own. */
+  readonly moved: readonly PlaceDevices[]
+  /** Starts those controllers. */
+  readonly elsewhere: typeof startControllers | undefined
+  /** The option ROM of the TPR patcher, where there is one. */
+  readonly vapicRoms: readonly OptionRom[]
+  /** Contents of the flash memories. */
+  readonly flash: readonly Uint8Array[]
+  /** The machines in its memory, where it can be forked. */
+  readonly family: ForkFamily | undefined
+  /** Plugs Xen in, where the guest sees Xen. */
+  readonly plugXen: typeof plugXen | undefined
+}
+
+/** Prepares a machine that is to be forked. @param origin - of a clone */
+export async function forkFamily(
+  options: PcOptions,
+  origin: ForkOrigin | undefined,
+): Promise<{ readonly family: ForkFamily | undefined; readonly options: PcOptions }> {
+  if (options.forks === undefined) return { family: undefined, options }
+  const [{ ForkFamily }, { withFreezableMedia }] = await Promise.all([
+    import('../fork/fork-family.ts'),
+    import('../fork/clone-options.ts'),
+  ])
+  return { family: origin?.family ?? new ForkFamily(), options: withFreezableMedia(options) }
+}
+
+/** Loads the parts that the options ask for, and no others. @throws MachineError `ERR_OPTION` */
+export async function loadPcParts(options: PcOptions): Promise<Omit<PcParts, 'family'>> {
+  const { moved, local } = divide(options)
+  const [flash, vapicRoms, kinds, movedKinds, elsewhere, xen] = await Promise.all([
+    loadFlash(options.flash ?? []),
+    loadVapicRoms(options.vapic),
+    loadDeviceKinds(local),
+    moved && loadDeviceKinds(moved),
+    moved && import('../elsewhere/start-controllers.ts'),
+    options.hypervisor === 'xen' ? import('@retrap/xen') : undefined,
+  ])
+  return {
+    kinds,
+    flash,
+    vapicRoms,
+    plugXen: xen?.plugXen,
+    moved: movedKinds ?? [],
+    elsewhere: elsewhere?.startControllers,
+  }
+}
+
+async function loadVapicRoms(options: boolean | PcVapicOptions | undefined): Promise<readonly OptionRom[]> {
+  if (options === undefined || options === false) return []
+  const { vapicRom } = await import('../firmware/vapic-rom.ts')
+  return [vapicRom(options)]
+}
+
+/** The devices of a PC that has been composed. */
+interface PcDevices extends Required<PlacedDevices> {
+  /** The place of devices in this thread, for those that are plugged in later. */
+  readonly site: PcSite
+  /** Settle when models of controllers elsewhere are there. */
+  readonly ready: readonly Promise<void>[]
+}
+
+/**
+ * Makes all devices. Controllers in a thread of their own become part of the domain; the models of this thread are not
+ * attached yet, since the board comes first.
+ *
+ * @throws MachineError `ERR_OPTION`
+ */
+export function placePcDevices(
+  domain: X86Domain,
+  options: PcOptions,
+  parts: PcParts,
+  place: Omit<PcSite, 'options' | 'flash'>,
+): PcDevices {
+  const { moved, local } = divide(options)
+  const site: PcSite = { ...place, options: local, flash: parts.flash }
+  const elsewhere =
+    moved && parts.elsewhere?.(options.controllerPlacement!, domain, { moved, kinds: parts.moved, site })
+  if (elsewhere) domain.addServer(elsewhere.server)
+  const devices = placeDevices(parts.kinds, site)
+  return {
+    ...devices,
+    bootPaths: [...(elsewhere?.bootPaths ?? []), ...devices.bootPaths],
+    site,
+    ready: elsewhere ? [elsewhere.server.remote.ready] : [],
+  }
+}
+
+/** Controllers for a thread of their own, and what stays in this one. @throws MachineError `ERR_OPTION` */
+function divide(options: PcOptions): { readonly moved?: MovedControllers; readonly local: PcOptions } {
+  return options.controllerPlacement === undefined ? { local: options } : splitControllers(options)
+}

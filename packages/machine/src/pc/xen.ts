@@ -1,0 +1,55 @@
+import { PAGE_BYTES } from '@retrap/memory'
+import type { XenConsole, XenOptions } from '@retrap/xen'
+import type { PcMemoryMap } from '../loaders/index.ts'
+import type { PcInputs } from '../recording/pc-inputs.ts'
+import type { SerialPort } from '../devices/serial-port.ts'
+
+/** Inputs of the I/O APIC that a hardware guest of Xen finds (Xen's public header arch-x86/hvm/save.h, `VIOAPIC_NUM_PINS`). */
+export const XEN_IOAPIC_PINS = 48
+
+/** A UUID of random numbers (RFC 9562, 5.4). @param random - 32 random bits a call */
+function uuid(random: () => number): Uint8Array {
+  const bytes = new Uint8Array(Uint32Array.from({ length: 4 }, random).buffer)
+  bytes[6] = (bytes[6]! & 0x0f) | 0x40
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80
+  return bytes
+}
+
+/**
+ * What Xen tells the guest of its machine.
+ *
+ * @param random - 32 random bits a call, for its UUID
+ */
+export function xenOptions(map: PcMemoryMap, epochSeconds: number, random: () => number): XenOptions {
+  return {
+    handle: uuid(random),
+    epochSeconds,
+    maxFrames: map.ram.reduce((sum, { bytes }) => sum + bytes / PAGE_BYTES, 0),
+    memoryMap: map.e820.map(({ gpa, bytes, type }) => ({ base: gpa, size: bytes, type })),
+  }
+}
+
+/** The same for an Arm board, which tells of its memory itself. */
+export function xenArmOptions(memoryBytes: number, epochSeconds: number, random: () => number): XenOptions {
+  return { handle: uuid(random), epochSeconds, maxFrames: memoryBytes / PAGE_BYTES }
+}
+
+/**
+ * The console that Xen gives its guests; silent without Xen.
+ *
+ * @param gate - of a machine that is recorded: its party is there only with Xen
+ */
+export function xenConsole(ring: XenConsole | undefined, gate: Pick<PcInputs, 'serial'> | undefined): SerialPort {
+  const gated = ring && gate?.serial('xen', (bytes) => void ring.receive(bytes))
+  return {
+    onTransmit: (listener) => ring?.onTransmit(listener),
+    // Where there is no console, nobody waits for what is dropped.
+    receive(bytes) {
+      if (gated === undefined) return ring?.receive(bytes) ?? true
+      gated(bytes)
+      return true
+    },
+    onDrain: (listener) => ring?.onDrain(listener),
+    pipeTo: (sink) => ring?.onTransmit((bytes) => void sink.write(bytes)),
+  }
+}

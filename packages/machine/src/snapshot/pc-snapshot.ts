@@ -1,0 +1,57 @@
+import type { DomainVapicState, GuestPages, GuestPageSource, X86DomainState } from '@retrap/hvm'
+import type { FirmwareAreaState } from '../firmware/firmware-area.ts'
+import type { SmramState } from '../firmware/smram.ts'
+
+/** The options of a PC that a snapshot belongs to. Those of its devices show in the devices' states. */
+export interface PcSnapshotMachine {
+  /** Guest RAM. */
+  readonly memoryBytes: number
+  /** The board. */
+  readonly machine: string
+  /** vCPUs. */
+  readonly cpus: number
+  /** It has system-management mode. */
+  readonly smm: boolean
+  /** Where its first instruction comes from. */
+  readonly start: 'kernel' | 'firmware' | 'flash'
+  /** How its time passes. */
+  readonly clock: 'real' | 'deterministic'
+  /** Sizes of the media that were in its drives, in bytes, in the order of the options; 0: none was in. */
+  readonly media: readonly number[]
+}
+
+/** All of a PC but the contents of its RAM: plain data. */
+export interface PcSnapshotState {
+  /** Version of this shape. */
+  readonly version: 1
+  /** Of which machine it is. */
+  readonly machine: PcSnapshotMachine
+  /** Processors, interrupt controllers, devices and time. */
+  readonly domain: X86DomainState
+  /** The sequence of a deterministic machine's random numbers: the last one; null for the host's. */
+  readonly random: number | null
+  /** ROM and RAM below 1 MiB; null where there is no firmware. */
+  readonly firmwareArea: FirmwareAreaState | null
+  /** Memory of system-management mode; null for none. */
+  readonly smram: SmramState | null
+  /** The TPR patcher; null for none. */
+  readonly vapic: DomainVapicState | null
+  /** It is to wake from S3 when it is run. */
+  readonly woken: boolean
+}
+
+/** A PC as it was between two instructions. */
+export interface PcSnapshot {
+  /** Everything else. */
+  readonly state: PcSnapshotState
+  /** The contents of RAM and ROM. */
+  readonly pages: GuestPages
+}
+
+/** A snapshot whose pages may be read when they are needed, as from a file. */
+export interface PcSnapshotSource {
+  /** Everything else. */
+  readonly state: PcSnapshotState
+  /** The contents of RAM and ROM. */
+  readonly pages: GuestPages | GuestPageSource
+}

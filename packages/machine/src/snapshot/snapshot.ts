@@ -1,0 +1,154 @@
+import {
+  beginRestoringX86Domain,
+  beginSavingX86Domain,
+  checkShape,
+  type DomainRest,
+  type DomainReturn,
+  type DomainVapic,
+  type ForkedMemory,
+  restoreForkedX86Domain,
+  saveX86DomainState,
+  type X86Domain,
+  type X86DomainRestoring,
+} from '@retrap/hvm'
+import { MachineError } from '../errors.ts'
+import type { FirmwareArea } from '../firmware/firmware-area.ts'
+import type { RandomSource } from '../life/host.ts'
+import { type PcOptions, startsDirectly } from '../pc/pc-options.ts'
+import type { PcSnapshot, PcSnapshotMachine, PcSnapshotSource, PcSnapshotState } from './pc-snapshot.ts'
+import type { Sleep } from '../life/sleep.ts'
+import { smramOf } from '../firmware/smram.ts'
+import { copiedPages, explaining, finishRestoring, isNoError, requireSameMachine } from './snapshot-rules.ts'
+
+/** The parts of a PC that a snapshot has. */
+export interface SnapshotParts {
+  readonly domain: X86Domain
+  readonly options: PcOptions
+  readonly random: RandomSource
+  readonly area: FirmwareArea | undefined
+  readonly vapic: DomainVapic | undefined
+  readonly sleep: Sleep
+}
+
+/** What a snapshot says of the machine that options make. */
+export function machineOf(options: PcOptions): PcSnapshotMachine {
+  const start = startsDirectly(options) ? 'kernel' : options.firmware === undefined ? 'flash' : 'firmware'
+  return {
+    memoryBytes: options.memoryBytes,
+    machine: options.machine ?? 'pc',
+    cpus: options.cpus ?? 1,
+    smm: options.smm === true,
+    start,
+    clock: options.clock ?? 'real',
+    media: (options.drives ?? []).map(({ medium }) => medium?.properties.bytes ?? 0),
+  }
+}
+
+/** A PC that is being saved. It may run on. */
+export interface PcSaving {
+  /**
+   * Copies RAM as it was. To be called once.
+   *
+   * @throws MachineError `ERR_SNAPSHOT` where the host has no memory for the copy
+   */
+  finish(): Promise<PcSnapshot>
+  /** Ends it without that. */
+  close(): void
+}
+
+/** A PC without its domain. */
+export function stateOf({
+  domain,
+  options,
+  random,
+  area,
+  vapic,
+  sleep,
+}: SnapshotParts): Omit<PcSnapshotState, 'domain'> {
+  return {
+    version: 1,
+    machine: machineOf(options),
+    random: random.save(),
+    firmwareArea: area?.save() ?? null,
+    smram: smramOf(domain)?.save() ?? null,
+    vapic: vapic?.save() ?? null,
+    woken: sleep.isWoken,
+  }
+}
+
+/** Saves a PC at rest but for its RAM, which is copied while it runs on. Called in `whileAtRest`. */
+export async function savePc(parts: SnapshotParts, rest: DomainRest): Promise<PcSaving> {
+  const { state, pages, close } = await beginSavingX86Domain(parts.domain, rest)
+  const whole = { ...stateOf(parts), domain: state }
+  return { finish: async () => ({ state: whole, pages: await copiedPages(pages) }), close }
+}
+
+/** Saves a PC at rest but for its RAM. Called in `whileAtRest`. */
+export async function savePcState(parts: SnapshotParts, rest: DomainRest): Promise<PcSnapshotState> {
+  const domain = await saveX86DomainState(parts.domain, rest)
+  return { ...stateOf(parts), domain }
+}
+
+/**
+ * Restores a PC that has just been made. One for which this fails is of no more use.
+ *
+ * @returns what brings the rest of its RAM, which goes on by itself
+ * @throws MachineError `ERR_SNAPSHOT` for a snapshot of another version, or of another machine
+ */
+export function restorePc(parts: SnapshotParts, snapshot: PcSnapshotSource): Promise<X86DomainRestoring> {
+  return putBackPc(parts, snapshot)
+}
+
+/**
+ * Restores a PC as {@link restorePc} does.
+ *
+ * @param used - for one that has run: nothing of it has changed where this fails before `accepted` is called
+ */
+export async function putBackPc(
+  parts: SnapshotParts,
+  snapshot: PcSnapshotSource,
+  used?: DomainReturn,
+): Promise<X86DomainRestoring> {
+  const { state, pages } = snapshot
+  const late = await putBackState(parts, state, (restored) =>
+    beginRestoringX86Domain(parts.domain, { state: state.domain, pages }, restored, used),
+  )
+  void finishRestoring(late)
+  return late
+}
+
+/** Gives a PC that has just been made the state of one that was forked, whose RAM it shares. @throws as {@link restorePc} */
+export function restoreForkedPc(parts: SnapshotParts, state: PcSnapshotState, memory: ForkedMemory): Promise<void> {
+  return putBackState(parts, state, (restored) => restoreForkedX86Domain(parts.domain, state.domain, memory, restored))
+}
+
+/** @param restore - restores the domain; it calls back when device models have mapped what they map */
+async function putBackState<T>(
+  parts: SnapshotParts,
+  state: PcSnapshotState,
+  restore: (mapped: () => void) => Promise<T>,
+): Promise<T> {
+  const { domain, options, random, area, vapic, sleep } = parts
+  requireSameMachine(state, machineOf(options))
+  for (const [what, saved, here] of [
+    ['a firmware area', state.firmwareArea, area],
+    ['system-management memory', state.smram, smramOf(domain)],
+    ['a TPR patcher', state.vapic, vapic],
+  ] as const) {
+    if ((saved === null) === (here === undefined)) continue
+    const [with_, without] = saved === null ? ['this one', 'the saved machine'] : ['the saved machine', 'this one']
+    throw new MachineError('ERR_SNAPSHOT', `${with_} has ${what}, and ${without} has none`)
+  }
+  return explaining('the snapshot does not fit this machine', isNoError, async () => {
+    checkShape('the machine’s state', state, stateOf(parts))
+    const restored = (): void => {
+      if (state.firmwareArea !== null) area?.restore(state.firmwareArea)
+      if (state.smram !== null) smramOf(domain)?.restore(state.smram)
+    }
+    const done = await restore(restored)
+    random.restore(state.random)
+    sleep.isWoken = state.woken
+    if (state.vapic !== null) vapic?.restore(state.vapic)
+    return done
+  })
+}

@@ -1,0 +1,166 @@
+import {
+  closePages,
+  type ForkedMemory,
+  type GuestPages,
+  type GuestPageSource,
+  WrittenFrames,
+  type WrittenSince,
+  type X86DomainRestoring,
+} from '@retrap/hvm'
+import { isAtRest } from './at-rest.ts'
+import { hostClock } from '../life/host.ts'
+import { MachineError } from '../errors.ts'
+import type { MachineLife, PcRestoreOptions, PcSaveOptions } from '../life/machine-life.ts'
+import { SAVE_DEADLINE_MS } from '../life/machine-life.ts'
+import type { PcSnapshot, PcSnapshotSource, PcSnapshotState } from './pc-snapshot.ts'
+import type { FormerPages } from '../recording/pc-inputs.ts'
+import { putBackPc, restoreForkedPc, restorePc, savePc, savePcState, type SnapshotParts } from './snapshot.ts'
+import { finishRestoring, OneByOne, whileAtRest } from './snapshot-rules.ts'
+
+/** The recording would be of another run. */
+const NOT_AT_REST =
+  'a machine that is recorded is saved while its devices are at rest, and one is at work: try again soon'
+
+/** Models that the recording has cannot go on elsewhere. */
+const MODELS_RECORDED =
+  'what some device models do is in the recording, and not how they are: save a machine that is not recorded'
+
+const CANNOT_BE_SAVED = 'this machine cannot be saved'
+
+/** What a PC lends its {@link Snapshots}. */
+export interface SnapshotHost {
+  readonly life: MachineLife
+  /** Its parts as they are now. */
+  parts(): SnapshotParts
+  /** Its run is recorded. */
+  readonly isRecorded: boolean
+  /** It sleeps, or sleeps no more. */
+  slept(asleep: boolean): void
+}
+
+/** A PC's way to other instants: it is saved, made from a snapshot, put back to one. One after the other. */
+export class Snapshots {
+  readonly #host: SnapshotHost
+  /** Frames are copied for one at a time. */
+  readonly #inTurn = new OneByOne()
+  #restoring: X86DomainRestoring | undefined
+  /** What has been written; begins when the machine has been put back once, or is to be. */
+  #written: WrittenFrames | null | undefined
+  /** What has been written since the instants of snapshots. */
+  readonly #since = new WeakMap<GuestPages | GuestPageSource, WrittenSince>()
+
+  constructor(host: SnapshotHost) {
+    this.#host = host
+  }
+
+  /** Restores a PC that has just been made. See `restorePc`. */
+  async begin(snapshot: PcSnapshotSource): Promise<void> {
+    this.#restoring = await restorePc(this.#host.parts(), snapshot)
+  }
+
+  /** Restores a PC that has just been made in the memory of one that was forked. */
+  beginFork(state: PcSnapshotState, memory: ForkedMemory): Promise<void> {
+    return restoreForkedPc(this.#host.parts(), state, memory)
+  }
+
+  /** Forks the machine while it stands still. @param begin - gets the log of what is written since an instant, if there is one */
+  fork<T>(begin: (written: WrittenFrames | null) => Promise<T>): Promise<T> {
+    return this.#inTurn.do(async () => {
+      if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
+      return this.#host.life.pause(() => begin(this.#written ?? null))
+    })
+  }
+
+  /** See `Pc.save`. */
+  save({ deadlineMs = SAVE_DEADLINE_MS, onResumed, forRestore }: PcSaveOptions): Promise<PcSnapshot> {
+    return this.#inTurn.do(async () => {
+      if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
+      const { saving, since, tookMs } = await this.#host.life.pause(async () => {
+        const began = hostClock()
+        const parts = this.#host.parts()
+        if (parts.domain.hasRecordedModels) throw new MachineError('ERR_SNAPSHOT', MODELS_RECORDED)
+        if (this.#host.isRecorded && !isAtRest(parts.domain)) throw new MachineError('ERR_SNAPSHOT', NOT_AT_REST)
+        const saved = await whileAtRest(CANNOT_BE_SAVED, parts.domain, deadlineMs, async (rest) => {
+          const begun = await savePc(parts, rest)
+          if (forRestore === true) this.#log(parts)
+          return { saving: begun, since: this.#written?.note() }
+        })
+        return { ...saved, tookMs: (hostClock() - began) / 1e6 }
+      })
+      try {
+        onResumed?.(tookMs)
+      } catch (error) {
+        saving.close()
+        throw error
+      }
+      const snapshot = await saving.finish()
+      if (since !== undefined) this.#since.set(snapshot.pages, since)
+      return snapshot
+    })
+  }
+
+  /** See `GatedSnapshots.saveState`. */
+  saveState<T>(deadlineMs: number, also: () => T): Promise<{ readonly state: PcSnapshotState; readonly more: T }> {
+    const parts = this.#host.parts()
+    return whileAtRest(CANNOT_BE_SAVED, parts.domain, deadlineMs, async (rest) => {
+      const state = await savePcState(parts, rest)
+      return { state, more: also() }
+    })
+  }
+
+  /** See `Pc.restore`. @param before - what is known of the snapshot's pages */
+  restore(
+    snapshot: PcSnapshotSource,
+    { deadlineMs = SAVE_DEADLINE_MS, atRest }: PcRestoreOptions = {},
+    before?: FormerPages,
+  ): Promise<void> {
+    const done = this.#inTurn.do(() =>
+      this.#host.life.restart(async () => {
+        const parts = this.#host.parts()
+        const { domain } = parts
+        const wasAsleep = domain.asleep
+        this.#log(parts)
+        const { pages } = snapshot
+        const known = this.#since.get(pages)
+        const former = known === undefined && before !== undefined ? this.#since.get(before.pages) : undefined
+        let isBegun = false
+        try {
+          this.#restoring = await putBackPc(parts, snapshot, {
+            deadlineMs,
+            log: this.#written ?? undefined,
+            written: () => known?.now() ?? former?.now(before!.differing),
+            accepted: () => {
+              isBegun = true
+              atRest?.()
+            },
+            returned: () => {
+              const since = this.#written?.returnedTo(known)
+              if (since !== undefined) this.#since.set(pages, since)
+            },
+          })
+        } catch (error) {
+          // It is neither the one nor the other.
+          if (isBegun) {
+            domain.stop({ reason: 'stopped' })
+            this.#host.life.close()
+          }
+          throw error
+        }
+        if (domain.asleep !== wasAsleep) this.#host.slept(domain.asleep)
+      }),
+    )
+    return done.catch((error: unknown) => {
+      closePages(snapshot.pages)
+      throw error
+    })
+  }
+
+  /** Ends it with its machine. */
+  close(): void {
+    this.#restoring?.close()
+  }
+
+  #log({ domain }: SnapshotParts): void {
+    this.#written ??= WrittenFrames.begin(domain)
+  }
+}
