@@ -3,7 +3,7 @@ import type { P2m } from '@retrap/p2m'
 import { beginRest } from './domain-rest.ts'
 import type { DeviceParties } from './domain-rest.ts'
 import type { Architecture } from './architecture.ts'
-import type { OwnedMemories } from './owned-memories.ts'
+import type { OwnedMemories } from './memory/owned-memories.ts'
 import type { VirtualCpu } from './virtual-cpu.ts'
 
 /** The parts of a domain that have machine memory. */

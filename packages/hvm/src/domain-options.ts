@@ -2,8 +2,8 @@ import type { DeviceFailure, FailurePolicy, IoTraceRecord, RemoteServer } from '
 import type { MachineMemory } from '@retrap/memory'
 import type { FrameCounts, Stage2Options } from '@retrap/p2m'
 import type { DomainClock } from './clock.ts'
-import type { MemoryFailure } from './second-level.ts'
-import type { Sleeper } from './sleeper.ts'
+import type { MemoryFailure } from './memory/second-level.ts'
+import type { Sleeper } from './scheduling/sleeper.ts'
 
 /** Why a domain stopped. */
 export type DomainExit =

@@ -1,7 +1,7 @@
 import { DeviceError } from '@retrap/device'
 import type { DeviceHost, DeviceHostState, RemoteServer } from '@retrap/ioreq'
 import type { DomainServer } from './domain-options.ts'
-import type { OwnedMemories, OwnedMemoryState } from './owned-memories.ts'
+import type { OwnedMemories, OwnedMemoryState } from './memory/owned-memories.ts'
 
 /** The saved form of all device models of a domain, with the memory that they own. */
 export interface DevicesState {

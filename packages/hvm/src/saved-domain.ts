@@ -2,11 +2,17 @@ import type { ClockState } from './clock.ts'
 import type { DevicesState, DomainRest } from './domain-rest.ts'
 import type { Domain } from './domain.ts'
 import { HvmError } from './errors.ts'
-import { closePages, guestFrames, type GuestFrames, type GuestPages, type GuestPageSource } from './guest-frames.ts'
-import type { ForkedMemory } from './forked-memory.ts'
-import type { FormerContents, LatePages } from './late-pages.ts'
+import {
+  closePages,
+  guestFrames,
+  type GuestFrames,
+  type GuestPages,
+  type GuestPageSource,
+} from './memory/guest-frames.ts'
+import type { ForkedMemory } from './memory/forked-memory.ts'
+import type { FormerContents, LatePages } from './memory/late-pages.ts'
 import { checkShape } from './state-shape.ts'
-import type { FrameSet } from './written-frames.ts'
+import type { FrameSet } from './memory/written-frames.ts'
 import type { RoundState } from './scheduling/deterministic-schedule.ts'
 
 /** Holds the part of a domain that is the same for every instruction set, without the contents of its RAM. */
@@ -106,7 +112,7 @@ export async function beginSavingDomain<S extends DomainState>(
   rest: DomainRest,
 ): Promise<DomainSaving<S>> {
   // Few machines are saved: those that are not do not load it.
-  const { PageCopies } = await import('./page-copies.ts')
+  const { PageCopies } = await import('./memory/page-copies.ts')
   const state = await saveDomainState(domain, own, rest)
   // Last of all: nothing is thrown after it.
   const copies = new PageCopies(domain)
@@ -188,7 +194,7 @@ export async function beginRestoringDomain<S extends DomainState>(
 ): Promise<DomainRestoring> {
   let late: LatePages | undefined
   try {
-    const { LatePages } = await import('./late-pages.ts')
+    const { LatePages } = await import('./memory/late-pages.ts')
     const rest = await restoreModels(domain, own, state, used)
     late = new LatePages(domain, state.frames, pages, { written: used?.written(), log: used?.log })
     goOn(domain, own, state, rest, used)

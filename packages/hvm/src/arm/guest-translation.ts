@@ -13,9 +13,9 @@ import type { ArmTranslationRegisters, TableReader, TableStatus } from '@retrap/
 import { P2M_EXECUTE, P2M_READ, P2M_WRITE, P2mEntry } from '@retrap/p2m'
 import { PAGE_BYTES } from '@retrap/memory'
 import type { Domain } from '../domain.ts'
-import { GuestTables } from '../guest-tables.ts'
-import { linearPieces } from '../linear-pieces.ts'
-import { SecondLevel } from '../second-level.ts'
+import { GuestTables } from '../memory/guest-tables.ts'
+import { linearPieces } from '../memory/linear-pieces.ts'
+import { SecondLevel } from '../memory/second-level.ts'
 
 /** Fault status codes of stage 2, to which the level is added. */
 const FSC_TRANSLATION = 0x04

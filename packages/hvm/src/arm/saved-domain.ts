@@ -1,6 +1,6 @@
 import type { GenericTimersState } from '@retrap/irqchip/gic'
 import type { DomainRest } from '../domain-rest.ts'
-import type { GuestPages, GuestPageSource } from '../guest-frames.ts'
+import type { GuestPages, GuestPageSource } from '../memory/guest-frames.ts'
 import {
   beginRestoringDomain,
   beginSavingDomain,

@@ -1,5 +1,5 @@
 import { IoreqError, type RemoteServer } from '@retrap/ioreq'
-import { afterHostTime } from '../host-timer.ts'
+import { afterHostTime } from './host-timer.ts'
 import type { ScheduledDomain } from './scheduled-domain.ts'
 
 type SettledModels = Pick<ScheduledDomain, 'servers' | 'devices' | 'deviceDeadlineMs'>

@@ -1,5 +1,5 @@
 import type { DomainExit } from '../domain-options.ts'
-import type { Sleeper } from '../sleeper.ts'
+import type { Sleeper } from './sleeper.ts'
 import type { CpuExit } from '../virtual-cpu.ts'
 import { DeterministicSchedule } from './deterministic-schedule.ts'
 import type { RoundState } from './deterministic-schedule.ts'

@@ -2,9 +2,9 @@ import type { TimerQueue } from '@retrap/device/host'
 import type { DeviceHost, IoDispatch } from '@retrap/ioreq'
 import type { DomainClock } from '../clock.ts'
 import type { DomainServer } from '../domain-options.ts'
-import type { Invalidations } from '../invalidation.ts'
-import type { MemoryChanges } from '../memory-change.ts'
-import type { SecondLevelFaults } from '../second-level.ts'
+import type { Invalidations } from '../memory/invalidation.ts'
+import type { MemoryChanges } from '../memory/memory-change.ts'
+import type { SecondLevelFaults } from '../memory/second-level.ts'
 import type { VirtualCpu } from '../virtual-cpu.ts'
 
 /** A domain, as its schedule drives it. */

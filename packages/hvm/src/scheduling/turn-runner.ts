@@ -1,4 +1,4 @@
-import type { OutsideInputs } from '../outside-inputs.ts'
+import type { OutsideInputs } from './outside-inputs.ts'
 import type { Paravirtual } from '../paravirtual.ts'
 import type { CpuExit, DebugWatch, TurnWatch, VirtualCpu } from '../virtual-cpu.ts'
 import type { RunState } from './run-state.ts'

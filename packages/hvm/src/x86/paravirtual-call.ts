@@ -1,5 +1,5 @@
 import { STATUS_FAULT } from '@retrap/x86-cpu'
-import type { Invalidations } from '../invalidation.ts'
+import type { Invalidations } from '../memory/invalidation.ts'
 import type { X86Paravirtual } from './paravirtual.ts'
 
 /**

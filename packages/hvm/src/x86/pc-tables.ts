@@ -1,4 +1,4 @@
-import { GuestTables } from '../guest-tables.ts'
+import { GuestTables } from '../memory/guest-tables.ts'
 import type { SystemManagementMemory } from './system-management.ts'
 
 const ONE_MIB = 0x10_0000

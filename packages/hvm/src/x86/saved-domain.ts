@@ -1,8 +1,8 @@
 import type { InterruptFabricState } from '@retrap/irqchip'
 import { restoreVcpu, type SavedCpu, saveVcpu } from '@retrap/x86-cpu'
 import type { DomainRest } from '../domain-rest.ts'
-import type { ForkedMemory } from '../forked-memory.ts'
-import { guestFrames, type GuestPages, type GuestPageSource } from '../guest-frames.ts'
+import type { ForkedMemory } from '../memory/forked-memory.ts'
+import { guestFrames, type GuestPages, type GuestPageSource } from '../memory/guest-frames.ts'
 import {
   beginRestoringDomain,
   beginSavingDomain,
@@ -16,7 +16,7 @@ import {
   saveDomainState,
   saveWholeDomain,
 } from '../saved-domain.ts'
-import type { WrittenFrames } from '../written-frames.ts'
+import type { WrittenFrames } from '../memory/written-frames.ts'
 import type { X86Domain } from './domain.ts'
 
 /** Holds all of an {@link X86Domain} but the contents of its RAM. */
@@ -120,7 +120,7 @@ export async function forkX86Domain(
   rest: DomainRest,
   written: WrittenFrames | null = null,
 ): Promise<{ readonly state: X86DomainState; readonly memory: ForkedMemory }> {
-  const { ForkedMemory } = await import('../forked-memory.ts')
+  const { ForkedMemory } = await import('../memory/forked-memory.ts')
   const state = await saveX86DomainState(domain, rest)
   const share = (): ForkedMemory => new ForkedMemory(domain, guestFrames(domain))
   return { state, memory: written === null ? share() : written.unwritten(0, Infinity, share) }

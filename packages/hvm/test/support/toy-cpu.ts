@@ -3,7 +3,7 @@ import { IO_LOG, IO_RETRY, IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_WRITE } from '@ret
 import type { InterruptLine } from '@retrap/device'
 import { P2M_EXECUTE, P2M_READ, P2M_WRITE } from '@retrap/p2m'
 import type { Architecture, CpuExit, Domain, VirtualCpu, VirtualProcessor } from '../../src/index.ts'
-import { SecondLevel } from '../../src/second-level.ts'
+import { SecondLevel } from '../../src/memory/second-level.ts'
 
 /** Operations: a byte, and an operand of four. */
 export const Op = {

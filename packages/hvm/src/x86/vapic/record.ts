@@ -1,6 +1,6 @@
 import type { TaskPriorityRecord } from '@retrap/irqchip'
 import { type MachineMemory, PAGE_BYTES, PAGE_SHIFT } from '@retrap/memory'
-import type { DirtyLogs } from '../../dirty-logs.ts'
+import type { DirtyLogs } from '../../memory/dirty-logs.ts'
 
 const IN_SERVICE = 1
 const PENDING = 3

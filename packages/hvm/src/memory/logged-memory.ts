@@ -1,5 +1,5 @@
 import type { LogDirty } from '@retrap/p2m'
-import type { Domain } from './domain.ts'
+import type { Domain } from '../domain.ts'
 import { guestFrames, type GuestFrames } from './guest-frames.ts'
 
 /**

@@ -8,7 +8,7 @@ import {
 } from '@retrap/ioreq'
 import type { FrameReferences } from '@retrap/mapcache'
 import { P2mEntry, type P2m } from '@retrap/p2m'
-import { HvmError } from './errors.ts'
+import { HvmError } from '../errors.ts'
 
 /** As {@link Invalidations.actor}: not a vCPU's own hypercall or fault, but a toolstack or a device model. */
 export const OUTSIDE = -1

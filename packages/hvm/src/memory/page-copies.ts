@@ -1,6 +1,6 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { P2mError, type P2m } from '@retrap/p2m'
-import type { Domain } from './domain.ts'
+import type { Domain } from '../domain.ts'
 import { FIRST_LOGGED_GFN, type GuestFrames, type GuestPages, isZero, machineRuns, WORDS } from './guest-frames.ts'
 
 /** Frames that are looked at, and copied, in one go: about a millisecond each. */

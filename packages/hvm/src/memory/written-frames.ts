@@ -1,5 +1,5 @@
 import { type LogDirty, P2mError } from '@retrap/p2m'
-import type { Domain } from './domain.ts'
+import type { Domain } from '../domain.ts'
 import { FIRST_LOGGED_GFN, guestFrames } from './guest-frames.ts'
 
 /** Consecutive guest frames, with a bit for each: bit `i % 32` of word `i / 32` is frame `gfn + i`. */

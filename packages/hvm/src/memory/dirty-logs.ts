@@ -1,5 +1,5 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import type { VirtualCpu } from './virtual-cpu.ts'
+import type { VirtualCpu } from '../virtual-cpu.ts'
 import { LogDirty, P2M_WRITE, P2mEntry, rightsOfAccess, type P2m } from '@retrap/p2m'
 
 /**

@@ -1,6 +1,6 @@
 import type { P2m } from '@retrap/p2m'
 import { OUTSIDE, type EpochTicket, type Invalidations } from './invalidation.ts'
-import type { VirtualCpu } from './virtual-cpu.ts'
+import type { VirtualCpu } from '../virtual-cpu.ts'
 
 /** A change that has been made to a guest's map from outside. */
 export interface MemoryChange<T> {

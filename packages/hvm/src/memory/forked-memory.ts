@@ -1,6 +1,6 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { FrameCounts, SharedRun } from '@retrap/p2m'
-import type { Domain } from './domain.ts'
+import type { Domain } from '../domain.ts'
 import {
   checkGuestFrames,
   FIRST_LOGGED_GFN,

@@ -1,7 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { type P2m, type P2mLeaf, P2mType } from '@retrap/p2m'
-import type { Domain } from './domain.ts'
-import { HvmError } from './errors.ts'
+import type { Domain } from '../domain.ts'
+import { HvmError } from '../errors.ts'
 
 /** The end of RAM below 1 MiB, of which devices and patchers keep machine addresses: it stays where it is, and has no log. */
 export const FIRST_LOGGED_GFN = 0x100

@@ -1,6 +1,6 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { P2mAccess, P2mEntry, P2mError } from '@retrap/p2m'
-import type { Domain } from './domain.ts'
+import type { Domain } from '../domain.ts'
 import {
   checkGuestFrames,
   clearFrames,
