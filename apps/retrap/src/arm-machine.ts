@@ -74,6 +74,7 @@ const TAKEN: ReadonlySet<string> = new Set([
   'timeout',
   'trace',
   'traceTo',
+  'unitCache',
   'vga',
   'virtfs',
 ])
@@ -153,6 +154,8 @@ async function loadArm(
 /** How hot code is compiled, with what prints the guest's instructions for who hears of it. */
 async function jitOf(jit: MachineOptions['jit']): Promise<NonNullable<ArmMachineOptions['jit']>> {
   if (typeof jit !== 'object') return jit === true
+  const { keep, onCode } = jit
+  if (onCode === undefined) return { ...(keep && { keep }) }
   const { formatA32, formatA64, formatThumb } = await import('@retrap/arm-decoder')
   const disassemble = (aarch32: boolean, bytes: Uint8Array, address: bigint): string | undefined => {
     const halves = Array.from({ length: bytes.length >> 1 }, (_, i) => bytes[2 * i]! | (bytes[2 * i + 1]! << 8))
@@ -161,8 +164,9 @@ async function jitOf(jit: MachineOptions['jit']): Promise<NonNullable<ArmMachine
     return (aarch32 ? formatA32 : formatA64)((first | (second << 16)) >>> 0, { address })
   }
   return {
+    ...(keep && { keep }),
     onCode: (code) =>
-      jit.onCode({
+      onCode({
         ...code,
         bits: code.aarch32 ? 32 : 64,
         disassemble: (bytes, address) => disassemble(code.aarch32, bytes, address) ?? UNALLOCATED,

@@ -3,12 +3,23 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 
+const MODULE = /(?<!\.d)\.[jt]s$/
+
+/** Digests of this process. */
+const known = new Map<string, Uint8Array>()
+
 /**
- * Digests all modules that generate an interpreter: those of its package, and of all that this depends on.
+ * Digests all modules that generate an interpreter, and compile code: those of its package, and of all that this depends on.
  *
  * @param cpu - the name of the package
  */
 export function digestOfGenerator(cpu: string): Uint8Array {
+  let digest = known.get(cpu)
+  if (digest === undefined) known.set(cpu, (digest = digestModules(cpu)))
+  return digest
+}
+
+function digestModules(cpu: string): Uint8Array {
   const hash = createHash('sha256')
   const seen = new Set<string>()
   const add = (name: string, require: NodeJS.Require): void => {
@@ -16,7 +27,8 @@ export function digestOfGenerator(cpu: string): Uint8Array {
     if (seen.has(module)) return
     seen.add(module)
     const folder = dirname(module)
-    const files = readdirSync(folder).filter((file) => file.endsWith('.js'))
+    // Where the program runs from source, they are that.
+    const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => MODULE.test(file))
     for (const file of files.sort()) hash.update(readFileSync(join(folder, file)))
     const { dependencies = {} } = require(`${name}/package.json`) as { dependencies?: Readonly<Record<string, string>> }
     for (const next of Object.keys(dependencies)) add(next, createRequire(module))

@@ -15,6 +15,7 @@ import type {
   StartDeviceServer,
   StartPartServer,
 } from '@retrap/machine'
+import type { CodeKeeper } from '@retrap/x86-cpu'
 import type { ArmBoardServerOptions, ArmSnapshot, ArmSnapshotSource } from '@retrap/machine/arm'
 import type { P2mStatistics } from '@retrap/p2m'
 import type { DumpedCode } from './jit-dump.ts'
@@ -60,7 +61,7 @@ export interface MachineOptions {
   readonly deviceServers: readonly StartDeviceServer[]
   readonly clock: 'real' | 'deterministic'
   /** Compiles hot code; `onCode` hears of all that is compiled. */
-  readonly jit?: boolean | { readonly onCode: (code: DumpedCode) => void }
+  readonly jit?: boolean | { readonly onCode?: (code: DumpedCode) => void; readonly keep?: CodeKeeper }
   readonly sampling?: PcOptions['sampling']
   readonly hypervisor?: PcOptions['hypervisor']
   readonly devicePlacement?: 'inline' | 'deferred' | StartPartServer<BoardServerOptions | ArmBoardServerOptions>

@@ -22,6 +22,7 @@ import { serialOptions, serialTargets } from './serial/serial-options.ts'
 import type { SessionSettings } from './session-settings.ts'
 import { shareOptions } from './share/share-options.ts'
 import { listSound, type SoundFlags, soundOptions } from './sound.ts'
+import { UnitCache } from './unit-cache/unit-cache.ts'
 import { usbController } from './usb-devices.ts'
 import { traceOf, traceOptions, type TraceFlags } from './trace/trace-option.ts'
 import { parseCpus, parseMemory, parseSeconds, usage } from './values.ts'
@@ -36,6 +37,7 @@ export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, Tr
   readonly reboot?: boolean
   readonly jit?: 'on' | 'off'
   readonly jitDump?: string
+  readonly unitCache?: string
   readonly profile?: string
   readonly hypervisor?: 'none' | 'xen'
   readonly console?: 'serial' | 'xen'
@@ -105,6 +107,12 @@ function boardOptions(command: Command, memory: string): Command {
     )
     .addOption(
       new Option('--jit <switch>', 'compile hot guest code to WebAssembly').choices(['on', 'off']).default('on'),
+    )
+    .addOption(
+      new Option(
+        '--unit-cache <where>',
+        'folder where compiled code is kept for later runs, or off; default: units in the cache folder',
+      ).env('RETRAP_UNIT_CACHE'),
     )
 }
 
@@ -215,6 +223,7 @@ export async function settingsFor(
   const [board, smm] = flags.machine.split(',')
   const gic = gicOf(flags.machine)
   const trace = await traceOf(flags, host.stderr)
+  const unitCache = unitCacheOf(flags, host)
   const profile = flags.profile === undefined ? undefined : new GuestProfile(flags.profile, flags.cpus)
   return {
     machine: {
@@ -224,7 +233,7 @@ export async function settingsFor(
       ...(smm === 'smm=on' && { smm: true }),
       ...(gic !== undefined && { gic }),
       ...(flags.cpu !== undefined && { cpu: flags.cpu }),
-      ...jitSettings(flags, host),
+      ...jitSettings(flags, unitCache, host),
       ...(profile !== undefined && { sampling: profile }),
       clock: flags.deterministic === true ? 'deterministic' : 'real',
       ...(flags.hypervisor === 'xen' && { hypervisor: flags.hypervisor }),
@@ -269,12 +278,25 @@ export async function settingsFor(
     ...(flags.timeout === undefined ? {} : { timeoutMs: flags.timeout }),
     ...(trace !== undefined && { trace }),
     ...(profile !== undefined && { profile }),
+    ...(unitCache !== undefined && { unitCache }),
     ...(flags.stats === undefined ? {} : { stats: flags.stats }),
   }
 }
 
-function jitSettings(flags: MachineFlags, host: SessionHost): Pick<SessionSettings['machine'], 'jit'> {
-  if (flags.jitDump === undefined) return flags.jit === 'on' ? { jit: true } : {}
+/** Where the session keeps compiled code. */
+function unitCacheOf({ jit, jitDump, unitCache }: MachineFlags, host: SessionHost): UnitCache | undefined {
+  // Code that comes from there is not compiled, and would be missing from a dump.
+  if (jit !== 'on' || jitDump !== undefined || unitCache === 'off') return undefined
+  if (unitCache === '') throw usage('--unit-cache needs a folder, or off')
+  return new UnitCache(unitCache, (message) => void host.stderr.write(`retrap: ${message}\n`))
+}
+
+function jitSettings(
+  flags: MachineFlags,
+  keep: UnitCache | undefined,
+  host: SessionHost,
+): Pick<SessionSettings['machine'], 'jit'> {
+  if (flags.jitDump === undefined) return flags.jit === 'on' ? { jit: keep === undefined ? true : { keep } } : {}
   if (flags.jit !== 'on') throw usage('--jit-dump needs --jit on')
   return { jit: { onCode: jitDump(flags.jitDump, (message) => void host.stderr.write(`retrap: ${message}\n`)) } }
 }

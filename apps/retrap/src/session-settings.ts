@@ -48,6 +48,8 @@ export interface SessionSettings extends BackEndSettings, TerminalSettings {
   readonly portDevices?: readonly PortDevice[]
   /** The profile that the machine's samples go to. */
   readonly profile?: SessionProfile
+  /** Where compiled code is kept; written when the session ends. */
+  readonly unitCache?: { close(): void }
   /** What is traced of its machines. */
   readonly trace?: Pick<SessionTrace, 'attach' | 'end'>
   /** Where a machine is awaited that goes on here. */

@@ -461,6 +461,7 @@ class Session {
   async close(): Promise<boolean> {
     this.#settings.trace?.end()
     this.#machine?.close?.()
+    this.#settings.unitCache?.close()
     const failed = (await this.#backEnds?.close()) ?? []
     for (const { path, error } of failed) {
       this.#host.stderr.write(`retrap: not all that the guest wrote is in ${path}: ${describeThrown(error)}\n`)

@@ -28,5 +28,14 @@ export type { ArmRegisters } from './registers.ts'
 export type { Hex, SavedArmCpu } from './saved-state.ts'
 export { exceptionClassOf } from './syndrome.ts'
 export type { CompiledCode, JitOptions } from './jit/jit-options.ts'
-export type { CodeMark, CompiledInstruction, JitCounts, JitTier, WatchKind } from '@retrap/engine'
+export type {
+  CodeKeeper,
+  CodeMark,
+  CodeStore,
+  StoredCode,
+  CompiledInstruction,
+  JitCounts,
+  JitTier,
+  WatchKind,
+} from '@retrap/engine'
 export type { TrappedControls, TrappedException, TrappedState } from './trapped-state.ts'

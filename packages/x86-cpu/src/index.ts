@@ -54,7 +54,15 @@ export {
 } from './inspect.ts'
 export { CS, DS, ES, FS, GDTR, GS, IDTR, LDTR, MODE_16, MODE_32, MODE_64, SS, TR } from './state-layout.ts'
 export { JIT_CODE_BYTES, JIT_MISSES, JIT_THRESHOLD } from '@retrap/engine'
-export type { CodeMark, CompiledInstruction, ExitReason, JitCounts } from '@retrap/engine'
+export type {
+  CodeKeeper,
+  CodeMark,
+  CodeStore,
+  CompiledInstruction,
+  ExitReason,
+  JitCounts,
+  StoredCode,
+} from '@retrap/engine'
 export type { CompiledCode, JitOptions } from './jit/jit-options.ts'
 export type { JitTier } from '@retrap/engine'
 export type { CpuModel, CpuVendor } from './model/cpu-model.ts'

@@ -54,6 +54,7 @@ const OF_ONE_RUN: ReadonlySet<string> = new Set([
   '--replay',
   '--profile',
   '--jit-dump',
+  '--unit-cache',
   '--trace',
   '--trace-to',
   '--control',

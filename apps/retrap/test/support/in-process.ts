@@ -31,6 +31,9 @@ export interface HereOptions {
 
 export type SendSignal = (signal: EndingSignal) => void
 
+// No test depends on what an earlier one has compiled.
+process.env['RETRAP_UNIT_CACHE'] = 'off'
+
 const used = new Set<string>()
 
 /** Interpreters that the bundle has: to generate them takes longer than many a test. A mutation may have others. */

@@ -74,7 +74,7 @@ export function runProgram(file: string, args: readonly string[], options: Proce
   const { promise, resolve, reject } = Promise.withResolvers<Finished>()
   const child = spawn(file, args, {
     stdio: 'pipe',
-    env: { ...process.env, NODE_COMPILE_CACHE: COMPILED, ...options.env },
+    env: { ...process.env, NODE_COMPILE_CACHE: COMPILED, RETRAP_UNIT_CACHE: 'off', ...options.env },
   })
   let stdout = ''
   let stderr = ''

@@ -37,7 +37,7 @@ export interface KeptCode {
 }
 
 /** Returns a number that differs where any one word of some does. */
-export function checksumOf(words: Int32Array): number {
+function checksumOf(words: Int32Array): number {
   let sum = 0x811c_9dc5
   for (let i = 0; i < words.length; i++) {
     sum = Math.imul(sum ^ words[i]!, 0x0100_0193)
