@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { NOTICES, noticesOf } from '@retrap/tooling/notices'
+import { pluginsForMachines } from '@retrap/x86-decoder/build'
 import { build, defaultClientConditions, defineConfig, type Plugin, transformWithOxc } from 'vite'
 
 /** From sources what is not used is left out more often than from bundles. */
@@ -11,6 +12,9 @@ const conditions = ['retrap-source', ...defaultClientConditions]
 const define = { 'process.env': '{}' }
 
 const folder = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
+
+/** The machines are in Workers; the page decodes all that there is, for people. These come before vite's own resolution. */
+const forMachines = pluginsForMachines.map((plugin) => ({ ...plugin, enforce: 'pre' as const }))
 
 /** All files that the page, its Workers and the playground are made of. */
 const modules = new Set<string>()
@@ -45,7 +49,7 @@ export default defineConfig({
   // Any folder of any web server may hold the site.
   base: './',
   resolve: { conditions },
-  worker: { format: 'es', plugins: () => [collect()] },
+  worker: { format: 'es', plugins: () => [collect(), ...forMachines] },
   define,
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   build: {

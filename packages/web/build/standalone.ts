@@ -7,6 +7,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { NOTICES, noticesOf } from '@retrap/tooling/notices'
+import { pluginsForMachines } from '@retrap/x86-decoder/build'
 import { build, type OutputChunk } from 'rolldown'
 
 const folder = fileURLToPath(new URL('..', import.meta.url))
@@ -39,6 +40,8 @@ async function bundle(name: string): Promise<OutputChunk[]> {
     input: { [name]: `src/${name}.ts` },
     platform: 'browser',
     logLevel: 'warn',
+    // A page would compile the opcode tables at each start, for 0.1 s and longer.
+    plugins: [...pluginsForMachines],
     resolve: { conditionNames: ['retrap-source', 'import', 'browser', 'default'] },
     // Pages have none of Node's variables.
     transform: { target: 'es2024', define: { 'process.env': '{}' } },

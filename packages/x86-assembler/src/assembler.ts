@@ -9,6 +9,7 @@ import { asWhole } from './labels.ts'
 import type { Label } from './labels.ts'
 import { addFixed } from './layout.ts'
 import type { Fragment } from './layout.ts'
+// Not in git: `node --conditions=retrap-source packages/x86-assembler/build/generate.ts` writes it.
 import type { Mnemonics } from './generated/mnemonics.ts'
 import { requireOperand } from './operands.ts'
 import type { Operand } from './operands.ts'

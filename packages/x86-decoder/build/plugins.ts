@@ -3,16 +3,23 @@
  * has a module with them compiled, as text; `src/packed-tables.ts` says how. What a program does not import its own bundler
  * leaves out: `test/bundle.test.ts`.
  */
+import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Plugin } from 'rolldown'
+import { makeCommonTable } from '../src/common-table.ts'
+import { readAllRows } from '../src/forms.ts'
 import { packTables } from '../src/packed-tables.ts'
-import { commonTable, loadRowCodes, loadTables } from '../src/tables.ts'
+import { loadRowCodes, loadTables } from '../src/tables.ts'
+import { extendedRows } from '../src/table/extended.ts'
+import { compileTables, type DecodeTables } from '../src/tree.ts'
 
-const PACKED = '\0tables'
+const PACKED = '\0x86-decoder-tables'
+const NO_ROWS = '\0x86-decoder-no-rows'
+const SOURCES = resolve(fileURLToPath(new URL('../src', import.meta.url)))
 
 /** The module that stands for `tables.ts`. */
-function packedModule(): string {
-  const { common, rowCodes, ...trees } = packTables(loadTables(), commonTable, loadRowCodes())
+function packedModule(decodeTables: DecodeTables, codesOfRows: Int32Array): string {
+  const { common, rowCodes, ...trees } = packTables(decodeTables, makeCommonTable(decodeTables), codesOfRows)
   const unpacking = fileURLToPath(new URL('../src/packed-tables.ts', import.meta.url))
   return [
     `import { unpackCommonTable, unpackRowCodes, unpackTables } from ${JSON.stringify(unpacking)}`,
@@ -26,10 +33,35 @@ function packedModule(): string {
   ].join('\n')
 }
 
-const packedTables: Plugin = {
-  name: 'packed-tables',
-  resolveId: (id) => (id === './tables.ts' ? { id: PACKED, moduleSideEffects: false } : null),
-  load: (id) => (id === PACKED ? packedModule() : null),
+/** The same module without the tables of EVEX and APX. */
+function packedWithoutExtended(): string {
+  const lines = extendedRows.flatMap((table) => table.split('\n')).filter((line) => line !== '').length
+  const rows = readAllRows().slice(0, -lines)
+  return packedModule(compileTables(rows.flat()), loadRowCodes().slice(0, rows.length + 1))
 }
 
-export const plugins: readonly Plugin[] = [packedTables]
+/** A module in the place of one of the package's; other packages have modules of the same names. */
+function replaced(name: string, id: string, code: () => string): Plugin {
+  return {
+    name: id.slice(1),
+    resolveId: (source, importer) =>
+      source === name && importer !== undefined && resolve(dirname(importer)) === SOURCES
+        ? { id, moduleSideEffects: false }
+        : null,
+    load: (loaded) => (loaded === id ? code() : null),
+  }
+}
+
+export const plugins: readonly Plugin[] = [
+  replaced('./tables.ts', PACKED, () => packedModule(loadTables(), loadRowCodes())),
+]
+
+/**
+ * For builds from the sources of all packages, of programs that decode for machines alone: no processor model offers EVEX or
+ * APX, so that `decodeInto` never looks their instructions up. They are invalid in such a build, whatever the options
+ * say, and `codes` ends before theirs.
+ */
+export const pluginsForMachines: readonly Plugin[] = [
+  replaced('./tables.ts', PACKED, packedWithoutExtended),
+  replaced('./table/extended.ts', NO_ROWS, () => 'export const extendedRows = []'),
+]

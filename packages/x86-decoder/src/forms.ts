@@ -4,13 +4,8 @@
  */
 import { type Form, invalidForm, RowReader, SOURCE_CONDITIONS } from './rows.ts'
 import { amdRows } from './table/amd.ts'
-import { apxPromotedRows, apxRows } from './table/apx.ts'
 import { avxRows } from './table/avx.ts'
-import { evex0f38Rows } from './table/evex-0f38.ts'
-import { evex0f3aRows } from './table/evex-0f3a.ts'
-import { evex0fRows } from './table/evex-0f.ts'
-import { evexAvx10Rows } from './table/evex-avx10.ts'
-import { evexFp16Rows } from './table/evex-fp16.ts'
+import { extendedRows } from './table/extended.ts'
 import { maskTileRows } from './table/mask-tile.ts'
 import { oneByteRows } from './table/one-byte.ts'
 import { twoByteRows } from './table/two-byte.ts'
@@ -28,13 +23,7 @@ const TABLES: readonly string[] = [
   avxRows,
   amdRows,
   maskTileRows,
-  evex0fRows,
-  evex0f38Rows,
-  evex0f3aRows,
-  evexFp16Rows,
-  evexAvx10Rows,
-  apxRows,
-  apxPromotedRows,
+  ...extendedRows,
 ]
 
 const reader: RowReader = /*#__PURE__*/ new RowReader()

@@ -1,4 +1,6 @@
+import { DECODED, decodeInto, decoderOptions, Instruction, INVALID } from '@retrap/x86-decoder'
 import { describe, expect, test } from 'vitest'
+import { FEATURES } from '../../src/features.ts'
 import { CPU_FEATURES } from '../../src/model/feature-table.ts'
 import { CPU_MODELS, cpuModel } from '../../src/model/models.ts'
 import { Processor } from '../../src/model/processor.ts'
@@ -123,6 +125,21 @@ describe('CPUID of the models (Intel AP-485; AMD 32559, "CPUID")', () => {
       const has = new Processor(full).flags(word.leaf, word.subleaf, word.register)
       const lacks = new Processor(without).flags(word.leaf, word.subleaf, word.register)
       expect([(has >>> bit) & 1, (lacks >>> bit) & 1], name).toEqual([1, 0])
+    }
+  })
+
+  test('no feature brings EVEX or REX2: builds for pages leave their tables out', () => {
+    const bytes = [
+      // VADDPS zmm0, zmm0, zmm1; ADD R16, RAX; MOV R16, RAX.
+      [0x62, 0xf1, 0x7c, 0x48, 0x58, 0xc1],
+      [0x62, 0xf4, 0x7c, 0x18, 0x01, 0xc0],
+      [0xd5, 0x18, 0x89, 0xc0],
+    ]
+    const options = decoderOptions({ features: FEATURES })
+    const insn = new Instruction()
+    for (const code of bytes) {
+      expect(decodeInto(Uint8Array.from(code), 0, code.length, 64, insn)).toBe(DECODED)
+      expect(decodeInto(Uint8Array.from(code), 0, code.length, 64 | options, insn)).toBe(INVALID)
     }
   })
 

@@ -1,0 +1,71 @@
+/** The package in a build of programs that decode for machines alone, which leaves the tables of EVEX and APX out. */
+import { fileURLToPath } from 'node:url'
+import { slicedCount } from '@retrap/tooling/slice'
+import fc from 'fast-check'
+import { build } from 'rolldown'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { pluginsForMachines } from '../build/plugins.ts'
+import * as complete from '../src/index.ts'
+
+const { codes, decodeInto, decoderOptions, Instruction } = complete
+
+/** What processor models of machines are made of: all features but those. */
+const OFFERED = new Set(
+  codes.flatMap(({ feature }) => feature.split('+')).filter((name) => !/^(?:AVX512|AVX10|APX|AMX)/.test(name)),
+)
+
+const bytesOfCode = fc
+  .tuple(
+    fc.constantFrom([], [0x62], [0xd5], [0x66, 0x62], [0xc4, 0xe2], [0xc5], [0x0f], [0x48, 0x0f], [0xf3, 0x0f]),
+    fc.uint8Array({ minLength: 0, maxLength: 20, size: 'max' }),
+  )
+  .map(([head, tail]) => Uint8Array.from([...head, ...tail]))
+
+describe('a build for machines', () => {
+  let forMachines: typeof complete
+  let code: string
+  beforeAll(async () => {
+    const { output } = await build({
+      input: fileURLToPath(new URL('../src/index.ts', import.meta.url)),
+      plugins: [...pluginsForMachines],
+      platform: 'neutral',
+      write: false,
+    })
+    code = output[0].code
+    forMachines = (await import(`data:text/javascript,${encodeURIComponent(code)}`)) as typeof complete
+  })
+
+  test('has no row of EVEX or APX, and all others under their codes', () => {
+    expect(code.includes('EVEX.NP')).toBe(false)
+    const first = codes.findIndex(({ encoding, feature }) => encoding === 'evex' || feature === 'APX_F')
+    expect(forMachines.codes.length).toBe(first)
+    expect([...forMachines.codes]).toEqual(codes.slice(0, first))
+    expect(codes.slice(first).every(({ encoding, feature }) => encoding === 'evex' || feature === 'APX_F')).toBe(true)
+  })
+
+  test('decodes for processors without EVEX and APX as the complete package does', () => {
+    const one = new Instruction()
+    const other = new forMachines.Instruction()
+    const options = [{ features: OFFERED }, { features: OFFERED, vendor: 'amd' as const }].map(decoderOptions)
+    fc.assert(
+      fc.property(bytesOfCode, fc.constantFrom(16, 32, 64), fc.constantFrom(...options), (bytes, bits, option) => {
+        const mode = bits | option
+        expect(forMachines.decodeInto(bytes, 0, bytes.length, mode, other)).toBe(
+          decodeInto(bytes, 0, bytes.length, mode, one),
+        )
+        expect({ ...other }).toEqual({ ...one })
+      }),
+      { numRuns: slicedCount(20_000, 4) },
+    )
+  })
+
+  test('takes EVEX and REX2 for invalid, whatever its options say', () => {
+    const insn = new forMachines.Instruction()
+    // VADDPS zmm0, zmm0, zmm1, and ADD R16, RAX.
+    for (const bytes of [
+      Uint8Array.of(0x62, 0xf1, 0x7c, 0x48, 0x58, 0xc1),
+      Uint8Array.of(0x62, 0xf4, 0x7c, 0x18, 0x01, 0xc0),
+    ])
+      expect(forMachines.decodeInto(bytes, 0, bytes.length, 64, insn)).toBe(complete.INVALID)
+  })
+})
