@@ -96,8 +96,8 @@ export interface Machine {
     readonly p2m: ListedMap
     /** Where a guest-physical address is in machine memory; below 0: nowhere. */
     readonly secondLevel: { peek(gpa: number): number }
-    /** Its PCI functions, of models in this process. */
-    readonly devices?: PciSource
+    /** The models of this process, with their PCI functions. */
+    readonly devices?: { readonly functions: PciSource }
     /** What devices have written after they had released it, where that is looked for. */
     keptViews?(): readonly { readonly device: string; readonly gpa: number; readonly length: number }[]
   }

@@ -419,8 +419,8 @@ describe('info pci', () => {
     )
     return describePci(
       {
-        functionOwner: (bdf) => (bytes.has(bdf) ? `model ${bdf}` : undefined),
-        configRead(bdf, register, size) {
+        ownerAt: (bdf) => (bytes.has(bdf) ? `model ${bdf}` : undefined),
+        read(bdf, register, size) {
           const view = bytes.get(bdf)!
           if (size === 1) return view.getUint8(register)
           if (size === 2) return view.getUint16(register, true)

@@ -13,7 +13,7 @@ import { checkRegion, isPromise, type BarRegion, type PciTree } from '@retrap/de
 import { ModelMemory } from './device-memory.ts'
 import { ModelOwnedMemory, windowHandler } from './owned-memory.ts'
 import type { DevicePlatform } from './platform.ts'
-import { DEAD_HANDLER } from './dead-handler.ts'
+import { DEAD_HANDLER } from './impairment.ts'
 import type { DeviceImpairment } from './impairment.ts'
 import type { ClaimedRegion } from './region.ts'
 import type { RegionTable } from './region-table.ts'

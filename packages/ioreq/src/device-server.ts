@@ -1,24 +1,22 @@
 import { DeviceError, type DeviceModel, type InvalidatedFrames, type Word64 } from '@retrap/device'
 import { describeThrown } from '@retrap/device/host'
-import type { DeviceLink, DeviceServerOptions } from './device-server-options.ts'
-import { DeviceSet, type DeviceHostState, type DeviceSetOwner } from './device-set.ts'
+import { type DeviceLink, type DeviceServerOptions, LinkedPlatform } from './linked-platform.ts'
+import type { ReplyTarget } from './channel.ts'
+import { type DeviceHostState, DeviceSet } from './device-set.ts'
 import { IoreqError } from './errors.ts'
-import { FRAME_VERSION, NO_VCPU, type Frame, type FrameRange } from './frames.ts'
+import { type Frame, FRAME_VERSION, type FrameRange, NO_VCPU, timeOf } from './frames.ts'
 import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PCI, XEN_DMOP_IO_RANGE_PORT } from './layout.ts'
-import { LinkedPlatform } from './linked-platform.ts'
 import type { IoRequest } from './request.ts'
-import { stateFromText, stateToText } from './state-text.ts'
-import { timeOf } from './time.ts'
+import { stateFromText, stateToText } from './model-state.ts'
 
 /**
  * Serves requests with device models that live outside of the hypervisor's thread: the other end of a `RemoteServer`.
  * To a model it looks as its own process would. Time is the hypervisor's: that of the request or timer that is being
  * handled, and running on from there if the machine follows the host's clock.
  */
-export class DeviceServer implements DeviceSetOwner {
+export class DeviceServer extends DeviceSet implements ReplyTarget {
   readonly #link: DeviceLink
   readonly #options: DeviceServerOptions
-  readonly #set: DeviceSet
   readonly #platform: LinkedPlatform
   readonly #offered = new Map<string, () => DeviceModel>()
   readonly #hello = Promise.withResolvers<void>()
@@ -26,25 +24,17 @@ export class DeviceServer implements DeviceSetOwner {
   vcpus = 0
 
   constructor(link: DeviceLink, options: DeviceServerOptions = {}) {
+    const platform = new LinkedPlatform(link, options)
+    super(platform)
     this.#link = link
     this.#options = options
-    this.#platform = new LinkedPlatform(link, options)
-    this.#set = new DeviceSet(this.#platform, this)
+    this.#platform = platform
     this.#hello.promise.catch(() => {})
   }
 
   /** Settles when the hypervisor has introduced itself; models can be attached before. */
   get connected(): Promise<void> {
     return this.#hello.promise
-  }
-
-  /**
-   * Adds a model.
-   *
-   * @throws IoreqError as `DeviceHost.attach`
-   */
-  attach(model: DeviceModel): void {
-    this.#set.attach(model)
   }
 
   /**
@@ -67,16 +57,6 @@ export class DeviceServer implements DeviceSetOwner {
     this.#link.send({ kind: 'message', now: timeOf(this.#platform.clock), bytes })
   }
 
-  /** The model of this name, or undefined. */
-  model(name: string): DeviceModel | undefined {
-    return this.#set.model(name)
-  }
-
-  /** Ends all that the models have mapped: nobody serves any more. */
-  endMappings(): void {
-    this.#set.endMappings()
-  }
-
   /** Reports that something outside of the models has gone wrong, such as a module that cannot be loaded. */
   fail(what: string, error: unknown): void {
     this.failed('', what, error)
@@ -96,12 +76,7 @@ export class DeviceServer implements DeviceSetOwner {
 
   /** Serves a request that was taken out of its slot or frame. */
   serve(vcpu: number, request: IoRequest): void {
-    this.#set.serve(vcpu, request)
-  }
-
-  /** Serves a write out of the ring. */
-  serveBuffered(request: IoRequest): void {
-    this.#set.serveBuffered(request)
+    this.requests.serve(vcpu, request, this)
   }
 
   /**
@@ -124,30 +99,30 @@ export class DeviceServer implements DeviceSetOwner {
         this.setTime(frame.now)
         return this.serveBuffered(frame.request)
       case 'cancel':
-        return this.#set.cancel(frame.vcpu)
+        return this.cancel(frame.vcpu)
       case 'timer':
         this.setTime(frame.now)
         return this.#platform.expire(frame.timer, frame.deadline)
       case 'reset':
         this.setTime(frame.now)
-        return this.#guard('reset', () => this.#set.reset())
+        return this.#guard('reset', () => this.reset())
       case 'settle':
-        return this.#set.settle(() => this.#reply(frame.call, () => ''))
+        return this.#reply(frame.call, () => this.settle()?.then(() => '') ?? '')
       case 'save':
-        return this.#reply(frame.call, async () => stateToText(await this.#set.save()))
+        return this.#reply(frame.call, async () => stateToText(await this.save()))
       case 'restore':
         return this.#reply(frame.call, async () => {
-          await this.#set.restore(stateFromText(frame.state) as DeviceHostState)
+          await this.restore(stateFromText(frame.state) as DeviceHostState)
           return ''
         })
       case 'quiesce':
         return this.#reply(frame.call, async () => {
-          await this.#set.quiesce(frame.deadline)
+          await this.quiesce(frame.deadline)
           return ''
         })
       case 'resume':
         this.setTime(frame.now)
-        return this.#set.resume()
+        return this.resume()
       case 'dmaDone':
         return this.#platform.reply(frame)
       case 'plug':
@@ -157,17 +132,15 @@ export class DeviceServer implements DeviceSetOwner {
         this.setTime(frame.now)
         return this.#reply(frame.call, async () => {
           const { bus, force, deadline: deadlineMs } = frame
-          return (await this.#set.unplug(bus, { force, deadlineMs })) ? 'out' : 'late'
+          return (await this.unplug(bus, { force, deadlineMs })) ? 'out' : 'late'
         })
       case 'detach':
-        this.#set.detach(frame.device)
+        this.detach(frame.device)
         return
       case 'invalidate':
-        return this.#set.announce(frame.vcpu, frame.all ? null : framesOf(frame.gone, frame.readOnly))
+        return this.announce(frame.vcpu, { frames: frame.all ? null : framesOf(frame.gone, frame.readOnly) })
       case 'drop':
-        return this.#set.dropMappings(null, () =>
-          this.#link.send({ kind: 'called', call: frame.call, error: '', result: '' }),
-        )
+        return this.dropMappings(() => this.#link.send({ kind: 'called', call: frame.call, error: '', result: '' }))
       case 'message':
         this.setTime(frame.now)
         return this.#guard('message', () => this.#options.onMessage?.(frame.bytes))
@@ -182,7 +155,7 @@ export class DeviceServer implements DeviceSetOwner {
       const names = [...this.#offered.keys()].join(', ')
       throw new DeviceError('ERR_NOT_FOUND', `no device '${device}' is offered: expected one of: ${names || 'none'}`)
     }
-    this.#set.plug(make())
+    this.plug(make())
     return ''
   }
 
@@ -206,11 +179,11 @@ export class DeviceServer implements DeviceSetOwner {
     }
   }
 
-  // ---- DeviceSetOwner ----
+  // ---- DeviceSet ----
 
-  /** @internal See `DeviceSetOwner`. */
-  claimsChanged(kind: 'port' | 'mmio'): void {
-    const regions = this.#set.byPriority(kind)
+  /** @internal See `DeviceSet`. */
+  protected override claimsChanged(kind: 'port' | 'mmio'): void {
+    const regions = this.regions.byPriority(kind)
     const range = ({ base, length }: { readonly base: number; readonly length: number }): FrameRange => [
       base,
       base + length - 1,
@@ -223,24 +196,24 @@ export class DeviceServer implements DeviceSetOwner {
     })
   }
 
-  /** @internal See `DeviceSetOwner`. */
-  functionsChanged(requesters: readonly number[]): void {
+  /** @internal See `DeviceSet`. */
+  protected override functionsChanged(requesters: readonly number[]): void {
     const ranges = requesters.map((requester): FrameRange => [requester, requester])
     this.#link.send({ kind: 'claim', type: XEN_DMOP_IO_RANGE_PCI, ranges, buffered: [] })
   }
 
-  /** @internal See `DeviceSetOwner`. */
+  /** @internal See `ReplyTarget`. */
   answer(vcpu: number, lo: number, hi: number): void {
     this.#link.answer(vcpu, lo, hi)
   }
 
-  /** @internal See `DeviceSetOwner`. */
+  /** @internal See `ReplyTarget`. */
   reject(vcpu: number, device: string, error: unknown): void {
     this.#link.send({ kind: 'fault', vcpu, device, what: '', message: describeThrown(error) })
   }
 
-  /** @internal See `DeviceSetOwner`. */
-  failed(device: string, what: string, error: unknown): void {
+  /** @internal See `DeviceSet`. */
+  protected override failed(device: string, what: string, error: unknown): void {
     this.#link.send({ kind: 'fault', vcpu: NO_VCPU, device, what, message: describeThrown(error) })
   }
 }

@@ -1,16 +1,16 @@
-import { DeviceError, type DeviceModel, type InvalidatedFrames, type PciFunctionState } from '@retrap/device'
+import { DeviceError, type DeviceModel, type PciFunctionState } from '@retrap/device'
 import { isPromise, PciTree } from '@retrap/device/host'
 import { AttachedModel, type ModelSurroundings } from './attached-model.ts'
+import type { LocalModels } from './channel.ts'
 import { ModelMemory } from './device-memory.ts'
 import { HotPlug, type UnplugOptions } from './hot-plug.ts'
 import { ModelNotices } from './model-notices.ts'
 import { ModelRequests } from './model-requests.ts'
 import { checkTimeLimit, restoreModels, saveModels, withDeadline } from './model-state.ts'
 import type { DeviceImpairment } from './impairment.ts'
+import type { InvalidationNotice, IoRequest } from './request.ts'
 import type { DevicePlatform } from './platform.ts'
-import type { ClaimedRegion } from './region.ts'
 import { RegionTable } from './region-table.ts'
-import type { IoRequest } from './request.ts'
 
 /** The saved form of a set of models: each model's own, by name, and its PCI functions. */
 export interface DeviceHostState {
@@ -24,73 +24,71 @@ export interface DeviceHostState {
   readonly detached: readonly string[]
 }
 
-/** Takes the answers of a {@link DeviceSet}, and hears of its claims. */
-export interface DeviceSetOwner {
-  /** What the models claim of a kind has changed. */
-  claimsChanged(kind: 'port' | 'mmio'): void
-  /** The set of PCI functions that configuration cycles reach has changed: bus·256 + device·8 + function. */
-  functionsChanged(requesters: readonly number[]): void
-  /** The answer to the request that `serve` was given for this vCPU. */
-  answer(vcpu: number, lo: number, hi: number, last: boolean): void
-  /** A model cannot answer it. */
-  reject(vcpu: number, device: string, error: unknown): void
-  /** A model has failed outside of a request, in a timer for instance. */
-  failed(device: string, what: string, error: unknown): void
-}
-
 /**
  * Holds device models and serves requests with them: in the domain's own process, in a Worker, in another process.
  * One set belongs to one ioreq server.
  */
-export class DeviceSet {
-  readonly #owner: DeviceSetOwner
-  readonly #table: RegionTable
-  readonly #tree: PciTree
-  readonly #notices: ModelNotices
+export abstract class DeviceSet implements LocalModels {
+  /** What the models claim. */
+  readonly regions: RegionTable
+  /** Their PCI functions. */
+  readonly functions: PciTree
+  /** Serves requests with them. */
+  readonly requests: LocalModels['requests']
   readonly #requests: ModelRequests
+  readonly #notices: ModelNotices
   readonly #surroundings: ModelSurroundings
   readonly #attached = new Map<string, AttachedModel>()
   readonly #hotPlug: HotPlug
 
-  constructor(platform: DevicePlatform, owner: DeviceSetOwner) {
-    this.#owner = owner
-    this.#table = new RegionTable((kind) => owner.claimsChanged(kind))
-    this.#tree = new PciTree({
+  /** @param platform - what models reach through their contexts */
+  constructor(platform: DevicePlatform) {
+    this.regions = new RegionTable((kind) => this.claimsChanged(kind))
+    this.functions = new PciTree({
       mapBar: (device, bar) => (this.#attached.get(device) as AttachedModel).mapBar(bar),
       wire: (device, pin) => platform.pciInterrupt?.(device, pin) ?? null,
       signalMsi: (address, data, requester) => platform.signalMsi(address, data, requester),
       hasPortZero: () => platform.hasPortZero?.() ?? false,
-      changed: () => owner.functionsChanged(this.#tree.requesters()),
+      changed: () => this.functionsChanged(this.functions.requesters()),
       rest: (owners) => this.#hotPlug.rest(owners),
       release: (busName) => this.#hotPlug.remove(busName),
     })
     const dma = new ModelMemory(platform, 'requests')
-    const failed = (device: string, what: string, error: unknown): void => owner.failed(device, what, error)
+    const failed = this.failed.bind(this)
     this.#notices = new ModelNotices(() => this.#attached.values(), dma, failed)
     this.#surroundings = {
       platform,
-      table: this.#table,
-      tree: this.#tree,
+      table: this.regions,
+      tree: this.functions,
       begun: (promise, device, what) => this.#notices.begun(promise, device, what),
       failed,
     }
     this.#requests = new ModelRequests({
-      table: this.#table,
-      tree: this.#tree,
+      table: this.regions,
+      tree: this.functions,
       notices: this.#notices,
       dma,
-      owner,
       failed,
       timeOffset: (seconds) => this.#notify('time offset', (model) => model.timeOffset?.(seconds)),
     })
+    this.requests = this.#requests
     this.#hotPlug = new HotPlug({
-      tree: this.#tree,
+      tree: this.functions,
       notices: this.#notices,
       requests: this.#requests,
       attached: this.#attached,
       failed,
     })
   }
+
+  // ---- for the way to the hypervisor ----
+
+  /** What the models claim of a kind has changed. */
+  protected abstract claimsChanged(kind: 'port' | 'mmio'): void
+  /** The set of PCI functions that configuration cycles reach has changed: bus·256 + device·8 + function. */
+  protected abstract functionsChanged(requesters: readonly number[]): void
+  /** A model has failed outside of a request, in a timer for instance. */
+  protected abstract failed(device: string, what: string, error: unknown): void
 
   // ---- models ----
 
@@ -124,19 +122,19 @@ export class DeviceSet {
     return this.#hotPlug.unplug(busName, options)
   }
 
-  /** Ends the waits of `unplug`, as if their deadlines had passed. */
+  /** Ends the waits of `unplug`, as if their deadlines had passed: the guest will not answer any more. */
   giveUpUnplugs(): void {
     this.#hotPlug.giveUp()
   }
 
-  /** The machine has ended for good, with all models. */
+  /** The machine has ended for good: models take their listeners back from back ends. */
   close(): void {
     for (const attached of this.#attached.values()) attached.leave()
   }
 
   /** Whether there is a device in the slot of this name. */
   isOccupied(busName: string): boolean {
-    return this.#tree.slot(busName)?.occupied ?? false
+    return this.functions.slot(busName)?.occupied ?? false
   }
 
   #attach(model: DeviceModel, hot: boolean): void {
@@ -148,7 +146,7 @@ export class DeviceSet {
     this.#attached.set(model.name, attached)
     try {
       model.attach(attached.context())
-      if (!this.#tree.arrived(model.name, hot) && hot)
+      if (!this.functions.arrived(model.name, hot) && hot)
         throw new DeviceError('ERR_INVALID', `${model.name}: expected a PCI function in a slot below a port`)
     } catch (error) {
       this.#attached.delete(model.name)
@@ -167,36 +165,6 @@ export class DeviceSet {
     return this.#attached.get(name)?.model
   }
 
-  /** The enabled region of highest priority at an address, or null. */
-  regionAt(kind: 'port' | 'mmio', address: number): ClaimedRegion | null {
-    return this.#table.regionAt(kind, address)
-  }
-
-  /** Whether nobody in `first` … `last` takes its time. */
-  allDirect(kind: 'port' | 'mmio', first: number, last: number): boolean {
-    return this.#table.allDirect(kind, first, last)
-  }
-
-  /** Enabled regions of a kind, lowest priority first. */
-  byPriority(kind: 'port' | 'mmio'): readonly ClaimedRegion[] {
-    return this.#table.byPriority(kind)
-  }
-
-  /** The model that has added a function. */
-  functionOwner(bdf: number): string | undefined {
-    return this.#tree.ownerAt(bdf)
-  }
-
-  /** Configuration read of up to 4 bytes; ones where there is no such function. */
-  configRead(bdf: number, register: number, size: number): number {
-    return this.#tree.read(bdf, register, size)
-  }
-
-  /** Configuration write of up to 4 bytes. */
-  configWrite(bdf: number, register: number, size: number, value: number): void {
-    this.#tree.write(bdf, register, size, value)
-  }
-
   /**
    * Takes a model out: its ranges stay claimed and read as ones, as do its functions; its timers stop, and its memory
    * goes. False without it.
@@ -208,7 +176,13 @@ export class DeviceSet {
     return true
   }
 
-  /** Has accesses to a model wait, or go nowhere; null: no more. False without it. */
+  /**
+   * Has the guest's accesses to a model wait, or go nowhere, from the next one on: what a slow or a dead device does to its
+   * guest. Configuration space, memory that the guest reaches as RAM, and what the model does by itself are as ever.
+   *
+   * @param impairment - null: no more
+   * @returns false where there is no such model
+   */
   impair(device: string, impairment: DeviceImpairment | null): boolean {
     const attached = this.#attached.get(device)
     if (attached === undefined || attached.detached) return false
@@ -218,76 +192,52 @@ export class DeviceSet {
 
   // ---- requests ----
 
-  /** Serves an access that one call of one handler makes. */
-  callHandler(
-    vcpu: number,
-    region: ClaimedRegion,
-    offset: number,
-    size: 1 | 2 | 4,
-    direction: number,
-    value: number,
-  ): void {
-    this.#requests.callHandler(vcpu, region, offset, size, direction, value)
-  }
-
-  /** Serves one request; the owner gets its answer at once or later. A vCPU has at most one at a time. */
-  serve(vcpu: number, request: IoRequest): void {
-    this.#requests.serve(vcpu, request)
-  }
-
-  /** Whether models have promises under way that no vCPU waits for: of buffered writes, and of their timers. */
-  get unsettled(): boolean {
-    return this.#notices.unsettled
-  }
-
-  /** Calls back when those have settled; at once where there are none. */
-  settle(done: () => void): void {
-    this.#notices.settle(done)
-  }
-
-  /** Reports the models whose promises have not settled as failed, with this error. */
-  failUnsettled(error: unknown): void {
-    this.#notices.failUnsettled(error)
-  }
-
-  /** Serves a write that nobody waits for, out of the buffered ring. */
+  /** @internal Serves a write that nobody waits for, out of the buffered ring. */
   serveBuffered(request: IoRequest): void {
     this.#requests.serveBuffered(request)
   }
 
-  /** The vCPU no longer wants its answer: aborts the handler's signal. */
+  /** @internal The vCPU no longer wants its answer: aborts the handler's signal. */
   cancel(vcpu: number): void {
     this.#requests.cancel(vcpu)
   }
 
-  /** Gives all requests up: their handlers are told, and late responses are dropped. */
-  abandon(): void {
-    this.#requests.abandon()
+  /**
+   * Lets models finish what no vCPU waits for: buffered writes, and promises that their timers' callbacks returned.
+   *
+   * @returns settles with them; null: there are none
+   */
+  settle(): Promise<void> | null {
+    return this.#notices.unsettled ? new Promise((resolve) => this.#notices.settle(resolve)) : null
+  }
+
+  /**
+   * Reports the models that `settle` waits for as failed; the policy decides what follows.
+   *
+   * @param error - the cause of the failure
+   */
+  failUnsettled(error: unknown): void {
+    this.#notices.failUnsettled(error)
   }
 
   // ---- what the models have mapped ----
 
-  /** The next INVALIDATE request of a vCPU is about these frames only; null: about all. */
-  announce(vcpu: number, frames: readonly InvalidatedFrames[] | null): void {
+  /** @internal The next INVALIDATE request of a vCPU is about these frames only; null: about all. */
+  announce(vcpu: number, { frames }: Pick<InvalidationNotice, 'frames'>): void {
     this.#notices.announce(vcpu, frames)
   }
 
-  /**
-   * Has all models drop what they have mapped of guest frames.
-   *
-   * @param frames - null: all
-   * @param done - called when no mapping of them is held, and what was in flight, buffered writes included, has ended
-   */
-  dropMappings(frames: readonly InvalidatedFrames[] | null, done: () => void): void {
-    this.#notices.dropMappings(frames, done)
+  /** @internal Has all models drop what they have mapped; `done` when nothing is held, and what was in flight has ended. */
+  dropMappings(done: () => void): void {
+    this.#notices.dropMappings(null, done)
   }
 
-  /** A model that still holds a mapping which has been asked for back, or has not forgotten what it was told to. */
-  get holder(): string | undefined {
+  /** @internal A model that still holds a mapping which has been asked for back, or has not forgotten what it was told to. */
+  holder(): string | undefined {
     return this.#notices.holder
   }
 
-  /** Ends all mappings of all models, for good. */
+  /** @internal Ends all mappings of all models, for good. */
   endMappings(): void {
     this.#notices.endMappings()
   }
@@ -300,7 +250,7 @@ export class DeviceSet {
         const begun = tell(model)
         if (isPromise(begun)) this.#notices.begun(begun, model.name, what)
       } catch (error) {
-        this.#owner.failed(model.name, what, error)
+        this.failed(model.name, what, error)
       }
     }
   }
@@ -309,7 +259,7 @@ export class DeviceSet {
 
   /** Resets every model and function, in the order in which the models were attached. */
   reset(): void {
-    this.#tree.reset()
+    this.functions.reset()
     this.#notify('reset', (model) => model.reset?.())
   }
 
@@ -358,7 +308,7 @@ export class DeviceSet {
     return {
       version: 2,
       devices: await saveModels(this.#present()),
-      functions: this.#tree.save(),
+      functions: this.functions.save(),
       detached: [...this.#attached.values()].filter((each) => each.detached).map((each) => each.model.name),
     }
   }
@@ -387,7 +337,7 @@ export class DeviceSet {
     checkVersion(state)
     for (const name of state.detached) this.detach(name)
     const restoring = restoreModels(this.#present(), state.devices)
-    this.#tree.restore(state.functions)
+    this.functions.restore(state.functions)
     await restoring()
   }
 }

@@ -1,9 +1,8 @@
 import type { EcamWindow } from './config-space.ts'
 import type { Dma } from '@retrap/device'
 import type { DeviceFailure } from './failures.ts'
-import type { FailurePolicy } from './failure-policy.ts'
-import type { InvalidationListener } from './invalidation-listener.ts'
-import type { IoreqTransport, LocalRegions } from './server.ts'
+import type { FailurePolicy, PageLocation } from './server.ts'
+import type { InvalidationListener } from './invalidations.ts'
 import type { IoTraceRecord } from './trace.ts'
 
 /** Describes a domain's dispatcher. */
@@ -43,32 +42,6 @@ export interface IoDispatchOptions {
   allocatePage?(purpose: string): PageLocation
   /** Takes such a page back: its server has gone. */
   freePage?(page: PageLocation): void
-}
-
-/** Describes a new server. */
-export interface ServerOptions {
-  /** Names it in errors and traces. */
-  readonly name: string
-  /** How it is reached. */
-  readonly transport: IoreqTransport
-  /** Where the request page is, and the ring if there is one. Default: as the domain's other pages. */
-  readonly page?: PageLocation
-  /** Where the buffered ring is. */
-  readonly ringPage?: PageLocation
-  /** `HVM_IOREQSRV_BUFIOREQ_*`; default off. */
-  readonly bufferedMode?: number
-  /** What a failure of its models leads to; default the domain's policy. */
-  readonly policy?: FailurePolicy
-  /** @internal The models of this process. */
-  readonly local?: LocalRegions
-}
-
-/** 4096 zeroed bytes. */
-export interface PageLocation {
-  /** The buffer that holds it. */
-  readonly buffer: ArrayBufferLike
-  /** Where it begins. */
-  readonly byteOffset: number
 }
 
 /** Saved form of the dispatcher's own state. */

@@ -1,22 +1,26 @@
-import type { AskedServer } from './asked-server.ts'
-import type { ConfigAddress } from './config-address.ts'
-import type { ConfigSpace, EcamWindow } from './config-space.ts'
+import { type AskedServer, type MmioLookup, PORT_REGION, type ServedRegion } from './lookup.ts'
+import type { ConfigAddress, ConfigSpace, EcamWindow } from './config-space.ts'
 import type { RangeHandler, Region, RegionOptions } from '@retrap/device'
-import type { IoDispatchOptions, IoDispatchState, ServerOptions } from './dispatch-options.ts'
+import type { IoDispatchOptions, IoDispatchState } from './dispatch-options.ts'
 import { IoreqError } from './errors.ts'
-import { INVALIDATE_ALL, type InvalidationNotice } from './invalidation.ts'
+import {
+  createIoRequest,
+  INVALIDATE_ALL,
+  type InvalidationNotice,
+  type IoRequest,
+  requestAddress,
+  setElement,
+} from './request.ts'
 import { dispatchParts } from './dispatch-parts.ts'
 import type { FailureHandler } from './failures.ts'
 import type { ImmediateAccess } from './immediate.ts'
 import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, XEN_DMOP_IO_RANGE_MEMORY } from './layout.ts'
-import { PORT_REGION, type MmioLookup, type ServedRegion } from './lookup.ts'
 import type { PendingRequests } from './pending.ts'
 import type { PortWindow } from './port-window.ts'
-import { badRead, checkedVoid, cut, isOneCall, isWord } from '@retrap/device/host'
+import { badRead, checkedVoid, cut, isWord } from '@retrap/device/host'
 import { isDirectCall, type ClaimedRegion } from './region.ts'
 import type { Registration } from './registration.ts'
-import { createIoRequest, requestAddress, setElement, type IoRequest } from './request.ts'
-import type { IoreqServer } from './server.ts'
+import type { IoreqServer, ServerOptions } from './server.ts'
 import { IO_DONE, IO_LOG } from './status.ts'
 import type { Submission } from './submission.ts'
 import type { WaitDescription } from './wait.ts'
@@ -143,18 +147,15 @@ export class IoDispatch {
     const region = this.#portRegions[entry & PORT_REGION]!
     return isDirectCall(entry, size)
       ? this.#readDirectly(region, IOREQ_TYPE_PIO, port, size)
-      : this.#slowPortRead(vcpu, region, port, size)
+      : this.#slowRead(vcpu, region, IOREQ_TYPE_PIO, port, size)
   }
 
-  /** `portReadOrSend` where no call of a handler answers at once. */
-  #slowPortRead(vcpu: number, region: ServedRegion, port: number, size: number): number {
-    const { server } = region
-    // The region is the highest that claims the first port, so it has all of an access that it holds.
-    if (!region.direct && server !== null && server.local !== null && isOneCall(region, port - region.base, size)) {
-      return this.#readLater(vcpu, server, region, IOREQ_TYPE_PIO, port, size)
-    }
-    const status = this.portRead(port, size)
-    return status === IO_LOG ? this.submitOne(vcpu, IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0) : status
+  /** A read that no call of a handler answers at once. */
+  #slowRead(vcpu: number, region: ServedRegion, type: number, address: number, size: number): number {
+    const server = this.#asked.find(region, type, address, size)
+    if (server !== null) return this.#sendOne(vcpu, server, type, IOREQ_READ, address, size, 0, 0)
+    const status = this.#perform(type, IOREQ_READ, address, size, 0, 0)
+    return status === IO_LOG ? this.submitOne(vcpu, type, IOREQ_READ, address, size, 0, 0) : status
   }
 
   /** Reads by one call of a region's handler, at once. */
@@ -190,11 +191,7 @@ export class IoDispatch {
 
   /** Reads 1–8 bytes at a guest-physical address. */
   mmioRead(gpa: number, size: number): number {
-    return this.#mmioRead(this.#mmio.find(gpa), gpa, size)
-  }
-
-  /** {@link IoDispatch.mmioRead} of the region that has just been found. */
-  #mmioRead(region: ServedRegion, gpa: number, size: number): number {
+    const region = this.#mmio.find(gpa)
     if (isDirectCall(region.directSizes, size) && gpa + size <= this.#mmio.hitEnd) {
       return this.#readDirectly(region, IOREQ_TYPE_COPY, gpa, size)
     }
@@ -218,23 +215,7 @@ export class IoDispatch {
     const region = mmio.find(gpa)
     return isDirectCall(region.directSizes, size) && gpa + size <= mmio.hitEnd
       ? this.#readDirectly(region, IOREQ_TYPE_COPY, gpa, size)
-      : this.#slowMmioRead(vcpu, region, gpa, size)
-  }
-
-  /** `mmioReadOrSend` where no call of a handler answers at once. */
-  #slowMmioRead(vcpu: number, region: ServedRegion, gpa: number, size: number): number {
-    const { server } = region
-    if (
-      !region.direct &&
-      server !== null &&
-      server.local !== null &&
-      gpa + size <= this.#mmio.hitEnd &&
-      isOneCall(region, gpa - region.base, size)
-    ) {
-      return this.#readLater(vcpu, server, region, IOREQ_TYPE_COPY, gpa, size)
-    }
-    const status = this.#mmioRead(region, gpa, size)
-    return status === IO_LOG ? this.submitOne(vcpu, IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0) : status
+      : this.#slowRead(vcpu, region, IOREQ_TYPE_COPY, gpa, size)
   }
 
   /** Writes 1–8 bytes to a guest-physical address. */
@@ -280,22 +261,26 @@ export class IoDispatch {
     return this.#immediate.perform(request)
   }
 
-  /** Sends a read that one call of a region's handler answers, in its time. */
-  #readLater(
+  /** Sends an access of one element to the server that `#asked` has found. */
+  #sendOne(
     vcpu: number,
     server: IoreqServer,
-    region: ServedRegion,
     type: number,
+    direction: number,
     address: number,
     size: number,
+    lo: number,
+    hi: number,
   ): number {
     const wait = this.#pending.prepare(vcpu)
     const { request } = wait
-    setElement(request, type, IOREQ_READ, address, size)
-    request.dataLo = 0
-    request.dataHi = 0
+    setElement(request, type, direction, address, size)
+    request.dataLo = lo >>> 0
+    request.dataHi = hi >>> 0
+    wait.region = this.#asked.region
+    wait.offset = this.#asked.offset
     this.count = 1
-    return this.#pending.sendPrepared(vcpu, wait, server, region, address - region.base)
+    return this.#pending.sendPrepared(vcpu, wait, server)
   }
 
   // ---- logged accesses ----
@@ -310,18 +295,14 @@ export class IoDispatch {
     lo: number,
     hi: number,
   ): number {
-    const wait = this.#pending.prepare(vcpu)
-    const { request } = wait
+    // The direct call that came before has found it.
+    const server = this.#asked.of(type, address, size)
+    if (server !== null && (server.ring === null || direction === IOREQ_READ))
+      return this.#sendOne(vcpu, server, type, direction, address, size, lo, hi)
+    const { request } = this.#pending.prepare(vcpu)
     setElement(request, type, direction, address, size)
     request.dataLo = lo >>> 0
     request.dataHi = hi >>> 0
-    // The direct call that came before has found it.
-    const asked = this.#asked
-    const server = asked.of(type, address, size)
-    if (server !== null && (server.ring === null || direction === IOREQ_READ)) {
-      this.count = 1
-      return this.#pending.sendPrepared(vcpu, wait, server, asked.region, asked.offset)
-    }
     return this.submit(vcpu, request)
   }
 

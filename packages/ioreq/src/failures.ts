@@ -1,6 +1,6 @@
 import type { Word64 } from '@retrap/device'
 import { hex } from '@retrap/device/host'
-import type { FailurePolicy } from './failure-policy.ts'
+import type { FailurePolicy, IoreqServer } from './server.ts'
 import {
   IOREQ_READ,
   IOREQ_TYPE_COPY,
@@ -10,7 +10,6 @@ import {
   IOREQ_TYPE_TIMEOFFSET,
 } from './layout.ts'
 import { requestAddress, type IoRequest } from './request.ts'
-import type { IoreqServer } from './server.ts'
 import { IO_DONE, IO_FAILED } from './status.ts'
 import { allOnes } from './words.ts'
 

@@ -1,9 +1,9 @@
 import type { Word64 } from '@retrap/device'
-import { IoreqError } from './errors.ts'
-import { MAX_FRAME_BYTES, type Frame, type FrameRange } from './frames.ts'
+import { type Frame, type FrameRange, MAX_FRAME_BYTES } from './frames.ts'
 import { IOREQ_BYTES, STATE_IOREQ_READY } from './layout.ts'
 import { createIoRequest, type IoRequest } from './request.ts'
 import { IoreqSlot } from './slot.ts'
+import { IoreqError } from './errors.ts'
 
 type FieldType = 'u32' | 'f64' | 'u64' | 'flag' | 'text' | 'bytes' | 'ranges' | 'ioreq'
 type Layout = readonly [code: number, ...fields: (readonly [name: string, type: FieldType])[]]
@@ -227,4 +227,42 @@ function readField(view: DataView, bytes: Uint8Array, type: FieldType, take: (le
 /** A copy with a buffer of its own; the `slice` of Node's `Buffer` is none. */
 export function copyOf(bytes: Uint8Array, from: number, length: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(bytes.subarray(from, from + length))
+}
+
+/** Cuts a stream of bytes into frames. */
+export class FrameReader {
+  readonly #onFrame: (frame: Frame) => void
+  #rest = new Uint8Array(0)
+
+  constructor(onFrame: (frame: Frame) => void) {
+    this.#onFrame = onFrame
+  }
+
+  /**
+   * Takes the next bytes and hands over the frames that they complete.
+   *
+   * @throws IoreqError `ERR_PROTOCOL` for what is no frame
+   */
+  push(chunk: Uint8Array): void {
+    let bytes = chunk
+    if (this.#rest.length > 0) {
+      bytes = new Uint8Array(this.#rest.length + chunk.length)
+      bytes.set(this.#rest)
+      bytes.set(chunk, this.#rest.length)
+      this.#rest = new Uint8Array(0)
+    }
+    let at = 0
+    while (bytes.length - at >= 4) {
+      const length = new DataView(bytes.buffer, bytes.byteOffset + at, 4).getUint32(0, true)
+      if (length > MAX_FRAME_BYTES) {
+        throw new IoreqError('ERR_PROTOCOL', `a frame of ${length} bytes: expected at most ${MAX_FRAME_BYTES}`)
+      }
+      if (bytes.length - at - 4 < length) break
+      const frame = decodeFrame(bytes.subarray(at + 4, at + 4 + length))
+      at += 4 + length
+      this.#onFrame(frame)
+    }
+    // A copy: what the caller gave is the caller's.
+    this.#rest = copyOf(bytes, at, bytes.length - at)
+  }
 }

@@ -1,5 +1,8 @@
-import type { Word64 } from '@retrap/device'
+import type { Clock, Word64 } from '@retrap/device'
 import type { IoRequest } from './request.ts'
+
+/** Bytes of guest memory in one frame. */
+export const MAX_DMA_BYTES: number = 1 << 16
 
 /*
  * What a hypervisor and a device server in another thread, process or machine say to each other, beside the request
@@ -188,3 +191,10 @@ export const FRAME_VERSION = 4
 export const NO_VCPU = 0xffff_ffff
 /** The longest frame: what is longer is refused before it is read. DMA is cut into pieces. */
 export const MAX_FRAME_BYTES: number = 1 << 20
+
+/** Reads a clock for a frame. */
+export function timeOf(clock: Clock): Word64 {
+  const now = { lo: 0, hi: 0 }
+  clock.read(now)
+  return now
+}

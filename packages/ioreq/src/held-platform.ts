@@ -1,9 +1,7 @@
 import type { DeviceMemory, InterruptLine, Timer, Word64 } from '@retrap/device'
 import { IoreqError } from './errors.ts'
-import type { EventFrame, Frame } from './frames.ts'
-import { MAX_DMA_BYTES } from './limits.ts'
+import { type EventFrame, type Frame, MAX_DMA_BYTES, timeOf } from './frames.ts'
 import type { DevicePlatform } from './platform.ts'
-import { timeOf } from './time.ts'
 
 /** Guest-physical addresses have at most 52 bits. */
 const MAX_GFN = 2 ** 40

@@ -67,7 +67,7 @@ export class ImmediateAccess {
     if (this.#space.decodes(type, address, size)) {
       const server = this.#parties.selectFunction(this.#space.bdf)
       if (server === null) return this.unhandled(size)
-      return server.local === null ? IO_LOG : this.#config(server, request)
+      return server.channel.functions === null ? IO_LOG : this.#config(server, request)
     }
     const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
     const last = address + size - 1
@@ -137,21 +137,21 @@ export class ImmediateAccess {
   #config(server: IoreqServer, request: IoRequest, lo = request.dataLo, hi = request.dataHi): number {
     const { direction, size } = request
     const answer = this.#answer
-    const local = server.local!
+    const functions = server.channel.functions!
     const { bdf, register } = this.#space
     try {
       answer.hi = 0
       if (direction === IOREQ_READ) {
-        answer.lo = local.configRead(bdf, register, Math.min(size, 4)) >>> 0
-        if (size > 4) answer.hi = local.configRead(bdf, register + 4, size - 4) >>> 0
+        answer.lo = functions.read(bdf, register, Math.min(size, 4)) >>> 0
+        if (size > 4) answer.hi = functions.read(bdf, register + 4, size - 4) >>> 0
         if (size < 4) answer.lo = cut(answer.lo, size)
       } else {
-        local.configWrite(bdf, register, Math.min(size, 4), lo)
-        if (size > 4) local.configWrite(bdf, register + 4, size - 4, hi)
+        functions.write(bdf, register, Math.min(size, 4), lo)
+        if (size > 4) functions.write(bdf, register + 4, size - 4, hi)
       }
       return IO_DONE
     } catch (error) {
-      const device = local.functionOwner(bdf) ?? server.name
+      const device = functions.ownerAt(bdf) ?? server.name
       const access = { type: IOREQ_TYPE_PCI_CONFIG, direction, address: register, size }
       return this.#failures.fail(server, device, access, error)
     }

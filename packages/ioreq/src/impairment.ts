@@ -1,5 +1,15 @@
 import type { AccessRequest, RangeHandler } from '@retrap/device'
-import { DEAD_HANDLER } from './dead-handler.ts'
+
+/** Answers for a model that was detached: ones on reads, writes dropped. */
+export const DEAD_HANDLER: RangeHandler = {
+  read: () => 0xffff_ffff,
+  write: () => {},
+  read64: (_offset, into) => {
+    into.lo = 0xffff_ffff
+    into.hi = 0xffff_ffff
+  },
+  write64: () => {},
+}
 
 /** How a device model is made slow, or dead, so that one sees what its guest does then. */
 export interface DeviceImpairment {

@@ -1,14 +1,20 @@
 import { IoreqError } from './errors.ts'
 import type { FailureHandler } from './failures.ts'
-import type { InvalidationListener } from './invalidation-listener.ts'
-import type { InvalidationNotice } from './invalidation.ts'
+import { createIoRequest, type InvalidationNotice, type IoRequest } from './request.ts'
 import { IOREQ_TYPE_INVALIDATE, IOREQ_WRITE, STATE_IOREQ_NONE } from './layout.ts'
-import { createIoRequest, type IoRequest } from './request.ts'
-import type { IoreqServer } from './server.ts'
-import { wrongFreeSlot } from './slot-states.ts'
+import { wrongFreeSlot } from './slot.ts'
 import { IO_DONE, IO_RETRY } from './status.ts'
 import type { IoTraceEvent } from './trace.ts'
 import type { Wait } from './wait.ts'
+import type { IoreqServer } from './server.ts'
+
+/** Hears how servers come, go and acknowledge: who waits for all of them has then to look again. */
+export interface InvalidationListener {
+  /** It has dropped what the notice of this epoch named, or is gone with all that it had mapped. */
+  acknowledged(server: IoreqServer, epoch: number): void
+  /** It has been created, enabled, disabled or destroyed. */
+  serverChanged(server: IoreqServer): void
+}
 
 /** `IoreqServer.invalidating`: the request is in the slot; it waits until the slot has drained. */
 const SENT = 1
@@ -114,7 +120,7 @@ export class Invalidations {
   #publish(server: IoreqServer, vcpu: number, wait: Wait): void {
     const options = this.#options
     server.invalidating[vcpu] = SENT
-    const wrong = wrongFreeSlot(server, vcpu)
+    const wrong = wrongFreeSlot(server.slot(vcpu), vcpu)
     if (wrong !== null) {
       options.failures.failOutside(server, server.name, 'invalidate', new IoreqError('ERR_DEVICE', wrong))
       this.notWaitedFor(server, vcpu, wait)

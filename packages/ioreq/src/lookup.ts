@@ -1,37 +1,29 @@
-import { DEAD_HANDLER } from './dead-handler.ts'
-import { ClaimedRegion, sizesUpTo } from './region.ts'
-import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PORT } from './layout.ts'
-import type { IoreqServer } from './server.ts'
+import { type Claim, type ClaimedRegion, placeholder, sizesUpTo } from './region.ts'
 import type { RegionTable } from './region-table.ts'
+import { isOneCall } from '@retrap/device/host'
+import { IOREQ_TYPE_PIO, XEN_DMOP_IO_RANGE_PORT } from './layout.ts'
+import type { IoreqServer } from './server.ts'
 
 /** A region as look-ups have it: with the server that answers. */
 export type ServedRegion = ClaimedRegion & { server: IoreqServer | null }
 
-const place = (kind: 'port' | 'mmio'): ServedRegion =>
-  new ClaimedRegion(null, {
-    device: '',
-    kind,
-    base: 0,
-    length: 0,
-    handler: DEAD_HANDLER,
-    direct: false,
-    window: null,
-  }) as ServedRegion
-
 /** Stands for "not directly": nobody there, another process' server, or a port with a meaning of its own. */
-const NOT_DIRECT_PORT = place('port')
-const NOT_DIRECT_MMIO = place('mmio')
-
-/** Stands for what a server of another thread or process claims. */
-function elsewhere(kind: 'port' | 'mmio', server: IoreqServer): ServedRegion {
-  const region = place(kind)
-  region.server = server
-  return region
-}
+const NOT_DIRECT_PORT = placeholder('port') as ServedRegion
+const NOT_DIRECT_MMIO = placeholder('mmio') as ServedRegion
 
 const CONFIG_ADDRESS = 0xcf8
 const CONFIG_DATA = 0xcfc
 const ECAM_BUS_BYTES = 1 << 20
+
+/** All claims of a kind in ascending precedence: those of the servers by id, then the hypervisor's own. */
+function claimsInOrder(
+  kind: 'port' | 'mmio',
+  servers: readonly (IoreqServer | null)[],
+  internal: RegionTable,
+): Claim[] {
+  const enabled = servers.filter((server) => server !== null && server.enabled)
+  return [...enabled.flatMap((server) => server!.channel.claims(kind)), ...internal.claims(kind, null)]
+}
 
 /** The bits of a port's entry that are the index of its region. */
 export const PORT_REGION = 0xffff
@@ -50,33 +42,20 @@ export class PortLookup {
   rebuild(servers: readonly (IoreqServer | null)[], internal: RegionTable): void {
     this.map.fill(0)
     this.regions.length = 1
-    for (const server of servers) {
-      if (server === null || !server.enabled) continue
-      if (server.local === null) {
-        const set = server.ranges[XEN_DMOP_IO_RANGE_PORT]
-        if (set.count === 0) continue
-        this.regions.push(elsewhere('port', server))
-        for (let i = 0; i < set.count; i++) this.map.fill(this.regions.length - 1, set.start(i), set.end(i) + 1)
-      } else {
-        for (const region of server.local.byPriority('port')) {
-          region.server = server
-          this.#paint(region as ServedRegion)
-        }
-      }
-    }
-    for (const region of internal.byPriority('port')) this.#paint(region as ServedRegion)
+    for (const claim of claimsInOrder('port', servers, internal)) this.#paint(claim)
     // The latch and the PCI decoding of CONFIG_DATA come before any range.
     this.map[CONFIG_ADDRESS] = 0
     this.map.fill(0, CONFIG_DATA, CONFIG_DATA + 4)
   }
 
-  #paint(region: ServedRegion): void {
-    const { base, length, directSizes } = region
-    const index = this.regions.push(region) - 1
-    this.map.fill(index | directSizes, base, base + length)
+  #paint({ start, end, region }: Claim): void {
+    if (this.regions.at(-1) !== region) this.regions.push(region as ServedRegion)
+    const index = this.regions.length - 1
+    const { directSizes } = region
+    this.map.fill(index | directSizes, start, end)
     // The last places are too near to the end for the larger accesses.
-    for (let left = 1; left < Math.min(4, length + 1); left++) {
-      this.map[base + length - left] = index | (directSizes & sizesUpTo(left))
+    for (let left = 1; left < Math.min(4, end - start + 1); left++) {
+      this.map[end - left] = index | (directSizes & sizesUpTo(left))
     }
   }
 }
@@ -104,23 +83,7 @@ export class MmioLookup {
     internal: RegionTable,
     ecam: readonly { readonly base: number; readonly firstBus: number; readonly lastBus: number }[] = [],
   ): void {
-    const painted: { start: number; end: number; region: ServedRegion }[] = []
-    for (const server of servers) {
-      if (server === null || !server.enabled) continue
-      if (server.local === null) {
-        const set = server.ranges[XEN_DMOP_IO_RANGE_MEMORY]
-        const region = elsewhere('mmio', server)
-        for (let i = 0; i < set.count; i++) painted.push({ start: set.start(i), end: set.end(i) + 1, region })
-      } else {
-        for (const r of server.local.byPriority('mmio')) {
-          r.server = server
-          painted.push({ start: r.base, end: r.base + r.length, region: r as ServedRegion })
-        }
-      }
-    }
-    for (const r of internal.byPriority('mmio'))
-      painted.push({ start: r.base, end: r.base + r.length, region: r as ServedRegion })
-
+    const painted = claimsInOrder('mmio', servers, internal)
     for (const { base, firstBus, lastBus } of ecam) {
       const start = base + firstBus * ECAM_BUS_BYTES
       painted.push({ start, end: base + (lastBus + 1) * ECAM_BUS_BYTES, region: NOT_DIRECT_MMIO })
@@ -129,9 +92,10 @@ export class MmioLookup {
     const edges = new Set<number>([0])
     for (const { start, end } of painted) edges.add(start).add(end)
     const starts = [...edges].toSorted((a, b) => a - b)
-    this.regions = starts.map(
-      (start) => painted.findLast((p) => p.start <= start && start < p.end)?.region ?? NOT_DIRECT_MMIO,
-    )
+    this.regions = starts.map((start) => {
+      const claim = painted.findLast((p) => p.start <= start && start < p.end)
+      return (claim?.region ?? NOT_DIRECT_MMIO) as ServedRegion
+    })
     this.starts = Float64Array.from(starts)
     this.hitStart = 0
     this.hitEnd = 0
@@ -172,4 +136,64 @@ export class MmioLookup {
     this.#knownRegions[known] = this.hit
     return this.hit
   }
+}
+
+/**
+ * Finds the server that alone answers an access and may take its time. Remembers the last one: a direct access that finds
+ * a server sends nothing, and the request that follows it is for the same access.
+ */
+export class AskedServer {
+  /** The server of the last access. */
+  server: IoreqServer | null = null
+  /** The region of that access, where the server is of this process and one call of its handler answers; else null. */
+  region: ClaimedRegion | null = null
+  /** Offset of that access in its region. */
+  offset = 0
+  #type = 0
+  #address = 0
+  #size = 0
+  readonly #mmio: MmioLookup
+
+  constructor(mmio: MmioLookup) {
+    this.#mmio = mmio
+  }
+
+  /**
+   * Looks for the server, and remembers it.
+   *
+   * @param region - what the look-up has just found at `address`
+   * @returns null where another party answers, and where it takes more to find out
+   */
+  find(region: ServedRegion, type: number, address: number, size: number): IoreqServer | null {
+    const { server } = region
+    if (server === null || region.direct) return null
+    const offset = address - region.base
+    const one = isOneCall(region, offset, size)
+    // The region is the highest that claims the first port, so it has all of an access that it holds.
+    const holds =
+      type === IOREQ_TYPE_PIO ? one || claimsPorts(server, address, size) : address + size <= this.#mmio.hitEnd
+    if (!holds) return null
+    this.server = server
+    this.offset = offset
+    this.region = one ? region : null
+    this.#type = type
+    this.#address = address
+    this.#size = size
+    return server
+  }
+
+  /** The server of an access, if it is the access that was looked for last; else null. */
+  of(type: number, address: number, size: number): IoreqServer | null {
+    return address === this.#address && size === this.#size && type === this.#type ? this.server : null
+  }
+
+  /** Forgets the server: the look-ups have been made anew. */
+  forget(): void {
+    this.server = null
+  }
+}
+
+function claimsPorts(server: IoreqServer, address: number, size: number): boolean {
+  // No server of higher precedence claims even the first port, so this server answers if it claims all of them.
+  return server.ranges[XEN_DMOP_IO_RANGE_PORT].contains(address, address + size - 1)
 }

@@ -1,12 +1,11 @@
 import { DeviceServer } from './device-server.ts'
-import type { DeviceServerOptions } from './device-server-options.ts'
+import type { DeviceServerOptions } from './linked-platform.ts'
 import type { IoDispatch } from './dispatch.ts'
 import { IoreqError } from './errors.ts'
 import type { Frame } from './frames.ts'
 import { type FramePort, MessageLink } from './message-link.ts'
 import type { DevicePlatform } from './platform.ts'
-import { RemoteServer } from './remote-server.ts'
-import type { RemoteServerOptions } from './remote-server-options.ts'
+import { RemoteServer, type RemoteServerOptions } from './remote-server.ts'
 import { createIoRequest } from './request.ts'
 
 /**

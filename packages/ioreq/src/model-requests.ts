@@ -1,5 +1,6 @@
 import { DeviceError, type Word64 } from '@retrap/device'
 import { hex, isOneCall, SplitAccess, type PciTree } from '@retrap/device/host'
+import type { LocalModels, ReplyTarget } from './channel.ts'
 import type { ModelMemory } from './device-memory.ts'
 import {
   IOREQ_READ,
@@ -14,8 +15,10 @@ import { PieceAccess } from './pieces.ts'
 import type { ClaimedRegion } from './region.ts'
 import type { RegionTable } from './region-table.ts'
 import { elementAddress, elementPointer, requestAddress, type IoRequest } from './request.ts'
-import { PendingAccess, Service, type ServiceOwner } from './service.ts'
+import { PendingAccess, Service } from './service.ts'
 import { putBytes, wordAt } from './words.ts'
+
+type Requests = LocalModels['requests']
 
 /** What the service of requests needs of the set of models. */
 export interface ModelRequestsOptions {
@@ -24,54 +27,41 @@ export interface ModelRequestsOptions {
   readonly notices: ModelNotices
   /** For requests whose data is a pointer. */
   readonly dma: ModelMemory
-  readonly owner: ServiceOwner
   failed(device: string, what: string, error: unknown): void
   timeOffset(seconds: number): void
 }
 
 /** Serves the requests of all vCPUs with the ranges and functions of a set of models, at once or later. */
-export class ModelRequests {
+export class ModelRequests implements Requests {
   readonly #options: ModelRequestsOptions
   readonly #table: RegionTable
   readonly #pieces = new PieceAccess()
   /** By vCPU. */
-  readonly #services: Service[] = []
+  readonly #services: (Service | undefined)[] = []
 
   constructor(options: ModelRequestsOptions) {
     this.#options = options
     this.#table = options.table
   }
 
-  /** What serves a vCPU's next request. */
-  #serviceOf(vcpu: number): Service {
-    const service = this.#services[vcpu]
-    if (service !== undefined && service.access === null) return service
-    // The last request has been given up without an answer; a late response of its model is dropped.
-    service?.giveUp()
-    const fresh = new Service(vcpu, this.#options.owner)
-    this.#services[vcpu] = fresh
-    return fresh
+  /** Begins a vCPU's next request. @returns what serves it */
+  begin(vcpu: number, replies: ReplyTarget): Service {
+    let service = this.#services[vcpu]
+    if (service === undefined || service.access !== null) {
+      // The last request has been given up without an answer; a late response of its model is dropped.
+      service?.giveUp()
+      service = new Service(vcpu, replies)
+      this.#services[vcpu] = service
+    }
+    service.begin(replies)
+    return service
   }
 
-  /** Serves an access that one call of one handler makes. */
-  callHandler(
-    vcpu: number,
-    region: ClaimedRegion,
-    offset: number,
-    size: 1 | 2 | 4,
-    direction: number,
-    value: number,
-  ): void {
-    const service = this.#serviceOf(vcpu)
-    service.begin()
-    service.call(region, offset, size, direction, value)
-  }
-
-  /** Serves one request; the owner gets its answer at once or later. A vCPU has at most one at a time. */
-  serve(vcpu: number, request: IoRequest): void {
+  /** Serves one request; `replies` gets its answer at once or later. A vCPU has at most one at a time. */
+  serve(vcpu: number, request: IoRequest, replies: ReplyTarget): void {
     const { type, direction, count, size } = request
-    const service = this.#serviceOf(vcpu)
-    const access = service.begin()
+    const service = this.begin(vcpu, replies)
+    const access = service.access!
     if (type === IOREQ_TYPE_PCI_CONFIG) return this.#serveConfig(vcpu, access, request)
     if (type !== IOREQ_TYPE_PIO && type !== IOREQ_TYPE_COPY) return this.#serveNotice(vcpu, access, request)
     const address = requestAddress(request)
@@ -200,16 +190,12 @@ export class ModelRequests {
 
   #answer(vcpu: number, access: PendingAccess, lo: number, hi: number): void {
     const service = this.#services[vcpu]
-    if (service?.access !== access) return
-    service.finish()
-    this.#options.owner.answer(vcpu, lo, hi, false)
+    if (service?.access === access) service.answer(lo, hi, false)
   }
 
   #reject(vcpu: number, access: PendingAccess, device: string, error: unknown): void {
     const service = this.#services[vcpu]
-    if (service?.access !== access) return
-    service.finish()
-    this.#options.owner.reject(vcpu, device, error)
+    if (service?.access === access) service.reject(device, error)
   }
 
   /** The vCPU no longer wants its answer: aborts the handler's signal. */
@@ -221,12 +207,10 @@ export class ModelRequests {
   endAccessesTo(device: string): void {
     for (const [vcpu, service] of this.#services.entries()) {
       if (service?.waitsFor(device) !== true) continue
-      const { access } = service
-      // Its late response finds no access in progress.
-      this.#services[vcpu] = new Service(vcpu, this.#options.owner)
-      service.giveUp()
-      access?.cancel()
-      this.#options.owner.answer(vcpu, 0xffff_ffff, 0, false)
+      // Its late response finds a service without an access in progress.
+      this.#services[vcpu] = undefined
+      service.access?.cancel()
+      service.answer(0xffff_ffff, 0, false)
     }
   }
 

@@ -1,5 +1,5 @@
 import { BufferedRing } from './buffered-ring.ts'
-import type { PageLocation, ServerOptions } from './dispatch-options.ts'
+import type { Channel } from './channel.ts'
 import { IoreqError } from './errors.ts'
 import {
   HVM_IOREQSRV_BUFIOREQ_OFF,
@@ -9,8 +9,11 @@ import {
   XEN_DMOP_IO_RANGE_PCI,
   XEN_DMOP_IO_RANGE_PORT,
 } from './layout.ts'
+import { LocalChannel } from './local-channel.ts'
+import { PageChannel } from './page-channel.ts'
+import type { PendingRequests } from './pending.ts'
 import { RegionTable } from './region-table.ts'
-import { IoreqServer, type LocalRegions, type ServerOwner } from './server.ts'
+import { IoreqServer, type PageLocation, type ServerOptions, type ServerOwner } from './server.ts'
 import { IoreqPage } from './slot.ts'
 
 /** A claimant of accesses: the hypervisor's own handlers, or a server. */
@@ -47,12 +50,12 @@ export class Parties {
    *
    * @throws IoreqError `ERR_NO_SPACE` where there are eight already
    */
-  create(owner: ServerOwner, options: ServerOptions): IoreqServer {
+  create(owner: ServerOwner, requests: PendingRequests, options: ServerOptions): IoreqServer {
     const id = this.servers.indexOf(null)
     if (id < 0) {
       throw new IoreqError('ERR_NO_SPACE', `a domain has at most ${MAX_NR_IOREQ_SERVERS} ioreq servers`)
     }
-    const { name, transport, bufferedMode = HVM_IOREQSRV_BUFIOREQ_OFF, local = null, policy = null } = options
+    const { name, bufferedMode = HVM_IOREQSRV_BUFIOREQ_OFF, local } = options
     const pages: PageLocation[] = []
     const page = options.page ?? this.#allocate(`request page of ioreq server ${name}`, pages)
     let ring: BufferedRing | null = null
@@ -60,19 +63,10 @@ export class Parties {
       const ringPage = options.ringPage ?? this.#allocate(`buffered ring of ioreq server ${name}`, pages)
       ring = new BufferedRing(bufferedMode, ringPage.buffer, ringPage.byteOffset)
     }
-    const requests = new IoreqPage(page.buffer, page.byteOffset)
-    const vcpus = this.#vcpus
-    const server = new IoreqServer(owner, {
-      id,
-      name,
-      vcpus,
-      page: requests,
-      ring,
-      bufferedMode,
-      transport,
-      local,
-      policy,
-    })
+    const channelOf = (one: IoreqServer): Channel =>
+      local === undefined ? new PageChannel(one, requests) : new LocalChannel(one, local, requests)
+    const slots = new IoreqPage(page.buffer, page.byteOffset)
+    const server = new IoreqServer({ id, vcpus: this.#vcpus, page: slots, ring, owner, channelOf }, options)
     this.servers[id] = server
     this.#pages.set(server, pages)
     return server
@@ -136,8 +130,8 @@ export class Parties {
 }
 
 /** The regions of a claimant of this process; null for a server elsewhere. */
-export function localRegions(party: Party): Pick<LocalRegions, 'regionAt' | 'allDirect'> | null {
-  return party instanceof RegionTable ? party : party.local
+export function localRegions(party: Party): RegionTable | null {
+  return party instanceof RegionTable ? party : party.channel.regions
 }
 
 /** Whether all that a claimant has in `first` … `last` answers at once. */

@@ -1,28 +1,41 @@
 import { IoreqError } from './errors.ts'
 import { Deadlines } from './deadlines.ts'
+import type { Answer } from './channel.ts'
 import { accessOf, describeRequest, type FailureHandler } from './failures.ts'
-import type { InvalidationNotice } from './invalidation.ts'
-import { Invalidations } from './invalidations.ts'
-import { IOREQ_READ, STATE_IOREQ_NONE, STATE_IOREQ_READY, STATE_IORESP_READY } from './layout.ts'
+import { type InvalidationListener, Invalidations } from './invalidations.ts'
+import { copyIoRequest, type InvalidationNotice, type IoRequest } from './request.ts'
+import { IOREQ_READ, STATE_IOREQ_NONE } from './layout.ts'
+import type { LocalAnswers } from './local-channel.ts'
 import { cut } from '@retrap/device/host'
 import { LostServers } from './lost-servers.ts'
-import type { Answer, PendingOptions } from './pending-options.ts'
-import type { ClaimedRegion } from './region.ts'
-import { copyIoRequest, type IoRequest } from './request.ts'
+import type { PageFailures } from './page-channel.ts'
 import type { IoreqServer } from './server.ts'
-import { isWithServer, wrongFreeSlot } from './slot-states.ts'
-import { IO_DONE, IO_RETRY, IO_UNHANDLED } from './status.ts'
-import type { IoTraceEvent } from './trace.ts'
+import { isWithServer } from './slot.ts'
+import { IO_DONE, IO_RETRY } from './status.ts'
+import type { IoTraceEvent, IoTraceRecord } from './trace.ts'
 import { deviceOf, isOpen, isTaken, tracedDevice, Wait, type WaitDescription } from './wait.ts'
 import { allOnes } from './words.ts'
 
-/**
- * The requests that are with servers: the producer's side of the protocol.
- *
- * A vCPU has at most one, beside invalidations, which go to all servers at once. It looks at the slot's state only;
- * what else a server scribbles into the slot changes nothing but the data.
- */
-export class PendingRequests {
+/** What {@link PendingRequests} needs from the dispatcher. */
+export interface PendingOptions {
+  readonly vcpus: number
+  /** Where answers are left. */
+  readonly answer: Answer
+  readonly failures: FailureHandler
+  /** Milliseconds of host time after which a server that has not answered counts as failed; `Infinity`: never. */
+  readonly deadlineMs: number
+  /** As in `IoDispatchOptions`. */
+  readonly answersLater: boolean
+  readonly onComplete: ((vcpu: number, mayRun: boolean) => void) | undefined
+  readonly trace: ((record: IoTraceRecord) => void) | undefined
+  readonly invalidations: InvalidationListener | undefined
+  /** All servers that there are, enabled or not. */
+  servers(): readonly IoreqServer[]
+}
+
+/** The requests that are with servers. A vCPU has at most one, beside invalidations, which go to all servers at once. */
+export class PendingRequests implements LocalAnswers, PageFailures {
+  readonly answersLater: boolean
   readonly #waits: readonly Wait[]
   readonly #options: PendingOptions
   readonly #answer: Answer
@@ -34,8 +47,9 @@ export class PendingRequests {
   readonly #plain: boolean
 
   constructor(options: PendingOptions) {
-    this.#plain = options.trace === undefined && options.deadlineMs === Infinity
     this.#waits = Array.from({ length: options.vcpus }, () => new Wait())
+    this.#plain = options.trace === undefined && options.deadlineMs === Infinity
+    this.answersLater = options.answersLater
     this.#options = options
     this.#answer = options.answer
     this.#failures = options.failures
@@ -111,7 +125,7 @@ export class PendingRequests {
     const wait = this.#wait(vcpu)
     copyIoRequest(request, wait.request)
     wait.region = null
-    return this.#send(vcpu, wait, server)
+    return this.sendPrepared(vcpu, wait, server)
   }
 
   /**
@@ -125,48 +139,23 @@ export class PendingRequests {
     return wait
   }
 
-  /**
-   * Sends the prepared request, of one element.
-   *
-   * @param region - of a server of this process: one call of its handler answers; null where it is to be found
-   * @param offset - within that region
-   */
-  sendPrepared(vcpu: number, wait: Wait, server: IoreqServer, region: ClaimedRegion | null, offset: number): number {
-    wait.region = region
-    wait.offset = offset
-    const { local } = server
-    if (region === null || local === null || !this.#plain || server.draining[vcpu] !== 0) {
-      return this.#send(vcpu, wait, server)
-    }
-    // The rest is `#send` and `#publish` for this case, which every access to an asynchronous model of this process is.
+  /** Sends the request of a wait, whose `region` and `offset` say where one call of a handler answers. */
+  sendPrepared(vcpu: number, wait: Wait, server: IoreqServer): number {
     wait.server = server
     wait.completed = false
     wait.returned = false
-    wait.submitting = true
-    const { size, direction, dataLo } = wait.request
-    try {
-      local.callHandler(vcpu, region, offset, size as 1 | 2 | 4, direction, dataLo)
-    } finally {
-      wait.submitting = false
-    }
-    return wait.returned || wait.ended !== IO_RETRY ? this.#outcome(vcpu, wait) : IO_RETRY
-  }
-
-  #send(vcpu: number, wait: Wait, server: IoreqServer): number {
-    wait.server = server
-    wait.completed = false
-    wait.returned = false
-    this.#deadlines.start(wait)
+    if (!this.#plain) this.#deadlines.start(wait)
     if (server.draining[vcpu] !== 0) {
       // The slot still holds a request that nobody wants. Ours follows it.
       wait.queued = true
       wait.region = null
       return IO_RETRY
     }
-    const wrong = server.local === null ? wrongFreeSlot(server, vcpu) : null
+    const { channel } = server
+    const wrong = channel.wrongPlace(vcpu)
     if (wrong !== null) {
       wait.server = null
-      return this.#fail(wait, server, wrong)
+      return this.protocolBroken(server, wait.request, wrong)
     }
     wait.submitting = true
     try {
@@ -174,31 +163,13 @@ export class PendingRequests {
     } finally {
       wait.submitting = false
     }
-    if (this.#options.answersLater && server.local === null && wait.ended === IO_RETRY) {
-      // A transport with patience has it by now, and tells nobody again.
-      wait.completed = !isWithServer(server.slot(vcpu).state)
-      if (wait.completed) server.transport.receive?.(vcpu)
-      return IO_RETRY
-    }
-    return this.#outcome(vcpu, wait)
+    return channel.hasNoAnswerYet(vcpu, wait) ? IO_RETRY : this.#outcome(vcpu, wait)
   }
 
   #publish(vcpu: number, wait: Wait, server: IoreqServer): void {
-    wait.seenState = STATE_IOREQ_READY
     const { request } = wait
-    if (this.#options.trace !== undefined) this.#trace('sent', vcpu, server, request, request.dataLo, request.dataHi)
-    if (server.local !== null) {
-      const { region } = wait
-      if (region === null) return server.local.call(vcpu, request)
-      const { size, direction, dataLo } = request
-      return server.local.callHandler(vcpu, region, wait.offset, size as 1 | 2 | 4, direction, dataLo)
-    }
-    server.slot(vcpu).publish(request)
-    try {
-      server.transport.notify(vcpu)
-    } catch (error) {
-      this.serverFailed(server, vcpu, server.name, error)
-    }
+    if (!this.#plain) this.#trace('sent', vcpu, server, request, request.dataLo, request.dataHi)
+    server.channel.send(vcpu, wait)
   }
 
   #trace(event: IoTraceEvent, vcpu: number, server: IoreqServer, request: IoRequest, lo: number, hi: number): void {
@@ -215,101 +186,64 @@ export class PendingRequests {
    */
   take(vcpu: number): number {
     const wait = this.#wait(vcpu)
-    const { server, request } = wait
-    if (server === null && wait.ended === IO_RETRY) throw nothingToTake(vcpu)
-    if (wait.returned && this.#plain && server !== null && wait.ended === IO_RETRY && server.local !== null) {
-      wait.server = null
-      this.#take(wait.lo, wait.hi, request.size, request.count)
-      return IO_DONE
-    }
+    if (wait.server === null && wait.ended === IO_RETRY) throw nothingToTake(vcpu)
     return this.#outcome(vcpu, wait)
   }
 
   #outcome(vcpu: number, wait: Wait): number {
     const { server } = wait
-    if (wait.ended === IO_RETRY && (wait.queued || !this.#look(server!, vcpu, wait))) return IO_RETRY
-    const { request } = wait
-    const { size } = request
+    if (server !== null && wait.ended === IO_RETRY && !wait.returned) {
+      if (wait.queued || !server.channel.isOver(vcpu, wait)) return IO_RETRY
+    }
+    if (server === null || wait.ended !== IO_RETRY) return this.#endWithoutAnswer(vcpu, wait)
     wait.server = null
-    this.#deadlines.relax()
-    if (wait.ended !== IO_RETRY) {
-      const status = wait.ended
-      wait.ended = IO_RETRY
-      allOnes(size, this.#answer)
-      this.#answer.count = request.count
-      if (server !== null) this.#trace('ended', vcpu, server, request, this.#answer.lo, this.#answer.hi)
-      return status
-    }
-    if (server!.local !== null) this.#take(wait.lo, wait.hi, size, request.count)
-    else {
-      const slot = server!.slot(vcpu)
-      const made = slot.count
-      this.#take(slot.dataLo, slot.dataHi, size, made >= 1 && made < request.count ? made : request.count)
-      slot.state = STATE_IOREQ_NONE
-    }
-    if (this.#options.trace === undefined) return IO_DONE
-    if (request.direction === IOREQ_READ) {
-      this.#trace('answered', vcpu, server!, request, this.#answer.lo, this.#answer.hi)
-    } else this.#trace('answered', vcpu, server!, request, request.dataLo, request.dataHi)
+    const answer = this.#answer
+    server.channel.take(vcpu, wait, answer)
+    // The size is that of our own request, whatever a slot says by now.
+    const { size } = wait.request
+    if (size < 4) answer.lo = cut(answer.lo, size)
+    if (size !== 8) answer.hi = 0
+    if (!this.#plain) this.#taken(vcpu, wait, server)
     return IO_DONE
   }
 
-  /** The size is that of our own request, whatever a slot says by now. */
-  #take(lo: number, hi: number, size: number, count: number): void {
+  #endWithoutAnswer(vcpu: number, wait: Wait): number {
+    const { server, request, ended } = wait
     const answer = this.#answer
-    answer.lo = size >= 4 ? lo : cut(lo, size)
-    answer.hi = size === 8 ? hi : 0
-    answer.count = count
+    wait.server = null
+    wait.ended = IO_RETRY
+    this.#deadlines.relax()
+    allOnes(request.size, answer)
+    answer.count = request.count
+    if (server !== null) this.#trace('ended', vcpu, server, request, answer.lo, answer.hi)
+    return ended
   }
 
-  /** Reads the slot's state; true if the wait is over. */
-  #look(server: IoreqServer, vcpu: number, wait: Wait): boolean {
-    if (server.local !== null) return wait.returned
-    const slot = server.slot(vcpu)
-    const { state } = slot
-    if (state === STATE_IORESP_READY) {
-      server.transport.receive?.(vcpu)
-      return true
-    }
-    if (state === STATE_IOREQ_NONE) {
-      // The server has gone away and its page was zeroed: the access ends quietly.
-      wait.ended = IO_UNHANDLED
-      return true
-    }
-    if (state > STATE_IORESP_READY || state < wait.seenState) {
-      slot.state = STATE_IOREQ_NONE
-      const status = this.#fail(wait, server, `the slot's state went from ${wait.seenState} to ${state}`)
-      wait.ended = status === IO_DONE ? IO_UNHANDLED : status
-      return true
-    }
-    wait.seenState = state
-    return false
+  /** An answer has been taken, where there is more to do than that. */
+  #taken(vcpu: number, { request }: Wait, server: IoreqServer): void {
+    this.#deadlines.relax()
+    const { lo, hi } = request.direction === IOREQ_READ ? this.#answer : { lo: request.dataLo, hi: request.dataHi }
+    this.#trace('answered', vcpu, server, request, lo, hi)
   }
 
   /** The vCPU no longer wants its answer. A late one is drained and dropped. Invalidations go on. */
   cancel(vcpu: number): void {
     const wait = this.#wait(vcpu)
-    // Its model has failed, and nothing comes any more that would have to be waited for.
-    const ended = wait.ended !== IO_RETRY
+    const { server, request } = wait
+    const isOwed = server?.alive === true && !wait.queued && server.channel.isOwed(vcpu, wait)
     wait.ended = IO_RETRY
-    const { server } = wait
     if (server === null) return
     wait.server = null
-    const { request } = wait
     this.#trace('cancelled', vcpu, server, request, request.dataLo, request.dataHi)
     // From one that is gone nothing comes any more.
     if (!server.alive) return
     if (wait.queued) {
       wait.queued = false
-      return
-    }
-    const slot = server.slot(vcpu)
-    const open = server.local === null ? isWithServer(slot.state) : !wait.returned && !ended
-    if (open) {
+    } else if (isOwed) {
       this.#drain(server, vcpu, wait, deviceOf(server, request))
       server.transport.cancel?.(vcpu)
     } else {
-      slot.state = STATE_IOREQ_NONE
+      server.slot(vcpu).state = STATE_IOREQ_NONE
     }
   }
 
@@ -335,7 +269,7 @@ export class PendingRequests {
       return
     }
     if (wait.submitting || wait.completed || wait.ended !== IO_RETRY) return
-    if (this.#look(server, vcpu, wait)) this.#complete(vcpu, wait, mayRun)
+    if (server.channel.isOver(vcpu, wait)) this.#complete(vcpu, wait, mayRun)
   }
 
   /** A model of this process has answered a vCPU's request. @param mayRun - see `IoDispatchOptions.onComplete` */
@@ -438,9 +372,10 @@ export class PendingRequests {
     this.#lost.gone(server, error)
   }
 
-  #fail(wait: Wait, server: IoreqServer, what: string): number {
+  /** A server breaks the protocol of slots. @returns as `FailureHandler.fail` */
+  protocolBroken(server: IoreqServer, request: IoRequest, what: string): number {
     const error = new IoreqError('ERR_DEVICE', what)
-    return this.#failures.fail(server, server.name, accessOf(wait.request), error)
+    return this.#failures.fail(server, server.name, accessOf(request), error)
   }
 }
 

@@ -1,8 +1,8 @@
 import { SplitAccess } from '@retrap/device/host'
 import type { ClaimedRegion } from './region.ts'
-import type { LocalRegions } from './server.ts'
+import type { RegionTable } from './region-table.ts'
 
-type Regions = Pick<LocalRegions, 'regionAt'>
+type Regions = Pick<RegionTable, 'regionAt'>
 
 /** Makes accesses to regions whose models answer at once, call by call. Made once: an access allocates nothing. */
 export class PieceAccess {

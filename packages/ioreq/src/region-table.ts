@@ -1,6 +1,6 @@
 import { DeviceError, type RegionOptions } from '@retrap/device'
 import { hex } from '@retrap/device/host'
-import { ClaimedRegion, type RegionClaim, type RegionOwner } from './region.ts'
+import { type Claim, ClaimedRegion, type RegionClaim, type RegionOwner } from './region.ts'
 
 /** What was found at an address, and where else the same would be found: `first` … `end` − 1. */
 class Found {
@@ -11,6 +11,7 @@ class Found {
 
 /** The regions of one party: the in-process models, or the hypervisor itself. */
 export class RegionTable implements RegionOwner {
+  /** All, enabled or not, in the order in which they were claimed. */
   readonly regions: ClaimedRegion[] = []
   readonly #onChange: (kind: 'port' | 'mmio') => void
   readonly #port = new Found()
@@ -39,6 +40,7 @@ export class RegionTable implements RegionOwner {
     return region
   }
 
+  /** @internal See `RegionOwner`. */
   checkClaim(region: ClaimedRegion, base: number): void {
     for (const other of this.regions) {
       if (other === region || !other.enabled || other.kind !== region.kind || other.priority !== region.priority)
@@ -53,11 +55,13 @@ export class RegionTable implements RegionOwner {
     }
   }
 
+  /** @internal See `RegionOwner`. */
   claimChanged(region: ClaimedRegion): void {
     region.window?.follow(region.enabled ? region.base : -1)
     this.#changed(region.kind)
   }
 
+  /** @internal See `RegionOwner`. */
   claimDropped(region: ClaimedRegion): void {
     const at = this.regions.indexOf(region)
     if (at < 0) return
@@ -104,5 +108,13 @@ export class RegionTable implements RegionOwner {
   /** Enabled regions of a kind, lowest priority first. */
   byPriority(kind: 'port' | 'mmio'): ClaimedRegion[] {
     return this.regions.filter((r) => r.enabled && r.kind === kind).toSorted((a, b) => a.priority - b.priority)
+  }
+
+  /** The same for look-ups, with the server that answers; null: the hypervisor. */
+  claims(kind: 'port' | 'mmio', server: object | null): Claim[] {
+    return this.byPriority(kind).map((region) => {
+      region.server = server
+      return { start: region.base, end: region.base + region.length, region }
+    })
   }
 }

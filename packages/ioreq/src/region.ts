@@ -1,7 +1,6 @@
 import { DeviceError, type RangeHandler, type Region, type RegionOptions } from '@retrap/device'
 import { hex } from '@retrap/device/host'
-import { DEAD_HANDLER } from './dead-handler.ts'
-import { type DeviceImpairment, impairedHandler } from './impairment.ts'
+import { DEAD_HANDLER, type DeviceImpairment, impairedHandler } from './impairment.ts'
 import type { MemoryWindow } from './owned-memory.ts'
 
 /** The bit for an access of `size` bytes in {@link ClaimedRegion.directSizes}. */
@@ -197,4 +196,27 @@ export class ClaimedRegion implements Region {
     this.enabled = false
     this.#owner?.claimDropped(this)
   }
+}
+
+/** A claim as look-ups take it in. */
+export interface Claim {
+  /** First port or guest-physical address. */
+  readonly start: number
+  /** The one after the last. */
+  readonly end: number
+  /** Answers there, or stands for a server elsewhere. */
+  readonly region: ClaimedRegion
+}
+
+/** Stands for accesses that no handler of this process answers. */
+export function placeholder(kind: 'port' | 'mmio'): ClaimedRegion {
+  return new ClaimedRegion(null, {
+    device: '',
+    kind,
+    base: 0,
+    length: 0,
+    handler: DEAD_HANDLER,
+    direct: false,
+    window: null,
+  })
 }

@@ -1,14 +1,12 @@
 import type { RangeHandler, Region, RegionOptions } from '@retrap/device'
 import type { ConfigSpace } from './config-space.ts'
-import type { ServerOptions } from './dispatch-options.ts'
-import type { InvalidationListener } from './invalidation-listener.ts'
+import type { InvalidationListener } from './invalidations.ts'
 import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PORT } from './layout.ts'
 import { MmioLookup, PortLookup } from './lookup.ts'
-import { Parties } from './parties.ts'
-import type { PageSource } from './parties.ts'
+import { type PageSource, Parties } from './parties.ts'
 import type { PendingRequests } from './pending.ts'
 import { RegionTable } from './region-table.ts'
-import type { IoreqServer, ServerOwner } from './server.ts'
+import type { IoreqServer, ServerOptions, ServerOwner } from './server.ts'
 
 const NO_REGIONS = new RegionTable(() => {})
 
@@ -42,7 +40,7 @@ export class Registration implements ServerOwner {
 
   /** Makes a server. @throws IoreqError `ERR_NO_SPACE` where there are eight already */
   createServer(options: ServerOptions): IoreqServer {
-    const server = this.parties.create(this, options)
+    const server = this.parties.create(this, this.#pending, options)
     this.#parts.invalidations?.serverChanged(server)
     return server
   }
@@ -108,9 +106,5 @@ export class Registration implements ServerOwner {
 
   answered(server: IoreqServer, vcpu: number, mayRun: boolean): void {
     this.#pending.answered(server, vcpu, mayRun)
-  }
-
-  returned(server: IoreqServer, vcpu: number, lo: number, hi: number, mayRun: boolean): void {
-    this.#pending.returned(server, vcpu, lo, hi, mayRun)
   }
 }

@@ -1,7 +1,6 @@
 import { DeviceError, MEMORY_PAGE_BYTES, type MemoryMode } from '@retrap/device'
 import { IoreqError } from './errors.ts'
-import { MAX_DMA_BYTES } from './limits.ts'
-import type { Frame } from './frames.ts'
+import { type Frame, MAX_DMA_BYTES } from './frames.ts'
 import type { MemoryPlacement, PlatformMemory, PlatformMemoryOptions } from './platform.ts'
 
 /** Bits of `ownMemory`'s flags. */

@@ -1,4 +1,5 @@
 import { IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE } from './layout.ts'
+import type { InvalidatedFrames } from '@retrap/device'
 
 /**
  * One request, field by field as in `ioreq_t`. Mutable and owned by whoever made it, so that a vCPU needs only one.
@@ -85,3 +86,14 @@ export function elementPointer(request: IoRequest, i: number): number {
 }
 
 const elementStep = ({ df, size }: IoRequest): number => (df ? -size : size)
+
+/** What servers are asked to drop. */
+export interface InvalidationNotice {
+  /** Number of the last change to the guest's map that it covers; the caller's own count. */
+  readonly epoch: number
+  /** The frames concerned, for servers that ask for them; null: all. The request itself, by the ABI, says all. */
+  readonly frames: readonly InvalidatedFrames[] | null
+}
+
+/** Everything, in no epoch. */
+export const INVALIDATE_ALL: InvalidationNotice = { epoch: 0, frames: null }

@@ -8,10 +8,11 @@ import { IoreqError } from './errors.ts'
 import { RangeSet } from './range-set.ts'
 import type { IoreqPage, IoreqSlot } from './slot.ts'
 import type { BufferedRing } from './buffered-ring.ts'
-import type { FailurePolicy } from './failure-policy.ts'
-import type { IoRequest } from './request.ts'
-import type { ClaimedRegion } from './region.ts'
-import type { InvalidationNotice } from './invalidation.ts'
+import type { Channel, LocalModels } from './channel.ts'
+import type { InvalidationNotice, IoRequest } from './request.ts'
+
+/** What a domain does about a model that breaks its contract: it ends, or the model does. */
+export type FailurePolicy = 'crash' | 'detach'
 
 /**
  * How a server is reached. The producer has published a request when it calls `notify`; the server answers through
@@ -53,65 +54,52 @@ export interface ServerOwner {
   rangesChanged(server: IoreqServer, type: number): void
   /** A server's slot has changed. */
   answered(server: IoreqServer, vcpu: number, mayRun: boolean): void
-  /** A model of this process has answered. */
-  returned(server: IoreqServer, vcpu: number, lo: number, hi: number, mayRun: boolean): void
   /** A server has been enabled or disabled. */
   stateChanged(server: IoreqServer): void
   /** A server has been destroyed. */
   destroyed(server: IoreqServer): void
 }
 
-/** In-process part of a server: what lets an access bypass the request page. */
-export interface LocalRegions {
-  /** The enabled region of highest priority at an address, or null. */
-  regionAt(kind: 'port' | 'mmio', address: number): ClaimedRegion | null
-  /** Whether nobody in `first` … `last` takes its time. */
-  allDirect(kind: 'port' | 'mmio', first: number, last: number): boolean
-  /** Enabled regions of a kind, lowest priority first. */
-  byPriority(kind: 'port' | 'mmio'): readonly ClaimedRegion[]
-  /** Configuration access to a function of this server. */
-  configRead(bdf: number, register: number, size: number): number
-  /** Configuration write to a function of this server. */
-  configWrite(bdf: number, register: number, size: number, value: number): void
-  /** The model that has added a function. */
-  functionOwner(bdf: number): string | undefined
-  /**
-   * Serves a vCPU's request, which no slot holds. Its answer comes by {@link IoreqServer.returned}, at once or later.
-   *
-   * @param request - the caller's, to be read before this returns
-   */
-  call(vcpu: number, request: IoRequest): void
-  /** The same for an access that one call of one handler makes. */
-  callHandler(
-    vcpu: number,
-    region: ClaimedRegion,
-    offset: number,
-    size: 1 | 2 | 4,
-    direction: number,
-    value: number,
-  ): void
+/** 4096 zeroed bytes. */
+export interface PageLocation {
+  /** The buffer that holds it. */
+  readonly buffer: ArrayBufferLike
+  /** Where it begins. */
+  readonly byteOffset: number
 }
 
-/** What a server is made of; `IoDispatch.createServer` has it. */
-export interface ServerParts {
-  /** Its number in the domain. */
-  readonly id: number
+/** Describes a new server. */
+export interface ServerOptions {
   /** Names it in errors and traces. */
   readonly name: string
+  /** How it is reached. */
+  readonly transport: IoreqTransport
+  /** Where the request page is, and the ring if there is one. Default: as the domain's other pages. */
+  readonly page?: PageLocation
+  /** Where the buffered ring is. */
+  readonly ringPage?: PageLocation
+  /** `HVM_IOREQSRV_BUFIOREQ_*`; default off. */
+  readonly bufferedMode?: number
+  /** What a failure of its models leads to; default the domain's policy. */
+  readonly policy?: FailurePolicy
+  /** @internal The models, where they are of this process. */
+  readonly local?: LocalModels
+}
+
+/** What a domain gives a server; `IoDispatch.createServer` has it. */
+export interface ServerPlace {
+  /** Its number in the domain. */
+  readonly id: number
   /** vCPUs of the domain. */
   readonly vcpus: number
   /** Its request page. */
   readonly page: IoreqPage
   /** The ring of buffered requests, or null without one. */
   readonly ring: BufferedRing | null
-  /** `HVM_IOREQSRV_BUFIOREQ_*`. */
-  readonly bufferedMode: number
-  /** How it is reached. */
-  readonly transport: IoreqTransport
-  /** What a failure leads to; null: what the domain's policy says. */
-  readonly policy: FailurePolicy | null
-  /** The models of this process, or null. */
-  readonly local: LocalRegions | null
+  /** Hears what changes. */
+  readonly owner: ServerOwner
+  /** Makes its channel. */
+  readonly channelOf: (server: IoreqServer) => Channel
 }
 
 /**
@@ -133,8 +121,8 @@ export class IoreqServer {
   readonly transport: IoreqTransport
   /** What a failure of its models leads to; null: what the domain's policy says. */
   readonly policy: FailurePolicy | null
-  /** @internal The models of this process, or null. */
-  readonly local: LocalRegions | null
+  /** @internal The way of its requests. */
+  readonly channel: Channel
   /** Ranges by type: port, memory, PCI. */
   readonly ranges: readonly [RangeSet, RangeSet, RangeSet]
   /** Port and memory ranges whose writes go through the ring; see `setBufferedRanges`. */
@@ -149,21 +137,20 @@ export class IoreqServer {
   #alive = true
 
   /** @internal */
-  constructor(owner: ServerOwner, parts: ServerParts) {
-    const { id, name, vcpus, page, ring, bufferedMode, transport, local, policy } = parts
+  constructor({ id, vcpus, page, ring, owner, channelOf }: ServerPlace, options: ServerOptions) {
     this.#owner = owner
     this.id = id
-    this.name = name
+    this.name = options.name
     this.page = page
     this.ring = ring
-    this.bufferedMode = ring === null ? HVM_IOREQSRV_BUFIOREQ_OFF : bufferedMode
-    this.transport = transport
-    this.local = local
-    this.policy = policy
+    this.bufferedMode = ring === null ? HVM_IOREQSRV_BUFIOREQ_OFF : (options.bufferedMode ?? HVM_IOREQSRV_BUFIOREQ_OFF)
+    this.transport = options.transport
+    this.policy = options.policy ?? null
     this.ranges = [new RangeSet(), new RangeSet(), new RangeSet()]
     this.bufferedRanges = [new RangeSet(), new RangeSet()]
     this.draining = new Uint8Array(vcpus)
     this.invalidating = new Uint8Array(vcpus)
+    this.channel = channelOf(this)
   }
 
   #rangeSet(type: number): RangeSet {
@@ -255,22 +242,8 @@ export class IoreqServer {
     this.#owner.answered(this, vcpu, mayRun)
   }
 
-  /**
-   * @internal The answer to the request that `LocalRegions.call` was given for this vCPU.
-   *
-   * @param mayRun - as of `answered`
-   */
-  returned(vcpu: number, lo: number, hi: number, mayRun: boolean): void {
-    this.#owner.returned(this, vcpu, lo, hi, mayRun)
-  }
-
   /** The request slot of one vCPU. */
   slot(vcpu: number): IoreqSlot {
     return this.page.slot(vcpu)
-  }
-
-  /** @internal Puts a request into a vCPU's slot. */
-  publish(vcpu: number, request: IoRequest): void {
-    this.page.slot(vcpu).publish(request)
   }
 }

@@ -1,15 +1,8 @@
 import type { AccessRequest, CancelSignal } from '@retrap/device'
 import { cut, isPromise, isWord, notNumber } from '@retrap/device/host'
+import type { OneCall, ReplyTarget } from './channel.ts'
 import { IOREQ_READ } from './layout.ts'
 import type { ClaimedRegion } from './region.ts'
-
-/** Where a service's answers go. */
-export interface ServiceOwner {
-  /** @param last - nothing follows in the caller: whoever hears of it may go on at once */
-  answer(vcpu: number, lo: number, hi: number, last: boolean): void
-  /** The model cannot answer. */
-  reject(vcpu: number, device: string, error: unknown): void
-}
 
 /** An access in progress, as its handler sees it. */
 export class PendingAccess implements AccessRequest {
@@ -45,9 +38,9 @@ export class PendingAccess implements AccessRequest {
  * What serves the requests of one vCPU, one at a time: the access in progress, and how a model's promise ends it. Made
  * once, so that a request makes nothing.
  */
-export class Service {
+export class Service implements OneCall {
   readonly vcpu: number
-  readonly #owner: ServiceOwner
+  #replies: ReplyTarget
   /** The access in progress; null between requests. */
   access: PendingAccess | null = null
   #spare: PendingAccess | null = null
@@ -56,19 +49,21 @@ export class Service {
   readonly #late = (value: unknown): void => this.#end(value, true)
   readonly #failed = (error: unknown): void => this.#fail(error)
 
-  constructor(vcpu: number, owner: ServiceOwner) {
+  constructor(vcpu: number, replies: ReplyTarget) {
     this.vcpu = vcpu
-    this.#owner = owner
+    this.#replies = replies
   }
 
-  begin(): PendingAccess {
+  /** Begins a request, whose answer goes to `replies`. */
+  begin(replies: ReplyTarget): PendingAccess {
+    this.#replies = replies
     const access = this.#spare ?? new PendingAccess(this.vcpu)
     this.access = access
     this.#region = null
     return access
   }
 
-  finish(): void {
+  #finish(): void {
     const { access } = this
     this.access = null
     this.#spare = access !== null && access.unused ? access : null
@@ -111,14 +106,23 @@ export class Service {
     if (this.#read && !isWord(value)) {
       return this.#fail(notNumber(value))
     }
-    this.finish()
-    this.#owner.answer(this.vcpu, this.#read ? (value as number) >>> 0 : 0, 0, last)
+    this.answer(this.#read ? (value as number) >>> 0 : 0, 0, last)
   }
 
   #fail(error: unknown): void {
-    if (this.access === null) return
-    this.finish()
-    this.#owner.reject(this.vcpu, this.#region?.device ?? '', error)
+    if (this.access !== null) this.reject(this.#region?.device ?? '', error)
+  }
+
+  /** Ends the access in progress with its answer. */
+  answer(lo: number, hi: number, last: boolean): void {
+    this.#finish()
+    this.#replies.answer(this.vcpu, lo, hi, last)
+  }
+
+  /** Ends the access in progress, which a model cannot answer. */
+  reject(device: string, error: unknown): void {
+    this.#finish()
+    this.#replies.reject(this.vcpu, device, error)
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Word64 } from '@retrap/device'
 import { BufferedRing } from './buffered-ring.ts'
 import { DeviceServer } from './device-server.ts'
-import type { DeviceServerOptions } from './device-server-options.ts'
+import type { DeviceServerOptions } from './linked-platform.ts'
 import type { Frame } from './frames.ts'
 import { HVM_IOREQSRV_BUFIOREQ_ATOMIC, IOREQ_TYPE_INVALIDATE } from './layout.ts'
 import { createIoRequest } from './request.ts'

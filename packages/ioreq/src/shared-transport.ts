@@ -2,9 +2,8 @@ import type { Clock, Word64 } from '@retrap/device'
 import type { DevicePlatform } from './platform.ts'
 import type { IoDispatch } from './dispatch.ts'
 import { Doorbell } from './doorbell.ts'
-import { isWithServer } from './slot-states.ts'
-import { RemoteServer } from './remote-server.ts'
-import type { RemoteServerOptions } from './remote-server-options.ts'
+import { isWithServer } from './slot.ts'
+import { RemoteServer, type RemoteServerOptions } from './remote-server.ts'
 import { createSharedDeviceMemory, SharedEnd, type SharedDeviceMemory } from './shared-memory.ts'
 
 /** What a {@link SharedTransport} is made with. */

@@ -50,7 +50,7 @@ export class Submission {
     const { bdf, register } = this.#space
     const server = this.#parties.selectFunction(bdf)
     if (server === null) return this.#parts.immediate.unhandled(request.size)
-    if (server.local !== null) return this.#parts.immediate.elements(request, null)
+    if (server.channel.functions !== null) return this.#parts.immediate.elements(request, null)
     const sent = this.#sent
     copyIoRequest(request, sent)
     sent.type = IOREQ_TYPE_PCI_CONFIG

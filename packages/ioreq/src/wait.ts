@@ -1,28 +1,15 @@
-import { INVALIDATE_ALL, type InvalidationNotice } from './invalidation.ts'
-import { IOREQ_TYPE_COPY, IOREQ_TYPE_PCI_CONFIG, IOREQ_TYPE_PIO, STATE_IOREQ_NONE } from './layout.ts'
-import type { ClaimedRegion } from './region.ts'
-import { createIoRequest, requestAddress, type IoRequest } from './request.ts'
+import { INVALIDATE_ALL, type InvalidationNotice, type IoRequest, requestAddress } from './request.ts'
+import { SentRequest } from './channel.ts'
+import { IOREQ_TYPE_COPY, IOREQ_TYPE_PCI_CONFIG, IOREQ_TYPE_PIO } from './layout.ts'
 import type { IoreqServer } from './server.ts'
 import { IO_RETRY } from './status.ts'
 
 /** What one vCPU waits for: an answer, or acknowledgements of an invalidation. */
-export class Wait {
+export class Wait extends SentRequest {
   server: IoreqServer | null = null
-  readonly request: IoRequest = createIoRequest()
   /** The slot is still draining a cancelled request; ours is published after it. */
   queued = false
   submitting = false
-  /** Whose handler one call of answers it, where that has been found already. */
-  region: ClaimedRegion | null = null
-  offset = 0
-  /** A model of this process has answered: `lo` and `hi`. */
-  returned = false
-  lo = 0
-  hi = 0
-  /** `IO_RETRY` unless the wait is over without an answer. */
-  ended: number = IO_RETRY
-  seenState: number = STATE_IOREQ_NONE
-  completed = false
   /** When the request was sent, on the host's clock in milliseconds; only kept where there is a deadline. */
   since = 0
   /** INVALIDATE requests that have not been acknowledged. */
@@ -63,6 +50,6 @@ export function deviceOf(server: IoreqServer, request: IoRequest): string | unde
 /** The model of a server that a traced request is for; the server's name where that is not known. */
 export function tracedDevice(server: IoreqServer, request: IoRequest): string {
   const isConfig = request.type === IOREQ_TYPE_PCI_CONFIG
-  const device = isConfig ? server.local?.functionOwner(request.addressHi) : deviceOf(server, request)
+  const device = isConfig ? server.channel.functions?.ownerAt(request.addressHi) : deviceOf(server, request)
   return device ?? server.name
 }

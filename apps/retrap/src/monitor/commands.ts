@@ -44,7 +44,7 @@ const INFO: Readonly<Record<string, Command>> = {
   pci: (_, site) => {
     const { devices } = runningMachine(site).domain
     if (devices === undefined) throw usage('info pci: this machine does not list its functions')
-    return describePci(devices, (model) => site.devices.nameOf(model))
+    return describePci(devices.functions, (model) => site.devices.nameOf(model))
   },
 }
 

@@ -3,9 +3,9 @@
 /** The PCI functions of a machine, by bus·256 + device·8 + function. */
 export interface PciSource {
   /** Name of the model that has the function there; undefined: there is none. */
-  functionOwner(bdf: number): string | undefined
+  ownerAt(bdf: number): string | undefined
   /** Reads up to 4 bytes of configuration space. */
-  configRead(bdf: number, register: number, size: number): number
+  read(bdf: number, register: number, size: number): number
 }
 
 const FUNCTIONS = 0x1_0000
@@ -52,14 +52,14 @@ const hex = (value: number, digits: number): string => value.toString(16).padSta
 export function describePci(source: PciSource, nameOf: (model: string) => string): string {
   let text = ''
   for (let bdf = 0; bdf < FUNCTIONS; bdf++) {
-    const owner = source.functionOwner(bdf)
+    const owner = source.ownerAt(bdf)
     if (owner !== undefined) text += describeFunction(source, bdf, nameOf(owner))
   }
   return text
 }
 
 function describeFunction(source: PciSource, bdf: number, name: string): string {
-  const read = (register: number, size: number): number => source.configRead(bdf, register, size) >>> 0
+  const read = (register: number, size: number): number => source.read(bdf, register, size) >>> 0
   const id = (register: number): string => `${hex(read(register, 2), 4)}:${hex(read(register + DEVICE, 2), 4)}`
   const kind = read(SUBCLASS, 2)
   const what = CLASSES[kind] ?? `Class ${hex(kind, 4)}${hex(read(PROGRAMMING_INTERFACE, 1), 2)}`

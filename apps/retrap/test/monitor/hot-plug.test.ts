@@ -196,12 +196,12 @@ test("info pci lists functions as QEMU's monitor does", async () => {
       PCI subsystem 1af4:1100
       id "`)
   const port = pc.domain.devices
-  const bdf = [...Array(0x1_0000).keys()].find((at) => port.functionOwner(at) === 'pcie-root-port-rp2')!
+  const bdf = [...Array(0x1_0000).keys()].find((at) => port.functions.ownerAt(at) === 'pcie-root-port-rp2')!
   // As firmware does: numbers the bus below, places BAR 4 of the disk there.
-  port.configWrite(bdf, 0x18, 4, 0x0002_0200)
-  port.configWrite(0x200, 0x20, 4, 0xfe00_0000)
-  port.configWrite(0x200, 0x24, 4, 0x12)
-  port.configWrite(0x200, 0x10, 4, 0xc000)
+  port.functions.write(bdf, 0x18, 4, 0x0002_0200)
+  port.functions.write(0x200, 0x20, 4, 0xfe00_0000)
+  port.functions.write(0x200, 0x24, 4, 0x12)
+  port.functions.write(0x200, 0x10, 4, 0xc000)
   const after = await run('info pci')
   expect(after).toMatch(
     / {4}PCI bridge: PCI device .*\n(.*\n)?.* BUS 0, secondary bus 2, subordinate bus 2\n.*id "rp2"/,

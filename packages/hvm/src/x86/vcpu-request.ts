@@ -46,28 +46,7 @@ export class VcpuRequest {
       into.lo = dispatch.lo
       into.hi = dispatch.hi
     }
-    return status === IO_DONE ? STATUS_DONE : this.statusOf(status)
-  }
-
-  /** Reads from a port, or sends the request. @returns an `IO_*` */
-  portReadOrSend(port: number, size: number): number {
-    const status = this.#dispatch.portReadOrSend(this.#vcpu, port, size)
-    this.inFlight = status === IO_RETRY
-    return status
-  }
-
-  /** Reads from a device's memory, or sends the request. @returns an `IO_*` */
-  mmioReadOrSend(gpa: number, size: number): number {
-    const status = this.#dispatch.mmioReadOrSend(this.#vcpu, gpa, size)
-    this.inFlight = status === IO_RETRY
-    return status
-  }
-
-  /** Sends the request for one element. @returns an `IO_*` */
-  ask(type: number, direction: number, address: number, size: number, lo: number, hi: number): number {
-    const status = this.#dispatch.submitOne(this.#vcpu, type, direction, address, size, lo, hi)
-    this.inFlight = status === IO_RETRY
-    return status
+    return status === IO_DONE ? STATUS_DONE : this.waitOrStop(status)
   }
 
   /** Sends the request for one store, which a server may have claimed. @returns an `IO_*` */
@@ -94,7 +73,7 @@ export class VcpuRequest {
     request.count = count
     request.df = down
     request.dataIsPointer = !fill
-    return this.statusOf(this.#send(address, size))
+    return this.waitOrStop(this.#send(address, size))
   }
 
   #send(address: number, size: number): number {
@@ -104,18 +83,23 @@ export class VcpuRequest {
     request.size = size
     const store = request.type === IOREQ_TYPE_COPY && request.direction === IOREQ_WRITE
     const claimant = store ? this.#secondLevel.claimant(address) : null
-    const status = this.#dispatch.submit(this.#vcpu, request, claimant)
-    this.inFlight = status === IO_RETRY
-    return status
+    return this.#dispatch.submit(this.#vcpu, request, claimant)
   }
 
-  /** The `STATUS_*` of an `IO_*`. */
-  statusOf(status: number): number {
+  /**
+   * Goes on after an access that has not simply been made: a request in flight is waited for, and after a model's failure
+   * the CPU stops.
+   *
+   * @param status - an `IO_*`
+   * @returns a `STATUS_*`
+   */
+  waitOrStop(status: number): number {
     switch (status) {
       case IO_DONE:
       case IO_UNHANDLED:
         return STATUS_DONE
       case IO_RETRY:
+        this.inFlight = true
         return STATUS_RETRY
       case IO_LOG:
         return STATUS_ASK

@@ -164,10 +164,11 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     if (how === DEVICE_LOGGED && this.#domain.secondLevel.readsRam(gpa)) return readRam(this.#domain, gpa, size, into)
     this.counts.mmioAccesses++
     const dispatch = this.#dispatch
-    const status = how === DEVICE_MAY_WAIT ? this.#request.mmioReadOrSend(gpa, size) : this.#readMmio(gpa, size, how)
+    const status =
+      how === DEVICE_MAY_WAIT ? dispatch.mmioReadOrSend(this.id, gpa, size) : this.#readMmio(gpa, size, how)
     into.lo = dispatch.lo
     into.hi = dispatch.hi
-    return status === IO_DONE ? STATUS_DONE : this.#request.statusOf(status)
+    return status === IO_DONE ? STATUS_DONE : this.#request.waitOrStop(status)
   }
 
   /** Writes to what is not plain RAM: local APIC or device. */
@@ -182,7 +183,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   /** Writes to a device's memory. */
   #writeDevice(gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
     this.counts.mmioAccesses++
-    if (how === DEVICE_LOGGED) return this.#request.statusOf(this.#request.store(gpa, size, lo, hi))
+    if (how === DEVICE_LOGGED) return this.#request.waitOrStop(this.#request.store(gpa, size, lo, hi))
     if (this.#domain.secondLevel.claimant(gpa) !== null) return STATUS_RESTART
     const status = this.#dispatch.mmioWrite(gpa, size, lo, hi)
     return status === IO_DONE ? STATUS_DONE : this.#unfinishedWrite(status, gpa, size, lo, hi, how)
@@ -190,15 +191,15 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** A write that no handler took at once, and that no server has claimed. */
   #unfinishedWrite(status: number, gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
-    if (status !== IO_LOG || how !== DEVICE_MAY_WAIT) return this.#request.statusOf(status)
+    if (status !== IO_LOG || how !== DEVICE_MAY_WAIT) return this.#request.waitOrStop(status)
     // It goes to the server whose range it is in.
-    return this.#request.statusOf(this.#request.ask(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi))
+    return this.#request.waitOrStop(this.#dispatch.submitOne(this.id, IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi))
   }
 
   /** Reads from a device's memory in a logged pass, or where nothing can wait. @returns an `IO_*` */
   #readMmio(gpa: number, size: number, how: DeviceAccessMode): number {
     return how === DEVICE_LOGGED
-      ? this.#request.ask(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
+      ? this.#dispatch.submitOne(this.id, IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
       : this.#dispatch.mmioRead(gpa, size)
   }
 
@@ -218,16 +219,17 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   #newPortRead(port: number, size: number, into: Words, how: DeviceAccessMode): number {
     this.counts.portAccesses++
     const dispatch = this.#dispatch
-    const status = how === DEVICE_MAY_WAIT ? this.#request.portReadOrSend(port, size) : this.#readPort(port, size, how)
+    const status =
+      how === DEVICE_MAY_WAIT ? dispatch.portReadOrSend(this.id, port, size) : this.#readPort(port, size, how)
     into.lo = dispatch.lo
     into.hi = 0
-    return status === IO_DONE ? STATUS_DONE : this.#request.statusOf(status)
+    return status === IO_DONE ? STATUS_DONE : this.#request.waitOrStop(status)
   }
 
   /** The same from a port. */
   #readPort(port: number, size: number, how: DeviceAccessMode): number {
     return how === DEVICE_LOGGED
-      ? this.#request.ask(IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0)
+      ? this.#dispatch.submitOne(this.id, IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0)
       : this.#dispatch.portRead(port, size)
   }
 
@@ -242,8 +244,8 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.counts.portAccesses++
     let status = how === DEVICE_LOGGED ? IO_LOG : this.#dispatch.portWrite(port, size, value)
     if (status === IO_LOG && how !== DEVICE_PLAIN)
-      status = this.#request.ask(IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0)
-    return status === IO_DONE ? STATUS_DONE : this.#request.statusOf(status)
+      status = this.#dispatch.submitOne(this.id, IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0)
+    return status === IO_DONE ? STATUS_DONE : this.#request.waitOrStop(status)
   }
 
   /** Makes several elements of a repeated string instruction as one request. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { createConnection } from 'node:net'
 import { DeviceServer } from '../device-server.ts'
-import type { DeviceServerOptions } from '../device-server-options.ts'
+import type { DeviceServerOptions } from '../linked-platform.ts'
 import { IoreqError } from '../errors.ts'
 import type { Frame } from '../frames.ts'
 import type { SocketAddress } from './listener.ts'

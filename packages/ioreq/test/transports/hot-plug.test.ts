@@ -197,8 +197,8 @@ test('models are at rest only when a card that leaves is out', async () => {
 
 /** Sets the secondary bus reset of the port, and clears it. */
 function resetBus({ host }: Machine): void {
-  host.configWrite(PORT, 0x3e, 2, 0x40)
-  host.configWrite(PORT, 0x3e, 2, 0)
+  host.functions.write(PORT, 0x3e, 2, 0x40)
+  host.functions.write(PORT, 0x3e, 2, 0)
 }
 
 test('a snapshot waits for the end of a reset of the bus, and nothing resumes during it', async () => {

@@ -1,2 +1,0 @@
-/** Bytes of guest memory in one frame. */
-export const MAX_DMA_BYTES: number = 1 << 16
