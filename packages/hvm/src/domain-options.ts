@@ -3,7 +3,6 @@ import type { MachineMemory } from '@retrap/memory'
 import type { FrameCounts, Stage2Options } from '@retrap/p2m'
 import type { DomainClock } from './clock.ts'
 import type { MemoryFailure } from './memory/second-level.ts'
-import type { Sleeper } from './scheduling/sleeper.ts'
 
 /** Why a domain stopped. */
 export type DomainExit =
@@ -24,6 +23,19 @@ export type DomainExit =
   | { readonly reason: 'memory-failure'; readonly failure: MemoryFailure }
   | { readonly reason: 'device-failure'; readonly failure: DeviceFailure }
   | { readonly reason: 'internal-error'; readonly vcpu: number; readonly error: unknown }
+
+/** How a domain waits; supplied by the program that knows the host. */
+export interface Sleeper {
+  /**
+   * Waits until `ms` milliseconds have passed or `wake` is called, and lets the event loop run.
+   *
+   * @param ms - `Infinity`: until woken. 0: until the event loop has had one turn, which `wake` does not cut short, and
+   *   another wait may be under way
+   */
+  sleep(ms: number): Promise<void>
+  /** Ends a wait. */
+  wake(): void
+}
 
 /** The parts that a domain of any instruction set is made of. */
 export interface DomainOptions {

@@ -4,14 +4,19 @@ import type { DeviceModel } from '@retrap/device'
 import type { DevicePlatform, IoRequest } from '@retrap/ioreq'
 import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { FrameCounts, P2m } from '@retrap/p2m'
-import type { Architecture } from './architecture.ts'
+import type { Architecture, CpuExit, DebugWatch, Paravirtual, TurnWatch, VirtualCpu } from './virtual-cpu.ts'
 import type { DomainClock } from './clock.ts'
-import { freeDomain } from './domain-end.ts'
 import { platformOf } from './domain-platform.ts'
-import { beginRest, checkDevices, restoreDevices } from './domain-rest.ts'
-import type { DeviceParties, DevicesState, DomainRest } from './domain-rest.ts'
+import {
+  beginRest,
+  checkDevices,
+  type DeviceParties,
+  type DevicesState,
+  type DomainRest,
+  restoreDevices,
+} from './domain-rest.ts'
 import { DirtyLogs } from './memory/dirty-logs.ts'
-import type { DomainExit, DomainOptions, DomainServer } from './domain-options.ts'
+import type { DomainExit, DomainOptions, DomainServer, Sleeper } from './domain-options.ts'
 import { HvmError } from './errors.ts'
 import { FrameHolds } from './memory/frame-holds.ts'
 import { SecondLevelFaults } from './memory/second-level.ts'
@@ -23,9 +28,6 @@ import { MemoryChanges, type MemoryChange } from './memory/memory-change.ts'
 import type { OutsideInputs } from './scheduling/outside-inputs.ts'
 import { RunLoop } from './scheduling/run-loop.ts'
 import { RunState } from './scheduling/run-state.ts'
-import type { Paravirtual } from './paravirtual.ts'
-import type { Sleeper } from './scheduling/sleeper.ts'
-import type { CpuExit, DebugWatch, TurnWatch, VirtualCpu } from './virtual-cpu.ts'
 import type { RoundState } from './scheduling/deterministic-schedule.ts'
 
 /** Exits after which it can be run on. */
@@ -143,13 +145,8 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       freePage: ({ byteOffset }) => options.memory.frames.free(byteOffset / PAGE_BYTES),
     })
     const frames = new FrameHolds(this.frameCounts)
-    this.#mappings = new ModelMappings({
-      memory: options.memory,
-      secondLevel: this.secondLevel,
-      logs: this.dirtyLogs,
-      frames,
-      checked: options.checkMappings ?? false,
-    })
+    const checked = options.checkMappings ?? false
+    this.#mappings = new ModelMappings(options.memory, this.secondLevel, this.dirtyLogs, frames, checked)
     this.invalidations = new Invalidations({
       p2m: this.p2m,
       dispatch: this.dispatch,
@@ -366,8 +363,19 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
    *
    * @param deadlineMs - host time that device models may take
    */
-  free(deadlineMs: number): Promise<void> {
-    return freeDomain(this, this.#deviceParties(), deadlineMs)
+  async free(deadlineMs: number): Promise<void> {
+    const isAtRest = await beginRest(this.#deviceParties(), deadlineMs).then(
+      () => true,
+      () => false,
+    )
+    // A model that is still at work may write what it holds: that stays as it is.
+    if (isAtRest) {
+      this.ownedMemories.free()
+      for (const server of this.dispatch.servers) server.destroy()
+    }
+    this.forgetMappings()
+    this.p2m.destroy()
+    this.architecture.free?.()
   }
 
   /** Power-on state of everything but memory. */

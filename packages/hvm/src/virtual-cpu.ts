@@ -1,3 +1,5 @@
+import type { InterruptLine } from '@retrap/device'
+
 /**
  * Why a processor has come back to its domain.
  *
@@ -64,6 +66,44 @@ export interface VirtualCpu {
   watchWrites(frames: Uint32Array, count: number): void
   /** Forgets the request in flight: its answer will be drained and dropped. */
   cancelRequest(): void
+  /** Power-on. */
+  reset(): void
+}
+
+/** A domain's vCPUs and interrupt controllers: all of it that depends on an instruction set. */
+export interface Architecture<V extends VirtualCpu = VirtualCpu> {
+  /** By number; as many as the domain's options say. */
+  readonly vcpus: readonly V[]
+  /** The wire to an input of the interrupt controllers. */
+  interruptLine(irq: number): InterruptLine
+  /** The wire of a PCI function's interrupt pin, 1–4. */
+  pciInterrupt(device: number, pin: number): InterruptLine
+  /** PCI functions may have port 0: the processors have no ports of their own. Default: they may not. */
+  readonly hasPortZero?: boolean
+  /** Delivers a device's message. */
+  signalMsi(address: number, data: number, requester: number): void
+  /** Gives its machine memory back, where it can: it is not used any more. */
+  free?(): void
+  /** Power-on of everything but the vCPUs, before that of device models. */
+  reset(): void
+}
+
+/**
+ * A hypervisor's own interface for guests, as the domain that it is plugged into calls it.
+ *
+ * This part is the run loop's and the devices'; an instruction set adds what its processors ask.
+ */
+export interface Paravirtual {
+  /** Whether a vCPU waits in a hypercall. */
+  blocks(vcpu: number): boolean
+  /** Whether a vCPU may have a turn; delivers first what it is owed. */
+  mayRun(vcpu: number): boolean
+  /** A vCPU's turn begins. */
+  beforeTurn(vcpu: number): void
+  /** A vCPU's turn has ended; `reason` is that of its exit. */
+  afterTurn(vcpu: number, reason: string): void
+  /** Takes a device's message. @returns false for one that is for the interrupt controllers */
+  takesMessage(address: number, data: number): boolean
   /** Power-on. */
   reset(): void
 }

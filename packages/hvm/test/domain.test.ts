@@ -97,17 +97,17 @@ describe('memory', () => {
   test('bytes at RIP can be read for people, as far as they are mapped', () => {
     const guest = new Guest((asm) => asm.nop().hlt())
     const vcpu = guest.domain.vcpus[0]
-    expect([...(vcpu?.peekCode(BigInt(CODE), 2) ?? [])]).toEqual([0x90, 0xf4])
-    expect(vcpu?.peekCode(0xf_fffen, 8)).toHaveLength(2)
-    expect(vcpu?.peekCode(0x4000_0000n, 8)).toHaveLength(0)
+    expect([...(vcpu?.translation.peekCode(BigInt(CODE), 2) ?? [])]).toEqual([0x90, 0xf4])
+    expect(vcpu?.translation.peekCode(0xf_fffen, 8)).toHaveLength(2)
+    expect(vcpu?.translation.peekCode(0x4000_0000n, 8)).toHaveLength(0)
   })
 })
 
 describe('the local APIC', () => {
   test('is no memory for a hypercall’s arguments', () => {
     const [vcpu] = new Guest(off).domain.vcpus
-    expect(vcpu?.guestPhysical(0x1234, 0, ACCESS_WRITE)).toBe(0x1234)
-    expect(vcpu?.guestPhysical(APIC + 0x80, 0, ACCESS_WRITE)).toBe(-1)
+    expect(vcpu?.translation.guestPhysical(0x1234, 0, ACCESS_WRITE)).toBe(0x1234)
+    expect(vcpu?.translation.guestPhysical(APIC + 0x80, 0, ACCESS_WRITE)).toBe(-1)
   })
 
   test('its page answers the vCPU that looks, and follows IA32_APIC_BASE', async () => {

@@ -200,7 +200,7 @@ test.each<[string, (made: Made) => number]>([
       return mapped(dma)
     },
   ],
-  ['a debugger', ({ guest }) => word(guest.domain.vcpus[0]!.peekCode(BigInt(WANTED), 4))],
+  ['a debugger', ({ guest }) => word(guest.domain.vcpus[0]!.translation.peekCode(BigInt(WANTED), 4))],
   [
     'whoever takes the frame from the guest',
     ({ guest: { domain } }) => {

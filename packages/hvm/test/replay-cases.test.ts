@@ -843,7 +843,7 @@ describe('reference/replay.md, "Test cases this implies"', () => {
       guest.domain.guestMemory.read(BUFFER_GPA, copy)
       guest.domain.guestMemory.write(OTHER_GPA, copy)
       guest.domain.guestMemory.load(OTHER_GPA, copy)
-      guest.domain.vcpus[0]?.peekCode(BigInt(BUFFER), 16)
+      guest.domain.vcpus[0]?.translation.peekCode(BigInt(BUFFER), 16)
       logs.push(log.save())
     }
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 0 })

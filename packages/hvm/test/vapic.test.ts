@@ -21,12 +21,11 @@ describe('guest memory as the patcher reaches it', () => {
     guest.domain.guestMemory.load(PT_HIGH + 4, bytes(0x03, 0x00, 0x06, 0x00))
     expect(await guest.run()).toMatchObject({ reason: 'debug-exit', code: 0 })
     const calls: string[] = []
-    const host = new DomainVapicHost(guest.domain, {
-      poll: 'vmcall',
+    const host = new DomainVapicHost(guest.domain, 'vmcall', {
       mapRomWritable: (gpa, length) => void calls.push(`map ${gpa} ${length}`),
       unmapRom: () => void calls.push('unmap'),
       registers: () => ({ eip: 1, esp: 2, fsBase: 3 }),
-      report: (enabled) => void calls.push(`report ${String(enabled)}`),
+      reportTprAccesses: (enabled) => void calls.push(`report ${String(enabled)}`),
       useRecord: (vcpu, gpa) => void calls.push(`record ${vcpu} ${gpa}`),
     })
     return { guest, host, calls }
@@ -125,12 +124,11 @@ test('code that the patcher has written is decoded anew, also behind the end of 
   const target = 0x3_0000
   const guest = new Guest((asm) => asm.jmp(target))
   const { domain } = guest
-  const host = new DomainVapicHost(domain, {
-    poll: 'vmcall',
+  const host = new DomainVapicHost(domain, 'vmcall', {
     mapRomWritable() {},
     unmapRom() {},
     registers: () => ({ eip: 0, esp: 0, fsBase: 0 }),
-    report() {},
+    reportTprAccesses() {},
     useRecord() {},
   })
   guest.program(target, 32, (asm) => asm.mov(al, 1).hlt())

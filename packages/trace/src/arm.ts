@@ -29,14 +29,14 @@ export class TracedArm implements TracedGuest {
         ...(steps && { instruction: () => this.#instruction(vcpu) }),
         ...(events && { event: (event) => this.#event(vcpu, event) }),
       })
-      vcpu.watchWalks(walks ? (walk) => this.#walked(vcpu, walk) : null)
+      vcpu.translation.watch = walks ? (walk) => this.#walked(vcpu, walk) : null
     }
   }
 
   end(): void {
     for (const vcpu of this.#domain.vcpus) {
       vcpu.processor.watch(null)
-      vcpu.watchWalks(null)
+      vcpu.translation.watch = null
     }
   }
 
@@ -47,7 +47,7 @@ export class TracedArm implements TracedGuest {
     const { id } = vcpu
     const bytes = (): Uint8Array => {
       const into = new Uint8Array(4)
-      return into.subarray(0, vcpu.peek(address, into))
+      return into.subarray(0, vcpu.translation.peek(address, into))
     }
     if (this.#told.wants('block')) {
       const length = (): number => (mode === 't32' && !isWide(bytes()) ? 2 : 4)

@@ -26,7 +26,7 @@ export class TracedPc implements TracedGuest {
         ...(steps && { instruction: () => this.#instruction(domain, vcpu) }),
         ...(events && { event: (event) => this.#event(domain, vcpu, event) }),
       })
-      vcpu.watchWalks(walks ? (walk) => this.#walked(vcpu, walk) : null)
+      vcpu.translation.watch = walks ? (walk) => this.#walked(vcpu, walk) : null
     }
   }
 
@@ -34,7 +34,7 @@ export class TracedPc implements TracedGuest {
     this.#domain.architecture.onMessage = null
     for (const vcpu of this.#domain.vcpus) {
       vcpu.cpu.watch(null)
-      vcpu.watchWalks(null)
+      vcpu.translation.watch = null
     }
   }
 

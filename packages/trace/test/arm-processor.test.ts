@@ -22,10 +22,12 @@ function told({ pstate = 0, intid = 0, bytes = [] }: State, act: (hooks: Hooks) 
   const vcpu = {
     id: 2,
     processor: { registers: { pc: 0x1000n, pstate }, watch: (given: Hooks) => (hooks = given) },
-    watchWalks: () => {},
-    peek: (_: bigint, into: Uint8Array) => {
-      into.set(bytes)
-      return bytes.length
+    translation: {
+      watch: null,
+      peek: (_: bigint, into: Uint8Array) => {
+        into.set(bytes)
+        return bytes.length
+      },
     },
   }
   const domain = { vcpus: [vcpu], architecture: { gic: { highestPending: () => intid } } }

@@ -16,13 +16,16 @@ export interface XenDomainVcpu {
     /** Takes a non-maskable interrupt. */
     nmi(): void
   }
-  /**
-   * Translates a linear address for the hypervisor's own copies, through the vCPU's present tables.
-   *
-   * @param access - `ACCESS_*` of `@retrap/paging`
-   * @returns the guest-physical address; −1 where the access is not allowed or would reach the local APIC
-   */
-  guestPhysical(lo: number, hi: number, access: number): number
+  /** Its linear addresses. */
+  readonly translation: {
+    /**
+     * Translates a linear address for the hypervisor's own copies, through the vCPU's present tables.
+     *
+     * @param access - `ACCESS_*` of `@retrap/paging`
+     * @returns the guest-physical address; −1 where the access is not allowed or would reach the local APIC
+     */
+    guestPhysical(lo: number, hi: number, access: number): number
+  }
   /** Ends the vCPU's turn early where another vCPU has something to do. */
   pause(): void
   /** Looks again at what is pending for the vCPU. */

@@ -95,7 +95,7 @@ class X86Processor implements XenProcessor {
   }
 
   guestPhysical(lo: number, hi: number, access: number): number {
-    return this.#vcpu.guestPhysical(lo, hi, access)
+    return this.#vcpu.translation.guestPhysical(lo, hi, access)
   }
 
   stop(): void {

@@ -4,15 +4,14 @@ import { DeviceOrder, deviceOrderBytes } from '@retrap/arm-mmio'
 import type { InterruptLine } from '@retrap/device'
 
 import { defaultAffinity, GenericTimers, genericTimersStateBytes, SharedLines } from '@retrap/irqchip/gic'
-import type { Architecture } from '../architecture.ts'
+import type { Architecture } from '../virtual-cpu.ts'
 import type { Domain } from '../domain.ts'
 import type { DomainOptions } from '../domain-options.ts'
 import { GicV2Controller, type GicV2Place } from './gic-v2.ts'
 import { GicV3Controller, type GicV3Place } from './gic-v3.ts'
 import type { ArmInterruptController } from './interrupt-controller.ts'
-import type { ArmParavirtual } from './paravirtual.ts'
+import type { ArmParavirtual, ArmSurroundings } from './surroundings.ts'
 import type { PsciWorld } from './psci.ts'
-import type { ArmSurroundings } from './surroundings.ts'
 import { ArmVcpu } from './vcpu.ts'
 
 /** A range of guest-physical addresses. */

@@ -1,6 +1,6 @@
 import { Domain } from '../domain.ts'
 import { ArmArchitecture, type ArmDomainOptions } from './architecture.ts'
-import type { ArmParavirtual } from './paravirtual.ts'
+import type { ArmParavirtual } from './surroundings.ts'
 import type { ArmVcpu } from './vcpu.ts'
 
 /** A domain whose vCPUs are Arm processors, with a GIC. */

@@ -13,8 +13,7 @@ import type { ArmTranslationRegisters, TableReader, TableStatus } from '@retrap/
 import { P2M_EXECUTE, P2M_READ, P2M_WRITE, P2mEntry } from '@retrap/p2m'
 import { PAGE_BYTES } from '@retrap/memory'
 import type { Domain } from '../domain.ts'
-import { GuestTables } from '../memory/guest-tables.ts'
-import { linearPieces } from '../memory/linear-pieces.ts'
+import { GuestTables, linearPieces } from '../memory/guest-tables.ts'
 import { SecondLevel } from '../memory/second-level.ts'
 
 /** Fault status codes of stage 2, to which the level is added. */
@@ -70,7 +69,7 @@ class CountedTables implements TableReader {
 
 /** A vCPU's virtual addresses: walks of its tables, and what the guest's map has behind them. */
 export class ArmGuestTranslation {
-  /** The guest's tables, as the vCPU walks them. */
+  /** @internal The guest's tables, as the vCPU walks them. */
   readonly tables: GuestTables
   readonly #vcpu: number
   readonly #domain: Domain
@@ -84,7 +83,7 @@ export class ArmGuestTranslation {
   /** Control registers have changed since the context was made. */
   #isStale = true
 
-  /** @param registers - the vCPU's, as they are at any time */
+  /** @internal @param registers - the vCPU's, as they are at any time */
   constructor(vcpu: number, domain: Domain, registers: ArmTranslationRegisters) {
     this.#vcpu = vcpu
     this.#domain = domain
@@ -96,7 +95,7 @@ export class ArmGuestTranslation {
     })
   }
 
-  /** Control registers have changed. A switch of processes writes several, one after another. */
+  /** @internal Control registers have changed. A switch of processes writes several, one after another. */
   controlChanged(): void {
     this.#isStale = true
   }
@@ -108,7 +107,7 @@ export class ArmGuestTranslation {
     return this.#context
   }
 
-  /** As `ArmHost.translate` of `@retrap/arm-cpu`. */
+  /** @internal As `ArmHost.translate` of `@retrap/arm-cpu`. */
   translate(lo: number, hi: number, access: number, into: ArmTranslation): boolean {
     const walk = this.#walk
     const outcome =
@@ -191,7 +190,7 @@ export class ArmGuestTranslation {
   }
 
   /** Intermediate physical address that a virtual one maps to now, for EL1; sets no bits in tables. −1: it is not mapped. */
-  physicalAddress(lo: number, hi: number): number {
+  linearToPhysical(lo: number, hi: number): number {
     return walkArm(this.#current, this.#peekTables, lo, hi, 0, this.#walk) === ARM_WALK_OK ? this.#walk.ipa : -1
   }
 
@@ -206,7 +205,7 @@ export class ArmGuestTranslation {
     return linearPieces(
       linear,
       into.length,
-      (lo, hi) => this.physicalAddress(lo, hi),
+      (lo, hi) => this.linearToPhysical(lo, hi),
       (gpa, from, to) => {
         const ma = secondLevel.peek(gpa)
         if (ma < 0) return false
@@ -222,7 +221,7 @@ export class ArmGuestTranslation {
     return linearPieces(
       linear,
       bytes.length,
-      (lo, hi) => this.physicalAddress(lo, hi),
+      (lo, hi) => this.linearToPhysical(lo, hi),
       (gpa, from, to) => secondLevel.peek(gpa) >= 0 && guestMemory.load(gpa, bytes.subarray(from, to)),
     )
   }

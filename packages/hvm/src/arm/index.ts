@@ -4,8 +4,15 @@
  * @packageDocumentation
  */
 export { ArmDomain } from './domain.ts'
-export { beginRestoringArmDomain, beginSavingArmDomain, restoreArmDomain, saveArmDomain } from './saved-domain.ts'
-export type { ArmDomainSaving, ArmDomainSnapshot, ArmDomainState } from './saved-domain.ts'
+export {
+  type ArmDomainSaving,
+  type ArmDomainSnapshot,
+  type ArmDomainState,
+  beginRestoringArmDomain,
+  beginSavingArmDomain,
+  restoreArmDomain,
+  saveArmDomain,
+} from './saved-domain.ts'
 export type { DomainSnapshot, DomainState } from '../saved-domain.ts'
 export type { ArmArchitecture, ArmDomainOptions, GicPlace } from './architecture.ts'
 export type { GicV2Place, MessageFrame } from './gic-v2.ts'
@@ -17,7 +24,7 @@ export type {
   GicV2DomainState,
   GicV3DomainState,
 } from './interrupt-controller.ts'
-export type { ArmGuestWalk } from './guest-translation.ts'
+export type { ArmGuestTranslation, ArmGuestWalk } from './guest-translation.ts'
 export type { ArmVcpu, ArmVcpuState } from './vcpu.ts'
-export type { ArmParavirtual } from './paravirtual.ts'
+export type { ArmParavirtual } from './surroundings.ts'
 export { PowerState } from './psci.ts'

@@ -1,8 +1,8 @@
 import type { SystemValue } from '@retrap/arm-cpu'
 import type { DeviceOrder } from '@retrap/arm-mmio'
 import type { Domain } from '../domain.ts'
+import type { Paravirtual } from '../virtual-cpu.ts'
 import type { ArmInterruptController } from './interrupt-controller.ts'
-import type { ArmParavirtual } from './paravirtual.ts'
 import type { PsciWorld } from './psci.ts'
 
 /** The surroundings of an Arm vCPU, beside its processor. */
@@ -29,4 +29,16 @@ export interface ArmSurroundings {
   powerChanged(vcpu: number, isOn: boolean): void
   /** What the calls of a vCPU act on. */
   psci(vcpu: number): PsciWorld
+}
+
+/** A hypervisor's own interface for guests, as Arm processors call it. `@retrap/xen/arm` has one. */
+export interface ArmParavirtual extends Paravirtual {
+  /** The number in the HVC instructions that are its hypercalls; not 0, which is the SMC Calling Convention's. */
+  readonly hypercallTag: number
+  /** Makes the hypercall that a vCPU's registers describe. @returns whether HVC is to be executed again */
+  hypercall(vcpu: number): boolean
+  /** The interrupt controller has an interrupt for a vCPU: it waits in a hypercall no longer. */
+  interrupted(vcpu: number): void
+  /** Called before a vCPU reads or writes a register of the interrupt controller: levels are brought up to date. */
+  beforeInterruptAccess(vcpu: number): void
 }

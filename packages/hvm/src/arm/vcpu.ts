@@ -16,12 +16,11 @@ import type { Domain } from '../domain.ts'
 import { HvmError } from '../errors.ts'
 import type { VirtualCpu } from '../virtual-cpu.ts'
 import { ArmDeviceAccess } from './device-access.ts'
-import { ArmGuestTranslation, type ArmGuestWalk } from './guest-translation.ts'
+import { ArmGuestTranslation } from './guest-translation.ts'
 import type { BankedRegisters } from './interrupt-controller.ts'
-import type { ArmParavirtual } from './paravirtual.ts'
+import type { ArmParavirtual, ArmSurroundings } from './surroundings.ts'
 import { ArmProcessor } from './processor.ts'
 import { psciCall, PowerState } from './psci.ts'
-import type { ArmSurroundings } from './surroundings.ts'
 
 /** HCR_EL2: RW, stage 2 on; SMC is trapped, keys are not. */
 const HCR = (1n << 31n) | 1n | (1n << 19n) | (1n << 40n) | (1n << 41n)
@@ -82,9 +81,10 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
   readonly cpu: ArmProcessor
   /** The processor itself. */
   readonly processor: ArmCpu
+  /** Its virtual addresses: memory that debuggers and the hypervisor reach by them. */
+  readonly translation: ArmGuestTranslation
   readonly #world: ArmSurroundings
   readonly #domain: Domain
-  readonly #translation: ArmGuestTranslation
   /** Where it starts again after a wait without power. */
   #restart: { readonly entry: bigint; readonly context: bigint } | undefined
   /** Whether it has been started, as PSCI has it. */
@@ -99,8 +99,8 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     this.#domain = domain
     this.processor = new ArmCpu(engine, this, id)
     const { processor } = this
-    this.#translation = new ArmGuestTranslation(id, domain, processor.trapped.system)
-    const access = new ArmDeviceAccess(id, domain, this.#translation.tables, {
+    this.translation = new ArmGuestTranslation(id, domain, processor.trapped.system)
+    const access = new ArmDeviceAccess(id, domain, this.translation.tables, {
       stop: () => this.cpu.stop(),
       banked: world.gic.banked.map((registers) => watched(registers, world)),
       isOpenBus: (gpa) => world.isOpenBus(gpa),
@@ -124,12 +124,12 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
 
   /** Translates an address on a TLB miss. */
   translate(lo: number, hi: number, access: number, into: ArmTranslation): boolean {
-    return this.#translation.translate(lo, hi, access, into)
+    return this.translation.translate(lo, hi, access, into)
   }
 
   /** Control registers of translation have changed. */
   controlChanged(): void {
-    this.#translation.controlChanged()
+    this.translation.controlChanged()
   }
 
   /** Reads a system register that the processor itself does not have. */
@@ -140,41 +140,6 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
   /** Writes one. */
   writeSystem(encoding: number, lo: number, hi: number): number {
     return this.#world.writeSystem(this.id, encoding, lo, hi)
-  }
-
-  /** Tells `watch` of each walk of page tables from now on; null ends that. Without stage 1 there are none. */
-  watchWalks(watch: ((walk: ArmGuestWalk) => void) | null): void {
-    this.#translation.watch = watch
-  }
-
-  /** Guest-physical address that a virtual one maps to now, for EL1; −1: it is not mapped. */
-  linearToPhysical(lo: number, hi: number): number {
-    return this.#translation.physicalAddress(lo, hi)
-  }
-
-  /**
-   * Guest-physical address of a virtual one, for the hypervisor's copies of what a hypercall's arguments point to, with the
-   * rights of EL1.
-   *
-   * @returns −1 where the access is not allowed
-   */
-  guestPhysical(lo: number, hi: number, write: boolean): number {
-    return this.#translation.guestPhysical(lo, hi, write)
-  }
-
-  /**
-   * Reads memory at a virtual address for a debugger, whatever the guest's own rights there: nothing changes, and no device
-   * is asked.
-   *
-   * @returns how many bytes it has read, up to what is not mapped or is no memory
-   */
-  peek(linear: bigint, into: Uint8Array): number {
-    return this.#translation.peek(linear, into)
-  }
-
-  /** Writes memory, ROM too, in the same way. @returns how many bytes it has written */
-  poke(linear: bigint, bytes: Uint8Array): number {
-    return this.#translation.poke(linear, bytes)
   }
 
   // ---------------------------------------------------------------- calls

@@ -4,40 +4,45 @@ import type { DirtyLogs } from './dirty-logs.ts'
 import type { FrameHolds } from './frame-holds.ts'
 import type { SecondLevelFaults } from './second-level.ts'
 
-/** What device models map guest memory through. */
-export interface ModelMappingsParts {
-  readonly memory: MachineMemory
-  readonly secondLevel: SecondLevelFaults
-  readonly logs: DirtyLogs
-  readonly frames: FrameHolds
-  /** Views are copies, and are looked at after their release. */
-  readonly checked: boolean
-}
-
 /** The mappings of guest memory that the device models of this process have: a cache for each. */
 export class ModelMappings {
-  readonly #parts: ModelMappingsParts
+  readonly #memory: MachineMemory
+  readonly #secondLevel: SecondLevelFaults
+  readonly #logs: DirtyLogs
+  readonly #frames: FrameHolds
+  readonly #checked: boolean
   /** The caches, of models that have gone as well. */
   #caches: readonly { readonly device: string; readonly cache: MapCache }[] = []
 
-  constructor(parts: ModelMappingsParts) {
-    this.#parts = parts
+  /** @param checked - views are copies, and are looked at after their release */
+  constructor(
+    memory: MachineMemory,
+    secondLevel: SecondLevelFaults,
+    logs: DirtyLogs,
+    frames: FrameHolds,
+    checked: boolean,
+  ) {
+    this.#memory = memory
+    this.#secondLevel = secondLevel
+    this.#logs = logs
+    this.#frames = frames
+    this.#checked = checked
   }
 
   /** Makes a model's cache. */
   open(device: string): MapCache {
-    const { memory, secondLevel, logs, frames, checked } = this.#parts
+    const logs = this.#logs
     const map = guestMapOf(
-      secondLevel,
+      this.#secondLevel,
       (gfn, count) => {
         logs.mark(gfn, count)
         logs.wroteBy?.(device, gfn, count)
       },
       (gfn, count) => logs.beforeWrites?.(gfn, count),
     )
-    const cache = new MapCache({ memory, map, references: frames, development: checked })
+    const cache = new MapCache({ memory: this.#memory, map, references: this.#frames, development: this.#checked })
     // Models come and go; the views that they have kept are still asked for.
-    const kept = checked ? this.#caches : this.#caches.filter((each) => !each.cache.closed)
+    const kept = this.#checked ? this.#caches : this.#caches.filter((each) => !each.cache.closed)
     this.#caches = [...kept, { device, cache }]
     return cache
   }

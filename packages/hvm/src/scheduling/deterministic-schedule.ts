@@ -5,8 +5,7 @@ import type { HostPace } from './host-pace.ts'
 import { ModelSettling } from './model-settling.ts'
 import type { RunState } from './run-state.ts'
 import type { ScheduledDomain } from './scheduled-domain.ts'
-import { TURN } from './turn-runner.ts'
-import type { TurnRunner } from './turn-runner.ts'
+import { TURN, type TurnRunner } from './turn-runner.ts'
 
 /** A device access that is waited for costs a turn as much as so many instructions. */
 const WAIT_COST = 100

@@ -1,4 +1,4 @@
-import type { Sleeper } from './sleeper.ts'
+import type { Sleeper } from '../domain-options.ts'
 import { MOST_CALLS, TURN } from './turn-runner.ts'
 
 /** The longest turn of a vCPU that shares the thread with no other: not much longer than two looks at the timers. */

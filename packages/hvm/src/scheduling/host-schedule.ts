@@ -1,6 +1,5 @@
 import type { VirtualCpu } from '../virtual-cpu.ts'
-import { LOOK } from './host-pace.ts'
-import type { HostPace } from './host-pace.ts'
+import { type HostPace, LOOK } from './host-pace.ts'
 import type { RunState } from './run-state.ts'
 import type { ScheduledDomain } from './scheduled-domain.ts'
 import type { TurnRunner } from './turn-runner.ts'

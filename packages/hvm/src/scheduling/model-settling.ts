@@ -1,5 +1,5 @@
+import { LONGEST_HOST_TIMER_MS } from '@retrap/device/host'
 import { IoreqError, type RemoteServer } from '@retrap/ioreq'
-import { afterHostTime } from './host-timer.ts'
 import type { ScheduledDomain } from './scheduled-domain.ts'
 
 type SettledModels = Pick<ScheduledDomain, 'servers' | 'devices' | 'deviceDeadlineMs'>
@@ -71,4 +71,11 @@ export class ModelSettling {
       cancel()
     }
   }
+}
+
+/** Calls back after host time; never, where that is longer than a host timer can be. @returns how to cancel */
+function afterHostTime(ms: number, callback: () => void): () => void {
+  if (ms > LONGEST_HOST_TIMER_MS) return () => {}
+  const timer = setTimeout(callback, ms)
+  return () => clearTimeout(timer)
 }

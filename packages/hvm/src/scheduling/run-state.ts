@@ -1,5 +1,4 @@
-import type { DomainExit } from '../domain-options.ts'
-import type { Sleeper } from './sleeper.ts'
+import type { DomainExit, Sleeper } from '../domain-options.ts'
 import type { VirtualCpu } from '../virtual-cpu.ts'
 
 /** Whether the machine goes on by itself after an exit. */

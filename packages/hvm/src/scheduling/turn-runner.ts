@@ -1,6 +1,5 @@
 import type { OutsideInputs } from './outside-inputs.ts'
-import type { Paravirtual } from '../paravirtual.ts'
-import type { CpuExit, DebugWatch, TurnWatch, VirtualCpu } from '../virtual-cpu.ts'
+import type { CpuExit, DebugWatch, Paravirtual, TurnWatch, VirtualCpu } from '../virtual-cpu.ts'
 import type { RunState } from './run-state.ts'
 import type { ScheduledDomain } from './scheduled-domain.ts'
 

@@ -21,10 +21,9 @@ import type { AccessLog } from '@retrap/replay'
 import { KEY_USER, STATUS_DONE, STATUS_FAULT, STATUS_RESTART, STATUS_RETRY } from '@retrap/x86-cpu'
 import type { CpuRegisters, Translation } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
-import { linearPieces } from '../memory/linear-pieces.ts'
+import { GuestTables, linearPieces } from '../memory/guest-tables.ts'
 import { SecondLevel } from '../memory/second-level.ts'
-import { PcTables, withoutA20 } from './pc-tables.ts'
-import type { SystemManagementMemory } from './system-management.ts'
+import type { SystemManagementMemory } from './surroundings.ts'
 
 /** MAP_GLOBAL of `@retrap/paging`'s results. */
 const GLOBAL_FLAG = 0x100
@@ -45,9 +44,30 @@ export interface GuestWalk {
   readonly errorCode: number | undefined
 }
 
+const ONE_MIB = 0x10_0000
+
+/** A physical address with line 20 low. */
+const withoutA20 = (gpa: number): number => (Math.floor(gpa / ONE_MIB) % 2 === 1 ? gpa - ONE_MIB : gpa)
+
+/** The page tables of a PC's guest, which may lie in system-management memory, behind address line 20. */
+class PcTables extends GuestTables {
+  /** Memory that is seen in place of what the guest's map has; null for none. */
+  managed: SystemManagementMemory | null = null
+  /** Whether address line 20 is held low. */
+  a20Masked = false
+
+  protected override onBus(gpa: number): number {
+    return this.a20Masked ? withoutA20(gpa) : gpa
+  }
+
+  protected override inFront(gpa: number): number {
+    return this.managed === null ? -1 : this.managed.machineAddress(gpa)
+  }
+}
+
 /** A vCPU's linear addresses: walks of its tables, and what the guest's map has behind them. */
 export class GuestTranslation {
-  /** Walks, and table entries that they read. */
+  /** @internal Walks, and table entries that they read. */
   readonly counts: { walks: number; tableReads: number }
   readonly #vcpu: number
   readonly #domain: Domain
@@ -65,6 +85,7 @@ export class GuestTranslation {
   #a20Masked = false
 
   /**
+   * @internal
    * @param processor - what the walker needs to know of it
    * @param log - the vCPU's, for walks of logged passes
    * @param counts - counted up here
@@ -90,30 +111,32 @@ export class GuestTranslation {
     this.#loggedTables = new LoggedTables(log, this.#tables)
   }
 
-  /** Memory that is seen in place of what the guest's map has: in system-management mode; null for none. */
-  set managed(memory: SystemManagementMemory | null) {
-    this.#managed = memory
-    this.#tables.managed = memory
+  /**
+   * Sets what the processor has on its bus: page walks included.
+   *
+   * @internal
+   * @param managed - memory that is seen in place of what the guest's map has: in system-management mode; null for none
+   * @param a20Masked - whether address line 20 is held low
+   */
+  setBus(managed: SystemManagementMemory | null, a20Masked: boolean): void {
+    this.#managed = managed
+    this.#a20Masked = a20Masked
+    this.#tables.managed = managed
+    this.#tables.a20Masked = a20Masked
+    this.#peekTables.a20Masked = a20Masked
   }
 
-  /** Whether address line 20 is held low: of what the processor puts on its bus, page walks included. */
-  set a20Masked(masked: boolean) {
-    this.#a20Masked = masked
-    this.#tables.a20Masked = masked
-    this.#peekTables.a20Masked = masked
-  }
-
-  /** Takes control registers and PDPTEs from the processor. */
+  /** @internal Takes control registers and PDPTEs from the processor. */
   configure(registers: CpuRegisters): void {
     registers.configurePaging(this.#paging)
   }
 
-  /** Drops cached table entries: INVLPG and its like. */
+  /** @internal Drops cached table entries: INVLPG and its like. */
   invalidate(scope: number, pcid: number): void {
     this.#cache.invalidate(scope, pcid)
   }
 
-  /** As `CpuHost.translate` of `@retrap/x86-cpu`. */
+  /** @internal As `CpuHost.translate` of `@retrap/x86-cpu`. */
   translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number {
     this.counts.walks++
     const result = this.#walk
@@ -150,7 +173,7 @@ export class GuestTranslation {
     return this.locate(result.gpa, access, into, log)
   }
 
-  /** Finds what is behind a guest-physical address; as `CpuHost.translatePhysical` of `@retrap/x86-cpu`. */
+  /** @internal Finds what is behind a guest-physical address; as `CpuHost.translatePhysical` of `@retrap/x86-cpu`. */
   locate(address: number, access: number, into: Translation, log: AccessLog | null): number {
     const gpa = this.#a20Masked ? withoutA20(address) : address
     into.gpa = gpa

@@ -1,6 +1,7 @@
+import type { TprAccess } from '@retrap/vapic'
+import type { Words } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
-import type { X86Paravirtual } from './paravirtual.ts'
-import type { SystemManagementMemory } from './system-management.ts'
+import type { Paravirtual } from '../virtual-cpu.ts'
 
 /** The surroundings of an x86 vCPU, beside its processor and its local APIC. */
 export interface X86Surroundings {
@@ -18,4 +19,53 @@ export interface X86Surroundings {
   romWrite(gpa: number, size: number, lo: number, hi: number): void
   /** Asserts FERR#. */
   numericError(): void
+}
+
+/** A hypervisor's own interface for guests, as x86 processors call it. `@retrap/xen` has one. */
+export interface X86Paravirtual extends Paravirtual {
+  /** Answers a CPUID leaf. @returns false for one that is not this interface's */
+  cpuid(vcpu: number, leaf: number, subleaf: number, into: Uint32Array): boolean
+  /** Reads an MSR that no other part has. @returns a `STATUS_*` of `@retrap/x86-cpu` */
+  readMsr(vcpu: number, index: number, into: Words): number
+  /** Writes an MSR that no other part has. @returns a `STATUS_*` of `@retrap/x86-cpu` */
+  writeMsr(vcpu: number, index: number, lo: number, hi: number): number
+  /** Makes the hypercall that a vCPU's registers describe. @returns a `STATUS_*` of `@retrap/x86-cpu` */
+  hypercall(vcpu: number): number
+  /** The vector that a vCPU is to take before those of its local APIC; 0 for none. */
+  pendingVector(vcpu: number): number
+  /** Something has happened that a vCPU must look at: it waits in a hypercall no longer. */
+  eventsChanged(vcpu: number): void
+  /** INIT has reset a vCPU's local APIC. */
+  apicReset(vcpu: number): void
+  /** A start-up IPI has started a vCPU. */
+  started(vcpu: number): void
+  /** The guest has moved a time-stamp counter. */
+  timeMoved(): void
+}
+
+/**
+ * Memory that a vCPU sees in system-management mode alone, in place of what the guest's map has there: a chipset's SMRAM.
+ *
+ * It is the chipset's to say what is visible and when. After a change that does not come with an SMI or RSM it has all
+ * vCPUs forget their translations (`VirtualCpu.mapChanged`).
+ */
+export interface SystemManagementMemory {
+  /** Machine address of the RAM behind a guest-physical address in system-management mode; −1: as in any other mode. */
+  machineAddress(gpa: number): number
+}
+
+/** Where a vCPU reports accesses to its task priority register, and what else a TPR patcher takes. */
+export interface TprWatch {
+  /** Whether accesses are reported at all. */
+  readonly reporting: boolean
+  /** Whether an access must be reported. */
+  watches(gpa: number): boolean
+  /** Notes an access that is made in a logged pass. */
+  accessed(access: TprAccess, gpa: number): void
+  /** Takes a write to the patcher's port. @returns a `STATUS_*` of `@retrap/x86-cpu` */
+  portWrite(size: number, value: number, logged: boolean): number
+  /** Takes a hypercall. @returns false for one that is not the patcher's */
+  hypercall(): boolean
+  /** Hands the patcher what was noted, when the vCPU has come back to its domain. */
+  settle(): void
 }

@@ -9,7 +9,15 @@ import {
   type IoDispatch,
 } from '@retrap/ioreq'
 import type { LocalApic } from '@retrap/irqchip'
-import { MSR_APIC_BASE } from '@retrap/irqchip'
+import {
+  EVENT_EXTINT,
+  EVENT_INIT,
+  EVENT_INTERRUPT,
+  EVENT_NMI,
+  EVENT_SIPI,
+  EVENT_SMI,
+  MSR_APIC_BASE,
+} from '@retrap/irqchip'
 import { P2mEntry, P2mType } from '@retrap/p2m'
 import type { AccessLog } from '@retrap/replay'
 import { type TprAccess, VAPIC_PORT } from '@retrap/vapic'
@@ -35,16 +43,17 @@ import type {
 } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 import type { VirtualCpu } from '../virtual-cpu.ts'
-import { NOT_THE_APICS, readApicMsr, writeApicMsr } from './apic-msrs.ts'
-import { describeApicPage, readApicPage, writeApicPage } from './apic-page.ts'
-import { GuestTranslation, type GuestWalk } from './guest-translation.ts'
-import type { X86Surroundings } from './surroundings.ts'
-import type { SystemManagementMemory } from './system-management.ts'
-import { paravirtualCall } from './paravirtual-call.ts'
-import { readRam } from './ram-words.ts'
-import { describeTopology } from './topology.ts'
-import type { TprWatch } from './tpr-watch.ts'
-import { VcpuEvents } from './vcpu-events.ts'
+import { GuestTranslation } from './guest-translation.ts'
+import {
+  describeApicPage,
+  describeTopology,
+  NOT_THE_APICS,
+  readApicMsr,
+  readApicPage,
+  writeApicMsr,
+  writeApicPage,
+} from './local-apic.ts'
+import type { SystemManagementMemory, TprWatch, X86Surroundings } from './surroundings.ts'
 import { VcpuRequest } from './vcpu-request.ts'
 
 /**
@@ -57,12 +66,12 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   readonly cpu: Vcpu
   /** Its local APIC. */
   readonly apic: LocalApic
+  /** Its linear addresses: memory that debuggers and the hypervisor reach by them. */
+  readonly translation: GuestTranslation
   readonly #world: X86Surroundings
   readonly #domain: Domain
   readonly #dispatch: IoDispatch
-  readonly #translation: GuestTranslation
   readonly #request: VcpuRequest
-  readonly #events: VcpuEvents
   readonly #entry = new P2mEntry()
   /** Whether address line 20 is held low, outside system-management mode. */
   #a20Masked = false
@@ -89,20 +98,14 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.apic = apic
     this.cpu = new Vcpu(engine, this, clocks)
     this.#request = new VcpuRequest(id, this.cpu, domain)
-    this.#events = new VcpuEvents(id, this.cpu, apic, world, () => this.cancelRequest())
-    this.#translation = new GuestTranslation(id, domain, engine.processor.paging, apic, this.cpu.log, this.counts)
+    this.translation = new GuestTranslation(id, domain, engine.processor.paging, apic, this.cpu.log, this.counts)
   }
 
   // ---------------------------------------------------------------- memory
 
   /** Translates a linear address on a TLB miss. */
   translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number {
-    return this.#translation.translate(lo, hi, access, into, log)
-  }
-
-  /** Tells `watch` of each walk of page tables from now on; null ends that. Without paging there are none. */
-  watchWalks(watch: ((walk: GuestWalk) => void) | null): void {
-    this.#translation.watch = watch
+    return this.translation.translate(lo, hi, access, into, log)
   }
 
   /** Machine address of RAM that is about to be written; −1 for none. */
@@ -122,13 +125,12 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   translatePhysical(gpa: number, access: number, into: Translation, log: AccessLog | null): number {
     // The delivery of an SMI comes here first.
     this.#seeMode()
-    return this.#translation.locate(gpa, access, into, log)
+    return this.translation.locate(gpa, access, into, log)
   }
 
   /** SMRAM is seen in system-management mode, and line 20 works there: a handler may lie in an odd MiB. */
   #seeMode(): void {
-    this.#translation.managed = this.#managedMemory()
-    this.#translation.a20Masked = this.#a20Masked && !this.cpu.inSystemManagement
+    this.translation.setBus(this.#managedMemory(), this.#a20Masked && !this.cpu.inSystemManagement)
   }
 
   /** System-management memory, where the processor sees it now. */
@@ -270,47 +272,6 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     return this.#dispatch.answersAtOnce(gpa, bytes, size)
   }
 
-  /** Guest-physical address that a linear one maps to now, for a supervisor; sets no A bits. −1: it is not mapped. */
-  linearToPhysical(lo: number, hi: number): number {
-    return this.#translation.linearToPhysical(lo, hi)
-  }
-
-  /** Bytes at a linear address as the guest would fetch them; sets no A bits, and is shorter where nothing is mapped. */
-  peekCode(linear: bigint, length: number): Uint8Array {
-    return this.#translation.peekCode(linear, length)
-  }
-
-  /**
-   * Reads memory at a linear address for a debugger, whatever the guest's own rights there: nothing changes, and no device
-   * is asked.
-   *
-   * @returns how many bytes it has read, up to what is not mapped or is no memory
-   */
-  peek(linear: bigint, into: Uint8Array): number {
-    return this.#translation.peek(linear, into)
-  }
-
-  /** Guest-physical address of a linear one, in the same way; −1 where it is not mapped. */
-  peekPhysical(linear: bigint): number {
-    return this.#translation.peekPhysical(linear)
-  }
-
-  /** Writes memory, ROM too, in the same way. @returns how many bytes it has written */
-  poke(linear: bigint, bytes: Uint8Array): number {
-    return this.#translation.poke(linear, bytes)
-  }
-
-  /**
-   * Guest-physical address of a linear one, for the hypervisor's copies of what a hypercall's arguments point to. Walks
-   * the tables afresh, and sets A and D bits.
-   *
-   * @param access - `ACCESS_*` of `@retrap/paging`
-   * @returns −1 where the access is not allowed or would reach the local APIC
-   */
-  guestPhysical(lo: number, hi: number, access: number): number {
-    return this.#translation.guestPhysical(lo, hi, access)
-  }
-
   // ---------------------------------------------------------------- registers
 
   /** Reads an MSR that the processor itself does not have. */
@@ -341,7 +302,17 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   hypercall(): number {
     this.counts.hypercalls++
     if (this.vapic?.hypercall() === true) return STATUS_DONE
-    return paravirtualCall(this.#world.paravirtual, this.#domain.invalidations, this.id)
+    const { paravirtual } = this.#world
+    if (paravirtual === null) return STATUS_FAULT
+    // Frames that it takes from the map count as this vCPU's doing: all device models let go of them before its next
+    // instruction.
+    const { invalidations } = this.#domain
+    const before = invalidations.enter(this.id)
+    try {
+      return paravirtual.hypercall(this.id)
+    } finally {
+      invalidations.leave(before)
+    }
   }
 
   /** Reads the clock that the time-stamp counter counts. */
@@ -364,7 +335,15 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Takes the interrupt that is to be delivered. @returns its vector, or −1 if there is none any more */
   acknowledgeInterrupt(): number {
-    return this.#events.acknowledge()
+    const { apic } = this
+    const { paravirtual } = this.#world
+    const callback = paravirtual?.pendingVector(this.id) ?? 0
+    if (callback !== 0) return callback
+    // A guest that keeps its task priority in its own memory may have raised it since, or have handled its events.
+    const isGone = (apic.record !== null || paravirtual !== null) && !apic.hasInterrupt()
+    const vector = isGone ? -1 : apic.acknowledge()
+    this.updateEvents()
+    return vector
   }
 
   /** Reads CR8. */
@@ -381,12 +360,12 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   /** Takes changed control registers over for walks. */
   controlChanged(): void {
     this.#seeMode()
-    this.#translation.configure(this.cpu.registers)
+    this.translation.configure(this.cpu.registers)
   }
 
   /** Drops cached table entries: INVLPG and its like. */
   invalidate(scope: number, pcid: number): void {
-    this.#translation.invalidate(scope, pcid)
+    this.translation.invalidate(scope, pcid)
   }
 
   /** The line that MWAIT waits for has been written: the vCPU is to have its turn. */
@@ -406,9 +385,30 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     return this.cpu.dormant || this.#world.paravirtual?.blocks(this.id) === true
   }
 
-  /** The local APIC has something for this vCPU, or no longer has. */
+  /** Hands the local APIC's events over to the processor; to be called when they may have changed. */
   updateEvents(): void {
-    this.#events.update()
+    const { apic, cpu } = this
+    const { paravirtual } = this.#world
+    paravirtual?.eventsChanged(this.id)
+    const events = apic.events()
+    // INIT waits for RSM; a start-up IPI does not, and is lost.
+    const managed = cpu.inSystemManagement
+    if ((events & EVENT_INIT) !== 0 && !managed && apic.takeInit()) {
+      this.cancelRequest()
+      cpu.init()
+      paravirtual?.apicReset(this.id)
+    }
+    if ((events & EVENT_SIPI) !== 0) {
+      const vector = apic.takeSipi()
+      if (vector >= 0 && !managed) {
+        cpu.startup(vector)
+        paravirtual?.started(this.id)
+      }
+    }
+    if ((events & EVENT_SMI) !== 0 && apic.takeSmi()) cpu.smi()
+    if ((events & EVENT_NMI) !== 0 && apic.takeNmi()) cpu.nmi()
+    const callback = paravirtual?.pendingVector(this.id) ?? 0
+    cpu.setInterruptPending((events & (EVENT_INTERRUPT | EVENT_EXTINT)) !== 0 || callback !== 0)
   }
 
   /** Asserts SMI#, as a chipset does. */
@@ -466,4 +466,19 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.#domain.secondLevel.cancel(this.id)
     this.#request.cancel()
   }
+}
+
+/** Reads up to 8 bytes of RAM that the map has in one frame, where the processor takes it for a device. */
+function readRam({ memory, p2m }: Domain, gpa: number, size: number, into: Words): number {
+  const ma = p2m.translate(gpa)
+  let lo = 0
+  let hi = 0
+  for (let i = 0; i < size; i++) {
+    const byte = memory.u8[ma + i]!
+    if (i < 4) lo |= byte << (8 * i)
+    else hi |= byte << (8 * (i - 4))
+  }
+  into.lo = lo >>> 0
+  into.hi = hi >>> 0
+  return STATUS_DONE
 }

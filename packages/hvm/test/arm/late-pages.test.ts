@@ -121,7 +121,7 @@ test('a debugger finds what was saved, through tables that come late, too', asyn
   registers.set('tcr_el1', 25n)
   registers.set('sctlr_el1', 0x30d0_0801n)
   const bytes = new Uint8Array(8)
-  expect(domain.vcpus[0]!.peek(BigInt(LATE - 4), bytes)).toBe(8)
+  expect(domain.vcpus[0]!.translation.peek(BigInt(LATE - 4), bytes)).toBe(8)
   expect([...new Uint32Array(bytes.buffer)]).toEqual([WORD, WORD])
   expect(late.left).toBe(0)
 })

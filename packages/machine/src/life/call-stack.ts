@@ -84,14 +84,14 @@ function callsNear(vcpu: X86Vcpu, address: bigint, target: bigint): boolean {
 
 function bytesBefore(vcpu: X86Vcpu, address: bigint): Uint8Array | undefined {
   if (address < LONGEST_CALL) return undefined
-  const bytes = vcpu.peekCode(address - BigInt(LONGEST_CALL), LONGEST_CALL)
+  const bytes = vcpu.translation.peekCode(address - BigInt(LONGEST_CALL), LONGEST_CALL)
   return bytes.length === LONGEST_CALL ? bytes : undefined
 }
 
 /** Reads an aligned word of RAM, and sets no accessed bits. @returns undefined where there is none */
 function readWord({ memory, secondLevel }: X86Domain, vcpu: X86Vcpu, at: bigint, bytes: 4 | 8): bigint | undefined {
   if (at % BigInt(bytes) !== 0n) return undefined
-  const gpa = vcpu.linearToPhysical(Number(at & 0xffff_ffffn), Number(at >> 32n))
+  const gpa = vcpu.translation.linearToPhysical(Number(at & 0xffff_ffffn), Number(at >> 32n))
   const ma = gpa < 0 ? -1 : secondLevel.peek(gpa)
   if (ma < 0) return undefined
   const lo = memory.u32[ma >>> 2]!

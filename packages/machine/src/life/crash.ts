@@ -49,6 +49,6 @@ export function describeCrash(domain: X86Domain, vcpu: number, message: string):
   registers['EFER'] = BigInt(state.efer)
   const mode = ([16, 32, 64] as const)[state.mode] ?? 16
   const address = linearAddress(hvm)
-  const bytes = hvm.peekCode(address, 15)
+  const bytes = hvm.translation.peekCode(address, 15)
   return { message, vcpu, registers, instruction: { address, bytes, mode } }
 }

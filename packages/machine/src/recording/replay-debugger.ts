@@ -236,7 +236,7 @@ export class ReplayDebugger {
     const ranges: PhysicalRange[] = []
     for (let done = 0; done < length;) {
       const at = address + BigInt(done)
-      const gpa = physical ? Number(at) : vcpu.peekPhysical(at)
+      const gpa = physical ? Number(at) : vcpu.translation.peekPhysical(at)
       const bytes = Math.min(length - done, MOST_BYTES - Number(BigInt.asUintN(12, at)))
       if (gpa < 0 || domain.secondLevel.peek(gpa) < 0) throw noMemory(at, physical)
       ranges.push({ gpa, length: bytes })

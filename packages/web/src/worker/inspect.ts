@@ -40,7 +40,7 @@ function viewOf(domain: X86Domain, vcpu: X86Domain['vcpus'][number]): VcpuView {
   return {
     mode,
     address,
-    bytes: vcpu.peekCode(address, CODE_BYTES).slice(),
+    bytes: vcpu.translation.peekCode(address, CODE_BYTES).slice(),
     idle: vcpu.dormant,
     activity: busy
       ? 'waits for a device'

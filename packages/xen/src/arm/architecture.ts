@@ -77,7 +77,7 @@ class ArmProcessor implements XenProcessor {
   }
 
   guestPhysical(lo: number, hi: number, access: number): number {
-    return this.#vcpu.guestPhysical(lo, hi, (access & ACCESS_WRITE) !== 0)
+    return this.#vcpu.translation.guestPhysical(lo, hi, (access & ACCESS_WRITE) !== 0)
   }
 
   stop(): void {

@@ -23,8 +23,11 @@ export interface XenArmVcpu {
   }
   /** Ends its turn. */
   readonly cpu: { stop(): void }
-  /** Translates a virtual address with the rights of EL1. @returns the guest-physical address, or −1 */
-  guestPhysical(lo: number, hi: number, write: boolean): number
+  /** Its virtual addresses. */
+  readonly translation: {
+    /** Translates a virtual address with the rights of EL1. @returns the guest-physical address, or −1 */
+    guestPhysical(lo: number, hi: number, write: boolean): number
+  }
 }
 
 /** The calls that an Arm domain makes to the interface that is plugged into it. */

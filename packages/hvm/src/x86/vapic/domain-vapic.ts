@@ -60,12 +60,11 @@ export class DomainVapic {
   constructor(domain: X86Domain, options: DomainVapicOptions = {}) {
     this.#domain = domain
     const { poll = 'vmcall', behind = false, apicPage = -1, mapRomWritable, unmapRom } = options
-    const host = new DomainVapicHost(domain, {
-      poll,
+    const host = new DomainVapicHost(domain, poll, {
       mapRomWritable: (gpa, bytes) => mapRomWritable?.(gpa, bytes),
       unmapRom: () => unmapRom?.(),
       registers: (vcpu) => this.#vcpus[vcpu]!.registers(),
-      report: (enabled) => {
+      reportTprAccesses: (enabled) => {
         for (const watch of this.#vcpus) watch.reporting = enabled
       },
       useRecord: (vcpu, gpa) => this.#useRecord(vcpu, gpa),

@@ -1,46 +1,40 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import type { PollMethod, VapicHost, VapicRegisters } from '@retrap/vapic'
+import type { PollMethod, VapicHost } from '@retrap/vapic'
 import { P2M_WRITE, P2mType } from '@retrap/p2m'
 import type { X86Domain } from '../domain.ts'
 import type { X86Vcpu } from '../vcpu.ts'
 
-/** What the patcher's host has beside its domain. */
-export interface VapicHostParts {
-  readonly poll: PollMethod
-  readonly mapRomWritable: (gpa: number, bytes: number) => void
-  readonly unmapRom: () => void
-  /** Registers of a vCPU at a report. */
-  readonly registers: (vcpu: number) => VapicRegisters
-  /** Has accesses to task priority registers reported, or not. */
-  readonly report: (enabled: boolean) => void
-  /** See {@link VapicHost.useRecord}. */
-  readonly useRecord: (vcpu: number, gpa: number | undefined) => void
-}
+/** The part of the patcher's host that does not come from the domain. */
+type VapicOwner = Pick<VapicHost, 'mapRomWritable' | 'unmapRom' | 'registers' | 'reportTprAccesses' | 'useRecord'>
 
 /** A domain as the TPR patcher sees it. */
 export class DomainVapicHost implements VapicHost {
   readonly vcpuCount: number
   readonly pollMethod: PollMethod
+  readonly mapRomWritable: VapicHost['mapRomWritable']
+  readonly unmapRom: VapicHost['unmapRom']
+  readonly registers: VapicHost['registers']
+  readonly reportTprAccesses: VapicHost['reportTprAccesses']
+  readonly useRecord: VapicHost['useRecord']
   readonly #domain: X86Domain
-  readonly #parts: VapicHostParts
 
-  constructor(domain: X86Domain, parts: VapicHostParts) {
+  constructor(domain: X86Domain, poll: PollMethod, owner: VapicOwner) {
     this.#domain = domain
-    this.#parts = parts
     this.vcpuCount = domain.vcpus.length
-    this.pollMethod = parts.poll
+    this.pollMethod = poll
+    this.mapRomWritable = owner.mapRomWritable
+    this.unmapRom = owner.unmapRom
+    this.registers = owner.registers
+    this.reportTprAccesses = owner.reportTprAccesses
+    this.useRecord = owner.useRecord
   }
 
   #vcpu(id: number): X86Vcpu {
     return this.#domain.vcpus[id]!
   }
 
-  registers(vcpu: number): VapicRegisters {
-    return this.#parts.registers(vcpu)
-  }
-
   translate(vcpu: number, address: number): number | undefined {
-    const gpa = this.#vcpu(vcpu).linearToPhysical(address, 0)
+    const gpa = this.#vcpu(vcpu).translation.linearToPhysical(address, 0)
     return gpa < 0 ? undefined : gpa
   }
 
@@ -92,18 +86,6 @@ export class DomainVapicHost implements VapicHost {
     return true
   }
 
-  mapRomWritable(gpa: number, bytes: number): void {
-    this.#parts.mapRomWritable(gpa, bytes)
-  }
-
-  unmapRom(): void {
-    this.#parts.unmapRom()
-  }
-
-  reportTprAccesses(enabled: boolean): void {
-    this.#parts.report(enabled)
-  }
-
   /** The patcher is called between turns: all vCPUs are stopped. */
   stopAll(): void {}
 
@@ -117,10 +99,6 @@ export class DomainVapicHost implements VapicHost {
       if (ma >= 0) memory.noteWrite(ma, length)
       at += length
     }
-  }
-
-  useRecord(vcpu: number, gpa: number | undefined): void {
-    this.#parts.useRecord(vcpu, gpa)
   }
 
   *findWords(first: number, last: number): Iterable<{ gpa: number; value: number }> {

@@ -3,7 +3,7 @@ import { PAGE_BYTES } from '@retrap/memory'
 import type { TprAccess, VapicPatcher, VapicRegisters } from '@retrap/vapic'
 import { VapicState } from '@retrap/vapic'
 import { CS, FS, MODE_32, STATUS_DONE, STATUS_RESTART } from '@retrap/x86-cpu'
-import type { TprWatch } from '../tpr-watch.ts'
+import type { TprWatch } from '../surroundings.ts'
 import type { X86Vcpu } from '../vcpu.ts'
 
 const TPR_OFFSET = 0x80

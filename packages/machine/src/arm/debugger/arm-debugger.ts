@@ -35,10 +35,10 @@ class ArmDebuggedCpu extends ArmDebugControl implements DebuggedCpu {
   }
 
   peek(address: bigint, into: Uint8Array): number {
-    return this.#vcpu.peek(address, into)
+    return this.#vcpu.translation.peek(address, into)
   }
 
   poke(address: bigint, bytes: Uint8Array): number {
-    return this.#vcpu.poke(address, bytes)
+    return this.#vcpu.translation.poke(address, bytes)
   }
 }
