@@ -11,19 +11,23 @@ import { randomProgram } from './support/random-program.ts'
 
 const PROGRAMS = slicedCount(25, 3)
 
-test('interpreted programs, compiled ones and those by kept code agree at the end of every turn', { timeout: 60_000 }, () => {
-  const random = words(slicedSeed(20_261_122))
-  let executed = 0
-  let loaded = 0
-  for (let i = 0; i < PROGRAMS; i++) {
-    const found = compareExecutions(randomProgram(random), random)
-    expect(found.difference, `program ${i}, ${SLICE_REPEAT}`).toBeUndefined()
-    executed += found.executed
-    loaded += found.loaded
-  }
-  expect(executed).toBeGreaterThan(PROGRAMS * 500)
-  expect(loaded).toBeGreaterThan(PROGRAMS)
-})
+test(
+  'interpreted programs, compiled ones and those by kept code agree at the end of every turn',
+  { timeout: 60_000 },
+  () => {
+    const random = words(slicedSeed(20_261_122))
+    let executed = 0
+    let loaded = 0
+    for (let i = 0; i < PROGRAMS; i++) {
+      const found = compareExecutions(randomProgram(random), random)
+      expect(found.difference, `program ${i}, ${SLICE_REPEAT}`).toBeUndefined()
+      executed += found.executed
+      loaded += found.loaded
+    }
+    expect(executed).toBeGreaterThan(PROGRAMS * 500)
+    expect(loaded).toBeGreaterThan(PROGRAMS)
+  },
+)
 
 /** ADD Vd.4S, Vd.4S, V16.4S. */
 const addTo = (d: number): number => (0x4eb0_8400 | (d << 5) | d) >>> 0

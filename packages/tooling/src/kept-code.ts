@@ -18,7 +18,10 @@ export class MemoryKeeper {
   #last = 0
 
   /** Opens the store of a configuration. */
-  open(instructionSet: string, configuration: string): {
+  open(
+    instructionSet: string,
+    configuration: string,
+  ): {
     has(key: number): boolean
     find(key: number): readonly HeldCode[]
     add(key: number, code: Uint8Array, instead: number | undefined): number

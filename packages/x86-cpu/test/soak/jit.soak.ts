@@ -205,7 +205,12 @@ export const soak: Soak = {
   count: 2000,
   step(rng) {
     const given = drawCase(rng)
-    const jit = { ...EAGER_JIT, watch: given.watch, tier: given.tier, ...(given.isKept && { keep: new MemoryKeeper() }) }
+    const jit = {
+      ...EAGER_JIT,
+      watch: given.watch,
+      tier: given.tier,
+      ...(given.isKept && { keep: new MemoryKeeper() }),
+    }
     const [plain, compiled] = [prepare(given, false), prepare(given, jit)]
     const expected: string[] = []
     try {
