@@ -11,7 +11,8 @@
 // `--interpreter` measures retrap with --jit off as well, and options are added to retrap's: `--retrap=--cpu=core2`.
 // Instructions, and the part of them that compiled code has executed, are those of retrap's first run without those of a
 // run that only boots. `emission` is the compiler's time in all these runs for each guest instruction that it compiled; this
-// time passes by the host's clock, so that it is longer on a busy host.
+// time passes by the host's clock, so that it is longer on a busy host. Code is kept for no later run, but for the line `boot
+// with kept code`: its runs come after three boots that share a folder of kept code with them.
 // @programs: qemu-system-x86_64
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -28,12 +29,21 @@ import { fetchImages } from './real/packages.ts'
 import { BOOT, choosePrograms, type ImageName, type Program, PROGRAMS } from './real/programs.ts'
 
 const DEADLINE_MS = 1_800_000
-const TITLES: Readonly<Record<EmulatorName, string>> = { retrap: 'retrap', interpreter: 'retrap --jit off', tcg: 'TCG' }
+const TITLES: Readonly<Record<EmulatorName, string>> = {
+  retrap: 'retrap',
+  interpreter: 'retrap --jit off',
+  kept: 'retrap with kept code',
+  tcg: 'TCG',
+}
+/** Boots before those that are measured with kept code. */
+const BOOTS_BEFORE = 3
 
 interface Settings {
   readonly rounds: number
   readonly emulators: readonly EmulatorName[]
   readonly options: readonly string[]
+  /** Those of retrap with kept code. */
+  readonly keptOptions?: readonly string[]
 }
 
 /** A program's ratio, and what retrap's first run of it counted in all. */
@@ -116,7 +126,7 @@ async function measureAll(
   const kernel: Runs[] = []
   if (wantsBoot) {
     await attempt(BOOT, async () => {
-      kernel.push(await withGuest(undefined, undefined, (guest) => measure(BOOT, guest, settings)))
+      kernel.push(await withGuest(undefined, undefined, (guest) => measureKept(guest, settings)))
     })
   }
   if (outcomes.length > 0) summarize(outcomes)
@@ -152,14 +162,33 @@ async function measureBoot(name: ImageName, image: string | undefined, { options
   return countsOf(stderr)
 }
 
+/** Measures the boot, with code that boots before it have kept as well. */
+async function measureKept(guest: Guest, settings: Settings): Promise<Runs> {
+  const folder = await mkdtemp(join(tmpdir(), 'retrap-real-units-'))
+  const options = [...settings.options, '--unit-cache', folder]
+  try {
+    for (let boot = 0; boot < BOOTS_BEFORE; boot++) {
+      console.error(`  ${BOOT}: retrap boots, and keeps code`)
+      // oxlint-disable-next-line no-await-in-loop -- one after the other: each finds what those before it have kept
+      await runMarked(...commandOf('kept', guest, options), DEADLINE_MS)
+    }
+    const { emulators } = settings
+    return await measure(BOOT, guest, { ...settings, emulators: [...emulators, 'kept'], keptOptions: options })
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
 type Runs = ReadonlyMap<EmulatorName, readonly Run[]>
 
-async function measure(name: string, guest: Guest, { rounds, emulators, options }: Settings): Promise<Runs> {
+async function measure(name: string, guest: Guest, settings: Settings): Promise<Runs> {
+  const { rounds, emulators, options, keptOptions = options } = settings
   const runs = new Map<EmulatorName, Run[]>(emulators.map((emulator) => [emulator, []]))
   for (let round = 0; round < rounds; round++) {
     for (const emulator of emulators) {
+      const own = emulator === 'kept' ? keptOptions : options
       // oxlint-disable-next-line no-await-in-loop -- in turns, never beside each other
-      const result = await runMarked(...commandOf(emulator, guest, options), DEADLINE_MS)
+      const result = await runMarked(...commandOf(emulator, guest, own), DEADLINE_MS)
       console.error(`  ${name}: ${TITLES[emulator]} ${result.times.get(name)?.processor.toFixed(2)} s`)
       const [failed] = result.failed
       if (failed !== undefined) throw new Error(`on ${TITLES[emulator]}: ${result.results.get(`[${name}]`)}`)
@@ -198,11 +227,16 @@ function report({ name }: Program, runs: Runs, boot: Counts): Outcome {
 }
 
 function describeBoot(runs: Runs): string {
-  const [own, other] = [timesIn(runs, 'retrap', BOOT), timesIn(runs, 'tcg', BOOT)]
-  return (
-    `boot: ${(other.processor / own.processor).toFixed(2)} x TCG (from the kernel's first line to the first process: ` +
-    `${own.processor.toFixed(2)} s against ${other.processor.toFixed(2)} s of processor time)`
-  )
+  const line = (name: string, emulator: EmulatorName): string => {
+    const [own, other] = [timesIn(runs, emulator, BOOT), timesIn(runs, 'tcg', BOOT)]
+    const { instructions, executed, compiled } = countsOf(runs.get(emulator)?.[0]?.stderr ?? '')
+    return (
+      `${name}: ${(other.processor / own.processor).toFixed(2)} x TCG (from the kernel's first line to the first process: ` +
+      `${own.processor.toFixed(2)} s against ${other.processor.toFixed(2)} s of processor time; ` +
+      `compiled: ${((100 * executed) / instructions).toFixed(1)} %, units of ${compiled} instructions)`
+    )
+  }
+  return `${line('boot', 'retrap')}\n${line(`boot with kept code (of ${BOOTS_BEFORE} boots)`, 'kept')}`
 }
 
 function summarize(outcomes: readonly Outcome[]): void {

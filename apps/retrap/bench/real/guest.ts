@@ -15,8 +15,8 @@ export interface Guest {
   readonly initrd: string
 }
 
-/** The emulators, and retrap once more without compiled code. */
-export type EmulatorName = 'retrap' | 'interpreter' | 'tcg'
+/** The emulators, and retrap once more without compiled code, and with code that earlier runs have kept. */
+export type EmulatorName = 'retrap' | 'interpreter' | 'kept' | 'tcg'
 
 const MEBIBYTES = 1024
 const FILES = fileURLToPath(new URL('guest', import.meta.url))
