@@ -4,9 +4,9 @@ import type { Assembler } from '@retrap/x86-assembler'
 import { MemoryKeeper } from '@retrap/tooling/kept-code'
 import { describe, expect, test } from 'vitest'
 import { cpuModel } from '../../src/index.ts'
-import type { JitOptions } from '../../src/index.ts'
+import type { JitCounts, JitOptions } from '../../src/index.ts'
 import { restoreVcpu, saveVcpu } from '../../src/inspect.ts'
-import { BareCpu, STACK } from '../support/bare-cpu.ts'
+import { BareCpu, CODE, STACK, initialState } from '../support/bare-cpu.ts'
 import type { BareOptions } from '../support/bare-cpu.ts'
 
 const DATA = 0x1_0000
@@ -48,16 +48,19 @@ const seen = ({ cpu, host, memory }: BareCpu): unknown => [
 describe.each([1, 2] as const)('code of tier %i that was kept', (tier) => {
   const jit = { threshold: 20, watch: 0, tier }
 
-  test.each(['long', 'protected'] as const)('does what the interpreter does, wherever it lies: %s mode', (mode) => {
-    const keep = new MemoryKeeper()
-    const interpreted = play({ mode, jit: false })
-    const [cold, warm] = [0, 0x3_5000].map((reservedBytes) => play({ mode, jit: { ...jit, keep }, reservedBytes }))
-    expect([cold, warm].map((pc) => seen(pc!))).toEqual([seen(interpreted), seen(interpreted)])
-    expect(cold!.engine.jitCounts).toMatchObject({ loaded: 0 })
-    expect(warm!.engine.jitCounts).toMatchObject({ units: 0 })
-    expect(warm!.engine.jitCounts!.loaded).toBeGreaterThan(0)
-    expect(warm!.engine.jitCounts!.executed).toBeGreaterThan(30_000)
-  })
+  test.each(['long', 'protected'] as const)(
+    'does what the interpreter does, wherever it lies and whatever was decoded before: %s mode',
+    (mode) => {
+      const keep = new MemoryKeeper()
+      const interpreted = play({ mode, jit: false })
+      const [cold, warm] = [false, true].map((isOther) => play({ mode, jit: { ...jit, keep }, isOther }))
+      expect([cold, warm].map((pc) => seen(pc!))).toEqual([seen(interpreted), seen(interpreted)])
+      expect(cold!.engine.jitCounts).toMatchObject({ loaded: 0 })
+      expect(warm!.engine.jitCounts).toMatchObject({ units: 0 })
+      expect(warm!.engine.jitCounts!.loaded).toBeGreaterThan(0)
+      expect(warm!.engine.jitCounts!.executed).toBeGreaterThan(30_000)
+    },
+  )
 
   test('is not found by a processor that decodes other instructions, nor by another tier', () => {
     const keep = new MemoryKeeper()
@@ -98,13 +101,31 @@ describe.each([1, 2] as const)('code of tier %i that was kept', (tier) => {
     expect(counts[2]!.exits.guard).toBeLessThan(100)
   })
 
+  test('goes on by the same functions, whichever mode is compiled first', () => {
+    const keep = new MemoryKeeper()
+    /** Runs a loop with a computed branch in one mode, then in the other. */
+    const both = (modes: readonly ('long' | 'protected')[]): JitCounts => {
+      const pc = new BareCpu({ jit: { ...jit, keep } })
+      for (const mode of modes) {
+        pc.cpu.load(initialState(mode))
+        pc.program(mode === 'long' ? mixed : (asm) => mixed(asm.bits(32)), mode === 'long' ? CODE : 0x2000)
+        pc.rip = mode === 'long' ? CODE : 0x2000
+        expect(pc.run(1_000_000).reason).toBe('hlt')
+      }
+      return pc.engine.jitCounts!
+    }
+    const [cold, warm] = [both(['long', 'protected']), both(['protected', 'long'])]
+    expect([cold.failures, warm.failures, warm.units]).toEqual([0, 0, 0])
+    expect(warm.loaded).toBe(cold.units)
+  })
+
   test('is taken by a processor that has been restored', () => {
     const keep = new MemoryKeeper()
     play({ jit: { ...jit, keep } })
     const before = new BareCpu({ jit: false })
     before.program(mixed)
     before.turn(5000)
-    const pc = new BareCpu({ jit: { ...jit, keep }, reservedBytes: 0x3_5000 })
+    const pc = new BareCpu({ jit: { ...jit, keep }, isOther: true })
     pc.program(mixed)
     restoreVcpu(pc.cpu, saveVcpu(before.cpu))
     pc.load(DATA, [...before.memory.read(before.host.ramMa + DATA, 0x20)])

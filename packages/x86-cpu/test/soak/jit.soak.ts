@@ -98,14 +98,14 @@ function drawEvent(rng: Rng, { bytes, blocks }: RandomProgram): Event | undefine
  * A processor, or two that share memory and compiled code, in front of a program.
  *
  * @param jit - false: all is interpreted
- * @param reservedBytes - by which records and counters lie elsewhere
+ * @param isOther - as `BareOptions` has it
  */
 function prepare(
   { program, changes, delay, interruptInterval, isPair }: Case,
   jit: JitOptions | false,
-  reservedBytes = 0,
+  isOther = false,
 ): readonly BareCpu[] {
-  const first = new BareCpu({ jit, codeCacheBytes: 1 << 20, reservedBytes })
+  const first = new BareCpu({ jit, codeCacheBytes: 1 << 20, isOther })
   const all = isPair ? [first, new BareCpu({ beside: first })] : [first]
   for (const pc of all) buildWorlds(pc)
   const { up, down } = gates()
@@ -236,9 +236,9 @@ export const soak: Soak = {
     `${executed.instructions} instructions, interpreted and compiled; ${executed.units} units compiled, ${executed.loaded} were kept`,
 }
 
-/** Runs the program by code that was kept, which lies elsewhere now. @returns where it differs from what is expected */
+/** Runs the program by code that was kept, of a machine whose addresses and numbers are others. @returns where it differs from what is expected */
 function playKept(given: Case, jit: JitOptions, expected: readonly string[]): string | undefined {
-  const all = prepare(given, jit, 0x3_5000)
+  const all = prepare(given, jit, true)
   for (const [i, wanted] of expected.entries()) {
     const { budget, event } = given.turns[i]!
     if (event !== undefined) happen(all, event)

@@ -209,8 +209,8 @@ export interface BareOptions {
   readonly jit?: JitOptions | boolean
   /** As `X86EngineOptions.cpu`. */
   readonly cpu?: CpuModel | string
-  /** Bytes of machine memory that something else has: all else lies higher. Default 0. */
-  readonly reservedBytes?: number
+  /** What a machine is free to choose is another: addresses of memory, numbers of handlers. Default false. */
+  readonly isOther?: boolean
   /** Another processor, whose memory and engine this one shares; it decides on the other options. */
   readonly beside?: BareCpu
 }
@@ -231,7 +231,7 @@ export class BareCpu {
     const { beside } = options
     this.mode = beside?.mode ?? options.mode ?? 'long'
     this.memory = beside?.memory ?? MachineMemory.create({ bytes: 16 << 20 })
-    if ((options.reservedBytes ?? 0) > 0) this.memory.allocate(options.reservedBytes!, 0x1000, 'another part')
+    if (options.isOther === true) this.memory.allocate(0x3_5000, 0x1000, 'another part')
     const ramMa = beside?.host.ramMa ?? this.memory.allocate(RAM_BYTES, 0x1000, 'RAM')
     this.engine =
       beside?.engine ??
@@ -240,6 +240,8 @@ export class BareCpu {
         codeCacheBytes: options.codeCacheBytes ?? 1 << 20,
         jit: options.jit ?? TEST_JIT,
       })
+    const { systemForms } = this.engine as unknown as { readonly systemForms: unknown[] }
+    if (options.isOther === true) systemForms.push(...systemForms, ...systemForms)
     this.host = new BareHost(this.memory, ramMa, this.engine.processor)
     this.cpu = new Vcpu(this.engine, this.host, { tscHz: 1e9, crystalHz: 1e9 })
     this.host.cpu = this.cpu

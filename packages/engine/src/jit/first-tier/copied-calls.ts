@@ -116,7 +116,9 @@ export class CopiedCalls<Form> {
     code.access(wasm.I32_STORE, layout.record)
     this.#storeBudget()
     this.#unit.spill(code, i)
-    code.i32(this.#entryOf(i))
+    // As `UnitCalls` has it: the number may be another one in another run.
+    out.recordOf(i)
+    code.access(wasm.I32_LOAD16_U, R_FUNCTION)
     out.recordOf(i)
     code.call(system)
     code.set(STATUS)
