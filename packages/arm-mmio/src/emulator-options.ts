@@ -1,5 +1,6 @@
+import { describeArgument } from '@retrap/basics'
 import type { AccessLog } from '@retrap/replay'
-import { requireObject, shown } from './checks.ts'
+import { requireObject } from './checks.ts'
 import { ArmMmioError } from './errors.ts'
 import type { DeviceOrder } from './serialise.ts'
 import type { ArmVcpu } from './vcpu.ts'
@@ -33,15 +34,15 @@ export function checkOptions(vcpu: ArmVcpu, world: ArmWorld, order: DeviceOrder,
   requireObject(options, 'the options', 'ERR_OPTION')
   const { zeroBlockBytes = 64, undecodable = 'inject', copyOption = 'A' } = options
   if (undecodable !== 'inject' && undecodable !== 'report') {
-    throw new ArmMmioError('ERR_OPTION', `undecodable is ${shown(undecodable)}, expected inject or report`)
+    throw new ArmMmioError('ERR_OPTION', `undecodable is ${describeArgument(undecodable)}, expected inject or report`)
   }
   if (copyOption !== 'A' && copyOption !== 'B') {
-    throw new ArmMmioError('ERR_OPTION', `copyOption is ${shown(copyOption)}, expected A or B`)
+    throw new ArmMmioError('ERR_OPTION', `copyOption is ${describeArgument(copyOption)}, expected A or B`)
   }
   if (![16, 32, 64, 128, 256, 512, 1024, 2048].includes(zeroBlockBytes)) {
     throw new ArmMmioError(
       'ERR_OPTION',
-      `zeroBlockBytes is ${shown(zeroBlockBytes)}; it must be a power of two from 16 to 2048`,
+      `zeroBlockBytes is ${describeArgument(zeroBlockBytes)}; it must be a power of two from 16 to 2048`,
     )
   }
   if (options.stopWorld === true && (world.stopWorld === undefined || world.resumeWorld === undefined)) {

@@ -1,9 +1,10 @@
 /** Finishes data aborts: from a syndrome to device accesses and back to registers. */
+import { describeArgument } from '@retrap/basics'
 import { ARM_FETCH, ARM_UNPRIVILEGED, ARM_WALK_TABLE, walkArm } from '@retrap/paging'
 import { AccessKind, AccessLog, AccessState, type SavedLog } from '@retrap/replay'
 import { type ArmAbort, faultIpa, hpfarValid } from './abort.ts'
 import { AccessPath, Step } from './access-path.ts'
-import { requireObject, shown } from './checks.ts'
+import { requireObject } from './checks.ts'
 import { type ArmEmulatorOptions, checkOptions } from './emulator-options.ts'
 import { ArmMmioError } from './errors.ts'
 import { Execution } from './execution.ts'
@@ -226,9 +227,10 @@ export class ArmEmulator {
   restore(saved: SavedAbort): void {
     if (this.#active) throw new ArmMmioError('ERR_STATE', 'an instruction is in the middle')
     requireObject(saved, 'a saved abort', 'ERR_SAVED')
-    if (saved.version !== 1) throw new ArmMmioError('ERR_SAVED', `version ${shown(saved.version)}; this is version 1`)
+    if (saved.version !== 1)
+      throw new ArmMmioError('ERR_SAVED', `version ${describeArgument(saved.version)}; this is version 1`)
     if (!Number.isInteger(saved.lock) || saved.lock < -1 || saved.lock >= LOCKS) {
-      throw new ArmMmioError('ERR_SAVED', `lock is ${shown(saved.lock)}, expected -1 to ${LOCKS - 1}`)
+      throw new ArmMmioError('ERR_SAVED', `lock is ${describeArgument(saved.lock)}, expected -1 to ${LOCKS - 1}`)
     }
     this.log.restore(saved.log)
     if (!this.#path.restoreLock(saved.lock)) {

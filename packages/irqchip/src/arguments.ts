@@ -1,4 +1,4 @@
-import { describeArgument } from '@retrap/memory'
+import { describeArgument } from '@retrap/basics'
 
 /** Codes of {@link IrqchipError}: an argument out of range; a saved state that does not fit. */
 export type IrqchipErrorCode = 'ERR_INVALID' | 'ERR_STATE'

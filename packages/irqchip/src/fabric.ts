@@ -1,5 +1,5 @@
 import type { Word64 } from '@retrap/device'
-import { describeArgument } from '@retrap/memory'
+import { describeArgument } from '@retrap/basics'
 import { ApicBus } from './apic-bus.ts'
 import {
   checkInteger,

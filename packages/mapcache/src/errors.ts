@@ -1,4 +1,4 @@
-import { describeArgument } from '@retrap/memory'
+import { describeArgument } from '@retrap/basics'
 
 /** What a user of `@retrap/mapcache` can do wrong. */
 export type MapCacheErrorCode =

@@ -1,4 +1,4 @@
-import { checkFunction, checkMethods } from './arguments.ts'
+import { check } from './arguments.ts'
 
 /**
  * What a guest frame is to a device model: RAM, RAM that it must not write, a device's registers, or nothing.
@@ -78,9 +78,9 @@ export function guestMapOf(
   dirtied?: (gfn: number, count: number) => void,
   writing?: (gfn: number, count: number) => void,
 ): GuestMap {
-  checkMethods('p2m', p2m, 'lookup')
-  if (dirtied !== undefined) checkFunction('dirtied', dirtied)
-  if (writing !== undefined) checkFunction('writing', writing)
+  check.methods('p2m', p2m, 'lookup')
+  if (dirtied !== undefined) check.function('dirtied', dirtied)
+  if (writing !== undefined) check.function('writing', writing)
   const kinds = p2m.format === 'lpae' ? KIND_OF_ARM_TYPE : KIND_OF_TYPE
   const entry = { mfn: -1, type: 0, order: 0, rights: 0 }
   const lookup = (gfn: number, into: GuestFrame): void => {

@@ -1,5 +1,6 @@
-import { describeArgument, PAGE_BYTES, type MachineMemory } from '@retrap/memory'
-import { checkBytes, checkFunction, checkMethods, checkNumber } from './arguments.ts'
+import { describeArgument } from '@retrap/basics'
+import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
+import { check } from './arguments.ts'
 import { Development, type KeptView } from './development.ts'
 import { hex, MapCacheError } from './errors.ts'
 import type { FrameReferences, GuestMap } from './guest-map.ts'
@@ -75,13 +76,13 @@ export class MapCache {
 
   /** @throws MapCacheError `ERR_OPTION` for sizes that make no cache, `ERR_ARGUMENT` for an option of the wrong type */
   constructor(options: MapCacheOptions) {
-    checkMethods('options', options)
+    check.methods('options', options)
     const { memory, map, references = null, budgetBytes = 2 ** 30, bucketBytes = 2 ** 20 } = options
-    checkMethods('memory', memory, 'noteWrite')
-    checkMethods('map', map, 'lookup')
-    if (references !== null) checkMethods('references', references, 'tryTake', 'drop')
-    checkNumber('budgetBytes', budgetBytes)
-    checkNumber('bucketBytes', bucketBytes)
+    check.methods('memory', memory, 'noteWrite')
+    check.methods('map', map, 'lookup')
+    if (references !== null) check.methods('references', references, 'tryTake', 'drop')
+    check.number('budgetBytes', budgetBytes)
+    check.number('bucketBytes', bucketBytes)
     const pages = bucketBytes / PAGE_BYTES
     if (!(Number.isInteger(Math.log2(pages)) && pages >= 1 && pages <= 2 ** 18)) {
       throw new MapCacheError(
@@ -135,13 +136,13 @@ export class MapCache {
    * @throws as {@link MapCache.map}
    */
   with<T>(gpa: number, length: number, use: (mapping: Mapping) => T): T {
-    checkFunction('use', use)
+    check.function('use', use)
     return during(this.#hold(gpa, length, false), use)
   }
 
   /** As {@link MapCache.with}, for writing. */
   withWriting<T>(gpa: number, length: number, use: (mapping: WritableMapping) => T): T {
-    checkFunction('use', use)
+    check.function('use', use)
     return during(this.#hold(gpa, length, true), use)
   }
 
@@ -157,7 +158,7 @@ export class MapCache {
 
   /** Copies out. @returns the bytes copied: those before the first one that is neither RAM nor ROM */
   readSome(gpa: number, into: Uint8Array): number {
-    checkBytes(into)
+    check.bytes('bytes', into)
     this.#check(gpa, into.length)
     const u8 = this.#memory.u8
     for (let done = 0; done < into.length;) {
@@ -172,7 +173,7 @@ export class MapCache {
 
   /** Copies in, and counts the pages as written. @returns as {@link MapCache.readSome} */
   writeSome(gpa: number, from: Uint8Array): number {
-    checkBytes(from)
+    check.bytes('bytes', from)
     this.#check(gpa, from.length)
     for (let done = 0; done < from.length;) {
       const ma = this.#writablePiece(gpa + done, from.length - done)
@@ -191,7 +192,7 @@ export class MapCache {
   /** Writes equal bytes. @returns as {@link MapCache.readSome} */
   fillSome(gpa: number, length: number, value: number): number {
     this.#check(gpa, length)
-    checkNumber('value', value)
+    check.number('value', value)
     for (let done = 0; done < length;) {
       const ma = this.#writablePiece(gpa + done, length - done)
       if (ma < 0) return done
@@ -208,7 +209,7 @@ export class MapCache {
 
   /** Guest-physical address of the first byte of a view of a held mapping, or of a part of one; −1 if it is none. */
   gpaOf(view: Uint8Array): number {
-    checkBytes(view)
+    check.bytes('bytes', view)
     for (let each = this.#held.newest; each !== null; each = each.older) {
       for (const { bytes, gpa } of each.segments) {
         if (bytes === null || bytes.buffer !== view.buffer) continue

@@ -1,5 +1,5 @@
-import { describeArgument } from '@retrap/memory'
-import { checkBytes, checkList, checkMethods, checkNumber } from './arguments.ts'
+import { describeArgument } from '@retrap/basics'
+import { check } from './arguments.ts'
 import { MapCacheError } from './errors.ts'
 
 /** One piece of guest memory, as a device's descriptors name it. */
@@ -20,7 +20,7 @@ export interface GuestBytes {
 
 /** The bytes of a list. */
 export function lengthOf(list: readonly GuestRange[]): number {
-  checkList('list', list)
+  check.list('list', list)
   let sum = 0
   for (const { length } of list) sum += length
   return sum
@@ -34,13 +34,13 @@ export function lengthOf(list: readonly GuestRange[]): number {
  * @throws MapCacheError `ERR_RANGE` for a negative `skip`
  */
 export function gather(guest: GuestBytes, list: readonly GuestRange[], into: Uint8Array, skip: number = 0): number {
-  checkMethods('guest', guest, 'readSome')
+  check.methods('guest', guest, 'readSome')
   return transfer(list, into, skip, (gpa, piece) => guest.readSome(gpa, piece))
 }
 
 /** Copies into a list of pieces of the guest; otherwise as {@link gather}. */
 export function scatter(guest: GuestBytes, list: readonly GuestRange[], from: Uint8Array, skip: number = 0): number {
-  checkMethods('guest', guest, 'writeSome')
+  check.methods('guest', guest, 'writeSome')
   return transfer(list, from, skip, (gpa, piece) => guest.writeSome(gpa, piece))
 }
 
@@ -50,9 +50,9 @@ export function scatter(guest: GuestBytes, list: readonly GuestRange[], from: Ui
  * @returns the bytes copied: until `length`, or something is not RAM on either side
  */
 export function copyGuest(guest: GuestBytes, to: number, from: number, length: number): number {
-  checkMethods('guest', guest, 'readSome', 'writeSome')
-  checkNumber('to', to)
-  checkNumber('from', from)
+  check.methods('guest', guest, 'readSome', 'writeSome')
+  check.number('to', to)
+  check.number('from', from)
   if (!(Number.isSafeInteger(length) && length >= 0)) {
     throw new MapCacheError('ERR_RANGE', `length ${describeArgument(length)}: expected an integer from 0 on`, {
       length,
@@ -75,8 +75,8 @@ function transfer(
   skip: number,
   move: (gpa: number, piece: Uint8Array) => number,
 ): number {
-  checkList('list', list)
-  checkBytes(bytes)
+  check.list('list', list)
+  check.bytes('bytes', bytes)
   if (!(Number.isSafeInteger(skip) && skip >= 0)) {
     throw new MapCacheError('ERR_RANGE', `${describeArgument(skip)} bytes to skip: expected an integer from 0 on`, {
       skip,

@@ -1,4 +1,4 @@
-import { describeArgument } from './arguments.ts'
+import { describeArgument } from '@retrap/basics'
 
 /** What a caller of `@retrap/memory` can do wrong. Switch on it, never on a message. */
 export type MemoryErrorCode =

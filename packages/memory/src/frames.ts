@@ -1,4 +1,4 @@
-import { describeArgument } from './arguments.ts'
+import { describeArgument } from '@retrap/basics'
 import { hex, MemoryError } from './errors.ts'
 import {
   FIXED_BYTES,

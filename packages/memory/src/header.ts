@@ -1,4 +1,4 @@
-import { describeArgument } from './arguments.ts'
+import { describeArgument } from '@retrap/basics'
 import { wasmPages } from './atomics64.ts'
 import { MemoryError } from './errors.ts'
 import {

@@ -3,7 +3,6 @@
  *
  * @packageDocumentation
  */
-export { describeArgument, hasMethods } from './arguments.ts'
 export { MemoryError, type MemoryErrorCode } from './errors.ts'
 export { FrameAllocator } from './frames.ts'
 export {

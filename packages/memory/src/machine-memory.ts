@@ -1,4 +1,4 @@
-import { describeArgument } from './arguments.ts'
+import { describeArgument } from '@retrap/basics'
 import { atomics64, type Atomics64 } from './atomics64.ts'
 import { hex, MemoryError } from './errors.ts'
 import { FrameAllocator } from './frames.ts'

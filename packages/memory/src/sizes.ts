@@ -1,4 +1,4 @@
-import { describeArgument } from './arguments.ts'
+import { describeArgument } from '@retrap/basics'
 import { MemoryError } from './errors.ts'
 import { FIXED_BYTES, PAGE_BYTES, MAX_GUEST_RAM_BYTES, MAX_MACHINE_BYTES } from './layout.ts'
 

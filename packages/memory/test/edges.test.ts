@@ -3,7 +3,6 @@ import { describe, expect, test } from 'vitest'
 import {
   FIXED_BYTES,
   FIXED_MA,
-  hasMethods,
   machineBytesFor,
   MachineMemory,
   MAX_GUEST_RAM_BYTES,
@@ -216,21 +215,4 @@ test('nothing is a size', () => {
   expect(machineBytesFor(0, 0)).toBe(0x40_0000)
   expect(() => machineBytesFor(-1)).toThrow(/expected a number from 0 on/)
   expect(() => machineBytesFor(0, -1)).toThrow(/expected a number from 0 on/)
-})
-
-test('members are those of objects and functions', () => {
-  const both = { a: () => 1, b: () => 2 }
-  expect([hasMethods(both, 'a', 'b'), hasMethods(both, 'a', 'c'), hasMethods({ a: 1 }, 'a')]).toEqual([
-    true,
-    false,
-    false,
-  ])
-  expect([
-    hasMethods(
-      Object.assign(() => 1, both),
-      'b',
-    ),
-    hasMethods(null, 'a'),
-    hasMethods('a', 'at'),
-  ]).toEqual([...[true, false, false]])
 })

@@ -1,4 +1,4 @@
-import { describeArgument } from '@retrap/memory'
+import { describeArgument } from '@retrap/basics'
 import { P2mError } from './errors.ts'
 import { P2M_EXECUTE, P2M_READ, P2M_WRITE } from './types.ts'
 

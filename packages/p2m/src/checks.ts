@@ -1,32 +1,24 @@
-import { describeArgument, hasMethods, MachineMemory } from '@retrap/memory'
+import { ArgumentChecks, describeArgument, hasMethods } from '@retrap/basics'
+import { MachineMemory } from '@retrap/memory'
 import { hex, P2mError } from './errors.ts'
 import { INVALID_MFN, KIND_DEVICE, KIND_HOLE, KIND_PLAIN, KIND_RAM, MAX_GFN } from './types.ts'
 
 /** Sizes of leaves, the largest first, as powers of two of 4 KiB. */
 export const ORDERS = [18, 9, 0] as const
 
+/** Throws a P2mError `ERR_ARGUMENT` for an argument of the wrong type. */
+export const check: ArgumentChecks = /*#__PURE__*/ new ArgumentChecks(
+  (message) => new P2mError('ERR_ARGUMENT', message),
+)
+
 /** @throws P2mError `ERR_ARGUMENT` unless `value` is a machine's memory */
 export function checkMemory(value: MachineMemory): void {
-  if (value instanceof MachineMemory) return
-  throw new P2mError('ERR_ARGUMENT', `memory is ${describeArgument(value)}: expected a MachineMemory`)
+  if (!(value instanceof MachineMemory)) throw check.wrong('memory', value, 'a MachineMemory')
 }
 
 /** @throws P2mError `ERR_ARGUMENT` unless `value` has what a map has */
 export function checkP2m(value: unknown): void {
-  if (hasMethods(value, 'lookup', 'onRelease', 'insert')) return
-  throw new P2mError('ERR_ARGUMENT', `p2m is ${describeArgument(value)}: expected a P2m`)
-}
-
-/** @throws P2mError `ERR_ARGUMENT` unless `value` is an object */
-export function checkObject(name: string, value: unknown): void {
-  if (typeof value === 'object' && value !== null) return
-  throw new P2mError('ERR_ARGUMENT', `${name} is ${describeArgument(value)}: expected an object`)
-}
-
-/** @throws P2mError `ERR_ARGUMENT` unless `value` is a function */
-export function checkListener(value: unknown): void {
-  if (typeof value === 'function') return
-  throw new P2mError('ERR_ARGUMENT', `listener is ${describeArgument(value)}: expected a function`)
+  if (!hasMethods(value, 'lookup', 'onRelease', 'insert')) throw check.wrong('p2m', value, 'a P2m')
 }
 
 /** Refuses what is not one naturally aligned run of guest frames. */

@@ -1,4 +1,5 @@
-import { describeArgument, PAGE_BYTES, type MachineMemory } from '@retrap/memory'
+import { describeArgument } from '@retrap/basics'
+import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { P2mError } from './errors.ts'
 
 const MAGIC = 0x6d32_7031

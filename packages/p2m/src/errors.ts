@@ -1,4 +1,4 @@
-import { describeArgument } from '@retrap/memory'
+import { describeArgument } from '@retrap/basics'
 
 /** What a caller of `@retrap/p2m` can do wrong. */
 export type P2mErrorCode =

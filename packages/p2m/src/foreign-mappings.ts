@@ -1,4 +1,4 @@
-import { checkObject, checkP2m } from './checks.ts'
+import { check, checkP2m } from './checks.ts'
 import { hex, P2mError } from './errors.ts'
 import type { FrameCounts } from './frame-counts.ts'
 import type { P2m } from './p2m.ts'
@@ -15,7 +15,7 @@ export class ForeignMappings {
 
   constructor(p2m: P2m, counts: FrameCounts) {
     checkP2m(p2m)
-    checkObject('counts', counts)
+    check.object('counts', counts)
     this.#p2m = p2m
     this.#counts = counts
   }

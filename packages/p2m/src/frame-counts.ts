@@ -1,4 +1,5 @@
-import { describeArgument, type MachineMemory } from '@retrap/memory'
+import { describeArgument } from '@retrap/basics'
+import type { MachineMemory } from '@retrap/memory'
 import { checkMemory } from './checks.ts'
 import { hex, P2mError } from './errors.ts'
 import { REVERSE_MAP_BYTES } from './reverse-map.ts'

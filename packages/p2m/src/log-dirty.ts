@@ -1,4 +1,4 @@
-import { describeArgument } from '@retrap/memory'
+import { describeArgument } from '@retrap/basics'
 import { checkP2m, checkRange } from './checks.ts'
 import { P2mError } from './errors.ts'
 import { P2mEntry } from './radix-table.ts'

@@ -1,4 +1,5 @@
-import { describeArgument, PAGE_BYTES } from '@retrap/memory'
+import { describeArgument } from '@retrap/basics'
+import { PAGE_BYTES } from '@retrap/memory'
 import { largestOrder } from './checks.ts'
 import { ControlWord } from './control-block.ts'
 import { hex, P2mError } from './errors.ts'

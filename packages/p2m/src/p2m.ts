@@ -1,6 +1,6 @@
 import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { checkAccess, rightsOfAccess } from './access.ts'
-import { checkFrames, checkListener, checkMemory, checkObject } from './checks.ts'
+import { check, checkFrames, checkMemory } from './checks.ts'
 import { ControlBlock, ControlWord } from './control-block.ts'
 import { guestFrame, insertForeign, removeForeign } from './foreign-frames.ts'
 import { createTables, geometryOf, type P2mOptions } from './geometry.ts'
@@ -64,7 +64,7 @@ export class P2m {
    */
   static create(memory: MachineMemory, options: P2mOptions = {}): P2m {
     checkMemory(memory)
-    checkObject('options', options)
+    check.object('options', options)
     return new P2m(memory, createTables(memory, options), options.stage2?.flushTlb)
   }
 
@@ -159,7 +159,7 @@ export class P2m {
    * @returns a function that takes it off again
    */
   onRelease(listener: ReleaseListener): () => void {
-    checkListener(listener)
+    check.function('listener', listener)
     const core = this.#core
     core.releases = [...core.releases, listener]
     return () => {
@@ -174,7 +174,7 @@ export class P2m {
    * @returns a function that takes it off again
    */
   onChange(listener: ChangeListener): () => void {
-    checkListener(listener)
+    check.function('listener', listener)
     const core = this.#core
     core.changes = [...core.changes, listener]
     return () => {
@@ -472,7 +472,7 @@ export class P2m {
    * {@link P2m.insertRange}
    */
   restore(state: P2mState): void {
-    checkObject('state', state)
+    check.object('state', state)
     this.#core.change(() => restoreMap(this.#core, state))
     if (state.onDemandCache > 0) this.onDemand.setCache(state.onDemandCache)
   }

@@ -1,4 +1,4 @@
-import { describeArgument } from '@retrap/memory'
+import { describeArgument } from '@retrap/basics'
 import { anothersFrame, checkBacking, checkOrder, checkRun, largestOrder } from './checks.ts'
 import { hex, P2mError } from './errors.ts'
 import { markContiguous } from './contiguous.ts'

@@ -1,4 +1,4 @@
-import { describeArgument } from '@retrap/memory'
+import { describeArgument } from '@retrap/basics'
 import { ControlWord } from './control-block.ts'
 import { hex, P2mError } from './errors.ts'
 import type { MapCore } from './map-core.ts'

@@ -1,4 +1,4 @@
-import { checkListener } from './checks.ts'
+import { check } from './checks.ts'
 
 /**
  * Told that the next writes to some guest frames are to be noticed.
@@ -73,7 +73,7 @@ export class WriteLogs {
    * @returns a function that takes it off again
    */
   onWatched(listener: WatchListener): () => void {
-    checkListener(listener)
+    check.function('listener', listener)
     this.#listeners = [...this.#listeners, listener]
     return () => {
       this.#listeners = this.#listeners.filter((each) => each !== listener)

@@ -1,4 +1,5 @@
-import { describeArgument, PAGE_BYTES } from '@retrap/memory'
+import { describeArgument } from '@retrap/basics'
+import { PAGE_BYTES } from '@retrap/memory'
 import { ADDRESS_HI, PDPTE_RESERVED_LO, PTE_G, PTE_P } from './bits.ts'
 import {
   CR0_CD,
@@ -18,7 +19,7 @@ import {
   EFER_LMA,
   EFER_NXE,
 } from './control-registers.ts'
-import { checkNumber, checkObject, checkReader } from './arguments.ts'
+import { check, checkReader } from './arguments.ts'
 import { PagingError } from './errors.ts'
 import type { TableReader } from './table-reader.ts'
 
@@ -108,8 +109,8 @@ export class PagingContext {
 
   /** @throws PagingError `ERR_MODE` for a processor that cannot be */
   constructor(cpu: PagingCpu) {
-    checkObject('cpu', cpu)
-    checkNumber('maxPhysicalBits', cpu.maxPhysicalBits)
+    check.object('cpu', cpu)
+    check.number('maxPhysicalBits', cpu.maxPhysicalBits)
     if (!(Number.isInteger(cpu.maxPhysicalBits) && cpu.maxPhysicalBits >= 32 && cpu.maxPhysicalBits <= 52)) {
       throw new PagingError('ERR_MODE', `MAXPHYADDR of ${cpu.maxPhysicalBits}: expected 32 to 52`, {
         maxPhysicalBits: cpu.maxPhysicalBits,
@@ -126,11 +127,11 @@ export class PagingContext {
    */
   configure(cr0: number, cr3Lo: number, cr3Hi: number, cr4: number, efer: number): void {
     // Each by itself: this runs at every MOV to CR3.
-    checkNumber('cr0', cr0)
-    checkNumber('cr3Lo', cr3Lo)
-    checkNumber('cr3Hi', cr3Hi)
-    checkNumber('cr4', cr4)
-    checkNumber('efer', efer)
+    check.number('cr0', cr0)
+    check.number('cr3Lo', cr3Lo)
+    check.number('cr3Hi', cr3Hi)
+    check.number('cr4', cr4)
+    check.number('efer', efer)
     const lma = (efer & EFER_LMA) !== 0
     const paging = (cr0 & CR0_PG) !== 0
     const pae = (cr4 & CR4_PAE) !== 0
@@ -213,10 +214,10 @@ export class PagingContext {
  * Source: Intel SDM vol. 3A, "PDPTE Registers". A MOV to CR3 always does.
  */
 export function reloadsPdptes(oldCr0: number, newCr0: number, oldCr4: number, newCr4: number): boolean {
-  checkNumber('oldCr0', oldCr0)
-  checkNumber('newCr0', newCr0)
-  checkNumber('oldCr4', oldCr4)
-  checkNumber('newCr4', newCr4)
+  check.number('oldCr0', oldCr0)
+  check.number('newCr0', newCr0)
+  check.number('oldCr4', oldCr4)
+  check.number('newCr4', newCr4)
   return (
     ((oldCr0 ^ newCr0) & (CR0_CD | CR0_NW | CR0_PG)) !== 0 ||
     ((oldCr4 ^ newCr4) & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) !== 0

@@ -1,5 +1,5 @@
 import { PFEC_RSVD } from './bits.ts'
-import { checkBigint, checkObject, checkReader } from './arguments.ts'
+import { check, checkReader } from './arguments.ts'
 import { checkContext, type PagingContext, PagingMode } from './context.ts'
 import { type AccessOptions, translate, type Translation } from './translate.ts'
 import type { TableReader, TableStatus } from './table-reader.ts'
@@ -55,8 +55,8 @@ export function explain(
 ): Explanation {
   checkContext(context)
   checkReader(reader)
-  checkBigint('linear', linear)
-  checkObject('access', access)
+  check.bigint('linear', linear)
+  check.object('access', access)
   const seen: { gpa: number | undefined; value: bigint | undefined }[] = []
   if (context.mode === PagingMode.PAE && !context.cpu.amd) {
     const at = Number((linear >> 30n) & 3n) * 2

@@ -1,4 +1,4 @@
-import { checkBigint, checkNumber, checkObject } from './arguments.ts'
+import { check } from './arguments.ts'
 import { PagingError } from './errors.ts'
 
 /** Memory types, by their numbers in MTRRs and in IA32_PAT. */
@@ -49,10 +49,10 @@ const FIXED_COUNT = 11
  * Source: Intel SDM vol. 3A, "Memory Type Range Registers (MTRRs)", "MTRR Precedences".
  */
 export function mtrrType(mtrrs: Mtrrs, gpa: number): MemoryType {
-  checkObject('mtrrs', mtrrs)
-  checkNumber('maxPhysicalBits', mtrrs.maxPhysicalBits)
-  checkBigint('defType', mtrrs.defType)
-  checkNumber('gpa', gpa)
+  check.object('mtrrs', mtrrs)
+  check.number('maxPhysicalBits', mtrrs.maxPhysicalBits)
+  check.bigint('defType', mtrrs.defType)
+  check.number('gpa', gpa)
   if (!(Number.isSafeInteger(gpa) && gpa >= 0 && gpa < 2 ** mtrrs.maxPhysicalBits)) {
     throw new PagingError('ERR_ADDRESS', `guest-physical address ${gpa}: expected ${mtrrs.maxPhysicalBits} bits`, {
       gpa,
@@ -100,8 +100,8 @@ export function patIndex(leafLo: number, level: number): number {
 
 /** The memory type in a field of IA32_PAT. @param pat - the register */
 export function patType(pat: bigint, index: number): MemoryType {
-  checkBigint('pat', pat)
-  checkNumber('index', index)
+  check.bigint('pat', pat)
+  check.number('index', index)
   if (!(Number.isInteger(index) && index >= 0 && index <= 7)) {
     throw new PagingError('ERR_ARGUMENT', `index ${index}: expected 0 to 7`, { index })
   }

@@ -16,7 +16,7 @@ import {
   WALK_OK,
   WALK_SECOND_LEVEL,
 } from './bits.ts'
-import { checkBigint, checkObject, checkReader } from './arguments.ts'
+import { check, checkReader } from './arguments.ts'
 import { checkContext, type PagingContext, PagingMode } from './context.ts'
 import { PagingError } from './errors.ts'
 import { patIndex } from './memory-type.ts'
@@ -90,8 +90,8 @@ export function translate(
 ): Translation {
   checkContext(context)
   checkReader(reader)
-  checkBigint('linear', linear)
-  checkObject('access', access)
+  check.bigint('linear', linear)
+  check.object('access', access)
   if (linear !== BigInt.asUintN(64, linear)) {
     throw new PagingError('ERR_ADDRESS', `linear address ${linear}: expected 64 bits, unsigned`)
   }
@@ -128,9 +128,9 @@ export function* mappings(
 ): Generator<Mapping, void, undefined> {
   checkContext(context)
   checkReader(reader)
-  checkObject('range', range)
-  if (range.start !== undefined) checkBigint('start', range.start)
-  if (range.stop !== undefined) checkBigint('stop', range.stop)
+  check.object('range', range)
+  if (range.start !== undefined) check.bigint('start', range.start)
+  if (range.stop !== undefined) check.bigint('stop', range.stop)
   const result = new WalkResult()
   const open = new Opened(context)
   const end = context.mode < PagingMode.FOUR_LEVEL ? 1n << 32n : 1n << (context.mode === 4 ? 48n : 57n)

@@ -1,4 +1,4 @@
-import { describeArgument, hasMethods } from '@retrap/memory'
+import { ArgumentChecks, hasMethods } from '@retrap/basics'
 import { VapicError } from './errors.ts'
 import type { VapicHost } from './host.ts'
 
@@ -20,6 +20,11 @@ const HOST_METHODS = [
   'pollInterrupts',
 ] as const satisfies readonly (keyof VapicHost)[]
 
+/** Throws a VapicError `ERR_OPTION` for an argument of the wrong type. */
+export const check: ArgumentChecks = /*#__PURE__*/ new ArgumentChecks(
+  (message) => new VapicError('ERR_OPTION', message),
+)
+
 /** @throws VapicError `ERR_OPTION` unless `value` has the methods of a VapicHost */
 export function checkHost(value: VapicHost): void {
   if (hasMethods(value)) {
@@ -28,17 +33,11 @@ export function checkHost(value: VapicHost): void {
     }
     return
   }
-  throw new VapicError('ERR_OPTION', `host is ${describeArgument(value)}: expected a VapicHost`)
-}
-
-/** @throws VapicError `ERR_OPTION` unless `value` is a Uint8Array */
-export function checkBytes(value: Uint8Array): void {
-  if (value instanceof Uint8Array) return
-  throw new VapicError('ERR_OPTION', `bytes is ${describeArgument(value)}: expected a Uint8Array`)
+  throw check.wrong('host', value, 'a VapicHost')
 }
 
 /** @throws VapicError `ERR_OPTION` unless `value` is a 32-bit address */
 export function checkAddress(name: string, value: number): void {
   if (typeof value === 'number' && value >>> 0 === value) return
-  throw new VapicError('ERR_OPTION', `${name} is ${describeArgument(value)}: expected an address of 32 bits`)
+  throw check.wrong(name, value, 'an address of 32 bits')
 }

@@ -6,8 +6,9 @@
  *
  * Source: Intel SDM vol. 2, "MOV", "PUSH", "CALL"; the kvmvapic option ROM's interface.
  */
-import { describeArgument, PAGE_BYTES } from '@retrap/memory'
-import { checkAddress, checkBytes } from './arguments.ts'
+import { describeArgument } from '@retrap/basics'
+import { PAGE_BYTES } from '@retrap/memory'
+import { check, checkAddress } from './arguments.ts'
 import { VapicError } from './errors.ts'
 import { codeInfo, DECODED, decodeInto, Instruction, MODE_32 } from '@retrap/x86-decoder'
 
@@ -77,7 +78,7 @@ const insn = new Instruction()
  * @param bytes - 32-bit code from the first byte of the instruction on; too few bytes are no instruction
  */
 export function findInstruction(bytes: Uint8Array): FoundInstruction | undefined {
-  checkBytes(bytes)
+  check.bytes('bytes', bytes)
   if (decodeInto(bytes, 0, bytes.length, MODE_32, insn) !== DECODED) return undefined
   const row = byForm.get(codeInfo(insn.code).form)
   // With a prefix, or an address of another kind than disp32 alone, the instruction has another length.
@@ -98,7 +99,7 @@ export function findInstruction(bytes: Uint8Array): FoundInstruction | undefined
  * @param bytes - the ten bytes before the reported address, or as many as there are
  */
 export function findBackward(bytes: Uint8Array, access: TprAccess): FoundInstruction[] {
-  checkBytes(bytes)
+  check.bytes('bytes', bytes)
   const found: FoundInstruction[] = []
   for (const length of lengths) {
     if (length > bytes.length) continue

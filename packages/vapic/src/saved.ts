@@ -2,8 +2,8 @@
  * Migration state: that of the QEMU device "kvm-tpr-opt", version 1, field for field. All fields have 32 bits, in the order
  * of {@link SAVED_FIELDS}.
  */
-import { describeArgument } from '@retrap/memory'
-import { checkBytes } from './arguments.ts'
+import { describeArgument } from '@retrap/basics'
+import { check } from './arguments.ts'
 import { VapicError } from './errors.ts'
 import type { Handlers, RomStructure } from './structure.ts'
 
@@ -148,7 +148,7 @@ export function encodeSaved(saved: SavedVapic): Uint8Array {
  * @throws VapicError `ERR_SAVED` for another length
  */
 export function decodeSaved(bytes: Uint8Array): SavedVapic {
-  checkBytes(bytes)
+  check.bytes('bytes', bytes)
   if (bytes.length !== SAVED_BYTES) {
     throw new VapicError('ERR_SAVED', `the stream has ${bytes.length} bytes; version 1 has ${SAVED_BYTES}`)
   }

@@ -6,7 +6,7 @@
  *
  * Source: the kvmvapic option ROM's interface.
  */
-import { checkBytes } from './arguments.ts'
+import { check } from './arguments.ts'
 import { word } from './bytes.ts'
 
 /** Counts the bytes of our own ROM: 24 blocks of 512. */
@@ -90,7 +90,7 @@ function readHandlers(bytes: Uint8Array, at: number): Handlers {
 
 /** Reads the structure; undefined if the signature is not there. */
 export function readStructure(bytes: Uint8Array): RomStructure | undefined {
-  checkBytes(bytes)
+  check.bytes('bytes', bytes)
   if (bytes.length < STRUCTURE_BYTES || SIGNATURE.some((byte, index) => bytes[index] !== byte)) return undefined
   return {
     self: word(bytes, FIELD_SELF),

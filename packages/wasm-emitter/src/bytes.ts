@@ -1,4 +1,4 @@
-import { checkText, wrong } from './checks.ts'
+import { check } from './checks.ts'
 
 /** A growable byte string with the integer encodings of the WebAssembly binary format ("Values", core specification 5.2). */
 export class ByteWriter {
@@ -22,7 +22,7 @@ export class ByteWriter {
 
   /** Appends a byte. */
   u8(value: number): void {
-    if (typeof value !== 'number') throw wrong('a byte', value, 'a number')
+    if (typeof value !== 'number') throw check.wrong('a byte', value, 'a number')
     if (this.#length === this.#bytes.length) this.#grow(1)
     this.#bytes[this.#length++] = value
   }
@@ -30,7 +30,7 @@ export class ByteWriter {
   /** Appends bytes as they are. */
   raw(bytes: ArrayLike<number>): void {
     const count = (bytes as ArrayLike<number> | null)?.length
-    if (typeof count !== 'number') throw wrong('a list of bytes', bytes, 'an array')
+    if (typeof count !== 'number') throw check.wrong('a list of bytes', bytes, 'an array')
     if (this.#length + count > this.#bytes.length) this.#grow(count)
     // Instructions have one to three bytes.
     if (count < 4) for (let i = 0; i < count; i++) this.#bytes[this.#length + i] = bytes[i]!
@@ -40,7 +40,7 @@ export class ByteWriter {
 
   /** Appends bytes `from` to `to` of a list, few as a rule. */
   range(bytes: Uint8Array, from: number, to: number): void {
-    if (!(bytes instanceof Uint8Array)) throw wrong('a list of bytes', bytes, 'a Uint8Array')
+    if (!(bytes instanceof Uint8Array)) throw check.wrong('a list of bytes', bytes, 'a Uint8Array')
     if (this.#length + to - from > this.#bytes.length) this.#grow(to - from)
     let at = this.#length
     for (let i = from; i < to; i++) this.#bytes[at++] = bytes[i]!
@@ -56,13 +56,13 @@ export class ByteWriter {
   /** Appends bytes `from` to `to` of another writer. */
   appendRange(other: ByteWriter, from: number, to: number): void {
     checkWriter(other)
-    for (const at of [from, to]) if (typeof at !== 'number') throw wrong('a position', at, 'a number')
+    for (const at of [from, to]) if (typeof at !== 'number') throw check.wrong('a position', at, 'a number')
     this.raw(other.#bytes.subarray(from, to))
   }
 
   /** Unsigned LEB128 of a u32. */
   leb(value: number): void {
-    if (typeof value !== 'number') throw wrong('an integer', value, 'a number')
+    if (typeof value !== 'number') throw check.wrong('an integer', value, 'a number')
     let rest = value >>> 0
     while (rest > 0x7f) {
       this.u8((rest & 0x7f) | 0x80)
@@ -73,7 +73,7 @@ export class ByteWriter {
 
   /** Signed LEB128 of an i32. */
   leb32(value: number): void {
-    if (typeof value !== 'number') throw wrong('an integer', value, 'a number')
+    if (typeof value !== 'number') throw check.wrong('an integer', value, 'a number')
     let rest = value | 0
     for (;;) {
       const low = rest & 0x7f
@@ -88,7 +88,7 @@ export class ByteWriter {
 
   /** Signed LEB128 of an i64. */
   leb64(value: bigint): void {
-    if (typeof value !== 'bigint') throw wrong('an integer', value, 'a bigint')
+    if (typeof value !== 'bigint') throw check.wrong('an integer', value, 'a bigint')
     let rest = BigInt.asIntN(64, value)
     for (;;) {
       const low = Number(rest & 0x7fn)
@@ -103,19 +103,19 @@ export class ByteWriter {
 
   /** Appends an f32, little-endian. */
   f32(value: number): void {
-    if (typeof value !== 'number') throw wrong('a value', value, 'a number')
+    if (typeof value !== 'number') throw check.wrong('a value', value, 'a number')
     this.raw(new Uint8Array(new Float32Array([value]).buffer))
   }
 
   /** Appends an f64, little-endian. */
   f64(value: number): void {
-    if (typeof value !== 'number') throw wrong('a value', value, 'a number')
+    if (typeof value !== 'number') throw check.wrong('a value', value, 'a number')
     this.raw(new Uint8Array(new Float64Array([value]).buffer))
   }
 
   /** A name: length in bytes, then UTF-8. Only ASCII is needed here. */
   name(text: string): void {
-    checkText('a name', text)
+    check.text('a name', text)
     this.leb(text.length)
     for (let i = 0; i < text.length; i++) this.u8(text.charCodeAt(i) & 0x7f)
   }
@@ -129,5 +129,5 @@ export class ByteWriter {
 
 /** Checks a writer. */
 export function checkWriter(value: unknown): void {
-  if (!(value instanceof ByteWriter)) throw wrong('a writer', value, 'a ByteWriter')
+  if (!(value instanceof ByteWriter)) throw check.wrong('a writer', value, 'a ByteWriter')
 }

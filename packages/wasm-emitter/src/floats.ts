@@ -1,5 +1,5 @@
 import type { ByteWriter } from './bytes.ts'
-import { wrong } from './checks.ts'
+import { check } from './checks.ts'
 import { I32, I64, type I32Like, type I64Like } from './integers.ts'
 import { apply, checkEmit, Value, type Emit } from './value.ts'
 
@@ -14,7 +14,7 @@ export class F32 extends Value<'f32'> {
   /** Makes a value of a number; a value is returned as it is. */
   static of(value: F32 | number): F32 {
     if (value instanceof F32) return value
-    if (typeof value !== 'number') throw wrong('a value', value, 'an f32 or a number')
+    if (typeof value !== 'number') throw check.wrong('a value', value, 'an f32 or a number')
     return new F32((out) => {
       out.u8(0x43)
       out.f32(value)
@@ -45,7 +45,7 @@ export class F64 extends Value<'f64'> {
   /** Makes a value of a number; a value is returned as it is. */
   static of(value: F64 | number): F64 {
     if (value instanceof F64) return value
-    if (typeof value !== 'number') throw wrong('a value', value, 'an f64 or a number')
+    if (typeof value !== 'number') throw check.wrong('a value', value, 'an f64 or a number')
     return new F64((out) => {
       out.u8(0x44)
       out.f64(value)

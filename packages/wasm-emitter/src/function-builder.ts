@@ -1,5 +1,5 @@
 import { type ByteWriter, checkWriter } from './bytes.ts'
-import { checkFunction, checkIndex, checkList, checkText, wrong } from './checks.ts'
+import { check, checkIndex } from './checks.ts'
 import { WasmEmitterError } from './errors.ts'
 import { FunctionBody } from './function-body.ts'
 import type { AtomicRmwOp, LoadOp, PrefixType, StoreOp, ValueType } from './opcodes.ts'
@@ -35,7 +35,7 @@ export class FunctionBuilder implements Callee {
 
   constructor(index: number, name: string, signature: Signature) {
     checkIndex('the index of a function', index)
-    checkText('the name of a function', name)
+    check.text('the name of a function', name)
     checkSignature(signature)
     this.index = index
     this.name = name
@@ -95,7 +95,7 @@ export class FunctionBuilder implements Callee {
 
   /** Locals made inside are given back at its end. */
   scope(build: () => void): void {
-    checkFunction('what a scope holds', build)
+    check.function('what a scope holds', build)
     this.#locals.scope(build)
   }
 
@@ -223,7 +223,7 @@ export class FunctionBuilder implements Callee {
   }
 
   #structured(code: number, build: (label: Label) => void): void {
-    checkFunction('what a block holds', build)
+    check.function('what a block holds', build)
     this.#body.code.u8(code)
     this.#body.code.u8(BLOCK_VOID)
     const label = { depth: this.#depth++ }
@@ -235,8 +235,8 @@ export class FunctionBuilder implements Callee {
   /** Only the arm that can run is emitted where the condition is known. */
   if(condition: I32Like, then: () => void, otherwise?: () => void): void {
     const test = I32.of(condition)
-    checkFunction('an arm', then)
-    if (otherwise !== undefined) checkFunction('an arm', otherwise)
+    check.function('an arm', then)
+    if (otherwise !== undefined) check.function('an arm', otherwise)
     if (test.known !== undefined) {
       if (test.known !== 0) then()
       else otherwise?.()
@@ -264,8 +264,8 @@ export class FunctionBuilder implements Callee {
   ): ValueOf[T] {
     const test = I32.of(condition)
     valueTypeCode(type)
-    checkFunction('an arm', then)
-    checkFunction('an arm', otherwise)
+    check.function('an arm', then)
+    check.function('an arm', otherwise)
     if (test.known !== undefined) return test.known === 0 ? otherwise() : then()
     const result = this.local(type)
     this.if(
@@ -297,7 +297,7 @@ export class FunctionBuilder implements Callee {
 
   /** Branches by an index; `otherwise` where it is beyond the labels. */
   brTable(index: I32Like, labels: readonly Label[], otherwise: Label): void {
-    checkList('the labels', labels)
+    check.list('the labels', labels)
     I32.of(index).emit(this.#body.code)
     this.#body.code.u8(0x0e)
     this.#body.code.leb(labels.length)
@@ -322,7 +322,7 @@ export class FunctionBuilder implements Callee {
 
   /** Puts statements before all that the function has so far: for what is known when its body is complete. */
   prepend(build: () => void): void {
-    checkFunction('what comes first', build)
+    check.function('what comes first', build)
     if (this.#depth !== 0) throw new WasmEmitterError('ERR_STRUCTURE', `${this.name}: ${this.#depth} open block(s)`)
     this.#body.prepend(build)
   }
@@ -332,7 +332,7 @@ export class FunctionBuilder implements Callee {
    * called then. They may not branch to labels of blocks around them.
    */
   later(build: () => void): void {
-    checkFunction('what comes later', build)
+    check.function('what comes later', build)
     this.#body.later(build)
   }
 
@@ -355,7 +355,7 @@ export class FunctionBuilder implements Callee {
   /** Emits where such bytes have opened `blocks` blocks. */
   within(blocks: number, build: () => void): void {
     checkIndex('a number of blocks', blocks)
-    checkFunction('what a block holds', build)
+    check.function('what a block holds', build)
     this.#depth += blocks
     build()
     this.#depth -= blocks
@@ -373,7 +373,7 @@ export class FunctionBuilder implements Callee {
 
   #distance(label: Label): number {
     if (!Number.isInteger((label as Label | null)?.depth))
-      throw wrong('a label', label, 'what block() or loop() hands over')
+      throw check.wrong('a label', label, 'what block() or loop() hands over')
     const distance = this.#depth - label.depth - 1
     if (distance < 0) throw new WasmEmitterError('ERR_STRUCTURE', `${this.name}: branch to a label that is not open`)
     return distance

@@ -1,4 +1,4 @@
-import { checkIndex, entryOf, wrong } from './checks.ts'
+import { check, checkIndex, entryOf } from './checks.ts'
 import { LANES, NUMERIC } from './opcodes.ts'
 import type { LaneOp, NumericOp, OperandsOf, ResultOf, ValueType } from './opcodes.ts'
 import { I32, type I32Like } from './integers.ts'
@@ -18,7 +18,8 @@ export type OperandValues<P extends string> = P extends `${infer Head} ${infer R
 export function numeric<K extends NumericOp>(op: K, ...operands: OperandValues<OperandsOf<K>>): ValueOf[ResultOf<K>] {
   const { params, result } = signatureOf(op)
   const values: readonly Value[] = operands
-  if (values.length !== params.length) throw wrong(`the number of ${op}'s operands`, values.length, `${params.length}`)
+  if (values.length !== params.length)
+    throw check.wrong(`the number of ${op}'s operands`, values.length, `${params.length}`)
   for (let i = 0; i < params.length; i++) checkValue(values[i]!, params[i]!)
   return valueFrom(result as ResultOf<K>, apply(op, values[0]!, values[1], values[2]))
 }
@@ -52,7 +53,7 @@ function laneCount(op: LaneOp): number {
 /** Returns the code and the type of an instruction for lanes, after a look at its operands. */
 function laneEntry<K extends LaneOp>(op: K, kind: string, vector: V128, lane: number): (typeof LANES)[K] {
   entryOf(LANES, 'an instruction', op)
-  if (!op.includes(kind)) throw wrong('an instruction', op, `one with ${kind} in its name`)
+  if (!op.includes(kind)) throw check.wrong('an instruction', op, `one with ${kind} in its name`)
   checkValue(vector, 'v128')
   checkIndex('a lane', lane, laneCount(op))
   return LANES[op]

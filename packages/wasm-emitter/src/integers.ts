@@ -1,5 +1,5 @@
 import type { ByteWriter } from './bytes.ts'
-import { wrong } from './checks.ts'
+import { check } from './checks.ts'
 import { COMPARE_64, FOLD_32, FOLD_64, type Comparison } from './folding.ts'
 import { compareLow } from './low-comparisons.ts'
 import type { NumericOp } from './opcodes.ts'
@@ -31,7 +31,7 @@ export class I32 extends Value<'i32'> {
   /** Makes a value of a number; a value is returned as it is. */
   static of(value: I32Like): I32 {
     if (value instanceof I32) return value
-    if (!Number.isInteger(value)) throw wrong('a value', value, 'an i32 or an integer')
+    if (!Number.isInteger(value)) throw check.wrong('a value', value, 'an i32 or an integer')
     return new I32(CONSTANT, value | 0)
   }
 
@@ -240,7 +240,7 @@ export class I64 extends Value<'i64'> {
   static of(value: I64Like): I64 {
     if (value instanceof I64) return value
     if (typeof value !== 'bigint' && !Number.isInteger(value)) {
-      throw wrong('a value', value, 'an i64, a bigint or an integer')
+      throw check.wrong('a value', value, 'an i64, a bigint or an integer')
     }
     const constant = BigInt.asIntN(64, BigInt(value))
     const low = Number(BigInt.asIntN(32, constant))
@@ -269,7 +269,7 @@ export class I64 extends Value<'i64'> {
   /** The same extension of other 32 bits. */
   withLow(low: I32): I64 {
     const extension = this.extended?.extension ?? 0
-    if (extension === 0) throw wrong('a value', this, 'one that is known to be an extension')
+    if (extension === 0) throw check.wrong('a value', this, 'one that is known to be an extension')
     const wide = (extension & UNSIGNED) === 0 ? low.toI64S() : low.toI64U()
     return extension === (SIGNED | UNSIGNED) ? wide.#isPositive() : wide
   }

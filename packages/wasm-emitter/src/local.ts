@@ -1,5 +1,5 @@
 import type { ByteWriter } from './bytes.ts'
-import { wrong } from './checks.ts'
+import { check } from './checks.ts'
 import { WasmEmitterError } from './errors.ts'
 import type { ValueType } from './opcodes.ts'
 import { valueTypeCode } from './signature.ts'
@@ -17,7 +17,7 @@ export interface Local<T extends ValueType = ValueType> {
 
 /** Checks a local variable. */
 export function checkLocal(local: Local): void {
-  if (!Number.isInteger((local as Local | null)?.index)) throw wrong('a local', local, 'what local() returns')
+  if (!Number.isInteger((local as Local | null)?.index)) throw check.wrong('a local', local, 'what local() returns')
 }
 
 /** Makes the variable of an index. */

@@ -1,5 +1,5 @@
 import type { ByteWriter } from './bytes.ts'
-import { checkIndex, checkList, entryOf } from './checks.ts'
+import { check, checkIndex, entryOf } from './checks.ts'
 import { I32, I64, type I32Like } from './integers.ts'
 import { ATOMIC_RMW, LOADS, STORES } from './opcodes.ts'
 import type { AtomicRmwOp, LoadOp, PrefixType, StoreOp, ValueType } from './opcodes.ts'
@@ -73,7 +73,7 @@ export function exchanged<K extends AtomicRmwOp>(
 ): ValueOf[PrefixType<K>] {
   const [code, align] = entryOf(ATOMIC_RMW, 'an atomic instruction', op)
   const type = prefixOf(op)
-  checkList('the operands', operands)
+  check.list('the operands', operands)
   for (const operand of operands) checkValue(operand as Value, type)
   checkIndex('an offset', offset)
   const base = I32.of(address)

@@ -1,5 +1,5 @@
 import { ByteWriter } from './bytes.ts'
-import { checkFunction, checkIndex, checkList, checkObject, checkText } from './checks.ts'
+import { check, checkIndex } from './checks.ts'
 import { WasmEmitterError } from './errors.ts'
 import { FunctionBuilder } from './function-builder.ts'
 import { checkCallee, checkSignature, valueTypeCode, type Callee, type Signature } from './signature.ts'
@@ -74,9 +74,9 @@ export class ModuleBuilder {
   /** Imports the memory. Throws `WasmEmitterError` `ERR_DUPLICATE` for a second one. */
   importMemory(memory: MemoryImport): void {
     if (this.#memory !== undefined) throw new WasmEmitterError('ERR_DUPLICATE', 'a module has one memory')
-    checkObject('a memory', memory)
-    checkText("the memory's module", memory.module)
-    checkText("the memory's name", memory.name)
+    check.object('a memory', memory)
+    check.text("the memory's module", memory.module)
+    check.text("the memory's name", memory.name)
     checkIndex("the memory's size", memory.initialPages, 2 ** 16 + 1)
     if (memory.maximumPages !== undefined) checkIndex("the memory's largest size", memory.maximumPages, 2 ** 16 + 1)
     this.#memory = memory
@@ -86,8 +86,8 @@ export class ModuleBuilder {
   importFunction<S extends Signature>(module: string, name: string, signature: S): Callee & { readonly signature: S } {
     if (this.#functions.length > 0)
       throw new WasmEmitterError('ERR_STRUCTURE', `import ${name} after the first function`)
-    checkText('the module of a function', module)
-    checkText('the name of a function', name)
+    check.text('the module of a function', module)
+    check.text('the name of a function', name)
     const callee = { index: this.#imports.length, signature }
     this.#imports.push({ module, name, callee, type: this.typeIndex(signature) })
     return callee
@@ -99,9 +99,9 @@ export class ModuleBuilder {
     signature: S,
     options: FunctionOptions = {},
   ): FunctionBuilder & { readonly signature: S } {
-    checkObject('the options of a function', options)
+    check.object('the options of a function', options)
     const { builder: Builder = FunctionBuilder } = options
-    checkFunction('the class of a function', Builder)
+    check.function('the class of a function', Builder)
     const builder = new Builder(this.#imports.length + this.#functions.length, name, signature)
     this.#declare(builder, name, signature, options)
     return builder as FunctionBuilder & { readonly signature: S }
@@ -112,8 +112,8 @@ export class ModuleBuilder {
    * size. It is taken as it is: what it names, such as types and functions, are this module's.
    */
   functionOf(name: string, signature: Signature, body: ByteWriter, options: FunctionOptions = {}): Callee {
-    checkObject('the options of a function', options)
-    checkText('the name of a function', name)
+    check.object('the options of a function', options)
+    check.text('the name of a function', name)
     const index = this.#imports.length + this.#functions.length
     const from = this.#code.length
     this.#code.append(body)
@@ -142,8 +142,8 @@ export class ModuleBuilder {
   importTable(module: string, name: string): void {
     if (this.#table !== undefined || this.#tableImport !== undefined)
       throw new WasmEmitterError('ERR_DUPLICATE', 'a module has one table here')
-    checkText('the module of a table', module)
-    checkText('the name of a table', name)
+    check.text('the module of a table', module)
+    check.text('the name of a table', name)
     this.#tableImport = { module, name }
   }
 
@@ -151,9 +151,9 @@ export class ModuleBuilder {
   table(elements: readonly Callee[], exportName?: string): void {
     if (this.#table !== undefined || this.#tableImport !== undefined)
       throw new WasmEmitterError('ERR_DUPLICATE', 'a module has one table here')
-    checkList('the elements of a table', elements)
+    check.list('the elements of a table', elements)
     for (const callee of elements) checkCallee(callee)
-    if (exportName !== undefined) checkText('the name of a table', exportName)
+    if (exportName !== undefined) check.text('the name of a table', exportName)
     this.#table = { elements, exportName }
   }
 

@@ -1,4 +1,4 @@
-import { checkIndex, checkList, checkObject, entryOf } from './checks.ts'
+import { check, checkIndex, entryOf } from './checks.ts'
 import { WasmEmitterError } from './errors.ts'
 import type { ValueType } from './opcodes.ts'
 import { checkValue, type Value } from './value.ts'
@@ -28,15 +28,15 @@ export function valueTypeCode(type: ValueType): number {
 
 /** Checks the types of a function. */
 export function checkSignature(signature: Signature): void {
-  checkObject('a signature', signature)
-  checkList('the parameters of a signature', signature.params)
+  check.object('a signature', signature)
+  check.list('the parameters of a signature', signature.params)
   for (const type of signature.params) valueTypeCode(type)
   if (signature.result !== undefined) valueTypeCode(signature.result)
 }
 
 /** Checks what is to be called. */
 export function checkCallee(callee: Callee): void {
-  checkObject('a function to call', callee)
+  check.object('a function to call', callee)
   checkIndex('the index of a function', callee.index)
   checkSignature(callee.signature)
 }

@@ -1,5 +1,5 @@
 import type { ByteWriter } from './bytes.ts'
-import { wrong } from './checks.ts'
+import { check } from './checks.ts'
 import { NUMERIC } from './opcodes.ts'
 import type { NumericOp, ValueType } from './opcodes.ts'
 
@@ -36,12 +36,12 @@ export function apply(op: NumericOp, first: Value, second?: Value, third?: Value
 
 /** Checks what a value's constructor is given. */
 export function checkEmit(emit: unknown): void {
-  if (typeof emit !== 'function') throw wrong('what emits a value', emit, 'a function')
+  if (typeof emit !== 'function') throw check.wrong('what emits a value', emit, 'a function')
 }
 
 /** Checks a value of a type; of any, where none is given. */
 export function checkValue(value: Value, type?: ValueType): void {
   if (!(value instanceof Value))
-    throw wrong('a value', value, type === undefined ? 'a value' : `a value of type ${type}`)
-  if (type !== undefined && value.type !== type) throw wrong('the type of a value', value.type, type)
+    throw check.wrong('a value', value, type === undefined ? 'a value' : `a value of type ${type}`)
+  if (type !== undefined && value.type !== type) throw check.wrong('the type of a value', value.type, type)
 }

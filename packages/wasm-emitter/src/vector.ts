@@ -1,5 +1,5 @@
 import type { ByteWriter } from './bytes.ts'
-import { checkIndex, checkObject, wrong } from './checks.ts'
+import { check, checkIndex } from './checks.ts'
 import { checkEmit, Value, type Emit } from './value.ts'
 
 /** A 128-bit vector. */
@@ -24,7 +24,7 @@ export class V128 extends Value<'v128'> {
   }
   /** Picks 16 bytes out of the 32 of `this` (0–15) and `other` (16–31). */
   shuffle(other: V128, lanes: ArrayLike<number>): V128 {
-    if (!(other instanceof V128)) throw wrong('a value', other, 'a v128')
+    if (!(other instanceof V128)) throw check.wrong('a value', other, 'a v128')
     const copy = sixteen('lane', lanes, 32)
     return new V128((out) => {
       this.emit(out)
@@ -37,7 +37,7 @@ export class V128 extends Value<'v128'> {
 
 /** Copies up to 16 numbers below `limit`; those that are absent are 0. */
 function sixteen(what: string, numbers: ArrayLike<number>, limit: number): number[] {
-  checkObject(`list of ${what}s`, numbers)
+  check.object(`list of ${what}s`, numbers)
   return Array.from({ length: 16 }, (_, i) => {
     const number = numbers[i] ?? 0
     checkIndex(`${what} ${i}`, number, limit)

@@ -1,5 +1,6 @@
+import { describeArgument } from '@retrap/basics'
 import type { AssemblerOptions, CodeBits, SectionOptions } from './assembler-options.ts'
-import { requireOneOf, requireOptions, requireText, requireWhole, shown } from './checks.ts'
+import { requireOneOf, requireOptions, requireText, requireWhole } from './checks.ts'
 import { asByte, dataOf, floats, formatItem } from './data.ts'
 import type { DataItem } from './data.ts'
 import { AssemblerError } from './errors.ts'
@@ -363,5 +364,5 @@ const MOST_NOPS = 1 << 24
 
 function requireBits(bits: CodeBits): CodeBits {
   if (bits === 16 || bits === 32 || bits === 64) return bits
-  throw new AssemblerError('ERR_OPERAND', `there is code of 16, 32 and 64 bits, not of ${shown(bits)}`)
+  throw new AssemblerError('ERR_OPERAND', `there is code of 16, 32 and 64 bits, not of ${describeArgument(bits)}`)
 }

@@ -1,18 +1,11 @@
 /** Checks of arguments at the edge of the package, where plain JavaScript hands over anything. */
+import { describeArgument } from '@retrap/basics'
 import { AssemblerError } from './errors.ts'
-
-/** A value as a message shows it, whatever it is. */
-export function shown(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value)
-  if (typeof value === 'bigint') return `${value}n`
-  if (typeof value === 'object' && value !== null) return Object.prototype.toString.call(value)
-  return typeof value === 'function' ? 'a function' : String(value)
-}
 
 /** Throws `ERR_OPERAND` on options that are no object. */
 export function requireOptions(options: unknown, what: string): void {
   if (typeof options === 'object' && options !== null) return
-  throw new AssemblerError('ERR_OPERAND', `${what} must be an object, not ${shown(options)}`)
+  throw new AssemblerError('ERR_OPERAND', `${what} must be an object, not ${describeArgument(options)}`)
 }
 
 /** Throws `ERR_RANGE` on what is no whole number from `least` to `most`. */
@@ -24,18 +17,22 @@ export function requireWhole(
 ): void {
   if (Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most) return
   const range = most === Number.MAX_SAFE_INTEGER ? `from ${least} on` : `from ${least} to ${most}`
-  throw new AssemblerError('ERR_RANGE', `${what} is ${shown(value)}; it must be a whole number ${range}`)
+  throw new AssemblerError('ERR_RANGE', `${what} is ${describeArgument(value)}; it must be a whole number ${range}`)
 }
 
 /** Throws `ERR_OPERAND` on what is no string. */
 export function requireText(value: unknown, what: string): void {
-  if (typeof value !== 'string') throw new AssemblerError('ERR_OPERAND', `${what} is ${shown(value)}, not a string`)
+  if (typeof value !== 'string')
+    throw new AssemblerError('ERR_OPERAND', `${what} is ${describeArgument(value)}, not a string`)
 }
 
 /** Throws `ERR_OPERAND` on what is none of `allowed`. */
 export function requireOneOf(value: unknown, what: string, allowed: readonly unknown[]): void {
   if (allowed.includes(value)) return
-  throw new AssemblerError('ERR_OPERAND', `${what} is ${shown(value)}; it must be one of ${allowed.join(', ')}`)
+  throw new AssemblerError(
+    'ERR_OPERAND',
+    `${what} is ${describeArgument(value)}; it must be one of ${allowed.join(', ')}`,
+  )
 }
 
 /** Throws `ERR_OPERAND` on what is no register, or of none of the classes. */
@@ -43,5 +40,5 @@ export function requireRegister(value: unknown, what: string, ...classes: readon
   const isRegister =
     typeof value === 'object' && value !== null && 'type' in value && value.type === 'register' && 'class' in value
   if (isRegister && (classes.length === 0 || classes.includes(String(value.class)))) return
-  throw new AssemblerError('ERR_OPERAND', `${what} is ${shown(value)}, not such a register`)
+  throw new AssemblerError('ERR_OPERAND', `${what} is ${describeArgument(value)}, not such a register`)
 }

@@ -1,5 +1,5 @@
 /** The bytes of data directives. */
-import { shown } from './checks.ts'
+import { describeArgument } from '@retrap/basics'
 import { AssemblerError } from './errors.ts'
 import { fitsEither, pushValue } from './fixups.ts'
 import type { Encoding, Fixup } from './fixups.ts'
@@ -29,7 +29,7 @@ export function dataOf(items: readonly DataItem[], size: 1 | 2 | 4 | 8): Encodin
     } else {
       const value = asValue(item) as bigint
       if (!fitsEither(value, size * 8)) {
-        throw new AssemblerError('ERR_RANGE', `${shown(item)} does not fit in ${size * 8} bits`)
+        throw new AssemblerError('ERR_RANGE', `${describeArgument(item)} does not fit in ${size * 8} bits`)
       }
       pushValue(bytes, value, size)
     }
@@ -40,7 +40,7 @@ export function dataOf(items: readonly DataItem[], size: 1 | 2 | 4 | 8): Encodin
 /** Floating-point numbers of 4 or 8 bytes, least significant byte first. */
 export function floats(values: readonly number[], size: 4 | 8): Uint8Array {
   for (const value of values) {
-    if (typeof value !== 'number') throw new AssemblerError('ERR_OPERAND', `${shown(value)} is no number`)
+    if (typeof value !== 'number') throw new AssemblerError('ERR_OPERAND', `${describeArgument(value)} is no number`)
   }
   const view = new DataView(new ArrayBuffer(values.length * size))
   for (const [index, value] of values.entries()) {
@@ -53,7 +53,7 @@ export function floats(values: readonly number[], size: 4 | 8): Uint8Array {
 /** The value of one byte. Throws `ERR_RANGE` on what is none. */
 export function asByte(value: number): number {
   if (Number.isInteger(value) && fitsEither(BigInt(value), 8)) return value & 0xff
-  throw new AssemblerError('ERR_RANGE', `${shown(value)} is not a byte to fill with`)
+  throw new AssemblerError('ERR_RANGE', `${describeArgument(value)} is not a byte to fill with`)
 }
 
 function absoluteFixup(offset: number, size: 1 | 2 | 4 | 8, value: LabelExpression): Fixup {

@@ -1,4 +1,5 @@
-import { requireOneOf, requireOptions, requireRegister, shown } from './checks.ts'
+import { describeArgument } from '@retrap/basics'
+import { requireOneOf, requireOptions, requireRegister } from './checks.ts'
 import { AssemblerError } from './errors.ts'
 import type { LabelExpression } from './labels.ts'
 import { maskedMemory } from './masked.ts'
@@ -156,7 +157,7 @@ function memory<Size extends MemorySize>(size: Size, place: Place, options: Memo
   }
   const scale = options.scale ?? 1
   if (scale !== 1 && scale !== 2 && scale !== 4 && scale !== 8) {
-    throw new AssemblerError('ERR_OPERAND', `an index is multiplied by 1, 2, 4 or 8, not by ${shown(scale)}`)
+    throw new AssemblerError('ERR_OPERAND', `an index is multiplied by 1, 2, 4 or 8, not by ${describeArgument(scale)}`)
   }
   return new MemoryOperand<Size>({
     size,

@@ -1,4 +1,5 @@
-import { requireRegister, shown } from './checks.ts'
+import { describeArgument } from '@retrap/basics'
+import { requireRegister } from './checks.ts'
 import { AssemblerError } from './errors.ts'
 import { formatFlags } from './flags.ts'
 import type { DefaultFlags } from './flags.ts'
@@ -190,6 +191,6 @@ export function requireOperand(operand: Operand, index: number): void {
   }
   throw new AssemblerError(
     'ERR_OPERAND',
-    `operand ${index + 1} is ${shown(operand)}: no register, memory, label or number`,
+    `operand ${index + 1} is ${describeArgument(operand)}: no register, memory, label or number`,
   )
 }

@@ -1,5 +1,5 @@
+import { describeArgument } from '@retrap/basics'
 import { codeInfo } from '@retrap/x86-decoder'
-import { shown } from './checks.ts'
 import { AssemblerError } from './errors.ts'
 import type { Form } from './form.ts'
 
@@ -58,7 +58,7 @@ export function requireLegacyPrefix(value: number): void {
   if (!LEGACY_PREFIXES.has(value)) {
     throw new AssemblerError(
       'ERR_PREFIX',
-      `${Number.isInteger(value) ? `0x${value.toString(16)}` : shown(value)} is no legacy prefix`,
+      `${Number.isInteger(value) ? `0x${value.toString(16)}` : describeArgument(value)} is no legacy prefix`,
     )
   }
 }

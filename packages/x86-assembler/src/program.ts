@@ -1,4 +1,5 @@
-import { requireOptions, requireWhole, shown } from './checks.ts'
+import { describeArgument } from '@retrap/basics'
+import { requireOptions, requireWhole } from './checks.ts'
 import { AssemblerError } from './errors.ts'
 import { asWhole, Label } from './labels.ts'
 import type { Layout, LaidSection } from './layout.ts'
@@ -107,7 +108,7 @@ export class LaidOutProgram implements Program {
   }
 
   addressOf(label: Label): bigint {
-    if (!(label instanceof Label)) throw new AssemblerError('ERR_LABEL', `${shown(label)} is no label`)
+    if (!(label instanceof Label)) throw new AssemblerError('ERR_LABEL', `${describeArgument(label)} is no label`)
     return this.#layout.addressOf(label)
   }
 

@@ -3,7 +3,7 @@
  *
  * Source: Arm ARM (DDI 0487), "TCR_EL1", "SCTLR_EL1", "TTBCR", part G "VMSAv8-32 address translation".
  */
-import { checkNumber, checkObject } from '../arguments.ts'
+import { check } from '../arguments.ts'
 import { PagingError } from '../errors.ts'
 
 /** The system registers of one vCPU that translate its addresses. 64-bit ones are a low and a high word. */
@@ -236,7 +236,7 @@ export class ArmPagingContext {
 
 /** One register after another: this is done for each instruction that is fetched. */
 function checkWords(registers: ArmTranslationRegisters): void {
-  checkObject('registers', registers)
+  check.object('registers', registers)
   checkWord('sctlr', registers.sctlr)
   checkWord('tcrLo', registers.tcrLo)
   checkWord('tcrHi', registers.tcrHi)
@@ -250,7 +250,7 @@ function checkWords(registers: ArmTranslationRegisters): void {
 }
 
 function checkWord(name: string, value: number): void {
-  checkNumber(name, value)
+  check.number(name, value)
   if ((value | 0) === value || value >>> 0 === value) return
   throw new PagingError('ERR_MODE', `${name} is ${value}, which is no 32-bit word`, { value })
 }

@@ -1,0 +1,8 @@
+/** Bytes of a KiB. */
+export const KIB = 1024
+/** Bytes of a MiB. */
+export const MIB: number = 1024 * KIB
+/** Bytes of a GiB. */
+export const GIB: number = 1024 * MIB
+/** 2^32: what the upper word of a 64-bit number counts, and the bytes of 4 GiB. */
+export const TWO_32 = 0x1_0000_0000
