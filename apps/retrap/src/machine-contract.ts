@@ -12,6 +12,7 @@ import type {
   PcSnapshotSource,
   PcStatistics,
   PcUnplugOptions,
+  SamplingOptions,
   StartDeviceServer,
   StartPartServer,
 } from '@retrap/machine'
@@ -62,7 +63,7 @@ export interface MachineOptions {
   readonly clock: 'real' | 'deterministic'
   /** Compiles hot code; `onCode` hears of all that is compiled. */
   readonly jit?: boolean | { readonly onCode?: (code: DumpedCode) => void; readonly keep?: CodeKeeper }
-  readonly sampling?: PcOptions['sampling']
+  readonly sampling?: SamplingOptions
   readonly hypervisor?: PcOptions['hypervisor']
   readonly devicePlacement?: 'inline' | 'deferred' | StartPartServer<BoardServerOptions | ArmBoardServerOptions>
   readonly controllerPlacement?: PcOptions['controllerPlacement']

@@ -17,6 +17,7 @@ import { devicesBehindPorts } from './monitor/hot-devices.ts'
 import { networkOptions } from './networks.ts'
 import { rootPorts } from './pci-devices.ts'
 import { GuestProfile } from './profile/guest-profile.ts'
+import { readSymbolFiles } from './profile/symbol-file.ts'
 import type { InputPolicy } from './serial-input.ts'
 import { serialOptions, serialTargets } from './serial/serial-options.ts'
 import type { SessionSettings } from './session-settings.ts'
@@ -39,6 +40,7 @@ export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, Tr
   readonly jitDump?: string
   readonly unitCache?: string
   readonly profile?: string
+  readonly symbols?: readonly string[]
   readonly hypervisor?: 'none' | 'xen'
   readonly console?: 'serial' | 'xen'
   readonly device?: readonly DeviceArgument[]
@@ -193,6 +195,11 @@ function debugOptions(command: Command): Command {
       '--profile <file>',
       "write where the guest spends its time, a sample each ms, as a .cpuprofile for Chrome's DevTools or speedscope",
     )
+    .option(
+      '--symbols <file>',
+      'with --profile: names of the functions of a program or library of the guest, an ELF file with symbols (repeatable)',
+      (path: string, before: readonly string[] | undefined) => [...(before ?? []), path],
+    )
     .option('--check-mappings', 'find devices that keep views of guest memory which they have released (slow)')
 }
 
@@ -224,7 +231,7 @@ export async function settingsFor(
   const gic = gicOf(flags.machine)
   const trace = await traceOf(flags, host.stderr)
   const unitCache = unitCacheOf(flags, host)
-  const profile = flags.profile === undefined ? undefined : new GuestProfile(flags.profile, flags.cpus)
+  const profile = await profileOf(flags)
   return {
     machine: {
       memoryBytes: flags.memory,
@@ -281,6 +288,12 @@ export async function settingsFor(
     ...(unitCache !== undefined && { unitCache }),
     ...(flags.stats === undefined ? {} : { stats: flags.stats }),
   }
+}
+
+async function profileOf({ profile, symbols = [], cpus }: MachineFlags): Promise<GuestProfile | undefined> {
+  if (profile !== undefined) return new GuestProfile(profile, cpus, await readSymbolFiles(symbols))
+  if (symbols.length > 0) throw usage('--symbols needs --profile FILE')
+  return undefined
 }
 
 /** Where the session keeps compiled code. */

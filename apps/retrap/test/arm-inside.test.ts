@@ -3,12 +3,13 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { CpuProfile } from '../src/profile/cpu-profile.ts'
 import type { RunStatistics } from '../src/statistics.ts'
 import { runHere } from './support/in-process.ts'
 
 const DEADLINE_MS = 120_000
 /** Rounds of the guest's loop: more than code is watched for before it is compiled. */
-const ROUNDS = 400_000
+const ROUNDS = 2_000_000
 
 /** An arm64 Image: counts down, writes to the PL011, and asks PSCI for power-off. */
 function guest(): Uint8Array {
@@ -82,4 +83,20 @@ test('--devices worker has the models of the board in a Worker', { timeout: DEAD
   const write = 'mmio write of 4 bytes at 0x9000000 ← 0x68'
   expect(await asked()).toBe(`vcpu 0 ioreq pl011-9000000 done: ${write}\n`)
   expect(await asked('--devices', 'worker')).toMatch(new RegExp(`^vcpu 0 ioreq board .*${write}`))
+})
+
+test('--profile has where the guest spends its time, compiled or not', { timeout: DEADLINE_MS }, async () => {
+  const profile = async (jit: 'on' | 'off'): Promise<string> => {
+    const file = join(folder, `${jit}.cpuprofile`)
+    expect(await run('--deterministic', '--jit', jit, '--profile', file)).toBe('')
+    return readFileSync(file, 'utf8')
+  }
+  const text = await profile('off')
+  expect(await profile('on')).toBe(text)
+  const { nodes, samples } = JSON.parse(text) as CpuProfile
+  // The loop's four instructions are the third to the sixth behind the header of the image.
+  const names = nodes.slice(2).map(({ callFrame }) => Number(callFrame.functionName) & 0xfff)
+  expect(nodes[1]!.callFrame.functionName).toBe('kernel')
+  expect(names.toSorted((a, b) => a - b).every((at) => at >= 0x48 && at <= 0x54)).toBe(true)
+  expect(samples.length).toBeGreaterThan(5)
 })

@@ -5,6 +5,7 @@ import {
   STATUS_FAULT,
   STATUS_LEAVE,
   STATUS_STEP,
+  Sampling,
   Tlb,
   Turn,
   tlbBytes,
@@ -97,6 +98,7 @@ export class ArmCpu {
   readonly #exits: StateExits
   readonly #stops: DebugStops
   readonly #watched = new WatchedExecution()
+  readonly #sampling: Sampling
 
   /**
    * @param id - number of the processor among those of its machine, for what finishes its instructions
@@ -122,6 +124,7 @@ export class ArmCpu {
     this.#exceptions = new Exceptions(system)
     this.#debug = new Debug(system, this.#exceptions)
     this.#turn = new Turn(memory.i32.subarray(state >>> 2), STATE_LAYOUT)
+    this.#sampling = new Sampling(this.#turn)
     const slot = new DebugSlot()
     this.#stops = new DebugStops(slot, system, this.#turn)
     this.#branches = new BranchTypes(memory, state, system, this.#exceptions)
@@ -188,6 +191,20 @@ export class ArmCpu {
   /** Accesses that generated code could not finish by itself: TLB misses, and those in two pages. */
   get slowAccesses(): number {
     return this.#u32[S_SLOW_ACCESSES >>> 2]!
+  }
+
+  /**
+   * Calls `sample` once, between two instructions, when {@link ArmCpu.cost} has grown by `cost`: for profilers.
+   *
+   * The program executes as without a sample. A sample that falls where the processor waits or a turn ends is taken at the
+   * next instruction; one in more than 128 instructions without a backward branch may be taken behind them. A second call
+   * replaces the first.
+   *
+   * @param cost - in instructions, from now
+   * @param sample - may read the processor's state, and changes nothing
+   */
+  sampleAfter(cost: number, sample: () => void): void {
+    this.#sampling.after(cost, sample)
   }
 
   /** Tells `watch` of what is executed from now on; null ends that. It changes nothing of how the program executes. */
@@ -279,7 +296,8 @@ export class ArmCpu {
         if (raised !== undefined) return raised
         continue
       }
-      const isAlone = debug === DEBUG_ALONE || stops.stepping || this.#watched.instruction !== null
+      const nearsSample = this.#sampling.asked && this.#sampling.nears()
+      const isAlone = debug === DEBUG_ALONE || stops.stepping || this.#watched.instruction !== null || nearsSample
       let status = isAlone ? STATUS_STEP : this.#slice()
       if (status === STATUS_STEP) {
         if (stops.stopsHere()) return stops.stop()
@@ -308,7 +326,7 @@ export class ArmCpu {
     const turn = this.#turn
     if (!this.#branches.lands()) return STATUS_FAULT
     this.#system.settleAttention()
-    const slice = turn.allowSlice()
+    const slice = this.#sampling.asked ? turn.allowSlice(this.#sampling.slice) : turn.allowSlice()
     this.#branches.depart()
     const status = this.#code.run()
     this.#branches.arrive()

@@ -112,6 +112,7 @@ export {
 export { EXECUTE_VIEWS } from './execute-views.ts'
 export { Tlb } from './tlb.ts'
 export type { TlbPage } from './tlb-entry.ts'
+export { Sampling } from './sampling.ts'
 export { Turn } from './turn.ts'
 export { UNIT_FAILED, UNIT_JUMP, UNIT_MISSED, UNIT_RESUME, UNIT_SLOW } from './unit-outcome.ts'
 export {

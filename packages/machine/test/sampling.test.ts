@@ -134,14 +134,16 @@ describe('samples', () => {
       // Three standard deviations of a thousand samples.
       expect([name, Math.abs(share - SHARES[name] / TOTAL) < 0.045]).toEqual([name, true])
     }
-    expect(new Set(samples.map(({ vcpu, cpl, cr3 }) => `${vcpu} ${cpl} ${cr3}`))).toEqual(new Set(['0 0 undefined']))
+    expect(new Set(samples.map(({ vcpu, isUser, pageTables }) => `${vcpu} ${isUser} ${pageTables}`))).toEqual(
+      new Set(['0 false undefined']),
+    )
   })
 
   test.each([32, 64] as const)(
     'have callers where frame pointers or a direct call show them: %d bits',
     async (bits) => {
       const { samples } = await run({ kernel: kernel(bits) })
-      expect(new Set(samples.slice(1).map(({ cr3 }) => cr3))).toEqual(
+      expect(new Set(samples.slice(1).map(({ pageTables }) => pageTables))).toEqual(
         new Set([bits === 64 ? BigInt(TABLES) : undefined]),
       )
       const callers = (name: keyof typeof PAGES): string[] => {

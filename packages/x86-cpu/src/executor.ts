@@ -1,4 +1,4 @@
-import type { Turn } from '@retrap/engine'
+import { Sampling, type Turn } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { AccessMode } from './access-mode.ts'
 import type { DebugSlot } from './debug-hooks.ts'
@@ -52,7 +52,6 @@ import {
   S_RECORD,
   S_SHADOW,
 } from './state-layout.ts'
-import { Sampling } from './sampling.ts'
 import { needsStepping } from './system/debug.ts'
 import { RESET_INIT, resetState } from './system/reset.ts'
 import type { System } from './system/system.ts'

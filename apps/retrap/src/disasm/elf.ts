@@ -58,11 +58,8 @@ export function readElf(bytes: Uint8Array): Program {
   const headers = sectionHeaders(file, is64)
   const isRelocatable = file.u16(16) === ET_REL
   requireApart(file, headers)
-  const named = headers
-    .filter(({ type }) => type === SHT_SYMTAB || type === SHT_DYNSYM)
-    .flatMap((header) => readSymbols(file, is64, header, headers))
-  // `$x` and `$d` say what is code and what is data, and name nothing.
-  const isMark = ({ name }: Symbol): boolean => isArm && /^\$[axtd](?:\.|$)/.test(name)
+  const named = namedPlaces(file, is64, headers)
+  const isMark = ({ name }: Symbol): boolean => isArm && MARK.test(name)
   const isThumb = ({ address, isFunction }: Found): boolean => machine === EM_ARM && isFunction && (address & 1n) !== 0n
   const all = named
     .filter((symbol) => !isMark(symbol))
@@ -90,6 +87,27 @@ export function readElf(bytes: Uint8Array): Program {
     mode,
     sections: sections.length > 0 ? sections : segments(file, is64),
   }
+}
+
+/** `$x` and `$d` say what is code and what is data, and name nothing. */
+const MARK = /^\$[axtd](?:\.|$)/
+
+const namedPlaces = (file: FileReader, is64: boolean, headers: readonly ElfHeader[]): Found[] =>
+  headers
+    .filter(({ type }) => type === SHT_SYMTAB || type === SHT_DYNSYM)
+    .flatMap((header) => readSymbols(file, is64, header, headers))
+
+/**
+ * Symbols of functions of an ELF file, which may be all that it has, as in a file for debuggers.
+ *
+ * @throws CliError `ERR_INPUT` for a damaged file
+ */
+export function elfSymbols(bytes: Uint8Array): readonly Symbol[] {
+  const file = new FileReader(bytes, 'ELF')
+  const is64 = file.u8(4) === 2
+  const headers = sectionHeaders(file, is64)
+  requireApart(file, headers)
+  return namedPlaces(file, is64, headers).filter(({ name, isFunction }) => isFunction && !MARK.test(name))
 }
 
 /**

@@ -33,7 +33,7 @@ export function elfNames(kernel: Uint8Array | undefined): Names[] {
 }
 
 /** Symbols of which those without a size, as assembly has them, reach to the next one. */
-function sized(symbols: readonly Symbol[]): readonly Symbol[] {
+export function sized(symbols: readonly Symbol[]): readonly Symbol[] {
   const sorted = symbols.toSorted((a, b) => (a.address < b.address ? -1 : a.address > b.address ? 1 : 0))
   return sorted.map((symbol, i) => {
     const next = sorted.slice(i + 1, i + 1 + MOST_ALIASES).find(({ address }) => address > symbol.address)

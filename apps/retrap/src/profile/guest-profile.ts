@@ -1,47 +1,65 @@
 /** `--profile`: where the guest spends its time, as a `.cpuprofile`. */
 import { writeFileSync } from 'node:fs'
-import type { GuestSample } from '@retrap/machine'
+import type { GuestSample, SampledMemory } from '@retrap/machine'
 import { CliError } from '../cli-error.ts'
 import { troubleWith } from '../files.ts'
 import { CpuProfileBuilder, IDLE, type CpuProfile } from './cpu-profile.ts'
 import { elfNames, linuxNames, type Names, type NamedMachine } from './guest-names.ts'
+import { type MappedProgram, type Process, programAt, Processes } from './processes.ts'
+import type { SymbolFile } from './symbol-file.ts'
 
 /** Samples that are kept: half an hour of a vCPU that never halts. */
 const MOST_SAMPLES = 2_000_000
 /** In place of a stack's number: no vCPU executes. */
 const NO_STACK = -1
-/** CR3 bits that are no address: PCID and cache controls. */
-const CR3_FLAGS = 0xfffn
+
+/** A stack that was seen, and what is to be known of it when it gets its names. */
+interface Stack {
+  readonly sample: GuestSample
+  readonly number: number
+  /** The process whose code it is of. */
+  readonly process: Process | undefined
+}
 
 /** Collects a guest's samples, gives them names, and writes them. */
 export class GuestProfile {
   readonly #path: string
   readonly #severalCpus: boolean
+  readonly #files: readonly SymbolFile[]
   readonly #builder = new CpuProfileBuilder()
+  #processes: Processes
   /** Stacks that have no names yet, by all that tells them apart. */
-  readonly #stacks = new Map<string, { readonly sample: GuestSample; readonly number: number }>()
+  readonly #stacks = new Map<string, Stack>()
   /** What was sampled: the number of a stack, or {@link NO_STACK}. */
   #samples: number[] = []
   #times: number[] = []
   #taken = 0
 
-  /** @throws CliError `ERR_INPUT` where the file cannot be written */
-  constructor(path: string, cpus: number) {
+  /**
+   * @param files - with names for code of processes
+   * @throws CliError `ERR_INPUT` where the file cannot be written
+   */
+  constructor(path: string, cpus: number, files: readonly SymbolFile[] = []) {
     this.#path = path
     this.#severalCpus = cpus > 1
+    this.#files = files
+    this.#processes = new Processes(files)
     this.#write('')
   }
 
   /** Takes a sample. */
-  readonly onSample = (sample: GuestSample): void => {
-    const { vcpu, cpl, cr3, address, callers } = sample
-    const key = [vcpu, cpl, cr3, address, ...callers].join()
+  readonly onSample = (sample: GuestSample, memory: SampledMemory): void => {
+    if (this.isFull) return
+    const { vcpu, isUser, pageTables, address, callers } = sample
+    const process = isUser ? this.#processes.of(sample, memory) : undefined
+    const key = [vcpu, isUser, process?.id ?? pageTables, address, ...callers].join()
     let stack = this.#stacks.get(key)
-    if (stack === undefined && !this.isFull) {
-      stack = { sample, number: this.#stacks.size }
+    if (stack === undefined) {
+      stack = { sample, number: this.#stacks.size, process }
       this.#stacks.set(key, stack)
     }
-    if (stack !== undefined) this.#add(stack.number, sample.ns)
+    if (process !== undefined) for (const { within } of framesOf(sample)) this.#processes.find(process, within, memory)
+    this.#add(stack.number, sample.ns)
   }
 
   /** Takes time in which no vCPU executed. */
@@ -68,22 +86,28 @@ export class GuestProfile {
   resolve(machine: NamedMachine, kernel: Uint8Array | undefined): void {
     const builder = this.#builder
     const names = [...elfNames(kernel), ...linuxNames(machine)]
-    const nodes = Array.from(this.#stacks.values(), ({ sample }) => this.#nodeOf(sample, names))
+    const nodes = Array.from(this.#stacks.values(), (stack) => this.#nodeOf(stack, names))
     for (const [i, stack] of this.#samples.entries())
       builder.add(stack === NO_STACK ? builder.child(1, IDLE, '') : nodes[stack]!, this.#times[i]!)
     this.#stacks.clear()
+    this.#processes = new Processes(this.#files)
     this.#samples = []
     this.#times = []
   }
 
-  #nodeOf({ vcpu, cpl, cr3, address, callers }: GuestSample, names: readonly Names[]): number {
+  #nodeOf({ sample, process }: Stack, names: readonly Names[]): number {
     const builder = this.#builder
+    const { vcpu } = sample
     let id = 1
     if (this.#severalCpus) id = builder.child(id, `vCPU ${vcpu}`, '')
-    id = builder.child(id, modeOf(cpl, cr3), '')
-    // A return address is behind its CALL, which may be a function's last instruction.
-    for (const caller of callers.toReversed()) id = nodeOfAddress(builder, id, caller, caller - 1n, names)
-    return nodeOfAddress(builder, id, address, address, names)
+    id = builder.child(id, groupOf(sample, process), '')
+    for (const { address, within } of framesOf(sample).toReversed()) {
+      const program = process && programAt(process, within)
+      const [name, file] =
+        program === undefined ? kernelName(address, within, names) : userName(address, within, program, process?.name)
+      id = builder.child(id, name, file)
+    }
+    return id
   }
 
   /** Returns what was given names to. */
@@ -105,22 +129,42 @@ export class GuestProfile {
   }
 }
 
-function nodeOfAddress(
-  builder: CpuProfileBuilder,
-  parent: number,
-  address: bigint,
-  within: bigint,
-  names: readonly Names[],
-): number {
+/** The code of a sample and its callers, and an address within each: a return address is behind its call. */
+const framesOf = ({ address, callers }: GuestSample): { readonly address: bigint; readonly within: bigint }[] => [
+  { address, within: address },
+  ...callers.map((caller) => ({ address: caller, within: caller - 1n })),
+]
+
+const hex = (value: bigint): string => `0x${value.toString(16)}`
+
+/** A function's name, and where it is from. @param within - an address in the function */
+function kernelName(address: bigint, within: bigint, names: readonly Names[]): readonly [name: string, file: string] {
   for (const { file, table } of names) {
     const index = table.indexOf(table.placeOf(within))
-    if (index >= 0) return builder.child(parent, table.name(index), file)
+    if (index >= 0) return [table.name(index), file]
   }
-  return builder.child(parent, `0x${address.toString(16)}`, '')
+  return [hex(address), '']
 }
 
-/** Rings 0 to 2 are the kernel's, or a hypervisor's; processes are told apart by their page tables. */
-function modeOf(cpl: number, cr3: bigint | undefined): string {
-  if (cpl < 3) return 'kernel'
-  return cr3 === undefined ? 'user' : `user, CR3 0x${(cr3 & ~CR3_FLAGS).toString(16)}`
+/** The same of a program's: `main (in python3)`; without symbols the place in the program, of the function where that is known. */
+function userName(
+  address: bigint,
+  within: bigint,
+  { start, bias, names, name: own, isProgram }: MappedProgram,
+  processName: string | undefined,
+): readonly [name: string, file: string] {
+  const { table, starts } = names
+  const file = own ?? (isProgram ? processName : undefined)
+  const index = table.indexOf(table.placeOf(within - bias))
+  if (index >= 0) return [file === undefined ? table.name(index) : `${table.name(index)} (in ${file})`, file ?? '']
+  const begin = starts.startOf(within - bias)
+  const place = begin === undefined ? address : begin + bias
+  return file === undefined ? [hex(place), ''] : [`${file}+${hex(place - start)}`, file]
+}
+
+/** Processes are told apart by their page tables. */
+function groupOf({ isUser, pageTables }: GuestSample, process: Process | undefined): string {
+  if (!isUser) return 'kernel'
+  const name = process?.name ?? 'user'
+  return pageTables === undefined ? name : `${name}, page tables ${hex(pageTables)}`
 }

@@ -53,6 +53,7 @@ const OF_ONE_RUN: ReadonlySet<string> = new Set([
   '--record-checkpoints',
   '--replay',
   '--profile',
+  '--symbols',
   '--jit-dump',
   '--unit-cache',
   '--trace',

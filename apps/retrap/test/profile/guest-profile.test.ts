@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { GuestSample } from '@retrap/machine'
+import type { GuestSample, SampledMemory } from '@retrap/machine'
 import { afterAll, expect, test } from 'vitest'
 import type { NamedMachine } from '../../src/profile/guest-names.ts'
 import { GuestProfile } from '../../src/profile/guest-profile.ts'
@@ -13,8 +13,11 @@ afterAll(() => rmSync(folder, { recursive: true }))
 /** A machine in whose memory there are no symbols. */
 const NAMELESS = { domain: { p2m: { leaves: () => [] } }, memory: { u8: new Uint8Array(0) } } as unknown as NamedMachine
 
+/** Memory in which nothing is mapped. */
+const NOTHING: SampledMemory = { peek: () => 0 }
+
 const sample = (fields: Partial<GuestSample> = {}): GuestSample => ({
-  ...{ vcpu: 0, ns: 1000, address: 0x10n, callers: [], cpl: 0, cr3: undefined },
+  ...{ vcpu: 0, ns: 1000, address: 0x10n, callers: [], stackPointer: 0n, isUser: false, pageTables: undefined },
   ...fields,
 })
 
@@ -35,20 +38,20 @@ test('each sample is its stack, time without a vCPU is idle, and kinds of proces
   const path = join(folder, 'one.cpuprofile')
   const profile = new GuestProfile(path, 1)
   expect(readFileSync(path, 'utf8')).toBe('')
-  profile.onSample(sample({ callers: [0x20n, 0x30n] }))
+  profile.onSample(sample({ callers: [0x20n, 0x30n] }), NOTHING)
   profile.onIdle(5000)
-  profile.onSample(sample({ cpl: 2, address: 0xffff_8000_0000_0000n }))
-  profile.onSample(sample({ cpl: 3 }))
+  profile.onSample(sample({ address: 0xffff_8000_0000_0000n, pageTables: 0x1000n }), NOTHING)
+  profile.onSample(sample({ isUser: true }), NOTHING)
   profile.resolve(NAMELESS, undefined)
-  profile.onSample(sample({ cpl: 3, cr3: 0x8000_0000_1234_5fffn }))
-  profile.onSample(sample({ callers: [0x20n, 0x30n] }))
+  profile.onSample(sample({ isUser: true, pageTables: 0x1234_5000n }), NOTHING)
+  profile.onSample(sample({ callers: [0x20n, 0x30n] }), NOTHING)
   profile.resolve(NAMELESS, undefined)
   expect(stacksOf(profile)).toEqual([
     'kernel > 0x30 > 0x20 > 0x10',
     '(idle)',
     'kernel > 0xffff800000000000',
     'user > 0x10',
-    'user, CR3 0x8000000012345000 > 0x10',
+    'user, page tables 0x12345000 > 0x10',
     'kernel > 0x30 > 0x20 > 0x10',
   ])
   profile.write()
@@ -57,7 +60,7 @@ test('each sample is its stack, time without a vCPU is idle, and kinds of proces
 
 test('several vCPUs are told apart', () => {
   const profile = new GuestProfile(join(folder, 'two.cpuprofile'), 2)
-  for (const vcpu of [0, 1, 0]) profile.onSample(sample({ vcpu }))
+  for (const vcpu of [0, 1, 0]) profile.onSample(sample({ vcpu }), NOTHING)
   profile.resolve(NAMELESS, undefined)
   expect(stacksOf(profile)).toEqual(['vCPU 0 > kernel > 0x10', 'vCPU 1 > kernel > 0x10', 'vCPU 0 > kernel > 0x10'])
 })
@@ -66,10 +69,10 @@ test('two million samples are kept', () => {
   const profile = new GuestProfile(join(folder, 'long.cpuprofile'), 1)
   for (let i = 1; i < 2_000_000; i++) profile.onIdle(1)
   expect(profile.isFull).toBe(false)
-  profile.onSample(sample())
+  profile.onSample(sample(), NOTHING)
   expect(profile.isFull).toBe(true)
-  profile.onSample(sample())
-  profile.onSample(sample({ address: 0x99n }))
+  profile.onSample(sample(), NOTHING)
+  profile.onSample(sample({ address: 0x99n }), NOTHING)
   profile.resolve(NAMELESS, undefined)
   const { samples, nodes } = profile.build()
   expect([samples.length, nodes.some(({ callFrame }) => callFrame.functionName === '0x99')]).toEqual([2_000_000, false])

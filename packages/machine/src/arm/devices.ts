@@ -9,7 +9,6 @@ import { MachineError } from '../errors.ts'
 import { InputSwitch } from '../input/input-switch.ts'
 import { waking } from '../input/relay.ts'
 import type { PcNetworkCard } from '../devices/network-card.ts'
-import { checkOptionValues } from '../option-values.ts'
 import type { PcOptions, StartDeviceServer } from '../pc/pc-options.ts'
 import { PciSlots, wantedSlots } from '../devices/pci-slots.ts'
 import { type RemovableDrive, withTrays } from '../devices/removable-drive.ts'
@@ -102,7 +101,6 @@ export function pciOptions(given: ArmPciOptions & Pick<PcOptions, 'memoryBytes'>
  * @throws MachineError `ERR_OPTION`
  */
 export function loadArmKinds(options: PcOptions): Promise<readonly PlaceDevices[]> {
-  checkOptionValues(options)
   if (drivesOf(options.drives, 'floppy').length > 0)
     throw new MachineError('ERR_OPTION', 'drives: an Arm board has no floppy drives: expected another interface')
   return loadDeviceKinds(options)

@@ -15,6 +15,7 @@ import type { MachineDebugger } from '../debugger/machine-debugger.ts'
 import type { PlaceDevices } from '../kinds/placed-devices.ts'
 import { bootOrder } from '../devices/drives.ts'
 import { MachineError } from '../errors.ts'
+import { checkOptionValues } from '../option-values.ts'
 import type { PcFlash } from '../firmware/flash.ts'
 import { epochOf, hostClock, HostSleeper, laterTurn, type RandomSource, randomOf } from '../life/host.ts'
 import type { MachineExit } from '../life/machine-exit.ts'
@@ -30,8 +31,10 @@ import type { PlacedBoard } from '../board/placed-board.ts'
 import type { PcRemovableDrive } from '../devices/removable-drive.ts'
 import { SerialLine, type SerialPort } from '../devices/serial-port.ts'
 import { Sleep } from '../life/sleep.ts'
+import { Sampler, type SamplingOptions } from '../life/sampling.ts'
 import { hasRamfb } from '../devices/vga.ts'
 import { xenArmOptions, xenConsole } from '../pc/xen.ts'
+import { sampledArmVcpus } from './call-stack.ts'
 import { describeArmCrash } from './crash.ts'
 import type { ArmGdbOptions } from './debugger/arm-gdb-target.ts'
 import { armDeviceTree } from './device-tree.ts'
@@ -108,6 +111,8 @@ export interface ArmMachineOptions extends ArmPciOptions {
   readonly codeCacheBytes?: number | undefined
   /** Compile hot code to WebAssembly of its own, for speed; see `ArmEngineOptions.jit` of `@retrap/arm-cpu`. Default false. */
   readonly jit?: boolean | JitOptions | undefined
+  /** Take samples of what the guest executes: for profilers. */
+  readonly sampling?: SamplingOptions | undefined
   /**
    * Goes on where a machine with the same options was saved, by its `save`, instead of starting. It needs no `kernel` then,
    * unless firmware has it.
@@ -201,6 +206,8 @@ export class ArmMachine {
       },
     })
     begun(this.domain)
+    if (options.sampling !== undefined)
+      this.domain.watchTurns(new Sampler(this.domain, sampledArmVcpus(this.domain), options.sampling))
     gate?.start(this.domain)
     if (gate !== undefined) this.domain.takeInputs(gate.inputs)
     const sleep = new Sleep(this.domain, {
@@ -286,6 +293,7 @@ export class ArmMachine {
       flash.length > 0 && kernel !== undefined
         ? await firmwareKernel({ kernel, initrd, commandLine }, memoryBytes)
         : undefined
+    checkOptionValues({ ...pci, ...(options.sampling !== undefined && { sampling: options.sampling }) })
     const kinds = await loadArmKinds(pci)
     let domain: ArmDomain | undefined
     let machine: ArmMachine

@@ -1,5 +1,6 @@
 import type { X86Domain, X86Vcpu } from '@retrap/hvm'
-import { CS, MODE_32, MODE_64, SS, type CpuRegisters } from '@retrap/x86-cpu'
+import { CR0_PG, CS, MODE_32, MODE_64, SS, type CpuRegisters } from '@retrap/x86-cpu'
+import type { SampledVcpu } from './sampling.ts'
 
 const RSP = 4
 const RBP = 5
@@ -16,6 +17,32 @@ const GROUP_5 = 0xff
 /** Lengths of FF /2: with a register or [register], SIB byte or 8-bit displacement, both, 32-bit displacement, that and SIB. */
 const INDIRECT_CALL_BYTES = [2, 3, 4, 6, 7]
 
+/** Bits of CR3 that are the tables' address: the others are PCID and cache controls. */
+const CR3_TABLES = 0x000f_ffff_ffff_f000n
+const RING_3 = 3
+
+/** Returns a PC's vCPUs as samples are taken of them. */
+export const sampledVcpus = (domain: X86Domain): SampledVcpu[] =>
+  domain.vcpus.map((vcpu) => ({
+    sampleAfter: (cost, sample) => vcpu.cpu.sampleAfter(cost, sample),
+    look() {
+      const { registers } = vcpu.cpu
+      return {
+        address: linearAddress(vcpu),
+        callers: callersOf(vcpu),
+        stackPointer: stackPointer(registers),
+        isUser: registers.cpl === RING_3,
+        pageTables: (registers.cr0 & CR0_PG) === 0 ? undefined : registers.cr3 & CR3_TABLES,
+      }
+    },
+    peek: (linear, into) => vcpu.translation.peek(linear, into),
+  }))
+
+function stackPointer(registers: CpuRegisters): bigint {
+  const [base, bits] = registers.mode === MODE_64 ? [0n, 64] : [registers.segmentBase(SS), 32]
+  return BigInt.asUintN(bits, base + registers.general[RSP]!)
+}
+
 /** Returns the linear address of the next instruction. */
 export function linearAddress({ cpu: { registers } }: X86Vcpu): bigint {
   const address = registers.segmentBase(CS) + registers.rip
@@ -31,15 +58,14 @@ export function linearAddress({ cpu: { registers } }: X86Vcpu): bigint {
  *
  * @returns linear return addresses, the innermost caller first
  */
-export function callersOf(domain: X86Domain, vcpu: X86Vcpu): bigint[] {
+export function callersOf(vcpu: X86Vcpu): bigint[] {
   const { registers } = vcpu.cpu
   const wordBytes = wordBytesOf(registers)
   if (wordBytes === 0) return []
   const stackBase = registers.mode === MODE_64 ? 0n : registers.segmentBase(SS)
   const codeBase = registers.mode === MODE_64 ? 0n : registers.segmentBase(CS)
   const mask = wordBytes === 8 ? 64 : 32
-  const word = (at: bigint): bigint | undefined =>
-    readWord(domain, vcpu, BigInt.asUintN(mask, stackBase + at), wordBytes)
+  const word = (at: bigint): bigint | undefined => readWord(vcpu, BigInt.asUintN(mask, stackBase + at), wordBytes)
   const callers: bigint[] = []
   const top = BigInt.asUintN(mask, registers.general[RSP]!)
   const direct = word(top)
@@ -82,18 +108,18 @@ function callsNear(vcpu: X86Vcpu, address: bigint, target: bigint): boolean {
   return into >= 0 && into < LARGEST_FUNCTION
 }
 
-function bytesBefore(vcpu: X86Vcpu, address: bigint): Uint8Array | undefined {
+// SMEP and SMAP keep a supervisor from what is a user's, and not us: all is read as a debugger does.
+
+function bytesBefore({ translation }: X86Vcpu, address: bigint): Uint8Array | undefined {
   if (address < LONGEST_CALL) return undefined
-  const bytes = vcpu.translation.peekCode(address - BigInt(LONGEST_CALL), LONGEST_CALL)
-  return bytes.length === LONGEST_CALL ? bytes : undefined
+  const bytes = new Uint8Array(LONGEST_CALL)
+  return translation.peek(address - BigInt(LONGEST_CALL), bytes) === LONGEST_CALL ? bytes : undefined
 }
 
 /** Reads an aligned word of RAM, and sets no accessed bits. @returns undefined where there is none */
-function readWord({ memory, secondLevel }: X86Domain, vcpu: X86Vcpu, at: bigint, bytes: 4 | 8): bigint | undefined {
+function readWord({ translation }: X86Vcpu, at: bigint, bytes: 4 | 8): bigint | undefined {
   if (at % BigInt(bytes) !== 0n) return undefined
-  const gpa = vcpu.translation.linearToPhysical(Number(at & 0xffff_ffffn), Number(at >> 32n))
-  const ma = gpa < 0 ? -1 : secondLevel.peek(gpa)
-  if (ma < 0) return undefined
-  const lo = memory.u32[ma >>> 2]!
-  return bytes === 4 ? BigInt(lo) : (BigInt(memory.u32[(ma + 4) >>> 2]!) << 32n) | BigInt(lo)
+  const word = new Uint8Array(8)
+  const isThere = translation.peek(at, word.subarray(0, bytes)) === bytes
+  return isThere ? new DataView(word.buffer).getBigUint64(0, true) : undefined
 }

@@ -1,6 +1,4 @@
-import type { VirtualCpu, X86Domain, X86Vcpu } from '@retrap/hvm'
-import { CR0_PG } from '@retrap/x86-cpu'
-import { callersOf, linearAddress } from './call-stack.ts'
+import type { Domain, VirtualCpu } from '@retrap/hvm'
 
 /** One look at a vCPU, between two instructions. */
 export interface GuestSample {
@@ -12,18 +10,42 @@ export interface GuestSample {
   readonly address: bigint
   /** Linear return addresses of the callers, as far as they are found; the innermost first. */
   readonly callers: readonly bigint[]
-  /** Current privilege level. */
-  readonly cpl: number
-  /** CR3; undefined while paging is off. */
-  readonly cr3: bigint | undefined
+  /** Linear address of the top of the stack. */
+  readonly stackPointer: bigint
+  /** Whether the code is a process's: of ring 3, or of EL0. */
+  readonly isUser: boolean
+  /**
+   * Physical address of the page tables by which processes are told apart: of CR3 or TTBR0_EL1, without their other fields;
+   * undefined while paging is off.
+   */
+  readonly pageTables: bigint | undefined
 }
 
-/** How a PC takes samples of what its guest executes. */
+/** Memory of the guest as a vCPU sees it. */
+export interface SampledMemory {
+  /**
+   * Reads memory at a linear address, whatever the guest's own rights there; nothing changes, and no device is asked. Called
+   * while a sample is told.
+   *
+   * @returns how many bytes it has read, up to what is not mapped or is no memory
+   */
+  peek(linear: bigint, into: Uint8Array): number
+}
+
+/** A vCPU of which samples are taken. */
+export interface SampledVcpu extends SampledMemory {
+  /** Calls `sample` once, between two instructions, when the processor's cost has grown by `cost`. */
+  sampleAfter(cost: number, sample: () => void): void
+  /** Looks at it. */
+  look(): Omit<GuestSample, 'vcpu' | 'ns'>
+}
+
+/** How a machine takes samples of what its guest executes. */
 export interface SamplingOptions {
   /** Milliseconds between two samples of a vCPU that executes; default 1. */
   readonly intervalMs?: number | undefined
-  /** Told of each sample. */
-  readonly onSample: (sample: GuestSample) => void
+  /** Told of each sample. `memory` is the guest's, until the call returns. */
+  readonly onSample: (sample: GuestSample, memory: SampledMemory) => void
   /** Told of time in which no vCPU executed, in nanoseconds. */
   readonly onIdle?: ((ns: number) => void) | undefined
 }
@@ -51,7 +73,8 @@ interface Account {
  * for the time that has passed since the last one. Time that no vCPU executes is idle.
  */
 export class Sampler {
-  readonly #domain: X86Domain
+  readonly #clock: Domain['clock']
+  readonly #vcpus: readonly SampledVcpu[]
   readonly #options: SamplingOptions
   readonly #intervalNs: number
   readonly #accounts: readonly Account[]
@@ -64,20 +87,23 @@ export class Sampler {
   #idle = 0
   #random = 0x2545_f491
 
-  constructor(domain: X86Domain, options: SamplingOptions) {
-    this.#domain = domain
+  /** @param vcpus - those of the domain, in their order */
+  constructor(domain: Pick<Domain, 'clock' | 'vcpus'>, vcpus: readonly SampledVcpu[], options: SamplingOptions) {
+    this.#clock = domain.clock
+    this.#vcpus = vcpus
     this.#options = options
     this.#intervalNs = (options.intervalMs ?? DEFAULT_INTERVAL_MS) * NS_PER_MS
     this.#accounts = domain.vcpus.map((vcpu) => {
-      const account: Account = { ns: 0, cost: 0, armed: false, take: () => this.#take(vcpu, account) }
+      const take = (): void => this.#take(vcpu, vcpus[vcpu.id]!, account)
+      const account: Account = { ns: 0, cost: 0, armed: false, take }
       return account
     })
-    this.#origin = domain.clock.now()
+    this.#origin = this.#clock.now()
   }
 
   begin({ id, cpu }: VirtualCpu): void {
     const account = this.#accounts[id]!
-    const now = this.#domain.clock.now()
+    const now = this.#clock.now()
     this.#begun = now
     account.cost = cpu.cost
     const idle = now - this.#origin - this.#executed - this.#idle
@@ -87,7 +113,7 @@ export class Sampler {
     }
     if (account.armed || account.ns < this.#intervalNs) return
     account.armed = true
-    this.#domain.vcpus[id]!.cpu.sampleAfter(this.#draw(), account.take)
+    this.#vcpus[id]!.sampleAfter(this.#draw(), account.take)
   }
 
   end({ id, cpu }: VirtualCpu): void {
@@ -98,22 +124,14 @@ export class Sampler {
   }
 
   #nsOfTurn(account: Account, cost: number): number {
-    const { clock } = this.#domain
+    const clock = this.#clock
     // On deterministic time an instruction takes a nanosecond, and the clock goes on at the end of the turn.
     return clock.deterministic ? cost - account.cost : clock.now() - this.#begun
   }
 
-  #take(vcpu: X86Vcpu, account: Account): void {
-    const elapsed = this.#nsOfTurn(account, vcpu.cpu.cost)
-    const { registers } = vcpu.cpu
-    this.#options.onSample({
-      vcpu: vcpu.id,
-      ns: account.ns + elapsed,
-      address: linearAddress(vcpu),
-      callers: callersOf(this.#domain, vcpu),
-      cpl: registers.cpl,
-      cr3: (registers.cr0 & CR0_PG) === 0 ? undefined : registers.cr3,
-    })
+  #take({ id, cpu }: VirtualCpu, sampled: SampledVcpu, account: Account): void {
+    const elapsed = this.#nsOfTurn(account, cpu.cost)
+    this.#options.onSample({ vcpu: id, ns: account.ns + elapsed, ...sampled.look() }, sampled)
     // The end of the turn adds this turn's part once more.
     account.ns = -elapsed
     account.armed = false

@@ -40,6 +40,7 @@ import { forkFamily, loadPcParts, type PcParts, placePcDevices } from './pc-part
 import { type PlacedBoard, placeBoard } from '../board/placed-board.ts'
 import { isShared } from '../life/prepare.ts'
 import { type PcRemovableDrive, withTrays } from '../devices/removable-drive.ts'
+import { sampledVcpus } from '../life/call-stack.ts'
 import { Sampler } from '../life/sampling.ts'
 import { inSystemManagement, smramOf } from '../firmware/smram.ts'
 import { Sleep } from '../life/sleep.ts'
@@ -160,7 +161,8 @@ export class Pc {
       },
       describe: (vcpu, message) => describeCrash(this.domain, vcpu, message),
     })
-    if (options.sampling !== undefined) this.domain.watchTurns(new Sampler(this.domain, options.sampling))
+    if (options.sampling !== undefined)
+      this.domain.watchTurns(new Sampler(this.domain, sampledVcpus(this.domain), options.sampling))
     this.xen = parts.plugXen?.(this.domain, xenOptions(map, epochSeconds, random))
     for (const range of map.ram) {
       const [gfn, count] = [range.gpa / PAGE_BYTES, range.bytes / PAGE_BYTES]

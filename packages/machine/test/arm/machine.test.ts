@@ -87,7 +87,7 @@ test('all models of the board are in the Worker, the host bridge of the PCI bus 
     const { devices } = machine.domain
     const { uart, rtc, gpio, fwCfg, virtio } = VIRT
     const places = [uart, rtc, gpio, fwCfg, virtio].map(({ base }) => devices.deviceAt('mmio', base))
-    return [text, devices.functionOwner(0), ...places]
+    return [text, devices.functions.ownerAt(0), ...places]
   }
   expect(await served()).toEqual([
     '\u0036\u0008',

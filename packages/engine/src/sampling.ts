@@ -1,4 +1,4 @@
-import type { Turn } from '@retrap/engine'
+import type { Turn } from './turn.ts'
 
 /**
  * Instructions before a sample that are executed one by one. Generated code stops at backward branches and page changes
@@ -7,7 +7,7 @@ import type { Turn } from '@retrap/engine'
  */
 const SAMPLE_APPROACH = 128
 
-/** Takes samples: calls back when a turn has cost so much, with the vCPU at its current instruction. */
+/** Takes samples: calls back when a turn has cost so much, with the processor between two instructions. */
 export class Sampling {
   readonly #turn: Turn
   /** Null: no sample is asked for. */
@@ -24,7 +24,7 @@ export class Sampling {
     return this.#sample !== null
   }
 
-  /** Calls `sample` once when the cost has grown; see {@link Vcpu.sampleAfter}. */
+  /** Calls `sample` once when the cost has grown; by profilers. */
   after(cost: number, sample: () => void): void {
     this.#at = this.#turn.cost + cost
     this.#sample = sample

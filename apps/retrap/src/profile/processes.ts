@@ -1,0 +1,257 @@
+/** The programs that a guest's processes execute, found in their memory while they run. */
+import { PAGE_BYTES } from '@retrap/memory'
+import type { GuestSample, SampledMemory } from '@retrap/machine'
+import { SymbolTable } from '../disasm/symbols.ts'
+import { buildIdOf, dynamicNames, ELF_HEADER_BYTES, type ElfLayout, elfLayout, type ReadLinked } from './elf-image.ts'
+import { FunctionStarts } from './function-starts.ts'
+import { sized } from './guest-names.ts'
+import type { ProgramNames, SymbolFile } from './symbol-file.ts'
+
+const PAGE = BigInt(PAGE_BYTES)
+/** Pages below code that are searched for the beginning of its program: 64 MiB. */
+const MOST_PAGES_BELOW = 16_384
+/** Pages of a stack up to its end: 8 MiB, Linux's usual limit. */
+const MOST_STACK_PAGES = 2048
+/** Pages that are looked at for one process, and for all. */
+const MOST_PAGES_EACH = 1 << 18
+const MOST_PAGES_ALL = 1 << 22
+const MOST_PROCESSES = 4096
+/** Addresses in a stretch of so many bytes that belongs to no program are not looked up again. */
+const STRETCH_BITS = 16n
+const MOST_STRETCHES = 1 << 16
+/** Samples after which a process is looked at again for what was not in its memory before. */
+const LOOKS: ReadonlySet<number> = new Set([1, 4, 16, 64, 256, 1024])
+/** Bytes at the end of a stack by which a process is known again. */
+const MARK_BYTES = 256
+/** Bytes of code by which a program is known whose headers are not mapped. */
+const CODE_BYTES = 64
+
+/** A program in the memory of a process. */
+export interface MappedProgram {
+  /** Beginning and end. */
+  readonly start: bigint
+  readonly end: bigint
+  /** Added to the addresses that it was linked for. */
+  readonly bias: bigint
+  /** Its functions. */
+  names: ProgramNames
+  /** The name of a library, or of a file of `--symbols`; undefined where it is not known. */
+  name: string | undefined
+  /** It is what the process executes, and has its name. */
+  isProgram: boolean
+}
+
+/** A guest's process. */
+export interface Process {
+  /** Tells it apart from others, which may have had its page tables before. */
+  readonly id: number
+  /** Name of the file that it executes; undefined where that is not found. */
+  name: string | undefined
+  /** Those found so far. Processes that have forked from one another, and executed nothing else, have them in common. */
+  programs: MappedProgram[]
+}
+
+/** Memory, and what is in it. */
+interface Mark {
+  readonly at: bigint
+  readonly bytes: Uint8Array
+}
+
+/** What is known of a process. */
+interface Known extends Process {
+  /** Memory that is the same as long as the process is. Headers may not be mapped for a while; the end of a stack is. */
+  header: Mark | undefined
+  stackEnd: Mark | undefined
+  /** Stretches of addresses without a program. */
+  readonly strange: Set<bigint>
+  /** Programs whose names were not all in memory. */
+  readonly partial: Map<MappedProgram, (memory: SampledMemory) => boolean>
+  pagesLeft: number
+  samples: number
+}
+
+/** Returns the program of a process that has an address, of those that were found. */
+export const programAt = ({ programs }: Pick<Process, 'programs'>, address: bigint): MappedProgram | undefined =>
+  programs.find(({ start, end }) => address >= start && address < end)
+
+/** Finds the programs of processes. */
+export class Processes {
+  readonly #files: readonly SymbolFile[]
+  readonly #byTables = new Map<bigint | undefined, Known>()
+  /** Names of libraries and programs that are mapped by many, by their first bytes and build ID. */
+  readonly #names = new Map<string, ProgramNames>()
+  /** Programs of processes that have forked from one another, by what is at the end of their stack, and where that is. */
+  readonly #families = new Map<string, MappedProgram[]>()
+  #count = 0
+  #pagesLeft = MOST_PAGES_ALL
+
+  constructor(files: readonly SymbolFile[]) {
+    this.#files = files
+  }
+
+  /** Returns the process that a sample is of, by its page tables and what is in its memory; undefined beyond the first thousands. */
+  of({ pageTables, stackPointer }: GuestSample, memory: SampledMemory): Process | undefined {
+    let known = this.#byTables.get(pageTables)
+    if (known === undefined || !isStillThere(known, memory)) {
+      if (this.#count >= MOST_PROCESSES) return undefined
+      known = {
+        id: this.#count++,
+        name: undefined,
+        programs: [],
+        header: undefined,
+        stackEnd: undefined,
+        strange: new Set(),
+        partial: new Map(),
+        pagesLeft: MOST_PAGES_EACH,
+        samples: 0,
+      }
+      this.#byTables.set(pageTables, known)
+    }
+    known.samples++
+    if (!LOOKS.has(known.samples)) return known
+    if (known.name === undefined) this.#findName(known, stackPointer, memory)
+    known.strange.clear()
+    for (const [program, look] of known.partial) if (look(memory)) known.partial.delete(program)
+    return known
+  }
+
+  /** Finds the program that code of a process belongs to, for {@link programAt}. */
+  find(process: Process, address: bigint, memory: SampledMemory): void {
+    const known = process as Known
+    const stretch = address >> STRETCH_BITS
+    if (programAt(known, address) !== undefined || known.strange.has(stretch)) return
+    const found = this.#search(known, address, memory) ?? this.#byCode(address, memory)
+    if (found !== undefined) known.programs.push(found)
+    else if (known.strange.size < MOST_STRETCHES) known.strange.add(stretch)
+  }
+
+  #mayLook(known: Known): boolean {
+    if (known.pagesLeft <= 0 || this.#pagesLeft <= 0) return false
+    known.pagesLeft--
+    this.#pagesLeft--
+    return true
+  }
+
+  /** Searches the pages below an address for the headers of a program: the first ones that are found tell. */
+  #search(known: Known, address: bigint, memory: SampledMemory): MappedProgram | undefined {
+    const head = new Uint8Array(ELF_HEADER_BYTES)
+    let page = address & -PAGE
+    for (let i = 0; i < MOST_PAGES_BELOW && page >= 0n && this.#mayLook(known); i++, page -= PAGE) {
+      if (memory.peek(page, head) < ELF_HEADER_BYTES || head[0] !== 0x7f || head[1] !== 0x45) continue
+      const first = new Uint8Array(PAGE_BYTES)
+      const layout = elfLayout(first.subarray(0, memory.peek(page, first)))
+      if (layout === undefined) continue
+      const bias = page - layout.start
+      if (address >= layout.end + bias || (layout.isFixed && bias !== 0n)) return undefined
+      return this.#map(known, layout, bias, first, memory)
+    }
+    return undefined
+  }
+
+  #map(known: Known, layout: ElfLayout, bias: bigint, first: Uint8Array, memory: SampledMemory): MappedProgram {
+    const [start, end] = [layout.start + bias, layout.end + bias]
+    known.header ??= { at: start, bytes: first.slice(0, ELF_HEADER_BYTES) }
+    const reader =
+      (from: SampledMemory): ReadLinked =>
+      (address, count) => {
+        const bytes = new Uint8Array(count)
+        return from.peek(address + bias, bytes) === count ? bytes : undefined
+      }
+    const buildId = buildIdOf(layout, reader(memory))
+    const file = this.#files.find((each) => each.isOf(layout, buildId))
+    if (file !== undefined) return { start, end, bias, names: file, name: file.name, isProgram: layout.isProgram }
+    const key = `${buildId} ${first.subarray(0, ELF_HEADER_BYTES).join()}`
+    const { isProgram } = layout
+    const program: MappedProgram = { start, end, bias, names: NAMELESS, name: undefined, isProgram }
+    const look = (from: SampledMemory): boolean => {
+      const found = dynamicNames(layout, bias, reader(from))
+      program.name = found.soname
+      program.isProgram = isProgram || found.isProgram
+      const known = this.#names.get(key)
+      const starts = known?.starts ?? new FunctionStarts(layout, reader(from))
+      program.names = known ?? { table: new SymbolTable(sized(found.symbols), 0n), starts }
+      const isWhole = found.isWhole && starts.isWhole
+      if (isWhole) this.#names.set(key, program.names)
+      return isWhole
+    }
+    if (!look(memory)) known.partial.set(program, look)
+    return program
+  }
+
+  /** Finds the file of `--symbols` that has the same code where it was linked for: its headers may not be mapped. */
+  #byCode(address: bigint, memory: SampledMemory): MappedProgram | undefined {
+    const at = address & -BigInt(CODE_BYTES)
+    const here = new Uint8Array(CODE_BYTES)
+    for (const file of this.#files) {
+      const code = file.fixedCode(at, CODE_BYTES)
+      if (code === undefined || memory.peek(at, here) < CODE_BYTES || here.some((byte, i) => byte !== code[i])) continue
+      return { start: file.layout.start, end: file.layout.end, bias: 0n, names: file, name: file.name, isProgram: true }
+    }
+    return undefined
+  }
+
+  /**
+   * Finds the name of the file that a process executes. Linux puts it at the very end of the first thread's stack, before a
+   * zero word (`AT_EXECFN`); right above that may be other pages, such as the vDSO's.
+   */
+  #findName(known: Known, stackPointer: bigint, memory: SampledMemory): void {
+    const last = new Uint8Array(10)
+    const page = new Uint8Array(PAGE_BYTES)
+    let end = (stackPointer & -PAGE) + PAGE
+    for (let i = 0; i < MOST_STACK_PAGES && this.#mayLook(known); i++, end += PAGE) {
+      if (memory.peek(end - BigInt(last.length), last) < last.length) return
+      // The end of a text, and a zero word of 4 or 8 bytes.
+      if (last.subarray(5).some((byte) => byte !== 0) || last.subarray(0, 5).every((byte) => byte === 0)) continue
+      const name = memory.peek(end - PAGE, page) === PAGE_BYTES ? nameAtEnd(page) : undefined
+      if (name !== undefined)
+        this.#setName(known, name, { at: end - BigInt(MARK_BYTES), bytes: page.slice(-MARK_BYTES) })
+    }
+  }
+
+  #setName(known: Known, name: string, stackEnd: Mark): void {
+    known.name = name
+    known.stackEnd = stackEnd
+    // A process that forks leaves what is read only to be mapped anew.
+    const key = `${stackEnd.at} ${stackEnd.bytes.join()}`
+    const family = this.#families.get(key)
+    if (family === undefined) this.#families.set(key, known.programs)
+    else {
+      for (const program of known.programs) if (!programAt({ programs: family }, program.start)) family.push(program)
+      known.programs = family
+    }
+  }
+}
+
+const NAMELESS: ProgramNames = { table: new SymbolTable([], 0n), starts: FunctionStarts.NONE }
+
+/** Page tables of a process that has ended may be those of another one. */
+function isStillThere({ header, stackEnd }: Known, memory: SampledMemory): boolean {
+  const matches = ({ at, bytes }: Mark, whereUnmapped: boolean): boolean => {
+    const now = new Uint8Array(bytes.length)
+    if (memory.peek(at, now) < bytes.length) return whereUnmapped
+    return now.every((byte, i) => byte === bytes[i])
+  }
+  return (header === undefined || matches(header, true)) && (stackEnd === undefined || matches(stackEnd, false))
+}
+
+/** An environment variable. */
+const VARIABLE = /^[A-Za-z_]\w*=/
+const PRINTABLE = /^[ -~]+$/
+
+/**
+ * The name of the program at the end of a stack, in whose last page are its arguments, its environment, and the path of its
+ * file, before a zero word; undefined where that is not there.
+ */
+function nameAtEnd(page: Uint8Array): string | undefined {
+  const [, text] = /^([^]*?)\0{5,9}$/.exec(String.fromCharCode(...page)) ?? []
+  const texts = text?.split('\0') ?? []
+  const path = texts.pop() ?? ''
+  if (!PRINTABLE.test(path)) return undefined
+  if (path !== '/proc/self/exe') return lastPart(path)
+  // A program that executes itself, as busybox does, tells by its first argument what it is to be.
+  while (VARIABLE.test(texts.at(-1) ?? '')) texts.pop()
+  const first = texts.findLastIndex((argument) => !PRINTABLE.test(argument))
+  return lastPart(texts[first + 1] ?? path)
+}
+
+const lastPart = (path: string): string | undefined => path.replace(/^.*\//, '') || undefined

@@ -1,0 +1,67 @@
+/** `--symbols FILE`: an ELF file whose functions give code of processes names. */
+import { basename } from 'node:path'
+import { CliError } from '../cli-error.ts'
+import { elfSymbols } from '../disasm/elf.ts'
+import { SymbolTable } from '../disasm/symbols.ts'
+import { readInput } from '../files.ts'
+import { buildIdOf, type ElfLayout, elfLayout, isSameLayout, type ReadLinked } from './elf-image.ts'
+import { FunctionStarts } from './function-starts.ts'
+import { sized } from './guest-names.ts'
+
+/** What is known of the functions of a program. */
+export interface ProgramNames {
+  /** By the addresses that it was linked for. */
+  readonly table: SymbolTable
+  /** Where functions begin, also without names. */
+  readonly starts: FunctionStarts
+}
+
+/** A program that processes may execute. */
+export class SymbolFile implements ProgramNames {
+  /** The file's name, without its folder. */
+  readonly name: string
+  readonly layout: ElfLayout
+  readonly table: SymbolTable
+  readonly starts: FunctionStarts
+  readonly #buildId: string | undefined
+  readonly #read: ReadLinked
+
+  /** @throws CliError `ERR_INPUT` for a file that is no program, or is damaged, or names no functions */
+  constructor(path: string, bytes: Uint8Array) {
+    const layout = elfLayout(bytes)
+    if (layout === undefined) throw new CliError('ERR_INPUT', `--symbols ${path}: it is no ELF program or library`)
+    this.name = basename(path).replace(/\.debug$/, '')
+    this.layout = layout
+    this.#read = (address, count) => {
+      const segment = layout.segments.find(
+        (each) => address >= each.address && address + BigInt(count) <= each.address + BigInt(each.fileBytes),
+      )
+      if (segment === undefined) return undefined
+      const from = segment.offset + Number(address - segment.address)
+      return from + count <= bytes.length ? bytes.subarray(from, from + count) : undefined
+    }
+    this.#buildId = buildIdOf(layout, this.#read)
+    const symbols = sized(elfSymbols(bytes))
+    this.table = new SymbolTable(symbols, 0n)
+    this.starts = new FunctionStarts(layout, this.#read)
+    if (symbols.length === 0 && this.starts.isEmpty)
+      throw new CliError('ERR_INPUT', `--symbols ${path}: it has no symbols; give the file that it was before strip`)
+  }
+
+  /** Whether a program in memory is this one, which may be stripped there. @param buildId - undefined: it is not known */
+  isOf(layout: ElfLayout, buildId: string | undefined): boolean {
+    return buildId !== undefined && this.#buildId !== undefined
+      ? buildId === this.#buildId
+      : isSameLayout(this.layout, layout)
+  }
+
+  /** Returns code of a program that lies where it was linked for; undefined where the file has none. */
+  fixedCode(address: bigint, count: number): Uint8Array | undefined {
+    return this.layout.isFixed ? this.#read(address, count) : undefined
+  }
+}
+
+/** Reads the files of `--symbols`. @throws CliError `ERR_INPUT` */
+export function readSymbolFiles(paths: readonly string[]): Promise<SymbolFile[]> {
+  return Promise.all(paths.map(async (path) => new SymbolFile(path, await readInput(`--symbols ${path}`, path))))
+}

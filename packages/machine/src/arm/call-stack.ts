@@ -1,0 +1,106 @@
+import type { ArmDomain, ArmVcpu } from '@retrap/hvm/arm'
+import type { SampledVcpu } from '../life/sampling.ts'
+
+const FRAME_POINTER = 29
+const LINK = 30
+const MOST_CALLERS = 64
+/** A frame is not larger than this. */
+const LARGEST_FRAME = 1 << 16
+/** A function is not larger than this, where nothing but a call tells where it begins. */
+const LARGEST_FUNCTION = 1 << 12
+/** Bytes of a frame record: the caller's X29, and X30. */
+const RECORD_BYTES = 16
+const INSTRUCTION_BYTES = 4
+/** PSTATE.nRW, and its exception level. */
+const PSTATE_NRW = 0x10
+const PSTATE_EL = 0xc
+/** SCTLR_EL1.M: stage 1 is on. */
+const SCTLR_M = 1n
+/** Bits of TTBR0_EL1 that are the tables' address. */
+const TTBR_TABLES = 0xffff_ffff_fffen
+/** Bits of an address; bit 55 says what those above them are, whatever signature or tag is there. */
+const ADDRESS_BITS = 48
+const UPPER_HALF = 1n << 55n
+
+/** Returns an Arm board's vCPUs as samples are taken of them. */
+export const sampledArmVcpus = (domain: ArmDomain): SampledVcpu[] =>
+  domain.vcpus.map((vcpu) => {
+    const { processor } = vcpu
+    const { registers } = processor
+    return {
+      sampleAfter: (cost, sample) => processor.sampleAfter(cost, sample),
+      look: () => ({
+        address: registers.pc,
+        callers: armCallersOf(vcpu),
+        stackPointer: (registers.pstate & PSTATE_NRW) === 0 ? registers.sp : BigInt.asUintN(32, registers.x(13)),
+        isUser: (registers.pstate & PSTATE_EL) === 0,
+        pageTables:
+          (registers.get('sctlr_el1') & SCTLR_M) === 0n ? undefined : registers.get('ttbr0_el1') & TTBR_TABLES,
+      }),
+      peek: (linear, into) => vcpu.translation.peek(linear, into),
+    }
+  })
+
+/**
+ * Finds the callers of the A64 code that a vCPU executes, by its frame records.
+ *
+ * Code without them may have anything in X29, so an address counts as a return address only where a BL or BLR stands before
+ * it, and records follow each other upwards on the stack. A function that has not stored X30 has its direct caller found if
+ * that has called a place shortly before. Changes nothing of the guest.
+ *
+ * @returns return addresses, without their signatures, the innermost caller first; none of AArch32 code
+ */
+export function armCallersOf(vcpu: ArmVcpu): bigint[] {
+  const { registers } = vcpu.processor
+  const callers: bigint[] = []
+  if ((registers.pstate & PSTATE_NRW) !== 0) return callers
+  const record = new Uint8Array(RECORD_BYTES)
+  const view = new DataView(record.buffer)
+  const direct = withoutSignature(registers.x(LINK))
+  if (callsNear(vcpu, direct, registers.pc)) callers.push(direct)
+  let below = registers.sp
+  let frame = registers.x(FRAME_POINTER)
+  while (callers.length < MOST_CALLERS && frame >= below && frame - below < LARGEST_FRAME && frame % 8n === 0n) {
+    if (vcpu.translation.peek(frame, record) < RECORD_BYTES) break
+    const back = withoutSignature(view.getBigUint64(8, true))
+    if (!isCall(wordBefore(vcpu, back))) break
+    // At its beginning a function has stored X30, which still holds the same.
+    if (below !== registers.sp || back !== callers[0]) callers.push(back)
+    below = frame + 1n
+    frame = view.getBigUint64(0, true)
+  }
+  return callers
+}
+
+/** Pointer authentication puts a signature into the upper bits of an address. */
+function withoutSignature(address: bigint): bigint {
+  return (address & UPPER_HALF) === 0n
+    ? BigInt.asUintN(ADDRESS_BITS, address)
+    : address | BigInt.asUintN(64, -1n << BigInt(ADDRESS_BITS))
+}
+
+/** The instruction before a return address; 0, which is no call, where there is none. */
+function wordBefore(vcpu: ArmVcpu, address: bigint): number {
+  const bytes = new Uint8Array(INSTRUCTION_BYTES)
+  if (
+    address < INSTRUCTION_BYTES ||
+    vcpu.translation.peek(address - BigInt(INSTRUCTION_BYTES), bytes) < INSTRUCTION_BYTES
+  )
+    return 0
+  return new DataView(bytes.buffer).getUint32(0, true)
+}
+
+const isDirectCall = (word: number): boolean => word >>> 26 === 0b10_0101
+
+/** BL, BLR, and BLR by a signed pointer. Source: Arm ARM DDI 0487, C4.1, "Branches, exception generating and system instructions". */
+const isCall = (word: number): boolean =>
+  isDirectCall(word) || (word & 0xffff_fc1f) >>> 0 === 0xd63f_0000 || (word & 0xfeff_f800) >>> 0 === 0xd63f_0800
+
+/** Whether a BL before a return address leads to a place shortly before `target`. */
+function callsNear(vcpu: ArmVcpu, address: bigint, target: bigint): boolean {
+  const word = wordBefore(vcpu, address)
+  if (!isDirectCall(word)) return false
+  const displacement = ((word << 6) >> 6) * INSTRUCTION_BYTES
+  const into = target - (address - BigInt(INSTRUCTION_BYTES) + BigInt(displacement))
+  return into >= 0 && into < LARGEST_FUNCTION
+}
