@@ -24,7 +24,6 @@ export { HvmError } from './errors.ts'
 export type { HvmErrorCode } from './errors.ts'
 export { closePages, guestFrames } from './memory/guest-frames.ts'
 export type { GuestFrames, GuestPages, GuestPageSource } from './memory/guest-frames.ts'
-export { checkShape } from './saved-domain.ts'
 export { GuestMemory } from './memory/guest-memory.ts'
 export { OwnedMemories, type OwnedMemoriesOptions, type OwnedMemoryState } from './memory/owned-memories.ts'
 export { GuestTables, type TableMap } from './memory/guest-tables.ts'
@@ -34,22 +33,24 @@ export { MemoryChanges } from './memory/memory-change.ts'
 export type { MemoryChange, VcpuRun } from './memory/memory-change.ts'
 export { interruptSource, X86Domain } from './x86/domain.ts'
 export { TSC_HZ } from './x86/architecture.ts'
-export type { PciWire, RomWrite, X86Architecture, X86DomainOptions } from './x86/architecture.ts'
+export type { PciWire, RomWrite, X86Architecture, X86DomainOptions, X86DomainState } from './x86/architecture.ts'
 export type { SystemManagementMemory, TprWatch, X86Paravirtual, X86Surroundings } from './x86/surroundings.ts'
 export { X86Vcpu } from './x86/vcpu.ts'
 export type { GuestTranslation, GuestWalk } from './x86/guest-translation.ts'
 export { MemoryWatch } from './x86/memory-watch.ts'
 export type { MemoryWriter, PhysicalRange } from './x86/memory-watch.ts'
 export {
-  beginRestoringX86Domain,
-  beginSavingX86Domain,
-  forkX86Domain,
-  restoreForkedX86Domain,
-  restoreX86Domain,
-  saveX86Domain,
-  saveX86DomainState,
-} from './x86/saved-domain.ts'
-export type { X86DomainRestoring, X86DomainSaving, X86DomainSnapshot, X86DomainState } from './x86/saved-domain.ts'
+  beginRestoringDomain,
+  beginSavingDomain,
+  checkShape,
+  forkDomain,
+  restoreDomain,
+  restoreForkedDomain,
+  type SavedArchitecture,
+  type SavedDomain,
+  saveDomain,
+  saveDomainState,
+} from './saved-domain.ts'
 export type { ForkedMemory } from './memory/forked-memory.ts'
 export type { FormerContents } from './memory/late-pages.ts'
 export type { DomainRestoring, DomainReturn, DomainSaving, DomainSnapshot, DomainState } from './saved-domain.ts'

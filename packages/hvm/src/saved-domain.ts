@@ -11,8 +11,9 @@ import {
 } from './memory/guest-frames.ts'
 import type { ForkedMemory } from './memory/forked-memory.ts'
 import type { FormerContents, LatePages } from './memory/late-pages.ts'
-import type { FrameSet } from './memory/written-frames.ts'
+import type { FrameSet, WrittenFrames } from './memory/written-frames.ts'
 import type { RoundState } from './scheduling/deterministic-schedule.ts'
+import type { Architecture, VirtualCpu } from './virtual-cpu.ts'
 
 /** Holds the part of a domain that is the same for every instruction set, without the contents of its RAM. */
 export interface DomainState {
@@ -72,23 +73,23 @@ export interface DomainRestoring {
   close(): void
 }
 
-/** An instruction set's part of a domain's state. */
-type OwnState<S extends DomainState> = Omit<S, Exclude<keyof DomainState, 'vcpus'>>
-
-/** An instruction set's part of saving and restoring. */
-export interface OwnPart<S extends DomainState> {
+/** An instruction set's part of a domain, which can be saved. */
+export interface SavedArchitecture<S extends DomainState> extends Architecture {
   /** Returns its state. */
-  save(): OwnState<S>
+  save(): Omit<S, Exclude<keyof DomainState, 'vcpus'>>
   /** Restores interrupt controllers and timers; the time has been restored. */
   restoreInterrupts(state: S): void
-  /** Called when device models have mapped what they map, before RAM is restored. */
-  mapped(state: S): void
+  /** Restores what changes the map, when device models have mapped what they map; RAM comes later. */
+  restoreMap?(state: S): void
   /** Restores vCPUs, last of all: what they watch in RAM has its place. */
   restoreVcpus(state: S): void
 }
 
+/** A domain that can be saved: an `X86Domain` or an `ArmDomain`. */
+export type SavedDomain<S extends DomainState> = Domain<VirtualCpu, SavedArchitecture<S>>
+
 /** A domain without its device models. */
-function stateOf<S extends DomainState>(domain: Domain, own: OwnPart<S>): Omit<S, 'devices'> {
+function stateOf<S extends DomainState>(domain: SavedDomain<S>): Omit<S, 'devices'> {
   const common: Omit<DomainState, 'devices' | 'vcpus'> = {
     version: 1,
     clock: domain.clock.save(),
@@ -96,61 +97,76 @@ function stateOf<S extends DomainState>(domain: Domain, own: OwnPart<S>): Omit<S
     asleep: domain.asleep,
     frames: guestFrames(domain),
   }
-  return { ...common, ...own.save() } as unknown as Omit<S, 'devices'>
+  return { ...common, ...domain.architecture.save() } as unknown as Omit<S, 'devices'>
 }
 
 /**
  * Saves a domain as it is now, and lets it run on before its RAM is copied: what is written after its rest has ended is
  * copied first.
  *
- * @throws HvmError, DeviceError
+ * @param rest - of the domain
+ * @throws HvmError `ERR_STATE` for guest memory that is neither RAM nor ROM nor a device model's, and for a domain with a
+ *   hypervisor's own interface. DeviceError as `DomainRest.saveDevices`
  */
 export async function beginSavingDomain<S extends DomainState>(
-  domain: Domain,
-  own: OwnPart<S>,
+  domain: SavedDomain<S>,
   rest: DomainRest,
 ): Promise<DomainSaving<S>> {
   // Few machines are saved: those that are not do not load it.
   const { PageCopies } = await import('./memory/page-copies.ts')
-  const state = await saveDomainState(domain, own, rest)
+  const state = await saveDomainState(domain, rest)
   // Last of all: nothing is thrown after it.
   const copies = new PageCopies(domain)
   return { state, pages: (turn) => copies.collect(turn), close: () => copies.close() }
 }
 
-/**
- * Saves a domain at rest but for the contents of its RAM.
- *
- * @throws HvmError, DeviceError
- */
-export async function saveDomainState<S extends DomainState>(
-  domain: Domain,
-  own: OwnPart<S>,
-  rest: DomainRest,
-): Promise<S> {
+/** Saves a domain as {@link beginSavingDomain} does, but for the contents of its RAM. */
+export async function saveDomainState<S extends DomainState>(domain: SavedDomain<S>, rest: DomainRest): Promise<S> {
   if (domain.seesHypervisor) {
     const why = 'its grants and rings are not part of a snapshot'
     throw new HvmError('ERR_STATE', `a domain that sees a hypervisor cannot be saved: ${why}`)
   }
   domain.secondLevel.late?.finishNow()
   const devices = await rest.saveDevices()
-  return { ...stateOf(domain, own), devices } as unknown as S
+  return { ...stateOf(domain), devices } as unknown as S
 }
 
-/** Returns all of a domain, which is brought to rest meanwhile and does not run. */
-export async function saveWholeDomain<S extends DomainState>(
-  domain: Domain,
-  own: OwnPart<S>,
+/**
+ * Saves a domain as {@link beginSavingDomain} does, with its RAM. Every vCPU is brought between two instructions and the
+ * device models to rest; afterwards it can be run on. Not while `run` is under way.
+ *
+ * @param deadlineMs - host time that devices may take
+ * @throws as `Domain.rest` and {@link beginSavingDomain}
+ */
+export async function saveDomain<S extends DomainState>(
+  domain: SavedDomain<S>,
   deadlineMs: number,
 ): Promise<DomainSnapshot<S>> {
   const rest = await domain.rest(deadlineMs)
   let saving: DomainSaving<S>
   try {
-    saving = await beginSavingDomain(domain, own, rest)
+    saving = await beginSavingDomain(domain, rest)
   } finally {
     rest.end()
   }
   return { state: saving.state, pages: await saving.pages(() => Promise.resolve()) }
+}
+
+/**
+ * Saves a domain as {@link saveDomainState} does, and has its RAM be shared from that instant on.
+ *
+ * @param written - logs what the guest writes: sharing is no writing
+ * @throws as {@link saveDomainState}; P2mError `ERR_NO_MEMORY`
+ */
+export async function forkDomain<S extends DomainState>(
+  domain: SavedDomain<S>,
+  rest: DomainRest,
+  written: WrittenFrames | null = null,
+): Promise<{ readonly state: S; readonly memory: ForkedMemory }> {
+  const { ForkedMemory } = await import('./memory/forked-memory.ts')
+  const state = await saveDomainState(domain, rest)
+  const share = (): ForkedMemory => new ForkedMemory(domain, guestFrames(domain))
+  return { state, memory: written === null ? share() : written.unwritten(0, Infinity, share) }
 }
 
 /** How a domain is put back that has run. */
@@ -166,10 +182,10 @@ export interface DomainReturn extends Pick<FormerContents, 'log'> {
 }
 
 /** Looks whether a state is of a domain like this. */
-function checkState<S extends DomainState>(domain: Domain, own: OwnPart<S>, state: S): void {
+function checkState<S extends DomainState>(domain: SavedDomain<S>, state: S): void {
   if (state?.version !== 1)
     throw new HvmError('ERR_STATE', `state of a domain of version ${String(state?.version)}: expected 1`)
-  const { round, ...here } = stateOf(domain, own)
+  const { round, ...here } = stateOf(domain)
   // They may be missing: where nothing has moved, and where no turn goes on.
   const { moved: _moved, goesOn: _goesOn, ...expected } = round ?? {}
   checkShape('the domain’s state', state, { ...here, round: round && expected })
@@ -179,24 +195,26 @@ function checkState<S extends DomainState>(domain: Domain, own: OwnPart<S>, stat
 }
 
 /**
- * Restores a domain with the same number of vCPUs and the same device models, and lets it run before its RAM is there: what
- * is accessed is brought first.
+ * Restores a domain as {@link restoreDomain} does, and lets it run before its RAM is there: what is accessed is brought
+ * first.
  *
+ * @param mapped - called when device models have mapped what they map, and before RAM is restored
  * @param used - for one that has run: it is abandoned first; default one that has just been made
- * @throws HvmError `ERR_STATE` for another version, shape, number of vCPUs, or memory; DeviceError; what the parts throw
+ * @throws as {@link restoreDomain}, but for what reading later pages throws; DeviceError `ERR_DEVICE` for a model of one that
+ *   has run, and that is too late: the domain is as it was
  */
 export async function beginRestoringDomain<S extends DomainState>(
-  domain: Domain,
-  own: OwnPart<S>,
+  domain: SavedDomain<S>,
   { state, pages }: DomainSnapshot<S, GuestPages | GuestPageSource>,
+  mapped?: () => void,
   used?: DomainReturn,
 ): Promise<DomainRestoring> {
   let late: LatePages | undefined
   try {
     const { LatePages } = await import('./memory/late-pages.ts')
-    const rest = await restoreModels(domain, own, state, used)
+    const rest = await restoreModels(domain, state, mapped, used)
     late = new LatePages(domain, state.frames, pages, { written: used?.written(), log: used?.log })
-    goOn(domain, own, state, rest, used)
+    goOn(domain, state, rest, used)
     return late
   } catch (error) {
     late?.close()
@@ -206,29 +224,48 @@ export async function beginRestoringDomain<S extends DomainState>(
 }
 
 /**
- * Gives a domain that has just been made the state of another one in the same machine memory, whose RAM it shares.
+ * Restores a domain that has just been made, with the same number of vCPUs, the same processor, interrupt controllers and
+ * device models. It goes on where the saved one was. A domain for which this has failed is of no more use.
  *
- * @throws as {@link beginRestoringDomain}; P2mError `ERR_NO_MEMORY`
+ * @param mapped - called when device models have mapped what they map, and before RAM is restored
+ * @throws HvmError `ERR_STATE` for another version, shape, number of vCPUs, or memory; DeviceError, IrqchipError, X86CpuError,
+ *   ArmCpuError where devices, interrupt controllers or processors are others; what a source of pages throws
+ */
+export async function restoreDomain<S extends DomainState>(
+  domain: SavedDomain<S>,
+  snapshot: DomainSnapshot<S, GuestPages | GuestPageSource>,
+  mapped?: () => void,
+): Promise<void> {
+  const late = await beginRestoringDomain(domain, snapshot, mapped)
+  late.finishNow()
+}
+
+/**
+ * Gives a domain that has just been made in the machine memory of a forked one the state of that one, whose RAM it shares.
+ * A domain for which this has failed is of no more use.
+ *
+ * @param mapped - as of {@link restoreDomain}
+ * @throws as {@link restoreDomain}; P2mError `ERR_NO_MEMORY`
  */
 export async function restoreForkedDomain<S extends DomainState>(
-  domain: Domain,
-  own: OwnPart<S>,
+  domain: SavedDomain<S>,
   state: S,
   memory: ForkedMemory,
+  mapped?: () => void,
 ): Promise<void> {
-  const rest = await restoreModels(domain, own, state, undefined)
+  const rest = await restoreModels(domain, state, mapped, undefined)
   memory.restoreInto(domain)
-  goOn(domain, own, state, rest, undefined)
+  goOn(domain, state, rest, undefined)
 }
 
 /** Restores all but RAM and vCPUs. @returns the rest of the device models: those that go on look at rings in RAM at once */
 async function restoreModels<S extends DomainState>(
-  domain: Domain,
-  own: OwnPart<S>,
+  domain: SavedDomain<S>,
   state: S,
+  mapped: (() => void) | undefined,
   used: DomainReturn | undefined,
 ): Promise<DomainRest> {
-  checkState(domain, own, state)
+  checkState(domain, state)
   if (used !== undefined) {
     if (domain.seesHypervisor) {
       const why = 'its grants and rings are not part of a snapshot'
@@ -241,22 +278,22 @@ async function restoreModels<S extends DomainState>(
   domain.clock.restore(state.clock)
   domain.restoreRound(state.round)
   // The levels of wires come with the controllers; the models drive them to the same.
-  own.restoreInterrupts(state)
+  domain.architecture.restoreInterrupts(state)
   const rest = await domain.restoreDevices(state.devices)
-  own.mapped(state)
+  domain.architecture.restoreMap?.(state)
+  mapped?.()
   return rest
 }
 
 /** Restores the vCPUs, now that RAM can be read, and has the device models go on. */
 function goOn<S extends DomainState>(
-  domain: Domain,
-  own: OwnPart<S>,
+  domain: SavedDomain<S>,
   state: S,
   rest: DomainRest,
   used: DomainReturn | undefined,
 ): void {
   domain.asleep = state.asleep
-  own.restoreVcpus(state)
+  domain.architecture.restoreVcpus(state)
   used?.returned()
   rest.end()
 }

@@ -4,12 +4,13 @@ import { P2mAccess, P2mEntry } from '@retrap/p2m'
 import { al, cr0, cr3, dword, eax, ebx, imm32, type Assembler } from '@retrap/x86-assembler'
 import { expect, test } from 'vitest'
 import {
-  beginRestoringX86Domain,
+  beginRestoringDomain,
   type DomainClock,
   type GuestPageSource,
   RealClock,
-  saveX86Domain,
-  type X86DomainRestoring,
+  restoreDomain,
+  saveDomain,
+  type DomainRestoring,
   type X86DomainState,
 } from '../src/index.ts'
 import { EXIT_PORT, Guest } from './support/guest.ts'
@@ -25,7 +26,7 @@ type Act = (made: Made) => void
 interface Made {
   readonly guest: Guest
   readonly dma: DeviceDma
-  readonly late?: X86DomainRestoring
+  readonly late?: DomainRestoring
 }
 
 function made(build: (asm: Assembler) => void, act: Act = () => undefined, clock?: DomainClock): Made {
@@ -78,7 +79,7 @@ async function restored(
 ): Promise<Required<Made>> {
   const first = made(build)
   fill(first)
-  const { state, pages } = await saveX86Domain(first.guest.domain, 1000)
+  const { state, pages } = await saveDomain(first.guest.domain, 1000)
   const source: GuestPageSource = {
     gfns: pages.gfns,
     contents: (index) => {
@@ -91,7 +92,7 @@ async function restored(
   }
   const closed: boolean[] = []
   const parts = made(build, (whole) => act?.({ ...whole, late }), slow?.clock)
-  const late = await beginRestoringX86Domain(parts.guest.domain, { state, pages: source })
+  const late = await beginRestoringDomain(parts.guest.domain, { state, pages: source })
   expect(late.left).toBe(1)
   expect(closed).toEqual([])
   return { ...parts, late }
@@ -233,7 +234,7 @@ test.each<[string, (made: Made) => number]>([
 
 test('a guest is saved while its RAM is still coming', async () => {
   const { guest } = await restored(() => undefined)
-  const { pages } = await saveX86Domain(guest.domain, 1000)
+  const { pages } = await saveDomain(guest.domain, 1000)
   const index = pages.gfns.indexOf(FIRST + 8)
   expect(word(pages.bytes.subarray(index * PAGE))).toBe(valueAt(8))
 })
@@ -263,12 +264,12 @@ test.each<[string, (state: X86DomainState) => unknown]>([
 ])('a source is told, once, that a state of another %s needs none of it', async (_what, change) => {
   const first = made(() => undefined)
   fill(first)
-  const { state, pages } = await saveX86Domain(first.guest.domain, 1000)
+  const { state, pages } = await saveDomain(first.guest.domain, 1000)
   let closed = 0
   const contents = (index: number): Uint8Array => pages.bytes.slice(index * PAGE, (index + 1) * PAGE)
   const source: GuestPageSource = { gfns: pages.gfns, contents, close: () => void closed++ }
   const { domain } = made(() => undefined).guest
-  const restoring = beginRestoringX86Domain(domain, { state: change(state) as X86DomainState, pages: source })
+  const restoring = beginRestoringDomain(domain, { state: change(state) as X86DomainState, pages: source })
   await expect(restoring.then(() => 'restored')).rejects.toThrow()
   expect(closed).toBe(1)
 })
@@ -285,4 +286,15 @@ test("the time in which a vCPU waits for such RAM is not the guest's", async () 
   expect(await guest.domain.run()).toEqual(DONE)
   expect(host).toBeGreaterThan(200e9)
   expect(clock.now()).toBe(began)
+})
+
+test('address line 20 is as it was when the owner restores what it has mapped, and afterwards', async () => {
+  const [saved, guest] = [new Guest((asm) => asm.hlt()), new Guest((asm) => asm.hlt())]
+  saved.domain.a20 = false
+  const seen: boolean[] = []
+  const snapshot = await saveDomain(saved.domain, 1000)
+  await restoreDomain(guest.domain, snapshot, () => seen.push(guest.domain.a20))
+  // An address in an odd MiB is put on the bus as that below.
+  const { translation } = guest.domain.vcpus[0]!
+  expect([seen, guest.domain.a20, translation.peekPhysical(0x10_1234n)]).toEqual([[false], false, 0x1234])
 })

@@ -4,8 +4,8 @@ import { P2mType } from '@retrap/p2m'
 import { al, dword, ecx } from '@retrap/x86-assembler'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { beginSavingX86Domain } from '../src/index.ts'
-import type { DomainServer, GuestPages, X86Domain, X86DomainSaving } from '../src/index.ts'
+import { beginSavingDomain } from '../src/index.ts'
+import type { DomainServer, GuestPages, X86Domain, DomainSaving, X86DomainState } from '../src/index.ts'
 import { GuestRecord } from '../src/x86/vapic/record.ts'
 import { EXIT_PORT, Guest } from './support/guest.ts'
 
@@ -17,10 +17,10 @@ const FIRST = 0x100
 const COUNT = 0x300
 
 /** Begins to save a domain, whose device models go on. */
-async function beginSaving(domain: X86Domain): Promise<X86DomainSaving> {
+async function beginSaving(domain: X86Domain): Promise<DomainSaving<X86DomainState>> {
   const rest = await domain.rest(1000)
   try {
-    return await beginSavingX86Domain(domain, rest)
+    return await beginSavingDomain(domain, rest)
   } finally {
     rest.end()
   }

@@ -1,7 +1,7 @@
 /** Domains that are saved at any instant, and go on as another domain. */
 import { defineDevice } from '@retrap/device'
 import { expect, test } from 'vitest'
-import { type ArmDomain, restoreArmDomain, saveArmDomain } from '../src/arm/index.ts'
+import { type ArmDomain, restoreDomain, saveDomain } from '../src/arm/index.ts'
 import { armDeterministicRun, type Gic } from './support/arm-deterministic-run.ts'
 import { DEVICE, domainWith, ldr, load, movz, OFF, put, RAM } from './support/arm-guest.ts'
 import { deterministicRun, type Placement } from './support/deterministic-run.ts'
@@ -43,14 +43,14 @@ test('an Arm vCPU that waits for an event goes on with what it has marked of a d
   }
   const first = made()
   expect(first.runVcpu(first.vcpus[0]!, 1000).reason).toBe('wait')
-  const snapshot = await saveArmDomain(first, 1000)
+  const snapshot = await saveDomain(first, 1000)
   expect(snapshot.state.vcpus[0]).toMatchObject({
     waitsForEvent: true,
     monitor: { ipaLo: DEVICE, ipaHi: 0, size: 4 },
   })
   const second = made()
-  await restoreArmDomain(second, structuredClone(snapshot))
-  expect((await saveArmDomain(second, 1000)).state).toEqual(snapshot.state)
+  await restoreDomain(second, structuredClone(snapshot))
+  expect((await saveDomain(second, 1000)).state).toEqual(snapshot.state)
   put(second, flag, [1])
   expect(await second.run()).toEqual({ reason: 'power-off' })
   expect(second.vcpus[0]!.processor.registers.x(8)).toBe(0n)

@@ -97,8 +97,8 @@ test.each(sliced(MACHINES, 3))(
 
 /** RAM of a machine that its guest has ended. */
 async function saved(pc: Pc): Promise<PcSnapshot> {
-  const { saveX86Domain } = await import('@retrap/hvm')
-  return { ...(await saveX86Domain(pc.domain, 1000)) } as unknown as PcSnapshot
+  const { saveDomain } = await import('@retrap/hvm')
+  return { ...(await saveDomain(pc.domain, 1000)) } as unknown as PcSnapshot
 }
 
 /** A network that takes all frames and brings none. */

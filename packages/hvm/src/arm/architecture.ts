@@ -2,17 +2,22 @@ import { ArmEngine, SYSTEM_DONE, SYSTEM_UNDEFINED } from '@retrap/arm-cpu'
 import type { JitOptions, SystemValue } from '@retrap/arm-cpu'
 import { DeviceOrder, deviceOrderBytes } from '@retrap/arm-mmio'
 import type { InterruptLine } from '@retrap/device'
-
-import { defaultAffinity, GenericTimers, genericTimersStateBytes, SharedLines } from '@retrap/irqchip/gic'
-import type { Architecture } from '../virtual-cpu.ts'
+import {
+  defaultAffinity,
+  GenericTimers,
+  type GenericTimersState,
+  genericTimersStateBytes,
+  SharedLines,
+} from '@retrap/irqchip/gic'
 import type { Domain } from '../domain.ts'
 import type { DomainOptions } from '../domain-options.ts'
+import type { DomainState, SavedArchitecture } from '../saved-domain.ts'
 import { GicV2Controller, type GicV2Place } from './gic-v2.ts'
 import { GicV3Controller, type GicV3Place } from './gic-v3.ts'
-import type { ArmInterruptController } from './interrupt-controller.ts'
+import type { ArmInterruptController, ArmInterruptsState } from './interrupt-controller.ts'
 import type { ArmParavirtual, ArmSurroundings } from './surroundings.ts'
 import type { PsciWorld } from './psci.ts'
-import { ArmVcpu } from './vcpu.ts'
+import { ArmVcpu, type ArmVcpuState } from './vcpu.ts'
 
 /** A range of guest-physical addresses. */
 export interface AddressRange {
@@ -46,8 +51,18 @@ const FIRST_PCI = 35
 /** The wire of a PCI function's interrupt pin: device number, and pin 1–4. */
 export type PciWire = (device: number, pin: number) => InterruptLine
 
+/** Holds all of an `ArmDomain` but the contents of its RAM. */
+export interface ArmDomainState extends DomainState {
+  /** Its vCPUs, by number. */
+  readonly vcpus: readonly ArmVcpuState[]
+  /** The interrupt controller. */
+  readonly interrupts: ArmInterruptsState
+  /** The generic timers. */
+  readonly timers: GenericTimersState
+}
+
 /** The vCPUs and interrupt controller of an Arm board, and the wires between them. */
-export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
+export class ArmArchitecture implements SavedArchitecture<ArmDomainState>, ArmSurroundings {
   /** The domain that they belong to. */
   readonly domain: Domain
   /** By number. */
@@ -165,6 +180,26 @@ export class ArmArchitecture implements Architecture<ArmVcpu>, ArmSurroundings {
   /** Delivers a device's message by the interrupt controller; to other addresses there is none. */
   signalMsi(address: number, data: number, requester: number): void {
     this.gic.signalMsi(address, data, requester)
+  }
+
+  /** Saves vCPUs, interrupt controller and timers. */
+  save(): Pick<ArmDomainState, 'vcpus' | 'interrupts' | 'timers'> {
+    return {
+      vcpus: this.vcpus.map((vcpu) => vcpu.save()),
+      interrupts: this.gic.save(),
+      timers: this.timers.save(),
+    }
+  }
+
+  /** See {@link SavedArchitecture.restoreInterrupts}. */
+  restoreInterrupts({ interrupts, timers }: ArmDomainState): void {
+    this.gic.restore(interrupts)
+    this.timers.restore(timers)
+  }
+
+  /** See {@link SavedArchitecture.restoreVcpus}. */
+  restoreVcpus({ vcpus }: ArmDomainState): void {
+    for (const [id, saved] of vcpus.entries()) this.vcpus[id]!.restore(saved)
   }
 
   /** Power-on of the interrupt controller and the timers. */

@@ -5,16 +5,17 @@
  */
 export { ArmDomain } from './domain.ts'
 export {
-  type ArmDomainSaving,
-  type ArmDomainSnapshot,
-  type ArmDomainState,
-  beginRestoringArmDomain,
-  beginSavingArmDomain,
-  restoreArmDomain,
-  saveArmDomain,
-} from './saved-domain.ts'
-export type { DomainSnapshot, DomainState } from '../saved-domain.ts'
-export type { ArmArchitecture, ArmDomainOptions, GicPlace } from './architecture.ts'
+  beginRestoringDomain,
+  beginSavingDomain,
+  type DomainSaving,
+  type DomainSnapshot,
+  type DomainState,
+  restoreDomain,
+  type SavedArchitecture,
+  type SavedDomain,
+  saveDomain,
+} from '../saved-domain.ts'
+export type { ArmArchitecture, ArmDomainOptions, ArmDomainState, GicPlace } from './architecture.ts'
 export type { GicV2Place, MessageFrame } from './gic-v2.ts'
 export type { GicV3Place } from './gic-v3.ts'
 export type {

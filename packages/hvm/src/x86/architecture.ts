@@ -1,10 +1,10 @@
 import type { InterruptLine, Word64 } from '@retrap/device'
-import { InterruptFabric, interruptFabricBytes } from '@retrap/irqchip'
-import { X86Engine } from '@retrap/x86-cpu'
-import type { CpuClocks, CpuModel, JitOptions } from '@retrap/x86-cpu'
-import type { Architecture } from '../virtual-cpu.ts'
+import { InterruptFabric, interruptFabricBytes, type InterruptFabricState } from '@retrap/irqchip'
+import { restoreVcpu, saveVcpu, X86Engine } from '@retrap/x86-cpu'
+import type { CpuClocks, CpuModel, JitOptions, SavedCpu } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 import type { DomainOptions } from '../domain-options.ts'
+import type { DomainState, SavedArchitecture } from '../saved-domain.ts'
 import type { SystemManagementMemory, X86Paravirtual, X86Surroundings } from './surroundings.ts'
 import { X86Vcpu } from './vcpu.ts'
 
@@ -41,8 +41,20 @@ export type PciWire = (device: number, pin: number) => InterruptLine
 /** Takes a guest's write to ROM: 1 to 8 bytes at a guest-physical address, as two words. */
 export type RomWrite = (gpa: number, size: number, lo: number, hi: number) => void
 
+/** Holds all of an `X86Domain` but the contents of its RAM. */
+export interface X86DomainState extends DomainState {
+  /** Its processors, by number. */
+  readonly vcpus: readonly SavedCpu[]
+  /** Local APICs, I/O APIC and i8259 pair. */
+  readonly interrupts: InterruptFabricState
+  /** FERR# is asserted. */
+  readonly numericError: boolean
+  /** Address line 20 works. */
+  readonly a20: boolean
+}
+
 /** The vCPUs and interrupt controllers of a PC, and the wires between them. */
-export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
+export class X86Architecture implements SavedArchitecture<X86DomainState>, X86Surroundings {
   /** The domain that they belong to. */
   readonly domain: Domain
   /** By number; the first is the bootstrap processor. */
@@ -72,6 +84,7 @@ export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
   readonly #interruptState: number
   readonly #ferr: InterruptLine
   #ferrAsserted = false
+  #a20 = true
 
   constructor(domain: Domain, options: X86DomainOptions) {
     const { memory, clock, timers } = domain
@@ -179,6 +192,47 @@ export class X86Architecture implements Architecture<X86Vcpu>, X86Surroundings {
   set ferr(asserted: boolean) {
     this.#ferrAsserted = asserted
     this.#ferr.set(asserted)
+  }
+
+  /** See `X86Domain.a20`. */
+  get a20(): boolean {
+    return this.#a20
+  }
+
+  set a20(works: boolean) {
+    if (works === this.#a20) return
+    this.#a20 = works
+    for (const vcpu of this.vcpus) vcpu.setA20(works)
+  }
+
+  /** Saves vCPUs and interrupt controllers. */
+  save(): Pick<X86DomainState, 'vcpus' | 'interrupts' | 'numericError' | 'a20'> {
+    return {
+      vcpus: this.vcpus.map(({ cpu }) => saveVcpu(cpu)),
+      interrupts: this.interrupts.save(),
+      numericError: this.ferr,
+      a20: this.#a20,
+    }
+  }
+
+  /** See {@link SavedArchitecture.restoreInterrupts}. */
+  restoreInterrupts({ interrupts, numericError }: X86DomainState): void {
+    this.interrupts.restore(interrupts)
+    this.ferr = numericError
+  }
+
+  /** See {@link SavedArchitecture.restoreMap}. */
+  restoreMap({ a20 }: X86DomainState): void {
+    this.a20 = a20
+  }
+
+  /** See {@link SavedArchitecture.restoreVcpus}: a processor that waits for a write watches the line in its RAM. */
+  restoreVcpus({ vcpus }: X86DomainState): void {
+    for (const [id, saved] of vcpus.entries()) {
+      const vcpu = this.vcpus[id]!
+      restoreVcpu(vcpu.cpu, saved)
+      vcpu.updateEvents()
+    }
   }
 
   /** Gives the parts of machine memory back that are the vCPUs' and the interrupt controllers'. */

@@ -15,8 +15,6 @@ export class X86Domain extends Domain<X86Vcpu, X86Architecture> {
    */
   ownPciInterrupt: (device: number, pin: number) => InterruptLine
 
-  #a20 = true
-
   /** @throws MemoryError where `memory` has no room */
   constructor(options: X86DomainOptions) {
     super(options, (domain) => new X86Architecture(domain, options))
@@ -74,13 +72,11 @@ export class X86Domain extends Domain<X86Vcpu, X86Architecture> {
    * addresses wrap at 1 MiB. Devices' own accesses are not concerned.
    */
   get a20(): boolean {
-    return this.#a20
+    return this.architecture.a20
   }
 
   set a20(works: boolean) {
-    if (works === this.#a20) return
-    this.#a20 = works
-    for (const vcpu of this.vcpus) vcpu.setA20(works)
+    this.architecture.a20 = works
   }
 
   /** The interface for guests that {@link X86Domain.plug} was given; null for none: hypercalls are #UD then. */

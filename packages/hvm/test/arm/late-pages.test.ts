@@ -1,7 +1,7 @@
 /** Restored RAM of Arm guests whose contents are brought when somebody needs them. */
 import { defineDevice } from '@retrap/device'
 import { expect, test } from 'vitest'
-import { beginRestoringArmDomain, saveArmDomain } from '../../src/arm/index.ts'
+import { beginRestoringDomain, saveDomain } from '../../src/arm/index.ts'
 import type { GuestPageSource } from '../../src/index.ts'
 import { DEVICE, domainWith, HVC, ldr, load, movk, movz, OFF, put, RAM, str, WFI } from '../support/arm-guest.ts'
 
@@ -52,7 +52,7 @@ async function restored(program: readonly number[], vcpus = 1, damaged = false) 
   table(TABLES_AT_ONCE + PAGE, (TABLES_AT_ONCE + 2 * PAGE) | 3)
   table(TABLES_AT_ONCE + 2 * PAGE, DEVICE | 0x703, 0, LATE | 0x703)
   first.attach(model())
-  const { state, pages } = await saveArmDomain(first, 1000)
+  const { state, pages } = await saveDomain(first, 1000)
   const source: GuestPageSource = {
     gfns: pages.gfns,
     contents: (index) => {
@@ -62,7 +62,7 @@ async function restored(program: readonly number[], vcpus = 1, damaged = false) 
   }
   const domain = domainWith([], vcpus)
   domain.attach(model())
-  const late = await beginRestoringArmDomain(domain, { state, pages: source })
+  const late = await beginRestoringDomain(domain, { state, pages: source })
   expect(late.left).toBe(2)
   return { domain, late }
 }

@@ -1,12 +1,6 @@
 import { createHash } from 'node:crypto'
 import { Instant, type DeviceContext, type DeviceModel } from '@retrap/device'
-import {
-  beginRestoringArmDomain,
-  restoreArmDomain,
-  saveArmDomain,
-  type ArmDomain,
-  type GicPlace,
-} from '../../src/arm/index.ts'
+import { beginRestoringDomain, restoreDomain, saveDomain, type ArmDomain, type GicPlace } from '../../src/arm/index.ts'
 import { DEVICE, domainWith, ITS, put, RAM } from './arm-guest.ts'
 import {
   A32,
@@ -135,16 +129,16 @@ function load({ domain }: Run, vcpus: number, gic: Gic): void {
 export async function armDeterministicRun(vcpus: number, gic: Gic, moves = 0): Promise<string> {
   const first = build(vcpus, gic)
   load(first, vcpus, gic)
-  const story: Moves<Run, Awaited<ReturnType<typeof saveArmDomain>>> = {
+  const story: Moves<Run, Awaited<ReturnType<typeof saveDomain>>> = {
     end: 'power-off',
-    save: ({ domain }) => saveArmDomain(domain, 1000),
+    save: ({ domain }) => saveDomain(domain, 1000),
     async restore(snapshot) {
       const run = build(vcpus, gic)
-      await restoreArmDomain(run.domain, snapshot)
+      await restoreDomain(run.domain, snapshot)
       return run
     },
     async putBack({ domain }, snapshot) {
-      const late = await beginRestoringArmDomain(domain, snapshot, {
+      const late = await beginRestoringDomain(domain, snapshot, undefined, {
         deadlineMs: 1000,
         written: () => undefined,
         accepted: () => undefined,

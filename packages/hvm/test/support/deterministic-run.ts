@@ -4,10 +4,10 @@ import { startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/node'
 import { al, dword, eax, ebx, ecx, edx, imm8, type Assembler } from '@retrap/x86-assembler'
 import { restoreVcpu } from '@retrap/x86-cpu'
 import {
-  beginRestoringX86Domain,
+  beginRestoringDomain,
   DeterministicClock,
-  restoreX86Domain,
-  beginSavingX86Domain,
+  restoreDomain,
+  beginSavingDomain,
   type DomainServer,
   WrittenFrames,
   type WrittenSince,
@@ -141,7 +141,7 @@ export async function deterministicRun(vcpus: number, placement: Placement, star
     end: 'debug-exit',
     async save({ domain, noted }) {
       const rest = await domain.rest(1000)
-      const { state, pages } = await beginSavingX86Domain(domain, rest)
+      const { state, pages } = await beginSavingDomain(domain, rest)
       noted.log ??= WrittenFrames.begin(domain)
       noted.since = noted.log?.note()
       rest.end()
@@ -149,11 +149,11 @@ export async function deterministicRun(vcpus: number, placement: Placement, star
     },
     async restore(snapshot) {
       const next = await build(vcpus, placement, 0n)
-      await restoreX86Domain(next.domain, snapshot)
+      await restoreDomain(next.domain, snapshot)
       return next
     },
     async putBack({ domain, noted: { log, since } }, snapshot) {
-      const late = await beginRestoringX86Domain(domain, snapshot, undefined, {
+      const late = await beginRestoringDomain(domain, snapshot, undefined, {
         deadlineMs: 1000,
         log: log ?? undefined,
         written: () => since?.now(),

@@ -1,5 +1,5 @@
 import { closePages, type DomainRestoring, type DomainReturn } from '@retrap/hvm'
-import { type ArmDomain, beginRestoringArmDomain, beginSavingArmDomain } from '@retrap/hvm/arm'
+import { type ArmDomain, beginRestoringDomain, beginSavingDomain } from '@retrap/hvm/arm'
 import type { PcDrive } from '../devices/drives.ts'
 import { hostClock, type RandomSource } from '../life/host.ts'
 import { type MachineLife, type PcRestoreOptions, type PcSaveOptions, SAVE_DEADLINE_MS } from '../life/machine-life.ts'
@@ -57,7 +57,7 @@ function saveArmMachine(parts: ArmSnapshotParts, deadlineMs: number): Promise<Ar
   const begun = hostClock()
   const { domain, random } = parts
   return whileAtRest('this machine cannot be saved', domain, deadlineMs, async (rest) => {
-    const { state, pages, close } = await beginSavingArmDomain(domain, rest)
+    const { state, pages, close } = await beginSavingDomain(domain, rest)
     const whole: ArmSnapshotState = { version: 1, machine: machineOf(parts), random: random.save(), domain: state }
     const finish = async (): Promise<ArmSnapshot> => ({ state: whole, pages: await copiedPages(pages) })
     return { tookMs: (hostClock() - begun) / 1e6, finish, close }
@@ -152,7 +152,7 @@ async function putBackArm(
 ): Promise<DomainRestoring> {
   requireSameMachine(state, machineOf(parts))
   const late = await explaining('the snapshot does not fit this machine', isNoError, () =>
-    beginRestoringArmDomain(parts.domain, { state: state.domain, pages }, used),
+    beginRestoringDomain(parts.domain, { state: state.domain, pages }, undefined, used),
   )
   parts.random.restore(state.random)
   void finishRestoring(late)

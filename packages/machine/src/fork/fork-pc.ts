@@ -1,5 +1,5 @@
 import { describeThrown } from '@retrap/device/host'
-import { type ForkedMemory, forkX86Domain, type WrittenFrames } from '@retrap/hvm'
+import { type ForkedMemory, forkDomain, type WrittenFrames } from '@retrap/hvm'
 import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { MachineError } from '../errors.ts'
 import { checkOptionValues } from '../option-values.ts'
@@ -84,7 +84,7 @@ function begin(
   written: WrittenFrames | null,
 ): Promise<BegunFork> {
   return whileAtRest('this machine cannot be forked', parts.domain, deadlineMs, async (rest) => {
-    const { state, memory } = await forkX86Domain(parts.domain, rest, written)
+    const { state, memory } = await forkDomain(parts.domain, rest, written)
     return { state: { ...stateOf(parts), domain: state }, memory, media: freezeMedia(parts.options) }
   })
 }

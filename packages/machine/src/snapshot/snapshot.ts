@@ -1,15 +1,15 @@
 import {
-  beginRestoringX86Domain,
-  beginSavingX86Domain,
+  beginRestoringDomain,
+  beginSavingDomain,
   checkShape,
   type DomainRest,
   type DomainReturn,
   type DomainVapic,
   type ForkedMemory,
-  restoreForkedX86Domain,
-  saveX86DomainState,
+  restoreForkedDomain,
+  saveDomainState,
   type X86Domain,
-  type X86DomainRestoring,
+  type DomainRestoring,
 } from '@retrap/hvm'
 import { MachineError } from '../errors.ts'
 import type { FirmwareArea } from '../firmware/firmware-area.ts'
@@ -78,14 +78,14 @@ export function stateOf({
 
 /** Saves a PC at rest but for its RAM, which is copied while it runs on. Called in `whileAtRest`. */
 export async function savePc(parts: SnapshotParts, rest: DomainRest): Promise<PcSaving> {
-  const { state, pages, close } = await beginSavingX86Domain(parts.domain, rest)
+  const { state, pages, close } = await beginSavingDomain(parts.domain, rest)
   const whole = { ...stateOf(parts), domain: state }
   return { finish: async () => ({ state: whole, pages: await copiedPages(pages) }), close }
 }
 
 /** Saves a PC at rest but for its RAM. Called in `whileAtRest`. */
 export async function savePcState(parts: SnapshotParts, rest: DomainRest): Promise<PcSnapshotState> {
-  const domain = await saveX86DomainState(parts.domain, rest)
+  const domain = await saveDomainState(parts.domain, rest)
   return { ...stateOf(parts), domain }
 }
 
@@ -95,7 +95,7 @@ export async function savePcState(parts: SnapshotParts, rest: DomainRest): Promi
  * @returns what brings the rest of its RAM, which goes on by itself
  * @throws MachineError `ERR_SNAPSHOT` for a snapshot of another version, or of another machine
  */
-export function restorePc(parts: SnapshotParts, snapshot: PcSnapshotSource): Promise<X86DomainRestoring> {
+export function restorePc(parts: SnapshotParts, snapshot: PcSnapshotSource): Promise<DomainRestoring> {
   return putBackPc(parts, snapshot)
 }
 
@@ -108,10 +108,10 @@ export async function putBackPc(
   parts: SnapshotParts,
   snapshot: PcSnapshotSource,
   used?: DomainReturn,
-): Promise<X86DomainRestoring> {
+): Promise<DomainRestoring> {
   const { state, pages } = snapshot
   const late = await putBackState(parts, state, (restored) =>
-    beginRestoringX86Domain(parts.domain, { state: state.domain, pages }, restored, used),
+    beginRestoringDomain(parts.domain, { state: state.domain, pages }, restored, used),
   )
   void finishRestoring(late)
   return late
@@ -119,7 +119,7 @@ export async function putBackPc(
 
 /** Gives a PC that has just been made the state of one that was forked, whose RAM it shares. @throws as {@link restorePc} */
 export function restoreForkedPc(parts: SnapshotParts, state: PcSnapshotState, memory: ForkedMemory): Promise<void> {
-  return putBackState(parts, state, (restored) => restoreForkedX86Domain(parts.domain, state.domain, memory, restored))
+  return putBackState(parts, state, (restored) => restoreForkedDomain(parts.domain, state.domain, memory, restored))
 }
 
 /** @param restore - restores the domain; it calls back when device models have mapped what they map */

@@ -5,7 +5,7 @@ import {
   type GuestPageSource,
   WrittenFrames,
   type WrittenSince,
-  type X86DomainRestoring,
+  type DomainRestoring,
 } from '@retrap/hvm'
 import { isAtRest } from './at-rest.ts'
 import { hostClock } from '../life/host.ts'
@@ -43,7 +43,7 @@ export class Snapshots {
   readonly #host: SnapshotHost
   /** Frames are copied for one at a time. */
   readonly #inTurn = new OneByOne()
-  #restoring: X86DomainRestoring | undefined
+  #restoring: DomainRestoring | undefined
   /** What has been written; begins when the machine has been put back once, or is to be. */
   #written: WrittenFrames | null | undefined
   /** What has been written since the instants of snapshots. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { DebugExit } from '@retrap/devices'
-import { saveX86Domain } from '@retrap/hvm'
+import { saveDomain } from '@retrap/hvm'
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import { al, type Assembler, dword, dx, eax, ecx, edx, imm32, imm8 } from '@retrap/x86-assembler'
 import { createPc, type Pc, type PcOptions } from '../../src/index.ts'
@@ -55,7 +55,7 @@ function made(machine: Board, jit: boolean): Promise<Pc> {
 
 /** All that can be seen of a machine whose guest has ended. */
 async function endOf(pc: Pc): Promise<string> {
-  const { state, pages } = await saveX86Domain(pc.domain, 1000)
+  const { state, pages } = await saveDomain(pc.domain, 1000)
   const { vcpus, clock, interrupts } = state
   const text = JSON.stringify([vcpus, clock, interrupts], (_key, value: unknown) =>
     value instanceof Uint8Array ? [...value] : value,
