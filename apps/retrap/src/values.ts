@@ -1,3 +1,4 @@
+import { KIB } from '@retrap/basics'
 import { CliError } from './cli-error.ts'
 
 /** How a serial port is connected. */
@@ -15,7 +16,6 @@ export interface DeviceArgument {
   readonly properties: ReadonlyMap<string, string>
 }
 
-const KIB = 1024
 const UNITS: Readonly<Record<string, number>> = { '': KIB ** 2, b: 1, k: KIB, m: KIB ** 2, g: KIB ** 3, t: KIB ** 4 }
 
 /** What fits below the 4 GiB of a machine memory, beside what the machine itself keeps there. */

@@ -1,2 +1,2 @@
 export { ArgumentChecks, describeArgument, hasMethods } from './arguments.ts'
-export { GIB, KIB, MIB, TWO_32 } from './units.ts'
+export { FOUR_GIB, GIB, KIB, MIB, TWO_32 } from './units.ts'

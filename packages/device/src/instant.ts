@@ -1,6 +1,6 @@
+import { TWO_32 } from '@retrap/basics'
 import type { Word64 } from './access.ts'
 
-const TWO_32 = 0x1_0000_0000
 const HIGHEST = 0xffff_ffff
 
 /**

@@ -1,3 +1,5 @@
+import { KIB, MIB } from '@retrap/basics'
+
 /** What a PC's firmware leaves in CMOS RAM about memory and processors. */
 export interface CmosConfiguration {
   /** Bytes of RAM from GPA 0 up to the hole below 4 GiB. */
@@ -10,8 +12,6 @@ export interface CmosConfiguration {
   readonly floppies?: readonly number[]
 }
 
-const KIB = 1024
-const MIB = 1024 * KIB
 const BASE_MEMORY_KIB = 640
 /** Indices of fields, as PC firmware has kept them since the AT; those from 0x34 are QEMU's and Xen's. */
 const CMOS = {

@@ -1,3 +1,4 @@
+import { TWO_32 } from '@retrap/basics'
 import {
   type AccessSize,
   type DeviceContext,
@@ -46,7 +47,6 @@ const DMA_WRITE = 1 << 4
 const DMA_BLOCK_BYTES = 16
 /** "QEMU CFG", which the DMA register reads as. */
 const DMA_SIGNATURE = [0x51, 0x45, 0x4d, 0x55, 0x20, 0x43, 0x46, 0x47] as const
-const TWO32 = 2 ** 32
 /** A transfer moves so many bytes at once; what is left follows in slices of as many. */
 const SLICE_BYTES = 0x1_0000
 /** Virtual time from one slice to the next: 1.3 GB/s. */
@@ -211,7 +211,7 @@ export class FwCfg implements DeviceModel {
       readDma: readSignature,
       writeDma: (offset, value) => {
         if (offset === 0) this.#dmaHigh = swap32(value)
-        else if (offset === 4) this.#command(this.#dmaHigh * TWO32 + swap32(value))
+        else if (offset === 4) this.#command(this.#dmaHigh * TWO_32 + swap32(value))
       },
     })
   }
@@ -236,7 +236,7 @@ export class FwCfg implements DeviceModel {
     const view = new DataView(block.buffer)
     const control = view.getUint32(0)
     const length = view.getUint32(4)
-    const address = view.getUint32(8) * TWO32 + view.getUint32(12)
+    const address = view.getUint32(8) * TWO_32 + view.getUint32(12)
     // The register takes one command at a time.
     if (this.#transfer !== null) return this.#finish(gpa, false)
     if ((control & DMA_SELECT) !== 0) this.#select(control >>> 16)

@@ -1,3 +1,4 @@
+import { TWO_32 } from '@retrap/basics'
 import type { InterruptLine } from '@retrap/device'
 import { LateEdges, type LateEdgesState } from './late-edges.ts'
 import { HPET_RATE } from './tick-rate.ts'
@@ -15,12 +16,11 @@ const TN_WRITABLE = TN_INT_TYPE_LEVEL | TN_INT_ENB | TN_TYPE_PERIODIC | TN_32MOD
 /** I/O APIC inputs that a timer may use: 20 to 23, which no ISA line and no PCI link uses. */
 const ROUTE_CAP = 0x00f0_0000
 
-const TWO32 = 0x1_0000_0000
 /** A match that is further away is waited for in laps of so many ticks (65 days): their nanoseconds are exact in a number. */
 const LAP_TICKS = 2 ** 49
-const LAP_HIGH = LAP_TICKS / TWO32
+const LAP_HIGH = LAP_TICKS / TWO_32
 /** High half of a distance that ends after the machine's clock does, at 2^64 ns. */
-const NEVER_HIGH = Math.ceil((TWO32 * HPET_RATE.ticks) / HPET_RATE.nanoseconds)
+const NEVER_HIGH = Math.ceil((TWO_32 * HPET_RATE.ticks) / HPET_RATE.nanoseconds)
 const NO_ROUTE = -1
 
 /** The half, or halves, of a 64-bit register that a write reaches. */
@@ -82,7 +82,7 @@ export class Comparator {
   /** Ticks from one match to the next, rounded above 2^53; 0: it is not periodic. */
   period(): number {
     if ((this.#config & TN_TYPE_PERIODIC) === 0) return 0
-    return (this.#config & TN_32MODE) === 0 ? this.#periodHi * TWO32 + this.#periodLo : this.#periodLo
+    return (this.#config & TN_32MODE) === 0 ? this.#periodHi * TWO_32 + this.#periodLo : this.#periodLo
   }
 
   /** Reads a half of the Configuration and Capability register. */
@@ -138,14 +138,14 @@ export class Comparator {
     const low = this.#comparatorLo - counterLo
     const borrow = low < 0 ? 1 : 0
     const high = (this.#config & TN_32MODE) === 0 ? (this.#comparatorHi - counterHi - borrow) >>> 0 : 0
-    this.#moveMatch(tick, low + borrow * TWO32, high)
+    this.#moveMatch(tick, low + borrow * TWO_32, high)
   }
 
   /** Sets the match to so many ticks, 64 bits, after a tick. */
   #moveMatch(tick: number, lo: number, hi: number): void {
     const never = hi >= NEVER_HIGH
     this.#laps = never ? 0 : Math.floor(hi / LAP_HIGH)
-    this.matchTick = never ? Infinity : tick + (hi % LAP_HIGH) * TWO32 + lo
+    this.matchTick = never ? Infinity : tick + (hi % LAP_HIGH) * TWO_32 + lo
   }
 
   /** The ticks are counted from an origin that is so many ticks later. */
@@ -165,7 +165,7 @@ export class Comparator {
     if (period > 0) return this.#advancePeriods(tick, period)
     if ((this.#config & TN_32MODE) !== 0) {
       // The low halves meet again when the counter has gone round.
-      this.matchTick += (Math.floor((tick - this.matchTick) / TWO32) + 1) * TWO32
+      this.matchTick += (Math.floor((tick - this.matchTick) / TWO_32) + 1) * TWO_32
     } else {
       this.matchTick = Infinity
     }
@@ -177,13 +177,13 @@ export class Comparator {
     // The match is at most one step of the origin ago: only periods that are shorter pass more than once.
     const short = period < LAP_TICKS
     const periods = short ? Math.floor((tick - this.matchTick) / period) + 1 : 1
-    const lo = short ? (periods * period) % TWO32 : this.#periodLo
-    const hi = short ? Math.floor((periods * period) / TWO32) : this.#periodHi
+    const lo = short ? (periods * period) % TWO_32 : this.#periodLo
+    const hi = short ? Math.floor((periods * period) / TWO_32) : this.#periodHi
     this.#moveMatch(this.matchTick, lo, hi)
     const sum = this.#comparatorLo + lo
-    this.#comparatorLo = sum % TWO32
+    this.#comparatorLo = sum % TWO_32
     if ((this.#config & TN_32MODE) === 0)
-      this.#comparatorHi = (this.#comparatorHi + hi + Math.floor(sum / TWO32)) % TWO32
+      this.#comparatorHi = (this.#comparatorHi + hi + Math.floor(sum / TWO_32)) % TWO_32
     return periods
   }
 

@@ -1,3 +1,4 @@
+import { TWO_32 } from '@retrap/basics'
 import {
   type AccessSize,
   type DeviceContext,
@@ -41,8 +42,6 @@ const LEGACY_LINES = [0, 8] as const
 
 const ENABLE_CNF = 1 << 0
 const LEG_RT_CNF = 1 << 1
-
-const TWO32 = 0x1_0000_0000
 
 /** Options of {@link Hpet}. */
 export interface HpetOptions {
@@ -155,8 +154,8 @@ export class Hpet implements DeviceModel {
   /** Main counter at `tick`, into `nowLo` and `nowHi`. */
   #readCounter(tick: number): void {
     const sum = this.#counterLo + ((this.#config & ENABLE_CNF) === 0 ? 0 : tick - this.#counterTick)
-    this.#nowLo = sum % TWO32
-    this.#nowHi = (this.#counterHi + Math.floor(sum / TWO32)) % TWO32
+    this.#nowLo = sum % TWO_32
+    this.#nowHi = (this.#counterHi + Math.floor(sum / TWO_32)) % TWO_32
   }
 
   /** Stops the count at what it is at `tick`, and goes on from there. */

@@ -1,3 +1,5 @@
+import { MIB } from '@retrap/basics'
+
 /** Which part of SMRAM is seen by whom. */
 export interface SmramSettings {
   /** Processors in system-management mode see the RAM behind the VGA window at 0xA0000. */
@@ -26,7 +28,6 @@ const TSEG_SIZE_SHIFT = 1
 /** Cacheability, which is fixed. By these bits firmware knows that there is SMRAM. */
 const EXTENDED_FIXED = 0x38
 const EXTENDED_WRITABLE = H_SMRAME | (3 << TSEG_SIZE_SHIFT) | T_EN
-const MIB = 1 << 20
 /** TSEG by the size field; the fourth is the extended size. */
 const TSEG_MIB = [1, 2, 8] as const
 

@@ -1,3 +1,4 @@
+import { TWO_32 } from '@retrap/basics'
 import { Instant, type Clock, type Word64 } from '@retrap/device'
 import { HvmError } from './errors.ts'
 
@@ -187,5 +188,3 @@ function checkTime(state: ClockState | null | undefined): void {
     if (word !== word >>> 0) throw wrongClock(`${String(word)} in its time: expected 32-bit words`)
   }
 }
-
-const TWO_32 = 0x1_0000_0000

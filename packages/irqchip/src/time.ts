@@ -1,3 +1,4 @@
+import { TWO_32 } from '@retrap/basics'
 import type { Instant, Word64 } from '@retrap/device'
 
 /** One deadline on the machine's clock. */
@@ -17,7 +18,6 @@ export interface ApicClock {
 }
 
 const TWO_16 = 0x1_0000
-const TWO_32 = 0x1_0000_0000
 
 /**
  * Multiplies whole numbers by a fraction, exactly: quotient and remainder, with no product beyond 2^53.

@@ -1,3 +1,4 @@
+import { MIB } from '@retrap/basics'
 import { CODE_CACHE_BYTES } from '@retrap/x86-cpu'
 import { flashRoom } from './firmware/flash.ts'
 import { networkRomBytes } from './devices/network-card.ts'
@@ -5,7 +6,6 @@ import type { PcOptions } from './pc/pc-options.ts'
 import { SMRAM_BYTES } from './firmware/smram.ts'
 import { vgaBytes } from './devices/vga.ts'
 
-const MIB = 1 << 20
 /** vCPU state, logs, request pages and table frames, beside RAM and the code arena. */
 const FIXED_OVERHEAD = 4 * MIB
 const VCPU_OVERHEAD = 3584 * 1024

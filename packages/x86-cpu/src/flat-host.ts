@@ -1,3 +1,4 @@
+import { TWO_32 } from '@retrap/basics'
 import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { ACCESS_WRITE, MAP_USER, PagingContext, PagingStructureCache, WALK_OK, WalkResult, walk } from '@retrap/paging'
 import type { TableReader } from '@retrap/paging'
@@ -11,7 +12,6 @@ import type { Vcpu } from './vcpu.ts'
 
 /** MAP_GLOBAL of `@retrap/paging`'s results. */
 const GLOBAL_FLAG = 0x100
-const TWO_32 = 0x1_0000_0000
 
 /**
  * The plainest world for a vCPU: RAM from guest-physical 0 up, and nothing else. Page walks are real. What lies outside

@@ -1,3 +1,4 @@
+import { TWO_32 } from '@retrap/basics'
 import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 
 /* public/grant_table.h: `GTF_*`. */
@@ -8,8 +9,6 @@ export const GTF_READ_ONLY: number = 1 << 2
 export const GTF_READING: number = 1 << 3
 export const GTF_WRITING: number = 1 << 4
 const GTF_SUB_PAGE = 1 << 8
-
-const TWO_32 = 0x1_0000_0000
 
 /** One entry as its owner has written it. */
 export interface GrantEntry {

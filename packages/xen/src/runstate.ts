@@ -1,3 +1,4 @@
+import { TWO_32 } from '@retrap/basics'
 import { Instant, type Word64 } from '@retrap/device'
 
 /** RUNSTATE_* (public/vcpu.h). */
@@ -23,8 +24,6 @@ export interface RunstateState {
   /** Nanoseconds in each state before that. */
   readonly spent: readonly Word64[]
 }
-
-const TWO_32 = 0x1_0000_0000
 
 /** Adds the time from one instant to another, which no number need hold. */
 function addTime(sum: Instant, from: Readonly<Word64>, to: Readonly<Word64>): Instant {

@@ -1,3 +1,4 @@
+import { TWO_32 } from '@retrap/basics'
 import { Instant, type Timer, type Word64 } from '@retrap/device'
 import { PAGE_BYTES } from '@retrap/memory'
 import { ACCESS_WRITE } from '@retrap/paging'
@@ -8,7 +9,6 @@ import { Runstate, VcpuRunstate, type RunstateState } from './runstate.ts'
 import type { SharedInfo } from './shared-info.ts'
 import { deadlineOf } from './system-time.ts'
 
-const TWO_32 = 0x1_0000_0000
 const OFF: Readonly<Word64> = { lo: 0, hi: 0 }
 
 /** An area of the guest's, by linear address in the tables that its vCPU happens to run on. */

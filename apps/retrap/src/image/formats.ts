@@ -1,3 +1,4 @@
+import { KIB } from '@retrap/basics'
 import { type ImageFormat, type OpenImageOptions, probeFormat, shownName } from '@retrap/block/node'
 import { CliError } from '../cli-error.ts'
 import { isNamedQcow2 } from '../image-file.ts'
@@ -32,7 +33,6 @@ export async function sourceOptions(
   )
 }
 
-const KIB = 1024
 const UNITS = 'bkmgtpe'
 
 /** Reads a size in bytes: `20G`, `1.5M`, `512`. @throws CliError `ERR_USAGE` */

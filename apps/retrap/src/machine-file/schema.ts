@@ -1,3 +1,4 @@
+import { MIB } from '@retrap/basics'
 import type { Command, Option } from 'commander'
 import { fileOptions, IMAGES_KEY } from './machine-file.ts'
 import { SHAPES, type Shape } from './shapes.ts'
@@ -6,7 +7,6 @@ import { MAX_CPUS, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES } from '../values.ts'
 /** A JSON schema, or a part of one. */
 export type Schema = Readonly<Record<string, unknown>>
 
-const MIB = 1024 ** 2
 const SCALAR: Schema = { type: ['string', 'number', 'boolean'] }
 const TEXT: Schema = { type: 'string' }
 const SECONDS: Schema = {

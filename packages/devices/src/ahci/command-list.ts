@@ -1,3 +1,4 @@
+import { TWO_32 } from '@retrap/basics'
 import type { BlockErrorCode, Dma } from '@retrap/device'
 import { type AtaDrive, type DriveStep, ended } from '../ata/drive.ts'
 import { MediumRequests } from '../ata/medium-requests.ts'
@@ -30,7 +31,6 @@ import {
   SDBS,
   TFD,
   TFES,
-  TWO_32,
 } from './port-registers.ts'
 import type { CommandListParts, CommandListState, Running } from './command-list-state.ts'
 import { asksForQueuedError, queuedAsPlain, queuedErrorLog, READ_LOG_DMA_EXT, READ_LOG_EXT } from './queued-commands.ts'

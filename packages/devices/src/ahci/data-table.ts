@@ -1,8 +1,8 @@
+import { TWO_32 } from '@retrap/basics'
 import type { Dma } from '@retrap/device'
 
 const ENTRY_BYTES = 16
 const COUNT_BITS = 0x3f_ffff
-const TWO_32 = 2 ** 32
 
 /** How a move has ended. `short`: the table has no more room. `bus`: some byte is not RAM. */
 export type MoveEnd = 'all' | 'short' | 'bus'

@@ -1,3 +1,4 @@
+import { TWO_32 } from '@retrap/basics'
 import type { Dma } from '@retrap/device'
 
 // Registers of a port (AHCI 1.3.1, 3.3, "Port Registers").
@@ -39,8 +40,6 @@ export const FR: number = 1 << 14
 export const CR: number = 1 << 15
 export const ATAPI: number = 1 << 24
 export const CMD_BITS: number = ST | FRE | ATAPI | (1 << 25)
-
-export const TWO_32: number = 2 ** 32
 
 /** The registers of a port, at their offsets divided by 4, and what changes in them leads to. */
 export class PortRegisters {

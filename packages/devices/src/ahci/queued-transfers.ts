@@ -1,3 +1,4 @@
+import { TWO_32 } from '@retrap/basics'
 import {
   type BlockBackend,
   BlockError,
@@ -16,7 +17,6 @@ const SECTOR = 512
 const MOST_BYTES = 2 << 20
 const ENTRY_BYTES = 16
 const COUNT_BITS = 0x3f_ffff
-const TWO_32 = 2 ** 32
 /** Entries of a data table that are read at a time. */
 const ENTRIES = 64
 /** Entries of a data table. A command with a longer one is executed alone: reading it takes the host's time. */

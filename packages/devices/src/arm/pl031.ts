@@ -1,3 +1,4 @@
+import { TWO_32 } from '@retrap/basics'
 import {
   type DeviceContext,
   DeviceError,
@@ -25,7 +26,6 @@ const PL031_ID = 0x0014_1031
 const SECOND_NS = 1_000_000_000
 /** The base moves on by so many seconds (12 days), so that nanoseconds since then are exact. */
 const STEP_SECONDS = 2 ** 20
-const TWO32 = 2 ** 32
 
 /** Options of {@link Pl031}. */
 export interface Pl031Options {
@@ -118,7 +118,7 @@ export class Pl031 implements DeviceModel {
   #counter(): number {
     const elapsed = this.#elapsed()
     // The base may have moved on with that look.
-    return (this.#baseSeconds + elapsed) % TWO32
+    return (this.#baseSeconds + elapsed) % TWO_32
   }
 
   /** The alarm is due at the beginning of the second that the match register names, which may be this one. */
@@ -130,7 +130,7 @@ export class Pl031 implements DeviceModel {
   /** Arms the timer for the next time that the counter will match. A far alarm is come to in steps, which are exact. */
   #armNext(): void {
     const elapsed = this.#elapsed()
-    const left = (this.#mr - this.#baseSeconds - elapsed) >>> 0 || TWO32
+    const left = (this.#mr - this.#baseSeconds - elapsed) >>> 0 || TWO_32
     this.#isDue = left <= STEP_SECONDS
     this.#timer?.armAfter((elapsed + Math.min(left, STEP_SECONDS)) * SECOND_NS, this.#base)
   }

@@ -1,3 +1,4 @@
+import { TWO_32 } from '@retrap/basics'
 import type { DisplayMode, PixelFormat } from '@retrap/device'
 
 /** Size of what the guest writes: an address of 64 bits and five words, with the highest byte first. */
@@ -6,7 +7,6 @@ export const RAMFB_BYTES: number = 28
 const LARGEST_SIDE = 16_384
 /** Enough for 5120 by 2880 pixels of four bytes. */
 const LARGEST_PICTURE = 2 ** 26
-const TWO32 = 2 ** 32
 /** Processors address no more. */
 const ADDRESSES = 2 ** 52
 
@@ -39,7 +39,7 @@ export interface RamPicture {
 /** Reads what a guest has written. @returns null for a picture that cannot be shown */
 export function pictureOf(configuration: Uint8Array): RamPicture | null {
   const view = new DataView(configuration.buffer, configuration.byteOffset, configuration.byteLength)
-  const gpa = view.getUint32(0) * TWO32 + view.getUint32(4)
+  const gpa = view.getUint32(0) * TWO_32 + view.getUint32(4)
   // The first letter is in the lowest byte.
   const name = [11, 10, 9, 8].map((at) => String.fromCharCode(configuration[at]!)).join('')
   const [width, height, given] = [view.getUint32(16), view.getUint32(20), view.getUint32(24)]

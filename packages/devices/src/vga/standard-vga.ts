@@ -1,3 +1,4 @@
+import { MIB } from '@retrap/basics'
 import {
   type AccessSize,
   type DeviceContext,
@@ -51,7 +52,6 @@ export interface StandardVgaState {
   readonly latch: number
 }
 
-const MIB = 2 ** 20
 const WINDOW = 0xa_0000
 const DIRECT_BYTES = 0x1_0000
 /** Accesses after which memory that could be mapped is: software changes registers between few. */

@@ -1,3 +1,4 @@
+import { TWO_32 } from '@retrap/basics'
 import { DeviceAnswer, Region } from '@retrap/arm-mmio'
 import type { ArmWorld } from '@retrap/arm-mmio'
 import { IOREQ_TYPE_COPY, IOREQ_WRITE, IO_DONE, IO_LOG, IO_RETRY, IO_UNHANDLED, type IoDispatch } from '@retrap/ioreq'
@@ -6,8 +7,6 @@ import type { AccessLog } from '@retrap/replay'
 import type { TableReader } from '@retrap/paging'
 import type { Domain } from '../domain.ts'
 import type { BankedRegisters } from './interrupt-controller.ts'
-
-const TWO_32 = 0x1_0000_0000
 
 /** What an access asks of the vCPU's surroundings. */
 export interface DeviceAccessWorld {

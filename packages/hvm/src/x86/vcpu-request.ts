@@ -1,3 +1,4 @@
+import { TWO_32 } from '@retrap/basics'
 import {
   IOREQ_READ,
   IOREQ_TYPE_COPY,
@@ -13,8 +14,6 @@ import type { IoDispatch } from '@retrap/ioreq'
 import { STATUS_ASK, STATUS_DONE, STATUS_RETRY } from '@retrap/x86-cpu'
 import type { RepeatRequest, Words } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
-
-const TWO_32 = 0x1_0000_0000
 
 /** The request that a vCPU has in flight: it has at most one. */
 export class VcpuRequest {

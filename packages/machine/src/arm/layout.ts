@@ -1,3 +1,4 @@
+import { GIB, MIB } from '@retrap/basics'
 import { PAGE_BYTES } from '@retrap/memory'
 import { MachineError } from '../errors.ts'
 
@@ -54,9 +55,6 @@ export interface ArmLayout {
   /** RAM. */
   readonly ram: { readonly base: number }
 }
-
-const MIB = 1 << 20
-const GIB = 2 ** 30
 
 /**
  * Where everything is on the board `virt`: addresses and interrupts of QEMU's, which kernels and firmware for it know. The

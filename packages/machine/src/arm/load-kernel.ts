@@ -1,3 +1,4 @@
+import { GIB } from '@retrap/basics'
 import { isElf, loadElf, parseElf, PT_LOAD } from '../loaders/elf.ts'
 import { LoaderError } from '../loaders/errors.ts'
 import { requireRam, writeZeroes, type GuestMemoryWriter } from '../loaders/guest-memory.ts'
@@ -9,7 +10,6 @@ import { VIRT } from './layout.ts'
 const EM_AARCH64 = { value: 183, name: 'AArch64' }
 /** Most bytes of a device tree: the kernel maps it by one block. */
 const TREE_LIMIT = IMAGE_ALIGNMENT
-const GIB = 2 ** 30
 /** An initrd and the kernel lie in one window of so many bytes that begins at a multiple of 1 GiB. */
 const INITRD_WINDOW = 32 * GIB
 /** PSTATE of EL1 on its own stack pointer, with debug exceptions, SErrors and interrupts masked. */

@@ -1,10 +1,10 @@
+import { MIB } from '@retrap/basics'
 import { CODE_CACHE_BYTES } from '@retrap/arm-cpu'
 import { networkRomBytes } from '../devices/network-card.ts'
 import type { PcOptions } from '../pc/pc-options.ts'
 import { vgaBytes } from '../devices/vga.ts'
 import { VIRT } from './layout.ts'
 
-const MIB = 1 << 20
 /** Logs, request pages, table frames and the interrupt controller, beside RAM and the code arena. */
 const FIXED_OVERHEAD = 6 * MIB
 /** State and TLB of a vCPU. */

@@ -1,3 +1,5 @@
+import { TWO_32 } from '@retrap/basics'
+
 /** A part of a property's value: a cell of 32 bits, a text, or bytes. */
 export type PropertyPart = number | string | Uint8Array
 
@@ -5,7 +7,6 @@ export type PropertyPart = number | string | Uint8Array
 const NODE_NAME = /^[A-Za-z][\w,.+-]{0,30}(?:@[\w,.+-]+)?$/
 const PROPERTY_NAME = /^[\w,.+?#-]{1,31}$/
 const CELL_BYTES = 4
-const TWO32 = 2 ** 32
 
 /**
  * A node of a device tree: properties and children, in the order in which they were added.
@@ -79,7 +80,7 @@ export class DeviceTreeNode {
 
 /** Two cells for each value: an address, or a size. */
 export const cells64 = (...values: readonly number[]): number[] =>
-  values.flatMap((value) => [Math.floor(value / TWO32), value % TWO32])
+  values.flatMap((value) => [Math.floor(value / TWO_32), value % TWO_32])
 
 function joined(parts: readonly PropertyPart[]): Uint8Array {
   const encoded = parts.map((part) =>
@@ -95,7 +96,7 @@ function joined(parts: readonly PropertyPart[]): Uint8Array {
 }
 
 function cell(value: number): Uint8Array {
-  if (!Number.isInteger(value) || value < 0 || value >= TWO32)
+  if (!Number.isInteger(value) || value < 0 || value >= TWO_32)
     throw new RangeError(`device tree cell ${value}: expected an integer of 32 bits`)
   const bytes = new Uint8Array(CELL_BYTES)
   new DataView(bytes.buffer).setUint32(0, value)

@@ -1,3 +1,4 @@
+import { KIB, MIB } from '@retrap/basics'
 import {
   ah,
   al,
@@ -63,8 +64,6 @@ const PIC_EOI = 0x20
 const MASTER_VECTORS = 0x08
 const SLAVE_VECTORS = 0x70
 const USER_TICK = 0x1c
-const KIB = 1024
-const MIB = 1024 * KIB
 
 /** What the services tell of the machine. */
 export interface BiosServicesOptions {

@@ -1,3 +1,4 @@
+import { FOUR_GIB } from '@retrap/basics'
 import { FW_CFG_KEY, FwCfg, type FwCfgItem } from '@retrap/devices'
 import { relocatableAcpi } from '../acpi/index.ts'
 import type { AcpiBoard } from '../acpi/index.ts'
@@ -31,7 +32,6 @@ const NO_GRAPHICS_KEY = 0x04
 const BOOT_MENU_KEY = 0x0e
 const E820_ENTRY_BYTES = 20
 const E820_RAM = 1
-const FOUR_GIB = 2 ** 32
 /** Of a sleep state: it is there. The low bits are its SLP_TYP. */
 const SLEEP_STATE = 0x80
 

@@ -1,3 +1,5 @@
+import { KIB, MIB } from '@retrap/basics'
+
 /** What the SMBIOS tables say about a machine. */
 export interface SmbiosBoard {
   /** Number of processors: the cores of one socket. */
@@ -44,9 +46,6 @@ const LARGEST_CAPACITY = 0x8000_0000
 const LARGEST_DEVICE = 0x7fff
 /** A size in KiB instead of MiB. */
 const IN_KIB = 0x8000
-
-const KIB = 1024
-const MIB = 1024 * KIB
 
 /** A field of a structure: its offset, its bytes and its value. */
 type Field = readonly [offset: number, bytes: 1 | 2 | 4 | 8, value: number]

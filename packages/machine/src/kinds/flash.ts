@@ -1,7 +1,6 @@
+import { FOUR_GIB } from '@retrap/basics'
 import { CfiFlash } from '@retrap/devices/flash'
 import type { PcSite, PlacedDevices } from './placed-devices.ts'
-
-const FOUR_GIB = 2 ** 32
 
 type FlashSite = Pick<PcSite, 'options' | 'flash' | 'inSystemManagement'>
 

@@ -1,3 +1,4 @@
+import { FOUR_GIB } from '@retrap/basics'
 import { PAGE_BYTES } from '@retrap/memory'
 import { LoaderError } from './errors.ts'
 import { resetState, type InitialState } from './guest.ts'
@@ -20,7 +21,6 @@ export interface LoadedFirmware {
   readonly state: InitialState
 }
 
-const FOUR_GIB = 2 ** 32
 const ONE_MIB = 0x10_0000
 const LIMIT = 16 * ONE_MIB
 const LEGACY_BYTES = 128 * 1024

@@ -1,3 +1,4 @@
+import { FOUR_GIB } from '@retrap/basics'
 import { PAGE_BYTES } from '@retrap/memory'
 import { LoaderError, hex } from './errors.ts'
 import {
@@ -98,7 +99,6 @@ const ONE_MIB = 0x10_0000
 const SETUP_BASE = 0x200
 const REAL_MODE_STACK = 0xe000
 const COMMAND_LINE_LIMIT = 0x1fff
-const FOUR_GIB = 2 ** 32
 
 /** Whether an image is a bzImage: both of its magic numbers are there. */
 export function isLinux(image: Uint8Array): boolean {

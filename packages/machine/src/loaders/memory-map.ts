@@ -1,3 +1,4 @@
+import { FOUR_GIB, MIB } from '@retrap/basics'
 import { PAGE_BYTES } from '@retrap/memory'
 import { LoaderError } from './errors.ts'
 
@@ -39,9 +40,6 @@ export interface PcMemoryMap {
   readonly e820: readonly E820Entry[]
 }
 
-const KIB = 1024
-const MIB = 1024 * KIB
-const FOUR_GIB = 2 ** 32
 /** Segment of the extended BIOS data area, the last KiB of base memory. */
 export const EBDA_BASE = 0x9_fc00
 const VGA_WINDOW = 0xa_0000

@@ -1,3 +1,4 @@
+import { KIB } from '@retrap/basics'
 import { PAGE_BYTES } from '@retrap/memory'
 import { BootArea, StructureWriter } from './boot-area.ts'
 import { isElf, loadElf, parseElf, PT_LOAD, type LoadedRange } from './elf.ts'
@@ -28,7 +29,6 @@ const MODULE_COMMAND_LINE_LIMIT = 4095
 const CODE = 0x08
 const DATA = 0x10
 const LOADER_NAME = 'retrap'
-const KIB = 1024
 
 /** GPA-independent place of a multiboot header. */
 interface MultibootHeader {

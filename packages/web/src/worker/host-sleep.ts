@@ -1,6 +1,5 @@
+import { TWO_32 } from '@retrap/basics'
 import type { Pc } from '@retrap/machine'
-
-const TWO_32 = 2 ** 32
 
 /** Has a machine's clock go on by so many milliseconds at once. The machine stands still meanwhile. */
 export function addTime(clock: Pc['domain']['clock'], ms: number): void {
