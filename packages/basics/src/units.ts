@@ -7,4 +7,4 @@ export const GIB: number = 1024 * MIB
 /** 2^32: what the upper word of a 64-bit number counts. */
 export const TWO_32 = 0x1_0000_0000
 /** The end of the addresses of 32 bits: 4 GiB. */
-export const FOUR_GIB: number = TWO_32
+export const FOUR_GIB: number = 4 * GIB
