@@ -51,7 +51,10 @@ const POLICIES: Readonly<Record<JitTier, CompilePolicy>> = {
 }
 /** Fraction of the threshold after which a place is looked at for whose bytes there may be compiled code. */
 const REVIVAL_FRACTION = 200
-/** Branches to a place, up to the threshold, that such a look takes at least: fewer do not pay for it. */
+/**
+ * Branches to a place, up to the threshold, that such a look takes at least: fewer do not pay for it. Measured, by a boot of
+ * Linux with kept code: after 16, 64, 250 or 500 branches, 92 % of its instructions are compiled, after 2,000 91 %.
+ */
 const FEWEST_FOR_REVIVAL = 64
 
 /** What a {@link Jit} works with. */

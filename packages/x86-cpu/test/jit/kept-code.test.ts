@@ -62,6 +62,16 @@ describe.each([1, 2] as const)('code of tier %i that was kept', (tier) => {
     },
   )
 
+  test('is the same of two machines whose addresses and numbers differ', () => {
+    const keeps = [false, true].map((isOther) => {
+      const keep = new MemoryKeeper()
+      play({ jit: { ...jit, keep }, isOther })
+      return [...keep.codes.values()].map(({ bytes }) => bytes)
+    })
+    expect(keeps[0]!.length).toBeGreaterThan(0)
+    expect(keeps[1]).toEqual(keeps[0])
+  })
+
   test('is not found by a processor that decodes other instructions, nor by another tier', () => {
     const keep = new MemoryKeeper()
     play({ jit: { ...jit, keep } })
