@@ -1,6 +1,6 @@
 /** What `.scripts/house.ts` counts, by its definitions. */
 import { describe, expect, test } from 'vitest'
-import { countSource, figuresOf, fullFolders, type Source } from '../../../.scripts/house.ts'
+import { countSource, figuresOf, fullFolders, type Source } from '../src/house.ts'
 
 function counted(text: string): Source {
   return countSource('packages/x/src/x.ts', text)!
