@@ -1,4 +1,5 @@
-import type { DeviceFailure, FailurePolicy, IoTraceRecord, RemoteServer } from '@retrap/ioreq'
+import type { RemoteServer } from '@retrap/device-host'
+import type { DeviceFailure, FailurePolicy, IoTraceRecord } from '@retrap/ioreq'
 import type { MachineMemory } from '@retrap/memory'
 import type { FrameCounts, Stage2Options } from '@retrap/p2m'
 import type { DomainClock } from './clock.ts'
@@ -71,7 +72,7 @@ export interface DomainOptions {
   readonly deferDevices?: (callback: () => void) => void
 }
 
-/** A server whose models live elsewhere: `SharedTransport` and `SocketTransport` of `@retrap/ioreq` are such. */
+/** A server whose models live elsewhere: `SharedTransport` and `SocketTransport` of `@retrap/device-host` are such. */
 export interface DomainServer {
   /** This side's record of the server. */
   readonly remote: RemoteServer

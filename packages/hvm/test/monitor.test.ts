@@ -1,13 +1,12 @@
 /** MWAIT in a domain: every writer that is not the waiting vCPU itself ends the wait, and waiting takes no host time. */
 import { defineDevice, type DeviceContext, type DeviceDma, type Timer } from '@retrap/device'
-import { startDeviceWorker } from '@retrap/ioreq/node'
-import type { SharedTransport } from '@retrap/ioreq'
+import { startDeviceWorker } from '@retrap/device-host/node'
+import type { SharedTransport } from '@retrap/device-host'
 import { P2mEntry } from '@retrap/p2m'
 import { type Assembler, al, ax, dword, dx, eax, ecx, edx } from '@retrap/x86-assembler'
 import { STATUS_DONE } from '@retrap/x86-cpu'
 import { afterEach, describe, expect, test } from 'vitest'
-import { DeterministicClock } from '../src/index.ts'
-import type { X86Vcpu } from '../src/index.ts'
+import { DeterministicClock, type X86Vcpu } from '../src/index.ts'
 import { EXIT_PORT, Guest, PROTECTED, STACK, realClock } from './support/guest.ts'
 
 const LINE = 0x6_0040

@@ -1,5 +1,6 @@
 /** Models elsewhere that the deterministic time of a domain waits for, and that do not say when they have done. */
-import { RemoteServer, STATE_IORESP_READY, type Frame } from '@retrap/ioreq'
+import { RemoteServer, type Frame } from '@retrap/device-host'
+import { STATE_IORESP_READY } from '@retrap/ioreq'
 import { expect, test } from 'vitest'
 import { EXIT_PORT, Guest } from './support/guest.ts'
 import { al, type Assembler } from '@retrap/x86-assembler'

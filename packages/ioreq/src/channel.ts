@@ -14,7 +14,11 @@ export interface Answer extends Word64 {
 
 /** Takes the answers of models. */
 export interface ReplyTarget {
-  /** @param last - nothing follows in the caller: whoever hears of it may go on at once */
+  /**
+   * A model has answered.
+   *
+   * @param last - nothing follows in the caller: whoever hears of it may go on at once
+   */
   answer(vcpu: number, lo: number, hi: number, last: boolean): void
   /** A model cannot answer. @param device - its name; empty where that is not known */
   reject(vcpu: number, device: string, error: unknown): void
@@ -22,6 +26,7 @@ export interface ReplyTarget {
 
 /** Serves a vCPU's request that one call of one handler answers. */
 export interface OneCall {
+  /** Calls the handler; a write has `value`. */
   call(region: ClaimedRegion, offset: number, size: 1 | 2 | 4, direction: number, value: number): void
 }
 
@@ -42,6 +47,7 @@ export interface LocalModels {
 
 /** The request of a vCPU, as a channel takes it to its server, and what has come of it. */
 export class SentRequest {
+  /** The request. */
   readonly request: IoRequest = createIoRequest()
   /** Whose handler one call of answers it, where that has been found already. */
   region: ClaimedRegion | null = null

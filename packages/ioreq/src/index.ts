@@ -1,55 +1,35 @@
 export { IoreqError, type IoreqErrorCode } from './errors.ts'
-export { DeviceHost, type DeviceHostOptions } from './device-host.ts'
-export type { UnplugOptions } from './hot-plug.ts'
-export { DeviceSet, type DeviceHostState } from './device-set.ts'
-export type { DevicePlatform, MemoryPlacement, PlatformMemory, PlatformMemoryOptions } from './platform.ts'
 export { IoDispatch } from './dispatch.ts'
 export type { EcamWindow } from './config-space.ts'
 export type { IoDispatchOptions, IoDispatchState } from './dispatch-options.ts'
 export type { InvalidationListener } from './invalidations.ts'
 export { INVALIDATE_ALL, type InvalidationNotice } from './request.ts'
-export { DeviceServer } from './device-server.ts'
-export type { DeviceLink, DeviceServerOptions } from './linked-platform.ts'
-export { MAX_DMA_BYTES } from './frames.ts'
-export { RemoteServer } from './remote-server.ts'
-export type { RemoteServerOptions, ServerLink } from './remote-server.ts'
-export type { GatedServer, GatedSlots, ServerGate } from './platform.ts'
-export { decodeFrame, encodeFrame } from './frame-coding.ts'
-export { FrameReader } from './frame-coding.ts'
-export {
-  FRAME_VERSION,
-  MAX_FRAME_BYTES,
-  NO_VCPU,
-  type CommandFrame,
-  type EventFrame,
-  type Frame,
-  type FrameRange,
-  type MessageFrame,
-} from './frames.ts'
-export type { FramePort } from './message-link.ts'
-export { MessageTransport, serveMessages } from './message-transport.ts'
-export { Doorbell } from './doorbell.ts'
-export { serveSharedDevices, type SharedDevicesOptions } from './shared-devices.ts'
-export type { SharedDeviceMemory } from './shared-memory.ts'
-export { SharedTransport, type SharedTransportOptions } from './shared-transport.ts'
 export { DM_ERRNO, DmOps, type DmOpFields, type DmOpHandler, type DmPlatform } from './dm-op.ts'
 export { formatTrace, type IoTraceEvent, type IoTraceRecord } from './trace.ts'
 export { IO_DONE, IO_FAILED, IO_LOG, IO_RETRY, IO_UNHANDLED } from './status.ts'
 export type { DeviceFailure } from './failures.ts'
 export type { FailurePolicy } from './server.ts'
-export type { DeviceImpairment } from './impairment.ts'
+export { DEAD_HANDLER, type DeviceImpairment } from './impairment.ts'
 export type { WaitDescription } from './wait.ts'
 export { ConfigAddress } from './config-space.ts'
 export { IoreqServer } from './server.ts'
 export type { IoreqTransport, PageLocation, ServerOptions, ServerOwner, ServerPlace } from './server.ts'
 export type { Answer, Channel, LocalModels, OneCall, ReplyTarget, SentRequest } from './channel.ts'
+export { PieceAccess } from './pieces.ts'
 export { RegionTable } from './region-table.ts'
-export { ClaimedRegion, type Claim, type RegionClaim, type RegionOwner } from './region.ts'
-export { MemoryWindow } from './owned-memory.ts'
+export { putBytes, wordAt } from './words.ts'
+export { ClaimedRegion, type Claim, type RegionClaim, type RegionOwner, type ShownMemory } from './region.ts'
 export { RangeSet } from './range-set.ts'
-export { IoreqPage, IoreqSlot } from './slot.ts'
+export { IoreqPage, IoreqSlot, isWithServer } from './slot.ts'
 export { BufferedRing } from './buffered-ring.ts'
-export { copyIoRequest, createIoRequest, type IoRequest } from './request.ts'
+export {
+  copyIoRequest,
+  createIoRequest,
+  elementAddress,
+  elementPointer,
+  requestAddress,
+  type IoRequest,
+} from './request.ts'
 export {
   HVM_IOREQSRV_BUFIOREQ_ATOMIC,
   HVM_IOREQSRV_BUFIOREQ_LEGACY,

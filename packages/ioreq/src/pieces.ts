@@ -2,8 +2,6 @@ import { SplitAccess } from '@retrap/device/host'
 import type { ClaimedRegion } from './region.ts'
 import type { RegionTable } from './region-table.ts'
 
-type Regions = Pick<RegionTable, 'regionAt'>
-
 /** Makes accesses to regions whose models answer at once, call by call. Made once: an access allocates nothing. */
 export class PieceAccess {
   /** Low word of the last answer; of a write, what was written. */
@@ -12,8 +10,9 @@ export class PieceAccess {
   hi = 0
   /** What the last failure was. */
   error: unknown = null
-  /** Where the failing piece begins, and its bytes. */
+  /** Where the failing piece begins. */
   failedAt = 0
+  /** Its bytes. */
   failedBytes = 0
   readonly #split = new SplitAccess<ClaimedRegion>()
   readonly #onFailure: ((region: ClaimedRegion) => boolean) | undefined
@@ -24,14 +23,14 @@ export class PieceAccess {
   }
 
   /** Reads 1–8 bytes. @returns the region that failed, with `error`; or null */
-  read(regions: Regions, kind: 'port' | 'mmio', address: number, size: number): ClaimedRegion | null {
+  read(regions: RegionTable, kind: 'port' | 'mmio', address: number, size: number): ClaimedRegion | null {
     this.#split.begin(regions, kind, address, size, 0, 0)
     return this.#perform(true)
   }
 
   /** Writes 1–8 bytes. @returns as `read` */
   write(
-    regions: Regions,
+    regions: RegionTable,
     kind: 'port' | 'mmio',
     address: number,
     size: number,

@@ -1,7 +1,6 @@
 import { DeviceError, type RangeHandler, type Region, type RegionOptions } from '@retrap/device'
 import { hex } from '@retrap/device/host'
 import { DEAD_HANDLER, type DeviceImpairment, impairedHandler } from './impairment.ts'
-import type { MemoryWindow } from './owned-memory.ts'
 
 /** The bit for an access of `size` bytes in {@link ClaimedRegion.directSizes}. */
 const sizeBit = (size: number): number => 1 << (16 + size)
@@ -12,6 +11,12 @@ export const sizesUpTo = (size: number): number => sizeBit(size + 1) - 1
 /** Whether an access of `size` bytes is in a set of sizes, {@link ClaimedRegion.directSizes}. */
 export function isDirectCall(sizes: number, size: number): boolean {
   return ((sizes >>> (16 + size)) & 1) !== 0
+}
+
+/** A part of a model's memory, which follows the region that it is shown in. */
+export interface ShownMemory {
+  /** Shows the part at an address. @param gpa - −1: nowhere */
+  follow(gpa: number): void
 }
 
 /** What a region's owner is told when its claim changes. */
@@ -39,7 +44,7 @@ export interface RegionClaim {
   /** Accesses may be made without the request page. */
   readonly direct: boolean
   /** What it shows of a model's memory; null: nothing. */
-  readonly window: MemoryWindow | null
+  readonly window: ShownMemory | null
 }
 
 /**
@@ -73,7 +78,7 @@ export class ClaimedRegion implements Region {
   /** Whether it answers. */
   enabled: boolean
   /** What it shows of a model's memory, which follows it; null: nothing. */
-  window: MemoryWindow | null
+  window: ShownMemory | null
   /** Name of the device model. */
   readonly device: string
   /** The server that answers for it, where look-ups know it: see `ServedRegion`. */

@@ -12,17 +12,9 @@ import { Worker } from 'node:worker_threads'
 import { defineDevice, type DeviceModel } from '@retrap/device'
 import { TimerQueue } from '@retrap/device/host'
 import { RealClock } from '@retrap/hvm'
-import {
-  createIoRequest,
-  DeviceHost,
-  IO_RETRY,
-  IoDispatch,
-  IOREQ_READ,
-  IOREQ_TYPE_COPY,
-  SharedTransport,
-  type DevicePlatform,
-} from '@retrap/ioreq'
-import { startDeviceWorker } from '@retrap/ioreq/node'
+import { DeviceHost, SharedTransport, type DevicePlatform } from '@retrap/device-host'
+import { createIoRequest, IO_RETRY, IoDispatch, IOREQ_READ, IOREQ_TYPE_COPY } from '@retrap/ioreq'
+import { startDeviceWorker } from '@retrap/device-host/node'
 import { createPc, type PcOptions } from '@retrap/machine'
 import { threadsTime } from '@retrap/tooling/processor-time'
 import { al, dword, eax, imm8 } from '@retrap/x86-assembler'

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type BlockBackend, defineDevice, type DeviceContext, type DeviceModel } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
-import { startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/node'
+import { startDeviceProcess, startDeviceWorker } from '@retrap/device-host/node'
 import { TEST_LONG, withLong } from '@retrap/tooling/long'
 import { MemoryShare, type Share } from '@retrap/virtio/p9'
 import { al, type Assembler, ax, byte, dword, dx, eax, ebx, ecx, edx, imm16, imm32, word } from '@retrap/x86-assembler'

@@ -6,15 +6,9 @@
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { createPc, type Pc, type PcOptions, type StartDeviceServer } from '@retrap/machine'
-import {
-  encodeFrame,
-  IoreqError,
-  SharedTransport,
-  type DevicePlatform,
-  type IoDispatch,
-  type RemoteServer,
-} from '@retrap/ioreq'
-import { connectDevices, DeviceListener } from '@retrap/ioreq/node'
+import { encodeFrame, SharedTransport, type DevicePlatform, type RemoteServer } from '@retrap/device-host'
+import { IoreqError, type IoDispatch } from '@retrap/ioreq'
+import { connectDevices, DeviceListener } from '@retrap/device-host/node'
 import { resolvesWithin } from '@retrap/tooling/processor-time'
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import type { CliHost } from '../../src/cli.ts'

@@ -31,7 +31,10 @@ const DEVICE_PROGRAMS = ['device-process', 'device-worker']
 const ABANDONED_MS = 24 * 3600 * 1000
 
 export async function setup(): Promise<void> {
-  const programs = DEVICE_PROGRAMS.map((name): [string, string] => [name, `../../packages/ioreq/src/node/${name}`])
+  const programs = DEVICE_PROGRAMS.map((name): [string, string] => [
+    name,
+    `../../packages/device-host/src/node/${name}`,
+  ])
   const command = await bundlePrograms(PACKAGE, {
     input: { ...inputOf(PACKAGE), ...Object.fromEntries(programs) },
     external: /^@retrap\/device(?:$|\/)/,

@@ -1,5 +1,6 @@
 // Frames between a hypervisor and a device server whose fields are true, at the edges, or nonsense.
-import { createIoRequest, encodeFrame, NO_VCPU, type CommandFrame, type EventFrame, type Frame } from '@retrap/ioreq'
+import { encodeFrame, NO_VCPU, type CommandFrame, type EventFrame, type Frame } from '@retrap/device-host'
+import { createIoRequest } from '@retrap/ioreq'
 import type { Rng } from '@retrap/tooling/soak'
 
 /** Kinds of fields, by what a sender that keeps to the protocol would put there. */

@@ -1,6 +1,7 @@
 import type { DeviceModel, PciFunction } from '@retrap/device'
 import { TimerQueue } from '@retrap/device/host'
-import { DeviceHost, IO_DONE, IoDispatch } from '@retrap/ioreq'
+import { DeviceHost } from '@retrap/device-host'
+import { IO_DONE, IoDispatch } from '@retrap/ioreq'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
 import { EcamHostBridge } from '../../src/arm/index.ts'

@@ -1,5 +1,5 @@
 import type { DeviceMemory } from '@retrap/device'
-import type { SharedDevicesOptions } from '@retrap/ioreq'
+import type { SharedDevicesOptions } from '@retrap/device-host'
 import { guestMapOf, MapCache } from '@retrap/mapcache'
 import { MachineMemory, type WasmMemory } from '@retrap/memory'
 import { FrameCounts, P2m } from '@retrap/p2m'

@@ -1,5 +1,6 @@
 import { LONGEST_HOST_TIMER_MS } from '@retrap/device/host'
-import { IoreqError, type RemoteServer } from '@retrap/ioreq'
+import type { RemoteServer } from '@retrap/device-host'
+import { IoreqError } from '@retrap/ioreq'
 import type { ScheduledDomain } from './scheduled-domain.ts'
 
 type SettledModels = Pick<ScheduledDomain, 'servers' | 'devices' | 'deviceDeadlineMs'>

@@ -1,5 +1,6 @@
 import type { TimerQueue } from '@retrap/device/host'
-import type { DeviceHost, IoDispatch } from '@retrap/ioreq'
+import type { DeviceHost } from '@retrap/device-host'
+import type { IoDispatch } from '@retrap/ioreq'
 import type { DomainClock } from '../clock.ts'
 import type { DomainServer } from '../domain-options.ts'
 import type { Invalidations } from '../memory/invalidation.ts'

@@ -1,18 +1,17 @@
 import { TWO_32 } from '@retrap/basics'
 import {
-  IOREQ_READ,
-  IOREQ_TYPE_COPY,
-  IOREQ_TYPE_PIO,
-  IOREQ_WRITE,
+  createIoRequest,
   IO_DONE,
   IO_LOG,
   IO_RETRY,
   IO_UNHANDLED,
-  createIoRequest,
+  type IoDispatch,
+  IOREQ_READ,
+  IOREQ_TYPE_COPY,
+  IOREQ_TYPE_PIO,
+  IOREQ_WRITE,
 } from '@retrap/ioreq'
-import type { IoDispatch } from '@retrap/ioreq'
-import { STATUS_ASK, STATUS_DONE, STATUS_RETRY } from '@retrap/x86-cpu'
-import type { RepeatRequest, Words } from '@retrap/x86-cpu'
+import { type RepeatRequest, STATUS_ASK, STATUS_DONE, STATUS_RETRY, type Words } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 
 /** The request that a vCPU has in flight: it has at most one. */

@@ -8,7 +8,6 @@ import {
   IO_LOG,
   type IoDispatch,
 } from '@retrap/ioreq'
-import type { LocalApic } from '@retrap/irqchip'
 import {
   EVENT_EXTINT,
   EVENT_INIT,
@@ -16,30 +15,29 @@ import {
   EVENT_NMI,
   EVENT_SIPI,
   EVENT_SMI,
+  type LocalApic,
   MSR_APIC_BASE,
 } from '@retrap/irqchip'
 import { P2mEntry, P2mType } from '@retrap/p2m'
 import type { AccessLog } from '@retrap/replay'
 import { type TprAccess, VAPIC_PORT } from '@retrap/vapic'
 import {
+  type CpuClocks,
+  type CpuHost,
   DEVICE_LOGGED,
   DEVICE_MAY_WAIT,
   DEVICE_PLAIN,
+  type DeviceAccessMode,
+  type RegisterPage,
+  type RepeatRequest,
   STATUS_DONE,
   STATUS_FAULT,
   STATUS_RESTART,
   STATUS_RETRY,
+  type Translation,
   Vcpu,
-} from '@retrap/x86-cpu'
-import type {
-  CpuClocks,
-  CpuHost,
-  DeviceAccessMode,
-  RegisterPage,
-  RepeatRequest,
-  Translation,
-  Words,
-  X86Engine,
+  type Words,
+  type X86Engine,
 } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 import type { VirtualCpu } from '../virtual-cpu.ts'

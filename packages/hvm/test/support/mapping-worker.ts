@@ -1,10 +1,8 @@
 /** The program of a Worker whose device model maps the guest's memory itself. */
 import { workerData } from 'node:worker_threads'
 import { defineDevice, type DeviceContext, type WritableGuestMapping } from '@retrap/device'
-import { serveSharedDevices } from '@retrap/ioreq'
-import type { SharedDeviceMemory } from '@retrap/ioreq'
-import { openGuestMemory } from '../../src/index.ts'
-import type { GuestMemoryHandles } from '../../src/index.ts'
+import { serveSharedDevices, type SharedDeviceMemory } from '@retrap/device-host'
+import { type GuestMemoryHandles, openGuestMemory } from '../../src/index.ts'
 
 const { memory, data } = workerData as { readonly memory: SharedDeviceMemory; readonly data: GuestMemoryHandles }
 

@@ -1,10 +1,8 @@
 /** The program of a Worker whose device model owns memory: at once visible to the guest, and to the model in place. */
 import { workerData } from 'node:worker_threads'
 import { defineDevice, type OwnedMemory } from '@retrap/device'
-import { serveSharedDevices } from '@retrap/ioreq'
-import type { SharedDeviceMemory } from '@retrap/ioreq'
-import { openGuestMemory, openOwnedMemory } from '../../src/index.ts'
-import type { GuestMemoryHandles } from '../../src/index.ts'
+import { serveSharedDevices, type SharedDeviceMemory } from '@retrap/device-host'
+import { type GuestMemoryHandles, openGuestMemory, openOwnedMemory } from '../../src/index.ts'
 
 const { memory, data } = workerData as { readonly memory: SharedDeviceMemory; readonly data: GuestMemoryHandles }
 

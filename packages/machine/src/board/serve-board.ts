@@ -1,8 +1,6 @@
-import type { DeviceServer, SharedDeviceMemory } from '@retrap/ioreq'
-import { serveSharedDevices } from '@retrap/ioreq'
+import { type DeviceServer, serveSharedDevices, type SharedDeviceMemory } from '@retrap/device-host'
 import type { InputEvent, InterruptLine } from '@retrap/device'
-import { createBoard } from './board.ts'
-import type { Board, BoardDescription, BoardHooks, BoardInput } from './board.ts'
+import { type Board, type BoardDescription, type BoardHooks, type BoardInput, createBoard } from './board.ts'
 import {
   A20,
   ECAM,

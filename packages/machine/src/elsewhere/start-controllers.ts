@@ -1,6 +1,7 @@
 import type { PacketBackend } from '@retrap/device'
 import type { DomainServer } from '@retrap/hvm'
-import type { DevicePlatform, IoDispatch } from '@retrap/ioreq'
+import type { DevicePlatform } from '@retrap/device-host'
+import type { IoDispatch } from '@retrap/ioreq'
 import { placeDevices } from '../devices/device-kinds.ts'
 import type { PcSite, PlaceDevices } from '../kinds/placed-devices.ts'
 import type { BootPath } from '../devices/drives.ts'

@@ -1,6 +1,7 @@
 import type { BlockProperties } from '@retrap/device'
 import type { DomainServer } from '@retrap/hvm'
-import type { DevicePlatform, IoDispatch } from '@retrap/ioreq'
+import type { DevicePlatform } from '@retrap/device-host'
+import type { IoDispatch } from '@retrap/ioreq'
 import type { BoardDescription } from '../board/board.ts'
 
 /** What a Worker must know to make the controllers of a machine: plain data, to be posted. */

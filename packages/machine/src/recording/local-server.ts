@@ -1,14 +1,7 @@
 import type { DeviceModel } from '@retrap/device'
 import type { DomainServer } from '@retrap/hvm'
-import {
-  createIoRequest,
-  type DevicePlatform,
-  DeviceServer,
-  type Frame,
-  type IoDispatch,
-  IoreqError,
-  RemoteServer,
-} from '@retrap/ioreq'
+import { type DevicePlatform, DeviceServer, type Frame, RemoteServer } from '@retrap/device-host'
+import { createIoRequest, type IoDispatch, IoreqError } from '@retrap/ioreq'
 
 type DmaDone = Extract<Frame, { kind: 'dmaDone' }>
 

@@ -1,17 +1,15 @@
 import type { DomainServer } from '@retrap/hvm'
 import {
-  createIoRequest,
   decodeFrame,
   type DevicePlatform,
   type Frame,
   type GatedServer,
-  IOREQ_TYPE_INVALIDATE,
   NO_VCPU,
-  type IoDispatch,
   RemoteServer,
   type RemoteServerOptions,
   type ServerLink,
-} from '@retrap/ioreq'
+} from '@retrap/device-host'
+import { createIoRequest, IOREQ_TYPE_INVALIDATE, type IoDispatch } from '@retrap/ioreq'
 import { ModelsGate, type ServerFacts } from './gated-server.ts'
 import { framesOf } from './held-frames.ts'
 import type { InputGate } from './gate.ts'

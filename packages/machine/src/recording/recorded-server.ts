@@ -1,12 +1,6 @@
 import type { Dma } from '@retrap/device'
-import {
-  decodeFrame,
-  encodeFrame,
-  type Frame,
-  type GatedServer,
-  IoreqError,
-  IOREQ_TYPE_INVALIDATE,
-} from '@retrap/ioreq'
+import { decodeFrame, encodeFrame, type Frame, type GatedServer } from '@retrap/device-host'
+import { IoreqError, IOREQ_TYPE_INVALIDATE } from '@retrap/ioreq'
 import { ModelsGate, type ServerFacts } from './gated-server.ts'
 import { frameBytes } from './held-frames.ts'
 import type { RecordGate } from './record-gate.ts'

@@ -1,6 +1,7 @@
 import type { DeviceModel } from '@retrap/device'
 import type { DomainServer } from '@retrap/hvm'
-import type { DevicePlatform, GatedServer, IoDispatch, RemoteServerOptions } from '@retrap/ioreq'
+import type { DevicePlatform, GatedServer, RemoteServerOptions } from '@retrap/device-host'
+import type { IoDispatch } from '@retrap/ioreq'
 import type { StartBoardServer, StartControllerServer } from '../elsewhere/start.ts'
 import type { StartDeviceServer } from '../pc/pc-options.ts'
 import type { InputGate } from './gate.ts'

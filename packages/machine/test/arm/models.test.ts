@@ -1,5 +1,6 @@
 import { TimerQueue } from '@retrap/device/host'
-import { DeviceHost, IO_DONE, IoDispatch } from '@retrap/ioreq'
+import { DeviceHost } from '@retrap/device-host'
+import { IO_DONE, IoDispatch } from '@retrap/ioreq'
 import { VirtioRng } from '@retrap/virtio'
 import { describe, expect, test } from 'vitest'
 import {

@@ -1,12 +1,5 @@
-import {
-  createIoRequest,
-  DeviceHost,
-  DeviceServer,
-  IOREQ_TYPE_INVALIDATE,
-  RemoteServer,
-  type Frame,
-  type IoreqServer,
-} from '@retrap/ioreq'
+import { DeviceHost, DeviceServer, RemoteServer, type Frame } from '@retrap/device-host'
+import { createIoRequest, IOREQ_TYPE_INVALIDATE, type IoreqServer } from '@retrap/ioreq'
 import { Model } from './model.ts'
 import type { Grip, Reach } from './witness.ts'
 import type { Party, World } from './world.ts'

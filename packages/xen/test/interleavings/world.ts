@@ -1,4 +1,5 @@
-import type { DeviceFailure, DevicePlatform, IoDispatch, IoreqServer } from '@retrap/ioreq'
+import type { DevicePlatform } from '@retrap/device-host'
+import type { DeviceFailure, IoDispatch, IoreqServer } from '@retrap/ioreq'
 import { guestMapOf, MapCache } from '@retrap/mapcache'
 import type { MachineMemory } from '@retrap/memory'
 import { P2mError, P2mType, type FrameCounts, type P2m } from '@retrap/p2m'
