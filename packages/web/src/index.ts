@@ -20,6 +20,7 @@ export type {
   MapView,
   PicView,
   RequestView,
+  SegmentView,
   VcpuView,
 } from './inspection.ts'
 export { deleteKeptDisk, exportKeptDisk, importKeptDisk, type KeptDisk, keptDisks } from './kept-disks.ts'

@@ -14,8 +14,8 @@ const BUTTONS = ['left', 'middle', 'right', 'back', 'forward'] as const
 const DETENT_PIXELS = 100
 
 /**
- * Has the keys, mouse and touch of an element go to a machine. Control, Alt and Shift with Escape together are left to the page:
- * they take the focus off the element, so that a person without a mouse comes out again.
+ * Has the keys, mouse and touch of an element go to a machine. Control and Alt with G, or with Escape, are left to the page: they take
+ * the focus off the element, so that a person without a mouse comes out again. Tab goes on behind the element from there.
  *
  * @returns ends it
  */
@@ -30,7 +30,8 @@ export function attachInput(machine: InputMachine, element: HTMLElement, pointer
   }
 
   const onKeyDown = (event: KeyboardEvent): void => {
-    if (event.code === 'Escape' && event.ctrlKey && event.altKey) {
+    if ((event.code === 'KeyG' || event.code === 'Escape') && event.ctrlKey && event.altKey) {
+      event.preventDefault()
       release()
       element.blur()
       return

@@ -14,10 +14,28 @@ export interface VcpuView {
   readonly activity: 'executes' | 'halted' | 'waits for start-up' | 'waits for a device'
   /** RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 to R15. */
   readonly registers: readonly bigint[]
+  /** RIP: of the next instruction, counted from the base of CS. */
+  readonly ip: bigint
+  /** RFLAGS; bits 63:32 are reserved. */
+  readonly flags: number
+  /** Control registers, and IA32_EFER. */
+  readonly control: Readonly<Record<'cr0' | 'cr2' | 'cr3' | 'cr4' | 'efer', bigint>>
+  /** ES, CS, SS, DS, FS and GS. */
+  readonly segments: readonly SegmentView[]
   /** The device that its instruction waits for; null: none. */
   readonly waitsFor: { readonly server: string; readonly device: string; readonly request: string } | null
   /** The accesses that this instruction has made so far; the last one may be pending. It replays them when it goes on. */
   readonly log: readonly AccessDescription[]
+}
+
+/** A segment register. */
+export interface SegmentView {
+  /** Its name, such as `CS`. */
+  readonly name: string
+  /** Its selector. */
+  readonly selector: number
+  /** Linear address of its beginning. */
+  readonly base: bigint
 }
 
 /** A request to a disk that has not been answered yet. */

@@ -64,7 +64,15 @@ describe.skipIf(noBrowser !== undefined)('the inspector of a machine in a page',
     })
     expect(got.errors).toEqual(["there is no device 'toaster';", 'a delay of -1 ms: expected 0 to 60000'])
     expect(got.before).toMatchObject({
-      vcpus: [{ mode: 64, idle: true, activity: 'halted', waitsFor: null, log: [] }],
+      vcpus: [
+        {
+          ...{ mode: 64, idle: true, activity: 'halted', waitsFor: null, log: [] },
+          // Paging and protection; PAE; LME and LMA; the bit of RFLAGS that is always 1, and IF, as it waits for a key.
+          control: { cr0: expect.toSatisfy((cr0: number) => (cr0 & 0x8000_0001) >>> 0 === 0x8000_0001) as number },
+          flags: expect.toSatisfy((flags: number) => (flags & 0x202) === 0x202) as number,
+          segments: [{ name: 'ES' }, { name: 'CS', selector: expect.any(Number) as number, base: 0 }, {}, {}, {}, {}],
+        },
+      ],
       interrupts: {
         localApics: [{ requested: [] }],
         ioApic: [{ input: 4, vector: 0x40, masked: false, trigger: 'edge' }],
@@ -72,6 +80,13 @@ describe.skipIf(noBrowser !== undefined)('the inspector of a machine in a page',
       },
       map: { bytesByType: { ram_rw: expect.any(Number) as number } },
     })
+    const [{ control, segments, ip, address }] = got.before.vcpus as unknown as [
+      { control: Record<string, number>; segments: { selector: number }[]; ip: number; address: number },
+    ]
+    expect([control['cr4']! & 0x20, control['efer']! & 0x500]).toEqual([0x20, 0x500])
+    expect(control['cr3']).toBeGreaterThan(0)
+    expect(segments[1]!.selector).toBeGreaterThan(0)
+    expect(ip).toBe(address)
     expect(got.waitsFor).toMatchObject({ server: 'devices', device: 'serial-3f8' })
     expect(got.waitsFor!.request).toMatch(/^port (read|write) of 1 bytes at 0x3f[8-d]$/)
     expect(got.activity).toBe('waits for a device')

@@ -13,7 +13,8 @@ import type {
   VcpuView,
 } from '../inspection.ts'
 
-/** Segment register CS. */
+/** By number. */
+const SEGMENTS = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'] as const
 const CS = 1
 /** Code that is shown of a vCPU. */
 const CODE_BYTES = 64
@@ -50,6 +51,16 @@ function viewOf(domain: X86Domain, vcpu: X86Domain['vcpus'][number]): VcpuView {
           ? 'halted'
           : 'executes',
     registers: [...registers.general.subarray(0, 16)],
+    ip: registers.rip,
+    flags: vcpu.cpu.materialiseFlags() >>> 0,
+    control: {
+      cr0: BigInt(registers.cr0 >>> 0),
+      cr2: registers.cr2,
+      cr3: registers.cr3,
+      cr4: BigInt(registers.cr4 >>> 0),
+      efer: BigInt(registers.efer >>> 0),
+    },
+    segments: SEGMENTS.map((name, i) => ({ name, selector: registers.selector(i), base: registers.segmentBase(i) })),
     waitsFor: domain.dispatch.describeWait(vcpu.id),
     log: log.active ? log.dump() : [],
   }
