@@ -11,6 +11,8 @@ import type { DebianFiles } from './debian-files.ts'
 export interface OfferedSystem {
   readonly title: string
   readonly description: string
+  /** Of the snapshot that it goes on from. */
+  readonly bytes?: number
   /** Options of `createMachine` of `@retrap/web`; addresses are relative to the page. */
   readonly options: Readonly<Record<string, unknown>>
 }
@@ -86,9 +88,11 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
   // Pages show again what the terminal had shown.
   const state = { ...snapshot.state, console: new TextEncoder().encode(printed) }
   await writeSnapshot({ description, state, pages: snapshot.pages }, (bytes) => parts.push(bytes))
+  const file = Buffer.concat(parts)
   const system: OfferedSystem = {
     title: `Debian ${architecture}`,
-    description: `Debian's kernel ${linux.version}, at the prompt of a busybox shell, with a network card.`,
+    description: `Debian's kernel ${linux.version} with busybox, at its prompt, with a network card.`,
+    bytes: file.length,
     options: {
       ...board.page,
       snapshot: `${folder}/machine.snapshot`,
@@ -101,7 +105,7 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
   return {
     system,
     files: new Map([
-      [`${folder}/machine.snapshot`, Buffer.concat(parts)],
+      [`${folder}/machine.snapshot`, file],
       [`${folder}/vmlinuz`, kernel],
       [`${folder}/initrd`, initrd],
     ]),

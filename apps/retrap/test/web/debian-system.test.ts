@@ -39,6 +39,8 @@ test('is saved at its prompt, with what it had printed, and listed for the page'
   const { system, files } = await makeDebianSystem(linux, printing('boots\r\n/ # \u001b[6n'))
   const named = ['snapshot', 'kernel', 'initrd'].map((name) => files.get(String(system.options[name])))
   expect(named).not.toContain(undefined)
+  // The page says how large it is, and that it is no whole Debian.
+  expect(system).toMatchObject({ bytes: named[0]!.length, description: expect.stringContaining('6.1 with busybox') })
   const { state } = await readSnapshot(bytesSource(named[0]!))
   expect(Buffer.from((state as { console: Uint8Array }).console).toString()).toBe('boots\r\n/ # \u001b[6n')
 })
