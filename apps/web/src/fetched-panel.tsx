@@ -1,15 +1,14 @@
 import { useEffect, useState } from 'preact/hooks'
 import { sizeOf } from './files.ts'
 
-/** Loaded with what makes machines. */
-const machines = () => import('@retrap/web')
-
 /** Parts of images at addresses that the browser keeps: how much that is, and how it is given up. */
 export function FetchedPanel() {
   const [bytes, setBytes] = useState(0)
   const [note, setNote] = useState('')
   const look = async (): Promise<number> => {
-    const found = await (await machines()).fetchedBytes()
+    // Loaded with what makes machines.
+    const { fetchedBytes } = await import('@retrap/web')
+    const found = await fetchedBytes()
     setBytes(found)
     return found
   }
@@ -17,7 +16,8 @@ export function FetchedPanel() {
   const remove = async (): Promise<void> => {
     setNote('')
     try {
-      await (await machines()).deleteFetched()
+      const { deleteFetched } = await import('@retrap/web')
+      await deleteFetched()
       const left = await look()
       setNote(left === 0 ? 'There is nothing left.' : `${sizeOf(left)} stay: a machine reads them.`)
     } catch (thrown) {

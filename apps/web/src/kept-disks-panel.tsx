@@ -3,9 +3,6 @@ import { useEffect, useState } from 'preact/hooks'
 import { download, sizeOf } from './files.ts'
 import { keptNameOf } from './settings.ts'
 
-/** Loaded with what makes machines. */
-const disks = () => import('@retrap/web')
-
 /** The name by which a machine finds what is in a file: exports are called by it, and end in `.qcow2`. */
 const nameOfFile = (file: File): string => keptNameOf(file.name.replace(/\.qcow2$/i, ''))
 
@@ -15,7 +12,11 @@ export function KeptDisksPanel() {
   const [error, setError] = useState('')
   /** A file that is to be imported, once it is known as what. */
   const [brought, setBrought] = useState<{ readonly file: File; readonly name: string } | null>(null)
-  const list = async (): Promise<void> => setAll(await (await disks()).keptDisks())
+  const list = async (): Promise<void> => {
+    // Loaded with what makes machines.
+    const { keptDisks } = await import('@retrap/web')
+    setAll(await keptDisks())
+  }
   useEffect(() => void list(), [])
   const attempt = (action: () => Promise<unknown>): void => {
     setError('')
@@ -41,7 +42,8 @@ export function KeptDisksPanel() {
               aria-label={`Export ${disk.name}`}
               onClick={() =>
                 attempt(async () => {
-                  const file = await (await disks()).exportKeptDisk(disk.name)
+                  const { exportKeptDisk } = await import('@retrap/web')
+                  const file = await exportKeptDisk(disk.name)
                   download(file, file.name)
                 })
               }
@@ -50,7 +52,12 @@ export function KeptDisksPanel() {
             </button>
             <button
               aria-label={`Delete ${disk.name}`}
-              onClick={() => attempt(async () => (await disks()).deleteKeptDisk(disk.name))}
+              onClick={() =>
+                attempt(async () => {
+                  const { deleteKeptDisk } = await import('@retrap/web')
+                  await deleteKeptDisk(disk.name)
+                })
+              }
             >
               Delete
             </button>
@@ -75,7 +82,10 @@ export function KeptDisksPanel() {
             event.preventDefault()
             const { file, name } = brought
             setBrought(null)
-            attempt(async () => (await disks()).importKeptDisk(name, file))
+            attempt(async () => {
+              const { importKeptDisk } = await import('@retrap/web')
+              await importKeptDisk(name, file)
+            })
           }}
         >
           <div class="fields">

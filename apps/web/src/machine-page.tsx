@@ -1,14 +1,17 @@
-import type { Machine, MachineState, Progress } from '@retrap/web'
+import type { Machine } from '@retrap/web'
+import './machine-page.css'
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { LaterPanel } from './later-panel.tsx'
-import { NetworkPanel } from './network-panel.tsx'
+import { Ask } from './ask.tsx'
+import { useImpairments } from './impairments.ts'
+import { useKeeping } from './keeping.ts'
+import { type MachineLife, type PageState, useMachine } from './machine-life.ts'
 import { ScreenPanel } from './screen-panel.tsx'
 import { SerialPanel } from './serial-panel.tsx'
 import type { Chosen } from './settings.ts'
-import { SnapshotsPanel } from './snapshots-panel.tsx'
-import { takeWorker } from './spare-worker.ts'
+import { type Tab, Tabs } from './tabs.tsx'
+import { Icon, Tool } from './toolbar.tsx'
 
-const STATE_NAMES: Readonly<Record<MachineState | 'loading' | 'failed', string>> = {
+const STATE_NAMES: Readonly<Record<PageState, string>> = {
   loading: 'Loading',
   failed: 'Not started',
   off: 'Off',
@@ -17,182 +20,256 @@ const STATE_NAMES: Readonly<Record<MachineState | 'loading' | 'failed', string>>
   asleep: 'Asleep',
 }
 
-/** A machine, with its screen, its serial port and its buttons. */
-export function MachinePage({ chosen, close }: { chosen: Chosen; close: () => void }) {
-  const [begun, setBegun] = useState(false)
-  const [machine, setMachine] = useState<Machine | null>(null)
-  const [state, setState] = useState<MachineState | 'loading' | 'failed'>('loading')
-  const [progress, setProgress] = useState<Progress | null>(null)
-  const [note, setNote] = useState('')
-  const [error, setError] = useState('')
-  const heading = useRef<HTMLHeadingElement>(null)
+/** Tabs of machines whose processors and devices can be looked at. */
+const INSIDE: readonly Tab[] = [
+  { id: 'devices', name: 'Devices', load: async () => (await import('./inspector/devices.tsx')).DevicesPanel },
+  { id: 'inspector', name: 'Inspector', load: async () => (await import('./inspector/panel.tsx')).InspectorPanel },
+]
+const SNAPSHOTS: Tab = {
+  id: 'snapshots',
+  name: 'Snapshots',
+  load: async () => (await import('./snapshots/panel.tsx')).SnapshotsPanel,
+}
+const PLAYGROUND: Tab = {
+  id: 'playground',
+  name: 'Playground',
+  load: async () => (await import('./playground/panel.tsx')).PlaygroundPanel,
+}
+const NETWORK: Tab = {
+  id: 'network',
+  name: 'Network',
+  load: async () => (await import('./network-panel.tsx')).NetworkPanel,
+}
+const KEYS: Tab = { id: 'keys', name: 'Keys', load: async () => (await import('./keys/panel.tsx')).KeysPanel }
 
+function tabsOf({ options }: Chosen): readonly Tab[] {
+  const isPc = options.board !== 'virt'
+  return [
+    ...(isPc ? INSIDE : []),
+    SNAPSHOTS,
+    ...(isPc ? [PLAYGROUND] : []),
+    ...(options.network === undefined ? [] : [NETWORK]),
+    KEYS,
+  ]
+}
+
+/** The tab that is open at first. Fingers have no keyboard; on a small screen the machine comes first. */
+function firstTab(tabs: readonly Tab[]): string | null {
+  if (matchMedia('(pointer: coarse)').matches) return 'keys'
+  return matchMedia('(max-width: 40rem)').matches ? null : tabs[0]!.id
+}
+
+/** A machine, with its screen, its serial port and its instruments. */
+export function MachinePage({ chosen, close }: { chosen: Chosen; close: () => void }) {
+  const life = useMachine(chosen)
+  const { machine, state, attempt } = life
+  const [asks, ask] = useState<'reset' | 'close' | null>(null)
+  const impairments = useImpairments(machine, attempt)
+  const heading = useRef<HTMLHeadingElement>(null)
+  const isOn = state === 'running' || state === 'paused' || state === 'asleep'
+  const keeping = useKeeping(machine, chosen, isOn)
   useEffect(() => {
     heading.current?.focus()
     // Tabs are told apart by it, and say by it which of them has a disk.
     const { title } = document
     document.title = `${chosen.title} – retrap`
-    const control = new AbortController()
-    void begin(chosen, control.signal, { setBegun, setMachine, setState, setProgress, setNote, setError })
-    return () => {
-      control.abort()
-      document.title = title
-    }
+    return () => void (document.title = title)
   }, [chosen])
+  const end = (): void => {
+    void keeping.forget()
+    close()
+  }
+  const askToClose = (): void => (isOn ? ask('close') : end())
+  useBack(askToClose)
+  const tabs = tabsOf(chosen)
+  const [first] = useState(() => firstTab(tabs))
+  const saveAndClose = async (): Promise<void> => {
+    const { saveMachine } = await import('./snapshots/save.ts')
+    await saveMachine(machine!, chosen, { parent: chosen.from ?? null })
+    end()
+  }
+  return (
+    <div class="bench">
+      <header class="bar">
+        <h1 class="brand">retrap</h1>
+        <h2 ref={heading} tabIndex={-1}>
+          {chosen.title}
+        </h2>
+        <Buttons life={life} isOn={isOn} chosen={chosen} ask={ask} askToClose={askToClose} />
+        <p class="status" role="status">
+          <strong class={`pill ${state}`}>{STATE_NAMES[state]}</strong> {life.note}
+        </p>
+        {impairments.names.length > 0 && (
+          <p class="impaired">
+            <span>
+              {impairments.names
+                .map((name) => {
+                  const { delayMs, dead } = impairments.of(name)
+                  return `${name} ${dead ? 'fails' : `+${delayMs} ms`}`
+                })
+                .join(', ')}
+            </span>
+            <button onClick={impairments.reset}>Reset all</button>
+          </p>
+        )}
+        {state === 'loading' && life.progress !== null && <Loading life={life} />}
+      </header>
+      <main>
+        {life.alert !== '' && (
+          <div class="alerts">
+            <div class="alert">
+              <p class="wrong" role="alert">
+                {life.alert}
+              </p>
+              <button aria-label="Dismiss" onClick={life.dismiss}>
+                <Icon name="close" />
+              </button>
+            </div>
+          </div>
+        )}
+        {life.isMade && state !== 'failed' && (
+          <>
+            <div class="machine">
+              {machine !== null && <ScreenPanel machine={machine} />}
+              <SerialPanel machine={machine} />
+            </div>
+            {machine !== null && (
+              <Tabs tabs={tabs} first={first} context={{ machine, chosen, isOn, impairments, attempt }} />
+            )}
+          </>
+        )}
+      </main>
+      {asks === 'reset' && (
+        <Ask
+          question="Reset this machine?"
+          detail="It starts anew, as by its reset button. What is in its memory is lost; disks keep what was written."
+          answers={[
+            {
+              name: 'Reset it',
+              action: () => {
+                ask(null)
+                attempt(() => machine!.reset())
+              },
+            },
+          ]}
+          cancel={() => ask(null)}
+        />
+      )}
+      {asks === 'close' && (
+        <Ask
+          question="Close this machine?"
+          detail="It ends, and what is in its memory is lost, unless you save a snapshot: the start page goes on from that."
+          answers={[
+            {
+              name: 'Save and close',
+              action: () => {
+                ask(null)
+                attempt(saveAndClose)
+              },
+            },
+            { name: 'Close it', action: end },
+          ]}
+          cancel={() => ask(null)}
+        />
+      )}
+    </div>
+  )
+}
 
-  const attempt = (action: () => Promise<unknown>): void => {
-    setError('')
-    action().catch((thrown: unknown) => setError(messageOf(thrown)))
+/** Has the browser's button Back lead to the start page, and ask first. */
+function useBack(ask: () => void): void {
+  const latest = useRef(ask)
+  latest.current = ask
+  useEffect(() => {
+    const stay = (): void => history.pushState({ ...history.state, machine: true }, '')
+    stay()
+    const back = (): void => {
+      stay()
+      latest.current()
+    }
+    addEventListener('popstate', back)
+    return () => {
+      removeEventListener('popstate', back)
+      history.back()
+    }
+  }, [])
+}
+
+function Loading({ life: { progress } }: { life: MachineLife }) {
+  const { image, loadedBytes, totalBytes } = progress!
+  return (
+    <label class="loading">
+      {image}: {Math.ceil(loadedBytes / 1024)} KiB
+      {totalBytes === null ? <progress /> : <progress value={loadedBytes} max={totalBytes} />}
+    </label>
+  )
+}
+
+interface ButtonsProps {
+  readonly life: MachineLife
+  readonly isOn: boolean
+  readonly chosen: Chosen
+  readonly ask: (what: 'reset') => void
+  readonly askToClose: () => void
+}
+
+function Buttons({ life, isOn, chosen, ask, askToClose }: ButtonsProps) {
+  const { machine, state, attempt, say } = life
+  const hasCd = chosen.options.drives?.some(({ media }) => media === 'cdrom') === true
+  const step = async (one: Machine): Promise<void> => {
+    const done = await one.step()
+    say(done ? '' : 'vCPU 0 waits for an interrupt or for a device: it has not executed an instruction.')
   }
   const pressPower = async (one: Machine): Promise<void> => {
-    if (!(await one.powerButton())) setNote('The guest does not listen to its power button.')
+    if (!(await one.powerButton())) say('The guest does not listen to its power button.')
   }
-  const hasCd = chosen.options.drives?.some(({ media }) => media === 'cdrom') === true
-  const isOn = state === 'running' || state === 'paused' || state === 'asleep'
+  const insert = async (one: Machine, file: File | null): Promise<void> => {
+    await one.insert('cd0', file)
+    say(file === null ? 'The CD is out.' : `In the CD drive: ${file.name}.`)
+  }
   return (
-    <>
-      <h2 ref={heading} tabIndex={-1}>
-        {chosen.title}
-      </h2>
-      <div class="toolbar" role="toolbar" aria-label="The machine's buttons">
-        {state === 'running' ? (
-          <button onClick={() => attempt(() => machine!.pause())}>Pause</button>
-        ) : (
-          <button disabled={machine === null || state === 'asleep'} onClick={() => run(machine!, setNote)}>
-            {state === 'paused' ? 'Continue' : 'Switch on'}
-          </button>
-        )}
-        <button disabled={machine === null} onClick={() => attempt(() => machine!.reset())}>
-          Reset
-        </button>
-        <button disabled={!isOn} onClick={() => attempt(() => pressPower(machine!))}>
-          Power button
-        </button>
-        {hasCd && machine !== null && (
-          <label class="button file">
+    <div class="tools" role="group" aria-label="The machine's buttons">
+      {state === 'running' ? (
+        <Tool icon="pause" onClick={() => attempt(() => machine!.pause())}>
+          Pause
+        </Tool>
+      ) : (
+        <Tool icon="run" disabled={machine === null || state === 'asleep'} onClick={life.run}>
+          {state === 'paused' ? 'Continue' : 'Switch on'}
+        </Tool>
+      )}
+      <Tool icon="step" disabled={!isOn} onClick={() => attempt(() => step(machine!))}>
+        Single step
+      </Tool>
+      <Tool icon="power" disabled={!isOn} onClick={() => attempt(() => pressPower(machine!))}>
+        Power button
+      </Tool>
+      {hasCd && machine !== null && (
+        <>
+          <label class="button tool file">
+            <Icon name="disc" />
             Change CD
             <input
               type="file"
               onChange={(event) => {
                 const file = event.currentTarget.files?.[0]
-                if (file !== undefined) attempt(() => machine.insert('cd0', file))
+                event.currentTarget.value = ''
+                if (file !== undefined) attempt(() => insert(machine, file))
               }}
             />
           </label>
-        )}
-        <button onClick={close}>Close</button>
-      </div>
-      <p class="status" role="status">
-        <strong>{STATE_NAMES[state]}.</strong> {note}
-      </p>
-      {error !== '' && (
-        <p class="wrong" role="alert">
-          {error}
-        </p>
-      )}
-      {state === 'loading' && progress !== null && (
-        <p>
-          <label>
-            {progress.image}: {Math.ceil(progress.loadedBytes / 1024)} KiB
-            {progress.totalBytes === null ? (
-              <progress />
-            ) : (
-              <progress value={progress.loadedBytes} max={progress.totalBytes} />
-            )}
-          </label>
-        </p>
-      )}
-      {begun && state !== 'failed' && (
-        <div class="machine">
-          {machine !== null && <ScreenPanel machine={machine} />}
-          <SerialPanel machine={machine} />
-          {machine !== null && <Panels machine={machine} chosen={chosen} isOn={isOn} attempt={attempt} />}
-        </div>
-      )}
-    </>
-  )
-}
-
-interface PanelsProps {
-  readonly machine: Machine
-  readonly chosen: Chosen
-  readonly isOn: boolean
-  readonly attempt: (action: () => Promise<unknown>) => void
-}
-
-/** What is below the screen and the terminal. */
-function Panels({ machine, chosen, isOn, attempt }: PanelsProps) {
-  return (
-    <>
-      <LaterPanel
-        summary="Keys, and text to type"
-        machine={machine}
-        load={async () => (await import('./keys/panel.tsx')).KeysPanel}
-        opens={matchMedia('(pointer: coarse)').matches}
-      />
-      {chosen.options.network !== undefined && (
-        <NetworkPanel machine={machine} network={chosen.options.network} attempt={attempt} />
-      )}
-      <SnapshotsPanel machine={machine} chosen={chosen} isOn={isOn} />
-      {chosen.options.board !== 'virt' && (
-        <>
-          <LaterPanel
-            summary="Inspector"
-            machine={machine}
-            load={async () => (await import('./inspector/panel.tsx')).InspectorPanel}
-          />
-          <LaterPanel
-            summary="Playground: a device of your own"
-            machine={machine}
-            load={async () => (await import('./playground/panel.tsx')).PlaygroundPanel}
-            stays
-          />
+          <Tool icon="eject" onClick={() => attempt(() => insert(machine, null))}>
+            Eject CD
+          </Tool>
         </>
       )}
-    </>
+      <span class="apart" />
+      <Tool icon="reset" disabled={machine === null} onClick={() => ask('reset')}>
+        Reset
+      </Tool>
+      <Tool icon="close" onClick={askToClose}>
+        Close
+      </Tool>
+    </div>
   )
-}
-
-interface Setters {
-  readonly setBegun: (begun: boolean) => void
-  readonly setMachine: (machine: Machine | null) => void
-  readonly setState: (state: MachineState | 'loading' | 'failed') => void
-  readonly setProgress: (progress: Progress) => void
-  readonly setNote: (note: string) => void
-  readonly setError: (error: string) => void
-}
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
-
-function run(machine: Machine, setNote: (note: string) => void): void {
-  setNote('')
-  // How it ends is told by its events.
-  machine.run().catch(() => {})
-}
-
-/** Makes the machine and runs it, until `signal` ends it. */
-async function begin({ options }: Chosen, signal: AbortSignal, set: Setters): Promise<void> {
-  set.setState('loading')
-  set.setMachine(null)
-  try {
-    const { createMachine, startMachineWorker } = await import('@retrap/web')
-    const createWorker = (): Worker => takeWorker() ?? startMachineWorker()
-    const making = createMachine({ ...options, createWorker, signal, onProgress: set.setProgress })
-    // The terminal is made while the Worker makes the machine.
-    set.setBegun(true)
-    const machine = await making
-    signal.addEventListener('abort', () => machine.dispose())
-    machine.on('state', set.setState)
-    machine.on('warning', set.setError)
-    machine.on('exit', ({ reason, detail }) => {
-      set.setNote(`The machine has ended: ${reason}.`)
-      if (detail !== undefined) set.setError(detail.message)
-    })
-    set.setMachine(machine)
-    run(machine, set.setNote)
-  } catch (error) {
-    if (signal.aborted) return
-    set.setState('failed')
-    set.setError(messageOf(error))
-  }
 }

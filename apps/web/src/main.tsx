@@ -1,10 +1,9 @@
 import { render } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import { MachinePage } from './machine-page.tsx'
-import { dropOrphans, goOnFrom } from './saved-machines.ts'
+import { dropOrphans, goOnFrom, SAVED_HASH } from './saved-machines.ts'
 import { keepSite } from './offline.ts'
 import type { Chosen } from './settings.ts'
-import { SAVED_HASH } from './snapshots-panel.tsx'
 import { StartPage } from './start-page.tsx'
 
 function App() {
@@ -16,11 +15,14 @@ function App() {
     history.replaceState(null, '', location.pathname)
     goOnFrom(id).then(choose, (thrown: unknown) => setError(thrown instanceof Error ? thrown.message : String(thrown)))
   }, [])
+  if (chosen !== null) return <MachinePage chosen={chosen} close={() => choose(null)} />
   return (
-    <>
+    <div class="page">
       <header>
-        <h1>retrap</h1>
-        <span class="soft">a 64-bit PC in this page</span>
+        <span class="brand">retrap</span>
+        <nav>
+          <a href="tools.html">Tools</a>
+        </nav>
       </header>
       <main>
         {error !== '' && (
@@ -28,9 +30,9 @@ function App() {
             {error}
           </p>
         )}
-        {chosen === null ? <StartPage start={choose} /> : <MachinePage chosen={chosen} close={() => choose(null)} />}
+        <StartPage start={choose} />
       </main>
-    </>
+    </div>
   )
 }
 

@@ -12,11 +12,29 @@ export interface SavedMachine {
   readonly bytes: number
   /** What it is made of; null where that was files of the user's, which only its own page has. */
   readonly options: MachineOptions | null
+  /** The user's name for it. */
+  readonly name?: string
+  /** The saved machine that it went on from; null, or absent: none. */
+  readonly parent?: string | null
+  /** A small picture of its screen, or of its terminal, as an address of data. */
+  readonly thumbnail?: string
+  /** It was not saved by the user, but kept for when its page is left: names the machine. */
+  readonly kept?: string
 }
+
+/** What a tab that goes on from a snapshot is opened with. */
+export const SAVED_HASH = '#saved='
+
+/** When, for people. */
+export const whenOf = ({ savedAt }: SavedMachine): string =>
+  new Date(savedAt).toLocaleString(undefined, { dateStyle: 'short', timeStyle: 'medium' })
 
 const FOLDER = 'snapshots'
 const DATA = '.snapshot'
 const ABOUT = '.json'
+const GONE = 'This snapshot is not there any more.'
+/** So many machines are offered whose pages were left. */
+const MOST_LEFT = 3
 
 /** @throws Error where the browser has no private file system */
 async function folder(): Promise<FileSystemDirectoryHandle> {
@@ -39,8 +57,8 @@ async function write(name: string, content: Blob | string): Promise<void> {
   }
 }
 
-/** Options that another page can use as well: they name no file of the user's. */
-function lastingOptions({ options }: Chosen): MachineOptions | null {
+/** Options that another page can use as well, where they name no file of the user's. */
+export function lastingOptions({ options }: Chosen): MachineOptions | null {
   const sources = [
     options.kernel,
     options.initrd,
@@ -53,8 +71,11 @@ function lastingOptions({ options }: Chosen): MachineOptions | null {
   return lasts ? rest : null
 }
 
+/** What is said of a saved machine beside its file. */
+export type SavedDetails = Pick<SavedMachine, 'name' | 'parent' | 'thumbnail' | 'kept'>
+
 /** Keeps a machine's file. @throws Error with what is wrong, such as a disk that is full */
-export async function keepMachine(chosen: Chosen, file: Blob): Promise<SavedMachine> {
+export async function keepMachine(chosen: Chosen, file: Blob, details: SavedDetails = {}): Promise<SavedMachine> {
   await folder()
   // Browsers may throw away what they were not asked to keep. Some ask their user first, who may let them wait.
   navigator.storage.persist().catch(() => false)
@@ -65,6 +86,7 @@ export async function keepMachine(chosen: Chosen, file: Blob): Promise<SavedMach
     savedAt,
     bytes: file.size,
     options: lastingOptions(chosen),
+    ...details,
   }
   try {
     await write(about.id + DATA, file)
@@ -94,6 +116,7 @@ export async function dropOrphans(): Promise<void> {
       // oxlint-disable-next-line no-await-in-loop -- few, if any
       if (Date.now() - Number.parseInt(name, 10) > ORPHAN_MS) await place.removeEntry(name).catch(() => {})
     }
+    await dropLeft()
   } catch {
     // There is no private file system.
   }
@@ -128,7 +151,7 @@ export async function savedFile(id: string): Promise<File> {
   try {
     return await (await (await folder()).getFileHandle(id + DATA)).getFile()
   } catch (error) {
-    throw new Error('This snapshot is not there any more.', { cause: error })
+    throw new Error(GONE, { cause: error })
   }
 }
 
@@ -138,10 +161,43 @@ export async function dropMachine(id: string): Promise<void> {
   for (const name of [id + ABOUT, id + DATA]) await place.removeEntry(name).catch(() => {})
 }
 
+/** Gives a saved machine another name. @throws Error where it is gone */
+export async function renameMachine(id: string, name: string): Promise<void> {
+  const about = (await savedMachines()).find((one) => one.id === id)
+  if (about === undefined) throw new Error(GONE)
+  await write(id + ABOUT, JSON.stringify({ ...about, name }))
+}
+
+/** The lock that a page holds while it runs a machine that it keeps. */
+export const keptLock = (kept: string): string => `retrap machine ${kept}`
+
+/** Machines whose pages were left, the newest of each, and of all the newest first. */
+export async function leftMachines(): Promise<SavedMachine[]> {
+  const all = (await savedMachines()).filter(({ kept, options }) => kept !== undefined && options !== null).toReversed()
+  const { held = [] } = (await navigator.locks?.query()) ?? {}
+  const taken = new Set(held.map(({ name }) => name))
+  return all.filter(({ kept }, i) => !taken.has(keptLock(kept!)) && all.findIndex((one) => one.kept === kept) === i)
+}
+
+/** Deletes what was kept of machines whose pages were left long ago. */
+async function dropLeft(): Promise<void> {
+  const left = await leftMachines()
+  const known = new Set(left.map(({ kept }) => kept))
+  const stay = new Set(left.slice(0, MOST_LEFT).map(({ id }) => id))
+  for (const { id, kept } of await savedMachines())
+    // oxlint-disable-next-line no-await-in-loop -- few, if any
+    if (known.has(kept) && !stay.has(id)) await dropMachine(id)
+}
+
 /** A machine that goes on from a saved one. @throws Error where it is gone, or needs files of the user's */
 export async function goOnFrom(id: string): Promise<Chosen> {
   const about = (await savedMachines()).find((one) => one.id === id)
-  if (about === undefined) throw new Error('This snapshot is not there any more.')
+  if (about === undefined) throw new Error(GONE)
   if (about.options === null) throw new Error('This machine has files of yours, which only its own page has.')
-  return { title: about.title, options: { ...about.options, snapshot: await savedFile(id) } }
+  return {
+    title: about.title,
+    options: { ...about.options, snapshot: await savedFile(id) },
+    from: about.kept === undefined ? id : about.parent,
+    kept: about.kept,
+  }
 }

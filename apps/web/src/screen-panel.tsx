@@ -29,12 +29,17 @@ export function ScreenPanel({ machine }: { machine: Machine }) {
           ref={canvas}
           tabIndex={0}
           role="application"
-          aria-label="Screen of the machine. Control, Alt and Escape together leave it."
+          aria-label="Screen of the machine. Control, Alt and G together leave it."
         />
       </div>
-      <div class="toolbar">
-        <button onClick={() => void fill(panel.current!, canvas.current!)}>Full screen</button>
-      </div>
+      <p class="way soft">
+        <button class="plain" onClick={() => void fill(panel.current!, canvas.current!)}>
+          Full screen
+        </button>
+        <span>
+          <kbd>Ctrl-Alt-G</kbd> leaves the screen
+        </span>
+      </p>
     </section>
   )
 }

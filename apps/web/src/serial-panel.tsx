@@ -1,34 +1,77 @@
 import type { Machine } from '@retrap/web'
-import { FitAddon } from '@xterm/addon-fit'
 import { Terminal } from '@xterm/xterm'
 import '@xterm/xterm/css/xterm.css'
 import { useEffect, useRef } from 'preact/hooks'
+import { isTiming, timePrompt } from './start-time.ts'
 import { withStyleSheets } from './style-sheets.ts'
 
-/** CSS pixels: a phone's. */
-const NARROW = 640
+/** What guests take a serial terminal for, which tells them no size. */
+const SIZE = { cols: 80, rows: 24 } as const
+/** CSS pixels of letters: as large as 80 columns fit; below the least the terminal is scrolled sideways. */
+const [LEAST, MOST] = [9, 18]
+/** How much of the window's height the rows take at most: what is below them is seen, too. */
+const MOST_HEIGHT = 0.6
+/** Of the terminal's own scroll bar, and a little air. */
+const BESIDE_PIXELS = 18
+
+/** Makes letters as large as the columns fit. */
+function fit(terminal: Terminal, place: HTMLElement): void {
+  const screen = terminal.element?.querySelector('.xterm-screen')
+  if (screen === null || screen === undefined || screen.clientWidth === 0) return
+  const room = { width: place.clientWidth - BESIDE_PIXELS, height: innerHeight * MOST_HEIGHT }
+  const ratio = (): number => Math.min(room.width / screen.clientWidth, room.height / screen.clientHeight)
+  const set = (size: number): number => (terminal.options.fontSize = Math.min(Math.max(size, LEAST), MOST))
+  let size = set(Math.floor(2 * (terminal.options.fontSize ?? LEAST) * ratio()) / 2)
+  // Widths of letters are rounded.
+  while (ratio() < 1 && size > LEAST) size = set(size - 0.5)
+}
+
+/** Whether the guest waits behind a prompt. */
+function isAtPrompt({ buffer: { active } }: Terminal): boolean {
+  const line = active.getLine(active.baseY + active.cursorY)?.translateToString() ?? ''
+  return /[#$>] *$/.test(line)
+}
 
 /** The machine's serial port, in a terminal, which is there before the machine is. */
 export function SerialPanel({ machine }: { machine: Machine | null }) {
   const place = useRef<HTMLDivElement>(null)
+  const enter = useRef<HTMLButtonElement>(null)
   const shown = useRef<Terminal | null>(null)
   useEffect(() => {
     const terminal = new Terminal({
+      ...SIZE,
       cursorBlink: false,
-      fontSize: innerWidth < NARROW ? 12 : 14,
+      fontSize: 14,
       // Underscores lie low.
       lineHeight: 1.15,
       scrollback: 10_000,
       theme: { background: '#101314', foreground: '#e3e6e4' },
     })
     shown.current = terminal
-    const fit = new FitAddon()
-    terminal.loadAddon(fit)
     const drop = withStyleSheets(() => terminal.open(place.current!))
-    fit.fit()
-    const observer = new ResizeObserver(() => fit.fit())
-    observer.observe(place.current!)
+    // All keys are the guest's, Tab too: Tab leads past the terminal, and the button beside it leads in.
+    terminal.textarea!.tabIndex = -1
+    terminal.attachCustomKeyEventHandler((event) => {
+      if (event.code !== 'KeyG' || !event.ctrlKey || !event.altKey) return true
+      event.preventDefault()
+      if (event.type === 'keydown') enter.current!.focus()
+      return false
+    })
+    const element = place.current!
+    let fitted = ''
+    const refit = (): void => {
+      const room = `${element.clientWidth} ${innerHeight}`
+      // Its own change of height is none of the room's.
+      if (room === fitted) return
+      fitted = room
+      fit(terminal, element)
+    }
+    refit()
+    const observer = new ResizeObserver(refit)
+    observer.observe(element)
+    addEventListener('resize', refit)
     return () => {
+      removeEventListener('resize', refit)
       observer.disconnect()
       terminal.dispose()
       drop()
@@ -39,14 +82,30 @@ export function SerialPanel({ machine }: { machine: Machine | null }) {
     if (machine === null || terminal === null) return undefined
     const detach = machine.attachTerminal(terminal)
     terminal.focus()
+    const stop = machine.on('serial', () => {
+      if (isTiming()) terminal.write('', () => isAtPrompt(terminal) && timePrompt())
+    })
+    // It goes on from a snapshot at its prompt.
+    if (machine.console !== null) timePrompt()
     return () => {
+      stop()
       detach()
       terminal.reset()
     }
   }, [machine])
   return (
-    <section class="serial" aria-label="Serial port of the machine">
-      <div ref={place} />
+    <section aria-label="Serial port of the machine">
+      <div class="serial">
+        <div ref={place} />
+      </div>
+      <p class="way soft">
+        <button ref={enter} class="plain" onClick={() => shown.current?.focus()}>
+          Type in the terminal
+        </button>
+        <span>
+          <kbd>Ctrl-Alt-G</kbd> leaves it
+        </span>
+      </p>
     </section>
   )
 }

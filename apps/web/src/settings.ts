@@ -4,6 +4,10 @@ import type { DriveOptions, MachineOptions, NetworkOptions } from '@retrap/web'
 export interface Chosen {
   readonly title: string
   readonly options: MachineOptions
+  /** The saved machine that it goes on from. */
+  readonly from?: string | null | undefined
+  /** Names a machine whose page was left, and that goes on. */
+  readonly kept?: string | undefined
 }
 
 /** What an image is for. */

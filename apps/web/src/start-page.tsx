@@ -18,9 +18,10 @@ import {
 import { FetchedPanel } from './fetched-panel.tsx'
 import { KeptDisksPanel } from './kept-disks-panel.tsx'
 import { bringMachine, type BroughtMachine, MachineJsonPanel } from './machine-json-panel.tsx'
-import { RelayAddress } from './network-panel.tsx'
+import { RelayAddress } from './relay-address.tsx'
 import { prepareWorker } from './spare-worker.ts'
 import { Systems } from './systems.tsx'
+import picture from './picture.svg'
 
 const ROLES = Object.entries(ROLE_NAMES) as [Role, string][]
 /** The guest of this project: a firmware image beside the page. */
@@ -36,7 +37,7 @@ interface PageState {
 
 const keepsHere = (): boolean => (history.state as PageState | null)?.keep === true
 
-/** Where a machine is chosen. */
+/** Why to start a machine, and where it is chosen. */
 export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
   const [settings, setSettings] = useState(() => ({ ...fromHash(location.hash), keep: keepsHere() }))
   const [error, setError] = useState('')
@@ -78,67 +79,83 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
   useEffect(() => void prepareWorker(), [])
   const problem = problemOf(settings)
   return (
-    <div class="columns">
-      <section class="panel wide" aria-labelledby="embedded">
-        <h2 id="embedded">Start at once</h2>
-        <p class="soft">
-          A small system of our own: it goes from the reset vector to 64-bit mode, prints what it finds, and has a
-          shell.
-        </p>
-        <button class="primary" onClick={() => start(EMBEDDED)}>
-          Start the embedded guest
-        </button>
-        <Systems
-          start={start}
-          failed={(thrown) => setError(thrown instanceof Error ? thrown.message : String(thrown))}
-        />
-        {error !== '' && (
-          <p class="wrong" role="alert">
-            {error}
+    <>
+      <section class="hero" aria-labelledby="why">
+        <div>
+          <h1 id="why">
+            <span>Slow down any device. </span>
+            <span>Go back in time. </span>
+            <span>Debian, in this tab.</span>
+          </h1>
+          <p class="lead">
+            retrap is a 64-bit PC, and an Arm board, emulated in this page: see which device an instruction waits for,
+            save any moment, and go on from it in another tab.
           </p>
-        )}
+        </div>
+        <img
+          src={picture}
+          width={916}
+          height={560}
+          alt="A terminal beside the inspector: vCPU 0 is in the middle of an instruction that waits for the serial port, which is slowed down by 3000 ms."
+        />
       </section>
-      <section class="panel wide" aria-labelledby="own">
-        <h2 id="own">Start a system of yours</h2>
-        <Images images={settings.images} change={(images) => change({ images })} add={add} />
-        <form
-          onSubmit={(event) => {
-            event.preventDefault()
-            if (problem === null) start({ title: titleOf(settings), options: machineOptions(settings) })
-          }}
-        >
-          <Fields settings={settings} change={change} />
-          {settings.images.some(({ role }) => role === 'disk') && (
-            <label class="check">
-              <input
-                type="checkbox"
-                checked={settings.keep}
-                onChange={(event) => change({ keep: event.currentTarget.checked })}
-              />
-              Keep what the guest writes to disks in this browser. Such a machine has no snapshots.
-            </label>
-          )}
-          <div class="actions">
-            <button class="primary" type="submit" disabled={problem !== null}>
-              Start
-            </button>
-            <span class="soft" role="status">
-              {problem}
-            </span>
-          </div>
-        </form>
-        <MachineJsonPanel settings={settings} brought={brought} bring={(text) => void bring(text)} />
-        <KeptDisksPanel />
-        <FetchedPanel />
+      {error !== '' && (
+        <p class="wrong" role="alert">
+          {error}
+        </p>
+      )}
+      <Systems
+        start={start}
+        embedded={EMBEDDED}
+        failed={(thrown) => setError(thrown instanceof Error ? thrown.message : String(thrown))}
+      />
+      <section aria-labelledby="own">
+        <h2 id="own">A system of yours</h2>
+        <div class="panel">
+          <Images settings={settings} change={change} add={add} />
+          <form
+            onSubmit={(event) => {
+              event.preventDefault()
+              if (problem === null) start({ title: titleOf(settings), options: machineOptions(settings) })
+            }}
+          >
+            {settings.images.length > 0 && (
+              <div class="actions">
+                <button class="primary" type="submit" disabled={problem !== null}>
+                  Start
+                </button>
+                <span class="soft" role="status">
+                  {problem}
+                </span>
+              </div>
+            )}
+            {settings.images.some(({ role }) => role === 'disk') && (
+              <label class="check">
+                <input
+                  type="checkbox"
+                  checked={settings.keep}
+                  onChange={(event) => change({ keep: event.currentTarget.checked })}
+                />
+                Keep what the guest writes to disks in this browser. Such a machine has no snapshots.
+              </label>
+            )}
+            <details>
+              <summary>Options: memory, processors, board, network</summary>
+              <Fields settings={settings} change={change} />
+            </details>
+          </form>
+          <Address add={(image) => change({ images: withImage(settings.images, image) })} />
+          <MachineJsonPanel settings={settings} brought={brought} bring={(text) => void bring(text)} />
+          <KeptDisksPanel />
+          <FetchedPanel />
+        </div>
       </section>
-      <p class="wide">
-        <a href="tools.html">Tools without a machine</a>: disassembler, Arm syndromes.
-      </p>
-      <p class="wide soft">
+      <p class="soft foot">
         Everything runs in this page: files stay on your computer. Nothing is fetched but the addresses you give, and
-        what a guest asks for whose network card you connect.
+        what a guest asks for whose network card you connect. <a href="tools.html">Tools without a machine</a>:
+        disassembler, Arm syndromes.
       </p>
-    </div>
+    </>
   )
 }
 
@@ -150,16 +167,14 @@ function titleOf({ images }: Settings): string {
 }
 
 interface ImagesProps {
-  readonly images: readonly ChosenImage[]
-  readonly change: (images: readonly ChosenImage[]) => void
+  readonly settings: Settings
+  readonly change: (part: Partial<Settings>) => void
   readonly add: (files: readonly File[]) => Promise<void>
 }
 
-/** The files and addresses that were chosen, and where more are added. */
-function Images({ images, change, add }: ImagesProps) {
+/** The files and addresses that were chosen, and where more files are added. */
+function Images({ settings: { images }, change, add }: ImagesProps) {
   const [over, setOver] = useState(false)
-  const [address, setAddress] = useState('')
-  const [role, setRole] = useState<Role>('disk')
   return (
     <>
       <div
@@ -175,7 +190,9 @@ function Images({ images, change, add }: ImagesProps) {
           void add([...(event.dataTransfer?.files ?? [])])
         }}
       >
-        <p>Drop a kernel, a disk, a CD image, firmware or a machine.json here, or</p>
+        <p>
+          <strong>Drop a kernel, a disk, a CD image, firmware or a machine.json here</strong>, or
+        </p>
         <label class="button file">
           choose files
           <input
@@ -199,7 +216,7 @@ function Images({ images, change, add }: ImagesProps) {
               value={image.role}
               onChange={(event) => {
                 const role = event.currentTarget.value as Role
-                change(images.map((one, at) => (at === i ? { ...one, role } : one)))
+                change({ images: images.map((one, at) => (at === i ? { ...one, role } : one)) })
               }}
             >
               {ROLES.map(([value, name]) => (
@@ -208,49 +225,57 @@ function Images({ images, change, add }: ImagesProps) {
             </select>
             <button
               aria-label={`Remove ${nameOf(image.source)}`}
-              onClick={() => change(images.filter((_, at) => at !== i))}
+              onClick={() => change({ images: images.filter((_, at) => at !== i) })}
             >
               Remove
             </button>
           </li>
         ))}
       </ul>
-      <details>
-        <summary>Or give an address</summary>
-        <form
-          onSubmit={(event) => {
-            event.preventDefault()
-            change(withImage(images, { role, source: address }))
-            setAddress('')
-          }}
-        >
-          <div class="fields">
-            <label>
-              Address
-              <input
-                type="url"
-                required
-                value={address}
-                placeholder="https://"
-                onInput={(event) => setAddress(event.currentTarget.value)}
-              />
-            </label>
-            <label>
-              What it is
-              <select value={role} onChange={(event) => setRole(event.currentTarget.value as Role)}>
-                {ROLES.map(([value, name]) => (
-                  <option value={value}>{name}</option>
-                ))}
-              </select>
-            </label>
-          </div>
-          <p class="soft">
-            Disks and CDs are read by ranges, as the guest wants them. The server has to allow this page.
-          </p>
-          <button type="submit">Add</button>
-        </form>
-      </details>
     </>
+  )
+}
+
+/** Where an image at an address is added. */
+function Address({ add }: { add: (image: ChosenImage) => void }) {
+  const [address, setAddress] = useState('')
+  const [role, setRole] = useState<Role>('disk')
+  return (
+    <details>
+      <summary>An image at an address</summary>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault()
+          add({ role, source: address })
+          setAddress('')
+        }}
+      >
+        <div class="fields">
+          <label>
+            Address
+            <input
+              type="url"
+              required
+              value={address}
+              placeholder="https://"
+              onInput={(event) => setAddress(event.currentTarget.value)}
+            />
+          </label>
+          <label>
+            What it is
+            <select value={role} onChange={(event) => setRole(event.currentTarget.value as Role)}>
+              {ROLES.map(([value, name]) => (
+                <option value={value}>{name}</option>
+              ))}
+            </select>
+          </label>
+        </div>
+        <p class="soft">
+          Disks and CDs are read by ranges, as the guest wants them. The server has to allow this page.
+        </p>
+        <button type="submit">Add</button>
+      </form>
+    </details>
   )
 }
 

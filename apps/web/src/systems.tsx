@@ -1,50 +1,140 @@
 import { useEffect, useState } from 'preact/hooks'
 import { sizeOf } from './files.ts'
-import { goOnFrom, type SavedMachine, savedMachines } from './saved-machines.ts'
+import { dropMachine, goOnFrom, leftMachines, type SavedMachine, savedMachines, whenOf } from './saved-machines.ts'
 import type { Chosen } from './settings.ts'
-import { whenOf } from './snapshots-panel.tsx'
+import { startedIn, timeStart } from './start-time.ts'
 
 /** A system that lies beside the site, as its list has it. */
 interface OfferedSystem extends Chosen {
   readonly description: string
+  /** Of what it goes on from. Only a part of it is loaded before its prompt. */
+  readonly bytes?: number
 }
 
-/** Systems at their prompt that whoever serves this site offers, and machines that the user has saved. */
-export function Systems({ start, failed }: { start: (chosen: Chosen) => void; failed: (error: unknown) => void }) {
-  const [offered, setOffered] = useState<readonly OfferedSystem[]>([])
+/** Bytes of the embedded guest. */
+const EMBEDDED_BYTES = 65_536
+
+interface SystemsProps {
+  readonly start: (chosen: Chosen) => void
+  readonly failed: (error: unknown) => void
+  /** The guest of this project. */
+  readonly embedded: Chosen
+}
+
+/** Systems that start by one click: those that whoever serves this site offers, our own, and machines of the user's. */
+export function Systems({ start, failed, embedded }: SystemsProps) {
+  const [offered, setOffered] = useState<readonly OfferedSystem[] | null>(null)
   const [saved, setSaved] = useState<readonly SavedMachine[]>([])
+  const [left, setLeft] = useState<readonly SavedMachine[]>([])
+  const list = async (): Promise<void> => {
+    const all = await savedMachines()
+    setSaved(all.filter(({ options, kept }) => options !== null && kept === undefined).toReversed())
+    setLeft(await leftMachines())
+  }
   useEffect(() => {
     fetch('systems/systems.json')
       .then(async (response) => (response.ok ? ((await response.json()) as OfferedSystem[]) : []))
-      .then(setOffered)
-      .catch(() => {})
-    void savedMachines().then((all) => setSaved(all.filter(({ options }) => options !== null).toReversed()))
+      .then(setOffered, () => setOffered([]))
+    void list().catch(() => {})
+    // A page that was just left may hold its machine a little longer.
+    const timer = setTimeout(() => void list().catch(() => {}), 1000)
+    return () => clearTimeout(timer)
   }, [])
+  const timed = (chosen: Chosen): void => {
+    timeStart(chosen.title)
+    start(chosen)
+  }
+  const goOn = (one: SavedMachine): void => void goOnFrom(one.id).then(start, failed)
+  const drop = (one: SavedMachine): void => void dropMachine(one.id).then(list, failed)
   return (
-    <>
-      {offered.map((system) => (
-        <>
-          <p class="soft">{system.description}</p>
-          <button class="primary" onClick={() => start(system)}>
-            Start {system.title}
-          </button>
-        </>
-      ))}
+    <section aria-labelledby="systems">
+      <h2 id="systems">Start at once</h2>
+      <ul class="cards" aria-label="Systems">
+        {left.map((one) => (
+          <li key={one.id} class="panel">
+            <h3>{one.title}, where you left it</h3>
+            <p>This browser has kept it since its page was left.</p>
+            <p class="soft figure">
+              {whenOf(one)}, {sizeOf(one.bytes)}
+            </p>
+            <div class="actions">
+              <button class="primary" onClick={() => goOn(one)}>
+                Go on
+              </button>
+              <button onClick={() => drop(one)}>Forget it</button>
+            </div>
+          </li>
+        ))}
+        {offered?.map((system) => (
+          <Card
+            key={system.title}
+            title={system.title}
+            text={system.description}
+            bytes={system.bytes}
+            start={() => timed(system)}
+          />
+        ))}
+        {offered?.length === 0 && (
+          <li class="panel">
+            <h3>Debian</h3>
+            <p>
+              It does not lie beside this site. This command serves the site with Debian's kernel and busybox, at their
+              prompt:
+            </p>
+            <code>npm run -s retrap -- web --debian</code>
+          </li>
+        )}
+        <Card
+          title="The embedded guest"
+          label="Start the embedded guest"
+          text="A small system of our own: it goes from the reset vector to 64-bit mode, prints what it finds, and has a shell."
+          bytes={EMBEDDED_BYTES}
+          start={() => timed(embedded)}
+        />
+      </ul>
       {saved.length > 0 && (
         <details>
           <summary>Go on with a machine that you have saved</summary>
           <ul class="files" aria-label="Saved machines">
             {saved.map((one) => (
               <li key={one.id}>
+                {one.thumbnail !== undefined && <img class="thumbnail" src={one.thumbnail} alt="" />}
                 <span class="name">
-                  {one.title}: {whenOf(one)}, {sizeOf(one.bytes)}
+                  {one.title}
+                  {one.name !== undefined && `, ${one.name}`}: {whenOf(one)}, {sizeOf(one.bytes)}
                 </span>
-                <button onClick={() => void goOnFrom(one.id).then(start, failed)}>Go on</button>
+                <button onClick={() => goOn(one)}>Go on</button>
               </li>
             ))}
           </ul>
         </details>
       )}
-    </>
+    </section>
+  )
+}
+
+interface CardProps {
+  readonly title: string
+  readonly label?: string
+  readonly text: string
+  readonly bytes?: number | undefined
+  readonly start: () => void
+}
+
+function Card({ title, label = `Start ${title}`, text, bytes, start }: CardProps) {
+  const ms = startedIn(title)
+  const figures = [
+    bytes !== undefined && sizeOf(bytes),
+    ms === null ? 'at its prompt in a second or two' : `at its prompt in ${(ms / 1000).toFixed(1)} s, last time here`,
+  ]
+  return (
+    <li class="panel">
+      <h3>{title}</h3>
+      <p>{text}</p>
+      <p class="soft figure">{figures.filter(Boolean).join(', ')}</p>
+      <button class="primary" onClick={start}>
+        {label}
+      </button>
+    </li>
   )
 }

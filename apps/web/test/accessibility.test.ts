@@ -9,8 +9,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { buildSite } from './support/site.ts'
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: the site's accessibility: ${noBrowser}`)
-/** The inspector's panel. */
-const INSPECTOR = '::-p-xpath(//details[summary="Inspector"])'
 const AXE = readFileSync(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8')
 
 /** Rule, and where it is broken. */
@@ -46,12 +44,33 @@ describe.skipIf(noBrowser !== undefined)('axe', () => {
     expect(await violations(page)).toEqual([])
     await page.locator('::-p-aria(Start the embedded guest)').click()
     // The terminal is there before the machine is.
-    await page.waitForSelector(INSPECTOR)
-    await openAll()
-    await page.waitForSelector('section[aria-label="vCPU 0"]')
-    await openAll()
-    await expect.poll(() => page.$eval(INSPECTOR, (one) => (one as HTMLElement).innerText)).toContain('Local APICs')
-    expect(await violations(page)).toEqual([])
+    await page.waitForSelector('[role=tab]')
+    await page.setViewport({ width: 1400, height: 900 })
+    await page.waitForSelector('.strips')
+    await page.click('[aria-label="Delay of hpet"] input[value="300"]')
+    await page.waitForSelector('.impaired')
+    const shown = {
+      Devices: '.strips',
+      Inspector: 'section[aria-label="vCPU 0"]',
+      Snapshots: '.time',
+      Playground: '.editor',
+      Keys: '.keys',
+    }
+    for (const [name, selector] of Object.entries(shown)) {
+      // oxlint-disable-next-line no-await-in-loop -- one tab after the other
+      await page.locator(`::-p-aria(${name}[role="tab"])`).click()
+      // oxlint-disable-next-line no-await-in-loop
+      if (name === 'Snapshots') await page.locator('::-p-aria(Save now)').click()
+      // oxlint-disable-next-line no-await-in-loop
+      await page.waitForSelector(selector)
+      // oxlint-disable-next-line no-await-in-loop
+      await openAll()
+      // oxlint-disable-next-line no-await-in-loop
+      expect(await violations(page), name).toEqual([])
+    }
+    await page.locator('::-p-aria(Close[role="button"])').click()
+    await page.waitForSelector('dialog[open]')
+    expect(await violations(page), 'the question').toEqual([])
     await page.close()
   })
 })

@@ -92,7 +92,7 @@ describe.skipIf(noBrowser !== undefined)('a machine that prints what it is sent,
     await prints(() => type('z@'), '15 95 e0 38 10 90 e0 b8')
     await page.select("::-p-aria(The guest's keyboard layout)", 'us')
     await prints(() => type('ü'), '')
-    const note = (): Promise<string> => page.$eval('.actions [role=status]', (one) => one.textContent ?? '')
+    const note = (): Promise<string> => page.$eval('#panel-keys .actions [role=status]', (one) => one.textContent ?? '')
     await expect.poll(note).toContain("'ü' is not on a keyboard of layout us")
     // Control holds for what is typed, too.
     await prints(async () => {

@@ -7,9 +7,7 @@ import { newPage, terminalText } from './support/page.ts'
 import { buildSite } from './support/site.ts'
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: the site offline: ${noBrowser}`)
-/** The inspector's panel. */
-const INSPECTOR = '::-p-xpath(//details[summary="Inspector"])'
-const INSPECTOR_SUMMARY = '::-p-xpath(//summary[.="Inspector"])'
+const INSPECTOR = '#panel-inspector'
 
 describe.skipIf(noBrowser !== undefined)('the site on a plain server', () => {
   let browser: Browser
@@ -52,9 +50,10 @@ describe.skipIf(noBrowser !== undefined)('the site on a plain server', () => {
     await expect.poll(() => terminalText(page)).toMatch(/retrap> \s*$/)
     expect(await systems()).toBe('[]')
     // Also what is loaded when it is used is there.
-    await page.click(INSPECTOR_SUMMARY)
+    await page.locator('::-p-aria(Inspector[role="tab"])').click()
     await expect.poll(() => page.$eval(INSPECTOR, (one) => (one as HTMLElement).innerText)).toContain('vCPU 0: 64-bit')
-    expect(navigations).toBe(3)
+    // The machine has an entry of the history, for the button Back.
+    expect(navigations).toBe(4)
     expect(said).toEqual([])
   })
 })

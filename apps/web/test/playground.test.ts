@@ -27,8 +27,7 @@ describe.skipIf(noBrowser !== undefined)('the playground', () => {
     page = await newPage(browser, said)
     await page.goto(server.origin, { waitUntil: 'load' })
     await click('Start the embedded guest')
-    await page.waitForSelector('textarea.xterm-helper-textarea')
-    await page.locator('::-p-text(Playground: a device)').click()
+    await page.locator('::-p-aria(Playground[role="tab"])').click()
     await page.waitForSelector('.editor')
   })
   afterAll(async () => {
@@ -39,7 +38,7 @@ describe.skipIf(noBrowser !== undefined)('the playground', () => {
   const click = (name: string): Promise<void> => page.locator(`::-p-aria(${name})`).click()
   const terminal = (): Promise<string> => terminalText(page)
   const panel = (): Promise<string> =>
-    page.evaluate(() => document.querySelector('.editor')!.closest('details')!.innerText)
+    page.evaluate(() => document.querySelector<HTMLElement>('#panel-playground')!.innerText)
   const shell = async (command: string): Promise<void> => {
     await page.focus('.xterm-helper-textarea')
     await page.keyboard.type(`${command}\n`)

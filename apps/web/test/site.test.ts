@@ -17,9 +17,7 @@ import { readFont, textOnScreen } from './support/text-screen.ts'
 const test = sliceTests(6)
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: the site: ${noBrowser}`)
-/** The inspector's panel. */
-const INSPECTOR = '::-p-xpath(//details[summary="Inspector"])'
-const INSPECTOR_SUMMARY = '::-p-xpath(//summary[.="Inspector"])'
+const INSPECTOR = '#panel-inspector'
 /** The images of the start page's form: below it are kept disks. */
 const CHOSEN = '[aria-label="Chosen images"]'
 const debian = await debianMembers([
@@ -70,6 +68,8 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
   const terminal = (): Promise<string> => terminalText(page)
   const status = (): Promise<string> =>
     page.evaluate(() => document.querySelector('.status')?.textContent?.trim() ?? '')
+  const openTab = (name: string): Promise<void> => click(`${name}[role="tab"]`)
+  const saved = (): Promise<number> => page.$$eval('.time li:not(.now)', (rows) => rows.length)
   const choose = async (...files: readonly string[]): Promise<void> => {
     const input = (await page.$('.drop input[type=file]')) as ElementHandle<HTMLInputElement>
     await input.uploadFile(...files)
@@ -116,9 +116,14 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     expect(await isKept()).toBe(true)
     await click('Start')
     await expect.poll(terminal).toMatch(/retrap> \s*$/)
+    await openTab('Snapshots')
     await click('Save now')
     await expect.poll(() => page.evaluate(() => document.body.textContent)).toContain('has no snapshots')
+    // What is wrong is gone when the user has read it.
+    await click('Dismiss')
+    await expect.poll(() => page.$$eval('[role=alert]', (all) => all.length)).toBe(0)
     await click('Close')
+    await click('Close it')
     await page.waitForSelector('::-p-xpath(//summary[contains(., "Disks that this browser keeps (1)")])')
     // A click that is tried again on a busy host, as that on Close, closes it where it comes late.
     const openKept = (): Promise<unknown> =>
@@ -164,15 +169,19 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await page.keyboard.type('echo one\n')
     await expect.poll(terminal).toMatch(/\none\s*\n\s*retrap> \s*$/)
     await damage('0-first.json', 'z-first.json')
+    await openTab('Snapshots')
     await click('Save now')
     await page.waitForSelector('::-p-aria(Go back)')
+    await replaceText(page, '::-p-aria(Name of Snapshot 1)', 'before two')
+    await page.keyboard.press('Tab')
+    await page.waitForSelector('::-p-aria(Name of before two)')
     await page.evaluate(() => document.querySelector<HTMLElement>('.xterm-helper-textarea')!.focus())
     await page.keyboard.type('echo two\n')
     await expect.poll(terminal).toMatch(/\ntwo\s*\n\s*retrap> \s*$/)
     await click('Go back')
     await expect.poll(terminal).toMatch(/\none\s*\n\s*retrap> \s*$/)
     expect(await terminal()).not.toContain('two')
-    const hash = await page.$eval('.files a', (link) => link.getAttribute('href')!)
+    const hash = await page.$eval('.time a', (link) => link.getAttribute('href')!)
     const before = page
     // Its tab was closed meanwhile.
     await open(hash)
@@ -182,13 +191,21 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await page.keyboard.type('echo three\n')
     await expect.poll(terminal).toMatch(/\nthree\s*\n\s*retrap> \s*$/)
     await damage('0-later.json', 'z-later.json')
+    await openTab('Snapshots')
     await click('Save now')
-    await expect.poll(() => page.$$eval('.files li', (rows) => rows.length)).toBe(2)
+    await expect.poll(saved).toBe(2)
+    // Both are in one line, with now at its end, and have pictures; one that goes back, and is saved, is a branch.
+    const lines = (): Promise<string[]> =>
+      page.$$eval('.time li', (rows) => rows.map((row) => row.style.gridArea.replaceAll(' ', '')))
+    expect(await lines()).toEqual(['1/1', '1/2', '1/3'])
+    expect(await page.$$eval('.time img', (all) => all.map(({ naturalWidth }) => naturalWidth))).toEqual([288, 288])
+    await page.$eval('.time li button', (button) => button.click())
+    await expect.poll(lines).toEqual(['1/1', '1/2', '2/3'])
     for (const left of [1, 0]) {
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       await click('Delete')
       // oxlint-disable-next-line no-await-in-loop
-      await expect.poll(() => page.$$eval('.files li', (rows) => rows.length)).toBe(left)
+      await expect.poll(saved).toBe(left)
     }
     expect(said).toEqual([])
   })
@@ -200,6 +217,7 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await click('Start Small guest')
     await expect.poll(terminal).toMatch(/retrap> \s*$/)
     await click('Close')
+    await click('Close it')
     const summary = (): Promise<string> => page.$eval(inPanel('/summary'), (one) => one.textContent)
     await expect.poll(summary).toMatch(/fetched \(\d+(\.\d)? [KM]iB\)$/)
     await page.$eval(inPanel(''), (one) => ((one as HTMLDetailsElement).open = true))
@@ -221,10 +239,11 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await click('Start Small guest')
     await expect.poll(terminal).toMatch(/retrap> \s*$/)
     await page.evaluate(() => (navigator.storage.persist = () => new Promise(() => {})))
+    await openTab('Snapshots')
     await click('Save now')
-    await expect.poll(() => page.$$eval('.files li', (rows) => rows.length)).toBe(1)
+    await expect.poll(saved).toBe(1)
     await click('Delete')
-    await expect.poll(() => page.$$eval('.files li', (rows) => rows.length)).toBe(0)
+    await expect.poll(saved).toBe(0)
     // As on a server that is neither this computer nor has https.
     await page.evaluate(() => Object.defineProperty(navigator, 'storage', { value: undefined }))
     await click('Save now')
@@ -241,15 +260,16 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await page.keyboard.type('echo typed by hand\n')
     await expect.poll(terminal).toContain('\ntyped by hand')
     await click('Pause')
-    await expect.poll(status).toBe('Paused.')
+    await expect.poll(status).toBe('Paused')
     await click('Continue')
-    await expect.poll(status).toBe('Running.')
+    await expect.poll(status).toBe('Running')
     await click('Power button')
     await expect.poll(status).toContain('does not listen')
     await click('Reset')
+    await click('Reset it')
     await page.click('.xterm')
     await page.keyboard.type('off\n')
-    await expect.poll(status).toBe('Off. The machine has ended: power-off.')
+    await expect.poll(status).toBe('Off The machine has ended: power-off.')
     expect(page.workers().length).toBe(1)
     const [old] = page.workers()
     await click('Close')
@@ -263,35 +283,84 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await open()
     await click('Start the embedded guest')
     await expect.poll(terminal).toMatch(/retrap> \s*$/)
-    await page.click(INSPECTOR_SUMMARY)
-    const inspector = (): Promise<string> => page.$eval(INSPECTOR, (one) => (one as HTMLElement).innerText)
-    await expect.poll(inspector).toMatch(/vCPU 0: 64-bit, halted\s+([0-9a-f]{16} {2}\w+.*\n){6}/)
-    await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
-    await expect
-      .poll(inspector)
-      .toMatch(/Local APICs[^]*i8259 pair[^]*ram_rw\s+31\.\d MiB[^]*Nothing has been compiled/)
+    await page.setViewport({ width: 1400, height: 900 })
+    // Nothing moves when a device is slowed: the notice has its place.
+    const places = (): Promise<string> =>
+      page.evaluate(() =>
+        JSON.stringify(
+          [...document.querySelectorAll('.tools button, .serial, .strips li')].map((one) =>
+            one.getBoundingClientRect(),
+          ),
+        ),
+      )
+    await page.waitForSelector('.strips')
+    await expect.poll(() => page.$eval('.wait', (one) => one.textContent)).toBe('vCPU 0 is halted')
+    const before = await places()
     // Each access of the serial port takes 3 s: the guest waits in the middle of an instruction.
-    await page.focus('::-p-aria(Delay of serial-3f8)')
-    await page.keyboard.press('End')
+    await page.click('[aria-label="Delay of serial-3f8"] input[value="3000"]')
     await page.click('.xterm')
     await page.keyboard.type('echo hi\n')
     await expect
+      .poll(() => page.$eval('#panel-devices', (one) => (one as HTMLElement).innerText))
+      .toMatch(/vCPU 0 waits for serial-3f8: .*at 0x3f[\da-f][^]*serial-3f8[^]*\d+ ms/)
+    expect(await page.$eval('.impaired span', (one) => one.textContent)).toBe('serial-3f8 +3000 ms')
+    expect(await places()).toBe(before)
+    await openTab('Inspector')
+    const inspector = (): Promise<string> => page.$eval(INSPECTOR, (one) => (one as HTMLElement).innerText)
+    await expect.poll(inspector).toMatch(/vCPU 0: 64-bit, waits for a device\s+([0-9a-f]{16} {2}\w+.*\n){6}/)
+    await page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
+    await expect
       .poll(inspector)
-      .toMatch(/waits for a device[^]*Waits for serial-3f8 .*at 0x3f[\da-f][^]*instruction in the middle: 1 access/)
-    await page.focus('::-p-aria(Delay of serial-3f8)')
-    await page.keyboard.press('Home')
+      .toMatch(
+        /Waits for serial-3f8.*at 0x3f[\da-f][^]*RIP\s+[\da-f]{16}[^]*CR3\s+[\da-f]+[^]*CS\s+[\da-f]{4}[^]*instruction in the middle: 1 access[^]*Nothing has been compiled[^]*Local APICs[^]*i8259 pair[^]*ram_rw\s+31\.\d MiB/i,
+      )
+    await click('Reset all')
+    await expect.poll(() => page.$$eval('.impaired', (all) => all.length)).toBe(0)
     await expect.poll(terminal).toContain('\nhi')
-    await click('Single step of vCPU 0')
-    await expect.poll(inspector).toContain('it has not executed an instruction')
-    await expect.poll(status).toBe('Paused.')
+    await click('Single step')
+    await expect.poll(status).toMatch(/^Paused vCPU 0 waits .*it has not executed an instruction/)
     expect(said).toEqual([])
   })
 
-  test('works by the keyboard alone, and fits a phone in both themes', async () => {
+  test('works by the keyboard alone, from the start to the end, and fits a phone in both themes', async () => {
     await open()
-    await page.keyboard.press('Tab')
+    /** Presses a key until the focus is on what has this text. */
+    const reach = async (text: RegExp, key: 'Tab' | 'ArrowRight' = 'Tab'): Promise<void> => {
+      const focused = (): Promise<string> =>
+        page.evaluate(() => {
+          const { activeElement: one } = document
+          return one?.getAttribute('aria-label') ?? one?.textContent ?? ''
+        })
+      for (let i = 0; i < 60; i++) {
+        // oxlint-disable-next-line no-await-in-loop -- one key after the other
+        await page.keyboard.press(key)
+        // oxlint-disable-next-line no-await-in-loop
+        if (text.test(await focused())) return
+      }
+      expect.fail(`the focus does not come to ${text}: it is on ${await focused()}`)
+    }
+    await reach(/^Start the embedded guest$/)
     await page.keyboard.press('Enter')
     await expect.poll(terminal).toMatch(/retrap> \s*$/)
+    // Tab and Escape are the guest's; one key that the page names leads out, and on.
+    await page.keyboard.press('Tab')
+    await page.keyboard.press('Escape')
+    expect(await page.evaluate(() => document.activeElement!.className)).toContain('xterm')
+    expect(await page.$eval('section:has(> .serial) kbd', (one) => one.textContent)).toBe('Ctrl-Alt-G')
+    await page.keyboard.down('Control')
+    await page.keyboard.down('Alt')
+    await page.keyboard.press('g')
+    await page.keyboard.up('Alt')
+    await page.keyboard.up('Control')
+    await reach(/^Devices$/)
+    await reach(/^Inspector$/, 'ArrowRight')
+    await page.waitForSelector('section[aria-label="vCPU 0"]')
+    await reach(/^Pause$/)
+    await page.keyboard.press('Enter')
+    await expect.poll(status).toBe('Paused')
+    await reach(/^Type in the terminal$/)
+    await page.keyboard.press('Enter')
+    expect(await page.evaluate(() => document.activeElement!.className)).toContain('xterm')
     for (const value of ['light', 'dark']) {
       // oxlint-disable-next-line no-await-in-loop -- one page
       await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value }])
@@ -300,6 +369,75 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
       // oxlint-disable-next-line no-await-in-loop
       await expect.poll(() => page.evaluate(() => document.documentElement.scrollWidth)).toBe(360)
     }
+    await page.setViewport({ width: 1400, height: 900 })
+    // The terminal has the columns that guests take it for.
+    const terminalFits = (): Promise<boolean> =>
+      page.$eval(
+        '.serial',
+        (one) => one.scrollWidth === one.clientWidth && one.querySelector('.xterm-screen')!.clientWidth > 600,
+      )
+    await expect.poll(terminalFits).toBe(true)
+    await page.evaluate(() => document.querySelector<HTMLElement>('.tools button')!.focus())
+    await reach(/^Close$/)
+    await page.keyboard.press('Enter')
+    // It asks; Escape is a no.
+    await page.waitForSelector('dialog[open]')
+    await page.keyboard.press('Escape')
+    await expect.poll(() => page.$$eval('dialog', (all) => all.length)).toBe(0)
+    expect(await page.evaluate(() => document.activeElement!.textContent)).toBe('Close')
+    // So does the button Back, and a machine that is saved goes on.
+    await page.evaluate(() => history.back())
+    await page.waitForSelector('dialog[open]')
+    await click('Save and close')
+    await page.waitForSelector('::-p-xpath(//summary[.="Go on with a machine that you have saved"])')
+    expect(said).toEqual([])
+  })
+
+  test('a page that is left asks first, and its machine goes on at the next visit', async () => {
+    await open()
+    await click('Start Small guest')
+    await expect.poll(terminal).toMatch(/retrap> \s*$/)
+    await page.keyboard.type('echo left\n')
+    await expect.poll(terminal).toMatch(/\nleft\s*\n\s*retrap> \s*$/)
+    // The tab is hidden: it is saved.
+    await page.evaluate(() => {
+      Object.defineProperty(document, 'hidden', { value: true, configurable: true })
+      document.dispatchEvent(new Event('visibilitychange'))
+    })
+    const kept = (): Promise<number> =>
+      page.evaluate(async () => {
+        const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('snapshots', { create: true })
+        let count = 0
+        for await (const name of folder.keys()) {
+          if (!/^\d{9,}-.*\.json$/.test(name)) continue
+          // It is there before it is written.
+          const file = await (await folder.getFileHandle(name)).getFile()
+          if ((await file.text()).includes('"kept"')) count++
+        }
+        return count
+      })
+    await expect.poll(kept).toBe(1)
+    const asked: string[] = []
+    page.on('dialog', (dialog) => {
+      asked.push(dialog.type())
+      void dialog.accept()
+    })
+    await page.reload()
+    expect(asked).toEqual(['beforeunload'])
+    await page.waitForSelector('::-p-xpath(//h3[.="Small guest, where you left it"])')
+    await click('Go on')
+    await expect.poll(terminal).toMatch(/\nleft\s*\n\s*retrap> \s*$/)
+    // Another tab is not offered what goes on here.
+    const before = page
+    await open()
+    await page.waitForSelector('::-p-aria(Start Small guest)')
+    expect(await page.$$eval('h3', (all) => all.filter((one) => one.textContent.includes('you left it')).length)).toBe(
+      0,
+    )
+    await before.close()
+    await page.reload()
+    await click('Forget it')
+    await expect.poll(kept).toBe(0)
     expect(said).toEqual([])
   })
 
@@ -411,7 +549,7 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await click('Start')
     const alert = (): Promise<string> => page.$eval('[role=alert]', (one) => one.textContent ?? '').catch(() => '')
     await expect.poll(alert).toMatch(/^kernel: .*nowhere: the server answers with status 404$/)
-    expect(await status()).toBe('Not started.')
+    expect(await status()).toBe('Not started')
     expect(page.workers().length).toBe(0)
   })
 })

@@ -1,121 +1,105 @@
-import type { DeviceView, Machine, RequestView } from '@retrap/web'
-import { useState } from 'preact/hooks'
+import type { VcpuView } from '@retrap/web'
+import './inspector.css'
+import { DISKS, type Impairments } from '../impairments.ts'
+import type { PanelProps } from '../tabs.tsx'
+import { useView } from './view.ts'
 
-const MOST_DELAY_MS = 3000
-const DELAY_STEP_MS = 50
-
-interface DevicesProps {
-  readonly machine: Machine
-  readonly devices: readonly DeviceView[]
-  readonly requests: readonly RequestView[]
-}
+/** Milliseconds that each access takes longer. */
+const PRESETS = [0, 50, 300, 3000] as const
 
 /** Device models, each with a brake and a switch that makes it fail, and what they are asked just now. */
-export function Devices({ machine, devices, requests }: DevicesProps) {
-  const [diskDelay, setDiskDelay] = useState(0)
-  const [disksFail, setDisksFail] = useState(false)
-  // A machine that has ended meanwhile has no devices: the next look shows that.
-  const impair = (name: string, delayMs: number, dead: boolean): void =>
-    void machine.impairDevice(name, { delayMs, dead }).catch(() => {})
+export function DevicesPanel({ machine, isShown, impairments }: PanelProps) {
+  const view = useView(machine, isShown)
+  if (view === undefined) return null
+  if (view === null) return <p class="soft">The machine is off.</p>
   return (
-    <details>
-      <summary>Devices: make any of them slow, or fail</summary>
+    <>
       <p class="soft">
-        A slow device answers each access later. The processor that waits is in the middle of an instruction; everything
-        else runs on, and the guest executes exactly what it would have executed.
+        Make any device slow, or fail. The processor that waits is in the middle of an instruction; everything else runs
+        on, and the guest executes exactly what it would have executed.
       </p>
-      <div class="scroll" tabIndex={0} role="region" aria-label="Devices">
-        <table>
-          <thead>
-            <tr>
-              <th>Device</th>
-              <th>Each access takes longer</th>
-              <th>Fails</th>
-              <th>Waits now</th>
-            </tr>
-          </thead>
-          <tbody>
-            {devices.map(({ name, delayMs, dead, waitingMs }) => (
-              <tr key={name}>
-                <th scope="row">{name}</th>
-                <td>
-                  <Brake label={`Delay of ${name}`} value={delayMs} change={(ms) => impair(name, ms, dead)} />
-                </td>
-                <td>
-                  <Failure label={`${name} fails`} checked={dead} change={(on) => impair(name, delayMs, on)} />
-                </td>
-                <td class="figure">{waitingMs.map((ms) => `${Math.round(ms)} ms`).join(', ')}</td>
-              </tr>
-            ))}
-            <tr>
-              <th scope="row">contents of disks</th>
-              <td>
-                <Brake
-                  label="Delay of disks"
-                  value={diskDelay}
-                  change={(ms) => {
-                    setDiskDelay(ms)
-                    machine.setDiskDelay(ms)
-                  }}
-                />
-              </td>
-              <td>
-                <Failure
-                  label="Reads of disks fail"
-                  checked={disksFail}
-                  change={(on) => {
-                    setDisksFail(on)
-                    machine.setDisksFail(on)
-                  }}
-                />
-              </td>
-              <td class="figure">{requests.map(({ drive, ms }) => `${drive} ${Math.round(ms)} ms`).join(', ')}</td>
-            </tr>
-          </tbody>
-        </table>
-      </div>
-    </details>
+      {view.vcpus.map((vcpu, i) => (
+        <Wait key={i} number={i} vcpu={vcpu} />
+      ))}
+      <p class="head soft" aria-hidden="true">
+        <span>Device</span>
+        <span>Each access slower by, ms</span>
+        <span>Fails</span>
+        <span>In flight</span>
+      </p>
+      <ul class="strips" aria-label="Devices">
+        <Strip
+          name={DISKS}
+          impairments={impairments}
+          waiting={view.requests.map(({ drive, ms }) => ({ ms, what: `${drive} ` }))}
+        />
+        {view.devices.map(({ name, waitingMs }) => (
+          <Strip key={name} name={name} impairments={impairments} waiting={waitingMs.map((ms) => ({ ms, what: '' }))} />
+        ))}
+      </ul>
+    </>
   )
 }
 
-interface BrakeProps {
-  readonly label: string
-  readonly value: number
-  readonly change: (ms: number) => void
+/** The device that a processor waits for. It has its place also while there is none: nothing moves. */
+export function Wait({ number, vcpu: { activity, waitsFor } }: { number: number; vcpu: VcpuView }) {
+  return (
+    <p class={waitsFor === null ? 'wait' : 'wait on'}>
+      {waitsFor === null ? (
+        <>
+          vCPU {number} {activity === 'halted' ? 'is halted' : activity}
+        </>
+      ) : (
+        <>
+          vCPU {number} waits for <strong>{waitsFor.device}</strong>: {waitsFor.request}
+        </>
+      )}
+    </p>
+  )
 }
 
-function Brake({ label, value, change }: BrakeProps) {
+interface StripProps {
+  readonly name: string
+  readonly impairments: Impairments
+  /** The requests that have not been answered yet. */
+  readonly waiting: readonly { readonly ms: number; readonly what: string }[]
+}
+
+function Strip({ name, impairments, waiting }: StripProps) {
+  const { delayMs, dead } = impairments.of(name)
+  const most = Math.max(delayMs, 50)
   return (
-    <span class="brake">
+    <li class={delayMs > 0 || dead ? 'on' : ''}>
+      <span class="name">{name}</span>
+      <span class="presets" role="radiogroup" aria-label={`Delay of ${name}`}>
+        {PRESETS.map((ms) => (
+          <label key={ms}>
+            <input
+              type="radio"
+              name={`delay ${name}`}
+              aria-label={`${ms} milliseconds`}
+              value={ms}
+              checked={delayMs === ms}
+              onChange={() => impairments.set(name, { delayMs: ms, dead })}
+            />
+            <span>{ms}</span>
+          </label>
+        ))}
+      </span>
       <input
-        type="range"
-        aria-label={label}
-        aria-valuetext={`${value} milliseconds`}
-        min={0}
-        max={MOST_DELAY_MS}
-        step={DELAY_STEP_MS}
-        value={value}
-        onInput={(event) => change(Number(event.currentTarget.value))}
+        type="checkbox"
+        role="switch"
+        aria-label={`${name} fails`}
+        checked={dead}
+        onChange={(event) => impairments.set(name, { delayMs, dead: event.currentTarget.checked })}
       />
-      <span class="figure">{value} ms</span>
-    </span>
-  )
-}
-
-interface FailureProps {
-  readonly label: string
-  readonly checked: boolean
-  readonly change: (on: boolean) => void
-}
-
-function Failure({ label, checked, change }: FailureProps) {
-  return (
-    <input
-      type="checkbox"
-      role="switch"
-      aria-label={label}
-      checked={checked}
-      onChange={(event) => change(event.currentTarget.checked)}
-    />
+      <span class="flight figure">
+        {waiting.slice(0, 4).map(({ ms }, i) => (
+          <i key={i} style={{ width: `${Math.min(100, (100 * ms) / most)}%` }} />
+        ))}
+        {waiting.length > 0 && `${waiting[0]!.what}${Math.round(waiting[0]!.ms)} ms`}
+        {waiting.length > 1 && `, ${waiting.length - 1} more`}
+      </span>
+    </li>
   )
 }

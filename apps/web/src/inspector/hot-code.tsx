@@ -1,5 +1,5 @@
-import type { CompiledView, Machine } from '@retrap/web'
-import { useEffect, useState } from 'preact/hooks'
+import type { CompiledView, Machine, MachineView } from '@retrap/web'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { addressText, type Disassemble } from './disassembly.ts'
 
 /** Between two looks at the list. */
@@ -7,6 +7,8 @@ const LOOK_MS = 2000
 
 interface HotCodeProps {
   readonly machine: Machine
+  /** The last look: code in which processors are found is hot. */
+  readonly view: MachineView
   readonly disassemble: Disassemble | null
 }
 
@@ -21,7 +23,23 @@ export function HotCode(props: HotCodeProps) {
   )
 }
 
-function Units({ machine, disassemble }: HotCodeProps) {
+/** How much an old look counts at the next one. */
+const COOLING = 0.98
+
+/** Heat of each unit: how often processors were found in it, of late. */
+function useHeat(view: MachineView, units: readonly CompiledView[]): ReadonlyMap<number, number> {
+  const heat = useRef(new Map<number, number>())
+  useEffect(() => {
+    for (const [number, value] of heat.current) heat.current.set(number, value * COOLING)
+    for (const { address, idle } of view.vcpus) {
+      const unit = idle ? undefined : units.find((one) => one.instructions.some((each) => each.address === address))
+      if (unit !== undefined) heat.current.set(unit.number, (heat.current.get(unit.number) ?? 0) + 1)
+    }
+  }, [view])
+  return heat.current
+}
+
+function Units({ machine, view, disassemble }: HotCodeProps) {
   const [units, setUnits] = useState<readonly CompiledView[]>([])
   const [chosen, choose] = useState<CompiledView | null>(null)
   const [wat, setWat] = useState('')
@@ -31,7 +49,12 @@ function Units({ machine, disassemble }: HotCodeProps) {
     const timer = setInterval(look, LOOK_MS)
     return () => clearInterval(timer)
   }, [machine])
-  const unit = chosen ?? units[0] ?? null
+  const heat = useHeat(view, units)
+  const heatOf = ({ number }: CompiledView): number => heat.get(number) ?? 0
+  // Of equally hot ones the newest is the first.
+  const sorted = units.toSorted((a, b) => heatOf(b) - heatOf(a))
+  const hottest = Math.max(1, ...heat.values())
+  const unit = chosen ?? sorted[0] ?? null
   useEffect(() => {
     if (unit === null) return
     void import('@retrap/wasm-emitter').then(({ moduleText }) => setWat(moduleText(unit.module)))
@@ -42,22 +65,16 @@ function Units({ machine, disassemble }: HotCodeProps) {
   )
   return (
     <>
-      <label>
-        Unit
-        <select
-          value={String(unit.number)}
-          onChange={(event) => {
-            const number = Number(event.currentTarget.value)
-            choose(units.find((one) => one.number === number) ?? null)
-          }}
-        >
-          {(units.some(({ number }) => number === unit.number) ? units : [unit, ...units]).map((one) => (
-            <option key={one.number} value={String(one.number)}>
+      <ul class="units" aria-label="Compiled code, the hottest first" tabIndex={0}>
+        {(sorted.some(({ number }) => number === unit.number) ? sorted : [unit, ...sorted]).map((one) => (
+          <li key={one.number}>
+            <button aria-pressed={one.number === unit.number} onClick={() => choose(one)}>
+              <meter min={0} max={hottest} value={heatOf(one)} aria-label="Heat" />
               {`${one.number}: ${addressText(one.instructions[0]?.address ?? 0n, one.mode)}, ${one.instructions.length} instructions, ${one.module.length} bytes`}
-            </option>
-          ))}
-        </select>
-      </label>
+            </button>
+          </li>
+        ))}
+      </ul>
       <div class="beside">
         <pre role="region" tabIndex={0} aria-label="The guest's instructions">
           {guest.join('\n')}

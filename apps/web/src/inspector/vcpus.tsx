@@ -1,27 +1,25 @@
 import type { Machine, VcpuView } from '@retrap/web'
-import { useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
+import { Wait } from './devices.tsx'
+import type { PanelProps } from '../tabs.tsx'
 import { addressText, type Disassemble } from './disassembly.ts'
 
 const MOST_INSTRUCTIONS = 6
-const REGISTERS = 'rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15'.split(' ')
-const REGISTERS_A_ROW = 4
+const NAMES = 'RAX RCX RDX RBX RSP RBP RSI RDI R8 R9 R10 R11 R12 R13 R14 R15'.split(' ')
 
 interface VcpusProps {
   readonly machine: Machine
   readonly vcpus: readonly VcpuView[]
   readonly disassemble: Disassemble | null
+  readonly attempt: PanelProps['attempt']
 }
 
 /** The processors: what each executes, or waits for. */
-export function Vcpus({ machine, vcpus, disassemble }: VcpusProps) {
+export function Vcpus({ machine, vcpus, disassemble, attempt }: VcpusProps) {
   const [note, setNote] = useState('')
   const step = async (vcpu: number): Promise<void> => {
-    try {
-      const done = await machine.step(vcpu)
-      setNote(done ? '' : `vCPU ${vcpu} waits for an interrupt or for a device: it has not executed an instruction.`)
-    } catch (error) {
-      setNote(error instanceof Error ? error.message : String(error))
-    }
+    const done = await machine.step(vcpu)
+    setNote(done ? '' : `vCPU ${vcpu} waits for an interrupt or for a device: it has not executed an instruction.`)
   }
   return (
     <>
@@ -30,37 +28,26 @@ export function Vcpus({ machine, vcpus, disassemble }: VcpusProps) {
           <h3>
             vCPU {i}: {vcpu.mode}-bit, {vcpu.activity}
           </h3>
-          <pre role="region" tabIndex={0} aria-label={`Next instructions of vCPU ${i}`}>
+          <pre class="code next" role="region" tabIndex={0} aria-label={`Next instructions of vCPU ${i}`}>
             {disassemble?.(vcpu, MOST_INSTRUCTIONS) ?? ''}
           </pre>
-          {vcpu.waitsFor !== null && (
-            <p class="waits">
-              Waits for <strong>{vcpu.waitsFor.device}</strong> (server {vcpu.waitsFor.server}): {vcpu.waitsFor.request}
-            </p>
-          )}
-          <div class="actions">
-            <button onClick={() => void step(i)} aria-label={`Single step of vCPU ${i}`}>
+          <Wait number={i} vcpu={vcpu} />
+          {vcpus.length > 1 && (
+            <button onClick={() => attempt(() => step(i))} aria-label={`Single step of vCPU ${i}`}>
               Single step
             </button>
-          </div>
-          {vcpu.log.length > 0 && (
-            <details>
-              <summary>
-                The log of the instruction in the middle:{' '}
-                {vcpu.log.length === 1 ? '1 access' : `${vcpu.log.length} accesses`}
-              </summary>
-              <Log vcpu={vcpu} />
-            </details>
           )}
+          <Registers vcpu={vcpu} number={i} />
           <details>
-            <summary>Registers of vCPU {i}</summary>
-            <pre role="region" tabIndex={0}>
-              {registersText(vcpu)}
-            </pre>
+            <summary>
+              The log of the instruction in the middle:{' '}
+              {vcpu.log.length === 1 ? '1 access' : `${vcpu.log.length} accesses`}
+            </summary>
+            <Log vcpu={vcpu} />
           </details>
         </section>
       ))}
-      <p role="status">{note}</p>
+      {note !== '' && <p role="status">{note}</p>}
     </>
   )
 }
@@ -97,14 +84,66 @@ function Log({ vcpu }: { vcpu: VcpuView }) {
   )
 }
 
-function registersText({ registers, mode }: VcpuView): string {
-  const all = registers.slice(0, mode === 64 ? 16 : 8)
-  const texts = all.map((value, i) => {
-    const name = mode === 64 ? REGISTERS[i]! : REGISTERS[i]!.replace('r', 'e')
-    return `${name.padStart(3)} ${addressText(BigInt.asUintN(mode === 64 ? 64 : 32, value), mode)}`
+/** The flags of RFLAGS, by bit. Source: Intel SDM vol. 1, "EFLAGS Register". */
+const FLAGS = [
+  [0, 'CF'],
+  [2, 'PF'],
+  [4, 'AF'],
+  [6, 'ZF'],
+  [7, 'SF'],
+  [8, 'TF'],
+  [9, 'IF'],
+  [10, 'DF'],
+  [11, 'OF'],
+] as const
+
+/** All registers: those that differ from the last look are marked. */
+function Registers({ vcpu, number }: { vcpu: VcpuView; number: number }) {
+  const { mode, registers, ip, flags, control, segments } = vcpu
+  const isLong = mode === 64
+  const general = registers
+    .slice(0, isLong ? 16 : 8)
+    .map((value, i) => [isLong ? NAMES[i]! : NAMES[i]!.replace('R', 'E'), value] as const)
+  const all = [[isLong ? 'RIP' : 'EIP', ip] as const, ...general]
+  const last = useRef<readonly bigint[]>([])
+  const before = last.current
+  useEffect(() => {
+    last.current = all.map(([, value]) => value)
   })
-  const rows = Array.from({ length: all.length / REGISTERS_A_ROW }, (_, row) =>
-    texts.slice(row * REGISTERS_A_ROW, (row + 1) * REGISTERS_A_ROW).join('  '),
+  return (
+    <div class="registers code" role="region" tabIndex={0} aria-label={`Registers of vCPU ${number}`}>
+      <dl>
+        {all.map(([name, value], i) => (
+          <div key={name} class={before[i] !== undefined && before[i] !== value ? 'changed' : ''}>
+            <dt>{name}</dt>
+            <dd>{addressText(BigInt.asUintN(isLong ? 64 : 32, value), mode)}</dd>
+          </div>
+        ))}
+      </dl>
+      <p>
+        <span class="soft">flags</span> {flags.toString(16).padStart(8, '0')}{' '}
+        {FLAGS.map(([bit, name]) => (
+          <span key={name} class={((flags >>> bit) & 1) === 1 ? 'flag set' : 'flag'}>
+            {name}
+          </span>
+        ))}
+      </p>
+      <dl class="few">
+        {Object.entries(control).map(([name, value]) => (
+          <div key={name}>
+            <dt>{name.toUpperCase()}</dt>
+            <dd>{value.toString(16)}</dd>
+          </div>
+        ))}
+        {segments.map(({ name, selector, base }) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>
+              {selector.toString(16).padStart(4, '0')} <span class="soft">{base.toString(16)}</span>
+            </dd>
+          </div>
+        ))}
+      </dl>
+    </div>
   )
-  return rows.join('\n')
 }

@@ -1,5 +1,7 @@
-import type { KeyboardLayoutName, Machine } from '@retrap/web'
+import type { KeyboardLayoutName } from '@retrap/web'
 import { useState } from 'preact/hooks'
+import './keys.css'
+import type { PanelProps } from '../tabs.tsx'
 import { type Held, terminalKey, terminalText } from './serial-keys.ts'
 
 /** Modifiers, by `KeyboardEvent.code`. */
@@ -44,7 +46,7 @@ const LAYOUTS: Readonly<Record<KeyboardLayoutName, string>> = {
 type Target = 'keyboard' | 'serial'
 
 /** Keys for hands without a keyboard, and text that is typed: to the machine's keyboard, or its serial port. */
-export function KeysPanel({ machine }: { machine: Machine }) {
+export function KeysPanel({ machine }: PanelProps) {
   const [target, setTarget] = useState<Target>(() => (machine.screenSize.width > 0 ? 'keyboard' : 'serial'))
   const [down, setDown] = useState<ReadonlySet<Modifier>>(new Set())
   const [layout, setLayout] = useState<KeyboardLayoutName>('us')

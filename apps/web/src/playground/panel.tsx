@@ -1,5 +1,6 @@
-import type { Machine } from '@retrap/web'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import './editor.css'
+import type { PanelProps } from '../tabs.tsx'
 import { CompileError } from './compile.ts'
 // oxlint-disable-next-line import/default -- the bundler gives the file's text
 import example from './example-device.ts?raw'
@@ -11,7 +12,7 @@ const MOST_LINES = 200
 const LOG_MS = 50
 
 /** An editor for devices, and what they say. */
-export function PlaygroundPanel({ machine }: { machine: Machine }) {
+export function PlaygroundPanel({ machine }: PanelProps) {
   const [code, setCode] = useState<string>(example)
   const [names, setNames] = useState<readonly string[]>([])
   const [log, setLog] = useState<readonly string[]>([])
@@ -68,7 +69,7 @@ export function PlaygroundPanel({ machine }: { machine: Machine }) {
         of the guest's waits for it. What it exports is attached to the running machine.
       </p>
       <Editor code={code} change={setCode} wrongLine={wrong?.line ?? null} />
-      <div class="toolbar">
+      <div class="actions">
         <button class="primary" disabled={isBusy} onClick={attach}>
           Attach
         </button>

@@ -1,0 +1,37 @@
+import { useEffect, useId, useRef } from 'preact/hooks'
+
+interface AskProps {
+  readonly question: string
+  readonly detail: string
+  /** What the user may choose, the safest first. */
+  readonly answers: readonly { readonly name: string; readonly action: () => void }[]
+  /** The user wants none of it. */
+  readonly cancel: () => void
+}
+
+/** A question before something that cannot be undone. */
+export function Ask({ question, detail, answers, cancel }: AskProps) {
+  const dialog = useRef<HTMLDialogElement>(null)
+  const id = useId()
+  useEffect(() => {
+    dialog.current!.showModal()
+    // Enter alone does nothing.
+    dialog.current!.querySelector<HTMLElement>('.primary')!.focus()
+  }, [])
+  return (
+    <dialog ref={dialog} aria-labelledby={id} onClose={cancel}>
+      <h2 id={id}>{question}</h2>
+      <p>{detail}</p>
+      <div class="actions">
+        {answers.map(({ name, action }) => (
+          <button key={name} onClick={action}>
+            {name}
+          </button>
+        ))}
+        <button class="primary" onClick={cancel}>
+          Cancel
+        </button>
+      </div>
+    </dialog>
+  )
+}

@@ -1,0 +1,28 @@
+import type { Machine, MachineView } from '@retrap/web'
+import { useEffect, useState } from 'preact/hooks'
+
+/** Between two looks at the machine. */
+const LOOK_MS = 250
+
+/** What the machine does at this moment, as long as somebody looks; null: it is off; undefined: it has not said yet. */
+export function useView(machine: Machine, isShown: boolean): MachineView | null | undefined {
+  const [view, setView] = useState<MachineView | null>()
+  useEffect(() => {
+    if (!isShown) return undefined
+    let isOver = false
+    let timer: ReturnType<typeof setTimeout> | undefined
+    // A machine that is busy is not asked again before it has answered.
+    const look = async (): Promise<void> => {
+      const seen = await machine.inspect().catch(() => null)
+      if (isOver) return
+      setView(seen)
+      timer = setTimeout(() => void look(), LOOK_MS)
+    }
+    void look()
+    return () => {
+      isOver = true
+      clearTimeout(timer)
+    }
+  }, [machine, isShown])
+  return view
+}

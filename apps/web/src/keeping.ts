@@ -1,0 +1,71 @@
+// A machine whose page is left without a word: it is saved from time to time, and when its tab is hidden, as nothing can be awaited
+// when the page goes. The next visit offers it.
+import type { Machine } from '@retrap/web'
+import { useEffect, useRef } from 'preact/hooks'
+import { dropMachine, keepMachine, lastingOptions, keptLock } from './saved-machines.ts'
+import type { Chosen } from './settings.ts'
+
+/** Between two looks whether there is something new to save. */
+const KEEP_MS = 60_000
+
+/** What keeps a machine. */
+interface Keeping {
+  /** The user has ended the machine: there is nothing to offer. */
+  forget(): Promise<void>
+}
+
+/** Whether a machine can be saved, and go on in another page. */
+const canKeep = (chosen: Chosen): boolean =>
+  lastingOptions(chosen) !== null && chosen.options.drives?.some(({ keep }) => keep !== undefined) !== true
+
+/** Keeps a machine while it is on, and has the browser ask before its page goes. */
+export function useKeeping(machine: Machine | null, chosen: Chosen, isOn: boolean): Keeping {
+  const id = useRef(chosen.kept ?? crypto.randomUUID())
+  const saved = useRef<string | null>(null)
+  const hasNews = useRef(false)
+  useEffect(() => machine?.on('serial', () => void (hasNews.current = true)), [machine])
+  useEffect(() => {
+    if (machine === null || !isOn) return undefined
+    const control = new AbortController()
+    const { signal } = control
+    addEventListener('beforeunload', (event) => event.preventDefault(), { signal })
+    if (!canKeep(chosen)) return () => control.abort()
+    let isBusy = false
+    const keep = async (): Promise<void> => {
+      if (isBusy || !(hasNews.current || machine.screenSize.width > 0)) return
+      isBusy = true
+      hasNews.current = false
+      try {
+        const file = await machine.save()
+        if (signal.aborted) return
+        const before = saved.current
+        saved.current = (await keepMachine(chosen, file, { kept: id.current })).id
+        if (before !== null) await dropMachine(before)
+      } catch {
+        // A machine with devices of the playground has no snapshots; the page asks before it goes.
+      } finally {
+        isBusy = false
+      }
+    }
+    document.addEventListener('visibilitychange', () => document.hidden && void keep(), { signal })
+    const timer = setInterval(() => void keep(), KEEP_MS)
+    // Other tabs offer no machine that is running here.
+    void navigator.locks
+      ?.request(keptLock(id.current), { signal: AbortSignal.any([signal]) }, () => untilAborted(signal))
+      .catch(() => {})
+    return () => {
+      clearInterval(timer)
+      control.abort()
+    }
+  }, [machine, isOn])
+  // A machine that has ended by itself has nothing to go on with.
+  const forget = async (): Promise<void> => {
+    if (saved.current !== null) await dropMachine(saved.current).catch(() => {})
+    saved.current = null
+  }
+  useEffect(() => machine?.on('exit', () => void forget()), [machine])
+  return { forget }
+}
+
+const untilAborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => signal.addEventListener('abort', () => resolve()))

@@ -1,0 +1,97 @@
+import type { Machine, MachineState, Progress } from '@retrap/web'
+import { useEffect, useRef, useState } from 'preact/hooks'
+import type { Chosen } from './settings.ts'
+import { takeWorker } from './spare-worker.ts'
+
+/** A machine's activity, as the page has it. */
+export type PageState = MachineState | 'loading' | 'failed'
+
+/** What is wrong, until its cause is gone, or the user has read it. */
+interface Alert {
+  readonly text: string
+  /** `action`: of the user's, gone with the next one; `guest`: gone when the machine runs anew. */
+  readonly cause: 'action' | 'guest'
+}
+
+/** A machine in the page, from its making to its end. */
+export interface MachineLife {
+  /** Null while it is made, and where it could not be. */
+  readonly machine: Machine | null
+  /** Whether it is made: the terminal may be there before the machine is. */
+  readonly isMade: boolean
+  readonly state: PageState
+  readonly progress: Progress | null
+  /** What has just happened. */
+  readonly note: string
+  readonly alert: string
+  readonly say: (note: string) => void
+  readonly dismiss: () => void
+  /** Runs an action, and shows what goes wrong. */
+  readonly attempt: (action: () => Promise<unknown>) => void
+  /** Switches it on, or lets it go on. */
+  readonly run: () => void
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+/** Makes a machine, runs it, and ends it with the page's part that shows it. */
+export function useMachine(chosen: Chosen): MachineLife {
+  const [isMade, setMade] = useState(false)
+  const [machine, setMachine] = useState<Machine | null>(null)
+  const [state, setState] = useState<PageState>('loading')
+  const [progress, setProgress] = useState<Progress | null>(null)
+  const [note, say] = useState('')
+  const [alert, setAlert] = useState<Alert | null>(null)
+  const last = useRef<PageState>('loading')
+
+  useEffect(() => {
+    const control = new AbortController()
+    const { signal } = control
+    const warn = (text: string): void => setAlert({ text, cause: 'guest' })
+    const changed = (next: PageState): void => {
+      // It was switched on anew: what ended it is past.
+      if (next === 'running' && last.current === 'off') setAlert(null)
+      last.current = next
+      setState(next)
+    }
+    const begin = async (): Promise<void> => {
+      const { createMachine, startMachineWorker } = await import('@retrap/web')
+      const createWorker = (): Worker => takeWorker() ?? startMachineWorker()
+      const making = createMachine({ ...chosen.options, createWorker, signal, onProgress: setProgress })
+      // The terminal is made while the Worker makes the machine.
+      setMade(true)
+      const made = await making
+      signal.addEventListener('abort', () => made.dispose())
+      made.on('state', changed)
+      made.on('warning', warn)
+      made.on('exit', ({ reason, detail }) => {
+        say(`The machine has ended: ${reason}.`)
+        if (detail !== undefined) warn(detail.message)
+      })
+      setMachine(made)
+      run(made)
+    }
+    begin().catch((error: unknown) => {
+      if (signal.aborted) return
+      setState('failed')
+      warn(messageOf(error))
+    })
+    return () => control.abort()
+  }, [chosen])
+
+  const run = (one: Machine): void => {
+    say('')
+    // How it ends is told by its events.
+    one.run().catch(() => {})
+  }
+  const attempt = (action: () => Promise<unknown>): void => {
+    setAlert((before) => (before?.cause === 'action' ? null : before))
+    action().catch((thrown: unknown) => setAlert({ text: messageOf(thrown), cause: 'action' }))
+  }
+  return {
+    ...{ machine, isMade, state, progress, note, say, attempt },
+    alert: alert?.text ?? '',
+    dismiss: () => setAlert(null),
+    run: () => machine !== null && run(machine),
+  }
+}

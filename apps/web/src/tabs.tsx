@@ -1,0 +1,104 @@
+import type { Machine } from '@retrap/web'
+import type { ComponentType } from 'preact'
+import { useEffect, useRef, useState } from 'preact/hooks'
+import type { Impairments } from './impairments.ts'
+import type { Chosen } from './settings.ts'
+
+/** What a tab's contents get. */
+export interface PanelProps {
+  readonly machine: Machine
+  readonly chosen: Chosen
+  /** Whether the machine is on. */
+  readonly isOn: boolean
+  /** Whether the panel is seen: it need not look at the machine otherwise. */
+  readonly isShown: boolean
+  readonly impairments: Impairments
+  /** Runs an action, and shows what goes wrong. */
+  readonly attempt: (action: () => Promise<unknown>) => void
+}
+
+/** A tab, whose contents are loaded when it is first selected, and stay. */
+export interface Tab {
+  readonly id: string
+  readonly name: string
+  readonly load: () => Promise<ComponentType<PanelProps>>
+}
+
+interface TabsProps {
+  readonly tabs: readonly Tab[]
+  /** The tab that is selected at first; null: none, and the sheet of a phone is folded. */
+  readonly first: string | null
+  readonly context: Omit<PanelProps, 'isShown'>
+}
+
+/** Where an arrow key leads in a row of so many tabs. */
+const STEPS: Readonly<Record<string, (at: number, count: number) => number>> = {
+  ArrowRight: (at, count) => (at + 1) % count,
+  ArrowLeft: (at, count) => (at + count - 1) % count,
+  Home: () => 0,
+  End: (_, count) => count - 1,
+}
+
+/** Tabs beside the machine, below it, or in a sheet at the bottom of a phone. Source: WAI-ARIA Authoring Practices, "Tabs". */
+export function Tabs({ tabs, first, context }: TabsProps) {
+  const [open, setOpen] = useState(first)
+  const [panels, setPanels] = useState<Readonly<Record<string, ComponentType<PanelProps>>>>({})
+  const list = useRef<HTMLDivElement>(null)
+  useEffect(() => {
+    const tab = tabs.find(({ id }) => id === open)
+    if (tab === undefined || panels[tab.id] !== undefined) return
+    void tab.load().then((Panel) => setPanels((before) => ({ ...before, [tab.id]: Panel })))
+  }, [open])
+  const onKeyDown = (event: KeyboardEvent): void => {
+    const step = STEPS[event.key]
+    if (step === undefined) return
+    event.preventDefault()
+    const at = step(
+      tabs.findIndex(({ id }) => id === open),
+      tabs.length,
+    )
+    setOpen(tabs[at]!.id)
+    list.current!.querySelectorAll('button')[at]!.focus()
+  }
+  return (
+    <section class={open === null ? 'side folded' : 'side'} aria-label="Instruments">
+      <div class="tabs">
+        <div role="tablist" aria-label="Instruments" ref={list} onKeyDown={onKeyDown}>
+          {tabs.map(({ id, name }, i) => (
+            <button
+              key={id}
+              role="tab"
+              id={`tab-${id}`}
+              aria-controls={`panel-${id}`}
+              aria-selected={id === open}
+              tabIndex={id === open || (open === null && i === 0) ? 0 : -1}
+              onClick={() => setOpen(id)}
+            >
+              {name}
+            </button>
+          ))}
+        </div>
+        {open !== null && (
+          <button class="fold" aria-label="Hide the panel" onClick={() => setOpen(null)}>
+            ✕
+          </button>
+        )}
+      </div>
+      {tabs.map(({ id }) => {
+        const Panel = panels[id]
+        return (
+          <div
+            key={id}
+            role="tabpanel"
+            id={`panel-${id}`}
+            aria-labelledby={`tab-${id}`}
+            tabIndex={0}
+            hidden={id !== open}
+          >
+            {Panel !== undefined && <Panel {...context} isShown={id === open} />}
+          </div>
+        )
+      })}
+    </section>
+  )
+}

@@ -1,0 +1,40 @@
+import type { ComponentChildren } from 'preact'
+
+/** Drawings of 16×16, as paths. */
+const ICONS = {
+  pause: 'M5 3v10M11 3v10',
+  run: 'M4.5 2.5v11l9-5.5z',
+  step: 'M3 3v10l6-5zM12.5 3v10',
+  power: 'M8 2v6M4.5 4.2a5.5 5.5 0 1 0 7 0',
+  reset: 'M13 8a5 5 0 1 1-1.6-3.7M13 2v3h-3',
+  close: 'M3.5 3.5l9 9M12.5 3.5l-9 9',
+  disc: 'M8 2a6 6 0 1 0 .01 0M8 7a1 1 0 1 0 .01 0',
+  eject: 'M8 3l5 6H3zM3 12.5h10',
+} as const
+export type IconName = keyof typeof ICONS
+
+/** A small drawing, beside a word that says the same. */
+export function Icon({ name }: { name: IconName }) {
+  return (
+    <svg class="icon" viewBox="0 0 16 16" aria-hidden="true">
+      <path d={ICONS[name]} />
+    </svg>
+  )
+}
+
+interface ToolProps {
+  readonly icon: IconName
+  readonly disabled?: boolean
+  readonly onClick: () => void
+  readonly children: ComponentChildren
+}
+
+/** A button with a drawing and a word. */
+export function Tool({ icon, disabled = false, onClick, children }: ToolProps) {
+  return (
+    <button class="tool" disabled={disabled} onClick={onClick}>
+      <Icon name={icon} />
+      {children}
+    </button>
+  )
+}
