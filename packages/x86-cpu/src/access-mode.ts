@@ -4,17 +4,18 @@ import { deriveMode, implicitSet } from './execution-mode.ts'
 import {
   CS,
   MODE_64,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_LIMIT,
   S_ACCESS_SET,
   S_EXECUTE_MODES,
   S_LOGGED,
   S_MODE,
   S_SEGMENTS,
   S_TLB,
+  SEG_BASE,
+  SEG_BYTES,
+  SEG_LIMIT,
+  TLB_MISS,
+  TLB_SUPERVISOR,
 } from './state-layout.ts'
-import { TLB_MISS, TLB_SUPERVISOR } from './tlb-sets.ts'
 
 /** Indices of the fields of CS. */
 const CODE_BASE = (S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2

@@ -7,12 +7,6 @@ import type { CpuHost, Translation } from './host.ts'
 import {
   CS,
   MODE_64,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_LIMIT,
-  STATUS_DONE,
-  STATUS_FAULT,
-  STATUS_STEP,
   S_CPL,
   S_CR4,
   S_FAULT_ADDRESS,
@@ -21,9 +15,15 @@ import {
   S_FAULT_VECTOR,
   S_MODE,
   S_SEGMENTS,
+  SEG_BASE,
+  SEG_BYTES,
+  SEG_LIMIT,
+  STATUS_DONE,
+  STATUS_FAULT,
+  STATUS_STEP,
+  TLB_MISS,
 } from './state-layout.ts'
 import { CR4_LA57 } from './system/architecture.ts'
-import { TLB_MISS } from './tlb-sets.ts'
 import { newTranslation } from './translation.ts'
 import { VECTOR_GP, VECTOR_PF } from './vectors.ts'
 

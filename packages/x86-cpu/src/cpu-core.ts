@@ -6,8 +6,7 @@ import { AccessMode } from './access-mode.ts'
 import { AddressSpaces } from './address-spaces.ts'
 import { DeviceAccess } from './device-access.ts'
 import type { X86Engine } from './engine.ts'
-import type { ExecutionCounts } from './execution-counts.ts'
-import { WatchedExecution } from './execution-watch.ts'
+import { type ExecutionCounts, WatchedExecution } from './execution.ts'
 import type { CpuHost } from './host.ts'
 import { arithmeticFlags, setArithmeticFlags } from './lazy-flags.ts'
 import { LineMonitor } from './line-monitor.ts'
@@ -23,8 +22,6 @@ import {
   FLAGS_ARITHMETIC,
   POINTERS_RESTORED_PENDING,
   POINTERS_SAVED_PENDING,
-  STATE_LAYOUT,
-  STATUS_DONE,
   S_AMD,
   S_EFLAGS,
   S_EVENTS,
@@ -33,13 +30,15 @@ import {
   S_POINTER_RULES,
   S_TLB_SETS,
   S_TWO_TO_28,
+  STATE_LAYOUT,
+  STATUS_DONE,
+  TLB_MODES,
 } from './state-layout.ts'
 import { DebugSlot } from './debug-hooks.ts'
 import { DataBreakpoints } from './system/breakpoints.ts'
 import type { Cpu, CpuClocks, Iterations } from './system/cpu.ts'
 import { ACTIVITY_MWAIT, ACTIVITY_RUNNING, SMBASE_RESET, S_ACTIVITY, S_SMBASE } from './system/system-state.ts'
 import { System } from './system/system.ts'
-import { TLB_MODES } from './tlb-sets.ts'
 import { LinearTranslation } from './translation.ts'
 
 const STATE_BYTES = S_TLB_SETS + tlbBytes(TLB_MODES)
@@ -118,7 +117,7 @@ export class CpuCore implements Cpu, CodeCacheClient {
     const translation = new LinearTranslation(host, tlb, log, u32)
     const plain = new PlainMemory(memory, state)
     const logged = new LoggedAccess(host, log, plain, u32)
-    const device = new DeviceAccess({ host, tlb, pass, logged, breakpoints, u32 })
+    const device = new DeviceAccess(host, tlb, pass, logged, breakpoints, u32)
     this.logged = logged
     this.device = device
     this.memoryAccess = new MemoryAccess({ memory, tlb, mode, translation, plain, logged, device, breakpoints, u32 })

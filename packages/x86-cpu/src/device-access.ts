@@ -64,17 +64,6 @@ class PageAddresses {
   }
 }
 
-/** The parts of one vCPU that {@link DeviceAccess} works with. */
-export interface DeviceAccessParts {
-  readonly host: CpuHost
-  readonly tlb: Tlb
-  readonly pass: Pass
-  readonly logged: LoggedAccess
-  readonly breakpoints: DataBreakpoints
-  /** The state area. */
-  readonly u32: Uint32Array
-}
-
 /**
  * Accesses to devices that are the last thing that can fail in their instruction: made at once, or sent and waited for in
  * place. The page of the last one is remembered, as a TLB remembers RAM.
@@ -98,7 +87,15 @@ export class DeviceAccess {
   readonly #lastGpas = new PageAddresses()
   readonly #registers: RegisterPage = { ma: 0, storedLo: 0, storedHi: 0 }
 
-  constructor({ host, tlb, pass, logged, breakpoints, u32 }: DeviceAccessParts) {
+  /** @param u32 - the state area */
+  constructor(
+    host: CpuHost,
+    tlb: Tlb,
+    pass: Pass,
+    logged: LoggedAccess,
+    breakpoints: DataBreakpoints,
+    u32: Uint32Array,
+  ) {
     this.#host = host
     this.#tlb = tlb
     this.#pass = pass

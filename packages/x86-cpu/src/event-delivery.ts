@@ -1,43 +1,38 @@
-import type { Turn } from '@retrap/engine'
-import type { MachineMemory } from '@retrap/memory'
 import type { CpuCore } from './cpu-core.ts'
 import type { DebugHooks } from './debug-hooks.ts'
-import { EVENT_ERROR, EVENT_FLAGS, EVENT_HAS_ERROR, EVENT_RESUMES, EVENT_VECTOR } from './event-parts.ts'
-import type { ExecutionCounts } from './execution-counts.ts'
-import type { WatchedExecution } from './execution-watch.ts'
-import type { InterpreterExports } from './executor-parts.ts'
-import { EXIT_BLOCKED, EXIT_BUDGET, EXIT_SHUTDOWN, failed } from './exit.ts'
-import type { Exit } from './exit.ts'
-import type { CpuHost } from './host.ts'
-import type { InstructionPasses } from './instruction-passes.ts'
-import type { MemoryAccess } from './memory-access.ts'
-import type { OutsideEvents } from './outside-events.ts'
-import { PASS_EVENT } from './pass.ts'
-import type { Pass } from './pass.ts'
-import { R_SEGMENT } from './record.ts'
 import {
+  EVENT_ERROR,
+  EVENT_FLAGS,
+  EVENT_HAS_ERROR,
   EVENT_INTERRUPT,
   EVENT_NMI,
+  EVENT_RESUMES,
   EVENT_SIPI,
   EVENT_STOP,
+  EVENT_VECTOR,
   MODE_64,
-  SS,
-  STATUS_FAULT,
-  STATUS_JUMP,
-  STATUS_RESTART,
-  STATUS_RETRY,
   S_CR2,
   S_EVENTS,
   S_FAULT_VECTOR,
   S_MODE,
   S_RECORD,
+  SS,
+  STATUS_FAULT,
+  STATUS_JUMP,
+  STATUS_RESTART,
+  STATUS_RETRY,
 } from './state-layout.ts'
+import type { InterpreterExports } from './interpreter.ts'
+import { type Exit, EXIT_BLOCKED, EXIT_BUDGET, EXIT_SHUTDOWN, failed } from './execution.ts'
+import type { InstructionPasses } from './instruction-passes.ts'
+import type { OutsideEvents } from './outside-events.ts'
+import { type Pass, PASS_EVENT } from './pass.ts'
+import { R_SEGMENT } from './record.ts'
 import { DR6_BT } from './system/architecture.ts'
 import { afterInstruction, checkInstructionBreakpoint } from './system/debug.ts'
 import { EVENT_TYPE_EXTERNAL, EVENT_TYPE_NMI, EVENT_TYPE_SMI, PendingEvent, deliverEvent } from './system/events.ts'
 import type { Delivery } from './system/interrupt-delivery.ts'
 import { startAt } from './system/reset.ts'
-import type { System } from './system/system.ts'
 import {
   ACTIVITY_MWAIT,
   ACTIVITY_SHUTDOWN,
@@ -53,53 +48,38 @@ import { VECTOR_GP, VECTOR_PF, VECTOR_SS } from './vectors.ts'
 
 /** Takes events between two instructions, and delivers the one that is latched, in logged passes where it meets a device. */
 export class EventDelivery {
-  readonly #memory: MachineMemory
-  readonly #state: number
-  readonly #interpreter: InterpreterExports
-  readonly #host: CpuHost
+  readonly #core: CpuCore
   readonly #u32: Uint32Array
-  readonly #i32: Int32Array
-  readonly #system: System
-  readonly #access: MemoryAccess
   readonly #pass: Pass
-  readonly #passes: InstructionPasses
   readonly #outside: OutsideEvents
-  readonly #counts: ExecutionCounts
-  readonly #turn: Turn
+  readonly #interpreter: InterpreterExports
+  readonly #passes: InstructionPasses
   readonly #event = new PendingEvent()
-  readonly #watched: WatchedExecution
   /** Attempts of the delivery that is under way, each but the first of what the one before has met; and those that were told. */
   #attempts = 0
   #told = 0
 
   /** Writes down what generated code delivers, and calls it. */
   readonly #deliverQuickly = (what: Delivery): boolean => {
-    if (this.#watched.event !== null) this.#tell(what)
+    if (this.#core.watched.event !== null) this.#tell(what)
     const u32 = this.#u32
     u32[EVENT_VECTOR >>> 2] = what.vector
     u32[EVENT_ERROR >>> 2] = what.errorCode
     u32[EVENT_FLAGS >>> 2] = (what.hasError ? EVENT_HAS_ERROR : 0) | (what.resume ? EVENT_RESUMES : 0)
     const isLong = u32[S_MODE >>> 2] === MODE_64
+    const { state } = this.#core
     const interpreter = this.#interpreter
-    const status = isLong ? interpreter.deliver64(this.#state, 0, 0) : interpreter.deliver32(this.#state, 0, 0)
+    const status = isLong ? interpreter.deliver64(state, 0, 0) : interpreter.deliver32(state, 0, 0)
     return status === STATUS_JUMP
   }
 
   constructor(core: CpuCore, interpreter: InterpreterExports, passes: InstructionPasses) {
-    this.#state = core.state
-    this.#interpreter = interpreter
-    this.#memory = core.memory
-    this.#host = core.host
+    this.#core = core
     this.#u32 = core.u32
-    this.#i32 = core.i32
-    this.#system = core.system
-    this.#access = core.memoryAccess
     this.#pass = core.pass
-    this.#passes = passes
     this.#outside = core.outside
-    this.#counts = core.counts
-    this.#turn = core.turn
-    this.#watched = core.watched
+    this.#interpreter = interpreter
+    this.#passes = passes
   }
 
   // ---------------------------------------------------------------- which event is next
@@ -131,21 +111,21 @@ export class EventDelivery {
 
   /** Latches the trap or fault that the last instruction has left. @returns false: there is none */
   latchTrap(stepping: boolean): boolean {
-    if (!afterInstruction(this.#system, stepping, this.#event)) return false
+    if (!afterInstruction(this.#core.system, stepping, this.#event)) return false
     this.#event.resume ||= this.#u32[S_REPEATING >>> 2] !== 0
     return true
   }
 
   /** Latches the breakpoint of the instruction at RIP. @returns false: there is none */
   latchBreakpoint(): boolean {
-    return checkInstructionBreakpoint(this.#system, this.#event)
+    return checkInstructionBreakpoint(this.#core.system, this.#event)
   }
 
   /** Latches the exception that an instruction has raised. */
   latchFault(): void {
-    this.#event.latchFault(this.#system)
+    this.#event.latchFault(this.#core.system)
     this.#adjustStackFault()
-    this.#i32[S_FAULT_VECTOR >>> 2] = -1
+    this.#core.i32[S_FAULT_VECTOR >>> 2] = -1
   }
 
   /** Whether a debugger is to be told of the latched exception before it is delivered. */
@@ -156,11 +136,11 @@ export class EventDelivery {
 
   /** Generated code raises #GP for any non-canonical operand; one in SS is #SS (SDM vol. 1, "Canonical Addressing"). */
   #adjustStackFault(): void {
-    const operand = this.#access.nonCanonical
-    this.#access.nonCanonical = false
+    const operand = this.#core.memoryAccess.nonCanonical
+    this.#core.memoryAccess.nonCanonical = false
     if (!operand || this.#event.vector !== VECTOR_GP || this.#u32[S_MODE >>> 2] !== MODE_64) return
     const record = this.#u32[S_RECORD >>> 2]!
-    if ((this.#memory.u8[record + R_SEGMENT]! & 7) === SS) this.#event.vector = VECTOR_SS
+    if ((this.#core.memory.u8[record + R_SEGMENT]! & 7) === SS) this.#event.vector = VECTOR_SS
   }
 
   /** Takes what waits outside. @returns an exit where it ends the run */
@@ -174,7 +154,7 @@ export class EventDelivery {
     }
     if ((events & EVENT_SIPI) !== 0) {
       this.#outside.clear(EVENT_SIPI)
-      if (u32[S_ACTIVITY >>> 2] === ACTIVITY_WAIT_FOR_SIPI) startAt(this.#system, this.#outside.startupVector)
+      if (u32[S_ACTIVITY >>> 2] === ACTIVITY_WAIT_FOR_SIPI) startAt(this.#core.system, this.#outside.startupVector)
       return undefined
     }
     const activity = u32[S_ACTIVITY >>> 2]!
@@ -185,20 +165,20 @@ export class EventDelivery {
     }
     if (activity === ACTIVITY_SHUTDOWN) return undefined
     if (this.#outside.interrupt) {
-      const vector = this.#host.acknowledgeInterrupt()
+      const vector = this.#core.host.acknowledgeInterrupt()
       if (vector >= 0) return this.#interrupt(EVENT_TYPE_EXTERNAL, vector)
       this.#outside.clear(EVENT_INTERRUPT)
       return undefined
     }
     // A masked interrupt is not taken, but MWAIT may have been told to end for it.
     const breaks = (u32[S_MWAIT_EXTENSIONS >>> 2]! & MWAIT_BREAKS) !== 0
-    if (activity === ACTIVITY_MWAIT && breaks && (events & EVENT_INTERRUPT) !== 0) this.#system.cpu.endMonitor()
+    if (activity === ACTIVITY_MWAIT && breaks && (events & EVENT_INTERRUPT) !== 0) this.#core.endMonitor()
     return undefined
   }
 
   #interrupt(type: number, vector: number): Exit | undefined {
     this.#event.setInterrupt(type, vector, this.#u32[S_REPEATING >>> 2] !== 0)
-    this.#counts.interrupts++
+    this.#core.counts.interrupts++
     return this.deliver()
   }
 
@@ -206,11 +186,11 @@ export class EventDelivery {
 
   /** Delivers the latched event for the first time. */
   deliver(): Exit | undefined {
-    this.#turn.addEvent()
+    this.#core.turn.addEvent()
     this.#attempts = this.#told = 0
     if (this.#event.type === EVENT_TYPE_SMI)
-      this.#watched.event?.({ kind: 'smi', vector: -1, errorCode: undefined, address: undefined })
-    const status = deliverEvent(this.#system, this.#event, this.#deliverQuickly)
+      this.#core.watched.event?.({ kind: 'smi', vector: -1, errorCode: undefined, address: undefined })
+    const status = deliverEvent(this.#core.system, this.#event, this.#deliverQuickly)
     if (status !== STATUS_RESTART) return this.#finish(status)
     this.#pass.startLogging(PASS_EVENT)
     const logged = this.deliverLogged()
@@ -226,7 +206,7 @@ export class EventDelivery {
     const isException = this.#attempts > 1 || (type !== EVENT_TYPE_EXTERNAL && type !== EVENT_TYPE_NMI)
     const isPageFault = isException && vector === VECTOR_PF
     const [lo, hi] = [this.#u32[S_CR2 >>> 2]!, this.#u32[(S_CR2 >>> 2) + 1]!]
-    this.#watched.event?.({
+    this.#core.watched.event?.({
       kind: isException ? 'exception' : type === EVENT_TYPE_NMI ? 'nmi' : 'interrupt',
       vector,
       errorCode: hasError ? errorCode : undefined,
@@ -236,9 +216,9 @@ export class EventDelivery {
 
   #finish(status: number): Exit | undefined {
     this.#u32[S_REPEATING >>> 2] = 0
-    this.#turn.mayEnd = true
-    this.#access.nonCanonical = false
-    this.#i32[S_FAULT_VECTOR >>> 2] = -1
+    this.#core.turn.mayEnd = true
+    this.#core.memoryAccess.nonCanonical = false
+    this.#core.i32[S_FAULT_VECTOR >>> 2] = -1
     if (this.#u32[S_ACTIVITY >>> 2] === ACTIVITY_SHUTDOWN) return EXIT_SHUTDOWN
     return status === STATUS_FAULT || status === STATUS_RESTART
       ? failed(new Error(`event delivery ended with status ${status}`))
@@ -249,8 +229,8 @@ export class EventDelivery {
   deliverLogged(): number {
     this.#pass.beginLogged()
     this.#attempts = 0
-    const status = deliverEvent(this.#system, this.#event, this.#deliverQuickly)
-    if (status !== STATUS_RETRY) this.#i32[S_FAULT_VECTOR >>> 2] = -1
+    const status = deliverEvent(this.#core.system, this.#event, this.#deliverQuickly)
+    if (status !== STATUS_RETRY) this.#core.i32[S_FAULT_VECTOR >>> 2] = -1
     return this.#passes.endPass(status)
   }
 }

@@ -5,9 +5,6 @@ import {
   MODE_16,
   MODE_32,
   MODE_64,
-  SEG_ATTRIBUTES,
-  SEG_BYTES,
-  SS,
   S_AVX_GATE,
   S_CANONICAL_SHIFT,
   S_CPL,
@@ -23,8 +20,14 @@ import {
   S_VEX_GATE,
   S_X87_GATE,
   S_XCR0,
+  SEG_ATTRIBUTES,
+  SEG_BYTES,
+  SS,
+  TLB_MISS,
+  TLB_SUPERVISOR,
+  TLB_SUPERVISOR_SMAP,
+  TLB_USER,
 } from './state-layout.ts'
-import { TLB_MISS, TLB_SUPERVISOR, TLB_SUPERVISOR_SMAP, TLB_USER } from './tlb-sets.ts'
 import {
   CR0_PE,
   CR0_EM,

@@ -1,12 +1,9 @@
 import { Sampling, type Turn } from '@retrap/engine'
-import type { MachineMemory } from '@retrap/memory'
-import type { AccessMode } from './access-mode.ts'
+import type { CpuCore } from './cpu-core.ts'
 import type { DebugSlot } from './debug-hooks.ts'
-import type { DeviceAccess } from './device-access.ts'
-import type { ExecutionCounts } from './execution-counts.ts'
-import type { WatchedExecution } from './execution-watch.ts'
-import type { ExecutorParts, InterpreterExports } from './executor-parts.ts'
+import type { InterpreterExports } from './interpreter.ts'
 import {
+  type Exit,
   EXIT_BLOCKED,
   EXIT_BUDGET,
   EXIT_DEBUG,
@@ -17,18 +14,14 @@ import {
   EXIT_WAIT,
   EXIT_YIELD,
   failed,
-} from './exit.ts'
-import type { Exit } from './exit.ts'
+} from './execution.ts'
 import { EventDelivery } from './event-delivery.ts'
 import { InstructionPasses } from './instruction-passes.ts'
-import type { CpuHost } from './host.ts'
 import type { InstructionFetch } from './instruction-fetch.ts'
-import type { MemoryAccess } from './memory-access.ts'
-import { NUMERIC_FAULT, NUMERIC_IGNORE } from './numeric-error.ts'
-import type { NumericError } from './numeric-error.ts'
+import { NUMERIC_FAULT, NUMERIC_IGNORE, type NumericError } from './numeric-error.ts'
 import type { OutsideEvents } from './outside-events.ts'
-import { PASS_ACCESS, PASS_EVENT, PASS_PORT } from './pass.ts'
-import type { Pass } from './pass.ts'
+import { type Pass, PASS_ACCESS, PASS_EVENT, PASS_PORT } from './pass.ts'
+import type { QuickPort } from './quick-port.ts'
 import { R_OFFSET } from './record.ts'
 import {
   EVENT_INIT,
@@ -54,7 +47,6 @@ import {
 } from './state-layout.ts'
 import { needsStepping } from './system/debug.ts'
 import { RESET_INIT, resetState } from './system/reset.ts'
-import type { System } from './system/system.ts'
 import {
   ACTIVITY_HALTED,
   ACTIVITY_MWAIT,
@@ -84,28 +76,19 @@ const STATUS_BREAK = 253
  * passes, and what comes between two instructions.
  */
 export class Executor {
-  readonly #memory: MachineMemory
-  readonly #host: CpuHost
-  readonly #state: number
+  readonly #core: CpuCore
   readonly #u32: Uint32Array
-  readonly #i32: Int32Array
-  readonly #system: System
-  readonly #access: MemoryAccess
-  readonly #device: DeviceAccess
-  readonly #mode: AccessMode
-  readonly #interpreter: InterpreterExports
-  readonly #fetch: InstructionFetch
   readonly #pass: Pass
   readonly #outside: OutsideEvents
-  readonly #numericError: NumericError
-  readonly #counts: ExecutionCounts
   readonly #turn: Turn
-  readonly #watched: WatchedExecution
+  readonly #debug: DebugSlot
+  readonly #interpreter: InterpreterExports
+  readonly #fetch: InstructionFetch
+  readonly #numericError: NumericError
   /** Samples of what is executed; see {@link Vcpu.sampleAfter}. */
   readonly sampling: Sampling
   readonly #passes: InstructionPasses
   readonly #delivery: EventDelivery
-  readonly #debug: DebugSlot
   /** Each instruction is executed alone, and a turn may end after any: see {@link step}. */
   #stepwise = false
   /** {@link ExecutionCounts.systemCalls} at which the run ends with `yield`. */
@@ -117,29 +100,25 @@ export class Executor {
   /** INIT starts at the reset vector; other processors wait for a start-up IPI. */
   bootstrap = true
 
-  constructor(parts: ExecutorParts) {
-    const { core } = parts
-    this.#memory = core.memory
-    this.#host = core.host
-    this.#state = core.state
+  constructor(
+    core: CpuCore,
+    interpreter: InterpreterExports,
+    fetch: InstructionFetch,
+    quickPort: QuickPort,
+    numericError: NumericError,
+  ) {
+    this.#core = core
     this.#u32 = core.u32
-    this.#i32 = core.i32
-    this.#system = core.system
-    this.#access = core.memoryAccess
-    this.#device = core.device
-    this.#mode = core.mode
-    this.#interpreter = parts.interpreter
-    this.#fetch = parts.fetch
     this.#pass = core.pass
     this.#outside = core.outside
-    this.#numericError = parts.numericError
-    this.#counts = core.counts
     this.#turn = core.turn
-    this.#watched = core.watched
-    this.sampling = new Sampling(core.turn)
     this.#debug = core.debug
-    this.#passes = new InstructionPasses(parts)
-    this.#delivery = new EventDelivery(core, parts.interpreter, this.#passes)
+    this.#interpreter = interpreter
+    this.#fetch = fetch
+    this.#numericError = numericError
+    this.sampling = new Sampling(core.turn)
+    this.#passes = new InstructionPasses(core, interpreter, fetch, quickPort)
+    this.#delivery = new EventDelivery(core, interpreter, this.#passes)
   }
 
   #isTurnOver(): boolean {
@@ -169,7 +148,7 @@ export class Executor {
 
   /** Runs for a turn; see {@link Vcpu.run}. */
   run(budget: number, mostCalls: number): Exit {
-    this.callLimit = this.#counts.systemCalls + mostCalls
+    this.callLimit = this.#core.counts.systemCalls + mostCalls
     try {
       const exit = this.#run(budget)
       return exit === EXIT_SHUTDOWN && this.#debug.hooks?.stopsForShutdown() === true ? EXIT_DEBUG : exit
@@ -215,7 +194,7 @@ export class Executor {
         if (this.#delivery.isInitDue) {
           this.#outside.clear(EVENT_INIT | EVENT_NMI)
           this.cancel()
-          resetState(this.#system, RESET_INIT, this.bootstrap)
+          resetState(this.#core.system, RESET_INIT, this.bootstrap)
         }
       }
       if ((u32[S_STEPPING >>> 2]! | u32[S_PENDING_DEBUG >>> 2]! | u32[S_PENDING_FAULT >>> 2]!) !== 0) {
@@ -237,7 +216,7 @@ export class Executor {
       if (u32[S_ACTIVITY >>> 2] !== ACTIVITY_RUNNING) return this.#idle()
       if (this.paused) return EXIT_PAUSE
       if (this.#isTurnOver()) return EXIT_BUDGET
-      if (this.#passes.count >= MOST_PASSES || this.#counts.systemCalls >= this.callLimit) return EXIT_YIELD
+      if (this.#passes.count >= MOST_PASSES || this.#core.counts.systemCalls >= this.callLimit) return EXIT_YIELD
       const nearsSample = this.sampling.asked && this.sampling.nears()
       const status = this.#stepwise || nearsSample || this.#mustStep() ? this.#step() : this.#slice(0)
       const exit = this.#finish(status)
@@ -322,7 +301,7 @@ export class Executor {
     // What the instruction met before it faulted, it meets again.
     this.#pass.restoreDebug()
     if (numeric !== NUMERIC_FAULT) return numeric === NUMERIC_IGNORE ? this.#finish(this.#step()) : undefined
-    this.#counts.faults++
+    this.#core.counts.faults++
     this.#setRepeating(false)
     this.#delivery.latchFault()
     const { hooks } = this.#debug
@@ -349,7 +328,7 @@ export class Executor {
     pass.begin()
     const slice = this.sampling.asked ? turn.allowSlice(this.sampling.slice) : turn.allowSlice()
     this.#outside.settleAttention()
-    const status = this.#interpreter.run(this.#state, record)
+    const status = this.#interpreter.run(this.#core.state, record)
     turn.settle(slice)
     if (status === STATUS_EXIT) this.#leaveRecord()
     else turn.mayEnd = status === STATUS_LEAVE || status === STATUS_CONTINUE
@@ -360,7 +339,7 @@ export class Executor {
   #leaveRecord(): void {
     const u32 = this.#u32
     const record = u32[S_RECORD >>> 2]!
-    const lo = (u32[S_PAGE_BASE >>> 2]! + this.#memory.u16[(record + R_OFFSET) >>> 1]!) >>> 0
+    const lo = (u32[S_PAGE_BASE >>> 2]! + this.#core.memory.u16[(record + R_OFFSET) >>> 1]!) >>> 0
     this.#turn.departFrom(lo, u32[(S_PAGE_BASE >>> 2) + 1]!)
     this.#turn.arrive(STATUS_EXIT)
   }
@@ -369,9 +348,9 @@ export class Executor {
   #mustStep(): boolean {
     const shadow = this.#u32[S_SHADOW >>> 2]!
     return (
-      this.#watched.instruction !== null ||
+      this.#core.watched.instruction !== null ||
       this.#debug.hooks?.stepping === true ||
-      needsStepping(this.#system) ||
+      needsStepping(this.#core.system) ||
       this.#numericError.ignoring ||
       (shadow !== 0 && this.#u32[S_EVENTS >>> 2] !== 0)
     )
@@ -384,7 +363,7 @@ export class Executor {
       const { lo, hi } = this.#fetch.current()
       if (this.#debug.hooks.stopsAt(lo, hi, this.#turn.cost)) return STATUS_BREAK
     }
-    this.#counts.steps++
+    this.#core.counts.steps++
     this.#pass.begin()
     u32[S_STEP_SUPPRESSED >>> 2] = 0
     if (this.#delivery.latchBreakpoint()) return STATUS_EVENT
@@ -392,7 +371,7 @@ export class Executor {
     this.#pass.leaveShadow(this.#turn.retired)
     const status = this.#fetch.pinCurrent()
     if (status !== STATUS_DONE && status !== STATUS_RESTART) return status
-    if (this.#watched.instruction !== null && u32[S_REPEATING >>> 2] === 0) this.#watched.instruction()
+    if (this.#core.watched.instruction !== null && u32[S_REPEATING >>> 2] === 0) this.#core.watched.instruction()
     return status === STATUS_RESTART ? this.#passes.startFetched() : this.#passes.executeAlone()
   }
 
@@ -448,12 +427,12 @@ export class Executor {
       const status = this.#passes.completePort()
       return status === STATUS_RETRY || this.#outside.urgent ? status : this.#slice(0)
     }
-    const status = this.#device.answer()
+    const status = this.#core.device.answer()
     if (status !== STATUS_DONE) return status
     if (this.#outside.urgent) return this.#passes.completeAnswered()
     this.#pass.finish()
     this.#fetch.followPinned()
-    return this.#slice(this.#state + S_PINNED)
+    return this.#slice(this.#core.state + S_PINNED)
   }
 
   /** Forgets an instruction or a delivery that is in the middle: set-context, INIT, reset. */
@@ -462,15 +441,15 @@ export class Executor {
     this.#debug.hooks?.releaseFault()
     this.#debug.hooks?.dropAccess()
     this.#turn.mayEnd = true
-    this.#host.cancelled?.()
+    this.#core.host.cancelled?.()
     // The delivery of an SMI is forgotten, the SMI is not.
     if (this.#u32[S_SMM >>> 2] === SMM_ENTERING) this.#u32[S_SMM >>> 2] = SMM_OUTSIDE
-    this.#access.nonCanonical = false
+    this.#core.memoryAccess.nonCanonical = false
     // The fault that a delivery has met is forgotten with it.
-    this.#i32[S_FAULT_VECTOR >>> 2] = -1
+    this.#core.i32[S_FAULT_VECTOR >>> 2] = -1
     this.#setStepping(false)
     this.#setRepeating(false)
     if (this.#numericError.ignoring) this.#numericError.settle(STATUS_DONE)
-    this.#mode.changed()
+    this.#core.mode.changed()
   }
 }

@@ -1,10 +1,9 @@
 import { TWO_32 } from '@retrap/basics'
-import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
+import { type MachineMemory, PAGE_BYTES, PAGE_SHIFT } from '@retrap/memory'
 import { ACCESS_WRITE, MAP_USER, PagingContext, PagingStructureCache, WALK_OK, WalkResult, walk } from '@retrap/paging'
 import type { TableReader } from '@retrap/paging'
 import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
-import { flatTables } from './flat-tables.ts'
 import { KEY_USER } from './host.ts'
 import type { CpuHost, DeviceAccessMode, Translation, Words } from './host.ts'
 import { STATUS_DONE, STATUS_FAULT } from './state-layout.ts'
@@ -173,5 +172,35 @@ export class FlatHost implements CpuHost {
   /** Drops cached translations; `scope` is an `Invalidate` of `@retrap/paging`. */
   invalidate(scope: number, pcid: number): void {
     this.#cache.invalidate(scope, pcid)
+  }
+}
+
+/**
+ * Reads the page tables of a guest whose RAM is in machine memory.
+ *
+ * @param at - machine address of a guest-physical one; −1 where there is no RAM
+ */
+export function flatTables(memory: MachineMemory, at: (gpa: number) => number): TableReader {
+  // Tables may be executed: what has been decoded of them dies.
+  const changed = (ma: number): true => {
+    if (memory.codeBits[ma >>> PAGE_SHIFT] !== 0) memory.noteWrite(ma, 1)
+    return true
+  }
+  return {
+    read32: (gpa, into) => {
+      const ma = at(gpa)
+      if (ma < 0) return false
+      into[0] = memory.u32[ma >>> 2]!
+      return true
+    },
+    read64: (gpa, into) => {
+      const ma = at(gpa)
+      if (ma < 0) return false
+      memory.readEntry(ma, into)
+      return true
+    },
+    compareExchange32: (gpa, expect, value) => memory.compareExchange32(at(gpa), expect, value) && changed(at(gpa)),
+    compareExchange64: (gpa, expectLo, expectHi, lo, hi) =>
+      memory.compareExchangeEntry(at(gpa), expectLo, expectHi, lo, hi) && changed(at(gpa)),
   }
 }

@@ -1,6 +1,5 @@
 import { SLOW_MODIFY, SLOW_WRITE } from './access-flags.ts'
-import { portForm } from './port-form.ts'
-import type { PortForm } from './port-form.ts'
+import type { PortForm } from './pass.ts'
 import type { QuickPort } from './quick-port.ts'
 import type { Form } from './semantics/form.ts'
 import { STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT, S_ATTENTION } from './state-layout.ts'
@@ -23,6 +22,14 @@ export interface SystemForm {
 /** Binds a handler to a form of its instruction. */
 export function systemForm(handler: Handler, form: Form): SystemForm {
   return { handler, form, memoryOperand: addressedOperand(form), port: portForm(form) }
+}
+
+/** The port form of an instruction; null for all but IN and OUT. */
+function portForm({ mnemonic, operands }: Form): PortForm | null {
+  if (mnemonic !== 'IN' && mnemonic !== 'OUT') return null
+  const write = mnemonic === 'OUT'
+  const port = operands[write ? 0 : 1]
+  return { write, size: operands[write ? 1 : 0]?.size ?? 0, immediate: port?.kind === 'imm' }
 }
 
 /**

@@ -1,11 +1,8 @@
 import type { Turn } from '@retrap/engine'
-import type { AccessMode } from './access-mode.ts'
-import type { DeviceAccess } from './device-access.ts'
-import type { ExecutorParts, InterpreterExports } from './executor-parts.ts'
+import type { CpuCore } from './cpu-core.ts'
 import type { InstructionFetch } from './instruction-fetch.ts'
-import type { LoggedAccess } from './logged-access.ts'
-import { PASS_FETCHED, PASS_INSTRUCTION } from './pass.ts'
-import type { Pass } from './pass.ts'
+import type { InterpreterExports } from './interpreter.ts'
+import { type Pass, PASS_FETCHED, PASS_INSTRUCTION } from './pass.ts'
 import type { QuickPort } from './quick-port.ts'
 import {
   STATUS_DONE,
@@ -23,36 +20,30 @@ const FETCHED_PASSES = 16
 
 /** Executes single instructions: alone, in logged passes, or in place after a device's answer. */
 export class InstructionPasses {
-  readonly #state: number
+  readonly #core: CpuCore
   readonly #u32: Uint32Array
-  readonly #interpreter: InterpreterExports
-  readonly #device: DeviceAccess
-  readonly #logged: LoggedAccess
-  readonly #mode: AccessMode
-  readonly #fetch: InstructionFetch
   readonly #pass: Pass
-  readonly #quickPort: QuickPort
   readonly #turn: Turn
+  readonly #interpreter: InterpreterExports
+  readonly #fetch: InstructionFetch
+  readonly #quickPort: QuickPort
   /** Logged passes of the current run, by the time that they take. */
   count = 0
 
-  constructor(parts: ExecutorParts) {
-    const { core } = parts
-    this.#state = core.state
+  constructor(core: CpuCore, interpreter: InterpreterExports, fetch: InstructionFetch, quickPort: QuickPort) {
+    this.#core = core
     this.#u32 = core.u32
-    this.#interpreter = parts.interpreter
-    this.#device = core.device
-    this.#logged = core.logged
-    this.#mode = core.mode
-    this.#fetch = parts.fetch
     this.#pass = core.pass
-    this.#quickPort = parts.quickPort
     this.#turn = core.turn
+    this.#interpreter = interpreter
+    this.#fetch = fetch
+    this.#quickPort = quickPort
   }
 
   /** Runs generated code from the pinned record. */
   runPinned(): number {
-    return this.#interpreter.run(this.#state, this.#state + S_PINNED)
+    const { state } = this.#core
+    return this.#interpreter.run(state, state + S_PINNED)
   }
 
   /** Executes the instruction at RIP without a log. STATUS_RESTART becomes logged passes where a device holds its bytes. */
@@ -94,7 +85,7 @@ export class InstructionPasses {
 
   /** Completes, alone, an instruction that waits in place at its access, if there is an answer. */
   completeAccess(): number {
-    const answer = this.#device.answer()
+    const answer = this.#core.device.answer()
     return answer === STATUS_DONE ? this.completeAnswered() : answer
   }
 
@@ -106,13 +97,13 @@ export class InstructionPasses {
     this.#turn.settle(1)
     this.#turn.arrive(status)
     this.#pass.finish()
-    this.#mode.useSet()
+    this.#core.mode.useSet()
     return status
   }
 
   /** Runs the instruction in the pinned record, every access of which misses the TLB. */
   #runMissing(): number {
-    this.#mode.missAll()
+    this.#core.mode.missAll()
     this.#turn.depart()
     this.#turn.allow(1)
     this.#u32[S_ATTENTION >>> 2] = 0
@@ -140,10 +131,10 @@ export class InstructionPasses {
       this.#pass.suspend()
       return status
     }
-    if (status !== STATUS_FAULT && status !== STATUS_ERROR) this.#logged.commit()
+    if (status !== STATUS_FAULT && status !== STATUS_ERROR) this.#core.logged.commit()
     this.#pass.log.end()
     this.#pass.finish()
-    this.#mode.changed()
+    this.#core.mode.changed()
     return status
   }
 }

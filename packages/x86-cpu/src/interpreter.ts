@@ -3,6 +3,7 @@ import type {
   DispatchLabels,
   DispatchLoop,
   FormCall,
+  FunctionTable,
   InlineForms,
   InterpreterCode,
   InterpreterForms,
@@ -24,6 +25,21 @@ export interface InterpreterOptions {
   readonly profileAt?: number | undefined
   /** Machine address of the engine's `HOT_COUNTERS`, where hot code is to be compiled. */
   readonly hotAt?: number | undefined
+}
+
+/** Functions of the generated module. */
+export interface InterpreterExports {
+  run(state: number, record: number): number
+  address(state: number, record: number, sizeAndFlags: number): number
+  /** Deliver the event at `EVENT_*` in usual cases: STATUS_JUMP, or STATUS_HANDLER where nothing has changed. */
+  deliver32(state: number, record: number, tlb: number): number
+  deliver64(state: number, record: number, tlb: number): number
+  /** What units call. */
+  readonly flags: (...operands: never[]) => unknown
+  readonly slowAccess: (...operands: never[]) => unknown
+  readonly checkSegment: (...operands: never[]) => unknown
+  /** Functions of forms, then units. */
+  readonly table: FunctionTable
 }
 
 /** The hot forms in the dispatch loop, with the lazy flags in locals. */

@@ -4,34 +4,32 @@ import type { MachineMemory } from '@retrap/memory'
 import { ACCESS_WRITE } from '@retrap/paging'
 import type { AccessMode } from './access-mode.ts'
 import { SLOW_IMPLICIT, SLOW_MODIFY, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from './access-flags.ts'
-import { isDirect } from './device-access.ts'
-import type { DeviceAccess } from './device-access.ts'
-import { DEVICE_MAY_WAIT } from './host.ts'
-import type { Translation } from './host.ts'
+import { type DeviceAccess, isDirect } from './device-access.ts'
+import { DEVICE_MAY_WAIT, type Translation } from './host.ts'
 import type { LoggedAccess } from './logged-access.ts'
 import type { PlainMemory } from './plain-memory.ts'
 import {
   FLAG_AC,
   MODE_64,
-  STATUS_ASK,
-  STATUS_DONE,
-  STATUS_RESTART,
   S_CPL,
   S_CR0,
   S_CR4,
   S_EFER,
   S_EFLAGS,
   S_LOGGED,
-  S_MODE,
   S_MADE_AGAIN,
+  S_MODE,
   S_TLB_MISSES,
+  STATUS_ASK,
+  STATUS_DONE,
+  STATUS_RESTART,
+  TLB_READ,
+  TLB_WRITE_OFFSET,
 } from './state-layout.ts'
 import { CR0_AM, CR4_LA57, EFER_LMA } from './system/architecture.ts'
 import type { DataBreakpoints } from './system/breakpoints.ts'
-import type { StoreWatch } from './store-watch.ts'
-import { newTranslation } from './translation.ts'
-import type { LinearTranslation } from './translation.ts'
-import { TLB_READ, TLB_WRITE_OFFSET } from './tlb-layout.ts'
+import type { StoreWatch } from './execution.ts'
+import { type LinearTranslation, newTranslation } from './translation.ts'
 import { VECTOR_AC, VECTOR_GP, VECTOR_SS } from './vectors.ts'
 
 /** The parts of one vCPU that {@link MemoryAccess} works with. */

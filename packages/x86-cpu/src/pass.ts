@@ -1,7 +1,14 @@
 import type { AccessLog } from '@retrap/replay'
-import type { PortForm } from './port-form.ts'
 import { S_ANSWERED, S_LOGGED, S_SHADOW } from './state-layout.ts'
 import { S_PENDING_DEBUG } from './system/system-state.ts'
+
+/** What tells one IN or OUT from another. */
+export interface PortForm {
+  readonly write: boolean
+  readonly size: number
+  /** The port is in the instruction, not in DX. */
+  readonly immediate: boolean
+}
 
 /** Nothing is in the middle: the processor is between two instructions, or runs them freely. */
 export const PASS_NONE = 0

@@ -1,8 +1,7 @@
 import { AccessKind, accessTag } from '@retrap/replay'
 import { DEVICE_LOGGED, DEVICE_MAY_WAIT } from './host.ts'
 import type { CpuHost, Words } from './host.ts'
-import type { Pass } from './pass.ts'
-import type { PortForm } from './port-form.ts'
+import type { Pass, PortForm } from './pass.ts'
 import { R_IMM, R_LENGTH } from './record.ts'
 import {
   FLAG_VM,

@@ -354,3 +354,33 @@ export const STATE_LAYOUT: engine.StateLayout = {
   unitTarget: S_EA,
   fetchStatus: S_FETCH_STATUS,
 }
+
+/** What generated code delivers, in the area of data that an access has there: vector, error code, and `EVENT_*` bits. */
+export const EVENT_VECTOR: number = S_DATA
+export const EVENT_ERROR: number = S_DATA + 4
+export const EVENT_FLAGS: number = S_DATA + 8
+
+/** Bit of {@link EVENT_FLAGS}: an error code is pushed. */
+export const EVENT_HAS_ERROR = 1
+/** Bit of {@link EVENT_FLAGS}: RF in the pushed image of RFLAGS is set. */
+export const EVENT_RESUMES = 2
+
+/** Geometry of the TLB: the engine's values, written out as above. */
+export const TLB_READ: typeof engine.TLB_READ = 0
+export const TLB_WRITE_OFFSET: typeof engine.TLB_WRITE = 0x40000
+export const TLB_INDEX_MASK: typeof engine.TLB_INDEX_MASK = 0x3fff0
+export const TLB_SET_BYTES: typeof engine.TLB_SET_BYTES = 0xc0000
+
+/**
+ * Access modes, each with a TLB set of its own: what selects an access's permissions beside the guest's page tables and
+ * the state that flushes the TLB when it changes.
+ */
+export const TLB_USER = 0
+/** Supervisor, where SMAP does not apply: CR4.SMAP = 0, or RFLAGS.AC = 1. */
+export const TLB_SUPERVISOR = 1
+/** Supervisor under SMAP. */
+export const TLB_SUPERVISOR_SMAP = 2
+/** The TLB's miss set, which holds nothing: logged passes, data breakpoints, alignment checks. */
+export const TLB_MISS = 3
+/** Access modes whose translations are kept. */
+export const TLB_MODES = 3

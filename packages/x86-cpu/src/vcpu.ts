@@ -5,14 +5,11 @@ import { CpuCore } from './cpu-core.ts'
 import { CpuRegisters } from './cpu-registers.ts'
 import type { X86Engine } from './engine.ts'
 import { Executor } from './executor.ts'
-import type { ExecutionCounts } from './execution-counts.ts'
-import type { ExecutionWatch } from './execution-watch.ts'
-import type { InterpreterExports } from './executor-parts.ts'
-import type { Exit } from './exit.ts'
+import type { ExecutionCounts, ExecutionWatch, Exit, StoreWatch } from './execution.ts'
+import type { InterpreterExports } from './interpreter.ts'
 import { HandlerPath } from './handler-path.ts'
 import type { CpuHost, Words } from './host.ts'
-import { loadInitialState } from './initial-state.ts'
-import type { InitialCpuState } from './initial-state.ts'
+import { type InitialCpuState, loadInitialState } from './initial-state.ts'
 import { InstructionFetch } from './instruction-fetch.ts'
 import { unitTable } from './jit/unit-table.ts'
 import { NumericError } from './numeric-error.ts'
@@ -35,7 +32,6 @@ import {
   S_TLB_MISSES,
   S_TSC_OFFSET,
 } from './state-layout.ts'
-import type { StoreWatch } from './store-watch.ts'
 import type { Processor } from './model/processor.ts'
 import type { CpuClocks } from './system/cpu.ts'
 import { RESET_POWER_ON, resetState } from './system/reset.ts'
@@ -151,7 +147,7 @@ export class Vcpu {
     const units = unitTable(core, interpreter, runHandler)
     engine.jit?.addRunner(units)
     this.#units = units
-    this.#executor = new Executor({ core, interpreter, fetch, quickPort, numericError })
+    this.#executor = new Executor(core, interpreter, fetch, quickPort, numericError)
   }
 
   /** Ends it: other vCPUs of its engine go on, and its part of machine memory is free. It must not be used any more. */

@@ -8,7 +8,7 @@ import { loadOp, storeOp } from '../semantics/integer.ts'
 import type { Library } from '../semantics/library.ts'
 import type { TlbEntry } from '../semantics/memory-context.ts'
 import { STATUS_FAULT } from '../state-layout.ts'
-import { TLB_WRITE_OFFSET } from '../tlb-layout.ts'
+import { TLB_WRITE_OFFSET } from '../state-layout.ts'
 import type { RegionBuilder } from './region-builder.ts'
 
 /**

@@ -1,6 +1,6 @@
 import { TLB_EXECUTE, UnitTable } from '@retrap/engine'
 import type { CpuCore } from '../cpu-core.ts'
-import type { InterpreterExports } from '../executor-parts.ts'
+import type { InterpreterExports } from '../interpreter.ts'
 
 /**
  * Returns the table of the units that a vCPU may enter, with the imports that `importLibrary` declares.

@@ -1,27 +1,32 @@
 import { I32 } from '@retrap/wasm-emitter'
 import type { I64 } from '@retrap/wasm-emitter'
-import { EVENT_ERROR, EVENT_FLAGS, EVENT_HAS_ERROR, EVENT_RESUMES, EVENT_VECTOR } from '../event-parts.ts'
 import {
   CS,
+  EVENT_ERROR,
+  EVENT_FLAGS,
+  EVENT_HAS_ERROR,
+  EVENT_RESUMES,
+  EVENT_VECTOR,
   FLAG_IF,
   FLAG_NT,
   FLAG_RF,
   FLAG_TF,
   FLAG_VM,
   IDTR,
+  S_CPL,
+  S_EFLAGS,
+  S_LOGGED,
+  S_RIP,
   SEG_ATTRIBUTES,
   SEG_BASE,
   SEG_LIMIT,
   SEG_SELECTOR,
   SS,
-  S_CPL,
-  S_EFLAGS,
-  S_LOGGED,
-  S_RIP,
+  TLB_READ,
+  TLB_WRITE_OFFSET,
   TR,
 } from '../state-layout.ts'
 import { ATTR_DB, ATTR_L, ATTR_TYPE, FLAG_FIXED, FLAT_STACK, RSP } from '../system/architecture.ts'
-import { TLB_READ, TLB_WRITE_OFFSET } from '../tlb-layout.ts'
 import type { Context } from './context.ts'
 import { hasBreakpoints, isWhole, leaveIf, requireCanonical, requireCode, requireMode } from './flat-segments.ts'
 import {

@@ -3,24 +3,24 @@ import type { I64 } from '@retrap/wasm-emitter'
 import {
   DS,
   ES,
-  FLAGS_ARITHMETIC,
   FLAG_AC,
   FLAG_DF,
   FLAG_ID,
   FLAG_IF,
   FLAG_IOPL,
   FLAG_RF,
+  FLAGS_ARITHMETIC,
   FS,
   GS,
+  S_CPL,
+  S_EFLAGS,
   SEG_ATTRIBUTES,
   SEG_SELECTOR,
   SS,
-  S_CPL,
-  S_EFLAGS,
+  TLB_USER,
 } from '../state-layout.ts'
 import { ATTR_DB, ATTR_DPL_SHIFT, ATTR_G, ATTR_L, ATTR_P, FLAG_FIXED, FLAT_STACK, RSP } from '../system/architecture.ts'
 import { S_NMI_BLOCKED } from '../system/system-state.ts'
-import { TLB_USER } from '../tlb-sets.ts'
 import type { Context } from './context.ts'
 import { hasBreakpoints, leaveIf, requireCanonical, requireCode, requireMode } from './flat-segments.ts'
 import {

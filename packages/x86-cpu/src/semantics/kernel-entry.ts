@@ -1,24 +1,14 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import {
-  FLAGS_ARITHMETIC,
   FLAG_AC,
   FLAG_DF,
   FLAG_IF,
   FLAG_RF,
   FLAG_VM,
+  FLAGS_ARITHMETIC,
   FS,
   GS,
   MODE_64,
-  SEG_ATTRIBUTES,
-  SEG_BASE,
-  SEG_CAN_READ,
-  SEG_CAN_WRITE,
-  SEG_FLAT,
-  SEG_HIGH,
-  SEG_LIMIT,
-  SEG_LOW,
-  SEG_RIGHTS,
-  SS,
   S_AMD,
   S_CPL,
   S_CR4,
@@ -35,6 +25,17 @@ import {
   S_SYSENTER_CS,
   S_SYSENTER_EIP,
   S_SYSENTER_ESP,
+  SEG_ATTRIBUTES,
+  SEG_BASE,
+  SEG_CAN_READ,
+  SEG_CAN_WRITE,
+  SEG_FLAT,
+  SEG_HIGH,
+  SEG_LIMIT,
+  SEG_LOW,
+  SEG_RIGHTS,
+  SS,
+  TLB_USER,
 } from '../state-layout.ts'
 import {
   ATTR_DB,
@@ -51,7 +52,6 @@ import {
   RDX,
   RSP,
 } from '../system/architecture.ts'
-import { TLB_USER } from '../tlb-sets.ts'
 import type { Context } from './context.ts'
 import { leaveIf, requireCanonical, requireFlat32 } from './flat-segments.ts'
 import {

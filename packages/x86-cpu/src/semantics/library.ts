@@ -21,16 +21,6 @@ import {
   FLAGS_RESULT,
   FLAGS_SUB,
   FS,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_CAN_READ,
-  SEG_CAN_WRITE,
-  SEG_HIGH,
-  SEG_LOW,
-  SEG_RIGHTS,
-  SS,
-  STATUS_ANSWERED,
-  STATUS_DONE,
   S_ANSWERED,
   S_ATTENTION,
   S_DATA,
@@ -49,9 +39,19 @@ import {
   S_TLB,
   S_TLB_MISSES,
   S_TLB_SETS,
+  SEG_BASE,
+  SEG_BYTES,
+  SEG_CAN_READ,
+  SEG_CAN_WRITE,
+  SEG_HIGH,
+  SEG_LOW,
+  SEG_RIGHTS,
+  SS,
+  STATUS_ANSWERED,
+  STATUS_DONE,
+  TLB_MODES,
 } from '../state-layout.ts'
 import { SLOW_DIRECT, SLOW_MODIFY, SLOW_WRITE } from '../access-flags.ts'
-import { TLB_MODES } from '../tlb-sets.ts'
 import { VECTOR_GP, VECTOR_SS } from '../vectors.ts'
 import { flatOffset, isFlat32 } from './addressing.ts'
 import { flagBits } from './flag-parts.ts'

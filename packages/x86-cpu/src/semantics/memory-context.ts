@@ -18,16 +18,18 @@ import type { FloatRules } from '@retrap/soft-float'
 import { SLOW_MODIFY, SLOW_PROBE, SLOW_WRITE } from '../access-flags.ts'
 import { R_ADDRESS } from '../record.ts'
 import {
-  STATUS_FAULT,
-  STATUS_HANDLER,
   S_DATA,
   S_FAULT_ERROR,
   S_FAULT_HAS_ERROR,
   S_FAULT_VECTOR,
   S_LOGGED,
   S_SCRATCH,
+  STATUS_FAULT,
+  STATUS_HANDLER,
+  TLB_INDEX_MASK,
+  TLB_READ,
+  TLB_WRITE_OFFSET,
 } from '../state-layout.ts'
-import { TLB_INDEX_MASK, TLB_READ, TLB_WRITE_OFFSET } from '../tlb-layout.ts'
 import { VECTOR_GP } from '../vectors.ts'
 import { flatOffset, isFlat32 } from './addressing.ts'
 import { FLOAT_RULES } from './float-scratch.ts'

@@ -4,22 +4,10 @@ import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import {
   CS,
   EVENT_INTERRUPT,
-  FLAGS_ARITHMETIC,
   FLAG_AC,
   FLAG_IF,
   FLAG_TF,
-  SEG_ATTRIBUTES,
-  SEG_BASE,
-  SEG_BYTES,
-  SEG_CAN_READ,
-  SEG_CAN_WRITE,
-  SEG_FLAT,
-  SEG_HIGH,
-  SEG_LIMIT,
-  SEG_LOW,
-  SEG_RIGHTS,
-  SEG_SELECTOR,
-  SS,
+  FLAGS_ARITHMETIC,
   S_ACCESS_SET,
   S_CPL,
   S_CR4,
@@ -33,11 +21,25 @@ import {
   S_SHADOW,
   S_TLB,
   S_TLB_SETS,
+  SEG_ATTRIBUTES,
+  SEG_BASE,
+  SEG_BYTES,
+  SEG_CAN_READ,
+  SEG_CAN_WRITE,
+  SEG_FLAT,
+  SEG_HIGH,
+  SEG_LIMIT,
+  SEG_LOW,
+  SEG_RIGHTS,
+  SEG_SELECTOR,
+  SS,
+  TLB_INDEX_MASK,
+  TLB_SET_BYTES,
+  TLB_SUPERVISOR,
+  TLB_SUPERVISOR_SMAP,
 } from '../state-layout.ts'
 import { ATTR_DPL_SHIFT, CR4_SMAP, FLAG_FIXED, FLAT_CODE, FLAT_STACK } from '../system/architecture.ts'
 import { S_PENDING_DEBUG, S_PENDING_FAULT } from '../system/system-state.ts'
-import { TLB_INDEX_MASK, TLB_SET_BYTES } from '../tlb-layout.ts'
-import { TLB_SUPERVISOR, TLB_SUPERVISOR_SMAP } from '../tlb-sets.ts'
 import type { Context } from './context.ts'
 
 /**

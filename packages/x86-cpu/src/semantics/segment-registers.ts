@@ -5,6 +5,12 @@ import {
   CS,
   FLAG_VM,
   GDTR,
+  S_CPL,
+  S_CR0,
+  S_CR8,
+  S_DR,
+  S_EFLAGS,
+  S_LOGGED,
   SEG_ATTRIBUTES,
   SEG_BASE,
   SEG_CAN_READ,
@@ -16,12 +22,7 @@ import {
   SEG_RIGHTS,
   SEG_SELECTOR,
   SS,
-  S_CPL,
-  S_CR0,
-  S_CR8,
-  S_DR,
-  S_EFLAGS,
-  S_LOGGED,
+  TLB_READ,
 } from '../state-layout.ts'
 import {
   ATTR_DB,
@@ -36,7 +37,6 @@ import {
   TYPE_EXPAND_DOWN,
   TYPE_WRITABLE,
 } from '../system/architecture.ts'
-import { TLB_READ } from '../tlb-layout.ts'
 import type { Context } from './context.ts'
 import { loadStack, storeStack } from './control.ts'
 import type { Form } from './form.ts'

@@ -1,13 +1,11 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { I32, I64, numeric, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
-import { ES, SEG_BYTES, SEG_FLAT, SEG_RIGHTS, S_SEGMENTS } from '../state-layout.ts'
-import { TLB_INDEX_MASK, TLB_WRITE_OFFSET } from '../tlb-layout.ts'
+import { ES, S_SEGMENTS, SEG_BYTES, SEG_FLAT, SEG_RIGHTS, TLB_INDEX_MASK, TLB_WRITE_OFFSET } from '../state-layout.ts'
 import type { Context } from './context.ts'
 import { loadOp } from './integer.ts'
 import { RDI, RSI, advance, elementAddress } from './string-elements.ts'
-import { least } from './string-repeat.ts'
-import type { Bulk } from './string-repeat.ts'
+import { type Bulk, least } from './string-repeat.ts'
 
 // Repeated MOVS, STOS, CMPS and SCAS of RAM, a page at a time.
 

@@ -4,7 +4,7 @@ import type { FormSource } from '../../src/form-context.ts'
 import { formOf, variantsOf } from '../../src/code-forms.ts'
 import { Lowering } from '../../src/lower.ts'
 import { OP_LEAVE, RECORD_BYTES, R_OP } from '../../src/record.ts'
-import { TLB_INDEX_MASK, TLB_WRITE_OFFSET } from '../../src/tlb-layout.ts'
+import { TLB_INDEX_MASK, TLB_WRITE_OFFSET } from '../../src/state-layout.ts'
 import { formKey } from '../../src/semantics/form.ts'
 import { sseInteger } from '../../src/semantics/sse-integer.ts'
 import {

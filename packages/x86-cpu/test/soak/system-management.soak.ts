@@ -1,5 +1,5 @@
 import type { Soak } from '@retrap/tooling/soak'
-import type { Exit } from '../../src/exit.ts'
+import type { Exit } from '../../src/execution.ts'
 import { saveVcpu } from '../../src/inspect.ts'
 import { EVENT_SMI, S_EVENTS } from '../../src/state-layout.ts'
 import { RAM_BYTES, type BareCpu } from '../support/bare-cpu.ts'

@@ -23,7 +23,7 @@ import {
   type Words,
   X86Engine,
 } from '@retrap/x86-cpu'
-import { flatTables } from '../../src/flat-tables.ts'
+import { flatTables } from '../../src/flat-host.ts'
 import { REGISTER_NAMES } from '../../src/initial-state.ts'
 import { S_DR, S_GPR, S_RIP } from '../../src/state-layout.ts'
 import { S_ACTIVITY } from '../../src/system/system-state.ts'
