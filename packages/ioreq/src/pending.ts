@@ -230,7 +230,7 @@ export class PendingRequests implements LocalAnswers, PageFailures {
   cancel(vcpu: number): void {
     const wait = this.#wait(vcpu)
     const { server, request } = wait
-    const isOwed = server?.alive === true && !wait.queued && server.channel.isOwed(vcpu, wait)
+    const isOwed = server?.channel.isOwed(vcpu, wait) === true
     wait.ended = IO_RETRY
     if (server === null) return
     wait.server = null
