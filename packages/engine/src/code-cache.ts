@@ -2,23 +2,22 @@ import { EngineError } from './errors.ts'
 import { FRAME_DECODED, PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import { CodeKiller } from './code-killer.ts'
-import { CodePage } from './code-page.ts'
-import type { UnitPart } from './code-page.ts'
+import { CodePage, type UnitPart } from './code-page.ts'
 import {
   OP_CONTINUE,
   OP_CROSS,
   OP_DEAD,
   OP_UNIT,
-  RECORD_BYTES,
+  R_ENTRY,
   R_FUNCTION,
   R_LENGTH,
   R_LINK,
   R_OFFSET,
   R_OP,
   R_WORDS,
-  R_ENTRY,
+  RECORD_BYTES,
+  type RecordDecoder,
 } from './record.ts'
-import type { RecordDecoder } from './record-decoder.ts'
 import { WrittenFrames } from './written-frames.ts'
 
 /** Decoders count in 31 bits, and count past the end of a page that ends at 2 GiB. */

@@ -5,9 +5,8 @@ import type { CodePage } from './code-page.ts'
 import { OP_CROSS, R_OFFSET, R_OP } from './record.ts'
 import type { StateLayout } from './state-layout.ts'
 import { STATUS_DONE, STATUS_ERROR, STATUS_FAULT, STATUS_STEP } from './status.ts'
-import { TLB_EXECUTE } from './tlb-layout.ts'
+import { TLB_EXECUTE, type TlbPage } from './tlb-layout.ts'
 import type { Tlb } from './tlb.ts'
-import type { TlbPage } from './tlb-entry.ts'
 
 /** The translation of one byte of code. */
 export interface CodeTranslation extends TlbPage {

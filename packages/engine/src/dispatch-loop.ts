@@ -1,10 +1,8 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { I32 } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, Label } from '@retrap/wasm-emitter'
-import { FORM_SIGNATURE } from './dispatch-parts.ts'
-import type { DispatchCounters, DispatchImports, DispatchLabels, DispatchLocals, HeldState } from './dispatch-parts.ts'
-import { LoopBranches } from './loop-branches.ts'
-import { LoopState } from './loop-state.ts'
+import { type DispatchImports, type DispatchLabels, LoopBranches } from './loop-branches.ts'
+import { type DispatchLocals, type HeldState, LoopState } from './loop-state.ts'
 import {
   HOST_OF_FORM,
   OP_CALL,
@@ -25,9 +23,17 @@ import {
   R_OP,
 } from './record.ts'
 import type { StateLayout } from './state-layout.ts'
-import { STATUS_EXIT, STATUS_HANDLER, STATUS_JUMP, STATUS_LEAVE } from './status.ts'
+import { FORM_SIGNATURE, STATUS_EXIT, STATUS_HANDLER, STATUS_JUMP, STATUS_LEAVE } from './status.ts'
 import { TLB_EXECUTE } from './tlb-layout.ts'
 import { UNIT_FAILED, UNIT_JUMP, UNIT_MISSED, UNIT_RESUME, UNIT_SLOW } from './unit-outcome.ts'
+
+/** Where the dispatch loop counts, as machine addresses; what is absent is not counted. */
+export interface DispatchCounters {
+  /** 64-bit counters of executions, one for each case, then one for each table entry. */
+  readonly profileAt?: number | undefined
+  /** {@link HOT_COUNTER_BYTES}: {@link HOT_COUNTERS} counters of how often branches reach records, for a compiler of hot code. */
+  readonly hotAt?: number | undefined
+}
 
 /**
  * The dispatch loop: emits the body of a function `run(state, record) → status`, a Wasm `loop` over one `br_table`.

@@ -13,15 +13,10 @@ export type { CodeUnit, CrossingRecords, UnitPart } from './code-page.ts'
 export { DebugPoints, linearAddress } from './debug-points.ts'
 export type { WatchedAccess, WatchKind } from './debug-points.ts'
 export { DispatchLoop } from './dispatch-loop.ts'
-export { FORM_SIGNATURE } from './dispatch-parts.ts'
-export type {
-  DispatchCounters,
-  DispatchImports,
-  DispatchLabels,
-  DispatchLocals,
-  HeldState,
-  I32Callee,
-} from './dispatch-parts.ts'
+export type { DispatchCounters } from './dispatch-loop.ts'
+export type { DispatchImports, DispatchLabels } from './loop-branches.ts'
+export type { DispatchLocals, HeldState } from './loop-state.ts'
+export { FORM_SIGNATURE, type I32Callee } from './status.ts'
 export { EngineError } from './errors.ts'
 export type { EngineErrorCode } from './errors.ts'
 export { flowGraph } from './flow-graph.ts'
@@ -63,7 +58,7 @@ export {
   R_OFFSET,
   R_OP,
 } from './record.ts'
-export type { RecordDecoder } from './record-decoder.ts'
+export type { RecordDecoder } from './record.ts'
 export { JIT_CODE_BYTES, JIT_FIRST_THRESHOLD, JIT_MISSES, JIT_THRESHOLD } from './jit/jit-options.ts'
 export type { JitCounts, JitOptions } from './jit/jit-options.ts'
 export type { JitTier } from './jit/jit-tier.ts'
@@ -111,7 +106,7 @@ export {
 } from './status.ts'
 export { EXECUTE_VIEWS } from './execute-views.ts'
 export { Tlb } from './tlb.ts'
-export type { TlbPage } from './tlb-entry.ts'
+export type { TlbPage } from './tlb-layout.ts'
 export { Sampling } from './sampling.ts'
 export { Turn } from './turn.ts'
 export { UNIT_FAILED, UNIT_JUMP, UNIT_MISSED, UNIT_RESUME, UNIT_SLOW } from './unit-outcome.ts'

@@ -1,10 +1,10 @@
 import type { Callee, FunctionBuilder, ModuleBuilder } from '@retrap/wasm-emitter'
-import { DispatchLoop } from './dispatch-loop.ts'
-import { FORM_SIGNATURE } from './dispatch-parts.ts'
-import type { DispatchCounters, DispatchImports, DispatchLabels, HeldState } from './dispatch-parts.ts'
+import { type DispatchCounters, DispatchLoop } from './dispatch-loop.ts'
+import type { DispatchImports, DispatchLabels } from './loop-branches.ts'
+import type { HeldState } from './loop-state.ts'
 import { OP_CALL, OP_CALL_CONTROL, OP_CALL_SPILLED, OP_FIRST_FORM } from './record.ts'
 import type { StateLayout } from './state-layout.ts'
-import { STATUS_DONE } from './status.ts'
+import { FORM_SIGNATURE, STATUS_DONE } from './status.ts'
 
 /** How the interpreter executes a form: {@link R_OP} and {@link R_FUNCTION} of its records. */
 export interface FormCode {

@@ -1,7 +1,6 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { I32 } from '@retrap/wasm-emitter'
 import type { I64, Label } from '@retrap/wasm-emitter'
-import type { DispatchImports, DispatchLabels } from './dispatch-parts.ts'
 import {
   HOT_COUNTER_MASK,
   HOT_COUNTER_SHIFT,
@@ -14,7 +13,37 @@ import {
 } from './hot-counters.ts'
 import type { LoopState } from './loop-state.ts'
 import { OP_CALL, OP_DEAD, RECORD_BYTES, R_LINK, R_OFFSET, R_OP } from './record.ts'
+import type { I32Callee } from './status.ts'
 import { TLB_EXECUTE, TLB_INDEX_MASK } from './tlb-layout.ts'
+
+/** The functions of the host that the dispatch loop calls. */
+export interface DispatchImports {
+  /** `(host function, record) → status`: executes one instruction. The function may be {@link HOST_OF_FORM} plus a form's. */
+  readonly system: I32Callee
+  /** `(linear address low, high) → record`, or 0 with the reason in {@link StateLayout.fetchStatus}. */
+  readonly fetch: I32Callee
+  /** `(record) → 1` if the page-crossing instruction after an `OP_CROSS` record may be executed, else 0. */
+  readonly cross: I32Callee
+  /**
+   * `(record) → record`: what to execute in place of a record that has been reached often. With {@link HOT_MISSED}
+   * or {@link HOT_SLOW}, the result counts for nothing.
+   */
+  readonly hot: I32Callee
+}
+
+/** Places in the dispatch loop that inlined forms branch to. */
+export interface DispatchLabels {
+  /** Executes the record in `record`. */
+  readonly next: Label
+  /** Looks up the record at `target`, without a check of the budget: for an instruction that has not begun. */
+  readonly locate: Label
+  /** A taken branch to `target`, retired. */
+  readonly jump: Label
+  /** A taken branch within the page to `slot`, retired. */
+  readonly slot: Label
+  /** Leaves with `status`: the instruction has not retired and nothing has changed. */
+  readonly fail: Label
+}
 
 /**
  * The dispatch loop's branches: how the record at a target is found, where a turn may end, and the counts by which hot

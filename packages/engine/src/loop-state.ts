@@ -1,7 +1,34 @@
-import type { FunctionBuilder, I32, I64 } from '@retrap/wasm-emitter'
-import type { DispatchLocals, HeldState } from './dispatch-parts.ts'
+import type { FunctionBuilder, I32, I64, Local } from '@retrap/wasm-emitter'
 import { R_OFFSET } from './record.ts'
 import type { StateLayout } from './state-layout.ts'
+
+/** Locals of the dispatch loop that inlined forms use. */
+export interface DispatchLocals {
+  /** Machine address of the current record. */
+  readonly record: Local<'i32'>
+  /** Instructions that may still retire, the current one already subtracted. */
+  readonly budget: Local<'i32'>
+  /** Machine address of the current page's slot table. */
+  readonly slots: Local<'i32'>
+  /** Machine address of the TLB set in use. */
+  readonly tlb: Local<'i32'>
+  /** Status of an instruction that ends the loop. */
+  readonly status: Local<'i32'>
+  /** Four times the page offset of a branch's target. */
+  readonly slot: Local<'i32'>
+  /** Linear address of the current page. */
+  readonly pageBase: Local<'i64'>
+  /** Linear address of a branch's target. */
+  readonly target: Local<'i64'>
+}
+
+/** State of the instruction set that the dispatch loop holds in locals, such as lazy flags. */
+export interface HeldState {
+  /** Stores the locals into the state. */
+  spill(): void
+  /** Loads the locals from the state. */
+  reload(): void
+}
 
 /**
  * The dispatch loop's locals, and the code that exchanges them with the processor's state: program counter, budget, and

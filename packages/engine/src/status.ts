@@ -1,3 +1,14 @@
+import type { Callee } from '@retrap/wasm-emitter'
+
+/** Type of the functions in the module's table: `(state, record, tlb) → status`. */
+export const FORM_SIGNATURE: { readonly params: readonly ['i32', 'i32', 'i32']; readonly result: 'i32' } = {
+  params: ['i32', 'i32', 'i32'],
+  result: 'i32',
+}
+
+/** A function that returns an `i32`. */
+export type I32Callee = Callee & { readonly signature: { readonly result: 'i32' } }
+
 /** How an instruction ended: it has retired. Each `STATUS_*` is a result of generated code and of the host's functions. */
 export const STATUS_DONE = 0
 /** The instruction raised an exception, which the state describes; nothing else has changed. */

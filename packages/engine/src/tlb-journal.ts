@@ -1,4 +1,4 @@
-import { FLAG_SIZE, SIZE_4M } from './tlb-entry.ts'
+import { FLAG_SIZE, SIZE_4M } from './tlb-layout.ts'
 
 /**
  * Regions that are remembered at most, of each size. A guest may use any number of them between two flushes; a `Set` holds

@@ -1,8 +1,7 @@
 import { PAGE_BYTES, PAGE_SHIFT } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import { ExecuteViews } from './execute-views.ts'
-import { PARKED_WORDS, ParkedEntries } from './parked-entries.ts'
-import type { ParkedSpace } from './parked-entries.ts'
+import { PARKED_WORDS, ParkedEntries, type ParkedSpace } from './parked-entries.ts'
 import {
   FLAG_GLOBAL,
   FLAG_NOTED,
@@ -11,13 +10,9 @@ import {
   FLAG_PAGE,
   FLAG_SIZE,
   FLAG_VALID,
-  SIZE_SHIFT,
   hasKey,
   pageFlags,
-} from './tlb-entry.ts'
-import type { TlbPage } from './tlb-entry.ts'
-import { TlbJournal } from './tlb-journal.ts'
-import {
+  SIZE_SHIFT,
   TLB_ENTRIES,
   TLB_EXECUTE,
   TLB_INDEX_MASK,
@@ -25,7 +20,9 @@ import {
   TLB_TABLE_BYTES,
   TLB_WRITE,
   tlbChangesOffset,
+  type TlbPage,
 } from './tlb-layout.ts'
+import { TlbJournal } from './tlb-journal.ts'
 import { WritableEntries } from './writable-entries.ts'
 
 /** Entries of an address space that are put aside at most; those made before them are looked up again. */

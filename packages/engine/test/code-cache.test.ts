@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { CodeCache, MINIMUM_ARENA_BYTES } from '../src/code-cache.ts'
 import { EngineError } from '../src/errors.ts'
 import { OP_DEAD, OP_UNIT, RECORD_BYTES, R_LENGTH, R_OFFSET, R_OP } from '../src/record.ts'
-import type { RecordDecoder } from '../src/record-decoder.ts'
+import type { RecordDecoder } from '../src/record.ts'
 
 const FRAMES = 8
 

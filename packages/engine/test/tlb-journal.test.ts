@@ -1,7 +1,7 @@
 /** What the TLB remembers of large pages, so that few entries are looked at when one of them is dropped. */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { pageFlags } from '../src/tlb-entry.ts'
+import { pageFlags } from '../src/tlb-layout.ts'
 import { TlbJournal } from '../src/tlb-journal.ts'
 
 const GIB = 1n << 30n

@@ -4,7 +4,7 @@ import { slicedCount } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { TLB_EXECUTE, TLB_INDEX_MASK, TLB_READ, TLB_WRITE, tlbBytes } from '../src/tlb-layout.ts'
 import { Tlb } from '../src/tlb.ts'
-import type { TlbPage } from '../src/tlb-entry.ts'
+import type { TlbPage } from '../src/tlb-layout.ts'
 
 const MODES = 3
 /** Access modes, and the miss set after them. */

@@ -1,5 +1,5 @@
 import type { I32, I64, Local } from '@retrap/wasm-emitter'
-import type { I32Callee } from '../dispatch-parts.ts'
+import type { I32Callee } from '../status.ts'
 import { RECORD_BYTES, R_WORDS } from '../record.ts'
 import type { StateLayout } from '../state-layout.ts'
 import type { CodeNotes } from './code-marks.ts'

@@ -1,7 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { I32, ModuleBuilder, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, I64, Local } from '@retrap/wasm-emitter'
-import { FORM_SIGNATURE } from '../dispatch-parts.ts'
+import { FORM_SIGNATURE } from '../status.ts'
 import {
   HOT_COUNTER_MASK,
   HOT_COUNTER_SHIFT,
