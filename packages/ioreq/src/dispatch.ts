@@ -17,7 +17,7 @@ import type { ImmediateAccess } from './immediate.ts'
 import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, XEN_DMOP_IO_RANGE_MEMORY } from './layout.ts'
 import type { PendingRequests } from './pending.ts'
 import type { PortWindow } from './port-window.ts'
-import { badRead, checkedVoid, cut, isWord } from '@retrap/device/host'
+import { badRead, checkedVoid, cut, isOneCall, isWord } from '@retrap/device/host'
 import { isDirectCall, type ClaimedRegion } from './region.ts'
 import type { Registration } from './registration.ts'
 import type { IoreqServer, ServerOptions } from './server.ts'
@@ -152,9 +152,18 @@ export class IoDispatch {
 
   /** A read that no call of a handler answers at once. */
   #slowRead(vcpu: number, region: ServedRegion, type: number, address: number, size: number): number {
-    const server = this.#asked.find(region, type, address, size)
-    if (server !== null) return this.#sendOne(vcpu, server, type, IOREQ_READ, address, size, 0, 0)
-    const status = this.#perform(type, IOREQ_READ, address, size, 0, 0)
+    const { server } = region
+    const offset = address - region.base
+    if (
+      server !== null &&
+      !region.direct &&
+      isOneCall(region, offset, size) &&
+      (type === IOREQ_TYPE_PIO || address + size <= this.#mmio.hitEnd)
+    ) {
+      return this.#sendOne(vcpu, server, region, offset, type, IOREQ_READ, address, size, 0, 0)
+    }
+    const found = this.#asked.find(region, type, address, size)
+    const status = found === null ? this.#perform(type, IOREQ_READ, address, size, 0, 0) : IO_LOG
     return status === IO_LOG ? this.submitOne(vcpu, type, IOREQ_READ, address, size, 0, 0) : status
   }
 
@@ -265,6 +274,8 @@ export class IoDispatch {
   #sendOne(
     vcpu: number,
     server: IoreqServer,
+    region: ClaimedRegion | null,
+    offset: number,
     type: number,
     direction: number,
     address: number,
@@ -277,8 +288,8 @@ export class IoDispatch {
     setElement(request, type, direction, address, size)
     request.dataLo = lo >>> 0
     request.dataHi = hi >>> 0
-    wait.region = this.#asked.region
-    wait.offset = this.#asked.offset
+    wait.region = region
+    wait.offset = offset
     this.count = 1
     return this.#pending.sendPrepared(vcpu, wait, server)
   }
@@ -296,9 +307,10 @@ export class IoDispatch {
     hi: number,
   ): number {
     // The direct call that came before has found it.
-    const server = this.#asked.of(type, address, size)
+    const asked = this.#asked
+    const server = asked.of(type, address, size)
     if (server !== null && (server.ring === null || direction === IOREQ_READ))
-      return this.#sendOne(vcpu, server, type, direction, address, size, lo, hi)
+      return this.#sendOne(vcpu, server, asked.region, asked.offset, type, direction, address, size, lo, hi)
     const { request } = this.#pending.prepare(vcpu)
     setElement(request, type, direction, address, size)
     request.dataLo = lo >>> 0
