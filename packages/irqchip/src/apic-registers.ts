@@ -230,7 +230,7 @@ export const LVT_WRITABLE: Readonly<Record<number, number>> = {
   [W.LVT_ERROR]: 0x100ff,
 }
 /** Delivery status and remote IRR: writing them does nothing, also in x2APIC mode. */
-export const LVT_READ_ONLY: number = (1 << 12) | LVT_REMOTE_IRR
+const LVT_READ_ONLY = (1 << 12) | LVT_REMOTE_IRR
 /** Writable bits of the low ICR word. */
 export const ICR_WRITABLE = 0xccfff
 
