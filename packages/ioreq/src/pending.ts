@@ -306,6 +306,8 @@ export class PendingRequests implements LocalAnswers, PageFailures {
       wait.queued = false
       this.#deadlines.start(wait)
       this.#publish(vcpu, wait, server)
+      // A transport with patience has waited for the answer, and tells nobody.
+      if (!wait.completed && wait.ended === IO_RETRY && server.channel.isOver(vcpu, wait)) this.#complete(vcpu, wait)
     }
   }
 

@@ -73,3 +73,17 @@ test('a slot that was zeroed ends the access quietly; one whose state goes back 
   back.server.answered(0)
   expect([back.dispatch.takeResponse(0), back.failures.length]).toEqual([IO_FAILED, 1])
 })
+
+test('a request behind a cancelled one completes, also where the transport waits for its answer and tells nobody', () => {
+  const { dispatch, server, slot, ask, completed, taken } = domain()
+  ask({})
+  dispatch.cancel(0)
+  expect(ask({ addressLo: BASE + 4 })).toBe(IO_RETRY)
+  server.transport.notify = () => {
+    slot.accept(taken)
+    slot.answer(taken.addressLo, 0)
+  }
+  slot.answer(1, 0)
+  server.answered(0)
+  expect([completed, dispatch.takeResponse(0), dispatch.lo]).toEqual([[0], IO_DONE, BASE + 4])
+})
