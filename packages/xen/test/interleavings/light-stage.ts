@@ -1,7 +1,7 @@
 import { IoDispatch } from '@retrap/ioreq'
 import { MachineMemory } from '@retrap/memory'
 import { FrameCounts, INVALID_MFN, P2m, P2mEntry, P2mType } from '@retrap/p2m'
-import { FrameHolds } from '@retrap/hvm'
+import { FrameHolds, type VcpuRun } from '@retrap/hvm'
 import { Invalidations, MemoryChanges } from '@retrap/hvm'
 import { FIRST_GFN, FrameHistory, GFNS } from './witness.ts'
 import { Processor } from './vcpu.ts'
@@ -9,6 +9,9 @@ import { SPARE, VCPUS, type Stage, type World } from './world.ts'
 
 /** Longer than any interleaving takes: what is late is late because the interleaving says so. */
 export const DEADLINE_MS = 2_000_000_000
+
+/** A vCPU that stops by itself at the end of its instruction. */
+const EXECUTING = { cpu: { stop: () => undefined } } as unknown as NonNullable<VcpuRun['current']>
 
 /** A domain without processors: all that takes part in a notice, and nothing that executes. */
 export class LightStage implements Stage {
@@ -63,9 +66,11 @@ export class LightStage implements Stage {
     const { p2m, dispatch } = this
     const frames = new FrameHolds(this.counts)
     const invalidations = new Invalidations({ p2m, dispatch, vcpus: VCPUS, frames, sendIdle: () => this.#sendIdle() })
+    const isExecuting = (): boolean => this.isExecuting()
     const changes = new MemoryChanges(p2m, invalidations, {
-      executing: () => this.isExecuting(),
-      stop: () => undefined,
+      get current() {
+        return isExecuting() ? EXECUTING : null
+      },
     })
     return { invalidations, changes }
   }
