@@ -136,9 +136,9 @@ export class IoDispatch {
   portRead(port: number, size: number): number {
     const entry = this.#portMap[port]!
     const region = this.#portRegions[entry & PORT_REGION]!
-    if (isDirectCall(entry, size)) return this.#readDirectly(region, IOREQ_TYPE_PIO, port, size)
-    if (this.#asked.find(region, IOREQ_TYPE_PIO, port, size) !== null) return IO_LOG
-    return this.#perform(IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0)
+    return isDirectCall(entry, size)
+      ? this.#readDirectly(region, IOREQ_TYPE_PIO, port, size)
+      : this.#slowAccess(region, IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0)
   }
 
   /** {@link IoDispatch.portRead} for a vCPU that can wait: instead of `IO_LOG`, the request is sent as by `submitOne`. */
@@ -150,7 +150,21 @@ export class IoDispatch {
       : this.#slowRead(vcpu, region, IOREQ_TYPE_PIO, port, size)
   }
 
-  /** A read that no call of a handler answers at once. */
+  /** An access that no call of a handler makes at once. */
+  #slowAccess(
+    region: ServedRegion,
+    type: number,
+    direction: number,
+    address: number,
+    size: number,
+    lo: number,
+    hi: number,
+  ): number {
+    const server = this.#asked.find(region, type, address, size)
+    return server === null ? this.#perform(type, direction, address, size, lo, hi) : IO_LOG
+  }
+
+  /** A read that no call of a handler answers at once, of a vCPU that can wait. */
   #slowRead(vcpu: number, region: ServedRegion, type: number, address: number, size: number): number {
     const { server } = region
     const offset = address - region.base
@@ -162,8 +176,7 @@ export class IoDispatch {
     ) {
       return this.#sendOne(vcpu, server, region, offset, type, IOREQ_READ, address, size, 0, 0)
     }
-    const found = this.#asked.find(region, type, address, size)
-    const status = found === null ? this.#perform(type, IOREQ_READ, address, size, 0, 0) : IO_LOG
+    const status = this.#slowAccess(region, type, IOREQ_READ, address, size, 0, 0)
     return status === IO_LOG ? this.submitOne(vcpu, type, IOREQ_READ, address, size, 0, 0) : status
   }
 
@@ -193,19 +206,18 @@ export class IoDispatch {
   portWrite(port: number, size: number, value: number): number {
     const entry = this.#portMap[port]!
     const region = this.#portRegions[entry & PORT_REGION]!
-    if (isDirectCall(entry, size)) return this.#writePort(region, port, size, value)
-    if (this.#asked.find(region, IOREQ_TYPE_PIO, port, size) !== null) return IO_LOG
-    return this.#perform(IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0)
+    return isDirectCall(entry, size)
+      ? this.#writePort(region, port, size, value)
+      : this.#slowAccess(region, IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0)
   }
 
   /** Reads 1–8 bytes at a guest-physical address. */
   mmioRead(gpa: number, size: number): number {
-    const region = this.#mmio.find(gpa)
-    if (isDirectCall(region.directSizes, size) && gpa + size <= this.#mmio.hitEnd) {
-      return this.#readDirectly(region, IOREQ_TYPE_COPY, gpa, size)
-    }
-    if (this.#asked.find(region, IOREQ_TYPE_COPY, gpa, size) !== null) return IO_LOG
-    return this.#perform(IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
+    const mmio = this.#mmio
+    const region = mmio.find(gpa)
+    return isDirectCall(region.directSizes, size) && gpa + size <= mmio.hitEnd
+      ? this.#readDirectly(region, IOREQ_TYPE_COPY, gpa, size)
+      : this.#slowAccess(region, IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
   }
 
   /**
@@ -231,11 +243,9 @@ export class IoDispatch {
   mmioWrite(gpa: number, size: number, lo: number, hi: number): number {
     const mmio = this.#mmio
     const region = mmio.find(gpa)
-    if (isDirectCall(region.directSizes, size) && gpa + size <= mmio.hitEnd) {
-      return this.#writeMemory(region, gpa, size, lo)
-    }
-    if (this.#asked.find(region, IOREQ_TYPE_COPY, gpa, size) !== null) return IO_LOG
-    return this.#perform(IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
+    return isDirectCall(region.directSizes, size) && gpa + size <= mmio.hitEnd
+      ? this.#writeMemory(region, gpa, size, lo)
+      : this.#slowAccess(region, IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
   }
 
   // One call of a region's handler, at once. Ports and memory are apart, because V8 remembers for each function which

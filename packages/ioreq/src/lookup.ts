@@ -165,8 +165,18 @@ export class AskedServer {
    * @returns null where another party answers, and where it takes more to find out
    */
   find(region: ServedRegion, type: number, address: number, size: number): IoreqServer | null {
+    // Small, so that V8 has it in line where it is called.
     const { server } = region
-    if (server === null || region.direct) return null
+    return server === null || region.direct ? null : this.#remember(server, region, type, address, size)
+  }
+
+  #remember(
+    server: IoreqServer,
+    region: ServedRegion,
+    type: number,
+    address: number,
+    size: number,
+  ): IoreqServer | null {
     const offset = address - region.base
     const one = isOneCall(region, offset, size)
     // The region is the highest that claims the first port, so it has all of an access that it holds.
