@@ -107,7 +107,7 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
 
   test('a disk is kept where the user wants it, shown at the start, and deleted', async () => {
     // A link keeps nothing: its guest would read what the user's guests have written.
-    await open('#firmware=guest.bin&disk=small.img&keep=yes')
+    await open('#firmware=guest.bin&disk=small.img&cdrom=small.img&keep=yes')
     const isKept = (): Promise<boolean> => page.$eval('.check input', (box) => (box as HTMLInputElement).checked)
     expect(await isKept()).toBe(false)
     await page.locator('.check input').click()
@@ -116,6 +116,16 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     expect(await isKept()).toBe(true)
     await click('Start')
     await expect.poll(terminal).toMatch(/retrap> \s*$/)
+    // A CD is changed, and that is confirmed.
+    const disc = join(folder, 'disc.iso')
+    writeFileSync(disc, new Uint8Array(2048))
+    await ((await page.$('.tools input[type=file]')) as ElementHandle<HTMLInputElement>).uploadFile(disc)
+    await expect.poll(status).toBe('Running In the CD drive: disc.iso.')
+    await click('Eject CD')
+    await expect.poll(status).toBe('Running The CD is out.')
+    // The disk's strip is there, as there is one.
+    await page.click('[aria-label="Delay of contents of disks"] input[value="300"]')
+    await page.waitForSelector('.impaired')
     await openTab('Snapshots')
     await click('Save now')
     await expect.poll(() => page.evaluate(() => document.body.textContent)).toContain('has no snapshots')

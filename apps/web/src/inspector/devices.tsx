@@ -8,7 +8,7 @@ import { useView } from './view.ts'
 const PRESETS = [0, 50, 300, 3000] as const
 
 /** Device models, each with a brake and a switch that makes it fail, and what they are asked just now. */
-export function DevicesPanel({ machine, isShown, impairments }: PanelProps) {
+export function DevicesPanel({ machine, chosen, isShown, impairments }: PanelProps) {
   const view = useView(machine, isShown)
   if (view === undefined) return null
   if (view === null) return <p class="soft">The machine is off.</p>
@@ -28,11 +28,13 @@ export function DevicesPanel({ machine, isShown, impairments }: PanelProps) {
         <span>In flight</span>
       </p>
       <ul class="strips" aria-label="Devices">
-        <Strip
-          name={DISKS}
-          impairments={impairments}
-          waiting={view.requests.map(({ drive, ms }) => ({ ms, what: `${drive} ` }))}
-        />
+        {(chosen.options.drives ?? []).length > 0 && (
+          <Strip
+            name={DISKS}
+            impairments={impairments}
+            waiting={view.requests.map(({ drive, ms }) => ({ ms, what: `${drive} ` }))}
+          />
+        )}
         {view.devices.map(({ name, waitingMs }) => (
           <Strip key={name} name={name} impairments={impairments} waiting={waitingMs.map((ms) => ({ ms, what: '' }))} />
         ))}
