@@ -11,7 +11,7 @@ const ICONS = {
   disc: 'M8 2a6 6 0 1 0 .01 0M8 7a1 1 0 1 0 .01 0',
   eject: 'M8 3l5 6H3zM3 12.5h10',
 } as const
-export type IconName = keyof typeof ICONS
+type IconName = keyof typeof ICONS
 
 /** A small drawing, beside a word that says the same. */
 export function Icon({ name }: { name: IconName }) {

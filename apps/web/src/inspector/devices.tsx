@@ -24,7 +24,7 @@ export function DevicesPanel({ machine, chosen, isShown, impairments }: PanelPro
       <p class="head soft" aria-hidden="true">
         <span>Device</span>
         <span>Each access slower by, ms</span>
-        <span>Fails</span>
+        <span />
         <span>In flight</span>
       </p>
       <ul class="strips" aria-label="Devices">
@@ -88,13 +88,16 @@ function Strip({ name, impairments, waiting }: StripProps) {
           </label>
         ))}
       </span>
-      <input
-        type="checkbox"
-        role="switch"
-        aria-label={`${name} fails`}
-        checked={dead}
-        onChange={(event) => impairments.set(name, { delayMs, dead: event.currentTarget.checked })}
-      />
+      <label class="fails">
+        <input
+          type="checkbox"
+          role="switch"
+          aria-label={`${name} fails`}
+          checked={dead}
+          onChange={(event) => impairments.set(name, { delayMs, dead: event.currentTarget.checked })}
+        />
+        fails
+      </label>
       <span class="flight figure">
         {waiting.slice(0, 4).map(({ ms }, i) => (
           <i key={i} style={{ width: `${Math.min(100, (100 * ms) / most)}%` }} />
