@@ -66,6 +66,8 @@ describe.skipIf(missing !== undefined)('a network in a page', () => {
   }
 
   async function plug(page: Page, network: string, address?: string): Promise<void> {
+    await page.locator('::-p-aria(Network[role="tab"])').click()
+    await page.waitForSelector('::-p-aria(Network cable)')
     await page.select('::-p-aria(Network cable)', network)
     if (address === undefined) return
     await page.locator('::-p-aria(Address of the relay)').fill(address)
