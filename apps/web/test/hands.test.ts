@@ -82,6 +82,18 @@ describe.skipIf(noBrowser !== undefined)('a machine that prints what it is sent,
     await prints(() => click('Ctrl-Alt-Del'), '1d 38 e0 53 e0 d3 b8 9d')
   })
 
+  test('Ctrl-Alt-G leaves the screen, and the guest has no G and no key that stays down', async () => {
+    await prints(async () => {
+      await page.focus('canvas')
+      await page.keyboard.down('Control')
+      await page.keyboard.down('Alt')
+      await page.keyboard.press('g')
+      await page.keyboard.up('Alt')
+      await page.keyboard.up('Control')
+    }, '1d 38 9d b8')
+    expect(await page.evaluate(() => document.activeElement!.tagName)).toBe('BODY')
+  })
+
   test('text is typed as the layout of the guest has it; what it lacks is said', async () => {
     const type = async (text: string): Promise<void> => {
       await replaceText(page, '::-p-aria(Text to type)', text)
