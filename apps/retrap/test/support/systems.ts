@@ -7,7 +7,7 @@ const OFTEN_PARTS = 6
 const OFTEN = [
   ...['system/uefi', 'system/arm', 'system/sleep', 'system/user-modules', 'monitor/hot-plug'],
   ...['system/embedded', 'system/firmware-kernel', 'web/machine-json', 'system/other-systems', 'system/busy-host'],
-  ...['system/ends-in-time', 'system/compile-cache', 'profile/devtools'],
+  ...['system/ends-in-time', 'system/compile-cache', 'profile/devtools', 'system/guest-agent'],
 ]
 
 /** One of so many of those that start the command, or a machine, again and again. */

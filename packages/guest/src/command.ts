@@ -1,0 +1,264 @@
+import { GuestError } from './errors.ts'
+import { escapeArgument, MOST_FETCHED_BYTES, quote } from './lines.ts'
+import { Output, partsOf } from './output.ts'
+import { closed, type Session } from './session.ts'
+
+/** Options of {@link Guest.exec}. */
+export interface ExecOptions {
+  /** The standard input; default empty. */
+  readonly stdin?: Uint8Array | string
+  /** Ends the command after so many milliseconds of the host; default never. */
+  readonly timeoutMs?: number
+  /** Ends the command when it is aborted; the call rejects with the signal's reason. */
+  readonly signal?: AbortSignal
+  /** Bytes that both outputs may have together; default that of the connection. */
+  readonly maxOutputBytes?: number
+  /** Gets the standard output as it comes. */
+  readonly onStdout?: (bytes: Uint8Array) => void
+  /** Gets the standard error output as it comes. */
+  readonly onStderr?: (bytes: Uint8Array) => void
+}
+
+/** How a command has ended, and what it has printed. */
+export interface ExecResult {
+  /** As a shell has it in `$?`: 127 without such a command, 128 and the signal's number after a signal. */
+  readonly exitCode: number
+  /** The signal that `exitCode` stands for, such as `SIGKILL`; null for other codes. */
+  readonly signal: string | null
+  /** The standard output as text, read as UTF-8. */
+  readonly stdout: string
+  /** The standard error output as text, read as UTF-8. */
+  readonly stderr: string
+  /** The bytes of the standard output. */
+  readonly stdoutBytes: Uint8Array
+  /** The bytes of the standard error output. */
+  readonly stderrBytes: Uint8Array
+}
+
+/** The agent is asked for what is new after so long, then after twice as long, up to the most. It reports the end itself. */
+const [FIRST_POLL_MS, MOST_POLL_MS] = [200, 1000]
+/** A command that is told to end (SIGTERM) has so long; then it is killed. */
+const GRACE_MS = 1000
+/** The agent has so long for each answer when a command is to end. */
+const PATIENCE_MS = 5000
+/** What a command leaves behind may hold its outputs open for so long. */
+const DRAIN_MS = 500
+/** A longer command goes to a file first: the agent's shell reads its requests byte by byte. */
+const MOST_INLINE_CHARACTERS = 1000
+const BLOCK_BYTES = 512
+
+/** Linux on x86, Arm and most others, from 1. Source: signal(7). */
+const SIGNALS =
+  'HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS'.split(
+    ' ',
+  )
+
+/** What the agent says of a command. */
+interface State {
+  readonly kind: 'running' | 'exited' | 'end'
+  /** `$?` of its shell. */
+  readonly exitCode: number
+  /** The outputs that have anything, fetched or not. */
+  readonly printed: string
+}
+
+/** @throws GuestError `ERR_GUEST_PROTOCOL` */
+function stateOf(words: readonly string[]): State {
+  const [, running, exitCode = '0', printed = ''] =
+    /^(?:(running|exited)|end (\d{1,3})) (0|12?|2)$/.exec(words.join(' ')) ?? []
+  if (printed === '' || Number(exitCode) > 255)
+    throw new GuestError('ERR_GUEST_PROTOCOL', `the agent says '${quote(words)}' of a command`)
+  return { kind: (running ?? 'end') as State['kind'], exitCode: Number(exitCode), printed }
+}
+
+/** One command of a guest, from its start to its end. */
+export class Command {
+  readonly #session: Session
+  readonly #options: ExecOptions
+  readonly #maxBytes: number
+  readonly #outputs: readonly [Output, Output]
+  /** Why the command is to end early. */
+  #stop: { readonly reason: unknown; readonly signal: 'TERM' | 'KILL' } | undefined
+  /** What the agent has reported by itself. */
+  #note: readonly string[] | undefined
+  #wake: () => void = () => {}
+  #deadlineMs = Infinity
+
+  constructor(session: Session, options: ExecOptions, maxBytes: number) {
+    this.#session = session
+    this.#options = options
+    this.#maxBytes = maxBytes
+    this.#outputs = [new Output(options.onStdout), new Output(options.onStderr)]
+  }
+
+  /**
+   * Runs it.
+   *
+   * @throws GuestError, or the reason of the options' signal
+   */
+  async run(text: string): Promise<ExecResult> {
+    const { timeoutMs, signal } = this.#options
+    const aborted = (): void => this.#end(signal?.reason, 'TERM')
+    if (timeoutMs !== undefined) this.#deadlineMs = performance.now() + timeoutMs
+    const timer = timeoutMs === undefined ? undefined : setTimeout(() => this.#timedOut(), timeoutMs)
+    this.#session.onClose = () => this.#wake()
+    this.#session.onNote = (words) => {
+      if (words[0] !== 'end') return
+      this.#note = words
+      this.#wake()
+    }
+    signal?.addEventListener('abort', aborted)
+    try {
+      await this.#start(text)
+      return await this.#untilEnd()
+    } catch (error) {
+      if (this.#stop === undefined || this.#session.isClosed) throw error
+      // An agent that does not answer has ended nothing: the next call begins a new session, which does.
+      if (error !== this.#stop.reason) this.#session.lose()
+      throw this.#stop.reason
+    } finally {
+      this.#session.hurry(Infinity)
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', aborted)
+      this.#session.onClose = () => {}
+      this.#session.onNote = () => {}
+    }
+  }
+
+  #timedOut(): void {
+    this.#end(this.#error('ERR_GUEST_TIMEOUT', `the command ran for longer than ${this.#options.timeoutMs} ms`), 'TERM')
+  }
+
+  #error(code: 'ERR_GUEST_TIMEOUT' | 'ERR_GUEST_OUTPUT', message: string): GuestError {
+    const [stdout, stderr] = this.#outputs
+    return new GuestError(code, message, { stdout: stdout.bytes, stderr: stderr.bytes })
+  }
+
+  /** Has the command end; the first reason counts. */
+  #end(reason: unknown, signal: 'TERM' | 'KILL'): void {
+    this.#stop ??= { reason, signal }
+    this.#session.hurry(PATIENCE_MS)
+    this.#wake()
+  }
+
+  async #start(text: string): Promise<void> {
+    const { stdin } = this.#options
+    if (stdin !== undefined) await this.#put('in', typeof stdin === 'string' ? new TextEncoder().encode(stdin) : stdin)
+    // An argument is at least one character, and not the word for a command in a file.
+    const inline = escapeArgument(text === '' || text === 'staged' ? `${text}\n` : text)
+    const isStaged = inline.length > MOST_INLINE_CHARACTERS
+    if (isStaged) await this.#put('script', new TextEncoder().encode(text))
+    if (this.#stop !== undefined) throw this.#stop.reason
+    // One block more than is allowed, so that too much is seen to be too much.
+    const blocks = Math.floor(this.#maxBytes / BLOCK_BYTES) + 1
+    const input = stdin === undefined ? 'none' : 'staged'
+    await this.#ask('exec', String(blocks), input, isStaged ? 'staged' : inline)
+  }
+
+  async #put(file: string, bytes: Uint8Array): Promise<void> {
+    let isFirst = true
+    for (const part of partsOf(bytes)) {
+      if (this.#stop !== undefined) throw this.#stop.reason
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const [word] = await this.#session.request(['put', file, isFirst ? 'begin' : 'go-on'], part)
+      if (word !== 'ok')
+        throw new GuestError('ERR_GUEST_FILE', `the guest has no room for ${bytes.length} bytes of input`)
+      isFirst = false
+    }
+  }
+
+  async #ask(...words: readonly string[]): Promise<void> {
+    const answer = await this.#session.request(words)
+    if (answer[0] !== 'ok' || answer.length !== 1)
+      throw new GuestError('ERR_GUEST_PROTOCOL', `the agent answers '${quote(answer)}' to '${words[0]}': expected 'ok'`)
+  }
+
+  async #untilEnd(): Promise<ExecResult> {
+    let pollMs = FIRST_POLL_MS
+    let exitedMs: number | undefined
+    /* oxlint-disable no-await-in-loop -- each step depends on the one before */
+    for (;;) {
+      await this.#sleep(pollMs, () => this.#note !== undefined || this.#stop !== undefined)
+      if (this.#stop !== undefined) return this.#kill(this.#stop)
+      const state = stateOf(this.#note ?? (await this.#session.request(['poll'])))
+      pollMs = (await this.#fetch(state)) ? FIRST_POLL_MS : Math.min(2 * pollMs, MOST_POLL_MS)
+      // A limit or a time limit may have been passed meanwhile.
+      if (this.#stop !== undefined) continue
+      if (state.kind === 'end') return this.#result(state.exitCode)
+      if (state.kind === 'running') continue
+      exitedMs ??= performance.now()
+      if (performance.now() - exitedMs > DRAIN_MS) await this.#session.request(['kill', 'KILL'])
+    }
+    /* oxlint-enable no-await-in-loop */
+  }
+
+  /** Takes what has come. @returns whether anything has */
+  async #fetch({ printed }: State): Promise<boolean> {
+    const before = this.#total
+    for (const [i, output] of this.#outputs.entries()) {
+      const number = String(i + 1)
+      // A part that is not full is the last one.
+      for (let count = MOST_FETCHED_BYTES; printed.includes(number) && count === MOST_FETCHED_BYTES;) {
+        // Answers that are all there leave a timer no turn.
+        if (performance.now() >= this.#deadlineMs) this.#timedOut()
+        if (this.#stop !== undefined) return true
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        count = output.take(await this.#session.request(['fetch', number]))
+        if (this.#total > this.#maxBytes)
+          this.#end(
+            this.#error('ERR_GUEST_OUTPUT', `the command has printed more than ${this.#maxBytes} bytes`),
+            'KILL',
+          )
+      }
+    }
+    return this.#total > before
+  }
+
+  /** Bytes that have come. */
+  get #total(): number {
+    return this.#outputs[0].length + this.#outputs[1].length
+  }
+
+  /** Ends the command, and what it has started with it; then throws why. */
+  async #kill({ reason, signal }: { readonly reason: unknown; readonly signal: 'TERM' | 'KILL' }): Promise<never> {
+    const begunMs = performance.now()
+    /* oxlint-disable no-await-in-loop -- each step depends on the one before */
+    for (let pollMs = FIRST_POLL_MS; ; pollMs = Math.min(2 * pollMs, MOST_POLL_MS)) {
+      const passedMs = performance.now() - begunMs
+      if (passedMs > GRACE_MS + PATIENCE_MS) this.#session.lose()
+      if (passedMs > GRACE_MS + PATIENCE_MS) throw reason
+      await this.#session.request(['kill', passedMs > GRACE_MS ? 'KILL' : signal])
+      await this.#sleep(pollMs, () => this.#note !== undefined)
+      if (stateOf(this.#note ?? (await this.#session.request(['poll']))).kind === 'end') throw reason
+    }
+    /* oxlint-enable no-await-in-loop */
+  }
+
+  /** Waits until so much time has passed or there is something to do. @throws GuestError `ERR_GUEST_CLOSED` */
+  async #sleep(milliseconds: number, isAwake: () => boolean): Promise<void> {
+    if (!isAwake() && !this.#session.isClosed)
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, milliseconds)
+        this.#wake = () => {
+          if (!isAwake() && !this.#session.isClosed) return
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    this.#wake = () => {}
+    if (this.#session.isClosed) throw closed()
+  }
+
+  #result(exitCode: number): ExecResult {
+    const [stdoutBytes, stderrBytes] = [this.#outputs[0].bytes, this.#outputs[1].bytes]
+    const name = SIGNALS[exitCode - 128 - 1]
+    return {
+      exitCode,
+      signal: name === undefined ? null : `SIG${name}`,
+      stdout: new TextDecoder().decode(stdoutBytes),
+      stderr: new TextDecoder().decode(stderrBytes),
+      stdoutBytes,
+      stderrBytes,
+    }
+  }
+}

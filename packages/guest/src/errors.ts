@@ -1,0 +1,37 @@
+/** Why a guest has not done what it was asked for. */
+export type GuestErrorCode =
+  /** An argument is not one that the call takes. */
+  | 'ERR_GUEST_OPTION'
+  /** What arrived is not what an agent answers here. */
+  | 'ERR_GUEST_PROTOCOL'
+  /** The agent has not answered in time, or a command has not ended in time and was ended. */
+  | 'ERR_GUEST_TIMEOUT'
+  /** A command has printed more than its limit, and was ended. */
+  | 'ERR_GUEST_OUTPUT'
+  /** The guest cannot read, write or list a file, and says why. */
+  | 'ERR_GUEST_FILE'
+  /** {@link Guest.close} was called. */
+  | 'ERR_GUEST_CLOSED'
+
+/** What a command had printed when it was ended. */
+export interface PartialOutput {
+  /** Bytes of the standard output. */
+  readonly stdout: Uint8Array
+  /** Bytes of the standard error output. */
+  readonly stderr: Uint8Array
+}
+
+/** A guest has not done what it was asked for. */
+export class GuestError extends Error {
+  /** Says why. */
+  readonly code: GuestErrorCode
+  /** With a command that was ended: what it had printed so far. */
+  readonly output: PartialOutput | undefined
+
+  constructor(code: GuestErrorCode, message: string, output?: PartialOutput) {
+    super(message)
+    this.name = 'GuestError'
+    this.code = code
+    this.output = output
+  }
+}

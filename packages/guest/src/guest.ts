@@ -1,0 +1,120 @@
+import { Command, type ExecOptions, type ExecResult } from './command.ts'
+import { GuestError } from './errors.ts'
+import { GuestFiles } from './files.ts'
+import { quote } from './lines.ts'
+import type { GuestPort } from './port.ts'
+import { Session } from './session.ts'
+
+/** Options of {@link connectGuest}. */
+export interface GuestOptions {
+  /** The agent has so many milliseconds to answer first, in which the guest may boot; default 60,000. */
+  readonly connectTimeoutMs?: number
+  /** It has so many milliseconds for each answer; default 30,000. */
+  readonly answerTimeoutMs?: number
+  /** Bytes that a command may print; default 16 MiB. */
+  readonly maxOutputBytes?: number
+  /** Numbers from 0 to below 1, for names of sessions; default `Math.random`. */
+  readonly random?: () => number
+}
+
+const CONNECT_MS = 60_000
+const ANSWER_MS = 30_000
+const MOST_OUTPUT_BYTES = 16 << 20
+/** The longest time of a timer. */
+const MOST_MS = 2 ** 31 - 1
+
+/**
+ * Connects to the agent of a guest: at first, again after the machine was restored, or to a clone of it. Commands of
+ * connections before are ended.
+ *
+ * @param port - the stream to the agent
+ * @throws GuestError `ERR_GUEST_TIMEOUT` where no agent answers, `ERR_GUEST_PROTOCOL`, `ERR_GUEST_OPTION`
+ */
+export async function connectGuest(port: GuestPort, options: GuestOptions = {}): Promise<Guest> {
+  return Guest.connect(port, options)
+}
+
+/** A guest that runs commands. Made by {@link connectGuest}. Calls are carried out one after the other. */
+export class Guest {
+  /** The guest's files. */
+  readonly files: GuestFiles
+  readonly #session: Session
+  readonly #maxBytes: number
+  /** Ends with the last call. */
+  #last: Promise<unknown> = Promise.resolve()
+
+  private constructor(session: Session, maxBytes: number) {
+    this.#session = session
+    this.#maxBytes = maxBytes
+    this.files = new GuestFiles((command, options) => this.exec(command, options))
+  }
+
+  /** As {@link connectGuest}. */
+  static async connect(port: GuestPort, options: GuestOptions): Promise<Guest> {
+    const connectMs = checked('connectTimeoutMs', options.connectTimeoutMs ?? CONNECT_MS, MOST_MS)
+    const answerMs = checked('answerTimeoutMs', options.answerTimeoutMs ?? ANSWER_MS, MOST_MS)
+    const maxBytes = checked('maxOutputBytes', options.maxOutputBytes ?? MOST_OUTPUT_BYTES)
+    const session = new Session(port, { random: options.random ?? Math.random, answerMs })
+    try {
+      await session.synchronise(connectMs)
+    } catch (error) {
+      session.close()
+      throw error
+    }
+    return new Guest(session, maxBytes)
+  }
+
+  /**
+   * Runs a command in a shell of its own (`sh`), and waits for its end.
+   *
+   * @param command - text for the shell, of any length
+   * @throws GuestError `ERR_GUEST_TIMEOUT`, `ERR_GUEST_OUTPUT`, `ERR_GUEST_PROTOCOL`, `ERR_GUEST_FILE` without room for the
+   *   input, `ERR_GUEST_CLOSED`, `ERR_GUEST_OPTION`; or the reason of `signal`
+   */
+  async exec(command: string, options: ExecOptions = {}): Promise<ExecResult> {
+    if (command.includes('\0')) throw new GuestError('ERR_GUEST_OPTION', 'a command with a character of code 0')
+    if (options.timeoutMs !== undefined) checked('timeoutMs', options.timeoutMs, MOST_MS)
+    const maxBytes = checked('maxOutputBytes', options.maxOutputBytes ?? this.#maxBytes)
+    return this.#inTurn(async () => {
+      options.signal?.throwIfAborted()
+      return new Command(this.#session, options, maxBytes).run(command)
+    })
+  }
+
+  /**
+   * Waits for an answer of the agent.
+   *
+   * @throws GuestError `ERR_GUEST_TIMEOUT`, `ERR_GUEST_PROTOCOL`, `ERR_GUEST_CLOSED`
+   */
+  async ping(): Promise<void> {
+    return this.#inTurn(async () => {
+      const words = await this.#session.request(['ping'])
+      if (words[0] !== 'ok' || words.length !== 1)
+        throw new GuestError('ERR_GUEST_PROTOCOL', `the agent answers '${quote(words)}' to 'ping': expected 'ok'`)
+    })
+  }
+
+  /** Ends the connection, and the command that runs; calls that wait reject with `ERR_GUEST_CLOSED`. */
+  close(): void {
+    this.#session.close()
+  }
+
+  async #inTurn<T>(call: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(async () => {
+      try {
+        await this.#session.synchronise()
+        return await call()
+      } catch (error) {
+        if (error instanceof GuestError && error.code === 'ERR_GUEST_PROTOCOL') this.#session.lose()
+        throw error
+      }
+    })
+    this.#last = turn.catch(() => {})
+    return turn
+  }
+}
+
+function checked(name: string, value: number, most: number = Number.MAX_SAFE_INTEGER): number {
+  if (Number.isInteger(value) && value >= 1 && value <= most) return value
+  throw new GuestError('ERR_GUEST_OPTION', `${name} ${value}: expected a whole number from 1 to ${most}`)
+}

@@ -1,0 +1,8 @@
+export { AGENT } from './agent-text.ts'
+export type { ExecOptions, ExecResult } from './command.ts'
+export { GuestError } from './errors.ts'
+export type { GuestErrorCode, PartialOutput } from './errors.ts'
+export type { GuestFileEntry, GuestFiles, GuestFileType } from './files.ts'
+export { connectGuest } from './guest.ts'
+export type { Guest, GuestOptions } from './guest.ts'
+export type { GuestPort } from './port.ts'

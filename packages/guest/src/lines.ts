@@ -1,0 +1,113 @@
+import { encodeBase64 } from './base64.ts'
+
+/** Marks of the two directions: a terminal that echoes sends no answers. */
+const [REQUEST, ANSWER] = ['rt1> ', 'rt1< ']
+/** The longest line that may be an answer; a longer one is noise. An answer has 24,000 bytes of output, in base64. */
+const MOST_LINE_BYTES = 40_000
+const NEWLINE = 0x0a
+const RETURN = 0x0d
+
+/** The agent sends at most so many bytes of an output in an answer. */
+export const MOST_FETCHED_BYTES = 24_000
+/** The host sends so many bytes of a file in a request: Linux keeps 64 KiB that no process has read from a terminal. */
+export const MOST_PUT_BYTES = 12_000
+
+/** An answer of the agent, or a note without a request (`id` 0). */
+export interface Answer {
+  readonly session: string
+  readonly id: number
+  /** What the agent says, at least one word. */
+  readonly words: readonly string[]
+}
+
+/**
+ * Returns the lines of a request.
+ *
+ * @param words - operation and arguments, without blanks
+ * @param payload - sent in a line of its own, in base64; its length is added to the arguments
+ */
+export function encodeRequest(session: string, id: number, words: readonly string[], payload?: Uint8Array): Uint8Array {
+  const data = payload === undefined ? undefined : encodeBase64(payload)
+  const line = [session, String(id), ...words, ...(data === undefined ? [] : [String(data.length)])].join(' ')
+  // An empty line first: it ends what noise has begun.
+  const text = `\n${REQUEST}${line.length} ${line}\n${data === undefined ? '' : `${data}\n`}`
+  return Uint8Array.from(text, (character) => character.charCodeAt(0))
+}
+
+/** Returns a text as an argument of a request, as printf's `%b` reads it (POSIX, "printf"). */
+export function escapeArgument(text: string): string {
+  let escaped = ''
+  for (const byte of new TextEncoder().encode(text)) {
+    const isPlain = byte > 0x20 && byte < 0x7f && byte !== 0x5c
+    escaped += isPlain ? String.fromCharCode(byte) : `\\0${byte.toString(8).padStart(3, '0')}`
+  }
+  return escaped
+}
+
+/**
+ * Finds answers in what a guest sends. All else is noise, which is dropped: other text, lines without their whole length,
+ * lines that are too long. It keeps at most one line.
+ */
+export class AnswerDecoder {
+  readonly #line = new Uint8Array(MOST_LINE_BYTES)
+  #length = 0
+  /** The line is too long: what follows up to its end is dropped. */
+  #isTooLong = false
+  readonly #found: (answer: Answer) => void
+
+  /** @param found - called for each answer, in order */
+  constructor(found: (answer: Answer) => void) {
+    this.#found = found
+  }
+
+  /** Takes what has arrived. */
+  push(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length;) {
+      const newline = bytes.indexOf(NEWLINE, at)
+      const end = newline < 0 ? bytes.length : newline
+      this.#add(bytes.subarray(at, end))
+      if (newline < 0) return
+      if (!this.#isTooLong) this.#ended()
+      this.#length = 0
+      this.#isTooLong = false
+      at = newline + 1
+    }
+  }
+
+  #add(part: Uint8Array): void {
+    if (this.#length + part.length > MOST_LINE_BYTES) this.#isTooLong = true
+    if (this.#isTooLong) return
+    this.#line.set(part, this.#length)
+    this.#length += part.length
+  }
+
+  #ended(): void {
+    // A terminal that is not raw ends lines with CR LF.
+    const length = this.#line[this.#length - 1] === RETURN ? this.#length - 1 : this.#length
+    const answer = decodeAnswer(latin1(this.#line.subarray(0, length)))
+    if (answer !== null) this.#found(answer)
+  }
+}
+
+/** Returns the answer that a line ends with; null if there is none. */
+function decodeAnswer(text: string): Answer | null {
+  const start = text.lastIndexOf(ANSWER)
+  if (start < 0) return null
+  const [, digits, line = ''] = /^(\d{1,5}) ([\x20-\x7e]+)$/.exec(text.slice(start + ANSWER.length)) ?? []
+  if (Number(digits) !== line.length) return null
+  const [session = '', id = '', ...words] = line.split(' ')
+  return /^\d{1,15}$/.test(id) && words.length > 0 ? { session, id: Number(id), words } : null
+}
+
+/** What an agent said, short enough for a message. */
+export function quote(words: readonly string[]): string {
+  const text = words.join(' ')
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text
+}
+
+/** Returns a text with a character for each byte. */
+function latin1(bytes: Uint8Array): string {
+  let text = ''
+  for (let at = 0; at < bytes.length; at += 4096) text += String.fromCharCode(...bytes.subarray(at, at + 4096))
+  return text
+}

@@ -1,0 +1,178 @@
+import { GuestError } from './errors.ts'
+import { type Answer, AnswerDecoder, encodeRequest, quote } from './lines.ts'
+import type { GuestPort } from './port.ts'
+
+/** A request that is not answered is sent again after so long, then after twice as long, up to the most. */
+const [FIRST_RETRY_MS, MOST_RETRY_MS] = [1000, 4000]
+/** The same while the agent may not have been started. */
+const [FIRST_SYNC_MS, MOST_SYNC_MS] = [100, 1000]
+const VERSION = '1'
+
+interface Pending {
+  readonly id: number
+  readonly bytes: Uint8Array
+  readonly resolve: (words: readonly string[]) => void
+  readonly reject: (error: GuestError) => void
+  deadlineMs: number
+  readonly mostRetryMs: number
+  retryMs: number
+}
+
+/**
+ * Requests to the agent, one at a time. A request is repeated until it is answered: the agent carries it out once. What
+ * comes of another session, such as that of a machine's past before it was restored, is dropped.
+ */
+export class Session {
+  readonly #port: GuestPort
+  readonly #random: () => number
+  readonly #answerMs: number
+  #name = ''
+  #lastId = 0
+  #pending: Pending | undefined
+  #timer: unknown
+  /** The port has room. */
+  #hasRoom = true
+  /** It has said so since bytes were last queued, perhaps at once. */
+  #isDrained = false
+  #mostAnswerMs = Infinity
+  #isSynchronous = false
+  #isClosed = false
+  /** Hears what the agent says without a request. */
+  onNote: (words: readonly string[]) => void = () => {}
+  /** Hears that the session was closed. */
+  onClose: () => void = () => {}
+
+  constructor(port: GuestPort, options: { readonly random: () => number; readonly answerMs: number }) {
+    this.#port = port
+    this.#random = options.random
+    this.#answerMs = options.answerMs
+    const decoder = new AnswerDecoder((answer) => this.#answered(answer))
+    port.onTransmit((bytes) => {
+      if (!this.#isClosed) decoder.push(bytes)
+    })
+    port.onDrain(() => (this.#hasRoom = this.#isDrained = true))
+  }
+
+  /** Whether {@link close} was called. */
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  /** Gives the agent at most so long for the answer that it owes, and for each from now on. */
+  hurry(milliseconds: number): void {
+    this.#mostAnswerMs = milliseconds
+    const pending = this.#pending
+    if (pending === undefined) return
+    pending.deadlineMs = Math.min(pending.deadlineMs, performance.now() + milliseconds)
+    clearTimeout(this.#timer)
+    this.#watch(pending)
+  }
+
+  /** Has the next request begin with a new session: nobody knows what the agent is doing. */
+  lose(): void {
+    this.#isSynchronous = false
+  }
+
+  /**
+   * Begins a session where there is none: the agent ends what it does, and both count from one.
+   *
+   * @throws GuestError `ERR_GUEST_TIMEOUT`, `ERR_GUEST_PROTOCOL`, `ERR_GUEST_CLOSED`
+   */
+  async synchronise(timeoutMs: number = this.#answerMs): Promise<void> {
+    if (this.#isSynchronous) return
+    this.#name = Array.from({ length: 16 }, () => Math.floor(this.#random() * 16).toString(16)).join('')
+    this.#lastId = 0
+    const words = await this.#send(['sync'], undefined, timeoutMs, FIRST_SYNC_MS, MOST_SYNC_MS)
+    if (words.length !== 2 || words[0] !== 'ok' || words[1] !== VERSION)
+      throw new GuestError(
+        'ERR_GUEST_PROTOCOL',
+        `the agent answers '${quote(words)}' to 'sync': expected 'ok ${VERSION}'`,
+      )
+    this.#isSynchronous = true
+  }
+
+  /**
+   * Sends a request.
+   *
+   * @returns the words of the answer
+   * @throws GuestError `ERR_GUEST_TIMEOUT`, `ERR_GUEST_CLOSED`
+   */
+  async request(words: readonly string[], payload?: Uint8Array): Promise<readonly string[]> {
+    return this.#send(
+      words,
+      payload,
+      Math.min(this.#answerMs, this.#mostAnswerMs),
+      payload === undefined ? FIRST_RETRY_MS : MOST_RETRY_MS,
+      MOST_RETRY_MS,
+    )
+  }
+
+  #send(
+    words: readonly string[],
+    payload: Uint8Array | undefined,
+    timeoutMs: number,
+    retryMs: number,
+    mostRetryMs: number,
+  ): Promise<readonly string[]> {
+    if (this.#isClosed) return Promise.reject(closed())
+    const id = ++this.#lastId
+    return new Promise((resolve, reject) => {
+      const bytes = encodeRequest(this.#name, id, words, payload)
+      this.#pending = { id, bytes, resolve, reject, retryMs, mostRetryMs, deadlineMs: performance.now() + timeoutMs }
+      this.#transmit(this.#pending)
+    })
+  }
+
+  #transmit(pending: Pending): void {
+    // Without room the guest has not taken what was sent: it would only get the same again.
+    if (this.#hasRoom) {
+      this.#isDrained = false
+      this.#hasRoom = this.#port.receive(pending.bytes) || this.#isDrained
+    }
+    this.#watch(pending)
+    pending.retryMs = Math.min(2 * pending.retryMs, pending.mostRetryMs)
+  }
+
+  #watch(pending: Pending): void {
+    const leftMs = pending.deadlineMs - performance.now()
+    this.#timer = setTimeout(() => this.#waited(pending), Math.max(0, Math.min(pending.retryMs, leftMs)))
+  }
+
+  #waited(pending: Pending): void {
+    if (performance.now() < pending.deadlineMs) return this.#transmit(pending)
+    this.#pending = undefined
+    this.#isSynchronous = false
+    pending.reject(
+      new GuestError('ERR_GUEST_TIMEOUT', 'the agent has not answered in time: is it running on this port?'),
+    )
+  }
+
+  #answered({ session, id, words }: Answer): void {
+    if (session !== this.#name) return
+    if (id === 0) return this.onNote(words)
+    const pending = this.#pending
+    // An answer to a request that was sent twice comes twice.
+    if (pending === undefined || id !== pending.id) return
+    this.#pending = undefined
+    clearTimeout(this.#timer)
+    pending.resolve(words)
+  }
+
+  /** Ends what waits with `ERR_GUEST_CLOSED`, tells the agent to end its command, and leaves the port alone. */
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    clearTimeout(this.#timer)
+    if (this.#isSynchronous) this.#port.receive(encodeRequest(this.#name, ++this.#lastId, ['sync']))
+    this.#port.onTransmit(() => {})
+    this.#port.onDrain(() => {})
+    this.#pending?.reject(closed())
+    this.#pending = undefined
+    this.onClose()
+  }
+}
+
+/** The error of everything behind {@link Session.close}. */
+export function closed(): GuestError {
+  return new GuestError('ERR_GUEST_CLOSED', 'the connection to the guest was closed')
+}

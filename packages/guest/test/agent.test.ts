@@ -1,0 +1,158 @@
+/** The agent itself, in shells of this host. */
+import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { debianMembers } from '@retrap/tooling/debian'
+import { afterAll, describe, expect, test } from 'vitest'
+import { connectGuest, type Guest } from '@retrap/guest'
+import { localAgent, type LocalAgent } from './support/local-agent.ts'
+
+const isLinux = process.platform === 'linux'
+const scratch = mkdtempSync(join(tmpdir(), 'retrap-guest-'))
+afterAll(() => rmSync(scratch, { recursive: true }))
+const env = { ...process.env, TMPDIR: scratch }
+
+interface Shell {
+  readonly name: string
+  readonly command: readonly string[]
+  readonly env: NodeJS.ProcessEnv
+}
+
+/** Debian's busybox, with nothing else, where it runs here. */
+async function busybox(): Promise<readonly Shell[]> {
+  if (!isLinux || process.arch !== 'x64') return []
+  const [folder] = (await debianMembers([{ package: 'busybox-static', members: ['./bin/busybox'] }])) ?? []
+  if (folder === undefined) return []
+  const bin = mkdtempSync(join(scratch, 'bin-'))
+  const names = execFileSync(join(folder, 'bin/busybox'), ['--list'], { encoding: 'utf8' }).trim().split('\n')
+  for (const name of names) symlinkSync(join(folder, 'bin/busybox'), join(bin, name))
+  return [{ name: 'busybox', command: [join(bin, 'sh')], env: { ...env, PATH: bin } }]
+}
+
+const shells: readonly Shell[] = isLinux ? [{ name: 'sh', command: ['sh'], env }, ...(await busybox())] : []
+if (shells.length < 2)
+  console.warn(`SKIPPED: the agent in ${isLinux ? 'busybox, which is not here' : 'shells: no Linux'}`)
+
+describe.each(shells)('in $name', ({ command, env: own }) => {
+  async function withAgent(action: (guest: Guest, agent: LocalAgent) => Promise<void>): Promise<void> {
+    const agent = localAgent(command, own)
+    const guest = await connectGuest(agent)
+    await action(guest, agent)
+    guest.close()
+    await agent.end()
+  }
+
+  test('commands have input, outputs, and an end', () =>
+    withAgent(async (guest) => {
+      await guest.ping()
+      const results = [
+        await guest.exec('cat; echo "it\'s \\\\ $((6 * 7))"; echo é >&2; exit 3', { stdin: 'typed\n' }),
+        await guest.exec('read line; echo "<$line>"'),
+        await guest.exec('kill -9 $$'),
+        await guest.exec(''),
+        await guest.exec('no-such-command-here'),
+        await guest.exec(`printf %s '${'long '.repeat(1000)}' | wc -c`),
+        await guest.exec('echo staged >/dev/stdout'),
+      ]
+      expect(results.map(({ exitCode, signal, stdout, stderr }) => [exitCode, signal, stdout, stderr])).toEqual([
+        [3, null, "typed\nit's \\ 42\n", 'é\n'],
+        [0, null, '<>\n', ''],
+        [137, 'SIGKILL', '', ''],
+        [0, null, '', ''],
+        [127, null, '', expect.stringContaining('not found')],
+        [0, null, '5000\n', ''],
+        [0, null, 'staged\n', ''],
+      ])
+    }))
+
+  test('outputs of any length come whole, while the command runs', () =>
+    withAgent(async (guest) => {
+      let first = ''
+      const { stdoutBytes, stderrBytes } = await guest.exec(
+        'echo begun; head -c 100000 /dev/zero; sleep 0.5; head -c 24000 /dev/zero >&2',
+        { onStdout: (bytes) => (first ||= Buffer.from(bytes.subarray(0, 6)).toString()) },
+      )
+      expect([first, stdoutBytes.length, stderrBytes.length]).toEqual(['begun\n', 100_006, 24_000])
+    }))
+
+  test('a command that hangs is ended with all that it has started, even if it does not listen', () =>
+    withAgent(async (guest) => {
+      const hanging = 'trap "" TERM; echo begun; sleep 1000 & while :; do sleep 1; done'
+      await expect(guest.exec(`echo $$ >'${scratch}/pid'; ${hanging}`, { timeoutMs: 400 })).rejects.toMatchObject({
+        code: 'ERR_GUEST_TIMEOUT',
+        output: { stdout: new Uint8Array(Buffer.from('begun\n')) },
+      })
+      const group = Number(readFileSync(join(scratch, 'pid'), 'utf8'))
+      await expect.poll(() => isAlive(-group)).toBe(false)
+    }))
+
+  test('a command that prints too much is ended, and fills nothing', () =>
+    withAgent(async (guest) => {
+      await expect(guest.exec(`echo $$ >'${scratch}/pid'; yes`, { maxOutputBytes: 50_000 })).rejects.toMatchObject({
+        code: 'ERR_GUEST_OUTPUT',
+      })
+      const group = Number(readFileSync(join(scratch, 'pid'), 'utf8'))
+      await expect.poll(() => isAlive(-group)).toBe(false)
+      const { stdout } = await guest.exec('echo "${0%/*}"')
+      expect(stdout.trim().startsWith(scratch)).toBe(true)
+    }))
+
+  test('what a command leaves behind holds nobody up', () =>
+    withAgent(async (guest) => {
+      expect(await guest.exec('sleep 20 & echo started')).toMatchObject({ exitCode: 0, stdout: 'started\n' })
+      await guest.exec('kill $(cat pid) 2>/dev/null')
+    }))
+
+  test('noise and a lost session are got over', () =>
+    withAgent(async (guest, agent) => {
+      agent.noise('login: \x00\xff\nrt1> 9 half a requ')
+      await guest.ping()
+      agent.noise(`${'x'.repeat(20_000)}\nrt1> 12 other 1 exec\nrt1> `)
+      expect((await guest.exec('echo fine')).stdout).toBe('fine\n')
+      // A second connection, as after a restore: the first one's command is ended.
+      const left = guest.exec(`echo $$ >'${scratch}/pid'; sleep 1000`).catch((error: unknown) => error)
+      await expect.poll(() => statSync(join(scratch, 'pid')).size).toBeGreaterThan(0)
+      const second = await connectGuest(agent)
+      const group = Number(readFileSync(join(scratch, 'pid'), 'utf8'))
+      await expect.poll(() => isAlive(-group)).toBe(false)
+      expect((await second.exec('echo again')).stdout).toBe('again\n')
+      guest.close()
+      expect(await left).toMatchObject({ code: 'ERR_GUEST_CLOSED' })
+      second.close()
+    }))
+
+  test('files are written, read and listed', () =>
+    withAgent(async (guest) => {
+      const folder = mkdtempSync(join(scratch, 'files-'))
+      const path = join(folder, '-a "b" \'c\' $d')
+      const bytes = new Uint8Array(30_011).map((_, i) => i * 7)
+      await guest.files.write(path, bytes, { mode: 0o640 })
+      expect(new Uint8Array(readFileSync(path))).toEqual(bytes)
+      expect(statSync(path).mode & 0o777).toBe(0o640)
+      expect(await guest.files.read(path)).toEqual(bytes)
+      await guest.files.write(path, 'less')
+      writeFileSync(join(folder, '.hidden'), '')
+      symlinkSync('nowhere', join(folder, 'link'))
+      expect(await guest.files.list(folder)).toEqual([
+        { name: '-a "b" \'c\' $d', type: 'file', sizeBytes: 4, mode: 0o640, modifiedSeconds: expect.any(Number) },
+        { name: '.hidden', type: 'file', sizeBytes: 0, mode: expect.any(Number), modifiedSeconds: expect.any(Number) },
+        { name: 'link', type: 'symlink', sizeBytes: 7, mode: 0o777, modifiedSeconds: expect.any(Number) },
+      ])
+      expect(await guest.files.list(mkdtempSync(join(folder, 'empty-')))).toEqual([])
+      const missing = { code: 'ERR_GUEST_FILE', message: expect.stringMatching(/no such file|can't cd/i) }
+      await expect(guest.files.read(join(folder, 'none'))).rejects.toMatchObject(missing)
+      await expect(guest.files.write(join(folder, 'none/x'), '')).rejects.toMatchObject({ code: 'ERR_GUEST_FILE' })
+      await expect(guest.files.list(join(folder, 'none'))).rejects.toMatchObject(missing)
+      await expect(guest.files.read(path, { maxBytes: 3 })).rejects.toMatchObject({ code: 'ERR_GUEST_OUTPUT' })
+    }))
+})
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
