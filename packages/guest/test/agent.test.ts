@@ -1,11 +1,12 @@
 /** The agent itself, in shells of this host. */
-import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { execFileSync } from 'node:child_process'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 import { afterAll, describe, expect, test } from 'vitest'
 import { connectGuest, type Guest } from '@retrap/guest'
+import { encodeRequest } from '../src/lines.ts'
 import { localAgent, type LocalAgent } from './support/local-agent.ts'
 
 const isLinux = process.platform === 'linux'
@@ -111,16 +112,56 @@ describe.each(shells)('in $name', ({ command, env: own }) => {
       agent.noise(`${'x'.repeat(20_000)}\nrt1> 12 other 1 exec\nrt1> `)
       expect((await guest.exec('echo fine')).stdout).toBe('fine\n')
       // A second connection, as after a restore: the first one's command is ended.
-      const left = guest.exec(`echo $$ >'${scratch}/pid'; sleep 1000`).catch((error: unknown) => error)
-      await expect.poll(() => statSync(join(scratch, 'pid')).size).toBeGreaterThan(0)
+      const file = join(mkdtempSync(join(scratch, 'left-')), 'pid')
+      const left = guest.exec(`echo $$ >'${file}'; sleep 1000`).catch((error: unknown) => error)
+      await expect.poll(() => existsSync(file) && statSync(file).size).toBeGreaterThan(0)
       const second = await connectGuest(agent)
-      const group = Number(readFileSync(join(scratch, 'pid'), 'utf8'))
+      const group = Number(readFileSync(file, 'utf8'))
       await expect.poll(() => isAlive(-group)).toBe(false)
       expect((await second.exec('echo again')).stdout).toBe('again\n')
       guest.close()
       expect(await left).toMatchObject({ code: 'ERR_GUEST_CLOSED' })
       second.close()
     }))
+
+  test('a request that comes twice is carried out once, and a damaged one is not', async () => {
+    const agent = localAgent(command, own)
+    let said = ''
+    agent.onTransmit((bytes) => (said += Buffer.from(bytes).toString()))
+    const send = (id: number, words: readonly string[], payload?: string): void =>
+      agent.noise(
+        Buffer.from(encodeRequest('me', id, words, payload === undefined ? payload : Buffer.from(payload))).toString(),
+      )
+    const answers = (): string[] => said.split('\n').filter((line) => line !== '')
+    for (const expected of [1, 2]) {
+      send(1, ['sync'])
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await expect.poll(answers).toHaveLength(expected)
+    }
+    for (const expected of [3, 4]) {
+      send(2, ['put', 'script', 'begin'], 'echo one\n')
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await expect.poll(answers).toHaveLength(expected)
+    }
+    for (const expected of [5, 6]) {
+      send(3, ['put', 'script', 'go-on'], 'echo two\n')
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await expect.poll(answers).toHaveLength(expected)
+    }
+    agent.noise('\nrt1> 8 me 4 ping\nrt1> 10 me 4 ping\n')
+    send(5, ['exec', '100', 'none', 'staged'])
+    await expect.poll(answers).toHaveLength(8)
+    send(6, ['fetch', '1'])
+    await expect.poll(answers).toHaveLength(9)
+    const output = Buffer.from('one\ntwo\n').toString('base64')
+    expect(answers()).toEqual([
+      ...Array.from({ length: 2 }, () => 'rt1< 9 me 1 ok 1'),
+      ...['me 2 ok', 'me 2 ok', 'me 3 ok', 'me 3 ok', 'me 5 ok'].map((line) => `rt1< 7 ${line}`),
+      'rt1< 12 me 0 end 0 1',
+      `rt1< 20 me 6 ok ${output}`,
+    ])
+    await agent.end()
+  })
 
   test('files are written, read and listed', () =>
     withAgent(async (guest) => {

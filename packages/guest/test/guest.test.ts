@@ -1,6 +1,6 @@
 /** The host's side, with peers that are scripted, lose lines, or lie. */
 import { setTimeout as wait } from 'node:timers/promises'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { connectGuest, type GuestOptions } from '@retrap/guest'
 import { answerLine, running, ScriptedAgent } from './support/scripted-agent.ts'
 
@@ -178,6 +178,20 @@ describe('a guest that lies', () => {
     expect(agent.requests.find(({ words }) => words[0] === 'exec')?.words[1]).toBe('196')
   })
 
+  test('with two outputs that are each below the limit is stopped, too', async () => {
+    for (const [maxOutputBytes, ending] of [
+      [1199, { status: 'rejected', reason: { code: 'ERR_GUEST_OUTPUT' } }],
+      [1200, { status: 'fulfilled' }],
+    ] as const) {
+      const agent = running(['running 12', 'end 0 12'], once('y'.repeat(600), 'y'.repeat(600)))
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const guest = await connectGuest(agent, FAST)
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const [result] = await Promise.allSettled([guest.exec('x', { maxOutputBytes })])
+      expect(result).toMatchObject(ending)
+    }
+  })
+
   test('with endless full parts is stopped by the time limit between two of them', async () => {
     const part = base64('y'.repeat(24_000))
     const agent = running(['running 1', 'end 143 1'], () => ['ok', part])
@@ -203,6 +217,27 @@ describe('a guest that lies', () => {
     })
     await expect(guest.exec('x')).rejects.toMatchObject({ code: 'ERR_GUEST_TIMEOUT' })
     expect(agent.operations.filter((name) => name === 'sync')).toHaveLength(2)
+  })
+
+  test('when its command is ended begins anew with the next call', async () => {
+    const agent = running(['nonsense'])
+    const guest = await connectGuest(agent, FAST)
+    await expect(guest.exec('x', { timeoutMs: 50 })).rejects.toMatchObject({ code: 'ERR_GUEST_TIMEOUT' })
+    await guest.ping()
+    expect(agent.operations).toEqual(['sync', 'exec', 'kill', 'poll', 'sync', 'ping'])
+  })
+
+  test('and does not answer has seconds to end a command, whatever it has for an answer', async () => {
+    vi.useFakeTimers()
+    try {
+      const agent = new ScriptedAgent(({ words }) => (words[0] === 'sync' ? [] : undefined))
+      const guest = await connectGuest(agent, { answerTimeoutMs: 1_000_000 })
+      const call = guest.exec('x', { timeoutMs: 1000 }).catch((error: unknown) => error)
+      await vi.advanceTimersByTimeAsync(6001)
+      expect(await Promise.race([call, Promise.resolve('nothing')])).toMatchObject({ code: 'ERR_GUEST_TIMEOUT' })
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   test('with notes without end changes nothing', async () => {

@@ -1,28 +1,36 @@
-/** Debian's kernel with the agent of `@retrap/guest` at its second serial port: commands, files, and a clone. */
+/** Debian's kernel with agents of `@retrap/guest` at a serial and at a virtio port: commands, files, and a clone. */
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { AGENT, connectGuest } from '@retrap/guest'
-import { createPc } from '@retrap/machine'
+import { AGENT, connectGuest, GuestStream } from '@retrap/guest'
+import { createPc, type PcVirtioDevice } from '@retrap/machine'
 import { skipNote } from '@retrap/tooling/skip'
 import { expect, test } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
 import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
 
-const AUTO = `${FIRST_PROCESS}mount -t tmpfs tmpfs /tmp
+const AUTO = `${FIRST_PROCESS}/drivers
+mount -t tmpfs tmpfs /tmp
 cat > /agent <<'END OF AGENT'
 ${AGENT}
 END OF AGENT
+sh /agent /dev/vport0p1 &
 sh /agent /dev/ttyS1
 `
 /** The host may be busy. */
 const DEADLINE_MS = 300_000
 const PATIENT = { connectTimeoutMs: DEADLINE_MS, answerTimeoutMs: DEADLINE_MS }
 
-const linux = await linuxWith([], AUTO)
+const linux = await linuxWith(['virtio_pci', 'virtio_console'], AUTO)
+
+/** A console that nobody uses, and a port. */
+const portOf = (stream: GuestStream): readonly PcVirtioDevice[] => [
+  { kind: 'console', ports: [{ stream: { send() {} } }, { stream, name: 'org.retrap.guest' }] },
+]
 
 test.runIf(linux !== undefined)(
   `commands run in Linux, and in a clone of it${skipNote(linux !== undefined, 'there is no apt')}`,
   async () => {
+    const stream = new GuestStream()
     const pc = await createPc({
       memoryBytes: 128 << 20,
       jit: true,
@@ -30,6 +38,7 @@ test.runIf(linux !== undefined)(
       initrd: linux!.initrd,
       commandLine: `${TO_DEVICES} rdinit=/auto`,
       serialPorts: 2,
+      virtio: portOf(stream),
       forks: { clones: 1, writtenBytes: 32 << 20 },
     })
     const ending = pc.run()
@@ -40,11 +49,13 @@ test.runIf(linux !== undefined)(
       stdout: 'Linux\ntyped',
       stderr: 'no\n',
     })
-    const data = new Uint8Array(randomBytes(12_003))
-    await guest.files.write('/tmp/a file', data, { mode: 0o640 })
-    expect(await guest.files.read('/tmp/a file')).toEqual(data)
+    const other = await connectGuest(stream, PATIENT)
+    const data = new Uint8Array(randomBytes(40_003))
+    await other.files.write('/tmp/a file', data, { mode: 0o640 })
+    expect(await other.files.read('/tmp/a file')).toEqual(data)
     expect(await guest.files.list('/tmp')).toMatchObject([
       { name: 'a file', type: 'file', sizeBytes: data.length, mode: 0o640 },
+      { type: 'directory', mode: 0o700 },
       { type: 'directory', mode: 0o700 },
     ])
     const limited = { timeoutMs: 300, maxOutputBytes: 20_000 }
@@ -55,15 +66,18 @@ test.runIf(linux !== undefined)(
 
     // A clone in the middle of a command, of a session that its host does not know.
     const busy = guest.exec('echo slow >/tmp/b; sleep 2; cat /tmp/b')
-    const clone = await pc.fork()
+    const cloneStream = new GuestStream()
+    const clone = await pc.fork({ virtio: portOf(cloneStream) })
     const cloneEnding = clone.run()
     const twin = await connectGuest(clone.serialPorts[1]!, PATIENT)
     expect((await twin.exec('echo clone >/tmp/b; ps | grep -c "[s]leep"')).stdout).toBe('0\n')
+    const otherTwin = await connectGuest(cloneStream, PATIENT)
+    expect((await otherTwin.exec('cat /tmp/b')).stdout).toBe('clone\n')
     expect((await busy).stdout).toBe('slow\n')
 
     const ends = [guest, twin].map((each) => each.exec('poweroff -f').catch((error: unknown) => error))
     expect((await Promise.all([ending, cloneEnding])).map(({ reason }) => reason)).toEqual(['power-off', 'power-off'])
-    for (const each of [guest, twin]) each.close()
+    for (const each of [guest, twin, other, otherTwin]) each.close()
     expect(await Promise.all(ends)).toMatchObject([{ code: 'ERR_GUEST_CLOSED' }, { code: 'ERR_GUEST_CLOSED' }])
     clone.close()
     pc.close()

@@ -1,0 +1,66 @@
+import type { GuestPort } from './port.ts'
+
+/** What a device model gives a stream; `ByteStreamClient` of `@retrap/device` is one. */
+export interface GuestStreamClient {
+  /** Takes bytes, and returns how many. */
+  receive(bytes: Uint8Array): number
+}
+
+/** So many bytes may wait for the guest before the sender holds back. */
+const WAITING_BYTES = 16_384
+
+/**
+ * A port to the agent that is also the stream of a port of a virtio console: give it to the machine as `stream`
+ * (`ByteStreamBackend` of `@retrap/device`), and to `connectGuest`.
+ */
+export class GuestStream implements GuestPort {
+  #client: GuestStreamClient | undefined
+  #waiting: Uint8Array = new Uint8Array(0)
+  #isFull = false
+  #hear: (bytes: Uint8Array) => void = () => {}
+  #drained: () => void = () => {}
+
+  /** {@inheritDoc GuestPort.onTransmit} */
+  onTransmit(listener: (bytes: Uint8Array) => void): void {
+    this.#hear = listener
+  }
+
+  /** {@inheritDoc GuestPort.onDrain} */
+  onDrain(listener: () => void): void {
+    this.#drained = listener
+  }
+
+  /** {@inheritDoc GuestPort.receive} */
+  receive(bytes: Uint8Array): boolean {
+    const waiting = new Uint8Array(this.#waiting.length + bytes.length)
+    waiting.set(this.#waiting)
+    waiting.set(bytes, this.#waiting.length)
+    this.#waiting = waiting
+    this.ready()
+    this.#isFull = this.#waiting.length >= WAITING_BYTES
+    return !this.#isFull
+  }
+
+  /** Takes what the guest sends; it is never full. */
+  send(bytes: Uint8Array): void {
+    this.#hear(bytes)
+  }
+
+  /** Names the device model. */
+  connect(client: GuestStreamClient): void {
+    this.#client = client
+    this.ready()
+  }
+
+  /** Offers the device model what waits: it has room. */
+  ready(): void {
+    while (this.#waiting.length > 0) {
+      const taken = this.#client?.receive(this.#waiting) ?? 0
+      if (taken === 0) return
+      this.#waiting = this.#waiting.subarray(taken)
+    }
+    if (!this.#isFull) return
+    this.#isFull = false
+    this.#drained()
+  }
+}
