@@ -26,7 +26,7 @@ const BUDGETS: readonly Budget[] = [
   { name: 'walk', imports: 'PagingContext, walk, WalkResult', from: '@retrap/paging', limit: 5_000 },
   { name: 'log', imports: 'AccessLog', from: '@retrap/replay', limit: 5_000 },
   { name: 'memory', imports: 'MachineMemory', from: '@retrap/memory', limit: 5_000 },
-  { name: 'emit', imports: 'ModuleBuilder', from: '@retrap/wasm-emitter', limit: 11_000 },
+  { name: 'emit', imports: 'ModuleBuilder', from: '@retrap/wasm-emitter', limit: 11_200 },
   { name: 'device', imports: 'defineDevice', from: '@retrap/device', limit: 2_000 },
   { name: 'a64-text', imports: 'formatA64', from: '@retrap/arm-decoder', limit: 33_000 },
   { name: 'arm', imports: 'ArmEmulator', from: '@retrap/arm-mmio', limit: 35_000 },
