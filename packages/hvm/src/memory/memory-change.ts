@@ -10,7 +10,7 @@ export interface MemoryChange<T> {
   readonly ticket: EpochTicket
 }
 
-/** Who executes. */
+/** The run of a domain, as {@link MemoryChanges} needs it: which of its vCPUs executes. */
 export interface VcpuRun {
   /** The vCPU that is in the middle of executing: between two instructions none is, nor while all wait for devices. */
   readonly current: Pick<VirtualCpu, 'cpu'> | null

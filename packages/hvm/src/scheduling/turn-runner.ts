@@ -27,7 +27,7 @@ export class TurnRunner {
   /** Told of vCPUs that stop for a debugger; null: there is none. */
   debug: DebugWatch | null = null
   readonly #exits: Record<string, number> = {}
-  /** Of these, those that come with every access that is waited for. */
+  /** Exits of the kind `blocked`, counted apart: every access that is waited for has one. */
   #blockedExits = 0
 
   constructor(domain: ScheduledDomain, run: RunState) {
