@@ -80,6 +80,46 @@ export function keyCase(c: Choices, levels: 4 | 5): PagingCase {
   }
 }
 
+/** An access to a page that is there and may be written, by whom it is for; `bits` are changed in the leaf. */
+function plainCase(
+  levels: Levels,
+  [operation, cpl]: readonly [PagingCase['operation'], 0 | 3],
+  { page = cpl, bits = 0n, cr4 = 0 }: { page?: 0 | 3; bits?: bigint; cr4?: number } = {},
+): PagingCase {
+  const rights = page === 3 ? 7n : 3n
+  const entries = Array.from({ length: levels }, (_, i) =>
+    entryFor(levels, i + 1, false, levels === 3 && i === 2 ? 1n : i === 0 ? rights ^ bits : rights),
+  )
+  return { ...{ operation, cpl, cr4, entries }, flags: 2, cr0: CR0_WP, nxe: 0 }
+}
+
+/** Accesses that end in each page fault that any tables have: of random ones, the rarest are not in every slice. */
+export function eachPageFault(levels: Levels): PagingCase[] {
+  const absent = { bits: 1n }
+  return [
+    plainCase(levels, ['read', 0], absent),
+    plainCase(levels, ['write', 0], absent),
+    plainCase(levels, ['read', 3], absent),
+    plainCase(levels, ['write', 3], absent),
+    plainCase(levels, ['read', 0], { page: 3, cr4: CR4_SMAP }),
+    plainCase(levels, ['write', 0], { bits: 2n }),
+    plainCase(levels, ['read', 3], { page: 0 }),
+    plainCase(levels, ['write', 3], { bits: 2n }),
+    plainCase(levels, ['fetch', 0], { page: 3, cr4: CR4_SMEP }),
+  ]
+}
+
+/** Reads and writes, by user and supervisor, that nothing but the page's key denies. */
+export function eachKeyFault(levels: 4 | 5): PagingCase[] {
+  const accessDisable = 1 << 2
+  return ([0, 3] as const).flatMap((cpl) =>
+    (['read', 'write'] as const).map((operation) => ({
+      ...plainCase(levels, [operation, cpl], { bits: 1n << 59n, cr4: cpl === 3 ? CR4_PKE : CR4_PKS }),
+      keys: { pkru: accessDisable, pkrs: accessDisable },
+    })),
+  )
+}
+
 /** What a comparison finds. */
 export interface Comparison {
   /** A line for each access that ends differently, or leaves different tables. */
