@@ -4,7 +4,7 @@ import { togetherBut, withMadeOnce } from '@retrap/tooling/vitest'
 import { left } from './test/support/systems.ts'
 
 // Files of tests that replace a module.
-const config = togetherBut('test/fetched-files.test.ts', 'test/share/no-modes.test.ts')
+const config = togetherBut('test/options/fetched-files.test.ts', 'test/share/no-modes.test.ts')
 const bundle = fileURLToPath(new URL('test/support/command-bundle.ts', import.meta.url))
 const { projects = [], ...test } = config.test ?? {}
 const [together, alone] = projects as TestProjectInlineConfiguration[]

@@ -2,8 +2,8 @@
 import { Command, CommanderError } from 'commander'
 import { ExitCode } from './exit-codes.ts'
 import { explainError, withoutPasswords } from './explain-error.ts'
-import { replacementOf } from './foreign-options.ts'
-import { didYouMean } from './nearest.ts'
+import { replacementOf } from './options/foreign-options.ts'
+import { didYouMean } from './options/nearest.ts'
 import { type ListingOutput, printText } from './print-lines.ts'
 
 /** Where a program writes, as far as it matters here. */

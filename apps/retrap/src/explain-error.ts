@@ -1,6 +1,6 @@
 import { CliError } from './cli-error.ts'
 import { ExitCode } from './exit-codes.ts'
-import { troubleWith } from './files.ts'
+import { troubleWith } from './files/files.ts'
 
 /** Text without the names and passwords of the URLs in it: a message quotes what the user has typed. */
 export function withoutPasswords(text: string): string {

@@ -1,5 +1,5 @@
 // Makes the files of interpreters, as the last step of the build; with `check`, fails where a machine would not use one.
-import { KEPT_ARCHITECTURES, keepInterpreters, loadInterpreters } from './interpreters.ts'
+import { KEPT_ARCHITECTURES, keepInterpreters, loadInterpreters } from './machine/interpreters.ts'
 
 for (const architecture of KEPT_ARCHITECTURES) {
   // oxlint-disable-next-line no-await-in-loop -- one after the other: each takes all of a processor

@@ -1,12 +1,12 @@
 /** The command line with machines in it. */
 import { createPc } from '@retrap/machine'
-import { createArm } from './arm-machine.ts'
+import { createArm } from './machine/arm-machine.ts'
 import { formatIntel, decode } from '@retrap/x86-decoder'
 import { runCli, type CliHost } from './cli.ts'
-import { loadInterpreters } from './interpreters.ts'
-import type { Machine, MachineOptions, PcMachineOptions } from './machine-contract.ts'
-import type { EndingSignal } from './host.ts'
-import { usage } from './values.ts'
+import { loadInterpreters } from './machine/interpreters.ts'
+import type { Machine, MachineOptions, PcMachineOptions } from './machine/machine-contract.ts'
+import type { EndingSignal } from './session/host.ts'
+import { usage } from './options/values.ts'
 
 const ENDING_SIGNALS: readonly EndingSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 

@@ -29,7 +29,7 @@ try {
     console.error(`retrap: Node ${OLDEST_NODE} or later is needed; this is ${process.version}`)
     process.exit(ExitCode.Usage)
   }
-  const { keepCompiled } = await import('./compile-cache.ts')
+  const { keepCompiled } = await import('./files/compile-cache.ts')
   keepCompiled()
   // A machine takes longer to load than most programs take to list.
   const { main } = await programOf(args[0])

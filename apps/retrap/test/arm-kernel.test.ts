@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { zstdCompressSync } from 'node:zlib'
 import { afterAll, describe, expect, test } from 'vitest'
-import { createArm } from '../src/arm-machine.ts'
+import { createArm } from '../src/machine/arm-machine.ts'
 import { runCli } from '../src/cli.ts'
 import { FakeHost } from './support/fake-machine.ts'
 

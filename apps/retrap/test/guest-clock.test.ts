@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import type { Machine } from '../src/machine-contract.ts'
+import type { Machine } from '../src/machine/machine-contract.ts'
 import { GuestClock } from '../src/snapshots/guest-clock.ts'
 
 beforeEach(() => {

@@ -1,7 +1,7 @@
 /** `retrap disasm FILE`. */
 import { type Command, Option } from 'commander'
 import type { ListingOutput } from '../print-lines.ts'
-import { parseAddress } from '../values.ts'
+import { parseAddress } from '../options/values.ts'
 import { DEFAULT_FLAGS, disassemble, type DisasmFlags } from './disassemble.ts'
 import { SYNTAXES } from './line-style.ts'
 import type { ProgressTerminal } from './progress.ts'

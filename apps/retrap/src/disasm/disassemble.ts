@@ -1,8 +1,8 @@
 /** Lists the code of a file. It knows nothing of the command line. */
 import { CliError } from '../cli-error.ts'
-import { readInput } from '../files.ts'
+import { readInput } from '../files/files.ts'
 import { type ListingOutput, printText } from '../print-lines.ts'
-import { usage } from '../values.ts'
+import { usage } from '../options/values.ts'
 import type { listArmSection } from './arm-listing.ts'
 import { isElf, readElf } from './elf.ts'
 import type { Syntax } from './line-style.ts'

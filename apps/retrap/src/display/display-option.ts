@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander'
 import type { KeyboardLayoutName } from '@retrap/display'
-import { type DeviceArgument, type SerialTarget, usage } from '../values.ts'
-import { checkedProperties } from '../pci-devices.ts'
+import { type DeviceArgument, type SerialTarget, usage } from '../options/values.ts'
+import { checkedProperties } from '../devices/pci-devices.ts'
 import { checkedLayout, parseVnc, type VncTarget } from './vnc-target.ts'
 
 /** Where the graphics card's picture goes. */

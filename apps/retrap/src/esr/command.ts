@@ -2,7 +2,7 @@
 import type { describeSyndrome, SyndromeFormat } from '@retrap/arm-mmio'
 import { type Command } from 'commander'
 import { type ListingOutput, printLines } from '../print-lines.ts'
-import { parseAddress, usage } from '../values.ts'
+import { parseAddress, usage } from '../options/values.ts'
 
 const EXAMPLES = `
 Examples:

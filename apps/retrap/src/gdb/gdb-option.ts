@@ -1,5 +1,5 @@
-import { didYouMean } from '../nearest.ts'
-import { parseWhole, splitPairs, usage } from '../values.ts'
+import { didYouMean } from '../options/nearest.ts'
+import { parseWhole, splitPairs, usage } from '../options/values.ts'
 
 /** Where gdb attaches, as `--gdb` says it. */
 export interface GdbOption {

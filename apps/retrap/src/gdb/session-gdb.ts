@@ -1,9 +1,9 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { GdbSession, type GdbTarget } from '@retrap/gdb'
 import { CliError } from '../cli-error.ts'
-import type { SessionOutput } from '../host.ts'
-import type { Machine } from '../machine-contract.ts'
-import { usage } from '../values.ts'
+import type { SessionOutput } from '../session/host.ts'
+import type { Machine } from '../machine/machine-contract.ts'
+import { usage } from '../options/values.ts'
 import type { GdbOption } from './gdb-option.ts'
 import { kaslrCommand } from './kaslr-command.ts'
 

@@ -1,6 +1,6 @@
 import type { BlockImage, Qcow2Image } from '@retrap/block'
 import { type ImageFormat, openImage, openQcow2 } from '@retrap/block/node'
-import { usage } from '../values.ts'
+import { usage } from '../options/values.ts'
 import { createImage, refuseSame } from './create.ts'
 import { parseOptions, sourceOptions } from './formats.ts'
 import { naming } from './naming.ts'

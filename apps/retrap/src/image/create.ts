@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { type BlockStorage, createQcow2 } from '@retrap/block'
 import { FileStorage, type ImageFormat, openImage, resolveBacking, shownName } from '@retrap/block/node'
-import { usage } from '../values.ts'
+import { usage } from '../options/values.ts'
 import { type CreateOptions, parseOptions, parseSize } from './formats.ts'
 import type { Print } from './progress.ts'
 

@@ -1,9 +1,9 @@
 import { KIB } from '@retrap/basics'
 import { type ImageFormat, type OpenImageOptions, probeFormat, shownName } from '@retrap/block/node'
 import { CliError } from '../cli-error.ts'
-import { isNamedQcow2 } from '../image-file.ts'
-import { didYouMean } from '../nearest.ts'
-import { splitPairs, usage } from '../values.ts'
+import { isNamedQcow2 } from '../drives/image-file.ts'
+import { didYouMean } from '../options/nearest.ts'
+import { splitPairs, usage } from '../options/values.ts'
 
 export const FORMATS = 'raw or qcow2'
 

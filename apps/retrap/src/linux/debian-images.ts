@@ -1,7 +1,7 @@
-import { readBytes } from '../files.ts'
-import { showFetchProgress, type FetchProgress } from '../fetch-progress.ts'
-import type { InputPolicy } from '../serial-input.ts'
-import type { MachineImages, SessionSettings } from '../session-settings.ts'
+import { readBytes } from '../files/files.ts'
+import { showFetchProgress, type FetchProgress } from '../files/fetch-progress.ts'
+import type { InputPolicy } from '../session/serial-input.ts'
+import type { MachineImages, SessionSettings } from '../session/session-settings.ts'
 import {
   fetchInstaller,
   fetchLinux,

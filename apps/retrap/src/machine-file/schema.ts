@@ -2,7 +2,7 @@ import { MIB } from '@retrap/basics'
 import type { Command, Option } from 'commander'
 import { fileOptions, IMAGES_KEY } from './machine-file.ts'
 import { SHAPES, type Shape } from './shapes.ts'
-import { MAX_CPUS, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES } from '../values.ts'
+import { MAX_CPUS, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES } from '../options/values.ts'
 
 /** A JSON schema, or a part of one. */
 export type Schema = Readonly<Record<string, unknown>>

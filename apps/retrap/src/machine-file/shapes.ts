@@ -1,8 +1,8 @@
-import { deviceProperties } from '../devices.ts'
-import { DRIVE_KEYS } from '../drives.ts'
+import { deviceProperties } from '../devices/devices.ts'
+import { DRIVE_KEYS } from '../drives/drives.ts'
 import { FSDEV_KEYS, parseShare, VIRTFS_KEYS } from '../share/share-options.ts'
 import { CHARDEV_KEYS } from '../serial/serial-options.ts'
-import { NETDEV_KEYS, REPEATABLE_NETDEV_KEYS } from '../netdevs.ts'
+import { NETDEV_KEYS, REPEATABLE_NETDEV_KEYS } from '../network/netdevs.ts'
 
 /** How an object of a machine file becomes the text of an option: `HEAD,key=value,…`. */
 export interface Shape {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { CliError } from '../cli-error.ts'
-import { troubleWith } from '../files.ts'
-import { usage } from '../values.ts'
+import { troubleWith } from '../files/files.ts'
+import { usage } from '../options/values.ts'
 
 /** Where two sides of a migration meet. */
 export type MigrationAddress =

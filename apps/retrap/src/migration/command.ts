@@ -1,6 +1,6 @@
 import { CliError } from '../cli-error.ts'
 import type { Program } from '../command-line.ts'
-import { usage } from '../values.ts'
+import { usage } from '../options/values.ts'
 import { sendCommand } from './control.ts'
 
 const HELP = `

@@ -4,7 +4,7 @@ import { rmSync } from 'node:fs'
 import { createConnection, createServer, type Server } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { CliError } from '../cli-error.ts'
-import { troubleWith } from '../files.ts'
+import { troubleWith } from '../files/files.ts'
 import { listen } from './socket-channel.ts'
 
 /** Longer lines are no commands. */

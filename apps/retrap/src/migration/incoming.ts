@@ -1,6 +1,6 @@
 import { receiveMigration } from '@retrap/migration'
 import type { PcSnapshot } from '@retrap/machine'
-import type { SessionOutput } from '../host.ts'
+import type { SessionOutput } from '../session/host.ts'
 import type { MigrationAddress } from './address.ts'
 import { awaitSource } from './socket-channel.ts'
 

@@ -1,9 +1,9 @@
 import { migrate, type MigrateOptions, StoppableRun } from '@retrap/migration'
 import { X86Domain } from '@retrap/hvm'
 import { CliError } from '../cli-error.ts'
-import type { Machine } from '../machine-contract.ts'
-import type { OpenDrives } from '../open-drives.ts'
-import { usage } from '../values.ts'
+import type { Machine } from '../machine/machine-contract.ts'
+import type { OpenDrives } from '../drives/open-drives.ts'
+import { usage } from '../options/values.ts'
 import { type MigrationAddress, parseMigrationAddress } from './address.ts'
 import { connectTo, nameOf } from './socket-channel.ts'
 

@@ -4,8 +4,8 @@ import { chmodSync, lstatSync, rmSync } from 'node:fs'
 import { createConnection, createServer, type ListenOptions, type Server, type Socket } from 'node:net'
 import type { Channel } from '@retrap/migration'
 import { CliError } from '../cli-error.ts'
-import { troubleWith } from '../files.ts'
-import type { SessionOutput } from '../host.ts'
+import { troubleWith } from '../files/files.ts'
+import type { SessionOutput } from '../session/host.ts'
 import { type MigrationAddress, secretOf } from './address.ts'
 
 const NONCE_BYTES = 32

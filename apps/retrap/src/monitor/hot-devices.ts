@@ -1,10 +1,10 @@
 import { MachineError, type PcRootPort } from '@retrap/machine'
-import type { BackEnds } from '../back-ends.ts'
+import type { BackEnds } from '../devices/back-ends.ts'
 import { CliError } from '../cli-error.ts'
-import type { Machine } from '../machine-contract.ts'
-import { didYouMean } from '../nearest.ts'
-import { placeOf } from '../pci-devices.ts'
-import { type DeviceArgument, usage } from '../values.ts'
+import type { Machine } from '../machine/machine-contract.ts'
+import { didYouMean } from '../options/nearest.ts'
+import { placeOf } from '../devices/pci-devices.ts'
+import { type DeviceArgument, usage } from '../options/values.ts'
 
 /** A device behind a root port. */
 export interface PortDevice {

@@ -1,6 +1,6 @@
 import { shownName } from '@retrap/block/node'
-import { didYouMean } from '../nearest.ts'
-import { usage } from '../values.ts'
+import { didYouMean } from '../options/nearest.ts'
+import { usage } from '../options/values.ts'
 import { type MonitorSite, runningMachine } from './site.ts'
 
 /** `info block`: CD and floppy drives with what is in them, and disks with a name. */

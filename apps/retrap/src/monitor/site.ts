@@ -1,6 +1,6 @@
-import type { BackEnds } from '../back-ends.ts'
+import type { BackEnds } from '../devices/back-ends.ts'
 import { CliError } from '../cli-error.ts'
-import type { Machine } from '../machine-contract.ts'
+import type { Machine } from '../machine/machine-contract.ts'
 import type { SessionRecording } from '../recording/session-recording.ts'
 import type { SessionSnapshots } from '../snapshots/session-snapshots.ts'
 import type { SessionMigration } from '../migration/session-migration.ts'

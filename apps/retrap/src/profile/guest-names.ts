@@ -4,7 +4,7 @@ import { CliError } from '../cli-error.ts'
 import { isElf, readElf } from '../disasm/elf.ts'
 import type { Symbol } from '../disasm/program.ts'
 import { SymbolTable } from '../disasm/symbols.ts'
-import type { Machine } from '../machine-contract.ts'
+import type { Machine } from '../machine/machine-contract.ts'
 import { readKallsyms } from './kallsyms.ts'
 
 /** Names that one place may have. */

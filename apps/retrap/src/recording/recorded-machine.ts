@@ -1,7 +1,7 @@
 import type { GdbTarget } from '@retrap/gdb'
 import type { LiveDebugOptions, MachineExit, MachineRunOptions, Pc, PcGdbOptions, PcRecorder } from '@retrap/machine'
 import { StoppableRun } from '@retrap/migration'
-import type { Machine } from '../machine-contract.ts'
+import type { Machine } from '../machine/machine-contract.ts'
 import { limitsOf } from './run-limits.ts'
 
 /** A machine that is recorded, as a session's: gdb goes back in it. */

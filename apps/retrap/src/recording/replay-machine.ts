@@ -1,7 +1,7 @@
 import type { GdbTarget } from '@retrap/gdb'
 import type { MachineExit, MachineRunOptions, PcGdbOptions, PcReplay, ReplayExit } from '@retrap/machine'
 import { CliError } from '../cli-error.ts'
-import type { Machine, MachineSerial, MachineSnapshot } from '../machine-contract.ts'
+import type { Machine, MachineSerial, MachineSnapshot } from '../machine/machine-contract.ts'
 import { limitsOf } from './run-limits.ts'
 
 const CTRL_C = 3

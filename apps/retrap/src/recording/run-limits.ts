@@ -1,5 +1,5 @@
 import type { MachineExit } from '@retrap/machine'
-import type { Machine } from '../machine-contract.ts'
+import type { Machine } from '../machine/machine-contract.ts'
 
 /**
  * Waits for the limits of a run that somebody else makes: the session's end, or its time.

@@ -1,5 +1,5 @@
-import { checkedProperties, virtioPlaceOf, type VirtioArgument } from '../pci-devices.ts'
-import { type DeviceArgument, usage } from '../values.ts'
+import { checkedProperties, virtioPlaceOf, type VirtioArgument } from '../devices/pci-devices.ts'
+import { type DeviceArgument, usage } from '../options/values.ts'
 import type { ChardevArgument } from './serial-options.ts'
 
 /** A controller with consoles and ports; each of these names its `--chardev`. */

@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process'
 import { createWriteStream, rmSync, type WriteStream } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { CliError } from '../cli-error.ts'
-import { troubleWith } from '../files.ts'
-import type { SessionOutput } from '../host.ts'
-import type { WatchedOutput } from '../output-watch.ts'
-import type { SerialTarget } from '../values.ts'
+import { troubleWith } from '../files/files.ts'
+import type { SessionOutput } from '../session/host.ts'
+import type { WatchedOutput } from '../session/output-watch.ts'
+import type { SerialTarget } from '../options/values.ts'
 
 /** The far end of a serial port's wire, or of a console's port. */
 export interface FarEnd extends WatchedOutput {

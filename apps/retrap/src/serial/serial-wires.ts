@@ -1,7 +1,7 @@
-import type { SessionOutput } from '../host.ts'
-import type { Machine } from '../machine-contract.ts'
-import type { WatchedOutput } from '../output-watch.ts'
-import type { SerialTarget } from '../values.ts'
+import type { SessionOutput } from '../session/host.ts'
+import type { Machine } from '../machine/machine-contract.ts'
+import type { WatchedOutput } from '../session/output-watch.ts'
+import type { SerialTarget } from '../options/values.ts'
 import { type FarEnd, openReported } from './far-end.ts'
 
 /** What the serial ports of a session's machines lead to, beside the terminal. */

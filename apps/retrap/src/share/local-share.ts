@@ -33,7 +33,7 @@ import {
   type ShareStat,
 } from '@retrap/virtio/p9'
 import { CliError } from '../cli-error.ts'
-import { troubleWith } from '../files.ts'
+import { troubleWith } from '../files/files.ts'
 
 const HOST = {
   chmod: promisify(chmod),

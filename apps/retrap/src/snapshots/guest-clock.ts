@@ -1,4 +1,4 @@
-import type { Machine } from '../machine-contract.ts'
+import type { Machine } from '../machine/machine-contract.ts'
 
 /** How long a guest may take to fall asleep, in milliseconds: it brings its programs and devices to rest. */
 const PATIENCE_MS = 60_000

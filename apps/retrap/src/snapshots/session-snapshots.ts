@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CliError } from '../cli-error.ts'
-import type { DriveArgument } from '../drives.ts'
-import { checkTarget } from '../files.ts'
-import type { Machine } from '../machine-contract.ts'
+import type { DriveArgument } from '../drives/drives.ts'
+import { checkTarget } from '../files/files.ts'
+import type { Machine } from '../machine/machine-contract.ts'
 import { lookAtDisks, type SavedDisk } from './saved-disks.ts'
 import { argumentsToKeep, hostDigest, type SavedRun, writeSnapshotFile } from './snapshot-file.ts'
 

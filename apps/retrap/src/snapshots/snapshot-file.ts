@@ -13,8 +13,8 @@ import {
   writeSnapshot,
 } from '@retrap/snapshot'
 import { CliError } from '../cli-error.ts'
-import { refuseSpecial, troubleWith } from '../files.ts'
-import type { MachineSnapshot, MachineSnapshotSource } from '../machine-contract.ts'
+import { refuseSpecial, troubleWith } from '../files/files.ts'
+import type { MachineSnapshot, MachineSnapshotSource } from '../machine/machine-contract.ts'
 import { areSavedDisks, type SavedDisk } from './saved-disks.ts'
 
 /** What a snapshot file says of the run that it is of. */

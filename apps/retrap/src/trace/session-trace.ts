@@ -4,9 +4,9 @@ import { Domain } from '@retrap/hvm'
 import type { IoTraceRecord } from '@retrap/ioreq'
 import { ChromeTrace, formatRecord, type TraceRecord, Tracer, type TraceSpec } from '@retrap/trace'
 import { CliError } from '../cli-error.ts'
-import { troubleWith } from '../files.ts'
-import type { SessionOutput } from '../host.ts'
-import type { Machine } from '../machine-contract.ts'
+import { troubleWith } from '../files/files.ts'
+import type { SessionOutput } from '../session/host.ts'
+import type { Machine } from '../machine/machine-contract.ts'
 
 /** Pieces of text that go out in one. */
 const BATCH = 256

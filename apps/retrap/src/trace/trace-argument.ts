@@ -1,5 +1,5 @@
 import { parseTrace, TraceError, type TraceSpec } from '@retrap/trace'
-import { usage } from '../values.ts'
+import { usage } from '../options/values.ts'
 
 /** One `--trace`. */
 export interface TraceArgument {

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander'
-import type { SessionOutput } from '../host.ts'
-import { usage } from '../values.ts'
+import type { SessionOutput } from '../session/host.ts'
+import { usage } from '../options/values.ts'
 import type { SessionTrace } from './session-trace.ts'
 
 /** Options of traces. */

@@ -11,7 +11,7 @@ import {
   type TableReader,
   walkArm,
 } from '@retrap/paging'
-import { usage } from '../values.ts'
+import { usage } from '../options/values.ts'
 import type { MemoryDump } from './dump.ts'
 import { size } from './listing.ts'
 import { hex } from './registers.ts'

@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander'
 import type { AccessOptions, PagingContext } from '@retrap/paging'
 import { type ListingOutput, printLines } from '../print-lines.ts'
-import { parseAddress, parseWhole, usage } from '../values.ts'
+import { parseAddress, parseWhole, usage } from '../options/values.ts'
 import { armContextFor, type ArmRegisterFlags, describeArmContext, listArmMappings, listArmWalk } from './arm.ts'
 import { MemoryDump } from './dump.ts'
 import { listMappings, listWalk } from './listing.ts'

@@ -2,7 +2,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import type { TableReader } from '@retrap/paging'
 import { CliError } from '../cli-error.ts'
-import { troubleWith } from '../files.ts'
+import { troubleWith } from '../files/files.ts'
 import type { DumpRange } from './dump-range.ts'
 import { type DumpedCpu, isElfCore, readElfCore } from './elf-core.ts'
 

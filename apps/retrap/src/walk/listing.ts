@@ -10,7 +10,7 @@ import {
   type PagingContext,
   patType,
 } from '@retrap/paging'
-import { usage } from '../values.ts'
+import { usage } from '../options/values.ts'
 import type { MemoryDump } from './dump.ts'
 import { hex } from './registers.ts'
 

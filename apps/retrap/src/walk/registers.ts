@@ -13,7 +13,7 @@ import {
   PagingContext,
   PagingMode,
 } from '@retrap/paging'
-import { usage } from '../values.ts'
+import { usage } from '../options/values.ts'
 import type { MemoryDump } from './dump.ts'
 
 /** Paging modes by their names on the command line. */

@@ -3,8 +3,8 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { framePacket, type GdbTarget, x86Registers } from '@retrap/gdb'
 import { afterEach, expect, test } from 'vitest'
-import type { SessionOutput } from '../../src/host.ts'
-import type { Machine } from '../../src/machine-contract.ts'
+import type { SessionOutput } from '../../src/session/host.ts'
+import type { Machine } from '../../src/machine/machine-contract.ts'
 import { SessionGdb } from '../../src/gdb/session-gdb.ts'
 
 const sockets: Socket[] = []

@@ -9,11 +9,11 @@ import { Command } from 'commander'
 import { CliError } from '../../src/cli-error.ts'
 import { ExitCode } from '../../src/exit-codes.ts'
 import { explainError } from '../../src/explain-error.ts'
-import { parseNetdev } from '../../src/netdevs.ts'
-import { listNetworks, type NetworkFlags, networkOptions } from '../../src/networks.ts'
-import { type DeviceArgument, parseDevice } from '../../src/values.ts'
-import { NetworkOutlet } from '../../src/network-outlet.ts'
-import { OpenNetworks, readBootFile } from '../../src/open-networks.ts'
+import { parseNetdev } from '../../src/network/netdevs.ts'
+import { listNetworks, type NetworkFlags, networkOptions } from '../../src/network/networks.ts'
+import { type DeviceArgument, parseDevice } from '../../src/options/values.ts'
+import { NetworkOutlet } from '../../src/network/network-outlet.ts'
+import { OpenNetworks, readBootFile } from '../../src/network/open-networks.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-netdevs-'))
 afterAll(() => rmSync(folder, { recursive: true }))

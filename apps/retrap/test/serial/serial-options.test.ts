@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { listConsoles } from '../../src/serial/console-devices.ts'
 import { parseChardev, serialTargets } from '../../src/serial/serial-options.ts'
-import { parseDevice } from '../../src/values.ts'
+import { parseDevice } from '../../src/options/values.ts'
 
 const list = (chardevs: readonly string[], devices: readonly string[]): readonly unknown[] =>
   listConsoles({ chardev: chardevs.map(parseChardev), device: devices.map(parseDevice) })

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
-import type { Machine, MachineSerial } from '../../src/machine-contract.ts'
+import type { Machine, MachineSerial } from '../../src/machine/machine-contract.ts'
 import { SerialWires } from '../../src/serial/serial-wires.ts'
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)

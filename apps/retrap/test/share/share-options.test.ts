@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { listShares, parseFsdev, parseShare, parseVirtfs } from '../../src/share/share-options.ts'
-import { parseDevice } from '../../src/values.ts'
+import { parseDevice } from '../../src/options/values.ts'
 
 describe('directories of the command line', () => {
   test('--share and --virtfs', () => {

@@ -7,9 +7,9 @@ import { buildGuestImage } from '@retrap/embedded-guest'
 import { decode, formatIntel } from '@retrap/x86-decoder'
 import { type CliHost, runCli } from '../../src/cli.ts'
 import { createMachine } from '../../src/machine-main.ts'
-import { packedInterpreters } from '../../src/interpreters.ts'
-import type { EndingSignal } from '../../src/host.ts'
-import type { Machine, MachineOptions } from '../../src/machine-contract.ts'
+import { packedInterpreters } from '../../src/machine/interpreters.ts'
+import type { EndingSignal } from '../../src/session/host.ts'
+import type { Machine, MachineOptions } from '../../src/machine/machine-contract.ts'
 import { besideBundle, type Finished, testOptions } from './processes.ts'
 
 export interface HereOptions {

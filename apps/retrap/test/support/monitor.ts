@@ -1,15 +1,15 @@
 import { createPc, type Pc, type PcOptions } from '@retrap/machine'
 import { onTestFinished } from 'vitest'
-import { BackEnds, type BackEndSettings } from '../../src/back-ends.ts'
+import { BackEnds, type BackEndSettings } from '../../src/devices/back-ends.ts'
 import { SessionRecording } from '../../src/recording/session-recording.ts'
 import { SessionSnapshots } from '../../src/snapshots/session-snapshots.ts'
 import { SessionMigration } from '../../src/migration/session-migration.ts'
 import { runCommand } from '../../src/monitor/commands.ts'
 import { devicesBehindPorts, HotDevices } from '../../src/monitor/hot-devices.ts'
 import type { MonitorSite } from '../../src/monitor/site.ts'
-import { rootPorts } from '../../src/pci-devices.ts'
+import { rootPorts } from '../../src/devices/pci-devices.ts'
 import { Chardevs } from '../../src/serial/chardevs.ts'
-import { parseDevice } from '../../src/values.ts'
+import { parseDevice } from '../../src/options/values.ts'
 
 /** The commands of Ctrl-A c over back ends of a session, and machines that do not run. */
 export async function openMonitor(settings: BackEndSettings = {}, devices: readonly string[] = []) {

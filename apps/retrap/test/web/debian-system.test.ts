@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bytesSource, readSnapshot, readSnapshotDescription } from '@retrap/snapshot'
 import { afterAll, expect, test } from 'vitest'
-import type { CreateMachine, Machine, MachineSnapshot } from '../../src/machine-contract.ts'
+import type { CreateMachine, Machine, MachineSnapshot } from '../../src/machine/machine-contract.ts'
 import { makeDebianSystem } from '../../src/web/debian-system.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-debian-system-'))

@@ -1,0 +1,125 @@
+import { statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import type { DeviceModel } from '@retrap/device'
+import { importModels, startDeviceProcess, startDeviceWorker } from '@retrap/device-host/node'
+import type { BoardServerOptions, StartControllerServer, StartDeviceServer, StartPartServer } from '@retrap/machine'
+import type { ArmBoardServerOptions } from '@retrap/machine/arm'
+import { CliError } from '../cli-error.ts'
+import { usage, type DeviceArgument } from '../options/values.ts'
+
+/** Where the models of a `--device FILE` run. */
+const TRANSPORTS = ['inline', 'worker', 'process'] as const
+type Transport = (typeof TRANSPORTS)[number]
+
+/** How long a module may take to load, and how much later than the run: the end of the run is told, not the module's. */
+const MODULE_MS = 10_000
+const BEHIND_RUN_MS = 50
+
+/** A `--device` that is a module with device models of the user's own. */
+export interface DeviceModule {
+  /** Loads the models for this process, anew for each machine. @param leftMs - the run's time that is left */
+  readonly models?: (machine: number, leftMs: number) => Promise<readonly DeviceModel[]>
+  /** Starts what runs them elsewhere. */
+  readonly server?: StartDeviceServer
+}
+
+/**
+ * Returns the line that lets an editor check the types of a device module without an installation of its own: the whole of
+ * a `tsconfig.json` beside it.
+ */
+export function moduleTypesLine(): string {
+  const config = fileURLToPath(import.meta.resolve('@retrap/device/tsconfig.user.json'))
+  return `{ "extends": ${JSON.stringify(config)} }`
+}
+
+/** Whether a `--device` names a module, not one of our devices. */
+export function namesModule(name: string): boolean {
+  return /[/\\]|\.[cm]?[jt]s$/.test(name)
+}
+
+/** Whether a `--device` is to run in a Worker. */
+export function runsInWorker({ name, properties }: DeviceArgument): boolean {
+  return namesModule(name) && properties.get('transport') === 'worker'
+}
+
+/**
+ * Checks a `--device FILE,transport=…`.
+ *
+ * @throws CliError `ERR_USAGE` or `ERR_INPUT`
+ */
+export function prepareModule({ name, properties }: DeviceArgument): DeviceModule {
+  for (const key of properties.keys()) {
+    if (key !== 'transport') throw usage(`--device ${name} has no '${key}'; it has transport`)
+  }
+  const transport = properties.get('transport') ?? 'inline'
+  if (!isTransport(transport)) {
+    throw usage(`--device ${name}: transport=${transport} is unknown; there are ${TRANSPORTS.join(', ')}`)
+  }
+  if (statSync(name, { throwIfNoEntry: false })?.isFile() !== true) {
+    throw new CliError('ERR_INPUT', `--device ${name}: there is no such file`)
+  }
+  const url = pathToFileURL(resolve(name)).href
+  const modules = [url]
+  switch (transport) {
+    case 'inline':
+      // A module is loaded once for each address; each machine wants devices of its own.
+      return {
+        models: (machine, leftMs) =>
+          importModels(
+            [machine === 0 ? url : `${url}?machine=${machine}`],
+            Math.min(leftMs + BEHIND_RUN_MS, MODULE_MS),
+          ),
+      }
+    case 'worker':
+      return {
+        server: (dispatch, platform, realTime) =>
+          startDeviceWorker(dispatch, platform, {
+            name,
+            modules,
+            realTime,
+            program: program('module-worker'),
+            data: platform.sharedMemory,
+          }),
+      }
+    case 'process':
+      return {
+        server: (dispatch, platform, realTime) => startDeviceProcess(dispatch, platform, { name, modules, realTime }),
+      }
+  }
+}
+
+function isTransport(text: string): text is Transport {
+  return (TRANSPORTS as readonly string[]).includes(text)
+}
+
+/** Runs a board's models in a Worker, of a PC or an Arm board. */
+export const startBoardWorker: StartPartServer<BoardServerOptions | ArmBoardServerOptions> = (
+  dispatch,
+  platform,
+  { name, realTime, board, onMessage },
+) =>
+  startDeviceWorker(dispatch, platform, {
+    name,
+    realTime,
+    onMessage,
+    modules: [],
+    program: program('board-worker'),
+    data: board,
+  })
+
+/** Runs controllers of disks and networks in a Worker. */
+export const startControllerWorker: StartControllerServer = (dispatch, platform, options) =>
+  startDeviceWorker(dispatch, platform, {
+    name: options.name,
+    realTime: options.realTime,
+    onMessage: options.onMessage,
+    modules: [],
+    program: program('controllers-worker'),
+    data: { controllers: options.controllers, guest: platform.sharedMemory },
+  })
+
+/** A program of ours: in `src` where this module runs as source, beside it where it is built. */
+function program(name: string): URL {
+  return new URL(import.meta.url.endsWith('.ts') ? `../${name}.ts` : `./${name}.js`, import.meta.url)
+}

@@ -1,0 +1,197 @@
+import type { DeviceModel } from '@retrap/device'
+import { DebugConsole, DebugExit, PciTestDevice } from '@retrap/devices'
+import { CommanderError } from 'commander'
+import { openSync, writeSync } from 'node:fs'
+import type { StartDeviceServer } from '@retrap/machine'
+import { CliError } from '../cli-error.ts'
+import { moduleTypesLine, namesModule, prepareModule } from './device-modules.ts'
+import { troubleWith } from '../files/files.ts'
+import type { SessionOutput } from '../session/host.ts'
+import { Properties } from './device-properties.ts'
+import { didYouMean } from '../options/nearest.ts'
+import { parseDevice, usage, type DeviceArgument } from '../options/values.ts'
+import { isPciDevice, PCI_KINDS, slotOf } from './pci-devices.ts'
+
+/** Where a device's text may go. */
+export interface DeviceHost {
+  readonly stdout: SessionOutput
+  readonly stderr: SessionOutput
+}
+
+/** One `--device` that we have: QEMU's name, what its properties are, and how to make it. */
+interface DeviceKind {
+  readonly summary: string
+  readonly properties: Readonly<Record<string, string>>
+  /** Checks the properties; what it returns makes the device, once for each machine. */
+  prepare(properties: Properties, host: DeviceHost, argument: DeviceArgument): () => DeviceModel
+}
+
+const KINDS: Readonly<Record<string, DeviceKind>> = {
+  'isa-debug-exit': {
+    summary: 'a write of v ends the process with (v << 1) | 1',
+    properties: { iobase: 'first port (0x501)', iosize: 'ports: 1, 2 or 4 (2)' },
+    prepare(properties) {
+      const iosize = properties.whole('iosize', 2, 4, 1)
+      if (iosize === 3) throw usage('--device isa-debug-exit: iosize=3 is not 1, 2 or 4')
+      const iobase = properties.whole('iobase', 0x501, 0x1_0000 - iosize)
+      return () => new DebugExit({ iobase, iosize: iosize as 1 | 2 | 4 })
+    },
+  },
+  'isa-debugcon': {
+    summary: 'each byte written to its port is printed',
+    properties: { iobase: 'port (0xe9)', chardev: 'stdio, stderr or file:FILE (stdio)' },
+    prepare(properties, host) {
+      const iobase = properties.whole('iobase', 0xe9, 0xffff)
+      const output = openSink(properties.text('chardev', 'stdio'), host)
+      return () => new DebugConsole({ iobase, stream: { send: output } })
+    },
+  },
+  'pci-testdev': {
+    summary: 'counts writes to its memory and ports, for programs that test them',
+    properties: { addr: 'PCI device number, such as 4 or 0x4 (1e)' },
+    prepare(_properties, _host, argument) {
+      const device = slotOf(argument)
+      return () => new PciTestDevice(device === undefined ? {} : { device })
+    },
+  },
+}
+
+/** The devices of one machine, beside its board's. */
+export interface MachineDevices {
+  readonly models: readonly DeviceModel[]
+  /** Start those that live in other threads or processes. */
+  readonly servers: readonly StartDeviceServer[]
+}
+
+/**
+ * Makes one set of the devices that were asked for; a device belongs to one machine.
+ *
+ * @param leftMs - the run's time that is left
+ */
+export type CreateDevices = (leftMs: number) => Promise<MachineDevices>
+
+/**
+ * Checks `--device` arguments and opens the files that they name.
+ *
+ * @throws CliError `ERR_USAGE` for a device or property that there is not
+ */
+export function prepareDevices(devices: readonly DeviceArgument[], host: DeviceHost): CreateDevices {
+  const modules = devices.filter(({ name }) => namesModule(name)).map(prepareModule)
+  const makers = devices.flatMap((argument) => {
+    if (namesModule(argument.name) || isPciDevice(argument)) return []
+    const kind = KINDS[argument.name]!
+    const properties = new Properties(argument)
+    properties.check(Object.keys(kind.properties))
+    return [kind.prepare(properties, host, argument)]
+  })
+  const servers = modules.flatMap(({ server }) => (server === undefined ? [] : [server]))
+  let machines = 0
+  return async (leftMs) => {
+    const machine = machines++
+    const loaded = await Promise.all(
+      modules.map(async ({ models }) => (models === undefined ? [] : models(machine, leftMs))),
+    )
+    return { models: [...makers.map((make) => make()), ...loaded.flat()], servers }
+  }
+}
+
+/** What to write instead of devices that QEMU has. */
+const INSTEAD: Readonly<Record<string, string>> = {
+  e1000e: '--device e1000, or virtio-net-pci',
+  'ide-hd': '--drive file=FILE, which is an IDE disk, or of a q35 a SATA one',
+  'ide-cd': '--drive file=FILE,media=cdrom',
+  floppy: '--fda FILE',
+  ahci: '--machine q35, which has it',
+  'ich9-ahci': '--machine q35, which has it',
+  'isa-serial': '--serial, once for each port',
+  'pci-serial': '--serial, once for each port',
+  'virtio-vga': '--vga std',
+  'virtio-gpu-pci': '--vga std',
+  'qxl-vga': '--vga std',
+  'nec-usb-xhci': '--device qemu-xhci',
+  'usb-ehci': '--device qemu-xhci',
+  'intel-hda': '--device AC97',
+  'ich9-intel-hda': '--device AC97',
+  'virtio-mouse-device': '--device virtio-mouse-pci',
+  'virtio-blk-device': '--device virtio-blk-pci',
+  'virtio-net-device': '--device virtio-net-pci',
+}
+
+/** @throws CliError `ERR_USAGE` for a device that there is not */
+function checkDevice({ name }: DeviceArgument): void {
+  const names = Object.keys({ ...KINDS, ...PCI_KINDS })
+  if (namesModule(name) || names.includes(name)) return
+  if (Object.hasOwn(INSTEAD, name)) throw usage(`there is no ${name}; write ${INSTEAD[name]}`)
+  throw usage(
+    `--device '${name}' is unknown; there are ${names.join(', ')}, and modules of your own${didYouMean(name, names)}`,
+  )
+}
+
+/** Hands over what devices still hold back to write it in one go. */
+export function flushDevices(devices: readonly DeviceModel[]): void {
+  for (const device of devices) if (device instanceof DebugConsole) device.flush()
+}
+
+/** The names of devices, and of their properties in a machine file, where `name` is the device. */
+export function deviceProperties(): Readonly<Record<string, readonly string[]>> {
+  const kinds = Object.entries({ ...KINDS, ...PCI_KINDS })
+  return Object.fromEntries(
+    kinds.map(([name, { properties }]) => [name, Object.keys(properties).filter((key) => key !== 'name')]),
+  )
+}
+
+/** A parser of `--device`: `help` prints the devices, and `NAME,help` one of them with its properties. */
+export function deviceOption(
+  print: (text: string) => void,
+): (text: string, before: readonly DeviceArgument[] | undefined) => readonly DeviceArgument[] {
+  return (text, before = []) => {
+    const [name, wants] = text === 'help' ? [undefined, true] : [text.slice(0, -5), text.endsWith(',help')]
+    const kinds = { ...KINDS, ...PCI_KINDS }
+    if (!wants || (name !== undefined && !Object.hasOwn(kinds, name))) {
+      const argument = parseDevice(text)
+      checkDevice(argument)
+      return [...before, argument]
+    }
+    print(`${name === undefined ? deviceHelp() : kindHelp(name, kinds[name]!)}\n`)
+    throw new CommanderError(0, 'retrap.deviceHelp', '')
+  }
+}
+
+type DescribedKind = Pick<DeviceKind, 'summary' | 'properties'>
+
+/** A list of names in a column, and what they mean. */
+function columns(rows: readonly (readonly [name: string, meaning: string])[], indent: string): readonly string[] {
+  const width = Math.max(...rows.map(([name]) => name.length)) + 2
+  return rows.map(([name, meaning]) => `${indent}${name.padEnd(width)}${meaning}`)
+}
+
+function kindHelp(name: string, { summary, properties }: DescribedKind): string {
+  return [`${name}: ${summary}`, ...columns(Object.entries(properties), '  ')].join('\n')
+}
+
+/** The devices, for `--help`. */
+export function deviceHelp(): string {
+  const kinds = Object.entries({ ...KINDS, ...PCI_KINDS }).map(([name, { summary }]) => [name, summary] as const)
+  return [
+    'Devices, whose properties --device NAME,help prints:',
+    ...columns(
+      [...kinds, ['FILE', 'a module that exports device models of your own (defineDevice of @retrap/device);']],
+      '  ',
+    ),
+    '    transport= says where they run: inline (default), worker or process',
+    `  To check the types of FILE in an editor, put this into a tsconfig.json beside it: ${moduleTypesLine()}`,
+  ].join('\n')
+}
+
+function openSink(target: string, host: DeviceHost): (bytes: Uint8Array) => void {
+  if (target === 'stdio') return (bytes) => void host.stdout.write(bytes)
+  if (target === 'stderr') return (bytes) => void host.stderr.write(bytes)
+  if (!target.startsWith('file:')) throw usage(`chardev=${target} is unknown; give stdio, stderr or file:FILE`)
+  const path = target.slice(5)
+  try {
+    const file = openSync(path, 'w')
+    return (bytes) => void writeSync(file, bytes)
+  } catch (error) {
+    throw new CliError('ERR_INPUT', `cannot write ${path}: ${troubleWith(error, 'write')}`)
+  }
+}

@@ -1,0 +1,73 @@
+/** `--jit-dump`: what the JIT has made of which guest code, a file for each unit. */
+import { writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { moduleText } from '@retrap/wasm-emitter'
+import type { CodeMark, CompiledInstruction } from '@retrap/x86-cpu'
+import { decodeInto, formatIntel, Instruction } from '@retrap/x86-decoder'
+import { CliError } from '../cli-error.ts'
+import { troubleWith } from '../files/files.ts'
+import { makeFolder } from '../files/make-folder.ts'
+
+/** Digits of a unit's number in its file's name. */
+const NUMBER_DIGITS = 5
+/** Columns of an instruction's bytes. */
+const BYTES_WIDTH = 22
+
+/** Guest code that has been compiled, of any machine. */
+export interface DumpedCode {
+  readonly module: Uint8Array
+  /** Bits of its addresses: 32 or 64; of x86, bits of the mode. */
+  readonly bits: 16 | 32 | 64
+  readonly instructions: readonly CompiledInstruction[]
+  readonly marks: readonly CodeMark[]
+  /** Returns the text of an instruction; default x86's. */
+  readonly disassemble?: (bytes: Uint8Array, address: bigint) => string
+}
+
+function x86Text(bytes: Uint8Array, address: bigint, bits: DumpedCode['bits']): string {
+  const insn = new Instruction()
+  decodeInto(bytes, 0, bytes.length, bits, insn)
+  return formatIntel(insn, { address })
+}
+
+/** The text of a unit: its module, in which each guest instruction is a comment before the code that was made of it. */
+export function compiledText({ module, bits, instructions, marks, disassemble }: DumpedCode): string {
+  const texts = instructions.map(({ address, bytes }) => {
+    const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(' ')
+    const text = disassemble?.(bytes, address) ?? x86Text(bytes, address, bits)
+    return `${address.toString(16).padStart(bits / 4, '0')}  ${hex.padEnd(BYTES_WIDTH)} ${text}`
+  })
+  const comments = marks.map(({ at, instruction, goesOn }) => {
+    const text = texts[instruction] ?? 'the unit itself'
+    return { at, text: goesOn ? `${text}  (continued)` : text }
+  })
+  return moduleText(module, { comments })
+}
+
+/**
+ * Makes the folder of a dump.
+ *
+ * @param warn - told once, where a file cannot be written: the machine goes on without the dump
+ * @returns what writes a unit there, as `NUMBER-ADDRESS.wat`
+ * @throws CliError where the folder cannot be made
+ */
+export function jitDump(folder: string, warn: (message: string) => void): (code: DumpedCode) => void {
+  try {
+    makeFolder(resolve(folder))
+  } catch (error) {
+    throw new CliError('ERR_INPUT', `cannot make the folder ${folder}: ${troubleWith(error, 'write')}`)
+  }
+  let units = 0
+  let hasFailed = false
+  return (code) => {
+    if (hasFailed) return
+    const number = String(units++).padStart(NUMBER_DIGITS, '0')
+    const path = join(folder, `${number}-${code.instructions[0]!.address.toString(16)}.wat`)
+    try {
+      writeFileSync(path, compiledText(code))
+    } catch (error) {
+      hasFailed = true
+      warn(`cannot write ${path}: ${troubleWith(error, 'write')}; no more units are written`)
+    }
+  }
+}

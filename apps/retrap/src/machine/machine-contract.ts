@@ -1,0 +1,149 @@
+import type { DeviceModel } from '@retrap/device'
+import type { GdbTarget } from '@retrap/gdb'
+import type {
+  BoardServerOptions,
+  MachineExit,
+  PcGdbOptions,
+  PcOptions,
+  PcPluggable,
+  PcRemovableDrive,
+  PcSaveOptions,
+  PcSnapshot,
+  PcSnapshotSource,
+  PcStatistics,
+  PcUnplugOptions,
+  SamplingOptions,
+  StartDeviceServer,
+  StartPartServer,
+} from '@retrap/machine'
+import type { CodeKeeper } from '@retrap/x86-cpu'
+import type { ArmBoardServerOptions, ArmSnapshot, ArmSnapshotSource } from '@retrap/machine/arm'
+import type { P2mStatistics } from '@retrap/p2m'
+import type { DumpedCode } from './jit-dump.ts'
+import type { PciSource } from '../monitor/pci-listing.ts'
+import type { ListedMap } from '../p2m/listing.ts'
+
+/** A machine as it was saved: what it is made of is its own to know. */
+export type MachineSnapshot = PcSnapshot | ArmSnapshot
+
+/** The same, whose pages may be read when they are needed. */
+export type MachineSnapshotSource = PcSnapshotSource | ArmSnapshotSource
+
+/**
+ * The part of `@retrap/machine` that the command line stands on, so that its tests can put a machine of
+ * their own in its place. `createPc` is a {@link CreateMachine}.
+ */
+export interface MachineOptions {
+  readonly memoryBytes: number
+  /** What its processors execute; default amd64. */
+  readonly architecture?: 'amd64' | 'arm64'
+  /** It goes on from there. */
+  readonly snapshot?: MachineSnapshotSource
+  readonly smm?: boolean
+  /** Version of the interrupt controller of an Arm board, which a PC is not. */
+  readonly gic?: 2 | 3
+  readonly cpu?: PcOptions['cpu']
+  readonly cpus: number
+  readonly kernel?: Uint8Array
+  readonly initrd?: Uint8Array
+  readonly modules?: readonly { readonly bytes: Uint8Array; readonly commandLine: string }[]
+  readonly commandLine?: string
+  readonly firmware?: Uint8Array
+  readonly drives?: PcOptions['drives']
+  readonly flash?: PcOptions['flash']
+  readonly virtio?: PcOptions['virtio']
+  readonly rootPorts?: PcOptions['rootPorts']
+  readonly sound?: PcOptions['sound']
+  readonly speaker?: PcOptions['speaker']
+  readonly networkCards?: PcOptions['networkCards']
+  readonly usb?: PcOptions['usb']
+  readonly boot?: PcOptions['boot']
+  readonly devices: readonly DeviceModel[]
+  readonly deviceServers: readonly StartDeviceServer[]
+  readonly clock: 'real' | 'deterministic'
+  /** Compiles hot code; `onCode` hears of all that is compiled. */
+  readonly jit?: boolean | { readonly onCode?: (code: DumpedCode) => void; readonly keep?: CodeKeeper }
+  readonly sampling?: SamplingOptions
+  readonly hypervisor?: PcOptions['hypervisor']
+  readonly devicePlacement?: 'inline' | 'deferred' | StartPartServer<BoardServerOptions | ArmBoardServerOptions>
+  readonly controllerPlacement?: PcOptions['controllerPlacement']
+  readonly devicePolicy?: PcOptions['devicePolicy']
+  readonly deviceDeadlineMs?: number
+  readonly onSleep?: PcOptions['onSleep']
+  readonly onDeviceFailure?: PcOptions['onDeviceFailure']
+  readonly sharedMemory?: boolean
+  readonly checkMappings?: boolean
+  readonly trace?: PcOptions['trace']
+  readonly serialPorts?: number
+  readonly optionRoms?: readonly { readonly name: string; readonly bytes: Uint8Array }[]
+  readonly vapic?: boolean
+  readonly vga?: PcOptions['vga']
+  readonly vgaBios?: Uint8Array
+  readonly preferredMode?: PcOptions['preferredMode']
+  readonly screen?: PcOptions['screen']
+  readonly keyboard?: PcOptions['keyboard']
+  readonly mouse?: PcOptions['mouse']
+}
+
+/** Options whose architecture is a PC's: a snapshot is a PC's too. */
+export type PcMachineOptions = MachineOptions & { readonly snapshot?: PcSnapshotSource }
+
+export type CreateMachine = (options: MachineOptions) => Promise<Machine>
+
+export interface Machine {
+  /** Machine memory, which the map of guest frames leads to. */
+  readonly memory: { readonly u8: Uint8Array }
+  readonly domain: {
+    readonly p2m: ListedMap
+    /** Where a guest-physical address is in machine memory; below 0: nowhere. */
+    readonly secondLevel: { peek(gpa: number): number }
+    /** The models of this process, with their PCI functions. */
+    readonly devices?: { readonly functions: PciSource }
+    /** What devices have written after they had released it, where that is looked for. */
+    keptViews?(): readonly { readonly device: string; readonly gpa: number; readonly length: number }[]
+  }
+  /** COM1 and so on. */
+  readonly serialPorts: readonly MachineSerial[]
+  /** The console that Xen gives its guests; what a machine without one has stays silent. */
+  readonly xenConsole?: MachineSerial
+  /** CD and floppy drives, in the order of the options. */
+  readonly removableDrives?: readonly PcRemovableDrive[]
+  /** Plugs a device into a root port while it runs. */
+  plug?(device: PcPluggable): Promise<void>
+  /** Asks the guest for the device behind a root port, or takes it. */
+  unplug?(port: string, options?: PcUnplugOptions): Promise<void>
+  run(options: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<MachineExit>
+  statistics(): MachineStatistics
+  /** Saves all of it, between two instructions; one that runs goes on. */
+  save?(options?: PcSaveOptions): Promise<MachineSnapshot>
+  /** Shows it to gdb. */
+  gdbTarget?(options: PcGdbOptions): Promise<GdbTarget>
+  /** Presses the power button. @returns whether the guest has asked for its event */
+  powerButton(): Promise<boolean>
+  /** Presses the sleep button, of a machine that has one. @returns whether the guest has asked for its event */
+  sleepButton?(): Promise<boolean>
+  /** The device tree that the guest finds, of an Arm machine. */
+  readonly deviceTree?: Uint8Array
+  /** Ends what runs beside the machine. */
+  close?(): void
+}
+
+export interface MachineSerial {
+  /** Names who gets what the guest sends. The bytes are the listener's to keep. */
+  onTransmit(listener: (bytes: Uint8Array) => void): void
+  /** Queues bytes for the guest. @returns false where so many wait that the sender should hold back until `onDrain` */
+  receive(bytes: Uint8Array): boolean
+  /** Names the listener that hears that there is room again. */
+  onDrain(listener: () => void): void
+}
+
+export interface MachineStatistics {
+  readonly instructions: number
+  readonly exits: Readonly<Record<string, number>>
+  readonly tlbMisses: number
+  readonly p2m: P2mStatistics
+  /** Accesses to task priority registers that trapped, of a PC. */
+  readonly tprTraps?: number
+  /** What the TPR patcher has done, where there is one. */
+  readonly vapic?: PcStatistics['vapic']
+}

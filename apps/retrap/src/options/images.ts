@@ -1,0 +1,141 @@
+import { basename } from 'node:path'
+import { isMultibootKernel, kernelRom, type OptionRom, type PcBootOptions } from '@retrap/machine'
+import { fetchBiosFile } from './bios-files.ts'
+import { CliError } from '../cli-error.ts'
+import type { DriveArgument } from '../drives/drives.ts'
+import { readInput } from '../files/files.ts'
+import type { NetworkBoot } from '../network/network-cards.ts'
+import type { MachineImages } from '../session/session-settings.ts'
+import { usage, type ModuleArgument } from './values.ts'
+
+/** Options that name what a machine loads. */
+export interface ImageFlags {
+  readonly kernel?: string
+  readonly initrd?: string
+  readonly module?: readonly ModuleArgument[]
+  readonly append?: string
+  readonly firmware?: string
+  /** Default amd64. */
+  readonly arch?: 'amd64' | 'arm64'
+  readonly optionRom?: readonly string[]
+  readonly boot?: PcBootOptions
+  /** The graphics card; default one where disks are booted by firmware. */
+  readonly vga?: 'std' | 'ramfb' | 'none'
+}
+
+/** Whether firmware is to boot from a network. */
+export function bootsFromNetwork({ boot, kernel }: ImageFlags): boolean {
+  return kernel === undefined && boot?.order?.includes('n') === true
+}
+
+/** Whether the options name something to run. */
+export function checkImages(flags: ImageFlags, drives: readonly DriveArgument[] = []): void {
+  if (flags.kernel === undefined && [flags.initrd, flags.append, flags.module].some((flag) => flag !== undefined)) {
+    throw usage('--initrd, --module and --append belong to a kernel; give --kernel FILE too')
+  }
+  if (flags.kernel === undefined && flags.firmware === undefined && drives.length === 0 && !bootsFromNetwork(flags)) {
+    throw usage('nothing to run; give a disk image, --kernel FILE or --firmware FILE, or --boot n')
+  }
+  if (flags.kernel !== undefined && flags.firmware !== undefined && drives.some(({ bootIndex }) => bootIndex === 0)) {
+    throw usage('bootindex=0 is what firmware starts the kernel with; give the drive bootindex=1 or more')
+  }
+}
+
+/** Names the option and the file in the message of a kernel that is none. @throws CliError `ERR_INPUT` */
+export async function namingKernel({ kernel }: ImageFlags, run: Promise<void>): Promise<void> {
+  try {
+    await run
+  } catch (error) {
+    if (kernel === undefined || !(error instanceof Error) || error.name !== 'LoaderError') throw error
+    throw new CliError('ERR_INPUT', `--kernel ${kernel}: ${error.message}`)
+  }
+}
+
+/** The graphics card of a machine for which none is named: one that firmware shows what it boots on. */
+export function usualVga(flags: ImageFlags, drives: readonly DriveArgument[]): 'std' | 'ramfb' | 'none' {
+  // UEFI firmware for Arm has no driver of the other one.
+  if (flags.arch === 'arm64') return hasFirmware(flags, drives) ? 'ramfb' : 'none'
+  return flags.kernel === undefined && (drives.length > 0 || bootsFromNetwork(flags)) ? 'std' : 'none'
+}
+
+/** Whether the options name firmware. */
+const hasFirmware = ({ firmware }: ImageFlags, drives: readonly DriveArgument[]): boolean =>
+  firmware !== undefined || drives.some((drive) => drive.flash !== undefined)
+
+/** What boots network cards, if anything does. */
+export function networkBootOf(flags: ImageFlags, drives: readonly DriveArgument[]): NetworkBoot {
+  const isOwn = hasFirmware(flags, drives)
+  return {
+    firmware: isOwn ? 'own' : flags.kernel === undefined ? 'bios' : 'none',
+    wanted: bootsFromNetwork(flags),
+  }
+}
+
+/**
+ * Reads what the options name. A disk is started by SeaBIOS, where nothing else is to start. A flash is not read here.
+ *
+ * A multiboot kernel expects the name of each file before its text, as GRUB Legacy and QEMU put it there: kernels skip the first
+ * word. Linux and PVH kernels get the text alone.
+ */
+export async function readImages(flags: ImageFlags, drives: readonly DriveArgument[] = []): Promise<MachineImages> {
+  const flash = drives.some((drive) => drive.flash !== undefined)
+  const isPc = flags.arch !== 'arm64'
+  const seaBios =
+    isPc && flags.kernel === undefined && flags.firmware === undefined && (drives.length > 0 || bootsFromNetwork(flags))
+  const [kernel, initrd, firmware] = await Promise.all([
+    readImage('--kernel', flags.kernel),
+    readImage('--initrd', flags.initrd),
+    flash ? undefined : seaBios ? fetchBiosFile('bios-256k.bin') : readImage('--firmware', flags.firmware),
+  ])
+  // UEFI firmware has drivers of its own.
+  const vga = flags.vga ?? usualVga(flags, drives)
+  const vgaBios =
+    isPc && vga === 'std' && (flags.kernel === undefined || firmware !== undefined) && !flash
+      ? await fetchBiosFile('vgabios-stdvga.bin')
+      : undefined
+  const rom = isPc && kernel !== undefined && firmware !== undefined ? await readKernelRom(kernel, flags.optionRom) : []
+  const files = await Promise.all(
+    (flags.module ?? []).map(async ({ path, commandLine }) => ({
+      path,
+      bytes: await readInput(`--module ${path}`, path),
+      commandLine,
+    })),
+  )
+  const named = kernel !== undefined && isMultibootKernel(kernel)
+  if (named && flags.initrd !== undefined && initrd !== undefined) {
+    files.unshift({ path: flags.initrd, bytes: initrd, commandLine: '' })
+  }
+  const modules = files.map(({ path, bytes, commandLine }) => ({
+    bytes,
+    commandLine: named ? [path, ...(commandLine === '' ? [] : [commandLine])].join(' ') : commandLine,
+  }))
+  const commandLine = named ? `${flags.kernel} ${flags.append ?? ''}` : flags.append
+  return {
+    ...(kernel === undefined ? {} : { kernel }),
+    ...(initrd === undefined || named ? {} : { initrd }),
+    ...(modules.length === 0 ? {} : { modules }),
+    ...(firmware === undefined ? {} : { firmware }),
+    ...(vgaBios === undefined ? {} : { vgaBios }),
+    ...(rom.length === 0 ? {} : { optionRoms: rom }),
+    ...(commandLine === undefined ? {} : { commandLine }),
+  }
+}
+
+/** The ROM by which a BIOS starts the kernel, unless the user gives one of that name. UEFI reads the kernel by itself. */
+async function readKernelRom(kernel: Uint8Array, given: readonly string[] = []): Promise<readonly OptionRom[]> {
+  const name = kernelRom(kernel)
+  return given.some((path) => basename(path) === name) ? [] : [{ name, bytes: await fetchBiosFile(name) }]
+}
+
+async function readImage(option: string, path: string | undefined): Promise<Uint8Array | undefined> {
+  return path === undefined ? undefined : readInput(`${option} ${path}`, path)
+}
+
+/** Adds adapters' firmware. @throws CliError `ERR_INPUT` */
+export async function withOptionRoms(images: MachineImages, paths: readonly string[] = []): Promise<MachineImages> {
+  if (paths.length === 0) return images
+  const optionRoms = await Promise.all(
+    paths.map(async (path) => ({ name: basename(path), bytes: await readInput(`--option-rom ${path}`, path) })),
+  )
+  return { ...images, optionRoms: [...(images.optionRoms ?? []), ...optionRoms] }
+}

@@ -1,0 +1,149 @@
+import { KIB } from '@retrap/basics'
+import { CliError } from '../cli-error.ts'
+
+/** How a serial port is connected. */
+export type SerialTarget =
+  | { readonly kind: 'stdio' }
+  | { readonly kind: 'none' }
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'unix'; readonly path: string }
+  | { readonly kind: 'pty' }
+
+/** A `--device` argument: its name, and its properties by key. */
+export interface DeviceArgument {
+  readonly name: string
+  readonly properties: ReadonlyMap<string, string>
+}
+
+const UNITS: Readonly<Record<string, number>> = { '': KIB ** 2, b: 1, k: KIB, m: KIB ** 2, g: KIB ** 3, t: KIB ** 4 }
+
+/** What fits below the 4 GiB of a machine memory, beside what the machine itself keeps there. */
+export const MAX_MEMORY_BYTES: number = 3584 * KIB ** 2
+export const MIN_MEMORY_BYTES: number = 2 * KIB ** 2
+/** As many as `@retrap/machine` makes. */
+export const MAX_CPUS = 128
+
+/**
+ * Reads an amount of guest memory in bytes. `512M`, `1G`, `512MiB`; a bare number counts MiB, as in QEMU.
+ *
+ * @throws CliError `ERR_USAGE` for what is no size, or a size that no machine can have
+ */
+export function parseMemory(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(b?|[kmgt](?:i?b)?)$/i.exec(text.trim())
+  const unit = UNITS[match?.[2]?.[0]?.toLowerCase() ?? '']
+  if (match === null || unit === undefined) {
+    throw usage(`--memory '${text}' is not a size; write it as 512M, 1G or 512MiB`)
+  }
+  const bytes = Number(match[1]) * unit
+  if (bytes < MIN_MEMORY_BYTES) throw usage(`--memory ${text} is too little for any guest; give at least 2M`)
+  if (bytes > MAX_MEMORY_BYTES) {
+    throw usage(
+      `--memory ${text} is too much; a machine lies in one 32-bit memory of WebAssembly (a 64-bit one would make every load about 10 % slower): give at most 3584M`,
+    )
+  }
+  if (bytes % 4096 !== 0) throw usage(`--memory ${text} is not a whole number of 4 KiB pages`)
+  return bytes
+}
+
+export function parseCpus(text: string): number {
+  const count = parseWhole(text)
+  if (count === undefined || count < 1 || count > MAX_CPUS) {
+    throw usage(`--cpus ${text} is not a number of CPUs; give one from 1 to ${MAX_CPUS}`)
+  }
+  return count
+}
+
+/** A parser for an option's seconds; it returns milliseconds. */
+export function parseSeconds(option: string, examples = '30 or 0.5'): (text: string) => number {
+  return (text) => {
+    const seconds = text.trim() === '' ? Number.NaN : Number(text)
+    if (!Number.isFinite(seconds) || seconds <= 0) {
+      throw usage(`${option} '${text}' is not a time; give seconds, such as ${examples}`)
+    }
+    return seconds * 1000
+  }
+}
+
+export function parseSerial(text: string): SerialTarget {
+  if (text === 'stdio' || text === 'none' || text === 'pty') return { kind: text }
+  const [, kind, rest = ''] = /^(file|unix|tcp):(.+)$/.exec(text) ?? []
+  if (kind === 'file' || kind === 'unix') return { kind, path: rest }
+  if (kind === 'tcp') return parseTcp(rest)
+  throw usage(`--serial '${text}' is unknown; give stdio, tcp:PORT, unix:PATH, file:FILE, pty or none`)
+}
+
+/** `PORT` or `HOST:PORT`, to listen on; without a host nobody on another machine can connect. */
+function parseTcp(text: string): SerialTarget {
+  const [, host = '127.0.0.1', digits = ''] = /^(?:(.+):)?(\d+)$/.exec(text) ?? []
+  const port = Number(digits)
+  if (digits === '' || port > 0xffff) {
+    throw usage(`--serial tcp:${text} names no port to listen on; write tcp:4444 or tcp:0.0.0.0:4444`)
+  }
+  return { kind: 'tcp', host: host.replace(/^\[(.*)\]$/, '$1'), port }
+}
+
+/** Splits at commas. A comma within a part is written twice, as in QEMU, which reads `a,,,b` as `a,` and `b`. */
+export function splitPairs(text: string): string[] {
+  // No argument of a process has a NUL in it.
+  const parts = text.replaceAll(',,', '\0').split(',')
+  return parts.map((part) => part.replaceAll('\0', ','))
+}
+
+/** Splits `NAME,key=value,…`. */
+export function parseDevice(text: string): DeviceArgument {
+  const [name = '', ...pairs] = splitPairs(text)
+  if (name === '' || name.includes('=')) throw usage(`--device '${text}' names no device; write NAME,key=value`)
+  const properties = new Map<string, string>()
+  for (const pair of pairs) {
+    const at = pair.indexOf('=')
+    if (at < 1) throw usage(`--device ${name}: '${pair}' is not of the form key=value`)
+    properties.set(pair.slice(0, at), pair.slice(at + 1))
+  }
+  return { name, properties }
+}
+
+/** A file for the kernel, and the text that goes with it. */
+export interface ModuleArgument {
+  readonly path: string
+  readonly commandLine: string
+}
+
+/** Splits `FILE TEXT`: the text begins behind the first space. */
+export function parseModule(text: string): ModuleArgument {
+  const [, path = '', commandLine = ''] = /^(\S+)(?:\s+(.*))?$/s.exec(text.trim()) ?? []
+  if (path === '') throw usage("--module '' names no file; write FILE or 'FILE TEXT'")
+  return { path, commandLine }
+}
+
+/** A whole number in decimal or, with 0x, hexadecimal; undefined for anything else. */
+export function parseWhole(text: string): number | undefined {
+  return /^(0x[0-9a-f]+|\d+)$/i.test(text.trim()) ? Number(text) : undefined
+}
+
+export function usage(message: string): CliError {
+  return new CliError('ERR_USAGE', message)
+}
+
+/**
+ * Reads an address or a register's value of 64 bits, in hexadecimal with 0x or in decimal.
+ *
+ * @param option - what the message calls it
+ */
+export function parseAddress(option: string, kind = 'an address', example = '0x401000'): (text: string) => bigint {
+  return (text) => {
+    const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? BigInt(text) : -1n
+    if (value < 0n || value >= 1n << 64n) {
+      throw usage(`${option} '${text}' is not ${kind}; write it as ${example} or ${Number(example)}`)
+    }
+    return value
+  }
+}
+
+/** Parses a number of instructions. @throws CliError `ERR_USAGE` */
+export function parseInstruction(text: string): number {
+  const instruction = Number(text)
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(instruction))
+    throw usage(`--goto ${text}: expected a number of instructions, such as 1000000`)
+  return instruction
+}

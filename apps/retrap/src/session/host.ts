@@ -1,0 +1,47 @@
+import type { Disassemble } from './crash-report.ts'
+import type { CreateMachine } from '../machine/machine-contract.ts'
+
+/** Signals that end a session. */
+export type EndingSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP'
+
+/** The process around a session, as a value so that tests can stand in for it. */
+export interface SessionHost {
+  readonly createMachine: CreateMachine
+  readonly disassemble: Disassemble
+  readonly stdin: SessionInput
+  readonly stdout: SessionOutput
+  readonly stderr: SessionOutput
+  /** Calls back when the process is asked to end; returns how to stop listening. */
+  onSignal(listener: (signal: EndingSignal) => void): () => void
+  /** Calls back with what was thrown where nobody catches it; returns how to stop listening. */
+  onUncaught(listener: (thrown: unknown) => void): () => void
+  /** Ends the process as soon as its exit code is known, although output waits for its reader, or a device model is late. */
+  abandon(): void
+}
+
+/** Where keys come from. */
+export interface SessionInput {
+  readonly isTTY?: boolean
+  setRawMode?(raw: boolean): unknown
+  on(event: 'data', listener: (bytes: Uint8Array) => void): unknown
+  on(event: 'end', listener: () => void): unknown
+  removeAllListeners(): unknown
+  resume(): unknown
+  pause(): unknown
+  unref?(): unknown
+}
+
+/** Where text and a guest's output go. */
+export interface SessionOutput {
+  readonly isTTY?: boolean
+  /** Bytes that were written and that the reader has not taken. */
+  readonly writableLength?: number
+  /** Characters of a row, and rows, of what is a terminal. */
+  readonly columns?: number
+  readonly rows?: number
+  write(data: Uint8Array | string): unknown
+  on(event: 'error', listener: (error: Error) => void): unknown
+  /** Tells of a terminal's new size. */
+  on(event: 'resize', listener: () => void): unknown
+  off?(event: 'resize', listener: () => void): unknown
+}

@@ -1,0 +1,69 @@
+import type { MachineExit } from '@retrap/machine'
+import { formatCrash } from './crash-report.ts'
+import { ExitCode } from '../exit-codes.ts'
+import type { SessionHost } from './host.ts'
+
+/** Why a session ends, where the machine does not say so. */
+export interface Ending {
+  readonly code: number
+  /** A line for stderr. */
+  readonly message?: string
+}
+
+/** What the lines of a session's end need beside it. */
+interface EndText {
+  readonly timeoutMs: number | undefined
+  readonly disassemble: SessionHost['disassemble']
+}
+
+/** Exits that registers are shown for, as people read them. */
+const CRASHES: Readonly<Partial<Record<MachineExit['reason'], string>>> = {
+  'triple-fault': 'triple fault',
+  'guest-crash': 'guest crash',
+  'out-of-memory': 'no memory',
+  'internal-error': 'internal error',
+}
+
+/**
+ * The line for an exit code that isa-debug-exit cannot produce: any device model may request any code, and without
+ * this line its request for 86 would look like a triple fault.
+ */
+function deviceExitLine(requested: number, exitCode: number): string {
+  const bits = requested === exitCode ? '' : `, the low 8 bits of ${requested}`
+  return `retrap: a device model ended the run with exit code ${exitCode}${bits}\n`
+}
+
+/** The process's exit code for the end of a machine. */
+export function exitCodeOf(exit: MachineExit): number {
+  switch (exit.reason) {
+    case 'debug-exit':
+      // A process's status has eight bits.
+      return (exit.code ?? ExitCode.debugExit(0)) & 0xff
+    case 'triple-fault':
+      return ExitCode.TripleFault
+    case 'guest-crash':
+      return ExitCode.GuestCrash
+    case 'timeout':
+      return ExitCode.Timeout
+    case 'out-of-memory':
+    case 'internal-error':
+      return ExitCode.InternalError
+    case 'power-off':
+    case 'suspend':
+    case 'stopped':
+    case 'reset':
+      return ExitCode.PowerOff
+  }
+}
+
+/** What stderr says of why a run has ended, where that is not plain. */
+export function linesOfEnd(exit: MachineExit, ending: Ending | undefined, text: EndText): string[] {
+  const lines: string[] = []
+  if (ending?.message !== undefined) lines.push(`retrap: ${ending.message}\n`)
+  const title = CRASHES[exit.reason]
+  if (title !== undefined) lines.push(formatCrash(title, exit.detail, text.disassemble))
+  const requested = exit.reason === 'debug-exit' ? (exit.code ?? 0) : 0
+  if (requested !== 0 && requested % 2 === 0) lines.push(deviceExitLine(requested, ending?.code ?? exitCodeOf(exit)))
+  if (exit.reason === 'timeout') lines.push(`retrap: ended by --timeout after ${(text.timeoutMs ?? 0) / 1000} s\n`)
+  return lines
+}

@@ -1,0 +1,86 @@
+import type { BackEndSettings } from '../devices/back-ends.ts'
+import type { CreateDevices } from '../devices/devices.ts'
+import type { DisplaySettings } from '../display/display-option.ts'
+import type { GdbOption } from '../gdb/gdb-option.ts'
+import type { Machine, MachineOptions, MachineSnapshotSource } from '../machine/machine-contract.ts'
+import type { MigrationAddress } from '../migration/address.ts'
+import type { PortDevice } from '../monitor/hot-devices.ts'
+import type { TerminalSettings } from './session-terminal.ts'
+import type { SnapshotSettings } from '../snapshots/session-snapshots.ts'
+import type { SessionTrace } from '../trace/session-trace.ts'
+
+/** What the system under a machine is. */
+export type MachineImages = Pick<
+  MachineOptions,
+  'kernel' | 'initrd' | 'modules' | 'firmware' | 'commandLine' | 'optionRoms' | 'vgaBios'
+>
+
+/** How a session records its machine, or runs a recorded one again. */
+export interface RecordingSettings {
+  /** The command line. */
+  readonly arguments: readonly string[]
+  /** The file that is written. */
+  readonly record?: string | undefined
+  /** The file gets checkpoints; default it does. */
+  readonly keepsCheckpoints?: boolean | undefined
+  /** The file that is run again. */
+  readonly replay?: string | undefined
+  /** Where the replay stops first, in instructions; default at its end. */
+  readonly goto?: number | undefined
+  /** The machine goes on from there with its back ends. */
+  readonly goLive?: boolean | undefined
+}
+
+/** One machine to run, and how it meets the outside. */
+export interface SessionSettings extends BackEndSettings, TerminalSettings {
+  readonly machine: Omit<
+    MachineOptions,
+    'devices' | 'deviceServers' | 'serialPorts' | 'drives' | 'flash' | keyof MachineImages
+  >
+  /** Reads what the machine starts; asked anew after a reset, since a machine may take them to pieces. */
+  readonly images: () => Promise<MachineImages>
+  readonly devices: CreateDevices
+  /** Where the graphics card's picture goes; default nowhere. */
+  readonly display?: DisplaySettings
+  readonly timeoutMs?: number
+  readonly stats?: 'json' | 'text'
+  /** Devices behind root ports, as the options have them. */
+  readonly portDevices?: readonly PortDevice[]
+  /** The profile that the machine's samples go to. */
+  readonly profile?: SessionProfile
+  /** Where compiled code is kept; written when the session ends. */
+  readonly unitCache?: { close(): void }
+  /** What is traced of its machines. */
+  readonly trace?: Pick<SessionTrace, 'attach' | 'end'>
+  /** Where a machine is awaited that goes on here. */
+  readonly incoming?: MigrationAddress
+  /** Takes over what has arrived, before it runs: `claim` takes its disks, with the writes that its drives keep in memory. */
+  readonly takeOver?: (claim: (writes: unknown) => Promise<void>) => Promise<void>
+  /** The Unix socket that takes commands. */
+  readonly control?: string
+  /** Where gdb attaches. */
+  readonly gdb?: GdbOption
+  /** How the machine is saved. */
+  readonly snapshots: SnapshotSettings
+  /** Whether the run is recorded, or is a recorded one. */
+  readonly recording?: RecordingSettings
+  /**
+   * Reads what the machine goes on from; default it is powered on. `onLost` is told why a part of that cannot be read, which
+   * ends the run.
+   */
+  readonly restore?: (tell: (text: string) => void, onLost: (message: string) => void) => Promise<MachineSnapshotSource>
+  /** A guest that goes on from there is to set its clock. */
+  readonly setsClock?: boolean
+  /** A guest that resets its machine ends the run. */
+  readonly noReboot?: boolean
+}
+
+/** The part of a guest's profile that a session drives. */
+export interface SessionProfile {
+  /** It takes no more samples. */
+  readonly isFull: boolean
+  /** Gives names to what was sampled, while the machine is there. */
+  resolve(machine: Machine, kernel: Uint8Array | undefined): void
+  /** Writes the file. */
+  write(): void
+}

@@ -1,0 +1,144 @@
+import type { TerminalDisplay } from '../display/terminal-display.ts'
+import type { SessionHost } from './host.ts'
+import type { Machine, MachineSerial } from '../machine/machine-contract.ts'
+import { openInput } from './open-input.ts'
+import { PanicWatch } from './panic-watch.ts'
+import { SerialInput, type InputPolicy } from './serial-input.ts'
+import type { FarEnd } from '../serial/far-end.ts'
+import type { ChardevArgument } from '../serial/serial-options.ts'
+import type { SerialTarget } from '../options/values.ts'
+
+/** What the terminal has to do with a machine. */
+export interface TerminalSettings {
+  /** Where each serial port leads; at most one of them and of the chardevs is `stdio`. */
+  readonly serial: readonly SerialTarget[]
+  /** Where ports of consoles lead. */
+  readonly chardevs?: readonly ChardevArgument[]
+  /** Which of the guest's consoles gets what is typed. Both are printed. */
+  readonly console: 'serial' | 'xen'
+  readonly input: InputPolicy
+}
+
+/** What the keys behind Ctrl-A ask for, and what the guest prints when it is lost. */
+interface TerminalListener {
+  /** The user leaves. */
+  readonly left: () => void
+  /** The power button. */
+  readonly power: () => void
+  /** Ctrl-A s: the machine is to be saved. */
+  readonly save: () => void
+  /** A line has been typed after Ctrl-A c; null: nothing. */
+  readonly command: (line: string | null) => void
+  /** The kernel has panicked, in a run that nobody watches. */
+  readonly panicked: (reason: string) => void
+}
+
+const KEYS =
+  '\r\nCtrl-A x  leave\r\nCtrl-A p  press the power button, or wake the guest\r\nCtrl-A s  save the machine to a new file\r\nCtrl-A c  type a command that changes discs or plugs devices in, such as change cd0 FILE, or help\r\nCtrl-A Ctrl-A  send Ctrl-A\r\nCtrl-A h  this help\r\n'
+const PROMPT = '(retrap) '
+const KEYBOARD_KEYS = 'Ctrl-A d  press Ctrl-Alt-Delete\r\n'
+
+/** The terminal: what is typed goes to one of the guest's consoles or to its keyboard, and what it prints is shown. */
+export class SessionTerminal {
+  readonly #settings: TerminalSettings
+  readonly #host: SessionHost
+  readonly #screen: TerminalDisplay | undefined
+  readonly #input: SerialInput
+  readonly #panic: PanicWatch
+  /** Takes what is typed where a chardev has the terminal. */
+  #toChardev: ((bytes: Uint8Array) => boolean) | undefined
+  #console: MachineSerial | undefined
+
+  /** @param screen - the guest's picture, where it is drawn in the terminal: then its keyboard gets what is typed */
+  constructor(
+    settings: TerminalSettings,
+    host: SessionHost,
+    screen: TerminalDisplay | undefined,
+    listener: TerminalListener,
+  ) {
+    this.#settings = settings
+    this.#host = host
+    this.#screen = screen
+    this.#input = new SerialInput({
+      policy: this.isConsole ? settings.input : { kind: 'pass' },
+      interactive: host.stdin.isTTY === true,
+      send: (bytes) =>
+        screen?.typed(bytes, () => this.#input.drained()) ??
+        this.#toChardev?.(bytes) ??
+        this.#console?.receive(bytes) ??
+        true,
+      onLeave: listener.left,
+      onPower: listener.power,
+      onSave: listener.save,
+      onHelp: () => (screen === undefined ? host.stderr.write(KEYS) : screen.cover(`${KEYS}${KEYBOARD_KEYS}`)),
+      onPrompt: () => (screen === undefined ? host.stderr.write(`\r\n${PROMPT}`) : screen.ask(PROMPT)),
+      onEcho: (bytes) => (screen === undefined ? host.stderr : host.stdout).write(bytes),
+      onCommand: listener.command,
+      onRoom: () => host.stdin.resume(),
+      ...(screen !== undefined && { onRestart: () => screen.restart() }),
+    })
+    this.#panic = new PanicWatch(listener.panicked)
+  }
+
+  /** Whether a console of the guest leads to it. */
+  get isConsole(): boolean {
+    const { serial, chardevs = [] } = this.#settings
+    return [...serial, ...chardevs.map(({ target }) => target)].some(({ kind }) => kind === 'stdio')
+  }
+
+  /** Begins to read what is typed, where anything in the machine takes it. @returns a function that ends it */
+  open(): () => void {
+    return this.isConsole || this.#screen !== undefined ? openInput(this.#host, this.#input) : () => {}
+  }
+
+  /** Connects it with another machine's console. */
+  connect(machine: Machine): void {
+    this.#console = this.#consoleOf(machine)
+    this.#console?.onDrain(() => this.#input.drained())
+    this.#input.drained()
+  }
+
+  #consoleOf(machine: Machine): MachineSerial | undefined {
+    if (this.#settings.console === 'xen') return machine.xenConsole
+    return machine.serialPorts[this.#settings.serial.findIndex(({ kind }) => kind === 'stdio')]
+  }
+
+  /** The terminal as a chardev's far end. */
+  farEnd(): FarEnd {
+    return {
+      write: (bytes) => this.print(bytes),
+      onReceive: (listener) => (this.#toChardev = listener),
+      resume: () => this.#input.drained(),
+      onError() {},
+      close: () => Promise.resolve(),
+    }
+  }
+
+  /** Shows what the guest sends to it. */
+  print(bytes: Uint8Array): void {
+    this.#host.stdout.write(bytes)
+    this.#input.transmitted(bytes)
+    if (this.#settings.input.kind === 'script') this.#panic.transmitted(bytes)
+  }
+
+  /** Says how far something is, where that does not come between what the guest prints. */
+  status(text: string): void {
+    const { stdout, stderr } = this.#host
+    const isShared = stdout.isTTY === true && stderr.isTTY === true
+    if (isShared && (this.isConsole || this.#screen !== undefined)) return
+    stderr.write(`retrap: ${text}\n`)
+  }
+
+  /** Shows the answer to a command. */
+  answer(text: string): void {
+    const lines = text.replaceAll('\n', '\r\n')
+    if (this.#screen === undefined) this.#host.stderr.write(lines)
+    else this.#screen.cover(lines)
+  }
+
+  /** Ends its timers. */
+  stop(): void {
+    this.#input.stop()
+    this.#panic.stop()
+  }
+}

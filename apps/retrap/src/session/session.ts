@@ -1,0 +1,491 @@
+import { constants } from 'node:os'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
+import { describeThrown, type MachineExit } from '@retrap/machine'
+import { BackEnds } from '../devices/back-ends.ts'
+import { SessionDisplay } from '../display/session-display.ts'
+import { flushDevices, type MachineDevices } from '../devices/devices.ts'
+import { ExitCode } from '../exit-codes.ts'
+import { explainError } from '../explain-error.ts'
+import { SessionGdb } from '../gdb/session-gdb.ts'
+import type { EndingSignal, SessionHost } from './host.ts'
+import type { Machine, MachineOptions } from '../machine/machine-contract.ts'
+import { runCommand } from '../monitor/commands.ts'
+import { HotDevices } from '../monitor/hot-devices.ts'
+import { ControlSocket } from '../migration/control.ts'
+import { SessionMigration } from '../migration/session-migration.ts'
+import { OutputWatch } from './output-watch.ts'
+import { Chardevs } from '../serial/chardevs.ts'
+import { SerialWires } from '../serial/serial-wires.ts'
+import { exitCodeOf, linesOfEnd, type Ending } from './session-end.ts'
+import type { SessionSettings } from './session-settings.ts'
+import { SessionRecording } from '../recording/session-recording.ts'
+import { GuestClock } from '../snapshots/guest-clock.ts'
+import { SessionSnapshots } from '../snapshots/session-snapshots.ts'
+import { SessionTerminal } from './session-terminal.ts'
+import { formatStatistics, measure, Stopwatch } from './statistics.ts'
+import { usage } from '../options/values.ts'
+
+const ASLEEP = 'retrap: the guest sleeps; its alarm, a key or Ctrl-A p wakes it\r\n'
+const AWAKE = 'retrap: the guest wakes\r\n'
+
+/** A machine, and the models of this process that it was given. */
+interface Made {
+  readonly machine: Machine
+  readonly models: MachineOptions['devices']
+}
+
+/**
+ * Runs a machine with the terminal as its serial console until the guest or the user ends it.
+ *
+ * @returns the exit code for the process; see {@link ExitCode}
+ */
+export async function runSession(settings: SessionSettings, host: SessionHost): Promise<number> {
+  const session = new Session(settings, host)
+  let code: number
+  let kept = false
+  try {
+    code = await session.run(await session.open())
+  } finally {
+    kept = await session.close()
+  }
+  // An exit code that already tells of trouble says more than this one.
+  return kept || code !== ExitCode.PowerOff ? code : ExitCode.Input
+}
+
+class Session {
+  readonly #settings: SessionSettings
+  readonly #host: SessionHost
+  readonly #stopwatch = new Stopwatch()
+  /** The session is to end, whatever the machine does. */
+  readonly #stop = new AbortController()
+  /** The user has ended the run: output that waits for its reader waits no longer. */
+  readonly #lastCall = new AbortController()
+  readonly #closing: (() => void)[] = []
+  readonly #terminal: SessionTerminal
+  readonly #wires = new SerialWires()
+  readonly #chardevs = new Chardevs()
+  #backEnds: BackEnds | undefined
+  #devices: HotDevices | undefined
+  readonly #display: SessionDisplay | undefined
+  /** Why the last picture is not in its file. */
+  #unseen: string | undefined
+  #watch: OutputWatch | undefined
+  readonly #snapshots: SessionSnapshots
+  /** Of a restored guest that is to set it. */
+  #clock: GuestClock | undefined
+  readonly #gdb: SessionGdb | undefined
+  readonly #recording: SessionRecording
+  readonly #migration: SessionMigration
+  /** The machine that was saved goes on. */
+  #restored = false
+  /** The machine could not be saved. */
+  #unsaved = false
+  /** Devices of the first machine. */
+  #loaded: MachineDevices | undefined
+  #machine: Machine | undefined
+  #ending: Ending | undefined
+  /** A part of the saved machine cannot be read. */
+  #lost: Ending | undefined
+  /** The machine that runs. */
+  #running: Machine | undefined
+  /** SIGTERM has come. */
+  #terminated = false
+  /** Pauses the machine for readers that stall. */
+  #pause = new AbortController()
+
+  constructor(settings: SessionSettings, host: SessionHost) {
+    this.#settings = settings
+    this.#host = host
+    const { display } = settings
+    if (display !== undefined) {
+      this.#display = new SessionDisplay(display, host.stdout, (message) =>
+        this.#end({ code: ExitCode.Input, message }, true),
+      )
+    }
+    if (settings.gdb !== undefined)
+      this.#gdb = new SessionGdb(settings.gdb, () => this.#end({ code: ExitCode.PowerOff }, true))
+    this.#snapshots = new SessionSnapshots(
+      settings.snapshots,
+      settings.drives ?? [],
+      (text) => this.#terminal.answer(`retrap: ${text}\n`),
+      () => this.#backEnds?.images,
+    )
+    const isTyped = host.stdin.isTTY === true
+    const tell = (text: string): void => {
+      if (isTyped) this.#terminal.answer(`retrap: ${text}\n`)
+      else host.stderr.write(`retrap: ${text}\n`)
+    }
+    const leave = (): void => this.#end({ code: ExitCode.PowerOff }, false)
+    this.#recording = new SessionRecording(settings.recording ?? { arguments: [] }, isTyped, tell, leave)
+    this.#migration = new SessionMigration({
+      check: (machine) => {
+        if (this.#recording.isActive) throw usage('a run that is recorded or replayed cannot be moved')
+        this.#snapshots.check(machine, true)
+      },
+      images: () => this.#backEnds?.images,
+      gone: (message) => this.#end({ code: ExitCode.PowerOff, message }, false),
+    })
+    this.#terminal = new SessionTerminal(settings, host, this.#display?.terminal, {
+      left: () => this.#end({ code: ExitCode.PowerOff }, true),
+      power: () => void this.#pressPowerButton(),
+      command: (line) => void this.#command(line),
+      save: () => void this.#command('savevm'),
+      panicked: (reason) =>
+        this.#end({ code: ExitCode.GuestPanic, message: `the guest's kernel has panicked: ${reason}` }, false),
+    })
+  }
+
+  /** Gives readers a moment for what is left. */
+  #callLast(): void {
+    setTimeout(() => this.#lastCall.abort(), LAST_CALL_MS).unref()
+  }
+
+  /** @param hurry - output does not wait for its readers for longer than a moment */
+  #end(ending: Ending, hurry: boolean): void {
+    this.#ending ??= ending
+    this.#stop.abort()
+    if (hurry) this.#callLast()
+  }
+
+  /** The machine cannot run on without what is lost. */
+  #lose(message: string): void {
+    this.#lost ??= { code: ExitCode.Input, message }
+    this.#end(this.#lost, false)
+  }
+
+  /** SIGTERM presses the power button of a guest that heeds it. Everything else, and the second SIGTERM, ends the run. */
+  async #signalled(signal: EndingSignal): Promise<void> {
+    const first = signal === 'SIGTERM' && !this.#terminated
+    this.#terminated = true
+    if (first && (await this.#pressPowerButton())) {
+      this.#host.stderr.write('retrap: SIGTERM presses the power button; another one ends the run\n')
+    } else this.#end({ code: ExitCode.signal(constants.signals[signal]) }, true)
+  }
+
+  /** Does what the user has typed after Ctrl-A c. @param line - null: nothing */
+  async #command(line: string | null): Promise<void> {
+    if (this.#backEnds !== undefined) this.#terminal.answer(line === null ? '' : await this.#answer(line))
+  }
+
+  /** Does what a command says. @returns what to tell */
+  async #answer(line: string): Promise<string> {
+    const [backEnds, devices] = [this.#backEnds, this.#devices]
+    if (backEnds === undefined || devices === undefined) return ''
+    const tell = (text: string): void => this.#terminal.answer(text)
+    const [machine, snapshots, migration] = [this.#running, this.#snapshots, this.#migration]
+    const recording = this.#recording
+    return runCommand(line, { machine, backEnds, devices, snapshots, recording, migration, tell })
+  }
+
+  async #pressPowerButton(): Promise<boolean> {
+    const answer = this.#running?.powerButton() ?? false
+    // A board in a Worker may hang, or its Worker: then nothing answers.
+    return Promise.race([answer, sleep(BUTTON_MS, false, { ref: false })])
+  }
+
+  /**
+   * Opens what the session stands on.
+   *
+   * @returns false where the session is to end before that
+   * @throws CliError if a serial port cannot be opened
+   */
+  async open(): Promise<boolean> {
+    return (await this.#inTime(this.#open().then(() => true))) ?? false
+  }
+
+  async #open(): Promise<void> {
+    // Until signals are listened for, they end the process by themselves: also one whose module loops at its top level.
+    this.#loaded = await this.#settings.devices(this.#millisecondsLeft())
+    const { serial, chardevs = [] } = this.#settings
+    const { stdout, stderr } = this.#host
+    const failed = (message: string): void => this.#end({ code: ExitCode.Input, message }, true)
+    await this.#chardevs.open(chardevs, this.#terminal.farEnd(), stderr, failed)
+    const { recording } = this.#settings
+    const isReplay = recording?.replay !== undefined && recording.goLive !== true
+    const isIncoming = this.#settings.takeOver !== undefined
+    this.#backEnds = await BackEnds.open({ ...this.#settings, isReplay, isIncoming }, this.#chardevs)
+    const { machine, portDevices = [] } = this.#settings
+    this.#devices = new HotDevices(machine.rootPorts ?? [], portDevices, this.#backEnds)
+    for (const note of this.#backEnds.images.notes) stderr.write(`retrap: ${note}\n`)
+    this.#closing.push(
+      this.#host.onSignal((signal) => void this.#signalled(signal)),
+      this.#host.onUncaught((thrown) => this.#uncaught(thrown)),
+    )
+    await this.#wires.open(serial, stderr, failed)
+    stdout.on('error', (error) => this.#unwritable(error))
+    // There is nowhere left to say so.
+    stderr.on('error', () => {})
+    const outputs = [stdout, stderr, ...this.#wires.outputs, ...this.#chardevs.outputs]
+    await this.#display?.open(stderr)
+    await this.#snapshots.open()
+    await this.#gdb?.open(stderr)
+    if (this.#settings.control !== undefined) {
+      const control = await ControlSocket.open(this.#settings.control, (line) => this.#answer(line))
+      this.#closing.push(() => control.close())
+    }
+    this.#watch = new OutputWatch(outputs, () => this.#pause.abort())
+  }
+
+  /** The reader of stdout has gone, or stdout cannot be written. */
+  #unwritable(error: Error): void {
+    const gone = 'code' in error && error.code === 'EPIPE'
+    if (gone) this.#end({ code: ExitCode.signal(constants.signals.SIGPIPE) }, true)
+    else this.#end({ code: ExitCode.Input, message: `cannot write the output: ${error.message}` }, true)
+  }
+
+  /** A device module has thrown outside of any request, or something of ours has. */
+  #uncaught(thrown: unknown): void {
+    const message = `nothing caught what was thrown, by a device module or by retrap: ${describeThrown(thrown, true)}`
+    this.#end({ code: ExitCode.InternalError, message }, false)
+  }
+
+  /** Runs machines until one ends for good. @param isOpen - what they stand on is there @returns the exit code */
+  async run(isOpen: boolean): Promise<number> {
+    const { noReboot, profile } = this.#settings
+    const host = this.#host
+    let made = isOpen ? await this.#make() : null
+    if (made !== null) await this.#settings.takeOver?.(async (writes) => this.#backEnds?.images.claim(writes ?? []))
+    if (made !== null) this.#closing.push(this.#terminal.open())
+    let resets = 0
+    let exit: MachineExit
+    for (;;) {
+      if (made === null) {
+        exit = { reason: this.#stop.signal.aborted ? 'stopped' : 'timeout' }
+        break
+      }
+      // oxlint-disable-next-line no-await-in-loop -- one machine after the other
+      exit = await this.#runMachine(made.machine)
+      // oxlint-disable-next-line no-await-in-loop
+      await this.#resolveProfile(made.machine)
+      flushDevices(made.models)
+      this.#reportKeptViews(made.machine)
+      // oxlint-disable-next-line no-await-in-loop
+      if (exit.reason !== 'reset' && !this.#migration.isGone) await this.#saveOnExit(made.machine, exit)
+      if (exit.reason !== 'reset') break
+      if (noReboot === true || this.#recording.isActive) {
+        host.stderr.write(
+          `retrap: the guest has reset the machine${this.#recording.isActive ? '' : ' (--no-reboot)'}\n`,
+        )
+        break
+      }
+      // A PC starts again when it is reset. Memory would survive, but what is loaded into it would not.
+      resets++
+      // A guest that does nothing else leaves no room for keys and timers otherwise.
+      // oxlint-disable-next-line no-await-in-loop
+      await setImmediate()
+      made.machine.close?.()
+      // oxlint-disable-next-line no-await-in-loop
+      made = await this.#make()
+    }
+    profile?.write()
+    await this.#recording.close()
+    if (this.#machine !== undefined) this.#unseen = await this.#display?.finish()
+    if (this.#unseen !== undefined) host.stderr.write(`retrap: ${this.#unseen}\n`)
+    return this.#report(exit, resets)
+  }
+
+  async #saveOnExit(machine: Machine, { reason }: MachineExit): Promise<void> {
+    try {
+      const told = await this.#snapshots.saveOnExit(machine, reason !== 'stopped' && reason !== 'timeout')
+      if (told !== undefined) this.#host.stderr.write(`retrap: ${told}\n`)
+    } catch (error) {
+      const known = explainError(error)
+      if (known === undefined) throw error
+      this.#host.stderr.write(`retrap: ${known.message}\n`)
+      this.#unsaved = true
+    }
+  }
+
+  async #resolveProfile(machine: Machine): Promise<void> {
+    const { profile, images } = this.#settings
+    if (profile === undefined) return
+    profile.resolve(machine, (await images()).kernel)
+    if (profile.isFull) this.#host.stderr.write('retrap: the profile has room for no more samples and ends early\n')
+  }
+
+  /**
+   * Makes a machine.
+   *
+   * @returns null where the session is to end before the machine is there
+   */
+  async #make(): Promise<Made | null> {
+    if (this.#millisecondsLeft() <= 0 || this.#stop.signal.aborted) return null
+    const made = this.#create()
+    const first = await this.#inTime(made)
+    if (first === null) made.then(({ machine }) => machine.close?.()).catch(() => {})
+    else this.#machine = first.machine
+    return first
+  }
+
+  /**
+   * Waits for what the session needs. Neither the user nor `--timeout` waits for files and device models that take their time.
+   *
+   * @returns null where the session is to end before `work` has
+   */
+  async #inTime<T>(work: Promise<T>): Promise<T | null> {
+    const left = this.#millisecondsLeft()
+    const over = new AbortController()
+    const end = AbortSignal.any([this.#stop.signal, over.signal])
+    const timer = left === Infinity ? undefined : setTimeout(() => over.abort(), left)
+    try {
+      const first = await Promise.race([work, new Promise<null>((resolve) => (end.onabort = () => resolve(null)))])
+      // What is waited for may keep the process for long.
+      if (first === null) this.#host.abandon()
+      return first
+    } finally {
+      clearTimeout(timer)
+      end.onabort = null
+    }
+  }
+
+  async #create(): Promise<Made> {
+    const settings = this.#settings
+    const tell = (text: string): void => this.#terminal.status(text)
+    const snapshot = this.#restored ? undefined : await settings.restore?.(tell, (message) => this.#lose(message))
+    this.#restored = true
+    const { models, servers } = this.#loaded ?? (await settings.devices(this.#millisecondsLeft()))
+    this.#loaded = undefined
+    if (
+      this.#gdb !== undefined &&
+      settings.recording?.record !== undefined &&
+      settings.machine.architecture === 'arm64'
+    )
+      throw usage('--record with --gdb: an Arm board cannot go back; leave one of them out')
+    // What others do is in the recording.
+    const again = models.find(({ deterministic }) => deterministic === true)
+    if (this.#gdb !== undefined && settings.recording?.record !== undefined && again !== undefined)
+      throw usage(
+        `--record with --gdb: ${again.name} cannot go back; leave it out, or record first and debug the replay`,
+      )
+    const serialPorts = Math.max(1, settings.serial.length)
+    const { keyboard, mouse } = this.#display?.vnc ?? { keyboard: this.#display?.terminal?.keyboard }
+    const machine = await this.#recording.create(
+      {
+        ...settings.machine,
+        ...(snapshot !== undefined && { snapshot }),
+        ...(await settings.images()),
+        ...(serialPorts > 1 && { serialPorts }),
+        ...(await this.#backEnds?.forMachine()),
+        ...(this.#display !== undefined && { screen: this.#display.screen }),
+        ...(keyboard !== undefined && { keyboard }),
+        ...(mouse !== undefined && { mouse }),
+        devices: models,
+        deviceServers: servers,
+        onSleep: (asleep) => {
+          if (this.#clock?.slept(asleep) !== true) this.#host.stderr.write(asleep ? ASLEEP : AWAKE)
+        },
+      },
+      this.#host.createMachine,
+    )
+    try {
+      if (snapshot !== undefined && settings.setsClock === true) {
+        this.#clock = new GuestClock((text) => this.#host.stderr.write(`retrap: ${text}\r\n`))
+        void this.#clock.ask(machine)
+      }
+      this.#connect(machine)
+      settings.trace?.attach(machine)
+      await this.#gdb?.adopt(machine)
+    } catch (error) {
+      machine.close?.()
+      throw error
+    }
+    return { machine, models }
+  }
+
+  /** Runs one machine to its end, with pauses while readers of its output stall. */
+  async #runMachine(machine: Machine): Promise<MachineExit> {
+    for (;;) {
+      this.#pause = new AbortController()
+      const left = this.#millisecondsLeft()
+      const signal = AbortSignal.any([this.#stop.signal, this.#pause.signal])
+      this.#running = machine
+      // oxlint-disable-next-line no-await-in-loop -- one run after the other
+      const exit: MachineExit = await this.#migration.run.run(
+        machine,
+        { signal, ...(left === Infinity ? {} : { timeoutMs: left }) },
+        { reason: 'stopped' },
+      )
+      this.#running = undefined
+      if (exit.reason !== 'stopped' || this.#stop.signal.aborted) return exit
+      // oxlint-disable-next-line no-await-in-loop
+      await this.#watch?.drained(this.#stop.signal, this.#millisecondsLeft())
+      if (this.#stop.signal.aborted) return exit
+      if (this.#millisecondsLeft() <= 0) return { reason: 'timeout' }
+    }
+  }
+
+  /** Making the machine may already have taken all the time there was. */
+  #millisecondsLeft(): number {
+    const { timeoutMs } = this.#settings
+    return timeoutMs === undefined ? Infinity : Math.max(0, timeoutMs - this.#stopwatch.wallSeconds() * 1000)
+  }
+
+  #connect(machine: Machine): void {
+    const print = (bytes: Uint8Array): void => this.#terminal.print(bytes)
+    this.#wires.connect(machine, print)
+    machine.xenConsole?.onTransmit(this.#terminal.isConsole ? print : (bytes) => this.#wires.writeFirst(bytes))
+    this.#terminal.connect(machine)
+  }
+
+  #reportKeptViews(machine: Machine): void {
+    for (const { device, gpa, length } of machine.domain.keptViews?.() ?? []) {
+      const where = `${length} bytes at guest address 0x${gpa.toString(16)}`
+      this.#host.stderr.write(`device ${device} has written a view of guest memory after its release: ${where}\n`)
+    }
+  }
+
+  /** Says on stderr why the run has ended, where that is not plain. @returns the exit code */
+  #report(ended: MachineExit, resets: number): number {
+    const { stderr, disassemble } = this.#host
+    const { timeoutMs, stats, machine } = this.#settings
+    // The machine calls an error of its own what a file does not give.
+    const exit: MachineExit = this.#lost === undefined ? ended : { reason: 'stopped' }
+    const ending = this.#lost ?? (exit.reason === 'stopped' ? this.#ending : undefined)
+    const exitCode = ending?.code ?? exitCodeOf(exit)
+    if (exit.reason === 'timeout') this.#callLast()
+    for (const line of linesOfEnd(exit, ending, { timeoutMs, disassemble })) stderr.write(line)
+    if (stats !== undefined && this.#machine !== undefined) {
+      const stopwatch = this.#stopwatch
+      const guestBytes = machine.memoryBytes
+      const statistics = measure({ machine: this.#machine, stopwatch, exit, exitCode, guestBytes, resets })
+      stderr.write(stats === 'json' ? `${JSON.stringify(statistics)}\n` : formatStatistics(statistics))
+    }
+    return exitCode
+  }
+
+  /**
+   * Ends what the session has begun. A guest's last words wait for their reader, unless the user has ended the run.
+   *
+   * @returns whether all that the guest wrote is in its images, the last picture in its file, and the machine in its own
+   */
+  async close(): Promise<boolean> {
+    this.#settings.trace?.end()
+    this.#machine?.close?.()
+    this.#settings.unitCache?.close()
+    const failed = (await this.#backEnds?.close()) ?? []
+    for (const { path, error } of failed) {
+      this.#host.stderr.write(`retrap: not all that the guest wrote is in ${path}: ${describeThrown(error)}\n`)
+    }
+    this.#terminal.stop()
+    if (this.#watch !== undefined) {
+      const { stdout, stderr } = this.#host
+      const left = await this.#watch.empty([stdout, stderr], this.#lastCall.signal)
+      if (left > 0) {
+        this.#host.stderr.write(`retrap: ${left} bytes of output are lost: their reader did not take them\n`)
+        this.#host.abandon()
+      }
+      this.#watch.stop()
+    }
+    await this.#display?.close()
+    await this.#gdb?.close()
+    for (const close of this.#closing.toReversed()) close()
+    await this.#chardevs.close()
+    await this.#wires.close()
+    return failed.length === 0 && this.#unseen === undefined && !this.#unsaved
+  }
+}
+
+/** How long output waits for its reader when the user has ended the run. */
+const LAST_CALL_MS = 150
+/** Milliseconds in which a machine answers the power button; without an answer the button counts as ignored. */
+const BUTTON_MS = 2000

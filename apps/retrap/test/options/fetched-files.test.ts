@@ -1,0 +1,104 @@
+/** Which of Debian's files are fetched, where they are, and what is said where they cannot be had. No network is used. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { DebianError, fetchMembers } from '@retrap/debian'
+import { multibootHeader } from '@retrap/tooling/images'
+import { afterAll, beforeEach, expect, test, vi } from 'vitest'
+import { fetchBiosFile } from '../../src/options/bios-files.ts'
+import { readImages } from '../../src/options/images.ts'
+import { CardRoms } from '../../src/network/network-cards.ts'
+
+vi.mock(import('@retrap/debian'), async (original) => ({ ...(await original()), fetchMembers: vi.fn() }))
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-fetched-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+/** Each file has its own name in it. */
+beforeEach(() => {
+  vi.mocked(fetchMembers)
+    .mockReset()
+    .mockImplementation(async ([wanted]) => {
+      for (const member of wanted!.members) {
+        mkdirSync(dirname(join(folder, member)), { recursive: true })
+        writeFileSync(join(folder, member), member)
+      }
+      return [folder]
+    })
+})
+
+const asked = (): unknown => vi.mocked(fetchMembers).mock.calls.map(([wanted]) => wanted)
+const text = (bytes: Uint8Array | undefined): string | undefined => bytes && new TextDecoder().decode(bytes)
+
+// Names of files in Debian's packages seabios and qemu-system-data.
+const ROMS = ['linuxboot_dma.bin', 'multiboot_dma.bin', 'pvh.bin'].map((name) => `./usr/share/qemu/${name}`)
+test.each([
+  ['bios-256k.bin', 'seabios', ['./usr/share/seabios/bios-256k.bin'], '--firmware FILE'],
+  ['vgabios-stdvga.bin', 'seabios', ['./usr/share/seabios/vgabios-stdvga.bin'], '--vga none'],
+  ['linuxboot_dma.bin', 'qemu-system-data', ROMS, '--option-rom FILE'],
+  ['multiboot_dma.bin', 'qemu-system-data', ROMS, '--option-rom FILE'],
+  ['pvh.bin', 'qemu-system-data', ROMS, '--option-rom FILE'],
+] as const)('%s is of %s', async (name, archive, members, instead) => {
+  expect(text(await fetchBiosFile(name))).toBe(members.find((member) => member.endsWith(`/${name}`)))
+  expect(asked()).toEqual([[{ package: archive, members }]])
+  vi.mocked(fetchMembers).mockRejectedValue(new DebianError('ERR_FETCH' as never, 'no network'))
+  await expect(fetchBiosFile(name)).rejects.toMatchObject({
+    code: 'ERR_FETCH',
+    message: expect.stringMatching(new RegExp(`^no network; .*${instead}$`)) as unknown,
+  })
+})
+
+test('another error is none of the network’s', async () => {
+  const error = new TypeError('ours')
+  vi.mocked(fetchMembers).mockRejectedValue(error)
+  await expect(fetchBiosFile('pvh.bin')).rejects.toBe(error)
+  await expect(CardRoms.open([['e1000', { netdev: 'n' }]], { firmware: 'bios', wanted: true })).rejects.toBe(error)
+})
+
+// Debian's package ipxe-qemu.
+test.each([
+  ['e1000', 'bios', 'pxe-e1000.rom'],
+  ['virtio', 'bios', 'pxe-virtio.rom'],
+  ['e1000', 'own', 'efi-e1000.rom'],
+  ['virtio', 'own', 'efi-virtio.rom'],
+] as const)('the boot program of %s for firmware %s is %s', async (model, firmware, name) => {
+  const card = { netdev: 'n' }
+  const roms = await CardRoms.open([[model, card]], { firmware, wanted: true })
+  const member = `./usr/lib/ipxe/qemu/${name}`
+  expect(asked()).toEqual([[{ package: 'ipxe-qemu', members: [member] }]])
+  expect(text(roms.of(card))).toBe(member)
+})
+
+test('a card has one where the machine may boot from it', async () => {
+  const plain = { netdev: 'a' }
+  const first = { netdev: 'b', bootIndex: 0 }
+  const roms = await CardRoms.open(
+    [
+      ['e1000', plain],
+      ['e1000', first],
+    ],
+    { firmware: 'bios', wanted: false },
+  )
+  expect([roms.of(plain), text(roms.of(first))]).toEqual([undefined, './usr/lib/ipxe/qemu/pxe-e1000.rom'])
+  await roms.add([['e1000', plain]], { firmware: 'none', wanted: true })
+  expect(roms.of(plain)).toBeUndefined()
+  vi.mocked(fetchMembers).mockRejectedValue(new DebianError('ERR_FETCH' as never, 'no network'))
+  await expect(roms.add([['e1000', plain]], { firmware: 'bios', wanted: true })).rejects.toMatchObject({
+    code: 'ERR_FETCH',
+    message: 'no network; give a boot program of your own: romfile=FILE',
+  })
+})
+
+test('the card of a kernel that a BIOS starts has a video BIOS', async () => {
+  const kernel = join(folder, 'multiboot')
+  writeFileSync(kernel, multibootHeader(0))
+  const given = { kernel, firmware: kernel, vga: 'std' } as const
+  const alone = await readImages({ kernel, vga: 'std' })
+  const behind = await readImages(given)
+  const unseen = await readImages({ ...given, vga: 'none' })
+  expect([alone, behind, unseen].map(({ vgaBios }) => text(vgaBios))).toEqual([
+    undefined,
+    './usr/share/seabios/vgabios-stdvga.bin',
+    undefined,
+  ])
+})
