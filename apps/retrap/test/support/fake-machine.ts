@@ -1,8 +1,11 @@
 import { EventEmitter } from 'node:events'
 import type { P2mLeaf } from '@retrap/p2m'
 import type { MachineExit } from '@retrap/machine'
-import type { Machine, MachineOptions } from '../../src/machine-contract.ts'
-import type { EndingSignal, SessionHost } from '../../src/host.ts'
+import type { Machine, MachineOptions } from '../../src/machine/machine-contract.ts'
+import type { EndingSignal, SessionHost } from '../../src/session/host.ts'
+
+// No test depends on what an earlier one has compiled, or on a file of tests that ran before it.
+process.env['RETRAP_UNIT_CACHE'] = 'off'
 
 /** What a test's guest can do: print, hear what is typed, and decide how the machine ends. */
 export interface FakeGuest {
