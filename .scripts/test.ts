@@ -11,6 +11,7 @@ import { provideDebianPrograms } from '../packages/tooling/src/programs.ts'
 import { writeDurations } from '../packages/tooling/src/run/durations.ts'
 import type { FileResult, RunResults } from '../packages/tooling/src/run/results.ts'
 import { checkExamples } from './examples.ts'
+import { historyWarnings } from './history.ts'
 import { checkManifests } from './manifests.ts'
 import { checkNamedMutations } from './named-mutations.ts'
 import { checkApi } from './package/api-reports.ts'
@@ -187,6 +188,7 @@ async function checkWorkspace(all: readonly Member[], { slice, long }: Plan): Pr
   await checkWith('who imports whom', () => checkBoundaries(all))
   await checkWith('manifests', () => checkManifests(all))
   await checkWith('changesets', () => [...checkChangesets(all), ...checkChangelogs(all)])
+  for (const warning of historyWarnings()) console.log(`warning: commit ${warning}`)
   await checkWith('named mutations', () => checkNamedMutations())
   await checkWith('READMEs as a reader on npm meets them', () => checkReadmes(all))
   await checkWith('examples', () => checkExamples(all, (i) => long || (i + slice) % EXAMPLE_PARTS === 0))
