@@ -27,21 +27,27 @@ export interface DeviceParties {
 
 /**
  * The device models of a domain at rest: none has anything under way. They stay so until {@link DomainRest.end}, which has
- * them go on; whoever has begun it ends it, whatever happens meanwhile.
+ * them go on. The caller of `Domain.rest` ends it, whatever happens meanwhile.
  */
-export class DomainRest {
-  readonly #parties: DeviceParties
-
-  constructor(parties: DeviceParties) {
-    this.#parties = parties
-  }
-
+export interface DomainRest {
   /**
    * Saves all device models, wherever they live, with the memory that they own.
    *
    * @throws DeviceError `ERR_STATE`, naming a model that has neither `save` nor `stateless: true`; `ERR_DEVICE`, naming one
    *   that failed
    */
+  saveDevices(): Promise<DevicesState>
+  /** Device models go on. */
+  end(): void
+}
+
+class DevicesAtRest implements DomainRest {
+  readonly #parties: DeviceParties
+
+  constructor(parties: DeviceParties) {
+    this.#parties = parties
+  }
+
   async saveDevices(): Promise<DevicesState> {
     const { devices, memories } = this.#parties
     const remotes = remotesOf(this.#parties)
@@ -50,7 +56,6 @@ export class DomainRest {
     return { version: 1, local, servers, memories: memories.save() }
   }
 
-  /** Device models go on. */
   end(): void {
     this.#parties.devices.resume()
     for (const remote of remotesOf(this.#parties)) remote.resume()
@@ -59,7 +64,7 @@ export class DomainRest {
 
 /** Brings all models to rest; they go on where one of them is too late. */
 export async function beginRest(parties: DeviceParties, deadlineMs: number): Promise<DomainRest> {
-  const rest = new DomainRest(parties)
+  const rest = new DevicesAtRest(parties)
   try {
     const { devices } = parties
     await Promise.all([devices.quiesce(deadlineMs), ...remotesOf(parties).map((remote) => remote.quiesce(deadlineMs))])
@@ -93,7 +98,7 @@ export async function restoreDevices(parties: DeviceParties, state: DevicesState
   memories.restore(state.memories)
   await devices.restore(state.local)
   for (const remote of remotesOf(parties)) await remote.restore(state.servers[remote.name]!)
-  return new DomainRest(parties)
+  return new DevicesAtRest(parties)
 }
 
 /** Servers whose models have state here: what those do that are recorded is in the recording. */

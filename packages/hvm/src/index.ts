@@ -5,7 +5,7 @@
  */
 export { DeterministicClock, RealClock } from './clock.ts'
 export type { ClockState, DeterministicClockState, DomainClock, HostClock, RealClockState } from './clock.ts'
-export type { DeviceParties, DevicesState, DomainRest } from './domain-rest.ts'
+export type { DevicesState, DomainRest } from './domain-rest.ts'
 export { DirtyLogs } from './memory/dirty-logs.ts'
 export { Domain } from './domain.ts'
 export type { DomainExit, DomainOptions, DomainServer, Sleeper } from './domain-options.ts'
@@ -40,8 +40,8 @@ export type { GuestTranslation, GuestWalk } from './x86/guest-translation.ts'
 export { MemoryWatch } from './x86/memory-watch.ts'
 export type { MemoryWriter, PhysicalRange } from './x86/memory-watch.ts'
 export {
+  beginCopying,
   beginRestoringDomain,
-  beginSavingDomain,
   checkShape,
   forkDomain,
   restoreDomain,
@@ -51,9 +51,10 @@ export {
   saveDomain,
   saveDomainState,
 } from './saved-domain.ts'
+export type { PageCopies } from './memory/page-copies.ts'
 export type { ForkedMemory } from './memory/forked-memory.ts'
 export type { FormerContents } from './memory/late-pages.ts'
-export type { DomainRestoring, DomainReturn, DomainSaving, DomainSnapshot, DomainState } from './saved-domain.ts'
+export type { DomainRestoring, DomainReturn, DomainSnapshot, DomainState } from './saved-domain.ts'
 export type { OutsideInputs } from './scheduling/outside-inputs.ts'
 export type { RoundState } from './scheduling/deterministic-schedule.ts'
 export { DomainVapic } from './x86/vapic/domain-vapic.ts'

@@ -10,6 +10,7 @@ import {
   type GuestPageSource,
 } from './memory/guest-frames.ts'
 import type { ForkedMemory } from './memory/forked-memory.ts'
+import type { PageCopies } from './memory/page-copies.ts'
 import type { FormerContents, LatePages } from './memory/late-pages.ts'
 import type { FrameSet, WrittenFrames } from './memory/written-frames.ts'
 import type { RoundState } from './scheduling/deterministic-schedule.ts'
@@ -39,21 +40,6 @@ export interface DomainSnapshot<S extends DomainState, P = GuestPages> {
   readonly state: S
   /** The contents of RAM and ROM. */
   readonly pages: P
-}
-
-/** A domain that is being saved: it may run on, and its RAM is still to be copied. */
-export interface DomainSaving<S extends DomainState> {
-  /** All but the contents of RAM. */
-  readonly state: S
-  /**
-   * Copies RAM and ROM as they were. To be called once.
-   *
-   * @param turn - called now and then: lets others have a turn of the host's event loop
-   * @throws RangeError where the host has no memory for the copy: the domain is as it was
-   */
-  readonly pages: (turn: () => Promise<void>) => Promise<GuestPages>
-  /** Ends it without `pages`: until then, or until that has settled, what is written is copied first. */
-  readonly close: () => void
 }
 
 /** A domain that goes on from a snapshot, of whose RAM some is still to be brought. */
@@ -88,39 +74,13 @@ export interface SavedArchitecture<S extends DomainState> extends Architecture {
 /** A domain that can be saved: an `X86Domain` or an `ArmDomain`. */
 export type SavedDomain<S extends DomainState> = Domain<VirtualCpu, SavedArchitecture<S>>
 
-/** A domain without its device models. */
-function stateOf<S extends DomainState>(domain: SavedDomain<S>): Omit<S, 'devices'> {
-  const common: Omit<DomainState, 'devices' | 'vcpus'> = {
-    version: 1,
-    clock: domain.clock.save(),
-    round: domain.saveRound(),
-    asleep: domain.asleep,
-    frames: guestFrames(domain),
-  }
-  return { ...common, ...domain.architecture.save() } as unknown as Omit<S, 'devices'>
-}
-
 /**
- * Saves a domain as it is now, and lets it run on before its RAM is copied: what is written after its rest has ended is
- * copied first.
+ * Saves a domain as it is now, but for the contents of its RAM.
  *
  * @param rest - of the domain
  * @throws HvmError `ERR_STATE` for guest memory that is neither RAM nor ROM nor a device model's, and for a domain with a
  *   hypervisor's own interface. DeviceError as `DomainRest.saveDevices`
  */
-export async function beginSavingDomain<S extends DomainState>(
-  domain: SavedDomain<S>,
-  rest: DomainRest,
-): Promise<DomainSaving<S>> {
-  // Few machines are saved: those that are not do not load it.
-  const { PageCopies } = await import('./memory/page-copies.ts')
-  const state = await saveDomainState(domain, rest)
-  // Last of all: nothing is thrown after it.
-  const copies = new PageCopies(domain)
-  return { state, pages: (turn) => copies.collect(turn), close: () => copies.close() }
-}
-
-/** Saves a domain as {@link beginSavingDomain} does, but for the contents of its RAM. */
 export async function saveDomainState<S extends DomainState>(domain: SavedDomain<S>, rest: DomainRest): Promise<S> {
   if (domain.seesHypervisor) {
     const why = 'its grants and rings are not part of a snapshot'
@@ -128,28 +88,50 @@ export async function saveDomainState<S extends DomainState>(domain: SavedDomain
   }
   domain.secondLevel.late?.finishNow()
   const devices = await rest.saveDevices()
-  return { ...stateOf(domain), devices } as unknown as S
+  const common: Omit<DomainState, 'vcpus'> = {
+    version: 1,
+    clock: domain.clock.save(),
+    round: domain.saveRound(),
+    asleep: domain.asleep,
+    devices,
+    frames: guestFrames(domain),
+  }
+  return { ...common, ...domain.architecture.save() } as unknown as S
 }
 
 /**
- * Saves a domain as {@link beginSavingDomain} does, with its RAM. Every vCPU is brought between two instructions and the
+ * Begins to copy RAM and ROM as they are now: frames that are written from now on are copied first, so that the domain may
+ * run on. Its `collect` returns the copy; without that, `close` ends it.
+ *
+ * @throws HvmError `ERR_STATE` as {@link saveDomainState}; RangeError where the host has no memory for it
+ */
+export async function beginCopying(domain: Domain): Promise<PageCopies> {
+  // Few machines are saved: the others do not load it.
+  const { PageCopies } = await import('./memory/page-copies.ts')
+  return new PageCopies(domain)
+}
+
+/**
+ * Saves a domain as {@link saveDomainState} does, with its RAM. Every vCPU is brought between two instructions and the
  * device models to rest; afterwards it can be run on. Not while `run` is under way.
  *
  * @param deadlineMs - host time that devices may take
- * @throws as `Domain.rest` and {@link beginSavingDomain}
+ * @throws as `Domain.rest`, {@link saveDomainState} and {@link beginCopying}
  */
 export async function saveDomain<S extends DomainState>(
   domain: SavedDomain<S>,
   deadlineMs: number,
 ): Promise<DomainSnapshot<S>> {
   const rest = await domain.rest(deadlineMs)
-  let saving: DomainSaving<S>
+  let state: S
+  let copies: PageCopies
   try {
-    saving = await beginSavingDomain(domain, rest)
+    state = await saveDomainState(domain, rest)
+    copies = await beginCopying(domain)
   } finally {
     rest.end()
   }
-  return { state: saving.state, pages: await saving.pages(() => Promise.resolve()) }
+  return { state, pages: await copies.collect(() => Promise.resolve()) }
 }
 
 /**
@@ -185,10 +167,17 @@ export interface DomainReturn extends Pick<FormerContents, 'log'> {
 function checkState<S extends DomainState>(domain: SavedDomain<S>, state: S): void {
   if (state?.version !== 1)
     throw new HvmError('ERR_STATE', `state of a domain of version ${String(state?.version)}: expected 1`)
-  const { round, ...here } = stateOf(domain)
+  const round = domain.saveRound()
   // They may be missing: where nothing has moved, and where no turn goes on.
   const { moved: _moved, goesOn: _goesOn, ...expected } = round ?? {}
-  checkShape('the domain’s state', state, { ...here, round: round && expected })
+  checkShape('the domain’s state', state, {
+    version: 1,
+    clock: domain.clock.save(),
+    round: round && expected,
+    asleep: domain.asleep,
+    frames: guestFrames(domain),
+    ...domain.architecture.save(),
+  })
   if (state.vcpus.length !== domain.vcpus.length)
     throw new HvmError('ERR_STATE', `state of ${state.vcpus.length} vCPUs: expected ${domain.vcpus.length}`)
   domain.checkDevices(state.devices)

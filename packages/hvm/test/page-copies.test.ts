@@ -4,8 +4,8 @@ import { P2mType } from '@retrap/p2m'
 import { al, dword, ecx } from '@retrap/x86-assembler'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { beginSavingDomain } from '../src/index.ts'
-import type { DomainServer, GuestPages, X86Domain, DomainSaving, X86DomainState } from '../src/index.ts'
+import { beginCopying, saveDomainState } from '../src/index.ts'
+import type { DomainServer, GuestPages, PageCopies, X86Domain } from '../src/index.ts'
 import { GuestRecord } from '../src/x86/vapic/record.ts'
 import { EXIT_PORT, Guest } from './support/guest.ts'
 
@@ -17,10 +17,11 @@ const FIRST = 0x100
 const COUNT = 0x300
 
 /** Begins to save a domain, whose device models go on. */
-async function beginSaving(domain: X86Domain): Promise<DomainSaving<X86DomainState>> {
+async function beginSaving(domain: X86Domain): Promise<PageCopies> {
   const rest = await domain.rest(1000)
   try {
-    return await beginSavingDomain(domain, rest)
+    await saveDomainState(domain, rest)
+    return await beginCopying(domain)
   } finally {
     rest.end()
   }
@@ -153,7 +154,7 @@ test.each<[string, (made: Made) => void, ((made: Made) => () => void)?]>([
     expect(await domain.run()).toEqual({ reason: 'debug-exit', code: 0 })
     expect(contents(domain)).not.toEqual(expected)
     // oxlint-disable-next-line no-await-in-loop
-    expect(savedContents(await saving.pages(() => Promise.resolve()))).toEqual(expected)
+    expect(savedContents(await saving.collect(() => Promise.resolve()))).toEqual(expected)
   }
 })
 
@@ -171,7 +172,7 @@ test('RAM that is written while it is copied is saved as it was, and is written 
           domain.guestMemory.write((FIRST + frame) * PAGE + value, Uint8Array.of(value))
       }
       let turns = 0
-      const pages = await saving.pages(async () => {
+      const pages = await saving.collect(async () => {
         if (turns++ === 0) write()
       })
       expect(turns).toBeGreaterThan(0)
@@ -188,7 +189,7 @@ test('a log that somebody keeps goes on when RAM has been copied', async () => {
   const { domain } = guest
   const log = domain.dirtyLogs.start(0x180, 0x20)
   const saving = await beginSaving(domain)
-  await saving.pages(() => Promise.resolve())
+  await saving.collect(() => Promise.resolve())
   expect(log.take(new Uint32Array(1))).toBe(0)
   domain.guestMemory.write(0x18_1000, Uint8Array.of(1))
   const bits = new Uint32Array(1)
@@ -207,7 +208,7 @@ test('a guest goes on whose frame cannot be copied, and there is no copy', async
   expect(await domain.run()).toEqual({ reason: 'pause' })
   expect(await domain.run()).toMatchObject({ reason: 'debug-exit' })
   delete (u8 as Partial<Uint8Array>).slice
-  await expect(saving.pages(() => Promise.resolve())).rejects.toThrow('no memory')
+  await expect(saving.collect(() => Promise.resolve())).rejects.toThrow('no memory')
   expect([...domain.p2m.leaves()]).toEqual(leaves)
 })
 
@@ -229,7 +230,7 @@ test('RAM is copied before another thread may write it', async () => {
   domain.addServer({ remote: { onClosed: () => undefined }, close: () => undefined } as unknown as DomainServer)
   domain.memory.u8[domain.p2m.translate(0x30_0000)] = 2
   expect(
-    savedContents(await saving.pages(() => Promise.resolve()))
+    savedContents(await saving.collect(() => Promise.resolve()))
       .get(0x300)
       ?.charCodeAt(0),
   ).toBe(1)
@@ -241,7 +242,7 @@ test('a copy that fails leaves the guest as it was', async () => {
   for (let i = 0; i < COUNT; i++) domain.guestMemory.write((FIRST + i) * PAGE, Uint8Array.of(1))
   const leaves = [...domain.p2m.leaves()]
   const saving = await beginSaving(domain)
-  await expect(saving.pages(() => Promise.reject(new RangeError('no memory')))).rejects.toThrow('no memory')
+  await expect(saving.collect(() => Promise.reject(new RangeError('no memory')))).rejects.toThrow('no memory')
   expect([...domain.p2m.leaves()]).toEqual(leaves)
   expect([domain.dirtyLogs.beforeWrites, domain.p2m.writeLogs.covers(FIRST)]).toEqual([null, false])
   expect(await domain.run()).toEqual({ reason: 'pause' })

@@ -5,15 +5,15 @@
  */
 export { ArmDomain } from './domain.ts'
 export {
+  beginCopying,
   beginRestoringDomain,
-  beginSavingDomain,
-  type DomainSaving,
   type DomainSnapshot,
   type DomainState,
   restoreDomain,
   type SavedArchitecture,
   type SavedDomain,
   saveDomain,
+  saveDomainState,
 } from '../saved-domain.ts'
 export type { ArmArchitecture, ArmDomainOptions, ArmDomainState, GicPlace } from './architecture.ts'
 export type { GicV2Place, MessageFrame } from './gic-v2.ts'

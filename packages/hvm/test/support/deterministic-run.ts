@@ -7,7 +7,8 @@ import {
   beginRestoringDomain,
   DeterministicClock,
   restoreDomain,
-  beginSavingDomain,
+  beginCopying,
+  saveDomainState,
   type DomainServer,
   WrittenFrames,
   type WrittenSince,
@@ -141,11 +142,12 @@ export async function deterministicRun(vcpus: number, placement: Placement, star
     end: 'debug-exit',
     async save({ domain, noted }) {
       const rest = await domain.rest(1000)
-      const { state, pages } = await beginSavingDomain(domain, rest)
+      const state = await saveDomainState(domain, rest)
+      const copies = await beginCopying(domain)
       noted.log ??= WrittenFrames.begin(domain)
       noted.since = noted.log?.note()
       rest.end()
-      return { state, pages: await pages(() => Promise.resolve()) }
+      return { state, pages: await copies.collect(() => Promise.resolve()) }
     },
     async restore(snapshot) {
       const next = await build(vcpus, placement, 0n)

@@ -1,16 +1,16 @@
-import { closePages, type DomainRestoring, type DomainReturn } from '@retrap/hvm'
-import { type ArmDomain, beginRestoringDomain, beginSavingDomain } from '@retrap/hvm/arm'
+import { closePages, type DomainRestoring, type DomainReturn, type PageCopies } from '@retrap/hvm'
+import { type ArmDomain, beginCopying, beginRestoringDomain, saveDomainState } from '@retrap/hvm/arm'
 import type { PcDrive } from '../devices/drives.ts'
 import { hostClock, type RandomSource } from '../life/host.ts'
 import { type MachineLife, type PcRestoreOptions, type PcSaveOptions, SAVE_DEADLINE_MS } from '../life/machine-life.ts'
 import {
+  CANNOT_BE_SAVED,
   copiedPages,
-  explaining,
   finishRestoring,
-  isNoError,
   OneByOne,
+  refuse,
+  refuseUnfit,
   requireSameMachine,
-  whileAtRest,
 } from '../snapshot/snapshot-rules.ts'
 import type { ArmSnapshot, ArmSnapshotMachine, ArmSnapshotSource, ArmSnapshotState } from './snapshot-types.ts'
 
@@ -42,28 +42,6 @@ function machineOf({ options, drives }: ArmSnapshotParts): ArmSnapshotMachine {
   }
 }
 
-/** An Arm machine that is being saved. It may run on. */
-interface ArmSaving {
-  /** Host time that this took, in milliseconds. */
-  readonly tookMs: number
-  /** Copies RAM as it was. @throws MachineError `ERR_SNAPSHOT` where the host has no memory for the copy */
-  finish(): Promise<ArmSnapshot>
-  /** Ends it without that. */
-  close(): void
-}
-
-/** Saves an Arm machine but for its RAM. @throws MachineError `ERR_SNAPSHOT` */
-function saveArmMachine(parts: ArmSnapshotParts, deadlineMs: number): Promise<ArmSaving> {
-  const begun = hostClock()
-  const { domain, random } = parts
-  return whileAtRest('this machine cannot be saved', domain, deadlineMs, async (rest) => {
-    const { state, pages, close } = await beginSavingDomain(domain, rest)
-    const whole: ArmSnapshotState = { version: 1, machine: machineOf(parts), random: random.save(), domain: state }
-    const finish = async (): Promise<ArmSnapshot> => ({ state: whole, pages: await copiedPages(pages) })
-    return { tookMs: (hostClock() - begun) / 1e6, finish, close }
-  })
-}
-
 /** An Arm machine's way to other instants, one after the other. */
 export class ArmSnapshots {
   readonly #life: MachineLife
@@ -86,15 +64,37 @@ export class ArmSnapshots {
   save({ deadlineMs = SAVE_DEADLINE_MS, onResumed }: PcSaveOptions): Promise<ArmSnapshot> {
     return this.#inTurn.do(async () => {
       if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
-      const begun = await this.#life.pause(() => saveArmMachine(this.#parts(), deadlineMs))
+      const { state, copies, tookMs } = await this.#life.pause(() => this.#saveAtRest(deadlineMs))
       try {
-        onResumed?.(begun.tookMs)
+        onResumed?.(tookMs)
       } catch (error) {
-        begun.close()
+        copies.close()
         throw error
       }
-      return begun.finish()
+      return { state, pages: await copiedPages(copies) }
     })
+  }
+
+  /** @throws MachineError `ERR_SNAPSHOT` */
+  async #saveAtRest(deadlineMs: number): Promise<{ state: ArmSnapshotState; copies: PageCopies; tookMs: number }> {
+    const began = hostClock()
+    const parts = this.#parts()
+    const { domain, random } = parts
+    let saved
+    try {
+      const rest = await domain.rest(deadlineMs)
+      try {
+        const domainState = await saveDomainState(domain, rest)
+        const machine = machineOf(parts)
+        const state: ArmSnapshotState = { version: 1, machine, random: random.save(), domain: domainState }
+        saved = { state, copies: await beginCopying(domain) }
+      } finally {
+        rest.end()
+      }
+    } catch (error) {
+      refuse(CANNOT_BE_SAVED, error)
+    }
+    return { ...saved, tookMs: (hostClock() - began) / 1e6 }
   }
 
   /** See `ArmMachine.restore`. */
@@ -151,9 +151,12 @@ async function putBackArm(
   used?: DomainReturn,
 ): Promise<DomainRestoring> {
   requireSameMachine(state, machineOf(parts))
-  const late = await explaining('the snapshot does not fit this machine', isNoError, () =>
-    beginRestoringDomain(parts.domain, { state: state.domain, pages }, undefined, used),
-  )
+  let late: DomainRestoring
+  try {
+    late = await beginRestoringDomain(parts.domain, { state: state.domain, pages }, undefined, used)
+  } catch (error) {
+    refuseUnfit(error)
+  }
   parts.random.restore(state.random)
   void finishRestoring(late)
   return late

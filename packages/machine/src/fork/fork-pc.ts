@@ -8,7 +8,7 @@ import { cloneBytes } from '../memory-size.ts'
 import type { PcOptions } from '../pc/pc-options.ts'
 import type { PcSnapshotState } from '../snapshot/pc-snapshot.ts'
 import { type SnapshotParts, stateOf } from '../snapshot/snapshot.ts'
-import { whileAtRest } from '../snapshot/snapshot-rules.ts'
+import { refuse } from '../snapshot/snapshot-rules.ts'
 import type { Snapshots } from '../snapshot/snapshots.ts'
 import { checkForkable, type CloneMedia, cloneOptions, freezeMedia } from './clone-options.ts'
 import type { ForkFamily, ForkOrigin } from './fork-family.ts'
@@ -78,13 +78,20 @@ interface BegunFork {
 }
 
 /** Not while the machine runs. @param written - logs what the guest writes: sharing is no writing */
-function begin(
+async function begin(
   parts: SnapshotParts,
   deadlineMs: number = SAVE_DEADLINE_MS,
   written: WrittenFrames | null,
 ): Promise<BegunFork> {
-  return whileAtRest('this machine cannot be forked', parts.domain, deadlineMs, async (rest) => {
-    const { state, memory } = await forkDomain(parts.domain, rest, written)
-    return { state: { ...stateOf(parts), domain: state }, memory, media: freezeMedia(parts.options) }
-  })
+  try {
+    const rest = await parts.domain.rest(deadlineMs)
+    try {
+      const { state, memory } = await forkDomain(parts.domain, rest, written)
+      return { state: { ...stateOf(parts), domain: state }, memory, media: freezeMedia(parts.options) }
+    } finally {
+      rest.end()
+    }
+  } catch (error) {
+    refuse('this machine cannot be forked', error)
+  }
 }

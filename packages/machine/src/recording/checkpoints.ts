@@ -186,16 +186,18 @@ export class CheckpointTaker {
     const memory = this.#store.draft()
     try {
       const snapshots = await this.#machine.snapshots()
-      const { state: pc, more } = await snapshots.saveState(DEADLINE_MS, () => {
+      const rest = await snapshots.rest(DEADLINE_MS)
+      try {
+        const pc = await snapshots.saveState(rest)
         const [parties, position] = [gate.saveParties(), gate.position()]
         if (parties === undefined || position === undefined) throw BUSY
         this.#addChanged(memory)
-        return { parties, position }
-      })
-      const { parties, position } = more
-      const retired = this.#machine.domain.vcpus.map(({ cpu }) => cpu.retired)
-      const state: CheckpointState = { pc, parties, retired }
-      this.#store.add(instant, state, memory, position, bytesOf(position), this.#isCompared)
+        const retired = this.#machine.domain.vcpus.map(({ cpu }) => cpu.retired)
+        const state: CheckpointState = { pc, parties, retired }
+        this.#store.add(instant, state, memory, position, bytesOf(position), this.#isCompared)
+      } finally {
+        rest.end()
+      }
     } catch (error) {
       memory.discard()
       throw error

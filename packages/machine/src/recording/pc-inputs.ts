@@ -1,5 +1,5 @@
 import type { DeviceModel, InputBackend } from '@retrap/device'
-import type { Domain, DomainServer, OutsideInputs, X86Domain } from '@retrap/hvm'
+import type { Domain, DomainRest, DomainServer, OutsideInputs, X86Domain } from '@retrap/hvm'
 import type { PcRestoreOptions } from '../life/machine-life.ts'
 import type { PcOptions } from '../pc/pc-options.ts'
 import type { PcSnapshotSource, PcSnapshotState } from '../snapshot/pc-snapshot.ts'
@@ -7,13 +7,13 @@ import type { PcSnapshotSource, PcSnapshotState } from '../snapshot/pc-snapshot.
 /** The way to other instants of a machine that has a gate. */
 export interface GatedSnapshots {
   /**
-   * Saves it but for the contents of its RAM, while no vCPU executes.
+   * Brings its devices to rest, while no vCPU executes. The caller ends that.
    *
-   * @param also - called at the instant that is saved: what it reads of RAM belongs to the state
-   * @returns the state, and what `also` has returned
-   * @throws MachineError `ERR_SNAPSHOT`; what `also` throws
+   * @throws MachineError `ERR_SNAPSHOT`
    */
-  saveState<T>(deadlineMs: number, also: () => T): Promise<{ readonly state: PcSnapshotState; readonly more: T }>
+  rest(deadlineMs: number): Promise<DomainRest>
+  /** Saves it at rest, but for the contents of its RAM, which are the state's until the rest ends. @throws as `rest` */
+  saveState(rest: DomainRest): Promise<PcSnapshotState>
   /** Puts it back, as `Pc.restore` does. @param before - what is known of the snapshot's pages */
   restore(snapshot: PcSnapshotSource, options: PcRestoreOptions, before?: FormerPages): Promise<void>
 }

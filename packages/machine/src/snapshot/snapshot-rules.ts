@@ -1,48 +1,20 @@
-import type { Domain, DomainRest, DomainRestoring, GuestPages } from '@retrap/hvm'
+import type { DomainRestoring, GuestPages, PageCopies } from '@retrap/hvm'
 import { MachineError } from '../errors.ts'
 import { laterTurn } from '../life/host.ts'
 
-/** An error without a code is a defect of ours. */
-const lacksCode = (error: unknown): boolean => !(error instanceof Error && 'code' in error)
+/** Heads the errors of a machine that is not saved. */
+export const CANNOT_BE_SAVED = 'this machine cannot be saved'
 
-/** States may come from anywhere: parts that are missing, or of another form, show as errors of any kind. */
-export const isNoError = (error: unknown): boolean => !(error instanceof Error)
-
-/** Says of errors of the parts what they mean for the machine; not of those that are ours. */
-export async function explaining<T>(
-  what: string,
-  isOurs: (error: unknown) => boolean,
-  action: () => Promise<T>,
-): Promise<T> {
-  try {
-    return await action()
-  } catch (error) {
-    if (isOurs(error)) throw error
-    throw new MachineError('ERR_SNAPSHOT', `${what}: ${(error as Error).message}`, { cause: error })
-  }
+/** Says what an error of the parts means for the machine. An error without a code is a defect of ours, and stays as it is. */
+export function refuse(what: string, error: unknown): never {
+  if (!(error instanceof Error && 'code' in error)) throw error
+  throw new MachineError('ERR_SNAPSHOT', `${what}: ${error.message}`, { cause: error })
 }
 
-/**
- * Does something while a machine is at rest, for it to be saved. Not while it runs.
- *
- * @param what - what cannot be done where this fails
- * @param deadlineMs - host time that devices may take
- * @throws MachineError `ERR_SNAPSHOT` for what cannot be saved, and for devices that are too late
- */
-export function whileAtRest<T>(
-  what: string,
-  domain: Pick<Domain, 'rest'>,
-  deadlineMs: number,
-  action: (rest: DomainRest) => Promise<T>,
-): Promise<T> {
-  return explaining(what, lacksCode, async () => {
-    const rest = await domain.rest(deadlineMs)
-    try {
-      return await action(rest)
-    } finally {
-      rest.end()
-    }
-  })
+/** The same of restoring: states may come from anywhere, so that missing parts show as errors of any kind. */
+export function refuseUnfit(error: unknown): never {
+  if (!(error instanceof Error)) throw error
+  throw new MachineError('ERR_SNAPSHOT', `the snapshot does not fit this machine: ${error.message}`, { cause: error })
 }
 
 /** The first option in which two machines differ; undefined for none. */
@@ -73,14 +45,14 @@ export function requireSameMachine<Machine extends object>(
 }
 
 /** Copies RAM while others have their turns. @throws MachineError `ERR_SNAPSHOT` */
-export async function copiedPages(pages: (turn: () => Promise<void>) => Promise<GuestPages>): Promise<GuestPages> {
+export async function copiedPages(copies: PageCopies): Promise<GuestPages> {
   const later = laterTurn()
   try {
-    return await pages(() => new Promise((resolve) => later(resolve)))
+    return await copies.collect(() => new Promise((resolve) => later(resolve)))
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
     const what = `its RAM cannot be copied: ${error.message}; the machine is as it was`
-    throw new MachineError('ERR_SNAPSHOT', `this machine cannot be saved: ${what}`, { cause: error })
+    throw new MachineError('ERR_SNAPSHOT', `${CANNOT_BE_SAVED}: ${what}`, { cause: error })
   }
 }
 

@@ -1,13 +1,10 @@
 import {
   beginRestoringDomain,
-  beginSavingDomain,
   checkShape,
-  type DomainRest,
   type DomainReturn,
   type DomainVapic,
   type ForkedMemory,
   restoreForkedDomain,
-  saveDomainState,
   type X86Domain,
   type DomainRestoring,
 } from '@retrap/hvm'
@@ -15,10 +12,10 @@ import { MachineError } from '../errors.ts'
 import type { FirmwareArea } from '../firmware/firmware-area.ts'
 import type { RandomSource } from '../life/host.ts'
 import { type PcOptions, startsDirectly } from '../pc/pc-options.ts'
-import type { PcSnapshot, PcSnapshotMachine, PcSnapshotSource, PcSnapshotState } from './pc-snapshot.ts'
+import type { PcSnapshotMachine, PcSnapshotSource, PcSnapshotState } from './pc-snapshot.ts'
 import type { Sleep } from '../life/sleep.ts'
 import { smramOf } from '../firmware/smram.ts'
-import { copiedPages, explaining, finishRestoring, isNoError, requireSameMachine } from './snapshot-rules.ts'
+import { finishRestoring, refuseUnfit, requireSameMachine } from './snapshot-rules.ts'
 
 /** The parts of a PC that a snapshot has. */
 export interface SnapshotParts {
@@ -44,18 +41,6 @@ export function machineOf(options: PcOptions): PcSnapshotMachine {
   }
 }
 
-/** A PC that is being saved. It may run on. */
-export interface PcSaving {
-  /**
-   * Copies RAM as it was. To be called once.
-   *
-   * @throws MachineError `ERR_SNAPSHOT` where the host has no memory for the copy
-   */
-  finish(): Promise<PcSnapshot>
-  /** Ends it without that. */
-  close(): void
-}
-
 /** A PC without its domain. */
 export function stateOf({
   domain,
@@ -74,19 +59,6 @@ export function stateOf({
     vapic: vapic?.save() ?? null,
     woken: sleep.isWoken,
   }
-}
-
-/** Saves a PC at rest but for its RAM, which is copied while it runs on. Called in `whileAtRest`. */
-export async function savePc(parts: SnapshotParts, rest: DomainRest): Promise<PcSaving> {
-  const { state, pages, close } = await beginSavingDomain(parts.domain, rest)
-  const whole = { ...stateOf(parts), domain: state }
-  return { finish: async () => ({ state: whole, pages: await copiedPages(pages) }), close }
-}
-
-/** Saves a PC at rest but for its RAM. Called in `whileAtRest`. */
-export async function savePcState(parts: SnapshotParts, rest: DomainRest): Promise<PcSnapshotState> {
-  const domain = await saveDomainState(parts.domain, rest)
-  return { ...stateOf(parts), domain }
 }
 
 /**
@@ -139,16 +111,17 @@ async function putBackState<T>(
     const [with_, without] = saved === null ? ['this one', 'the saved machine'] : ['the saved machine', 'this one']
     throw new MachineError('ERR_SNAPSHOT', `${with_} has ${what}, and ${without} has none`)
   }
-  return explaining('the snapshot does not fit this machine', isNoError, async () => {
+  try {
     checkShape('the machine’s state', state, stateOf(parts))
-    const restored = (): void => {
+    const done = await restore(() => {
       if (state.firmwareArea !== null) area?.restore(state.firmwareArea)
       if (state.smram !== null) smramOf(domain)?.restore(state.smram)
-    }
-    const done = await restore(restored)
+    })
     random.restore(state.random)
     sleep.isWoken = state.woken
     if (state.vapic !== null) vapic?.restore(state.vapic)
     return done
-  })
+  } catch (error) {
+    refuseUnfit(error)
+  }
 }

@@ -1,8 +1,11 @@
 import {
+  beginCopying,
   closePages,
+  type DomainRest,
   type ForkedMemory,
   type GuestPages,
   type GuestPageSource,
+  saveDomainState,
   WrittenFrames,
   type WrittenSince,
   type DomainRestoring,
@@ -14,8 +17,8 @@ import type { MachineLife, PcRestoreOptions, PcSaveOptions } from '../life/machi
 import { SAVE_DEADLINE_MS } from '../life/machine-life.ts'
 import type { PcSnapshot, PcSnapshotSource, PcSnapshotState } from './pc-snapshot.ts'
 import type { FormerPages } from '../recording/pc-inputs.ts'
-import { putBackPc, restoreForkedPc, restorePc, savePc, savePcState, type SnapshotParts } from './snapshot.ts'
-import { finishRestoring, OneByOne, whileAtRest } from './snapshot-rules.ts'
+import { putBackPc, restoreForkedPc, restorePc, type SnapshotParts, stateOf } from './snapshot.ts'
+import { CANNOT_BE_SAVED, copiedPages, finishRestoring, OneByOne, refuse } from './snapshot-rules.ts'
 
 /** The recording would be of another run. */
 const NOT_AT_REST =
@@ -24,8 +27,6 @@ const NOT_AT_REST =
 /** Models that the recording has cannot go on elsewhere. */
 const MODELS_RECORDED =
   'what some device models do is in the recording, and not how they are: save a machine that is not recorded'
-
-const CANNOT_BE_SAVED = 'this machine cannot be saved'
 
 /** What a PC lends its {@link Snapshots}. */
 export interface SnapshotHost {
@@ -75,37 +76,55 @@ export class Snapshots {
   save({ deadlineMs = SAVE_DEADLINE_MS, onResumed, forRestore }: PcSaveOptions): Promise<PcSnapshot> {
     return this.#inTurn.do(async () => {
       if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
-      const { saving, since, tookMs } = await this.#host.life.pause(async () => {
+      const { state, copies, since, tookMs } = await this.#host.life.pause(async () => {
         const began = hostClock()
         const parts = this.#host.parts()
-        if (parts.domain.hasRecordedModels) throw new MachineError('ERR_SNAPSHOT', MODELS_RECORDED)
-        if (this.#host.isRecorded && !isAtRest(parts.domain)) throw new MachineError('ERR_SNAPSHOT', NOT_AT_REST)
-        const saved = await whileAtRest(CANNOT_BE_SAVED, parts.domain, deadlineMs, async (rest) => {
-          const begun = await savePc(parts, rest)
+        const { domain } = parts
+        if (domain.hasRecordedModels) throw new MachineError('ERR_SNAPSHOT', MODELS_RECORDED)
+        if (this.#host.isRecorded && !isAtRest(domain)) throw new MachineError('ERR_SNAPSHOT', NOT_AT_REST)
+        const rest = await this.rest(deadlineMs)
+        let saved
+        try {
+          const whole = { ...stateOf(parts), domain: await saveDomainState(domain, rest) }
+          const begun = await beginCopying(domain)
           if (forRestore === true) this.#log(parts)
-          return { saving: begun, since: this.#written?.note() }
-        })
+          saved = { state: whole, copies: begun, since: this.#written?.note() }
+        } catch (error) {
+          refuse(CANNOT_BE_SAVED, error)
+        } finally {
+          rest.end()
+        }
         return { ...saved, tookMs: (hostClock() - began) / 1e6 }
       })
       try {
         onResumed?.(tookMs)
       } catch (error) {
-        saving.close()
+        copies.close()
         throw error
       }
-      const snapshot = await saving.finish()
-      if (since !== undefined) this.#since.set(snapshot.pages, since)
-      return snapshot
+      const pages = await copiedPages(copies)
+      if (since !== undefined) this.#since.set(pages, since)
+      return { state, pages }
     })
   }
 
+  /** See `GatedSnapshots.rest`. */
+  async rest(deadlineMs: number): Promise<DomainRest> {
+    try {
+      return await this.#host.parts().domain.rest(deadlineMs)
+    } catch (error) {
+      refuse(CANNOT_BE_SAVED, error)
+    }
+  }
+
   /** See `GatedSnapshots.saveState`. */
-  saveState<T>(deadlineMs: number, also: () => T): Promise<{ readonly state: PcSnapshotState; readonly more: T }> {
+  async saveState(rest: DomainRest): Promise<PcSnapshotState> {
     const parts = this.#host.parts()
-    return whileAtRest(CANNOT_BE_SAVED, parts.domain, deadlineMs, async (rest) => {
-      const state = await savePcState(parts, rest)
-      return { state, more: also() }
-    })
+    try {
+      return { ...stateOf(parts), domain: await saveDomainState(parts.domain, rest) }
+    } catch (error) {
+      refuse(CANNOT_BE_SAVED, error)
+    }
   }
 
   /** See `Pc.restore`. @param before - what is known of the snapshot's pages */
