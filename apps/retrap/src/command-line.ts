@@ -1,9 +1,9 @@
 /** What the programs of the command line share: how they print, and how an error becomes a message and an exit code. */
 import { Command, CommanderError } from 'commander'
 import { ExitCode } from './exit-codes.ts'
-import { explainError, withoutPasswords } from './explain-error.ts'
+import { explainError, withoutPasswords } from './errors.ts'
 import { replacementOf } from './options/foreign-options.ts'
-import { didYouMean } from './options/nearest.ts'
+import { didYouMean } from './options/values.ts'
 import { type ListingOutput, printText } from './print-lines.ts'
 
 /** Where a program writes, as far as it matters here. */

@@ -1,4 +1,4 @@
-import { CliError } from './cli-error.ts'
+import { CliError } from './errors.ts'
 
 /** Where the listing goes: a stream of Node's, as far as it matters here. */
 export interface ListingOutput {

@@ -4,15 +4,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { multibootHeader } from '@retrap/tooling/images'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { CliError } from '../src/cli-error.ts'
-import { Properties } from '../src/devices/device-properties.ts'
-import { explainError, withoutPasswords } from '../src/explain-error.ts'
+import { CliError, explainError, withoutPasswords } from '../src/errors.ts'
+import {
+  Properties,
+  didYouMean,
+  parseAddress,
+  parseDevice,
+  parseInstruction,
+  parseModule,
+  parseWhole,
+} from '../src/options/values.ts'
 import { type ImageFlags, readImages } from '../src/options/images.ts'
-import { didYouMean } from '../src/options/nearest.ts'
-import { PanicWatch } from '../src/session/panic-watch.ts'
+import { PanicWatch } from '../src/session/session-terminal.ts'
 import { printLines, printText } from '../src/print-lines.ts'
-import { PromptLine } from '../src/session/prompt-line.ts'
-import { parseAddress, parseDevice, parseInstruction, parseModule, parseWhole } from '../src/options/values.ts'
+import { PromptLine } from '../src/session/escape-filter.ts'
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 

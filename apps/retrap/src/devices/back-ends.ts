@@ -22,9 +22,8 @@ import {
 } from './pci-devices.ts'
 import type { Chardevs } from '../serial/chardevs.ts'
 import { LocalShare } from '../share/local-share.ts'
-import { listSound, type SoundSettings } from './sound.ts'
+import { listSound, type SoundSettings, WavFile } from './sound.ts'
 import { type DeviceArgument, usage } from '../options/values.ts'
-import { WavFile } from './wav-file.ts'
 
 /** What a session opens once, however often the guest resets its machine. */
 export interface BackEndSettings extends Partial<SoundSettings> {

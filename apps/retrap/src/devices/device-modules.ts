@@ -5,7 +5,7 @@ import type { DeviceModel } from '@retrap/device'
 import { importModels, startDeviceProcess, startDeviceWorker } from '@retrap/device-host/node'
 import type { BoardServerOptions, StartControllerServer, StartDeviceServer, StartPartServer } from '@retrap/machine'
 import type { ArmBoardServerOptions } from '@retrap/machine/arm'
-import { CliError } from '../cli-error.ts'
+import { CliError } from '../errors.ts'
 import { usage, type DeviceArgument } from '../options/values.ts'
 
 /** Where the models of a `--device FILE` run. */

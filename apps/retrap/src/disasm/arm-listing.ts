@@ -2,7 +2,7 @@
 import { advanceIfThen, formatA32, formatA64, formatThumb, isWideThumb } from '@retrap/arm-decoder'
 import { AddressColumn, hexOf, hexOfWord } from './hex.ts'
 import type { ListingOptions } from './listing.ts'
-import { painter } from './paint.ts'
+import { painter } from './coloured-lines.ts'
 import type { Architecture, Section } from './program.ts'
 import { SymbolTable } from './symbols.ts'
 

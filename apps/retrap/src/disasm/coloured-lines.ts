@@ -11,13 +11,12 @@ import {
   tokensAtt,
   tokensIntel,
   tokensNasm,
+  type TokenKind,
 } from '@retrap/x86-decoder'
 import { AddressColumn, hexOf } from './hex.ts'
-import { Labels } from './labels.ts'
-import { BYTES_WIDTH, COMMENT_STARTS, CUT_OFF, MNEMONIC_WIDTH, spacingOf, type Syntax } from './line-style.ts'
-import { type Paint, painter } from './paint.ts'
+import { Labels, type SymbolTable } from './symbols.ts'
+import { BYTES_WIDTH, COMMENT_STARTS, CUT_OFF, MNEMONIC_WIDTH, spacingOf, type Syntax } from './plain-lines.ts'
 import type { Mode, Section } from './program.ts'
-import type { SymbolTable } from './symbols.ts'
 import { TextBuffer } from './text-buffer.ts'
 
 const FORMATTERS: Readonly<Record<Syntax, (target: Instruction, options: FormatOptions) => readonly Token[]>> = {
@@ -97,5 +96,28 @@ export class ColouredLines {
 
   #writeComment(text: string): void {
     this.out.write(this.#paint('dim', COMMENT_STARTS[this.#syntax] + text))
+  }
+}
+
+/** SGR parameters (ECMA-48). What is not here has the terminal's own colour. */
+const COLOURS: Partial<Readonly<Record<TokenKind | 'label' | 'dim', string>>> = {
+  prefix: '35',
+  mnemonic: '1',
+  register: '36',
+  number: '33',
+  address: '33',
+  symbol: '32',
+  label: '1;32',
+  dim: '2',
+}
+
+type Paint = (kind: TokenKind | 'label' | 'dim', text: string) => string
+
+/** Returns a function that colours text, or leaves it as it is. */
+export function painter(colour: boolean): Paint {
+  if (!colour) return (_, text) => text
+  return (kind, text) => {
+    const code = COLOURS[kind]
+    return code === undefined ? text : `\u001B[${code}m${text}\u001B[0m`
   }
 }

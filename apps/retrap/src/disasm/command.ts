@@ -2,9 +2,9 @@
 import { type Command, Option } from 'commander'
 import type { ListingOutput } from '../print-lines.ts'
 import { parseAddress } from '../options/values.ts'
-import { DEFAULT_FLAGS, disassemble, type DisasmFlags } from './disassemble.ts'
-import { SYNTAXES } from './line-style.ts'
-import type { ProgressTerminal } from './progress.ts'
+import { DEFAULT_FLAGS, disassemble, type DisasmFlags, type ProgressTerminal } from './disassemble.ts'
+import { SYNTAXES } from './plain-lines.ts'
+import { Program, runProgram } from '../command-line.ts'
 
 const EXAMPLES = `
 Examples:
@@ -57,4 +57,11 @@ export function addDisasm(
     .allowExcessArguments(false)
     .addHelpText('after', EXAMPLES)
     .action((path: string, flags: DisasmFlags) => disassemble(path, flags, { output, terminal, environment, input }))
+}
+
+/** Parses the arguments and lists what they name. @returns the exit code */
+export function runWithOptions(args: readonly string[]): Promise<number> {
+  const program = new Program(process)
+  addDisasm(program, process.stdout, process.stderr, process.env)
+  return runProgram(program, args, process)
 }

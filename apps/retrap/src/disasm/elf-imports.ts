@@ -2,8 +2,19 @@
  * Names of what an ELF file takes from shared libraries: the slots that the dynamic linker fills in, and the stubs of the
  * procedure linkage table that jump through them. Source: System V ABI, "Procedure Linkage Table".
  */
-import type { ElfHeader } from './elf-header.ts'
 import type { FileReader, Symbol } from './program.ts'
+
+/** A section header, in numbers of one size. */
+export interface ElfHeader {
+  readonly name: string
+  readonly type: number
+  readonly flags: bigint
+  readonly address: bigint
+  readonly offset: number
+  readonly size: number
+  readonly link: number
+  readonly entrySize: number
+}
 
 const SHT_RELA = 4
 const SHT_REL = 9

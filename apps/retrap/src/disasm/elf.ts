@@ -2,9 +2,8 @@
  * Code and symbols of ELF files. Source: System V ABI, "Object Files", with its AMD64 and i386 supplements; "ELF for the Arm
  * 64-bit Architecture", "ELF for the Arm Architecture".
  */
-import { CliError } from '../cli-error.ts'
-import type { ElfHeader } from './elf-header.ts'
-import { importedSymbols, isImportTable } from './elf-imports.ts'
+import { CliError } from '../errors.ts'
+import { type ElfHeader, importedSymbols, isImportTable } from './elf-imports.ts'
 import {
   type Architecture,
   FileReader,

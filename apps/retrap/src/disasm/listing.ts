@@ -1,8 +1,6 @@
 /** The lines of `retrap disasm`, in pieces: many lines in one text, since each text that is handed on costs time. */
-import { ColouredLines } from './coloured-lines.ts'
-import type { Syntax } from './line-style.ts'
-import { painter } from './paint.ts'
-import { PlainLines } from './plain-lines.ts'
+import { ColouredLines, painter } from './coloured-lines.ts'
+import { type Syntax, PlainLines } from './plain-lines.ts'
 import type { Mode, Section } from './program.ts'
 import { SymbolTable } from './symbols.ts'
 

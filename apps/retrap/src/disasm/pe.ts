@@ -1,5 +1,5 @@
 /** Code and exported names of PE files (Windows, UEFI). Source: Microsoft, "PE Format". */
-import { CliError } from '../cli-error.ts'
+import { CliError } from '../errors.ts'
 import { FileReader, type Program, type Section, type Symbol } from './program.ts'
 
 const MACHINE_I386 = 0x14c

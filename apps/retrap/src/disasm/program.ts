@@ -1,5 +1,5 @@
 /** What a file with machine code in it comes down to, whatever its format. */
-import { CliError } from '../cli-error.ts'
+import { CliError } from '../errors.ts'
 
 export type Mode = 16 | 32 | 64
 

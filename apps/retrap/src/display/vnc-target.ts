@@ -1,9 +1,8 @@
 import { Keyboard, Mouse, type KeyboardLayoutName, type Screen, VncServer, DisplayError } from '@retrap/display'
 import { listenVnc, type VncListener, zlibCompressor } from '@retrap/display/node'
-import { CliError } from '../cli-error.ts'
+import { CliError } from '../errors.ts'
 import type { SessionOutput } from '../session/host.ts'
-import { didYouMean } from '../options/nearest.ts'
-import { parseWhole, splitPairs, usage } from '../options/values.ts'
+import { didYouMean, parseWhole, splitPairs, usage } from '../options/values.ts'
 
 /** A VNC server as `--display` asks for it. */
 export interface VncTarget {

@@ -1,7 +1,6 @@
 import type { PcBootOptions, PcNvmePlace, PcScsiPlace, PcVirtioDisk } from '@retrap/machine'
 import type { Command } from 'commander'
-import { didYouMean } from '../options/nearest.ts'
-import { parseWhole, splitPairs, usage } from '../options/values.ts'
+import { didYouMean, parseWhole, splitPairs, usage } from '../options/values.ts'
 
 /** A drive that the user asked for. */
 export interface DriveArgument {

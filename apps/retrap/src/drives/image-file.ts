@@ -2,8 +2,7 @@ import { open, stat, type FileHandle } from 'node:fs/promises'
 import { ImageError } from '@retrap/block'
 import { isUrl, openStorage, shownName } from '@retrap/block/node'
 import { BlockError } from '@retrap/device'
-import { CliError } from '../cli-error.ts'
-import { troubleWith } from '../files/files.ts'
+import { CliError, troubleWith } from '../errors.ts'
 
 /** What an image file is, before it is opened. */
 export interface ImageFile {

@@ -1,7 +1,7 @@
 import { type BlockImage, ImageError } from '@retrap/block'
 import { isUrl, openImage, type OpenImageOptions, shownName } from '@retrap/block/node'
 import type { PcDrive } from '@retrap/machine'
-import { CliError } from '../cli-error.ts'
+import { CliError } from '../errors.ts'
 import type { DriveArgument } from './drives.ts'
 import { chainOf } from '../image/layers.ts'
 import { examineImage, isNamedQcow2, notRaw, type ImageFile } from './image-file.ts'

@@ -1,7 +1,7 @@
 import module from 'node:module'
 import { join, resolve } from 'node:path'
 import { cacheDirectory } from '@retrap/debian'
-import { makeFolder } from './make-folder.ts'
+import { makeFolder } from './files.ts'
 
 /**
  * Has Node keep what it compiles of this program, in `compiled` of the cache folder: later starts take less time. Node's own

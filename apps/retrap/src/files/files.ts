@@ -1,25 +1,7 @@
 import { access, constants, readFile, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { CliError } from '../cli-error.ts'
-
-const TROUBLES: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file',
-  EISDIR: 'it is a directory',
-  ENOTDIR: 'a part of its name is a file, not a folder',
-  EACCES: 'it may not be read',
-  EPERM: 'it may not be read',
-  ENOSPC: 'there is no room for it',
-  EROFS: 'it is on a read-only file system',
-  ERR_FS_FILE_TOO_LARGE: 'it is larger than 2 GiB',
-  EADDRINUSE: 'it is in use already',
-  ECONNREFUSED: 'nothing listens there',
-}
-/** Where it was to be written. */
-const WRITE_TROUBLES: Readonly<Record<string, string>> = {
-  ENOENT: 'its folder is not there',
-  EACCES: 'it may not be written',
-  EPERM: 'it may not be written',
-}
+import { mkdirSync, statSync } from 'node:fs'
+import { CliError, TROUBLES, troubleWith } from '../errors.ts'
 
 const NOT_REGULAR = 'it is not a regular file'
 
@@ -75,10 +57,20 @@ async function troubleWithTarget(path: string): Promise<string | undefined> {
   return isWritable ? undefined : `nothing may be written to the folder ${folder}`
 }
 
-/** Why a file could not be opened, read or written, without Node's words for it. */
-export function troubleWith(error: unknown, wanted: 'read' | 'write' = 'read'): string {
-  if (error instanceof CliError) return error.message
-  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  const trouble = (wanted === 'write' ? WRITE_TROUBLES[code] : undefined) ?? TROUBLES[code]
-  return trouble ?? (error instanceof Error ? error.message : String(error))
+/**
+ * Makes a folder, and those above it. Node's recursive `mkdirSync` never ends in /proc; see `@retrap/debian`'s cache.
+ *
+ * @param path - as `resolve` of `node:path` returns it
+ * @throws the error of `mkdirSync`
+ */
+export function makeFolder(path: string): void {
+  try {
+    mkdirSync(path)
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 'EEXIST' && statSync(path).isDirectory()) return
+    if (code !== 'ENOENT' || dirname(path) === path) throw error
+    makeFolder(dirname(path))
+    mkdirSync(path)
+  }
 }

@@ -1,11 +1,50 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { GdbSession, type GdbTarget } from '@retrap/gdb'
-import { CliError } from '../cli-error.ts'
+import type { MonitorCommand } from '@retrap/machine'
+import { CliError } from '../errors.ts'
 import type { SessionOutput } from '../session/host.ts'
 import type { Machine } from '../machine/machine-contract.ts'
-import { usage } from '../options/values.ts'
-import type { GdbOption } from './gdb-option.ts'
-import { kaslrCommand } from './kaslr-command.ts'
+import { usage, didYouMean, parseWhole, splitPairs } from '../options/values.ts'
+import { linuxSymbols, type NamedMachine } from '../profile/guest-names.ts'
+
+/** Where gdb attaches, as `--gdb` says it. */
+export interface GdbOption {
+  readonly host: string
+  readonly port: number
+  /** The machine does not start before gdb says so. */
+  readonly wait: boolean
+  /** The registers that gdb is told of; those of x86-64 are for guests in all modes. */
+  readonly architecture?: 'x86-64' | 'i386'
+}
+
+const LOOPBACK = '127.0.0.1'
+const ARCHITECTURES = ['x86-64', 'i386'] as const
+const EXAMPLE = 'tcp:127.0.0.1:1234,wait'
+
+/** Reads `tcp:[HOST:]PORT[,wait][,arch=x86-64|i386]`. @throws CliError `ERR_USAGE` */
+export function parseGdb(text: string): GdbOption {
+  const [place = '', ...words] = splitPairs(text)
+  const [, host, digits = ''] = /^tcp:(?:(.*):)?(\w+)$/.exec(place) ?? []
+  const port = parseWhole(digits)
+  if (port === undefined || port > 0xffff) throw usage(`--gdb ${text}: expected a TCP port, as in ${EXAMPLE}`)
+  let wait = false
+  let architecture: GdbOption['architecture']
+  for (const word of words) {
+    const arch = ARCHITECTURES.find((name) => word === `arch=${name}`)
+    if (word === 'wait') wait = true
+    else if (arch !== undefined) architecture = arch
+    else {
+      const known = ['wait', ...ARCHITECTURES.map((name) => `arch=${name}`)]
+      throw usage(`--gdb has no '${word}'; it has ${known.join(', ')}${didYouMean(word, known)}`)
+    }
+  }
+  return {
+    host: host === undefined || host === '' ? LOOPBACK : host.replace(/^\[(.*)\]$/, '$1'),
+    port,
+    wait,
+    ...(architecture !== undefined && { architecture }),
+  }
+}
 
 /** Bytes that may wait for a client that does not read. */
 const MOST_UNREAD = 8 << 20
@@ -112,4 +151,38 @@ export class SessionGdb {
   #left(session: GdbSession): void {
     if (this.#session === session) this.#session = undefined
   }
+}
+
+/** The first byte of Linux' code has this name: on arm64 the first one that is in its table. */
+const FIRST = '_stext'
+
+/**
+ * Where the code of x86 kernels is linked to begin: 16 MiB above the start of their part of the address space, which is the
+ * default of CONFIG_PHYSICAL_START, and Debian's (Linux, Documentation/arch/x86/x86_64/mm.rst, "kernel text mapping").
+ */
+const LINKED = [
+  { from: 0xffff_ffff_8000_0000n, to: 1n << 64n, at: 0xffff_ffff_8100_0000n },
+  { from: 0xc000_0000n, to: 1n << 32n, at: 0xc100_0000n },
+]
+
+const hex = (value: bigint): string => (value < 0n ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`)
+
+/** `monitor kaslr`: how far Linux lies from where it was linked, by the table of symbols that it keeps of itself. */
+export function kaslrCommand(machine: NamedMachine): MonitorCommand {
+  return {
+    usage: 'kaslr',
+    help: 'where Linux lies, and how gdb gets its symbols there',
+    run: () => describePlace(linuxSymbols(machine).find(({ name }) => name === FIRST)?.address),
+  }
+}
+
+function describePlace(text: bigint | undefined): string {
+  if (text === undefined) return 'There is no Linux in memory that has its table of symbols (CONFIG_KALLSYMS).\n'
+  const linked = LINKED.find(({ from, to }) => text >= from && text < to)
+  if (linked === undefined) {
+    // Where an arm64 kernel is linked depends on its version and settings: gdb finds it in the file.
+    return `${FIRST} is at ${hex(text)}: file vmlinux, then symbol-file -o ${hex(text)}-(long)&${FIRST} vmlinux\n`
+  }
+  const offset = hex(text - linked.at)
+  return `${FIRST} is at ${hex(text)}, ${offset} from where it was linked: symbol-file -o ${offset} vmlinux\n`
 }

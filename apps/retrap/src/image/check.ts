@@ -1,7 +1,6 @@
 import { checkQcow2, type Qcow2Check, repairQcow2 } from '@retrap/block'
 import { FileStorage, type ImageFormat, openStorage, shownName } from '@retrap/block/node'
-import { sourceOptions } from './formats.ts'
-import type { Print } from './progress.ts'
+import { sourceOptions, type Print } from './formats.ts'
 
 export interface CheckFlags {
   readonly format?: ImageFormat

@@ -7,9 +7,8 @@ import { convert, type ConvertFlags } from './convert.ts'
 import { create, type CreateFlags } from './create.ts'
 import { info, type InfoFlags } from './info.ts'
 import { map, type MapFlags } from './map.ts'
-import { FORMATS, parseFormat } from './formats.ts'
-import { naming } from './naming.ts'
-import type { OnProgress, Print } from './progress.ts'
+import { FORMATS, parseFormat, type OnProgress, type Print, naming } from './formats.ts'
+import { Program, runProgram } from '../command-line.ts'
 
 const EXAMPLES = `
 Examples:
@@ -120,4 +119,15 @@ function showProgress({ progress, quiet }: { progress?: boolean; quiet?: boolean
     if (text !== last) void print(fraction === 1 ? text.replace('\r', '\n') : text)
     last = text
   }
+}
+
+/** Runs `retrap image` on this process. @returns the exit code */
+export async function main(args: readonly string[]): Promise<number> {
+  const program = new Program(process)
+  let result = 0
+  addImage(program, process.stdout, (code) => {
+    result = code
+  })
+  const code = await runProgram(program, args, process)
+  return code === 0 ? result : code
 }

@@ -1,9 +1,7 @@
 import { FileStorage, type ImageFormat, openImage, openQcow2 } from '@retrap/block/node'
-import { CliError } from '../cli-error.ts'
-import { sourceOptions } from './formats.ts'
+import { CliError } from '../errors.ts'
+import { sourceOptions, type OnProgress, type Print, naming } from './formats.ts'
 import { chainOf } from './layers.ts'
-import { naming } from './naming.ts'
-import type { OnProgress, Print } from './progress.ts'
 
 export interface CommitFlags {
   readonly format?: ImageFormat

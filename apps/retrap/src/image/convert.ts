@@ -2,10 +2,8 @@ import type { BlockImage, Qcow2Image } from '@retrap/block'
 import { type ImageFormat, openImage, openQcow2 } from '@retrap/block/node'
 import { usage } from '../options/values.ts'
 import { createImage, refuseSame } from './create.ts'
-import { parseOptions, sourceOptions } from './formats.ts'
-import { naming } from './naming.ts'
+import { parseOptions, sourceOptions, type OnProgress, naming } from './formats.ts'
 import { chainOf, closeLayers, extentsOf, type Layer, openLayers } from './layers.ts'
-import type { OnProgress } from './progress.ts'
 
 export interface ConvertFlags {
   readonly format?: ImageFormat

@@ -2,8 +2,7 @@ import { stat } from 'node:fs/promises'
 import { type BlockStorage, createQcow2 } from '@retrap/block'
 import { FileStorage, type ImageFormat, openImage, resolveBacking, shownName } from '@retrap/block/node'
 import { usage } from '../options/values.ts'
-import { type CreateOptions, parseOptions, parseSize } from './formats.ts'
-import type { Print } from './progress.ts'
+import { type CreateOptions, parseOptions, parseSize, type Print } from './formats.ts'
 
 export interface CreateFlags {
   readonly format: ImageFormat

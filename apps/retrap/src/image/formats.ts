@@ -1,9 +1,15 @@
 import { KIB } from '@retrap/basics'
 import { type ImageFormat, type OpenImageOptions, probeFormat, shownName } from '@retrap/block/node'
-import { CliError } from '../cli-error.ts'
+import { BlockError } from '@retrap/device'
+import { CliError } from '../errors.ts'
 import { isNamedQcow2 } from '../drives/image-file.ts'
-import { didYouMean } from '../options/nearest.ts'
-import { splitPairs, usage } from '../options/values.ts'
+import { didYouMean, splitPairs, usage } from '../options/values.ts'
+
+/** Prints a text. @returns a promise where the output is behind, to be waited for by commands that print much */
+export type Print = (text: string) => Promise<void> | undefined
+
+/** Called as a copy goes on, with a fraction from 0 to 1. */
+export type OnProgress = (fraction: number) => void
 
 export const FORMATS = 'raw or qcow2'
 
@@ -117,4 +123,15 @@ export function parseOptions(text: string | undefined, format: ImageFormat): Cre
   if (options.version === 2 && (options.refcountBits ?? 16) !== 16)
     throw usage(`-o refcount_bits=${options.refcountBits} needs compat=1.1; leave out one of them`)
   return options
+}
+
+/** Waits for what reads or writes an image file. @throws CliError `ERR_INPUT`, with the file's name, where the host's file fails */
+export async function naming<T>(path: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    if (!(error instanceof BlockError)) throw error
+    const what = error.code === 'ERR_NO_SPACE' ? 'there is no room for it: ' : ''
+    throw new CliError('ERR_INPUT', `${shownName(path)}: ${what}${error.message}`)
+  }
 }

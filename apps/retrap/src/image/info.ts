@@ -1,9 +1,8 @@
 import { stat } from 'node:fs/promises'
 import { type Qcow2Info, type Qcow2Snapshot, readQcow2Info } from '@retrap/block'
 import { isUrl, type ImageFormat, openStorage, resolveBacking, shownName } from '@retrap/block/node'
-import { formatSize, sourceOptions } from './formats.ts'
+import { formatSize, sourceOptions, type Print } from './formats.ts'
 import { chainOf } from './layers.ts'
-import type { Print } from './progress.ts'
 
 export interface InfoFlags {
   readonly format?: ImageFormat

@@ -10,7 +10,7 @@ import {
   resolveBacking,
   shownName,
 } from '@retrap/block/node'
-import { CliError } from '../cli-error.ts'
+import { CliError } from '../errors.ts'
 import { sourceOptions } from './formats.ts'
 
 /** One file of an image and the files below it. */

@@ -1,6 +1,6 @@
 import { type ImageFormat, shownName } from '@retrap/block/node'
 import { closeLayers, extentsOf, type LayerExtent, openLayers } from './layers.ts'
-import type { Print } from './progress.ts'
+import type { Print } from './formats.ts'
 
 export interface MapFlags {
   readonly format?: ImageFormat

@@ -1,7 +1,8 @@
 import { readdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, basename } from 'node:path'
+import { globSync, readFileSync } from 'node:fs'
 import { Apt, DebianError, keep, unpackPackage, type OnProgress } from '@retrap/debian'
-import { CliError } from '../cli-error.ts'
+import { CliError } from '../errors.ts'
 
 export interface DebianOptions {
   /** Where fetched files are kept; the user's cache folder unless given. */
@@ -136,4 +137,23 @@ function pick(archives: readonly string[], packageName: string): string {
   const found = archives.find((archive) => archive.startsWith(`${packageName}_`))
   if (found === undefined) throw new CliError('ERR_FETCH', `apt downloaded no ${packageName}`)
   return found
+}
+
+const nameOf = (path: string): string => basename(path, '.ko').replaceAll('-', '_')
+
+/** The files of a kernel's modules by their names. */
+export function moduleFiles(kernel: string): ReadonlyMap<string, string> {
+  return new Map(
+    globSync('lib/modules/**/*.ko', { cwd: kernel }).map((path) => [nameOf(path), join(kernel, path)] as const),
+  )
+}
+
+/** Adds a module behind those that it needs: its `.modinfo` section names them. Those of the kernel itself have no file. */
+export function addModule(name: string, files: ReadonlyMap<string, string>, order: string[]): void {
+  const path = files.get(name)
+  if (path === undefined || order.includes(name)) return
+  const text = readFileSync(path).toString('latin1')
+  const needs = /\0depends=([^\0]*)\0/.exec(text)?.[1] ?? ''
+  for (const need of needs.split(',')) addModule(need.replaceAll('-', '_'), files, order)
+  order.push(name)
 }

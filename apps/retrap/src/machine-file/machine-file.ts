@@ -1,10 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import type { Command, Option } from 'commander'
-import { CliError } from '../cli-error.ts'
-import { troubleWith } from '../files/files.ts'
-import { didYouMean } from '../options/nearest.ts'
-import { splitPairs, usage } from '../options/values.ts'
+import { CliError, troubleWith } from '../errors.ts'
+import { didYouMean, splitPairs, usage } from '../options/values.ts'
 import { PATH_OPTIONS, SHAPES, type Shape } from './shapes.ts'
 
 /** Keys of a file that are no options, and options that are no part of a machine. */

@@ -4,9 +4,8 @@ import { join, resolve } from 'node:path'
 import { moduleText } from '@retrap/wasm-emitter'
 import type { CodeMark, CompiledInstruction } from '@retrap/x86-cpu'
 import { decodeInto, formatIntel, Instruction } from '@retrap/x86-decoder'
-import { CliError } from '../cli-error.ts'
-import { troubleWith } from '../files/files.ts'
-import { makeFolder } from '../files/make-folder.ts'
+import { CliError, troubleWith } from '../errors.ts'
+import { makeFolder } from '../files/files.ts'
 
 /** Digits of a unit's number in its file's name. */
 const NUMBER_DIGITS = 5

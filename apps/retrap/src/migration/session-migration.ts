@@ -1,11 +1,10 @@
 import { migrate, type MigrateOptions, StoppableRun } from '@retrap/migration'
 import { X86Domain } from '@retrap/hvm'
-import { CliError } from '../cli-error.ts'
+import { CliError } from '../errors.ts'
 import type { Machine } from '../machine/machine-contract.ts'
 import type { OpenDrives } from '../drives/open-drives.ts'
 import { usage } from '../options/values.ts'
-import { type MigrationAddress, parseMigrationAddress } from './address.ts'
-import { connectTo, nameOf } from './socket-channel.ts'
+import { type MigrationAddress, parseMigrationAddress, connectTo, nameOf } from './socket-channel.ts'
 
 /** What a session lends its {@link SessionMigration}. */
 export interface MigrationHooks {

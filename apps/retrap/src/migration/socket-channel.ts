@@ -1,12 +1,54 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { once } from 'node:events'
-import { chmodSync, lstatSync, rmSync } from 'node:fs'
+import { chmodSync, lstatSync, rmSync, readFileSync } from 'node:fs'
 import { createConnection, createServer, type ListenOptions, type Server, type Socket } from 'node:net'
-import type { Channel } from '@retrap/migration'
-import { CliError } from '../cli-error.ts'
-import { troubleWith } from '../files/files.ts'
+import { type Channel, receiveMigration } from '@retrap/migration'
+import type { PcSnapshot } from '@retrap/machine'
+import { CliError, troubleWith } from '../errors.ts'
 import type { SessionOutput } from '../session/host.ts'
-import { type MigrationAddress, secretOf } from './address.ts'
+import { usage } from '../options/values.ts'
+
+/** Where two sides of a migration meet. */
+export type MigrationAddress =
+  | { readonly kind: 'unix'; readonly path: string }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number; readonly secretFile: string }
+
+/** Fewer bytes of a secret can be guessed. */
+const LEAST_SECRET_BYTES = 16
+
+/**
+ * Reads `unix:PATH` or `tcp:HOST:PORT,secret=FILE`.
+ *
+ * @param what - what the text was given for
+ * @throws CliError `ERR_USAGE`
+ */
+export function parseMigrationAddress(what: string, text: string): MigrationAddress {
+  const [, path] = /^unix:(.+)$/.exec(text) ?? []
+  if (path !== undefined) return { kind: 'unix', path }
+  const [, host = '', digits = '', secretFile] = /^tcp:(.+):(\d+)(?:,secret=(.+))?$/.exec(text) ?? []
+  const port = Number(digits)
+  if (digits === '' || port < 1 || port > 0xffff)
+    throw usage(`${what} '${text}' is no address; give unix:PATH or tcp:HOST:PORT,secret=FILE`)
+  if (secretFile === undefined)
+    throw usage(`${what} ${text}: a port is open to others; add secret=FILE, with the same file on both sides`)
+  return { kind: 'tcp', host: host.replace(/^\[(.*)\]$/, '$1'), port, secretFile }
+}
+
+/** Reads the secret of an address; null: it has none. @throws CliError `ERR_INPUT` */
+export function secretOf(address: MigrationAddress): Buffer | null {
+  if (address.kind === 'unix') return null
+  let secret: Buffer
+  try {
+    secret = readFileSync(address.secretFile)
+  } catch (error) {
+    throw new CliError('ERR_INPUT', `${address.secretFile}: ${troubleWith(error)}`)
+  }
+  if (secret.length < LEAST_SECRET_BYTES) {
+    const what = `${address.secretFile}: ${secret.length} bytes are too few for a secret`
+    throw new CliError('ERR_INPUT', `${what}; make one: head -c 32 /dev/urandom > ${address.secretFile}`)
+  }
+  return secret
+}
 
 const NONCE_BYTES = 32
 const PROOF_BYTES = 32
@@ -174,4 +216,39 @@ async function isLeftBehind(path: string): Promise<boolean> {
 /** An address as messages have it. */
 export function nameOf(address: MigrationAddress): string {
   return address.kind === 'unix' ? address.path : `${address.host}:${address.port}`
+}
+
+/** A machine that has arrived. */
+interface Incoming {
+  /** What the machine is made of. */
+  readonly snapshot: PcSnapshot
+  /**
+   * Takes the machine over, which has been made: from then on it runs here.
+   *
+   * @param claim - takes the disks, which the source has given up; `writes` is what its drives have kept in memory
+   * @throws MigrationError; what `claim` throws
+   */
+  takeOver(claim: (writes: unknown) => Promise<void>): Promise<void>
+  /** Tells the source, unless the machine has been taken over, that it is not. */
+  drop(): Promise<void>
+}
+
+/** Waits for a machine (`--incoming`). @throws CliError, MigrationError */
+export async function receiveIncoming(address: MigrationAddress, stderr: SessionOutput): Promise<Incoming> {
+  const arrived = await receiveMigration(await awaitSource(address, stderr))
+  let isSettled = false
+  const { pages } = arrived.snapshot
+  const { writes, ...state } = Object(arrived.snapshot.state) as { readonly writes?: unknown }
+  return {
+    // The machine checks what is in it.
+    snapshot: { state, pages } as PcSnapshot,
+    async takeOver(claim) {
+      isSettled = true
+      await arrived.takeOver(() => claim(writes))
+      stderr.write('retrap: the machine has arrived, and runs here\n')
+    },
+    async drop() {
+      if (!isSettled) await arrived.refuse('no machine could be made of it')
+    },
+  }
 }

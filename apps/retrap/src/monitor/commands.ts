@@ -1,13 +1,37 @@
 import { describeThrown } from '@retrap/machine'
+import { shownName } from '@retrap/block/node'
 import { parseDrive } from '../drives/drives.ts'
-import { explainError } from '../explain-error.ts'
-import { didYouMean } from '../options/nearest.ts'
+import { explainError, CliError } from '../errors.ts'
+import { didYouMean, parseDevice, usage } from '../options/values.ts'
 import { readNetdev } from '../network/netdevs.ts'
-import { parseDevice, usage } from '../options/values.ts'
-import { asCommand } from './hot-devices.ts'
-import { describeDrives, exchange } from './media.ts'
+import { asCommand, type HotDevices } from './hot-devices.ts'
 import { describePci } from './pci-listing.ts'
-import { type MonitorSite, runningMachine } from './site.ts'
+import type { BackEnds } from '../devices/back-ends.ts'
+import type { Machine } from '../machine/machine-contract.ts'
+import type { SessionRecording } from '../recording/session-recording.ts'
+import type { SessionSnapshots } from '../snapshots/session-snapshots.ts'
+import type { SessionMigration } from '../migration/session-migration.ts'
+
+type MonitorMachine = Machine
+
+/** What commands work with: the machine that runs, and what it is connected to. */
+export interface MonitorSite {
+  /** Undefined: no machine runs. */
+  readonly machine: MonitorMachine | undefined
+  readonly backEnds: Pick<BackEnds, 'images' | 'networks' | 'uses'>
+  readonly devices: HotDevices
+  readonly snapshots: Pick<SessionSnapshots, 'changed' | 'save' | 'saveNow'>
+  readonly recording: Pick<SessionRecording, 'goto' | 'mark' | 'marks' | 'when'>
+  readonly migration: Pick<SessionMigration, 'decide' | 'migrate'>
+  /** Says something before the command has ended, in whole lines. */
+  readonly tell: (text: string) => void
+}
+
+/** @throws CliError `ERR_INPUT` where no machine runs */
+function runningMachine({ machine }: MonitorSite): MonitorMachine {
+  if (machine === undefined) throw new CliError('ERR_INPUT', 'no machine runs')
+  return machine
+}
 
 const HELP = `info block                        CD and floppy drives with what is in them, and disks
 info network                      networks, and which of them cards have
@@ -150,4 +174,42 @@ export async function runCommand(line: string, site: MonitorSite): Promise<strin
   } catch (error) {
     return `retrap: ${explainError(error)?.message ?? describeThrown(error)}\n`
   }
+}
+
+/** `info block`: CD and floppy drives with what is in them, and disks with a name. */
+function describeDrives(site: MonitorSite): string {
+  const { images } = site.backEnds
+  const { removableDrives = [] } = runningMachine(site)
+  const media = removableDrives.map((drive) => {
+    const where = drive.medium === null ? 'nothing' : (images.nameOf(drive.medium) ?? 'an image')
+    const tray = `${drive.isLocked ? ', locked' : ''}${drive.isOpen ? ', tray open' : ''}`
+    return `${drive.id}: ${where} (${drive.kind === 'cdrom' ? 'CD drive' : 'floppy drive'}${tray})\n`
+  })
+  const disks = images.named.map(({ id, path, used }) => `${id}: ${path} (disk${used ? '' : ', of no device yet'})\n`)
+  const lines = [...media, ...disks]
+  return lines.length === 0 ? 'There is no CD or floppy drive, and no disk with an id.\n' : lines.join('')
+}
+
+/** Changes or ejects the medium of a drive. @throws CliError `ERR_USAGE`, `ERR_INPUT`; ImageError; MachineError */
+async function exchange(name: 'change' | 'eject', given: readonly string[], site: MonitorSite): Promise<string> {
+  const force = given[0] === '-f'
+  const [id, path, format, ...more] = force ? given.slice(1) : given
+  const isChange = name === 'change'
+  if (id === undefined || (path === undefined) === isChange || more.length > 0 || (!isChange && format !== undefined))
+    throw usage(`write ${isChange ? 'change [-f] DRIVE FILE [FORMAT]' : 'eject [-f] DRIVE'}`)
+  if (format !== undefined && format !== 'raw' && format !== 'qcow2')
+    throw usage(`there is no format '${format}'; there are raw and qcow2`)
+  const { images } = site.backEnds
+  const { removableDrives: drives = [] } = runningMachine(site)
+  const names = drives.map((drive) => drive.id)
+  const at = names.indexOf(id)
+  if (at < 0) throw usage(`there is no drive '${id}'; there are: ${names.join(', ') || 'none'}${didYouMean(id, names)}`)
+  const drive = drives[at]!
+  if (path === undefined) {
+    if (drive.medium === null) return `${id}: nothing is in it\n`
+    await images.eject(drive, at, force)
+    return `${id}: empty\n`
+  }
+  await images.change(drive, at, { path, force, ...(format !== undefined && { format }) })
+  return `${id}: ${shownName(path)}\n`
 }

@@ -1,10 +1,9 @@
 import { MachineError, type PcRootPort } from '@retrap/machine'
 import type { BackEnds } from '../devices/back-ends.ts'
-import { CliError } from '../cli-error.ts'
+import { CliError } from '../errors.ts'
 import type { Machine } from '../machine/machine-contract.ts'
-import { didYouMean } from '../options/nearest.ts'
+import { didYouMean, type DeviceArgument, usage } from '../options/values.ts'
 import { placeOf } from '../devices/pci-devices.ts'
-import { type DeviceArgument, usage } from '../options/values.ts'
 
 /** A device behind a root port. */
 export interface PortDevice {

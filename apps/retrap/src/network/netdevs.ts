@@ -1,6 +1,5 @@
 import type { HostForward } from '@retrap/network'
-import { didYouMean } from '../options/nearest.ts'
-import { parseWhole, splitPairs, usage } from '../options/values.ts'
+import { didYouMean, parseWhole, splitPairs, usage } from '../options/values.ts'
 
 /** Where another machine's end of a cable is. */
 export type CableAddress = { readonly path: string } | { readonly host: string; readonly port: number }

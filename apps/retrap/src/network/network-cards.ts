@@ -2,11 +2,10 @@ import { join } from 'node:path'
 import { DebianError, fetchMembers } from '@retrap/debian'
 import type { PacketBackend } from '@retrap/device'
 import type { PcNetworkCard, PcPciPlace } from '@retrap/machine'
-import { CliError } from '../cli-error.ts'
-import type { Properties } from '../devices/device-properties.ts'
+import { CliError } from '../errors.ts'
+import { type Properties, type DeviceArgument, usage } from '../options/values.ts'
 import { showFetchProgress } from '../files/fetch-progress.ts'
 import { readBytes, readInput } from '../files/files.ts'
-import { type DeviceArgument, usage } from '../options/values.ts'
 
 /** Properties that all network cards have, for `--help`. */
 export const CARD_PROPERTIES = {

@@ -1,7 +1,6 @@
 import type { Command } from 'commander'
-import { didYouMean } from '../options/nearest.ts'
+import { didYouMean, type DeviceArgument, splitPairs, usage } from '../options/values.ts'
 import { type NetdevArgument, parseNetdev, readNetdev } from './netdevs.ts'
-import { type DeviceArgument, splitPairs, usage } from '../options/values.ts'
 import type { E1000Argument } from './network-cards.ts'
 import { e1000Cards, virtioDevices, type VirtioArgument } from '../devices/pci-devices.ts'
 

@@ -1,14 +1,13 @@
 import { realpathSync } from 'node:fs'
 import { readFile, realpath } from 'node:fs/promises'
 import { basename, dirname, join, resolve, sep } from 'node:path'
-import type { PacketBackend } from '@retrap/device'
+import type { PacketBackend, PacketClient } from '@retrap/device'
 import { Hub, UserNetwork, type UserNetworkOptions, WebSocketNetwork } from '@retrap/network'
 import { captureToFile, listenWebSocket, nodeSockets, StreamNetwork } from '@retrap/network/node'
 import { describeThrown } from '@retrap/machine'
-import { CliError } from '../cli-error.ts'
+import { CliError } from '../errors.ts'
 import type { NetdevArgument } from './netdevs.ts'
 import type { FailedClose } from '../drives/open-drives.ts'
-import { NetworkOutlet } from './network-outlet.ts'
 import { usage } from '../options/values.ts'
 
 /** The networks of a session. A machine that replaces one that was reset goes on with the same ones. */
@@ -223,5 +222,47 @@ export async function readBootFile(folder: string, name: string): Promise<Uint8A
     return path.startsWith(top + sep) ? await readFile(path) : null
   } catch {
     return null
+  }
+}
+
+/** Where the cards of one machine after another are plugged into a network that goes on when the guest resets its machine. */
+export class NetworkOutlet {
+  readonly #network: PacketBackend
+  #client: PacketClient | null = null
+
+  constructor(network: PacketBackend) {
+    this.#network = network
+    network.connect({
+      receive: (frame) => this.#client?.receive(frame) ?? true,
+      drained: () => this.#client?.drained(),
+      linkChanged: (up) => this.#client?.linkChanged(up),
+    })
+  }
+
+  /** The network for a new machine's card; the one before it is unplugged. */
+  plug(): PacketBackend {
+    const network = this.#network
+    let mine: PacketClient | null = null
+    this.#client = null
+    // What the card before had no room for is lost with it.
+    network.ready()
+    const isMine = (): boolean => mine !== null && mine === this.#client
+    return {
+      get linkUp() {
+        return network.linkUp
+      },
+      maximumBytes: network.maximumBytes,
+      ...(network.macAddress !== undefined && { macAddress: network.macAddress }),
+      connect: (client) => {
+        this.#client = mine = client
+      },
+      send: (frame) => !isMine() || network.send(frame),
+      ready: () => {
+        if (isMine()) network.ready()
+      },
+      filter: (addresses) => {
+        if (isMine()) network.filter?.(addresses)
+      },
+    }
   }
 }

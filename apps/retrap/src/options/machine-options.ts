@@ -1,33 +1,31 @@
 import type { DeviceFailure } from '@retrap/ioreq'
 import { type Command, Option } from 'commander'
+import { describeThrown } from '@retrap/machine'
 import { ARM_BOARDS, gicOf } from '../machine/arm-machine.ts'
-import { backEndsOf, type BackEndFlags } from './back-end-options.ts'
 import { parseCpu } from './cpu-option.ts'
 import { runsInWorker, startBoardWorker, startControllerWorker } from '../devices/device-modules.ts'
-import { formatDeviceFailure } from '../devices/device-reports.ts'
 import { deviceOption, prepareDevices } from '../devices/devices.ts'
 import { displayOptions, displaySettings, type DisplayFlags } from '../display/display-option.ts'
 import type { DriveArgument } from '../drives/drives.ts'
-import { parseGdb, type GdbOption } from '../gdb/gdb-option.ts'
+import { parseGdb, type GdbOption } from '../gdb/session-gdb.ts'
 import type { SessionHost } from '../session/host.ts'
 import { withOptionRoms } from './images.ts'
 import { jitDump } from '../machine/jit-dump.ts'
-import type { MigrationAddress } from '../migration/address.ts'
+import type { MigrationAddress } from '../migration/socket-channel.ts'
 import { devicesBehindPorts } from '../monitor/hot-devices.ts'
-import { networkOptions } from '../network/networks.ts'
-import { rootPorts } from '../devices/pci-devices.ts'
+import { networkOptions, listNetworks, type NetworkFlags } from '../network/networks.ts'
+import { rootPorts, usbController } from '../devices/pci-devices.ts'
 import { GuestProfile } from '../profile/guest-profile.ts'
 import { readSymbolFiles } from '../profile/symbol-file.ts'
 import type { InputPolicy } from '../session/serial-input.ts'
-import { serialOptions, serialTargets } from '../serial/serial-options.ts'
+import { serialOptions, serialTargets, type ChardevArgument, type SerialFlags } from '../serial/serial-options.ts'
 import type { SessionSettings } from '../session/session-settings.ts'
-import { shareOptions } from '../share/share-options.ts'
+import { shareOptions, listShares, type ShareFlags } from '../share/share-options.ts'
 import { listSound, type SoundFlags, soundOptions } from '../devices/sound.ts'
 import { UnitCache } from '../unit-cache/unit-cache.ts'
-import { usbController } from '../devices/usb-devices.ts'
 import { traceOf, traceOptions, type TraceFlags } from '../trace/trace-option.ts'
-import { parseCpus, parseMemory, parseSeconds, usage } from './values.ts'
-import type { DeviceArgument } from './values.ts'
+import { parseCpus, parseMemory, parseSeconds, usage, type DeviceArgument } from './values.ts'
+import { listConsoles } from '../serial/console-devices.ts'
 
 /** Options that every machine takes. */
 export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, TraceFlags {
@@ -312,4 +310,21 @@ function jitSettings(
   if (flags.jitDump === undefined) return flags.jit === 'on' ? { jit: keep === undefined ? true : { keep } } : {}
   if (flags.jit !== 'on') throw usage('--jit-dump needs --jit on')
   return { jit: { onCode: jitDump(flags.jitDump, (message) => void host.stderr.write(`retrap: ${message}\n`)) } }
+}
+
+/** Options that name networks, directories and streams. */
+interface BackEndFlags extends NetworkFlags, ShareFlags, SerialFlags {}
+
+/** Networks and their cards, virtio devices with directories and consoles, and what these lead to. @throws CliError `ERR_USAGE` */
+function backEndsOf(
+  flags: BackEndFlags,
+): ReturnType<typeof listNetworks> & { readonly chardevs: readonly ChardevArgument[] } {
+  const listed = listNetworks(flags)
+  const virtio = [...listed.virtio, ...listShares(flags), ...listConsoles(flags)]
+  return { ...listed, virtio, chardevs: flags.chardev ?? [] }
+}
+
+/** What there is to say of a device that was taken out. */
+function formatDeviceFailure({ serverName, device, request, cause }: DeviceFailure): string {
+  return `retrap: device ${device} of server ${serverName} failed at ${request} and was taken out: ${describeThrown(cause)}\n`
 }

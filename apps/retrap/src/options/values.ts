@@ -1,5 +1,5 @@
 import { KIB } from '@retrap/basics'
-import { CliError } from '../cli-error.ts'
+import { CliError } from '../errors.ts'
 
 /** How a serial port is connected. */
 export type SerialTarget =
@@ -146,4 +146,73 @@ export function parseInstruction(text: string): number {
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(instruction))
     throw usage(`--goto ${text}: expected a number of instructions, such as 1000000`)
   return instruction
+}
+
+/** Edits that turn one text into another: characters put in, taken out, replaced, or swapped with the next one. */
+function distance(a: string, b: string): number {
+  let [last, before] = [[] as number[], Array.from({ length: b.length + 1 }, (_, i) => i)]
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = before[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
+      row[j] = Math.min(row[j - 1]! + 1, before[j]! + 1, replaced)
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) row[j] = Math.min(row[j]!, last[j - 2]! + 1)
+    }
+    ;[last, before] = [before, row]
+  }
+  return before[b.length]!
+}
+
+/** Returns `; did you mean NAME?` for the name that is most like a wrong one; an empty text where none is. */
+export function didYouMean(wrong: string, names: readonly string[]): string {
+  const [nearest] = names
+    .map((name) => ({ name, edits: distance(wrong.toLowerCase(), name.toLowerCase()) }))
+    .filter(({ name, edits }) => edits <= Math.max(1, Math.floor(Math.max(name.length, wrong.length) / 3)))
+    .toSorted((a, b) => a.edits - b.edits)
+  return nearest === undefined ? '' : `; did you mean '${nearest.name}'?`
+}
+
+const MOST_DECIMAL = 9999
+
+/** Reads the properties of one device, with their defaults. */
+export class Properties {
+  readonly #argument: DeviceArgument
+
+  constructor(argument: DeviceArgument) {
+    this.#argument = argument
+  }
+
+  text(key: string, otherwise: string): string {
+    return this.#argument.properties.get(key) ?? otherwise
+  }
+
+  whole(key: string, otherwise: number, most: number, least = 0): number {
+    const text = this.#argument.properties.get(key)
+    if (text === undefined) return otherwise
+    const value = parseWhole(text)
+    if (value === undefined || value < least || value > most) {
+      // Ports and large numbers are known in hexadecimal, sizes and counts in decimal.
+      const shown = (limit: number): string => (most > MOST_DECIMAL ? `0x${limit.toString(16)}` : String(limit))
+      const range = least === 0 ? `0 to ${shown(most)}` : `${shown(least)} to ${shown(most)}`
+      throw usage(`--device ${this.#argument.name}: ${key}=${text} is not a number from ${range}`)
+    }
+    return value
+  }
+
+  /** `on` or `off`; undefined where it is not given. */
+  flag(key: string): boolean | undefined {
+    const text = this.#argument.properties.get(key)
+    if (text === undefined) return undefined
+    if (text !== 'on' && text !== 'off') throw usage(`--device ${this.#argument.name}: ${key}=${text} is not on or off`)
+    return text === 'on'
+  }
+
+  /** Refuses properties that a device does not have. */
+  check(known: readonly string[]): void {
+    const { name, properties } = this.#argument
+    for (const key of properties.keys()) {
+      if (!known.includes(key))
+        throw usage(`--device ${name} has no '${key}'; it has ${known.join(', ')}${didYouMean(key, known)}`)
+    }
+  }
 }

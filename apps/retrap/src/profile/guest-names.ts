@@ -1,6 +1,6 @@
 /** Names of a guest kernel's functions, from its file or its memory. */
 import { PAGE_BYTES } from '@retrap/memory'
-import { CliError } from '../cli-error.ts'
+import { CliError } from '../errors.ts'
 import { isElf, readElf } from '../disasm/elf.ts'
 import type { Symbol } from '../disasm/program.ts'
 import { SymbolTable } from '../disasm/symbols.ts'

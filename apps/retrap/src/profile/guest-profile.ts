@@ -1,8 +1,7 @@
 /** `--profile`: where the guest spends its time, as a `.cpuprofile`. */
 import { writeFileSync } from 'node:fs'
 import type { GuestSample, SampledMemory } from '@retrap/machine'
-import { CliError } from '../cli-error.ts'
-import { troubleWith } from '../files/files.ts'
+import { CliError, troubleWith } from '../errors.ts'
 import { CpuProfileBuilder, IDLE, type CpuProfile } from './cpu-profile.ts'
 import { elfNames, linuxNames, type Names, type NamedMachine } from './guest-names.ts'
 import { type MappedProgram, type Process, programAt, Processes } from './processes.ts'

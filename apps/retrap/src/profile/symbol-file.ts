@@ -1,6 +1,6 @@
 /** `--symbols FILE`: an ELF file whose functions give code of processes names. */
 import { basename } from 'node:path'
-import { CliError } from '../cli-error.ts'
+import { CliError } from '../errors.ts'
 import { elfSymbols } from '../disasm/elf.ts'
 import { SymbolTable } from '../disasm/symbols.ts'
 import { readInput } from '../files/files.ts'

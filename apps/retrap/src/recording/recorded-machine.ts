@@ -2,7 +2,6 @@ import type { GdbTarget } from '@retrap/gdb'
 import type { LiveDebugOptions, MachineExit, MachineRunOptions, Pc, PcGdbOptions, PcRecorder } from '@retrap/machine'
 import { StoppableRun } from '@retrap/migration'
 import type { Machine } from '../machine/machine-contract.ts'
-import { limitsOf } from './run-limits.ts'
 
 /** A machine that is recorded, as a session's: gdb goes back in it. */
 export class RecordedMachine implements Machine {
@@ -108,5 +107,28 @@ export class RecordedMachine implements Machine {
       // oxlint-disable-next-line no-await-in-loop -- until what was under way has ended
       await new Promise((resolve) => setTimeout(resolve, 1))
     }
+  }
+}
+
+/**
+ * Waits for the limits of a run that somebody else makes: the session's end, or its time.
+ *
+ * @returns `reached` settles then; `clear` is to be called when nobody waits any more
+ */
+export function limitsOf({ signal, timeoutMs }: Parameters<Machine['run']>[0]): {
+  readonly reached: Promise<MachineExit>
+  clear(): void
+} {
+  const { promise, resolve } = Promise.withResolvers<MachineExit>()
+  const stop = (): void => resolve({ reason: 'stopped' })
+  const timer = timeoutMs === undefined ? undefined : setTimeout(() => resolve({ reason: 'timeout' }), timeoutMs)
+  signal?.addEventListener('abort', stop)
+  if (signal?.aborted === true) stop()
+  return {
+    reached: promise,
+    clear() {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', stop)
+    },
   }
 }

@@ -1,8 +1,8 @@
 import type { GdbTarget } from '@retrap/gdb'
 import type { MachineExit, MachineRunOptions, PcGdbOptions, PcReplay, ReplayExit } from '@retrap/machine'
-import { CliError } from '../cli-error.ts'
+import { CliError } from '../errors.ts'
 import type { Machine, MachineSerial, MachineSnapshot } from '../machine/machine-contract.ts'
-import { limitsOf } from './run-limits.ts'
+import { limitsOf } from './recorded-machine.ts'
 
 const CTRL_C = 3
 

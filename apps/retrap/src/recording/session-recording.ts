@@ -1,7 +1,7 @@
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { type PcRecorder, type RecordingSource, recordPc, replayPc } from '@retrap/machine'
-import { CliError } from '../cli-error.ts'
-import { troubleWith } from '../files/files.ts'
+import { openRecording } from '@retrap/recording'
+import { CliError, troubleWith } from '../errors.ts'
 import { recordArm, replayArm } from '../machine/arm-machine.ts'
 import { loadInterpreters } from '../machine/interpreters.ts'
 import type { Machine, MachineOptions, PcMachineOptions } from '../machine/machine-contract.ts'
@@ -208,7 +208,7 @@ async function readAt(file: FileHandle, offset: number, bytes: number): Promise<
 }
 
 /** A file as a source. @throws CliError `ERR_INPUT` */
-export async function fileSource(path: string): Promise<RecordingSource & { close(): Promise<void> }> {
+async function fileSource(path: string): Promise<RecordingSource & { close(): Promise<void> }> {
   const file = await opened(path, 'r')
   const { size } = await file.stat()
   return {
@@ -216,4 +216,23 @@ export async function fileSource(path: string): Promise<RecordingSource & { clos
     close: () => file.close(),
     read: (offset, bytes) => readAt(file, offset, Math.max(0, Math.min(bytes, size - offset))),
   }
+}
+
+/** Reads what a recording says of its run. @throws CliError `ERR_INPUT`; RecordingError */
+export async function readRecordedRun(path: string): Promise<SavedRun> {
+  const file = await fileSource(path)
+  let description: unknown
+  try {
+    ;({ description } = await openRecording(file))
+  } finally {
+    await file.close()
+  }
+  const { about } = (description ?? {}) as { readonly about?: Partial<SavedRun> | null }
+  if (
+    about?.version !== 1 ||
+    !Array.isArray(about.arguments) ||
+    !about.arguments.every((one) => typeof one === 'string')
+  )
+    throw new CliError('ERR_INPUT', `${path}: this recording is of no run of retrap; its program replays it`)
+  return about as SavedRun
 }

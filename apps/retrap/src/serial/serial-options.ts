@@ -1,7 +1,6 @@
 import type { Command } from 'commander'
 import type { DisplayFlags } from '../display/display-option.ts'
-import { parseSerial, type SerialTarget, splitPairs, usage } from '../options/values.ts'
-import { didYouMean } from '../options/nearest.ts'
+import { parseSerial, type SerialTarget, splitPairs, usage, didYouMean } from '../options/values.ts'
 
 /** A stream of bytes that a device is given by its id. */
 export interface ChardevArgument {

@@ -1,5 +1,8 @@
-import type { Disassemble } from './crash-report.ts'
+import type { CrashDetail } from '@retrap/machine'
 import type { CreateMachine } from '../machine/machine-contract.ts'
+
+/** Turns an instruction into text; kept apart so that the report does not depend on how. */
+export type Disassemble = (instruction: NonNullable<CrashDetail['instruction']>) => string
 
 /** Signals that end a session. */
 export type EndingSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP'

@@ -1,7 +1,6 @@
-import type { MachineExit } from '@retrap/machine'
-import { formatCrash } from './crash-report.ts'
+import type { MachineExit, CrashDetail } from '@retrap/machine'
 import { ExitCode } from '../exit-codes.ts'
-import type { SessionHost } from './host.ts'
+import type { SessionHost, Disassemble } from './host.ts'
 
 /** Why a session ends, where the machine does not say so. */
 export interface Ending {
@@ -66,4 +65,31 @@ export function linesOfEnd(exit: MachineExit, ending: Ending | undefined, text: 
   if (requested !== 0 && requested % 2 === 0) lines.push(deviceExitLine(requested, ending?.code ?? exitCodeOf(exit)))
   if (exit.reason === 'timeout') lines.push(`retrap: ended by --timeout after ${(text.timeoutMs ?? 0) / 1000} s\n`)
   return lines
+}
+
+const COLUMNS = 4
+
+/**
+ * What is printed of a machine that could not go on: why, its registers, and the instruction it stood at.
+ *
+ * @returns lines that end with a line feed
+ */
+function formatCrash(title: string, detail: CrashDetail | undefined, disassemble: Disassemble): string {
+  const where = detail?.vcpu === undefined ? '' : ` on vCPU ${detail.vcpu}`
+  const lines = [`retrap: ${title}${where}${detail === undefined ? '' : `: ${detail.message}`}`]
+
+  const cells = Object.entries(detail?.registers ?? {}).map(
+    ([name, value]) => `${name.padEnd(7)}${BigInt.asUintN(64, value).toString(16).padStart(16, '0')}`,
+  )
+  for (let at = 0; at < cells.length; at += COLUMNS) lines.push(`  ${cells.slice(at, at + COLUMNS).join('  ')}`)
+
+  const instruction = detail?.instruction
+  if (instruction !== undefined) {
+    const address = BigInt.asUintN(64, instruction.address).toString(16).padStart(16, '0')
+    const none = instruction.bytes.length === 0
+    const bytes = Array.from(instruction.bytes, (byte) => byte.toString(16).padStart(2, '0')).join(' ')
+    lines.push(`  ${address}  ${none ? 'no memory here' : disassemble(instruction)}`)
+    if (!none) lines.push(`  ${' '.repeat(16)}  ${bytes}`)
+  }
+  return `${lines.join('\n')}\n`
 }

@@ -1,8 +1,6 @@
 import type { TerminalDisplay } from '../display/terminal-display.ts'
 import type { SessionHost } from './host.ts'
 import type { Machine, MachineSerial } from '../machine/machine-contract.ts'
-import { openInput } from './open-input.ts'
-import { PanicWatch } from './panic-watch.ts'
 import { SerialInput, type InputPolicy } from './serial-input.ts'
 import type { FarEnd } from '../serial/far-end.ts'
 import type { ChardevArgument } from '../serial/serial-options.ts'
@@ -140,5 +138,68 @@ export class SessionTerminal {
   stop(): void {
     this.#input.stop()
     this.#panic.stop()
+  }
+}
+
+/** Connects the user's input, a terminal in raw mode so that the guest gets every key. @returns how to let go of it */
+function openInput(host: SessionHost, input: SerialInput): () => void {
+  const { stdin } = host
+  const terminal = stdin.isTTY === true
+  if (terminal) stdin.setRawMode?.(true)
+  stdin.on('data', (bytes) => {
+    input.typed(bytes)
+    if (input.isFull) stdin.pause()
+  })
+  stdin.on('end', () => input.ended())
+  stdin.resume()
+  return () => {
+    stdin.removeAllListeners()
+    stdin.pause()
+    // An open pipe must not keep a finished process alive.
+    stdin.unref?.()
+    if (terminal) stdin.setRawMode?.(false)
+  }
+}
+
+/** How long the rest of a panic's report may take. */
+const REPORT_MS = 1000
+const TAIL_LENGTH = 4096
+const PANIC = /Kernel panic - not syncing: ([^\r\n]*)[\r\n]/
+const END = /---\[ end Kernel panic/
+
+/** Looks for a Linux kernel's panic in what it prints. */
+export class PanicWatch {
+  readonly #onPanic: (reason: string) => void
+  readonly #decoder = new TextDecoder('latin1')
+  #tail = ''
+  #reason: string | undefined
+  #timer: ReturnType<typeof setTimeout> | undefined
+  #told = false
+
+  /** @param onPanic - called once, with what the kernel says, when it has printed its report */
+  constructor(onPanic: (reason: string) => void) {
+    this.#onPanic = onPanic
+  }
+
+  /** Takes note of what the guest printed. */
+  transmitted(bytes: Uint8Array): void {
+    if (this.#told) return
+    this.#tail = (this.#tail + this.#decoder.decode(bytes)).slice(-TAIL_LENGTH)
+    if (this.#reason === undefined) {
+      this.#reason = PANIC.exec(this.#tail)?.[1]
+      if (this.#reason === undefined) return
+      this.#timer = setTimeout(() => this.#tell(), REPORT_MS)
+    }
+    if (END.test(this.#tail)) this.#tell()
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+  }
+
+  #tell(): void {
+    this.stop()
+    this.#told = true
+    this.#onPanic(this.#reason ?? '')
   }
 }

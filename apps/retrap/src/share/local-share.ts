@@ -32,8 +32,7 @@ import {
   type ShareRoom,
   type ShareStat,
 } from '@retrap/virtio/p9'
-import { CliError } from '../cli-error.ts'
-import { troubleWith } from '../files/files.ts'
+import { CliError, troubleWith } from '../errors.ts'
 
 const HOST = {
   chmod: promisify(chmod),

@@ -1,8 +1,7 @@
 import type { PcVirtioPlace } from '@retrap/machine'
 import type { Command } from 'commander'
-import { didYouMean } from '../options/nearest.ts'
+import { didYouMean, type DeviceArgument, splitPairs, usage } from '../options/values.ts'
 import { checkedProperties, virtioPlaceOf } from '../devices/pci-devices.ts'
-import { type DeviceArgument, splitPairs, usage } from '../options/values.ts'
 
 /** A directory that the user shares with the guest. */
 export interface ShareArgument extends PcVirtioPlace {

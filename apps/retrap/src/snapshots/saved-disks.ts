@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { crc32 } from '@retrap/snapshot'
-import { CliError } from '../cli-error.ts'
+import { CliError } from '../errors.ts'
 
 /** A file of a machine's disks when the machine was saved. */
 export interface SavedDisk {

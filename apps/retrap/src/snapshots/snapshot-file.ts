@@ -12,8 +12,8 @@ import {
   SnapshotError,
   writeSnapshot,
 } from '@retrap/snapshot'
-import { CliError } from '../cli-error.ts'
-import { refuseSpecial, troubleWith } from '../files/files.ts'
+import { CliError, troubleWith } from '../errors.ts'
+import { refuseSpecial } from '../files/files.ts'
 import type { MachineSnapshot, MachineSnapshotSource } from '../machine/machine-contract.ts'
 import { areSavedDisks, type SavedDisk } from './saved-disks.ts'
 

@@ -2,11 +2,19 @@
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { Domain } from '@retrap/hvm'
 import type { IoTraceRecord } from '@retrap/ioreq'
-import { ChromeTrace, formatRecord, type TraceRecord, Tracer, type TraceSpec } from '@retrap/trace'
-import { CliError } from '../cli-error.ts'
-import { troubleWith } from '../files/files.ts'
+import {
+  ChromeTrace,
+  formatRecord,
+  type TraceRecord,
+  Tracer,
+  type TraceSpec,
+  parseTrace,
+  TraceError,
+} from '@retrap/trace'
+import { CliError, troubleWith } from '../errors.ts'
 import type { SessionOutput } from '../session/host.ts'
 import type { Machine } from '../machine/machine-contract.ts'
+import { usage } from '../options/values.ts'
 
 /** Pieces of text that go out in one. */
 const BATCH = 256
@@ -100,5 +108,28 @@ function fileSink(path: string, failed: (why: string) => void): Sink {
       process.off('exit', flush)
       closeSync(file)
     },
+  }
+}
+
+/** One `--trace`. */
+export interface TraceArgument {
+  readonly spec: TraceSpec
+  /** The file of `--trace ioreq:FILE`. */
+  readonly path: string | null
+}
+
+/**
+ * What a `--trace` says.
+ *
+ * @throws CliError `ERR_USAGE` where that is no trace
+ */
+export function parseTraceArgument(text: string): TraceArgument {
+  const [, path] = /^ioreq:(.+)$/.exec(text) ?? []
+  if (path !== undefined) return { spec: { kind: 'ioreq' }, path }
+  try {
+    return { spec: parseTrace(text), path: null }
+  } catch (error) {
+    if (error instanceof TraceError) throw usage(`--trace ${text}: ${error.message}`)
+    throw error
   }
 }

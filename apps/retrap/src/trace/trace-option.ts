@@ -35,7 +35,7 @@ export async function traceOf(
     if (traceTo !== undefined) throw usage('--trace-to needs --trace, which says what is traced')
     return undefined
   }
-  const { parseTraceArgument } = await import('./trace-argument.ts')
+  const { parseTraceArgument } = await import('./session-trace.ts')
   const parsed = trace.map(parseTraceArgument)
   const paths = parsed.flatMap(({ path }) => path ?? [])
   if (paths.length > 1 || (paths.length > 0 && traceTo !== undefined))

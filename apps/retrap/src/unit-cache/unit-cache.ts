@@ -4,9 +4,9 @@ import { chmodSync, lstatSync, mkdirSync, readdirSync, rmSync, statSync, utimesS
 import { dirname, join, resolve } from 'node:path'
 import { cacheDirectory } from '@retrap/debian'
 import type { CodeKeeper, CodeStore } from '@retrap/x86-cpu'
-import { troubleWith } from '../files/files.ts'
+import { makeFolder } from '../files/files.ts'
+import { troubleWith } from '../errors.ts'
 import { digestOfGenerator } from '../machine/generator-digest.ts'
-import { makeFolder } from '../files/make-folder.ts'
 import { isOwn, SCRATCH } from './pack-file.ts'
 import { PackStore } from './pack-store.ts'
 

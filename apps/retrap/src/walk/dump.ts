@@ -1,10 +1,8 @@
 /** Memory dumps as guest-physical memory: plain memory, ELF core files, LiME. */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import type { TableReader } from '@retrap/paging'
-import { CliError } from '../cli-error.ts'
-import { troubleWith } from '../files/files.ts'
-import type { DumpRange } from './dump-range.ts'
-import { type DumpedCpu, isElfCore, readElfCore } from './elf-core.ts'
+import { CliError, troubleWith } from '../errors.ts'
+import { type DumpRange, type DumpedCpu, isElfCore, readElfCore } from './elf-core.ts'
 
 const CHUNK = 4096
 /** 128 MiB of tables are a guest with 64 GiB of mappings; beyond that chunks are read again. */

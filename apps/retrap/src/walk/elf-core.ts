@@ -3,8 +3,15 @@
  *
  * Source: System V ABI, "Program Header". The notes' layout is that of dumps which QEMU has written.
  */
-import { CliError } from '../cli-error.ts'
-import type { DumpRange } from './dump-range.ts'
+import { CliError } from '../errors.ts'
+
+/** A run of guest-physical memory that a file holds. */
+export interface DumpRange {
+  readonly gpa: number
+  readonly bytes: number
+  /** Where it is in the file. */
+  readonly offset: number
+}
 
 /** Control registers of a CPU, as QEMU's note has them. */
 export interface DumpedCpu {

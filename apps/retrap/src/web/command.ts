@@ -3,14 +3,20 @@ import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
-import { CliError } from '../cli-error.ts'
+import { CliError } from '../errors.ts'
 import type { SessionHost } from '../session/host.ts'
 import { type ListingOutput, printText } from '../print-lines.ts'
 import { usage } from '../options/values.ts'
 import { showFetchProgress } from '../files/fetch-progress.ts'
-import { fetchDebianFiles } from './debian-files.ts'
+import {
+  fetchDebianFiles,
+  type MadeSystem,
+  makeDebianSystem,
+  makeSystems,
+  SYSTEMS_LIST,
+  systemsList,
+} from './debian-system.ts'
 import type { LinuxArchitecture } from '../linux/debian.ts'
-import { type MadeSystem, makeDebianSystem, makeSystems, SYSTEMS_LIST, systemsList } from './debian-system.ts'
 import type { MoreFiles, SiteServer } from './server.ts'
 
 /** Browsers keep what belongs to a site by its port: it is the same one each time, if it is free. */

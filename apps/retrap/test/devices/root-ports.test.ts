@@ -1,8 +1,7 @@
 import { expect, test } from 'vitest'
 import { connectDrives } from '../../src/drives/disk-devices.ts'
-import { e1000Cards, rootPorts, virtioDevices } from '../../src/devices/pci-devices.ts'
+import { e1000Cards, rootPorts, virtioDevices, usbController } from '../../src/devices/pci-devices.ts'
 import { listSound } from '../../src/devices/sound.ts'
-import { usbController } from '../../src/devices/usb-devices.ts'
 import { parseDevice } from '../../src/options/values.ts'
 
 test('--device pcie-root-port has an id, which bus= of a virtio device names', () => {

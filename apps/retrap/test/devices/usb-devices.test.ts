@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { connectDrives } from '../../src/drives/disk-devices.ts'
 import { listDrives, parseDrive } from '../../src/drives/drives.ts'
-import { usbController } from '../../src/devices/usb-devices.ts'
+import { usbController } from '../../src/devices/pci-devices.ts'
 import { parseDevice } from '../../src/options/values.ts'
 
 function usb(devices: readonly string[], drives: readonly string[] = []): unknown {

@@ -2,9 +2,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { listSound } from '../../src/devices/sound.ts'
+import { listSound, parseAudio, WavFile } from '../../src/devices/sound.ts'
 import { parseDevice } from '../../src/options/values.ts'
-import { parseAudio, WavFile } from '../../src/devices/wav-file.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-wav-'))
 afterAll(() => rmSync(folder, { recursive: true }))

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { SYNTAXES, type Syntax } from '../../src/disasm/line-style.ts'
+import { SYNTAXES, type Syntax } from '../../src/disasm/plain-lines.ts'
 import { listSection } from '../../src/disasm/listing.ts'
 import type { Mode, Section } from '../../src/disasm/program.ts'
 

@@ -1,6 +1,6 @@
 import { P2mType } from '@retrap/p2m'
 import { describe, expect, test } from 'vitest'
-import { kaslrCommand } from '../../src/gdb/kaslr-command.ts'
+import { kaslrCommand } from '../../src/gdb/session-gdb.ts'
 import type { NamedMachine } from '../../src/profile/guest-names.ts'
 import { tables } from '../support/kallsyms-tables.ts'
 

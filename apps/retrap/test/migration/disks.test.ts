@@ -8,7 +8,7 @@ import { afterAll, expect, test } from 'vitest'
 import { listDrives } from '../../src/drives/drives.ts'
 import { createImage } from '../../src/image/create.ts'
 import { OpenDrives } from '../../src/drives/open-drives.ts'
-import { receiveIncoming } from '../../src/migration/incoming.ts'
+import { receiveIncoming } from '../../src/migration/socket-channel.ts'
 import { SessionMigration } from '../../src/migration/session-migration.ts'
 import { COUNT, END, SECTORS, writingKernel } from '../support/writing-guest.ts'
 

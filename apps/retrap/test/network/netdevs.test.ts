@@ -6,14 +6,12 @@ import type { PacketBackend } from '@retrap/device'
 import { Hub } from '@retrap/network'
 import { afterAll, describe, expect, test } from 'vitest'
 import { Command } from 'commander'
-import { CliError } from '../../src/cli-error.ts'
+import { CliError, explainError } from '../../src/errors.ts'
 import { ExitCode } from '../../src/exit-codes.ts'
-import { explainError } from '../../src/explain-error.ts'
 import { parseNetdev } from '../../src/network/netdevs.ts'
 import { listNetworks, type NetworkFlags, networkOptions } from '../../src/network/networks.ts'
 import { type DeviceArgument, parseDevice } from '../../src/options/values.ts'
-import { NetworkOutlet } from '../../src/network/network-outlet.ts'
-import { OpenNetworks, readBootFile } from '../../src/network/open-networks.ts'
+import { NetworkOutlet, OpenNetworks, readBootFile } from '../../src/network/open-networks.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-netdevs-'))
 afterAll(() => rmSync(folder, { recursive: true }))

@@ -9,8 +9,7 @@ import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { debianMembers } from '@retrap/tooling/debian'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { CreateMachine } from '../../src/machine/machine-contract.ts'
-import { fetchDebianFiles } from '../../src/web/debian-files.ts'
-import { makeDebianSystem, SYSTEMS_LIST, systemsList } from '../../src/web/debian-system.ts'
+import { fetchDebianFiles, makeDebianSystem, SYSTEMS_LIST, systemsList } from '../../src/web/debian-system.ts'
 import { serveSite, siteFolder, type SiteServer } from '../../src/web/server.ts'
 
 type Browser = Awaited<ReturnType<typeof launchBrowser>>

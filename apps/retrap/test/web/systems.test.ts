@@ -1,6 +1,6 @@
 /** Which systems the start page offers. */
 import { expect, test } from 'vitest'
-import { CliError } from '../../src/cli-error.ts'
+import { CliError } from '../../src/errors.ts'
 import { type MadeSystem, makeSystems } from '../../src/web/debian-system.ts'
 
 const system = (title: string): MadeSystem => ({ system: { title, description: '', options: {} }, files: new Map() })

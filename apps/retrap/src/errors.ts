@@ -1,6 +1,51 @@
-import { CliError } from './cli-error.ts'
 import { ExitCode } from './exit-codes.ts'
-import { troubleWith } from './files/files.ts'
+
+/**
+ * What went wrong on our side of the machine, by kind:
+ * `ERR_USAGE` an option or a value that makes no sense, `ERR_INPUT` a file that cannot be used,
+ * `ERR_FETCH` something that could not be had from the network.
+ */
+export type CliErrorCode = 'ERR_USAGE' | 'ERR_INPUT' | 'ERR_FETCH'
+
+/** A mistake to report in one line, without a stack trace. The message says what to do about it. */
+export class CliError extends Error {
+  readonly code: CliErrorCode
+
+  constructor(code: CliErrorCode, message: string) {
+    super(message)
+    this.name = 'CliError'
+    this.code = code
+  }
+}
+
+/** What Node's codes of errors say of a file, and of what else is opened. */
+export const TROUBLES: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EISDIR: 'it is a directory',
+  ENOTDIR: 'a part of its name is a file, not a folder',
+  EACCES: 'it may not be read',
+  EPERM: 'it may not be read',
+  ENOSPC: 'there is no room for it',
+  EROFS: 'it is on a read-only file system',
+  ERR_FS_FILE_TOO_LARGE: 'it is larger than 2 GiB',
+  EADDRINUSE: 'it is in use already',
+  ECONNREFUSED: 'nothing listens there',
+}
+
+/** Where it was to be written. */
+const WRITE_TROUBLES: Readonly<Record<string, string>> = {
+  ENOENT: 'its folder is not there',
+  EACCES: 'it may not be written',
+  EPERM: 'it may not be written',
+}
+
+/** Why a file could not be opened, read or written, without Node's words for it. */
+export function troubleWith(error: unknown, wanted: 'read' | 'write' = 'read'): string {
+  if (error instanceof CliError) return error.message
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  const trouble = (wanted === 'write' ? WRITE_TROUBLES[code] : undefined) ?? TROUBLES[code]
+  return trouble ?? (error instanceof Error ? error.message : String(error))
+}
 
 /** Text without the names and passwords of the URLs in it: a message quotes what the user has typed. */
 export function withoutPasswords(text: string): string {
