@@ -76,7 +76,7 @@ export type {
   StartControllerServer,
   StartPartServer,
 } from './elsewhere/start.ts'
-export { recordPc } from './recording/record.ts'
+export { recordClone, recordPc } from './recording/record.ts'
 export type { Checkpoints, LogPosition, RecordedAnswer } from './recording/checkpoints.ts'
 export type { LiveDebugOptions } from './recording/live-run.ts'
 export type { FormerPages, GatedMachine, GatedSnapshots, PcInputs } from './recording/pc-inputs.ts'

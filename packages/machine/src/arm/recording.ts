@@ -69,7 +69,7 @@ function checkArmRecordable(options: ArmMachineOptions): void {
     (typeof options.devicePlacement === 'function' && "devicePlacement: expected 'inline' or 'deferred'") ||
     (options.snapshot !== undefined && 'snapshot: expected none; record from power-on')
   if (refused !== false) throw new MachineError('ERR_OPTION', `a run with this cannot be recorded: ${refused}`)
-  checkRecordable(gatedOptions(options))
+  checkRecordable(gatedOptions(options), true)
 }
 
 /** The gate of a PC with the same devices, as an Arm board has it. */

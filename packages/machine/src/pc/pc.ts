@@ -440,7 +440,12 @@ export class Pc {
    *
    * @throws MachineError `ERR_FORK` for a machine that cannot be forked, saying what to do; `ERR_STATE` for one that has ended
    */
-  async fork(options: PcForkOptions = {}): Promise<Pc> {
+  fork(options: PcForkOptions = {}): Promise<Pc> {
+    return this.forkBehind(options)
+  }
+
+  /** @internal Use `recordClone`. @param gateFor - makes what stands between the clone and its back ends, by its options */
+  async forkBehind(options: PcForkOptions, gateFor?: (options: PcOptions) => Promise<PcInputs>): Promise<Pc> {
     const [{ forkPc }, snapshots] = await Promise.all([import('../fork/fork-pc.ts'), this.#loadSnapshots()])
     return forkPc(
       {
@@ -449,7 +454,7 @@ export class Pc {
         family: this.#family,
         snapshots,
         parts: () => this.#snapshotParts(),
-        create: (clone, origin) => Pc.#create(clone, undefined, origin),
+        create: async (clone, origin) => Pc.#create(clone, await gateFor?.(clone), origin),
       },
       options,
     )

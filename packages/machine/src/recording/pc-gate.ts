@@ -46,16 +46,16 @@ export function backEndFacts(options: PcOptions, flash: readonly FlashFacts[]): 
 }
 
 /** Refuses options whose inputs cannot be recorded. @throws MachineError `ERR_OPTION` */
-export function checkRecordable(options: PcOptions): void {
-  const { virtio = [], usb, snapshot } = options
+export function checkRecordable(options: PcOptions, fromPowerOn: boolean): void {
+  const { virtio = [], usb } = options
   const isBehindPort = virtio.some((one) => isFromHost(one) && 'port' in one && one.port !== undefined)
   const refused =
     (options.clock !== 'deterministic' && "clock: expected 'deterministic'") ||
     (isBehindPort && 'virtio: a share or a device of your own behind a root port; leave its port out') ||
     (isUsbFromHost(options) && usbRefused(usb!)) ||
-    (snapshot !== undefined &&
+    (!fromPowerOn &&
       hasRecordedModels(options) &&
-      'snapshot: expected none, as models whose doings are recorded begin at power-on; record from there')
+      'a snapshot or a fork: models whose doings are recorded begin at power-on; record from there')
   if (refused !== false) throw new MachineError('ERR_OPTION', `a run with this cannot be recorded: ${refused}`)
 }
 

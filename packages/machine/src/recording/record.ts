@@ -7,10 +7,13 @@ import {
   RecordingWriter,
 } from '@retrap/recording'
 import type { PcGdbOptions } from '../debugger/gdb-target.ts'
+import { MachineError } from '../errors.ts'
+import type { PcForkOptions } from '../fork/fork-options.ts'
 import { Pc } from '../pc/pc.ts'
 import type { PcOptions } from '../pc/pc-options.ts'
 import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
 import { describeRun } from './description.ts'
+import type { PcInputs } from './pc-inputs.ts'
 import type { LiveDebugOptions, LiveRun } from './live-run.ts'
 import { checkRecordable, PcGate } from './pc-gate.ts'
 import { RecordGate } from './record-gate.ts'
@@ -73,20 +76,55 @@ export interface PcRecorder {
 export async function recordPc(
   options: PcOptions,
   write: (bytes: Uint8Array) => unknown,
-  { about, keepsPace = false, checkpointMs }: RecordPcOptions = {},
+  given: RecordPcOptions = {},
 ): Promise<PcRecorder> {
-  checkRecordable(options)
-  const description = describeRun(options, about, await flashFacts(options.flash))
-  const writer = new RecordingWriter(write, description)
-  const gate = new RecordGate(writer, keepsPace, () => noteRegisters(pc.domain.vcpus))
-  // A snapshot's RAM comes later, and not by writes.
-  const pcGate = new PcGate(
-    gate,
-    description.backEnds,
-    options,
-    checkpointMs !== Infinity && options.snapshot === undefined,
-  )
-  const pc = await Pc.create(options, pcGate)
+  return record(write, given, async (gateFor) => {
+    const gate = await gateFor(options, options.snapshot === undefined)
+    return Pc.create(options, gate)
+  })
+}
+
+/**
+ * Makes a clone, as `pc.fork` does, whose run is recorded from its first instruction on.
+ *
+ * With `checkpointMs: Infinity` nothing of its RAM is in the recording: a replay then needs a snapshot of the instant at which
+ * it was forked, as `PcOptions.snapshot`. Otherwise the recording begins with a checkpoint that has all of it.
+ *
+ * @param source - the machine that is forked; its time is deterministic
+ * @param write - takes the file's bytes, piece by piece, in order; it may return a promise
+ * @param changes - what the clone has of its own, as for `pc.fork`
+ * @throws MachineError `ERR_OPTION` for a machine that cannot be recorded, or with models whose doings would be recorded: they
+ *   begin at power-on; as `Pc.fork`
+ */
+export async function recordClone(
+  source: Pc,
+  write: (bytes: Uint8Array) => unknown,
+  given: RecordPcOptions = {},
+  changes: PcForkOptions = {},
+): Promise<PcRecorder> {
+  return record(write, given, (gateFor) => source.forkBehind(changes, (options) => gateFor(options, false)))
+}
+
+/** Makes what stands between a machine of these options and its back ends. */
+type GateFor = (options: PcOptions, fromPowerOn: boolean) => Promise<PcInputs>
+
+async function record(
+  write: (bytes: Uint8Array) => unknown,
+  { about, keepsPace = false, checkpointMs }: RecordPcOptions,
+  make: (gateFor: GateFor) => Promise<Pc>,
+): Promise<PcRecorder> {
+  let begun: { options: PcOptions; writer: RecordingWriter; gate: RecordGate; pcGate: PcGate; fromPowerOn: boolean }
+  const pc = await make(async (options, fromPowerOn) => {
+    checkRecordable(options, fromPowerOn)
+    const description = describeRun(options, about, await flashFacts(options.flash))
+    const writer = new RecordingWriter(write, description)
+    const gate = new RecordGate(writer, keepsPace, () => noteRegisters(pc.domain.vcpus))
+    // RAM of a snapshot or of a forked machine comes later, and not by writes.
+    const pcGate = new PcGate(gate, description.backEnds, options, checkpointMs !== Infinity && fromPowerOn)
+    begun = { options, writer, gate, pcGate, fromPowerOn }
+    return pcGate
+  })
+  const { options, writer, gate, pcGate, fromPowerOn } = begun!
   const store: Checkpoints = new CheckpointStore()
   const taker = new CheckpointTaker({
     machine: pcGate.machine,
@@ -99,6 +137,11 @@ export async function recordPc(
   const marks: RecordingMark[] = []
   let live: LiveRun | undefined
   const debugged = async (given: LiveDebugOptions): Promise<LiveRun> => {
+    if (checkpointMs === Infinity && !fromPowerOn && options.snapshot === undefined)
+      throw new MachineError(
+        'ERR_OPTION',
+        'checkpointMs Infinity: a clone is debugged by its checkpoints; leave it out',
+      )
     const { LiveRun } = await import('./live-run.ts')
     live?.close()
     const source = { bytes: Infinity, read: (at: number, bytes: number) => given.read(at, bytes) }

@@ -1,0 +1,132 @@
+/** Clones whose runs are recorded: each begins at the instant of the fork, and is run again from there. */
+import { defineDevice } from '@retrap/device'
+import { DebugExit } from '@retrap/devices'
+import { afterEach, describe, expect, test } from 'vitest'
+import {
+  createPc,
+  type Pc,
+  type PcForkOptions,
+  type PcOptions,
+  type PcRecorder,
+  type RecordPcOptions,
+  recordClone,
+  replayPc,
+} from '../src/index.ts'
+import { EXIT_PORT, LAST, echoFirmware } from './support/echo-guest.ts'
+
+const closing: { close(): void }[] = []
+afterEach(() => closing.splice(0).forEach((one) => one.close()))
+
+const exitDevice = (): PcForkOptions => ({ devices: [new DebugExit({ iobase: EXIT_PORT })] })
+const options = (): PcOptions => ({
+  memoryBytes: 4 << 20,
+  codeCacheBytes: 4 << 20,
+  clock: 'deterministic',
+  firmware: echoFirmware(),
+  ...exitDevice(),
+})
+/** The host may be busy. */
+const LIMIT = { timeoutMs: 100_000 }
+
+/** A machine whose guest has echoed one byte, and stands still. */
+async function booted(more: Partial<PcOptions> = {}): Promise<Pc> {
+  const pc = await createPc({ ...options(), forks: { clones: 4, writtenBytes: 1 << 20 }, ...more })
+  closing.push(pc)
+  const stop = new AbortController()
+  let count = 0
+  pc.serial.onTransmit((bytes) => {
+    count += bytes.length
+    if (count === 3) stop.abort()
+  })
+  pc.serial.receive(Buffer.from('0'))
+  await pc.run({ ...LIMIT, signal: stop.signal })
+  return pc
+}
+
+/** A recorded clone that was typed to until its end. */
+async function recorded(
+  pc: Pc,
+  typed: string,
+  given?: RecordPcOptions,
+): Promise<{ file: Uint8Array; text: string; recorder: PcRecorder }> {
+  const pieces: Uint8Array[] = []
+  const recorder = await recordClone(pc, (bytes) => pieces.push(bytes), given, exitDevice())
+  closing.push(recorder.pc)
+  let text = ''
+  const keys = [...typed, LAST]
+  // The guest is interrupted by a byte that finds no other before it.
+  const type = (): void => void recorder.pc.serial.receive(Buffer.from(keys.shift() ?? ''))
+  recorder.pc.serial.onTransmit((bytes) => {
+    text += Buffer.from(bytes).toString()
+    if (text.length % 3 === 0) type()
+  })
+  type()
+  expect(await recorder.pc.run(LIMIT)).toMatchObject({ reason: 'debug-exit', code: 1 })
+  await recorder.end()
+  return { file: new Uint8Array(Buffer.concat(pieces)), text, recorder }
+}
+
+/** What a recording puts out when it is run again. */
+async function replayed(file: Uint8Array, more: Partial<PcOptions>): Promise<{ text: string; instructions: number }> {
+  let text = ''
+  const source = { bytes: file.length, read: (at: number, bytes: number) => file.subarray(at, at + bytes) }
+  const replay = await replayPc({ ...options(), ...more }, source, {
+    onMachine: (pc) => pc.serial.onTransmit((bytes) => (text += Buffer.from(bytes).toString())),
+  })
+  closing.push(replay)
+  const exit = await replay.run(LIMIT)
+  expect(['debug-exit', 'end-of-recording']).toContain(exit.reason)
+  return { text, instructions: replay.instructions }
+}
+
+describe('a recorded clone', () => {
+  test('is run again from a snapshot of the instant that it was forked at', async () => {
+    const pc = await booted()
+    const snapshot = await pc.save()
+    for (const typed of ['ab', 'c']) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const { file, text, recorder } = await recorded(pc, typed, { checkpointMs: Infinity })
+      // Five data bits a character, as after power-on.
+      const echoed = [...Buffer.from(typed + LAST)].flatMap((byte) => [byte & 31, byte & 31, byte & 31])
+      expect([...Buffer.from(text)]).toEqual(echoed)
+      // oxlint-disable-next-line no-await-in-loop
+      expect(await replayed(file, { snapshot })).toEqual({ text, instructions: recorder.instructions })
+    }
+    // The machine itself is where it was.
+    const exit = pc.run(LIMIT)
+    pc.serial.receive(Buffer.from(LAST))
+    expect(await exit).toMatchObject({ reason: 'debug-exit' })
+  })
+
+  test('with checkpoints needs no snapshot', async () => {
+    const { file, text, recorder } = await recorded(await booted(), 'xy')
+    expect(await replayed(file, {})).toEqual({ text, instructions: recorder.instructions })
+  })
+
+  test('without checkpoints has no debugger', async () => {
+    const recorder = await recordClone(await booted(), () => {}, { checkpointMs: Infinity }, exitDevice())
+    closing.push(recorder.pc)
+    await expect(recorder.debugger({ read: () => new Uint8Array() })).rejects.toMatchObject({
+      code: 'ERR_OPTION',
+      message: /checkpointMs Infinity/,
+    })
+  })
+
+  test('has deterministic time and models', async () => {
+    const onHostTime = await booted({ clock: 'real' })
+    await expect(recordClone(onHostTime, () => {}, {}, exitDevice())).rejects.toMatchObject({
+      code: 'ERR_OPTION',
+      message: /clock: expected 'deterministic'/,
+    })
+    const model = (): PcForkOptions => ({
+      devices: [new DebugExit({ iobase: EXIT_PORT }), defineDevice({ name: 'noise', stateless: true, read: () => 0 })],
+    })
+    const withModel = await booted(model())
+    await expect(recordClone(withModel, () => {}, {}, model())).rejects.toMatchObject({
+      code: 'ERR_OPTION',
+      message: /begin at power-on/,
+    })
+    // The machine can still be forked.
+    closing.push(await withModel.fork(model()))
+  })
+})
