@@ -18,6 +18,7 @@ import { checkApi } from './package/api-reports.ts'
 import { checkTarballs } from './package/tarballs.ts'
 import { checkTypes } from './package/types.ts'
 import { checkReadmes } from './release/readme.ts'
+import { checkReadmeTables } from './release/readme-tables.ts'
 import { rehearse } from './release/rehearsal.ts'
 import { type Plan, planOf, USAGE } from './test/command-line.ts'
 import { budgetNote, durationsOf, LIMIT_MINUTES, printDurations } from './test/durations.ts'
@@ -191,6 +192,7 @@ async function checkWorkspace(all: readonly Member[], { slice, long }: Plan): Pr
   for (const warning of historyWarnings()) console.log(`warning: commit ${warning}`)
   await checkWith('named mutations', () => checkNamedMutations())
   await checkWith('READMEs as a reader on npm meets them', () => checkReadmes(all))
+  await checkWith('READMEs as the types have it', () => checkReadmeTables(all))
   await checkWith('examples', () => checkExamples(all, (i) => long || (i + slice) % EXAMPLE_PARTS === 0))
   if (long || slice % REHEARSAL_PARTS === 0)
     await checkWith('a release, rehearsed on a registry of its own', () =>
