@@ -17,6 +17,7 @@ import { checkNamedMutations } from './named-mutations.ts'
 import { checkApi } from './package/api-reports.ts'
 import { checkTarballs } from './package/tarballs.ts'
 import { checkTypes } from './package/types.ts'
+import { checkPlainEnglish } from './plain-english.ts'
 import { checkReadmes } from './release/readme.ts'
 import { checkReadmeTables } from './release/readme-tables.ts'
 import { rehearse } from './release/rehearsal.ts'
@@ -193,6 +194,7 @@ async function checkWorkspace(all: readonly Member[], { slice, long }: Plan): Pr
   await checkWith('named mutations', () => checkNamedMutations())
   await checkWith('READMEs as a reader on npm meets them', () => checkReadmes(all))
   await checkWith('READMEs as the types have it', () => checkReadmeTables(all))
+  await checkWith('plain English', () => checkPlainEnglish())
   await checkWith('examples', () => checkExamples(all, (i) => long || (i + slice) % EXAMPLE_PARTS === 0))
   if (long || slice % REHEARSAL_PARTS === 0)
     await checkWith('a release, rehearsed on a registry of its own', () =>
