@@ -43,6 +43,11 @@ async function main() {
       case 'bench':
         await build()
         return await run([join(root, '.scripts/bench.ts'), ...args], { group: true })
+      case 'docs':
+        // From sources: the site needs no build of the packages.
+        return await run(['--conditions=retrap-source', join(root, 'apps/docs/build/docs.ts'), ...args], {
+          group: true,
+        })
       case 'mutate':
       case 'soak':
       case 'test':

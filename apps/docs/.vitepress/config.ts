@@ -1,0 +1,49 @@
+import { defineConfig } from 'vitepress'
+import { sidebar } from './sidebar.ts'
+
+const REPOSITORY = 'https://github.com/retrap/retrap'
+
+export default defineConfig({
+  title: 'retrap',
+  description: 'A hypervisor in parts, for Node and for web pages. Its device models may take their time.',
+  lang: 'en',
+  srcDir: 'pages',
+  outDir: 'dist',
+  cacheDir: 'node_modules/.cache/vitepress',
+  cleanUrls: false,
+  lastUpdated: false,
+  head: [
+    [
+      'link',
+      {
+        rel: 'icon',
+        href: "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' height='16' rx='3' fill='%230b6b50'/%3E%3Cpath d='M4 5l3 3-3 3M8 11h4' stroke='white' stroke-width='1.6' fill='none'/%3E%3C/svg%3E",
+      },
+    ],
+  ],
+  themeConfig: {
+    nav: [
+      { text: 'Start', link: '/start' },
+      { text: 'Reference', link: '/reference/index.html', target: '_self' },
+      { text: 'A machine', link: '/machine/index.html', target: '_self' },
+    ],
+    sidebar,
+    outline: [2, 3],
+    search: { provider: 'local' },
+    socialLinks: [{ icon: 'github', link: REPOSITORY }],
+    editLink: { pattern: `${REPOSITORY}/edit/main/apps/docs/pages/:path`, text: 'Edit this page' },
+  },
+  vite: {
+    // From sources, so that the pages need no build of the packages.
+    resolve: { conditions: ['retrap-source'] },
+    define: { 'process.env': '{}' },
+    worker: { format: 'es' },
+    // VitePress has an esbuild that does not know our target, and does not lower `using` unless it is told to.
+    esbuild: {
+      target: 'esnext',
+      supported: { using: false },
+      tsconfigRaw: '{ "compilerOptions": { "verbatimModuleSyntax": true } }',
+    },
+    build: { target: 'esnext', chunkSizeWarningLimit: 4000 },
+  },
+})
