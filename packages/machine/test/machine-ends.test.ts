@@ -1,7 +1,7 @@
 /** Why machines end, from why their domains do; and how a domain is taken through S3. */
 import { describe, expect, test } from 'vitest'
 import { type DescribeCrash, machineExit } from '../src/life/machine-exit.ts'
-import { type FinalExit, Sleep, type SleepHooks } from '../src/life/sleep.ts'
+import { type FinalExit, Sleep, type SleepParts } from '../src/life/sleep.ts'
 
 describe('a machine ends', () => {
   const describeCrash: DescribeCrash = (vcpu, message) => ({ message: `vCPU ${vcpu}: ${message}` })
@@ -84,16 +84,21 @@ describe('a domain sleeps', () => {
     readonly sleep: Sleep
 
     constructor() {
-      const hooks: SleepHooks = {
-        resume: async () => {
-          this.log.push('resume')
-          return this.goesOn
+      const parts: SleepParts = {
+        boot: {
+          resume: async () => {
+            this.log.push('resume')
+            return this.goesOn
+          },
         },
-        paused: async () => void this.log.push('paused'),
-        changed: (asleep) => void this.log.push(asleep ? 'asleep' : 'awake'),
-        turn: async () => void this.log.push('turn'),
+        life: { paused: async () => void this.log.push('paused') },
+        onSleep: (asleep) => void this.log.push(asleep ? 'asleep' : 'awake'),
+        sleeper: {
+          sleep: async (ms) => void this.log.push(ms === 0 ? 'turn' : `sleep ${ms}`),
+          wake: () => void this.log.push('wake'),
+        },
       }
-      this.sleep = new Sleep(this as never, hooks)
+      this.sleep = new Sleep(this as never, parts)
     }
 
     reset(): void {

@@ -20,6 +20,7 @@ import type { PcFlash } from '../firmware/flash.ts'
 import { epochOf, hostClock, HostSleeper, laterTurn, type RandomSource, randomOf } from '../life/host.ts'
 import type { MachineExit } from '../life/machine-exit.ts'
 import {
+  FirstFailure,
   MachineLife,
   type MachineRunOptions,
   type PcRestoreOptions,
@@ -30,7 +31,6 @@ import type { PcOptions, StartDeviceServer } from '../pc/pc-options.ts'
 import type { PlacedBoard } from '../board/placed-board.ts'
 import type { PcRemovableDrive } from '../devices/removable-drive.ts'
 import { SerialLine, type SerialPort } from '../devices/serial-port.ts'
-import { Sleep } from '../life/sleep.ts'
 import { Sampler, type SamplingOptions } from '../life/sampling.ts'
 import { hasRamfb } from '../devices/vga.ts'
 import { xenArmOptions, xenConsole } from '../pc/xen.ts'
@@ -167,6 +167,7 @@ export class ArmMachine {
   readonly #board: ArmBoard
   readonly #placed: Omit<PlacedBoard, 'wake' | 'pressSleepButton'>
   readonly #life: MachineLife
+  readonly #failures = new FirstFailure()
   /** Loaded when the machine is saved or put back. */
   #snapshots: ArmSnapshots | undefined
   readonly #random: RandomSource
@@ -201,7 +202,7 @@ export class ArmMachine {
       memory: this.memory,
       sleeper,
       onFailure: (failure) => {
-        this.#life.failed(failure)
+        this.#failures.note(failure)
         options.onDeviceFailure?.(failure)
       },
     })
@@ -210,23 +211,9 @@ export class ArmMachine {
       this.domain.watchTurns(new Sampler(this.domain, sampledArmVcpus(this.domain), options.sampling))
     gate?.start(this.domain)
     if (gate !== undefined) this.domain.takeInputs(gate.inputs)
-    const sleep = new Sleep(this.domain, {
-      resume: async () => false,
-      changed: () => undefined,
-      turn: () => sleeper.sleep(0),
-      paused: () => this.#life.paused(),
-    })
     this.#life = new MachineLife(this.domain, {
+      sleeper,
       models: options.devices ?? [],
-      run: () => sleep.run(),
-      settle: async () => {
-        await this.#placed.flush()
-        await devices.settled()
-        await Promise.all(flash.map((model) => model.settled()))
-      },
-      leave: () => {
-        for (const drive of devices.removable) drive.leave()
-      },
       describe: (vcpu, message) => describeArmCrash(this.domain, vcpu, message),
     })
     this.xen = plugXen?.(this.domain, XEN_PLACES, xenArmOptions(memoryBytes, epochSeconds, random))
@@ -263,6 +250,10 @@ export class ArmMachine {
     const press = (): boolean | Promise<boolean> => this.#placed.pressPowerButton()
     this.#pressPower = gate?.button(press) ?? press
     this.#life.waitFor(this.#placed.ready)
+    this.#life.flushes(this.#placed)
+    this.#life.flushes({ flush: devices.settled })
+    for (const model of flash) this.#life.flushes({ flush: () => model.settled() })
+    for (const drive of devices.removable) this.#life.leaves(drive)
     // In this thread wherever the board is: media are objects of the caller's.
     const models: DeviceModel[] = [...transports, ...flash, ...devices.models, ...(options.devices ?? [])]
     const runsAgain = (model: DeviceModel): boolean =>
@@ -309,7 +300,7 @@ export class ArmMachine {
       await machine.#life.startServers(deviceServers)
     } catch (error) {
       machine.close()
-      throw machine.#life.notStarted(error)
+      throw machine.#failures.notStarted(error)
     }
     try {
       if (snapshot === undefined) await machine.#start()

@@ -49,14 +49,14 @@ const KINDS = ['drive', 'virtio', 'networkCard', 'sound', 'usb'] as const
 export class HotPlug {
   readonly #domain: X86Domain
   readonly #site: PcSite
-  readonly #isOver: () => boolean
+  readonly #life: { readonly isOver: boolean }
   /** Network cards that the machine has had. */
   #cards: number
 
-  /** @param isOver - whether the machine has ended, or was closed */
-  constructor(domain: X86Domain, site: PcSite, isOver: () => boolean) {
+  /** @param life - knows whether the machine has ended, or was closed */
+  constructor(domain: X86Domain, site: PcSite, life: { readonly isOver: boolean }) {
     this.#domain = domain
-    this.#isOver = isOver
+    this.#life = life
     this.#site = site
     const { virtio = [], networkCards = [] } = site.options
     this.#cards = networkCards.length + virtio.filter(({ kind }) => kind === 'net').length
@@ -101,7 +101,7 @@ export class HotPlug {
   }
 
   #checkRuns(port: string): void {
-    if (!this.#isOver()) return
+    if (!this.#life.isOver) return
     const what = 'the machine has ended, or was closed: its guest will not give a device up any more'
     throw new MachineError('ERR_STATE', `root port '${port}': ${what}`)
   }

@@ -8,18 +8,22 @@ export interface PcVapicOptions extends Pick<DomainVapicOptions, 'poll' | 'behin
   readonly rom?: Uint8Array | undefined
 }
 
-/** The patcher, which can write to ROM that firmware has locked. */
+/**
+ * The patcher, which can write to ROM that firmware has locked.
+ *
+ * @param boot - has the firmware below 1 MiB, once it is loaded
+ */
 export function createVapic(
   domain: X86Domain,
   options: boolean | PcVapicOptions | undefined,
-  area: () => FirmwareArea | undefined,
+  boot: { readonly area: FirmwareArea | undefined },
 ): DomainVapic {
   const { poll, behind, apicPage } = typeof options === 'object' ? options : {}
   return new DomainVapic(domain, {
     ...(poll !== undefined && { poll }),
     ...(behind !== undefined && { behind }),
     ...(apicPage !== undefined && { apicPage }),
-    mapRomWritable: (gpa, bytes) => area()?.unlock(gpa, bytes),
-    unmapRom: () => area()?.unlock(0, 0),
+    mapRomWritable: (gpa, bytes) => boot.area?.unlock(gpa, bytes),
+    unmapRom: () => boot.area?.unlock(0, 0),
   })
 }

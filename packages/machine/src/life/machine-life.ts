@@ -5,7 +5,7 @@ import type { DeviceFailure } from '@retrap/ioreq'
 import { MachineError } from '../errors.ts'
 import { type DescribeCrash, machineExit, type MachineExit } from './machine-exit.ts'
 import type { StartDeviceServer } from '../pc/pc-options.ts'
-import type { FinalExit } from './sleep.ts'
+import { Sleep, type SleepingDomain, type SleepParts } from './sleep.ts'
 
 /** The activity of a machine. */
 export type PcState = 'running' | 'asleep' | 'stopped'
@@ -64,18 +64,39 @@ type LivingDomain = Pick<
   'addServer' | 'asleep' | 'clock' | 'close' | 'devices' | 'dispatch' | 'platform' | 'stop'
 >
 
-/** What a machine lends its {@link MachineLife}. */
-export interface LifeHooks {
+/** What a {@link MachineLife} is made of. */
+export interface LifeOptions extends Pick<SleepParts, 'boot' | 'onSleep' | 'sleeper'> {
   /** Models of the caller. */
   readonly models: readonly DeviceModel[]
-  /** Runs the domain until it exits, through sleep where the machine can sleep. */
-  run(): Promise<FinalExit>
-  /** Waits until board and media have handed over what they hold back. */
-  settle(): Promise<unknown>
-  /** Takes listeners back from media that may outlive the machine. */
-  leave(): void
   /** Describes a crash of a vCPU. */
   readonly describe: DescribeCrash
+}
+
+/**
+ * A machine's state. A run is under way in `running`, `ending` and `closing`: the guest has ended the machine, or it was closed
+ * meanwhile. `stopped` machines can be run; what is `ended` can be put back to a snapshot, and what is `closed` cannot.
+ */
+type LifeState = 'stopped' | 'running' | 'ending' | 'ended' | 'closing' | 'closed'
+
+const BEGUN = { stopped: 'running', ended: 'ending', closed: 'closing' } as const
+const DONE = { running: 'stopped', ending: 'ended', closing: 'closed' } as const
+
+const isUnderWay = (state: LifeState): state is keyof typeof DONE => state in DONE
+
+/** The first failure of a device model: it may be why its machine cannot start. */
+export class FirstFailure {
+  #failure: DeviceFailure | undefined
+
+  /** Notes a failure. */
+  note(failure: DeviceFailure): void {
+    this.#failure ??= failure
+  }
+
+  /** The error of a machine whose servers or devices threw this while it was made. */
+  notStarted(thrown: unknown): MachineError {
+    const why = describeThrown(this.#failure?.cause ?? thrown)
+    return new MachineError('ERR_DEVICES', `the device models cannot be started: ${why}`, { cause: thrown })
+  }
 }
 
 /** What is told of a machine that is kept still. */
@@ -88,44 +109,54 @@ export interface HeldMachine {
 
 /** The life of a machine of any board: servers of models start, it runs, is stopped, ends and is closed. */
 export class MachineLife {
+  /** The domain's way through S3. */
+  readonly sleep: Sleep
   readonly #domain: LivingDomain
-  readonly #hooks: LifeHooks
+  readonly #describe: DescribeCrash
   /** Settle when the servers that live elsewhere have their models. */
   readonly #ready: Promise<void>[] = []
-  #failure: DeviceFailure | undefined
-  #running = false
-  #over = false
-  #closed = false
+  readonly #outlets: { flush(): unknown }[]
+  readonly #leavers: { leave(): void }[] = []
+  #state: LifeState = 'stopped'
   readonly #pauses: (() => Promise<void>)[] = []
   /** The debugger that may keep the machine still. */
   #holder: HeldMachine | undefined
-  /** Settles when it is kept still no longer. */
-  #hold: PromiseWithResolvers<void> | undefined
-  /** It is kept still just now. */
-  #isHeld = false
+  /** Keeps the machine still until it settles; the run may have arrived there. */
+  #hold: (PromiseWithResolvers<void> & { isReached: boolean }) | undefined
   /** Settles when the run that is under way is to end. */
   #stopping = Promise.withResolvers<void>()
   #pausing: Promise<void> | undefined
 
-  constructor(domain: LivingDomain, hooks: LifeHooks) {
+  constructor(domain: LivingDomain & SleepingDomain, { models, describe, ...sleep }: LifeOptions) {
     this.#domain = domain
-    this.#hooks = hooks
+    this.#describe = describe
+    this.#outlets = models.filter(isBuffered)
+    this.sleep = new Sleep(domain, { ...sleep, life: this })
   }
 
   /** The machine's activity. */
   get state(): PcState {
     if (this.#domain.asleep) return 'asleep'
-    return this.#running ? 'running' : 'stopped'
+    return isUnderWay(this.#state) ? 'running' : 'stopped'
   }
 
   /** Whether the machine was closed, or ended by its guest: nothing runs it again. */
   get isOver(): boolean {
-    return this.#over
+    return this.#state !== 'stopped' && this.#state !== 'running'
   }
 
-  /** Notes a failure of a device model, which may be why the machine cannot start. */
-  failed(failure: DeviceFailure): void {
-    this.#failure ??= failure
+  get #isClosed(): boolean {
+    return this.#state === 'closing' || this.#state === 'closed'
+  }
+
+  /** Has a part hand over what it holds back when a run ends: one after the other. */
+  flushes(part: { flush(): unknown }): void {
+    this.#outlets.push(part)
+  }
+
+  /** Has a part hear that nothing of the machine uses its back ends any more: one after the other. */
+  leaves(part: { leave(): void }): void {
+    this.#leavers.push(part)
   }
 
   /** Has {@link MachineLife.startServers} wait for models. */
@@ -145,16 +176,10 @@ export class MachineLife {
     await Promise.all(this.#ready)
   }
 
-  /** The error of a machine whose servers or devices threw this while it was made. */
-  notStarted(thrown: unknown): MachineError {
-    const why = describeThrown(this.#failure?.cause ?? thrown)
-    return new MachineError('ERR_DEVICES', `the device models cannot be started: ${why}`, { cause: thrown })
-  }
-
   /** Runs until the guest or the caller ends it. @throws MachineError `ERR_STATE` if it runs already */
   async run({ signal, timeoutMs }: MachineRunOptions): Promise<MachineExit> {
-    if (this.#running) throw new MachineError('ERR_STATE', 'the machine runs already')
-    this.#running = true
+    if (isUnderWay(this.#state)) throw new MachineError('ERR_STATE', 'the machine runs already')
+    this.#state = BEGUN[this.#state]
     let timedOut = false
     this.#stopping = Promise.withResolvers<void>()
     const stop = (): void => this.stop()
@@ -170,18 +195,18 @@ export class MachineLife {
     try {
       await this.#pausing
       await this.#whileHeld()
-      const exit = await this.#hooks.run()
-      if (exit.reason !== 'stopped') this.#end()
-      for (const model of this.#hooks.models) if (isBuffered(model)) model.flush()
-      await this.#hooks.settle()
-      return timedOut && exit.reason === 'stopped' ? { reason: 'timeout' } : machineExit(exit, this.#hooks.describe)
+      const exit = await this.sleep.run()
+      if (exit.reason !== 'stopped') this.#end('ending')
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      for (const part of this.#outlets) await part.flush()
+      return timedOut && exit.reason === 'stopped' ? { reason: 'timeout' } : machineExit(exit, this.#describe)
     } finally {
       if (timer !== undefined) clearTimeout(timer)
       signal?.removeEventListener('abort', stop)
-      this.#running = false
+      this.#state = DONE[this.#state as keyof typeof DONE]
       await this.#donePauses()
-      if (this.#over) this.#holder?.over()
-      if (this.#closed) this.#leave()
+      if (this.isOver) this.#holder?.over()
+      if (this.#isClosed) this.#leave()
     }
   }
 
@@ -198,7 +223,7 @@ export class MachineLife {
    */
   pause<T>(action: () => Promise<T>): Promise<T> {
     return this.#whileStill(() => {
-      if (this.#over) throw new MachineError('ERR_STATE', 'the machine has ended')
+      if (this.isOver) throw new MachineError('ERR_STATE', 'the machine has ended')
       return action()
     })
   }
@@ -211,11 +236,17 @@ export class MachineLife {
    */
   restart<T>(action: () => Promise<T>): Promise<T> {
     return this.#whileStill(async () => {
-      if (this.#closed) throw new MachineError('ERR_STATE', 'the machine was closed')
+      if (this.#isClosed) throw new MachineError('ERR_STATE', 'the machine was closed')
       const done = await action()
-      if (!this.#closed) this.#over = false
+      if (this.#state === 'ended') this.#state = 'stopped'
+      else if (this.#state === 'ending') this.#state = 'running'
       return done
     })
+  }
+
+  /** Whether vCPUs may execute just now. */
+  get #executes(): boolean {
+    return isUnderWay(this.#state) && this.#hold?.isReached !== true
   }
 
   #whileStill<T>(action: () => T | Promise<T>): Promise<T> {
@@ -223,7 +254,7 @@ export class MachineLife {
       this.#pauses.push(async () => {
         await (async () => action())().then(resolve, reject)
       })
-      if (this.#running && !this.#isHeld) this.#domain.stop({ reason: 'pause' })
+      if (this.#executes) this.#domain.stop({ reason: 'pause' })
       else void this.#donePauses()
     })
   }
@@ -235,8 +266,8 @@ export class MachineLife {
 
   /** Keeps the machine still from the next instruction on, until {@link MachineLife.release}. */
   hold(): void {
-    this.#hold ??= Promise.withResolvers<void>()
-    if (this.#running && !this.#isHeld) this.#domain.stop({ reason: 'pause' })
+    this.#hold ??= { ...Promise.withResolvers<void>(), isReached: false }
+    if (this.#executes) this.#domain.stop({ reason: 'pause' })
     else this.#holder?.still()
   }
 
@@ -249,11 +280,11 @@ export class MachineLife {
   /** Waits until nobody keeps the machine still, or the run is to end. */
   async #whileHeld(): Promise<void> {
     for (let hold = this.#hold; hold !== undefined; hold = this.#hold) {
-      this.#isHeld = true
+      hold.isReached = true
       this.#holder?.still()
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       const goesOn = await Promise.race([hold.promise.then(() => true), this.#stopping.promise.then(() => false)])
-      this.#isHeld = false
+      hold.isReached = false
       if (!goesOn) return
     }
   }
@@ -280,22 +311,22 @@ export class MachineLife {
 
   /** Ends what runs beside the machine: threads and processes of device models. */
   close(): void {
-    this.#end()
-    if (!this.#running) this.#holder?.over()
+    const isRun = isUnderWay(this.#state)
+    this.#end(isRun ? 'closing' : 'closed')
+    if (!isRun) this.#holder?.over()
     this.#domain.close()
-    this.#closed = true
-    if (!this.#running) this.#leave()
+    if (!isRun) this.#leave()
   }
 
   /** Nothing of the machine uses its back ends any more. */
   #leave(): void {
     this.#domain.devices.close()
-    this.#hooks.leave()
+    for (const part of this.#leavers) part.leave()
   }
 
   /** The machine does not run again: ends what waits for an answer of its guest. */
-  #end(): void {
-    this.#over = true
+  #end(state: 'ending' | 'closing' | 'closed'): void {
+    if (!this.#isClosed) this.#state = state
     this.#domain.devices.giveUpUnplugs()
   }
 }

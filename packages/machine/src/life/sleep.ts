@@ -1,24 +1,27 @@
-import type { Domain, DomainExit } from '@retrap/hvm'
+import type { Domain, DomainExit, Sleeper } from '@retrap/hvm'
 
 /** The exits that a domain's owner sees. */
 export type FinalExit = Exclude<DomainExit, { readonly reason: 'pause' | 'sleep' | 'wake' }>
 
 /** A domain as {@link Sleep} sees it, of any processor. */
-type SleepingDomain = Pick<Domain, 'asleep' | 'reset' | 'run' | 'stop'>
+export type SleepingDomain = Pick<Domain, 'asleep' | 'reset' | 'run' | 'stop'>
 
 /** Exits that may come in the place of the one for which the guest has asked. */
 const PAST_DEVICES: ReadonlySet<DomainExit['reason']> = new Set(['sleep', 'pause', 'stopped'])
 
-/** What a machine lends its {@link Sleep}. */
-export interface SleepHooks {
-  /** Does what firmware does first when the machine wakes. @returns false: the guest has left no place to go on */
-  resume(): Promise<boolean>
+/** The parts of a machine that sleep concerns. */
+export interface SleepParts {
+  /**
+   * Does what firmware does first when the machine wakes. False: the guest has left no place to go on. Absent: the machine has
+   * no sleep.
+   */
+  readonly boot?: { resume(): Promise<boolean> } | undefined
   /** Does what is to be done while no vCPU executes. */
-  paused(): Promise<void>
-  /** The guest sleeps, or has been woken. */
-  changed(asleep: boolean): void
+  readonly life: { paused(): Promise<void> }
+  /** Told when the guest sleeps, and when it has been woken. */
+  readonly onSleep?: ((asleep: boolean) => void) | undefined
   /** Gives the event loop its turn. */
-  turn(): Promise<void>
+  readonly sleeper: Sleeper
 }
 
 /**
@@ -27,15 +30,15 @@ export interface SleepHooks {
  */
 export class Sleep {
   readonly #domain: SleepingDomain
-  readonly #hooks: SleepHooks
+  readonly #parts: SleepParts
   /** The power management wakes the machine, which may not be asleep yet. */
   #woken = false
   /** The guest has asked to sleep, and the domain has not been reset since. */
   #falling = false
 
-  constructor(domain: SleepingDomain, hooks: SleepHooks) {
+  constructor(domain: SleepingDomain, parts: SleepParts) {
     this.#domain = domain
-    this.#hooks = hooks
+    this.#parts = parts
   }
 
   /** Whether it is to wake, and has not been run since. */
@@ -72,10 +75,10 @@ export class Sleep {
       if (this.#falling && PAST_DEVICES.has(exit.reason)) this.#fallAsleep()
       if (exit.reason !== 'pause' && exit.reason !== 'sleep' && exit.reason !== 'wake') return exit
       // oxlint-disable-next-line no-await-in-loop
-      await this.#hooks.paused()
+      await this.#parts.life.paused()
       // A guest that is woken at once, and sleeps again, does not hold the host.
       // oxlint-disable-next-line no-await-in-loop
-      await this.#hooks.turn()
+      await this.#parts.sleeper.sleep(0)
     }
   }
 
@@ -83,15 +86,15 @@ export class Sleep {
     this.#falling = false
     this.#domain.reset()
     this.#domain.asleep = true
-    this.#hooks.changed(true)
+    this.#parts.onSleep?.(true)
   }
 
   async #wakeUp(): Promise<boolean> {
     const domain = this.#domain
     this.#woken = false
-    const goesOn = await this.#hooks.resume()
+    const goesOn = (await this.#parts.boot?.resume()) === true
     domain.asleep = false
-    this.#hooks.changed(false)
+    this.#parts.onSleep?.(false)
     return goesOn
   }
 }

@@ -1,4 +1,3 @@
-import type { ShadowRange } from '@retrap/devices'
 import type { X86Domain } from '@retrap/hvm'
 import type { AcpiBoard } from '../acpi/index.ts'
 import { resumeDirectly, setDevices } from '../firmware/after-bios.ts'
@@ -37,16 +36,6 @@ export class PcBoot {
   /** The firmware below 1 MiB, once it is loaded. */
   get area(): FirmwareArea | undefined {
     return this.#area
-  }
-
-  /** Gives what it holds of machine memory back: the domain is not used any more. */
-  close(): void {
-    this.#area?.close()
-  }
-
-  /** Firmware has changed how a range below 1 MiB is backed. */
-  shadow(range: ShadowRange): void {
-    this.#area?.shadow(range)
   }
 
   /** Loads what runs first, and sets the processors to it. */

@@ -22,7 +22,8 @@ export interface SnapshotParts {
   readonly domain: X86Domain
   readonly options: PcOptions
   readonly random: RandomSource
-  readonly area: FirmwareArea | undefined
+  /** Has the firmware below 1 MiB, where there is some. */
+  readonly boot: { readonly area: FirmwareArea | undefined }
   readonly vapic: DomainVapic | undefined
   readonly sleep: Sleep
 }
@@ -46,7 +47,7 @@ export function stateOf({
   domain,
   options,
   random,
-  area,
+  boot,
   vapic,
   sleep,
 }: SnapshotParts): Omit<PcSnapshotState, 'domain'> {
@@ -54,7 +55,7 @@ export function stateOf({
     version: 1,
     machine: machineOf(options),
     random: random.save(),
-    firmwareArea: area?.save() ?? null,
+    firmwareArea: boot.area?.save() ?? null,
     smram: smramOf(domain)?.save() ?? null,
     vapic: vapic?.save() ?? null,
     woken: sleep.isWoken,
@@ -100,7 +101,8 @@ async function putBackState<T>(
   state: PcSnapshotState,
   restore: (mapped: () => void) => Promise<T>,
 ): Promise<T> {
-  const { domain, options, random, area, vapic, sleep } = parts
+  const { domain, options, random, vapic, sleep } = parts
+  const { area } = parts.boot
   requireSameMachine(state, machineOf(options))
   for (const [what, saved, here] of [
     ['a firmware area', state.firmwareArea, area],

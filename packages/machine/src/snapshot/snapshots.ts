@@ -31,12 +31,9 @@ const MODELS_RECORDED =
 /** What a PC lends its {@link Snapshots}. */
 export interface SnapshotHost {
   readonly life: MachineLife
-  /** Its parts as they are now. */
-  parts(): SnapshotParts
+  readonly parts: SnapshotParts
   /** Its run is recorded. */
   readonly isRecorded: boolean
-  /** It sleeps, or sleeps no more. */
-  slept(asleep: boolean): void
 }
 
 /** A PC's way to other instants: it is saved, made from a snapshot, put back to one. One after the other. */
@@ -56,12 +53,12 @@ export class Snapshots {
 
   /** Restores a PC that has just been made. See `restorePc`. */
   async begin(snapshot: PcSnapshotSource): Promise<void> {
-    this.#restoring = await restorePc(this.#host.parts(), snapshot)
+    this.#restoring = await restorePc(this.#host.parts, snapshot)
   }
 
   /** Restores a PC that has just been made in the memory of one that was forked. */
   beginFork(state: PcSnapshotState, memory: ForkedMemory): Promise<void> {
-    return restoreForkedPc(this.#host.parts(), state, memory)
+    return restoreForkedPc(this.#host.parts, state, memory)
   }
 
   /** Forks the machine while it stands still. @param begin - gets the log of what is written since an instant, if there is one */
@@ -78,7 +75,7 @@ export class Snapshots {
       if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
       const { state, copies, since, tookMs } = await this.#host.life.pause(async () => {
         const began = hostClock()
-        const parts = this.#host.parts()
+        const parts = this.#host.parts
         const { domain } = parts
         if (domain.hasRecordedModels) throw new MachineError('ERR_SNAPSHOT', MODELS_RECORDED)
         if (this.#host.isRecorded && !isAtRest(domain)) throw new MachineError('ERR_SNAPSHOT', NOT_AT_REST)
@@ -111,7 +108,7 @@ export class Snapshots {
   /** See `GatedSnapshots.rest`. */
   async rest(deadlineMs: number): Promise<DomainRest> {
     try {
-      return await this.#host.parts().domain.rest(deadlineMs)
+      return await this.#host.parts.domain.rest(deadlineMs)
     } catch (error) {
       refuse(CANNOT_BE_SAVED, error)
     }
@@ -119,7 +116,7 @@ export class Snapshots {
 
   /** See `GatedSnapshots.saveState`. */
   async saveState(rest: DomainRest): Promise<PcSnapshotState> {
-    const parts = this.#host.parts()
+    const parts = this.#host.parts
     try {
       return { ...stateOf(parts), domain: await saveDomainState(parts.domain, rest) }
     } catch (error) {
@@ -135,7 +132,7 @@ export class Snapshots {
   ): Promise<void> {
     const done = this.#inTurn.do(() =>
       this.#host.life.restart(async () => {
-        const parts = this.#host.parts()
+        const parts = this.#host.parts
         const { domain } = parts
         const wasAsleep = domain.asleep
         this.#log(parts)
@@ -165,7 +162,7 @@ export class Snapshots {
           }
           throw error
         }
-        if (domain.asleep !== wasAsleep) this.#host.slept(domain.asleep)
+        if (domain.asleep !== wasAsleep) parts.options.onSleep?.(domain.asleep)
       }),
     )
     return done.catch((error: unknown) => {

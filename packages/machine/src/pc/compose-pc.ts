@@ -1,0 +1,304 @@
+import { SPEAKER_FORMAT } from '@retrap/devices'
+import type { DeviceModel } from '@retrap/device'
+import { Keyboard, Mouse, Screen } from '@retrap/display'
+import { DeterministicClock, type DomainVapic, RealClock, X86Domain, type X86DomainOptions } from '@retrap/hvm'
+import { MachineMemory, PAGE_BYTES } from '@retrap/memory'
+import { CODE_CACHE_BYTES } from '@retrap/x86-cpu'
+import type { XenGuest } from '@retrap/xen'
+import { describeBoard } from '../board/board-description.ts'
+import { type PlacedBoard, placeBoard } from '../board/placed-board.ts'
+import { PciSlots, wantedSlots } from '../devices/pci-slots.ts'
+import { type RemovableDrive, withTrays } from '../devices/removable-drive.ts'
+import { SerialLine, type SerialPort } from '../devices/serial-port.ts'
+import { hasVga } from '../devices/vga.ts'
+import { mapResetVector } from '../firmware/after-bios.ts'
+import { checkOptionRom, isKernelRom } from '../firmware/option-roms.ts'
+import { inSystemManagement, smramOf } from '../firmware/smram.ts'
+import { createVapic } from '../firmware/vapic.ts'
+import type { ForkFamily, ForkOrigin } from '../fork/fork-family.ts'
+import { InputSwitch } from '../input/input-switch.ts'
+import { waking } from '../input/relay.ts'
+import type { PcSite } from '../kinds/placed-devices.ts'
+import { sampledVcpus } from '../life/call-stack.ts'
+import { describeCrash } from '../life/crash.ts'
+import { epochOf, hostClock, HostSleeper, laterTurn, type RandomSource, randomOf } from '../life/host.ts'
+import { FirstFailure, MachineLife } from '../life/machine-life.ts'
+import { isShared } from '../life/prepare.ts'
+import { Sampler } from '../life/sampling.ts'
+import { kernelForFirmware, pcMemoryMap, type PcMemoryMap } from '../loaders/index.ts'
+import { machineMemoryBytes } from '../memory-size.ts'
+import type { PcInputs } from '../recording/pc-inputs.ts'
+import type { SnapshotParts } from '../snapshot/snapshot.ts'
+import type { SnapshotHost, Snapshots } from '../snapshot/snapshots.ts'
+import { CHIPSETS } from './machine-type.ts'
+import { boardOf } from './pc-board.ts'
+import { PcBoot } from './pc-boot.ts'
+import { kernelImages, type PcOptions, processorOf, startsDirectly } from './pc-options.ts'
+import { type PcParts, placePcDevices } from './pc-parts.ts'
+import { XEN_IOAPIC_PINS, xenConsole, xenOptions } from './xen.ts'
+
+/** Behind the bridges and the graphics card, and Xen's platform device. */
+const FIRST_FREE_SLOT = 3
+const XEN_FIRST_FREE_SLOT = 4
+
+/** The {@link Snapshots} of a PC, which are loaded when it is first saved or restored. */
+class LazySnapshots {
+  readonly #host: SnapshotHost
+  #loaded: Snapshots | undefined
+
+  constructor(host: SnapshotHost) {
+    this.#host = host
+  }
+
+  async load(): Promise<Snapshots> {
+    const { Snapshots } = await import('../snapshot/snapshots.ts')
+    return (this.#loaded ??= new Snapshots(this.#host))
+  }
+
+  close(): void {
+    this.#loaded?.close()
+  }
+}
+
+/** A PC whose parts are there and connected; nothing has run yet. */
+export interface ComposedPc {
+  /** With the back ends that its models have: behind trays, and behind the gate. */
+  readonly options: PcOptions
+  readonly gate: PcInputs | undefined
+  /** The machines in its memory, where it can be forked. */
+  readonly family: ForkFamily | undefined
+  readonly domain: X86Domain
+  readonly random: RandomSource
+  readonly failures: FirstFailure
+  readonly removableDrives: readonly RemovableDrive[]
+  readonly xen: XenGuest | undefined
+  readonly xenConsole: SerialPort
+  readonly boot: PcBoot
+  readonly life: MachineLife
+  /** The parts that a snapshot has. */
+  readonly state: SnapshotParts
+  readonly snapshots: LazySnapshots
+  readonly serialPorts: readonly SerialPort[]
+  readonly vapic: DomainVapic | undefined
+  readonly screen: Screen
+  readonly keyboard: Keyboard
+  readonly mouse: Mouse
+  /** The place of devices that are plugged in later. */
+  readonly site: PcSite
+  readonly board: PlacedBoard
+  readonly pressPower: () => boolean | Promise<boolean>
+}
+
+/**
+ * Makes the parts of a PC in the order of their dependencies, and connects them. Where this throws, no thread of it is left.
+ *
+ * @param gate - stands between the machine and its back ends
+ * @param origin - of a clone
+ */
+export function composePc(
+  given: PcOptions,
+  parts: PcParts,
+  gate: PcInputs | undefined,
+  origin: ForkOrigin | undefined,
+): ComposedPc {
+  const map = pcMemoryMap(given.memoryBytes, CHIPSETS[given.machine ?? 'pc'].lowRamLimit)
+  const failures = new FirstFailure()
+  const random = randomOf(given)
+  const sleeper = new HostSleeper()
+  const memory =
+    origin?.domain.memory ??
+    MachineMemory.create({
+      bytes: machineMemoryBytes(given, parts.flash),
+      // What is recorded of models elsewhere is what they say: they reach no memory by themselves.
+      shared: gate === undefined && isShared(given),
+    })
+  const domain = new X86Domain({
+    ...domainOptions(given, origin),
+    memory,
+    random: random.next,
+    sleeper,
+    onFailure: (failure) => {
+      failures.note(failure)
+      given.onDeviceFailure?.(failure)
+    },
+  })
+  if (origin !== undefined) origin.clone = domain
+  try {
+    return compose(given, parts, { map, domain, random, failures, sleeper, gate, origin })
+  } catch (error) {
+    // Servers may have been started.
+    domain.close()
+    throw error
+  }
+}
+
+/** The domain of a PC, and what is there before it. */
+interface PcBase extends Pick<ComposedPc, 'domain' | 'failures' | 'gate' | 'random'> {
+  readonly map: PcMemoryMap
+  readonly sleeper: HostSleeper
+  readonly origin: ForkOrigin | undefined
+}
+
+function compose(given: PcOptions, parts: PcParts, base: PcBase): ComposedPc {
+  const { map, domain, random, sleeper, gate, origin } = base
+  const wake = (): void => domain.wake()
+  const { drives, removable } = withTrays(given.drives ?? [], wake)
+  const connected = { ...given, ...(given.drives !== undefined && { drives }) }
+  const options = gate?.options(connected) ?? connected
+
+  // RAM, and what stands in for firmware.
+  const machine = options.machine ?? 'pc'
+  const epochSeconds = epochOf(options)
+  const isXen = options.hypervisor === 'xen'
+  if (options.sampling !== undefined) domain.watchTurns(new Sampler(domain, sampledVcpus(domain), options.sampling))
+  const xen = parts.plugXen?.(domain, xenOptions(map, epochSeconds, random.next))
+  for (const range of map.ram) {
+    const [gfn, count] = [range.gpa / PAGE_BYTES, range.bytes / PAGE_BYTES]
+    if (origin === undefined) domain.p2m.populate(gfn, count)
+    else origin.memory.populate(domain, gfn, count)
+  }
+  if (startsDirectly(options)) mapResetVector(domain)
+  const apicIds = domain.vcpus.map((vcpu) => vcpu.apic.apicId)
+  const acpi = describeBoard(map, apicIds, options.serialPorts ?? 1, machine, hasVga(options), !isXen)
+  const optionRoms = [...parts.vapicRoms, ...(options.optionRoms ?? [])].map((rom) => ({
+    ...rom,
+    bytes: checkOptionRom(rom),
+  }))
+  const boot = new PcBoot(domain, options, { map, acpi, optionRoms, flash: parts.flash })
+
+  // Its life, its other instants, and when inputs enter.
+  const life = new MachineLife(domain, {
+    boot,
+    sleeper,
+    onSleep: options.onSleep,
+    models: options.devices ?? [],
+    describe: (vcpu, message) => describeCrash(domain, vcpu, message),
+  })
+  const vapic = optionRoms.some((rom) => !isKernelRom(rom)) ? createVapic(domain, options.vapic, boot) : undefined
+  const state = { domain, options, random, boot, vapic, sleep: life.sleep }
+  const snapshots = new LazySnapshots({ life, parts: state, isRecorded: gate?.isRecording === true })
+  gate?.start({ domain, pause: (action) => life.pause(action), snapshots: () => snapshots.load() })
+  if (gate !== undefined) domain.takeInputs(gate.gate)
+
+  // Its consoles and inputs, in the order in which a recording numbers them.
+  const lines = Array.from(acpi.serialPorts, (_, port) => {
+    const receive = (bytes: Uint8Array): void => {
+      board.receive(port, bytes)
+      wake()
+    }
+    return new SerialLine(gate?.serial(port, receive) ?? receive)
+  })
+  const hvc = xenConsole(xen?.consoleRing, gate)
+  const { keyboard = new Keyboard(), mouse = new Mouse(), screen = new Screen() } = options
+  const keys = gate?.input('keyboard', keyboard) ?? keyboard
+  const pointer = gate?.input('mouse', mouse) ?? mouse
+  const keySwitch = new InputSwitch(waking(keys, wake, () => domain.asleep && board.wake()))
+  const pointerSwitch = new InputSwitch(waking(pointer, wake))
+  // The board's own come first.
+  const boardInput = { keyboard: keySwitch.join(), mouse: pointerSwitch.join() }
+
+  // Devices, then the board, which tells firmware of them.
+  const devices = placePcDevices(domain, options, parts, {
+    slots: new PciSlots(
+      isXen ? XEN_FIRST_FREE_SLOT : FIRST_FREE_SLOT,
+      wantedSlots(options),
+      CHIPSETS[machine].lastSlot,
+    ),
+    random: random.next,
+    keyboard: keySwitch,
+    mouse: pointerSwitch,
+    screen,
+    inSystemManagement: () => inSystemManagement(domain),
+  })
+  const images = kernelImages(options)
+  const kernel = images === undefined || startsDirectly(options) ? undefined : kernelForFirmware(images, map)
+  for (const { gpa, bytes } of kernel?.loaded ?? []) domain.guestMemory.load(gpa, bytes)
+  const board = placeBoard(
+    domain,
+    boardOf(options, { map, acpi, epochSeconds, optionRoms, devices, kernel }),
+    options.devicePlacement,
+    boardInput,
+    {
+      transmit: (port, bytes) => lines[port]?.transmit(bytes),
+      taken: (port, count) => lines[port]?.taken(count),
+      shadow: (range) => boot.area?.shadow(range),
+      ramfb: devices.onRamfb,
+      speaker: (samples) => options.speaker?.play(samples, SPEAKER_FORMAT),
+      sleep: () => life.sleep.begin(),
+      wake: () => life.sleep.end(),
+    },
+  )
+  const press = (): boolean | Promise<boolean> => board.pressPowerButton()
+  const pressPower = gate?.button(press) ?? press
+  for (const ready of [...devices.ready, board.ready]) life.waitFor(ready)
+  // In this thread wherever the board is: media are objects of the caller's.
+  const models = [...devices.models, ...(options.devices ?? [])]
+  const runsAgain = (model: DeviceModel): boolean =>
+    options.devices?.includes(model) === true ? model.deterministic === true : !devices.fromHost.includes(model)
+  const placed = gate?.place(domain, models, runsAgain) ?? { models }
+  for (const model of placed.models) domain.attach(model)
+  if (placed.server !== undefined) {
+    domain.addServer(placed.server)
+    life.waitFor(placed.server.remote.ready)
+  }
+
+  // What the end of a run, and the machine's own, concerns.
+  life.flushes(board)
+  life.flushes({ flush: devices.settled })
+  for (const drive of removable) life.leaves(drive)
+  const { family } = parts
+  if (origin !== undefined) life.leaves({ leave: () => origin.closeMedia() })
+  if (family !== undefined) life.leaves({ leave: () => family.leave(domain, () => giveBack(domain, boot)) })
+
+  return {
+    options,
+    gate,
+    family,
+    domain,
+    random,
+    failures: base.failures,
+    removableDrives: removable,
+    xen,
+    xenConsole: hvc,
+    boot,
+    life,
+    state,
+    snapshots,
+    serialPorts: lines,
+    vapic,
+    screen,
+    keyboard,
+    mouse,
+    site: devices.site,
+    board,
+    pressPower,
+  }
+}
+
+/** Gives back what is not the domain's own of its machine memory. */
+function giveBack(domain: X86Domain, boot: PcBoot): void {
+  boot.area?.close()
+  smramOf(domain)?.close()
+}
+
+/** How the domain of a PC is made. */
+function domainOptions(
+  options: PcOptions,
+  origin: ForkOrigin | undefined,
+): Omit<X86DomainOptions, 'memory' | 'random' | 'sleeper'> {
+  return {
+    ...(origin && { frameCounts: origin.domain.frameCounts, engine: origin.domain.engine }),
+    vcpus: options.cpus ?? 1,
+    clock: options.clock === 'deterministic' ? new DeterministicClock() : new RealClock(hostClock),
+    codeCacheBytes: options.codeCacheBytes ?? CODE_CACHE_BYTES,
+    profile: options.profile ?? false,
+    ...(options.jit !== undefined && { jit: options.jit }),
+    ...(options.hypervisor === 'xen' && { ioApicPins: XEN_IOAPIC_PINS }),
+    cpu: processorOf(options),
+    ...(options.devicePlacement === 'deferred' && { deferDevices: laterTurn() }),
+    ...(options.devicePolicy !== undefined && { policy: options.devicePolicy }),
+    ...(options.deviceDeadlineMs !== undefined && { deviceDeadlineMs: options.deviceDeadlineMs }),
+    checkMappings: options.checkMappings ?? false,
+    ...(options.trace && { trace: options.trace }),
+  }
+}
