@@ -11,7 +11,7 @@ export interface PlaceA32 {
   readonly address: bigint
   /** Thumb: the condition of the IT block; 14 = always. */
   readonly condition: number
-  /** It is in an IT block, in which T16 sets no flags. */
+  /** The instruction is in an IT block, in which T16 sets no flags. */
   readonly isInBlock: boolean
   readonly isThumb: boolean
   /** Text of an address, of which only 32 bits count. */
@@ -139,7 +139,7 @@ const BY_NAME: Readonly<Record<string, OperandA32>> = {
   banked: (form, word) => bankedName(form, word) ?? '',
 }
 
-/** What a placeholder of an integer row stands for. `row.ts` has the language. */
+/** Returns the operand that a placeholder of an integer row stands for. `row.ts` has the language. */
 export function operandA32(name: string): OperandA32 {
   const known = BY_NAME[name]
   if (known !== undefined) return known

@@ -71,7 +71,7 @@ function register(kind: string, letter: string, more: number, lane: string | und
   }
 }
 
-/** What a placeholder of any row of A32 and Thumb stands for. `row.ts` has the language. */
+/** Returns the operand that a placeholder of any row of A32 and Thumb stands for. `row.ts` has the language. */
 export function vectorOperandA32(name: string): OperandA32 {
   const known = BY_NAME[name]
   if (known !== undefined) return known

@@ -60,7 +60,7 @@ function address(insn: LoadStore): string {
 
 const ORDERS = ['', 'l', 'a', 'al'] as const
 const COPY_STAGES = ['p', 'm', 'e'] as const
-/** Who reads and writes (T, R, W), and which accesses are non-temporal (N). */
+/** The access rights that reads and writes use (T, R, W), and which accesses are non-temporal (N). */
 const COPY_OPTIONS = [
   ['', 'wt', 'rt', 't'],
   ['wn', 'wtwn', 'rtwn', 'twn'],
@@ -93,7 +93,9 @@ const OPERANDS: Readonly<Record<string, Operand>> = {
 
 const ROLES = { t: 'rt', u: 'rt2', s: 'rs', n: 'rn', m: 'rm' } as const
 
-/** What a placeholder stands for: a name of `OPERANDS`, `lanes.b`, or a register (`row.ts` has the language). */
+/**
+ * Returns the operand that a placeholder stands for: a name of `OPERANDS`, `lanes.b`, or a register (`row.ts` has the language).
+ */
 function operand(name: string): Operand {
   const known = OPERANDS[name]
   if (known !== undefined) return known

@@ -20,7 +20,7 @@ const EXTENSIONS = 'uxtb uxth uxtw uxtx sxtb sxth sxtw sxtx'.split(' ')
 
 const isWide = (form: Form, word: number): boolean => fieldOf(form, 'f', word) === 1
 
-/** What MOVZ and MOVN put into a register, as the register's signed value. */
+/** Returns the value that MOVZ or MOVN puts into a register, signed. */
 function wideConstant(form: Form, word: number, inverted: boolean): string {
   const value = BigInt(fieldOf(form, 'i', word)) << BigInt(fieldOf(form, 'h', word) * 16)
   return `#${BigInt.asIntN(isWide(form, word) ? 64 : 32, inverted ? ~value : value)}`
@@ -122,7 +122,7 @@ const BY_NAME: Readonly<Record<string, Operand>> = {
   },
 }
 
-/** What stands after the point of a vector register. */
+/** Returns the arrangement after the point of a vector register's name. */
 function arrangement(name: string): Operand {
   switch (name) {
     case 'T':
@@ -174,7 +174,7 @@ function register([, letter = '', stack = '', wider = '', role = '']: RegExpExec
   }
 }
 
-/** What a placeholder of a row stands for. `row.ts` has the language. */
+/** Returns the operand that a placeholder of a row stands for. `row.ts` has the language. */
 export function a64Operand(name: string): Operand {
   const known = BY_NAME[name]
   if (known !== undefined) return known

@@ -40,7 +40,7 @@ const PC = 15
 const SP = 13
 const LR = 14
 
-/** Pre- and post-indexed. What would load PC without it is a hint. */
+/** Pre- and post-indexed. A form that would load PC without write-back is a hint. */
 const writesBack = (form: Form, word: number): boolean =>
   form.fields.has('P') && (fieldOf(form, 'P', word) === 0 || fieldOf(form, 'W', word) !== 0)
 

@@ -1,4 +1,4 @@
-/** What a decoded load or store is. */
+/** The description of a decoded load or store. */
 import { extract, type Form } from './row.ts'
 
 /** Instruction sets. T16 and T32 are the two lengths of Thumb. */
@@ -22,7 +22,7 @@ export const Addressing = {
 /** One of the `Addressing` numbers. */
 export type Addressing = (typeof Addressing)[keyof typeof Addressing]
 
-/** What is done to an index register before it is added. */
+/** The operation on an index register before it is added. */
 export const Extend = { LSL: 0, LSR: 1, ASR: 2, ROR: 3, RRX: 4, UXTW: 5, SXTW: 6, SXTX: 7 } as const
 
 /** One of the `Extend` numbers. */

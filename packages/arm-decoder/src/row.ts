@@ -63,7 +63,7 @@ export interface Form {
   readonly mnemonic: string
   /** The operand column: text with placeholders. */
   readonly operands: string
-  /** What it does, in one word: the first attribute. */
+  /** The operation in one word: the first attribute. */
   readonly operation: string
   /** Bytes of one access; 0 where fields decide. */
   readonly size: number
@@ -79,7 +79,7 @@ export interface Form {
   readonly fields: ReadonlyMap<string, Field>
   /** The immediate is signed. */
   readonly immediateSigned: boolean
-  /** What the immediate is multiplied by; 0 = no immediate. */
+  /** The factor of the immediate; 0 = no immediate. */
   readonly immediateScale: number
   /** Fixed offset or writeback in bytes. */
   readonly by: number

@@ -34,7 +34,7 @@ export function systemRegister(number: number, written: boolean): string {
   return `s${2 + (number >> 14)}_${(number >> 11) & 7}_c${(number >> 7) & 15}_c${(number >> 3) & 15}_${number & 7}`
 }
 
-/** What SYS does in words: `tlbi vae1is, x0`; `sys #3, c7, c4, #1, x0` where it has no name. */
+/** Returns the text of a SYS instruction: `tlbi vae1is, x0`; `sys #3, c7, c4, #1, x0` where it has no name. */
 export function systemInstruction(op1: number, crn: number, crm: number, op2: number, register: number): string {
   instructions ??= byNumber(systemInstructionRows, [3, 4, 4])
   const entry = instructions.get((op1 << 11) | (crn << 7) | (crm << 3) | op2)
@@ -92,13 +92,13 @@ const HINTS: Readonly<Record<number, string>> = {
   55: 'stshh #7',
 }
 
-/** What HINT asks for: `nop`, `hint #9`. */
+/** Returns the text of a HINT instruction: `nop`, `hint #9`. */
 export function hintName(crm: number, op2: number): string {
   const number = (crm << 3) | op2
   return HINTS[number] ?? `hint #${number}`
 }
 
-/** What a barrier waits for, and in which domain; `undefined` for numbers without a name. */
+/** Returns the domain of a barrier, and the accesses that it waits for; `undefined` for numbers without a name. */
 export function barrierName(crm: number): string | undefined {
   return (
     ['', 'oshld', 'oshst', 'osh', '', 'nshld', 'nshst', 'nsh', '', 'ishld', 'ishst', 'ish', '', 'ld', 'st', 'sy'][

@@ -1,6 +1,6 @@
 import { describeArgument } from '@retrap/basics'
 
-/** What a caller of `@retrap/memory` can do wrong. Switch on it, never on a message. */
+/** Mistakes of a caller of `@retrap/memory`. Switch on it, never on a message. */
 export type MemoryErrorCode =
   /** Not enough free machine memory; `requestedBytes` and `freeBytes` say how far off. */
   | 'ERR_NO_MEMORY'

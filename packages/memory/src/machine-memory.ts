@@ -17,7 +17,7 @@ export interface Region {
   readonly ma: number
   /** Size in bytes. */
   readonly bytes: number
-  /** What it is for, as `allocate` was told. */
+  /** The purpose of the region, as `allocate` was told. */
   readonly purpose: string
 }
 

@@ -57,7 +57,7 @@ export const WALK_FAULT = 1
  */
 export const WALK_SECOND_LEVEL = 2
 
-/** What a {@link TableReader} returns, instead of true or false, for a fault of the second level. */
+/** The result of a {@link TableReader}, instead of true or false, for a fault of the second level. */
 export const SECOND_LEVEL_FAULT = 2
 
 /** Address bits 51:32 in the high word of an entry. */

@@ -37,7 +37,7 @@ export const PagingMode = {
 /** One of the `PagingMode` numbers. */
 export type PagingMode = (typeof PagingMode)[keyof typeof PagingMode]
 
-/** What the processor model (CPUID) says about paging. */
+/** The features of the processor model (CPUID) that concern paging. */
 export interface PagingCpu {
   /** CPUID 8000_0008H EAX[7:0]: 32 to 52. */
   readonly maxPhysicalBits: number
@@ -53,7 +53,7 @@ export interface PagingCpu {
 }
 
 /**
- * What a walk depends on beside the tables: a vCPU's control registers, digested. One object per vCPU, brought up to
+ * The inputs of a walk beside the tables: a vCPU's control registers, digested. One object per vCPU, brought up to
  * date by `configure` whenever CR0, CR3, CR4 or EFER change. Plain numbers throughout; booleans are 0 or 1.
  */
 export class PagingContext {

@@ -1,4 +1,4 @@
-/** What a caller of `@retrap/paging` can do wrong. */
+/** Mistakes of a caller of `@retrap/paging`. */
 export type PagingErrorCode =
   /** Control registers that contradict each other, or a processor that cannot be. */
   | 'ERR_MODE'

@@ -16,13 +16,13 @@ export interface WalkStep {
   readonly gpa: number | undefined
   /** Undefined where there is no memory. */
   readonly value: bigint | undefined
-  /** What it leads to: a table, a page, or nothing. */
+  /** The target of the entry: a table, a page, or nothing. */
   readonly leads: 'table' | 'page' | 'not present' | 'reserved bit' | 'no memory'
   /** Bits that are set, by their names in the manual: `P R/W U/S PWT PCD A D PS G PAT XD`. */
   readonly bits: readonly string[]
 }
 
-/** What {@link explain} says. */
+/** The result of {@link explain}. */
 export interface Explanation {
   /** Every entry on the way. */
   readonly steps: readonly WalkStep[]

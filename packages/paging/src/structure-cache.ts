@@ -15,7 +15,7 @@ const LAST_SPACE = 2 ** 27 - 1
 const ABOVE_NX = 0x800
 
 /**
- * What {@link PagingStructureCache.invalidate} drops. The numbers are INVPCID's types.
+ * The entries that {@link PagingStructureCache.invalidate} drops. The numbers are INVPCID's types.
  *
  * Source: Intel SDM vol. 2A, "INVPCID"; vol. 3A, "Invalidation of TLBs and Paging-Structure Caches".
  */

@@ -1,8 +1,8 @@
 import type { SECOND_LEVEL_FAULT } from './bits.ts'
 
 /**
- * What became of an access to a table: true, false as each method says, or {@link SECOND_LEVEL_FAULT}: the tables that
- * translate guest-physical addresses have to be seen to first (a frame that is paged out, or whose writes are logged).
+ * The outcome of an access to a table: true, false as each method says, or {@link SECOND_LEVEL_FAULT}: the tables that translate
+ * guest-physical addresses have to be changed first (a frame that is paged out, or whose writes are logged).
  */
 export type TableStatus = boolean | typeof SECOND_LEVEL_FAULT
 

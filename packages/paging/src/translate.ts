@@ -52,7 +52,7 @@ export interface Mapping {
   readonly patIndex: number
 }
 
-/** What {@link translate} finds. */
+/** The result of {@link translate}. */
 export type Translation =
   | ({ readonly kind: 'mapped' } & Mapping)
   /** A page fault with error code `pfec`; `level` is that of the entry that ended the walk, 1 being the last. */

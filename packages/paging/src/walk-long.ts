@@ -87,7 +87,7 @@ export function walkLong(
       level--
     }
     if (cause !== NO_CAUSE) {
-      // What the cache held may be out of date; a fault must come of the tables as they are.
+      // A cached entry may be out of date; a fault has to follow from the tables as they are.
       if (first === top) return fault(context, result, access, cause, level)
       ;(cache as PagingStructureCache).drop(linearLo, linearHi, top, context.pcid)
       continue

@@ -1,4 +1,4 @@
-// What walks of all modes have in common: how they end.
+// The ends of a walk that all modes share.
 import {
   ADDRESS_HI,
   ACCESS_FETCH,

@@ -1,7 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { WALK_OK } from './bits.ts'
 
-/** What a walk found. The caller owns it and passes it in; every field is valid after `walk` as stated. */
+/** The result of a walk. The caller owns it and passes it in; every field is valid after `walk` as stated. */
 export class WalkResult {
   /** `WALK_OK`, `WALK_FAULT` or `WALK_SECOND_LEVEL`, as returned. */
   status: number = WALK_OK

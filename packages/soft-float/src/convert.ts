@@ -27,13 +27,13 @@ import { propagateNanUnary } from './unpack.ts'
  * COMISD, CVTSD2SI, FIST, FRNDINT.
  */
 
-// These are the flags that COMISS and FCOMI set. Shifted left by 8 they are C0, C2 and C3.
+// The results of {@link compare}, as the flags that COMISS and FCOMI set. Shifted left by 8 they are C0, C2 and C3.
 export const LESS = 0x01
-/** What {@link compare} returns of equal numbers. */
+/** The result of {@link compare} for equal numbers. */
 export const EQUAL = 0x40
-/** What {@link compare} returns where the first is greater. */
+/** The result of {@link compare} where the first number is greater. */
 export const GREATER = 0
-/** What {@link compare} returns where one is a NaN. */
+/** The result of {@link compare} where one number is a NaN. */
 export const UNORDERED = 0x45
 
 /** (state, 1 where a quiet NaN is no exception) → A compared with B. */

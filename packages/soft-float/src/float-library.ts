@@ -5,7 +5,7 @@ import type { FloatModule, FloatRules, SharedFunction } from './float-module.ts'
 export class FloatLibrary implements FloatModule {
   /** See `FloatModule.floatScratch`. */
   readonly floatScratch: number
-  /** What the architecture does. */
+  /** The choices of the architecture. */
   readonly floatRules: FloatRules
   readonly #module: ModuleBuilder
   readonly #made = new Map<string, FunctionBuilder>()

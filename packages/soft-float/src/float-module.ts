@@ -5,7 +5,7 @@ export type SharedFunction<R extends ValueType | undefined = undefined> = Functi
   readonly signature: { readonly result: R }
 }
 
-/** What the architectures do differently where the standard leaves it to them. */
+/** The choices that the standard leaves to architectures. */
 export interface FloatRules {
   /** Sign of the NaN that an invalid operation gives: 0 or 1. */
   readonly defaultNanSign: 0 | 1
@@ -32,7 +32,7 @@ export interface FloatModule {
    * first argument.
    */
   readonly floatScratch: number
-  /** What the architecture does. */
+  /** The choices of the architecture. */
   readonly floatRules: FloatRules
   /**
    * A function of the module.

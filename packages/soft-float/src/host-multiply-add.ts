@@ -3,9 +3,9 @@ import type { FloatModule, SharedFunction } from './float-module.ts'
 import { and, or, ordinaryMask, plainMask, splat, vector, zeroMask } from './host-numbers.ts'
 
 /**
- * Fused multiply-add in the host's floating point, which has no such instruction: error-free transformations. What a sum or
- * a product loses by rounding is itself a number of the format, computable without error, and the two parts are added with
- * the result rounded to odd first, which makes the last rounding the only one that counts.
+ * Fused multiply-add in the host's floating point, which has no such instruction: error-free transformations. The rounding error
+ * of a sum or a product is itself a number of the format, computable without error, and the two parts are added with the result
+ * rounded to odd first. So the last rounding is the only one that counts.
  *
  * Source: S. Boldo, G. Melquiond, "Emulation of FMA and Correctly Rounded Sums: Proved Algorithms Using Rounding to Odd",
  * IEEE Transactions on Computers 57 (2008).

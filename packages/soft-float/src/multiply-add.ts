@@ -114,8 +114,8 @@ export function multiplyAdd(c: FloatModule): SharedFunction {
       f.return()
     })
 
-    // The larger magnitude stays, the smaller one is brought under it. What falls off at the bottom is remembered in the
-    // lowest bit: where the difference cancels more than one bit of the top, nothing has fallen off.
+    // The larger magnitude stays, the smaller one is brought under it. The lowest bit remembers bits that fall off at the bottom:
+    // where the difference cancels more than one bit of the top, nothing has fallen off.
     const [otherHigh, otherLow] = [f.local('i64'), f.local('i64')]
     const [otherExponent, resultSign] = [f.local('i32'), f.local('i32')]
     f.set(otherHigh, addend.significand)

@@ -33,7 +33,7 @@ import type { FloatModule, SharedFunction } from './float-module.ts'
  * Exception". Tininess is detected after rounding, as all x86 processors do it.
  */
 
-/** What an unmasked x87 overflow or underflow adds to, or takes from, the exponent of the result it delivers. */
+/** The number that an unmasked x87 overflow or underflow adds to, or takes from, the exponent of its result. */
 const WRAP = 24576
 
 const ONE_HALF = TOP_BIT

@@ -13,7 +13,7 @@ export type FloatArea = Pick<FloatModule, 'floatScratch'>
 /** Bytes of the scratch area. */
 export const SCRATCH_BYTES = 0x100
 
-/** What the operation has raised so far: `FE_*`. 32 bits. */
+/** The exceptions that the operation has raised so far: `FE_*`. 32 bits. */
 export const F_FLAGS = 0x10
 /** Rounding and masks, in the layout `FC_*`. 32 bits. */
 export const F_CONTROL = 0x14

@@ -1,6 +1,6 @@
 import { build, defaultClientConditions, type InlineConfig } from 'vite'
 
-/** What every bundle of a test has: sources, and nothing that pages lack. */
+/** The options of all bundles of tests: sources, and no module that pages lack. */
 const COMMON = {
   configFile: false,
   logLevel: 'error',

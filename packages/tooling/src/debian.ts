@@ -3,7 +3,7 @@ import { DebianError, fetchMembers, type PackageMembers } from '@retrap/debian'
 
 export type DebianMembers = PackageMembers
 
-/** What apt says of a host that is not connected. */
+/** Messages of apt on a host that is not connected. */
 const NO_NETWORK = /failure resolving|could not (?:resolve|connect)|unable to connect|network is unreachable/i
 
 /**

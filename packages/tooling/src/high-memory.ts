@@ -1,4 +1,4 @@
-/** What is used here of `MachineMemory`, which this package does not know. */
+/** The part of `MachineMemory` that is used here; this package does not depend on the class. */
 interface MemoryOptions {
   readonly bytes: number
 }
@@ -8,12 +8,12 @@ interface Memory {
 
 /** Machine addresses from here on have the sign of a 32-bit number. */
 const SIGN = 2 ** 31
-/** What a memory keeps for itself below what it hands out, at least. */
+/** The least number of bytes that a memory keeps for itself at its beginning. */
 const HEADER_BYTES = 64 << 10
 
 /**
  * Has all memories of this test file hand out addresses above 2 GiB, where a shift with the sign, or a comparison of signed
- * numbers, is wrong. What lies below is never touched, so the host gives no memory for it.
+ * numbers, is wrong. The memory below is never touched, so the host does not back it.
  *
  * @param memory - the class `MachineMemory`
  */

@@ -16,7 +16,7 @@ const LINUX_NAMES: Readonly<Record<string, string>> = {
   SSE3: 'pni',
 }
 
-/** What the kernel says of the processor. */
+/** The kernel's description of the processor. */
 export interface HostCpu {
   /** As CPUID spells it: `GenuineIntel`, `AuthenticAMD`. */
   readonly vendor: string

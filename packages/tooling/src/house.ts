@@ -1,4 +1,4 @@
-// What `.scripts/house.ts` counts in the sources, by the definitions in that script's head.
+// Counts sources for `.scripts/house.ts`, by the definitions in that script's head.
 import { dirname } from 'node:path'
 import ts from 'typescript-5'
 
@@ -7,7 +7,7 @@ export const SHORT_LINES = 60
 /** A folder with more files than this has rooms: subfolders. */
 const FULL_FOLDER = 40
 
-/** What one source holds; functions and interfaces by name. */
+/** The counts of one source; functions and interfaces by name. */
 export interface Source {
   readonly path: string
   readonly lines: number

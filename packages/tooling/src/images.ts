@@ -2,7 +2,7 @@
 
 export const ascii = (text: string): Uint8Array => Uint8Array.from(text, (c) => c.charCodeAt(0))
 
-/** What a bzImage of a test says in its setup header. */
+/** The fields that a test's bzImage has in its setup header. */
 export interface LinuxFields {
   setupSects?: number
   paragraphs?: number

@@ -19,5 +19,5 @@ export const EAGER_JIT: EagerJit = {
   tier: process.env['RETRAP_TEST_TIER'] === '1' ? 1 : 2,
 }
 
-/** What tests of processors and machines run with. */
+/** The JIT options of tests of processors and machines. */
 export const TEST_JIT: EagerJit | false = process.env['RETRAP_TEST_JIT'] === '1' ? EAGER_JIT : false

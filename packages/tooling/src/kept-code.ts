@@ -11,7 +11,7 @@ export class MemoryKeeper {
   /** All code, by what names it. */
   readonly codes = new Map<number, HeldCode>()
   readonly #byKey = new Map<string, HeldCode[]>()
-  /** What was opened: configurations. */
+  /** The configurations that were opened. */
   readonly opened: string[] = []
   /** Code that was dropped. */
   dropped = 0

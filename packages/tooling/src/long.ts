@@ -1,5 +1,5 @@
-// What is too long for `npm test`: there a rule is shown by its shortest or hardest case, and `npm test -- --long` runs the
-// others too.
+// Marks tests that are too long for `npm test`: it shows a rule by its shortest or hardest case, and `npm test -- --long` runs
+// the others too.
 
 /** `RETRAP_TEST_LONG=1` has tests run all of their cases. */
 export const TEST_LONG: boolean = process.env['RETRAP_TEST_LONG'] === '1'

@@ -1,8 +1,8 @@
-/** What the licences of others ask for, where their work is in a bundle of ours. */
+/** The notices that the licences of others require, where their work is in one of our bundles. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
-/** What a package of ours says of others' work in it. */
+/** The file of a package that lists the work of others in it. */
 export const NOTICES = 'THIRD-PARTY-NOTICES'
 
 /**

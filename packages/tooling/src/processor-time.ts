@@ -93,7 +93,7 @@ function delays(): Map<string, number> {
     try {
       found.set(task, Number(readFileSync(`/proc/self/task/${task}/schedstat`, 'utf8').split(' ')[1]))
     } catch {
-      // It has ended since its name was read.
+      // The process has ended since its name was read.
     }
   }
   return found

@@ -5,7 +5,7 @@ import { build } from 'rolldown'
 export interface ProgramOptions {
   /** Paths of the modules without `.ts`, by the names that the files get. */
   readonly input: Readonly<Record<string, string>>
-  /** What stays an import. */
+  /** Imports that stay imports. */
   readonly external?: RegExp
   /** Code in place of that of these files. */
   readonly replaced?: Readonly<Record<string, string>>

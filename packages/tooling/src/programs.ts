@@ -104,8 +104,8 @@ export async function provideDebianPrograms(options: ProvideOptions = {}): Promi
 }
 
 /**
- * The programs that a soak or a bench names in lines `// @programs: NAME NAME`. What it imports looks for them as soon as it is
- * imported, so that they are on PATH before.
+ * The programs that a soak or a bench names in lines `// @programs: NAME NAME`. Modules that the file imports look for the
+ * programs at once, so PATH has them before.
  *
  * @param file - its path
  */

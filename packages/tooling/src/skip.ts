@@ -34,7 +34,7 @@ export function cacheEnvironment(environment: NodeJS.ProcessEnv = process.env): 
     accessSync(folder, constants.W_OK)
     if (statSync(folder).isDirectory()) return {}
   } catch {
-    // It is another's, or on a file system that is only read.
+    // The folder is another user's, or on a read-only file system.
   }
   return { XDG_CACHE_HOME: join(tmpdir(), `retrap-cache-${process.getuid?.() ?? 0}`) }
 }

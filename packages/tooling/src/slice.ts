@@ -9,7 +9,7 @@ import { sliceNumber } from './run/slice-number.ts'
 /** The number that chooses a run's slices: `npm test -- --slice N` repeats the run of any commit. */
 export const SLICE: number = sliceNumber()
 
-/** What runs the same slice at any commit: the message of an assertion of a random suite has it. */
+/** The way to run the same slice at any commit, for the messages of a random suite's assertions. */
 export const SLICE_REPEAT: string = TEST_LONG ? 'again: RETRAP_TEST_LONG=1' : `again: RETRAP_SLICE=${SLICE}`
 
 /**

@@ -81,7 +81,7 @@ export interface Violation {
   readonly draws: number
 }
 
-/** What a soak found. */
+/** The result of a soak. */
 export interface SoakResult {
   readonly steps: number
   readonly violations: number
@@ -200,7 +200,7 @@ export async function runSoak(soak: Soak, options: SoakOptions = {}): Promise<So
     }
   } finally {
     const teardown = Promise.resolve(soak.teardown?.())
-    // What a stopped step has begun may never end.
+    // A stopped step may have begun work that never ends.
     await (stop.isStopped ? Promise.race([teardown, setTimeout(TEARDOWN_MS)]) : teardown)
   }
   return { steps, violations, smallest }

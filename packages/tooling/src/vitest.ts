@@ -72,7 +72,7 @@ export const together: ViteUserConfig = { ...config, test: { ...config.test, iso
  *   a module reads as it is loaded; paths in the package's folder
  */
 export function togetherBut(...alone: readonly [string, ...string[]]): ViteUserConfig {
-  // What a project includes would be added to what all include.
+  // The includes of a project would be added to the includes of all.
   const { include: _, ...test } = config.test ?? {}
   return {
     ...config,

@@ -21,7 +21,7 @@ export function entryOf<T extends number | readonly unknown[]>(
   name: string,
 ): T {
   const entry = typeof name === 'string' ? table[name] : undefined
-  // What every object has by inheritance is neither.
+  // A property that every object inherits is neither a number nor an array.
   if (typeof entry !== 'number' && !Array.isArray(entry)) throw check.wrong(what, name, 'a name of WebAssembly')
   return entry
 }

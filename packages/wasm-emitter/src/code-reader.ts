@@ -9,7 +9,7 @@ export interface CodeInstruction {
   readonly from: number
   /** Position after its last byte. */
   readonly to: number
-  /** What it is given, in the text format, after a space; empty where it is given nothing. */
+  /** The operands in the text format, after a space; empty where there are none. */
   readonly operands: string
   /** The number of blocks around it. */
   readonly depth: number

@@ -2,7 +2,7 @@ import type { ByteReader } from './byte-reader.ts'
 import { WasmEmitterError } from './errors.ts'
 import { ATOMIC_RMW, LANES, LOADS, NUMERIC, STORES } from './opcodes.ts'
 
-/** What follows an instruction's code. */
+/** The operands that follow an instruction's code. */
 type Operands = (reader: ByteReader) => string
 
 const none: Operands = () => ''

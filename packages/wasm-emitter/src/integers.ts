@@ -209,7 +209,7 @@ export class I32 extends Value<'i32'> {
 const SIGNED = 1
 const UNSIGNED = 2
 
-/** What is known of a 64-bit integer that 32 bits determine. */
+/** Facts about a 64-bit integer that 32 bits determine. */
 export interface Extended {
   /** The 32 bits. */
   readonly low: I32
@@ -223,7 +223,7 @@ export class I64 extends Value<'i64'> {
   readonly #lower: (() => I32) | undefined
   /** The value, where it is known at generation time (as a signed bigint). */
   readonly known: bigint | undefined
-  /** What it is the extension of, where that is known. */
+  /** The value that this one extends, where it is known. */
   readonly extended: Extended | undefined
 
   /** @param lower - the low 32 bits by an operation on 32 bits, where there is one */

@@ -27,7 +27,7 @@ export interface ModuleTextOptions {
   readonly comments?: readonly ModuleComment[]
 }
 
-/** What a module's functions are printed with. */
+/** The state of printing a module. */
 class ModuleText {
   readonly #lines: string[] = []
   readonly #comments: readonly ModuleComment[]
@@ -126,7 +126,7 @@ class ModuleText {
       if (s.at < end) this.#line(name + operands, depth)
       if (name === 'block' || name === 'loop' || name === 'if' || name === 'else') depth++
     }
-    // What follows a comment on its line is part of it.
+    // A comment ends with its line, so the parenthesis goes to a new one.
     if (this.#lines.at(-1)!.trimStart().startsWith(';;')) this.#line(')')
     else this.#lines[this.#lines.length - 1] += ')'
   }

@@ -19,7 +19,7 @@ export interface AddressEncoding {
   readonly isVectorIndex: boolean
   readonly disp: bigint | LabelExpression
   readonly dispBytes: 0 | 1 | 2 | 4
-  /** What an 8-bit displacement is multiplied by (SDM vol. 2A, "Compressed Displacement (disp8*N) Support in EVEX"). */
+  /** The factor of an 8-bit displacement (SDM vol. 2A, "Compressed Displacement (disp8*N) Support in EVEX"). */
   readonly dispScale: number
   readonly ripRelative: boolean
 }

@@ -14,7 +14,7 @@ const CONDITIONS: readonly (readonly string[])[] = [
   ['G', 'NLE'],
 ]
 
-/** What a condition code is put after. CCMP and CTEST have no parity, so some of their aliases stand for nothing. */
+/** Mnemonics that end with a condition code. CCMP and CTEST have no parity, so some of their aliases stand for nothing. */
 const CONDITIONAL: readonly string[] = ['J', 'SET', 'SETZU', 'CMOV', 'CFCMOV', 'CCMP', 'CTEST']
 
 /** Other names that the manuals give an instruction. */

@@ -11,7 +11,7 @@ export interface AssemblerOptions {
 
 /** Where a section goes. */
 export interface SectionOptions {
-  /** What its labels are counted from; by default it follows the section before. */
+  /** The address that its labels are counted from; by default it follows the section before. */
   readonly address?: number | bigint
   /**
    * Where `Program.flatten()` puts it, if that is not its address (code that runs elsewhere than it is stored).

@@ -29,7 +29,7 @@ import type { Value } from './values.ts'
  * Of the forms that take the operands it encodes the shortest. A longer one is got by saying so in an operand
  * (`imm32(1)`, `near(label)`, `{ dispBits: 32 }`) or by naming the form with `form()`.
  *
- * What it encodes comes from the table of `@retrap/x86-decoder`, so it knows exactly what the decoder knows.
+ * All encodings come from the table of `@retrap/x86-decoder`, so the assembler knows exactly the decoder's instructions.
  */
 // oxlint-disable-next-line typescript/no-unsafe-declaration-merging -- the static block at its end makes it true
 export class Assembler {
@@ -170,7 +170,7 @@ export class Assembler {
 
   /**
    * The next instruction has these legacy prefixes in front of all others, whether they mean anything to it or not:
-   * `asm.prefix(0xf3).ret()`. What they do to its meaning is the caller's business.
+   * `asm.prefix(0xf3).ret()`. Their effect on the instruction's meaning is the caller's business.
    *
    * @throws AssemblerError `ERR_PREFIX` on a byte that is no legacy prefix
    */

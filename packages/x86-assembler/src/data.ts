@@ -8,7 +8,7 @@ import { formatOperand } from './operands.ts'
 import { asValue } from './values.ts'
 import type { Value } from './values.ts'
 
-/** What a data directive takes. */
+/** The arguments of a data directive. */
 export type DataItem = Value | string | Uint8Array
 
 const utf8 = new TextEncoder()

@@ -12,7 +12,7 @@ import { pushEvex, pushVex } from './vector-prefixes.ts'
 import { allowsEncoding, prefixBytes } from './prefixes.ts'
 import type { InstructionPrefixes } from './prefixes.ts'
 
-/** What an instruction is encoded under, besides its operands. */
+/** The settings for encoding an instruction, besides its operands. */
 export interface EncodeContext {
   readonly bits: 16 | 32 | 64
   readonly prefixes: InstructionPrefixes

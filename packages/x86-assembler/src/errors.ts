@@ -1,5 +1,5 @@
 /**
- * What went wrong, for callers to switch on. The message is for people and may change.
+ * The kind of mistake; callers switch on it. The message is for people and may change.
  *
  * - `ERR_NO_FORM`: no form of the mnemonic takes these operands in this mode; the message lists the nearest ones
  * - `ERR_AMBIGUOUS_SIZE`: a memory operand needs a size (`byte`, `word`, `dword`, ...) for the form to be known

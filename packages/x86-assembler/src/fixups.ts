@@ -71,7 +71,7 @@ export function pushValue(bytes: number[], value: bigint, size: number): void {
 }
 
 /**
- * What a field must hold; it may not fit. Distances are counted modulo the width of the instruction pointer.
+ * The value that a field must hold; it may not fit. Distances are counted modulo the width of the instruction pointer.
  *
  * @param address - the address of the encoding's first byte
  */

@@ -3,7 +3,7 @@ import { requireOneOf } from './checks.ts'
 /** A flag that the conditional compare of APX can set by itself. */
 export type DefaultFlag = 'of' | 'sf' | 'zf' | 'cf'
 
-/** What the flags become where a conditional compare or test does not compare, made by {@link dfv}. */
+/** The flags after a conditional compare or test that does not compare, made by {@link dfv}. */
 export interface DefaultFlags {
   /** Tells the kinds of operand apart. */
   readonly type: 'dfv'

@@ -50,7 +50,7 @@ export type Slot =
       readonly overridable: boolean
     }
 
-/** What says a form's operand size: nothing, a 66 prefix, or REX.W (VEX.W). */
+/** The part of an encoding that says a form's operand size: nothing, a 66 prefix, or REX.W (VEX.W). */
 export type SizePrefix = 'none' | '66' | 'w'
 
 /** How a form is encoded: a row of the decoder's table for one operand size. */
@@ -78,7 +78,7 @@ export interface Form {
   readonly masking: 'none' | 'merge' | 'zero' | 'required'
   /** Bytes of an element that is broadcast from memory; 0: it has no broadcast. */
   readonly broadcast: 0 | 2 | 4 | 8
-  /** What may be said about rounding, if all operands are registers. */
+  /** The rounding words that may be given, if all operands are registers. */
   readonly rounding: 'none' | 'rounding' | 'sae'
   /** EVEX.ND is 1: a new data destination in vvvv, or zeroed upper bits. */
   readonly newDestination: boolean
@@ -86,7 +86,7 @@ export interface Form {
   readonly noFlags: 'never' | 'possible' | 'always'
   /** EVEX.SC of CCMP and CTEST, or -1. */
   readonly condition: number
-  /** What a displacement of 8 bits is multiplied by. */
+  /** The factor of a displacement of 8 bits. */
   readonly disp8Scale: number
   readonly opcode: number
   /** The low three bits of the opcode name a register. */

@@ -134,7 +134,7 @@ function slotOf(operand: OperandSpec, row: CodeInfo): Slot {
   }
 }
 
-/** What says the operand size in one mode: `CodeInfo.sizeClass` as a rule for writing. */
+/** The part of an encoding that says the operand size in one mode: `CodeInfo.sizeClass` as a rule for writing. */
 function sizingOf(row: CodeInfo, bits: 16 | 32 | 64): SizePrefix | undefined {
   const bit = bits === 16 ? MODE_16 : bits === 32 ? MODE_32 : MODE_64
   if ((row.modes & bit) === 0) return undefined

@@ -22,7 +22,7 @@ export interface InstructionRequest {
   readonly bits: 16 | 32 | 64
 }
 
-/** What became of it: the shortest encoding first, then those that the layout may need where a value does not fit. */
+/** The encodings of an instruction: the shortest first, then those that the layout may need where a value does not fit. */
 export interface AssembledInstruction {
   readonly mnemonic: string
   readonly encodings: readonly Encoding[]
@@ -55,7 +55,7 @@ export function assembleInstruction(request: InstructionRequest): AssembledInstr
   const wanted = withNarrowestSource(request)
   for (const operands of variantsOf(wanted)) {
     for (const form of candidateForms(request, wanted)) {
-      // It would not be taken.
+      // The form would not be taken.
       if (form.encoding === 'evex' && hasPlain) continue
       try {
         const encoded = encodeSwappable(form, operands, context)

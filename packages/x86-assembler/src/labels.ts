@@ -12,7 +12,7 @@ export function asWhole(value: number | bigint): bigint {
   return BigInt(value)
 }
 
-/** What a {@link Label} or {@link LabelExpression} is worth once every address is known. */
+/** The value of a {@link Label} or {@link LabelExpression} once every address is known. */
 export interface AddressMap {
   /** The address of a label. Throws `ERR_LABEL` where it has none. */
   addressOf(label: Label): bigint

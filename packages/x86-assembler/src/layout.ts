@@ -4,7 +4,7 @@ import type { Encoding, Fixup } from './fixups.ts'
 import type { AddressMap, Label } from './labels.ts'
 import { codePadding } from './padding.ts'
 
-/** What a listing shows of a fragment; it is made into a string only there. */
+/** A fragment's part of a listing, which becomes a string only there. */
 export interface SourceText {
   toString(): string
 }
@@ -63,7 +63,7 @@ export type Fragment = FixedFragment | SettledFragment | ChoiceFragment | AlignF
 /** Where a section was asked to be. */
 export interface SectionPlan {
   readonly name: string
-  /** What labels in it are counted from; undefined: after the section before. */
+  /** The address that its labels are counted from; undefined: after the section before. */
   address: bigint | undefined
   /** Where an image holds it; undefined: at its address; 'none': nowhere. */
   load: bigint | 'none' | undefined
@@ -129,7 +129,7 @@ export interface Layout extends AddressMap {
   readonly sections: readonly LaidSection[]
 }
 
-/** What one section can have: the bytes of a `Program` are one array. */
+/** The limit of one section: the bytes of a `Program` are one array. */
 const MOST_BYTES = 2 ** 32
 
 const NOTHING: Encoding = { bytes: [], fixups: [] }

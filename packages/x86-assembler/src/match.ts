@@ -21,7 +21,7 @@ export interface Trailer {
   readonly extendTo: 16 | 32 | 64
 }
 
-/** What matching the operands against the slots of a form has found. */
+/** The fields that matching operands against the slots of a form has found. */
 export interface Fields {
   reg: number
   rm: number

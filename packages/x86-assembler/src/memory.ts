@@ -53,15 +53,15 @@ export interface Absolute {
   readonly target: LabelExpression | bigint
 }
 
-/** What the address of a memory operand is made of, besides its base. */
+/** The parts of a memory operand's address besides its base. */
 export interface MemoryOptions {
   /** Index register; never (E/R)SP. A vector register for gathers. */
   readonly index?: IndexRegister
-  /** What the index is multiplied by: 1, 2, 4 or 8. */
+  /** The factor of the index: 1, 2, 4 or 8. */
   readonly scale?: 1 | 2 | 4 | 8
   /** Displacement: a number, or a label for its absolute address. */
   readonly disp?: Value
-  /** Segment override. One that names the default segment costs no prefix. */
+  /** Segment override. An override that names the default segment costs no prefix. */
   readonly segment?: SegmentRegister
   /** Forces a displacement of this many bits although a shorter one would do; 0 bits cannot be asked for. */
   readonly dispBits?: 8 | 16 | 32 | 64
@@ -79,7 +79,7 @@ export interface Memory<Size extends MemorySize = MemorySize> {
   readonly base: AddressRegister | undefined
   /** Index register. */
   readonly index: IndexRegister | undefined
-  /** What the index is multiplied by. */
+  /** The factor of the index. */
   readonly scale: 1 | 2 | 4 | 8
   /** Displacement, or the address itself where there is no register. */
   readonly disp: bigint | LabelExpression
@@ -118,7 +118,7 @@ export interface Broadcast<Size extends MemorySize = MemorySize> {
   readonly count: 2 | 4 | 8 | 16 | 32
 }
 
-/** What a memory constructor takes as its place. */
+/** The places that a memory constructor takes. */
 export type Place = AddressRegister | RipRelative | Absolute | Value
 
 const WIDTHS = [8, 16, 32, 64, undefined]

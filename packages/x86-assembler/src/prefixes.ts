@@ -21,7 +21,7 @@ export const ENCODING_KINDS: readonly EncodingKind[] = ['legacy', 'rex', 'rex2',
 /** Prefixes that change nothing but how an instruction is executed. */
 export type HintPrefix = 'bnd' | 'notrack' | 'xacquire' | 'xrelease' | 'taken' | 'notTaken'
 
-/** What was asked for in words, to hold for one instruction. */
+/** Prefixes that the caller has asked for, for one instruction. */
 export interface InstructionPrefixes {
   readonly lock: boolean
   readonly repeat: 0 | 0xf2 | 0xf3
@@ -65,7 +65,7 @@ export function requireLegacyPrefix(value: number): void {
 
 interface HintRule {
   readonly byte: number
-  /** What the prefix may stand on, for messages. */
+  /** The instructions that the prefix may stand on, for messages. */
   readonly on: string
   readonly allows: (form: Form, hasMemory: boolean, lock: boolean) => boolean
 }

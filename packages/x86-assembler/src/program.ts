@@ -32,11 +32,11 @@ export interface FlattenOptions {
   readonly base?: number | bigint
   /** Size of the image in bytes; by default up to the last section's end. */
   readonly size?: number
-  /** What fills the gaps; by default 0. */
+  /** The byte that fills gaps; by default 0. */
   readonly fill?: number
 }
 
-/** What {@link Program.listing} shows. */
+/** The options of {@link Program.listing}. */
 export interface ListingOptions {
   /** All bytes of long data, in lines of ten; by default the first ten and the number of the others. */
   readonly allBytes?: boolean

@@ -58,7 +58,7 @@ export interface MaskableRegister<Class extends MaskableClass = MaskableClass> e
   k<Mask extends MaskRegister>(mask: WriteMask<Mask>): MaskedRegister<MaskableRegister<Class>>
 }
 
-/** What a register of a class is: most have no more than their name and number. */
+/** The type of a class's registers: most have only a name and a number. */
 export type RegisterOf<Class extends RegisterClass> = Class extends MaskableClass
   ? MaskableRegister<Class>
   : Register<Class>

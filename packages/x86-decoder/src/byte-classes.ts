@@ -1,6 +1,6 @@
-/** What a byte is where an instruction begins or goes on after a prefix. */
+/** The role of a byte where an instruction begins or continues after a prefix. */
 
-/** What a byte is before the opcode: prefixes between REX and REP. */
+/** The role of a byte before the opcode: prefixes between REX and REP. */
 export const CLASS_OPCODE = 0
 export const CLASS_REX = 1
 export const CLASS_SEGMENT = 2

@@ -360,7 +360,7 @@ export class SyntaxBytes implements ByteFormatter {
     const start = out.length
     const isWritten = symbols(low, high, out)
     if (isWritten === false) out.length = start
-    // What it has written, or only tried to, took from the room of the line.
+    // The sink has used room of the line, also where it returned false.
     out.reserve(this.#room)
     if (isWritten === true) return true
     if (isWritten !== false) {

@@ -39,9 +39,9 @@ export const OP_END = 0x80
 export const OP_TARGET = 0x81
 /** An absolute address, or its symbol. */
 export const OP_ABSOLUTE = 0x82
-/** What is behind RIP: `+symbol`, or the displacement with its sign. */
+/** The text behind RIP: `+symbol`, or the displacement with its sign. */
 export const OP_RELATIVE = 0x83
-/** What is before RIP: a symbol, or the displacement. */
+/** The text before RIP: a symbol, or the displacement. */
 export const OP_RELATIVE_BEFORE = 0x84
 /** A symbol, or the distance from the instruction's start: `$+0x10`. */
 export const OP_RELATIVE_START = 0x85
@@ -94,7 +94,7 @@ const COMMON_FIELDS: FieldOperations = [
   [farOffsetField, OP_FAR_OFFSET],
 ]
 
-/** What the program of a line depends on. */
+/** The inputs of a line's program. */
 export const KIND_UNKNOWN = 0
 /** On everything but numbers, registers among it. */
 export const KIND_WHOLE = 1
@@ -140,7 +140,7 @@ function isPlain(kind: OperandKind): boolean {
       return false
   }
 }
-/** What the lines of a code depend on: a `KIND_*`. */
+/** Returns the inputs that lines of a code depend on: a `KIND_*`. */
 export function lineKind(info: CodeInfo): number {
   if (info.code === 0) return KIND_INVALID
   if (isIrregular(info)) return KIND_IRREGULAR
@@ -241,7 +241,7 @@ function operationOf(field: Field, own: FieldOperations, cut: readonly Field[], 
   return insn.operandSize === 32 ? OP_IMMEDIATE_32 : insn.operandSize === 16 ? OP_IMMEDIATE_16 : OP_IMMEDIATE_8
 }
 
-/** What a syntax says of its own fields. */
+/** The fields of a syntax's own. */
 export interface ByteSyntax {
   /** Its own fields and the operations for them. */
   readonly fields: FieldOperations

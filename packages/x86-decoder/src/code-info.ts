@@ -1,4 +1,4 @@
-/** What is known about a code: the types. */
+/** The types of the facts about a code. */
 import type { OperandKind } from './kinds.ts'
 import type { Immediate } from './operand-column.ts'
 
@@ -21,7 +21,7 @@ export type FlowKind =
 
 /** One operand of a code. */
 export interface OperandSpec {
-  /** What it is, and which field of the instruction names it. */
+  /** The kind of the operand, and the field of the instruction that names it. */
   readonly kind: OperandKind
   /**
    * Bytes of the operand in a register, of an encoded immediate, or of memory: 1, 2, 4, 8, 10, 16, 32…; 0 = none or varying.
@@ -90,7 +90,7 @@ export interface CodeInfo {
   readonly broadcast: 0 | 2 | 4 | 8
   /** EVEX.b with registers: static rounding, or suppression of exceptions alone. */
   readonly rounding: 'none' | 'rounding' | 'sae'
-  /** What an 8-bit displacement is multiplied with, in bytes; with broadcast it is the element's size. 1 unless EVEX. */
+  /** The factor of an 8-bit displacement, in bytes; with broadcast it is the element's size. 1 unless EVEX. */
   readonly disp8Scale: number
   /** EVEX: VEX has the same instruction, with registers 0 to 15 and up to 256 bits; assemblers take that. */
   readonly hasVex: boolean
@@ -103,8 +103,8 @@ export interface CodeInfo {
   /** LOCK is legal with a memory destination. */
   readonly lockable: boolean
   /**
-   * What F2 and F3 mean before a memory operand (HLE): `locked`, they are XACQUIRE and XRELEASE beside LOCK; `always`, without
-   * LOCK too; `release`, F3 is XRELEASE and F2 means nothing.
+   * The meaning of F2 and F3 before a memory operand (HLE): `locked`, they are XACQUIRE and XRELEASE beside LOCK; `always`,
+   * without LOCK too; `release`, F3 is XRELEASE and F2 means nothing.
    */
   readonly elision: 'none' | 'locked' | 'always' | 'release'
   /** #UD if two of destination, index and mask (gathers), or of three tiles (AMX), are the same register. */

@@ -1,4 +1,4 @@
-/** What each code stands for, read when it is asked for. */
+/** The facts about each code, read when a caller asks for them. */
 import type { CodeInfo } from './code-info.ts'
 import { describe } from './describe-code.ts'
 import { readRow, mnemonicsOf } from './forms.ts'
@@ -8,7 +8,7 @@ import { loadRowCodes } from './tables.ts'
 let known: (CodeInfo | undefined)[] = []
 
 /**
- * What a code stands for. The first question about a row of the opcode map reads that row; later ones cost a look into an
+ * Returns the facts about a code. The first question about a row of the opcode map reads that row; later ones cost a look into an
  * array.
  *
  * @param code - `Instruction.code`; one that there is not is taken for 0, the invalid instruction

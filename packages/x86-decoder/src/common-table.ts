@@ -25,7 +25,7 @@ export const COMMON_MODRM: number = 1 << 24
 /** The immediate is signed. The highest bit but the sign of the entry. */
 export const COMMON_SIGNED: number = 1 << 30
 
-/** What the key has of an instruction without prefixes; the rest is asked of ModRM, or makes the instruction uncommon. */
+/** The bits of the key that an instruction without prefixes has; ModRM decides the rest, or makes the instruction uncommon. */
 const KNOWN =
   (3 << trees.KEY_PP) |
   (3 << trees.KEY_OPERAND_SIZE) |
@@ -92,7 +92,7 @@ export function makeCommonTable({ roots, hasModrm, nodes, leaves }: DecodeTables
     const byte = opcode & 0xff
     const isEscape = opcode >= 256
     const at = opcode << 1
-    // What follows 0F 38 and 0F 3A is in maps of its own.
+    // Opcodes after 0F 38 and 0F 3A are in maps of their own.
     if (isEscape && (byte === 0x38 || byte === 0x3a)) continue
     for (const operandSize of [1, 2]) {
       if (!isEscape && byteClasses[256 + byte] !== CLASS_OPCODE) break

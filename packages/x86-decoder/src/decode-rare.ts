@@ -1,5 +1,5 @@
 /**
- * What few instructions have: immediates of odd shapes, checks of registers, implied memory operands.
+ * The parts that few instructions have: immediates of odd shapes, checks of registers, implied memory operands.
  *
  * Source: Intel SDM vol. 2A, chapter 2, "Instruction Format", and the pages of the instructions named.
  */
@@ -137,7 +137,7 @@ export function finishRare(insn: Instruction, leaf: number, prefixes: number, mo
   if ((leaf & LEAF_VSIB) !== 0) {
     // Without a SIB byte there is no index; 16-bit addresses have none.
     if ((insn.rm & 7) !== 4 || insn.addressSize === 16) return REASON_OPCODE
-    // What would be no index is register 4.
+    // An index that means "none" elsewhere is register 4 here.
     if (insn.index < 0) insn.index = 4
     const { index, reg, vvvv } = insn
     if ((leaf & (LEAF_DISTINCT | LEAF_EVEX)) === LEAF_DISTINCT && (index === reg || index === vvvv || reg === vvvv))

@@ -132,7 +132,7 @@ export interface DecodedInstruction {
   readonly zeroing: boolean
   /** EVEX: rounding that stands in the instruction, or `sae` where exceptions alone are suppressed. */
   readonly rounding: 'rn-sae' | 'rd-sae' | 'ru-sae' | 'rz-sae' | 'sae' | undefined
-  /** What the table says about the form. */
+  /** The table's facts about the form. */
   readonly info: CodeInfo
   /** Everything else: prefixes, sizes, offsets of the parts. */
   readonly instruction: Instruction

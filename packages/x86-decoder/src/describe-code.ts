@@ -146,7 +146,7 @@ function operandName(form: Form, position: number): string {
 function defaultAccess(form: Form): OperandAccess {
   const first = form.operands[0]?.kind
   if (form.operands.length === 1 && form.map === 0 && form.opcode >= 0xd8 && form.opcode <= 0xdf) return 'r'
-  // What is in EVEX map 4 is as in the legacy maps.
+  // A form in EVEX map 4 is encoded as in the legacy maps.
   return form.vex || (form.evex && form.map !== 4) || first === OperandKind.MEM || first === OperandKind.XMM_RM
     ? 'w'
     : 'rw'
@@ -194,7 +194,7 @@ const flagsName = (mnemonic: string): string =>
     .replace(/^SETZU/, 'SET')
     .replace(/^IMULZU$/, 'IMUL')
 
-/** What a condition reads, by the upper three bits of EVEX.SC: O, B, E, BE, S, none (T, F), L, LE. */
+/** The flags that a condition reads, by the upper three bits of EVEX.SC: O, B, E, BE, S, none (T, F), L, LE. */
 const CONDITION_FLAGS: readonly number[] = [0x800, 1, 0x40, 0x41, 0x80, 0, 0x880, 0x8c0]
 
 /** The tables of what instructions do, by mnemonic. */
@@ -214,7 +214,7 @@ function readInfoTables(): InfoTables {
   return { access, flow, flags: readFlags() }
 }
 
-/** What a form of the opcode tables stands for. */
+/** Returns the facts about a form of the opcode tables. */
 export function describe(form: Form, code: number): CodeInfo {
   infoTables ??= readInfoTables()
   const { access, flow, flags } = infoTables

@@ -1,14 +1,14 @@
 /**
- * What a caller can do wrong: `ERR_MODE` no such mode, `ERR_OFFSET` outside the bytes, `ERR_BYTES` no bytes, `ERR_ADDRESS` no
+ * Mistakes of a caller: `ERR_MODE` no such mode, `ERR_OFFSET` outside the bytes, `ERR_BYTES` no bytes, `ERR_ADDRESS` no
  * bigint, `ERR_OPTION` an option of another kind than its type says, `ERR_TARGET` no decoded instruction.
  */
 export type DecoderErrorCode = 'ERR_MODE' | 'ERR_OFFSET' | 'ERR_BYTES' | 'ERR_ADDRESS' | 'ERR_OPTION' | 'ERR_TARGET'
 
-/** Thrown for a caller's mistake. What the bytes hold never throws. */
+/** Thrown for a caller's mistake. No content of the bytes makes the decoder throw. */
 export class DecoderError extends Error {
   /** `DecoderError`. */
   override readonly name = 'DecoderError'
-  /** What was wrong; callers switch on it. */
+  /** The kind of mistake; callers switch on it. */
   readonly code: DecoderErrorCode
 
   constructor(code: DecoderErrorCode, message: string) {

@@ -1,4 +1,4 @@
-/** What decoding an EVEX instruction needs to know about its form, in one number. */
+/** The facts that decoding an EVEX instruction needs about its form, in one number. */
 import { OperandKind } from './kinds.ts'
 import type { Form } from './rows.ts'
 

@@ -1,5 +1,5 @@
 /**
- * What EVEX adds once the form is known: mask, broadcast, rounding, scaled displacement, registers 16 to 31.
+ * The parts that EVEX adds once the form is known: mask, broadcast, rounding, scaled displacement, registers 16 to 31.
  *
  * Source: Intel SDM vol. 2A, "Intel AVX-512 Encoding", "#UD Equations for EVEX".
  */
@@ -88,7 +88,7 @@ export function finishEvex(insn: Instruction, leaf: number, form: number, mode: 
   // As in VEX its top bit is ignored outside 64-bit mode where it names a register.
   if (insn.mode !== 64) insn.vvvv &= 7
   if (isRegister) {
-    // What is APX's X4 with memory is a reserved bit here.
+    // APX's X4 is a reserved bit with memory operands.
     if ((registers & 32) !== 0) return REASON_EVEX
     if ((form & EVEX_TILE_RM) !== 0 && (insn.rm > 7 || (registers & 2) !== 0)) return REASON_REGISTER
     if ((form & EVEX_VECTOR_RM) !== 0) insn.rm = (insn.rm & 15) | ((registers & 2) << 3)

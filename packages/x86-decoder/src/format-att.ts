@@ -157,7 +157,7 @@ function suffix(out: LineWriter): string {
     const isHalf = info.operands[0]?.size === 32
     return memory.broadcast !== 0 || isHalf ? '' : (VECTOR_SUFFIXES[memory.size] ?? '')
   }
-  // These have a letter only for the size that is not the usual one.
+  // The four have a letter only for the size that is not the usual one.
   if (/^(FLDENV|FNSTENV|FRSTOR|FNSAVE)$/.test(mnemonic)) return ['', 's', 'l'][hiddenOperandSize(out) >> 4] ?? ''
   if ((!SUFFIXED.has(mnemonic) && info.condition < 0) || (insn.mode !== 64 && /^V?CVT/.test(mnemonic))) return ''
   const isSized = info.operands.some(
@@ -213,7 +213,7 @@ function writeRegister(out: LineWriter, name: string): void {
   out.word('register', name)
 }
 
-/** What stands before (%rip): a symbol, or the displacement. */
+/** The text before (%rip): a symbol, or the displacement. */
 export const relativeFieldAtt: Field = (out) => {
   const symbol = out.options.symbols === undefined ? undefined : memorySymbol(out)
   if (symbol === undefined) signedDisplacementField(out)
@@ -244,7 +244,7 @@ function writeMemory(out: LineWriter, operand: MemoryOperand): void {
   out.punctuation(')')
 }
 
-/** What the form sign-extends is shown as the operand size has it. */
+/** A sign-extended immediate is shown in the operand size. */
 function writeCut(out: LineWriter, position: number): void {
   const { insn } = out
   const kind = out.info.operands[position]!.kind

@@ -86,7 +86,7 @@ function sizeKeywords(info: CodeInfo, operand: MemoryOperand): readonly string[]
   }
 }
 
-/** What follows RIP: a symbol, or the displacement. */
+/** The text after RIP: a symbol, or the displacement. */
 export const relativeFieldIntel: Field = (out) => {
   const symbol = out.options.symbols === undefined ? undefined : memorySymbol(out)
   if (symbol === undefined) displacementField(out)

@@ -67,7 +67,7 @@ export function hasSegmentPrefix({ insn }: LineWriter, operand: MemoryOperand): 
   return insn.segmentOverride >= 0 && segmentRegisterName(insn.segmentOverride) === operand.segment
 }
 
-/** What EVEX says of registers by its rounding bit: `{rn-sae}`, `{sae}`; undefined = nothing. */
+/** The word for the registers' rounding by EVEX: `{rn-sae}`, `{sae}`; undefined = nothing. */
 export function roundingWord({ insn }: LineWriter): string | undefined {
   return ROUNDING_WORDS[insn.rounding]
 }

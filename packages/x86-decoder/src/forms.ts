@@ -33,7 +33,7 @@ const lines: string[] = ['']
 /** How many tables they are of. */
 let tableCount = 0
 
-/** Reads one more table. What most code consists of is in the first of them. */
+/** Reads one more table. The first table has the forms of most code. */
 function readTable(): void {
   for (const line of TABLES[tableCount++]!.split('\n')) if (line !== '') lines.push(line)
 }

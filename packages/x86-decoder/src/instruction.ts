@@ -1,5 +1,5 @@
 /**
- * What `decodeInto` fills in. The caller owns it and may use it again for every instruction.
+ * The record that `decodeInto` fills in. The caller owns it and may use it again for every instruction.
  *
  * All fields are small integers, so that filling one allocates nothing. 64-bit values are a `lo`/`hi` pair of
  * *signed* 32-bit words: use `>>> 0` where an unsigned one is wanted.
@@ -34,7 +34,7 @@ export class Instruction {
    * the rounding.
    */
   vectorLength: number
-  /** What only EVEX has, 0 for other instructions: the getters below take it apart. */
+  /** The fields that only EVEX has, 0 for other instructions: the getters below take them apart. */
   evex: number
   /** Base register 0 to 31, `REGISTER_RIP`, or -1. String operands: rSI (6) if there is a source, else rDI (7); XLATB: 3. */
   base: number

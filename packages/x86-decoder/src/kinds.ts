@@ -1,7 +1,7 @@
 /** The small numbers that the decoder speaks in. */
 
 /**
- * What an operand is. The letter is the one of Intel SDM vol. 2D, Appendix A, "Key to Abbreviations".
+ * The kind of an operand. The letter is the one of Intel SDM vol. 2D, Appendix A, "Key to Abbreviations".
  *
  * A kind with a register part of its own (`REG`, `XMM_RM`…) says which field names the register.
  */

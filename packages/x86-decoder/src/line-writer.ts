@@ -1,4 +1,4 @@
-/** What a syntax writes a line with: words, punctuation, and fields, the parts that hold a number of the instruction. */
+/** The parts of a line: words, punctuation, and fields, which hold a number of the instruction. */
 import type { CodeInfo } from './code-info.ts'
 import { codeInfo } from './codes.ts'
 import { operandsOf, type DecodedInstruction, type Operand } from './decode.ts'

@@ -323,7 +323,7 @@ function readClass(texts: readonly string[]): SizeClass {
   return found
 }
 
-/** What the operand column says about a form. Rows with the same column share it. */
+/** The operand column's description of a form. Rows with the same column share it. */
 export interface Shape {
   readonly operands: readonly FormOperand[]
   readonly immediate: Immediate

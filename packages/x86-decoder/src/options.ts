@@ -51,7 +51,7 @@ export function featureBit(feature: string): number {
 
 /** A processor, as far as it decides what bytes mean. */
 export interface ProcessorOptions {
-  /** Whose processor: where the two differ, Intel's unless given. */
+  /** The vendor whose decoding applies where the two differ; Intel unless given. */
   readonly vendor?: 'intel' | 'amd'
   /**
    * The CPUID features that it has, spelled as in `CodeInfo.feature`; all unless given. An instruction of a feature that is

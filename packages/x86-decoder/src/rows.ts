@@ -36,7 +36,9 @@
 import { MODE_16, MODE_32, MODE_64 } from './kinds.ts'
 import { type FormOperand, Immediate, OperandColumn, type SizeClass } from './operand-column.ts'
 
-/** What selects a form, as bit sets of allowed values. A bit set with all bits means that the property is ignored. */
+/**
+ * The conditions that select a form, as bit sets of allowed values. A bit set with all bits means that the property is ignored.
+ */
 interface Selector {
   /** bit 0 memory, bit 1 register */
   mod: number
@@ -111,7 +113,7 @@ interface Opcode {
   modrmByte: number
 }
 
-/** What follows 0F, by map from 1 on. */
+/** The bytes after 0F, by map from 1 on. */
 const ESCAPES = ['', '38 ', '3A ', '0F ']
 
 function parseOpcode(text: string): Opcode {
@@ -309,7 +311,7 @@ export class RowReader {
       long = longSizes(bits, sizeClass, fixed || near, defaults)
       amd = longSizes(bits, words.has('far') ? 'z' : sizeClass, fixed, defaults || near)
     }
-    // What is to be written; other sizes are decoded, and refused there.
+    // The size that is written; other sizes are decoded, and refused there.
     const addressSize = byAddress || words.has('bounds') ? bits : attributes.addressSize
     let modes = (legacy === 0 ? 0 : MODE_16 | MODE_32) | ((long | amd) === 0 ? 0 : MODE_64)
     if (addressSize === 64) modes &= MODE_64

@@ -1,5 +1,5 @@
 /**
- * What the decoder walks, compiled from the rows when this module loads.
+ * The decoder's tables, compiled from the rows when this module loads.
  *
  * The built package has another module in the place of this one, with the result as text: see `build/plugins.ts`.
  */

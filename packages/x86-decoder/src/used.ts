@@ -1,4 +1,4 @@
-/** What an instruction uses: registers and memory, named by operands or not. */
+/** The resources that an instruction uses: registers and memory, named by operands or not. */
 import type { CodeInfo, OperandAccess, OperandSpec } from './code-info.ts'
 import { codeInfo } from './codes.ts'
 import { type MemoryOperand, operandsOf, type RegisterOperand } from './decode.ts'
@@ -8,7 +8,10 @@ import { OperandKind, PREFIX_REP, PREFIX_REPNE, PREFIX_REX_W } from './kinds.ts'
 import { generalRegisterName, segmentRegisterName } from './registers.ts'
 import { impliedRows } from './table/implied.ts'
 
-/** A register that is used, by its lower-case name. What is written is named whole: a write of EAX in 64-bit mode is one of `rax`. */
+/**
+ * A register that is used, by its lower-case name. A written register is named whole: a write of EAX in 64-bit mode is one of
+ * `rax`.
+ */
 export interface UsedRegister {
   /** Lower-case name of the whole register. */
   readonly name: string
@@ -34,7 +37,7 @@ export interface UsedMemory {
   readonly access: OperandAccess
 }
 
-/** What an instruction uses. */
+/** The resources that an instruction uses. */
 export interface UsedResources {
   /** Each once. */
   readonly registers: readonly UsedRegister[]
@@ -166,7 +169,7 @@ class Uses {
   }
 }
 
-/** What a row cannot say. */
+/** Adds the uses that a row cannot say. */
 function addSpecial(uses: Uses, insn: Instruction, { mnemonic, operands }: CodeInfo): void {
   const width = insn.mode >> 3
   const size = insn.operandSize >> 3
@@ -283,7 +286,7 @@ export function usedResources(insn: Instruction): UsedResources {
   })
   if (repeats) uses.general(1, insn.addressSize >> 3, READ | MAY_WRITE)
   if (insn.maskRegister !== 0) {
-    // What has been gathered or scattered leaves the mask.
+    // Elements that have been gathered or scattered leave the mask.
     const isVsib = info.operands.some(({ kind }) => kind === OperandKind.VSIB)
     uses.add(`k${insn.maskRegister}`, isVsib ? READ | WRITE : READ)
   }
@@ -322,7 +325,7 @@ function addRegister(
         // The high half is cleared, whether the condition holds or not.
         uses.general(register, 4, READ | WRITE)
       } else {
-        // What would be read of memory is all that is read of a register.
+        // A read from memory of this size would be all that is read of a register.
         const isPart = bits === READ && kind === OperandKind.RM && memorySize !== 0 && memorySize < size
         uses.general(register, isPart ? memorySize : size, bits)
       }

@@ -95,7 +95,7 @@ cccc 1110 0000 0111 tttt 1111 001 1 1110        MCR           p15, #0, <Rt>, c7,
 cccc 1110 0000 0111 tttt 1111 001 1 0101        MCR           p15, #0, <Rt>, c7, c5, #1   cache
 `
 
-/** What follows the leading bits of A32's F4 and T32's F9 SIMD structure instructions. */
+/** The rows below the leading bits of A32's F4 and T32's F9 SIMD structure instructions. */
 export const structureRows: string = `
 0 t L 0 nnnn tttt 0000 zz aa mmmm    V(ST|LD)4   <list>, <base>    (store|load) structure.4
 0 t L 0 nnnn tttt 0001 zz aa mmmm    V(ST|LD)4   <list>, <base>    (store|load) structure.4 spaced

@@ -191,7 +191,7 @@ u 1010 0 long    bhs   VSHLL<c>.<su>*
 1 1111 Q fixed   s     VCVT<c>.U32.F32
 `
 
-/** What came after Armv8.0: the same encodings in A32 and T32. */
+/** Instructions from after Armv8.0: the same encodings in A32 and T32. */
 export const neonExtensionRows: string = `
 1111 110L 1d0x nnnn dddd 1000 n Q m 0 mmmm    VCADD.<fx>         <Vd>, <Vn>, <Vm>, #(90|270)    vector FCMA
 1111 110r rd1x nnnn dddd 1000 n Q m 0 mmmm    VCMLA.<fx>         <Vd>, <Vn>, <Vm>, <#r*90>      vector FCMA

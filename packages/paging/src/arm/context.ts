@@ -1,5 +1,5 @@
 /**
- * What decides a stage-1 walk of the Arm EL1&0 regime: the control registers, read once and kept as plain numbers.
+ * The inputs of a stage-1 walk of the Arm EL1&0 regime: the control registers, read once and kept as plain numbers.
  *
  * Source: Arm ARM (DDI 0487), "TCR_EL1", "SCTLR_EL1", "TTBCR", part G "VMSAv8-32 address translation".
  */

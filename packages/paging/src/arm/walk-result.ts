@@ -1,7 +1,7 @@
-/** What an Arm walk is asked, and what it answers. */
+/** The question to an Arm walk, and its answer. */
 import { PagingError } from '../errors.ts'
 
-// What an access is, as bits.
+// The kind of an access, as bits.
 /** Access bits of a read: none. */
 export const ARM_READ = 0
 /** Access bit: a write. */
@@ -20,7 +20,7 @@ export const ARM_WALK_FAULT = 1
 /** A table is in no memory, or stage 2 hides it: `result.tableIpa`. */
 export const ARM_WALK_TABLE = 2
 
-/** What a walk found. Made once and filled in by each walk. */
+/** The result of a walk. Made once and filled in by each walk. */
 export class ArmWalkResult {
   /** Intermediate physical address of the access. */
   ipa: number

@@ -21,7 +21,7 @@ const TRANSLATION = 0x04
 const ACCESS_FLAG = 0x08
 const PERMISSION = 0x0c
 
-/** What a leaf says, in the places of one format. */
+/** The fields of a leaf, in the places of one format. */
 class Leaf {
   domain: number
   /** AP[2:0]. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 /** Seconds that each test file takes, by its path from the top. */
 export type Durations = Readonly<Record<string, number>>
 
-/** What was measured when the file was last written. */
+/** The durations at the time when the file was last written. */
 export interface KeptDurations {
   /** Of the files of that run, in seconds: the budget. */
   readonly sum: number

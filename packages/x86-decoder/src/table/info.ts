@@ -1,5 +1,5 @@
 /**
- * What instructions do, by mnemonic: how operands are accessed, flags, control flow. Only `codes` needs it.
+ * The effects of instructions, by mnemonic: how operands are accessed, flags, control flow. Only `codes` needs it.
  *
  * Source: Intel SDM vol. 1, Appendix A, "EFLAGS Cross-Reference"; vol. 2, each instruction's "Operation" and "Flags Affected".
  */
