@@ -4,6 +4,7 @@
  */
 import { describe, test } from 'vitest'
 import { TEST_LONG } from './long.ts'
+import { words } from './random.ts'
 import { sliceNumber } from './run/slice-number.ts'
 
 /** The number that chooses a run's slices: `npm test -- --slice N` repeats the run of any commit. */
@@ -45,6 +46,21 @@ export function slicedCount(count: number, parts: number): number {
  */
 export function slicedSeed(seed: number): number {
   return TEST_LONG ? seed : (seed ^ SLICE) >>> 0
+}
+
+/** Batches of cases until enough has been met: many more than are ever needed. */
+const MOST_BATCHES = 10
+
+/**
+ * Returns the seeds of batches of random cases: one, and more until the cases have met enough of what not each of them
+ * meets. An assertion on how often they have met it then fails for no slice, unless it is hardly met at all.
+ *
+ * @param seed - of the first batch, 32 bits
+ * @param isEnough - whether what all batches so far have met will do
+ */
+export function* seedsUntil(seed: number, isEnough: () => boolean): Generator<number> {
+  const next = words(seed)
+  for (let batch = 0; batch < MOST_BATCHES && (batch === 0 || !isEnough()); batch++) yield batch === 0 ? seed : next()
 }
 
 /**

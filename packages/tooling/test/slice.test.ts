@@ -47,7 +47,21 @@ test('the slice is the commit without a number', async () => {
   expect(slicedSeed(0)).toBe(SLICE)
 })
 
+test('a batch of cases is followed by others until there is enough, and by so many at most', async () => {
+  const { seedsUntil } = await module('5')
+  const batchesOf = (needed: number): number[] => {
+    const seeds: number[] = []
+    for (const seed of seedsUntil(7, () => seeds.length >= needed)) seeds.push(seed)
+    return seeds
+  }
+  expect(batchesOf(0)).toEqual([7])
+  expect(batchesOf(3)).toEqual([7, ...batchesOf(Infinity).slice(1, 3)])
+  expect(new Set(batchesOf(Infinity)).size).toBe(10)
+})
+
 const registered: string[] = []
+// Whatever this run itself takes.
+for (const name of ['RETRAP_TEST_LONG', 'RETRAP_EVERY_TEST']) vi.stubEnv(name, '')
 const { sliceTests, sliceGroups } = await module('1')
 
 const some = sliceTests(3)
