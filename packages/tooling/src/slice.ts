@@ -48,15 +48,15 @@ export function slicedSeed(seed: number): number {
   return TEST_LONG ? seed : (seed ^ SLICE) >>> 0
 }
 
-/** Batches of cases until enough has been met: many more than are ever needed. */
+/** Bounds the batches of {@link seedsUntil}: many more than any test needs. */
 const MOST_BATCHES = 10
 
 /**
- * Returns the seeds of batches of random cases: one, and more until the cases have met enough of what not each of them
- * meets. An assertion on how often they have met it then fails for no slice, unless it is hardly met at all.
+ * Returns seeds for batches of random cases: the first seed, then others until the cases have met enough of a rare event.
+ * An assertion on how often that event was met then holds for every slice.
  *
  * @param seed - of the first batch, 32 bits
- * @param isEnough - whether what all batches so far have met will do
+ * @param isEnough - whether all batches so far have met enough
  */
 export function* seedsUntil(seed: number, isEnough: () => boolean): Generator<number> {
   const next = words(seed)

@@ -30,13 +30,25 @@ function mutate(text: string): NonNullable<ViteUserConfig['plugins']>[number] {
   }
 }
 
+/** The module that replaces `fast-check`. */
+const FAST_CHECK = fileURLToPath(new URL('./fast-check.ts', import.meta.url))
+
+/** Resolves `fast-check` to a module that draws the cases of the slice. */
+const seeded: NonNullable<ViteUserConfig['plugins']>[number] = {
+  name: 'retrap:fast-check',
+  enforce: 'pre',
+  resolveId(source, importer) {
+    return source === 'fast-check' && importer !== FAST_CHECK ? FAST_CHECK : undefined
+  },
+}
+
 const mutation = process.env['RETRAP_MUTATION']
 
 const INCLUDE = ['test/**/*.test.ts']
 
 // One configuration for every package; each has a vitest.config.ts that re-exports it.
 const config: ViteUserConfig = defineConfig({
-  plugins: mutation === undefined ? [] : [mutate(mutation)],
+  plugins: mutation === undefined ? [seeded] : [seeded, mutate(mutation)],
   // Other packages resolve to their sources, so that tests need no build.
   ssr: { resolve: { conditions: ['retrap-source', ...defaultServerConditions] } },
   test: {

@@ -1,4 +1,7 @@
+import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { TEST_LONG } from '../src/long.ts'
+import { sliceNumber } from '../src/run/slice-number.ts'
 import type * as slices from '../src/slice.ts'
 
 beforeEach(() => {
@@ -45,6 +48,10 @@ test('the slice is the commit without a number', async () => {
   expect(SLICE).toBeGreaterThanOrEqual(0)
   expect(SLICE_REPEAT).toBe(`again: RETRAP_SLICE=${SLICE}`)
   expect(slicedSeed(0)).toBe(SLICE)
+})
+
+test.skipIf(TEST_LONG)('properties without a seed draw the cases of the slice', () => {
+  expect(fc.readConfigureGlobal()).toEqual({ seed: sliceNumber() | 0 })
 })
 
 test('a batch of cases is followed by others until there is enough, and by so many at most', async () => {

@@ -79,7 +79,7 @@ describe.each([
           loaded += play(jit).loaded
         },
       )
-      // Many programs compile nothing.
+      // About half of the programs compile nothing.
       const isEnough = (): boolean => units > RUNS / 4 && (!isKept || loaded > RUNS / 8)
       for (const seed of seedsUntil(slicedSeed(0x70_19), isEnough)) fc.assert(programs, { numRuns: RUNS, seed })
       expect(units).toBeGreaterThan(RUNS / 4)
