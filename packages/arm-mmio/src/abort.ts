@@ -6,7 +6,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { ESR_FSC, ESR_S1PTW, faultKind } from './syndrome.ts'
 
-/** What the processor reports. Words are 32 bits. */
+/** The processor's report. Words are 32 bits. */
 export interface ArmAbort {
   /** ESR_EL2's low word, or HSR. */
   readonly esr: number

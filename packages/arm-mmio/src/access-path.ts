@@ -10,7 +10,7 @@ export const Step = {
   DONE: 0,
   /** A device will answer. */
   PENDING: 1,
-  /** What was expected is no longer so; nothing has happened if this is the first access. */
+  /** An expectation no longer holds; nothing has happened if this is the first access. */
   RETRY: 2,
   /** External abort at `faultLo`, `faultHi`. */
   ABORT: 3,
@@ -28,7 +28,7 @@ export const Step = {
 export type Step = (typeof Step)[keyof typeof Step]
 
 /**
- * What a row of an instruction's accesses does. Bit 0: it writes; the bits above are the operand, which tells the accesses
+ * The kind of a row of an instruction's accesses. Bit 0: it writes; the bits above are the operand, which tells the accesses
  * of one instruction apart together with the element.
  */
 export const Row = {
@@ -253,7 +253,7 @@ export class AccessPath {
     const log = this.#log
     this.faultLo = lo
     this.faultHi = hi
-    // What is behind the address was decided when the access was recorded.
+    // The kind of the address was decided when the access was recorded.
     const device = log.replaying ? log.nextKind() >= AccessKind.MMIO_READ : this.#region(ipaLo, ipaHi, write)
     if (device === undefined) return Step.ABORT
     if (device) return this.device(write, ipaLo, ipaHi, size, tag, dataAt)

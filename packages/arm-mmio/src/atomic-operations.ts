@@ -1,5 +1,5 @@
 /**
- * What the read-modify-write instructions compute.
+ * The arithmetic of the read-modify-write instructions.
  *
  * Source: Arm ARM (DDI 0487), "MemAtomic".
  */

@@ -14,7 +14,7 @@ import { type ArmVcpu, PSTATE_C } from './vcpu.ts'
 const PSTATE_N = 2 ** 31
 const PSTATE_NZCV = 0xf000_0000
 
-/** What the next step moves. */
+/** The bytes that the next step moves. */
 export interface CopyStep {
   bytes: number
   sourceLo: number
@@ -116,7 +116,7 @@ export function copyStep(vcpu: ArmVcpu, insn: LoadStore, into: CopyStep): void {
   setWords(into, BigInt.asUintN(64, from), BigInt.asUintN(64, to))
 }
 
-/** What is left of a main part or epilogue: the lowest addresses of source and target, and how many bytes. */
+/** The rest of a main part or epilogue: the lowest addresses of source and target, and how many bytes. */
 export function copyRange(vcpu: ArmVcpu, insn: LoadStore, into: CopyStep): void {
   read(vcpu, insn)
   const { optionB, backward, left } = progress(vcpu)

@@ -66,7 +66,7 @@ export interface DescribedField {
   readonly bits: string
   /** Its value. */
   readonly value: number
-  /** What the value means. */
+  /** The meaning of the value. */
   readonly text: string
 }
 
@@ -74,7 +74,7 @@ export interface DescribedField {
 export interface DescribedSyndrome {
   /** The fields, the highest first. */
   readonly fields: readonly DescribedField[]
-  /** What happened, in a sentence. */
+  /** The event in a sentence. */
   readonly sentence: string
 }
 

@@ -16,7 +16,7 @@ export interface ArmEmulatorOptions {
   readonly wholeSyndromes?: boolean
   /** Stop all other vCPUs between translating PC and reading the instruction. The world must have `stopWorld`. */
   readonly stopWorld?: boolean
-  /** What happens where the instruction cannot be emulated: an external abort, or the caller decides. */
+  /** The action where the instruction cannot be emulated: an external abort, or the caller decides. */
   readonly undecodable?: 'inject' | 'report'
   /** Bytes of DC ZVA: 4 << DCZID_EL0.BS. */
   readonly zeroBlockBytes?: number

@@ -318,7 +318,7 @@ export class ArmEmulator {
     if (fetched !== Step.DONE) return this.#undecodable()
     if (!this.#execution.supports(insn)) return this.#undecodable()
     if (!this.#execution.isPermitted(insn)) return this.#retry()
-    // What was fetched has rights of its own.
+    // The instruction fetch has access rights of its own.
     path.begin(isAArch32(this.#vcpu))
     const first = this.log.pass === 1
     const explained = explains(this.#vcpu, insn, this.#abort, this.#execution.prepare(insn))

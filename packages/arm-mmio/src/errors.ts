@@ -1,11 +1,11 @@
 /** Codes of {@link ArmMmioError}. */
 export type ArmMmioErrorCode = 'ERR_SYNDROME' | 'ERR_STATE' | 'ERR_SAVED' | 'ERR_OPTION'
 
-/** What a caller did wrong. A guest cannot cause one. */
+/** A mistake of a caller. A guest cannot cause one. */
 export class ArmMmioError extends Error {
   /** `ArmMmioError`. */
   override readonly name: string
-  /** What was wrong; callers switch on it. */
+  /** The kind of mistake; callers switch on it. */
   readonly code: ArmMmioErrorCode
 
   constructor(code: ArmMmioErrorCode, message: string) {

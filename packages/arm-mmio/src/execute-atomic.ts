@@ -114,7 +114,7 @@ function readHeld(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): Step {
   return pass.path.transfer(Row.LOAD, lo, hi, elementSize, elements)
 }
 
-/** What an atomic combines with memory: Rs, or for pairs Xt and Xt2. */
+/** Returns the value that an atomic combines with memory: Rs, or for pairs Xt and Xt2. */
 function atomicSource(pass: ExecutionPass, insn: LoadStore, element: number): void {
   const value = pass.value
   const number = insn.elements === 2 ? (element === 0 ? insn.rt : insn.rt2) : insn.rs

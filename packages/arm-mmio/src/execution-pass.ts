@@ -1,4 +1,4 @@
-/** What the execution of one vCPU's instructions shares: its parts, the address in hand, and steps that many take. */
+/** The state that one vCPU's instructions share during execution: its parts, the address in hand, and steps that many take. */
 import { PAGE_BYTES } from '@retrap/memory'
 import { ARM_PAN, ARM_UNPRIVILEGED, ARM_WRITE } from '@retrap/paging'
 import type { AccessLog } from '@retrap/replay'
@@ -14,7 +14,7 @@ import type { DeviceOrder } from './serialise.ts'
 import { isAArch32, isUser, PSTATE_PAN, PSTATE_UAO, type ArmVcpu } from './vcpu.ts'
 import type { ArmWorld } from './world.ts'
 
-/** What an execution works with. */
+/** The parts that an execution works with. */
 export interface ExecutionParts {
   readonly vcpu: ArmVcpu
   readonly world: ArmWorld
@@ -37,7 +37,7 @@ export class ExecutionPass {
   readonly zeroBlockBytes: number
   readonly copyOption: 'A' | 'B'
   readonly address: EffectiveAddress
-  /** What the instruction accesses. */
+  /** The memory that the instruction accesses. */
   readonly extent: { -readonly [Name in keyof Extent]: Extent[Name] }
   readonly copy: CopyStep
   readonly value: RegisterValue

@@ -10,7 +10,7 @@ import type { LoadStore } from '@retrap/arm-decoder'
 import { ESR_CM, ESR_ISV, ESR_SAS_SHIFT, ESR_WNR } from './syndrome.ts'
 import { type ArmVcpu, isAArch32 } from './vcpu.ts'
 
-/** What an instruction accesses. */
+/** The memory that an instruction accesses. */
 export interface Extent {
   /** First byte. */
   readonly lo: number

@@ -1,9 +1,10 @@
 /**
  * Fetches the instruction that aborted, as the guest would.
  *
- * Between the trap and the fetch another vCPU may have remapped the page or changed the code. So the address is translated
- * as an instruction fetch at the guest's exception level, and again when it has been read; what is found must explain the
- * abort (`explain.ts`), or nothing happens and the guest executes it again. What has been fetched is in the log: later passes decode the same.
+ * Between the trap and the fetch another vCPU may have remapped the page or changed the code. So the address is translated as an
+ * instruction fetch at the guest's exception level, and again when it has been read; what is found must explain the abort
+ * (`explain.ts`), or nothing happens and the guest executes it again. The log has the fetched bytes, so later passes decode the
+ * same instruction.
  */
 import { ARM_FETCH, ARM_UNPRIVILEGED, ARM_WALK_OK, ArmWalkResult, walkArm } from '@retrap/paging'
 import { AccessKind, type AccessLog, AccessState } from '@retrap/replay'

@@ -21,7 +21,7 @@ const STATUS_TABLE = 0x14
 const DFSR_WNR = 1 << 11
 const DFSR_LPAE = 1 << 9
 
-/** What kind of abort to inject. */
+/** The kind of abort to inject. */
 export interface InjectedAbort {
   readonly instruction: boolean
   readonly write: boolean

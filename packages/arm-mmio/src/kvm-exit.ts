@@ -10,7 +10,7 @@ import { DeviceAnswer } from './world.ts'
 export interface MmioExit {
   /** Intermediate physical address. */
   readonly phys_addr: number
-  /** What is written; or eight bytes, of which a read fills in `len`. In memory order. */
+  /** The bytes to write; or eight bytes, of which a read fills in `len`. In memory order. */
   readonly data: Uint8Array
   /** In bytes: 1, 2, 4, 8. */
   readonly len: number

@@ -46,7 +46,7 @@ export function writeX(vcpu: ArmVcpu, number: number, stack: boolean, lo: number
   }
 }
 
-/** What an AArch32 instruction reads as PC: its address plus 8 in A32, plus 4 in Thumb. */
+/** Returns the PC as an AArch32 instruction reads it: its address plus 8 in A32, plus 4 in Thumb. */
 export function pcValue(vcpu: ArmVcpu, set: InstructionSet): number {
   return (vcpu.pc[0]! + (set === InstructionSet.A32 ? 8 : 4)) >>> 0
 }

@@ -1,5 +1,5 @@
 /**
- * What remains to be done when an instruction has made its accesses: PC, ITSTATE and the bits of PSTATE that one
+ * The end of an instruction that has made its accesses: PC, ITSTATE and the bits of PSTATE that one
  * instruction resets.
  *
  * Source: Arm ARM (DDI 0487), "Process state"; part F, "ITSTATE"; part G, "Interworking".

@@ -1,4 +1,4 @@
-/** What makes accesses of several vCPUs to one device indivisible. */
+/** Makes accesses of several vCPUs to one device indivisible. */
 
 import { requireCount, requireObject } from './checks.ts'
 

@@ -19,7 +19,7 @@ export const ESR_IL: number = 1 << 25
 export const ESR_ISV: number = 1 << 24
 /** Size of the access: log2 of the bytes. */
 export const ESR_SAS_SHIFT = 22
-/** What is loaded is sign-extended. */
+/** The loaded value is sign-extended. */
 export const ESR_SSE: number = 1 << 21
 /** Number of the register. HSR has 4 bits of it. */
 export const ESR_SRT_SHIFT = 16
@@ -84,7 +84,7 @@ export type FaultKind =
   | 'alignment'
   | 'other'
 
-/** What kind of fault a status code is. External: also parity errors, and those of walks. */
+/** Returns the kind of fault of a status code. External: also parity errors, and those of walks. */
 export function faultKind(status: number): FaultKind {
   if (status === 0x29) return 'address-size'
   if (status === 0x2b) return 'translation'

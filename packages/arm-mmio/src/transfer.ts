@@ -103,7 +103,7 @@ export function gatherStore(vcpu: ArmVcpu, insn: LoadStore, data: Uint8Array, bi
   }
 }
 
-/** What a load puts into a register: its element, extended. */
+/** Puts a load's element into its register, extended. */
 function loadedValue(insn: LoadStore, data: Uint8Array, at: number, bigEndian: boolean): void {
   const { elementSize } = insn
   value.lo = getWord(data, at, elementSize, 0, bigEndian)

@@ -1,8 +1,8 @@
-/** What finishing an abort needs of a hypervisor. */
+/** The interface to a hypervisor that finishing an abort needs. */
 import type { TableReader } from '@retrap/paging'
 import type { AccessLog } from '@retrap/replay'
 
-/** What the second stage has at an address. */
+/** The kind of a second-stage address. */
 export const Region = {
   /** Nothing: an external abort. */
   NONE: 0,
@@ -17,9 +17,9 @@ export type Region = (typeof Region)[keyof typeof Region]
 export const DeviceAnswer = {
   /** Done; a read's data is in the log. */
   DONE: 0,
-  /** It will answer: call `answer`, then `resume`. */
+  /** The device will answer later: call `answer`, then `resume`. */
   PENDING: 1,
-  /** It reports an external abort. */
+  /** The device reports an external abort. */
   ABORT: 2,
 } as const
 
@@ -28,11 +28,14 @@ export type DeviceAnswer = (typeof DeviceAnswer)[keyof typeof DeviceAnswer]
 
 /** The world around a vCPU. IPAs are a low and a high word, data is bytes in memory order. */
 export interface ArmWorld {
-  /** What an access would find now. A device may answer the writes of what is read as RAM, as a flash does. */
+  /**
+   * Returns the kind of memory that an access would find now. A device may answer the writes of what is read as RAM, as a flash
+   * does.
+   */
   region(ipaLo: number, ipaHi: number, write: boolean): Region
   /** Reads `size` bytes of RAM at an intermediate physical address. */
   readRam(ipaLo: number, ipaHi: number, size: number, into: Uint8Array, offset: number): void
-  /** Stores what a retired instruction wrote. What is no RAM any more is dropped. */
+  /** Stores what a retired instruction wrote. A write to an address that is no longer RAM is dropped. */
   writeRam(ipaLo: number, ipaHi: number, size: number, from: Uint8Array, offset: number): void
   /** Stage-1 tables. */
   readonly tables: TableReader

@@ -51,7 +51,7 @@ export interface HttpStorageOptions {
   readonly retries?: number
   /** The server may redirect requests to itself only: no request goes to another origin. Default false. */
   readonly sameOrigin?: boolean
-  /** What makes requests; `fetch` unless given. */
+  /** The function that makes requests; `fetch` unless given. */
   readonly fetch?: HttpFetch
   /**
    * Keeps what was read for longer than this storage is there; its chunks are those of requests. It is used where the server
@@ -79,7 +79,7 @@ export class HttpStorage implements BlockStorage {
   readonly bytes: number
   readonly #client: Client
   readonly #cache: ChunkCache
-  /** What was read before; null: nothing is kept. */
+  /** The ranges that were read before; null: nothing is kept. */
   #store: RangeStore | null
 
   private constructor(client: Client, bytes: number, options: HttpStorageOptions) {
@@ -117,7 +117,7 @@ export class HttpStorage implements BlockStorage {
     return this.#client.fetchedBytes
   }
 
-  /** What the server calls this state of the file: its `ETag`, or when it was last changed; null where it does not say. */
+  /** The server's name for this state of the file: its `ETag`, or its last change; null where the server does not say. */
   get tag(): string | null {
     return this.#client.tag
   }
@@ -172,7 +172,7 @@ export class HttpStorage implements BlockStorage {
 /** Makes the requests for one file. */
 class Client {
   fetchedBytes = 0
-  /** What the server calls this state of the file. */
+  /** The server's name for this state of the file. */
   tag: string | null = null
   /**
    * The same, where it says that any other byte would change it, and what was read may be kept by it.

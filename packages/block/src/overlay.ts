@@ -4,7 +4,7 @@ import { ImageError } from './errors.ts'
 import type { BlockImage } from './image.ts'
 import { Requests, WHOLE } from './requests.ts'
 
-/** What has been written to an {@link Overlay}: plain data. */
+/** The writes that an {@link Overlay} holds: plain data. */
 export interface OverlayState {
   /** Version of this shape. */
   readonly version: 1

@@ -23,8 +23,8 @@ const MAXIMUM_BYTES = 1 << 20
 const ZEROES = new Uint8Array(64 << 10)
 
 /**
- * An image whose bytes are the disk's: block n lies at n times its size. What is left of a last block behind the storage's
- * end reads as zeros; a write of that block makes the storage longer.
+ * An image whose bytes are the disk's: block n lies at n times its size. The rest of a last block behind the storage's end reads
+ * as zeros; a write of that block makes the storage longer.
  */
 export class RawImage implements BlockImage {
   /** The properties, which stay as they are. */
@@ -106,7 +106,7 @@ export class RawImage implements BlockImage {
     return this.#change({ offset, bytes }, request, async () => {})
   }
 
-  /** Makes a range read as zeros. What does so already is not written: the holes of a sparse file stay. */
+  /** Makes a range read as zeros. Blocks that read as zeros already are not written: the holes of a sparse file stay. */
   writeZeroes(offset: number, bytes: number, request?: BlockRequest): Promise<void> {
     return this.#change({ offset, bytes }, request, async () => {
       const found = new Uint8Array(Math.min(ZEROES.length, bytes))
@@ -122,7 +122,7 @@ export class RawImage implements BlockImage {
 
   /** @param into - where to read the bytes to; its length is a multiple of 512 */
   async #isZero(offset: number, into: Uint8Array): Promise<boolean> {
-    // What lies behind the end is to be made.
+    // A write beyond the end has to make the storage longer first.
     if (offset + into.length > this.#storage.bytes) return false
     try {
       await this.#storage.read(offset, into)

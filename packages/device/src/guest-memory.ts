@@ -49,7 +49,7 @@ export interface GuestMapping extends Disposable {
   readonly held: boolean
   /** RAM under it has left the guest since it was made, and somebody waits for its end. */
   readonly orphaned: boolean
-  /** What it covers, in order and without gaps. */
+  /** The mapped pieces, in order and without gaps. */
   readonly segments: readonly GuestSegment[]
   /** Copies out from an offset on; returns the bytes before the first one that is not memory. */
   read(offset: number, into: Uint8Array): number
@@ -59,7 +59,7 @@ export interface GuestMapping extends Disposable {
 
 /** A {@link GuestMapping} for writing: at its end all its RAM counts as written. */
 export interface WritableGuestMapping extends GuestMapping {
-  /** What it covers, in order and without gaps. */
+  /** The mapped pieces, in order and without gaps. */
   readonly segments: readonly WritableGuestSegment[]
   /** Copies in from an offset on; returns the bytes before the first one that is not memory. ROM swallows its part. */
   write(offset: number, from: Uint8Array): number
@@ -98,11 +98,11 @@ export interface InvalidatedFrames {
   readonly gfn: number
   /** How many. */
   readonly count: number
-  /** They are what they were, but may not be written any more: mappings for reading may stay. */
+  /** The frames are the same, but may not be written any more: mappings for reading may stay. */
   readonly writesOnly: boolean
 }
 
-/** What is still to be released before an invalidation can be acknowledged. */
+/** The mappings that have to be released before an invalidation can be acknowledged. */
 export interface MappingsToEnd {
   /** Whether nothing is held any more. */
   readonly done: boolean

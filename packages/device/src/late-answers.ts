@@ -28,7 +28,7 @@ export interface LateAnswersOptions<Request, Answer> {
 
 /** A request as plain data, for a saved state. */
 export interface LateRequest<Request, Answer> {
-  /** What was given to `start`. */
+  /** The argument of `start`. */
   readonly request: Request
   /** Absent: the host is to be asked again. */
   readonly answer?: Answer | undefined
@@ -64,7 +64,7 @@ export class LateAnswers<Request, Answer> {
   readonly #timer: Timer
   /** In the order of their deadlines. */
   #open: Late<Request, Answer>[] = []
-  /** What the host is busy with, cancelled requests among it. */
+  /** The requests that the host is busy with, cancelled ones among them. */
   readonly #running = new Set<Promise<void>>()
   /** The end of what was cancelled. */
   #before: Promise<void> | null = null

@@ -77,7 +77,7 @@ export interface MsixOptions {
 export interface PciCapability {
   /** Capability ID: 8 bits, or 16 for an extended one. */
   readonly id: number
-  /** What follows ID and next pointer: from byte 2 on, or from byte 4 on for an extended one. */
+  /** The bytes after ID and next pointer: from byte 2 on, or from byte 4 on for an extended capability. */
   readonly body: Uint8Array
   /** Which bits of `body` the guest may write; default none. */
   readonly writable?: Uint8Array

@@ -1,4 +1,4 @@
-/** What browsers and Node have for compression. */
+/** The compression of browsers and Node. */
 interface CompressionHost {
   readonly CompressionStream: new (format: 'deflate') => {
     readonly writable: { getWriter(): { write(bytes: Uint8Array): Promise<void>; close(): Promise<void> } }

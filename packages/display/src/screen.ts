@@ -18,7 +18,7 @@ export interface ScreenOptions {
   readonly intervalMs?: number
 }
 
-/** What has changed on a {@link Screen} since the last frame. */
+/** The changes on a {@link Screen} since the last frame. */
 export interface ScreenFrame {
   /** The size is another one, or this is the watcher's first frame: all pixels are to be read. */
   readonly resized: boolean
@@ -75,12 +75,12 @@ export class Screen implements DisplayBackend {
     return this.#pixels
   }
 
-  /** What a text mode shows, as cells; null while it is graphics, or off. */
+  /** The picture of a text mode, as cells; null while it is graphics, or off. */
   get cells(): DisplayText | null {
     return this.#text
   }
 
-  /** What a text mode says: its rows without blanks at their ends. Null while it is graphics, or off. */
+  /** The text of a text mode: its rows without blanks at their ends. Null while it is graphics, or off. */
   get text(): string | null {
     if (this.#text === null) return null
     const { columns, rows, cells } = this.#text

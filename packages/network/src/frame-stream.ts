@@ -144,7 +144,7 @@ export class FrameStream implements PacketBackend {
     return part.length
   }
 
-  /** What claims to be longer is no stream of frames: the connection ends. */
+  /** A longer frame is no Ethernet frame: the connection ends. */
   #accepts(length: number): boolean {
     if (length <= MOST_FRAME) return true
     const pipe = this.#pipe

@@ -48,7 +48,7 @@ export class Hub {
       drained: () => queue.ready(),
       linkChanged() {},
     }
-    // What the others send is what this network is sent.
+    // Frames of the other networks are sent to this one.
     queue.connect({ ...client, receive: (frame) => frame.length > most || network.send(frame) })
     network.connect(client)
     return () => this.#members.delete(queue)

@@ -1,6 +1,6 @@
 import { bytes16, bytes32, text } from './fields.ts'
 
-// What a CD drive answers with. Numbers are big-endian; lengths in headers do not count themselves.
+// The answers of a CD drive. Numbers are big-endian; lengths in headers do not count themselves.
 
 /** Bytes of a block of a data disc. */
 export const CD_BLOCK_BYTES = 2048
@@ -106,7 +106,7 @@ export function configuration(blocks: number, first: number, type: number): Uint
   return Uint8Array.of(...bytes32(bytes.length + 4), 0, 0, ...bytes16(profile), ...bytes)
 }
 
-/** What GET EVENT STATUS NOTIFICATION tells of the medium. */
+/** The events of the medium in GET EVENT STATUS NOTIFICATION. */
 export const MEDIUM_EVENT = { none: 0, ejectRequest: 1, newMedium: 2, removal: 3 } as const
 
 /**

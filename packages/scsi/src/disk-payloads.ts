@@ -1,7 +1,7 @@
 import type { BlockProperties } from '@retrap/device'
 import { bytes16, bytes32, bytes64, text } from './fields.ts'
 
-// What a disk answers with. Numbers are big-endian; lengths in headers do not count themselves.
+// The answers of a disk. Numbers are big-endian; lengths in headers do not count themselves.
 
 /** The largest transfer that is recommended: data of one command, as a rule also its limit. */
 export const MOST_TRANSFER_BYTES: number = 4 << 20

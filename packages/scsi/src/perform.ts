@@ -8,7 +8,7 @@ export interface ScsiTransfer {
   readonly medium: BlockBackend
   /** Bytes of the unit's blocks. */
   readonly blockBytes: number
-  /** What is written, or where to put what is read. */
+  /** The bytes to write, or the place for the bytes that are read. */
   readonly data: Uint8Array
 }
 

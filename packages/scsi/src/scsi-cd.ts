@@ -57,7 +57,7 @@ const BEFORE_ATTENTION: ReadonlySet<number> = new Set([REQUEST_SENSE, INQUIRY, G
  * Sources: MMC-5 (T10/1675-D), SPC-3 (T10/1416-D), SFF-8020i for packet devices.
  */
 export class ScsiCd implements ScsiUnit {
-  /** What is in it; null: there is never a disc. */
+  /** The disc's medium; null: there is never a disc. */
   readonly medium: BlockBackend | null
   /** Bytes of a block. */
   readonly blockBytes: number = CD_BLOCK_BYTES
@@ -129,7 +129,7 @@ export class ScsiCd implements ScsiUnit {
     return this.#exchanged ? this.senseOfExchange() : null
   }
 
-  /** What a command fails with during which the disc was exchanged or taken out. */
+  /** The sense of a command during which the disc was exchanged or taken out. */
   senseOfExchange(): ScsiSense {
     if (this.blocks === 0) return SENSE.noMedium
     // The host is told by this command.

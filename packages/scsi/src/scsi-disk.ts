@@ -92,7 +92,7 @@ const BEFORE_ATTENTION: ReadonlySet<number> = new Set([REQUEST_SENSE, INQUIRY, R
  * Sources: SPC-4 (T10/BSR INCITS 513), SBC-3 (T10/BSR INCITS 514).
  */
 export class ScsiDisk implements ScsiUnit {
-  /** What is in it. */
+  /** The disk's medium. */
   readonly medium: BlockBackend
   readonly #serial: string
   readonly #model: string

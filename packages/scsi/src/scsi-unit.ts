@@ -23,7 +23,7 @@ export type ScsiWork =
   /** Blocks whose content is not needed, or becomes zeroes. */
   | { readonly kind: 'discard' | 'zeroes'; readonly ranges: readonly ScsiRange[] }
 
-/** What a command leads to: nothing more, a reason why not, bytes for the host, or work of the medium. */
+/** The outcome of a command: nothing more, a reason why not, bytes for the host, or work of the medium. */
 export type ScsiOutcome =
   | { readonly kind: 'good' }
   | { readonly kind: 'failed'; readonly sense: ScsiSense }
@@ -42,7 +42,7 @@ export interface ScsiUnit {
    * fails. Absent: it stays.
    */
   readonly exchanges?: number
-  /** What such a command fails with. */
+  /** The sense of such a command. */
   senseOfExchange?(): ScsiSense
   /** Returns how much data a command takes besides what it writes, such as the list of ranges of UNMAP. */
   parameterBytes(command: Uint8Array): number

@@ -1,7 +1,7 @@
 import { dataOf, failed, type ScsiOutcome } from './scsi-unit.ts'
 import { SENSE, type ScsiSense, senseData } from './sense.ts'
 
-/** What has happened to a unit that the host has not been told of (SPC-4, "Unit attention condition"). */
+/** Events of a unit that the host has not been told of (SPC-4, "Unit attention condition"). */
 export class UnitAttention {
   readonly #passing: ReadonlySet<number>
   /** The reason; null: the host knows all. */

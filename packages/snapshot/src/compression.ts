@@ -10,7 +10,7 @@ interface ByteTransform {
   }
 }
 
-/** What their common type declarations do not have. */
+/** Streams that are missing from the common type declarations. */
 interface Streams {
   readonly CompressionStream?: new (format: 'deflate-raw') => ByteTransform
   readonly DecompressionStream?: new (format: 'deflate-raw') => ByteTransform
@@ -46,7 +46,7 @@ export async function inflate(bytes: Uint8Array, expected: number): Promise<Uint
 /** @param most - bytes after which reading ends */
 async function pass({ readable, writable }: ByteTransform, bytes: Uint8Array, most: number): Promise<Uint8Array> {
   const writer = writable.getWriter()
-  // What goes wrong shows when the other end is read.
+  // An error of the write shows when the other end is read.
   const written = writer.write(bytes).then(
     () => writer.close(),
     () => undefined,

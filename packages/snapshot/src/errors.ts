@@ -1,10 +1,10 @@
-/** What is wrong with a snapshot file, for programs. */
+/** The kind of damage of a snapshot file, for programs. */
 export type SnapshotErrorCode =
-  /** It is no snapshot file. */
+  /** The file is no snapshot. */
   | 'ERR_NOT_A_SNAPSHOT'
   /** A later version of the format has written it. */
   | 'ERR_VERSION'
-  /** It ends too early. */
+  /** The file ends too early. */
   | 'ERR_TRUNCATED'
   /** Bytes of it are not those that were written. */
   | 'ERR_DAMAGED'

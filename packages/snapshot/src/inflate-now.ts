@@ -164,7 +164,7 @@ class Inflater {
       const length = this.#value(LENGTHS, symbol - 257)
       const distance = this.#value(DISTANCES, this.#symbol(distances))
       if (distance > this.#done || this.#done + length > into.length) throw invalid()
-      // What is copied may be made by the copy.
+      // The copy may read bytes that it has just written.
       for (let i = 0; i < length; i++, this.#done++) into[this.#done] = into[this.#done - distance]!
     }
   }

@@ -21,7 +21,7 @@ import { damagedMap, damagedSection, type SectionPlace, type Sections, type Snap
 export async function findPages(source: SnapshotSource, sections: Sections, count: number): Promise<SectionPlace[]> {
   const found = await readIndex(source, sections.at, count)
   if (found !== undefined) return found
-  // What is wrong with the file, and where, shows section by section.
+  // The section-by-section reading shows the damage of the file, and its place.
   const at = await followHeads(sections, count)
   await sections.next('INDX')
   await sections.next('END ')

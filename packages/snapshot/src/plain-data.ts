@@ -29,7 +29,7 @@ const DEEPEST = 100
 const ALIGN = 8
 
 /**
- * Writes a state as JSON. What JSON has no form for is an object with one field whose name begins with `$`: `$array` (the
+ * Writes a state as JSON. Values without a JSON form become an object with one field whose name begins with `$`: `$array` (the
  * type of elements, the place and the number of bytes), `$bigint`, `$number`. Fields whose value is undefined are left out.
  *
  * @throws SnapshotError `ERR_STATE`, naming the field, for what is no plain data

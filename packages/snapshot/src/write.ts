@@ -12,9 +12,9 @@ export interface SnapshotPages {
   readonly bytes: Uint8Array
 }
 
-/** What a snapshot file holds. */
+/** The content of a snapshot file. */
 export interface Snapshot {
-  /** What people and programs want to know before they restore it: plain data. */
+  /** Facts that people and programs want to know before they restore it: plain data. */
   readonly description: unknown
   /** All state but the pages: plain data, which may have typed arrays and bigints. */
   readonly state: unknown

@@ -52,11 +52,14 @@ export interface BlockRecord extends TracePlace {
 export interface InterruptRecord extends TracePlace {
   /** Which record it is. */
   readonly kind: 'irq'
-  /** What sort of interrupt. */
+  /** The sort of interrupt. */
   readonly event: 'interrupt' | 'nmi' | 'smi' | 'fiq' | 'serror'
   /** Vector, of Arm the INTID; −1 of an SMI and of an SError. */
   readonly vector: number
-  /** What has raised it: `APIC timer`, `I/O APIC input 4`, `message of 00:04.0`, `processor`, `SPI 33`; found by the vector. */
+  /**
+   * The source of the interrupt: `APIC timer`, `I/O APIC input 4`, `message of 00:04.0`, `processor`, `SPI 33`; found by the
+   * vector.
+   */
   readonly source: string
   /** Linear address of the instruction that it comes before. */
   readonly address: bigint

@@ -1,11 +1,11 @@
 import { TraceError } from './errors.ts'
 
-/** What can be traced. */
+/** The kinds of events that can be traced. */
 export type TraceKind = 'insn' | 'block' | 'irq' | 'exceptions' | 'pagewalk' | 'ioreq'
 
-/** What is traced, and which of it. Fields that are absent leave nothing out. */
+/** A kind of events to trace, and its filters. Fields that are absent leave nothing out. */
 export interface TraceSpec {
-  /** What is traced. */
+  /** The kind of events. */
   readonly kind: TraceKind
   /** Of this vCPU alone. */
   readonly vcpu?: number
@@ -91,7 +91,7 @@ function valueOf(kind: TraceKind, name: Filter, value: string): unknown {
   return Number(value)
 }
 
-/** What filters look at. */
+/** The facts that filters look at. */
 export interface TraceSubject {
   /** Number of the vCPU; −1: not known. */
   readonly vcpu: number

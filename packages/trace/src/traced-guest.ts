@@ -2,7 +2,7 @@ import type { Blocks } from './blocks.ts'
 import type { TracePlace, TraceRecord } from './record.ts'
 import type { TraceKind, TraceSubject } from './spec.ts'
 
-/** What a tracer is told by the part of it that knows an instruction set. */
+/** The events of a traced guest, from the part of the tracer that knows the instruction set. */
 export interface Told {
   /** Where a vCPU is. */
   place(vcpu: number): TracePlace

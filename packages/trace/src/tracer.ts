@@ -23,7 +23,7 @@ interface Wanted {
  * access to a device take the long way.
  */
 export class Tracer {
-  /** What a machine is given as its `trace` when it is made; undefined: accesses are not traced. */
+  /** The function for a machine's option `trace`, given when it is made; undefined: accesses are not traced. */
   readonly access: ((record: IoTraceRecord) => void) | undefined
   readonly #wanted: readonly Wanted[]
   readonly #sink: (record: TraceRecord) => void
@@ -58,7 +58,7 @@ export class Tracer {
     this.#watch()
   }
 
-  /** Ends the trace. What is under way is told first. */
+  /** Ends the trace. Accesses under way are told first. */
   detach(): void {
     this.#blocks.end()
     const guest = this.#guest

@@ -50,7 +50,7 @@ export function deviceDescriptor(description: UsbDescription): Uint8Array {
   )
 }
 
-/** What the device would be at the other of full and high speed: it has no other. */
+/** Returns the description of the device at the other of full and high speed: it has none. */
 export function qualifierDescriptor({ speed = 'full' }: UsbDescription): Uint8Array | null {
   if (speed !== 'high') return null
   return Uint8Array.of(10, DESCRIPTOR.DEVICE_QUALIFIER, ...word(0x0200), 0, 0, 0, PACKETS.full, 0, 0)
@@ -74,7 +74,7 @@ export function configurationDescriptor(description: UsbDescription): Uint8Array
     1,
     0,
     attributes,
-    // It draws no current from the bus.
+    // The device draws no current from the bus.
     0,
     ...body,
   )
@@ -93,7 +93,7 @@ function endpointDescriptors(endpoint: UsbEndpointOptions, speed: UsbSpeed): rea
 export function bosDescriptor({ speed = 'full' }: UsbDescription): Uint8Array | null {
   if (speed !== 'super') return null
   const extension = [7, DESCRIPTOR.CAPABILITY, 2, 0, 0, 0, 0]
-  // It works at SuperSpeed only; no latency is claimed for its low-power states.
+  // The device works at SuperSpeed only; no latency is claimed for its low-power states.
   const superSpeed = [10, DESCRIPTOR.CAPABILITY, 3, 0, ...word(0x0008), 3, 0, ...word(0)]
   const body = [...extension, ...superSpeed]
   return Uint8Array.of(5, DESCRIPTOR.BOS, ...word(5 + body.length), 2, ...body)

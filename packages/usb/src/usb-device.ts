@@ -29,7 +29,9 @@ export interface UsbInterfaceOptions {
   readonly endpoints: readonly UsbEndpointOptions[]
 }
 
-/** What a device says of itself; its descriptors are made of it. Source: USB 3.2, §9.6, "Standard USB Descriptor Definitions". */
+/**
+ * A device's description of itself; its descriptors are made of it. Source: USB 3.2, §9.6, "Standard USB Descriptor Definitions".
+ */
 export interface UsbDescription {
   /** Vendor ID. */
   readonly vendorId: number
@@ -68,7 +70,7 @@ export interface UsbSetup {
 /** `nak`: not now; the host asks again after {@link UsbPort.wake}. `stall`: the endpoint halts, or the request is refused. */
 export type UsbRefusal = 'nak' | 'stall'
 
-/** What a device knows of where it is plugged in: the machine's clock and timers, and its host. */
+/** The machine around a USB device: its clock and timers, and the host. */
 export interface UsbPort extends Pick<DeviceContext, 'clock' | 'timer'> {
   /** Tells that an endpoint that answered `nak` can go on. Ends a suspend where the guest allows it. */
   wake(address: number): void
@@ -83,11 +85,11 @@ export interface UsbPort extends Pick<DeviceContext, 'clock' | 'timer'> {
 export interface UsbDevice {
   /** Names the device in errors and snapshots; unique on its controller. */
   readonly name: string
-  /** What it says of itself. */
+  /** The device's description of itself. */
   readonly description: UsbDescription
   /** Plugs it in. Called once, before anything else. */
   attach?(port: UsbPort): void
-  /** It was pulled out, or its controller has left the machine: as in a `DeviceModel`, it takes its listeners back. */
+  /** The device was pulled out, or its controller has left the machine: as in a `DeviceModel`, it takes its listeners back. */
   removed?(): void
   /**
    * Answers requests of its class or vendor, and descriptors of its class.

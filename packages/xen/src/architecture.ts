@@ -140,9 +140,9 @@ export interface XenArchitecture<U extends Upcalls = Upcalls> {
   readonly vcpus: readonly XenProcessor[]
   /** Where fields of the shared structures lie. */
   readonly layouts: SharedLayouts
-  /** Whose rules hold for parameters. */
+  /** The architecture whose rules hold for parameters. */
   readonly name: 'x86' | 'arm'
-  /** What the toolstack sets some to. */
+  /** The values that the toolstack gives some parameters. */
   readonly parameterValues: readonly (readonly [parameter: number, value: bigint])[]
   /** Guest frames of Xen's own pages. */
   readonly places: ServicePlaces

@@ -38,7 +38,7 @@ export class BlockedVcpus {
   }
 
   /**
-   * It waits from now on.
+   * The vCPU waits from now on.
    *
    * @param ports - event channels that wake it
    * @param deadline - on the domain's clock; null for none

@@ -56,7 +56,7 @@ export class XenCall {
     return new XenCall(this.xen, this.vcpu, this.#handlers, this)
   }
 
-  /** It is part of a multicall. */
+  /** Whether the call is part of a multicall. */
   get nested(): boolean {
     return this.#outer !== null
   }

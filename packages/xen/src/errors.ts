@@ -1,4 +1,4 @@
-/** What went wrong, for programs. */
+/** The kind of failure, for programs. */
 export type XenErrorCode =
   /** A path or permission that the store cannot have. */
   | 'ERR_STORE'
@@ -7,7 +7,7 @@ export type XenErrorCode =
 
 /** A caller asked for something that cannot be done. */
 export class XenError extends Error {
-  /** What went wrong. */
+  /** The kind of failure. */
   readonly code: XenErrorCode
 
   /** @param message - states the value, and what was expected */

@@ -33,7 +33,7 @@ const plain =
     return given === null ? XenErrno.FAULT : act(call.xen.events.channels, given)
   }
 
-/** An operation that gives a port. One whose number the caller cannot be told is closed again. */
+/** An operation that gives a port. A port whose number the caller cannot be told is closed again. */
 const opening =
   <const F extends Readonly<Record<string, FieldType>>>(
     layout: Layout<F & { readonly port: 'u32' }>,

@@ -74,7 +74,8 @@ export interface GrantTableState {
 
 /**
  * A guest's grant table: pages of Xen's own, in which it says which domain may use which of its frames, and the uses that are
- * made of them. Version 2 has pages of its own in which Xen says what is in use. What is in the pages is the guest's to change at any time; what is used stays what it was.
+ * made of them. Version 2 has pages of its own in which Xen says what is in use. The guest may change the pages at any time; a
+ * use that was made stays as it is.
  */
 export class GrantTable {
   readonly #machine: MachineMemory

@@ -35,7 +35,7 @@ const COMMON: HvmOperations = {
   24: (call) => (call.argument(1) === 0n ? 0 : XenErrno.INVAL),
 }
 
-/** What the operations of x86 guests act on. */
+/** The part of a domain that the operations of x86 guests act on. */
 interface X86Side {
   readonly domain: Pick<XenDomain, 'vcpus'>
   readonly upcalls: EventUpcalls

@@ -15,8 +15,8 @@ const ENTRY = new Layout({
 })
 
 /**
- * `multicall`: pointer, count. Makes the calls of a list one after the other, each with a result of its own. One that is
- * cut in two is kept in the list, as far as it has come.
+ * `multicall`: pointer, count. Makes the calls of a list one after the other, each with a result of its own. A call that is cut
+ * in two is kept in the list, as far as it has come.
  */
 export function multicall(call: XenCall): number {
   if (call.nested) return XenErrno.INVAL

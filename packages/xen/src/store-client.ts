@@ -61,7 +61,7 @@ interface Transaction {
   /** Generation of each node that was looked at; −1 for one that was not there. */
   readonly seen: Map<string, number>
   readonly changes: StoreChange[]
-  /** It was begun before a snapshot, which has nothing of it: its end is EAGAIN, and it is made again. */
+  /** The transaction was begun before a snapshot, which has nothing of it: its end is EAGAIN, and it is made again. */
   readonly stale?: boolean
 }
 

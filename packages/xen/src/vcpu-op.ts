@@ -27,7 +27,7 @@ interface Target {
 
 type Operation = (call: XenCall, target: Target, pointer: bigint) => number
 
-/** What the operations of x86 guests act on. */
+/** The part of a domain that the operations of x86 guests act on. */
 type X86Side = Pick<XenDomain, 'vcpus'>
 
 function initialise(call: XenCall, { id, state }: Target, pointer: bigint, { vcpus }: X86Side): number {

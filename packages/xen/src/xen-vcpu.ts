@@ -14,7 +14,7 @@ const OFF: Readonly<Word64> = { lo: 0, hi: 0 }
 /** An area of the guest's, by linear address in the tables that its vCPU happens to run on. */
 interface GuestArea {
   readonly linear: bigint
-  /** It was registered by 32-bit code. */
+  /** The structure was registered by 32-bit code. */
   readonly compat: boolean
 }
 
@@ -54,7 +54,7 @@ export class XenVcpu {
   #timeArea: GuestArea | null = null
   /** Taken down by a hypercall: it does not run until another vCPU brings it up. */
   down: boolean = false
-  /** It has been started once. */
+  /** The vCPU has been started once. */
   initialised: boolean
   /** The guest has given its `vcpu_info` a place. */
   placed: boolean = false

@@ -4,7 +4,7 @@ import type { Codec } from '../index.ts'
 /** Other readers of qcow2 keep this much: 2^12 bytes. */
 const WINDOW_BITS = 12
 
-/** What Node compresses with. Zstandard is there from Node 22.15 on. */
+/** The compression that Node has. Zstandard is there from Node 22.15 on. */
 export const NODE_CODEC: Codec = {
   inflate: (data, bytes) => collect(zlib.createInflateRaw(), data, bytes),
   ...(typeof zlib.createZstdDecompress === 'function' && {
@@ -19,7 +19,7 @@ export const NODE_CODEC: Codec = {
     }),
 }
 
-/** What a stream of zlib is to us. */
+/** The part of a zlib stream that is used here. */
 interface Transform {
   on(event: 'data', listener: (chunk: Uint8Array) => void): unknown
   on(event: 'error' | 'end', listener: () => void): unknown

@@ -61,7 +61,7 @@ function listen(name: string): Promise<FileLock | undefined> {
   })
 }
 
-/** What a host says of a name that no process has. */
+/** Error codes of hosts for a name that no process has. */
 const NOBODY: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOENT'])
 
 function answers(name: string): Promise<boolean> {

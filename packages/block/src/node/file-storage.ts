@@ -85,7 +85,7 @@ export class FileStorage implements BlockStorage {
       () => false,
       () => true,
     )
-    // It keeps its content until it is locked.
+    // The file keeps its content until it is locked.
     await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK).then(
       (file) => file.close(),
       (error: unknown) => {

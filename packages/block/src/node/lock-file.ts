@@ -27,7 +27,7 @@ export const readElsewhere = (path: string): ImageError => {
 }
 
 /**
- * Locks by a file beside the image, which holds the number of our process. One that a killed process has left is removed.
+ * Locks by a file beside the image, which holds the number of our process. A lock file that a killed process has left is removed.
  *
  * @throws ImageError `ERR_LOCKED`, `ERR_OPEN` where the folder cannot be written
  */
@@ -61,7 +61,9 @@ export async function shareByFile(path: string): Promise<FileLock> {
 
 const READER = '-reader-'
 
-/** Whether a process that lives reads the file. What killed ones have left is removed: no later one takes such a name. */
+/**
+ * Whether a process that lives reads the file. Lock files of killed processes are removed: no later process takes such a name.
+ */
 async function hasReader(lock: string): Promise<boolean> {
   const folder = dirname(lock)
   const names = (await readdir(folder).catch(() => [])).filter((name) => name.startsWith(basename(lock) + READER))

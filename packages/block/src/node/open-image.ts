@@ -28,8 +28,8 @@ export interface OpenImageOptions extends RawImageOptions, Pick<FileStorageOptio
   /** Shows the internal snapshot with this name or id, read-only. Only qcow2 images have some. */
   readonly internalSnapshot?: string
   /**
-   * What to do about a file below the image: open it (default); refuse such an image, for a format that only the content
-   * tells; or ignore it, so that what the image does not hold reads as zeros.
+   * The treatment of a file below the image: open it (default); refuse such an image, for a format that only the content tells;
+   * or ignore it, so that clusters that the image lacks read as zeros.
    */
   readonly backing?: 'open' | 'refuse' | 'ignore'
   /** A web server may redirect requests for the file to itself only, as for the files below an image there. Default false. */
@@ -150,7 +150,7 @@ async function refuseLoop(path: string, above: readonly string[]): Promise<strin
   return name
 }
 
-/** Opens an image over a storage. What is thrown names the file. */
+/** Opens an image over a storage. Errors name the file. */
 async function orClose<T>(path: string, storage: BlockStorage, open: () => Promise<T>): Promise<T> {
   const name = shownName(path)
   try {

@@ -9,7 +9,7 @@ export function isUrl(name: string): boolean {
 /** A file's name as messages have it: of a URL, without the user's name and password. */
 export function shownName(name: string): string {
   if (!isUrl(name)) return name
-  // What is no URL may have a password, too.
+  // Names that are no valid URL may have a password, too.
   if (!URL.canParse(name)) return name.replace(/^(https?:\/\/)[^/?#]*@/i, '$1')
   const url = new URL(name)
   if (url.username === '' && url.password === '') return name

@@ -5,7 +5,7 @@ import { type Qcow2Header, readHeader, viewOf } from './header.ts'
 import { ClusterCounts, countReferences, type References } from './references.ts'
 import { RefcountWidth } from './refcount-width.ts'
 
-/** What a check of an image has found. Clusters that are counted but not used are leaks: they only take room. */
+/** The result of checking an image. Clusters that are counted but not used are leaks: they only take room. */
 export interface Qcow2Check {
   /** References that are counted too low, and entries that make no sense. The disk may lose data. */
   readonly corruptions: number

@@ -28,7 +28,7 @@ interface Streams {
   }
 }
 
-/** What browsers and Node both have. Source: WHATWG, Compression Streams. */
+/** The compression that browsers and Node both have. Source: WHATWG, Compression Streams. */
 export const STREAMS_CODEC: Codec = {
   async inflate(data, bytes) {
     const { DecompressionStream } = globalThis as Streams

@@ -5,7 +5,7 @@ import { ENTRY_BYTES, write64 } from './format.ts'
 import { type BackingName, l1EntriesFor, viewOf } from './header.ts'
 import { RefcountWidth } from './refcount-width.ts'
 
-/** What a new qcow2 image is like. */
+/** The options of a new qcow2 image. */
 export interface Qcow2CreateOptions {
   /** Size of the disk; a multiple of 512. */
   readonly bytes: number
@@ -28,7 +28,7 @@ const PIECE_BYTES = 1 << 20
 const SECTOR = 512
 
 /**
- * Makes a storage a qcow2 image without content. What the storage held is lost; the header is written last.
+ * Makes a storage a qcow2 image without content. The storage's content is lost; the header is written last.
  *
  * @throws ImageError `ERR_OPTION`, BlockError
  */
@@ -43,7 +43,7 @@ export async function createQcow2(storage: BlockStorage, options: Qcow2CreateOpt
   const layout = layOut(clusterBytes, l1Entries, width)
   const header = new Uint8Array(clusterBytes)
   writeHeader(header, options, { l1Entries, ...layout, refcountOrder: width.order, version })
-  // What an empty storage does not hold reads as zeros once there is something behind it.
+  // The missing parts of an empty storage read as zeros once there is something behind it.
   const isEmpty = storage.bytes === 0
   const put = (at: number, content: Uint8Array): Promise<void> =>
     storage.write(at, isEmpty ? content.subarray(0, usedBytes(content)) : content)

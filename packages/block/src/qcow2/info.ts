@@ -2,7 +2,7 @@ import type { BlockStorage } from '../storage.ts'
 import { type BackingName, readHeader } from './header.ts'
 import { type Qcow2Snapshot, readSnapshots } from './snapshots.ts'
 
-/** What the header of a qcow2 image says. */
+/** The header of a qcow2 image. */
 export interface Qcow2Info {
   /** Version of the format. */
   readonly version: 2 | 3

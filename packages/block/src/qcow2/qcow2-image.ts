@@ -205,7 +205,7 @@ export class Qcow2Image implements BlockImage {
     await this.#requests.idle()
     if (this.properties.readOnly) return
     await this.#metadata.commit()
-    // What was released is counted as free only now.
+    // Released clusters are counted as free only now.
     while (this.#metadata.isDirty) {
       // oxlint-disable-next-line no-await-in-loop
       await this.#metadata.commit()

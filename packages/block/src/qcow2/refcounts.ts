@@ -70,7 +70,7 @@ export class Refcounts {
     for (let index = 0; index < this.blocks; index++) {
       const offset = this.#blockOffset(index)
       if (offset === 0) continue
-      // What is done to every block would be done to this one again and again.
+      // A block that is reached twice would be counted twice.
       if (this.#places.has(offset)) {
         throw new ImageError('ERR_FORMAT', `the qcow2 image is damaged: two refcount blocks lie at ${offset}`)
       }

@@ -6,7 +6,7 @@ import { DEFAULT_CACHE_BYTES, openMetadata } from './open-metadata.ts'
 import { clearMarks, type Qcow2Repair, repairCounts } from './repair.ts'
 
 /**
- * Repairs the reference counts of a qcow2 image. What is wrong with its tables stays.
+ * Repairs the reference counts of a qcow2 image. Errors in its tables stay.
  *
  * @param what - `leaks` frees clusters that nothing refers to; `all` corrects all counts, and the marks of clusters that may
  *   be written in place

@@ -5,7 +5,7 @@ import type { Qcow2Header } from './header.ts'
 import type { Metadata } from './metadata.ts'
 import { countReferences } from './references.ts'
 
-/** What is repaired: counts that are too high, or everything. */
+/** The extent of a repair: counts that are too high, or everything. */
 export type Qcow2Repair = 'leaks' | 'all'
 
 /**

@@ -7,7 +7,7 @@ import { l1EntriesFor, type Qcow2Header, textOf, viewOf } from './header.ts'
 export interface Qcow2Snapshot {
   /** Unique in its image. */
   readonly id: string
-  /** What its maker has called it. */
+  /** The name that its maker gave it. */
   readonly name: string
   /** When it was taken, in milliseconds since the Epoch. */
   readonly takenMs: number

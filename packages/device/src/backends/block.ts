@@ -73,7 +73,7 @@ export interface BlockBackend {
   readonly tray?: BlockTray
 }
 
-/** What the guest has done with a drive's tray. */
+/** The guest's changes to a drive's tray. */
 export interface BlockTrayState {
   /** The tray is out. */
   readonly open: boolean
@@ -89,7 +89,7 @@ export interface BlockTrayClient {
   refuses(properties: BlockProperties): string | null
 }
 
-/** What a drive's model and the user who exchanges its medium tell each other, beside `onChange`. */
+/** The interface between a drive's model and the user who exchanges its medium, beside `onChange`. */
 export interface BlockTray {
   /** Names the drive's model. */
   connect(client: BlockTrayClient): void

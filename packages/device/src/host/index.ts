@@ -1,5 +1,5 @@
 /**
- * What a host of device models is built with: how accesses are split, configuration space, timers.
+ * The building blocks of a host of device models: how accesses are split, configuration space, timers.
  *
  * @packageDocumentation
  */

@@ -26,7 +26,7 @@ const COMMAND_INTERRUPT_DISABLE = 1 << 10
 const COMMAND_WRITABLE = 0x0547
 const STATUS_INTERRUPT = 1 << 3
 
-/** What a function needs of the machine around it. */
+/** The machine around a PCI function, as far as it needs it. */
 export interface PciFunctionHost {
   /** Makes the region behind a BAR; it starts disabled and is moved to where the guest puts it. */
   mapBar(bar: BarRegion): Region
@@ -79,7 +79,7 @@ export class PciConfigSpace implements PciFunction {
   readonly #messages: FunctionMessages
   readonly #decoders: PciDecoders
   #level = false
-  /** What `mayMaster` was when the model was last told. */
+  /** The value of `mayMaster` when the model was last told. */
   #mastered = false
 
   /** @throws DeviceError `ERR_INVALID`, `ERR_EXISTS`, `ERR_NO_SPACE` */

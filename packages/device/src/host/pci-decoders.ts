@@ -35,7 +35,7 @@ interface Decoder {
   readonly window: WindowKind
 }
 
-/** What the decoders of a function are made of. */
+/** The parts of a function's decoders. */
 export interface PciDecodersParts {
   /** Names the function in errors. */
   readonly name: string

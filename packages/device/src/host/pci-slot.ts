@@ -1,13 +1,13 @@
 import type { PciSlotEvents } from '../pci-function.ts'
 import type { FunctionSlot } from './pci-config-space.ts'
 
-/** What a slot needs of the tree that it is in. */
+/** The tree around a slot, as far as the slot needs it. */
 export interface PciSlotHost {
   /** Whether there are functions on the bus. */
   occupied(): boolean
   /** Functions on the bus have become reachable. */
   connected(): void
-  /** They have become unreachable. @returns settles when their models are at rest */
+  /** The functions have become unreachable. @returns settles when their models are at rest */
   disconnected(): Promise<void>
   /** The device is to be taken out. */
   release(): void
@@ -15,7 +15,7 @@ export interface PciSlotHost {
 
 /** The slot below a port, which switches the bus below on and off. */
 export class TreeSlot implements FunctionSlot {
-  /** What the port hears of it. */
+  /** The events of the port. */
   readonly events: PciSlotEvents
   /** See `PciSlot.connected`; set directly by a saved state. */
   connected = false

@@ -6,7 +6,7 @@ import { PciConfigSpace } from './pci-config-space.ts'
 import type { BarRegion } from './pci-decoders.ts'
 import { TreeSlot } from './pci-slot.ts'
 
-/** What the functions of a server need of the machine. */
+/** The machine around a server's functions, as far as they need it. */
 export interface PciTreeHost {
   /** Makes the region behind a BAR of a model's function. */
   mapBar(device: string, bar: BarRegion): Region

@@ -6,7 +6,7 @@ import { KeyboardLayout, type KeyboardLayoutName, type KeyStroke } from './layou
 
 /** Options of {@link Keyboard}. */
 export interface KeyboardOptions {
-  /** What is printed on the keys, for `type`; the guest must be set to the same. Default `us`. */
+  /** The layout printed on the keys, for `type`; the guest must be set to the same. Default `us`. */
   readonly layout?: KeyboardLayoutName
 }
 
@@ -26,7 +26,7 @@ export interface KeyboardLeds {
  * Keys wait until the guest takes them. The promises settle with true then, and with false where keys are dropped instead.
  */
 export class Keyboard implements InputBackend {
-  /** What is printed on the keys. */
+  /** The layout printed on the keys. */
   readonly layout: KeyboardLayout
   readonly #queue = new InputQueue()
   #leds: KeyboardLeds = { numLock: false, capsLock: false, scrollLock: false }

@@ -80,7 +80,7 @@ export class TerminalKeyboard {
     if (events.length > 0) this.#taken = this.#keyboard.sendAll(events)
   }
 
-  /** What goes down and up for one key. */
+  /** Returns the keys that go down and up for one key of the terminal. */
   #changes({ key, held }: TerminalKey): readonly KeyChange[] {
     const plain = { shift: false, altGr: false }
     const strokes =

@@ -7,7 +7,7 @@ export interface TerminalKey {
   readonly held: readonly KeyName[]
 }
 
-/** What the beginning of a terminal's input means. */
+/** The meaning of the beginning of a terminal's input. */
 export interface TerminalInput {
   /** The key; undefined: a sequence that stands for none. */
   readonly pressed?: TerminalKey

@@ -16,7 +16,7 @@ const LARGEST_PLACE = 0x7fff
 /** No movement, in a pointer event that tells movements (QEMU's pointer motion change). */
 const NO_MOVEMENT = 0x7fff
 
-/** What one client does with keyboard and mouse. */
+/** Keyboard and mouse of one client. */
 export class ClientInput {
   readonly #keyboard: Keyboard
   readonly #mouse: Mouse
@@ -51,7 +51,7 @@ export class ClientInput {
 
   /** @param relative - the event tells movements */
   pointer(mask: number, x: number, y: number, width: number, height: number, relative: boolean): void {
-    // What is dropped here is part of the next event: places and buttons are compared with the last ones that went on.
+    // A dropped event is part of the next one: places and buttons are compared with the last ones that went on.
     if (this.#mouse.waiting > MOST_WAITING) return
     if (relative) this.#move(x - NO_MOVEMENT, y - NO_MOVEMENT)
     else this.#moveTo(Math.min(x, width - 1), Math.min(y, height - 1), width, height)

@@ -18,7 +18,7 @@ export class Damage {
     this.#bound()
   }
 
-  /** What lies between is then sent once more. */
+  /** The area between is then sent once more. */
   #bound(): void {
     if (this.#areas.length > MOST_RECTANGLES) this.#areas = [around(this.#areas)]
   }

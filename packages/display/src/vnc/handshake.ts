@@ -2,7 +2,7 @@ import { ByteWriter } from './byte-writer.ts'
 import { encryptDes } from './des.ts'
 import * as rfb from './protocol.ts'
 
-/** What a client is told, and asked for, before it sees anything. */
+/** The server's announcements to a client, and its questions, before the client sees anything. */
 export interface HandshakeSettings {
   /** The desktop's name. */
   readonly name: string

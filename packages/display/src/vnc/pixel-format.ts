@@ -9,7 +9,7 @@ export interface PixelLayout {
   readonly shift: readonly [red: number, green: number, blue: number]
 }
 
-/** What a client gets unless it asks for another one: that of `Screen.pixels`. */
+/** The pixel format of a client that asks for no other one: that of `Screen.pixels`. */
 export const SERVER_LAYOUT: PixelLayout = {
   bytes: 4,
   depth: 24,

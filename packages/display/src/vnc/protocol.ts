@@ -35,7 +35,7 @@ export const EXTENDED_DESKTOP_SIZE = -308
 export const QEMU_POINTER_MOTION = -257
 export const QEMU_EXTENDED_KEYS = -258
 
-/** Whose wish a size is, in an extended desktop size. */
+/** The side that wishes a size, in an extended desktop size. */
 export const SIZE_OF_SERVER = 0
 export const SIZE_OF_CLIENT = 1
 export const SIZE_PROHIBITED = 1

@@ -7,15 +7,15 @@ import type { Compressor, VncTransport } from './update-sender.ts'
 
 /** How a {@link VncServer} is made. */
 export interface VncServerOptions {
-  /** What clients see. */
+  /** The screen that clients see. */
   readonly screen: Screen
-  /** What clients type on. */
+  /** The keyboard that clients type on. */
   readonly keyboard: Keyboard
-  /** What clients move. */
+  /** The mouse that clients move. */
   readonly mouse: Mouse
   /** The desktop's name; default `retrap`. */
   readonly name?: string
-  /** What clients must know: 1 to 8 characters of Latin-1. Default none: everybody may connect. */
+  /** The password that clients must know: 1 to 8 characters of Latin-1. Default none: everybody may connect. */
   readonly password?: string
   /** Clients at a time, those that are not let in yet included; default 8. */
   readonly maximumClients?: number
@@ -38,7 +38,7 @@ export interface VncConnection {
  * Shows a machine's screen to VNC clients, and takes their keys and pointers. It speaks RFB 3.8 over anything that carries
  * bytes: `@retrap/display/node` has TCP and WebSockets.
  *
- * What a client sends can end its own connection and nothing else. A client that reads slowly gets fewer updates, each with
+ * A client's bytes can end its own connection and nothing else. A client that reads slowly gets fewer updates, each with
  * all that has changed: no queue grows.
  *
  * Source: RFC 6143, "The Remote Framebuffer Protocol".
@@ -101,5 +101,5 @@ export class VncServer {
   }
 }
 
-/** What Node and browsers have, and the language's own types do not. */
+/** Globals of Node and browsers that the language's own types lack. */
 const host = globalThis as unknown as { readonly crypto: { getRandomValues(bytes: Uint8Array): Uint8Array } }

@@ -8,7 +8,7 @@ import { readLayout, SERVER_LAYOUT } from './pixel-format.ts'
 import * as rfb from './protocol.ts'
 import { UpdateSender, type Compressor, type VncTransport } from './update-sender.ts'
 
-/** What a client is connected to. */
+/** The parts that a client is connected to. */
 export interface SessionSettings extends HandshakeSettings {
   readonly screen: Screen
   readonly keyboard: Keyboard
@@ -91,7 +91,7 @@ export class VncSession {
     this.#transport.write(bytes).catch(() => this.close())
   }
 
-  /** What the client says, message by message. Ends where it says what makes no sense. */
+  /** Reads the client's messages, one after the other, up to the first that makes no sense. */
   *#protocol(): Generator<number, void, Uint8Array> {
     if (!(yield* handshake(this.#settings, (bytes) => this.#send(bytes)))) return
     clearTimeout(this.#timer)

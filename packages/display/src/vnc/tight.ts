@@ -5,9 +5,9 @@ import { pixelConverter, type PixelLayout } from './pixel-format.ts'
 
 /** A rectangle of the encoding Tight, whose data may go through one of its zlib streams. */
 export interface TightRectangle {
-  /** What precedes the data. */
+  /** The bytes before the data. */
   readonly head: Uint8Array
-  /** What is compressed where it is long enough; empty for a single colour. */
+  /** The bytes that are compressed where there are enough of them; empty for a single colour. */
   readonly data: Uint8Array
   /** The zlib stream for `data`: one for each kind of it, since like compresses best with like. */
   readonly stream: number

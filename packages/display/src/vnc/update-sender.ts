@@ -14,7 +14,7 @@ import { compactLength, LEAST_COMPRESSED, TightEncoder } from './tight.ts'
 export interface VncTransport {
   /** Sends bytes, which are kept. @returns settles when more may be sent; never, or with an error, once it is closed */
   write(bytes: Uint8Array): Promise<void>
-  /** Ends the connection. What was sent before is still delivered where it can be. */
+  /** Ends the connection. Bytes that were sent before are still delivered where they can be. */
   close(): void
 }
 

@@ -1,7 +1,7 @@
 import type { SocketAddress, TcpSocket, TcpSocketClient } from '../sockets.ts'
 import { type HttpFault, type HttpRequest, HttpRequestParser } from './http-request.ts'
 
-/** What all requests under way hold together. */
+/** The most bytes that all requests under way hold together. */
 const MOST_HELD_BYTES = 64 << 20
 
 /** How a request is made: the part of `RequestInit` that is used. */
@@ -41,10 +41,10 @@ export interface FetchedResponse {
 /** Makes a request, as `fetch` does. */
 export type FetchFunction = (url: string, request: FetchRequest) => Promise<FetchedResponse>
 
-/** What an answer depends on. */
+/** The part of a request that its answer depends on. */
 type Answered = Pick<HttpRequest, 'method' | 'isHttp11'>
 
-/** What the connections of a network share. */
+/** The state that the connections of a network share. */
 export interface FetchWorld {
   readonly fetch: FetchFunction
   /** Bytes of requests that are not complete, and of bodies that no server has taken yet. */

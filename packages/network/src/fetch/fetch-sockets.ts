@@ -32,8 +32,8 @@ export interface FetchSocketsOptions {
 
 /**
  * The outside of a web page: a guest's requests of HTTP are made by `fetch`, and all else is refused. A page reaches only hosts
- * that allow it (Cross-Origin Resource Sharing); others are answered with status 502 and an explanation. What a guest encrypts
- * by itself cannot pass. Requests carry no cookies and no referrer. Names get addresses of 198.18.0.0/15.
+ * that allow it (Cross-Origin Resource Sharing); others are answered with status 502 and an explanation. Connections that a guest
+ * encrypts by itself cannot pass. Requests carry no cookies and no referrer. Names get addresses of 198.18.0.0/15.
  *
  * Source: WHATWG, Fetch, 3.3, "CORS protocol".
  */

@@ -20,7 +20,7 @@ export interface HttpRequest {
   readonly body: Uint8Array<ArrayBuffer>
 }
 
-/** What is wrong with a request: the status to answer, or `tls`. */
+/** The fault of a request: the status to answer, or `tls`. */
 export type HttpFault = 400 | 411 | 413 | 431 | 501 | 505 | 'tls'
 
 type Head = Omit<HttpRequest, 'body'>
@@ -33,7 +33,7 @@ type Head = Omit<HttpRequest, 'body'>
 export class HttpRequestParser {
   /** The request, once it is complete. */
   request: HttpRequest | null = null
-  /** What is wrong with it. */
+  /** The fault of the request. */
   fault: HttpFault | null = null
   /** The guest waits for leave before it sends the body (RFC 9110 §10.1.1); the reader clears it. */
   expectsContinue = false
@@ -43,7 +43,7 @@ export class HttpRequestParser {
   #at = 0
   /** Length of the body; null: it comes in chunks. */
   #bodyBytes: number | null = 0
-  /** What the chunks held. */
+  /** The content of the chunks. */
   readonly #body = new GrowingBytes()
 
   /** Bytes that it holds. */
@@ -51,7 +51,7 @@ export class HttpRequestParser {
     return this.#bytes.capacity + this.#body.capacity
   }
 
-  /** Takes bytes. What follows a complete request is dropped: its connection ends with its answer. */
+  /** Takes bytes. Bytes after a complete request are dropped: its connection ends with its answer. */
   push(bytes: Uint8Array): void {
     if (this.request !== null || this.fault !== null) return
     this.#bytes.append(bytes)

@@ -56,7 +56,7 @@ export function readIpv4Packet(frame: Uint8Array): Ipv4Packet | null {
   }
 }
 
-/** What the header of a packet of ours says. */
+/** The fields of a packet's header. */
 export interface Ipv4Fields {
   readonly source: Ipv4Address
   readonly destination: Ipv4Address

@@ -15,14 +15,16 @@ import { capturePackets, type CaptureOptions, NetworkError } from '../index.ts'
 
 /** Frames of one turn of the event loop are written together, or when so much has come. */
 const MOST_HELD = 1 << 20
-/** What captures begin with. Sources: pcap-savefile(5); draft-ietf-opsawg-pcapng, "Section Header Block". */
+/** The first bytes of captures. Sources: pcap-savefile(5); draft-ietf-opsawg-pcapng, "Section Header Block". */
 const CAPTURES: ReadonlySet<string> = new Set(['d4c3b2a1', 'a1b2c3d4', '4d3cb2a1', 'a1b23c4d', '0a0d0d0a'])
 
 /** A capture into a file. */
 export interface CaptureFile {
   /** The network for the card. */
   readonly network: PacketBackend
-  /** Writes what is left, and closes the file. What comes later is not noted. @throws NetworkError `ERR_OPEN` if not all was written */
+  /**
+   * Writes what is left, and closes the file. Later packets are not noted. @throws NetworkError `ERR_OPEN` if not all was written
+   */
   close(): void
 }
 
@@ -58,7 +60,7 @@ export function captureToFile(network: PacketBackend, path: string, options: Cap
     heldBytes += bytes.length
     if (heldBytes >= MOST_HELD) flush()
   }
-  // The options are looked at before an earlier capture is lost. What the file begins with is written later.
+  // The options are looked at before an earlier capture is lost. The beginning of the file is written later.
   const captured = capturePackets(network, write, options)
   try {
     file = openCapture(path)
@@ -94,7 +96,7 @@ function openCapture(path: string): number {
     const where = target === undefined ? 'a file that is not there' : realpathSync(path)
     throw new Error(`it is a symbolic link to ${where}; give the name of the file itself`)
   }
-  // What is looked at is what is written, whatever becomes of the name meanwhile. Windows has no such flag.
+  // The check and the writes are on the same open file, even if its name changes meanwhile. Windows has no such flag.
   const file = openSync(path, constants.O_RDWR | constants.O_CREAT | (constants.O_NOFOLLOW ?? 0), 0o666)
   try {
     if (!isFree(file)) throw new Error('it is there and is no capture; it is not overwritten')

@@ -1,4 +1,4 @@
-/** What an acknowledgment asks the sender to do. */
+/** The sender's duty after an acknowledgment. */
 export type CongestionAction = 'none' | 'retransmit'
 
 const MOST_WINDOW = 1 << 24

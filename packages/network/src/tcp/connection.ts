@@ -201,7 +201,7 @@ export class TcpConnection {
     }
     if (this.#state === 'open') this.#keepAlive()
     this.#checkFinished()
-    // What a client does may have ended the connection.
+    // The client may have ended the connection meanwhile.
     return (this.#state as State) !== 'closed'
   }
 
@@ -212,7 +212,7 @@ export class TcpConnection {
   #takeData({ payload, flags }: TcpSegment, start: number): void {
     const queue = this.#queue
     if (this.#finTaken) {
-      // It has not seen that we have its FIN.
+      // The peer has not seen that we have its FIN.
       if (this.#state === 'time-wait') this.#timer.set(TIME_WAIT_MS)
       this.#acknowledge()
       return
@@ -244,7 +244,7 @@ export class TcpConnection {
       this.#close('finished')
       return
     }
-    // What was received is still there to be read.
+    // Received bytes are still there to be read.
     this.#state = 'time-wait'
     this.#timer.set(TIME_WAIT_MS)
   }

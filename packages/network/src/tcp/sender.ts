@@ -20,7 +20,7 @@ export interface Grant {
   readonly window: number
   /** Where its segment stands in the peer's stream, to tell old windows from new ones. */
   readonly at: number
-  /** It brings neither data nor an end. */
+  /** The segment brings neither data nor an end. */
   readonly isPure: boolean
 }
 
@@ -123,7 +123,7 @@ export class Sender {
     this.#retransmit.set(this.#roundTrip.timeoutMs)
   }
 
-  /** What the peer's SYN says. */
+  /** Takes the options of the peer's SYN. */
   configure(mss: number, window: number, at: number): void {
     this.#mss = mss
     this.#congestion.setMss(mss)

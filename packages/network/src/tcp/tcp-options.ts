@@ -17,7 +17,7 @@ export interface TcpClient {
   closed(end: TcpEnd): void
 }
 
-/** What a connection needs. */
+/** The options of a connection. */
 export interface TcpOptions extends TcpEndpoints {
   readonly clock: NetworkClock
   readonly budget: BufferBudget

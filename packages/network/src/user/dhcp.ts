@@ -32,7 +32,7 @@ const OPTION_TFTP_SERVER = 66
 const OPTION_BOOT_FILE = 67
 const OPTION_END = 255
 
-/** What the server gives. */
+/** The addresses and names that the server gives. */
 export interface DhcpOptions {
   readonly subnet: Subnet
   readonly gateway: Ipv4Address

@@ -12,7 +12,7 @@ export interface GuestRequest {
   readonly packet: Ipv4Packet
 }
 
-/** What a flow asks of its gateway. */
+/** The part of its gateway that a flow needs. */
 export interface FlowOwner {
   /** The host's connection is there: makes the guest's. */
   openGuest(flow: TcpFlow): TcpConnection
@@ -42,7 +42,7 @@ export class TcpFlow {
     readable: () => this.#toHost(),
     writable: () => this.#toGuest(),
     closed: (end) => {
-      // What the guest has sent is the socket's by now.
+      // The guest's bytes are the socket's by now.
       if (end === 'finished') this.#finish()
       else this.abort()
     },
@@ -67,7 +67,7 @@ export class TcpFlow {
     closed: (end) => this.#hostClosed(end),
   }
   readonly #owner: FlowOwner
-  /** What the host has sent and the guest's side had no room for. */
+  /** Bytes of the host that the guest's side had no room for. */
   readonly #pending: Uint8Array[] = []
   #guestConnected = false
   #guestEnded = false

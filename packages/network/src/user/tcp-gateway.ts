@@ -23,7 +23,7 @@ export type TcpRoute =
   | { readonly kind: 'refused' }
   | { readonly kind: 'prohibited' }
 
-/** What the gateway needs. */
+/** The options of the gateway. */
 export interface TcpGatewayOptions {
   readonly clock: NetworkClock
   readonly random: () => number

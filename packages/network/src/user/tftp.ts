@@ -13,7 +13,7 @@ const NOT_FOUND = 1
 const ACCESS_VIOLATION = 2
 const ILLEGAL = 4
 const DEFAULT_BLOCK = 512
-/** What fits an Ethernet frame. RFC 2348 allows more, which would come in fragments. */
+/** The largest block that fits an Ethernet frame. RFC 2348 allows more, which would come in fragments. */
 const MOST_BLOCK = 1468
 const MOST_TRANSFERS = 16
 /** Files that are read at once: each is in memory as a whole. More requests are dropped, and a client asks again. */

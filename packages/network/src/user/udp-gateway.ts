@@ -19,7 +19,7 @@ export interface UdpEnd {
   readonly port: number
 }
 
-/** What the gateway needs. */
+/** The options of the gateway. */
 export interface UdpGatewayOptions {
   readonly clock: NetworkClock
   readonly link: Link

@@ -31,7 +31,7 @@ const REQUEST = {
   SET_PROTOCOL: 0x0b,
 } as const
 
-/** What a human interface device says of itself. */
+/** The descriptors of a human interface device. */
 export interface HidOptionsOfFunction {
   /** The report descriptor. */
   readonly reports: Uint8Array
@@ -65,7 +65,7 @@ function hidDescriptor({ length }: Uint8Array): Uint8Array {
 }
 
 /**
- * What all human interface devices do: requests of their class, idle rates, reports.
+ * The behaviour that all human interface devices share: requests of their class, idle rates, reports.
  *
  * Source: USB Device Class Definition for Human Interface Devices 1.11.
  */
@@ -76,7 +76,7 @@ export class HidFunction {
   #protocol = REPORT_PROTOCOL
   /** In units of 4 ms; 0: a report only where something has changed. */
   #idle = 0
-  /** What was sent last, and when. */
+  /** The report that was sent last, and its time. */
   #last: Uint8Array = NOTHING
   readonly #sent = new Instant()
 

@@ -49,7 +49,7 @@ const REPORT_DESCRIPTOR = Uint8Array.of(
 export class UsbKeyboard implements UsbDevice, InputClient {
   /** Names the device in errors and snapshots. */
   readonly name: string
-  /** What it says of itself. */
+  /** The device's description of itself. */
   readonly description: UsbDescription
   readonly #input: InputBackend
   readonly #hid: HidFunction

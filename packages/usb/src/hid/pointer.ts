@@ -72,7 +72,7 @@ const place = (value: number): number => Math.max(0, Math.min(MOST_PLACE, Math.r
 export class UsbPointer implements UsbDevice, InputClient {
   /** Names the device in errors and snapshots. */
   readonly name: string
-  /** What it says of itself. */
+  /** The device's description of itself. */
   readonly description: UsbDescription
   readonly #hid: HidFunction
   readonly #input: InputBackend

@@ -21,7 +21,7 @@ import type { UsbDescription, UsbDevice, UsbPort, UsbRefusal, UsbSetup } from '.
 
 /** Options of {@link UsbStorage}. */
 export interface UsbStorageOptions {
-  /** What is in it, in blocks of 512 to 4096 bytes, of a CD drive at most 2048. */
+  /** The medium, in blocks of 512 to 4096 bytes, of a CD drive at most 2048. */
   readonly medium: BlockBackend
   /** A stick or disk, or a drive for CDs and DVDs. Default `disk`. */
   readonly kind?: 'disk' | 'cdrom'
@@ -52,7 +52,7 @@ export interface UsbStorageState {
 /** A request of the medium. */
 interface MediumRequest {
   readonly work: ScsiWork
-  /** What is written; nothing of other requests. */
+  /** The bytes to write; nothing of other requests. */
   readonly data: Uint8Array
 }
 
@@ -60,7 +60,7 @@ interface MediumRequest {
 interface MediumAnswer {
   /** Why it failed; null: it is done. */
   readonly sense: ScsiSense | null
-  /** What was read. */
+  /** The bytes that were read. */
   readonly data: Uint8Array
 }
 
@@ -118,11 +118,11 @@ const IDLE: Transfer = {
 export class UsbStorage implements UsbDevice {
   /** Names the device in errors and snapshots. */
   readonly name: string
-  /** What it says of itself. */
+  /** The device's description of itself. */
   readonly description: UsbDescription
   readonly #medium: BlockBackend
   readonly #unit: ScsiUnit
-  /** It is a CD drive. */
+  /** The CD drive, if the device is one. */
   readonly #cd: ScsiCd | null
   readonly #sense: HeldSense
   #requests!: LateAnswers<MediumRequest, MediumAnswer>
@@ -360,7 +360,7 @@ export class UsbStorage implements UsbDevice {
   }
 
   #answered(work: ScsiWork, { sense: failure, data }: MediumAnswer): void {
-    // What has come, or failed to, may be of another disc than the blocks before.
+    // The blocks that came, or the error, may be of another disc than the blocks before.
     const sense = this.#cd?.takeExchange() ?? failure
     if (sense !== null) {
       this.#sense.fail(sense)

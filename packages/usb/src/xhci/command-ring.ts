@@ -9,7 +9,7 @@ const RUNNING = 0x8
 const STOP = 0x2
 const ABORT = 0x4
 
-/** What a command ring needs of the controller. */
+/** The part of the controller that a command ring needs. */
 export interface CommandHost {
   readonly memory: GuestAccess
   readonly slots: Slots

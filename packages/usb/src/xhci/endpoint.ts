@@ -6,7 +6,7 @@ import { placeOf, type RingPlace } from './ring.ts'
 /** Where a control transfer has got to, after its Setup stage. */
 export interface ControlTransfer {
   readonly setup: UsbSetup
-  /** What the host has sent, once it has. */
+  /** The bytes of the host, once it has sent them. */
   readonly data: readonly number[]
   /** The device has answered with data. */
   readonly answered: boolean

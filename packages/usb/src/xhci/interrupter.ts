@@ -29,14 +29,14 @@ export interface InterrupterState {
   readonly notBefore: Word64
 }
 
-/** What an interrupter reaches. */
+/** The part of the controller that an interrupter reaches. */
 export interface InterrupterHost {
   readonly memory: GuestAccess
   readonly clock: Clock
   timer(callback: () => void): Timer
   /** Whether the controller runs, and memory can be reached. */
   mayWrite(): boolean
-  /** It has become pending. */
+  /** The interrupter has become pending. */
   raised(interrupter: Interrupter): void
   /** The guest has enabled it, or has taken note. */
   changed(interrupter: Interrupter): void

@@ -19,7 +19,7 @@ const CLEARED_BY_ONE = HOST_ERROR | EVENT | PORT_CHANGE | RESTORE_ERROR
 
 const PAGE_SIZE = 1
 
-/** What the registers do. */
+/** The effects of the registers. */
 export interface OperationalHost {
   /** The guest lets the controller run, or stops it. */
   runs(on: boolean): void
@@ -77,7 +77,7 @@ export class OperationalRegisters {
     this.#status |= PORT_CHANGE
   }
 
-  /** What the guest named is not RAM. */
+  /** The guest named an address that is not RAM. */
   failHost(): void {
     this.#stop(HOST_ERROR)
   }

@@ -13,7 +13,8 @@ export interface RingPlace {
 const MOST_TRBS = 4096
 
 /**
- * What is next on a ring: nothing; what is not RAM; more TRBs than are taken at once; or some, and where to go on.
+ * The next entries of a ring: none; an address that is not RAM; more TRBs than are taken at once; or some, and the place to
+ * continue.
  *
  * `looked` is how many TRBs were read to know that.
  */

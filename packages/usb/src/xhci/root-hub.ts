@@ -10,7 +10,7 @@ export interface RootHubState {
   readonly devices: readonly (AttachedDeviceState | null)[]
 }
 
-/** What a root hub needs of its controller. */
+/** The part of its controller that a root hub needs. */
 export interface RootHubHost {
   /** A port's state has changed. */
   changed(port: RootPort): void

@@ -28,7 +28,7 @@ const WHOLE_INPUT = (CONTEXTS + 1) * CONTEXT_BYTES
 const SLOT_FLAG = 1 << 0
 const CONTROL_FLAG = 1 << CONTROL_INDEX
 
-/** What slots need of the controller. */
+/** The part of the controller that slots need. */
 export interface SlotsHost {
   readonly memory: GuestAccess
   readonly interrupters: number

@@ -12,7 +12,7 @@ const SETUP_BYTES = 8
 const TO_HOST = 0x80
 const NOTHING = new Uint8Array(0)
 
-/** What came of a transfer: bytes that were moved, or why none were. `nak`: the device has nothing yet. */
+/** The outcome of a transfer: bytes that were moved, or why none were. `nak`: the device has nothing yet. */
 export type Outcome = { readonly moved: number } | { readonly code: number } | 'nak' | 'unreachable'
 
 const REFUSED: Readonly<Record<UsbRefusal, Outcome>> = { nak: 'nak', stall: { code: CODE.STALL } }

@@ -15,7 +15,7 @@ const MICROFRAME_NS = 125_000
 /** Endpoints by slot and index. */
 export type ReadyEndpoints = readonly (readonly [slot: number, index: number])[]
 
-/** What transfers need of the controller. */
+/** The part of the controller that transfers need. */
 export interface TransferHost {
   readonly memory: GuestAccess
   readonly clock: Clock

@@ -32,7 +32,7 @@ export interface XhciOptions {
   readonly name?: string
   /** Sockets, 1 to 15, each for a device of any speed; default 4, or as many as there are devices. */
   readonly ports?: number
-  /** What is plugged in from the beginning, from the first socket on. */
+  /** The devices that are plugged in from the beginning, from the first socket on. */
   readonly devices?: readonly UsbDevice[]
 }
 
@@ -244,7 +244,7 @@ export class Xhci implements DeviceModel {
       case 'interrupter':
         return this.#interrupters[place.index]!.read(place.offset)
       case 'frame':
-        // It stands while the controller does.
+        // The frame number stands still while the controller is stopped.
         return this.#registers.isRunning ? this.#frames.value : 0
       default:
         return 0
@@ -385,7 +385,7 @@ export class Xhci implements DeviceModel {
     this.#wasCalled = false
   }
 
-  /** Returns the state as plain data. What is plugged in must be the same where it is restored. */
+  /** Returns the state as plain data. The same devices must be plugged in where it is restored. */
   save(): XhciState {
     const later = new Instant()
     return {
