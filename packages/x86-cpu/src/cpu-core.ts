@@ -1,23 +1,19 @@
-import { Tlb, Turn, tlbBytes } from '@retrap/engine'
-import type { CodeCacheClient } from '@retrap/engine'
+import { Tlb, Turn, tlbBytes, type CodeCacheClient, TLB_EXECUTE, UnitTable } from '@retrap/engine'
 import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
-import { AccessLog, LOG_BYTES } from '@retrap/replay'
-import { AccessMode } from './access-mode.ts'
-import { AddressSpaces } from './address-spaces.ts'
-import { DeviceAccess } from './device-access.ts'
-import type { X86Engine } from './engine.ts'
+import { AccessLog, LOG_BYTES, AccessKind, AccessState, accessTag } from '@retrap/replay'
+import { AccessMode } from './access/access-mode.ts'
+import { AddressSpaces } from './access/address-spaces.ts'
+import { DeviceAccess } from './access/device-access.ts'
+import type { X86Engine } from './interpreter/engine.ts'
 import { type ExecutionCounts, WatchedExecution } from './execution.ts'
-import type { CpuHost } from './host.ts'
-import { arithmeticFlags, setArithmeticFlags } from './lazy-flags.ts'
-import { LineMonitor } from './line-monitor.ts'
-import { LoggedAccess } from './logged-access.ts'
-import { MemoryAccess } from './memory-access.ts'
+import { type CpuHost, DEVICE_LOGGED, DEVICE_PLAIN, type Words, SLOW_DIRECT, SLOW_WRITE } from './host.ts'
+import { LineMonitor } from './access/line-monitor.ts'
+import { LoggedAccess, PlainMemory, lowWord } from './access/logged-access.ts'
+import { MemoryAccess } from './access/memory-access.ts'
 import type { Processor } from './model/processor.ts'
 import { OutsideEvents } from './outside-events.ts'
-import { PASS_FETCHED, Pass } from './pass.ts'
-import { PlainMemory } from './plain-memory.ts'
-import { PortAccess } from './port-access.ts'
-import { RepeatedAccess } from './repeated-access.ts'
+import { PASS_FETCHED, Pass } from './access/pass.ts'
+import { RepeatedAccess } from './access/repeated-access.ts'
 import {
   FLAGS_ARITHMETIC,
   POINTERS_RESTORED_PENDING,
@@ -33,13 +29,30 @@ import {
   STATE_LAYOUT,
   STATUS_DONE,
   TLB_MODES,
+  FLAGS_ADD,
+  FLAGS_EXPLICIT,
+  FLAGS_SUB,
+  FLAG_AF,
+  FLAG_CF,
+  FLAG_OF,
+  FLAG_PF,
+  FLAG_SF,
+  FLAG_ZF,
+  S_FLAGS_A,
+  S_FLAGS_B,
+  S_FLAGS_KIND,
+  S_FLAGS_RESULT,
+  STATUS_ASK,
+  STATUS_RESTART,
+  STATUS_RETRY,
+  S_DATA,
 } from './state-layout.ts'
-import { DebugSlot } from './debug-hooks.ts'
-import { DataBreakpoints } from './system/breakpoints.ts'
+import { DebugSlot, DataBreakpoints } from './system/breakpoints.ts'
 import type { Cpu, CpuClocks, Iterations } from './system/cpu.ts'
 import { ACTIVITY_MWAIT, ACTIVITY_RUNNING, SMBASE_RESET, S_ACTIVITY, S_SMBASE } from './system/system-state.ts'
 import { System } from './system/system.ts'
-import { LinearTranslation } from './translation.ts'
+import { LinearTranslation } from './access/translation.ts'
+import type { InterpreterExports } from './interpreter/interpreter.ts'
 
 const STATE_BYTES = S_TLB_SETS + tlbBytes(TLB_MODES)
 
@@ -252,5 +265,110 @@ export class CpuCore implements Cpu, CodeCacheClient {
   setRflags(value: number): void {
     this.u32[S_EFLAGS >>> 2] = (value & ~FLAGS_ARITHMETIC) | 2
     setArithmeticFlags(this.u32, value)
+  }
+}
+
+/**
+ * Returns the table of the units that a vCPU may enter, with the imports that `importLibrary` declares.
+ *
+ * @param system - executes the instruction of a record by a handler, as the interpreter imports it
+ */
+export function unitTable(
+  core: CpuCore,
+  interpreter: InterpreterExports,
+  system: (fn: number, record: number) => number,
+): UnitTable {
+  const { table, flags, checkSegment, slowAccess } = interpreter
+  return new UnitTable({
+    state: core.state,
+    table,
+    imports: { memory: core.memory.memory, flags, checkSegment, slowAccess, system },
+    executeSlots: (lo, hi) => core.tlb.lookup(core.mode.executeSet, TLB_EXECUTE, lo, hi),
+  })
+}
+
+/** The lazy flags, as generated code derives them (semantics/library.ts). */
+function arithmeticFlags(u32: Uint32Array): number {
+  const kind = u32[S_FLAGS_KIND >>> 2]!
+  const bLo = u32[S_FLAGS_B >>> 2]!
+  if (kind === FLAGS_EXPLICIT) return bLo & FLAGS_ARITHMETIC
+  const bHi = u32[(S_FLAGS_B >>> 2) + 1]!
+  const aLo = u32[S_FLAGS_A >>> 2]!
+  const aHi = u32[(S_FLAGS_A >>> 2) + 1]!
+  const rLo = u32[S_FLAGS_RESULT >>> 2]!
+  const rHi = u32[(S_FLAGS_RESULT >>> 2) + 1]!
+  let parity = rLo & 0xff
+  parity ^= parity >>> 4
+  let flags = ((0x9669 >>> (parity & 15)) & 1) !== 0 ? FLAG_PF : 0
+  if ((rLo | rHi) === 0) flags |= FLAG_ZF
+  if ((rHi & 0x8000_0000) !== 0) flags |= FLAG_SF
+  if (kind === FLAGS_SUB || kind === FLAGS_ADD) {
+    flags |= (aLo ^ bLo ^ rLo) & FLAG_AF
+    // Carry: a < b after a subtraction, result < b after an addition, unsigned.
+    const [xLo, xHi] = kind === FLAGS_SUB ? [aLo, aHi] : [rLo, rHi]
+    if (xHi < bHi || (xHi === bHi && xLo < bLo)) flags |= FLAG_CF
+    const overflow = kind === FLAGS_SUB ? (aHi ^ bHi) & (aHi ^ rHi) : (aHi ^ rHi) & (bHi ^ rHi)
+    if ((overflow & 0x8000_0000) !== 0) flags |= FLAG_OF
+    return flags
+  }
+  return flags | (bLo & (FLAG_CF | FLAG_AF | FLAG_OF))
+}
+
+/** Sets the six arithmetic flags to those of an RFLAGS image. */
+function setArithmeticFlags(u32: Uint32Array, image: number): void {
+  u32[S_FLAGS_KIND >>> 2] = FLAGS_EXPLICIT
+  u32[S_FLAGS_B >>> 2] = image & FLAGS_ARITHMETIC
+  u32[(S_FLAGS_B >>> 2) + 1] = 0
+  u32[S_FLAGS_RESULT >>> 2] = (image & FLAG_ZF) !== 0 ? 0 : 1
+  u32[(S_FLAGS_RESULT >>> 2) + 1] = 0
+}
+
+const DATA = S_DATA >>> 2
+
+/** Port accesses of the TypeScript handlers, logged in a logged pass. */
+class PortAccess {
+  readonly #host: CpuHost
+  readonly #log: AccessLog
+  readonly #u32: Uint32Array
+  readonly #words: Words = { lo: 0, hi: 0 }
+
+  /** @param u32 - the state area */
+  constructor(host: CpuHost, log: AccessLog, u32: Uint32Array) {
+    this.#host = host
+    this.#log = log
+    this.#u32 = u32
+  }
+
+  /** Makes an access; see `Cpu.port`. */
+  access(port: number, flags: number): number {
+    if (this.#u32[S_LOGGED >>> 2] === 1) return this.#accessLogged(port, flags)
+    if ((flags & SLOW_DIRECT) === 0) return STATUS_RESTART
+    const size = flags & 0xff
+    if ((flags & SLOW_WRITE) !== 0) {
+      const status = this.#host.portWrite(port, size, lowWord(this.#u32[DATA]!, size), DEVICE_PLAIN)
+      return status === STATUS_ASK ? STATUS_RESTART : status
+    }
+    const status = this.#host.portRead(port, size, this.#words, DEVICE_PLAIN)
+    if (status === STATUS_DONE) this.#u32[DATA] = this.#words.lo
+    return status === STATUS_ASK ? STATUS_RESTART : status
+  }
+
+  #accessLogged(port: number, flags: number): number {
+    const log = this.#log
+    const size = flags & 0xff
+    const write = (flags & SLOW_WRITE) !== 0
+    const index = log.access(write ? AccessKind.PORT_WRITE : AccessKind.PORT_READ, port, 0, size, accessTag(0))
+    if (log.state(index) !== AccessState.COMPLETE) {
+      if (write && log.state(index) === AccessState.NEW) log.setData(index, this.#u32[DATA]!, 0)
+      const status = write
+        ? this.#host.portWrite(port, size, log.dataLo(index), DEVICE_LOGGED)
+        : this.#host.portRead(port, size, this.#words, DEVICE_LOGGED)
+      if (status === STATUS_RETRY) log.wait(index)
+      if (status !== STATUS_DONE) return status
+      if (!write) log.setData(index, this.#words.lo, 0)
+      log.complete(index)
+    }
+    if (!write) this.#u32[DATA] = log.dataLo(index)
+    return STATUS_DONE
   }
 }

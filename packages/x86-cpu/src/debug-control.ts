@@ -1,5 +1,5 @@
 import { DebugPoints, linearAddress, type WatchKind } from '@retrap/engine'
-import type { DebugHooks } from './debug-hooks.ts'
+import type { DebugHooks } from './system/breakpoints.ts'
 import { SHADOW_MOV_SS, S_SHADOW } from './state-layout.ts'
 import { X86CpuError } from './system/errors.ts'
 import { ACTIVITY_RUNNING, ACTIVITY_SHUTDOWN, S_ACTIVITY } from './system/system-state.ts'

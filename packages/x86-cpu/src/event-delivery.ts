@@ -1,5 +1,5 @@
 import type { CpuCore } from './cpu-core.ts'
-import type { DebugHooks } from './debug-hooks.ts'
+import type { DebugHooks } from './system/breakpoints.ts'
 import {
   EVENT_ERROR,
   EVENT_FLAGS,
@@ -22,16 +22,16 @@ import {
   STATUS_RESTART,
   STATUS_RETRY,
 } from './state-layout.ts'
-import type { InterpreterExports } from './interpreter.ts'
+import type { InterpreterExports } from './interpreter/interpreter.ts'
 import { type Exit, EXIT_BLOCKED, EXIT_BUDGET, EXIT_SHUTDOWN, failed } from './execution.ts'
-import type { InstructionPasses } from './instruction-passes.ts'
+import type { InstructionPasses } from './access/instruction-passes.ts'
 import type { OutsideEvents } from './outside-events.ts'
-import { type Pass, PASS_EVENT } from './pass.ts'
-import { R_SEGMENT } from './record.ts'
+import { type Pass, PASS_EVENT } from './access/pass.ts'
+import { R_SEGMENT } from './interpreter/record.ts'
 import { DR6_BT } from './system/architecture.ts'
 import { afterInstruction, checkInstructionBreakpoint } from './system/debug.ts'
 import { EVENT_TYPE_EXTERNAL, EVENT_TYPE_NMI, EVENT_TYPE_SMI, PendingEvent, deliverEvent } from './system/events.ts'
-import type { Delivery } from './system/interrupt-delivery.ts'
+import type { Delivery } from './system/segments/interrupt-delivery.ts'
 import { startAt } from './system/reset.ts'
 import {
   ACTIVITY_MWAIT,

@@ -1,7 +1,7 @@
 import { Sampling, type Turn } from '@retrap/engine'
 import type { CpuCore } from './cpu-core.ts'
-import type { DebugSlot } from './debug-hooks.ts'
-import type { InterpreterExports } from './interpreter.ts'
+import type { DebugSlot } from './system/breakpoints.ts'
+import type { InterpreterExports } from './interpreter/interpreter.ts'
 import {
   type Exit,
   EXIT_BLOCKED,
@@ -16,13 +16,13 @@ import {
   failed,
 } from './execution.ts'
 import { EventDelivery } from './event-delivery.ts'
-import { InstructionPasses } from './instruction-passes.ts'
-import type { InstructionFetch } from './instruction-fetch.ts'
+import { InstructionPasses } from './access/instruction-passes.ts'
+import type { InstructionFetch } from './access/instruction-fetch.ts'
 import { NUMERIC_FAULT, NUMERIC_IGNORE, type NumericError } from './numeric-error.ts'
 import type { OutsideEvents } from './outside-events.ts'
-import { type Pass, PASS_ACCESS, PASS_EVENT, PASS_PORT } from './pass.ts'
-import type { QuickPort } from './quick-port.ts'
-import { R_OFFSET } from './record.ts'
+import { type Pass, PASS_ACCESS, PASS_EVENT, PASS_PORT } from './access/pass.ts'
+import type { QuickPort } from './access/quick-port.ts'
+import { R_OFFSET } from './interpreter/record.ts'
 import {
   EVENT_INIT,
   EVENT_NMI,

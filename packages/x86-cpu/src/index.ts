@@ -12,14 +12,30 @@ export {
   STATUS_FAULT,
   STATUS_RESTART,
   STATUS_RETRY,
+  type CodeCacheClient,
+  type WatchKind,
+  JIT_CODE_BYTES,
+  JIT_MISSES,
+  JIT_THRESHOLD,
+  type CodeKeeper,
+  type CodeMark,
+  type CodeStore,
+  type CompiledInstruction,
+  type ExitReason,
+  type JitCounts,
+  type StoredCode,
+  type JitTier,
 } from '@retrap/engine'
-export type { CodeCacheClient } from '@retrap/engine'
-export { DebugControl } from './debug-control.ts'
-export type { DebugResume, DebugStop } from './debug-control.ts'
-export type { WatchKind } from '@retrap/engine'
+export { DebugControl, type DebugResume, type DebugStop } from './debug-control.ts'
 export { CpuRegisters } from './cpu-registers.ts'
-export { CODE_CACHE_BYTES, prepareX86Engine, X86Engine } from './engine.ts'
-export type { X86EngineOptions } from './engine.ts'
+export {
+  CODE_CACHE_BYTES,
+  prepareX86Engine,
+  X86Engine,
+  type X86EngineOptions,
+  type CompiledCode,
+  type JitOptions,
+} from './interpreter/engine.ts'
 export type { DeliveredEvent, ExecutionCounts, ExecutionWatch, Exit, StoreWatch } from './execution.ts'
 export { FlatHost } from './flat-host.ts'
 export {
@@ -39,9 +55,18 @@ export {
   EFER_NXE,
   EFER_SCE,
 } from './system/architecture.ts'
-export { DEVICE_LOGGED, DEVICE_MAY_WAIT, DEVICE_PLAIN } from './host.ts'
-export { KEY_USER } from './host.ts'
-export type { CpuHost, DeviceAccessMode, RegisterPage, RepeatRequest, Translation, Words } from './host.ts'
+export {
+  DEVICE_LOGGED,
+  DEVICE_MAY_WAIT,
+  DEVICE_PLAIN,
+  KEY_USER,
+  type CpuHost,
+  type DeviceAccessMode,
+  type RegisterPage,
+  type RepeatRequest,
+  type Translation,
+  type Words,
+} from './host.ts'
 export {
   inspectVcpu,
   readModelSpecificRegister,
@@ -51,28 +76,12 @@ export {
   writeModelSpecificRegister,
 } from './inspect.ts'
 export { CS, DS, ES, FS, GDTR, GS, IDTR, LDTR, MODE_16, MODE_32, MODE_64, SS, TR } from './state-layout.ts'
-export { JIT_CODE_BYTES, JIT_MISSES, JIT_THRESHOLD } from '@retrap/engine'
-export type {
-  CodeKeeper,
-  CodeMark,
-  CodeStore,
-  CompiledInstruction,
-  ExitReason,
-  JitCounts,
-  StoredCode,
-} from '@retrap/engine'
-export type { CompiledCode, JitOptions } from './jit/jit-options.ts'
-export type { JitTier } from '@retrap/engine'
 export type { CpuModel, CpuVendor } from './model/cpu-model.ts'
-export { CPU_FEATURES } from './model/feature-table.ts'
-export type { CpuFeature, CpuidWord } from './model/feature-table.ts'
-export { CPU_MODELS, cpuModel } from './model/models.ts'
-export type { CpuModelSummary } from './model/models.ts'
+export { CPU_FEATURES, type CpuFeature, type CpuidWord } from './model/feature-table.ts'
+export { CPU_MODELS, cpuModel, type CpuModelSummary } from './model/models.ts'
 export { Processor } from './model/processor.ts'
 export type { CpuClocks } from './system/cpu.ts'
-export { X86CpuError } from './system/errors.ts'
-export type { X86CpuErrorCode } from './system/errors.ts'
+export { X86CpuError, type X86CpuErrorCode } from './system/errors.ts'
 export type { Hex, SavedCpu, SavedModel, SavedSegment } from './system/saved-state.ts'
 export { Vcpu } from './vcpu.ts'
-export { REGISTER_NAMES, SEGMENT_NAMES } from './initial-state.ts'
-export type { InitialCpuState } from './initial-state.ts'
+export { REGISTER_NAMES, SEGMENT_NAMES, type InitialCpuState } from './initial-state.ts'

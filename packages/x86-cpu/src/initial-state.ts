@@ -1,4 +1,4 @@
-import { setSegment, setTableRegister } from './system/segment-cache.ts'
+import { setSegment, setTableRegister } from './system/segments/segment-cache.ts'
 import type { System } from './system/system.ts'
 import {
   ACTIVITY_RUNNING,

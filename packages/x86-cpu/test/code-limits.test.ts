@@ -3,7 +3,7 @@ import { eax, far } from '@retrap/x86-assembler'
 import type { Assembler, Label } from '@retrap/x86-assembler'
 import { descriptor } from '@retrap/guest-code'
 import { describe, expect, test } from 'vitest'
-import { X86CodeSpace } from '../src/code-space.ts'
+import { X86CodeSpace } from '../src/access/code-space.ts'
 import {
   CS,
   MODE_16,

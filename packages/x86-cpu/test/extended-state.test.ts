@@ -4,8 +4,8 @@ import { codes } from '@retrap/x86-decoder'
 import fc from 'fast-check'
 import { seedsUntil, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
-import { SLOW_PROBE, SLOW_WRITE } from '../src/access-flags.ts'
-import { formOf, variantsOf } from '../src/code-forms.ts'
+import { SLOW_PROBE, SLOW_WRITE } from '../src/host.ts'
+import { formOf, variantsOf } from '../src/interpreter/code-forms.ts'
 import type { CpuCore } from '../src/cpu-core.ts'
 import type { Form } from '../src/semantics/form.ts'
 import {
@@ -36,8 +36,7 @@ import {
   S_XMM,
 } from '../src/state-layout.ts'
 import { handlers } from '../src/system/handlers.ts'
-import { Abandon } from '../src/system/system.ts'
-import type { System } from '../src/system/system.ts'
+import { Abandon, type System } from '../src/system/system.ts'
 import { BareCpu, CODE, PAGE_TABLE, RAM_BYTES, initialState } from './support/bare-cpu.ts'
 import { runBothWays } from './support/both-ways.ts'
 

@@ -3,8 +3,8 @@ import { codes } from '@retrap/x86-decoder'
 import fc from 'fast-check'
 import { seedsUntil, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
-import { formOf, variantsOf } from '../src/code-forms.ts'
-import { R_LENGTH, R_REG0 } from '../src/record.ts'
+import { formOf, variantsOf } from '../src/interpreter/code-forms.ts'
+import { R_LENGTH, R_REG0 } from '../src/interpreter/record.ts'
 import type { Form } from '../src/semantics/form.ts'
 import {
   CS,
@@ -42,7 +42,7 @@ import {
 import { handlers } from '../src/system/handlers.ts'
 import { Abandon } from '../src/system/system.ts'
 import type { System } from '../src/system/system.ts'
-import { setNullSegment, setSegment } from '../src/system/segment-cache.ts'
+import { setNullSegment, setSegment } from '../src/system/segments/segment-cache.ts'
 import { BareCpu, CODE, PAGE_TABLE, initialState } from './support/bare-cpu.ts'
 import { EAGER_JIT } from '@retrap/tooling/jit'
 

@@ -1,8 +1,7 @@
 import { unpackInterpreters } from '@retrap/engine'
 import { FIXED_MA } from '@retrap/memory'
 import { describe, expect, test } from 'vitest'
-import { interpreterFor } from '../src/engine.ts'
-import { formOfCode, packInterpreters, useInterpreters } from '../src/packed-interpreters.ts'
+import { interpreterFor, formOfCode, packInterpreters, useInterpreters } from '../src/interpreter/engine.ts'
 
 const packed = packInterpreters()
 const unpacked = unpackInterpreters(packed, formOfCode)

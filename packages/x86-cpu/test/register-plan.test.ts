@@ -10,7 +10,7 @@ import {
 import { REGISTER_HIGH_BYTE } from '@retrap/x86-decoder'
 import type { OperandSpec } from '@retrap/x86-decoder'
 import { describe, expect, test } from 'vitest'
-import { registerOffset, registerPlan } from '../src/register-plan.ts'
+import { registerOffset, registerPlan } from '../src/interpreter/register-plan.ts'
 import {
   SEG_BYTES,
   S_CR0,

@@ -1,7 +1,7 @@
 import { rax } from '@retrap/x86-assembler'
 import { codes } from '@retrap/x86-decoder'
 import { describe, expect, test } from 'vitest'
-import { FEATURES } from '../src/features.ts'
+import { FEATURES } from '../src/model/feature-table.ts'
 import { cpuModel } from '../src/model/models.ts'
 import { Processor } from '../src/model/processor.ts'
 import { BareCpu } from './support/bare-cpu.ts'

@@ -1,8 +1,8 @@
 import { OP_CALL_CONTROL } from '@retrap/engine'
 import type { DecodedInstruction, Flow, InstructionFlow } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
-import type { FormSource } from '../form-context.ts'
-import { R_IMM, R_OP, R_REG0 } from '../record.ts'
+import type { FormSource } from '../interpreter/form-context.ts'
+import { R_IMM, R_OP, R_REG0 } from '../interpreter/record.ts'
 import { CS, DS, ES, MODE_64, SEG_BASE, SEG_BYTES, SEG_LIMIT, S_SEGMENTS } from '../state-layout.ts'
 
 const CONTROL = /^(J[A-Z]+|LOOP|LOOPE|LOOPNE|CALL|RET)$/

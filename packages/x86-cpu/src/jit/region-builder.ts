@@ -1,28 +1,26 @@
 import { RegionFunction } from '@retrap/engine'
-import { I32, I64, numeric } from '@retrap/wasm-emitter'
-import type {
-  Callee,
-  I32Like,
-  Label,
-  LoadOp,
-  Local,
-  PrefixType,
-  StoreOp,
-  V128,
-  Value,
-  ValueOf,
+import {
+  I32,
+  I64,
+  numeric,
+  type Callee,
+  type I32Like,
+  type Label,
+  type LoadOp,
+  type Local,
+  type PrefixType,
+  type StoreOp,
+  type V128,
+  type Value,
+  type ValueOf,
 } from '@retrap/wasm-emitter'
-import { RECORD_BYTES } from '../record.ts'
+import { RECORD_BYTES } from '../interpreter/record.ts'
 import { ORDINARY_64 } from '@retrap/soft-float'
-import { isRoundingSettled } from '../semantics/mxcsr-bits.ts'
+import { isRoundingSettled } from '../semantics/float-scratch.ts'
 import { S_GPR, S_MXCSR, S_ZERO } from '../state-layout.ts'
-import { FoundPlaces } from './found-places.ts'
-import type { FoundPlace } from './found-places.ts'
-import { RegisterOrigins } from './register-origins.ts'
-import { readPart, writePart } from './register-parts.ts'
-import { RelativeValue } from './relative-value.ts'
-import type { Origin } from './relative-value.ts'
-import type { VectorRegisters } from './vector-registers.ts'
+import { FoundPlaces, type FoundPlace } from './found-places.ts'
+import { RegisterOrigins, RelativeValue, type Origin } from './relative-value.ts'
+import { readPart, writePart, type VectorRegisters } from './vector-registers.ts'
 
 /** Number of general registers. */
 const REGISTERS = 16

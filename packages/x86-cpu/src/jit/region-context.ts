@@ -1,9 +1,16 @@
 import type { InstructionExits } from '@retrap/engine'
-import { I32, I64, V128, numeric } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, I32Like, ValueType } from '@retrap/wasm-emitter'
-import { SLOW_WRITE } from '../access-flags.ts'
-import type { FormSource } from '../form-context.ts'
-import { ADDRESS_16, ADDRESS_32, ADDRESS_CHECKED, ADDRESS_DISP64, R_ADDRESS, R_IMM, R_SEGMENT } from '../record.ts'
+import { I32, I64, V128, numeric, type FunctionBuilder, type I32Like, type ValueType } from '@retrap/wasm-emitter'
+import { SLOW_WRITE } from '../host.ts'
+import type { FormSource } from '../interpreter/form-context.ts'
+import {
+  ADDRESS_16,
+  ADDRESS_32,
+  ADDRESS_CHECKED,
+  ADDRESS_DISP64,
+  R_ADDRESS,
+  R_IMM,
+  R_SEGMENT,
+} from '../interpreter/record.ts'
 import {
   DS,
   ES,
@@ -23,15 +30,13 @@ import {
   S_SEGMENTS,
   S_TLB,
 } from '../state-layout.ts'
-import { flatOffset } from '../semantics/addressing.ts'
-import { CC_B, CC_BE, CC_L, CC_LE } from '../semantics/condition-codes.ts'
+import { flatOffset } from '../semantics/integer.ts'
+import { CC_B, CC_BE, CC_L, CC_LE, conditionOf } from '../semantics/flag-parts.ts'
 import type { FlagChange } from '../semantics/flag-context.ts'
-import { conditionOf } from '../semantics/flag-parts.ts'
 import type { Library } from '../semantics/library.ts'
 import { segmentFlags } from '../semantics/memory-context.ts'
 import { hasFusedMultiplyAdd } from '@retrap/soft-float'
-import { fieldOf } from './region-builder.ts'
-import type { RegionBuilder } from './region-builder.ts'
+import { fieldOf, type RegionBuilder } from './region-builder.ts'
 import type { RegionFlags } from './region-flags.ts'
 import { RegionMemory } from './region-memory.ts'
 

@@ -1,6 +1,6 @@
 import type { InterpreterCode, TableCallee } from '@retrap/engine'
 import type { FunctionBuilder, ModuleBuilder, Signature, ValueType } from '@retrap/wasm-emitter'
-import type { FormSource } from '../form-context.ts'
+import type { FormSource } from '../interpreter/form-context.ts'
 import type { Library } from '../semantics/library.ts'
 
 /**

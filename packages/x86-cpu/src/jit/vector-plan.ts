@@ -1,7 +1,7 @@
 import type { RegionInstruction } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
-import type { FormSource } from '../form-context.ts'
-import { R_IMM, R_REG0, R_REG1, R_REG2 } from '../record.ts'
+import type { FormSource } from '../interpreter/form-context.ts'
+import { R_IMM, R_REG0, R_REG1, R_REG2 } from '../interpreter/record.ts'
 import type { Form } from '../semantics/form.ts'
 import { S_XMM } from '../state-layout.ts'
 

@@ -1,12 +1,22 @@
-import { F32, F64, extractLane, numeric, replaceLane } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, I32, I64, LoadOp, Local, StoreOp, V128, Value } from '@retrap/wasm-emitter'
-import { S_XMM } from '../state-layout.ts'
+import {
+  F32,
+  F64,
+  extractLane,
+  numeric,
+  replaceLane,
+  type FunctionBuilder,
+  I32,
+  type I64,
+  type LoadOp,
+  type Local,
+  type StoreOp,
+  type V128,
+  type Value,
+} from '@retrap/wasm-emitter'
 import { isDenormal } from '@retrap/soft-float'
-import { denormalBits } from '../semantics/sse-float-packed.ts'
-import type { Constants } from '../semantics/sse-float-packed.ts'
-import { NORMAL_LOW, NORMAL_LOWER, NORMAL_SINGLE_SHIFT, NORMAL_UPPER } from './normal-demand.ts'
-import type { NormalSet } from './normal-demand.ts'
-import { readPart, writePart } from './register-parts.ts'
+import { S_XMM } from '../state-layout.ts'
+import { denormalBits, type Constants } from '../semantics/vector/sse-float-packed.ts'
+import { NORMAL_LOW, NORMAL_LOWER, NORMAL_SINGLE_SHIFT, NORMAL_UPPER, type NormalSet } from './normal-demand.ts'
 import type { VectorPlan } from './vector-plan.ts'
 
 /** Vector registers that compiled code names. */
@@ -326,4 +336,51 @@ function writeLanes(f: FunctionBuilder, op: StoreOp, vector: V128, value: Value,
       return replaceLane('i64x2.replace_lane', old, offset >>> 3, writePart(op, half, value, offset & 7))
     }
   }
+}
+
+/** Parts of a register whose 64 bits are in a local, as loads and stores of its field in the state name them. */
+
+/** What a load of integers reads at byte `at` of a 64-bit register. */
+export function readPart(op: LoadOp, register: I64, at: number): Value {
+  const value = at === 0 ? register : register.shrU(8 * at)
+  switch (op) {
+    case 'i64.load':
+      return value
+    case 'i64.load8_s':
+      return value.extend8S()
+    case 'i64.load8_u':
+      return value.and(0xff)
+    case 'i64.load16_s':
+      return value.extend16S()
+    case 'i64.load16_u':
+      return value.and(0xffff)
+    case 'i64.load32_s':
+      return value.extend32S()
+    case 'i64.load32_u':
+      return value.and(0xffff_ffffn)
+    case 'i32.load':
+      return value.toI32()
+    case 'i32.load8_u':
+      return value.toI32().and(0xff)
+    case 'i32.load16_u':
+      return value.toI32().and(0xffff)
+    default:
+      throw new TypeError(`a register is not read by ${op}`)
+  }
+}
+
+/** A store of an integer: its type's bits, and those that it writes if these are fewer. */
+const INTEGER_STORE = /^i(\d+)\.store(\d*)/
+
+/** A 64-bit register after a store of integers at its byte `at`. */
+export function writePart(op: StoreOp, register: I64, given: Value, at: number): I64 {
+  const value = given instanceof I32 ? given.toI64U() : (given as I64)
+  const [, width, narrow] = INTEGER_STORE.exec(op) ?? []
+  if (width === undefined) throw new TypeError(`a register is not written by ${op}`)
+  const bits = Number(narrow || width)
+  if (bits === 64) return value
+  const shift = 8 * at
+  const mask = (1n << BigInt(bits)) - 1n
+  const kept = register.and(BigInt.asIntN(64, ~(mask << BigInt(shift))))
+  return kept.or(value.and(mask).shl(shift))
 }

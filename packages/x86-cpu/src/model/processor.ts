@@ -1,7 +1,6 @@
 import type { PagingCpu } from '@retrap/paging'
-import { decoderOptions } from '@retrap/x86-decoder'
-import type { CodeInfo } from '@retrap/x86-decoder'
-import { decoderFeatures, isImplemented } from '../features.ts'
+import { decoderOptions, type CodeInfo } from '@retrap/x86-decoder'
+import { decoderFeatures, isImplemented, CPU_FEATURES, type CpuidWord } from './feature-table.ts'
 import {
   CR4_DE,
   CR4_FSGSBASE,
@@ -34,7 +33,6 @@ import {
 } from '../system/architecture.ts'
 import { FLAGS_DEFINED, FLAG_VIF, FLAG_VIP } from '../state-layout.ts'
 import { checkCpuModel, type CpuModel } from './cpu-model.ts'
-import { CPU_FEATURES, type CpuidWord } from './feature-table.ts'
 import { absentMsrs } from './msr-table.ts'
 
 type BitsOf = readonly (readonly [feature: string, bits: number])[]

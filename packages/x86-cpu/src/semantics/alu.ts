@@ -2,8 +2,7 @@ import { I64 } from '@retrap/wasm-emitter'
 import { FLAGS_ARITHMETIC, FLAG_CF, FLAG_OF } from '../state-layout.ts'
 import type { FlagParts } from './flag-parts.ts'
 import { signExtend } from './integer.ts'
-import type { Context } from './context.ts'
-import type { SemanticsTable } from './table.ts'
+import type { Context, SemanticsTable } from './context.ts'
 
 /**
  * Addition, subtraction and logic.

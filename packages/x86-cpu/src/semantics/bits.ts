@@ -1,8 +1,7 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
 import { FLAGS_ARITHMETIC, FLAG_CF, FLAG_ZF } from '../state-layout.ts'
 import { choose, flagBit, signExtend, zeroExtend } from './integer.ts'
-import type { Context } from './context.ts'
-import type { SemanticsTable } from './table.ts'
+import type { Context, SemanticsTable } from './context.ts'
 
 /** Bit tests, scans, counts, BMI1, BMI2 and CRC32. Source: Intel SDM vol. 2, the pages of each instruction. */
 

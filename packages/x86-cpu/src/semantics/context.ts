@@ -1,6 +1,6 @@
-import { I32, V128 } from '@retrap/wasm-emitter'
-import type { I64 } from '@retrap/wasm-emitter'
-import { R_IMM, R_LENGTH, R_OFFSET, R_REG0, R_REG1, R_REG2 } from '../record.ts'
+import { I32, V128, type I64 } from '@retrap/wasm-emitter'
+import { ORDINARY_64 } from '@retrap/soft-float'
+import { R_IMM, R_LENGTH, R_OFFSET, R_REG0, R_REG1, R_REG2 } from '../interpreter/record.ts'
 import {
   CS,
   SEG_BASE,
@@ -16,8 +16,7 @@ import {
 } from '../state-layout.ts'
 import { FlagContext } from './flag-context.ts'
 import { loadOp, storeOp, zeroExtend } from './integer.ts'
-import { ORDINARY_64 } from '@retrap/soft-float'
-import { isRoundingSettled } from './mxcsr-bits.ts'
+import { isRoundingSettled } from './float-scratch.ts'
 
 /** Whether a memory operand of a vector's size must be aligned, #GP(0) otherwise: VEX did away with the rule for all but aligned moves. */
 export type Alignment = 'never' | 'legacy' | 'always'
@@ -326,3 +325,30 @@ export abstract class Context extends FlagContext {
     return this.form.long ? this.nextLinear() : this.nextLinear().sub(this.segmentBase(CS)).and(0xffff_ffffn)
   }
 }
+
+/** What an operation does, over the emitter; one for all operand kinds and sizes. */
+export interface Semantics {
+  readonly emit: (c: Context) => void
+  /**
+   * The form makes one memory access at most, and nothing can fail after it: a synchronous device may be called straight
+   * through (design.md, instruction contract, rule 3). Forms that modify memory are never direct, whatever stands here.
+   */
+  readonly direct?: boolean
+  /** The simple cases are here, all others are left to the TypeScript handler of the same mnemonic (`Context.useHandler`). */
+  readonly partial?: boolean
+  /** It sets the flags in code that runs only sometimes; `changeFlags` with a condition does not count. */
+  readonly conditionalFlags?: boolean
+  /** With `partial`: units may hold the simple cases, which go on to the next instruction. */
+  readonly compiled?: boolean
+  /** With `partial`: units call the interpreter's function for the simple cases, which go on to the next instruction. */
+  readonly called?: boolean
+  /** With `partial`: the simple cases jump, perhaps to another privilege level. Units end with them. */
+  readonly far?: boolean
+  /** With `partial`: the simple cases follow Intel's rules; AMD's processors always use the handler. */
+  readonly intel?: boolean
+  /** With `partial`: processors without this feature always use the handler. */
+  readonly feature?: string
+}
+
+/** Semantics by mnemonic, as x86-decoder spells it. */
+export type SemanticsTable = Readonly<Record<string, Semantics>>

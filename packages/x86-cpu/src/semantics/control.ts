@@ -1,5 +1,5 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
-import { R_IMM } from '../record.ts'
+import { R_IMM } from '../interpreter/record.ts'
 import {
   CS,
   SEG_ATTRIBUTES,
@@ -14,12 +14,11 @@ import {
   S_GPR,
   S_SEGMENTS,
 } from '../state-layout.ts'
-import { SLOW_STACK, SLOW_WRITE } from '../access-flags.ts'
+import { SLOW_STACK, SLOW_WRITE } from '../host.ts'
 import { VECTOR_GP } from '../vectors.ts'
 import { loadOp, storeOp, zeroExtend } from './integer.ts'
-import type { Context } from './context.ts'
+import type { Context, Semantics, SemanticsTable } from './context.ts'
 import { CONDITIONS } from './move.ts'
-import type { Semantics, SemanticsTable } from './table.ts'
 
 /** Stack and near control flow. Source: Intel SDM vol. 2, the pages of each instruction; vol. 1, "Stack Behavior in 64-Bit Mode". */
 

@@ -2,8 +2,7 @@ import { I32, I64 } from '@retrap/wasm-emitter'
 import { FLAG_AF, FLAG_CF } from '../state-layout.ts'
 import { VECTOR_DE } from '../vectors.ts'
 import { flagBit } from './integer.ts'
-import type { Context } from './context.ts'
-import type { SemanticsTable } from './table.ts'
+import type { Context, SemanticsTable } from './context.ts'
 
 /** Decimal adjustment, absent from 64-bit mode. Source: Intel SDM vol. 2A, AAA, AAD, AAM, AAS, DAA, DAS. */
 

@@ -1,20 +1,18 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
-import { SLOW_WRITE } from '../access-flags.ts'
+import { SLOW_WRITE } from '../host.ts'
 import { S_CPL, S_CR0, S_CR4, S_MONITOR_LINE, S_MXCSR, S_PKRU, S_XCR0 } from '../state-layout.ts'
 import { CR0_EM, CR0_TS, CR4_OSXSAVE, RAX, XCR0_AVX, XCR0_PKRU, XCR0_SSE, XCR0_X87 } from '../system/architecture.ts'
-import { A_HEADER, A_MXCSR, A_XCOMP_BV, A_XMM_END, A_YMM, MXCSR_INITIAL, MXCSR_MASK } from '../system/fpu-image.ts'
-import { PKRU } from '../system/state-components.ts'
-import type { Context } from './context.ts'
-import { leaveIf } from './flat-segments.ts'
-import { field } from './privilege.ts'
-import { XSAVE_BYTES, areaOf } from './state-area.ts'
-import type { Area } from './state-area.ts'
+import { A_HEADER, A_MXCSR, A_XCOMP_BV, A_XMM_END, A_YMM, MXCSR_INITIAL, MXCSR_MASK } from '../system/fpu/fpu-image.ts'
+import { PKRU } from '../system/fpu/state-components.ts'
+import type { Context, Semantics, SemanticsTable } from './context.ts'
+import { leaveIf } from './privileged/flat-segments.ts'
+import { field } from './privileged/privilege.ts'
+import { XSAVE_BYTES, areaOf, type Area } from './state-area.ts'
 import { inUse, loadComponents, storeComponents } from './state-transfer.ts'
-import type { Semantics, SemanticsTable } from './table.ts'
 
 /**
  * XSAVE, FXSAVE and their relatives, where the TLB has the whole area. All other cases, and those that raise an exception,
- * are in `system/fpu-state.ts`.
+ * are in `system/fpu/fpu-state.ts`.
  */
 
 /** XCOMP_BV bit 63: the compacted form. */

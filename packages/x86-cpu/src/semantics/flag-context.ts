@@ -1,5 +1,4 @@
-import { I64 } from '@retrap/wasm-emitter'
-import type { I32 } from '@retrap/wasm-emitter'
+import { I64, type I32 } from '@retrap/wasm-emitter'
 import {
   FLAGS_ARITHMETIC,
   FLAGS_ADD,
@@ -12,9 +11,21 @@ import {
   FLAG_SF,
   FLAG_ZF,
 } from '../state-layout.ts'
-import { conditionOf, flagBits, flagParts, flagsOf } from './flag-parts.ts'
-import type { FlagParts } from './flag-parts.ts'
-import { CC_B, CC_BE, CC_E, CC_L, CC_LE, CC_O, CC_P, CC_S } from './condition-codes.ts'
+import {
+  conditionOf,
+  flagBits,
+  flagParts,
+  flagsOf,
+  type FlagParts,
+  CC_B,
+  CC_BE,
+  CC_E,
+  CC_L,
+  CC_LE,
+  CC_O,
+  CC_P,
+  CC_S,
+} from './flag-parts.ts'
 import { MemoryContext } from './memory-context.ts'
 
 /** What the lazy flags are held in: locals in the interpreter's main function, memory elsewhere. */

@@ -15,9 +15,8 @@ import {
   S_EVENTS,
   S_LOGGED,
 } from '../state-layout.ts'
-import type { Context } from './context.ts'
+import type { Context, Semantics, SemanticsTable } from './context.ts'
 import { loadStack, popSlot, pushSlot, storeStack } from './control.ts'
-import type { Semantics, SemanticsTable } from './table.ts'
 
 /**
  * What a kernel does around every critical section, at privilege level 0: CLI, STI, PUSHF and POPF. All that depends on

@@ -1,5 +1,4 @@
-import { I32 } from '@retrap/wasm-emitter'
-import type { I64 } from '@retrap/wasm-emitter'
+import { I32, type I64 } from '@retrap/wasm-emitter'
 import {
   FLAGS_ADD,
   FLAGS_EXPLICIT,
@@ -11,7 +10,16 @@ import {
   FLAG_SF,
   FLAG_ZF,
 } from '../state-layout.ts'
-import { CC_B, CC_BE, CC_E, CC_L, CC_O, CC_P, CC_S } from './condition-codes.ts'
+
+/** Condition codes as in the low four bits of Jcc opcodes (SDM vol. 1, appendix B, "EFLAGS Condition Codes"). */
+export const CC_O = 0
+export const CC_B = 2
+export const CC_E = 4
+export const CC_BE = 6
+export const CC_S = 8
+export const CC_P = 10
+export const CC_L = 12
+export const CC_LE = 14
 
 /** The arithmetic flags, each 0 or 1. */
 export interface FlagParts {

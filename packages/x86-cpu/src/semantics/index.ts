@@ -1,27 +1,53 @@
-import { aes } from './aes.ts'
+import { aes } from './vector/aes.ts'
 import { alu } from './alu.ts'
-import { avx } from './avx.ts'
+import { avx } from './vector/avx.ts'
 import { bitOperations } from './bits.ts'
-import { carryless } from './carryless.ts'
+import { carryless } from './vector/carryless.ts'
 import { control } from './control.ts'
 import { decimal } from './decimal.ts'
-import { fma } from './fma.ts'
-import { f16c } from './f16c.ts'
+import { fma } from './vector/fma.ts'
+import { f16c } from './vector/f16c.ts'
 import { extendedState } from './extended-state.ts'
 import { flagControl } from './flag-control.ts'
-import { kernelEntry } from './kernel-entry.ts'
-import { interruptReturns } from './interrupt-return.ts'
+import { kernelEntry } from './privileged/kernel-entry.ts'
+import { interruptReturns } from './privileged/interrupt-return.ts'
 import { move } from './move.ts'
 import { multiplication } from './multiply.ts'
-import { sha } from './sha.ts'
+import { sha } from './vector/sha.ts'
 import { shifts } from './shift.ts'
-import { sseFloat } from './sse-float.ts'
-import { sseInteger } from './sse-integer.ts'
-import { strings } from './string.ts'
-import { timeStamp } from './time-stamp.ts'
-import { vnni } from './vnni.ts'
-import { x87 } from './x87.ts'
-import type { SemanticsTable } from './table.ts'
+import { sseFloat } from './vector/sse-float.ts'
+import { sseInteger } from './vector/sse-integer.ts'
+import { strings } from './strings/string.ts'
+import { timeStamp } from './privileged/time-stamp.ts'
+import { vnni } from './vector/vnni.ts'
+import type { SemanticsTable } from './context.ts'
+import { x87Arithmetic } from './x87/arithmetic.ts'
+import { x87Control } from './x87/control.ts'
+import { x87Scale } from './x87/scale.ts'
+import { x87Exponential } from './x87/exponential.ts'
+import { x87Logarithm } from './x87/logarithm.ts'
+import { x87Trigonometry } from './x87/trigonometry.ts'
+import { x87Arctangent } from './x87/arctangent.ts'
+import { x87Loads } from './x87/load.ts'
+import { x87Moves } from './x87/move.ts'
+import { x87Stores } from './x87/store.ts'
+
+/**
+ * The x87 unit, save for what moves its whole state (FLDENV, FNSTENV, FRSTOR, FNSAVE, FXSAVE and so on), which TypeScript
+ * handlers do.
+ */
+export const x87: SemanticsTable = {
+  ...x87Control,
+  ...x87Loads,
+  ...x87Stores,
+  ...x87Moves,
+  ...x87Arithmetic,
+  ...x87Scale,
+  ...x87Exponential,
+  ...x87Logarithm,
+  ...x87Trigonometry,
+  ...x87Arctangent,
+}
 
 /** All operations by mnemonic, string instructions aside. */
 export const instructionSemantics: SemanticsTable = {

@@ -1,7 +1,6 @@
 import { tlbChangesOffset } from '@retrap/engine'
 import { PAGE_BYTES } from '@retrap/memory'
-import { I32, I64 } from '@retrap/wasm-emitter'
-import type { Callee, FunctionBuilder, ModuleBuilder, ValueType } from '@retrap/wasm-emitter'
+import { I32, I64, type Callee, type FunctionBuilder, type ModuleBuilder, type ValueType } from '@retrap/wasm-emitter'
 import {
   ADDRESS_16,
   ADDRESS_32,
@@ -14,7 +13,7 @@ import {
   R_INDEX,
   R_SCALE,
   R_SEGMENT,
-} from '../record.ts'
+} from '../interpreter/record.ts'
 import {
   FLAGS_ADD,
   FLAGS_EXPLICIT,
@@ -51,9 +50,9 @@ import {
   STATUS_DONE,
   TLB_MODES,
 } from '../state-layout.ts'
-import { SLOW_DIRECT, SLOW_MODIFY, SLOW_WRITE } from '../access-flags.ts'
+import { SLOW_DIRECT, SLOW_MODIFY, SLOW_WRITE } from '../host.ts'
 import { VECTOR_GP, VECTOR_SS } from '../vectors.ts'
-import { flatOffset, isFlat32 } from './addressing.ts'
+import { flatOffset, isFlat32 } from './integer.ts'
 import { flagBits } from './flag-parts.ts'
 
 /** Offset of the TLB's count of changes. */

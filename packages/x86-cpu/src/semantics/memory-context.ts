@@ -1,22 +1,22 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { I32 } from '@retrap/wasm-emitter'
-import type {
-  FunctionBuilder,
-  I32Like,
-  I64,
-  Label,
-  LoadOp,
-  Local,
-  PrefixType,
-  StoreOp,
-  V128,
-  Value,
-  ValueOf,
-  ValueType,
+import {
+  I32,
+  type FunctionBuilder,
+  type I32Like,
+  type I64,
+  type Label,
+  type LoadOp,
+  type Local,
+  type PrefixType,
+  type StoreOp,
+  type V128,
+  type Value,
+  type ValueOf,
+  type ValueType,
 } from '@retrap/wasm-emitter'
 import type { FloatRules } from '@retrap/soft-float'
-import { SLOW_MODIFY, SLOW_PROBE, SLOW_WRITE } from '../access-flags.ts'
-import { R_ADDRESS } from '../record.ts'
+import { SLOW_MODIFY, SLOW_PROBE, SLOW_WRITE } from '../host.ts'
+import { R_ADDRESS } from '../interpreter/record.ts'
 import {
   S_DATA,
   S_FAULT_ERROR,
@@ -31,10 +31,9 @@ import {
   TLB_WRITE_OFFSET,
 } from '../state-layout.ts'
 import { VECTOR_GP } from '../vectors.ts'
-import { flatOffset, isFlat32 } from './addressing.ts'
+import { flatOffset, isFlat32, loadOp, storeOp } from './integer.ts'
 import { FLOAT_RULES } from './float-scratch.ts'
 import type { Form } from './form.ts'
-import { loadOp, storeOp } from './integer.ts'
 import type { Library } from './library.ts'
 
 /** Offset of the page's machine address in a TLB entry. */

@@ -12,8 +12,7 @@ import {
 } from '../state-layout.ts'
 import { flagParts } from './flag-parts.ts'
 import { choose, signExtend, zeroExtend } from './integer.ts'
-import type { Context } from './context.ts'
-import type { Semantics, SemanticsTable } from './table.ts'
+import type { Context, Semantics, SemanticsTable } from './context.ts'
 
 /** Data movement. Source: Intel SDM vol. 2, the pages of each instruction. */
 

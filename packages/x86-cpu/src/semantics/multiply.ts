@@ -3,8 +3,7 @@ import { divideWide, multiplyHigh } from '@retrap/soft-float'
 import { FLAGS_ARITHMETIC, FLAG_CF, FLAG_OF, S_SCRATCH } from '../state-layout.ts'
 import { VECTOR_DE } from '../vectors.ts'
 import { choose, signExtend, zeroExtend } from './integer.ts'
-import type { Context } from './context.ts'
-import type { SemanticsTable } from './table.ts'
+import type { Context, SemanticsTable } from './context.ts'
 
 /** Multiplication and division. Source: Intel SDM vol. 2, MUL, IMUL, DIV, IDIV, MULX. */
 

@@ -1,9 +1,8 @@
 import { I64 } from '@retrap/wasm-emitter'
 import { FLAGS_ARITHMETIC, FLAG_CF, FLAG_OF } from '../state-layout.ts'
 import { choose, signExtend, zeroExtend } from './integer.ts'
-import type { Context } from './context.ts'
+import type { Context, SemanticsTable } from './context.ts'
 import { countOf } from './move.ts'
-import type { SemanticsTable } from './table.ts'
 
 /** Shifts and rotates. Source: Intel SDM vol. 2, SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR, SHLD, SHRD, SARX/SHLX/SHRX, RORX. */
 

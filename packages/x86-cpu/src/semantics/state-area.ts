@@ -1,9 +1,9 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { I32, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
-import { PKRU } from '../system/state-components.ts'
+import { PKRU } from '../system/fpu/state-components.ts'
 import type { Context } from './context.ts'
-import { leaveIf } from './flat-segments.ts'
+import { leaveIf } from './privileged/flat-segments.ts'
 
 /** Bytes of the longest area of XSAVE. */
 export const XSAVE_BYTES: number = PKRU.standard + PKRU.size

@@ -39,10 +39,10 @@ import {
   FSW_SUMMARY,
   FSW_WITHOUT_TOP,
   MXCSR_MASK,
-} from '../system/fpu-image.ts'
-import { AVX } from '../system/state-components.ts'
+} from '../system/fpu/fpu-image.ts'
+import { AVX } from '../system/fpu/state-components.ts'
 import type { Context } from './context.ts'
-import { field } from './privilege.ts'
+import { field } from './privileged/privilege.ts'
 import { Area } from './state-area.ts'
 
 /**
@@ -90,7 +90,7 @@ function leavesPointers(f: FunctionBuilder, state: I32, rule: number, status: I3
   return rules.and(rule).ne(0).and(status.and(FSW_ES).eqz())
 }
 
-/** `(state) → XINUSE`: as `inUse` of `system/state-components.ts` has it. */
+/** `(state) → XINUSE`: as `inUse` of `system/fpu/state-components.ts` has it. */
 export function inUse(c: Context): I32 {
   const callee = c.shared('stateInUse', ['i32'], 'i32', (f) => {
     const state = f.param(0, 'i32').get

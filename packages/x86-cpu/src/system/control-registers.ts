@@ -52,8 +52,8 @@ import {
   writeOperand,
   type Handler,
 } from './operands.ts'
-import { openSegmentsForRealMode } from './segment-cache.ts'
-import { checkUmip } from './segment-instructions.ts'
+import { openSegmentsForRealMode } from './segments/segment-cache.ts'
+import { checkUmip } from './segments/segment-instructions.ts'
 import type { System } from './system.ts'
 
 /** Whether PAE paging is in use: the four PDPTEs are registers. */

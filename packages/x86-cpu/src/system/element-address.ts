@@ -1,5 +1,14 @@
 import type { Words } from '../host.ts'
-import { ADDRESS_16, ADDRESS_32, ADDRESS_CHECKED, R_ADDRESS, R_BASE, R_DISP, R_INDEX, R_SCALE } from '../record.ts'
+import {
+  ADDRESS_16,
+  ADDRESS_32,
+  ADDRESS_CHECKED,
+  R_ADDRESS,
+  R_BASE,
+  R_DISP,
+  R_INDEX,
+  R_SCALE,
+} from '../interpreter/record.ts'
 import { VECTOR_GP, VECTOR_SS } from '../vectors.ts'
 import { FS, SEG_BASE, SS } from '../state-layout.ts'
 import { segmentOf } from './operands.ts'

@@ -11,7 +11,7 @@ import {
   S_RIP,
   S_SHADOW,
 } from '../state-layout.ts'
-import { Delivery, SOURCE_EVENT, deliver } from './interrupt-delivery.ts'
+import { Delivery, SOURCE_EVENT, deliver } from './segments/interrupt-delivery.ts'
 import { enterSystemManagement } from './system-management.ts'
 import { Abandon, type System } from './system.ts'
 import {

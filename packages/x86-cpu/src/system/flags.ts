@@ -22,9 +22,9 @@ import {
   S_SHADOW,
 } from '../state-layout.ts'
 import { CR4_PVI, CR4_VME, FLAG_FIXED } from './architecture.ts'
-import { flagsMask } from './interrupt-return.ts'
+import { flagsMask } from './segments/interrupt-return.ts'
 import type { Handler } from './operands.ts'
-import { PushStack } from './stack-frames.ts'
+import { PushStack } from './segments/stack-frames.ts'
 import type { System } from './system.ts'
 
 const stack = new PushStack()

@@ -1,4 +1,4 @@
-import { R_SCALE } from '../record.ts'
+import { R_SCALE } from '../interpreter/record.ts'
 import { STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT, S_AVX_GATE } from '../state-layout.ts'
 import { locateIndexed, startElements } from './element-address.ts'
 import { registerOffset, sizeOf, type Handler } from './operands.ts'

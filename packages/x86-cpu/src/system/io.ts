@@ -1,7 +1,7 @@
-import { SLOW_DIRECT, SLOW_PROBE, SLOW_WRITE } from '../access-flags.ts'
+import { SLOW_DIRECT, SLOW_PROBE, SLOW_WRITE } from '../host.ts'
 import { VECTOR_GP } from '../vectors.ts'
 import type { Form } from '../semantics/form.ts'
-import { OP_DEAD, R_OP } from '../record.ts'
+import { OP_DEAD, R_OP } from '../interpreter/record.ts'
 import {
   ES,
   SEG_BASE,

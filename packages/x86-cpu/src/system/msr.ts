@@ -25,8 +25,18 @@ import {
   S_XSS,
 } from '../state-layout.ts'
 import { CR0_PG, EFER_LMA, EFER_LME, EFER_NXE, RAX, RCX, RDX } from './architecture.ts'
-import { isMachineCheckBank, readMachineCheck, writeMachineCheck } from './machine-check.ts'
-import { areTypes, IA32_MTRR_DEF_TYPE, IA32_MTRRCAP, isMtrrType, MTRRCAP, mtrrField, mtrrHolds } from './mtrr.ts'
+import {
+  isMachineCheckBank,
+  readMachineCheck,
+  writeMachineCheck,
+  areTypes,
+  IA32_MTRR_DEF_TYPE,
+  IA32_MTRRCAP,
+  isMtrrType,
+  MTRRCAP,
+  mtrrField,
+  mtrrHolds,
+} from './msr-banks.ts'
 import type { Handler } from './operands.ts'
 import {
   MC_BANKS,
@@ -43,7 +53,7 @@ import {
 } from './system-state.ts'
 import { setPkrs } from './protection-keys.ts'
 import type { System } from './system.ts'
-import { setSegmentBase } from './segment-cache.ts'
+import { setSegmentBase } from './segments/segment-cache.ts'
 import { readTimeStamp, writeTimeStamp, writeTscAdjust } from './time-stamp.ts'
 
 // Model-specific registers by their names in SDM vol. 4, "Architectural MSRs".

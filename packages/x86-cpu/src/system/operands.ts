@@ -1,5 +1,5 @@
 import type { Form } from '../semantics/form.ts'
-import { R_IMM, R_REG0, R_SEGMENT } from '../record.ts'
+import { R_IMM, R_REG0, R_SEGMENT } from '../interpreter/record.ts'
 import { S_EA } from '../state-layout.ts'
 import type { System } from './system.ts'
 

@@ -12,7 +12,7 @@ import {
 } from '../state-layout.ts'
 import { CR4_OSXSAVE, RAX, RCX, RDX, XCR0_AVX, XCR0_SSE, XCR0_X87 } from './architecture.ts'
 import { registerOffset, type Handler } from './operands.ts'
-import { inUse } from './state-components.ts'
+import { inUse } from './fpu/state-components.ts'
 import type { System } from './system.ts'
 import { ACTIVITY_HALTED, S_ACTIVITY } from './system-state.ts'
 

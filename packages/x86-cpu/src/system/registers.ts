@@ -1,5 +1,5 @@
 import type { CpuHost } from '../host.ts'
-import { R_LENGTH } from '../record.ts'
+import { R_LENGTH } from '../interpreter/record.ts'
 import {
   CS,
   FLAG_IOPL,

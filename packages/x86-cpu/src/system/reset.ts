@@ -43,7 +43,7 @@ import {
   TR,
 } from '../state-layout.ts'
 import { ATTR_P, CR0_CD, CR0_ET, CR0_NW, FLAG_FIXED, RDX, SYSTEM_LDT, SYSTEM_TSS_BUSY } from './architecture.ts'
-import { MXCSR_INITIAL, initialiseX87 } from './fpu-image.ts'
+import { MXCSR_INITIAL, initialiseX87 } from './fpu/fpu-image.ts'
 import { MISC_ENABLE_RESET } from './msr.ts'
 import {
   REAL_MODE_ATTRIBUTES,
@@ -51,7 +51,7 @@ import {
   openSegmentsForRealMode,
   setSegment,
   setTableRegister,
-} from './segment-cache.ts'
+} from './segments/segment-cache.ts'
 import type { System } from './system.ts'
 import {
   ACTIVITY_RUNNING,

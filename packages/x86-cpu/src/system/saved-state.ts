@@ -50,7 +50,7 @@ import {
   SEG_SELECTOR,
 } from '../state-layout.ts'
 import { X86CpuError } from './errors.ts'
-import { openSegmentsForRealMode, setSegment, setTableRegister } from './segment-cache.ts'
+import { openSegmentsForRealMode, setSegment, setTableRegister } from './segments/segment-cache.ts'
 import type { System } from './system.ts'
 import {
   MC_BANKS,

@@ -1,5 +1,5 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { SLOW_PROBE, SLOW_WRITE } from '../access-flags.ts'
+import { SLOW_PROBE, SLOW_WRITE } from '../host.ts'
 import type { Form } from '../semantics/form.ts'
 import {
   ES,

@@ -1,4 +1,4 @@
-import { SLOW_PROBE, SLOW_WRITE } from '../access-flags.ts'
+import { SLOW_PROBE, SLOW_WRITE } from '../host.ts'
 import {
   CS,
   DS,
@@ -61,7 +61,7 @@ import {
   openSegmentsForRealMode,
   setSegment,
   setTableRegister,
-} from './segment-cache.ts'
+} from './segments/segment-cache.ts'
 import { saveMapOf, type SaveMap } from './smram-map.ts'
 import type { System } from './system.ts'
 import {

@@ -1,5 +1,5 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { SLOW_IMPLICIT, SLOW_PARTS_SHIFT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../access-flags.ts'
+import { SLOW_IMPLICIT, SLOW_PARTS_SHIFT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../host.ts'
 import { VECTOR_GP, VECTOR_SS, VECTOR_UD } from '../vectors.ts'
 import {
   FLAG_IF,
@@ -31,7 +31,7 @@ import {
   S_SEGMENTS,
   S_SHADOW,
 } from '../state-layout.ts'
-import { R_LENGTH } from '../record.ts'
+import { R_LENGTH } from '../interpreter/record.ts'
 import { CR4_LA57, RSP } from './architecture.ts'
 import type { Iterations } from './cpu.ts'
 import { Registers } from './registers.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { sseFloat } from '../../src/semantics/sse-float.ts'
-import { x87 } from '../../src/semantics/x87.ts'
+import { sseFloat } from '../../src/semantics/vector/sse-float.ts'
+import { x87 } from '../../src/semantics/index.ts'
 import {
   STATUS_LEAVE,
   STATUS_RETRY,
@@ -35,8 +35,8 @@ import {
   FX_XMM,
   Processor,
   formsOf,
+  type TestForm,
 } from './processor.ts'
-import type { TestForm } from './processor.ts'
 
 /** design.md, "The instruction contract": an instruction that does not retire has changed nothing. */
 

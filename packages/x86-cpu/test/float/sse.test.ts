@@ -1,6 +1,6 @@
 import { SLICE_REPEAT, sliced, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
-import { sseFloat } from '../../src/semantics/sse-float.ts'
+import { sseFloat } from '../../src/semantics/vector/sse-float.ts'
 import { Random, floatBits } from './numbers.ts'
 import {
   CASE_BYTES,

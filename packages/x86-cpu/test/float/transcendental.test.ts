@@ -1,6 +1,6 @@
 import { SLICE_REPEAT, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
-import { x87 } from '../../src/semantics/x87.ts'
+import { x87 } from '../../src/semantics/index.ts'
 import { Random } from './numbers.ts'
 import { CASE_BYTES, C_CODE, FX_FCW, FX_FSW, FX_FTW, FX_MXCSR, FX_ST, Processor } from './processor.ts'
 import { UNITY, angle, cosine, exponential, fixedOf, logarithm, product, sine, tangent, unitOf } from './reference.ts'

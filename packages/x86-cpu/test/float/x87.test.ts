@@ -1,6 +1,6 @@
 import { SLICE_REPEAT, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
-import { x87 } from '../../src/semantics/x87.ts'
+import { x87 } from '../../src/semantics/index.ts'
 import { Random, extendedBits, floatBits } from './numbers.ts'
 import {
   CASE_BYTES,
@@ -23,8 +23,8 @@ import {
   isAmd,
   runOnHost,
   withImmediate,
+  type TestForm,
 } from './processor.ts'
-import type { TestForm } from './processor.ts'
 
 const CASES = slicedCount(300, 6)
 const PUSHES = /^F(I?LD|BLD|LD.*|XTRACT|SINCOS|PTAN)$/

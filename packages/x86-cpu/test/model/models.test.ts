@@ -1,7 +1,6 @@
 import { DECODED, decodeInto, decoderOptions, Instruction, INVALID } from '@retrap/x86-decoder'
 import { describe, expect, test } from 'vitest'
-import { FEATURES } from '../../src/features.ts'
-import { CPU_FEATURES } from '../../src/model/feature-table.ts'
+import { FEATURES, CPU_FEATURES } from '../../src/model/feature-table.ts'
 import { CPU_MODELS, cpuModel } from '../../src/model/models.ts'
 import { Processor } from '../../src/model/processor.ts'
 import { S_CR4, S_GPR } from '../../src/state-layout.ts'

@@ -1,6 +1,6 @@
 import { OperandKind, codes } from '@retrap/x86-decoder'
 import type { CodeInfo } from '@retrap/x86-decoder'
-import { sseInteger } from '../../src/semantics/sse-integer.ts'
+import { sseInteger } from '../../src/semantics/vector/sse-integer.ts'
 import {
   CASE_BYTES,
   CASE_CODE,

@@ -1,12 +1,12 @@
 import { DECODED, Instruction, codes, decodeInto } from '@retrap/x86-decoder'
-import { generateX86Interpreter } from '../../src/interpreter.ts'
-import type { FormSource } from '../../src/form-context.ts'
-import { formOf, variantsOf } from '../../src/code-forms.ts'
-import { Lowering } from '../../src/lower.ts'
-import { OP_LEAVE, RECORD_BYTES, R_OP } from '../../src/record.ts'
+import { generateX86Interpreter } from '../../src/interpreter/interpreter.ts'
+import type { FormSource } from '../../src/interpreter/form-context.ts'
+import { formOf, variantsOf } from '../../src/interpreter/code-forms.ts'
+import { Lowering } from '../../src/interpreter/lower.ts'
+import { OP_LEAVE, RECORD_BYTES, R_OP } from '../../src/interpreter/record.ts'
 import { TLB_INDEX_MASK, TLB_WRITE_OFFSET } from '../../src/state-layout.ts'
 import { formKey } from '../../src/semantics/form.ts'
-import { sseInteger } from '../../src/semantics/sse-integer.ts'
+import { sseInteger } from '../../src/semantics/vector/sse-integer.ts'
 import {
   FLAGS_ARITHMETIC,
   FLAGS_EXPLICIT,

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { SLOW_WRITE } from '../../src/access-flags.ts'
+import { SLOW_WRITE } from '../../src/host.ts'
 import {
   STATUS_FAULT,
   STATUS_LEAVE,
@@ -16,8 +16,7 @@ import {
   S_TLB_MISSES,
   S_TLB_SETS,
 } from '../../src/state-layout.ts'
-import { Random, encode, subjects, writeCase } from './cases.ts'
-import type { Subject } from './cases.ts'
+import { Random, encode, subjects, writeCase, type Subject } from './cases.ts'
 import { CASE_BYTES } from './host.ts'
 import { Interpreted, LINEAR_PAGE, MEMORY_ADDRESS, STATE } from './interpreted.ts'
 

@@ -13,7 +13,7 @@ import {
   S_PDPTE,
   TR,
 } from '../../src/state-layout.ts'
-import { setSegment } from '../../src/system/segment-cache.ts'
+import { setSegment } from '../../src/system/segments/segment-cache.ts'
 import { cpuModel } from '../../src/model/models.ts'
 import { Processor } from '../../src/model/processor.ts'
 import { Bench, TSS, gprOffset } from './bench.ts'

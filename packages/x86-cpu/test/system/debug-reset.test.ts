@@ -13,8 +13,12 @@ import {
   S_SHADOW,
   S_XCR0,
 } from '../../src/state-layout.ts'
-import { DebugSlot } from '../../src/debug-hooks.ts'
-import { DataBreakpoints, matchInstructionBreakpoints, pageHasDataBreakpoint } from '../../src/system/breakpoints.ts'
+import {
+  DebugSlot,
+  DataBreakpoints,
+  matchInstructionBreakpoints,
+  pageHasDataBreakpoint,
+} from '../../src/system/breakpoints.ts'
 import { afterInstruction, checkInstructionBreakpoint, needsStepping } from '../../src/system/debug.ts'
 import { X86CpuError } from '../../src/system/errors.ts'
 import { PendingEvent } from '../../src/system/events.ts'

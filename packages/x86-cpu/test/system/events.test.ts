@@ -17,7 +17,7 @@ import {
   S_CR4,
   S_FAULT_ADDRESS,
 } from '../../src/state-layout.ts'
-import { setTableRegister } from '../../src/system/segment-cache.ts'
+import { setTableRegister } from '../../src/system/segments/segment-cache.ts'
 import { S_NMI_BLOCKED } from '../../src/system/system-state.ts'
 import {
   Bench,

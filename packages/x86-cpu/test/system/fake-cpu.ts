@@ -1,5 +1,4 @@
-import type { CpuHost, Words } from '../../src/host.ts'
-import { SLOW_IMPLICIT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../../src/access-flags.ts'
+import { type CpuHost, type Words, SLOW_IMPLICIT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../../src/host.ts'
 import { VECTOR_GP, VECTOR_PF, VECTOR_SS } from '../../src/vectors.ts'
 import * as S from '../../src/state-layout.ts'
 import type { Cpu, CpuClocks, MachineViews } from '../../src/system/cpu.ts'

@@ -18,7 +18,7 @@ import {
   S_CR4,
   S_EFER,
 } from '../../src/state-layout.ts'
-import { setSegment } from '../../src/system/segment-cache.ts'
+import { setSegment } from '../../src/system/segments/segment-cache.ts'
 import { S_NMI_BLOCKED } from '../../src/system/system-state.ts'
 import {
   Bench,

@@ -13,7 +13,7 @@ import {
   S_SHADOW,
   TR,
 } from '../../src/state-layout.ts'
-import { setSegment } from '../../src/system/segment-cache.ts'
+import { setSegment } from '../../src/system/segments/segment-cache.ts'
 import { Bench, STATUS_DONE, STATUS_EXIT, STATUS_JUMP, TSS } from './bench.ts'
 
 describe('flag instructions (SDM vol. 2, "CLI", "STI", "PUSHF", "POPF"; vol. 3B, "Virtual-8086 Mode Extensions")', () => {

@@ -15,7 +15,7 @@ import {
   S_GPR,
   S_SHADOW,
 } from '../../src/state-layout.ts'
-import { setSegment, setTableRegister } from '../../src/system/segment-cache.ts'
+import { setSegment, setTableRegister } from '../../src/system/segments/segment-cache.ts'
 import { Bench, DATA32, DPL3, FREE_SEL, GDT, descriptor, gprOffset, segmentOffset, STATUS_EXIT } from './bench.ts'
 
 /** MOV Sreg, AX on a machine whose free GDT entry holds `attributes`. */

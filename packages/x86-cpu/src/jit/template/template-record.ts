@@ -16,7 +16,7 @@ import {
   R_SCALE,
   R_SEGMENT,
   SEGMENT_LINK,
-} from '../../record.ts'
+} from '../../interpreter/record.ts'
 import type { Form } from '../../semantics/form.ts'
 import { S_GPR, S_PAGE_BASE, S_TWO_TO_28, S_ZERO } from '../../state-layout.ts'
 import { StateKnowledge } from '../known-state.ts'

@@ -1,0 +1,121 @@
+import { EXECUTE_VIEWS } from '@retrap/engine'
+import type { Tlb } from '@retrap/engine'
+import { deriveMode, implicitSet } from '../execution-mode.ts'
+import {
+  CS,
+  MODE_64,
+  S_ACCESS_SET,
+  S_EXECUTE_MODES,
+  S_LOGGED,
+  S_MODE,
+  S_SEGMENTS,
+  S_TLB,
+  SEG_BASE,
+  SEG_BYTES,
+  SEG_LIMIT,
+  TLB_MISS,
+  TLB_SUPERVISOR,
+} from '../state-layout.ts'
+
+/** Indices of the fields of CS. */
+const CODE_BASE = (S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2
+const CODE_LIMIT = (S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2
+
+/** What execute entries are made for. */
+interface ExecuteView {
+  /** S_MODE by TLB set, a byte each: what code decodes to. */
+  modes: number
+  /** Base and limit of CS: pages that have an entry lie within it as a whole. */
+  codeBase: number
+  codeLimit: number
+}
+
+function isFor(view: ExecuteView, modes: number, codeBase: number, codeLimit: number): boolean {
+  return view.modes === modes && view.codeBase === codeBase && view.codeLimit === codeLimit
+}
+
+/**
+ * The TLB set of the current access mode: which one accesses look into, and which one translations are kept in. Generated
+ * code changes it too (`semantics/privileged/kernel-entry.ts`), so it lies in the state area.
+ */
+export class AccessMode {
+  readonly #u32: Uint32Array
+  readonly #tlb: Tlb
+  /** What execute entries were made for, by view of the TLB. */
+  readonly #views: readonly ExecuteView[]
+  /** The view of the current mode, and the one that was given a new meaning last. */
+  #view = 0
+  #newest = 0
+
+  /** @param u32 - the state area */
+  constructor(u32: Uint32Array, tlb: Tlb) {
+    this.#u32 = u32
+    this.#tlb = tlb
+    u32[S_ACCESS_SET >>> 2] = TLB_SUPERVISOR
+    this.#views = Array.from({ length: EXECUTE_VIEWS }, () => ({ modes: -1, codeBase: 0, codeLimit: -1 }))
+    this.#views[0]!.modes = 0
+  }
+
+  /** The set of explicit accesses, whose execute table is in use; TLB_MISS where nothing may be kept. */
+  get executeSet(): number {
+    return this.#u32[S_ACCESS_SET >>> 2]!
+  }
+
+  /** The set that translations of explicit accesses are kept in now, or -1. */
+  get fillSet(): number {
+    const set = this.#u32[S_ACCESS_SET >>> 2]!
+    return this.#u32[S_LOGGED >>> 2] === 1 || set === TLB_MISS ? -1 : set
+  }
+
+  /** The same for implicit supervisor accesses. */
+  get implicitSet(): number {
+    return this.#u32[S_LOGGED >>> 2] === 1 ? -1 : implicitSet(this.#u32)
+  }
+
+  /** Derives everything anew after a change of CS, SS, control registers or RFLAGS; see `Cpu.modeChanged`. */
+  changed(): void {
+    const u32 = this.#u32
+    const set = deriveMode(u32)
+    const mode = u32[S_MODE >>> 2]!
+    u32[S_ACCESS_SET >>> 2] = set
+    const { modes, codeBase, codeLimit } = this.#views[this.#view]!
+    const newModes = set === TLB_MISS ? modes : (modes & ~(0xff << (8 * set))) | (mode << (8 * set))
+    // 64-bit mode has no limit.
+    const base = mode === MODE_64 ? codeBase : u32[CODE_BASE]! | 0
+    const limit = mode === MODE_64 ? codeLimit : u32[CODE_LIMIT]! | 0
+    if (newModes !== modes || base !== codeBase || limit !== codeLimit) this.#changeView(newModes, base, limit)
+    if (u32[S_LOGGED >>> 2] === 1) this.missAll()
+    else this.useSet()
+  }
+
+  /** Has the execute entries be those of other modes, or of another code segment. */
+  #changeView(modes: number, codeBase: number, codeLimit: number): void {
+    const old = this.#view
+    let to = 0
+    while (to < EXECUTE_VIEWS && !isFor(this.#views[to]!, modes, codeBase, codeLimit)) to++
+    if (to === EXECUTE_VIEWS) {
+      to = this.#newest
+      do to = (to + 1) % EXECUTE_VIEWS
+      while (to === old)
+      this.#newest = to
+      const view = this.#views[to]!
+      view.modes = modes
+      view.codeBase = codeBase
+      view.codeLimit = codeLimit
+      this.#tlb.dropView(to)
+    }
+    this.#view = to
+    this.#u32[S_EXECUTE_MODES >>> 2] = modes
+    this.#tlb.exchangeView(old, to)
+  }
+
+  /** Makes generated code look into the set of the current mode. */
+  useSet(): void {
+    this.#u32[S_TLB >>> 2] = this.#tlb.setAddress(this.executeSet)
+  }
+
+  /** Makes every access of generated code miss: in a logged pass. */
+  missAll(): void {
+    this.#u32[S_TLB >>> 2] = this.#tlb.setAddress(TLB_MISS)
+  }
+}

@@ -1,0 +1,130 @@
+import type { CodeSpace, Tlb } from '@retrap/engine'
+import { ACCESS_FETCH, ACCESS_USER } from '@retrap/paging'
+import type { AccessLog } from '@retrap/replay'
+import type { DebugSlot } from '../system/breakpoints.ts'
+import type { AccessMode } from './access-mode.ts'
+import type { CpuHost, Translation } from '../host.ts'
+import {
+  CS,
+  MODE_64,
+  S_CPL,
+  S_CR4,
+  S_FAULT_ADDRESS,
+  S_FAULT_ERROR,
+  S_FAULT_HAS_ERROR,
+  S_FAULT_VECTOR,
+  S_MODE,
+  S_SEGMENTS,
+  SEG_BASE,
+  SEG_BYTES,
+  SEG_LIMIT,
+  STATUS_DONE,
+  STATUS_FAULT,
+  STATUS_STEP,
+  TLB_MISS,
+} from '../state-layout.ts'
+import { CR4_LA57 } from '../system/architecture.ts'
+import { newTranslation } from './translation.ts'
+import { VECTOR_GP, VECTOR_PF } from '../vectors.ts'
+
+const LAST_PAGE = 0xffff_f000
+/** Bytes of an instruction after its first one, less one: an offset from which so many are within a segment has them all. */
+const MOST_ON_SECOND_PAGE = 13
+
+/** Where a vCPU's instructions may lie: canonical addresses, the limit of CS, and the translation of fetches. */
+export class X86CodeSpace implements CodeSpace<Translation> {
+  readonly #u32: Uint32Array
+  readonly #host: CpuHost
+  readonly #tlb: Tlb
+  readonly #mode: AccessMode
+  readonly #debug: DebugSlot
+  /** One instruction is looked up, to be executed alone. */
+  alone = false
+
+  /** @param u32 - the state area */
+  constructor(u32: Uint32Array, host: CpuHost, tlb: Tlb, mode: AccessMode, debug: DebugSlot) {
+    this.#u32 = u32
+    this.#host = host
+    this.#tlb = tlb
+    this.#mode = mode
+    this.#debug = debug
+  }
+
+  get executeSet(): number {
+    return this.#mode.executeSet
+  }
+
+  newTranslation(): Translation {
+    return newTranslation()
+  }
+
+  /**
+   * Outside 64-bit mode the page may reach beyond the limit of CS, which generated code would not check. With breakpoints
+   * it may be one of theirs.
+   */
+  get secondPageSet(): number {
+    if (this.#debug.hooks?.breaks === true) return TLB_MISS
+    return this.#u32[S_MODE >>> 2] === MODE_64 ? this.#mode.executeSet : TLB_MISS
+  }
+
+  check(lo: number, hi: number): number {
+    const checked = this.#checkPlace(lo, hi)
+    if (checked !== STATUS_DONE || this.alone) return checked
+    // Generated code that cannot find the page in the TLB comes here for each of its instructions.
+    return this.#debug.hooks?.stepsInPage(lo, hi) === true ? STATUS_STEP : checked
+  }
+
+  /** Canonical addresses, and the limit of CS. */
+  #checkPlace(lo: number, hi: number): number {
+    const u32 = this.#u32
+    if (u32[S_MODE >>> 2] === MODE_64) {
+      const unused = (u32[S_CR4 >>> 2]! & CR4_LA57) === 0 ? 16 : 7
+      return (hi << unused) >> unused === (hi | 0) ? STATUS_DONE : this.fault(lo, hi, VECTOR_GP, 0)
+    }
+    const base = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2]!
+    const limit = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2]!
+    const offset = (lo - base) >>> 0
+    if (offset > limit) return this.fault(lo, hi, VECTOR_GP, 0)
+    // The page must lie within the segment as a whole. After the last one of all, linear addresses begin again at 0.
+    const start = ((lo & ~0xfff) - base) >>> 0
+    const isWhole = start <= offset && limit >= 0xfff && start <= limit - 0xfff
+    return isWhole && lo >>> 0 < LAST_PAGE ? STATUS_DONE : STATUS_STEP
+  }
+
+  /** The longest instruction's bytes must lie within the limit of CS. */
+  checkSecondPage(lo: number): number {
+    const u32 = this.#u32
+    if (u32[S_MODE >>> 2] === MODE_64) return STATUS_DONE
+    const base = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2]!
+    const limit = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2]!
+    return (lo - base) >>> 0 <= limit - MOST_ON_SECOND_PAGE ? STATUS_DONE : STATUS_STEP
+  }
+
+  /** @param log - of a logged pass */
+  translate(lo: number, hi: number, into: Translation, log: AccessLog | null = null): number {
+    const access = ACCESS_FETCH | (this.#u32[S_CPL >>> 2] === 3 ? ACCESS_USER : 0)
+    const status = this.#host.translate(lo, hi, access, into, log)
+    if (status !== STATUS_FAULT) return status
+    this.#tlb.invalidatePage(lo, hi)
+    return this.fault(lo, hi, VECTOR_PF, into.errorCode)
+  }
+
+  nextHigh(hi: number): number {
+    return this.#u32[S_MODE >>> 2] === MODE_64 ? (hi + 1) >>> 0 : hi
+  }
+
+  dropFault(): void {
+    this.#u32[S_FAULT_VECTOR >>> 2] = -1
+  }
+
+  /** Raises an exception of a fetch. @returns STATUS_FAULT */
+  fault(lo: number, hi: number, vector: number, errorCode: number): number {
+    const u32 = this.#u32
+    u32[S_FAULT_VECTOR >>> 2] = vector
+    u32[S_FAULT_ERROR >>> 2] = errorCode
+    u32[S_FAULT_HAS_ERROR >>> 2] = 1
+    u32[S_FAULT_ADDRESS >>> 2] = lo
+    u32[(S_FAULT_ADDRESS >>> 2) + 1] = hi
+    return STATUS_FAULT
+  }
+}

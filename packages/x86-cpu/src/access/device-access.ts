@@ -1,0 +1,304 @@
+import type { Tlb } from '@retrap/engine'
+import { PAGE_BYTES } from '@retrap/memory'
+import { AccessKind, type AccessLog } from '@retrap/replay'
+import {
+  SLOW_DIRECT,
+  SLOW_IMPLICIT,
+  SLOW_MODIFY,
+  SLOW_PROBE,
+  SLOW_STACK,
+  SLOW_WRITE,
+  DEVICE_LOGGED,
+  DEVICE_PLAIN,
+  type CpuHost,
+  type DeviceAccessMode,
+  type RegisterPage,
+  type Translation,
+  type Words,
+} from '../host.ts'
+import { type LoggedAccess, highWord, lowWord } from './logged-access.ts'
+import type { Pass } from './pass.ts'
+import {
+  STATUS_ANSWERED,
+  STATUS_DONE,
+  STATUS_RESTART,
+  STATUS_RETRY,
+  S_ATTENTION,
+  S_DATA,
+  S_LOGGED,
+  S_REGISTER_CHANGES,
+  S_REGISTER_MASK,
+  S_REGISTER_PAGE,
+  S_REGISTER_SET,
+  S_REGISTER_WORDS,
+  S_TLB,
+} from '../state-layout.ts'
+import type { DataBreakpoints } from '../system/breakpoints.ts'
+import { newTranslation } from './translation.ts'
+
+/** The flags that select an access's rights and its route to a device. */
+const DEVICE_KIND = SLOW_WRITE | SLOW_MODIFY | SLOW_IMPLICIT | SLOW_STACK | SLOW_PROBE
+
+/** Words of S_DATA. */
+const DATA = S_DATA >>> 2
+
+/** Addresses of a page that are kept; a device has few registers that are asked for all the time. */
+const KEPT = 64
+
+/**
+ * The guest-physical addresses of a page. V8 makes an object of a number above 2^31 for each call that it is an argument of;
+ * one that lies in an array of objects is one already, and is handed on as it is.
+ */
+class PageAddresses {
+  #page = 0
+  /** Which offset each kept address has; −1 none. */
+  readonly #offsets = new Int32Array(KEPT).fill(-1)
+  readonly #addresses: unknown[] = new Array<unknown>(KEPT).fill(null)
+
+  /** @param gpa - of the page's first byte */
+  setPage(gpa: number): void {
+    if (gpa === this.#page) return
+    this.#page = gpa
+    this.#offsets.fill(-1)
+  }
+
+  at(offset: number): number {
+    const i = (offset >>> 2) % KEPT
+    if (this.#offsets[i] !== offset) this.#keep(i, offset)
+    return this.#addresses[i] as number
+  }
+
+  #keep(i: number, offset: number): void {
+    this.#offsets[i] = offset
+    this.#addresses[i] = this.#page + offset
+  }
+}
+
+/**
+ * Accesses to devices that are the last thing that can fail in their instruction: made at once, or sent and waited for in
+ * place. The page of the last one is remembered, as a TLB remembers RAM.
+ */
+export class DeviceAccess {
+  readonly #host: CpuHost
+  readonly #tlb: Tlb
+  readonly #pass: Pass
+  readonly #log: AccessLog
+  readonly #logged: LoggedAccess
+  readonly #breakpoints: DataBreakpoints
+  readonly #u32: Uint32Array
+  readonly #translation = newTranslation()
+  readonly #words: Words = { lo: 0, hi: 0 }
+  #lastChanges = -1
+  #lastSet = -1
+  /** Linear address without its 12 low bits, low word; and the high word, signed. */
+  #lastPage = -1
+  #lastHi = 0
+  #lastKind = 0
+  readonly #lastGpas = new PageAddresses()
+  readonly #registers: RegisterPage = { ma: 0, storedLo: 0, storedHi: 0 }
+
+  /** @param u32 - the state area */
+  constructor(
+    host: CpuHost,
+    tlb: Tlb,
+    pass: Pass,
+    logged: LoggedAccess,
+    breakpoints: DataBreakpoints,
+    u32: Uint32Array,
+  ) {
+    this.#host = host
+    this.#tlb = tlb
+    this.#pass = pass
+    this.#log = pass.log
+    this.#logged = logged
+    this.#breakpoints = breakpoints
+    this.#u32 = u32
+    u32[S_REGISTER_SET >>> 2] = 0
+  }
+
+  /**
+   * Whether an access is to the device page of the last one, and made in the same way: with all that a TLB entry would
+   * have stood for. Guests ask one device again and again, and a walk takes longer than most devices.
+   *
+   * @param lo - and `hi`: signed, as they come from WebAssembly
+   */
+  isAgain(lo: number, hi: number, flags: number): boolean {
+    return (
+      lo >>> 12 === this.#lastPage &&
+      hi === this.#lastHi &&
+      (flags & DEVICE_KIND) === this.#lastKind &&
+      this.#lastChanges === this.#tlb.changes &&
+      (lo & (PAGE_BYTES - 1)) + (flags & 0xff) <= PAGE_BYTES &&
+      this.#u32[S_TLB >>> 2] === this.#lastSet
+    )
+  }
+
+  /** Guest-physical address of an access for which {@link isAgain} holds. */
+  addressAgain(lo: number): number {
+    return this.#lastGpas.at(lo & (PAGE_BYTES - 1))
+  }
+
+  /** Remembers the page of an access, for {@link isAgain}. */
+  remember(lo: number, hi: number, flags: number, gpa: number): void {
+    // A breakpoint's accesses are looked at one by one. Enabling one flushes the TLB, which ends what is remembered.
+    if (this.#breakpoints.enabled) return
+    this.#lastChanges = this.#tlb.changes
+    // The TLB set that generated code uses stands for the mode, and for a logged pass.
+    this.#lastSet = this.#u32[S_TLB >>> 2]!
+    this.#lastPage = lo >>> 12
+    this.#lastHi = hi | 0
+    this.#lastKind = flags & DEVICE_KIND
+    this.#lastGpas.setPage(gpa - (gpa % PAGE_BYTES))
+    if (this.#lastKind === 0) this.#rememberRegisters(gpa)
+  }
+
+  /** Has generated code read registers of the page by itself, where it has such. */
+  #rememberRegisters(gpa: number): void {
+    const registers = this.#registers
+    if (this.#host.registerPage?.(gpa, registers) !== true) return
+    const u32 = this.#u32
+    u32[S_REGISTER_PAGE >>> 2] = this.#lastPage << 12
+    u32[(S_REGISTER_PAGE >>> 2) + 1] = this.#lastHi
+    u32[S_REGISTER_SET >>> 2] = this.#lastSet
+    u32[S_REGISTER_CHANGES >>> 2] = this.#lastChanges
+    u32[S_REGISTER_WORDS >>> 2] = registers.ma
+    u32[S_REGISTER_MASK >>> 2] = registers.storedLo
+    u32[(S_REGISTER_MASK >>> 2) + 1] = registers.storedHi
+  }
+
+  /** Makes an access that is direct (see {@link isDirect}). @returns a status */
+  make(gpa: number, flags: number): number {
+    const write = (flags & SLOW_WRITE) !== 0
+    return this.#followed(write ? this.write(gpa, flags, DEVICE_PLAIN) : this.read(gpa, flags, DEVICE_PLAIN))
+  }
+
+  // Reads and writes are apart, so that V8 inlines each to its end.
+
+  /**
+   * Makes a direct read, and leaves the answer in S_DATA. {@link make} looks for the device's attention afterwards; the
+   * quick way leaves that to generated code.
+   *
+   * @returns a status
+   */
+  read(gpa: number, flags: number, how: DeviceAccessMode): number {
+    const size = flags & 0xff
+    const words = this.#words
+    const status = this.#host.physicalRead(gpa, size, words, how)
+    if (status === STATUS_RETRY) this.#wait(gpa, size, false)
+    // After another status than STATUS_DONE nothing reads them.
+    this.#u32[DATA] = words.lo
+    this.#u32[DATA + 1] = words.hi
+    return status
+  }
+
+  /** {@link read} for a write of what is in S_DATA. */
+  write(gpa: number, flags: number, how: DeviceAccessMode): number {
+    const size = flags & 0xff
+    const u32 = this.#u32
+    const hi = size === 8 ? u32[DATA + 1]! : 0
+    const status = this.#host.physicalWrite(gpa, size, lowWord(u32[DATA]!, size), hi, how)
+    if (status === STATUS_RETRY) this.#wait(gpa, size, true)
+    return status
+  }
+
+  /**
+   * The status of an instruction whose access has ended with a status. Where the device may have raised an event or changed
+   * the map, the instruction retires alone: both precede the next instruction, which generated code would run on to.
+   */
+  #followed(status: number): number {
+    // An instruction that is executed alone is left anyway.
+    if (status !== STATUS_DONE || this.#u32[S_ATTENTION >>> 2] === 0 || this.#u32[S_LOGGED >>> 2] !== 0) return status
+    this.#pass.answered()
+    return STATUS_ANSWERED
+  }
+
+  /** Logs an access that has been sent and that is all of the first pass. */
+  #wait(gpa: number, size: number, write: boolean): void {
+    const kind = write ? AccessKind.MMIO_WRITE : AccessKind.MMIO_READ
+    const lo = write ? lowWord(this.#u32[DATA]!, size) : 0
+    const hi = write && size === 8 ? this.#u32[DATA + 1]! : 0
+    this.#log.beginWaiting(kind, gpa >>> 0, highWord(gpa), size, this.#logged.tag(0), lo, hi)
+    this.#pass.askedAccess(gpa, size, write)
+  }
+
+  /** Stores to ROM, which no instruction waits for. @returns a status */
+  storeToRom(gpa: number, size: number): number {
+    const hi = size === 8 ? this.#u32[DATA + 1]! : 0
+    this.#host.romWrite?.(gpa, size, lowWord(this.#u32[DATA]!, size), hi)
+    return this.#followed(STATUS_DONE)
+  }
+
+  /**
+   * Asks a device that takes its time, for an instruction whose only access this is and that can then not fail: the pass
+   * becomes a logged one where it stands. Such a pass would have logged this access's walk by now; so the walk is made
+   * again, logged, and then the access. (The page of the last device is found without a walk.)
+   *
+   * @returns STATUS_RETRY: {@link answer} is next; STATUS_DONE or STATUS_ANSWERED if there is an answer; STATUS_RESTART,
+   *   with nothing done, if it cannot be
+   */
+  ask(lo: number, hi: number, access: number, flags: number): number {
+    const t: Translation = this.#translation
+    const log = this.#log
+    if (this.#breakpoints.enabled) return STATUS_RESTART
+    log.begin()
+    const walked = this.#host.translate(lo, hi, access, t, log)
+    // The page was a device's a moment ago. What else it may be by now, or a fault, is for a pass from the beginning.
+    if (walked !== STATUS_DONE || t.ma >= 0) {
+      log.cancel()
+      return STATUS_RESTART
+    }
+    return this.#askAt(t.gpa, flags)
+  }
+
+  #askAt(gpa: number, flags: number): number {
+    const log = this.#log
+    const size = flags & 0xff
+    const write = (flags & SLOW_WRITE) !== 0
+    const lo = write ? lowWord(this.#u32[DATA]!, size) : 0
+    const hi = write && size === 8 ? this.#u32[DATA + 1]! : 0
+    const kind = write ? AccessKind.MMIO_WRITE : AccessKind.MMIO_READ
+    const index = log.access(kind, gpa >>> 0, highWord(gpa), size, this.#logged.tag(0))
+    if (write) log.setData(index, lo, hi)
+    const status = this.#makeLogged(gpa, size, write, lo, hi)
+    if (status === STATUS_RETRY) {
+      log.wait(index)
+      this.#pass.askedAccess(gpa, size, write)
+    } else log.cancel()
+    if (status === STATUS_DONE && !write) this.#takeWords()
+    return this.#followed(status)
+  }
+
+  #makeLogged(gpa: number, size: number, write: boolean, lo: number, hi: number): number {
+    return write
+      ? this.#host.physicalWrite(gpa, size, lo, hi, DEVICE_LOGGED)
+      : this.#host.physicalRead(gpa, size, this.#words, DEVICE_LOGGED)
+  }
+
+  #takeWords(): void {
+    this.#u32[DATA] = this.#words.lo
+    this.#u32[DATA + 1] = this.#words.hi
+  }
+
+  /**
+   * Looks for the answer of the device that a pass has stopped at. With STATUS_DONE, the instruction is to be executed:
+   * its access finds the answer. That is all that a replay would do: the walk, of which every read is in the log, would
+   * lead to the same address, which is that of the access in the log.
+   */
+  answer(): number {
+    const log = this.#log
+    const { gpa, size, write } = this.#pass
+    const lo = write ? log.dataLo(log.pending) : 0
+    const hi = write ? log.dataHi(log.pending) : 0
+    const status = this.#makeLogged(gpa, size, write, lo, hi)
+    if (status !== STATUS_DONE) return status
+    if (!write) this.#takeWords()
+    this.#pass.answered()
+    return status
+  }
+}
+
+/** An access of up to 8 bytes that is the last thing that its instruction can fail of, and more than a look at rights. */
+export function isDirect(flags: number): boolean {
+  const size = flags & 0xff
+  return (flags & (SLOW_DIRECT | SLOW_PROBE)) === SLOW_DIRECT && size <= 8 && (size & (size - 1)) === 0
+}

@@ -1,0 +1,226 @@
+import { CodeFetch } from '@retrap/engine'
+import type { CodeCache } from '@retrap/engine'
+import type { MachineMemory } from '@retrap/memory'
+import { AccessKind, AccessState, accessTag } from '@retrap/replay'
+import type { AccessLog } from '@retrap/replay'
+import { X86CodeSpace } from './code-space.ts'
+import type { CpuCore } from '../cpu-core.ts'
+import { DEVICE_LOGGED } from '../host.ts'
+import type { CpuHost, Translation, Words } from '../host.ts'
+import {
+  OP_CONTINUE,
+  OP_CROSS,
+  OP_COLD,
+  OP_LEAVE,
+  OP_UNIT,
+  RECORD_BYTES,
+  R_DISP,
+  R_LENGTH,
+  R_OFFSET,
+  R_OP,
+  R_SEGMENT,
+  SEGMENT_LINK,
+} from '../interpreter/record.ts'
+import { VECTOR_GP } from '../vectors.ts'
+import {
+  CS,
+  MODE_64,
+  SEG_BASE,
+  SEG_BYTES,
+  SEG_LIMIT,
+  STATUS_DONE,
+  STATUS_RESTART,
+  STATUS_RETRY,
+  STATUS_STEP,
+  S_FETCH_STATUS,
+  S_MODE,
+  S_PINNED,
+  S_RIP,
+  S_SEGMENTS,
+  STATE_LAYOUT,
+} from '../state-layout.ts'
+import { newTranslation } from './translation.ts'
+
+/**
+ * Finds the record of the instruction at RIP: the engine's look-up, and what it leaves to the instruction set, such as
+ * instructions that are executed alone and bytes near a segment's end or outside RAM.
+ */
+export class InstructionFetch {
+  /** The engine's look-up: imports of generated code. */
+  readonly code: CodeFetch<Translation>
+  readonly #memory: MachineMemory
+  readonly #host: CpuHost
+  /** Machine address of the state. */
+  readonly #state: number
+  readonly #u32: Uint32Array
+  readonly #cache: CodeCache
+  readonly #space: X86CodeSpace
+  readonly #translation: Translation = newTranslation()
+  readonly #words: Words = { lo: 0, hi: 0 }
+  readonly #fetchBytes = new Uint8Array(32)
+
+  constructor({ memory, state, tlb, mode, debug }: CpuCore, host: CpuHost, cache: CodeCache) {
+    this.#memory = memory
+    this.#host = host
+    this.#state = state
+    this.#u32 = memory.u32.subarray(state >>> 2)
+    this.#cache = cache
+    this.#space = new X86CodeSpace(this.#u32, host, tlb, mode, debug)
+    this.code = new CodeFetch(memory, state, STATE_LAYOUT, cache, tlb, this.#space)
+  }
+
+  /** Linear address of RIP, as words; they are overwritten by the next look-up. */
+  current(): Readonly<Words> {
+    this.#linearRip()
+    return this.#words
+  }
+
+  #linearRip(): void {
+    const rip = this.#u32[S_RIP >>> 2]!
+    const base = this.#u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2]!
+    if (this.#u32[S_MODE >>> 2] === MODE_64) {
+      this.#words.lo = rip
+      this.#words.hi = this.#u32[(S_RIP >>> 2) + 1]!
+    } else {
+      this.#words.lo = (rip + base) >>> 0
+      this.#words.hi = 0
+    }
+  }
+
+  /** Copies the record of the instruction at RIP to where nothing else overwrites it, followed by a stop. */
+  pinCurrent(): number {
+    this.#linearRip()
+    const { lo, hi } = this.#words
+    const record = this.#fetchOne(lo, hi)
+    if (record === 0) return this.#u32[S_FETCH_STATUS >>> 2]!
+    this.pin(record)
+    return STATUS_DONE
+  }
+
+  /**
+   * The same in a logged pass, byte by byte.
+   *
+   * @returns STATUS_DONE, STATUS_FAULT, STATUS_RETRY
+   */
+  pinLogged(log: AccessLog): number {
+    this.#linearRip()
+    const { lo, hi } = this.#words
+    const record = this.#fetchBytewise(lo, hi, log)
+    if (record === 0) return this.#u32[S_FETCH_STATUS >>> 2]!
+    this.pin(record)
+    return STATUS_DONE
+  }
+
+  /** Has the instructions that follow the pinned one come after it. */
+  followPinned(): void {
+    this.#memory.u16[(this.#state + S_PINNED + RECORD_BYTES + R_OP) >>> 1] = OP_CONTINUE
+  }
+
+  pin(given: number): void {
+    const at = this.#state + S_PINNED
+    const { u8, u16, u32 } = this.#memory
+    const record = u16[(given + R_OP) >>> 1] === OP_UNIT ? u32[(given + R_DISP) >>> 2]! : given
+    if (record !== at) {
+      let from = (u16[(record + R_OP) >>> 1] === OP_CROSS ? record + RECORD_BYTES : record) >>> 2
+      let to = at >>> 2
+      for (const end = to + (RECORD_BYTES >>> 2); to < end; to++, from++) u32[to] = u32[from]!
+      // Its own walks may have changed the page that it lies in, even its bytes: it is executed as it was fetched. (The
+      // SDM leaves open when a processor sees that; vol. 3A, "Self-Modifying Code", is about stores.)
+      u16[(at + R_OP) >>> 1]! &= OP_COLD - 1
+      // A link would lead on past the one instruction that is to be executed.
+      if ((u8[at + R_SEGMENT]! & SEGMENT_LINK) !== 0) u32[(at + R_DISP) >>> 2] = 0
+    }
+    const next = at + RECORD_BYTES
+    u16[(next + R_OP) >>> 1] = OP_LEAVE
+    u16[(next + R_OFFSET) >>> 1] = u16[(at + R_OFFSET) >>> 1]! + u8[at + R_LENGTH]!
+  }
+
+  /** For a single instruction, in places where generated code does not run freely. */
+  #fetchOne(lo: number, hi: number): number {
+    this.#space.alone = true
+    const record = this.code.fetchOne(lo, hi)
+    this.#space.alone = false
+    if (record !== 0 || this.#u32[S_FETCH_STATUS >>> 2] !== STATUS_STEP) return record
+    return this.#fetchBytewise(lo, hi)
+  }
+
+  /**
+   * Byte by byte, with the segment limit and devices looked at for each: near a segment's end, or outside RAM.
+   *
+   * @param log - of a logged pass: bytes are read once
+   */
+  #fetchBytewise(lo: number, hi: number, log: AccessLog | null = null): number {
+    const u32 = this.#u32
+    const mode = u32[S_MODE >>> 2]!
+    const base = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2]!
+    const limit = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2]!
+    const bytes = this.#fetchBytes
+    const at = this.#state + S_PINNED
+    this.code.leaveAt(lo, hi)
+    const t = this.#translation
+    const offset = lo & 0xfff
+    let count = 0
+    // Bytes of RAM may be read ahead; a device, or a page that may be one, is asked for no more than is needed.
+    const careful = log !== null
+    for (; count < 15; count++) {
+      const byteLo = (lo + count) >>> 0
+      const byteHi = byteLo < lo && mode === MODE_64 ? (hi + 1) >>> 0 : hi
+      const needed = careful || (byteLo & 0xfff) === 0
+      if (needed && count > 0 && this.#isWhole(at, bytes, count, mode, offset)) return at
+      const beyond = mode !== MODE_64 && (byteLo - base) >>> 0 > limit
+      let status = beyond
+        ? this.#space.fault(byteLo, byteHi, VECTOR_GP, 0)
+        : this.#space.translate(byteLo, byteHi, t, log)
+      if (status === STATUS_DONE) {
+        if (log !== null) {
+          status = this.#loggedByte(log, byteLo, byteHi, count)
+          bytes[count] = this.#words.lo
+          if (status === STATUS_RETRY) {
+            u32[S_FETCH_STATUS >>> 2] = status
+            return 0
+          }
+        } else if (t.ma >= 0) bytes[count] = this.#memory.u8[t.ma]!
+        // Even a fast device is not asked: a later byte, or the instruction's data, may belong to a slow one.
+        else status = STATUS_RESTART
+      }
+      if (status !== STATUS_DONE) {
+        // The bytes so far may be an instruction already; only one that needs the missing byte faults.
+        if (count === 0 || !this.#isWhole(at, bytes, count, mode, offset)) {
+          u32[S_FETCH_STATUS >>> 2] = status
+          return 0
+        }
+        this.#space.dropFault()
+        return at
+      }
+    }
+    this.#cache.decodeBytes(at, bytes, count, mode, offset)
+    return at
+  }
+
+  /** Whether the bytes up to here are an instruction, or can be none; if so, the record of that is at `at`. */
+  #isWhole(at: number, bytes: Uint8Array, count: number, mode: number, offset: number): boolean {
+    return this.#cache.decodeBytes(at, bytes, count, mode, offset) <= count
+  }
+
+  /** One instruction byte in a logged pass, at what was just translated; it is then in `#words`. */
+  #loggedByte(log: AccessLog, lo: number, hi: number, position: number): number {
+    const t = this.#translation
+    const known = log.nextKind()
+    const device = known >= 0 ? known === AccessKind.MMIO_READ : t.ma < 0
+    const gpaHi = Math.floor(t.gpa / 0x1_0000_0000)
+    const index = device
+      ? log.access(AccessKind.MMIO_READ, t.gpa >>> 0, gpaHi, 1, accessTag(0, position))
+      : log.access(AccessKind.FETCH, lo, hi, 1, accessTag(0, position))
+    if (log.state(index) !== AccessState.COMPLETE) {
+      if (device) {
+        const status = this.#host.physicalRead(t.gpa, 1, this.#words, DEVICE_LOGGED)
+        if (status === STATUS_RETRY) log.wait(index)
+        if (status !== STATUS_DONE) return status
+      } else this.#words.lo = this.#memory.u8[t.ma]!
+      log.setData(index, this.#words.lo, 0)
+      log.complete(index)
+    }
+    this.#words.lo = log.dataLo(index)
+    return STATUS_DONE
+  }
+}

@@ -1,0 +1,276 @@
+import type { Tlb } from '@retrap/engine'
+import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
+import { ACCESS_WRITE } from '@retrap/paging'
+import type { AccessMode } from './access-mode.ts'
+import {
+  SLOW_IMPLICIT,
+  SLOW_MODIFY,
+  SLOW_PROBE,
+  SLOW_STACK,
+  SLOW_WRITE,
+  DEVICE_MAY_WAIT,
+  type Translation,
+} from '../host.ts'
+import { type DeviceAccess, isDirect } from './device-access.ts'
+import type { LoggedAccess, PlainMemory } from './logged-access.ts'
+import {
+  FLAG_AC,
+  MODE_64,
+  S_CPL,
+  S_CR0,
+  S_CR4,
+  S_EFER,
+  S_EFLAGS,
+  S_LOGGED,
+  S_MADE_AGAIN,
+  S_MODE,
+  S_TLB_MISSES,
+  STATUS_ASK,
+  STATUS_DONE,
+  STATUS_RESTART,
+  TLB_READ,
+  TLB_WRITE_OFFSET,
+} from '../state-layout.ts'
+import { CR0_AM, CR4_LA57, EFER_LMA } from '../system/architecture.ts'
+import type { DataBreakpoints } from '../system/breakpoints.ts'
+import type { StoreWatch } from '../execution.ts'
+import { type LinearTranslation, newTranslation } from './translation.ts'
+import { VECTOR_AC, VECTOR_GP, VECTOR_SS } from '../vectors.ts'
+
+/** The parts of one vCPU that {@link MemoryAccess} works with. */
+export interface MemoryAccessParts {
+  readonly memory: MachineMemory
+  readonly tlb: Tlb
+  readonly mode: AccessMode
+  readonly translation: LinearTranslation
+  readonly plain: PlainMemory
+  readonly logged: LoggedAccess
+  readonly device: DeviceAccess
+  readonly breakpoints: DataBreakpoints
+  /** The state area. */
+  readonly u32: Uint32Array
+}
+
+/**
+ * Memory accesses that generated code does not finish by itself: TLB misses, page-crossing accesses, devices, frames with
+ * decoded code, and everything in a logged pass.
+ */
+export class MemoryAccess {
+  readonly #memory: MachineMemory
+  readonly #tlb: Tlb
+  readonly #mode: AccessMode
+  readonly #translation: LinearTranslation
+  readonly #plain: PlainMemory
+  readonly #logged: LoggedAccess
+  readonly #device: DeviceAccess
+  readonly #breakpoints: DataBreakpoints
+  readonly #u32: Uint32Array
+  readonly #first = newTranslation()
+  readonly #second = newTranslation()
+  /**
+   * {@link access} for generated code, which counts it. An access to the page of the last device is made as a TLB would
+   * have it: without a walk, and with none to log.
+   *
+   * It is an arrow function, which WebAssembly calls without another function in between. `lo` and `hi` are signed, as
+   * they come from there: a number above 2^31 would be an allocation.
+   *
+   * @returns a status. On that way generated code makes STATUS_ANSWERED of STATUS_DONE where the device has asked for
+   *   attention; see `slowAccess` in `semantics/library.ts`
+   */
+  readonly generatedAccess = (lo: number, hi: number, flags: number): number => {
+    const device = this.#device
+    if (!device.isAgain(lo, hi, flags)) return this.access(lo >>> 0, hi >>> 0, flags)
+    if (!isDirect(flags)) return STATUS_RESTART
+    const gpa = device.addressAgain(lo)
+    const write = (flags & SLOW_WRITE) !== 0
+    const status = write ? device.write(gpa, flags, DEVICE_MAY_WAIT) : device.read(gpa, flags, DEVICE_MAY_WAIT)
+    return status === STATUS_ASK ? STATUS_RESTART : status
+  }
+  /** An operand's address was not canonical; the executor clears it when it takes the fault. */
+  nonCanonical = false
+  /** Told of stores to some of machine memory; null: nobody looks. */
+  stores: StoreWatch | null = null
+
+  constructor(parts: MemoryAccessParts) {
+    this.#memory = parts.memory
+    this.#tlb = parts.tlb
+    this.#mode = parts.mode
+    this.#translation = parts.translation
+    this.#plain = parts.plain
+    this.#logged = parts.logged
+    this.#device = parts.device
+    this.#breakpoints = parts.breakpoints
+    this.#u32 = parts.u32
+  }
+
+  /** {@link access} for callers that have not looked into the TLB yet. */
+  systemAccess(lo: number, hi: number, flags: number): number {
+    const size = flags & 0xff
+    const set = (flags & SLOW_IMPLICIT) === 0 ? this.#mode.fillSet : this.#mode.implicitSet
+    if (set < 0 || this.#breakpoints.enabled || (lo & (PAGE_BYTES - 1)) + size > PAGE_BYTES)
+      return this.#missed(lo, hi, flags)
+    const write = (flags & SLOW_WRITE) !== 0
+    const page = this.#tlb.lookup(set, write || (flags & SLOW_MODIFY) !== 0 ? TLB_WRITE_OFFSET : TLB_READ, lo, hi)
+    if (page < 0) return this.#missed(lo, hi, flags)
+    if ((flags & SLOW_PROBE) !== 0) return STATUS_DONE
+    const ma = page + (lo & (PAGE_BYTES - 1))
+    if (write) this.#plain.store(ma, this.#plain.data, 0, size)
+    else this.#plain.load(ma, 0, size)
+    return STATUS_DONE
+  }
+
+  #missed(lo: number, hi: number, flags: number): number {
+    this.#u32[S_TLB_MISSES >>> 2]!++
+    return this.access(lo, hi, flags)
+  }
+
+  /** One linear access; see `Cpu.access`. */
+  access(lo: number, hi: number, flags: number): number {
+    const size = flags & 0xff
+    const u32 = this.#u32
+    u32[S_MADE_AGAIN >>> 2] = 0
+    if (
+      (u32[S_EFER >>> 2]! & EFER_LMA) !== 0 &&
+      !canonical(lo, hi, size, (u32[S_CR4 >>> 2]! & CR4_LA57) === 0 ? 16 : 7)
+    ) {
+      this.nonCanonical = (flags & SLOW_IMPLICIT) === 0
+      return this.#translation.raise((flags & SLOW_STACK) !== 0 ? VECTOR_SS : VECTOR_GP, 0)
+    }
+    if (
+      u32[S_CPL >>> 2] === 3 &&
+      (flags & SLOW_IMPLICIT) === 0 &&
+      (lo & (size - 1)) !== 0 &&
+      (u32[S_EFLAGS >>> 2]! & FLAG_AC) !== 0 &&
+      (u32[S_CR0 >>> 2]! & CR0_AM) !== 0
+    ) {
+      if (misaligned(lo, size)) return this.#translation.raise(VECTOR_AC, 0)
+    }
+    // A breakpoint's trap follows the instruction: one that runs among others starts again, alone, in a logged pass.
+    if (this.#breakpoints.enabled && (flags & SLOW_IMPLICIT) === 0 && u32[S_LOGGED >>> 2] === 0) {
+      if (this.#breakpoints.matches(lo, hi, size, (flags & (SLOW_WRITE | SLOW_MODIFY)) !== 0)) return STATUS_RESTART
+    }
+    const access = this.#translation.rights(flags)
+    const head = PAGE_BYTES - (lo & (PAGE_BYTES - 1))
+    // An access that crosses a page: both are translated before either is touched.
+    let status = this.#translation.translate(lo, hi, access, this.#first)
+    if (status !== STATUS_DONE) return status
+    if (size > head) {
+      const next = (lo + head) | 0
+      // Linear addresses of 32 bits wrap. Descriptor tables have 64-bit ones in all of IA-32e mode.
+      const wide =
+        u32[S_MODE >>> 2] === MODE_64 || ((flags & SLOW_IMPLICIT) !== 0 && (u32[S_EFER >>> 2]! & EFER_LMA) !== 0)
+      status = this.#translation.translate(next >>> 0, next === 0 && wide ? hi + 1 : hi, access, this.#second)
+      if (status !== STATUS_DONE) return status
+      // A device in either half: nothing may have been stored by the time the logged pass starts.
+      const write = (flags & SLOW_WRITE) !== 0
+      if (u32[S_LOGGED >>> 2] !== 1 && (isSpecial(this.#first, write) || isSpecial(this.#second, write)))
+        return STATUS_RESTART
+      if (
+        this.stores !== null &&
+        (this.#meets(this.#first, head, flags) || this.#meets(this.#second, size - head, flags))
+      )
+        return STATUS_RESTART
+      status = this.#perform(this.#first, 0, head, flags)
+      if (status !== STATUS_DONE) return status
+      status = this.#perform(this.#second, head, size - head, flags)
+    } else {
+      if (this.stores !== null && this.#meets(this.#first, size, flags)) return STATUS_RESTART
+      const { changes } = this.#tlb
+      status = this.#perform(this.#first, 0, size, flags)
+      // The device may have changed the map: the translation is of before.
+      if ((status === STATUS_DONE || status === STATUS_ASK) && changes === this.#tlb.changes) {
+        this.#fill(lo, hi, access, flags)
+      }
+      if (status === STATUS_ASK) return this.#device.ask(lo, hi, access, flags)
+    }
+    if (status === STATUS_DONE && this.#breakpoints.enabled && (flags & (SLOW_PROBE | SLOW_IMPLICIT)) === 0) {
+      this.#breakpoints.note(lo, hi, size, (flags & SLOW_WRITE) !== 0)
+    }
+    return status
+  }
+
+  /** Translates one byte as a load of it would; with STATUS_DONE, `locatedGpa` and `locatedMa` say where it is. */
+  locate(lo: number, hi: number): number {
+    return this.access(lo, hi, 1 | SLOW_PROBE)
+  }
+
+  /** Guest-physical address that {@link MemoryAccess.locate} has found. */
+  get locatedGpa(): number {
+    return this.#first.gpa
+  }
+
+  /** Its machine address; -1 where it is not RAM. */
+  get locatedMa(): number {
+    return this.#first.ma
+  }
+
+  /** A guest-physical access of up to 8 bytes, data in S_DATA. Never faults. */
+  accessPhysical(gpa: number, flags: number): number {
+    const status = this.#translation.physical(gpa, flags, this.#first)
+    return status === STATUS_DONE ? this.#perform(this.#first, 0, flags & 0xff, flags) : status
+  }
+
+  /** Tells of a store that is watched. @returns whether its instruction is to start again first, in a logged pass */
+  #meets({ ma }: Translation, size: number, flags: number): boolean {
+    if ((flags & (SLOW_WRITE | SLOW_MODIFY)) === 0 || ma < 0 || !this.stores!.matches(ma, size)) return false
+    if (this.#u32[S_LOGGED >>> 2] === 0) return true
+    if ((flags & SLOW_WRITE) !== 0 && (flags & SLOW_PROBE) === 0) this.stores!.met()
+    return false
+  }
+
+  /** One piece within a page; `at` is its offset in S_DATA. */
+  #perform(t: Translation, at: number, size: number, flags: number): number {
+    if (this.#u32[S_LOGGED >>> 2] === 1) return this.#logged.perform(t, at, size, flags)
+    const write = (flags & SLOW_WRITE) !== 0
+    if (t.ma >= 0 && (!write || t.writable)) {
+      if ((flags & SLOW_PROBE) !== 0) return STATUS_DONE
+      if (write) this.#plain.store(t.ma, this.#plain.data, at, size)
+      else this.#plain.load(t.ma, at, size)
+      return STATUS_DONE
+    }
+    if (!isDirect(flags) || size !== (flags & 0xff)) return STATUS_RESTART
+    if (t.ma < 0) return this.#device.make(t.gpa, flags)
+    return this.#device.storeToRom(t.gpa, size)
+  }
+
+  /** Puts what was found into the TLB, where it may be kept. */
+  #fill(lo: number, hi: number, access: number, flags: number): void {
+    const t = this.#first
+    if (!t.cacheable) return
+    const set = (flags & SLOW_IMPLICIT) === 0 ? this.#mode.fillSet : this.#mode.implicitSet
+    if (t.ma < 0) {
+      if (set < 0 || (flags & SLOW_IMPLICIT) !== 0) return
+      this.#device.remember(lo, hi, flags, t.gpa)
+      return
+    }
+    if (set < 0 || (this.#breakpoints.enabled && this.#breakpoints.watches(lo, hi))) return
+    const page = t.ma & ~0xfff
+    if ((access & ACCESS_WRITE) === 0) this.#tlb.fill(set, TLB_READ, lo, hi, page >>> 0, t)
+    else if (t.writable && this.#memory.codeBits[page >>> 12] === 0) {
+      this.#tlb.fill(set, TLB_WRITE_OFFSET, lo, hi, page >>> 0, t)
+    }
+  }
+}
+
+/** An access that is not plainly one of RAM: a device, or a store to ROM. */
+function isSpecial(t: Translation, write: boolean): boolean {
+  return t.ma < 0 || (write && !t.writable)
+}
+
+/** Alignment that AC checks: the access's size, but 8 for operands of 10 and more bytes that have no alignment of their own. */
+function misaligned(lo: number, size: number): boolean {
+  return size <= 8 && (size & (size - 1)) === 0 && (lo & (size - 1)) !== 0
+}
+
+/**
+ * Canonical form of the first and the last byte's address (SDM vol. 1, "Canonical Addressing").
+ *
+ * @param shift - unused upper bits: 16, or 7 with CR4.LA57
+ */
+function canonical(lo: number, hi: number, size: number, shift: number): boolean {
+  if ((hi << shift) >> shift !== (hi | 0)) return false
+  const last = lo + size - 1
+  if (last <= 0xffff_ffff) return true
+  const next = (hi + 1) | 0
+  return (next << shift) >> shift === next
+}

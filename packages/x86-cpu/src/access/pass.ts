@@ -1,0 +1,191 @@
+import type { AccessLog } from '@retrap/replay'
+import { S_ANSWERED, S_LOGGED, S_SHADOW } from '../state-layout.ts'
+import { S_PENDING_DEBUG } from '../system/system-state.ts'
+
+/** What tells one IN or OUT from another. */
+export interface PortForm {
+  readonly write: boolean
+  readonly size: number
+  /** The port is in the instruction, not in DX. */
+  readonly immediate: boolean
+}
+
+/** Nothing is in the middle: the processor is between two instructions, or runs them freely. */
+export const PASS_NONE = 0
+/** An instruction that has met a device is executed in logged passes, from its pinned record. */
+export const PASS_INSTRUCTION = 1
+/** An event's delivery is executed in logged passes. */
+export const PASS_EVENT = 2
+/** The same as PASS_INSTRUCTION for an instruction whose bytes a device holds: each pass fetches it. */
+export const PASS_FETCHED = 3
+/** IN or OUT waits in place: the port access is all that is left of it. */
+export const PASS_PORT = 4
+/** An instruction waits in place at its only device access. */
+export const PASS_ACCESS = 5
+
+/** S_LOGGED outside a logged pass; in one; and while one instruction is executed alone. */
+const FREE = 0
+const LOGGED = 1
+const ALONE = 2
+
+/**
+ * Where the current instruction or event delivery stands: which pass is made next, the access that it waits for, and what
+ * the processor was like before it began.
+ */
+export class Pass {
+  readonly log: AccessLog
+  readonly #u32: Uint32Array
+  #state = PASS_NONE
+  /** A plain pass has asked a device and waits; {@link waitInPlace} makes it the current state. */
+  #asked = PASS_NONE
+  /** The device access of PASS_ACCESS. */
+  gpa = 0
+  size = 0
+  write = false
+  /** The instruction of PASS_PORT, its port, and its length in bytes. */
+  portForm: PortForm | null = null
+  port = 0
+  length = 0
+  #debugBefore = 0
+  #shadowBefore = 0
+  /** Instructions that had retired when S_SHADOW was last taken away. */
+  #retiredBefore = 0
+  readonly #counts: { loggedPasses: number }
+
+  /**
+   * @param u32 - the state area
+   * @param counts - `loggedPasses` counts the instructions that have waited or needed logged passes
+   */
+  constructor(u32: Uint32Array, log: AccessLog, counts: { loggedPasses: number }) {
+    this.#u32 = u32
+    this.log = log
+    this.#counts = counts
+  }
+
+  /** One of the `PASS_*`. */
+  get state(): number {
+    return this.#state
+  }
+
+  /** An instruction or a delivery is in the middle. */
+  get active(): boolean {
+    return this.#state !== PASS_NONE
+  }
+
+  /** The instruction or delivery waits in place, with a single access left. */
+  get inPlace(): boolean {
+    return this.#state >= PASS_PORT
+  }
+
+  // ---------------------------------------------------------------- before an instruction
+
+  /** Remembers what an instruction that does not retire leaves as it was: pending debug conditions. */
+  begin(): void {
+    this.#debugBefore = this.#u32[S_PENDING_DEBUG >>> 2]!
+  }
+
+  /** Ends the shadow of STI or MOV SS: the instruction that it protects is next. */
+  leaveShadow(retired: number): void {
+    this.#shadowBefore = this.#u32[S_SHADOW >>> 2]!
+    this.#retiredBefore = retired
+    this.#u32[S_SHADOW >>> 2] = 0
+  }
+
+  /** Puts back the debug conditions that were pending before the current instruction. */
+  restoreDebug(): void {
+    this.#u32[S_PENDING_DEBUG >>> 2] = this.#debugBefore
+  }
+
+  /** Puts the shadow back if nothing has retired since it was taken away. */
+  restoreShadow(retired: number): void {
+    if (retired === this.#retiredBefore) this.#u32[S_SHADOW >>> 2] = this.#shadowBefore
+  }
+
+  // ---------------------------------------------------------------- plain passes that wait in place
+
+  /** The access has been sent, or is in the log, and its instruction can be completed from the answer alone. */
+  askedAccess(gpa: number, size: number, write: boolean): void {
+    this.#asked = PASS_ACCESS
+    this.gpa = gpa
+    this.size = size
+    this.write = write
+  }
+
+  /** The same for IN and OUT. */
+  askedPort(form: PortForm, port: number, length: number): void {
+    this.#asked = PASS_PORT
+    this.portForm = form
+    this.port = port
+    this.length = length
+  }
+
+  /**
+   * Makes the plain pass that has asked a device wait in place.
+   *
+   * @returns false if no device has been asked: the pass waits for memory, and nothing of the instruction has begun
+   */
+  waitInPlace(): boolean {
+    if (this.#asked === PASS_NONE) return false
+    this.#state = this.#asked
+    this.restoreDebug()
+    this.#counts.loggedPasses++
+    return true
+  }
+
+  /** The answer is in S_DATA: the next access by generated code finds it. */
+  answered(): void {
+    // Nothing of the instruction can fail any more.
+    this.log.end()
+    this.#u32[S_ANSWERED >>> 2] = 1
+  }
+
+  // ---------------------------------------------------------------- logged passes
+
+  /** Starts logging an instruction or a delivery: one of the `PASS_*`. */
+  startLogging(state: number): void {
+    this.#state = state
+    this.log.begin()
+    if (state !== PASS_EVENT) this.#counts.loggedPasses++
+  }
+
+  /** Begins a logged pass; every access from here is recorded or replayed. */
+  beginLogged(): void {
+    if (this.log.pass > 1 || this.log.pending >= 0) this.log.restart()
+    this.#u32[S_LOGGED >>> 2] = LOGGED
+  }
+
+  /** Ends a logged pass that cannot go on: it is made again. */
+  suspend(): void {
+    // Without a pending access the pass waits for memory: the next pass is known by its number alone.
+    if (this.log.pending < 0) this.log.restart()
+    this.#u32[S_LOGGED >>> 2] = FREE
+  }
+
+  /** Begins the execution of one instruction alone: in place, after its answer, or single-stepped. */
+  beginAlone(logged: boolean): void {
+    this.#u32[S_LOGGED >>> 2] = logged ? LOGGED : ALONE
+  }
+
+  /** Leaves the execution of one instruction; what is in the middle stays as it is. */
+  endAlone(): void {
+    this.#u32[S_LOGGED >>> 2] = FREE
+  }
+
+  /** The instruction or delivery has ended. */
+  finish(): void {
+    this.#state = PASS_NONE
+    this.#asked = PASS_NONE
+    this.portForm = null
+    this.#u32[S_LOGGED >>> 2] = FREE
+  }
+
+  /** Forgets what is in the middle: an answer that arrives later is dropped. */
+  cancel(retired: number): void {
+    this.log.cancel()
+    // An instruction that has not begun is still in the shadow.
+    if (this.active && this.#state !== PASS_EVENT) this.restoreShadow(retired)
+    this.#u32[S_ANSWERED >>> 2] = 0
+    this.#debugBefore = 0
+    this.finish()
+  }
+}

@@ -1,0 +1,119 @@
+import { AccessKind, accessTag } from '@retrap/replay'
+import { DEVICE_LOGGED, DEVICE_MAY_WAIT } from '../host.ts'
+import type { CpuHost, Words } from '../host.ts'
+import type { Pass, PortForm } from './pass.ts'
+import { R_IMM, R_LENGTH } from '../interpreter/record.ts'
+import {
+  FLAG_VM,
+  STATUS_ASK,
+  STATUS_CONTINUE,
+  STATUS_DONE,
+  STATUS_RESTART,
+  STATUS_RETRY,
+  S_ATTENTION,
+  S_CPL,
+  S_CR0,
+  S_DR,
+  S_EFLAGS,
+  S_GPR,
+  S_LOGGED,
+} from '../state-layout.ts'
+import { RAX, RDX, CR0_PE } from '../system/architecture.ts'
+import { IO_IMMEDIATE, IO_INPUT, noteIo } from '../system/io-state.ts'
+import type { System } from '../system/system.ts'
+
+const S_DR7 = S_DR + 7 * 8
+const DR7_ENABLES = 0xff
+
+/**
+ * IN and OUT where nothing but the device is in the way: no permission bit map, no port breakpoint, no logged pass. What
+ * `system/io.ts` does of the instruction then, for the sake of guests that poll.
+ *
+ * A device that takes its time is asked there and then: a logged pass would have logged nothing before, and does nothing
+ * afterwards but what `complete` does.
+ */
+export class QuickPort {
+  readonly #system: System
+  readonly #host: CpuHost
+  readonly #pass: Pass
+  readonly #answer: Words = { lo: 0, hi: 0 }
+
+  constructor(system: System, host: CpuHost, pass: Pass) {
+    this.#system = system
+    this.#host = host
+    this.#pass = pass
+  }
+
+  /** @returns STATUS_CONTINUE, with nothing done, where the handler is needed; STATUS_RETRY, with the access in the log */
+  run(form: PortForm, record: number): number {
+    const s = this.#system
+    const { u32 } = s
+    const eflags = u32[S_EFLAGS >>> 2]!
+    const virtual = (eflags & FLAG_VM) !== 0
+    const iopl = (eflags >>> 12) & 3
+    if (
+      u32[S_LOGGED >>> 2] === 1 ||
+      (u32[S_DR7 >>> 2]! & DR7_ENABLES) !== 0 ||
+      ((u32[S_CR0 >>> 2]! & CR0_PE) !== 0 && (virtual || u32[S_CPL >>> 2]! > iopl))
+    ) {
+      return STATUS_CONTINUE
+    }
+    const port = form.immediate ? s.cpu.memory.u8[record + R_IMM]! : s.gpr(RDX) & 0xffff
+    const { size } = form
+    if (form.write) {
+      const value = s.gpr(RAX)
+      const cut = size === 4 ? value : size === 2 ? value & 0xffff : value & 0xff
+      const status = this.#host.portWrite(port, size, cut, DEVICE_MAY_WAIT)
+      if (status === STATUS_ASK) return STATUS_RESTART
+      if (status === STATUS_RETRY) this.#wait(form, record, port, cut)
+      // What the device has raised comes before the next instruction, not at the next branch.
+      return status !== STATUS_DONE || u32[S_ATTENTION >>> 2] === 0 ? status : this.#retire(form, record, port)
+    }
+    const status = this.#host.portRead(port, size, this.#answer, DEVICE_MAY_WAIT)
+    if (status === STATUS_ASK) return STATUS_RESTART
+    if (status === STATUS_RETRY) this.#wait(form, record, port, 0)
+    if (status !== STATUS_DONE) return status
+    s.writeRegister(S_GPR + 8 * RAX, size, this.#answer.lo, 0)
+    return u32[S_ATTENTION >>> 2] === 0 ? status : this.#retire(form, record, port)
+  }
+
+  /** An event comes before the next instruction. */
+  #retire(form: PortForm, record: number, port: number): number {
+    this.#note(form, port)
+    return this.#system.retireNext(record)
+  }
+
+  #note({ write, immediate, size }: PortForm, port: number): void {
+    noteIo(this.#system, (write ? 0 : IO_INPUT) | (immediate ? IO_IMMEDIATE : 0), port, size)
+  }
+
+  /** The access has been sent, and that is the first pass: it goes into the log. */
+  #wait(form: PortForm, record: number, port: number, value: number): void {
+    const { write, size } = form
+    const kind = write ? AccessKind.PORT_WRITE : AccessKind.PORT_READ
+    this.#pass.log.beginWaiting(kind, port, 0, size, accessTag(0), value, 0)
+    this.#pass.askedPort(form, port, this.#system.cpu.memory.u8[record + R_LENGTH]!)
+  }
+
+  /**
+   * Looks for the answer; with it, the instruction's last pass is made, and it has retired.
+   *
+   * @returns STATUS_RETRY while there is none
+   */
+  complete(): number {
+    const { log, portForm, port, length } = this.#pass
+    const { write, size } = portForm as PortForm
+    if (write) {
+      const status = this.#host.portWrite(port, size, log.dataLo(log.pending), DEVICE_LOGGED)
+      if (status !== STATUS_DONE) return status
+    } else {
+      const status = this.#host.portRead(port, size, this.#answer, DEVICE_LOGGED)
+      if (status !== STATUS_DONE) return status
+      this.#system.writeRegister(S_GPR + 8 * RAX, size, this.#answer.lo, 0)
+    }
+    log.end()
+    this.#note(portForm as PortForm, port)
+    this.#system.advanceBy(length)
+    return STATUS_DONE
+  }
+}

@@ -1,0 +1,188 @@
+import { OperandKind } from '@retrap/x86-decoder'
+import type { CodeInfo, OperandSpec } from '@retrap/x86-decoder'
+import type { Form, FormOperand, OperandKind as FormKind, Repeat } from '../semantics/form.ts'
+
+/** Mnemonics whose behaviour depends on 64-bit mode beyond their operand size. */
+const LONG_SENSITIVE = /^(PUSH(FQ)?|POP(FQ)?|CALL|RET|JMP|LEAVE|J[A-Z]+|LOOP.*|LAHF|SAHF)$/
+const LOOPS = /^LOOP/
+/** Mnemonics whose handlers compute an address by themselves. */
+const ADDRESSING = /^(LOOP|MASKMOV|MONITOR$)/
+
+/** What distinguishes the forms of one code. */
+export interface Variant {
+  readonly memory: boolean
+  readonly long: boolean
+  /** Bytes. */
+  readonly addressSize: number
+  readonly repeat: Repeat
+  readonly inPage: 'no' | 'back' | 'forward'
+}
+
+/** Whether an operation reads or writes string operands: MOVSD and CMPSD are two instructions each. */
+export function isStringForm(info: CodeInfo): boolean {
+  return info.operands.some(isStringOperand)
+}
+
+function isStringOperand({ kind }: OperandSpec): boolean {
+  return kind === OperandKind.STRING_SOURCE || kind === OperandKind.STRING_DESTINATION
+}
+
+/** Whether an operand is a branch target, relative to the next instruction. */
+export function isRelative(kind: number): boolean {
+  return kind === OperandKind.REL8 || kind === OperandKind.REL16 || kind === OperandKind.REL32
+}
+
+function operandOf(spec: OperandSpec, info: CodeInfo, variant: Variant): FormOperand {
+  const size = info.operandSize >> 3
+  const memory = (): FormOperand => ({
+    kind: 'mem',
+    size: spec.memorySize,
+    access: spec.access.replace('c', '') as 'r' | 'w' | 'rw' | 'n',
+  })
+  const register = (kind: FormKind): FormOperand => ({ kind, size: spec.size })
+  switch (spec.kind) {
+    case OperandKind.REG:
+    case OperandKind.RM_REG:
+    case OperandKind.OPCODE_REG:
+    case OperandKind.VVVV_REG:
+    case OperandKind.FIXED_REG:
+      return register('reg')
+    case OperandKind.RM:
+      return variant.memory ? memory() : register('reg')
+    case OperandKind.MEM:
+    case OperandKind.MOFFS:
+    case OperandKind.XLAT:
+    case OperandKind.STRING_SOURCE:
+    case OperandKind.STRING_DESTINATION:
+      return memory()
+    case OperandKind.MMX_REG:
+    case OperandKind.MMX_RM_REG:
+      return register('mmx')
+    case OperandKind.MMX_RM:
+      return variant.memory ? memory() : register('mmx')
+    case OperandKind.XMM_REG:
+    case OperandKind.XMM_RM_REG:
+    case OperandKind.XMM_VVVV:
+    case OperandKind.XMM_IS4:
+    case OperandKind.XMM_FIXED:
+      return register('xmm')
+    case OperandKind.XMM_RM:
+      return variant.memory ? memory() : register('xmm')
+    case OperandKind.VSIB:
+      return { kind: 'vsib', size: spec.size, access: 'r' }
+    case OperandKind.ST0:
+      return { kind: 'st0', size: 10 }
+    case OperandKind.STI:
+      return { kind: 'st', size: 10 }
+    case OperandKind.SEGMENT_REG:
+    case OperandKind.FIXED_SEGMENT:
+    case OperandKind.CONTROL_REG:
+    case OperandKind.DEBUG_REG:
+      return register('system')
+    case OperandKind.REL8:
+    case OperandKind.REL16:
+    case OperandKind.REL32:
+      return { kind: { no: 'rel', back: 'relp', forward: 'relf' }[variant.inPage] as FormKind, size }
+    case OperandKind.IMM8_SX:
+    case OperandKind.IMM32_SX:
+    case OperandKind.IMM32:
+    case OperandKind.IMM16:
+      // An immediate of an ALU operation is as wide as the operation; RET's and ENTER's are 16 bits, zero-extended.
+      return { kind: 'imm', size: info.operands.length > 1 || info.mnemonic === 'PUSH' ? size : 2 }
+    case OperandKind.ONE:
+      return { kind: 'imm', size: 1 }
+    default:
+      return { kind: 'imm', size: spec.size }
+  }
+}
+
+/**
+ * Vector instructions that do the same, under names that say what the elements are supposed to be: all use the code of the
+ * first. The names are without the V that VEX puts before them.
+ */
+const SYNONYMS: readonly (readonly string[])[] = [
+  ['MOVAPS', 'MOVAPD', 'MOVDQA', 'MOVNTPS', 'MOVNTPD', 'MOVNTDQ', 'MOVNTDQA'],
+  ['MOVUPS', 'MOVUPD', 'MOVDQU', 'LDDQU'],
+  ['MOVLPS', 'MOVLPD'],
+  ['MOVHPS', 'MOVHPD'],
+  ['PAND', 'ANDPS', 'ANDPD'],
+  ['PANDN', 'ANDNPS', 'ANDNPD'],
+  ['POR', 'ORPS', 'ORPD'],
+  ['PXOR', 'XORPS', 'XORPD'],
+  ['PUNPCKLDQ', 'UNPCKLPS'],
+  ['PUNPCKHDQ', 'UNPCKHPS'],
+  ['PUNPCKLQDQ', 'UNPCKLPD'],
+  ['PUNPCKHQDQ', 'UNPCKHPD'],
+  ['BLENDPS', 'PBLENDD'],
+  ['PERMD', 'PERMPS'],
+  ['PERMQ', 'PERMPD'],
+  ['PERM2F128', 'PERM2I128'],
+  ['INSERTF128', 'INSERTI128'],
+  ['EXTRACTF128', 'EXTRACTI128'],
+  ['BROADCASTF128', 'BROADCASTI128'],
+  ['BROADCASTSS', 'PBROADCASTD'],
+  ['BROADCASTSD', 'PBROADCASTQ'],
+]
+
+const FIRST_NAME: ReadonlyMap<string, string> = new Map(
+  SYNONYMS.flatMap(([first = '', ...others]) =>
+    others.flatMap((other): [string, string][] => [
+      [other, first],
+      [`V${other}`, `V${first}`],
+    ]),
+  ),
+)
+
+/** The form of a code; equal forms of different codes have equal keys. */
+export function formOf(info: CodeInfo, variant: Variant): Form {
+  const string = isStringForm(info)
+  const sensitive = string || LONG_SENSITIVE.test(info.mnemonic)
+  const operands = string ? [] : info.operands.map((spec) => operandOf(spec, info, variant))
+  // INS and OUTS have DX beside the element, which may be narrower.
+  const size = string
+    ? (info.operands.find(isStringOperand)?.memorySize ?? 0)
+    : info.operandSize > 0
+      ? info.operandSize >> 3
+      : (operands[0]?.size ?? 0)
+  return {
+    mnemonic: FIRST_NAME.get(info.mnemonic) ?? info.mnemonic,
+    size,
+    operands,
+    long: sensitive && variant.long,
+    vex: info.encoding === 'vex',
+    lock: false,
+    repeat: string ? variant.repeat : 'none',
+    addressSize: string || ADDRESSING.test(info.mnemonic) ? variant.addressSize : 0,
+  }
+}
+
+/** Every variant that decoding can come to, for generating code ahead of time. */
+export function* variantsOf(info: CodeInfo): Generator<Variant> {
+  const string = isStringForm(info)
+  const relative = info.operands.some((o) => isRelative(o.kind))
+  const modes = string || LONG_SENSITIVE.test(info.mnemonic) ? [false, true] : [false]
+  const repeats: Repeat[] = string ? (info.repeat === 'repe' ? ['none', 'repe', 'repne'] : ['none', 'rep']) : ['none']
+  const canBeMemory = info.memory !== 'never' && info.operands.some((o) => MODRM_MEMORY.has(o.kind))
+  const canBeRegister = info.memory !== 'only'
+  for (const long of modes) {
+    if (long && (info.modes & 4) === 0) continue
+    if (!long && modes.length > 1 && (info.modes & 3) === 0) continue
+    const addressSizes = string || LOOPS.test(info.mnemonic) ? (long ? [4, 8] : [2, 4]) : [0]
+    for (const addressSize of addressSizes) {
+      for (const repeat of repeats) {
+        for (const inPage of relative ? (['no', 'back', 'forward'] as const) : (['no'] as const)) {
+          if (canBeMemory) yield { memory: true, long, addressSize, repeat, inPage }
+          if (canBeRegister) yield { memory: false, long, addressSize, repeat, inPage }
+        }
+      }
+    }
+  }
+}
+
+const MODRM_MEMORY: ReadonlySet<number> = new Set([
+  OperandKind.RM,
+  OperandKind.MEM,
+  OperandKind.MMX_RM,
+  OperandKind.XMM_RM,
+  OperandKind.VSIB,
+])

@@ -1,0 +1,324 @@
+import {
+  CodeCache,
+  HOT_COUNTER_BYTES,
+  Jit,
+  OP_FIRST_FORM,
+  type InterpreterCode,
+  type JitCounts,
+  type CompiledCode as EngineCode,
+  type JitOptions as EngineOptions,
+  packInterpreters as pack,
+  unpackInterpreters,
+} from '@retrap/engine'
+import { FIXED_MA, type MachineMemory } from '@retrap/memory'
+import { codeInfo, codes, type CodeInfo } from '@retrap/x86-decoder'
+import { systemForm, type SystemForm } from './handler-path.ts'
+import { HOT_FORMS } from './hot-forms.ts'
+import { generateX86Interpreter } from './interpreter.ts'
+import type { FormSource } from './form-context.ts'
+import { formOf, isStringForm, variantsOf, type Variant } from './code-forms.ts'
+import { X86Compiled } from '../jit/x86-compiled.ts'
+import { MonitoredLines } from '../access/line-monitor.ts'
+import { Lowering } from './lower.ts'
+import { HOST_OF_FORM, OP_SYSTEM } from './record.ts'
+import { X86RecordDecoder } from './record-decoder.ts'
+import { SLOW_DIRECT } from '../host.ts'
+import { VECTOR_GP } from '../vectors.ts'
+import { cpuModel } from '../model/models.ts'
+import type { CpuModel } from '../model/cpu-model.ts'
+import { Processor } from '../model/processor.ts'
+import { formKey, plainForm, type Form } from '../semantics/form.ts'
+import { systemRegisterSemantics } from '../semantics/privileged/segment-registers.ts'
+import { instructionSemantics, stringSemantics } from '../semantics/index.ts'
+import type { Semantics } from '../semantics/context.ts'
+import { isImplemented } from '../model/feature-table.ts'
+import { STATUS_EXIT, MODE_32, MODE_64 } from '../state-layout.ts'
+import { handlers } from '../system/handlers.ts'
+import type { Handler } from '../system/operands.ts'
+
+/** Guest code that has been compiled. */
+export interface CompiledCode extends Omit<EngineCode, 'mode'> {
+  /** Bits of the mode: 16, 32 or 64. */
+  readonly bits: 16 | 32 | 64
+}
+
+/** How hot code is compiled. */
+export interface JitOptions extends Omit<EngineOptions, 'onCode'> {
+  /** Called with all code that is compiled, when it is; what it throws leaves that code to the interpreter. */
+  readonly onCode?: (code: CompiledCode) => void
+}
+
+/** Returns the options as the engine has them. */
+function engineOptions({ onCode, ...options }: JitOptions): EngineOptions {
+  if (onCode === undefined) return options
+  return {
+    ...options,
+    onCode: ({ mode, ...code }) => onCode({ ...code, bits: mode === MODE_64 ? 64 : mode === MODE_32 ? 32 : 16 }),
+  }
+}
+
+/** Which operation a code stands for, if generated code executes it. */
+function semanticsOf(info: CodeInfo, form: Form): Semantics | undefined {
+  if (isStringForm(info)) return stringSemantics[info.mnemonic]
+  if (form.operands.some((o) => o.kind === 'system')) return systemRegisterSemantics(form)
+  return instructionSemantics[info.mnemonic]
+}
+
+/**
+ * PAUSE tells the host of what looks like a spin loop. A turn that the host ends then ends right behind it: a lock that was
+ * let go in front of PAUSE is still free when the next vCPU runs.
+ */
+const pause: Handler = (s, record) => {
+  s.host.pause()
+  s.advance(record)
+  return STATUS_EXIT
+}
+
+const allHandlers: Readonly<Record<string, Handler>> = { ...handlers, PAUSE: pause }
+
+/** Forms that read or write memory once and can then not fail. */
+function isDirect(semantics: Semantics, form: Form): boolean {
+  return semantics.direct === true && form.operands.every((o) => o.access !== 'rw')
+}
+
+/** Returns a form of a code, if generated code executes it. */
+function sourceOf(info: CodeInfo, variant: Variant): FormSource | undefined {
+  const form = formOf(info, variant)
+  const semantics = semanticsOf(info, form)
+  return semantics && { form, semantics, accessFlags: isDirect(semantics, form) ? SLOW_DIRECT : 0 }
+}
+
+function* sources(): Generator<FormSource> {
+  for (let code = 0; ; code++) {
+    const info = codeInfo(code)
+    // Nothing from EVEX on is implemented: those rows are not even read.
+    if (info.code !== code || info.encoding === 'evex') return
+    if (!isImplemented(info)) continue
+    for (const variant of variantsOf(info)) {
+      const source = sourceOf(info, variant)
+      if (source !== undefined) yield source
+    }
+  }
+}
+
+interface CompiledInterpreter {
+  readonly module: WebAssembly.Module
+  readonly code: InterpreterCode<FormSource>
+}
+
+/** Interpreters by what they depend on. The counters lie at one place in all machines: see `MachineMemory.allocateFixed`. */
+const compiled = new Map<string, CompiledInterpreter>()
+
+/**
+ * Returns the interpreter of the machines of a kind.
+ *
+ * @param given - taken if there is none yet; absent, it is generated then
+ */
+export function interpreterFor(
+  shared: boolean,
+  profileAt: number | undefined,
+  hotAt: number | undefined,
+  given?: InterpreterCode<FormSource>,
+): CompiledInterpreter {
+  const key = `${shared ? 'shared' : 'plain'} ${profileAt ?? ''} ${hotAt ?? ''}`
+  let known = compiled.get(key)
+  if (known === undefined) {
+    const code = given ?? generateX86Interpreter(sources(), HOT_FORMS, { shared, profileAt, hotAt })
+    known = { code, module: new WebAssembly.Module(code.bytes as Uint8Array<ArrayBuffer>) }
+    compiled.set(key, known)
+  }
+  return known
+}
+
+/**
+ * Generates the code that the engines of all machines of a kind share, which the first of them does otherwise: it takes a
+ * fifth of a second or more.
+ *
+ * @param shared - for machine memory that is shared between threads
+ * @param jit - for engines that compile hot code
+ */
+export function prepareX86Engine(shared: boolean, jit: boolean): void {
+  interpreterFor(shared, undefined, jit ? FIXED_MA : undefined)
+}
+
+const PROFILE_BYTES = 0x1_0000
+
+function countsOf(memory: MachineMemory, at: number, code: InterpreterCode): ReadonlyMap<string, bigint> {
+  const inline = Math.max(OP_FIRST_FORM, ...[...code.codes.values()].map(({ op }) => op + 1))
+  const counts = new Map<string, bigint>()
+  for (const [key, { op, fn }] of code.codes) {
+    counts.set(key, memory.readU64(at + 8 * (op < OP_FIRST_FORM ? inline + fn : op)))
+  }
+  return counts
+}
+
+/** How an engine is made. */
+export interface X86EngineOptions {
+  /** The processor that its vCPUs are: a model, or a text for {@link cpuModel}. Default `max`. */
+  readonly cpu?: CpuModel | string
+  /** Bytes of the arena for decoded instructions, 64 KiB or more; default {@link CODE_CACHE_BYTES}. */
+  readonly codeCacheBytes?: number
+  /** Compile hot code to WebAssembly of its own. Default false. */
+  readonly jit?: boolean | JitOptions
+  /** Count how often each form runs: for choosing the hot ones. Slower. */
+  readonly profile?: boolean
+}
+
+/**
+ * Default size of the arena for decoded instructions: 64 MiB, of which the host has what has been used. Measured: Linux
+ * uses 37 MiB of it until its first process, and a full arena loses all compiled code too.
+ */
+export const CODE_CACHE_BYTES: number = 64 << 20
+
+/**
+ * What the vCPUs of one machine share: generated code and decoded instructions.
+ */
+export class X86Engine {
+  /** Machine memory. */
+  readonly memory: MachineMemory
+  /** The compiled `WebAssembly.Module`; an object to users, because its type exists only where lib.dom does. */
+  readonly module: object
+  /** The processor that every vCPU of the engine is: decoded instructions are shared. */
+  readonly processor: Processor
+  /** Decoded instructions. */
+  readonly codeCache: CodeCache
+  /** @internal The lines that vCPUs monitor. */
+  readonly monitoredLines: MonitoredLines
+  /** @internal The forms that TypeScript handlers execute. */
+  readonly systemForms: SystemForm[] = []
+  /** The handlers that functions of forms leave instructions to, by their entries in the table. */
+  readonly #formHandlers: (SystemForm | undefined)[] = []
+  /** @internal The compiler of hot code. */
+  readonly jit: Jit<FormSource> | undefined
+  /** With the option `profile`: how often each form ran, by its key. */
+  readonly executionCounts: (() => ReadonlyMap<string, bigint>) | undefined
+  /** Bytes of the interpreter's main function. */
+  readonly mainBytes: number
+
+  /**
+   * @throws MemoryError if machine memory is too small for the arena
+   * @throws EngineError `ERR_ARENA_SIZE` if the arena is smaller than 64 KiB
+   * @throws X86CpuError `ERR_CPU_MODEL` for a processor that cannot be
+   */
+  constructor(memory: MachineMemory, options: X86EngineOptions = {}) {
+    const { cpu = 'max', codeCacheBytes = CODE_CACHE_BYTES, jit = false } = options
+    this.processor = new Processor(typeof cpu === 'string' ? cpuModel(cpu) : cpu)
+    const profileAt = options.profile === true ? memory.allocate(PROFILE_BYTES, 8, 'execution counts') : undefined
+    const hotAt = jit !== false ? memory.allocateFixed(HOT_COUNTER_BYTES, 8, 'counters of hot code') : undefined
+    const { module, code } = interpreterFor(memory.shared, profileAt, hotAt)
+    this.executionCounts = profileAt === undefined ? undefined : () => countsOf(memory, profileAt, code)
+    this.memory = memory
+    this.module = module
+    this.monitoredLines = new MonitoredLines(memory)
+    this.mainBytes = code.mainBytes
+    const undefinedForm = this.#systemForm(handlers['UD2']!, UNDEFINED_FORM)
+    const lowering = new Lowering(memory, (info, form) => {
+      if (!this.processor.executes(info, form.long)) return { op: OP_SYSTEM, fn: undefinedForm }
+      const semantics = semanticsOf(info, form)
+      const generated = semantics === undefined || !this.#follows(semantics) ? undefined : code.codes.get(formKey(form))
+      if (generated !== undefined && semantics?.partial !== true) return generated
+      const handler = allHandlers[info.mnemonic]
+      const fn = handler === undefined ? undefinedForm : this.#systemForm(handler, form)
+      if (generated === undefined) return { op: OP_SYSTEM, fn }
+      this.#formHandlers[generated.fn] = this.systemForms[fn]
+      return generated
+    })
+    const exceptions = { undefined: undefinedForm, tooLong: this.#systemForm(tooLong, UNDEFINED_FORM) }
+    const decoder = new X86RecordDecoder(memory, lowering, exceptions, this.processor.decoderOptions)
+    this.codeCache = new CodeCache(memory, decoder, codeCacheBytes)
+    this.jit = hotAt === undefined ? undefined : this.#jit(code, hotAt, typeof jit === 'object' ? jit : {})
+  }
+
+  /** What compiling hot code has cost; undefined where none is compiled. */
+  get jitCounts(): JitCounts | undefined {
+    return this.jit?.counts
+  }
+
+  #jit(code: InterpreterCode<FormSource>, countersAt: number, options: JitOptions): Jit<FormSource> {
+    const { memory, codeCache: cache } = this
+    const instructionSet = new X86Compiled(memory, code, this.systemForms, this.processor.model)
+    return new Jit({ memory, cache, code, countersAt, instructionSet }, engineOptions(options))
+  }
+
+  /** Whether the processor is one that the simple cases of an instruction are for. */
+  #follows({ intel, feature }: Semantics): boolean {
+    return !(intel === true && this.processor.amd) && (feature === undefined || this.processor.has(feature))
+  }
+
+  /** @internal The form of a host function that generated code calls. */
+  handlerOf(fn: number): SystemForm {
+    const form = fn < HOST_OF_FORM ? this.systemForms[fn] : this.#formHandlers[fn - HOST_OF_FORM]
+    return form as SystemForm
+  }
+
+  #systemForm(handler: Handler, form: Form): number {
+    return this.systemForms.push(systemForm(handler, form)) - 1
+  }
+}
+
+/** More than 15 bytes (SDM vol. 3A, "Interrupt 13—General Protection Exception"). */
+const tooLong: Handler = (s) => s.raise(VECTOR_GP, 0)
+
+const UNDEFINED_FORM = plainForm('UD2', 0)
+
+/** Mnemonics of implemented features that nothing executes, for the test that there are none. */
+export function unimplementedMnemonics(): readonly string[] {
+  const missing = new Set<string>()
+  for (const info of codes) {
+    if (!isImplemented(info) || info.mnemonic.startsWith('UD')) continue
+    for (const variant of variantsOf(info)) {
+      const form = formOf(info, variant)
+      if (semanticsOf(info, form) === undefined && allHandlers[info.mnemonic] === undefined) missing.add(info.mnemonic)
+    }
+  }
+  return [...missing].toSorted()
+}
+
+// Interpreters generated ahead: a program that keeps them in a file starts a second of processor time sooner.
+
+function sourcesOf(info: CodeInfo): FormSource[] {
+  return [...variantsOf(info)].map((variant) => sourceOf(info, variant)).filter((source) => source !== undefined)
+}
+
+/** The code that each form is generated for: the first that has it. */
+function codesByForm(): ReadonlyMap<string, number> {
+  const found = new Map<string, number>()
+  for (const info of codes) {
+    if (!isImplemented(info)) continue
+    for (const { form } of sourcesOf(info)) {
+      const key = formKey(form)
+      if (!found.has(key)) found.set(key, info.code)
+    }
+  }
+  return found
+}
+
+/** The form of a code that has a key. */
+export const formOfCode = (key: string, code: number): FormSource =>
+  sourcesOf(codeInfo(code)).find((one) => formKey(one.form) === key) as FormSource
+
+/**
+ * Generates the interpreters of machines that compile hot code, with private and with shared memory, for
+ * {@link useInterpreters}. Compress the result: 2.4 MB become 115 KB by Brotli.
+ */
+export function packInterpreters(): Uint8Array {
+  const codeOf = codesByForm()
+  const kinds = [false, true].map((shared) => ({
+    shared,
+    hotAt: FIXED_MA,
+    code: interpreterFor(shared, undefined, FIXED_MA).code,
+  }))
+  return pack(kinds, (key) => codeOf.get(key)!)
+}
+
+/**
+ * Has the machines of this process that are made from now on use interpreters that were generated ahead.
+ *
+ * @param packed - what {@link packInterpreters} returned, of the very modules that run now: an interpreter of another version
+ *   of this package, or of one that it depends on, goes wrong in ways that nobody notices at once
+ * @throws EngineError `ERR_PACKED_INTERPRETERS` for something else
+ */
+export function useInterpreters(packed: Uint8Array): void {
+  for (const { shared, hotAt, code } of unpackInterpreters(packed, formOfCode))
+    interpreterFor(shared, undefined, hotAt, code)
+}

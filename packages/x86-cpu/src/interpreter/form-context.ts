@@ -1,0 +1,152 @@
+import type { DispatchLabels, DispatchLocals, DispatchLoop } from '@retrap/engine'
+import { I32, type FunctionBuilder, type I32Like, type I64, type Local } from '@retrap/wasm-emitter'
+import { Context, type Semantics } from '../semantics/context.ts'
+import type { FlagStore } from '../semantics/flag-context.ts'
+import type { Library } from '../semantics/library.ts'
+import type { Form } from '../semantics/form.ts'
+import {
+  CS,
+  SEG_BASE,
+  SEG_BYTES,
+  STATUS_JUMP,
+  S_FLAGS_A,
+  S_FLAGS_B,
+  S_FLAGS_KIND,
+  S_FLAGS_RESULT,
+  S_PAGE_BASE,
+  S_RIP,
+  S_RIP_MASK,
+  S_SEGMENTS,
+} from '../state-layout.ts'
+
+/** A form to generate. */
+export interface FormSource {
+  readonly form: Form
+  readonly semantics: Semantics
+  /** Flags of every memory access (SLOW_DIRECT). */
+  readonly accessFlags: number
+}
+
+/** State offset of the base of CS. */
+export const CS_BASE: number = S_SEGMENTS + SEG_BYTES * CS + SEG_BASE
+
+/** Flags in the state, for forms that are functions of their own. */
+class MemoryFlags implements FlagStore {
+  readonly #f: FunctionBuilder
+  readonly #state: I32
+  constructor(f: FunctionBuilder, state: I32) {
+    this.#f = f
+    this.#state = state
+  }
+  get kind(): I32 {
+    return this.#f.load('i32.load', this.#state, S_FLAGS_KIND)
+  }
+  get a(): I64 {
+    return this.#f.load('i64.load', this.#state, S_FLAGS_A)
+  }
+  get b(): I64 {
+    return this.#f.load('i64.load', this.#state, S_FLAGS_B)
+  }
+  get result(): I64 {
+    return this.#f.load('i64.load', this.#state, S_FLAGS_RESULT)
+  }
+  set(kind: number | I32, a: I64, b: I64, result: I64): void {
+    const f = this.#f
+    const [va, vb, vr] = [f.let(a), f.let(b), f.let(result)]
+    f.store('i32.store', this.#state, I32.of(kind), S_FLAGS_KIND)
+    f.store('i64.store', this.#state, va, S_FLAGS_A)
+    f.store('i64.store', this.#state, vb, S_FLAGS_B)
+    f.store('i64.store', this.#state, vr, S_FLAGS_RESULT)
+  }
+}
+
+/** A form as a function (state, record, tlb) → status. */
+export class FunctionContext extends Context {
+  protected readonly flagStore: FlagStore
+  protected readonly isCold = true
+
+  constructor(f: FunctionBuilder, source: FormSource, library: Library) {
+    super(f, source.form, library, f.param(0, 'i32').get, f.param(1, 'i32').get, f.param(2, 'i32').get)
+    this.flagStore = new MemoryFlags(f, this.state)
+    this.accessFlags = source.accessFlags
+  }
+
+  fail(status: I32Like): void {
+    if (this.failure === undefined) this.f.return(I32.of(status))
+    else {
+      this.f.set(this.failure.status, I32.of(status))
+      this.f.br(this.failure.label)
+    }
+  }
+
+  jumpLinear(target: I64): void {
+    this.jumps = true
+    const rip = target.sub(this.f.loadExpression('i64.load', this.state, CS_BASE))
+    this.f.store('i64.store', this.state, rip.and(this.f.loadExpression('i64.load', this.state, S_RIP_MASK)), S_RIP)
+    this.f.return(STATUS_JUMP)
+  }
+
+  jumpInPage(offsetTimes4: I32): void {
+    this.jumpLinear(this.f.loadExpression('i64.load', this.state, S_PAGE_BASE).add(offsetTimes4.shrU(2).toI64U()))
+  }
+}
+
+/** The dispatch loop's locals, with the lazy flags. */
+export interface MainLocals extends DispatchLocals {
+  readonly kind: Local<'i32'>
+  readonly a: Local<'i64'>
+  readonly b: Local<'i64'>
+  readonly result: Local<'i64'>
+}
+
+/** A hot form, inline in the main function, its flags in locals. */
+export class InlineContext extends Context {
+  protected readonly flagStore: FlagStore
+  protected readonly isCold = false
+  readonly #locals: MainLocals
+  readonly #labels: DispatchLabels
+  readonly #loop: DispatchLoop
+
+  constructor(
+    f: FunctionBuilder,
+    source: FormSource,
+    library: Library,
+    locals: MainLocals,
+    labels: DispatchLabels,
+    loop: DispatchLoop,
+  ) {
+    super(f, source.form, library, f.param(0, 'i32').get, locals.record.get, locals.tlb.get)
+    this.accessFlags = source.accessFlags
+    this.#locals = locals
+    this.#labels = labels
+    this.#loop = loop
+    this.flagStore = {
+      kind: locals.kind.get,
+      a: locals.a.get,
+      b: locals.b.get,
+      result: locals.result.get,
+      set(kind, a, b, result) {
+        // The operands may be expressions over the old flags.
+        const [va, vb, vr] = [f.let(a), f.let(b), f.let(result)]
+        f.set(locals.kind, I32.of(kind))
+        f.set(locals.a, va)
+        f.set(locals.b, vb)
+        f.set(locals.result, vr)
+      },
+    }
+  }
+
+  fail(status: I32Like): void {
+    this.f.set(this.#locals.status, I32.of(status))
+    this.f.br(this.#labels.fail)
+  }
+
+  jumpLinear(target: I64): void {
+    this.f.set(this.#locals.target, target)
+    this.f.br(this.#labels.jump)
+  }
+
+  jumpInPage(offsetTimes4: I32, forward: boolean): void {
+    this.#loop.branchInPage(this.#labels, offsetTimes4, forward)
+  }
+}

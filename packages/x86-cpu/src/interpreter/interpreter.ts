@@ -1,0 +1,153 @@
+import { FORM_SIGNATURE, generateInterpreter, importDispatch, importMachineMemory } from '@retrap/engine'
+import type {
+  DispatchLabels,
+  DispatchLoop,
+  FormCall,
+  FunctionTable,
+  InlineForms,
+  InterpreterCode,
+  InterpreterForms,
+} from '@retrap/engine'
+import { ModuleBuilder } from '@retrap/wasm-emitter'
+import type { FunctionBuilder, I32 } from '@retrap/wasm-emitter'
+import { FunctionContext, InlineContext } from './form-context.ts'
+import type { FormSource, MainLocals } from './form-context.ts'
+import { formKey, plainForm } from '../semantics/form.ts'
+import { deliverThroughGate } from '../semantics/privileged/interrupt-gate.ts'
+import { buildLibrary } from '../semantics/library.ts'
+import type { Library } from '../semantics/library.ts'
+import { STATE_LAYOUT, STATUS_HANDLER, S_FLAGS_A, S_FLAGS_B, S_FLAGS_KIND, S_FLAGS_RESULT } from '../state-layout.ts'
+
+export interface InterpreterOptions {
+  /** Machine memory is shared between threads. */
+  readonly shared: boolean
+  /** Machine address of 64-bit counters of executions, one for each case and then one for each table entry. */
+  readonly profileAt?: number | undefined
+  /** Machine address of the engine's `HOT_COUNTERS`, where hot code is to be compiled. */
+  readonly hotAt?: number | undefined
+}
+
+/** Functions of the generated module. */
+export interface InterpreterExports {
+  run(state: number, record: number): number
+  address(state: number, record: number, sizeAndFlags: number): number
+  /** Deliver the event at `EVENT_*` in usual cases: STATUS_JUMP, or STATUS_HANDLER where nothing has changed. */
+  deliver32(state: number, record: number, tlb: number): number
+  deliver64(state: number, record: number, tlb: number): number
+  /** What units call. */
+  readonly flags: (...operands: never[]) => unknown
+  readonly slowAccess: (...operands: never[]) => unknown
+  readonly checkSegment: (...operands: never[]) => unknown
+  /** Functions of forms, then units. */
+  readonly table: FunctionTable
+}
+
+/** The hot forms in the dispatch loop, with the lazy flags in locals. */
+class X86InlineForms implements InlineForms<FormSource> {
+  readonly #f: FunctionBuilder
+  readonly #library: Library
+  readonly #locals: MainLocals
+  readonly #loop: DispatchLoop
+  readonly #state: I32
+
+  constructor(f: FunctionBuilder, library: Library, loop: DispatchLoop) {
+    this.#f = f
+    this.#library = library
+    this.#loop = loop
+    this.#state = f.param(0, 'i32').get
+    this.#locals = {
+      ...loop.locals,
+      kind: f.local('i32'),
+      a: f.local('i64'),
+      b: f.local('i64'),
+      result: f.local('i64'),
+    }
+  }
+
+  emit(source: FormSource, labels: DispatchLabels): void {
+    source.semantics.emit(new InlineContext(this.#f, source, this.#library, this.#locals, labels, this.#loop))
+  }
+
+  spill(): void {
+    const { kind, a, b, result } = this.#locals
+    this.#f.store('i32.store', this.#state, kind.get, S_FLAGS_KIND)
+    this.#f.store('i64.store', this.#state, a.get, S_FLAGS_A)
+    this.#f.store('i64.store', this.#state, b.get, S_FLAGS_B)
+    this.#f.store('i64.store', this.#state, result.get, S_FLAGS_RESULT)
+  }
+
+  reload(): void {
+    const f = this.#f
+    const { kind, a, b, result } = this.#locals
+    f.set(kind, f.loadExpression('i32.load', this.#state, S_FLAGS_KIND))
+    f.set(a, f.loadExpression('i64.load', this.#state, S_FLAGS_A))
+    f.set(b, f.loadExpression('i64.load', this.#state, S_FLAGS_B))
+    f.set(result, f.loadExpression('i64.load', this.#state, S_FLAGS_RESULT))
+  }
+}
+
+/** x86's forms, as the engine generates an interpreter from them. */
+class X86Forms implements InterpreterForms<FormSource> {
+  readonly forms: Iterable<FormSource>
+  readonly hot: ReadonlySet<string>
+  readonly #library: Library
+
+  constructor(forms: Iterable<FormSource>, hot: ReadonlySet<string>, library: Library) {
+    this.forms = forms
+    this.hot = hot
+    this.#library = library
+  }
+
+  keyOf({ form }: FormSource): string {
+    return formKey(form)
+  }
+
+  emitFunction(f: FunctionBuilder, source: FormSource): FormCall {
+    const context = new FunctionContext(f, source, this.#library)
+    if (source.form.vex) context.requireVex()
+    source.semantics.emit(context)
+    return context.jumps ? 'control' : context.usesFlags ? 'spilled' : 'plain'
+  }
+
+  inline(f: FunctionBuilder, loop: DispatchLoop): InlineForms<FormSource> {
+    return new X86InlineForms(f, this.#library, loop)
+  }
+
+  get shared(): ReadonlyMap<string, FunctionBuilder> {
+    return this.#library.shared
+  }
+}
+
+/** Builds the functions that deliver the event at `EVENT_*`: STATUS_JUMP, or STATUS_HANDLER where nothing has changed. */
+function buildDelivery(module: ModuleBuilder, library: Library): void {
+  for (const [name, size] of [
+    ['deliver32', 4],
+    ['deliver64', 8],
+  ] as const) {
+    const f = module.function(name, FORM_SIGNATURE, { export: true })
+    const source = { form: plainForm('event', size), semantics: { emit: deliverThroughGate }, accessFlags: 0 }
+    deliverThroughGate(new FunctionContext(f, source, library))
+    f.return(STATUS_HANDLER)
+    module.complete(f)
+  }
+}
+
+/**
+ * Generates the interpreter of x86.
+ *
+ * @param hot - keys of the forms to inline
+ */
+export function generateX86Interpreter(
+  forms: Iterable<FormSource>,
+  hot: ReadonlySet<string>,
+  options: InterpreterOptions,
+): InterpreterCode<FormSource> {
+  const module = new ModuleBuilder()
+  importMachineMemory(module, options.shared)
+  const access = module.importFunction('cpu', 'access', { params: ['i32', 'i32', 'i32'], result: 'i32' } as const)
+  const timestamp = module.importFunction('cpu', 'timestamp', { params: [], result: undefined } as const)
+  const imports = importDispatch(module)
+  const library = buildLibrary(module, access, timestamp)
+  buildDelivery(module, library)
+  return generateInterpreter(module, imports, STATE_LAYOUT, new X86Forms(forms, hot, library), options)
+}

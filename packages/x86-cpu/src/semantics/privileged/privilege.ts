@@ -1,0 +1,153 @@
+import { PAGE_BYTES } from '@retrap/memory'
+import { I32, I64, select } from '@retrap/wasm-emitter'
+import type { FunctionBuilder } from '@retrap/wasm-emitter'
+import {
+  CS,
+  EVENT_INTERRUPT,
+  FLAG_AC,
+  FLAG_IF,
+  FLAG_TF,
+  FLAGS_ARITHMETIC,
+  S_ACCESS_SET,
+  S_CPL,
+  S_CR4,
+  S_EFLAGS,
+  S_EVENTS,
+  S_EXECUTE_MODES,
+  S_LOGGED,
+  S_MODE,
+  S_MONITOR_LINE,
+  S_SEGMENTS,
+  S_SHADOW,
+  S_TLB,
+  S_TLB_SETS,
+  SEG_ATTRIBUTES,
+  SEG_BASE,
+  SEG_BYTES,
+  SEG_CAN_READ,
+  SEG_CAN_WRITE,
+  SEG_FLAT,
+  SEG_HIGH,
+  SEG_LIMIT,
+  SEG_LOW,
+  SEG_RIGHTS,
+  SEG_SELECTOR,
+  SS,
+  TLB_INDEX_MASK,
+  TLB_SET_BYTES,
+  TLB_SUPERVISOR,
+  TLB_SUPERVISOR_SMAP,
+} from '../../state-layout.ts'
+import { ATTR_DPL_SHIFT, CR4_SMAP, FLAG_FIXED, FLAT_CODE, FLAT_STACK } from '../../system/architecture.ts'
+import { S_PENDING_DEBUG, S_PENDING_FAULT } from '../../system/system-state.ts'
+import type { Context } from '../context.ts'
+
+/**
+ * What the usual cases of system instructions have in common: what must hold for them, and how they change the privilege
+ * level. Where something else holds, the instruction is left to its handler.
+ */
+
+/** A 32-bit field of the state. */
+export function field(c: Context, offset: number): I32 {
+  return c.f.loadExpression('i32.load', c.state, offset)
+}
+
+/** State offset of a part of a segment register. */
+export function segmentAt(segment: number, part: number): number {
+  return S_SEGMENTS + SEG_BYTES * segment + part
+}
+
+/**
+ * Leaves the instruction to its handler where its retirement is more than a jump, or a logged pass runs.
+ *
+ * @param flags - RFLAGS after the instruction, by which an interrupt that waits may be taken
+ */
+export function requireNothingDue(c: Context, flags: I32): void {
+  const due = [S_SHADOW, S_PENDING_DEBUG, S_PENDING_FAULT, S_LOGGED, S_MONITOR_LINE].map((at) => field(c, at))
+  const events = c.let(field(c, S_EVENTS))
+  const admitted = flags.and(FLAG_IF).ne(0).and(events)
+  const stepping = field(c, S_EFLAGS).and(FLAG_TF)
+  c.f.if(
+    due.reduce((all, one) => all.or(one), stepping.or(events.and(~EVENT_INTERRUPT)).or(admitted)),
+    () => c.useHandler(),
+  )
+}
+
+/** Leaves the instruction to its handler where a TLB set has been used for code of another mode than the current one. */
+export function requireExecuteMode(c: Context, set: I32): void {
+  const mode = c.f.loadExpression('i32.load8_u', c.state.add(set), S_EXECUTE_MODES)
+  c.f.if(mode.ne(field(c, S_MODE)), () => c.useHandler())
+}
+
+/** Has accesses use another TLB set from the next instruction on. */
+export function useSet(c: Context, set: I32): void {
+  c.f.store('i32.store', c.state, set, S_ACCESS_SET)
+  c.f.store('i32.store', c.state, setAddress(c, set), S_TLB)
+}
+
+/**
+ * Machine address of bytes that an implicit access of the supervisor reaches: SMAP applies to it whatever RFLAGS.AC says.
+ *
+ * @param at - linear address, in a local
+ * @param table - TLB_READ or TLB_WRITE_OFFSET
+ * @param otherwise - leaves where the TLB does not have all of them in one page
+ */
+export function implicitAddress(
+  f: FunctionBuilder,
+  state: I32,
+  at: I64,
+  bytes: number,
+  table: number,
+  otherwise: () => void,
+): I32 {
+  const hasSmap = f.loadExpression('i32.load', state, S_CR4).and(CR4_SMAP)
+  const set = select(hasSmap.eqz(), I32.of(TLB_SUPERVISOR), I32.of(TLB_SUPERVISOR_SMAP))
+  const sets = state.add(S_TLB_SETS).add(set.mul(TLB_SET_BYTES))
+  const entry = f.let(sets.add(at.toI32().shrU(8).and(TLB_INDEX_MASK)))
+  const distance = f.let(at.sub(f.loadExpression('i64.load', entry, table)))
+  f.if(distance.gtU(PAGE_BYTES - bytes), otherwise)
+  return f.loadExpression('i32.load', entry, table + 8).add(distance.toI32())
+}
+
+/** Machine address of a TLB set. */
+function setAddress(c: Context, set: I32): I32 {
+  return c.state.add(S_TLB_SETS).add(set.mul(TLB_SET_BYTES))
+}
+
+/** The TLB set of a supervisor's accesses, from a flag image. */
+export function supervisorSet(c: Context, eflags: I32): I32 {
+  const checked = field(c, S_CR4).and(CR4_SMAP).ne(0).and(eflags.and(FLAG_AC).eqz())
+  return c.let(checked.mul(TLB_SUPERVISOR_SMAP - TLB_SUPERVISOR).add(TLB_SUPERVISOR))
+}
+
+/** Loads a segment register with all of 4 GiB from 0. */
+function setFlat(c: Context, segment: number, selector: I32, attributes: number, rights: number): void {
+  const { f, state } = c
+  const at = segmentAt(segment, 0)
+  f.store('i64.store', state, I64.of(0), at + SEG_BASE)
+  f.store('i32.store', state, I32.of(0), at + SEG_LOW)
+  f.store('i32.store', state, I32.of(-1), at + SEG_HIGH)
+  f.store('i32.store', state, I32.of(-1), at + SEG_LIMIT)
+  f.store('i32.store', state, selector, at + SEG_SELECTOR)
+  f.store('i32.store', state, I32.of(attributes), at + SEG_ATTRIBUTES)
+  f.store('i32.store', state, I32.of(rights), at + SEG_RIGHTS)
+}
+
+/** Loads CS for code of a privilege level. @param size - ATTR_L or ATTR_DB */
+export function setFlatCode(c: Context, level: number, selector: I32, size: number): void {
+  setFlat(c, CS, selector, FLAT_CODE | size | (level << ATTR_DPL_SHIFT), SEG_CAN_READ)
+}
+
+/** Loads CS and SS for code of a privilege level. @param size - ATTR_L or ATTR_DB of CS */
+export function enterLevel(c: Context, level: number, code: I32, stack: I32, size: number): void {
+  setFlatCode(c, level, code, size)
+  const rights = SEG_CAN_READ | SEG_CAN_WRITE | SEG_FLAT
+  setFlat(c, SS, stack, FLAT_STACK | (level << ATTR_DPL_SHIFT), rights)
+  c.f.store('i32.store', c.state, I32.of(level), S_CPL)
+}
+
+/** Sets RFLAGS. */
+export function setFlags(c: Context, image: I32): void {
+  c.f.store('i32.store', c.state, image.and(~FLAGS_ARITHMETIC).or(FLAG_FIXED), S_EFLAGS)
+  c.flagsExplicit(image.and(FLAGS_ARITHMETIC).toI64U())
+}

@@ -1,0 +1,297 @@
+import { VECTOR_GP, VECTOR_NM } from '../../vectors.ts'
+import { STATUS_DONE, S_CR0, S_CR4, S_EA, S_FPR, S_MXCSR, S_PKRU, S_XCR0 } from '../../state-layout.ts'
+import { CR0_EM, CR0_TS, CR4_OSXSAVE, RAX, XCR0_AVX, XCR0_PKRU, XCR0_SSE, XCR0_X87 } from '../architecture.ts'
+import {
+  A_HEADER,
+  A_MXCSR,
+  A_ST,
+  A_XCOMP_BV,
+  A_XMM,
+  A_XMM_END,
+  A_XMM_END_LEGACY,
+  FpuImage,
+  MXCSR_INITIAL,
+  MXCSR_MASK,
+  initialiseX87,
+} from './fpu-image.ts'
+import { gated } from '../operands.ts'
+import type { Handler } from '../operands.ts'
+import { setPkru } from '../protection-keys.ts'
+import { AVX, COMPONENTS, PKRU, compactedOffset, inUse, vectorCount } from './state-components.ts'
+import type { StateComponent } from './state-components.ts'
+import type { System } from '../system.ts'
+
+/** XCOMP_BV bit 63: the compacted form. In {@link SavePlan.compacted}, whose bits are below 31, bit 30 stands for it. */
+const COMPACTED_HI = 0x8000_0000
+const COMPACTED_MARK = 1 << 30
+
+const image = new FpuImage()
+
+function xmmEnd(s: System): number {
+  return s.mode64 ? A_XMM_END : A_XMM_END_LEGACY
+}
+
+/** Bytes of a component that this mode transfers: outside 64-bit mode half of the vector registers. */
+function transferred(s: System, component: StateComponent): number {
+  return component === AVX && !s.mode64 ? component.size / 2 : component.size
+}
+
+function requireFx(s: System): void {
+  if ((s.get(S_CR0) & (CR0_EM | CR0_TS)) !== 0) s.raisePlain(VECTOR_NM)
+}
+
+function requireAlignment(s: System, bytes: 16 | 64): void {
+  if ((s.get(S_EA) & (bytes - 1)) !== 0) s.raise(VECTOR_GP, 0)
+}
+
+function transfer(s: System, lo: number, hi: number, from: number, to: number, checking: boolean): void {
+  if (checking) image.probe(s, lo, hi, from, to)
+  else image.store(s, lo, hi, from, to)
+}
+
+// @isa: complete   0F AE /0   FXSAVE, FXSAVE64   "SDM vol. 2A, FXSAVE"
+const fxsave: Handler = (s, _record, form) => {
+  requireAlignment(s, 16)
+  const lo = s.get(S_EA)
+  const hi = s.get(S_EA + 4)
+  image.takeX87(s, form.size === 8)
+  image.takeMxcsr(s)
+  image.takeVectors(s, A_XMM, 0, vectorCount(s))
+  image.probe(s, lo, hi, 0, xmmEnd(s))
+  image.store(s, lo, hi, 0, xmmEnd(s))
+  return STATUS_DONE
+}
+
+// @isa: complete   0F AE /1   FXRSTOR, FXRSTOR64   "SDM vol. 2A, FXRSTOR"
+const fxrstor: Handler = (s, _record, form) => {
+  requireAlignment(s, 16)
+  image.load(s, s.get(S_EA), s.get(S_EA + 4), 0, xmmEnd(s))
+  const mxcsr = image.word(A_MXCSR)
+  if ((mxcsr & ~MXCSR_MASK) !== 0) s.raise(VECTOR_GP, 0)
+  image.giveX87(s, form.size === 8)
+  image.giveVectors(s, A_XMM, 0, vectorCount(s))
+  s.set(S_MXCSR, mxcsr)
+  s.cpu.modeChanged()
+  return STATUS_DONE
+}
+
+function requireXsave(s: System): void {
+  if ((s.get(S_CR4) & CR4_OSXSAVE) === 0) s.undefinedOpcode()
+  if ((s.get(S_CR0) & CR0_TS) !== 0) s.raisePlain(VECTOR_NM)
+}
+
+/** XSAVES and XRSTORS: for the kernel. */
+function requireXsaves(s: System): void {
+  requireXsave(s)
+  s.requireCpl0()
+}
+
+/**
+ * The components asked for: XCR0 and EDX:EAX. None has a number above 31. IA32_XSS, which XSAVES and XRSTORS take as well,
+ * has no bits here.
+ */
+function requested(s: System): number {
+  return s.get(S_XCR0) & s.gpr(RAX)
+}
+
+/** Offset of a component in the area. `compacted`: XCOMP_BV of an area in the compacted form, 0 for the standard form. */
+function offsetOf(component: StateComponent, compacted: number): number {
+  return compacted === 0 ? component.standard : compactedOffset(component, compacted)
+}
+
+/** Transfers what the instruction writes: first to see that it can, then in truth. */
+interface SavePlan {
+  /** Components whose state is written. */
+  written: number
+  /** MXCSR and its mask are written. */
+  mxcsr: boolean
+  /** Bytes of the header that are written, from its first on. */
+  headerBytes: number
+  /** XCOMP_BV without bit 63; 0 for the standard form. */
+  compacted: number
+}
+
+const plan: SavePlan = { written: 0, mxcsr: false, headerBytes: 8, compacted: 0 }
+
+/** Takes the state from the processor and writes the area as {@link plan} says. The header is in the image. */
+function writeArea(s: System, wide: boolean): void {
+  const lo = s.get(S_EA)
+  const hi = s.get(S_EA + 4)
+  const { written, mxcsr, headerBytes, compacted } = plan
+  const x87 = (written & XCR0_X87) !== 0
+  const sse = (written & XCR0_SSE) !== 0
+  const avxAt = offsetOf(AVX, compacted)
+  const pkruAt = offsetOf(PKRU, compacted)
+  if (x87) image.takeX87(s, wide)
+  if (mxcsr) image.takeMxcsr(s)
+  if (sse) image.takeVectors(s, A_XMM, 0, vectorCount(s))
+  if ((written & XCR0_AVX) !== 0) image.takeVectors(s, avxAt, 16, vectorCount(s))
+  if ((written & XCR0_PKRU) !== 0) {
+    image.setWord(pkruAt, s.get(S_PKRU))
+    image.setWord(pkruAt + 4, 0)
+  }
+  for (let pass = 0; pass < 2; pass++) {
+    const checking = pass === 0
+    if (x87) transfer(s, lo, hi, 0, A_MXCSR, checking)
+    if (mxcsr) transfer(s, lo, hi, A_MXCSR, A_ST, checking)
+    if (x87) transfer(s, lo, hi, A_ST, A_XMM, checking)
+    if (sse) transfer(s, lo, hi, A_XMM, xmmEnd(s), checking)
+    transfer(s, lo, hi, A_HEADER, A_HEADER + headerBytes, checking)
+    for (const component of COMPONENTS) {
+      if ((written & component.bit) === 0) continue
+      const at = offsetOf(component, compacted)
+      transfer(s, lo, hi, at, at + transferred(s, component), checking)
+    }
+  }
+}
+
+/**
+ * XSAVE, and XSAVEOPT, which leaves out what is in its initial configuration.
+ *
+ * Source: SDM vol. 1, "Operation of XSAVE", "Operation of XSAVEOPT".
+ */
+function save(optimise: boolean): Handler {
+  return (s, _record, form) => {
+    requireAlignment(s, 64)
+    const components = requested(s)
+    const used = inUse(s)
+    // XSTATE_BV keeps the bits of components that were not asked for.
+    image.load(s, s.get(S_EA), s.get(S_EA + 4), A_HEADER, A_HEADER + 8)
+    image.setWord(A_HEADER, ((image.word(A_HEADER) & ~components) | (used & components)) >>> 0)
+    plan.written = optimise ? components & used : components
+    // MXCSR goes with SSE and AVX whether their registers are in use or not.
+    plan.mxcsr = (components & (XCR0_SSE | XCR0_AVX)) !== 0
+    plan.headerBytes = 8
+    plan.compacted = 0
+    writeArea(s, form.size === 8)
+    return STATUS_DONE
+  }
+}
+
+/**
+ * XSAVEC and XSAVES: the compacted form, without what is in its initial configuration. XSAVES may leave out what has not
+ * been modified since XRSTORS as well; this processor does not know, and writes it.
+ *
+ * Source: SDM vol. 1, "Operation of XSAVEC", "Operation of XSAVES"; vol. 2C, XSAVEC: SSE is saved for MXCSR's sake too.
+ */
+const saveCompacted: Handler = (s, _record, form) => {
+  requireAlignment(s, 64)
+  const components = requested(s)
+  let written = components & inUse(s)
+  if ((components & XCR0_SSE) !== 0 && s.get(S_MXCSR) !== MXCSR_INITIAL) written |= XCR0_SSE
+  image.setWord(A_HEADER, written)
+  image.setWord(A_HEADER + 4, 0)
+  image.setWord(A_XCOMP_BV, components)
+  image.setWord(A_XCOMP_BV + 4, COMPACTED_HI)
+  plan.written = written
+  plan.mxcsr = (written & XCR0_SSE) !== 0
+  plan.headerBytes = 16
+  plan.compacted = components | COMPACTED_MARK
+  writeArea(s, form.size === 8)
+  return STATUS_DONE
+}
+
+/**
+ * Checks the header of an area that is restored.
+ *
+ * Source: SDM vol. 1, "Operation of XRSTOR", "Operation of XRSTORS".
+ *
+ * @param supervisor - XRSTORS, which takes the compacted form alone
+ * @returns XCOMP_BV as {@link SavePlan.compacted} has it
+ */
+function checkHeader(s: System, supervisor: boolean): number {
+  const bits = image.word(A_HEADER)
+  const bitsHi = image.word(A_HEADER + 4)
+  const layout = image.word(A_XCOMP_BV)
+  const layoutHi = image.word(A_XCOMP_BV + 4)
+  const xcr0 = s.get(S_XCR0)
+  const compacted = (layoutHi & COMPACTED_HI) !== 0
+  let wrong: number
+  if (compacted) {
+    wrong = (layout & ~xcr0) | (layoutHi & ~COMPACTED_HI) | (bits & ~layout) | bitsHi
+    for (let at = A_XCOMP_BV + 8; at < A_HEADER + 64; at += 4) wrong |= image.word(at)
+    if (!supervisor && !s.cpu.processor.restoresCompacted) wrong = 1
+  } else {
+    wrong = (bits & ~xcr0) | bitsHi | layout | layoutHi
+    for (let at = A_XCOMP_BV + 8; at < A_XCOMP_BV + 16; at += 4) wrong |= image.word(at)
+    if (supervisor) wrong = 1
+  }
+  if (wrong !== 0) s.raise(VECTOR_GP, 0)
+  return compacted ? layout | COMPACTED_MARK : 0
+}
+
+// @isa: complete   0F AE /5, 0F C7 /3   XRSTOR, XRSTORS and their 64-bit forms   "SDM vol. 2C, XRSTOR, XRSTORS"
+function restore(supervisor: boolean): Handler {
+  return (s, _record, form) => {
+    requireAlignment(s, 64)
+    const lo = s.get(S_EA)
+    const hi = s.get(S_EA + 4)
+    const components = requested(s)
+    image.load(s, lo, hi, A_HEADER, A_HEADER + 64)
+    const compacted = checkHeader(s, supervisor)
+    const from = components & image.word(A_HEADER)
+    const x87 = (from & XCR0_X87) !== 0
+    const sse = (from & XCR0_SSE) !== 0
+    // In the standard form MXCSR is loaded whenever SSE or AVX is asked for; in the compacted form it is SSE's alone.
+    const mxcsr = compacted === 0 ? (components & (XCR0_SSE | XCR0_AVX)) !== 0 : sse
+    if (x87) image.load(s, lo, hi, 0, A_MXCSR)
+    if (mxcsr) image.load(s, lo, hi, A_MXCSR, A_ST)
+    if (x87) image.load(s, lo, hi, A_ST, A_XMM)
+    if (sse) image.load(s, lo, hi, A_XMM, xmmEnd(s))
+    for (const component of COMPONENTS) {
+      if ((from & component.bit) === 0) continue
+      const at = offsetOf(component, compacted)
+      image.load(s, lo, hi, at, at + transferred(s, component))
+    }
+    const control = image.word(A_MXCSR)
+    if (mxcsr && (control & ~MXCSR_MASK) !== 0) s.raise(VECTOR_GP, 0)
+
+    if (x87) image.giveX87(s, form.size === 8)
+    else if ((components & XCR0_X87) !== 0) {
+      initialiseX87(s)
+      s.u8.fill(0, S_FPR, S_FPR + 128)
+    }
+    if (mxcsr) s.set(S_MXCSR, control)
+    else if (compacted !== 0 && (components & XCR0_SSE) !== 0) s.set(S_MXCSR, MXCSR_INITIAL)
+    if ((components & XCR0_SSE) !== 0) {
+      if (!sse) image.clear(A_XMM, A_XMM_END)
+      image.giveVectors(s, A_XMM, 0, vectorCount(s))
+    }
+    if ((components & XCR0_AVX) !== 0) {
+      const at = offsetOf(AVX, compacted)
+      if ((from & XCR0_AVX) === 0) image.clear(at, at + AVX.size)
+      image.giveVectors(s, at, 16, vectorCount(s))
+    }
+    if ((components & XCR0_PKRU) !== 0) {
+      setPkru(s, (from & XCR0_PKRU) === 0 ? 0 : image.word(offsetOf(PKRU, compacted)))
+    }
+    s.cpu.modeChanged()
+    return STATUS_DONE
+  }
+}
+
+const xsave = gated(requireXsave, save(false))
+const xsaveopt = gated(requireXsave, save(true))
+const xsavec = gated(requireXsave, saveCompacted)
+const xsaves = gated(requireXsaves, saveCompacted)
+const xrstor = gated(requireXsave, restore(false))
+const xrstors = gated(requireXsaves, restore(true))
+
+export const fpuStateHandlers: Readonly<Record<string, Handler>> = {
+  FXSAVE: gated(requireFx, fxsave),
+  FXSAVE64: gated(requireFx, fxsave),
+  FXRSTOR: gated(requireFx, fxrstor),
+  FXRSTOR64: gated(requireFx, fxrstor),
+  XSAVE: xsave,
+  XSAVE64: xsave,
+  XSAVEOPT: xsaveopt,
+  XSAVEOPT64: xsaveopt,
+  XSAVEC: xsavec,
+  XSAVEC64: xsavec,
+  XSAVES: xsaves,
+  XSAVES64: xsaves,
+  XRSTOR: xrstor,
+  XRSTOR64: xrstor,
+  XRSTORS: xrstors,
+  XRSTORS64: xrstors,
+}
