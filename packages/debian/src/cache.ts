@@ -160,7 +160,7 @@ function isAlive(pid: number): boolean {
 /** This host's name with nothing that would be part of a path. */
 const host = (): string => hostname().replaceAll(/[^A-Za-z0-9_]/g, '_')
 
-/** What was recorded with a folder, or undefined where it is absent or a file of it has changed. */
+/** Returns the value that was recorded with a folder, or undefined where it is absent or a file of it has changed. */
 async function readKept<T>(folder: string, trustTimes: boolean): Promise<T | undefined> {
   let manifest: Manifest<T>
   try {

@@ -22,7 +22,7 @@ export interface FetchMembersOptions {
 }
 
 /**
- * Returns a folder for each entry, with its members below their paths. What is not in the cache is fetched.
+ * Returns a folder for each entry, with its members below their paths. Members that are not in the cache are fetched.
  *
  * @returns in the order of `wanted`
  * @throws DebianError `ERR_NO_APT`, `ERR_FETCH`, `ERR_CACHE`

@@ -15,7 +15,7 @@ import { ModelOwnedMemory, windowHandler } from './owned-memory.ts'
 import type { DevicePlatform } from './platform.ts'
 import { type ClaimedRegion, DEAD_HANDLER, type DeviceImpairment, type RegionTable } from '@retrap/ioreq'
 
-/** What a model is attached to. */
+/** The surroundings of an attached model. */
 export interface ModelSurroundings {
   readonly platform: DevicePlatform
   readonly table: RegionTable
@@ -47,7 +47,7 @@ interface MemoryClaim {
 /** A device model that is part of a machine, with all that it has taken there: ranges, timers, memory. */
 export class AttachedModel {
   readonly model: DeviceModel
-  /** It has been taken out. */
+  /** The model has been taken out. */
   detached = false
   /** Its way to guest memory. */
   readonly memory: ModelMemory

@@ -107,7 +107,7 @@ export class DeviceHost extends DeviceSet implements IoreqTransport, ReplyTarget
   }
 }
 
-/** What the server cannot claim is a model's mistake, or a guest's placing of a BAR. */
+/** A claim that fails is a model's mistake, or a guest's placing of a BAR. */
 function claim(make: () => void): void {
   try {
     make()

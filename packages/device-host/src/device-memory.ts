@@ -18,15 +18,15 @@ export interface MemorySource {
 }
 
 /**
- * Guest memory as one model has it. Its memory is opened at its first use, so that a model without DMA costs nothing. What
- * takes its time counts as in flight until it has ended.
+ * Guest memory as one model has it. Its memory is opened at its first use, so that a model without DMA costs nothing. Transfers
+ * that take time count as in flight until they have ended.
  */
 export class ModelMemory implements DeviceDma {
   readonly #source: MemorySource
   readonly #device: string
   readonly #inFlight = new Set<Promise<boolean>>()
   #memory: DeviceMemory | null = null
-  /** What an invalidation waits for. */
+  /** The mappings that an invalidation waits for. */
   #toEnd: MappingsToEnd[] = []
   #closed = false
 
@@ -147,7 +147,7 @@ function promised(transfer: () => boolean): Promise<boolean> {
   }
 }
 
-/** What is memory and what is not changes only between pages. */
+/** RAM and other memory meet only at the boundaries of pages. */
 function somePages(gpa: number, bytes: Uint8Array, move: (gpa: number, piece: Uint8Array) => boolean): number {
   for (let done = 0; done < bytes.length;) {
     const piece = bytes.subarray(done, done + MEMORY_PAGE_BYTES - ((gpa + done) % MEMORY_PAGE_BYTES))

@@ -32,7 +32,7 @@ export interface DeviceHostState {
  * One set belongs to one ioreq server.
  */
 export abstract class DeviceSet implements LocalModels {
-  /** What the models claim. */
+  /** The ranges that the models claim. */
   readonly regions: RegionTable
   /** Their PCI functions. */
   readonly functions: PciTree
@@ -86,7 +86,7 @@ export abstract class DeviceSet implements LocalModels {
 
   // ---- for the way to the hypervisor ----
 
-  /** What the models claim of a kind has changed. */
+  /** The claims of a kind have changed. */
   protected abstract claimsChanged(kind: 'port' | 'mmio'): void
   /** The set of PCI functions that configuration cycles reach has changed: bus·256 + device·8 + function. */
   protected abstract functionsChanged(requesters: readonly number[]): void
@@ -281,7 +281,7 @@ export abstract class DeviceSet implements LocalModels {
     await Promise.all(
       this.#present().map((model) =>
         withDeadline(model.name, 'quiesce', deadlineMs, async () => {
-          // It resumes at the end of that.
+          // The model resumes at the end of the rest.
           const rest = this.#hotPlug.resting(model.name)
           if (rest !== undefined) await rest
           await model.quiesce?.(deadlineMs)

@@ -5,9 +5,9 @@ import type { IoRequest } from '@retrap/ioreq'
 export const MAX_DMA_BYTES: number = 1 << 16
 
 /*
- * What a hypervisor and a device server in another thread, process or machine say to each other, beside the request
- * pages that they may share. A frame is a u32 length of what follows, a kind (u8), and the fields of that kind in
- * order, little-endian. `now` is always the machine's clock when the frame was sent: nanoseconds, 64 bits.
+ * The frames between a hypervisor and a device server in another thread, process or machine, beside the request pages that they
+ * may share. A frame is a u32 length of what follows, a kind (u8), and the fields of that kind in order, little-endian. `now` is
+ * always the machine's clock when the frame was sent: nanoseconds, 64 bits.
  */
 
 /** Range of addresses, or of guest frames, both ends inclusive. */
@@ -178,7 +178,7 @@ export interface MessageFrame {
   readonly kind: 'message'
   /** The machine's clock. */
   readonly now: Word64
-  /** What is said. */
+  /** The bytes of the message. */
   readonly bytes: Uint8Array
 }
 

@@ -7,7 +7,7 @@ import type { DevicePlatform } from './platform.ts'
 const MAX_GFN = 2 ** 40
 const NO_WIRE: InterruptLine = { set() {}, pulse() {} }
 
-/** What a {@link HeldPlatform} acts on. */
+/** The parts that a {@link HeldPlatform} acts on. */
 export interface HeldPlatformOptions {
   readonly platform: DevicePlatform
   /** The models' way to guest memory; null: by `platform.dma`. */

@@ -13,7 +13,7 @@ export interface UnplugOptions {
   readonly deadlineMs?: number | undefined
 }
 
-/** What {@link HotPlug} needs of the set of models. */
+/** The part of the set of models that {@link HotPlug} needs. */
 export interface HotPlugParts {
   readonly tree: PciTree
   readonly notices: ModelNotices
@@ -25,7 +25,7 @@ export interface HotPlugParts {
 
 /** The wait for what a model has in flight. */
 interface Rest {
-  /** It was reset since. */
+  /** The model was reset since. */
   again: boolean
   ends: Promise<void>
 }
@@ -37,7 +37,7 @@ export class HotPlug {
   readonly #removals = new Map<string, PromiseWithResolvers<void>>()
   /** By bus: devices that are leaving now. */
   readonly #leaving = new Map<string, Promise<void>>()
-  /** What those who wait for an empty slot do when nobody is to wait any more. */
+  /** Ends the waits for an empty slot, when nobody is to wait any more. */
   readonly #waits = new Set<() => void>()
   /** By model: those that were reset, and have work in flight. A guest may reset them as often as it likes. */
   readonly #resting = new Map<string, Rest>()
@@ -127,7 +127,7 @@ export class HotPlug {
     }
     const under = this.#resting.get(owner)
     if (under !== undefined) {
-      // It may have begun something since.
+      // The model may have begun something since.
       under.again = true
       return under.ends
     }

@@ -32,13 +32,13 @@ export interface DeviceLink {
 export interface DeviceServerOptions {
   /** Names the server where the hypervisor has not; default `devices`. */
   readonly name?: string
-  /** What whoever made the machine sends to its models. */
+  /** Takes messages from the machine's maker. */
   onMessage?(bytes: Uint8Array): void
   /** The wire of a PCI function's INTx pin, where the bridge that routes it is one of these models. */
   pciInterrupt?(device: number, pin: number): InterruptLine
   /**
    * Gives each model its own way to guest memory that lies within reach, such as a `MapCache` over a machine's shared
-   * memory in a Worker. What it has mapped delays the answers to INVALIDATE requests. Default: the hypervisor copies for
+   * memory in a Worker. Its mappings delay the answers to INVALIDATE requests. Default: the hypervisor copies for
    * the models, and they cannot map.
    *
    * @param modified - to be called for guest frames that the model has written, when its bytes are there
@@ -180,7 +180,7 @@ export class LinkedPlatform implements DevicePlatform {
   /** The clock has reached a timer's deadline. */
   expire(number: number, deadline: Word64): void {
     const timer = this.#timers[number]
-    // It may have been armed anew, or stopped, while the notice was under way.
+    // The timer may have been armed anew, or stopped, while the notice was under way.
     if (timer === undefined || !timer.deadline.equals(deadline)) return
     const { deadlineNs } = timer
     timer.deadline.clear()

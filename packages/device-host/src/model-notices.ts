@@ -11,7 +11,7 @@ export interface NoticedModel {
   readonly forgetting: Set<() => void>
 }
 
-/** What a model has begun and not ended. */
+/** Work that a model has begun and not ended. */
 interface Begun {
   readonly device: string
   readonly what: string

@@ -25,7 +25,7 @@ import { PendingAccess, Service } from './service.ts'
 
 type Requests = LocalModels['requests']
 
-/** What the service of requests needs of the set of models. */
+/** The part of the set of models that the service of requests needs. */
 export interface ModelRequestsOptions {
   readonly table: RegionTable
   readonly tree: PciTree

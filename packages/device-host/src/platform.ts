@@ -81,7 +81,10 @@ export interface DevicePlatform {
   ownMemory?(device: string, options: PlatformMemoryOptions): PlatformMemory
   /** A timer has been set by models elsewhere, while the machine may be asleep until the next deadline that it knows of. */
   timerArmed?(): void
-  /** What a Worker needs to reach guest RAM by itself, to be posted to it; absent where the machine's memory is not shared. */
+  /**
+   * The object that a Worker needs to reach guest RAM by itself, to be posted to it; absent where the machine's memory is not
+   * shared.
+   */
   readonly sharedMemory?: unknown
   /** A model that reaches guest memory by itself has written frames of it. */
   modifiedMemory?(gfn: number, count: number): void
@@ -107,7 +110,9 @@ export interface DevicePlatform {
   exit(code: number): void
 }
 
-/** What a gate uses of a server in the domain: an `IoreqServer`, which it does not name, because that one knows the platform. */
+/**
+ * The part of a server in the domain that a gate uses: an `IoreqServer`, which is not named here, because it knows the platform.
+ */
 export interface GatedSlots {
   /** Null: the server takes no buffered requests. */
   readonly ring: BufferedRing | null
@@ -132,7 +137,7 @@ export interface GatedServer {
  * so. See `DevicePlatform.gate`.
  */
 export interface ServerGate {
-  /** What the machine's side posts to the models is no request of the guest's: nothing waits for what the models make of it. */
+  /** Messages of the machine's side are no requests of the guest's: nothing waits for the models' reaction. */
   readonly postsFreely: boolean
   /** A frame goes to the models. */
   sends(frame: Frame): void

@@ -9,7 +9,7 @@ const EXECUTABLE = 2
 const TRAPPED = 4
 const TRAPS_WRITES = 8
 const SAVED = 16
-/** What one server may have: more is a mistake of its models. */
+/** The most memories of one server: more is a mistake of its models. */
 const MAX_MEMORIES = 256
 const MAX_PLACEMENTS = 4096
 

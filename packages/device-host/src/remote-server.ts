@@ -35,7 +35,7 @@ export interface ServerLink {
   close(): void
 }
 
-/** What a {@link RemoteServer} is made with. */
+/** The options of a {@link RemoteServer}. */
 export interface RemoteServerOptions {
   /** Names the server in errors and traces. */
   readonly name: string
@@ -43,9 +43,9 @@ export interface RemoteServerOptions {
   readonly realTime?: boolean
   /** How long the models may take to be attached before the server has failed, in milliseconds. Default 30 seconds. */
   readonly readyMs?: number
-  /** What a failure of its models leads to; default the domain's policy. */
+  /** The policy for a failure of its models; default the domain's. */
   readonly policy?: FailurePolicy
-  /** What the models send to whoever made the machine. */
+  /** Takes messages of the models to the machine's maker. */
   onMessage?(bytes: Uint8Array): void
   /** The server has ended, for whatever reason: what runs its models can be stopped. */
   onClosed?(): void
@@ -124,7 +124,7 @@ export class RemoteServer implements IoreqTransport {
       (call, ok, bytes) => this.#send({ kind: 'dmaDone', call, ok, bytes }),
     )
     this.ready = this.#ready.promise
-    // Who does not ask must not be told by an unhandled rejection either.
+    // A caller that does not ask must not get an unhandled rejection either.
     this.ready.catch(() => {})
     const { readyMs = READY_MS } = options
     this.#readyTimer = setTimeout(() => {
@@ -290,7 +290,7 @@ export class RemoteServer implements IoreqTransport {
     })
   }
 
-  /** @internal What its models have under way, or have been asked for through the ring, must have arrived as well. */
+  /** @internal The models' work under way, and requests to them in the ring, must have arrived as well. */
   dropMappings(done: () => void): void {
     this.#memory?.invalidate()
     if (this.#hasModels && !this.#closed) this.#call((call) => ({ kind: 'drop', call })).then(done, done)
@@ -423,5 +423,5 @@ export class RemoteServer implements IoreqTransport {
 /** Default of `RemoteServerOptions.readyMs`. */
 const READY_MS = 30_000
 
-/** What a reply may take beyond the models' own deadline. */
+/** The time that a reply may take beyond the models' own deadline. */
 const QUIESCE_GRACE_MS = 1000

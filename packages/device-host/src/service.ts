@@ -33,7 +33,7 @@ export class PendingAccess implements AccessRequest {
 }
 
 /**
- * What serves the requests of one vCPU, one at a time: the access in progress, and how a model's promise ends it. Made
+ * Serves the requests of one vCPU, one at a time: the access in progress, and how a model's promise ends it. Made
  * once, so that a request makes nothing.
  */
 export class Service implements OneCall {

@@ -153,7 +153,7 @@ class SharedDevices {
     for (let vcpu = 0; vcpu < server.vcpus; vcpu++) {
       if (!this.#page.slot(vcpu).accept(request)) continue
       any = true
-      // What has come before this request, but after our look at it.
+      // Buffered requests may have come before this request, but after our look at them.
       if (this.#end.takeBuffered()) this.#serveRing()
       if (request.type === IOREQ_TYPE_INVALIDATE) this.#receiveAll()
       this.#taken[vcpu] = 1

@@ -6,8 +6,8 @@ import type { Frame } from './frames.ts'
 import { SharedStream, sharedStreamBytes } from './shared-stream.ts'
 
 /*
- * What a hypervisor and a device Worker share: a page of words, the request page, the ring, and a stream of frames each
- * way.
+ * The memory that a hypervisor and a device Worker share: a page of words, the request page, the ring, and a stream of frames
+ * each way.
  */
 const MAGIC = 0x7265_7471
 /** Words of the first page. */
@@ -30,7 +30,7 @@ const STREAM_BYTES = 1 << 16
 const EVENTS_AT = COMMANDS_AT + 2 * STREAM_BYTES
 const BYTES = EVENTS_AT + sharedStreamBytes(STREAM_BYTES)
 
-/** What is posted to a device Worker; see `serveSharedDevices`. */
+/** The message to a device Worker; see `serveSharedDevices`. */
 export interface SharedDeviceMemory {
   /** Page, ring, streams and bells. */
   readonly buffer: SharedArrayBuffer

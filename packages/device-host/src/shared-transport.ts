@@ -5,7 +5,7 @@ import { Doorbell } from './doorbell.ts'
 import { RemoteServer, type RemoteServerOptions } from './remote-server.ts'
 import { createSharedDeviceMemory, SharedEnd, type SharedDeviceMemory } from './shared-memory.ts'
 
-/** What a {@link SharedTransport} is made with. */
+/** The options of a {@link SharedTransport}. */
 export interface SharedTransportOptions extends RemoteServerOptions {
   /** Rung when the server has something; one for all servers of a domain lets a thread wait for all. Default its own. */
   readonly doorbell?: Doorbell
@@ -63,7 +63,7 @@ export class SharedTransport {
         close: () => {
           this.#closed = true
           end.close()
-          // Whoever watches must see it.
+          // Threads that watch the page must see it.
           this.doorbell.ring()
         },
       },
@@ -105,7 +105,7 @@ export class SharedTransport {
         left = deadline - now
       }
       if (left <= 0) return
-      // What comes with the end of the time is looked at once more.
+      // Answers that come with the end of the time are looked at once more.
       if (!this.doorbell.waitSync(seen, left)) left = 0
     }
   }
@@ -131,7 +131,7 @@ export class SharedTransport {
       if (!isWithServer(state)) {
         this.#outstanding[vcpu] = 0
         any = true
-        // What it has sent before its answer comes before it.
+        // Frames that it sent before its answer take effect before it.
         this.#receive()
       }
       server.answered(vcpu)

@@ -51,7 +51,7 @@ export class PciMachine {
     this.fn?.configWrite(4, 2, 7)
   }
 
-  /** What a device that is plugged in by the test itself is given. */
+  /** The context for a device that the test plugs in by itself. */
   get context(): DeviceContext {
     return this.#context()
   }

@@ -16,7 +16,7 @@ export class TestDisk implements BlockBackend {
   bad: BlockErrorCode | null = null
   /** Data is moved without a wait, where a model asks for that. */
   inPlace = false
-  /** What was asked for: `write 0+512 durable`. */
+  /** The requests, as text: `write 0+512 durable`. */
   readonly log: string[] = []
   readonly signals: BlockRequest['signal'][] = []
   #held: (() => void)[] = []

@@ -64,7 +64,7 @@ const STATUS_B_BINARY = 0x04
 interface Counter {
   readonly name: string
   readonly read: (guest: Guest) => void
-  /** It counts down. */
+  /** The counter counts down. */
   readonly down?: true
   /** Bits that it has, if fewer than 64. */
   readonly mask?: number

@@ -3,7 +3,7 @@
 /** The image, as the processor sees it below 1 MiB; the same bytes end at 4 GiB. */
 export const ROM = { base: 0xf_0000, bytes: 0x1_0000, segment: 0xf000 } as const
 
-/** What the processor fetches first after reset: F000:FFF0. */
+/** The address of the processor's first fetch after reset: F000:FFF0. */
 export const RESET_VECTOR = 0xf_fff0
 
 /** Page tables: one PML4, one PDPT, four page directories of 2 MiB pages, which map 4 GiB one to one. */

@@ -132,7 +132,7 @@ const END_OF_GROUP = 0xff
 /** A line of feature names is broken after this many characters. */
 const LINE_WIDTH = 64
 
-/** What CPUID tells. */
+/** Emits the text of CPUID's leaves. */
 export function emitProcessor(guest: Guest): void {
   const { asm } = guest
   const answer = guest.variable('cpuid.answer', 16)

@@ -7,7 +7,7 @@ export interface Stopper {
   readonly length: number
 }
 
-/** What a client has asked for and chosen, as its packets find it. */
+/** The wishes and choices of a client, as its packets find them. */
 export interface ClientState {
   target: GdbTarget
   /** The processor of register and memory packets, from 0. */
@@ -17,9 +17,9 @@ export interface ClientState {
   /** Addresses of memory packets are guest-physical. */
   physical: boolean
   steps: StepRules
-  /** It understands stop reasons of breakpoints. */
+  /** The client understands stop reasons of breakpoints. */
   readonly understands: { softwareBreakpoints: boolean; hardwareBreakpoints: boolean }
-  /** What is set, by kind, address and length. */
+  /** The breakpoints and watchpoints that are set, by kind, address and length. */
   readonly stoppers: Map<string, Stopper>
 }
 

@@ -9,7 +9,7 @@ const ESCAPE = 0x7d
 const INTERRUPT = 0x03
 const ESCAPE_BIT = 0x20
 
-/** What a client has sent. Packets are strings of bytes, each a character; escapes are undone. */
+/** Takes the packets of a client. Packets are strings of bytes, each a character; escapes are undone. */
 export interface PacketHandler {
   /** A packet with the right checksum. */
   packet(text: string): void

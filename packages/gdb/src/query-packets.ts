@@ -52,7 +52,7 @@ export async function answerQuery(state: ClientState, packet: string): Promise<s
       return monitor(state, rest)
     case 'qSymbol':
       return 'OK'
-    // What QEMU's server has beyond the protocol.
+    // Queries of QEMU's server beyond the protocol.
     case 'qqemu.PhyMemMode':
       return state.physical ? '1' : '0'
     case 'Qqemu.PhyMemMode':

@@ -181,7 +181,7 @@ export class GdbSession {
     }
     const reply = await answerQuery(this.#state, packet)
     if (!packet.startsWith('qRcmd,') || reply === 'OK' || reply === '' || reply.startsWith('E')) return reply
-    // What a command prints comes as output, in pieces, before the last reply.
+    // A command's text comes as output, in pieces, before the last reply.
     const bytes = fromHex(reply)!
     for (let at = 0; at < bytes.length; at += PRINTED_BYTES) {
       this.#reply(`O${toHex(bytes.subarray(at, at + PRINTED_BYTES))}`)

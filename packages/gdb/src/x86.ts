@@ -47,7 +47,7 @@ const VECTOR_TYPES = [
   '</union>',
 ].join('\n')
 
-/** What gdb has no names for. */
+/** Registers that gdb has no names for. */
 const system = (bits: number): readonly Register[] => {
   const words = (names: string, size: number): readonly Register[] =>
     names.split(' ').map((name) => ({ name, bits: size, group: 'system' }))

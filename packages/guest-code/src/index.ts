@@ -1,4 +1,4 @@
-/** What guests of tests and benches begin with: from reset to protected mode and on to long mode. */
+/** The beginning of guests of tests and benches: from reset to protected mode and on to long mode. */
 import {
   al,
   ax,

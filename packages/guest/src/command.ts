@@ -41,7 +41,7 @@ const [FIRST_POLL_MS, MOST_POLL_MS] = [200, 1000]
 const GRACE_MS = 1000
 /** The agent has so long for each answer when a command is to end. */
 const PATIENCE_MS = 5000
-/** What a command leaves behind may hold its outputs open for so long. */
+/** The time for which a command's children may hold its outputs open. */
 const DRAIN_MS = 500
 /** A longer command goes to a file first: the agent's shell reads its requests byte by byte. */
 const MOST_INLINE_CHARACTERS = 1000
@@ -53,7 +53,7 @@ const SIGNALS =
     ' ',
   )
 
-/** What the agent says of a command. */
+/** The agent's report of a command. */
 interface State {
   readonly kind: 'running' | 'exited' | 'end'
   /** `$?` of its shell. */
@@ -79,7 +79,7 @@ export class Command {
   readonly #outputs: readonly [Output, Output]
   /** Why the command is to end early. */
   #stop: { readonly reason: unknown; readonly signal: 'TERM' | 'KILL' } | undefined
-  /** What the agent has reported by itself. */
+  /** The agent's last unasked report. */
   #note: readonly string[] | undefined
   #wake: () => void = () => {}
   #deadlineMs = Infinity

@@ -2,7 +2,7 @@
 export type GuestErrorCode =
   /** An argument is not one that the call takes. */
   | 'ERR_GUEST_OPTION'
-  /** What arrived is not what an agent answers here. */
+  /** A reply that no agent gives at this point. */
   | 'ERR_GUEST_PROTOCOL'
   /** The agent has not answered in time, or a command has not ended in time and was ended. */
   | 'ERR_GUEST_TIMEOUT'
@@ -13,7 +13,7 @@ export type GuestErrorCode =
   /** {@link Guest.close} was called. */
   | 'ERR_GUEST_CLOSED'
 
-/** What a command had printed when it was ended. */
+/** The output of a command until it was ended. */
 export interface PartialOutput {
   /** Bytes of the standard output. */
   readonly stdout: Uint8Array

@@ -1,14 +1,14 @@
 import { GuestError } from './errors.ts'
 import type { ExecOptions, ExecResult } from './command.ts'
 
-/** What a path in a guest names. */
+/** The kind of file that a path in a guest names. */
 export type GuestFileType = 'file' | 'directory' | 'symlink' | 'character-device' | 'block-device' | 'fifo' | 'socket'
 
 /** An entry of a folder of the guest. */
 export interface GuestFileEntry {
   /** Its name in the folder. */
   readonly name: string
-  /** What it is; a symbolic link is not followed. */
+  /** The kind of file; a symbolic link is not followed. */
   readonly type: GuestFileType
   /** Its size in bytes. */
   readonly sizeBytes: number

@@ -9,7 +9,7 @@ import { Session } from './session.ts'
 export interface GuestOptions {
   /** The agent has so many milliseconds to answer first, in which the guest may boot; default 60,000. */
   readonly connectTimeoutMs?: number
-  /** It has so many milliseconds for each answer; default 30,000. */
+  /** The milliseconds that the agent has for each answer; default 30,000. */
   readonly answerTimeoutMs?: number
   /** Bytes that a command may print; default 16 MiB. */
   readonly maxOutputBytes?: number

@@ -16,7 +16,7 @@ export const MOST_PUT_BYTES = 12_000
 export interface Answer {
   readonly session: string
   readonly id: number
-  /** What the agent says, at least one word. */
+  /** The agent's words, at least one. */
   readonly words: readonly string[]
 }
 
@@ -99,7 +99,7 @@ function decodeAnswer(text: string): Answer | null {
   return /^\d{1,15}$/.test(id) && words.length > 0 ? { session, id: Number(id), words } : null
 }
 
-/** What an agent said, short enough for a message. */
+/** Quotes an agent's words, short enough for a message. */
 export function quote(words: readonly string[]): string {
   const text = words.join(' ')
   return text.length > 60 ? `${text.slice(0, 60)}…` : text

@@ -2,7 +2,7 @@ import { decodeBase64 } from './base64.ts'
 import { GuestError } from './errors.ts'
 import { MOST_FETCHED_BYTES, MOST_PUT_BYTES, quote } from './lines.ts'
 
-/** What a command has printed to one output, in one buffer that grows: a guest may send it byte by byte. */
+/** The output of a command, in one buffer that grows: a guest may send it byte by byte. */
 export class Output {
   #bytes: Uint8Array<ArrayBuffer> = new Uint8Array(MOST_FETCHED_BYTES)
   #length = 0

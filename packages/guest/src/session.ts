@@ -19,8 +19,8 @@ interface Pending {
 }
 
 /**
- * Requests to the agent, one at a time. A request is repeated until it is answered: the agent carries it out once. What
- * comes of another session, such as that of a machine's past before it was restored, is dropped.
+ * Requests to the agent, one at a time. A request is repeated until it is answered: the agent carries it out once. Answers of
+ * another session, such as that of a machine's past before it was restored, are dropped.
  */
 export class Session {
   readonly #port: GuestPort
@@ -32,7 +32,7 @@ export class Session {
   #timer: unknown
   /** The port has room. */
   #hasRoom = true
-  /** It has said so since bytes were last queued, perhaps at once. */
+  /** The port has taken all bytes since the last were queued, perhaps at once. */
   #isDrained = false
   #mostAnswerMs = Infinity
   #isSynchronous = false

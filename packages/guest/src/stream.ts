@@ -1,6 +1,6 @@
 import type { GuestPort } from './port.ts'
 
-/** What a device model gives a stream; `ByteStreamClient` of `@retrap/device` is one. */
+/** The interface that a device model gives a stream; `ByteStreamClient` of `@retrap/device` is one. */
 export interface GuestStreamClient {
   /** Takes bytes, and returns how many. */
   receive(bytes: Uint8Array): number

@@ -44,7 +44,7 @@ export interface RealClockState {
 export class RealClock implements DomainClock {
   /** Its time passes by itself. */
   readonly deterministic = false
-  /** It is the host's time. */
+  /** The clock is the host's. */
   readonly realTime = true
   readonly #host: HostClock
   /** The host's time at power-on. */

@@ -52,7 +52,7 @@ export interface DomainOptions {
   readonly clock: DomainClock
   /** How it waits. */
   readonly sleeper: Sleeper
-  /** What happens when a device model breaks its contract. Default `crash`. */
+  /** The reaction to a device model that breaks its contract. Default `crash`. */
   readonly policy?: FailurePolicy
   /** Told of device models that fail, whatever the policy. */
   readonly onFailure?: (failure: DeviceFailure) => void

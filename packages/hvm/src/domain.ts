@@ -359,7 +359,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
 
   /**
    * Gives all of its machine memory back to other domains in it, when its device models are at rest. It must not be used any
-   * more. What a model still holds when the deadline has passed stays its, for ever.
+   * more. Memory that a model still holds when the deadline has passed stays the model's, for ever.
    *
    * @param deadlineMs - host time that device models may take
    */

@@ -1,4 +1,4 @@
-/** What went wrong, for programs. */
+/** The kind of failure, for programs. */
 export type HvmErrorCode =
   /** A device has not answered by the deadline. */
   | 'ERR_PENDING'
@@ -9,7 +9,7 @@ export type HvmErrorCode =
 
 /** A caller asked for something that cannot be done. */
 export class HvmError extends Error {
-  /** What went wrong. */
+  /** The kind of failure. */
   readonly code: HvmErrorCode
   /** The vCPUs concerned. */
   readonly vcpus: readonly number[]

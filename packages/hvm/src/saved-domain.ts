@@ -168,7 +168,7 @@ function checkState<S extends DomainState>(domain: SavedDomain<S>, state: S): vo
   if (state?.version !== 1)
     throw new HvmError('ERR_STATE', `state of a domain of version ${String(state?.version)}: expected 1`)
   const round = domain.saveRound()
-  // They may be missing: where nothing has moved, and where no turn goes on.
+  // The two may be missing: where nothing has moved, and where no turn continues.
   const { moved: _moved, goesOn: _goesOn, ...expected } = round ?? {}
   checkShape('the domain’s state', state, {
     version: 1,

@@ -18,7 +18,7 @@ export interface CpuExit {
 export interface VirtualProcessor {
   /** Instructions that have retired since power-on. */
   readonly retired: number
-  /** What all that was executed has cost, in instructions; a function of architectural events alone. */
+  /** The cost of all execution so far, in instructions; a function of architectural events alone. */
   readonly cost: number
   /** Whether an instruction is under way: it waits for an answer. */
   readonly busy: boolean
@@ -38,7 +38,7 @@ export interface VirtualProcessor {
 export interface TurnWatch {
   /** A vCPU is about to execute. */
   begin(vcpu: VirtualCpu): void
-  /** It has come back. */
+  /** The vCPU has come back. */
   end(vcpu: VirtualCpu): void
 }
 
@@ -58,7 +58,7 @@ export interface VirtualCpu {
   readonly cpu: VirtualProcessor
   /** Whether it has nothing to do until something happens. */
   readonly dormant: boolean
-  /** It has come back from a turn, and no other vCPU executes. */
+  /** The vCPU has come back from a turn, and no other one executes. */
   turnEnded(): void
   /** Forgets what it has translated: the guest's map has changed. */
   mapChanged(): void

@@ -49,7 +49,7 @@ export interface LocalModels {
 export class SentRequest {
   /** The request. */
   readonly request: IoRequest = createIoRequest()
-  /** Whose handler one call of answers it, where that has been found already. */
+  /** The region whose handler answers by one call, where that has been found already. */
   region: ClaimedRegion | null = null
   /** Offset of the access in `region`. */
   offset = 0

@@ -20,7 +20,7 @@ interface Draining {
   readonly device: string | undefined
 }
 
-/** What the deadlines of requests stand on. */
+/** The parts that the deadlines of requests stand on. */
 export interface DeadlinesOptions {
   /** Milliseconds of host time after which a server that has not answered counts as failed; `Infinity`: never. */
   readonly deadlineMs: number

@@ -189,7 +189,7 @@ export class IoDispatch {
       const value = region.handler.read(offset, size as 1 | 2 | 4)
       if (typeof value === 'number') {
         const lo = size === 4 ? value >>> 0 : size === 1 ? value & 0xff : value & 0xffff
-        // What is cut off nothing is a word; `isWord` alone costs half a nanosecond more.
+        // A value that the mask leaves as it is, is a word; `isWord` alone costs half a nanosecond more.
         if (lo === value || isWord(value)) {
           this.lo = lo
           this.hi = 0
@@ -419,7 +419,7 @@ export class IoDispatch {
     return this.#pending.unanswered(vcpu)
   }
 
-  /** What a vCPU waits for, for people; null: for no answer. Notices to all servers are not described. */
+  /** Describes the wait of a vCPU, for people; null: it waits for no answer. Notices to all servers are not described. */
   describeWait(vcpu: number): WaitDescription | null {
     return this.#pending.describe(vcpu)
   }

@@ -182,7 +182,7 @@ export type DmOpFields = Readonly<Record<string, number>>
 /** An operation that is not this package's to do. Returns 0 or a negative errno. @param bulk - buffer 1 */
 export type DmOpHandler = (fields: DmOpFields, bulk: Uint8Array) => number
 
-/** What a domain does of the operations that have nothing to do with servers. What is absent is −EOPNOTSUPP. */
+/** A domain's part of the operations that have nothing to do with servers. An absent operation is −EOPNOTSUPP. */
 export interface DmPlatform {
   /** `XEN_DMOP_track_dirty_vram`. */
   readonly trackDirtyVram?: DmOpHandler
@@ -242,7 +242,7 @@ const INFO_NO_GFNS = 1
 /** Most frames that track_dirty_vram takes: 1 GiB. */
 const MOST_VRAM_FRAMES = 1 << 18
 
-/** What each field may be; −EINVAL otherwise. Source: Xen's public header hvm/dm_op.h. */
+/** The values that each field may have; −EINVAL otherwise. Source: Xen's public header hvm/dm_op.h. */
 const LIMITS: Readonly<Partial<Record<Operation['name'], (f: DmOpFields) => boolean>>> = {
   create: (f) => f['bufferedMode']! <= HVM_IOREQSRV_BUFIOREQ_ATOMIC,
   info: (f) => (f['flags']! & ~INFO_NO_GFNS) === 0,

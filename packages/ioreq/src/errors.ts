@@ -22,7 +22,7 @@ export type IoreqErrorCode =
   | 'ERR_DEVICE'
   | 'ERR_PROTOCOL'
 
-/** What a caller of this package did wrong. Switch on `code`, never on the text. */
+/** A mistake of a caller of this package. Switch on `code`, never on the text. */
 export class IoreqError extends Error {
   /** The class's name, for people. */
   override readonly name: string = 'IoreqError'

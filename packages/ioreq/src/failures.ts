@@ -23,9 +23,9 @@ export interface DeviceFailure {
   readonly device: string
   /** The access in words, such as "mmio read of 4 bytes at 0xfed00000". */
   readonly request: string
-  /** What was thrown, or an error that says what was wrong. */
+  /** The thrown error, or one that says what was wrong. */
   readonly cause: unknown
-  /** What it leads to. */
+  /** The policy that it leads to. */
   readonly policy: FailurePolicy
 }
 
@@ -52,7 +52,7 @@ export class FailureHandler {
     this.#onFailure = onFailure
   }
 
-  /** What a failure of a server's leads to. */
+  /** Returns the policy for a failure of a server. */
   policyOf(server: IoreqServer | null): FailurePolicy {
     return server?.policy ?? this.#policy
   }

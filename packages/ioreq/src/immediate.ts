@@ -14,7 +14,7 @@ import type { IoTraceRecord } from './trace.ts'
 import { tracedDevice } from './wait.ts'
 import { allOnes, putBytes, wordAt } from './words.ts'
 
-/** What accesses that are made at once stand on. */
+/** The parts that immediate accesses stand on. */
 export interface ImmediateAccessOptions {
   readonly parties: Parties
   readonly space: ConfigSpace

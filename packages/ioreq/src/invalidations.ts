@@ -10,16 +10,16 @@ import type { IoreqServer } from './server.ts'
 
 /** Hears how servers come, go and acknowledge: who waits for all of them has then to look again. */
 export interface InvalidationListener {
-  /** It has dropped what the notice of this epoch named, or is gone with all that it had mapped. */
+  /** The server has dropped the mappings that the notice of this epoch named, or is gone with all of them. */
   acknowledged(server: IoreqServer, epoch: number): void
-  /** It has been created, enabled, disabled or destroyed. */
+  /** The server has been created, enabled, disabled or destroyed. */
   serverChanged(server: IoreqServer): void
 }
 
 /** `IoreqServer.invalidating`: the request is in the slot; it waits until the slot has drained. */
 const SENT = 1
 const QUEUED = 2
-/** It is disabled: there is no request, only what it has mapped is waited for. */
+/** The server is disabled: there is no request, and only its mappings are waited for. */
 const DROPPING = 3
 
 /** The request of an invalidation. Its data is not adopted by anybody. */
@@ -32,7 +32,7 @@ const INVALIDATE: IoRequest = {
   dataHi: 0xffff_ffff,
 }
 
-/** What invalidations need of the requests that they share slots with. */
+/** The part of the requests that invalidations need: both share slots. */
 export interface InvalidationsOptions {
   readonly failures: FailureHandler
   readonly listener: InvalidationListener | undefined
@@ -59,8 +59,8 @@ export class Invalidations {
   }
 
   /**
-   * Sends INVALIDATE to all enabled servers at once. One that is disabled, and has something mapped all the same, drops
-   * it without being asked.
+   * Sends INVALIDATE to all enabled servers at once. A disabled server that has something mapped all the same drops it without
+   * being asked.
    *
    * @returns `IO_DONE` if all have acknowledged already, else `IO_RETRY`
    */

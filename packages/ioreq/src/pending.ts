@@ -16,7 +16,7 @@ import type { IoTraceEvent, IoTraceRecord } from './trace.ts'
 import { deviceOf, isOpen, isTaken, tracedDevice, Wait, type WaitDescription } from './wait.ts'
 import { allOnes } from './words.ts'
 
-/** What {@link PendingRequests} needs from the dispatcher. */
+/** The part of the dispatcher that {@link PendingRequests} needs. */
 export interface PendingOptions {
   readonly vcpus: number
   /** Where answers are left. */
@@ -106,7 +106,7 @@ export class PendingRequests implements LocalAnswers, PageFailures {
     return isOpen(this.#wait(vcpu))
   }
 
-  /** What a vCPU waits for; null: for no answer. */
+  /** Describes the wait of a vCPU; null: it waits for no answer. */
   describe(vcpu: number): WaitDescription | null {
     const wait = this.#wait(vcpu)
     const { server, request } = wait
@@ -276,7 +276,7 @@ export class PendingRequests implements LocalAnswers, PageFailures {
   returned(server: IoreqServer, vcpu: number, lo: number, hi: number, mayRun: boolean): void {
     const wait = this.#wait(vcpu)
     if (server.draining[vcpu] !== 0) return this.#drained(server, vcpu, wait)
-    // It took too long, and has been given up.
+    // The notice took too long, and has been given up.
     if (wait.server !== server || wait.ended !== IO_RETRY) return
     wait.lo = lo
     wait.hi = hi

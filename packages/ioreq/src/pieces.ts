@@ -8,7 +8,7 @@ export class PieceAccess {
   lo = 0
   /** High word of it. */
   hi = 0
-  /** What the last failure was. */
+  /** The last failure. */
   error: unknown = null
   /** Where the failing piece begins. */
   failedAt = 0

@@ -2,7 +2,7 @@ import { DeviceError, type RegionOptions } from '@retrap/device'
 import { hex } from '@retrap/device/host'
 import { type Claim, ClaimedRegion, type RegionClaim, type RegionOwner } from './region.ts'
 
-/** What was found at an address, and where else the same would be found: `first` … `end` − 1. */
+/** The entry that was found at an address, and the range in which it is the same: `first` … `end` − 1. */
 class Found {
   first = 0
   end = 0

@@ -19,7 +19,7 @@ export interface ShownMemory {
   follow(gpa: number): void
 }
 
-/** What a region's owner is told when its claim changes. */
+/** The owner of a region, told when its claim changes. */
 export interface RegionOwner {
   /** Checks a claim that is about to be made; throws DeviceError where it may not be. */
   checkClaim(region: ClaimedRegion, base: number): void
@@ -43,7 +43,7 @@ export interface RegionClaim {
   readonly handler: RangeHandler
   /** Accesses may be made without the request page. */
   readonly direct: boolean
-  /** What it shows of a model's memory; null: nothing. */
+  /** The part of a model's memory that it shows; null: nothing. */
   readonly window: ShownMemory | null
 }
 
@@ -77,7 +77,7 @@ export class ClaimedRegion implements Region {
   readonly buffered: boolean
   /** Whether it answers. */
   enabled: boolean
-  /** What it shows of a model's memory, which follows it; null: nothing. */
+  /** The part of a model's memory that it shows, which follows it; null: nothing. */
   window: ShownMemory | null
   /** Name of the device model. */
   readonly device: string

@@ -87,7 +87,7 @@ export function elementPointer(request: IoRequest, i: number): number {
 
 const elementStep = ({ df, size }: IoRequest): number => (df ? -size : size)
 
-/** What servers are asked to drop. */
+/** The range that servers are asked to drop. */
 export interface InvalidationNotice {
   /** Number of the last change to the guest's map that it covers; the caller's own count. */
   readonly epoch: number

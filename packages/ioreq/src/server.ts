@@ -11,7 +11,7 @@ import type { BufferedRing } from './buffered-ring.ts'
 import type { Channel, LocalModels } from './channel.ts'
 import type { InvalidationNotice, IoRequest } from './request.ts'
 
-/** What a domain does about a model that breaks its contract: it ends, or the model does. */
+/** The policy of a domain for a model that breaks its contract: the domain ends, or the model does. */
 export type FailurePolicy = 'crash' | 'detach'
 
 /**
@@ -80,13 +80,13 @@ export interface ServerOptions {
   readonly ringPage?: PageLocation
   /** `HVM_IOREQSRV_BUFIOREQ_*`; default off. */
   readonly bufferedMode?: number
-  /** What a failure of its models leads to; default the domain's policy. */
+  /** The policy for a failure of its models; default the domain's. */
   readonly policy?: FailurePolicy
   /** @internal The models, where they are of this process. */
   readonly local?: LocalModels
 }
 
-/** What a domain gives a server; `IoDispatch.createServer` has it. */
+/** The place of a server in a domain; `IoDispatch.createServer` has it. */
 export interface ServerPlace {
   /** Its number in the domain. */
   readonly id: number
@@ -119,7 +119,7 @@ export class IoreqServer {
   readonly bufferedMode: number
   /** How it is reached. */
   readonly transport: IoreqTransport
-  /** What a failure of its models leads to; null: what the domain's policy says. */
+  /** The policy for a failure of its models; null: the domain's. */
   readonly policy: FailurePolicy | null
   /** @internal The way of its requests. */
   readonly channel: Channel
@@ -224,7 +224,7 @@ export class IoreqServer {
   /** Ends the server. Requests that it holds end quietly, with all ones. */
   destroy(): void {
     if (!this.#alive) return
-    // What it is to acknowledge, it has when nothing is mapped any more.
+    // A notice is acknowledged when nothing is mapped any more.
     this.transport.endMappings?.()
     this.#alive = false
     this.enabled = false

@@ -11,7 +11,7 @@ import { IO_DONE } from './status.ts'
 import type { IoTraceRecord } from './trace.ts'
 import { tracedDevice } from './wait.ts'
 
-/** What a {@link Submission} is made of. */
+/** The parts of a {@link Submission}. */
 export interface SubmissionParts {
   readonly parties: Parties
   readonly space: ConfigSpace

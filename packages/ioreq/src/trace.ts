@@ -3,7 +3,7 @@ import { IOREQ_READ } from './layout.ts'
 import type { IoRequest } from './request.ts'
 
 /**
- * What became of an access.
+ * The outcome of an access.
  *
  * | event | meaning |
  * |---|---|
@@ -20,7 +20,7 @@ export type IoTraceEvent = 'done' | 'unhandled' | 'sent' | 'buffered' | 'answere
 
 /** One line of a request trace. The fields of `request` are the sender's and change after the call. */
 export interface IoTraceRecord {
-  /** What has happened to the access. */
+  /** The event of the access. */
   readonly event: IoTraceEvent
   /** −1 where it is not known: an access that was made without the request page. */
   readonly vcpu: number

@@ -4,7 +4,7 @@ import { IOREQ_TYPE_COPY, IOREQ_TYPE_PCI_CONFIG, IOREQ_TYPE_PIO } from './layout
 import type { IoreqServer } from './server.ts'
 import { IO_RETRY } from './status.ts'
 
-/** What one vCPU waits for: an answer, or acknowledgements of an invalidation. */
+/** The wait of one vCPU: for an answer, or for acknowledgements of an invalidation. */
 export class Wait extends SentRequest {
   server: IoreqServer | null = null
   /** The slot is still draining a cancelled request; ours is published after it. */
@@ -14,13 +14,13 @@ export class Wait extends SentRequest {
   since = 0
   /** INVALIDATE requests that have not been acknowledged. */
   invalidations = 0
-  /** What they are about. */
+  /** The range that they are about. */
   notice: InvalidationNotice = INVALIDATE_ALL
   /** Counts the invalidations that there have been. */
   round = 0
 }
 
-/** What a vCPU waits for, for people. */
+/** The wait of a vCPU, for people. */
 export interface WaitDescription {
   /** The server's name. */
   readonly server: string

@@ -12,7 +12,7 @@ export function wordAt(bytes: Uint8Array, at: number): number {
   )
 }
 
-/** What a bus that nobody drives reads as: ones, as many as fit `size` bytes. */
+/** Fills in the value of a bus that nobody drives: ones, as many as fit `size` bytes. */
 export function allOnes(size: number, into: Word64): void {
   into.lo = size >= 4 ? 0xffff_ffff : 2 ** (8 * size) - 1
   into.hi = size > 4 ? 2 ** (8 * (size - 4)) - 1 : 0

@@ -25,7 +25,7 @@ export interface InterruptFabricOptions {
   /** The machine's clock. */
   readonly clock: ApicClock
   /**
-   * What a local APIC's `events` gives has changed: the vCPU is to look at it, and out of HLT if it is in it. Also
+   * The result of a local APIC's `events` has changed: the vCPU is to look at it, and to leave HLT if it is in it. Also
    * called where an interrupt can no longer be delivered. May be called while the vCPU accesses its own APIC.
    */
   wake(cpu: number): void

@@ -1,6 +1,6 @@
 import type { HeldSegment } from './held-segment.ts'
 
-/** What copies are filled with when their mapping is released. */
+/** The byte that fills copies when their mapping is released. */
 const POISON = 0xdb
 /** Released copies that are watched for late writes. */
 const WATCHED = 64

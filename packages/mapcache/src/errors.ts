@@ -1,6 +1,6 @@
 import { describeArgument } from '@retrap/basics'
 
-/** What a user of `@retrap/mapcache` can do wrong. */
+/** Mistakes of a user of `@retrap/mapcache`. */
 export type MapCacheErrorCode =
   /** A guest-physical address, a length or an offset outside what it can be. */
   | 'ERR_RANGE'
@@ -19,7 +19,7 @@ export type MapCacheErrorCode =
   /** The guest's map names a machine frame that nobody owns: the map, or who frees frames, is wrong. */
   | 'ERR_UNOWNED'
 
-/** Thrown for callers' mistakes. What a guest has at an address is a result. */
+/** Thrown for callers' mistakes. The guest's memory at an address is a result, not an error. */
 export class MapCacheError extends Error {
   /** Name of the class. */
   override readonly name = 'MapCacheError'

@@ -1,7 +1,7 @@
 import { check } from './arguments.ts'
 
 /**
- * What a guest frame is to a device model: RAM, RAM that it must not write, a device's registers, or nothing.
+ * The kind of a guest frame for a device model: RAM, RAM that it must not write, a device's registers, or nothing.
  */
 export type FrameKind = 'ram' | 'rom' | 'mmio' | 'hole'
 
@@ -41,7 +41,7 @@ export interface FrameReferences {
 
 /** The part of a `P2m` that {@link guestMapOf} uses. */
 export interface P2mView {
-  /** Whose types it has: an Arm guest's with `lpae`; default an x86 guest's. */
+  /** The format whose types the map has: an Arm guest's with `lpae`; default an x86 guest's. */
   readonly format?: 'ept' | 'lpae'
   /** Looks a guest frame up, into `into`; returns its type. */
   lookup(gfn: number, into: { mfn: number; type: number; order: number; rights: number }): number

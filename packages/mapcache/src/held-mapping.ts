@@ -6,7 +6,7 @@ import { HeldSegment } from './held-segment.ts'
 import type { PendingInvalidation } from './invalidation.ts'
 import type { WritableMapping } from './mapping.ts'
 
-/** What a mapping needs of the cache that made it. */
+/** The part of its cache that a mapping needs. */
 export interface MappingOwner {
   readonly memory: MachineMemory
   readonly map: GuestMap
@@ -15,7 +15,7 @@ export interface MappingOwner {
   readonly held: HeldList
 }
 
-/** What few mappings need, so that the others are small. */
+/** The fields that few mappings need, so that the others are small. */
 class Rarities {
   orphaned: boolean = false
   pinned: boolean = false
@@ -60,7 +60,7 @@ export class HeldMapping implements WritableMapping {
     return this.#rare !== null && this.#rare.orphaned
   }
 
-  /** It has references of its own to its frames. Until a page of it leaves the cache, the cache's are enough. */
+  /** The mapping has references of its own to its frames. Until a page of it leaves the cache, the cache's are enough. */
   get pinned(): boolean {
     return this.#rare !== null && this.#rare.pinned
   }

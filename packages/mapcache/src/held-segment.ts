@@ -2,7 +2,7 @@ import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import type { FrameKind } from './guest-map.ts'
 import type { WritableSegment } from './mapping.ts'
 
-/** What a segment is made of. */
+/** The parts of a segment. */
 interface SegmentParts {
   readonly kind: FrameKind
   readonly gpa: number
@@ -24,7 +24,7 @@ export class HeldSegment implements WritableSegment {
   readonly bytes: Uint8Array | null
   /** Machine address; −1 where there is none. */
   readonly ma: number
-  /** What the copy that the holder has was made of, where it has a copy. */
+  /** The bytes that the holder's copy was made of, where it has a copy. */
   readonly #original: Uint8Array | null
 
   constructor(memory: MachineMemory, { kind, gpa, offset, length, ma, copied }: SegmentParts) {

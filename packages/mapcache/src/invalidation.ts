@@ -2,8 +2,8 @@
  * One invalidation, until nothing that was mapped before it can reach the old frames: the acknowledgement is due when
  * it is done.
  *
- * Nothing here waits by itself. Who holds a mapping and waits for an invalidation of its frames waits for itself:
- * release first.
+ * Nothing here waits by itself. A holder of a mapping that waits for an invalidation of its frames waits for itself: release
+ * first.
  */
 export interface Invalidation {
   /** Whether the acknowledgement may be sent. */

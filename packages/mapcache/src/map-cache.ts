@@ -10,7 +10,7 @@ import { NOTHING_HELD, PendingInvalidation, type Invalidation } from './invalida
 import type { Mapping, WritableMapping } from './mapping.ts'
 import { MAX_GFN, PageCache } from './page-cache.ts'
 
-/** What a {@link MapCache} is made of. */
+/** The options of a {@link MapCache}. */
 export interface MapCacheOptions {
   /** Machine memory that holds the guest. */
   readonly memory: MachineMemory
@@ -29,7 +29,7 @@ export interface MapCacheOptions {
   readonly development?: boolean
 }
 
-/** What a cache has done since it was made, and what it has now. */
+/** The counts of a cache since it was made, and its present size. */
 export interface MapCacheStatistics {
   /** Runs of pages found in the bucket used last. */
   readonly shortcutHits: number

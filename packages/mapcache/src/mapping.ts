@@ -23,7 +23,7 @@ export interface Segment {
   readonly bytes: ReadonlyBytes | null
 }
 
-/** A {@link Segment} that may be written. What is written to the `bytes` of `rom` is lost. */
+/** A {@link Segment} that may be written. A write to the `bytes` of `rom` is lost. */
 export interface WritableSegment extends Segment {
   /** Its bytes while the mapping is held; null for `mmio` and `hole`. */
   readonly bytes: Uint8Array | null
@@ -42,7 +42,7 @@ export interface Mapping extends Disposable {
   readonly held: boolean
   /** Whether frames under it have left the guest since it was made. A device may well give up then. */
   readonly orphaned: boolean
-  /** What it covers, in order and without gaps. @throws MapCacheError `ERR_RELEASED` */
+  /** The mapped pieces, in order and without gaps. @throws MapCacheError `ERR_RELEASED` */
   readonly segments: readonly Segment[]
   /** All of it in one piece. @throws MapCacheError `ERR_RELEASED`; `ERR_SCATTERED` unless it is one segment with bytes */
   readonly bytes: ReadonlyBytes

@@ -10,7 +10,7 @@ export interface GuestRange {
   readonly length: number
 }
 
-/** What the helpers here need: a `MapCache`. */
+/** The part of a `MapCache` that the helpers here need. */
 export interface GuestBytes {
   /** Copies out; see `MapCache.readSome`. */
   readSome(gpa: number, into: Uint8Array): number

@@ -12,7 +12,7 @@ export class Shortcuts {
   readonly starts: Float64Array
   /** GPA behind its last byte. */
   readonly ends: Float64Array
-  /** What is to be added to a GPA of it for the MA. */
+  /** The distance from a GPA of it to the MA. */
   readonly distances: Float64Array
   /** 1 for ROM. */
   readonly roms: Uint8Array

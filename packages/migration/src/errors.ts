@@ -4,7 +4,7 @@ export type MigrationErrorCode =
   | 'ERR_CUT'
   /** The other side has refused, and says why. */
   | 'ERR_REFUSED'
-  /** What arrived is not what the protocol has here. */
+  /** A frame that the protocol does not have at this point. */
   | 'ERR_PROTOCOL'
   /** The guest writes its memory faster than it can be sent. */
   | 'ERR_DOWNTIME'

@@ -1,7 +1,7 @@
 import type { Channel } from './channel.ts'
 import { MigrationError } from './errors.ts'
 
-/** What a frame holds. Each begins with four letters, and the number of bytes that follow. */
+/** The kind of a frame. Each begins with four letters, and the number of bytes that follow. */
 export type FrameType =
   /** Source: the protocol's version, as JSON with what is said of the machine. */
   | 'HELO'
@@ -105,7 +105,7 @@ export class FrameStream {
     return { type: type as Type, payload }
   }
 
-  /** Takes so many bytes. What has not arrived yet has no memory allocated for it. */
+  /** Takes so many bytes. Bytes that have not arrived yet have no memory allocated for them. */
   async #take(count: number): Promise<Uint8Array> {
     while (this.#bytes < count) {
       let piece: Uint8Array | null

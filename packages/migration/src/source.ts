@@ -29,7 +29,7 @@ export interface MigrationSource {
 
 /** How a machine is moved. */
 export interface MigrateOptions {
-  /** What the destination is told of it: plain data; it may refuse. */
+  /** The description for the destination: plain data; the destination may refuse. */
   readonly description?: unknown
   /** How long the guest may stand still, in milliseconds, as far as its memory is the reason; default 300. */
   readonly downtimeMs?: number
@@ -62,7 +62,7 @@ export interface MigrationReport {
    * hand-over record was begun, or `reclaim` has failed. The guest may run there, and is stopped here until somebody decides.
    */
   readonly outcome: 'moved' | 'unknown'
-  /** What has made the outcome unknown. */
+  /** The error that has made the outcome unknown. */
   readonly error?: unknown
   /** How long the guest has stood still, in milliseconds, as the source sees it. */
   readonly downtimeMs: number
@@ -79,7 +79,7 @@ const NO_PAGES: GuestPages = { gfns: new Uint32Array(), bytes: new Uint8Array() 
 const USUAL_PACE = 100_000
 /** A round of so many bytes tells how fast they go. */
 const TELLING_BYTES = 1 << 20
-/** What is left is not much less than it was: the guest is held back more. */
+/** Where this much is left of the previous rest, the guest is held back more. */
 const TOO_LITTLE = 0.6
 const THROTTLE_STEP = 0.2
 const MOST_THROTTLE = 0.9

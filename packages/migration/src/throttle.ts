@@ -22,7 +22,7 @@ export class Throttle {
   /** Changes the part. */
   set(part: number): void {
     this.part = part
-    // What has ended the machine is for others to tell.
+    // Others report the error that has ended the machine.
     if (!this.#ended) this.#running ??= this.#run().catch(() => undefined)
   }
 

@@ -5,9 +5,9 @@ import { noTable, P2mEntry, RadixTable, type TableCounters, type TableShape } fr
 import { P2mType } from './types.ts'
 
 /**
- * What the users of frames are allowed, for maps whose entries have no bits for that: a tree of its own beside the
- * tables, of the same shape, made with the first setting. It is changed before the entry that follows it, so that a change
- * that fails in between needs no undoing.
+ * The rights of frames' users, for maps whose entries have no bits for that: a tree of its own beside the tables, of the same
+ * shape, made with the first setting. It is changed before the entry that follows it, so that a change that fails in between
+ * needs no undoing.
  */
 export class AccessTree {
   readonly #memory: MachineMemory
@@ -27,7 +27,7 @@ export class AccessTree {
     return this.#control.word(ControlWord.ACCESS_ROOT) !== 0
   }
 
-  /** What a frame is allowed. */
+  /** Returns the rights of a frame. */
   get(gfn: number): number {
     if (!this.used) return 7
     this.#tree().lookup(gfn, this.#entry)

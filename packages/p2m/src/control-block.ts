@@ -52,7 +52,7 @@ export const ControlWord = {
 export const READ_ONLY_MOST = 256
 
 /**
- * What all views of a map share besides its tables: a frame of machine memory with the writers' lock and the counts.
+ * The state that all views of a map share besides its tables: a frame of machine memory with the writers' lock and the counts.
  *
  * Only who holds the lock changes anything in it.
  */
@@ -103,7 +103,7 @@ export class ControlBlock {
   }
 
   /**
-   * Waits until no other view changes the map. What is done under the lock is short, and waits for nothing.
+   * Waits until no other view changes the map. Work under the lock is short, and waits for nothing.
    *
    * @throws P2mError `ERR_BUSY` if this view has it already: a listener would change the map that is being changed
    */
@@ -122,7 +122,7 @@ export class ControlBlock {
     if (Atomics.exchange(this.#i32, word, FREE) === WAITED_FOR) Atomics.notify(this.#i32, word, 1)
   }
 
-  /** Who has the lock may not be running: after a while of spinning, the processor is left to others. */
+  /** The holder of the lock may not be running: after a while of spinning, the processor is left to others. */
   #contend(): void {
     const i32 = this.#i32
     const word = this.#base + C_LOCK

@@ -1,6 +1,6 @@
 import { describeArgument } from '@retrap/basics'
 
-/** What a caller of `@retrap/p2m` can do wrong. */
+/** Mistakes of a caller of `@retrap/p2m`. */
 export type P2mErrorCode =
   /** An argument of the wrong type. */
   | 'ERR_ARGUMENT'

@@ -5,7 +5,7 @@ import { hex, P2mError } from './errors.ts'
 import { REVERSE_MAP_BYTES } from './reverse-map.ts'
 
 /**
- * Who has a hold on machine frames: a count a frame, in machine memory, which every thread may change. The guest that a
+ * The holds on machine frames: a count a frame, in machine memory, which every thread may change. The guest that a
  * frame is RAM of counts once; so does every device model that knows it and everybody who mapped it as a foreign frame.
  * The last to drop a frame frees it, and scrubs it with that; nobody sees a frame of which somebody else still has a
  * view.

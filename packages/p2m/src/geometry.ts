@@ -13,7 +13,7 @@ import { MAX_GFN } from './types.ts'
 export interface Stage2Options {
   /** Bits of intermediate physical addresses: 32, 36, 40, 42, 44 or 48; default 40. */
   readonly ipaBits?: number
-  /** What TLB entries of this guest are tagged with: 16 bits; default 0. */
+  /** The tag of this guest's TLB entries: 16 bits; default 0. */
   readonly vmid?: number
   /**
    * Flushes what TLBs have of a VMID, on all CPUs, and returns when that is done. Called between the invalid and the new
@@ -75,7 +75,7 @@ export function createTables(memory: MachineMemory, { stage2, counts }: P2mOptio
   return control
 }
 
-/** What a map's tables are, by its control block. */
+/** Returns the geometry of a map's tables, by its control block. */
 export function geometryOf(control: ControlBlock): {
   readonly format: TableFormat
   readonly shape: TableShape

@@ -57,8 +57,8 @@ interface Removal {
 }
 
 /**
- * What a map's features are made of: its tables, the writers' lock, references to frames, and `replace`, the one place
- * where entries that map something change.
+ * The core of a map's features: its tables, the writers' lock, references to frames, and `replace`, the one place where entries
+ * that map something change.
  */
 export class MapCore implements EntryPublisher {
   readonly memory: MachineMemory
@@ -106,7 +106,7 @@ export class MapCore implements EntryPublisher {
   }
 
   /**
-   * What a frame is, which is to be of a certain type.
+   * Returns the entry of a frame that is to be of a certain type.
    *
    * @returns a fresh entry
    * @throws P2mError `ERR_TYPE`
@@ -197,7 +197,7 @@ export class MapCore implements EntryPublisher {
     control.setWord(ControlWord.READ_ONLY_COUNT, index + 1)
   }
 
-  /** What newly mapped frames are allowed. */
+  /** The rights of newly mapped frames. */
   get defaultAccess(): number {
     const word = this.control.word(ControlWord.DEFAULT_ACCESS)
     return word === 0 ? 7 : word - 1
@@ -382,7 +382,7 @@ export class MapCore implements EntryPublisher {
     if (mfn === 0 || (this.kindsOf(type) & KIND_OWN) === 0) return
     if (mfn !== gfn + kept) {
       if (!sameFrame) this.reverse?.clear(mfn, gfn, size)
-      // What device models could not reach before has been released already.
+      // Frames that device models could not reach before have been released already.
       if ((this.kindsOf(type) & KIND_REACHABLE) !== 0) for (const listener of this.releases) listener(gfn, mfn, order)
     }
     if (!sameFrame && (hi & format.counted) !== 0) this.counts?.drop(mfn, size)

@@ -47,7 +47,7 @@ export interface MemoryPaging {
    */
   prepare(gfn: number, contents: Uint8Array): void
   /**
-   * Makes it ordinary RAM again. Who waits tries again then.
+   * Makes it ordinary RAM again. Waiting vCPUs try again then.
    *
    * @throws P2mError `ERR_TYPE`; `ERR_STATE` if it has no contents yet
    */

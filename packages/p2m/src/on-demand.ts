@@ -72,7 +72,7 @@ interface Leaving {
   readonly gfn: number
   readonly mfn: number
   readonly order: number
-  /** They were zeros, and are to go back if they are not any more. */
+  /** The frames were zeros, and are to go back if they are not any more. */
   readonly zeros: boolean
   readonly access: number
 }
@@ -144,7 +144,7 @@ export class OnDemand implements PopulateOnDemand {
       if (core.table.lookup(gfn, entry) !== P2mType.POPULATE_ON_DEMAND) return 'done'
       this.#settle()
       if (this.cached === 0) this.#sweep()
-      // What is there may have changed since.
+      // The entry may have changed since.
       if (core.table.lookup(gfn, entry) !== P2mType.POPULATE_ON_DEMAND) return 'done'
       const large = entry.order >= 9 ? this.#take(9) : -1
       const order = large >= 0 ? 9 : 0

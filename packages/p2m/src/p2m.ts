@@ -47,7 +47,7 @@ export class P2m {
   readonly ma: number
   /** Of its tables: of an x86 guest, or stage 2 of an Arm guest. */
   readonly format: 'ept' | 'lpae'
-  /** What only maps of Arm guests have; null for others. */
+  /** The part of maps of Arm guests alone; null for others. */
   readonly stage2: Stage2 | null
   /** The logs of writes through this view. Other views of the same map have logs of their own. */
   readonly writeLogs: WriteLogs = new WriteLogs()
@@ -204,7 +204,7 @@ export class P2m {
   }
 
   /**
-   * What a guest frame is.
+   * Looks a guest frame up.
    *
    * @param into - filled in; no allocation
    * @returns its type
@@ -233,8 +233,8 @@ export class P2m {
   }
 
   /**
-   * Maps another's frame, whose reference the caller has taken: see {@link ForeignMappings}. What is there is replaced,
-   * unless it is foreign itself.
+   * Maps another's frame, whose reference the caller has taken: see {@link ForeignMappings}. The entry there is replaced, unless
+   * it is foreign itself.
    *
    * @throws P2mError `ERR_TYPE`, `ERR_RANGE`, `ERR_FOREIGN`, `ERR_NO_MEMORY`; nothing has changed then
    */
@@ -284,7 +284,7 @@ export class P2m {
 
   /**
    * Makes leaf boundaries at both ends of a range: what is then done with it, and with nothing beside it, needs no memory
-   * for that. What is mapped stays the same.
+   * for that. Mappings stay the same.
    *
    * @throws P2mError `ERR_RANGE`, `ERR_NO_MEMORY`
    */
@@ -296,7 +296,7 @@ export class P2m {
 
   /**
    * Puts small leaves together where larger ones say the same, after log-dirty mode for instance, and frees tables of
-   * which nothing is left. What is mapped stays the same; listeners hear of changes because tables go.
+   * which nothing is left. Mappings stay the same; listeners hear of changes because tables go.
    *
    * @returns the tables that were freed
    * @throws P2mError `ERR_RANGE`
@@ -339,7 +339,7 @@ export class P2m {
     return setAccess(this.#core, gfn, count, access)
   }
 
-  /** What is allowed of frames that will be mapped. */
+  /** The rights of frames that will be mapped. */
   get defaultAccess(): number {
     return this.#core.defaultAccess
   }
@@ -459,7 +459,7 @@ export class P2m {
     return leavesOf(this.#core, from, to)
   }
 
-  /** What it maps of its own, as data; the frames' contents are machine memory's. */
+  /** The map's own entries, as data; the frames' contents are machine memory's. */
   save(): P2mState {
     return saveMap(this.#core)
   }

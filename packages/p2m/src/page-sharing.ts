@@ -29,7 +29,7 @@ export function beginShare(core: MapCore, gfn: number): number {
     const { mfn, type, access } = core.expect(gfn, SHAREABLE, 'be shared')
     if (type === P2mType.RAM_RW) {
       const held = counts.count(mfn)
-      // Who holds it may write it.
+      // A single holder may write the frame.
       if (held !== 1) throw new P2mError('ERR_BUSY', `guest frame ${hex(gfn)} is held by ${held - 1} others`, { gfn })
       core.put(gfn, 0, mfn, P2mType.RAM_SHARED, access)
     }

@@ -3,7 +3,7 @@ import { P2mError } from './errors.ts'
 import { type TableFormat, tableOf } from './format.ts'
 import { INVALID_MFN, KIND_LARGE } from './types.ts'
 
-/** What `lookup` found. The caller owns it and passes it in. */
+/** The result of `lookup`. The caller owns it and passes it in. */
 export class P2mEntry {
   /** Machine frame of the very frame asked for; {@link INVALID_MFN} if it has none. */
   mfn: number = INVALID_MFN
@@ -17,7 +17,7 @@ export class P2mEntry {
   access: number = 7
 }
 
-/** What is counted of the tables, for all views of them. */
+/** The counts of the tables, for all views of them. */
 export interface TableCounters {
   /** MA of the top table, or of the first of several. */
   readonly root: number
@@ -28,7 +28,7 @@ export interface TableCounters {
   raiseReclaims(): void
 }
 
-/** What of a table's geometry does not change. */
+/** The fixed part of a table's geometry. */
 export interface TableShape {
   /** Levels from the top table to the 4 KiB leaves: 3 or 4. */
   readonly levels: number
@@ -38,7 +38,7 @@ export interface TableShape {
   readonly limit: number
 }
 
-/** The tables themselves: walking them, and the path to an entry. What entries mean to a domain is the map's. */
+/** The tables themselves: walking them, and the path to an entry. The meaning of entries for a domain is the map's. */
 export class RadixTable {
   readonly format: TableFormat
   readonly levels: number

@@ -188,7 +188,7 @@ export function unlock(core: MapCore, gfn: number, count: number, logs: WriteLog
 /** See `P2m.setAccess`. */
 export function setAccess(core: MapCore, gfn: number, count: number, access: number): number {
   return changeLeaves(core, gfn, count, (entry) => {
-    // What has no frame to be accessed has no rights to be taken.
+    // An entry without a frame has no rights to be taken.
     if (entry.mfn === INVALID_MFN || entry.access === access) return false
     entry.access = access
     return true

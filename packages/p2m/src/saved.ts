@@ -26,7 +26,7 @@ export interface P2mRun {
 export interface P2mState {
   /** Of this form. */
   readonly version: 2
-  /** Whose types they are: of x86, or of Arm. */
+  /** The architecture of the types: x86, or Arm. */
   readonly format: 'ept' | 'lpae'
   /** In order of guest frames. */
   readonly runs: readonly P2mRun[]
@@ -40,7 +40,7 @@ export interface P2mState {
   readonly readOnly: readonly { readonly mfn: number; readonly count: number }[]
 }
 
-/** What a map is made of; see `P2m.statistics`. */
+/** The composition of a map; see `P2m.statistics`. */
 export interface P2mStatistics {
   /** The format of the tables, which says what types mean. */
   readonly format: 'ept' | 'lpae'

@@ -2,7 +2,7 @@ import { tableOf } from './format.ts'
 import { LO_VALID } from './lpae.ts'
 import type { MapCore } from './map-core.ts'
 
-/** What hardware is given of a stage-2 map (Arm ARM, "VTTBR_EL2", "VTCR_EL2"). */
+/** The registers of hardware for a stage-2 map (Arm ARM, "VTTBR_EL2", "VTCR_EL2"). */
 export interface Stage2Registers {
   /** VMID and machine address of the first table. */
   readonly vttbrLo: number
@@ -12,15 +12,15 @@ export interface Stage2Registers {
   readonly vtcr: number
 }
 
-/** What only maps of Arm guests have. */
+/** The part of maps of Arm guests alone. */
 export interface Stage2 {
-  /** What TLB entries of the guest are tagged with. */
+  /** The tag of the guest's TLB entries. */
   readonly vmid: number
   /** Bits of intermediate physical addresses. */
   readonly ipaBits: number
   /** Tables side by side at the top: 1, or up to 16 where that spares a level. */
   readonly rootTables: number
-  /** What hardware is given. */
+  /** The registers of hardware. */
   readonly registers: Stage2Registers
   /**
    * Takes the valid bits of the top tables' entries away: each next access of a part of the map faults, and

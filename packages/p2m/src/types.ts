@@ -13,7 +13,7 @@ export const P2mType = {
   RAM_LOGDIRTY: 2,
   /** ROM: writes are discarded. */
   RAM_RO: 3,
-  /** A hole: a device model answers. What no leaf covers is of this type. */
+  /** A hole: a device model answers. Addresses that no leaf covers are of this type. */
   MMIO_DM: 4,
   /** A real device's page. Writes to ranges that have been declared read-only are discarded. */
   MMIO_DIRECT: 5,
@@ -118,7 +118,7 @@ export interface CommonTypes {
   readonly grantedReadOnly: number
 }
 
-/** What the types of an architecture are: by type number. */
+/** The types of an architecture, by type number. */
 export interface TypeTable extends CommonTypes {
   /** `KIND_` bits. */
   readonly kinds: readonly number[]

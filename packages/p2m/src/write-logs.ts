@@ -7,7 +7,7 @@ import { check } from './checks.ts'
  */
 export type WatchListener = (gfn: number, count: number, frames: Uint32Array) => void
 
-/** One who logs writes to a range of guest frames. */
+/** A log of writes to a range of guest frames. */
 interface WriteLog {
   readonly gfn: number
   /** One past the last. */

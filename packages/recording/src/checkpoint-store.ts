@@ -13,7 +13,7 @@ const BYTES_A_FRAME = 8
 export interface StoredCheckpoint<T> extends Instant {
   /** All state but the pages; a copy. */
   readonly state: unknown
-  /** What was given with it. */
+  /** The extra value that was given with it. */
   readonly extra: T
   /** Numbers of the pages that are not zeros, from low to high. */
   readonly gfns: Uint32Array
@@ -49,7 +49,7 @@ export interface CheckpointForFile<T> {
   readonly at: Instant
   /** All state but the pages; a copy. */
   readonly state: unknown
-  /** What was given with it. */
+  /** The extra value that was given with it. */
   readonly extra: T
   /** Frames that were written since the checkpoint before, with their pages in the file: from 1 on; 0 is zeros. */
   readonly written: WrittenPages
@@ -59,7 +59,7 @@ export interface CheckpointForFile<T> {
 
 /** The memory of a checkpoint that is about to be added to its store, frame by frame. */
 export interface CheckpointDraft {
-  /** What its pages are in. */
+  /** The source that has its pages. */
   readonly source: object
   /**
    * Adds a frame that was written.

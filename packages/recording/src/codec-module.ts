@@ -8,11 +8,11 @@ export const KEYS = 0x8000
 export const KEY_WORDS: number = 1024 + 2
 /** Where a hash is put: two sums of 64 bits. */
 export const HASH = 0x9800
-/** What is decompressed, with room behind it. */
+/** The decompressed bytes, with room behind them. */
 export const PLAIN = 0x1_0000
-/** What is compressed, with room for blocks that grow. */
+/** The compressed bytes, with room for blocks that grow. */
 export const PACKED = 0x3_0000
-/** What is to be compressed. */
+/** The bytes to compress. */
 export const OPEN = 0x5_0000
 export const MEMORY_PAGES = 7
 
@@ -28,7 +28,7 @@ const PATIENCE_BITS = 5
 /** Larger lengths than a half of a token holds go on in bytes. */
 const LONG = 15
 
-/** What the module exports. */
+/** The exports of the module. */
 export interface CodecExports {
   /** Compresses bytes at {@link OPEN}. @returns how many they become at {@link PACKED} */
   compress(bytes: number): number

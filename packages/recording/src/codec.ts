@@ -19,7 +19,7 @@ const AS_IT_WAS = 0x8000_0000
 const MOST_RATIO = 256
 const LENGTH_BYTES = 4
 
-/** What the common type declarations of pages, Workers and Node do not have. */
+/** Globals that the common type declarations of pages, Workers and Node lack. */
 interface RandomHost {
   readonly crypto: { getRandomValues(into: Uint32Array): void }
 }

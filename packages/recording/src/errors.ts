@@ -1,12 +1,12 @@
-/** What is wrong with a recording, for programs. */
+/** The kind of damage of a recording, for programs. */
 export type RecordingErrorCode =
-  /** It is no recording. */
+  /** The file is no recording. */
   | 'ERR_NOT_A_RECORDING'
   /** A later version of the format has written it. */
   | 'ERR_VERSION'
   /** Bytes of it are not those that were written. */
   | 'ERR_DAMAGED'
-  /** What is to be recorded is out of order, or the recording has ended. */
+  /** The events to record are out of order, or the recording has ended. */
   | 'ERR_STATE'
 
 /** A recording that cannot be written or read. */

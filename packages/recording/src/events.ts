@@ -2,7 +2,7 @@ import { PAGE_BYTES } from '@retrap/snapshot'
 import { RecordingError } from './errors.ts'
 import { type Instant, MOST_LOG_BYTES, MOST_SECTION_BYTES } from './format.ts'
 
-/** What an event of a recording is. */
+/** The kind of an event of a recording. */
 export type EventKind =
   /** Something came from outside, and entered the machine at this instant. */
   | 'input'
@@ -15,7 +15,7 @@ export type EventKind =
 
 /** One event. */
 export interface RecordedEvent extends Instant {
-  /** What it is. */
+  /** The kind of the event. */
   readonly kind: EventKind
   /** Number of the party that it came from; 0 of checks and marks. */
   readonly source: number

@@ -46,7 +46,7 @@ export class HashIndex {
     while (table[hole] !== page + 1) hole = (hole + 1) & mask
     for (let at = (hole + 1) & mask; table[at] !== 0; at = (at + 1) & mask) {
       const wanted = this.#hashes[4 * (table[at]! - 1)]! & mask
-      // It may be at the hole if that is not before where it is wanted.
+      // The entry may be at the hole if that is not before its own place.
       if (((at - wanted) & mask) < ((at - hole) & mask)) continue
       table[hole] = table[at]!
       hole = at

@@ -10,7 +10,7 @@ export const ZEROS = 0
 const FEW_PAGES = PAGES_A_BLOCK / 2
 /** Decompressed blocks that are kept. */
 const KEPT_BLOCKS = 64
-/** What is remembered of a page: its hash, uses and place. */
+/** The bytes of a page in memory: its hash, uses and place. */
 const BYTES_A_PAGE = 32
 
 /** Contents of pages, compressed, each once. A page is named by a number, as long as it is used. */

@@ -15,13 +15,13 @@ const MOST_MAPPED = 4 * MOST_FRAMES
 
 /** A recording that can be read from any of its sections on. */
 export class Recording {
-  /** What the writer said of the machine. */
+  /** The writer's description of the machine. */
   readonly description: unknown
   /** Where it ends: of one that was cut, the last instant that is known. */
   readonly end: Instant
   /** Named instants, in order. */
   readonly marks: readonly RecordingMark[]
-  /** It was cut: the writer did not end it. */
+  /** The file was cut: the writer did not end it. */
   readonly isCut: boolean
   readonly #file: Sections
   readonly #log: readonly IndexEntry[]
@@ -224,7 +224,7 @@ function checkpointsOf(sections: readonly IndexEntry[]): CheckpointEntry[] {
 }
 
 /**
- * Opens a recording. One that has its index is opened by that; one that was cut is looked through, head by head.
+ * Opens a recording. A file with its index is opened by that; a cut one is looked through, head by head.
  *
  * @param index - of one that is still being written, from its `RecordingWriter`
  * @throws RecordingError `ERR_NOT_A_RECORDING`, `ERR_VERSION`, `ERR_DAMAGED`; what the source throws
@@ -232,7 +232,7 @@ function checkpointsOf(sections: readonly IndexEntry[]): CheckpointEntry[] {
 export const openRecording = (source: SnapshotSource, index?: RecordingIndex): Promise<Recording> =>
   Recording.open(source, index)
 
-/** What a file that was cut has: its sections, and what their events say of marks and of the end. */
+/** Reads a cut file: its sections, and the marks and the end in their events. */
 async function lookThrough(file: Sections): Promise<RecordingIndex> {
   const sections = await file.scan()
   const marks: RecordingMark[] = []

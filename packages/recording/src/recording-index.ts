@@ -2,7 +2,7 @@ import { HEADER_BYTES, type Instant, isCount } from './format.ts'
 
 /** Where a section is. */
 export interface IndexEntry extends Instant {
-  /** What it holds: four characters. */
+  /** The section's name: four characters. */
   readonly name: string
   /** Of its head in the file. */
   readonly offset: number
@@ -10,7 +10,7 @@ export interface IndexEntry extends Instant {
 
 /** A named instant. */
 export interface RecordingMark extends Instant {
-  /** What it was called. */
+  /** The name of the mark. */
   readonly name: string
 }
 

@@ -14,7 +14,7 @@ const BLOCKS_AT_ONCE = 64
 const LOG_BYTES = 256 * 1024
 
 /**
- * Writes a recording, piece by piece. What was written before a cut can be read.
+ * Writes a recording, piece by piece. Pieces that were written before a cut can be read.
  *
  * Pieces are written one after the other while the machine goes on. `settled` waits for them, and `waitingBytes` says how
  * much is still to be written.

@@ -1,6 +1,6 @@
 import type { AccessDescription } from './describe.ts'
 
-/** What can go wrong with a log; all but `ERR_SAVED` and `ERR_STORAGE` are broken invariants of the code above it. */
+/** Failures of a log; all but `ERR_SAVED` and `ERR_STORAGE` are broken invariants of the code above it. */
 export type ReplayErrorCode =
   /** A replayed access differs from its record, or a pass ended before it repeated all of them. */
   | 'ERR_MISMATCH'
@@ -35,9 +35,9 @@ export class ReplayError extends Error {
 export class ReplayMismatchError extends ReplayError {
   /** Name of the class. */
   override readonly name: string = 'ReplayMismatchError'
-  /** What the log holds; undefined where the pass made an access after the log said it was through. */
+  /** The access in the log; undefined where the pass made an access after the log said it was through. */
   readonly recorded: AccessDescription
-  /** What this pass did instead; undefined where it ended without repeating `recorded`. */
+  /** The access of this pass instead; undefined where it ended without repeating `recorded`. */
   readonly made: AccessDescription | undefined
 
   constructor(recorded: AccessDescription, made: AccessDescription | undefined) {

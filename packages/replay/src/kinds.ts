@@ -1,4 +1,4 @@
-/** What an access is. The address of FETCH is linear, of ports a port number, of all others guest-physical. */
+/** The kind of an access. The address of FETCH is linear, of ports a port number, of all others guest-physical. */
 export const AccessKind = {
   /** Instruction bytes; later passes decode what the first one fetched. */
   FETCH: 0,

@@ -62,7 +62,7 @@ export const NEVER = 0x7fff_ffff
 /** Where data starts in a log's storage, in bytes. */
 export const DATA_BYTE: number = (HEADER_WORDS + LOG_ENTRIES * ENTRY_WORDS) * 4
 
-/** What a log needs of storage, in bytes. */
+/** The storage that a log needs, in bytes. */
 export const LOG_BYTES: number = DATA_BYTE + LOG_DATA_BYTES
 
 /** Index of a field of a record, in words. */

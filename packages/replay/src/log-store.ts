@@ -32,7 +32,7 @@ import {
 /** Where the first record is. */
 const FIRST = at(0, 0)
 
-/** A log's storage: header words, records and their data. What the parts of {@link AccessLog} work on. */
+/** A log's storage: header words, records and their data. The parts of {@link AccessLog} work on it. */
 export class LogStore {
   readonly words: Int32Array
   readonly bytes: Uint8Array
@@ -70,8 +70,8 @@ export class LogStore {
   }
 
   /**
-   * Makes a log of one access of up to 8 bytes, in its first pass, that waits for a device. What `begin`, `access`, `setData`
-   * and `wait` do one after another, for what a guest may do again and again.
+   * Makes a log of one access of up to 8 bytes, in its first pass, that waits for a device. The call does the work of `begin`,
+   * `access`, `setData` and `wait` in one, for accesses that a guest may make again and again.
    *
    * @throws ReplayError `ERR_SIZE`
    */

@@ -1,8 +1,8 @@
 import type { AccessLog } from './access-log.ts'
 
 /**
- * What became of an access: true, false as each method says, or 2 for a fault of the second level, which the guest does
- * not see and which is handed on. `TableStatus` of `@retrap/paging`.
+ * The outcome of an access: true, false as each method says, or 2 for a fault of the second level, which the guest does not see
+ * and which is handed on. `TableStatus` of `@retrap/paging`.
  */
 export type TableAccessStatus = boolean | 2
 

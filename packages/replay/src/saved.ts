@@ -8,7 +8,7 @@ export interface SavedAccess extends AccessDescription {
   readonly walks?: { readonly born: number; readonly died: number }
 }
 
-/** What `AccessLog.save` returns: plain data. */
+/** The result of `AccessLog.save`: plain data. */
 export interface SavedLog {
   /** Version of this shape. */
   readonly version: 1

@@ -135,7 +135,7 @@ export class AnnouncedRom {
     const at = this.structureGpa - this.gpa
     const structure = readStructure(image.subarray(at))
     if (structure === undefined) return false
-    // What the addresses are relative to: that of the ROM's first byte.
+    // The base of the addresses: that of the ROM's first byte.
     const base = (structure.self - at) >>> 0
     const offsets = fixupOffsets(image, at, base)
     if (offsets === undefined) return false

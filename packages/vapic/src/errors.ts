@@ -1,7 +1,7 @@
 /** Codes of {@link VapicError}. */
 export type VapicErrorCode = 'ERR_STATE' | 'ERR_SAVED' | 'ERR_OPTION'
 
-/** What a caller did wrong. A guest cannot cause one. */
+/** A mistake of a caller. A guest cannot cause one. */
 export class VapicError extends Error {
   /** Name of the class. */
   override readonly name: string

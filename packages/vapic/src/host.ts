@@ -1,4 +1,4 @@
-/** What the patcher needs of a hypervisor. Addresses are 32 bits: its guests are. */
+/** The interface to a hypervisor that the patcher needs. Addresses are 32 bits: its guests are. */
 
 /** Registers of a vCPU at a report. */
 export interface VapicRegisters {
@@ -17,7 +17,7 @@ export type PollMethod = 'vmcall' | 'vmmcall' | 'port'
 export interface VapicHost {
   /** vCPUs of the guest. */
   readonly vcpuCount: number
-  /** What this processor's guests can execute. */
+  /** The method of polling that this processor's guests can execute. */
   readonly pollMethod: PollMethod
   /** Returns the registers of a vCPU. */
   registers(vcpu: number): VapicRegisters

@@ -77,7 +77,7 @@ interface Helpers {
   readonly getStack: Label
 }
 
-/** What helpers refer to. */
+/** The places that helpers refer to. */
 interface Places {
   /** First record. */
   readonly area: Label

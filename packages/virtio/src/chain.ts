@@ -25,7 +25,7 @@ export interface WritableBytes {
  * How the driver has cut them into pieces is not seen. Bytes that overlap are the driver's own trouble.
  */
 export interface VirtioChain {
-  /** What the driver has written. */
+  /** The bytes that the driver has written. */
   readonly readable: ReadableBytes
   /** Where the device writes. */
   readonly writable: WritableBytes
@@ -41,7 +41,7 @@ export interface VirtioChain {
   complete(written: number): void
 }
 
-/** What a chain needs of its queue. */
+/** The part of its queue that a chain needs. */
 export interface ChainOwner {
   readonly memory: RingMemory
   complete(chain: RequestChain, written: number): void

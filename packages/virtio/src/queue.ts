@@ -27,7 +27,7 @@ export interface VirtioQueue {
   completeTogether(chains: readonly VirtioChain[], written: readonly number[]): void
 }
 
-/** What a queue needs of its device. */
+/** The part of its device that a queue needs. */
 export interface QueueOwner {
   readonly memory: RingMemory
   /** Features that the driver has accepted. */

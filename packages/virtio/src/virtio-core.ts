@@ -19,7 +19,7 @@ const MOST_ENTRIES = 0x8000
 const FIRST_RING_FEATURE = 24
 const LAST_RING_FEATURE = 40
 
-/** What a transport does for its device. */
+/** The interface of a transport for its device. */
 export interface CoreTransport {
   /** Whether the device may reach guest memory. */
   mayReachMemory(): boolean
@@ -60,9 +60,9 @@ export class VirtioCore implements QueueOwner, VirtioHost {
   readonly context: DeviceContext
   readonly memory: RingMemory
   readonly queues: readonly RingQueue[]
-  /** What is offered to drivers of version 1.0 and later. */
+  /** The features for drivers of version 1.0 and later. */
   readonly offered: FeatureSet
-  /** What the driver has accepted. */
+  /** The features that the driver has accepted. */
   readonly features: FeatureSet = new FeatureSet()
   readonly #transport: CoreTransport
   readonly #answers: LateAnswers<LateChain, () => VirtioAnswer>

@@ -25,7 +25,7 @@ export interface VirtioQueueDefinition {
   notify?(queue: VirtioQueue): void
 }
 
-/** What a device knows of its transport and driver. */
+/** The transport and driver, as far as a device knows them. */
 export interface VirtioHost {
   /** In the order of `VirtioDevice.queues`. */
   readonly queues: readonly VirtioQueue[]
@@ -43,7 +43,7 @@ export interface VirtioHost {
   needsReset(): void
 }
 
-/** What transports offer beside the features of a device. */
+/** The features of transports beside those of a device. */
 export interface VirtioRingOptions {
   /** Whether queues may be packed rings, for a driver that knows them. Default false. */
   readonly packed?: boolean

@@ -11,7 +11,7 @@ import { PacketSocket, Session } from './session.ts'
 export interface DeviceClientOptions extends DeviceServerOptions {
   /** Where the hypervisor listens. */
   readonly address: SocketAddress
-  /** What the hypervisor's listener asks for. */
+  /** The token that the hypervisor's listener asks for. */
   readonly token?: string
   /** For how long a lost connection is tried again, in milliseconds. Default 5000. */
   readonly reconnectMs?: number

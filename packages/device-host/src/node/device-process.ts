@@ -4,7 +4,7 @@ import type { SocketAddress } from './listener.ts'
 import { attachModules } from './modules.ts'
 import { endWithParent } from './parent-watch.ts'
 
-// The program of a device process; see startDeviceProcess. What it is to do comes as JSON on standard input.
+// The program of a device process; see startDeviceProcess. Its task comes as JSON on standard input.
 const task = JSON.parse(await text(process.stdin)) as {
   readonly address: SocketAddress
   readonly token: string

@@ -9,11 +9,11 @@ import { PacketSocket, Session, type Opening } from './session.ts'
 /** Where a socket is: a Unix socket (or a named pipe), or TCP. */
 export type SocketAddress = { readonly path: string } | { readonly host?: string; readonly port: number }
 
-/** What a {@link DeviceListener} is made with. */
+/** The options of a {@link DeviceListener}. */
 export interface DeviceListenerOptions {
   /** Where to listen. */
   readonly address: SocketAddress
-  /** What device processes must know. Default: nothing; who reaches the socket may serve. */
+  /** The token that device processes must know. Default: nothing; who reaches the socket may serve. */
   readonly token?: string
   /** How long a server may be without a connection before it has failed, in milliseconds. Default 5000. */
   readonly reconnectMs?: number
@@ -21,13 +21,13 @@ export interface DeviceListenerOptions {
   readonly openMs?: number
   /** Whether the platform's clock runs on by itself. Default true. */
   readonly realTime?: boolean
-  /** What a server's models send to whoever made the machine. */
+  /** Takes messages of a server's models to the machine's maker. */
   onMessage?(transport: SocketTransport, bytes: Uint8Array): void
 }
 
 /**
- * The hypervisor's end of a device server in another process: requests go out as frames and come back as frames. What
- * the two say survives the loss of a connection, within `reconnectMs`.
+ * The hypervisor's end of a device server in another process: requests go out as frames and come back as frames. Their frames
+ * survive the loss of a connection, within `reconnectMs`.
  */
 export class SocketTransport {
   /** The hypervisor's end of the server. */
@@ -271,7 +271,7 @@ export class DeviceListener {
     if (all) for (const transport of this.#transports.values()) transport.close()
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     if (all) {
-      // What was sent last is on its way; whoever does not take it is cut off.
+      // The last frames are on their way; a peer that does not take them is cut off.
       for (const socket of this.#sockets) setTimeout(() => socket.destroy(), 100).unref()
     }
     await (all ? closed : undefined)

@@ -9,7 +9,7 @@ import type { DevicePlatform } from '../index.ts'
 import { DeviceListener, type DeviceListenerOptions, type SocketTransport } from './listener.ts'
 import { programOf, sourceFlags } from './program.ts'
 
-/** What {@link startDeviceProcess} takes. */
+/** The options of {@link startDeviceProcess}. */
 export interface DeviceProcessOptions extends Pick<DeviceListenerOptions, 'reconnectMs' | 'realTime'> {
   /** Names the server. */
   readonly name: string

@@ -51,7 +51,7 @@ const NOTHING = new Uint8Array(0)
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
-/** What a client says first. */
+/** The first frame of a client. */
 export interface Opening {
   readonly session: string
   readonly name: string
@@ -90,7 +90,7 @@ export class PacketSocket {
         this.#end(error instanceof Error ? error : new Error(String(error)))
       }
     })
-    // What comes of it is told by `close`.
+    // `close` tells the outcome.
     socket.on('error', () => {})
     socket.on('close', () => {
       clearTimeout(this.#deadline)

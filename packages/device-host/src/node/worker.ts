@@ -4,7 +4,7 @@ import { type IoDispatch, IoreqError } from '@retrap/ioreq'
 import { SharedTransport } from '../shared-transport.ts'
 import { programOf, sourceFlags } from './program.ts'
 
-/** What {@link startDeviceWorker} takes beside the options of a `SharedTransport`. */
+/** The options of {@link startDeviceWorker} beside those of a `SharedTransport`. */
 export interface DeviceWorkerOptions extends SharedTransportOptions {
   /** Modules whose exported device models the Worker runs: URLs, as `import` takes them. */
   readonly modules: readonly string[]
@@ -30,7 +30,7 @@ export function startDeviceWorker(
   const transport = new SharedTransport(dispatch, platform, {
     ...options,
     onClosed: () => {
-      // One that hangs in a handler does not see that it is to end.
+      // A Worker that hangs in a handler does not see that it is to end.
       void worker?.terminate()
       options.onClosed?.()
     },

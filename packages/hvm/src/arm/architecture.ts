@@ -143,7 +143,7 @@ export class ArmArchitecture implements SavedArchitecture<ArmDomainState>, ArmSu
     this.gic.connect(vcpu, isOn)
   }
 
-  /** What the PSCI calls of a vCPU act on. */
+  /** The part of the domain that PSCI calls of a vCPU act on. */
   psci(caller: number): PsciWorld {
     const { domain, vcpus } = this
     return {

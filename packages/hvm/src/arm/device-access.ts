@@ -8,7 +8,7 @@ import type { TableReader } from '@retrap/paging'
 import type { Domain } from '../domain.ts'
 import type { BankedRegisters } from './interrupt-controller.ts'
 
-/** What an access asks of the vCPU's surroundings. */
+/** The vCPU's surroundings, as far as an access needs them. */
 export interface DeviceAccessWorld {
   /** Registers that each vCPU has its own of. */
   readonly banked: readonly BankedRegisters[]

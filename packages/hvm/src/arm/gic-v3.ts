@@ -43,7 +43,7 @@ export class GicV3Controller implements ArmInterruptController {
   readonly #its: Its | undefined
   /** Until the translation service goes on with its queue. */
   readonly #queueTimer: Timer
-  /** What it does then. */
+  /** The work for the end of the access. */
   #afterwards: (() => void)[] = []
   readonly #translater: number
 
@@ -150,7 +150,7 @@ export class GicV3Controller implements ArmInterruptController {
     }
     this.#gic.restore(gic)
     if (its !== null) this.#its?.restore(its)
-    // It was to go on then, and not a whole slice from now.
+    // The queue was to continue then, and not a whole slice from now.
     if (queueAt !== null && this.#afterwards.length > 0) this.#queueTimer.armAfter(0, queueAt)
   }
 }

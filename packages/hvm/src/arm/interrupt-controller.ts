@@ -38,7 +38,7 @@ export interface GicV3DomainState {
   readonly queueAt: Readonly<Word64> | null
 }
 
-/** What an Arm domain asks of its interrupt controller. */
+/** The interface of an Arm domain's interrupt controller. */
 export interface ArmInterruptController {
   /** Whether each vCPU has system registers of it, as ID_AA64PFR0_EL1.GIC says. */
   readonly hasSystemRegisters: boolean
@@ -79,7 +79,7 @@ export function wrongController(found: string, expected: string): HvmError {
   return new HvmError('ERR_STATE', `state of an interrupt controller of ${found}: expected ${expected}`)
 }
 
-/** What a controller is connected to. */
+/** The wires of a controller. */
 export interface ControllerWiring {
   /** vCPUs. */
   readonly cpus: number

@@ -22,7 +22,7 @@ const TRAP_COST = 64
 const BLOCKED: CpuExit = { reason: 'blocked' }
 const YIELD: CpuExit = { reason: 'yield' }
 
-/** What a processor's traps ask of its vCPU. */
+/** The part of a vCPU that its processor's traps need. */
 export interface ArmTraps {
   /** The processor is about to run. */
   beginTurn(): void
@@ -92,7 +92,7 @@ export class ArmProcessor implements VirtualProcessor {
       if (exit.reason !== 'exception' && exit.reason !== 'budget') return exit
       if (exit.reason === 'exception') {
         this.#trapped++
-        // What is described of an access that begins on another page is not what has to be done here.
+        // The description of an access that begins on another page is not the access to be made here.
         const syndrome = exit.beyond === true ? (exit.syndrome & ~ESR_ACCESS) >>> 0 : exit.syndrome
         const outcome = this.#trap(syndrome, exit.address, exit.hpfar ?? 0n)
         if (outcome !== undefined) return outcome
@@ -125,7 +125,7 @@ export class ArmProcessor implements VirtualProcessor {
         this.#traps.call(syndrome & 0xffff, true)
         return undefined
       case EC_SMC:
-        // It has not retired.
+        // The instruction has not retired.
         cpu.advance()
         this.#traps.call(syndrome & 0xffff, false)
         return undefined

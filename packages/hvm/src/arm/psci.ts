@@ -61,7 +61,7 @@ export const PowerState = {
 /** One of the `PowerState` numbers. */
 export type PowerState = (typeof PowerState)[keyof typeof PowerState]
 
-/** What calls act on. */
+/** The domain, as far as PSCI calls act on it. */
 export interface PsciWorld {
   /** The number of the vCPU with an affinity, as in MPIDR_EL1; −1 for none. */
   vcpuOf(affinity: number): number

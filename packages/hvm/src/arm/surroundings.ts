@@ -27,7 +27,7 @@ export interface ArmSurroundings {
   eventSent(vcpu: number): void
   /** A vCPU is turned on, or off: interrupts reach it, or do not. */
   powerChanged(vcpu: number, isOn: boolean): void
-  /** What the calls of a vCPU act on. */
+  /** The part of the domain that PSCI calls of the vCPU act on. */
   psci(vcpu: number): PsciWorld
 }
 

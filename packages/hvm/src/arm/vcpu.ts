@@ -41,7 +41,7 @@ export interface ArmVcpuState {
   readonly restart: { readonly entry: string; readonly context: string } | null
   /** WFE waits, as its timers know. */
   readonly waitsForEvent: boolean
-  /** What a load-exclusive from a device has marked; null: nothing. */
+  /** The mark of a load-exclusive from a device; null: none. */
   readonly monitor: DeviceMonitor | null
 }
 
@@ -209,7 +209,7 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
 
   // ---------------------------------------------------------------- events
 
-  /** It has nothing to do until something happens: off, or waiting for an interrupt, for an event or in a hypercall. */
+  /** The vCPU has nothing to do until something happens: off, or waiting for an interrupt, for an event or in a hypercall. */
   get dormant(): boolean {
     if (this.power !== PowerState.ON || this.processor.dormant) return true
     return this.#world.paravirtual?.blocks(this.id) === true
@@ -230,12 +230,12 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     this.#domain.wake()
   }
 
-  /** It has executed SEV. */
+  /** The vCPU has executed SEV. */
   eventSent(): void {
     this.#world.eventSent(this.id)
   }
 
-  /** It has come back from a turn. */
+  /** The vCPU has come back from a turn. */
   turnEnded(): void {}
 
   /** Forgets what it has translated: the guest's map has changed. */

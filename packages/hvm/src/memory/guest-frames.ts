@@ -12,7 +12,7 @@ export interface GuestFrames {
   readonly gfn: number
   /** How many. */
   readonly count: number
-  /** What they are to the guest. */
+  /** The frames' kind for the guest. */
   readonly kind: 'ram' | 'rom'
 }
 
@@ -75,7 +75,7 @@ const closed = new WeakSet<GuestPageSource>()
 
 /** Tells a source, once, that nothing more will be read. */
 export function closePages(pages: GuestPages | GuestPageSource): void {
-  // It may come from anywhere.
+  // The argument may come from anywhere.
   if (typeof pages !== 'object' || pages === null || !('contents' in pages) || closed.has(pages)) return
   closed.add(pages)
   pages.close?.()
@@ -173,7 +173,7 @@ export function* machineRuns(domain: Domain): Generator<MachineRun, void, undefi
 /** Whether a type is RAM that guests share. Arm has no such type. */
 const isShared = (p2m: P2m, type: number): boolean => p2m.format === 'ept' && type === P2mType.RAM_SHARED
 
-/** What a leaf is to the guest; null for a hole. */
+/** Returns the kind of a leaf for the guest; null for a hole. */
 function kindOf({ p2m }: Domain, { type, gfn }: P2mLeaf): 'ram' | 'rom' | null {
   const { types } = p2m
   if (type === types.ram || type === types.logged || isShared(p2m, type)) return 'ram'

@@ -47,7 +47,7 @@ export class GuestMemory implements Dma {
       const piece = Math.min(from.length - done, PAGE_BYTES - ((gpa + done) % PAGE_BYTES))
       const ma = this.#map.translate(gpa + done)
       if (ma < 0) return false
-      // It may be another frame that is written: a copy of a shared one.
+      // The write may go to another frame: a copy of a shared one.
       const writable = this.#map.translateWrite(gpa + done)
       this.#memory.write(writable < 0 ? ma : writable, from.subarray(done, done + piece))
       done += piece

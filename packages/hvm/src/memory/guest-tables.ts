@@ -67,7 +67,7 @@ export class GuestTables implements TableReader {
     return this.#memory.compareExchangeEntry(ma, expectLo, expectHi, lo, hi) && this.#changed(ma)
   }
 
-  /** What becomes of a guest-physical address on its way to memory. */
+  /** Returns a guest-physical address as it leaves the processor for the bus. */
   protected onBus(gpa: number): number {
     return gpa
   }

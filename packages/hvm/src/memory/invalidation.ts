@@ -90,7 +90,7 @@ interface Waiter {
 export class Invalidations implements InvalidationListener {
   /** Number of the last change. */
   epoch = 0
-  /** Whose hypercall or fault changes the map now. */
+  /** The vCPU whose hypercall or fault changes the map now. */
   actor: number = OUTSIDE
   /** By vCPU: the last change of its own, and the last that a notice of its own has covered. */
   readonly own: Float64Array
@@ -125,7 +125,7 @@ export class Invalidations implements InvalidationListener {
     this.#unsubscribe = [
       p2m.onRelease((gfn, mfn, order) => this.raise(gfn, mfn, 2 ** order, false)),
       p2m.onChange((gfn, count) => {
-        // Device models write any other RAM, and say so where that is logged. What was there before may have been no RAM.
+        // Device models write any other RAM, and say so where that is logged. The address may have had no RAM before.
         if (p2m.lookup(gfn, entry) === p2m.types.rom) this.raise(gfn, entry.mfn, count, true)
       }),
     ]

@@ -35,7 +35,7 @@ interface LateBlock {
   filled: boolean
 }
 
-/** What is known of the contents that a guest's frames have now. */
+/** The known contents of a guest's frames. */
 export interface FormerContents {
   /** Which frames may have others than they are to have; default: any, of a guest that has run. */
   readonly written?: FrameSet | undefined
@@ -133,7 +133,7 @@ export class LatePages {
     for (const block of [...this.#blocks.values()]) {
       // oxlint-disable-next-line no-await-in-loop -- the guest runs in between
       await turn()
-      // The guest may have needed it meanwhile. What cannot be fetched ahead shows when it is brought.
+      // The guest may have needed it meanwhile. An error of fetching ahead shows when the block is brought.
       // oxlint-disable-next-line no-await-in-loop -- in order, while the guest runs
       if (!block.filled) await this.#source?.ready?.(block.first, block.end).catch(() => {})
       if (!this.bring(block.gfn)) return
@@ -157,7 +157,7 @@ export class LatePages {
     const mayWait = !this.#domain.writtenElsewhere
     let at = 0
     for (const run of machineRuns(this.#domain)) {
-      // What others have as well is brought at once: its frames may become others.
+      // Blocks whose frames others have as well are brought at once: they may become other frames.
       const waits =
         mayWait && !run.isShared && run.kind === 'ram' && run.order >= BLOCK_ORDER && run.access === P2mAccess.RWX
       const step = waits ? BLOCK_FRAMES : run.count

@@ -5,8 +5,8 @@ import { guestFrames, type GuestFrames } from './guest-frames.ts'
 /**
  * Tells which frames of a guest's memory are written: for those who send it elsewhere while it runs, or keep what it was.
  *
- * What vCPUs write is noted a frame at a time, as are the writes of device models; frames that a model holds for writing
- * count as written. ROM has no log.
+ * Writes of vCPUs are noted a frame at a time, as are those of device models; frames that a model holds for writing count as
+ * written. ROM has no log.
  */
 export class LoggedMemory {
   /** Frames of RAM and ROM when this began, from low to high. */
@@ -15,7 +15,7 @@ export class LoggedMemory {
   readonly #logs: LogDirty[] = []
 
   /**
-   * Begins to log. What is left of a snapshot's memory is brought first.
+   * Begins to log. The rest of a snapshot's memory is brought first.
    *
    * @throws HvmError `ERR_STATE` for memory that is neither RAM nor ROM nor a device model's; P2mError `ERR_NO_MEMORY`
    */
@@ -32,7 +32,7 @@ export class LoggedMemory {
     }
   }
 
-  /** Whether the guest has other frames than it had; of those there is no log. One that was RAM may be ROM now. */
+  /** Whether the guest has other frames than it had; of those there is no log. A frame that was RAM may be ROM now. */
   get haveMoved(): boolean {
     return placesOf(guestFrames(this.#domain)) !== placesOf(this.frames)
   }

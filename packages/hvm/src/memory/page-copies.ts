@@ -7,7 +7,7 @@ import { FIRST_LOGGED_GFN, type GuestFrames, type GuestPages, isZero, machineRun
 const FRAMES_A_TURN = 4096
 const COPIES_A_TURN = 512
 
-/** What is known of a frame, and where its contents are. */
+/** The known facts of a frame, and the place of its contents. */
 const Frame = {
   /** Its contents are in its frame. */
   UNKNOWN: 0,
@@ -156,7 +156,7 @@ export class PageCopies {
       let own = true
       ends.push(p2m.onChange((gfn, count) => void (own || this.#before(gfn, count))))
       for (const { gfn, count } of ranges) {
-        // What is logged already is in TLBs for writing.
+        // Frames that are logged already are in TLBs for writing.
         const isLogged = p2m.writeLogs.overlaps(gfn, count)
         p2m.setType(gfn, count, logged, ram)
         ends.push(p2m.writeLogs.add(gfn, count, (first, frames) => this.#before(first, frames)))

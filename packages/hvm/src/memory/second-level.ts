@@ -18,11 +18,11 @@ import type { OwnedMemories } from './owned-memories.ts'
 
 /** Outcomes of an access that the p2m does not translate. */
 export const SecondLevel = {
-  /** It translates now. */
+  /** The address translates now. */
   RESOLVED: 0,
-  /** It is a device's, or a server has claimed the write. */
+  /** The address is a device's, or a server has claimed the write. */
   DEVICE: 1,
-  /** It is memory that cannot be written: the write is lost. */
+  /** The memory cannot be written: the write is lost. */
   DISCARD: 2,
   /** Another party has to act first; then the access is to be tried again. */
   WAIT: 3,
@@ -150,7 +150,7 @@ export class SecondLevelFaults {
     }
   }
 
-  /** Whose types the map has. */
+  /** The format whose types the map has. */
   get format(): P2m['format'] {
     return this.#p2m.format
   }
@@ -359,7 +359,7 @@ export class SecondLevelFaults {
       return SecondLevel.RESOLVED
     }
     if (how !== 'none') this.onPageRequest?.(gfn, how)
-    // It may have been brought at once.
+    // The page may have been brought at once.
     if (this.#p2m.translate(gfn * PAGE_BYTES) >= 0) return SecondLevel.RESOLVED
     return this.#wait(vcpu, gfn)
   }
@@ -391,7 +391,7 @@ export class SecondLevelFaults {
   #wait(vcpu: number, gfn: number): number {
     if (vcpu !== OUTSIDE && this.#waiting[vcpu] !== gfn) {
       this.#waiting[vcpu] = gfn
-      // It may be its own notice to device models that it waits for, which goes out on its next turn.
+      // The vCPU may wait for its own notice to device models, which goes out on its next turn.
       this.#options.run.wake()
     }
     return SecondLevel.WAIT

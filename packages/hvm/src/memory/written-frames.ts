@@ -184,7 +184,7 @@ export class WrittenFrames {
       return into
     })
     for (const since of this.#each()) since.add(taken)
-    // Those who hold frames for writing have been asked for them before.
+    // Holders of frames for writing have been asked for them before.
     this.#domain.heldForWriting((gfn, count) => {
       for (const { log } of this.#ranges) log.mark(gfn, count)
     })

@@ -50,16 +50,16 @@ export class DeterministicSchedule {
   readonly #turns: TurnRunner
   readonly #pace: HostPace
   readonly #settling: ModelSettling
-  /** It waits for promises only. */
+  /** The schedule waits for promises only. */
   readonly waiting = false
   /** The vCPU whose turn it is, by position; all have had theirs: a round ends. */
   #next = 0
   /** The timers of this round have fired. */
   #begun = false
   #inTurn = false
-  /** What is left of the turn that is under way; it may be less than nothing where the vCPU is not between two steps. */
+  /** The rest of the turn that is under way; it may be negative where the vCPU is not between two steps. */
   #left = 0
-  /** What it has taken. */
+  /** The part of the turn that is spent. */
   #spent = 0
   /** In this round, a vCPU has executed something. */
   #ran = false
@@ -130,12 +130,12 @@ export class DeterministicSchedule {
         if (wait !== null) return wait
         if (this.ends) return null
         this.#begun = true
-        // What a model goes on with in a promise, it does before the guest executes again.
+        // A model continues in its promise before the guest executes again.
         if (timers.expire() > 0) {
           this.#moved = true
           return pace.sleep(0)
         }
-        // What was asked for by `begin` comes before anything is executed: nothing is due then.
+        // Work that `begin` asked for comes before anything is executed: nothing is due then.
         if (this.#pauses) return null
       }
       const vcpu = vcpus[this.#next]
@@ -188,7 +188,7 @@ export class DeterministicSchedule {
       }
       return TURN
     }
-    // What it was in the middle of may have stopped the machine.
+    // The model's work may have stopped the machine.
     if (this.ends) return 0
     if (turns.debug?.holds(vcpu.id) === true) {
       if (this.#inTurn) this.#end(vcpu, 'budget')

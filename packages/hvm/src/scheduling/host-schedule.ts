@@ -86,7 +86,7 @@ export class HostSchedule {
   answered(mayRun: boolean): void {
     if (!mayRun || !this.waiting) return this.#run.wake()
     this.waiting = false
-    // It is one of those that are awake.
+    // The vCPU is one of those that are awake.
     this.#loop.go()
   }
 

@@ -62,7 +62,7 @@ export class RunLoop {
     else this.#host.answered(mayRun)
   }
 
-  /** Power-on: the next round is the first. What the caller has asked for stays. */
+  /** Power-on: the next round is the first. The caller's requests stay. */
   reset(): void {
     this.#run.reset()
     this.#deterministic?.reset()

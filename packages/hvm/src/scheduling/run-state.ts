@@ -15,7 +15,7 @@ export class RunState {
   current: VirtualCpu | null = null
   /** The vCPU that executes has been stopped for a model elsewhere, and not because its turn is over. */
   interrupted = false
-  /** What ends the run. */
+  /** The exit that ends the run. */
   exit: DomainExit | null = null
   /** Something has happened since the schedule looked. */
   woken = false

@@ -141,7 +141,7 @@ export class GuestTranslation {
     this.counts.walks++
     const result = this.#walk
     if (log !== null) log.beginWalk()
-    // What is fetched has no pass yet.
+    // A fetched instruction has no pass yet.
     this.#tables.defersWatched = log === null && (access & ACCESS_FETCH) === 0
     // A logged pass reads every entry, so that the log has it.
     const status =

@@ -49,13 +49,13 @@ export class MemoryWatch {
   readonly #told: (writer: MemoryWriter, isExact: boolean) => void
   readonly #off: () => void
   #current: X86Vcpu | null = null
-  /** What the vCPU that executes is about to write. */
+  /** The write that the executing vCPU is about to make. */
   #met: MemoryWriter | null = null
   /** Something has just written that is no vCPU: its name may follow. */
   #unnamed = false
 
   /**
-   * Begins to watch. What is no RAM is left out.
+   * Begins to watch. Pages that are not RAM are left out.
    *
    * @param told - called after each write; after one of a device's it is called twice, the second time with the name. Where
    *   it is not exact, the instruction is among those that follow: a device that an instruction reaches, and a table that is

@@ -192,7 +192,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   /** A write that no handler took at once, and that no server has claimed. */
   #unfinishedWrite(status: number, gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
     if (status !== IO_LOG || how !== DEVICE_MAY_WAIT) return this.#request.waitOrStop(status)
-    // It goes to the server whose range it is in.
+    // The write goes to the server whose range it is in.
     return this.#request.waitOrStop(this.#dispatch.submitOne(this.id, IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi))
   }
 
@@ -378,7 +378,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   // ---------------------------------------------------------------- events
 
-  /** It has nothing to do until something happens: halted, or waiting in a hypercall. */
+  /** The vCPU has nothing to do until something happens: halted, or waiting in a hypercall. */
   get dormant(): boolean {
     return this.cpu.dormant || this.#world.paravirtual?.blocks(this.id) === true
   }
@@ -444,7 +444,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.cpu.watchWrites(frames, count)
   }
 
-  /** It has come back from a turn: the TPR patcher hears of its accesses. */
+  /** The vCPU has come back from a turn: the TPR patcher hears of its accesses. */
   turnEnded(): void {
     this.vapic?.settle()
   }

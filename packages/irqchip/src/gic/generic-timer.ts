@@ -261,7 +261,7 @@ export class GenericTimers {
     if ((this.#words[block + timer + CONTROL]! & (ENABLE | IMASK)) !== ENABLE) return 0
     const isMet = this.#isMet(block, timer)
     const target = this.#target
-    // What is met is so until the count wraps.
+    // A met condition stays met until the count wraps.
     target.lo = isMet ? 0 : this.#words[block + timer + COMPARE_LO]! >>> 0
     target.hi = isMet ? 0 : this.#words[block + timer + COMPARE_HI]! >>> 0
     subtract(target, this.#count.lo, this.#count.hi)
@@ -342,8 +342,8 @@ export class GenericTimers {
   }
 
   /**
-   * Takes a saved state, and drives the interrupts to the levels that they had. What has become due since the machine looked
-   * at the timers last comes when it looks again, as it would have.
+   * Takes a saved state, and drives the interrupts to the levels that they had. Events that have become due since the machine
+   * looked at the timers last come when it looks again, as they would have.
    *
    * @throws IrqchipError `ERR_STATE` for another version, shape or number of vCPUs; then nothing has changed
    */

@@ -20,7 +20,7 @@ const FIRST_ENABLE = 0x100
 const END_OF_PENDING = 0x300
 
 /**
- * The distributor of a GICv2. What belongs to SGIs and PPIs is that of the vCPU which accesses it.
+ * The distributor of a GICv2. Registers of SGIs and PPIs are those of the vCPU which accesses them.
  *
  * Words only, but for the bytes of GICD_IPRIORITYR, GICD_ITARGETSR, GICD_CPENDSGIR and GICD_SPENDSGIR. Other accesses read
  * 0 and change nothing.

@@ -31,13 +31,13 @@ export interface ItsBases {
   readonly collectionsHi: number
 }
 
-/** What the commands of an ITS do. A command is eight words. */
+/** The commands of an ITS. A command is eight words. */
 export class ItsCommands {
   readonly #tables: ItsTables
   readonly #lpis: LpiControl
   readonly #bases: ItsBases
   readonly #cpus: number
-  /* What was found last: the address of an interrupt's entry, its INTID and ICID, and the collection's vCPU. */
+  /* The last translation: the address of an interrupt's entry, its INTID and ICID, and the collection's vCPU. */
   #entry = 0
   #intid = 0
   #icid = 0

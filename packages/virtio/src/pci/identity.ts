@@ -1,4 +1,4 @@
-/** What a PCI function says it is, by device type. */
+/** The identity of a PCI function, by device type. */
 interface TypeIdentity {
   /** Device ID of a function with the legacy interface; absent: the type has none. */
   readonly transitional?: number

@@ -20,7 +20,7 @@ const DESCRIPTOR_BYTES = 16
 /** Flags, index and event index of a ring. */
 const RING_OVERHEAD = 6
 
-/** What the registers need of their function. */
+/** The part of their function that the registers need. */
 export interface LegacyFunction {
   /** Whether the guest has switched MSI-X on: then two more registers come before the configuration. */
   usesMsix(): boolean

@@ -62,7 +62,7 @@ export class PackedRing implements Ring {
     const { descriptors, size, indirect } = this.#options
     const available = this.#available()
     if (available !== 1) return available === 0 ? 'empty' : 'broken'
-    // What the descriptors say was written before the first one's flags.
+    // The driver wrote the descriptors before the first one's flags.
     fence()
     const descriptor = this.#descriptor
     let position = this.#next

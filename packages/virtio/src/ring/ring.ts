@@ -4,13 +4,13 @@ import type { ChainBuilder } from './chain-builder.ts'
 export interface QueueAddresses {
   /** The table of descriptors, or the packed ring. */
   readonly descriptors: number
-  /** What the driver writes: the available ring, or its event suppression. */
+  /** The area that the driver writes: the available ring, or its event suppression. */
   readonly driver: number
-  /** What the device writes: the used ring, or its event suppression. */
+  /** The area that the device writes: the used ring, or its event suppression. */
   readonly device: number
 }
 
-/** What a ring is made of. */
+/** The parts of a ring. */
 export interface RingOptions extends QueueAddresses {
   /** Entries. */
   readonly size: number

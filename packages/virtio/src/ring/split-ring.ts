@@ -45,7 +45,7 @@ export class SplitRing implements Ring {
     if (waiting === 0) return 'empty'
     // More than there are entries: the driver lies.
     if (waiting > size) return 'broken'
-    // What the entries say was written before the index.
+    // The driver wrote the entries before the index.
     fence()
     const head = this.#memory.read16(driver + ENTRIES + 2 * (this.#next % size))
     if (head < 0 || head >= size || !this.#walk(head, into)) return 'broken'

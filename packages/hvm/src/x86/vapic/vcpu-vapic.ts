@@ -43,8 +43,8 @@ export interface VcpuVapicOptions {
  * Notes what an instruction does to the task priority register or port 7Eh, and hands it to the patcher when the
  * instruction has retired, with all other vCPUs between instructions: the patcher may rewrite this very instruction.
  *
- * To that end such an instruction runs alone, in a logged pass, and the vCPU comes back to its domain after it. One that
- * has a device to wait for is noted anew in each pass, one that faults is not reported.
+ * To that end such an instruction runs alone, in a logged pass, and the vCPU comes back to its domain after it. An access that
+ * waits for a device is noted anew in each pass; one that faults is not reported.
  */
 export class VcpuVapic implements TprWatch {
   /** Accesses are reported. */
@@ -86,7 +86,7 @@ export class VcpuVapic implements TprWatch {
     return false
   }
 
-  /** It makes one, in a logged pass. */
+  /** The instruction makes an access, in a logged pass. */
   accessed(access: TprAccess, gpa: number): void {
     // The patches are 32-bit code.
     if (this.#vcpu.cpu.registers.mode !== MODE_32) return

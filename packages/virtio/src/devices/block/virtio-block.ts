@@ -65,7 +65,7 @@ export class VirtioBlock implements VirtioDevice {
   readonly type: number = BLOCK
   /** Queues of requests, all alike. */
   readonly queues: readonly VirtioQueueDefinition[]
-  /** What the medium makes for. */
+  /** The request that the medium makes for. */
   readonly features: readonly number[]
   /** Size, limits and topology. */
   readonly config: Uint8Array

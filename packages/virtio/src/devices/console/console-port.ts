@@ -12,7 +12,7 @@ export interface ConsolePortState {
   readonly sent: number
 }
 
-/** What a port needs of its device. */
+/** The part of its device that a port needs. */
 export interface ConsolePortOwner {
   /** Receive and transmit queue, once there are some. */
   queues(): readonly VirtioQueue[]
@@ -119,7 +119,7 @@ export class ConsolePort {
     this.#open = open
     this.#sending = null
     this.#sent = sent
-    // What the stream offers now may have been kept back before.
+    // The stream may have kept back earlier the bytes that it offers now.
     this.#starved = true
   }
 }

@@ -1,6 +1,6 @@
 import { KEY_CODES } from './key-codes.ts'
 
-/** What an input device is. */
+/** The identity of an input device. */
 export type InputKind = 'keyboard' | 'mouse' | 'tablet'
 
 /* Types and codes of events (Linux, `uapi/linux/input-event-codes.h`). */

@@ -1,7 +1,7 @@
 import { checksumOf, sumWords } from '@retrap/device'
 
 /*
- * What a network card does for its driver: it completes checksums, and cuts long TCP segments.
+ * A network card's work for its driver: it completes checksums, and cuts long TCP segments.
  *
  * Sources: VIRTIO 1.2, §5.1.6.2, "Packet Transmission"; RFC 1071, "Computing the Internet Checksum"; RFC 9293, §3.1.
  */
@@ -10,7 +10,7 @@ import { checksumOf, sumWords } from '@retrap/device'
 export interface PacketHeader {
   /** `NEEDS_CSUM`: the checksum at `checksumStart + checksumOffset` covers all from `checksumStart` on. */
   readonly needsChecksum: boolean
-  /** What is to be cut: 0 nothing, 1 TCP over IPv4, 4 TCP over IPv6. */
+  /** The packet to cut: 0 none, 1 TCP over IPv4, 4 TCP over IPv6. */
   readonly segmentation: number
   /** Bytes of data of each segment. */
   readonly segmentBytes: number

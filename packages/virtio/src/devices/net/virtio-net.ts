@@ -159,7 +159,7 @@ export class VirtioNet implements VirtioDevice {
       bytes.set(frame, this.#headerBytes)
       return this.#place(bytes)
     }
-    // What has come to the network at the same time follows before that.
+    // Frames that came to the network at the same time follow before that.
     void NOW.then(() => this.#handOn())
     return true
   }
@@ -277,7 +277,7 @@ export class VirtioNet implements VirtioDevice {
 
   // ---- Machine ----
 
-  /** Forgets filters and packets. What the network keeps back, it may offer again. */
+  /** Forgets filters and packets. A frame that the network keeps back, it may offer again. */
   reset(): void {
     this.#spare = []
     this.#joiner.clear()

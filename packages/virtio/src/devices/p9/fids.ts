@@ -18,7 +18,7 @@ export interface Place {
   uses: number
 }
 
-/** What a driver calls by a number. */
+/** The files that a driver calls by a number. */
 export interface Fid {
   place: Place
   /** Open file, if it is one. */

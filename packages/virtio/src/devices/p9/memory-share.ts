@@ -22,7 +22,7 @@ const LINK = 0o120_000
 const BLOCK = 4096
 const MOST_ENTRIES = 100_000
 
-/** What a file, directory or link holds. */
+/** The content of a file, directory or link. */
 interface Inode {
   readonly id: bigint
   mode: number

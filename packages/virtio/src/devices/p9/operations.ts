@@ -13,7 +13,7 @@ export interface P9Connection {
 
 /** Performs a request: reads its fields, writes those of its answer. */
 interface Operation {
-  /** It changes files: a share that is read only refuses it. */
+  /** The operation changes files: a read-only share refuses it. */
   readonly writes?: boolean
   perform(session: P9Connection, reader: MessageReader, writer: MessageWriter): Promise<void>
 }
@@ -206,7 +206,7 @@ async function readDirectory(session: P9Connection, reader: MessageReader, write
   const first = reader.offset()
   const room = fitting(session, reader.u32())
   if (fid.names === null) throw new ShareError('EBADF')
-  // What has changed since then is seen by who begins again.
+  // A client that begins again sees later changes.
   if (first === 0) session.fids.list(fid, await fid.place.node.list())
   const names = ['.', '..', ...fid.names]
   writer.u32(0)

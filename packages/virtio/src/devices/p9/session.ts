@@ -64,7 +64,7 @@ export class P9Session implements P9Connection {
   async #perform(type: number, reader: MessageReader, writer: MessageWriter): Promise<void> {
     if (type === VERSION) return this.#version(reader, writer)
     if (this.messageBytes === 0) throw new ShareError('EPROTO', 'the driver has not said its version')
-    // What came before it has been answered.
+    // Earlier requests have been answered.
     if (type === FLUSH) return
     const operation = OPERATIONS[type]
     if (operation === undefined) throw new ShareError('EOPNOTSUPP')

@@ -1,4 +1,4 @@
-/** What a guest may know of a file. */
+/** The attributes of a file for a guest. */
 export interface ShareStat {
   /** Tells the file from all others of the share, for as long as it is there. */
   readonly id: bigint
@@ -28,7 +28,7 @@ export interface ShareAccess {
   readonly read: boolean
   /** Its content is written. */
   readonly write: boolean
-  /** It becomes empty. */
+  /** The file becomes empty. */
   readonly truncate: boolean
 }
 
@@ -77,7 +77,7 @@ export interface ShareFile {
 /**
  * A file, directory or link of a share: the thing itself, whatever becomes of its name.
  *
- * Names are single: without `/`, and neither `.` nor `..`. What cannot be done rejects with a {@link ShareError}, or another
+ * Names are single: without `/`, and neither `.` nor `..`. An impossible operation rejects with a {@link ShareError}, or another
  * error with such a `code`.
  */
 export interface ShareNode {
@@ -89,7 +89,7 @@ export interface ShareNode {
   room(): Promise<ShareRoom>
   /** Opens a file. */
   open(access: ShareAccess): Promise<ShareFile>
-  /** What a symbolic link of a directory holds. Nobody follows it here. */
+  /** Returns the content of a symbolic link of a directory. Nobody follows it here. */
   readLink(name: string): Promise<string>
   /** An entry of a directory. A symbolic link is not followed. */
   child(name: string): Promise<ShareNode>
@@ -108,13 +108,13 @@ export interface ShareNode {
   addName(name: string, directory: ShareNode, otherName: string): Promise<void>
   /** Takes an entry of a directory away. */
   remove(name: string, directory: boolean): Promise<void>
-  /** Moves an entry to another directory of the share, or gives it another name. What has that name is replaced. */
+  /** Moves an entry to another directory of the share, or gives it another name. An entry of that name is replaced. */
   rename(name: string, directory: ShareNode, newName: string): Promise<void>
   /** Ends its use. */
   release(): void
 }
 
-/** What a guest is given: a directory of the host, or files in memory. */
+/** The files for a guest: a directory of the host, or files in memory. */
 export interface Share {
   /** The directory at the top. */
   root(): Promise<ShareNode>

@@ -99,7 +99,7 @@ export class Virtio9p implements VirtioDevice {
     return this.#session.save()
   }
 
-  /** Takes over what `save` returned: opens the files again by their names. One that is not there fails when it is used. */
+  /** Takes over what `save` returned: opens the files again by their names. A file that is gone fails when it is used. */
   restore(state: unknown): void {
     this.#session.restore(state as P9SessionState)
   }

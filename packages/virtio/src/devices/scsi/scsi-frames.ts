@@ -46,7 +46,7 @@ export function answerOf(
   const view = new DataView(head.buffer)
   const reason = sense === null ? new Uint8Array(0) : senseData(sense).subarray(0, senseBytes)
   view.setUint32(0, reason.length, true)
-  // What was not moved of the driver's room.
+  // The bytes that were not moved of the driver's room.
   view.setUint32(4, writable.length - head.length - data.length, true)
   head[10] = sense === null ? GOOD_STATUS : CHECK_CONDITION
   head[11] = response
