@@ -1,4 +1,4 @@
-/** What an access is, for the host: its bytes in the low eight bits, and these. */
+/** The description of an access for the host: its bytes in the low eight bits, and these. */
 
 /** A write. */
 export const ACCESS_WRITE = 0x100
@@ -7,8 +7,8 @@ export const ACCESS_UNPRIVILEGED = 0x200
 /** Must be aligned to its bytes, whatever SCTLR_ELx.A says: exclusives, atomics, ordered accesses. */
 export const ACCESS_ALIGNED = 0x400
 /**
- * It is made in place: the host says at which machine address, and is told when it is done ({@link ACCESS_DONE}). Memory is
- * read and written, unless `ACCESS_WRITE` says that it is only written.
+ * The access is made in place: the host says at which machine address, and is told when it is done ({@link ACCESS_DONE}). Memory
+ * is read and written, unless `ACCESS_WRITE` says that it is only written.
  */
 export const ACCESS_MODIFY = 0x800
 /** A write in place is done: the address is that in machine memory. */

@@ -1,4 +1,4 @@
-/** What an access may do, and which set of the TLB knows of it. */
+/** The rights of an access, and the set of the TLB that knows of it. */
 import { TRANSLATE_PAN, TRANSLATE_UNPRIVILEGED } from './host.ts'
 
 /** How many sets there are. */
@@ -8,7 +8,7 @@ const SET_EL0 = 0
 const SET_EL1 = 1
 const SET_EL1_PAN = 2
 
-/** What EL0 may do in AArch32, whose code is another. */
+/** The rights of EL0 in AArch32, whose code is another. */
 export const SET_AARCH32 = 3
 
 /** The rights of a processor's accesses: `TRANSLATE_*` for data, for data with the rights of EL0 (LDTR, STTR), for code. */

@@ -43,7 +43,8 @@ export class BranchTypes {
   }
 
   /**
-   * Looks at the next instruction where a branch has led to it. One that cannot be fetched raises its abort when it is.
+   * Looks at the next instruction where a branch has led to it. An instruction that cannot be fetched raises its abort when it
+   * is.
    *
    * @returns whether it may be executed; if not, the exception has been raised
    */

@@ -40,7 +40,7 @@ export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
   }
 
   get secondPageSet(): number {
-    // It may be a page with a breakpoint.
+    // The page may have a breakpoint.
     return this.#debug.hooks?.points.breaks === true ? this.#tlb.missSet : this.#translation.executeSet
   }
 

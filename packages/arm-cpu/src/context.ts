@@ -34,7 +34,7 @@ import {
   S_X,
 } from './state-layout.ts'
 
-/** What every context is made of. */
+/** The parts of every context. */
 export interface ContextParts {
   readonly f: FunctionBuilder
   readonly form: ArmForm
@@ -269,7 +269,7 @@ export abstract class ArmContext {
 
   // ---------------------------------------------------------------- control
 
-  /** What is left of the budget where the instruction has retired; not of forms in the dispatch loop. */
+  /** Returns the rest of the budget where the instruction has retired; not of forms in the dispatch loop. */
   remaining(): I32 {
     return this.f.loadExpression('i32.load', this.state, S_BUDGET)
   }

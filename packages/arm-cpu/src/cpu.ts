@@ -142,7 +142,7 @@ export class ArmCpu {
     return this.#turn.retired
   }
 
-  /** What all that was executed has cost, in instructions: an exception that EL1 takes is 64. */
+  /** The cost of all execution so far, in instructions: an exception that EL1 takes is 64. */
   get cost(): number {
     return this.#turn.cost
   }
@@ -370,7 +370,7 @@ export class ArmCpu {
     this.#system.setEvent(EVENT_REGISTER, true)
   }
 
-  /** What comes between two instructions. @returns why the run ends, if it does */
+  /** Does the work between two instructions. @returns why the run ends, if it does */
   #between(): ArmExit | undefined {
     const turn = this.#turn
     const system = this.#system

@@ -83,8 +83,8 @@ export class ArmDebugControl {
   }
 
   /**
-   * Stops after an instruction has accessed one of `length` bytes from a virtual address, tags left out. What the processor
-   * reads for itself (instructions, translation tables) does not count.
+   * Stops after an instruction has accessed one of `length` bytes from a virtual address, tags left out. The processor's own
+   * reads (instructions, translation tables) do not count.
    *
    * @throws ArmCpuError `ERR_DEBUG` for a length of less than 1 byte or more than 1 MiB
    */
@@ -136,11 +136,11 @@ class Hooks implements DebugHooks {
   /** {@link ArmCpu.cost} when the processor last went on. */
   #from = 0
   #passes = false
-  /** It had stopped before an access: that one counts no longer. */
+  /** The processor had stopped before an access: that one counts no longer. */
   #passesAccess = false
   /** Something has been executed since. */
   #hasMoved = false
-  /** What an instruction that is left to the hypervisor has accessed. */
+  /** The access of an instruction that is left to the hypervisor. */
   #aside: WatchedAccess | null = null
 
   constructor(cpu: ArmCpu, system: SystemState) {

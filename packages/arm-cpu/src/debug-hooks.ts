@@ -2,7 +2,7 @@ import type { DebugPoints } from '@retrap/engine'
 import type { SystemState } from './system/system-state.ts'
 
 /**
- * What a debugger asks of one processor, as the processor sees it. Without a debugger there is none, and the checks for it
+ * A debugger's requests to one processor, as the processor sees them. Without a debugger there is none, and the checks for it
  * lie outside generated code.
  */
 export interface DebugHooks {
@@ -29,7 +29,7 @@ export interface DebugHooks {
   stopsFor(syndrome: number, addressLo: number, addressHi: number): boolean
   /** The hypervisor has to finish the instruction: what it has accessed counts when that is done. */
   leftToHypervisor(): void
-  /** It has been finished, or has ended with an exception. */
+  /** The instruction has been finished, or has ended with an exception. */
   finished(hasRetired: boolean): void
 }
 
@@ -39,7 +39,7 @@ export class DebugSlot {
   hooks: DebugHooks | null = null
 }
 
-/** What a debugger of a processor is made of. */
+/** The parts of a processor's debugger. */
 export interface DebugParts {
   readonly slot: DebugSlot
   readonly system: SystemState

@@ -57,7 +57,7 @@ export interface ArmEngineOptions {
   readonly jit?: JitOptions
 }
 
-/** What the processors of a machine share: the interpreter, decoded instructions, and compiled code. */
+/** The parts that the processors of a machine share: the interpreter, decoded instructions, and compiled code. */
 export class ArmEngine {
   /** Machine memory. */
   readonly memory: MachineMemory

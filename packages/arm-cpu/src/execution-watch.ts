@@ -13,7 +13,7 @@ export interface ArmDeliveredEvent {
   readonly address: bigint | undefined
 }
 
-/** Told of what a processor executes: for tracers. What it is told changes nothing, and the guest cannot tell. */
+/** Told of what a processor executes: for tracers. A watcher changes nothing, and the guest cannot tell. */
 export interface ArmExecutionWatch {
   /** The instruction at the program counter is about to be executed. With it instructions are executed one by one. */
   readonly instruction?: (() => void) | undefined

@@ -14,7 +14,7 @@ export type ArmExit =
       readonly address: bigint
       /** HPFAR_EL2 of an abort that stage 2 has raised. */
       readonly hpfar?: bigint
-      /** It is the access's second page that stage 2 refuses: what the syndrome describes begins before the address. */
+      /** Stage 2 refuses the access's second page: the access that the syndrome describes begins before the address. */
       readonly beyond?: true
     }
   /**

@@ -3,7 +3,7 @@ import { ArmCpuError } from './errors.ts'
 import type { ArmHost, ArmTranslation } from './host.ts'
 import { FSC_TRANSLATION } from './syndrome.ts'
 
-/** The plainest world for a processor: RAM at one address, and nothing else. What lies outside gives translation faults. */
+/** The plainest world for a processor: RAM at one address, and nothing else. Other addresses give translation faults. */
 export class FlatHost implements ArmHost {
   /** Machine memory. */
   readonly memory: MachineMemory

@@ -1,7 +1,7 @@
 import type { FloatRules } from '@retrap/soft-float'
 
 /**
- * What the architecture does where IEEE 754 leaves it open.
+ * The architecture's choices where IEEE 754 leaves them open.
  *
  * Source: Arm ARM (DDI 0487) A1.5, "Floating-point support".
  */

@@ -8,7 +8,7 @@ import { STATE_LAYOUT, S_PINNED } from './state-layout.ts'
 import type { SystemInstructions } from './system/instructions.ts'
 import type { Translation } from './translation.ts'
 
-/** What generated code calls of a processor. */
+/** The parts of a processor that generated code calls. */
 export interface GeneratedCodeParts {
   readonly tlb: Tlb
   readonly translation: Translation
@@ -88,7 +88,7 @@ export class GeneratedCode {
     return this.#interpret(this.#state, this.#state + S_PINNED)
   }
 
-  /** What was thrown, after a status that is none of an instruction; once. */
+  /** Returns the thrown error, after a status that is none of an instruction; once. */
   takeError(status: number): unknown {
     const error = status === STATUS_ERROR ? (this.#error ?? this.#fetch.error) : new Error(`status ${status}`)
     this.#error = undefined

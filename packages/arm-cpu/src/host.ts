@@ -3,7 +3,7 @@ import { PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import { ArmCpuError } from './errors.ts'
 
-/** What {@link ArmHost.translate} fills in. */
+/** The result of {@link ArmHost.translate}. */
 export interface ArmTranslation extends CodeTranslation {
   /**
    * Machine address of the byte where plain memory holds it, at the same distance from the beginning of a page. Else −1: the
@@ -30,7 +30,7 @@ export interface ArmTranslation extends CodeTranslation {
   faultStatus: number
   /** The fault is one of stage 2: it is taken to EL2. */
   stage2: boolean
-  /** It was met by a walk of stage 1, at one of its tables. */
+  /** A walk of stage 1 met it, at one of its tables. */
   tableWalk: boolean
 }
 
@@ -61,7 +61,7 @@ export interface SystemValue {
   hi: number
 }
 
-/** What the host makes of an access to a system register: it is done; */
+/** The host's answer to an access to a system register: it is done; */
 export const SYSTEM_DONE = 0
 /** there is no such register, or not this way: the instruction is undefined; */
 export const SYSTEM_UNDEFINED = 1

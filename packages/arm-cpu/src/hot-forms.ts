@@ -2,8 +2,8 @@ import { valueOf } from './form.ts'
 import type { ArmForm } from './form.ts'
 
 /**
- * Forms that are inlined in the interpreter's main function, by their mnemonic: what compilers make most of their code of,
- * as long as the main function stays under the 40 KB that V8 optimises quickly. What is not here is a function of its own,
+ * Forms that are inlined in the interpreter's main function, by their mnemonic: what compilers make most of their code of, as
+ * long as the main function stays under the 40 KB that V8 optimises quickly. A form that is not here is a function of its own,
  * called through the table.
  */
 const HOT: ReadonlyMap<string, (form: ArmForm) => boolean> = /*#__PURE__*/ hotForms()

@@ -22,7 +22,10 @@ const ALL = BOTH | (1 << BTYPE_GUARDED_JUMP)
 /** BTI, BTI c, BTI j, BTI jc. */
 const OF_BTI: readonly number[] = [0, BOTH, (1 << BTYPE_JUMP) | (1 << BTYPE_GUARDED_JUMP), ALL]
 
-/** What an instruction may be reached with: bit n for a PSTATE.BTYPE of n, and {@link LANDS_UNLESS_STRICT}. */
+/**
+ * Returns the branch types by which an instruction may be reached: bit n for a PSTATE.BTYPE of n, and {@link
+ * LANDS_UNLESS_STRICT}.
+ */
 export function landingsOf(word: number): number {
   if ((word & 0xffff_ff3f) >>> 0 === 0xd503_241f) return OF_BTI[(word >>> 6) & 3]!
   // PACIASP, PACIBSP.
@@ -32,7 +35,7 @@ export function landingsOf(word: number): number {
   return call === 0xd420_0000 || call === 0xd440_0000 ? ALL : 0
 }
 
-/** What PSTATE.BTYPE is after a branch to a register, if its page is guarded; 0 of RET. @param register - its number */
+/** Returns PSTATE.BTYPE after a branch to a register, if its page is guarded; 0 of RET. @param register - its number */
 export function branchTypeOf(mnemonic: string, register: number): number {
   if (mnemonic.startsWith('BL')) return BTYPE_CALL
   if (!mnemonic.startsWith('BR')) return 0

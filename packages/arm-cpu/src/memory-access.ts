@@ -148,8 +148,8 @@ export class MemoryAccess {
   }
 
   /**
-   * Finds the place of an access that is made in place: its machine address goes to `S_DATA`. What cannot be read either has
-   * faulted as a read, unless it is only written.
+   * Finds the place of an access that is made in place: its machine address goes to `S_DATA`. An address that cannot be read
+   * either has faulted as a read, unless it is only written.
    */
   #modify(lo: number, hi: number, flags: number): number {
     const first = this.#first

@@ -54,7 +54,7 @@ function keyIndex(name: KeyName): number {
   return (S_KEYS >>> 3) + 2 * index
 }
 
-/** What system registers hold while the host serves EL0: as Linux sets them for its programs. */
+/** The system registers while the host serves EL0: as Linux sets them for its programs. */
 const HOSTED: readonly (readonly [name: SystemRegisterName, value: bigint])[] = [
   ['hcr_el2', BigInt(HCR_TGE) | BigInt(HCR_RW >>> 0) | (BigInt(HCR_API | HCR_APK) << 32n)],
   // Keys, cache maintenance and DC ZVA are enabled; the stack pointer is aligned.
@@ -69,13 +69,13 @@ const HOSTED: readonly (readonly [name: SystemRegisterName, value: bigint])[] = 
   ['oslsr_el1', 8n],
 ]
 
-/** What a reset to EL1 sets; the other registers of EL1 and EL0 are 0. */
+/** The values that a reset to EL1 sets; the other registers of EL1 and EL0 are 0. */
 const RESET: readonly (readonly [name: SystemRegisterName, value: bigint])[] = [
   ['sctlr_el1', 0x30d0_0800n],
   ['oslsr_el1', 0xan],
 ]
 
-/** What an instruction before the reset may have left to the next one: WFI and WFE, the monitor, a step. */
+/** The state that an instruction before the reset may have left to the next one: WFI and WFE, the monitor, a step. */
 const UNDER_WAY: readonly number[] = [S_WAITING, S_IT, S_EXCLUSIVE_BYTES, S_STEPPED, S_FAULT_SYNDROME, S_FAULT_STAGE]
 
 let make: (memory: MachineMemory, state: number, system: SystemState) => ArmRegisters

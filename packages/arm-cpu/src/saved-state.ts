@@ -38,7 +38,7 @@ export interface SavedArmCpu {
   readonly vectors: readonly Hex[]
   /** Keys of pointer authentication. */
   readonly keys: Readonly<Record<string, Hex>>
-  /** What waits, and what an instruction has left to later ones: waits, events, the exclusive monitor, a step. */
+  /** The state that an instruction has left to later ones: waits, events, the exclusive monitor, a step. */
   readonly pending: Readonly<Record<string, Hex>>
 }
 

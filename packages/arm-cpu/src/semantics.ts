@@ -3,27 +3,27 @@ import type { Form as Row } from '@retrap/arm-decoder'
 import type { ArmContext } from './context.ts'
 import type { ArmForm, Target } from './form.ts'
 
-/** What instructions of a family do. */
+/** The semantics of a family of instructions. */
 export interface Semantics {
   /** Letters of the fields that the code depends on; those that a row does not have count for nothing. */
   readonly selectors: string
   /** Field `n` is a base register, which may be the stack pointer. */
   readonly usesStack?: boolean
-  /** It is a branch with a fixed target: one form for each {@link Target}. */
+  /** The instruction is a branch with a fixed target: one form for each {@link Target}. */
   readonly branches?: boolean
-  /** What goes to `R_IMMEDIATE`; of branches the target, relative to the instruction. */
+  /** The value for `R_IMMEDIATE`; of branches the target, relative to the instruction. */
   readonly immediate?: (row: Row, word: number) => bigint
-  /** What goes to `R_SMALL`. */
+  /** The value for `R_SMALL`. */
   readonly small?: (row: Row, word: number) => number
   /** Control does not go on with the next instruction. */
   readonly ends?: boolean
   /** Which instructions of the row generated code executes; absent: all. The others are TypeScript's. */
   readonly suits?: (row: Row, word: number) => boolean
-  /** It may lead to another exception level: units call the interpreter's function. */
+  /** The instruction may lead to another exception level: units call the interpreter's function. */
   readonly far?: boolean
   /** Little is left of its code where its record is known: units have it in place, however large it is. */
   readonly folds?: boolean
-  /** It is never compiled. */
+  /** The instruction is never compiled. */
   readonly interpreted?: boolean
   /** Generates the code of a form. */
   readonly emit: (c: ArmContext, form: ArmForm) => void

@@ -6,9 +6,9 @@ import type { StateLayout } from '@retrap/engine'
 export const S_X = 0
 /** The stack pointer of the current exception level and SPSel, where encodings that mean it would have register 31. */
 export const S_SP = 248
-/** What encodings of the zero register read: always 0. */
+/** The value of the zero register: always 0. */
 export const S_ZERO = 256
-/** What writes to the zero register go to. */
+/** The place that writes to the zero register go to. */
 export const S_SINK = 264
 /** Address of the next instruction. In AArch32 bit 0 is PSTATE.T: the instruction is Thumb's. */
 export const S_PC = 272
@@ -43,26 +43,25 @@ export const S_FAULT_SYNDROME = 368
 export const S_FAULT_ADDRESS = 376
 /** The exclusive monitor: 0, the bytes that are marked, or {@link EXCLUSIVE_ELSEWHERE}. 32 bits. */
 export const S_EXCLUSIVE_BYTES = 384
-/** What is marked lies outside of memory, and the host knows it. More than any access has. */
+/** The marked address lies outside of memory, and the host knows it. More than any access has. */
 export const EXCLUSIVE_ELSEWHERE = 256
 /** Their address, 64 bits. */
 export const S_EXCLUSIVE_ADDRESS = 392
 /** Bit n: the nth of `KEYS` is enabled (SCTLR_ELx.EnIA and so on). 32 bits. */
 export const S_KEYS_ENABLED = 388
-/** What others want of the processor: `EVENT_*`. 32 bits. */
+/** The events that others want of the processor: `EVENT_*`. 32 bits. */
 export const S_EVENTS = 400
 /** 0; or what is waited for, `WAIT_*`. 32 bits. */
 export const S_WAITING = 344
 /** Accesses that generated code could not finish, a count. 32 bits. */
 export const S_SLOW_ACCESSES = 416
 /**
- * What pointers are made of: bits of an address in bits 5:0, and `POINTER_TAGGED`; the same of the upper range in bits 15:8.
- * 32 bits.
+ * The bits of pointers: bits of an address in bits 5:0, and `POINTER_TAGGED`; the same of the upper range in bits 15:8. 32 bits.
  */
 export const S_POINTERS = 424
 /** Bit of S_POINTERS: the upper byte of pointers to data is a tag; the next bit: of pointers to code. */
 export const POINTER_TAGGED = 6
-/** What barriers access, to no end. 32 bits. */
+/** The word that barriers access, without effect. 32 bits. */
 export const S_BARRIER = 420
 /** PSTATE without its condition flags, as SPSR_EL1 has it: `PSTATE_*`. 32 bits. */
 export const S_PSTATE = 428
@@ -74,15 +73,15 @@ export const S_R15 = 472
 export const S_LITERAL = 408
 /** AArch32: ITSTATE; 0 but in an IT block of Thumb. 32 bits. */
 export const S_IT = 352
-/** What the load-exclusive has seen in them, 128 bits. */
+/** The value that the load-exclusive has seen in them, 128 bits. */
 export const S_EXCLUSIVE_VALUE = 480
 /** Keys of pointer authentication, 128 bits each, as `KEYS` orders them. */
 export const S_KEYS = 496
-/** What LDRAA and LDRAB have authenticated last, and the pointer that it was, 64 bits each; then the key, 32 bits. */
+/** The result of the last authentication of LDRAA and LDRAB, and the pointer before, 64 bits each; then the key, 32 bits. */
 export const S_AUTHENTICATED = 608
 /**
- * What generated code has of PSTATE.BTYPE: what was left of the budget after the last BR or BLR, and what it has set, 0 for
- * none. It is PSTATE's for as long as that much is left. 32 bits each.
+ * The state of PSTATE.BTYPE in generated code: the rest of the budget after the last BR or BLR, and the type that it has set, 0
+ * for none. It is PSTATE's for as long as that much is left. 32 bits each.
  */
 export const S_BRANCH = 632
 /** V0 to V31, 128 bits each. */
@@ -96,7 +95,7 @@ export const S_FAULT_STAGE = 404
 export const STAGE_2_BEYOND = 3
 /** HPFAR_EL2 of a fault of stage 2. 64 bits. */
 export const S_FAULT_HPFAR = 464
-/** What depends on the exception level and the rights of its accesses: {@link LEVEL_BYTES}, the fields that follow. */
+/** The fields that depend on the exception level and the rights of its accesses: {@link LEVEL_BYTES}, the fields that follow. */
 export const S_LEVEL = 1152
 /** Machine address of the TLB's set in use: see `StateLayout`. 32 bits. */
 export const S_TLB = 1152
@@ -116,7 +115,7 @@ export const LEVEL_BYTES = 24
 export const S_LEVELS = 1176
 /** Not 0: TypeScript takes all exceptions and returns from them. 32 bits. */
 export const S_TAKES_EXCEPTIONS = 1248
-/** What software step has executed; see `Debug`. 32 bits. */
+/** The instructions that software step has executed; see `Debug`. 32 bits. */
 export const S_STEPPED = 1252
 /** Where a return with an authenticated address goes, or a branch that TypeScript makes. 64 bits. */
 export const S_RETURN = 1256

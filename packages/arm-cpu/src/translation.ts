@@ -155,8 +155,7 @@ export class Translation {
   }
 
   /**
-   * TTBR0_EL1 or TTBR1_EL1 has been written. What is known of the address space stays: it is software that tells of changes,
-   * by TLBI.
+   * TTBR0_EL1 or TTBR1_EL1 has been written. TLB entries of the address space stay: software tells of changes, by TLBI.
    *
    * @returns whether the address space is another
    */
@@ -215,7 +214,7 @@ export class Translation {
    */
   #invalidateRange(lo: number, hi: number): void {
     const granule = (hi >>> 14) & 3
-    // What has no granule is no range.
+    // A range needs a granule.
     if (granule === 0) return
     const bytes = 2 ** (10 + 2 * granule)
     const count = (((hi >>> 7) & 31) + 1) * 2 ** (5 * ((hi >>> 12) & 3) + 1)

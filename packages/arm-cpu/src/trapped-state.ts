@@ -101,8 +101,8 @@ export interface TrappedState {
    */
   authenticate(key: number, lo: number, hi: number, into: Uint32Array): boolean
   /**
-   * The exclusive monitor has marked what the host knows: for load-exclusives that the hypervisor has finished. What opens the
-   * monitor, CLREX and ERET among it, clears this.
+   * The exclusive monitor has marked what the host knows: for load-exclusives that the hypervisor has finished. Instructions that
+   * open the monitor, such as CLREX and ERET, clear this.
    */
   marksElsewhere: boolean
   /** Takes the state from the processor. */

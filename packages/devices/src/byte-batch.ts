@@ -5,7 +5,7 @@ import { restoreDeadline, savedDeadline } from './saved-deadline.ts'
 const BATCH_DELAY_NS = 1_000_000
 const BATCH_BYTES = 1024
 
-/** What a guest has sent just now, and the host has: a batch that has begun. */
+/** A batch of bytes that a guest has sent just now, and the host has. */
 export interface ByteBatchState {
   /** When the batch that has begun ends; null: none has. */
   readonly endsAt: Readonly<Word64> | null

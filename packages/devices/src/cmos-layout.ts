@@ -1,6 +1,6 @@
 import { KIB, MIB } from '@retrap/basics'
 
-/** What a PC's firmware leaves in CMOS RAM about memory and processors. */
+/** The facts about memory and processors that a PC's firmware leaves in CMOS RAM. */
 export interface CmosConfiguration {
   /** Bytes of RAM from GPA 0 up to the hole below 4 GiB. */
   readonly lowRamBytes: number

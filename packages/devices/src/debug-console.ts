@@ -8,7 +8,7 @@ import {
 } from '@retrap/device'
 import { ByteBatch } from './byte-batch.ts'
 
-/** What a read gives, so that a guest can tell whether the console is there. */
+/** The result of a read, so that a guest can tell whether the console is there. */
 export const DEBUG_CONSOLE_READBACK = 0xe9
 
 /** Options of {@link DebugConsole}. */
@@ -26,7 +26,7 @@ export interface DebugConsoleOptions {
 export class DebugConsole implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string
-  /** What it does follows from the guest alone. */
+  /** The model's behaviour follows from the guest alone. */
   readonly deterministic = true
   /** There is nothing to save. */
   readonly stateless = true

@@ -21,7 +21,7 @@ export interface DebugExitOptions {
 export class DebugExit implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'isa-debug-exit'
-  /** What it does follows from the guest alone. */
+  /** The model's behaviour follows from the guest alone. */
   readonly deterministic = true
   /** There is nothing to save. */
   readonly stateless = true

@@ -290,7 +290,7 @@ export class FwCfg implements DeviceModel {
     return true
   }
 
-  /** Selects the signature again. What the guest has written into items stays, where they have no `onReset`. */
+  /** Selects the signature again. The guest's writes into items stay, where they have no `onReset`. */
   reset(): void {
     for (const { bytes, onReset } of this.#items.values()) onReset?.(bytes)
     this.#key = 0

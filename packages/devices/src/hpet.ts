@@ -49,7 +49,7 @@ export interface HpetOptions {
   readonly base?: number
   /** Comparators, 3 to 32; default 3. */
   readonly timers?: number
-  /** What legacy replacement cuts off: the 8254's counter 0 and the RTC. */
+  /** The interrupts that legacy replacement cuts off: the 8254's counter 0 and the RTC. */
   readonly legacySources?: readonly LegacyInterruptSource[]
 }
 
@@ -202,7 +202,7 @@ export class Hpet implements DeviceModel {
   }
 
   #writeRegister(register: number, halves: number, lo: number, hi: number): void {
-    // What was due before this write is done by the old settings.
+    // Work that was due before this write is done by the old settings.
     this.#update()
     const tick = this.#tick()
     if (register >= TIMERS) {

@@ -49,5 +49,5 @@ export const OUTPUT_A20 = 0x02
 export const OUTPUT_IDLE_LINES = 0xcc
 export const OUTPUT_KEYBOARD_IRQ = 0x10
 export const OUTPUT_AUX_IRQ = 0x20
-/** What the controller puts in the buffer when a device does not take a byte. */
+/** The byte that the controller puts in the buffer when a device does not take a byte. */
 export const DEVICE_TIMEOUT = 0xfe

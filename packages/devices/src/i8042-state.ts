@@ -43,15 +43,15 @@ export interface I8042Options {
   /** Plugs a mouse in, whose movements come from here; default none. */
   readonly mouse?: InputBackend
   /**
-   * What becomes of keys while the guest reads none and the keyboard's 16 bytes are full: the back end waits (default), or
-   * they are lost and the guest is told so, as with a real keyboard.
+   * The treatment of keys while the guest reads none and the keyboard's 16 bytes are full: the back end waits (default), or they
+   * are lost and the guest is told so, as with a real keyboard.
    */
   readonly whenFull?: 'wait' | 'overrun'
   /** Told whether address line 20 works, whenever the guest sets it here. */
   readonly onA20?: (works: boolean) => void
 }
 
-/** What a state of version 1 lacks. */
+/** The fields that a state of version 1 lacks. */
 const VERSION_1 = { source: FROM_CONTROLLER, held: null, breakPrefix: false, arrivalAt: null } as const
 
 /**

@@ -295,7 +295,7 @@ export class I8254Channel {
     this.#output = level
   }
 
-  /** What the counting element holds. */
+  /** Returns the content of the counting element. */
   #liveCount(): number {
     if (this.#mode !== 3 || !this.#counting) return this.#count
     // Counts by two; the high half of an odd count lingers at 0 for a tick.

@@ -23,7 +23,7 @@ const REG_A = 10
 const REG_C = 12
 /** Tells firmware why the machine has been reset. */
 const REG_SHUTDOWN = 15
-/** What QEMU leaves there for a machine that wakes from S3, and SeaBIOS and OVMF look for. */
+/** The code that QEMU leaves there for a machine that wakes from S3, and that SeaBIOS and OVMF look for. */
 const SHUTDOWN_S3 = 0xfe
 /** Its low bits are the day of the alarm. */
 const REG_D = DAY_ALARM
@@ -100,7 +100,7 @@ export interface Mc146818State {
   readonly seenPeriods: number
   /** Whether an HPET has taken over the interrupt. */
   readonly suppressed: boolean
-  /** What the clock showed, in seconds since 1970, at an instant of the host's wall clock; null where it does not follow it. */
+  /** The clock's time, in seconds since 1970, at an instant of the host's wall clock; null where it does not follow it. */
   readonly reference: { readonly shown: number; readonly wall: number } | null
   /** Seconds that it was moved on by when it was restored, since then or since the machine has slept. */
   readonly absence: number
@@ -374,7 +374,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     const regB = this.#regB()
     if (line === null || timer === null) return
     line.set(!this.#suppressed && this.#interrupting())
-    // What is flagged already needs no timer: its line stays up until register C is read.
+    // A flagged interrupt needs no timer: its line stays up until register C is read.
     const wanted = regB & ~this.#flags
     // All from the base on.
     let next = Infinity
@@ -438,7 +438,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     if (now === undefined || savedAt === null || !this.#running()) return
     const passed = Math.round(now - savedAt)
     this.#absence += passed
-    // What was hidden when it was saved still is.
+    // Time that was hidden when the clock was saved still is.
     if (this.#hiddenUntil !== null) return
     this.#baseSeconds += passed
     // The host's clock may have been set back: no second is waited for twice.

@@ -22,9 +22,8 @@ const MOST_TICKS = Math.floor(TICKS_PER_SECOND)
 const PIECE = 1024
 
 /**
- * The PC's loudspeaker: counter 2 of the timer switches its current, as long as bit 1 of port 0x61 lets it. What it plays is
- * worked out from the counter's edges as time passes, each sample the mean of its interval. While nothing changes there are
- * no samples.
+ * The PC's loudspeaker: counter 2 of the timer switches its current, as long as bit 1 of port 0x61 lets it. The sound is worked
+ * out from the counter's edges as time passes, each sample the mean of its interval. While nothing changes there are no samples.
  */
 export class PcSpeaker {
   /** Ticks after which a sounding speaker is to be brought up to date again. */
@@ -38,7 +37,7 @@ export class PcSpeaker {
   #data = false
   /** Tick up to which all is played. */
   #at = 0
-  /** What is left to be heard after the last change, in ticks; 0: the speaker is silent. */
+  /** The sound that is left after the last change, in ticks; 0: the speaker is silent. */
   #tail = 0
   /** The part of a sample that has passed, in ticks, and of that, what current flowed. */
   #passed = 0

@@ -43,7 +43,7 @@ export const isTime = (index: number): boolean =>
 export class RtcTime {
   readonly #cmos: Uint8Array
   readonly #civil: CivilTime = { year: 1970, month: 1, day: 1, hour: 0, minute: 0, second: 0, weekday: 4 }
-  /** What the weekday register shows minus the calendar's weekday. */
+  /** The weekday register minus the calendar's weekday. */
   weekdayShift = 0
 
   /** @param cmos - the registers, which it reads and writes in place */

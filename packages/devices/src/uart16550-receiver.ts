@@ -14,7 +14,7 @@ const ERRORS_SHIFT = 8
 /** A break: a zero character with BI set. */
 export const BREAK: number = (LSR_BI | LSR_FE) << ERRORS_SHIFT
 
-/** What a {@link Receiver} needs of its UART. */
+/** The part of its UART that a {@link Receiver} needs. */
 export interface ReceiverPorts {
   /** Nanoseconds after which characters below the trigger level time out. */
   timeoutNs(): number

@@ -39,6 +39,6 @@ export interface Uart16550State {
   readonly waiting: readonly number[]
   /** Characters in the transmit FIFO. */
   readonly sending: readonly number[]
-  /** What was sent just now, and is handed over together; absent: nothing was. */
+  /** The bytes that were sent just now, and are handed over together; absent: none were. */
   readonly batch?: ByteBatchState
 }

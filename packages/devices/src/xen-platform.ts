@@ -29,7 +29,7 @@ const MEMORY_BYTES = 1 << 24
 
 const LONGEST_LINE = 4096
 
-/** What a guest asks to have unplugged, bits of one word. */
+/** The devices that a guest asks to have unplugged, bits of one word. */
 export const XenUnplug: {
   /** Emulated IDE disks. */
   readonly ideDisks: 0x01

@@ -5,7 +5,7 @@ export type WatchKind = 'write' | 'read' | 'access'
 export interface WatchedAccess {
   /** Of the first watched byte that it touched. */
   readonly address: bigint
-  /** What the watchpoint is for. */
+  /** The accesses that the watchpoint is for. */
   readonly watch: WatchKind
 }
 

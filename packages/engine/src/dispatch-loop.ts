@@ -196,7 +196,7 @@ export class DispatchLoop {
         this.#advance(labels.next)
       }
     }
-    // What the table does not have: a dead record, or one with OP_COLD.
+    // The records that the table does not have: a dead one, or one with OP_COLD.
     bodies.push(() => {
       const op = f.let(f.loadExpression('i32.load16_u', l.record.get, R_OP))
       f.brIf(op.geU(OP_DEAD), targets[OP_CONTINUE]!)

@@ -1,4 +1,4 @@
-/** What a caller of the engine can do wrong. */
+/** Mistakes of a caller of the engine. */
 export type EngineErrorCode =
   /** The arena of a code cache is smaller than {@link MINIMUM_ARENA_BYTES}. */
   | 'ERR_ARENA_SIZE'

@@ -33,7 +33,7 @@ export interface InterpreterCode<Form = unknown> {
 }
 
 /**
- * What a form's function needs around its call: nothing; the held state in memory; or that, and a look at where control
+ * The work that a form's function needs around its call: none; the held state in memory; or that, and a look at where control
  * goes, for a function that may end with {@link STATUS_JUMP} or {@link STATUS_HANDLER} or uses the budget.
  */
 export type FormCall = 'plain' | 'spilled' | 'control'

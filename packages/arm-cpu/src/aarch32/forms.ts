@@ -36,7 +36,7 @@ const FAMILIES: readonly ((row: Row) => A32Semantics | undefined)[] = [
   vfpMemory,
 ]
 
-/** What a row's instructions do in generated code; undefined where they are absent. */
+/** Returns the generated code of a row's instructions; undefined where they are absent. */
 export function a32SemanticsOf(row: Row): A32Semantics | undefined {
   for (const family of FAMILIES) {
     const semantics = family(row)

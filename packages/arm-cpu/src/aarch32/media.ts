@@ -14,7 +14,7 @@ function clamp(c: ArmContext, value: I32, least: number, most: number): I32 {
   return select(atLeast.gtS(most), I32.of(most), atLeast)
 }
 
-/** What the letters before ADD, SUB, ASX and SAX mean. */
+/** The meaning of the letters before ADD, SUB, ASX and SAX. */
 interface Kind {
   readonly isSigned: boolean
   readonly saturates: boolean

@@ -28,7 +28,7 @@ function decoded(word: number): LoadStore {
 
 interface Address {
   readonly address: I64
-  /** What the base becomes, if anything. */
+  /** The base after the access, if it changes. */
   readonly writeBack: I64 | undefined
 }
 
@@ -45,7 +45,9 @@ function writeBackBase(c: ArmContext, { writeBack }: Address): void {
   if (writeBack !== undefined) c.write(R_N, writeBack, false)
 }
 
-/** What an access of one register or two is: it must be aligned to words if it is of two, to itself if it is ordered. */
+/**
+ * Returns the kind of an access of one register or two: it must be aligned to words if it is of two, to itself if it is ordered.
+ */
 function kindOf({ size, attributes }: Row): number {
   if (attributes.has('couple')) return WORDS
   const isOrdered = attributes.has('acquire') || attributes.has('release')

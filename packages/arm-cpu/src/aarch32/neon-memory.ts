@@ -23,7 +23,7 @@ import type { VectorPlan } from './vfp-record.ts'
  * the alignment that the instruction asks for as a power of two, and `ADDS_BYTES`.
  */
 
-/** What is accessed: registers one after another, structures, one of them, or one that goes to all lanes. */
+/** The registers of an access: one after another, structures, one of them, or one that goes to all lanes. */
 type What = 'sequence' | 'structure' | 'lane' | 'all'
 
 const ALIGNMENT_SHIFT = 4

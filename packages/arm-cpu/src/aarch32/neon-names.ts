@@ -1,6 +1,6 @@
 /**
  * Advanced SIMD of AArch32 by the names that A64 has for the same: of integers and of floating-point numbers. `*` is S or U.
- * What is not here has semantics of its own.
+ * An instruction that is not here has semantics of its own.
  */
 
 const table = (text: string): ReadonlyMap<string, string> =>

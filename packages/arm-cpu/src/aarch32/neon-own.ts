@@ -86,7 +86,7 @@ export function* neonForms(): Iterable<readonly [key: string, emit: OwnForm]> {
   }
 }
 
-/** What the record of such an instruction has beside its registers; undefined of all others. */
+/** Returns the fields that the record of such an instruction has beside its registers; undefined of all others. */
 export function neonOwn(row: Row, word: number): (Partial<VectorPlan> & Pick<VectorPlan, 'key' | 'frame'>) | undefined {
   const name = /^[A-Z]+/.exec(row.mnemonic)![0]
   const bits = elementBits(row, word)

@@ -15,13 +15,13 @@ export interface A32Form {
   readonly row: Row
   /** Values of the selectors, by letter. */
   readonly values: ReadonlyMap<string, number>
-  /** What `A32Semantics.kindOf` has said. */
+  /** The result of `A32Semantics.kindOf`. */
   readonly kind: number
-  /** It may be conditional, name the program counter, or be Thumb's. */
+  /** The instruction may be conditional, name the program counter, or be Thumb's. */
   readonly general: boolean
 }
 
-/** What A32 instructions of a family do. */
+/** The semantics of a family of A32 instructions. */
 export interface A32Semantics {
   /** Letters of the fields that the code depends on; those that a row does not have count for nothing. */
   readonly selectors: string
@@ -29,15 +29,15 @@ export interface A32Semantics {
   readonly kinds?: number
   /** The kind of an instruction. */
   readonly kindOf?: (row: Row, word: number) => number
-  /** What goes to `R_IMMEDIATE`. */
+  /** The value for `R_IMMEDIATE`. */
   readonly immediate?: (row: Row, word: number) => bigint
-  /** What goes to `R_SMALL`. */
+  /** The value for `R_SMALL`. */
   readonly small?: (row: Row, word: number) => number
   /** Which instructions of the row generated code executes; absent: all. The others are TypeScript's. */
   readonly suits?: (row: Row, word: number) => boolean
   /** Whether an instruction names the program counter, but in no field of a register. */
   readonly namesPc?: (word: number) => boolean
-  /** It writes the program counter by its own rules, or not at all. */
+  /** The instruction writes the program counter by its own rules, or not at all. */
   readonly keepsTarget?: boolean
   /** Forms of this name are the same for all rows that have them; absent, a row has forms of its own. */
   readonly shared?: string
@@ -46,7 +46,7 @@ export interface A32Semantics {
    * frame's.
    */
   readonly plan?: (word: number) => VectorPlan | undefined
-  /** What it writes to the program counter says whether Thumb code is there, in Thumb code too. */
+  /** The new program counter says whether Thumb code is there, in Thumb code too. */
   readonly interworks?: boolean
   /** Generates the code of a form, which is executed where the condition holds. */
   readonly emit: (c: ArmContext, form: A32Form) => void

@@ -58,7 +58,7 @@ function a32Row(name: string, operands: string): Row | undefined {
 
 type Numbers = Readonly<Record<string, (word: number) => number>>
 
-/** What a plan differs in from that of a row with the same letters. */
+/** The differences of a plan from that of a row with the same letters. */
 interface Details {
   /** Numbers of registers, by the letters of A32's row. */
   readonly numbers?: Numbers

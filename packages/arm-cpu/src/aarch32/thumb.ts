@@ -9,7 +9,7 @@ import type { A32Semantics } from './semantics.ts'
 
 /** Instructions of Thumb that A32 does not have. */
 
-/** What the next instructions are conditional on. */
+/** The condition of the next instructions. */
 const ifThen: A32Semantics = {
   selectors: '',
   keepsTarget: true,
@@ -45,7 +45,7 @@ const tableBranch: A32Semantics = {
   },
 }
 
-/** What a row's instructions do; undefined where A32 has them too. */
+/** Returns the semantics of a row's instructions; undefined where A32 has them too. */
 export function thumbSemanticsOf(row: Row): A32Semantics | undefined {
   switch (row.operation) {
     case 'if-then':

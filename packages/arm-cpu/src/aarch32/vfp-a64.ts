@@ -44,7 +44,7 @@ function encoded(row: Row, values: Readonly<Record<string, number>>): number {
   return word >>> 0
 }
 
-/** What a record has of an instruction of A64, but for its registers. */
+/** The record of an A64 instruction, but for its registers. */
 export interface A64Plan {
   readonly key: string
   readonly small: number

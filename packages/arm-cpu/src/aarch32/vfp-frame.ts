@@ -7,12 +7,12 @@ import { R_D, R_FORM } from '../record.ts'
 import { S_FPCR, S_FPSR } from '../state-layout.ts'
 
 /**
- * What surrounds a form of A64 that computes what an instruction of AArch32 does. Such a form writes whole vector registers,
+ * The code around a form of A64 that computes the result of an AArch32 instruction. Such a form writes whole vector registers,
  * while an instruction of AArch32 leaves what is beside its register as it was; and Advanced SIMD of AArch32 has its own
  * rules of floating point.
  */
 
-/** What the form writes: all that it is to write, or more than the lowest 8, 4 or 2 bytes. */
+/** The part of a register that the form writes: the whole, or more than the lowest 8, 4 or 2 bytes. */
 export const FRAME_WHOLE = 0
 export const FRAME_8 = 1
 export const FRAME_4 = 2

@@ -76,7 +76,7 @@ export function* vfpAccesses(): Iterable<readonly [key: string, emit: OwnForm]> 
 
 const access: LoadStore = /*#__PURE__*/ new LoadStore()
 
-/** What an access of VFP or Advanced SIMD is. Those of T32 have other bits above. */
+/** Returns the access of an instruction of VFP or Advanced SIMD. Those of T32 have other bits above. */
 export function decodedVector(word: number): LoadStore {
   const isStructure = word >>> 24 === 0xf9
   decodeLoadStoreA32(isStructure ? ((word & 0xff_ffff) | 0xf400_0000) >>> 0 : word, access)

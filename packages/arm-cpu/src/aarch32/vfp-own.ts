@@ -29,7 +29,7 @@ const ACCUMULATIONS: Readonly<Record<string, Signs>> = {
   VNMLS: { product: false, addend: true },
 }
 
-/** What the record says of a fixed-point number. */
+/** The record's fields of a fixed-point number. */
 interface Fixed {
   readonly width: I32
   readonly isUnsigned: I32

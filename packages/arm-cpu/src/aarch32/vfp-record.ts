@@ -20,11 +20,11 @@ export interface VectorPlan {
   readonly immediate: bigint
   /** State offsets of more registers, in the immediate's place. */
   readonly more?: readonly number[]
-  /** It needs to know R15. */
+  /** The form needs to know R15. */
   readonly readsPc?: boolean
 }
 
-/** What emits a form that only AArch32 has. */
+/** Emits a form that only AArch32 has. */
 export type OwnForm = (c: ArmContext) => void
 
 const PC = 15

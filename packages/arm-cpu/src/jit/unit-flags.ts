@@ -5,7 +5,7 @@ import type { FlagOperation, Flags, FlagStore } from '../flags.ts'
 import { S_FLAG_C, S_FLAG_N, S_FLAG_V, S_FLAG_Z } from '../state-layout.ts'
 import type { RecordFunction } from './record-function.ts'
 
-/** What the locals hold: the flags themselves, */
+/** The content of the locals: the flags themselves, */
 const EXPLICIT = 0
 /** or the result of a subtraction, and its operands; one more for 64 bits; */
 const DIFFERENCE = 1
@@ -25,7 +25,7 @@ export class UnitFlags implements FlagStore {
   readonly #a: Local<'i64'>
   /** The second operand; of explicit flags zero where Z is set. */
   readonly #b: Local<'i64'>
-  /** What `#kind` is here, if that is known. */
+  /** The value of `#kind` here, if it is known. */
   #known: number | undefined = EXPLICIT
 
   /** @param f - of the unit */

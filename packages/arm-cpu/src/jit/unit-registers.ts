@@ -8,7 +8,7 @@ import { UnitFlags } from './unit-flags.ts'
 /** X0 to X30, and the stack pointer behind them. */
 export const REGISTERS = 32
 const ZERO: number = (S_ZERO - S_X) >>> 3
-/** What register 31 is as a destination, also of instructions that read their destination. */
+/** The place of register 31 as a destination, also of instructions that read their destination. */
 const SINK: number = (S_SINK - S_X) >>> 3
 
 /** A unit's general-purpose registers and flags, in locals: loaded where it is entered if it uses them at all. */

@@ -12,7 +12,7 @@ import { alignedKind, baseOf } from './memory-operands.ts'
 
 /** Atomic operations of the Large System Extensions, on memory in place. Other processors see each as one access. */
 
-/** What is done to memory by one instruction of WebAssembly, and to the source before. */
+/** The single WebAssembly instruction on memory, and the operation on the source before it. */
 interface Direct {
   readonly op: 'add' | 'and' | 'or' | 'xor' | 'xchg'
   readonly source?: (source: I64) => I64

@@ -77,7 +77,10 @@ const FEATURES: ReadonlySet<string> = new Set([
 /** Whether the processor has the feature that a row belongs to. */
 export const hasFeature = ({ feature }: Row): boolean => FEATURES.has(feature)
 
-/** What a row's instructions do in generated code; undefined where TypeScript executes them, or they are not there. */
+/**
+ * Returns the semantics of a row's instructions in generated code; undefined where TypeScript executes them, or they are not
+ * there.
+ */
 export function semanticsOf(row: Row): Semantics | undefined {
   if (!hasFeature(row)) return undefined
   for (const family of FAMILIES) {

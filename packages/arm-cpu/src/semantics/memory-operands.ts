@@ -3,7 +3,7 @@ import { ACCESS_ALIGNED, ACCESS_ELEMENT_SHIFT } from '../access-flags.ts'
 import type { ArmContext } from '../context.ts'
 import type { ArmForm } from '../form.ts'
 
-/** What instructions that access memory have in common. */
+/** The operands that instructions on memory have in common. */
 
 /** The base register; where it is a stack pointer that is not aligned, the exception for that. */
 export function baseOf(c: ArmContext, form: ArmForm): I64 {
@@ -12,5 +12,5 @@ export function baseOf(c: ArmContext, form: ArmForm): I64 {
   return base
 }
 
-/** What an access is that must be aligned to its bytes. */
+/** Returns the kind of an access that must be aligned to its bytes. */
 export const alignedKind = (bytes: number): number => ACCESS_ALIGNED | (Math.log2(bytes) << ACCESS_ELEMENT_SHIFT)

@@ -173,7 +173,7 @@ export function authenticatedIfEnabled(c: ArmContext, pointer: I64, modifier: I6
   )
 }
 
-/** What an instruction does to a pointer: signs it or authenticates it, with which key and modifier. */
+/** The operation of an instruction on a pointer: it signs or authenticates it, with which key and modifier. */
 interface PointerOperation {
   readonly signs: boolean
   readonly key: KeyName

@@ -13,7 +13,7 @@ import { baseOf } from './memory-operands.ts'
 
 /** LD1 to LD4 and ST1 to ST4: SIMD structures in memory, whose elements go to one register each. */
 
-/** What a form transfers. */
+/** The registers and elements that a form transfers. */
 export interface Shape {
   /** Bytes of an element. */
   readonly size: ElementSize
@@ -49,7 +49,7 @@ function picked(sources: readonly V128[], pick: Pick): V128 {
     if (round === 0 && used.length > 1) continue
     const lanes = bytes.map(([from, byte], i) => {
       if (from === source) return 16 + byte
-      // What is there already: from the first source, or put into its place in a round before.
+      // The byte is there already: from the first source, or put into its place in a round before.
       return round === 1 && from === used[0] ? byte : i
     })
     result = result.shuffle(sources[source]!, lanes)

@@ -45,7 +45,7 @@ import { FPCR_BITS, FPSR_BITS } from '../float-rules.ts'
  * are in `system/system-registers.ts`.
  */
 
-/** What a register is like: both levels have it; EL1 has it; that, unless HCR_EL2.TRVM traps it; PSTATE.DAIF; 32 bits of EL1. */
+/** The kind of a register: both levels have it; EL1 has it; that, unless HCR_EL2.TRVM traps it; PSTATE.DAIF; 32 bits of EL1. */
 const OF_EL0 = 0
 const OF_EL1 = 1
 const VIRTUAL = 2

@@ -43,7 +43,7 @@ export const HCR_TSW: number = 1 << 22
 export const HCR_TPCP: number = 1 << 23
 export const HCR_TPU: number = 1 << 24
 export const HCR_TTLB: number = 1 << 25
-/** What is the implementation's own is trapped. */
+/** The implementation's own registers are trapped. */
 export const HCR_TIDCP: number = 1 << 20
 /** Writes and reads of the registers of the translation are trapped. */
 export const HCR_TVM: number = 1 << 26

@@ -52,7 +52,7 @@ const DEBUG: ReadonlySet<number> = new Set([
   numberOf(0, 1, 0, 0),
   numberOf(0, 2, 0, 0),
 ])
-/** What has no trap of HSTR_EL2. */
+/** Registers without a trap of HSTR_EL2. */
 const NO_TRAPS: number = (1 << 4) | (1 << 14)
 
 /** MCR, MRC, MCRR and MRRC of EL0. */

@@ -18,7 +18,7 @@ const CNTPCT: number = encodingOf(3, 3, 14, 0, 1)
 const CNTVCT: number = encodingOf(3, 3, 14, 0, 2)
 
 /**
- * What admits an access to a register of the generic timer: of EL0, and of EL1.
+ * The bits that admit an access to a register of the generic timer: of EL0, and of EL1.
  *
  * Source: Arm ARM (DDI 0487) D24.10, "Generic Timer registers".
  */

@@ -33,7 +33,7 @@ const STEPPED_EXCLUSIVE = 2
 const CONTROLS: readonly number[] = Array.from({ length: BREAKPOINTS }, (_, i) => placeOf(`dbgbcr${i}_el1`))
 const VALUES: readonly number[] = Array.from({ length: BREAKPOINTS }, (_, i) => placeOf(`dbgbvr${i}_el1`))
 
-/** What comes before the next instruction: nothing; it is executed alone; an exception, which the state has. */
+/** The event before the next instruction: none; it is executed alone; an exception, which the state has. */
 export const DEBUG_NOTHING = 0
 export const DEBUG_ALONE = 1
 export const DEBUG_RAISED = 2
@@ -60,7 +60,7 @@ export class Debug {
     this.#exceptions = exceptions
   }
 
-  /** What comes before the next instruction: `DEBUG_*`. */
+  /** Returns the event before the next instruction: `DEBUG_*`. */
   check(): number {
     const s = this.#state
     if (!s.debugs || !isDebugEnabled(s, s.pstate)) return DEBUG_NOTHING

@@ -125,7 +125,7 @@ export class Exceptions {
     return true
   }
 
-  /** What ESR_EL1 has when EL1 takes the exception that the state has. */
+  /** The syndrome for ESR_EL1 when EL1 takes the exception that the state has. */
   get syndrome(): number {
     const s = this.#state
     const syndrome = s.word(S_FAULT_SYNDROME)

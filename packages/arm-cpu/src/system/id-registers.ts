@@ -1,5 +1,5 @@
 /**
- * The ID registers, field by field: what the processor promises. What a register has no field for is 0.
+ * The ID registers, field by field: what the processor promises. A register's bits without a field are 0.
  *
  * Source: Arm ARM (DDI 0487) D24.2, "General system control registers".
  */

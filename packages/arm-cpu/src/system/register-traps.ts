@@ -6,12 +6,12 @@ export interface RegisterTrap {
   readonly place: number
   /** The control. */
   readonly bits: number
-  /** It traps where one of its bits is set; else where none is. */
+  /** The access traps where one of its bits is set; else where none is. */
   readonly whenSet: boolean
   /** Whether it is about reads, and about writes. */
   readonly reads: boolean
   readonly writes: boolean
-  /** It is about EL0 alone, and goes to EL1, or where HCR_EL2.TGE has EL2 in its place. */
+  /** The trap is about EL0 alone, and goes to EL1, or where HCR_EL2.TGE has EL2 in its place. */
   readonly toEl1: boolean
 }
 

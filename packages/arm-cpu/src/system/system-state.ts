@@ -241,7 +241,7 @@ export class SystemState {
     this.#modeChanged()
   }
 
-  /** What pointers of a range are made of; see `S_POINTERS`. */
+  /** Returns the bits of a range's pointers; see `S_POINTERS`. */
   #pointers(upper: number): number {
     const lo = this.word(S_TCR_EL1)
     const hi = this.word(S_TCR_EL1 + 4)

@@ -83,7 +83,7 @@ export class Waits {
     return STATUS_DONE
   }
 
-  /** An SError that is pending, and masked, is deferred. One that is not masked is taken before. */
+  /** An SError that is pending, and masked, is deferred. An unmasked SError is taken before. */
   #defer(): void {
     const s = this.#state
     if ((s.word(S_EVENTS) & EVENT_SERROR) === 0 || s.dueInterrupt === EVENT_SERROR) return

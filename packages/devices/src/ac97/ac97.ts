@@ -12,7 +12,7 @@ import { checkDeviceNumber } from '../pci-device-number.ts'
 
 /** Options of {@link Ac97}. */
 export interface Ac97Options {
-  /** What the guest plays; default nobody hears it. */
+  /** The back end for the guest's sound; default nobody hears it. */
   readonly audio?: AudioBackend
   /** The bus: a bridge's `busName`; default bus 0. */
   readonly bus?: string
@@ -51,7 +51,7 @@ const CODEC_READY = 0x100
 const STATUS_BITS = [0x20, 0x40, 0x80]
 
 /**
- * The sound controller of an 82801AA (ICH), with an AC'97 codec of 16 bits and two channels. What is recorded is silence.
+ * The sound controller of an 82801AA (ICH), with an AC'97 codec of 16 bits and two channels. Recordings are silence.
  *
  * Sources: Intel 82801AA data sheet (290655), "AC '97 Audio Controller Registers"; Audio Codec '97 Component
  * Specification 2.1.
@@ -121,7 +121,7 @@ export class Ac97 implements DeviceModel {
     },
     write: (offset, _size, value) => {
       this.#semaphore = 0
-      // What was played before was played at the old rate and volume.
+      // Earlier samples were played at the old rate and volume.
       for (const each of this.#masters) each.sync()
       if (offset >= 0x80) return
       const { outputRate, inputRate } = this.#mixer

@@ -46,7 +46,7 @@ export interface BusMasterState {
   readonly next: Word64 | null
 }
 
-/** What a channel reaches of its controller. */
+/** The part of its controller that a channel reaches. */
 export interface BusMasterWires {
   readonly context: DeviceContext
   /** Samples of a frame. */

@@ -47,7 +47,7 @@ export interface AhciPortState {
   readonly commands: CommandListState
 }
 
-/** What a port is made of. */
+/** The parts of a port. */
 export interface AhciPortParts {
   readonly context: DeviceContext
   readonly drive: AtaDrive | null

@@ -8,7 +8,7 @@ import type { QueuedTransferState } from './queued-transfers.ts'
 /** A command that the drive executes by itself. */
 export interface Running {
   readonly slot: number
-  /** It is of a queue: its end is told by Set Device Bits. */
+  /** The command is of a queue: its end is told by Set Device Bits. */
   readonly queued: boolean
   /** Guest-physical address of its header. */
   readonly header: number
@@ -37,11 +37,11 @@ export interface CommandListState extends CommandSlotsState {
   readonly resetting: boolean
   /** Queued commands that the medium has at the same time. */
   readonly transfers?: readonly QueuedTransferState[]
-  /** What the log says of the queued command that has failed. */
+  /** The error log of the queued command that has failed. */
   readonly errorLog: Uint8Array | null
 }
 
-/** What the commands of a port need of it. */
+/** The part of a port that its commands need. */
 export interface CommandListParts {
   readonly context: DeviceContext
   readonly drive: AtaDrive | null

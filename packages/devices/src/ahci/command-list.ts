@@ -76,7 +76,7 @@ export class CommandList {
   readonly #frame = new Uint8Array(FRAME_BYTES)
   readonly #count = new DataView(new ArrayBuffer(4))
   readonly #countBytes = new Uint8Array(this.#count.buffer)
-  /** What the log says of the queued command that has failed. */
+  /** The error log of the queued command that has failed. */
   #errorLog: Uint8Array | null = null
 
   constructor({ context, drive, registers, mayMaster, greet }: CommandListParts) {

@@ -56,7 +56,7 @@ export interface QueuedPlace {
   readonly entries: number
 }
 
-/** What {@link QueuedTransfers} need. */
+/** The parts that {@link QueuedTransfers} need. */
 export interface QueuedTransfersParts {
   readonly context: DeviceContext
   readonly medium: BlockBackend

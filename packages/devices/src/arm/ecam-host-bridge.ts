@@ -33,7 +33,7 @@ export class EcamHostBridge implements DeviceModel {
     this.#context = context
     context.pci.add({
       device: 0,
-      // What kernels know from QEMU's board of the same kind.
+      // The identity that kernels know from QEMU's board of the same kind.
       vendorId: 0x1b36,
       deviceId: 0x0008,
       subsystemVendorId: 0x1af4,

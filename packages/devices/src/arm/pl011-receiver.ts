@@ -16,7 +16,7 @@ const RSR_OE = DR_OE >> DR_ERRORS_SHIFT
 export const triggerLevel = (select: number): number =>
   (FIFO_CHARACTERS * EIGHTHS[Math.min(select, EIGHTHS.length - 1)]!) / 8
 
-/** What a {@link Pl011Receiver} needs of its UART. */
+/** The part of its UART that a {@link Pl011Receiver} needs. */
 export interface Pl011ReceiverPorts {
   /** Whether the receiver listens to the line. */
   listens(): boolean

@@ -37,7 +37,7 @@ export interface Pl011State {
   readonly waiting: readonly number[]
   /** Characters in the transmit FIFO. */
   readonly sending: readonly number[]
-  /** What was sent just now, and is handed over together; absent: nothing was. */
+  /** The bytes that were sent just now, and are handed over together; absent: none were. */
   readonly batch?: ByteBatchState
   /** Time of the receive timeout: nanoseconds of the machine's clock, 64 bits; null: none is due. */
   readonly timeoutAt: Word64 | null

@@ -41,7 +41,7 @@ export interface Pl031Options {
 export interface Pl031State {
   /** Layout of the state. */
   readonly version: 1
-  /** What the counter showed at `base`; it counts on beyond 32 bits. */
+  /** The counter's value at `base`; it counts on beyond 32 bits. */
   readonly baseSeconds: number
   /** Time at which that second began: nanoseconds of the machine's clock, 64 bits. It may lie before power-on. */
   readonly base: Word64
@@ -67,7 +67,7 @@ export class Pl031 implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'pl031'
   readonly #options: Pl031Options
-  /** What the counter showed at `base`, the beginning of that second. Both move on together. */
+  /** The counter's value at `base`, the beginning of that second. Both move on together. */
   #baseSeconds: number
   readonly #base = new Instant()
   readonly #now = new Instant()

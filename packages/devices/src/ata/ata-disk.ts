@@ -30,7 +30,7 @@ interface AtaDiskState {
   readonly registers: TaskfileState
   readonly buffer: Uint8Array
   readonly opcode: number
-  /** What the command has still to move. */
+  /** The bytes that the command has still to move. */
   readonly moving: Moving | null
   readonly multiple: number
   readonly heads: number
@@ -221,7 +221,7 @@ export class AtaDisk implements AtaDrive {
       case 0x02:
       case 0x82:
         this.#writeCache = feature === 0x02
-        // What the cache holds is to be on the medium when the command ends.
+        // The cache's content is to be on the medium when the command ends.
         return feature === 0x02 ? this.#good() : step('flush', {})
       case 0x03:
         if (!hasTransferMode(count)) return this.#fail(ABRT)

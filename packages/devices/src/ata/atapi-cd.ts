@@ -57,7 +57,7 @@ interface AtapiCdState {
   readonly transferMode: number
 }
 
-/** What the step that is under way belongs to. */
+/** The owner of the step that is under way. */
 type Phase = 'none' | 'packet' | 'data'
 
 const NOTHING: Moving = { block: 0, left: 0, inBuffer: 0, at: 0 }
@@ -205,7 +205,7 @@ export class AtapiCd implements AtaDrive {
     }
   }
 
-  /** What follows: a part of the buffer, more blocks, or the end. */
+  /** Returns the next step: a part of the buffer, more blocks, or the end. */
   #nextPart(): DriveStep {
     const { block, left, inBuffer, at } = this.#moving
     if (at < inBuffer) {
@@ -225,7 +225,7 @@ export class AtapiCd implements AtaDrive {
   }
 
   answered(error: BlockErrorCode | null): DriveStep {
-    // What has come, or failed to, may be of another disc than the blocks before.
+    // The blocks that came, or the error, may be of another disc than the blocks before.
     const exchanged = this.#unit.takeExchange()
     if (exchanged !== null) return this.#fail(exchanged)
     return error === null ? this.#nextPart() : this.#fail(senseOf(error, true))

@@ -8,7 +8,7 @@ import type { AtaDrive } from './drive.ts'
 export interface IdeDriveOptions {
   /** An ATA disk, or an ATAPI drive for CDs and DVDs. */
   readonly kind: 'disk' | 'cdrom'
-  /** What is in it: of a disk in blocks of 512 bytes, of a CD drive of at most 2048, or nothing. */
+  /** The drive's medium: of a disk in blocks of 512 bytes, of a CD drive of at most 2048, or nothing. */
   readonly medium: BlockBackend | null
   /** At most 40 characters, 16 of a CD drive in its packets; default `RETRAP HARDDISK` or `RETRAP CD-ROM`. */
   readonly model?: string

@@ -2,7 +2,7 @@ import type { BlockBackend, BlockErrorCode } from '@retrap/device'
 import type { Taskfile } from './taskfile.ts'
 
 /**
- * What a drive needs next of its transport: a register layer such as that of a PIIX. A command is a row of steps, and the
+ * The next need of a drive of its transport: a register layer such as that of a PIIX. A command is a row of steps, and the
  * drive is asked for the next one when the last one is done.
  *
  * | kind | what the transport does | then calls |

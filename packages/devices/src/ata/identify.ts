@@ -1,4 +1,4 @@
-/** What IDENTIFY DEVICE says of a disk. */
+/** The identity of a disk in IDENTIFY DEVICE. */
 export interface DiskIdentity {
   readonly model: string
   readonly serialNumber: string
@@ -97,7 +97,7 @@ export function identifyDisk(disk: DiskIdentity): Uint8Array {
   return bytesOf(words)
 }
 
-/** What IDENTIFY PACKET DEVICE says of a drive. */
+/** The identity of a drive in IDENTIFY PACKET DEVICE. */
 export interface PacketIdentity {
   readonly model: string
   readonly serialNumber: string

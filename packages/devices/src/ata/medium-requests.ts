@@ -20,7 +20,7 @@ type Result = BlockErrorCode | null
 
 /** Saved form of {@link MediumRequests}. */
 export interface MediumRequestsState {
-  /** What the host has answered; absent: nothing yet. */
+  /** The host's answer; absent: none yet. */
   readonly result?: Result
   /** The virtual instant of the answer. */
   readonly deadline: Word64
@@ -91,7 +91,7 @@ export class MediumRequests {
     return { ...(answer !== undefined && { result: answer }), deadline }
   }
 
-  /** Takes what `save` returned, of a drive whose step is `step`. What the host had not answered is asked again. */
+  /** Takes what `save` returned, of a drive whose step is `step`. Requests that the host had not answered are asked again. */
   restore(state: MediumRequestsState | null, drive: AtaDrive | null, step: DriveStep): void {
     this.cancel()
     if (state === null || drive === null) return

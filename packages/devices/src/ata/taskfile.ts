@@ -40,7 +40,7 @@ export class Taskfile {
   status = 0
   error = 0
 
-  /** What a drive shows after a reset: its kind. (ATA/ATAPI-7, "Signature and persistence".) */
+  /** Sets the registers after a reset: the drive's kind. (ATA/ATAPI-7, "Signature and persistence".) */
   setSignature(packet: boolean): void {
     this.count = 1
     this.low = 1

@@ -225,7 +225,7 @@ export class E1000 implements DeviceModel {
     }
   }
 
-  /** What follows the write of a register that holds its value. */
+  /** Does the rest of the write of a register that holds its value. */
   #written(offset: number, value: number): void {
     if (offset === REG.TDT || offset === REG.TCTL) this.#transmitter.pump()
     else if (offset === REG.RDT) this.#receiver.refilled()
@@ -310,7 +310,7 @@ export class E1000 implements DeviceModel {
     this.#receiver.reset()
   }
 
-  /** What is loaded from the EEPROM. */
+  /** Loads the registers that come from the EEPROM. */
   #reload(): void {
     this.#registers.set(REG.CTRL_EXT, this.#registers.get(REG.CTRL_EXT) & ~EEPROM_RESET)
     this.#registers.setAddress(this.#eeprom.macAddress)

@@ -8,7 +8,7 @@
 const WORDS = 64
 const ADDRESS_BITS = 6
 const CHECKSUM_WORD = 0x3f
-/** What all words come to. */
+/** The sum of all words. */
 const CHECKSUM = 0xbaba
 
 // EECD.

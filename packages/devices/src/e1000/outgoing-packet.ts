@@ -6,7 +6,7 @@ import { get16, put16 } from './frame-bytes.ts'
  * "IP/TCP/UDP Transmit Checksum Offloading".
  */
 
-/** What a context descriptor says. Offsets count from the packet's first byte. */
+/** The fields of a context descriptor. Offsets count from the packet's first byte. */
 export interface OffloadContext {
   readonly ipStart: number
   readonly ipOffset: number
@@ -22,7 +22,7 @@ export interface OffloadContext {
   readonly segmentBytes: number
 }
 
-/** What is asked for one packet. */
+/** The requests for one packet. */
 export interface PacketRequest {
   /** Insert the IP checksum. */
   readonly ipChecksum: boolean

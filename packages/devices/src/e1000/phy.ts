@@ -80,7 +80,7 @@ export interface PhyState {
   readonly command: number
 }
 
-/** What the transceiver tells its controller. */
+/** The signals of the transceiver to its controller. */
 export interface PhyWires {
   /** A driver has had it begin with negotiation: the link is lost until `linkUp` is set. */
   negotiate(): void

@@ -39,7 +39,7 @@ export interface ReceiverState {
   readonly waiting: DelayedCauseState
 }
 
-/** What the receiver reaches of its controller. */
+/** The part of its controller that the receiver reaches. */
 export interface ReceiverWires {
   readonly context: DeviceContext
   readonly registers: RegisterFile

@@ -125,12 +125,12 @@ export class RegisterFile {
     this.#words[offset >>> 2] = value
   }
 
-  /** What a driver reads; 0 where there is no register. */
+  /** Returns the value for a driver; 0 where there is no register. */
   read(offset: number): number {
     return offset < BYTES ? this.#words[offset >>> 2]! : 0
   }
 
-  /** What a driver writes; it is lost where there is no register. */
+  /** Takes a driver's write; it is lost where there is no register. */
   write(offset: number, value: number): void {
     if (offset >= REG.MTA && offset < REG.VFTA + 0x200) {
       const isTable = offset < REG.RAL || offset >= REG.VFTA

@@ -53,7 +53,7 @@ const NO_CONTEXT: OffloadContext = {
   segmentBytes: 0,
 }
 
-/** What the packet that is being put together will be. */
+/** The packet that is being put together. */
 interface Gathering {
   readonly segments: boolean
   readonly options: number
@@ -71,7 +71,7 @@ export interface TransmitterState {
   readonly written: DelayedCauseState
 }
 
-/** What the transmitter reaches of its controller. */
+/** The part of its controller that the transmitter reaches. */
 export interface TransmitterWires {
   readonly context: DeviceContext
   readonly registers: RegisterFile

@@ -42,10 +42,10 @@ const SEQUENCE_ERROR = ERASE_ERROR | PROGRAM_ERROR
 const MANUFACTURER = 0x89
 const DEVICE_CODE = 0x18
 
-/** What reads give. */
+/** The source of reads. */
 type ReadMode = 'array' | 'status' | 'identifier' | 'query'
 
-/** What the next write is part of. */
+/** The operation that the next write is part of. */
 type Pending = 'none' | 'program' | 'erase' | 'lock' | 'buffer-count' | 'buffer-data' | 'buffer-confirm'
 
 /** Options of {@link CfiFlash}. */
@@ -54,7 +54,7 @@ export interface CfiFlashOptions {
   readonly name?: string
   /** Guest-physical address of the first byte, a multiple of 4096. */
   readonly gpa: number
-  /** What it holds at power-on: whole blocks of 4096 bytes. */
+  /** The content at power-on: whole blocks of 4096 bytes. */
   readonly contents: Uint8Array
   /** Is given every change, in order; its first bytes are `contents`. Absent: changes last as long as the machine. */
   readonly medium?: BlockBackend | undefined
@@ -75,9 +75,9 @@ export interface CfiFlashOptions {
 export interface CfiFlashState {
   /** Layout of the state. */
   readonly version: 1
-  /** What reads give. */
+  /** The source of reads. */
   readonly mode: string
-  /** What the next write is part of. */
+  /** The operation that the next write is part of. */
   readonly pending: string
   /** The status register. */
   readonly status: number
@@ -189,7 +189,7 @@ export class CfiFlash implements DeviceModel {
     return this.#busBytes === 1 ? said : this.#lanes(said, offset, size)
   }
 
-  /** What the bus has of two chips that say the same. */
+  /** Returns the bus's value of two chips that say the same. */
   #lanes(said: number, offset: number, size: number): number {
     if (size === 4) return said * 0x1_0001
     return (offset & 1) === 0 ? said : 0
@@ -201,7 +201,7 @@ export class CfiFlash implements DeviceModel {
     return value
   }
 
-  /** What a chip says at an offset. */
+  /** Returns a chip's value at an offset. */
   #said(offset: number): number {
     if (this.#pending !== 'none' || this.#mode === 'status') return this.#status
     if (this.#mode === 'query') return this.#query[Math.floor(offset / this.#busBytes) & 0xff] ?? 0

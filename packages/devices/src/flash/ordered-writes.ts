@@ -35,7 +35,7 @@ export class OrderedWrites {
     this.#mostBytes = Math.max(blockBytes, maximumBytes - (maximumBytes % blockBytes))
   }
 
-  /** Whether a write has failed. What was changed since is not on the medium. */
+  /** Whether a write has failed. Later changes are not on the medium. */
   get failed(): boolean {
     return this.#failed
   }
@@ -59,7 +59,7 @@ export class OrderedWrites {
   }
 
   async #run(): Promise<void> {
-    // What the guest changes in the same turn joins the first write.
+    // Changes of the guest in the same turn join the first write.
     await Promise.resolve()
     try {
       for (let write = this.#waiting[0]; write !== undefined; write = this.#waiting[0]) {

@@ -2,7 +2,7 @@
  * Source: Intel 82077AA data sheet (290166), "Command Set/Descriptions".
  */
 
-/** What a command is. */
+/** The kind of a command. */
 export type FloppyCommand =
   | 'read'
   | 'write'

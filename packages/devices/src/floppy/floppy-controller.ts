@@ -36,7 +36,7 @@ export interface FloppyControllerState {
   readonly drives: readonly unknown[]
   /** When each drive's head arrives, and when a sector is found. */
   readonly deadlines: readonly (Word64 | null)[]
-  /** What the medium has not answered. */
+  /** The requests that the medium has not answered. */
   readonly requests: readonly unknown[]
 }
 
@@ -189,7 +189,7 @@ export class FloppyController implements DeviceModel {
     this.#line.set(interrupt && (output & DMA_GATE) !== 0)
   }
 
-  /** What a reset of the controller ends; what was specified stays, if it is locked or not touched by a reset. */
+  /** Ends the state that a reset of the controller ends; specified values stay, if they are locked or not touched by a reset. */
   #clear(): void {
     const { output, tape, rate, specify, configure, locked, end } = this.#registers
     const kept = { output, tape, rate, specify, locked, end, configure: locked ? configure : fresh().configure }

@@ -1,7 +1,7 @@
 import type { Transfer } from './commands.ts'
 import { SECTOR_BYTES } from './formats.ts'
 
-/** What a driver has set, and the command that is under way. */
+/** The settings of a driver, and the command that is under way. */
 export interface FloppyRegisters {
   output: number
   tape: number

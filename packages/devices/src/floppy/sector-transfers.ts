@@ -32,7 +32,7 @@ interface SectorRequest {
   readonly bytes: Uint8Array
 }
 
-/** What a transfer reaches of its controller. */
+/** The part of its controller that a transfer reaches. */
 export interface SectorWires {
   readonly context: DeviceContext
   readonly drives: readonly (FloppyDrive | null)[]

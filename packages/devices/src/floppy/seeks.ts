@@ -14,7 +14,7 @@ const SEEK_END = 0x20
 const EQUIPMENT_CHECK = 0x10
 const POLLED = 0xc0
 
-/** What {@link Seeks} needs of its controller. */
+/** The part of its controller that {@link Seeks} needs. */
 export interface SeeksParts {
   readonly drives: readonly (FloppyDrive | null)[]
   /** Returns the registers, which a reset replaces. */

@@ -108,7 +108,7 @@ export class BusMaster {
    */
   move(bytes: Uint8Array, toMemory: boolean): number {
     let done = 0
-    // What the guest has written since is seen.
+    // Later writes of the guest are seen.
     this.#entryAt = this.#entriesEnd
     while (done < bytes.length && (this.#status & ACTIVE) !== 0) {
       if (((this.#command & TO_MEMORY) !== 0) !== toMemory || (this.#left === 0 && !this.#load())) {

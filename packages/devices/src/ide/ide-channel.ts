@@ -56,7 +56,7 @@ type DriveKind = 'none' | 'disk' | 'cdrom'
 
 const kindOf = (drive: AtaDrive | null): DriveKind => (drive === null ? 'none' : drive.packet ? 'cdrom' : 'disk')
 
-/** What a channel is made of. */
+/** The parts of a channel. */
 export interface IdeChannelParts {
   readonly context: DeviceContext
   readonly drives: IdeDrives

@@ -33,7 +33,7 @@ const NOT_ABORTED = 1
 /** A notice: the namespace's attributes have changed, see the list of changed namespaces. */
 const NAMESPACE_CHANGED_EVENT = 0x0004_0002
 
-/** What admin commands work on. */
+/** The parts of a controller that admin commands work on. */
 export interface NvmeAdminParts {
   readonly dma: Dma
   readonly queues: QueueSet

@@ -24,7 +24,7 @@ const SUPPORTED_CAPABILITIES = 3
 const CHANGEABLE = 0x04
 const CURRENT = 0
 
-/** What Get Features and Set Features end with. */
+/** The result of Get Features and Set Features. */
 export interface FeatureResult {
   readonly status: number
   /** Word 0 of the completion. */

@@ -33,14 +33,14 @@ export interface MediumRange {
   readonly bytes: number
 }
 
-/** What a command asks of the medium. */
+/** The medium's part of a command. */
 export interface NvmeJob {
   /** Null: the controller's own. */
   readonly command: NvmeCommand | null
   readonly kind: 'read' | 'write' | 'compare' | 'flush' | 'zeroes' | 'discard'
   /** Where; of `discard` several places. */
   readonly ranges: readonly MediumRange[]
-  /** What is read, written, or compared with the medium. */
+  /** The bytes that are read, written, or compared with the medium. */
   readonly data: Uint8Array
   /** Where read data goes. */
   readonly pieces: readonly DataPiece[]
@@ -145,7 +145,7 @@ function manage(command: NvmeCommand, { bytes, blockBytes }: BlockProperties, dm
   return { command, kind: 'discard', ranges: wanted ? ranges : [], data: NONE, pieces: [], durable: false }
 }
 
-/** What the medium has answered: an error, or whether compared data is equal (true for all else). */
+/** The medium's answer: an error, or whether compared data is equal (true for all else). */
 export type NvmeAnswer = BlockErrorCode | boolean
 
 /** Asks the medium. Whatever it throws is a failure of the medium. */

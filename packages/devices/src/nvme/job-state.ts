@@ -13,7 +13,7 @@ export interface NvmeJobState {
   readonly durable: boolean
   /** Bytes of its data. */
   readonly bytes: number
-  /** What was read, or is still to be written or compared. */
+  /** The bytes that were read, or are still to be written or compared. */
   readonly data: Uint8Array
 }
 

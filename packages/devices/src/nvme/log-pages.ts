@@ -9,7 +9,7 @@ const KELVIN = 307
 /** Reads and writes are counted in thousands of 512 bytes. */
 const DATA_UNIT = 512_000
 
-/** What has been moved since power-on. */
+/** The amounts that have been moved since power-on. */
 export class NvmeCounters {
   readBytes = 0
   writtenBytes = 0

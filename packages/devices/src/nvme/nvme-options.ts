@@ -4,7 +4,7 @@ import type { NvmeNames } from './identify.ts'
 
 /** Options of {@link Nvme}. */
 export interface NvmeOptions {
-  /** What is in it, in blocks of 512 or 4096 bytes. */
+  /** The medium, in blocks of 512 or 4096 bytes. */
   readonly medium: BlockBackend
   /** Name of the model, unique within a machine. Default `nvme`. */
   readonly name?: string
@@ -22,7 +22,7 @@ export interface NvmeOptions {
 
 const MOST_QUEUES = 64
 
-/** What a controller is made of. */
+/** The checked options of a controller. */
 export interface CheckedNvmeOptions {
   readonly name: string
   readonly bus: string | undefined

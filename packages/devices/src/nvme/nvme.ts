@@ -63,7 +63,7 @@ export interface NvmeState {
   readonly features: unknown
   /** Event requests. */
   readonly admin: unknown
-  /** What was moved. */
+  /** The amounts that were moved. */
   readonly counters: readonly number[]
   /** Commands that the medium has not answered. */
   readonly requests: readonly unknown[]
@@ -230,7 +230,7 @@ export class Nvme implements DeviceModel {
   }
 
   #disabled(): void {
-    // It may have been reset, or disabled again, meanwhile.
+    // The controller may have been reset, or disabled again, meanwhile.
     if (this.#queues.completions.size > 0 || this.#disabling.deadlineNs !== Infinity) return
     this.#registers.status &= ~(READY | FATAL | SHUTDOWN_STATUS)
     if (this.#registers.isEnabled) this.#enable()
@@ -271,7 +271,7 @@ export class Nvme implements DeviceModel {
   #begin(queue: SubmissionQueue): void {
     const command = queue.fetch(this.#context.dma)
     if (command === null) {
-      // What a queue outside of RAM holds is unknown, its commands' identifiers too.
+      // The content of a queue outside of RAM is unknown, and so are its commands' identifiers.
       this.#registers.status |= FATAL
     } else if (queue.id === ADMIN) {
       const outcome = this.#admin.execute(command)

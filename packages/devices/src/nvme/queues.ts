@@ -27,7 +27,7 @@ export interface SubmissionQueueState {
   readonly deletion: readonly number[] | null
 }
 
-/** What a queue is made of. */
+/** The place and size of a queue. */
 interface QueueShape {
   readonly id: number
   /** Guest-physical address. */

@@ -23,7 +23,7 @@ const HAS_ATTENTION_INDICATOR = 1 << 3
 const HAS_POWER_INDICATOR = 1 << 4
 const MAY_SURPRISE = 1 << 5
 const HOT_PLUGS = 1 << 6
-/** What a slot with hot plug can do: as QEMU's, without its electromechanical interlock. */
+/** The capabilities of a slot with hot plug: as QEMU's, without its electromechanical interlock. */
 export const HOT_PLUG_CAPABILITIES: number =
   HAS_ATTENTION_BUTTON | HAS_POWER_CONTROLLER | HAS_ATTENTION_INDICATOR | HAS_POWER_INDICATOR | MAY_SURPRISE | HOT_PLUGS
 
@@ -45,10 +45,10 @@ const PRESENT = 1 << 6
 const LINK_CHANGED = 1 << 8
 const EVENTS = BUTTON_PRESSED | PRESENCE_CHANGED | COMMAND_COMPLETED
 
-/** What the guest may write of slot control. */
+/** The bits of slot control that the guest may write. */
 export const SLOT_CONTROL_WRITABLE: number =
   EVENTS | INTERRUPT_ENABLE | ATTENTION_OFF | POWER_INDICATOR | POWER_OFF | LINK_CHANGED_ENABLE
-/** What the guest clears of slot status by writing 1. */
+/** The bits of slot status that the guest clears by writing 1. */
 export const SLOT_STATUS_CLEARABLE: number = EVENTS | LINK_CHANGED
 
 /** Until the command that takes a device's power completes, if nothing is in flight. */
@@ -68,10 +68,9 @@ export interface HotPlugSlotState {
  * The slot of a port: who comes and goes is told to the guest by its registers and an interrupt, and the guest takes and
  * gives power.
  *
- * A device that comes is announced by presence and by the attention button, which Linux waits for, once the power indicator
- * is out. One that is asked for
- * is announced by the button alone, and leaves when the guest has taken its power and put the power indicator out. Without
- * such a request it stays.
+ * A device that comes is announced by presence and by the attention button, which Linux waits for, once the power indicator is
+ * out. A removal that the user asks for is announced by the button alone. The device leaves when the guest has taken its power
+ * and put the power indicator out. Without such a request it stays.
  *
  * Source: PCI Express Base Specification 3.0, §6.7, "PCI Express Hot-Plug Support", and §7.8.9 to §7.8.11.
  */
@@ -85,7 +84,7 @@ export class HotPlugSlot implements PciSlotEvents {
   #completion!: Timer
   /** Presses the button for a device that came too soon. */
   #announcement!: Timer
-  /** What the guest has last written to slot control. */
+  /** The guest's last value of slot control. */
   #control = 0
   #requested = false
   /** A device has come for which the button is still to be pressed. */

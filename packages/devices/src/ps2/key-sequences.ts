@@ -22,7 +22,7 @@ export const USAGE = {
   rightAlt: 0xe6,
 } as const
 
-/** What decides between the sequences of a key, beside the key. */
+/** The state that decides between the sequences of a key, beside the key. */
 export interface KeyContext {
   /** Whether a key is down. */
   isDown(usage: number): boolean

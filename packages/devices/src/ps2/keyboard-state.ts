@@ -24,7 +24,7 @@ export interface Ps2KeyboardState {
   readonly repeating: number
   /** Print Screen was pressed with Alt. */
   readonly systemRequest: boolean
-  /** What keys do in set 3 where a guest has changed it, by scan code. */
+  /** The behaviour of keys in set 3 where a guest has changed it, by scan code. */
   readonly kinds: readonly (readonly [code: number, kind: number])[]
   /** Whether the self-test runs. */
   readonly testing: boolean

@@ -33,7 +33,7 @@ const BUFFER_BYTES = 16
 const ANSWER_BYTES = 16
 const NONE = -1
 
-/** What keys do in set 3 after 0xF7 to 0xFA, and one key after 0xFB to 0xFD. */
+/** The behaviour of keys in set 3 after 0xF7 to 0xFA, and of one key after 0xFB to 0xFD. */
 const KINDS = [KEY_REPEATS, KEY_BREAKS, 0, KEY_REPEATS_AND_BREAKS] as const
 
 /** How a keyboard is made. */

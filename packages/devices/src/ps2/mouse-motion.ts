@@ -27,7 +27,7 @@ export interface MouseMotionState {
   readonly reported: number
 }
 
-/** What the mouse has moved since the last report, and its buttons. */
+/** The mouse's motion since the last report, and its buttons. */
 export class MouseMotion {
   #dx = 0
   #dy = 0

@@ -139,7 +139,7 @@ export const KEY_BREAKS = 2
 /** See {@link KEY_REPEATS}. */
 export const KEY_REPEATS_AND_BREAKS = 3
 
-/** What each key does in set 3 after power-on, by its code in that set. */
+/** The behaviour of each key in set 3 after power-on, by its code in that set. */
 export const SET_3_DEFAULTS: Uint8Array = (() => {
   const kinds = new Uint8Array(USAGES)
   for (const [, , set3, kind = TYPEMATIC] of ROWS) {
@@ -149,7 +149,7 @@ export const SET_3_DEFAULTS: Uint8Array = (() => {
 })()
 
 /**
- * What the controller makes of codes of set 2 below 0x80: those of set 1.
+ * The controller's translation of codes of set 2 below 0x80: those of set 1.
  *
  * Source: Microsoft, "Keyboard Scan Code Specification" 1.3a, "8042 translation"; IBM PC AT Technical Reference, keyboard
  * controller.

@@ -10,7 +10,7 @@ const LARGEST_PICTURE = 2 ** 26
 /** Processors address no more. */
 const ADDRESSES = 2 ** 52
 
-/** What Linux's `drm_fourcc.h` calls these orders of bytes, and how many bytes a pixel has. */
+/** The names of these orders of bytes in Linux's `drm_fourcc.h`, and the bytes of a pixel. */
 const FORMATS: Readonly<Record<string, readonly [format: PixelFormat, pixelBytes: number]>> = {
   XR24: ['bgrx8888', 4],
   AR24: ['bgrx8888', 4],

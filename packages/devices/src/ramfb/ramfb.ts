@@ -15,7 +15,7 @@ export const RAMFB_FILE: string = 'etc/ramfb'
 
 /** Options of {@link Ramfb}. */
 export interface RamfbOptions {
-  /** What shows the picture. */
+  /** The display that shows the picture. */
   readonly display: DisplayBackend
 }
 
@@ -23,7 +23,7 @@ export interface RamfbOptions {
 export interface RamfbState {
   /** Layout of the state. */
   readonly version: 1
-  /** What the guest has written last, of what can be shown; empty: nothing. */
+  /** The guest's last configuration that can be shown; empty: none. */
   readonly configuration: readonly number[]
 }
 
@@ -40,7 +40,7 @@ export class Ramfb implements DeviceModel {
   #context: DeviceContext | null = null
   #configuration: Uint8Array = new Uint8Array(0)
   #picture: RamPicture | null = null
-  /** What the display shows, and room for what it is to show next; whole words. */
+  /** The picture that the display shows, and room for the next one; whole words. */
   #shown: Uint32Array = new Uint32Array(0)
   #next: Uint32Array = new Uint32Array(0)
   /** The display has not yet heard of the mode, or has forgotten it. */

@@ -14,7 +14,7 @@ export interface DacState {
   readonly mode: number
   /** Values of a colour that is not complete yet. */
   readonly pending: readonly number[]
-  /** What a pixel's index is ANDed with. */
+  /** The mask that a pixel's index is ANDed with. */
   readonly pixelMask: number
 }
 

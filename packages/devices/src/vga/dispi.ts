@@ -46,7 +46,7 @@ export interface DispiState {
 export class Dispi {
   /** Counts the changes of what the screen looks like. */
   changes = 0
-  /** What the guest has chosen at the index port. */
+  /** The register that the guest has chosen at the index port. */
   index = 0
   readonly #registers = new Uint16Array(REGISTERS)
   readonly #memoryBytes: number

@@ -4,7 +4,7 @@ import type { VgaRegisters } from './registers.ts'
 /** Bit 7 of the attribute controller's mode: bits 5:4 of a colour come from the colour select register too. */
 const SELECT_HALF = 0x80
 
-/** What pixels look like: the DAC's colours, and through the attribute controller the 16 of text and planar modes. */
+/** The colours of pixels: the DAC's, and through the attribute controller the 16 of text and planar modes. */
 export class Palette {
   /** Of pixels with eight bits, as 0x00RRGGBB. */
   readonly colours: Uint32Array = new Uint32Array(256)

@@ -60,7 +60,7 @@ export class Picture {
     this.all()
   }
 
-  /** What has changed since the last call. */
+  /** Returns the changes since the last call. */
   takeDirty(): readonly DisplayRectangle[] {
     const dirty = this.#dirty
     this.#dirty = []

@@ -146,7 +146,7 @@ export class Planes {
     this.#touched[granule >>> 5]! |= 1 << (granule & 31)
   }
 
-  /** What the arithmetic unit makes of a byte, for all planes. */
+  /** Returns the arithmetic unit's result for a byte, for all planes. */
   #combine(value: number): number {
     const mode = this.#writeMode
     if (mode === 1) return this.latch

@@ -21,7 +21,7 @@ import { VgaDisplay } from './vga-display.ts'
 
 /** Options of {@link StandardVga}. */
 export interface StandardVgaOptions {
-  /** What the picture is shown on; default nothing. */
+  /** The display that the picture is shown on; default none. */
   readonly display?: DisplayBackend
   /** PCI device number; default 2. */
   readonly device?: number
@@ -48,7 +48,7 @@ export interface StandardVgaState {
   readonly dac: unknown
   /** Modes beyond VGA's. */
   readonly dispi: unknown
-  /** What the last read from the planes has left. */
+  /** The bytes that the last read from the planes has left. */
   readonly latch: number
 }
 
@@ -131,7 +131,7 @@ export class StandardVga implements DeviceModel {
       device,
       vendorId: 0x1234,
       deviceId: 0x1111,
-      // It has the registers from 0x600 on.
+      // The revision that has the registers from 0x600 on.
       revisionId: 2,
       classCode: 0x03_0000,
       subsystemVendorId: 0x1af4,

@@ -32,7 +32,7 @@ interface Band {
   readonly pan: number
 }
 
-/** What blinks, at one moment. */
+/** The state of blinking parts, at one moment. */
 export interface BlinkPhase {
   /** The cursor is shown. */
   readonly cursor: boolean
@@ -183,7 +183,7 @@ export class TextPicture {
     }
   }
 
-  /** What the picture says; of whole rows only. */
+  /** Returns the picture's text; of whole rows only. */
   text(phase: BlinkPhase): DisplayText {
     const columns = this.#columns()
     const height = displayedLines(this.#registers)

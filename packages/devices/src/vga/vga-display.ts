@@ -29,7 +29,7 @@ const CHARACTER_FRAMES = 32
 /** Plane of the fonts. */
 const FONT_PLANE = 4
 
-/** What a {@link VgaDisplay} looks at. */
+/** The parts that a {@link VgaDisplay} looks at. */
 export interface VgaDisplayParts {
   readonly display: DisplayBackend
   readonly clock: Clock
@@ -53,7 +53,7 @@ export class VgaDisplay implements DisplayClient {
   readonly #graphics: GraphicsPicture
   readonly #pages: Uint32Array
   #logged = false
-  /** What the picture was made of. */
+  /** The source of the picture. */
   #kind: Kind = 'blank'
   #seen = ''
   #phase: BlinkPhase = { cursor: true, characters: true }

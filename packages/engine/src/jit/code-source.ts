@@ -18,7 +18,7 @@ export interface EmittedUnit {
   readonly recordPositions: readonly number[]
   /** Positions of further instructions by which the code may be entered, by their numbers from 1 on. */
   readonly entries: readonly number[]
-  /** What the unit assumes of the state. */
+  /** The unit's assumptions about the state. */
   readonly assumptions: readonly StateAssumption[]
 }
 

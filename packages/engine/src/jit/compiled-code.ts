@@ -5,7 +5,7 @@ import type { CodeInstructions } from './unit-code.ts'
 export interface CompiledInstruction {
   /** Its linear address, where the code was when it was compiled. */
   readonly address: bigint
-  /** What it consists of. */
+  /** The bytes of the module. */
   readonly bytes: Uint8Array
 }
 

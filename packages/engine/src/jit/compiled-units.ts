@@ -29,7 +29,7 @@ const LARGEST_COPIED = 80
 /** Entries of the function tables that the functions have by which units are left. */
 const LEAVE_ENTRIES = 2
 
-/** What {@link CompiledUnits} works with. */
+/** The parts that {@link CompiledUnits} works with. */
 export interface CompiledUnitsParts<Form> {
   readonly memory: MachineMemory
   readonly cache: CodeCache
@@ -320,7 +320,7 @@ export class CompiledUnits<Form> {
     return isThere && this.#parts.memory.u16[(first.record + R_OP) >>> 1] === OP_UNIT ? first : unit
   }
 
-  /** What was known when the code was compiled is known of the instructions of a unit. */
+  /** Learns of a unit's instructions the facts that were known when the code was compiled. */
   #learn(code: UnitCode, { firsts, owns }: UnitPlacement): void {
     const { targets, compiler } = this.#parts
     const { recordPositions, branches, actions } = code
@@ -377,7 +377,7 @@ export class CompiledUnits<Form> {
 
 type UnitDetails = Pick<LiveUnit, 'branches' | 'deltas' | 'records'>
 
-/** What a unit is made of. */
+/** Returns the details of a unit. */
 function describe({ branches, recordPositions }: UnitCode, { pages, firsts, owns }: UnitPlacement): UnitDetails {
   return {
     branches: new Map(branches.map((branch) => [owns[recordPositions.indexOf(branch.at)]!, branch])),

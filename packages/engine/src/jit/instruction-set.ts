@@ -130,7 +130,7 @@ export interface UnitSemantics<Form> {
 
 /** How an instruction reaches memory, and where control goes from it. The methods emit code. */
 export interface InstructionExits {
-  /** What is done where a page is not in the TLB. */
+  /** The action where a page is not in the TLB. */
   readonly onMiss: MissAction
   /** Returns the linear address of the page of its first byte. */
   pageBase(): I64

@@ -55,7 +55,7 @@ export interface JitOptions {
 }
 
 /**
- * What the compiler has done, and what its code has executed. Where vCPUs run in several threads, `executed` and `exits` may
+ * The compiler's work, and the execution of its code. Where vCPUs run in several threads, `executed` and `exits` may
  * lose some counts.
  */
 export interface JitCounts {

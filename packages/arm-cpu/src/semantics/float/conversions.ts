@@ -30,7 +30,7 @@ import type { Precision } from './element.ts'
  * Source: Arm ARM (DDI 0487) J1.2, FPConvert, FPToFixed, FixedToFP, FPRoundInt, FPRoundIntN, FPToFixedJS.
  */
 
-/** What stands for a rounding mode where FPCR says it. */
+/** The number for the rounding mode that FPCR says. */
 export const ROUND_BY_FPCR = 8
 
 const modeOf = ({ f, state }: FloatElement, mode: I32): I32 =>
@@ -177,7 +177,7 @@ export function toModularInteger(library: ArmLibrary): SharedFunction<'i64'> {
     e.end()
     const raised = f.loadExpression('i32.load', state, S_FLOAT + F_FLAGS)
     const isExact = raised.eqz().and(kind.eq(CLASS_ZERO).and(sign).eqz())
-    // What is too large has its low bits all the same, as far as they are there.
+    // A number that is too large has its low bits all the same, as far as they are there.
     const shift = f.let(exponent.sub(63).toI64U())
     const large = select(exponent.ltS(63), a.significand.shrU(I64.of(0).sub(shift)), a.significand.shl(shift))
     const low = select(exponent.gtS(63 + 31), I64.of(0), select(sign, I64.of(0).sub(large), large))

@@ -58,7 +58,7 @@ export const HOST_ROUNDING: Readonly<Record<number, string>> = {
 /** How an instruction rounds: FRINTX, FCVTNS and the like. */
 export interface Rounding {
   readonly mode: number
-  /** What is inexact is raised. */
+  /** An inexact result is raised. */
   readonly exact: boolean
 }
 

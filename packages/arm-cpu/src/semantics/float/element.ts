@@ -32,7 +32,7 @@ export type Precision = 16 | 32 | 64
 /** All exceptions are masked: the architecture's traps are absent. */
 const MASKS: number = FE_INVALID | FE_DENORMAL | FE_ZERO_DIVIDE | FE_OVERFLOW | FE_UNDERFLOW | FE_PRECISION
 
-/** What becomes zero where it is denormal: operands, results, both, or neither. */
+/** The numbers that become zero where they are denormal: operands, results, both, or neither. */
 export type Flushed = 'both' | 'operands' | 'results' | 'none'
 
 const FLUSHED: Readonly<Record<Flushed, number>> = { both: FC_DAZ | FC_FTZ, operands: FC_DAZ, results: FC_FTZ, none: 0 }
@@ -66,7 +66,7 @@ const end = (library: ArmLibrary): SharedFunction =>
     f.store('i32.store', state, f.loadExpression('i32.load', state, S_FPSR).or(flags), S_FPSR)
   })
 
-/** What computes one element in software: from encodings to an encoding, FPSR included. */
+/** Computes one element in software: from encodings to an encoding, FPSR included. */
 export class FloatElement {
   readonly library: ArmLibrary
   readonly f: FunctionBuilder

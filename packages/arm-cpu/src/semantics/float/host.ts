@@ -33,11 +33,11 @@ export interface Elements {
  * exact: a program of whole numbers never sets IXC.
  */
 
-/** What must hold for the host's result. */
+/** The condition for the host's result. */
 type Test =
-  /** It may be inexact, rounded to nearest. */
+  /** The result may be inexact, rounded to nearest. */
   | 'rounded'
-  /** It is never inexact; nothing is flushed, and it is no NaN. */
+  /** The result is never inexact; nothing is flushed, and it is no NaN. */
   | 'number'
   /** The same of the operands of a comparison. */
   | 'ordered'

@@ -73,7 +73,7 @@ const arithmetic: Semantics = {
   },
 }
 
-/** What is negated of FMADD, FMSUB, FNMADD and FNMSUB: the product, and the addend. */
+/** The negated parts of FMADD, FMSUB, FNMADD and FNMSUB: the product, and the addend. */
 const negatesProduct = (mnemonic: string): boolean => mnemonic === 'FMSUB' || mnemonic === 'FNMADD'
 const negatesAddend = (mnemonic: string): boolean => mnemonic.startsWith('FNM')
 

@@ -80,7 +80,7 @@ const integralOfSize: Semantics = {
   },
 }
 
-/** What numbers are converted to or from: integers, or fixed-point numbers of the same size. */
+/** The numbers that a conversion is to or from: integers, or fixed-point numbers of the same size. */
 const fixedOf = (c: ArmContext, { row }: ArmForm, width: number): Fixed => ({
   width,
   unsigned: isUnsigned(row.mnemonic),

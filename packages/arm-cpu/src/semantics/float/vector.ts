@@ -65,7 +65,7 @@ export function vectorMultiplyAdd(c: ArmContext, elements: Elements, a: V128, b:
   return firstOf(result.get, elements)
 }
 
-/** What an instruction makes of its operands. */
+/** Returns the result of an instruction for its operands. */
 export function computed(
   c: ArmContext,
   elements: Elements,

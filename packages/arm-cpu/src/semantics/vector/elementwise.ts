@@ -20,7 +20,7 @@ export interface Operands {
   readonly saturation: Saturation
 }
 
-/** What becomes of one element. The low bits of the result count. */
+/** The operation on one element. The low bits of the result count. */
 interface ElementOperation {
   /** The operands are sign-extended, else zero-extended. */
   readonly signed: boolean
@@ -167,7 +167,7 @@ function reversedBits(value: I64, c: ArmContext): I64 {
   return bits
 }
 
-/** What an instruction makes of one element; undefined of instructions that are no such operation. */
+/** Returns the operation of an instruction on one element; undefined of instructions that are no such operation. */
 export const elementOperation = (name: string): ElementOperation | undefined =>
   OPERATIONS.get(name) ?? shiftByRegister(name)
 

@@ -9,7 +9,7 @@ export interface Shape {
   readonly bits: number
   /** How many elements; 1 of a scalar. */
   readonly count: number
-  /** It is one element of a register, not all of it. */
+  /** The operand is one element of a register, not all of it. */
   readonly scalar: boolean
 }
 

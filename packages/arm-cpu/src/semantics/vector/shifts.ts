@@ -5,7 +5,7 @@ import type { Saturation } from './lanes.ts'
 
 /** Shifts of elements: left and right, rounded and saturated. */
 
-/** What an element is shifted by, and how. */
+/** The number of bits that an element is shifted by, and the direction. */
 export interface Shift {
   readonly bits: number
   readonly signed: boolean
@@ -19,7 +19,7 @@ export function shiftedLeft(c: ArmContext, value: I64, amount: I64, shift: Shift
   const { bits, signed, saturation } = shift
   if (saturation === undefined) return select(amount.gtU(63), I64.of(0), value.shl(amount))
   if (bits < 64) {
-    // What is moved by all its bits still fits in 64, and is too large unless it is zero.
+    // An element that is moved by all its bits still fits in 64, and is too large unless it is zero.
     const most = I64.of(bits)
     const moved = c.let(value.shl(select(amount.gtU(most), most, amount)))
     if (signed) return saturation.clamp(moved, bits, true)

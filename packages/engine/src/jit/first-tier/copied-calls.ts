@@ -68,7 +68,7 @@ export class CopiedCalls<Form> {
     const out = this.#out
     this.#call(i)
     this.#ifStatus(() => out.fail(STATUS, out.pending))
-    // What it has written may have been this unit's code.
+    // The instruction may have written this unit's code.
     out.leaveIfGivenUp(out.nextReference(i), out.pending + 1)
   }
 

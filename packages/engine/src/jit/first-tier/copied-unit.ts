@@ -38,7 +38,7 @@ export interface CopiedUnit<Form> {
 }
 
 /**
- * What the code of an instruction leads to, as `InstructionExits` has it.
+ * The exits of an instruction's code, as `InstructionExits` has them.
  *
  * Each method writes code. `depth` is the number of blocks around it within the instruction's own code.
  */

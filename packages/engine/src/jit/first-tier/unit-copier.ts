@@ -15,7 +15,7 @@ import type { UnitWriter } from './unit-writer.ts'
 /** Targets that a computed address is compared with: more are found as other units are. */
 const MOST_COMPARED = 16
 
-/** What {@link UnitCopier} works with. */
+/** The parts that {@link UnitCopier} works with. */
 export interface UnitCopierParts<Form> {
   readonly memory: MachineMemory
   readonly sites: MemorySites

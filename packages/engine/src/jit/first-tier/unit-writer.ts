@@ -26,7 +26,7 @@ const I64 = 0x7e
 /** Bits by which a page's number is shifted to give the offset of its words. */
 const PAGE_SHIFT = Math.log2(REF_WORD * PAGE_WORDS)
 
-/** What the code of a unit refers to in its module. */
+/** The parts of its module that the code of a unit refers to. */
 export interface UnitModule {
   readonly layout: StateLayout
   /** Whether linear addresses have 64 bits; else they wrap around at 32. */
