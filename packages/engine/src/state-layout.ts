@@ -1,4 +1,7 @@
-/** What {@link StateLayout.attention} is where attention is asked for: more than any budget, so that one comparison finds either. */
+/**
+ * The value of {@link StateLayout.attention} where attention is asked for: more than any budget, so that one comparison finds
+ * either.
+ */
 export const ATTENTION_ASKED = 0x7fff_ffff
 
 /**

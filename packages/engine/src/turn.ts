@@ -14,7 +14,7 @@ const SLICE = 100_000
 const SHORT_SLICES = 200
 
 /**
- * What a processor has executed, and where its current turn ends.
+ * The work of a processor so far, and the end of its current turn.
  *
  * Both are functions of architectural events alone, so that every way of executing a program agrees: freely, in slices of
  * any length, and one instruction at a time. A turn ends once its cost is used up, after the next backward branch, branch
@@ -55,12 +55,15 @@ export class Turn {
     this.#iterations = layout.iterations >>> 2
   }
 
-  /** What has been executed, in instructions: an iteration of a repeated one is 1 or what its processor says, an event 64. */
+  /**
+   * The cost of all execution so far, in instructions: an iteration of a repeated one is 1 or what its processor says, an event
+   * 64.
+   */
   get cost(): number {
     return this.retired + this.#extra
   }
 
-  /** What is left of the turn; zero or less where it is used up. */
+  /** The rest of the turn; zero or less where it is used up. */
   get remaining(): number {
     return this.#end - this.cost
   }

@@ -9,11 +9,11 @@ const MOST_KILLING = 16
 const MOST_FRAMES = 4096
 
 interface Writes {
-  /** That have left the code alone. */
+  /** Writes that have left the code alone. */
   spared: number
-  /** That have ended records, since an instruction was decoded. */
+  /** Writes that have ended records, since an instruction was decoded. */
   killing: number
-  /** What `spared` may be. */
+  /** The limit of `spared`. */
   most: number
 }
 

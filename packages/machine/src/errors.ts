@@ -1,4 +1,4 @@
-/** What a caller of the machine did wrong. */
+/** Mistakes of a caller of the machine. */
 export type MachineErrorCode =
   | 'ERR_MEMORY_SIZE'
   | 'ERR_CPUS'

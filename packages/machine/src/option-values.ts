@@ -5,7 +5,7 @@ import type { PcOptions } from './pc/pc-options.ts'
 import { SERIAL_PORTS } from './devices/serial-port.ts'
 import { VIRTIO_INPUT } from './devices/virtio-device.ts'
 
-/** What an option of {@link PcOptions} must be, where the type checker has not looked. */
+/** The rule for an option of {@link PcOptions}, where the type checker has not looked. */
 interface Rule {
   readonly expected: string
   accepts(value: unknown): boolean
@@ -48,7 +48,7 @@ function isDrive(value: unknown): boolean {
   )
 }
 
-/** What all network cards have. */
+/** The option rules that all network cards share. */
 const isOnNetwork = ({ network, rom }: Readonly<Record<string, unknown>>): boolean =>
   object(network) && typeof network['connect'] === 'function' && (rom === undefined || rom instanceof Uint8Array)
 

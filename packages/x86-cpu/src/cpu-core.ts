@@ -59,7 +59,7 @@ const STATE_BYTES = S_TLB_SETS + tlbBytes(TLB_MODES)
 /**
  * One vCPU as its instructions see it: the state area, memory and ports, translations, and the monitored line.
  *
- * What it has for TypeScript handlers and event delivery is {@link Cpu}; the executor uses its parts.
+ * Its interface for TypeScript handlers and event delivery is {@link Cpu}; the executor uses its parts.
  */
 export class CpuCore implements Cpu, CodeCacheClient {
   readonly memory: MachineMemory
@@ -74,7 +74,7 @@ export class CpuCore implements Cpu, CodeCacheClient {
   readonly i32: Int32Array
   readonly u64: BigUint64Array
   readonly counts: ExecutionCounts = { systemCalls: 0, faults: 0, interrupts: 0, loggedPasses: 0, steps: 0 }
-  /** What is told of its execution to a tracer; nothing where there is none. */
+  /** The events of its execution for a tracer; none where there is no tracer. */
   readonly watched: WatchedExecution = new WatchedExecution()
   /** The log of the current instruction. */
   readonly log: AccessLog
@@ -181,7 +181,7 @@ export class CpuCore implements Cpu, CodeCacheClient {
   }
 
   mayRepeat(): boolean {
-    // What comes up while a request is waited for is too late: the pass that made it has decided.
+    // Events that come up while a request is waited for are too late: the pass that made it has decided.
     return this.u32[S_EVENTS >>> 2] === 0 || this.log.nextKind() >= 0
   }
 

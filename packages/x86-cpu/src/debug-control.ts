@@ -90,8 +90,8 @@ export class DebugControl {
   }
 
   /**
-   * Stops after an instruction has accessed one of `length` bytes from a linear address. What the processor reads for
-   * itself (instructions, page tables, descriptors) does not count.
+   * Stops after an instruction has accessed one of `length` bytes from a linear address. The processor's own reads (instructions,
+   * page tables, descriptors) do not count.
    *
    * @throws X86CpuError `ERR_DEBUG` for a length of less than 1 byte or more than 1 MiB
    */

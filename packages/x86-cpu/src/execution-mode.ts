@@ -46,8 +46,8 @@ import {
 const XCR0_AVX_STATE = 6
 
 /**
- * What control registers, CS, SS and RFLAGS make of the processor: privilege level, code size, and which exceptions the
- * vector units raise before they look at anything else.
+ * The processor's mode, from control registers, CS, SS and RFLAGS: privilege level, code size, and which exceptions the vector
+ * units raise before they look at anything else.
  *
  * @param u32 - the state area
  * @returns the TLB set of explicit accesses; TLB_MISS where each access must be looked at, for its alignment

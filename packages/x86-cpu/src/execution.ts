@@ -1,4 +1,4 @@
-/* What a run of a vCPU tells: why it ended, how much it has done, and what a tracer is told of it. */
+/* The result of a vCPU's run: its end, its work, and the events for a tracer. */
 
 /** Why {@link Vcpu.run} returned. */
 export type Exit =
@@ -69,7 +69,7 @@ export interface DeliveredEvent {
 }
 
 /**
- * Told of what a processor executes: for tracers. What it is told changes nothing, and the guest cannot tell.
+ * Told of what a processor executes: for tracers. A watcher changes nothing, and the guest cannot tell.
  */
 export interface ExecutionWatch {
   /**
@@ -77,7 +77,9 @@ export interface ExecutionWatch {
    * instruction is told once for all of its iterations that nothing interrupts.
    */
   readonly instruction?: (() => void) | undefined
-  /** An event is delivered now, with CS:RIP at the instruction that it comes before. One that leads to another is told first. */
+  /**
+   * An event is delivered now, with CS:RIP at the instruction that it comes before. An event that leads to another is told first.
+   */
   readonly event?: ((event: DeliveredEvent) => void) | undefined
 }
 

@@ -95,7 +95,7 @@ export class Executor {
   callLimit: number = Infinity
   /** PAUSE has been executed: the run ends. */
   paused = false
-  /** What broke in a handler, after STATUS_ERROR. */
+  /** The error of a handler, after STATUS_ERROR. */
   error: unknown = undefined
   /** INIT starts at the reset vector; other processors wait for a start-up IPI. */
   bootstrap = true
@@ -260,7 +260,7 @@ export class Executor {
     }
   }
 
-  /** What follows an instruction's or a delivery's status. */
+  /** Does the work after an instruction's or a delivery's status. */
   #finish(status: number): Exit | undefined {
     if (this.#numericError.ignoring) this.#numericError.settle(status)
     switch (status) {
@@ -298,7 +298,7 @@ export class Executor {
   #deliverFault(): Exit | undefined {
     const numeric = this.#numericError.take()
     this.#setStepping(false)
-    // What the instruction met before it faulted, it meets again.
+    // The instruction meets again the breakpoints that it met before it faulted.
     this.#pass.restoreDebug()
     if (numeric !== NUMERIC_FAULT) return numeric === NUMERIC_IGNORE ? this.#finish(this.#step()) : undefined
     this.#core.counts.faults++

@@ -13,9 +13,9 @@ import type { Vcpu } from './vcpu.ts'
 const GLOBAL_FLAG = 0x100
 
 /**
- * The plainest world for a vCPU: RAM from guest-physical 0 up, and nothing else. Page walks are real. What lies outside
- * RAM reads as ones and swallows writes, ports and model-specific registers beyond the CPU's own are absent, and no
- * interrupt comes. Extend it for more; a whole machine is `@retrap/hvm`'s.
+ * The plainest world for a vCPU: RAM from guest-physical 0 up, and nothing else. Page walks are real. Addresses outside RAM read
+ * as ones and swallow writes, ports and model-specific registers beyond the CPU's own are absent, and no interrupt comes. Extend
+ * it for more; a whole machine is `@retrap/hvm`'s.
  */
 export class FlatHost implements CpuHost {
   /** Machine memory. */
@@ -123,7 +123,7 @@ export class FlatHost implements CpuHost {
 
   /** Changes what the CPU reports about itself. */
   cpuid(_leaf: number, _subleaf: number, _into: Uint32Array): void {
-    // It has nothing to add.
+    // The host has nothing to add.
   }
 
   /** Serves VMCALL and VMMCALL; STATUS_FAULT becomes #UD. */

@@ -3,7 +3,7 @@ import type { AccessLog } from '@retrap/replay'
 /** In {@link Translation.key}: PKRU has the rights of the key, otherwise IA32_PKRS. */
 export const KEY_USER = 16
 
-/** What a linear page maps to: filled in by {@link CpuHost.translate}. Caller-owned, numbers only. */
+/** The mapping of a linear page: filled in by {@link CpuHost.translate}. Caller-owned, numbers only. */
 export interface Translation {
   /** Guest-physical address of the byte. */
   gpa: number
@@ -80,7 +80,7 @@ export interface RegisterPage {
 }
 
 /**
- * What a CPU asks of the world around it. One per vCPU. Statuses are STATUS_DONE, STATUS_FAULT and STATUS_RETRY;
+ * The world around a CPU. One per vCPU. Statuses are STATUS_DONE, STATUS_FAULT and STATUS_RETRY;
  * nothing may throw.
  */
 export interface CpuHost {
@@ -113,7 +113,7 @@ export interface CpuHost {
   physicalRead(gpa: number, size: number, into: Words, how: DeviceAccessMode): number
   /**
    * Describes the page of a guest-physical address that is no RAM, if it has registers that generated code can read by
-   * itself. What it says holds until the TLB is flushed.
+   * itself. The description holds until the TLB is flushed.
    *
    * @returns false: it has none
    */
@@ -167,8 +167,8 @@ export interface CpuHost {
   /** CR0, CR3, CR4, EFER or the PDPTEs have changed: paging is set up again. `what` as `CONTROL_*`. */
   controlChanged(): void
   /**
-   * What was in the middle is forgotten: if an access waits for a device, its answer is to be dropped when it comes; if one
-   * waits for memory, nobody does any more.
+   * The access in the middle is forgotten: if it waits for a device, its answer is to be dropped when it comes; if it waits for
+   * memory, nobody does any more.
    */
   cancelled?(): void
   /**

@@ -18,7 +18,7 @@ export const REGISTER_NAMES = [
 /** Names of the segment registers, in the order of their numbers. */
 export const SEGMENT_NAMES = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr'] as const
 
-/** What a boot protocol wants registers to be; those not named are zero. */
+/** The registers that a boot protocol wants; those not named are zero. */
 export interface InitialCpuState {
   /** General registers, RIP and RFLAGS; absent ones are 0. */
   readonly registers: Readonly<Partial<Record<(typeof REGISTER_NAMES)[number] | 'rip' | 'rflags', number>>>

@@ -78,7 +78,7 @@ export function inspectVcpu(vcpu: Vcpu): SavedCpu {
 }
 
 /**
- * Puts back what {@link saveVcpu} returned, on any vCPU of the same CPU model. What waits for a device is cancelled.
+ * Puts back what {@link saveVcpu} returned, on any vCPU of the same CPU model. An access that waits for a device is cancelled.
  *
  * @throws X86CpuError `ERR_SAVED_STATE` if `saved` is of another version or lacks a field; `ERR_STATE_MODEL` if it was
  *   saved by another vendor's processor, or one with other features or another width of guest-physical addresses

@@ -21,7 +21,7 @@ const FSW_EXCEPTIONS = 0x3f
 const ASSERTED = 1
 const HIDDEN = 2
 
-/** It is #MF. */
+/** The error is #MF. */
 export const NUMERIC_FAULT = 0
 /** The processor stands still before the instruction, until an interrupt. */
 export const NUMERIC_STAND_STILL = 1
@@ -43,7 +43,7 @@ export class NumericError {
     this.#host = host
   }
 
-  /** What a fault becomes, of the `NUMERIC_*`; where it is none any more, nothing of it is left. */
+  /** The fault, of the `NUMERIC_*`; where it is none any more, nothing of it is left. */
   take(): number {
     const u32 = this.#u32
     if (u32[S_FAULT_VECTOR >>> 2] !== VECTOR_MF || (u32[S_CR0 >>> 2]! & CR0_NE) !== 0) return NUMERIC_FAULT

@@ -25,7 +25,7 @@ import {
   S_SMM,
 } from './system/system-state.ts'
 
-/** What others tell a processor while it runs: its pins, and its owner's wish that it come back. Kept in the state area. */
+/** The signals to a running processor: its pins, and its owner's wish that it come back. Kept in the state area. */
 export class OutsideEvents {
   readonly #u32: Uint32Array
   /** A debugger holds interrupts off: of all kinds but INIT. */

@@ -200,7 +200,7 @@ export const S_CANONICAL_SHIFT = 0xdf0
 /** The next access by generated code has been made already: its data is in S_DATA. 32 bits. */
 export const S_ANSWERED = 0xdf8
 
-/** What iterations of string instructions have been charged since `run` set it to zero, to S_BUDGET too. 32 bits. */
+/** The charge for iterations of string instructions since `run` set it to zero, to S_BUDGET too. 32 bits. */
 export const S_ITERATIONS = 0xdfc
 
 /** Iterations that are made a page at a time cost 1 / 2^this of S_BUDGET each: 0 where a turn's end has to be exact. 32 bits. */
@@ -303,17 +303,17 @@ export const SHADOW_MOV_SS = 2
 
 // How an instruction ended: the engine's values, written out so that the bundler inlines them. V8 loads constants of other
 // packages wherever they are used. Their types hold them to the engine's.
-/** It has retired. */
+/** The instruction has retired. */
 export const STATUS_DONE: typeof engine.STATUS_DONE = 0
-/** It raised the exception in S_FAULT_*; nothing else has changed. */
+/** The instruction raised the exception in S_FAULT_*; nothing else has changed. */
 export const STATUS_FAULT: typeof engine.STATUS_FAULT = 1
 /** A device has not answered yet; nothing has changed. */
 export const STATUS_RETRY: typeof engine.STATUS_RETRY = 2
-/** It met a device outside a logged pass; nothing has changed. */
+/** The instruction met a device outside a logged pass; nothing has changed. */
 export const STATUS_RESTART: typeof engine.STATUS_RESTART = 3
-/** It has retired and S_RIP, the mode or the privilege level have changed. */
+/** The instruction has retired and S_RIP, the mode or the privilege level have changed. */
 export const STATUS_JUMP: typeof engine.STATUS_JUMP = 4
-/** It has retired, and `run` must return to its owner or look at events before the next instruction. */
+/** The instruction has retired, and `run` must return to its owner or look at events before the next instruction. */
 export const STATUS_EXIT: typeof engine.STATUS_EXIT = 5
 /** A repeated string instruction made progress and is not finished: S_RIP stays on it. */
 export const STATUS_CONTINUE: typeof engine.STATUS_CONTINUE = 6
@@ -355,7 +355,9 @@ export const STATE_LAYOUT: engine.StateLayout = {
   fetchStatus: S_FETCH_STATUS,
 }
 
-/** What generated code delivers, in the area of data that an access has there: vector, error code, and `EVENT_*` bits. */
+/**
+ * The event that generated code delivers, in the area of data that an access has there: vector, error code, and `EVENT_*` bits.
+ */
 const EVENT = S_DATA
 export const EVENT_VECTOR: number = EVENT
 export const EVENT_ERROR: number = EVENT + 4

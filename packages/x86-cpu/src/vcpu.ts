@@ -164,8 +164,8 @@ export class Vcpu {
   }
 
   /**
-   * What all that was executed since the vCPU was made has cost, in instructions: one for each that has retired and each
-   * iteration of a string instruction, 64 for each event that was delivered.
+   * The cost of all execution since the vCPU was made, in instructions: one for each that has retired and each iteration of a
+   * string instruction, 64 for each event that was delivered.
    *
    * It depends on architectural events alone, never on passes, caches or how devices answer; but see `mostCalls` of
    * {@link Vcpu.run}.

@@ -137,7 +137,7 @@ export class CompiledUnits<Form> {
       try {
         code = this.#codes.add(unitModule(module), module.length, source, id)
       } catch {
-        // It has other imports than units have, say.
+        // The module may have other imports than units have.
         kept.drop(id)
         continue
       }

@@ -57,7 +57,7 @@ const REVIVAL_FRACTION = 200
  */
 const FEWEST_FOR_REVIVAL = 64
 
-/** What a {@link Jit} works with. */
+/** The parts that a {@link Jit} works with. */
 export interface JitParts<Form> {
   /** Machine memory. */
   readonly memory: MachineMemory
@@ -132,7 +132,7 @@ export class Jit<Form> {
     this.#resetCounters()
   }
 
-  /** What has been done. */
+  /** The counts of the compiler's work. */
   get counts(): JitCounts {
     return this.#statistics.read()
   }
@@ -237,7 +237,7 @@ export class Jit<Form> {
     const place = op === OP_CROSS || op === OP_UNIT ? undefined : this.#place(record, runner)
     const next = place === undefined ? NOTHING : this.#enter(place, record, runner)
     if (next === NOTHING) return record
-    // It asks again, or another place has the same counter.
+    // The place asks again, or another place has the same counter.
     u32[counter] = this.#watched.has(record) ? this.#watch : this.#interval
     return next
   }
@@ -263,7 +263,7 @@ export class Jit<Form> {
     const time = now() - this.#statistics.own.milliseconds
     const known = this.#units.revive(place, record, runner, time)
     if (known !== 0) {
-      // Whose other records it executes, too, is not known here.
+      // The other records that the unit executes, too, are not known here.
       this.#covered.add(record)
       this.#watchBranches(known)
       return known
@@ -289,7 +289,7 @@ export class Jit<Form> {
 
   /** Returns whether a place that is hot is to be compiled. */
   #isDue(record: number, frame: number): boolean {
-    // What was compiled with another place is reached less often now than it was.
+    // A place that was compiled with another one is reached less often now than it was.
     const mayBeEarly = !this.#backOff.knows(frame) && !this.#covered.has(record)
     return this.#credit.grants(record, mayBeEarly, processorTime(), this.#spent) && !this.#backOff.isToWait(frame)
   }

@@ -1,6 +1,6 @@
 import { BoundedMap } from '../bounded-map.ts'
 
-/** What a unit does where an instruction's page is not in the TLB. */
+/** The action of a unit where an instruction's page is not in the TLB. */
 export type MissAction =
   /** Leaves, which is counted. */
   | 'count'

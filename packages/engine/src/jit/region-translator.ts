@@ -57,7 +57,7 @@ export class RegionTranslator<Form> {
   #note(insn: RegionInstruction<Form> | undefined, goesOn: boolean): void {
     const { f, parts } = this.#frame
     const { notes } = parts
-    // What is put off before it moves it.
+    // Code that is put off before it moves the position.
     if (notes !== undefined) f.later(() => notes.note(insn?.at, f.codeBytes, goesOn))
   }
 

@@ -12,9 +12,9 @@ const COMPILED = 5e-7
 /**
  * How much time compiled code has taken, and how much the interpreter.
  *
- * A clock is read where a turn begins and ends, never on the way between the tiers. What an instruction of each takes is
- * found by least squares: turns differ in how many of their instructions are compiled. Devices, and what else an
- * instruction does outside generated code, count where the instruction was.
+ * A clock is read where a turn begins and ends, never on the way between the tiers. The time of an instruction of each is found
+ * by least squares: turns differ in how many of their instructions are compiled. Devices, and what else an instruction does
+ * outside generated code, count where the instruction was.
  */
 export class TierTimes {
   /** Milliseconds of compiled code. */

@@ -24,7 +24,7 @@ export class UnitCalls<Form> {
     const { f, pending } = this.#frame
     const status = this.#call(insn)
     f.structuredIf(status, () => this.#exits.fail(status, insn, pending))
-    // What it has written may have been this region's code.
+    // The instruction may have written this region's code.
     this.#checks.givenUp(insn, this.#frame.nextRecordRef(insn), pending + 1)
   }
 

@@ -32,17 +32,17 @@ export interface CodeBranch extends ComputedBranch {
   readonly targets: readonly number[]
 }
 
-/** What compiled code was made from: it executes every place that has the same instructions. */
+/** The instructions that compiled code was made from: it executes every place that has the same ones. */
 export interface CodeSource {
   /** The same of all places that may have the code, and perhaps of others: {@link codeKey}. */
   readonly key: number
   /** Mode of the code. */
   readonly mode: number
-  /** What has made it. */
+  /** The tier that made it. */
   readonly tier: JitTier
   /** Offset of its first instruction in its page. */
   readonly offset: number
-  /** What the code assumes of the state; where it is not so, it leaves at once. */
+  /** The code's assumptions about the state; where they do not hold, it leaves at once. */
   readonly assumptions: readonly StateAssumption[]
   /** Distances of its pages from the first one, which comes first. */
   readonly deltas: readonly RegionPage['delta'][]
@@ -64,11 +64,11 @@ export interface UnitCode extends CodeSource {
   readonly module: object
   /** Bytes of the module. */
   readonly bytes: number
-  /** What names it in the store of code that is kept, where it is there. */
+  /** The code's name in the store of kept code, where it is there. */
   readonly stored: number | undefined
   /** Units that it executes. */
   users: number
-  /** What was compiled in its place, with more knowledge. */
+  /** The code that was compiled in its place, with more knowledge. */
   better: UnitCode | undefined
 }
 

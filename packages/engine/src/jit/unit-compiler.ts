@@ -26,7 +26,7 @@ export class UnitCompiler<Form> {
   readonly #countersAt: number
   readonly #writer = new UnitWriter<Form>()
   readonly #copier: UnitCopier<Form>
-  /** What is known of accesses to memory. */
+  /** The facts about accesses to memory. */
   readonly sites: MemorySites
 
   /**

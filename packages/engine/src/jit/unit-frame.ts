@@ -18,7 +18,7 @@ export const REF_WORD = 4
 /** Words of a page: the slot table, and the distance from the first page. */
 export const PAGE_WORDS = 2
 
-/** What a unit is generated with. */
+/** The parts that a unit is generated with. */
 export interface UnitParts<Form> extends UnitDescription<Form> {
   readonly instructionSet: CompiledInstructionSet<Form>
   /** Machine address of the engine's counters of hot code. */

@@ -40,7 +40,7 @@ export const LEAVE_SIGNATURE = {
   result: 'i32',
 } as const
 
-/** What the function is made for. */
+/** The parts that the function is made for. */
 export interface LeaveParts {
   readonly layout: StateLayout
   /** Machine address of the counters of hot code. */
@@ -100,7 +100,7 @@ class LeaveFunction {
     // Only the interpreter needs what follows.
     f.store('i32.store', this.#state, this.#record(), layout.record)
     f.store('i64.store', this.#state, this.#target, layout.unitTarget)
-    // It may not be the one that the dispatch loop has called.
+    // The unit may not be the one that the dispatch loop has called.
     f.store('i32.store', I32.of(countersAt + LEFT_UNIT_AT), this.#unitRecord)
     this.#count()
     const page = f.let(this.#pageWords())

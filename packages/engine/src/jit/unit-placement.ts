@@ -14,7 +14,7 @@ export interface UnitPlacement {
   readonly pages: readonly RegionPage[]
   /** The bytes that the code was made from, the page of the place first. */
   readonly parts: readonly UnitPart[]
-  /** What the code loads: of each page the machine address of its slot table and its distance, then records. */
+  /** The words that the code loads: of each page the machine address of its slot table and its distance, then records. */
   readonly words: readonly number[]
   /** Of the instructions of `CodeSource.recordPositions`: the records by which the interpreter begins them. */
   readonly firsts: readonly number[]

@@ -1,6 +1,6 @@
 import type { UnitRunner } from './unit.ts'
 
-/** What is used of a `WebAssembly.Table`, whose type exists only where lib.dom does. */
+/** The part of a `WebAssembly.Table` that is used here; its type exists only where lib.dom does. */
 export interface FunctionTable {
   /** Count of entries. */
   readonly length: number
@@ -10,15 +10,15 @@ export interface FunctionTable {
   set(entry: number, value: unknown): void
 }
 
-/** What a {@link UnitTable} is made of. */
+/** The parts of a {@link UnitTable}. */
 export interface UnitTableParts {
   /** Machine address of the processor's state. */
   readonly state: number
   /** The function table of its interpreter: units come after the forms. */
   readonly table: FunctionTable
   /**
-   * What units import as `cpu`, but for the table: the memory, `system` as the interpreter has it, and what
-   * `CompiledInstructionSet.beginUnit` imports.
+   * The imports of units as `cpu`, but for the table: the memory, `system` as the interpreter has it, and the imports of
+   * `CompiledInstructionSet.beginUnit`.
    */
   readonly imports: Readonly<Record<string, unknown>>
   /** Finds the slot table that a linear page is executed by; -1 where none is known. */

@@ -27,7 +27,7 @@ export interface LiveUnit {
   readonly offset: number
   /** The pages of its code. */
   pages: readonly CodePage[]
-  /** What executes it. */
+  /** The code that executes it. */
   code: UnitCode
   /** All units that were made with it, which have the same code: first the one that begins where the code does. */
   family: readonly LiveUnit[]

@@ -18,7 +18,7 @@ export interface AcpiHpet {
   readonly minimumTick: number
 }
 
-/** What the ACPI tables say about a machine. Addresses are GPAs. */
+/** The facts about a machine for its ACPI tables. Addresses are GPAs. */
 export interface AcpiBoard {
   /** Which chipset the interrupt links are of; default `pc`. */
   readonly machine?: MachineType | undefined

@@ -112,7 +112,7 @@ function pciLinks(letters: readonly string[]): Aml {
       `LNK${letter}`,
       aml.name('_HID', aml.eisaId('PNP0C0F')),
       aml.name('_UID', aml.integer(index)),
-      // What _CRS returns, after it has put the line in.
+      // The result of _CRS, after it has put the line in.
       aml.name('BUF0', resource.resourceTemplate(resource.irqLevelShared())),
       aml.name('_PRS', resource.resourceTemplate(resource.irqLevelShared(...LINK_IRQS))),
       aml.method(

@@ -3,7 +3,7 @@ import type { Aml } from './aml.ts'
 
 /** The method `_OSC` of a PCI Express root. */
 const OSC_UUID = '33DB4D5B-1FF7-401C-9657-7441C03DD766'
-/** What an OS may take over: hot plug, power management events, error reporting, capability structures. */
+/** The features that an OS may take over: hot plug, power management events, error reporting, capability structures. */
 const OSC_CONTROL = 0x1d
 const OSC_UNKNOWN_UUID = 0x04
 const OSC_UNKNOWN_REVISION = 0x08

@@ -40,7 +40,7 @@ const PSCI_CPU_OFF = 0x8400_0002
 const PSCI_CPU_ON = 0xc400_0003
 const PSCI_MIGRATE = 0xc400_0005
 
-/** What a loader tells the kernel by the node `/chosen`. */
+/** The loader's facts for the kernel, in the node `/chosen`. */
 export interface ArmChosen {
   /** The kernel's command line; absent: there is none. */
   readonly commandLine?: string | undefined
@@ -89,7 +89,7 @@ export function armDeviceTree(board: ArmBoard, chosen: ArmChosen = {}): Uint8Arr
   return writeDeviceTree(root)
 }
 
-/** What nodes are made of. */
+/** The tree that nodes are added to. */
 interface Tree {
   readonly root: DeviceTreeNode
   readonly gic: 2 | 3

@@ -46,9 +46,9 @@ export interface ArmPciOptions {
   readonly vga?: 'std' | 'ramfb' | 'none' | undefined
   /** The mode that the monitor of `vga: 'std'` prefers; null: it says nothing. Default 1280 by 800. */
   readonly preferredMode?: { readonly width: number; readonly height: number } | null | undefined
-  /** What a graphics card draws on; default a screen of its own. */
+  /** The screen that a graphics card draws on; default a screen of its own. */
   readonly screen?: Screen | undefined
-  /** What firmware boots from. */
+  /** The devices that firmware boots from. */
   readonly boot?: PcBootOptions | undefined
 }
 

@@ -23,7 +23,7 @@ export interface ArmFirmwareKernel {
   readonly commandLine?: string | undefined
 }
 
-/** What firmware is told beside the board. */
+/** The settings for firmware beside the board. */
 export interface ArmFirmwareSettings {
   /** Device paths that it boots from, in the order to try them; default those that it finds. */
   readonly bootOrder?: readonly string[] | undefined

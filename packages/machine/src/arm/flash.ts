@@ -9,7 +9,7 @@ const BUS_BYTES = 4
 
 /**
  * Makes the flash memories of an Arm board: the first has firmware, which starts at its first byte, the second keeps the
- * firmware's variables. What is not given is erased, and lasts as long as the machine.
+ * firmware's variables. A flash without contents is erased, and lasts as long as the machine.
  *
  * @throws MachineError `ERR_OPTION` for a medium that is larger, and for one of another size that is written to
  */

@@ -31,7 +31,7 @@ const GZIP_MAGIC = 0x8b1f
 /** Decompresses until `bytes` are there. @returns what there is, at most `bytes` */
 export type Decompress = (data: Uint8Array, bytes: number) => Promise<Uint8Array>
 
-/** What an Image's header says. */
+/** The fields of an Image's header. */
 export interface ImageHeader {
   /** Bytes between a multiple of 2 MiB and the first byte of the image. */
   readonly textOffset: number

@@ -129,7 +129,7 @@ const CLUSTER_CPUS = 16
 /** A flat address space for RAM ends where the PCI windows begin. */
 const MOST_RAM_BYTES = VIRT.pcie.base - VIRT.ram.base
 
-/** What there is on the board. */
+/** The composition of the board. */
 export interface ArmBoard {
   /** Number of processors: 1 to 64, or 8 with a GICv2. */
   readonly cpus: number
@@ -143,7 +143,7 @@ export interface ArmBoard {
   readonly flash?: boolean | undefined
   /** Instruction by which a guest calls PSCI; default `hvc`. */
   readonly psciConduit?: 'hvc' | 'smc' | undefined
-  /** What the guest sees itself run on: `none` (default), or `xen`. ACPI tables do not tell of it. */
+  /** The hypervisor that the guest sees: `none` (default), or `xen`. ACPI tables do not tell of it. */
   readonly hypervisor?: 'none' | 'xen' | undefined
 }
 

@@ -23,7 +23,7 @@ export interface ArmRamWriter {
   write(gpa: number, bytes: Uint8Array): void
 }
 
-/** What {@link loadArmKernel} takes. */
+/** The images for {@link loadArmKernel}. */
 export interface ArmKernelImages {
   /** An Image, one in a gzip file or in an EFI image with gzip or zstd, or an ELF file for AArch64. */
   readonly kernel: Uint8Array
@@ -35,7 +35,7 @@ export interface ArmKernelImages {
   readonly unzstd?: Decompress | undefined
 }
 
-/** What the first processor's registers are at the kernel's entry. Those not named are 0; the MMU and caches are off. */
+/** The first processor's registers at the kernel's entry. Those not named are 0; the MMU and caches are off. */
 export interface ArmInitialState {
   /** X0 to X3. */
   readonly x: readonly [x0: number, x1: number, x2: number, x3: number]

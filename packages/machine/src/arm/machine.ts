@@ -93,7 +93,7 @@ export interface ArmMachineOptions extends ArmPciOptions {
    * this function starts and which runs `serveArmBoard`.
    */
   readonly devicePlacement?: 'inline' | 'deferred' | StartArmBoardServer | undefined
-  /** What a device model that fails leads to: the machine's end (default), or its own. */
+  /** The policy for a device model that fails: the machine ends (default), or the model. */
   readonly devicePolicy?: FailurePolicy | undefined
   /** Milliseconds of host time that a device model may take for an answer; default as for a PC. */
   readonly deviceDeadlineMs?: number | undefined
@@ -118,7 +118,7 @@ export interface ArmMachineOptions extends ArmPciOptions {
    * unless firmware has it.
    */
   readonly snapshot?: ArmSnapshot | ArmSnapshotSource | undefined
-  /** What the guest sees itself run on: `none` (default), or `xen` with its hypercalls, store and console. */
+  /** The hypervisor that the guest sees: `none` (default), or `xen` with its hypercalls, store and console. */
   readonly hypervisor?: 'none' | 'xen' | undefined
 }
 
@@ -151,11 +151,11 @@ export class ArmMachine {
   readonly serial: SerialPort
   /** All serial ports: this one. */
   readonly serialPorts: readonly SerialPort[]
-  /** What keyboards of the machine, which are USB or virtio devices, are typed on. */
+  /** The keyboard for typing on the machine's keyboards, which are USB or virtio devices. */
   readonly keyboard: Keyboard
-  /** What its mice and tablets are moved by. */
+  /** The mouse that moves its mice and tablets. */
   readonly mouse: Mouse
-  /** What its graphics card draws on. */
+  /** The screen that its graphics card draws on. */
   readonly screen: Screen
   /** The Xen that the guest sees, with `hypervisor: 'xen'`. */
   readonly xen: XenGuest | undefined
@@ -394,9 +394,9 @@ export class ArmMachine {
   }
 
   /**
-   * Saves all of the machine, between two instructions of its vCPUs: for `ArmMachineOptions.snapshot` of a machine with the
-   * same options, here or elsewhere. One that runs stands still for a moment, and runs on while its RAM is copied: what it
-   * writes meanwhile is not in the snapshot.
+   * Saves all of the machine, between two instructions of its vCPUs: for `ArmMachineOptions.snapshot` of a machine with the same
+   * options, here or elsewhere. A running machine stands still for a moment, and runs on while its RAM is copied: later writes
+   * are not in the snapshot.
    *
    * @param options.deadlineMs - host time that devices may take to bring their work to rest; default 10 seconds
    * @throws MachineError `ERR_SNAPSHOT` for a machine with what cannot be saved, by name, for a device that is too late, and

@@ -12,7 +12,7 @@ const VCPU_OVERHEAD = 5120 * 1024
 /** Sixteen bytes for each frame of 4 KiB: its generation, its users, and its place in the allocator and the p2m. */
 const FRAME_RECORD_SHARE = 256
 
-/** What {@link armMemoryBytes} counts. */
+/** The options that {@link armMemoryBytes} counts. */
 interface CountedOptions extends Pick<PcOptions, 'virtio' | 'networkCards' | 'flash' | 'vga'> {
   readonly memoryBytes: number
   readonly cpus?: number | undefined

@@ -5,7 +5,7 @@ import { MachineError } from '../errors.ts'
 import { armFirmwareConfiguration, type ArmFirmwareSettings } from './firmware-configuration.ts'
 import { type ArmBoard, checkArmBoard, gsiOfSpi, POWER_BUTTON_LINE, VIRT } from './layout.ts'
 
-/** What {@link createArmModels} takes. */
+/** The options of {@link createArmModels}. */
 export interface ArmModelsOptions extends ArmBoard {
   /** Wall-clock time at power-on, seconds from 1970. */
   readonly epochSeconds: number
@@ -13,7 +13,7 @@ export interface ArmModelsOptions extends ArmBoard {
   readonly serial?: ByteStreamBackend | undefined
   /** Devices of the virtio transports, from the first on; default none. */
   readonly virtio?: readonly VirtioDevice[] | undefined
-  /** What firmware is told beside the board. */
+  /** The settings for firmware beside the board. */
   readonly firmware?: ArmFirmwareSettings | undefined
 }
 

@@ -14,15 +14,15 @@ import { type ArmBoardModels, createArmBoardModels } from './models.ts'
 export interface ArmBoardDescription extends ArmBoard {
   /** Wall-clock time at power-on, seconds from 1970. */
   readonly epochSeconds: number
-  /** What firmware is told. */
+  /** The settings for firmware. */
   readonly firmware: Omit<ArmFirmwareSettings, 'files'>
   /** Whether the guest may say where in RAM its picture is. */
   readonly ramfb: boolean
 }
 
-/** What the server of an Arm board is started with; see `ArmMachineOptions.devicePlacement`. */
+/** The options of an Arm board's server; see `ArmMachineOptions.devicePlacement`. */
 export interface ArmBoardServerOptions extends PartServerOptions {
-  /** What to give to `serveArmBoard` in the other thread. */
+  /** The argument of `serveArmBoard` in the other thread. */
   readonly board: ArmBoardDescription
 }
 

@@ -16,7 +16,7 @@ import { ArmMachine, type ArmMachineOptions } from './machine.ts'
 
 /** How a run of an Arm board is recorded. */
 export interface RecordArmOptions {
-  /** What a program wants to find in the file: what JSON can hold. */
+  /** A program's own notes in the file: plain JSON data. */
   readonly about?: unknown
   /** The guest's time does not run ahead of the host's: for guests that people type to. Default false. */
   readonly keepsPace?: boolean | undefined
@@ -34,7 +34,7 @@ export interface ArmRecorder {
   end(): Promise<void>
 }
 
-/** What a recording says of an Arm board's run. */
+/** A recording's description of an Arm board's run. */
 interface ArmRunDescription {
   readonly version: 1
   readonly machine: object
@@ -48,7 +48,7 @@ const gatedOptions = (options: ArmMachineOptions): PcOptions => {
   return { ...pciOptions(options), clock, hypervisor, devices, deviceServers, snapshot: snapshot as never }
 }
 
-/** What a replay must be made with again. */
+/** Returns the options that a replay must be made with again. */
 function recordedMachine(options: ArmMachineOptions): object {
   const { memoryBytes, cpus = 1, gic = 3, kernel, initrd, commandLine = '' } = options
   const images = [kernel, initrd, new TextEncoder().encode(commandLine)]
@@ -137,7 +137,7 @@ export class ArmReplay {
   readonly marks: readonly RecordingMark[]
   /** The recording was cut: it ends with what was written last. */
   readonly isCut: boolean
-  /** What the program that recorded it has to say. */
+  /** The notes of the program that recorded it. */
   readonly about: unknown
   readonly #recording: Recording
   readonly #options: ArmMachineOptions
@@ -183,7 +183,7 @@ export class ArmReplay {
     this.#onMachine(machine)
   }
 
-  /** The machine as it is now. What is typed to it, or sent, does not reach it. */
+  /** The machine as it is now. Keys and bytes that are sent to it do not reach it. */
   get machine(): ArmMachine {
     return this.#current.machine
   }

@@ -29,7 +29,7 @@ export interface ArmSnapshotParts {
   readonly drives: readonly PcDrive[]
 }
 
-/** What a snapshot says of the machine that options make. */
+/** Returns a snapshot's description of the machine that options make. */
 function machineOf({ options, drives }: ArmSnapshotParts): ArmSnapshotMachine {
   return {
     machine: 'virt',
@@ -117,7 +117,7 @@ export class ArmSnapshots {
             returned: () => undefined,
           })
         } catch (error) {
-          // It is neither the one nor the other.
+          // The machine is in neither state.
           if (isBegun) {
             parts.domain.stop({ reason: 'stopped' })
             this.#life.close()

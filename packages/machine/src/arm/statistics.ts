@@ -10,7 +10,7 @@ export interface ArmStatistics {
   readonly exits: Readonly<Record<string, number>>
   /** Memory accesses that generated code could not finish: TLB misses, devices, page-crossing accesses. */
   readonly tlbMisses: number
-  /** What compiling hot code has cost; absent without {@link ArmMachineOptions.jit}. */
+  /** The cost of compiling hot code; absent without {@link ArmMachineOptions.jit}. */
   readonly jit?: JitCounts
   /** Instructions decoded. */
   readonly decodedInstructions: number

@@ -1,6 +1,6 @@
 /*
- * A board whose models run in another thread. What they say to the machine beside their requests goes in messages: a
- * kind (u8), and bytes.
+ * A board whose models run in another thread. Its notices to the machine, beside its answers, go in messages: a kind (u8), and
+ * bytes.
  */
 /** To the machine: number of a serial port (u8), and what the guest has sent on it. */
 export const TRANSMIT = 1

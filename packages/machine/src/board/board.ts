@@ -41,7 +41,7 @@ export interface BoardDescription {
   readonly epochSeconds: number
   /** Its wall clock is the host's: a machine that is restored later shows a later time. */
   readonly followsHost: boolean
-  /** What a guest is told by fw_cfg. */
+  /** The content of fw_cfg for the guest. */
   readonly configuration: FirmwareConfiguration
   /** Whether firmware runs first. */
   readonly firmware: boolean
@@ -176,7 +176,7 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks, in
   }
 }
 
-/** What differs from board to board. */
+/** The models that differ from board to board. */
 interface ChipsetModels {
   readonly bridges: readonly DeviceModel[]
   readonly isaBridge: InterruptInputs

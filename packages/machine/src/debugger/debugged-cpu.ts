@@ -34,7 +34,7 @@ export interface CpuStart {
 export interface DebuggedCpu {
   /** Why it has stopped; undefined when it has not, or goes on. */
   readonly stop: CpuStop | undefined
-  /** What it does, for people: `halted`. */
+  /** The processor's activity, for people: `halted`. */
   readonly activity: string
   /** Says how it goes on. */
   resume(how: CpuStart): void

@@ -31,7 +31,7 @@ export interface CpuResume {
   readonly dropFault?: boolean
 }
 
-/** What a machine lends its debugger. */
+/** The part of a machine that its debugger needs. */
 export interface DebuggedMachine {
   readonly domain: Pick<Domain, 'clock' | 'guestMemory' | 'memory' | 'secondLevel' | 'wake' | 'watchDebug'>
   /** Its vCPUs, by number. */

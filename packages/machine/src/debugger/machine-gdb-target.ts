@@ -10,7 +10,7 @@ export interface MachineGdbOptions {
   kill(): void
 }
 
-/** What a kind of machine adds to {@link machineGdbTarget}. */
+/** The additions of a kind of machine to {@link machineGdbTarget}. */
 export interface GdbMachine {
   /** The registers that gdb is told of. */
   readonly registers: RegisterSet

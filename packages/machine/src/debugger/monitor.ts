@@ -6,7 +6,7 @@ import type { MachineDebugger } from './machine-debugger.ts'
 export interface MonitorCommand {
   /** Its name, then what is written behind it, as its line of help shows them. */
   readonly usage: string
-  /** What it does, for the same line. */
+  /** The command's effect, for the same line. */
   readonly help: string
   /** Does it for the chosen vCPU. @param given - the words after its name @returns what to print, in whole lines */
   run(cpu: number, given: readonly string[]): string | Promise<string>
@@ -20,7 +20,7 @@ export interface ExceptionNames {
   parse(word: string): number | undefined
   /** The name of a number. */
   format(number: number): string
-  /** What else can be caught, by its name. */
+  /** Further events that can be caught, by name. */
   readonly others?: Readonly<Record<string, { get(): boolean; set(caught: boolean): void }>>
 }
 

@@ -24,7 +24,7 @@ export interface PcScsiPlace {
 export interface PcDrive {
   /** Names a CD or floppy drive for `pc.drive`. Default `cd0`, `cd1` and so on in the order of the drives; floppy drive A is `floppy0`, B is `floppy1`. */
   readonly id?: string | undefined
-  /** What is in it: an image of `@retrap/block`, or a back end of yours. A CD or floppy drive may have none (null). */
+  /** The medium: an image of `@retrap/block`, or a back end of yours. A CD or floppy drive may have none (null). */
   readonly medium: BlockBackend | null
   /** Default `disk`. */
   readonly media?: 'disk' | 'cdrom' | undefined
@@ -49,7 +49,7 @@ export interface PcDrive {
   readonly model?: string | undefined
 }
 
-/** What firmware boots from. */
+/** The devices that firmware boots from. */
 export interface PcBootOptions {
   /** Kinds of device in the order to try them: `a` floppies, `c` disks, `d` CD drives, `n` network cards with a ROM. Default `cad`. */
   readonly order?: string | undefined

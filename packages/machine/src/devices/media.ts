@@ -1,6 +1,6 @@
 import type { BlockErrorCode, BlockProperties } from '@retrap/device'
 
-/** What a drive without a medium says of it. */
+/** The properties of a drive without a medium. */
 export const NO_MEDIUM: BlockProperties = {
   bytes: 0,
   blockBytes: 512,

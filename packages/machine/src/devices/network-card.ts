@@ -1,7 +1,7 @@
 import { MEMORY_PAGE_BYTES, type PacketBackend } from '@retrap/device'
 import type { PcPciPlace } from './pci-place.ts'
 
-/** What all network cards have. */
+/** The options that all network cards have. */
 export interface PcNetworkPlace {
   /** The network: one of `@retrap/network`, or a back end of yours. */
   readonly network: PacketBackend
@@ -15,7 +15,7 @@ export interface PcNetworkPlace {
 
 /** A network card that is not a virtio device. */
 export interface PcNetworkCard extends PcNetworkPlace, PcPciPlace {
-  /** What it is: Intel's 82540EM. */
+  /** The model: Intel's 82540EM. */
   readonly model: 'e1000'
 }
 

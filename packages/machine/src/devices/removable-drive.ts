@@ -21,9 +21,9 @@ export interface PcEjectOptions {
 export interface PcRemovableDrive {
   /** Name, for `pc.drive`. */
   readonly id: string
-  /** What it takes. */
+  /** The kind of media. */
   readonly kind: 'cdrom' | 'floppy'
-  /** What is in it; null: nothing. */
+  /** The medium; null: none. */
   readonly medium: BlockBackend | null
   /** The tray is out. A medium that the guest has ejected lies in it until it is closed, or the medium is exchanged. */
   readonly isOpen: boolean
@@ -154,7 +154,7 @@ export class RemovableDrive implements PcRemovableDrive, BlockBackend {
     return this.#medium?.properties ?? NO_MEDIUM
   }
 
-  /** Makes a request of the medium that is in. One that is taken out meanwhile answers nothing. */
+  /** Makes a request of the medium that is in. A medium that is taken out meanwhile answers nothing. */
   async #ask(request: (medium: BlockBackend) => Promise<void>): Promise<void> {
     const [medium, pending] = [this.#medium, this.#pending]
     if (medium === null) throw new BlockError('ERR_NO_MEDIUM', `${this.id}: there is no medium`)

@@ -3,8 +3,8 @@ import type { PcPciPlace } from './pci-place.ts'
 
 /** A sound device. */
 export interface PcSoundDevice extends PcPciPlace {
-  /** What it is: the controller of an ICH with an AC'97 codec. */
+  /** The model: the controller of an ICH with an AC'97 codec. */
   readonly model: 'ac97'
-  /** What the guest plays goes here; default nobody hears it. */
+  /** The back end for the guest's sound; default nobody hears it. */
   readonly audio?: AudioBackend | undefined
 }

@@ -10,7 +10,7 @@ export type PcUsbDevice =
   | {
       /** A device of your own. */
       readonly kind: 'device'
-      /** What it is. */
+      /** The device. */
       readonly device: UsbDevice
     }
 
@@ -18,6 +18,6 @@ export type PcUsbDevice =
 export interface PcUsb extends PcPciPlace {
   /** Sockets, 1 to 15; default 4, or as many as there are devices. */
   readonly ports?: number | undefined
-  /** What is plugged in, behind the drives. */
+  /** The devices that are plugged in, behind the drives. */
   readonly devices?: readonly PcUsbDevice[] | undefined
 }

@@ -45,7 +45,7 @@ export type PcVirtioDevice = PcVirtioPlace &
     | {
         /** A device of your own. */
         readonly kind: 'device'
-        /** What it is. */
+        /** The device. */
         readonly device: VirtioDevice
       }
   )

@@ -15,7 +15,7 @@ export const DURABLE = 1
 /** The flags of a request, made after so many changes. */
 export const requestFlags = (changes: number, durable: boolean): number =>
   ((changes << 1) & 0xff) | (durable ? DURABLE : 0)
-/** What the guest has done with a tray. */
+/** The guest's changes to a tray. */
 export const OPEN = 1
 export const LOCKED = 2
 /** Bytes of one request: two of them fit between the threads. */

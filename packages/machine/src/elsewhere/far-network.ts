@@ -4,7 +4,7 @@ import { MESSAGE, type Message, type Post, toJson } from './messages.ts'
 /** Frames on their way to the other thread, at most. */
 export const MOST_FRAMES = 128
 
-/** What a network says of itself. */
+/** The properties of a network. */
 export interface NetworkProperties {
   readonly linkUp: boolean
   readonly maximumBytes: number

@@ -1,6 +1,5 @@
 /*
- * What controllers in another thread and the media and networks of the machine's thread tell each other: messages of a head and
- * bytes.
+ * The messages between controllers in another thread and the media and networks of the machine's thread: a head and bytes.
  */
 
 /** Kinds of message. */
@@ -13,7 +12,7 @@ export const MESSAGE = {
   zeroes: 5,
   /** The request of this number is given up. */
   cancel: 6,
-  /** What the guest has done with a tray, in the flags. */
+  /** The guest's changes to a tray, in the flags. */
   tray: 7,
   /** A frame of a card. */
   send: 8,

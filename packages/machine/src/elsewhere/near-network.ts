@@ -31,7 +31,7 @@ export class NearNetwork {
     })
   }
 
-  /** What the card's model is to know of it. */
+  /** The facts that the card's model needs. */
   get properties(): NetworkProperties {
     const { linkUp, maximumBytes, macAddress } = this.#network
     return { linkUp, maximumBytes, macAddress }

@@ -34,7 +34,7 @@ export function startControllers(
   const media = given.map(({ medium }) =>
     medium === null ? null : { properties: medium.properties, hasTray: medium.tray !== undefined },
   )
-  // What cannot be is refused here, and firmware is told here where they are.
+  // Impossible options are refused here, and firmware is told here where the controllers are.
   const rehearsed = withBackEnds(
     moved,
     (i) => (media[i] ? unusedMedium(media[i].properties) : null),

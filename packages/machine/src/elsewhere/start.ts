@@ -4,11 +4,11 @@ import type { DevicePlatform } from '@retrap/device-host'
 import type { IoDispatch } from '@retrap/ioreq'
 import type { BoardDescription } from '../board/board.ts'
 
-/** What a Worker must know to make the controllers of a machine: plain data, to be posted. */
+/** The facts that a Worker needs to make the controllers of a machine: plain data, to be posted. */
 export interface ControllerDescription {
   /** The controllers, without media and networks. */
   readonly controllers: unknown
-  /** What each drive's medium says of itself; null: there is none. */
+  /** The properties of each drive's medium; null: there is none. */
   readonly media: readonly ({ readonly properties: BlockProperties; readonly hasTray: boolean } | null)[]
   /** The same of networks. */
   readonly networks: readonly unknown[]
@@ -16,7 +16,7 @@ export interface ControllerDescription {
   readonly places: readonly { readonly device: number; readonly root: number; readonly label: string }[]
 }
 
-/** What the server of a part of a machine is started with, whose models run in another thread. */
+/** The options of the server of a machine's part whose models run in another thread. */
 export interface PartServerOptions {
   /** Names the server. */
   readonly name: string
@@ -33,18 +33,18 @@ export type StartPartServer<Options extends PartServerOptions> = (
   options: Options,
 ) => DomainServer
 
-/** What the server of a board is started with; see `PcOptions.devicePlacement`. */
+/** The options of a board's server; see `PcOptions.devicePlacement`. */
 export interface BoardServerOptions extends PartServerOptions {
-  /** What to give to `serveBoard` in the other thread. */
+  /** The argument of `serveBoard` in the other thread. */
   readonly board: BoardDescription
 }
 
 /** Starts the thread that a board's models run in, and makes a server of the domain of it. */
 export type StartBoardServer = StartPartServer<BoardServerOptions>
 
-/** What the server of a machine's controllers is started with; see `PcOptions.controllerPlacement`. */
+/** The options of the server of a machine's controllers; see `PcOptions.controllerPlacement`. */
 export interface ControllerServerOptions extends PartServerOptions {
-  /** What to give to `serveControllers` in the other thread. */
+  /** The argument of `serveControllers` in the other thread. */
   readonly controllers: ControllerDescription
 }
 

@@ -4,7 +4,7 @@ import { buildAcpiTables, type AcpiBoard } from '../acpi/index.ts'
 import { realModeState } from '../loaders/index.ts'
 import type { InitialState } from '../loaders/index.ts'
 
-// What a machine without firmware does in the place of a BIOS, beside loading a kernel.
+// The work of a BIOS that a machine without firmware does, beside loading a kernel.
 
 /** Firmware_Waking_Vector of the FACS. */
 const FACS_WAKING_VECTOR = 12
@@ -30,7 +30,7 @@ const XEN_MASK = 0xff
 const WAKING_STACK = 0xf70
 
 /**
- * What a BIOS's self-test writes to the interrupt controllers and the timer, but for the master's mask. Vectors are 08h to 0Fh
+ * The interrupt controllers and the timer as a BIOS's self-test leaves them, but for the master's mask. Vectors are 08h to 0Fh
  * and 70h to 77h. Counter 0 ticks 18.2 times a second.
  *
  * Source: IBM PC/AT Technical Reference, "System BIOS", interrupt vectors; Intel 8259A data sheet, ICW1 to ICW4.

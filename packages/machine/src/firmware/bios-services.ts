@@ -65,7 +65,7 @@ const MASTER_VECTORS = 0x08
 const SLAVE_VECTORS = 0x70
 const USER_TICK = 0x1c
 
-/** What the services tell of the machine. */
+/** The facts about the machine that the services tell. */
 export interface BiosServicesOptions {
   readonly e820: readonly E820Entry[]
   /** First port of the UART that teletype output goes to. */
@@ -180,7 +180,7 @@ function emitInterrupts(asm: Assembler, entries: Record<number, ReturnType<Assem
 }
 
 /**
- * What the reset vector jumps to: with a shutdown code to go on, the far pointer at 40:67. It falls through otherwise.
+ * The target of the reset vector: with a shutdown code to go on, the far pointer at 40:67. It falls through otherwise.
  *
  * Source: IBM PC/AT Technical Reference, "Shutdown status byte".
  */

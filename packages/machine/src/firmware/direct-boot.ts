@@ -41,7 +41,7 @@ export async function loadDirectly(domain: X86Domain, boot: DirectBoot): Promise
   // Before the kernel is there: what a ROM uses of RAM is its own then.
   await initialiseOptionRoms(domain, boot.optionRoms)
   const { state } = loadKernel(writer, { ...boot.images, rsdpAddress: acpi.rsdpAddress })
-  // What firmware leaves behind: the boot processor's LINT0 takes the i8259's interrupts.
+  // Firmware leaves this state behind: the boot processor's LINT0 takes the i8259's interrupts.
   domain.vcpus[0]?.apic.enterVirtualWireMode()
   return state
 }

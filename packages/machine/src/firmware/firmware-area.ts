@@ -45,7 +45,7 @@ export class FirmwareArea {
   readonly #ram: number[] = []
   /** Pages that read the bus while RAM takes their writes. */
   readonly #writesToRam: boolean[] = []
-  /** What each page's PAM register says. */
+  /** The setting of each page's PAM register. */
   readonly #settings: Pick<ShadowRange, 'readRam' | 'writeRam'>[] = []
   /** Pages that are RAM whatever the PAM registers say: guest-physical addresses. */
   #unlocked = { first: 0, end: 0 }

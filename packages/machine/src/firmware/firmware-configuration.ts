@@ -6,13 +6,13 @@ import type { FirmwareKernel, GuestRange, PcMemoryMap } from '../loaders/index.t
 import { isKernelRom, type OptionRom } from './option-roms.ts'
 import { buildSmbios } from './smbios.ts'
 
-/** What firmware is told. */
+/** The facts for firmware. */
 export interface FirmwareConfiguration {
   /** How the memory is laid out. */
   readonly map: PcMemoryMap
   /** Number of processors. */
   readonly cpus: number
-  /** What the ACPI tables say. */
+  /** The facts for the ACPI tables. */
   readonly board: AcpiBoard
   /** First port of the UART that firmware may use as its console. */
   readonly consolePort: number

@@ -3,7 +3,7 @@ import { MachineError } from '../errors.ts'
 
 /** A flash memory that firmware is in. */
 export interface PcFlash {
-  /** Holds its contents, in whole blocks of 4 KiB. What the guest changes is written to it, in order. */
+  /** Holds its contents, in whole blocks of 4 KiB. Changes of the guest are written to it, in order. */
   readonly medium: BlockBackend
   /** Default: whether the medium is. */
   readonly readOnly?: boolean | undefined

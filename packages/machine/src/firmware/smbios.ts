@@ -1,6 +1,6 @@
 import { KIB, MIB } from '@retrap/basics'
 
-/** What the SMBIOS tables say about a machine. */
+/** The facts about a machine for its SMBIOS tables. */
 export interface SmbiosBoard {
   /** Number of processors: the cores of one socket. */
   readonly cpus: number

@@ -6,8 +6,8 @@ const BROADCAST = 1 << 0
 const SUPPORTED = BROADCAST
 
 /**
- * What firmware and chipset agree on about SMIs: firmware writes what it wants, and selects `features-ok`, which then holds 1
- * if all of that is supported. From then on it is settled, until the machine is reset.
+ * The agreement of firmware and chipset on SMIs: firmware writes the features that it wants, and selects `features-ok`, which
+ * then holds 1 if all of them are supported. From then on it is settled, until the machine is reset.
  *
  * Source: QEMU, docs/specs, "etc/smi" items of fw_cfg; OVMF reads and writes them.
  */
@@ -26,7 +26,7 @@ export class SmiFeatures {
       bytes: new Uint8Array(FEATURES_BYTES),
       writable: true,
       onWrite: (bytes) => {
-        // What is settled stays.
+        // A settled choice stays.
         if (this.#settled) bytes.set(this.#requested)
         else this.#requested = bytes.slice()
       },

@@ -106,7 +106,7 @@ function unplugged({ linkUp, macAddress, maximumBytes }: PacketBackend): PacketB
   }
 }
 
-/** What a clone has for a virtio device: the same, with nobody at its other end. */
+/** Returns a clone's virtio device: the same, with nobody at its other end. */
 function silent(device: PcVirtioDevice): PcVirtioDevice {
   if (device.kind === 'net') return { ...device, network: unplugged(device.network) }
   if (device.kind !== 'console') return device

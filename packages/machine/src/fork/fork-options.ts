@@ -1,6 +1,6 @@
 import type { PcOptions } from '../pc/pc-options.ts'
 
-/** What a clone has of its own, as in {@link PcOptions}. */
+/** The options of a clone's own, as in {@link PcOptions}. */
 export interface PcForkOptions extends Pick<
   PcOptions,
   | 'devices'

@@ -49,7 +49,7 @@ async function forkInTurn<Clone>(source: ForkedPc<Clone>, family: ForkFamily, ch
   try {
     return await source.create(cloneOptions(options, changes, media), origin)
   } catch (error) {
-    // What a machine has that could not be made is free again.
+    // Parts of a machine that could not be made are free again.
     if (origin.clone !== undefined) family.leave(origin.clone, () => undefined)
     media.close()
     const code = error instanceof Error && 'code' in error ? error.code : undefined

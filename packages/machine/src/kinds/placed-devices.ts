@@ -20,7 +20,7 @@ export interface PcSite {
   readonly keyboard: InputSwitch
   /** Lets mice and tablets share the machine's. */
   readonly mouse: InputSwitch
-  /** What a graphics card draws on. */
+  /** The screen that a graphics card draws on. */
   readonly screen: Screen
   /** Whether the processor that makes the access at hand is in system-management mode. */
   readonly inSystemManagement: () => boolean

@@ -1,9 +1,9 @@
 import type { X86Domain } from '@retrap/hvm'
 import { linearAddress } from './call-stack.ts'
 
-/** What is known of a crash: for people. */
+/** The known facts of a crash: for people. */
 export interface CrashDetail {
-  /** What happened, as a sentence. */
+  /** The event, as a sentence. */
   readonly message: string
   /** Number of the vCPU; absent if it was none. */
   readonly vcpu?: number

@@ -1,6 +1,6 @@
 import type { HostClock, Sleeper } from '@retrap/hvm'
 
-/** What Node and browsers offer that their common type declarations do not. */
+/** Globals of Node and browsers that their common type declarations lack. */
 interface Host {
   readonly performance: { now(): number }
   readonly crypto: { getRandomValues<T extends Uint32Array>(array: T): T }
@@ -88,7 +88,7 @@ function makeYield(): (callback: () => void) => void {
 /** 2026-01-01, for machines whose runs must agree. */
 const DETERMINISTIC_EPOCH = 1_767_225_600
 
-/** What a machine takes from its surroundings at power-on. */
+/** The facts that a machine takes from its surroundings at power-on. */
 interface PowerOnOptions {
   readonly clock?: 'real' | 'deterministic' | undefined
   readonly epochSeconds?: number | undefined

@@ -42,7 +42,7 @@ export function machineExit(exit: FinalExit, describe: DescribeCrash): MachineEx
       }
     case 'guest-shutdown': {
       if (exit.code === 'suspend') return { reason: 'suspend' }
-      // It asks for its memory to survive; a PC that is reset starts without.
+      // The guest asks for its memory to survive; a PC that is reset starts without.
       if (exit.code === 'soft-reset') return { reason: 'reset' }
       const what =
         exit.code === 'watchdog' ? 'a watchdog of the guest has bitten' : 'the guest says that it has crashed'

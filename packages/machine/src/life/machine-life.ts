@@ -64,7 +64,7 @@ type LivingDomain = Pick<
   'addServer' | 'asleep' | 'clock' | 'close' | 'devices' | 'dispatch' | 'platform' | 'stop'
 >
 
-/** What a {@link MachineLife} is made of. */
+/** The parts of a {@link MachineLife}. */
 export interface LifeOptions extends Pick<SleepParts, 'boot' | 'onSleep' | 'sleeper'> {
   /** Models of the caller. */
   readonly models: readonly DeviceModel[]
@@ -99,7 +99,7 @@ export class FirstFailure {
   }
 }
 
-/** What is told of a machine that is kept still. */
+/** The facts about a machine that is kept still. */
 export interface HeldMachine {
   /** No vCPU executes; it may be told more than once. */
   still(): void
@@ -293,7 +293,7 @@ export class MachineLife {
   async paused(): Promise<void> {
     await this.#donePauses()
     await this.#whileHeld()
-    // What came up meanwhile.
+    // The pauses that came up meanwhile.
     await this.#donePauses()
   }
 

@@ -55,7 +55,7 @@ const NS_PER_MS = 1e6
 /** A sample is taken within so many instructions after it is due. More than a short loop has, less than a turn. */
 const SPREAD = 8192
 
-/** What is known of a vCPU. */
+/** The account of a vCPU. */
 interface Account {
   /** Nanoseconds executed since the last sample. */
   ns: number

@@ -15,7 +15,7 @@ export interface PcStatistics {
   readonly walks: number
   /** Table entries that those walks have read. */
   readonly tableReads: number
-  /** What compiling hot code has cost; absent without {@link PcOptions.jit}. */
+  /** The cost of compiling hot code; absent without {@link PcOptions.jit}. */
   readonly jit?: JitCounts
   /** Instructions decoded. */
   readonly decodedInstructions: number
@@ -35,7 +35,7 @@ export interface PcStatistics {
   readonly apicAccesses: number
   /** Accesses to task priority registers that trapped; `apicAccesses` has them too. */
   readonly tprTraps: number
-  /** What the TPR patcher has done, where there is one. */
+  /** The work of the TPR patcher, where there is one. */
   readonly vapic: VapicStatistics | undefined
   /** The map of guest frames. */
   readonly p2m: P2mStatistics

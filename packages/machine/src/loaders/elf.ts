@@ -129,7 +129,7 @@ export function parseElf(image: Uint8Array, machines: readonly ElfMachine[] = X8
   return { bits: wide ? 64 : 32, entry, segments }
 }
 
-/** What {@link loadElf} filled. */
+/** The range that {@link loadElf} filled. */
 export interface LoadedRange {
   readonly start: number
   readonly end: number

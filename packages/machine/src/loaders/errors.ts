@@ -24,9 +24,9 @@ export class LoaderError extends Error {
   readonly code: LoaderErrorCode
   /** Field of the image's header, by its name in the boot protocol, or what else was looked at. */
   readonly field: string
-  /** What it holds, as shown in the message. */
+  /** The value, as shown in the message. */
   readonly value: string
-  /** What would have been right. */
+  /** The expected value. */
   readonly expected: string
 
   constructor(code: LoaderErrorCode, field: string, value: string | number, expected: string) {

@@ -15,7 +15,7 @@ export type KernelRom = 'linuxboot_dma.bin' | 'multiboot_dma.bin' | 'pvh.bin'
 export interface FirmwareKernel {
   /** The fw_cfg items, by key. */
   readonly keys: readonly (readonly [key: number, bytes: Uint8Array])[]
-  /** What lies in RAM before firmware starts: the segments of a PVH kernel. */
+  /** The pieces in RAM before firmware starts: the segments of a PVH kernel. */
   readonly loaded: readonly LoadedPiece[]
 }
 

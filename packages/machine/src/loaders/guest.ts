@@ -20,7 +20,7 @@ export interface TableState {
   readonly limit: number
 }
 
-/** What a boot protocol wants the first processor's registers to be. Those not named are 0. */
+/** The first processor's registers, as a boot protocol wants them. Those not named are 0. */
 export interface InitialState {
   /** The processor’s mode at the entry point. */
   readonly mode: 'real' | 'protected' | 'long'

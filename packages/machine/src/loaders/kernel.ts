@@ -9,7 +9,7 @@ const DOS_MAGIC = 0x5a4d
 const BOOT_FLAG = 0x1fe
 const BOOT_FLAG_VALUE = 0xaa55
 
-/** What {@link loadKernel} takes. */
+/** The images for {@link loadKernel}. */
 export interface KernelImages extends LinuxImages {
   /** Further files for a multiboot or PVH kernel, behind the initrd. */
   readonly modules?: readonly BootModule[] | undefined

@@ -12,7 +12,7 @@ import {
 } from './guest-memory.ts'
 import { flatProtectedState, longModeState, realModeState, type InitialState } from './guest.ts'
 
-/** What {@link loadLinux} takes. */
+/** The images for {@link loadLinux}. */
 export interface LinuxImages {
   /** A bzImage. */
   readonly kernel: Uint8Array
@@ -222,7 +222,7 @@ export function prepareSetup(header: SetupHeader, { commandLineGpa, heapEnd, ini
   return setup
 }
 
-/** What a loader needs of a bzImage's header. */
+/** The fields of a bzImage's header that a loader needs. */
 export interface SetupHeader {
   /** The setup sectors. */
   readonly setup: Uint8Array
@@ -288,7 +288,7 @@ export function parseHeader(kernel: Uint8Array): SetupHeader {
   if (relocatable && (alignment === 0 || (alignment & (alignment - 1)) !== 0))
     throw new LoaderError('ERR_FIELD', 'kernel_alignment', alignment, 'a power of two')
   return {
-    // What follows in the file, such as a signature, is not the kernel's.
+    // Later bytes of the file, such as a signature, are not the kernel's.
     payload: kernel.subarray(setupBytes, setupBytes + payloadBytes),
     setup: kernel.subarray(0, setupBytes),
     realModeOnly: view.getUint32(CODE32_START, true) === 0,

@@ -30,13 +30,13 @@ export interface GuestRange {
 
 /** How a PC's memory is laid out. */
 export interface PcMemoryMap {
-  /** What RAM backs. The VGA window below 768 KiB and the hole below 4 GiB are left out. */
+  /** The addresses that RAM backs. The VGA window below 768 KiB and the hole below 4 GiB are left out. */
   readonly ram: readonly GuestRange[]
   /** End of RAM below the hole. */
   readonly lowRamBytes: number
   /** RAM from 4 GiB up. */
   readonly highRamBytes: number
-  /** What an OS is told. */
+  /** The map for an OS. */
   readonly e820: readonly E820Entry[]
 }
 

@@ -13,7 +13,7 @@ const COMMAND_LINE_LIMIT = 4095
 const CODE = 0x08
 const DATA = 0x10
 
-/** What {@link loadPvh} and `loadMultiboot` take. */
+/** The images for {@link loadPvh} and `loadMultiboot`. */
 export interface BootImages {
   /** The ELF image. */
   readonly kernel: Uint8Array

@@ -109,7 +109,7 @@ export function composePc(
     origin?.domain.memory ??
     MachineMemory.create({
       bytes: machineMemoryBytes(given, parts.flash),
-      // What is recorded of models elsewhere is what they say: they reach no memory by themselves.
+      // A recording has the frames of models elsewhere: they reach no memory by themselves.
       shared: gate === undefined && isShared(given),
     })
   const domain = new X86Domain({
@@ -242,7 +242,7 @@ function compose(given: PcOptions, parts: PcParts, base: PcBase): ComposedPc {
     life.waitFor(placed.server.remote.ready)
   }
 
-  // What the end of a run, and the machine's own, concerns.
+  // The parts that the end of a run, and the machine's own end, concern.
   life.flushes(board)
   life.flushes({ flush: devices.settled })
   for (const drive of removable) life.leaves(drive)

@@ -19,7 +19,7 @@ interface Chipset {
   readonly ecam: { readonly base: number; readonly buses: number } | undefined
 }
 
-/** What the tables of each board say. The places are QEMU's, for which firmware is made. */
+/** The facts for the tables of each board. The places are QEMU's, for which firmware is made. */
 export const CHIPSETS: Readonly<Record<MachineType, Chipset>> = {
   pc: { isaBridgeDevice: 1, lastSlot: 31, links: 4, linkOf: interruptLink, lowRamLimit: 0xc000_0000, ecam: undefined },
   q35: {

@@ -55,7 +55,7 @@ export class PcBoot {
     }
     const images = kernelImages(this.#options)
     if (images !== undefined && this.#direct) {
-      // It brings an assembler along.
+      // The module brings an assembler along.
       const { loadDirectly } = await import('../firmware/direct-boot.ts')
       state = await loadDirectly(domain, { map, memoryBytes, board: acpi, optionRoms, images })
     }

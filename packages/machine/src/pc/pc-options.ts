@@ -72,7 +72,7 @@ export interface PcOptions {
   readonly networkCards?: readonly PcNetworkCard[] | undefined
   /** A USB controller (xHCI) with what is plugged into it, beside the drives of `interface: 'usb'`. */
   readonly usb?: PcUsb | undefined
-  /** What firmware boots from. */
+  /** The devices that firmware boots from. */
   readonly boot?: PcBootOptions | undefined
   /**
    * The graphics card: `std`, which QEMU has by that name; `ramfb`, a picture in guest RAM, where firmware says by fw_cfg
@@ -87,7 +87,7 @@ export interface PcOptions {
    * 2560 by 1600; null: the monitor says nothing. Default 1280 by 800, as QEMU's.
    */
   readonly preferredMode?: { readonly width: number; readonly height: number } | null | undefined
-  /** What the graphics card's picture is shown on; default a screen of its own, `pc.screen`. */
+  /** The screen that the graphics card's picture is shown on; default a screen of its own, `pc.screen`. */
   readonly screen?: Screen | undefined
   /**
    * Adapters' firmware: firmware of the machine finds and initialises it; without any, and where a kernel is given, it is
@@ -96,7 +96,7 @@ export interface PcOptions {
   readonly optionRoms?: readonly OptionRom[] | undefined
   /** Patch the task-priority accesses of 32-bit guests into calls of an option ROM: ours with `true`. */
   readonly vapic?: boolean | PcVapicOptions | undefined
-  /** What the guest sees itself run on: `none` (default), or `xen` with its hypercalls, store, console and platform device. */
+  /** The hypervisor that the guest sees: `none` (default), or `xen` with its hypercalls, store, console and platform device. */
   readonly hypervisor?: 'none' | 'xen' | undefined
   /** Serial ports, 1–4 (COM1 to COM4); default 1. The first is the console. */
   readonly serialPorts?: number | undefined
@@ -122,7 +122,7 @@ export interface PcOptions {
   readonly deviceMemoryBytes?: number | undefined
   /** Start further servers whose models live elsewhere; the machine ends them with `close`. */
   readonly deviceServers?: readonly StartDeviceServer[] | undefined
-  /** What a device model that fails leads to: the machine's end (default), or its own. */
+  /** The policy for a device model that fails: the machine ends (default), or the model. */
   readonly devicePolicy?: FailurePolicy | undefined
   /**
    * Milliseconds of host time that a device model may take for an answer; `Infinity`: for ever. Default for ever on the

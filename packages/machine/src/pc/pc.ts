@@ -78,7 +78,7 @@ export class Pc {
   /** @internal Use {@link createPc}. @param gate - stands between the machine and its back ends */
   static create(given: PcOptions, gate?: PcInputs): Promise<Pc> {
     return Pc.#create(given, gate).catch((error: unknown) => {
-      // What was given may be no options at all.
+      // The argument may be no options at all.
       const { pages } = (given as PcOptions | undefined)?.snapshot ?? {}
       if (pages !== undefined) closePages(pages)
       throw error
@@ -207,9 +207,9 @@ export class Pc {
   }
 
   /**
-   * Saves all of the machine, between two instructions of its vCPUs: for `PcOptions.snapshot` of a machine with the same
-   * options, here or elsewhere. One that runs stands still for a moment, and runs on while its RAM is copied: what it
-   * writes meanwhile is not in the snapshot.
+   * Saves all of the machine, between two instructions of its vCPUs: for `PcOptions.snapshot` of a machine with the same options,
+   * here or elsewhere. A running machine stands still for a moment, and runs on while its RAM is copied: later writes are not in
+   * the snapshot.
    *
    * @param options.deadlineMs - host time that devices may take to bring their work to rest; default 10 seconds
    * @throws MachineError `ERR_SNAPSHOT` for a machine with what cannot be saved, by name, for a device that is too late, and
@@ -222,11 +222,11 @@ export class Pc {
   }
 
   /**
-   * Puts the machine back to the instant of a snapshot, in its own memory: of its own, or of any machine with the same
-   * options. One that runs goes on from there; one that its guest has ended can be run again. What its devices have in
-   * flight ends, and nothing of it is seen. Media are as they are now: to go back with disks that were written since, bring
-   * those back too, in `atRest`. Only what was written since `save` with `forRestore`, or since the last `restore`, is
-   * brought back, and of that what is used first comes first.
+   * Puts the machine back to the instant of a snapshot, in its own memory: of its own, or of any machine with the same options. A
+   * running machine goes on from there; one that its guest has ended can be run again. Requests that its devices have in flight
+   * end, and nothing of them is seen. Media are as they are now: to go back with disks that were written since, bring those back
+   * too, in `atRest`. Only what was written since `save` with `forRestore`, or since the last `restore`, is brought back, and of
+   * that what is used first comes first.
    *
    * @throws MachineError `ERR_SNAPSHOT` for a snapshot of another machine, and for a device that is too late: the machine is
    *   as it was. Where a device refuses its state later, the machine is closed. `ERR_STATE` for a machine that was closed

@@ -16,7 +16,7 @@ function uuid(random: () => number): Uint8Array {
 }
 
 /**
- * What Xen tells the guest of its machine.
+ * Returns Xen's facts about the machine for the guest.
  *
  * @param random - 32 random bits a call, for its UUID
  */

@@ -25,13 +25,13 @@ export const FIRST_LOGGED_GFN = 0x100
 const BUSY = new Error('the machine waits for its back ends')
 const WORDS = PAGE_BYTES / 4
 
-/** What a back end answered. */
+/** The answer of a back end. */
 export interface RecordedAnswer {
   /** 0, or what failed. */
   readonly status: number
   /** Where the recording has what was read. */
   readonly body: EventBody | undefined
-  /** What was noted beside. */
+  /** The notes beside it. */
   readonly data: Uint8Array
 }
 
@@ -47,11 +47,11 @@ export interface LogPosition {
   readonly answers: readonly (readonly [key: string, answers: readonly RecordedAnswer[]])[]
 }
 
-/** What a checkpoint of a recorded or replayed machine holds. */
+/** The content of a checkpoint of a recorded or replayed machine. */
 export interface CheckpointState {
   /** The machine, without the contents of RAM. */
   readonly pc: PcSnapshotState
-  /** What the parties outside keep of the machine's, by number. */
+  /** The inputs that the parties outside hold for the machine, by number. */
   readonly parties: readonly unknown[]
   /** Instructions that each vCPU has retired. */
   readonly retired: readonly number[]
@@ -152,7 +152,7 @@ export class CheckpointTaker {
    */
   async take(): Promise<boolean> {
     const begun = performance.now()
-    // It looks at all of memory, as no later one does: how long it takes says nothing of those.
+    // The first checkpoint looks at all of memory, and later ones do not: its duration says nothing of theirs.
     const looksAtAll = this.#written === null
     const instant = this.#gate.instant()
     const { domain } = this.#machine

@@ -16,19 +16,19 @@ export interface RecordedMachine extends PcSnapshotMachine {
   readonly images: readonly number[]
 }
 
-/** What a recording says of its run. */
+/** A recording's description of its run. */
 export interface RunDescription {
   /** Version of this shape. */
   readonly version: 1
   /** The machine. */
   readonly machine: RecordedMachine
-  /** What its back ends were. */
+  /** The facts about its back ends. */
   readonly backEnds: BackEndFacts
-  /** What the program that recorded it has to say. */
+  /** The notes of the program that recorded it. */
   readonly about: unknown
 }
 
-/** What a recording says of the machine that options make. */
+/** Returns a recording's description of the machine that options make. */
 export function recordedMachine(options: PcOptions): RecordedMachine {
   const { kernel, initrd, modules = [], firmware, flash = [], commandLine = '', optionRoms = [] } = options
   const text = new TextEncoder().encode(commandLine)
@@ -48,7 +48,7 @@ export function recordedMachine(options: PcOptions): RecordedMachine {
   }
 }
 
-/** What a recording says of its run. @param flash - what its flash memories hold */
+/** Returns a recording's description of its run. @param flash - the contents of its flash memories */
 export const describeRun = (options: PcOptions, about: unknown, flash: readonly FlashFacts[] = []): RunDescription => ({
   version: 1,
   machine: recordedMachine(options),

@@ -7,7 +7,7 @@ const NEAR = 4200
 /** Gives inputs of a party outside to the models that they are for. The bytes are the receiver's to keep. */
 export type Deliver = (data: Uint8Array) => void
 
-/** What a party keeps of the machine's: inputs that were delivered, and that its model has no room for. */
+/** The inputs that a party holds for the machine: they were delivered, and its model has no room for them. */
 export interface HeldInputs {
   /** Returns it as plain data. */
   save(): unknown
@@ -27,7 +27,7 @@ export type Input = Uint8Array | (() => Uint8Array | null)
 /** Rounds between two looks at whether a checkpoint is due. */
 const LOOK_ROUNDS = 16
 
-/** What the gate asks of its domain. */
+/** The part of its domain that the gate needs. */
 export type GatedDomain = Pick<Domain, 'clock' | 'instructions' | 'stop' | 'timers' | 'vcpus' | 'wake'>
 
 /**
@@ -89,7 +89,7 @@ export abstract class InputGate implements OutsideInputs {
     return this.parties.push(deliver) - 1
   }
 
-  /** What all parties keep, by number; undefined while a back end is asked for something. */
+  /** Returns the inputs that all parties hold, by number; undefined while a back end is asked for something. */
   saveParties(): readonly unknown[] | undefined {
     const isBusy = this.asking > 0 || this.#held.some((held) => held?.isBusy?.() === true)
     return isBusy ? undefined : this.#held.map((held) => held?.save() ?? null)
@@ -109,7 +109,7 @@ export abstract class InputGate implements OutsideInputs {
     this.#saved = saved
   }
 
-  /** What a party has kept that is added now; undefined: it begins anew. */
+  /** Returns the inputs that a party, which is added now, has held; undefined: it begins anew. */
   savedOf(number: number): unknown {
     return this.#saved[number]
   }
@@ -163,7 +163,7 @@ export abstract class InputGate implements OutsideInputs {
   abstract idle(): Promise<unknown> | null
 
   waits(): void {
-    // What the host is busy with may have no answer in a recording, which ended then.
+    // A request under way may have no answer in a recording, which ended then.
     if (this.domain.instructions >= this.limit) this.reached()
   }
 
@@ -181,8 +181,8 @@ export abstract class InputGate implements OutsideInputs {
   }
 
   /**
-   * Inputs have been delivered. What their models go on with in promises, they do now: the guest executes when the event loop
-   * has had its turn. What comes next enters in another round, so that a replay has the same turns in between.
+   * Inputs have been delivered. Their models continue in promises now: the guest executes when the event loop has had its turn.
+   * Later inputs enter in another round, so that a replay has the same turns in between.
    */
   protected delivered(): Promise<void> {
     this.round++

@@ -9,14 +9,14 @@ const MOST_WAITING = 1024
 const FRAME = 0
 const LINK = 1
 
-/** What a recording says of a network. */
+/** A recording's facts about a network. */
 export interface NetworkFacts {
   readonly macAddress: readonly number[] | null
   readonly maximumBytes: number
   readonly linkUp: boolean
 }
 
-/** What a network keeps of the machine's. */
+/** The packets that a network holds for the machine. */
 interface HeldPackets {
   readonly linkUp: boolean
   readonly waiting: readonly Uint8Array[]
@@ -29,7 +29,7 @@ export const factsOf = ({ macAddress, maximumBytes, linkUp }: PacketBackend): Ne
   linkUp,
 })
 
-/** What the facts were about. */
+/** The network that the facts were about. */
 export const networkOf = ({
   macAddress,
   ...others

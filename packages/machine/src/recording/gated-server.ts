@@ -2,11 +2,11 @@ import { type Frame, FrameReader, type GatedServer, NO_VCPU, type ServerGate } f
 import type { InputGate } from './gate.ts'
 import { HeldFrames } from './held-frames.ts'
 
-/** What is recorded of a server. */
+/** The facts that are recorded about a server. */
 export interface ServerFacts {
   /** Names it among the parties. */
   readonly name: string
-  /** What its models send, and are sent, is between them and the host, and nothing of the machine's: requests of disks. */
+  /** Messages of its models, both ways, are between them and the host, and nothing of the machine's: requests of disks. */
   readonly talksToHost: boolean
 }
 
@@ -16,9 +16,9 @@ const CALLS: ReadonlySet<Frame['kind']> = new Set([
 ])
 
 /**
- * The gate of a server whose models are recorded at the contract: all that they do is a frame or an answer. The machine waits
- * for an answer, and stands still meanwhile; what the models do then takes effect at that instant. What they do by themselves
- * is an input, which enters with all others.
+ * The gate of a server whose models are recorded at the contract: all that they do is a frame or an answer. The machine waits for
+ * an answer, and stands still meanwhile; what the models do then takes effect at that instant. Their own actions are inputs,
+ * which enter with all others.
  *
  * A replay has the same frames at the same instants, and no models.
  */

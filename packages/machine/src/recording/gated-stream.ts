@@ -19,7 +19,7 @@ export class GatedStream implements ByteStreamBackend {
   #waiting: Uint8Array[] = []
   #offering = false
   #outstanding = 0
-  /** What the stream had no room for; it takes the rest when it is drained. */
+  /** The bytes that the stream had no room for; it takes the rest when it is drained. */
   #unsent: Uint8Array[] = []
   #unsentBytes = 0
   #full = false
@@ -28,7 +28,7 @@ export class GatedStream implements ByteStreamBackend {
     this.#gate = gate
     this.#stream = stream
     this.#number = gate.party(name, (data) => this.#delivered(data), {
-      // It changes in place.
+      // The list changes in place.
       save: () => [...this.#waiting],
       restore: (saved) => void (this.#waiting = [...(saved as readonly Uint8Array[])]),
     })
@@ -45,7 +45,7 @@ export class GatedStream implements ByteStreamBackend {
   }
 
   /**
-   * Takes all bytes: whether the stream has room is no matter of the guest's. What a reader that stalls leaves is lost beyond
+   * Takes all bytes: whether the stream has room is no matter of the guest's. Bytes that a stalled reader leaves are lost beyond
    * {@link MOST_UNSENT}, as on a wire.
    */
   send(bytes: Uint8Array): boolean {

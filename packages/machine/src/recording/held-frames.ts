@@ -10,7 +10,7 @@ export const frameBytes = (frame: Frame): Uint8Array => encodeFrame(frame).slice
 /** Frames that a machine needs before it is put back to where it was: its memories have contents then. */
 const AT_FIRST: ReadonlySet<Frame['kind']> = new Set(['wantFrames', 'ownMemory', 'ready'])
 
-/** What the models of a server have said, as far as the machine's side keeps it: what they claim, their lines, timers and memories. */
+/** The state of a server's models, as far as the machine's side keeps it: their claims, lines, timers and memories. */
 export class HeldFrames {
   readonly #frames = new Map<string, Uint8Array>()
 

@@ -29,7 +29,7 @@ export interface LiveDebugOptions {
   readonly onFailure?: ((error: unknown) => void) | undefined
 }
 
-/** What a run that is recorded consists of. */
+/** The parts of a recorded run. */
 export interface LiveRunParts extends Omit<LiveDebugOptions, 'read'> {
   readonly pc: Pc
   readonly options: PcOptions
@@ -52,7 +52,7 @@ const SILENT: AudioBackend = { play: () => undefined }
 export class LiveRun implements TravellingMachine {
   readonly end: number = Infinity
   readonly #parts: LiveRunParts
-  /** What was recorded up to where the machine is. */
+  /** The recording up to the machine's instant. */
   #past: PcReplay | undefined
   /** The machine is where the debugger is. */
   #isLive = true

@@ -21,7 +21,7 @@ import { NO_MEDIUM } from '../devices/media.ts'
 /** A recording has at most so much of an input in one event. */
 const INPUT_BYTES = 2 ** 20
 
-/** What back ends were when the machine was made: plain data, which a replay has instead of them. */
+/** The facts about back ends when the machine was made: plain data, which a replay has instead of them. */
 export interface BackEndFacts {
   readonly media: readonly BlockProperties[]
   readonly networks: readonly NetworkFacts[]

@@ -19,7 +19,7 @@ const ONES = 0xffff_ffff
 /** Has the models of a server do what they did in a recording. There are none. */
 class PlayedServer extends ModelsGate {
   readonly #request = createIoRequest()
-  /** What it was where the machine begins; undefined: the machine begins with it. */
+  /** The server's state where the machine begins; undefined: the machine begins with it. */
   #saved: unknown
   #isPlaying = false
 

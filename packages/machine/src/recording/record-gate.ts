@@ -7,7 +7,7 @@ import { type Input, InputGate } from './gate.ts'
 const CHECK_INSTRUCTIONS = 5_000_000
 /** So many bytes may wait to be written before the machine waits for them. */
 const MOST_WAITING_BYTES = 32 * 2 ** 20
-/** What was recorded is written at least so often, so that a cut loses no more. */
+/** Records are written at least so often, so that a cut loses no more. */
 const FLUSH_MS = 1000
 /** Rounds between two looks at the host's clock. */
 const LOOK_ROUNDS = 64
@@ -76,7 +76,7 @@ export class RecordGate extends InputGate implements LoggedGate {
     return { round: this.round, instructions: this.domain.instructions }
   }
 
-  /** What follows is in the next piece. */
+  /** Later events are in the next piece. */
   position(): LogPosition {
     this.#writer.flush()
     return { round: this.round, piece: this.#writer.pieces, ahead: [], answers: [] }
@@ -98,7 +98,7 @@ export class RecordGate extends InputGate implements LoggedGate {
   }
 
   idle(): Promise<unknown> | null {
-    // It may have come while the machine was paused.
+    // The input may have come while the machine was paused.
     if (this.#queue.length > 0) return Promise.resolve()
     // Nothing may follow for long.
     this.#writer.flush()

@@ -25,7 +25,7 @@ import { writeCheckpoints } from './saved-checkpoints.ts'
 
 /** How a run is recorded. */
 export interface RecordPcOptions {
-  /** What a program wants to find in the file: what JSON can hold. */
+  /** A program's own notes in the file: plain JSON data. */
   readonly about?: unknown
   /** The guest's time does not run ahead of the host's: for guests that people type to. Default false. */
   readonly keepsPace?: boolean | undefined

@@ -9,7 +9,7 @@ export interface FlashFacts {
   readonly contents: string
 }
 
-/** What Node and browsers offer that their common type declarations do not. */
+/** Globals of Node and browsers that their common type declarations lack. */
 interface Base64 {
   readonly atob: (text: string) => string
   readonly btoa: (bytes: string) => string
@@ -20,7 +20,7 @@ const host = globalThis as unknown as Base64
 /** Bytes that become characters at once: a multiple of three. */
 const PIECE = 0x6000
 const MOST_READ_BYTES = 1 << 20
-/** What flash memories consist of. */
+/** The unit of flash memories. */
 const BLOCK_BYTES = 4096
 
 /** Reads what flash memories hold, for a recording. @throws as `loadFlash` */

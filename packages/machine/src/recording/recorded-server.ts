@@ -41,7 +41,7 @@ export class RecordedServer extends ModelsGate {
       this.held.take(frame)
       return true
     }
-    // A model of this thread cannot wait for the end of what it writes. What is read before that has it.
+    // A model of this thread cannot wait for the end of what it writes. Reads before that end see the bytes.
     if (frame.kind === 'dmaWrite' && frame.call !== 0)
       this.server.reply(frame.call, this.#memory.read(frame.gpa, new Uint8Array(frame.bytes.length)))
     else if (frame.kind === 'memoryWrite' && frame.call !== 0) this.server.reply(frame.call, true)
@@ -79,7 +79,7 @@ export class RecordedServer extends ModelsGate {
     this.#recorder.note(this.party, frameBytes(frame))
   }
 
-  /** What its models have done before comes before what they are asked for now. */
+  /** Earlier actions of its models come before the requests to them now. */
   protected begun(): void {
     this.#queuedBytes = 0
     for (const { frame } of this.#queue.splice(0)) {

@@ -15,9 +15,9 @@ export type ReplayStop =
   | { readonly reason: 'watch'; readonly cpu: number; readonly address: bigint; readonly watch: WatchKind }
   /** A step back has ended. */
   | { readonly reason: 'step' }
-  /** It is at power-on. */
+  /** The machine is at power-on. */
   | { readonly reason: 'begin' }
-  /** It could not get further, as in `PcReplay.run`. */
+  /** The replay could not get further, as in `PcReplay.run`. */
   | ReplayExit
 
 /** The replay that is debugged. */
@@ -42,7 +42,7 @@ export interface TravellingMachine {
   whoWrote(ranges: readonly PhysicalRange[], options: MachineRunOptions): Promise<LastWriter>
 }
 
-/** What {@link ReplayDebugger.whoWrote} asks for. */
+/** The options of {@link ReplayDebugger.whoWrote}. */
 export interface WhoWroteOptions extends MachineRunOptions {
   /** How many bytes, up to 4096: the last write to any of them counts. Default 1. */
   readonly length?: number | undefined

@@ -5,9 +5,9 @@ import type { Divergence } from './replay-gate.ts'
 export type ReplayExit =
   /** The guest or the caller has ended it, as in `pc.run`. */
   | MachineExit
-  /** It is where it was to go. */
+  /** The replay has reached its goal. */
   | { readonly reason: 'arrived' }
   /** The recording has no more. */
   | { readonly reason: 'end-of-recording' }
-  /** It is not the run that was recorded. */
+  /** The replay is not the run that was recorded. */
   | ({ readonly reason: 'diverged' } & Divergence)

@@ -35,11 +35,11 @@ export class ReplayGate extends InputGate implements LoggedGate {
   #loading: Promise<void> | null = null
   /** Instructions of the last instant at which the two were the same. */
   #same = 0
-  /** It has stopped because the recording has no more. */
+  /** The gate has stopped because the recording has no more. */
   isAtEnd = false
   /** The machine leaves this place: requests are cancelled. */
   #leaves = false
-  /** What was read is on its way from the file. */
+  /** The reads from the file that are under way. */
   readonly #reading = new Set<Promise<void>>()
   /** The machine waits, and all that it waits for may be on its way. */
   #awaitsFile = false
@@ -211,7 +211,8 @@ export class ReplayGate extends InputGate implements LoggedGate {
   }
 
   override waits(): void {
-    // What is on its way from the file comes, and the machine stops in the round that it is to: a disk's bytes may be among it.
+    // Bytes that are on their way from the file come, and the machine stops in the round that it is to: a disk's bytes may be
+    // among them.
     this.#awaitsFile = this.#unanswered.length === 0 && (this.#reading.size > 0 || this.#loading !== null)
     if (!this.#awaitsFile) super.waits()
   }

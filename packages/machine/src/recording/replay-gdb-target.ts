@@ -174,7 +174,7 @@ class ReplayGdbTarget implements GdbTarget {
     return this.#inner.readRegister(cpu, name)
   }
 
-  /** What has happened does not change. */
+  /** The past does not change. */
   writeRegister(): boolean {
     return false
   }

@@ -62,7 +62,7 @@ export class PcReplay {
   readonly marks: readonly RecordingMark[]
   /** The recording was cut: it ends with what was written last. */
   readonly isCut: boolean
-  /** What the program that recorded it has to say. */
+  /** The notes of the program that recorded it. */
   readonly about: unknown
   readonly #recording: Recording
   readonly #options: PcOptions
@@ -192,7 +192,7 @@ export class PcReplay {
     return { pc, gate, machine: pcGate.machine }
   }
 
-  /** The machine as it is now. What is typed to it, or sent, does not reach it. */
+  /** The machine as it is now. Keys and bytes that are sent to it do not reach it. */
   get pc(): Pc {
     return this.#current!.pc
   }
@@ -343,7 +343,7 @@ export class PcReplay {
   }
 }
 
-/** What the guest changes of flash memories now is not to reach their media. */
+/** The guest's changes of flash memories now are not to reach their media. */
 const withRecordedFlash = (options: PcOptions, backEnds: RunDescription['backEnds'] | undefined): PcOptions =>
   options.flash === undefined ? options : { ...options, flash: recordedFlash(options.flash, backEnds?.flash) }
 

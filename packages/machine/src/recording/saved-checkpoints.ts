@@ -14,7 +14,7 @@ const MOST_FILE_BYTES = 128 * 2 ** 20
 /** Memory beside RAM that a checkpoint may have: firmware, and the ROM of devices. */
 const MOST_ROM_BYTES = 256 * 2 ** 20
 
-/** What a file says of a checkpoint. */
+/** A file's facts about a checkpoint. */
 interface FileState extends CheckpointState {
   readonly version: 1
   readonly round: number

@@ -12,7 +12,7 @@ import { readCheckpoint, type StartingPoint, storedCheckpoint } from './saved-ch
 /** The last writer of some memory. */
 export type LastWriter =
   | MemoryWriter
-  /** It was not written since power-on, and has what the loader left there. */
+  /** The byte was not written since power-on, and has the loader's value. */
   | { readonly by: 'nobody' }
   /** The search has ended before it was found. */
   | { readonly by: 'unknown'; readonly exit: ReplayExit }
@@ -93,7 +93,7 @@ async function mayHaveWritten(
 ): Promise<boolean> {
   // Checkpoints keep the differences of these frames, and so miss a store of what was there already.
   if (gfns.some((gfn) => gfn < FIRST_LOGGED_GFN)) return true
-  // What the first checkpoint has says nothing of pages that are zeros again.
+  // The pages of the first checkpoint say nothing of pages that are zeros again.
   const contains = (before: Instant | undefined, after: Instant): boolean =>
     before !== undefined && before.instructions <= from && after.instructions >= to
   const { instants } = store

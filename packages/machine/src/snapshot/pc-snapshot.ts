@@ -10,7 +10,7 @@ export interface PcSnapshotMachine {
   readonly machine: string
   /** vCPUs. */
   readonly cpus: number
-  /** It has system-management mode. */
+  /** The machine has system-management mode. */
   readonly smm: boolean
   /** Where its first instruction comes from. */
   readonly start: 'kernel' | 'firmware' | 'flash'
@@ -36,7 +36,7 @@ export interface PcSnapshotState {
   readonly smram: SmramState | null
   /** The TPR patcher; null for none. */
   readonly vapic: DomainVapicState | null
-  /** It is to wake from S3 when it is run. */
+  /** The machine is to wake from S3 when it is run. */
   readonly woken: boolean
 }
 

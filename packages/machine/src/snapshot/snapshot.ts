@@ -28,7 +28,7 @@ export interface SnapshotParts {
   readonly sleep: Sleep
 }
 
-/** What a snapshot says of the machine that options make. */
+/** Returns a snapshot's description of the machine that options make. */
 export function machineOf(options: PcOptions): PcSnapshotMachine {
   const start = startsDirectly(options) ? 'kernel' : options.firmware === undefined ? 'flash' : 'firmware'
   return {

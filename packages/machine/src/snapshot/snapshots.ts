@@ -28,7 +28,7 @@ const NOT_AT_REST =
 const MODELS_RECORDED =
   'what some device models do is in the recording, and not how they are: save a machine that is not recorded'
 
-/** What a PC lends its {@link Snapshots}. */
+/** The part of a PC that its {@link Snapshots} need. */
 export interface SnapshotHost {
   readonly life: MachineLife
   readonly parts: SnapshotParts
@@ -42,9 +42,9 @@ export class Snapshots {
   /** Frames are copied for one at a time. */
   readonly #inTurn = new OneByOne()
   #restoring: DomainRestoring | undefined
-  /** What has been written; begins when the machine has been put back once, or is to be. */
+  /** The written frames; begins when the machine has been put back once, or is to be. */
   #written: WrittenFrames | null | undefined
-  /** What has been written since the instants of snapshots. */
+  /** The frames written since the instants of snapshots. */
   readonly #since = new WeakMap<GuestPages | GuestPageSource, WrittenSince>()
 
   constructor(host: SnapshotHost) {
@@ -155,7 +155,7 @@ export class Snapshots {
             },
           })
         } catch (error) {
-          // It is neither the one nor the other.
+          // The machine is in neither state.
           if (isBegun) {
             domain.stop({ reason: 'stopped' })
             this.#host.life.close()

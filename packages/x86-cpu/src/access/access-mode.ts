@@ -21,7 +21,7 @@ import {
 const CODE_BASE = (S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2
 const CODE_LIMIT = (S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2
 
-/** What execute entries are made for. */
+/** The view that execute entries are made for. */
 interface ExecuteView {
   /** S_MODE by TLB set, a byte each: what code decodes to. */
   modes: number
@@ -41,7 +41,7 @@ function isFor(view: ExecuteView, modes: number, codeBase: number, codeLimit: nu
 export class AccessMode {
   readonly #u32: Uint32Array
   readonly #tlb: Tlb
-  /** What execute entries were made for, by view of the TLB. */
+  /** The views that execute entries were made for, by view of the TLB. */
   readonly #views: readonly ExecuteView[]
   /** The view of the current mode, and the one that was given a new meaning last. */
   #view = 0

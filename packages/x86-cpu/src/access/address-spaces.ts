@@ -4,7 +4,7 @@ import type { CpuHost } from '../host.ts'
 import { S_CR3, S_CR4 } from '../state-layout.ts'
 import { CR4_PCIDE } from '../system/architecture.ts'
 
-/** What instructions forget of translations: in the TLB, and in what the host keeps beyond it. */
+/** The translations that instructions forget: in the TLB, and in the host's caches beyond it. */
 export class AddressSpaces {
   readonly #tlb: Tlb
   readonly #host: CpuHost

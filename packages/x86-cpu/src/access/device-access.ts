@@ -242,7 +242,7 @@ export class DeviceAccess {
     if (this.#breakpoints.enabled) return STATUS_RESTART
     log.begin()
     const walked = this.#host.translate(lo, hi, access, t, log)
-    // The page was a device's a moment ago. What else it may be by now, or a fault, is for a pass from the beginning.
+    // The page was a device's a moment ago. Any other kind of page by now, or a fault, is for a pass from the beginning.
     if (walked !== STATUS_DONE || t.ma >= 0) {
       log.cancel()
       return STATUS_RESTART

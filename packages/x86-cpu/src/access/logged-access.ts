@@ -107,7 +107,7 @@ export class LoggedAccess {
         return
       }
       const ma = this.#host.ramAddress(gpa)
-      // What is not writable RAM any more swallows the store.
+      // An address that is no writable RAM any more swallows the store.
       if (ma >= 0) this.#plain.store(ma, bytes, offset, size)
     })
   }

@@ -2,7 +2,7 @@ import type { AccessLog } from '@retrap/replay'
 import { S_ANSWERED, S_LOGGED, S_SHADOW } from '../state-layout.ts'
 import { S_PENDING_DEBUG } from '../system/system-state.ts'
 
-/** What tells one IN or OUT from another. */
+/** The facts that tell one IN or OUT from another. */
 export interface PortForm {
   readonly write: boolean
   readonly size: number

@@ -26,8 +26,8 @@ const S_DR7 = S_DR + 7 * 8
 const DR7_ENABLES = 0xff
 
 /**
- * IN and OUT where nothing but the device is in the way: no permission bit map, no port breakpoint, no logged pass. What
- * `system/io.ts` does of the instruction then, for the sake of guests that poll.
+ * IN and OUT where nothing but the device is in the way: no permission bit map, no port breakpoint, no logged pass. The
+ * instruction is executed as `system/io.ts` does it then, for the sake of guests that poll.
  *
  * A device that takes its time is asked there and then: a logged pass would have logged nothing before, and does nothing
  * afterwards but what `complete` does.
@@ -66,7 +66,7 @@ export class QuickPort {
       const status = this.#host.portWrite(port, size, cut, DEVICE_MAY_WAIT)
       if (status === STATUS_ASK) return STATUS_RESTART
       if (status === STATUS_RETRY) this.#wait(form, record, port, cut)
-      // What the device has raised comes before the next instruction, not at the next branch.
+      // Interrupts that the device has raised come before the next instruction, not at the next branch.
       return status !== STATUS_DONE || u32[S_ATTENTION >>> 2] === 0 ? status : this.#retire(form, record, port)
     }
     const status = this.#host.portRead(port, size, this.#answer, DEVICE_MAY_WAIT)

@@ -58,7 +58,7 @@ export class RepeatedAccess {
     const write = (flags & SLOW_WRITE) !== 0
     const log = this.#log
     const tag = log.nextTag()
-    // What the first pass has found out stands.
+    // The first pass's findings stand.
     const recorded = tag >= 0
     if (recorded && tag >>> 16 !== (REPEAT_OPERAND | size)) return 0
     const iterations = recorded ? tag & 0xffff : count

@@ -8,7 +8,7 @@ const LOOPS = /^LOOP/
 /** Mnemonics whose handlers compute an address by themselves. */
 const ADDRESSING = /^(LOOP|MASKMOV|MONITOR$)/
 
-/** What distinguishes the forms of one code. */
+/** The facts that distinguish the forms of one code. */
 export interface Variant {
   readonly memory: boolean
   readonly long: boolean

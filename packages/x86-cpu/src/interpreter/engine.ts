@@ -171,7 +171,7 @@ export interface X86EngineOptions {
 export const CODE_CACHE_BYTES: number = 64 << 20
 
 /**
- * What the vCPUs of one machine share: generated code and decoded instructions.
+ * The parts that the vCPUs of one machine share: generated code and decoded instructions.
  */
 export class X86Engine {
   /** Machine memory. */
@@ -229,7 +229,7 @@ export class X86Engine {
     this.jit = hotAt === undefined ? undefined : this.#jit(code, hotAt, typeof jit === 'object' ? jit : {})
   }
 
-  /** What compiling hot code has cost; undefined where none is compiled. */
+  /** The cost of compiling hot code; undefined where none is compiled. */
   get jitCounts(): JitCounts | undefined {
     return this.jit?.counts
   }

@@ -76,7 +76,8 @@ export class HandlerPath {
       }
       s.dropWrites()
       const status = handler(s, record, form)
-      // What a device has raised, or done to the map, and the trap of a port breakpoint precede the next instruction.
+      // Interrupts and changes of the map that a device has made, and the trap of a port breakpoint, precede the next
+      // instruction.
       return status === STATUS_DONE && (s.get(S_ATTENTION) | s.get(S_PENDING_DEBUG)) !== 0
         ? s.retireNext(record)
         : status

@@ -1,9 +1,9 @@
 /**
  * Keys of the forms that are inlined in the interpreter's main function; see `formKey`.
  *
- * Chosen by counting what Debian's kernel and a static busybox execute (`X86Engine.executionCounts`) and by keeping the
- * main function under the size that V8 optimises quickly (engine.md: 40 KB). What is not here runs as a function of its
- * own, through the table.
+ * Chosen by counting what Debian's kernel and a static busybox execute (`X86Engine.executionCounts`) and by keeping the main
+ * function under the size that V8 optimises quickly (engine.md: 40 KB). A form that is not here runs as a function of its own,
+ * through the table.
  */
 function* hotForms(): Generator<string> {
   for (const n of [4, 8]) {

@@ -34,7 +34,7 @@ export interface InterpreterExports {
   /** Deliver the event at `EVENT_*` in usual cases: STATUS_JUMP, or STATUS_HANDLER where nothing has changed. */
   deliver32(state: number, record: number, tlb: number): number
   deliver64(state: number, record: number, tlb: number): number
-  /** What units call. */
+  /** The functions that units call. */
   readonly flags: (...operands: never[]) => unknown
   readonly slowAccess: (...operands: never[]) => unknown
   readonly checkSegment: (...operands: never[]) => unknown

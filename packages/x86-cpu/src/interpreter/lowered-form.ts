@@ -84,7 +84,7 @@ function immediateOf(info: CodeInfo, form: Form, op: number): number {
   }
 }
 
-/** What all forms of a code have in common, as far as their records depend on it. */
+/** The facts that all forms of a code share, as far as their records depend on them. */
 export interface CodePlan {
   readonly info: CodeInfo
   /** Whether it is a branch to a relative target. */

@@ -5,7 +5,7 @@ import type { FlagChange } from '../semantics/flag-context.ts'
 import { FLAG_MASKS, resultParts } from '../semantics/flag-parts.ts'
 import type { FlagName, FlagParts } from '../semantics/flag-parts.ts'
 
-// What is known of the arithmetic flags at a point of a region: the operation and the changes that they come from.
+// The known facts about the arithmetic flags at a point of a region: the operation and the changes that they come from.
 
 /** Flags whose values are in locals. */
 interface Held {
@@ -21,7 +21,7 @@ export interface Settled {
   readonly kind: number | undefined
 }
 
-/** They come from one operation. */
+/** The flags come from one operation. */
 interface Operation extends Held {
   readonly type: 'operation'
   readonly kind: number

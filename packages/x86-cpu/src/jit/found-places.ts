@@ -14,7 +14,7 @@ export interface FoundPlace {
   readonly narrow: boolean
   /** Where it lies from its root. */
   readonly offset: number
-  /** It is in the table of pages that may be written; what may be written may be read. */
+  /** The place is in the table of pages that may be written, which may be read as well. */
   readonly writable: boolean
   /** From `low` to below `high`, from its root, is known to lie in one page. */
   readonly low: number
@@ -30,7 +30,7 @@ export class FoundPlaces {
   /** Machine address of each, and its offset in its page. */
   readonly #locals: { readonly at: Local<'i32'>; readonly distance: Local<'i32'> }[]
   readonly #f: FunctionBuilder
-  /** What is known where code is generated now. */
+  /** The places that are known where code is generated now. */
   known: readonly FoundPlace[] = []
   #next = 0
 

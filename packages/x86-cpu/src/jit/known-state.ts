@@ -49,7 +49,7 @@ export const ASSUMED: ReadonlySet<number> = new Set([
   ...[ES, CS, SS, DS].map((segment) => S_SEGMENTS + SEG_BYTES * segment + SEG_RIGHTS),
 ])
 
-/** What a unit knows of the state: constants, and fields that it assumes to be as they were when it was compiled. */
+/** A unit's knowledge of the state: constants, and fields that it assumes to be as they were when it was compiled. */
 export class StateKnowledge implements KnownState {
   readonly #memory: MachineMemory
   readonly #state: number
@@ -109,7 +109,7 @@ export class StateKnowledge implements KnownState {
     for (const assumption of assumptions) this.#assumptions.set(assumption.offset, assumption)
   }
 
-  /** What has been assumed, as the engine has it. */
+  /** The assumptions so far, as the engine has them. */
   get fields(): readonly StateAssumption[] {
     return this.assumptions.map(({ op, offset, value }) => {
       const { bits } = bitsOf(op)

@@ -50,7 +50,7 @@ export function fieldOf(address: I32): number | undefined {
   return address instanceof StateAddress ? address.offset : undefined
 }
 
-/** What is known of the state while a region is generated. */
+/** The knowledge of the state while a region is generated. */
 export interface KnownState {
   /** A field whose value is known, or undefined. */
   field(op: LoadOp, offset: number): Value | undefined
@@ -58,7 +58,7 @@ export interface KnownState {
   record(op: LoadOp, address: number): Value
 }
 
-/** What is known of memory and registers by the path that has led to a place. */
+/** The knowledge of memory and registers by the path that has led to a place. */
 export type KnownPath = readonly [places: readonly FoundPlace[], origins: readonly Origin[]]
 
 /**
@@ -129,7 +129,7 @@ export class RegionBuilder extends RegionFunction {
 
   /** Notes where an address has been found. @returns its machine address */
   notePlace(address: I64, size: number, writable: boolean, host: I32, distance: I64): I32 {
-    // What runs only sometimes must not set the locals of a place.
+    // Code that runs only sometimes must not set the locals of a place.
     return isPlace(address) && this.#arms === 0
       ? this.#places.note(address, size, writable, host, distance)
       : host.add(distance.toI32())

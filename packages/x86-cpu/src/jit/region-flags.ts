@@ -21,7 +21,7 @@ import type { RegionBuilder } from './region-builder.ts'
 /** Changes of some flags that are kept upon one another. */
 const DEEPEST = 3
 
-/** What a point of a region is left with, to come back to. */
+/** The flags at a point of a region, to come back to. */
 export interface FlagsMark {
   readonly flags: Flags
   readonly arms: number
@@ -71,7 +71,7 @@ export class RegionFlags implements FlagStore {
     f.set(this.#result, f.loadExpression('i64.load', state, S_FLAGS_RESULT))
   }
 
-  /** They are what {@link load} has taken. */
+  /** The flags are those that {@link load} has taken. */
   forget(): void {
     this.#replace({ type: 'settled', kind: undefined })
   }
@@ -115,7 +115,7 @@ export class RegionFlags implements FlagStore {
     this.#replace({ type: 'settled', kind })
   }
 
-  /** What follows is generated aside, and then the code after this point. */
+  /** Later code is generated aside, and then the code after this point. */
   enter(): FlagsMark {
     const mark = {
       flags: this.#flags,
@@ -209,7 +209,7 @@ export class RegionFlags implements FlagStore {
 
   // ---------------------------------------------------------------- reading
 
-  /** What the flags are, if that is known without a look at the kind. */
+  /** The flags, if they are known without a look at the kind. */
   get known(): { readonly parts: FlagParts; readonly subtraction: readonly [a: I64, b: I64] | undefined } | undefined {
     const flags = this.#flags
     if (flags.type === 'settled' && flags.kind === undefined) return undefined

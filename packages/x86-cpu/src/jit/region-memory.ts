@@ -10,8 +10,8 @@ import { STATUS_FAULT, TLB_WRITE_OFFSET } from '../state-layout.ts'
 import type { RegionBuilder } from './region-builder.ts'
 
 /**
- * Memory as an instruction of a region sees it: an access whose page is not in the TLB leaves the unit before it. What
- * comes after an access has no second way in, so V8 keeps values in registers and folds loads into their users.
+ * Memory as an instruction of a region sees it: an access whose page is not in the TLB leaves the unit before it. Code after an
+ * access has no second way in, so V8 keeps values in registers and folds loads into their users.
  *
  * The accesses of an instruction that often misses in vain, at a device for example, are made as the interpreter makes
  * them: by a call in place.

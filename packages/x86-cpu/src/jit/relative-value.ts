@@ -7,11 +7,11 @@ const MASK_32 = 0xffff_ffffn
 /** Which sum a {@link RelativeValue} is: of 64 bits; of 32, the others being zero; or of 32 plus a carry that nothing has cut off. */
 export type SumWidth = 'wide' | 'narrow' | 'open'
 
-/** What a value is made of. */
+/** The base of a value. */
 export interface Origin {
   /** Number of a value that is not known. */
   readonly root: number
-  /** What is added to it. */
+  /** The distance from it. */
   readonly offset: number
   readonly width: SumWidth
 }
@@ -58,10 +58,10 @@ export class RelativeValue extends I64 {
   }
 }
 
-/** What the general registers are relative to, along one path of a unit. */
+/** The bases of the general registers, along one path of a unit. */
 export class RegisterOrigins {
   #roots = 0
-  /** What is known where code is generated now. */
+  /** The bases that are known where code is generated now. */
   known: readonly Origin[]
 
   /** @param count - of the registers */

@@ -99,7 +99,7 @@ export class VectorRegisters {
 
   // ---------------------------------------------------------------- reads
 
-  /** What a load of a field reads. */
+  /** Returns the value of a load of a field. */
   read(op: LoadOp, at: number): Value {
     const { register, offset } = this.#at(at)
     if (offset >= 16) return readLanes(op, this.#upper(register), offset - 16)
@@ -225,7 +225,7 @@ export class VectorRegisters {
     return tests.length === 0 ? undefined : tests.reduce((any, test) => any.or(test))
   }
 
-  /** What is known, to be given back where control comes from the same place. */
+  /** The known facts, to be given back where control comes from the same place. */
   get knowledge(): readonly NormalSet[] {
     return this.#registers.map((register) => register?.normal ?? 0)
   }
@@ -295,7 +295,7 @@ function f32Of(half: I64, offset: number): F32 {
   return F32.ofBits(half.shrU(8 * offset).toI32())
 }
 
-/** What a load reads at a byte of a vector. */
+/** Returns the value of a load at a byte of a vector. */
 function readLanes(op: LoadOp, vector: V128, offset: number): Value {
   switch (op) {
     case 'v128.load':
@@ -340,7 +340,7 @@ function writeLanes(f: FunctionBuilder, op: StoreOp, vector: V128, value: Value,
 
 /** Parts of a register whose 64 bits are in a local, as loads and stores of its field in the state name them. */
 
-/** What a load of integers reads at byte `at` of a 64-bit register. */
+/** Returns the value of a load of integers at byte `at` of a 64-bit register. */
 export function readPart(op: LoadOp, register: I64, at: number): Value {
   const value = at === 0 ? register : register.shrU(8 * at)
   switch (op) {

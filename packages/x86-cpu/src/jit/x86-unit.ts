@@ -32,7 +32,7 @@ export class X86Unit implements UnitSemantics<FormSource> {
   /** Kinds of flags that control has come with to a block where edges meet; null where they differ. */
   readonly #meeting: (number | null | undefined)[] = []
 
-  /** What is known of memory and registers on all edges to a block where edges meet. */
+  /** The knowledge of memory and registers on all edges to a block where edges meet. */
   readonly #paths: (KnownPath | undefined)[] = []
   /** Elements of vector registers that are not denormal on any edge to a block where edges meet. */
   readonly #normal: (readonly NormalSet[] | undefined)[] = []

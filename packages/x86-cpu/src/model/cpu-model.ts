@@ -8,7 +8,7 @@ export type CpuVendor = 'GenuineIntel' | 'AuthenticAMD'
 export interface CpuModel {
   /** For people: the name of the model that it began with, and what was changed. */
   readonly name: string
-  /** Whose processor it is. */
+  /** The vendor of the processor. */
   readonly vendor: CpuVendor
   /** CPUID leaf 1, EAX: family, model and stepping. */
   readonly signature: number
@@ -49,7 +49,7 @@ function fail(message: string): never {
   throw new X86CpuError('ERR_CPU_MODEL', message)
 }
 
-/** What a value is, in a message. */
+/** Returns a value as a message shows it. */
 function show(value: unknown): string {
   return typeof value === 'string' ? `'${value.slice(0, 60)}'` : String(value)
 }

@@ -2,12 +2,12 @@ import { X86CpuError } from '../system/errors.ts'
 import { checkCpuModel, type CpuModel, type CpuVendor } from './cpu-model.ts'
 import { CPU_FEATURES } from './feature-table.ts'
 
-/** What the models have in common: a guest is told that it runs on a hypervisor, as all of them report it. */
+/** The features that all models share: a guest is told that it runs on a hypervisor, as all of them report it. */
 const ALWAYS = 'HYPERVISOR'
 
 /** P54C: 75 MHz and up, with a local APIC that no MSR moves. */
 const PENTIUM = 'FPU VME DE PSE TSC MSR MCE CX8 APIC'
-/** What P6 and its descendants brought up to the Pentium 4, and 64-bit mode. */
+/** The features of P6 and its descendants up to the Pentium 4, and 64-bit mode. */
 const X86_64 =
   `${PENTIUM} PAE SEP MTRR PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 SSE3 CX16 LAHF_LM SYSCALL NX LM ` +
   'NOPL RDPMC APIC_BASE'
@@ -118,7 +118,7 @@ const MODELS: ReadonlyMap<string, Entry> = new Map<string, Entry>([
 
 /** A model and what it is, for help texts. */
 export interface CpuModelSummary {
-  /** What `cpuModel` takes. */
+  /** The argument of `cpuModel`. */
   readonly name: string
   /** A line that describes it. */
   readonly about: string

@@ -8,7 +8,7 @@ interface MsrRule {
   readonly anyOf: readonly string[]
   /** Features of later processors, which have them no longer. */
   readonly noneOf?: readonly string[]
-  /** Whose processors have them; both unless given. */
+  /** The vendors whose processors have them; both unless given. */
   readonly vendor?: CpuModel['vendor']
 }
 

@@ -113,7 +113,7 @@ export class Processor {
   readonly model: CpuModel
   /** AMD's rules hold; otherwise Intel's. */
   readonly amd: boolean
-  /** What the page walker needs to know of it. */
+  /** The facts that the page walker needs. */
   readonly paging: PagingCpu
   /** Option bits for `decodeInto` of `@retrap/x86-decoder`: what bytes mean to it. */
   readonly decoderOptions: number

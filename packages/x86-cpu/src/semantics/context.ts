@@ -22,7 +22,7 @@ import { isRoundingSettled } from './float-scratch.ts'
 export type Alignment = 'never' | 'legacy' | 'always'
 
 /**
- * What a semantic function sees: the operands of a form, memory, flags and control flow. Interpreter and JIT differ in
+ * The interface of a semantic function: the operands of a form, memory, flags and control flow. Interpreter and JIT differ in
  * what stands behind it.
  *
  * Integers are {@link I64} throughout. Reads come sign-extended (`readS`) or zero-extended (`readU`) from the operand's
@@ -227,7 +227,7 @@ export abstract class Context extends FlagContext {
 
   /** MXCSR may have changed. */
   refreshMxcsr(): void {
-    // It is looked at each time.
+    // The field is looked at each time.
   }
 
   /** An element that is repeated all over a vector. */
@@ -326,7 +326,7 @@ export abstract class Context extends FlagContext {
   }
 }
 
-/** What an operation does, over the emitter; one for all operand kinds and sizes. */
+/** An operation over the emitter; one for all operand kinds and sizes. */
 export interface Semantics {
   readonly emit: (c: Context) => void
   /**
@@ -336,7 +336,7 @@ export interface Semantics {
   readonly direct?: boolean
   /** The simple cases are here, all others are left to the TypeScript handler of the same mnemonic (`Context.useHandler`). */
   readonly partial?: boolean
-  /** It sets the flags in code that runs only sometimes; `changeFlags` with a condition does not count. */
+  /** The form sets the flags in code that runs only sometimes; `changeFlags` with a condition does not count. */
   readonly conditionalFlags?: boolean
   /** With `partial`: units may hold the simple cases, which go on to the next instruction. */
   readonly compiled?: boolean

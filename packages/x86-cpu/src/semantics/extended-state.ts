@@ -18,7 +18,7 @@ import { inUse, loadComponents, storeComponents } from './state-transfer.ts'
 /** XCOMP_BV bit 63: the compacted form. */
 const COMPACTED = -0x8000_0000
 
-/** What FXSAVE and FXRSTOR transfer, beside MXCSR. */
+/** The state that FXSAVE and FXRSTOR transfer, beside MXCSR. */
 const LEGACY = I32.of(XCR0_X87 | XCR0_SSE)
 
 /** Leaves the instruction to its handler where it raises #UD, #NM or #GP(0) whatever its operand is. */

@@ -28,7 +28,7 @@ import {
 } from './flag-parts.ts'
 import { MemoryContext } from './memory-context.ts'
 
-/** What the lazy flags are held in: locals in the interpreter's main function, memory elsewhere. */
+/** The store of the lazy flags: locals in the interpreter's main function, memory elsewhere. */
 export interface FlagStore {
   readonly kind: I32
   readonly a: I64
@@ -45,7 +45,7 @@ export interface FlagChange {
   readonly when?: I32
   /** Sign-extended: what ZF, SF and PF come from; all three are among the flags that are written. */
   readonly result?: I64
-  /** What {@link flags} is computed from: values that do not change any more. */
+  /** The sources of {@link flags}: values that do not change any more. */
   readonly from: readonly I64[]
   /**
    * Computes the other flags that are written, absent ones being clear. It may be called late or never: it takes nothing

@@ -19,7 +19,7 @@ import type { Context, Semantics, SemanticsTable } from './context.ts'
 import { loadStack, popSlot, pushSlot, storeStack } from './control.ts'
 
 /**
- * What a kernel does around every critical section, at privilege level 0: CLI, STI, PUSHF and POPF. All that depends on
+ * The instructions of a kernel around every critical section, at privilege level 0: CLI, STI, PUSHF and POPF. All that depends on
  * IOPL, virtual interrupts or what STI inhibits is in `system/flags.ts`.
  */
 
@@ -49,7 +49,7 @@ const popFlags: Semantics = {
   emit: (c) => {
     requireCpl0(c)
     const { f } = c
-    // What is left to the handler after the stack has been read would be read, and logged, twice.
+    // A handler after the stack has been read would read, and log, it twice.
     f.if(f.loadExpression('i32.load', c.state, S_LOGGED).eq(1), () => c.useHandler())
     const slot = popSlot(c, c.form.size)
     const image = c.let(loadStack(c, slot.ea, c.form.size).toI32())

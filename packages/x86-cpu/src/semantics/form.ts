@@ -34,7 +34,7 @@ export interface FormOperand {
   readonly kind: OperandKind
   /** Bytes. */
   readonly size: number
-  /** What the form does with a memory operand; decides which segment rights are checked. */
+  /** The form's use of its memory operand; decides which segment rights are checked. */
   readonly access?: 'r' | 'w' | 'rw' | 'n'
 }
 

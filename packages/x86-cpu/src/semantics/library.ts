@@ -147,7 +147,7 @@ export function buildLibrary(module: ModuleBuilder, access: AccessImport, timest
 }
 
 /**
- * Makes an access that generated code cannot finish by itself. One that waited for its device has its answer by now.
+ * Makes an access that generated code cannot finish by itself. An access that waited for its device has its answer by now.
  *
  * A device may raise an event or change the map, which precede the next instruction: then its instruction retires alone
  * (STATUS_ANSWERED). `MemoryAccess.access` sees to that by itself; the quick way to the last device's page leaves it to

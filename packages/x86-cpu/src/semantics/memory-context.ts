@@ -367,7 +367,7 @@ export abstract class MemoryContext {
   }
 }
 
-/** What the TLB knows of an address: the machine address of its page, and its distance from the page's beginning. */
+/** The TLB's facts about an address: the machine address of its page, and its distance from the page's beginning. */
 export interface TlbEntry {
   readonly host: I32
   readonly distance: I64

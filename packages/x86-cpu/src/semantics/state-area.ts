@@ -26,7 +26,7 @@ export class Area {
     this.apart = apart
   }
 
-  /** What {@link Area.of} takes, from a parameter on. */
+  /** The arguments of {@link Area.of}, from a parameter on. */
   get operands(): readonly I32[] {
     return [this.first, this.left, this.apart]
   }

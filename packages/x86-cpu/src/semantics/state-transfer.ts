@@ -46,7 +46,7 @@ import { field } from './privileged/privilege.ts'
 import { Area } from './state-area.ts'
 
 /**
- * What the instructions that save and restore extended state transfer: x87 state, vector registers, MXCSR and PKRU, between
+ * The transfers of the instructions that save and restore extended state: x87 state, vector registers, MXCSR and PKRU, between
  * the processor and an area that may be accessed.
  */
 

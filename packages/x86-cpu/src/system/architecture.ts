@@ -121,7 +121,7 @@ export const SYSTEM_TSS_BUSY = 11
 export const SYSTEM_CALL_GATE = 12
 export const SYSTEM_INTERRUPT_GATE = 14
 export const SYSTEM_TRAP_GATE = 15
-/** What makes an available TSS type busy. */
+/** The bit that makes an available TSS type busy. */
 export const TSS_BUSY_BIT = 2
 
 // Error codes (SDM vol. 3A, "Error Code").

@@ -5,7 +5,7 @@ import type { System } from './system.ts'
 import { S_PENDING_DEBUG } from './system-state.ts'
 
 /**
- * What a debugger asks of one processor, as the processor sees it. Without a debugger there is none, and the checks for it
+ * A debugger's requests to one processor, as the processor sees them. Without a debugger there is none, and the checks for it
  * lie outside generated code.
  */
 export interface DebugHooks {

@@ -50,7 +50,7 @@ export interface Iterations {
 }
 
 /**
- * What system instructions and event delivery need of the processor that they run on.
+ * The parts of the processor that system instructions and event delivery need.
  *
  * The views are of the *state area*: index = offset of `state-layout.ts` >> log2(bytes).
  */

@@ -19,7 +19,7 @@ import type { System } from './system.ts'
  * that a mask leaves out: each is checked against its segment by itself.
  */
 
-/** What all elements have in common: base, displacement, and index where that is a general register. */
+/** The common part of all elements' addresses: base, displacement, and index where that is a general register. */
 const common: Words = { lo: 0, hi: 0 }
 
 function add(into: Words, lo: number, hi: number): void {

@@ -1,4 +1,4 @@
-/** What a caller can do wrong. */
+/** Mistakes of a caller. */
 export type X86CpuErrorCode =
   /** Saved state of another version, or with something missing. */
   | 'ERR_SAVED_STATE'

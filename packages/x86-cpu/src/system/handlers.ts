@@ -35,11 +35,11 @@ const moveSystem: Handler = (s, record, form) => {
 /**
  * Handlers by mnemonic, as x86-decoder spells it. MOV, PUSH and POP are those with segment, control and debug registers.
  *
- * What a record holds for them: segment, control and debug register operands as state offsets (S_SEGMENTS + 32 n; S_CR0,
- * S_CR2, S_CR3, S_CR4, S_CR8; S_DR + 8 n) in the field of their operand number. Far pointers in the instruction: offset
- * in R_IMM, selector in R_IMM + 4; ENTER: size in R_IMM, level in R_IMM + 4. The first memory operand's effective linear
- * address is in S_EA; string operands and MASKMOV make their own from R_SEGMENT and `form.addressSize`.
- * `form.size` is the operand size in bytes.
+ * The record's operands for them: segment, control and debug register operands as state offsets (S_SEGMENTS + 32 n; S_CR0, S_CR2,
+ * S_CR3, S_CR4, S_CR8; S_DR + 8 n) in the field of their operand number. Far pointers in the instruction: offset in R_IMM,
+ * selector in R_IMM + 4; ENTER: size in R_IMM, level in R_IMM + 4. The first memory operand's effective linear address is in
+ * S_EA; string operands and MASKMOV make their own from R_SEGMENT and `form.addressSize`. `form.size` is the operand size in
+ * bytes.
  */
 export const handlers: Readonly<Record<string, Handler>> = {
   ...segmentHandlers,

@@ -107,8 +107,8 @@ const NB_CFG = 0xc001_001f
 const INTERRUPT_PENDING = 0xc001_0055
 
 /**
- * What an MSR does with what is written to it (SDM vol. 4, "Architectural MSRs"; vol. 3B, "Machine-Check MSRs"; vol. 2C,
- * "WRMSR": reserved bits are #GP(0)). Others are kept as they are written, and checked where {@link writeMsr} says so.
+ * The effect of a write to an MSR (SDM vol. 4, "Architectural MSRs"; vol. 3B, "Machine-Check MSRs"; vol. 2C, "WRMSR": reserved
+ * bits are #GP(0)). Others are kept as they are written, and checked where {@link writeMsr} says so.
  *
  * | MSR | hardware | here |
  * | --- | --- | --- |

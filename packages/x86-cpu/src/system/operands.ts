@@ -13,7 +13,7 @@ import type { System } from './system.ts'
  */
 export interface Handler {
   (s: System, record: number, form: Form): number
-  /** What comes before the address of the memory operand is looked at. */
+  /** The check before the address of the memory operand is looked at. */
   readonly gate?: Gate
 }
 

@@ -32,7 +32,7 @@ const cacheControl: Handler = (s) => {
   return STATUS_DONE
 }
 
-/** What a part of a hypercall takes from a turn's budget, in instructions. */
+/** The part of a turn's budget that a part of a hypercall takes, in instructions. */
 const HYPERCALL_COST = 64
 
 // @isa: complete   0F 01 C1, 0F 01 D9   VMCALL, VMMCALL: to the host

@@ -14,8 +14,8 @@ function keysThatLost(before: number, after: number): number {
 }
 
 /**
- * Sets PKRU or IA32_PKRS. What has been translated under the old rights and not under the new ones is dropped; a right
- * that is granted drops nothing, because what was denied has never been kept.
+ * Sets PKRU or IA32_PKRS. Translations that were allowed under the old rights and are not under the new ones are dropped. A right
+ * that is granted drops nothing, because denied translations have never been kept.
  *
  * Source: SDM vol. 3A, "Protection Keys".
  */

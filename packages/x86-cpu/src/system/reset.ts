@@ -140,7 +140,7 @@ export function resetState(s: System, kind: number, bootstrap: boolean): void {
   s.cpu.modeChanged()
 }
 
-/** What INIT leaves alone. */
+/** Resets the state that INIT leaves alone. */
 function resetRest(s: System): void {
   initialiseX87(s)
   // Power-on leaves the x87 unit as FINIT does not: FCW 40H, tags valid.
@@ -167,7 +167,7 @@ function resetRest(s: System): void {
   s.set(S_EVENTS, 0)
 }
 
-/** What a start-up IPI does: real mode at vector × 4096. */
+/** Does the work of a start-up IPI: real mode at vector × 4096. */
 export function startAt(s: System, vector: number): void {
   setSegment(s, CS, (vector & 0xff) << 8, (vector & 0xff) << 12, 0, 0xffff, REAL_MODE_CODE_ATTRIBUTES)
   openSegmentsForRealMode(s)

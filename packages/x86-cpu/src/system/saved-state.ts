@@ -133,7 +133,7 @@ export interface SavedCpu {
   readonly x87Registers: readonly string[]
   /** YMM0–YMM15, 32 bytes each, the first byte first. */
   readonly ymm: readonly string[]
-  /** What waits, and what is held off. */
+  /** The events that wait, and those that are held off. */
   readonly pending: Readonly<Record<string, Hex>>
 }
 

@@ -45,7 +45,7 @@ export interface Places {
   readonly halt: number
   /** FFH in its low byte: RSM makes the I/O instruction again. */
   readonly restart: number
-  /** What the I/O instruction before SMI was; see {@link SaveMap.io}. */
+  /** The I/O instruction before SMI; see {@link SaveMap.io}. */
   readonly io: number
   /** Where it is, and RCX, RSI and RDI before its last iteration. */
   readonly ioRip: number

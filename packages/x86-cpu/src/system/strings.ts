@@ -21,7 +21,7 @@ import { SMBASE_RESET, S_SMBASE } from './system-state.ts'
 
 /**
  * Repeated string instructions that meet a device: several iterations go to it as one request, as far as they lie in one
- * page on each side. What cannot be had so is made one iteration a pass.
+ * page on each side. Other iterations are made one by one, each in a pass.
  */
 
 /** The part of a register that an address size uses, low word. */

@@ -180,7 +180,7 @@ function fill(s: System, map: SaveMap): void {
   fillIo(s, map, flags)
 }
 
-/** What the I/O instruction right before SMI was, and what it is to begin with when RSM makes it again. */
+/** Fills in the I/O instruction right before SMI, and the values that it is to begin with when RSM makes it again. */
 function fillIo(s: System, { places, width, io }: SaveMap, flags: number): void {
   const state = s.get(S_IO_STATE)
   if (state === 0) return

@@ -3,7 +3,7 @@
  * leaves free between the pinned records and the TLB sets.
  */
 
-/** What the processor is doing: `ACTIVITY_*`. */
+/** The processor's activity: `ACTIVITY_*`. */
 export const S_ACTIVITY = 0xe00
 /** Non-zero from the delivery of an NMI to the next IRET. */
 export const S_NMI_BLOCKED = 0xe04

@@ -55,18 +55,18 @@ const FRAME_VALUES = 9
  * registers, flags and segments only after `commit`, its last access.
  */
 export class System extends Registers {
-  /** What the last read gave, zero-extended; both unsigned. */
+  /** The result of the last read, zero-extended; both unsigned. */
   lo = 0
   hi = 0
-  /** What {@link linear} gave; both unsigned. */
+  /** The result of {@link linear}; both unsigned. */
   linLo = 0
   linHi = 0
   /** EXT bit of error codes: 1 while an event from outside the program is delivered. */
   ext = 0
-  /** What {@link readFrame} gave. */
+  /** The result of {@link readFrame}. */
   readonly frameLo: Uint32Array = new Uint32Array(FRAME_VALUES)
   readonly frameHi: Uint32Array = new Uint32Array(FRAME_VALUES)
-  /** What a string handler asks of {@link Cpu.repeat}. */
+  /** The request of a string handler to {@link Cpu.repeat}. */
   readonly iterations: Iterations = { port: 0, otherLo: 0, otherHi: 0, lo: 0, hi: 0, flags: 0, count: 0, down: false }
   readonly abandoned: Abandon = new Abandon('an instruction was abandoned')
   readonly #queue = new WriteQueue()

@@ -2,7 +2,7 @@
 export interface StoredCode {
   /** Names it in its store. */
   readonly id: number
-  /** Reads it: what was added; undefined where it is gone. What comes is the caller's, and may be damaged. */
+  /** Reads it: what was added; undefined where it is gone. The bytes come from the caller, and may be damaged. */
   read(): Uint8Array | undefined
 }
 
@@ -30,8 +30,8 @@ export interface CodeStore {
 /** Opens stores of compiled code. Machines of one process may share it. */
 export interface CodeKeeper {
   /**
-   * Opens the store of code for an instruction set. What depends on how this code is generated, such as versions of programs,
-   * is the keeper's to tell apart.
+   * Opens the store of code for an instruction set. The keeper tells apart all that code generation depends on, such as versions
+   * of programs.
    *
    * @param instructionSet - its name: `x86`, `arm64`
    * @param configuration - all else that code depends on beside the guest's bytes: only code of the same may be found

@@ -4,7 +4,7 @@ import type { CodeStore } from './code-store.ts'
 
 /** Code that was kept, ready to be executed. */
 export interface LoadedCode {
-  /** What names it in its store. */
+  /** The code's name in its store. */
   readonly id: number
   readonly source: CodeSource
   /** The module in the binary format. */

@@ -89,7 +89,7 @@ function describeWalk(domain: ArmDomain, debug: MachineDebugger, cpu: number, te
   return `${lines}${hex(address)} is not mapped for a read by EL1\n`
 }
 
-/** What a descriptor is (Arm ARM, D8.3, "VMSAv8-64 translation table format descriptors"). */
+/** Returns the kind of a descriptor (Arm ARM, D8.3, "VMSAv8-64 translation table format descriptors"). */
 function kindOf(descriptor: number, level: number): string {
   if ((descriptor & 1) === 0 || (level === 3 && (descriptor & 3) !== 3)) return 'invalid'
   if (level === 3) return 'page'

@@ -73,7 +73,7 @@ function writeStatus(registers: ArmRegisters, value: number): boolean {
   try {
     registers.pstate = value & 0x0fff_ffff
   } catch (error) {
-    // It is none of this processor.
+    // The number is none of this processor's registers.
     if (error instanceof RangeError) return false
     throw error
   }

@@ -28,7 +28,7 @@ import type { Template } from './template.ts'
 const RECORD_PARAMETER = 1
 const LAST_PARAMETER = 2
 
-/** What a template is made for. */
+/** The instruction that a template is made for. */
 export interface TemplateRequest {
   readonly source: FormSource
   /** Machine address of the record. */

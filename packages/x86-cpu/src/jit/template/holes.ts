@@ -2,8 +2,8 @@ import { I32, I64 } from '@retrap/wasm-emitter'
 import type { ByteWriter } from '@retrap/wasm-emitter'
 
 /**
- * What is left open in a template. While it is evaluated, constants stand for what an instruction will have there; nothing
- * else has their values.
+ * The parts that are left open in a template. While it is evaluated, constants stand for what an instruction will have there;
+ * nothing else has their values.
  */
 
 // Constants of an instruction.

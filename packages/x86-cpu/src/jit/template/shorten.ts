@@ -21,8 +21,9 @@ const MOST_ROUNDS = 8
 /**
  * Shortens code whose values all go through locals: a template is made once, and copied for each of its instructions.
  *
- * What is stored and read again at once stays on the stack, copies and constants stand where they are read, and what nothing
- * reads is not stored. Only temporaries that are set once are looked at: they hold nothing before and after the code.
+ * A value that is stored and read again at once stays on the stack, copies and constants stand where they are read, and values
+ * that nothing reads are not stored. Only temporaries that are set once are looked at: they hold nothing before and after the
+ * code.
  */
 export function shorten(
   bytes: Uint8Array,

@@ -47,7 +47,7 @@ export class TemplateBuilder extends RegionBuilder {
     return host.add(distance.toI32())
   }
 
-  /** What comes later in a region is the stores of its registers. */
+  /** Later statements of a region are the stores of its registers. */
   override later(): void {
     this.emitMark(MARK_STORE)
   }
@@ -63,7 +63,7 @@ export class TemplateExits implements InstructionExits {
   readonly onMiss: InstructionExits['onMiss']
   /** Linear address that control goes to at `MARK_JUMP`. */
   readonly target: Local<'i64'>
-  /** What the instruction has ended with at `MARK_FAIL`. */
+  /** The status that the instruction has ended with at `MARK_FAIL`. */
   readonly status: Local<'i32'>
   readonly #f: TemplateBuilder
   readonly #flags: RegionFlags

@@ -36,7 +36,7 @@ const ANY_IMMEDIATE: ReadonlySet<string> = new Set([
   ...['ADD', 'OR', 'ADC', 'SBB', 'AND', 'SUB', 'XOR', 'CMP', 'TEST', 'MOV', 'PUSH', 'IMUL'],
 ])
 
-/** What a field of a record with a register says. */
+/** The kind of a record's field with a register. */
 const FIELD_CONSTANT = 0
 const FIELD_GENERAL = 1
 const FIELD_OTHER = 2
@@ -82,7 +82,7 @@ export class TemplateRecord {
   readonly #fields: number[] = [0, 0, 0, 0, 0]
   /** Equal for records with the same template, where {@link constants} are empty. */
   key = 0
-  /** What the template has as it is. */
+  /** The values that the template has as they are. */
   readonly constants: number[] = []
   /** Whether the immediate, and whether the displacement, is left open. */
   hasImmediate = false
@@ -119,7 +119,7 @@ export class TemplateRecord {
     this.key = key * 4 + (this.hasDisplacement ? 2 : 0) + (this.isNarrow ? 1 : 0)
   }
 
-  /** What the key has of a field. */
+  /** Returns the key's part for a field. */
   #field(i: number, value: number, kind: number, own: number): number {
     this.#fields[i] = value
     if (kind === FIELD_OTHER && value !== 0) return this.#name(i, value, otherField(0))
@@ -142,7 +142,7 @@ export class TemplateRecord {
     return 2 * named
   }
 
-  /** What a load from a field reads while the template is evaluated; undefined where that is what it has. */
+  /** Returns the value of a load from a field while the template is evaluated; undefined where that is the field's own. */
   load(op: LoadOp, offset: number): Value | undefined {
     const field = FIELDS.indexOf(offset as (typeof FIELDS)[number])
     if (field >= 0) return I32.of(this.#fields[field]!)
@@ -162,7 +162,7 @@ export class TemplateRecord {
   }
 }
 
-/** What is known of the state and of a record while its template is evaluated. */
+/** The knowledge of the state and of a record while its template is evaluated. */
 export class TemplateKnowledge extends StateKnowledge {
   readonly #record: TemplateRecord
 

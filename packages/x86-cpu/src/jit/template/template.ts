@@ -1,6 +1,6 @@
 import type { Assumption } from '../known-state.ts'
 
-// What stands in a template in place of some of its bytes: see `Template.patches`.
+// The kind of value that replaces some of a template's bytes: see `Template.patches`.
 /** A constant of 64 bits: `HOLE_*`. */
 export const PATCH_64 = 0
 /** The low 32 bits of a constant: `HOLE_*`. */

@@ -48,7 +48,7 @@ interface KeptTemplate {
   wrong: number
 }
 
-/** What the templates of a unit are found by. */
+/** The key of a unit's templates. */
 export interface TemplateState {
   readonly forms: Map<number, FormTemplates>
   /** Bit of the state. */
@@ -135,7 +135,7 @@ export class Templates {
       form.own |= template.used & OWN
       form.readsFlags ||= template.readsFlags
       if (form.own !== own || form.readsFlags !== readsFlags) {
-        // What there is was looked up by other keys.
+        // The present templates were looked up by other keys.
         for (const { length } of form.templates.values()) this.#count -= length
         form.templates.clear()
       }

@@ -20,7 +20,7 @@ import { field, segmentAt } from './privilege.ts'
 import { attributesOf, descriptorReader } from './segment-registers.ts'
 
 /**
- * What the usual cases of interrupt delivery and of IRET check of code, stack and mode. The instruction is left to its
+ * The checks of code, stack and mode in the usual cases of interrupt delivery and of IRET. The instruction is left to its
  * handler where something else holds.
  */
 

@@ -66,9 +66,8 @@ import {
 } from './privilege.ts'
 
 /**
- * What a kernel does each time that it is entered and left, where nothing else is due: no event, no trap, no monitored
- * line, no single step, no fault. All other cases are in `system/segments/syscall.ts`, `system/flags.ts` and
- * `system/protection-keys.ts`.
+ * The usual entry and exit of a kernel, where nothing else is due: no event, no trap, no monitored line, no single step, no
+ * fault. All other cases are in `system/segments/syscall.ts`, `system/flags.ts` and `system/protection-keys.ts`.
  */
 
 /** RFLAGS that SYSRET loads here; the handler loads the others. */

@@ -43,8 +43,8 @@ import { S_PENDING_DEBUG, S_PENDING_FAULT } from '../../system/system-state.ts'
 import type { Context } from '../context.ts'
 
 /**
- * What the usual cases of system instructions have in common: what must hold for them, and how they change the privilege
- * level. Where something else holds, the instruction is left to its handler.
+ * The common part of the usual cases of system instructions: their conditions, and the change of the privilege level. Where
+ * something else holds, the instruction is left to its handler.
  */
 
 /** A 32-bit field of the state. */

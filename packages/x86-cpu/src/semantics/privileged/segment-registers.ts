@@ -47,7 +47,7 @@ import { field, implicitAddress, segmentAt } from './privilege.ts'
  * them, are in `system/segments/segment-instructions.ts` and `system/control-registers.ts`.
  */
 
-/** What is looked at in a descriptor's attributes, and what a data segment must have there. */
+/** The bits of a descriptor's attributes that are looked at, and their values for a data segment. */
 const DATA_MASK = ATTR_P | ATTR_S | TYPE_CODE | TYPE_EXPAND_DOWN | TYPE_WRITABLE | TYPE_ACCESSED
 const DATA = ATTR_P | ATTR_S | TYPE_WRITABLE | TYPE_ACCESSED
 
@@ -125,7 +125,7 @@ function segmentLoader(c: Context): I32Function {
     f.if(f.loadExpression('i32.load', state, S_CR0).and(CR0_PE).eqz(), () => {
       const attributes = f.loadExpression('i32.load', at, SEG_ATTRIBUTES)
       f.if(attributes.and(ATTR_P).eqz(), () => f.return(I32.of(0)))
-      // What an access has to be, and how long the segment is, stays.
+      // The required kind of access, and the segment's length, stay.
       f.store('i64.store', at, selector.shl(4).toI64U(), SEG_BASE)
       f.store('i32.store', at, selector, SEG_SELECTOR)
       f.store('i32.store', at, I32.of(SEG_CAN_READ | SEG_CAN_WRITE), SEG_RIGHTS)
@@ -246,7 +246,7 @@ const moveFromControl: Semantics = {
   },
 }
 
-/** What executes a form that has a segment, control or debug register as an operand; undefined: its handler. */
+/** Returns the executor of a form that has a segment, control or debug register as an operand; undefined: its handler. */
 export function systemRegisterSemantics({ mnemonic, operands }: Form): Semantics | undefined {
   const [first, second] = operands
   if (mnemonic === 'PUSH') return push

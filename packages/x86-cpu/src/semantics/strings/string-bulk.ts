@@ -224,7 +224,7 @@ function shortCopy(c: Context): ReturnType<Context['shared']> & { readonly signa
 
 /**
  * (to, from, bytes): copies upwards byte by byte to a destination that begins within the source, which repeats the bytes
- * between the two. What is there repeats them as well, so that each copy is twice as long as the one before.
+ * between the two. The copied elements repeat the pattern as well, so that each copy is twice as long as the one before.
  */
 function patternCopy(c: Context): ReturnType<typeof shortCopy> {
   return c.shared('copy that repeats a pattern', ['i32', 'i32', 'i32'], undefined, (f) => {

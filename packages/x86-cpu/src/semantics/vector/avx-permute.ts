@@ -6,7 +6,7 @@ import { blend, dynamicHalf } from './sse-float-move.ts'
 import { element, type Bits } from './vector-elements.ts'
 
 /**
- * What AVX and AVX2 brought for moving elements about: broadcasts, permutations, and halves of 256-bit registers.
+ * The moves of elements that AVX and AVX2 brought: broadcasts, permutations, and halves of 256-bit registers.
  *
  * Source: Intel SDM vol. 2C, the pages of each instruction.
  */

@@ -37,7 +37,7 @@ const ORDERS: Readonly<Record<string, readonly [number, number, number]>> = {
   '231': [1, 2, 0],
 }
 
-/** What is negated: the product; the addend of even and of odd elements. */
+/** The negated parts: the product; the addend of even and of odd elements. */
 interface Operation {
   readonly product: boolean
   readonly even: boolean
@@ -78,7 +78,7 @@ function slowElement(c: Context, bits: Bits): SharedFunction<'i64'> {
   })
 }
 
-/** What is negated in an element, as {@link slowElement} wants it. */
+/** The negated parts of an element, as {@link slowElement} wants them. */
 function control({ product, even, odd }: Operation, i: number): I32 {
   return I32.of((product ? 1 : 0) | ((i % 2 === 0 ? even : odd) ? 2 : 0))
 }

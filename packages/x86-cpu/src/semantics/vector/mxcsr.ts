@@ -46,7 +46,7 @@ function begin(c: Context): SharedFunction {
   })
 }
 
-/** (state) → the exception to raise, or 0. What was raised is in MXCSR then. */
+/** (state) → the exception to raise, or 0. The exceptions are in MXCSR then. */
 export function commit(c: Context): SharedFunction<'i32'> {
   return c.shared('sse.commit', ['i32'], 'i32', (f) => {
     const state = f.param(0, 'i32').get

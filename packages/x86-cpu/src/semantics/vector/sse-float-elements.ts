@@ -65,7 +65,7 @@ export function binaryElement(c: Context, operation: BinaryOperation, bits: Bits
   })
 }
 
-/** What a denormal operand reads as: zero under DAZ. */
+/** Returns the value that a denormal operand reads as: zero under DAZ. */
 function flushed(f: FunctionBuilder, state: I32, bits: Bits, value: I64): I64 {
   const exponentMask = bits === 32 ? 0x7f80_0000n : 0x7ff0_0000_0000_0000n
   const signMask = 1n << BigInt(bits - 1)

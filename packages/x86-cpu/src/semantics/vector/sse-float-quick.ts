@@ -32,7 +32,7 @@ import type { Bits } from './vector-elements.ts'
 /** A scalar operand. */
 export interface FloatOperand {
   readonly value: Float
-  /** It is known not to be denormal. */
+  /** The value is known not to be denormal. */
   readonly isNormal: boolean
   /** Its number. */
   readonly number: number

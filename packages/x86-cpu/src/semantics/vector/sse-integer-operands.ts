@@ -69,7 +69,10 @@ export function pendingX87(c: Context): void {
   c.f.if(c.f.loadExpression('i32.load', c.state, S_FSW).and(FSW_ES), () => c.raise(VECTOR_MF))
 }
 
-/** What every MMX instruction but EMMS does to the x87 state (SDM vol. 3A, "Effect of MMX Instructions on x87 State"): TOP = 0, all tags valid. */
+/**
+ * The effect of every MMX instruction but EMMS on the x87 state (SDM vol. 3A, "Effect of MMX Instructions on x87 State"): TOP =
+ * 0, all tags valid.
+ */
 export function enterMmx(c: Context): void {
   c.f.store('i32.store', c.state, I32.of(0), S_FTOP)
   c.f.store('i32.store', c.state, I32.of(0), S_FTAG_EMPTY)

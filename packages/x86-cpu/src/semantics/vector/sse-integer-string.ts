@@ -30,7 +30,7 @@ const LAST_OR_MASK = 0x40
 
 type SharedFunction = FunctionBuilder & { readonly signature: { readonly result: 'i32' } }
 
-/** What depends on the size of an element. */
+/** The values that depend on the size of an element. */
 interface Elements {
   readonly count: number
   readonly equal: (a: V128, b: V128) => V128

@@ -39,7 +39,7 @@ function loadControl(c: Context): void {
   const { f, state } = c
   const value = c.readU(0).toI32()
   f.store('i32.store', state, value.and(FCW_BITS).or(FCW_ALWAYS), S_FCW)
-  // What is unmasked now is raised by the next waiting instruction.
+  // An exception that is unmasked now is raised by the next waiting instruction.
   summarise(f, state)
 }
 
@@ -78,7 +78,7 @@ function free(pops: boolean): (c: Context) => void {
   }
 }
 
-/** What the 8087 and 80287 had for their own interrupts and modes does nothing since. */
+/** The interrupts and modes of the 8087 and 80287 do nothing since. */
 function nothing(c: Context): void {
   c.requireX87()
 }

@@ -201,7 +201,7 @@ export function quickArithmetic(c: Context, operation: 'add' | 'mul'): SharedFun
         f.set(flags, rounded.flags)
       },
       () => {
-        // What is exact with a zero.
+        // The operations that are exact with a zero.
         const [zeroA, zeroB] = [f.let(isZero(a)), f.let(isZero(b))]
         if (operation === 'mul') {
           f.if(

@@ -56,7 +56,7 @@ const EXCEPTIONS = 0x3f
 const FCW_CONTROL = 0x0f3f
 
 /**
- * What every x87 instruction but the non-waiting ones does first: #NM, then #MF for what an earlier one left pending.
+ * The beginning of every x87 instruction but the non-waiting ones: #NM, then #MF for what an earlier one left pending.
  * With CR0.NE clear `Vcpu` makes FERR# of it, where its host has a wire for that.
  */
 export function enterX87(c: Context): void {
@@ -125,7 +125,7 @@ export function begin(c: Context): SharedFunction {
 
 /**
  * (state) → 1 if the instruction delivers its result, 0 if an unmasked exception that is found before the computation keeps
- * it from doing so. What was raised is in the status word then, and C1.
+ * it from doing so. The exceptions are in the status word then, and so is C1.
  */
 export function commit(c: Context): SharedFunction<'i32'> {
   return c.shared('x87.commit', ['i32'], 'i32', (f) => {

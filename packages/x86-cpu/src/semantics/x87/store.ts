@@ -52,7 +52,7 @@ function finishStore(c: Context, pops: boolean, write: () => void): void {
   f.if(prevented.eqz(), write)
   f.if(prevented, () => {
     c.probeWrite(ea, c.sizeOf(0))
-    // What was not stored was not rounded either.
+    // A value that was not stored was not rounded either.
     f.store(
       'i32.store',
       c.state,

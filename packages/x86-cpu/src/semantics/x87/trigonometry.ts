@@ -48,7 +48,7 @@ function reciprocalFactorials(first: number): bigint[] {
   return Array.from({ length: 14 }, (_, i) => ratio(1n, factorial(first + 2 * i)))
 }
 
-// What the reduction leaves.
+// The result of the reduction.
 const T_HIGH = F_TEMPORARY
 const T_LOW = F_TEMPORARY + 8
 const T_EXPONENT = F_TEMPORARY + 16

@@ -56,7 +56,7 @@ export const SOURCE_INT3 = 2
 /** Everything else: interrupts, exceptions, NMI, INT1. */
 export const SOURCE_EVENT = 0
 
-/** What delivery pushes and where from; filled in by the caller of {@link deliver}. */
+/** The values that delivery pushes, and their origin; filled in by the caller of {@link deliver}. */
 export class Delivery {
   vector = 0
   source: number = SOURCE_EVENT
@@ -70,8 +70,8 @@ export class Delivery {
 }
 
 /**
- * Delivers an interrupt or exception: the gate, the stack, the pushes, CS:RIP and RFLAGS. What goes wrong is raised as
- * an exception of its own, before anything has changed; `s.ext` goes into its error code.
+ * Delivers an interrupt or exception: the gate, the stack, the pushes, CS:RIP and RFLAGS. A failure is raised as an exception of
+ * its own, before anything has changed; `s.ext` goes into its error code.
  *
  * Source: SDM vol. 2A, "INT n/INTO/INT3/INT1"; vol. 3A, "Exception- or Interrupt-Handler Procedures", "64-Bit Mode Stack
  * Frame", "Stack Switching in IA-32e Mode".

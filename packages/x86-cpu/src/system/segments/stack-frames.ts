@@ -36,7 +36,7 @@ export class PushStack {
   #high = 0
   #flags = 0
   #error = 0
-  /** What is pushed and not queued yet: all of one size. */
+  /** The number of values that are pushed and not queued yet: all of one size. */
   #count = 0
   #size = 0
   readonly #dataLo: Uint32Array = new Uint32Array(MAX_PUSHES)

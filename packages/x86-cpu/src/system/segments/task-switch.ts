@@ -114,7 +114,7 @@ const code = new Descriptor()
 const other = new Descriptor()
 const stack = new PushStack()
 
-/** What the new TSS holds. */
+/** The registers of the new TSS. */
 const registers = new Uint32Array(8)
 const selectors = new Uint16Array(6)
 
@@ -149,9 +149,9 @@ interface NewTask {
 /**
  * Switches to another task.
  *
- * Runs in logged passes only: the switch reads with the new task's page tables after it has written with the old one's,
- * and only the log can take all of it back. What goes wrong after the new task's registers are loaded is an exception
- * *in the new task*: the switch has then retired, and `afterInstruction` hands the exception out.
+ * Runs in logged passes only: the switch reads with the new task's page tables after it has written with the old one's, and only
+ * the log can take all of it back. A failure after the new task's registers are loaded is an exception *in the new task*: the
+ * switch has then retired, and `afterInstruction` hands the exception out.
  *
  * Source: SDM vol. 3A, "Task Switching".
  */
