@@ -50,7 +50,7 @@ interface RestoreFlags {
 
 interface LinuxFlags extends MachineFlags, DebianFlags {}
 
-/** What the embedded guest prints when it waits for a command (guest/shell.ts). */
+/** The prompt of the embedded guest when it waits for a command (guest/shell.ts). */
 const GUEST_PROMPT = /retrap> $/
 
 const INSTALLER_MEMORY_BYTES = 1024 ** 3
@@ -105,7 +105,7 @@ export async function runCli(args: readonly string[], host: CliHost): Promise<nu
   return code === ExitCode.PowerOff ? result : code
 }
 
-/** What is different where a saved machine goes on: nothing is typed for its user. */
+/** Changes the settings for a saved machine that goes on: nothing is typed for its user. */
 const goesOn = (
   { input }: SessionSettings,
   { path, verify, setsClock }: NonNullable<Saved['snapshot']>,
@@ -247,7 +247,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .action(async (file: string, more: readonly string[], flags: RestoreFlags) => {
       const saved = await readSavedRun(file)
       if (flags.force !== true) refuseChangedDisks(saved.disks ?? [])
-      // It opens what its command line names: files, folders, networks.
+      // The command opens the files, folders and networks that its command line names.
       host.stderr.write(`retrap: going on, as it was ${saved.savedAt}, with: retrap ${saved.arguments.join(' ')}\n`)
       const code = await goOn([...saved.arguments, ...more], {
         snapshot: {
@@ -292,7 +292,7 @@ function packageVersion(): string {
   return (description as { version: string }).version
 }
 
-/** What `retrap p2m` loads. */
+/** Loads the images for `retrap p2m`. */
 async function mapImages(flags: MapImageFlags, host: CliHost): Promise<MachineImages> {
   if (flags.debian === true) {
     if ((flags.kernel ?? flags.firmware) !== undefined) throw usage('--debian brings a kernel of its own')

@@ -1,4 +1,4 @@
-/** What the programs of the command line share: how they print, and how an error becomes a message and an exit code. */
+/** The common part of the command line's programs: how they print, and how an error becomes a message and an exit code. */
 import { Command, CommanderError } from 'commander'
 import { ExitCode } from './exit-codes.ts'
 import { explainError, withoutPasswords } from './errors.ts'

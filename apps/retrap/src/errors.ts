@@ -1,7 +1,7 @@
 import { ExitCode } from './exit-codes.ts'
 
 /**
- * What went wrong on our side of the machine, by kind:
+ * The kind of failure on our side of the machine:
  * `ERR_USAGE` an option or a value that makes no sense, `ERR_INPUT` a file that cannot be used,
  * `ERR_FETCH` something that could not be had from the network.
  */
@@ -18,7 +18,7 @@ export class CliError extends Error {
   }
 }
 
-/** What Node's codes of errors say of a file, and of what else is opened. */
+/** The meaning of Node's error codes for a file, and for everything else that is opened. */
 export const TROUBLES: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',
   EISDIR: 'it is a directory',
@@ -52,7 +52,7 @@ export function withoutPasswords(text: string): string {
   return text.replaceAll(/\b(https?:\/\/)[^\s/?#]*@/gi, '$1')
 }
 
-/** What to say of an error that is the user's to mend; undefined for one that is ours. */
+/** Returns the message for an error that is the user's to mend; undefined for one that is ours. */
 export function explainError(error: unknown): { readonly message: string; readonly code: number } | undefined {
   if (error instanceof CliError) {
     const code = error.code === 'ERR_USAGE' ? ExitCode.Usage : ExitCode.Input

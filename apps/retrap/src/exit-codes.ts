@@ -1,5 +1,5 @@
 /**
- * What the process's exit code says of the machine.
+ * The meaning of the process's exit code for the machine.
  *
  * Codes of ours are even: `isa-debug-exit` produces the odd ones, `(value << 1) | 1`.
  */
@@ -26,7 +26,7 @@ export const ExitCode = {
   debugExit: (value: number): number => ((value << 1) | 1) & 0xff,
 } as const
 
-/** What `--help` says of them. */
+/** The text about them in `--help`. */
 export const EXIT_CODES_HELP = `
 Exit codes:
   0     the guest powered off, or you left with Ctrl-A x

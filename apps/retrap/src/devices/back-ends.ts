@@ -25,7 +25,7 @@ import { LocalShare } from '../share/local-share.ts'
 import { listSound, type SoundSettings, WavFile } from './sound.ts'
 import { type DeviceArgument, usage } from '../options/values.ts'
 
-/** What a session opens once, however often the guest resets its machine. */
+/** The back ends that a session opens once, however often the guest resets its machine. */
 export interface BackEndSettings extends Partial<SoundSettings> {
   /** Disks and CD drives; default none. */
   readonly drives?: readonly DriveArgument[]
@@ -111,7 +111,7 @@ export class BackEnds {
     }
   }
 
-  /** What a new machine is given. What an earlier one has left behind must not overtake what this one does. */
+  /** Returns the back ends of a new machine. Work that an earlier machine has left behind must not overtake the new one's. */
   async forMachine(): Promise<
     Pick<MachineOptions, 'drives' | 'flash' | 'virtio' | 'networkCards' | 'sound' | 'speaker'>
   > {

@@ -92,7 +92,7 @@ export function prepareDevices(devices: readonly DeviceArgument[], host: DeviceH
   }
 }
 
-/** What to write instead of devices that QEMU has. */
+/** Replacements for devices that QEMU has. */
 const INSTEAD: Readonly<Record<string, string>> = {
   e1000e: '--device e1000, or virtio-net-pci',
   'ide-hd': '--drive file=FILE, which is an IDE disk, or of a q35 a SATA one',

@@ -6,7 +6,7 @@ import { checkedProperties, placeOf } from './pci-devices.ts'
 import { type DeviceArgument, usage } from '../options/values.ts'
 import { CliError, troubleWith } from '../errors.ts'
 
-/** What the options below give. */
+/** The values of the options below. */
 export interface SoundFlags {
   readonly audio?: string
   readonly device?: readonly DeviceArgument[]

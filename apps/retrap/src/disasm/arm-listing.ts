@@ -6,7 +6,7 @@ import { painter } from './coloured-lines.ts'
 import type { Architecture, Section } from './program.ts'
 import { SymbolTable } from './symbols.ts'
 
-/** What the bytes at a place are. */
+/** The kind of the bytes at a place. */
 type Kind = Exclude<Architecture, 'x86'> | 'data'
 
 /** Characters of a piece of the listing. */

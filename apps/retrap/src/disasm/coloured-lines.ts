@@ -99,7 +99,7 @@ export class ColouredLines {
   }
 }
 
-/** SGR parameters (ECMA-48). What is not here has the terminal's own colour. */
+/** SGR parameters (ECMA-48). A kind that is not here has the terminal's own colour. */
 const COLOURS: Partial<Readonly<Record<TokenKind | 'label' | 'dim', string>>> = {
   prefix: '35',
   mnemonic: '1',

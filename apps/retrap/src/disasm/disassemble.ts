@@ -11,7 +11,7 @@ import { peHeader, readPe } from './pe.ts'
 import type { Architecture, Mode, Program } from './program.ts'
 import { SymbolTable } from './symbols.ts'
 
-/** What a listing is asked for. */
+/** The options of a listing. */
 export interface DisasmFlags {
   readonly arch?: Architecture
   readonly mode?: '16' | '32' | '64'
@@ -23,7 +23,7 @@ export interface DisasmFlags {
   readonly color: 'auto' | 'always' | 'never'
 }
 
-/** What holds where no option is given. */
+/** The values where no option is given. */
 export const DEFAULT_FLAGS: DisasmFlags = { syntax: 'intel', color: 'auto' }
 
 /** The streams and variables of the process that lists. */
@@ -122,7 +122,7 @@ function load(bytes: Uint8Array, path: string, flags: DisasmFlags): Program {
   return { format: 'raw', architecture: 'x86', mode: 64, sections: [{ name: 'code', address, bytes, symbols: [] }] }
 }
 
-/** What is between --start and --stop. */
+/** Returns the sections between --start and --stop. */
 function cutAll(program: Program, path: string, { start, stop }: DisasmFlags): Program['sections'] {
   const sections = program.sections.map((section) => cut(section, start, stop)).filter((part) => part !== undefined)
   if (sections.length === 0) throw new CliError('ERR_INPUT', `${path}: ${whyEmpty(program)}`)

@@ -146,7 +146,7 @@ function sectionHeaders(file: FileReader, is64: boolean): readonly ElfHeader[] {
   if (at === 0) return []
   const word = (offset: number): bigint => (is64 ? file.u64(offset) : BigInt(file.u32(offset)))
   const entrySize = file.u16(is64 ? 58 : 46)
-  // What does not fit stands in the first header, which is of no section (e_shnum, e_shstrndx).
+  // Numbers that do not fit stand in the first header, which is of no section (e_shnum, e_shstrndx).
   const shortCount = file.u16(is64 ? 60 : 48)
   const isExtended = shortCount === 0 && at + entrySize <= file.bytes.length && file.u32(at + 4) === SHT_NULL
   const count = isExtended ? Number(word(at + (is64 ? 32 : 20))) : shortCount

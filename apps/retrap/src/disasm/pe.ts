@@ -68,7 +68,7 @@ function readRanges(file: FileReader, at: number): Range[] {
     return {
       name: file.text(base, 8),
       rva: file.u32(base + 12),
-      // What the file has beyond the section's size is padding; old linkers leave the size 0.
+      // Bytes of the file beyond the section's size are padding; old linkers leave the size 0.
       size: virtualSize === 0 ? rawSize : Math.min(rawSize, virtualSize),
       offset: file.u32(base + 20),
       isCode: (file.u32(base + 36) & SCN_MEM_EXECUTE) !== 0,

@@ -17,12 +17,12 @@ import { Labels, SymbolTable } from './symbols.ts'
 import type { Mode, Section } from './program.ts'
 import { TextBuffer } from './text-buffer.ts'
 
-/** What lines with and without colour have in common. */
+/** The parts that lines with and without colour share. */
 
 export const SYNTAXES = ['intel', 'att', 'nasm'] as const
 export type Syntax = (typeof SYNTAXES)[number]
 
-/** What a comment begins with, behind the line. */
+/** The beginning of a comment, behind the line. */
 export const COMMENT_STARTS: Readonly<Record<Syntax, string>> = { intel: '  ; ', att: '  # ', nasm: '  ; ' }
 
 /** Columns for seven bytes and a blank, as objdump has them; longer instructions push the text to the right. */

@@ -1,4 +1,4 @@
-/** What a file with machine code in it comes down to, whatever its format. */
+/** The content of a file with machine code in it, whatever its format. */
 import { CliError } from '../errors.ts'
 
 export type Mode = 16 | 32 | 64

@@ -11,14 +11,14 @@ export type DisplayTarget =
   | { readonly kind: 'terminal'; readonly layout?: KeyboardLayoutName }
   | VncTarget
 
-/** What a session shows of its machines' graphics card. */
+/** The outputs of a session for its machines' graphics card. */
 export interface DisplaySettings {
   readonly target: DisplayTarget
   /** The file of a picture that is taken at the end. */
   readonly screenshot?: string
 }
 
-/** What the monitor of a `--device VGA` prefers. */
+/** The mode that the monitor of a `--device VGA` prefers. */
 interface PreferredMode {
   readonly width: number
   readonly height: number
@@ -87,7 +87,7 @@ export function withCardDevice<
 }
 
 /**
- * What a session shows; nothing without such an option.
+ * Returns the outputs of a session; none without such an option.
  *
  * @param usual - the machine's card where `--vga` does not name one
  * @throws CliError `ERR_USAGE` for options that contradict each other

@@ -118,7 +118,7 @@ export class SessionDisplay {
 
   /** Looks at the screen no more, and gives the terminal back. */
   #leave(): void {
-    // What has just changed is written at the end.
+    // The last change is written at the end.
     clearTimeout(this.#timer)
     this.#stop?.()
     this.#stop = undefined

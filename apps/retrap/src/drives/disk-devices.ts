@@ -29,7 +29,7 @@ export function connectDrives(
   return drives.map((drive) => used.get(drive) ?? drive)
 }
 
-/** What a disk device says of its drive. @throws CliError `ERR_USAGE` */
+/** Returns the drive that a disk device's properties describe. @throws CliError `ERR_USAGE` */
 export function diskOf(argument: DeviceArgument, properties: Properties): Partial<DriveArgument> {
   const given = (key: string): boolean => argument.properties.has(key)
   return {

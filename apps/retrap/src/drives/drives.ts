@@ -17,7 +17,7 @@ export interface DriveArgument {
   readonly readOnly: boolean
   readonly bootIndex?: number
   readonly serialNumber?: string
-  /** It is no drive but a flash with firmware (0), or with the firmware's variables (1). */
+  /** The drive is a flash with firmware (0), or with the firmware's variables (1). */
   readonly flash?: 0 | 1
   /** A flash that only system-management mode writes. */
   readonly secure?: boolean
@@ -31,13 +31,13 @@ export interface DriveArgument {
   readonly scsi?: PcScsiPlace
   /** Names the drive for a `--device` that uses it. */
   readonly id?: string
-  /** It is there only for a `--device` (`if=none`). */
+  /** The drive is there only for a `--device` (`if=none`). */
   readonly forDevice?: boolean
   /** Keys of QEMU's that were given and change nothing. */
   readonly ignored?: readonly string[]
 }
 
-/** What the options below give. */
+/** The values of the options below. */
 export interface DriveFlags {
   readonly drive?: readonly DriveArgument[]
   readonly hda?: string
@@ -203,7 +203,7 @@ const UNITS: ReadonlyMap<string, number> = new Map([
 function placeOnBoard(drive: DriveArgument, machine: string): DriveArgument {
   const { cable, ...rest } = drive
   if (cable === undefined) return drive
-  // What follows a comma is an option of the board.
+  // The text after a comma is an option of the board.
   const [board = machine] = machine.split(',')
   const units = UNITS.get(board) ?? 1
   if (cable.unit >= units)

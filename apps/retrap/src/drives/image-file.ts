@@ -4,14 +4,14 @@ import { isUrl, openStorage, shownName } from '@retrap/block/node'
 import { BlockError } from '@retrap/device'
 import { CliError, troubleWith } from '../errors.ts'
 
-/** What an image file is, before it is opened. */
+/** The facts about an image file before it is opened. */
 export interface ImageFile {
   /** The same for every name of one file. */
   readonly identity: string
   readonly hasIso: boolean
   /** An image format other than raw. */
   readonly format: string | null
-  /** What it is, if it is a kernel. */
+  /** The kind of kernel, if it is one. */
   readonly kernel: string | null
 }
 
@@ -65,8 +65,7 @@ export async function takeKernel(
 ): Promise<{ readonly kernel: string | undefined; readonly files: readonly string[] }> {
   if (given !== undefined) return { kernel: given, files: images }
   for (const path of images) {
-    // What cannot be read is refused where disks are opened.
-    // oxlint-disable-next-line no-await-in-loop -- few files
+    // A file that cannot be read is refused where disks are opened. oxlint-disable-next-line no-await-in-loop -- few files
     const found = isUrl(path) ? undefined : await examineImage(path).catch(() => undefined)
     if (typeof found?.kernel === 'string' && !found.hasIso)
       return { kernel: path, files: images.filter((other) => other !== path) }
@@ -104,7 +103,7 @@ export function isNamedQcow2(name: string): boolean {
   return /\.qcow2?$/i.test(isUrl(name) && URL.canParse(name) ? new URL(name).pathname : name)
 }
 
-/** What to do with an image that is neither raw nor qcow2. */
+/** Returns advice about an image that is neither raw nor qcow2. */
 export function notRaw(format: string): string {
   return `${format} images cannot be used yet; convert with: qemu-img convert -O qcow2 IMAGE IMAGE.qcow2`
 }

@@ -61,7 +61,7 @@ export async function openDrive(
   const readOnly = fixed || (isUrl(path) && !snapshot)
   const writes = !readOnly && !snapshot
   const { identity } = file
-  // What is wrong with the files below is told where they are opened.
+  // Errors in the files below are told where they are opened.
   const chain = format.format === 'qcow2' ? await chainOf(path, 'qcow2').catch(() => []) : []
   const below = chain.slice(1).map((one) => one.identity)
   const name = shownName(path)
@@ -91,7 +91,7 @@ function formatOf(path: string, { format }: ImageFile): Pick<OpenImageOptions, '
   return { format: 'qcow2', backing: isNamedQcow2(path) ? 'open' : 'refuse' }
 }
 
-/** What a file named without more is: a CD if it has that file system. @throws CliError `ERR_INPUT` for a kernel */
+/** Returns the media of a file named without more: a CD if it has that file system. @throws CliError `ERR_INPUT` for a kernel */
 function mediaOf(path: string, { hasIso, kernel }: ImageFile): 'disk' | 'cdrom' {
   if (hasIso) return 'cdrom'
   if (kernel === null) return 'disk'

@@ -13,7 +13,7 @@ interface HeldDrive {
   opened: PcDrive
   /** The end of its last exchange: it has one at a time. */
   exchanged: Promise<void>
-  /** It was opened while a machine runs, and no device has it yet. */
+  /** The drive was opened while a machine runs, and no device has it yet. */
   spare: boolean
 }
 
@@ -61,7 +61,7 @@ export class OpenDrives {
     })
   }
 
-  /** What the user may not expect of the images. */
+  /** Remarks on the images that the user may not expect. */
   get notes(): readonly string[] {
     const fixed = this.#files.filter(({ isFixed }) => isFixed)
     const ignored = this.#drives.flatMap(({ argument: { path, ignored: keys } }) => {

@@ -8,7 +8,7 @@ export interface FetchProgress {
 }
 
 const BAR_COLUMNS = 20
-/** What the bar and a long package name need to stay on one line. */
+/** The columns that the bar and a long package name need to stay on one line. */
 const LEAST_COLUMNS = 76
 
 /** A bar where there is a terminal for it, a line for each thing that is fetched elsewhere. Nothing appears before the first report. */

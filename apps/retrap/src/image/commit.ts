@@ -44,7 +44,7 @@ export async function commit(path: string, flags: CommitFlags, print: Print, onP
         at += extent.bytes
         onProgress(Math.min(0.9999, at / bytes))
       }
-      // What is below holds everything before the image gives it up.
+      // The image below holds everything before the image gives it up.
       await naming(base.path, below.flush())
     } finally {
       await naming(base.path, below.close())

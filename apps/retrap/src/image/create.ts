@@ -43,7 +43,7 @@ function backingOf(flags: CreateFlags, options: CreateOptions): Backing | undefi
     return undefined
   }
   if (flags.format === 'raw') throw usage('a raw image has no file below; give -f qcow2')
-  // What is below may hold what a guest has written: its content must not say what it is.
+  // The image below may hold a guest's writes: its content must not say its format.
   if (format === undefined) throw usage(`-b ${shownName(name)}: give its format too, with -F raw or -F qcow2`)
   return { name, format }
 }
@@ -88,7 +88,7 @@ export async function createImage(
     ...(lazyRefcounts !== undefined && { lazyRefcounts }),
     ...(backing !== undefined && { backing }),
   }
-  // What cannot be made does not cost the file that is there.
+  // An impossible image does not cost the file that is there.
   if (format === 'qcow2') await createQcow2(NOWHERE, wanted)
   const storage = await FileStorage.create(path, format === 'raw' ? bytes : 0)
   try {

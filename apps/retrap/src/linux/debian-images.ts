@@ -31,7 +31,7 @@ export interface DebianFlags {
   readonly mirror?: string
 }
 
-/** What the machine's processors execute. An installer brings its own. */
+/** Returns the architecture of the machine's processors. An installer brings its own. */
 export const architectureOf = ({ arch, installer }: DebianFlags): LinuxArchitecture =>
   installer === 'arm64' ? installer : (arch ?? 'amd64')
 

@@ -1,6 +1,6 @@
 import { writeCpio } from './cpio.ts'
 
-/** What the shell of our initramfs prints when it waits for a command. */
+/** The prompt of our initramfs's shell when it waits for a command. */
 export const SHELL_PROMPT: RegExp = /\/\S* # $/
 
 /**
@@ -34,7 +34,10 @@ if ip link set eth0 up 2>/dev/null; then
 fi
 `
 
-/** What busybox calls when a lease comes or goes. Addresses that the user has given stay. Source: busybox, `udhcpc --help`. */
+/**
+ * The script that busybox calls when a lease comes or goes. Addresses that the user has given stay. Source: busybox, `udhcpc
+ * --help`.
+ */
 const DHCP_SCRIPT = `#!/bin/sh
 case "$1" in
 bound|renew)

@@ -34,8 +34,8 @@ export function imagesOf(named: readonly string[], command: Command): readonly s
 }
 
 /**
- * Reads a description of a machine: the options of a command by their names. What the command line says goes before
- * it; options that may be repeated are joined.
+ * Reads a description of a machine: the options of a command by their names. Options of the command line go before it; options
+ * that may be repeated are joined.
  *
  * @param command - whose arguments have been parsed; gets the options
  * @returns the disk images that the file names
@@ -138,7 +138,7 @@ class MachineFile {
     }
   }
 
-  /** What the command line would have as the value. */
+  /** Returns the value as the command line would have it. */
   #text(key: string, place: string, value: unknown): string {
     const shape = Object.hasOwn(SHAPES, key) ? SHAPES[key] : undefined
     if (shape !== undefined)
@@ -148,7 +148,7 @@ class MachineFile {
     return PATH_OPTIONS.has(key) ? this.#resolve(text) : text
   }
 
-  /** What a text stands for that is given instead of an object: one key, or all of them as on the command line. */
+  /** Returns the object for a text that is given in its place: one key, or all of them as on the command line. */
   #short(shape: Shape, place: string, text: string): Values {
     const { head, short, split } = shape
     if (split !== undefined) return this.#placed(place, () => split(text))

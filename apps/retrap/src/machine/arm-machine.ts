@@ -81,7 +81,7 @@ const TAKEN: ReadonlySet<string> = new Set([
   'virtfs',
 ])
 
-/** What --machine can be of an Arm machine. */
+/** The values of --machine for an Arm machine. */
 export const ARM_BOARDS: readonly string[] = ['virt', 'virt,gic-version=2', 'virt,gic-version=3']
 
 /** The version of the interrupt controller of an Arm board; undefined of a PC. */
@@ -90,7 +90,7 @@ export function gicOf(machine: string): 2 | 3 | undefined {
   return machine.endsWith('=2') ? 2 : 3
 }
 
-/** What to do without options that users try; those that are not here are left out. */
+/** Replacements for options that users try; those that are not here are left out. */
 const INSTEAD: Readonly<Record<string, string>> = {
   controllers: 'leave it out, or write --devices async for models that answer later',
   cpu: 'leave it out: there is one processor, with all of Armv8.4-A that Linux uses',

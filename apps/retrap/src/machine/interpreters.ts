@@ -11,7 +11,7 @@ import { digestOfGenerator } from './generator-digest.ts'
 /** An architecture whose interpreters are kept. */
 export type KeptArchitecture = 'x86' | 'arm64'
 
-/** What is kept of it: the file, beside the bundle, and the package that generates it. */
+/** The kept file, beside the bundle, and the package that generates it. */
 interface Kept {
   readonly file: URL
   readonly cpu: string
@@ -54,7 +54,7 @@ export async function keepInterpreters(architecture: KeptArchitecture): Promise<
 const digestOf = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest()
 const DIGEST_BYTES = 32
 
-/** What a file has: the digest of the generator, that of the rest, and the interpreters. */
+/** Returns the content of a file: the digest of the generator, that of the rest, and the interpreters. */
 export function keptInterpreters(packed: Uint8Array, generator: Uint8Array): Uint8Array {
   // The quality above takes 20 times as long for a file that is a sixth smaller.
   const compressed = zlib.brotliCompressSync(packed, { params: { [zlib.constants.BROTLI_PARAM_QUALITY]: 9 } })

@@ -35,9 +35,9 @@ export type MachineSnapshotSource = PcSnapshotSource | ArmSnapshotSource
  */
 export interface MachineOptions {
   readonly memoryBytes: number
-  /** What its processors execute; default amd64. */
+  /** The architecture of its processors; default amd64. */
   readonly architecture?: 'amd64' | 'arm64'
-  /** It goes on from there. */
+  /** The snapshot that the machine goes on from. */
   readonly snapshot?: MachineSnapshotSource
   readonly smm?: boolean
   /** Version of the interrupt controller of an Arm board, which a PC is not. */
@@ -99,7 +99,7 @@ export interface Machine {
     readonly secondLevel: { peek(gpa: number): number }
     /** The models of this process, with their PCI functions. */
     readonly devices?: { readonly functions: PciSource }
-    /** What devices have written after they had released it, where that is looked for. */
+    /** The writes of devices after they had released the memory, where that is looked for. */
     keptViews?(): readonly { readonly device: string; readonly gpa: number; readonly length: number }[]
   }
   /** COM1 and so on. */
@@ -144,6 +144,6 @@ export interface MachineStatistics {
   readonly p2m: P2mStatistics
   /** Accesses to task priority registers that trapped, of a PC. */
   readonly tprTraps?: number
-  /** What the TPR patcher has done, where there is one. */
+  /** The work of the TPR patcher, where there is one. */
   readonly vapic?: PcStatistics['vapic']
 }

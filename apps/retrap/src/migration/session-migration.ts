@@ -6,7 +6,7 @@ import type { OpenDrives } from '../drives/open-drives.ts'
 import { usage } from '../options/values.ts'
 import { type MigrationAddress, parseMigrationAddress, connectTo, nameOf } from './socket-channel.ts'
 
-/** What a session lends its {@link SessionMigration}. */
+/** The part of a session that its {@link SessionMigration} needs. */
 export interface MigrationHooks {
   /** Refuses a machine that cannot be saved. @throws CliError */
   check(machine: Pick<Machine, 'save'>): void

@@ -59,7 +59,7 @@ const PROOF_MS = 10_000
 class SocketChannel implements Channel {
   readonly #socket: Socket
   readonly #pieces: AsyncIterator<Uint8Array>
-  /** What was read, and not taken. */
+  /** The bytes that were read, and not taken. */
   #rest = new Uint8Array()
 
   constructor(socket: Socket) {
@@ -100,7 +100,7 @@ class SocketChannel implements Channel {
     return taken.slice(0, count)
   }
 
-  /** What was written goes out first. */
+  /** Written bytes go out first. */
   close(): void {
     this.#socket.end()
     this.#socket.destroySoon()
@@ -181,7 +181,10 @@ export async function awaitSource(address: MigrationAddress, stderr: SessionOutp
   }
 }
 
-/** Listens, at a Unix socket for its user alone. One that nobody listens at any more is replaced, and no other file. @throws CliError `ERR_INPUT` */
+/**
+ * Listens, at a Unix socket for its user alone. A socket that nobody listens at any more is replaced, and no other file. @throws
+ * CliError `ERR_INPUT`
+ */
 export async function listen(server: Server, at: ListenOptions): Promise<void> {
   const attempt = async (): Promise<void> => {
     server.listen(at)
@@ -220,7 +223,7 @@ export function nameOf(address: MigrationAddress): string {
 
 /** A machine that has arrived. */
 interface Incoming {
-  /** What the machine is made of. */
+  /** The composition of the machine. */
   readonly snapshot: PcSnapshot
   /**
    * Takes the machine over, which has been made: from then on it runs here.

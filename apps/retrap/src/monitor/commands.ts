@@ -14,7 +14,7 @@ import type { SessionMigration } from '../migration/session-migration.ts'
 
 type MonitorMachine = Machine
 
-/** What commands work with: the machine that runs, and what it is connected to. */
+/** The surroundings of commands: the machine that runs, and its connections. */
 export interface MonitorSite {
   /** Undefined: no machine runs. */
   readonly machine: MonitorMachine | undefined

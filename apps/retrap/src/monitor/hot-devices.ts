@@ -36,7 +36,7 @@ export function devicesBehindPorts(devices: readonly DeviceArgument[] = []): rea
   })
 }
 
-/** What is behind the root ports of a session's machines. A device stays when the guest resets its machine. */
+/** The devices behind the root ports of a session's machines. A device stays when the guest resets its machine. */
 export class HotDevices {
   readonly #ports: readonly PcRootPort[]
   readonly #devices: Set<PortDevice>

@@ -27,7 +27,7 @@ export interface CardArgument {
 /** A card that is not a virtio device. */
 export type E1000Argument = CardArgument & PcPciPlace
 
-/** What the properties of a network card say. @throws CliError `ERR_USAGE` */
+/** Returns the card that a network card's properties describe. @throws CliError `ERR_USAGE` */
 export function cardOf(argument: DeviceArgument, properties: Properties): CardArgument {
   const { name, properties: given } = argument
   const netdev = given.get('netdev')

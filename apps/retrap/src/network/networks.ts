@@ -4,7 +4,7 @@ import { type NetdevArgument, parseNetdev, readNetdev } from './netdevs.ts'
 import type { E1000Argument } from './network-cards.ts'
 import { e1000Cards, virtioDevices, type VirtioArgument } from '../devices/pci-devices.ts'
 
-/** What the options below give. */
+/** The values of the options below. */
 export interface NetworkFlags {
   readonly netdev?: readonly NetdevArgument[]
   readonly nic?: readonly string[]

@@ -244,7 +244,7 @@ export class NetworkOutlet {
     const network = this.#network
     let mine: PacketClient | null = null
     this.#client = null
-    // What the card before had no room for is lost with it.
+    // Frames that the card before had no room for are lost with it.
     network.ready()
     const isMine = (): boolean => mine !== null && mine === this.#client
     return {

@@ -20,7 +20,7 @@ function inLines(names: readonly string[]): string {
   return [...lines, line].join('\n')
 }
 
-/** What `--cpu help` prints: the models with their features, and all features with those that they need. */
+/** Returns the text of `--cpu help`: the models with their features, and all features with those that they need. */
 export function cpuHelp(): string {
   const models = CPU_MODELS.map(({ name, about, model }) => {
     const missing = CPU_FEATURES.filter((feature) => !model.features.has(feature.name))

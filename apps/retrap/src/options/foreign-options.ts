@@ -1,4 +1,4 @@
-/** What to say of an option; one with a value repeats it. */
+/** The advice for an option; one with a value repeats it. */
 type Replacement = string | ((value: string) => string)
 
 const EMULATED = 'leave it out: the processor is always emulated'
@@ -29,7 +29,7 @@ function cpusOf(value: string): number {
   return Number.isSafeInteger(all) && all > 0 && value !== '' ? all : USUAL_CPUS
 }
 
-/** What replaces an option of QEMU's here. */
+/** The replacements of QEMU's options here. */
 const REPLACEMENTS: Readonly<Record<string, Replacement>> = {
   '-m': (value) => `write --memory ${memoryOf(value)}`,
   '-smp': (value) => `write --cpus ${cpusOf(value)}`,

@@ -63,7 +63,7 @@ export function usualVga(flags: ImageFlags, drives: readonly DriveArgument[]): '
 const hasFirmware = ({ firmware }: ImageFlags, drives: readonly DriveArgument[]): boolean =>
   firmware !== undefined || drives.some((drive) => drive.flash !== undefined)
 
-/** What boots network cards, if anything does. */
+/** Returns the program that boots network cards, if there is one. */
 export function networkBootOf(flags: ImageFlags, drives: readonly DriveArgument[]): NetworkBoot {
   const isOwn = hasFirmware(flags, drives)
   return {
@@ -147,7 +147,7 @@ type BiosFile = 'bios-256k.bin' | 'vgabios-stdvga.bin' | KernelRom
 /** Where Debian has a file, and what to do where it cannot be fetched. */
 interface Source {
   readonly package: string
-  /** What is fetched with it; default nothing else. */
+  /** The ROMs that are fetched with it; default none. */
   readonly together?: readonly KernelRom[]
   readonly folder: string
   readonly instead: string

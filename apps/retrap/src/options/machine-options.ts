@@ -324,7 +324,7 @@ function backEndsOf(
   return { ...listed, virtio, chardevs: flags.chardev ?? [] }
 }
 
-/** What there is to say of a device that was taken out. */
+/** Returns the message about a device that was taken out. */
 function formatDeviceFailure({ serverName, device, request, cause }: DeviceFailure): string {
   return `retrap: device ${device} of server ${serverName} failed at ${request} and was taken out: ${describeThrown(cause)}\n`
 }

@@ -18,7 +18,7 @@ export interface DeviceArgument {
 
 const UNITS: Readonly<Record<string, number>> = { '': KIB ** 2, b: 1, k: KIB, m: KIB ** 2, g: KIB ** 3, t: KIB ** 4 }
 
-/** What fits below the 4 GiB of a machine memory, beside what the machine itself keeps there. */
+/** The most memory below the 4 GiB of a machine memory, beside the machine's own. */
 export const MAX_MEMORY_BYTES: number = 3584 * KIB ** 2
 export const MIN_MEMORY_BYTES: number = 2 * KIB ** 2
 /** As many as `@retrap/machine` makes. */

@@ -6,7 +6,7 @@ import type { MachineImages } from '../session/session-settings.ts'
 import { parseAddress, parseMemory, parseModule, parseSeconds, usage, type ModuleArgument } from '../options/values.ts'
 import { listMap } from './listing.ts'
 
-/** What the machine is that the map is of. */
+/** The machine that the map is of. */
 export interface MapImageFlags {
   readonly kernel?: string
   readonly initrd?: string
@@ -26,7 +26,7 @@ interface P2mFlags extends MapImageFlags {
   readonly stop?: bigint
 }
 
-/** What the command takes from those that run machines. */
+/** The part of machine-running commands that the command takes. */
 export interface MapHost {
   readonly stdout: ListingOutput
   readonly createMachine: CreateMachine

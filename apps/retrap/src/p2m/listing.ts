@@ -70,7 +70,7 @@ export function* listMap(
   yield `tables: ${map.tableBytes / 1024} KiB, the top one at MA ${hex(map.root)}`
 }
 
-/** What there is of a map, in a line. */
+/** Describes a map in a line. */
 export function describeMap({ format, leaves, frames, tableBytes }: P2mStatistics): string {
   const types = Object.entries(frames).map(([type, count]) => `${nameOf(Number(type), format)} ${sizeOf(count)}`)
   const counts = new Map(ORDERS.flatMap(({ order, name }) => (leaves[name] > 0 ? [[order, leaves[name]]] : [])))

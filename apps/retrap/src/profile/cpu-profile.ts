@@ -16,7 +16,7 @@ interface ProfileNode {
   readonly children: number[]
 }
 
-/** What a `.cpuprofile` file holds, as JSON. Source: Chrome DevTools Protocol, domain Profiler, type Profile. */
+/** The content of a `.cpuprofile` file, as JSON. Source: Chrome DevTools Protocol, domain Profiler, type Profile. */
 export interface CpuProfile {
   readonly nodes: readonly ProfileNode[]
   /** Microseconds. */

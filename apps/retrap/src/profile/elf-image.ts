@@ -127,7 +127,7 @@ export function buildIdOf(layout: ElfLayout, read: ReadLinked): string | undefin
   return undefined
 }
 
-/** What a program says of itself for dynamic linking. */
+/** A program's own facts for dynamic linking. */
 export interface DynamicNames {
   /** The library's own name; undefined of what is not a library. */
   readonly soname: string | undefined

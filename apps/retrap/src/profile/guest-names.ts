@@ -16,7 +16,7 @@ export interface Names {
   readonly table: SymbolTable
 }
 
-/** What is read of a machine whose guest's functions get names. */
+/** The part of a machine that is read to name its guest's functions. */
 export type NamedMachine = Pick<Machine, 'memory'> & { readonly domain: Pick<Machine['domain'], 'p2m' | 'secondLevel'> }
 
 /** Names of an ELF kernel's functions; none where it is not one, or is damaged. */

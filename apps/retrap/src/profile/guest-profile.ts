@@ -29,7 +29,7 @@ export class GuestProfile {
   #processes: Processes
   /** Stacks that have no names yet, by all that tells them apart. */
   readonly #stacks = new Map<string, Stack>()
-  /** What was sampled: the number of a stack, or {@link NO_STACK}. */
+  /** The samples: the number of a stack, or {@link NO_STACK}. */
   #samples: number[] = []
   #times: number[] = []
   #taken = 0

@@ -37,7 +37,7 @@ export interface MappedProgram {
   names: ProgramNames
   /** The name of a library, or of a file of `--symbols`; undefined where it is not known. */
   name: string | undefined
-  /** It is what the process executes, and has its name. */
+  /** The file is the program that the process executes, and has its name. */
   isProgram: boolean
 }
 
@@ -57,7 +57,7 @@ interface Mark {
   readonly bytes: Uint8Array
 }
 
-/** What is known of a process. */
+/** The known facts about a process. */
 interface Known extends Process {
   /** Memory that is the same as long as the process is. Headers may not be mapped for a while; the end of a stack is. */
   header: Mark | undefined

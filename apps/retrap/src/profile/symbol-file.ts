@@ -8,7 +8,7 @@ import { buildIdOf, type ElfLayout, elfLayout, isSameLayout, type ReadLinked } f
 import { FunctionStarts } from './function-starts.ts'
 import { sized } from './guest-names.ts'
 
-/** What is known of the functions of a program. */
+/** The known functions of a program. */
 export interface ProgramNames {
   /** By the addresses that it was linked for. */
   readonly table: SymbolTable

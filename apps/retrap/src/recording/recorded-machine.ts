@@ -9,7 +9,7 @@ export class RecordedMachine implements Machine {
   readonly #read: LiveDebugOptions['read']
   #target: GdbTarget | undefined
   readonly #ended = Promise.withResolvers<MachineExit>()
-  /** It runs while the session runs it, and gdb has it go on. */
+  /** The machine runs while the session runs it, and gdb has it go on. */
   readonly #stoppable = new StoppableRun()
 
   /** @param read - reads back what the recorder has written */

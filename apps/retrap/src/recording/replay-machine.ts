@@ -58,7 +58,7 @@ export class ReplayMachine implements Machine {
       onTransmit: (listener) => {
         this.#listeners[port] = listener
       },
-      // What is typed now was not typed then, but Ctrl-C ends the way to a place.
+      // Keys of now were not typed then, but Ctrl-C ends the way to a place.
       receive: (bytes) => {
         if (this.#live === undefined && bytes.includes(CTRL_C)) this.#interrupt?.abort()
         return this.#liveLine(port)?.receive(bytes) ?? true

@@ -10,7 +10,7 @@ import type { RecordingSettings } from '../session/session-settings.ts'
 import { RecordedMachine } from './recorded-machine.ts'
 import { ReplayMachine } from './replay-machine.ts'
 
-/** What is recorded, or run again. */
+/** The recording under way, or the replay. */
 type Active =
   | {
       readonly recorder: Pick<PcRecorder, 'end' | 'instructions' | 'mark'>
@@ -84,7 +84,7 @@ export class SessionRecording {
       ...{ about, keepsPace },
       ...(this.#settings.keepsCheckpoints === false && { checkpointMs: Infinity }),
     })
-    // What was written is read again where gdb goes back.
+    // Written parts are read again where gdb goes back.
     let reader: Promise<FileHandle> | undefined
     const read = async (from: number, bytes: number): Promise<Uint8Array> =>
       readAt(await (reader ??= openedFile(path)), from, bytes)

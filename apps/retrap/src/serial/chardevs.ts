@@ -37,7 +37,7 @@ export class Chardevs {
     }
   }
 
-  /** What the guest's bytes go to. */
+  /** The outputs for the guest's bytes. */
   get outputs(): readonly WatchedOutput[] {
     return [...this.#ends.values()]
   }

@@ -8,7 +8,7 @@ type ConsoleArgument = Extract<VirtioArgument, { readonly kind: 'console' }>
 const CONTROLLER = 'virtio-serial-pci'
 const PORTS: readonly string[] = ['virtconsole', 'virtserialport']
 
-/** What a device that is one of the ports says. */
+/** The description of a device that is one of the ports. */
 interface ReadPort {
   readonly bus: string
   readonly port: ConsoleArgument['ports'][number]

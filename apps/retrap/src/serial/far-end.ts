@@ -23,7 +23,7 @@ const noListener = (): void => {}
 const takesAll = (): boolean => true
 
 /**
- * Opens a serial port's far end. What a person needs to know of it is written to `say`.
+ * Opens a serial port's far end. Facts about it that a person needs are written to `say`.
  *
  * @throws CliError `ERR_INPUT` if it cannot be opened
  */

@@ -8,7 +8,7 @@ export interface ChardevArgument {
   readonly target: SerialTarget
 }
 
-/** What the options below give. */
+/** The values of the options below. */
 export interface SerialFlags {
   readonly serial?: readonly SerialTarget[]
   readonly chardev?: readonly ChardevArgument[]

@@ -4,11 +4,11 @@ import type { WatchedOutput } from '../session/output-watch.ts'
 import type { SerialTarget } from '../options/values.ts'
 import { type FarEnd, openReported } from './far-end.ts'
 
-/** What the serial ports of a session's machines lead to, beside the terminal. */
+/** The far ends of a session's serial ports, beside the terminal. */
 export class SerialWires {
   /** Null: the port leads to the terminal. */
   readonly #ends: (FarEnd | null)[] = []
-  /** What has come for each port before there is a machine. */
+  /** The bytes that have come for each port before there is a machine. */
   readonly #early: Uint8Array[][] = []
   #machine: Machine | undefined
 
@@ -37,7 +37,7 @@ export class SerialWires {
     return false
   }
 
-  /** What the guest's bytes go to. */
+  /** The outputs for the guest's bytes. */
   get outputs(): readonly WatchedOutput[] {
     return this.#ends.filter((end) => end !== null)
   }

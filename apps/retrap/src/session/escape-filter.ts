@@ -1,6 +1,6 @@
 const CTRL_A = 0x01
 
-/** What the user typed, split into what the guest gets and what we are told. */
+/** The user's keys, split into the guest's and ours. */
 export interface Typed {
   readonly forGuest: Uint8Array
   /** Ctrl-A x: the user wants to leave. Nothing after it counts. */
@@ -15,7 +15,7 @@ export interface Typed {
   readonly restart: boolean
   /** Ctrl-A c: the user wants to type a command. */
   readonly prompt: boolean
-  /** What to show of a command that is being typed. */
+  /** The part to show of a command that is being typed. */
   readonly echo: Uint8Array
   /** Commands that are whole. Null: one that the user has given up. */
   readonly commands: readonly (string | null)[]

@@ -9,8 +9,8 @@ interface Item {
 const QUIET_MS = 1000
 /** A kernel's message, which may well arrive in the middle of a prompt. */
 const KERNEL_LINE = /\[ *\d+\.\d{6}\] [^\n]*\n/g
-// What a shell sends to find out about its terminal.
-// oxlint-disable-next-line no-control-regex -- the escape character is what these begin with
+// The sequences of a shell that asks about its terminal. oxlint-disable-next-line no-control-regex -- the escape character is
+// what these begin with
 const CONTROL_SEQUENCE = /\u001b\[[0-9;?]*[A-Za-z]/g
 const TAIL_LENGTH = 4096
 
@@ -23,7 +23,7 @@ export class PromptFeeder {
   readonly #send: (bytes: Uint8Array) => void
   readonly #queue: Item[] = []
   readonly #decoder = new TextDecoder('latin1')
-  /** What the guest printed since the last piece was sent. */
+  /** The guest's output since the last piece was sent. */
   #tail = ''
   #sawPrompt = false
   #queuedBytes = 0
@@ -40,7 +40,7 @@ export class PromptFeeder {
     return this.#sawPrompt
   }
 
-  /** What waits to be sent. */
+  /** The bytes that wait to be sent. */
   get queuedBytes(): number {
     return this.#queuedBytes
   }

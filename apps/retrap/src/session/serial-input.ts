@@ -40,9 +40,9 @@ export interface SerialInputOptions {
   readonly onPrompt?: () => void
   /** Shows what is typed of it. */
   readonly onEcho?: (bytes: Uint8Array) => void
-  /** It is whole; null: it was given up. */
+  /** The command is whole; null: it was given up. */
   readonly onCommand?: (line: string | null) => void
-  /** It {@link SerialInput.isFull | was full} and no longer is. */
+  /** The input {@link SerialInput.isFull | was full} and no longer is. */
   readonly onRoom: () => void
 }
 

@@ -9,7 +9,7 @@ export interface Ending {
   readonly message?: string
 }
 
-/** What the lines of a session's end need beside it. */
+/** The facts that the lines of a session's end need beside it. */
 interface EndText {
   readonly timeoutMs: number | undefined
   readonly disassemble: SessionHost['disassemble']
@@ -55,7 +55,7 @@ export function exitCodeOf(exit: MachineExit): number {
   }
 }
 
-/** What stderr says of why a run has ended, where that is not plain. */
+/** Returns the lines for stderr on the end of a run, where it is not plain. */
 export function linesOfEnd(exit: MachineExit, ending: Ending | undefined, text: EndText): string[] {
   const lines: string[] = []
   if (ending?.message !== undefined) lines.push(`retrap: ${ending.message}\n`)
@@ -70,7 +70,7 @@ export function linesOfEnd(exit: MachineExit, ending: Ending | undefined, text: 
 const COLUMNS = 4
 
 /**
- * What is printed of a machine that could not go on: why, its registers, and the instruction it stood at.
+ * Returns the report of a machine that could not go on: why, its registers, and the instruction it stood at.
  *
  * @returns lines that end with a line feed
  */

@@ -9,7 +9,7 @@ import type { TerminalSettings } from './session-terminal.ts'
 import type { SnapshotSettings } from '../snapshots/session-snapshots.ts'
 import type { SessionTrace } from '../trace/session-trace.ts'
 
-/** What the system under a machine is. */
+/** The system under a machine. */
 export type MachineImages = Pick<
   MachineOptions,
   'kernel' | 'initrd' | 'modules' | 'firmware' | 'commandLine' | 'optionRoms' | 'vgaBios'
@@ -50,7 +50,7 @@ export interface SessionSettings extends BackEndSettings, TerminalSettings {
   readonly profile?: SessionProfile
   /** Where compiled code is kept; written when the session ends. */
   readonly unitCache?: { close(): void }
-  /** What is traced of its machines. */
+  /** The trace of its machines. */
   readonly trace?: Pick<SessionTrace, 'attach' | 'end'>
   /** Where a machine is awaited that goes on here. */
   readonly incoming?: MigrationAddress
@@ -77,7 +77,7 @@ export interface SessionSettings extends BackEndSettings, TerminalSettings {
 
 /** The part of a guest's profile that a session drives. */
 export interface SessionProfile {
-  /** It takes no more samples. */
+  /** The profile takes no more samples. */
   readonly isFull: boolean
   /** Gives names to what was sampled, while the machine is there. */
   resolve(machine: Machine, kernel: Uint8Array | undefined): void

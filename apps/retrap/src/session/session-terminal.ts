@@ -6,7 +6,7 @@ import type { FarEnd } from '../serial/far-end.ts'
 import type { ChardevArgument } from '../serial/serial-options.ts'
 import type { SerialTarget } from '../options/values.ts'
 
-/** What the terminal has to do with a machine. */
+/** The terminal's settings for a machine. */
 export interface TerminalSettings {
   /** Where each serial port leads; at most one of them and of the chardevs is `stdio`. */
   readonly serial: readonly SerialTarget[]
@@ -17,7 +17,7 @@ export interface TerminalSettings {
   readonly input: InputPolicy
 }
 
-/** What the keys behind Ctrl-A ask for, and what the guest prints when it is lost. */
+/** The requests of the keys behind Ctrl-A, and the guest's output when it is lost. */
 interface TerminalListener {
   /** The user leaves. */
   readonly left: () => void

@@ -328,7 +328,7 @@ class Session {
     const timer = left === Infinity ? undefined : setTimeout(() => over.abort(), left)
     try {
       const first = await Promise.race([work, new Promise<null>((resolve) => (end.onabort = () => resolve(null)))])
-      // What is waited for may keep the process for long.
+      // The work that is waited for may keep the process for long.
       if (first === null) this.#host.abandon()
       return first
     } finally {
@@ -350,7 +350,7 @@ class Session {
       settings.machine.architecture === 'arm64'
     )
       throw usage('--record with --gdb: an Arm board cannot go back; leave one of them out')
-    // What others do is in the recording.
+    // The recording has the actions of the other models.
     const again = models.find(({ deterministic }) => deterministic === true)
     if (this.#gdb !== undefined && settings.recording?.record !== undefined && again !== undefined)
       throw usage(

@@ -4,7 +4,7 @@ import type { JitCounts } from '@retrap/x86-cpu'
 import type { Machine } from '../machine/machine-contract.ts'
 import { describeMap } from '../p2m/listing.ts'
 
-/** What a run has cost. `--stats json` prints this object. */
+/** The cost of a run. `--stats json` prints this object. */
 export interface RunStatistics {
   readonly reason: MachineExit['reason']
   readonly exitCode: number
@@ -18,7 +18,7 @@ export interface RunStatistics {
   readonly tlbMisses: number
   /** Exits from generated code, by kind. */
   readonly exits: Readonly<Record<string, number>>
-  /** What else the machine counts. */
+  /** The machine's other counts. */
   readonly counts: Readonly<Record<string, unknown>>
   /** Accesses to the task priority register; what follows `traps` is there with a TPR patcher only. */
   readonly taskPriority: {
@@ -154,7 +154,7 @@ function formatJit(counts: JitCounts | undefined, retired: number): [string, str
   ]
 }
 
-/** What has been counted, most first; what is zero is left out. */
+/** Returns the counts, most first; zeros are left out. */
 function byCount(counts: Readonly<Record<string, number>>): string {
   const counted = Object.entries(counts).filter(([, count]) => count > 0)
   const sorted = counted.toSorted(([, a], [, b]) => b - a)

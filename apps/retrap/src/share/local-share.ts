@@ -58,7 +58,7 @@ const HOST = {
 
 type HostCalls = typeof HOST
 
-/** What one machine does with a directory: it ends with the machine, whatever its guest has left open. */
+/** The use of a directory by one machine: it ends with the machine, whatever its guest has left open. */
 class Use {
   readonly calls: HostCalls
   readonly #open = new Set<number>()
@@ -228,7 +228,7 @@ class LocalNode implements ShareNode {
   }
 
   async open({ read: reads, write: writes, truncate: empties }: ShareAccess): Promise<ShareFile> {
-    // What the descriptor names is known: a device or a pipe would do more than be opened.
+    // The descriptor's file is known: a device or a pipe would do more than be opened.
     if ((Number((await this.#calls.fstat(this.fd)).mode) & S_IFMT) !== S_IFREG) throw new ShareError('EACCES')
     return new LocalFile(
       this.#calls,

@@ -11,7 +11,7 @@ export interface ShareArgument extends PcVirtioPlace {
   readonly readOnly: boolean
 }
 
-/** What the options below give. */
+/** The values of the options below. */
 export interface ShareFlags {
   readonly share?: readonly ShareArgument[]
   readonly fsdev?: readonly FsdevArgument[]

@@ -109,7 +109,7 @@ export class SessionSnapshots {
     )
     try {
       let disks: readonly SavedDisk[] = []
-      // What is held back until the run ends would be written behind the time that the file has. A qcow2 image counts clusters
+      // Writes that are held back until the run ends would come after the time that the file has. A qcow2 image counts clusters
       // that one flush has freed at the next one.
       await this.#images()?.flush()
       await this.#images()?.flush()

@@ -17,7 +17,7 @@ import { refuseSpecial } from '../files/files.ts'
 import type { MachineSnapshot, MachineSnapshotSource } from '../machine/machine-contract.ts'
 import { areSavedDisks, type SavedDisk } from './saved-disks.ts'
 
-/** What a snapshot file says of the run that it is of. */
+/** A snapshot file's description of its run. */
 export interface SavedRun {
   /** Version of this shape. */
   readonly version: 1

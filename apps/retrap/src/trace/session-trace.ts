@@ -45,7 +45,7 @@ export class SessionTrace {
     this.#tracer = new Tracer(specs, (record) => this.#sink.add(record))
   }
 
-  /** What a machine is given when it is made; undefined: its accesses are not traced. */
+  /** The trace function for a machine when it is made; undefined: its accesses are not traced. */
   get access(): ((record: IoTraceRecord) => void) | undefined {
     return this.#tracer.access
   }
@@ -69,7 +69,7 @@ function linesTo(write: (text: string) => void): Sink {
 }
 
 /**
- * A file that gets its text in larger pieces. What a process that ends has left goes out with it.
+ * A file that gets its text in larger pieces. The rest of a process that ends goes out with it.
  *
  * @param failed - hears why it cannot be written any more; the guest, which is executing, hears nothing of it
  */
@@ -119,7 +119,7 @@ export interface TraceArgument {
 }
 
 /**
- * What a `--trace` says.
+ * Returns the meaning of a `--trace`.
  *
  * @throws CliError `ERR_USAGE` where that is no trace
  */

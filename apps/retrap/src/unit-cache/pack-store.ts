@@ -36,7 +36,7 @@ export class PackStore implements CodeStore {
   #pack: PackFile | undefined
   readonly #held = new Map<number, Held>()
   readonly #byKey = new Map<number, Held[]>()
-  /** What was dropped since the last writing. */
+  /** The names that were dropped since the last writing. */
   readonly #dropped = new Set<string>()
   #last = 0
   /** Bytes that wait to be written. */
@@ -124,13 +124,13 @@ export class PackStore implements CodeStore {
     for (const { isUsed, code } of this.#held.values()) {
       const name = nameOf(code)
       const used = isUsed ? now : Math.max(code.used, all.get(name)?.used ?? 0)
-      // What others have added since stays the newest.
+      // Code that others have added since stays the newest.
       all.set(name, { ...code, used })
     }
     return [...all.values()]
   }
 
-  /** All is in the file now. What the compiler knows keeps its names. */
+  /** All is in the file now. The compiler's names stay. */
   #reopen(): void {
     const pack = PackFile.open(this.#path)
     if (pack === undefined) return

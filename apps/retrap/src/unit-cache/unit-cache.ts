@@ -14,7 +14,7 @@ import { PackStore } from './pack-store.ts'
 const MOST_BYTES = 64 << 20
 const MOST_PACKS = 64
 const EXTENSION = '.units'
-/** What is written is complete after this time, or was given up. */
+/** The age at which a file that is being written is complete, or was given up. */
 const ABANDONED_MS = 3_600_000
 /** A pack that is used is marked so once in this time. */
 const MARK_AFTER_MS = 3_600_000
@@ -162,6 +162,6 @@ function touch(path: string): void {
     const state = statSync(path, { throwIfNoEntry: false })
     if (state !== undefined && now - state.mtimeMs > MARK_AFTER_MS) utimesSync(path, now / 1000, now / 1000)
   } catch {
-    // It may be on a disk that cannot be written.
+    // The folder may be on a disk that cannot be written.
   }
 }

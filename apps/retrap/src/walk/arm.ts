@@ -95,7 +95,7 @@ export function armContextFor({ ttbr0, ttbr1, tcr, sctlr, mair }: ArmRegisterFla
 const halfOf = ({ lower, upper }: ArmPagingContext, address: bigint): ArmPagingContext['lower'] =>
   ((address >> 55n) & 1n) === 0n ? lower : upper
 
-/** What the first line of a listing says of it. */
+/** Returns the first line of a listing. */
 export function describeArmContext({ lower, upper }: ArmPagingContext): string {
   const half = (name: string, { inputBits, granule, table, disabled }: ArmPagingContext['lower']): string =>
     disabled
@@ -146,7 +146,7 @@ function describeDescriptor(value: bigint, level: number): string {
   return [level === 3 ? 'page' : 'block', ...named(value, PAGE_BITS), `AttrIndx ${(value >> 2n) & 7n}`].join(' ')
 }
 
-/** What a level may do at an address, as `rwx`. */
+/** Returns the rights of a level at an address, as `rwx`. */
 function rightsOf(context: ArmPagingContext, reader: TableReader, address: bigint, level: number): string {
   const result = new ArmWalkResult()
   const may = (access: number): boolean =>
@@ -246,7 +246,7 @@ type ArmMapping =
   | { readonly span: bigint; readonly ipa: number; readonly kind: string }
   | { readonly span: bigint; readonly missing: number | undefined }
 
-/** What is at an address: a page, or a hole as large as what the entry that is not there would map. */
+/** Returns the mapping at an address: a page, or a hole as large as the absent entry would map. */
 function armMapping(
   context: ArmPagingContext,
   dump: DumpReader,

@@ -1,4 +1,4 @@
-/** What a walk depends on beside the tables: control registers, from options or from the dump. */
+/** The inputs of a walk beside the tables: control registers, from options or from the dump. */
 import {
   CR0_PE,
   CR0_PG,

@@ -25,7 +25,7 @@ export interface MadeSystem {
   readonly files: ReadonlyMap<string, Uint8Array>
 }
 
-/** What tells the machines of architectures from each other. */
+/** The differences between the machines of architectures. */
 interface Board {
   readonly console: string
   /** Options of the page's machine. */
@@ -115,7 +115,7 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
 }
 
 /**
- * Makes the systems of the start page, one after the other. One that cannot be made is left out, and told of.
+ * Makes the systems of the start page, one after the other. A system that cannot be made is left out, and told of.
  *
  * @throws what the first one threw, where none can be made
  */

@@ -13,7 +13,7 @@ const TYPES: Readonly<Record<string, string>> = {
 }
 
 /**
- * What all answers say. The first two give the page shared memory and an exact clock; the policy is that of the page's own
+ * The headers of all answers. The first two give the page shared memory and an exact clock; the policy is that of the page's own
  * `meta` element, which Workers do not see.
  *
  * Source: WHATWG, HTML, 7.1.3 and 7.1.4, "Cross-origin opener policies" and "Cross-origin embedder policies".
