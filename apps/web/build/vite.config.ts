@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { NOTICES, noticesOf } from '@retrap/tooling/notices'
+import { pageModules } from '@retrap/tooling/page-modules'
 import { pluginsForMachines } from '@retrap/x86-decoder/build'
 import { build, defaultClientConditions, defineConfig, type Plugin, transformWithOxc } from 'vite'
 
@@ -14,7 +15,8 @@ const define = { 'process.env': '{}' }
 const folder = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
 /** The machines are in Workers; the page decodes all that there is, for people. These come before vite's own resolution. */
-const forMachines = pluginsForMachines.map((plugin) => ({ ...plugin, enforce: 'pre' as const }))
+const forMachines = () =>
+  [...pluginsForMachines, pageModules()].map((plugin) => ({ ...plugin, enforce: 'pre' as const }))
 
 /** All files that the page, its Workers and the playground are made of. */
 const modules = new Set<string>()
@@ -49,7 +51,12 @@ export default defineConfig({
   // Any folder of any web server may hold the site.
   base: './',
   resolve: { conditions },
-  worker: { format: 'es', plugins: () => [collect(), ...forMachines] },
+  worker: {
+    format: 'es',
+    plugins: () => [collect(), ...forMachines()],
+    // What a Worker loads at its start is one file, whatever of it chunks use as well: it is compressed as one, too.
+    rolldownOptions: { output: { codeSplitting: { groups: [{ name: 'machine', tags: ['$initial'] }] } } },
+  },
   define,
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   build: {

@@ -7,6 +7,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { NOTICES, noticesOf } from '@retrap/tooling/notices'
+import { pageModules } from '@retrap/tooling/page-modules'
 import { pluginsForMachines } from '@retrap/x86-decoder/build'
 import { build, type OutputChunk } from 'rolldown'
 
@@ -41,7 +42,7 @@ async function bundle(name: string): Promise<OutputChunk[]> {
     platform: 'browser',
     logLevel: 'warn',
     // A page would compile the opcode tables at each start, for 0.1 s and longer.
-    plugins: [...pluginsForMachines],
+    plugins: [...pluginsForMachines, ...(name === WORKER ? [pageModules()] : [])],
     resolve: { conditionNames: ['retrap-source', 'import', 'browser', 'default'] },
     // Pages have none of Node's variables.
     transform: { target: 'es2024', define: { 'process.env': '{}' } },

@@ -25,7 +25,7 @@ import { epochOf, hostClock, HostSleeper, laterTurn, type RandomSource, randomOf
 import { FirstFailure, MachineLife } from '../life/machine-life.ts'
 import { isShared } from '../life/prepare.ts'
 import { Sampler } from '../life/sampling.ts'
-import { kernelForFirmware, pcMemoryMap, type PcMemoryMap } from '../loaders/index.ts'
+import { pcMemoryMap, type PcMemoryMap } from '../loaders/index.ts'
 import { machineMemoryBytes } from '../memory-size.ts'
 import type { PcInputs } from '../recording/pc-inputs.ts'
 import type { SnapshotParts } from '../snapshot/snapshot.ts'
@@ -211,7 +211,7 @@ function compose(given: PcOptions, parts: PcParts, base: PcBase): ComposedPc {
     inSystemManagement: () => inSystemManagement(domain),
   })
   const images = kernelImages(options)
-  const kernel = images === undefined || startsDirectly(options) ? undefined : kernelForFirmware(images, map)
+  const kernel = images && parts.kernelForFirmware?.(images, map)
   for (const { gpa, bytes } of kernel?.loaded ?? []) domain.guestMemory.load(gpa, bytes)
   const board = placeBoard(
     domain,

@@ -7,7 +7,8 @@ import { type MovedControllers, splitControllers } from '../elsewhere/split.ts'
 import type { ForkFamily, ForkOrigin } from '../fork/fork-family.ts'
 import { loadFlash } from '../firmware/flash.ts'
 import type { OptionRom } from '../firmware/option-roms.ts'
-import type { PcOptions } from './pc-options.ts'
+import type { kernelForFirmware } from '../loaders/index.ts'
+import { type PcOptions, startsDirectly } from './pc-options.ts'
 import type { PcVapicOptions } from '../firmware/vapic.ts'
 
 /** The parts of a PC that are loaded before it is composed. */
@@ -22,6 +23,8 @@ export interface PcParts {
   readonly vapicRoms: readonly OptionRom[]
   /** Contents of the flash memories. */
   readonly flash: readonly Uint8Array[]
+  /** Hands a kernel to firmware, where there are both. */
+  readonly kernelForFirmware: typeof kernelForFirmware | undefined
   /** The machines in its memory, where it can be forked. */
   readonly family: ForkFamily | undefined
   /** Plugs Xen in, where the guest sees Xen. */
@@ -44,19 +47,21 @@ export async function forkFamily(
 /** Loads the parts that the options ask for, and no others. @throws MachineError `ERR_OPTION` */
 export async function loadPcParts(options: PcOptions): Promise<Omit<PcParts, 'family'>> {
   const { moved, local } = divide(options)
-  const [flash, vapicRoms, kinds, movedKinds, elsewhere, xen] = await Promise.all([
+  const [flash, vapicRoms, kinds, movedKinds, elsewhere, xen, kernel] = await Promise.all([
     loadFlash(options.flash ?? []),
     loadVapicRoms(options.vapic),
     loadDeviceKinds(local),
     moved && loadDeviceKinds(moved),
     moved && import('../elsewhere/start-controllers.ts'),
     options.hypervisor === 'xen' ? import('@retrap/xen') : undefined,
+    options.kernel === undefined || startsDirectly(options) ? undefined : import('../loaders/firmware-kernel.ts'),
   ])
   return {
     kinds,
     flash,
     vapicRoms,
     plugXen: xen?.plugXen,
+    kernelForFirmware: kernel?.kernelForFirmware,
     moved: movedKinds ?? [],
     elsewhere: elsewhere?.startControllers,
   }

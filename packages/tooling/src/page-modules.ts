@@ -1,0 +1,35 @@
+/**
+ * What builds of pages leave out of the engine: `MachineOptions` of `@retrap/web` has one kind of compiled code, that of the second
+ * tier, and keeps none. A page would load the rest at each start, and never execute it.
+ */
+import type { Plugin } from 'rolldown'
+
+/** Modules by the ends of their paths, and what stands for each. What they alone import goes with them. */
+const MODULES: Readonly<Record<string, string>> = {
+  'engine/src/jit/first-tier/unit-copier.ts': 'export class UnitCopier {}',
+  'engine/src/jit/first-tier/unit-writer.ts': 'export class UnitWriter {}',
+  'engine/src/jit/kept/code-format.ts':
+    'export const CODE_FORMAT = 0\nexport const encodeCode = undefined\nexport const decodeCode = undefined',
+  'x86-cpu/src/jit/template/template-unit.ts': 'export class TemplateUnit {}',
+  'x86-cpu/src/jit/template/templates.ts': 'export class Templates {}',
+}
+
+/** For builds of pages from the sources of all packages. @throws Error at the end of the build for a module that was not found */
+export function pageModules(): Plugin {
+  const found = new Set<string>()
+  return {
+    name: 'retrap:page-modules',
+    load(id) {
+      const path = id.replaceAll('\\', '/')
+      const module = Object.keys(MODULES).find((end) => path.endsWith(`packages/${end}`))
+      if (module === undefined) return null
+      found.add(module)
+      return MODULES[module]!
+    },
+    buildEnd(error) {
+      const missing = Object.keys(MODULES).filter((module) => !found.has(module))
+      if (error === undefined && missing.length > 0)
+        throw new Error(`pages leave out what there is not: ${missing.join()}`)
+    },
+  }
+}
