@@ -1,5 +1,28 @@
 /** The rights of an access, and the set of the TLB that knows of it. */
+import type { I32, I64 } from '@retrap/wasm-emitter'
 import { TRANSLATE_PAN, TRANSLATE_UNPRIVILEGED } from './host.ts'
+
+/** The description of an access for the host: its bytes in the low eight bits, and these. */
+
+/** A write. */
+export const ACCESS_WRITE = 0x100
+/** As EL0 would make it, whatever the exception level: LDTR, STTR. */
+export const ACCESS_UNPRIVILEGED = 0x200
+/** Must be aligned to its bytes, whatever SCTLR_ELx.A says: exclusives, atomics, ordered accesses. */
+export const ACCESS_ALIGNED = 0x400
+/**
+ * The access is made in place: the host says at which machine address, and is told when it is done ({@link ACCESS_DONE}). Memory
+ * is read and written, unless `ACCESS_WRITE` says that it is only written.
+ */
+export const ACCESS_MODIFY = 0x800
+/** A write in place is done: the address is that in machine memory. */
+export const ACCESS_DONE = 0x1_0000
+/** Cache maintenance: nothing but the translation is needed. */
+export const ACCESS_CACHE = 0x2_0000
+/** The whole block, a power of two of bytes, that the address lies in. */
+export const ACCESS_BLOCK = 0x4_0000
+/** log2 of the bytes of an element, where there are several. */
+export const ACCESS_ELEMENT_SHIFT = 12
 
 /** How many sets there are. */
 export const TLB_SETS = 4
@@ -51,3 +74,13 @@ export const RIGHTS: readonly Rights[] = [
     code: TRANSLATE_UNPRIVILEGED,
   },
 ]
+
+/** Bytes of a page, and one: an access of `n` bytes lies in it at distances below this less `n`. */
+export const PAGE_END = 0x1001
+
+/** The bits of an address that must be clear and may not be, of an access that has to be aligned. */
+export function misalignment(address: I64, flags: number): I32 | undefined {
+  if ((flags & ACCESS_ALIGNED) === 0) return undefined
+  const bytes = 1 << ((flags >>> ACCESS_ELEMENT_SHIFT) & 0xf)
+  return bytes === 1 ? undefined : address.toI32().and(bytes - 1)
+}

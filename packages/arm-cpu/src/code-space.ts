@@ -1,9 +1,7 @@
-import { STATUS_DONE, STATUS_STEP } from '@retrap/engine'
-import type { CodeSpace, Tlb } from '@retrap/engine'
-import type { DebugSlot } from './debug-hooks.ts'
-import { newTranslation } from './host.ts'
-import type { ArmTranslation } from './host.ts'
-import { KEY_GUARDED } from './landings.ts'
+import { STATUS_DONE, STATUS_STEP, type CodeSpace, type Tlb } from '@retrap/engine'
+import type { DebugSlot } from './debug-stops.ts'
+import { newTranslation, type ArmTranslation } from './host.ts'
+import { KEY_GUARDED } from './branch-types.ts'
 import {
   MODE_A32,
   POINTER_TAGGED,

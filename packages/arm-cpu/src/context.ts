@@ -1,8 +1,26 @@
-import { R_LENGTH, R_OFFSET, STATUS_FAULT, STATUS_HANDLER, TLB_INDEX_MASK, TLB_READ, TLB_WRITE } from '@retrap/engine'
-import type { I32Callee } from '@retrap/engine'
+import {
+  R_LENGTH,
+  R_OFFSET,
+  STATUS_FAULT,
+  STATUS_HANDLER,
+  TLB_INDEX_MASK,
+  TLB_READ,
+  TLB_WRITE,
+  type I32Callee,
+} from '@retrap/engine'
 import type { Bits, Float } from '@retrap/soft-float'
-import { extractLane, I32, V128, replaceLane } from '@retrap/wasm-emitter'
-import type { F32, F64, FunctionBuilder, I64, Local, Value } from '@retrap/wasm-emitter'
+import {
+  extractLane,
+  I32,
+  V128,
+  replaceLane,
+  type F32,
+  type F64,
+  type FunctionBuilder,
+  type I64,
+  type Local,
+  type Value,
+} from '@retrap/wasm-emitter'
 import {
   ACCESS_ALIGNED,
   ACCESS_BLOCK,
@@ -11,13 +29,11 @@ import {
   ACCESS_MODIFY,
   ACCESS_UNPRIVILEGED,
   ACCESS_WRITE,
-} from './access-flags.ts'
-import { misalignment, PAGE_END } from './alignment.ts'
-import { LOADS, STORES } from './elements.ts'
-import type { ElementSize } from './elements.ts'
-import { conditionHolds } from './flags.ts'
-import type { FlagStore, Flags } from './flags.ts'
-import type { ArmForm, Target } from './form.ts'
+  misalignment,
+  PAGE_END,
+} from './access-rights.ts'
+import { LOADS, STORES, type ElementSize, type ArmForm, type Target } from './form.ts'
+import { conditionHolds, type FlagStore, type Flags } from './flags.ts'
 import type { ArmLibrary } from './library.ts'
 import { SP_ALIGNMENT_FAULT } from './syndrome.ts'
 import { R_A, R_D, R_IMMEDIATE, R_M, R_N, R_SMALL, R_WORD } from './record.ts'

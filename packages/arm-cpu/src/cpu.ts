@@ -15,17 +15,15 @@ import { TLB_SETS } from './access-rights.ts'
 import { BranchTypes } from './branch-types.ts'
 import { ArmCodeSpace } from './code-space.ts'
 import { ArmCpuError } from './errors.ts'
-import { type DebugParts, DebugSlot } from './debug-hooks.ts'
-import { DebugStops } from './debug-stops.ts'
-import { type ArmExecutionWatch, WatchedExecution } from './execution-watch.ts'
+import { type DebugParts, DebugSlot, DebugStops } from './debug-stops.ts'
+import { type ArmExecutionWatch, WatchedExecution, Exceptions } from './system/exceptions.ts'
 import type { ArmEngine } from './engine.ts'
-import type { ArmExit } from './exit.ts'
+import { type ArmExit, StateExits } from './state-exits.ts'
 import { GeneratedCode } from './generated-code.ts'
 import type { ArmHost } from './host.ts'
 import { MemoryAccess } from './memory-access.ts'
 import { PSTATE_BTYPE, PSTATE_IL, PSTATE_SS } from './pstate.ts'
-import { makeRegisters } from './registers.ts'
-import type { ArmRegisters } from './registers.ts'
+import { makeRegisters, type ArmRegisters } from './registers.ts'
 import {
   EVENT_FIQ,
   EVENT_IRQ,
@@ -47,15 +45,12 @@ import {
   WAIT_INTERRUPT,
 } from './state-layout.ts'
 import { Debug, DEBUG_ALONE, DEBUG_RAISED } from './system/debug.ts'
-import { Exceptions } from './system/exceptions.ts'
-import { StateExits } from './state-exits.ts'
 import { EC_HVC64, exceptionClassOf } from './syndrome.ts'
 import { SystemInstructions } from './system/instructions.ts'
 import { SystemState } from './system/system-state.ts'
 import { Watchpoints } from './system/watchpoints.ts'
 import { TLB_TAG, Translation } from './translation.ts'
-import { ProcessorState } from './trapped-state.ts'
-import type { TrappedState } from './trapped-state.ts'
+import { ProcessorState, type TrappedState } from './trapped-state.ts'
 
 const BUDGET: ArmExit = { reason: 'budget' }
 

@@ -1,6 +1,6 @@
 import { DebugPoints, linearAddress, type WatchedAccess, type WatchKind } from '@retrap/engine'
 import { type ArmCpu, debugPartsOf } from './cpu.ts'
-import type { DebugHooks, DebugSlot } from './debug-hooks.ts'
+import type { DebugHooks, DebugSlot } from './debug-stops.ts'
 import { ArmCpuError } from './errors.ts'
 import { EC_SVC32, EC_SVC64, exceptionClassOf } from './syndrome.ts'
 import { S_FAULT_STAGE, S_FAULT_SYNDROME, S_WAITING } from './state-layout.ts'

@@ -1,11 +1,37 @@
-import { CodeCache, HOT_COUNTER_BYTES, Jit } from '@retrap/engine'
+import {
+  CodeCache,
+  HOT_COUNTER_BYTES,
+  Jit,
+  type InterpreterCode,
+  type CompiledCode as EngineCode,
+  type JitOptions as EngineOptions,
+  packInterpreters as pack,
+  unpackInterpreters,
+} from '@retrap/engine'
 import { FIXED_MA, type MachineMemory } from '@retrap/memory'
-import type { InterpreterCode } from '@retrap/engine'
 import type { FormSource } from './semantics.ts'
-import { generateArmInterpreter } from './interpreter.ts'
+import { generateArmInterpreter, allForms } from './interpreter.ts'
 import { ArmCompiled } from './jit/arm-compiled.ts'
-import { engineOptions, type JitOptions } from './jit/jit-options.ts'
 import { ArmRecordDecoder } from './record-decoder.ts'
+import { MODE_A32 } from './state-layout.ts'
+
+/** Guest code that has been compiled. */
+export interface CompiledCode extends Omit<EngineCode, 'mode'> {
+  /** Whether it is of AArch32: A32, or at odd addresses Thumb. */
+  readonly aarch32: boolean
+}
+
+/** How hot code is compiled. */
+export interface JitOptions extends Omit<EngineOptions, 'onCode'> {
+  /** Called with all code that is compiled, when it is; what it throws leaves that code to the interpreter. */
+  readonly onCode?: (code: CompiledCode) => void
+}
+
+/** Returns the options as the engine has them. */
+function engineOptions({ onCode, ...options }: JitOptions): EngineOptions {
+  if (onCode === undefined) return options
+  return { ...options, onCode: ({ mode, ...code }) => onCode({ ...code, aarch32: (mode & MODE_A32) !== 0 }) }
+}
 
 /** Bytes of decoded instructions that an engine keeps by default: 16 MiB. */
 export const CODE_CACHE_BYTES: number = 16 << 20
@@ -85,4 +111,43 @@ export class ArmEngine {
       this.jit = new Jit<FormSource>({ memory, cache, code, countersAt, instructionSet }, engineOptions(jit))
     }
   }
+}
+
+// Interpreters generated ahead: a program that keeps them in a file starts a second of processor time sooner.
+
+let byKey: ReadonlyMap<string, FormSource> | undefined
+
+/** The form that has a key. */
+export function formOfKey(key: string): FormSource {
+  if (byKey === undefined) {
+    const found = new Map<string, FormSource>()
+    // Several rows of AArch32 share forms: the first counts.
+    for (const source of allForms()) if (!found.has(source.form.key)) found.set(source.form.key, source)
+    byKey = found
+  }
+  return byKey.get(key) as FormSource
+}
+
+/**
+ * Generates the interpreters of machines that compile hot code, with private and with shared memory, for
+ * {@link useInterpreters}. Compress the result: 3.3 MB become 131 KB by Brotli.
+ */
+export function packInterpreters(): Uint8Array {
+  const kinds = [false, true].map((shared) => ({
+    shared,
+    hotAt: FIXED_MA,
+    code: interpreterFor(shared, FIXED_MA).code,
+  }))
+  return pack(kinds, () => 0)
+}
+
+/**
+ * Has the machines of this process that are made from now on use interpreters that were generated ahead.
+ *
+ * @param packed - what {@link packInterpreters} returned, of the very modules that run now: an interpreter of another version
+ *   of this package, or of one that it depends on, goes wrong in ways that nobody notices at once
+ * @throws EngineError `ERR_PACKED_INTERPRETERS` for something else
+ */
+export function useInterpreters(packed: Uint8Array): void {
+  for (const { shared, hotAt, code } of unpackInterpreters(packed, formOfKey)) interpreterFor(shared, hotAt, code)
 }

@@ -3,4 +3,4 @@
  *
  * @packageDocumentation
  */
-export { packInterpreters, useInterpreters } from './packed-interpreters.ts'
+export { packInterpreters, useInterpreters } from './engine.ts'

@@ -1,7 +1,5 @@
-import { STATUS_DONE, STATUS_FAULT, STATUS_STEP, TLB_READ, TLB_WRITE } from '@retrap/engine'
-import type { Tlb } from '@retrap/engine'
-import { PAGE_BYTES } from '@retrap/memory'
-import type { MachineMemory } from '@retrap/memory'
+import { STATUS_DONE, STATUS_FAULT, STATUS_STEP, TLB_READ, TLB_WRITE, type Tlb } from '@retrap/engine'
+import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import {
   ACCESS_ALIGNED,
   ACCESS_BLOCK,
@@ -11,10 +9,9 @@ import {
   ACCESS_MODIFY,
   ACCESS_UNPRIVILEGED,
   ACCESS_WRITE,
-} from './access-flags.ts'
-import type { DebugSlot } from './debug-hooks.ts'
-import { newTranslation, TRANSLATE_READ, TRANSLATE_WRITE } from './host.ts'
-import type { ArmTranslation } from './host.ts'
+} from './access-rights.ts'
+import type { DebugSlot } from './debug-stops.ts'
+import { newTranslation, TRANSLATE_READ, TRANSLATE_WRITE, type ArmTranslation } from './host.ts'
 import { POINTER_TAGGED, S_ALONE, S_DATA, S_POINTERS } from './state-layout.ts'
 import { cacheAbort, dataAbort, FSC_ALIGNMENT, FSC_EXTERNAL, FSC_UNSUPPORTED, watchpoint } from './syndrome.ts'
 import type { Watchpoints } from './system/watchpoints.ts'

@@ -1,14 +1,20 @@
-import { findA64, isWideThumb } from '@retrap/arm-decoder'
-import type { Form as Row } from '@retrap/arm-decoder'
-import { OP_SYSTEM, RECORD_BYTES, R_FUNCTION, R_LENGTH, R_OFFSET, R_OP } from '@retrap/engine'
-import type { FormCode, RecordDecoder } from '@retrap/engine'
+import { findA64, isWideThumb, type Form as Row } from '@retrap/arm-decoder'
+import {
+  OP_SYSTEM,
+  RECORD_BYTES,
+  R_FUNCTION,
+  R_LENGTH,
+  R_OFFSET,
+  R_OP,
+  type FormCode,
+  type RecordDecoder,
+} from '@retrap/engine'
 import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { A32RecordDecoder } from './aarch32/record-decoder.ts'
 import { ThumbRecordDecoder } from './aarch32/thumb-record-decoder.ts'
 import { fieldOf } from './form.ts'
-import { selectorsOf } from './semantics.ts'
-import type { Semantics } from './semantics.ts'
-import { armForms } from './forms.ts'
+import { selectorsOf, type Semantics } from './semantics.ts'
+import { armForms, semanticsOf } from './semantics/index.ts'
 import {
   HOST_EXECUTED,
   HOST_FP,
@@ -23,7 +29,6 @@ import {
   R_WORD,
 } from './record.ts'
 import { MODE_A32, MODE_NO_FP, S_SINK, S_SP, S_V, S_X, S_ZERO } from './state-layout.ts'
-import { semanticsOf } from './semantics/index.ts'
 
 /** A register of an encoding: its letter, the field of the record, where registers of its file lie. */
 interface Operand {

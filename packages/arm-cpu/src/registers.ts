@@ -1,6 +1,5 @@
 import type { MachineMemory } from '@retrap/memory'
-import { KEYS } from './pointer-keys.ts'
-import type { KeyName } from './pointer-keys.ts'
+import { KEYS, type KeyName, restoreState, saveState, type SavedArmCpu } from './saved-state.ts'
 import {
   PSTATE_DAIF,
   PSTATE_EL1,
@@ -12,7 +11,6 @@ import {
   PSTATE_SP,
   PSTATE_T,
 } from './pstate.ts'
-import { restoreState, saveState, type SavedArmCpu } from './saved-state.ts'
 import {
   EVENT_REGISTER,
   S_EXCLUSIVE_BYTES,
@@ -39,8 +37,8 @@ import {
   S_SP_EL1,
   S_TPIDRRO_EL0,
   S_TPIDR_EL0,
+  type SystemRegisterName,
 } from './system/places.ts'
-import type { SystemRegisterName } from './system/places.ts'
 import type { SystemState } from './system/system-state.ts'
 
 const count = (value: number, limit: number): number => {

@@ -1,6 +1,5 @@
 import { FPCR_BITS, FPSR_BITS } from './float-rules.ts'
 import { ArmCpuError } from './errors.ts'
-import { KEYS } from './pointer-keys.ts'
 import { isPstate, PSTATE_FIELDS, PSTATE_NRW } from './pstate.ts'
 import {
   EVENT_REGISTER,
@@ -24,6 +23,12 @@ import {
 } from './state-layout.ts'
 import { placeOf, SYSTEM_REGISTERS, S_SP_EL0, S_SP_EL1 } from './system/places.ts'
 import type { SystemState } from './system/system-state.ts'
+
+/** Keys of pointer authentication, in the order of the state: for code and data, and the generic one. */
+export type KeyName = 'IA' | 'IB' | 'DA' | 'DB' | 'GA'
+
+/** All keys. The first four can be disabled. */
+export const KEYS: readonly KeyName[] = ['IA', 'IB', 'DA', 'DB', 'GA']
 
 /** A value of up to 128 bits, as `0x` and hexadecimal digits: it survives JSON. */
 export type Hex = string

@@ -1,11 +1,18 @@
 import { isWideThumb } from '@retrap/arm-decoder'
-import { STATUS_DONE, STATUS_FAULT } from '@retrap/engine'
-import type { Tlb } from '@retrap/engine'
-import { PAGE_BYTES, PAGE_SHIFT } from '@retrap/memory'
-import type { MachineMemory } from '@retrap/memory'
-import { ACCESS_CACHE, ACCESS_UNPRIVILEGED } from './access-flags.ts'
-import { AARCH32, LEVEL_PAN, LEVEL_UAO, RIGHTS, SET_AARCH32, STRICT, WATCHED } from './access-rights.ts'
-import type { Rights } from './access-rights.ts'
+import { STATUS_DONE, STATUS_FAULT, type Tlb } from '@retrap/engine'
+import { PAGE_BYTES, PAGE_SHIFT, type MachineMemory } from '@retrap/memory'
+import {
+  ACCESS_CACHE,
+  ACCESS_UNPRIVILEGED,
+  AARCH32,
+  LEVEL_PAN,
+  LEVEL_UAO,
+  RIGHTS,
+  SET_AARCH32,
+  STRICT,
+  WATCHED,
+  type Rights,
+} from './access-rights.ts'
 import {
   newTranslation,
   translate,
@@ -13,9 +20,10 @@ import {
   TRANSLATE_PAN,
   TRANSLATE_UNPRIVILEGED,
   TRANSLATE_WRITE,
+  type ArmHost,
+  type ArmTranslation,
 } from './host.ts'
-import type { ArmHost, ArmTranslation } from './host.ts'
-import { KEY_GUARDED } from './landings.ts'
+import { KEY_GUARDED } from './branch-types.ts'
 import {
   S_FAULT_ADDRESS,
   S_FAULT_HPFAR,

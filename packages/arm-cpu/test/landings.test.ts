@@ -1,9 +1,8 @@
 import { MachineMemory } from '@retrap/memory'
 import { words } from '@retrap/tooling/random'
 import { describe, expect, test } from 'vitest'
-import { ArmCpu, ArmEngine, FlatHost, KEY_GUARDED } from '../src/index.ts'
-import type { ArmExit, ArmTranslation } from '../src/index.ts'
-import { landingsOf } from '../src/landings.ts'
+import { ArmCpu, ArmEngine, FlatHost, KEY_GUARDED, type ArmExit, type ArmTranslation } from '../src/index.ts'
+import { landingsOf } from '../src/branch-types.ts'
 
 const CODE = 0x1000
 const SVC = 0xd400_0001

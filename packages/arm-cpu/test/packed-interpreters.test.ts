@@ -1,9 +1,8 @@
 import { unpackInterpreters } from '@retrap/engine'
 import { FIXED_MA } from '@retrap/memory'
 import { describe, expect, test } from 'vitest'
-import { interpreterFor } from '../src/engine.ts'
+import { interpreterFor, formOfKey, packInterpreters, useInterpreters } from '../src/engine.ts'
 import { generateArmInterpreter } from '../src/interpreter.ts'
-import { formOfKey, packInterpreters, useInterpreters } from '../src/packed-interpreters.ts'
 
 const packed = packInterpreters()
 const unpacked = unpackInterpreters(packed, formOfKey)

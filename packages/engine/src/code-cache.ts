@@ -1,8 +1,7 @@
 import { EngineError } from './errors.ts'
-import { FRAME_DECODED, PAGE_BYTES } from '@retrap/memory'
-import type { MachineMemory } from '@retrap/memory'
+import { FRAME_DECODED, PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { CodeKiller } from './code-killer.ts'
-import { CodePage, type UnitPart } from './code-page.ts'
+import { CodePage, type UnitPart, WrittenFrames } from './code-page.ts'
 import {
   OP_CONTINUE,
   OP_CROSS,
@@ -18,7 +17,6 @@ import {
   RECORD_BYTES,
   type RecordDecoder,
 } from './record.ts'
-import { WrittenFrames } from './written-frames.ts'
 
 /** Decoders count in 31 bits, and count past the end of a page that ends at 2 GiB. */
 const HALF = 0x7fff_f000

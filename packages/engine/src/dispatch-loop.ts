@@ -1,8 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { I32 } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, Label } from '@retrap/wasm-emitter'
+import { I32, type FunctionBuilder, type Label } from '@retrap/wasm-emitter'
 import { type DispatchImports, type DispatchLabels, LoopBranches } from './loop-branches.ts'
-import { type DispatchLocals, type HeldState, LoopState } from './loop-state.ts'
+import { type DispatchLocals, type HeldState, LoopState, type StateLayout } from './loop-state.ts'
 import {
   HOST_OF_FORM,
   OP_CALL,
@@ -22,10 +21,19 @@ import {
   R_OFFSET,
   R_OP,
 } from './record.ts'
-import type { StateLayout } from './state-layout.ts'
-import { FORM_SIGNATURE, STATUS_EXIT, STATUS_HANDLER, STATUS_JUMP, STATUS_LEAVE } from './status.ts'
+import {
+  FORM_SIGNATURE,
+  STATUS_EXIT,
+  STATUS_HANDLER,
+  STATUS_JUMP,
+  STATUS_LEAVE,
+  UNIT_FAILED,
+  UNIT_JUMP,
+  UNIT_MISSED,
+  UNIT_RESUME,
+  UNIT_SLOW,
+} from './status.ts'
 import { TLB_EXECUTE } from './tlb-layout.ts'
-import { UNIT_FAILED, UNIT_JUMP, UNIT_MISSED, UNIT_RESUME, UNIT_SLOW } from './unit-outcome.ts'
 
 /** Where the dispatch loop counts, as machine addresses; what is absent is not counted. */
 export interface DispatchCounters {

@@ -1,9 +1,8 @@
 import type { Callee, FunctionBuilder, ModuleBuilder } from '@retrap/wasm-emitter'
 import { type DispatchCounters, DispatchLoop } from './dispatch-loop.ts'
 import type { DispatchImports, DispatchLabels } from './loop-branches.ts'
-import type { HeldState } from './loop-state.ts'
+import type { HeldState, StateLayout } from './loop-state.ts'
 import { OP_CALL, OP_CALL_CONTROL, OP_CALL_SPILLED, OP_FIRST_FORM } from './record.ts'
-import type { StateLayout } from './state-layout.ts'
 import { FORM_SIGNATURE, STATUS_DONE } from './status.ts'
 
 /** How the interpreter executes a form: {@link R_OP} and {@link R_FUNCTION} of its records. */

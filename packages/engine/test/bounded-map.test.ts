@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { BackOff } from '../src/jit/back-off.ts'
+import { BackOff } from '../src/jit/compile-credit.ts'
 import { BoundedMap } from '../src/bounded-map.ts'
 
 test('a bounded map forgets what was set longest ago', () => {

@@ -1,8 +1,12 @@
 /**
  * Lines as bytes, for whoever prints many: nothing is allocated, and a line costs a few times what it takes to copy it.
  */
-import { CLASS_BYTES, makeNames, NAME_BYTES, NAME_CLASSES, NAME_LENGTH } from './byte-names.ts'
 import {
+  CLASS_BYTES,
+  makeNames,
+  NAME_BYTES,
+  NAME_CLASSES,
+  NAME_LENGTH,
   type ByteSyntax,
   KIND_BYTE_FORM,
   KIND_FORM,
@@ -41,7 +45,7 @@ import {
 import { codeInfo } from './codes.ts'
 import { operandsOf } from './decode.ts'
 import { DecoderError, requireOptions, shown } from './errors.ts'
-import type { FormatOptions } from './format-tokens.ts'
+import { type FormatOptions, type Field, LineWriter } from './line-writer.ts'
 import type { Instruction } from './instruction.ts'
 import {
   PREFIX_ADDRESS_SIZE,
@@ -55,7 +59,6 @@ import {
   REGISTER_RIP,
 } from './kinds.ts'
 import { hashOf, keyForm, keyMemory, keyRegisters, requireFormatOptions } from './line-cache.ts'
-import { type Field, LineWriter } from './line-writer.ts'
 
 /**
  * Bytes that text is added to. Lines are ASCII, one byte a character, without a newline; a formatter writes from `length` on, and

@@ -15,23 +15,12 @@ import {
 import type { Operand } from './decode.ts'
 import { codeInfo } from './codes.ts'
 import type { CodeInfo } from './code-info.ts'
-import { OperandKind, PREFIX_EVEX, PREFIX_REX, REGISTER_RIP } from './kinds.ts'
+import { OperandKind, PREFIX_EVEX, PREFIX_REX, REGISTER_RIP, REGISTER_HIGH_BYTE } from './kinds.ts'
 import { isIrregular } from './line-cache.ts'
 import type { Field, Template } from './line-writer.ts'
 import type { Instruction } from './instruction.ts'
 import { immediateIsSigned, targetBits } from './operands.ts'
-import {
-  NAME_CLASSES,
-  NAMES_BYTE,
-  NAMES_DWORD,
-  NAMES_LOW_BYTE,
-  NAMES_MMX,
-  NAMES_QWORD,
-  NAMES_WORD,
-  NAMES_XMM,
-  NAMES_YMM,
-  NAMES_ZMM,
-} from './byte-names.ts'
+import { registerName } from './registers.ts'
 
 /** The line is over. All operations from here to `OP_REGISTER` are numbers. */
 export const OP_END = 0x80
@@ -274,4 +263,51 @@ export function programOf(
   })
   program.push(OP_END)
   return program
+}
+
+/** Classes of registers whose number alone says the name. */
+const NAMES_LOW_BYTE = 0
+/** Byte registers without REX: 4 to 7 are AH to BH. */
+const NAMES_BYTE = 1
+const NAMES_WORD = 2
+const NAMES_DWORD = 3
+const NAMES_QWORD = 4
+const NAMES_MMX = 5
+const NAMES_XMM = 6
+const NAMES_YMM = 7
+const NAMES_ZMM = 8
+/** How many classes there are. */
+export const NAME_CLASSES = 9
+
+const REGISTERS = 32
+/** A name has at most five letters; its length is in the last byte of its place. */
+export const NAME_BYTES = 8
+export const NAME_LENGTH = 7
+export const CLASS_BYTES: number = REGISTERS * NAME_BYTES
+
+/** All names; that of register `r` of class `c` is at `c * CLASS_BYTES + r * NAME_BYTES`. */
+export function makeNames(): Uint8Array {
+  // Kind and size of an operand of each class.
+  const classes: readonly (readonly [OperandKind, number])[] = [
+    [OperandKind.REG, 1],
+    [OperandKind.REG, 1],
+    [OperandKind.REG, 2],
+    [OperandKind.REG, 4],
+    [OperandKind.REG, 8],
+    [OperandKind.MMX_REG, 8],
+    [OperandKind.XMM_REG, 16],
+    [OperandKind.XMM_REG, 32],
+    [OperandKind.XMM_REG, 64],
+  ]
+  const names = new Uint8Array(NAME_CLASSES * CLASS_BYTES)
+  for (let at = 0; at < names.length; at += NAME_BYTES) {
+    const nameClass = Math.floor(at / CLASS_BYTES)
+    const register = (at / NAME_BYTES) % REGISTERS
+    const [kind, size] = classes[nameClass]!
+    const isHigh = nameClass === NAMES_BYTE && register >= 4 && register < 8
+    const name = registerName(kind, size, isHigh ? register | REGISTER_HIGH_BYTE : register)
+    for (let i = 0; i < name.length; i++) names[at + i] = name.charCodeAt(i)
+    names[at + NAME_LENGTH] = name.length
+  }
+  return names
 }

@@ -20,6 +20,7 @@ import {
   CLASS_VEX,
   CLASS_XOP,
   byteClasses,
+  rex2Map,
 } from './byte-classes.ts'
 import { dword, finishRare, readOddImmediate, word } from './decode-rare.ts'
 import { EVEX_VECTOR_REG, EVEX_VECTOR_RM } from './evex-leaf.ts'
@@ -54,7 +55,6 @@ import {
   REGISTER_RIP,
   TRUNCATED,
 } from './kinds.ts'
-import { rex2Map } from './rex2.ts'
 import { loadTables } from './tables.ts'
 import {
   KEY_ADDRESS_SIZE,

@@ -8,7 +8,7 @@ import {
   signedDisplacementField,
   targetField,
 } from './fields.ts'
-import type { FormatOptions, Token } from './format-tokens.ts'
+import type { FormatOptions, Token, Field, LineWriter } from './line-writer.ts'
 import {
   hasHiddenAddressSize,
   hasSegmentPrefix,
@@ -22,7 +22,6 @@ import {
 } from './format-words.ts'
 import type { Instruction } from './instruction.ts'
 import { OperandKind } from './kinds.ts'
-import type { Field, LineWriter } from './line-writer.ts'
 import { Syntax } from './line-cache.ts'
 import { immediateHigh, immediateLow } from './operands.ts'
 

@@ -10,7 +10,7 @@ import {
   selectorField,
   targetField,
 } from './fields.ts'
-import type { FormatOptions, Token } from './format-tokens.ts'
+import type { FormatOptions, Token, Field, LineWriter } from './line-writer.ts'
 import {
   hasHiddenAddressSize,
   hasSegmentPrefix,
@@ -24,7 +24,6 @@ import {
 } from './format-words.ts'
 import type { Instruction } from './instruction.ts'
 import { OperandKind } from './kinds.ts'
-import type { Field, LineWriter } from './line-writer.ts'
 import { Syntax } from './line-cache.ts'
 
 const SIZE_NAMES: Readonly<Record<number, string>> = {

@@ -9,7 +9,7 @@ import {
   selectorField,
   targetField,
 } from './fields.ts'
-import type { FormatOptions, Token } from './format-tokens.ts'
+import type { FormatOptions, Token, Field, LineWriter } from './line-writer.ts'
 import {
   hasHiddenAddressSize,
   hasSegmentPrefix,
@@ -23,7 +23,6 @@ import {
 } from './format-words.ts'
 import type { Instruction } from './instruction.ts'
 import { OperandKind, PREFIX_ADDRESS_SIZE } from './kinds.ts'
-import type { Field, LineWriter } from './line-writer.ts'
 import { Syntax } from './line-cache.ts'
 import { segmentRegisterName } from './registers.ts'
 

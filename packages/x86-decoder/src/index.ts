@@ -2,25 +2,25 @@ export type { ByteFormatOptions, ByteFormatter, ByteSink } from './byte-formatte
 export { bytesAtt, bytesIntel, bytesNasm } from './byte-syntaxes.ts'
 export { codeInfo, codes, codesByMnemonic } from './codes.ts'
 export type { CodeInfo, FlowKind, OperandAccess, OperandSpec } from './code-info.ts'
-export { decode, decodeAll, operandsOf } from './decode.ts'
-export type {
-  BranchOperand,
-  DecodedInstruction,
-  DecodeOptions,
-  FarPointerOperand,
-  ImmediateOperand,
-  MemoryOperand,
-  Operand,
-  RegisterOperand,
+export {
+  decode,
+  decodeAll,
+  operandsOf,
+  type BranchOperand,
+  type DecodedInstruction,
+  type DecodeOptions,
+  type FarPointerOperand,
+  type ImmediateOperand,
+  type MemoryOperand,
+  type Operand,
+  type RegisterOperand,
 } from './decode.ts'
 export { decodeInto } from './decode-common.ts'
-export { DecoderError } from './errors.ts'
-export type { DecoderErrorCode } from './errors.ts'
+export { DecoderError, type DecoderErrorCode } from './errors.ts'
 export { formatAtt, tokensAtt } from './format-att.ts'
 export { formatIntel, tokensIntel } from './format-intel.ts'
 export { formatNasm, tokensNasm } from './format-nasm.ts'
-export { joinTokens } from './format-tokens.ts'
-export type { FormatOptions, Token, TokenKind } from './format-tokens.ts'
+export { joinTokens, type FormatOptions, type Token, type TokenKind } from './line-writer.ts'
 export { Instruction } from './instruction.ts'
 export {
   DECODE_AMD,
@@ -73,9 +73,7 @@ export {
   TRUNCATED,
 } from './kinds.ts'
 export { branchTarget, operandIsMemory, operandRegister } from './operands.ts'
-export { decoderOptions } from './options.ts'
-export type { ProcessorOptions } from './options.ts'
+export { decoderOptions, type ProcessorOptions } from './options.ts'
 export { Immediate } from './operand-column.ts'
 export { generalRegisterName, registerName, segmentRegisterName } from './registers.ts'
-export { usedResources } from './used.ts'
-export type { UsedMemory, UsedRegister, UsedResources } from './used.ts'
+export { usedResources, type UsedMemory, type UsedRegister, type UsedResources } from './used.ts'

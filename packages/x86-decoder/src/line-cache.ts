@@ -6,10 +6,9 @@
 import type { CodeInfo } from './code-info.ts'
 import type { DecodedInstruction } from './decode.ts'
 import { DecoderError, requireOptions, shown } from './errors.ts'
-import type { FormatOptions, Token } from './format-tokens.ts'
+import { type FormatOptions, type Token, LineWriter, type Template } from './line-writer.ts'
 import type { Instruction } from './instruction.ts'
 import { OperandKind } from './kinds.ts'
-import { LineWriter, type Template } from './line-writer.ts'
 
 /** Places for lines of one style, as powers of two: at first, and at most. A new line then takes the place of another. */
 const FIRST_BITS = 8

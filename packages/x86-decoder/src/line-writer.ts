@@ -3,9 +3,61 @@ import type { CodeInfo } from './code-info.ts'
 import { codeInfo } from './codes.ts'
 import { operandsOf, type DecodedInstruction, type Operand } from './decode.ts'
 import { DecoderError, requireAddress, shown } from './errors.ts'
-import type { FormatOptions, Token, TokenKind } from './format-tokens.ts'
-import { prefixedHex, prefixedHexWords } from './hexadecimal.ts'
 import { Instruction } from './instruction.ts'
+
+/** How to print an instruction, and the pieces that a printed one consists of. */
+
+/** How to print. */
+export interface FormatOptions {
+  /** Offset of the first byte in its code segment; taken from a `DecodedInstruction` unless given. */
+  readonly address?: bigint
+  /** Name of an address, as `symbol` or `symbol+0x10`, or undefined if it has none. */
+  readonly symbols?: (address: bigint) => string | undefined
+  /** `prefix`: 0x1f, the default; `suffix`: 1fh. AT&T syntax knows the prefix alone. */
+  readonly hex?: 'prefix' | 'suffix'
+  /** Mnemonics, registers, keywords and hexadecimal digits in capitals; symbols stay as they are. */
+  readonly upperCase?: boolean
+  /**
+   * `normal`, the default: a blank after each comma (`mov rax, rbx`); `tight`: none, as objdump prints (`mov rax,rbx`);
+   * `loose`: blanks also around the + and - of an address.
+   */
+  readonly spacing?: 'tight' | 'normal' | 'loose'
+  /** Characters up to the first operand, filled with blanks; 0 unless given. */
+  readonly mnemonicWidth?: number
+}
+
+/**
+ * Names the kind of a piece of a printed instruction.
+ *
+ * `prefix`: LOCK, REP and their like; `keyword`: a word of the syntax such as `ptr` or `far`; `number`: an immediate,
+ * displacement or scale; `address`: a branch's target or an absolute operand; `symbol`: the resolver's text for an
+ * address; `punctuation`: brackets, commas, signs, sigils; `space`: blanks.
+ */
+export type TokenKind =
+  | 'prefix'
+  | 'mnemonic'
+  | 'keyword'
+  | 'register'
+  | 'number'
+  | 'address'
+  | 'symbol'
+  | 'punctuation'
+  | 'space'
+
+/** A piece of a printed instruction. The texts of all pieces, in order, are the line. */
+export interface Token {
+  /** The kind, by which a tool colours or links the piece. */
+  readonly kind: TokenKind
+  /** The characters; never empty. */
+  readonly text: string
+}
+
+/** Joins tokens to the line that they make. */
+export function joinTokens(tokens: readonly Token[]): string {
+  let text = ''
+  for (const token of tokens) text += token.text
+  return text
+}
 
 /**
  * Writes a part of a line that holds a displacement, an immediate or an address, or the symbol that stands for it.
@@ -181,4 +233,35 @@ export class LineWriter {
     // A number starts with a digit, or it would be a name.
     return `${/^\d/.test(digits) ? '' : '0'}${digits}${upperCase === true ? 'H' : 'h'}`
   }
+}
+
+/** Hexadecimal digits of numbers. `toString(16)` costs more than all else that a printed instruction needs. */
+
+const TWELVE_BITS = 0xfff
+const TWENTY_FOUR_BITS = 0x1000000
+
+/** By number below 4096, once it was asked for: `0x1f`, and the three digits `01f`. */
+const short: string[] = /*#__PURE__*/ new Array<string>(TWELVE_BITS + 1)
+const padded: string[] = /*#__PURE__*/ new Array<string>(TWELVE_BITS + 1)
+
+const threeDigits = (value: number): string => (padded[value] ??= value.toString(16).padStart(3, '0'))
+
+const sixDigits = (value: number): string => threeDigits(value >>> 12) + threeDigits(value & TWELVE_BITS)
+
+/**
+ * A number as `0x1f`.
+ *
+ * @param value - an integer from 0 to 2^53 - 1
+ */
+function prefixedHex(value: number): string {
+  if (value <= TWELVE_BITS) return (short[value] ??= `0x${value.toString(16)}`)
+  if (value < TWENTY_FOUR_BITS) return prefixedHex(value >>> 12) + threeDigits(value & TWELVE_BITS)
+  return prefixedHex(Math.floor(value / TWENTY_FOUR_BITS)) + sixDigits(value % TWENTY_FOUR_BITS)
+}
+
+/** The unsigned 64-bit number of two words, as `0x1f`. */
+function prefixedHexWords(lo: number, hi: number): string {
+  const high = hi >>> 0
+  if (high < 1 << 21) return prefixedHex(high * 2 ** 32 + (lo >>> 0))
+  return prefixedHex(high >>> 16) + sixDigits(((high & 0xffff) << 8) | (lo >>> 24)) + sixDigits(lo & 0xffffff)
 }

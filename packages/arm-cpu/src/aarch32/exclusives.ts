@@ -1,10 +1,9 @@
 import type { Form as Row } from '@retrap/arm-decoder'
 import type { I64 } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
-import type { ElementSize } from '../elements.ts'
+import type { ElementSize } from '../form.ts'
 import { emitClearExclusive, emitLoadExclusive, emitStoreExclusive } from '../semantics/exclusives.ts'
-import { low } from './semantics.ts'
-import type { A32Semantics } from './semantics.ts'
+import { low, type A32Semantics } from './semantics.ts'
 
 /** Load-exclusive and store-exclusive: those of A64, at an address of 32 bits. Only T32's have an offset. */
 

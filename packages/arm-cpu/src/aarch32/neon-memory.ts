@@ -1,22 +1,23 @@
 import type { Form as Row } from '@retrap/arm-decoder'
-import { extractLane, I32 } from '@retrap/wasm-emitter'
-import type { I64, V128 } from '@retrap/wasm-emitter'
-import { ACCESS_WRITE } from '../access-flags.ts'
+import { extractLane, I32, type I64, type V128 } from '@retrap/wasm-emitter'
+import { ACCESS_WRITE } from '../access-rights.ts'
 import type { ArmContext } from '../context.ts'
-import { LOADS, STORES } from '../elements.ts'
-import type { ElementSize } from '../elements.ts'
+import { LOADS, STORES, type ElementSize } from '../form.ts'
 import { R_M, R_N } from '../record.ts'
-import { ADDS_BYTES, kindOf, loadedStructures, registerOf, splat, storeStructures } from '../semantics/structures.ts'
-import type { Shape } from '../semantics/structures.ts'
+import {
+  ADDS_BYTES,
+  kindOf,
+  loadedStructures,
+  registerOf,
+  splat,
+  storeStructures,
+  type Shape,
+} from '../semantics/structures.ts'
 import { S_ZERO } from '../state-layout.ts'
-import type { OwnForm } from './vfp-record.ts'
-import { low } from './semantics.ts'
-import type { A32Semantics } from './semantics.ts'
-import { FRAME_WHOLE } from './vfp-frame.ts'
+import { type OwnForm, coreRegister, doubleAt, ownKey, type VectorPlan } from './vfp-record.ts'
+import { low, type A32Semantics } from './semantics.ts'
+import { FRAME_WHOLE, planned } from './vfp-frame.ts'
 import { decodedVector } from './vfp-memory.ts'
-import { planned } from './vfp-planned.ts'
-import { coreRegister, doubleAt, ownKey } from './vfp-record.ts'
-import type { VectorPlan } from './vfp-record.ts'
 
 /**
  * VLD1 to VLD4 and VST1 to VST4. Two registers that follow one another are one of 16 bytes. In the small number are the lane,

@@ -1,17 +1,49 @@
-import { expandVectorImmediate } from '@retrap/arm-decoder'
-import type { Form as Row } from '@retrap/arm-decoder'
+import { expandVectorImmediate, type Form as Row } from '@retrap/arm-decoder'
 import { fieldOf } from '../form.ts'
 import { hasFeature } from '../semantics/index.ts'
 import type { A32Semantics } from './semantics.ts'
-import { FLOAT_NAMES, INTEGER_NAMES } from './neon-names.ts'
-import { neonOwn } from './neon-own.ts'
-import { elementBits, isFloat, isQuad, isShift, signLetter } from './neon-shape.ts'
-import { planned } from './vfp-planned.ts'
-import { a64Plan, a64Rows } from './vfp-a64.ts'
-import type { A64Plan, A64Row } from './vfp-a64.ts'
-import { FRAME_8, FRAME_STANDARD, FRAME_WHOLE } from './vfp-frame.ts'
-import { ownKey, registersOf } from './vfp-record.ts'
-import type { VectorPlan } from './vfp-record.ts'
+import { neonOwn, elementBits, isFloat, isQuad, isShift, signLetter } from './neon-own.ts'
+import { planned, FRAME_8, FRAME_STANDARD, FRAME_WHOLE } from './vfp-frame.ts'
+import { a64Plan, a64Rows, type A64Plan, type A64Row } from './vfp-a64.ts'
+import { ownKey, registersOf, type VectorPlan } from './vfp-record.ts'
+
+/**
+ * Advanced SIMD of AArch32 by the names that A64 has for the same: of integers and of floating-point numbers. `*` is S or U.
+ * An instruction that is not here has semantics of its own.
+ */
+
+const table = (text: string): ReadonlyMap<string, string> =>
+  new Map(
+    text
+      .trim()
+      .split(/\s*[,\n]\s*/)
+      .map((pair) => pair.split(' ') as [string, string]),
+  )
+
+/** Whole numbers, bits, and permutations. */
+const INTEGER_NAMES: ReadonlyMap<string, string> = /*#__PURE__*/ table(`
+VHADD *HADD, VQADD *QADD, VRHADD *RHADD, VHSUB *HSUB, VQSUB *QSUB, VSHL *SHL, VQSHL *QSHL, VRSHL *RSHL, VQRSHL *QRSHL
+VMAX *MAX, VMIN *MIN, VABD *ABD, VABA *ABA, VADD ADD, VSUB SUB, VTST CMTST, VCEQ CMEQ, VMLA MLA, VMLS MLS, VMUL MUL
+VPMAX *MAXP, VPMIN *MINP, VPADD ADDP, VQDMULH SQDMULH, VQRDMULH SQRDMULH, VQRDMLAH SQRDMLAH, VQRDMLSH SQRDMLSH
+VAND AND, VBIC BIC, VORR ORR, VORN ORN, VEOR EOR, VBSL BSL, VBIT BIT, VBIF BIF, VMVN NOT
+VADDL *ADDL, VSUBL *SUBL, VADDW *ADDW, VSUBW *SUBW, VADDHN ADDHN, VSUBHN SUBHN, VRADDHN RADDHN, VRSUBHN RSUBHN
+VABAL *ABAL, VABDL *ABDL, VMLAL *MLAL, VMLSL *MLSL, VMULL *MULL, VQDMLAL SQDMLAL, VQDMLSL SQDMLSL, VQDMULL SQDMULL
+VREV64 REV64, VREV32 REV32, VREV16 REV16, VPADDL *ADDLP, VPADAL *ADALP, VCLS CLS, VCLZ CLZ, VCNT CNT
+VQABS SQABS, VQNEG SQNEG, VABS ABS, VNEG NEG, VCLE CMLE, VCLT CMLT
+VMOVN XTN, VQMOVUN SQXTUN, VQMOVN *QXTN, VSRA *SRA, VSHR *SHR, VRSHR *RSHR, VRSRA *RSRA, VSRI SRI, VSLI SLI
+VQSHLU SQSHLU, VSHRN SHRN, VRSHRN RSHRN, VQSHRUN SQSHRUN, VQRSHRUN SQRSHRUN, VQSHRN *QSHRN, VQRSHRN *QRSHRN
+VMOVL *SHLL, VEXT EXT, VDUP DUP, VSDOT SDOT, VUDOT UDOT, VRECPE URECPE, VRSQRTE URSQRTE
+AESE AESE, AESD AESD, AESMC AESMC, AESIMC AESIMC, SHA1C SHA1C, SHA1P SHA1P, SHA1M SHA1M, SHA1SU0 SHA1SU0
+SHA1H SHA1H, SHA1SU1 SHA1SU1, SHA256H SHA256H, SHA256H2 SHA256H2, SHA256SU1 SHA256SU1, SHA256SU0 SHA256SU0
+`)
+
+/** Floating-point numbers. */
+const FLOAT_NAMES: ReadonlyMap<string, string> = /*#__PURE__*/ table(`
+VADD FADD, VSUB FSUB, VPADD FADDP, VABD FABD, VMUL FMUL, VFMA FMLA, VFMS FMLS, VCEQ FCMEQ, VCGE FCMGE, VCGT FCMGT
+VCLE FCMLE, VCLT FCMLT, VACGE FACGE, VACGT FACGT, VMAX FMAX, VMIN FMIN, VPMAX FMAXP, VPMIN FMINP
+VMAXNM FMAXNM, VMINNM FMINNM, VRECPE FRECPE, VRSQRTE FRSQRTE, VABS FABS, VNEG FNEG, VCADD FCADD, VCMLA FCMLA
+VRINTN FRINTN, VRINTX FRINTX, VRINTA FRINTA, VRINTZ FRINTZ, VRINTM FRINTM, VRINTP FRINTP, VFMAL FMLAL, VFMSL FMLSL
+`)
 
 /** Advanced SIMD of AArch32 that accesses no memory: most of it is what A64 has under another name. */
 

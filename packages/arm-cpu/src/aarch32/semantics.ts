@@ -1,13 +1,10 @@
-import { t32Forms } from '@retrap/arm-decoder'
-import type { Form as Row } from '@retrap/arm-decoder'
+import { t32Forms, type Form as Row } from '@retrap/arm-decoder'
 import { R_LENGTH } from '@retrap/engine'
-import { I32, select } from '@retrap/wasm-emitter'
-import type { I64 } from '@retrap/wasm-emitter'
+import { I32, select, type I64 } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
-import type { Flags } from '../flags.ts'
+import { type Flags, conditionHolds as fixedConditionHolds } from '../flags.ts'
 import { R_D } from '../record.ts'
 import { S_IT, S_LITERAL, S_R15, S_X } from '../state-layout.ts'
-import { ALWAYS, conditionHolds } from './conditions.ts'
 import type { VectorPlan } from './vfp-record.ts'
 
 /** One way of executing A32 instructions: a row, the values of the fields that its code depends on, and a kind. */
@@ -130,4 +127,27 @@ export function emitA32(c: ArmContext, form: A32Form, semantics: A32Semantics): 
     })
   })
   f.if(it, () => f.store('i32.store', state, advanced(it), S_IT))
+}
+
+/** The first condition that always holds. */
+const ALWAYS = 14
+
+/** Whether a condition that is known when the code runs holds. */
+function conditionHolds(c: ArmContext, number: I32): I32 {
+  const { n, z, c: carry, v } = c.flags
+  const holds = c.library.function(
+    'a32-condition',
+    ['i32', 'i64', 'i64', 'i32', 'i32'],
+    'i32',
+    (f, condition, ...[sign, zero, carryIn, overflow]) => {
+      const flags = { n: sign, z: zero, c: carryIn, v: overflow }
+      const pair = f.let(condition.shrU(1))
+      const result = f.local('i32')
+      f.set(result, I32.of(1))
+      for (let i = 0; i < 7; i++) f.set(result, select(pair.eq(i), fixedConditionHolds(flags, 2 * i), result.get))
+      // Always has no opposite: 1111 is no condition either.
+      return result.get.xor(condition.and(pair.ne(7)))
+    },
+  )
+  return c.f.call(holds, number, n, z, carry, v)
 }

@@ -1,11 +1,9 @@
 import type { Form as Row } from '@retrap/arm-decoder'
-import { fieldOf } from '../form.ts'
-import { LOADS } from '../elements.ts'
-import { ACCESS_ELEMENT_SHIFT } from '../access-flags.ts'
+import { fieldOf, LOADS } from '../form.ts'
+import { ACCESS_ELEMENT_SHIFT } from '../access-rights.ts'
 import { S_IT } from '../state-layout.ts'
 import { dataProcessing } from './data-processing.ts'
-import { interwork, low, nameOf } from './semantics.ts'
-import type { A32Semantics } from './semantics.ts'
+import { interwork, low, nameOf, type A32Semantics } from './semantics.ts'
 
 /** Instructions of Thumb that A32 does not have. */
 

@@ -1,10 +1,11 @@
-import { numeric, V128 } from '@retrap/wasm-emitter'
-import type { I64 } from '@retrap/wasm-emitter'
+import { numeric, V128, type I64 } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
 import { bitsOfFlags } from '../flags.ts'
 import { FPCR_AHP, FPCR_DN, FPCR_FZ16_SHIFT, FPCR_FZ_SHIFT } from '../float-rules.ts'
 import { R_D, R_FORM } from '../record.ts'
 import { S_FPCR, S_FPSR } from '../state-layout.ts'
+import type { VectorPlan } from './vfp-record.ts'
+import type { A32Semantics } from './semantics.ts'
 
 /**
  * The code around a form of A64 that computes the result of an AArch32 instruction. Such a form writes whole vector registers,
@@ -22,7 +23,7 @@ export const FRAME_STANDARD = 4
 /** Lowest 4 bytes; what the form makes of PSTATE's flags goes to those of FPSCR. */
 export const FRAME_FLAGS = 8
 /** How many there are. */
-export const FRAMES = 9
+const FRAMES = 9
 
 const BYTES: readonly number[] = [16, 8, 4, 2]
 
@@ -69,7 +70,7 @@ function withBytes(c: ArmContext, bytes: number): () => void {
 }
 
 /** Calls the form that the record names, in a frame. A form that accesses memory, and so may fail, writes all by itself. */
-export function emitFramed(c: ArmContext, frame: number): void {
+function emitFramed(c: ArmContext, frame: number): void {
   // The form may read them.
   c.usesFlags = true
   const bytes = frame === FRAME_FLAGS ? 4 : BYTES[frame & 3]!
@@ -81,3 +82,13 @@ export function emitFramed(c: ArmContext, frame: number): void {
   c.callForm(R_FORM)
   for (const end of ends) end()
 }
+
+/** Instructions that a form of A64, or one like it, computes. They share their code: records differ. */
+export const planned = (plan: (word: number) => VectorPlan | undefined): A32Semantics => ({
+  selectors: '',
+  shared: 'framed',
+  kinds: FRAMES,
+  keepsTarget: true,
+  plan,
+  emit: (c, { kind }) => emitFramed(c, kind),
+})

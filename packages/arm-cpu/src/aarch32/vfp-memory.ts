@@ -1,17 +1,12 @@
-import { decodeLoadStoreA32, LoadStore } from '@retrap/arm-decoder'
-import type { Form as Row } from '@retrap/arm-decoder'
+import { decodeLoadStoreA32, LoadStore, type Form as Row } from '@retrap/arm-decoder'
 import type { I32, I64 } from '@retrap/wasm-emitter'
-import { ACCESS_ALIGNED, ACCESS_ELEMENT_SHIFT } from '../access-flags.ts'
+import { ACCESS_ALIGNED, ACCESS_ELEMENT_SHIFT } from '../access-rights.ts'
 import type { ArmContext } from '../context.ts'
 import { R_D, R_N } from '../record.ts'
 import { hasFeature } from '../semantics/index.ts'
-import type { OwnForm } from './vfp-record.ts'
-import { low } from './semantics.ts'
-import type { A32Semantics } from './semantics.ts'
-import { FRAME_WHOLE } from './vfp-frame.ts'
-import { planned } from './vfp-planned.ts'
-import { coreRegister, doubleAt, ownKey, singleAt } from './vfp-record.ts'
-import type { VectorPlan } from './vfp-record.ts'
+import { type OwnForm, coreRegister, doubleAt, ownKey, singleAt, type VectorPlan } from './vfp-record.ts'
+import { low, type A32Semantics } from './semantics.ts'
+import { FRAME_WHOLE, planned } from './vfp-frame.ts'
 
 /** Loads and stores of VFP's registers: one, or several that lie side by side, here as in the state. */
 

@@ -1,17 +1,12 @@
-import { TLB_READ, TLB_WRITE } from '@retrap/engine'
-import type { I32Callee, InstructionExits } from '@retrap/engine'
+import { TLB_READ, TLB_WRITE, type I32Callee, type InstructionExits } from '@retrap/engine'
 import type { Bits, Float } from '@retrap/soft-float'
-import { extractLane, I32, I64 } from '@retrap/wasm-emitter'
-import type { V128, Value } from '@retrap/wasm-emitter'
-import { ACCESS_MODIFY, ACCESS_WRITE } from '../access-flags.ts'
-import { misalignment, PAGE_END } from '../alignment.ts'
-import { ArmContext } from '../context.ts'
-import type { ContextParts } from '../context.ts'
-import type { ElementSize } from '../elements.ts'
+import { extractLane, I32, I64, type V128, type Value } from '@retrap/wasm-emitter'
+import { ACCESS_MODIFY, ACCESS_WRITE, misalignment, PAGE_END } from '../access-rights.ts'
+import { ArmContext, type ContextParts } from '../context.ts'
+import type { ElementSize } from '../form.ts'
 import type { FlagStore } from '../flags.ts'
 import type { UnitRegisters } from './unit-registers.ts'
-import { elementOf, withElement } from './unit-vectors.ts'
-import type { UnitVectors } from './unit-vectors.ts'
+import { elementOf, withElement, type UnitVectors } from './unit-vectors.ts'
 
 /** An instruction in a unit: registers and flags in locals, the fields of its record constants. */
 export class UnitContext extends ArmContext {

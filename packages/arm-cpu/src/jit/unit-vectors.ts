@@ -1,8 +1,15 @@
 import type { RegionInstruction } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
-import { extractLane, replaceLane } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, I32, I64, Local, V128 } from '@retrap/wasm-emitter'
-import type { ElementSize } from '../elements.ts'
+import {
+  extractLane,
+  replaceLane,
+  type FunctionBuilder,
+  type I32,
+  type I64,
+  type Local,
+  type V128,
+} from '@retrap/wasm-emitter'
+import type { ElementSize } from '../form.ts'
 import { R_A, R_D, R_M, R_MORE, R_N } from '../record.ts'
 import type { FormSource } from '../semantics.ts'
 import { S_V } from '../state-layout.ts'

@@ -1,10 +1,10 @@
 import { I64 } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
 import { fieldOf, signedField, valueOf } from '../form.ts'
-import { branchTypeOf } from '../landings.ts'
+import { branchTypeOf } from '../branch-types.ts'
 import type { Semantics } from '../semantics.ts'
 import { branchIndirect } from './indirect-branches.ts'
-import { isWide } from './widths.ts'
+import { isWide } from './operands.ts'
 
 /** Branches, and the addresses of code. */
 

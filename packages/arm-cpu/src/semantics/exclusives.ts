@@ -1,15 +1,13 @@
 import type { Form as Row } from '@retrap/arm-decoder'
-import { I32 } from '@retrap/wasm-emitter'
-import type { I64 } from '@retrap/wasm-emitter'
-import { ACCESS_WRITE } from '../access-flags.ts'
+import { I32, type I64 } from '@retrap/wasm-emitter'
+import { ACCESS_WRITE } from '../access-rights.ts'
 import type { ArmContext } from '../context.ts'
-import { ATOMIC_LOADS } from '../elements.ts'
-import type { ElementSize } from '../elements.ts'
+import { ATOMIC_LOADS, type ElementSize } from '../form.ts'
 import type { Semantics } from '../semantics.ts'
 import { R_A, R_D, R_M } from '../record.ts'
 import { S_EXCLUSIVE_ADDRESS, S_EXCLUSIVE_BYTES, S_EXCLUSIVE_VALUE } from '../state-layout.ts'
 import { compareExchange } from './atomics.ts'
-import { alignedKind, baseOf } from './memory-operands.ts'
+import { alignedKind, baseOf } from './operands.ts'
 
 /**
  * Load-exclusive and store-exclusive.

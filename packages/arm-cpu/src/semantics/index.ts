@@ -1,11 +1,10 @@
-import type { Form as Row } from '@retrap/arm-decoder'
-import type { Semantics } from '../semantics.ts'
+import { type Form as Row, a64Forms } from '@retrap/arm-decoder'
+import { type Semantics, formsOf, type FormSource } from '../semantics.ts'
 import { aes } from './aes.ts'
 import { arithmetic } from './arithmetic.ts'
 import { atomics } from './atomics.ts'
 import { control } from './control.ts'
 import { exclusives } from './exclusives.ts'
-import { floatingPoint } from './float/index.ts'
 import { floatMoves } from './float-moves.ts'
 import { loadStore } from './load-store.ts'
 import { logic } from './logic.ts'
@@ -16,7 +15,25 @@ import { pointerAuthentication } from './pointer-authentication.ts'
 import { sha } from './sha.ts'
 import { structures } from './structures.ts'
 import { systemRegisterAccess } from './system-registers.ts'
-import { vectorInteger } from './vector/index.ts'
+import { scalarConversions } from './float/convert.ts'
+import { scalarFloat } from './float/scalar.ts'
+import { vectorConversions } from './float/vector-convert.ts'
+import { vectorFloat } from './float/vector.ts'
+import { vectorElements } from './vector/elementwise.ts'
+import { vectorImmediates } from './vector/immediates.ts'
+import { permutation } from './vector/permute.ts'
+import { reduction } from './vector/reduce.ts'
+import { mixedSizes } from './vector/mixed-sizes.ts'
+
+/** The semantics of a row of Advanced SIMD on integers. */
+function vectorInteger(row: Row): Semantics | undefined {
+  return permutation(row) ?? reduction(row) ?? mixedSizes(row) ?? vectorImmediates(row) ?? vectorElements(row)
+}
+
+/** The semantics of a row of floating point that computes. */
+function floatingPoint(row: Row): Semantics | undefined {
+  return scalarConversions(row) ?? scalarFloat(row) ?? vectorConversions(row) ?? vectorFloat(row)
+}
 
 /** Each finds the semantics of the rows of its family. */
 const FAMILIES: readonly ((row: Row) => Semantics | undefined)[] = [
@@ -88,4 +105,19 @@ export function semanticsOf(row: Row): Semantics | undefined {
     if (semantics !== undefined) return semantics
   }
   return undefined
+}
+
+let forms: ReadonlyMap<number, readonly FormSource[]> | undefined
+
+/** All forms that generated code executes, by the index of their row. */
+export function armForms(): ReadonlyMap<number, readonly FormSource[]> {
+  if (forms === undefined) {
+    const made = new Map<number, readonly FormSource[]>()
+    for (const row of a64Forms()) {
+      const semantics = semanticsOf(row)
+      if (semantics !== undefined) made.set(row.index, formsOf(row, semantics))
+    }
+    forms = made
+  }
+  return forms
 }

@@ -1,20 +1,24 @@
-import { decodeLoadStoreA64, LoadStore } from '@retrap/arm-decoder'
-import type { Form as Row } from '@retrap/arm-decoder'
-import { I32, I64 } from '@retrap/wasm-emitter'
-import type { V128 } from '@retrap/wasm-emitter'
-import { ACCESS_ALIGNED, ACCESS_ELEMENT_SHIFT, ACCESS_UNPRIVILEGED } from '../access-flags.ts'
+import { decodeLoadStoreA64, LoadStore, type Form as Row } from '@retrap/arm-decoder'
+import { I32, I64, type V128 } from '@retrap/wasm-emitter'
+import { ACCESS_ALIGNED, ACCESS_ELEMENT_SHIFT, ACCESS_UNPRIVILEGED } from '../access-rights.ts'
 import type { ArmContext } from '../context.ts'
-import { ATOMIC_LOADS, ATOMIC_STORES, LOADS, SIGNED_LOADS, signedElement, STORES } from '../elements.ts'
-import type { ElementSize } from '../elements.ts'
-import { valueOf } from '../form.ts'
-import type { ArmForm } from '../form.ts'
-import type { KeyName } from '../pointer-keys.ts'
+import {
+  ATOMIC_LOADS,
+  ATOMIC_STORES,
+  LOADS,
+  SIGNED_LOADS,
+  signedElement,
+  STORES,
+  type ElementSize,
+  valueOf,
+  type ArmForm,
+} from '../form.ts'
+import type { KeyName } from '../saved-state.ts'
 import type { Semantics } from '../semantics.ts'
 import { R_A, R_D, R_N } from '../record.ts'
 import { S_AUTHENTICATED } from '../state-layout.ts'
-import { baseOf } from './memory-operands.ts'
+import { baseOf, extended } from './operands.ts'
 import { authenticatedIfEnabled } from './pointer-authentication.ts'
-import { extended } from './shifted.ts'
 
 /** Loads and stores of one and two registers. */
 

@@ -1,14 +1,11 @@
 import { I64, select } from '@retrap/wasm-emitter'
-import { bitmask } from '@retrap/arm-decoder'
-import type { Form as Row } from '@retrap/arm-decoder'
+import { bitmask, type Form as Row } from '@retrap/arm-decoder'
 import type { ArmContext } from '../context.ts'
 import { flagsOfResult } from '../flags.ts'
-import { fieldOf } from '../form.ts'
-import type { ArmForm } from '../form.ts'
+import { fieldOf, type ArmForm } from '../form.ts'
 import { R_M, R_N } from '../record.ts'
 import type { Semantics } from '../semantics.ts'
-import { shifted, withShiftedRegister } from './shifted.ts'
-import { bitsOf, isWide, signed, truncated } from './widths.ts'
+import { shifted, withShiftedRegister, bitsOf, isWide, signed, truncated } from './operands.ts'
 
 /** Bitwise operations, shifts, bit fields, and counts of bits. */
 

@@ -3,7 +3,7 @@ import type { Form as Row } from '@retrap/arm-decoder'
 import type { ArmContext } from '../context.ts'
 import { signedField } from '../form.ts'
 import type { Semantics } from '../semantics.ts'
-import { isWide, signed } from './widths.ts'
+import { isWide, signed } from './operands.ts'
 
 /** Multiplication, division, the greater and the smaller of two, checksums. */
 

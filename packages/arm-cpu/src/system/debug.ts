@@ -1,7 +1,7 @@
 import { PSTATE_NRW, PSTATE_SS, PSTATE_T } from '../pstate.ts'
 import { S_PC, S_STEPPED } from '../state-layout.ts'
 import { BREAKPOINT, softwareStep } from '../syndrome.ts'
-import { isDebugEnabled } from './debug-enabled.ts'
+import { isDebugEnabled } from './watchpoints.ts'
 import type { Exceptions } from './exceptions.ts'
 import { placeOf, S_CONTEXTIDR_EL1, S_MDSCR_EL1 } from './places.ts'
 import { BREAKPOINTS } from './register-table.ts'

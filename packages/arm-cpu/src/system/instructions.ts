@@ -1,9 +1,8 @@
-import { extract, findA64 } from '@retrap/arm-decoder'
-import type { Form as Row } from '@retrap/arm-decoder'
+import { extract, findA64, type Form as Row } from '@retrap/arm-decoder'
 import { R_LENGTH, STATUS_DONE, STATUS_EXIT, STATUS_JUMP } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { ArmHost } from '../host.ts'
-import { branchTypeOf, BTYPE_CALL, BTYPE_GUARDED_JUMP, BTYPE_JUMP } from '../landings.ts'
+import { branchTypeOf, BTYPE_CALL, BTYPE_GUARDED_JUMP, BTYPE_JUMP } from '../branch-types.ts'
 import {
   PSTATE_DAIF,
   PSTATE_DIT,

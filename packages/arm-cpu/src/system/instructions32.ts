@@ -1,7 +1,5 @@
-import { extract, findA32, findThumb } from '@retrap/arm-decoder'
-import type { Form as Row } from '@retrap/arm-decoder'
+import { extract, findA32, findThumb, type Form as Row } from '@retrap/arm-decoder'
 import { STATUS_DONE, STATUS_EXIT } from '@retrap/engine'
-import { holds } from '../aarch32/holds.ts'
 import { nameOf } from '../aarch32/semantics.ts'
 import { PSTATE_SS } from '../pstate.ts'
 import { S_IT, S_PC } from '../state-layout.ts'
@@ -90,4 +88,16 @@ export class SystemInstructions32 {
   #hint(row: Row, name: string, word: number, bytes: number): number {
     return this.#waits.execute(HINTS.get(name) ?? extract(row.fields.get('o'), word), bytes)
   }
+}
+
+/**
+ * Whether a condition holds.
+ *
+ * @param condition - 0 to 14
+ * @param flags - N, Z, C and V in bits 31 to 28
+ */
+function holds(condition: number, flags: number): boolean {
+  const [n, z, c, v] = [31, 30, 29, 28].map((bit) => ((flags >>> bit) & 1) !== 0)
+  const base = [z, c, n, v, c && !z, n === v, n === v && !z, true][condition >> 1]!
+  return base === ((condition & 1) === 0)
 }

@@ -1,15 +1,19 @@
 import { STATUS_DONE } from '@retrap/engine'
-import { SYSTEM_DONE, SYSTEM_TRAP } from '../host.ts'
-import type { ArmHost, SystemValue } from '../host.ts'
+import { SYSTEM_DONE, SYSTEM_TRAP, type ArmHost, type SystemValue } from '../host.ts'
 import { S_X } from '../state-layout.ts'
 import { FP_TRAP, systemTrap, UNDEFINED } from '../syndrome.ts'
 import { HCR_TIDCP } from './controls.ts'
 import { CounterRegisters } from './counter-registers.ts'
 import type { Exceptions } from './exceptions.ts'
 import { S_HCR_EL2 } from './places.ts'
-import { encodingOf, MAY_READ_EL0, MAY_READ_EL1, systemRegisters } from './register-table.ts'
-import type { SystemRegister } from './register-table.ts'
-import type { RegisterTrap } from './register-traps.ts'
+import {
+  encodingOf,
+  MAY_READ_EL0,
+  MAY_READ_EL1,
+  systemRegisters,
+  type SystemRegister,
+  type RegisterTrap,
+} from './register-table.ts'
 import type { SystemState } from './system-state.ts'
 
 const REGISTERS = systemRegisters()

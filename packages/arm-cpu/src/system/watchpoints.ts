@@ -1,6 +1,7 @@
-import { isDebugEnabled } from './debug-enabled.ts'
-import { WATCHPOINT_CONTROLS, WATCHPOINT_VALUES } from './places.ts'
+import { WATCHPOINT_CONTROLS, WATCHPOINT_VALUES, S_MDCR_EL2, S_MDSCR_EL1, S_OSLSR_EL1 } from './places.ts'
 import type { SystemState } from './system-state.ts'
+import { PSTATE_D, PSTATE_EL1, PSTATE_NRW, PSTATE_SS } from '../pstate.ts'
+import { MDCR_TDE } from './controls.ts'
 
 /** DBGWCRn_EL1: enabled; at EL1, at EL0; of loads, of stores; its bytes of a doubleword; bits of the address that count for nothing. */
 const ENABLED = 1
@@ -56,4 +57,32 @@ export class Watchpoints {
     if (mask !== 0) return differs >>> mask === 0
     return differs >>> 3 === 0 && ((control >>> (BYTES_SHIFT + (lo & 7))) & 1) !== 0
   }
+}
+
+/** MDSCR_EL1: software step; debug exceptions of EL1 itself. */
+const MDSCR_SS = 1
+const MDSCR_KDE = 1 << 13
+/** OSLSR_EL1: the OS lock is locked. */
+const OSLSR_LOCKED = 1 << 1
+
+/** Whether debug exceptions are enabled with a PSTATE. */
+export function isDebugEnabled(s: SystemState, pstate: number): boolean {
+  if ((s.word(S_OSLSR_EL1) & OSLSR_LOCKED) !== 0) return false
+  const isLower = (pstate & PSTATE_NRW) !== 0 || (pstate & PSTATE_EL1) === 0
+  // Exceptions of EL0, and all that are routed to EL2, are taken to a higher level: no mask of this one holds them back.
+  if (isLower || (s.word(S_MDCR_EL2) & MDCR_TDE) !== 0) return true
+  return (s.word(S_MDSCR_EL1) & MDSCR_KDE) !== 0 && (pstate & PSTATE_D) === 0
+}
+
+/**
+ * PSTATE.SS after an exception return: it counts where debug exceptions become enabled by the return.
+ *
+ * @param next - PSTATE after it, but for that bit
+ * @param saved - SPSR_EL1
+ *
+ * Source: shared pseudocode "DebugExceptionReturnSS".
+ */
+export function returnedStep(s: SystemState, next: number, saved: number): number {
+  if ((s.word(S_MDSCR_EL1) & MDSCR_SS) === 0) return 0
+  return !isDebugEnabled(s, s.pstate) && isDebugEnabled(s, next) ? saved & PSTATE_SS : 0
 }

@@ -1,12 +1,15 @@
-import type { MachineMemory } from '@retrap/memory'
-import { PAGE_BYTES } from '@retrap/memory'
+import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { RECORD_BYTES } from '../record.ts'
-import type { JitTier } from './jit-tier.ts'
+import {
+  type JitTier,
+  codeKey,
+  type CodeBranch,
+  type CodeInstructions,
+  type CodeSource,
+  type StateAssumption,
+} from './unit-code.ts'
 import type { FoundCode } from './found-code.ts'
 import type { MemorySites, MissAction } from './memory-sites.ts'
-import type { StateAssumption } from './state-assumption.ts'
-import { codeKey } from './unit-code.ts'
-import type { CodeBranch, CodeInstructions, CodeSource } from './unit-code.ts'
 
 /** A unit's module in the binary format. */
 export interface EmittedUnit {

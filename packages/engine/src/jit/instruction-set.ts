@@ -1,10 +1,10 @@
 import type { I32, I64, ModuleBuilder } from '@retrap/wasm-emitter'
-import type { StateLayout } from '../state-layout.ts'
+import type { StateLayout } from '../loop-state.ts'
 import type { CopiedUnit } from './first-tier/copied-unit.ts'
 import type { MissAction } from './memory-sites.ts'
-import type { RegionFunction } from './region-function.ts'
+import type { RegionFunction } from './position-switch.ts'
 import type { Flow, Region, RegionInstruction } from './region.ts'
-import type { StateAssumption } from './state-assumption.ts'
+import type { StateAssumption } from './unit-code.ts'
 
 /** How control leaves an instruction, and where to. */
 export interface InstructionFlow {

@@ -1,7 +1,7 @@
-import type { CompiledCode } from './compiled-code.ts'
-import type { CodeKeeper } from './kept/code-store.ts'
+import type { CompiledCode } from './code-marks.ts'
+import type { CodeKeeper } from './kept/kept-codes.ts'
 import type { ExitReason } from './exit-reasons.ts'
-import type { JitTier } from './jit-tier.ts'
+import type { JitTier } from './unit-code.ts'
 
 /** Default of {@link JitOptions.threshold}. Measured: at a fifth of it, all of a kernel's boot costs more to compile than it gives back. */
 export const JIT_THRESHOLD = 100_000

@@ -9,22 +9,26 @@ import {
   HOT_SLOW,
   MISSES_AT,
   MISSES_PER_COUNT_AT,
+  HotUnits,
 } from '../hot-counters.ts'
 import type { InterpreterCode } from '../interpreter.ts'
 import { OP_COLD, OP_CROSS, OP_UNIT, R_OFFSET, R_OP } from '../record.ts'
-import type { StateLayout } from '../state-layout.ts'
-import { BackOff } from './back-off.ts'
-import { CompileCredit } from './compile-credit.ts'
-import type { CompilePolicy } from './compile-credit.ts'
+import type { StateLayout } from '../loop-state.ts'
+import { BackOff, CompileCredit, type CompilePolicy } from './compile-credit.ts'
 import { CompiledUnits } from './compiled-units.ts'
 import { ComputedTargets } from './computed-targets.ts'
 import type { FoundCode } from './found-code.ts'
-import { HotUnits } from './hot-units.ts'
 import type { CompiledInstructionSet } from './instruction-set.ts'
 import { CODE_FORMAT } from './kept/code-format.ts'
-import { JIT_CODE_BYTES, JIT_FIRST_THRESHOLD, JIT_MISSES, JIT_THRESHOLD } from './jit-options.ts'
-import type { JitCounts, JitOptions } from './jit-options.ts'
-import type { JitTier } from './jit-tier.ts'
+import {
+  JIT_CODE_BYTES,
+  JIT_FIRST_THRESHOLD,
+  JIT_MISSES,
+  JIT_THRESHOLD,
+  type JitCounts,
+  type JitOptions,
+} from './jit-options.ts'
+import type { JitTier } from './unit-code.ts'
 import { JitStatistics, now, processorTime } from './jit-statistics.ts'
 import { MemorySites } from './memory-sites.ts'
 import { RegionDiscovery } from './region-discovery.ts'

@@ -1,10 +1,11 @@
-import { PAGE_BYTES } from '@retrap/memory'
-import type { MachineMemory } from '@retrap/memory'
+import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import type { CodePage } from '../code-page.ts'
-import type { JitTier } from './jit-tier.ts'
 import type { MissAction } from './memory-sites.ts'
 import type { RegionPage } from './region.ts'
-import type { StateAssumption } from './state-assumption.ts'
+
+// Apart from the other options: descriptions of code name it, and the options name descriptions of code.
+/** A way to compile: 1 copies the code of instructions from templates, 2 evaluates it for each place, with what is known there. */
+export type JitTier = 1 | 2
 
 /**
  * The instructions that compiled code executes, in the order of their positions, which are in bytes from the beginning of the
@@ -78,4 +79,23 @@ export function codeKey({ u8 }: MachineMemory, { frame, mode }: CodePage, offset
   let hash = Math.imul(mode * PAGE_BYTES + offset, 0x9e37_79b1)
   for (let i = 0; i < length; i++) hash = Math.imul(hash ^ u8[start + i]!, 0x0100_0193)
   return hash >>> 0
+}
+
+/** A field of a processor's state that compiled code takes for granted. */
+export interface StateAssumption {
+  /** Its offset in the state. */
+  readonly offset: number
+  /** Its bytes: 1, 2, 4 or 8. */
+  readonly bytes: number
+  /** Its value, without a sign. */
+  readonly value: bigint
+}
+
+/** Returns whether the fields of the state at a machine address are as assumed. */
+export function isAsAssumed({ u8 }: MachineMemory, assumptions: readonly StateAssumption[], state: number): boolean {
+  return assumptions.every(({ offset, bytes, value }) => {
+    let found = 0n
+    for (let i = bytes; i-- > 0;) found = (found << 8n) | BigInt(u8[state + offset + i]!)
+    return found === value
+  })
 }

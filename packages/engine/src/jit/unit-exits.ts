@@ -1,7 +1,5 @@
-import { I32, select } from '@retrap/wasm-emitter'
-import type { I64, Label, Local } from '@retrap/wasm-emitter'
-import { STATUS_FAULT } from '../status.ts'
-import { UNIT_FAILED, UNIT_JUMP, UNIT_RESUME } from '../unit-outcome.ts'
+import { I32, select, type I64, type Label, type Local } from '@retrap/wasm-emitter'
+import { STATUS_FAULT, UNIT_FAILED, UNIT_JUMP, UNIT_RESUME } from '../status.ts'
 import {
   EXIT_COMPUTED,
   EXIT_OUTCOME_SHIFT,
@@ -9,9 +7,10 @@ import {
   EXIT_REASON_SHIFT,
   EXIT_RETURN,
   exitDetail,
-} from './exit-detail.ts'
-import { exitCounter, exitNumber } from './exit-reasons.ts'
-import type { ExitReason } from './exit-reasons.ts'
+  exitCounter,
+  exitNumber,
+  type ExitReason,
+} from './exit-reasons.ts'
 import type { RegionInstruction } from './region.ts'
 import { LEAVE_SIGNATURE } from './unit-leave.ts'
 import type { RecordRef, UnitFrame } from './unit-frame.ts'

@@ -1,11 +1,11 @@
 import type { I32, I64, Local } from '@retrap/wasm-emitter'
 import type { I32Callee } from '../status.ts'
 import { RECORD_BYTES, R_WORDS } from '../record.ts'
-import type { StateLayout } from '../state-layout.ts'
+import type { StateLayout } from '../loop-state.ts'
 import type { CodeNotes } from './code-marks.ts'
 import type { CompiledInstructionSet, UnitDescription, UnitSemantics } from './instruction-set.ts'
 import type { MissAction } from './memory-sites.ts'
-import type { RegionFunction } from './region-function.ts'
+import type { RegionFunction } from './position-switch.ts'
 import type { Region, RegionInstruction, RegionPage } from './region.ts'
 
 /**

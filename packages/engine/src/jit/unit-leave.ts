@@ -1,7 +1,6 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { I32, ModuleBuilder, select } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, I64, Local } from '@retrap/wasm-emitter'
-import { FORM_SIGNATURE } from '../status.ts'
+import { I32, ModuleBuilder, select, type FunctionBuilder, type I64, type Local } from '@retrap/wasm-emitter'
+import { FORM_SIGNATURE, UNIT_JUMP, UNIT_MISSED } from '../status.ts'
 import {
   HOT_COUNTER_MASK,
   HOT_COUNTER_SHIFT,
@@ -14,9 +13,8 @@ import {
 } from '../hot-counters.ts'
 import { importMachineMemory } from '../interpreter.ts'
 import { OP_UNIT, RECORD_BYTES, R_FUNCTION, R_OP, R_WORDS } from '../record.ts'
-import type { StateLayout } from '../state-layout.ts'
+import type { StateLayout } from '../loop-state.ts'
 import { TLB_EXECUTE, TLB_INDEX_MASK } from '../tlb-layout.ts'
-import { UNIT_JUMP, UNIT_MISSED } from '../unit-outcome.ts'
 import {
   EXIT_COMPUTED,
   EXIT_OUTCOME,
@@ -27,7 +25,7 @@ import {
   EXIT_REASON_SHIFT,
   EXIT_RETIRED,
   EXIT_RETURN,
-} from './exit-detail.ts'
+} from './exit-reasons.ts'
 import { PAGE_WORDS, REF_WORD } from './unit-frame.ts'
 
 /**

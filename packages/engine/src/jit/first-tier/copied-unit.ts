@@ -1,6 +1,6 @@
 import type { MissAction } from '../memory-sites.ts'
 import type { Flow } from '../region.ts'
-import type { StateAssumption } from '../state-assumption.ts'
+import type { StateAssumption } from '../unit-code.ts'
 import type { CodeWriter } from './code-writer.ts'
 
 /**

@@ -1,8 +1,7 @@
 import { OP_UNIT, R_ENTRY, R_LINK, R_OP, R_WORDS } from '../../record.ts'
-import type { StateLayout } from '../../state-layout.ts'
-import { STATUS_FAULT } from '../../status.ts'
+import type { StateLayout } from '../../loop-state.ts'
+import { STATUS_FAULT, UNIT_FAILED, UNIT_JUMP, UNIT_RESUME, UNIT_SLOW } from '../../status.ts'
 import { TLB_EXECUTE, TLB_INDEX_MASK } from '../../tlb-layout.ts'
-import { UNIT_FAILED, UNIT_JUMP, UNIT_RESUME, UNIT_SLOW } from '../../unit-outcome.ts'
 import {
   EXIT_COMPUTED,
   EXIT_OUTCOME_SHIFT,
@@ -10,9 +9,9 @@ import {
   EXIT_RETURN,
   exitDetail,
   exitReason,
-} from '../exit-detail.ts'
+  type ExitReason,
+} from '../exit-reasons.ts'
 import type { CodeNotes } from '../code-marks.ts'
-import type { ExitReason } from '../exit-reasons.ts'
 import type { FoundCode } from '../found-code.ts'
 import { PAGE_WORDS, REF_WORD } from '../unit-frame.ts'
 import { UNIT_ENTERED } from '../unit.ts'

@@ -1,7 +1,6 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { MissAction } from '../memory-sites.ts'
-import type { StateAssumption } from '../state-assumption.ts'
-import type { CodeBranch, CodeSource } from '../unit-code.ts'
+import type { StateAssumption, CodeBranch, CodeSource } from '../unit-code.ts'
 
 /** Changes with what follows here, and with what {@link CodeSource} means. */
 export const CODE_FORMAT = 1

@@ -1,9 +1,22 @@
 import { I64 } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
-import { fieldOf, valueOf } from '../form.ts'
-import type { ArmForm } from '../form.ts'
+import { fieldOf, valueOf, type ArmForm } from '../form.ts'
 import type { Semantics } from '../semantics.ts'
-import { isWide } from './widths.ts'
+import { ACCESS_ALIGNED, ACCESS_ELEMENT_SHIFT } from '../access-rights.ts'
+
+/** Whether a form works on 64-bit registers: its field `f` says so, or else the name of its first register. */
+export function isWide(form: ArmForm): boolean {
+  return form.row.fields.has('f') ? valueOf(form, 'f') === 1 : form.row.operands.startsWith('<X')
+}
+
+/** Bits of a register. */
+export const bitsOf = (wide: boolean): number => (wide ? 64 : 32)
+
+/** The value of a register, with its sign in bit 63. */
+export const signed = (value: I64, wide: boolean): I64 => (wide ? value : value.extend32S())
+
+/** The low 32 bits, or all. */
+export const truncated = (value: I64, wide: boolean): I64 => (wide ? value : value.toI32().toI64U())
 
 /** LSL, LSR, ASR and ROR, as encodings number them, by an amount that is less than the width. */
 export function shifted(value: I64, kind: number, amount: I64, wide: boolean): I64 {
@@ -53,3 +66,15 @@ export const withShiftedRegister = (operate: (c: ArmContext, form: ArmForm, oper
     operate(c, form, shifted(c.m(wide), valueOf(form, 'k'), c.small.toI64U(), wide))
   },
 })
+
+/** The operands that instructions on memory have in common. */
+
+/** The base register; where it is a stack pointer that is not aligned, the exception for that. */
+export function baseOf(c: ArmContext, form: ArmForm): I64 {
+  const base = c.let(c.n(true))
+  if (form.onStack) c.checkStackPointer(base)
+  return base
+}
+
+/** Returns the kind of an access that must be aligned to its bytes. */
+export const alignedKind = (bytes: number): number => ACCESS_ALIGNED | (Math.log2(bytes) << ACCESS_ELEMENT_SHIFT)
