@@ -11,6 +11,7 @@ import {
 } from '@retrap/device'
 import { checkRegion, isPromise, type BarRegion, type PciTree } from '@retrap/device/host'
 import { ModelMemory } from './device-memory.ts'
+import { ModelLines } from './model-lines.ts'
 import { ModelOwnedMemory, windowHandler } from './owned-memory.ts'
 import type { DevicePlatform } from './platform.ts'
 import { type ClaimedRegion, DEAD_HANDLER, type DeviceImpairment, type RegionTable } from '@retrap/ioreq'
@@ -57,6 +58,7 @@ export class AttachedModel {
   readonly #timers: Timer[] = []
   #hasLeft = false
   #impairment: DeviceImpairment | null = null
+  readonly #lines = new ModelLines()
   /** Memory of its own, by name. */
   readonly #owned = new Map<string, ModelOwnedMemory>()
 
@@ -82,7 +84,7 @@ export class AttachedModel {
         this.#mapMemory({ gpa, memory, offset, bytes: bytes ?? memory.bytes - offset, options }),
       interruptLine: (irq) => {
         checkInteger(name, 'interrupt line', irq, 0xffff_ffff)
-        return platform.interruptLine(irq)
+        return this.#lines.line(platform.interruptLine(irq))
       },
       signalMsi: (address, data, requester) => {
         checkInteger(name, 'message address', address, Number.MAX_SAFE_INTEGER)
@@ -158,6 +160,7 @@ export class AttachedModel {
     this.#impairment = impairment
     for (const region of this.#surroundings.table.regions)
       if (region.device === this.model.name) region.impair(impairment)
+    this.#lines.cut(impairment?.dead === true)
   }
 
   /** Takes the model out with all that it claims: nothing answers there any more. */

@@ -181,7 +181,8 @@ export abstract class DeviceSet implements LocalModels {
 
   /**
    * Has the guest's accesses to a model wait, or go nowhere, from the next one on: what a slow or a dead device does to its
-   * guest. Configuration space, memory that the guest reaches as RAM, and what the model does by itself are as ever.
+   * guest. The interrupt lines of a dead model are low. Configuration space, memory that the guest reaches as RAM, and the rest
+   * of what the model does by itself are as ever.
    *
    * @param impairment - null: no more
    * @returns false where there is no such model

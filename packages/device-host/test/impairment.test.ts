@@ -1,6 +1,6 @@
 /** Device models that somebody makes slow, or dead, to see what the guest does. */
 import { describe, expect, test } from 'vitest'
-import { defineDevice } from '@retrap/device'
+import { defineDevice, type DeviceContext, type InterruptLine } from '@retrap/device'
 import { IO_DONE, IO_LOG, IO_RETRY, IOREQ_READ, IOREQ_TYPE_PIO, IOREQ_WRITE } from '@retrap/ioreq'
 import { makeMachine } from './machine.ts'
 
@@ -86,6 +86,31 @@ describe('an impaired model', () => {
     expect(calls).toEqual([])
     host.impair('quick', null)
     expect([dispatch.portRead(0x100, 1), dispatch.lo]).toEqual([IO_DONE, 0x5a])
+  })
+
+  test('has low interrupt lines while it is dead, and its own levels again afterwards', () => {
+    const lines: InterruptLine[] = []
+    const model = {
+      name: 'lines',
+      attach: (context: DeviceContext) => void lines.push(context.interruptLine(4), context.interruptLine(5)),
+    }
+    const { host, events } = makeMachine({}, [model])
+    const happens = (action: () => unknown): string[] => {
+      action()
+      return events.splice(0)
+    }
+    expect(happens(() => lines[0]!.set(true))).toEqual(['irq4=1'])
+    // A slow model has its lines.
+    expect(happens(() => host.impair('lines', { wait: () => Promise.resolve() }))).toEqual([])
+    expect(happens(() => host.impair('lines', { dead: true }))).toEqual(['irq4=0'])
+    expect(happens(() => host.impair('lines', { dead: true }))).toEqual([])
+    expect(happens(() => lines[1]!.pulse())).toEqual([])
+    expect(happens(() => lines[1]!.set(true))).toEqual([])
+    // What it has withdrawn meanwhile does not come back; an edge-triggered input sees the rest as edges.
+    expect(happens(() => lines[0]!.set(false))).toEqual([])
+    expect(happens(() => host.impair('lines', null))).toEqual(['irq5=1'])
+    expect(happens(() => lines[0]!.set(true))).toEqual(['irq4=1'])
+    expect(happens(() => lines[1]!.pulse())).toEqual(['irq5 pulse'])
   })
 
   test('that is taken out meanwhile stays out', () => {
