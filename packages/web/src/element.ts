@@ -1,6 +1,5 @@
-import { WebError } from './errors.ts'
 import { createMachine, type Machine } from './machine.ts'
-import type { MachineOptions } from './options.ts'
+import { optionsOf } from './element-options.ts'
 import { PlainTerminal } from './plain-terminal.ts'
 
 /** The style of the element's inside. A sheet of its own needs no leave of the page's Content-Security-Policy. */
@@ -13,13 +12,15 @@ pre { margin: 0; padding: 0.5em; overflow: auto; max-height: 30em; font: 14px/1.
 pre:empty, p:empty { display: none; }
 p { margin: 0; padding: 0.5em; font: 14px system-ui, sans-serif; }
 `
-const IMAGES = ['kernel', 'initrd', 'firmware', 'vga-bios', 'cdrom', 'disk'] as const
-const UNITS: Readonly<Record<string, number>> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 }
 
 /** The element `<retrap-machine>`. */
 export interface MachineElement extends HTMLElement {
   /** The machine, once there is one. */
   readonly machine: Machine | null
+  /** Runs the machine, or lets it go on: at once, or as soon as it is made. */
+  start(): void
+  /** Stops the machine between two instructions, until `start`. A machine that is not made yet is made and does not run. */
+  pause(): void
 }
 
 // There is no HTMLElement outside a page, where the module may be loaded all the same.
@@ -29,15 +30,30 @@ const Base = (globalThis.HTMLElement ?? Object) as typeof HTMLElement
 class RetrapMachineElement extends Base implements MachineElement {
   #machine: Machine | null = null
   #giveUp: AbortController | null = null
+  /** Whether it is to run once it is made. */
+  #runs = false
 
   /** The machine, once there is one. */
   get machine(): Machine | null {
     return this.#machine
   }
 
+  start(): void {
+    this.#runs = true
+    // How it ends is told by its events.
+    this.#machine?.run().catch(() => {})
+  }
+
+  pause(): void {
+    this.#runs = false
+    // One that was disposed stands still.
+    this.#machine?.pause().catch(() => {})
+  }
+
   /** The element is in a page. */
   connectedCallback(): void {
     this.#giveUp = new AbortController()
+    this.#runs = this.hasAttribute('autostart')
     void this.#start(this.#giveUp.signal)
   }
 
@@ -60,7 +76,7 @@ class RetrapMachineElement extends Base implements MachineElement {
     root.replaceChildren(canvas, serial, note)
     try {
       const machine = await createMachine({
-        ...this.#options(),
+        ...optionsOf((name) => this.getAttribute(name)),
         signal,
         onProgress: ({ image, loadedBytes, totalBytes }) => {
           const of = totalBytes === null ? '' : ` of ${Math.ceil(totalBytes / 1024)}`
@@ -78,33 +94,11 @@ class RetrapMachineElement extends Base implements MachineElement {
       machine.attachCanvas(canvas)
       machine.attachTerminal(new PlainTerminal(serial))
       this.dispatchEvent(new CustomEvent('ready', { detail: machine }))
-      // How it ends is told by its events.
-      if (this.hasAttribute('autostart')) machine.run().catch(() => {})
+      if (this.#runs) this.start()
     } catch (error) {
       if (signal.aborted) return
       note.textContent = error instanceof Error ? error.message : String(error)
       this.dispatchEvent(new CustomEvent('error', { detail: note.textContent }))
-    }
-  }
-
-  #options(): MachineOptions {
-    const given = (name: string): string | undefined => this.getAttribute(name) ?? undefined
-    const [kernel, initrd, firmware, vgaBios, cdrom, disk] = IMAGES.map(given)
-    const drives = [
-      ...(disk === undefined ? [] : [{ source: disk }]),
-      ...(cdrom === undefined ? [] : [{ source: cdrom, media: 'cdrom' as const }]),
-    ]
-    const [memory, cpus, commandLine, vga] = ['memory', 'cpus', 'command-line', 'vga'].map(given)
-    return {
-      ...(kernel !== undefined && { kernel }),
-      ...(initrd !== undefined && { initrd }),
-      ...(firmware !== undefined && { firmware }),
-      ...(vgaBios !== undefined && { vgaBios }),
-      ...(drives.length > 0 && { drives }),
-      ...(memory !== undefined && { memoryBytes: bytesOf(memory) }),
-      ...(cpus !== undefined && { cpus: Number(cpus) }),
-      ...(commandLine !== undefined && { commandLine }),
-      ...((vga === 'std' || vga === 'none') && { vga }),
     }
   }
 }
@@ -116,21 +110,18 @@ function add<K extends keyof HTMLElementTagNameMap>(
   return Object.assign(document.createElement(name), properties)
 }
 
-/** @throws WebError `ERR_OPTION` */
-function bytesOf(memory: string): number {
-  const [, count, unit = ''] = /^(\d+)([kmg]?)(?:i?b)?$/i.exec(memory.trim()) ?? []
-  if (count === undefined) throw new WebError('ERR_OPTION', `memory '${memory}': expected a size such as 512M or 1G`)
-  return Number(count) * UNITS[unit.toLowerCase()]!
-}
-
 /**
  * Makes an element known to the page; does nothing where the name is taken.
  *
  * `<retrap-machine kernel="bzImage" memory="256M" autostart></retrap-machine>`: a machine with its screen, and with the text
  * of its serial port, which is typed on too. It is made when the element is put into a page, and goes with it.
  *
- * Attributes: `kernel`, `initrd`, `firmware`, `vga-bios`, `disk` and `cdrom` are addresses; `command-line`, `memory`, `cpus`,
- * `vga`; `autostart` runs it at once. Events: `ready`, and `error` with the message as its `detail`.
+ * Attributes: each option of `createMachine` by its name, with hyphens. `kernel`, `initrd`, `firmware`, `vga-bios`, `snapshot`,
+ * `disk`, `cdrom` and `floppy` are addresses; `memory` is a size such as `512M`; `disk-interface` and `cdrom-interface`, and `keep`
+ * for what is written to the disk; `network` is the kind, beside `network-name`, `network-url`, `network-card` and `mac-address`;
+ * `tablet` is there or not; `jit` and `keep-fetched` are `off` or not there; `cpus`, `cpu`, `board`, `command-line`, `vga`, `layout`,
+ * `hypervisor` and `transport` are as the options are. `autostart` runs it at once; `start()` and `pause()` do later. Events:
+ * `ready`, and `error` with the message as its `detail`.
  */
 export function defineMachineElement(name = 'retrap-machine'): void {
   if (customElements.get(name) === undefined) customElements.define(name, RetrapMachineElement)

@@ -286,7 +286,7 @@ export class Machine {
     return this.#link.call('detachDevices', name)
   }
 
-  /** Puts a disc into a CD drive, or takes it out with null. @throws WebError `ERR_SOURCE`, `ERR_MACHINE` */
+  /** Puts a medium into a CD or floppy drive, or takes it out with null. @throws WebError `ERR_SOURCE`, `ERR_MACHINE` */
   async insert(drive: string, source: Source | null): Promise<void> {
     await this.#link.call('insert', drive, source === null ? null : sentSource(drive, source))
   }

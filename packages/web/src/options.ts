@@ -6,11 +6,11 @@ export type Source = string | URL | Blob | ArrayBuffer | Uint8Array
 /** A disk or a CD drive. */
 export interface DriveOptions {
   /**
-   * What is in it: a raw image or a qcow2 image. One at an address is read by ranges when the guest wants them. Null: a CD
-   * drive without a disc.
+   * What is in it: a raw image or a qcow2 image. One at an address is read by ranges when the guest wants them. Null: a CD or
+   * floppy drive without a medium.
    */
   readonly source: Source | null
-  /** Names it in events and for `machine.insert`. Default `cd0`, `disk0` and so on, in the order of the drives. */
+  /** Names it in events and for `machine.insert`. Default `cd0`, `disk0`, `floppy0` and so on, in the order of the drives. */
   readonly id?: string
   /** Default `disk`. What the guest writes to a disk stays in memory, and goes with the machine, unless it is kept. */
   readonly media?: 'disk' | 'cdrom'
@@ -19,8 +19,8 @@ export interface DriveOptions {
    * on with it. One machine at a time has it. A machine with such a disk has no snapshots. See `keptDisks`.
    */
   readonly keep?: string
-  /** How the guest reaches it; default `ide`, which is SATA on a `q35`. */
-  readonly interface?: 'ide' | 'virtio' | 'nvme' | 'scsi' | 'usb'
+  /** How the guest reaches it; default `ide`, which is SATA on a `q35`. `floppy`: it is floppy drive A, or B; an Arm board has none. */
+  readonly interface?: 'ide' | 'virtio' | 'nvme' | 'scsi' | 'usb' | 'floppy'
 }
 
 /** A network card of the guest's, and what it is connected to. */

@@ -46,11 +46,12 @@ export function sentOptions(options: MachineOptions, shared: boolean): SentOptio
 }
 
 function sentDrives(drives: readonly DriveOptions[]): SentDrive[] {
-  const counts = { disk: 0, cdrom: 0 }
+  const counts = { disk: 0, cd: 0, floppy: 0 }
   checkKept(drives)
   return drives.map(({ source, id, media = 'disk', ...rest }) => {
-    const name = id ?? `${media === 'disk' ? 'disk' : 'cd'}${counts[media]}`
-    counts[media]++
+    const kind = rest.interface === 'floppy' ? 'floppy' : media === 'disk' ? 'disk' : 'cd'
+    const name = id ?? `${kind}${counts[kind]}`
+    counts[kind]++
     return { ...rest, id: name, media, source: source === null ? null : sentSource(name, source) }
   })
 }

@@ -5,7 +5,7 @@ import { noBrowser } from '@retrap/tooling/browser'
 import { sliceTests } from '@retrap/tooling/slice'
 import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest'
 import { diskGuest, drawingGuest } from './support/guests.ts'
-import type { Machine } from '../src/index.ts'
+import type { Machine, MachineElement } from '../src/index.ts'
 import { type PageGlobals, Pages, POLICY } from './support/pages.ts'
 
 const test = sliceTests(4)
@@ -263,8 +263,21 @@ describe.skipIf(noBrowser !== undefined)('outside a machine in a page', () => {
     await page.keyboard.press('Backspace')
     await page.keyboard.type('o by hand\n')
     await expect.poll(text).toMatch(/retrap> echo by hand\nby hand\nretrap> $/)
+    const state = (): Promise<string | undefined> =>
+      page.evaluate(() => document.querySelector<MachineElement>('retrap-machine')!.machine?.state)
+    await page.evaluate(() => document.querySelector<MachineElement>('retrap-machine')!.pause())
+    await expect.poll(state).toBe('paused')
+    await page.evaluate(() => document.querySelector<MachineElement>('retrap-machine')!.start())
+    await expect.poll(state).toBe('running')
     await page.evaluate(() => document.querySelector('retrap-machine')!.remove())
     await expect.poll(() => page.workers().length).toBe(0)
+    // One that is told to start before it is made runs as soon as it is.
+    await page.evaluate(() => {
+      document.body.innerHTML =
+        '<retrap-machine firmware="guest.bin" memory="16M" vga="none" jit="off"></retrap-machine>'
+      document.querySelector<MachineElement>('retrap-machine')!.start()
+    })
+    await expect.poll(text).toMatch(/retrap> $/)
     expect(said).toEqual([])
   })
 })

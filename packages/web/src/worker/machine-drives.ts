@@ -41,14 +41,17 @@ export class MachineDrives {
     return (this.#drives ?? []).map(({ id, medium }, i) => [id ?? `disk${i}`, medium as NamedMedium[1]])
   }
 
-  /** Puts a disc into a drive of this machine, or takes it out with null. @throws WebError */
+  /** Puts a medium into a drive of this machine, or takes it out with null. @throws WebError */
   async insert({ removableDrives }: Pc | ArmMachine, id: string, source: SentSource | null): Promise<void> {
     const drive = removableDrives.find((one) => one.id === id)
     if (drive === undefined) {
       const there = removableDrives.map((one) => one.id).join(', ') || 'none'
       throw new WebError('ERR_OPTION', `drive '${id}': drives with a medium to exchange are: ${there}`)
     }
-    const medium = source === null ? null : await openMedium({ id, media: 'cdrom' }, source, this.#listener)
+    const medium =
+      source === null
+        ? null
+        : await openMedium({ id, media: drive.kind === 'cdrom' ? 'cdrom' : 'disk' }, source, this.#listener)
     let old: unknown
     try {
       old = await (medium === null ? drive.eject() : drive.insert(medium))
