@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { DebianError } from './errors.ts'
 import { execute } from './execute.ts'
@@ -31,6 +31,8 @@ export interface AptOptions {
   readonly architectures?: readonly string[]
   /** Leaves the security archive out, whose packages change from day to day. */
   readonly withoutSecurity?: boolean
+  /** Fetches the lists of source packages as well, for {@link Apt.downloadSource}. No effect on the host's archives. */
+  readonly withSources?: boolean
   /** How long apt may make no progress. */
   readonly stallMs?: number
 }
@@ -151,6 +153,24 @@ export class Apt {
     return files.map((file) => join(this.#directory, 'cache', 'archives', file))
   }
 
+  /**
+   * Downloads one version of a source package, verified.
+   *
+   * @returns the paths of its files: the `.dsc` and the archives that it names
+   */
+  async downloadSource(name: string, version: string, onProgress: OnProgress = ignore): Promise<readonly string[]> {
+    // apt does not list files that are there.
+    const folder = await mkdtemp(join(this.#directory, 'source-'))
+    const source = ['source', '--only-source', '--download-only', `${name}=${version}`]
+    // 'URI' FILE SIZE HASH
+    const list = await this.#run('apt-get', ['--print-uris', ...source], name, undefined, folder)
+    const files = [...list.matchAll(/^'[^']+' (\S+) \d+ /gm)].map((match) => match[1]!)
+    if (!files.some((file) => file.endsWith('.dsc')))
+      throw new DebianError('ERR_FETCH', `apt has no source package ${name} of version ${version}`)
+    await this.#run('apt-get', source, name, onProgress, folder)
+    return files.map((file) => join(folder, file))
+  }
+
   async #run(tool: string, args: string[], what: string, onProgress?: OnProgress, cwd?: string): Promise<string> {
     try {
       return await execute(tool, [...this.#settings, '-q', ...args], {
@@ -193,17 +213,17 @@ async function writeSources(options: AptOptions): Promise<void> {
     (await hostMirror('debian-security')) ??
     'http://deb.debian.org/debian-security'
   const sources = [
-    source(main, `${RELEASE} ${RELEASE}-updates`),
+    source(main, `${RELEASE} ${RELEASE}-updates`, options),
     // A mirror given by hand need not have a security archive at the usual place beside it.
     ...(security === options.mirror || options.withoutSecurity === true
       ? []
-      : [source(security, `${RELEASE}-security`)]),
+      : [source(security, `${RELEASE}-security`, options)]),
   ]
   await writeFile(join(options.directory, 'sources', 'debian.sources'), sources.join('\n'))
 }
 
-function source(uri: string, suites: string): string {
-  return `Types: deb\nURIs: ${uri}\nSuites: ${suites}\nComponents: main\nSigned-By: ${DEBIAN_KEYRING}\n`
+function source(uri: string, suites: string, { withSources = false }: AptOptions): string {
+  return `Types: deb${withSources ? ' deb-src' : ''}\nURIs: ${uri}\nSuites: ${suites}\nComponents: main\nSigned-By: ${DEBIAN_KEYRING}\n`
 }
 
 const ignore = (): void => {}

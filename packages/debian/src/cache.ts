@@ -86,10 +86,16 @@ export async function keep<T>(options: KeepOptions<T>): Promise<Kept<T>> {
   })
 }
 
+/** Returns a folder of the cache and what was recorded with it; undefined where it is absent or a file of it has changed. */
+export async function findKept<T>(root: string, name: string): Promise<Kept<T> | undefined> {
+  const folder = join(root, name)
+  const data = await readKept<T>(folder, false)
+  return data === undefined ? undefined : { folder, data }
+}
+
 /** Returns a folder of the cache, or undefined where it is absent or a file of it has changed. */
 export async function find(root: string, name: string): Promise<string | undefined> {
-  const folder = join(root, name)
-  return (await readKept(folder, false)) === undefined ? undefined : folder
+  return (await findKept(root, name))?.folder
 }
 
 /**

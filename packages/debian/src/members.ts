@@ -62,19 +62,37 @@ function nameOf({ package: name, members }: PackageMembers): string {
 
 async function fetchEntry(
   apt: Apt,
-  { package: name, members, dependency }: PackageMembers,
+  entry: PackageMembers,
   files: string,
   onProgress: OnProgress | undefined,
 ): Promise<object> {
+  const { bare, architecture } = await resolveName(apt, entry)
+  const folder = await apt.download([qualified(bare, architecture)], onProgress)
+  const archive = archiveOf(await readdir(folder), bare, architecture)
+  await unpackPackage(join(folder, archive), files, entry.members)
+  return { package: bare, archive }
+}
+
+/** The package that has an entry's members. */
+export async function resolveName(
+  apt: Apt,
+  { package: name, dependency }: PackageMembers,
+): Promise<{ readonly bare: string; readonly architecture: string | undefined }> {
   const dependsOn = dependency === undefined ? [] : (await apt.show(name)).dependsOn
   const real = dependsOn.find((other) => other.startsWith(dependency as string)) ?? name
   const [bare = '', architecture = name.split(':')[1]] = real.split(':')
-  const downloads = await apt.download([architecture === undefined ? bare : `${bare}:${architecture}`], onProgress)
-  const archive = (await readdir(downloads)).find(
-    (file) =>
-      file.startsWith(`${bare}_`) && (file.endsWith(`_${architecture ?? 'amd64'}.deb`) || file.endsWith('_all.deb')),
+  return { bare, architecture }
+}
+
+/** A package's name for apt. */
+export const qualified = (bare: string, architecture: string | undefined): string =>
+  architecture === undefined ? bare : `${bare}:${architecture}`
+
+/** The name of a package's archive among those that were downloaded: NAME_VERSION_ARCHITECTURE.deb. */
+export function archiveOf(archives: readonly string[], bare: string, architecture = 'amd64'): string {
+  const archive = archives.find(
+    (file) => file.startsWith(`${bare}_`) && (file.endsWith(`_${architecture}.deb`) || file.endsWith('_all.deb')),
   )
   if (archive === undefined) throw new DebianError('ERR_FETCH', `apt downloaded no ${bare}`)
-  await unpackPackage(join(downloads, archive), files, members)
-  return { package: real, archive }
+  return archive
 }

@@ -60,6 +60,12 @@ describe('the sources of packages', () => {
       '',
       MAIN.replace('MIRROR', 'http://m/debian/'),
     ],
+    [
+      'have source packages too',
+      { mirror: 'http://m/x', withSources: true },
+      '',
+      MAIN.replace('MIRROR', 'http://m/x').replace('deb', 'deb deb-src'),
+    ],
   ])('%s', async (_what, options, host, sources) => {
     await fake('apt-get', `case "$*" in *indextargets*) printf '%s\\n' '${host}';; esac`)
     await open(options)

@@ -1,0 +1,181 @@
+import { createHash } from 'node:crypto'
+import { mkdir, readdir, rename } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { Apt, unpackPackage, type OnProgress } from './apt.ts'
+import { cacheDirectory, findKept, keep, type Kept, withScratchFolder } from './cache.ts'
+import { readControl, type ControlFields, type SourceVersion } from './control.ts'
+import { DebianError } from './errors.ts'
+import { archiveOf, type FetchMembersOptions, type PackageMembers, qualified, resolveName } from './members.ts'
+
+/** A package whose files are given to others. */
+export interface DistributedMembers extends PackageMembers {
+  /** Packages of the same architecture whose code is linked into the files: their copyright files are fetched too. */
+  readonly linked?: readonly string[]
+  /** Is added to the name of the package that has the members. */
+  readonly suffix?: string
+}
+
+/** A source package and its files. */
+export interface SourcePackage extends SourceVersion {
+  /** Paths of the `.dsc` and of the archives that it names; none where sources were not asked for. */
+  readonly files: readonly string[]
+}
+
+/** Files of a package, with what licences such as the GPL require of those who give them to others. */
+export interface DistributedPackage {
+  /** The folder that has the members below their paths. */
+  readonly folder: string
+  readonly name: string
+  readonly version: string
+  readonly architecture: string
+  /** Paths of the copyright files of the package and of what is linked into it. */
+  readonly copyrights: readonly string[]
+  /** The source packages that the files were built from, in exactly these versions. */
+  readonly sources: readonly SourcePackage[]
+}
+
+export interface FetchDistributedOptions extends FetchMembersOptions {
+  /** Fetches the source packages too. Default false. */
+  readonly withSources?: boolean
+}
+
+/** The cache's record of a package. Paths are relative to its folder. */
+interface Recorded extends ControlFields {
+  readonly copyrights: readonly string[]
+}
+
+/**
+ * Returns packages whose files may be given to others. Packages that are not in the cache are fetched.
+ *
+ * Debian's archive has the sources of a version only as long as it has that version. A package in the cache whose sources
+ * are gone is therefore fetched again, in the version of the archive.
+ *
+ * @returns in the order of `wanted`
+ * @throws DebianError `ERR_NO_APT`, `ERR_FETCH`, `ERR_CACHE`
+ */
+export async function fetchDistributed(
+  wanted: readonly DistributedMembers[],
+  options: FetchDistributedOptions = {},
+): Promise<readonly DistributedPackage[]> {
+  const { root = cacheDirectory(), withSources = false, onProgress } = options
+  const found = await findDistributed(wanted, options)
+  if (found !== undefined) return found
+  return withScratchFolder(root, async (scratch) => {
+    const architectures = wanted.map(({ package: name }) => name.split(':')[1] ?? 'amd64')
+    const apt = await Apt.open(
+      {
+        directory: join(scratch, 'apt'),
+        architectures: [...new Set(['amd64', ...architectures])],
+        withoutSecurity: true,
+        withSources,
+      },
+      onProgress,
+    )
+    const fetchAll = async (refresh: boolean): Promise<DistributedPackage[]> => {
+      const packages: DistributedPackage[] = []
+      for (const entry of wanted) {
+        const make = (files: string): Promise<Recorded> => fetchPackage(apt, entry, files, onProgress)
+        // oxlint-disable-next-line no-await-in-loop -- one download at a time
+        const kept = await keep({ root, name: nameOf(entry), refresh, make })
+        // oxlint-disable-next-line no-await-in-loop
+        packages.push(describe(kept, withSources ? await fetchSources(apt, kept.data, root, onProgress) : null))
+      }
+      return packages
+    }
+    try {
+      return await fetchAll(false)
+    } catch (error) {
+      if (!withSources || !(error instanceof DebianError) || error.code !== 'ERR_FETCH') throw error
+      return fetchAll(true)
+    }
+  })
+}
+
+/** Returns the packages if all of them are in the cache. Nothing is fetched. */
+export async function findDistributed(
+  wanted: readonly DistributedMembers[],
+  { root = cacheDirectory(), withSources = false }: FetchDistributedOptions = {},
+): Promise<readonly DistributedPackage[] | undefined> {
+  const one = async (entry: DistributedMembers): Promise<DistributedPackage | undefined> => {
+    const kept = await findKept<Recorded>(root, nameOf(entry))
+    if (kept === undefined || !withSources) return kept && describe(kept, null)
+    const sources = await Promise.all(kept.data.builtFrom.map((source) => findKept<object>(root, sourceName(source))))
+    if (!sources.every((source) => source !== undefined)) return undefined
+    return describe(kept, await Promise.all(sources.map(({ folder }) => sourceFiles(folder))))
+  }
+  const found = await Promise.all(wanted.map(one))
+  return found.every((entry) => entry !== undefined) ? found : undefined
+}
+
+function nameOf({ package: name, members, linked = [], suffix = '' }: DistributedMembers): string {
+  const digest = createHash('sha256')
+    .update(JSON.stringify([members, linked, suffix]))
+    .digest('hex')
+    .slice(0, 12)
+  return join('debian-12', 'distributed', `${name.replace(':', '_')}-${digest}`)
+}
+
+const sourceName = ({ name, version }: SourceVersion): string =>
+  join('debian-12', 'sources', `${name}_${version.replaceAll(':', '%3a')}`)
+
+/** Fills a folder of the cache with an entry's members and copyright files. */
+async function fetchPackage(
+  apt: Apt,
+  entry: DistributedMembers,
+  files: string,
+  onProgress: OnProgress | undefined,
+): Promise<Recorded> {
+  const { bare: dependency, architecture } = await resolveName(apt, entry)
+  const bare = dependency + (entry.suffix ?? '')
+  const names = [bare, ...(entry.linked ?? [])]
+  const downloads = await apt.download(
+    names.map((name) => qualified(name, architecture)),
+    onProgress,
+  )
+  const archives = await readdir(downloads)
+  const pathOf = (name: string): string => join(downloads, archiveOf(archives, name, architecture))
+  const copyrights = names.map((name) => `usr/share/doc/${name}/copyright`)
+  for (const [i, name] of names.entries())
+    // oxlint-disable-next-line no-await-in-loop -- packages may have the same folders
+    await unpackPackage(pathOf(name), files, [...(i === 0 ? entry.members : []), `./${copyrights[i]}`])
+  return { ...(await readControl(pathOf(bare))), copyrights }
+}
+
+/** Keeps the source packages that a package was built from. @returns the files of each */
+async function fetchSources(
+  apt: Apt,
+  { builtFrom }: Recorded,
+  root: string,
+  onProgress: OnProgress | undefined,
+): Promise<string[][]> {
+  const all: string[][] = []
+  for (const source of builtFrom) {
+    const make = async (folder: string): Promise<object> => {
+      const paths = await apt.downloadSource(source.name, source.version, onProgress)
+      await mkdir(folder, { recursive: true })
+      await Promise.all(paths.map((path) => rename(path, join(folder, basename(path)))))
+      return {}
+    }
+    // oxlint-disable-next-line no-await-in-loop -- one download at a time
+    const { folder } = await keep({ root, name: sourceName(source), make })
+    // oxlint-disable-next-line no-await-in-loop
+    all.push(await sourceFiles(folder))
+  }
+  return all
+}
+
+/** The files of a source package in the cache. */
+async function sourceFiles(folder: string): Promise<string[]> {
+  const names = (await readdir(folder)).filter((name) => /\.(?:dsc|tar\.\w+|asc)$/.test(name))
+  return names.toSorted().map((name) => join(folder, name))
+}
+
+function describe({ folder, data }: Kept<Recorded>, sources: readonly string[][] | null): DistributedPackage {
+  const { builtFrom, copyrights, ...fields } = data
+  return {
+    ...fields,
+    folder,
+    copyrights: copyrights.map((path) => join(folder, path)),
+    sources: builtFrom.map((source, i) => ({ ...source, files: sources?.[i] ?? [] })),
+  }
+}
