@@ -65,7 +65,13 @@ export default defineConfig({
     target: 'es2024',
     modulePreload: false,
     chunkSizeWarningLimit: 2000,
-    rolldownOptions: { input: { index: folder('../src/index.html'), tools: folder('../src/tools.html') } },
+    rolldownOptions: {
+      input: {
+        index: folder('../src/index.html'),
+        tools: folder('../src/tools.html'),
+        about: folder('../src/about.html'),
+      },
+    },
   },
   plugins: [
     collect(),
@@ -73,8 +79,10 @@ export default defineConfig({
       name: 'retrap:guest',
       generateBundle() {
         this.emitFile({ type: 'asset', fileName: 'guest.bin', source: buildGuestImage() })
-        // The list of the systems that were put beside the site.
+        // Lists of what was put beside the site: systems, firmware, and the packages that these are from.
         this.emitFile({ type: 'asset', fileName: 'systems/systems.json', source: '[]' })
+        this.emitFile({ type: 'asset', fileName: 'firmware/firmware.json', source: 'null' })
+        this.emitFile({ type: 'asset', fileName: 'debian/packages.json', source: '[]' })
       },
     },
     {
@@ -91,6 +99,11 @@ export default defineConfig({
       name: 'retrap:notices',
       generateBundle() {
         this.emitFile({ type: 'asset', fileName: `${NOTICES}.txt`, source: noticesOf(modules) })
+        this.emitFile({
+          type: 'asset',
+          fileName: 'LICENSE.txt',
+          source: readFileSync(folder('../../../LICENSE'), 'utf8'),
+        })
       },
     },
     {

@@ -21,7 +21,7 @@ function App() {
       <header>
         <span class="brand">retrap</span>
         <nav>
-          <a href="tools.html">Tools</a>
+          <a href="tools.html">Tools</a> <a href="about.html">About</a>
         </nav>
       </header>
       <main>

@@ -49,11 +49,11 @@ world.addEventListener('fetch', (event) => {
 })
 
 /** What may change without a new build: the server's comes first, and the kept one where it does not answer. */
-const CHANGING = 'systems/'
+const CHANGING = /^(?:systems|firmware|debian)\//
 
 async function answer(request: Request, name: string): Promise<Response> {
   const kept = await (await caches.open(NAME)).match(new URL(name, world.registration.scope).href)
-  const isFresh = kept === undefined || name.startsWith(CHANGING)
+  const isFresh = kept === undefined || CHANGING.test(name)
   const response = isFresh ? await fetch(request).catch(() => kept ?? Response.error()) : kept
   if (response.status === 0) return response
   const headers = new Headers(response.headers)

@@ -111,8 +111,25 @@ export function withImage(images: readonly ChosenImage[], image: ChosenImage): C
   return [...kept, image]
 }
 
-/** Why these settings make no machine; null: they do. */
-export function problemOf({ images, network, relay, board }: Settings): string | null {
+/** A BIOS that the site has: addresses of its files. */
+export interface SiteFirmware {
+  readonly firmware: string
+  readonly vgaBios: string
+}
+
+/** Whether only firmware of the site can start the images. */
+export function needsFirmware({ images, board }: Settings): boolean {
+  const has = (...roles: readonly Role[]): boolean => images.some(({ role }) => roles.includes(role))
+  return board !== 'virt' && has('disk', 'cdrom') && !has('kernel', 'firmware')
+}
+
+/**
+ * Why these settings make no machine; null: they do.
+ *
+ * @param own - firmware of the site; null: it has none; undefined: that is not known yet
+ */
+export function problemOf(settings: Settings, own?: SiteFirmware | null): string | null {
+  const { images, network, relay, board } = settings
   const has = (role: Role): boolean => images.some((image) => image.role === role)
   if (network === 'relay' && !/^wss?:\/\/./.test(relay))
     return 'A relay has an address that begins with wss:// or ws://.'
@@ -120,9 +137,10 @@ export function problemOf({ images, network, relay, board }: Settings): string |
     return 'An Arm board starts a kernel here, without firmware.'
   if (board === 'virt') return has('kernel') ? null : 'Choose a kernel for Arm, 64-bit, first.'
   if (has('kernel') || has('firmware')) return null
-  if (has('disk') || has('cdrom'))
-    return 'A disk or a CD is started by firmware: add a BIOS, such as bios-256k.bin of SeaBIOS.'
-  return 'Choose a kernel, or firmware, first.'
+  if (!needsFirmware(settings)) return 'Choose a kernel, or firmware, first.'
+  if (own === undefined) return 'Looking for a BIOS …'
+  if (own !== null) return null
+  return "A BIOS starts a disk or a CD, and this site has none. Add bios-256k.bin and vgabios-stdvga.bin here: Debian's package seabios has them in /usr/share/seabios."
 }
 
 /** The network that settings ask for; undefined: none. */
@@ -155,8 +173,8 @@ function keptName(source: File | string, taken: Set<string>): string {
   return found
 }
 
-/** The machine that settings ask for. */
-export function machineOptions(settings: Settings): MachineOptions {
+/** The machine that settings ask for. @param own - firmware of the site, for disks and CDs that come without */
+export function machineOptions(settings: Settings, own?: SiteFirmware | null): MachineOptions {
   const { memory, cpus, board, vga, commandLine, images, cpu, hypervisor, tablet } = settings
   const network = networkOptions(settings)
   const of = (role: Role): File | string | undefined => images.find((image) => image.role === role)?.source
@@ -166,7 +184,10 @@ export function machineOptions(settings: Settings): MachineOptions {
     const drive = { media: role, source, ...(way !== undefined && { interface: way }) }
     return [role === 'disk' && settings.keep ? { ...drive, keep: keptName(source, names) } : drive]
   })
-  const [kernel, initrd, firmware, vgaBios] = (['kernel', 'initrd', 'firmware', 'vgaBios'] as const).map(of)
+  const [kernel, initrd, givenFirmware, givenVgaBios] = (['kernel', 'initrd', 'firmware', 'vgaBios'] as const).map(of)
+  const usual = needsFirmware(settings) ? own : null
+  const firmware = givenFirmware ?? usual?.firmware
+  const vgaBios = givenVgaBios ?? (vga === 'none' ? undefined : usual?.vgaBios)
   return {
     memoryBytes: Number(memory) * 2 ** 20,
     cpus: Number(cpus),

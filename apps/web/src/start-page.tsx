@@ -6,12 +6,14 @@ import {
   commandLineFor,
   fromHash,
   machineOptions,
+  needsFirmware,
   NETWORK_NAMES,
   NETWORK_NOTES,
   problemOf,
   type Role,
   ROLE_NAMES,
   type Settings,
+  type SiteFirmware,
   toHash,
   withImage,
 } from './settings.ts'
@@ -77,7 +79,8 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
     if (machineNow !== null && machineNow.error === '') await bring(machineNow.text, files)
   }
   useEffect(() => void prepareWorker(), [])
-  const problem = problemOf(settings)
+  const own = useSiteFirmware(needsFirmware(settings))
+  const problem = problemOf(settings, own)
   return (
     <>
       <section class="hero" aria-labelledby="why">
@@ -116,7 +119,7 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
           <form
             onSubmit={(event) => {
               event.preventDefault()
-              if (problem === null) start({ title: titleOf(settings), options: machineOptions(settings) })
+              if (problem === null) start({ title: titleOf(settings), options: machineOptions(settings, own) })
             }}
           >
             {settings.images.length > 0 && (
@@ -125,7 +128,7 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
                   Start
                 </button>
                 <span class="soft" role="status">
-                  {problem}
+                  {problem ?? (needsFirmware(settings) && "This site's BIOS starts it.")}
                 </span>
               </div>
             )}
@@ -153,10 +156,22 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
       <p class="soft foot">
         Everything runs in this page: files stay on your computer. Nothing is fetched but the addresses you give, and
         what a guest asks for whose network card you connect. <a href="tools.html">Tools without a machine</a>:
-        disassembler, Arm syndromes.
+        disassembler, Arm syndromes. <a href="about.html">About this site</a>: licences, and what is from Debian.
       </p>
     </>
   )
+}
+
+/** Firmware of the site, once it is needed; null: it has none; undefined: nobody has asked. */
+function useSiteFirmware(isNeeded: boolean): SiteFirmware | null | undefined {
+  const [found, setFound] = useState<SiteFirmware | null>()
+  useEffect(() => {
+    if (!isNeeded || found !== undefined) return
+    fetch('firmware/firmware.json')
+      .then(async (response) => (response.ok ? ((await response.json()) as SiteFirmware | null) : null))
+      .then(setFound, () => setFound(null))
+  }, [isNeeded])
+  return found
 }
 
 const nameOf = (source: File | string): string => (typeof source === 'string' ? source : source.name)

@@ -11,6 +11,17 @@ import { buildSite } from './support/site.ts'
 if (noBrowser !== undefined) console.warn(`SKIPPED: the site's accessibility: ${noBrowser}`)
 const AXE = readFileSync(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8')
 
+/** A package of Debian in the site. */
+const FILE = { path: 'firmware/bios-256k.bin', bytes: 262_144, sha256: 'e'.repeat(64) }
+const PACKAGE = {
+  ...{ name: 'seabios', version: '1.16.2-1', architecture: 'all', purpose: 'The BIOS.', files: [FILE] },
+  ...{ copyrights: ['debian/seabios_all/copyright.txt'], licences: ['debian/licences/LGPL-3.txt'] },
+  sources: [
+    { name: 'seabios', version: '1.16.2-1', files: [{ ...FILE, path: 'debian/sources/seabios_1.16.2-1.dsc' }] },
+    { name: 'busybox', version: '1:1.35.0-4', files: [] },
+  ],
+}
+
 /** Rule, and where it is broken. */
 async function violations(page: Page): Promise<string[]> {
   const { violations: found } = await page.evaluate(
@@ -24,7 +35,9 @@ describe.skipIf(noBrowser !== undefined)('axe', () => {
   let server: PageServer
 
   beforeAll(async () => {
-    server = await servePages(await buildSite())
+    const files: Map<string, Uint8Array | string> = await buildSite()
+    files.set('debian/packages.json', JSON.stringify([PACKAGE]))
+    server = await servePages(files)
     browser = await launchBrowser()
   })
   afterAll(async () => {
@@ -42,6 +55,12 @@ describe.skipIf(noBrowser !== undefined)('axe', () => {
       page.evaluate(() => document.querySelectorAll('details').forEach((one) => (one.open = true)))
     await openAll()
     expect(await violations(page)).toEqual([])
+    await page.goto(`${server.origin}/about.html`, { waitUntil: 'load' })
+    await page.waitForSelector('.listed')
+    await page.evaluate(AXE)
+    expect(await violations(page), 'about').toEqual([])
+    await page.goBack({ waitUntil: 'load' })
+    await page.evaluate(AXE)
     await page.locator('::-p-aria(Start the embedded guest)').click()
     // The terminal is there before the machine is.
     await page.waitForSelector('[role=tab]')

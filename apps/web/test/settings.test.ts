@@ -153,9 +153,35 @@ describe('settings', () => {
   test.each([
     { images: [], problem: 'Choose a kernel, or firmware, first.' },
     { images: [{ role: 'initrd', source: 'x' }], problem: 'Choose a kernel, or firmware, first.' },
-    { images: [{ role: 'cdrom', source: 'x' }], problem: expect.stringContaining('started by firmware') as string },
+    { images: [{ role: 'cdrom', source: 'x' }], problem: expect.stringContaining('this site has none') as string },
     { images: [{ role: 'firmware', source: 'x' }], problem: null },
   ] as const)('$images lead to $problem', ({ images, problem }) => {
-    expect(problemOf({ ...DEFAULTS, images })).toEqual(problem)
+    expect(problemOf({ ...DEFAULTS, images }, null)).toEqual(problem)
+  })
+
+  describe('are started by the BIOS of the site', () => {
+    const own = { firmware: 'bios.bin', vgaBios: 'vga.bin' }
+    const of = (...images: Settings['images']): Settings => ({ ...DEFAULTS, images })
+    const disk = { role: 'disk', source: 'x' } as const
+
+    test.each(['disk', 'cdrom'] as const)('where a %s has none', (role) => {
+      const settings = of({ role, source: 'x' })
+      expect(problemOf(settings)).toBe('Looking for a BIOS …')
+      expect(problemOf(settings, own)).toBeNull()
+      expect(machineOptions(settings, own)).toMatchObject(own)
+      expect(machineOptions(settings, null)).not.toHaveProperty('firmware')
+    })
+
+    test.each([
+      ['a kernel', of(disk, { role: 'kernel', source: 'k' }), undefined, undefined],
+      ['firmware of the user', of(disk, { role: 'firmware', source: 'f' }), 'f', undefined],
+      ['a VGA BIOS of the user', of(disk, { role: 'vgaBios', source: 'v' }), 'bios.bin', 'v'],
+      ['no graphics card', { ...of(disk), vga: 'none' as const }, 'bios.bin', undefined],
+      ['an initial RAM disk alone', of({ role: 'initrd', source: 'x' }), undefined, undefined],
+      ['an Arm board', { ...of(disk), board: 'virt' as const }, undefined, undefined],
+    ])('and not in place of what is given: %s', (_what, settings, firmware, vgaBios) => {
+      const { firmware: found, vgaBios: foundVga } = machineOptions(settings, own)
+      expect([found, foundVga]).toEqual([firmware, vgaBios])
+    })
   })
 })

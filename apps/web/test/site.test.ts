@@ -8,7 +8,7 @@ import { type PageServer, servePages } from '@retrap/tooling/page-server'
 import { sliceTests } from '@retrap/tooling/slice'
 import type { Browser, ElementHandle, Page } from 'puppeteer-core'
 import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest'
-import { greetingDisk } from './support/boot-sector.ts'
+import { greetingCd, greetingDisk } from './support/boot-sector.ts'
 import { offeredGuest } from './support/offered-guest.ts'
 import { newPage, replaceText, terminalText } from './support/page.ts'
 import { buildSite } from './support/site.ts'
@@ -36,9 +36,10 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
   let server: PageServer
   let page: Page
   let said: string[]
+  let files: Map<string, Uint8Array | string>
 
   beforeAll(async () => {
-    const files = await buildSite()
+    files = await buildSite()
     files.set('small.img', new Uint8Array(1 << 20))
     files.set(
       'broken.qcow2',
@@ -487,6 +488,35 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     },
   )
 
+  test.skipIf(SEABIOS === undefined)('a CD is dropped, and the BIOS of the site starts it', async () => {
+    const names = { firmware: 'bios-256k.bin', vgaBios: 'vgabios-stdvga.bin' }
+    const asked: string[] = []
+    for (const name of Object.values(names)) files.set(`firmware/${name}`, readFileSync(join(SEABIOS!, name)))
+    const paths = Object.entries(names).map(([key, name]) => [key, `firmware/${name}`])
+    files.set('firmware/firmware.json', JSON.stringify(Object.fromEntries(paths)))
+    files.set('disc.iso', greetingCd('Hello from a CD. '))
+    await open()
+    page.on('request', (request) => asked.push(new URL(request.url()).pathname.slice(1)))
+    await page.evaluate(async () => {
+      const bytes = await fetch('disc.iso').then((response) => response.arrayBuffer())
+      const dataTransfer = new DataTransfer()
+      dataTransfer.items.add(new File([bytes], 'disc.iso'))
+      document
+        .querySelector('.drop')!
+        .dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }))
+    })
+    await expect.poll(() => page.$$eval(`${CHOSEN} select`, (all) => all.map((one) => one.value))).toEqual(['cdrom'])
+    const note = (): Promise<string> => page.$eval('form [role=status]', (one) => one.textContent ?? '')
+    await expect.poll(note).toBe("This site's BIOS starts it.")
+    // Firmware is loaded when a machine needs it.
+    expect(asked.filter((path) => path.endsWith('.bin'))).toEqual([])
+    await click('Start')
+    const font = readFont(join(SEABIOS!, names.vgaBios))
+    await expect.poll(() => textOnScreen(page, font)).toMatch(/^SeaBIOS \(version [^]*\nHello from a CD\./)
+    expect(said.filter((line) => !line.startsWith('Canvas2D:'))).toEqual([])
+    files.set('firmware/firmware.json', 'null')
+  })
+
   test.skipIf(LINUX === undefined)(
     'a Linux kernel is dropped on the page, and boots until it misses its root',
     async () => {
@@ -560,7 +590,8 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
   test('what is wrong is said: without firmware before the start, and afterwards as an alert', async () => {
     await open('#disk=nowhere.img')
     const problem = (): Promise<string> => page.$eval('form [role=status]', (one) => one.textContent ?? '')
-    expect(await problem()).toContain('A disk or a CD is started by firmware')
+    await expect.poll(problem).toMatch(/this site has none\. Add bios-256k\.bin .* Debian's package seabios/)
+    expect(await page.$eval('form button', (one) => one.disabled)).toBe(true)
     await page.close()
     await open('#kernel=nowhere&memory=64')
     expect(await problem()).toBe('')
