@@ -28,7 +28,7 @@ if (isNodeNew) APP_ONLY.push('--ignore-scripts')
 
 const [command, ...args] = process.argv.slice(2)
 // Only the site needs vite, and all that a page has.
-const withSite = args[0] === 'web'
+const withSite = args[0] === 'web' || command === 'build'
 process.exitCode = await main()
 
 async function main() {
@@ -40,6 +40,10 @@ async function main() {
       case 'retrap':
         await build()
         return await run(['--max-semi-space-size=1', join(root, 'apps/retrap/dist/main.js'), ...args])
+      case 'build':
+        await build()
+        // From the folder that npm was started in, as all paths.
+        return await run([join(root, 'apps/retrap/dist/main.js'), 'web', ...withOut(args)])
       case 'bench':
         await build()
         return await run([join(root, '.scripts/bench.ts'), ...args], { group: true })
@@ -74,6 +78,11 @@ async function main() {
     console.error(`retrap: ${error.message}`)
     return stopCode() ?? 1
   }
+}
+
+/** The arguments of `retrap web` that write the site to a folder: `site` of the checkout unless one is given. */
+function withOut(given) {
+  return given.some((one) => /^--out(=|$)/.test(one)) ? given : ['--out', join(root, 'site'), ...given]
 }
 
 /** The folders of all workspace packages. */

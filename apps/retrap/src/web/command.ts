@@ -8,16 +8,18 @@ import type { SessionHost } from '../session/host.ts'
 import { type ListingOutput, printText } from '../print-lines.ts'
 import { usage } from '../options/values.ts'
 import { showFetchProgress } from '../files/fetch-progress.ts'
+import { fetchDebianFiles } from './debian-files.ts'
+import type { LinuxArchitecture } from '../linux/debian.ts'
 import {
-  fetchDebianFiles,
+  listSystem,
   type MadeSystem,
   makeDebianSystem,
   makeSystems,
   SYSTEMS_LIST,
   systemsList,
 } from './debian-system.ts'
-import type { LinuxArchitecture } from '../linux/debian.ts'
-import type { MoreFiles, SiteServer } from './server.ts'
+import { type ListedPackage, PACKAGES_LIST, packagesList } from './packages.ts'
+import type { MoreFiles, SiteFile, SiteServer } from './server.ts'
 
 /** Browsers keep what belongs to a site by its port: it is the same one each time, if it is free. */
 const USUAL_PORT = 8064
@@ -32,23 +34,31 @@ interface WebFlags {
   readonly port?: number
   readonly open: boolean
   readonly debian?: boolean
+  readonly out?: string
 }
 
+/** The parts of the process that the command uses. */
+type WebHost = Pick<SessionHost, 'stderr' | 'onSignal' | 'createMachine'> & { readonly stdout: ListingOutput }
+
 /** Adds the command. */
-export function addWeb(
-  program: Command,
-  host: Pick<SessionHost, 'stderr' | 'onSignal' | 'createMachine'> & { readonly stdout: ListingOutput },
-): void {
+export function addWeb(program: Command, host: WebHost): void {
   program
     .command('web')
-    .description('Serve the site, with machines in web pages, on this computer, and open it')
+    .description('Serve the site, with machines in web pages, on this computer, and open it; or write it to a folder')
     .option('--port <number>', `TCP port; 0: any (default: ${USUAL_PORT}, or any where it is taken)`, parsePort)
     .option(
       '--debian',
       'boot Debian first, amd64 and arm64, and offer both at their prompts; fetched once, through apt',
     )
+    .option(
+      '--out <folder>',
+      'write the site there, for any web server, with the sources that licences require; do not serve it',
+    )
     .option('--no-open', 'do not open a browser')
-    .action(async ({ port, open, debian }: WebFlags) => {
+    .action(async (flags: WebFlags) => {
+      const { port, out } = flags
+      if (out !== undefined && port !== undefined)
+        throw usage('--port belongs to a site that is served; --out writes one')
       const { siteFolder } = await import('./server.ts')
       const folder = siteFolder()
       if (!existsSync(join(folder, 'index.html')))
@@ -56,25 +66,54 @@ export function addWeb(
           'ERR_INPUT',
           `there is no site in ${folder}; build it: npx turbo run build --filter=@retrap/site`,
         )
-      // A port that is taken is known before anything is fetched, or booted.
-      const systems = new Map<string, Uint8Array>()
-      const server = await start(folder, port, systems)
-      try {
-        if (debian === true) await addDebian(systems, host)
-        await printText([`retrap: ${server.url} (Ctrl-C ends it)\n`], host.stdout)
-      } catch (error) {
-        server.close()
-        throw error
-      }
-      if (open) openBrowser(server.url)
-      await new Promise<void>((resolve) => {
-        const stop = host.onSignal(() => {
-          stop()
-          resolve()
-        })
-      })
-      server.close()
+      await (out === undefined ? serve(folder, flags, host) : write(folder, out, flags, host))
     })
+}
+
+/** Serves the site until the process is asked to end. */
+async function serve(folder: string, { port, open, debian }: WebFlags, host: WebHost): Promise<void> {
+  const tell = (text: string): void => void host.stderr.write(`retrap: ${text}\n`)
+  // A port that is taken is known before anything is fetched, or booted.
+  const files = new Map<string, SiteFile>()
+  const server = await start(folder, port, files)
+  try {
+    const packages: ListedPackage[] = []
+    if (debian === true) packages.push(...(await addDebian(files, host, false)))
+    files.set(PACKAGES_LIST, packagesList(packages))
+    const { addLocalFirmware } = await import('./firmware.ts')
+    await addLocalFirmware(files, packages, tell)
+    await printText([`retrap: ${server.url} (Ctrl-C ends it)\n`], host.stdout)
+  } catch (error) {
+    server.close()
+    throw error
+  }
+  if (open) openBrowser(server.url)
+  await new Promise<void>((resolve) => {
+    const stop = host.onSignal(() => {
+      stop()
+      resolve()
+    })
+  })
+  server.close()
+}
+
+/** Writes the site to a folder, for others. */
+async function write(folder: string, out: string, { debian }: WebFlags, host: WebHost): Promise<void> {
+  const { checkTarget, siteSizes, writeSite } = await import('./static-site.ts')
+  // Known before anything is fetched, or booted.
+  await checkTarget(out)
+  const files = new Map<string, SiteFile>()
+  const packages = debian === true ? [...(await addDebian(files, host, true))] : []
+  const { firmwareForOthers } = await import('./firmware.ts')
+  const firmware = await firmwareForOthers((text) => void host.stderr.write(`retrap: ${text}\n`))
+  for (const [path, file] of firmware?.files ?? []) files.set(path, file)
+  packages.push(...(firmware?.packages ?? []))
+  files.set(PACKAGES_LIST, packagesList(packages))
+  await writeSite(folder, files, out)
+  await printText(
+    [`retrap: the site is in ${out}\n`, ...(await siteSizes(out)).map((line) => `${line}\n`)],
+    host.stdout,
+  )
 }
 
 function parsePort(text: string): number {
@@ -83,20 +122,32 @@ function parsePort(text: string): number {
   throw usage(`--port '${text}': expected a number from 0 to 65535`)
 }
 
-/** Boots Debian, and adds it to the files of the site. */
+/**
+ * Boots Debian, and adds it to the files of the site.
+ *
+ * @param withSources - fetches what is needed to give the files to others
+ * @returns the packages that the systems are made of
+ */
 async function addDebian(
-  files: Map<string, Uint8Array>,
+  files: Map<string, SiteFile>,
   { stderr, createMachine }: Pick<SessionHost, 'stderr' | 'createMachine'>,
-): Promise<void> {
+  withSources: boolean,
+): Promise<readonly ListedPackage[]> {
+  const packages: ListedPackage[] = []
   const make = async (architecture: LinuxArchitecture): Promise<MadeSystem> => {
     const shown = showFetchProgress()
-    const linux = await fetchDebianFiles(architecture, shown.onProgress).finally(() => shown.stop('done'))
+    const options = { withSources, onProgress: shown.onProgress }
+    const linux = await fetchDebianFiles(architecture, options).finally(() => shown.stop('done'))
     stderr.write(`retrap: booting Debian's kernel ${linux.version}, for the start page …\n`)
-    return makeDebianSystem(linux, createMachine)
+    const made = await makeDebianSystem(linux, createMachine)
+    const listed = await listSystem(made, linux)
+    for (const [name, file] of [...listed.files, ...made.files]) files.set(name, file)
+    packages.push(...listed.packages)
+    return made
   }
   const made = await makeSystems(['amd64', 'arm64'], make, (text) => void stderr.write(`retrap: ${text}\n`))
-  for (const [name, bytes] of made.flatMap((one) => [...one.files])) files.set(name, bytes)
   files.set(SYSTEMS_LIST, systemsList(made.map(({ system }) => system)))
+  return packages
 }
 
 async function start(folder: string, port: number | undefined, more: MoreFiles): Promise<SiteServer> {

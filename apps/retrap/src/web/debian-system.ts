@@ -1,13 +1,12 @@
-import { globSync } from 'node:fs'
-import { basename, join } from 'node:path'
 import { writeSnapshot } from '@retrap/snapshot'
-import { Hub } from '@retrap/network'
-import { DebianError, fetchMembers, type OnProgress, type PackageMembers } from '@retrap/debian'
 import { CliError } from '../errors.ts'
 import type { CreateMachine, MachineOptions, MachineSnapshot } from '../machine/machine-contract.ts'
 import { readBytes } from '../files/files.ts'
-import { type LinuxArchitecture, addModule, moduleFiles } from '../linux/debian.ts'
+import type { LinuxArchitecture } from '../linux/debian.ts'
 import { buildInitramfs, SHELL_PROMPT } from '../linux/initramfs.ts'
+import { Hub } from '@retrap/network'
+import type { DebianFiles, FetchedDebian } from './debian-files.ts'
+import { listPackage, type SitePart } from './packages.ts'
 
 /** A system that the start page offers, as its list has it. */
 export interface OfferedSystem {
@@ -114,6 +113,28 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
   }
 }
 
+/** Lists the packages that a system is made of, with what their licences require. */
+export async function listSystem({ files }: MadeSystem, linux: FetchedDebian): Promise<SitePart> {
+  const { licenceTexts, kernel, busybox } = linux
+  const parts = await Promise.all([
+    listPackage(kernel, {
+      purpose:
+        'Linux, unmodified, and its modules in the initial RAM disk; the snapshot has the RAM of a machine that runs it.',
+      files,
+      licenceTexts,
+    }),
+    listPackage(busybox, {
+      purpose: "The guest's shell and commands: busybox, unmodified, in the initial RAM disk and in the snapshot.",
+      files: new Map([...files].filter(([path]) => !path.endsWith('/vmlinuz'))),
+      licenceTexts,
+    }),
+  ])
+  return {
+    packages: parts.flatMap(({ packages }) => packages),
+    files: new Map(parts.flatMap((part) => [...part.files])),
+  }
+}
+
 /**
  * Makes the systems of the start page, one after the other. A system that cannot be made is left out, and told of.
  *
@@ -171,50 +192,5 @@ async function bootToPrompt(
     return { snapshot: await machine.save!(), printed }
   } finally {
     machine.close?.()
-  }
-}
-
-/** Drivers of the network card. */
-const DRIVERS = ['virtio_pci', 'virtio_net']
-
-/** Packages of an architecture: names of amd64 need none. */
-const packagesOf = (architecture: LinuxArchitecture): readonly PackageMembers[] => {
-  const suffix = architecture === 'amd64' ? '' : `:${architecture}`
-  const kernel = `linux-image-cloud-${architecture}${suffix}`
-  return [
-    { package: kernel, members: ['./boot/*', './lib/modules/*'], dependency: 'linux-image-' },
-    { package: `busybox-static${suffix}`, members: ['./bin/busybox'] },
-  ]
-}
-
-/** Files of which the start page's Debian is made. */
-interface DebianFiles {
-  readonly architecture: LinuxArchitecture
-  /** The kernel's. */
-  readonly version: string
-  readonly kernelPath: string
-  readonly busyboxPath: string
-  /** Modules of the kernel's, in the order in which they are loaded. */
-  readonly modulePaths: readonly string[]
-}
-
-/** Finds the files in the cache, or fetches them. @throws CliError `ERR_FETCH` where there is no apt, or no network */
-export async function fetchDebianFiles(architecture: LinuxArchitecture, onProgress: OnProgress): Promise<DebianFiles> {
-  try {
-    const [kernel = '', busybox = ''] = await fetchMembers(packagesOf(architecture), { onProgress })
-    const files = moduleFiles(kernel)
-    const order: string[] = []
-    for (const name of DRIVERS) addModule(name, files, order)
-    const [kernelPath = ''] = globSync(join(kernel, 'boot', 'vmlinuz-*'))
-    return {
-      architecture,
-      version: basename(kernelPath).replace('vmlinuz-', ''),
-      kernelPath,
-      busyboxPath: join(busybox, 'bin', 'busybox'),
-      modulePaths: order.map((name) => files.get(name)!),
-    }
-  } catch (error) {
-    if (!(error instanceof DebianError)) throw error
-    throw new CliError('ERR_FETCH', error.message)
   }
 }

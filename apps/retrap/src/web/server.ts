@@ -10,6 +10,7 @@ const TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript; charset=utf-8',
   '.css': 'text/css; charset=utf-8',
+  '.txt': 'text/plain; charset=utf-8',
 }
 
 /**
@@ -47,8 +48,11 @@ export function siteFolder(): string {
   return fileURLToPath(new URL(path, import.meta.url))
 }
 
-/** Files that are served beside those of a folder, by their paths below the site. */
-export type MoreFiles = ReadonlyMap<string, Uint8Array>
+/** A file of the site, or what makes it when it is asked for. */
+export type SiteFile = Uint8Array | (() => Promise<Uint8Array>)
+
+/** Files that are served beside those of a folder, by their paths below the site. Others may come while it is served. */
+export type MoreFiles = ReadonlyMap<string, SiteFile>
 
 /**
  * Serves the files of a folder on the loopback, by ranges too. Names are looked up among those that are there at the start, so that no
@@ -67,7 +71,7 @@ export async function serveSite(folder: string, port: number, more: MoreFiles = 
   const server = createServer((request, response) => {
     const { pathname } = URL.parse(request.url ?? '/', 'http://localhost') ?? { pathname: '' }
     const name = pathname === '/' ? '/index.html' : pathname
-    void answer(request, response, { name, path: files.get(name), bytes: more.get(name.slice(1)) })
+    void answer(request, response, { name, path: files.get(name), more: more.get(name.slice(1)) })
   })
   await listen(server, port)
   return {
@@ -89,11 +93,11 @@ function listen(server: Server, port: number): Promise<void> {
   })
 }
 
-/** A file that is in memory, or on the disk. */
+/** A file of the folder, or one that is served in its place. */
 interface ServedFile {
   readonly name: string
   readonly path: string | undefined
-  readonly bytes: Uint8Array | undefined
+  readonly more: SiteFile | undefined
 }
 
 async function answer(
@@ -104,9 +108,10 @@ async function answer(
   for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value)
   if (file.name === PLAYGROUND) response.setHeader('content-security-policy', PLAYGROUND_POLICY)
   if (method !== 'GET' && method !== 'HEAD') return void response.writeHead(405, { allow: 'GET, HEAD' }).end()
-  const { path } = file
-  if (path === undefined && file.bytes === undefined) return void response.writeHead(404).end('not found\n')
-  const bytes = file.bytes ?? (await readFile(path!).catch(() => null))
+  const { path, more } = file
+  if (path === undefined && more === undefined) return void response.writeHead(404).end('not found\n')
+  const reading = more === undefined ? readFile(path!) : more instanceof Uint8Array ? more : more()
+  const bytes = await Promise.resolve(reading).catch(() => null)
   if (bytes === null) return void response.writeHead(500).end()
   const type = TYPES[extname(file.name)] ?? 'application/octet-stream'
   const tag = tagOf(bytes)

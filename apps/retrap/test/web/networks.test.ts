@@ -9,13 +9,14 @@ import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { debianMembers } from '@retrap/tooling/debian'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { CreateMachine } from '../../src/machine/machine-contract.ts'
-import { fetchDebianFiles, makeDebianSystem, SYSTEMS_LIST, systemsList } from '../../src/web/debian-system.ts'
+import { debianFilesIn, debianPackages } from '../../src/web/debian-files.ts'
+import { makeDebianSystem, SYSTEMS_LIST, systemsList } from '../../src/web/debian-system.ts'
 import { serveSite, siteFolder, type SiteServer } from '../../src/web/server.ts'
 
 type Browser = Awaited<ReturnType<typeof launchBrowser>>
 type Page = Awaited<ReturnType<Browser['newPage']>>
 
-const debian = await debianMembers([{ package: 'busybox-static', members: ['./bin/busybox'] }])
+const debian = await debianMembers(debianPackages('amd64'))
 const missing = noBrowser ?? (debian === undefined ? 'there is no apt' : undefined)
 if (missing !== undefined) console.warn(`SKIPPED: networks of machines in pages: ${missing}`)
 
@@ -26,7 +27,8 @@ describe.skipIf(missing !== undefined)('a network in a page', () => {
   let port: number
 
   beforeAll(async () => {
-    const linux = await fetchDebianFiles('amd64', () => {})
+    const [kernel, busybox] = debian as readonly [string, string]
+    const linux = debianFilesIn('amd64', kernel, busybox)
     const { system, files } = await makeDebianSystem(linux, createPc as unknown as CreateMachine)
     site = await serveSite(siteFolder(), 0, new Map([...files, [SYSTEMS_LIST, systemsList([system])]]))
     web = createServer((request, response) => {
