@@ -9,8 +9,8 @@ interface Item {
 const QUIET_MS = 1000
 /** A kernel's message, which may well arrive in the middle of a prompt. */
 const KERNEL_LINE = /\[ *\d+\.\d{6}\] [^\n]*\n/g
-// The sequences of a shell that asks about its terminal. oxlint-disable-next-line no-control-regex -- the escape character is
-// what these begin with
+// The sequences of a shell that asks about its terminal.
+// oxlint-disable-next-line no-control-regex -- the escape character begins each of them
 const CONTROL_SEQUENCE = /\u001b\[[0-9;?]*[A-Za-z]/g
 const TAIL_LENGTH = 4096
 
