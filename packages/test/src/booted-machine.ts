@@ -1,0 +1,163 @@
+import type { Pc, PcForkOptions, PcOptions } from '@retrap/machine'
+import { type ArmMachine, type ArmMachineOptions, createArmMachine } from '@retrap/machine/arm'
+import { TestError } from './errors.ts'
+import {
+  type BegunMachine,
+  ClonedInstant,
+  createBooted,
+  type Instant,
+  requireNoWrites,
+  ResetInstant,
+  whyNoClones,
+} from './instant.ts'
+import type { Expected } from './printed-text.ts'
+import { TestMachine } from './test-machine.ts'
+
+/** Options of PCs and Arm boards alike. */
+export interface BootOptionsOfAll<Machine extends Pc | ArmMachine> {
+  /**
+   * The instant at which tests begin: what the guest prints then on its first serial port, or what is done until then.
+   * The machine stops there.
+   */
+  readonly ready: Expected | ((machine: TestMachine<Machine>) => Promise<unknown>)
+  /** The prompt of the guest's shell, for `command`; default `ready`, if that is a text or an expression. */
+  readonly prompt?: Expected | undefined
+  /** Host time that the boot may take, in milliseconds; default 120,000. */
+  readonly bootTimeoutMs?: number | undefined
+  /** Host time that each wait of a test may take, in milliseconds; default 60,000. */
+  readonly timeoutMs?: number | undefined
+}
+
+/** How a PC is booted for tests. */
+export interface PcBootedOptions extends BootOptionsOfAll<Pc> {
+  /**
+   * The machine, or what makes its options. Unless they say otherwise it has deterministic time, compiles hot code, and has
+   * room for 4 clones that write 64 MiB each.
+   */
+  readonly pc: PcOptions | (() => PcOptions | Promise<PcOptions>)
+  /** Makes what each test's machine has of its own, such as new device models for those of the options. */
+  readonly fork?: (() => PcForkOptions) | undefined
+  /** Runs are recorded: each test has a clone. Without, one machine is put back before each test. Default true, where that is possible. */
+  readonly record?: boolean | undefined
+}
+
+/** How an Arm board is booted for tests. One machine is put back before each test. */
+export interface ArmBootedOptions extends BootOptionsOfAll<ArmMachine> {
+  /** The machine, or what makes its options. Unless they say otherwise it has deterministic time, and compiles hot code. */
+  readonly arm: ArmMachineOptions | (() => ArmMachineOptions | Promise<ArmMachineOptions>)
+}
+
+const BOOT_MS = 120_000
+const WAIT_MS = 60_000
+
+/** A machine that was booted once, and from whose instant tests begin. */
+export class BootedMachine<Machine extends Pc | ArmMachine = Pc> {
+  readonly #booted: Machine
+  readonly #instant: Instant<Machine>
+  readonly #options: BootOptionsOfAll<Machine>
+
+  private constructor(booted: Machine, instant: Instant<Machine>, options: BootOptionsOfAll<Machine>) {
+    this.#booted = booted
+    this.#instant = instant
+    this.#options = options
+  }
+
+  /**
+   * Boots a PC up to the instant at which tests begin.
+   *
+   * @throws TestError `ERR_TIMEOUT`, `ERR_ENDED` with what the guest has printed, `ERR_OPTION`; as `createPc`
+   */
+  static async pc(options: PcBootedOptions): Promise<BootedMachine> {
+    const given = typeof options.pc === 'function' ? await options.pc() : options.pc
+    const changes = options.fork ?? (() => ({}))
+    const wantsClones = options.record !== false
+    const booted = await createBooted(given, wantsClones && given.hypervisor !== 'xen')
+    return closingOnError(booted, async () => {
+      await bootedTo(booted, options)
+      const why = wantsClones ? await whyNoClones(booted, changes) : 'the option record is false'
+      if (why === undefined) return new BootedMachine(booted, new ClonedInstant(booted, changes), options)
+      requireNoWrites(given, why)
+      return new BootedMachine(booted, await ResetInstant.at(booted, why), options)
+    })
+  }
+
+  /** Boots an Arm board. @throws as {@link BootedMachine.pc} */
+  static async arm(options: ArmBootedOptions): Promise<BootedMachine<ArmMachine>> {
+    const given = typeof options.arm === 'function' ? await options.arm() : options.arm
+    const why = 'a run of an Arm board is recorded from power-on only'
+    requireNoWrites(given, why)
+    const booted = await createArmMachine({ jit: true, clock: 'deterministic', ...given })
+    return closingOnError(booted, async () => {
+      await bootedTo(booted, options)
+      return new BootedMachine(booted, await ResetInstant.at(booted, why), options)
+    })
+  }
+
+  /** Why runs are not recorded; undefined where they are. */
+  get notRecorded(): string | undefined {
+    return this.#instant.notRecorded
+  }
+
+  /** The instant, for a file: it is the same for all tests. */
+  get booted(): Machine {
+    return this.#booted
+  }
+
+  /**
+   * Runs a test with a machine at the instant.
+   *
+   * @returns what the test returns
+   * @throws what the test throws
+   */
+  async run<Result>(action: (machine: TestMachine<Machine>) => Promise<Result>): Promise<Result> {
+    const { test, begun } = await this.begin()
+    try {
+      return await action(test)
+    } finally {
+      await test.over()
+      begun.end()
+    }
+  }
+
+  /**
+   * Returns a machine at the instant, for the fixture of a test runner: `test.over()` and then `begun.end()` end it. Where one
+   * machine is put back, it waits until the test before has ended.
+   */
+  async begin(): Promise<{ readonly test: TestMachine<Machine>; readonly begun: BegunMachine<Machine> }> {
+    const begun = await this.#instant.begin()
+    return { test: new TestMachine({ machine: begun.machine, ...waitsOf(this.#options) }), begun }
+  }
+
+  /** Ends the machine. */
+  close(): void {
+    this.#booted.close()
+  }
+}
+
+function waitsOf<Machine extends Pc | ArmMachine>({
+  ready,
+  prompt = typeof ready === 'function' ? undefined : ready,
+  timeoutMs = WAIT_MS,
+}: BootOptionsOfAll<Machine>): { readonly prompt: Expected | undefined; readonly timeoutMs: number } {
+  return { prompt, timeoutMs }
+}
+
+async function bootedTo<Machine extends Pc | ArmMachine>(
+  machine: Machine,
+  options: BootOptionsOfAll<Machine>,
+): Promise<void> {
+  const { ready, bootTimeoutMs = BOOT_MS } = options
+  const boot = new TestMachine({ machine, ...waitsOf(options), timeoutMs: bootTimeoutMs })
+  await (typeof ready === 'function' ? ready(boot) : boot.until(ready))
+  if (boot.exit !== undefined)
+    throw new TestError('ERR_ENDED', `the machine has ended while it was booted: ${boot.exit.reason}`)
+}
+
+async function closingOnError<Result>(machine: { close(): void }, make: () => Promise<Result>): Promise<Result> {
+  try {
+    return await make()
+  } catch (error) {
+    machine.close()
+    throw error
+  }
+}

@@ -1,0 +1,51 @@
+/** Files that a failing test has left behind. */
+export interface FailureFiles {
+  /** Its folder. */
+  readonly folder: string
+  /** Paths of what is there. */
+  readonly serial: string
+  /** A PNG file; undefined where the machine shows nothing. */
+  readonly screen: string | undefined
+  /** The recorded run; undefined where it is not recorded. */
+  readonly recording: string | undefined
+}
+
+/** The end of what was printed: so many lines are shown. */
+const SHOWN_LINES = 20
+
+/** Returns the name of a test as that of a folder. */
+export function folderName(name: string): string {
+  return (
+    name
+      .replace(/[^\p{L}\p{N}]+/gu, '-')
+      .replace(/^-|-$/g, '')
+      .slice(0, 100) || 'test'
+  )
+}
+
+/**
+ * Says for people what a failing test has left behind.
+ *
+ * @param command - the command that opens its recording in gdb, if there is a recording
+ * @param notRecorded - why there is none
+ */
+export function describeFailure(
+  printed: string,
+  files: FailureFiles,
+  command: string | undefined,
+  notRecorded: string | undefined,
+): string {
+  const lines = printed.trimEnd().split('\n')
+  const left = lines.length > SHOWN_LINES ? `… ${lines.length - SHOWN_LINES} lines before, in ${files.serial}\n` : ''
+  const shown =
+    printed.trim() === ''
+      ? 'The guest has printed nothing.'
+      : `The guest has printed:\n${left}${lines.slice(-SHOWN_LINES).join('\n')}`
+  return [
+    shown,
+    ...(files.screen === undefined ? [] : [`Its screen: ${files.screen}`]),
+    command === undefined
+      ? `Its run is not recorded: ${notRecorded ?? 'it has ended before'}`
+      : `Its run is recorded. For gdb, at the failure, and back from there:\n  ${command}`,
+  ].join('\n')
+}

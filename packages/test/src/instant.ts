@@ -1,0 +1,133 @@
+import { createPc, MachineError, type Pc, type PcForkOptions, type PcOptions, recordClone } from '@retrap/machine'
+import type { ArmMachine } from '@retrap/machine/arm'
+import { TestError } from './errors.ts'
+
+/** A machine at the instant at which all tests begin. */
+export interface BegunMachine<Machine> {
+  /** The machine; it does not run. */
+  readonly machine: Machine
+  /** Ends the recording of its run. @returns the bytes of its file; undefined where it is not recorded */
+  recording(): Promise<Uint8Array | undefined>
+  /** Gives the machine back. */
+  end(): void
+}
+
+/** The one place that brings tests to the instant at which all of them begin. */
+export interface Instant<Machine> {
+  /** Why runs are not recorded; undefined where they are. */
+  readonly notRecorded: string | undefined
+  /** Returns a machine at the instant. */
+  begin(): Promise<BegunMachine<Machine>>
+}
+
+/** Each test has a clone of its own, whose run is recorded. */
+export class ClonedInstant implements Instant<Pc> {
+  readonly notRecorded = undefined
+  readonly #booted: Pc
+  readonly #changes: () => PcForkOptions
+
+  /** @param booted - it stays at the instant @param changes - makes what each clone has of its own */
+  constructor(booted: Pc, changes: () => PcForkOptions) {
+    this.#booted = booted
+    this.#changes = changes
+  }
+
+  async begin(): Promise<BegunMachine<Pc>> {
+    const pieces: Uint8Array[] = []
+    const write = (bytes: Uint8Array): void => void pieces.push(bytes)
+    // RAM is in the snapshot that a failure leaves behind.
+    const recorder = await recordClone(this.#booted, write, { checkpointMs: Infinity }, this.#changes())
+    return {
+      machine: recorder.pc,
+      async recording() {
+        await recorder.end()
+        return joined(pieces)
+      },
+      end: () => recorder.pc.close(),
+    }
+  }
+}
+
+/** A machine that can be put back. */
+type Resettable = Pick<Pc, 'save' | 'close'> & { restore(snapshot: unknown): Promise<void> }
+
+/** The same machine is put back before each test; one test at a time. */
+export class ResetInstant<Machine extends Pc | ArmMachine> implements Instant<Machine> {
+  readonly notRecorded: string
+  readonly #machine: Machine
+  readonly #snapshot: unknown
+  #last: Promise<unknown> = Promise.resolve()
+
+  private constructor(machine: Machine, snapshot: unknown, notRecorded: string) {
+    this.#machine = machine
+    this.#snapshot = snapshot
+    this.notRecorded = notRecorded
+  }
+
+  /** @param machine - it stands still at the instant */
+  static async at<Machine extends Pc | ArmMachine>(
+    machine: Machine,
+    notRecorded: string,
+  ): Promise<ResetInstant<Machine>> {
+    return new ResetInstant(machine, await machine.save({ forRestore: true }), notRecorded)
+  }
+
+  async begin(): Promise<BegunMachine<Machine>> {
+    const before = this.#last
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#last = promise
+    await before
+    try {
+      await (this.#machine as unknown as Resettable).restore(this.#snapshot)
+    } catch (error) {
+      resolve()
+      throw error
+    }
+    return { machine: this.#machine, recording: async () => undefined, end: resolve }
+  }
+}
+
+/** RAM that a clone may write, unless options say so: most of a machine's RAM is written by nobody. */
+const MOST_WRITTEN_BYTES = 64 << 20
+const CLONES = 4
+
+/** Makes the PC that tests begin with. @throws as `createPc` */
+export function createBooted(options: PcOptions, wantsClones: boolean): Promise<Pc> {
+  const forks = { clones: CLONES, writtenBytes: Math.min(options.memoryBytes, MOST_WRITTEN_BYTES) }
+  return createPc({ jit: true, clock: 'deterministic', ...(wantsClones && { forks }), ...options })
+}
+
+/** Why each test cannot have a recorded clone of a PC; undefined where it can. */
+export async function whyNoClones(booted: Pc, changes: () => PcForkOptions): Promise<string | undefined> {
+  try {
+    const probe = await new ClonedInstant(booted, changes).begin()
+    probe.end()
+    return undefined
+  } catch (error) {
+    if (error instanceof MachineError && (error.code === 'ERR_FORK' || error.code === 'ERR_OPTION'))
+      return error.message
+    throw error
+  }
+}
+
+/** Refuses disks that would keep what a test has written. @throws TestError `ERR_OPTION` */
+export function requireNoWrites({ drives = [], flash = [] }: Pick<PcOptions, 'drives' | 'flash'>, why: string): void {
+  const isWritten =
+    drives.some(({ medium }) => medium !== null && !medium.properties.readOnly) ||
+    flash.some(({ readOnly, medium }) => !(readOnly ?? medium.properties.readOnly))
+  if (!isWritten) return
+  throw new TestError(
+    'ERR_OPTION',
+    `each test's machine is put back in place (${why}), and a disk would keep what a test writes: open it read-only`,
+  )
+}
+
+function joined(pieces: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const piece of pieces) {
+    whole.set(piece, at)
+    at += piece.length
+  }
+  return whole
+}

@@ -1,0 +1,56 @@
+import { mkdir, open, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Pc } from '@retrap/machine'
+import type { ArmMachine } from '@retrap/machine/arm'
+import { writeSnapshot } from '@retrap/snapshot'
+import type { BegunMachine, BootedMachine, FailureFiles, TestMachine } from '../index.ts'
+
+/** Names of the files that a failing test leaves in its folder. */
+export const FILES = {
+  serial: 'serial.txt',
+  screen: 'screen.png',
+  recording: 'run.recording',
+  snapshot: 'instant.snapshot',
+} as const
+
+/**
+ * Writes what a test that has failed leaves behind, and ends its recording.
+ *
+ * @param test - its machine, which has been stopped for good
+ * @param folder - it is emptied first
+ * @throws what the host's file system throws
+ */
+export async function writeFailure<Machine extends Pc | ArmMachine>(
+  booted: BootedMachine<Machine>,
+  { test, begun }: { readonly test: TestMachine<Machine>; readonly begun: BegunMachine<Machine> },
+  folder: string,
+): Promise<FailureFiles> {
+  await rm(folder, { recursive: true, force: true })
+  await mkdir(folder, { recursive: true })
+  const pathOf = (name: keyof typeof FILES): string => join(folder, FILES[name])
+  await writeFile(pathOf('serial'), test.printed)
+  const picture = await test.screenshot()
+  if (picture !== undefined) await writeFile(pathOf('screen'), picture)
+  const recording = await begun.recording()
+  if (recording !== undefined) {
+    await writeFile(pathOf('recording'), recording)
+    await saveInstant(booted.booted as Pc, pathOf('snapshot'))
+  }
+  return {
+    folder,
+    serial: pathOf('serial'),
+    screen: picture === undefined ? undefined : pathOf('screen'),
+    recording: recording === undefined ? undefined : pathOf('recording'),
+  }
+}
+
+/** Writes the instant at which the recorded run begins. */
+async function saveInstant(booted: Pc, path: string): Promise<void> {
+  const { state, pages } = await booted.save()
+  const file = await open(path, 'w')
+  try {
+    await writeSnapshot({ description: null, state, pages }, (bytes) => file.writeFile(bytes))
+  } finally {
+    await file.close()
+  }
+}

@@ -1,0 +1,67 @@
+import { existsSync } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type PcOptions, type PcSnapshot, type RecordingSource, replayPc } from '@retrap/machine'
+import { readSnapshot } from '@retrap/snapshot'
+import { type PcBootedOptions, TestError } from '../index.ts'
+import { FILES } from './failure-files.ts'
+import { serveGdb } from './gdb-server.ts'
+
+/** How a recording is shown to gdb. */
+export interface ReplayFailureOptions {
+  /** The port on 127.0.0.1; default one that is free. */
+  readonly port?: number | undefined
+  /** Told of the port, when gdb can attach. */
+  readonly onListening: (port: number) => void
+}
+
+/**
+ * Opens the recording of a failing test for gdb: at its end, from where gdb goes back and on. It returns when gdb has left.
+ *
+ * @param folder - what the failing test has left behind
+ * @param options - those that the test's machine was booted with
+ * @throws TestError `ERR_REPLAY` where there is no recording; as `replayPc` for one of another machine
+ */
+export async function replayFailure(
+  folder: string,
+  options: Pick<PcBootedOptions, 'pc' | 'fork'>,
+  { port = 0, onListening }: ReplayFailureOptions,
+): Promise<void> {
+  for (const name of [FILES.recording, FILES.snapshot])
+    if (!existsSync(join(folder, name)))
+      throw new TestError(
+        'ERR_REPLAY',
+        `${folder} has no ${name}: expected the folder of a failing test whose run is recorded`,
+      )
+  const given: PcOptions = typeof options.pc === 'function' ? await options.pc() : options.pc
+  const [recording, instant] = await Promise.all([
+    openedFile(join(folder, FILES.recording)),
+    openedFile(join(folder, FILES.snapshot)),
+  ])
+  try {
+    const { state, pages } = await readSnapshot(instant.source)
+    const snapshot = { state, pages } as PcSnapshot
+    const all: PcOptions = { jit: true, clock: 'deterministic', ...given, ...options.fork?.(), snapshot }
+    const replay = await replayPc(all, recording.source, { at: 'end' })
+    try {
+      const killed = Promise.withResolvers<void>()
+      const target = await replay.gdbTarget({ kill: () => killed.resolve() })
+      await serveGdb(target, port, onListening, killed.promise)
+    } finally {
+      replay.close()
+    }
+  } finally {
+    await Promise.all([recording.file.close(), instant.file.close()])
+  }
+}
+
+async function openedFile(path: string): Promise<{ readonly source: RecordingSource; readonly file: FileHandle }> {
+  const file = await open(path)
+  const { size } = await file.stat()
+  const read = async (offset: number, bytes: number): Promise<Uint8Array> => {
+    const into = new Uint8Array(Math.max(0, Math.min(bytes, size - offset)))
+    const { bytesRead } = await file.read(into, 0, into.length, offset)
+    return into.subarray(0, bytesRead)
+  }
+  return { source: { bytes: size, read }, file }
+}

@@ -1,0 +1,251 @@
+import type { MachineExit, Pc } from '@retrap/machine'
+import type { ArmMachine } from '@retrap/machine/arm'
+import { TestError } from './errors.ts'
+import { type Expected, PrintedText } from './printed-text.ts'
+
+/** How long something is waited for. */
+export interface WaitOptions {
+  /** Host time in milliseconds after which it fails; default that of the fixture. */
+  readonly timeoutMs?: number | undefined
+}
+
+/** How a {@link TestMachine} waits. */
+export interface TestMachineOptions<Machine> {
+  /** The machine, which does not run. */
+  readonly machine: Machine
+  /** The prompt of its shell; without it there is no `command`. */
+  readonly prompt?: Expected | undefined
+  /** Host time that a wait may take, in milliseconds. */
+  readonly timeoutMs: number
+}
+
+/** The end of an error's message has so many characters of what the guest has printed. */
+const SHOWN_CHARACTERS = 400
+/** The longest time of a timer. */
+const MOST_MS = 2 ** 31 - 1
+
+/**
+ * The machine of one test, from the instant at which all tests begin.
+ *
+ * It runs only while a test waits for it, and stops at the very instant at which what is waited for has come. So on
+ * deterministic time a test that does the same executes the same, instruction by instruction, whatever the host does meanwhile.
+ */
+export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
+  /** The machine itself, for all that is not here: disks, keyboard, debugger, statistics. */
+  readonly machine: Machine
+  readonly #prompt: Expected | undefined
+  readonly #timeoutMs: number
+  readonly #printed = new PrintedText()
+  /** Looks for what is waited for, after each output. */
+  #look: (() => void) | undefined
+  /** Calls for which it runs. */
+  #holders = 0
+  #stop = new AbortController()
+  #run: Promise<void> | undefined
+  #exit: MachineExit | undefined
+  #failure: unknown
+  /** Told of the end, each for a call that waits. */
+  readonly #waiting = new Set<() => void>()
+  #isOver = false
+
+  constructor({ machine, prompt, timeoutMs }: TestMachineOptions<Machine>) {
+    this.machine = machine
+    this.#prompt = prompt
+    this.#timeoutMs = timeoutMs
+    machine.serial.onTransmit((bytes) => {
+      this.#printed.push(bytes)
+      this.#look?.()
+    })
+  }
+
+  /** All that the guest has printed on the first serial port since the test began, without carriage returns. */
+  get printed(): string {
+    return this.#printed.text
+  }
+
+  /** Why the machine has ended; undefined while it has not. */
+  get exit(): MachineExit | undefined {
+    return this.#exit
+  }
+
+  /** Types a text on the first serial port; the guest takes it when the machine runs. */
+  type(text: string): void {
+    this.machine.serial.receive(new TextEncoder().encode(text))
+  }
+
+  /**
+   * Runs until the guest has printed something that was not read yet.
+   *
+   * @param expected - a text, or an expression that is matched against one line at a time, also one without an end
+   * @returns what it has printed since the last wait, up to the end of the match
+   * @throws TestError `ERR_TIMEOUT`; `ERR_ENDED` where the machine ends before; `ERR_STATE` while another call waits
+   */
+  async until(expected: Expected, options: WaitOptions = {}): Promise<string> {
+    return (await this.#until(expected, options)).text
+  }
+
+  /**
+   * Types a command, and runs until the prompt comes.
+   *
+   * @returns what it has printed: behind its echo, before the prompt
+   * @throws TestError as {@link TestMachine.until}; `ERR_OPTION` where the fixture has no prompt
+   */
+  async command(line: string, options: WaitOptions = {}): Promise<string> {
+    if (this.#prompt === undefined)
+      throw new TestError('ERR_OPTION', `command '${line}': the fixture has no prompt; give one, or use type and until`)
+    this.type(`${line}\n`)
+    const { text, matchStart } = await this.#until(this.#prompt, options)
+    const output = text.slice(0, matchStart)
+    const echoEnd = output.indexOf('\n') + 1
+    return output.slice(0, echoEnd).includes(line) ? output.slice(echoEnd) : output
+  }
+
+  /**
+   * Runs while something is done that needs a running machine: keys of `machine.keyboard`, a connection of `@retrap/guest`.
+   *
+   * @returns what the action returns
+   * @throws what the action throws; TestError `ERR_TIMEOUT`, `ERR_ENDED` where the machine ends before
+   */
+  async during<Result>(action: () => Promise<Result>, { timeoutMs }: WaitOptions = {}): Promise<Result> {
+    return this.#running(timeoutMs, 'the end of the action', (resolve, reject) => void action().then(resolve, reject))
+  }
+
+  /**
+   * Runs until the guest or its machine ends.
+   *
+   * @throws TestError `ERR_TIMEOUT`
+   */
+  async end({ timeoutMs }: WaitOptions = {}): Promise<MachineExit> {
+    if (this.#exit !== undefined) return this.#exit
+    return this.#running(
+      timeoutMs,
+      'the end of the machine',
+      () => {},
+      (exit) => exit,
+    )
+  }
+
+  /** The picture of the graphics card as a PNG file; undefined without a card, and where the display is off. */
+  async screenshot(): Promise<Uint8Array | undefined> {
+    const { screen } = this.machine
+    screen.refresh()
+    return screen.width === 0 ? undefined : screen.toPng()
+  }
+
+  /** Stops the machine: the test is over. Calls that wait fail, and so do later ones. */
+  async over(): Promise<void> {
+    this.#isOver = true
+    this.#tellEnd()
+    this.#stop.abort()
+    await this.#run
+  }
+
+  async #until(
+    expected: Expected,
+    { timeoutMs }: WaitOptions,
+  ): Promise<{ readonly text: string; readonly matchStart: number }> {
+    if (expected === '')
+      throw new TestError('ERR_OPTION', 'an empty text is always there: expected one or more characters')
+    if (this.#look !== undefined) throw new TestError('ERR_STATE', 'another call waits for an output of this machine')
+    this.#printed.begin()
+    const found = this.#printed.read(expected)
+    if (found !== null) return found
+    try {
+      return await this.#running(timeoutMs, describe(expected), (resolve) => {
+        this.#look = () => {
+          const match = this.#printed.read(expected)
+          if (match === null) return
+          this.#look = undefined
+          // From within the guest's instruction: it stops where that instruction's turn ends, whatever the host does.
+          resolve(match)
+        }
+      })
+    } finally {
+      this.#look = undefined
+    }
+  }
+
+  /**
+   * Runs the machine until something is settled; it stops at once, if nothing else runs it.
+   *
+   * @param begin - gets what settles it
+   * @param atEnd - makes the result of the machine's end; default it is an error
+   */
+  async #running<Result>(
+    timeoutMs: number = this.#timeoutMs,
+    what: string,
+    begin: (resolve: (result: Result) => void, reject: (error: unknown) => void) => void,
+    atEnd?: (exit: MachineExit) => Result,
+  ): Promise<Result> {
+    if (!(timeoutMs > 0) || timeoutMs > MOST_MS)
+      throw new TestError('ERR_OPTION', `timeoutMs ${timeoutMs}: expected a number above 0, up to ${MOST_MS}`)
+    if (this.#exit !== undefined || this.#isOver) throw this.#endedBefore(what)
+    const { promise, resolve, reject } = Promise.withResolvers<Result>()
+    let isHolding = true
+    const release = (): void => {
+      if (!isHolding) return
+      isHolding = false
+      if (--this.#holders === 0) this.#stop.abort()
+    }
+    const ended = (): void => {
+      if (atEnd !== undefined && this.#exit !== undefined) resolve(atEnd(this.#exit))
+      else reject(this.#endedBefore(what))
+    }
+    this.#waiting.add(ended)
+    const timer = setTimeout(() => {
+      release()
+      reject(this.#error('ERR_TIMEOUT', `${what} has not come within ${timeoutMs} ms`))
+    }, timeoutMs)
+    this.#holders++
+    begin((result) => {
+      release()
+      resolve(result)
+    }, reject)
+    this.#run ??= this.#runOn()
+    try {
+      return await promise
+    } finally {
+      clearTimeout(timer)
+      this.#waiting.delete(ended)
+      release()
+      if (this.#holders === 0) await this.#run
+    }
+  }
+
+  async #runOn(): Promise<void> {
+    // Another call may want it while it is being stopped.
+    while (this.#holders > 0 && this.#exit === undefined && !this.#isOver) {
+      this.#stop = new AbortController()
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- one run after the other
+        const exit = await this.machine.run({ signal: this.#stop.signal })
+        if (exit.reason !== 'stopped') this.#exit = exit
+      } catch (error) {
+        this.#failure = error
+        this.#exit = { reason: 'internal-error', detail: { message: String(error) } }
+      }
+    }
+    this.#run = undefined
+    if (this.#exit !== undefined) this.#tellEnd()
+  }
+
+  #tellEnd(): void {
+    for (const ended of this.#waiting) ended()
+  }
+
+  #endedBefore(what: string): TestError {
+    if (this.#exit === undefined) return this.#error('ERR_STATE', `the test is over; it waited for ${what}`)
+    const { reason, detail } = this.#exit
+    const why = detail === undefined ? reason : `${reason}: ${detail.message}`
+    return this.#error('ERR_ENDED', `the machine has ended (${why}) before ${what} has come`)
+  }
+
+  #error(code: 'ERR_TIMEOUT' | 'ERR_ENDED' | 'ERR_STATE', message: string): TestError {
+    const last = this.#printed.unread.slice(-SHOWN_CHARACTERS).trimEnd()
+    const shown = last === '' ? 'the guest has printed nothing since' : `the guest has printed since:\n${last}`
+    return new TestError(code, `${message}; ${shown}`, { cause: this.#failure })
+  }
+}
+
+const describe = (expected: Expected): string =>
+  typeof expected === 'string' ? JSON.stringify(expected) : String(expected)
