@@ -266,7 +266,7 @@ export class CodeCache {
     for (const page of this.#pages.values()) this.#memory.codeBits[page.frame]! &= ~FRAME_DECODED
     this.#pages.clear()
     this.#pagesBySlots.clear()
-    this.#writes.clear()
+    this.#writes.frames.clear()
     this.#killer.units.clear()
     this.#next = this.#start
     this.flushes++

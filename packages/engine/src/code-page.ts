@@ -113,14 +113,14 @@ interface Writes {
  * executed, loses its code after all.
  */
 export class WrittenFrames {
-  readonly #frames = new BoundedMap<number, Writes>(MOST_FRAMES)
+  readonly frames: BoundedMap<number, Writes> = new BoundedMap<number, Writes>(MOST_FRAMES)
 
   /** Notes a write. @param isKilling - it has ended records @returns whether the frame is to lose its code */
   note(frame: number, isKilling: boolean): boolean {
-    let writes = this.#frames.get(frame)
+    let writes = this.frames.get(frame)
     if (writes === undefined) {
       writes = { spared: 0, killing: 0, most: FEWEST_SPARED }
-      this.#frames.set(frame, writes)
+      this.frames.set(frame, writes)
     }
     if (isKilling) writes.killing++
     else writes.spared++
@@ -133,12 +133,7 @@ export class WrittenFrames {
 
   /** Notes that an instruction of a frame was decoded. */
   noteDecoding(frame: number): void {
-    const writes = this.#frames.get(frame)
+    const writes = this.frames.get(frame)
     if (writes !== undefined) writes.killing = 0
-  }
-
-  /** Forgets all frames. */
-  clear(): void {
-    this.#frames.clear()
   }
 }

@@ -40,6 +40,8 @@ export const HOT_COUNTER_BYTES: number = UNIT_EXITS_AT + UNIT_EXIT_BYTES * UNIT_
 export const HOT_MISSED = 1
 /** Set in what `hot` is called with: the record is that of a unit, which has missed the TLB at the record in the state. */
 export const HOT_SLOW = 2
+/** Set in the argument of `hot` at the end of a turn: the record is that of a unit that has stayed hot. */
+export const HOT_LASTING = 4
 
 /** Instructions of turns that end in a unit of the first tier, from which on it is compiled by the second: some milliseconds. */
 const LASTING = 20_000_000
@@ -54,7 +56,7 @@ export class HotUnits {
   readonly #memory: MachineMemory
   readonly #leftAt: number
   /** Instructions of turns, by the record of the unit. */
-  readonly #executed = new BoundedMap<number, number>(MOST_UNITS)
+  readonly executed: BoundedMap<number, number> = new BoundedMap<number, number>(MOST_UNITS)
 
   /** @param countersAt - machine address of the counters of hot code */
   constructor(memory: MachineMemory, countersAt: number) {
@@ -71,13 +73,8 @@ export class HotUnits {
   end(instructions: number): number {
     const record = this.#memory.u32[this.#leftAt]!
     if (record === 0) return 0
-    const before = this.#executed.get(record) ?? 0
-    this.#executed.set(record, before + instructions)
+    const before = this.executed.get(record) ?? 0
+    this.executed.set(record, before + instructions)
     return before < LASTING && before + instructions >= LASTING ? record : 0
-  }
-
-  /** Forgets all units. */
-  clear(): void {
-    this.#executed.clear()
   }
 }

@@ -28,7 +28,7 @@ export class CompileCredit {
   /** Branches after which a place asks, and asks again. */
   readonly interval: number
   /** How often a place has asked in vain, by record. */
-  readonly #refusals = new BoundedMap<number, number>(MOST_PLACES)
+  readonly refusals: BoundedMap<number, number> = new BoundedMap<number, number>(MOST_PLACES)
   #credit = MOST_CREDIT
   #time: number
   #spent = 0
@@ -53,23 +53,13 @@ export class CompileCredit {
     this.#credit = Math.min(MOST_CREDIT, this.#credit + gain)
     this.#time = time
     this.#spent = spent
-    const times = (this.#refusals.get(record) ?? 0) + 1
+    const times = (this.refusals.get(record) ?? 0) + 1
     if ((mayBeEarly && this.#credit > 0) || times * this.interval >= this.#threshold) {
-      this.#refusals.delete(record)
+      this.refusals.delete(record)
       return true
     }
-    this.#refusals.set(record, times)
+    this.refusals.set(record, times)
     return false
-  }
-
-  /** Forgets how often a place has asked. */
-  forget(record: number): void {
-    this.#refusals.delete(record)
-  }
-
-  /** Forgets all places. */
-  clear(): void {
-    this.#refusals.clear()
   }
 }
 
@@ -87,32 +77,22 @@ interface FrameHistory {
 
 /** Frames whose code is written again and again: they are interpreted for longer and longer. */
 export class BackOff {
-  readonly #frames = new BoundedMap<number, FrameHistory>(MOST_FRAMES)
+  readonly frames: BoundedMap<number, FrameHistory> = new BoundedMap<number, FrameHistory>(MOST_FRAMES)
 
   /** Compiled code of a frame has been written. */
   noteDeath(frame: number): void {
-    const { deaths, waited } = this.#frames.get(frame) ?? { deaths: 0, waited: 0 }
-    this.#frames.set(frame, { deaths: deaths + 1, waited })
-  }
-
-  /** Returns whether compiled code of a frame has been written. */
-  knows(frame: number): boolean {
-    return this.#frames.get(frame) !== undefined
+    const { deaths, waited } = this.frames.get(frame) ?? { deaths: 0, waited: 0 }
+    this.frames.set(frame, { deaths: deaths + 1, waited })
   }
 
   /** Returns whether a frame that is hot is to be interpreted for longer. */
   isToWait(frame: number): boolean {
-    const known = this.#frames.get(frame)
+    const known = this.frames.get(frame)
     if (known === undefined) return false
     const { deaths } = known
     const waited = known.waited + 1
     const isOver = waited >= 2 ** Math.min(deaths - 1, MOST_DOUBLINGS)
-    this.#frames.set(frame, { deaths, waited: isOver ? 0 : waited })
+    this.frames.set(frame, { deaths, waited: isOver ? 0 : waited })
     return !isOver
-  }
-
-  /** Forgets all frames. */
-  clear(): void {
-    this.#frames.clear()
   }
 }

@@ -42,8 +42,11 @@ export interface CompiledUnitsParts<Form> {
 /** The units, and the code that they execute. */
 export class CompiledUnits<Form> {
   readonly #parts: CompiledUnitsParts<Form>
+  /** The units by the records that they are entered by. */
+  readonly live: ReadonlyMap<number, LiveUnit>
+  /** What processors may execute. */
+  readonly codes: UnitCodes
   readonly #units: Units
-  readonly #codes: UnitCodes
   /** Entries of the functions by which units are left, as far as they are there. */
   readonly #leaveEntries = new Set<number>()
   readonly #kept: KeptCodes | undefined
@@ -52,23 +55,9 @@ export class CompiledUnits<Form> {
   constructor(parts: CompiledUnitsParts<Form>) {
     this.#parts = parts
     this.#units = new Units(parts.memory)
-    this.#codes = new UnitCodes(parts.firstEntry + LEAVE_ENTRIES)
+    this.live = this.#units.byRecord
+    this.codes = new UnitCodes(parts.firstEntry + LEAVE_ENTRIES)
     this.#kept = parts.store && new KeptCodes(parts.store)
-  }
-
-  /** Adds a processor, which may execute the units that there are already. */
-  addRunner(runner: UnitRunner): void {
-    this.#codes.addRunner(runner)
-  }
-
-  /** Takes a processor out that executes no more. */
-  removeRunner(runner: UnitRunner): void {
-    this.#codes.removeRunner(runner)
-  }
-
-  /** Returns the unit of a record. */
-  get(record: number): LiveUnit | undefined {
-    return this.#units.get(record)
   }
 
   /**
@@ -76,7 +65,7 @@ export class CompiledUnits<Form> {
    * that one begins. Of one that does, two would break a loop up, each round of which would then go from one to the other.
    */
   isApart(record: number, tier: JitTier, { slots }: CodePage, offset: number): boolean {
-    const unit = this.#units.get(record)
+    const unit = this.live.get(record)
     // The second tier does better what the first one has done.
     if (unit === undefined || unit.code.tier < tier || unit.code.instructions.at.length <= LARGEST_COPIED) return false
     const delta = unit.deltas.get(slots)
@@ -85,9 +74,9 @@ export class CompiledUnits<Form> {
 
   /** Returns whether there may be code already for what a record begins with. */
   isKnown(page: CodePage, offset: number, record: number): boolean {
-    if (this.#kept === undefined && !this.#codes.isAt(offset)) return false
+    if (this.#kept === undefined && !this.codes.isAt(offset)) return false
     const key = this.#keyOf(page, offset, record)
-    return this.#codes.of(key).length > 0 || this.#kept?.has(key) === true
+    return this.codes.of(key).length > 0 || this.#kept?.store.has(key) === true
   }
 
   #keyOf(page: CodePage, offset: number, record: number): number {
@@ -105,13 +94,15 @@ export class CompiledUnits<Form> {
   revive(place: Place, record: number, runner: UnitRunner, time: number): number {
     const { page, offset } = place
     const key = this.#keyOf(page, offset, record)
-    for (const code of this.#codes.of(key).toReversed()) {
+    for (const code of this.codes.of(key).toReversed()) {
       const unit = this.#begins(code, place, runner) ? this.#install(code, place, record, runner) : 0
       if (unit === 0) continue
       this.#parts.statistics.own.revived++
       return unit
     }
-    return this.#kept?.has(key) === true && this.makeRoom(time) ? this.#load(this.#kept, key, place, record, runner) : 0
+    return this.#kept?.store.has(key) === true && this.makeRoom(time)
+      ? this.#load(this.#kept, key, place, record, runner)
+      : 0
   }
 
   /** Whether code may begin at a place: different places may have one key. */
@@ -121,16 +112,16 @@ export class CompiledUnits<Form> {
 
   /** As {@link CompiledUnits.revive}, by code that an earlier run has kept. */
   #load(kept: KeptCodes, key: number, place: Place, record: number, runner: UnitRunner): number {
-    const isThere = (id: number): boolean => this.#codes.of(key).some(({ stored }) => stored === id)
+    const isThere = (id: number): boolean => this.codes.of(key).some(({ stored }) => stored === id)
     for (const { id, source, module } of kept.load(key, isThere)) {
       if (!this.#begins(source, place, runner) || this.#place(source, place, runner) === undefined) continue
       this.#leaveEntry(source.mode)
       let code: UnitCode
       try {
-        code = this.#codes.add(unitModule(module), module.length, source, id)
+        code = this.codes.add(unitModule(module), module.length, source, id)
       } catch {
         // The module may have other imports than units have.
-        kept.drop(id)
+        kept.store.drop(id)
         continue
       }
       const unit = this.#install(code, place, record, runner)
@@ -155,14 +146,14 @@ export class CompiledUnits<Form> {
   ): void {
     // Better code is for places where the code begins, which a further entry is not.
     const isFirst = this.#isFirst(unit)
-    const known = isFirst ? this.#codes.latest(unit.code) : unit.code
+    const known = isFirst ? this.codes.latest(unit.code) : unit.code
     const isFor = isAsAssumed(this.#parts.memory, known.assumptions, runner.state)
     if (known !== unit.code && isFor && this.#change(unit, known, place, runner)) return
     const found = find(unit.code.tier)
     if (found === undefined) return
     const [old, worse] = [unit.code, isFirst ? unit.code : undefined]
     const code = this.#newCode(found, unit.code.tier, place, runner, worse)
-    if (this.#change(unit, code, place, runner) && isFirst) this.#codes.replace(old, code)
+    if (this.#change(unit, code, place, runner) && isFirst) this.codes.replace(old, code)
     this.#count()
   }
 
@@ -195,7 +186,7 @@ export class CompiledUnits<Form> {
     const source = codeSource(memory, found, tier, emitted, (record) => targets.of(record), compiler.sites)
     const compiled = new WebAssembly.Module(module as Uint8Array<ArrayBuffer>)
     const stored = this.#kept?.add(source, module, worse?.stored)
-    const code = this.#codes.add(compiled, module.length, source, stored)
+    const code = this.codes.add(compiled, module.length, source, stored)
     statistics.own.units++
     statistics.own.instructions += found.count
     statistics.own.bytes += module.length
@@ -212,11 +203,11 @@ export class CompiledUnits<Form> {
   /** Entry of the function by which units of a mode are left: the same in all runs, since code that is kept names it. */
   #leaveEntry(mode: number): number {
     const { compiler, firstEntry } = this.#parts
-    const isWide = compiler.isWide(mode)
+    const isWide = compiler.instructionSet.isWide(mode)
     const entry = firstEntry + (isWide ? 1 : 0)
     if (!this.#leaveEntries.has(entry)) {
       const module = compiler.compileLeave(isWide)
-      this.#codes.addLasting(new WebAssembly.Module(module as Uint8Array<ArrayBuffer>), entry)
+      this.codes.addLasting(new WebAssembly.Module(module as Uint8Array<ArrayBuffer>), entry)
       this.#leaveEntries.add(entry)
     }
     return entry
@@ -242,7 +233,7 @@ export class CompiledUnits<Form> {
   }
 
   #add(unit: LiveUnit): void {
-    this.#codes.take(unit.code)
+    this.codes.take(unit.code)
     this.#units.add(unit)
   }
 
@@ -261,8 +252,8 @@ export class CompiledUnits<Form> {
   #execute(unit: LiveUnit, placed: UnitPlacement, code: UnitCode, parts: UnitDetails): void {
     this.#parts.cache.extendUnit(unit.record, placed.parts)
     const further = placed.pages.map(({ page }) => page).filter((page) => !unit.pages.includes(page))
-    this.#codes.take(code)
-    this.#codes.release(unit.code, true)
+    this.codes.take(code)
+    this.codes.release(unit.code, true)
     Object.assign(unit, { code, pages: [...unit.pages, ...further], ...parts })
   }
 
@@ -294,7 +285,7 @@ export class CompiledUnits<Form> {
       this.#add(further)
       family.push(further)
     }
-    for (const other of others) if (!family.includes(other) && this.#units.get(other.record) === other) this.#end(other)
+    for (const other of others) if (!family.includes(other) && this.live.get(other.record) === other) this.#end(other)
     for (const each of family) each.family = family
   }
 
@@ -302,13 +293,13 @@ export class CompiledUnits<Form> {
   #end(unit: LiveUnit): void {
     this.#units.delete(unit)
     this.#parts.cache.removeUnit(unit.record)
-    this.#codes.release(unit.code, true)
+    this.codes.release(unit.code, true)
   }
 
   /** Returns the unit that begins where a unit's code does, if it is there and has that code; else the unit itself. */
   firstOf(unit: LiveUnit): LiveUnit {
     const first = unit.family[0]!
-    const isThere = first.code === unit.code && this.#units.get(first.record) === first
+    const isThere = first.code === unit.code && this.live.get(first.record) === first
     return isThere && this.#parts.memory.u16[(first.record + R_OP) >>> 1] === OP_UNIT ? first : unit
   }
 
@@ -326,16 +317,16 @@ export class CompiledUnits<Form> {
 
   #count(): void {
     const { own } = this.#parts.statistics
-    own.live = this.#units.count
-    own.liveBytes = this.#codes.bytes - this.#codes.keptBytes
-    own.keptBytes = this.#codes.keptBytes
+    own.live = this.live.size
+    own.liveBytes = this.codes.bytes - this.codes.keptBytes
+    own.keptBytes = this.codes.keptBytes
   }
 
   /** Removes units whose code has been written. @returns the frames that were */
   sweep(): ReadonlySet<number> {
     const { memory, cache } = this.#parts
     // There are hundreds of units, and hardly ever has one ended since the last time.
-    const swept = cache.unitCount === this.#units.count ? [] : this.#units.sweep()
+    const swept = cache.unitCount === this.live.size ? [] : this.#units.sweep()
     this.#release(swept)
     return new Set(swept.map(({ record }) => memory.u32[(record + R_WRITTEN) >>> 2]!))
   }
@@ -346,7 +337,7 @@ export class CompiledUnits<Form> {
   }
 
   #release(units: readonly LiveUnit[]): void {
-    for (const { code } of units) this.#codes.release(code, true)
+    for (const { code } of units) this.codes.release(code, true)
     this.#count()
   }
 
@@ -355,12 +346,12 @@ export class CompiledUnits<Form> {
     const { codeBytes, cache, statistics } = this.#parts
     // While there is room, too: once there is none, it is known which units have been idle.
     this.#units.age(time)
-    while (this.#codes.bytes >= codeBytes || this.#codes.isFull()) {
-      if (this.#codes.dropOldest()) continue
+    while (this.codes.bytes >= codeBytes || this.codes.isFull()) {
+      if (this.codes.dropOldest()) continue
       const unit = this.#units.evict()
       if (unit === undefined) return false
       cache.removeUnit(unit.record)
-      this.#codes.release(unit.code, false)
+      this.codes.release(unit.code, false)
       statistics.own.evictions++
     }
     return true

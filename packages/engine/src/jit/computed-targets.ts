@@ -17,7 +17,7 @@ export class ComputedTargets {
   readonly #memory: MachineMemory
   readonly #countersAt: number
   /** By record: distances from the beginnings of their pages. */
-  readonly #targets = new BoundedMap<number, readonly number[]>(MOST_BRANCHES)
+  readonly known: BoundedMap<number, readonly number[]> = new BoundedMap<number, readonly number[]>(MOST_BRANCHES)
 
   /** @param countersAt - machine address of the counters of hot code */
   constructor(memory: MachineMemory, countersAt: number) {
@@ -27,12 +27,12 @@ export class ComputedTargets {
 
   /** Returns the targets of a branch: distances from the beginning of its page. */
   of(branch: number): readonly number[] {
-    return this.#targets.get(branch) ?? NONE
+    return this.known.get(branch) ?? NONE
   }
 
   /** A branch is like another one, whose targets are known: it has them too. */
   adopt(branch: number, targets: readonly number[]): void {
-    if (this.of(branch).length < targets.length) this.#targets.set(branch, targets)
+    if (this.of(branch).length < targets.length) this.known.set(branch, targets)
   }
 
   /** Returns how many targets of a unit's branches are known. */
@@ -55,12 +55,7 @@ export class ComputedTargets {
       const isFar = from.isReturn ? distance !== (distance & (PAGE_BYTES - 1)) : Math.abs(distance) > FARTHEST_TARGET
       const most = from.isReturn ? MOST_RETURN_TARGETS : MOST_TARGETS
       if (isFar || targets.length >= most || targets.includes(distance)) continue
-      this.#targets.set(branch, [...targets, distance])
+      this.known.set(branch, [...targets, distance])
     }
-  }
-
-  /** Forgets all branches. */
-  clear(): void {
-    this.#targets.clear()
   }
 }

@@ -5,6 +5,7 @@ import {
   HOT_COUNTERS,
   HOT_COUNTER_MASK,
   HOT_COUNTER_SHIFT,
+  HOT_LASTING,
   HOT_MISSED,
   HOT_SLOW,
   MISSES_AT,
@@ -115,8 +116,8 @@ export class Jit<Form> {
     this.#options = { ...DEFAULTS, threshold: policy.threshold, ...options }
     this.#watch = this.#options.watch ?? Math.floor(this.#options.threshold / WATCH_FRACTION)
     this.#compiler = new UnitCompiler(memory, code, instructionSet, countersAt, new MemorySites(this.#options.misses))
-    this.#discovery = new RegionDiscovery(memory)
     this.#targets = new ComputedTargets(memory, countersAt)
+    this.#discovery = new RegionDiscovery(memory, code, instructionSet, this.#targets)
     this.#credit = new CompileCredit({ ...policy, threshold: this.#options.threshold }, processorTime())
     this.#units = new CompiledUnits({
       memory,
@@ -151,7 +152,7 @@ export class Jit<Form> {
   endTurn(instructions: number, runner: UnitRunner): void {
     this.#statistics.endTurn(instructions)
     const record = this.#hotUnits?.end(instructions) ?? 0
-    if (record !== 0) this.#compiling(() => this.#promote(record, runner))
+    if (record !== 0) this.hot(record | HOT_LASTING, runner)
   }
 
   get #memory(): MachineMemory {
@@ -171,12 +172,12 @@ export class Jit<Form> {
 
   /** Adds a processor, which may execute the units that there are already. */
   addRunner(runner: UnitRunner): void {
-    this.#units.addRunner(runner)
+    this.#units.codes.addRunner(runner)
   }
 
   /** Takes a processor out that executes no more. */
   removeRunner(runner: UnitRunner): void {
-    this.#units.removeRunner(runner)
+    this.#units.codes.removeRunner(runner)
   }
 
   /**
@@ -185,23 +186,16 @@ export class Jit<Form> {
    * @returns the record to go on with: that of a unit, or the same
    */
   hot(record: number, runner: UnitRunner): number {
-    let next = record
-    this.#compiling(() => {
-      if ((record & HOT_MISSED) !== 0) this.#missed(record & ~HOT_MISSED, runner)
-      else if ((record & HOT_SLOW) !== 0) this.#slow(record & ~HOT_SLOW, runner)
-      else next = this.#reached(record, runner)
-    })
-    return next
-  }
-
-  /** Does what may compile something, and takes the time. */
-  #compiling(work: () => void): void {
     const start = now()
     const before = processorTime()
     const { units } = this.#statistics.own
+    let next = record
     try {
       this.#followFlush()
-      work()
+      if ((record & HOT_MISSED) !== 0) this.#missed(record & ~HOT_MISSED, runner)
+      else if ((record & HOT_SLOW) !== 0) this.#slow(record & ~HOT_SLOW, runner)
+      else if ((record & HOT_LASTING) !== 0) this.#promote((record & ~HOT_LASTING) >>> 0, runner)
+      else next = this.#reached(record, runner)
     } catch (error) {
       // A mistake of the compiler, or a host without memory for more code: the interpreter executes the place.
       this.#statistics.own.failures++
@@ -209,6 +203,7 @@ export class Jit<Form> {
     }
     this.#spent += processorTime() - before
     this.#statistics.noteWait(now() - start, this.#statistics.own.units !== units)
+    return next
   }
 
   /** Branches after which a place is looked at. */
@@ -294,7 +289,7 @@ export class Jit<Form> {
   /** Returns whether a place that is hot is to be compiled. */
   #isDue(record: number, frame: number): boolean {
     // A place that was compiled with another one is reached less often now than it was.
-    const mayBeEarly = !this.#backOff.knows(frame) && !this.#covered.has(record)
+    const mayBeEarly = !this.#backOff.frames.has(frame) && !this.#covered.has(record)
     return this.#credit.grants(record, mayBeEarly, processorTime(), this.#spent) && !this.#backOff.isToWait(frame)
   }
 
@@ -313,7 +308,7 @@ export class Jit<Form> {
       const record = records[i]!
       this.#covered.add(record)
       this.#watched.delete(record)
-      this.#credit.forget(record)
+      this.#credit.refusals.delete(record)
     }
   }
 
@@ -328,10 +323,10 @@ export class Jit<Form> {
     this.#flushedAt = time
     this.#resetCounters()
     this.#units.clear()
-    this.#backOff.clear()
-    this.#targets.clear()
-    this.#hotUnits?.clear()
-    this.#credit.clear()
+    this.#backOff.frames.clear()
+    this.#targets.known.clear()
+    this.#hotUnits?.executed.clear()
+    this.#credit.refusals.clear()
     this.#compiler.sites.clear()
     this.#early.clear()
     this.#watched.clear()
@@ -340,15 +335,11 @@ export class Jit<Form> {
 
   /** Finds the code that belongs to a place. */
   #find({ lo, hi, offset, page }: Place, tier: JitTier, runner: UnitRunner): FoundCode<Form> | undefined {
-    const { instructionSet, code } = this.#parts
     const { mode } = page
-    const { state } = runner
     return this.#discovery.run(offset, {
-      formOf: (op, fn) => code.formOf(op, fn),
-      flowOf: (form, record, next) => instructionSet.flowOf({ form, record, next, mode, state }),
-      isHostCalled: (fn, record) => instructionSet.isHostCalled(fn, record),
+      mode,
+      state: runner.state,
       pageAt: (delta) => (delta === 0 ? page : this.#pageAt(lo + delta, hi, mode, runner)),
-      targetsOf: (record) => this.#targets.of(record),
       isApart: (record) => this.#units.isApart(record, tier, page, offset),
     })
   }
@@ -367,7 +358,7 @@ export class Jit<Form> {
     const { u32 } = this.#memory
     const branch = u32[(runner.state + this.#layout.record) >>> 2]!
     u32[this.#counterOf(branch)] = LATER
-    const unit = this.#units.get(record >>> 0)
+    const unit = this.#units.live.get(record >>> 0)
     const start = unit && this.#startOf(unit, runner)
     if (start === undefined) return
     this.#targets.learn(unit!, start)
@@ -379,7 +370,7 @@ export class Jit<Form> {
   #slow(record: number, runner: UnitRunner): void {
     const { sites } = this.#compiler
     if (!sites.count(this.#memory.u32[(runner.state + this.#layout.record) >>> 2]!)) return
-    const unit = this.#units.get(record >>> 0)
+    const unit = this.#units.live.get(record >>> 0)
     const start = unit && this.#startOf(unit, runner)
     if (start === undefined) return
     sites.change(unit!.records)
@@ -421,7 +412,7 @@ export class Jit<Form> {
 
   /** A unit that was left just now stays hot: the second tier compiles it. */
   #promote(record: number, runner: UnitRunner): void {
-    const unit = this.#units.get(record)
+    const unit = this.#units.live.get(record)
     const start = unit && this.#startOf(unit, runner)
     const place = start && this.#placeOf(unit!, start, runner)
     if (place === undefined || unit!.code.tier === 2) return
@@ -435,7 +426,8 @@ export class Jit<Form> {
   /** Counts how often the computed branches of a unit lead out of it. */
   #watchBranches(record: number): void {
     const { u32 } = this.#memory
-    for (const branch of this.#units.get(record)!.branches.keys()) u32[this.#counterOf(branch)] = this.#missThreshold
+    for (const branch of this.#units.live.get(record)!.branches.keys())
+      u32[this.#counterOf(branch)] = this.#missThreshold
   }
 
   /** Removes units whose code has been written, and notes the frames that were. */

@@ -1,6 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import type { CodePage } from '../code-page.ts'
+import type { InterpreterCode } from '../interpreter.ts'
 import {
   OP_COLD,
   OP_CONTINUE,
@@ -16,7 +17,8 @@ import {
   R_OP,
 } from '../record.ts'
 import { FoundCode, MOST_INSTRUCTIONS, NONE, NO_TARGET } from './found-code.ts'
-import type { InstructionFlow } from './instruction-set.ts'
+import type { CompiledInstructionSet, InstructionFlow } from './instruction-set.ts'
+import type { ComputedTargets } from './computed-targets.ts'
 import { fallsThrough } from './region.ts'
 import type { RegionPage } from './region.ts'
 
@@ -25,29 +27,24 @@ const MOST_PAGES = 8
 const LEAVES: InstructionFlow = { flow: 'leave' }
 const HOSTS: InstructionFlow = { flow: 'host' }
 
-/** The code that a region is found in. */
-export interface RegionSources<Form> {
-  /** Returns the form that executes records of a case and a table entry. */
-  formOf(op: number, fn: number): Form | undefined
-  /**
-   * Returns how control leaves an instruction.
-   *
-   * @param next - offset of the next instruction from the beginning of this one's page
-   */
-  flowOf(form: Form, record: number, next: number): InstructionFlow
-  /** Returns whether units call the host function of a record. */
-  isHostCalled(fn: number, record: number): boolean
+/** The place that a region is found from. */
+export interface RegionSource {
+  /** Mode of the code. */
+  readonly mode: number
+  /** Machine address of the state whose fields may be assumed. */
+  readonly state: number
   /** Returns the code page that is executed at a distance from the entry's page, if it is known. */
   pageAt(delta: number): CodePage | undefined
   /** Returns whether the unit of a record is not made part of another unit. */
   isApart(record: number): boolean
-  /** Returns where a computed branch has often led to: distances from the beginning of its own page. */
-  targetsOf(record: number): readonly number[]
 }
 
 /** Follows control flow through decoded instructions, from a place. */
 export class RegionDiscovery<Form> {
   readonly #memory: MachineMemory
+  readonly #code: InterpreterCode<Form>
+  readonly #instructionSet: CompiledInstructionSet<Form>
+  readonly #targets: ComputedTargets
   readonly #found = new FoundCode<Form>()
   /** Distances of the pages that were looked for, and what was found of each. */
   readonly #deltas: number[] = []
@@ -55,16 +52,28 @@ export class RegionDiscovery<Form> {
   /** Positions that control goes to, whose instructions are to be found. */
   readonly #work: number[] = []
 
-  constructor(memory: MachineMemory) {
+  /**
+   * @param code - the interpreter that executes the records
+   * @param targets - where computed branches have often led to
+   */
+  constructor(
+    memory: MachineMemory,
+    code: InterpreterCode<Form>,
+    instructionSet: CompiledInstructionSet<Form>,
+    targets: ComputedTargets,
+  ) {
     this.#memory = memory
+    this.#code = code
+    this.#instructionSet = instructionSet
+    this.#targets = targets
   }
 
-  #page(at: number, sources: RegionSources<Form>): RegionPage | undefined {
+  #page(at: number, source: RegionSource): RegionPage | undefined {
     const delta = at - (at & (PAGE_BYTES - 1))
     const known = this.#deltas.indexOf(delta)
     if (known >= 0) return this.#pages[known]
     if (this.#deltas.length >= MOST_PAGES) return undefined
-    const page = sources.pageAt(delta)
+    const page = source.pageAt(delta)
     const found = page === undefined ? undefined : { delta, page }
     this.#deltas.push(delta)
     this.#pages.push(found)
@@ -78,7 +87,7 @@ export class RegionDiscovery<Form> {
    * @param entry - its offset in its page
    * @returns the instructions, until the next search; undefined where the interpreter executes the first
    */
-  run(entry: number, sources: RegionSources<Form>): FoundCode<Form> | undefined {
+  run(entry: number, source: RegionSource): FoundCode<Form> | undefined {
     const found = this.#found
     const work = this.#work
     found.clear()
@@ -88,7 +97,7 @@ export class RegionDiscovery<Form> {
     work.push(entry)
     for (let i = 0; i < work.length; i++) {
       for (let at = work[i]!; ;) {
-        if (found.count >= MOST_INSTRUCTIONS || found.numberAt(at) >= 0 || !this.#add(at, sources)) break
+        if (found.count >= MOST_INSTRUCTIONS || found.numberAt(at) >= 0 || !this.#add(at, source)) break
         const number = found.count - 1
         const flow = found.flow[number]!
         if (found.target[number] !== NO_TARGET) work.push(found.target[number]!)
@@ -102,32 +111,37 @@ export class RegionDiscovery<Form> {
   }
 
   /** Adds the instruction at a position. @returns false where none is to be added */
-  #add(at: number, sources: RegionSources<Form>): boolean {
+  #add(at: number, source: RegionSource): boolean {
     const found = this.#found
     const { u8, u16, u32 } = this.#memory
-    const page = this.#page(at, sources)
+    const page = this.#page(at, source)
     if (page === undefined) return false
     let record = u32[(page.page.slots >>> 2) + (at & (PAGE_BYTES - 1))]!
     if (record === 0) return false
     if (u16[(record + R_OP) >>> 1] === OP_UNIT) {
-      if (found.count > 0 && sources.isApart(record)) return false
+      if (found.count > 0 && source.isApart(record)) return false
       record = u32[(record + R_LINK) >>> 2]!
     }
     let crosses = 0
     if (u16[(record + R_OP) >>> 1] === OP_CROSS) {
       crosses = u32[(record + R_LINK) >>> 2]!
       // The page has to be among the region's, so that its changes end the region.
-      if (this.#page(page.delta + PAGE_BYTES, sources)?.page.slots !== crosses) return false
+      if (this.#page(page.delta + PAGE_BYTES, source)?.page.slots !== crosses) return false
       record += RECORD_BYTES
     }
     const op = u16[(record + R_OP) >>> 1]!
     if ((op & (OP_DEAD | OP_COLD)) !== 0 || op === OP_CONTINUE || op === OP_LEAVE) return false
     const fn = u16[(record + R_FUNCTION) >>> 1]!
-    const form = op === OP_SYSTEM ? undefined : sources.formOf(op, fn)
+    const form = op === OP_SYSTEM ? undefined : this.#code.formOf(op, fn)
     const next = at + u8[record + R_LENGTH]!
-    const isHosts = op === OP_SYSTEM && sources.isHostCalled(fn, record)
+    const isHosts = op === OP_SYSTEM && this.#instructionSet.isHostCalled(fn, record)
+    const { mode, state } = source
     const { flow, target }: InstructionFlow =
-      form === undefined ? (isHosts ? HOSTS : LEAVES) : sources.flowOf(form, record, next - page.delta)
+      form === undefined
+        ? isHosts
+          ? HOSTS
+          : LEAVES
+        : this.#instructionSet.flowOf({ form, record, next: next - page.delta, mode, state })
     const i = found.count
     found.enter(at)
     found.next[i] = next
@@ -139,15 +153,15 @@ export class RegionDiscovery<Form> {
     // Farther targets are not in reach of positions.
     const to = target === undefined ? NO_TARGET : page.delta + target
     found.target[i] = to === (to | 0) ? to : NO_TARGET
-    found.computed[i] = this.#computedTargets(i, record, page, sources)
+    found.computed[i] = this.#computedTargets(i, record, page)
     return true
   }
 
   /** Returns positions that a branch to a computed address has often led to. */
-  #computedTargets(i: number, record: number, { delta }: RegionPage, sources: RegionSources<Form>): readonly number[] {
+  #computedTargets(i: number, record: number, { delta }: RegionPage): readonly number[] {
     const flow = this.#found.flow[i]!
     if (flow !== 'return' && flow !== 'indirect') return NONE
-    const offsets = sources.targetsOf(record)
+    const offsets = this.#targets.of(record)
     return offsets.length === 0 ? NONE : offsets.map((offset) => delta + offset)
   }
 }

@@ -261,7 +261,7 @@ class TranslatedExits<Form> implements InstructionExits {
     insn: RegionInstruction<Form>,
     take: (target: I64 | undefined) => void,
   ) {
-    const action = frame.parts.onMiss(firstRecord(insn))
+    const action = frame.parts.sites.actionOf(firstRecord(insn))
     this.onMiss = action === 'call' && insn.flow !== 'next' ? 'leave' : action
     this.#frame = frame
     this.#exits = exits

@@ -22,7 +22,8 @@ import { flowGraph } from '../flow-graph.ts'
 export class UnitCompiler<Form> {
   readonly #memory: MachineMemory
   readonly #code: InterpreterCode<Form>
-  readonly #instructionSet: CompiledInstructionSet<Form>
+  /** The instruction set of the code. */
+  readonly instructionSet: CompiledInstructionSet<Form>
   readonly #countersAt: number
   readonly #writer = new UnitWriter<Form>()
   readonly #copier: UnitCopier<Form>
@@ -42,20 +43,15 @@ export class UnitCompiler<Form> {
   ) {
     this.#memory = memory
     this.#code = code
-    this.#instructionSet = instructionSet
+    this.instructionSet = instructionSet
     this.#countersAt = countersAt
     this.sites = sites
-    this.#copier = new UnitCopier({ memory, sites, isCalled: (form, record) => this.#isCalled(form, record) })
-  }
-
-  /** Returns whether linear addresses have 64 bits in a mode. */
-  isWide(mode: number): boolean {
-    return this.#instructionSet.isWide(mode)
+    this.#copier = new UnitCopier(memory, sites, (form, record) => this.#isCalled(form, record))
   }
 
   /** Makes the module of the function by which units are left. */
   compileLeave(isWide: boolean): Uint8Array {
-    const { layout } = this.#instructionSet
+    const { layout } = this.instructionSet
     return leaveModule({ layout, countersAt: this.#countersAt, shared: this.#memory.shared, isWide })
   }
 
@@ -74,9 +70,35 @@ export class UnitCompiler<Form> {
     leaveEntry: number,
     notes: CodeNotes | undefined,
   ): EmittedUnit {
-    return tier === 1 && this.#instructionSet.beginCopied !== undefined
-      ? this.#copy(found, mode, state, leaveEntry, notes)
-      : this.#evaluate({ region: regionOf(found), mode, state }, leaveEntry, notes)
+    if (tier === 1 && this.instructionSet.beginCopied !== undefined)
+      return this.#copy(found, mode, state, leaveEntry, notes)
+    const unit: UnitDescription<Form> = { region: regionOf(found), mode, state }
+    const module = new ModuleBuilder()
+    const system = this.#importAll(module)
+    const callType = module.typeIndex(FORM_SIGNATURE)
+    const frame = new UnitFrame(this.instructionSet.beginUnit(module, unit), {
+      ...unit,
+      instructionSet: this.instructionSet,
+      countersAt: this.#countersAt,
+      callType,
+      leaveType: module.typeIndex(LEAVE_SIGNATURE),
+      leaveEntry,
+      system,
+      entryOf: (insn) => this.#entryOf(insn),
+      sites: this.sites,
+      isCalled: ({ form, record }) => this.#isCalled(form!, record),
+      notes,
+    })
+    const codeBytes = new RegionTranslator(frame).build()
+    return {
+      module: module.build(),
+      // The end of the function is no part of its builder's code.
+      codeEnd: module.endOf(frame.f) - 1,
+      codeBytes,
+      recordPositions: frame.recordPositions,
+      entries: [],
+      assumptions: frame.semantics.assumptions(),
+    }
   }
 
   /** Makes a unit of the first tier. */
@@ -89,15 +111,15 @@ export class UnitCompiler<Form> {
   ): EmittedUnit {
     const module = new ModuleBuilder()
     const system = this.#importAll(module)
-    const unit = this.#instructionSet.beginCopied!(module, mode, state)
+    const unit = this.instructionSet.beginCopied!(module, mode, state)
     const writer = this.#writer
-    const { layout } = this.#instructionSet
+    const { layout } = this.instructionSet
     const callType = module.typeIndex(FORM_SIGNATURE)
     const leaveType = module.typeIndex(LEAVE_SIGNATURE)
     writer.reset(
       {
         layout,
-        isWide: this.isWide(mode),
+        isWide: this.instructionSet.isWide(mode),
         callType,
         leaveType,
         leaveEntry,
@@ -125,35 +147,6 @@ export class UnitCompiler<Form> {
     return module.importFunction('cpu', 'system', { params: ['i32', 'i32'], result: 'i32' } as const)
   }
 
-  #evaluate(unit: UnitDescription<Form>, leaveEntry: number, notes: CodeNotes | undefined): EmittedUnit {
-    const module = new ModuleBuilder()
-    const system = this.#importAll(module)
-    const callType = module.typeIndex(FORM_SIGNATURE)
-    const frame = new UnitFrame(this.#instructionSet.beginUnit(module, unit), {
-      ...unit,
-      instructionSet: this.#instructionSet,
-      countersAt: this.#countersAt,
-      callType,
-      leaveType: module.typeIndex(LEAVE_SIGNATURE),
-      leaveEntry,
-      system,
-      entryOf: (insn) => this.#entryOf(insn),
-      onMiss: (record) => this.sites.actionOf(record),
-      isCalled: ({ form, record }) => this.#isCalled(form!, record),
-      notes,
-    })
-    const codeBytes = new RegionTranslator(frame).build()
-    return {
-      module: module.build(),
-      // The end of the function is no part of its builder's code.
-      codeEnd: module.endOf(frame.f) - 1,
-      codeBytes,
-      recordPositions: frame.recordPositions,
-      entries: [],
-      assumptions: frame.semantics.assumptions(),
-    }
-  }
-
   #entryOf({ record }: RegionInstruction<Form>): number {
     return this.#memory.u16[(record + R_FUNCTION) >>> 1]!
   }
@@ -161,7 +154,7 @@ export class UnitCompiler<Form> {
   #isCalled(form: Form, record: number): boolean {
     const { u16 } = this.#memory
     const bytes = this.#code.functionBytes(u16[(record + R_OP) >>> 1]!, u16[(record + R_FUNCTION) >>> 1]!)
-    return bytes > 0 && this.#instructionSet.isCalled(form, bytes)
+    return bytes > 0 && this.instructionSet.isCalled(form, bytes)
   }
 }
 

@@ -4,7 +4,7 @@ import { RECORD_BYTES, R_WORDS } from '../record.ts'
 import type { StateLayout } from '../loop-state.ts'
 import type { CodeNotes } from './code-marks.ts'
 import type { CompiledInstructionSet, UnitDescription, UnitSemantics } from './instruction-set.ts'
-import type { MissAction } from './memory-sites.ts'
+import type { MemorySites } from './memory-sites.ts'
 import type { RegionFunction } from './position-switch.ts'
 import type { Region, RegionInstruction, RegionPage } from './region.ts'
 
@@ -32,8 +32,8 @@ export interface UnitParts<Form> extends UnitDescription<Form> {
   readonly leaveEntry: number
   /** Returns the entry of a form's function in the table, or the number of a host function. */
   entryOf(insn: RegionInstruction<Form>): number
-  /** Returns what is done where the page of the instruction of a record is not in the TLB. */
-  onMiss(record: number): MissAction
+  /** What is done where the page of an instruction is not in the TLB. */
+  readonly sites: MemorySites
   /** Returns whether a form is called rather than generated in place. */
   isCalled(insn: RegionInstruction<Form>): boolean
   /** Takes where the code of each instruction begins; undefined: nobody asks. */

@@ -75,24 +75,22 @@ export interface UnitTableParts {
    */
   readonly imports: Readonly<Record<string, unknown>>
   /** Finds the slot table that a linear page is executed by; -1 where none is known. */
-  executeSlots(lo: number, hi: number): number
+  readonly executeSlots: (lo: number, hi: number) => number
 }
 
 /** The units that a processor may enter: entries of its interpreter's table, after the forms. */
 export class UnitTable implements UnitRunner {
   /** Machine address of the processor's state. */
   readonly state: number
+  /** Finds the slot table that a linear page is executed by; -1 where none is known. */
+  readonly executeSlots: (lo: number, hi: number) => number
   readonly #parts: UnitTableParts
 
   /** Makes a table without units. */
   constructor(parts: UnitTableParts) {
     this.state = parts.state
+    this.executeSlots = parts.executeSlots
     this.#parts = parts
-  }
-
-  /** Finds the slot table that a linear page is executed by; -1 where none is known. */
-  executeSlots(lo: number, hi: number): number {
-    return this.#parts.executeSlots(lo, hi)
   }
 
   /** Makes a unit ready to be called as an entry of the table. @param module - a `WebAssembly.Module` */

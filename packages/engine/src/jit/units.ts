@@ -10,7 +10,7 @@ const LOOK_INTERVAL = 250
 export class Units {
   readonly #memory: MachineMemory
   /** By their records. */
-  readonly #units = new Map<number, LiveUnit>()
+  readonly byRecord: Map<number, LiveUnit> = new Map<number, LiveUnit>()
   #lookedAt = 0
   /** Whether some units may be idle. */
   #hasIdle = false
@@ -20,21 +20,12 @@ export class Units {
     this.#memory = memory
   }
 
-  get count(): number {
-    return this.#units.size
-  }
-
-  /** Returns the unit of a record. */
-  get(record: number): LiveUnit | undefined {
-    return this.#units.get(record)
-  }
-
   delete({ record }: LiveUnit): void {
-    this.#units.delete(record)
+    this.byRecord.delete(record)
   }
 
   add(unit: LiveUnit): void {
-    this.#units.set(unit.record, unit)
+    this.byRecord.set(unit.record, unit)
   }
 
   /**
@@ -47,7 +38,7 @@ export class Units {
     this.#lookedAt = time
     const { u8 } = this.#memory
     this.#hasIdle = true
-    for (const unit of this.#units.values()) {
+    for (const unit of this.byRecord.values()) {
       unit.idle = u8[unit.record + UNIT_ENTERED] === 0 ? unit.idle + 1 : 0
       u8[unit.record + UNIT_ENTERED] = 0
     }
@@ -61,8 +52,8 @@ export class Units {
   evict(): LiveUnit | undefined {
     if (!this.#hasIdle) return undefined
     let coldest: LiveUnit | undefined
-    for (const unit of this.#units.values()) if (unit.idle > (coldest?.idle ?? 0)) coldest = unit
-    if (coldest !== undefined) this.#units.delete(coldest.record)
+    for (const unit of this.byRecord.values()) if (unit.idle > (coldest?.idle ?? 0)) coldest = unit
+    if (coldest !== undefined) this.byRecord.delete(coldest.record)
     else this.#hasIdle = false
     return coldest
   }
@@ -79,8 +70,8 @@ export class Units {
   }
 
   #removeIf(isOver: (unit: LiveUnit) => boolean): LiveUnit[] {
-    const removed = [...this.#units.values()].filter(isOver)
-    for (const unit of removed) this.#units.delete(unit.record)
+    const removed = [...this.byRecord.values()].filter(isOver)
+    for (const unit of removed) this.byRecord.delete(unit.record)
     return removed
   }
 }

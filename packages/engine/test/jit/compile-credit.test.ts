@@ -62,7 +62,7 @@ describe('a place', () => {
   test('is forgotten with all others', () => {
     const credit = spent()
     for (let i = 0; i < 4; i++) credit.grants(PLACE, true, 1000, 1000)
-    credit.clear()
+    credit.refusals.clear()
     expect(credit.grants(PLACE, true, 1000, 1000)).toBe(false)
   })
 })

@@ -35,7 +35,7 @@ describe('targets', () => {
     const { learn, targets, unit } = world(false)
     expect(learn(4, -8, 4, 0x2000)).toEqual([4, -8, 0x2000])
     expect([targets.count(unit), targets.of(BRANCH + 32)]).toEqual([3, []])
-    targets.clear()
+    targets.known.clear()
     expect(targets.of(BRANCH)).toEqual([])
   })
 

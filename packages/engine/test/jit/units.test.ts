@@ -73,7 +73,7 @@ test('the unit that has not been entered for longest goes first', () => {
   expect(evict(2500)).toBeUndefined()
   expect(evict(2750)).toBe(all[0])
   expect(evict(3000)).toBeUndefined()
-  expect(units.count).toBe(0)
+  expect(units.byRecord.size).toBe(0)
 })
 
 test('code without units is kept until its room is needed, what was used longest ago first', () => {

@@ -151,10 +151,7 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
     const layout = relocated ? S.RELOCATED : S.WIDE
     this.cache = new CodeCache(memory, new ToyDecoder(memory, code.codes), arenaBytes)
     this.#tlb = new Tlb(memory, this.#state + S.S_TLB_SETS, 1)
-    this.cache.addClient({
-      flushExecute: () => this.#tlb.flushExecute(),
-      dropWritable: (frameMa) => this.#tlb.dropWritable(frameMa),
-    })
+    this.cache.addClient(this.#tlb)
     this.#fetch = new CodeFetch(memory, this.#state, layout, this.cache, this.#tlb, this)
     this.#turn = new Turn(memory.i32.subarray(this.#state >>> 2), layout)
     this.#u32[S.S_TLB >>> 2] = this.#tlb.setAddress(0)

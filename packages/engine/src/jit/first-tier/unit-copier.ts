@@ -15,14 +15,6 @@ import type { UnitWriter } from './unit-writer.ts'
 /** Targets that a computed address is compared with: more are found as other units are. */
 const MOST_COMPARED = 16
 
-/** The parts that {@link UnitCopier} works with. */
-export interface UnitCopierParts<Form> {
-  readonly memory: MachineMemory
-  readonly sites: MemorySites
-  /** Returns whether a form is called rather than copied. */
-  isCalled(form: Form, record: number): boolean
-}
-
 /**
  * Copies code into the body of one function of the first tier.
  *
@@ -30,7 +22,9 @@ export interface UnitCopierParts<Form> {
  * top: forward branches leave them. Around all of it is one loop, for branches back: at its head `NEXT` says where to go on.
  */
 export class UnitCopier<Form> {
-  readonly #parts: UnitCopierParts<Form>
+  readonly #memory: MachineMemory
+  readonly #sites: MemorySites
+  readonly #isCalled: (form: Form, record: number) => boolean
   #found!: FoundCode<Form>
   #out!: UnitWriter<Form>
   #unit!: CopiedUnit<Form>
@@ -52,8 +46,11 @@ export class UnitCopier<Form> {
   /** Positions of further entries, by their numbers from 1 on. */
   entries: number[] = []
 
-  constructor(parts: UnitCopierParts<Form>) {
-    this.#parts = parts
+  /** @param isCalled - returns whether a form is called rather than copied */
+  constructor(memory: MachineMemory, sites: MemorySites, isCalled: (form: Form, record: number) => boolean) {
+    this.#memory = memory
+    this.#sites = sites
+    this.#isCalled = isCalled
   }
 
   /** Writes the function's body. @param out - empty */
@@ -62,7 +59,7 @@ export class UnitCopier<Form> {
     this.#unit = unit
     this.#out = out
     this.#copier = new InstructionCopier(found, out, (i, target) => this.#takeBranch(i, target))
-    this.#calls = new CopiedCalls(this.#parts.memory, found, unit, out)
+    this.#calls = new CopiedCalls(this.#memory, found, unit, out)
     this.#order = found.inOrder()
     this.#findJoins()
     this.#plan()
@@ -141,12 +138,12 @@ export class UnitCopier<Form> {
   #isInPlace(i: number): boolean {
     const flow = this.#found.flow[i]!
     if (flow === 'leave' || flow === 'host' || flow === 'far' || flow === 'repeat') return false
-    return !this.#parts.isCalled(this.#found.form[i]!, this.#found.record[i]!)
+    return !this.#isCalled(this.#found.form[i]!, this.#found.record[i]!)
   }
 
   #onMiss(i: number): MissAction {
     const { record, crosses, flow } = this.#found
-    const action = this.#parts.sites.actionOf(record[i]! - (crosses[i] === 0 ? 0 : RECORD_BYTES))
+    const action = this.#sites.actionOf(record[i]! - (crosses[i] === 0 ? 0 : RECORD_BYTES))
     return action === 'call' && flow[i] !== 'next' ? 'leave' : action
   }
 

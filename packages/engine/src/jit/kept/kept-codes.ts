@@ -54,15 +54,10 @@ export interface LoadedCode {
 
 /** The compiler's side of a store of code: what comes from there is checked, and dropped where it is damaged. */
 export class KeptCodes {
-  readonly #store: CodeStore
+  readonly store: CodeStore
 
   constructor(store: CodeStore) {
-    this.#store = store
-  }
-
-  /** Returns whether there may be code with a key. */
-  has(key: number): boolean {
-    return this.#store.has(key)
+    this.store = store
   }
 
   /**
@@ -71,24 +66,19 @@ export class KeptCodes {
    * @param isThere - whether code of a name has been loaded already
    */
   *load(key: number, isThere: (id: number) => boolean): Generator<LoadedCode> {
-    for (const stored of this.#store.find(key).toReversed()) {
+    for (const stored of this.store.find(key).toReversed()) {
       const { id } = stored
       if (isThere(id)) continue
       const bytes = stored.read()
       const code = bytes && decodeCode(bytes)
       if (code?.source.key === key) yield { id, ...code }
-      else this.#store.drop(id)
+      else this.store.drop(id)
     }
   }
 
   /** Keeps code. @param instead - names the code that it is better than @returns what names it */
   add(source: CodeSource, module: Uint8Array, instead: number | undefined): number {
-    return this.#store.add(source.key, encodeCode(source, module), instead)
-  }
-
-  /** Drops code that cannot be executed. */
-  drop(id: number): void {
-    this.#store.drop(id)
+    return this.store.add(source.key, encodeCode(source, module), instead)
   }
 }
 
