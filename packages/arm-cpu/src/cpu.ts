@@ -110,10 +110,7 @@ export class ArmCpu {
     const tlb = new Tlb(memory, state + S_TLB_SETS, TLB_SETS, TLB_TAG)
     this.#tlb = tlb
     const translation = new Translation(memory, tlb, host, state, engine)
-    codeCache.addClient({
-      flushExecute: () => tlb.flushExecute(),
-      dropWritable: (frameMa) => tlb.dropWritable(frameMa),
-    })
+    codeCache.addClient(tlb)
     const system = new SystemState(this.#u32, translation, tlb)
     this.#system = system
     this.#exceptions = new Exceptions(system)

@@ -1,4 +1,4 @@
-import { Tlb, Turn, tlbBytes, type CodeCacheClient, TLB_EXECUTE, UnitTable } from '@retrap/engine'
+import { Tlb, Turn, tlbBytes, TLB_EXECUTE, UnitTable } from '@retrap/engine'
 import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { AccessLog, LOG_BYTES, AccessKind, AccessState, accessTag } from '@retrap/replay'
 import { AccessMode } from './access/access-mode.ts'
@@ -54,6 +54,7 @@ import { System } from './system/system.ts'
 import { LinearTranslation } from './access/translation.ts'
 import type { InterpreterExports } from './interpreter/interpreter.ts'
 
+const DATA = S_DATA >>> 2
 const STATE_BYTES = S_TLB_SETS + tlbBytes(TLB_MODES)
 
 /**
@@ -61,7 +62,7 @@ const STATE_BYTES = S_TLB_SETS + tlbBytes(TLB_MODES)
  *
  * Its interface for TypeScript handlers and event delivery is {@link Cpu}; the executor uses its parts.
  */
-export class CpuCore implements Cpu, CodeCacheClient {
+export class CpuCore implements Cpu {
   readonly memory: MachineMemory
   readonly host: CpuHost
   readonly processor: Processor
@@ -89,13 +90,13 @@ export class CpuCore implements Cpu, CodeCacheClient {
   readonly memoryAccess: MemoryAccess
   /** Where a debugger has its hooks. */
   readonly debug: DebugSlot = new DebugSlot()
-  readonly #ports: PortAccess
   readonly #repeated: RepeatedAccess
   readonly #breakpoints: DataBreakpoints
   readonly #spaces: AddressSpaces
   readonly #monitor: LineMonitor
   readonly #engine: X86Engine
   readonly #logAt: number
+  readonly #words: Words = { lo: 0, hi: 0 }
 
   constructor(engine: X86Engine, host: CpuHost, clocks: CpuClocks) {
     const memory = engine.memory
@@ -135,7 +136,6 @@ export class CpuCore implements Cpu, CodeCacheClient {
     this.device = device
     this.memoryAccess = new MemoryAccess({ memory, tlb, mode, translation, plain, logged, device, breakpoints, u32 })
     this.#breakpoints = breakpoints
-    this.#ports = new PortAccess(host, log, u32)
     this.#repeated = new RepeatedAccess(host, log, translation, breakpoints, u32)
     u32[S_TWO_TO_28 >>> 2] = 0x1000_0000
     const { amd, savesErrorPointers, restoresErrorPointers } = engine.processor
@@ -144,14 +144,14 @@ export class CpuCore implements Cpu, CodeCacheClient {
       (savesErrorPointers ? 0 : POINTERS_SAVED_PENDING) | (restoresErrorPointers ? 0 : POINTERS_RESTORED_PENDING)
     u32[S_SMBASE >>> 2] = SMBASE_RESET
     this.i32[S_FAULT_VECTOR >>> 2] = -1
-    engine.codeCache.addClient(this)
-    engine.monitoredLines.add(this, this.#monitor)
+    engine.codeCache.addClient(tlb)
+    engine.monitoredLines.add(tlb, this.#monitor)
   }
 
   /** Gives its part of machine memory back: it executes no more. */
   close(): void {
-    this.#engine.codeCache.removeClient(this)
-    this.#engine.monitoredLines.remove(this)
+    this.#engine.codeCache.removeClient(this.tlb)
+    this.#engine.monitoredLines.remove(this.tlb)
     this.memory.free(this.#logAt)
     this.memory.free(this.state)
   }
@@ -167,7 +167,35 @@ export class CpuCore implements Cpu, CodeCacheClient {
   }
 
   port(port: number, flags: number): number {
-    return this.#ports.access(port, flags)
+    if (this.u32[S_LOGGED >>> 2] === 1) return this.#portLogged(port, flags)
+    if ((flags & SLOW_DIRECT) === 0) return STATUS_RESTART
+    const size = flags & 0xff
+    if ((flags & SLOW_WRITE) !== 0) {
+      const status = this.host.portWrite(port, size, lowWord(this.u32[DATA]!, size), DEVICE_PLAIN)
+      return status === STATUS_ASK ? STATUS_RESTART : status
+    }
+    const status = this.host.portRead(port, size, this.#words, DEVICE_PLAIN)
+    if (status === STATUS_DONE) this.u32[DATA] = this.#words.lo
+    return status === STATUS_ASK ? STATUS_RESTART : status
+  }
+
+  #portLogged(port: number, flags: number): number {
+    const log = this.log
+    const size = flags & 0xff
+    const write = (flags & SLOW_WRITE) !== 0
+    const index = log.access(write ? AccessKind.PORT_WRITE : AccessKind.PORT_READ, port, 0, size, accessTag(0))
+    if (log.state(index) !== AccessState.COMPLETE) {
+      if (write && log.state(index) === AccessState.NEW) log.setData(index, this.u32[DATA]!, 0)
+      const status = write
+        ? this.host.portWrite(port, size, log.dataLo(index), DEVICE_LOGGED)
+        : this.host.portRead(port, size, this.#words, DEVICE_LOGGED)
+      if (status === STATUS_RETRY) log.wait(index)
+      if (status !== STATUS_DONE) return status
+      if (!write) log.setData(index, this.#words.lo, 0)
+      log.complete(index)
+    }
+    if (!write) this.u32[DATA] = log.dataLo(index)
+    return STATUS_DONE
   }
 
   repeat(iterations: Iterations): number {
@@ -224,14 +252,6 @@ export class CpuCore implements Cpu, CodeCacheClient {
   switchPcid(from: number, to: number, keep: boolean): void {
     this.#monitor.trigger()
     this.#spaces.switchPcid(from, to, keep)
-  }
-
-  flushExecute(): void {
-    this.tlb.flushExecute()
-  }
-
-  dropWritable(frameMa: number): void {
-    this.tlb.dropWritable(frameMa)
   }
 
   modeChanged(): void {
@@ -321,54 +341,4 @@ function setArithmeticFlags(u32: Uint32Array, image: number): void {
   u32[(S_FLAGS_B >>> 2) + 1] = 0
   u32[S_FLAGS_RESULT >>> 2] = (image & FLAG_ZF) !== 0 ? 0 : 1
   u32[(S_FLAGS_RESULT >>> 2) + 1] = 0
-}
-
-const DATA = S_DATA >>> 2
-
-/** Port accesses of the TypeScript handlers, logged in a logged pass. */
-class PortAccess {
-  readonly #host: CpuHost
-  readonly #log: AccessLog
-  readonly #u32: Uint32Array
-  readonly #words: Words = { lo: 0, hi: 0 }
-
-  /** @param u32 - the state area */
-  constructor(host: CpuHost, log: AccessLog, u32: Uint32Array) {
-    this.#host = host
-    this.#log = log
-    this.#u32 = u32
-  }
-
-  /** Makes an access; see `Cpu.port`. */
-  access(port: number, flags: number): number {
-    if (this.#u32[S_LOGGED >>> 2] === 1) return this.#accessLogged(port, flags)
-    if ((flags & SLOW_DIRECT) === 0) return STATUS_RESTART
-    const size = flags & 0xff
-    if ((flags & SLOW_WRITE) !== 0) {
-      const status = this.#host.portWrite(port, size, lowWord(this.#u32[DATA]!, size), DEVICE_PLAIN)
-      return status === STATUS_ASK ? STATUS_RESTART : status
-    }
-    const status = this.#host.portRead(port, size, this.#words, DEVICE_PLAIN)
-    if (status === STATUS_DONE) this.#u32[DATA] = this.#words.lo
-    return status === STATUS_ASK ? STATUS_RESTART : status
-  }
-
-  #accessLogged(port: number, flags: number): number {
-    const log = this.#log
-    const size = flags & 0xff
-    const write = (flags & SLOW_WRITE) !== 0
-    const index = log.access(write ? AccessKind.PORT_WRITE : AccessKind.PORT_READ, port, 0, size, accessTag(0))
-    if (log.state(index) !== AccessState.COMPLETE) {
-      if (write && log.state(index) === AccessState.NEW) log.setData(index, this.#u32[DATA]!, 0)
-      const status = write
-        ? this.#host.portWrite(port, size, log.dataLo(index), DEVICE_LOGGED)
-        : this.#host.portRead(port, size, this.#words, DEVICE_LOGGED)
-      if (status === STATUS_RETRY) log.wait(index)
-      if (status !== STATUS_DONE) return status
-      if (!write) log.setData(index, this.#words.lo, 0)
-      log.complete(index)
-    }
-    if (!write) this.#u32[DATA] = log.dataLo(index)
-    return STATUS_DONE
-  }
 }

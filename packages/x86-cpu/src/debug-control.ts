@@ -143,14 +143,6 @@ class Hooks implements DebugHooks {
     this.#vcpu = vcpu
   }
 
-  get breaks(): boolean {
-    return this.points.breaks
-  }
-
-  get watches(): boolean {
-    return this.points.watches
-  }
-
   clear(): void {
     this.points.clear()
     this.faults.clear()
@@ -169,12 +161,8 @@ class Hooks implements DebugHooks {
     core.outside.held = step && holdInterrupts && u32[S_ACTIVITY >>> 2] === ACTIVITY_RUNNING
   }
 
-  stepsInPage(lo: number, hi: number): boolean {
-    return this.points.breaksInPage(lo, hi)
-  }
-
   stopsAt(lo: number, hi: number, cost: number): boolean {
-    if (this.stepping || !this.stepsInPage(lo, hi)) return false
+    if (this.stepping || !this.points.breaksInPage(lo, hi)) return false
     if (this.#passes && cost === this.#from) return false
     return this.points.breaksAt(lo, hi) && this.#stops({ kind: 'breakpoint', address: linearAddress(lo, hi) })
   }
@@ -202,22 +190,6 @@ class Hooks implements DebugHooks {
 
   releaseFault(): void {
     this.holdsFault = false
-  }
-
-  dropAccess(): void {
-    this.points.takeAccess()
-  }
-
-  matches(lo: number, hi: number, size: number): boolean {
-    return this.points.matches(lo, hi, size)
-  }
-
-  note(lo: number, hi: number, size: number, write: boolean): void {
-    this.points.note(lo, hi, size, write)
-  }
-
-  watchesPage(lo: number, hi: number): boolean {
-    return this.points.watchesPage(lo, hi)
   }
 
   #stops(stop: DebugStop): true {

@@ -306,7 +306,7 @@ export class Executor {
     this.#delivery.latchFault()
     const { hooks } = this.#debug
     if (hooks !== null) {
-      hooks.dropAccess()
+      hooks.points.takeAccess()
       if (this.#delivery.stopsFor(hooks)) return EXIT_DEBUG
     }
     return this.#delivery.deliver()
@@ -359,7 +359,7 @@ export class Executor {
   /** Executes the instruction at RIP, and only it. */
   #step(): number {
     const u32 = this.#u32
-    if (this.#debug.hooks?.breaks === true && u32[S_REPEATING >>> 2] === 0) {
+    if (this.#debug.hooks?.points.breaks === true && u32[S_REPEATING >>> 2] === 0) {
       const { lo, hi } = this.#fetch.current()
       if (this.#debug.hooks.stopsAt(lo, hi, this.#turn.cost)) return STATUS_BREAK
     }
@@ -439,7 +439,7 @@ export class Executor {
   cancel(): void {
     this.#pass.cancel(this.#turn.retired)
     this.#debug.hooks?.releaseFault()
-    this.#debug.hooks?.dropAccess()
+    this.#debug.hooks?.points.takeAccess()
     this.#turn.mayEnd = true
     this.#core.host.cancelled?.()
     // The delivery of an SMI is forgotten, the SMI is not.

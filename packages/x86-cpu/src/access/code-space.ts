@@ -63,7 +63,7 @@ export class X86CodeSpace implements CodeSpace<Translation> {
    * it may be one of theirs.
    */
   get secondPageSet(): number {
-    if (this.#debug.hooks?.breaks === true) return TLB_MISS
+    if (this.#debug.hooks?.points.breaks === true) return TLB_MISS
     return this.#u32[S_MODE >>> 2] === MODE_64 ? this.#mode.executeSet : TLB_MISS
   }
 
@@ -71,7 +71,7 @@ export class X86CodeSpace implements CodeSpace<Translation> {
     const checked = this.#checkPlace(lo, hi)
     if (checked !== STATUS_DONE || this.alone) return checked
     // Generated code that cannot find the page in the TLB comes here for each of its instructions.
-    return this.#debug.hooks?.stepsInPage(lo, hi) === true ? STATUS_STEP : checked
+    return this.#debug.hooks?.points.breaksInPage(lo, hi) === true ? STATUS_STEP : checked
   }
 
   /** Canonical addresses, and the limit of CS. */

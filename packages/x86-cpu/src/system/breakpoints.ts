@@ -1,3 +1,4 @@
+import type { DebugPoints } from '@retrap/engine'
 import { PAGE_SHIFT } from '@retrap/memory'
 import { SEG_BASE, CS, S_CR4, S_DR, S_EFLAGS, S_RIP, FLAG_RF } from '../state-layout.ts'
 import { CR4_DE } from './architecture.ts'
@@ -9,16 +10,12 @@ import { S_PENDING_DEBUG } from './system-state.ts'
  * lie outside generated code.
  */
 export interface DebugHooks {
+  /** Breakpoints, and data that is watched: instructions that touch it are executed alone. */
+  readonly points: DebugPoints
   /** A step is under way: instructions are executed one at a time, and interrupts are held off where the debugger says so. */
   readonly stepping: boolean
-  /** There are breakpoints. */
-  readonly breaks: boolean
-  /** Some data is watched. */
-  readonly watches: boolean
   /** A fault that the debugger has been told of is to be delivered next. */
   readonly holdsFault: boolean
-  /** Whether instructions in the 4 KiB page of a linear address are executed one at a time, with a look at each. */
-  stepsInPage(lo: number, hi: number): boolean
   /** Whether to stop before the instruction at a linear address. @param cost - of the vCPU: see `Vcpu.cost` */
   stopsAt(lo: number, hi: number, cost: number): boolean
   /** Whether to stop between two instructions: something watched was accessed, or a step has ended. */
@@ -29,14 +26,6 @@ export interface DebugHooks {
   stopsForShutdown(): boolean
   /** The held fault is delivered now. */
   releaseFault(): void
-  /** An instruction has faulted, or is forgotten: its accesses do not count. */
-  dropAccess(): void
-  /** Whether an access touches watched data, of any kind: its instruction is executed alone. */
-  matches(lo: number, hi: number, size: number): boolean
-  /** Notes an access that touches watched data. */
-  note(lo: number, hi: number, size: number, write: boolean): void
-  /** Whether the page of a linear address has watched data, so that its accesses must not be found in the TLB. */
-  watchesPage(lo: number, hi: number): boolean
 }
 
 /** Holds the debugger's hooks into one processor; null: there is no debugger. */
@@ -194,13 +183,13 @@ export class DataBreakpoints {
 
   /** Takes a change of DR7, or of what a debugger watches, over. */
   refresh(): void {
-    this.enabled = hasDataBreakpoints(this.#system) || this.#debug.hooks?.watches === true
+    this.enabled = hasDataBreakpoints(this.#system) || this.#debug.hooks?.points.watches === true
   }
 
   /** Whether an access meets one. */
   matches(lo: number, hi: number, size: number, write: boolean): boolean {
     if (matchDataBreakpoints(this.#system, lo, hi, size, write) !== 0) return true
-    return this.#debug.hooks?.matches(lo, hi, size) === true
+    return this.#debug.hooks?.points.matches(lo, hi, size) === true
   }
 
   /** Notes those that an access meets: the trap comes when the instruction has retired. */
@@ -208,11 +197,11 @@ export class DataBreakpoints {
     const s = this.#system
     const conditions = matchDataBreakpoints(s, lo, hi, size, write)
     if (conditions !== 0) s.set(S_PENDING_DEBUG, s.get(S_PENDING_DEBUG) | conditions)
-    this.#debug.hooks?.note(lo, hi, size, write)
+    this.#debug.hooks?.points.note(lo, hi, size, write)
   }
 
   /** Whether the page of an address has one, so that its accesses must not be found in the TLB. */
   watches(lo: number, hi: number): boolean {
-    return pageHasDataBreakpoint(this.#system, lo, hi) || this.#debug.hooks?.watchesPage(lo, hi) === true
+    return pageHasDataBreakpoint(this.#system, lo, hi) || this.#debug.hooks?.points.watchesPage(lo, hi) === true
   }
 }
