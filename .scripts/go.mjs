@@ -47,6 +47,9 @@ async function main() {
       case 'bench':
         await build()
         return await run([join(root, '.scripts/bench.ts'), ...args], { group: true })
+      case 'fleet':
+        await build()
+        return await run([join(root, 'apps/fleet/src/main.ts'), ...args])
       case 'docs':
         // From sources: the site needs no build of the packages.
         return await run(['--conditions=retrap-source', join(root, 'apps/docs/build/docs.ts'), ...args], {

@@ -28,12 +28,12 @@ export function checkReadmeTables(all: readonly Member[]): string[] {
   })
 }
 
-/** A package's API reports; of one that is not published, its sources. */
+/** A package's API reports; of one that is not published, its sources and their names. */
 function surfaceOf({ folder }: Member): string {
-  const reports = existsSync(join(folder, 'etc')) ? 'etc/*.api.md' : 'src/**/*.ts'
-  return globSync(reports, { cwd: folder })
-    .map((file) => readFileSync(join(folder, file), 'utf8'))
-    .join('\n')
+  const isPublished = existsSync(join(folder, 'etc'))
+  const files = globSync(isPublished ? 'etc/*.api.md' : '{src,build,.vitepress}/**/*.{ts,tsx,vue}', { cwd: folder })
+  const texts = files.map((file) => readFileSync(join(folder, file), 'utf8'))
+  return [...texts, ...(isPublished ? [] : files)].join('\n')
 }
 
 /** Names of classes, types, functions and members, in code of the text, that no package has. */

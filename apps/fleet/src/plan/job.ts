@@ -1,0 +1,53 @@
+/** One machine to run, with the conditions for its success: plain data, as it travels through a queue. */
+export interface Job {
+  /** Names the job in its plan: its place, and a digest of its content. */
+  readonly id: string
+  /** Name for people: the machine's, and the values of its matrix. */
+  readonly name: string
+  /** The command of `retrap` that makes the machine. */
+  readonly system: 'run' | 'linux'
+  /** Folder that file names begin at. */
+  readonly folder: string
+  /** Arguments of the command. */
+  readonly args: readonly string[]
+  /** Texts that the guest has to print, in this order; without one it has to power off with exit code 0. */
+  readonly expect: readonly string[]
+  /** Host time for one attempt. */
+  readonly timeoutSeconds: number
+  /** Further attempts after one that failed. */
+  readonly retries: number
+}
+
+/** Why an attempt ended as it did. */
+export type Outcome =
+  /** All expected texts were printed, or the guest powered off where none was expected. */
+  | 'passed'
+  /** The machine ended before it had printed the expected texts. */
+  | 'ended'
+  /** The time was over. */
+  | 'timeout'
+  /** The machine could not be made: a wrong option, or a file that cannot be read. */
+  | 'error'
+
+/** The end of an attempt. */
+export interface Attempt {
+  readonly job: string
+  /** Counts from 1. */
+  readonly attempt: number
+  readonly outcome: Outcome
+  /** One line for people: the missing text, the signal, or the error. */
+  readonly detail: string
+  readonly seconds: number
+  /** The machine's exit code; null where it was ended by a signal. */
+  readonly exitCode: number | null
+  /** The last lines that guest and `retrap` have printed. */
+  readonly tail: string
+}
+
+/** A job with its attempts. */
+export interface JobResult {
+  readonly job: Job
+  readonly attempts: readonly Attempt[]
+  /** Whether the last attempt has passed. */
+  readonly passed: boolean
+}

@@ -1,0 +1,160 @@
+import { spawn } from 'node:child_process'
+import { createWriteStream } from 'node:fs'
+import { finished } from 'node:stream/promises'
+import { stripVTControlCharacters } from 'node:util'
+import type { Attempt, Job, Outcome } from '../plan/job.ts'
+
+/** Of the output, as much is kept of an attempt; a guest may print without end. */
+const MOST_LOG_BYTES = 16 << 20
+const TAIL_BYTES = 4 << 10
+/** `retrap` ends at its own `--timeout`; a process that is still there so much later is ended. */
+const GRACE_MS = 10_000
+const KILL_MS = 5000
+/** Exit codes of `retrap` for mistakes of its caller: usage, and files that cannot be used. */
+const CALLERS_MISTAKES: ReadonlySet<number | null> = new Set([2, 74])
+const TIMEOUT_EXIT = 124
+
+/** How machines are run. */
+export interface MachineRunner {
+  /** The program and arguments that start `retrap`. */
+  readonly retrap: readonly [program: string, ...args: string[]]
+}
+
+/**
+ * Runs a machine in a process of its own, until it has printed the expected texts, has ended, or its time is over.
+ *
+ * @param log - file for all output, at most 16 MiB of it
+ * @param signal - ends the machine; the attempt is an `error` then
+ */
+export async function runMachine(
+  { retrap: [program, ...before] }: MachineRunner,
+  job: Job,
+  attempt: number,
+  log: string,
+  signal: AbortSignal,
+): Promise<Attempt> {
+  const started = performance.now()
+  const output = createWriteStream(log)
+  const tail = new Tail()
+  const expected = new ExpectedTexts(job.expect)
+  const child = spawn(program, [...before, job.system, ...job.args, `--timeout=${job.timeoutSeconds}`], {
+    cwd: job.folder,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let written = 0
+  let isLate = false
+  const end = (): void => {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    child.kill('SIGTERM')
+    killing ??= setTimeout(() => child.kill('SIGKILL'), KILL_MS)
+  }
+  let killing: NodeJS.Timeout | undefined
+  const late = setTimeout(
+    () => {
+      isLate = true
+      end()
+    },
+    job.timeoutSeconds * 1000 + GRACE_MS,
+  )
+  signal.addEventListener('abort', end)
+  if (signal.aborted) end()
+
+  const take = (bytes: Buffer): void => {
+    tail.add(bytes)
+    if (written < MOST_LOG_BYTES) output.write(bytes.subarray(0, MOST_LOG_BYTES - written))
+    written += bytes.length
+  }
+  child.stdout.on('data', (bytes: Buffer) => {
+    take(bytes)
+    if (job.expect.length > 0 && expected.add(bytes)) end()
+  })
+  child.stderr.on('data', take)
+  const failure = await new Promise<Error | undefined>((resolve) => {
+    child.once('error', resolve)
+    child.once('close', () => resolve(undefined))
+  })
+  clearTimeout(late)
+  clearTimeout(killing)
+  signal.removeEventListener('abort', end)
+  output.end()
+  await finished(output).catch(() => undefined)
+
+  const { exitCode } = child
+  const [outcome, detail] = endOf()
+  return {
+    ...{ job: job.id, attempt, outcome, detail, exitCode, tail: tail.text },
+    seconds: (performance.now() - started) / 1000,
+  }
+
+  function endOf(): readonly [Outcome, string] {
+    if (failure !== undefined) return ['error', failure.message]
+    if (expected.isComplete && job.expect.length > 0) return ['passed', '']
+    if (signal.aborted) return ['error', 'the run was ended']
+    if (isLate || exitCode === TIMEOUT_EXIT) return ['timeout', `${job.timeoutSeconds} s are over${missing()}`]
+    if (CALLERS_MISTAKES.has(exitCode)) return ['error', tail.lastLine]
+    if (job.expect.length === 0 && exitCode === 0) return ['passed', '']
+    const how =
+      exitCode === null
+        ? `the machine was ended by ${child.signalCode}`
+        : `the machine ended with exit code ${exitCode}`
+    return ['ended', `${how}${missing()}`]
+  }
+
+  function missing(): string {
+    return expected.isComplete ? '' : `; it has not printed ${JSON.stringify(expected.next)}`
+  }
+}
+
+/** Looks for texts in bytes that come in pieces, one after the other. */
+export class ExpectedTexts {
+  readonly #texts: readonly Buffer[]
+  #found = 0
+  #rest: Buffer = Buffer.alloc(0)
+
+  constructor(texts: readonly string[]) {
+    this.#texts = texts.map((text) => Buffer.from(text))
+  }
+
+  get isComplete(): boolean {
+    return this.#found === this.#texts.length
+  }
+
+  /** The text that has to come next. */
+  get next(): string | undefined {
+    return this.#texts[this.#found]?.toString()
+  }
+
+  /** Takes bytes. @returns whether all texts have come by now */
+  add(bytes: Buffer): boolean {
+    let all = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes])
+    for (let text = this.#texts[this.#found]; text !== undefined; text = this.#texts[this.#found]) {
+      const at = all.indexOf(text)
+      if (at < 0) {
+        // The beginning of the text may be at the end.
+        this.#rest = Buffer.from(all.subarray(Math.max(0, all.length - text.length + 1)))
+        return false
+      }
+      this.#found++
+      all = all.subarray(at + text.length)
+    }
+    return true
+  }
+}
+
+/** The last bytes of an output. */
+class Tail {
+  #bytes: Buffer = Buffer.alloc(0)
+
+  add(bytes: Buffer): void {
+    this.#bytes = Buffer.from(Buffer.concat([this.#bytes, bytes]).subarray(-TAIL_BYTES))
+  }
+
+  /** The text without what is for a terminal alone. */
+  get text(): string {
+    return stripVTControlCharacters(this.#bytes.toString('utf8')).replaceAll('\r', '')
+  }
+
+  get lastLine(): string {
+    return this.text.trimEnd().split('\n').at(-1) ?? ''
+  }
+}

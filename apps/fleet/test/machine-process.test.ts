@@ -1,0 +1,94 @@
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import fc from 'fast-check'
+import { afterAll, describe, expect, test } from 'vitest'
+import type { Attempt, Job } from '../src/plan/job.ts'
+import { ExpectedTexts, runMachine } from '../src/worker/machine-process.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'fleet-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+const FAKE = fileURLToPath(new URL('support/fake-retrap.mjs', import.meta.url))
+const log = join(folder, 'log')
+
+function run(args: readonly string[], job: Partial<Job> = {}, signal = new AbortController().signal): Promise<Attempt> {
+  const whole: Job = {
+    ...{ id: 'j', name: 'j', system: 'run', folder, args, expect: [], timeoutSeconds: 60, retries: 0 },
+    ...job,
+  }
+  return runMachine({ retrap: [process.execPath, FAKE] }, whole, 1, log, signal)
+}
+
+describe('a machine in a process', () => {
+  test('has passed when the expected texts are there in their order, and is ended then', async () => {
+    const end = await run(['--print=on|e tw|o th|ree', '--stay'], { expect: ['one', 'two three'] })
+    expect(end).toMatchObject({ outcome: 'passed', detail: '', attempt: 1 })
+    expect(readFileSync(log, 'utf8')).toBe('one two three')
+  })
+
+  test('has passed where nothing is expected and it ends with 0', async () => {
+    expect(await run(['--print=x'])).toMatchObject({ outcome: 'passed', exitCode: 0, tail: 'x' })
+    expect(await run(['--exit=86'])).toMatchObject({ outcome: 'ended', detail: 'the machine ended with exit code 86' })
+  })
+
+  test('that ends before it has printed the text says which is missing', async () => {
+    expect(await run(['--print=two one'], { expect: ['one', 'two'] })).toMatchObject({
+      outcome: 'ended',
+      detail: 'the machine ended with exit code 0; it has not printed "two"',
+    })
+  })
+
+  test('its own timeout, and mistakes of the caller', async () => {
+    expect(await run(['--exit=124'], { expect: ['x'] })).toMatchObject({
+      outcome: 'timeout',
+      detail: '60 s are over; it has not printed "x"',
+    })
+    expect(await run(['--exit=2', '--print=no such option\\n'])).toMatchObject({
+      outcome: 'error',
+      detail: 'no such option',
+    })
+  })
+
+  test('is ended with the run, and one that hears no SIGTERM as well', async () => {
+    const ended = new AbortController()
+    const end = run(['--stay', '--deaf'], {}, ended.signal)
+    ended.abort()
+    expect(await end).toMatchObject({ outcome: 'error', detail: 'the run was ended', exitCode: null })
+  })
+
+  test('that prints without end has a log of 16 MiB', async () => {
+    expect(await run(['--flood'])).toMatchObject({ outcome: 'passed' })
+    expect(statSync(log).size).toBe(16 << 20)
+  })
+
+  test('a program that is not there is an error', async () => {
+    const job: Job = { id: 'j', name: 'j', system: 'run', folder, args: [], expect: [], timeoutSeconds: 1, retries: 0 }
+    const end = await runMachine({ retrap: [join(folder, 'nothing')] }, job, 1, log, new AbortController().signal)
+    expect(end).toMatchObject({ outcome: 'error', detail: expect.stringContaining('ENOENT') })
+  })
+})
+
+test('texts are found wherever the pieces are cut', () => {
+  const text = fc.string({ unit: fc.constantFrom('a', 'b'), minLength: 1, maxLength: 4 })
+  fc.assert(
+    fc.property(
+      fc.array(text, { maxLength: 3 }),
+      fc.array(fc.string({ unit: fc.constantFrom('a', 'b') })),
+      (texts, pieces) => {
+        const expected = new ExpectedTexts(texts)
+        const found = pieces.map((piece) => expected.add(Buffer.from(piece))).includes(true)
+        let at = 0
+        const whole = pieces.join('')
+        const isThere = texts.every((one) => {
+          const next = whole.indexOf(one, at)
+          at = next + one.length
+          return next >= 0
+        })
+        expect(expected.isComplete).toBe(isThere)
+        if (pieces.length > 0) expect(found).toBe(isThere)
+      },
+    ),
+  )
+})

@@ -1,0 +1,15 @@
+// Stands for `retrap`: prints and ends as its arguments say.
+const [, , , ...args] = process.argv
+const value = (name) => args.find((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3)
+for (const piece of (value('print') ?? '').split('|')) {
+  process.stdout.write(piece.replaceAll('\\n', '\n'))
+  await new Promise((resolve) => setTimeout(resolve, 5))
+}
+if (args.includes('--flood')) {
+  const noise = 'x'.repeat(1 << 16)
+  for (let i = 0; i < 400; i++)
+    if (!process.stdout.write(noise)) await new Promise((resolve) => process.stdout.once('drain', resolve))
+}
+if (args.includes('--deaf')) process.on('SIGTERM', () => {})
+if (args.includes('--stay')) setInterval(() => {}, 1000)
+else process.exitCode = Number(value('exit') ?? 0)

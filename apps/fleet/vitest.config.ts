@@ -1,0 +1,3 @@
+import config from '@retrap/tooling/vitest'
+
+export default config
