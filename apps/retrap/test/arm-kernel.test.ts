@@ -37,7 +37,7 @@ test('kernels in EFI images with zstd start', async () => {
   const kernel = zboot(zstdCompressSync(plain), plain.length)
   const options = { memoryBytes: 16 << 20, cpus: 1, clock: 'deterministic', devices: [], deviceServers: [] } as const
   const machine = await createArm({ ...options, kernel })
-  expect(await machine.run({ timeoutMs: 20_000 })).toEqual({ reason: 'power-off' })
+  expect(await machine.run({ timeoutMs: 100_000 })).toEqual({ reason: 'power-off' })
   machine.close?.()
 })
 

@@ -109,7 +109,7 @@ describe('the last picture', () => {
   })
 })
 
-test('--display png:FILE writes one picture at a time, however slow the host is', { timeout: 20_000 }, async () => {
+test('--display png:FILE writes one picture at a time, however slow the host is', async () => {
   const errors: string[] = []
   const display = new SessionDisplay(
     { target: { kind: 'png', path: join(scratch, 'slow.png') } },
@@ -129,7 +129,7 @@ test('--display png:FILE writes one picture at a time, however slow the host is'
   let colour = 0
   screen.connect({ refresh: () => draw(screen, 1), update: () => draw(screen, ++colour & 255) })
   await display.open(process.stderr)
-  await expect.poll(() => writes, { timeout: 15_000 }).toBe(2)
+  await expect.poll(() => writes).toBeGreaterThan(1)
   await display.finish()
   await display.close()
   expect(most).toBe(1)

@@ -205,7 +205,7 @@ test.each([
   const stop = new AbortController()
   const running = pc.run({ signal: stop.signal })
   const last = new Uint8Array(1)
-  await vi.waitUntil(() => pc.domain.guestMemory.read(0x200_0000 + 299 * 4096, last) && last[0] !== 0, 20_000)
+  await vi.waitUntil(() => pc.domain.guestMemory.read(0x200_0000 + 299 * 4096, last) && last[0] !== 0, 100_000)
   stop.abort()
   await running
   const run = { ...RUN, arguments: ['run', '--kernel', kernel, '--memory', '48M', '--timeout', '20'] }

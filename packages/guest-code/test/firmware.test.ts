@@ -57,7 +57,7 @@ function wordsOf(program: (asm: Assembler, put: () => void) => void): number[] {
       ...['-chardev', `file,id=results,path=${output}`, '-device', `isa-debugcon,iobase=${RESULTS},chardev=results`],
       ...['-device', `isa-debug-exit,iobase=${EXIT},iosize=1`],
     ]
-    const { status, stderr } = spawnSync(QEMU, [...options, ...devices], { encoding: 'utf8', timeout: 25_000 })
+    const { status, stderr } = spawnSync(QEMU, [...options, ...devices], { encoding: 'utf8', timeout: 100_000 })
     expect([stderr, (status ?? 0) & 1]).toEqual(['', 1])
     const found = readFileSync(output)
     return Array.from({ length: found.length / 4 }, (_, i) => found.readUInt32LE(4 * i))

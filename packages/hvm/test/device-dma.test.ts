@@ -70,7 +70,7 @@ describe('a mapping that is held until a timer of the machine', () => {
   test.each([
     ['real', realClock],
     ['deterministic', () => new DeterministicClock()],
-  ] as const)('ends, though every vCPU waits for its end: %s time', { timeout: 10_000 }, async (_name, clockOf) => {
+  ] as const)('ends, though every vCPU waits for its end: %s time', async (_name, clockOf) => {
     const clock = clockOf()
     let context: DeviceContext | undefined
     const model = defineDevice({

@@ -450,4 +450,4 @@ test('a model in a Worker that shares the machine’s memory sees its own in pla
   }
   // With its server, the memory goes.
   expect(domain.p2m.translate(BASE)).toBe(-1)
-}, 30_000)
+})

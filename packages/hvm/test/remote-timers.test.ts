@@ -6,7 +6,7 @@ import { connectDevices, DeviceListener } from '@retrap/device-host/node'
 import { expect, test } from 'vitest'
 import { Guest, realClock } from './support/guest.ts'
 
-test('one that is set while every vCPU is halted goes off', { timeout: 20_000 }, async () => {
+test('one that is set while every vCPU is halted goes off', async () => {
   const clock = realClock()
   const guest = new Guest((asm) => asm.hlt(), { clock })
   const { domain } = guest

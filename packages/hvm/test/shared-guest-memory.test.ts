@@ -10,7 +10,7 @@ import { EXIT_PORT, Guest } from './support/guest.ts'
 
 const PAGE = 0x60
 const MARK = 0x5000
-const DEADLINE_MS = 20_000
+const DEADLINE_MS = 60_000
 
 let transport: SharedTransport | undefined
 afterEach(() => transport?.close())

@@ -27,7 +27,7 @@ async function run(image: object): Promise<readonly number[]> {
       new DebugExit({ iobase: 0x501 }),
     ],
   })
-  expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject({ reason: 'debug-exit' })
+  expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject({ reason: 'debug-exit' })
   pc.close()
   return seen
 }
@@ -118,7 +118,7 @@ test.each([true, false])('the line is saved and restored as what set it last has
   })
   const create = () => createPc({ ...SMALL, firmware, devices: [new DebugExit({ iobase: 0x501 })] })
   const [one, other] = [await create(), await create()]
-  expect(await one.run({ timeoutMs: 20_000 })).toMatchObject({ reason: 'debug-exit' })
+  expect(await one.run({ timeoutMs: 100_000 })).toMatchObject({ reason: 'debug-exit' })
   expect(one.domain.a20).toBe(works)
   other.domain.a20 = !works
   ;(await other.domain.restoreDevices(await one.domain.saveDevices(1000))).end()

@@ -121,7 +121,7 @@ test('a kernel that goes back to real mode finds the services of a BIOS', async 
   pc.serial.onTransmit((bytes) => {
     text += String.fromCharCode(...bytes)
   })
-  expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject({ reason: 'debug-exit', code: 3 })
+  expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject({ reason: 'debug-exit', code: 3 })
   expect(text).toBe('hi')
   const bytes = new Uint8Array(0x2000)
   pc.domain.guestMemory.read(RESULTS, bytes)
@@ -160,5 +160,5 @@ test('the timer ticks from the start, with a handler that counts them', async ()
     clock: 'deterministic',
     devices: [new DebugExit({ iobase: 0x501 })],
   })
-  expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject({ reason: 'debug-exit', code: 3 })
+  expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject({ reason: 'debug-exit', code: 3 })
 })

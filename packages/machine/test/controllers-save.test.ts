@@ -108,7 +108,7 @@ test.each([
       bytes.push(...some)
       if (bytes.length >= count) stop.abort()
     })
-    await pc.run({ signal: stop.signal, timeoutMs: 30_000 })
+    await pc.run({ signal: stop.signal, timeoutMs: 100_000 })
     return bytes
   }
   const first = await make((asm) => {

@@ -36,7 +36,7 @@ async function run(build: (asm: Assembler) => void, options: Partial<PcOptions> 
     port.onTransmit((bytes) => (printed[i] += String.fromCharCode(...bytes)))
     port.receive(Uint8Array.of(0x61 + i))
   }
-  const exit: MachineExit = await pc.run({ timeoutMs: 20_000 })
+  const exit: MachineExit = await pc.run({ timeoutMs: 100_000 })
   const results = new Uint8Array(16)
   pc.domain.guestMemory.read(RESULTS, results)
   pc.close()

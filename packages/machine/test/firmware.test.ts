@@ -78,7 +78,7 @@ describe('firmware below 1 MiB', () => {
         new DebugExit({ iobase: 0x501 }),
       ],
     })
-    expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject({ reason: 'debug-exit' })
+    expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject({ reason: 'debug-exit' })
     expect(seen).toEqual([0xff, 0xff, 0x22, 0x33, 0x33, 0xff, 0])
   })
 })
@@ -133,7 +133,7 @@ describe('power management, where firmware puts it', () => {
         new DebugExit({ iobase: 0x501 }),
       ],
     })
-    expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject({ reason: 'debug-exit' })
+    expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject({ reason: 'debug-exit' })
     expect(seen).toEqual([0xff, 0xff, 0, 0, 0xff, 0, 0xff, 0, 0xff, 0x86])
   })
 })

@@ -199,12 +199,12 @@ describe.runIf(hasQemu)(`codes of keys${skipNote(hasQemu, 'there is no QEMU')}`,
       const qemu = new QemuKeyboard(firmware)
       const theirs: string[] = []
       try {
-        await expect.poll(() => codes[0], { timeout: 30_000 }).toBe(0x21)
+        await expect.poll(() => codes[0]).toBe(0x21)
         for (const stroke of STROKES) {
           void pc.keyboard.press(...stroke.map(([, key]) => key))
           void pc.keyboard.press(BETWEEN)
         }
-        await expect.poll(() => hex(codes).split(BETWEEN_CODES).length, { timeout: 30_000 }).toBe(STROKES.length + 1)
+        await expect.poll(() => hex(codes).split(BETWEEN_CODES).length).toBe(STROKES.length + 1)
         stop.abort()
         await run
         await qemu.open()

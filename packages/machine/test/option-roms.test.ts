@@ -95,7 +95,7 @@ describe('option ROMs where there is no BIOS', () => {
       noting('three', 2),
     ])
     expect(notes(pc, 5)).toEqual([0xc000, 0xc080, 0xc180, 0, 0])
-    expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject({ reason: 'debug-exit' })
+    expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject({ reason: 'debug-exit' })
   })
 
   test('find registers as the Plug and Play BIOS Specification has them without a card, interrupts off, a stack', async () => {
@@ -140,7 +140,7 @@ describe('option ROMs where there is no BIOS', () => {
     })
     const pc = await machine([greeting], { devicePlacement })
     pc.serial.onTransmit((bytes) => printed.push(...bytes))
-    expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject({ reason: 'debug-exit' })
+    expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject({ reason: 'debug-exit' })
     expect(String.fromCharCode(...printed)).toBe('ROM')
   })
 
@@ -219,7 +219,7 @@ describe.runIf(seabios !== undefined)('option ROMs that SeaBIOS initialises', ()
         { kernel: storm },
       )
       pc.domain.vcpus[0]?.cpu.load(state)
-      expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject({ reason: 'debug-exit', code: 1 })
+      expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject({ reason: 'debug-exit', code: 1 })
       const expected = await runKernel(storm, 1)
       expect(readLog(pc, 0)).toEqual(expected.logs[0])
       expect(patcher?.sites).toHaveLength(38)

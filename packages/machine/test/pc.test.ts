@@ -70,7 +70,7 @@ interface Outcome {
   readonly pc: Pc
 }
 
-async function run(options: Partial<PcOptions>, timeoutMs = 20_000): Promise<Outcome> {
+async function run(options: Partial<PcOptions>, timeoutMs = 100_000): Promise<Outcome> {
   const pc = await createPc({ ...SMALL, ...options })
   const bytes: number[] = []
   pc.serial.onTransmit((some) => bytes.push(...some))
@@ -203,7 +203,7 @@ describe('kernels without firmware', () => {
     let text = ''
     pc.serial.pipeTo({ write: (bytes) => (text += String.fromCharCode(...bytes)) })
     pc.serial.receive(Uint8Array.from('a long line, longer than the FIFO of sixteen bytes\n', (c) => c.charCodeAt(0)))
-    expect(await pc.run({ timeoutMs: 20_000 })).toEqual({ reason: 'power-off' })
+    expect(await pc.run({ timeoutMs: 100_000 })).toEqual({ reason: 'power-off' })
     expect(text).toBe('a long line, longer than the FIFO of sixteen bytes\n')
   })
 })
@@ -268,7 +268,7 @@ describe('how a run ends', () => {
     const pc = await createPc({ ...SMALL, kernel })
     expect(await pc.run({ timeoutMs: 50 })).toEqual({ reason: 'timeout' })
     pc.domain.guestMemory.write(0x9000, Uint8Array.of(1))
-    expect(await pc.run({ timeoutMs: 20_000 })).toEqual({ reason: 'power-off' })
+    expect(await pc.run({ timeoutMs: 100_000 })).toEqual({ reason: 'power-off' })
   })
 
   test('a repeated string instruction without end meets its timeout too', async () => {

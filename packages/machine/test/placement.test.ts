@@ -128,7 +128,7 @@ describe.each<{ how: string; options: Partial<PcOptions> }>([
 
   boardTest('has PCI Express configuration space where its chipset puts it', async () => {
     pc = await createPc({ ...SMALL, machine: 'q35', kernel: multibootKernel(configurator), ...options })
-    expect(await pc.run({ timeoutMs: 10_000 })).toEqual({ reason: 'power-off' })
+    expect(await pc.run({ timeoutMs: 100_000 })).toEqual({ reason: 'power-off' })
   })
 
   boardTest('prints, hears a key, and powers off', async () => {
@@ -139,7 +139,7 @@ describe.each<{ how: string; options: Partial<PcOptions> }>([
       text += String.fromCharCode(...bytes)
       if (text === 'ready\n') pc.serial.receive(Uint8Array.of(0x6b))
     })
-    const exit = await pc.run({ timeoutMs: 30_000 })
+    const exit = await pc.run({ timeoutMs: 100_000 })
     expect([exit.reason, text]).toEqual(['power-off', 'ready\nkD'])
   })
 
@@ -152,7 +152,7 @@ describe.each<{ how: string; options: Partial<PcOptions> }>([
       codes = [...codes, ...bytes]
       if (begins) void pc.keyboard.type('aa'.repeat(20)).then(() => pc.mouse.move(1, 2))
     })
-    const exit = await pc.run({ timeoutMs: 30_000 })
+    const exit = await pc.run({ timeoutMs: 100_000 })
     const key = [0x1c, 0xf0, 0x1c]
     const report = [0x28, 0x01, 0xfe]
     expect([exit.reason, pc.keyboard.leds.numLock, pc.mouse.pointer]).toEqual(['power-off', true, 'relative'])
@@ -182,7 +182,7 @@ describe.each<{ how: string; options: Partial<PcOptions> }>([
     pc.serial.onTransmit((bytes) => (printed = [...printed, ...bytes]))
     send()
     expect(sent).toBe(17)
-    const exit = await pc.run({ timeoutMs: 30_000 })
+    const exit = await pc.run({ timeoutMs: 100_000 })
     const sum = piece.reduce((total, byte) => total + byte, 0) * pieces
     expect([exit.reason, sent, drains]).toEqual(['power-off', pieces, 1])
     expect(printed).toEqual([sum & 0xff, (sum >> 8) & 0xff])
@@ -211,7 +211,7 @@ test.each(sliced(DISTANT, 2))(
       const pc = await createPc({ ...SMALL, kernel, devicePlacement, clock: 'deterministic' })
       const seen: number[] = []
       pc.serial.onTransmit((bytes) => seen.push(...bytes))
-      const { reason } = await pc.run({ timeoutMs: 30_000 })
+      const { reason } = await pc.run({ timeoutMs: 100_000 })
       const { instructions } = pc.statistics()
       pc.close()
       return { reason, seen, instructions }
@@ -254,7 +254,7 @@ describe.each([
         text += String.fromCharCode(...bytes)
         if (text === 'ready\n') pc.serial.receive(Uint8Array.of(0x6b))
       })
-      const exit = await pc.run({ timeoutMs: 30_000 })
+      const exit = await pc.run({ timeoutMs: 100_000 })
       expect([exit.reason, text]).toEqual(['power-off', 'ready\nkD'])
       expect(records.filter((line) => line.startsWith('far'))).toEqual(['far sent', 'far answered'])
     })
@@ -303,7 +303,7 @@ test('a device that does not answer in time ends the machine, or is taken out', 
     let text = ''
     pc.serial.onTransmit((bytes) => (text += String.fromCharCode(...bytes)))
     pc.serial.receive(Uint8Array.of(0x6b))
-    return { ...(await pc.run({ timeoutMs: 10_000 })), text }
+    return { ...(await pc.run({ timeoutMs: 100_000 })), text }
   }
   const crashed = await run('crash')
   expect(crashed.reason).toBe('internal-error')

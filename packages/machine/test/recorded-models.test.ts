@@ -83,7 +83,7 @@ async function record(more: Partial<PcOptions>, checkpointMs?: number): Promise<
   const recorder = await recordPc(options(more), (piece) => void pieces.push(piece.slice()), { checkpointMs })
   const { pc } = recorder
   closing.push(pc)
-  const run = await toEnd(pc, () => pc.run({ timeoutMs: 20_000 }))
+  const run = await toEnd(pc, () => pc.run({ timeoutMs: 100_000 }))
   await recorder.end()
   return { file: new Uint8Array(Buffer.concat(pieces)), run }
 }
@@ -170,7 +170,7 @@ test.each(withLong(SHORT, LONG))('$what is recorded', async ({ recorded, again }
   const { file, run } = await record(recorded)
   expect(run.text).toBe('!')
   const replay = await replayed(file, again)
-  expect(await toEnd(replay.pc, () => replay.run({ timeoutMs: 20_000 }))).toEqual(run)
+  expect(await toEnd(replay.pc, () => replay.run({ timeoutMs: 100_000 }))).toEqual(run)
 })
 
 /** The first free slot of a PC, and where BAR 0 of a legacy virtio device is put, which has its registers. */
@@ -247,7 +247,7 @@ test('files of the host are recorded', async () => {
   // The type of the second reply, 105, and its tag.
   expect(run.polls & 0xff_ffff).toBe(0x1_69)
   const replay = await replayed(file, more({ root: gone }))
-  expect(await toEnd(replay.pc, () => replay.run({ timeoutMs: 20_000 }))).toEqual(run)
+  expect(await toEnd(replay.pc, () => replay.run({ timeoutMs: 100_000 }))).toEqual(run)
 })
 
 /** The ring of Xen's console (`struct xencons_interface` of public/io/console.h): the guest's place in it, and the host's. */
@@ -271,7 +271,7 @@ test('what a guest of Xen is typed on its console is recorded', async () => {
   const recorder = await recordPc(options(more), (piece) => void pieces.push(piece.slice()))
   const { pc } = recorder
   closing.push(pc)
-  const running = toEnd(pc, () => pc.run({ timeoutMs: 20_000 }))
+  const running = toEnd(pc, () => pc.run({ timeoutMs: 100_000 }))
   for (const text of ['one', 'two', 'q']) {
     // oxlint-disable-next-line no-await-in-loop -- the guest runs meanwhile
     await sleep(2)
@@ -281,7 +281,7 @@ test('what a guest of Xen is typed on its console is recorded', async () => {
   await recorder.end()
   expect(run.polls).toBeGreaterThan(7)
   const replay = await replayed(new Uint8Array(Buffer.concat(pieces)), more)
-  expect(await toEnd(replay.pc, () => replay.run({ timeoutMs: 20_000 }))).toEqual(run)
+  expect(await toEnd(replay.pc, () => replay.run({ timeoutMs: 100_000 }))).toEqual(run)
 })
 
 test.runIf(TEST_LONG)('a disk and its controller in a Worker are recorded', async () => {
@@ -296,7 +296,7 @@ test.runIf(TEST_LONG)('a disk and its controller in a Worker are recorded', asyn
   const recorder = await recordPc(options(more(controllersInWorker, slow)), (piece) => void pieces.push(piece.slice()))
   const { pc } = recorder
   closing.push(pc)
-  const running = pc.run({ timeoutMs: 20_000 })
+  const running = pc.run({ timeoutMs: 100_000 })
   // oxlint-disable-next-line no-await-in-loop -- until some sectors have come
   while (pollingResult(pc).count < 10) await sleep(1)
   pc.serial.receive(Buffer.from(LAST))
@@ -304,7 +304,7 @@ test.runIf(TEST_LONG)('a disk and its controller in a Worker are recorded', asyn
   await recorder.end()
   const unread = medium(image, () => Promise.reject(new Error('a replay reads no disk')))
   const replay = await replayed(new Uint8Array(Buffer.concat(pieces)), more(gone, unread))
-  expect(await replay.run({ timeoutMs: 20_000 })).toMatchObject({ reason: 'debug-exit' })
+  expect(await replay.run({ timeoutMs: 100_000 })).toMatchObject({ reason: 'debug-exit' })
   expect([pollingResult(replay.pc), replay.instructions]).toEqual([pollingResult(pc), recorder.instructions])
 })
 
@@ -321,7 +321,7 @@ test('a replay of such models goes back, from checkpoints of both', async () => 
   const seen = await at(middle)
   await at(replay.end - 1)
   expect(await at(middle)).toEqual(seen)
-  expect(await toEnd(replay.pc, () => replay.run({ timeoutMs: 20_000 }))).toEqual(run)
+  expect(await toEnd(replay.pc, () => replay.run({ timeoutMs: 100_000 }))).toEqual(run)
 })
 
 test('a model that writes without end to a machine that stands still fails, and nothing else', async () => {

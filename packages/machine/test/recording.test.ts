@@ -73,7 +73,7 @@ async function record(cpus: 1 | 2, jit: boolean): Promise<{ file: Uint8Array; re
   const recorder = await recordPc(options(cpus, jit), (piece) => void pieces.push(piece.slice()))
   const { pc } = recorder
   closing.push(pc)
-  const running = pc.run({ timeoutMs: 30_000 })
+  const running = pc.run({ timeoutMs: 100_000 })
   await typeTo(pc)
   recorder.mark('typed')
   expect(await running).toMatchObject({ reason: 'debug-exit' })
@@ -97,7 +97,7 @@ describe.each([
       const replay = await replayPc(options(cpus, replayed, unread), sourceOf(file))
       closing.push(replay)
       expect(replay.end).toBe(instructions)
-      expect(await replay.run({ timeoutMs: 30_000 })).toMatchObject({ reason: 'debug-exit' })
+      expect(await replay.run({ timeoutMs: 100_000 })).toMatchObject({ reason: 'debug-exit' })
       expect(pollingResult(replay.pc)).toEqual(result)
       expect(replay.instructions).toBe(instructions)
     })
@@ -157,7 +157,7 @@ test.each([
       heard += Buffer.from(bytes).toString('latin1')
       wake()
     })
-    const running = pc.run({ timeoutMs: 30_000 })
+    const running = pc.run({ timeoutMs: 100_000 })
     for (const each of [...'abcdefghijklmnopqrstuvwxyz'.replace(LAST_ECHO, '').repeat(4), LAST_ECHO]) {
       const length = heard.length + 3
       pc.serial.receive(Buffer.from(each))
@@ -172,7 +172,7 @@ test.each([
       onMachine: ({ serial }) => serial.onTransmit((bytes) => (again += Buffer.from(bytes).toString('latin1'))),
     })
     closing.push(replay)
-    expect(await replay.run({ timeoutMs: 30_000 })).toMatchObject({ reason: 'debug-exit' })
+    expect(await replay.run({ timeoutMs: 100_000 })).toMatchObject({ reason: 'debug-exit' })
     expect(again).toBe(heard)
     expect(replay.instructions).toBe(recorder.instructions)
   },
@@ -294,7 +294,7 @@ test('an answer of another size than was asked for ends the replay', { timeout: 
   const replay = await replayPc(options(1, true), sourceOf(broken))
   closing.push(replay)
   const message = expect.stringContaining('511 bytes as the answer to read 0 512')
-  await expect(replay.run({ timeoutMs: 30_000 })).rejects.toMatchObject({ code: 'ERR_DAMAGED', message })
+  await expect(replay.run({ timeoutMs: 100_000 })).rejects.toMatchObject({ code: 'ERR_DAMAGED', message })
 })
 
 test.each([
@@ -313,9 +313,9 @@ test.each([
     const damaged = { code: 'ERR_DAMAGED', message: `the recording is damaged at byte ${offset}` }
     for (let i = 0; i < 2; i++) {
       // oxlint-disable-next-line no-await-in-loop -- one after the other
-      await expect(replay.run({ timeoutMs: 30_000 })).rejects.toMatchObject(damaged)
+      await expect(replay.run({ timeoutMs: 100_000 })).rejects.toMatchObject(damaged)
       // oxlint-disable-next-line no-await-in-loop
-      await expect(replay.run({ timeoutMs: 30_000 })).rejects.toMatchObject(damaged)
+      await expect(replay.run({ timeoutMs: 100_000 })).rejects.toMatchObject(damaged)
       // Events are read ahead. Of sectors nothing has been asked for there, also where the machine comes back from behind.
       // oxlint-disable-next-line no-await-in-loop
       if (name === 'DATA') expect(await replay.goto(1000)).toEqual({ reason: 'arrived' })
@@ -351,7 +351,7 @@ test('a guest that waits for ever is recorded, and its replay ends', { timeout: 
   await recorder.end()
   const replay = await replayPc(halted(), sourceOf(bytesOf(pieces)))
   closing.push(replay)
-  expect(await replay.run({ timeoutMs: 20_000 })).toEqual({ reason: 'end-of-recording' })
+  expect(await replay.run({ timeoutMs: 100_000 })).toEqual({ reason: 'end-of-recording' })
 })
 
 test('a recording of another machine is refused by what differs', { timeout: 60_000 }, async () => {
@@ -371,7 +371,7 @@ test(
     const recorder = await recordPc(options(2, true), (piece) => void pieces.push(piece.slice()), often)
     const { pc } = recorder
     closing.push(pc)
-    const running = pc.run({ timeoutMs: 30_000 })
+    const running = pc.run({ timeoutMs: 100_000 })
     await typeTo(pc)
     expect(await running).toMatchObject({ reason: 'debug-exit' })
     await recorder.end()

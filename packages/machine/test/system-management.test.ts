@@ -65,7 +65,7 @@ async function run(
     ],
   })
   for (const [i, bytes] of handlers.entries()) pc.domain.guestMemory.load([HANDLER, SPARE][i]!, bytes)
-  expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject({ reason: 'debug-exit' })
+  expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject({ reason: 'debug-exit' })
   pc.close()
   return seen
 }

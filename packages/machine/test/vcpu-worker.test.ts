@@ -54,7 +54,7 @@ async function onMainThread(kernel: Uint8Array, patienceMs: number): Promise<Out
   })
   let text = ''
   pc.serial.onTransmit((bytes) => (text += String.fromCharCode(...bytes)))
-  const { reason } = await pc.run({ timeoutMs: 30_000 })
+  const { reason } = await pc.run({ timeoutMs: 100_000 })
   const { instructions, exits } = pc.statistics()
   pc.close()
   return { reason, text, instructions, blocked: exits['blocked'] ?? 0 }

@@ -123,7 +123,7 @@ test('banks of a linear mode are read and written at 0xA0000, trapped at first a
       if (event === 'done' && request?.addressLo !== undefined && request.addressLo >>> 17 === 5) trapped++
     },
   })
-  expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject({ reason: 'debug-exit' })
+  expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject({ reason: 'debug-exit' })
   expect(seen).toEqual([0, 2, 1, 0])
   // 64 of each bank, and what comes after the last change of the bank.
   expect(trapped).toBe(64 + 64 + 2)

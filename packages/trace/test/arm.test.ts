@@ -16,7 +16,7 @@ async function trace(
   tracer.attach(board.domain)
   const { cpu, processor } = board.domain.vcpus[0]!
   const base = Number(processor.registers.pc)
-  expect((await board.run({ timeoutMs: 20_000 })).reason).toBe('power-off')
+  expect((await board.run({ timeoutMs: 100_000 })).reason).toBe('power-off')
   tracer.detach()
   const state = [processor.registers.save(), board.domain.clock.now(), processor.cost]
   board.close()
@@ -112,7 +112,7 @@ describe('an Arm board', () => {
     const board = await tracedBoard()
     tracer.attach(board.domain)
     tracer.detach()
-    await board.run({ timeoutMs: 20_000 })
+    await board.run({ timeoutMs: 100_000 })
     expect(records).toEqual([])
     board.close()
   })

@@ -22,7 +22,7 @@ async function chromeTrace(specs: readonly string[], whole = true): Promise<stri
   const tracer = new Tracer(specs.map(parseTrace), (record) => chrome.add(record))
   const pc = await tracedPc({ ...(tracer.access && { trace: tracer.access }) })
   tracer.attach(pc.domain)
-  await pc.run({ timeoutMs: 20_000 })
+  await pc.run({ timeoutMs: 100_000 })
   tracer.detach()
   if (whole) chrome.end()
   pc.close()

@@ -61,7 +61,7 @@ test('a message has the bus, device and function of its requester', async () => 
   const records: TraceRecord[] = []
   const tracer = new Tracer([parseTrace('irq')], (record) => records.push(record))
   tracer.attach(pc.domain)
-  expect((await pc.run({ timeoutMs: 20_000 })).reason).toBe('power-off')
+  expect((await pc.run({ timeoutMs: 100_000 })).reason).toBe('power-off')
   tracer.detach()
   pc.close()
   expect(records.map((record) => record.kind === 'irq' && record.source)).toEqual(

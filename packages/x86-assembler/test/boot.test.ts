@@ -146,7 +146,7 @@ describe('a boot sector in 16-, 32- and 64-bit code', () => {
               `isa-debug-exit,iobase=${DEBUG_EXIT},iosize=4`,
             ],
           ],
-          { encoding: 'utf8', timeout: 50_000 },
+          { encoding: 'utf8', timeout: 100_000 },
         )
         expect(stdout).toBe('real protected long\n')
         expect(status).toBe(2 * 17 + 1)

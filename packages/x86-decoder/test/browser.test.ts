@@ -51,7 +51,7 @@ test.skipIf(chromium === undefined)('a browser decodes and prints as Node does',
         ...['--disable-background-networking', '--disable-component-update', '--disable-dev-shm-usage'],
         ...[`--user-data-dir=${join(folder, 'profile')}`, '--dump-dom', pathToFileURL(page).href],
       ],
-      { maxBuffer: 1 << 26, timeout: 50_000 },
+      { maxBuffer: 1 << 26, timeout: 100_000 },
     )
     const text = /<body>([A-Za-z0-9+/=\s]+)<\/body>/.exec(stdout)?.[1]
     expect(text, stdout.slice(0, 2000)).toBeDefined()

@@ -27,21 +27,21 @@ describe('a file without options, which needs no parser, is listed as with the d
     ['a folder', folder, 74],
   ])('%s', async (_, file, code) => {
     const [alone, parsed] = await Promise.all([
-      runRetrap(['disasm', file], { deadlineMs: 30_000 }),
-      runRetrap(['disasm', '--syntax', 'intel', file], { deadlineMs: 30_000 }),
+      runRetrap(['disasm', file], { deadlineMs: 100_000 }),
+      runRetrap(['disasm', '--syntax', 'intel', file], { deadlineMs: 100_000 }),
     ])
     expect(alone.code).toBe(code)
     expect(alone).toEqual(parsed)
   })
 
   test('the standard input', async () => {
-    const { code, stdout } = await runRetrap(['disasm', '-'], { input: 'PX', deadlineMs: 30_000 })
+    const { code, stdout } = await runRetrap(['disasm', '-'], { input: 'PX', deadlineMs: 100_000 })
     expect(code).toBe(0)
     expect(stdout).toMatch(/0000 +50 +push\s+rax\n0001 +58 +pop\s+rax\n/)
   })
 
   test('two files are a mistake', async () => {
-    const { code, stderr } = await runRetrap(['disasm', plain, elf], { deadlineMs: 30_000 })
+    const { code, stderr } = await runRetrap(['disasm', plain, elf], { deadlineMs: 100_000 })
     expect(code).toBe(2)
     expect(stderr).toMatch(/^retrap: too many arguments/)
   })

@@ -69,7 +69,7 @@ describe("Debian's files", () => {
 test('a cache folder that cannot be used ends retrap linux with 74 and a sentence', async () => {
   const file = join(cacheDirectory, 'file')
   await writeFile(file, '')
-  const { code, stderr } = await runRetrap(['linux'], { env: { XDG_CACHE_HOME: file }, deadlineMs: 30_000 })
+  const { code, stderr } = await runRetrap(['linux'], { env: { XDG_CACHE_HOME: file }, deadlineMs: 100_000 })
   expect(stderr).toBe(
     `retrap: the cache folder ${file}/retrap cannot be used: a part of its path is a file; set XDG_CACHE_HOME to a folder that can\n`,
   )

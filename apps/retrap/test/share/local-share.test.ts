@@ -24,25 +24,26 @@ import { Chardevs } from '../../src/serial/chardevs.ts'
 import { LocalShare } from '../../src/share/local-share.ts'
 
 const RACE_MS = 1500
+/** Waits for what a busy host has not done yet. */
+const PATIENCE_MS = 100_000
 const ACCESS = { read: true, write: true, truncate: false } as const
 const NEW = { ...ACCESS, exclusive: true, mode: 0o644 } as const
 
 /** Swaps a directory by a link to a place outside, and back, as fast as it can. */
 const SWAPPER = `
 const { renameSync, symlinkSync, unlinkSync } = require('node:fs')
-const { parentPort, workerData: { directory, outside } } = require('node:worker_threads')
+const { parentPort, workerData: { directory, outside, swaps } } = require('node:worker_threads')
 let going = true
 parentPort.on('message', () => (going = false))
-let swaps = 0
 function turn() {
-  for (let i = 0; i < 50; i++, swaps++) {
+  for (let i = 0; i < 50; i++, Atomics.add(swaps, 0, 1)) {
     renameSync(directory, directory + '.away')
     symlinkSync(outside, directory)
     unlinkSync(directory)
     renameSync(directory + '.away', directory)
   }
   if (going) setImmediate(turn)
-  else parentPort.postMessage(swaps), parentPort.close()
+  else parentPort.postMessage('ended'), parentPort.close()
 }
 turn()
 `
@@ -206,11 +207,15 @@ describe.skipIf(!hasProc)(`a directory of the host${skipNote(hasProc, 'there is 
     mkdirSync(join(inside, 'dir'))
     writeFileSync(join(inside, 'dir/file'), 'inside')
     writeFileSync(join(outside, 'file'), 'secret')
-    const worker = new Worker(SWAPPER, { eval: true, workerData: { directory: join(inside, 'dir'), outside } })
+    const swaps = new Int32Array(new SharedArrayBuffer(4))
+    const workerData = { directory: join(inside, 'dir'), outside, swaps }
+    const worker = new Worker(SWAPPER, { eval: true, workerData })
     const found = { read: 0, refused: 0, made: 0 }
+    // Directories and links were met, however the host shares out its processors.
+    const isEnough = (): boolean => Atomics.load(swaps, 0) > 100 && found.read > 0 && found.made > 0
     const end = performance.now() + RACE_MS
     const wrong: string[] = []
-    for (let i = 0; performance.now() < end; i++) {
+    for (let i = 0; performance.now() < end || (!isEnough() && performance.now() < end + PATIENCE_MS); i++) {
       /* oxlint-disable no-await-in-loop -- one walk after the other */
       const dir = await root.child('dir').catch(() => null)
       if (dir === null) continue
@@ -233,13 +238,12 @@ describe.skipIf(!hasProc)(`a directory of the host${skipNote(hasProc, 'there is 
       /* oxlint-enable no-await-in-loop */
     }
     worker.postMessage('end')
-    const swaps = await new Promise<number>((resolve) => worker.once('message', resolve))
+    await new Promise((resolve) => worker.once('message', resolve))
     await worker.terminate()
     expect(wrong).toEqual([])
     expect(readdirSync(outside)).toEqual(['file'])
     expect(existsSync(join(inside, 'dir/file'))).toBe(true)
-    // It was a race: directories and links were met.
-    expect([swaps > 100, found.read > 0, found.made > 0]).toEqual([true, true, true])
+    expect(isEnough(), JSON.stringify(found)).toBe(true)
   })
 
   test('that is not there, or no directory, is refused', () => {

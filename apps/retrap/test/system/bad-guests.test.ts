@@ -17,7 +17,7 @@ afterAll(() => rm(folder, { recursive: true }))
 async function runFirmware(image: Uint8Array, ...args: readonly string[]): Promise<Finished> {
   const file = join(folder, `${Math.random()}.bin`)
   await writeFile(file, image)
-  return runHere(['run', '--firmware', file, '--memory', '16M', ...args], { deadlineMs: 30_000 })
+  return runHere(['run', '--firmware', file, '--memory', '16M', ...args], { deadlineMs: 100_000 })
 }
 
 const debugExit = ['--device', 'isa-debug-exit,iobase=0xf4,iosize=1']
@@ -106,10 +106,10 @@ describe('an image that cannot be started', () => {
       await writeFile(cut, (await readFile(kernelPath)).subarray(0, 100_000))
       const big = join(folder, 'big')
       await writeFile(big, new Uint8Array(128 << 20))
-      const truncated = await runHere(['run', '--kernel', cut], { deadlineMs: 30_000 })
+      const truncated = await runHere(['run', '--kernel', cut], { deadlineMs: 100_000 })
       expect(truncated).toMatchObject({ code: 74, stderr: expect.stringMatching(/^retrap: [^\n]+\n$/) })
       const options = ['--kernel', kernelPath, '--initrd', big, '--memory', '128M']
-      const tooBig = await runHere(['run', ...options], { deadlineMs: 30_000 })
+      const tooBig = await runHere(['run', ...options], { deadlineMs: 100_000 })
       expect(tooBig).toMatchObject({ code: 74, stderr: expect.stringMatching(/^retrap: [^\n]*initrd[^\n]*\n$/) })
     },
     60_000,
@@ -124,7 +124,7 @@ describe('an image that cannot be started', () => {
   ])('$what is an error of one line', async ({ size, option }) => {
     const file = join(folder, 'image')
     await writeFile(file, new Uint8Array(size))
-    const { code, stdout, stderr } = await runHere(['run', option, file], { deadlineMs: 30_000 })
+    const { code, stdout, stderr } = await runHere(['run', option, file], { deadlineMs: 100_000 })
     expect(code).toBe(74)
     expect(stdout).toBe('')
     expect(stderr).toMatch(/^retrap: [^\n]+\n$/)

@@ -68,7 +68,7 @@ describe.each(ENDS)('--netdev stream to $program', ({ program, is, args, lease }
     writeFileSync(initrd, linux!.initrd)
     const { http, sink } = host.ports
     try {
-      await vi.waitFor(() => expect(existsSync(path), said).toBe(true), 10_000)
+      await vi.waitFor(() => expect(existsSync(path), said).toBe(true), 100_000)
       const { stdout, stderr, code } = await runRetrap(
         [
           ...['run', '--memory', '256M', '--kernel', linux!.kernelPath, '--initrd', initrd],

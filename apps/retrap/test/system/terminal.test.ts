@@ -25,7 +25,7 @@ test.skipIf(!hasScript)(
       { to: 'retrap> ', type: 'echo still here\r' },
       { to: '\nstill here', type: 'off\r' },
     ]
-    const { stdout } = await runProgram('script', ['-qec', command, '/dev/null'], { answers, deadlineMs: 30_000 })
+    const { stdout } = await runProgram('script', ['-qec', command, '/dev/null'], { answers, deadlineMs: 100_000 })
     expect(stdout).toContain('^C')
     expect(stdout).toContain('ended with 0')
     expect(stdout).toMatch(/[^-]icanon\b/)

@@ -30,7 +30,7 @@ import {
 import { KINDS, type World } from './worlds.ts'
 
 // Starting a Worker or a process takes a while on a busy machine.
-const DEADLINE_MS = 30_000
+const DEADLINE_MS = 120_000
 
 const request = (fields: Partial<IoRequest>): IoRequest => ({ ...createIoRequest(), ...fields })
 const portRead = (addressLo: number, size = 1): IoRequest =>
@@ -83,7 +83,7 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
   /** Driving a line to the level that it has is nothing, and not every way carries it. */
   const levels = (): string[] => world.events.filter((event, i) => event !== world.events[i - 1])
   const until = async (what: () => boolean): Promise<void> => {
-    for (const end = performance.now() + 10_000; !what() && performance.now() < end;) await world.turn()
+    for (const end = performance.now() + 0.8 * DEADLINE_MS; !what() && performance.now() < end;) await world.turn()
     expect(what()).toBe(true)
   }
 
@@ -150,7 +150,7 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
         world.clock.time = due
         await world.turn()
         // The notice of a timer may be on its way still.
-        for (const end = performance.now() + 10_000; (await done(portRead(CONTROL))) < fired;)
+        for (const end = performance.now() + 0.8 * DEADLINE_MS; (await done(portRead(CONTROL))) < fired;)
           if (performance.now() > end) break
         expect(await done(portRead(CONTROL))).toBe(fired)
         expect(levels()).toEqual(['irq5=1'])

@@ -84,7 +84,7 @@ test.skipIf(!isHere)(
         if (size[0] !== width) resize(size[0], size[1])
         const words = [...pixels].map((pixel) => pixel.toString(36)).join(' ')
         await expect
-          .poll(async () => (await page.evaluate(LOOK)) as object, { timeout: 20_000, interval: 200 })
+          .poll(async () => (await page.evaluate(LOOK)) as object, { interval: 200 })
           .toMatchObject({ size, pixels: words })
       }
       const { cursor } = (await page.evaluate(LOOK)) as { readonly cursor: string }

@@ -22,7 +22,7 @@ async function run(options: Partial<ArmMachineOptions>, ...program: number[]): P
   })
   let text = ''
   machine.serial.onTransmit((bytes) => (text += String.fromCharCode(...bytes)))
-  const { reason } = await machine.run({ timeoutMs: 20_000 })
+  const { reason } = await machine.run({ timeoutMs: 100_000 })
   machine.close()
   return [text, reason]
 }
@@ -59,14 +59,14 @@ test('a machine whose board is in a Worker is saved while it waits for a key, an
       resolve()
     }),
   )
-  const over = machine.run({ timeoutMs: 20_000 })
+  const over = machine.run({ timeoutMs: 100_000 })
   await begun
   const snapshot = await machine.save()
   machine.serial.receive(Uint8Array.of(0x6b))
   expect([(await over).reason, text]).toEqual(['power-off', 'ak'])
   await machine.restore(snapshot)
   machine.serial.receive(Uint8Array.of(0x6c))
-  expect([(await machine.run({ timeoutMs: 20_000 })).reason, text]).toEqual(['power-off', 'akl'])
+  expect([(await machine.run({ timeoutMs: 100_000 })).reason, text]).toEqual(['power-off', 'akl'])
   expect(await machine.powerButton()).toBe(false)
   machine.close()
 })
@@ -82,7 +82,7 @@ test('all models of the board are in the Worker, the host bridge of the PCI bus 
     })
     let text = ''
     machine.serial.onTransmit((bytes) => (text += String.fromCharCode(...bytes)))
-    await machine.run({ timeoutMs: 20_000 })
+    await machine.run({ timeoutMs: 100_000 })
     machine.close()
     const { devices } = machine.domain
     const { uart, rtc, gpio, fwCfg, virtio } = VIRT

@@ -72,7 +72,7 @@ test.each([1, 2] as const)('%i vCPUs: what comes from outside, and what a model 
   )
   const { machine } = recorder
   closing.push(machine)
-  const running = toEnd(machine, () => machine.run({ timeoutMs: 20_000 }))
+  const running = toEnd(machine, () => machine.run({ timeoutMs: 100_000 }))
   for (let i = 0; i < 20; i++) {
     // oxlint-disable-next-line no-await-in-loop -- the guest runs meanwhile
     await turn()
@@ -87,10 +87,10 @@ test.each([1, 2] as const)('%i vCPUs: what comes from outside, and what a model 
   const replay = await replayArmMachine(options({ cpus }), source)
   closing.push(replay)
   expect([replay.end, replay.marks[0]?.name]).toEqual([run.instructions, 'typed'])
-  expect(await toEnd(replay.machine, () => replay.run({ timeoutMs: 20_000 }))).toEqual(run)
+  expect(await toEnd(replay.machine, () => replay.run({ timeoutMs: 100_000 }))).toEqual(run)
   // Backwards it begins anew.
   expect(await replay.goto(10)).toEqual({ reason: 'arrived' })
-  expect(await toEnd(replay.machine, () => replay.run({ timeoutMs: 20_000 }))).toEqual(run)
+  expect(await toEnd(replay.machine, () => replay.run({ timeoutMs: 100_000 }))).toEqual(run)
 })
 
 test.each<[Partial<ArmMachineOptions>, string]>([

@@ -62,7 +62,7 @@ test.each(sliced(BOARDS, 3))('a machine of %o prints as if nothing had been save
   let machine = await made({ ...given, kernel: PRINTER })
   let printed = ''
   for (let move = 0; move < 4; move++) {
-    const running = machine.run({ timeoutMs: 20_000 })
+    const running = machine.run({ timeoutMs: 100_000 })
     // oxlint-disable-next-line no-await-in-loop -- some turns of the event loop
     for (let i = Math.random() * 12; i > 0; i--) await turn()
     // oxlint-disable-next-line no-await-in-loop
@@ -78,7 +78,7 @@ test.each(sliced(BOARDS, 3))('a machine of %o prints as if nothing had been save
     // oxlint-disable-next-line no-await-in-loop
     machine = await made({ ...given, snapshot: structuredClone(snapshot) })
   }
-  const exit = await machine.run({ timeoutMs: 20_000 }).catch(() => undefined)
+  const exit = await machine.run({ timeoutMs: 100_000 }).catch(() => undefined)
   if (exit !== undefined) expect(exit).toEqual({ reason: 'power-off' })
   expect(printed + machine.printed).toBe(PRINTED)
 })
@@ -90,7 +90,7 @@ test.each<[string, Given]>([
 ])('a machine with %s that is saved, restored and saved again is the same', async (_what, given) => {
   const first = await made({ ...given, kernel: HALTING })
   const end = new AbortController()
-  const running = first.run({ signal: end.signal, timeoutMs: 20_000 })
+  const running = first.run({ signal: end.signal, timeoutMs: 100_000 })
   const snapshot = await first.save()
   end.abort()
   await running
@@ -102,7 +102,7 @@ test.each<[string, Given]>([
 
 test.each(sliced(BOARDS, 3))('a machine of %o that goes back prints the rest again', async (given) => {
   const machine = await made({ ...given, kernel: PRINTER })
-  const running = machine.run({ timeoutMs: 20_000 })
+  const running = machine.run({ timeoutMs: 100_000 })
   let pause = NaN
   const saved = await machine.save({ onResumed: (ms) => (pause = ms) })
   expect(pause).toBeGreaterThan(0)
@@ -114,7 +114,7 @@ test.each(sliced(BOARDS, 3))('a machine of %o that goes back prints the rest aga
     // oxlint-disable-next-line no-await-in-loop -- one after the other
     await machine.restore(saved)
     // oxlint-disable-next-line no-await-in-loop
-    expect(await machine.run({ timeoutMs: 20_000 })).toEqual({ reason: 'power-off' })
+    expect(await machine.run({ timeoutMs: 100_000 })).toEqual({ reason: 'power-off' })
     rests.push(machine.printed)
   }
   expect(rests[0]).toBe(rests[1])

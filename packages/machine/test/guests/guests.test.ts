@@ -36,7 +36,7 @@ describe('a guest on the whole machine', () => {
       clock: 'deterministic',
       devices: [new DebugConsole({ iobase: 0xe9, stream: { send: print } }), new DebugExit({ iobase: 0x501 })],
     })
-    const exit = await pc.run({ timeoutMs: 20_000 })
+    const exit = await pc.run({ timeoutMs: 100_000 })
     await expect(text).toMatchFileSnapshot(`expected/${name}.txt`)
     expect(exit).toMatchObject({ reason: 'debug-exit', code: 1 })
   })

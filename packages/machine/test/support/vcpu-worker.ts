@@ -24,7 +24,7 @@ const pc = await createPc({
 })
 let text = ''
 pc.serial.onTransmit((bytes) => (text += String.fromCharCode(...bytes)))
-const { reason } = await pc.run({ timeoutMs: 30_000 })
+const { reason } = await pc.run({ timeoutMs: 100_000 })
 const { instructions, exits } = pc.statistics()
 pc.close()
 clearInterval(alive)

@@ -100,7 +100,7 @@ describe.each(roms)('%s', (_name, vapic) => {
     test('9. Hibernate, resume: firmware has run again, with a fresh ROM, and the guest goes on', async () => {
       let pc = await stopped(kernel, cpus, vapic)
       for (let round = 0; round < 4; round++) {
-        expect(await pc.run({ timeoutMs: 20_000 })).toEqual({ reason: 'stopped' })
+        expect(await pc.run({ timeoutMs: 100_000 })).toEqual({ reason: 'stopped' })
         expect(pc.vapic?.patcher.state).toBe(VapicState.ACTIVE)
         const next = await stopped(kernel, cpus, vapic)
         copyMemory(pc, next, [BASE_MEMORY, UPPER_MEMORY])
@@ -108,7 +108,7 @@ describe.each(roms)('%s', (_name, vapic) => {
         expect(next.vapic?.patcher.state).toBe(VapicState.STANDBY)
         pc = next
       }
-      expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+      expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
       for (const log of allLogs(pc)) expect(log).toEqual([...ROUND, ...ROUND, ...ROUND, ...ROUND])
       // The patches of before work, and no instruction is patched a second time.
       expect(pc.vapic?.patcher.sites).toEqual([])
@@ -116,7 +116,7 @@ describe.each(roms)('%s', (_name, vapic) => {
 
     test('9. Reset: nothing is announced, reported or patched', async () => {
       const pc = await stopped(kernel, cpus, vapic)
-      await pc.run({ timeoutMs: 20_000 })
+      await pc.run({ timeoutMs: 100_000 })
       expect(pc.domain.vcpus.every(({ apic }) => apic.record !== null)).toBe(true)
       pc.domain.reset()
       expect(pc.vapic?.patcher.state).toBe(VapicState.INACTIVE)
@@ -144,16 +144,16 @@ describe.each(roms)('%s', (_name, vapic) => {
       advance(pc, 1, 10)
       expect(pc.vapic?.patcher.state).toBe(VapicState.STANDBY)
       await move(to)
-      expect(await pc.run({ timeoutMs: 20_000 })).toEqual({ reason: 'stopped' })
+      expect(await pc.run({ timeoutMs: 100_000 })).toEqual({ reason: 'stopped' })
       expect(pc.vapic?.patcher.state).toBe(VapicState.ACTIVE)
       await move(from)
-      expect(await pc.run({ timeoutMs: 20_000 })).toEqual({ reason: 'stopped' })
+      expect(await pc.run({ timeoutMs: 100_000 })).toEqual({ reason: 'stopped' })
       await move(to)
-      expect(await pc.run({ timeoutMs: 20_000 })).toEqual({ reason: 'stopped' })
+      expect(await pc.run({ timeoutMs: 100_000 })).toEqual({ reason: 'stopped' })
       const { counts } = pc.vapic?.patcher ?? {}
       expect(counts?.polls).toBeGreaterThan(0)
-      expect(await pc.run({ timeoutMs: 20_000 })).toEqual({ reason: 'stopped' })
-      expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+      expect(await pc.run({ timeoutMs: 100_000 })).toEqual({ reason: 'stopped' })
+      expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
       for (const log of allLogs(pc)) expect(log).toEqual([...ROUND, ...ROUND, ...ROUND, ...ROUND])
     })
   })
@@ -198,7 +198,7 @@ describe.each(roms)('%s', (_name, vapic) => {
       },
       { cpus: 2, vapic },
     )
-    expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+    expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
     // The kernel starts its log anew.
     expect(readLog(pc, 1)).toEqual([0xaaaa, 0, 0x70])
     expect(pc.domain.vcpus[1]?.apic.read(0x80)).toBe(0x70)
@@ -221,7 +221,7 @@ describe.each(roms)('%s', (_name, vapic) => {
       { vapic, devices: [stopper(machine), exitDevice()] },
     )
     machine.pc = pc
-    expect(await pc.run({ timeoutMs: 20_000 })).toEqual({ reason: 'stopped' })
+    expect(await pc.run({ timeoutMs: 100_000 })).toEqual({ reason: 'stopped' })
     const vcpu = pc.domain.vcpus[0]
     const record = pc.vapic?.patcher.recordOf(0) ?? 0
     const inRecord = (): number => {
@@ -232,7 +232,7 @@ describe.each(roms)('%s', (_name, vapic) => {
     expect([vcpu?.readTaskPriority(), vcpu?.apic.read(0x80), inRecord()]).toEqual([7, 0x75, 0x75])
     vcpu?.writeTaskPriority(0xa)
     expect([vcpu?.readTaskPriority(), vcpu?.apic.read(0x80), inRecord()]).toEqual([0xa, 0xa0, 0xa0])
-    expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+    expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
     expect(readLog(pc, 0)).toEqual([0xa0])
   })
 
@@ -271,7 +271,7 @@ describe.each(roms)('%s', (_name, vapic) => {
       expect(bytesAt(pc, site.address, 6)).toEqual([...WRITE_ECX])
       expect(pc.vapic?.patcher.state).toBe(VapicState.INACTIVE)
       expect(pc.domain.vcpus[0]?.apic.record).toBe(null)
-      expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+      expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
       expect(readLog(pc, 0)).toEqual([0x46, 0x45, 0x44, 0x43, 0x42, 0x41])
     }
     expect(betweenPushAndCall).toBeGreaterThan(0)
@@ -314,7 +314,7 @@ describe.each(roms)('%s', (_name, vapic) => {
         advance(pc, 1, 7)
       }
       expect(pc.vapic?.patcher.state).toBe(VapicState.INACTIVE)
-      expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+      expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
       expect(allLogs(pc)).toEqual(expected)
     }
   })

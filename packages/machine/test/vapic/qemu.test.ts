@@ -158,7 +158,7 @@ describe.skipIf(!available)("QEMU's patcher and ours", () => {
     const patcher = pc.vapic?.patcher
     patcher?.restore(decodeSaved(sectionOf(qemu.stream)))
     expect([patcher?.state, patcher?.isEnabled(0)]).toEqual([VapicState.ACTIVE, true])
-    expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject({ reason: 'debug-exit', code: 1 })
+    expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject({ reason: 'debug-exit', code: 1 })
     const expected = await runKernel(kernel, 1)
     expect(readLog(pc, 0)).toEqual(expected.logs[0])
     // Nothing was left to patch but what the kernel copies anew, and helpers asked for interrupts in this machine's way.

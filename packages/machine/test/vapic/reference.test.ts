@@ -79,7 +79,7 @@ test('2. Another register of the APIC, ESP 0, RIP outside the kernel: untouched'
       .ret()
     asm.bind(routine)
   })
-  expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+  expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
   expect(sitesOf(pc).map((line) => line.split(' ')[1])).toEqual(['a38000feff', 'a18000feff'])
   expect(readLog(pc, 0)).toEqual([0x40])
   // ESP 0 is in every storm; a patched push there would end the guest with a double fault.
@@ -119,7 +119,7 @@ describe.each(roms)('3. A patch across a page boundary, other CPUs executing tho
         },
       },
     )
-    expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+    expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
     expect([0, 1, 2, 3].map((cpu) => readLog(pc, cpu))).toEqual([[], [], [], []])
     const site = pc.vapic?.patcher.sites.find(({ address: at }) => at === crossing)
     // The two pages lie in frames that have changed places.
@@ -147,7 +147,7 @@ describe.each(roms)('4. A read into EDI survives, patched or not: %s', (name, va
       },
       { cpus, vapic },
     )
-    expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+    expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
     for (let cpu = 0; cpu < cpus; cpu++) expect(readLog(pc, cpu)).toEqual(new Array(20).fill(0x35))
     const patched = sitesOf(pc).filter((line) => line.endsWith('8b3d8000feff'))
     expect(patched.length).toBe(name === 'our ROM' || cpus === 1 ? cpus : 0)
@@ -171,7 +171,7 @@ test('6. Looking backward finds the instruction, not what its address looks like
     },
     { vapic: { behind: true } },
   )
-  expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+  expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
   expect(readLog(pc, 0)).toEqual([0x80, 0x80, 0x80])
   expect(sitesOf(pc).map((line) => line.split(' ')[1])).toEqual(['c705800000a380000000', 'a18000feff'])
 })
@@ -289,7 +289,7 @@ describe.each(roms)('8. %s', (_name, vapic) => {
         ],
       },
     )
-    expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+    expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
     // Full bytes are compared: 52h above 50h in service is polled for, and not delivered.
     expect(polls.map((count, i) => count - (polls[i - 1] ?? 0))).toEqual([0, 0, 0, 0, 1, 1, 1, 0, 0])
     expect(pc.statistics().interrupts).toBe(1)
@@ -326,9 +326,9 @@ describe.each(roms)('11. %s', (_name, vapic) => {
     )
     machine.pc = pc
     const enabled = (): (boolean | undefined)[] => [0, 1].map((cpu) => pc.vapic?.patcher.isEnabled(cpu))
-    expect(await pc.run({ timeoutMs: 20_000 })).toEqual({ reason: 'stopped' })
+    expect(await pc.run({ timeoutMs: 100_000 })).toEqual({ reason: 'stopped' })
     expect(enabled()).toEqual([true, false])
-    expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+    expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
     expect(enabled()).toEqual([true, true])
     expect(readLog(pc, 1)).toEqual([0x50])
     // It found the site patched: its priority came by the helper, to the real register and from then on to its record.
@@ -351,7 +351,7 @@ test.each([1, 2])('12. FS is no KPCR: refused, %i processors', async (cpus) => {
     },
     { cpus },
   )
-  expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+  expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
   expect(readLog(pc, 0)).toEqual([0x60, 0x60, 0x60])
   expect([pc.vapic?.patcher.state, sitesOf(pc)]).toEqual([VapicState.STANDBY, []])
 })
@@ -374,7 +374,7 @@ describe('13. A malicious announcement', () => {
         log()
       }
     })
-    expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+    expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
     expect(readLog(pc, 0)).toEqual([0x60, 0x60])
     expect([pc.vapic?.patcher.state, sitesOf(pc).length]).toEqual([VapicState.ACTIVE, 4])
   })
@@ -401,7 +401,7 @@ describe('13. A malicious announcement', () => {
         log()
       })
     const memory = async (pc: Pc): Promise<Uint8Array> => {
-      expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+      expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
       expect(readLog(pc, 0)).toEqual([0x60, 0x60])
       const bytes = new Uint8Array(RAM_BYTES - 0x10_0000)
       pc.domain.guestMemory.read(0x10_0000, bytes)
@@ -451,7 +451,7 @@ test('14. A HAL 1.5 GiB above the kernel: the ROM is found there too, and calls 
     log()
     asm.ret().bind(end)
   })
-  expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+  expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
   expect(readLog(pc, 0)).toEqual([0x21, 0x47, 0x21, 0x47, 0x21, 0x47])
   expect(sitesOf(pc).some((line) => line.startsWith('e'))).toBe(true)
   expect(sitesOf(pc).some((line) => line.startsWith('8'))).toBe(true)
@@ -486,7 +486,7 @@ describe.each(roms)('a priority that is raised while an interrupt waits: %s', (_
       },
       { vapic },
     )
-    expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+    expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
     expect(readLog(pc, 0)).toEqual([1, 0x1000_0051, 2])
   })
 })
@@ -509,7 +509,7 @@ test('accesses that no patch is there for are reported ever less often, and patc
     asm.db(...READ_EAX)
     log()
   })
-  expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+  expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
   expect(readLog(pc, 0)).toEqual([0x30])
   expect(pc.vapic?.patcher.counts.refused).toBeLessThan(60)
   expect(sitesOf(pc).map((line) => line.split(' ')[1])).toContain('a38000feff')
@@ -527,12 +527,12 @@ test('how often accesses are reported is part of what is saved', async () => {
       .jnz(again)
   }
   const first = await machineWith(compares)
-  expect(await first.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+  expect(await first.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
   const saved = first.vapic?.save() as DomainVapicState
   const next = await machineWith(compares)
   // A fresh patcher asks again from the beginning; one that goes on asks as rarely as before.
   next.vapic?.restore({ ...saved, patcher: (next.vapic as DomainVapic).patcher.save() })
-  expect(await next.run({ timeoutMs: 20_000 })).toMatchObject(FINISHED)
+  expect(await next.run({ timeoutMs: 100_000 })).toMatchObject(FINISHED)
   const refused = [first, next].map((pc) => pc.vapic?.patcher.counts.refused ?? 0)
   expect(refused[0]).toBeGreaterThan(32)
   expect(refused[1]).toBeLessThan(8)
@@ -547,7 +547,7 @@ test('an instruction that reads the register and then faults has not retired, an
     // DIV by what it reads.
     asm.db(0xf7, 0x35, ...address)
   })
-  expect(await pc.run({ timeoutMs: 20_000 })).toMatchObject({ code: 2 * EXIT_EXCEPTION + 1 })
+  expect(await pc.run({ timeoutMs: 100_000 })).toMatchObject({ code: 2 * EXIT_EXCEPTION + 1 })
   expect(pc.vapic?.patcher.counts.reports).toBe(1)
   expect(pc.statistics().tprTraps).toBe(2)
 })

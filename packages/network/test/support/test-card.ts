@@ -31,7 +31,7 @@ export const testFrame = (length: number, seed: number): Uint8Array =>
 
 /** Waits until something is so. */
 export async function until(what: () => boolean): Promise<void> {
-  for (const end = Date.now() + 10_000; !what();) {
+  for (const end = Date.now() + 100_000; !what();) {
     if (Date.now() > end) throw new Error('it does not come to that')
     // oxlint-disable-next-line no-await-in-loop
     await new Promise((resolve) => setTimeout(resolve, 5))

@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { MachineMemory } from '@retrap/memory'
 import { numbers } from '@retrap/tooling/random'
 import { P2m } from '../../src/index.ts'
-import { BEGUN, STOP } from './races.ts'
+import { BEGUN, DONE, STOP } from './races.ts'
 
 /** What the thread is given. */
 export interface Stage2RaceTask {
@@ -42,6 +42,7 @@ while (Atomics.load(words, STOP) === 0 && wrong.length < 5) {
   } else if (found !== (first + gfn) * 4096 + 7 && found !== (second + gfn) * 4096 + 7) {
     wrong.push(`${gfn} is at ${found}`)
   }
-  done++
+  Atomics.store(words, DONE, ++done)
+  Atomics.store(words, DONE + 1, faults)
 }
 parentPort?.postMessage({ done, faults, wrong } satisfies Stage2RaceReport)

@@ -44,7 +44,7 @@ const SKIP = words(0xd518_d080, 0xd538_4020, 0x9100_1000, 0xd518_4020, 0xd538_d0
 const ACKNOWLEDGE = words(0xd518_d080, 0xd538_cc00, 0xd518_cc20, 0xd538_d080, 0xd69f_03e0)
 
 const MOST_TURNS = 1_000_000
-const DEADLINE_MS = 10_000
+const DEADLINE_MS = 60_000
 const PSTATE = 0x345
 
 /** What a program has come to. */

@@ -89,7 +89,7 @@ export function askQemu(cases: readonly ArmCase[]): Answer[] {
     const { status, stderr } = spawnSync(
       QEMU,
       [...MACHINE.split(' '), '-kernel', program, '-device', 'loader,file=cases.bin,addr=0x41000000,force-raw=on'],
-      { cwd: folder, timeout: 20_000, encoding: 'utf8', killSignal: 'SIGKILL' },
+      { cwd: folder, timeout: 100_000, encoding: 'utf8', killSignal: 'SIGKILL' },
     )
     if (status !== 0) throw new Error(`${QEMU} did not end (${status}): ${stderr}`)
     const answers = readFileSync(join(folder, 'answers.bin'))
