@@ -1,3 +1,1 @@
-import config from '@retrap/tooling/vitest'
-
-export default config
+export { together as default } from '@retrap/tooling/vitest'

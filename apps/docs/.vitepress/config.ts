@@ -24,6 +24,9 @@ export default defineConfig({
   themeConfig: {
     nav: [
       { text: 'Start', link: '/start' },
+      { text: 'Tutorials', link: '/tutorials/' },
+      { text: 'Guides', link: '/guides/' },
+      { text: 'How it works', link: '/ideas/' },
       { text: 'Reference', link: '/reference/index.html', target: '_self' },
       { text: 'A machine', link: '/machine/index.html', target: '_self' },
     ],
@@ -33,7 +36,17 @@ export default defineConfig({
     socialLinks: [{ icon: 'github', link: REPOSITORY }],
     editLink: { pattern: `${REPOSITORY}/edit/main/apps/docs/pages/:path`, text: 'Edit this page' },
   },
+  vue: { template: { compilerOptions: { isCustomElement: (tag) => tag === 'retrap-machine' } } },
   vite: {
+    plugins: [
+      {
+        // The Worker of @retrap/web is named as the built package has it.
+        name: 'retrap:worker-source',
+        enforce: 'pre',
+        transform: (code, id) =>
+          id.endsWith('/web/src/worker-link.ts') ? code.replace('machine-worker.js', 'machine-worker.ts') : undefined,
+      },
+    ],
     // From sources, so that the pages need no build of the packages.
     resolve: { conditions: ['retrap-source'] },
     define: { 'process.env': '{}' },

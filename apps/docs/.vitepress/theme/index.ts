@@ -1,5 +1,6 @@
 import DefaultTheme from 'vitepress/theme'
 import type { Theme } from 'vitepress'
+import Embed from './Embed.vue'
 import Machine from './Machine.vue'
 import Run from './Run.vue'
 import Sequence from './Sequence.vue'
@@ -8,6 +9,7 @@ import './style.css'
 export default {
   extends: DefaultTheme,
   enhanceApp({ app }) {
+    app.component('Embed', Embed)
     app.component('Machine', Machine)
     app.component('Run', Run)
     app.component('Sequence', Sequence)

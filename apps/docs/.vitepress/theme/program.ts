@@ -1,4 +1,4 @@
-// What the pages do with a program of code/anywhere: types are taken out of it, and it runs as a function. A test runs all
+// What the pages do with a program of code: types are taken out of it, and it runs as a function. A test runs all
 // of them in this way.
 import { transform } from 'sucrase'
 
@@ -18,9 +18,14 @@ export function compile(code: string): Program {
 /** The modules that a program may import; each is loaded when a program imports it. */
 export const modules: Readonly<Record<string, () => Promise<unknown>>> = {
   '@retrap/arm-mmio': () => import('@retrap/arm-mmio'),
+  '@retrap/block': () => import('@retrap/block'),
   '@retrap/device': () => import('@retrap/device'),
   '@retrap/machine': () => import('@retrap/machine'),
+  '@retrap/network': () => import('@retrap/network'),
   '@retrap/replay': () => import('@retrap/replay'),
+  '@retrap/trace': () => import('@retrap/trace'),
+  '@retrap/virtio': () => import('@retrap/virtio'),
+  '@retrap/wasm-emitter': () => import('@retrap/wasm-emitter'),
   '@retrap/x86-assembler': () => import('@retrap/x86-assembler'),
   '@retrap/x86-decoder': () => import('@retrap/x86-decoder'),
 }
@@ -37,7 +42,8 @@ export async function runProgram({ body, imports }: Program): Promise<void> {
       throw new Error(`'${name}' cannot be imported here; there are ${Object.keys(modules).join(', ')}`)
     loaded.set(name, await load())
   }
-  await new AsyncFunction('require', 'exports', body)((name) => loaded.get(name), {})
+  // A block: a program may have names of its own, such as `exports`.
+  await new AsyncFunction('require', 'exports', `{${body}\n}`)((name) => loaded.get(name), {})
 }
 
 /** A value as Node's console prints it, as far as the examples print values. */
