@@ -20,7 +20,6 @@ const STATE_NAMES: Readonly<Record<PageState, string>> = {
   asleep: 'Asleep',
 }
 
-/** Tabs of machines whose processors and devices can be looked at. */
 const INSIDE: readonly Tab[] = [
   { id: 'devices', name: 'Devices', load: async () => (await import('./inspector/devices.tsx')).DevicesPanel },
   { id: 'inspector', name: 'Inspector', load: async () => (await import('./inspector/panel.tsx')).InspectorPanel },
@@ -45,7 +44,7 @@ const KEYS: Tab = { id: 'keys', name: 'Keys', load: async () => (await import('.
 function tabsOf({ options }: Chosen): readonly Tab[] {
   const isPc = options.board !== 'virt'
   return [
-    ...(isPc ? INSIDE : []),
+    ...INSIDE,
     SNAPSHOTS,
     ...(isPc ? [PLAYGROUND] : []),
     ...(options.network === undefined ? [] : [NETWORK]),

@@ -8,6 +8,7 @@ import { type PageServer, servePages } from '@retrap/tooling/page-server'
 import { sliceTests } from '@retrap/tooling/slice'
 import type { Browser, ElementHandle, Page } from 'puppeteer-core'
 import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest'
+import { loopingArmImage } from './support/arm-image.ts'
 import { greetingCd, greetingDisk } from './support/boot-sector.ts'
 import { offeredGuest } from './support/offered-guest.ts'
 import { newPage, replaceText, terminalText } from './support/page.ts'
@@ -45,6 +46,7 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
       'broken.qcow2',
       Uint8Array.from({ length: 4096 }, (_, i) => [0x51, 0x46, 0x49, 0xfb, 0, 0, 0, 3][i] ?? 0xee),
     )
+    files.set('loop.Image', loopingArmImage())
     for (const [name, content] of await offeredGuest()) files.set(name, content)
     if (LINUX !== undefined) files.set('vmlinuz', readFileSync(LINUX))
     server = await servePages(files)
@@ -338,6 +340,24 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await expect.poll(terminal).toContain('\nback')
     await click('Single step')
     await expect.poll(status).toMatch(/^Paused vCPU 0 waits .*it has not executed an instruction/)
+    expect(said).toEqual([])
+  })
+
+  test('the inspector shows an Arm board, and slows its serial port', async () => {
+    await open('#board=virt&memory=64&kernel=loop.Image')
+    await click('Start')
+    await openTab('Inspector')
+    const inspector = (): Promise<string> => page.$eval(INSPECTOR, (one) => (one as HTMLElement).innerText)
+    await expect
+      .poll(inspector)
+      .toMatch(
+        /vCPU 0: A64 at EL1, executes\s+[\da-f]{16} {2}b [^]*vCPU 0 executes[^]*PC\s+[\da-f]{16}[^]*X30[^]*VBAR_EL1/,
+      )
+    await click('Single step')
+    await expect.poll(status).toBe('Paused')
+    await openTab('Devices')
+    await page.locator('.strips input[value="300"]').click()
+    await page.waitForSelector('.impaired')
     expect(said).toEqual([])
   })
 

@@ -10,6 +10,8 @@ export { defineMachineElement, type MachineElement } from './element.ts'
 export { WebError, type WebErrorCode } from './errors.ts'
 export { deleteFetched, fetchedBytes } from './fetched-files.ts'
 export type {
+  ArmBoardView,
+  ArmVcpuView,
   CompiledView,
   DeviceView,
   Impairment,
@@ -18,6 +20,7 @@ export type {
   LocalApicView,
   MachineView,
   MapView,
+  PcView,
   PicView,
   RequestView,
   SegmentView,

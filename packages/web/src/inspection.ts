@@ -120,8 +120,10 @@ export interface MapView {
   readonly tableBytes: number
 }
 
-/** What a machine does at this moment. */
-export interface MachineView {
+/** What a PC does at this moment. */
+export interface PcView {
+  /** Tells the boards apart. */
+  readonly architecture: 'x86'
   /** Instructions that were executed since power-on. */
   readonly instructions: number
   /** All vCPUs, by number. */
@@ -135,6 +137,43 @@ export interface MachineView {
   /** Its map of guest memory. */
   readonly map: MapView
 }
+
+/** A vCPU of an Arm board, between two of its instructions, or in the middle of one that waits for a device. */
+export interface ArmVcpuView {
+  /** Its instruction set. */
+  readonly mode: 'a64' | 'a32' | 't32'
+  /** Virtual address of its next instruction. */
+  readonly address: bigint
+  /** Code from there, as far as it is mapped; up to 64 bytes. */
+  readonly bytes: Uint8Array
+  /** It waits for an interrupt or an event, or is off, and executes nothing. */
+  readonly idle: boolean
+  /** Its activity. `off`: PSCI has not started it, or has stopped it. */
+  readonly activity: 'executes' | 'halted' | 'off' | 'waits for a device'
+  /** X0 to X30. */
+  readonly registers: readonly bigint[]
+  /** The stack pointer in use. */
+  readonly sp: bigint
+  /** PSTATE, where SPSR_EL1 has its fields: N, Z, C and V in bits 31 to 28, the exception level in bits 3 and 2. */
+  readonly pstate: number
+  /** System registers by their names in the manual, in capitals. */
+  readonly system: Readonly<Record<string, bigint>>
+  /** The device that its instruction waits for; null: none. */
+  readonly waitsFor: VcpuView['waitsFor']
+  /** Its next interrupt, by INTID; null: there is none. */
+  readonly pendingInterrupt: number | null
+}
+
+/** What an Arm board does at this moment. */
+export interface ArmBoardView extends Pick<PcView, 'instructions' | 'requests' | 'devices' | 'map'> {
+  /** Tells the boards apart. */
+  readonly architecture: 'arm'
+  /** All vCPUs, by number. */
+  readonly vcpus: readonly ArmVcpuView[]
+}
+
+/** What a machine does at this moment. */
+export type MachineView = PcView | ArmBoardView
 
 /** Guest code that was compiled. */
 export interface CompiledView {

@@ -69,7 +69,7 @@ export interface MachineOptions {
   readonly cpu?: string
   /**
    * The board: `pc` (default), `q35`, or `virt`, an Arm board with 64-bit vCPUs. That one starts a kernel (a Linux Image), and
-   * has neither firmware nor an inspector yet; all of a snapshot's RAM is read before it goes on.
+   * has no firmware yet; all of a snapshot's RAM is read before it goes on.
    */
   readonly board?: 'pc' | 'q35' | 'virt'
   /** A Linux kernel, a PVH ELF or a multiboot image. */

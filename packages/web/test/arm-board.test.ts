@@ -1,6 +1,7 @@
 /** An Arm board in a page: loaded when it is wanted, and only then. */
 import { noBrowser } from '@retrap/tooling/browser'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { ArmBoardView } from '../src/index.ts'
 import { type PageGlobals, Pages, POLICY } from './support/pages.ts'
 
 /* Instructions of A64. */
@@ -49,7 +50,23 @@ describe.skipIf(noBrowser !== undefined)('an Arm board in a page', () => {
         if (text === 'ready ') machine.write('x')
       })
       const fresh = await machine.save()
-      const refused = await machine.inspect().catch(message)
+      const seen = (await machine.inspect()) as ArmBoardView
+      // An address and registers are no JSON.
+      const [boot, parked] = seen.vcpus.map(({ address, registers, system, bytes, ...rest }) => ({
+        ...rest,
+        sp: Number(rest.sp),
+        code: new DataView(bytes.buffer).getUint32(Number(bytes.byteOffset), true),
+        registers: registers.length,
+        isAligned: address % 4n === 0n,
+        system: Object.keys(system).join(' '),
+      }))
+      const view = {
+        ...seen,
+        vcpus: undefined,
+        first: boot,
+        second: parked,
+        devices: seen.devices.map(({ name }) => name),
+      }
       const { reason } = await machine.run()
       machine.dispose()
       // It has not begun: it says all of it again.
@@ -75,11 +92,23 @@ describe.skipIf(noBrowser !== undefined)('an Arm board in a page', () => {
       other.dispose()
       const wrong = await createMachine({ snapshot: fresh, board: 'pc', memoryBytes: 16 << 20 }).catch(message)
       const firmware = await createMachine({ board: 'virt', firmware: '/Image' }).catch(message)
-      return { text, reason, refused, firmware, again, end, wrong }
+      return { text, reason, view, firmware, again, end, wrong }
     })
     expect(got).toMatchObject({ text: 'ready x', reason: 'power-off', again: 'ready y', end: 'power-off' })
     expect(got.wrong).toMatch(/snapshot/)
     expect(got.firmware).toBe("firmware: board 'virt' starts a kernel, without it")
-    expect(got.refused).toMatch(/board 'virt'/)
+    expect(got.view).toMatchObject({
+      architecture: 'arm',
+      requests: [],
+      // EL1 with its own stack pointer, all interrupts masked; the header's first word is a branch.
+      first: {
+        ...{ mode: 'a64', activity: 'executes', idle: false, pstate: 0x3c5, waitsFor: null, pendingInterrupt: null },
+        ...{ code: 0x1400_0010, registers: 31, isAligned: true },
+        system: 'ELR_EL1 SPSR_EL1 ESR_EL1 FAR_EL1 VBAR_EL1 SCTLR_EL1 TTBR0_EL1 TTBR1_EL1',
+      },
+      second: { activity: 'off', idle: true },
+      map: { bytesByType: { ram_rw: expect.any(Number) } },
+    })
+    expect(got.view.devices.join(' ')).toMatch(/pl011|uart|serial/)
   })
 })

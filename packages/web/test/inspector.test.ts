@@ -3,6 +3,7 @@ import { noBrowser } from '@retrap/tooling/browser'
 import type { PageServer } from '@retrap/tooling/page-server'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { loopingGuest } from './support/guests.ts'
+import type { PcView } from '../src/index.ts'
 import { type PageGlobals, Pages, POLICY } from './support/pages.ts'
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: the inspector of machines in pages: ${noBrowser}`)
@@ -48,8 +49,8 @@ describe.skipIf(noBrowser !== undefined)('the inspector of a machine in a page',
       const before = await machine.inspect()
       await machine.impairDevice('serial-3f8', { delayMs: 200 })
       machine.write('echo exact\r')
-      let slow = await machine.inspect()
-      while (slow.vcpus[0]!.waitsFor === null) slow = await machine.inspect()
+      let slow = (await machine.inspect()) as PcView
+      while (slow.vcpus[0]!.waitsFor === null) slow = (await machine.inspect()) as PcView
       const { waitsFor, log, activity } = slow.vcpus[0]!
       const device = slow.devices.find(({ name }) => name === 'serial-3f8')!
       await machine.impairDevice('serial-3f8', {})

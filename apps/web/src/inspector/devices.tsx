@@ -1,4 +1,4 @@
-import type { VcpuView } from '@retrap/web'
+import type { ArmVcpuView, VcpuView } from '@retrap/web'
 import './inspector.css'
 import { DISKS, type Impairments } from '../impairments.ts'
 import type { PanelProps } from '../tabs.tsx'
@@ -44,12 +44,18 @@ export function DevicesPanel({ machine, chosen, isShown, impairments }: PanelPro
 }
 
 /** The device that a processor waits for. It has its place also while there is none: nothing moves. */
-export function Wait({ number, vcpu: { activity, waitsFor } }: { number: number; vcpu: VcpuView }) {
+export function Wait({
+  number,
+  vcpu: { activity, waitsFor },
+}: {
+  number: number
+  vcpu: Pick<VcpuView | ArmVcpuView, 'activity' | 'waitsFor'>
+}) {
   return (
     <p class={waitsFor === null ? 'wait' : 'wait on'}>
       {waitsFor === null ? (
         <>
-          vCPU {number} {activity === 'halted' ? 'is halted' : activity}
+          vCPU {number} {activity === 'halted' || activity === 'off' ? `is ${activity}` : activity}
         </>
       ) : (
         <>

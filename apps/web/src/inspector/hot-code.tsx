@@ -1,4 +1,4 @@
-import type { CompiledView, Machine, MachineView } from '@retrap/web'
+import type { CompiledView, Machine, PcView } from '@retrap/web'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { addressText, type Disassemble } from './disassembly.ts'
 
@@ -8,7 +8,7 @@ const LOOK_MS = 2000
 interface HotCodeProps {
   readonly machine: Machine
   /** The last look: code in which processors are found is hot. */
-  readonly view: MachineView
+  readonly view: PcView
   readonly disassemble: Disassemble | null
 }
 
@@ -27,7 +27,7 @@ export function HotCode(props: HotCodeProps) {
 const COOLING = 0.98
 
 /** Heat of each unit: how often processors were found in it, of late. */
-function useHeat(view: MachineView, units: readonly CompiledView[]): ReadonlyMap<number, number> {
+function useHeat(view: PcView, units: readonly CompiledView[]): ReadonlyMap<number, number> {
   const heat = useRef(new Map<number, number>())
   useEffect(() => {
     for (const [number, value] of heat.current) heat.current.set(number, value * COOLING)

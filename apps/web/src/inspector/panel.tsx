@@ -1,6 +1,8 @@
+import type { PcView } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
 import './inspector.css'
 import type { PanelProps } from '../tabs.tsx'
+import { ArmInspector } from './arm-panel.tsx'
 import { type Disassemble, loadDisassembler } from './disassembly.ts'
 import { HotCode } from './hot-code.tsx'
 import { Interrupts } from './interrupts.tsx'
@@ -11,10 +13,22 @@ import { useView } from './view.ts'
 /** What the machine does at this moment. */
 export function InspectorPanel({ machine, isShown, attempt }: PanelProps) {
   const view = useView(machine, isShown)
-  const [disassemble, setDisassembler] = useState<Disassemble | null>(null)
-  useEffect(() => void loadDisassembler().then((loaded) => setDisassembler(() => loaded)), [])
   if (view === undefined) return null
   if (view === null) return <p class="soft">The machine is off.</p>
+  return view.architecture === 'arm' ? (
+    <ArmInspector machine={machine} view={view} attempt={attempt} />
+  ) : (
+    <PcInspector machine={machine} view={view} attempt={attempt} />
+  )
+}
+
+interface PcInspectorProps extends Pick<PanelProps, 'machine' | 'attempt'> {
+  readonly view: PcView
+}
+
+function PcInspector({ machine, view, attempt }: PcInspectorProps) {
+  const [disassemble, setDisassembler] = useState<Disassemble | null>(null)
+  useEffect(() => void loadDisassembler().then((loaded) => setDisassembler(() => loaded)), [])
   return (
     <>
       <Vcpus machine={machine} vcpus={view.vcpus} disassemble={disassemble} attempt={attempt} />

@@ -1,6 +1,7 @@
 import { createPc, Pc, type PcOptions, preparePc } from '@retrap/machine'
 import type { ArmMachine } from '@retrap/machine/arm'
 import { WebError } from '../errors.ts'
+import type { ArmBoardView, PcView } from '../inspection.ts'
 import type { SentOptions } from '../protocol.ts'
 import type * as ArmBoards from './arm-board.ts'
 import type { CompiledCodes } from './compiled-code.ts'
@@ -48,10 +49,19 @@ export function putBackBoard(machine: Pc | ArmMachine, snapshot: ReadSnapshot, a
   return machine.restore(armSnapshot(snapshot), { atRest })
 }
 
+/** Looks at a machine, without changing it. What looks is loaded when it is wanted. */
+export async function inspectBoard(
+  machine: Pc | ArmMachine,
+): Promise<Omit<PcView, 'requests' | 'devices'> | Omit<ArmBoardView, 'requests' | 'devices'>> {
+  if (!(machine instanceof Pc)) return (await loadArm()).inspectArmBoard(machine)
+  const { inspectDomain } = await import('./inspect.ts')
+  return inspectDomain(machine.domain)
+}
+
 /** The machine as a PC. @throws WebError `ERR_MACHINE` for an Arm board */
 export function requirePc(machine: Pc | ArmMachine): Pc {
   if (machine instanceof Pc) return machine
-  throw new WebError('ERR_MACHINE', "board 'virt': an Arm board has no inspector here")
+  throw new WebError('ERR_MACHINE', "board 'virt': an Arm board takes no devices of the page")
 }
 
 function boardOptions(options: SentOptions, parts: BoardParts): PcOptions {

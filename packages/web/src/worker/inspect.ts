@@ -7,8 +7,8 @@ import type {
   InterruptView,
   IoApicInputView,
   LocalApicView,
-  MachineView,
   MapView,
+  PcView,
   PicView,
   VcpuView,
 } from '../inspection.ts'
@@ -17,20 +17,20 @@ import type {
 const SEGMENTS = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'] as const
 const CS = 1
 /** Code that is shown of a vCPU. */
-const CODE_BYTES = 64
+export const CODE_BYTES = 64
 const MASKED = 1 << 16
 const TRIGGER_LEVEL = 1 << 15
 /** Of ICW2 of an i8259. */
 const BASE = 0xf8
-const TYPE_NAMES = new Map(Object.entries(P2mType).map(([name, type]) => [type as number, name.toLowerCase()]))
 
 /** Looks at a domain, without changing it. */
-export function inspectDomain(domain: X86Domain): Omit<MachineView, 'requests' | 'devices'> {
+export function inspectDomain(domain: X86Domain): Omit<PcView, 'requests' | 'devices'> {
   return {
+    architecture: 'x86',
     instructions: domain.instructions,
     vcpus: domain.vcpus.map((vcpu) => viewOf(domain, vcpu)),
     interrupts: interruptsOf(domain),
-    map: mapOf(domain),
+    map: mapOf(domain, P2mType),
   }
 }
 
@@ -104,10 +104,12 @@ function bitsOf(words: readonly number[]): number[] {
   return all.filter((bit) => ((words[bit >>> 5]! >>> (bit & 31)) & 1) !== 0)
 }
 
-function mapOf({ p2m }: X86Domain): MapView {
+/** The map of guest memory. @param types - numbers of its types, by name */
+export function mapOf({ p2m }: Pick<X86Domain, 'p2m'>, types: Readonly<Record<string, number>>): MapView {
+  const names = new Map(Object.entries(types).map(([name, type]) => [type, name.toLowerCase()]))
   const { frames, leaves, tableBytes } = p2m.statistics()
   const bytesByType = Object.fromEntries(
-    Object.entries(frames).map(([type, count]) => [TYPE_NAMES.get(Number(type)) ?? type, count * PAGE_BYTES]),
+    Object.entries(frames).map(([type, count]) => [names.get(Number(type)) ?? type, count * PAGE_BYTES]),
   )
   return { bytesByType, leaves, tableBytes }
 }

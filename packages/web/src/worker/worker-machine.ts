@@ -14,7 +14,7 @@ import type {
   ToWorker,
 } from '../protocol.ts'
 import type { AttachedDevices } from './attached-devices.ts'
-import { createBoard, putBackBoard, requirePc } from './boards.ts'
+import { createBoard, inspectBoard, putBackBoard, requirePc } from './boards.ts'
 import { CompiledCodes } from './compiled-code.ts'
 import { DiskRequests } from './disk-requests.ts'
 import { FrameSender } from './frames.ts'
@@ -318,12 +318,11 @@ export class WorkerMachine {
 
   /** See `Machine`. */
   async inspect(): Promise<MachineView> {
-    const { inspectDomain } = await import('./inspect.ts')
-    const { domain } = this.#x86()
+    const machine = this.#powered()
     return {
-      ...inspectDomain(domain),
+      ...(await inspectBoard(machine)),
       requests: this.#listener.requests.list(),
-      devices: this.#impairments.list(domain.devices),
+      devices: this.#impairments.list(machine.domain.devices),
     }
   }
 
