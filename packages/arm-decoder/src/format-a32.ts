@@ -1,15 +1,13 @@
 /** Text of A32 and Thumb instructions, in the unified assembler language of the Arm ARM, lower case. */
 import { findA32, findThumb } from './aarch32.ts'
-import { CONDITIONS_A32 } from './aarch32-names.ts'
+import { CONDITIONS_A32, type PlaceA32 } from './format-aarch32-operands.ts'
 import type { FormatA64Options } from './format-a64.ts'
-import type { PlaceA32 } from './format-aarch32-operands.ts'
 import { vectorOperandA32 } from './format-aarch32-vectors.ts'
 import { formatLoadStoreA32 } from './format-load-store-a32.ts'
-import { conditionOf } from './if-then.ts'
+import { conditionOf } from './conditions.ts'
 import { Addressing, InstructionSet, LoadStore } from './load-store.ts'
 import { fillLoadStoreA32, isLoadStoreA32, isWideThumb } from './load-store-a32.ts'
-import type { Form } from './row.ts'
-import { Templates } from './templates.ts'
+import { type Form, Templates } from './row.ts'
 
 const SP = 13
 

@@ -4,8 +4,7 @@ import { formatLoadStoreA64 } from './format-load-store-a64.ts'
 import { a64Operand, type Place } from './format-operands.ts'
 import { LoadStore } from './load-store.ts'
 import { fillLoadStoreA64, isLoadStoreA64 } from './load-store-a64.ts'
-import type { Form } from './row.ts'
-import { Templates } from './templates.ts'
+import { type Form, Templates } from './row.ts'
 
 const access: LoadStore = /*#__PURE__*/ new LoadStore()
 const templates = /*#__PURE__*/ new Templates(a64Operand)

@@ -1,10 +1,19 @@
 /** The placeholders of the integer rows of A32 and Thumb, as text. */
 import { expandImmediateA32, expandImmediateT32 } from './aarch32-immediates.ts'
 import { bankedName } from './banked-registers.ts'
-import { CONDITIONS_A32, REGISTERS_A32, SHIFTS_A32 } from './aarch32-names.ts'
-import { immediate, signedField } from './placeholders.ts'
-import { fieldOf, type Form } from './row.ts'
+import { immediate, signedField, fieldOf, type Form } from './row.ts'
 import { barrierName } from './system-names.ts'
+
+/** Names of registers, conditions and shifts in AArch32, in lower case, by number. */
+
+/** General-purpose registers. */
+export const REGISTERS_A32: readonly string[] = 'r0 r1 r2 r3 r4 r5 r6 r7 r8 r9 r10 r11 r12 sp lr pc'.split(' ')
+
+/** Conditions; 14 (always) and 15 (no condition) are not written. */
+export const CONDITIONS_A32: readonly string[] = [...'eq ne hs lo mi pl vs vc hi ls ge lt gt le'.split(' '), '', '']
+
+/** Kinds of shift. */
+export const SHIFTS_A32: readonly string[] = ['lsl', 'lsr', 'asr', 'ror', 'rrx']
 
 /** Where an instruction lies, and what the instructions before it make of it. */
 export interface PlaceA32 {

@@ -2,8 +2,7 @@
 import { expandVectorImmediate } from './aarch32-immediates.ts'
 import { floatSystemName } from './banked-registers.ts'
 import { operandA32, type OperandA32 } from './format-aarch32-operands.ts'
-import { floatConstant } from './placeholders.ts'
-import { fieldOf, fieldsOf, type Form } from './row.ts'
+import { floatConstant, fieldOf, fieldsOf, type Form } from './row.ts'
 
 /** Singles are numbered Vd:D, doubles D:Vd. */
 const singleNumber = (bits: number): number => ((bits & 15) << 1) | (bits >> 4)

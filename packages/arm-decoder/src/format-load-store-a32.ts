@@ -1,5 +1,9 @@
 /** Text of A32 and Thumb loads and stores, in the unified assembler language, lower case. */
-import { CONDITIONS_A32 as CONDITIONS, REGISTERS_A32 as REGISTERS, SHIFTS_A32 as SHIFTS } from './aarch32-names.ts'
+import {
+  CONDITIONS_A32 as CONDITIONS,
+  REGISTERS_A32 as REGISTERS,
+  SHIFTS_A32 as SHIFTS,
+} from './format-aarch32-operands.ts'
 import { Addressing, Extend, type LoadStore, NO_REGISTER } from './load-store.ts'
 
 const name = (number: number): string => REGISTERS[number & 15]!

@@ -1,8 +1,7 @@
 /** Text of A64 loads and stores, in the assembler's syntax of the Arm ARM, lower case. */
-import { ARRANGEMENTS, registerName, vectorList } from './a64-names.ts'
+import { ARRANGEMENTS, registerName, vectorList } from './format-operands.ts'
 import { Addressing, Extend, type LoadStore, NO_REGISTER } from './load-store.ts'
-import { fieldOf } from './row.ts'
-import { Templates } from './templates.ts'
+import { fieldOf, Templates } from './row.ts'
 
 /** Text of the place that a literal's offset leads to. */
 export type Label = (offset: number) => string

@@ -6,11 +6,10 @@
 export { expandImmediateA32, expandImmediateT32, expandVectorImmediate } from './aarch32-immediates.ts'
 export { a32Forms, findA32, findThumb, t16Forms, t32Forms } from './aarch32.ts'
 export { a64Forms, findA64 } from './a64.ts'
-export { bitmask } from './conditions.ts'
+export { bitmask, advanceIfThen } from './conditions.ts'
 export { formatA32, type FormatA32Options, formatThumb, type FormatThumbOptions } from './format-a32.ts'
 export { formatA64, type FormatA64Options } from './format-a64.ts'
 export { formatLoadStore } from './format-load-store.ts'
-export { advanceIfThen } from './if-then.ts'
 export {
   decodeLoadStoreA32,
   decodeLoadStoreThumb,

@@ -213,3 +213,61 @@ export function fieldsOf(form: Form, letters: string, word: number): number {
   for (const letter of letters) bits = (bits << form.fields.get(letter)!.width) | fieldOf(form, letter, word)
   return bits
 }
+
+/** `<#8<<z>` has a bracket inside. */
+const PLACEHOLDER = /<((?:[^<>]|<<)*)>/
+
+/** The texts of a table's rows: what is fixed, and what the placeholders stand for, in turn. */
+export class Templates<Operand> {
+  readonly #operand: (name: string) => Operand
+  readonly #known: WeakMap<Form, readonly (string | Operand)[]>
+
+  /** @param operand - what a placeholder stands for */
+  constructor(operand: (name: string) => Operand) {
+    this.#operand = operand
+    this.#known = new WeakMap()
+  }
+
+  /** Mnemonic and operands of a row; what is fixed is in lower case. */
+  of(form: Form): readonly (string | Operand)[] {
+    let template = this.#known.get(form)
+    if (template === undefined) {
+      template = this.#split(form)
+      this.#known.set(form, template)
+    }
+    return template
+  }
+
+  #split({ mnemonic, operands }: Form): (string | Operand)[] {
+    // SYS and HINT have no mnemonic: the operand is all, `nop`.
+    const text = mnemonic === '.' ? operands : `${mnemonic} ${operands}`.trimEnd()
+    return text
+      .split(PLACEHOLDER)
+      .map((piece, index) => (index % 2 === 0 ? piece.toLowerCase() : this.#operand(piece)))
+      .filter((piece) => piece !== '')
+  }
+}
+
+/** A field's value as a signed number. */
+export function signedField(form: Form, letter: string, word: number): number {
+  const { width } = form.fields.get(letter)!
+  const value = fieldOf(form, letter, word)
+  return value >= 2 ** (width - 1) ? value - 2 ** width : value
+}
+
+/** Immediates: `#i`, `#±i`, `#i*16`, `#j+1`, `#64-s`, `#8<<z`, `#r*180+90`. */
+export function immediate(name: string): (form: Form, word: number) => string {
+  const match = /^#(?:(\d+)(-|<<))?(±?)([a-z])(?:\*(\d+))?(?:\+(\d+))?$/.exec(name)!
+  const [, left, operator, sign, letter = '', factor = 1, more = 0] = match
+  if (operator === '-') return (form, word) => `#${Number(left) - fieldOf(form, letter, word)}`
+  if (operator === '<<') return (form, word) => `#${Number(left) << fieldOf(form, letter, word)}`
+  const value = sign === '' ? fieldOf : signedField
+  return (form, word) => `#${value(form, letter, word) * Number(factor) + Number(more)}`
+}
+
+/** Floating-point constants of 8 bits: a sign, three bits of exponent, four of fraction, as `VFPExpandImm` says. */
+export function floatConstant(bits: number): number {
+  const exponent = ((bits >> 4) & 7) ^ 4
+  const value = ((16 + (bits & 15)) / 16) * 2 ** (exponent - 3)
+  return (bits & 0x80) === 0 ? value : -value
+}

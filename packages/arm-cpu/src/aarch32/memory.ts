@@ -7,6 +7,7 @@ import { R_A, R_D, R_N } from '../record.ts'
 import { S_R15, S_X } from '../state-layout.ts'
 import { interwork, low, type A32Form, type A32Semantics } from './semantics.ts'
 import { shiftedByImmediate, shiftImmediate } from './shifter.ts'
+import { emitClearExclusive, emitLoadExclusive, emitStoreExclusive } from '../semantics/exclusives.ts'
 
 /** Loads and stores of A32: of one register, of two, and of several. */
 
@@ -151,4 +152,41 @@ export function memory(row: Row): A32Semantics | undefined {
   if (attributes.has('multiple')) return operation === 'load' ? loadMultiple : storeMultiple
   if (!operands.startsWith('<Rt>')) return undefined
   return operation === 'load' ? loads : stores
+}
+
+/** Load-exclusive and store-exclusive: those of A64, at an address of 32 bits. Only T32's have an offset. */
+
+const shapeOf = ({ size, attributes }: Row): readonly [size: ElementSize, count: number] => [
+  size as ElementSize,
+  attributes.has('couple') ? 2 : 1,
+]
+
+const exclusiveAddress = (c: ArmContext): I64 => c.let(low(c.n(false).add(c.immediate)))
+
+const loadExclusive: A32Semantics = {
+  selectors: '',
+  keepsTarget: true,
+  emit: (c, { row }) => emitLoadExclusive(c, exclusiveAddress(c), ...shapeOf(row)),
+}
+
+const storeExclusive: A32Semantics = {
+  selectors: '',
+  keepsTarget: true,
+  emit: (c, { row }) => emitStoreExclusive(c, exclusiveAddress(c), ...shapeOf(row)),
+}
+
+const clearExclusive: A32Semantics = { selectors: '', keepsTarget: true, emit: (c) => emitClearExclusive(c) }
+
+/** The family's semantics of a row. */
+export function exclusives(row: Row): A32Semantics | undefined {
+  switch (row.operation) {
+    case 'load-exclusive':
+      return loadExclusive
+    case 'store-exclusive':
+      return storeExclusive
+    case 'barrier':
+      return row.mnemonic.startsWith('CLREX') ? clearExclusive : undefined
+    default:
+      return undefined
+  }
 }

@@ -1,6 +1,5 @@
-import { OperandKind, codes } from '@retrap/x86-decoder'
-import type { CodeInfo } from '@retrap/x86-decoder'
-import { sseInteger } from '../../src/semantics/vector/sse-integer.ts'
+import { OperandKind, codes, type CodeInfo } from '@retrap/x86-decoder'
+import { sseInteger } from '../../src/semantics/vector/avx.ts'
 import {
   CASE_BYTES,
   CASE_CODE,

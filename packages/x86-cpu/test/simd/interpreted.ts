@@ -4,10 +4,9 @@ import type { FormSource } from '../../src/interpreter/form-context.ts'
 import { formOf, variantsOf } from '../../src/interpreter/code-forms.ts'
 import { Lowering } from '../../src/interpreter/lower.ts'
 import { OP_LEAVE, RECORD_BYTES, R_OP } from '../../src/interpreter/record.ts'
-import { TLB_INDEX_MASK, TLB_WRITE_OFFSET } from '../../src/state-layout.ts'
-import { formKey } from '../../src/semantics/form.ts'
-import { sseInteger } from '../../src/semantics/vector/sse-integer.ts'
 import {
+  TLB_INDEX_MASK,
+  TLB_WRITE_OFFSET,
   FLAGS_ARITHMETIC,
   FLAGS_EXPLICIT,
   FLAG_ZF,
@@ -27,6 +26,8 @@ import {
   S_TLB_SETS,
   S_XMM,
 } from '../../src/state-layout.ts'
+import { formKey } from '../../src/semantics/form.ts'
+import { sseInteger } from '../../src/semantics/vector/avx.ts'
 import {
   CASE_CODE,
   CASE_FLAGS,

@@ -6,8 +6,21 @@ import { carryless } from './carryless.ts'
 import type { Context, Semantics, SemanticsTable } from '../context.ts'
 import { sseFloat } from './sse-float.ts'
 import { zeroVector } from './sse-integer-operands.ts'
-import { sseInteger } from './sse-integer.ts'
 import { element, withElement, type Bits } from './vector-elements.ts'
+import { integerArithmetic } from './sse-integer-arithmetic.ts'
+import { integerMoves } from './sse-integer-move.ts'
+import { integerShifts } from './sse-integer-shift.ts'
+import { integerShuffles } from './sse-integer-shuffle.ts'
+import { integerStrings } from './sse-integer-string.ts'
+
+/** Integer instructions of MMX and of SSE to SSE4.2, by mnemonic. */
+export const sseInteger: SemanticsTable = {
+  ...integerArithmetic,
+  ...integerMoves,
+  ...integerShifts,
+  ...integerShuffles,
+  ...integerStrings,
+}
 
 /**
  * AVX and AVX2. Most of it is SSE with a destination of its own, twice as wide: the same functions, which see from the form
