@@ -51,7 +51,12 @@ function checkModules({ folder, manifest }: Member): string[] {
   )
   const hasSite =
     manifest.devDependencies?.['@retrap/site'] === undefined || existsSync(`${folder}/dist/site/index.html`)
+  // Firmware and systems have licences of their own: they are put beside a site that is written to a folder.
+  const foreign = globSync('dist/site/{firmware,systems,debian}/**/*', { cwd: folder, withFileTypes: true })
+    .filter((entry) => entry.isFile() && !entry.name.endsWith('.json'))
+    .map(({ name }) => `dist/site has ${name}, whose licence is not ours; remove dist and build again`)
   return [
+    ...foreign,
     ...(hasSite ? [] : ['there is no dist/site/index.html']),
     ...modules.filter((file) => !built.includes(file)).map((file) => `there is no dist/${file}`),
     ...built

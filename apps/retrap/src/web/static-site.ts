@@ -19,6 +19,8 @@ const MARKS = ['index.html', 'service-worker.js']
 export async function writeSite(from: string, more: MoreFiles, to: string): Promise<void> {
   const folder = resolve(to)
   await checkTarget(folder)
+  // Else packages would get files that have licences of their own.
+  if (folder === resolve(from)) throw new CliError('ERR_INPUT', `--out ${folder}: the program's own site is there`)
   await mkdir(dirname(folder), { recursive: true })
   const made = await mkdtemp(join(dirname(folder), `.${basename(folder)}-`))
   try {

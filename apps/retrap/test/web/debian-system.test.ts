@@ -5,7 +5,11 @@ import { join } from 'node:path'
 import { bytesSource, readSnapshot, readSnapshotDescription } from '@retrap/snapshot'
 import { afterAll, expect, test } from 'vitest'
 import type { CreateMachine, Machine, MachineSnapshot } from '../../src/machine/machine-contract.ts'
-import { makeDebianSystem } from '../../src/web/debian-system.ts'
+import { listSystem, makeDebianSystem } from '../../src/web/debian-system.ts'
+import { checkLicences } from '../../src/web/licence-check.ts'
+import { PACKAGES_LIST, packagesList } from '../../src/web/packages.ts'
+import { writeSite } from '../../src/web/static-site.ts'
+import { debianPackage, licenceTexts } from '../support/debian-packages.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-debian-system-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -55,4 +59,31 @@ test('an Arm board has its own console, files and command line', async () => {
 
 test('a guest that comes to no prompt is said', async () => {
   await expect(makeDebianSystem(linux, printing('Kernel panic'))).rejects.toThrow('the machine has ended: timeout')
+})
+
+test('a site with it has the licences and sources of the kernel and of busybox', async () => {
+  const made = await makeDebianSystem(linux, printing('/ # '))
+  const given = {
+    kernel: debianPackage(join(folder, 'kernel'), 'linux-image', 'GPL-2', {}),
+    busybox: debianPackage(join(folder, 'static'), 'busybox-static', 'GPL-2', {}),
+    licenceTexts: licenceTexts(join(folder, 'base-files')),
+  }
+  const listed = await listSystem(made, { ...linux, ...given })
+  const paths = (name: string): unknown =>
+    listed.packages.find((one) => one.name === name)!.files.map(({ path }) => path.replace(/^.*\//, ''))
+  expect(paths('linux-image')).toEqual(['machine.snapshot', 'vmlinuz', 'initrd'])
+  expect(paths('busybox-static')).toEqual(['machine.snapshot', 'initrd'])
+  const site = join(folder, 'site')
+  const lists = [[PACKAGES_LIST, packagesList(listed.packages)]] as const
+  await writeSite(join(folder, 'kernel'), new Map([...listed.files, ...made.files, ...lists]), site)
+  await checkLicences(site)
+  // Each file of the system is of one of them.
+  const busyboxAlone = [[PACKAGES_LIST, packagesList(listed.packages.slice(1))]] as const
+  await expect(
+    writeSite(
+      join(folder, 'kernel'),
+      new Map([...listed.files, ...made.files, ...busyboxAlone]),
+      join(folder, 'other'),
+    ),
+  ).rejects.toThrow('systems/debian-amd64/vmlinuz lacks its package')
 })

@@ -83,6 +83,7 @@ test('an earlier site is replaced, other files are kept, and nothing is left of 
   rmSync(join(other, 'service-worker.js'))
   await expect(writeSite(built, await files(), other)).rejects.toThrow('it has other files')
   expect(existsSync(join(other, 'firmware'))).toBe(true)
+  await expect(writeSite(out, await files(), out)).rejects.toThrow("the program's own site is there")
   writeFileSync(join(out, '..', 'file'), '')
   await expect(writeSite(built, await files(), join(out, '..', 'file'))).rejects.toThrow('expected a folder')
 })
@@ -113,7 +114,11 @@ describe('a site may not be given to others', () => {
     ],
     ['no sources', () => change(() => ({ sources: [] })), 'seabios lacks its sources'],
     ['another BIOS', () => write('firmware/bios.bin', 'b BIOS'), 'firmware/bios.bin differs from the SHA-256'],
-    ['a longer BIOS', () => write('firmware/bios.bin', 'a BIOS '), 'firmware/bios.bin differs from the SHA-256'],
+    [
+      'a wrong size',
+      () => change(({ files: [file] }) => ({ files: [{ ...file, bytes: 7 }] })),
+      'firmware/bios.bin differs from',
+    ],
     [
       'sources that are gone',
       () => rmSync(join(out, 'debian/sources/seabios_1.orig.tar.gz')),

@@ -1,0 +1,68 @@
+/** `retrap web --out`: what is written, and what is refused before anything is fetched or booted. */
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { skipNote } from '@retrap/tooling/skip'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { runCli } from '../../src/cli.ts'
+import { siteFolder } from '../../src/web/server.ts'
+import { FakeHost } from '../support/fake-machine.ts'
+
+let root = ''
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'retrap-out-'))
+  // A host without apt, which has fetched nothing yet.
+  vi.stubEnv('PATH', join(root, 'nothing'))
+  vi.stubEnv('XDG_CACHE_HOME', join(root, 'cache'))
+})
+afterEach(() => {
+  vi.unstubAllEnvs()
+  rmSync(root, { recursive: true })
+})
+
+const run = async (...args: readonly string[]): Promise<{ code: number; host: FakeHost }> => {
+  const host = new FakeHost(async () => ({ reason: 'power-off' }))
+  return { code: await runCli(['web', ...args], host), host }
+}
+
+test('a port is of a site that is served', async () => {
+  const { code, host } = await run('--out', join(root, 'site'), '--port', '0')
+  expect(code).toBe(2)
+  expect(host.stderr.text).toContain('--port belongs to a site that is served; --out writes one')
+})
+
+// The site that has been built is written.
+const isBuilt = existsSync(join(siteFolder(), 'index.html'))
+const lacksSite = skipNote(isBuilt, 'the site is not built: npx turbo run build --filter=@retrap/site')
+
+test.skipIf(!isBuilt)(`without apt there is no BIOS, which is said loudly${lacksSite}`, async () => {
+  const site = join(root, 'site')
+  const { code, host } = await run('--out', site)
+  expect(host.stderr.text).toMatch(
+    /^retrap: THE SITE HAS NO BIOS: apt is not installed on this machine; disks and CDs start .* that the user adds/m,
+  )
+  expect(code).toBe(0)
+  expect(readFileSync(join(site, 'firmware/firmware.json'), 'utf8')).toBe('null')
+  expect(readFileSync(join(site, 'debian/packages.json'), 'utf8')).toBe('[]')
+  expect(existsSync(join(site, 'index.html'))).toBe(true)
+  expect(host.stdout.text).toMatch(
+    /^retrap: the site is in .*\n +[\d.]+ MB +\d+ files {2}the pages themselves\n[^]* in all\n$/,
+  )
+})
+
+test.skipIf(!isBuilt)(`Debian that was asked for, and cannot be had, is an error${lacksSite}`, async () => {
+  const { code, host } = await run('--out', join(root, 'site'), '--debian')
+  expect(code).toBe(74)
+  expect(host.stderr.text).toContain('apt is not installed on this machine')
+  expect(existsSync(join(root, 'site'))).toBe(false)
+})
+
+test.skipIf(!isBuilt)(`a folder with other files is refused before Debian is fetched${lacksSite}`, async () => {
+  const other = join(root, 'other')
+  mkdirSync(other)
+  writeFileSync(join(other, 'file'), '')
+  const { code, host } = await run('--out', other, '--debian')
+  expect(code).toBe(74)
+  expect(host.stderr.text).toMatch(/--out .*other: it has other files/)
+  expect(host.stderr.text).not.toContain('apt')
+})
