@@ -3,12 +3,12 @@
  *
  * @packageDocumentation
  */
-export { type BlobSource, BlobStorage } from './blob-storage.ts'
+export { type BlobSource, BlobStorage } from './storage.ts'
 export { CopyBeforeWrite } from './copy-before-write.ts'
 export { ImageError, type ImageErrorCode } from './errors.ts'
 export { type HttpFetch, type HttpResponse, HttpStorage, type HttpStorageOptions } from './http-storage.ts'
 export type { BlockImage } from './image.ts'
-export { MemoryStorage } from './memory-storage.ts'
+export { MemoryStorage } from './storage.ts'
 export { OpfsStorage, type SyncAccessHandle } from './opfs-storage.ts'
 export { Overlay, type OverlayOptions, type OverlayState } from './overlay.ts'
 export { checkQcow2, type Qcow2Check } from './qcow2/check.ts'
@@ -19,7 +19,7 @@ export { isQcow2 } from './qcow2/header.ts'
 export { type Qcow2Info, readQcow2Info } from './qcow2/info.ts'
 export { type ImageExtent, Qcow2Image, type Qcow2Options } from './qcow2/qcow2-image.ts'
 export type { Qcow2Repair } from './qcow2/repair.ts'
-export { repairQcow2 } from './qcow2/repair-image.ts'
+export { repairQcow2 } from './qcow2/open-metadata.ts'
 export type { Qcow2Snapshot } from './qcow2/snapshots.ts'
 export type { HttpFileState, RangeStore } from './range-store.ts'
 export { RawImage, type RawImageOptions } from './raw-image.ts'

@@ -1,3 +1,5 @@
+import { BlockError } from '@retrap/device'
+
 /**
  * Holds the bytes that an image lies in: a file of the host, or memory. Offsets are in bytes, of any alignment, and within
  * `bytes`. An image format checks ranges before it calls.
@@ -23,4 +25,93 @@ export interface BlockStorage {
   claim?(): Promise<void>
   /** Gives the storage up, with its lock. */
   close(): Promise<void>
+}
+
+/** Keeps an image in memory. It is the caller's array: writes of the guest show in it. */
+export class MemoryStorage implements BlockStorage {
+  /** Whether writes are refused. */
+  readonly readOnly: boolean
+  readonly #bytes: Uint8Array
+
+  constructor(bytes: Uint8Array, options: { readonly readOnly?: boolean } = {}) {
+    this.#bytes = bytes
+    this.readOnly = options.readOnly ?? false
+  }
+
+  /** Present size. */
+  get bytes(): number {
+    return this.#bytes.length
+  }
+
+  /** Fills `into`. */
+  async read(offset: number, into: Uint8Array): Promise<void> {
+    into.set(this.#bytes.subarray(offset, offset + into.length))
+  }
+
+  /** Writes `from`. @throws BlockError `ERR_NO_SPACE` behind the end: an array cannot grow */
+  async write(offset: number, from: Uint8Array): Promise<void> {
+    if (offset + from.length > this.#bytes.length) {
+      throw new BlockError('ERR_NO_SPACE', `${from.length} bytes at ${offset}: memory holds ${this.#bytes.length}`)
+    }
+    this.#bytes.set(from, offset)
+  }
+
+  /** Has nothing to do. */
+  async flush(): Promise<void> {}
+
+  /** Gives the storage up. */
+  async close(): Promise<void> {}
+}
+
+/** A `Blob` or a `File`, as far as it matters here. */
+export interface BlobSource {
+  /** Bytes in it. */
+  readonly size: number
+  /** A part of it. */
+  slice(
+    start: number,
+    end: number,
+  ): {
+    /** Reads the part. */
+    arrayBuffer(): Promise<ArrayBuffer>
+  }
+}
+
+/** Reads a `Blob` or a `File`, such as one that the user of a page has chosen. It cannot be written. */
+export class BlobStorage implements BlockStorage {
+  /** Writes are refused. */
+  readonly readOnly = true
+  readonly #blob: BlobSource
+
+  constructor(blob: BlobSource) {
+    this.#blob = blob
+  }
+
+  /** Size of the blob. */
+  get bytes(): number {
+    return this.#blob.size
+  }
+
+  /** Fills `into`. @throws BlockError `ERR_MEDIUM` where the file has changed since it was chosen */
+  async read(offset: number, into: Uint8Array): Promise<void> {
+    let part: ArrayBuffer
+    try {
+      part = await this.#blob.slice(offset, offset + into.length).arrayBuffer()
+    } catch (error) {
+      throw new BlockError('ERR_MEDIUM', `the file cannot be read: ${String(error)}`, { cause: error })
+    }
+    if (part.byteLength !== into.length) throw new BlockError('ERR_MEDIUM', `the file ends at ${this.#blob.size}`)
+    into.set(new Uint8Array(part))
+  }
+
+  /** Refuses. */
+  write(): Promise<void> {
+    return Promise.reject(new BlockError('ERR_READ_ONLY', 'a blob cannot be written'))
+  }
+
+  /** Has nothing to do. */
+  async flush(): Promise<void> {}
+
+  /** Has nothing to give up. */
+  async close(): Promise<void> {}
 }

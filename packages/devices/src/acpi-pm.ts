@@ -12,8 +12,7 @@ import {
 } from '@retrap/device'
 import { Piix4PmFunction } from './piix4-pm-function.ts'
 import { placeRegion } from './place-region.ts'
-import { TickCounter } from './tick-counter.ts'
-import { PM_TIMER_RATE } from './tick-rate.ts'
+import { TickCounter, PM_TIMER_RATE } from './tick-counter.ts'
 
 /** Where the power-management block lies and what its values mean; the FADT and the DSDT repeat these. */
 export const ACPI_PM = {

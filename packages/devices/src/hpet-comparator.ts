@@ -1,7 +1,7 @@
 import { TWO_32 } from '@retrap/basics'
 import type { InterruptLine } from '@retrap/device'
 import { LateEdges, type LateEdgesState } from './late-edges.ts'
-import { HPET_RATE } from './tick-rate.ts'
+import { HPET_RATE } from './tick-counter.ts'
 
 const TN_INT_TYPE_LEVEL = 1 << 1
 const TN_INT_ENB = 1 << 2

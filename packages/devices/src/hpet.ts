@@ -12,8 +12,7 @@ import {
 } from '@retrap/device'
 import { Comparator, HIGH, LOW, type HpetTimerState } from './hpet-comparator.ts'
 import type { LegacyInterruptSource } from './i8254.ts'
-import { TickCounter } from './tick-counter.ts'
-import { HPET_RATE } from './tick-rate.ts'
+import { TickCounter, HPET_RATE } from './tick-counter.ts'
 
 /** GPA of the register block on every PC. */
 export const HPET_BASE = 0xfed0_0000

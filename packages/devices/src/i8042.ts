@@ -52,8 +52,6 @@ import {
   OUTPUT_KEYBOARD_IRQ,
   OUTPUT_AUX_IRQ,
   DEVICE_TIMEOUT,
-} from './i8042-registers.ts'
-import {
   controllerState,
   FROM_CONTROLLER,
   FROM_KEYBOARD,

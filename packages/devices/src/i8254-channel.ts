@@ -1,5 +1,4 @@
-import { CounterPort } from './i8254-port.ts'
-import type { I8254ChannelState } from './i8254-state.ts'
+import { CounterPort, type I8254ChannelState } from './i8254-port.ts'
 
 const NONE = -1
 

@@ -10,11 +10,10 @@ import {
   type Word64,
 } from '@retrap/device'
 import { I8254Channel } from './i8254-channel.ts'
-import type { I8254ChannelState } from './i8254-state.ts'
+import type { I8254ChannelState } from './i8254-port.ts'
 import { LateEdges, type LateEdgesState } from './late-edges.ts'
 import { PcSpeaker } from './pc-speaker.ts'
-import { TickCounter } from './tick-counter.ts'
-import { PIT_RATE } from './tick-rate.ts'
+import { TickCounter, PIT_RATE } from './tick-counter.ts'
 
 const PORT_COUNTERS = 0x40
 const PORT_SYSTEM_CONTROL_B = 0x61

@@ -13,8 +13,7 @@ import {
 import { fillCmos, type CmosConfiguration } from './cmos-layout.ts'
 import type { LegacyInterruptSource } from './i8254.ts'
 import { B_24H, DAY_ALARM, DAY_ALARM_BITS, isTime, REG_B, RtcTime } from './rtc-time.ts'
-import { TickCounter } from './tick-counter.ts'
-import { RTC_RATE } from './tick-rate.ts'
+import { TickCounter, RTC_RATE } from './tick-counter.ts'
 
 const PORT_INDEX = 0x70
 const CMOS_BYTES = 128

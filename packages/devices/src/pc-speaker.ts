@@ -1,6 +1,6 @@
 import type { AudioBackend, AudioFormat } from '@retrap/device'
 import type { I8254Channel } from './i8254-channel.ts'
-import { PIT_RATE } from './tick-rate.ts'
+import { PIT_RATE } from './tick-counter.ts'
 
 /** Samples a second. */
 const RATE = 48_000

@@ -1,8 +1,50 @@
-import type { DeviceContext, Timer } from '@retrap/device'
+import type { DeviceContext, Timer, Word64 } from '@retrap/device'
 import { ByteQueue } from './byte-queue.ts'
 import { restoreDeadline, savedDeadline } from './saved-deadline.ts'
-import { LSR_BI, LSR_DR, LSR_ERRORS, LSR_FE, LSR_FIFO_ERROR, LSR_OE, LSR_PE } from './uart16550-registers.ts'
-import type { Uart16550State } from './uart16550-state.ts'
+import { LSR_BI, LSR_DR, LSR_ERRORS, LSR_FE, LSR_FIFO_ERROR, LSR_OE, LSR_PE } from './uart16550-modem.ts'
+import type { ByteBatchState } from './byte-batch.ts'
+
+/** Saved form of a `Uart16550`. */
+export interface Uart16550State {
+  /** Layout of the state. */
+  readonly version: 2
+  /** Interrupt Enable Register. */
+  readonly ier: number
+  /** Whether the FIFOs are on. */
+  readonly fifos: boolean
+  /** Receive trigger level in characters. */
+  readonly trigger: number
+  /** Line Control Register. */
+  readonly lcr: number
+  /** Modem Control Register. */
+  readonly mcr: number
+  /** Error bits of the Line Status Register and the latched overrun; the rest is worked out. */
+  readonly lsr: number
+  /** Delta bits of the Modem Status Register. */
+  readonly msr: number
+  /** Scratch Register. */
+  readonly scr: number
+  /** Divisor latch. */
+  readonly divisor: number
+  /** The transmitter-empty interrupt is pending. */
+  readonly thrEmptyPending: boolean
+  /** The character timeout interrupt is pending. */
+  readonly timeoutPending: boolean
+  /** Time of the next character timeout: nanoseconds of the machine's clock, 64 bits; null: none is due. */
+  readonly timeoutAt: Word64 | null
+  /** Lines of the far end as bits 7:4 of the Modem Status Register. */
+  readonly modem: number
+  /** The host holds the transmitter. */
+  readonly paused: boolean
+  /** Characters with their error bits above the byte. */
+  readonly received: readonly number[]
+  /** Characters from the host that the FIFO has had no room for. */
+  readonly waiting: readonly number[]
+  /** Characters in the transmit FIFO. */
+  readonly sending: readonly number[]
+  /** The bytes that were sent just now, and are handed over together; absent: none were. */
+  readonly batch?: ByteBatchState
+}
 
 /** Characters that a FIFO holds. */
 export const FIFO_BYTES = 16

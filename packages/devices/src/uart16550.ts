@@ -11,9 +11,8 @@ import {
 } from '@retrap/device'
 import { ByteBatch } from './byte-batch.ts'
 import { ByteQueue } from './byte-queue.ts'
-import { Modem } from './uart16550-modem.ts'
-import { BREAK, FIFO_BYTES, Receiver } from './uart16550-receiver.ts'
 import {
+  Modem,
   FCR_CLEAR_RX,
   FCR_CLEAR_TX,
   FCR_ENABLE,
@@ -42,8 +41,8 @@ import {
   MCR_RTS,
   MSR,
   RBR_THR_DLL,
-} from './uart16550-registers.ts'
-import type { Uart16550State } from './uart16550-state.ts'
+} from './uart16550-modem.ts'
+import { BREAK, FIFO_BYTES, Receiver, type Uart16550State } from './uart16550-receiver.ts'
 
 /** Clock of the baud generator after its fixed division by 16. */
 const BAUD_BASE = 115_200

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { AcpiPm } from '../src/acpi-pm.ts'
-import { PM_TIMER_RATE } from '../src/tick-rate.ts'
+import { PM_TIMER_RATE } from '../src/tick-counter.ts'
 import { FakeMachine } from './support/fake-machine.ts'
 
 const STATUS = 0x600

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { I8254 } from '../src/i8254.ts'
 import { I8254Channel } from '../src/i8254-channel.ts'
-import { PIT_RATE } from '../src/tick-rate.ts'
+import { PIT_RATE } from '../src/tick-counter.ts'
 import { FakeMachine } from './support/fake-machine.ts'
 
 const channel = (mode: number, count: number, rw = 3, bcd = 0): I8254Channel => {

@@ -7,7 +7,6 @@ import {
   type DisplayRectangle,
   type DisplayText,
 } from '@retrap/device'
-import { characterOf } from './code-page-437.ts'
 import { DisplayError } from './errors.ts'
 import { around, bytesOf, clip, convert } from './pixels.ts'
 import { encodePng } from './png.ts'
@@ -250,4 +249,21 @@ function checkMode({ width, height, stride, format }: DisplayMode): void {
     'ERR_INVALID',
     `a mode of ${width}×${height}, ${format}, with rows of ${stride} bytes: expected sides from 1 to ${LARGEST_SIDE}`,
   )
+}
+
+/** Unicode of the characters that a PC's ROM fonts have, from 0 on; 0 and 255 are blank. */
+const CHARACTERS = [
+  ' ☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼',
+  ' !"#$%&\'()*+,-./0123456789:;<=>?',
+  '@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_',
+  '`abcdefghijklmnopqrstuvwxyz{|}~⌂',
+  'ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒ',
+  'áíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐',
+  '└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀',
+  'αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■ ',
+].join('')
+
+/** The character of a code, 0–255. */
+export function characterOf(code: number): string {
+  return CHARACTERS[code & 0xff]!
 }

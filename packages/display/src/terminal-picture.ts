@@ -1,6 +1,5 @@
-import { characterOf } from './code-page-437.ts'
+import { characterOf, type Screen } from './screen.ts'
 import { DisplayError } from './errors.ts'
-import type { Screen } from './screen.ts'
 
 /** Size of a terminal in characters. */
 export interface TerminalSize {

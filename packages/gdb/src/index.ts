@@ -4,8 +4,8 @@
  * @packageDocumentation
  */
 export { arm64Registers } from './arm64.ts'
-export { GdbError } from './errors.ts'
-export type { GdbErrorCode } from './errors.ts'
+export { GdbError } from './register-set.ts'
+export type { GdbErrorCode } from './register-set.ts'
 export { framePacket, PacketReader } from './packets.ts'
 export type { PacketHandler } from './packets.ts'
 export { RegisterSet } from './register-set.ts'

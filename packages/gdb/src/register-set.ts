@@ -1,5 +1,30 @@
-import { GdbError } from './errors.ts'
 import { fromLittleEndian, littleEndian, toHex } from './hex.ts'
+
+/** Registers that differ by their number only. */
+export const many = (count: number, make: (i: number) => Register): readonly Register[] =>
+  Array.from({ length: count }, (_, i) => make(i))
+
+/** Types of 128 bits of floating point. */
+export const FLOAT_VECTORS =
+  '<vector id="v4f" type="ieee_single" count="4"/>\n<vector id="v2d" type="ieee_double" count="2"/>'
+
+/** Codes of {@link GdbError}. */
+export type GdbErrorCode =
+  /** A register set without a needed register, or with one twice. */
+  'ERR_REGISTERS'
+
+/** A caller's mistake. Clients' mistakes are answered with error packets. */
+export class GdbError extends Error {
+  /** The class’s name. */
+  override readonly name: string = 'GdbError'
+  /** Stable code to switch on. */
+  readonly code: GdbErrorCode
+
+  constructor(code: GdbErrorCode, message: string) {
+    super(message)
+    this.code = code
+  }
+}
 
 /** One register of a target description. */
 export interface Register {

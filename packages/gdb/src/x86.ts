@@ -1,5 +1,4 @@
-import { type Register, type RegisterFeature, RegisterSet } from './register-set.ts'
-import { FLOAT_VECTORS, many } from './register-types.ts'
+import { type Register, type RegisterFeature, RegisterSet, FLOAT_VECTORS, many } from './register-set.ts'
 
 // Features of gdb's: Debugging with GDB, appendix G.5.6, "i386 Features".
 

@@ -6,10 +6,9 @@ import type { Architecture, Paravirtual, VirtualCpu } from './virtual-cpu.ts'
 import type { DomainClock } from './clock.ts'
 import type { DirtyLogs } from './memory/dirty-logs.ts'
 import type { GuestMemory } from './memory/guest-memory.ts'
-import type { ModelMappings } from './memory/model-mappings.ts'
+import type { ModelMappings, GuestMemoryHandles } from './memory/model-mappings.ts'
 import type { OwnedMemories } from './memory/owned-memories.ts'
 import type { RunState } from './scheduling/run-state.ts'
-import type { GuestMemoryHandles } from './memory/worker-memory.ts'
 
 /** The parts of a domain that device models reach. */
 interface PlatformParts {

@@ -55,19 +55,19 @@ export type { PageCopies } from './memory/page-copies.ts'
 export type { ForkedMemory } from './memory/forked-memory.ts'
 export type { FormerContents } from './memory/late-pages.ts'
 export type { DomainRestoring, DomainReturn, DomainSnapshot, DomainState } from './saved-domain.ts'
-export type { OutsideInputs } from './scheduling/outside-inputs.ts'
+export type { OutsideInputs } from './scheduling/turn-runner.ts'
 export type { RoundState } from './scheduling/deterministic-schedule.ts'
 export { DomainVapic } from './x86/vapic/domain-vapic.ts'
 export type { DomainVapicOptions, DomainVapicState, VapicStatistics } from './x86/vapic/domain-vapic.ts'
 export { VcpuVapic } from './x86/vapic/vcpu-vapic.ts'
 export type { VcpuVapicOptions, VcpuVapicState } from './x86/vapic/vcpu-vapic.ts'
-export { FrameHolds } from './memory/frame-holds.ts'
+export { FrameHolds } from './memory/model-mappings.ts'
 export {
   guestMemoryOptions,
   openGuestMemory,
   openOwnedMemory,
   type GuestMemoryHandles,
-} from './memory/worker-memory.ts'
+} from './memory/model-mappings.ts'
 export { FrameSet, WrittenFrames, WrittenSince } from './memory/written-frames.ts'
 export type { FrameBits } from './memory/written-frames.ts'
 export { LoggedMemory } from './memory/logged-memory.ts'

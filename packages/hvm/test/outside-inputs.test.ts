@@ -2,8 +2,7 @@ import { expect, test } from 'vitest'
 import type { OutsideInputs } from '../src/index.ts'
 import { DeterministicSchedule } from '../src/scheduling/deterministic-schedule.ts'
 import { HostPace } from '../src/scheduling/host-pace.ts'
-import { RunState } from '../src/scheduling/run-state.ts'
-import type { ScheduledDomain } from '../src/scheduling/scheduled-domain.ts'
+import { RunState, type ScheduledDomain } from '../src/scheduling/run-state.ts'
 import { TurnRunner } from '../src/scheduling/turn-runner.ts'
 
 /** The schedule of a domain for which nobody waits. */

@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { beginCopying, saveDomainState } from '../src/index.ts'
 import type { DomainServer, GuestPages, PageCopies, X86Domain } from '../src/index.ts'
-import { GuestRecord } from '../src/x86/vapic/record.ts'
+import { GuestRecord } from '../src/x86/vapic/domain-vapic.ts'
 import { EXIT_PORT, Guest } from './support/guest.ts'
 
 const PAGE = 4096

@@ -1,7 +1,7 @@
 import { type AskedServer, type MmioLookup, PORT_REGION, type ServedRegion } from './lookup.ts'
 import type { ConfigAddress, ConfigSpace, EcamWindow } from './config-space.ts'
 import type { RangeHandler, Region, RegionOptions } from '@retrap/device'
-import type { IoDispatchOptions, IoDispatchState } from './dispatch-options.ts'
+import { type IoDispatchOptions, type IoDispatchState, dispatchParts } from './dispatch-parts.ts'
 import { IoreqError } from './errors.ts'
 import {
   createIoRequest,
@@ -11,7 +11,6 @@ import {
   requestAddress,
   setElement,
 } from './request.ts'
-import { dispatchParts } from './dispatch-parts.ts'
 import type { FailureHandler } from './failures.ts'
 import type { ImmediateAccess } from './immediate.ts'
 import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, XEN_DMOP_IO_RANGE_MEMORY } from './layout.ts'

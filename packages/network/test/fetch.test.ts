@@ -12,7 +12,7 @@ import {
   type TcpSocketClient,
 } from '../src/index.ts'
 import { HttpRequestParser } from '../src/fetch/http-request.ts'
-import { SyntheticNames } from '../src/fetch/synthetic-names.ts'
+import { SyntheticNames } from '../src/fetch/fetch-sockets.ts'
 import { until } from './support/test-card.ts'
 
 /** A guest's end of a connection. */

@@ -1,8 +1,7 @@
 // Frames, byte by byte: what is made is read here field by field, and what is read was laid out here, both after the RFCs.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { makeArp, readArp } from '../src/frames/arp.ts'
-import { readEthernet } from '../src/frames/ethernet.ts'
+import { makeArp, readArp, readEthernet } from '../src/frames/ethernet.ts'
 import { echoReply, isIcmpError, makeUnreachable } from '../src/frames/icmp.ts'
 import { fragmentIpv4, type Ipv4Packet, putIpv4, readIpv4Packet } from '../src/frames/ipv4.ts'
 import { Reassembly } from '../src/frames/reassembly.ts'

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { BufferBudget, StreamBuffer } from '../src/tcp/buffer-budget.ts'
 import { Congestion } from '../src/tcp/congestion.ts'
 import { ReceiveQueue } from '../src/tcp/receive-queue.ts'
-import { RoundTrip } from '../src/tcp/round-trip.ts'
+import { RoundTrip } from '../src/tcp/sender.ts'
 
 describe('how much may be in flight', () => {
   test.each([

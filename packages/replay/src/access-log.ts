@@ -1,5 +1,4 @@
-import { hexBytes, hexPair, type AccessDescription } from './describe.ts'
-import { ReplayError, ReplayMismatchError } from './errors.ts'
+import { hexBytes, hexPair, type AccessDescription, ReplayError, ReplayMismatchError } from './errors.ts'
 import { guestPhysical, overlayHeldWrites, visitHeldWrites, type HeldWriteVisitor } from './held-writes.ts'
 import { AccessKind, AccessState, KIND_NAMES, STATE_NAMES } from './kinds.ts'
 import {

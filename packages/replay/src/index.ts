@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 export { AccessLog } from './access-log.ts'
-export type { AccessDescription } from './describe.ts'
+export type { AccessDescription } from './errors.ts'
 export { ReplayError, ReplayMismatchError, type ReplayErrorCode } from './errors.ts'
 export { accessTag, AccessKind, AccessState, type AccessKindName, type AccessStateName } from './kinds.ts'
 export { LOG_BYTES, LOG_DATA_BYTES, LOG_ENTRIES, MAX_ACCESS_BYTES } from './layout.ts'

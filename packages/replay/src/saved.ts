@@ -1,5 +1,4 @@
-import { bytesOfHex, type AccessDescription } from './describe.ts'
-import { ReplayError } from './errors.ts'
+import { bytesOfHex, type AccessDescription, ReplayError } from './errors.ts'
 import { AccessKind, KIND_NAMES, STATE_NAMES } from './kinds.ts'
 
 /** One record of a {@link SavedLog}. */

@@ -15,10 +15,19 @@ import {
   tableOfContents,
 } from './cd-payloads.ts'
 import { be16, be24, be32, wholeCommand } from './fields.ts'
-import { MODE_SENSE_10, MODE_SENSE_6, modeSense } from './mode-sense.ts'
-import { BAD_FIELD, dataOf, failed, GOOD, type ScsiOutcome, type ScsiUnit } from './scsi-unit.ts'
+import {
+  MODE_SENSE_10,
+  MODE_SENSE_6,
+  modeSense,
+  BAD_FIELD,
+  dataOf,
+  failed,
+  GOOD,
+  type ScsiOutcome,
+  type ScsiUnit,
+} from './scsi-unit.ts'
 import { SENSE, type ScsiSense } from './sense.ts'
-import { UnitAttention } from './unit-attention.ts'
+import { UnitAttention } from './held-sense.ts'
 
 export { CD_BLOCK_BYTES } from './cd-payloads.ts'
 

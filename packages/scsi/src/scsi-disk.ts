@@ -11,10 +11,20 @@ import {
   productData,
 } from './disk-payloads.ts'
 import { be16, be32, be64, wholeCommand } from './fields.ts'
-import { MODE_SENSE_10, MODE_SENSE_6, modeSense } from './mode-sense.ts'
-import { BAD_FIELD, dataOf, failed, GOOD, reportUnits, type ScsiOutcome, type ScsiUnit } from './scsi-unit.ts'
+import {
+  MODE_SENSE_10,
+  MODE_SENSE_6,
+  modeSense,
+  BAD_FIELD,
+  dataOf,
+  failed,
+  GOOD,
+  reportUnits,
+  type ScsiOutcome,
+  type ScsiUnit,
+} from './scsi-unit.ts'
 import { SENSE, type ScsiSense } from './sense.ts'
-import { UnitAttention } from './unit-attention.ts'
+import { UnitAttention } from './held-sense.ts'
 
 export { MOST_TRANSFER_BYTES } from './disk-payloads.ts'
 

@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 export { ChromeTrace } from './chrome.ts'
-export { TraceError, type TraceErrorCode } from './errors.ts'
+export { TraceError, type TraceErrorCode } from './spec.ts'
 export type {
   AccessRecord,
   BlockRecord,

@@ -4,7 +4,7 @@
  * Source: the kvmvapic option ROM's interface; Windows' KPCR.
  */
 import type { VapicHost } from './host.ts'
-import { word } from './bytes.ts'
+import { word } from './structure.ts'
 
 const KPCR_SELF = 0x1c
 /** Offset of the processor's number. */

@@ -1,7 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { checkHost } from './arguments.ts'
 import { AnnouncedRom, ROM_BLOCK } from './announced-rom.ts'
-import { matches } from './bytes.ts'
+import { matches, RECORD_ENABLED } from './structure.ts'
 import { VapicError } from './errors.ts'
 import type { VapicHost } from './host.ts'
 import {
@@ -15,7 +15,6 @@ import {
 import { kpcrNumber } from './kpcr.ts'
 import { checkSaved, noStructure, type SavedVapic, saveStructure } from './saved.ts'
 import { type PatchedSite, PatchedSites } from './sites.ts'
-import { RECORD_ENABLED } from './structure.ts'
 import { UnpatchedCode } from './unpatched-code.ts'
 
 /** Numbers the stages of patching; the numbers are those of the migration stream. */

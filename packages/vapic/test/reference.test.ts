@@ -1,6 +1,6 @@
 /** The scenarios that the reference asks for, by number and name. Its machine-level ones are the machine's to show. */
 import { describe, expect, test } from 'vitest'
-import { matches, word } from '../src/bytes.ts'
+import { matches, word } from '../src/structure.ts'
 import { findBackward, findInstruction, patchFor, VapicState } from '../src/index.ts'
 import { buildVapicRom } from '../src/rom.ts'
 import { CODE, Guest, KERNEL, KPCR, ROM_GPA, TPR } from './support/guest.ts'

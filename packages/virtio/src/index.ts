@@ -14,7 +14,7 @@ export type {
   VirtioRingOptions,
 } from './virtio-device.ts'
 export { VirtioPci, type VirtioPciOptions, type VirtioPciState } from './pci/virtio-pci.ts'
-export { EmptyVirtioMmio, type EmptyVirtioMmioOptions } from './mmio/empty-virtio-mmio.ts'
+export { EmptyVirtioMmio, type EmptyVirtioMmioOptions } from './mmio/virtio-mmio.ts'
 export { VirtioMmio, type VirtioMmioOptions, type VirtioMmioState } from './mmio/virtio-mmio.ts'
 export { VirtioBlock, type VirtioBlockOptions } from './devices/block/virtio-block.ts'
 export { VirtioRng, type VirtioRngOptions } from './devices/virtio-rng.ts'

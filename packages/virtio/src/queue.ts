@@ -1,10 +1,9 @@
 import { type ChainOwner, RequestChain, type SavedChain, type VirtioChain } from './chain.ts'
-import { ChainBuilder } from './ring/chain-builder.ts'
+import { ChainBuilder, type QueueAddresses, type Ring, type RingState } from './ring/ring.ts'
 import type { FeatureSet } from './ring/feature-bits.ts'
 import { VirtioFeature } from './ring/feature-bits.ts'
 import { PackedRing } from './ring/packed-ring.ts'
 import type { RingMemory } from './ring/ring-memory.ts'
-import type { QueueAddresses, Ring, RingState } from './ring/ring.ts'
 import { SplitRing } from './ring/split-ring.ts'
 
 /** A virtqueue, as a device uses it. */

@@ -1,5 +1,5 @@
 import type { XenHost } from './architecture.ts'
-import type { EventDelivery } from './event-delivery.ts'
+import { type EventDelivery, TwoLevelEvents } from './two-level-events.ts'
 import {
   CLOSED,
   connectedTo,
@@ -11,14 +11,11 @@ import {
   unboundTo,
   virqPort,
 } from './event-port.ts'
-import { EventPortTable } from './event-port-table.ts'
+import { EventPortTable, isPerVcpu, NR_VIRQS } from './event-port-table.ts'
 import { FifoEvents, type FifoEventsState, isPriority } from './fifo-events.ts'
-import { HostEnds, type HostEnd } from './host-ends.ts'
-import type { HostChannel, HostPorts } from './host-ports.ts'
+import { HostEnds, type HostEnd, type HostChannel, type HostPorts } from './host-ends.ts'
 import { Domid, XenErrno } from './numbers.ts'
 import type { SharedInfo } from './shared-info.ts'
-import { TwoLevelEvents } from './two-level-events.ts'
-import { isPerVcpu, NR_VIRQS } from './virq.ts'
 
 /** Saved form of {@link EventChannels}. */
 export interface EventChannelsState {

@@ -1,6 +1,6 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { XenHost } from './architecture.ts'
-import type { EventDelivery, EventTarget } from './event-delivery.ts'
+import type { EventDelivery, EventTarget } from './two-level-events.ts'
 import { XenErrno } from './numbers.ts'
 
 /* public/event_channel.h, "FIFO ABI": an event word, and a vCPU's control block. */

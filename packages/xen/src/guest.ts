@@ -1,4 +1,4 @@
-import type { HostPorts } from './host-ports.ts'
+import type { HostPorts } from './host-ends.ts'
 import type { HvmParameters } from './hvm-parameters.ts'
 import type { StorePermission } from './store-tree.ts'
 

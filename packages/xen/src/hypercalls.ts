@@ -1,12 +1,10 @@
-import type { Hypercalls } from './call.ts'
+import type { Hypercalls, XenCall } from './call.ts'
 import { eventChannelOp } from './event-channel-op.ts'
-import { consoleIo } from './console-io.ts'
 import { grantTableOp } from './grant-table-op.ts'
-import { multicall } from './multicall.ts'
-import { Hypercall } from './numbers.ts'
-import { vmAssist } from './vm-assist.ts'
+import { Hypercall, XenErrno } from './numbers.ts'
 import { schedOp } from './sched-op.ts'
 import { xenVersion } from './xen-version.ts'
+import { Layout } from './layout.ts'
 
 /** The hypercalls that are the same for guests of every architecture. */
 export const COMMON_HYPERCALLS: Hypercalls = {
@@ -17,4 +15,96 @@ export const COMMON_HYPERCALLS: Hypercalls = {
   [Hypercall.CONSOLE_IO]: consoleIo,
   [Hypercall.GRANT_TABLE_OP]: grantTableOp,
   [Hypercall.SCHED_OP]: schedOp,
+}
+
+const WRITE = 0
+/** Bytes that are copied at a time, and count as one piece of work. */
+const CHUNK = 128
+const NEWLINE = 10
+const TAB = 9
+
+/**
+ * `console_io`: command, bytes, pointer. Guests may write, if somebody listens: text, without what would make a terminal
+ * do other things than show it.
+ */
+function consoleIo(call: XenCall): number {
+  const { console } = call.xen
+  if (call.word(0) !== WRITE || console === undefined) return XenErrno.PERM
+  const chunk = new Uint8Array(CHUNK)
+  let left = call.word(1)
+  let pointer = call.argument(2)
+  while (left > 0) {
+    const length = Math.min(left, CHUNK)
+    if (!call.copyIn(pointer, chunk, length)) return XenErrno.FAULT
+    const text = chunk.subarray(0, length).filter(isText)
+    if (text.length > 0) console(text)
+    left -= length
+    pointer += BigInt(length)
+    if (left > 0 && call.shouldPreempt(length / 4)) {
+      call.setArgument(2, pointer)
+      return call.preempt(1, left)
+    }
+  }
+  return 0
+}
+
+function isText(byte: number): boolean {
+  return (byte >= 0x20 && byte < 0x7f) || byte === NEWLINE || byte === TAB
+}
+
+const ARGUMENTS = 6
+const ENTRY = new Layout({
+  number: 'ulong',
+  result: 'ulong',
+  a0: 'ulong',
+  a1: 'ulong',
+  a2: 'ulong',
+  a3: 'ulong',
+  a4: 'ulong',
+  a5: 'ulong',
+})
+
+/**
+ * `multicall`: pointer, count. Makes the calls of a list one after the other, each with a result of its own. A call that is cut
+ * in two is kept in the list, as far as it has come.
+ */
+function multicall(call: XenCall): number {
+  if (call.nested) return XenErrno.INVAL
+  const inner = call.inner()
+  const size = BigInt(ENTRY.size(call.compat))
+  const list = call.argument(0)
+  const count = call.word(1)
+  const goOn = (done: number): number => {
+    call.setArgument(1, count - done)
+    return call.preempt(0, list + BigInt(done) * size)
+  }
+  for (let i = 0; i < count; i++) {
+    const entry = call.read(ENTRY, list, i)
+    if (entry === null) return XenErrno.FAULT
+    const { number, a0, a1, a2, a3, a4, a5 } = entry
+    inner.take(call.compat, number, [a0, a1, a2, a3, a4, a5])
+    const result = inner.answer()
+    if (inner.preempted) {
+      const kept = Object.fromEntries(Array.from({ length: ARGUMENTS }, (_, n) => [`a${n}`, inner.argument(n)]))
+      return call.write(ENTRY, list, { number: BigInt(inner.number), ...kept }, i) ? goOn(i) : XenErrno.FAULT
+    }
+    if (!call.write(ENTRY, list, { result: BigInt(result) }, i)) return XenErrno.FAULT
+    if (i + 1 < count && call.shouldPreempt(1)) return goOn(i + 1)
+  }
+  return 0
+}
+
+/* VMASST_* (public/xen.h). */
+const CMD_ENABLE = 0
+const CMD_DISABLE = 1
+const TYPE_RUNSTATE_UPDATE_FLAG = 5
+
+/**
+ * `vm_assist`: command, type. Of the types, hardware guests have the flag that marks runstate areas while they are
+ * written: all vCPUs stand still meanwhile, so that none ever sees it.
+ */
+function vmAssist(call: XenCall): number {
+  if (call.word(1) !== TYPE_RUNSTATE_UPDATE_FLAG) return XenErrno.INVAL
+  const command = call.word(0)
+  return command === CMD_ENABLE || command === CMD_DISABLE ? 0 : XenErrno.NOSYS
 }

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-export { plugXen } from './plug.ts'
+export { plugXen } from './paravirtual.ts'
 export type { XenConsole, XenGuest, XenGuestMemory, XenGuestState, XenStore } from './guest.ts'
 export type { XenOptions } from './xen-state.ts'
 export type { XenDomainCalls, XenHost } from './architecture.ts'
@@ -15,5 +15,5 @@ export { HvmParameter } from './hvm-parameters.ts'
 export type { HvmParameters } from './hvm-parameters.ts'
 export type { GuestShutdown, XenExit } from './shutdown.ts'
 export type { XenMemoryRange } from './memory-map.ts'
-export type { HostChannel, HostPorts } from './host-ports.ts'
+export type { HostChannel, HostPorts } from './host-ends.ts'
 export type { StorePermission } from './store-tree.ts'

@@ -2,7 +2,7 @@ import { INVALID_MFN } from '@retrap/p2m'
 import type { XenCall } from './call.ts'
 import type { GrantTable } from './grant-table.ts'
 import { Layout } from './layout.ts'
-import { preemptAt } from './memory-preempt.ts'
+import { preemptAt } from './memory-reservation.ts'
 import { XenErrno } from './numbers.ts'
 import { GUEST_FRAMES } from './xen-memory.ts'
 

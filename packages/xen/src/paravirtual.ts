@@ -4,10 +4,11 @@ import { XenCall } from './call.ts'
 import { XEN_CPUID_BASE, XEN_MSR_HYPERCALL_PAGE, xenCpuid } from './cpuid.ts'
 import type { XenCalls, XenDomain } from './domain.ts'
 import { DomainCalls } from './domain-calls.ts'
-import { hypercallPage } from './hypercall-page.ts'
 import type { EventUpcalls } from './upcalls.ts'
 import { X86Architecture, x86Hypercalls } from './x86-architecture.ts'
 import { type XenOptions, XenState } from './xen-state.ts'
+import type { XenGuest } from './guest.ts'
+import { Hypercall } from './numbers.ts'
 
 /** CPUID leaves that are Xen's. */
 const RANGE = 0x100
@@ -93,4 +94,37 @@ export function plugState(domain: XenDomain, options: XenOptions = {}): XenState
   const xen = new XenState(domain, new X86Architecture(domain), options)
   domain.plug(new Paravirtual(domain, xen))
   return xen
+}
+
+/**
+ * Lets a domain's guest see Xen: CPUID leaves, MSR, hypercalls, events, store, console.
+ *
+ * To be called once, before the domain runs and before its memory is populated to the last frame: a few pages and guest
+ * frames below 4 GiB are taken for what guest and hypervisor share.
+ */
+export function plugXen(domain: XenDomain, options: XenOptions = {}): XenGuest {
+  return plugState(domain, options)
+}
+
+const STUB_BYTES = 32
+
+/** Opcodes of the stubs: MOV EAX, imm32; VMCALL; RET; UD2; INT3 between them. */
+const MOV_EAX = 0xb8
+const VMCALL = [0x0f, 0x01, 0xc1] as const
+const RET = 0xc3
+const UD2 = [0x0f, 0x0b] as const
+const INT3 = 0xcc
+
+/**
+ * The page through which a guest makes hypercalls: a stub of 32 bytes for each number. IRET is no hypercall of hardware
+ * guests, and its stub faults.
+ */
+function hypercallPage(): Uint8Array {
+  const page = new Uint8Array(PAGE_BYTES).fill(INT3)
+  for (let number = 0; number < PAGE_BYTES / STUB_BYTES; number++) {
+    const at = number * STUB_BYTES
+    if (number === Hypercall.IRET) page.set(UD2, at)
+    else page.set([MOV_EAX, number, 0, 0, 0, ...VMCALL, RET], at)
+  }
+  return page
 }

@@ -3,17 +3,18 @@ import { MODE_64 } from '@retrap/x86-cpu'
 import type { CallRegisters, ServicePlaces, XenArchitecture, XenProcessor } from './architecture.ts'
 import type { XenDomain, XenDomainVcpu } from './domain.ts'
 import { x86HvmOp } from './hvm-op.ts'
-import type { Hypercalls } from './call.ts'
+import type { Hypercalls, XenCall } from './call.ts'
 import { COMMON_HYPERCALLS } from './hypercalls.ts'
 import { x86MemoryOp } from './memory-op.ts'
 import { Hypercall, XenFeature } from './numbers.ts'
 import { physdevOp } from './physdev-op.ts'
-import { setTimerOp } from './set-timer-op.ts'
 import type { SharedInfo } from './shared-info.ts'
 import { type SharedLayouts, X86_LAYOUTS } from './shared-layouts.ts'
 import { EventUpcalls } from './upcalls.ts'
 import { x86VcpuOp } from './vcpu-op.ts'
-import { vcpuTimeInfo } from './vcpu-time.ts'
+import { Instant } from '@retrap/device'
+import { systemTime } from './system-time.ts'
+import { tscScale } from './cpuid.ts'
 
 /** RDI RSI RDX R10 R8 R9, and EBX ECX EDX ESI EDI EBP (public header arch-x86/xen-x86_64.h, xen-x86_32.h). */
 const NATIVE_ARGUMENTS = [7, 6, 2, 10, 8, 9] as const
@@ -160,4 +161,65 @@ export function x86Hypercalls(domain: XenDomain, upcalls: EventUpcalls): Hyperca
     [Hypercall.PHYSDEV_OP]: physdevOp,
     [Hypercall.HVM_OP]: x86HvmOp({ domain, upcalls }),
   }
+}
+
+const TWO_32 = 0x1_0000_0000n
+/** About 13 days. */
+const FAR_NS = 2n ** 50n
+const SOON_NS = 100_000_000n
+
+/**
+ * `set_timer_op`: nanoseconds of system time, in two arguments for 32-bit callers; 0 for none. VIRQ_TIMER tells of it.
+ * Guests have set timers far away, or in negative time, when they had work and when they had none: such a timer is due in
+ * 100 ms.
+ */
+function setTimerOp(call: XenCall): number {
+  const words = call.compat ? call.argument(0) + call.argument(1) * TWO_32 : call.argument(0)
+  const timeout = BigInt.asIntN(64, words)
+  const now = systemTime(call.domain.clock)
+  const odd = timeout < 0n || timeout - now > FAR_NS
+  const deadline = timeout === 0n ? null : Instant.from(odd ? now + SOON_NS : timeout)
+  call.xen.events.vcpus[call.vcpu.id]?.setSingleShot(deadline)
+  return 0
+}
+
+/* struct vcpu_time_info (public/xen.h). */
+const VCPU_TIME_BYTES = 32
+const VERSION = 0
+const TSC_TIMESTAMP = 8
+const SYSTEM_TIME = 16
+const MULTIPLIER = 24
+const SHIFT = 28
+const FLAGS = 29
+const TSC_STABLE = 1
+const KHZ_OF_A_TICK_PER_NS = 1e6
+
+/**
+ * A vCPU's clock page: how its time-stamp counter becomes the domain's system time, which is its virtual time.
+ *
+ * The two run at one rate for good, so that a page holds until the guest moves the counter.
+ *
+ * @param version - of the page now; it comes out 2 higher
+ */
+function vcpuTimeInfo(domain: XenDomain, vcpu: number, version: number): Uint8Array {
+  const bytes = new Uint8Array(VCPU_TIME_BYTES)
+  const view = new DataView(bytes.buffer)
+  const now = systemTime(domain.clock)
+  const kHz = domain.tscPerNs * KHZ_OF_A_TICK_PER_NS
+  const ticks = (now * BigInt(Math.round(kHz))) / BigInt(KHZ_OF_A_TICK_PER_NS)
+  const offset = domain.vcpus[vcpu]?.cpu.tscOffset ?? 0n
+  const [multiplier, shift] = tscScale(kHz)
+  view.setUint32(VERSION, ((version | 1) + 1) >>> 0, true)
+  view.setBigUint64(TSC_TIMESTAMP, BigInt.asUintN(64, ticks + offset), true)
+  view.setBigUint64(SYSTEM_TIME, now, true)
+  view.setUint32(MULTIPLIER, multiplier, true)
+  view.setInt8(SHIFT, shift)
+  view.setUint8(FLAGS, countersAgree(domain) ? TSC_STABLE : 0)
+  return bytes
+}
+
+/** Whether the time-stamp counters of all vCPUs are the same. */
+function countersAgree({ vcpus }: XenDomain): boolean {
+  const first = vcpus[0]?.cpu.tscOffset
+  return vcpus.every(({ cpu }) => cpu.tscOffset === first)
 }

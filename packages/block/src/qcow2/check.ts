@@ -1,8 +1,7 @@
 import type { BlockStorage } from '../storage.ts'
 import { COMPRESSED, ENTRY_BYTES, offsetOf, read64 } from './format.ts'
-import { Findings } from './findings.ts'
+import { Findings, ClusterCounts, countReferences, type References } from './references.ts'
 import { type Qcow2Header, readHeader, viewOf } from './header.ts'
-import { ClusterCounts, countReferences, type References } from './references.ts'
 import { RefcountWidth } from './refcount-width.ts'
 
 /** The result of checking an image. Clusters that are counted but not used are leaks: they only take room. */

@@ -1,10 +1,8 @@
 import { BlockError } from '@retrap/device'
 import type { BlockStorage } from '../storage.ts'
-import { ClusterLocks } from './cluster-locks.ts'
 import type { Codec } from './codec.ts'
-import { CompressedSpace } from './compressed-space.ts'
 import type { DiskReader } from './disk-reader.ts'
-import { COPIED, ENTRY_BYTES, offsetHi, offsetLo, ZERO } from './format.ts'
+import { COPIED, ENTRY_BYTES, offsetHi, offsetLo, ZERO, compressedHi } from './format.ts'
 import type { Extent, Metadata } from './metadata.ts'
 import type { Allocation } from './refcounts.ts'
 
@@ -265,5 +263,72 @@ export class DiskWriter {
       this.#metadata.release(place.offset, place.count)
       throw error
     }
+  }
+}
+
+/** Clusters of the disk that requests are moving to other places in the file. Other writes of them wait. */
+class ClusterLocks {
+  readonly #held = new Map<number, Promise<void>>()
+
+  has(cluster: number): boolean {
+    return this.#held.has(cluster)
+  }
+
+  /** Settles when a cluster may be free. Look again then. */
+  wait(cluster: number): Promise<void> {
+    return this.#held.get(cluster) ?? Promise.resolve()
+  }
+
+  /** Takes clusters from `first` on, up to one that is taken. @returns how many there are, and how to give them back */
+  take(first: number, most: number): { readonly count: number; release(): void } {
+    let count = 0
+    while (count < most && !this.#held.has(first + count)) count++
+    let settle = (): void => {}
+    const ended = new Promise<void>((resolve) => {
+      settle = resolve
+    })
+    for (let i = 0; i < count; i++) this.#held.set(first + i, ended)
+    return {
+      count,
+      release: () => {
+        for (let i = 0; i < count; i++) this.#held.delete(first + i)
+        settle()
+      },
+    }
+  }
+}
+
+/** Finds room for compressed clusters: several share a cluster of the file. */
+class CompressedSpace {
+  readonly #metadata: Metadata
+  /** Where the free rest of the last cluster begins and ends. */
+  #at = 0
+  #end = 0
+  #releases = 0
+
+  constructor(metadata: Metadata) {
+    this.#metadata = metadata
+  }
+
+  /** Takes room for data that is smaller than a cluster. Call it in `Metadata.change`. */
+  async take(bytes: number): Promise<{ readonly offset: number; readonly hi: number; readonly lo: number }> {
+    const { clusterBytes, clusterBits } = this.#metadata.header
+    const { refcounts } = this.#metadata
+    // The last cluster may have become free.
+    if (this.#releases !== this.#metadata.releases) this.#at = this.#end = 0
+    this.#releases = this.#metadata.releases
+    const shared = this.#at - (this.#at % clusterBytes)
+    const canShare = this.#at < this.#end && (await refcounts.get(shared)) < refcounts.width.most
+    if (!canShare) this.#at = this.#end = 0
+    if (this.#at + bytes > this.#end) {
+      const { offset } = await this.#metadata.allocate(1)
+      // Data goes on in the next cluster where that one follows.
+      if (offset !== this.#end) this.#at = offset
+      else if (this.#at < this.#end) await refcounts.add(shared, 1)
+      this.#end = offset + clusterBytes
+    } else await refcounts.add(shared, 1)
+    const offset = this.#at
+    this.#at += bytes
+    return { offset, hi: compressedHi(offset, bytes, clusterBits), lo: offsetLo(offset) }
   }
 }

@@ -1,7 +1,6 @@
-import { BlockError } from '@retrap/device'
-import { Mutex } from '../mutex.ts'
-import type { BlockStorage } from '../storage.ts'
 import * as format from './format.ts'
+import { BlockError } from '@retrap/device'
+import type { BlockStorage } from '../storage.ts'
 import { COMPRESSED, COPIED, ENTRY_BYTES, offsetHi, offsetLo, offsetOf, ZERO } from './format.ts'
 import { type Qcow2Header, viewOf } from './header.ts'
 import type { Allocation, Refcounts } from './refcounts.ts'
@@ -339,4 +338,16 @@ function kindOf(hi: number, lo: number): Extent['kind'] {
   if ((hi & COMPRESSED) !== 0) return 'compressed'
   if ((lo & ZERO) !== 0) return 'zero'
   return offsetOf(hi, lo) === 0 ? 'unallocated' : 'data'
+}
+
+/** Runs one body at a time, in the order of the calls. */
+class Mutex {
+  #last: Promise<unknown> = Promise.resolve()
+
+  /** Runs `body` when all earlier ones have ended. */
+  run<T>(body: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(body)
+    this.#last = result.catch(() => {})
+    return result
+  }
 }

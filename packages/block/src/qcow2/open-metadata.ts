@@ -1,11 +1,13 @@
 import { ImageError } from '../errors.ts'
 import type { BlockStorage } from '../storage.ts'
 import { ENTRY_BYTES, HEADER_AUTOCLEAR } from './format.ts'
-import type { Qcow2Header } from './header.ts'
+import { type Qcow2Header, readHeader } from './header.ts'
 import { Metadata } from './metadata.ts'
 import { Refcounts } from './refcounts.ts'
-import { clearMarks, repairCounts } from './repair.ts'
+import { clearMarks, repairCounts, type Qcow2Repair } from './repair.ts'
 import type { SnapshotTable } from './snapshots.ts'
+import { BlockError } from '@retrap/device'
+import { checkQcow2, type Qcow2Check } from './check.ts'
 
 /** Bytes of tables in memory: enough for a disk of 40 GB with clusters of 64 KiB, used all over. */
 export const DEFAULT_CACHE_BYTES: number = 8 << 20
@@ -41,4 +43,26 @@ export async function openMetadata(
     await clearMarks(storage)
   } else if (header.hasAutoclear) await storage.flush()
   return metadata
+}
+
+/**
+ * Repairs the reference counts of a qcow2 image. Errors in its tables stay.
+ *
+ * @param what - `leaks` frees clusters that nothing refers to; `all` corrects all counts, and the marks of clusters that may
+ *   be written in place
+ * @returns what is still wrong
+ * @throws ImageError, BlockError
+ */
+export async function repairQcow2(storage: BlockStorage, what: Qcow2Repair): Promise<Qcow2Check> {
+  if (storage.readOnly) throw new BlockError('ERR_READ_ONLY', 'the image cannot be written')
+  const header = { ...(await readHeader(storage)), isDirty: false, isCorrupt: false }
+  const metadata = await openMetadata(storage, header, { cacheBytes: DEFAULT_CACHE_BYTES, snapshot: null })
+  await repairCounts(storage, header, metadata, what)
+  if (what === 'all') {
+    await metadata.correctOwn()
+    await metadata.commit()
+  }
+  const check = await checkQcow2(storage)
+  if (check.corruptions === 0 && header.version === 3) await clearMarks(storage)
+  return check
 }

@@ -1,9 +1,31 @@
 import { ImageError } from '../errors.ts'
 import type { BlockStorage } from '../storage.ts'
-import type { Findings } from './findings.ts'
 import { COMPRESSED, compressedPlace, ENTRY_BYTES, offsetOf, read64, ZERO } from './format.ts'
 import { type Qcow2Header, viewOf } from './header.ts'
 import { readSnapshots } from './snapshots.ts'
+
+const MOST_MESSAGES = 20
+
+/** Collects findings; only the first ones are kept in words. */
+export class Findings {
+  corruptions = 0
+  leaks = 0
+  readonly messages: string[] = []
+
+  corruption(text: string): void {
+    this.corruptions++
+    this.#say(`error: ${text}`)
+  }
+
+  leak(text: string): void {
+    this.leaks++
+    this.#say(`leak: ${text}`)
+  }
+
+  #say(text: string): void {
+    if (this.messages.length < MOST_MESSAGES) this.messages.push(text)
+  }
+}
 
 /** Clusters of which counts are kept together. */
 const PAGE = 8192

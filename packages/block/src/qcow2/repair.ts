@@ -1,9 +1,8 @@
 import type { BlockStorage } from '../storage.ts'
-import { Findings } from './findings.ts'
+import { Findings, countReferences } from './references.ts'
 import { HEADER_INCOMPATIBLE } from './format.ts'
 import type { Qcow2Header } from './header.ts'
 import type { Metadata } from './metadata.ts'
-import { countReferences } from './references.ts'
 
 /** The extent of a repair: counts that are too high, or everything. */
 export type Qcow2Repair = 'leaks' | 'all'

@@ -7,4 +7,4 @@ export { connectDevices, DeviceClient, type DeviceClientOptions } from './client
 export { DeviceListener, SocketTransport, type DeviceListenerOptions, type SocketAddress } from './listener.ts'
 export { attachModules, importModels } from './modules.ts'
 export { startDeviceProcess, type DeviceProcessOptions } from './process.ts'
-export { startDeviceWorker, type DeviceWorkerOptions } from './worker.ts'
+export { startDeviceWorker, type DeviceWorkerOptions } from './process.ts'

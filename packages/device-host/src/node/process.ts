@@ -5,9 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type IoDispatch, IoreqError } from '@retrap/ioreq'
-import type { DevicePlatform } from '../index.ts'
+import type { DevicePlatform, SharedTransportOptions } from '../index.ts'
 import { DeviceListener, type DeviceListenerOptions, type SocketTransport } from './listener.ts'
-import { programOf, sourceFlags } from './program.ts'
+import { Worker } from 'node:worker_threads'
+import { SharedTransport } from '../shared-transport.ts'
 
 /** The options of {@link startDeviceProcess}. */
 export interface DeviceProcessOptions extends Pick<DeviceListenerOptions, 'reconnectMs' | 'realTime'> {
@@ -70,4 +71,61 @@ export async function startDeviceProcess(
   // A server that is closed, for whatever reason, needs no process.
   first.remote.onClosed(() => void child.kill('SIGKILL'))
   return first
+}
+
+/** A program beside the module `from`, which runs as source or built as that one does. */
+function programOf(name: string, from: string): URL {
+  return new URL(`./${name}${extension(from)}`, from)
+}
+
+const extension = (url: string): string => (/\.ts(?:$|\?)/.test(url) ? '.ts' : '.js')
+
+const SOURCES = '--conditions=retrap-source'
+
+/** Node's options for such a program: one that runs from source wants the sources of its packages too. */
+function sourceFlags(from: string): string[] {
+  return extension(from) === '.ts' ? [SOURCES] : []
+}
+
+/** The options of {@link startDeviceWorker} beside those of a `SharedTransport`. */
+export interface DeviceWorkerOptions extends SharedTransportOptions {
+  /** Modules whose exported device models the Worker runs: URLs, as `import` takes them. */
+  readonly modules: readonly string[]
+  /**
+   * A program of your own for the Worker, instead of the one that imports `modules`. It gets `workerData.memory` for
+   * `serveSharedDevices`, and `data`.
+   */
+  readonly program?: URL
+  /** `workerData.data` of that program. */
+  readonly data?: unknown
+}
+
+/**
+ * Runs device models in a Worker of their own. A Worker that ends, or fails to load its modules, fails the server;
+ * a server that is closed ends the Worker.
+ */
+export function startDeviceWorker(
+  dispatch: IoDispatch,
+  platform: DevicePlatform,
+  options: DeviceWorkerOptions,
+): SharedTransport {
+  let worker: Worker | null = null
+  const transport = new SharedTransport(dispatch, platform, {
+    ...options,
+    onClosed: () => {
+      // A Worker that hangs in a handler does not see that it is to end.
+      void worker?.terminate()
+      options.onClosed?.()
+    },
+  })
+  worker = new Worker(options.program ?? programOf('device-worker', import.meta.url), {
+    workerData: { memory: transport.memory, modules: options.modules, data: options.data },
+    execArgv: sourceFlags(import.meta.url),
+    name: `retrap devices ${options.name}`,
+  })
+  worker.on('error', (error) => transport.remote.failed(error))
+  worker.on('exit', (code) => {
+    transport.remote.failed(new IoreqError('ERR_DEVICE', `the Worker of server ${options.name} ended with ${code}`))
+  })
+  return transport
 }

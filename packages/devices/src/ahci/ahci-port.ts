@@ -2,7 +2,7 @@ import { type DeviceContext, DeviceError } from '@retrap/device'
 import type { AtaDrive } from '../ata/drive.ts'
 import { BSY, DRQ } from '../ata/taskfile.ts'
 import { CommandList } from './command-list.ts'
-import type { CommandListState } from './command-list-state.ts'
+import type { CommandListState } from './command-slots.ts'
 import { REGISTER_AT, registerFrame } from './frames.ts'
 import {
   CCS_SHIFT,

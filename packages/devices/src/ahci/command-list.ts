@@ -3,7 +3,7 @@ import type { BlockErrorCode, Dma } from '@retrap/device'
 import { type AtaDrive, type DriveStep, ended } from '../ata/drive.ts'
 import { MediumRequests } from '../ata/medium-requests.ts'
 import { ABRT, BSY, DRDY, DRQ, DSC, ERR } from '../ata/taskfile.ts'
-import { CommandSlots } from './command-slots.ts'
+import { CommandSlots, type CommandListParts, type CommandListState, type Running } from './command-slots.ts'
 import { DataTable } from './data-table.ts'
 import {
   DEVICE_BITS_AT,
@@ -32,7 +32,6 @@ import {
   TFD,
   TFES,
 } from './port-registers.ts'
-import type { CommandListParts, CommandListState, Running } from './command-list-state.ts'
 import { asksForQueuedError, queuedAsPlain, queuedErrorLog, READ_LOG_DMA_EXT, READ_LOG_EXT } from './queued-commands.ts'
 import { type QueuedTransfer, QueuedTransfers } from './queued-transfers.ts'
 

@@ -10,9 +10,8 @@ import {
 import { ByteBatch } from '../byte-batch.ts'
 import { ByteQueue } from '../byte-queue.ts'
 import { MODEM_READY, modemFlags, modemInputs, modemInterrupts } from './pl011-modem.ts'
-import { FIFO_CHARACTERS, Pl011Receiver, triggerLevel } from './pl011-receiver.ts'
+import { FIFO_CHARACTERS, Pl011Receiver, triggerLevel, type Pl011State } from './pl011-receiver.ts'
 import * as R from './pl011-registers.ts'
-import type { Pl011State } from './pl011-state.ts'
 import { PRIME_CELL_BYTES, primeCell } from './prime-cell.ts'
 
 const DEFAULT_CLOCK_HZ = 24_000_000

@@ -1,4 +1,5 @@
 import { DEVICE_LBA, type Taskfile } from './taskfile.ts'
+import type { BlockProperties, DiskGeometry } from '@retrap/device'
 
 /** How cylinder, head and sector are counted: heads, and sectors of a track. */
 export interface Translation {
@@ -37,4 +38,21 @@ export function putAddress(registers: Taskfile, lba: number, ext: boolean, { hea
     registers.previousMid = (upper >>> 8) & 0xff
     registers.previousHigh = (upper >>> 16) & 0xff
   } else registers.device = (registers.device & 0xf0) | (upper & 15)
+}
+
+/** Translation at power-on, which all BIOSes know. */
+const HEADS = 16
+const SECTORS_PER_TRACK = 63
+const MOST_CYLINDERS = 16_383
+
+const isWithin = (value: number, most: number): boolean => Number.isInteger(value) && value >= 1 && value <= most
+
+/** The geometry of a disk of so many sectors: the medium's own if the registers can address it, else the usual one. */
+export function diskGeometry({ geometry }: BlockProperties, sectors: number): DiskGeometry {
+  if (geometry !== undefined) {
+    const { cylinders, heads, sectors: track } = geometry
+    if (isWithin(cylinders, 0xffff) && isWithin(heads, 16) && isWithin(track, 0xff)) return geometry
+  }
+  const cylinders = Math.min(MOST_CYLINDERS, Math.floor(sectors / (HEADS * SECTORS_PER_TRACK)))
+  return { cylinders: Math.max(1, cylinders), heads: HEADS, sectors: SECTORS_PER_TRACK }
 }

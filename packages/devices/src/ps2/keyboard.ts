@@ -1,6 +1,5 @@
 import type { DeviceContext, InputBackend, InputClient, InputEvent, Timer, Word64 } from '@retrap/device'
-import { ByteRing } from './byte-ring.ts'
-import { ACKNOWLEDGE, type Ps2Device, RESEND, SELF_TEST_DONE, SELF_TEST_NS } from './device.ts'
+import { ByteRing, ACKNOWLEDGE, type Ps2Device, RESEND, SELF_TEST_DONE, SELF_TEST_NS } from './device.ts'
 import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 import { type KeyContext, keySequence, LONGEST_SEQUENCE, repeatSequence, USAGE } from './key-sequences.ts'
 import type { Ps2KeyboardState } from './keyboard-state.ts'

@@ -1,6 +1,5 @@
 import type { DeviceContext, InputBackend, InputClient, InputEvent, Timer, Word64 } from '@retrap/device'
-import { ByteRing } from './byte-ring.ts'
-import { ACKNOWLEDGE, type Ps2Device, RESEND, SELF_TEST_DONE, SELF_TEST_NS } from './device.ts'
+import { ByteRing, ACKNOWLEDGE, type Ps2Device, RESEND, SELF_TEST_DONE, SELF_TEST_NS } from './device.ts'
 import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 import { MouseMotion, type MouseMotionState } from './mouse-motion.ts'
 

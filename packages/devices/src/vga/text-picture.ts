@@ -1,6 +1,6 @@
 import type { DisplayText } from '@retrap/device'
 import { characterDots, displayedLines, doubledDots, lineCompare } from './crtc-timing.ts'
-import type { Palette } from './palette.ts'
+import type { Palette } from './graphics-picture.ts'
 import type { Picture } from './picture.ts'
 import type { VgaRegisters } from './registers.ts'
 

@@ -1,5 +1,5 @@
 import { I8254 } from '../../src/i8254.ts'
-import { PIT_RATE } from '../../src/tick-rate.ts'
+import { PIT_RATE } from '../../src/tick-counter.ts'
 import { FakeMachine } from './fake-machine.ts'
 import { ModelCounter } from './i8254-model.ts'
 import type { Choose } from './random-board.ts'

@@ -1,5 +1,4 @@
-import { ArmEngine, SYSTEM_DONE, SYSTEM_UNDEFINED } from '@retrap/arm-cpu'
-import type { JitOptions, SystemValue } from '@retrap/arm-cpu'
+import { ArmEngine, SYSTEM_DONE, SYSTEM_UNDEFINED, type JitOptions, type SystemValue } from '@retrap/arm-cpu'
 import { DeviceOrder, deviceOrderBytes } from '@retrap/arm-mmio'
 import type { InterruptLine } from '@retrap/device'
 import {
@@ -9,7 +8,7 @@ import {
   genericTimersStateBytes,
   SharedLines,
 } from '@retrap/irqchip/gic'
-import type { Domain } from '../domain.ts'
+import { Domain } from '../domain.ts'
 import type { DomainOptions } from '../domain-options.ts'
 import type { DomainState, SavedArchitecture } from '../saved-domain.ts'
 import { GicV2Controller, type GicV2Place } from './gic-v2.ts'
@@ -18,6 +17,25 @@ import type { ArmInterruptController, ArmInterruptsState } from './interrupt-con
 import type { ArmParavirtual, ArmSurroundings } from './surroundings.ts'
 import type { PsciWorld } from './psci.ts'
 import { ArmVcpu, type ArmVcpuState } from './vcpu.ts'
+
+/** A domain whose vCPUs are Arm processors, with a GIC. */
+export class ArmDomain extends Domain<ArmVcpu, ArmArchitecture> {
+  /** @throws MemoryError where `memory` has no room */
+  constructor(options: ArmDomainOptions) {
+    super({ stage2: {}, ...options }, (domain) => new ArmArchitecture(domain, options))
+  }
+
+  /** Has the guest see a hypervisor's own interface: its hypercalls and events. */
+  override plug(paravirtual: ArmParavirtual): void {
+    super.plug(paravirtual)
+    this.architecture.paravirtual = paravirtual
+  }
+
+  /** Drives a vCPU's private interrupt, 16 to 31. */
+  setPrivateInterrupt(vcpu: number, intid: number, level: boolean): void {
+    this.architecture.gic.setPpi(vcpu, intid, level)
+  }
+}
 
 /** A range of guest-physical addresses. */
 export interface AddressRange {

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-export { ArmDomain } from './domain.ts'
+export { ArmDomain } from './architecture.ts'
 export {
   beginCopying,
   beginRestoringDomain,

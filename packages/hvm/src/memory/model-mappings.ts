@@ -1,8 +1,48 @@
-import { guestMapOf, MapCache } from '@retrap/mapcache'
-import type { MachineMemory } from '@retrap/memory'
+import { guestMapOf, MapCache, type FrameReferences } from '@retrap/mapcache'
+import { MachineMemory, type WasmMemory } from '@retrap/memory'
 import type { DirtyLogs } from './dirty-logs.ts'
-import type { FrameHolds } from './frame-holds.ts'
 import type { SecondLevelFaults } from './second-level.ts'
+import { FrameCounts, P2m } from '@retrap/p2m'
+import type { DeviceMemory } from '@retrap/device'
+import type { SharedDevicesOptions } from '@retrap/device-host'
+
+/**
+ * References to the machine frames of a guest's RAM. A frame that is not counted, because a toolstack put it into the map
+ * itself, is held without a reference.
+ */
+export class FrameHolds implements FrameReferences {
+  readonly #counts: FrameCounts
+  /** Holds on frames that nobody counted then, by MFN. */
+  readonly #uncounted = new Map<number, number>()
+
+  constructor(counts: FrameCounts) {
+    this.#counts = counts
+  }
+
+  /** Takes a reference to each of a run of machine frames. @returns true: frames that are not counted are held without */
+  tryTake(mfn: number, count: number): boolean {
+    if (this.#counts.count(mfn) !== 0 && this.#counts.tryTake(mfn, count)) return true
+    for (let frame = mfn; frame < mfn + count; frame++) {
+      if (this.#counts.count(frame) !== 0 && this.#counts.tryTake(frame, 1)) continue
+      this.#uncounted.set(frame, (this.#uncounted.get(frame) ?? 0) + 1)
+    }
+    return true
+  }
+
+  /** Drops a reference to each of a run of machine frames. */
+  drop(mfn: number, count: number): void {
+    if (this.#uncounted.size === 0) {
+      this.#counts.drop(mfn, count)
+      return
+    }
+    for (let frame = mfn; frame < mfn + count; frame++) {
+      const held = this.#uncounted.get(frame)
+      if (held === undefined) this.#counts.drop(frame, 1)
+      else if (held === 1) this.#uncounted.delete(frame)
+      else this.#uncounted.set(frame, held - 1)
+    }
+  }
+}
 
 /** The mappings of guest memory that the device models of this process have: a cache for each. */
 export class ModelMappings {
@@ -61,4 +101,51 @@ export class ModelMappings {
   keptViews(): { readonly device: string; readonly gpa: number; readonly length: number }[] {
     return this.#caches.flatMap(({ device, cache }) => cache.keptViews().map((view) => ({ device, ...view })))
   }
+}
+
+/** Where a guest's memory is, for Workers: posted to them, and taken by {@link openGuestMemory}. */
+export interface GuestMemoryHandles {
+  /** The machine's; shared. */
+  readonly memory: WasmMemory
+  /** `P2m.ma` */
+  readonly p2m: number
+  /** `FrameCounts.ma` */
+  readonly frameCounts: number
+}
+
+/**
+ * Lets the device models of a Worker map a guest's memory themselves: what `openMemory` of `serveSharedDevices` takes.
+ *
+ * @param handles - `platform.sharedMemory` of a domain whose machine memory is shared
+ * @throws MemoryError, P2mError where they lead to no machine, and no map
+ */
+export function openGuestMemory(
+  handles: GuestMemoryHandles,
+): (modified: (gfn: number, count: number) => void) => DeviceMemory {
+  const memory = MachineMemory.attach(handles.memory)
+  const p2m = P2m.attach(memory, handles.p2m)
+  const references = new FrameHolds(FrameCounts.attach(memory, handles.frameCounts))
+  return (modified) => new MapCache({ memory, map: guestMapOf(p2m, modified), references })
+}
+
+/**
+ * Shows the device models of a Worker the memory that they own: what `ownedView` of `serveSharedDevices` takes.
+ *
+ * @param handles - as of {@link openGuestMemory}
+ */
+export function openOwnedMemory(handles: GuestMemoryHandles): (location: number, bytes: number) => Uint8Array {
+  const { u8 } = MachineMemory.attach(handles.memory)
+  return (location, bytes) => u8.subarray(location, location + bytes)
+}
+
+/**
+ * Both for a Worker: the options of `serveSharedDevices`.
+ *
+ * @param handles - as of {@link openGuestMemory}; undefined, as where a run is recorded: the models copy memory by messages
+ */
+export function guestMemoryOptions(
+  handles: GuestMemoryHandles | undefined,
+): Partial<Pick<SharedDevicesOptions, 'openMemory' | 'ownedView'>> {
+  if (handles === undefined) return {}
+  return { openMemory: openGuestMemory(handles), ownedView: openOwnedMemory(handles) }
 }

@@ -3,8 +3,7 @@ import { HvmError } from '../errors.ts'
 import type { CpuExit, VirtualCpu } from '../virtual-cpu.ts'
 import type { HostPace } from './host-pace.ts'
 import { ModelSettling } from './model-settling.ts'
-import type { RunState } from './run-state.ts'
-import type { ScheduledDomain } from './scheduled-domain.ts'
+import type { RunState, ScheduledDomain } from './run-state.ts'
 import { TURN, type TurnRunner } from './turn-runner.ts'
 
 /** A device access that is waited for costs a turn as much as so many instructions. */

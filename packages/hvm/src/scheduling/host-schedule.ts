@@ -1,7 +1,6 @@
 import type { VirtualCpu } from '../virtual-cpu.ts'
 import { type HostPace, LOOK } from './host-pace.ts'
-import type { RunState } from './run-state.ts'
-import type { ScheduledDomain } from './scheduled-domain.ts'
+import type { RunState, ScheduledDomain } from './run-state.ts'
 import type { TurnRunner } from './turn-runner.ts'
 
 /** A timer that is due within this time makes the turn shorter, so that it is not late by a whole one. */

@@ -1,7 +1,7 @@
 import { LONGEST_HOST_TIMER_MS } from '@retrap/device/host'
 import type { RemoteServer } from '@retrap/device-host'
 import { IoreqError } from '@retrap/ioreq'
-import type { ScheduledDomain } from './scheduled-domain.ts'
+import type { ScheduledDomain } from './run-state.ts'
 
 type SettledModels = Pick<ScheduledDomain, 'servers' | 'devices' | 'deviceDeadlineMs'>
 

@@ -3,8 +3,7 @@ import type { CpuExit } from '../virtual-cpu.ts'
 import { DeterministicSchedule, type RoundState } from './deterministic-schedule.ts'
 import { HostPace } from './host-pace.ts'
 import { HostSchedule } from './host-schedule.ts'
-import type { RunState } from './run-state.ts'
-import type { ScheduledDomain } from './scheduled-domain.ts'
+import type { RunState, ScheduledDomain } from './run-state.ts'
 import { TurnRunner } from './turn-runner.ts'
 
 /** Host time that devices have to answer what is under way when one of them stops the machine. */

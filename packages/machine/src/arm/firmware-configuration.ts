@@ -3,11 +3,64 @@ import { fwCfgInMemory } from '@retrap/devices/arm'
 import { KERNEL_KEY } from '../loaders/firmware-keys.ts'
 import { commandLineBytes } from '../loaders/guest-memory.ts'
 import { hex, LoaderError } from '../loaders/errors.ts'
-import { relocatableArmAcpi } from './acpi.ts'
 import { COMMAND_LINE_LIMIT } from './device-tree.ts'
 import { isGzip, unpackImage } from './kernel-image.ts'
-import { type ArmBoard, VIRT } from './layout.ts'
-import { armSmbios } from './smbios.ts'
+import { type ArmBoard, VIRT, checkArmBoard, hasIts } from './layout.ts'
+import { TableImage, type AcpiTables } from '../acpi/image.ts'
+import { relocate, type RelocatableAcpi } from '../acpi/relocatable.ts'
+import { dsdt, mcfg, rsdp, xsdt } from '../acpi/tables.ts'
+import { dbg2, fadt, gtdt, iort, madt, pptt, spcr } from './acpi-tables.ts'
+import { dsdtBody, UART_PATH } from './dsdt.ts'
+import { buildSmbios, type Smbios } from '../firmware/smbios.ts'
+
+const ENTRY_POINT_BYTES = 0x18
+const CHECKSUM = 0x05
+
+/**
+ * SMBIOS structures of the Arm board, with the 64-bit entry point: RAM lies above what the other can name.
+ *
+ * Source: DMTF DSP0134, "System Management BIOS (SMBIOS) Reference Specification" 3.0, 5.2.2, "SMBIOS 3.0 (64-bit) Entry Point".
+ */
+export function armSmbios({ cpus, memoryBytes }: ArmBoard): Smbios {
+  const ram = [{ gpa: VIRT.ram.base, bytes: memoryBytes }]
+  const { tables } = buildSmbios({ cpus, ram, product: 'retrap Arm board' })
+  const anchor = new Uint8Array(ENTRY_POINT_BYTES)
+  for (const [i, character] of [...'_SM3_'].entries()) anchor[i] = character.charCodeAt(0)
+  // Edition 3.0, revision 1 of the entry point.
+  anchor.set([ENTRY_POINT_BYTES, 3, 0, 0, 1], CHECKSUM + 1)
+  new DataView(anchor.buffer).setUint32(0x0c, tables.length, true)
+  anchor[CHECKSUM] = -anchor.reduce((sum, byte) => sum + byte, 0) & 0xff
+  return { anchor, tables }
+}
+
+/**
+ * The ACPI tables of the board, with absolute addresses: RSDP, XSDT, FADT, DSDT, MADT, PPTT, GTDT, SPCR, DBG2, MCFG and, with an
+ * ITS, IORT. There is no RSDT: addresses of 64 bits are what Arm's firmware uses.
+ *
+ * @param base - GPA of the image, a multiple of 64
+ * @throws MachineError `ERR_CPUS`, `ERR_MEMORY_SIZE`
+ *
+ * Source: Arm DEN 0044, Base Boot Requirements, "ACPI tables".
+ */
+export function buildArmAcpiTables(board: ArmBoard, base: number): AcpiTables {
+  checkArmBoard(board)
+  const image = new TableImage(base)
+  const definition = image.place('DSDT', dsdt(dsdtBody(board)))
+  const roots = [
+    image.place('FACP', fadt(board, definition)),
+    image.place('APIC', madt(board)),
+    image.place('PPTT', pptt(board)),
+    image.place('GTDT', gtdt()),
+    image.place('MCFG', mcfg(VIRT.pcie)),
+    image.place('SPCR', spcr()),
+    image.place('DBG2', dbg2(`\\_SB.${UART_PATH}`)),
+    ...(hasIts(board) ? [image.place('IORT', iort())] : []),
+  ]
+  return image.finish(rsdp(0, image.place('XSDT', xsdt(roots))))
+}
+
+/** The same for firmware to place, by files of fw_cfg: `etc/acpi/rsdp`, `etc/acpi/tables`, `etc/table-loader`. */
+export const relocatableArmAcpi = (board: ArmBoard): RelocatableAcpi => relocate(buildArmAcpiTables(board, 0))
 
 const BOOT_MENU_KEY = 0x0e
 /** "MZ" of an EFI program. */

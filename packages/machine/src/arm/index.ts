@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-export { buildArmAcpiTables, relocatableArmAcpi } from './acpi.ts'
+export { buildArmAcpiTables, relocatableArmAcpi } from './firmware-configuration.ts'
 export type { AcpiTables } from '../acpi/image.ts'
 export type { RelocatableAcpi } from '../acpi/relocatable.ts'
 export { affinityOf, checkArmBoard, gsiOfPpi, gsiOfSpi, POWER_BUTTON_LINE, PPI, VIRT } from './layout.ts'
@@ -33,13 +33,13 @@ export type { ArmBackEnds, ArmGate, ArmPciOptions } from './devices.ts'
 export type { PcBootOptions, PcDrive, PcNvmePlace, PcScsiPlace, PcVirtioDisk } from '../devices/drives.ts'
 export type { PcFlash } from '../firmware/flash.ts'
 export type { PcNetworkCard, PcNetworkPlace } from '../devices/network-card.ts'
-export type { PcPciPlace } from '../devices/pci-place.ts'
+export type { PcPciPlace } from '../devices/pci-options.ts'
 export type { PcEjectOptions, PcRemovableDrive } from '../devices/removable-drive.ts'
-export type { PcRootPort } from '../devices/root-port.ts'
-export type { PcSoundDevice } from '../devices/sound-device.ts'
-export type { PcUsb, PcUsbDevice } from '../devices/usb.ts'
+export type { PcRootPort } from '../devices/pci-options.ts'
+export type { PcSoundDevice } from '../devices/pci-options.ts'
+export type { PcUsb, PcUsbDevice } from '../devices/pci-options.ts'
 export type { PcVirtioDevice } from '../devices/virtio-device.ts'
-export type { PcVirtioPlace } from '../devices/virtio-place.ts'
+export type { PcVirtioPlace } from '../devices/pci-options.ts'
 export { ArmMachine, createArmMachine, type ArmMachineOptions } from './machine.ts'
 export {
   recordArmMachine,
@@ -51,6 +51,6 @@ export {
 export type { RecordingSource } from '../recording/replay.ts'
 export type { ReplayExit } from '../recording/replay-exit.ts'
 export type { Divergence } from '../recording/replay-gate.ts'
-export type { ArmSnapshot, ArmSnapshotMachine, ArmSnapshotSource, ArmSnapshotState } from './snapshot-types.ts'
+export type { ArmSnapshot, ArmSnapshotMachine, ArmSnapshotSource, ArmSnapshotState } from './snapshot.ts'
 export type { GuestSample, SampledMemory, SamplingOptions } from '../life/sampling.ts'
 export type { ArmStatistics } from './statistics.ts'

@@ -12,19 +12,20 @@ import {
   ResetControl,
   Uart16550,
   XenPlatform,
+  type EcamPlacement,
+  type FwCfg,
+  type ShadowRange,
+  type SmramSettings,
+  type FwCfgItem,
 } from '@retrap/devices'
-import type { EcamPlacement, FwCfg, ShadowRange, SmramSettings } from '@retrap/devices'
 import type { DeviceModel, InputBackend, InterruptLine } from '@retrap/device'
 import { placeEcam } from './board-description.ts'
-import { firmwareConfiguration, replaceAcpi } from '../firmware/firmware-configuration.ts'
-import type { FirmwareConfiguration } from '../firmware/firmware-configuration.ts'
+import { firmwareConfiguration, replaceAcpi, type FirmwareConfiguration } from '../firmware/firmware-configuration.ts'
 import type { PcMemoryMap } from '../loaders/index.ts'
 import { wallSeconds } from '../life/host.ts'
 import { CHIPSETS, type MachineType } from '../pc/machine-type.ts'
 import { ramfbFile } from '../firmware/ramfb-file.ts'
-import { SmiFeatures } from '../firmware/smi-features.ts'
-import { SERIAL_PORTS } from '../devices/serial-port.ts'
-import { SerialStream } from '../devices/serial-stream.ts'
+import { SERIAL_PORTS, SerialStream } from '../devices/serial-port.ts'
 
 /** PCI device number of Xen's platform device, as in machines of its own. */
 const XEN_PLATFORM_DEVICE = 2
@@ -217,4 +218,58 @@ function createChipset(
   const isaBridge = new IchLpc({ onPmBase: (base) => pm.place(base), smm })
   const mch = new MchHostBridge({ onShadow, isAsleep, onEcam, ...onSmram, ...(!firmware && { ecamBase: ecam.base }) })
   return { bridges: [mch, isaBridge], isaBridge, pm }
+}
+
+const FEATURES_BYTES = 8
+/** An SMI by the command port reaches all processors, not the one alone that writes. */
+const BROADCAST = 1 << 0
+const SUPPORTED = BROADCAST
+
+/**
+ * The agreement of firmware and chipset on SMIs: firmware writes the features that it wants, and selects `features-ok`, which
+ * then holds 1 if all of them are supported. From then on it is settled, until the machine is reset.
+ *
+ * Source: QEMU, docs/specs, "etc/smi" items of fw_cfg; OVMF reads and writes them.
+ */
+export class SmiFeatures {
+  #requested: Uint8Array = new Uint8Array(FEATURES_BYTES)
+  #settled = false
+
+  /** Whether an SMI of the command port reaches all processors. */
+  get broadcast(): boolean {
+    return this.#settled && (this.#requested[0]! & BROADCAST) !== 0
+  }
+
+  /** Items of fw_cfg. A restored machine has those that are requested first. */
+  readonly files: Readonly<Record<string, FwCfgItem>> = {
+    'etc/smi/requested-features': {
+      bytes: new Uint8Array(FEATURES_BYTES),
+      writable: true,
+      onWrite: (bytes) => {
+        // A settled choice stays.
+        if (this.#settled) bytes.set(this.#requested)
+        else this.#requested = bytes.slice()
+      },
+      onReset: (bytes) => {
+        this.#requested = bytes.fill(0).slice()
+      },
+    },
+    'etc/smi/features-ok': {
+      bytes: Uint8Array.of(0),
+      onSelect: (bytes) => this.#settle(bytes),
+      onWrite: ([ok]) => (this.#settled = ok !== 0),
+      onReset: (bytes) => {
+        bytes[0] = 0
+        this.#settled = false
+      },
+    },
+    'etc/smi/supported-features': { bytes: Uint8Array.of(SUPPORTED, 0, 0, 0, 0, 0, 0, 0) },
+  }
+
+  #settle(ok: Uint8Array): void {
+    const [low = 0, ...rest] = this.#requested
+    if (this.#settled || (low & ~SUPPORTED) !== 0 || rest.some((byte) => byte !== 0)) return
+    ok[0] = 1
+    this.#settled = true
+  }
 }

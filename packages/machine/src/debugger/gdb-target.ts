@@ -3,8 +3,7 @@ import type { X86Domain } from '@retrap/hvm'
 import type { MachineDebugger } from './machine-debugger.ts'
 import { machineGdbTarget, type MachineGdbOptions } from './machine-gdb-target.ts'
 import type { MonitorCommand } from './monitor.ts'
-import { pcMonitor } from './pc-monitor.ts'
-import { VECTOR_NAMES } from './vectors.ts'
+import { pcMonitor, VECTOR_NAMES } from './pc-monitor.ts'
 
 /** How a machine is shown to gdb. */
 export interface PcGdbOptions extends MachineGdbOptions {

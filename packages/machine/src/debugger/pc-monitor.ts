@@ -12,7 +12,12 @@ import {
   parseAddress,
   pendingCommand,
 } from './monitor.ts'
-import { VECTOR_NAMES } from './vectors.ts'
+
+/** Names of exceptions by vector (SDM vol. 3A, "Exceptions and Interrupts"). */
+export const VECTOR_NAMES: readonly (string | undefined)[] =
+  '#DE #DB #NMI #BP #OF #BR #UD #NM #DF - #TS #NP #SS #GP #PF - #MF #AC #MC #XM #VE #CP'
+    .split(' ')
+    .map((name) => (name === '-' ? undefined : name))
 
 /** The `monitor` commands of a PC. */
 export function pcMonitor(domain: X86Domain, debug: MachineDebugger, further: readonly MonitorCommand[] = []): Monitor {

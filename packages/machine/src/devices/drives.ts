@@ -1,6 +1,5 @@
 import type { BlockBackend } from '@retrap/device'
-import type { PcPciPlace } from './pci-place.ts'
-import type { PcVirtioPlace } from './virtio-place.ts'
+import type { PcPciPlace, PcVirtioPlace } from './pci-options.ts'
 
 /** A virtio disk's place and queues. */
 export interface PcVirtioDisk extends PcVirtioPlace {

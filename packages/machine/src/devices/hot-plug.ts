@@ -7,8 +7,7 @@ import { MachineError } from '../errors.ts'
 import { type PcNetworkCard, usualMacAddress } from './network-card.ts'
 import { checkOptionValues } from '../option-values.ts'
 import type { PcOptions } from '../pc/pc-options.ts'
-import type { PcSoundDevice } from './sound-device.ts'
-import type { PcUsb } from './usb.ts'
+import type { PcSoundDevice, PcUsb } from './pci-options.ts'
 import type { PcVirtioDevice } from './virtio-device.ts'
 
 /** A device that is plugged in while the machine runs: one of these, with the `port` that it is behind. */

@@ -1,5 +1,5 @@
 import { MEMORY_PAGE_BYTES, type PacketBackend } from '@retrap/device'
-import type { PcPciPlace } from './pci-place.ts'
+import type { PcPciPlace } from './pci-options.ts'
 
 /** The options that all network cards have. */
 export interface PcNetworkPlace {

@@ -1,7 +1,7 @@
 import type { VirtioConsolePort, VirtioDevice } from '@retrap/virtio'
 import type { Share } from '@retrap/virtio/p9'
 import type { PcNetworkPlace } from './network-card.ts'
-import type { PcVirtioPlace } from './virtio-place.ts'
+import type { PcVirtioPlace } from './pci-options.ts'
 
 /** A virtio device of a PC, beside its disks. */
 export type PcVirtioDevice = PcVirtioPlace &

@@ -7,10 +7,9 @@ import {
 import { loadDeviceKinds, placeDevices } from '../devices/device-kinds.ts'
 import type { PcSite } from '../kinds/placed-devices.ts'
 import { type PciPlace, PciSlots } from '../devices/pci-slots.ts'
-import { OF_NETWORK, withBackEnds } from './back-ends.ts'
+import { OF_NETWORK, withBackEnds, decodeMessage, encodeMessage, type Post } from './messages.ts'
 import { FarMedium } from './far-medium.ts'
 import { FarNetwork, type NetworkProperties } from './far-network.ts'
-import { decodeMessage, encodeMessage, type Post } from './messages.ts'
 import type { MovedControllers } from './split.ts'
 import type { ControllerDescription } from './start.ts'
 

@@ -2,7 +2,7 @@ import { type UsbDevice, UsbKeyboard, UsbPointer, UsbStorage, Xhci } from '@retr
 import type { PcSite, PlacedDevices } from './placed-devices.ts'
 import { drivesOf, type PcDrive } from '../devices/drives.ts'
 import { MachineError } from '../errors.ts'
-import type { PcUsbDevice } from '../devices/usb.ts'
+import type { PcUsbDevice } from '../devices/pci-options.ts'
 
 type UsbSite = Pick<PcSite, 'options' | 'slots' | 'keyboard' | 'mouse'>
 

@@ -5,7 +5,7 @@ import { type BootPath, drivesOf, type PcDrive } from '../devices/drives.ts'
 import { MachineError } from '../errors.ts'
 import { usualMacAddress } from '../devices/network-card.ts'
 import { PLAIN_VIRTIO, type PcVirtioDevice, virtioOf } from '../devices/virtio-device.ts'
-import type { PcVirtioPlace } from '../devices/virtio-place.ts'
+import type { PcVirtioPlace } from '../devices/pci-options.ts'
 import { virtioFunction } from './virtio-function.ts'
 
 /**

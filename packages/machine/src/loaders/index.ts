@@ -1,4 +1,4 @@
-export { writeBiosData } from './bios-data.ts'
+export { writeBiosData } from './boot-area.ts'
 export { LoaderError, type LoaderErrorCode } from './errors.ts'
 export {
   kernelForFirmware,
@@ -10,7 +10,7 @@ export {
 export { belowOneMib, loadFirmware, type FirmwareRegion, type LoadedFirmware } from './firmware.ts'
 export { type GuestMemoryWriter } from './guest-memory.ts'
 export { realModeState, resetState, type InitialState, type SegmentState, type TableState } from './guest.ts'
-export { isMultibootKernel, loadKernel, type KernelImages } from './kernel.ts'
+export { isMultibootKernel, loadKernel, type KernelImages } from './firmware-kernel.ts'
 export { loadLinux, type LinuxImages, type LoadedKernel } from './linux.ts'
 export {
   E820,

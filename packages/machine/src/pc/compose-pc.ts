@@ -3,39 +3,41 @@ import type { DeviceModel } from '@retrap/device'
 import { Keyboard, Mouse, Screen } from '@retrap/display'
 import { DeterministicClock, type DomainVapic, RealClock, X86Domain, type X86DomainOptions } from '@retrap/hvm'
 import { MachineMemory, PAGE_BYTES } from '@retrap/memory'
-import { CODE_CACHE_BYTES } from '@retrap/x86-cpu'
+import { CODE_CACHE_BYTES, prepareX86Engine } from '@retrap/x86-cpu'
 import type { XenGuest } from '@retrap/xen'
 import { describeBoard } from '../board/board-description.ts'
 import { type PlacedBoard, placeBoard } from '../board/placed-board.ts'
 import { PciSlots, wantedSlots } from '../devices/pci-slots.ts'
 import { type RemovableDrive, withTrays } from '../devices/removable-drive.ts'
-import { SerialLine, type SerialPort } from '../devices/serial-port.ts'
-import { hasVga } from '../devices/vga.ts'
+import { SerialLine, type SerialPort, SERIAL_PORTS } from '../devices/serial-port.ts'
+import { hasVga, hasRamfb } from '../devices/vga.ts'
 import { mapResetVector } from '../firmware/after-bios.ts'
-import { checkOptionRom, isKernelRom } from '../firmware/option-roms.ts'
+import { checkOptionRom, isKernelRom, type OptionRom } from '../firmware/option-roms.ts'
 import { inSystemManagement, smramOf } from '../firmware/smram.ts'
 import { createVapic } from '../firmware/vapic.ts'
 import type { ForkFamily, ForkOrigin } from '../fork/fork-family.ts'
 import { InputSwitch } from '../input/input-switch.ts'
 import { waking } from '../input/relay.ts'
-import type { PcSite } from '../kinds/placed-devices.ts'
+import type { PcSite, PlacedDevices } from '../kinds/placed-devices.ts'
 import { sampledVcpus } from '../life/call-stack.ts'
 import { describeCrash } from '../life/crash.ts'
 import { epochOf, hostClock, HostSleeper, laterTurn, type RandomSource, randomOf } from '../life/host.ts'
 import { FirstFailure, MachineLife } from '../life/machine-life.ts'
-import { isShared } from '../life/prepare.ts'
 import { Sampler } from '../life/sampling.ts'
-import { pcMemoryMap, type PcMemoryMap } from '../loaders/index.ts'
+import { type FirmwareKernel, pcMemoryMap, type PcMemoryMap } from '../loaders/index.ts'
 import { machineMemoryBytes } from '../memory-size.ts'
 import type { PcInputs } from '../recording/pc-inputs.ts'
 import type { SnapshotParts } from '../snapshot/snapshot.ts'
 import type { SnapshotHost, Snapshots } from '../snapshot/snapshots.ts'
 import { CHIPSETS } from './machine-type.ts'
-import { boardOf } from './pc-board.ts'
 import { PcBoot } from './pc-boot.ts'
 import { kernelImages, type PcOptions, processorOf, startsDirectly } from './pc-options.ts'
 import { type PcParts, placePcDevices } from './pc-parts.ts'
 import { XEN_IOAPIC_PINS, xenConsole, xenOptions } from './xen.ts'
+import type { AcpiBoard } from '../acpi/index.ts'
+import type { BoardDescription } from '../board/board.ts'
+import { bootOrder } from '../devices/drives.ts'
+import { kernelRomPaths } from '../firmware/firmware-configuration.ts'
 
 /** Behind the bridges and the graphics card, and Xen's platform device. */
 const FIRST_FREE_SLOT = 3
@@ -300,5 +302,64 @@ function domainOptions(
     ...(options.deviceDeadlineMs !== undefined && { deviceDeadlineMs: options.deviceDeadlineMs }),
     checkMappings: options.checkMappings ?? false,
     ...(options.trace && { trace: options.trace }),
+  }
+}
+
+/**
+ * Generates what all PCs of a process share, such as the interpreter: the first {@link createPc} does it otherwise, and takes
+ * a fifth of a second or more for it. For programs that have the time before their user has chosen a machine.
+ *
+ * @param options - as the machines will have them
+ */
+export function preparePc(options: Pick<PcOptions, 'controllerPlacement' | 'jit' | 'sharedMemory'> = {}): void {
+  prepareX86Engine(isShared(options), options.jit !== undefined && options.jit !== false)
+}
+
+/** Whether machine memory is shared between threads. */
+const isShared = ({
+  sharedMemory,
+  controllerPlacement,
+}: Pick<PcOptions, 'controllerPlacement' | 'sharedMemory'>): boolean =>
+  sharedMemory === true || controllerPlacement !== undefined
+
+/** The parts of a machine that its board must know of, beside the options. */
+interface BoardParts {
+  readonly map: PcMemoryMap
+  readonly acpi: AcpiBoard
+  readonly epochSeconds: number
+  readonly optionRoms: readonly OptionRom[]
+  readonly devices: Required<Pick<PlacedDevices, 'bootPaths' | 'floppies'>>
+  /** The kernel that firmware is to start. */
+  readonly kernel: FirmwareKernel | undefined
+}
+
+/** Describes the board that the options ask for. */
+function boardOf(options: PcOptions, parts: BoardParts): BoardDescription {
+  const { map, acpi, epochSeconds, optionRoms, devices, kernel } = parts
+  const cpus = options.cpus ?? 1
+  return {
+    machine: options.machine ?? 'pc',
+    map,
+    cpus,
+    epochSeconds,
+    followsHost: options.clock !== 'deterministic',
+    firmware: !startsDirectly(options),
+    configuration: {
+      map,
+      cpus,
+      board: acpi,
+      consolePort: SERIAL_PORTS[0]?.iobase ?? 0,
+      optionRoms,
+      bootOrder: [...kernelRomPaths(optionRoms), ...bootOrder(devices.bootPaths, options.boot?.order)],
+      bootMenu: options.boot?.menu ?? false,
+      graphics: hasVga(options) || hasRamfb(options),
+      ...(kernel !== undefined && { kernel: kernel.keys }),
+    },
+    serialPorts: acpi.serialPorts.length,
+    floppies: devices.floppies,
+    xen: options.hypervisor === 'xen',
+    smm: options.smm === true,
+    ramfb: hasRamfb(options),
+    speaker: options.speaker !== undefined,
   }
 }

@@ -13,11 +13,9 @@ import type { OptionRom } from '../firmware/option-roms.ts'
 import type { StartBoardServer, StartControllerServer } from '../elsewhere/start.ts'
 import type { SamplingOptions } from '../life/sampling.ts'
 import type { PcSnapshot, PcSnapshotSource } from '../snapshot/pc-snapshot.ts'
-import type { PcUsb } from '../devices/usb.ts'
+import type { PcUsb, PcRootPort, PcSoundDevice } from '../devices/pci-options.ts'
 import type { PcVapicOptions } from '../firmware/vapic.ts'
 import type { PcNetworkCard } from '../devices/network-card.ts'
-import type { PcRootPort } from '../devices/root-port.ts'
-import type { PcSoundDevice } from '../devices/sound-device.ts'
 import type { PcVirtioDevice } from '../devices/virtio-device.ts'
 
 /** How a PC is made. */

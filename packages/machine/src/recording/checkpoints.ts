@@ -2,7 +2,7 @@ import { LoggedMemory } from '@retrap/hvm'
 import { PAGE_BYTES } from '@retrap/memory'
 import type { CheckpointDraft, CheckpointStore, EventBody, Instant, RecordedEvent } from '@retrap/recording'
 import type { PcSnapshotState } from '../snapshot/pc-snapshot.ts'
-import { isAtRest } from '../snapshot/at-rest.ts'
+import { isAtRest } from '../snapshot/snapshot-rules.ts'
 import type { InputGate } from './gate.ts'
 import type { GatedMachine } from './pc-inputs.ts'
 

@@ -5,6 +5,13 @@ import type { PcSnapshotMachine } from '../snapshot/pc-snapshot.ts'
 import { machineOf } from '../snapshot/snapshot.ts'
 import { backEndFacts, type BackEndFacts } from './pc-gate.ts'
 import type { FlashFacts } from './recorded-flash.ts'
+import type { X86Domain } from '@retrap/hvm'
+import { saveVcpuRegisters } from '@retrap/x86-cpu'
+import { noteAll } from './record-gate.ts'
+
+/** The registers of a PC's processors. Here, so that an Arm board does not carry x86's. */
+export const noteRegisters = (vcpus: X86Domain['vcpus']): Uint8Array =>
+  noteAll(vcpus, ({ cpu }) => saveVcpuRegisters(cpu))
 
 /** The machine that a recording is of: what a replay must be made with again. */
 export interface RecordedMachine extends PcSnapshotMachine {

@@ -1,4 +1,4 @@
-import type { BlockProperties, DeviceModel, InputBackend } from '@retrap/device'
+import type { BlockProperties, DeviceModel, InputBackend, InputEvent } from '@retrap/device'
 import { type Domain, type DomainServer, LoggedMemory } from '@retrap/hvm'
 import type { PcDrive } from '../devices/drives.ts'
 import { moves } from '../elsewhere/split.ts'
@@ -6,17 +6,37 @@ import { unusedMedium, unusedNetwork } from '../elsewhere/unused.ts'
 import { MachineError } from '../errors.ts'
 import type { PcOptions } from '../pc/pc-options.ts'
 import { isRemovable } from '../devices/removable-drive.ts'
-import type { PcUsb } from '../devices/usb.ts'
+import type { PcUsb } from '../devices/pci-options.ts'
 import type { PcVirtioDevice } from '../devices/virtio-device.ts'
 import type { InputGate } from './gate.ts'
 import { GatedMedium } from './gated-medium.ts'
 import { factsOf, GatedPackets, networkOf, type NetworkFacts } from './gated-packets.ts'
-import { gatedInput } from './gated-input.ts'
 import { GatedStream } from './gated-stream.ts'
 import type { GatedMachine, PcInputs } from './pc-inputs.ts'
 import type { FlashFacts } from './recorded-flash.ts'
 import { ServerStarts } from './server-starts.ts'
 import { NO_MEDIUM } from '../devices/media.ts'
+import { InputRelay, RemoteInput } from '../input/relay.ts'
+
+/** Makes a keyboard or pointer whose events enter the machine by the gate. */
+export function gatedInput(gate: InputGate, name: string, backend: InputBackend): InputBackend {
+  const relay = new InputRelay({
+    taken: (count) => remote?.taken(count),
+    setLeds: (leds) => backend.setLeds?.(leds),
+    setPointer: (kind) => backend.setPointer?.(kind),
+  })
+  const number = gate.party(name, (data) => relay.receive(decode(data)), {
+    save: () => relay.waiting,
+    restore: (saved) => relay.restoreWaiting([...(saved as readonly InputEvent[])]),
+  })
+  const remote = gate.hasOutside ? new RemoteInput(backend, (events) => gate.post(number, encode(events))) : undefined
+  return relay
+}
+
+const encode = (events: readonly InputEvent[]): Uint8Array => new TextEncoder().encode(JSON.stringify(events))
+
+const decode = (data: Uint8Array): readonly InputEvent[] =>
+  JSON.parse(new TextDecoder().decode(data)) as readonly InputEvent[]
 
 /** A recording has at most so much of an input in one event. */
 const INPUT_BYTES = 2 ** 20

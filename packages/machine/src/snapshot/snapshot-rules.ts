@@ -1,6 +1,13 @@
-import type { DomainRestoring, GuestPages, PageCopies } from '@retrap/hvm'
+import type { DomainRestoring, GuestPages, PageCopies, Domain } from '@retrap/hvm'
 import { MachineError } from '../errors.ts'
 import { laterTurn } from '../life/host.ts'
+
+/**
+ * Whether a machine on deterministic time that is saved just now goes on as if it had not been: no model has anything under
+ * way, and no timer is due that a model would look at before its turn.
+ */
+export const isAtRest = ({ devices, timers, clock }: Pick<Domain, 'clock' | 'devices' | 'timers'>): boolean =>
+  devices.isAtRest() && timers.nextDeadlineNs > clock.now()
 
 /** Heads the errors of a machine that is not saved. */
 export const CANNOT_BE_SAVED = 'this machine cannot be saved'

@@ -10,7 +10,7 @@ import {
   type WrittenSince,
   type DomainRestoring,
 } from '@retrap/hvm'
-import { isAtRest } from './at-rest.ts'
+import { isAtRest, CANNOT_BE_SAVED, copiedPages, finishRestoring, OneByOne, refuse } from './snapshot-rules.ts'
 import { hostClock } from '../life/host.ts'
 import { MachineError } from '../errors.ts'
 import type { MachineLife, PcRestoreOptions, PcSaveOptions } from '../life/machine-life.ts'
@@ -18,7 +18,6 @@ import { SAVE_DEADLINE_MS } from '../life/machine-life.ts'
 import type { PcSnapshot, PcSnapshotSource, PcSnapshotState } from './pc-snapshot.ts'
 import type { FormerPages } from '../recording/pc-inputs.ts'
 import { putBackPc, restoreForkedPc, restorePc, type SnapshotParts, stateOf } from './snapshot.ts'
-import { CANNOT_BE_SAVED, copiedPages, finishRestoring, OneByOne, refuse } from './snapshot-rules.ts'
 
 /** The recording would be of another run. */
 const NOT_AT_REST =

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { expect, test } from 'vitest'
-import { armSmbios } from '../../src/arm/smbios.ts'
+import { armSmbios } from '../../src/arm/firmware-configuration.ts'
 
 const GIB = 2 ** 30
 const hasDmidecode = hasProgram('dmidecode')

@@ -1,8 +1,7 @@
 import { checksumOf, sumWords } from '@retrap/device'
 import type { Ipv4Address } from '../addresses.ts'
 import { get16, get32, put16, put32 } from './bytes.ts'
-import { pseudoHeaderSum } from './pseudo-header.ts'
-import { IPV4_HEADER, IPV4_PAYLOAD, type Ipv4Packet, MTU, PROTOCOL_TCP, putIpv4 } from './ipv4.ts'
+import { pseudoHeaderSum, IPV4_HEADER, IPV4_PAYLOAD, type Ipv4Packet, MTU, PROTOCOL_TCP, putIpv4 } from './ipv4.ts'
 
 const TCP_HEADER = 20
 export const TCP_FIN = 1

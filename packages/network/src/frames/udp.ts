@@ -1,7 +1,6 @@
 import { checksumOf, sumWords } from '@retrap/device'
 import { get16, put16 } from './bytes.ts'
-import { pseudoHeaderSum } from './pseudo-header.ts'
-import { type Ipv4Packet, PROTOCOL_UDP } from './ipv4.ts'
+import { pseudoHeaderSum, type Ipv4Packet, PROTOCOL_UDP } from './ipv4.ts'
 import type { Ipv4Address } from '../addresses.ts'
 
 const UDP_HEADER = 8

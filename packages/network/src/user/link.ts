@@ -1,8 +1,7 @@
 import { type Ipv4Address, isWithin, type Subnet } from '../addresses.ts'
 import type { NetworkClock } from '../clock.ts'
 import type { FrameQueue } from '../frame-queue.ts'
-import { makeArp, readArp } from '../frames/arp.ts'
-import { putEthernet, TYPE_IPV4 } from '../frames/ethernet.ts'
+import { makeArp, readArp, putEthernet, TYPE_IPV4 } from '../frames/ethernet.ts'
 import { fragmentIpv4, type Ipv4Fields } from '../frames/ipv4.ts'
 import { get32 } from '../frames/bytes.ts'
 

@@ -1,6 +1,5 @@
 import { macNumber, putMac } from '../../src/addresses.ts'
-import { makeArp, readArp } from '../../src/frames/arp.ts'
-import { putEthernet, readEthernet, TYPE_ARP, TYPE_IPV4 } from '../../src/frames/ethernet.ts'
+import { makeArp, readArp, putEthernet, readEthernet, TYPE_ARP, TYPE_IPV4 } from '../../src/frames/ethernet.ts'
 import { fragmentIpv4, type Ipv4Packet, PROTOCOL_TCP, PROTOCOL_UDP, readIpv4Packet } from '../../src/frames/ipv4.ts'
 import { Reassembly } from '../../src/frames/reassembly.ts'
 import { readTcp } from '../../src/frames/tcp.ts'

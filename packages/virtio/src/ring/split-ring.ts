@@ -1,6 +1,16 @@
-import { type ChainBuilder, DESCRIPTOR_BYTES, INDIRECT, NEXT, WRITE } from './chain-builder.ts'
+import {
+  type ChainBuilder,
+  DESCRIPTOR_BYTES,
+  INDIRECT,
+  NEXT,
+  WRITE,
+  passed,
+  type Ring,
+  type RingOptions,
+  type RingState,
+  type Taken,
+} from './ring.ts'
 import { fence, type RingMemory } from './ring-memory.ts'
-import { passed, type Ring, type RingOptions, type RingState, type Taken } from './ring.ts'
 
 const NO_INTERRUPT = 1
 /** Of the available and used rings: behind flags and index. */

@@ -3,5 +3,5 @@
  *
  * @packageDocumentation
  */
-export { plugXenArm } from './plug.ts'
+export { plugXenArm } from './paravirtual.ts'
 export type { XenArmCalls, XenArmDomain, XenArmPlaces, XenArmVcpu } from './domain.ts'

@@ -4,6 +4,7 @@ import { type XenOptions, XenState } from '../xen-state.ts'
 import { ARM_HYPERCALLS, ArmArchitecture } from './architecture.ts'
 import type { XenArmCalls, XenArmDomain, XenArmPlaces } from './domain.ts'
 import type { ArmUpcalls } from './upcalls.ts'
+import type { XenGuest } from '../guest.ts'
 
 /** XEN_HYPERCALL_TAG (public header arch-arm.h). */
 const HYPERCALL_TAG = 0xea1
@@ -42,4 +43,14 @@ export function plugArmState(
   const xen = new XenState(domain, new ArmArchitecture(domain, places), options)
   domain.plug(new ArmParavirtual(xen))
   return xen
+}
+
+/**
+ * Lets an Arm domain's guest see Xen: hypercalls by `HVC #0xEA1`, events, store, console.
+ *
+ * To be called once, before the domain runs and before its memory is populated to the last frame. The guest finds out by
+ * its device tree, which is the board's: a node compatible with `xen,xen-4.17` and `xen,xen`.
+ */
+export function plugXenArm(domain: XenArmDomain, places: XenArmPlaces, options: XenOptions = {}): XenGuest {
+  return plugArmState(domain, places, options)
 }

@@ -2,9 +2,8 @@ import { arm64Registers, type GdbTarget, Signal } from '@retrap/gdb'
 import type { ArmDomain } from '@retrap/hvm/arm'
 import { machineGdbTarget, type MachineGdbOptions } from '../../debugger/machine-gdb-target.ts'
 import type { MachineDebugger } from '../../debugger/machine-debugger.ts'
-import { armMonitor } from './arm-monitor.ts'
+import { armMonitor, exceptionClassSignal } from './arm-monitor.ts'
 import { ARM_SYSTEM_NAMES } from './arm-registers.ts'
-import { exceptionClassSignal } from './exception-classes.ts'
 
 /** How an Arm machine is shown to gdb. */
 export type ArmGdbOptions = MachineGdbOptions

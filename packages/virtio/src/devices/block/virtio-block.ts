@@ -10,8 +10,8 @@ import {
   putCapacity,
   SECTOR,
   WRITEBACK,
+  VirtioBlockFeature,
 } from './block-config.ts'
-import { VirtioBlockFeature } from './block-features.ts'
 import { ByteBudget } from './byte-budget.ts'
 
 /** Options of {@link VirtioBlock}. */

@@ -11,8 +11,8 @@ import {
   MOST_BUTTONS,
   MOST_PLACE,
   REL,
+  KEY_CODES,
 } from './input-config.ts'
-import { KEY_CODES } from './key-codes.ts'
 
 /** Options of {@link VirtioInput}. */
 export interface VirtioInputOptions {

@@ -13,8 +13,7 @@ import {
 import type { VirtioChain } from '../../chain.ts'
 import type { VirtioAnswer, VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
 import { ByteBudget } from '../block/byte-budget.ts'
-import { MOST_TARGETS, ScsiConfig } from './scsi-config.ts'
-import { type ScsiEvent, ScsiEvents, type ScsiEventsState } from './scsi-events.ts'
+import { MOST_TARGETS, ScsiConfig, type ScsiEvent, ScsiEvents, type ScsiEventsState } from './scsi-events.ts'
 import { type Address, addressOf, answerOf, idOf, le32, REQUEST_HEADER, RESPONSE_HEADER } from './scsi-frames.ts'
 
 /** Options of {@link VirtioScsi}. */

@@ -1,0 +1,61 @@
+import type { AudioBackend } from '@retrap/device'
+import type { UsbDevice } from '@retrap/usb'
+
+/** A device that is plugged into a PC's USB controller. */
+export type PcUsbDevice =
+  | {
+      /** A keyboard, a mouse, or a tablet, which a window need not capture the mouse for. They are typed and moved as the machine's own, `pc.keyboard` and `pc.mouse`, once the guest uses them. */
+      readonly kind: 'keyboard' | 'mouse' | 'tablet'
+    }
+  | {
+      /** A device of your own. */
+      readonly kind: 'device'
+      /** The device. */
+      readonly device: UsbDevice
+    }
+
+/** A PC's USB controller. */
+export interface PcUsb extends PcPciPlace {
+  /** Sockets, 1 to 15; default 4, or as many as there are devices. */
+  readonly ports?: number | undefined
+  /** The devices that are plugged in, behind the drives. */
+  readonly devices?: readonly PcUsbDevice[] | undefined
+}
+
+/** A sound device. */
+export interface PcSoundDevice extends PcPciPlace {
+  /** The model: the controller of an ICH with an AC'97 codec. */
+  readonly model: 'ac97'
+  /** The back end for the guest's sound; default nobody hears it. */
+  readonly audio?: AudioBackend | undefined
+}
+
+/** A root port of PCI Express. */
+export interface PcRootPort {
+  /** Names it for the device behind it: a letter, and letters, digits, `_`, `.` and `-`. */
+  readonly id: string
+  /** PCI device number, 3 to 30; default the lowest free one. */
+  readonly slot?: number | undefined
+  /** Whether devices may be plugged in and out while the machine runs; default true. */
+  readonly hotPlug?: boolean | undefined
+}
+
+/** How a virtio device lies on the PCI bus. */
+export interface PcVirtioPlace extends PcPciPlace {
+  /** Whether drivers of version 1.0 and later find their interface. Default true. */
+  readonly modern?: boolean | undefined
+  /** Whether legacy drivers find theirs. Default: where the device type has one. */
+  readonly legacy?: boolean | undefined
+  /** Whether queues may be packed rings. Default false. */
+  readonly packed?: boolean | undefined
+  /** MSI-X vectors, 0 for none; default one for each queue and one more. */
+  readonly vectors?: number | undefined
+}
+
+/** Where a device lies on the PCI bus. */
+export interface PcPciPlace {
+  /** The `id` of a root port (`rootPorts`) that it is behind, in place of a number of its own; default none. */
+  readonly port?: string | undefined
+  /** PCI device number, 3 to 31 (from 4 on with Xen); default the lowest free one. */
+  readonly slot?: number | undefined
+}
