@@ -22,7 +22,7 @@ export interface DeviceHostOptions {
    * Calls back in a later turn of the event loop, for instance `setImmediate`. With it *every* model is asynchronous:
    * each access, configuration space included, goes through the request page and is served in a later turn.
    */
-  readonly defer?: (callback: () => void) => void
+  readonly defer?: ((callback: () => void) => void) | undefined
 }
 
 /**
@@ -84,7 +84,7 @@ export class DeviceHost extends DeviceSet implements IoreqTransport, ReplyTarget
 
   /** @internal See `ReplyTarget`. */
   reject(vcpu: number, device: string, error: unknown): void {
-    this.#dispatch.serverFailed(this.server, vcpu, device === '' ? this.server.name : device, error)
+    this.#dispatch.requests.serverFailed(this.server, vcpu, device === '' ? this.server.name : device, error)
   }
 
   // ---- DeviceSet ----

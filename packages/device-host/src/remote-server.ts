@@ -340,7 +340,7 @@ export class RemoteServer implements IoreqTransport {
   failed(error: unknown): void {
     if (this.#closed) return
     this.#ready.reject(error)
-    this.#dispatch.serverGone(this.server, error)
+    this.#dispatch.requests.serverGone(this.server, error)
   }
 
   // ---- what the models ask ----
@@ -416,7 +416,7 @@ export class RemoteServer implements IoreqTransport {
     // Models that cannot even be attached: there is no server without them.
     if (!this.#hasModels) this.failed(error)
     else if (vcpu === NO_VCPU) this.#dispatch.modelFailed(this.server, device, what, error)
-    else this.#dispatch.serverFailed(this.server, vcpu, device === '' ? this.name : device, error)
+    else this.#dispatch.requests.serverFailed(this.server, vcpu, device === '' ? this.name : device, error)
   }
 }
 

@@ -61,7 +61,7 @@ describe('an answer that is no 32-bit integer fails the model', () => {
       const size = addressLo === 0x100 ? 4 : 1
       expect(dispatch.submit(0, { ...port, addressLo, size })).toBe(IO_RETRY)
       await new Promise((resolve) => void setImmediate(resolve))
-      expect(dispatch.takeResponse(0)).toBe(IO_FAILED)
+      expect(dispatch.requests.take(0)).toBe(IO_FAILED)
     }
     for (const { cause } of failures) expect(cause).toMatchObject({ code: 'ERR_DEVICE' })
   })

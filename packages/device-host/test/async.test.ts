@@ -58,14 +58,14 @@ describe('a model that may take its time', () => {
     expect(dispatch.submit(1, request(port))).toBe(IO_RETRY)
     const slot = host.server.slot(1)
     expect([slot.state, slot.addressLo, slot.size, slot.direction]).toEqual([STATE_IOREQ_READY, 0x100, 4, 1])
-    expect(dispatch.takeResponse(1)).toBe(IO_RETRY)
+    expect(dispatch.requests.take(1)).toBe(IO_RETRY)
     await settle()
     expect([slot.state, slot.addressLo, slot.size, slot.direction]).toEqual([STATE_IOREQ_INPROCESS, 0x100, 4, 1])
     open[0]!.resolve(-0x2345_6789)
     await settle()
     expect(completed).toEqual([1])
     expect(slot.state).toBe(STATE_IORESP_READY)
-    expect(dispatch.takeResponse(1)).toBe(IO_DONE)
+    expect(dispatch.requests.take(1)).toBe(IO_DONE)
     expect([dispatch.lo, dispatch.hi]).toEqual([0x1_0000_0000 - 0x2345_6789, 0])
     expect(slot.state).toBe(STATE_IOREQ_NONE)
   })
@@ -76,19 +76,19 @@ describe('a model that may take its time', () => {
     const { words } = host.server.page
     const before = words.slice()
     expect(dispatch.submit(1, request(port))).toBe(IO_RETRY)
-    expect(dispatch.takeResponse(1)).toBe(IO_RETRY)
+    expect(dispatch.requests.take(1)).toBe(IO_RETRY)
     expect(() => dispatch.submit(1, request(port))).toThrow(IoreqError)
     await settle()
     expect(completed).toEqual([])
     open[0]!.resolve(-0x2345_6789)
     await settle()
     expect(completed).toEqual([1])
-    expect(dispatch.pending(1)).toBe(true)
+    expect(dispatch.requests.has(1)).toBe(true)
     expect(words).toEqual(before)
-    expect(dispatch.takeResponse(1)).toBe(IO_DONE)
+    expect(dispatch.requests.take(1)).toBe(IO_DONE)
     expect([dispatch.lo, dispatch.hi]).toEqual([0x1_0000_0000 - 0x2345_6789, 0])
-    expect(dispatch.pending(1)).toBe(false)
-    expect(() => dispatch.takeResponse(1)).toThrow(IoreqError)
+    expect(dispatch.requests.has(1)).toBe(false)
+    expect(() => dispatch.requests.take(1)).toThrow(IoreqError)
   })
 
   test('that answers at once ends the request at once', () => {
@@ -109,9 +109,9 @@ describe('a model that may take its time', () => {
     open[0]!.resolve(7)
     await settle()
     expect(completed).toEqual([1, 0])
-    dispatch.takeResponse(0)
+    dispatch.requests.take(0)
     expect(dispatch.lo).toBe(7)
-    dispatch.takeResponse(1)
+    dispatch.requests.take(1)
     expect(dispatch.lo).toBe(0xff)
   })
 
@@ -122,7 +122,7 @@ describe('a model that may take its time', () => {
     expect(dispatch.submit(0, request(fields))).toBe(IO_RETRY)
     await settle()
     expect([writes, completed]).toEqual([['w2@0=ef01'], [0]])
-    expect(dispatch.takeResponse(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(IO_DONE)
   })
 
   test('an access that must be split is made piece by piece, in order', async () => {
@@ -143,11 +143,11 @@ describe('a model that may take its time', () => {
     const { dispatch, request } = makeMachine({}, [model])
     dispatch.submit(0, request({ direction: IOREQ_READ, addressLo: 0x8002, size: 8 }))
     for (let i = 0; i < 5; i++) await settle()
-    expect(dispatch.takeResponse(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(IO_DONE)
     expect([dispatch.lo, dispatch.hi]).toEqual([0x0404_0202, 0x0808_0606])
     dispatch.submit(0, request({ addressLo: 0x8000, size: 4, dataLo: 0x1122_3344 }))
     for (let i = 0; i < 5; i++) await settle()
-    expect(dispatch.takeResponse(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(IO_DONE)
     expect(calls).toEqual(['r2@2', 'r2@4', 'r2@6', 'r2@8', 'w2@0=3344', 'w2@2=1122'])
   })
 
@@ -166,7 +166,7 @@ describe('a model that may take its time', () => {
     const fields = { addressLo: 0x8002, size: 1, count: 3, df: true, dataIsPointer: true, dataLo: 2 }
     expect(dispatch.submit(0, request(fields))).toBe(IO_RETRY)
     for (let i = 0; i < 5; i++) await settle()
-    expect(dispatch.takeResponse(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(IO_DONE)
     expect(calls).toEqual(['w1@2=3', 'w1@1=2', 'w1@0=1'])
   })
 })
@@ -178,9 +178,9 @@ describe('cancellation (reset, INIT, SIPI, set-context)', () => {
     dispatch.submit(0, request(port))
     const { signal } = open[0]!.access
     expect(signal.aborted).toBe(false)
-    dispatch.cancel(0)
+    dispatch.requests.cancel(0)
     expect(signal.aborted).toBe(true)
-    expect(dispatch.pending(0)).toBe(false)
+    expect(dispatch.requests.has(0)).toBe(false)
     expect(host.server.draining[0]).toBe(1)
     open[0]!.resolve(1)
     await settle()
@@ -192,7 +192,7 @@ describe('cancellation (reset, INIT, SIPI, set-context)', () => {
     const { model, open } = slow()
     const { dispatch, request } = makeMachine({}, [model])
     dispatch.submit(0, request(port))
-    dispatch.cancel(0)
+    dispatch.requests.cancel(0)
     expect(open[0]!.access.signal.aborted).toBe(true)
   })
 
@@ -200,7 +200,7 @@ describe('cancellation (reset, INIT, SIPI, set-context)', () => {
     const { model, open } = slow()
     const { dispatch, completed, request } = makeMachine({}, [model])
     dispatch.submit(0, request(port))
-    dispatch.cancel(0)
+    dispatch.requests.cancel(0)
     expect(dispatch.submit(0, request({ ...port, addressLo: 0x104 }))).toBe(IO_RETRY)
     expect(open).toHaveLength(1)
     open[0]!.resolve(0xbad)
@@ -210,7 +210,7 @@ describe('cancellation (reset, INIT, SIPI, set-context)', () => {
     open[1]!.resolve(0x900d)
     await settle()
     expect(completed).toEqual([0])
-    expect(dispatch.takeResponse(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(IO_DONE)
     expect(dispatch.lo).toBe(0x900d)
   })
 
@@ -218,13 +218,13 @@ describe('cancellation (reset, INIT, SIPI, set-context)', () => {
     const { model, open } = slow()
     const { dispatch, request } = makeMachine({}, [model])
     dispatch.submit(0, request(port))
-    dispatch.cancel(0)
+    dispatch.requests.cancel(0)
     dispatch.submit(0, request(port))
-    dispatch.cancel(0)
+    dispatch.requests.cancel(0)
     open[0]!.resolve(0)
     await settle()
     expect(open).toHaveLength(1)
-    expect(dispatch.pending(0)).toBe(false)
+    expect(dispatch.requests.has(0)).toBe(false)
   })
 
   test('an answer that nobody has taken yet is dropped with the request', async () => {
@@ -233,7 +233,7 @@ describe('cancellation (reset, INIT, SIPI, set-context)', () => {
     dispatch.submit(0, request(port))
     open[0]!.resolve(0)
     await settle()
-    dispatch.cancel(0)
+    dispatch.requests.cancel(0)
     expect(host.server.slot(0).state).toBe(STATE_IOREQ_NONE)
     expect(dispatch.submit(0, request(port))).toBe(IO_RETRY)
   })
@@ -247,11 +247,11 @@ describe('cancellation (reset, INIT, SIPI, set-context)', () => {
       dispatch.submit(0, request(port))
       open[0]!.reject(new Error('gone'))
       await settle()
-      dispatch.cancel(0)
+      dispatch.requests.cancel(0)
       expect(host.server.draining[0]).toBe(0)
       expect(dispatch.submit(0, request({ ...port, addressLo: 0x200 }))).toBe(IO_RETRY)
       await settle()
-      expect([dispatch.takeResponse(0), dispatch.lo]).toEqual([IO_DONE, 7])
+      expect([dispatch.requests.take(0), dispatch.lo]).toEqual([IO_DONE, 7])
     },
   )
 
@@ -259,7 +259,7 @@ describe('cancellation (reset, INIT, SIPI, set-context)', () => {
     const { model, open } = slow()
     const { dispatch, failures, request } = makeMachine({}, [model])
     dispatch.submit(0, request(port))
-    dispatch.cancel(0)
+    dispatch.requests.cancel(0)
     open[0]!.reject(new Error('late'))
     await settle()
     expect(failures).toHaveLength(1)
@@ -342,7 +342,7 @@ describe('a model that breaks its contract', () => {
     open[0]!.reject(new Error('gone'))
     await settle()
     expect(completed).toEqual([0])
-    expect(dispatch.takeResponse(0)).toBe(status)
+    expect(dispatch.requests.take(0)).toBe(status)
     expect(failures[0]).toMatchObject({ device: 'slow', request: 'port read of 4 bytes at 0x100' })
     expect(host.server.slot(0).state).toBe(STATE_IOREQ_NONE)
     if (policy === 'detach') {
@@ -356,7 +356,7 @@ describe('a model that breaks its contract', () => {
     const { dispatch, failures, request } = makeMachine({}, [throwing(false)])
     expect(dispatch.submit(0, request(port))).toBe(IO_FAILED)
     expect(failures).toHaveLength(1)
-    expect(dispatch.pending(0)).toBe(false)
+    expect(dispatch.requests.has(0)).toBe(false)
   })
 
   const strange: { name: string; answer: unknown }[] = [
@@ -377,7 +377,7 @@ describe('a model that breaks its contract', () => {
       const { dispatch, failures, request } = makeMachine({}, [model])
       let status = dispatch.submit(0, request(port))
       await settle()
-      if (index === 1) status = dispatch.takeResponse(0)
+      if (index === 1) status = dispatch.requests.take(0)
       expect(STATUS[status]).toBe('failed')
       expect(String(failures[0]!.cause)).toMatch(/a read was answered with/)
     }
@@ -393,7 +393,7 @@ describe('a model that breaks its contract', () => {
     const { dispatch, failures, request } = makeMachine({}, [model])
     expect(dispatch.submit(0, request(port))).toBe(IO_FAILED)
     expect(failures[0]).toMatchObject({ device: 'shy', cause: new Error('not yet') })
-    expect(dispatch.pending(0)).toBe(false)
+    expect(dispatch.requests.has(0)).toBe(false)
   })
 
   test.each([
@@ -417,14 +417,14 @@ describe('a model that breaks its contract', () => {
     ])
     expect(dispatch.submit(0, request(port))).toBe(IO_RETRY)
     await settle()
-    expect([dispatch.takeResponse(0), dispatch.lo]).toEqual([IO_DONE, 1])
+    expect([dispatch.requests.take(0), dispatch.lo]).toEqual([IO_DONE, 1])
     expect(dispatch.submit(0, request(port))).toBe(IO_RETRY)
     settled(2)
     await settle()
-    expect(dispatch.takeResponse(0)).toBe(IO_RETRY)
+    expect(dispatch.requests.take(0)).toBe(IO_RETRY)
     resolve(3)
     await settle()
-    expect([dispatch.takeResponse(0), dispatch.lo]).toEqual([IO_DONE, 3])
+    expect([dispatch.requests.take(0), dispatch.lo]).toEqual([IO_DONE, 3])
   })
 
   test.each(['crash', 'detach'] as const)('a timer that throws, policy %s', (policy) => {
@@ -468,7 +468,7 @@ describe('a model that breaks its contract', () => {
       server.answered(0)
     }
     expect(completed).toEqual([0])
-    expect(dispatch.takeResponse(0)).toBe(IO_FAILED)
+    expect(dispatch.requests.take(0)).toBe(IO_FAILED)
     expect(failures[0]).toMatchObject({ server: 1, serverName: 'far' })
   })
 
@@ -494,7 +494,7 @@ describe('a model that breaks its contract', () => {
     server.mapRange(XEN_DMOP_IO_RANGE_PORT, 0x100, 0x1ff)
     server.setState(true)
     expect(dispatch.submit(0, request(port))).toBe(status)
-    if (status === IO_RETRY) expect([dispatch.pending(0), dispatch.takeResponse(0)]).toEqual([true, IO_DONE])
+    if (status === IO_RETRY) expect([dispatch.requests.has(0), dispatch.requests.take(0)]).toEqual([true, IO_DONE])
     expect([dispatch.lo & 0xffff, completed]).toEqual([0x1234, []])
     // A model of this process is not elsewhere.
     expect(dispatch.submit(1, request({ ...port, addressLo: 0x300 }))).toBe(IO_DONE)
@@ -505,7 +505,7 @@ describe('a model that breaks its contract', () => {
     dispatch.submit(0, request(port))
     slot.state = STATE_IOREQ_NONE
     server.answered(0)
-    expect(dispatch.takeResponse(0)).toBe(IO_UNHANDLED)
+    expect(dispatch.requests.take(0)).toBe(IO_UNHANDLED)
     expect(dispatch.lo).toBe(0xffff_ffff)
     expect(failures).toHaveLength(0)
   })
@@ -521,7 +521,7 @@ describe('a model that breaks its contract', () => {
     harm(slot)
     expect(dispatch.submit(0, request(port))).toBe(IO_FAILED)
     expect(failures).toHaveLength(1)
-    expect(dispatch.pending(0)).toBe(false)
+    expect(dispatch.requests.has(0)).toBe(false)
   })
 
   test('a size or type that is changed in flight does not change what the vCPU takes', () => {
@@ -532,7 +532,7 @@ describe('a model that breaks its contract', () => {
     slot.type = 8
     slot.answer(0x1234, 0x5678)
     server.answered(0)
-    expect(dispatch.takeResponse(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(IO_DONE)
     expect([dispatch.lo, dispatch.hi]).toEqual([0x34, 0])
   })
 
@@ -543,7 +543,7 @@ describe('a model that breaks its contract', () => {
     server.answered(0)
     server.answered(1)
     expect(completed).toEqual([])
-    expect(dispatch.takeResponse(0)).toBe(IO_RETRY)
+    expect(dispatch.requests.take(0)).toBe(IO_RETRY)
   })
 
   test('an answer twice is taken once', () => {
@@ -554,7 +554,7 @@ describe('a model that breaks its contract', () => {
     server.answered(0)
     server.answered(0)
     expect(completed).toEqual([0])
-    expect(dispatch.takeResponse(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(IO_DONE)
     server.answered(0)
     expect(completed).toEqual([0])
   })
@@ -567,7 +567,7 @@ describe('a model that breaks its contract', () => {
       slot.state = state
       server.destroy()
       expect(completed).toEqual([0])
-      expect(dispatch.takeResponse(0)).toBe(IO_UNHANDLED)
+      expect(dispatch.requests.take(0)).toBe(IO_UNHANDLED)
       expect(dispatch.submit(0, request(port))).toBe(IO_UNHANDLED)
     },
   )
@@ -579,7 +579,7 @@ describe('a model that breaks its contract', () => {
     server.setState(false)
     slot.answer(5, 0)
     server.answered(0)
-    expect(dispatch.takeResponse(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(IO_DONE)
     expect(dispatch.lo).toBe(5)
   })
 
@@ -590,7 +590,7 @@ describe('a model that breaks its contract', () => {
     expect(slot.accept(request({}))).toBe(true)
     slot.answer(6, 0)
     server.answered(0)
-    expect(dispatch.takeResponse(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(IO_DONE)
   })
 
   test('a foreign server is destroyed by policy detach', () => {
@@ -598,7 +598,7 @@ describe('a model that breaks its contract', () => {
     dispatch.submit(0, request(port))
     slot.state = 9
     server.answered(0)
-    expect(dispatch.takeResponse(0)).toBe(IO_UNHANDLED)
+    expect(dispatch.requests.take(0)).toBe(IO_UNHANDLED)
     expect(dispatch.portRead(0x100, 1)).toBe(IO_UNHANDLED)
   })
 })
@@ -611,7 +611,7 @@ describe('reset', () => {
     dispatch.submit(0, request(port))
     const saved = dispatch.save()
     dispatch.reset()
-    expect([dispatch.pending(0), dispatch.config.value]).toEqual([false, 0])
+    expect([dispatch.requests.has(0), dispatch.config.value]).toEqual([false, 0])
     dispatch.restore(saved)
     expect(dispatch.config.value).toBe(0x8000_0000)
     expect(open[0]!.access.signal.aborted).toBe(true)

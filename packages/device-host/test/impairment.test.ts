@@ -42,8 +42,8 @@ describe('an impaired model', () => {
     expect(dispatch.portRead(0x101, 1)).toBe(IO_LOG)
     expect(dispatch.submitOne(0, IOREQ_TYPE_PIO, IOREQ_READ, 0x102, 1, 0, 0)).toBe(IO_RETRY)
     await settle()
-    expect([calls, dispatch.takeResponse(0)]).toEqual([['read 1'], IO_RETRY])
-    expect(dispatch.describeWait(0)).toEqual({
+    expect([calls, dispatch.requests.take(0)]).toEqual([['read 1'], IO_RETRY])
+    expect(dispatch.requests.describe(0)).toEqual({
       server: 'devices',
       device: 'quick',
       request: 'port read of 1 bytes at 0x102',
@@ -51,7 +51,7 @@ describe('an impaired model', () => {
     open[0]!()
     await settle()
     expect([calls, completed]).toEqual([['read 1', 'read 2'], [0]])
-    expect([dispatch.takeResponse(0), dispatch.lo, dispatch.describeWait(0)]).toEqual([IO_DONE, 0x5a, null])
+    expect([dispatch.requests.take(0), dispatch.lo, dispatch.requests.describe(0)]).toEqual([IO_DONE, 0x5a, null])
   })
 
   test('answers at once again afterwards; an access that waited then still comes to it', async () => {
@@ -64,7 +64,7 @@ describe('an impaired model', () => {
     expect([dispatch.portRead(0x100, 1), calls]).toEqual([IO_DONE, ['read 0']])
     open[0]!()
     await settle()
-    expect([dispatch.takeResponse(1), calls]).toEqual([IO_DONE, ['read 0', 'write 3 7']])
+    expect([dispatch.requests.take(1), calls]).toEqual([IO_DONE, ['read 0', 'write 3 7']])
   })
 
   test('does not get an access that was cancelled while it waited', async () => {
@@ -72,7 +72,7 @@ describe('an impaired model', () => {
     const { wait, open } = brake()
     host.impair('quick', { wait })
     dispatch.submitOne(0, IOREQ_TYPE_PIO, IOREQ_WRITE, 0x103, 1, 7, 0)
-    dispatch.cancel(0)
+    dispatch.requests.cancel(0)
     open[0]!()
     await settle()
     expect(calls).toEqual([])

@@ -59,14 +59,14 @@ function ask(dispatch: IoDispatch, port: number): number {
   return dispatch.submitOne(0, IOREQ_TYPE_PIO, IOREQ_READ, port, 4, 0, 0)
 }
 
-const taken = (dispatch: IoDispatch): [number, number] => [dispatch.takeResponse(0), dispatch.lo]
+const taken = (dispatch: IoDispatch): [number, number] => [dispatch.requests.take(0), dispatch.lo]
 
 test('a dispatcher that is closed leaves no timer for the deadline of a request', () => {
   vi.useFakeTimers()
   const { dispatch, failures } = makeBoth({ policy: 'detach', deadlineMs: 1000 })
   expect(ask(dispatch, first.base)).toBe(IO_RETRY)
   expect(vi.getTimerCount()).toBe(1)
-  dispatch.close()
+  dispatch.requests.close()
   expect([vi.getTimerCount(), failures]).toEqual([0, []])
   vi.useRealTimers()
 })
@@ -138,9 +138,9 @@ describe('an answer', () => {
     expect(completions).toHaveLength(1)
     // At once, but in the course of what has become of the request before it.
     ask(dispatch, second.base)
-    dispatch.cancel(0)
+    dispatch.requests.cancel(0)
     expect(ask(dispatch, 0x300)).toBe(IO_RETRY)
-    dispatch.expireDeadlines(Infinity)
+    dispatch.requests.expire(Infinity)
     expect(completions).toEqual([
       [0, true],
       [0, false],
@@ -158,7 +158,7 @@ describe('an answer', () => {
     expect(ask(dispatch, second.base)).toBe(IO_RETRY)
     open[0]!.resolve(1)
     await turns()
-    expect([dispatch.takeResponse(0), completions.length]).toEqual([IO_RETRY, 1])
+    expect([dispatch.requests.take(0), completions.length]).toEqual([IO_RETRY, 1])
     open[1]!.resolve(2)
     await turns()
     expect(taken(dispatch)).toEqual([IO_DONE, 2])
@@ -171,7 +171,7 @@ describe('an answer', () => {
     await turns()
     host.server.destroy()
     expect(taken(dispatch)).toEqual([IO_UNHANDLED, 0xffff_ffff])
-    expect(dispatch.pending(0)).toBe(false)
+    expect(dispatch.requests.has(0)).toBe(false)
   })
 
   test.each([
@@ -179,13 +179,13 @@ describe('an answer', () => {
     ['several', (dispatch: IoDispatch) => dispatch.submitOne(0, IOREQ_TYPE_COPY, IOREQ_WRITE, first.mmio, 8, 1, 2)],
   ])('comes by itself after a notice, which came through the page: %s', async (_, send) => {
     const { dispatch } = makeBoth()
-    expect(dispatch.invalidate(0)).toBe(IO_DONE)
+    expect(dispatch.requests.invalidate(0)).toBe(IO_DONE)
     expect(send(dispatch)).toBe(IO_RETRY)
     for (let i = 0; i < 2; i++) {
       open[i]?.resolve(1)
       await turns()
     }
-    expect(dispatch.takeResponse(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(IO_DONE)
   })
 
   test('is traced, and has a deadline, like any other', async () => {
@@ -199,9 +199,9 @@ describe('an answer', () => {
     await turns()
     expect(taken(dispatch)).toEqual([IO_DONE, 1])
     ask(dispatch, first.base)
-    dispatch.expireDeadlines(Infinity)
+    dispatch.requests.expire(Infinity)
     expect(failures.map(({ device }) => device)).toEqual(['first'])
-    dispatch.takeResponse(0)
+    dispatch.requests.take(0)
     expect(events).toEqual(['sent 0', 'answered 1', 'sent 0', 'ended 4294967295'])
   })
 })
@@ -212,7 +212,7 @@ describe('the handler that is called', () => {
     ask(dispatch, first.base)
     open[0]!.resolve(1)
     await turns()
-    dispatch.takeResponse(0)
+    dispatch.requests.take(0)
     const fields = { type: IOREQ_TYPE_COPY, direction: IOREQ_READ, addressLo: second.mmio, size: 4 }
     expect(dispatch.submit(0, request(fields))).toBe(IO_RETRY)
     expect(open.map(({ name }) => name)).toEqual(['first', 'second'])
@@ -229,7 +229,7 @@ describe('the handler that is called', () => {
   test('is who has the range when a cancelled request has made way', async () => {
     const { dispatch, models } = makeBoth()
     ask(dispatch, first.base)
-    dispatch.cancel(0)
+    dispatch.requests.cancel(0)
     expect(ask(dispatch, second.base)).toBe(IO_RETRY)
     models[1].regions[0]!.move(0x400)
     open[0]!.resolve(1)
@@ -265,12 +265,12 @@ describe('mmioReadOrSend', () => {
     ] as const) {
       expect(dispatch.mmioReadOrSend(1, gpa, size)).toBe(IO_RETRY)
       expect(() => dispatch.mmioReadOrSend(1, gpa, size)).toThrow(/already waits/)
-      for (let calls = 0; dispatch.takeResponse(1) === IO_RETRY; calls++) {
+      for (let calls = 0; dispatch.requests.take(1) === IO_RETRY; calls++) {
         expect(calls).toBeLessThan(4)
         open.shift()?.resolve(0x1234_5678)
         await turns()
       }
-      expect(dispatch.pending(1)).toBe(false)
+      expect(dispatch.requests.has(1)).toBe(false)
     }
     expect(sent.includes('sent')).toBe(traced)
   })

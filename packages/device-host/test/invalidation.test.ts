@@ -201,8 +201,8 @@ describe('models of this process', () => {
       { gfn: 5, count: 2, writesOnly: false },
       { gfn: 9, count: 1, writesOnly: true },
     ]
-    expect(dispatch.invalidate(0, { epoch: 7, frames })).toBe(IO_DONE)
-    expect(dispatch.invalidate(1)).toBe(IO_DONE)
+    expect(dispatch.requests.invalidate(0, { epoch: 7, frames })).toBe(IO_DONE)
+    expect(dispatch.requests.invalidate(1)).toBe(IO_DONE)
     expect([a.asked, b.asked]).toEqual([
       ['5+2', 'writes 9+1', 'all'],
       ['5+2', 'writes 9+1', 'all'],
@@ -215,8 +215,8 @@ describe('models of this process', () => {
   test('hold the answer up until the last of them has let go; a second notice waits for the same', () => {
     const { dispatch, a, b, completed, heard } = mappedMachine()
     a.holds = b.holds = true
-    expect(dispatch.invalidate(0, { epoch: 1, frames: null })).toBe(IO_RETRY)
-    expect(dispatch.invalidate(1, { epoch: 2, frames: [] })).toBe(IO_RETRY)
+    expect(dispatch.requests.invalidate(0, { epoch: 1, frames: null })).toBe(IO_RETRY)
+    expect(dispatch.requests.invalidate(1, { epoch: 2, frames: [] })).toBe(IO_RETRY)
     a.release()
     expect([completed, heard]).toEqual([[], []])
     b.release()
@@ -229,7 +229,7 @@ describe('models of this process', () => {
   test('that are detached end their mappings', () => {
     const { dispatch, host, a, completed } = mappedMachine()
     a.holds = true
-    dispatch.invalidate(0)
+    dispatch.requests.invalidate(0)
     host.detach('a')
     expect([a.closed, completed]).toEqual([true, [0]])
   })
@@ -238,7 +238,7 @@ describe('models of this process', () => {
     const { dispatch, host, a, heard, completed } = mappedMachine()
     host.server.setState(false)
     a.holds = true
-    expect(dispatch.invalidate(0, { epoch: 3, frames: null })).toBe(IO_RETRY)
+    expect(dispatch.requests.invalidate(0, { epoch: 3, frames: null })).toBe(IO_RETRY)
     expect(heard).toEqual(['devices false'])
     a.release()
     expect([completed, heard]).toEqual([[0], ['devices false', 'devices 3']])
@@ -247,19 +247,19 @@ describe('models of this process', () => {
   test('are waited for when their server is disabled meanwhile', () => {
     const { dispatch, host, a, completed } = mappedMachine()
     a.holds = true
-    dispatch.invalidate(0)
+    dispatch.requests.invalidate(0)
     host.server.setState(false)
     expect(completed).toEqual([])
     a.release()
     expect(completed).toEqual([0])
     host.server.setState(true)
-    expect(dispatch.invalidate(0)).toBe(IO_DONE)
+    expect(dispatch.requests.invalidate(0)).toBe(IO_DONE)
   })
 
   test('have nothing mapped when their server is gone', () => {
     const { dispatch, host, a, b, completed, heard } = mappedMachine()
     a.holds = true
-    dispatch.invalidate(0)
+    dispatch.requests.invalidate(0)
     host.server.destroy()
     expect([a.closed, b.closed, completed]).toEqual([true, true, [0]])
     expect(heard.at(-1)).toBe('devices gone')
@@ -268,7 +268,7 @@ describe('models of this process', () => {
   test('that hold on for too long are taken out one by one', async () => {
     const { dispatch, a, b, completed, failures } = mappedMachine({ deadlineMs: 20, policy: 'detach' })
     a.holds = b.holds = true
-    dispatch.invalidate(0)
+    dispatch.requests.invalidate(0)
     while (completed.length === 0) await turn()
     expect(failures.map(({ device, request }) => [device, request])).toEqual([
       ['a', 'invalidate'],
@@ -283,7 +283,7 @@ test('a server that does not answer is not waited for once it is disabled', () =
   const { dispatch, completed } = makeMachine()
   const server = dispatch.createServer({ name: 'silent', transport: { notify: () => {} } })
   server.setState(true)
-  expect(dispatch.invalidate(0)).toBe(IO_RETRY)
+  expect(dispatch.requests.invalidate(0)).toBe(IO_RETRY)
   server.setState(false)
   expect(completed).toEqual([0])
   // The answer that comes after all is dropped, and is not taken for a later one.
@@ -292,5 +292,5 @@ test('a server that does not answer is not waited for once it is disabled', () =
   server.answered(0)
   expect(completed).toEqual([0])
   server.setState(true)
-  expect(dispatch.invalidate(0)).toBe(IO_RETRY)
+  expect(dispatch.requests.invalidate(0)).toBe(IO_RETRY)
 })

@@ -183,7 +183,7 @@ test('Two servers overlapping; destroy id 0; recreate', () => {
   expect([a.notices, b.notices]).toEqual([[], [0]])
   b.take()
   b.answer(1)
-  machine.dispatch.takeResponse(0)
+  machine.dispatch.requests.take(0)
   // The freed id 0 goes to the newest server, at the lowest precedence.
   machine.host.server.destroy()
   const c = emulator(machine)
@@ -209,7 +209,7 @@ test('CF8 written as byte, word, dword; two vCPUs interleaving; CFC access at 0x
   const seen = take()
   expect([seen.type, seen.addressHi, seen.addressLo, seen.size]).toEqual([IOREQ_TYPE_PCI_CONFIG, 0x19, 0x82, 4])
   answer(5)
-  expect(machine.dispatch.takeResponse(0)).toBe(IO_DONE)
+  expect(machine.dispatch.requests.take(0)).toBe(IO_DONE)
 })
 
 test('MMIO string crossing a range end', () => {
@@ -247,7 +247,7 @@ describe('Server writes state 2→1, 3→2, 0, 9; alters vp_eport; changes size 
     slot.state = to
     server.answered(0)
     expect(completed).toEqual([0])
-    expect(STATUS[dispatch.takeResponse(0)]).toBe(STATUS[status])
+    expect(STATUS[dispatch.requests.take(0)]).toBe(STATUS[status])
     expect(dispatch.lo).toBe(0xffff)
     expect(failures).toHaveLength(status === IO_FAILED ? 1 : 0)
   })
@@ -260,10 +260,10 @@ describe('Server writes state 2→1, 3→2, 0, 9; alters vp_eport; changes size 
     slot.state = 2
     server.answered(0)
     // It was told of an answer, and looks again.
-    expect(dispatch.takeResponse(0)).toBe(IO_RETRY)
+    expect(dispatch.requests.take(0)).toBe(IO_RETRY)
     slot.answer(8, 0)
     server.answered(0)
-    expect(dispatch.takeResponse(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(IO_DONE)
     slot.state = 2
     server.answered(0)
     expect(failures.map((f) => f.request)).toEqual(['an answer that nobody had asked for'])
@@ -284,7 +284,7 @@ describe('Server writes state 2→1, 3→2, 0, 9; alters vp_eport; changes size 
     slot.type = IOREQ_TYPE_COPY
     slot.count = 100
     answer(0x1234_5678)
-    expect(dispatch.takeResponse(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(IO_DONE)
     expect(dispatch.lo).toBe(0x78)
   })
 })
@@ -310,7 +310,7 @@ describe('Server disabled or killed in READY and INPROCESS', () => {
       answer(9)
     }
     expect(machine.completed).toEqual([0])
-    expect(machine.dispatch.takeResponse(0)).toBe(kill ? IO_UNHANDLED : IO_DONE)
+    expect(machine.dispatch.requests.take(0)).toBe(kill ? IO_UNHANDLED : IO_DONE)
     expect(machine.dispatch.lo).toBe(kill ? 0xff : 9)
     expect(machine.dispatch.submit(0, read(0x100))).toBe(IO_UNHANDLED)
     // A late answer into the page of a server that is gone is nobody's.
@@ -327,7 +327,7 @@ test('Range unmapped after send', () => {
   server.unmapRange(XEN_DMOP_IO_RANGE_PORT, 0x100, 0x10f)
   take()
   answer(3)
-  expect(machine.dispatch.takeResponse(0)).toBe(IO_DONE)
+  expect(machine.dispatch.requests.take(0)).toBe(IO_DONE)
   expect(machine.dispatch.lo).toBe(3)
   expect(machine.dispatch.submit(0, read(0x100))).toBe(IO_UNHANDLED)
 })
@@ -397,14 +397,14 @@ test('INIT during INPROCESS, then new request', () => {
   machine.dispatch.submit(0, read(0x100))
   take()
   // What INIT does of a request.
-  machine.dispatch.cancel(0)
+  machine.dispatch.requests.cancel(0)
   expect(machine.dispatch.submit(0, read(0x104))).toBe(IO_RETRY)
   answer(0xbad)
   expect(machine.completed).toEqual([])
   expect(take().addressLo).toBe(0x104)
   answer(0x42)
   expect(machine.completed).toEqual([0])
-  expect(machine.dispatch.takeResponse(0)).toBe(IO_DONE)
+  expect(machine.dispatch.requests.take(0)).toBe(IO_DONE)
   expect(machine.dispatch.lo).toBe(0x42)
 })
 

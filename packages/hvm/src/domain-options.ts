@@ -43,7 +43,7 @@ export interface DomainOptions {
   /** Machine memory, with room for RAM and for what the vCPUs need: on x86 about 400 KiB each and the code cache. */
   readonly memory: MachineMemory
   /** One for all domains in this memory; default its own. */
-  readonly frameCounts?: FrameCounts
+  readonly frameCounts?: FrameCounts | undefined
   /** An Arm guest's map, as `P2m.create` takes it. Default that of an x86 guest. */
   readonly stage2?: Stage2Options
   /** vCPUs, 1–128. */
@@ -53,23 +53,23 @@ export interface DomainOptions {
   /** How it waits. */
   readonly sleeper: Sleeper
   /** The reaction to a device model that breaks its contract. Default `crash`. */
-  readonly policy?: FailurePolicy
+  readonly policy?: FailurePolicy | undefined
   /** Told of device models that fail, whatever the policy. */
   readonly onFailure?: (failure: DeviceFailure) => void
   /**
    * Milliseconds of host time that a device model may take to answer; `Infinity`: for ever. Default for ever on a real
    * clock. On deterministic time, where the whole machine waits meanwhile, 30 seconds.
    */
-  readonly deviceDeadlineMs?: number
+  readonly deviceDeadlineMs?: number | undefined
   /** Told of every access to a device; slow. */
-  readonly trace?: (record: IoTraceRecord) => void
+  readonly trace?: ((record: IoTraceRecord) => void) | undefined
   /**
    * Hands device models copies of what they map, and poisons a copy when it is released: reads through a kept view give
    * DBH, and writes through one are found by {@link Domain.keptViews}. Slow.
    */
   readonly checkMappings?: boolean
   /** Makes every model of this process asynchronous: see `DeviceHostOptions`. */
-  readonly deferDevices?: (callback: () => void) => void
+  readonly deferDevices?: ((callback: () => void) => void) | undefined
 }
 
 /** A server whose models live elsewhere: `SharedTransport` and `SocketTransport` of `@retrap/device-host` are such. */

@@ -10,8 +10,8 @@ import type { ModelMappings, GuestMemoryHandles } from './memory/model-mappings.
 import type { OwnedMemories } from './memory/owned-memories.ts'
 import type { RunState } from './scheduling/run-state.ts'
 
-/** The parts of a domain that device models reach. */
-interface PlatformParts {
+/** The domain that device models reach. */
+interface ReachedDomain {
   readonly clock: DomainClock
   readonly timers: TimerQueue
   readonly memory: MachineMemory
@@ -22,30 +22,36 @@ interface PlatformParts {
   readonly ownedMemories: OwnedMemories
   readonly dirtyLogs: DirtyLogs
   /** Comes after the models' host. */
-  readonly architecture: () => Architecture<VirtualCpu>
-  readonly paravirtual: () => Paravirtual | null
-  readonly run: RunState
+  readonly architecture: Architecture<VirtualCpu>
 }
 
-/** A domain as device models reach it, wherever they live. */
-export function platformOf(parts: PlatformParts): DevicePlatform {
-  const { memory, mappings, timers, architecture, run } = parts
-  const handles: GuestMemoryHandles = { memory: memory.memory, p2m: parts.p2m.ma, frameCounts: parts.frameCounts.ma }
+/**
+ * A domain as device models reach it, wherever they live.
+ *
+ * @param paravirtual - returns the hypervisor's own interface that the guest sees just now
+ */
+export function platformOf(
+  domain: ReachedDomain,
+  run: RunState,
+  paravirtual: () => Paravirtual | null,
+): DevicePlatform {
+  const { memory, mappings, timers } = domain
+  const handles: GuestMemoryHandles = { memory: memory.memory, p2m: domain.p2m.ma, frameCounts: domain.frameCounts.ma }
   return {
-    clock: parts.clock,
+    clock: domain.clock,
     timer: (callback) => timers.create(callback),
     timerArmed: () => run.wake(),
-    dma: parts.guestMemory,
+    dma: domain.guestMemory,
     openMemory: (device) => mappings.open(device),
-    ownMemory: (device, options) => parts.ownedMemories.open(device, options),
+    ownMemory: (device, options) => domain.ownedMemories.open(device, options),
     ...(memory.shared && { sharedMemory: handles }),
-    modifiedMemory: (gfn, count) => parts.dirtyLogs.modified(gfn, count),
-    interruptLine: (irq) => architecture().interruptLine(irq),
-    pciInterrupt: (device, pin) => architecture().pciInterrupt(device, pin),
-    hasPortZero: () => architecture().hasPortZero ?? false,
+    modifiedMemory: (gfn, count) => domain.dirtyLogs.modified(gfn, count),
+    interruptLine: (irq) => domain.architecture.interruptLine(irq),
+    pciInterrupt: (device, pin) => domain.architecture.pciInterrupt(device, pin),
+    hasPortZero: () => domain.architecture.hasPortZero ?? false,
     signalMsi: (address, data, requester) => {
-      if (parts.paravirtual()?.takesMessage(address, data) === true) return
-      architecture().signalMsi(address, data, requester)
+      if (paravirtual()?.takesMessage(address, data) === true) return
+      domain.architecture.signalMsi(address, data, requester)
     },
     powerOff: () => run.stop({ reason: 'power-off' }),
     reset: () => run.stop({ reason: 'reset' }),

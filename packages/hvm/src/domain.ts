@@ -70,12 +70,13 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   readonly platform: DevicePlatform
   /** The server of the models that live in this process. */
   readonly devices: DeviceHost
+  /** What device models of this thread have mapped of its memory. */
+  readonly mappings: ModelMappings
   /** Its vCPUs and interrupt controllers. */
   readonly architecture: A
   readonly #sleeper: Sleeper
   readonly #servers: DomainServer[] = []
   readonly #memoryChanges: MemoryChanges
-  readonly #mappings: ModelMappings
   readonly #run: RunState
   readonly #loop: RunLoop
   #paravirtual: Paravirtual | null = null
@@ -136,7 +137,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       },
       guestMemory: this.guestMemory,
       deadlineMs: deviceDeadlineMs,
-      ...(options.trace && { trace: options.trace }),
+      trace: options.trace,
       allocatePage: () => ({
         buffer: options.memory.buffer,
         byteOffset: options.memory.frames.allocate(0) * PAGE_BYTES,
@@ -145,7 +146,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     })
     const frames = new FrameHolds(this.frameCounts)
     const checked = options.checkMappings ?? false
-    this.#mappings = new ModelMappings(options.memory, this.secondLevel, this.dirtyLogs, frames, checked)
+    this.mappings = new ModelMappings(options.memory, this.secondLevel, this.dirtyLogs, frames, checked)
     this.invalidations = new Invalidations({
       p2m: this.p2m,
       dispatch: this.dispatch,
@@ -155,23 +156,8 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       sendIdle: () => this.#sendIdle(),
     })
     this.#memoryChanges = new MemoryChanges(this.p2m, this.invalidations, this.#run)
-    this.platform = platformOf({
-      clock: this.clock,
-      timers: this.timers,
-      memory: options.memory,
-      p2m: this.p2m,
-      frameCounts: this.frameCounts,
-      guestMemory: this.guestMemory,
-      mappings: this.#mappings,
-      ownedMemories: this.ownedMemories,
-      dirtyLogs: this.dirtyLogs,
-      architecture: () => this.architecture,
-      paravirtual: () => this.#paravirtual,
-      run: this.#run,
-    })
-    this.devices = new DeviceHost(this.dispatch, this.platform, {
-      ...(options.deferDevices && { defer: options.deferDevices }),
-    })
+    this.platform = platformOf(this, this.#run, () => this.#paravirtual)
+    this.devices = new DeviceHost(this.dispatch, this.platform, { defer: options.deferDevices })
     this.architecture = build(this)
     const { vcpus } = this.architecture
     const { clock, timers, dispatch, invalidations, secondLevel, devices } = this
@@ -256,7 +242,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   /** Ends the servers whose models live elsewhere, and the host timer of deadlines. */
   close(): void {
     for (const server of this.#servers.splice(0)) server.close()
-    this.dispatch.close()
+    this.dispatch.requests.close()
   }
 
   /** Makes an access as vCPU 0 would, before the guest runs: one that firmware would have made. */
@@ -269,7 +255,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     let status = this.dispatch.submit(0, request)
     while (status === IO_RETRY) {
       await pump()
-      status = this.dispatch.takeResponse(0)
+      status = this.dispatch.requests.take(0)
     }
   }
 
@@ -314,12 +300,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
    * last 64 released pieces.
    */
   keptViews(): { readonly device: string; readonly gpa: number; readonly length: number }[] {
-    return this.#mappings.keptViews()
-  }
-
-  /** Calls back with the guest frames that device models of this thread hold for writing. */
-  heldForWriting(each: (gfn: number, count: number) => void): void {
-    this.#mappings.heldForWriting(each)
+    return this.mappings.keptViews()
   }
 
   /** Whether other threads write its RAM themselves, and say so afterwards. */
@@ -351,11 +332,6 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     for (const vcpu of this.vcpus) if (!vcpu.cpu.busy) this.invalidations.resume(vcpu.id)
   }
 
-  /** Has the caches of device models of this thread keep no frame that no model holds just now. */
-  forgetMappings(): void {
-    this.#mappings.forget()
-  }
-
   /**
    * Gives all of its machine memory back to other domains in it, when its device models are at rest. It must not be used any
    * more. Memory that a model still holds when the deadline has passed stays the model's, for ever.
@@ -372,7 +348,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       this.ownedMemories.free()
       for (const server of this.dispatch.servers) server.destroy()
     }
-    this.forgetMappings()
+    this.mappings.forget()
     this.p2m.destroy()
     this.architecture.free?.()
   }
@@ -514,8 +490,8 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return this.#loop.turns.exits
   }
 
-  /** Whether the vCPU that executes PAUSE is to end its turn. */
+  /** Whether the vCPU that executes PAUSE is to end its turn: for another one, or for what only the event loop can bring. */
   endsAtPause(): boolean {
-    return this.#loop.endsAtPause()
+    return this.#loop.schedule.endsAtPause()
   }
 }

@@ -61,6 +61,7 @@ export { DomainVapic } from './x86/vapic/domain-vapic.ts'
 export type { DomainVapicOptions, DomainVapicState, VapicStatistics } from './x86/vapic/domain-vapic.ts'
 export { VcpuVapic } from './x86/vapic/vcpu-vapic.ts'
 export type { VcpuVapicOptions, VcpuVapicState } from './x86/vapic/vcpu-vapic.ts'
+export type { ModelMappings } from './memory/model-mappings.ts'
 export { FrameHolds } from './memory/model-mappings.ts'
 export {
   guestMemoryOptions,

@@ -654,7 +654,7 @@ describe('devices', () => {
     )
     const { dispatch } = guest.domain
     const running = guest.run()
-    while (!dispatch.pending(0)) await new Promise((resolve) => setImmediate(resolve))
+    while (!dispatch.requests.has(0)) await new Promise((resolve) => setImmediate(resolve))
     guest.domain.stop({ reason: 'stopped' })
     expect(await running).toEqual({ reason: 'stopped' })
     expect(dispatch.config.value).toBe(0x8000_1000)

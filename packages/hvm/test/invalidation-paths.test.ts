@@ -156,8 +156,8 @@ test('the check on every exit: a vCPU without a notice asks nobody', async () =>
   })
   let asked = 0
   const { dispatch } = guest.domain
-  const invalidate = dispatch.invalidate.bind(dispatch)
-  dispatch.invalidate = (...args) => (asked++, invalidate(...args))
+  const invalidate = dispatch.requests.invalidate.bind(dispatch)
+  dispatch.requests.invalidate = (...args) => (asked++, invalidate(...args))
   let calls = 0
   hypercall(guest.domain, () => {
     if (++calls === 10) remove(guest.domain.p2m)
@@ -310,7 +310,7 @@ describe('a notice under way', () => {
     const settled = guest.domain.settle(5000)
     emulator.answer(0)
     await settled
-    expect(guest.domain.dispatch.pending(0)).toBe(false)
+    expect(guest.domain.dispatch.requests.has(0)).toBe(false)
     expect(await guest.run()).toEqual({ reason: 'debug-exit', code: 8 })
   })
 
@@ -320,7 +320,7 @@ describe('a notice under way', () => {
     domain.stop({ reason: 'stopped' })
     await run
     domain.reset()
-    expect(domain.dispatch.pending(0)).toBe(true)
+    expect(domain.dispatch.requests.has(0)).toBe(true)
     const again = domain.run()
     await ticks()
     expect(vcpuOf(domain).cpu.retired).toBeLessThan(10)

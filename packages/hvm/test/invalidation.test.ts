@@ -288,7 +288,7 @@ describe('7: a server created, enabled or disabled between a change and its noti
     await ticks()
     expect(marks(guest, 1)).toEqual([1])
     first.answer(0, 0xdead)
-    expect(guest.domain.dispatch.pending(0)).toBe(false)
+    expect(guest.domain.dispatch.requests.has(0)).toBe(false)
     await end(guest, run)
   })
 })

@@ -93,7 +93,7 @@ describe.each(Object.keys(READS) as (keyof typeof READS)[])(
       forget(guest, before)
       expect(guest.boot.busy).toBe(false)
       expect(guest.boot.log.active).toBe(false)
-      expect(guest.domain.dispatch.pending(0)).toBe(false)
+      expect(guest.domain.dispatch.requests.has(0)).toBe(false)
       // The program starts again and asks the same slot, which is still drained.
       const run = guest.run()
       for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve))

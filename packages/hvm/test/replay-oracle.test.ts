@@ -224,8 +224,8 @@ const mishaps: readonly (readonly [name: string, Mutation])[] = [
     "a cancelled request's answer given to the next request",
     ({ domain }) => {
       const { dispatch, devices } = domain
-      const cancel = dispatch.cancel.bind(dispatch)
-      dispatch.cancel = (vcpu) => {
+      const cancel = dispatch.requests.cancel.bind(dispatch)
+      dispatch.requests.cancel = (vcpu) => {
         cancel(vcpu)
         devices.server.draining[vcpu] = 0
         devices.server.slot(vcpu).state = STATE_IOREQ_NONE

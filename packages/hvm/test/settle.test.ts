@@ -76,7 +76,7 @@ test('a machine that models stop while their answers are looked for executes not
   const { server } = remote
   const pump = (): void => {
     // Not before the vCPU waits.
-    if (!asked || !domain.dispatch.unanswered(0)) return
+    if (!asked || !domain.dispatch.requests.unanswered(0)) return
     asked = false
     remote.take({ kind: 'powerOff' })
     server.slot(0).state = STATE_IORESP_READY

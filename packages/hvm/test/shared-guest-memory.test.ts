@@ -62,7 +62,7 @@ test(
     const { domain, memory } = guest
     const mfn = removePageAtVmcall(domain)
     const run = guest.run()
-    await until(() => domain.dispatch.pending(0) && domain.invalidations.epoch > 0)
+    await until(() => domain.dispatch.requests.has(0) && domain.invalidations.epoch > 0)
     await new Promise((resolve) => void setTimeout(resolve, 30))
     expect([guest.read32(MARK), memory.frames.isAllocated(mfn)]).toEqual([0, true])
     transport?.remote.post(Uint8Array.of(1))
@@ -97,7 +97,7 @@ test('a Worker that dies counts, and its vCPU goes on', { timeout: 2 * DEADLINE_
   const guest = await guestWithWorker((asm) => leave(map(asm).vmcall().mov(byte(MARK), 1)))
   removePageAtVmcall(guest.domain)
   const run = guest.run()
-  await until(() => guest.domain.dispatch.pending(0) && guest.domain.invalidations.epoch > 0)
+  await until(() => guest.domain.dispatch.requests.has(0) && guest.domain.invalidations.epoch > 0)
   transport?.close()
   expect(await run).toEqual({ reason: 'debug-exit', code: 1 })
   expect(guest.read32(MARK)).toBe(1)

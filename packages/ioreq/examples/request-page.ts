@@ -24,7 +24,7 @@ server.setState(true)
 // The guest's MOV, from vCPU 0: the request waits, and nothing else does.
 const mov = { ...createIoRequest(), direction: IOREQ_READ, addressLo: 0xfed9_0000, size: 4 }
 console.log('must wait:', dispatch.submit(0, mov) === IO_RETRY)
-dispatch.takeResponse(await answered.promise)
+dispatch.requests.take(await answered.promise)
 console.log('the guest reads', dispatch.lo)
 // Output:
 // must wait: true

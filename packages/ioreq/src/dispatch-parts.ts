@@ -18,7 +18,7 @@ export interface IoDispatchOptions {
   /** vCPUs of the domain, 1–128. */
   readonly vcpus: number
   /**
-   * Called when a submitted request has its answer (or its end): wake the vCPU, and `takeResponse` from its next pass.
+   * Called when a submitted request has its answer (or its end): wake the vCPU, and `requests.take` from its next pass.
    *
    * @param mayRun - the caller has nothing left to do: the vCPU may run on within the call, without a turn of the
    *   microtask queue in between
@@ -37,7 +37,7 @@ export interface IoDispatchOptions {
    */
   readonly answersLater?: boolean
   /** Told of every access. While it is there, accesses take a slower way. */
-  readonly trace?: (record: IoTraceRecord) => void
+  readonly trace?: ((record: IoTraceRecord) => void) | undefined
   /** Told of every model that breaks its contract. */
   onFailure?(failure: DeviceFailure): void
   /** Guest RAM, for requests whose data is a pointer. */

@@ -3,18 +3,11 @@ import type { ConfigAddress, ConfigSpace, EcamWindow } from './config-space.ts'
 import type { RangeHandler, Region, RegionOptions } from '@retrap/device'
 import { type IoDispatchOptions, type IoDispatchState, dispatchParts } from './dispatch-parts.ts'
 import { IoreqError } from './errors.ts'
-import {
-  createIoRequest,
-  INVALIDATE_ALL,
-  type InvalidationNotice,
-  type IoRequest,
-  requestAddress,
-  setElement,
-} from './request.ts'
+import { createIoRequest, type IoRequest, requestAddress, setElement } from './request.ts'
 import type { FailureHandler } from './failures.ts'
 import type { ImmediateAccess } from './immediate.ts'
 import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, XEN_DMOP_IO_RANGE_MEMORY } from './layout.ts'
-import type { PendingRequests } from './pending.ts'
+import type { PendingRequests, VcpuRequests } from './pending.ts'
 import type { PortWindow } from './port-window.ts'
 import { badRead, checkedVoid, cut, isOneCall, isWord } from '@retrap/device/host'
 import { isDirectCall, type ClaimedRegion } from './region.ts'
@@ -22,7 +15,6 @@ import type { Registration } from './registration.ts'
 import type { IoreqServer, ServerOptions } from './server.ts'
 import { IO_DONE, IO_LOG } from './status.ts'
 import type { Submission } from './submission.ts'
-import type { WaitDescription } from './wait.ts'
 
 /**
  * Takes a domain's port, MMIO and PCI configuration accesses to the party that answers them: the hypervisor's own handlers,
@@ -38,7 +30,7 @@ export class IoDispatch {
   /** High word of the last answer; 0 unless 8 bytes were read. */
   hi = 0
   /**
-   * Elements that the last `submit` or `takeResponse` has covered: fewer than were asked for where a server has answered
+   * Elements that the last `submit` or `requests.take` has covered: fewer than were asked for where a server has answered
    * so, and 0 where no one party has all of them; each may have its own.
    */
   count = 0
@@ -46,6 +38,8 @@ export class IoDispatch {
   readonly config: ConfigAddress
   /** vCPUs of the domain. */
   readonly vcpus: number
+  /** The requests that are with servers. `submit` and its like send them. */
+  readonly requests: VcpuRequests
   readonly #space: ConfigSpace
   readonly #registration: Registration
   readonly #mmio: MmioLookup
@@ -72,6 +66,7 @@ export class IoDispatch {
     this.#portRegions = ports.regions
     this.#failures = failures
     this.#immediate = immediate
+    this.requests = pending
     this.#pending = pending
     this.#submission = submission
     this.#asked = asked
@@ -374,26 +369,6 @@ export class IoDispatch {
     return this.#submission.timeOffset(seconds)
   }
 
-  /**
-   * Asks all servers to drop what they have mapped of guest memory: an INVALIDATE request in the vCPU's own slot of each
-   * that is enabled. The vCPU must not run on until all have acknowledged.
-   *
-   * @param notice - what is to be dropped; default everything
-   * @returns `IO_DONE` if they have, or `IO_RETRY`: `onComplete` follows the last acknowledgement
-   * @throws IoreqError `ERR_BUSY` if the vCPU has a request already
-   */
-  invalidate(vcpu: number, notice: InvalidationNotice = INVALIDATE_ALL): number {
-    return this.#pending.invalidate(vcpu, notice)
-  }
-
-  /**
-   * Name of a model of this process whose mapping the vCPU's invalidation waits for; undefined where there is none, or
-   * another server has yet to answer as well.
-   */
-  invalidationHolder(vcpu: number): string | undefined {
-    return this.#pending.holder(vcpu)
-  }
-
   #regionAt(type: number, address: number): ServedRegion {
     return type === IOREQ_TYPE_PIO
       ? this.#portRegions[this.#portMap[address]! & PORT_REGION]!
@@ -408,66 +383,7 @@ export class IoDispatch {
     return direction === IOREQ_READ ? this.mmioRead(address, size) : this.mmioWrite(address, size, lo, hi)
   }
 
-  /** Whether a vCPU waits for an answer (or has one to take). */
-  pending(vcpu: number): boolean {
-    return this.#pending.has(vcpu)
-  }
-
-  /** Whether an answer, or an acknowledgement of an invalidation, is still to come for a vCPU. */
-  unanswered(vcpu: number): boolean {
-    return this.#pending.unanswered(vcpu)
-  }
-
-  /** Describes the wait of a vCPU, for people; null: it waits for no answer. Notices to all servers are not described. */
-  describeWait(vcpu: number): WaitDescription | null {
-    return this.#pending.describe(vcpu)
-  }
-
-  /**
-   * Takes the answer to the vCPU's request.
-   *
-   * @returns `IO_RETRY` while there is none, otherwise as `submit`
-   * @throws IoreqError `ERR_NOT_FOUND` if the vCPU has no request
-   */
-  takeResponse(vcpu: number): number {
-    return this.#pending.take(vcpu)
-  }
-
-  /**
-   * The vCPU no longer wants its answer (reset, INIT, SIPI, set-context). A late one is drained and dropped; a new
-   * request to the same server is sent after that.
-   */
-  cancel(vcpu: number): void {
-    this.#pending.cancel(vcpu)
-  }
-
   // ---- models that break their contract ----
-
-  /** @internal The server of a pending request cannot answer it. */
-  serverFailed(server: IoreqServer, vcpu: number, device: string, error: unknown): void {
-    this.#pending.serverFailed(server, vcpu, device, error)
-  }
-
-  /** A server is gone: its process has ended, or its transport's protocol was broken. The policy decides what follows. */
-  serverGone(server: IoreqServer, error: unknown): void {
-    this.#pending.serverGone(server, error)
-  }
-
-  /**
-   * Fails servers that have had a request for longer than `deadlineMs`. Host timers do this by themselves; for a thread
-   * that blocks instead of returning to its event loop.
-   *
-   * @param now - `performance.now()`
-   * @returns milliseconds until the next deadline, or `Infinity`
-   */
-  expireDeadlines(now: number): number {
-    return this.#pending.expire(now)
-  }
-
-  /** Ends the host timer of deadlines: nothing is sent or answered any more. */
-  close(): void {
-    this.#pending.close()
-  }
 
   /** @internal A model failed outside of an access, in a timer for instance. */
   modelFailed(server: IoreqServer, device: string, what: string, error: unknown): void {
@@ -501,7 +417,7 @@ export class IoDispatch {
 
   /** Power-on state: every request is cancelled, CF8 is 0. Ranges and servers stay. */
   reset(): void {
-    for (let vcpu = 0; vcpu < this.vcpus; vcpu++) this.cancel(vcpu)
+    for (let vcpu = 0; vcpu < this.vcpus; vcpu++) this.requests.cancel(vcpu)
     this.config.value = 0
   }
 }

@@ -3,7 +3,7 @@ import { Deadlines } from './deadlines.ts'
 import type { Answer } from './channel.ts'
 import { accessOf, describeRequest, type FailureHandler } from './failures.ts'
 import { type InvalidationListener, Invalidations } from './invalidations.ts'
-import { copyIoRequest, type InvalidationNotice, type IoRequest } from './request.ts'
+import { copyIoRequest, INVALIDATE_ALL, type InvalidationNotice, type IoRequest } from './request.ts'
 import { IOREQ_READ, STATE_IOREQ_NONE } from './layout.ts'
 import type { LocalAnswers } from './local-channel.ts'
 import { cut } from '@retrap/device/host'
@@ -33,8 +33,58 @@ export interface PendingOptions {
   servers(): readonly IoreqServer[]
 }
 
-/** The requests that are with servers. A vCPU has at most one, beside invalidations, which go to all servers at once. */
-export class PendingRequests implements LocalAnswers, PageFailures {
+/** The requests of a domain's vCPUs that are with servers. A vCPU has at most one, beside invalidations, which go to all servers. */
+export interface VcpuRequests {
+  /** Whether a vCPU waits for an answer (or has one to take), or for an acknowledgement. */
+  has(vcpu: number): boolean
+  /** Whether an answer, or an acknowledgement of an invalidation, is still to come for a vCPU. */
+  unanswered(vcpu: number): boolean
+  /** Describes the wait of a vCPU, for people; null: it waits for no answer. Notices to all servers are not described. */
+  describe(vcpu: number): WaitDescription | null
+  /**
+   * Takes the answer to a vCPU's request, into `lo`, `hi` and `count` of the dispatcher.
+   *
+   * @returns `IO_RETRY` while there is none, otherwise as `IoDispatch.submit`
+   * @throws IoreqError `ERR_NOT_FOUND` if the vCPU has no request
+   */
+  take(vcpu: number): number
+  /**
+   * The vCPU no longer wants its answer (reset, INIT, SIPI, set-context). A late one is drained and dropped; a new request to
+   * the same server is sent after that. Invalidations go on.
+   */
+  cancel(vcpu: number): void
+  /**
+   * Asks all servers to drop what they have mapped of guest memory: an INVALIDATE request in the vCPU's own slot of each
+   * that is enabled. The vCPU must not run on until all have acknowledged.
+   *
+   * @param notice - what is to be dropped; default everything
+   * @returns `IO_DONE` if all have acknowledged already, else `IO_RETRY`: `onComplete` follows the last one
+   * @throws IoreqError `ERR_BUSY` if the vCPU has a request already
+   */
+  invalidate(vcpu: number, notice?: InvalidationNotice): number
+  /**
+   * Name of a model of this process whose mapping the vCPU's invalidation waits for; undefined where there is none, or
+   * another server has yet to answer as well.
+   */
+  holder(vcpu: number): string | undefined
+  /** Ends the host timer of deadlines: nothing is sent or answered any more. */
+  close(): void
+  /**
+   * Fails servers that have had a request for longer than `deadlineMs`. Host timers do this by themselves; for a thread
+   * that blocks instead of returning to its event loop.
+   *
+   * @param now - `performance.now()`
+   * @returns milliseconds until the next deadline, or `Infinity`
+   */
+  expire(now: number): number
+  /** @internal The server of a pending request cannot answer it. */
+  serverFailed(server: IoreqServer, vcpu: number, device: string, error: unknown): void
+  /** A server is gone: its process has ended, or its transport's protocol was broken. The policy decides what follows. */
+  serverGone(server: IoreqServer, error: unknown): void
+}
+
+/** Sends requests to servers, and keeps them until each has its answer or its end. */
+export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests {
   readonly answersLater: boolean
   readonly #waits: readonly Wait[]
   readonly #options: PendingOptions
@@ -96,17 +146,14 @@ export class PendingRequests implements LocalAnswers, PageFailures {
     return new IoreqError('ERR_INVALID', `vCPU ${vcpu}: the domain has ${this.#waits.length}`)
   }
 
-  /** Whether a vCPU waits for an answer (or has one to take), or for an acknowledgement. */
   has(vcpu: number): boolean {
     return isTaken(this.#wait(vcpu))
   }
 
-  /** Whether an answer or an acknowledgement is still to come. */
   unanswered(vcpu: number): boolean {
     return isOpen(this.#wait(vcpu))
   }
 
-  /** Describes the wait of a vCPU; null: it waits for no answer. */
   describe(vcpu: number): WaitDescription | null {
     const wait = this.#wait(vcpu)
     const { server, request } = wait
@@ -159,17 +206,16 @@ export class PendingRequests implements LocalAnswers, PageFailures {
     }
     wait.submitting = true
     try {
-      this.#publish(vcpu, wait, server)
+      if (!this.#plain) this.#traceSent(vcpu, wait, server)
+      channel.send(vcpu, wait)
     } finally {
       wait.submitting = false
     }
     return channel.hasNoAnswerYet(vcpu, wait) ? IO_RETRY : this.#outcome(vcpu, wait)
   }
 
-  #publish(vcpu: number, wait: Wait, server: IoreqServer): void {
-    const { request } = wait
-    if (!this.#plain) this.#trace('sent', vcpu, server, request, request.dataLo, request.dataHi)
-    server.channel.send(vcpu, wait)
+  #traceSent(vcpu: number, { request }: Wait, server: IoreqServer): void {
+    this.#trace('sent', vcpu, server, request, request.dataLo, request.dataHi)
   }
 
   #trace(event: IoTraceEvent, vcpu: number, server: IoreqServer, request: IoRequest, lo: number, hi: number): void {
@@ -178,12 +224,6 @@ export class PendingRequests implements LocalAnswers, PageFailures {
     this.#options.trace({ event, vcpu, server: server.name, device, request, lo, hi })
   }
 
-  /**
-   * Takes the answer to a vCPU's request.
-   *
-   * @returns `IO_RETRY` while there is none
-   * @throws IoreqError `ERR_NOT_FOUND` if the vCPU has no request
-   */
   take(vcpu: number): number {
     const wait = this.#wait(vcpu)
     if (wait.server === null && wait.ended === IO_RETRY) throw nothingToTake(vcpu)
@@ -226,7 +266,6 @@ export class PendingRequests implements LocalAnswers, PageFailures {
     this.#trace('answered', vcpu, server, request, lo, hi)
   }
 
-  /** The vCPU no longer wants its answer. A late one is drained and dropped. Invalidations go on. */
   cancel(vcpu: number): void {
     const wait = this.#wait(vcpu)
     const { server, request } = wait
@@ -305,7 +344,8 @@ export class PendingRequests implements LocalAnswers, PageFailures {
     if (wait.server === server && wait.queued) {
       wait.queued = false
       this.#deadlines.start(wait)
-      this.#publish(vcpu, wait, server)
+      this.#traceSent(vcpu, wait, server)
+      server.channel.send(vcpu, wait)
       // A transport with patience has waited for the answer, and tells nobody.
       if (!wait.completed && wait.ended === IO_RETRY && server.channel.isOver(vcpu, wait)) this.#complete(vcpu, wait)
     }
@@ -325,12 +365,7 @@ export class PendingRequests implements LocalAnswers, PageFailures {
 
   // ---- invalidation ----
 
-  /**
-   * Has all servers drop what they have mapped of guest memory.
-   *
-   * @returns `IO_DONE` if all have acknowledged already, else `IO_RETRY`: `onComplete` follows the last one
-   */
-  invalidate(vcpu: number, notice: InvalidationNotice): number {
+  invalidate(vcpu: number, notice: InvalidationNotice = INVALIDATE_ALL): number {
     this.checkFree(vcpu)
     const status = this.#invalidations.begin(vcpu, this.#wait(vcpu), notice)
     if (status === IO_DONE) this.#deadlines.relax()
@@ -342,17 +377,14 @@ export class PendingRequests implements LocalAnswers, PageFailures {
     for (const [vcpu, wait] of this.#waits.entries()) this.#invalidations.disabled(server, vcpu, wait)
   }
 
-  /** A model that keeps a vCPU's invalidation waiting, where that is known. */
   holder(vcpu: number): string | undefined {
     return this.#invalidations.holder(vcpu)
   }
 
-  /** Ends the host's timer. */
   close(): void {
     this.#deadlines.close()
   }
 
-  /** Fails servers that have had a request for too long. @returns as `Deadlines.expire` */
   expire(now: number): number {
     return this.#deadlines.expire(now)
   }
@@ -364,12 +396,10 @@ export class PendingRequests implements LocalAnswers, PageFailures {
     this.#lost.destroyed(server)
   }
 
-  /** The server of a pending request cannot answer it. */
   serverFailed(server: IoreqServer, vcpu: number, device: string, error: unknown): void {
     this.#lost.failed(server, vcpu, this.#wait(vcpu), { device, error })
   }
 
-  /** A server can answer nothing any more. */
   serverGone(server: IoreqServer, error: unknown): void {
     this.#lost.gone(server, error)
   }

@@ -38,10 +38,10 @@ function domain() {
 
 test('an answer is taken from the slot, once it is there, and the slot is free again', () => {
   const { dispatch, server, slot, ask, completed, taken } = domain()
-  expect([ask({}), taken.addressLo, dispatch.takeResponse(0), completed]).toEqual([IO_RETRY, BASE, IO_RETRY, []])
+  expect([ask({}), taken.addressLo, dispatch.requests.take(0), completed]).toEqual([IO_RETRY, BASE, IO_RETRY, []])
   slot.answer(0x1234_5678, 0x9abc_def0)
   server.answered(0)
-  expect([completed, dispatch.takeResponse(0), dispatch.lo, dispatch.hi]).toEqual([[0], IO_DONE, 0x1234_5678, 0])
+  expect([completed, dispatch.requests.take(0), dispatch.lo, dispatch.hi]).toEqual([[0], IO_DONE, 0x1234_5678, 0])
   expect(slot.state).toBe(STATE_IOREQ_NONE)
 })
 
@@ -56,7 +56,7 @@ test.each([
   slot.count = made
   slot.answer(0, 0)
   server.answered(0)
-  expect([dispatch.takeResponse(0), dispatch.count]).toEqual([IO_DONE, count])
+  expect([dispatch.requests.take(0), dispatch.count]).toEqual([IO_DONE, count])
 })
 
 test('a slot that was zeroed ends the access quietly; one whose state goes back fails the server', () => {
@@ -64,20 +64,20 @@ test('a slot that was zeroed ends the access quietly; one whose state goes back 
   quiet.ask({})
   quiet.slot.state = STATE_IOREQ_NONE
   quiet.server.answered(0)
-  expect([quiet.dispatch.takeResponse(0), quiet.dispatch.lo, quiet.failures]).toEqual([IO_UNHANDLED, 0xffff_ffff, []])
+  expect([quiet.dispatch.requests.take(0), quiet.dispatch.lo, quiet.failures]).toEqual([IO_UNHANDLED, 0xffff_ffff, []])
 
   const back = domain()
   back.ask({})
-  expect(back.dispatch.takeResponse(0)).toBe(IO_RETRY)
+  expect(back.dispatch.requests.take(0)).toBe(IO_RETRY)
   back.slot.state = STATE_IOREQ_READY
   back.server.answered(0)
-  expect([back.dispatch.takeResponse(0), back.failures.length]).toEqual([IO_FAILED, 1])
+  expect([back.dispatch.requests.take(0), back.failures.length]).toEqual([IO_FAILED, 1])
 })
 
 test('a request behind a cancelled one completes, also where the transport waits for its answer and tells nobody', () => {
   const { dispatch, server, slot, ask, completed, taken } = domain()
   ask({})
-  dispatch.cancel(0)
+  dispatch.requests.cancel(0)
   expect(ask({ addressLo: BASE + 4 })).toBe(IO_RETRY)
   server.transport.notify = () => {
     slot.accept(taken)
@@ -85,5 +85,5 @@ test('a request behind a cancelled one completes, also where the transport waits
   }
   slot.answer(1, 0)
   server.answered(0)
-  expect([completed, dispatch.takeResponse(0), dispatch.lo]).toEqual([[0], IO_DONE, BASE + 4])
+  expect([completed, dispatch.requests.take(0), dispatch.lo]).toEqual([[0], IO_DONE, BASE + 4])
 })

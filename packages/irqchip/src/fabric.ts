@@ -45,7 +45,7 @@ export interface InterruptFabricOptions {
   /** Physical-address bits. Default 40. */
   readonly physicalBits?: number
   /** Inputs of the I/O APIC, 24–48. Default 24. */
-  readonly ioApicPins?: number
+  readonly ioApicPins?: number | undefined
   /** `interruptFabricBytes(cpus)` of machine memory, zeroed; default a buffer of its own. */
   readonly state?: StateRegion
 }

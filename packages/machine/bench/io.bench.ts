@@ -203,7 +203,7 @@ async function workerRoundTrip(): Promise<void> {
     started = performance.now()
     for (let i = 0; i < trips; i++) {
       let status = dispatch.submit(0, mmioRead)
-      for (; status === IO_RETRY; status = dispatch.takeResponse(0)) transport.waitSync()
+      for (; status === IO_RETRY; status = dispatch.requests.take(0)) transport.waitSync()
     }
     ours = Math.min(ours, ((performance.now() - started) * 1e3) / trips)
   }
@@ -269,7 +269,7 @@ async function asyncInProcess(): Promise<void> {
     const started = threadsTime()
     for (let i = 0; i < AWAITS / 4; i++) {
       let status = dispatch.submit(0, mmioRead)
-      for (; status === IO_RETRY; status = dispatch.takeResponse(0)) await new Promise<void>(wake)
+      for (; status === IO_RETRY; status = dispatch.requests.take(0)) await new Promise<void>(wake)
       sum += dispatch.lo
     }
     ours = Math.min(ours, (threadsTime() - started) / (AWAITS / 4))

@@ -115,7 +115,7 @@ test.each(['pc', 'q35'] as const)('every device of a %s goes back', async (machi
       const isExcluded = port === 0xcf9 || port === 0x64 || port === 0x92
       const status = isExcluded ? 0 : dispatch.submitOne(0, 0, 0, port, 1, random(256), 0)
       // oxlint-disable-next-line no-await-in-loop -- one after the other
-      for (let left = status; left === 2; left = dispatch.takeResponse(0)) await turn()
+      for (let left = status; left === 2; left = dispatch.requests.take(0)) await turn()
     }
     for (const bdf of Array.from({ length: 256 }, (_, i) => i)) pc.domain.devices.functions.write(bdf, 4, 2, random(8))
     pc.domain.guestMemory.write(0x20_0000 + 4096 * random(1000), Uint8Array.of(random(256)))

@@ -105,7 +105,7 @@ async function randomTraffic(rng: Rng): Promise<string | void> {
   const wrong = (what: string): string => `${what}, after ${log.length} steps`
   const take = (vcpu: number): string | void => {
     const expected = waiting[vcpu]!
-    const status = dispatch.takeResponse(vcpu)
+    const status = dispatch.requests.take(vcpu)
     if (status === IO_RETRY)
       return expected.completed ? wrong(`vCPU ${vcpu} was told of an answer that is not there`) : undefined
     waiting[vcpu] = null
@@ -174,9 +174,9 @@ async function randomTraffic(rng: Rng): Promise<string | void> {
       await answerOne()
     } else if (kind === 8) {
       log.push(`vCPU ${vcpu} cancels`)
-      dispatch.cancel(vcpu)
+      dispatch.requests.cancel(vcpu)
       waiting[vcpu] = null
-      if (dispatch.pending(vcpu)) bad = wrong(`vCPU ${vcpu} still waits`)
+      if (dispatch.requests.has(vcpu)) bad = wrong(`vCPU ${vcpu} still waits`)
     } else if (foreign === null) {
       log.push('a foreign server is made')
       foreign = makeForeign()

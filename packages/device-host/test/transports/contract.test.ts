@@ -217,7 +217,7 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
         for (let i = 0; i < 8; i++) {
           const register = vcpu === 0 ? i : 7 - i
           let status = world.dispatch.submit(vcpu, portRead(REGISTERS + register))
-          for (; status === IO_RETRY; status = world.dispatch.takeResponse(vcpu)) await world.turn()
+          for (; status === IO_RETRY; status = world.dispatch.requests.take(vcpu)) await world.turn()
           values.push(world.dispatch.lo)
         }
         return values
@@ -272,7 +272,7 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
   test('TIMEOFFSET and INVALIDATE reach the models', async () => {
     await start()
     expect(world.dispatch.timeOffset(-60n)).toBe(0)
-    if (world.dispatch.invalidate(0) === IO_RETRY) await until(() => world.completed.includes(0))
+    if (world.dispatch.requests.invalidate(0) === IO_RETRY) await until(() => world.completed.includes(0))
     await done(portRead(REGISTERS))
     expect(await log()).toEqual(['time -60', 'invalidate', 'r1@0'])
   })
@@ -290,7 +290,7 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
       { epoch: 3, frames: null },
     ]) {
       world.completed.length = 0
-      if (world.dispatch.invalidate(1, notice) === IO_RETRY) await until(() => world.completed.includes(1))
+      if (world.dispatch.requests.invalidate(1, notice) === IO_RETRY) await until(() => world.completed.includes(1))
     }
     expect(await log()).toEqual([`invalidate ${JSON.stringify(frames)}`, 'invalidate []', 'invalidate'])
   })
@@ -361,8 +361,8 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
         await start({ policy: 'detach', deadlineMs: 300 })
         expect(world.dispatch.submit(0, portRead(BAD + BADLY.hang))).toBe(IO_RETRY)
         await world.turn()
-        world.dispatch.cancel(0)
-        expect(world.dispatch.pending(0)).toBe(false)
+        world.dispatch.requests.cancel(0)
+        expect(world.dispatch.requests.has(0)).toBe(false)
         await until(() => world.failures.length > 0)
         expect(world.failures.map((f) => f.request)).toEqual(['a cancelled request'])
       })
@@ -375,7 +375,7 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
       await done(portWrite(REGISTERS + 1, 0x22))
       for (let i = 0; i < 5; i++) {
         const first = world.dispatch.submit(0, portRead(REGISTERS))
-        if (first === IO_RETRY) world.dispatch.cancel(0)
+        if (first === IO_RETRY) world.dispatch.requests.cancel(0)
         expect(await done(portRead(REGISTERS + 1))).toBe(0x22)
       }
       const server = world.remote?.server ?? world.host.server

@@ -90,7 +90,7 @@ describe.each(KINDS)('a card in a slot, %s', { timeout: 60_000 }, (_name, start)
       while (status === IO_RETRY) {
         // oxlint-disable-next-line no-await-in-loop -- until the answer has come
         await new Promise((resolve) => void setTimeout(resolve, 1))
-        status = dispatch.takeResponse(vcpu)
+        status = dispatch.requests.take(vcpu)
       }
       return dispatch.lo >>> 0
     }

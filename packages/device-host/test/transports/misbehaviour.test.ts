@@ -59,7 +59,7 @@ describe('a server that shares its page, and scribbles into it', () => {
     slot.accept(createIoRequest())
     slot.answer(5, 0)
     bell()
-    expect(dispatch.takeResponse(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(IO_DONE)
     slot.state = STATE_IORESP_READY
     expect(STATUS[dispatch.submit(0, port)]).toBe(STATUS[status === IO_FAILED ? IO_FAILED : IO_DONE])
     expect(dispatch.lo).toBe(0xffff)
@@ -81,7 +81,7 @@ describe('a server that shares its page, and scribbles into it', () => {
       slot.state = to
       bell()
       expect(completed).toEqual([0])
-      expect(STATUS[dispatch.takeResponse(0)]).toBe(STATUS[status])
+      expect(STATUS[dispatch.requests.take(0)]).toBe(STATUS[status])
       expect(String(failures[0]!.cause)).toContain(`went from ${from} to ${to}`)
     },
   )
@@ -112,7 +112,7 @@ describe('a server that shares its page, and scribbles into it', () => {
     new Uint8Array(transport.memory.buffer).set(bytes, at + 64)
     new Int32Array(transport.memory.buffer)[at / 4] = bytes.length
     bell()
-    expect(dispatch.takeResponse(0)).toBe(IO_UNHANDLED)
+    expect(dispatch.requests.take(0)).toBe(IO_UNHANDLED)
     expect(failures).toHaveLength(1)
     expect(server.alive).toBe(false)
     await expect(transport.remote.ready).rejects.toThrow()
@@ -173,7 +173,7 @@ describe('what a server sends before its answer is received before it, however n
         plain.set.call(slot, value)
       },
     })
-    const status = what === 'request' ? dispatch.submit(0, port) : dispatch.invalidate(0)
+    const status = what === 'request' ? dispatch.submit(0, port) : dispatch.requests.invalidate(0)
     order.push(STATUS[status] as string)
     armed = true
     transport.pump()
@@ -377,7 +377,7 @@ describe('a socket', () => {
     expect(completed).toEqual([0])
     expect(String(failures[0]!.cause)).toContain('was answered, and is not open')
     // The first answer stands if it was taken before; the server is gone either way.
-    dispatch.takeResponse(0)
+    dispatch.requests.take(0)
     expect(dispatch.submit(0, port)).toBe(IO_UNHANDLED)
   })
 
@@ -390,7 +390,7 @@ describe('a socket', () => {
     raw.send(frame)
     await until(() => completed.length > 0)
     expect(failures).toHaveLength(1)
-    expect(dispatch.takeResponse(0)).toBe(IO_UNHANDLED)
+    expect(dispatch.requests.take(0)).toBe(IO_UNHANDLED)
   })
 
   test.each([
@@ -404,7 +404,7 @@ describe('a socket', () => {
     await until(() => completed.length > 0)
     expect(failures).toHaveLength(1)
     expect(events).toEqual([])
-    expect(dispatch.takeResponse(0)).toBe(IO_UNHANDLED)
+    expect(dispatch.requests.take(0)).toBe(IO_UNHANDLED)
   })
 
   test('is closed for good: the server has failed after the time to reconnect', async () => {
@@ -559,7 +559,7 @@ describe('a socket', () => {
       if (i % 2 === 0) for (const socket of pairs.splice(0)) socket.destroy()
       while (status === IO_RETRY) {
         await tick()
-        status = dispatch.takeResponse(0)
+        status = dispatch.requests.take(0)
       }
       expect(STATUS[status]).toBe('done')
     }

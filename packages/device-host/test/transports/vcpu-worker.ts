@@ -28,8 +28,8 @@ function access(fields: Partial<IoRequest>): number {
   let status = dispatch.submit(1, { ...createIoRequest(), type: IOREQ_TYPE_PIO, ...fields })
   while (status === IO_RETRY) {
     transport.waitSync(1000)
-    dispatch.expireDeadlines(performance.now())
-    status = dispatch.takeResponse(1)
+    dispatch.requests.expire(performance.now())
+    status = dispatch.requests.take(1)
   }
   if (status !== IO_DONE) throw new Error(`status ${status}`)
   return dispatch.lo

@@ -63,7 +63,7 @@ async function world(
     // The Worker's end is told to the thread that has made it, on its event loop.
     else if (!far.block(5)) await tick()
     machine.timers.expire()
-    dispatch.expireDeadlines(performance.now())
+    dispatch.requests.expire(performance.now())
   }
   return {
     ...machine,
@@ -73,7 +73,7 @@ async function world(
       let status = dispatch.submit(vcpu, request)
       while (status === IO_RETRY) {
         await turn()
-        status = dispatch.takeResponse(vcpu)
+        status = dispatch.requests.take(vcpu)
       }
       return status
     },

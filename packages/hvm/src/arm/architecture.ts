@@ -33,7 +33,7 @@ export class ArmDomain extends Domain<ArmVcpu, ArmArchitecture> {
 
   /** Drives a vCPU's private interrupt, 16 to 31. */
   setPrivateInterrupt(vcpu: number, intid: number, level: boolean): void {
-    this.architecture.gic.setPpi(vcpu, intid, level)
+    this.architecture.gic.wires.setPpi(vcpu, intid, level)
   }
 }
 
@@ -118,17 +118,20 @@ export class ArmArchitecture implements SavedArchitecture<ArmDomainState>, ArmSu
     this.vcpus = vcpus
     const wiring = {
       cpus: count,
-      signal: (cpu: number): void => vcpus[cpu]?.setInterrupts(this.gic.irqPending(cpu), this.gic.fiqPending(cpu)),
+      signal: (cpu: number): void => {
+        const { wires } = this.gic
+        vcpus[cpu]?.setInterrupts(wires.irqPending(cpu), wires.fiqPending(cpu))
+      },
     }
     this.gic = gic.version === 2 ? new GicV2Controller(domain, gic, wiring) : new GicV3Controller(domain, gic, wiring)
     this.timers = new GenericTimers({
       cpus: count,
       clock: { read: (into) => clock.read(into), timer: (callback) => timers.create(callback) },
-      line: (cpu, intid, level) => this.gic.setPpi(cpu, intid, level),
+      line: (cpu, intid, level) => this.gic.wires.setPpi(cpu, intid, level),
       event: (cpu) => vcpus[cpu]?.signalEvent(),
       state: { buffer, byteOffset: memory.allocate(genericTimersStateBytes(count), 8, 'generic timers') },
     })
-    this.#lines = new SharedLines((intid, level) => this.gic.setLine(intid, level))
+    this.#lines = new SharedLines((intid, level) => this.gic.wires.setLine(intid, level))
     for (let id = 0; id < count; id++) vcpus.push(new ArmVcpu(this, id, this.engine))
   }
 
@@ -136,14 +139,16 @@ export class ArmArchitecture implements SavedArchitecture<ArmDomainState>, ArmSu
   readSystem(vcpu: number, encoding: number, into: SystemValue): number {
     if (this.timers.readSystemRegister(vcpu, encoding, into)) return SYSTEM_DONE
     this.paravirtual?.beforeInterruptAccess(vcpu)
-    return this.gic.readSystemRegister(vcpu, encoding, into) ? SYSTEM_DONE : SYSTEM_UNDEFINED
+    return this.gic.systemRegisters?.readSystemRegister(vcpu, encoding, into) === true ? SYSTEM_DONE : SYSTEM_UNDEFINED
   }
 
   /** Writes one. @returns `SYSTEM_*` */
   writeSystem(vcpu: number, encoding: number, lo: number, hi: number): number {
     if (this.timers.writeSystemRegister(vcpu, encoding, lo, hi)) return SYSTEM_DONE
     this.paravirtual?.beforeInterruptAccess(vcpu)
-    return this.gic.writeSystemRegister(vcpu, encoding, lo, hi) ? SYSTEM_DONE : SYSTEM_UNDEFINED
+    return this.gic.systemRegisters?.writeSystemRegister(vcpu, encoding, lo, hi) === true
+      ? SYSTEM_DONE
+      : SYSTEM_UNDEFINED
   }
 
   /** WFE of a vCPU begins, or ceases, to wait for an event. */

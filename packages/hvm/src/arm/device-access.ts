@@ -126,7 +126,7 @@ export class ArmDeviceAccess implements ArmWorld {
    */
   takeAnswer(log: AccessLog): DeviceAnswer {
     const dispatch = this.#dispatch
-    const taken = dispatch.takeResponse(this.#vcpu)
+    const taken = dispatch.requests.take(this.#vcpu)
     if (taken === IO_RETRY) return DeviceAnswer.PENDING
     this.inFlight = false
     const { pending } = log
@@ -138,7 +138,7 @@ export class ArmDeviceAccess implements ArmWorld {
   /** Forgets the request in flight: its answer will be drained and dropped. */
   cancel(): void {
     if (!this.inFlight) return
-    this.#dispatch.cancel(this.#vcpu)
+    this.#dispatch.requests.cancel(this.#vcpu)
     this.inFlight = false
   }
 }

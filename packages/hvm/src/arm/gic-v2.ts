@@ -50,9 +50,9 @@ const IIDR = 0x43b
 
 /** A GICv2 of a domain, with its frame for messages. */
 export class GicV2Controller implements ArmInterruptController {
-  readonly hasSystemRegisters = false
+  readonly systemRegisters = null
   readonly banked: readonly BankedRegisters[]
-  readonly #gic: GicV2
+  readonly wires: GicV2
   readonly #messages: MessageFrame | undefined
 
   constructor(domain: Domain, place: GicV2Place, { cpus, signal }: ControllerWiring) {
@@ -67,7 +67,7 @@ export class GicV2Controller implements ArmInterruptController {
         byteOffset: memory.allocate(gicV2StateBytes(cpus), 8, 'interrupt controller'),
       },
     })
-    this.#gic = gic
+    this.wires = gic
     this.#messages = messages
     this.banked = [
       {
@@ -100,38 +100,14 @@ export class GicV2Controller implements ArmInterruptController {
     return offset === MSI_IIDR ? IIDR : 0
   }
 
-  setLine(intid: number, level: boolean): void {
-    this.#gic.setLine(intid, level)
-  }
-
-  setPpi(vcpu: number, intid: number, level: boolean): void {
-    this.#gic.setPpi(vcpu, intid, level)
-  }
-
-  irqPending(vcpu: number): boolean {
-    return this.#gic.irqPending(vcpu)
-  }
-
-  fiqPending(vcpu: number): boolean {
-    return this.#gic.fiqPending(vcpu)
-  }
-
   highestPending(vcpu: number): number {
     // Of a software-generated interrupt it has the sender, too.
-    const first = this.#gic.readInterface(vcpu, GICC_HPPIR, 4) & 0x3ff
-    return first < INTID_FIRST_SPECIAL ? first : this.#gic.readInterface(vcpu, GICC_AHPPIR, 4) & 0x3ff
+    const first = this.wires.readInterface(vcpu, GICC_HPPIR, 4) & 0x3ff
+    return first < INTID_FIRST_SPECIAL ? first : this.wires.readInterface(vcpu, GICC_AHPPIR, 4) & 0x3ff
   }
 
   /** Its interfaces are connected for good. */
   connect(): void {}
-
-  readSystemRegister(): boolean {
-    return false
-  }
-
-  writeSystemRegister(): boolean {
-    return false
-  }
 
   /** An edge of the interrupt that the message names, if it is one of the frame's. */
   signalMsi(address: number, data: number): void {
@@ -139,20 +115,20 @@ export class GicV2Controller implements ArmInterruptController {
     if (messages === undefined || address !== messages.base + MSI_SETSPI_NS) return
     const intid = data & 0x3ff
     if (intid < messages.first || intid >= messages.first + messages.count) return
-    this.#gic.setLine(intid, true)
-    this.#gic.setLine(intid, false)
+    this.wires.setLine(intid, true)
+    this.wires.setLine(intid, false)
   }
 
   reset(): void {
-    this.#gic.reset()
+    this.wires.reset()
   }
 
   save(): ArmInterruptsState {
-    return { version: 2, gic: this.#gic.save() }
+    return { version: 2, gic: this.wires.save() }
   }
 
   restore(state: ArmInterruptsState): void {
     if (state?.version !== 2) throw wrongController(`version ${String(state?.version)}`, 'version 2')
-    this.#gic.restore(state.gic)
+    this.wires.restore(state.gic)
   }
 }

@@ -1,4 +1,3 @@
-import type { SystemValue } from '@retrap/arm-cpu'
 import { Instant, type Timer } from '@retrap/device'
 import { GicV3, gicV3StateBytes, ICC_HPPIR0_EL1, ICC_HPPIR1_EL1, Its, ITS_STATE_BYTES } from '@retrap/irqchip/gic'
 import type { Domain } from '../domain.ts'
@@ -37,9 +36,9 @@ const ITS_SLICE_NS = 100_000
 
 /** A GICv3 of a domain, with its translation service. */
 export class GicV3Controller implements ArmInterruptController {
-  readonly hasSystemRegisters = true
+  readonly systemRegisters: GicV3
   readonly banked: readonly BankedRegisters[] = []
-  readonly #gic: GicV3
+  readonly wires: GicV3
   readonly #its: Its | undefined
   /** Until the translation service goes on with its queue. */
   readonly #queueTimer: Timer
@@ -51,27 +50,28 @@ export class GicV3Controller implements ArmInterruptController {
     const { dispatch, memory } = domain
     const { buffer } = memory
     const hasIts = place.its !== undefined
-    this.#gic = new GicV3({
+    this.wires = new GicV3({
       cpus,
       ...(place.spis !== undefined && { spis: place.spis }),
       signal,
       ...(hasIts && { memory: domain.guestMemory }),
       state: { buffer, byteOffset: memory.allocate(gicV3StateBytes(cpus, hasIts), 8, 'interrupt controller') },
     })
+    this.systemRegisters = this.wires
     this.#queueTimer = domain.timers.create(() => {
       for (const callback of this.#afterwards.splice(0)) callback()
     })
     this.#translater = place.its === undefined ? -1 : place.its + GITS_TRANSLATER
     this.#its = place.its === undefined ? undefined : this.#makeIts(domain, place.its)
     const words = { maximumAccess: 8 } as const
-    dispatch.mapInternalMmio('gic distributor', place.distributor, 0x1_0000, this.#gic.distributor, words)
-    const { redistributors, redistributorBytes } = this.#gic
+    dispatch.mapInternalMmio('gic distributor', place.distributor, 0x1_0000, this.wires.distributor, words)
+    const { redistributors, redistributorBytes } = this.wires
     dispatch.mapInternalMmio('gic redistributors', place.redistributors, redistributorBytes, redistributors, words)
   }
 
   #makeIts({ memory, guestMemory, dispatch }: Domain, base: number): Its {
     const its = new Its({
-      gic: this.#gic,
+      gic: this.wires,
       memory: guestMemory,
       later: (callback) => {
         this.#afterwards.push(callback)
@@ -83,41 +83,17 @@ export class GicV3Controller implements ArmInterruptController {
     return its
   }
 
-  setLine(intid: number, level: boolean): void {
-    this.#gic.setLine(intid, level)
-  }
-
-  setPpi(vcpu: number, intid: number, level: boolean): void {
-    this.#gic.setPpi(vcpu, intid, level)
-  }
-
-  irqPending(vcpu: number): boolean {
-    return this.#gic.irqPending(vcpu)
-  }
-
-  fiqPending(vcpu: number): boolean {
-    return this.#gic.fiqPending(vcpu)
-  }
-
   connect(vcpu: number, connected: boolean): void {
-    this.#gic.connect(vcpu, connected)
+    this.wires.connect(vcpu, connected)
   }
 
   highestPending(vcpu: number): number {
     const value = { lo: INTID_NONE, hi: 0 }
     for (const encoding of [ICC_HPPIR0_EL1, ICC_HPPIR1_EL1]) {
-      this.#gic.readSystemRegister(vcpu, encoding, value)
+      this.wires.readSystemRegister(vcpu, encoding, value)
       if (value.lo < INTID_FIRST_SPECIAL || value.lo > INTID_NONE) return value.lo
     }
     return INTID_NONE
-  }
-
-  readSystemRegister(vcpu: number, encoding: number, into: SystemValue): boolean {
-    return this.#gic.readSystemRegister(vcpu, encoding, into)
-  }
-
-  writeSystemRegister(vcpu: number, encoding: number, lo: number, hi: number): boolean {
-    return this.#gic.writeSystemRegister(vcpu, encoding, lo, hi)
   }
 
   /** By the translation service; to other addresses there are none. */
@@ -126,7 +102,7 @@ export class GicV3Controller implements ArmInterruptController {
   }
 
   reset(): void {
-    this.#gic.reset()
+    this.wires.reset()
     this.#its?.reset()
   }
 
@@ -135,7 +111,7 @@ export class GicV3Controller implements ArmInterruptController {
     const waits = this.#queueTimer.readDeadline(at)
     return {
       version: 3,
-      gic: this.#gic.save(),
+      gic: this.wires.save(),
       its: this.#its?.save() ?? null,
       queueAt: waits ? { lo: at.lo, hi: at.hi } : null,
     }
@@ -148,7 +124,7 @@ export class GicV3Controller implements ArmInterruptController {
       const [without, with_] = ['no translation service', 'a translation service']
       throw its === null ? wrongController(without, with_) : wrongController(with_, without)
     }
-    this.#gic.restore(gic)
+    this.wires.restore(gic)
     if (its !== null) this.#its?.restore(its)
     // The queue was to continue then, and not a whole slice from now.
     if (queueAt !== null && this.#afterwards.length > 0) this.#queueTimer.armAfter(0, queueAt)

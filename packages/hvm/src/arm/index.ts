@@ -20,6 +20,8 @@ export type { GicV2Place, MessageFrame } from './gic-v2.ts'
 export type { GicV3Place } from './gic-v3.ts'
 export type {
   ArmInterruptController,
+  InterruptRegisters,
+  InterruptWires,
   ArmInterruptsState,
   BankedRegisters,
   GicV2DomainState,

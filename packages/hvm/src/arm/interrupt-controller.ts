@@ -38,12 +38,8 @@ export interface GicV3DomainState {
   readonly queueAt: Readonly<Word64> | null
 }
 
-/** The interface of an Arm domain's interrupt controller. */
-export interface ArmInterruptController {
-  /** Whether each vCPU has system registers of it, as ID_AA64PFR0_EL1.GIC says. */
-  readonly hasSystemRegisters: boolean
-  /** Registers that each vCPU sees its own of; those of one for all are in the domain's dispatcher. */
-  readonly banked: readonly BankedRegisters[]
+/** The inputs of an interrupt controller, and its outputs to the vCPUs: a `GicV2` or `GicV3` of `@retrap/irqchip/gic`. */
+export interface InterruptWires {
   /** Drives the input of a shared interrupt, from 32. */
   setLine(intid: number, level: boolean): void
   /** Drives the input of a private interrupt of a vCPU, 16–31. */
@@ -52,14 +48,28 @@ export interface ArmInterruptController {
   irqPending(vcpu: number): boolean
   /** Whether a vCPU's FIQ is asserted. */
   fiqPending(vcpu: number): boolean
+}
+
+/** The system registers of an interrupt controller. */
+export interface InterruptRegisters {
+  /** Reads a system register of a vCPU. @returns whether it is one */
+  readSystemRegister(vcpu: number, encoding: number, into: SystemValue): boolean
+  /** Writes one. @returns whether it is one */
+  writeSystemRegister(vcpu: number, encoding: number, lo: number, hi: number): boolean
+}
+
+/** The interface of an Arm domain's interrupt controller. */
+export interface ArmInterruptController {
+  /** The system registers that each vCPU has of it, as ID_AA64PFR0_EL1.GIC says; null: none. */
+  readonly systemRegisters: InterruptRegisters | null
+  /** Its inputs, and its outputs to the vCPUs. */
+  readonly wires: InterruptWires
+  /** Registers that each vCPU sees its own of; those of one for all are in the domain's dispatcher. */
+  readonly banked: readonly BankedRegisters[]
   /** INTID of the interrupt that a vCPU is to take next; 1023: none. Nothing changes. */
   highestPending(vcpu: number): number
   /** A vCPU is turned on, or off: interrupts reach it, or do not. */
   connect(vcpu: number, connected: boolean): void
-  /** Reads a system register of a vCPU. @returns whether it is one */
-  readSystemRegister(vcpu: number, encoding: number, into: SystemValue): boolean
-  /** Writes one. */
-  writeSystemRegister(vcpu: number, encoding: number, lo: number, hi: number): boolean
   /** Delivers a device's message, if it goes to an address for messages. @param requester - of the function that sends it */
   signalMsi(address: number, data: number, requester: number): void
   /** Power-on state. */

@@ -14,7 +14,7 @@ export interface ArmSurroundings {
   /** Atomic accesses to devices, of all vCPUs. */
   readonly order: DeviceOrder
   /** The interrupt controller. */
-  readonly gic: Pick<ArmInterruptController, 'banked' | 'hasSystemRegisters'>
+  readonly gic: Pick<ArmInterruptController, 'banked' | 'systemRegisters'>
   /** Whether reads of an address that nobody answers give ones, and no abort. */
   isOpenBus(gpa: number): boolean
   /** Reads a system register of the interrupt controller or the timers; as `ArmHost.readSystem`. */

@@ -119,7 +119,7 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
 
   /** As `ArmHost.hasInterruptRegisters`. */
   get hasInterruptRegisters(): boolean {
-    return this.#world.gic.hasSystemRegisters
+    return this.#world.gic.systemRegisters !== null
   }
 
   /** Translates an address on a TLB miss. */

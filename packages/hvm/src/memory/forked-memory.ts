@@ -38,7 +38,7 @@ export class ForkedMemory {
   constructor(domain: Domain, frames: readonly GuestFrames[]) {
     this.frames = frames
     this.#counts = domain.frameCounts
-    domain.forgetMappings()
+    domain.mappings.forget()
     const shared: SharedRun[] = []
     this.#shared = shared
     try {

@@ -3,7 +3,7 @@ import {
   IO_RETRY,
   type InvalidationListener,
   type InvalidationNotice,
-  type IoDispatch,
+  type VcpuRequests,
   type IoreqServer,
 } from '@retrap/ioreq'
 import type { FrameReferences } from '@retrap/mapcache'
@@ -23,7 +23,7 @@ export interface InvalidationOptions {
   /** The guest's map, whose changes raise epochs. */
   readonly p2m: Pick<P2m, 'onRelease' | 'onChange' | 'lookup' | 'types'>
   /** Sends the notices. */
-  readonly dispatch: Pick<IoDispatch, 'invalidate' | 'pending'>
+  readonly dispatch: { readonly requests: Pick<VcpuRequests, 'invalidate' | 'has'> }
   /** vCPUs of the domain. */
   readonly vcpus: number
   /** Holds what has left the guest until every server has acknowledged. */
@@ -208,7 +208,7 @@ export class Invalidations implements InvalidationListener {
       if (this.latched(vcpu)) return false
       if (this.#concluded(vcpu) && !this.flagged(vcpu)) return true
       this.#sent[vcpu] = this.epoch
-      if (this.#dispatch.invalidate(vcpu, this.notice()) === IO_RETRY) return false
+      if (this.#dispatch.requests.invalidate(vcpu, this.notice()) === IO_RETRY) return false
     }
     return false
   }
@@ -233,7 +233,7 @@ export class Invalidations implements InvalidationListener {
 
   /** Whether a vCPU's slots have a request or a notice in them. */
   latched(vcpu: number): boolean {
-    return this.#dispatch.pending(vcpu)
+    return this.#dispatch.requests.has(vcpu)
   }
 
   /** All that some server has not acknowledged: whoever acknowledges it has acknowledged every epoch so far. */

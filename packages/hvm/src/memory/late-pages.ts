@@ -84,7 +84,7 @@ export class LatePages {
     this.#hasRun = domain.instructions > 0
     this.#source = source
     // Models would find frames that nobody may access yet.
-    domain.forgetMappings()
+    domain.mappings.forget()
     this.#begin(source)
     this.#stopWatching = domain.p2m.onChange((gfn, count) => {
       if (!this.#own) this.#beforeChange(gfn, count)

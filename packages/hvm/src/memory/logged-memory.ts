@@ -55,7 +55,7 @@ export class LoggedMemory {
       }
     }
     // A model that holds a mapping writes on without a word.
-    this.#domain.heldForWriting((gfn, count) => {
+    this.#domain.mappings.heldForWriting((gfn, count) => {
       for (let i = 0; i < count; i++) held.add(gfn + i)
     })
     if (held.size === 0) return written

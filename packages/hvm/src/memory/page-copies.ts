@@ -61,7 +61,7 @@ export class PageCopies {
         const now = this.#end === null || run.kind === 'rom' ? run.count : Math.max(0, FIRST_LOGGED_GFN - run.gfn)
         this.#copyRun(run, 0, Math.min(run.count, now))
       }
-      if (this.#end !== null) domain.heldForWriting((gfn, frames) => this.#before(gfn, frames))
+      if (this.#end !== null) domain.mappings.heldForWriting((gfn, frames) => this.#before(gfn, frames))
     } catch (error) {
       this.close()
       throw error

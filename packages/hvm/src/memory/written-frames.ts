@@ -185,7 +185,7 @@ export class WrittenFrames {
     })
     for (const since of this.#each()) since.add(taken)
     // Holders of frames for writing have been asked for them before.
-    this.#domain.heldForWriting((gfn, count) => {
+    this.#domain.mappings.heldForWriting((gfn, count) => {
       for (const { log } of this.#ranges) log.mark(gfn, count)
     })
   }

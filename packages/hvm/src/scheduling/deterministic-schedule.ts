@@ -268,7 +268,7 @@ export class DeterministicSchedule {
   /** Whether an answer or an acknowledgement is still to come. */
   get #waitsForHost(): boolean {
     const { vcpus, dispatch, invalidations } = this.#domain
-    for (const { id } of vcpus) if (dispatch.unanswered(id) || invalidations.waits(id)) return true
+    for (const { id } of vcpus) if (dispatch.requests.unanswered(id) || invalidations.waits(id)) return true
     return false
   }
 
@@ -284,7 +284,7 @@ export class DeterministicSchedule {
     this.#waitsForMemory = stalled
     // Notices of what has left the guest go out, by halted vCPUs too: what is waited for may wait for them.
     for (const vcpu of vcpus) {
-      if (!invalidations.flagged(vcpu.id) || dispatch.unanswered(vcpu.id)) continue
+      if (!invalidations.flagged(vcpu.id) || dispatch.requests.unanswered(vcpu.id)) continue
       // A vCPU that may go on now is what was waited for.
       if (this.#turns.mayGoOn(vcpu)) run.woken = true
     }
@@ -314,7 +314,7 @@ export class DeterministicSchedule {
     const { timers, vcpus, dispatch, invalidations } = this.#domain
     if (timers.nextDeadlineNs === Infinity) return false
     return vcpus.every(
-      ({ id }) => !dispatch.pending(id) || (invalidations.waits(id) && dispatch.invalidationHolder(id) !== undefined),
+      ({ id }) => !dispatch.requests.has(id) || (invalidations.waits(id) && dispatch.requests.holder(id) !== undefined),
     )
   }
 

@@ -117,7 +117,7 @@ export class HostSchedule {
       const flagged = invalidations.flagged(vcpu.id)
       if (all && (flagged || !vcpu.dormant)) awake[this.#awakeCount++] = vcpu
       if (flagged && !turns.mayGoOn(vcpu)) {
-        if (dispatch.pending(vcpu.id)) blocked++
+        if (dispatch.requests.has(vcpu.id)) blocked++
         continue
       }
       if (paravirtual?.mayRun(vcpu.id) === false) continue

@@ -25,7 +25,8 @@ export class RunLoop {
   readonly turns: TurnRunner
   readonly #host: HostSchedule | null
   readonly #deterministic: DeterministicSchedule | null
-  readonly #schedule: HostSchedule | DeterministicSchedule
+  /** Says in which turns the vCPUs execute. */
+  readonly schedule: HostSchedule | DeterministicSchedule
   #ended: PromiseWithResolvers<DomainExit> | null = null
 
   constructor(domain: ScheduledDomain, run: RunState, sleeper: Sleeper) {
@@ -37,7 +38,7 @@ export class RunLoop {
     const loop = { go: this.#go, fail: this.#broken }
     this.#deterministic = deterministic ? new DeterministicSchedule(domain, run, this.turns, this.#pace) : null
     this.#host = deterministic ? null : new HostSchedule(domain, run, this.turns, this.#pace, loop)
-    this.#schedule = (this.#deterministic ?? this.#host)!
+    this.schedule = (this.#deterministic ?? this.#host)!
   }
 
   /** Where the round of deterministic time is; null on the host's clock. */
@@ -48,11 +49,6 @@ export class RunLoop {
   /** Goes on in a round that was saved; null, and on the host's clock: in a new one. */
   restoreRound(state: RoundState | null): void {
     if (state !== null) this.#deterministic?.restore(state)
-  }
-
-  /** Whether the vCPU that executes PAUSE is to end its turn: for another one, or for what only the event loop can bring. */
-  endsAtPause(): boolean {
-    return this.#schedule.endsAtPause()
   }
 
   /** A vCPU's request has its answer. @param mayRun - see {@link HostSchedule.answered} */
@@ -94,7 +90,7 @@ export class RunLoop {
    */
   readonly #go = (): void => {
     const run = this.#run
-    const schedule = this.#schedule
+    const schedule = this.schedule
     try {
       let wait: Promise<unknown> | null
       do wait = schedule.advance()

@@ -13,7 +13,7 @@ export interface ScheduledDomain {
   readonly vcpus: readonly VirtualCpu[]
   readonly clock: DomainClock
   readonly timers: TimerQueue
-  readonly dispatch: Pick<IoDispatch, 'pending' | 'unanswered' | 'invalidationHolder'>
+  readonly dispatch: Pick<IoDispatch, 'requests'>
   readonly invalidations: Pick<Invalidations, 'flagged' | 'resume' | 'waits'>
   readonly secondLevel: Pick<SecondLevelFaults, 'waits'>
   /** Made when a vCPU has stopped executing: every vCPU is between two instructions, or waits for a device. */

@@ -140,7 +140,7 @@ export class TurnRunner {
       }
     }
     const may = invalidations.resume(vcpu.id)
-    if (!may && !dispatch.pending(vcpu.id)) this.#run.wake()
+    if (!may && !dispatch.requests.has(vcpu.id)) this.#run.wake()
     return may
   }
 

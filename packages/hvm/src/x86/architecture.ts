@@ -22,15 +22,15 @@ export interface X86DomainOptions extends DomainOptions {
   /** 32 random bits a call: RDRAND and RDSEED. */
   readonly random: () => number
   /** Generated code and decoded instructions of another domain in this memory, with the same processor; default its own. */
-  readonly engine?: X86Engine
+  readonly engine?: X86Engine | undefined
   /** Arena for decoded instructions; default that of `X86Engine`. */
   readonly codeCacheBytes?: number
   /** Inputs of the I/O APIC, 24–48: a guest of Xen finds 48. Default 24. */
-  readonly ioApicPins?: number
+  readonly ioApicPins?: number | undefined
   /** Counts how often each instruction form runs (X86Engine.executionCounts). Slower. */
   readonly profile?: boolean
   /** Compile hot code; see `X86EngineOptions.jit` of `@retrap/x86-cpu`. Default false. */
-  readonly jit?: boolean | JitOptions
+  readonly jit?: boolean | JitOptions | undefined
   /** The processor that its vCPUs are: a model, or a text for `cpuModel` of `@retrap/x86-cpu`. Default `max`. */
   readonly cpu?: CpuModel | string
 }
@@ -115,7 +115,7 @@ export class X86Architecture implements SavedArchitecture<X86DomainState>, X86Su
       tscToNs: (cpu, lo, hi, into) => this.#tscToNs(cpu, lo, hi, into),
       physicalBits: processor.paging.maxPhysicalBits,
       x2apic: processor.has('X2APIC'),
-      ...(options.ioApicPins !== undefined && { ioApicPins: options.ioApicPins }),
+      ioApicPins: options.ioApicPins,
       state: {
         buffer: memory.buffer,
         byteOffset: this.#interruptState,

@@ -37,7 +37,7 @@ export class VcpuRequest {
    */
   answer(into: Words | null): number {
     const dispatch = this.#dispatch
-    const status = dispatch.takeResponse(this.#vcpu)
+    const status = dispatch.requests.take(this.#vcpu)
     if (status === IO_RETRY) return STATUS_RETRY
     this.inFlight = false
     if (into !== null) {
@@ -111,7 +111,7 @@ export class VcpuRequest {
   /** Forgets the request: its answer will be drained and dropped. */
   cancel(): void {
     if (!this.inFlight) return
-    this.#dispatch.cancel(this.#vcpu)
+    this.#dispatch.requests.cancel(this.#vcpu)
     this.inFlight = false
   }
 }

@@ -171,5 +171,5 @@ test('the interrupt that is next can be asked for, and nothing changes', async (
   const { gic } = domain.architecture
   expect(gic.highestPending(0)).toBe(1023)
   expect(await domain.run()).toEqual({ reason: 'power-off' })
-  expect([gic.highestPending(0), gic.highestPending(0), gic.irqPending(0)]).toEqual([5, 5, true])
+  expect([gic.highestPending(0), gic.highestPending(0), gic.wires.irqPending(0)]).toEqual([5, 5, true])
 })

@@ -43,7 +43,7 @@ export function compareRam(calm: ChaosMachine, wild: ChaosMachine): string | und
 /** What is left of an instruction that has been cancelled. */
 export function stillBusy({ cpu, domain, waitsForMemory }: ChaosMachine): string | undefined {
   if (cpu.busy || cpu.log.active) return 'it is still in the middle'
-  if (domain.dispatch.pending(0)) return 'it waits for an answer'
+  if (domain.dispatch.requests.has(0)) return 'it waits for an answer'
   return waitsForMemory ? 'it waits for memory' : undefined
 }
 

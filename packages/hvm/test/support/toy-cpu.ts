@@ -74,7 +74,7 @@ class ToyProcessor implements VirtualProcessor {
   }
 
   cancel(): void {
-    if (this.#sent) this.#domain.dispatch.cancel(this.#id)
+    if (this.#sent) this.#domain.dispatch.requests.cancel(this.#id)
     this.#sent = false
     this.busy = false
   }
@@ -124,7 +124,7 @@ class ToyProcessor implements VirtualProcessor {
     const { dispatch, memory } = this.#domain
     const write = wanted === P2M_WRITE
     let status: number
-    if (this.#sent) status = dispatch.takeResponse(this.#id)
+    if (this.#sent) status = dispatch.requests.take(this.#id)
     else {
       const ma = this.#ram(gpa, wanted)
       this.busy = ma === -1

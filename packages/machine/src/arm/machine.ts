@@ -466,9 +466,9 @@ function domainOptions(options: ArmMachineOptions): Omit<ArmDomainOptions, 'memo
     openBus: [VIRT.pcie, VIRT.pciePorts],
     ...(options.jit && { jit: options.jit === true ? {} : options.jit }),
     ...(options.codeCacheBytes !== undefined && { codeCacheBytes: options.codeCacheBytes }),
-    ...(options.devicePlacement === 'deferred' && { deferDevices: laterTurn() }),
-    ...(options.devicePolicy !== undefined && { policy: options.devicePolicy }),
-    ...(options.deviceDeadlineMs !== undefined && { deviceDeadlineMs: options.deviceDeadlineMs }),
-    ...(options.trace && { trace: options.trace }),
+    deferDevices: options.devicePlacement === 'deferred' ? laterTurn() : undefined,
+    policy: options.devicePolicy,
+    deviceDeadlineMs: options.deviceDeadlineMs,
+    trace: options.trace,
   }
 }

@@ -20,9 +20,9 @@ export function createVapic(
 ): DomainVapic {
   const { poll, behind, apicPage } = typeof options === 'object' ? options : {}
   return new DomainVapic(domain, {
-    ...(poll !== undefined && { poll }),
-    ...(behind !== undefined && { behind }),
-    ...(apicPage !== undefined && { apicPage }),
+    poll,
+    behind,
+    apicPage,
     mapRomWritable: (gpa, bytes) => boot.area?.unlock(gpa, bytes),
     unmapRom: () => boot.area?.unlock(0, 0),
   })

@@ -72,16 +72,16 @@ export interface LifeOptions extends Pick<SleepParts, 'boot' | 'onSleep' | 'slee
   readonly describe: DescribeCrash
 }
 
-/**
- * A machine's state. A run is under way in `running`, `ending` and `closing`: the guest has ended the machine, or it was closed
- * meanwhile. `stopped` machines can be run; what is `ended` can be put back to a snapshot, and what is `closed` cannot.
- */
-type LifeState = 'stopped' | 'running' | 'ending' | 'ended' | 'closing' | 'closed'
+// What a machine's state has of these; none: it is stopped, and can be run.
 
-const BEGUN = { stopped: 'running', ended: 'ending', closed: 'closing' } as const
-const DONE = { running: 'stopped', ending: 'ended', closing: 'closed' } as const
-
-const isUnderWay = (state: LifeState): state is keyof typeof DONE => state in DONE
+/** A run is under way. */
+const RUN = 1
+/** That run is kept still, by a debugger. */
+const HELD = 2
+/** Its guest has ended it, or it was closed: it can be put back to a snapshot alone. */
+const OVER = 4
+/** It was closed: nothing can be done with it any more. */
+const CLOSED = 8
 
 /** The first failure of a device model: it may be why its machine cannot start. */
 export class FirstFailure {
@@ -117,12 +117,13 @@ export class MachineLife {
   readonly #ready: Promise<void>[] = []
   readonly #outlets: { flush(): unknown }[]
   readonly #leavers: { leave(): void }[] = []
-  #state: LifeState = 'stopped'
+  /** Some of `RUN`, `HELD`, `OVER` and `CLOSED`. */
+  #state = 0
   readonly #pauses: (() => Promise<void>)[] = []
   /** The debugger that may keep the machine still. */
   #holder: HeldMachine | undefined
-  /** Keeps the machine still until it settles; the run may have arrived there. */
-  #hold: (PromiseWithResolvers<void> & { isReached: boolean }) | undefined
+  /** Settles when the machine is kept still no longer. */
+  #hold: PromiseWithResolvers<void> | undefined
   /** Settles when the run that is under way is to end. */
   #stopping = Promise.withResolvers<void>()
   #pausing: Promise<void> | undefined
@@ -137,16 +138,16 @@ export class MachineLife {
   /** The machine's activity. */
   get state(): PcState {
     if (this.#domain.asleep) return 'asleep'
-    return isUnderWay(this.#state) ? 'running' : 'stopped'
+    return this.#has(RUN) ? 'running' : 'stopped'
   }
 
   /** Whether the machine was closed, or ended by its guest: nothing runs it again. */
   get isOver(): boolean {
-    return this.#state !== 'stopped' && this.#state !== 'running'
+    return this.#has(OVER)
   }
 
-  get #isClosed(): boolean {
-    return this.#state === 'closing' || this.#state === 'closed'
+  #has(flag: number): boolean {
+    return (this.#state & flag) !== 0
   }
 
   /** Has a part hand over what it holds back when a run ends: one after the other. */
@@ -178,8 +179,8 @@ export class MachineLife {
 
   /** Runs until the guest or the caller ends it. @throws MachineError `ERR_STATE` if it runs already */
   async run({ signal, timeoutMs }: MachineRunOptions): Promise<MachineExit> {
-    if (isUnderWay(this.#state)) throw new MachineError('ERR_STATE', 'the machine runs already')
-    this.#state = BEGUN[this.#state]
+    if (this.#has(RUN)) throw new MachineError('ERR_STATE', 'the machine runs already')
+    this.#state |= RUN
     let timedOut = false
     this.#stopping = Promise.withResolvers<void>()
     const stop = (): void => this.stop()
@@ -196,17 +197,17 @@ export class MachineLife {
       await this.#pausing
       await this.#whileHeld()
       const exit = await this.sleep.run()
-      if (exit.reason !== 'stopped') this.#end('ending')
+      if (exit.reason !== 'stopped') this.#end()
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       for (const part of this.#outlets) await part.flush()
       return timedOut && exit.reason === 'stopped' ? { reason: 'timeout' } : machineExit(exit, this.#describe)
     } finally {
       if (timer !== undefined) clearTimeout(timer)
       signal?.removeEventListener('abort', stop)
-      this.#state = DONE[this.#state as keyof typeof DONE]
+      this.#state &= ~RUN
       await this.#donePauses()
       if (this.isOver) this.#holder?.over()
-      if (this.#isClosed) this.#leave()
+      if (this.#has(CLOSED)) this.#leave()
     }
   }
 
@@ -236,17 +237,16 @@ export class MachineLife {
    */
   restart<T>(action: () => Promise<T>): Promise<T> {
     return this.#whileStill(async () => {
-      if (this.#isClosed) throw new MachineError('ERR_STATE', 'the machine was closed')
+      if (this.#has(CLOSED)) throw new MachineError('ERR_STATE', 'the machine was closed')
       const done = await action()
-      if (this.#state === 'ended') this.#state = 'stopped'
-      else if (this.#state === 'ending') this.#state = 'running'
+      if (!this.#has(CLOSED)) this.#state &= ~OVER
       return done
     })
   }
 
   /** Whether vCPUs may execute just now. */
   get #executes(): boolean {
-    return isUnderWay(this.#state) && this.#hold?.isReached !== true
+    return (this.#state & (RUN | HELD)) === RUN
   }
 
   #whileStill<T>(action: () => T | Promise<T>): Promise<T> {
@@ -266,7 +266,7 @@ export class MachineLife {
 
   /** Keeps the machine still from the next instruction on, until {@link MachineLife.release}. */
   hold(): void {
-    this.#hold ??= { ...Promise.withResolvers<void>(), isReached: false }
+    this.#hold ??= Promise.withResolvers<void>()
     if (this.#executes) this.#domain.stop({ reason: 'pause' })
     else this.#holder?.still()
   }
@@ -280,11 +280,11 @@ export class MachineLife {
   /** Waits until nobody keeps the machine still, or the run is to end. */
   async #whileHeld(): Promise<void> {
     for (let hold = this.#hold; hold !== undefined; hold = this.#hold) {
-      hold.isReached = true
+      this.#state |= HELD
       this.#holder?.still()
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       const goesOn = await Promise.race([hold.promise.then(() => true), this.#stopping.promise.then(() => false)])
-      hold.isReached = false
+      this.#state &= ~HELD
       if (!goesOn) return
     }
   }
@@ -311,11 +311,12 @@ export class MachineLife {
 
   /** Ends what runs beside the machine: threads and processes of device models. */
   close(): void {
-    const isRun = isUnderWay(this.#state)
-    this.#end(isRun ? 'closing' : 'closed')
-    if (!isRun) this.#holder?.over()
+    const runs = this.#has(RUN)
+    this.#end()
+    if (!runs) this.#holder?.over()
     this.#domain.close()
-    if (!isRun) this.#leave()
+    this.#state |= CLOSED
+    if (!runs) this.#leave()
   }
 
   /** Nothing of the machine uses its back ends any more. */
@@ -325,8 +326,8 @@ export class MachineLife {
   }
 
   /** The machine does not run again: ends what waits for an answer of its guest. */
-  #end(state: 'ending' | 'closing' | 'closed'): void {
-    if (!this.#isClosed) this.#state = state
+  #end(): void {
+    this.#state |= OVER
     this.#domain.devices.giveUpUnplugs()
   }
 }

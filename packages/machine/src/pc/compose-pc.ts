@@ -1,7 +1,7 @@
 import { SPEAKER_FORMAT } from '@retrap/devices'
 import type { DeviceModel } from '@retrap/device'
 import { Keyboard, Mouse, Screen } from '@retrap/display'
-import { DeterministicClock, type DomainVapic, RealClock, X86Domain, type X86DomainOptions } from '@retrap/hvm'
+import { DeterministicClock, RealClock, X86Domain, type X86DomainOptions } from '@retrap/hvm'
 import { MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { CODE_CACHE_BYTES, prepareX86Engine } from '@retrap/x86-cpu'
 import type { XenGuest } from '@retrap/xen'
@@ -64,24 +64,18 @@ class LazySnapshots {
 
 /** A PC whose parts are there and connected; nothing has run yet. */
 export interface ComposedPc {
-  /** With the back ends that its models have: behind trays, and behind the gate. */
-  readonly options: PcOptions
   readonly gate: PcInputs | undefined
   /** The machines in its memory, where it can be forked. */
   readonly family: ForkFamily | undefined
-  readonly domain: X86Domain
-  readonly random: RandomSource
   readonly failures: FirstFailure
   readonly removableDrives: readonly RemovableDrive[]
   readonly xen: XenGuest | undefined
   readonly xenConsole: SerialPort
-  readonly boot: PcBoot
   readonly life: MachineLife
-  /** The parts that a snapshot has. */
-  readonly state: SnapshotParts
+  /** The parts that a snapshot has. The options have the back ends of the models: behind trays, and behind the gate. */
+  readonly state: SnapshotParts & { readonly boot: PcBoot }
   readonly snapshots: LazySnapshots
   readonly serialPorts: readonly SerialPort[]
-  readonly vapic: DomainVapic | undefined
   readonly screen: Screen
   readonly keyboard: Keyboard
   readonly mouse: Mouse
@@ -135,7 +129,9 @@ export function composePc(
 }
 
 /** The domain of a PC, and what is there before it. */
-interface PcBase extends Pick<ComposedPc, 'domain' | 'failures' | 'gate' | 'random'> {
+interface PcBase extends Pick<ComposedPc, 'failures' | 'gate'> {
+  readonly domain: X86Domain
+  readonly random: RandomSource
   readonly map: PcMemoryMap
   readonly sleeper: HostSleeper
   readonly origin: ForkOrigin | undefined
@@ -253,21 +249,16 @@ function compose(given: PcOptions, parts: PcParts, base: PcBase): ComposedPc {
   if (family !== undefined) life.leaves({ leave: () => family.leave(domain, () => giveBack(domain, boot)) })
 
   return {
-    options,
     gate,
     family,
-    domain,
-    random,
     failures: base.failures,
     removableDrives: removable,
     xen,
     xenConsole: hvc,
-    boot,
     life,
     state,
     snapshots,
     serialPorts: lines,
-    vapic,
     screen,
     keyboard,
     mouse,
@@ -289,19 +280,20 @@ function domainOptions(
   origin: ForkOrigin | undefined,
 ): Omit<X86DomainOptions, 'memory' | 'random' | 'sleeper'> {
   return {
-    ...(origin && { frameCounts: origin.domain.frameCounts, engine: origin.domain.engine }),
+    frameCounts: origin?.domain.frameCounts,
+    engine: origin?.domain.engine,
     vcpus: options.cpus ?? 1,
     clock: options.clock === 'deterministic' ? new DeterministicClock() : new RealClock(hostClock),
     codeCacheBytes: options.codeCacheBytes ?? CODE_CACHE_BYTES,
     profile: options.profile ?? false,
-    ...(options.jit !== undefined && { jit: options.jit }),
-    ...(options.hypervisor === 'xen' && { ioApicPins: XEN_IOAPIC_PINS }),
+    jit: options.jit,
+    ioApicPins: options.hypervisor === 'xen' ? XEN_IOAPIC_PINS : undefined,
     cpu: processorOf(options),
-    ...(options.devicePlacement === 'deferred' && { deferDevices: laterTurn() }),
-    ...(options.devicePolicy !== undefined && { policy: options.devicePolicy }),
-    ...(options.deviceDeadlineMs !== undefined && { deviceDeadlineMs: options.deviceDeadlineMs }),
+    deferDevices: options.devicePlacement === 'deferred' ? laterTurn() : undefined,
+    policy: options.devicePolicy,
+    deviceDeadlineMs: options.deviceDeadlineMs,
     checkMappings: options.checkMappings ?? false,
-    ...(options.trace && { trace: options.trace }),
+    trace: options.trace,
   }
 }
 

@@ -61,9 +61,10 @@ export class Pc {
   #hotPlug: Promise<HotPlug> | undefined
 
   private constructor(machine: ComposedPc) {
+    const { state } = machine
     this.#machine = machine
-    this.domain = machine.domain
-    this.memory = machine.domain.memory
+    this.domain = state.domain
+    this.memory = state.domain.memory
     this.serialPorts = machine.serialPorts
     this.serial = machine.serialPorts[0]!
     this.xenConsole = machine.xenConsole
@@ -72,7 +73,7 @@ export class Pc {
     this.xen = machine.xen
     this.screen = machine.screen
     this.removableDrives = machine.removableDrives
-    this.vapic = machine.vapic
+    this.vapic = state.vapic
   }
 
   /** @internal Use {@link createPc}. @param gate - stands between the machine and its back ends */
@@ -95,16 +96,16 @@ export class Pc {
     const parts = await loadPcParts(options)
     origin?.checkRoom()
     const pc = new Pc(composePc(options, { ...parts, family }, gate, origin))
-    const { life, boot, failures, snapshots } = pc.#machine
+    const { life, state, failures, snapshots } = pc.#machine
     try {
-      await life.startServers(pc.#machine.options.deviceServers ?? [])
-      await boot.setDevices()
+      await life.startServers(state.options.deviceServers ?? [])
+      await state.boot.setDevices()
     } catch (error) {
       pc.close()
       throw failures.notStarted(error)
     }
     try {
-      await boot.start()
+      await state.boot.start()
       if (origin !== undefined) await (await snapshots.load()).beginFork(origin.state, origin.memory)
       if (snapshot !== undefined) await (await snapshots.load()).begin(snapshot)
     } catch (error) {
@@ -257,7 +258,7 @@ export class Pc {
     const [{ forkPc }, snapshots] = await Promise.all([import('../fork/fork-pc.ts'), this.#machine.snapshots.load()])
     return forkPc(
       {
-        options: this.#machine.options,
+        options: this.#machine.state.options,
         isRecorded: this.#machine.gate !== undefined,
         family: this.#machine.family,
         snapshots,

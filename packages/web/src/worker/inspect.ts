@@ -61,7 +61,7 @@ function viewOf(domain: X86Domain, vcpu: X86Domain['vcpus'][number]): VcpuView {
       efer: BigInt(registers.efer >>> 0),
     },
     segments: SEGMENTS.map((name, i) => ({ name, selector: registers.selector(i), base: registers.segmentBase(i) })),
-    waitsFor: domain.dispatch.describeWait(vcpu.id),
+    waitsFor: domain.dispatch.requests.describe(vcpu.id),
     log: log.active ? log.dump() : [],
   }
 }

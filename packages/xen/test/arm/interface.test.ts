@@ -226,5 +226,5 @@ test('its state is data, and comes back', async () => {
   expect(JSON.parse(JSON.stringify(other.xen.save()))).toEqual(saved)
   // The flag was set when vcpu_info found its place: so is the interrupt.
   other.enableEvents()
-  expect(other.domain.architecture.gic.irqPending(0)).toBe(true)
+  expect(other.domain.architecture.gic.wires.irqPending(0)).toBe(true)
 })

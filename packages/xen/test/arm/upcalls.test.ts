@@ -58,7 +58,7 @@ async function eventGuest(vcpus = 1): Promise<XenArmTestGuest> {
   }
   // The interrupt of what was looked at when vcpu_info was placed is over.
   for (let vcpu = 0; vcpu < vcpus; vcpu++) guest.xen.events.upcalls.settle(vcpu)
-  expect(guest.domain.architecture.gic.irqPending(0)).toBe(false)
+  expect(guest.domain.architecture.gic.wires.irqPending(0)).toBe(false)
   return guest
 }
 
@@ -77,7 +77,7 @@ test('an event sets its bit, the selector and the flag, and raises the interrupt
   expect(await guest.call(EVENT_CHANNEL_OP, SEND, ARGUMENTS)).toBe(0)
   expect(guest.read64(SHARED + PENDING_BITS)).toBe(1n << BigInt(port))
   expect([guest.read(INFO, 1)[0], guest.read64(INFO + SELECTOR)]).toEqual([1, 1n])
-  expect(guest.domain.architecture.gic.irqPending(0)).toBe(true)
+  expect(guest.domain.architecture.gic.wires.irqPending(0)).toBe(true)
 })
 
 describe('the interrupt', () => {
@@ -106,7 +106,7 @@ describe('the interrupt', () => {
   test('comes once where the guest clears the flag', async () => {
     const guest = await handled(CLEAR)
     expect([guest.registers.x(20), guest.registers.x(21)]).toEqual([31n, 1n])
-    expect(guest.domain.architecture.gic.irqPending(0)).toBe(false)
+    expect(guest.domain.architecture.gic.wires.irqPending(0)).toBe(false)
   })
 
   test('comes again while the flag is set', async () => {
@@ -135,7 +135,7 @@ describe('the interrupt', () => {
     ])
     await guest.run(CODE + 0x1000)
     expect(guest.registers.x(20)).toBe(1023n)
-    expect(guest.domain.architecture.gic.irqPending(0)).toBe(false)
+    expect(guest.domain.architecture.gic.wires.irqPending(0)).toBe(false)
   })
 
   test('goes to the vCPU that the event is for, and ends its WFI', async () => {
@@ -155,7 +155,7 @@ describe('the interrupt', () => {
     ])
     await guest.run(CODE + 0x1000)
     expect(guest.exit.reason).toBe('stopped')
-    expect([0, 1, 2, 3].map((vcpu) => gic.irqPending(vcpu))).toEqual([false, false, true, false])
+    expect([0, 1, 2, 3].map((vcpu) => gic.wires.irqPending(vcpu))).toEqual([false, false, true, false])
   })
 })
 

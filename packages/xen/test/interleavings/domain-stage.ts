@@ -294,7 +294,7 @@ export class DomainStage implements Stage {
   }
 
   expire(): void {
-    this.dispatch.expireDeadlines(performance.now() + DEADLINE_MS)
+    this.dispatch.requests.expire(performance.now() + DEADLINE_MS)
   }
 
   look(): void {

@@ -107,7 +107,7 @@ export class LightStage implements Stage {
   changedFromOutside(): void {}
 
   expire(): void {
-    this.dispatch.expireDeadlines(performance.now() + DEADLINE_MS)
+    this.dispatch.requests.expire(performance.now() + DEADLINE_MS)
   }
 
   look(): void {}

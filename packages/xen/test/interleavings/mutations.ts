@@ -9,7 +9,7 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
     const deliver = invalidations.deliver.bind(invalidations)
     invalidations.deliver = (vcpu) => {
       for (const each of invalidations.noticed.keys()) {
-        if (each !== vcpu && !dispatch.pending(each)) invalidations.noticed[each] = invalidations.epoch
+        if (each !== vcpu && !dispatch.requests.has(each)) invalidations.noticed[each] = invalidations.epoch
       }
       return deliver(vcpu)
     }
@@ -29,8 +29,8 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
   },
 
   'a notice that counts as acknowledged when it is sent': ({ dispatch, invalidations }) => {
-    const invalidate = dispatch.invalidate.bind(dispatch)
-    dispatch.invalidate = (vcpu, notice) => {
+    const invalidate = dispatch.requests.invalidate.bind(dispatch)
+    dispatch.requests.invalidate = (vcpu, notice) => {
       const status = invalidate(vcpu, notice)
       for (let id = 0; id < 8; id++) {
         const server = dispatch.server(id)

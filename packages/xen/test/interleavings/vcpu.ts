@@ -45,7 +45,7 @@ export class Processor {
     if (busy[id] === true) {
       // To ask is allowed at any time; with a request in the slot the answer is no.
       if (world.invalidations.resume(id) && world.invalidations.flagged(id)) throw new Broken(`vCPU ${id} goes on`)
-      if (world.dispatch.takeResponse(id) === IO_RETRY) return undefined
+      if (world.dispatch.requests.take(id) === IO_RETRY) return undefined
       busy[id] = false
     }
     if (world.invalidations.flagged(id) && !world.invalidations.resume(id)) return undefined
@@ -136,7 +136,7 @@ export class Processor {
   cancel(): string | undefined {
     if (this.#stage.busy[this.id] !== true) return undefined
     this.#stage.busy[this.id] = false
-    this.#world.dispatch.cancel(this.id)
+    this.#world.dispatch.requests.cancel(this.id)
     return `vCPU ${this.id} is reset`
   }
 }

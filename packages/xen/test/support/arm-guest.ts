@@ -137,8 +137,8 @@ export class XenArmTestGuest {
   /** A start has closed it. */
   #openInterface(vcpu: number): void {
     const { gic } = this.domain.architecture
-    gic.writeSystemRegister(vcpu, ICC_PMR, 0xff, 0)
-    gic.writeSystemRegister(vcpu, ICC_IGRPEN1, 1, 0)
+    gic.systemRegisters!.writeSystemRegister(vcpu, ICC_PMR, 0xff, 0)
+    gic.systemRegisters!.writeSystemRegister(vcpu, ICC_IGRPEN1, 1, 0)
   }
 
   write(gpa: number, bytes: Uint8Array): void {

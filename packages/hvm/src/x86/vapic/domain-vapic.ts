@@ -67,14 +67,14 @@ export class GuestRecord implements TaskPriorityRecord {
 /** How a domain's TPR patcher is set up. */
 export interface DomainVapicOptions {
   /** The way in which helpers ask for interrupts. Default `vmcall`. */
-  readonly poll?: PollMethod
+  readonly poll?: PollMethod | undefined
   /**
    * Reports name the instruction after the access, and the patcher looks backward: what hypervisors give that hear of an
    * access only when it is over. Default false.
    */
-  readonly behind?: boolean
+  readonly behind?: boolean | undefined
   /** Guest-physical address of an APIC's register page that an ioreq server answers, beside the processors' own. */
-  readonly apicPage?: number
+  readonly apicPage?: number | undefined
   /** Makes ROM that is read-only writable: whole pages, instead of those before. Where ROM is RAM there is no need for it. */
   readonly mapRomWritable?: (gpa: number, bytes: number) => void
   /** Makes it read-only again. */

@@ -87,11 +87,11 @@ export function armMonitor(
 
 function describeInterrupts({ vcpus, architecture }: ArmDomain, debug: MachineDebugger): string {
   const { gic } = architecture
-  let text = `GICv${gic.hasSystemRegisters ? 3 : 2}\n`
+  let text = `GICv${gic.systemRegisters === null ? 2 : 3}\n`
   for (const { id, processor } of vcpus) {
     const status = debug.register('cpsr', id)
     const masked = [(status & STATUS_I) !== 0n && 'IRQ', (status & STATUS_F) !== 0n && 'FIQ'].filter(Boolean)
-    const waiting = [gic.irqPending(id) && 'an IRQ', gic.fiqPending(id) && 'a FIQ'].filter(Boolean)
+    const waiting = [gic.wires.irqPending(id) && 'an IRQ', gic.wires.fiqPending(id) && 'a FIQ'].filter(Boolean)
     text += `CPU ${id}: ${masked.length === 0 ? 'nothing' : masked.join(' and ')} masked`
     text += `, ${waiting.length === 0 ? 'no interrupt' : waiting.join(' and ')} waits`
     text += processor.interruptWaits ? ', can be taken now\n' : '\n'
