@@ -4,23 +4,6 @@ import type { SocketAddress } from './listener.ts'
 import { attachModules } from './modules.ts'
 import { Worker } from 'node:worker_threads'
 
-// The program of a device process; see startDeviceProcess. Its task comes as JSON on standard input.
-const task = JSON.parse(await text(process.stdin)) as {
-  readonly address: SocketAddress
-  readonly token: string
-  readonly name: string
-  readonly modules: readonly string[]
-  /** Process ID of the hypervisor. */
-  readonly parent: number
-  /** The folder of the socket: the hypervisor removes it, or this process where the hypervisor has been killed. */
-  readonly folder: string
-}
-endWithParent(task.parent, task.folder)
-const client = await connectDevices(task, (server) => attachModules(server, task.modules))
-const error = await client.closed
-if (error !== null) console.error(`retrap devices ${task.name}: ${error.message}`)
-process.exit(error === null ? 0 : 1)
-
 /** How often the watcher looks. */
 const INTERVAL_MS = 250
 
@@ -63,3 +46,20 @@ function endWithParent(parent: number, folder: string | null): void {
   })
   watcher.unref()
 }
+
+// The program of a device process; see startDeviceProcess. Its task comes as JSON on standard input.
+const task = JSON.parse(await text(process.stdin)) as {
+  readonly address: SocketAddress
+  readonly token: string
+  readonly name: string
+  readonly modules: readonly string[]
+  /** Process ID of the hypervisor. */
+  readonly parent: number
+  /** The folder of the socket: the hypervisor removes it, or this process where the hypervisor has been killed. */
+  readonly folder: string
+}
+endWithParent(task.parent, task.folder)
+const client = await connectDevices(task, (server) => attachModules(server, task.modules))
+const error = await client.closed
+if (error !== null) console.error(`retrap devices ${task.name}: ${error.message}`)
+process.exit(error === null ? 0 : 1)

@@ -87,7 +87,7 @@ export class ModelMappings {
     return cache
   }
 
-  /** See {@link MapCache.heldForWriting}: of all caches. */
+  /** Calls back with the guest frames that device models of this thread hold for writing. */
   heldForWriting(each: (gfn: number, count: number) => void): void {
     for (const { cache } of this.#caches) cache.heldForWriting(each)
   }

@@ -65,7 +65,7 @@ function viewOf(domain: ArmDomain, vcpu: ArmDomain['vcpus'][number]): ArmVcpuVie
     sp: registers.sp,
     pstate: (pstate | registers.nzcv) >>> 0,
     system: Object.fromEntries(SYSTEM.map((name) => [name.toUpperCase(), registers.get(name)])),
-    waitsFor: domain.dispatch.describeWait(vcpu.id),
+    waitsFor: domain.dispatch.requests.describe(vcpu.id),
     pendingInterrupt: pending === SPURIOUS ? null : pending,
   }
 }
