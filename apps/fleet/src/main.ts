@@ -1,12 +1,15 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command, InvalidArgumentError } from 'commander'
 import { PlanError } from './plan/plan-error.ts'
 import { EmbeddedQueue } from './queue/queue.ts'
+import { checkedQueueUrl, QueueUrlError } from './queue/queue-url.ts'
+import { serveQueue, SharedQueue } from './queue/shared-queue.ts'
 import { runPlan } from './run-plan.ts'
+import { runMachine } from './worker/machine-process.ts'
 
 const USAGE_EXIT = 2
 /** A young generation of V8's default size would take 40 MiB for each machine. */
@@ -28,6 +31,13 @@ Exit code: 0 if every job has met its expectation, 1 if one has not, 2 for a mis
 interface RunFlags {
   readonly out: string
   readonly jobs: number
+  readonly queue?: string
+}
+
+interface WorkerFlags {
+  readonly queue: string
+  readonly jobs: number
+  readonly logs: string
 }
 
 const program = new Command('retrap-fleet')
@@ -40,30 +50,63 @@ program
   .argument('<plan>', 'a YAML file')
   .option('--out <folder>', 'where results and the log of each attempt go', 'fleet-results')
   .option('--jobs <number>', 'machines at the same time', parseJobs, availableParallelism())
+  .option('--queue <url>', 'workers make the jobs, from a queue on Redis; see retrap-fleet worker', checkedQueueUrl)
   .addHelpText('after', EXAMPLES)
   .action(async (plan: string, flags: RunFlags) => {
     process.exitCode = await run(plan, flags)
   })
+program
+  .command('worker')
+  .description(
+    'Makes jobs of a queue until it is ended. The files of a plan have the same paths here as where it is run.',
+  )
+  .requiredOption(
+    '--queue <url>',
+    'a queue on Redis: redis://127.0.0.1:6379, or rediss://:PASSWORD@HOST:PORT',
+    checkedQueueUrl,
+  )
+  .option('--jobs <number>', 'machines at the same time', parseJobs, availableParallelism())
+  .option('--logs <folder>', 'where the log of each attempt goes', 'fleet-logs')
+  .action(work)
 
 try {
   await program.parseAsync()
 } catch (error) {
-  if (error instanceof PlanError || isTrouble(error)) {
+  if (error instanceof PlanError || error instanceof QueueUrlError || isTrouble(error)) {
     console.error(`retrap-fleet: ${error.message}`)
     process.exitCode = USAGE_EXIT
   } else if (isCommanderError(error)) process.exitCode = error.exitCode === 0 ? 0 : USAGE_EXIT
   else throw error
 }
 
-async function run(path: string, { out, jobs }: RunFlags): Promise<number> {
-  const ended = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => ended.abort())
+async function run(path: string, { out, jobs, queue }: RunFlags): Promise<number> {
   const passed = await runPlan(path, {
     retrap: [process.execPath, ...NODE_OPTIONS, retrapMain()],
-    queue: new EmbeddedQueue(jobs),
-    ...{ out, progress: process.stderr, signal: ended.signal },
+    queueOf: (make) => (queue === undefined ? new EmbeddedQueue(jobs, make) : new SharedQueue({ url: queue })),
+    ...{ out, progress: process.stderr, signal: endingSignal() },
   })
   return passed ? 0 : 1
+}
+
+async function work({ queue, jobs, logs }: WorkerFlags): Promise<void> {
+  mkdirSync(logs, { recursive: true })
+  const retrap = [process.execPath, ...NODE_OPTIONS, retrapMain()] as const
+  await serveQueue(
+    {
+      ...{ url: queue, concurrency: jobs },
+      tell: ({ name }, { outcome, seconds, detail }) => {
+        console.error(`${outcome} ${name} (${seconds.toFixed(1)} s)${detail === '' ? '' : `: ${detail}`}`)
+      },
+    },
+    (job, attempt, signal) => runMachine({ retrap }, job, attempt, join(logs, `${job.id}.${attempt}.log`), signal),
+    endingSignal(),
+  )
+}
+
+function endingSignal(): AbortSignal {
+  const ended = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => ended.abort())
+  return ended.signal
 }
 
 /** The program of the package `retrap`. */

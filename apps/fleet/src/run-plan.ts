@@ -3,13 +3,14 @@ import { mkdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type KnownOptions, readPlan } from './plan/read-plan.ts'
 import { Progress, type ProgressStream } from './progress.ts'
-import type { JobQueue } from './queue/queue.ts'
+import type { JobQueue, MakeAttempt } from './queue/queue.ts'
 import { Results } from './results/results.ts'
 import { type MachineRunner, runMachine } from './worker/machine-process.ts'
 
 /** How a plan is run. */
 export interface PlanRun extends MachineRunner {
-  readonly queue: JobQueue
+  /** Makes the queue; one within this process makes attempts by the function. */
+  readonly queueOf: (make: MakeAttempt) => JobQueue
   /** Folder for results, and for the log of each attempt; made where it is absent. */
   readonly out: string
   readonly progress: ProgressStream
@@ -26,7 +27,7 @@ export interface PlanRun extends MachineRunner {
  */
 export async function runPlan(
   path: string,
-  { retrap, queue, out, progress: stream, signal }: PlanRun,
+  { retrap, queueOf, out, progress: stream, signal }: PlanRun,
 ): Promise<boolean> {
   const jobs = readPlan(path, readFileSync(path, 'utf8'), knownOptions(retrap))
   const logs = join(resolve(out), 'logs')
@@ -34,12 +35,12 @@ export async function runPlan(
   const started = performance.now()
   const results = new Results(jobs)
   const progress = new Progress(stream, jobs.length)
+  const queue = queueOf((job, attempt, ended) => {
+    progress.started(job)
+    return runMachine({ retrap }, job, attempt, join(logs, `${job.id}.${attempt}.log`), ended)
+  })
   await queue.run(
     jobs,
-    (job, attempt, ended) => {
-      progress.started(job)
-      return runMachine({ retrap }, job, attempt, join(logs, `${job.id}.${attempt}.log`), ended)
-    },
     (job, attempt) => {
       results.add(attempt)
       progress.ended(job, attempt)

@@ -27,17 +27,13 @@ describe('the queue within a process', () => {
     let running = 0
     let most = 0
     const told: string[] = []
-    await new EmbeddedQueue(2).run(
-      jobs,
-      async (one, number) => {
-        most = Math.max(most, ++running)
-        await new Promise((resolve) => setImmediate(resolve))
-        running--
-        return attempt(one, number, one.id === 'b' && number < 3 ? 'ended' : one.id === 'c' ? 'timeout' : 'passed')
-      },
-      (one, { attempt: number, outcome }) => told.push(`${one.id}${number} ${outcome}`),
-      going,
-    )
+    const queue = new EmbeddedQueue(2, async (one, number) => {
+      most = Math.max(most, ++running)
+      await new Promise((resolve) => setImmediate(resolve))
+      running--
+      return attempt(one, number, one.id === 'b' && number < 3 ? 'ended' : one.id === 'c' ? 'timeout' : 'passed')
+    })
+    await queue.run(jobs, (one, { attempt: number, outcome }) => told.push(`${one.id}${number} ${outcome}`), going)
     expect(most).toBe(2)
     expect(told.sort()).toEqual([
       'a1 passed',
@@ -53,16 +49,12 @@ describe('the queue within a process', () => {
   test('begins nothing after its end', async () => {
     const ended = new AbortController()
     const made: string[] = []
-    await new EmbeddedQueue(1).run(
-      [job('a', 3), job('b')],
-      async (one, number) => {
-        made.push(one.id)
-        ended.abort()
-        return attempt(one, number, 'error')
-      },
-      () => {},
-      ended.signal,
-    )
+    const queue = new EmbeddedQueue(1, async (one, number) => {
+      made.push(one.id)
+      ended.abort()
+      return attempt(one, number, 'error')
+    })
+    await queue.run([job('a', 3), job('b')], () => {}, ended.signal)
     expect(made).toEqual(['a'])
   })
 })
@@ -114,7 +106,7 @@ test('a plan of real machines', { timeout: 120_000 }, async () => {
   const retrap = fileURLToPath(new URL('../../retrap/src/main.ts', import.meta.url))
   const passed = await runPlan(join(folder, 'plan.yaml'), {
     retrap: [process.execPath, '--conditions=retrap-source', retrap],
-    queue: new EmbeddedQueue(2),
+    queueOf: (make) => new EmbeddedQueue(2, make),
     ...{ out: join(folder, 'out'), signal: going },
     progress: { write: (text) => printed.push(text) },
   })

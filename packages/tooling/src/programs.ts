@@ -21,6 +21,7 @@ const PROGRAMS: ProgramTable = [
   { packages: ['gdb-multiarch'], programs: ['gdb-multiarch'] },
   { packages: ['nasm'], programs: ['nasm'] },
   { packages: ['socat'], programs: ['socat'] },
+  { packages: ['redis-server'], programs: ['redis-server'] },
   { packages: ['lz4'], programs: ['lz4'] },
   { packages: ['acpica-tools'], programs: ['iasl'] },
   { packages: ['device-tree-compiler'], programs: ['dtc'] },

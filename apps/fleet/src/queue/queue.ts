@@ -8,27 +8,29 @@ export type TellAttempt = (job: Job, attempt: Attempt) => void
 
 /** A queue of jobs. A job is made again until it has passed or its retries are used up. */
 export interface JobQueue {
-  /** Runs jobs to their ends. @returns when all have ended, or `signal` has and the ones under way are over */
-  run(jobs: readonly Job[], make: MakeAttempt, tell: TellAttempt, signal: AbortSignal): Promise<void>
+  /** Has jobs run to their ends. @returns when all have ended, or `signal` has and nothing is under way here */
+  run(jobs: readonly Job[], tell: TellAttempt, signal: AbortSignal): Promise<void>
 }
 
 /** The queue within one process. */
 export class EmbeddedQueue implements JobQueue {
   readonly #concurrency: number
+  readonly #make: MakeAttempt
 
   /** @param concurrency - machines at the same time */
-  constructor(concurrency: number) {
+  constructor(concurrency: number, make: MakeAttempt) {
     this.#concurrency = concurrency
+    this.#make = make
   }
 
-  async run(jobs: readonly Job[], make: MakeAttempt, tell: TellAttempt, signal: AbortSignal): Promise<void> {
+  async run(jobs: readonly Job[], tell: TellAttempt, signal: AbortSignal): Promise<void> {
     const waiting = jobs.values()
     const work = async (): Promise<void> => {
       for (const job of waiting) {
         if (signal.aborted) return
         for (let attempt = 1; attempt <= 1 + job.retries; attempt++) {
           // oxlint-disable-next-line no-await-in-loop -- an attempt follows the one before
-          const end = await make(job, attempt, signal)
+          const end = await this.#make(job, attempt, signal)
           tell(job, end)
           if (end.outcome === 'passed' || signal.aborted) break
         }

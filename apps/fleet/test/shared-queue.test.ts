@@ -1,0 +1,138 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { hasProgram } from '@retrap/tooling/skip'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Attempt, Job } from '../src/plan/job.ts'
+import { checkedQueueUrl } from '../src/queue/queue-url.ts'
+import { SharedQueue } from '../src/queue/shared-queue.ts'
+
+const available = hasProgram('redis-server')
+if (!available) console.warn('SKIPPED: queues that hosts share need redis-server')
+
+const folder = mkdtempSync(join(tmpdir(), 'fleet-'))
+const WORKER = fileURLToPath(new URL('support/worker-process.ts', import.meta.url))
+const children = new Set<ChildProcess>()
+let port = 0
+
+function start(program: string, args: readonly string[]): ChildProcess {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  children.add(child)
+  child.once('close', () => children.delete(child))
+  child.stdout?.resume()
+  return child
+}
+
+async function startRedis(): Promise<ChildProcess> {
+  const options = [
+    '--port',
+    port,
+    '--bind',
+    '127.0.0.1',
+    '--dir',
+    folder,
+    '--appendonly',
+    'yes',
+    '--appendfsync',
+    'always',
+  ]
+  const redis = start('redis-server', options.map(String))
+  for await (const bytes of redis.stdout ?? []) if (String(bytes).includes('Ready to accept connections')) break
+  redis.stdout?.resume()
+  return redis
+}
+
+const worker = (name: string): ChildProcess =>
+  start(process.execPath, [WORKER, `redis://127.0.0.1:${port}`, name, folder])
+
+/** Ends a process as a host that vanishes does. */
+async function kill(child: ChildProcess): Promise<void> {
+  child.kill('SIGKILL')
+  await once(child, 'close')
+}
+
+beforeAll(async () => {
+  if (!available) return
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  port = (server.address() as { port: number }).port
+  server.close()
+})
+
+afterAll(async () => {
+  await Promise.all([...children].map(kill))
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const job = (i: number, args: readonly string[], retries = 0): Job => ({
+  ...{ id: `job-${i}`, name: `job ${i}`, system: 'run', folder, args, expect: ['yes'], timeoutSeconds: 60, retries },
+})
+
+describe.skipIf(!available)('a queue on Redis', () => {
+  test('counts each attempt once, though workers are killed and Redis is', { timeout: 120_000 }, async () => {
+    let redis = await startRedis()
+    const name = 'killed'
+    const told: string[] = []
+    const jobs = Array.from({ length: 30 }, (_, i) =>
+      job(i, i % 5 === 4 ? ['--print=no'] : ['--print=a|b|c|yes'], i % 5 === 4 ? 1 : 0),
+    )
+    const queue = new SharedQueue({ url: `redis://127.0.0.1:${port}`, name })
+    const all = queue.run(
+      jobs,
+      ({ id }: Job, { attempt, outcome }: Attempt) => told.push(`${id} ${attempt} ${outcome}`),
+      new AbortController().signal,
+    )
+    let left = false
+    const done = all.then(() => (left = true))
+    // Of two workers one is killed while it works, and a new one comes; in between, Redis begins anew from its file.
+    let second = worker(name)
+    worker(name)
+    for (let i = 0; !left; i++) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await Promise.race([done, setTimeout(1500)])
+      if (left || i > 2) continue
+      // oxlint-disable-next-line no-await-in-loop -- the same
+      await kill(i === 1 ? redis : second)
+      // oxlint-disable-next-line no-await-in-loop -- the same
+      if (i === 1) redis = await startRedis()
+      else second = worker(name)
+    }
+    await all
+    const expected = jobs.flatMap(({ id, retries }) =>
+      retries === 1 ? [`${id} 1 ended`, `${id} 2 ended`] : [`${id} 1 passed`],
+    )
+    expect(told.toSorted()).toEqual(expected.toSorted())
+  })
+
+  test('gives up a run that is ended: jobs that nobody has begun are gone', { timeout: 60_000 }, async () => {
+    const ended = new AbortController()
+    const queue = new SharedQueue({ url: `redis://127.0.0.1:${port}`, name: 'ended' })
+    const all = queue.run([job(1, ['--print=yes'])], () => {}, ended.signal)
+    await setTimeout(300)
+    ended.abort()
+    await all
+    const before = readdirSync(folder).length
+    const late = worker('ended')
+    await setTimeout(1500)
+    expect(readdirSync(folder).length).toBe(before)
+    await kill(late)
+  })
+})
+
+test('addresses off the loopback need TLS and a password, and no message shows one', () => {
+  expect(checkedQueueUrl('redis://127.0.0.1:6379')).toBe('redis://127.0.0.1:6379')
+  expect(checkedQueueUrl('redis://[::1]:6379/1')).toBe('redis://[::1]:6379/1')
+  expect(checkedQueueUrl('rediss://:secret@queue.example:6380')).toBe('rediss://:secret@queue.example:6380')
+  for (const [text, message] of [
+    ['redis://:secret@queue.example', /^--queue redis:\/\/queue\.example: use rediss/],
+    ['rediss://queue.example', /give a password/],
+    ['http://queue.example', /is on Redis/],
+    ['queue', /give redis:/],
+  ] as const)
+    expect(() => checkedQueueUrl(text)).toThrow(message)
+})

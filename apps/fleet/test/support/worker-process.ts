@@ -1,0 +1,16 @@
+/** A worker of a test: its machines are those of `fake-retrap.mjs`. Arguments: the queue's address, its name, a folder for logs. */
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { serveQueue } from '../../src/queue/shared-queue.ts'
+import { runMachine } from '../../src/worker/machine-process.ts'
+
+const [, , url = '', name = '', logs = ''] = process.argv
+const retrap = [process.execPath, fileURLToPath(new URL('fake-retrap.mjs', import.meta.url))] as const
+const ended = new AbortController()
+process.once('SIGTERM', () => ended.abort())
+await serveQueue(
+  { url, name, lockMs: 1000, concurrency: 2, tell: ({ id }, { attempt }) => console.log(`${id} ${attempt}`) },
+  (job, attempt, signal) =>
+    runMachine({ retrap }, job, attempt, join(logs, `${job.id}.${attempt}.${process.pid}`), signal),
+  ended.signal,
+)
