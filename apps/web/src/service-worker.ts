@@ -45,17 +45,24 @@ world.addEventListener('fetch', (event) => {
   const { href } = new URL(request.url.replace(/[?#].*$/, ''))
   if (request.method !== 'GET' || request.headers.has('range') || !href.startsWith(world.registration.scope)) return
   const name = href.slice(world.registration.scope.length) || 'index.html'
-  if (FILES.has(name)) event.respondWith(answer(request, name))
+  if (FILES.has(name) || name.startsWith(FIRMWARE)) event.respondWith(answer(request, name))
 })
 
-/** What may change without a new build: the server's comes first, and the kept one where it does not answer. */
+/** Files that may change without a new build: the server's comes first, and the kept one where it does not answer. */
 const CHANGING = /^(?:systems|firmware|debian)\//
+/** Firmware is no part of the build. A copy is kept when a machine needs it, for times without a network. */
+const FIRMWARE = 'firmware/'
 
 async function answer(request: Request, name: string): Promise<Response> {
-  const kept = await (await caches.open(NAME)).match(new URL(name, world.registration.scope).href)
+  const cache = await caches.open(NAME)
+  const { href } = new URL(name, world.registration.scope)
+  const kept = await cache.match(href)
   const isFresh = kept === undefined || CHANGING.test(name)
   const response = isFresh ? await fetch(request).catch(() => kept ?? Response.error()) : kept
   if (response.status === 0) return response
+  // Without room for the copy the machine still starts.
+  if (isFresh && response.status === 200 && name.startsWith(FIRMWARE))
+    await cache.put(href, response.clone()).catch(() => {})
   const headers = new Headers(response.headers)
   headers.set('cross-origin-opener-policy', 'same-origin')
   headers.set('cross-origin-embedder-policy', 'require-corp')

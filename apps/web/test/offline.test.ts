@@ -44,11 +44,19 @@ describe.skipIf(noBrowser !== undefined)('the site on a plain server', () => {
     const systems = (): Promise<string> => page.evaluate(async () => (await fetch('systems/systems.json')).text())
     files.set('systems/systems.json', '[ ]')
     expect(await systems()).toBe('[ ]')
+    // Firmware is kept when it has been needed, in the version that was needed last.
+    const firmware = (): Promise<string> => page.evaluate(async () => (await fetch('firmware/bios.bin')).text())
+    for (const content of ['an old BIOS', 'a BIOS']) {
+      files.set('firmware/bios.bin', content)
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect(await firmware()).toBe(content)
+    }
     server.close()
     await page.goto(server.origin, { waitUntil: 'load' })
     await page.locator('::-p-aria(Start the embedded guest)').click()
     await expect.poll(() => terminalText(page)).toMatch(/retrap> \s*$/)
     expect(await systems()).toBe('[]')
+    expect(await firmware()).toBe('a BIOS')
     // Also what is loaded when it is used is there.
     await page.locator('::-p-aria(Inspector[role="tab"])').click()
     await expect.poll(() => page.$eval(INSPECTOR, (one) => (one as HTMLElement).innerText)).toContain('vCPU 0: 64-bit')
