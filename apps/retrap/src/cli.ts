@@ -25,6 +25,7 @@ import { runSession } from './session/session.ts'
 import type { MachineImages, RecordingSettings, SessionSettings } from './session/session-settings.ts'
 import { parseInstruction, parseModule, usage, type ModuleArgument } from './options/values.ts'
 import { connectDrives } from './drives/disk-devices.ts'
+import { addTest } from './test/command.ts'
 import { addWalk } from './walk/command.ts'
 import { addWeb } from './web/command.ts'
 import { archOption, checkArmFlags, checkArmImages, dumpDeviceTree } from './machine/arm-machine.ts'
@@ -154,7 +155,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       const [unknown] = program.args
       if (unknown !== undefined)
         throw usage(
-          `there is no command '${unknown}'; there are run, linux, restore, replay, migrate, web, image, disasm, walk, esr and p2m`,
+          `there is no command '${unknown}'; there are run, linux, restore, replay, migrate, web, image, disasm, walk, esr, p2m and test`,
         )
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
       const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
@@ -280,6 +281,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
   addMigrate(program)
   program.commandsGroup('Tools:')
   addImage(program, host.stdout, report)
+  addTest(program, host, report)
   addDisasm(program, host.stdout, host.stderr, process.env)
   addWalk(program, host.stdout)
   addEsr(program, host.stdout)

@@ -6,6 +6,8 @@
 export const ExitCode = {
   /** The guest powered itself off, or the user left with Ctrl-A x. */
   PowerOff: 0,
+  /** With `retrap test`: a test has failed. */
+  TestFailed: 1,
   /** An option or its value makes no sense. */
   Usage: 2,
   /** Something broke inside retrap. */
@@ -30,6 +32,7 @@ export const ExitCode = {
 export const EXIT_CODES_HELP = `
 Exit codes:
   0     the guest powered off, or you left with Ctrl-A x
+  1     a test failed (retrap test)
   2     an option makes no sense
   70    internal error, or a device that failed (registers and instruction on stderr)
   74    a file or a download could not be used, or the output or an image not be written

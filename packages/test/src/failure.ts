@@ -1,3 +1,5 @@
+import { printable } from './printed-text.ts'
+
 /** Files that a failing test has left behind. */
 export interface FailureFiles {
   /** Its folder. */
@@ -35,7 +37,7 @@ export function describeFailure(
   command: string | undefined,
   notRecorded: string | undefined,
 ): string {
-  const lines = printed.trimEnd().split('\n')
+  const lines = printable(printed).trimEnd().split('\n')
   const left = lines.length > SHOWN_LINES ? `… ${lines.length - SHOWN_LINES} lines before, in ${files.serial}\n` : ''
   const shown =
     printed.trim() === ''

@@ -1,7 +1,7 @@
 import type { MachineExit, Pc } from '@retrap/machine'
 import type { ArmMachine } from '@retrap/machine/arm'
 import { TestError } from './errors.ts'
-import { type Expected, PrintedText } from './printed-text.ts'
+import { type Expected, printable, PrintedText } from './printed-text.ts'
 
 /** How long something is waited for. */
 export interface WaitOptions {
@@ -241,7 +241,7 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
   }
 
   #error(code: 'ERR_TIMEOUT' | 'ERR_ENDED' | 'ERR_STATE', message: string): TestError {
-    const last = this.#printed.unread.slice(-SHOWN_CHARACTERS).trimEnd()
+    const last = printable(this.#printed.unread.slice(-SHOWN_CHARACTERS)).trimEnd()
     const shown = last === '' ? 'the guest has printed nothing since' : `the guest has printed since:\n${last}`
     return new TestError(code, `${message}; ${shown}`, { cause: this.#failure })
   }

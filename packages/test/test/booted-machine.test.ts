@@ -3,7 +3,7 @@ import { MemoryStorage, RawImage } from '@retrap/block'
 import { defineDevice } from '@retrap/device'
 import type { PcOptions } from '@retrap/machine'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { BootedMachine, type PcBootedOptions } from '../src/index.ts'
+import { BootedMachine, type PcBootedOptions, printable } from '../src/index.ts'
 import { countingFirmware, DEVICE_PORT } from './support/counting-guest.ts'
 
 const pc: PcOptions = { memoryBytes: 4 << 20, codeCacheBytes: 4 << 20, firmware: countingFirmware() }
@@ -102,6 +102,16 @@ describe('a wait', () => {
         await expect(machine.until('x', { timeoutMs })).rejects.toMatchObject({ code: 'ERR_OPTION' })
       await expect(machine.until('')).rejects.toMatchObject({ code: 'ERR_OPTION' })
     })
+  })
+
+  test('shows no control characters of the guest, which would reach a terminal', async () => {
+    await recorded.run(async (machine) => {
+      machine.type('\x1b[2Jé\t\u202e\n')
+      await expect(machine.until('nothing', { timeoutMs: 2000 })).rejects.toMatchObject({
+        message: expect.stringMatching(/printed since:\n\\x1b\[2Jé\t\\u\{202e\}\n1\n>$/),
+      })
+    })
+    expect(printable('a\x00\x7f\x9b\u2028b\n')).toBe('a\\x00\\x7f\\x9b\\u{2028}b\n')
   })
 
   test('is one at a time', async () => {

@@ -1,0 +1,61 @@
+import { printable } from '@retrap/test'
+
+/** How a test has ended. */
+export interface TestOutcome {
+  readonly name: string
+  /** Host time that it took, in milliseconds. */
+  readonly ms: number
+  /** Why it has failed, in lines for people; undefined where it has passed. */
+  readonly failure?: string | undefined
+}
+
+/** Writes an outcome as a line for people. */
+export const outcomeLine = ({ name, ms, failure }: TestOutcome): string =>
+  `${failure === undefined ? 'ok    ' : 'FAILED'} ${printable(name)} (${(ms / 1000).toFixed(1)} s)`
+
+/** Writes the begin of TAP, version 14: https://testanything.org/tap-version-14-specification.html */
+export const tapBegin = (count: number): readonly string[] => ['TAP version 14', `1..${count}`]
+
+/** Writes an outcome in TAP. @param number - of the test, from 1 */
+export function tapLines({ name, ms, failure }: TestOutcome, number: number): readonly string[] {
+  const escaped = printable(name).replaceAll(/[\\#]/g, '\\$&').replaceAll('\n', ' ')
+  const what = `${number} - ${escaped}`
+  const block = [`  ---`, `  duration_ms: ${ms.toFixed(0)}`]
+  if (failure === undefined) return [`ok ${what}`, ...block, '  ...']
+  return [
+    `not ok ${what}`,
+    ...block,
+    '  message: |',
+    ...printable(failure)
+      .split('\n')
+      .map((line) => `    ${line}`),
+    '  ...',
+  ]
+}
+
+/** Writes all outcomes as JUnit XML, as Jenkins, GitLab and GitHub's actions read it. @param suite - name of the file */
+export function junit(suite: string, outcomes: readonly TestOutcome[]): string {
+  const failures = outcomes.filter(({ failure }) => failure !== undefined).length
+  const ms = outcomes.reduce((sum, each) => sum + each.ms, 0)
+  const counts = `tests="${outcomes.length}" failures="${failures}" errors="0" time="${(ms / 1000).toFixed(3)}"`
+  const cases = outcomes.map(({ name, ms: took, failure }) => {
+    const head = `    <testcase classname="${attribute(suite)}" name="${attribute(name)}" time="${(took / 1000).toFixed(3)}"`
+    if (failure === undefined) return `${head}/>`
+    const [first = ''] = failure.split('\n')
+    return `${head}>\n      <failure message="${attribute(first)}">${escaped(failure)}</failure>\n    </testcase>`
+  })
+  return `<?xml version="1.0" encoding="UTF-8"?>
+<testsuites ${counts}>
+  <testsuite name="${attribute(suite)}" ${counts}>
+${cases.join('\n')}
+  </testsuite>
+</testsuites>
+`
+}
+
+/** Returns a text for XML 1.0, which has no way to write most control characters (§2.2). */
+const escaped = (text: string): string =>
+  printable(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
+
+const attribute = (text: string): string =>
+  escaped(text).replaceAll('"', '&quot;').replaceAll('\n', '&#10;').replaceAll('\t', '&#9;')

@@ -1,0 +1,71 @@
+/** Files of tests: what they say, and mistakes in them by their places. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { readPlan } from '../../src/test/plan.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'retrap-plan-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+const path = join(folder, 'tests.json')
+
+const whole = {
+  machine: { kernel: 'vmlinuz', disks: ['a.qcow2', '/b'], memory: '64M', cpus: 2 },
+  ready: '# ',
+  tests: [
+    { name: 'one', type: 'uname', expect: 'Linux' },
+    { name: 'two', type: '', expect: '#', timeout: 0.5 },
+  ],
+}
+
+test('is read with its usual values, and files of its folder', async () => {
+  writeFileSync(path, JSON.stringify({ ...whole, timeout: 5 }))
+  expect(await readPlan(path)).toEqual({
+    machine: { kernel: join(folder, 'vmlinuz'), disks: [join(folder, 'a.qcow2'), '/b'], memory: '64M', cpus: 2 },
+    ready: '# ',
+    prompt: '# ',
+    bootTimeoutMs: 120_000,
+    tests: [
+      { name: 'one', type: 'uname', expect: 'Linux', timeoutMs: 5000 },
+      { name: 'two', type: '', expect: '#', timeoutMs: 500 },
+    ],
+  })
+})
+
+const [first, second] = whole.tests
+test.each([
+  [[], '[]; expected an object'],
+  [
+    { ...whole, test: [] },
+    "there is no test; did you mean 'tests'?; expected machine, ready, prompt, bootTimeout, timeout, tests",
+  ],
+  [{ ...whole, machine: { kernal: 'x' } }, "there is no machine.kernal; did you mean 'kernel'?; expected kernel, "],
+  [{ ...whole, machine: 1 }, 'machine: 1; expected an object'],
+  [{ ...whole, machine: {} }, 'machine: nothing to run; expected a kernel or a firmware'],
+  [{ ...whole, machine: { kernel: 'x', cpus: 1.5 } }, 'machine.cpus: 1.5; expected a whole number from 1'],
+  [{ ...whole, machine: { kernel: 'x', disks: 'x' } }, 'machine.disks: "x"; expected a list'],
+  [{ ...whole, ready: '' }, 'ready: empty; expected one character or more'],
+  [{ ...whole, ready: undefined }, 'ready: not there; expected a text'],
+  [{ ...whole, timeout: 0 }, 'timeout: 0; expected seconds, above 0 and up to 2000000'],
+  [{ ...whole, tests: [] }, 'tests: empty; expected one test or more'],
+  [{ ...whole, tests: [first, { ...second, expect: 7 }] }, 'tests[1].expect: 7; expected a text'],
+  [
+    { ...whole, tests: [{ ...first, type: 'a\nb' }] },
+    'tests[0].type: more than one line; expected one line, without its end',
+  ],
+  [{ ...whole, tests: [first, first] }, "tests[1].name: 'one' again; expected another name"],
+])('%j is refused', async (given, message) => {
+  writeFileSync(path, JSON.stringify(given))
+  const error = await readPlan(path).catch((thrown: unknown) => thrown)
+  expect(error).toMatchObject({ code: 'ERR_INPUT' })
+  expect((error as Error).message.replace(`${path}: `, '')).toContain(message)
+})
+
+test('that is no JSON, or is not there, is refused', async () => {
+  writeFileSync(path, '{ "machine": ')
+  await expect(readPlan(path)).rejects.toMatchObject({ code: 'ERR_INPUT', message: /tests\.json: not valid JSON: / })
+  await expect(readPlan(join(folder, 'none'))).rejects.toMatchObject({
+    code: 'ERR_INPUT',
+    message: /none: there is no such file/,
+  })
+})
