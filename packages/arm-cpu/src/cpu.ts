@@ -15,7 +15,7 @@ import { TLB_SETS } from './access-rights.ts'
 import { BranchTypes } from './branch-types.ts'
 import { ArmCodeSpace } from './code-space.ts'
 import { ArmCpuError } from './errors.ts'
-import { type DebugParts, DebugSlot, DebugStops } from './debug-stops.ts'
+import { DebugSlot, DebugStops } from './debug-stops.ts'
 import { type ArmExecutionWatch, WatchedExecution, Exceptions } from './system/exceptions.ts'
 import type { ArmEngine } from './engine.ts'
 import { type ArmExit, StateExits } from './state-exits.ts'
@@ -54,10 +54,10 @@ import { ProcessorState, type TrappedState } from './trapped-state.ts'
 
 const BUDGET: ArmExit = { reason: 'budget' }
 
-let partsOf: (cpu: ArmCpu) => DebugParts
+let stopsOf: (cpu: ArmCpu) => DebugStops
 
 /** The parts of a processor that its debugger holds. */
-export const debugPartsOf = (cpu: ArmCpu): DebugParts => partsOf(cpu)
+export const debugStopsOf = (cpu: ArmCpu): DebugStops => stopsOf(cpu)
 
 /**
  * One processor: A64 code of EL0 and EL1, A32 and Thumb code of EL0. Exceptions that are EL2's come to whoever runs it: all of EL0's at first, since
@@ -67,7 +67,7 @@ export const debugPartsOf = (cpu: ArmCpu): DebugParts => partsOf(cpu)
  */
 export class ArmCpu {
   static {
-    partsOf = (cpu) => ({ slot: cpu.#stops.slot, system: cpu.#system })
+    stopsOf = (cpu) => cpu.#stops
   }
 
   /** Machine memory. */

@@ -1,5 +1,5 @@
 import { DebugPoints, linearAddress, type WatchedAccess, type WatchKind } from '@retrap/engine'
-import { type ArmCpu, debugPartsOf } from './cpu.ts'
+import { type ArmCpu, debugStopsOf } from './cpu.ts'
 import type { DebugHooks, DebugSlot } from './debug-stops.ts'
 import { ArmCpuError } from './errors.ts'
 import { EC_SVC32, EC_SVC64, exceptionClassOf } from './syndrome.ts'
@@ -46,7 +46,7 @@ export class ArmDebugControl {
 
   /** @throws ArmCpuError `ERR_DEBUG` if the processor has a debugger already */
   constructor(cpu: ArmCpu) {
-    const { slot, system } = debugPartsOf(cpu)
+    const { slot, system } = debugStopsOf(cpu)
     if (slot.hooks !== null) throw new ArmCpuError('ERR_DEBUG', 'the processor has a debugger already')
     this.#cpu = cpu
     this.#slot = slot

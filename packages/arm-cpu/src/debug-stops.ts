@@ -42,26 +42,20 @@ export class DebugSlot {
   hooks: DebugHooks | null = null
 }
 
-/** The parts of a processor's debugger. */
-export interface DebugParts {
-  readonly slot: DebugSlot
-  readonly system: SystemState
-}
-
 const DEBUG: ArmExit = { reason: 'debug' }
 
 /** Where a processor's run stops for its debugger, if it has one. */
 export class DebugStops {
   /** Where the debugger has its hooks. */
   readonly slot: DebugSlot
-  readonly #system: SystemState
+  readonly system: SystemState
   readonly #turn: Turn
   /** The last run has ended for the debugger. */
   #isStopped = false
 
   constructor(slot: DebugSlot, system: SystemState, turn: Turn) {
     this.slot = slot
-    this.#system = system
+    this.system = system
     this.#turn = turn
   }
 
@@ -98,7 +92,7 @@ export class DebugStops {
   stopsHere(): boolean {
     const { hooks } = this.slot
     if (hooks === null) return false
-    const s = this.#system
+    const s = this.system
     const lo = s.word(S_PC)
     // Bit 0 of Thumb is PSTATE.T.
     const isAArch32 = (s.pstate & PSTATE_NRW) !== 0
@@ -108,7 +102,7 @@ export class DebugStops {
   /** Whether to stop before the exception that the state has is taken to EL1. */
   stopsForException(): boolean {
     const { hooks } = this.slot
-    const s = this.#system
+    const s = this.system
     return (
       hooks !== null && hooks.stopsFor(s.word(S_FAULT_SYNDROME), s.word(S_FAULT_ADDRESS), s.word(S_FAULT_ADDRESS + 4))
     )
