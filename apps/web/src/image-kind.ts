@@ -5,6 +5,9 @@ const HEAD_BYTES = 0x8800
 const MULTIBOOT_BYTES = 8192
 const MOST_FIRMWARE_BYTES = 8 << 20
 
+/** Sizes of floppy disks, 5¼″ and 3½″. Source: ECMA-99, ECMA-100, ECMA-125 and what PCs made of them. */
+const FLOPPY_KIB = [160, 180, 320, 360, 720, 1200, 1440, 2880]
+
 /** Guesses what a file is for, by its contents. */
 export async function guessRole(file: Blob): Promise<Role> {
   const head = new Uint8Array(await file.slice(0, HEAD_BYTES).arrayBuffer())
@@ -42,7 +45,7 @@ export function roleOf(head: Uint8Array, end: Uint8Array, bytes: number): Role {
   // Firmware ends with a jump from where the processor starts.
   if (bytes % 0x1_0000 === 0 && bytes <= MOST_FIRMWARE_BYTES && [0xea, 0xe9, 0xeb, 0x90].includes(end[0] ?? 0))
     return 'firmware'
-  return 'disk'
+  return FLOPPY_KIB.some((kib) => kib * 1024 === bytes) ? 'floppy' : 'disk'
 }
 
 function hasMultiboot(head: Uint8Array): boolean {

@@ -23,6 +23,8 @@ export function useKeeping(machine: Machine | null, chosen: Chosen, isOn: boolea
   const id = useRef(chosen.kept ?? crypto.randomUUID())
   const saved = useRef<string | null>(null)
   const hasNews = useRef(false)
+  const latest = useRef(chosen)
+  latest.current = chosen
   useEffect(() => machine?.on('serial', () => void (hasNews.current = true)), [machine])
   useEffect(() => {
     if (machine === null || !isOn) return undefined
@@ -39,7 +41,7 @@ export function useKeeping(machine: Machine | null, chosen: Chosen, isOn: boolea
         const file = await machine.save()
         if (signal.aborted) return
         const before = saved.current
-        saved.current = (await keepMachine(chosen, file, { kept: id.current })).id
+        saved.current = (await keepMachine(latest.current, file, { kept: id.current })).id
         if (before !== null) await dropMachine(before)
       } catch {
         // A machine with devices of the playground has no snapshots; the page asks before it goes.

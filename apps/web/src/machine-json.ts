@@ -37,6 +37,9 @@ const DRIVE_KEYS = ['file', 'if', 'media', 'snapshot', 'format', 'id']
 
 const isObject = (value: unknown): value is Values =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
+/** Images that are in drives. */
+const DRIVE_ROLES: readonly Role[] = ['disk', 'cdrom', 'floppy']
+
 const listOf = (value: unknown): readonly unknown[] =>
   value === undefined ? [] : Array.isArray(value) ? (value as unknown[]) : [value]
 
@@ -49,7 +52,7 @@ export function toMachineJson(settings: Settings, base: string): string {
     const image = images.find((one) => one.role === role)
     return image && nameOf(image.source)
   }
-  const drives = images.filter(({ role }) => role === 'disk' || role === 'cdrom')
+  const drives = images.filter(({ role }) => DRIVE_ROLES.includes(role))
   const kernel = single('kernel')
   const devices = [
     // They need a controller, before them.
@@ -76,8 +79,8 @@ export function toMachineJson(settings: Settings, base: string): string {
       drive: drives.map(({ role, source, interface: way }, i) => ({
         file: nameOf(source),
         ...(way === undefined ? {} : way === 'nvme' || way === 'usb' ? { if: 'none', id: `drive${i}` } : { if: way }),
-        media: role,
-        ...(role === 'disk' && { snapshot: true }),
+        ...(role === 'floppy' ? { if: 'floppy' } : { media: role }),
+        ...(role !== 'cdrom' && { snapshot: true }),
       })),
     }),
     ...(devices.length > 0 && { device: devices }),
@@ -123,7 +126,8 @@ export function fromMachineJson(text: string, files: readonly File[]): ReadMachi
     if (wrong !== undefined) throw new Error(`${place}.${wrong}: a page's drives have ${DRIVE_KEYS.join(', ')}`)
     const { media = mediaOf(drive.file) } = drive
     if (media !== 'disk' && media !== 'cdrom') throw new Error(`${place}.media: expected disk or cdrom`)
-    add(place, media, drive.file, interfaceOf(place, drive, devices))
+    if (drive.if === 'floppy') add(place, 'floppy', drive.file)
+    else add(place, media, drive.file, interfaceOf(place, drive, devices))
   }
   // The video BIOS is none of the file's: the command line brings its own.
   const own = files.find((file) => /^vgabios/i.test(file.name))
@@ -213,7 +217,7 @@ function interfaceOf(place: string, { if: given, id }: Values, devices: readonly
     return way
   }
   const way = INTERFACES.find((one) => one === given)
-  if (way === undefined) throw new Error(`${place}.if: a page has ide, virtio, scsi and none`)
+  if (way === undefined) throw new Error(`${place}.if: a page has ide, virtio, scsi, floppy and none`)
   return way
 }
 

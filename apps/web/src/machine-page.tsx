@@ -1,5 +1,6 @@
-import type { Machine } from '@retrap/web'
+import type { DriveOptions, Machine, NetworkOptions } from '@retrap/web'
 import './machine-page.css'
+import { Fragment } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { Ask } from './ask.tsx'
 import { useImpairments } from './impairments.ts'
@@ -59,8 +60,11 @@ function firstTab(tabs: readonly Tab[]): string | null {
 }
 
 /** A machine, with its screen, its serial port and its instruments. */
-export function MachinePage({ chosen, close }: { chosen: Chosen; close: () => void }) {
-  const life = useMachine(chosen)
+export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: () => void }) {
+  const life = useMachine(made)
+  // The cable may be plugged in elsewhere by now: what goes on from a snapshot of it has it there.
+  const [network, plugged] = useState<NetworkOptions | null>(null)
+  const chosen = network === null ? made : withNetwork(made, network)
   const { machine, state, attempt } = life
   const [asks, ask] = useState<'reset' | 'close' | null>(null)
   const impairments = useImpairments(machine, attempt)
@@ -73,7 +77,7 @@ export function MachinePage({ chosen, close }: { chosen: Chosen; close: () => vo
     const { title } = document
     document.title = `${chosen.title} – retrap`
     return () => void (document.title = title)
-  }, [chosen])
+  }, [made])
   const end = (): void => {
     void keeping.forget()
     close()
@@ -133,7 +137,7 @@ export function MachinePage({ chosen, close }: { chosen: Chosen; close: () => vo
               <SerialPanel machine={machine} />
             </div>
             {machine !== null && (
-              <Tabs tabs={tabs} first={first} context={{ machine, chosen, isOn, impairments, attempt }} />
+              <Tabs tabs={tabs} first={first} context={{ machine, chosen, isOn, impairments, plugged, attempt }} />
             )}
           </>
         )}
@@ -175,6 +179,13 @@ export function MachinePage({ chosen, close }: { chosen: Chosen; close: () => vo
   )
 }
 
+/** The same machine, with the cable of its card elsewhere. */
+function withNetwork(chosen: Chosen, network: NetworkOptions): Chosen {
+  const { card, macAddress } = chosen.options.network ?? {}
+  const own = { ...(card !== undefined && { card }), ...(macAddress !== undefined && { macAddress }) }
+  return { ...chosen, options: { ...chosen.options, network: { ...own, ...network } } }
+}
+
 /** Has the browser's button Back lead to the start page, and ask first. */
 function useBack(ask: () => void): void {
   const latest = useRef(ask)
@@ -204,6 +215,23 @@ function Loading({ life: { progress } }: { life: MachineLife }) {
   )
 }
 
+/** A drive whose medium can be changed. */
+interface Removable {
+  readonly id: string
+  /** For people. */
+  readonly name: string
+}
+
+/** The drives whose media can be changed. Those without a name of their own have that which `createMachine` gives them. */
+function removableOf({ options: { drives = [] } }: Chosen): Removable[] {
+  const cds = drives.filter(({ media }) => media === 'cdrom')
+  const floppies = drives.filter((drive) => drive.interface === 'floppy')
+  return [...named(cds, 'cd', 'CD'), ...named(floppies, 'floppy', 'floppy')]
+}
+
+const named = (drives: readonly DriveOptions[], short: string, name: string): Removable[] =>
+  drives.map(({ id }, i) => ({ id: id ?? `${short}${i}`, name: drives.length === 1 ? name : `${name} ${i + 1}` }))
+
 interface ButtonsProps {
   readonly life: MachineLife
   readonly isOn: boolean
@@ -214,7 +242,7 @@ interface ButtonsProps {
 
 function Buttons({ life, isOn, chosen, ask, askToClose }: ButtonsProps) {
   const { machine, state, attempt, say } = life
-  const hasCd = chosen.options.drives?.some(({ media }) => media === 'cdrom') === true
+  const drives = removableOf(chosen)
   const step = async (one: Machine): Promise<void> => {
     const done = await one.step()
     say(done ? '' : 'vCPU 0 waits for an interrupt or for a device: it has not executed an instruction.')
@@ -222,9 +250,9 @@ function Buttons({ life, isOn, chosen, ask, askToClose }: ButtonsProps) {
   const pressPower = async (one: Machine): Promise<void> => {
     if (!(await one.powerButton())) say('The guest does not listen to its power button.')
   }
-  const insert = async (one: Machine, file: File | null): Promise<void> => {
-    await one.insert('cd0', file)
-    say(file === null ? 'The CD is out.' : `In the CD drive: ${file.name}.`)
+  const insert = async (one: Machine, { id, name }: Removable, file: File | null): Promise<void> => {
+    await one.insert(id, file)
+    say(file === null ? `The ${name} is out.` : `In the ${name} drive: ${file.name}.`)
   }
   return (
     <div class="tools" role="group" aria-label="The machine's buttons">
@@ -243,25 +271,26 @@ function Buttons({ life, isOn, chosen, ask, askToClose }: ButtonsProps) {
       <Tool icon="power" disabled={!isOn} onClick={() => attempt(() => pressPower(machine!))}>
         Power button
       </Tool>
-      {hasCd && machine !== null && (
-        <>
-          <label class="button tool file">
-            <Icon name="disc" />
-            Change CD
-            <input
-              type="file"
-              onChange={(event) => {
-                const file = event.currentTarget.files?.[0]
-                event.currentTarget.value = ''
-                if (file !== undefined) attempt(() => insert(machine, file))
-              }}
-            />
-          </label>
-          <Tool icon="eject" onClick={() => attempt(() => insert(machine, null))}>
-            Eject CD
-          </Tool>
-        </>
-      )}
+      {machine !== null &&
+        drives.map((drive) => (
+          <Fragment key={drive.id}>
+            <label class="button tool file">
+              <Icon name="disc" />
+              Change {drive.name}
+              <input
+                type="file"
+                onChange={(event) => {
+                  const file = event.currentTarget.files?.[0]
+                  event.currentTarget.value = ''
+                  if (file !== undefined) attempt(() => insert(machine, drive, file))
+                }}
+              />
+            </label>
+            <Tool icon="eject" onClick={() => attempt(() => insert(machine, drive, null))}>
+              Eject {drive.name}
+            </Tool>
+          </Fragment>
+        ))}
       <span class="apart" />
       <Tool icon="reset" disabled={machine === null} onClick={() => ask('reset')}>
         Reset

@@ -1,13 +1,19 @@
+import type { NetworkOptions } from '@retrap/web'
 import { useState } from 'preact/hooks'
 import { RelayAddress } from './relay-address.tsx'
 import { NETWORK_NAMES, NETWORK_NOTES, type NetworkKind } from './settings.ts'
 import type { PanelProps } from './tabs.tsx'
 
 /** Where the cable of the machine's network card leads; it can be plugged in elsewhere while the machine runs. */
-export function NetworkPanel({ machine, chosen, attempt }: PanelProps) {
+export function NetworkPanel({ machine, chosen, plugged, attempt }: PanelProps) {
   const network = chosen.options.network!
   const [kind, setKind] = useState<NetworkKind>(network.kind)
   const [relay, setRelay] = useState(network.kind === 'relay' ? String(network.url) : '')
+  const plug = (next: NetworkOptions): void =>
+    attempt(async () => {
+      await machine.connectNetwork(next)
+      plugged(next)
+    })
   return (
     <>
       <div class="fields">
@@ -18,7 +24,7 @@ export function NetworkPanel({ machine, chosen, attempt }: PanelProps) {
             onChange={(event) => {
               const next = event.currentTarget.value as NetworkKind
               setKind(next)
-              if (next !== 'relay') attempt(() => machine.connectNetwork({ kind: next }))
+              if (next !== 'relay') plug({ kind: next })
             }}
           >
             {Object.entries(NETWORK_NAMES).map(([value, name]) => (
@@ -32,7 +38,7 @@ export function NetworkPanel({ machine, chosen, attempt }: PanelProps) {
           class="fields"
           onSubmit={(event) => {
             event.preventDefault()
-            attempt(() => machine.connectNetwork({ kind, url: relay }))
+            plug({ kind, url: relay })
           }}
         >
           <RelayAddress value={relay} change={setRelay} />

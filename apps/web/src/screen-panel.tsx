@@ -1,5 +1,6 @@
 import type { Machine } from '@retrap/web'
 import { useEffect, useRef, useState } from 'preact/hooks'
+import { download } from './files.ts'
 
 /** The machine's screen, as large as whole pixels fit; it is not there while the display is off. */
 export function ScreenPanel({ machine }: { machine: Machine }) {
@@ -36,12 +37,23 @@ export function ScreenPanel({ machine }: { machine: Machine }) {
         <button class="plain" onClick={() => void fill(panel.current!, canvas.current!)}>
           Full screen
         </button>
+        <button class="plain" onClick={() => savePicture(canvas.current!)}>
+          Save picture
+        </button>
         <span>
           <kbd>Ctrl-Alt-G</kbd> leaves the screen
         </span>
       </p>
     </section>
   )
+}
+
+/** Saves what the screen shows, pixel by pixel. */
+function savePicture(canvas: HTMLCanvasElement): void {
+  const time = new Date().toISOString().slice(0, 19).replaceAll(':', '-')
+  canvas.toBlob((picture) => {
+    if (picture !== null) download(picture, `screen-${time}.png`)
+  })
 }
 
 /** What some browsers have: keys that are the page's own while its picture fills the screen. */

@@ -11,7 +11,7 @@ export interface Chosen {
 }
 
 /** What an image is for. */
-export type Role = 'kernel' | 'initrd' | 'firmware' | 'vgaBios' | 'disk' | 'cdrom'
+export type Role = 'kernel' | 'initrd' | 'firmware' | 'vgaBios' | 'disk' | 'cdrom' | 'floppy'
 
 /** The names of the roles, for people. */
 export const ROLE_NAMES: Readonly<Record<Role, string>> = {
@@ -21,6 +21,7 @@ export const ROLE_NAMES: Readonly<Record<Role, string>> = {
   vgaBios: 'Video BIOS',
   disk: 'Disk',
   cdrom: 'CD',
+  floppy: 'Floppy disk',
 }
 
 /** What the network card's cable leads to. */
@@ -120,7 +121,7 @@ export interface SiteFirmware {
 /** Whether only firmware of the site can start the images. */
 export function needsFirmware({ images, board }: Settings): boolean {
   const has = (...roles: readonly Role[]): boolean => images.some(({ role }) => roles.includes(role))
-  return board !== 'virt' && has('disk', 'cdrom') && !has('kernel', 'firmware')
+  return board !== 'virt' && has('disk', 'cdrom', 'floppy') && !has('kernel', 'firmware')
 }
 
 /**
@@ -135,6 +136,8 @@ export function problemOf(settings: Settings, own?: SiteFirmware | null): string
     return 'A relay has an address that begins with wss:// or ws://.'
   if (board === 'virt' && (has('firmware') || has('vgaBios')))
     return 'An Arm board starts a kernel here, without firmware.'
+  if (board === 'virt' && has('floppy')) return 'An Arm board has no floppy drive.'
+  if (images.filter(({ role }) => role === 'floppy').length > 2) return 'A PC has two floppy drives.'
   if (board === 'virt') return has('kernel') ? null : 'Choose a kernel for Arm, 64-bit, first.'
   if (has('kernel') || has('firmware')) return null
   if (!needsFirmware(settings)) return 'Choose a kernel, or firmware, first.'
@@ -180,6 +183,7 @@ export function machineOptions(settings: Settings, own?: SiteFirmware | null): M
   const of = (role: Role): File | string | undefined => images.find((image) => image.role === role)?.source
   const names = new Set<string>()
   const drives = images.flatMap(({ role, source, interface: way }): DriveOptions[] => {
+    if (role === 'floppy') return [{ source, interface: 'floppy' }]
     if (role !== 'disk' && role !== 'cdrom') return []
     const drive = { media: role, source, ...(way !== undefined && { interface: way }) }
     return [role === 'disk' && settings.keep ? { ...drive, keep: keptName(source, names) } : drive]

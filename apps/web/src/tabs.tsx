@@ -1,4 +1,4 @@
-import type { Machine } from '@retrap/web'
+import type { Machine, NetworkOptions } from '@retrap/web'
 import type { ComponentType } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Impairments } from './impairments.ts'
@@ -13,6 +13,8 @@ export interface PanelProps {
   /** Whether the panel is seen: it need not look at the machine otherwise. */
   readonly isShown: boolean
   readonly impairments: Impairments
+  /** The cable of the network card leads elsewhere now. */
+  readonly plugged: (network: NetworkOptions) => void
   /** Runs an action, and shows what goes wrong. */
   readonly attempt: (action: () => Promise<unknown>) => void
 }

@@ -26,6 +26,7 @@ const full: Settings = {
     { role: 'cdrom', source: iso },
     { role: 'disk', source: 'https://example.org/b.img', interface: 'nvme' },
     { role: 'disk', source: 'https://example.org/c.img', interface: 'usb' },
+    { role: 'floppy', source: 'https://example.org/d.img' },
   ],
 }
 
@@ -102,7 +103,7 @@ test.each([
   ['{"vga": "ramfb"}', /^vga: a page has/],
   ['{"kernel": 1}', /^kernel: expected a file's name/],
   ['{"drive": {"file": "a", "index": 1}}', /^drive\[0\]\.index: /],
-  ['{"drive": {"file": "a", "if": "floppy"}}', /^drive\[0\]\.if: /],
+  ['{"drive": {"file": "a", "if": "sd"}}', /^drive\[0\]\.if: /],
   ['{"drive": {"file": "a", "if": "none", "id": "x"}}', /^drive\[0\]: no device/],
   ['{"device": ["AC97"]}', /^device\[0\]: a page has qemu-xhci, usb-tablet/],
   ['{"nic": ["user", "user"]}', /^nic: .* one network card/],

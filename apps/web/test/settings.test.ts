@@ -68,6 +68,7 @@ describe('settings', () => {
         { role: 'kernel', source: 'https://example.org/a b' },
         { role: 'disk', source: 'https://example.org/c', interface: 'virtio' },
         { role: 'disk', source: 'https://example.org/d' },
+        { role: 'floppy', source: 'https://example.org/e' },
       ],
     }
     const hash = toHash({ ...settings, images: [...settings.images, { role: 'disk', source: new File([], 'x') }] })
@@ -87,6 +88,7 @@ describe('settings', () => {
       { role: 'kernel', source: 'one' },
       { role: 'disk', source: 'a' },
       { role: 'cdrom', source: 'b' },
+      { role: 'floppy', source: 'c' },
       { role: 'kernel', source: 'two' },
     ] as const
     const settings: Settings = { ...DEFAULTS, images: images.reduce<Settings['images']>(withImage, []) }
@@ -99,6 +101,7 @@ describe('settings', () => {
       drives: [
         { media: 'disk', source: 'a' },
         { media: 'cdrom', source: 'b' },
+        { source: 'c', interface: 'floppy' },
       ],
     })
   })
@@ -114,6 +117,9 @@ describe('settings', () => {
     expect(problemOf({ ...settings, images: [] })).toContain('Arm')
     const withFirmware = [...settings.images, { role: 'firmware', source: 'x' } as const]
     expect(problemOf({ ...settings, images: withFirmware })).toContain('without firmware')
+    const floppy = { role: 'floppy', source: 'x' } as const
+    expect(problemOf({ ...settings, images: [...settings.images, floppy] })).toContain('no floppy drive')
+    expect(problemOf({ ...DEFAULTS, images: [floppy, floppy, floppy] })).toContain('two floppy drives')
   })
 
   test('keep disks by the names of their images, each by its own', () => {

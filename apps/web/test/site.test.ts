@@ -537,6 +537,70 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     files.set('firmware/firmware.json', 'null')
   })
 
+  test.skipIf(SEABIOS === undefined)(
+    'a floppy disk starts, the picture is saved, and the disk is changed',
+    async () => {
+      await open()
+      const floppy = join(folder, 'floppy.img')
+      const bytes = new Uint8Array(1440 * 1024)
+      bytes.set(greetingDisk('Hello from a floppy disk. ').subarray(0, 512))
+      writeFileSync(floppy, bytes)
+      await choose(floppy, join(SEABIOS!, 'bios-256k.bin'), join(SEABIOS!, 'vgabios-stdvga.bin'))
+      expect(await page.$$eval(`${CHOSEN} select`, (all) => all.map((one) => one.value))).toEqual([
+        'floppy',
+        'firmware',
+        'vgaBios',
+      ])
+      await click('Start[role="button"]')
+      const font = readFont(join(SEABIOS!, 'vgabios-stdvga.bin'))
+      await expect.poll(() => textOnScreen(page, font)).toContain('Hello from a floppy disk.')
+      // What the browser is given to download.
+      await page.evaluate(() => {
+        const own = URL.createObjectURL.bind(URL)
+        URL.createObjectURL = (blob: Blob) => {
+          void createImageBitmap(blob).then(({ width, height }) => (document.title = `${blob.type} ${width}×${height}`))
+          return own(blob)
+        }
+      })
+      await click('Save picture')
+      await expect.poll(() => page.title()).toBe('image/png 720×400')
+      await ((await page.$('.tools input[type=file]')) as ElementHandle<HTMLInputElement>).uploadFile(floppy)
+      await expect.poll(status).toBe('Running In the floppy drive: floppy.img.')
+      await click('Eject floppy')
+      await expect.poll(status).toBe('Running The floppy is out.')
+    },
+  )
+
+  test('what goes on from a snapshot has its cable where the machine had it', async () => {
+    await open('#memory=16&firmware=guest.bin&vga=none&network=tabs')
+    await click('Start[role="button"]')
+    await expect.poll(terminal).toMatch(/retrap> \s*$/)
+    const networks = (): Promise<unknown[]> =>
+      page.evaluate(async () => {
+        const root = await (await navigator.storage.getDirectory()).getDirectoryHandle('snapshots', { create: true })
+        const found: unknown[] = []
+        for await (const name of root.keys()) {
+          if (!name.endsWith('.json')) continue
+          const text = await (await (await root.getFileHandle(name)).getFile()).text()
+          if (text !== '') found.push((JSON.parse(text) as { options: { network: unknown } }).options.network)
+        }
+        return found
+      })
+    await openTab('Snapshots')
+    await click('Save now')
+    await expect.poll(networks).toEqual([{ kind: 'tabs' }])
+    await openTab('Network')
+    await page.locator('#panel-network select').fill('fetch')
+    await openTab('Snapshots')
+    await expect
+      .poll(async () => {
+        // The cable is plugged in by the machine's Worker, in its turn.
+        await page.$eval('#panel-snapshots button.primary', (one) => (one as HTMLButtonElement).click())
+        return networks()
+      })
+      .toContainEqual({ kind: 'fetch' })
+  })
+
   test.skipIf(LINUX === undefined)(
     'a Linux kernel is dropped on the page, and boots until it misses its root',
     async () => {
