@@ -23,6 +23,7 @@ export const modules: Readonly<Record<string, () => Promise<unknown>>> = {
   '@retrap/machine': () => import('@retrap/machine'),
   '@retrap/network': () => import('@retrap/network'),
   '@retrap/replay': () => import('@retrap/replay'),
+  '@retrap/test': () => import('@retrap/test'),
   '@retrap/trace': () => import('@retrap/trace'),
   '@retrap/virtio': () => import('@retrap/virtio'),
   '@retrap/wasm-emitter': () => import('@retrap/wasm-emitter'),

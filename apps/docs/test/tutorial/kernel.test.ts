@@ -1,7 +1,7 @@
-// A kernel is booted once. Each test begins at the same instant, by going back to a snapshot.
-import { createPc, type Pc, type PcSnapshot } from '@retrap/machine'
+// A kernel is booted once. Each test begins at the same instant: what one changes, no other sees.
+import { machineTest } from '@retrap/test/vitest'
 import { al, Assembler, dx, imm16 } from '@retrap/x86-assembler'
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { expect } from 'vitest'
 
 /** The kernel that is tested: it sends each byte of the serial port back, with small letters as capitals. */
 function shout(): Uint8Array {
@@ -10,6 +10,7 @@ function shout(): Uint8Array {
   const [entry, send] = [asm.label('entry'), asm.label('send')]
   asm.dd(0x1bad_b002, 0x1_0000, -(0x1bad_b002 + 0x1_0000), start, start, 0, 0, entry).bind(entry)
   asm.mov(dx, imm16(0x3fb)).mov(al, 3).out(dx, al) // 8 data bits
+  asm.mov(dx, imm16(0x3f8)).mov(al, '>'.charCodeAt(0)).out(dx, al) // "I have booted"
   const wait = asm.here()
   asm.pause().mov(dx, imm16(0x3fd)).in(al, dx).test(al, 1).jz(wait) // until a byte is there
   asm.mov(dx, imm16(0x3f8)).in(al, dx)
@@ -18,41 +19,14 @@ function shout(): Uint8Array {
   return asm.assemble().bytes
 }
 
-let pc: Pc
-let booted: PcSnapshot
-let printed = ''
-let heard = (): void => {}
+const test = machineTest({ pc: { memoryBytes: 4 << 20, kernel: shout() }, ready: '>' })
 
-beforeAll(async () => {
-  pc = await createPc({ memoryBytes: 16 << 20, kernel: shout(), clock: 'deterministic' })
-  pc.serial.pipeTo({
-    write(bytes) {
-      printed += String.fromCharCode(...bytes)
-      heard()
-    },
-  })
-  await pc.run({ timeoutMs: 50 })
-  booted = await pc.save({ forRestore: true })
+test('letters come back as capitals', async ({ machine }) => {
+  machine.type('Xen 4.17!')
+  expect(await machine.until('!')).toBe('XEN 4.17!')
 })
-beforeEach(async () => {
-  printed = ''
-  await pc.restore(booted)
-})
-afterAll(() => pc.close())
 
-/** Types a text, and lets the machine run until as many bytes have come back. */
-async function say(text: string): Promise<string> {
-  const control = new AbortController()
-  heard = () => printed.length >= text.length && control.abort()
-  pc.serial.receive(new TextEncoder().encode(text))
-  await pc.run({ signal: control.signal })
-  return printed
-}
-
-test.each([
-  ['hello', 'HELLO'],
-  ['Xen 4.17', 'XEN 4.17'],
-  ['{`az}', '{`AZ}'],
-])('%s comes back as %s', async (typed, expected) => {
-  expect(await say(typed)).toBe(expected)
+test('what is no small letter comes back as it is', async ({ machine }) => {
+  machine.type('{`az}')
+  expect(await machine.until('}')).toBe('{`AZ}')
 })
