@@ -22,7 +22,7 @@ export interface BootOptionsOfAll<Machine extends Pc | ArmMachine> {
   readonly ready: Expected | ((machine: TestMachine<Machine>) => Promise<unknown>)
   /** The prompt of the guest's shell, for `command`; default `ready`, if that is a text or an expression. */
   readonly prompt?: Expected | undefined
-  /** Host time that the boot may take, in milliseconds; default 120,000. */
+  /** Host time that the boot may take, in milliseconds; default 300,000. */
   readonly bootTimeoutMs?: number | undefined
   /** Host time that each wait of a test may take, in milliseconds; default 60,000. */
   readonly timeoutMs?: number | undefined
@@ -47,7 +47,8 @@ export interface ArmBootedOptions extends BootOptionsOfAll<ArmMachine> {
   readonly arm: ArmMachineOptions | (() => ArmMachineOptions | Promise<ArmMachineOptions>)
 }
 
-const BOOT_MS = 120_000
+/** Host time that the boot may take, in milliseconds, unless options say otherwise. */
+export const BOOT_MS = 300_000
 const WAIT_MS = 60_000
 
 /** A machine that was booted once, and from whose instant tests begin. */

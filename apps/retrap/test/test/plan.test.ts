@@ -24,7 +24,7 @@ test('is read with its usual values, and files of its folder', async () => {
     machine: { kernel: join(folder, 'vmlinuz'), disks: [join(folder, 'a.qcow2'), '/b'], memory: '64M', cpus: 2 },
     ready: '# ',
     prompt: '# ',
-    bootTimeoutMs: 120_000,
+    bootTimeoutMs: 300_000,
     tests: [
       { name: 'one', type: 'uname', expect: 'Linux', timeoutMs: 5000 },
       { name: 'two', type: '', expect: '#', timeoutMs: 500 },

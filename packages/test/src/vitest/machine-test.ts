@@ -10,6 +10,7 @@ import {
   type PcBootedOptions,
   type TestMachine,
 } from '../index.ts'
+import { BOOT_MS } from '../booted-machine.ts'
 import { replayFailure, writeFailure } from '../node/index.ts'
 
 /** Where failing tests leave their files. */
@@ -51,7 +52,7 @@ export function armTest(options: ArmTestOptions): TestAPI<{ machine: TestMachine
 }
 
 function extended<Machine extends Pc | ArmMachine>(
-  { bootTimeoutMs = 120_000, outputFolder = join('temp', 'retrap') }: MachineTestOptions | ArmTestOptions,
+  { bootTimeoutMs = BOOT_MS, outputFolder = join('temp', 'retrap') }: MachineTestOptions | ArmTestOptions,
   boot: () => Promise<BootedMachine<Machine>>,
   open?: (folder: string) => Promise<void>,
 ): TestAPI<{ machine: TestMachine<Machine> }> {
