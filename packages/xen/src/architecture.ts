@@ -3,9 +3,9 @@ import type { Clock } from '@retrap/device'
 import type { TimerQueue } from '@retrap/device/host'
 import type { MachineMemory } from '@retrap/memory'
 import type { FrameCounts, LogDirty, P2m } from '@retrap/p2m'
-import type { PirqWiring } from './pirqs.ts'
-import type { SharedInfo } from './shared-info.ts'
-import type { SharedLayouts } from './shared-layouts.ts'
+import type { PirqWiring } from './events/pirqs.ts'
+import type { SharedInfo } from './vcpu/shared-info.ts'
+import type { SharedLayouts } from './vcpu/shared-layouts.ts'
 import type { XenExit } from './shutdown.ts'
 
 /** A guest, as the hypercalls see it, whatever its instruction set. */

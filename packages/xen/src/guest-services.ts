@@ -1,14 +1,14 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { ConsoleRing } from './console-ring.ts'
+import { ConsoleRing } from './store/console-ring.ts'
 import type { ServicePlaces, XenHost } from './architecture.ts'
-import type { EventChannels } from './event-channels.ts'
-import type { HostChannel } from './host-ends.ts'
+import type { EventChannels } from './events/event-channels.ts'
+import type { HostChannel } from './store/host-ends.ts'
 import type { XenConsole } from './guest.ts'
 import { GuestPage } from './guest-page.ts'
-import { StoreService, type XenStoreState } from './store.ts'
-import { StoreRing, type StoreRingState } from './store-ring.ts'
-import type { StorePermission } from './store-tree.ts'
-import type { XenMemory } from './xen-memory.ts'
+import { StoreService, type XenStoreState } from './store/store.ts'
+import { StoreRing, type StoreRingState } from './store/store-ring.ts'
+import type { StorePermission } from './store/store-tree.ts'
+import type { XenMemory } from './memory/xen-memory.ts'
 
 const HOST = 0
 const KIB_PER_PAGE = 4

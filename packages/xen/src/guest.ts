@@ -1,6 +1,6 @@
-import type { HostPorts } from './host-ends.ts'
+import type { HostPorts } from './store/host-ends.ts'
 import type { HvmParameters } from './hvm-parameters.ts'
-import type { StorePermission } from './store-tree.ts'
+import type { StorePermission } from './store/store-tree.ts'
 
 /** Names and values that host and guest share; paths are absolute, and the host may do everything. */
 export interface XenStore {

@@ -1,8 +1,8 @@
 import type { Hypercalls, XenCall } from './call.ts'
-import { eventChannelOp } from './event-channel-op.ts'
-import { grantTableOp } from './grant-table-op.ts'
+import { eventChannelOp } from './events/event-channel-op.ts'
+import { grantTableOp } from './memory/grant-table-op.ts'
 import { Hypercall, XenErrno } from './numbers.ts'
-import { schedOp } from './sched-op.ts'
+import { schedOp } from './vcpu/sched-op.ts'
 import { xenVersion } from './xen-version.ts'
 import { Layout } from './layout.ts'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { ConsoleRing } from '../src/console-ring.ts'
+import { ConsoleRing } from '../src/store/console-ring.ts'
 import type { GuestPage } from '../src/guest-page.ts'
 
 /** struct xencons_interface (public header io/console.h): 1 KiB in, 2 KiB out, and the indices. */

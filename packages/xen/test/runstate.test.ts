@@ -1,6 +1,6 @@
 import { Instant } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
-import { Runstate, VcpuRunstate } from '../src/runstate.ts'
+import { Runstate, VcpuRunstate } from '../src/vcpu/runstate.ts'
 
 describe.each([false, true])('the times of a vCPU (32-bit layout: %s)', (compat) => {
   const first = compat ? 4 : 8

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { debianMembers } from '@retrap/tooling/debian'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { expect, test } from 'vitest'
-import { RESERVATION } from '../src/memory-reservation.ts'
-import { ARM_LAYOUTS, type SharedLayout, X86_LAYOUTS } from '../src/shared-layouts.ts'
+import { RESERVATION } from '../src/memory/memory-reservation.ts'
+import { ARM_LAYOUTS, type SharedLayout, X86_LAYOUTS } from '../src/vcpu/shared-layouts.ts'
 
 const headers = hasProgram('gcc')
   ? await debianMembers([{ package: 'libxen-dev', members: ['./usr/include/xen/*'] }])

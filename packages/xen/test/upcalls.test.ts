@@ -1,7 +1,7 @@
 import { type Assembler, al, byte, dword, eax, ebx, dx, ecx, edx, edi, esi, esp } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { plugState } from '../src/paravirtual.ts'
-import type { EventUpcalls } from '../src/upcalls.ts'
+import type { EventUpcalls } from '../src/events/upcalls.ts'
 import type { XenState } from '../src/xen-state.ts'
 import { Guest } from './support/guest.ts'
 

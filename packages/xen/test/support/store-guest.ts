@@ -1,7 +1,7 @@
 import { MachineMemory } from '@retrap/memory'
 import { GuestPage } from '../../src/guest-page.ts'
-import { StoreService } from '../../src/store.ts'
-import { StoreRing } from '../../src/store-ring.ts'
+import { StoreService } from '../../src/store/store.ts'
+import { StoreRing } from '../../src/store/store-ring.ts'
 
 /** Message types (public/io/xs_wire.h). */
 export const XS = {

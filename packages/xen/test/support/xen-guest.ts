@@ -6,7 +6,7 @@ import { Assembler, al } from '@retrap/x86-assembler'
 import type { InitialCpuState } from '@retrap/x86-cpu'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { plugState } from '../../src/paravirtual.ts'
-import type { EventUpcalls } from '../../src/upcalls.ts'
+import type { EventUpcalls } from '../../src/events/upcalls.ts'
 import type { XenOptions, XenState } from '../../src/xen-state.ts'
 import { TestSleeper } from './guest.ts'
 

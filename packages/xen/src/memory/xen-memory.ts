@@ -1,6 +1,6 @@
 import { type MachineMemory, MemoryError } from '@retrap/memory'
 import { ForeignMappings, INVALID_MFN, type P2m, P2mEntry, P2mError, P2mType } from '@retrap/p2m'
-import type { XenHost } from './architecture.ts'
+import type { XenHost } from '../architecture.ts'
 
 /** Guest frames are below this: as many as CPUID's physical-address bits allow. */
 export const GUEST_FRAMES: number = 2 ** 28

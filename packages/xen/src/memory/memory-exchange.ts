@@ -1,6 +1,6 @@
-import type { XenCall } from './call.ts'
+import type { XenCall } from '../call.ts'
 import { frameAt, MAX_ORDER, RESERVATION } from './memory-reservation.ts'
-import { XenErrno } from './numbers.ts'
+import { XenErrno } from '../numbers.ts'
 
 /** One past the largest number of frames that a list can stand for. */
 const TOO_MANY = 1n << 40n

@@ -1,5 +1,5 @@
-import type { XenCall } from './call.ts'
-import { Layout, type Values } from './layout.ts'
+import type { XenCall } from '../call.ts'
+import { Layout, type Values } from '../layout.ts'
 
 /** The command is in bits 5:0 of memory_op's first argument; how much of it is done, in those above. */
 const COMMAND_BITS = 6n

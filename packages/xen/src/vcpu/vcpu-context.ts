@@ -1,8 +1,8 @@
 import { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE } from '@retrap/x86-cpu'
 import type { InitialCpuState, Vcpu } from '@retrap/x86-cpu'
-import type { XenCall } from './call.ts'
-import { Layout } from './layout.ts'
-import { XenErrno } from './numbers.ts'
+import type { XenCall } from '../call.ts'
+import { Layout } from '../layout.ts'
+import { XenErrno } from '../numbers.ts'
 
 /* struct vcpu_hvm_context (public/hvm/hvm_vcpu.h): a mode, padding, and one of two sets of registers. */
 

@@ -1,9 +1,9 @@
 import { INVALID_MFN } from '@retrap/p2m'
-import type { XenCall } from './call.ts'
+import type { XenCall } from '../call.ts'
 import type { GrantTable } from './grant-table.ts'
-import { Layout } from './layout.ts'
+import { Layout } from '../layout.ts'
 import { preemptAt } from './memory-reservation.ts'
-import { XenErrno } from './numbers.ts'
+import { XenErrno } from '../numbers.ts'
 import { GUEST_FRAMES } from './xen-memory.ts'
 
 const ADD_TO_PHYSMAP = new Layout({ domid: 'u16', size: 'u16', space: 'u32', index: 'ulong', gfn: 'ulong' })

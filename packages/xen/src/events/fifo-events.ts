@@ -1,7 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import type { XenHost } from './architecture.ts'
+import type { XenHost } from '../architecture.ts'
 import type { EventDelivery, EventTarget } from './two-level-events.ts'
-import { XenErrno } from './numbers.ts'
+import { XenErrno } from '../numbers.ts'
 
 /* public/event_channel.h, "FIFO ABI": an event word, and a vCPU's control block. */
 /** EVTCHN_FIFO_LINK_BITS: as wide as a port's number is in an event word. */

@@ -1,6 +1,6 @@
-import type { XenCall, XenHypercall } from './call.ts'
-import { Layout } from './layout.ts'
-import { Domid, XenErrno } from './numbers.ts'
+import type { XenCall, XenHypercall } from '../call.ts'
+import { Layout } from '../layout.ts'
+import { Domid, XenErrno } from '../numbers.ts'
 
 const EOI = new Layout({ irq: 'u32' })
 const STATUS_QUERY = new Layout({ irq: 'u32', flags: 'u32' })

@@ -11,7 +11,7 @@ import {
   type GrantFormat,
   isWholePage,
 } from './grant-entries.ts'
-import { Domid, XenErrno } from './numbers.ts'
+import { Domid, XenErrno } from '../numbers.ts'
 import type { XenMemory } from './xen-memory.ts'
 
 /** `GNTST_*` (public header grant_table.h). */

@@ -1,5 +1,5 @@
-import type { XenStore } from './guest.ts'
-import { XenError } from './errors.ts'
+import type { XenStore } from '../guest.ts'
+import { XenError } from '../errors.ts'
 import {
   HOST,
   STORE_QUOTA,

@@ -1,12 +1,12 @@
 import { Instant } from '@retrap/device'
 import { PAGE_BYTES } from '@retrap/memory'
-import type { XenCall, XenHypercall } from './call.ts'
-import type { XenDomain } from './domain.ts'
-import { Layout } from './layout.ts'
-import { XenErrno } from './numbers.ts'
+import type { XenCall, XenHypercall } from '../call.ts'
+import type { XenDomain } from '../domain.ts'
+import { Layout } from '../layout.ts'
+import { XenErrno } from '../numbers.ts'
 import { systemTime } from './system-time.ts'
 import { loadContext, readContext } from './vcpu-context.ts'
-import { GUEST_FRAMES } from './xen-memory.ts'
+import { GUEST_FRAMES } from '../memory/xen-memory.ts'
 import type { XenVcpu } from './xen-vcpu.ts'
 
 const ADDRESS = new Layout({ linear: 'ulong' })

@@ -1,4 +1,4 @@
-import { XenErrno } from './numbers.ts'
+import { XenErrno } from '../numbers.ts'
 
 /** Interrupts that a guest can be told of by event channels. */
 const PIRQS = 256

@@ -1,10 +1,10 @@
-import type { XenCall } from './call.ts'
+import type { XenCall } from '../call.ts'
 import type { EventChannels } from './event-channels.ts'
 import { EventStatus } from './event-port.ts'
 import { FIFO_LINK_BITS } from './fifo-events.ts'
-import { Layout, type FieldType, type Values } from './layout.ts'
-import { XenErrno } from './numbers.ts'
-import { GUEST_FRAMES } from './xen-memory.ts'
+import { Layout, type FieldType, type Values } from '../layout.ts'
+import { XenErrno } from '../numbers.ts'
+import { GUEST_FRAMES } from '../memory/xen-memory.ts'
 
 const ALLOC_UNBOUND = new Layout({ domain: 'u16', remote: 'u16', port: 'u32' })
 const BIND_INTERDOMAIN = new Layout({ remote: 'u16', remotePort: 'u32', port: 'u32' })

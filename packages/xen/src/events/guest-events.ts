@@ -1,10 +1,10 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import type { EventUpcallsState, Upcalls, XenArchitecture, XenHost } from './architecture.ts'
-import type { BlockedVcpus } from './blocked-vcpus.ts'
+import type { EventUpcallsState, Upcalls, XenArchitecture, XenHost } from '../architecture.ts'
+import type { BlockedVcpus } from '../vcpu/blocked-vcpus.ts'
 import { EventChannels, type EventChannelsState } from './event-channels.ts'
-import { Runstate } from './runstate.ts'
-import { SharedInfo, type SharedInfoState, type WallClock } from './shared-info.ts'
-import { XenVcpu, type XenVcpuState } from './xen-vcpu.ts'
+import { Runstate } from '../vcpu/runstate.ts'
+import { SharedInfo, type SharedInfoState, type WallClock } from '../vcpu/shared-info.ts'
+import { XenVcpu, type XenVcpuState } from '../vcpu/xen-vcpu.ts'
 
 /** Saved form of {@link GuestEvents}, for the machine memory that they were in. */
 export interface GuestEventsState {

@@ -1,7 +1,7 @@
 import { Instant } from '@retrap/device'
-import type { XenCall, XenHypercall } from './call.ts'
-import { Layout } from './layout.ts'
-import { XenErrno } from './numbers.ts'
+import type { XenCall, XenHypercall } from '../call.ts'
+import { Layout } from '../layout.ts'
+import { XenErrno } from '../numbers.ts'
 
 const SHUTDOWN = new Layout({ reason: 'u32' })
 const REMOTE_SHUTDOWN = new Layout({ domid: 'u16', reason: 'u32' })

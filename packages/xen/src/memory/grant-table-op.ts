@@ -1,8 +1,8 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import type { XenCall } from './call.ts'
+import type { XenCall } from '../call.ts'
 import { GrantStatus, MAX_GRANT_FRAMES } from './grant-table.ts'
-import { Layout } from './layout.ts'
-import { Domid, XenErrno } from './numbers.ts'
+import { Layout } from '../layout.ts'
+import { Domid, XenErrno } from '../numbers.ts'
 
 const MAP = new Layout({
   address: 'u64',

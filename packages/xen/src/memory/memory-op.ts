@@ -1,4 +1,4 @@
-import type { XenCall, XenHypercall } from './call.ts'
+import type { XenCall, XenHypercall } from '../call.ts'
 import { exchange } from './memory-exchange.ts'
 import { addToPhysmap, addToPhysmapBatch, removeFromPhysmap } from './memory-physmap.ts'
 import {
@@ -8,8 +8,8 @@ import {
   memoryCommand,
   memoryStart,
 } from './memory-reservation.ts'
-import { Layout } from './layout.ts'
-import { XenErrno } from './numbers.ts'
+import { Layout } from '../layout.ts'
+import { XenErrno } from '../numbers.ts'
 import { RANGE_BYTES } from './memory-map.ts'
 
 const TOPOLOGY = new Layout({
