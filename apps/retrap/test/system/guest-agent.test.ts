@@ -1,4 +1,4 @@
-/** Debian's kernel with agents of `@retrap/guest` at a serial and at a virtio port: commands, files, and a clone. */
+/** Debian's kernel with agents of `@retrap/guest` at a serial and at a virtio port: commands, files, a clone, and machines that were saved. */
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { AGENT, connectGuest, GuestStream } from '@retrap/guest'
@@ -28,19 +28,19 @@ const portOf = (stream: GuestStream): readonly PcVirtioDevice[] => [
 ]
 
 test.runIf(linux !== undefined)(
-  `commands run in Linux, and in a clone of it${skipNote(linux !== undefined, 'there is no apt')}`,
+  `commands run in Linux, in a clone of it, and where it was saved${skipNote(linux !== undefined, 'there is no apt')}`,
   async () => {
     const stream = new GuestStream()
-    const pc = await createPc({
+    const options = (port: GuestStream) => ({
       memoryBytes: 128 << 20,
       jit: true,
       kernel: readFileSync(linux!.kernelPath),
       initrd: linux!.initrd,
       commandLine: `${TO_DEVICES} rdinit=/auto`,
       serialPorts: 2,
-      virtio: portOf(stream),
-      forks: { clones: 1, writtenBytes: 32 << 20 },
+      virtio: portOf(port),
     })
+    const pc = await createPc({ ...options(stream), forks: { clones: 1, writtenBytes: 32 << 20 } })
     const ending = pc.run()
     const guest = await connectGuest(pc.serialPorts[1]!, PATIENT)
     expect(await guest.exec('uname -s; cat; echo no >&2; exit 3', { stdin: 'typed' })).toMatchObject({
@@ -75,12 +75,31 @@ test.runIf(linux !== undefined)(
     expect((await otherTwin.exec('cat /tmp/b')).stdout).toBe('clone\n')
     expect((await busy).stdout).toBe('slow\n')
 
-    const ends = [guest, twin].map((each) => each.exec('poweroff -f').catch((error: unknown) => error))
-    expect((await Promise.all([ending, cloneEnding])).map(({ reason }) => reason)).toEqual(['power-off', 'power-off'])
-    for (const each of [guest, twin, other, otherTwin]) each.close()
-    expect(await Promise.all(ends)).toMatchObject([{ code: 'ERR_GUEST_CLOSED' }, { code: 'ERR_GUEST_CLOSED' }])
+    // A machine that was saved has its agent where it goes on, and the machine itself where it goes back to.
+    await guest.exec('echo saved >/tmp/b')
+    const snapshot = await pc.save({ forRestore: true })
+    await guest.exec('echo later >/tmp/b')
+    const restoredStream = new GuestStream()
+    const restored = await createPc({ ...options(restoredStream), snapshot })
+    const restoredEnding = restored.run()
+    const third = await connectGuest(restored.serialPorts[1]!, PATIENT)
+    expect((await third.exec('cat /tmp/b')).stdout).toBe('saved\n')
+    const otherThird = await connectGuest(restoredStream, PATIENT)
+    expect(Buffer.from(await otherThird.files.read('/tmp/b')).toString()).toBe('saved\n')
+    guest.close()
+    await pc.restore(snapshot)
+    const back = await connectGuest(pc.serialPorts[1]!, PATIENT)
+    expect((await back.exec('cat /tmp/b')).stdout).toBe('saved\n')
+
+    const live = [back, twin, third]
+    const ends = live.map((each) => each.exec('poweroff -f').catch((error: unknown) => error))
+    const endings = await Promise.all([ending, cloneEnding, restoredEnding])
+    expect(endings.map(({ reason }) => reason)).toEqual(['power-off', 'power-off', 'power-off'])
+    for (const each of [...live, other, otherTwin, otherThird]) each.close()
+    expect(await Promise.all(ends)).toMatchObject(live.map(() => ({ code: 'ERR_GUEST_CLOSED' })))
+    restored.close()
     clone.close()
     pc.close()
   },
-  DEADLINE_MS,
+  2 * DEADLINE_MS,
 )
