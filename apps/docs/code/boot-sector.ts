@@ -39,7 +39,7 @@ let end = (): void => {}
 const pc = await createPc({ memoryBytes: 2 << 20, firmware: bios.assemble().bytes, devices: [powerSwitch] })
 let printed = ''
 pc.serial.pipeTo({ write: (bytes) => (printed += String.fromCharCode(...bytes)) })
-await pc.run({ timeoutMs: 10_000 })
+await pc.run()
 console.log(printed)
 
 // Output:

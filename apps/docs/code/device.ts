@@ -33,7 +33,7 @@ asm.mov(dx, imm16(0x604)).mov(eax, imm32(0x2000)).out(dx, eax).hlt() // power of
 const pc = await createPc({ memoryBytes: 16 << 20, kernel: asm.assemble().bytes, devices: [adder] })
 let printed = ''
 pc.serial.pipeTo({ write: (bytes) => (printed += String.fromCharCode(...bytes)) })
-const { reason } = await pc.run({ timeoutMs: 10_000 })
+const { reason } = await pc.run()
 console.log(`19 + 23 = ${printed}; the machine ended with ${reason}`)
 
 // Output:

@@ -56,7 +56,7 @@ const kernel = asm.assemble().bytes
 const pc = await createPc({ memoryBytes: 16 << 20, kernel, devices: [new VirtioMmio(device, { base: BASE, irq: 10 })] })
 let printed = ''
 pc.serial.pipeTo({ write: (bytes) => (printed += String.fromCharCode(...bytes)) })
-await pc.run({ timeoutMs: 10_000 })
+await pc.run()
 console.log('the driver got:', printed)
 
 // Output:

@@ -31,6 +31,9 @@ afterEach(() => {
   vi.restoreAllMocks()
 })
 
+/** A busy host takes long for the first machine of a process. */
+const LIMIT_MS = 400_000
+
 /** The gate runs the examples of packages in Node; as a page runs them, a part in each run. */
 const taken = [
   ...runs.filter((name) => !name.includes('/')),
@@ -41,7 +44,7 @@ const taken = [
 ]
 
 describe('a program of the pages prints what its closing comment says', () => {
-  test.each(taken.map(fileOf))('%s, run as a page runs it', async (file) => {
+  test.each(taken.map(fileOf))('%s, run as a page runs it', { timeout: LIMIT_MS }, async (file) => {
     const [inPage, inNode]: [string[], string[]] = [[], []]
     vi.spyOn(console, 'log').mockImplementation((...values: unknown[]) => {
       inPage.push(values.map(shown).join(' '))

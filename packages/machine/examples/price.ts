@@ -25,7 +25,7 @@ asm.mov(dx, imm16(0x604)).mov(eax, imm32(0x2000)).out(dx, eax).hlt() // soft off
 const pc = await createPc({ memoryBytes: 16 << 20, kernel: asm.assemble().bytes, devices: [price] })
 let text = ''
 pc.serial.pipeTo({ write: (bytes) => (text += String.fromCharCode(...bytes)) })
-const exit = await pc.run({ timeoutMs: 10_000 })
+const exit = await pc.run()
 console.log('price:', text.trim(), '–', exit.reason, 'after', pc.statistics().instructions, 'instructions')
 
 // Output:
