@@ -8,6 +8,8 @@ export type { ClockState, DeterministicClockState, DomainClock, HostClock, RealC
 export type { DevicesState, DomainRest } from './domain-rest.ts'
 export { DirtyLogs } from './memory/dirty-logs.ts'
 export { Domain } from './domain.ts'
+export type { DomainCheckpoint } from './checkpoint.ts'
+export { checkpointDomain, forkDomain, noteWrites } from './instants.ts'
 export type { DomainExit, DomainOptions, DomainServer, Sleeper } from './domain-options.ts'
 export type {
   Architecture,
@@ -43,9 +45,7 @@ export {
   beginCopying,
   beginRestoringDomain,
   checkShape,
-  forkDomain,
   restoreDomain,
-  restoreForkedDomain,
   type SavedArchitecture,
   type SavedDomain,
   saveDomain,
@@ -54,7 +54,7 @@ export {
 export type { PageCopies } from './memory/page-copies.ts'
 export type { ForkedMemory } from './memory/forked-memory.ts'
 export type { FormerContents } from './memory/late-pages.ts'
-export type { DomainRestoring, DomainReturn, DomainSnapshot, DomainState } from './saved-domain.ts'
+export type { DomainAbandonment, DomainRestoring, DomainReturn, DomainSnapshot, DomainState } from './saved-domain.ts'
 export type { OutsideInputs } from './scheduling/turn-runner.ts'
 export type { RoundState } from './scheduling/deterministic-schedule.ts'
 export { DomainVapic } from './x86/vapic/domain-vapic.ts'
@@ -69,6 +69,6 @@ export {
   openOwnedMemory,
   type GuestMemoryHandles,
 } from './memory/model-mappings.ts'
-export { FrameSet, WrittenFrames, WrittenSince } from './memory/written-frames.ts'
+export type { FrameSet, WrittenFrames, WrittenSince } from './memory/written-frames.ts'
 export type { FrameBits } from './memory/written-frames.ts'
 export { LoggedMemory } from './memory/logged-memory.ts'

@@ -9,10 +9,9 @@ import {
   type GuestPages,
   type GuestPageSource,
 } from './memory/guest-frames.ts'
-import type { ForkedMemory } from './memory/forked-memory.ts'
 import type { PageCopies } from './memory/page-copies.ts'
 import type { FormerContents, LatePages } from './memory/late-pages.ts'
-import type { FrameSet, WrittenFrames } from './memory/written-frames.ts'
+import type { FrameSet } from './memory/written-frames.ts'
 import type { RoundState } from './scheduling/deterministic-schedule.ts'
 import type { Architecture, VirtualCpu } from './virtual-cpu.ts'
 
@@ -134,33 +133,20 @@ export async function saveDomain<S extends DomainState>(
   return { state, pages: await copies.collect(() => Promise.resolve()) }
 }
 
-/**
- * Saves a domain as {@link saveDomainState} does, and has its RAM be shared from that instant on.
- *
- * @param written - logs what the guest writes: sharing is no writing
- * @throws as {@link saveDomainState}; P2mError `ERR_NO_MEMORY`
- */
-export async function forkDomain<S extends DomainState>(
-  domain: SavedDomain<S>,
-  rest: DomainRest,
-  written: WrittenFrames | null = null,
-): Promise<{ readonly state: S; readonly memory: ForkedMemory }> {
-  const { ForkedMemory } = await import('./memory/forked-memory.ts')
-  const state = await saveDomainState(domain, rest)
-  const share = (): ForkedMemory => new ForkedMemory(domain, guestFrames(domain))
-  return { state, memory: written === null ? share() : written.unwritten(0, Infinity, share) }
-}
-
-/** How a domain is put back that has run. */
-export interface DomainReturn extends Pick<FormerContents, 'log'> {
-  /** Returns which frames may have other contents now than they are to have; undefined: any. */
-  written(): FrameSet | undefined
+/** How a domain that has run gets another state. */
+export interface DomainAbandonment {
   /** Host time that device models may take to bring their work to rest, in milliseconds. */
   readonly deadlineMs: number
   /** The state fits, and nothing has been changed yet. */
   accepted(): void
   /** Called when all is as it was, before device models go on. */
   returned(): void
+}
+
+/** How a domain is put back to a snapshot. */
+export interface DomainReturn extends DomainAbandonment, Pick<FormerContents, 'log'> {
+  /** Returns which frames may have other contents now than they are to have; undefined: any. */
+  written(): FrameSet | undefined
 }
 
 /** Looks whether a state is of a domain like this. */
@@ -229,32 +215,24 @@ export async function restoreDomain<S extends DomainState>(
   late.finishNow()
 }
 
-/**
- * Gives a domain that has just been made in the machine memory of a forked one the state of that one, whose RAM it shares.
- * A domain for which this has failed is of no more use.
- *
- * @param mapped - as of {@link restoreDomain}
- * @throws as {@link restoreDomain}; P2mError `ERR_NO_MEMORY`
- */
-export async function restoreForkedDomain<S extends DomainState>(
-  domain: SavedDomain<S>,
-  state: S,
-  memory: ForkedMemory,
-  mapped?: () => void,
-): Promise<void> {
-  const rest = await restoreModels(domain, state, mapped, undefined)
-  memory.restoreInto(domain)
-  goOn(domain, state, rest, undefined)
-}
-
 /** Restores all but RAM and vCPUs. @returns the rest of the device models: those that go on look at rings in RAM at once */
-async function restoreModels<S extends DomainState>(
+export async function restoreModels<S extends DomainState>(
   domain: SavedDomain<S>,
   state: S,
   mapped: (() => void) | undefined,
-  used: DomainReturn | undefined,
+  used: DomainAbandonment | undefined,
 ): Promise<DomainRest> {
   checkState(domain, state)
+  return putModelsBack(domain, state, mapped, used)
+}
+
+/** As {@link restoreModels}, with a state that fits. */
+export async function putModelsBack<S extends DomainState>(
+  domain: SavedDomain<S>,
+  state: S,
+  mapped: (() => void) | undefined,
+  used: DomainAbandonment | undefined,
+): Promise<DomainRest> {
   if (used !== undefined) {
     if (domain.seesHypervisor) {
       const why = 'its grants and rings are not part of a snapshot'
@@ -275,11 +253,11 @@ async function restoreModels<S extends DomainState>(
 }
 
 /** Restores the vCPUs, now that RAM can be read, and has the device models go on. */
-function goOn<S extends DomainState>(
+export function goOn<S extends DomainState>(
   domain: SavedDomain<S>,
   state: S,
   rest: DomainRest,
-  used: DomainReturn | undefined,
+  used: DomainAbandonment | undefined,
 ): void {
   domain.asleep = state.asleep
   domain.architecture.restoreVcpus(state)

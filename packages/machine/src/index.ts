@@ -94,6 +94,7 @@ export type { MachineRunOptions, PcRestoreOptions, PcSaveOptions, PcState, StopS
 export { Pc, createPc } from './pc/pc.ts'
 export type { PcOptions, StartDeviceServer } from './pc/pc-options.ts'
 export type { GuestSample, SampledMemory, SamplingOptions } from './life/sampling.ts'
+export type { CheckpointOptions, MachineCheckpoint } from './snapshot/checkpoint.ts'
 export type { PcSnapshot, PcSnapshotMachine, PcSnapshotSource, PcSnapshotState } from './snapshot/pc-snapshot.ts'
 export type { SerialPort } from './devices/serial-port.ts'
 export type { SmramPage, SmramState } from './firmware/smram.ts'

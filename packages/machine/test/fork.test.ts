@@ -221,6 +221,19 @@ test('whoever writes breaks the sharing for itself alone, in whatever order mach
       say(machines[index]!, random(WORDS), step)
       // oxlint-disable-next-line no-await-in-loop
       await pc.restore(snapshot)
+    } else if (what === 3) {
+      // oxlint-disable-next-line no-await-in-loop
+      const checkpoint = await pc.checkpoint()
+      for (let times = random(3); times >= 0; times--) {
+        for (let writes = random(4); writes >= 0; writes--) say(machines[index]!, random(WORDS), step)
+        // Frames that it has written are shared meanwhile.
+        // oxlint-disable-next-line no-await-in-loop
+        if (random(4) === 0 && machines.length < 6) (await pc.fork()).close()
+        say(machines[index]!, random(WORDS), step)
+        // oxlint-disable-next-line no-await-in-loop
+        await checkpoint.reset()
+      }
+      checkpoint.close()
     } else {
       const page = random(WORDS)
       say(machines[index]!, page, step)

@@ -1,6 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { FrameCounts, SharedRun } from '@retrap/p2m'
 import type { Domain } from '../domain.ts'
+import { type DomainState, goOn, restoreModels, type SavedDomain } from '../saved-domain.ts'
 import {
   checkGuestFrames,
   FIRST_LOGGED_GFN,
@@ -93,6 +94,20 @@ export class ForkedMemory {
         if (has) at++
       }
     }
+  }
+
+  /**
+   * Gives a domain that has just been made in the same machine memory all that the forked one had. A domain for which this has
+   * failed is of no more use.
+   *
+   * @param state - of the forked domain
+   * @param mapped - called when device models have mapped what they map, and before RAM is restored
+   * @throws as `restoreDomain`; P2mError `ERR_NO_MEMORY`
+   */
+  async restoreDomain<S extends DomainState>(domain: SavedDomain<S>, state: S, mapped?: () => void): Promise<void> {
+    const rest = await restoreModels(domain, state, mapped, undefined)
+    this.restoreInto(domain)
+    goOn(domain, state, rest, undefined)
   }
 
   /** Ends it: frames that no domain has are free. */

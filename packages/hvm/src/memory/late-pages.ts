@@ -264,13 +264,15 @@ export class LatePages {
     block.filled = true
   }
 
+  /** Has a block of a guest that has not run be zeros, but for frames that get contents. */
   #clear({ gfn, mfn, count, first }: LateBlock): void {
+    this.#domain.dirtyLogs.beforeWrites?.(gfn, count)
     clearFrames(this.#domain, mfn, count, this.#source!.gfns, first, gfn)
   }
 
   /** Gives frames their contents that have others. */
   #replace({ gfn, mfn, count, first, end, isShared }: LateBlock, source: GuestPageSource): void {
-    const { memory } = this.#domain
+    const { memory, dirtyLogs } = this.#domain
     const { written } = this.#former
     for (let frame = 0, at = first; frame < count; frame++) {
       const has = at < end && source.gfns[at] === gfn + frame
@@ -280,6 +282,7 @@ export class LatePages {
       const word = (mfn + frame) * WORDS
       const contents = has ? source.contents(index) : null
       if (contents === null ? isZero(memory.u32, word) : isSame(memory.u32, word, contents)) continue
+      dirtyLogs.beforeWrites?.(gfn + frame, 1)
       const ma = isShared ? this.#unshared(gfn + frame) : (mfn + frame) * PAGE_BYTES
       if (contents === null) memory.fill(ma, PAGE_BYTES, 0)
       else memory.write(ma, contents)

@@ -1,7 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { P2mError, type P2m } from '@retrap/p2m'
 import type { Domain } from '../domain.ts'
-import { FIRST_LOGGED_GFN, type GuestFrames, type GuestPages, isZero, machineRuns, WORDS } from './guest-frames.ts'
+import { announcedRanges, announceWrites, type FrameRun, runsOf } from './announced-writes.ts'
+import { FIRST_LOGGED_GFN, type GuestPages, isZero, WORDS } from './guest-frames.ts'
 
 /** Frames that are looked at, and copied, in one go: about a millisecond each. */
 const FRAMES_A_TURN = 4096
@@ -19,24 +19,16 @@ const Frame = {
 } as const
 
 /** Frames of a guest as they were, from `first` on in the order of all frames. */
-interface CopiedRun extends GuestFrames {
-  readonly mfn: number
+interface CopiedRun extends FrameRun {
   readonly first: number
-}
-
-/** Consecutive guest frames. */
-interface GuestRange {
-  readonly gfn: number
-  readonly count: number
 }
 
 /**
  * The contents of a guest's frames as they are at one instant, which the guest does not wait for: a frame is copied before
  * it is written next, and the others when there is time.
  *
- * RAM becomes RAM whose writes are logged, so that vCPUs and `GuestMemory` mark frames before they write. Device models
- * announce their writes (`DirtyLogs.beforeWrites`). Frames that leave the guest are copied first. Where other threads
- * write RAM, nobody hears of that in advance, and all is copied at once.
+ * Writes are announced (`announceWrites`). Frames that leave the guest are copied first. Where other threads write RAM, nobody
+ * hears of that in advance, and all is copied at once.
  */
 export class PageCopies {
   readonly #domain: Domain
@@ -51,11 +43,16 @@ export class PageCopies {
   /** Begins with the present instant, between two instructions of all vCPUs. */
   constructor(domain: Domain) {
     this.#domain = domain
-    this.#runs = runsOf(domain)
-    const last = this.#runs.at(-1)
-    const count = last === undefined ? 0 : last.first + last.count
+    const runs: CopiedRun[] = []
+    let count = 0
+    for (const run of runsOf(domain)) {
+      runs.push({ ...run, first: count })
+      count += run.count
+    }
+    this.#runs = runs
     this.#state = new Uint8Array(count)
-    this.#end = domain.writtenElsewhere ? null : this.#protect()
+    const before = (gfn: number, frames: number): void => this.#before(gfn, frames)
+    this.#end = domain.writtenElsewhere ? null : announceWrites(domain, announcedRanges(runs), before, before)
     try {
       for (const run of this.#runs) {
         const now = this.#end === null || run.kind === 'rom' ? run.count : Math.max(0, FIRST_LOGGED_GFN - run.gfn)
@@ -141,37 +138,6 @@ export class PageCopies {
     }
   }
 
-  /** Has writes announced. @returns what ends that; null where it cannot be done */
-  #protect(): (() => void) | null {
-    const { p2m, dirtyLogs } = this.#domain
-    const { ram, logged } = p2m.types
-    const ranges = laterRanges(this.#runs)
-    const ends: (() => void)[] = []
-    const end = (): void => {
-      dirtyLogs.beforeWrites = null
-      for (const each of ends.splice(0)) each()
-      for (const range of ranges) unlog(p2m, range)
-    }
-    try {
-      let own = true
-      ends.push(p2m.onChange((gfn, count) => void (own || this.#before(gfn, count))))
-      for (const { gfn, count } of ranges) {
-        // Frames that are logged already are in TLBs for writing.
-        const isLogged = p2m.writeLogs.overlaps(gfn, count)
-        p2m.setType(gfn, count, logged, ram)
-        ends.push(p2m.writeLogs.add(gfn, count, (first, frames) => this.#before(first, frames)))
-        if (isLogged) p2m.writeLogs.watch(gfn, count, new Uint32Array(Math.ceil(count / 32)).fill(~0))
-      }
-      own = false
-    } catch (error) {
-      end()
-      if (error instanceof P2mError && error.code === 'ERR_NO_MEMORY') return null
-      throw error
-    }
-    dirtyLogs.beforeWrites = (gfn, count) => this.#before(gfn, count)
-    return end
-  }
-
   /** Frames are about to be written, or to leave the guest. */
   #before(gfn: number, count: number): void {
     if (this.#failure !== null) return
@@ -211,42 +177,4 @@ export class PageCopies {
       state[frame] = Frame.COPIED
     }
   }
-}
-
-/** Neighbours in the guest that are neighbours in machine memory, together. */
-function runsOf(domain: Domain): CopiedRun[] {
-  const runs: (Omit<CopiedRun, 'count'> & { count: number })[] = []
-  let first = 0
-  for (const { gfn, mfn, count, kind } of machineRuns(domain)) {
-    const last = runs.at(-1)
-    const follows = last?.kind === kind && last.gfn + last.count === gfn && last.mfn + last.count === mfn
-    if (follows) last.count += count
-    else runs.push({ gfn, mfn, count, kind, first })
-    first += count
-  }
-  return runs
-}
-
-/** The RAM that need not be copied at once. */
-function laterRanges(runs: readonly CopiedRun[]): GuestRange[] {
-  const ranges: { readonly gfn: number; count: number }[] = []
-  for (const run of runs) {
-    const skipped = Math.max(0, FIRST_LOGGED_GFN - run.gfn)
-    if (run.kind === 'rom' || skipped >= run.count) continue
-    const [gfn, count] = [run.gfn + skipped, run.count - skipped]
-    const last = ranges.at(-1)
-    if (last !== undefined && last.gfn + last.count === gfn) last.count += count
-    else ranges.push({ gfn, count })
-  }
-  return ranges
-}
-
-/** RAM may be written again, but for frames of which others keep a log. */
-function unlog(p2m: P2m, { gfn, count }: GuestRange): void {
-  const { ram, logged } = p2m.types
-  if (!p2m.writeLogs.overlaps(gfn, count)) {
-    p2m.setType(gfn, count, ram, logged)
-    return
-  }
-  for (let at = gfn; at < gfn + count; at++) if (!p2m.writeLogs.covers(at)) p2m.setType(at, 1, ram, logged)
 }

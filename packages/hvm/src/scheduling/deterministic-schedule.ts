@@ -322,7 +322,9 @@ export class DeterministicSchedule {
 
   /** Where the round is that is under way, by name; no vCPU waits for an answer. */
   save(): RoundState {
-    const goesOn = this.#inTurn && this.#domain.vcpus[this.#next]?.cpu.turnMayEnd === false
+    // It may have been restored, and not have run since.
+    const mustGoOn = this.#forcesOn || this.#domain.vcpus[this.#next]?.cpu.turnMayEnd === false
+    const goesOn = this.#inTurn && mustGoOn
     return {
       version: 1,
       next: this.#next,

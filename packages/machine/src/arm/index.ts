@@ -51,6 +51,7 @@ export {
 export type { RecordingSource } from '../recording/replay.ts'
 export type { ReplayExit } from '../recording/replay-exit.ts'
 export type { Divergence } from '../recording/replay-gate.ts'
+export type { CheckpointOptions, MachineCheckpoint } from '../snapshot/checkpoint.ts'
 export type { ArmSnapshot, ArmSnapshotMachine, ArmSnapshotSource, ArmSnapshotState } from './snapshot.ts'
 export type { GuestSample, SampledMemory, SamplingOptions } from '../life/sampling.ts'
 export type { ArmStatistics } from './statistics.ts'

@@ -51,6 +51,7 @@ import type { Decompress } from './kernel-image.ts'
 import { type ArmBoard, checkArmBoard, gsiOfPpi, gsiOfSpi, VIRT } from './layout.ts'
 import { type LoadedArmKernel, loadArmKernel } from './load-kernel.ts'
 import { armMemoryBytes } from './memory-size.ts'
+import type { CheckpointOptions, MachineCheckpoint } from '../snapshot/checkpoint.ts'
 import type { ArmSnapshotParts, ArmSnapshots, ArmSnapshot, ArmSnapshotSource } from './snapshot.ts'
 import { type ArmStatistics, measureArm } from './statistics.ts'
 import { createArmTransports } from './models.ts'
@@ -411,6 +412,12 @@ export class ArmMachine {
   async restore(snapshot: ArmSnapshot | ArmSnapshotSource, options: PcRestoreOptions = {}): Promise<void> {
     this.#checkNotRecorded()
     await (await this.#loadSnapshots()).restore(snapshot, options)
+  }
+
+  /** As `Pc.checkpoint`. @throws MachineError as that */
+  async checkpoint(options: CheckpointOptions = {}): Promise<MachineCheckpoint> {
+    this.#checkNotRecorded()
+    return (await this.#loadSnapshots()).checkpoint(options)
   }
 
   #checkNotRecorded(): void {

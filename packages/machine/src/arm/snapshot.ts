@@ -16,6 +16,7 @@ import {
 import type { PcDrive } from '../devices/drives.ts'
 import { hostClock, type RandomSource } from '../life/host.ts'
 import { type MachineLife, type PcRestoreOptions, type PcSaveOptions, SAVE_DEADLINE_MS } from '../life/machine-life.ts'
+import type { CheckpointOptions, Checkpoints, MachineCheckpoint, OwnState } from '../snapshot/checkpoint.ts'
 import {
   CANNOT_BE_SAVED,
   copiedPages,
@@ -106,6 +107,8 @@ export class ArmSnapshots {
   readonly #parts: () => ArmSnapshotParts
   readonly #inTurn = new OneByOne()
   #restoring: DomainRestoring | undefined
+  /** Loaded when a checkpoint is asked for. */
+  #checkpoints: Checkpoints<ArmDomainState> | undefined
 
   /** @param parts - returns the machine's parts as they are now */
   constructor(life: MachineLife, parts: () => ArmSnapshotParts) {
@@ -155,6 +158,22 @@ export class ArmSnapshots {
     return { ...saved, tookMs: (hostClock() - began) / 1e6 }
   }
 
+  /** See `ArmMachine.checkpoint`. */
+  async checkpoint(options: CheckpointOptions): Promise<MachineCheckpoint> {
+    const { Checkpoints } = await import('../snapshot/checkpoint.ts')
+    this.#checkpoints ??= new Checkpoints({
+      domain: this.#parts().domain,
+      life: this.#life,
+      inTurn: this.#inTurn,
+      restored: async () => {
+        if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
+      },
+      ownState: () => ownStateOf(this.#parts()),
+      slept: () => undefined,
+    })
+    return this.#checkpoints.take(options)
+  }
+
   /** See `ArmMachine.restore`. */
   restore(
     snapshot: ArmSnapshotSource,
@@ -193,6 +212,18 @@ export class ArmSnapshots {
   /** Ends it with its machine. */
   close(): void {
     this.#restoring?.close()
+    this.#checkpoints?.close()
+  }
+}
+
+/** Takes what a machine has beside its domain, for a checkpoint. */
+function ownStateOf(parts: ArmSnapshotParts): OwnState {
+  const machine = machineOf(parts)
+  const random = parts.random.save()
+  return {
+    check: () => requireSameMachine({ version: 1, machine }, machineOf(parts)),
+    mapped: () => undefined,
+    restore: () => parts.random.restore(random),
   }
 }
 

@@ -4,7 +4,6 @@ import {
   type DomainReturn,
   type DomainVapic,
   type ForkedMemory,
-  restoreForkedDomain,
   type X86Domain,
   type DomainRestoring,
 } from '@retrap/hvm'
@@ -13,6 +12,7 @@ import type { FirmwareArea } from '../firmware/firmware-area.ts'
 import type { RandomSource } from '../life/host.ts'
 import { type PcOptions, startsDirectly } from '../pc/pc-options.ts'
 import type { PcSnapshotMachine, PcSnapshotSource, PcSnapshotState } from './pc-snapshot.ts'
+import type { OwnState } from './checkpoint.ts'
 import type { Sleep } from '../life/sleep.ts'
 import { smramOf } from '../firmware/smram.ts'
 import { finishRestoring, refuseUnfit, requireSameMachine } from './snapshot-rules.ts'
@@ -43,14 +43,10 @@ export function machineOf(options: PcOptions): PcSnapshotMachine {
 }
 
 /** A PC without its domain. */
-export function stateOf({
-  domain,
-  options,
-  random,
-  boot,
-  vapic,
-  sleep,
-}: SnapshotParts): Omit<PcSnapshotState, 'domain'> {
+type OwnPcState = Omit<PcSnapshotState, 'domain'>
+
+/** Saves a PC without its domain. */
+export function stateOf({ domain, options, random, boot, vapic, sleep }: SnapshotParts): OwnPcState {
   return {
     version: 1,
     machine: machineOf(options),
@@ -92,7 +88,29 @@ export async function putBackPc(
 
 /** Gives a PC that has just been made the state of one that was forked, whose RAM it shares. @throws as {@link restorePc} */
 export function restoreForkedPc(parts: SnapshotParts, state: PcSnapshotState, memory: ForkedMemory): Promise<void> {
-  return putBackState(parts, state, (restored) => restoreForkedDomain(parts.domain, state.domain, memory, restored))
+  return putBackState(parts, state, (restored) => memory.restoreDomain(parts.domain, state.domain, restored))
+}
+
+/** Takes what a PC has beside its domain, for a checkpoint. */
+export function ownStateOf(parts: SnapshotParts): OwnState {
+  const state = stateOf(parts)
+  return {
+    check: () => requireSameMachine(state, machineOf(parts.options)),
+    mapped: () => putBackMap(parts, state),
+    restore: () => putBackRest(parts, state),
+  }
+}
+
+/** Restores what changes the memory map. */
+function putBackMap({ boot, domain }: SnapshotParts, state: OwnPcState): void {
+  if (state.firmwareArea !== null) boot.area?.restore(state.firmwareArea)
+  if (state.smram !== null) smramOf(domain)?.restore(state.smram)
+}
+
+function putBackRest({ random, sleep, vapic }: SnapshotParts, state: OwnPcState): void {
+  random.restore(state.random)
+  sleep.isWoken = state.woken
+  if (state.vapic !== null) vapic?.restore(state.vapic)
 }
 
 /** @param restore - restores the domain; it calls back when device models have mapped what they map */
@@ -101,7 +119,7 @@ async function putBackState<T>(
   state: PcSnapshotState,
   restore: (mapped: () => void) => Promise<T>,
 ): Promise<T> {
-  const { domain, options, random, vapic, sleep } = parts
+  const { domain, options, vapic } = parts
   const { area } = parts.boot
   requireSameMachine(state, machineOf(options))
   for (const [what, saved, here] of [
@@ -115,13 +133,8 @@ async function putBackState<T>(
   }
   try {
     checkShape('the machine’s state', state, stateOf(parts))
-    const done = await restore(() => {
-      if (state.firmwareArea !== null) area?.restore(state.firmwareArea)
-      if (state.smram !== null) smramOf(domain)?.restore(state.smram)
-    })
-    random.restore(state.random)
-    sleep.isWoken = state.woken
-    if (state.vapic !== null) vapic?.restore(state.vapic)
+    const done = await restore(() => putBackMap(parts, state))
+    putBackRest(parts, state)
     return done
   } catch (error) {
     refuseUnfit(error)

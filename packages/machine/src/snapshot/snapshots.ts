@@ -5,11 +5,14 @@ import {
   type ForkedMemory,
   type GuestPages,
   type GuestPageSource,
+  noteWrites,
   saveDomainState,
-  WrittenFrames,
+  type WrittenFrames,
   type WrittenSince,
   type DomainRestoring,
+  type X86DomainState,
 } from '@retrap/hvm'
+import type { CheckpointOptions, Checkpoints, MachineCheckpoint } from './checkpoint.ts'
 import { isAtRest, CANNOT_BE_SAVED, copiedPages, finishRestoring, OneByOne, refuse } from './snapshot-rules.ts'
 import { hostClock } from '../life/host.ts'
 import { MachineError } from '../errors.ts'
@@ -17,7 +20,7 @@ import type { MachineLife, PcRestoreOptions, PcSaveOptions } from '../life/machi
 import { SAVE_DEADLINE_MS } from '../life/machine-life.ts'
 import type { PcSnapshot, PcSnapshotSource, PcSnapshotState } from './pc-snapshot.ts'
 import type { FormerPages } from '../recording/pc-inputs.ts'
-import { putBackPc, restoreForkedPc, restorePc, type SnapshotParts, stateOf } from './snapshot.ts'
+import { ownStateOf, putBackPc, restoreForkedPc, restorePc, type SnapshotParts, stateOf } from './snapshot.ts'
 
 /** The recording would be of another run. */
 const NOT_AT_REST =
@@ -45,6 +48,8 @@ export class Snapshots {
   #written: WrittenFrames | null | undefined
   /** The frames written since the instants of snapshots. */
   readonly #since = new WeakMap<GuestPages | GuestPageSource, WrittenSince>()
+  /** Loaded when a checkpoint is asked for. */
+  #checkpoints: Checkpoints<X86DomainState> | undefined
 
   constructor(host: SnapshotHost) {
     this.#host = host
@@ -83,7 +88,7 @@ export class Snapshots {
         try {
           const whole = { ...stateOf(parts), domain: await saveDomainState(domain, rest) }
           const begun = await beginCopying(domain)
-          if (forRestore === true) this.#log(parts)
+          if (forRestore === true) await this.#log(parts)
           saved = { state: whole, copies: begun, since: this.#written?.note() }
         } catch (error) {
           refuse(CANNOT_BE_SAVED, error)
@@ -123,6 +128,35 @@ export class Snapshots {
     }
   }
 
+  /**
+   * Checks that the machine's caller may put it back.
+   *
+   * @param isGated - its run is recorded or replayed
+   * @throws MachineError `ERR_SNAPSHOT`
+   */
+  checkGoesBack(isGated: boolean): void {
+    if (!isGated) return
+    const why = 'its recording would not be of one run'
+    throw new MachineError('ERR_SNAPSHOT', `a machine that is recorded or replayed cannot go back: ${why}`)
+  }
+
+  /** See `Pc.checkpoint`. */
+  async checkpoint(options: CheckpointOptions): Promise<MachineCheckpoint> {
+    const { Checkpoints } = await import('./checkpoint.ts')
+    const { parts } = this.#host
+    this.#checkpoints ??= new Checkpoints({
+      domain: parts.domain,
+      life: this.#host.life,
+      inTurn: this.#inTurn,
+      restored: async () => {
+        if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
+      },
+      ownState: () => ownStateOf(parts),
+      slept: (asleep) => parts.options.onSleep?.(asleep),
+    })
+    return this.#checkpoints.take(options)
+  }
+
   /** See `Pc.restore`. @param before - what is known of the snapshot's pages */
   restore(
     snapshot: PcSnapshotSource,
@@ -134,7 +168,7 @@ export class Snapshots {
         const parts = this.#host.parts
         const { domain } = parts
         const wasAsleep = domain.asleep
-        this.#log(parts)
+        await this.#log(parts)
         const { pages } = snapshot
         const known = this.#since.get(pages)
         const former = known === undefined && before !== undefined ? this.#since.get(before.pages) : undefined
@@ -173,9 +207,10 @@ export class Snapshots {
   /** Ends it with its machine. */
   close(): void {
     this.#restoring?.close()
+    this.#checkpoints?.close()
   }
 
-  #log({ domain }: SnapshotParts): void {
-    this.#written ??= WrittenFrames.begin(domain)
+  async #log({ domain }: SnapshotParts): Promise<void> {
+    if (this.#written === undefined) this.#written = await noteWrites(domain)
   }
 }

@@ -122,6 +122,35 @@ test.each(sliced(BOARDS, 3))('a machine of %o that goes back prints the rest aga
   expect(PRINTED.endsWith(rests[0]!)).toBe(true)
 })
 
+test('an Arm machine goes back to its checkpoint, and is there what a new one is', async () => {
+  const machine = await made({ cpus: 2, gic: 2, kernel: PRINTER })
+  const running = machine.run({ timeoutMs: 100_000 })
+  const checkpoint = await machine.checkpoint()
+  await running
+  const rests: string[] = []
+  const states: ArmSnapshot[] = []
+  for (let times = 0; times < 3; times++) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await checkpoint.reset()
+    expect(checkpoint.writtenFrames).toBe(0)
+    // oxlint-disable-next-line no-await-in-loop
+    states.push(await machine.save())
+    machine.printed = ''
+    // oxlint-disable-next-line no-await-in-loop
+    expect(await machine.run({ timeoutMs: 100_000 })).toEqual({ reason: 'power-off' })
+    rests.push(machine.printed)
+  }
+  for (const { state, pages } of states.slice(1)) {
+    expect(JSON.stringify(state)).toBe(JSON.stringify(states[0]!.state))
+    expect(Buffer.compare(pages.bytes, states[0]!.pages.bytes)).toBe(0)
+  }
+  const fresh = await made({ cpus: 2, gic: 2, snapshot: states[0] })
+  await fresh.run({ timeoutMs: 100_000 })
+  expect(rests).toEqual([fresh.printed, fresh.printed, fresh.printed])
+  checkpoint.close()
+  expect(await outcome(checkpoint.reset())).toMatchObject({ code: 'ERR_STATE' })
+})
+
 test('what does not fit leaves an Arm machine as it was', async () => {
   const machine = await made({ kernel: HALTING })
   const snapshot = await machine.save()

@@ -1,0 +1,49 @@
+import type { DomainCheckpoint } from './checkpoint.ts'
+import type { Domain } from './domain.ts'
+import type { DomainRest } from './domain-rest.ts'
+import { guestFrames } from './memory/guest-frames.ts'
+import type { ForkedMemory } from './memory/forked-memory.ts'
+import type { WrittenFrames } from './memory/written-frames.ts'
+import { type DomainState, type SavedDomain, saveDomainState } from './saved-domain.ts'
+
+/**
+ * Notes the present instant of a domain, for it to be put back to it. Its RAM is copied a frame at a time, before it is written.
+ *
+ * @param rest - of the domain
+ * @throws as {@link saveDomainState}; HvmError `ERR_STATE` where other threads write RAM
+ */
+export async function checkpointDomain<S extends DomainState>(
+  domain: SavedDomain<S>,
+  rest: DomainRest,
+): Promise<DomainCheckpoint<S>> {
+  // Few machines have one: the others do not load it.
+  const { DomainCheckpoint } = await import('./checkpoint.ts')
+  return new DomainCheckpoint(domain, await saveDomainState(domain, rest))
+}
+
+/**
+ * Saves a domain as {@link saveDomainState} does, and has its RAM be shared from that instant on.
+ *
+ * @param written - logs what the guest writes: sharing is no writing
+ * @throws as {@link saveDomainState}; P2mError `ERR_NO_MEMORY`
+ */
+export async function forkDomain<S extends DomainState>(
+  domain: SavedDomain<S>,
+  rest: DomainRest,
+  written: WrittenFrames | null = null,
+): Promise<{ readonly state: S; readonly memory: ForkedMemory }> {
+  const { ForkedMemory } = await import('./memory/forked-memory.ts')
+  const state = await saveDomainState(domain, rest)
+  const share = (): ForkedMemory => new ForkedMemory(domain, guestFrames(domain))
+  return { state, memory: written === null ? share() : written.unwritten(0, Infinity, share) }
+}
+
+/**
+ * Begins to note which RAM of a domain is written, so that less of it is put back later.
+ *
+ * @returns null where it cannot be known: other threads write RAM, or the map has no memory for it
+ */
+export async function noteWrites(domain: Domain): Promise<WrittenFrames | null> {
+  const { WrittenFrames } = await import('./memory/written-frames.ts')
+  return WrittenFrames.begin(domain)
+}

@@ -1,0 +1,140 @@
+import { checkpointDomain, type DomainCheckpoint, type DomainState, type SavedDomain } from '@retrap/hvm'
+import { MachineError } from '../errors.ts'
+import { type MachineLife, type PcRestoreOptions, SAVE_DEADLINE_MS } from '../life/machine-life.ts'
+import { type OneByOne, refuse } from './snapshot-rules.ts'
+
+/** Limits of `pc.checkpoint`. */
+export interface CheckpointOptions {
+  /** Host time that devices may take to bring their work to rest, in milliseconds; default 10 seconds. */
+  readonly deadlineMs?: number | undefined
+}
+
+/** An instant that a machine goes back to, in its own memory, as often as wanted. Made by `checkpoint` of a machine. */
+export interface MachineCheckpoint {
+  /** Guest frames (4 KiB) that the next `reset` writes back: those written since the instant, or since the last `reset`. */
+  readonly writtenFrames: number
+  /**
+   * Puts the machine back to the instant. One that runs goes on from there; one that its guest has ended can be run again.
+   * What its devices have in flight ends, and nothing of it is seen. Media stay as they are: `atRest` is the time to bring
+   * them back.
+   *
+   * @throws MachineError `ERR_SNAPSHOT` for a device that is too late, for other devices or media than at the instant: the
+   *   machine is as it was. Where a device refuses its state later, the machine is closed. `ERR_STATE` for a machine or a
+   *   checkpoint that was closed
+   */
+  reset(options?: PcRestoreOptions): Promise<void>
+  /** Ends it: what was kept of the instant is free, and the guest writes its RAM as before. */
+  close(): void
+}
+
+/** The part of a machine's state that is not its domain's. */
+export interface OwnState {
+  /** Checks that the machine can still have it. @throws MachineError `ERR_SNAPSHOT` */
+  readonly check: () => void
+  /** Restores what changes the memory map; called when device models have mapped what they map. */
+  readonly mapped: () => void
+  /** Restores the rest. */
+  readonly restore: () => void
+}
+
+/** A machine that checkpoints are taken of. */
+export interface CheckpointHost<S extends DomainState> {
+  readonly domain: SavedDomain<S>
+  readonly life: MachineLife
+  /** What gives the machine another state, and what saves it. */
+  readonly inTurn: OneByOne
+  /** Brings what is left of a restored machine's RAM. */
+  restored(): Promise<void>
+  /** Takes the state that is not the domain's, at rest. */
+  ownState(): OwnState
+  /** It sleeps, or sleeps no more. */
+  slept(asleep: boolean): void
+}
+
+const CANNOT_BE_TAKEN = 'this machine cannot have a checkpoint'
+const CANNOT_GO_BACK = 'this machine cannot go back to its checkpoint'
+
+/** The checkpoints of one machine. */
+export class Checkpoints<S extends DomainState> {
+  readonly #host: CheckpointHost<S>
+  readonly #open = new Set<MachineCheckpoint>()
+
+  constructor(host: CheckpointHost<S>) {
+    this.#host = host
+  }
+
+  /** See `Pc.checkpoint`. */
+  take({ deadlineMs = SAVE_DEADLINE_MS }: CheckpointOptions): Promise<MachineCheckpoint> {
+    const { inTurn, life, domain } = this.#host
+    return inTurn.do(async () => {
+      await this.#host.restored()
+      return life.pause(async () => {
+        try {
+          const rest = await domain.rest(deadlineMs)
+          try {
+            const own = this.#host.ownState()
+            // Last of all: from here on writes are noted.
+            return this.#opened(await checkpointDomain(domain, rest), own)
+          } finally {
+            rest.end()
+          }
+        } catch (error) {
+          return refuse(CANNOT_BE_TAKEN, error)
+        }
+      })
+    })
+  }
+
+  /** Ends all of them with their machine. */
+  close(): void {
+    for (const each of this.#open) each.close()
+  }
+
+  #opened(instant: DomainCheckpoint<S>, own: OwnState): MachineCheckpoint {
+    const open = this.#open
+    const isOpen = (): boolean => open.has(checkpoint)
+    const checkpoint: MachineCheckpoint = {
+      get writtenFrames() {
+        return instant.writtenFrames
+      },
+      reset: (options = {}) =>
+        this.#host.inTurn.do(() => {
+          if (!isOpen()) throw new MachineError('ERR_STATE', 'the checkpoint was closed')
+          return this.#reset(instant, own, options)
+        }),
+      close: () => {
+        if (open.delete(checkpoint)) instant.close()
+      },
+    }
+    open.add(checkpoint)
+    return checkpoint
+  }
+
+  #reset(
+    instant: DomainCheckpoint<S>,
+    own: OwnState,
+    { deadlineMs = SAVE_DEADLINE_MS, atRest }: PcRestoreOptions,
+  ): Promise<void> {
+    const { life, domain } = this.#host
+    return life.restart(async () => {
+      const wasAsleep = domain.asleep
+      let isBegun = false
+      const accepted = (): void => {
+        isBegun = true
+        atRest?.()
+      }
+      own.check()
+      try {
+        await instant.reset(own.mapped, { deadlineMs, accepted, returned: own.restore })
+      } catch (error) {
+        // It is neither the one nor the other.
+        if (isBegun) {
+          domain.stop({ reason: 'stopped' })
+          life.close()
+        }
+        refuse(CANNOT_GO_BACK, error)
+      }
+      if (domain.asleep !== wasAsleep) this.#host.slept(domain.asleep)
+    })
+  }
+}

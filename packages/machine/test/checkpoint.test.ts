@@ -1,0 +1,194 @@
+/** A machine that goes back to a checkpoint of its own, as often as wanted. */
+import { createHash } from 'node:crypto'
+import { setImmediate as turn } from 'node:timers/promises'
+import { defineDevice } from '@retrap/device'
+import { DebugExit } from '@retrap/devices'
+import { saveDomain } from '@retrap/hvm'
+import { TEST_JIT } from '@retrap/tooling/jit'
+import { sliced } from '@retrap/tooling/slice'
+import { afterEach, expect, test } from 'vitest'
+import { createPc, type MachineCheckpoint, type Pc, type PcOptions, recordPc } from '../src/index.ts'
+import { clockFirmware, clockLog, EXIT_PORT } from './support/clock-guest.ts'
+import { multibootKernel } from './support/kernels.ts'
+
+const pcs: Pc[] = []
+afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
+
+async function made(options: Omit<PcOptions, 'memoryBytes'>, memoryBytes = 4 << 20): Promise<Pc> {
+  const pc = await createPc({ memoryBytes, codeCacheBytes: 4 << 20, jit: TEST_JIT, ...options })
+  pcs.push(pc)
+  return pc
+}
+
+/** Lets the host have some turns of the event loop. */
+async function someTurns(count: number): Promise<void> {
+  // oxlint-disable-next-line no-await-in-loop -- one after the other
+  for (let i = 0; i < count; i++) await turn()
+}
+
+/** All of a machine that does not run, with bytes as digests. Its guest may have ended it. */
+async function linesOf(pc: Pc): Promise<string[]> {
+  const digest = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('hex')
+  const text = (_key: string, value: unknown): unknown => (value instanceof Uint8Array ? digest(value) : value)
+  return JSON.stringify(await saveDomain(pc.domain, 1000), text, 1).split('\n')
+}
+
+const MACHINES = [
+  { machine: 'pc', devicePlacement: 'inline' },
+  { machine: 'pc', devicePlacement: 'deferred' },
+  { machine: 'q35', devicePlacement: 'inline', smm: true },
+] as const
+
+test.each(sliced(MACHINES, 3))(
+  '$machine with devices $devicePlacement is at its checkpoint what a new machine is there',
+  async (given) => {
+    const options = (): Omit<PcOptions, 'memoryBytes'> => ({
+      ...given,
+      clock: 'deterministic',
+      devices: [new DebugExit({ iobase: EXIT_PORT })],
+    })
+    const pc = await made({ ...options(), firmware: clockFirmware('periodic') })
+    const first = await pc.checkpoint()
+    const begin = pc.run({ timeoutMs: 300_000 })
+    await someTurns(Math.random() * 40)
+    // On a busy host its guest may have ended it: then the instant is the first.
+    const checkpoint = await pc.checkpoint().catch(() => first)
+    expect(await begin).toMatchObject({ reason: 'debug-exit' })
+    await checkpoint.reset()
+    const before = await linesOf(pc)
+    const snapshot = await pc.save()
+    const fresh = await made({ ...options(), firmware: clockFirmware('periodic'), snapshot })
+    expect(await linesOf(fresh)).toEqual(before)
+    await fresh.run({ timeoutMs: 300_000 })
+    const expected = clockLog(fresh, 0n)
+    const end = await linesOf(fresh)
+    for (let times = 0; times < 3; times++) {
+      const running = pc.run({ timeoutMs: 300_000 })
+      // From the middle of a run, and from its end.
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      if (times < 2) await someTurns(Math.random() * 20)
+      // oxlint-disable-next-line no-await-in-loop
+      else await running
+      // oxlint-disable-next-line no-await-in-loop
+      await checkpoint.reset()
+      // One that has not run to its end goes on from the instant by itself.
+      // oxlint-disable-next-line no-await-in-loop
+      if (pc.state === 'running') expect(await running).toMatchObject({ reason: 'debug-exit' })
+      // oxlint-disable-next-line no-await-in-loop
+      else await pc.run({ timeoutMs: 300_000 })
+      expect(clockLog(pc, 0n)).toEqual(expected)
+      // oxlint-disable-next-line no-await-in-loop
+      expect(await linesOf(pc)).toEqual(end)
+      // oxlint-disable-next-line no-await-in-loop
+      await checkpoint.reset()
+      // oxlint-disable-next-line no-await-in-loop
+      expect(await linesOf(pc)).toEqual(before)
+    }
+  },
+)
+
+/** A machine without work, whose time passes only when it runs. */
+const halting = (): Omit<PcOptions, 'memoryBytes'> => ({
+  kernel: multibootKernel((asm) => void asm.hlt()),
+  clock: 'deterministic',
+})
+
+const errorOf = (action: Promise<unknown>): Promise<unknown> =>
+  action.then(
+    () => 'done',
+    (error: unknown) => error,
+  )
+
+test('a checkpoint that was closed, or whose machine was, leads nowhere', async () => {
+  const pc = await made(halting())
+  const first = await pc.checkpoint()
+  const second = await pc.checkpoint()
+  first.close()
+  first.close()
+  expect(await errorOf(first.reset())).toMatchObject({ code: 'ERR_STATE', message: /checkpoint was closed/ })
+  pc.domain.guestMemory.write(2 << 20, Uint8Array.of(1))
+  await second.reset()
+  const byte = Uint8Array.of(9)
+  pc.domain.guestMemory.read(2 << 20, byte)
+  expect(byte[0]).toBe(0)
+  pc.close()
+  second.close()
+  expect(await errorOf(second.reset())).toMatchObject({ code: 'ERR_STATE' })
+  expect(pc.domain.dirtyLogs.beforeWrites).toBeNull()
+})
+
+test.each([
+  ['that has run', true],
+  ['that has not run', false],
+])('a machine %s, and is put back to a snapshot, still goes back to its checkpoint', async (_, hasRun) => {
+  const pc = await made(halting(), 8 << 20)
+  if (hasRun) await pc.run({ timeoutMs: 20 })
+  const { guestMemory } = pc.domain
+  const put = (value: number): void => {
+    for (let gpa = 1 << 20; gpa < 8 << 20; gpa += 3 * 4096) guestMemory.write(gpa, Uint8Array.of(value))
+  }
+  put(1)
+  const snapshot = await pc.save()
+  put(2)
+  const checkpoint = await pc.checkpoint()
+  const expected = await linesOf(pc)
+  for (const [known, isBrought] of [
+    [snapshot, true],
+    [snapshot, false],
+    [structuredClone(snapshot), true],
+  ] as const) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await pc.restore(known)
+    // All of the snapshot's RAM is there then.
+    // oxlint-disable-next-line no-await-in-loop
+    if (isBrought) expect((await pc.save()).pages).toEqual(snapshot.pages)
+    // oxlint-disable-next-line no-await-in-loop
+    await checkpoint.reset()
+    // oxlint-disable-next-line no-await-in-loop
+    expect(await linesOf(pc)).toEqual(expected)
+  }
+})
+
+test('a caller whose listener throws, and a device that is too late, leave what they should', async () => {
+  let isLate = false
+  const late = defineDevice({
+    name: 'late',
+    ports: [],
+    stateless: true,
+    quiesce: () => (isLate ? new Promise<void>(() => undefined) : undefined),
+  })
+  const pc = await made({ ...halting(), devices: [late] })
+  const checkpoint = await pc.checkpoint()
+  pc.domain.guestMemory.write(2 << 20, Uint8Array.of(1))
+  isLate = true
+  const tooLate: readonly (() => Promise<unknown>)[] = [
+    () => checkpoint.reset({ deadlineMs: 1 }),
+    () => pc.checkpoint({ deadlineMs: 1 }),
+  ]
+  for (const action of tooLate) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    expect(await errorOf(action())).toMatchObject({ code: 'ERR_SNAPSHOT', message: /late/ })
+  }
+  isLate = false
+  // It is as it was, and goes back now.
+  expect(checkpoint.writtenFrames).toBe(1)
+  let told = 0
+  await checkpoint.reset({ atRest: () => void told++ })
+  expect([told, checkpoint.writtenFrames]).toEqual([1, 0])
+  const why = new Error('the listener')
+  const atRest = (): never => {
+    throw why
+  }
+  expect(await errorOf(checkpoint.reset({ atRest }))).toBe(why)
+  expect(await errorOf(checkpoint.reset())).toMatchObject({ code: 'ERR_STATE' })
+})
+
+test.each<[string, () => Promise<Pc>]>([
+  ['that shows Xen', () => made({ ...halting(), hypervisor: 'xen' })],
+  ['whose run is recorded', async () => (await recordPc({ memoryBytes: 4 << 20, ...halting() }, () => undefined)).pc],
+])('a machine %s has no checkpoint, and says why', async (_, make) => {
+  const pc = await make()
+  pcs.push(pc)
+  const error = await errorOf(pc.checkpoint().then((checkpoint: MachineCheckpoint) => checkpoint.close()))
+  expect(error).toMatchObject({ code: 'ERR_SNAPSHOT' })
+})
