@@ -1,7 +1,7 @@
 import { a64Forms, findA64, formatA64 } from '@retrap/arm-decoder'
 import { MachineMemory } from '@retrap/memory'
 import { words } from '@retrap/tooling/random'
-import { SLICE_REPEAT, slicedCount, slicedSeed } from '@retrap/tooling/slice'
+import { SLICE_REPEAT, seedsUntil, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { expect, test } from 'vitest'
 import { ArmCpu, ArmEngine, FlatHost } from '../src/index.ts'
 import { semanticsOf } from '../src/semantics/index.ts'
@@ -15,14 +15,16 @@ test(
   'interpreted programs, compiled ones and those by kept code agree at the end of every turn',
   { timeout: 60_000 },
   () => {
-    const random = words(slicedSeed(20_261_122))
     let executed = 0
     let loaded = 0
-    for (let i = 0; i < PROGRAMS; i++) {
-      const found = compareExecutions(randomProgram(random), random)
-      expect(found.difference, `program ${i}, ${SLICE_REPEAT}`).toBeUndefined()
-      executed += found.executed
-      loaded += found.loaded
+    for (const seed of seedsUntil(slicedSeed(20_261_122), () => executed > PROGRAMS * 500 && loaded > PROGRAMS)) {
+      const random = words(seed)
+      for (let i = 0; i < PROGRAMS; i++) {
+        const found = compareExecutions(randomProgram(random), random)
+        expect(found.difference, `program ${i} of seed ${seed}, ${SLICE_REPEAT}`).toBeUndefined()
+        executed += found.executed
+        loaded += found.loaded
+      }
     }
     expect(executed).toBeGreaterThan(PROGRAMS * 500)
     expect(loaded).toBeGreaterThan(PROGRAMS)

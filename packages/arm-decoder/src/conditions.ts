@@ -1,6 +1,6 @@
 /** Conditions of rows: what the fixed bits of an encoding cannot say. `row.ts` has the language. */
 import { fieldOf, fieldsOf, type Form } from './row.ts'
-import { pstateName } from './system-names.ts'
+import { pairInvalidation, pstateName } from './system-names.ts'
 
 /** A condition of an encoding that has a row's fixed bits. */
 export type Condition = (form: Form, word: number) => boolean
@@ -61,6 +61,8 @@ const NAMED: Readonly<Record<string, Condition>> = {
   pstate: (form, word) =>
     pstateName(fieldOf(form, 'o', word), fieldOf(form, 'w', word), fieldOf(form, 'y', word)) !== undefined,
   // Conditions of other names.
+  tlbip: (form, word) =>
+    pairInvalidation(fieldOf(form, 'o', word), fieldOf(form, 'y', word), fieldOf(form, 'w', word)) !== undefined,
   'not-wide': (form, word) => !isWideMove(form, word),
   movz: (form, word) => fieldOf(form, 'i', word) !== 0 || fieldOf(form, 'h', word) === 0,
   movn(form, word) {

@@ -1,7 +1,14 @@
 /** The placeholders of A64's rows, as text. */
 import { bitmask } from './conditions.ts'
 import { floatConstant, immediate, signedField, fieldOf, fieldsOf, type Form } from './row.ts'
-import { barrierName, hintName, pstateName, systemInstruction, systemRegister } from './system-names.ts'
+import {
+  barrierName,
+  hintName,
+  pairInvalidation,
+  pstateName,
+  systemInstruction,
+  systemRegister,
+} from './system-names.ts'
 
 /** Names of registers and of what stands beside them, in lower case, as A64's texts have them. */
 
@@ -131,6 +138,8 @@ const BY_NAME: Readonly<Record<string, Operand>> = {
       fieldOf(form, 'w', word),
       fieldOf(form, 't', word),
     ),
+  tlbip: (form, word) =>
+    pairInvalidation(fieldOf(form, 'o', word), fieldOf(form, 'y', word), fieldOf(form, 'w', word))!,
   msr: (form, word) => systemRegister((word >>> 5) & 0x7fff, true),
   mrs: (form, word) => systemRegister((word >>> 5) & 0x7fff, false),
   pair: (form, word) => [0, 1].map((next) => registerName('x', fieldOf(form, 't', word) * 2 + next)).join(', '),

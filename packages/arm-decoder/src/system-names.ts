@@ -48,6 +48,15 @@ export function systemInstruction(op1: number, crn: number, crm: number, op2: nu
   return `sys #${op1}, c${crn}, c${crm}, #${op2}${register === 31 ? '' : `, ${operand}`}`
 }
 
+/** TLBI operations on an address, whose operand may be a pair of registers. LLVM 22 names no nXS form of these. */
+const OF_ADDRESS = /^tlbi_(r?(?:vaa?|ipas2)l?e\d(?:is|os)?)$/
+
+/** Returns the operation of a TLBIP instruction (CRn 8), `vae1is`; `undefined` where the encoding has no name. */
+export function pairInvalidation(op1: number, crm: number, op2: number): string | undefined {
+  instructions ??= byNumber(systemInstructionRows, [3, 4, 4])
+  return OF_ADDRESS.exec(instructions.get((op1 << 11) | (8 << 7) | (crm << 3) | op2) ?? '')?.[1]
+}
+
 /** By CRm:op2. */
 const HINTS: Readonly<Record<number, string>> = {
   0: 'nop',

@@ -21,6 +21,7 @@ const isOf = (set: WideSet, word: number): boolean => set === 'a32' || word >= 0
 const SPACES: Readonly<Record<WideSet, readonly (readonly [what: string, value: number, mask: number])[]>> = {
   a32: [
     ['data processing', 0xe000_0000, 0xfc00_0000],
+    ['TRAP', 0xe7ff_defe, 0xffff_ffff],
     ['moves of registers', 0xe1a0_0000, 0xffe0_0ff0],
     ['multiplication', 0xe000_0090, 0xff00_00f0],
     ['miscellaneous', 0xe100_0000, 0xff90_0080],

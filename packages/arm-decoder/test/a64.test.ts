@@ -1,7 +1,7 @@
 import { words } from '@retrap/tooling/random'
 import { skipNote } from '@retrap/tooling/skip'
 import { TEST_LONG } from '@retrap/tooling/long'
-import { SLICE_REPEAT, slicedCount, slicedSeed } from '@retrap/tooling/slice'
+import { SLICE_REPEAT, sliced, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { a64Aliases } from '../src/a64.ts'
 import { a64Forms, findA64, formatA64, loadStoreFormsA64 } from '../src/index.ts'
@@ -26,6 +26,7 @@ const SPACES: readonly (readonly [what: string, value: number, mask: number])[] 
   ['hints, barriers, PSTATE', 0xd500_0000, 0xfff8_0000],
   ['system instructions', 0xd508_0000, 0xffd8_0000],
   ['system registers', 0xd510_0000, 0xffd0_0000],
+  ['TCHANGEF, TCHANGEB', 0xd590_0000, 0xfff9_f000],
   ['branches to registers', 0xd61f_0000, 0xfe1f_0000],
   ['two and one source', 0x1ac0_0000, 0x1fe0_0000],
   ['one source', 0x5ac0_0000, 0x5ffe_0000],
@@ -106,6 +107,10 @@ describe.skipIf(!hasDisassemblers)(
       const list: number[] = []
       for (let number = 0; number < 0x8000; number++) list.push(0xd510_0003 + number * 32, 0xd530_0003 + number * 32)
       for (let number = 0; number < 0x4000; number++) list.push(0xd508_0003 + number * 32, 0xd508_001f + number * 32)
+      // SYSL and SYSP, few of which have names.
+      for (const number of sliced([...Array(0x4000).keys()], 4)) {
+        for (const first of [0xd528_0003, 0xd528_001f, 0xd548_0002, 0xd548_001f]) list.push(first + number * 32)
+      }
       expect(wrong(list), SLICE_REPEAT).toEqual([])
     })
 

@@ -199,4 +199,17 @@ f 00 11011 000 mmmmm L 11111 nnnnn ddddd     (MUL|MNEG)      <Rd>, <Rn>, <Rm>
 1 01 11010110 mmmmm 000000 nnnnn 11111       CMPP        <XSn>, <XSm>
 1 00 11010110 11111 000100 nnnnn ddddd       IRG         <XSd>, <XSn>
 1101011 0010 11111 000000 11110 00000        RET         .
+1101010100000 011 0100 0010 011 11111         SMSTOP     sm
+1101010100000 011 0100 0011 011 11111         SMSTART     sm
+1101010100000 011 0100 0100 011 11111         SMSTOP     za
+1101010100000 011 0100 0101 011 11111         SMSTART     za
+1101010100000 011 0100 0110 011 11111         SMSTOP     .
+1101010100000 011 0100 0111 011 11111         SMSTART     .
+1101010100 1 01 000 1100 0011 000 ttttt      GICR        <Xt>, cdia
+1101010100 1 01 000 1100 0011 001 ttttt      GICR        <Xt>, cdnmia
+1101010100 1 01 011 0111 0111 001 11111      GCSPOPM     .
+1101010100 1 01 011 0111 0111 001 ttttt      GCSPOPM     <Xt>
+1101010100 1 01 011 0111 0111 011 ttttt      GCSSS2      <Xt>
+1101010101 0 01 ooo 1000 yyyy www 11111      TLBIP       <tlbip>, xzr, xzr      tlbip
+1101010101 0 01 ooo 1000 yyyy www tttt0      TLBIP       <tlbip>, <pair>        tlbip
 `

@@ -305,7 +305,7 @@ zz 111100 ar1 sssss - --- 00 nnnnn ttttt    LDF  .  other LSFE
 0- 111000 ar1 ----- 1 01- 00 nnnnn ttttt    RCWSWP  .  other THE
 0- 011001 ar1 ----- 1 001 00 nnnnn ttttt    RCWCLRP  .  other THE
 0- 011001 ar1 ----- 1 01- 00 nnnnn ttttt    RCWSWPP  .  other THE
-11 011001 000 11111 000 0-1 nnnnn ttttt     GCSSTR  .  other GCS
+11 011001 000 11111 000 -11 nnnnn ttttt     GCSSTR  .  other GCS
 10- 0010 -------------------------          SVE    .                 scalable SVE
 11- 0010 -------------------------          SVE    .                 scalable SVE
 1110000 -------------------------           SME    .                 scalable SME

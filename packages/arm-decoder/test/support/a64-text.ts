@@ -35,6 +35,12 @@ export const a64Differences: readonly A64Difference[] = [
     value: 0,
     theirs: /^(?:fmlal(?:b|t|lbb|lbt|ltb|ltt)|fdot|f?mmla|fmmla|luti[24]|bf1cvtl2?|bf2cvtl2?|f1cvtl2?|f2cvtl2?) /,
   },
+  {
+    reason: 'TCHANGEF and TCHANGEB came after Armv9.4 (FEAT_TEV)',
+    mask: 0xffc0_0000,
+    value: 0xd580_0000,
+    theirs: /^tchange[fb] /,
+  },
   { reason: 'FCVTN to FP8 is not decoded', mask: 0xbf20_fc00, value: 0x0e00_f400, theirs: /^fcvtn2? / },
   {
     reason: 'conversions between registers of two precisions (FPRCVT) are not decoded',
