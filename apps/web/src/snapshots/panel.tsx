@@ -106,6 +106,8 @@ interface TimeLineProps {
   readonly actions: Actions
 }
 
+/** Room for what is not saved yet: two saved machines and it fit beside the machine. */
+const NOW_PIXELS = 48
 /** Pixels from one saved machine to the next, to the right and down; and to the point of one on its line. */
 const [STEP_X, STEP_Y, POINT_X, POINT_Y] = [176, 292, 12, 8]
 
@@ -127,10 +129,17 @@ function TimeLine({ places, from, actions }: TimeLineProps) {
   if (before >= 0) ways.push(path(places[before]!, now))
   return (
     <div class="time" ref={scroll} tabIndex={0} role="region" aria-label="Time line">
-      <svg aria-hidden="true" width={x(places.length) + 60} height={y(Math.max(lines - 1, now.line)) + POINT_Y}>
+      <svg
+        aria-hidden="true"
+        width={x(places.length) + NOW_PIXELS - POINT_X}
+        height={y(Math.max(lines - 1, now.line)) + POINT_Y}
+      >
         <path d={ways.join('')} />
       </svg>
-      <ol aria-label="Saved states of this machine">
+      <ol
+        aria-label="Saved states of this machine"
+        style={{ gridTemplateColumns: `repeat(${places.length}, 160px) ${NOW_PIXELS}px` }}
+      >
         {places.map((place) => (
           <Saved key={place.saved.id} place={place} actions={actions} />
         ))}
