@@ -27,8 +27,9 @@ const MOST_MS = 2 ** 31 - 1
 /**
  * The machine of one test, from the instant at which all tests begin.
  *
- * It runs only while a test waits for it, and stops at the very instant at which what is waited for has come. So on
- * deterministic time a test that does the same executes the same, instruction by instruction, whatever the host does meanwhile.
+ * It runs only while a test waits for it. When the awaited output has come, it stops at the end of its processors' turn, which is
+ * an instant of the guest. So on deterministic time a test that does the same executes the same, instruction by instruction,
+ * whatever the host does meanwhile.
  */
 export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
   /** The machine itself, for all that is not here: disks, keyboard, debugger, statistics. */
