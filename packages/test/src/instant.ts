@@ -1,4 +1,12 @@
-import { createPc, MachineError, type Pc, type PcForkOptions, type PcOptions, recordClone } from '@retrap/machine'
+import {
+  createPc,
+  type MachineCheckpoint,
+  MachineError,
+  type Pc,
+  type PcForkOptions,
+  type PcOptions,
+  recordClone,
+} from '@retrap/machine'
 import type { ArmMachine } from '@retrap/machine/arm'
 import { TestError } from './errors.ts'
 
@@ -48,19 +56,16 @@ export class ClonedInstant implements Instant<Pc> {
   }
 }
 
-/** A machine that can be put back. */
-type Resettable = Pick<Pc, 'save' | 'close'> & { restore(snapshot: unknown): Promise<void> }
-
 /** The same machine is put back before each test; one test at a time. */
 export class ResetInstant<Machine extends Pc | ArmMachine> implements Instant<Machine> {
   readonly notRecorded: string
   readonly #machine: Machine
-  readonly #snapshot: unknown
+  readonly #checkpoint: MachineCheckpoint
   #last: Promise<unknown> = Promise.resolve()
 
-  private constructor(machine: Machine, snapshot: unknown, notRecorded: string) {
+  private constructor(machine: Machine, checkpoint: MachineCheckpoint, notRecorded: string) {
     this.#machine = machine
-    this.#snapshot = snapshot
+    this.#checkpoint = checkpoint
     this.notRecorded = notRecorded
   }
 
@@ -69,7 +74,7 @@ export class ResetInstant<Machine extends Pc | ArmMachine> implements Instant<Ma
     machine: Machine,
     notRecorded: string,
   ): Promise<ResetInstant<Machine>> {
-    return new ResetInstant(machine, await machine.save({ forRestore: true }), notRecorded)
+    return new ResetInstant(machine, await machine.checkpoint(), notRecorded)
   }
 
   async begin(): Promise<BegunMachine<Machine>> {
@@ -78,7 +83,7 @@ export class ResetInstant<Machine extends Pc | ArmMachine> implements Instant<Ma
     this.#last = promise
     await before
     try {
-      await (this.#machine as unknown as Resettable).restore(this.#snapshot)
+      await this.#checkpoint.reset()
     } catch (error) {
       resolve()
       throw error
