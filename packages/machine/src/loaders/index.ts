@@ -1,16 +1,10 @@
 export { writeBiosData } from './boot-area.ts'
 export { LoaderError, type LoaderErrorCode } from './errors.ts'
-export {
-  kernelForFirmware,
-  kernelRom,
-  type FirmwareKernel,
-  type KernelRom,
-  type LoadedPiece,
-} from './firmware-kernel.ts'
+export type { FirmwareKernel, LoadedPiece } from './firmware-kernel.ts'
 export { belowOneMib, loadFirmware, type FirmwareRegion, type LoadedFirmware } from './firmware.ts'
 export { type GuestMemoryWriter } from './guest-memory.ts'
 export { realModeState, resetState, type InitialState, type SegmentState, type TableState } from './guest.ts'
-export { isMultibootKernel, loadKernel, type KernelImages } from './firmware-kernel.ts'
+export { isMultibootKernel, kernelRom, loadKernel, type KernelImages, type KernelRom } from './kernel.ts'
 export { loadLinux, type LinuxImages, type LoadedKernel } from './linux.ts'
 export {
   E820,

@@ -7,7 +7,7 @@ import { type MovedControllers, splitControllers } from '../elsewhere/split.ts'
 import type { ForkFamily, ForkOrigin } from '../fork/fork-family.ts'
 import { loadFlash } from '../firmware/flash.ts'
 import type { OptionRom } from '../firmware/option-roms.ts'
-import type { kernelForFirmware } from '../loaders/index.ts'
+import type { kernelForFirmware } from '../loaders/firmware-kernel.ts'
 import { type PcOptions, startsDirectly } from './pc-options.ts'
 import type { PcVapicOptions } from '../firmware/vapic.ts'
 

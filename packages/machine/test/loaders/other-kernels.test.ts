@@ -1,7 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
-  kernelForFirmware,
   loadFirmware,
   loadKernel,
   loadMultiboot,
@@ -10,6 +9,7 @@ import {
   pcMemoryMap,
   writeBiosData,
 } from '../../src/loaders/index.ts'
+import { kernelForFirmware } from '../../src/loaders/firmware-kernel.ts'
 import { GuestRam } from './guest-ram.ts'
 import { ascii, elfImage, join, multibootHeader, note, words, type ElfPart, linuxImage } from '@retrap/tooling/images'
 
