@@ -6,11 +6,6 @@ import { FrameCounts, P2mError } from '../src/index.ts'
 let memory: MachineMemory
 let counts: FrameCounts
 
-beforeEach(() => {
-  memory = MachineMemory.create({ bytes: 8 << 20 })
-  counts = FrameCounts.create(memory)
-})
-
 function codeOf(action: () => unknown): string {
   try {
     action()
@@ -21,7 +16,12 @@ function codeOf(action: () => unknown): string {
   return 'none'
 }
 
-describe('references to frames', () => {
+describe.each([false, true])('references to frames of a memory whose threads share it: %s', (shared) => {
+  beforeEach(() => {
+    memory = MachineMemory.create({ bytes: 8 << 20, shared })
+    counts = FrameCounts.create(memory)
+  })
+
   test('the last one to be dropped frees the frame, scrubbed', () => {
     const mfn = memory.frames.allocate()
     counts.adopt(mfn, 1)
