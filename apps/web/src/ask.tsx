@@ -3,7 +3,7 @@ import { useEffect, useId, useRef } from 'preact/hooks'
 interface AskProps {
   readonly question: string
   readonly detail: string
-  /** What the user may choose, the safest first. */
+  /** The user's choices, the safest first. */
   readonly answers: readonly { readonly name: string; readonly action: () => void }[]
   /** The user wants none of it. */
   readonly cancel: () => void

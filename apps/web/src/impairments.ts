@@ -6,7 +6,7 @@ export const DISKS = 'contents of disks'
 
 const NONE: Required<Impairment> = { delayMs: 0, dead: false }
 
-/** What is slowed, or fails, by the user's wish. */
+/** The devices that are slowed, or fail, by the user's wish. */
 export interface Impairments {
   of(name: string): Required<Impairment>
   /** Names of the devices that are slowed, or fail. */

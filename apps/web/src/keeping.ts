@@ -8,7 +8,7 @@ import type { Chosen } from './settings.ts'
 /** Between two looks whether there is something new to save. */
 const KEEP_MS = 60_000
 
-/** What keeps a machine. */
+/** The timer and the place that keep a machine. */
 interface Keeping {
   /** The user has ended the machine: there is nothing to offer. */
   forget(): Promise<void>

@@ -6,7 +6,7 @@ import { keptNameOf } from './settings.ts'
 /** The name by which a machine finds what is in a file: exports are called by it, and end in `.qcow2`. */
 const nameOfFile = (file: File): string => keptNameOf(file.name.replace(/\.qcow2$/i, ''))
 
-/** What guests have written to disks that are kept: it goes out as a file, comes in, and is deleted. */
+/** The writes of guests to kept disks: they go out as a file, come in, and are deleted. */
 export function KeptDisksPanel() {
   const [all, setAll] = useState<readonly KeptDisk[]>([])
   const [error, setError] = useState('')

@@ -8,7 +8,7 @@ const json = () => import('./machine-json.ts')
 export interface BroughtMachine {
   readonly text: string
   readonly missing: readonly string[]
-  /** What is wrong with it. */
+  /** The mistake in it. */
   readonly error: string
 }
 

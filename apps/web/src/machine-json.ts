@@ -13,7 +13,7 @@ import {
 
 type Values = Readonly<Record<string, unknown>>
 
-/** What was read of a file. */
+/** The machine that a file describes. */
 export interface ReadMachine {
   readonly settings: Settings
   /** Names of files that it wants, and that were not given. */
@@ -55,7 +55,7 @@ export function toMachineJson(settings: Settings, base: string): string {
   const drives = images.filter(({ role }) => DRIVE_ROLES.includes(role))
   const kernel = single('kernel')
   const devices = [
-    // They need a controller, before them.
+    // USB devices need a controller, before them.
     ...(settings.tablet || drives.some((drive) => drive.interface === 'usb') ? [XHCI] : []),
     ...(settings.tablet ? ['usb-tablet'] : []),
     ...drives.flatMap(({ interface: way }, i) =>

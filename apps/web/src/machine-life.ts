@@ -6,7 +6,7 @@ import { takeWorker } from './spare-worker.ts'
 /** A machine's activity, as the page has it. */
 export type PageState = MachineState | 'loading' | 'failed'
 
-/** What is wrong, until its cause is gone, or the user has read it. */
+/** The trouble, until its cause is gone, or the user has read it. */
 interface Alert {
   readonly text: string
   /** `action`: of the user's, gone with the next one; `guest`: gone when the machine runs anew. */
@@ -21,7 +21,7 @@ export interface MachineLife {
   readonly isMade: boolean
   readonly state: PageState
   readonly progress: Progress | null
-  /** What has just happened. */
+  /** The last event. */
   readonly note: string
   readonly alert: string
   readonly say: (note: string) => void
@@ -49,7 +49,7 @@ export function useMachine(chosen: Chosen): MachineLife {
     const { signal } = control
     const warn = (text: string): void => setAlert({ text, cause: 'guest' })
     const changed = (next: PageState): void => {
-      // It was switched on anew: what ended it is past.
+      // The machine was switched on anew: its last end is past.
       if (next === 'running' && last.current === 'off') setAlert(null)
       last.current = next
       setState(next)

@@ -11,7 +11,7 @@ export async function keepSite(): Promise<void> {
   const touched = (): void => void (isTouched = true)
   for (const type of ['pointerdown', 'keydown', 'click', 'drop']) addEventListener(type, touched, { once: true })
   try {
-    // What the page itself needs comes first.
+    // The page's own files come first.
     if (crossOriginIsolated) await new Promise((resolve) => requestIdleCallback(resolve, { timeout: 5000 }))
     await navigator.serviceWorker.register('service-worker.js')
     if (crossOriginIsolated || sessionStorage.getItem(RELOADED) !== null) return

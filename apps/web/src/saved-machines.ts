@@ -10,7 +10,7 @@ export interface SavedMachine {
   /** Milliseconds since 1970. */
   readonly savedAt: number
   readonly bytes: number
-  /** What it is made of; null where that was files of the user's, which only its own page has. */
+  /** The machine's options; null where they had files of the user's, which only its own page has. */
   readonly options: MachineOptions | null
   /** The user's name for it. */
   readonly name?: string
@@ -18,11 +18,11 @@ export interface SavedMachine {
   readonly parent?: string | null
   /** A small picture of its screen, or of its terminal, as an address of data. */
   readonly thumbnail?: string
-  /** It was not saved by the user, but kept for when its page is left: names the machine. */
+  /** The machine that was kept for when its page is left, and not saved by the user. */
   readonly kept?: string
 }
 
-/** What a tab that goes on from a snapshot is opened with. */
+/** The address's end of a tab that goes on from a snapshot. */
 export const SAVED_HASH = '#saved='
 
 /** When, for people. */
@@ -71,7 +71,7 @@ export function lastingOptions({ options }: Chosen): MachineOptions | null {
   return lasts ? rest : null
 }
 
-/** What is said of a saved machine beside its file. */
+/** The facts about a saved machine beside its file. */
 export type SavedDetails = Pick<SavedMachine, 'name' | 'parent' | 'thumbnail' | 'kept'>
 
 /** Keeps a machine's file. @throws Error with what is wrong, such as a disk that is full */

@@ -56,7 +56,7 @@ function savePicture(canvas: HTMLCanvasElement): void {
   })
 }
 
-/** What some browsers have: keys that are the page's own while its picture fills the screen. */
+/** The lock of keys that some browsers have: keys are the page's own while its picture fills the screen. */
 interface KeyboardLock {
   readonly keyboard?: { lock(codes: readonly string[]): Promise<void>; unlock(): void }
 }

@@ -5,7 +5,7 @@ import { useEffect, useRef } from 'preact/hooks'
 import { isTiming, timePrompt } from './start-time.ts'
 import { withStyleSheets } from './style-sheets.ts'
 
-/** What guests take a serial terminal for, which tells them no size. */
+/** The size that guests assume of a serial terminal, which tells them none. */
 const SIZE = { cols: 80, rows: 24 } as const
 /** CSS pixels of letters: as large as 80 columns fit; below the least the terminal is scrolled sideways. */
 const [LEAST, MOST] = [9, 18]
@@ -85,7 +85,7 @@ export function SerialPanel({ machine }: { machine: Machine | null }) {
     const stop = machine.on('serial', () => {
       if (isTiming()) terminal.write('', () => isAtPrompt(terminal) && timePrompt())
     })
-    // It goes on from a snapshot at its prompt.
+    // The machine goes on from a snapshot at its prompt.
     if (machine.console !== null) timePrompt()
     return () => {
       stop()

@@ -10,7 +10,7 @@ export interface Chosen {
   readonly kept?: string | undefined
 }
 
-/** What an image is for. */
+/** The use of an image. */
 export type Role = 'kernel' | 'initrd' | 'firmware' | 'vgaBios' | 'disk' | 'cdrom' | 'floppy'
 
 /** The names of the roles, for people. */
@@ -24,7 +24,7 @@ export const ROLE_NAMES: Readonly<Record<Role, string>> = {
   floppy: 'Floppy disk',
 }
 
-/** What the network card's cable leads to. */
+/** The other end of the network card's cable. */
 export type NetworkKind = NetworkOptions['kind']
 
 /** The names of networks, for people. */
@@ -35,7 +35,7 @@ export const NETWORK_NAMES: Readonly<Record<NetworkKind, string>> = {
   relay: 'a relay (WebSocket)',
 }
 
-/** What there is to know of each. */
+/** Remarks on each. */
 export const NETWORK_NOTES: Readonly<Record<NetworkKind, string>> = {
   none: 'The card is there, and its cable leads nowhere.',
   fetch:
@@ -57,7 +57,7 @@ export interface ChosenImage {
   readonly interface?: Interface
 }
 
-/** What the form holds. */
+/** The content of the form. */
 export interface Settings {
   readonly memory: string
   readonly cpus: string
@@ -73,12 +73,12 @@ export interface Settings {
   readonly network: NetworkKind | 'off'
   /** Address of the relay. */
   readonly relay: string
-  /** What the guest writes to disks stays in this browser. */
+  /** The guest's writes to disks stay in this browser. */
   readonly keep: boolean
   readonly images: readonly ChosenImage[]
 }
 
-/** What the form holds at first. */
+/** The first content of the form. */
 export const DEFAULTS: Settings = {
   memory: '256',
   cpus: '1',
@@ -222,7 +222,7 @@ export function toHash(settings: Settings): string {
   return found.size === 0 ? '' : `#${found}`
 }
 
-/** Settings of an address's end. What makes no sense there is passed over. */
+/** Settings of an address's end. Settings that make no sense are passed over. */
 export function fromHash(hash: string): Settings {
   const given = new URLSearchParams(hash.replace(/^#/, ''))
   const number = (key: 'memory' | 'cpus'): string =>

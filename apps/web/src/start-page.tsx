@@ -32,7 +32,7 @@ const EMBEDDED: Chosen = {
   options: { firmware: 'guest.bin', memoryBytes: 32 << 20, vga: 'none' },
 }
 
-/** What a page that is loaded again knows beside its address. A link has none of it. */
+/** The state of a page that is loaded again, beside its address. A link has none of it. */
 interface PageState {
   readonly keep: boolean
 }
@@ -44,7 +44,7 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
   const [settings, setSettings] = useState(() => ({ ...fromHash(location.hash), keep: keepsHere() }))
   const [error, setError] = useState('')
   const [brought, showBrought] = useState<BroughtMachine | null>(null)
-  // What is read of files takes its time: the user goes on meanwhile.
+  // Reading files takes time: the user goes on meanwhile.
   const latest = useRef(settings)
   const waiting = useRef(brought)
   const setBrought = (machine: BroughtMachine | null): void => {

@@ -14,7 +14,7 @@ export function withStyleSheets(action: () => void): () => void {
     const sheet = new CSSStyleSheet()
     own.add(sheet)
     document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet]
-    // It is in the page in the style element's place, and is never seen.
+    // The element is in the page in the style element's place, and is never seen.
     const element = document.createElement('template')
     Object.defineProperty(element, 'textContent', {
       set(text: string) {

@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Impairments } from './impairments.ts'
 import type { Chosen } from './settings.ts'
 
-/** What a tab's contents get. */
+/** The properties of a tab's contents. */
 export interface PanelProps {
   readonly machine: Machine
   readonly chosen: Chosen

@@ -70,7 +70,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   readonly platform: DevicePlatform
   /** The server of the models that live in this process. */
   readonly devices: DeviceHost
-  /** What device models of this thread have mapped of its memory. */
+  /** The mappings that device models of this thread have of its memory. */
   readonly mappings: ModelMappings
   /** Its vCPUs and interrupt controllers. */
   readonly architecture: A

@@ -1,10 +1,10 @@
 /**
- * What builds of pages leave out of the engine: `MachineOptions` of `@retrap/web` has one kind of compiled code, that of the second
- * tier, and keeps none. A page would load the rest at each start, and never execute it.
+ * The parts of the engine that builds of pages leave out: `MachineOptions` of `@retrap/web` has one kind of compiled code, that
+ * of the second tier, and keeps none. A page would load the rest at each start, and never execute it.
  */
 import type { Plugin } from 'rolldown'
 
-/** Modules by the ends of their paths, and what stands for each. What they alone import goes with them. */
+/** Modules by the ends of their paths, and what stands for each. Modules that they alone import go with them. */
 const MODULES: Readonly<Record<string, string>> = {
   'engine/src/jit/first-tier/unit-copier.ts': 'export class UnitCopier {}',
   'engine/src/jit/first-tier/unit-writer.ts': 'export class UnitWriter {}',

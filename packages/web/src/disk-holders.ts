@@ -6,7 +6,7 @@ const LONGEST_TITLE = 100
 
 /** The page that has a kept disk. */
 export interface DiskHolder {
-  /** What its tab is called. */
+  /** The title of its tab. */
   readonly title: string
   /** Milliseconds since 1970, when its machine was made. */
   readonly since: number

@@ -46,7 +46,7 @@ class RetrapMachineElement extends Base implements MachineElement {
 
   pause(): void {
     this.#runs = false
-    // One that was disposed stands still.
+    // A disposed machine stands still.
     this.#machine?.pause().catch(() => {})
   }
 

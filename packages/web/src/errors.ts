@@ -1,4 +1,4 @@
-/** What was wrong, for programs. */
+/** The kind of failure, for programs. */
 export type WebErrorCode = 'ERR_OPTION' | 'ERR_SOURCE' | 'ERR_MACHINE' | 'ERR_WORKER' | 'ERR_DISPOSED'
 
 /** A machine in a page cannot do what it was asked. */

@@ -30,7 +30,7 @@ export async function fetchedFiles(folder: FileSystemDirectoryHandle): Promise<F
       const { size, lastModified } = await (handle as FileSystemFileHandle).getFile()
       found.push({ name: handle.name, bytes: size, changedAt: lastModified })
     } catch {
-      // It has just been deleted.
+      // The file has just been deleted.
     }
   }
   return found.toSorted((a, b) => a.changedAt - b.changedAt)

@@ -44,7 +44,7 @@ export function attachInput(machine: InputMachine, element: HTMLElement, pointer
   }
   const onKeyUp = (event: KeyboardEvent): void => {
     event.preventDefault()
-    // It went down elsewhere.
+    // The key went down elsewhere.
     if (!held.delete(event.code)) return
     keys(event.code, false)
   }

@@ -8,7 +8,7 @@ export interface VcpuView {
   readonly address: bigint
   /** Code from there, as far as it is mapped; up to 64 bytes. */
   readonly bytes: Uint8Array
-  /** It waits for an interrupt, and executes nothing. */
+  /** The vCPU waits for an interrupt, and executes nothing. */
   readonly idle: boolean
   /** Its activity. */
   readonly activity: 'executes' | 'halted' | 'waits for start-up' | 'waits for a device'
@@ -82,7 +82,7 @@ export interface IoApicInputView {
   readonly vector: number
   /** Its entry is masked. */
   readonly masked: boolean
-  /** What its line signals by. */
+  /** The signalling of its line. */
   readonly trigger: 'edge' | 'level'
   /** Its line is asserted now. */
   readonly asserted: boolean
@@ -120,7 +120,7 @@ export interface MapView {
   readonly tableBytes: number
 }
 
-/** What a PC does at this moment. */
+/** The state of a PC at this moment. */
 export interface PcView {
   /** Tells the boards apart. */
   readonly architecture: 'x86'
@@ -146,7 +146,7 @@ export interface ArmVcpuView {
   readonly address: bigint
   /** Code from there, as far as it is mapped; up to 64 bytes. */
   readonly bytes: Uint8Array
-  /** It waits for an interrupt or an event, or is off, and executes nothing. */
+  /** The vCPU waits for an interrupt or an event, or is off, and executes nothing. */
   readonly idle: boolean
   /** Its activity. `off`: PSCI has not started it, or has stopped it. */
   readonly activity: 'executes' | 'halted' | 'off' | 'waits for a device'
@@ -164,7 +164,7 @@ export interface ArmVcpuView {
   readonly pendingInterrupt: number | null
 }
 
-/** What an Arm board does at this moment. */
+/** The state of an Arm board at this moment. */
 export interface ArmBoardView extends Pick<PcView, 'instructions' | 'requests' | 'devices' | 'map'> {
   /** Tells the boards apart. */
   readonly architecture: 'arm'
@@ -172,7 +172,7 @@ export interface ArmBoardView extends Pick<PcView, 'instructions' | 'requests' |
   readonly vcpus: readonly ArmVcpuView[]
 }
 
-/** What a machine does at this moment. */
+/** The state of a machine at this moment. */
 export type MachineView = PcView | ArmBoardView
 
 /** Guest code that was compiled. */
@@ -187,7 +187,7 @@ export interface CompiledView {
   readonly module: Uint8Array
 }
 
-/** What is done to a device model. */
+/** The impairment of a device model. */
 export interface Impairment {
   /** How much longer each access takes: 0 to 60,000 ms; default 0. The vCPU waits, and nothing else does. */
   readonly delayMs?: number

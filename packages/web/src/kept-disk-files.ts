@@ -5,7 +5,7 @@ export interface KeptSource {
   /** Its address, or a file's name. */
   readonly name: string
   readonly bytes: number
-  /** What tells this state of it from others; null: nothing does. */
+  /** The tag that tells this state of it from others; null: there is none. */
   readonly tag: string | null
 }
 
@@ -24,7 +24,7 @@ export function isSameSource(a: KeptSource, b: KeptSource): boolean {
   return a.tag === null || b.tag === null ? a.name === b.name : a.tag === b.tag
 }
 
-/** What is known of a kept disk beside its image. */
+/** The facts about a kept disk beside its image. */
 export interface AboutKept {
   readonly version: 1
   /** Null: it was imported, and lies over any image of its size. */
@@ -37,10 +37,10 @@ const ABOUT = '.json'
 
 /** File systems have names of 255 bytes. */
 const MOST_NAME_BYTES = 200
-/** What names a kept disk, letters of any script: it becomes a file's name. */
+/** Returns whether a name may be a kept disk's, with letters of any script: it becomes a file's name. */
 export const isKeptName = (name: string): boolean =>
   /^[\p{L}\p{N}][\p{L}\p{M}\p{N}_.-]{0,99}$/u.test(name) && new TextEncoder().encode(name).length <= MOST_NAME_BYTES
-/** What is expected of a name, for messages. */
+/** The expected form of a name, for messages. */
 export const KEPT_NAME: string =
   'expected 1 to 100 letters, digits, points, hyphens and underscores, a letter or digit first, of no more than ' +
   `${MOST_NAME_BYTES} bytes`

@@ -12,7 +12,7 @@ import {
   writeFile,
 } from './kept-disk-files.ts'
 
-/** What a guest has written to a disk, kept in the browser: see `DriveOptions.keep`. */
+/** A guest's writes to a disk, kept in the browser: see `DriveOptions.keep`. */
 export interface KeptDisk {
   /** Its name. */
   readonly name: string
@@ -41,7 +41,7 @@ export async function keptDisks(): Promise<KeptDisk[]> {
         const source = about?.source?.name ?? (await backingName(file))
         return { name, bytes: file.size, source, changedAt: file.lastModified }
       } catch {
-        // It has just been deleted.
+        // The disk has just been deleted.
         return null
       }
     }),

@@ -11,7 +11,7 @@ export class Listeners<Events extends object> {
     return () => void all.delete(own)
   }
 
-  /** Tells all listeners of an event. One that throws keeps it from none of the others. */
+  /** Tells all listeners of an event. A listener that throws keeps it from none of the others. */
   tell<K extends keyof Events>(event: K, value: Events[K]): void {
     for (const listener of this.#listeners[event] ?? []) {
       try {

@@ -2,7 +2,7 @@ import type { MachineExit } from '@retrap/machine'
 import type { Progress } from './options.ts'
 import type { MachineState } from './protocol.ts'
 
-/** What a `Machine` tells its listeners. */
+/** The events of a `Machine`. */
 export interface MachineEvents {
   /** The machine runs, is paused, sleeps, or is off. */
   readonly state: MachineState

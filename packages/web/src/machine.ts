@@ -13,7 +13,7 @@ import { sentNetwork, sentOptions, sentSource } from './sent-options.ts'
 import { attachTerminal, type TerminalLike } from './terminal.ts'
 import { startMachineWorker, type WorkerEvent, WorkerLink } from './worker-link.ts'
 
-/** What a page lacks that is not cross-origin isolated. */
+/** The advice for a page that is not cross-origin isolated. */
 const NOT_ISOLATED =
   'retrap: this page is not cross-origin isolated, so it has no shared memory: pixels are copied on their way to the page, and ' +
   "the guest's clock is coarser (0.1 ms). The headers Cross-Origin-Opener-Policy: same-origin and " +
@@ -43,7 +43,7 @@ export class Machine {
   readonly #link: WorkerLink
   readonly #events = new Listeners<MachineEvents>()
   readonly #frames = new Set<(frame: SentFrame, pixels: Uint32Array | null) => void>()
-  /** What was attached, and goes with the machine. */
+  /** The parts that were attached, and go with the machine. */
   readonly #attached = new Set<() => void>()
   #state: MachineState = 'off'
   #pointer: MachineEvents['pointer'] = 'none'
@@ -109,7 +109,7 @@ export class Machine {
     return this.#size
   }
 
-  /** What a machine that goes on from a snapshot had printed at its serial port; null once it has printed more. */
+  /** The text that a machine which goes on from a snapshot had printed at its serial port; null once it has printed more. */
   get console(): Uint8Array | null {
     return this.#console
   }
@@ -181,7 +181,7 @@ export class Machine {
     this.#link.tell({ tell: 'pointer', events })
   }
 
-  /** What a text mode shows, without blanks at the ends of its rows; null while it is graphics, or off. */
+  /** Returns the text of a text mode, without blanks at the ends of its rows; null while it is graphics, or off. */
   screenText(): Promise<string | null> {
     return this.#link.call('screenText')
   }

@@ -6,13 +6,13 @@ export type Source = string | URL | Blob | ArrayBuffer | Uint8Array
 /** A disk or a CD drive. */
 export interface DriveOptions {
   /**
-   * What is in it: a raw image or a qcow2 image. One at an address is read by ranges when the guest wants them. Null: a CD or
+   * The image: a raw one or a qcow2 image. One at an address is read by ranges when the guest wants them. Null: a CD or
    * floppy drive without a medium.
    */
   readonly source: Source | null
   /** Names it in events and for `machine.insert`. Default `cd0`, `disk0`, `floppy0` and so on, in the order of the drives. */
   readonly id?: string
-  /** Default `disk`. What the guest writes to a disk stays in memory, and goes with the machine, unless it is kept. */
+  /** Default `disk`. The guest's writes to a disk stay in memory, and go with the machine, unless they are kept. */
   readonly media?: 'disk' | 'cdrom'
   /**
    * Keeps what the guest writes to a disk in the browser's private file system, by this name: a machine of another day goes
@@ -90,7 +90,7 @@ export interface MachineOptions {
   readonly tablet?: boolean
   /** A network card, and where its cable leads; default no card, or the snapshot's card with a cable that leads nowhere. */
   readonly network?: NetworkOptions
-  /** What is printed on the keyboard's keys, for `machine.type`; default `us`. */
+  /** The layout printed on the keyboard's keys, for `machine.type`; default `us`. */
   readonly layout?: KeyboardLayoutName
   /** Shows the guest Xen's interface. Default `none`. */
   readonly hypervisor?: 'none' | 'xen'

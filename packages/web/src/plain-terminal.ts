@@ -7,7 +7,7 @@ const ESCAPE = '\u001b'
 const NAMED_KEYS: Readonly<Record<string, string>> = { Enter: '\r', Backspace: '\u007f', Tab: '\t', Escape: ESCAPE }
 
 /**
- * What a serial port prints, as text: lines, carriage returns and backspaces. Escape sequences are left out, but for those
+ * The output of a serial port, as text: lines, carriage returns and backspaces. Escape sequences are left out, but for those
  * that erase a line or everything.
  *
  * Source: ECMA-48, 5.4, "Control sequences", 8.3.41, "EL", and 8.3.105, "RIS".
@@ -46,7 +46,7 @@ export class PrintedText {
     this.#sequence += character
     // Parameters and intermediate bytes come before the final one.
     const ends = isControl ? character >= '@' : character !== '[' && character >= '0'
-    // What is longer is no sequence that anybody means.
+    // A longer sequence is none that anybody means.
     if (!ends && this.#sequence.length < 64) return
     if (!isControl && character === 'c') {
       this.#before = ''
@@ -94,7 +94,7 @@ export class PlainTerminal implements TerminalLike {
   }
 }
 
-/** What a terminal sends for a key; null: nothing. Tab with Shift leaves the terminal. */
+/** Returns the text that a terminal sends for a key; null: none. Tab with Shift leaves the terminal. */
 function textOf({ key, ctrlKey, altKey, metaKey, shiftKey }: KeyboardEvent): string | null {
   if (altKey || metaKey || (key === 'Tab' && shiftKey)) return null
   if (ctrlKey) return /^[a-z]$/i.test(key) ? String.fromCharCode(key.toUpperCase().charCodeAt(0) - 64) : null

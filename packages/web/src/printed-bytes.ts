@@ -1,8 +1,8 @@
 /** A terminal's share in {@link PrintedBytes}. */
 export interface PrintingTerminal {
-  /** It has printed so many more bytes. */
+  /** The machine has printed so many more bytes. */
   printed(bytes: number): void
-  /** It prints no more: nobody waits for it. */
+  /** The machine prints no more: nobody waits for it. */
   close(): void
 }
 

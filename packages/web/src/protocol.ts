@@ -1,4 +1,4 @@
-// What a page and the Worker of its machine tell each other. Both are of one build: there are no versions to agree on.
+// The messages between a page and the Worker of its machine. Both are of one build: there are no versions to agree on.
 import type { KeyboardLayoutName } from '@retrap/display'
 import type { MachineExit, PcStatistics } from '@retrap/machine'
 import type { ArmStatistics } from '@retrap/machine/arm'
@@ -48,7 +48,7 @@ export type SavedOptions = Pick<
   'memoryBytes' | 'cpus' | 'cpu' | 'board' | 'commandLine' | 'vga' | 'tablet' | 'hypervisor' | 'network'
 >
 
-/** Counts since power-on. What is of PCs alone is absent on an Arm board. */
+/** Counts since power-on. Counts of PCs alone are absent on an Arm board. */
 export type MachineStatistics = Pick<PcStatistics, keyof PcStatistics & keyof ArmStatistics> & Partial<PcStatistics>
 
 /** Requests of the page that have an answer. */
@@ -125,7 +125,7 @@ export interface SentRectangle {
   readonly pixels: Uint32Array<ArrayBuffer> | null
 }
 
-/** What has changed on the screen. A width of 0: the display is off. */
+/** The changes on the screen. A width of 0: the display is off. */
 export interface SentFrame {
   readonly width: number
   readonly height: number

@@ -12,7 +12,7 @@ export interface TerminalLike {
 interface SerialMachine {
   on(event: 'serial' | 'console', listener: (bytes: Uint8Array) => void): () => void
   write(data: string): void
-  /** What a machine that goes on from a snapshot had written before; null once it has written more. */
+  /** The text that a machine which goes on from a snapshot had written before; null once it has written more. */
   readonly console: Uint8Array | null
 }
 

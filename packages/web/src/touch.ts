@@ -21,14 +21,14 @@ type Gesture =
   | 'none'
   /** One finger, that may become any of these. */
   | 'waits'
-  /** It moves the pointer; with an absolute one the left button is held. */
+  /** The finger moves the pointer; with an absolute one the left button is held. */
   | 'moves'
   /** Two fingers turn the wheel, and what is left of them goes on with it. */
   | 'scrolls'
   /** A long press was the right button. */
   | 'done'
 
-/** What fingers on a screen need of the machine. */
+/** The part of the machine that fingers on a screen need. */
 export interface TouchedMachine {
   readonly pointer: 'none' | 'relative' | 'absolute'
   sendPointer(events: readonly PointerChange[]): void
@@ -124,7 +124,7 @@ export class TouchPointer {
     this.#held = false
   }
 
-  /** What is below comes up, as the fingers do. */
+  /** The text below comes up, as the fingers do. */
   #scroll(dy: number): void {
     this.#scrolled += dy
     const vertical = Math.trunc(this.#scrolled / DETENT_PIXELS)

@@ -82,7 +82,7 @@ export class WorkerLink {
     })
   }
 
-  /** Tells the Worker. One that is gone does not hear it. */
+  /** Tells the Worker. A Worker that is gone does not hear it. */
   tell(message: Extract<ToWorker, { tell: string }>, transfer: Transferable[] = []): void {
     if (this.#closed === null) this.#worker.postMessage(message, transfer)
   }

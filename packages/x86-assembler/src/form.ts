@@ -5,7 +5,7 @@ import type { RegisterClass } from './register.ts'
 export type Field = 'reg' | 'rm' | 'opcode' | 'vvvv' | 'is4'
 
 /**
- * What one operand of a form takes.
+ * The kind of one operand of a form.
  *
  * - `register`: a register of one class, in `field`
  * - `rm`: a register of one class in ModRM.rm, or memory of `size` bytes

@@ -13,7 +13,7 @@ export interface OperandMask {
 export interface Masked<Of = unknown> {
   /** Tells the kinds of operand apart. */
   readonly type: 'masked'
-  /** What is written. */
+  /** The operand that is written. */
   readonly operand: Of
   /** K1 to K7. */
   readonly mask: OperandMask

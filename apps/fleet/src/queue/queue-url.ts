@@ -6,7 +6,7 @@ export class QueueUrlError extends Error {
 const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]'])
 
 /**
- * Checks the address of a queue on Redis. Whoever can write the queue can run code on its workers: off the loopback it has to be
+ * Checks the address of a queue on Redis. A writer of the queue can run code on its workers: off the loopback it has to be
  * `rediss:` (TLS) with a password.
  *
  * @throws QueueUrlError that shows no password

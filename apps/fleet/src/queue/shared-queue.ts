@@ -24,7 +24,7 @@ const LOCK_MS = 30_000
 const MOST_STALLS = 10
 /** Ends of jobs come as events, which a restart of Redis loses: so often each job that has not ended is asked for. */
 const ASK_MS = 2000
-/** What nobody has collected is dropped after a week. */
+/** Results that nobody has collected are dropped after a week. */
 const KEPT_SECONDS = 7 * 24 * 3600
 
 /**
@@ -186,7 +186,7 @@ export async function serveQueue(options: ServeOptions, make: MakeAttempt, signa
   await Promise.allSettled(under)
 }
 
-/** Whoever can write the queue may write anything. */
+/** A writer of the queue may write anything. */
 function checkedPayload({ job }: Payload): Payload {
   const areTexts = (value: unknown): boolean => Array.isArray(value) && value.every((one) => typeof one === 'string')
   const isJob =

@@ -9,7 +9,7 @@ const LONGEST_LINE = 4096
 const FULL_BYTES = 65_536
 
 /**
- * What becomes of the user's input:
+ * The treatment of the user's input:
  * - `pass`: it goes to the guest as it comes, and its end means nothing;
  * - `shell`: it waits for the shell's prompt; lines of a pipe are typed one by one, and its end becomes Ctrl-D,
  *   with which the user leaves a shell;

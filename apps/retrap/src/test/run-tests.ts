@@ -153,7 +153,7 @@ async function openMachine({
   const read = async (path: string | undefined): Promise<Uint8Array | undefined> =>
     path === undefined ? undefined : readInput(path, path)
   const [kernel, initrd, firmware] = await Promise.all([read(given.kernel), read(given.initrd), read(given.firmware)])
-  // What a test writes to a disk is in memory, and nothing of it is in the next test.
+  // A test's writes to a disk are in memory, and the next test has none of them.
   const drives = await Promise.all(disks.map(async (path) => ({ medium: await openImage(path, { snapshot: true }) })))
   const options: PcOptions = {
     memoryBytes: parseMemory(given.memory ?? '512M'),

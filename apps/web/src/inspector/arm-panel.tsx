@@ -12,7 +12,7 @@ interface ArmInspectorProps extends Pick<PanelProps, 'machine' | 'attempt'> {
   readonly view: ArmBoardView
 }
 
-/** What an Arm board does at this moment. */
+/** The state of an Arm board at this moment. */
 export function ArmInspector({ machine, view, attempt }: ArmInspectorProps) {
   const [lines, setLines] = useState<typeof armLines | null>(null)
   const [note, setNote] = useState('')

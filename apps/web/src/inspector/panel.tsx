@@ -10,7 +10,7 @@ import { MemoryMap } from './memory-map.tsx'
 import { Vcpus } from './vcpus.tsx'
 import { useView } from './view.ts'
 
-/** What the machine does at this moment. */
+/** The state of the machine at this moment. */
 export function InspectorPanel({ machine, isShown, attempt }: PanelProps) {
   const view = useView(machine, isShown)
   if (view === undefined) return null

@@ -52,7 +52,7 @@ export function Vcpus({ machine, vcpus, disassemble, attempt }: VcpusProps) {
   )
 }
 
-/** What the instruction has done so far: when it goes on it replays these accesses, and none is made again. */
+/** The accesses of the instruction so far: when it goes on it replays them, and none is made again. */
 function Log({ vcpu }: { vcpu: VcpuView }) {
   return (
     <div class="scroll">

@@ -4,7 +4,7 @@ import { useEffect, useState } from 'preact/hooks'
 /** Between two looks at the machine. */
 const LOOK_MS = 250
 
-/** What the machine does at this moment, as long as somebody looks; null: it is off; undefined: it has not said yet. */
+/** Returns the state of the machine, as long as somebody looks; null: it is off; undefined: it has not said yet. */
 export function useView(machine: Machine, isShown: boolean): MachineView | null | undefined {
   const [view, setView] = useState<MachineView | null>()
   useEffect(() => {

@@ -38,7 +38,7 @@ const NUMBERS: Readonly<Record<string, number>> = {
 const PLAIN: Readonly<Record<string, string>> = { Escape: '\x1b', Tab: '\t', Enter: '\r', Backspace: '\x7f' }
 
 /**
- * What a terminal sends for a key; undefined: nothing.
+ * Returns the bytes that a terminal sends for a key; undefined: none.
  *
  * Source: XTerm Control Sequences, "PC-Style Function Keys".
  */
@@ -56,7 +56,7 @@ export function terminalKey(code: string, { control, alt, shift }: Held): string
   return plain === undefined ? undefined : `${alt ? '\x1b' : ''}${plain}`
 }
 
-/** What a terminal sends for text: with Control the control characters, with Alt an escape before each. */
+/** Returns the bytes that a terminal sends for text: with Control the control characters, with Alt an escape before each. */
 export function terminalText(text: string, { control, alt }: Held): string {
   const characters = [...text].map((character) => {
     const code = character.toUpperCase().charCodeAt(0)

@@ -41,7 +41,7 @@ async function serve(devices: MessagePort, reports: MessagePort): Promise<void> 
 const isModel = (value: unknown): value is device.DeviceModel =>
   typeof value === 'object' && value !== null && 'attach' in value && typeof value.attach === 'function'
 
-/** What the user's code may import. */
+/** Returns the modules that the user's code may import. */
 function requireFor(failed: (error: unknown) => void): (name: string) => unknown {
   const library = { ...device, defineDevice: (definition: unknown) => device.defineDevice(watched(definition, failed)) }
   return (name) => {

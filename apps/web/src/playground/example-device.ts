@@ -12,7 +12,7 @@ export const greeter = defineDevice({
   mmio: { base: 0xfed9_0000, size: 0x1000 },
 
   async read(offset: number, size: number): Promise<number> {
-    // It takes its time: the guest's instruction waits for the answer, and nothing else does.
+    // The device takes its time: the guest's instruction waits for the answer, and nothing else does.
     await new Promise((resolve) => setTimeout(resolve, 20))
     console.log(`read ${++reads}: ${size} bytes at ${offset}`)
     let value = 0

@@ -48,7 +48,7 @@ export function PlaygroundPanel({ machine }: PanelProps) {
       await action()
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error)
-      // What the device's own program has said of it has a line.
+      // A message of the device's own program has a line.
       setWrong((before) => before ?? { message, line: error instanceof CompileError ? error.line : null })
     }
     setBusy(false)

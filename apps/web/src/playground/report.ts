@@ -1,4 +1,4 @@
-/** What the playground's Worker tells the page. It is not trusted: the page shows it, and does nothing else with it. */
+/** The playground's Worker reports to the page. It is not trusted: the page shows it, and does nothing else with it. */
 export type Report =
   | { readonly kind: 'attached'; readonly names: readonly string[] }
   | { readonly kind: 'log'; readonly text: string }

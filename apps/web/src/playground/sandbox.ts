@@ -34,7 +34,7 @@ export class Sandbox {
     const frame = await this.#openFrame()
     const [devices, reports] = [new MessageChannel(), new MessageChannel()]
     this.#reports = reports.port1
-    // What the ones before have said is not theirs.
+    // Messages of earlier programs are not this one's.
     this.#since = performance.now()
     this.#count = 0
     const failed = Promise.withResolvers<never>()

@@ -21,7 +21,7 @@ export interface Part {
   readonly text: string
   /** The bytes of the instruction with another value here; null for what makes no sense. Absent: it follows from others. */
   readonly change?: (value: string) => Uint8Array | null
-  /** What it consists of. */
+  /** Its parts. */
   readonly parts?: readonly Part[]
 }
 

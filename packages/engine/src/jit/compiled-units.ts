@@ -44,7 +44,7 @@ export class CompiledUnits<Form> {
   readonly #parts: CompiledUnitsParts<Form>
   /** The units by the records that they are entered by. */
   readonly live: ReadonlyMap<number, LiveUnit>
-  /** What processors may execute. */
+  /** The codes that processors may execute. */
   readonly codes: UnitCodes
   readonly #units: Units
   /** Entries of the functions by which units are left, as far as they are there. */

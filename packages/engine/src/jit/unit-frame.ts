@@ -32,7 +32,7 @@ export interface UnitParts<Form> extends UnitDescription<Form> {
   readonly leaveEntry: number
   /** Returns the entry of a form's function in the table, or the number of a host function. */
   entryOf(insn: RegionInstruction<Form>): number
-  /** What is done where the page of an instruction is not in the TLB. */
+  /** The action where the page of an instruction is not in the TLB. */
   readonly sites: MemorySites
   /** Returns whether a form is called rather than generated in place. */
   isCalled(insn: RegionInstruction<Form>): boolean

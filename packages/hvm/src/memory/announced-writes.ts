@@ -76,7 +76,7 @@ export function announceWrites(
     let own = true
     ends.push(p2m.onChange((gfn, count) => void (own || changed(gfn, count))))
     for (const { gfn, count } of ranges) {
-      // What is logged already is in TLBs for writing.
+      // Frames that are logged already are in TLBs for writing.
       const isLogged = p2m.writeLogs.overlaps(gfn, count)
       p2m.setType(gfn, count, logged, ram)
       ends.push(p2m.writeLogs.add(gfn, count, before))
@@ -92,7 +92,7 @@ export function announceWrites(
   return end
 }
 
-/** Those who are told by `DirtyLogs.beforeWrites`. */
+/** The listeners of `DirtyLogs.beforeWrites`. */
 const listening = new WeakMap<DirtyLogs, Set<FrameListener>>()
 
 /** @returns what ends it */

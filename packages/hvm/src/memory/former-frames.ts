@@ -168,7 +168,7 @@ export class FormerFrames {
         const size = Math.min(2 ** entry.order - (at % 2 ** entry.order), end - at)
         const isAnnounced = type === p2m.types.logged || (p2m.format === 'ept' && type === P2mType.RAM_SHARED)
         for (let i = 0; i < size; i++) {
-          // What is shared gets another type, or another frame, before it is written.
+          // A shared frame gets another type, or is replaced by another, before it is written.
           if (isAnnounced && entry.mfn + i === this.#formerFrame(at + i)) continue
           this.#changed = true
           this.#note(range, at + i)

@@ -322,7 +322,7 @@ export class DeterministicSchedule {
 
   /** Where the round is that is under way, by name; no vCPU waits for an answer. */
   save(): RoundState {
-    // It may have been restored, and not have run since.
+    // The domain may have been restored, and not have run since.
     const mustGoOn = this.#forcesOn || this.#domain.vcpus[this.#next]?.cpu.turnMayEnd === false
     const goesOn = this.#inTurn && mustGoOn
     return {

@@ -72,7 +72,7 @@ export interface LifeOptions extends Pick<SleepParts, 'boot' | 'onSleep' | 'slee
   readonly describe: DescribeCrash
 }
 
-// What a machine's state has of these; none: it is stopped, and can be run.
+// The bits of a machine's state; none: it is stopped, and can be run.
 
 /** A run is under way. */
 const RUN = 1
@@ -80,7 +80,7 @@ const RUN = 1
 const HELD = 2
 /** Its guest has ended it, or it was closed: it can be put back to a snapshot alone. */
 const OVER = 4
-/** It was closed: nothing can be done with it any more. */
+/** The machine was closed: nothing can be done with it any more. */
 const CLOSED = 8
 
 /** The first failure of a device model: it may be why its machine cannot start. */

@@ -14,9 +14,9 @@ export interface MachineCheckpoint {
   /** Guest frames (4 KiB) that the next `reset` writes back: those written since the instant, or since the last `reset`. */
   readonly writtenFrames: number
   /**
-   * Puts the machine back to the instant. One that runs goes on from there; one that its guest has ended can be run again.
-   * What its devices have in flight ends, and nothing of it is seen. Media stay as they are: `atRest` is the time to bring
-   * them back.
+   * Puts the machine back to the instant. A running machine goes on from there; one that its guest has ended can be run again.
+   * Requests that its devices have in flight end, and nothing of them is seen. Media stay as they are: `atRest` is the time to
+   * bring them back.
    *
    * @throws MachineError `ERR_SNAPSHOT` for a device that is too late, for other devices or media than at the instant: the
    *   machine is as it was. Where a device refuses its state later, the machine is closed. `ERR_STATE` for a machine or a
@@ -41,13 +41,13 @@ export interface OwnState {
 export interface CheckpointHost<S extends DomainState> {
   readonly domain: SavedDomain<S>
   readonly life: MachineLife
-  /** What gives the machine another state, and what saves it. */
+  /** The operations that give the machine another state, or save it, one by one. */
   readonly inTurn: OneByOne
   /** Brings what is left of a restored machine's RAM. */
   restored(): Promise<void>
   /** Takes the state that is not the domain's, at rest. */
   ownState(): OwnState
-  /** It sleeps, or sleeps no more. */
+  /** The machine sleeps, or sleeps no more. */
   slept(asleep: boolean): void
 }
 
@@ -127,7 +127,7 @@ export class Checkpoints<S extends DomainState> {
       try {
         await instant.reset(own.mapped, { deadlineMs, accepted, returned: own.restore })
       } catch (error) {
-        // It is neither the one nor the other.
+        // The machine is in neither state.
         if (isBegun) {
           domain.stop({ reason: 'stopped' })
           life.close()

@@ -3,7 +3,7 @@ import { MessageTransport } from '@retrap/device-host'
 import { WebError } from '../errors.ts'
 import { reasonOf } from './sources.ts'
 
-/** They are made before the page attaches them. */
+/** The devices are made before the page attaches them. */
 const READY_MS = 10_000
 
 /** Device models behind message ports, in frames or Workers of the page's. */

@@ -17,7 +17,7 @@ export const DEFAULT_MEMORY_BYTES: number = 128 << 20
 /** Loaded for an Arm board. */
 const loadArm = async (): Promise<typeof ArmBoards> => import('./arm-board.ts')
 
-/** What a machine is made of, beside its options. */
+/** The parts of a machine, beside its options. */
 export interface BoardParts extends Pick<PcOptions, 'screen' | 'onDeviceFailure' | 'onSleep'> {
   readonly images: LoadedImages
   readonly drives: MachineDrives
@@ -49,7 +49,7 @@ export function putBackBoard(machine: Pc | ArmMachine, snapshot: ReadSnapshot, a
   return machine.restore(armSnapshot(snapshot), { atRest })
 }
 
-/** Looks at a machine, without changing it. What looks is loaded when it is wanted. */
+/** Looks at a machine, without changing it. The inspector is loaded when it is wanted. */
 export async function inspectBoard(
   machine: Pc | ArmMachine,
 ): Promise<Omit<PcView, 'requests' | 'devices'> | Omit<ArmBoardView, 'requests' | 'devices'>> {

@@ -4,7 +4,7 @@ import type { DeviceView, Impairment } from '../inspection.ts'
 
 type Devices = Pick<DeviceHost, 'impair' | 'models'>
 
-/** What was done to the device models of a machine. It stays when the machine starts anew. */
+/** The impairments of a machine's device models. It stays when the machine starts anew. */
 export class Impairments {
   readonly #given = new Map<string, Required<Impairment>>()
   /** When the accesses that wait began to, by device. */

@@ -1,4 +1,4 @@
-// What the inspector looks at. Loaded when somebody looks.
+// The inspector's view of a machine. Loaded when somebody looks.
 import type { X86Domain } from '@retrap/hvm'
 import type { LocalApic } from '@retrap/irqchip'
 import { PAGE_BYTES } from '@retrap/memory'

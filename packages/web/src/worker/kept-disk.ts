@@ -13,7 +13,7 @@ import {
 } from '../kept-disk-files.ts'
 import { reasonOf } from './sources.ts'
 
-/** What was written is made durable after so long, even where the guest asks for nothing: a tab may close at any time. */
+/** Writes are made durable after so long, even where the guest asks for nothing: a tab may close at any time. */
 const FLUSH_MS = 250
 /** Magic number and version of a qcow2 image. */
 const HEAD_BYTES = 8
@@ -92,7 +92,7 @@ export class KeptDiskImage implements BlockImage {
 const describe = ({ name, bytes, tag }: KeptSource): string =>
   `${name} (${bytes} bytes${tag === null ? '' : `, ${tag}`})`
 
-/** What the qcow2 image calls the image below: no query, which may be a signature, and no more than has room. */
+/** The name that the qcow2 image has for the image below: no query, which may be a signature, and no more than has room. */
 const backingName = ({ name }: KeptSource): string => {
   const place = placeOf(name)
   return new TextEncoder().encode(place).length <= MOST_BACKING_BYTES && place !== '' ? place : 'image'

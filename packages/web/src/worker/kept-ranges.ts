@@ -11,7 +11,7 @@ const HEAD_BYTES = 8192
 const JSON_AT = 20
 const SLOT_HEAD_BYTES = 16
 
-/** What a file's head says. */
+/** The content of a file's head. */
 interface KeptHead extends HttpFileState {
   /** The whole address: another server's file is another file, whatever tag it has. */
   readonly url: string
@@ -161,7 +161,7 @@ export class KeptRanges implements RangeStore {
     try {
       this.#handle.close()
     } catch {
-      // It is closed then.
+      // The file is closed then.
     }
     this.#closed?.()
   }

@@ -36,7 +36,7 @@ export class MachineDrives {
     return this.#drives
   }
 
-  /** What is in the drives now. */
+  /** The media in the drives now. */
   get media(): NamedMedium[] {
     return (this.#drives ?? []).map(({ id, medium }, i) => [id ?? `disk${i}`, medium as NamedMedium[1]])
   }

@@ -97,7 +97,7 @@ async function openStorage(image: string, source: SentSource, listener: SourceLi
 }
 
 /**
- * Opens the medium of a drive, as little of it as possible. What is written to a disk stays in memory, unless it is kept.
+ * Opens the medium of a drive, as little of it as possible. Writes to a disk stay in memory, unless it is kept.
  *
  * @throws WebError `ERR_SOURCE`
  */
@@ -123,7 +123,7 @@ export async function openMedium(
     }
     return drive.media === 'cdrom' ? image : new Overlay(image)
   } catch (error) {
-    // What is kept of it is another's to open.
+    // Kept parts of it are for another page to open.
     await opened?.close().catch(() => {})
     throw new WebError('ERR_SOURCE', `${drive.id}: ${reasonOf(error)}`, { cause: error })
   }

@@ -14,14 +14,14 @@ const openNetwork = async (...given: Parameters<typeof MachineNetwork.open>): Pr
 /** Loaded when a machine is saved, or goes on from a snapshot. */
 export const loadSnapshots = async (): Promise<typeof Snapshotting> => import('./snapshots.ts')
 
-/** What a machine is made of: it stays when the machine starts anew. */
+/** The parts of a machine, which stay when it starts anew. */
 export interface OpenedParts {
   /** With those of the snapshot. */
   readonly options: SentOptions
   readonly images: LoadedImages
   readonly drives: MachineDrives
   readonly network: MachineNetwork | null
-  /** What it goes on from at first. */
+  /** The snapshot that it goes on from at first. */
   readonly snapshot: ReadSnapshot | null
 }
 

@@ -18,13 +18,13 @@ export interface ReadSnapshot {
   checkDisks(media: readonly NamedMedium[]): () => void
 }
 
-/** It as a PC's. A PC refuses the state of another board. */
+/** Returns the snapshot as a PC's. A PC refuses the state of another board. */
 export const pcSnapshot = ({ state, pages }: ReadSnapshot): PcSnapshotSource => ({
   state: state as PcSnapshotSource['state'],
   pages,
 })
 
-/** It as an Arm board's, which refuses the state of a PC. */
+/** Returns the snapshot as an Arm board's, which refuses the state of a PC. */
 export const armSnapshot = ({ state, pages }: ReadSnapshot): ArmSnapshotSource => ({
   state: state as ArmSnapshotSource['state'],
   pages,

@@ -5,7 +5,7 @@ import { openKeptRanges } from './open-kept-ranges.ts'
 import type { KeptRanges } from './kept-ranges.ts'
 import type { SourceListener } from './sources.ts'
 
-/** What Workers have, and pages lack: a file is read at once. */
+/** The reader that Workers have and pages lack: it reads a file at once. */
 declare const FileReaderSync: new () => { readAsArrayBuffer(blob: Blob): ArrayBuffer }
 
 /** How often a part that the guest waits for is asked for again. */
@@ -14,10 +14,10 @@ const ATTEMPTS = 3
 const TIMEOUT_MS = 15_000
 /** The guest has this many times as long as what is fetched ahead takes the Worker. */
 const GUEST_SHARE = 3
-/** It waits no longer than this for the next part. */
+/** The longest wait for the next part. */
 const LONGEST_WAIT_MS = 250
 const IMAGE = 'snapshot'
-/** What is read first is small, and close together. */
+/** The first reads are small, and close together. */
 const CHUNK_BYTES = 64 << 10
 
 /** A snapshot file whose pages are read when the machine needs them. */
@@ -26,7 +26,7 @@ interface FarSource extends LateSnapshotSource {
   fetch?(offset: number, bytes: number): Promise<void>
   /** Drops parts that were fetched ahead, and not read. */
   forget?(): void
-  /** What was read is damaged: it is not to stay. */
+  /** The part that was read is damaged: it is not to stay. */
   drop?(): void
   /** Nothing more is read. */
   close?(): void
@@ -64,13 +64,13 @@ export async function openSnapshotSource(source: SentSource, listener: SourceLis
     }
   }
   const pages = { ...opened.pages, contents }
-  // What is here is decompressed between two calls: the guest runs first.
+  // Parts that are here are decompressed between two calls: the guest runs first.
   let since: number | null = null
   const ready = async (index: number, end: number): Promise<void> => {
     const spent = since === null ? 0 : performance.now() - since
     const wait = Math.min(LONGEST_WAIT_MS, GUEST_SHARE * spent)
     await new Promise<void>((resolve) => setTimeout(resolve, wait))
-    // What the guest has touched before its part had come was asked for twice.
+    // Parts that the guest has touched before they had come were asked for twice.
     file.forget!()
     await Promise.all(partsOf(opened, index, end).map(([offset, bytes]) => file.fetch!(offset, bytes)))
     since = performance.now()
@@ -102,7 +102,7 @@ function nearSource(bytes: number, slice: (start: number, end: number) => Uint8A
 }
 
 /**
- * A snapshot file on a web server. What the guest touches first is asked for while it waits; all else is fetched ahead,
+ * A snapshot file on a web server. Pages that the guest touches first are asked for while it waits; all others are fetched ahead,
  * while it runs. Each section has a checksum, so that a file that changes meanwhile is an error, and never a mixture.
  */
 class UrlSource implements FarSource {
@@ -206,7 +206,7 @@ class UrlSource implements FarSource {
     if (request.status !== 206) throw new Error(`the server answers with status ${request.status}`)
     const found = new Uint8Array(request.response as ArrayBuffer)
     if (found.length !== end - start) throw new Error(`the answer has ${found.length} bytes: expected ${end - start}`)
-    // What is of another state of the file fails its checksum, and is not to stay.
+    // Parts of another state of the file fail their checksum, and are not to stay.
     if (this.#store !== null && request.getResponseHeader('etag') === this.#store.kept?.tag)
       for (let at = 0; at < found.length; at += CHUNK_BYTES)
         this.#store.write((start + at) / CHUNK_BYTES, found.subarray(at, at + CHUNK_BYTES))

@@ -10,9 +10,9 @@ import type { NamedMedium, ReadSnapshot } from './read-snapshot.ts'
 import { type OpenedSnapshot, openSnapshotSource } from './snapshot-source.ts'
 import { reasonOf, type SourceListener } from './sources.ts'
 
-/** What a page's snapshot has beside the machine's own state. Other programs pass over it. */
+/** The parts of a page's snapshot beside the machine's own state. Other programs pass over it. */
 interface PageParts {
-  /** What the guest has written to its disks, by the drive's name. */
+  /** The guest's writes to its disks, by the drive's name. */
   readonly writes?: Readonly<Record<string, OverlayState>>
   /** The end of what the guest has written to its serial port. */
   readonly console?: Uint8Array
@@ -20,7 +20,7 @@ interface PageParts {
 
 type PageState = (PcSnapshotState | ArmSnapshotState) & PageParts
 
-/** What a snapshot says of itself. The first three are those of the command line's. */
+/** The description in a snapshot. The first three are those of the command line's. */
 interface Description {
   readonly version: 1
   readonly arguments: readonly string[]

@@ -3,18 +3,18 @@ import type { Progress } from '../options.ts'
 import type { SentSource } from '../protocol.ts'
 import type { DiskRequests } from './disk-requests.ts'
 
-/** What readers of images tell the page. */
+/** The events of readers of images for the page. */
 export interface SourceListener {
   progress(progress: Progress): void
   /** Something that the guest sees as a failed disk. */
   warning(message: string): void
   /** Reads of disks, for the inspector. */
   readonly requests: DiskRequests
-  /** What is read of addresses is kept: `MachineOptions.keepFetched`. */
+  /** Whether ranges that are read of addresses are kept: `MachineOptions.keepFetched`. */
   readonly keepsFetched: boolean
 }
 
-/** What an error says. */
+/** Returns the text of an error. */
 export const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 /** How often a file that was cut off is asked for again. */

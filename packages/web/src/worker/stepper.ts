@@ -4,10 +4,10 @@ import { WebError } from '../errors.ts'
 
 /** Within this time a vCPU executes an instruction, unless it waits for a device or an interrupt. */
 const STEP_MS = 250
-/** It passes in so many parts: while the host has no processor for this Worker, no more than one of them. */
+/** The time passes in so many parts: while the host has no processor for this Worker, no more than one of them. */
 const PARTS = 10
 
-/** What a machine's life lends its stepper. */
+/** The part of a machine's life that its stepper needs. */
 export interface SteppedLife {
   /** Has the machine stand still. */
   rest(): Promise<void>
@@ -61,7 +61,7 @@ export class Stepper {
     const tool = (this.#debugger ??= await this.#life.powered().debugger())
     if (!Number.isInteger(vcpu) || vcpu < 0 || vcpu >= tool.cpus)
       throw new WebError('ERR_OPTION', `vCPU ${vcpu}: expected 0 to ${tool.cpus - 1}`)
-    // It stands still: so it stays, now that it may run.
+    // The machine stands still: so it stays, now that it may run.
     await tool.stop()
     const over = this.#life.go()
     const executed = tool.step(vcpu).then(
@@ -78,7 +78,7 @@ export class Stepper {
     const isDone = await Promise.race([executed, Promise.race([late, over]).then(() => false)])
     clearTimeout(timer)
     await this.#life.rest()
-    // Otherwise it would stop after that instruction, whenever that is executed. One that has ended has nothing to stop.
+    // Otherwise it would stop after that instruction, whenever that is executed. A machine that has ended has nothing to stop.
     if (!isDone) await tool.stop().catch(() => {})
     return isDone
   }

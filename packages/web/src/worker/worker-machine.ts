@@ -44,7 +44,7 @@ export class WorkerMachine {
   readonly #drives: MachineDrives
   readonly #listener: SourceListener
   readonly #network: MachineNetwork | null
-  // They go on when the machine starts anew.
+  // The parts that go on when the machine starts anew.
   readonly #screen = new Screen({ intervalMs: FRAME_MS })
   readonly #input: GuestInput
   readonly #frames: FrameSender
@@ -63,10 +63,10 @@ export class WorkerMachine {
   #stop = new AbortController()
   /** The user wants it to run. */
   #wanted = false
-  /** It is to start anew. */
+  /** The machine is to start anew. */
   #anew = false
   #told: MachineState = 'off'
-  /** What is done between two turns of the machine. */
+  /** The work between two turns of the machine. */
   readonly #errands: (() => Promise<void>)[] = []
 
   private constructor({ options, images, drives, network }: OpenedParts, listener: SourceListener, send: Send) {
@@ -251,7 +251,7 @@ export class WorkerMachine {
           this.#anew = false
           // oxlint-disable-next-line no-await-in-loop
           await this.#make(null)
-          // It may have been paused, or reset, meanwhile.
+          // The machine may have been paused, or reset, meanwhile.
           continue
         }
         this.#stop = new AbortController()
@@ -268,7 +268,7 @@ export class WorkerMachine {
       this.#end({ reason: 'internal-error', detail: { message: String(error) } })
     } finally {
       this.#life = null
-      // What was asked for while it ended says that it is off.
+      // Requests that came while it ended are told that it is off.
       if (this.#errands.length > 0) this.#life = this.#live()
     }
   }
