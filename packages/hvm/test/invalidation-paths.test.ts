@@ -156,7 +156,7 @@ test('the check on every exit: a vCPU without a notice asks nobody', async () =>
   })
   let asked = 0
   const { dispatch } = guest.domain
-  const invalidate = dispatch.requests.invalidate.bind(dispatch)
+  const invalidate = dispatch.requests.invalidate.bind(dispatch.requests)
   dispatch.requests.invalidate = (...args) => (asked++, invalidate(...args))
   let calls = 0
   hypercall(guest.domain, () => {

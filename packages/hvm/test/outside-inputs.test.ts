@@ -16,7 +16,7 @@ function scheduleOf(
     vcpus,
     timers,
     clock: { deterministic: true, advance: () => undefined },
-    dispatch: { pending: () => false, unanswered: () => false },
+    dispatch: { requests: { has: () => false, unanswered: () => false } },
     invalidations: { flagged: () => false, waits: () => false, resume: () => true, ...invalidations },
     secondLevel: { waits: () => false },
     memoryChanges: { stopped: () => undefined },

@@ -224,7 +224,7 @@ const mishaps: readonly (readonly [name: string, Mutation])[] = [
     "a cancelled request's answer given to the next request",
     ({ domain }) => {
       const { dispatch, devices } = domain
-      const cancel = dispatch.requests.cancel.bind(dispatch)
+      const cancel = dispatch.requests.cancel.bind(dispatch.requests)
       dispatch.requests.cancel = (vcpu) => {
         cancel(vcpu)
         devices.server.draining[vcpu] = 0

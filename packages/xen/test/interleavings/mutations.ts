@@ -29,7 +29,7 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
   },
 
   'a notice that counts as acknowledged when it is sent': ({ dispatch, invalidations }) => {
-    const invalidate = dispatch.requests.invalidate.bind(dispatch)
+    const invalidate = dispatch.requests.invalidate.bind(dispatch.requests)
     dispatch.requests.invalidate = (vcpu, notice) => {
       const status = invalidate(vcpu, notice)
       for (let id = 0; id < 8; id++) {
