@@ -357,7 +357,7 @@ async function together(rehearsal: Rehearsal): Promise<string[]> {
   ])
 }
 
-/** A patch of the package that most others depend on: they take it without a release of their own. */
+/** A patch of the package that most others depend on: all packages are one fixed group, and get the new version with it. */
 async function upgradeOne(rehearsal: Rehearsal, userconfig: string): Promise<string[]> {
   const { copy, registry, published } = rehearsal
   const memory = published.find(({ manifest }) => manifest.name === '@retrap/memory') as Member
@@ -372,15 +372,17 @@ async function upgradeOne(rehearsal: Rehearsal, userconfig: string): Promise<str
   if (problems.length > 0) return problems
   commit(copy, 'A version')
   problems.push(...(await release(rehearsal, userconfig, 'publish')))
-  const patched = `@retrap/memory@${versionOf(rehearsal, memory)}`
-  const news = registry.published.slice(before)
-  if (news.join() !== patched) problems.push(`a patch of one package published ${news.join(', ')}; expected ${patched}`)
+  const patched = versionOf(rehearsal, memory)
+  const expected = published.map(({ manifest }) => `${manifest.name}@${patched}`).toSorted()
+  const news = registry.published.slice(before).toSorted()
+  if (news.join() !== expected.join())
+    problems.push(`a patch of one package published ${news.join(', ')}; expected ${expected.join(', ')}`)
   const folder = join(rehearsal.folder, 'projects/npm/all')
   const ended = await run('npm', ['update', '--no-audit', '--silent', '@retrap/memory'], folder, rehearsal.env)
   problems.push(...problemOf('npm update @retrap/memory', ended), ...copies('after the upgrade', folder))
   const installed = join(folder, 'node_modules/@retrap/memory/package.json')
   const { version } = JSON.parse(readFileSync(installed, 'utf8')) as { version: string }
-  if (version !== versionOf(rehearsal, memory)) problems.push(`npm update left @retrap/memory at ${version}`)
+  if (version !== patched) problems.push(`npm update left @retrap/memory at ${version}`)
   return [
     ...problems,
     ...(await runProgram('after the upgrade', folder, undefined, rehearsal.nodes.slice(-1))),
