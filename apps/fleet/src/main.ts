@@ -4,9 +4,10 @@ import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command, InvalidArgumentError } from 'commander'
-import { PlanError } from './plan/plan-error.ts'
+import { PlanError } from './plan/read-plan.ts'
+import { endLine, printable } from './progress.ts'
 import { EmbeddedQueue } from './queue/queue.ts'
-import { checkedQueueUrl, QueueUrlError } from './queue/queue-url.ts'
+import { checkedQueueUrl, QueueUrlError } from './queue/queue-server.ts'
 import { serveQueue, SharedQueue } from './queue/shared-queue.ts'
 import { runPlan } from './run-plan.ts'
 import { runMachine } from './worker/machine-process.ts'
@@ -91,14 +92,21 @@ async function run(path: string, { out, jobs, queue }: RunFlags): Promise<number
 async function work({ queue, jobs, logs }: WorkerFlags): Promise<void> {
   mkdirSync(logs, { recursive: true })
   const retrap = [process.execPath, ...NODE_OPTIONS, retrapMain()] as const
+  let last = ''
+  const say = (line: string): void => {
+    if (line !== last) console.error(line)
+    last = line
+  }
   await serveQueue(
     {
       ...{ url: queue, concurrency: jobs },
-      tell: ({ name }, { outcome, seconds, detail }) => {
-        console.error(`${outcome} ${name} (${seconds.toFixed(1)} s)${detail === '' ? '' : `: ${detail}`}`)
+      listener: {
+        started: ({ name }) => say(`started ${printable(name)}`),
+        ended: (job, { outcome, seconds, detail }) => say(`${outcome} ${endLine(job, seconds, detail)}`),
+        trouble: (message) => say(`the queue cannot be used, and is asked again: ${printable(message)}`),
       },
     },
-    (job, attempt, signal) => runMachine({ retrap }, job, attempt, join(logs, `${job.id}.${attempt}.log`), signal),
+    (job, attempt, signal) => runMachine({ retrap, logs }, job, attempt, signal),
     endingSignal(),
   )
 }

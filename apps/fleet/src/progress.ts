@@ -1,56 +1,119 @@
 import type { Attempt, Job } from './plan/job.ts'
+import type { JobListener } from './queue/queue.ts'
 
 /** The part of a terminal or pipe that progress is shown on. */
 export interface ProgressStream {
   readonly isTTY?: boolean
   readonly columns?: number
+  readonly rows?: number
   write(text: string): unknown
 }
 
-/** Shows how far a plan is: a line for each end, and on a terminal a last line with counts and the machines under way. */
-export class Progress {
+/** A terminal's table is drawn anew so often; a pipe gets a line of counts so often. */
+const TABLE_MS = 500
+const LINE_MS = 30_000
+/** Rows of the table, where the terminal is high enough: the machines that have run longest. */
+const MOST_ROWS = 20
+
+/**
+ * Shows how far a plan is: a line for each attempt that has ended, and on a terminal a table of the running machines below. Texts
+ * of guests are shown without control characters.
+ */
+export class Progress implements JobListener {
   readonly #stream: ProgressStream
   readonly #count: number
-  readonly #running = new Set<string>()
+  readonly #began = performance.now()
+  /** When the machines that are running were started. */
+  readonly #running = new Map<Job, number>()
+  readonly #timer: NodeJS.Timeout
   #passed = 0
   #failed = 0
+  #lines = 0
+  #trouble = ''
 
   constructor(stream: ProgressStream, count: number) {
     this.#stream = stream
     this.#count = count
+    const isTable = stream.isTTY === true
+    this.#timer = setInterval(() => this.#show(isTable ? '' : `${this.#counts()}\n`), isTable ? TABLE_MS : LINE_MS)
+    this.#timer.unref()
+    this.#show('')
   }
 
   started(job: Job): void {
-    this.#running.add(job.name)
-    this.#draw()
+    this.#trouble = ''
+    this.#running.set(job, performance.now())
   }
 
   ended(job: Job, { outcome, detail, seconds, attempt }: Attempt): void {
-    this.#running.delete(job.name)
+    this.#trouble = ''
     const isLast = outcome === 'passed' || attempt > job.retries
+    if (isLast) this.#running.delete(job)
     if (outcome === 'passed') this.#passed++
     else if (isLast) this.#failed++
-    this.#clear()
     const mark = outcome === 'passed' ? 'ok    ' : isLast ? 'FAILED' : 'again '
-    const why = detail === '' ? '' : `: ${detail}`
-    this.#stream.write(`${mark} ${job.name} (${seconds.toFixed(1)} s)${why}\n`)
-    this.#draw()
+    this.#show(`${mark} ${endLine(job, seconds, detail)}\n`)
+  }
+
+  trouble(message: string): void {
+    if (message === this.#trouble) return
+    this.#trouble = message
+    this.#show(`the queue cannot be used, and is asked again: ${printable(message)}\n`)
   }
 
   finish(): void {
-    this.#clear()
+    clearInterval(this.#timer)
+    this.#erase()
     this.#stream.write(`${this.#count} jobs: ${this.#passed} passed, ${this.#count - this.#passed} failed\n`)
   }
 
-  #clear(): void {
-    if (this.#stream.isTTY === true) this.#stream.write('\r\u001b[K')
+  /** Writes a text above the table. */
+  #show(text: string): void {
+    this.#erase()
+    const table = this.#stream.isTTY === true ? this.#table() : []
+    this.#lines = table.length
+    const all = text + table.map((line) => `${line}\n`).join('')
+    if (all !== '') this.#stream.write(all)
   }
 
-  #draw(): void {
-    if (this.#stream.isTTY !== true) return
-    const done = this.#passed + this.#failed
-    const line = `${done} of ${this.#count}, ${this.#failed} failed; running: ${[...this.#running].join(', ')}`
-    const columns = (this.#stream.columns ?? 80) - 1
-    this.#stream.write(`\r\u001b[K${line.length > columns ? `${line.slice(0, columns - 1)}…` : line}`)
+  #erase(): void {
+    // ECMA-48: cursor up, erase to the end of the screen.
+    if (this.#lines > 0) this.#stream.write(`\u001b[${this.#lines}A\u001b[J`)
+    this.#lines = 0
   }
+
+  #counts(): string {
+    const done = this.#passed + this.#failed
+    const seconds = duration(performance.now() - this.#began)
+    return `${done} of ${this.#count} ended, ${this.#failed} failed, ${this.#running.size} running; ${seconds}`
+  }
+
+  #table(): string[] {
+    const width = Math.max(20, (this.#stream.columns ?? 80) - 1)
+    const rows = Math.min(MOST_ROWS, Math.max(1, (this.#stream.rows ?? 24) - 4))
+    const now = performance.now()
+    const longest = [...this.#running].sort(([, a], [, b]) => a - b)
+    const lines = longest
+      .slice(0, rows)
+      .map(([job, since]) => `  ${duration(now - since).padStart(8)}  ${printable(job.name)}`)
+    if (longest.length > rows) lines.push(`            and ${longest.length - rows} more`)
+    return [this.#counts(), ...lines].map((line) => (line.length > width ? `${line.slice(0, width - 1)}…` : line))
+  }
+}
+
+/** The name of a job, with how its attempt ended. */
+export function endLine({ name }: Job, seconds: number, detail: string): string {
+  return printable(`${name} (${seconds.toFixed(1)} s)${detail === '' ? '' : `: ${detail}`}`)
+}
+
+/** A text whose control characters (C0, DEL, C1) are replaced: a guest may have written it. */
+export function printable(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- those that a terminal acts on
+  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '\ufffd')
+}
+
+function duration(milliseconds: number): string {
+  const seconds = Math.floor(milliseconds / 1000)
+  const clock = [Math.floor(seconds / 60) % 60, seconds % 60].map((part) => String(part).padStart(2, '0')).join(':')
+  return seconds < 3600 ? clock : `${Math.floor(seconds / 3600)}:${clock}`
 }

@@ -8,7 +8,7 @@ import { Results } from './results/results.ts'
 import { type MachineRunner, runMachine } from './worker/machine-process.ts'
 
 /** How a plan is run. */
-export interface PlanRun extends MachineRunner {
+export interface PlanRun extends Pick<MachineRunner, 'retrap'> {
   /** Makes the queue; one within this process makes attempts by the function. */
   readonly queueOf: (make: MakeAttempt) => JobQueue
   /** Folder for results, and for the log of each attempt; made where it is absent. */
@@ -35,15 +35,16 @@ export async function runPlan(
   const started = performance.now()
   const results = new Results(jobs)
   const progress = new Progress(stream, jobs.length)
-  const queue = queueOf((job, attempt, ended) => {
-    progress.started(job)
-    return runMachine({ retrap }, job, attempt, join(logs, `${job.id}.${attempt}.log`), ended)
-  })
+  const queue = queueOf((job, attempt, ended) => runMachine({ retrap, logs }, job, attempt, ended))
   await queue.run(
     jobs,
-    (job, attempt) => {
-      results.add(attempt)
-      progress.ended(job, attempt)
+    {
+      started: (job) => progress.started(job),
+      ended(job, attempt) {
+        results.add(attempt)
+        progress.ended(job, attempt)
+      },
+      trouble: (message) => progress.trouble(message),
     },
     signal,
   )

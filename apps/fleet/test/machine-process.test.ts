@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -11,14 +11,16 @@ const folder = mkdtempSync(join(tmpdir(), 'fleet-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const FAKE = fileURLToPath(new URL('support/fake-retrap.mjs', import.meta.url))
-const log = join(folder, 'log')
+const log = join(folder, 'j.1.log')
 
-function run(args: readonly string[], job: Partial<Job> = {}, signal = new AbortController().signal): Promise<Attempt> {
-  const whole: Job = {
-    ...{ id: 'j', name: 'j', system: 'run', folder, args, expect: [], timeoutSeconds: 60, retries: 0 },
-    ...job,
-  }
-  return runMachine({ retrap: [process.execPath, FAKE] }, whole, 1, log, signal)
+const going = new AbortController().signal
+const jobOf = (args: readonly string[], job: Partial<Job> = {}): Job => ({
+  ...{ id: 'j', name: 'j', system: 'run', folder, args, expect: [], timeoutSeconds: 60, retries: 0 },
+  ...job,
+})
+
+function run(args: readonly string[], job: Partial<Job> = {}, signal = going): Promise<Attempt> {
+  return runMachine({ retrap: [process.execPath, FAKE], logs: folder }, jobOf(args, job), 1, signal)
 }
 
 describe('a machine in a process', () => {
@@ -64,9 +66,19 @@ describe('a machine in a process', () => {
   })
 
   test('a program that is not there is an error', async () => {
-    const job: Job = { id: 'j', name: 'j', system: 'run', folder, args: [], expect: [], timeoutSeconds: 1, retries: 0 }
-    const end = await runMachine({ retrap: [join(folder, 'nothing')] }, job, 1, log, new AbortController().signal)
+    const end = await runMachine({ retrap: [join(folder, 'nothing')], logs: folder }, jobOf([]), 1, going)
     expect(end).toMatchObject({ outcome: 'error', detail: expect.stringContaining('ENOENT') })
+  })
+
+  test.skipIf(!existsSync('/dev/full'))('whose log cannot be written is ended, with one line', async () => {
+    symlinkSync('/dev/full', join(folder, 'full.1.log'))
+    const end = await run(['--print=x', '--stay'], { id: 'full' })
+    expect(end).toMatchObject({
+      outcome: 'error',
+      detail: expect.stringMatching(/^its log cannot be written: ENOSPC.*$/),
+    })
+    const absent = await runMachine({ retrap: [process.execPath, FAKE], logs: join(folder, 'no') }, jobOf([]), 1, going)
+    expect(absent).toMatchObject({ outcome: 'error', detail: expect.stringMatching(/^its log .*ENOENT.*$/) })
   })
 })
 

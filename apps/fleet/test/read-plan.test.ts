@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { PlanError } from '../src/plan/plan-error.ts'
-import { readPlan } from '../src/plan/read-plan.ts'
+import { PlanError, readPlan } from '../src/plan/read-plan.ts'
 
 const KNOWN = { names: new Set(['kernel', 'initrd', 'append', 'cpus', 'drive', 'vga']), repeatable: new Set(['drive']) }
 const jobsOf = (text: string) => readPlan('/plans/plan.yaml', text, KNOWN)

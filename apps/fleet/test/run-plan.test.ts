@@ -19,6 +19,7 @@ const job = (id: string, retries = 0): Job => ({
 const attempt = (of: Job, number: number, outcome: Attempt['outcome']): Attempt => ({
   ...{ job: of.id, attempt: number, outcome, detail: 'why', seconds: 1, exitCode: 0, tail: '' },
 })
+const silent = { started: () => {}, ended: () => {}, trouble: () => {} }
 const going = new AbortController().signal
 
 describe('the queue within a process', () => {
@@ -33,9 +34,15 @@ describe('the queue within a process', () => {
       running--
       return attempt(one, number, one.id === 'b' && number < 3 ? 'ended' : one.id === 'c' ? 'timeout' : 'passed')
     })
-    await queue.run(jobs, (one, { attempt: number, outcome }) => told.push(`${one.id}${number} ${outcome}`), going)
+    const listener = {
+      started: ({ id }: Job) => told.push(`${id} started`),
+      ended: ({ id }: Job, { attempt: number, outcome }: Attempt) => told.push(`${id}${number} ${outcome}`),
+      trouble: () => {},
+    }
+    await queue.run(jobs, listener, going)
     expect(most).toBe(2)
-    expect(told.sort()).toEqual([
+    expect(told.filter((line) => line.endsWith('started')).length).toBe(7)
+    expect(told.filter((line) => !line.endsWith('started')).sort()).toEqual([
       'a1 passed',
       'b1 ended',
       'b2 ended',
@@ -54,7 +61,7 @@ describe('the queue within a process', () => {
       ended.abort()
       return attempt(one, number, 'error')
     })
-    await queue.run([job('a', 3), job('b')], () => {}, ended.signal)
+    await queue.run([job('a', 3), job('b')], silent, ended.signal)
     expect(made).toEqual(['a'])
   })
 })

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,8 +8,9 @@ import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { hasProgram } from '@retrap/tooling/skip'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Attempt, Job } from '../src/plan/job.ts'
-import { checkedQueueUrl } from '../src/queue/queue-url.ts'
+import type { Job } from '../src/plan/job.ts'
+import type { JobListener } from '../src/queue/queue.ts'
+import { checkedQueueUrl } from '../src/queue/queue-server.ts'
 import { SharedQueue } from '../src/queue/shared-queue.ts'
 
 const available = hasProgram('redis-server')
@@ -19,6 +20,7 @@ const folder = mkdtempSync(join(tmpdir(), 'fleet-'))
 const WORKER = fileURLToPath(new URL('support/worker-process.ts', import.meta.url))
 const children = new Set<ChildProcess>()
 let port = 0
+let redis: ChildProcess
 
 function start(program: string, args: readonly string[]): ChildProcess {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -41,10 +43,10 @@ async function startRedis(): Promise<ChildProcess> {
     '--appendfsync',
     'always',
   ]
-  const redis = start('redis-server', options.map(String))
-  for await (const bytes of redis.stdout ?? []) if (String(bytes).includes('Ready to accept connections')) break
-  redis.stdout?.resume()
-  return redis
+  const server = start('redis-server', options.map(String))
+  for await (const bytes of server.stdout ?? []) if (String(bytes).includes('Ready to accept connections')) break
+  server.stdout?.resume()
+  return server
 }
 
 const worker = (name: string): ChildProcess =>
@@ -62,6 +64,7 @@ beforeAll(async () => {
   await once(server, 'listening')
   port = (server.address() as { port: number }).port
   server.close()
+  redis = await startRedis()
 })
 
 afterAll(async () => {
@@ -73,20 +76,28 @@ const job = (i: number, args: readonly string[], retries = 0): Job => ({
   ...{ id: `job-${i}`, name: `job ${i}`, system: 'run', folder, args, expect: ['yes'], timeoutSeconds: 60, retries },
 })
 
+/** Takes down what is told of jobs. */
+function listening(): { told: string[]; started: string[]; troubles: string[]; listener: JobListener } {
+  const told: string[] = []
+  const started: string[] = []
+  const troubles: string[] = []
+  const listener: JobListener = {
+    started: ({ id }) => started.push(id),
+    ended: ({ id }, { attempt, outcome }) => told.push(`${id} ${attempt} ${outcome}`),
+    trouble: (message) => troubles.push(message),
+  }
+  return { told, started, troubles, listener }
+}
+
 describe.skipIf(!available)('a queue on Redis', () => {
   test('counts each attempt once, though workers are killed and Redis is', { timeout: 120_000 }, async () => {
-    let redis = await startRedis()
     const name = 'killed'
-    const told: string[] = []
+    const { told, listener } = listening()
     const jobs = Array.from({ length: 30 }, (_, i) =>
       job(i, i % 5 === 4 ? ['--print=no'] : ['--print=a|b|c|yes'], i % 5 === 4 ? 1 : 0),
     )
     const queue = new SharedQueue({ url: `redis://127.0.0.1:${port}`, name })
-    const all = queue.run(
-      jobs,
-      ({ id }: Job, { attempt, outcome }: Attempt) => told.push(`${id} ${attempt} ${outcome}`),
-      new AbortController().signal,
-    )
+    const all = queue.run(jobs, listener, new AbortController().signal)
     let left = false
     const done = all.then(() => (left = true))
     // Of two workers one is killed while it works, and a new one comes; in between, Redis begins anew from its file.
@@ -109,10 +120,46 @@ describe.skipIf(!available)('a queue on Redis', () => {
     expect(told.toSorted()).toEqual(expected.toSorted())
   })
 
+  test(
+    'gives the job of a worker that gets SIGTERM to another, and ends its machine',
+    { timeout: 60_000 },
+    async () => {
+      const { told, started, listener } = listening()
+      const first = join(folder, 'first')
+      const queue = new SharedQueue({ url: `redis://127.0.0.1:${port}`, name: 'given' })
+      const all = queue.run([job(1, [`--first=${first}`, '--print=yes'])], listener, new AbortController().signal)
+      const one = worker('given')
+      // oxlint-disable-next-line no-await-in-loop -- until it is there
+      while (!existsSync(first) || readFileSync(first, 'utf8') === '') await setTimeout(20)
+      const machine = Number(readFileSync(first, 'utf8'))
+      one.kill('SIGTERM')
+      expect(await once(one, 'close')).toEqual([0, null])
+      expect(() => process.kill(machine, 0)).toThrow('ESRCH')
+      expect(told).toEqual([])
+      const two = worker('given')
+      await all
+      expect(told).toEqual(['job-1 1 passed'])
+      expect(started).toEqual(['job-1', 'job-1'])
+      await kill(two)
+    },
+  )
+
+  test('says that its server is away, and waits for it', { timeout: 60_000 }, async () => {
+    const { troubles, listener } = listening()
+    const ended = new AbortController()
+    const queue = new SharedQueue({ url: `redis://127.0.0.1:1`, name: 'away' })
+    const all = queue.run([job(1, ['--print=yes'])], listener, ended.signal)
+    // oxlint-disable-next-line no-await-in-loop -- until it is said
+    while (troubles.length === 0) await setTimeout(20)
+    expect(troubles[0]).toContain('ECONNREFUSED')
+    ended.abort()
+    await all
+  })
+
   test('gives up a run that is ended: jobs that nobody has begun are gone', { timeout: 60_000 }, async () => {
     const ended = new AbortController()
     const queue = new SharedQueue({ url: `redis://127.0.0.1:${port}`, name: 'ended' })
-    const all = queue.run([job(1, ['--print=yes'])], () => {}, ended.signal)
+    const all = queue.run([job(1, ['--print=yes'])], listening().listener, ended.signal)
     await setTimeout(300)
     ended.abort()
     await all

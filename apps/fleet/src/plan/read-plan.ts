@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto'
 import { dirname, resolve } from 'node:path'
 import { isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument, type YAMLMap } from 'yaml'
 import type { Job } from './job.ts'
-import { PlanError, type Place } from './plan-error.ts'
 
 /** The most jobs of one plan: a matrix grows quickly. */
 const MOST_JOBS = 100_000
@@ -11,6 +10,21 @@ const DEFAULT_TIMEOUT_SECONDS = 60
 
 /** Keys of a machine that are no options of a command. A plan may have these at its top, too, for all machines. */
 const JOB_KEYS = ['repeat', 'timeout', 'retries', 'expect'] as const
+
+/** A place in a plan file, from 1. */
+interface Place {
+  readonly line: number
+  readonly column: number
+}
+
+/** Mistakes of a plan file. The message has a line for each: `plan.yaml:3:5: …`. */
+export class PlanError extends Error {
+  override readonly name = 'PlanError'
+
+  constructor(file: string, mistakes: readonly (Place & { readonly text: string })[]) {
+    super(mistakes.map(({ line, column, text }) => `${file}:${line}:${column}: ${text}`).join('\n'))
+  }
+}
 
 type Scalar = string | number | boolean
 /** A value of an option: one argument, or several of an option that may be repeated. */

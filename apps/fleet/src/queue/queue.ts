@@ -3,13 +3,19 @@ import type { Attempt, Job } from '../plan/job.ts'
 /** Makes one attempt of a job. */
 export type MakeAttempt = (job: Job, attempt: number, signal: AbortSignal) => Promise<Attempt>
 
-/** Hears of each attempt that has ended, in any order. */
-export type TellAttempt = (job: Job, attempt: Attempt) => void
+/** Hears what becomes of jobs, in any order. */
+export interface JobListener {
+  /** A machine starts; the same job starts again after a failure, or where its worker has vanished. */
+  started(job: Job): void
+  ended(job: Job, attempt: Attempt): void
+  /** The queue's server cannot be used. It is asked again until it answers. */
+  trouble(message: string): void
+}
 
 /** A queue of jobs. A job is made again until it has passed or its retries are used up. */
 export interface JobQueue {
   /** Has jobs run to their ends. @returns when all have ended, or `signal` has and nothing is under way here */
-  run(jobs: readonly Job[], tell: TellAttempt, signal: AbortSignal): Promise<void>
+  run(jobs: readonly Job[], listener: JobListener, signal: AbortSignal): Promise<void>
 }
 
 /** The queue within one process. */
@@ -23,15 +29,16 @@ export class EmbeddedQueue implements JobQueue {
     this.#make = make
   }
 
-  async run(jobs: readonly Job[], tell: TellAttempt, signal: AbortSignal): Promise<void> {
+  async run(jobs: readonly Job[], listener: JobListener, signal: AbortSignal): Promise<void> {
     const waiting = jobs.values()
     const work = async (): Promise<void> => {
       for (const job of waiting) {
         if (signal.aborted) return
         for (let attempt = 1; attempt <= 1 + job.retries; attempt++) {
+          listener.started(job)
           // oxlint-disable-next-line no-await-in-loop -- an attempt follows the one before
           const end = await this.#make(job, attempt, signal)
-          tell(job, end)
+          listener.ended(job, end)
           if (end.outcome === 'passed' || signal.aborted) break
         }
       }

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { type ConnectionOptions, type Job as QueuedJob, Queue, QueueEvents, UnrecoverableError, Worker } from 'bullmq'
+import { setTimeout } from 'node:timers/promises'
+import { type Job as QueuedJob, Queue, QueueEvents, UnrecoverableError, Worker } from 'bullmq'
 import type { Attempt, Job } from '../plan/job.ts'
-import type { JobQueue, MakeAttempt, TellAttempt } from './queue.ts'
+import { connectionOf } from './queue-server.ts'
+import type { JobListener, JobQueue, MakeAttempt } from './queue.ts'
 
 /** The place of a queue that several hosts share. */
 export interface SharedQueueOptions {
@@ -24,6 +26,8 @@ const LOCK_MS = 30_000
 const MOST_STALLS = 10
 /** Ends of jobs come as events, which a restart of Redis loses: so often each job that has not ended is asked for. */
 const ASK_MS = 2000
+/** A run that is ended waits so long for its server. */
+const STOP_MS = 2000
 /** Results that nobody has collected are dropped after a week. */
 const KEPT_SECONDS = 7 * 24 * 3600
 
@@ -38,69 +42,99 @@ export class SharedQueue implements JobQueue {
     this.#options = options
   }
 
-  async run(jobs: readonly Job[], tell: TellAttempt, signal: AbortSignal): Promise<void> {
+  async run(jobs: readonly Job[], listener: JobListener, signal: AbortSignal): Promise<void> {
     const { url, name = NAME } = this.#options
     const connection = connectionOf(url)
     const queue = new Queue<Payload>(name, { connection })
     const events = new QueueEvents(name, { connection })
     // A server that is away comes back; each command waits for it.
-    queue.on('error', () => {})
-    events.on('error', () => {})
+    const trouble = (error: Error): void => listener.trouble(troubleOf(error))
+    queue.on('error', trouble)
+    events.on('error', trouble)
     const run = randomUUID()
     const open = new Map(jobs.map((job) => [`${run}_${job.id}`, job]))
+    const stopped = new Promise<void>((resolve) => {
+      if (signal.aborted) resolve()
+      else signal.addEventListener('abort', () => resolve(), { once: true })
+    })
+    const collected = collectAll({ queue, events }, open, listener, signal)
     try {
-      await events.waitUntilReady()
-      const keep = { age: KEPT_SECONDS }
-      await queue.addBulk(
-        [...open].map(([jobId, job]) => ({
-          name: job.name,
-          data: { job },
-          opts: { jobId, attempts: 1 + job.retries, removeOnComplete: keep, removeOnFail: keep },
-        })),
-      )
-      await new Promise<void>((resolve, reject) => {
-        const collect = async (id: string): Promise<void> => {
-          const queued = await queue.getJob(id)
-          const job = open.get(id)
-          if (queued === undefined || job === undefined) return
-          const state = await queued.getState()
-          if (state !== 'completed' && state !== 'failed') return
-          const attempts = withEnd(queued, await attemptsOf(queue, id))
-          if (!open.delete(id)) return
-          for (const attempt of attempts) tell(job, attempt)
-          await queued.remove().catch(() => undefined)
-          if (open.size === 0) finish()
-        }
-        const hear = ({ jobId }: { readonly jobId: string }): void => {
-          if (open.has(jobId)) collect(jobId).catch(() => undefined)
-        }
-        const ask = setInterval(() => {
-          for (const id of open.keys()) collect(id).catch(() => undefined)
-        }, ASK_MS)
-        const finish = (): void => {
-          clearInterval(ask)
-          resolve()
-        }
-        events.on('completed', hear)
-        events.on('failed', hear)
-        if (jobs.length === 0) finish()
-        const stop = (): void => {
-          clearInterval(ask)
-          withdraw(queue, [...open.keys()]).then(resolve, reject)
-        }
-        if (signal.aborted) stop()
-        else signal.addEventListener('abort', stop, { once: true })
-      })
+      await Promise.race([collected, stopped])
+      if (signal.aborted) await atMost(STOP_MS, withdraw(queue, [...open.keys()]))
     } finally {
-      await Promise.all([events.close(), queue.close()])
+      collected.catch(() => undefined)
+      await atMost(STOP_MS, Promise.allSettled([events.close(), queue.close()]))
     }
   }
+}
+
+interface Client {
+  readonly queue: Queue<Payload>
+  readonly events: QueueEvents
+}
+
+/** Adds jobs, and collects their attempts. @returns when all have ended */
+async function collectAll(
+  { queue, events }: Client,
+  open: Map<string, Job>,
+  listener: JobListener,
+  signal: AbortSignal,
+): Promise<void> {
+  events.on('active', ({ jobId }) => {
+    const job = open.get(jobId)
+    if (job !== undefined) listener.started(job)
+  })
+  await events.waitUntilReady()
+  const keep = { age: KEPT_SECONDS }
+  await queue.addBulk(
+    [...open].map(([jobId, job]) => ({
+      name: job.name,
+      data: { job },
+      opts: { jobId, attempts: 1 + job.retries, removeOnComplete: keep, removeOnFail: keep },
+    })),
+  )
+  await new Promise<void>((resolve) => {
+    const collect = async (id: string): Promise<void> => {
+      const queued = await queue.getJob(id)
+      const job = open.get(id)
+      if (queued === undefined || job === undefined) return
+      const state = await queued.getState()
+      if (state !== 'completed' && state !== 'failed') return
+      const attempts = withEnd(queued, await attemptsOf(queue, id))
+      if (signal.aborted || !open.delete(id)) return
+      for (const attempt of attempts) listener.ended(job, attempt)
+      await queued.remove().catch(() => undefined)
+      if (open.size === 0) finish()
+    }
+    const hear = ({ jobId }: { readonly jobId: string }): void => {
+      if (open.has(jobId)) collect(jobId).catch(() => undefined)
+    }
+    const ask = setInterval(() => {
+      for (const id of open.keys()) collect(id).catch(() => undefined)
+    }, ASK_MS)
+    const finish = (): void => {
+      clearInterval(ask)
+      resolve()
+    }
+    events.on('completed', hear)
+    events.on('failed', hear)
+    if (open.size === 0) finish()
+    if (signal.aborted) clearInterval(ask)
+    else signal.addEventListener('abort', () => clearInterval(ask), { once: true })
+  })
 }
 
 /** Takes back jobs that no worker has begun. */
 async function withdraw(queue: Queue, ids: readonly string[]): Promise<void> {
   // oxlint-disable-next-line no-await-in-loop -- one connection
   for (const id of ids) await queue.remove(id).catch(() => undefined)
+}
+
+/** Waits for what may never come: an answer of a server that is away. */
+async function atMost(milliseconds: number, what: Promise<unknown>): Promise<void> {
+  const waiting = new AbortController()
+  await Promise.race([what, setTimeout(milliseconds, undefined, { signal: waiting.signal }).catch(() => undefined)])
+  waiting.abort()
 }
 
 /** The attempts of a job so far, by number. */
@@ -133,8 +167,8 @@ function withEnd(
 export interface ServeOptions extends SharedQueueOptions {
   /** Machines at the same time. */
   readonly concurrency: number
-  /** Hears of each attempt that has ended here. */
-  readonly tell: TellAttempt
+  /** Hears of the attempts that are made here. */
+  readonly listener: JobListener
 }
 
 /**
@@ -143,12 +177,14 @@ export interface ServeOptions extends SharedQueueOptions {
  * @returns when nothing is under way any more
  */
 export async function serveQueue(options: ServeOptions, make: MakeAttempt, signal: AbortSignal): Promise<void> {
-  const { url, name = NAME, lockMs = LOCK_MS, concurrency, tell } = options
+  const { url, name = NAME, lockMs = LOCK_MS, concurrency, listener } = options
   const connection = connectionOf(url)
   const queue = new Queue<Payload>(name, { connection })
-  queue.on('error', () => {})
+  const trouble = (error: Error): void => listener.trouble(troubleOf(error))
+  queue.on('error', trouble)
   const under = new Set<Promise<unknown>>()
   const makeHere = async (job: Job, number: number): Promise<Attempt> => {
+    listener.started(job)
     const made = make(job, number, signal)
     under.add(made)
     try {
@@ -166,7 +202,7 @@ export async function serveQueue(options: ServeOptions, make: MakeAttempt, signa
       // The job is another worker's from now on, and so is this attempt: its end here is never told.
       if (signal.aborted) return new Promise(() => {})
       await queued.log(JSON.stringify(attempt))
-      tell(job, attempt)
+      listener.ended(job, attempt)
     }
     if (attempt.outcome === 'passed') return attempt.outcome
     throw new Error(attempt.detail)
@@ -175,15 +211,20 @@ export async function serveQueue(options: ServeOptions, make: MakeAttempt, signa
     ...{ connection, concurrency, lockDuration: lockMs, stalledInterval: lockMs },
     maxStalledCount: MOST_STALLS,
   })
-  worker.on('error', () => {})
+  worker.on('error', trouble)
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve()
     else signal.addEventListener('abort', () => resolve(), { once: true })
   })
   // Without waiting: a job that is ended now is not to be counted.
-  await worker.close(true)
-  await queue.close()
+  await atMost(STOP_MS, Promise.allSettled([worker.close(true), queue.close()]))
   await Promise.allSettled(under)
+}
+
+/** The message of an error of the queue's server; those of several addresses together have an empty one. */
+function troubleOf(error: Error): string {
+  const [first] = error instanceof AggregateError ? (error.errors as Error[]) : []
+  return error.message || first?.message || error.name
 }
 
 /** A writer of the queue may write anything. */
@@ -197,9 +238,4 @@ function checkedPayload({ job }: Payload): Payload {
     job.timeoutSeconds > 0
   if (!isJob) throw new UnrecoverableError('it is no job of this version of retrap-fleet')
   return { job }
-}
-
-/** A worker waits for its server for ever, as BullMQ asks for. */
-function connectionOf(url: string): ConnectionOptions {
-  return { url, maxRetriesPerRequest: null }
 }

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { createWriteStream } from 'node:fs'
+import { join } from 'node:path'
 import { finished } from 'node:stream/promises'
 import { stripVTControlCharacters } from 'node:util'
 import type { Attempt, Job, Outcome } from '../plan/job.ts'
@@ -18,23 +19,23 @@ const TIMEOUT_EXIT = 124
 export interface MachineRunner {
   /** The program and arguments that start `retrap`. */
   readonly retrap: readonly [program: string, ...args: string[]]
+  /** Folder for `JOB.ATTEMPT.log`, the output of each attempt: at most 16 MiB of it. */
+  readonly logs: string
 }
 
 /**
  * Runs a machine in a process of its own, until it has printed the expected texts, has ended, or its time is over.
  *
- * @param log - file for all output, at most 16 MiB of it
- * @param signal - ends the machine; the attempt is an `error` then
+ * @param signal - ends the machine; the attempt is an `error` then, as it is where the log cannot be written
  */
 export async function runMachine(
-  { retrap: [program, ...before] }: MachineRunner,
+  { retrap: [program, ...before], logs }: MachineRunner,
   job: Job,
   attempt: number,
-  log: string,
   signal: AbortSignal,
 ): Promise<Attempt> {
   const started = performance.now()
-  const output = createWriteStream(log)
+  const output = createWriteStream(join(logs, `${job.id}.${attempt}.log`))
   const tail = new Tail()
   const expected = new ExpectedTexts(job.expect)
   const child = spawn(program, [...before, job.system, ...job.args, `--timeout=${job.timeoutSeconds}`], {
@@ -58,6 +59,11 @@ export async function runMachine(
   )
   signal.addEventListener('abort', end)
   if (signal.aborted) end()
+  let unwritten: Error | undefined
+  output.on('error', (error) => {
+    unwritten ??= error
+    end()
+  })
 
   const take = (bytes: Buffer): void => {
     tail.add(bytes)
@@ -88,6 +94,7 @@ export async function runMachine(
 
   function endOf(): readonly [Outcome, string] {
     if (failure !== undefined) return ['error', failure.message]
+    if (unwritten !== undefined) return ['error', `its log cannot be written: ${unwritten.message}`]
     if (expected.isComplete && job.expect.length > 0) return ['passed', '']
     if (signal.aborted) return ['error', 'the run was ended']
     if (isLate || exitCode === TIMEOUT_EXIT) return ['timeout', `${job.timeoutSeconds} s are over${missing()}`]

@@ -1,6 +1,15 @@
 // Stands for `retrap`: prints and ends as its arguments say.
+import { existsSync, writeFileSync } from 'node:fs'
+
 const [, , , ...args] = process.argv
 const value = (name) => args.find((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3)
+// The first process of such a job does not end by itself.
+const first = value('first')
+if (first !== undefined && !existsSync(first)) {
+  writeFileSync(first, String(process.pid))
+  setInterval(() => {}, 1000)
+  await new Promise(() => {})
+}
 for (const piece of (value('print') ?? '').split('|')) {
   process.stdout.write(piece.replaceAll('\\n', '\n'))
   await new Promise((resolve) => setTimeout(resolve, 5))

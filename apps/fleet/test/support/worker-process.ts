@@ -1,5 +1,4 @@
 /** A worker of a test: its machines are those of `fake-retrap.mjs`. Arguments: the queue's address, its name, a folder for logs. */
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { serveQueue } from '../../src/queue/shared-queue.ts'
 import { runMachine } from '../../src/worker/machine-process.ts'
@@ -8,9 +7,9 @@ const [, , url = '', name = '', logs = ''] = process.argv
 const retrap = [process.execPath, fileURLToPath(new URL('fake-retrap.mjs', import.meta.url))] as const
 const ended = new AbortController()
 process.once('SIGTERM', () => ended.abort())
+const listener = { started: () => {}, ended: () => {}, trouble: () => {} }
 await serveQueue(
-  { url, name, lockMs: 1000, concurrency: 2, tell: ({ id }, { attempt }) => console.log(`${id} ${attempt}`) },
-  (job, attempt, signal) =>
-    runMachine({ retrap }, job, attempt, join(logs, `${job.id}.${attempt}.${process.pid}`), signal),
+  { url, name, lockMs: 1000, concurrency: 2, listener },
+  (job, attempt, signal) => runMachine({ retrap, logs }, job, attempt, signal),
   ended.signal,
 )

@@ -1,3 +1,5 @@
+import type { ConnectionOptions } from 'bullmq'
+
 /** A queue's address that is refused. */
 export class QueueUrlError extends Error {
   override readonly name = 'QueueUrlError'
@@ -27,4 +29,9 @@ export function checkedQueueUrl(text: string): string {
       `--queue rediss://${hostname}: give a password, as whoever can write the queue can run code on workers`,
     )
   return text
+}
+
+/** A worker waits for its server for ever, as BullMQ asks for. */
+export function connectionOf(url: string): ConnectionOptions {
+  return { url, maxRetriesPerRequest: null }
 }
