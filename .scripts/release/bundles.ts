@@ -159,8 +159,6 @@ async function withVite(entry: string, folder: string): Promise<Bundle> {
     root: folder,
     configFile: false,
     logLevel: 'silent',
-    // As the README of @retrap/web asks of vite's users: Workers load parts when they are used.
-    worker: { format: 'es' },
     build: {
       write: false,
       minify: true,

@@ -20,9 +20,17 @@ const isPackage = /^(?:node:|@?[a-z][\w.-]*(?:\/|$))/
 const readManifest = (folder: string): Manifest =>
   JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest
 
+/** The programs of Workers and processes that a package starts by URL, whose names end so: paths in `src`, without extension. */
+const programsOf = (folder: string): string[] =>
+  globSync('**/*-{process,worker}.ts', { cwd: join(folder, 'src') }).map((file) =>
+    file.replaceAll('\\', '/').replace(/\.ts$/, ''),
+  )
+
+const hasStandalone = ({ exports }: Manifest): boolean => exports?.['./standalone'] !== undefined
+
 /**
- * The entry points of a package: what its package.json exports, its commands, and the programs of Workers and processes
- * that it starts by URL, whose names end so. Those in `standalone` are bundled by the package.
+ * The entry points of a package: what its package.json exports, its commands, and its programs. A package with modules for
+ * pages without a bundler bundles those itself, and its programs with them.
  *
  * @param folder - the package's folder
  * @returns their paths in `src` and `dist`, without extension
@@ -31,23 +39,20 @@ export function entryPoints(folder: string): string[] {
   const manifest = readManifest(folder)
   const files = [...Object.values(manifest.exports ?? {}), ...Object.values(manifest.bin ?? {})]
   const names = files.map((file) => /^\.\/dist\/(.+)\.js$/.exec(typeof file === 'string' ? file : file.default)?.[1])
-  const programs = globSync('**/*-{process,worker}.ts', { cwd: join(folder, 'src') })
   return [
     ...names.filter((name) => name !== undefined).filter((name) => !name.startsWith(STANDALONE)),
-    ...programs.map((file) => file.replaceAll('\\', '/').replace(/\.ts$/, '')),
+    ...(hasStandalone(manifest) ? [] : programsOf(folder)),
   ].sort()
 }
 
 /**
- * The modules of a package for pages without a bundler, if its package.json exports one: `standalone/index`, and the programs of
- * its Workers.
+ * The modules of a package for pages without a bundler, if its package.json exports one: `standalone/index`, and its programs.
  *
  * @param folder - the package's folder
  * @returns their paths in `dist`, without extension
  */
 export function standaloneModules(folder: string): string[] {
-  if (readManifest(folder).exports?.['./standalone'] === undefined) return []
-  return ['index', ...entryPoints(folder).filter((name) => name.endsWith('-worker'))].map((name) => STANDALONE + name)
+  return hasStandalone(readManifest(folder)) ? ['index', ...programsOf(folder)].map((name) => STANDALONE + name) : []
 }
 
 /**

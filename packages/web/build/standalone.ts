@@ -1,22 +1,22 @@
 /**
- * The last step of the build: the package for pages without a bundler, in `dist/standalone`. The page's module and the program
- * of its Worker are one file each, with all packages in them; what a machine asks for by `import()` is in chunks beside them.
- * They import each other by relative names: a page's import map does not reach its Workers.
+ * The last step of the build: `dist/standalone`. The page's module and the program of its Worker are one file each, with all
+ * packages in them; parts that a machine loads when it has them lie beside. A page without a bundler loads these files as they
+ * are. The package's own entry starts the same program for pages with a bundler.
  */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { NOTICES, noticesOf } from '@retrap/tooling/notices'
 import { pageModules } from '@retrap/tooling/page-modules'
 import { pluginsForMachines } from '@retrap/x86-decoder/build'
-import { build, type OutputChunk } from 'rolldown'
+import { build, type BuildOptions, type OutputChunk } from 'rolldown'
+import { programFiles } from './parts.ts'
 
 const folder = fileURLToPath(new URL('..', import.meta.url))
 const BANNER = `/*! @retrap/web: MIT, https://github.com/retrap/retrap; ${NOTICES} lies beside this file */`
 
+const PAGE = 'index'
 const WORKER = 'machine-worker'
-/** Bundled one by one: what both have in common would be files of its own, which both would wait for at their start. */
-const PROGRAMS = ['index', WORKER]
 
 /**
  * Bundles the package, from sources: more is left out than from bundles of packages.
@@ -25,42 +25,49 @@ const PROGRAMS = ['index', WORKER]
  * @throws Error for an import that is no file of the bundle
  */
 export async function bundleStandalone(): Promise<ReadonlyMap<string, string>> {
-  const bundles = await Promise.all(PROGRAMS.map(bundle))
-  const chunks = bundles.flat()
-  const files = new Map(chunks.map(({ fileName, code }) => [fileName, code]))
-  if (files.size < chunks.length) throw new Error('two chunks of the programs have one name')
-  for (const { fileName, imports, dynamicImports } of chunks)
-    for (const name of [...imports, ...dynamicImports])
-      if (!files.has(name)) throw new Error(`${fileName} imports ${name}, which no page can`)
-  return files.set(NOTICES, noticesOf(chunks.flatMap(({ moduleIds }) => moduleIds)))
+  // One by one: what both have in common would be files of its own, which both would wait for at their start.
+  const [page, worker] = await Promise.all([
+    bundle(PAGE, { output: { format: 'es' } }),
+    bundle(WORKER, {
+      // A page would compile the opcode tables at each start, for 0.1 s and longer.
+      plugins: [...pluginsForMachines, pageModules()],
+      output: {
+        format: 'cjs',
+        // What the Worker loads at its start is one file, whatever of it chunks use as well.
+        codeSplitting: { groups: [{ name: WORKER, tags: ['$initial'] }] },
+      },
+    }),
+  ])
+  if (page.length !== 1) throw new Error('the module of the page has chunks')
+  const files = programFiles(worker).set(page[0]!.fileName, page[0]!.code)
+  for (const name of [PAGE, WORKER]) files.set(`${name}.js`, `${BANNER}\n${files.get(`${name}.js`)}`)
+  return files.set(NOTICES, noticesOf([...page, ...worker].flatMap(({ moduleIds }) => moduleIds)))
 }
 
-async function bundle(name: string): Promise<OutputChunk[]> {
-  const { output } = await build({
+async function bundle(name: string, { plugins, output }: BuildOptions): Promise<OutputChunk[]> {
+  const { output: files } = await build({
     cwd: folder,
     input: { [name]: `src/${name}.ts` },
     platform: 'browser',
     logLevel: 'warn',
-    // A page would compile the opcode tables at each start, for 0.1 s and longer.
-    plugins: [...pluginsForMachines, ...(name === WORKER ? [pageModules()] : [])],
+    plugins,
     resolve: { conditionNames: ['retrap-source', 'import', 'browser', 'default'] },
     // Pages have none of Node's variables.
     transform: { target: 'es2024', define: { 'process.env': '{}' } },
     write: false,
     output: {
+      ...output,
       minify: true,
       chunkFileNames: 'chunk-[name].js',
-      // What the Worker loads at its start is one file, whatever of it chunks use as well. The page's module has no chunks.
-      codeSplitting: { groups: name === WORKER ? [{ name, tags: ['$initial'] }] : [] },
       comments: { legal: true, annotation: false, jsdoc: false },
-      postBanner: (chunk) => (chunk.isEntry ? BANNER : ''),
     },
   })
-  return output.filter((file) => file.type === 'chunk')
+  return files.filter((file) => file.type === 'chunk')
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const to = join(folder, 'dist/standalone')
+  rmSync(to, { recursive: true, force: true })
   mkdirSync(to, { recursive: true })
   for (const [name, text] of await bundleStandalone()) writeFileSync(join(to, name), text)
 }

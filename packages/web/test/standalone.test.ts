@@ -1,4 +1,7 @@
-/** The example in plain HTML: the package without a bundler, in a page that has it from another origin. */
+/**
+ * The example in plain HTML: the package without a bundler, in a page that has it from another origin. The package's own entry
+ * starts the same program of a Worker, so that the files have to pass through a bundler, too.
+ */
 import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -9,6 +12,7 @@ import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { type PageServer, servePages } from '@retrap/tooling/page-server'
 import { sliceTests } from '@retrap/tooling/slice'
 import type { Browser, Page } from 'puppeteer-core'
+import { build } from 'vite'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { bundleStandalone } from '../build/standalone.ts'
 import type { MachineElement } from '../src/index.ts'
@@ -33,11 +37,12 @@ describe.skipIf(noBrowser !== undefined)('a page without a bundler', () => {
   let cdn: PageServer
   let html: string
   let site: PageServer
+  let modules: ReadonlyMap<string, string>
   /** Paths that the other origin was asked for. */
   const asked: string[] = []
 
   beforeAll(async () => {
-    const modules = await bundleStandalone()
+    modules = await bundleStandalone()
     const files = new Map(
       [...modules].map(([name, text]): [string, string | Uint8Array] => [`${MODULES}/${name}`, text]),
     )
@@ -76,12 +81,12 @@ describe.skipIf(noBrowser !== undefined)('a page without a bundler', () => {
     await page.click('#ask')
     await expect.poll(() => serial(page)).toMatch(/> help\s[^]*retrap> $/)
 
-    // A chunk comes when it is asked for, to a Worker whose own address is no place of files.
+    // A part comes when it is asked for, to a Worker whose own address is no place of files.
     const vcpus = await page.evaluate(async () => {
       const { machine } = document.querySelector<MachineElement>('retrap-machine')!
       return (await machine!.inspect()).vcpus.length
     })
-    expect([vcpus, asked.at(-1)]).toEqual([1, `${MODULES}/chunk-inspect.js`])
+    expect([vcpus, asked.at(-1)]).toEqual([1, `${MODULES}/chunk-common.js`])
     expect(page.workers().length).toBe(1)
     await page.click('#remove')
     await expect.poll(() => page.workers().length).toBe(0)
@@ -124,5 +129,53 @@ describe.skipIf(noBrowser !== undefined)('a page without a bundler', () => {
     expect(failure).toBe("ERR_WORKER: the machine's Worker has failed: its program cannot be loaded")
     await expect.poll(() => page.workers().length).toBe(0)
     await page.close()
+  })
+  test('Vite’s default configuration builds a page whose machine loads its parts, with no script from an address of data', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'retrap-vite-'))
+    let server: PageServer | undefined
+    try {
+      for (const [name, text] of modules) writeFileSync(join(folder, name), text)
+      writeFileSync(
+        join(folder, 'main.js'),
+        "export { createMachine } from './index.js'\nimport * as all from './index.js'\nglobalThis.all = all\n",
+      )
+      writeFileSync(
+        join(folder, 'index.html'),
+        '<link rel="icon" href="data:,"><script type="module" src="/main.js"></script>',
+      )
+      const result = await build({ root: folder, configFile: false, logLevel: 'error', build: { write: false } })
+      if (!('output' in result)) throw new Error('vite gave no bundle')
+      const files = new Map(result.output.map((one) => [one.fileName, one.type === 'chunk' ? one.code : one.source]))
+      const policy = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src data:"
+      server = await servePages(files.set('guest.bin', buildGuestImage()), {
+        headers: { 'content-security-policy': policy },
+      })
+      const page = await browser.newPage()
+      const said: string[] = []
+      page.on('console', (message) => said.push(message.text()))
+      await page.goto(server.origin, { waitUntil: 'load' })
+      const [text, vcpus] = await page.evaluate(async () => {
+        const { createMachine } = (globalThis as unknown as { all: PageGlobals }).all
+        const drives = [{ source: new Uint8Array(1 << 20), interface: 'nvme' as const }]
+        const machine = await createMachine({ firmware: '/guest.bin', memoryBytes: 16 << 20, drives })
+        const codes: number[] = []
+        const prompt = new Promise<string>((resolve) =>
+          machine.on('serial', (bytes) => {
+            codes.push(...bytes)
+            const said = String.fromCharCode(...codes)
+            if (said.endsWith('retrap> ')) resolve(said)
+          }),
+        )
+        void machine.run().catch(() => {})
+        const got = [await prompt, (await machine.inspect()).vcpus.length] as const
+        machine.dispose()
+        return got
+      })
+      expect([text, vcpus, said]).toEqual([expect.stringContaining('a 64-bit guest'), 1, []])
+      await page.close()
+    } finally {
+      server?.close()
+      rmSync(folder, { recursive: true })
+    }
   })
 })
