@@ -169,7 +169,6 @@ export class ArmSnapshots {
         if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
       },
       ownState: () => ownStateOf(this.#parts()),
-      slept: () => undefined,
     })
     return this.#checkpoints.take(options)
   }
@@ -180,28 +179,14 @@ export class ArmSnapshots {
     { deadlineMs = SAVE_DEADLINE_MS, atRest }: PcRestoreOptions = {},
   ): Promise<void> {
     const done = this.#inTurn.do(() =>
-      this.#life.restart(async () => {
-        const parts = this.#parts()
-        let isBegun = false
-        try {
-          this.#restoring = await putBackArm(parts, snapshot, {
-            deadlineMs,
-            written: () => undefined,
-            accepted: () => {
-              isBegun = true
-              atRest?.()
-            },
-            returned: () => undefined,
-          })
-        } catch (error) {
-          // The machine is in neither state.
-          if (isBegun) {
-            parts.domain.stop({ reason: 'stopped' })
-            this.#life.close()
-          }
-          throw error
-        }
-      }),
+      this.#life.restart(async (accepted) => {
+        this.#restoring = await putBackArm(this.#parts(), snapshot, {
+          deadlineMs,
+          written: () => undefined,
+          accepted,
+          returned: () => undefined,
+        })
+      }, atRest),
     )
     return done.catch((error: unknown) => {
       closePages(snapshot.pages)

@@ -113,6 +113,7 @@ export class MachineLife {
   readonly sleep: Sleep
   readonly #domain: LivingDomain
   readonly #describe: DescribeCrash
+  readonly #onSleep: LifeOptions['onSleep']
   /** Settle when the servers that live elsewhere have their models. */
   readonly #ready: Promise<void>[] = []
   readonly #outlets: { flush(): unknown }[]
@@ -131,6 +132,7 @@ export class MachineLife {
   constructor(domain: LivingDomain & SleepingDomain, { models, describe, ...sleep }: LifeOptions) {
     this.#domain = domain
     this.#describe = describe
+    this.#onSleep = sleep.onSleep
     this.#outlets = models.filter(isBuffered)
     this.sleep = new Sleep(domain, { ...sleep, life: this })
   }
@@ -233,14 +235,30 @@ export class MachineLife {
    * Does something that gives the machine another state, while no vCPU executes; a run that is under way goes on
    * afterwards. A machine that its guest has ended can be run again then.
    *
+   * @param action - calls `accepted` when its devices have given up their old state: where it fails later, the machine is in
+   *   neither state and is closed
+   * @param atRest - called by `accepted`
    * @throws MachineError `ERR_STATE` if the machine was closed; what `action` throws
    */
-  restart<T>(action: () => Promise<T>): Promise<T> {
+  restart(action: (accepted: () => void) => Promise<void>, atRest?: () => void): Promise<void> {
     return this.#whileStill(async () => {
       if (this.#has(CLOSED)) throw new MachineError('ERR_STATE', 'the machine was closed')
-      const done = await action()
+      const wasAsleep = this.#domain.asleep
+      let isBegun = false
+      try {
+        await action(() => {
+          isBegun = true
+          atRest?.()
+        })
+      } catch (error) {
+        if (isBegun) {
+          this.#domain.stop({ reason: 'stopped' })
+          this.close()
+        }
+        throw error
+      }
+      if (this.#domain.asleep !== wasAsleep) this.#onSleep?.(this.#domain.asleep)
       if (!this.#has(CLOSED)) this.#state &= ~OVER
-      return done
     })
   }
 

@@ -47,8 +47,6 @@ export interface CheckpointHost<S extends DomainState> {
   restored(): Promise<void>
   /** Takes the state that is not the domain's, at rest. */
   ownState(): OwnState
-  /** The machine sleeps, or sleeps no more. */
-  slept(asleep: boolean): void
 }
 
 const CANNOT_BE_TAKEN = 'this machine cannot have a checkpoint'
@@ -115,26 +113,13 @@ export class Checkpoints<S extends DomainState> {
     own: OwnState,
     { deadlineMs = SAVE_DEADLINE_MS, atRest }: PcRestoreOptions,
   ): Promise<void> {
-    const { life, domain } = this.#host
-    return life.restart(async () => {
-      const wasAsleep = domain.asleep
-      let isBegun = false
-      const accepted = (): void => {
-        isBegun = true
-        atRest?.()
-      }
+    return this.#host.life.restart(async (accepted) => {
       own.check()
       try {
         await instant.reset(own.mapped, { deadlineMs, accepted, returned: own.restore })
       } catch (error) {
-        // The machine is in neither state.
-        if (isBegun) {
-          domain.stop({ reason: 'stopped' })
-          life.close()
-        }
         refuse(CANNOT_GO_BACK, error)
       }
-      if (domain.asleep !== wasAsleep) this.#host.slept(domain.asleep)
-    })
+    }, atRest)
   }
 }

@@ -152,7 +152,6 @@ export class Snapshots {
         if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
       },
       ownState: () => ownStateOf(parts),
-      slept: (asleep) => parts.options.onSleep?.(asleep),
     })
     return this.#checkpoints.take(options)
   }
@@ -164,39 +163,23 @@ export class Snapshots {
     before?: FormerPages,
   ): Promise<void> {
     const done = this.#inTurn.do(() =>
-      this.#host.life.restart(async () => {
+      this.#host.life.restart(async (accepted) => {
         const parts = this.#host.parts
-        const { domain } = parts
-        const wasAsleep = domain.asleep
         await this.#log(parts)
         const { pages } = snapshot
         const known = this.#since.get(pages)
         const former = known === undefined && before !== undefined ? this.#since.get(before.pages) : undefined
-        let isBegun = false
-        try {
-          this.#restoring = await putBackPc(parts, snapshot, {
-            deadlineMs,
-            log: this.#written ?? undefined,
-            written: () => known?.now() ?? former?.now(before!.differing),
-            accepted: () => {
-              isBegun = true
-              atRest?.()
-            },
-            returned: () => {
-              const since = this.#written?.returnedTo(known)
-              if (since !== undefined) this.#since.set(pages, since)
-            },
-          })
-        } catch (error) {
-          // The machine is in neither state.
-          if (isBegun) {
-            domain.stop({ reason: 'stopped' })
-            this.#host.life.close()
-          }
-          throw error
-        }
-        if (domain.asleep !== wasAsleep) parts.options.onSleep?.(domain.asleep)
-      }),
+        this.#restoring = await putBackPc(parts, snapshot, {
+          deadlineMs,
+          log: this.#written ?? undefined,
+          written: () => known?.now() ?? former?.now(before!.differing),
+          accepted,
+          returned: () => {
+            const since = this.#written?.returnedTo(known)
+            if (since !== undefined) this.#since.set(pages, since)
+          },
+        })
+      }, atRest),
     )
     return done.catch((error: unknown) => {
       closePages(snapshot.pages)
