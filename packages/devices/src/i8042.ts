@@ -133,7 +133,7 @@ export class I8042 implements DeviceModel {
     const held = this.#held
     this.#held = null
     if (held === null) this.#fetch()
-    else this.#put(held.source, held.data)
+    else this.#fill(held.source, held.data)
     return data
   }
 
@@ -153,16 +153,16 @@ export class I8042 implements DeviceModel {
     // An answer of the controller may have come first; the device keeps its byte.
     if ((this.#status & STATUS_OBF) !== 0) return
     const sender = this.#sender()
-    if (sender === FROM_MOUSE) this.#put(FROM_MOUSE, this.#mouse!.take())
+    if (sender === FROM_MOUSE) this.#fill(FROM_MOUSE, this.#mouse!.take())
     else if (sender === FROM_KEYBOARD) {
       const byte = this.#keyboard!.take()
-      if ((this.#commandByte() & CB_TRANSLATE) === 0) this.#put(FROM_KEYBOARD, byte)
+      if ((this.#commandByte() & CB_TRANSLATE) === 0) this.#fill(FROM_KEYBOARD, byte)
       else if (byte === BREAK_PREFIX) {
         this.#breakPrefix = true
         this.#fetch()
       } else {
         const code = translate(byte)
-        this.#put(FROM_KEYBOARD, this.#breakPrefix && code < 0x80 ? code | 0x80 : code)
+        this.#fill(FROM_KEYBOARD, this.#breakPrefix && code < 0x80 ? code | 0x80 : code)
         this.#breakPrefix = false
       }
     }
@@ -289,11 +289,7 @@ export class I8042 implements DeviceModel {
     this.#fill(FROM_CONTROLLER, value, flags)
   }
 
-  #put(source: Source, value: number): void {
-    this.#fill(source, value, source === FROM_MOUSE ? STATUS_AUX_OBF : 0)
-  }
-
-  #fill(source: Source, value: number, flags: number): void {
+  #fill(source: Source, value: number, flags = source === FROM_MOUSE ? STATUS_AUX_OBF : 0): void {
     this.#source = source
     this.#data = value
     this.#status = (this.#status & ~(STATUS_AUX_OBF | STATUS_TIMEOUT)) | STATUS_OBF | flags

@@ -5,6 +5,7 @@
  */
 export { DisplayError, type DisplayErrorCode } from './errors.ts'
 export { Screen, type ScreenFrame, type ScreenOptions } from './screen.ts'
+export type { InputQueue } from './input/input-queue.ts'
 export { Keyboard, type KeyboardLeds, type KeyboardOptions } from './input/keyboard.ts'
 export type { KeyDigit, KeyLetter, KeyName, KeySide } from './input/keys.ts'
 export type { KeyboardLayout, KeyboardLayoutName, KeyStroke } from './input/layouts.ts'

@@ -24,8 +24,8 @@ export const USAGE = {
 
 /** The state that decides between the sequences of a key, beside the key. */
 export interface KeyContext {
-  /** Whether a key is down. */
-  isDown(usage: number): boolean
+  /** The keys that are down. */
+  readonly down: ReadonlySet<number>
   /** Whether the lamp of Num Lock is lit: the keyboard has no other knowledge of it. */
   readonly numLock: boolean
   /** Print Screen was pressed as System Request, with Alt. */
@@ -67,7 +67,7 @@ function setTwoSequence(usage: number, down: boolean, context: KeyContext): numb
   if (code === 0) return bytes
   const navigation = usage >= USAGE.insert && usage <= USAGE.up
   const shifts = [LEFT_SHIFT, RIGHT_SHIFT].filter((shift) =>
-    context.isDown(shift === LEFT_SHIFT ? USAGE.leftShift : USAGE.rightShift),
+    context.down.has(shift === LEFT_SHIFT ? USAGE.leftShift : USAGE.rightShift),
   )
   // Software of the first PCs takes a navigation key for one of the keypad: Shift has to seem up while it is down.
   const unshift = shifts.length > 0 && (usage === USAGE.keypadSlash || (navigation && !context.numLock))
@@ -87,10 +87,10 @@ function pushCode(bytes: number[], code: number, down: boolean): void {
 }
 
 function printScreen(down: boolean, context: KeyContext): number[] {
-  if (down) context.systemRequest = context.isDown(USAGE.leftAlt) || context.isDown(USAGE.rightAlt)
+  if (down) context.systemRequest = context.down.has(USAGE.leftAlt) || context.down.has(USAGE.rightAlt)
   if (context.systemRequest) return down ? [SYSTEM_REQUEST] : [BREAK, SYSTEM_REQUEST]
   const plain = [USAGE.leftControl, USAGE.rightControl, USAGE.leftShift, USAGE.rightShift].every(
-    (usage) => !context.isDown(usage),
+    (usage) => !context.down.has(usage),
   )
   if (!plain) return down ? [PREFIX, PRINT_SCREEN] : [PREFIX, BREAK, PRINT_SCREEN]
   return down ? [PREFIX, LEFT_SHIFT, PREFIX, PRINT_SCREEN] : [PREFIX, BREAK, PRINT_SCREEN, PREFIX, BREAK, LEFT_SHIFT]
@@ -99,7 +99,7 @@ function printScreen(down: boolean, context: KeyContext): number[] {
 /** Pause sends its break code at once. */
 function pause(down: boolean, context: KeyContext): number[] {
   if (!down) return []
-  const control = context.isDown(USAGE.leftControl) || context.isDown(USAGE.rightControl)
+  const control = context.down.has(USAGE.leftControl) || context.down.has(USAGE.rightControl)
   return control ? [PREFIX, 0x7e, PREFIX, BREAK, 0x7e] : [0xe1, 0x14, 0x77, 0xe1, BREAK, 0x14, BREAK, 0x77]
 }
 

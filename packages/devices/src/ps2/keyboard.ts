@@ -43,13 +43,17 @@ export interface Ps2KeyboardOptions {
   readonly whenFull: 'wait' | 'overrun'
 }
 
+function isKey(usage: number): boolean {
+  return Number.isInteger(usage) && usage >= 0 && usage <= 0xff
+}
+
 /** An enhanced keyboard at the controller's first port. */
 export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
   readonly #backend: InputBackend
   readonly #waits: boolean
   readonly #answers = new ByteRing(ANSWER_BYTES)
   readonly #codes = new ByteRing(BUFFER_BYTES + 1)
-  readonly #down = new Set<number>()
+  readonly down: Set<number> = new Set()
   readonly #kinds: Uint8Array = SET_3_DEFAULTS.slice()
   #scanning = true
   #set = DEFAULT_SET
@@ -76,10 +80,6 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
     this.#timer = context.timer((at, deadline) => this.#expired(context.clock.now() - at, deadline))
   }
 
-  isDown(usage: number): boolean {
-    return this.#down.has(usage)
-  }
-
   get numLock(): boolean {
     return (this.#leds & LED_NUM) !== 0
   }
@@ -89,29 +89,24 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
       this.#refused = true
       return 0
     }
+    const sends = this.#scanning && !this.#testing
     let taken = 0
     for (const event of events) {
-      if (event.kind === 'key' && !this.#key(event.usage, event.down)) {
-        this.#refused = true
-        break
+      // A key cannot go down twice; a back end that reports a host's repeats changes nothing.
+      if (event.kind === 'key' && isKey(event.usage) && this.down.has(event.usage) !== event.down) {
+        if (sends && this.#waits && this.#codes.length > BUFFER_BYTES - LONGEST_SEQUENCE) {
+          this.#refused = true
+          break
+        }
+        if (event.down) this.down.add(event.usage)
+        // Modifiers count while they are down, and their own codes do not depend on them.
+        if (sends) this.#send(event.usage, event.down)
+        if (!event.down) this.down.delete(event.usage)
       }
       taken++
     }
     if (this.ready) this.#bytesReady()
     return taken
-  }
-
-  /** @returns false if there is no room for its codes */
-  #key(usage: number, down: boolean): boolean {
-    // A key cannot go down twice; a back end that reports a host's repeats changes nothing.
-    if (!Number.isInteger(usage) || usage < 0 || usage > 0xff || this.#down.has(usage) === down) return true
-    const sends = this.#scanning && !this.#testing
-    if (sends && this.#waits && this.#codes.length > BUFFER_BYTES - LONGEST_SEQUENCE) return false
-    if (down) this.#down.add(usage)
-    // Modifiers count while they are down, and their own codes do not depend on them.
-    if (sends) this.#send(usage, down)
-    if (!down) this.#down.delete(usage)
-    return true
   }
 
   #send(usage: number, down: boolean): void {
@@ -320,7 +315,7 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
     this.#testing = false
     this.#answers.clear()
     this.#setDefaults()
-    this.#down.clear()
+    this.down.clear()
     this.#scanning = true
     this.#pending = NONE
     this.#last = 0
@@ -340,7 +335,7 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
       last: this.#last,
       answers: this.#answers.toArray(),
       codes: this.#codes.toArray(),
-      down: [...this.#down],
+      down: [...this.down],
       repeating: this.#repeating,
       systemRequest: this.systemRequest,
       kinds,
@@ -357,8 +352,8 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
     this.#last = saved.last
     this.#answers.fill(saved.answers)
     this.#codes.fill(saved.codes)
-    this.#down.clear()
-    for (const usage of saved.down) this.#down.add(usage)
+    this.down.clear()
+    for (const usage of saved.down) this.down.add(usage)
     this.#repeating = saved.repeating
     this.systemRequest = saved.systemRequest
     this.#kinds.set(SET_3_DEFAULTS)

@@ -1,12 +1,12 @@
-import type { InputClient, InputEvent } from '@retrap/device'
+import type { InputBackend, InputClient, InputEvent } from '@retrap/device'
 
 /** So many events are offered at once. */
 const BATCH = 64
 /** Taken events are removed when there are so many. */
 const COMPACT_FROM = 4096
 
-/** Events that a guest's device has not taken yet, in their order. */
-export class InputQueue {
+/** A {@link Keyboard}'s or {@link Mouse}'s events that the guest's device has not taken yet, in their order. */
+export abstract class InputQueue implements InputBackend {
   #client: InputClient | null = null
   #events: InputEvent[] = []
   /** Events at the front of `#events` that were taken. */
@@ -17,27 +17,32 @@ export class InputQueue {
   #offering = false
   #waiters: readonly { readonly upTo: number; readonly settle: (taken: boolean) => void }[] = []
 
+  /** The guest's device's: see `InputBackend`. A machine that starts anew connects its new one. */
   connect(client: InputClient): void {
     this.#client = client
-    this.offer()
+    this.ready()
   }
 
-  /** Events that wait. */
-  get length(): number {
+  /** Events that the guest has not taken yet. */
+  get waiting(): number {
     return this.#events.length - this.#first
   }
 
-  /** @returns settles with true when the device has taken them, with false when they are dropped */
-  send(events: readonly InputEvent[]): Promise<boolean> {
+  /**
+   * Queues events.
+   *
+   * @returns settles with true when the device has taken them, with false when they are dropped
+   */
+  protected queue(events: readonly InputEvent[]): Promise<boolean> {
     for (const event of events) this.#events.push(event)
     this.#queued += events.length
     const upTo = this.#queued
-    this.offer()
+    this.ready()
     if (this.#taken >= upTo) return Promise.resolve(true)
     return new Promise((settle) => (this.#waiters = [...this.#waiters, { upTo, settle }]))
   }
 
-  /** Drops what waits. */
+  /** Drops events that wait. */
   clear(): void {
     this.#events = []
     this.#first = 0
@@ -47,17 +52,18 @@ export class InputQueue {
     for (const { settle } of waiters) settle(false)
   }
 
-  offer(): void {
+  /** The guest's device's: see `InputBackend`. */
+  ready(): void {
     // A device that moves events on at once says within `input` that it has room again.
     if (this.#offering || this.#client === null) return
     this.#offering = true
-    while (this.length > 0) {
+    while (this.waiting > 0) {
       const count = this.#client.input(this.#events.slice(this.#first, this.#first + BATCH))
       if (count === 0) break
       this.#first += count
       this.#taken += count
     }
-    if (this.length === 0 || this.#first >= COMPACT_FROM) {
+    if (this.waiting === 0 || this.#first >= COMPACT_FROM) {
       this.#events = this.#events.slice(this.#first)
       this.#first = 0
     }

@@ -1,4 +1,4 @@
-import type { InputBackend, InputClient, InputEvent } from '@retrap/device'
+import type { InputEvent } from '@retrap/device'
 import { DisplayError } from '../errors.ts'
 import { InputQueue } from './input-queue.ts'
 import { type KeyName, keyUsage } from './keys.ts'
@@ -25,25 +25,20 @@ export interface KeyboardLeds {
  *
  * Keys wait until the guest takes them. The promises settle with true then, and with false where keys are dropped instead.
  */
-export class Keyboard implements InputBackend {
+export class Keyboard extends InputQueue {
   /** The layout printed on the keys. */
   readonly layout: KeyboardLayout
-  readonly #queue = new InputQueue()
   #leds: KeyboardLeds = { numLock: false, capsLock: false, scrollLock: false }
 
   /** @throws DisplayError `ERR_OPTION` for a layout that there is not */
   constructor(options: KeyboardOptions = {}) {
+    super()
     this.layout = new KeyboardLayout(options.layout ?? 'us')
   }
 
   /** The lamps, as the guest has set them. */
   get leds(): KeyboardLeds {
     return this.#leds
-  }
-
-  /** Events that the guest has not taken yet. */
-  get waiting(): number {
-    return this.#queue.length
   }
 
   /**
@@ -65,10 +60,10 @@ export class Keyboard implements InputBackend {
       throw new DisplayError('ERR_OPTION', `type: '${character}' is not on a keyboard of layout ${layout.name}`)
     })
     const { delayMs = 0 } = options
-    if (delayMs === 0) return this.#queue.send(characters.flat())
+    if (delayMs === 0) return this.queue(characters.flat())
     for (const events of characters) {
       // oxlint-disable-next-line no-await-in-loop -- one after the other
-      if (!(await this.#queue.send(events))) return false
+      if (!(await this.queue(events))) return false
       // oxlint-disable-next-line no-await-in-loop
       await new Promise<void>((resolve) => setTimeout(resolve, delayMs))
     }
@@ -83,42 +78,27 @@ export class Keyboard implements InputBackend {
   press(...keys: readonly KeyName[]): Promise<boolean> {
     const usages = keys.map(keyUsage)
     const up = usages.toReversed().map((usage) => keyEvent(usage, false))
-    return this.#queue.send([...usages.map((usage) => keyEvent(usage, true)), ...up])
+    return this.queue([...usages.map((usage) => keyEvent(usage, true)), ...up])
   }
 
   /** Presses a key and holds it; the guest's keyboard repeats it. @throws DisplayError `ERR_OPTION` */
   down(key: KeyName): Promise<boolean> {
-    return this.send(keyUsage(key), true)
+    return this.queue([keyEvent(keyUsage(key), true)])
   }
 
   /** Releases a key. @throws DisplayError `ERR_OPTION` */
   up(key: KeyName): Promise<boolean> {
-    return this.send(keyUsage(key), false)
+    return this.queue([keyEvent(keyUsage(key), false)])
   }
 
   /** Presses or releases a key by its usage of the HID Keyboard/Keypad page. */
   send(usage: number, down: boolean): Promise<boolean> {
-    return this.#queue.send([keyEvent(usage, down)])
+    return this.queue([keyEvent(usage, down)])
   }
 
   /** Presses and releases keys after one another, as one text. */
   sendAll(keys: readonly { readonly usage: number; readonly down: boolean }[]): Promise<boolean> {
-    return this.#queue.send(keys.map(({ usage, down }) => keyEvent(usage, down)))
-  }
-
-  /** Drops keys that wait. */
-  clear(): void {
-    this.#queue.clear()
-  }
-
-  /** The guest's keyboard's: see `InputBackend`. A machine that starts anew connects its new one. */
-  connect(client: InputClient): void {
-    this.#queue.connect(client)
-  }
-
-  /** The guest's keyboard's: see `InputBackend`. */
-  ready(): void {
-    this.#queue.offer()
+    return this.queue(keys.map(({ usage, down }) => keyEvent(usage, down)))
   }
 
   /** The guest's keyboard's: see `InputBackend`. */

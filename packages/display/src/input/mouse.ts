@@ -1,4 +1,4 @@
-import type { InputBackend, InputClient } from '@retrap/device'
+import type { InputClient } from '@retrap/device'
 import { DisplayError } from '../errors.ts'
 import { InputQueue } from './input-queue.ts'
 
@@ -16,8 +16,7 @@ const LARGEST_PLACE = 0x7fff
  *
  * Movements wait until the guest takes them. The promises settle with true then, and with false where they are dropped.
  */
-export class Mouse implements InputBackend {
-  readonly #queue = new InputQueue()
+export class Mouse extends InputQueue {
   #pointer: PointerKind = 'none'
 
   /** Which pointer the guest drives. */
@@ -25,30 +24,25 @@ export class Mouse implements InputBackend {
     return this.#pointer
   }
 
-  /** Events that the guest has not taken yet. */
-  get waiting(): number {
-    return this.#queue.length
-  }
-
   /** Moves by so many counts, right and down. */
   move(dx: number, dy: number): Promise<boolean> {
-    return this.#queue.send([{ kind: 'relative', dx: whole('dx', dx), dy: whole('dy', dy) }])
+    return this.queue([{ kind: 'relative', dx: whole('dx', dx), dy: whole('dy', dy) }])
   }
 
   /** Moves to a place: 0 to 32767 from left to right, and from top to bottom. For an absolute pointer only. */
   moveTo(x: number, y: number): Promise<boolean> {
     const place = (name: string, value: number): number => Math.min(Math.max(whole(name, value), 0), LARGEST_PLACE)
-    return this.#queue.send([{ kind: 'absolute', x: place('x', x), y: place('y', y) }])
+    return this.queue([{ kind: 'absolute', x: place('x', x), y: place('y', y) }])
   }
 
   /** Presses a button and holds it. */
   down(button: MouseButton = 'left'): Promise<boolean> {
-    return this.#queue.send([{ kind: 'button', button: number(button), down: true }])
+    return this.queue([{ kind: 'button', button: number(button), down: true }])
   }
 
   /** Releases a button. */
   up(button: MouseButton = 'left'): Promise<boolean> {
-    return this.#queue.send([{ kind: 'button', button: number(button), down: false }])
+    return this.queue([{ kind: 'button', button: number(button), down: false }])
   }
 
   /** Presses a button and releases it. */
@@ -60,23 +54,13 @@ export class Mouse implements InputBackend {
   /** Turns the wheel by so many detents: away from the user, and to the right, are positive. */
   wheel(vertical: number, horizontal = 0): Promise<boolean> {
     const detents = { vertical: whole('vertical', vertical), horizontal: whole('horizontal', horizontal) }
-    return this.#queue.send([{ kind: 'wheel', ...detents }])
+    return this.queue([{ kind: 'wheel', ...detents }])
   }
 
-  /** Drops movements that wait. */
-  clear(): void {
-    this.#queue.clear()
-  }
-
-  /** The guest's mouse's: see `InputBackend`. A machine that starts anew connects its new one. */
-  connect(client: InputClient): void {
+  /** See `InputQueue`; a new device's kind of pointer is not known yet. */
+  override connect(client: InputClient): void {
     this.#pointer = 'none'
-    this.#queue.connect(client)
-  }
-
-  /** The guest's mouse's: see `InputBackend`. */
-  ready(): void {
-    this.#queue.offer()
+    super.connect(client)
   }
 
   /** The guest's mouse's: see `InputBackend`. */

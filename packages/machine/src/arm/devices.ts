@@ -7,7 +7,6 @@ import type { PlacedDevices, PlaceDevices } from '../kinds/placed-devices.ts'
 import { drivesOf, type PcBootOptions, type PcDrive } from '../devices/drives.ts'
 import { MachineError } from '../errors.ts'
 import { InputSwitch } from '../input/input-switch.ts'
-import { waking } from '../input/relay.ts'
 import type { PcNetworkCard } from '../devices/network-card.ts'
 import type { PcOptions, StartDeviceServer } from '../pc/pc-options.ts'
 import { PciSlots, wantedSlots } from '../devices/pci-slots.ts'
@@ -141,8 +140,8 @@ export function placeArmDevices(
     sata: SATA,
     ...(hasVga(options) && { vga: { device: slots.take('vga', VGA_SLOT) } }),
     random: parts.random,
-    keyboard: new InputSwitch(waking(gate?.input('keyboard', keyboard) ?? keyboard, wake)),
-    mouse: new InputSwitch(waking(gate?.input('mouse', mouse) ?? mouse, wake)),
+    keyboard: new InputSwitch(gate?.input('keyboard', keyboard) ?? keyboard, { wake }),
+    mouse: new InputSwitch(gate?.input('mouse', mouse) ?? mouse, { wake }),
     screen: parts.screen,
     inSystemManagement: () => false,
     flash: [],

@@ -13,6 +13,14 @@ interface Member {
 
 const FIRST_BUTTON_KEY = 0x1_0000
 
+/** What a machine does about events, besides handing them to a model. */
+interface InputEffects {
+  /** Wakes the domain: it may wait for what was just taken. */
+  readonly wake?: () => void
+  /** Called before keys are offered that go down. */
+  readonly pressed?: () => unknown
+}
+
 /**
  * Lets several models share a keyboard or a mouse: the board's own, and those that are plugged in.
  *
@@ -21,6 +29,7 @@ const FIRST_BUTTON_KEY = 0x1_0000
  */
 export class InputSwitch implements InputClient {
   readonly #backend: InputBackend
+  readonly #effects: InputEffects
   readonly #members: Member[] = []
   /** In the order in which the guest has begun to use them; the board's is not among them. */
   #active: Member[] = []
@@ -28,8 +37,9 @@ export class InputSwitch implements InputClient {
   /** Keys that are down, and buttons behind them. */
   readonly #held = new Set<number>()
 
-  constructor(backend: InputBackend) {
+  constructor(backend: InputBackend, effects: InputEffects = {}) {
     this.#backend = backend
+    this.#effects = effects
   }
 
   /** A back end for one more model; the first is for the board's. */
@@ -81,7 +91,10 @@ export class InputSwitch implements InputClient {
 
   /** Takes events of the back end. */
   input(events: readonly InputEvent[]): number {
+    const { wake, pressed } = this.#effects
+    if (pressed !== undefined && events.some((event) => event.kind === 'key' && event.down)) pressed()
     const taken = this.#target?.client?.input(events) ?? 0
+    if (taken > 0) wake?.()
     for (const event of events.slice(0, taken)) {
       if (event.kind !== 'key' && event.kind !== 'button') continue
       const held = event.kind === 'key' ? event.usage : FIRST_BUTTON_KEY + event.button

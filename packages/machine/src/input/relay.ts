@@ -96,27 +96,3 @@ export class RemoteInput implements InputClient {
     this.#backend.ready()
   }
 }
-
-/**
- * A back end whose events also wake a domain that waits.
- *
- * @param pressed - called before keys are offered that go down
- */
-export function waking(backend: InputBackend, wake: () => void, pressed?: () => void): InputBackend {
-  return {
-    connect(client) {
-      backend.connect({
-        input(events) {
-          if (pressed !== undefined && events.some((event) => event.kind === 'key' && event.down)) pressed()
-          const taken = client.input(events)
-          if (taken > 0) wake()
-          return taken
-        },
-      })
-    },
-    ready: () => backend.ready(),
-    setLeds: (leds) => backend.setLeds?.(leds),
-    setPointer: (kind) => backend.setPointer?.(kind),
-    setActive: (active) => backend.setActive?.(active),
-  }
-}

@@ -17,7 +17,6 @@ import { inSystemManagement, smramOf } from '../firmware/smram.ts'
 import { createVapic } from '../firmware/vapic.ts'
 import type { ForkFamily, ForkOrigin } from '../fork/fork-family.ts'
 import { InputSwitch } from '../input/input-switch.ts'
-import { waking } from '../input/relay.ts'
 import type { PcSite, PlacedDevices } from '../kinds/placed-devices.ts'
 import { sampledVcpus } from '../life/call-stack.ts'
 import { describeCrash } from '../life/crash.ts'
@@ -190,8 +189,8 @@ function compose(given: PcOptions, parts: PcParts, base: PcBase): ComposedPc {
   const { keyboard = new Keyboard(), mouse = new Mouse(), screen = new Screen() } = options
   const keys = gate?.input('keyboard', keyboard) ?? keyboard
   const pointer = gate?.input('mouse', mouse) ?? mouse
-  const keySwitch = new InputSwitch(waking(keys, wake, () => domain.asleep && board.wake()))
-  const pointerSwitch = new InputSwitch(waking(pointer, wake))
+  const keySwitch = new InputSwitch(keys, { wake, pressed: () => domain.asleep && board.wake() })
+  const pointerSwitch = new InputSwitch(pointer, { wake })
   // The board's own come first.
   const boardInput = { keyboard: keySwitch.join(), mouse: pointerSwitch.join() }
 
