@@ -26,8 +26,9 @@ setsid cttyhack sh
 poweroff -f
 `
 
-/** Loads the modules, and has the network card ask for an address until it gets one. */
+/** Loads the modules, mounts the first virtio disk, and has the network card ask for an address until it gets one. */
 const DRIVERS_SCRIPT = `for module in /modules/*.ko; do [ -e "$module" ] && insmod "$module"; done
+[ -b /dev/vda ] && mount /dev/vda /mnt
 ip link set lo up 2>/dev/null
 if ip link set eth0 up 2>/dev/null; then
   udhcpc -f -i eth0 -s /etc/dhcp -t 3 -T 1 -A 3 >/dev/null 2>&1 </dev/null &
@@ -48,14 +49,15 @@ esac
 `
 
 /**
- * An initramfs that boots to a busybox shell on the console. With modules it asks for an address, if
- * there is a network card then, and goes on asking.
+ * An initramfs that boots to a busybox shell on the console. With modules it mounts a virtio disk at /mnt, and asks for an
+ * address, if there are a disk and a network card then; it goes on asking.
  *
  * @param busybox - a statically linked busybox, such as Debian's busybox-static holds
  * @param modules - the kernel's modules to load, in this order
  */
 export function buildInitramfs(busybox: Uint8Array, modules: readonly Uint8Array[] = []): Uint8Array {
-  const directories = ['bin', 'dev', 'etc', ...(modules.length === 0 ? [] : ['modules']), 'proc', 'root', 'sys', 'tmp']
+  const forModules = modules.length === 0 ? [] : ['mnt', 'modules']
+  const directories = ['bin', 'dev', 'etc', ...forModules, 'proc', 'root', 'sys', 'tmp']
   return writeCpio([
     ...directories.map((path) => ({ kind: 'directory', path }) as const),
     // The kernel opens it before the first process runs, hence before anything is mounted.

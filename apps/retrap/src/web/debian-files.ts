@@ -11,8 +11,8 @@ import { CliError } from '../errors.ts'
 import { addModule, type LinuxArchitecture, moduleFiles } from '../linux/debian.ts'
 import { LICENCE_TEXTS } from './packages.ts'
 
-/** Drivers of the network card. */
-const DRIVERS = ['virtio_pci', 'virtio_net']
+/** Drivers of the disk, of its file system where it is no part of the kernel, and of the network card. */
+const DRIVERS = ['virtio_pci', 'virtio_blk', 'crc32c_generic', 'ext4', 'virtio_net']
 
 /** Packages of an architecture, the kernel's first: names of amd64 need none. */
 export const debianPackages = (architecture: LinuxArchitecture): readonly DistributedMembers[] => {
@@ -31,6 +31,8 @@ export interface DebianFiles {
   /** The kernel's. */
   readonly version: string
   readonly kernelPath: string
+  /** The kernel's configuration. */
+  readonly configPath: string
   readonly busyboxPath: string
   /** Modules of the kernel's, in the order in which they are loaded. */
   readonly modulePaths: readonly string[]
@@ -64,10 +66,12 @@ export function debianFilesIn(architecture: LinuxArchitecture, kernel: string, b
   const order: string[] = []
   for (const name of DRIVERS) addModule(name, files, order)
   const [kernelPath = ''] = globSync(join(kernel, 'boot', 'vmlinuz-*'))
+  const [configPath = ''] = globSync(join(kernel, 'boot', 'config-*'))
   return {
     architecture,
     version: basename(kernelPath).replace('vmlinuz-', ''),
     kernelPath,
+    configPath,
     busyboxPath: join(busybox, 'bin', 'busybox'),
     modulePaths: order.map((name) => files.get(name)!),
   }

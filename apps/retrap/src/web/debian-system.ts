@@ -1,8 +1,10 @@
+import { MemoryStorage, RawImage } from '@retrap/block'
 import { writeSnapshot } from '@retrap/snapshot'
 import { CliError } from '../errors.ts'
 import type { CreateMachine, MachineOptions, MachineSnapshot } from '../machine/machine-contract.ts'
 import { readBytes } from '../files/files.ts'
 import type { LinuxArchitecture } from '../linux/debian.ts'
+import { writeExt2 } from '../linux/ext2.ts'
 import { buildInitramfs, SHELL_PROMPT } from '../linux/initramfs.ts'
 import { Hub } from '@retrap/network'
 import type { DebianFiles, FetchedDebian } from './debian-files.ts'
@@ -42,6 +44,16 @@ const BOARDS: Readonly<Record<LinuxArchitecture, Board>> = {
 export const SYSTEMS_LIST = 'systems/systems.json'
 
 const MEMORY_BYTES = 256 << 20
+/** Room on the disk for the visitor's own files. */
+const FREE_BYTES = 16 << 20
+/** For a visitor who looks at the disk. */
+const NOTE = `This disk is a file beside the page, and only the parts of it that are read come here.
+
+    md5sum /mnt/vmlinuz
+
+reads all of Debian's kernel. In Devices, make the contents of disks 300 ms slower, and watch
+its requests; in Inspector see where the processor is meanwhile.
+`
 const MAC_ADDRESS = '52:54:00:12:34:56'
 /** The shell asks its terminal, which answers when the page shows it. Source: ECMA-48, 8.3.35, "DSR". */
 const WHERE_IS_THE_CURSOR = '\u001b[6n'
@@ -61,11 +73,13 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
   const board = BOARDS[architecture]
   const folder = `systems/debian-${architecture}`
   const commandLine = `console=${board.console} quiet`
-  const [kernel, busybox] = await Promise.all([readBytes(linux.kernelPath), readBytes(linux.busyboxPath)])
+  const paths = [linux.kernelPath, linux.configPath, linux.busyboxPath]
+  const [kernel, config, busybox] = (await Promise.all(paths.map(readBytes))) as [Uint8Array, Uint8Array, Uint8Array]
   const initrd = buildInitramfs(busybox, await Promise.all(linux.modulePaths.map(readBytes)))
   // The machine's own: it may give their memory back.
   const images = { kernel: kernel.slice(), initrd: initrd.slice() }
-  const { snapshot, printed } = await bootToPrompt({ ...images, architecture, commandLine }, createMachine)
+  const disk = diskOf(kernel, config)
+  const { snapshot, printed } = await bootToPrompt({ ...images, architecture, commandLine, disk }, createMachine)
   const description = {
     version: 1,
     arguments: [
@@ -81,6 +95,8 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
       commandLine,
       '--nic',
       `user,mac=${MAC_ADDRESS}`,
+      '--drive',
+      'file=disk.img,if=virtio,media=disk,id=disk0',
     ],
     savedAt: new Date().toISOString(),
     page: { ...board.page, commandLine, network: { kind: 'none', macAddress: MAC_ADDRESS } },
@@ -92,7 +108,7 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
   const file = Buffer.concat(parts)
   const system: OfferedSystem = {
     title: `Debian ${architecture}`,
-    description: `Debian's kernel ${linux.version} with busybox, at its prompt, with a network card.`,
+    description: `Debian's kernel ${linux.version} with busybox, at its prompt, with a disk and a network card.`,
     bytes: file.length,
     options: {
       ...board.page,
@@ -100,6 +116,7 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
       kernel: `${folder}/vmlinuz`,
       initrd: `${folder}/initrd`,
       commandLine,
+      drives: [{ source: `${folder}/disk.img`, interface: 'virtio' }],
       network: { kind: 'fetch' },
     },
   }
@@ -109,6 +126,8 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
       [`${folder}/machine.snapshot`, file],
       [`${folder}/vmlinuz`, kernel],
       [`${folder}/initrd`, initrd],
+      // As the guest has it at that instant: it is mounted.
+      [`${folder}/disk.img`, disk],
     ]),
   }
 }
@@ -119,13 +138,14 @@ export async function listSystem({ files }: MadeSystem, linux: FetchedDebian): P
   const parts = await Promise.all([
     listPackage(kernel, {
       purpose:
-        'Linux, unmodified, and its modules in the initial RAM disk; the snapshot has the RAM of a machine that runs it.',
+        'Linux, unmodified, also on the disk, and its modules in the initial RAM disk; the snapshot has the RAM of a machine ' +
+        'that runs it.',
       files,
       licenceTexts,
     }),
     listPackage(busybox, {
       purpose: "The guest's shell and commands: busybox, unmodified, in the initial RAM disk and in the snapshot.",
-      files: new Map([...files].filter(([path]) => !path.endsWith('/vmlinuz'))),
+      files: new Map([...files].filter(([path]) => !/\/(vmlinuz|disk\.img)$/.test(path))),
       licenceTexts,
     }),
   ])
@@ -164,8 +184,25 @@ export async function makeSystems(
 /** The list of systems for the start page, as one of its files. */
 export const systemsList = (systems: readonly OfferedSystem[]): Uint8Array => Buffer.from(JSON.stringify(systems))
 
+/** The disk's image: the kernel and its configuration as files, a note, and free room. */
+function diskOf(kernel: Uint8Array, config: Uint8Array): Uint8Array {
+  const files = new Map([
+    ['README', new TextEncoder().encode(NOTE)],
+    ['config', config],
+    ['vmlinuz', kernel],
+  ])
+  const bytes = kernel.length + config.length + FREE_BYTES
+  return writeExt2(files, Math.ceil(bytes / 2 ** 20) * 2 ** 20)
+}
+
+/** @param given.disk - changed as the guest writes to it */
 async function bootToPrompt(
-  given: Required<Pick<MachineOptions, 'kernel' | 'initrd' | 'architecture' | 'commandLine'>>,
+  {
+    disk,
+    ...given
+  }: Required<Pick<MachineOptions, 'kernel' | 'initrd' | 'architecture' | 'commandLine'>> & {
+    readonly disk: Uint8Array
+  },
   createMachine: CreateMachine,
 ): Promise<{ snapshot: MachineSnapshot; printed: string }> {
   const machine = await createMachine({
@@ -173,6 +210,7 @@ async function bootToPrompt(
     memoryBytes: MEMORY_BYTES,
     cpus: 1,
     devices: [],
+    drives: [{ id: 'disk0', interface: 'virtio', medium: new RawImage(new MemoryStorage(disk)) }],
     // The page plugs the cable in.
     virtio: [{ kind: 'net', network: new Hub().port(), macAddress: bytesOf(MAC_ADDRESS) }],
     deviceServers: [],

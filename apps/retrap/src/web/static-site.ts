@@ -57,8 +57,8 @@ export async function checkTarget(folder: string): Promise<void> {
 const PARTS: readonly (readonly [prefix: string, name: string])[] = [
   ['', 'the pages themselves'],
   ['firmware/', 'firmware, loaded when a disk or a CD is started'],
-  ['systems/debian-amd64/', 'Debian amd64: snapshot, kernel, initial RAM disk'],
-  ['systems/debian-arm64/', 'Debian arm64: snapshot, kernel, initial RAM disk'],
+  ['systems/debian-amd64/', 'Debian amd64: snapshot, kernel, initial RAM disk, disk'],
+  ['systems/debian-arm64/', 'Debian arm64: snapshot, kernel, initial RAM disk, disk'],
   ['debian/', 'copyright files and licences of what is from Debian'],
   ['debian/sources/', 'sources of what is from Debian, for licences'],
 ]

@@ -16,11 +16,13 @@ afterAll(() => rmSync(folder, { recursive: true }))
 const linux = {
   architecture: 'amd64' as const,
   kernelPath: join(folder, 'vmlinuz'),
+  configPath: join(folder, 'config'),
   busyboxPath: join(folder, 'busybox'),
   version: '6.1',
   modulePaths: [],
 }
 writeFileSync(linux.kernelPath, 'kernel')
+writeFileSync(linux.configPath, 'CONFIG_EXT4_FS=y')
 writeFileSync(linux.busyboxPath, 'busybox')
 
 /** A machine whose guest prints, and ends where nobody stops it. */
@@ -42,6 +44,8 @@ function printing(text: string): CreateMachine {
 test('is saved at its prompt, with what it had printed, and listed for the page', async () => {
   const { system, files } = await makeDebianSystem(linux, printing('boots\r\n/ # \u001b[6n'))
   const named = ['snapshot', 'kernel', 'initrd'].map((name) => files.get(String(system.options[name])))
+  const [drive] = system.options['drives'] as readonly { source: string }[]
+  named.push(files.get(drive!.source))
   expect(named).not.toContain(undefined)
   // The page says how large it is, and that it is no whole Debian.
   expect(system).toMatchObject({ bytes: named[0]!.length, description: expect.stringContaining('6.1 with busybox') })
@@ -71,7 +75,7 @@ test('a site with it has the licences and sources of the kernel and of busybox',
   const listed = await listSystem(made, { ...linux, ...given })
   const paths = (name: string): unknown =>
     listed.packages.find((one) => one.name === name)!.files.map(({ path }) => path.replace(/^.*\//, ''))
-  expect(paths('linux-image')).toEqual(['machine.snapshot', 'vmlinuz', 'initrd'])
+  expect(paths('linux-image')).toEqual(['machine.snapshot', 'vmlinuz', 'initrd', 'disk.img'])
   expect(paths('busybox-static')).toEqual(['machine.snapshot', 'initrd'])
   const site = join(folder, 'site')
   const lists = [[PACKAGES_LIST, packagesList(listed.packages)]] as const
@@ -85,5 +89,5 @@ test('a site with it has the licences and sources of the kernel and of busybox',
       new Map([...listed.files, ...made.files, ...busyboxAlone]),
       join(folder, 'other'),
     ),
-  ).rejects.toThrow('systems/debian-amd64/vmlinuz lacks its package')
+  ).rejects.toThrow('systems/debian-amd64/disk.img lacks its package')
 })

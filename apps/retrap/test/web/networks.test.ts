@@ -2,35 +2,26 @@
 import { createServer, type Server } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
-import { createPc } from '@retrap/machine'
 import { Hub } from '@retrap/network'
 import { listenWebSocket } from '@retrap/network/node'
-import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
-import { debianMembers } from '@retrap/tooling/debian'
+import { launchBrowser } from '@retrap/tooling/browser'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { CreateMachine } from '../../src/machine/machine-contract.ts'
-import { debianFilesIn, debianPackages } from '../../src/web/debian-files.ts'
-import { makeDebianSystem, SYSTEMS_LIST, systemsList } from '../../src/web/debian-system.ts'
 import { serveSite, siteFolder, type SiteServer } from '../../src/web/server.ts'
+import { noDebian, offeredDebian, terminalText as terminal } from '../support/offered-debian.ts'
 
 type Browser = Awaited<ReturnType<typeof launchBrowser>>
 type Page = Awaited<ReturnType<Browser['newPage']>>
 
-const debian = await debianMembers(debianPackages('amd64'))
-const missing = noBrowser ?? (debian === undefined ? 'there is no apt' : undefined)
-if (missing !== undefined) console.warn(`SKIPPED: networks of machines in pages: ${missing}`)
+if (noDebian !== undefined) console.warn(`SKIPPED: networks of machines in pages: ${noDebian}`)
 
-describe.skipIf(missing !== undefined)('a network in a page', () => {
+describe.skipIf(noDebian !== undefined)('a network in a page', () => {
   let site: SiteServer
   let browser: Browser
   let web: Server
   let port: number
 
   beforeAll(async () => {
-    const [kernel, busybox] = debian as readonly [string, string]
-    const linux = debianFilesIn('amd64', kernel, busybox)
-    const { system, files } = await makeDebianSystem(linux, createPc as unknown as CreateMachine)
-    site = await serveSite(siteFolder(), 0, new Map([...files, [SYSTEMS_LIST, systemsList([system])]]))
+    site = await serveSite(siteFolder(), 0, await offeredDebian())
     web = createServer((request, response) => {
       if (request.url === '/allowed') response.setHeader('access-control-allow-origin', '*')
       response.end('from outside\n')
@@ -45,11 +36,6 @@ describe.skipIf(missing !== undefined)('a network in a page', () => {
     site?.close()
     web?.close()
   })
-
-  const terminal = async (page: Page): Promise<string> =>
-    (await page.evaluate(
-      "[...document.querySelectorAll('.xterm-rows > div')].map((row) => row.textContent).join('\\n')",
-    )) as string
 
   async function open(): Promise<Page> {
     const page = await browser.newPage()

@@ -1,40 +1,41 @@
 /** The site as a visitor meets it, who goes by the words on the page: Debian, a slow disk, back in time, a fork. */
-import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
-import { type PageServer, servePages } from '@retrap/tooling/page-server'
-import type { Browser, Page } from 'puppeteer-core'
+import { launchBrowser } from '@retrap/tooling/browser'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { debianGuest } from './support/debian-guest.ts'
-import { newPage, terminalText } from './support/page.ts'
-import { buildSite } from './support/site.ts'
+import { serveSite, siteFolder, type SiteServer } from '../../src/web/server.ts'
+import { noDebian, offeredDebian, terminalText } from '../support/offered-debian.ts'
 
-if (noBrowser !== undefined) console.warn(`SKIPPED: a visitor of the site: ${noBrowser}`)
-const DEBIAN = noBrowser === undefined ? await debianGuest() : undefined
+type Browser = Awaited<ReturnType<typeof launchBrowser>>
+type Page = Awaited<ReturnType<Browser['newPage']>>
 
-describe.skipIf(DEBIAN === undefined)('a visitor', () => {
+if (noDebian !== undefined) console.warn(`SKIPPED: a visitor of the site: ${noDebian}`)
+
+describe.skipIf(noDebian !== undefined)('a visitor', () => {
   let browser: Browser
-  let server: PageServer
+  let site: SiteServer
   let page: Page
   const said: string[] = []
 
   beforeAll(async () => {
-    server = await servePages(new Map([...(await buildSite()), ...DEBIAN!]))
+    site = await serveSite(siteFolder(), 0, await offeredDebian())
     browser = await launchBrowser()
-    page = await newPage(browser, said)
+    page = await browser.newPage()
+    page.on('console', (message) => said.push(message.text()))
+    page.on('pageerror', (error) => said.push(String(error)))
     await page.setViewport({ width: 1400, height: 900 })
-    await page.goto(server.origin, { waitUntil: 'load' })
+    await page.goto(site.url, { waitUntil: 'load' })
   })
   afterAll(async () => {
     await browser?.close()
-    server?.close()
+    site?.close()
   })
 
   /** Clicks what has such a word on it. @param within - what names the part of the page */
   const click = (word: string, within = 'body'): Promise<void> =>
     page.locator(`${within} ::-p-xpath(.//*[normalize-space(text())="${word}"])`).click()
-  const text = (): Promise<string> => page.evaluate(() => document.body.innerText)
+  const text = (): Promise<string> => page.evaluate('document.body.innerText') as Promise<string>
 
   test('starts Debian, keeps a moment, slows the disk, reads where the wait is, goes back, and forks', async () => {
-    await click('Start Debian')
+    await click('Start Debian amd64')
     await expect.poll(() => terminalText(page)).toMatch(/\/ # \s*$/)
     await click('Snapshots')
     await click('Save now')
@@ -44,11 +45,11 @@ describe.skipIf(DEBIAN === undefined)('a visitor', () => {
     await expect.poll(text).toContain('contents of disks +300 ms')
     // Read-ahead asks for the next part before this one is there: there is always a request in flight.
     await click('Type in the terminal')
-    await page.keyboard.type('cat /dev/vda > /dev/null\n')
+    await page.keyboard.type('md5sum /mnt/vmlinuz\n')
     await expect.poll(text).toMatch(/disk0 \d+ ms/)
     await click('Snapshots')
     await click('Go back')
-    await expect.poll(() => terminalText(page)).not.toContain('cat /dev/vda')
+    await expect.poll(() => terminalText(page)).not.toContain('md5sum /mnt/vmlinuz')
     await click('Reset all')
     await expect.poll(text).not.toContain('contents of disks +300 ms')
     // What was saved has a shell that waits.
