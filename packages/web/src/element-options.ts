@@ -39,6 +39,7 @@ export function optionsOf(attribute: Attributes): MachineOptions {
       memoryBytes: memory === null ? undefined : bytesOf(memory),
       cpus: cpus === null ? undefined : Number(cpus),
       tablet: attribute('tablet') === null ? undefined : true,
+      sound: attribute('sound') === null ? undefined : true,
       drives: drives.length === 0 ? undefined : drives,
       network,
     }).filter(([, value]) => value !== undefined),

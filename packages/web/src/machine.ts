@@ -7,8 +7,9 @@ import type { CompiledView, Impairment, MachineView } from './inspection.ts'
 import { Listeners } from './listeners.ts'
 import type { MachineEvents } from './machine-events.ts'
 import type { MachineOptions, NetworkOptions, Source } from './options.ts'
+import { Picture } from './picture.ts'
 import { PrintedBytes } from './printed-bytes.ts'
-import type { KeyChange, MachineState, MachineStatistics, PointerChange, SentFrame } from './protocol.ts'
+import type { KeyChange, MachineState, MachineStatistics, PointerChange } from './protocol.ts'
 import { sentNetwork, sentOptions, sentSource } from './sent-options.ts'
 import { attachTerminal, type TerminalLike } from './terminal.ts'
 import { startMachineWorker, type WorkerEvent, WorkerLink } from './worker-link.ts'
@@ -42,13 +43,15 @@ function checkDelay(ms: number): void {
 export class Machine {
   readonly #link: WorkerLink
   readonly #events = new Listeners<MachineEvents>()
-  readonly #frames = new Set<(frame: SentFrame, pixels: Uint32Array | null) => void>()
   /** The parts that were attached, and go with the machine. */
   readonly #attached = new Set<() => void>()
   #state: MachineState = 'off'
   #pointer: MachineEvents['pointer'] = 'none'
-  #size: MachineEvents['resize'] = { width: 0, height: 0 }
-  #pixels: Uint32Array | null = null
+  readonly #picture = new Picture({
+    watch: (on) => this.#link.tell({ tell: 'watch', on }),
+    drawn: () => this.#link.tell({ tell: 'drawn' }),
+    resized: (size) => this.#events.tell('resize', size),
+  })
   #console: Uint8Array | null = null
   readonly #printed = new PrintedBytes((bytes) => this.#link.tell({ tell: 'printed', bytes }))
   #ended: { promise: Promise<MachineExit>; resolve(exit: MachineExit): void; reject(error: unknown): void } | null =
@@ -106,7 +109,7 @@ export class Machine {
 
   /** The picture's size; 0 × 0 while the display is off, or is shown nowhere. */
   get screenSize(): { readonly width: number; readonly height: number } {
-    return this.#size
+    return this.#picture.size
   }
 
   /** The text that a machine which goes on from a snapshot had printed at its serial port; null once it has printed more. */
@@ -298,12 +301,25 @@ export class Machine {
    * @returns ends it, and takes all listeners back
    */
   attachCanvas(canvas: HTMLCanvasElement, options: CanvasOptions = {}): () => void {
-    return this.#attach(attachCanvas(this, canvas, options, (draw) => this.#watch(draw)))
+    return this.#attach(attachCanvas(this, canvas, options, (draw) => this.#picture.watch(draw)))
   }
 
   /** Connects a terminal, such as one of xterm.js, to the serial port. @returns ends it */
   attachTerminal(terminal: TerminalLike): () => void {
     return this.#attach(attachTerminal(this, terminal, this.#printed.open()))
+  }
+
+  /**
+   * Has the sound of the machine go to a node of an audio graph, such as the `destination` of an `AudioContext` that a click has
+   * started: that of its sound card, with the option `sound`, and of the PC speaker. Nothing waits for it: sound that is late is
+   * left out.
+   *
+   * @returns ends it
+   * @throws WebError `ERR_DISPOSED`
+   */
+  async attachSound(destination: AudioNode): Promise<() => void> {
+    const { connectSound } = await import('./sound.ts')
+    return this.#attach(await connectSound((port) => this.#link.call('hear', port), destination))
   }
 
   #attach(detach: () => void): () => void {
@@ -314,16 +330,6 @@ export class Machine {
     return once
   }
 
-  #watch(draw: (frame: SentFrame, pixels: Uint32Array | null) => void): () => void {
-    this.#frames.add(draw)
-    // Each canvas begins with the whole picture.
-    this.#link.tell({ tell: 'watch', on: true })
-    return () => {
-      this.#frames.delete(draw)
-      if (this.#frames.size === 0) this.#link.tell({ tell: 'watch', on: false })
-    }
-  }
-
   /** Ends the machine at once, with its Worker and its memory, and takes all listeners back. Disks lose what was written. */
   dispose(): void {
     const error = new WebError('ERR_DISPOSED', 'the machine was disposed')
@@ -332,7 +338,6 @@ export class Machine {
     this.#fail(error)
     this.#state = 'off'
     this.#events.clear()
-    this.#pixels = null
   }
 
   /** The same as `dispose`, for `using`. */
@@ -370,7 +375,7 @@ export class Machine {
         this.#printed.sent(message.bytes.length)
         return this.#events.tell('serial', message.bytes)
       case 'frame':
-        return this.#draw(message.frame)
+        return this.#picture.draw(message.frame)
       case 'state':
         return this.#setState(message.state)
       case 'pointer':
@@ -381,20 +386,5 @@ export class Machine {
       case 'exit':
         return this.#over(message.exit)
     }
-  }
-
-  #draw(frame: SentFrame): void {
-    const { width, height } = frame
-    if (frame.shared !== null) this.#pixels = frame.shared
-    else if (width !== this.#size.width || height !== this.#size.height) this.#pixels = null
-    if (width !== this.#size.width || height !== this.#size.height) {
-      this.#size = { width, height }
-      this.#events.tell('resize', this.#size)
-    }
-    // A page that is hidden has no animation frames: its machine draws nothing, and runs on.
-    requestAnimationFrame(() => {
-      for (const draw of this.#frames) draw(frame, this.#pixels)
-      this.#link.tell({ tell: 'drawn' })
-    })
   }
 }

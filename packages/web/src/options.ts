@@ -88,6 +88,8 @@ export interface MachineOptions {
   readonly vgaBios?: Source
   /** A USB tablet: the pointer is where the page's pointer is. Default false: a PS/2 mouse. */
   readonly tablet?: boolean
+  /** A sound card (AC '97); default none. `machine.attachSound` has it heard, as it has the PC speaker. */
+  readonly sound?: boolean
   /** A network card, and where its cable leads; default no card, or the snapshot's card with a cable that leads nowhere. */
   readonly network?: NetworkOptions
   /** The layout printed on the keyboard's keys, for `machine.type`; default `us`. */

@@ -45,7 +45,7 @@ export interface SentOptions extends Omit<
 /** Options of a machine that its snapshots have. */
 export type SavedOptions = Pick<
   SentOptions,
-  'memoryBytes' | 'cpus' | 'cpu' | 'board' | 'commandLine' | 'vga' | 'tablet' | 'hypervisor' | 'network'
+  'memoryBytes' | 'cpus' | 'cpu' | 'board' | 'commandLine' | 'vga' | 'tablet' | 'hypervisor' | 'sound' | 'network'
 >
 
 /** Counts since power-on. Counts of PCs alone are absent on an Arm board. */
@@ -69,6 +69,7 @@ export interface Calls {
   step(vcpu: number): boolean
   attachDevices(name: string, port: MessagePort): void
   detachDevices(name: string): boolean
+  hear(port: MessagePort): void
   connectNetwork(network: SentNetwork): void
   insert(drive: string, source: SentSource | null): void
 }

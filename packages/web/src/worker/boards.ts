@@ -8,6 +8,7 @@ import type { CompiledCodes } from './compiled-code.ts'
 import type { GuestInput } from './guest-input.ts'
 import type { MachineDrives } from './machine-drives.ts'
 import type { MachineNetwork } from './networks.ts'
+import type { MachineSound } from './sound.ts'
 import { armSnapshot, pcSnapshot, type ReadSnapshot } from './read-snapshot.ts'
 import type { LoadedImages } from './whole-images.ts'
 
@@ -23,6 +24,7 @@ export interface BoardParts extends Pick<PcOptions, 'screen' | 'onDeviceFailure'
   readonly drives: MachineDrives
   readonly network: MachineNetwork | null
   readonly input: GuestInput
+  readonly sound: MachineSound
   readonly onCode: CompiledCodes['onCode']
 }
 
@@ -65,7 +67,18 @@ export function requirePc(machine: Pc | ArmMachine): Pc {
 }
 
 function boardOptions(options: SentOptions, parts: BoardParts): PcOptions {
-  const { memoryBytes = DEFAULT_MEMORY_BYTES, board, tablet, cpus, cpu, commandLine, vga, hypervisor, jit } = options
+  const {
+    memoryBytes = DEFAULT_MEMORY_BYTES,
+    board,
+    tablet,
+    cpus,
+    cpu,
+    commandLine,
+    vga,
+    hypervisor,
+    sound,
+    jit,
+  } = options
   const { images, drives, network, input, screen, onCode, onDeviceFailure, onSleep } = parts
   return {
     ...images,
@@ -76,7 +89,8 @@ function boardOptions(options: SentOptions, parts: BoardParts): PcOptions {
     ...(drives.options !== null && { drives: drives.options }),
     ...network?.pcOptions(),
     ...(tablet === true && { usb: { devices: [{ kind: 'tablet' }] } }),
-    ...{ screen, keyboard: input.keyboard, mouse: input.mouse },
+    ...{ screen, keyboard: input.keyboard, mouse: input.mouse, speaker: parts.sound.speaker },
+    ...(sound === true && { sound: [{ model: 'ac97', audio: parts.sound.card }] }),
     ...{ onDeviceFailure, onSleep },
   }
 }

@@ -2,7 +2,8 @@ import type { SentDrive, SentNetwork, SentOptions, SentSource } from '../protoco
 
 /** The command line of `retrap` that makes the same machine, for `retrap restore`: it finds files by the names that they had. */
 export function commandLineOf(options: SentOptions): string[] {
-  const { images, drives, memoryBytes, cpus, cpu, board, commandLine, vga, tablet, hypervisor, jit, network } = options
+  const { images, drives, memoryBytes, cpus, cpu, board, commandLine, vga, tablet, hypervisor, sound, jit, network } =
+    options
   const option = (name: string, value: string | number | undefined): string[] =>
     value === undefined ? [] : [name, String(value)]
   const file = (name: string, source: SentSource | undefined): string[] =>
@@ -23,6 +24,7 @@ export function commandLineOf(options: SentOptions): string[] {
     // USB devices need a controller, before them.
     ...(tablet === true || hasUsbDrive(drives) ? ['--device', 'qemu-xhci'] : []),
     ...(tablet === true ? ['--device', 'usb-tablet'] : []),
+    ...(sound === true ? ['--device', 'AC97'] : []),
     ...(network === undefined ? [] : ['--nic', nicOf(network)]),
     ...(drives ?? []).flatMap(driveOf),
   ]

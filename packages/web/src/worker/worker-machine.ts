@@ -26,6 +26,7 @@ import type { MachineNetwork } from './networks.ts'
 import { loadSnapshots, type OpenedParts, openParts } from './opening.ts'
 import type { ReadSnapshot } from './read-snapshot.ts'
 import { SerialSender } from './serial-sender.ts'
+import { MachineSound } from './sound.ts'
 import { reasonOf, type SourceListener } from './sources.ts'
 import { Stepper } from './stepper.ts'
 import { type LoadedImages, readOtherImages } from './whole-images.ts'
@@ -49,6 +50,7 @@ export class WorkerMachine {
   readonly #input: GuestInput
   readonly #frames: FrameSender
   readonly #serial: SerialSender
+  readonly #sound = new MachineSound()
   readonly #impairments = new Impairments()
   readonly #codes = new CompiledCodes()
   /** Devices of the page's; null before the first ones. */
@@ -148,6 +150,7 @@ export class WorkerMachine {
       drives: this.#drives,
       network: this.#network,
       input: this.#input,
+      sound: this.#sound,
       screen: this.#screen,
       onCode: this.#codes.onCode,
       onDeviceFailure: (failure: DeviceFailure) => this.#deviceFailed(failure),
@@ -371,6 +374,11 @@ export class WorkerMachine {
   /** See `Machine`. */
   detachDevices(name: string): boolean {
     return this.#attached?.detach(name) ?? false
+  }
+
+  /** See `Machine.attachSound`. */
+  hear(port: MessagePort): Promise<void> {
+    return this.#sound.sendTo(port, this.#options.shared)
   }
 
   /** See `Machine`. */

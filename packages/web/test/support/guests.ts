@@ -13,6 +13,7 @@ import {
   ds,
   dx,
   eax,
+  ebx,
   ecx,
   edx,
   imm16,
@@ -210,4 +211,87 @@ export function diskGuest(): Uint8Array {
     asm.bind(failed).mov(bl, 0x21)
     asm.bind(send).mov(al, bl).mov(dx, imm16(COM1)).out(dx, al).jmp(next)
   })
+}
+
+/** Frequency of what the guests below play. */
+export const TONE_HZ = 1000
+
+/** Plays a tone on the PC speaker, says `s`, and waits. */
+export function speakerGuest(): Uint8Array {
+  const ticks = Math.round(1_193_182 / TONE_HZ)
+  return firmwareImage((asm) => {
+    out(asm, 0x43, 0xb6)
+    out(asm, 0x42, ticks & 0xff, ticks >> 8)
+    out(asm, 0x61, 3)
+    out(asm, COM1, 0x73)
+    const wait = asm.here()
+    asm.jmp(wait)
+  })
+}
+
+const [TONE_LIST, TONE_SAMPLES] = [0x2000, 0x4000]
+const TONE_RATE = 48_000
+
+/**
+ * Plays a tone on the sound card, on its left channel alone, without an end: a ring of 32 buffers of 0.1 s. The image has them.
+ *
+ * Source: Intel 82801AA (ICH) data sheet (290655), "AC '97 Audio Controller Registers"; AC '97 component specification 2.3, 5.7.
+ */
+export function soundCardGuest(): Uint8Array {
+  const [mixer, master] = [0xd000, 0xd400]
+  const image = firmwareImage((asm) => {
+    const found = asm.label()
+    asm.mov(ebx, 0x8000_0008)
+    const next = asm.here()
+    asm.mov(dx, imm16(0xcf8)).mov(eax, ebx).out(dx, eax).mov(dx, imm16(0xcfc)).in(eax, dx)
+    asm.shr(eax, 16).cmp(ax, imm16(0x0401)).je(found).add(ebx, 0x800).jmp(next)
+    asm.bind(found)
+    for (const [register, value] of [
+      [0x10, mixer | 1],
+      [0x14, master | 1],
+      [0x04, 5],
+    ] as const) {
+      asm.mov(dx, imm16(0xcf8)).mov(eax, ebx).mov(al, register).out(dx, eax)
+      asm.mov(dx, imm16(0xcfc)).mov(eax, value).out(dx, eax)
+    }
+    // Out of cold reset; master volume, and that of samples.
+    asm
+      .mov(dx, imm16(master + 0x2c))
+      .mov(eax, 2)
+      .out(dx, eax)
+    asm
+      .mov(dx, imm16(mixer + 2))
+      .mov(ax, imm16(0))
+      .out(dx, ax)
+    asm
+      .mov(dx, imm16(mixer + 0x18))
+      .mov(ax, imm16(0x0808))
+      .out(dx, ax)
+    asm
+      .mov(dx, imm16(master + 0x10))
+      .mov(eax, 0xf_0000 + TONE_LIST)
+      .out(dx, eax)
+    out(asm, master + 0x15, 31)
+    out(asm, master + 0x1b, 1)
+    out(asm, COM1, 0x73)
+    // The last valid buffer is the one before the current one.
+    const again = asm.here()
+    asm
+      .mov(dx, imm16(master + 0x14))
+      .in(al, dx)
+      .dec(al)
+      .and(al, 31)
+      .inc(dx)
+      .out(dx, al)
+      .jmp(again)
+  })
+  const view = new DataView(image.buffer, image.byteOffset)
+  const frames = TONE_RATE / 10
+  for (let i = 0; i < 32; i++) {
+    view.setUint32(TONE_LIST + 8 * i, 0xf_0000 + TONE_SAMPLES, true)
+    view.setUint32(TONE_LIST + 8 * i + 4, 2 * frames, true)
+  }
+  for (let i = 0; i < frames; i++)
+    view.setInt16(TONE_SAMPLES + 4 * i, 0x4000 * Math.sin((2 * Math.PI * TONE_HZ * i) / TONE_RATE), true)
+  return image
 }
