@@ -25,6 +25,7 @@ const UNITS: Readonly<Record<string, number>> = { '': 1, k: 2 ** -10, m: 1, g: 2
 const DRIVE_DEVICES = { nvme: 'nvme', usb: 'usb-storage' } as const
 /** The controller of USB devices. A page's machine has it when it has such devices. */
 const XHCI = 'qemu-xhci'
+const SOUND_CARD = 'AC97'
 /** Options that name one file each. */
 const FILES = ['kernel', 'initrd', 'firmware'] as const
 /** A hub with other machines, and one that has this machine alone. */
@@ -58,6 +59,7 @@ export function toMachineJson(settings: Settings, base: string): string {
     // USB devices need a controller, before them.
     ...(settings.tablet || drives.some((drive) => drive.interface === 'usb') ? [XHCI] : []),
     ...(settings.tablet ? ['usb-tablet'] : []),
+    ...(settings.sound ? [SOUND_CARD] : []),
     ...drives.flatMap(({ interface: way }, i) =>
       way === 'nvme' || way === 'usb' ? [{ name: DRIVE_DEVICES[way], drive: `drive${i}` }] : [],
     ),
@@ -144,6 +146,7 @@ export function fromMachineJson(text: string, files: readonly File[]): ReadMachi
     cpu: content.cpu === undefined ? '' : textOf('cpu', content.cpu, /./),
     hypervisor: oneOf('hypervisor', content.hypervisor, ['none', 'xen']),
     tablet: devices.some(({ name }) => name === 'usb-tablet'),
+    sound: devices.some(({ name }) => name === SOUND_CARD),
     // A file of somebody else's would have his guest read what the user's guests have written.
     keep: false,
     images,
@@ -197,7 +200,7 @@ function boardOf({ arch, machine }: Values): Settings['board'] {
 }
 
 function devicesOf({ device }: Values): Values[] {
-  const known: readonly unknown[] = [XHCI, 'usb-tablet', ...Object.values(DRIVE_DEVICES)]
+  const known: readonly unknown[] = [XHCI, 'usb-tablet', SOUND_CARD, ...Object.values(DRIVE_DEVICES)]
   return listOf(device).map((one, i) => {
     const found = isObject(one) ? one : { name: one }
     if (!known.includes(found.name)) throw new Error(`device[${i}]: a page has ${known.join(', ')}`)

@@ -11,6 +11,7 @@ import { SerialPanel } from './serial-panel.tsx'
 import type { Chosen } from './settings.ts'
 import { type Tab, Tabs } from './tabs.tsx'
 import { Icon, Tool } from './toolbar.tsx'
+import { useSound } from './use-sound.ts'
 
 const STATE_NAMES: Readonly<Record<PageState, string>> = {
   loading: 'Loading',
@@ -243,6 +244,13 @@ interface ButtonsProps {
 function Buttons({ life, isOn, chosen, ask, askToClose }: ButtonsProps) {
   const { machine, state, attempt, say } = life
   const drives = removableOf(chosen)
+  const sound = useSound(machine)
+  const turnSound = async (): Promise<void> => {
+    await sound.turn(!sound.isOn)
+    const heard =
+      chosen.options.sound === true ? 'the sound card and the PC speaker' : 'the PC speaker; it has no sound card'
+    say(sound.isOn ? 'Sound is off.' : `Sound is on: of this machine one hears ${heard}.`)
+  }
   const step = async (one: Machine): Promise<void> => {
     const done = await one.step()
     say(done ? '' : 'vCPU 0 waits for an interrupt or for a device: it has not executed an instruction.')
@@ -271,6 +279,11 @@ function Buttons({ life, isOn, chosen, ask, askToClose }: ButtonsProps) {
       <Tool icon="power" disabled={!isOn} onClick={() => attempt(() => pressPower(machine!))}>
         Power button
       </Tool>
+      {chosen.options.board !== 'virt' || chosen.options.sound === true ? (
+        <Tool icon="sound" disabled={machine === null} pressed={sound.isOn} onClick={() => attempt(turnSound)}>
+          Sound
+        </Tool>
+      ) : null}
       {machine !== null &&
         drives.map((drive) => (
           <Fragment key={drive.id}>

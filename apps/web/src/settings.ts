@@ -69,6 +69,8 @@ export interface Settings {
   readonly hypervisor: 'none' | 'xen'
   /** A USB tablet in place of the mouse. */
   readonly tablet: boolean
+  /** A sound card. */
+  readonly sound: boolean
   /** `off`: there is no card. */
   readonly network: NetworkKind | 'off'
   /** Address of the relay. */
@@ -88,6 +90,7 @@ export const DEFAULTS: Settings = {
   cpu: '',
   hypervisor: 'none',
   tablet: false,
+  sound: false,
   network: 'off',
   relay: '',
   keep: false,
@@ -178,7 +181,7 @@ function keptName(source: File | string, taken: Set<string>): string {
 
 /** The machine that settings ask for. @param own - firmware of the site, for disks and CDs that come without */
 export function machineOptions(settings: Settings, own?: SiteFirmware | null): MachineOptions {
-  const { memory, cpus, board, vga, commandLine, images, cpu, hypervisor, tablet } = settings
+  const { memory, cpus, board, vga, commandLine, images, cpu, hypervisor, tablet, sound } = settings
   const network = networkOptions(settings)
   const of = (role: Role): File | string | undefined => images.find((image) => image.role === role)?.source
   const names = new Set<string>()
@@ -200,6 +203,7 @@ export function machineOptions(settings: Settings, own?: SiteFirmware | null): M
     ...(cpu !== '' && { cpu }),
     ...(hypervisor === 'xen' && { hypervisor }),
     ...(tablet && { tablet }),
+    ...(sound && { sound }),
     ...(network !== undefined && { network }),
     ...(kernel !== undefined && { kernel, commandLine }),
     ...(initrd !== undefined && { initrd }),
@@ -216,7 +220,7 @@ export function toHash(settings: Settings): string {
   for (const key of ['memory', 'cpus', 'board', 'vga', 'commandLine', 'cpu', 'hypervisor', 'network'] as const)
     if (settings[key] !== DEFAULTS[key]) found.set(key, settings[key])
   if (settings.network === 'relay' && settings.relay !== '') found.set('relay', settings.relay)
-  if (settings.tablet) found.set('tablet', 'yes')
+  for (const key of ['tablet', 'sound'] as const) if (settings[key]) found.set(key, 'yes')
   for (const { role, source, interface: way } of settings.images)
     if (typeof source === 'string') found.append(way === undefined ? role : `${role}.${way}`, source)
   return found.size === 0 ? '' : `#${found}`
@@ -238,6 +242,7 @@ export function fromHash(hash: string): Settings {
     cpu: given.get('cpu') ?? DEFAULTS.cpu,
     hypervisor: given.get('hypervisor') === 'xen' ? 'xen' : 'none',
     tablet: given.get('tablet') === 'yes',
+    sound: given.get('sound') === 'yes',
     network: Object.hasOwn(NETWORK_NAMES, network) ? (network as NetworkKind) : DEFAULTS.network,
     relay: given.get('relay') ?? DEFAULTS.relay,
     // A link of somebody else's would have his guest read what the user's guests have written.

@@ -361,6 +361,17 @@ function Fields({ settings, change }: FieldsProps) {
             <option value="tablet">USB tablet: where yours is</option>
           </select>
         </label>
+        <label>
+          Sound card
+          <select
+            name="sound"
+            value={settings.sound ? 'ac97' : 'none'}
+            onChange={(event) => change({ sound: event.currentTarget.value === 'ac97' })}
+          >
+            <option value="none">no</option>
+            <option value="ac97">AC '97</option>
+          </select>
+        </label>
         {choice('Network', 'network', [['off', 'no card'], ...Object.entries(NETWORK_NAMES)])}
         {settings.network === 'relay' && <RelayAddress value={settings.relay} change={(relay) => change({ relay })} />}
         <label class="wide">

@@ -10,6 +10,7 @@ const ICONS = {
   close: 'M3.5 3.5l9 9M12.5 3.5l-9 9',
   disc: 'M8 2a6 6 0 1 0 .01 0M8 7a1 1 0 1 0 .01 0',
   eject: 'M8 3l5 6H3zM3 12.5h10',
+  sound: 'M2.5 6v4h2.5l3.5 3V3L5 6zM11 5.5a3.5 3.5 0 0 1 0 5M12.8 3.5a6.3 6.3 0 0 1 0 9',
 } as const
 type IconName = keyof typeof ICONS
 
@@ -25,14 +26,16 @@ export function Icon({ name }: { name: IconName }) {
 interface ToolProps {
   readonly icon: IconName
   readonly disabled?: boolean
+  /** Of a button that stays pressed. */
+  readonly pressed?: boolean
   readonly onClick: () => void
   readonly children: ComponentChildren
 }
 
 /** A button with a drawing and a word. */
-export function Tool({ icon, disabled = false, onClick, children }: ToolProps) {
+export function Tool({ icon, disabled = false, pressed, onClick, children }: ToolProps) {
   return (
-    <button class="tool" disabled={disabled} onClick={onClick}>
+    <button class="tool" disabled={disabled} aria-pressed={pressed} onClick={onClick}>
       <Icon name={icon} />
       {children}
     </button>

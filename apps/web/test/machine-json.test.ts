@@ -17,6 +17,7 @@ const full: Settings = {
   cpu: 'core2,-sse4_1',
   hypervisor: 'xen',
   tablet: true,
+  sound: true,
   network: 'relay',
   relay: 'wss://relay.example/?a=b,c',
   keep: false,
@@ -105,7 +106,7 @@ test.each([
   ['{"drive": {"file": "a", "index": 1}}', /^drive\[0\]\.index: /],
   ['{"drive": {"file": "a", "if": "sd"}}', /^drive\[0\]\.if: /],
   ['{"drive": {"file": "a", "if": "none", "id": "x"}}', /^drive\[0\]: no device/],
-  ['{"device": ["AC97"]}', /^device\[0\]: a page has qemu-xhci, usb-tablet/],
+  ['{"device": ["pvpanic"]}', /^device\[0\]: a page has qemu-xhci, usb-tablet/],
   ['{"nic": ["user", "user"]}', /^nic: .* one network card/],
   ['{"nic": {"kind": "stream"}}', /^nic: a page has the kinds/],
 ])('%s is refused with what is wrong', (text, message) => {

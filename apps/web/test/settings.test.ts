@@ -64,6 +64,7 @@ describe('settings', () => {
       cpu: 'core2',
       hypervisor: 'xen',
       tablet: true,
+      sound: true,
       images: [
         { role: 'kernel', source: 'https://example.org/a b' },
         { role: 'disk', source: 'https://example.org/c', interface: 'virtio' },
