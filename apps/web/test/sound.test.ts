@@ -35,7 +35,7 @@ describe.skipIf(noBrowser !== undefined)('sound', () => {
     page = await newPage(browser, said)
     // All that goes to the loudspeakers goes to an analyser as well.
     await page.evaluateOnNewDocument(() => {
-      const connect = AudioNode.prototype.connect as (to: AudioNode) => AudioNode
+      const connect = Reflect.get(AudioNode.prototype, 'connect') as (to: AudioNode) => AudioNode
       const own = globalThis as unknown as { analyser?: AnalyserNode }
       AudioNode.prototype.connect = function (this: AudioNode, to: AudioNode) {
         own.analyser = this.context.createAnalyser()
