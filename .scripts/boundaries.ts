@@ -4,6 +4,7 @@
 // node .scripts/boundaries.ts rewrites turbo.json, the packages' tags and the README's picture from the manifests.
 import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { packageOf } from '../apps/retrap/build/api.ts'
 import { checkCircles } from './circles.ts'
 import { type Member, inOrder, members, root } from './workspace.ts'
 
@@ -24,12 +25,19 @@ function tagOf({ path }: Member): string {
   return path.replace(/^packages\//, '')
 }
 
-/** The workspace packages that the files of a member's `src` import, as tags; and what the private ones import that it bundles. */
+/**
+ * The workspace packages that the files of a member's `src` import, and that its manifest exports, as tags; and what the private
+ * ones import that it bundles.
+ */
 function importedBy(member: Member, all: readonly Member[]): string[] {
   const found = new Set<string>()
   for (const file of globSync('src/**/*.{ts,tsx}', { cwd: member.folder })) {
     const code = withoutComments(readFileSync(join(member.folder, file), 'utf8'))
     for (const [, name = ''] of code.matchAll(/(?:\bfrom|\bimport|\bimport\()\s*'(@retrap\/[\w-]+)/g)) found.add(name)
+  }
+  for (const target of Object.values(member.manifest.exports ?? {})) {
+    const [name] = /^@retrap\/[\w-]+/.exec(packageOf(target) ?? '') ?? []
+    if (name !== undefined) found.add(name)
   }
   const imported = all.filter(({ manifest }) => found.has(manifest.name) && manifest.name !== member.manifest.name)
   const bundled = imported.filter(({ manifest }) => manifest.private === true)

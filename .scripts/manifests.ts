@@ -2,6 +2,7 @@
 // the rules that hold for all of them. Beside them: each package is tested on Windows, or named there with why it is not.
 import { readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { checkUmbrella } from './umbrella.ts'
 import { type Manifest, type Member, root } from './workspace.ts'
 
 const CI = '.github/workflows/ci.yml'
@@ -24,7 +25,7 @@ export function checkManifests(all: readonly Member[]): string[] {
       ...ranges(manifest, tooling).map((problem) => `${path}/package.json: ${problem}`),
     ])
     .filter((problem) => problem !== '')
-    .concat(checkWindows(all, readFileSync(join(root, CI), 'utf8')))
+    .concat(checkUmbrella(all), checkWindows(all, readFileSync(join(root, CI), 'utf8')))
 }
 
 /**

@@ -45,8 +45,8 @@ export async function checkTarballs(selected: readonly Member[]): Promise<string
 /** One module per entry point, and what several of them share. */
 function checkModules({ folder, manifest }: Member): string[] {
   const modules = [...entryPoints(folder), ...standaloneModules(folder)].map((name) => `${name}.js`)
-  // The site is files for browsers, with names of vite's.
-  const built = globSync('dist/**/*.js', { cwd: folder, exclude: ['dist/site'] }).map((file) =>
+  // The site is files for browsers, with names of vite's; publint misses what `exports` has and `dist/api` has not.
+  const built = globSync('dist/**/*.js', { cwd: folder, exclude: ['dist/site', 'dist/api'] }).map((file) =>
     file.replaceAll('\\', '/').slice('dist/'.length),
   )
   const hasSite =
@@ -69,8 +69,6 @@ async function checkTarball({ manifest }: Member): Promise<string[]> {
   const bytes = Uint8Array.from(readFileSync(tarballOf(manifest)))
   const { messages, pkg } = await publint({ pack: { tarball: bytes.buffer }, strict: true })
   const lint = messages.map((message) => formatMessage(message, pkg, { color: false }) ?? message.code)
-  // A package that is only a program has no types to resolve.
-  if (manifest.exports?.['.'] === undefined) return lint
   const result = await checkPackage(createPackageFromTarballData(bytes))
   if (result.types === false) return [...lint, 'attw: there are no types']
   const wrong = result.problems.filter(

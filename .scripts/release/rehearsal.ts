@@ -230,7 +230,7 @@ async function runProgram(
   const problems: string[] = []
   for (const { version, executable } of nodes) {
     const ended = await run(executable, ['program.js'], folder, { NODE_OPTIONS: '', ...noOtherHost }, 60_000)
-    const what = `${name}: README.md's first program under Node ${version}`
+    const what = `${name}: README.md's first program, or what imports all of it, under Node ${version}`
     if (ended.status !== 0) problems.push(...problemOf(what, ended))
     else if (output !== undefined && printed(ended.stdout) !== output)
       problems.push(`${what} prints\n${ended.stdout}\nand promises\n${output}`)
@@ -283,12 +283,40 @@ async function typeCheck(
   return problems
 }
 
-/** The command, installed by itself, boots its guest, with the interpreter that it brings; the guest powers off when its input ends. */
+/** A program that uses every package by the name that it has in `retrap`. */
+function umbrella({ exports = {} }: Member['manifest']): string {
+  const subpaths = Object.keys(exports).filter(
+    // The one that needs vitest, which only its users install; and files.
+    (subpath) => subpath !== './test/vitest' && !subpath.endsWith('.json'),
+  )
+  const uses = subpaths.map((subpath, i) => {
+    const name = subpath.replace('.', 'retrap')
+    return `import * as p${i} from '${name}'\nif (Object.keys(p${i}).length === 0) throw new Error('${name} exports nothing')`
+  })
+  return `${uses.join('\n')}\n`
+}
+
+/**
+ * The command, installed by itself, boots its guest, with the interpreter that it brings; the guest powers off when its input ends.
+ * What it brings can be imported under its name.
+ */
 async function command(rehearsal: Rehearsal, { manifest }: Member, client: Client): Promise<string[]> {
   const [folder, problems] = await project(rehearsal, manifest.name, client, [manifest.name])
   if (problems.length > 0) return problems
   const main = join(folder, 'node_modules/retrap/dist/main.js')
   const interpreters = [join(folder, 'node_modules/retrap/dist/interpreters-process.js'), 'check']
+  const program = umbrella(manifest)
+  writeFileSync(join(folder, 'program.js'), program)
+  writeFileSync(join(folder, 'program.ts'), program)
+  problems.push(...(await typeCheck('retrap/…', folder, 'program.ts', ['typescript'], 'both')))
+  problems.push(
+    ...(await runProgram(
+      'retrap/…',
+      folder,
+      undefined,
+      client === 'npm' ? rehearsal.nodes : rehearsal.nodes.slice(-1),
+    )),
+  )
   for (const { version, executable } of client === 'npm' ? rehearsal.nodes : rehearsal.nodes.slice(-1)) {
     const what = `retrap under Node ${version}`
     problems.push(...problemOf(`${what}: --version`, await run(executable, [main, '--version'], folder)))
@@ -317,7 +345,7 @@ for (const start of [startDeviceProcess, startDeviceWorker]) {
 async function outside(main: readonly string[]): Promise<string[]> {
   const folder = mkdtempSync(join(tmpdir(), 'retrap-outside-'))
   try {
-    writeFileSync(join(folder, 'device.mjs'), DEVICE)
+    writeFileSync(join(folder, 'device.mjs'), DEVICE.replace('@retrap', 'retrap'))
     const problems: string[] = []
     for (const transport of ['inline', 'worker', 'process']) {
       const device = `./device.mjs,transport=${transport}`

@@ -14,6 +14,8 @@ interface Manifest {
 
 /** Where a package's own build puts it for pages without a bundler, after this one. */
 const STANDALONE = 'standalone/'
+/** Where a package's own build puts modules that only export another package, after this one. */
+const API = 'api/'
 
 const isPackage = /^(?:node:|@?[a-z][\w.-]*(?:\/|$))/
 
@@ -30,7 +32,7 @@ const hasStandalone = ({ exports }: Manifest): boolean => exports?.['./standalon
 
 /**
  * The entry points of a package: what its package.json exports, its commands, and its programs. A package with modules for
- * pages without a bundler bundles those itself, and its programs with them.
+ * pages without a bundler bundles those itself, and its programs with them. Modules in `api` are written by the package's build.
  *
  * @param folder - the package's folder
  * @returns their paths in `src` and `dist`, without extension
@@ -40,7 +42,9 @@ export function entryPoints(folder: string): string[] {
   const files = [...Object.values(manifest.exports ?? {}), ...Object.values(manifest.bin ?? {})]
   const names = files.map((file) => /^\.\/dist\/(.+)\.js$/.exec(typeof file === 'string' ? file : file.default)?.[1])
   return [
-    ...names.filter((name) => name !== undefined).filter((name) => !name.startsWith(STANDALONE)),
+    ...names
+      .filter((name) => name !== undefined)
+      .filter((name) => !name.startsWith(STANDALONE) && !name.startsWith(API)),
     ...(hasStandalone(manifest) ? [] : programsOf(folder)),
   ].sort()
 }

@@ -8,8 +8,8 @@ import { IoreqError } from '@retrap/ioreq'
 /** How long a module may take to load, in milliseconds: its top level may wait for something that never comes. */
 export const MODULE_DEADLINE_MS = 10_000
 
-/** Specifiers that every module gets from here. */
-const SHARED = /^@retrap\/device(?:\/|$)/
+/** Specifiers that every module gets from here: by the package's own name, or by the one that it has in `retrap`. */
+const SHARED = /^@?retrap\/device(?=\/|$)/
 let provided = false
 
 /**
@@ -23,7 +23,9 @@ export function provideDevicePackage(): void {
   if (typeof nodeModule.registerHooks === 'function') {
     nodeModule.registerHooks({
       resolve: (specifier, context, next) =>
-        next(specifier, SHARED.test(specifier) ? { ...context, parentURL } : context),
+        SHARED.test(specifier)
+          ? next(specifier.replace(SHARED, '@retrap/device'), { ...context, parentURL })
+          : next(specifier, context),
     })
     return
   }
@@ -31,7 +33,9 @@ export function provideDevicePackage(): void {
   const hooks = `
     const shared = ${String(SHARED)}
     export const resolve = (specifier, context, next) =>
-      next(specifier, shared.test(specifier) ? { ...context, parentURL: ${JSON.stringify(parentURL)} } : context)
+      shared.test(specifier)
+        ? next(specifier.replace(shared, '@retrap/device'), { ...context, parentURL: ${JSON.stringify(parentURL)} })
+        : next(specifier, context)
   `
   nodeModule.register(`data:text/javascript,${encodeURIComponent(hooks)}`)
 }

@@ -62,6 +62,7 @@ test('beside its model a module may export anything', async () => {
 describe.each([
   ['JavaScript', 'mine.mjs', MINE],
   ['TypeScript', 'mine.ts', TYPED],
+  ['JavaScript that imports retrap/device,', 'short.mjs', MINE.replace("'@retrap/device'", "'retrap/device'")],
 ])('a module in %s outside of any package', (_, name, text) => {
   test('is loaded in the main thread, with the host’s instance of the contract', () => {
     const url = moduleOf(name, text)
