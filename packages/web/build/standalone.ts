@@ -38,8 +38,13 @@ export async function bundleStandalone(): Promise<ReadonlyMap<string, string>> {
       },
     }),
   ])
-  if (page.length !== 1) throw new Error('the module of the page has chunks')
-  const files = programFiles(worker).set(page[0]!.fileName, page[0]!.code)
+  const files = programFiles(worker)
+  for (const { fileName, code, isEntry, imports } of page) {
+    // The module of sound is a program as well: what it imports would run in the thread of sound.
+    if (files.has(fileName) || (!isEntry && imports.length > 0))
+      throw new Error(`${fileName} of the page has the name of a part of the Worker, or imports ${imports.join(', ')}`)
+    files.set(fileName, code)
+  }
   for (const name of [PAGE, WORKER]) files.set(`${name}.js`, `${BANNER}\n${files.get(`${name}.js`)}`)
   return files.set(NOTICES, noticesOf([...page, ...worker].flatMap(({ moduleIds }) => moduleIds)))
 }
