@@ -1,36 +1,31 @@
 // Counts what style.md, section 4, forbids, and holds it to a budget that only falls: `node .scripts/plain-english.ts` prints the
 // figures, `--list` each place, `--keep` writes the figures as the new budget where they are lower. PLACE limits the list.
+// packages/tooling/src/plain-english.ts has the rules. It reads comments of `src` (`.ts`, `.tsx`) of packages and apps, and READMEs.
 //
-// What is counted, in comments of `src` (`.ts`, `.tsx`) of packages and apps, and in the texts of their READMEs:
-// - Openings: a sentence of a comment that begins with what, who, whoever, whose, one that, one whose, or of these.
-// - Pronouns: a comment whose first word is it, they, them, this, that, these or those, without a noun after it.
-// - Long sentences: of a README, with more than 30 words. Tables, code, headings and lists of links are left out.
+// `--draw 100 --seed 46` prints comments to be judged by a person. The checklist, of which one "no" fails a comment:
+// 1. Does it begin with a noun phrase, a verb in the third person, or a sentence with a noun as its subject?
+// 2. Does each "it", "they", "that", "those" stand for a noun of the comment itself?
+// 3. Has each sentence one idea?
+// 4. Does it say what the thing is, with its unit and its default where there is one, or why the code is as it is?
+// 5. Is each word meant literally?
+// 6. Is it clear with no more than the declaration or the line below, and without the commit that added it?
 import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { commentsOf, ofReadme, ofSource, type Place } from '../packages/tooling/src/plain-english.ts'
+import { numbers } from '../packages/tooling/src/random.ts'
 import { root } from './workspace.ts'
 
 const BUDGET = '.config/plain-english.json'
-const LONGEST_SENTENCE = 30
-
-const OPENING = /^(?:What|Who|Whoever|Whose|One (?:that|which|who|whose)|Of (?:these|those))\b/
-const PRONOUN =
-  /^(?:It|They|Them)\b|^(?:This|That|These|Those) (?:is|are|was|were|has|have|does|do|can|may|will|that|which|who|whose)\b/
-
-/** A place that breaks a rule. */
-interface Place {
-  readonly rule: 'openings' | 'pronouns' | 'longSentences'
-  readonly path: string
-  readonly line: number
-  readonly text: string
-}
+/** Comments of fewer words are names and marks of tools: nothing in them is to be judged. */
+const JUDGED_WORDS = 4
 
 type Figures = Record<Place['rule'], number>
 
 /** Returns one line per rule whose budget is exceeded. */
 export function checkPlainEnglish(): string[] {
   const budget = readBudget()
-  const figures = figuresOf(places())
+  const figures = figuresOf(places().map(({ place }) => place))
   return rulesOf(figures)
     .filter((rule) => figures[rule] > budget[rule])
     .map((rule) => `${figures[rule]} ${rule}, and the budget is ${budget[rule]}: node .scripts/plain-english.ts --list`)
@@ -45,86 +40,72 @@ function rulesOf(figures: Figures): Place['rule'][] {
 }
 
 function figuresOf(all: readonly Place[]): Figures {
-  const figures: Figures = { openings: 0, pronouns: 0, longSentences: 0 }
+  const figures: Figures = { openings: 0, pronouns: 0, vague: 0, figures: 0, longSentences: 0 }
   for (const { rule } of all) figures[rule]++
   return figures
 }
 
-function places(): Place[] {
-  const read = (pattern: string, find: (path: string, text: string) => Place[]): Place[] =>
-    globSync(pattern, { cwd: root, exclude: ['**/node_modules/**', '**/generated/**'] })
-      .map((path) => path.replaceAll('\\', '/'))
-      .sort()
-      .flatMap((path) => find(path, readFileSync(join(root, path), 'utf8')))
+interface File {
+  readonly path: string
+  readonly text: string
+}
+
+const SOURCES = '{packages,apps}/*/src/**/*.{ts,tsx}'
+const READMES = '{README.md,{packages,apps}/*/README.md}'
+/** Its list of figures of speech would be found by itself. */
+const RULES = 'packages/tooling/src/plain-english.ts'
+
+function files(pattern: string): File[] {
+  return globSync(pattern, { cwd: root, exclude: ['**/node_modules/**', '**/generated/**', RULES] })
+    .map((path) => path.replaceAll('\\', '/'))
+    .sort()
+    .map((path) => ({ path, text: readFileSync(join(root, path), 'utf8') }))
+}
+
+function places(): { path: string; place: Place }[] {
   return [
-    ...read('{packages,apps}/*/src/**/*.{ts,tsx}', ofSource),
-    ...read('{README.md,{packages,apps}/*/README.md}', ofReadme),
+    ...files(SOURCES).flatMap(({ path, text }) => ofSource(text).map((place) => ({ path, place }))),
+    ...files(READMES).flatMap(({ path, text }) => ofReadme(text).map((place) => ({ path, place }))),
   ]
 }
 
-function ofSource(path: string, text: string): Place[] {
-  return commentsOf(text).flatMap(({ line, text: comment }) => {
-    const sentences = sentencesOf(comment)
-    const found = sentences.filter((sentence) => OPENING.test(sentence))
-    const all = found.map((sentence): Place => ({ rule: 'openings', path, line, text: sentence }))
-    const [first = ''] = sentences
-    return PRONOUN.test(first) ? [{ rule: 'pronouns', path, line, text: first }, ...all] : all
-  })
-}
-
-/** The comments of a source: neighbouring line comments are one. Tags of docstrings begin a comment of their own. */
-function commentsOf(source: string): { line: number; text: string }[] {
-  const pattern = /^[ \t]*(?:\/\/[^\n]*(?:\n[ \t]*\/\/[^\n]*)*|\/\*\*?.*?\*\/)|[ \t]\/\/ [^\n]*/gms
-  return [...source.matchAll(pattern)].flatMap((match) => {
-    const line = source.slice(0, match.index).split('\n').length
-    const text = match[0]
-      .replaceAll(/^[ \t]*(?:\/\*\*?|\*\/|\*|\/\/)/gm, '')
-      .replaceAll('*/', '')
-      .trim()
-    return text.split(/^ *@\w+.*?- |^ *@\w+ /m).map((part) => ({ line, text: part.replaceAll(/\s+/g, ' ').trim() }))
-  })
-}
-
-function ofReadme(path: string, text: string): Place[] {
-  const prose = text
-    .replaceAll(/^```.*?^```$/gms, (code) => code.replaceAll(/[^\n]/g, ''))
-    .replaceAll(/^(?:\||#|!|<)[^\n]*$/gm, '')
-  const found: Place[] = []
-  let offset = 0
-  for (const paragraph of prose.split(/\n(?=\n)|\n(?=[-*] |\d+\. )/)) {
-    const line = prose.slice(0, offset).split('\n').length + 1
-    offset += paragraph.length + 1
-    for (const sentence of sentencesOf(paragraph.replaceAll(/\s+/g, ' ').trim()))
-      if (wordsOf(sentence) > LONGEST_SENTENCE) found.push({ rule: 'longSentences', path, line, text: sentence })
-  }
-  return found
-}
-
-function sentencesOf(text: string): string[] {
-  return text.split(/(?<=[.!?:][)`*]*) +(?=[A-Z`*([])/)
-}
-
-/** Words of a sentence. Code counts as one word, and so does a link's address. */
-function wordsOf(sentence: string): number {
-  const plain = sentence.replaceAll(/`[^`]*`/g, 'code').replaceAll(/\]\([^)]*\)/g, ']')
-  return plain.split(/\s+/).filter((word) => /\w/.test(word)).length
+/** Draws comments without replacement. @returns one line for each */
+function draw(count: number, seed: number): string[] {
+  const all = files(SOURCES).flatMap(({ path, text }) =>
+    commentsOf(text)
+      .filter((comment) => (comment.text.match(/[A-Za-z]{2,}/g) ?? []).length >= JUDGED_WORDS)
+      .filter((comment) => !comment.text.startsWith('oxlint-'))
+      .map((comment) => `${path}:${comment.line} ${comment.text}`),
+  )
+  const below = numbers(seed)
+  console.log(`${Math.min(count, all.length)} of ${all.length} comments, seed ${seed}`)
+  return Array.from({ length: Math.min(count, all.length) }, () => all.splice(below(all.length), 1)[0] as string)
 }
 
 if (import.meta.main) {
   const { values, positionals } = parseArgs({
-    options: { list: { type: 'boolean' }, keep: { type: 'boolean' } },
+    options: {
+      list: { type: 'boolean' },
+      keep: { type: 'boolean' },
+      draw: { type: 'string' },
+      seed: { type: 'string', default: '1' },
+    },
     allowPositionals: true,
   })
+  if (values.draw !== undefined) {
+    for (const [i, line] of draw(Number(values.draw), Number(values.seed)).entries()) console.log(`${i + 1}. ${line}`)
+    process.exit()
+  }
   const all = places()
-  const figures = figuresOf(all)
+  const figures = figuresOf(all.map(({ place }) => place))
   const budget = readBudget()
   for (const rule of rulesOf(figures))
     console.log(`${rule.padEnd(16)} ${String(figures[rule]).padStart(6)}   budget ${budget[rule]}`)
   if (values.list)
-    for (const { rule, path, line, text } of all.filter((place) => place.path.startsWith(positionals[0] ?? '')))
-      console.log(`${path}:${line} [${rule}] ${text}`)
+    for (const { path, place } of all.filter((one) => one.path.startsWith(positionals[0] ?? '')))
+      console.log(`${path}:${place.line} [${place.rule}] ${place.text}`)
   if (values.keep) {
-    for (const rule of rulesOf(figures)) budget[rule] = Math.min(budget[rule], figures[rule])
+    for (const rule of rulesOf(figures)) budget[rule] = Math.min(budget[rule] ?? Infinity, figures[rule])
     writeFileSync(join(root, BUDGET), `${JSON.stringify(budget, null, 2)}\n`)
   }
 }

@@ -223,7 +223,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     const architecture = architectureOf(flags)
     if (architecture === 'arm64') checkArmFlags(linux)
     const { images, input } = await linuxImages(flags)
-    // With less the installer starts in a mode that is short of nearly everything.
+    // With less memory the installer starts in its low-memory mode.
     const least = flags.installer !== undefined && linux.getOptionValueSource('memory') === 'default'
     const memory = least ? INSTALLER_MEMORY_BYTES : flags.memory
     const settings = await settingsFor({ ...withCardDevice(flags), memory }, images, input, host)

@@ -2,7 +2,7 @@ import { ExitCode } from './exit-codes.ts'
 
 /**
  * The kind of failure on our side of the machine:
- * `ERR_USAGE` an option or a value that makes no sense, `ERR_INPUT` a file that cannot be used,
+ * `ERR_USAGE` an option or a value that is invalid, `ERR_INPUT` a file that cannot be used,
  * `ERR_FETCH` something that could not be had from the network.
  */
 export type CliErrorCode = 'ERR_USAGE' | 'ERR_INPUT' | 'ERR_FETCH'

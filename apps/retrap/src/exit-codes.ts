@@ -8,7 +8,7 @@ export const ExitCode = {
   PowerOff: 0,
   /** With `retrap test`: a test has failed. */
   TestFailed: 1,
-  /** An option or its value makes no sense. */
+  /** An option or its value is invalid. */
   Usage: 2,
   /** Something broke inside retrap. */
   InternalError: 70,

@@ -17,7 +17,7 @@ interface Alert {
 export interface MachineLife {
   /** Null while it is made, and where it could not be. */
   readonly machine: Machine | null
-  /** Whether it is made: the terminal may be there before the machine is. */
+  /** Whether the machine is made: the terminal may be there before the machine is. */
   readonly isMade: boolean
   readonly state: PageState
   readonly progress: Progress | null
@@ -28,7 +28,7 @@ export interface MachineLife {
   readonly dismiss: () => void
   /** Runs an action, and shows what goes wrong. */
   readonly attempt: (action: () => Promise<unknown>) => void
-  /** Switches it on, or lets it go on. */
+  /** Switches the machine on, or lets it go on. */
   readonly run: () => void
 }
 

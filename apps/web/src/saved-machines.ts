@@ -33,7 +33,7 @@ const FOLDER = 'snapshots'
 const DATA = '.snapshot'
 const ABOUT = '.json'
 const GONE = 'This snapshot is not there any more.'
-/** So many machines are offered whose pages were left. */
+/** This many machines are offered whose pages were left. */
 const MOST_LEFT = 3
 
 /** @throws Error where the browser has no private file system */

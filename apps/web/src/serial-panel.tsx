@@ -9,7 +9,7 @@ import { withStyleSheets } from './style-sheets.ts'
 const SIZE = { cols: 80, rows: 24 } as const
 /** CSS pixels of letters: as large as 80 columns fit; below the least the terminal is scrolled sideways. */
 const [LEAST, MOST] = [9, 18]
-/** How much of the window's height the rows take at most: what is below them is seen, too. */
+/** The largest part of the window's height that the rows take, so that controls below them stay visible. */
 const MOST_HEIGHT = 0.6
 /** Of the terminal's own scroll bar, and a little air. */
 const BESIDE_PIXELS = 18
@@ -61,7 +61,7 @@ export function SerialPanel({ machine }: { machine: Machine | null }) {
     let fitted = ''
     const refit = (): void => {
       const room = `${element.clientWidth} ${innerHeight}`
-      // Its own change of height is none of the room's.
+      // The observed element changes its height as well, which does not change the room.
       if (room === fitted) return
       fitted = room
       fit(terminal, element)

@@ -155,7 +155,7 @@ function networkOptions({ network, relay }: Settings): NetworkOptions | undefine
   return network === 'relay' ? { kind: network, url: relay } : { kind: network }
 }
 
-/** Of a name so many bytes are kept: file systems have names of 255 bytes, and there is more to come. */
+/** Of a name this many bytes are kept: file systems have names of 255 bytes, and there is more to come. */
 const MOST_NAME_BYTES = 180
 
 /** The name of what is written to a disk whose image has this name: letters and digits of any script, points and hyphens. */
@@ -226,7 +226,7 @@ export function toHash(settings: Settings): string {
   return found.size === 0 ? '' : `#${found}`
 }
 
-/** Settings of an address's end. Settings that make no sense are passed over. */
+/** Settings of an address's end. Settings that are invalid are passed over. */
 export function fromHash(hash: string): Settings {
   const given = new URLSearchParams(hash.replace(/^#/, ''))
   const number = (key: 'memory' | 'cpus'): string =>

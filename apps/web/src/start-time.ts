@@ -21,7 +21,7 @@ export function timePrompt(): void {
   begun = null
 }
 
-/** Milliseconds that a system took the last time; null: nobody knows. */
+/** Milliseconds that a system took the last time; null: unknown. */
 export function startedIn(title: string): number | null {
   try {
     const ms = Number(localStorage.getItem(PREFIX + title))

@@ -21,7 +21,7 @@ interface SystemsProps {
   readonly embedded: Chosen
 }
 
-/** Systems that start by one click: those that whoever serves this site offers, our own, and machines of the user's. */
+/** Systems that start by one click: those of the site's server, our own, and machines of the user's. */
 export function Systems({ start, failed, embedded }: SystemsProps) {
   const [offered, setOffered] = useState<readonly OfferedSystem[] | null>(null)
   const [saved, setSaved] = useState<readonly SavedMachine[]>([])

@@ -33,7 +33,7 @@ interface TabsProps {
   readonly context: Omit<PanelProps, 'isShown'>
 }
 
-/** Where an arrow key leads in a row of so many tabs. */
+/** Where an arrow key leads in a row of this many tabs. */
 const STEPS: Readonly<Record<string, (at: number, count: number) => number>> = {
   ArrowRight: (at, count) => (at + 1) % count,
   ArrowLeft: (at, count) => (at + count - 1) % count,

@@ -60,7 +60,7 @@ let stopsOf: (cpu: ArmCpu) => DebugStops
 export const debugStopsOf = (cpu: ArmCpu): DebugStops => stopsOf(cpu)
 
 /**
- * One processor: A64 code of EL0 and EL1, A32 and Thumb code of EL0. Exceptions that are EL2's come to whoever runs it: all of EL0's at first, since
+ * One processor: A64 code of EL0 and EL1, A32 and Thumb code of EL0. Exceptions that are EL2's come to the party that runs it: all of EL0's at first, since
  * HCR_EL2.TGE is set; after `registers.reset()` those that EL2 has for itself.
  *
  * It knows nothing of devices: it asks its {@link ArmHost} where addresses lead.

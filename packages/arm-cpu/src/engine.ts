@@ -17,7 +17,7 @@ import { MODE_A32 } from './state-layout.ts'
 
 /** Guest code that has been compiled. */
 export interface CompiledCode extends Omit<EngineCode, 'mode'> {
-  /** Whether it is of AArch32: A32, or at odd addresses Thumb. */
+  /** Whether the code is of AArch32: A32, or at odd addresses Thumb. */
   readonly aarch32: boolean
 }
 

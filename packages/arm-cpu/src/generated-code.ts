@@ -107,7 +107,7 @@ export class GeneratedCode {
     return this.#interpret(this.#state, this.#state + S_PINNED)
   }
 
-  /** Returns the thrown error, after a status that is none of an instruction; once. */
+  /** Returns the error that was thrown, once: after a status that no instruction has. */
   takeError(status: number): unknown {
     const error = status === STATUS_ERROR ? (this.#error ?? this.#fetch.error) : new Error(`status ${status}`)
     this.#error = undefined

@@ -157,7 +157,7 @@ export class FlatHost implements ArmHost {
   /**
    * @param start - address of the first byte of RAM: a multiple of 4096 below 2^32
    * @param bytes - of RAM, a multiple of 4096, not 0
-   * @throws ArmCpuError `ERR_RAM` if these make no sense
+   * @throws ArmCpuError `ERR_RAM` if these are invalid
    * @throws MemoryError if machine memory has no room for it
    */
   constructor(memory: MachineMemory, start: number, bytes: number) {
@@ -177,7 +177,7 @@ export class FlatHost implements ArmHost {
   }
 
   /**
-   * Writes RAM as a device does, so that decoded code of it dies.
+   * Writes RAM as a device does, so that decoded code of it is dropped.
    *
    * @throws MemoryError if some byte lies outside machine memory
    */

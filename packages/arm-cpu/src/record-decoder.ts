@@ -138,7 +138,7 @@ const HASH_SHIFT = 32 - 15
 const GOLDEN = 0x9e37_79b9
 const RECORD_WORDS = RECORD_BYTES >>> 2
 const WORD_AT = R_WORD >>> 2
-/** The word of R_OP and R_OFFSET, where a remembered record has in place of an offset whether it ends a run, beside {@link VALID}. */
+/** Position of R_OFFSET in the word of R_OP. Records that are kept have flags there: whether the record ends a run, and {@link VALID}. */
 const OFFSET_SHIFT = 16
 const ENDS_RUN = 1 << OFFSET_SHIFT
 const VALID = 2 << OFFSET_SHIFT

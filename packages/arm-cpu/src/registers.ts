@@ -170,7 +170,7 @@ export class ArmRegisters {
     this.#system.settleAttention()
   }
 
-  /** @throws RangeError for a name that is none */
+  /** @throws RangeError for an invalid name */
   #placeOf(name: SystemRegisterName): number {
     const place = placeOf(name)
     if (place < 0) throw new RangeError(`there is no system register ${name}`)

@@ -5,7 +5,7 @@ import type { ArmForm, Target } from './form.ts'
 
 /** The semantics of a family of instructions. */
 export interface Semantics {
-  /** Letters of the fields that the code depends on; those that a row does not have count for nothing. */
+  /** Letters of the fields that the code depends on; letters that a row does not have are ignored. */
   readonly selectors: string
   /** Field `n` is a base register, which may be the stack pointer. */
   readonly usesStack?: boolean
@@ -31,7 +31,7 @@ export interface Semantics {
 
 /** A form, and what it does. */
 export interface FormSource {
-  /** Its place among the forms of its row, which the values of the selectors give. */
+  /** Place among the forms of its row, which the values of the selectors give. */
   readonly index: number
   readonly form: ArmForm
   readonly semantics: Semantics

@@ -20,7 +20,7 @@ export type ArmExit =
   /** The budget is used up. */
   | { readonly reason: 'budget' }
   /**
-   * An exception that is EL2's, for whoever runs the processor. The program counter is where it would return to: behind SVC
+   * An exception that is EL2's, for the party that runs the processor. The program counter is where it would return to: behind SVC
    * and HVC, else at the instruction, which has changed nothing.
    */
   | {

@@ -45,7 +45,7 @@ export const S_FAULT_ADDRESS = 376
 export const S_EXCLUSIVE_BYTES = 384
 /** The marked address lies outside of memory, and the host knows it. More than any access has. */
 export const EXCLUSIVE_ELSEWHERE = 256
-/** Their address, 64 bits. */
+/** Address, 64 bits. */
 export const S_EXCLUSIVE_ADDRESS = 392
 /** Bit n: the nth of `KEYS` is enabled (SCTLR_ELx.EnIA and so on). 32 bits. */
 export const S_KEYS_ENABLED = 388

@@ -74,7 +74,7 @@ const pageHigh = (lo: number, hi: number): number => {
  */
 export const TLB_TAG = 0xff00_0000
 
-/** The processors of each machine, whose TLBs hear of each other's TLBI. */
+/** The processors of each machine, whose TLBs are notified of each other's TLBI. */
 const ofMachines = /*#__PURE__*/ new WeakMap<object, Translation[]>()
 
 /**

@@ -61,7 +61,7 @@ export interface TrappedException {
   elrHi: number
   /** SPSR_EL1. */
   spsrEl1: number
-  /** Of AArch32 at EL1, which is not there. */
+  /** A register of AArch32 at EL1, which this processor does not have. */
   dfsr: number
   /** The same. */
   ifsr: number
@@ -86,7 +86,7 @@ export interface TrappedState {
   readonly pc: Uint32Array
   /** PSTATE as SPSR_EL2 has it. */
   pstate: number
-  /** The SPSRs of AArch32 at EL1, which is not there. */
+  /** The SPSRs of AArch32 at EL1, which this processor does not have. */
   readonly spsr: Uint32Array
   /** Registers that control translation and exceptions. */
   readonly system: TrappedControls

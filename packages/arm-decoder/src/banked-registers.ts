@@ -23,7 +23,7 @@ const BANKED_STATUS: Readonly<Record<number, string>> = {
 /** The number of a banked register: M, and what is in the place of the fields. */
 const bankedNumber = (form: Form, word: number): number => {
   const bits = fieldOf(form, 'p', word)
-  // One of its pieces has one bit, and is the highest.
+  // The highest piece of the field has one bit.
   return form.fields.get('p')!.pieces[0]! >> 8 === 1 ? bits : ((bits & 1) << 4) | (bits >> 1)
 }
 

@@ -32,7 +32,7 @@ export type OperandA32 = (form: Form, word: number, place: PlaceA32) => string
 
 const has = (form: Form, letter: string): boolean => form.fields.has(letter)
 
-/** The amount of a shift: 32 has the encoding 0 where 0 makes no sense. */
+/** The amount of a shift: 32 has the encoding 0 where 0 is invalid. */
 const amountOf = (kind: number, bits: number): number => (bits === 0 && kind !== 0 ? 32 : bits)
 
 function shiftText(kind: number, bits: number): string {

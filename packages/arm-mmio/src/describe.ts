@@ -64,7 +64,7 @@ export interface DescribedField {
   readonly name: string
   /** `31:26`. */
   readonly bits: string
-  /** Its value. */
+  /** Value. */
   readonly value: number
   /** The meaning of the value. */
   readonly text: string

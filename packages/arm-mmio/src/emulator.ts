@@ -193,7 +193,7 @@ export class ArmEmulator {
   /**
    * Forgets the instruction: reset, or a new context for the vCPU.
    *
-   * @returns whether a device owes an answer, which the caller drains and drops
+   * @returns whether a device has yet to answer, which the caller drains and drops
    */
   cancel(): boolean {
     const owed = this.#active && this.log.pending >= 0

@@ -6,7 +6,7 @@
 import { AccessKind, type AccessLog } from '@retrap/replay'
 import { DeviceAnswer } from './world.ts'
 
-/** An exit for an access to memory that is none. */
+/** An exit for an access to an address without memory. */
 export interface MmioExit {
   /** Intermediate physical address. */
   readonly phys_addr: number

@@ -22,7 +22,7 @@ export interface DeviceMonitor {
   readonly ipaLo: number
   /** High word. */
   readonly ipaHi: number
-  /** How many they are. */
+  /** Number of the bytes. */
   readonly size: number
 }
 

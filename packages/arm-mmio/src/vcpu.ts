@@ -83,7 +83,7 @@ export interface ArmVcpu {
   pstate: number
   /** AArch32 SPSRs: svc, abt, und, irq, fiq. */
   readonly spsr: Uint32Array
-  /** Its number among the vCPUs of its domain. */
+  /** Number among the vCPUs of its domain. */
   readonly id: number
   /** Registers that control translation and exceptions. */
   readonly system: ArmSystemRegisters

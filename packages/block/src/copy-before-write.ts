@@ -122,7 +122,7 @@ export class CopyBeforeWrite implements BlockBackend {
     const copied = readPieces(this.#base, first, bytes)
       .then(
         () => void layer.clusters.set(cluster, bytes),
-        // The writer is not to suffer: who looks at the instant hears of it.
+        // The write proceeds: who looks at the instant is notified of it.
         () => void layer.clusters.set(cluster, null),
       )
       .finally(() => layer.copying.delete(cluster))

@@ -15,7 +15,7 @@ export interface HttpResponse {
   }
   /** The content. */
   readonly body: {
-    /** Reads it in order. */
+    /** Reads the response in order. */
     getReader(): {
       /** The next part. */
       read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>
@@ -175,7 +175,7 @@ class Client {
   /** The server's name for this state of the file. */
   tag: string | null = null
   /**
-   * The same, where it says that any other byte would change it, and what was read may be kept by it.
+   * The server's name for this state of the file if it is a strong one: ranges may then be kept under it. Else null.
    *
    * Source: RFC 9110, section 8.8.1, and RFC 9111, section 5.2.2.5, "no-store".
    */

@@ -17,7 +17,7 @@ export interface BlockImage extends BlockBackend {
    * to take. Absent: the image has none.
    */
   release?(): Promise<void>
-  /** Takes it again. @throws ImageError `ERR_LOCKED` where another one has it, or has written the image meanwhile */
+  /** Takes the image's lock again. @throws ImageError `ERR_LOCKED` where another one has it, or has written the image meanwhile */
   claim?(): Promise<void>
   /** Waits for requests that are under way, flushes, and gives the image up. Later requests reject. */
   close(): Promise<void>

@@ -11,7 +11,7 @@ export interface OverlayState {
   readonly diskBytes: number
   /** Numbers of the ranges of 64 KiB that were written, from low to high. */
   readonly clusters: Uint32Array
-  /** Their contents in the same order, 64 KiB each. */
+  /** Contents in the same order, 64 KiB each. */
   readonly bytes: Uint8Array
   /** Numbers of those that are zeros, from low to high. */
   readonly zeroes: Uint32Array
@@ -73,7 +73,7 @@ export class Overlay implements BlockImage {
   /**
    * Puts what was written back, in place of all that has been written since. To be called while no request is under way.
    *
-   * @throws ImageError `ERR_FORMAT` for a state that is none, or of a disk of another size: nothing has changed then
+   * @throws ImageError `ERR_FORMAT` for an invalid state, or that of a disk of another size: nothing has changed then
    */
   restore(state: OverlayState): void {
     this.checkState(state)

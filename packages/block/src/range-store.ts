@@ -1,8 +1,8 @@
 /** One state of a file on a web server. */
 export interface HttpFileState {
-  /** Its strong `ETag`. Source: RFC 9110, section 8.8.3. */
+  /** Strong `ETag`. Source: RFC 9110, section 8.8.3. */
   readonly tag: string
-  /** Its size. */
+  /** Size. */
   readonly bytes: number
 }
 

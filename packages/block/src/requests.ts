@@ -1,6 +1,6 @@
 import { BlockError, type BlockProperties, type BlockRequest } from '@retrap/device'
 
-/** Counts the requests of an image and refuses those that make no sense. */
+/** Counts the requests of an image and refuses those that are invalid. */
 export class Requests {
   #running = 0
   #closed = false
@@ -29,7 +29,7 @@ export class Requests {
     }
   }
 
-  /** Refuses a request that makes no sense. @throws BlockError `ERR_RANGE`, `ERR_NO_MEDIUM` after `close` */
+  /** Refuses a request that is invalid. @throws BlockError `ERR_RANGE`, `ERR_NO_MEDIUM` after `close` */
   check(properties: BlockProperties, offset: number, bytes: number): void {
     if (this.#closed) throw new BlockError('ERR_NO_MEDIUM', 'the image is closed')
     const unit = properties.blockBytes

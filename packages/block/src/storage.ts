@@ -21,7 +21,7 @@ export interface BlockStorage {
   flush(): Promise<void>
   /** Gives up the right to write, for another process to take. Absent: there is no such right. */
   release?(): Promise<void>
-  /** Takes it again. @throws ImageError `ERR_LOCKED` where another one has it, or has written meanwhile */
+  /** Takes the storage's lock again. @throws ImageError `ERR_LOCKED` where another one has it, or has written meanwhile */
   claim?(): Promise<void>
   /** Gives the storage up, with its lock. */
   close(): Promise<void>

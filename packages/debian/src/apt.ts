@@ -239,7 +239,7 @@ async function hostMirror(archive: string): Promise<string | undefined> {
 /** The one line of a tool's complaint that says most. */
 function reason(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error)
-  // Programs name this cause somewhere in the middle of what follows from it.
+  // Programs print this cause among the errors that it leads to.
   if (/No space left on device/i.test(text)) return 'no space is left on the disk'
   const lines = text.split('\n')
   return lines.find((line) => line.startsWith('E: '))?.slice(3) ?? lines.at(-1) ?? ''

@@ -50,7 +50,7 @@ export class AttachedModel {
   readonly model: DeviceModel
   /** The model has been taken out. */
   detached = false
-  /** Its way to guest memory. */
+  /** Way to guest memory. */
   readonly memory: ModelMemory
   /** Called when it has forgotten what it was told to, one for each time that it was told. */
   readonly forgetting: Set<() => void> = new Set()

@@ -98,7 +98,7 @@ export class ModelMemory implements DeviceDma {
     return dma
   }
 
-  // ---- for whoever serves the model ----
+  // ---- for the party that serves the model ----
 
   /** Forgets frames; what has to end before that is done is in `toEnd` and in flight. */
   drop(frames: readonly InvalidatedFrames[] | null): void {
@@ -117,7 +117,7 @@ export class ModelMemory implements DeviceDma {
     if (!mappings.done) this.#toEnd.push(mappings)
   }
 
-  /** Mappings that have been asked for back, and are still held. */
+  /** Mappings whose release was requested, and that are still held. */
   get toEnd(): readonly MappingsToEnd[] {
     return this.#toEnd
   }

@@ -56,7 +56,7 @@ export class DeviceServer extends DeviceSet implements ReplyTarget {
     this.#link.send({ kind: 'ready', name: this.#options.name ?? 'devices' })
   }
 
-  /** Sends bytes to whoever made the machine. */
+  /** Sends bytes to the party that made the machine. */
   post(bytes: Uint8Array): void {
     this.#link.send({ kind: 'message', now: timeOf(this.#platform.clock), bytes })
   }

@@ -34,7 +34,7 @@ export interface DeviceHostState {
 export abstract class DeviceSet implements LocalModels {
   /** The ranges that the models claim. */
   readonly regions: RegionTable
-  /** Their PCI functions. */
+  /** PCI functions. */
   readonly functions: PciTree
   /** Serves requests with them. */
   readonly requests: LocalModels['requests']
@@ -130,7 +130,7 @@ export abstract class DeviceSet implements LocalModels {
     this.#hotPlug.giveUp()
   }
 
-  /** The machine has ended for good: models take their listeners back from back ends. */
+  /** The machine has ended permanently: models take their listeners back from back ends. */
   close(): void {
     for (const attached of this.#attached.values()) attached.leave()
   }
@@ -241,7 +241,7 @@ export abstract class DeviceSet implements LocalModels {
     return this.#notices.holder
   }
 
-  /** @internal Ends all mappings of all models, for good. */
+  /** @internal Ends all mappings of all models, permanently. */
   endMappings(): void {
     this.#notices.endMappings()
   }
@@ -318,7 +318,7 @@ export abstract class DeviceSet implements LocalModels {
   }
 
   /**
-   * Looks whether a saved state is of these models, and changes nothing.
+   * Checks whether a saved state is of these models, and changes nothing.
    *
    * @throws DeviceError `ERR_STATE` for another version, `ERR_NOT_FOUND` where the state names a model that is not there, or
    *   has none of a model that is

@@ -9,7 +9,7 @@ const LOOKING_MS = 0.03
 const LOOKS = 64
 /** Looks at a clock that stands still: some browsers' go on in steps of 100 ms, and a test's when it is told to. */
 const CLOCK_LOOKS = 2000
-/** After looking in vain it blocks at once this often, then twice as often, … */
+/** After a look without success, blocks at once this many times, then twice as many, … */
 const LEAST_RESTS = 8
 const MOST_RESTS = 4096
 
@@ -22,7 +22,7 @@ export class Doorbell {
   readonly words: Int32Array
   /** Which word of the buffer it is. */
   readonly index: number
-  /** How often it still blocks without looking first; and how often after the next time in vain. */
+  /** How often to block without looking first; and how often after the next look without success. */
   #rests = 0
   #backoff = LEAST_RESTS
 
@@ -38,12 +38,12 @@ export class Doorbell {
     this.index = index
   }
 
-  /** How often it has been rung, modulo 2^32. */
+  /** How often the doorbell has been rung, modulo 2^32. */
   get value(): number {
     return Atomics.load(this.words, this.index)
   }
 
-  /** Rings: wakes whoever waits. */
+  /** Rings: wakes the party that waits. */
   ring(): void {
     Atomics.add(this.words, this.index, 1)
     Atomics.notify(this.words, this.index)
@@ -53,8 +53,8 @@ export class Doorbell {
    * Blocks the thread until the value is no longer `seen`, or the time is over. Where a thread may not block (a
    * browser's main thread) this throws a TypeError.
    *
-   * It looks at the word for some microseconds first, as long as that is not in vain too often: two threads that take
-   * turns then do not pay for being woken.
+   * It polls the word for some microseconds first, unless that failed too often: two threads that take turns then save
+   * the cost of a wake-up.
    *
    * @returns false if the time was over
    */

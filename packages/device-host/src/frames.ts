@@ -42,7 +42,7 @@ export type CommandFrame =
   /** Asks for the models' state, as JSON in a `called` frame. */
   | { readonly kind: 'save'; readonly call: number }
   | { readonly kind: 'restore'; readonly call: number; readonly state: string }
-  /** Asks the models to bring their work to an end, in so many host milliseconds; a `called` frame follows. */
+  /** Asks the models to bring their work to an end, in this many host milliseconds; a `called` frame follows. */
   | { readonly kind: 'quiesce'; readonly call: number; readonly deadline: number }
   /** The machine goes on after `quiesce` or `restore`. */
   | { readonly kind: 'resume'; readonly now: Word64 }
@@ -50,7 +50,7 @@ export type CommandFrame =
   | { readonly kind: 'detach'; readonly device: string }
   /** Has a device that the server can make be plugged in; a `called` frame follows. */
   | { readonly kind: 'plug'; readonly call: number; readonly now: Word64; readonly device: string }
-  /** Takes out what is in a slot: a `called` frame with `out`, or `late` when so many host milliseconds have passed. */
+  /** Takes out what is in a slot: a `called` frame with `out`, or `late` when this many host milliseconds have passed. */
   | {
       readonly kind: 'unplug'
       readonly call: number
@@ -164,7 +164,7 @@ export type EventFrame =
   | { readonly kind: 'dmaWrite'; readonly call: number; readonly gpa: number; readonly bytes: Uint8Array }
   /** Asks for an `invalidate` frame before each INVALIDATE request. */
   | { readonly kind: 'wantFrames' }
-  /** A model has written guest frames itself: what has been translated of them dies, and they count as written. */
+  /** A model has written guest frames itself: what has been translated of them is dropped, and they count as written. */
   | { readonly kind: 'modified'; readonly gfn: number; readonly count: number }
   | { readonly kind: 'powerOff' }
   | { readonly kind: 'resetMachine' }
@@ -172,7 +172,7 @@ export type EventFrame =
   /** The reply to `settle`, `save`, `restore` and `drop`. An empty error is none. */
   | { readonly kind: 'called'; readonly call: number; readonly error: string; readonly result: string }
 
-/** Either way: bytes whose meaning is between the models and whoever made the machine, such as keys and pixels. */
+/** Either way: bytes whose meaning is between the models and the party that made the machine, such as keys and pixels. */
 export interface MessageFrame {
   /** Tells frames apart. */
   readonly kind: 'message'

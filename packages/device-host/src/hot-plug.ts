@@ -7,7 +7,7 @@ import { checkTimeLimit } from './model-state.ts'
 
 /** How a device is taken out of its slot. */
 export interface UnplugOptions {
-  /** Takes it out at once, without asking the guest. Default false. */
+  /** Takes the device out at once, without asking the guest. Default false. */
   readonly force?: boolean | undefined
   /** Milliseconds of host time that the guest, and requests in flight, may take; default for ever. */
   readonly deadlineMs?: number | undefined
@@ -39,7 +39,7 @@ export class HotPlug {
   readonly #leaving = new Map<string, Promise<void>>()
   /** Ends the waits for an empty slot, when nobody is to wait any more. */
   readonly #waits = new Set<() => void>()
-  /** By model: those that were reset, and have work in flight. A guest may reset them as often as it likes. */
+  /** By model: those that were reset, and have work in flight. A guest may reset them any number of times. */
   readonly #resting = new Map<string, Rest>()
 
   constructor(parts: HotPlugParts) {

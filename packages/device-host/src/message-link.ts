@@ -10,7 +10,7 @@ export interface FramePort {
   addEventListener(type: 'message', listener: (event: { readonly data: unknown }) => void): void
   /** Has messages come. */
   start(): void
-  /** Ends it. */
+  /** Ends the port. */
   close(): void
 }
 

@@ -41,7 +41,7 @@ export class MessageTransport {
     link.start()
   }
 
-  /** Ends the server: its ranges are nobody's, and what waits for it goes on. */
+  /** Ends the server: its ranges are unclaimed, and vCPUs that wait for it resume. */
   close(): void {
     this.remote.close()
   }

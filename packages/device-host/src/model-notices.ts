@@ -142,7 +142,7 @@ export class ModelNotices {
     return undefined
   }
 
-  /** Ends all mappings of all models, for good. */
+  /** Ends all mappings of all models, permanently. */
   endMappings(): void {
     this.#dma.close()
     for (const { memory } of this.#models()) memory.close()

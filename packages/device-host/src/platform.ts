@@ -20,7 +20,7 @@ export interface PlatformMemoryOptions extends Omit<OwnedMemoryOptions, 'handler
 
 /** A place where a part of a model's memory is shown. */
 export interface MemoryPlacement {
-  /** Ends it. A second time does nothing. */
+  /** Ends the placement. A second time does nothing. */
   remove(): void
 }
 
@@ -54,7 +54,7 @@ export interface PlatformMemory {
   takeDirty(offset: number, bytes: number, into: Uint32Array): number
   /** Does so by message. */
   takeDirtyAsync?(offset: number, bytes: number, into: Uint32Array): Promise<number>
-  /** Gives it back. */
+  /** Gives the memory back. */
   free(): void
 }
 

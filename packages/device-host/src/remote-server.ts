@@ -79,7 +79,7 @@ export class RemoteServer implements IoreqTransport {
   readonly #memory: DeviceMemory | null
   /** Says when what they do by themselves takes effect; null: when it comes. */
   readonly #gate: ServerGate | null
-  /** Their interrupt lines, timers and DMA. */
+  /** Interrupt lines, timers and DMA. */
   readonly #held: HeldPlatform
   /** Memory that the models own. */
   readonly #owned: HeldMemories
@@ -139,7 +139,7 @@ export class RemoteServer implements IoreqTransport {
     })
   }
 
-  /** Whether it has a gate: what its models do is recorded, or comes from a recording, and they are not saved. */
+  /** Whether the server has a gate: what its models do is recorded, or comes from a recording, and they are not saved. */
   get isRecorded(): boolean {
     return this.#gate !== null
   }

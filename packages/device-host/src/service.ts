@@ -67,12 +67,12 @@ export class Service implements OneCall {
     this.#spare = access !== null && access.unused ? access : null
   }
 
-  /** Whether it waits for a call of this model's. */
+  /** Whether the service waits for a call of this model's. */
   waitsFor(device: string): boolean {
     return this.access !== null && this.#region?.device === device
   }
 
-  /** Ends it: what the promise of an access still says goes nowhere. */
+  /** Ends the service: what the promise of an access still says goes nowhere. */
   giveUp(): void {
     this.access = null
   }

@@ -11,7 +11,7 @@ export interface Word64 {
 
 /** The part of the host's `AbortSignal` that this package relies on. */
 export interface CancelSignalShape {
-  /** Whether it has aborted. */
+  /** Whether the signal has aborted. */
   readonly aborted: boolean
   /** Calls back when it aborts. */
   addEventListener(type: 'abort', listener: () => void): void
@@ -96,7 +96,7 @@ export interface Region {
   readonly base: number
   /** Ports or bytes. */
   readonly length: number
-  /** Whether it answers. */
+  /** Whether the region answers. */
   readonly enabled: boolean
   /** Answers again. @throws DeviceError `ERR_EXISTS` */
   enable(): void
@@ -104,6 +104,6 @@ export interface Region {
   disable(): void
   /** Moves the range; keeps its length and whether it is enabled. */
   move(base: number): void
-  /** Gives the range up for good. */
+  /** Gives the range up permanently. */
   unmap(): void
 }

@@ -80,11 +80,11 @@ export interface DeviceModel {
   /** Claims ranges, lines, memory and functions. Called once. */
   attach(context: DeviceContext): void
   /**
-   * The model has left the machine for good, or `attach` failed: it takes its listeners back from back ends, which may
+   * The model has left the machine permanently, or `attach` failed: it takes its listeners back from back ends, which may
    * outlive it. Called once; nothing else is called after it, but the ends of work in flight may still come.
    */
   removed?(): void
-  /** Takes note that the guest's wall clock was moved by so many seconds (a TIMEOFFSET request). */
+  /** Takes note that the guest's wall clock was moved by this many seconds (a TIMEOFFSET request). */
   timeOffset?(seconds: number): void
   /**
    * Forgets guest RAM that has left the guest or may no longer be written (an INVALIDATE request), and releases mappings

@@ -4,7 +4,7 @@
 export interface Dma {
   /** Copies out. */
   read(gpa: number, into: Uint8Array): boolean
-  /** Copies in; ROM swallows its part. */
+  /** Copies in; ROM ignores its part. */
   write(gpa: number, from: Uint8Array): boolean
 }
 
@@ -45,7 +45,7 @@ export interface GuestMapping extends Disposable {
   readonly gpa: number
   /** Bytes. */
   readonly length: number
-  /** Whether it has not ended. */
+  /** Whether the mapping has not ended. */
   readonly held: boolean
   /** RAM under it has left the guest since it was made, and somebody waits for its end. */
   readonly orphaned: boolean
@@ -53,7 +53,7 @@ export interface GuestMapping extends Disposable {
   readonly segments: readonly GuestSegment[]
   /** Copies out from an offset on; returns the bytes before the first one that is not memory. */
   read(offset: number, into: Uint8Array): number
-  /** Ends it. A second time does nothing. */
+  /** Ends the mapping. A second time does nothing. */
   release(): void
 }
 
@@ -61,7 +61,7 @@ export interface GuestMapping extends Disposable {
 export interface WritableGuestMapping extends GuestMapping {
   /** The mapped pieces, in order and without gaps. */
   readonly segments: readonly WritableGuestSegment[]
-  /** Copies in from an offset on; returns the bytes before the first one that is not memory. ROM swallows its part. */
+  /** Copies in from an offset on; returns the bytes before the first one that is not memory. ROM ignores its part. */
   write(offset: number, from: Uint8Array): number
 }
 
@@ -112,7 +112,7 @@ export interface MappingsToEnd {
 
 /** One model's way to guest memory, with what it has mapped. `MapCache` of `@retrap/mapcache` is such. */
 export interface DeviceMemory extends MappableDma {
-  /** Forgets where these guest frames are, or without arguments all; says which mappings of them are still held. */
+  /** Drops the translations of these guest frames, or of all without arguments. @returns mappings of them that are still held */
   invalidate(gfn?: number, count?: number): MappingsToEnd
   /** The same for frames that may only be read from now on: mappings for reading may stay. */
   revokeWrites(gfn: number, count: number): MappingsToEnd

@@ -13,7 +13,7 @@ export type MemoryMode = 'memory' | 'trapped'
 
 /** Describes memory that a device model owns; see {@link OwnedMemory}. */
 export interface OwnedMemoryOptions {
-  /** Names it among the memories of its model, in errors and in saved state. */
+  /** Names the memory among the memories of its model, in errors and in saved state. */
   readonly name: string
   /** Size: a multiple of 4096. A BAR needs a power of two. */
   readonly bytes: number
@@ -27,7 +27,7 @@ export interface OwnedMemoryOptions {
    * A fetch while the mode is `trapped` is a read of `handler`.
    */
   readonly executable?: boolean
-  /** Its first bytes at power-on; the rest is 0. */
+  /** First bytes at power-on; the rest is 0. */
   readonly contents?: Uint8Array
   /** Answers accesses while the mode is `trapped`, and writes to `rom`. Offsets count from the memory's first byte. */
   readonly handler?: RangeHandler
@@ -50,7 +50,7 @@ export interface OwnedMemoryOptions {
  * everywhere, in order with everything else that the model does.
  */
 export interface OwnedMemory {
-  /** Its name among the memories of its model. */
+  /** Name among the memories of its model. */
   readonly name: string
   /** Size. */
   readonly bytes: number
@@ -67,7 +67,7 @@ export interface OwnedMemory {
   read(offset: number, into: Uint8Array): void
   /** Copies in. @throws DeviceError as `read` */
   write(offset: number, from: Uint8Array): void
-  /** Tells that the model has written through `view`: translated code of these bytes dies, and they count as dirty. */
+  /** Tells that the model has written through `view`: translated code of these bytes is dropped, and they count as dirty. */
   modified(offset: number, bytes: number): void
   /** As `read`, wherever the model lives. */
   readAsync(offset: number, into: Uint8Array): Promise<void>

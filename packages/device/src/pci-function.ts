@@ -29,7 +29,7 @@ export interface PciBarOptions extends RegionOptions {
  * Source: PCI Local Bus Specification 3.0, §6.2.5.2, "Expansion ROM Base Address Register".
  */
 export interface PciRomOptions {
-  /** Its image; a power of two in size, normally of kind `rom`. */
+  /** Image; a power of two in size, normally of kind `rom`. */
   readonly memory: OwnedMemory
 }
 
@@ -164,7 +164,7 @@ export interface PciFunctionOptions {
   readonly interruptPin?: 0 | 1 | 2 | 3 | 4
   /** Base address registers. */
   readonly bars?: readonly PciBarOptions[]
-  /** Its option ROM. */
+  /** Option ROM. */
   readonly expansionRom?: PciRomOptions
   /** Declares MSI. */
   readonly msi?: MsiOptions
@@ -172,7 +172,7 @@ export interface PciFunctionOptions {
   readonly msix?: MsixOptions
   /** Further capabilities, in the order of the list, after MSI and MSI-X. */
   readonly capabilities?: readonly PciCapability[]
-  /** Makes it a bridge. */
+  /** Makes the function a bridge. */
   readonly bridge?: PciBridgeOptions
   /** Configuration space of 4096 bytes, as a PCI Express function has; beyond 256 only ECAM reaches. Default false. */
   readonly extendedConfig?: boolean

@@ -16,7 +16,7 @@ export interface ByteBatchState {
 /**
  * Collects a guest's output bytes, so that the host is called once for many: a millisecond after the first one, or when a batch
  * is full. Where the host takes what is there before, the batch ends when it would have ended: on deterministic time, that is
- * an instant at which something happens, whoever has looked.
+ * an instant at which something happens, even if the guest has read the registers meanwhile.
  */
 export class ByteBatch {
   readonly #sink: (bytes: Uint8Array) => void

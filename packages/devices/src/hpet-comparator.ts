@@ -16,7 +16,7 @@ const TN_WRITABLE = TN_INT_TYPE_LEVEL | TN_INT_ENB | TN_TYPE_PERIODIC | TN_32MOD
 /** I/O APIC inputs that a timer may use: 20 to 23, which no ISA line and no PCI link uses. */
 const ROUTE_CAP = 0x00f0_0000
 
-/** A match that is further away is waited for in laps of so many ticks (65 days): their nanoseconds are exact in a number. */
+/** A match that is further away is waited for in laps of this many ticks (65 days): their nanoseconds are exact in a number. */
 const LAP_TICKS = 2 ** 49
 const LAP_HIGH = LAP_TICKS / TWO_32
 /** High half of a distance that ends after the machine's clock does, at 2^64 ns. */
@@ -41,7 +41,7 @@ export interface HpetTimerState {
   readonly periodHi: number
   /** Tick of the next match, less `laps` × 2^49; null: there is none. */
   readonly matchTick: number | null
-  /** Whole 2^49 ticks that the match is further away. */
+  /** Distance to the match, in whole units of 2^49 ticks. */
   readonly laps: number
   /** Edges that were due and have not been given. */
   readonly late: LateEdgesState
@@ -56,7 +56,7 @@ export class Comparator {
   /** Tick at which the counter next equals the comparator once no laps are left, or Infinity. */
   matchTick: number = Infinity
   readonly late: LateEdges = new LateEdges((HPET_RATE.ticks * 1e9) / HPET_RATE.nanoseconds)
-  /** The match is so many times `LAP_TICKS` later: 64 bits of ticks do not fit a number. */
+  /** The match is this many times `LAP_TICKS` later: 64 bits of ticks do not fit a number. */
   #laps = 0
   #config = 0
   #comparatorLo = 0xffff_ffff
@@ -74,7 +74,7 @@ export class Comparator {
     return (this.#config & TN_INT_TYPE_LEVEL) !== 0
   }
 
-  /** Whether it may interrupt. */
+  /** Whether the comparator may interrupt. */
   isEnabled(): boolean {
     return (this.#config & TN_INT_ENB) !== 0
   }
@@ -141,14 +141,14 @@ export class Comparator {
     this.#moveMatch(tick, low + borrow * TWO_32, high)
   }
 
-  /** Sets the match to so many ticks, 64 bits, after a tick. */
+  /** Sets the match to this many ticks, 64 bits, after a tick. */
   #moveMatch(tick: number, lo: number, hi: number): void {
     const never = hi >= NEVER_HIGH
     this.#laps = never ? 0 : Math.floor(hi / LAP_HIGH)
     this.matchTick = never ? Infinity : tick + (hi % LAP_HIGH) * TWO_32 + lo
   }
 
-  /** The ticks are counted from an origin that is so many ticks later. */
+  /** The ticks are counted from an origin that is this many ticks later. */
   shift(ticks: number): void {
     this.matchTick -= ticks
     this.late.shift(ticks)

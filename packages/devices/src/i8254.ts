@@ -39,7 +39,7 @@ export interface I8254Options {
   readonly irq?: number
   /** Told the state of the PC speaker's input when the guest changes it. */
   readonly onSpeaker?: (gate: boolean, data: boolean) => void
-  /** Gets what the PC speaker plays, as {@link SPEAKER_FORMAT}; while it is silent, nothing. Default nobody hears it. */
+  /** Gets what the PC speaker plays, as {@link SPEAKER_FORMAT}; while it is silent, nothing. Default: it is discarded. */
   readonly speaker?: AudioBackend
 }
 
@@ -57,7 +57,7 @@ export interface I8254State {
   readonly suppressed: boolean
   /** Edges of counter 0 that were due and have not been given. */
   readonly late: LateEdgesState
-  /** The level of the interrupt line, which lags behind the output while edges are owed. */
+  /** The level of the interrupt line, which lags behind the output while edges are pending. */
   readonly line: boolean
 }
 
@@ -231,7 +231,7 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
       if (!channel.out) line.pulse()
       this.#drive(channel.out)
     } else if (!channel.out || this.#late.next === Infinity) {
-      // While edges are owed, a rise is not shown before its turn.
+      // While edges are pending, a rise is not shown before its turn.
       this.#drive(channel.out)
     }
     const next = Math.min(channel.nextChange(), this.#late.next)

@@ -13,11 +13,11 @@ const LIMIT_SECONDS = 1
 const LIMIT_EDGES = 1000
 
 /**
- * The edges that a periodic timer owes to its interrupt line.
+ * The pending edges of a periodic timer's interrupt line.
  *
  * An interrupt controller has one bit for an edge: two that come before the guest takes the first are one to it. When the
  * host was busy and several periods have passed at one look, their edges are therefore given one by one, a 32nd of the
- * period apart in virtual time, until none is owed. A kernel that counts ticks to see whether its timer works, or to keep
+ * period apart in virtual time, until none is pending. A kernel that counts ticks to see whether its timer works, or to keep
  * the time of day, so gets all of them.
  */
 export class LateEdges {
@@ -54,18 +54,18 @@ export class LateEdges {
     return true
   }
 
-  /** The tick at which the next edge that is owed may be given; Infinity: none is. */
+  /** The tick at which the next pending edge may be given; Infinity: none is pending. */
   get next(): number {
     return this.#owed === 0 ? Infinity : this.#notBefore
   }
 
-  /** Drops what is owed: the timer has been set anew. */
+  /** Drops the pending edges: the timer has been set anew. */
   forget(): void {
     this.#owed = 0
     this.#notBefore = 0
   }
 
-  /** The ticks are counted from an origin that is so many ticks later. */
+  /** The ticks are counted from an origin that is this many ticks later. */
   shift(ticks: number): void {
     this.#notBefore = Math.max(0, this.#notBefore - ticks)
   }

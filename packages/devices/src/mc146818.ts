@@ -49,9 +49,9 @@ const LONGEST_PERIOD_TICKS = 1 << 14
 /** UIP rises 244 µs before the update, which takes 1984 µs at 32.768 kHz. */
 const UIP_NS = 244_000 + 1_984_000
 
-/** An absence is hidden for so many seconds at most. */
+/** An absence is hidden for this many seconds at most. */
 const HIDDEN_SECONDS = 60
-/** A difference of instants of the wall clock is exact to so much. */
+/** A difference of instants of the wall clock is exact to this much. */
 const ROUNDING_SECONDS = 1e-3
 
 /** Options of {@link Mc146818}. */
@@ -65,7 +65,7 @@ export interface Mc146818Options extends CmosConfiguration {
   readonly wallClock?: () => number
   /** ISA line; default 8. */
   readonly irq?: number
-  /** Told of each alarm whose interrupt is on: it is what wakes a machine. */
+  /** Called for each alarm whose interrupt is on: it is what wakes a machine. */
   readonly onAlarm?: () => void
   /** Whether the machine sleeps (S3): a reset then leaves the alarm's interrupt on, and tells firmware of it. */
   readonly isAsleep?: () => boolean
@@ -254,7 +254,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     this.#hiddenUntil = null
   }
 
-  /** Sets the clock going from the time registers; the second begins so many nanoseconds after the base, which moves there. */
+  /** Sets the clock going from the time registers; the second begins this many nanoseconds after the base, which moves there. */
   #thaw(ns: number): void {
     this.#baseSeconds = this.#time.read()
     this.#base.add(ns)

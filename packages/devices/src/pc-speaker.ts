@@ -96,7 +96,7 @@ export class PcSpeaker {
     if (data && this.#moves()) this.#tail = TAIL_TICKS
   }
 
-  /** The origin of the ticks has moved on by so many, up to which all is played. */
+  /** The origin of the ticks has moved on by this many, up to which all is played. */
   moveOrigin(ticks: number): void {
     this.#at -= ticks
   }

@@ -123,7 +123,7 @@ export class PciTestDevice implements DeviceModel {
     if (isCounted && this.#test === bar * METHODS.length) this.#count = (this.#count + 1) >>> 0
   }
 
-  /** Returns it to its state at power-on: no test. */
+  /** Returns the device to its state at power-on: no test. */
   reset(): void {
     this.#test = -1
     this.#count = 0

@@ -39,7 +39,7 @@ export class Piix4PmFunction {
         [PMBA, PMBA_MASK, 1],
         [DEVACTB, 0xffff_ffff, seesCommands ? APMC_EN : 0],
         [PMREGMISC, PMIOSE],
-        // SMBus host controller: a base that leads nowhere.
+        // SMBus host controller: a base that is not connected.
         [0x90, 0xfff0, 1],
         [0xd0, 0x000f_0000],
       ],

@@ -15,7 +15,7 @@ export const REG_B = 11
 /** Day of the month of the alarm in its low bits, 0 for every day (Intel 82371AB, "Register D"). */
 export const DAY_ALARM = 13
 export const DAY_ALARM_BITS = 0x3f
-/** A day that some months lack comes within so many. */
+/** A day that some months lack comes within this many. */
 const DAYS_TO_SEARCH = 64
 /** CMOS byte that holds the century, as the FADT says. */
 export const CMOS_CENTURY = 0x32

@@ -45,9 +45,9 @@ export const XenUnplug: {
 export interface XenPlatformOptions {
   /** PCI device number on bus 0; default 2. */
   readonly device?: number
-  /** Told of what the guest's drivers replace: bits of {@link XenUnplug}. Default: there is nothing to unplug. */
+  /** Called for what the guest's drivers replace: bits of {@link XenUnplug}. Default: there is nothing to unplug. */
   readonly onUnplug?: (what: number) => void
-  /** Told of each line that the guest writes to the log port. */
+  /** Called for each line that the guest writes to the log port. */
   readonly onLog?: (line: string) => void
 }
 

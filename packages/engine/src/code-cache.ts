@@ -228,7 +228,7 @@ export class CodeCache {
     return true
   }
 
-  /** Returns whether the arena has room for so many more records. */
+  /** Returns whether the arena has room for this many more records. */
   hasRoom(records: number): boolean {
     return this.#next + records * RECORD_BYTES <= this.#end
   }
@@ -315,7 +315,7 @@ export class CodeCache {
 
   #decodeRun(given: CodePage, start: number): number {
     this.#reserve(RUN_LIMIT + 1)
-    // A flush forgets the page that was asked for; and its frame may have lost its code, while execute entries lead to it still.
+    // A flush has dropped the requested page. Its frame may hold no code any more, while TLB entries for execution still lead to it.
     const page = this.page(given.frame, given.mode)
     const { u32 } = this.#memory
     const decoder = this.#decoder

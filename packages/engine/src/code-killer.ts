@@ -5,7 +5,7 @@ import type { CodePage, CodeUnit, CrossingRecords } from './code-page.ts'
 import { OP_CROSS, OP_DEAD, OP_UNIT, RECORD_BYTES, R_LENGTH, R_LINK, R_OP, R_WRITTEN } from './record.ts'
 
 /**
- * Ends records and units whose bytes are others now. Each record gets {@link OP_DEAD}: whoever executes it, or comes to it from
+ * Ends records and units whose bytes are others now. Each record gets {@link OP_DEAD}: any party that executes it, or comes to it from
  * the record before it, or by a link, looks up the instruction that is there now.
  */
 export class CodeKiller {

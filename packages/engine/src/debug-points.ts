@@ -27,7 +27,7 @@ export const linearAddress = (lo: number, hi: number): bigint => (BigInt(hi >>> 
 /** A debugger's breakpoints and watchpoints for one processor, by linear address. */
 export class DebugPoints {
   readonly #breakpoints = new Set<bigint>()
-  /** Pages with breakpoints, with the number of those. */
+  /** Number of breakpoints of each page that has some. */
   readonly #pages = new Map<bigint, number>()
   #watched: Watch[] = []
   #access: WatchedAccess | null = null

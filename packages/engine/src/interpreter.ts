@@ -68,7 +68,7 @@ export interface InterpreterForms<Form> {
   readonly shared?: ReadonlyMap<string, Callee>
 }
 
-/** All that 32 bits address. A module that declares so much takes smaller memories too; a shared one has to be declared. */
+/** All that 32 bits address. A module that declares this much takes smaller memories too; a shared one has to be declared. */
 const LARGEST_MEMORY_PAGES = 0x1_0000
 
 /**

@@ -26,7 +26,7 @@ export interface DispatchImports {
   readonly cross: I32Callee
   /**
    * `(record) → record`: what to execute in place of a record that has been reached often. With {@link HOT_MISSED}
-   * or {@link HOT_SLOW}, the result counts for nothing.
+   * or {@link HOT_SLOW}, the result is ignored.
    */
   readonly hot: I32Callee
 }

@@ -9,7 +9,7 @@ export const PARKED_WORDS = 5
 
 /** TLB entries of an address space that is not the current one. */
 export interface ParkedSpace {
-  /** Its number. */
+  /** Number. */
   space: number
   /** Groups of five: address of the entry, then its four words. */
   words: Uint32Array
@@ -33,7 +33,7 @@ export class ParkedEntries {
   /**
    * Puts an address space aside.
    *
-   * @param entries - at most so many
+   * @param entries - at most this many
    * @returns where its entries go; empty
    */
   park(space: number, entries: number): ParkedSpace {

@@ -17,7 +17,7 @@ export const HOST_OF_FORM = 0x1_0000
 /** Length of the instruction in bytes. 8 bits. */
 export const R_LENGTH = 6
 /**
- * Branches within the page: machine address of the target's record once that is known, else 0; both records die together.
+ * Branches within the page: machine address of the target's record once that is known, else 0; both records are dropped together.
  * Others: the instruction set's own. 32 bits.
  */
 export const R_LINK = 20

@@ -176,7 +176,7 @@ export class Tlb {
     this.#globals.clear()
   }
 
-  /** Drops all entries that are not global; copies those of the valid ones that were made last `to` a store. */
+  /** Drops all entries that are not global. Copies the newest of them that are valid `to` a store. */
   #dropLocals(to: ParkedSpace | undefined): void {
     const u32 = this.#u32
     const { entries, count } = this.#locals

@@ -148,7 +148,7 @@ export class Turn {
  */
 const SAMPLE_APPROACH = 128
 
-/** Takes samples: calls back when a turn has cost so much, with the processor between two instructions. */
+/** Takes samples: calls back when a turn has cost this much, with the processor between two instructions. */
 export class Sampling {
   readonly #turn: Turn
   /** Null: no sample is asked for. */

@@ -62,7 +62,7 @@ export class PacketReader {
   }
 
   #inner(byte: number): void {
-    // A new packet begins before the last one has ended: that one is lost.
+    // A new packet begins before the last one has ended: the unfinished packet is dropped.
     if (byte === DOLLAR) return this.#begin()
     if (byte === HASH) {
       this.#digits = 0

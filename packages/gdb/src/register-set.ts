@@ -28,11 +28,11 @@ export class GdbError extends Error {
 
 /** One register of a target description. */
 export interface Register {
-  /** Its name, of gdb's where gdb knows the register. */
+  /** Name, of gdb's where gdb knows the register. */
   readonly name: string
-  /** Its size. */
+  /** Size. */
   readonly bits: number
-  /** Its type, of the description language; default `int`. */
+  /** Type, of the description language; default `int`. */
   readonly type?: string
   /** How users see it listed; default `general`. */
   readonly group?: string

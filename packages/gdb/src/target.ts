@@ -36,7 +36,7 @@ export interface StepRules {
 
 /** A machine that can be debugged. Addresses are linear ones, unless another kind is named. */
 export interface GdbTarget {
-  /** Its registers. */
+  /** Registers. */
   readonly registers: RegisterSet
   /** How many processors it has. */
   readonly cpus: number
@@ -46,13 +46,13 @@ export interface GdbTarget {
   stop(): void
   /** Whether no processor executes. */
   readonly isStopped: boolean
-  /** Why it has stopped last. */
+  /** Why the target has stopped last. */
   readonly lastStop: TargetStop
   /** Has processors go on, by number. */
   resume(actions: readonly CpuAction[], rules: StepRules): void
   /** Goes backwards, for a processor: until a breakpoint or watchpoint, or by one instruction. Absent: it cannot. */
   reverse?(action: 'continue' | 'step', cpu: number): void
-  /** Names the listener that hears of each stop; null for none. */
+  /** Names the listener that is notified of each stop; null for none. */
   onStop(listener: ((stop: TargetStop) => void) | null): void
   /** Reads a register by name; undefined where it is not known now. */
   readRegister(cpu: number, name: string): bigint | undefined

@@ -7,7 +7,7 @@ import { closed, type Session } from './session.ts'
 export interface ExecOptions {
   /** The standard input; default empty. */
   readonly stdin?: Uint8Array | string
-  /** Ends the command after so many milliseconds of the host; default never. */
+  /** Ends the command after this many milliseconds of the host; default never. */
   readonly timeoutMs?: number
   /** Ends the command when it is aborted; the call rejects with the signal's reason. */
   readonly signal?: AbortSignal
@@ -35,11 +35,11 @@ export interface ExecResult {
   readonly stderrBytes: Uint8Array
 }
 
-/** The agent is asked for what is new after so long, then after twice as long, up to the most. It reports the end itself. */
+/** The agent is asked for what is new after this long, then after twice as long, up to the most. It reports the end itself. */
 const [FIRST_POLL_MS, MOST_POLL_MS] = [200, 1000]
-/** A command that is told to end (SIGTERM) has so long; then it is killed. */
+/** A command that is told to end (SIGTERM) has this long; then it is killed. */
 const GRACE_MS = 1000
-/** The agent has so long for each answer when a command is to end. */
+/** The agent has this long for each answer when a command is to end. */
 const PATIENCE_MS = 5000
 /** The time for which a command's children may hold its outputs open. */
 const DRAIN_MS = 500
@@ -234,7 +234,7 @@ export class Command {
     /* oxlint-enable no-await-in-loop */
   }
 
-  /** Waits until so much time has passed or there is something to do. @throws GuestError `ERR_GUEST_CLOSED` */
+  /** Waits until this much time has passed or there is something to do. @throws GuestError `ERR_GUEST_CLOSED` */
   async #sleep(milliseconds: number, isAwake: () => boolean): Promise<void> {
     if (!isAwake() && !this.#session.isClosed)
       await new Promise<void>((resolve) => {

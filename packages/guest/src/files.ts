@@ -6,15 +6,15 @@ export type GuestFileType = 'file' | 'directory' | 'symlink' | 'character-device
 
 /** An entry of a folder of the guest. */
 export interface GuestFileEntry {
-  /** Its name in the folder. */
+  /** Name in the folder. */
   readonly name: string
   /** The kind of file; a symbolic link is not followed. */
   readonly type: GuestFileType
-  /** Its size in bytes. */
+  /** Size in bytes. */
   readonly sizeBytes: number
-  /** Its permission bits, such as 0o644. */
+  /** Permission bits, such as 0o644. */
   readonly mode: number
-  /** When it was last written, in seconds since 1970 on the guest's clock. */
+  /** When the file was last written, in seconds since 1970 on the guest's clock. */
   readonly modifiedSeconds: number
 }
 

@@ -7,7 +7,7 @@ import { Session } from './session.ts'
 
 /** Options of {@link connectGuest}. */
 export interface GuestOptions {
-  /** The agent has so many milliseconds to answer first, in which the guest may boot; default 60,000. */
+  /** The agent has this many milliseconds to answer first, in which the guest may boot; default 60,000. */
   readonly connectTimeoutMs?: number
   /** The milliseconds that the agent has for each answer; default 30,000. */
   readonly answerTimeoutMs?: number

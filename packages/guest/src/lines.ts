@@ -7,7 +7,7 @@ const MOST_LINE_BYTES = 40_000
 const NEWLINE = 0x0a
 const RETURN = 0x0d
 
-/** The agent sends at most so many bytes of an output in an answer. */
+/** The agent sends at most this many bytes of an output in an answer. */
 export const MOST_FETCHED_BYTES = 24_000
 /** The host sends so many bytes of a file in a request: Linux keeps 64 KiB that no process has read from a terminal. */
 export const MOST_PUT_BYTES = 12_000

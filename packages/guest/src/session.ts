@@ -2,7 +2,7 @@ import { GuestError } from './errors.ts'
 import { type Answer, AnswerDecoder, encodeRequest, quote } from './lines.ts'
 import type { GuestPort } from './port.ts'
 
-/** A request that is not answered is sent again after so long, then after twice as long, up to the most. */
+/** A request that is not answered is sent again after this long, then after twice as long, up to the most. */
 const [FIRST_RETRY_MS, MOST_RETRY_MS] = [1000, 4000]
 /** The same while the agent may not have been started. */
 const [FIRST_SYNC_MS, MOST_SYNC_MS] = [100, 1000]
@@ -58,7 +58,7 @@ export class Session {
     return this.#isClosed
   }
 
-  /** Gives the agent at most so long for the answer that it owes, and for each from now on. */
+  /** Limits the time for the agent's pending answer, and for each later one. */
   hurry(milliseconds: number): void {
     this.#mostAnswerMs = milliseconds
     const pending = this.#pending

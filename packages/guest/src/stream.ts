@@ -6,7 +6,7 @@ export interface GuestStreamClient {
   receive(bytes: Uint8Array): number
 }
 
-/** So many bytes may wait for the guest before the sender holds back. */
+/** This many bytes may wait for the guest before the sender holds back. */
 const WAITING_BYTES = 16_384
 
 /**

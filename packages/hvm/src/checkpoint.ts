@@ -39,7 +39,7 @@ export class DomainCheckpoint<S extends DomainState> {
     goOn(domain, state, rest, used)
   }
 
-  /** Ends it: what was kept is free, and the guest writes its RAM as before. */
+  /** Ends the checkpoint: what was kept is free, and the guest writes its RAM as before. */
   close(): void {
     this.#memory.close()
   }

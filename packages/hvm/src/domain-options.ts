@@ -16,7 +16,7 @@ export type DomainExit =
   | { readonly reason: 'wake' }
   /** Its owner has something to do while no vCPU executes, and runs it on afterwards. */
   | { readonly reason: 'pause' }
-  /** A vCPU shut down for good: on x86, a triple fault. */
+  /** A vCPU shut down permanently: on x86, a triple fault. */
   | { readonly reason: 'vcpu-shutdown'; readonly vcpu: number }
   | { readonly reason: 'stopped' }
   /** The guest told its hypervisor why it shuts down; power-off and restart have reasons of their own. */
@@ -50,18 +50,18 @@ export interface DomainOptions {
   readonly vcpus: number
   /** Real or deterministic time. */
   readonly clock: DomainClock
-  /** How it waits. */
+  /** How the domain waits. */
   readonly sleeper: Sleeper
   /** The reaction to a device model that breaks its contract. Default `crash`. */
   readonly policy?: FailurePolicy | undefined
-  /** Told of device models that fail, whatever the policy. */
+  /** Called for device models that fail, whatever the policy. */
   readonly onFailure?: (failure: DeviceFailure) => void
   /**
    * Milliseconds of host time that a device model may take to answer; `Infinity`: for ever. Default for ever on a real
    * clock. On deterministic time, where the whole machine waits meanwhile, 30 seconds.
    */
   readonly deviceDeadlineMs?: number | undefined
-  /** Told of every access to a device; slow. */
+  /** Called for every access to a device; slow. */
   readonly trace?: ((record: IoTraceRecord) => void) | undefined
   /**
    * Hands device models copies of what they map, and poisons a copy when it is released: reads through a kept view give

@@ -5,7 +5,7 @@ import type { OwnedMemories, OwnedMemoryState } from './memory/owned-memories.ts
 
 /** The saved form of all device models of a domain, with the memory that they own. */
 export interface DevicesState {
-  /** Of this form. */
+  /** Version of this form. */
   readonly version: 1
   /** The models of the domain's own process. */
   readonly local: DeviceHostState
@@ -75,7 +75,7 @@ export async function beginRest(parties: DeviceParties, deadlineMs: number): Pro
   return rest
 }
 
-/** Looks whether a state is of these models; what servers elsewhere have they see for themselves. @throws DeviceError */
+/** Checks whether a state is of these models; what servers elsewhere have they see for themselves. @throws DeviceError */
 export function checkDevices(parties: DeviceParties, state: DevicesState): void {
   if (state.version !== 1) {
     throw new DeviceError('ERR_STATE', `device state of version ${String(state.version)}: expected 1`)

@@ -48,7 +48,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   readonly memory: MachineMemory
   /** References to frames of machine memory. */
   readonly frameCounts: FrameCounts
-  /** Its map of guest frames; empty at first. */
+  /** Map of guest frames, empty at first. */
   readonly p2m: P2m
   /** Logs of the RAM that is written, by vCPUs and device models alike. */
   readonly dirtyLogs: DirtyLogs
@@ -56,15 +56,15 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   readonly ownedMemories: OwnedMemories
   /** Handles accesses that the map does not allow: RAM on demand, pagers, claimed writes. */
   readonly secondLevel: SecondLevelFaults
-  /** Its RAM by guest-physical address. */
+  /** RAM by guest-physical address. */
   readonly guestMemory: GuestMemory
-  /** Its virtual time. */
+  /** Virtual time. */
   readonly clock: DomainClock
   /** Timers on that time, of device models and interrupt controllers. */
   readonly timers: TimerQueue
   /** Where accesses that are not RAM go. */
   readonly dispatch: IoDispatch
-  /** Which RAM has left the guest, and which device models have still to hear of it. */
+  /** Which RAM has left the guest, and which device models have still to be notified of it. */
   readonly invalidations: Invalidations
   /** The domain as device models reach it, wherever they live. */
   readonly platform: DevicePlatform
@@ -72,7 +72,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   readonly devices: DeviceHost
   /** The mappings that device models of this thread have of its memory. */
   readonly mappings: ModelMappings
-  /** Its vCPUs and interrupt controllers. */
+  /** The vCPUs and interrupt controllers. */
   readonly architecture: A
   readonly #sleeper: Sleeper
   readonly #servers: DomainServer[] = []
@@ -414,7 +414,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return restoreDevices(this.#deviceParties(), state)
   }
 
-  /** Looks whether a saved state is of its device models. @throws DeviceError `ERR_STATE`, `ERR_NOT_FOUND` */
+  /** Checks whether a saved state is of its device models. @throws DeviceError `ERR_STATE`, `ERR_NOT_FOUND` */
   checkDevices(state: DevicesState): void {
     checkDevices(this.#deviceParties(), state)
   }

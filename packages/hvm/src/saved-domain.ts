@@ -19,17 +19,17 @@ import type { Architecture, VirtualCpu } from './virtual-cpu.ts'
 export interface DomainState {
   /** Version of this shape. */
   readonly version: 1
-  /** Its virtual time. */
+  /** Virtual time. */
   readonly clock: ClockState
   /** Where the round of deterministic time is; null on the host's clock. */
   readonly round: RoundState | null
   /** No vCPU executes, as in S3. */
   readonly asleep: boolean
-  /** Its processors, by number. */
+  /** Processors, by number. */
   readonly vcpus: readonly unknown[]
-  /** Its device models, with the memory that they own. */
+  /** Device models, with the memory that they own. */
   readonly devices: DevicesState
-  /** Its RAM and ROM. */
+  /** RAM and ROM. */
   readonly frames: readonly GuestFrames[]
 }
 
@@ -54,7 +54,7 @@ export interface DomainRestoring {
   finish(turn: () => Promise<void>): Promise<void>
   /** Brings the rest at once. @throws what the source throws */
   finishNow(): void
-  /** Ends it: the domain will not be used any more. */
+  /** Discards the domain, which will not be used any more. */
   close(): void
 }
 
@@ -149,7 +149,7 @@ export interface DomainReturn extends DomainAbandonment, Pick<FormerContents, 'l
   written(): FrameSet | undefined
 }
 
-/** Looks whether a state is of a domain like this. */
+/** Checks whether a state is of a domain like this. */
 function checkState<S extends DomainState>(domain: SavedDomain<S>, state: S): void {
   if (state?.version !== 1)
     throw new HvmError('ERR_STATE', `state of a domain of version ${String(state?.version)}: expected 1`)

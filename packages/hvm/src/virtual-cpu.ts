@@ -3,12 +3,12 @@ import type { InterruptLine } from '@retrap/device'
 /**
  * Why a processor has come back to its domain.
  *
- * `budget` and `pause`: it can go on at once. `debug`: a debugger has it stop, and the domain pauses. `blocked`: an access waits for its answer. `shutdown`: it has shut down for
- * good, and its domain ends. `error`: an invariant does not hold; `error` says which. Any other reason: it has nothing to
- * do until something happens.
+ * `budget` and `pause`: it can continue at once. `debug`: a debugger stops it, and the domain pauses. `blocked`: an access
+ * waits for its response. `shutdown`: it has shut down permanently, and its domain ends. `error`: an invariant does not hold;
+ * `error` says which. Any other reason: it has nothing to do until an event arrives.
  */
 export interface CpuExit {
-  /** Why it came back. */
+  /** Why the vCPU came back. */
   readonly reason: string
   /** With the reason `error`. */
   readonly error?: unknown
@@ -34,7 +34,7 @@ export interface VirtualProcessor {
   stop(): void
 }
 
-/** Told of the turns of vCPUs: for profilers. */
+/** Called for the turns of vCPUs: for profilers. */
 export interface TurnWatch {
   /** A vCPU is about to execute. */
   begin(vcpu: VirtualCpu): void
@@ -52,11 +52,11 @@ export interface DebugWatch {
 
 /** A vCPU as its domain and the run loop see it, whatever its instruction set. */
 export interface VirtualCpu {
-  /** Its number in the domain; the first is the bootstrap processor. */
+  /** Number in the domain; the first is the bootstrap processor. */
   readonly id: number
-  /** Its processor. */
+  /** Processor. */
   readonly cpu: VirtualProcessor
-  /** Whether it has nothing to do until something happens. */
+  /** Whether the vCPU has nothing to do until something happens. */
   readonly dormant: boolean
   /** The vCPU has come back from a turn, and no other one executes. */
   turnEnded(): void
@@ -96,7 +96,7 @@ export interface Architecture<V extends VirtualCpu = VirtualCpu> {
 export interface Paravirtual {
   /** Whether a vCPU waits in a hypercall. */
   blocks(vcpu: number): boolean
-  /** Whether a vCPU may have a turn; delivers first what it is owed. */
+  /** Whether a vCPU may have a turn. Delivers pending events first. */
   mayRun(vcpu: number): boolean
   /** A vCPU's turn begins. */
   beforeTurn(vcpu: number): void

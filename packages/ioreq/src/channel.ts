@@ -17,7 +17,7 @@ export interface ReplyTarget {
   /**
    * A model has answered.
    *
-   * @param last - nothing follows in the caller: whoever hears of it may go on at once
+   * @param last - nothing follows in the caller: any party that is notified of it may go on at once
    */
   answer(vcpu: number, lo: number, hi: number, last: boolean): void
   /** A model cannot answer. @param device - its name; empty where that is not known */
@@ -32,9 +32,9 @@ export interface OneCall {
 
 /** The models of this process: what lets an access bypass the request page. */
 export interface LocalModels {
-  /** Their ranges. */
+  /** Ranges. */
   readonly regions: RegionTable
-  /** Their PCI functions. */
+  /** PCI functions. */
   readonly functions: Pick<PciTree, 'read' | 'write' | 'ownerAt'>
   /** Serves requests. A vCPU has at most one at a time; its answer comes at once or later. */
   readonly requests: {

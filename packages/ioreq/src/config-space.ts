@@ -63,12 +63,12 @@ export class ConfigSpace {
   bdf = 0
   register = 0
 
-  /** @throws IoreqError `ERR_INVALID` for a window that is none */
+  /** @throws IoreqError `ERR_INVALID` for an invalid window */
   constructor(windows: readonly EcamWindow[]) {
     this.setWindows(windows)
   }
 
-  /** @throws IoreqError `ERR_INVALID` for a window that is none */
+  /** @throws IoreqError `ERR_INVALID` for an invalid window */
   setWindows(windows: readonly EcamWindow[]): void {
     for (const window of windows) checkEcam(window)
     this.windows = windows

@@ -36,9 +36,9 @@ export interface IoDispatchOptions {
    * then does not depend on how quick. Default false.
    */
   readonly answersLater?: boolean
-  /** Told of every access. While it is there, accesses take a slower way. */
+  /** Called for every access. While it is there, accesses take a slower way. */
   readonly trace?: ((record: IoTraceRecord) => void) | undefined
-  /** Told of every model that breaks its contract. */
+  /** Called for every model that breaks its contract. */
   onFailure?(failure: DeviceFailure): void
   /** Guest RAM, for requests whose data is a pointer. */
   readonly guestMemory?: Pick<Dma, 'read' | 'write'>

@@ -77,7 +77,7 @@ export class IoDispatch {
   /**
    * Replaces the windows of memory-mapped configuration space: a guest has moved its chipset's.
    *
-   * @throws IoreqError `ERR_INVALID` for a window that is none
+   * @throws IoreqError `ERR_INVALID` for an invalid window
    */
   setEcam(windows: readonly EcamWindow[]): void {
     this.#space.setWindows(windows)

@@ -17,7 +17,7 @@ import { allOnes } from './words.ts'
 export interface DeviceFailure {
   /** ID of the server; −1 for the hypervisor's own handlers. */
   readonly server: number
-  /** Its name. */
+  /** Name. */
   readonly serverName: string
   /** The model within the server, where that is known. */
   readonly device: string

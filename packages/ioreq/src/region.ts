@@ -119,7 +119,7 @@ export class ClaimedRegion implements Region {
   directSizes = 0
   /** Writes may be delivered late. */
   readonly buffered: boolean
-  /** Whether it answers. */
+  /** Whether the region answers. */
   enabled: boolean
   /** The part of a model's memory that it shows, which follows it; null: nothing. */
   window: ShownMemory | null
@@ -231,7 +231,7 @@ export class ClaimedRegion implements Region {
     this.#owner?.claimChanged(this)
   }
 
-  /** Moves it. @throws DeviceError `ERR_EXISTS`, `ERR_INVALID` */
+  /** Moves the region. @throws DeviceError `ERR_EXISTS`, `ERR_INVALID` */
   move(base: number): void {
     if (base === this.base) return
     this.#checkPlace(base)
@@ -240,7 +240,7 @@ export class ClaimedRegion implements Region {
     if (this.enabled) this.#owner?.claimChanged(this)
   }
 
-  /** Gives it up for good. */
+  /** Gives the region up permanently. */
   unmap(): void {
     this.enabled = false
     this.#owner?.claimDropped(this)

@@ -2,7 +2,7 @@ import { IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE } from './layout.ts'
 import type { InvalidatedFrames } from '@retrap/device'
 
 /**
- * One request, field by field as in `ioreq_t`. Mutable and owned by whoever made it, so that a vCPU needs only one.
+ * One request, field by field as in `ioreq_t`. Mutable and owned by the party that made it, so that a vCPU needs only one.
  * `address` is `hi`·2^32 + `lo` of the ABI's 64-bit field; data likewise.
  */
 export interface IoRequest {

@@ -64,15 +64,15 @@ export interface ServerOwner {
 export interface PageLocation {
   /** The buffer that holds it. */
   readonly buffer: ArrayBufferLike
-  /** Where it begins. */
+  /** Where the page begins. */
   readonly byteOffset: number
 }
 
 /** Describes a new server. */
 export interface ServerOptions {
-  /** Names it in errors and traces. */
+  /** Names the server in errors and traces. */
   readonly name: string
-  /** How it is reached. */
+  /** How the server is reached. */
   readonly transport: IoreqTransport
   /** Where the request page is, and the ring if there is one. Default: as the domain's other pages. */
   readonly page?: PageLocation
@@ -88,11 +88,11 @@ export interface ServerOptions {
 
 /** The place of a server in a domain; `IoDispatch.createServer` has it. */
 export interface ServerPlace {
-  /** Its number in the domain. */
+  /** Number in the domain. */
   readonly id: number
   /** vCPUs of the domain. */
   readonly vcpus: number
-  /** Its request page. */
+  /** Request page. */
   readonly page: IoreqPage
   /** The ring of buffered requests, or null without one. */
   readonly ring: BufferedRing | null
@@ -107,17 +107,17 @@ export interface ServerPlace {
  * The methods have the semantics of the `dm_op` of the same name.
  */
 export class IoreqServer {
-  /** Its number in the domain. */
+  /** Number in the domain. */
   readonly id: number
-  /** Names it in errors and traces. */
+  /** Names the server in errors and traces. */
   readonly name: string
-  /** Its request page. */
+  /** Request page. */
   readonly page: IoreqPage
   /** The ring of buffered requests, or null without one. */
   readonly ring: BufferedRing | null
   /** `HVM_IOREQSRV_BUFIOREQ_*`. */
   readonly bufferedMode: number
-  /** How it is reached. */
+  /** How the server is reached. */
   readonly transport: IoreqTransport
   /** The policy for a failure of its models; null: the domain's. */
   readonly policy: FailurePolicy | null

@@ -108,7 +108,7 @@ export class ApicTimerUnit {
     return ahead > 0 ? passed - Math.ceil(ahead / ticks.denominator) : passed
   }
 
-  /** Nanoseconds from `#start` to the end of so many ticks, rounded up. */
+  /** Nanoseconds from `#start` to the end of this many ticks, rounded up. */
   #nsOf(ticks: number): number {
     const ns = this.#tickNs.of(ticks)
     return ns + Math.ceil((this.#doubles[TIMER_START_REST]! + this.#tickNs.remainder) / this.#tickNs.denominator)

@@ -5,7 +5,7 @@ import { checkFunction, checkInteger, checkState, regionFor, type StateRegion } 
 export const IOAPIC_ADDRESS = 0xfec0_0000
 /** Counts the inputs of an I/O APIC, where nothing else is asked for. */
 export const IOAPIC_PINS = 24
-/** Counts the inputs that an I/O APIC can have at most: those of Xen's hardware guests have so many. */
+/** Counts the inputs that an I/O APIC can have at most: those of Xen's hardware guests have this many. */
 export const MOST_IOAPIC_PINS = 48
 /** Counts the bytes of machine memory that an I/O APIC's state takes. */
 export const IOAPIC_STATE_BYTES = 512
@@ -22,7 +22,7 @@ const LOGICAL = 1 << 11
 /** All but delivery status and remote IRR. */
 const ENTRY_WRITABLE = 0x1afff
 
-/* State words: entries, two words each; then these. */
+/* State words: two for each entry, then the registers below. */
 const SELECT = 2 * MOST_IOAPIC_PINS
 const ID = SELECT + 1
 /** Levels of the inputs: two words of bits. */

@@ -46,7 +46,7 @@ export interface LocalApicOptions {
   readonly cpu: number
   /** APIC ID; default the index. */
   readonly apicId?: number
-  /** Whether it is that of the bootstrap processor. */
+  /** Whether the APIC is that of the bootstrap processor. */
   readonly bootstrap: boolean
   /** Way to the other controllers. */
   readonly bus: LocalApicBus
@@ -61,7 +61,7 @@ export interface LocalApicOptions {
    * has. Default: a TSC that was 0 at time 0.
    */
   tscToNs?(lo: number, hi: number, into: Word64): void
-  /** Whether it has x2APIC mode. Default true. */
+  /** Whether the APIC has x2APIC mode. Default true. */
   readonly x2apic?: boolean
   /** LVT entry for corrected machine checks. Default false. */
   readonly cmci?: boolean

@@ -15,7 +15,7 @@ export class Bucket {
   /** By page, while it is valid: its machine frame, and {@link ROM} if it is that. */
   readonly frames: Uint32Array
   validPages: number = 0
-  /** When it was last used, by the set's own count. */
+  /** When the bucket was last used, by the set's own count. */
   lastUse: number = 0
   /** The next one in its chain. */
   next: Bucket | null = null

@@ -33,9 +33,9 @@ export interface GuestMap {
  * frame that it was. `FrameCounts` of `@retrap/p2m` is one.
  */
 export interface FrameReferences {
-  /** Takes one reference to each frame of a run; false, and none is taken, if one of them is nobody's. */
+  /** Takes one reference to each frame of a run; false, and none is taken, if one of them is free. */
   tryTake(mfn: number, count: number): boolean
-  /** Drops them. */
+  /** Drops the references. */
   drop(mfn: number, count: number): void
 }
 

@@ -197,7 +197,7 @@ export class HeldMapping implements WritableMapping {
     this.release()
   }
 
-  /** Releases it. False if the development mode found that a mapping for reading had been written. */
+  /** Releases the mapping. False if the development mode found that a mapping for reading had been written. */
   end(): boolean {
     if (!this.held) return true
     const { memory, map, references, development, held } = this.#owner

@@ -151,7 +151,7 @@ export class MapCache {
     return this.readSome(gpa, into) === into.length
   }
 
-  /** DMA to the guest. @returns false if some byte is not RAM; what comes before it has been written. ROM swallows its part */
+  /** DMA to the guest. @returns false if some byte is not RAM; what comes before it has been written. ROM ignores its part */
   write(gpa: number, from: Uint8Array): boolean {
     return this.writeSome(gpa, from) === from.length
   }
@@ -249,7 +249,7 @@ export class MapCache {
   }
 
   /**
-   * Ends every mapping, as when the device model dies: their accessors throw, what waited for them is done, and nothing
+   * Ends every mapping, as when the device model ends: their accessors throw, what waited for them is done, and nothing
    * can be mapped any more.
    */
   close(): void {

@@ -44,7 +44,7 @@ export interface Mapping extends Disposable {
   readonly orphaned: boolean
   /** The mapped pieces, in order and without gaps. @throws MapCacheError `ERR_RELEASED` */
   readonly segments: readonly Segment[]
-  /** All of it in one piece. @throws MapCacheError `ERR_RELEASED`; `ERR_SCATTERED` unless it is one segment with bytes */
+  /** The bytes of the whole mapping, in one piece. @throws MapCacheError `ERR_RELEASED`; `ERR_SCATTERED` unless it is one segment with bytes */
   readonly bytes: ReadonlyBytes
   /**
    * Copies out from an offset on.
@@ -59,12 +59,12 @@ export interface Mapping extends Disposable {
 
 /** A {@link Mapping} for writing: when it is released all its RAM counts as written. */
 export interface WritableMapping extends Mapping {
-  /** Its segments, in order and without gaps. @throws MapCacheError `ERR_RELEASED` */
+  /** Segments, in order and without gaps. @throws MapCacheError `ERR_RELEASED` */
   readonly segments: readonly WritableSegment[]
-  /** All of it in one piece. @throws MapCacheError `ERR_RELEASED`; `ERR_SCATTERED` unless it is one segment with bytes */
+  /** The bytes of the whole mapping, in one piece. @throws MapCacheError `ERR_RELEASED`; `ERR_SCATTERED` unless it is one segment with bytes */
   readonly bytes: Uint8Array
   /**
-   * Copies in from an offset on; ROM swallows its part.
+   * Copies in from an offset on; ROM ignores its part.
    *
    * @returns the bytes taken: those before the first one that is neither RAM nor ROM
    * @throws MapCacheError `ERR_RELEASED`, `ERR_RANGE`, and `ERR_READ_ONLY` where a mapping for reading was cast

@@ -180,7 +180,7 @@ export class MachineMemory {
 
   /**
    * To be called by every writer that is not a CPU's own store (DMA, loaders, patching, toolstack), *after* its bytes
-   * are in memory: the touched frames' generations change, so that decoded records and translated code of them die,
+   * are in memory: the touched frames' generations change, so that decoded records and translated code of them are dropped,
    * and those that hold code are reported to the listeners.
    *
    * The range must lie in machine memory.

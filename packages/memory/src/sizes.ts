@@ -3,7 +3,7 @@ import { MemoryError } from './errors.ts'
 import { FIXED_BYTES, PAGE_BYTES, MAX_GUEST_RAM_BYTES, MAX_MACHINE_BYTES } from './layout.ts'
 
 /**
- * Bytes of machine memory for a guest with so much RAM: the RAM, room to align it to 2 MiB, and the hypervisor's own.
+ * Bytes of machine memory for a guest with this much RAM: the RAM, room to align it to 2 MiB, and the hypervisor's own.
  *
  * @param hypervisorBytes - tables, logs and frame buffers; the default suits a PC
  * @throws MemoryError `ERR_TOO_LARGE` above {@link MAX_GUEST_RAM_BYTES}

@@ -109,11 +109,11 @@ async function takeOver(frames: FrameStream, claim?: () => Promise<void>): Promi
   try {
     await claim?.()
   } catch (error) {
-    // The source runs it again only if it hears of that.
+    // The source runs it again only if it is notified of that.
     await refuse(frames, messageOf(error))
     throw error
   }
-  // The machine is this side's now, whether the source hears of it or not.
+  // The machine is this side's now, whether the source is notified of it or not.
   await frames.send('RUNS').catch(() => undefined)
   frames.close()
 }

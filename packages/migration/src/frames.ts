@@ -105,7 +105,7 @@ export class FrameStream {
     return { type: type as Type, payload }
   }
 
-  /** Takes so many bytes. Bytes that have not arrived yet have no memory allocated for them. */
+  /** Takes this many bytes. Bytes that have not arrived yet have no memory allocated for them. */
   async #take(count: number): Promise<Uint8Array> {
     while (this.#bytes < count) {
       let piece: Uint8Array | null

@@ -13,13 +13,13 @@ export const PROTOCOL = 1
 
 /** The machine that is moved away. */
 export interface MigrationSource {
-  /** Its inside: its memory is read while it runs. */
+  /** Inside: its memory is read while it runs. */
   readonly domain: Domain
-  /** Stops it between two instructions. Resolves when nothing runs; rejects where it has ended. */
+  /** Stops the machine between two instructions. Resolves when nothing runs; rejects where it has ended. */
   stop(): Promise<void>
-  /** Has it run on after `stop`. */
+  /** Has the machine run on after `stop`. */
   resume(): void
-  /** Saves it while it is stopped, as `Pc.save` does; what its disks hold back is written. */
+  /** Saves the machine while it is stopped, as `Pc.save` does; what its disks hold back is written. */
   save(): Promise<{ readonly state: unknown; readonly pages: GuestPages }>
   /** Gives up what one side alone may have, as the right to write its disks, right before the hand-over record. */
   release?(): Promise<void>
@@ -39,7 +39,7 @@ export interface MigrateOptions {
   readonly mostRounds?: number
   /** How long the other side may take for an answer, or to read a MiB, in milliseconds; default 60,000. */
   readonly answerMs?: number
-  /** Told of each round. */
+  /** Called for each round. */
   readonly onRound?: (round: MigrationRound) => void
 }
 
@@ -77,7 +77,7 @@ export interface MigrationReport {
 const NO_PAGES: GuestPages = { gfns: new Uint32Array(), bytes: new Uint8Array() }
 /** Bytes in a millisecond, as long as nothing else is known. */
 const USUAL_PACE = 100_000
-/** A round of so many bytes tells how fast they go. */
+/** A round of this many bytes tells how fast they go. */
 const TELLING_BYTES = 1 << 20
 /** Where this much is left of the previous rest, the guest is held back more. */
 const TOO_LITTLE = 0.6

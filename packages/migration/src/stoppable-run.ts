@@ -56,7 +56,7 @@ export class StoppableRun {
     }
   }
 
-  /** The run has failed: whoever waits for the machine to stop hears of that. @throws `error` */
+  /** The run has failed: any party that waits for the machine to stop is notified of that. @throws `error` */
   #fail(error: unknown): never {
     this.#interrupt = null
     this.#ended = 'an error'
@@ -83,7 +83,7 @@ export class StoppableRun {
     return stopped.promise
   }
 
-  /** Has it run on. */
+  /** Has the machine run on. */
   resume(): void {
     this.#resumed?.resolve()
     this.#resumed = null

@@ -26,7 +26,7 @@ export class Throttle {
     if (!this.#ended) this.#running ??= this.#run().catch(() => undefined)
   }
 
-  /** Has it run freely. Resolves when it does. */
+  /** Has the machine run freely. Resolves when it does. */
   async end(): Promise<void> {
     this.#ended = true
     await this.#running

@@ -3,7 +3,7 @@ import { HOST_CLOCK, type NetworkClock } from './clock.ts'
 import { FrameQueue } from './frame-queue.ts'
 import { MAXIMUM_TAGGED_FRAME } from './hub.ts'
 
-/** A channel does not tell when others have taken what it holds: it is given so much, then as much again a moment later. */
+/** A channel does not tell when others have taken what it holds: it is given this much, then as much again a moment later. */
 const BURST_BYTES = 1 << 20
 const PAUSE_MS = 10
 const ETHERNET_HEADER = 14
@@ -14,7 +14,7 @@ export interface FrameChannel {
   postMessage(message: Uint8Array<ArrayBuffer>): void
   /** Calls `listener` with each message of the others. */
   addEventListener(type: 'message', listener: (event: { readonly data: unknown }) => void): void
-  /** Ends it. */
+  /** Ends the channel. */
   close(): void
 }
 

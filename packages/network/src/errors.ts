@@ -3,7 +3,7 @@
  *
  * | code | meaning |
  * |---|---|
- * | `ERR_OPTION` | an option makes no sense |
+ * | `ERR_OPTION` | an option is invalid |
  * | `ERR_LISTEN` | the host does not let us listen there: the port is taken, or needs privileges |
  * | `ERR_OPEN` | a file or an address of the host cannot be opened |
  * | `ERR_CONNECTED` | a network was given to a second card |

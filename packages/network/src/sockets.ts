@@ -18,7 +18,7 @@ export interface SocketAddress {
  */
 export type TcpSocketEnd = 'finished' | 'refused' | 'unreachable' | 'reset'
 
-/** Hears of a TCP connection of the host's. */
+/** Is notified of a TCP connection of the host's. */
 export interface TcpSocketClient {
   /** The connection is there. A socket that was accepted is from the start, and this is not called. */
   connected(): void
@@ -50,7 +50,7 @@ export interface TcpSocket {
 export interface OpenSocket {
   /** The port, where the host has chosen it. */
   readonly port: number
-  /** Closes it. */
+  /** Closes the socket. */
   close(): void
 }
 
@@ -58,7 +58,7 @@ export interface OpenSocket {
 export interface UdpSocket {
   /** Sends a datagram; it may get lost, as datagrams may. The bytes are the socket's to keep. */
   send(to: SocketAddress, bytes: Uint8Array): void
-  /** Closes it. */
+  /** Closes the socket. */
   close(): void
 }
 
@@ -72,7 +72,7 @@ export interface Sockets {
   /**
    * Waits for connections.
    *
-   * @param accept - told of each; the socket is paused, and the client that is returned hears of it
+   * @param accept - told of each; the socket is paused, and the client that is returned is notified of it
    * @throws NetworkError `ERR_LISTEN`
    */
   listenTcp(at: SocketAddress, accept: (from: SocketAddress, socket: TcpSocket) => TcpSocketClient): Promise<OpenSocket>

@@ -16,7 +16,7 @@ export const P2mAccess = {
   RX: 5,
   WX: 6,
   RWX: 7,
-  /** Read and execute; the first write makes it RW, for good. */
+  /** Read and execute; the first write makes it RW, permanently. */
   RX2RW: 8,
   /** Nothing; the first access makes it RWX, and is reported. */
   N2RWX: 9,

@@ -29,7 +29,7 @@ export class ForeignMappings {
    * Maps one frame, of 4 KiB. RAM that was there is released.
    *
    * @param type - `MAP_FOREIGN`, `GRANT_MAP_RW` or `GRANT_MAP_RO`
-   * @throws P2mError `ERR_COUNT` for a frame that is nobody's, `ERR_FOREIGN` where another's is mapped already, and as
+   * @throws P2mError `ERR_COUNT` for a free frame, `ERR_FOREIGN` where another's is mapped already, and as
    * `P2m.insertForeign`; nothing has changed then
    */
   map(gfn: number, mfn: number, type: number = P2mType.MAP_FOREIGN): void {

@@ -43,7 +43,7 @@ const EPT_SHAPE: TableShape = { levels: 4, roots: 1, limit: MAX_GFN }
  * always with 1 GiB leaves (Arm ARM, "Concatenated translation tables").
  *
  * @param ipaBits - bits of intermediate physical addresses
- * @throws P2mError `ERR_RANGE` for a size that there is not
+ * @throws P2mError `ERR_RANGE` for a size that does not exist
  */
 function stage2Shape(ipaBits: number): TableShape {
   if (![32, 36, 40, 42, 44, 48].includes(ipaBits)) {

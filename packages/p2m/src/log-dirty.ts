@@ -33,7 +33,7 @@ export class LogDirty {
    * Begins to log. Nothing is dirty at first.
    *
    * @param bits - where the bits are to be, such as in machine memory; default memory of its own
-   * @throws P2mError `ERR_RANGE` for a range that is none, or for which `bits` are too few; `ERR_NO_MEMORY` where a leaf
+   * @throws P2mError `ERR_RANGE` for a range that is invalid, or for which `bits` are too few; `ERR_NO_MEMORY` where a leaf
    * that is only partly in the range cannot be broken up: nothing is logged then
    */
   constructor(p2m: P2m, gfn: number, count: number, bits?: Uint32Array) {
@@ -151,7 +151,7 @@ export class LogDirty {
     }
   }
 
-  /** Ends it: everything may be written again, and leaves that were broken up are put together. */
+  /** Ends the log: everything may be written again, and leaves that were broken up are put together. */
   stop(): void {
     if (!this.#running) return
     this.#running = false

@@ -67,7 +67,7 @@ export class MapCore implements EntryPublisher {
   readonly table: RadixTable
   readonly counts: FrameCounts | null
   readonly reverse: ReverseMap | null
-  /** Flushes the TLBs of whoever uses the map, all of it, and returns when that is done. */
+  /** Flushes the TLBs of the party that uses the map, all of it, and returns when that is done. */
   readonly flushTlb: () => void
   /** Accesses, where entries have no bits for them. */
   readonly accessTree: AccessTree | null
@@ -279,7 +279,7 @@ export class MapCore implements EntryPublisher {
     }
     this.publish(ma, lo, hi)
     this.control.raiseChanges()
-    // TLBs first: whoever hears of a release may give the frame to somebody else.
+    // TLBs first: any party that is notified of a release may give the frame to somebody else.
     for (const listener of this.changes) listener(gfn, size, lost, sameFrame)
     const kept = own && (this.kindsOf(type) & KIND_REACHABLE) !== 0 ? mfn - gfn : NaN
     this.#leave(oldLo, oldHi, level, gfn, kept, sameFrame)

@@ -35,7 +35,7 @@ export interface MemoryPaging {
   /**
    * Notes that somebody waits for a frame.
    *
-   * @returns `load` if its contents are to be brought, once for however many that wait; `resume` if it has them still;
+   * @returns `load` if its contents are to be brought, once for all parties that wait; `resume` if it has them still;
    *   `none` if nothing is to be done, or has been asked for already
    */
   request(gfn: number): 'none' | 'resume' | 'load'

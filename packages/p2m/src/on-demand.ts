@@ -34,7 +34,7 @@ export interface PopulateOnDemand {
    */
   setCache(frames: number): number
   /**
-   * Sizes the cache for a guest that is to have so many frames in all, as its balloon target changes. It grows to no more
+   * Sizes the cache for a guest that is to have this many frames in all, as its balloon target changes. It grows to no more
    * than there are entries, and does not shrink: the balloon driver does that.
    *
    * @returns the frames in the cache then

@@ -43,7 +43,7 @@ export class P2m {
   readonly memory: MachineMemory
   /** MA of the top table: what hardware would be given. */
   readonly root: number
-  /** MA of what views share: what {@link P2m.attach} takes. */
+  /** MA of the state that views share, for {@link P2m.attach}. */
   readonly ma: number
   /** Of its tables: of an x86 guest, or stage 2 of an Arm guest. */
   readonly format: 'ept' | 'lpae'
@@ -125,7 +125,7 @@ export class P2m {
     return this.#paging
   }
 
-  /** The device model that gets writes to frames of type IOREQ_SERVER. */
+  /** The device model that receives writes to frames of type IOREQ_SERVER. */
   get writeClaim(): WriteClaim {
     this.#needX86()
     return this.#writeClaim
@@ -296,7 +296,7 @@ export class P2m {
 
   /**
    * Puts small leaves together where larger ones say the same, after log-dirty mode for instance, and frees tables of
-   * which nothing is left. Mappings stay the same; listeners hear of changes because tables go.
+   * which nothing is left. Mappings stay the same; listeners are notified of changes because tables go.
    *
    * @returns the tables that were freed
    * @throws P2mError `ERR_RANGE`
@@ -332,7 +332,7 @@ export class P2m {
    *
    * @param access - one of `P2mAccess`
    * @returns the frames whose access is another now; those without a machine frame keep theirs
-   * @throws P2mError `ERR_TYPE` for an access that there is not, `ERR_RANGE`, `ERR_NO_MEMORY`
+   * @throws P2mError `ERR_TYPE` for an access that does not exist, `ERR_RANGE`, `ERR_NO_MEMORY`
    */
   setAccess(gfn: number, count: number, access: number): number {
     checkAccess(access)

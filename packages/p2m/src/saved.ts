@@ -24,7 +24,7 @@ export interface P2mRun {
 
 /** A map as data: what it maps, whatever the sizes of its leaves and the places of its tables. */
 export interface P2mState {
-  /** Of this form. */
+  /** Version of this form. */
   readonly version: 2
   /** The architecture of the types: x86, or Arm. */
   readonly format: 'ept' | 'lpae'

@@ -31,7 +31,7 @@ export const P2mType = {
   RAM_PAGING_IN: 11,
   /** RAM whose frame has other users with equal contents: the first write makes a copy. */
   RAM_SHARED: 12,
-  /** A frame that failed: whoever touches it ends the domain. */
+  /** A frame that failed: any party that touches it ends the domain. */
   RAM_BROKEN: 13,
   /** Another guest's frame. */
   MAP_FOREIGN: 14,
@@ -92,9 +92,9 @@ export const KIND_HOLE = 8
 export const KIND_LARGE = 16
 /** Cannot be without a frame. */
 export const KIND_FRAME = 32
-/** RAM that can be inserted, populated and retyped as one likes. */
+/** RAM that can be inserted, populated and retyped freely. */
 export const KIND_PLAIN = 64
-/** A device's frame: nobody's RAM, not counted, replaced by its own call only. */
+/** A device's frame: no domain's RAM, not counted, replaced by its own call only. */
 export const KIND_DEVICE = 128
 
 /** Device models may map and hold the frame; they are told when that ends. */

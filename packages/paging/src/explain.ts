@@ -10,7 +10,7 @@ export interface WalkStep {
   readonly level: number
   /** As the manual calls it. */
   readonly name: 'PML5E' | 'PML4E' | 'PDPTE' | 'PDE' | 'PTE'
-  /** Its number in its table. */
+  /** Number in its table. */
   readonly index: number
   /** Guest-physical address; undefined for a PDPTE register. */
   readonly gpa: number | undefined

@@ -36,7 +36,7 @@ export type Invalidate = (typeof Invalidate)[keyof typeof Invalidate]
 /**
  * A paging-structure cache: where a walk can begin below the top. It holds upper-level entries that were present, had no
  * reserved bits set and had A set, with the rights of all levels above; never leaves, so that nothing in it is global.
- * One per vCPU; {@link walk} uses and fills it. Like a processor's it is not coherent with memory: whoever executes the
+ * One per vCPU; {@link walk} uses and fills it. Like a processor's it is not coherent with memory: any party that executes the
  * guest's instructions tells it what they {@link PagingStructureCache.invalidate}.
  *
  * Each PCID has an address-space number, which is part of its entries; taking a new one drops them all at once.

@@ -38,7 +38,7 @@ export class WalkResult {
   access: number = 0
   /** Entries by level, from 1 at index 0: lo and hi. Scratch of the walk. */
   readonly entries: Uint32Array = new Uint32Array(10)
-  /** Their guest-physical addresses. Scratch of the walk. */
+  /** Guest-physical addresses. Scratch of the walk. */
   readonly entryGpas: Float64Array = new Float64Array(5)
   /** Scratch of the walk. */
   readonly entry: Uint32Array = new Uint32Array(2)

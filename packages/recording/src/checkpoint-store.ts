@@ -18,7 +18,7 @@ export interface StoredCheckpoint<T> extends Instant {
   /** Numbers of the pages that are not zeros, from low to high. */
   readonly gfns: Uint32Array
   /**
-   * Returns the contents of a page, which are not to be written.
+   * Returns the contents of a page, for reading only.
    *
    * @param index - in `gfns`
    * @throws RecordingError `ERR_STATE` for a checkpoint that was dropped meanwhile
@@ -45,7 +45,7 @@ interface Entry<T> extends Instant {
 
 /** A checkpoint of a store, as a file has it. */
 export interface CheckpointForFile<T> {
-  /** Its instant. */
+  /** Instant. */
   readonly at: Instant
   /** All state but the pages; a copy. */
   readonly state: unknown
@@ -211,7 +211,7 @@ export class CheckpointStore<T> {
   /**
    * Drops checkpoints until the others have no more bytes than that. The first one stays if it fits.
    *
-   * @param least - so many are left, from the last one on
+   * @param least - this many are left, from the last one on
    */
   thin(mostBytes: number, least = 0): void {
     while (this.bytes > mostBytes && this.#entries.length > least) {

@@ -20,10 +20,10 @@ export const MEMORY_PAGES = 7
 const TABLE = 0
 const TABLE_BITS = 13
 const LEAST_MATCH = 4
-/** A block ends with so many literals, and its last match begins so far before its end. */
+/** A block ends with this many literals, and its last match begins so far before its end. */
 const LAST_LITERALS = 5
 const LAST_MATCH = 12
-/** So many places without a match are looked at before some are left out. */
+/** This many places without a match are looked at before some are left out. */
 const PATIENCE_BITS = 5
 /** Larger lengths than a half of a token holds go on in bytes. */
 const LONG = 15
@@ -32,7 +32,7 @@ const LONG = 15
 export interface CodecExports {
   /** Compresses bytes at {@link OPEN}. @returns how many they become at {@link PACKED} */
   compress(bytes: number): number
-  /** Decompresses bytes at {@link PACKED}. @returns whether they are valid and become so many, at {@link PLAIN} */
+  /** Decompresses bytes at {@link PACKED}. @returns whether they are valid and become this many, at {@link PLAIN} */
   decompress(bytes: number, expected: number): number
   /** Puts the hash of a page to {@link HASH}. */
   hash(at: number): void

@@ -84,7 +84,7 @@ export class Codec {
     return all
   }
 
-  /** Decompresses bytes. @returns undefined where they are not valid, or do not become so many */
+  /** Decompresses bytes. @returns undefined where they are not valid, or do not become this many */
   decompress(packed: Uint8Array, bytes: number): Uint8Array | undefined {
     if (bytes > packed.length * MOST_RATIO) return undefined
     const view = new DataView(packed.buffer, packed.byteOffset, packed.length)

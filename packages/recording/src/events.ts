@@ -19,7 +19,7 @@ export interface RecordedEvent extends Instant {
   readonly kind: EventKind
   /** Number of the party that it came from; 0 of checks and marks. */
   readonly source: number
-  /** Its contents, which the party knows the form of. */
+  /** Contents, which the party knows the form of. */
   readonly data: Uint8Array
   /** Where the file has the bytes that were given besides, for `Recording.readBody`. */
   readonly body?: EventBody
@@ -27,9 +27,9 @@ export interface RecordedEvent extends Instant {
 
 /** Where a file has bytes that may be many: each page of them is in the file once. */
 export interface EventBody {
-  /** How many they are. */
+  /** Number of bytes. */
   readonly bytes: number
-  /** Their pages: of each run the number of its first page, and how many follow each other; of zeros the number is 0. */
+  /** Pages: of each run the number of its first page, and how many follow each other; of zeros the number is 0. */
   readonly runs: readonly number[]
 }
 

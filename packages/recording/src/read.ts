@@ -17,7 +17,7 @@ const MOST_MAPPED = 4 * MOST_FRAMES
 export class Recording {
   /** The writer's description of the machine. */
   readonly description: unknown
-  /** Where it ends: of one that was cut, the last instant that is known. */
+  /** Where the recording ends: of one that was cut, the last instant that is known. */
   readonly end: Instant
   /** Named instants, in order. */
   readonly marks: readonly RecordingMark[]

@@ -10,7 +10,7 @@ import type { WrittenPages } from './written-pages.ts'
 
 /** Blocks of pages that wait to be written at once. */
 const BLOCKS_AT_ONCE = 64
-/** Events are compressed and written when they have so many bytes. */
+/** Events are compressed and written when they have this many bytes. */
 const LOG_BYTES = 256 * 1024
 
 /**

@@ -126,7 +126,7 @@ export class AccessLog {
   /**
    * Reset, INIT, SIPI, set-context: the instruction is forgotten in the middle.
    *
-   * @returns whether a device owes an answer, which the caller drains and drops
+   * @returns whether a device has yet to answer, which the caller drains and drops
    */
   cancel(): boolean {
     const owed = this.pending >= 0

@@ -52,7 +52,7 @@ export class WalkReads {
     for (let entry = this.#last(); entry >= 0; entry = this.#before(entry)) {
       if (w[at(entry, E_LO)] !== (lo | 0) || w[at(entry, E_HI)] !== (hi | 0)) continue
       if (w[at(entry, E_DIED)]! <= walk) continue
-      // Normally there is one left, and it was born before. Where a pass leaves out a walk that an earlier pass made
+      // Normally one value is left, and it is older than the walk. Where a pass leaves out a walk that an earlier pass made
       // (its result being pinned), numbers run behind: the oldest value that is still good is the one.
       if (w[at(entry, E_BORN)]! >= born) continue
       found = entry

@@ -93,7 +93,7 @@ export class ScsiCd implements ScsiUnit {
     medium?.tray?.connect({ refuses, ejectRequested: () => (this.#event = MEDIUM_EVENT.ejectRequest) })
   }
 
-  /** The drive is used no more: it does not hear of its medium any more. */
+  /** The drive is used no more: no more changes of its medium are reported to it. */
   removed(): void {
     this.#unwatch?.()
   }

@@ -135,7 +135,7 @@ export class ScsiDisk implements ScsiUnit {
     this.#unwatch = medium.onChange(() => this.#changed())
   }
 
-  /** The disk is used no more: it does not hear of its medium any more. */
+  /** The disk is used no more: no more changes of its medium are reported to it. */
   removed(): void {
     this.#unwatch()
   }

@@ -4,7 +4,7 @@ export interface ScsiSense {
   readonly key: number
   /** Additional sense code. */
   readonly code: number
-  /** Its qualifier. */
+  /** Qualifier. */
   readonly qualifier: number
 }
 

@@ -28,7 +28,7 @@ export async function deflate(bytes: Uint8Array): Promise<Uint8Array> {
  * Decompresses what {@link deflate} has made.
  *
  * @param expected - bytes that it must become: a file cannot make the host hold more
- * @returns undefined where it does not become so many, or is not valid
+ * @returns undefined where it does not become this many, or is not valid
  */
 export async function inflate(bytes: Uint8Array, expected: number): Promise<Uint8Array | undefined> {
   const { DecompressionStream } = globalThis as Streams

@@ -18,7 +18,7 @@ export interface LateSnapshotSource extends SnapshotSource {
 
 /** A part of a file. */
 export interface SnapshotRange {
-  /** Its first byte. */
+  /** First byte. */
   readonly offset: number
   /** How many. */
   readonly bytes: number

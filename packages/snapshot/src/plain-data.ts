@@ -145,7 +145,7 @@ function decodeSpecial(kind: string, value: unknown, bytes: Uint8Array, most: nu
   throw new SnapshotError('ERR_DAMAGED', `the state in the snapshot has a ${kind} that was not written`)
 }
 
-/** The name of a typed array's kind; of a subclass, such as Node's `Buffer`, that of what it is made from. */
+/** The name of a typed array's class. A subclass, such as Node's `Buffer`, has the name of its built-in class. */
 function typedArrayName(value: object): ArrayName | undefined {
   return (Object.keys(ARRAYS) as ArrayName[]).find((name) => value instanceof ARRAYS[name])
 }

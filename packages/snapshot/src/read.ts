@@ -18,7 +18,7 @@ import type { Snapshot } from './write.ts'
 
 /** A snapshot file, wherever it is. */
 export interface SnapshotSource {
-  /** Its size in bytes. */
+  /** Size in bytes. */
   readonly bytes: number
   /** Reads some of it. @returns fewer bytes where it ends */
   read(offset: number, bytes: number): Uint8Array | Promise<Uint8Array>

@@ -8,7 +8,7 @@ import { encodeState } from './plain-data.ts'
 export interface SnapshotPages {
   /** Numbers of pages, from low to high. */
   readonly gfns: Uint32Array
-  /** Their bytes in the same order, 4 KiB each. */
+  /** Bytes in the same order, 4 KiB each. */
   readonly bytes: Uint8Array
 }
 

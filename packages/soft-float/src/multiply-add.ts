@@ -24,7 +24,7 @@ import {
 import type { FloatModule, SharedFunction } from './float-module.ts'
 
 /**
- * (state, sign of the product, sign of the addend): R = ±(A · B) ± C, exact but for a sticky bit: rounded once, by whoever
+ * (state, sign of the product, sign of the addend): R = ±(A · B) ± C, exact but for a sticky bit: rounded once, by the party that
  * takes it from there. The signs, 0 or 1, do not touch NaNs.
  *
  * Source: Intel SDM vol. 1, "Fused-Multiply-ADD (FMA) Numeric Behavior".

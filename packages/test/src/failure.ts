@@ -2,7 +2,7 @@ import { printable } from './printed-text.ts'
 
 /** Files that a failing test has left behind. */
 export interface FailureFiles {
-  /** Its folder. */
+  /** Folder. */
   readonly folder: string
   /** Paths of what is there. */
   readonly serial: string
@@ -12,7 +12,7 @@ export interface FailureFiles {
   readonly recording: string | undefined
 }
 
-/** The end of what was printed: so many lines are shown. */
+/** The end of what was printed: this many lines are shown. */
 const SHOWN_LINES = 20
 
 /** Returns the name of a test as that of a folder. */

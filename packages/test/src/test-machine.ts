@@ -19,7 +19,7 @@ export interface TestMachineOptions<Machine> {
   readonly timeoutMs: number
 }
 
-/** The end of an error's message has so many characters of what the guest has printed. */
+/** The end of an error's message has this many characters of what the guest has printed. */
 const SHOWN_CHARACTERS = 400
 /** The longest time of a timer. */
 const MOST_MS = 2 ** 31 - 1
@@ -37,7 +37,7 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
   readonly #prompt: Expected | undefined
   readonly #timeoutMs: number
   readonly #printed = new PrintedText()
-  /** Looks for what is waited for, after each output. */
+  /** Checks after each output whether the awaited text has come. */
   #look: (() => void) | undefined
   /** Calls for which it runs. */
   #holders = 0
@@ -45,7 +45,7 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
   #run: Promise<void> | undefined
   #exit: MachineExit | undefined
   #failure: unknown
-  /** Told of the end, each for a call that waits. */
+  /** Called for the end, each for a call that waits. */
   readonly #waiting = new Set<() => void>()
   #isOver = false
 

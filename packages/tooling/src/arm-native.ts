@@ -55,7 +55,7 @@ export interface NativeCase {
  * Runs cases one after another.
  *
  * @returns registers and memory of each afterwards
- * @throws Error if the program dies, naming the case
+ * @throws Error if the program ends by a signal, naming the case
  */
 export function runNative(machine: NativeMachine, cases: readonly NativeCase[]): { state: Buffer; window: Buffer }[] {
   const size = machine.stateBytes + WINDOW

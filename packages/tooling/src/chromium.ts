@@ -23,7 +23,7 @@ export async function findChromium(): Promise<string | undefined> {
 
 /** A page of a {@link Chromium}. */
 export interface ChromiumPage {
-  /** Its name in the DevTools protocol. */
+  /** Name in the DevTools protocol. */
   readonly targetId: string
   /**
    * Evaluates an expression in the page.
@@ -36,7 +36,7 @@ export interface ChromiumPage {
 
 /** A Chromium without a window, by the DevTools protocol. */
 export interface Chromium {
-  /** Where it serves the protocol, and its DevTools: a host and a port. */
+  /** Where the browser serves the protocol, and its DevTools: a host and a port. */
   readonly origin: string
   /** Opens a page. Resolves when it has loaded. */
   open(url: string): Promise<ChromiumPage>

@@ -21,7 +21,7 @@ export interface HostCpu {
   /** As CPUID spells it: `GenuineIntel`, `AuthenticAMD`. */
   readonly vendor: string
   readonly family: number
-  /** Whether it has all features of `CodeInfo.feature`, which are joined by `+`; an empty string needs none. */
+  /** Whether the processor has all features of `CodeInfo.feature`, which are joined by `+`; an empty string needs none. */
   has(feature: string): boolean
 }
 

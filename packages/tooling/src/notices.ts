@@ -8,7 +8,7 @@ export const NOTICES = 'THIRD-PARTY-NOTICES'
 /**
  * The notices of a bundle: of packages of ours what they say of others' work in them, of all others the text of their licence.
  *
- * @param modules - paths of the files in the bundle; what is no file counts for nothing
+ * @param modules - paths of the files in the bundle; what is no file is ignored
  * @throws Error for another's package without a licence
  */
 export function noticesOf(modules: Iterable<string>): string {

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 
 /** A web server for the pages of a test. */
 export interface PageServer {
-  /** Its address, without a slash at the end. */
+  /** Address, without a slash at the end. */
   readonly origin: string
   close(): void
 }

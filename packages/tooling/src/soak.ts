@@ -36,7 +36,7 @@ export interface Rng {
   pick<T>(choices: readonly T[]): T
   /** `length` random bytes. */
   bytes(length: number): Uint8Array
-  /** Describes the case for whoever reads a failure. The text may be a function, called only for a failure. */
+  /** Describes the case for the party that reads a failure. The text may be a function, called only for a failure. */
   note(label: string, text: string | (() => string)): void
 }
 

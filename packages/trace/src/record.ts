@@ -24,9 +24,9 @@ export interface InstructionRecord extends TracePlace {
   readonly kind: 'insn'
   /** Linear address. */
   readonly address: bigint
-  /** Its bytes, and perhaps some behind it. */
+  /** Bytes, and perhaps some behind it. */
   readonly bytes: Uint8Array
-  /** How it is decoded. */
+  /** How the instruction is decoded. */
   readonly mode: CodeMode
   /** Current privilege level; of Arm the exception level. */
   readonly cpl: number

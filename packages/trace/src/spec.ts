@@ -35,7 +35,7 @@ export interface TraceSpec {
   readonly vector?: number
   /** The device with this name alone. */
   readonly device?: string
-  /** The trace ends after so many records. */
+  /** The trace ends after this many records. */
   readonly limit?: number
 }
 

@@ -18,7 +18,7 @@ interface Wanted {
 /**
  * Traces what a guest does, as it happens.
  *
- * A domain without a tracer pays nothing for it. With `insn` and `block` instructions are executed one by one, which is far
+ * A domain without a tracer has no cost. With `insn` and `block` instructions are executed one by one, which is far
  * slower; the program executes exactly as without. The other kinds leave compiled code as it is, but `ioreq` has every
  * access to a device take the long way.
  */

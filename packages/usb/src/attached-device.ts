@@ -65,7 +65,7 @@ export class AttachedDevice {
     return this.device.name
   }
 
-  /** Whether it may end a suspend. */
+  /** Whether the device may end a suspend. */
   get mayWake(): boolean {
     return this.#remoteWakeup
   }

@@ -7,7 +7,7 @@ export type UsbSpeed = 'low' | 'full' | 'high' | 'super'
 export interface UsbEndpointOptions {
   /** Number 1 to 15; bit 7 is set for IN, to the host. */
   readonly address: number
-  /** How it moves data. */
+  /** How the endpoint moves data. */
   readonly type: 'bulk' | 'interrupt'
   /** Largest packet in bytes. */
   readonly maximumPacketBytes: number
@@ -25,7 +25,7 @@ export interface UsbInterfaceOptions {
   readonly protocol?: number
   /** Descriptors of the class, between that of the interface and those of its endpoints. */
   readonly classDescriptors?: Uint8Array
-  /** Its endpoints beside endpoint 0. */
+  /** Endpoints beside endpoint 0. */
   readonly endpoints: readonly UsbEndpointOptions[]
 }
 
@@ -47,7 +47,7 @@ export interface UsbDescription {
   readonly serialNumber?: string
   /** Speed; default `full`. */
   readonly speed?: UsbSpeed
-  /** Whether it can end a suspend of its port. Default false. */
+  /** Whether the device can end a suspend of its port. Default false. */
   readonly remoteWakeup?: boolean
   /** Interfaces of its one configuration, numbered from 0. */
   readonly interfaces: readonly UsbInterfaceOptions[]
@@ -87,7 +87,7 @@ export interface UsbDevice {
   readonly name: string
   /** The device's description of itself. */
   readonly description: UsbDescription
-  /** Plugs it in. Called once, before anything else. */
+  /** Plugs the device in. Called once, before anything else. */
   attach?(port: UsbPort): void
   /** The device was pulled out, or its controller has left the machine: as in a `DeviceModel`, it takes its listeners back. */
   removed?(): void

@@ -77,7 +77,7 @@ export class AnnouncedRom {
     return this.#host.readPhysical(this.gpa, image) ? image : undefined
   }
 
-  /** Has it mapped writable: whole pages. */
+  /** Has the ROM mapped writable: whole pages. */
   mapWritable(): void {
     const start = this.gpa - (this.gpa % PAGE_BYTES)
     const end = Math.ceil((this.gpa + this.bytes) / PAGE_BYTES) * PAGE_BYTES

@@ -38,7 +38,7 @@ export interface VapicHost {
   writePhysical(gpa: number, from: Uint8Array): boolean
   /** Makes shadowed ROM writable: whole pages. An earlier range becomes read-only again. */
   mapRomWritable(gpa: number, bytes: number): void
-  /** Makes it read-only again. */
+  /** Makes the ROM read-only again. */
   unmapRom(): void
   /** Has every access to the local APIC's task priority register reported, or not. */
   reportTprAccesses(enabled: boolean): void

@@ -56,7 +56,7 @@ export interface FoundInstruction {
   readonly register: number
   /** Linear address that it accesses. */
   readonly address: number
-  /** Its bytes in memory. */
+  /** Bytes in memory. */
   readonly bytes: Uint8Array
 }
 

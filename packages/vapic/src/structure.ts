@@ -58,7 +58,7 @@ export interface Handlers {
 
 /** The structure's fields. Addresses are linear, once the fixups are made. */
 export interface RomStructure {
-  /** Its own address. */
+  /** Own address. */
   readonly self: number
   /** Address of the fixup table. */
   readonly fixupStart: number

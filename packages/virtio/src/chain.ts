@@ -123,7 +123,7 @@ export interface SavedChain {
 /** A chain that a queue has handed out. */
 export class RequestChain implements VirtioChain {
   readonly owner: ChainOwner
-  /** Identifies it in the ring. */
+  /** Identifies the chain in the ring. */
   readonly id: number
   /** Descriptors of the ring that it takes. */
   readonly slots: number

@@ -8,7 +8,7 @@ import { SplitRing } from './ring/split-ring.ts'
 
 /** A virtqueue, as a device uses it. */
 export interface VirtioQueue {
-  /** Its number in the device. */
+  /** Number in the device. */
   readonly index: number
   /** Entries that the driver has chosen. */
   readonly size: number

@@ -114,7 +114,7 @@ export class VirtioCore implements QueueOwner, VirtioHost {
     return this.#status === 0 && this.#draining ? this.#withheld : this.#status
   }
 
-  /** The status as legacy drivers have it, who do not wait for the end of a reset. */
+  /** The status for legacy drivers, which do not wait for the end of a reset. */
   get legacyStatus(): number {
     return this.#status
   }
@@ -330,7 +330,7 @@ function ringFeatures({ packed = false, indirect = true, eventIndex = true }: Vi
   return bits
 }
 
-/** The failure of a chain that is cancelled meanwhile is nobody's: it is thrown where the answer is taken. */
+/** The failure of a chain is thrown where the response is taken, and is dropped if the chain was cancelled meanwhile. */
 function outcomeOf(promise: Promise<VirtioAnswer>): Promise<() => VirtioAnswer> {
   return promise.then(
     (answer) => () => answer,

@@ -63,13 +63,13 @@ export interface VirtioDevice {
   readonly name: string
   /** Device type: 1 network, 2 block, 3 console, 4 entropy source … (§5, "Device Types"). */
   readonly type: number
-  /** Its virtqueues. */
+  /** Virtqueues. */
   readonly queues: readonly VirtioQueueDefinition[]
   /** Numbers of the device type's feature bits that are offered. Those of rings and transports come by themselves. */
   readonly features?: readonly number[]
   /** Configuration space, as the driver reads it. */
   readonly config?: Uint8Array
-  /** The driver has written configuration bytes. Absent: it writes in vain. */
+  /** The driver has written configuration bytes. Absent: writes have no effect. */
   configWritten?(offset: number, bytes: Uint8Array): void
   /** Whether the device works with these features; absent: with any that it offers. */
   accepts?(features: FeatureSet): boolean

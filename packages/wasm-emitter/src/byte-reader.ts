@@ -4,7 +4,7 @@ import { WasmEmitterError } from './errors.ts'
 export class ByteReader {
   readonly #bytes: Uint8Array
   readonly #view: DataView
-  /** Where it reads next. */
+  /** Where the reader reads next. */
   at: number
   readonly #end: number
 

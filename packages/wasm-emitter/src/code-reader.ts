@@ -3,7 +3,7 @@ import { instructionText } from './instruction-text.ts'
 
 /** An instruction of a function's code. */
 export interface CodeInstruction {
-  /** Its name in WebAssembly's text format. */
+  /** Name in WebAssembly's text format. */
   readonly name: string
   /** Position of its first byte. */
   readonly from: number

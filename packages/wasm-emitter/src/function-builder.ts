@@ -22,9 +22,9 @@ const BLOCK_VOID = 0x40
  * Builds the body of one WebAssembly function: statements are methods here, expressions are {@link Value}s.
  */
 export class FunctionBuilder implements Callee {
-  /** Its index among the functions of the module. */
+  /** Index among the functions of the module. */
   readonly index: number
-  /** Its name, in profiles and in stacks. */
+  /** Name, in profiles and in stacks. */
   readonly name: string
   /** The types of its parameters and its result. */
   readonly signature: Signature

@@ -126,7 +126,7 @@ export class I32 extends Value<'i32'> {
   rotr(other: I32Like): I32 {
     return this.#binary('i32.rotr', other)
   }
-  /** Gives 1 where both are equal, else 0. */
+  /** Returns 1 if both are equal, else 0. */
   eq(other: I32Like): I32 {
     return this.#binary('i32.eq', other)
   }
@@ -170,7 +170,7 @@ export class I32 extends Value<'i32'> {
   #unary(op: keyof typeof FOLD_32): I32 {
     return this.known === undefined ? new I32(apply(op, this)) : I32.of(FOLD_32[op](this.known, 0))
   }
-  /** Gives 1 where it is 0, else 0. */
+  /** Returns 1 for the value 0, else 0. */
   eqz(): I32 {
     return this.#unary('i32.eqz')
   }
@@ -394,12 +394,12 @@ export class I64 extends Value<'i64'> {
   rotr(other: I64Like): I64 {
     return new I64(apply('i64.rotr', this, I64.of(other)))
   }
-  /** Gives 1 where it is 0, else 0. */
+  /** Returns 1 for the value 0, else 0. */
   eqz(): I32 {
     if (this.known !== undefined) return I32.of(+(this.known === 0n))
     return this.extended === undefined ? new I32(apply('i64.eqz', this)) : this.extended.low.eqz()
   }
-  /** Gives 1 where both are equal, else 0. */
+  /** Returns 1 if both are equal, else 0. */
   eq(other: I64Like): I32 {
     return this.#compare('eq', other)
   }

@@ -7,9 +7,9 @@ import { valueFrom, type ValueOf } from './value-of.ts'
 
 /** A mutable local variable. */
 export interface Local<T extends ValueType = ValueType> {
-  /** Its WebAssembly type. */
+  /** WebAssembly type. */
   readonly type: T
-  /** Its index among the locals; parameters come first. */
+  /** Index among the locals; parameters come first. */
   readonly index: number
   /** The variable's value *at the place of use*: an expression holding it sees later assignments. */
   readonly get: ValueOf[T]

@@ -13,19 +13,19 @@ const KIND_MEMORY = 2
 export interface MemoryImport {
   /** The module that it is imported from. */
   readonly module: string
-  /** Its name in that module. */
+  /** Name in that module. */
   readonly name: string
   /** Pages that it has at least. */
   readonly initialPages: number
   /** Required for a shared memory. */
   readonly maximumPages?: number
-  /** Whether it is shared between threads. */
+  /** Whether the memory is shared between threads. */
   readonly shared?: boolean
 }
 
 /** How a function of a module is declared. */
 export interface FunctionOptions {
-  /** Whether it is exported under its name. */
+  /** Whether the function is exported under its name. */
   readonly export?: boolean
   /** The class of what builds its body; default {@link FunctionBuilder}. */
   readonly builder?: typeof FunctionBuilder

@@ -13,7 +13,7 @@ export interface Signature {
 
 /** A function that can be called: imported or defined in the same module. */
 export interface Callee {
-  /** Its index among the functions of the module. */
+  /** Index among the functions of the module. */
   readonly index: number
   /** The types of its parameters and its result. */
   readonly signature: Signature

@@ -30,7 +30,7 @@ const Base = (globalThis.HTMLElement ?? Object) as typeof HTMLElement
 class RetrapMachineElement extends Base implements MachineElement {
   #machine: Machine | null = null
   #giveUp: AbortController | null = null
-  /** Whether it is to run once it is made. */
+  /** Whether the machine is to run once it is made. */
   #runs = false
 
   /** The machine, once there is one. */

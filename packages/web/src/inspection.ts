@@ -10,7 +10,7 @@ export interface VcpuView {
   readonly bytes: Uint8Array
   /** The vCPU waits for an interrupt, and executes nothing. */
   readonly idle: boolean
-  /** Its activity. */
+  /** Activity. */
   readonly activity: 'executes' | 'halted' | 'waits for start-up' | 'waits for a device'
   /** RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 to R15. */
   readonly registers: readonly bigint[]
@@ -30,9 +30,9 @@ export interface VcpuView {
 
 /** A segment register. */
 export interface SegmentView {
-  /** Its name, such as `CS`. */
+  /** Name, such as `CS`. */
   readonly name: string
-  /** Its selector. */
+  /** Selector. */
   readonly selector: number
   /** Linear address of its beginning. */
   readonly base: bigint
@@ -42,17 +42,17 @@ export interface SegmentView {
 export interface RequestView {
   /** Name of the drive. */
   readonly drive: string
-  /** Where it reads, in bytes. */
+  /** Where the request reads, in bytes. */
   readonly offset: number
-  /** How much it reads. */
+  /** How much the request reads. */
   readonly bytes: number
-  /** How long it has taken so far, in milliseconds. */
+  /** How long the request has taken so far, in milliseconds. */
   readonly ms: number
 }
 
 /** A device model, and what was done to it. */
 export interface DeviceView {
-  /** Its name, for `machine.impairDevice`. */
+  /** Name, for `machine.impairDevice`. */
   readonly name: string
   /** How much longer each access takes, in milliseconds. */
   readonly delayMs: number
@@ -64,7 +64,7 @@ export interface DeviceView {
 
 /** A local APIC. Vectors are numbers from 0 to 255. */
 export interface LocalApicView {
-  /** Its task-priority register. */
+  /** Task-priority register. */
   readonly taskPriority: number
   /** Vectors that were requested, and wait. */
   readonly requested: readonly number[]
@@ -76,7 +76,7 @@ export interface LocalApicView {
 
 /** An input of the I/O APIC that is not masked, or is asserted. */
 export interface IoApicInputView {
-  /** Its number. */
+  /** Number. */
   readonly input: number
   /** Vector of its entry. */
   readonly vector: number
@@ -132,15 +132,15 @@ export interface PcView {
   readonly requests: readonly RequestView[]
   /** Device models, in the order of the board. */
   readonly devices: readonly DeviceView[]
-  /** Its interrupt controllers. */
+  /** Interrupt controllers. */
   readonly interrupts: InterruptView
-  /** Its map of guest memory. */
+  /** Map of guest memory. */
   readonly map: MapView
 }
 
 /** A vCPU of an Arm board, between two of its instructions, or in the middle of one that waits for a device. */
 export interface ArmVcpuView {
-  /** Its instruction set. */
+  /** Instruction set. */
   readonly mode: 'a64' | 'a32' | 't32'
   /** Virtual address of its next instruction. */
   readonly address: bigint
@@ -148,7 +148,7 @@ export interface ArmVcpuView {
   readonly bytes: Uint8Array
   /** The vCPU waits for an interrupt or an event, or is off, and executes nothing. */
   readonly idle: boolean
-  /** Its activity. `off`: PSCI has not started it, or has stopped it. */
+  /** Activity. `off`: PSCI has not started it, or has stopped it. */
   readonly activity: 'executes' | 'halted' | 'off' | 'waits for a device'
   /** X0 to X30. */
   readonly registers: readonly bigint[]
@@ -160,7 +160,7 @@ export interface ArmVcpuView {
   readonly system: Readonly<Record<string, bigint>>
   /** The device that its instruction waits for; null: none. */
   readonly waitsFor: VcpuView['waitsFor']
-  /** Its next interrupt, by INTID; null: there is none. */
+  /** Next interrupt, by INTID; null: there is none. */
   readonly pendingInterrupt: number | null
 }
 

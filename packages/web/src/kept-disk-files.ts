@@ -2,7 +2,7 @@
 
 /** The image that a kept disk lies over. */
 export interface KeptSource {
-  /** Its address, or a file's name. */
+  /** Address, or a file's name. */
   readonly name: string
   readonly bytes: number
   /** The tag that tells this state of it from others; null: there is none. */
@@ -16,7 +16,7 @@ const isAddress = (name: string): boolean => /^[a-z][a-z\d+.-]*:\/\//i.test(name
 
 /**
  * Whether two sources have the same content, as far as their servers, or their files, say. Another address is never the same:
- * whoever runs its server sends what tags it likes, and its guest would read what was written to this one.
+ * its server may send any tag, and its guest would read what was written to this one.
  */
 export function isSameSource(a: KeptSource, b: KeptSource): boolean {
   if (a.bytes !== b.bytes) return false

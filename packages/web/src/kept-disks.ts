@@ -14,7 +14,7 @@ import {
 
 /** A guest's writes to a disk, kept in the browser: see `DriveOptions.keep`. */
 export interface KeptDisk {
-  /** Its name. */
+  /** Name. */
   readonly name: string
   /** Size of the file. */
   readonly bytes: number
@@ -79,7 +79,7 @@ export async function exportKeptDisk(name: string): Promise<File> {
 /**
  * Puts a file of {@link exportKeptDisk}, or another qcow2 image of the same size, in place of a kept disk.
  *
- * @throws WebError `ERR_OPTION` for a name or a file that is none, `ERR_SOURCE` where the browser has no room, or a machine has
+ * @throws WebError `ERR_OPTION` for an invalid name or file, `ERR_SOURCE` where the browser has no room, or a machine has
  *   the disk
  */
 export async function importKeptDisk(name: string, image: Blob): Promise<void> {

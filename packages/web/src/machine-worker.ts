@@ -15,7 +15,7 @@ const idle = setTimeout(() => {
   try {
     preparePc({ jit: true })
   } catch {
-    // Such as a page whose policy forbids WebAssembly: whoever makes a machine is told.
+    // Such as a page whose policy forbids WebAssembly: any party that makes a machine is told.
   }
 })
 

@@ -200,7 +200,7 @@ export class Machine {
   }
 
   /**
-   * Has each read of a disk take so much longer from now on. The guest waits, and nothing else does.
+   * Has each read of a disk take this much longer from now on. The guest waits, and nothing else does.
    *
    * @param ms - milliseconds, 0 to 60,000
    * @throws WebError `ERR_OPTION`
@@ -241,7 +241,7 @@ export class Machine {
    * the same instructions.
    *
    * @param name - one of `inspect().devices`
-   * @throws WebError `ERR_OPTION` for a delay out of range or a device that there is not; `ERR_MACHINE` for a machine that is off
+   * @throws WebError `ERR_OPTION` for a delay out of range or a device that does not exist; `ERR_MACHINE` for a machine that is off
    */
   async impairDevice(name: string, impairment: Impairment): Promise<void> {
     checkDelay(impairment.delayMs ?? 0)

@@ -10,7 +10,7 @@ export interface DriveOptions {
    * floppy drive without a medium.
    */
   readonly source: Source | null
-  /** Names it in events and for `machine.insert`. Default `cd0`, `disk0`, `floppy0` and so on, in the order of the drives. */
+  /** Names the drive in events and for `machine.insert`. Default `cd0`, `disk0`, `floppy0` and so on, in the order of the drives. */
   readonly id?: string
   /** Default `disk`. The guest's writes to a disk stay in memory, and go with the machine, unless they are kept. */
   readonly media?: 'disk' | 'cdrom'
@@ -90,7 +90,7 @@ export interface MachineOptions {
   readonly tablet?: boolean
   /** A sound card (AC '97); default none. `machine.attachSound` has it heard, as it has the PC speaker. */
   readonly sound?: boolean
-  /** A network card, and where its cable leads; default no card, or the snapshot's card with a cable that leads nowhere. */
+  /** A network card, and where its cable leads; default no card, or the snapshot's card with a cable that is not connected. */
   readonly network?: NetworkOptions
   /** The layout printed on the keyboard's keys, for `machine.type`; default `us`. */
   readonly layout?: KeyboardLayoutName

@@ -9,7 +9,7 @@ interface Size {
   readonly height: number
 }
 
-/** What hears of a picture. */
+/** The listeners of a picture. */
 interface PictureListener {
   /** Frames are wanted from now on, the first one whole, or no more. */
   watch(on: boolean): void

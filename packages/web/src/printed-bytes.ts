@@ -1,6 +1,6 @@
 /** A terminal's share in {@link PrintedBytes}. */
 export interface PrintingTerminal {
-  /** The machine has printed so many more bytes. */
+  /** The machine has printed this many more bytes. */
   printed(bytes: number): void
   /** The machine prints no more: nobody waits for it. */
   close(): void
@@ -16,7 +16,7 @@ export class PrintedBytes {
   /** By terminal: how far it is. */
   readonly #places = new Map<PrintingTerminal, number>()
 
-  /** @param tell - hears of bytes that all terminals have printed; of all bytes where there is no terminal */
+  /** @param tell - is notified of bytes that all terminals have printed; of all bytes where there is no terminal */
   constructor(tell: (bytes: number) => void) {
     this.#tell = tell
   }

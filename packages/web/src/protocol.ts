@@ -80,7 +80,7 @@ export type ToWorker =
       readonly [K in keyof Calls]: { readonly call: K; readonly id: number; readonly given: Parameters<Calls[K]> }
     }[keyof Calls]
   | { readonly tell: 'serial'; readonly bytes: Uint8Array<ArrayBuffer> }
-  /** The terminal has printed so many bytes. */
+  /** The terminal has printed this many bytes. */
   | { readonly tell: 'printed'; readonly bytes: number }
   | { readonly tell: 'keys'; readonly keys: readonly KeyChange[] }
   | { readonly tell: 'pointer'; readonly events: readonly PointerChange[] }

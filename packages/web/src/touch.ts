@@ -1,10 +1,10 @@
 import type { PointerChange } from './protocol.ts'
 
-/** A finger that moves no further than so many CSS pixels stays where it is. */
+/** A finger that moves no further than this many CSS pixels stays where it is. */
 const SLACK = 10
-/** A finger that stays so long is the right button. */
+/** A finger that stays this long is the right button. */
 const LONG_PRESS_MS = 500
-/** Two fingers turn the wheel by a detent for so many CSS pixels. */
+/** Two fingers turn the wheel by a detent for this many CSS pixels. */
 const DETENT_PIXELS = 24
 
 /** Where a finger is, as a movement of the guest's pointer. */

@@ -23,7 +23,7 @@ export function startMachineWorker(): Worker {
 /** The program of Workers for a page that has this module from another origin: one for all of them. */
 let foreignProgram: string | undefined
 
-/** A Worker's own program has to come from the page's origin; what that imports may come from a CDN, where this module is. */
+/** A Worker's own program has to come from the page's origin; a module that it imports may come from a CDN, as this one does. */
 function startForeignWorker(): Worker {
   foreignProgram ??= addressOf(`import ${JSON.stringify(beside('machine-worker.js'))}`)
   return new Worker(foreignProgram, { type: 'module' })

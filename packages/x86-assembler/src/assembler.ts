@@ -37,7 +37,7 @@ export class Assembler {
   readonly #plan: ProgramPlan
   #prefixes: InstructionPrefixes = NO_PREFIXES
 
-  /** Throws `ERR_OPERAND` on options that make no sense. */
+  /** Throws `ERR_OPERAND` on options that are invalid. */
   constructor(options: AssemblerOptions = {}) {
     requireOptions(options, 'the options of an assembler')
     this.#bits = requireBits(options.bits ?? 64)

@@ -197,7 +197,7 @@ function requireOneSize(candidates: readonly Candidate[], request: InstructionRe
 }
 
 /**
- * Shorter; or as long with fewer immediate bytes, since an immediate that a 66 prefix shortens is slow to decode (Intel
+ * Whether a candidate is shorter, or as long with fewer immediate bytes: an immediate that a 66 prefix shortens is slow to decode (Intel
  * optimization manual, "Length-Changing Prefixes").
  */
 function isBetter(one: Candidate, than: Candidate): boolean {

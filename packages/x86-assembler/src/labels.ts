@@ -114,7 +114,7 @@ export class LabelExpression {
 export class Label {
   /** Tells the kinds of operand apart. */
   readonly type = 'label' as const
-  /** Its name in listings and symbols. */
+  /** Name in listings and symbols. */
   readonly name: string
 
   constructor(name: string) {

@@ -3,7 +3,7 @@ import { AssemblerError } from './errors.ts'
 
 /** K1 to K7, as an operand under a mask has it. */
 export interface OperandMask {
-  /** Its name. */
+  /** Name. */
   readonly name: string
   /** 1 to 7. */
   readonly number: number

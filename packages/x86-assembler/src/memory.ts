@@ -114,7 +114,7 @@ export interface Broadcast<Size extends MemorySize = MemorySize> {
   readonly type: 'broadcast'
   /** The element. */
   readonly memory: Memory<Size>
-  /** How often it is repeated. */
+  /** How often the element is repeated. */
   readonly count: 2 | 4 | 8 | 16 | 32
 }
 

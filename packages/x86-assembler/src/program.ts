@@ -6,13 +6,13 @@ import type { Layout, LaidSection } from './layout.ts'
 
 /** A section as it came out. */
 export interface ProgramSection {
-  /** Its name. */
+  /** Name. */
   readonly name: string
   /** Address of its first byte, as labels see it. */
   readonly address: bigint
   /** Where {@link Program.flatten} puts it; 'none': nowhere. */
   readonly load: bigint | 'none'
-  /** Its bytes, with all labels filled in. */
+  /** Bytes, with all labels filled in. */
   readonly bytes: Uint8Array
 }
 

@@ -36,11 +36,11 @@ export type RegisterClass =
 export interface Register<Class extends RegisterClass = RegisterClass> {
   /** Tells the kinds of operand apart. */
   readonly type: 'register'
-  /** Its class. */
+  /** Class. */
   readonly class: Class
   /** Architectural number. */
   readonly number: number
-  /** Its name in lower case. */
+  /** Name in lower case. */
   readonly name: string
 }
 

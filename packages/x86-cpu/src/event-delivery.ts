@@ -198,7 +198,7 @@ export class EventDelivery {
     return this.#finish(logged)
   }
 
-  /** Tells of an attempt, once: logged passes make it again. */
+  /** Reports an attempt, once: logged passes make it again. */
   #tell({ vector, hasError, errorCode }: Delivery): void {
     if (++this.#attempts <= this.#told) return
     this.#told = this.#attempts

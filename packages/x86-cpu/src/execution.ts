@@ -60,16 +60,16 @@ export interface ExecutionCounts {
 export interface DeliveredEvent {
   /** `exception` is a fault or a trap. INT n, INT3 and INTO are instructions, and no events. */
   readonly kind: 'exception' | 'interrupt' | 'nmi' | 'smi'
-  /** Its vector; 2 of an NMI, −1 of an SMI. */
+  /** Vector; 2 of an NMI, −1 of an SMI. */
   readonly vector: number
-  /** Its error code; undefined: it has none. */
+  /** Error code; undefined: it has none. */
   readonly errorCode: number | undefined
   /** CR2 of a page fault. */
   readonly address: bigint | undefined
 }
 
 /**
- * Told of what a processor executes: for tracers. A watcher changes nothing, and the guest cannot tell.
+ * Called for what a processor executes: for tracers. A watcher changes nothing, and the guest cannot tell.
  */
 export interface ExecutionWatch {
   /**
@@ -85,9 +85,9 @@ export interface ExecutionWatch {
 
 /** The {@link ExecutionWatch} of a processor, for the parts of the processor that call it. */
 export class WatchedExecution {
-  /** {@link ExecutionWatch.instruction}, or null: nobody looks. */
+  /** {@link ExecutionWatch.instruction}, or null: nothing observes it. */
   instruction: (() => void) | null = null
-  /** {@link ExecutionWatch.event}, or null: nobody looks. */
+  /** {@link ExecutionWatch.event}, or null: nothing observes it. */
   event: ((event: DeliveredEvent) => void) | null = null
 
   /** Takes a watch, or with null ends that. */
@@ -98,7 +98,7 @@ export class WatchedExecution {
 }
 
 /**
- * Told of a vCPU's stores to some machine memory: for debuggers that look for the writer of a byte. Frames of that memory
+ * Called for a vCPU's stores to some machine memory: for debuggers that look for the writer of a byte. Frames of that memory
  * have `FRAME_WATCHED` in `codeBits`, so that no TLB holds them for writing; no other store is slower.
  *
  * The instruction of such a store is executed alone, in a logged pass. The processor's own stores to descriptors and stacks

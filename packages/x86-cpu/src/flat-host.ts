@@ -14,7 +14,7 @@ const GLOBAL_FLAG = 0x100
 
 /**
  * The plainest world for a vCPU: RAM from guest-physical 0 up, and nothing else. Page walks are real. Addresses outside RAM read
- * as ones and swallow writes, ports and model-specific registers beyond the CPU's own are absent, and no interrupt comes. Extend
+ * as ones and ignore writes, ports and model-specific registers beyond the CPU's own are absent, and no interrupt comes. Extend
  * it for more; a whole machine is `@retrap/hvm`'s.
  */
 export class FlatHost implements CpuHost {
@@ -51,7 +51,7 @@ export class FlatHost implements CpuHost {
   }
 
   /**
-   * Writes RAM as a device does, so that decoded code of it dies.
+   * Writes RAM as a device does, so that decoded code of it is dropped.
    *
    * @throws MemoryError if some byte lies outside machine memory
    */
@@ -181,7 +181,7 @@ export class FlatHost implements CpuHost {
  * @param at - machine address of a guest-physical one; −1 where there is no RAM
  */
 export function flatTables(memory: MachineMemory, at: (gpa: number) => number): TableReader {
-  // Tables may be executed: what has been decoded of them dies.
+  // Tables may be executed: what has been decoded of them is dropped.
   const changed = (ma: number): true => {
     if (memory.codeBits[ma >>> PAGE_SHIFT] !== 0) memory.noteWrite(ma, 1)
     return true

@@ -14,7 +14,7 @@ function attempt(vcpu: Vcpu, action: () => void): boolean {
     return true
   } catch (error) {
     if (!(error instanceof Abandon)) throw error
-    // The fault is nobody's: no instruction has raised it.
+    // No instruction has raised the fault.
     vcpu.i32[S_FAULT_VECTOR >>> 2] = -1
     return false
   }

@@ -203,12 +203,12 @@ export const S_ANSWERED = 0xdf8
 /** The charge for iterations of string instructions since `run` set it to zero, to S_BUDGET too. 32 bits. */
 export const S_ITERATIONS = 0xdfc
 
-/** Iterations that are made a page at a time cost 1 / 2^this of S_BUDGET each: 0 where a turn's end has to be exact. 32 bits. */
+/** Shift of the cost of iterations that are made a page at a time: each takes 2^-shift of S_BUDGET. 0 where a turn's end has to be exact. 32 bits. */
 export const S_BULK_SHIFT = 0xf5c
 
 /** Machine address of the line that MONITOR has armed; 0 for none. */
 export const S_MONITOR_LINE = 0xfc0
-/** Its guest-physical address, 64 bits. */
+/** Guest-physical address, 64 bits. */
 export const S_MONITOR_ADDRESS = 0xfc8
 
 /** PKRU, 32 bits: rights of users' pages by protection key. */

@@ -149,7 +149,7 @@ export class Vcpu {
     this.#executor = new Executor(core, interpreter, fetch, quickPort, numericError)
   }
 
-  /** Ends it: other vCPUs of its engine go on, and its part of machine memory is free. It must not be used any more. */
+  /** Ends the vCPU: other vCPUs of its engine go on, and its part of machine memory is free. It must not be used any more. */
   close(): void {
     this.engine.jit?.removeRunner(this.#units)
     this.core.close()
@@ -279,7 +279,7 @@ export class Vcpu {
     return this.u32[S_ACTIVITY >>> 2] === ACTIVITY_HALTED
   }
 
-  /** Whether it waits for a start-up IPI. */
+  /** Whether the vCPU waits for a start-up IPI. */
   get waitsForStartup(): boolean {
     return this.u32[S_ACTIVITY >>> 2] === ACTIVITY_WAIT_FOR_SIPI
   }

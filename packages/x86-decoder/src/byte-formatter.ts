@@ -1,5 +1,5 @@
 /**
- * Lines as bytes, for whoever prints many: nothing is allocated, and a line costs a few times what it takes to copy it.
+ * Lines as bytes, for the party that prints many: nothing is allocated, and a line costs a few times what it takes to copy it.
  */
 import {
   CLASS_BYTES,
@@ -70,7 +70,7 @@ export interface ByteSink {
   /** How many of its bytes are text. After an error it may be in the middle of a line: set it back to where the line began. */
   length: number
   /**
-   * Makes room for so many bytes after `length`, and keeps the text. It is asked at the start of each line for the longest line,
+   * Makes room for this many bytes after `length`, and keeps the text. It is asked at the start of each line for the longest line,
    * 512 bytes and `mnemonicWidth` more, and for as many again after each call of `symbols`, which reserves for its own names.
    */
   reserve(more: number): void

@@ -232,7 +232,7 @@ function operationOf(field: Field, own: FieldOperations, cut: readonly Field[], 
 
 /** The fields of a syntax's own. */
 export interface ByteSyntax {
-  /** Its own fields and the operations for them. */
+  /** Own fields and the operations for them. */
   readonly fields: FieldOperations
   /** Its immediates that are cut to the operand size, by position; none unless given. */
   readonly cut: readonly Field[]

@@ -8,7 +8,7 @@ import { relativeFieldNasm, writeNasm } from './format-nasm.ts'
 /**
  * Returns a formatter that prints what `formatIntel` does.
  *
- * @throws DecoderError `ERR_OPTION` for options that make no sense, or that bytes cannot be printed with
+ * @throws DecoderError `ERR_OPTION` for options that are invalid, or that bytes cannot be printed with
  */
 export function bytesIntel(options: ByteFormatOptions = {}): ByteFormatter {
   return new SyntaxBytes(writeIntel, { fields: [[relativeFieldIntel, OP_RELATIVE]], cut: [] }, options)
@@ -17,7 +17,7 @@ export function bytesIntel(options: ByteFormatOptions = {}): ByteFormatter {
 /**
  * Returns a formatter that prints what `formatAtt` does.
  *
- * @throws DecoderError `ERR_OPTION` for options that make no sense, or that bytes cannot be printed with
+ * @throws DecoderError `ERR_OPTION` for options that are invalid, or that bytes cannot be printed with
  */
 export function bytesAtt(options: ByteFormatOptions = {}): ByteFormatter {
   const syntax = { fields: [[relativeFieldAtt, OP_RELATIVE_BEFORE]], cut: immediateCutFields } as const
@@ -27,7 +27,7 @@ export function bytesAtt(options: ByteFormatOptions = {}): ByteFormatter {
 /**
  * Returns a formatter that prints what `formatNasm` does.
  *
- * @throws DecoderError `ERR_OPTION` for options that make no sense, or that bytes cannot be printed with
+ * @throws DecoderError `ERR_OPTION` for options that are invalid, or that bytes cannot be printed with
  */
 export function bytesNasm(options: ByteFormatOptions = {}): ByteFormatter {
   return new SyntaxBytes(writeNasm, { fields: [[relativeFieldNasm, OP_RELATIVE_START]], cut: [] }, options)

@@ -41,7 +41,7 @@ export interface OperandSpec {
  * operand is a register or memory.
  */
 export interface CodeInfo {
-  /** Its own index in `codes`. */
+  /** Own index in `codes`. */
   readonly code: number
   /** In capitals, as in the manual. A near and a far form have names of their own: CALL, CALLF. */
   readonly mnemonic: string

@@ -11,7 +11,7 @@ let known: (CodeInfo | undefined)[] = []
  * Returns the facts about a code. The first question about a row of the opcode map reads that row; later ones cost a look into an
  * array.
  *
- * @param code - `Instruction.code`; one that there is not is taken for 0, the invalid instruction
+ * @param code - `Instruction.code`; one that does not exist is taken for 0, the invalid instruction
  */
 export function codeInfo(code: number): CodeInfo {
   return known[code] ?? readCode(code)

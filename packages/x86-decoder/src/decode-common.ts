@@ -20,7 +20,7 @@ import { commonTable } from './tables.ts'
 /** Brings the operand size, in bytes in the entry, to where it is in bits. */
 const OPERAND_BITS_SHIFT = COMMON_SIZE_SHIFT - 3
 
-/** Where so many bytes may be read, none of them has to be counted. */
+/** Where this many bytes may be read, none of them has to be counted. */
 const MAX_LENGTH = 15
 
 /**

@@ -20,7 +20,7 @@ import { generalRegisterName, registerName, segmentRegisterName } from './regist
 
 /** A register operand. */
 export interface RegisterOperand {
-  /** Tells it from operands of other kinds. */
+  /** Tells the operand from operands of other kinds. */
   readonly kind: 'register'
   /** Lower-case name. */
   readonly name: string
@@ -34,7 +34,7 @@ export interface RegisterOperand {
 
 /** A memory operand. */
 export interface MemoryOperand {
-  /** Tells it from operands of other kinds. */
+  /** Tells the operand from operands of other kinds. */
   readonly kind: 'memory'
   /** Register names, or undefined. RIP-relative: base is `rip` or `eip`. Gathers have a vector register as index. */
   readonly base: string | undefined
@@ -58,7 +58,7 @@ export interface MemoryOperand {
 
 /** An immediate operand. */
 export interface ImmediateOperand {
-  /** Tells it from operands of other kinds. */
+  /** Tells the operand from operands of other kinds. */
   readonly kind: 'immediate'
   /** Signed where the form sign-extends, else unsigned. */
   readonly value: bigint
@@ -70,7 +70,7 @@ export interface ImmediateOperand {
 
 /** A relative branch's target. */
 export interface BranchOperand {
-  /** Tells it from operands of other kinds. */
+  /** Tells the operand from operands of other kinds. */
   readonly kind: 'branch'
   /** Offset in the code segment, from `DecodeOptions.address`. */
   readonly target: bigint
@@ -82,7 +82,7 @@ export interface BranchOperand {
 
 /** A far pointer in the instruction. */
 export interface FarPointerOperand {
-  /** Tells it from operands of other kinds. */
+  /** Tells the operand from operands of other kinds. */
   readonly kind: 'far-pointer'
   /** Selector of the code segment. */
   readonly selector: number
@@ -114,7 +114,7 @@ const ROUNDINGS = [undefined, 'rn-sae', 'rd-sae', 'ru-sae', 'rz-sae', 'sae'] as 
 export interface DecodedInstruction {
   /** `truncated`: the bytes end too early; `length` is then the least number of bytes that would let decoding go on. */
   readonly status: 'decoded' | 'invalid' | 'truncated'
-  /** Why it is invalid, in words; `valid` otherwise. */
+  /** Why the instruction is invalid, in words; `valid` otherwise. */
   readonly reason: string
   /** Offset of its first byte in the code segment. */
   readonly address: bigint
@@ -290,7 +290,7 @@ function decodeAt(bytes: Uint8Array, offset: number, mode: number, address: bigi
  * Decodes one instruction into an object with names in it.
  *
  * @param bytes - machine code
- * @throws DecoderError with any code for options that make no sense; never for what the bytes hold
+ * @throws DecoderError with any code for options that are invalid; never for what the bytes hold
  */
 export function decode(bytes: Uint8Array, options: DecodeOptions = {}): DecodedInstruction {
   requireInput(bytes, options)

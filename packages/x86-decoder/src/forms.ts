@@ -1,5 +1,5 @@
 /**
- * The forms of the opcode tables, expanded from the rows when they are asked for: whoever wants to know about a few
+ * The forms of the opcode tables, expanded from the rows when they are asked for: any party that wants to know about a few
  * instructions reads a few rows.
  */
 import { type Form, invalidForm, RowReader, SOURCE_CONDITIONS } from './rows.ts'

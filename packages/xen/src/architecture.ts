@@ -14,9 +14,9 @@ export interface XenHost {
   readonly memory: MachineMemory
   /** References to frames of machine memory. */
   readonly frameCounts: FrameCounts
-  /** Its map of guest frames. */
+  /** Map of guest frames. */
   readonly p2m: P2m
-  /** Its RAM by guest-physical address. */
+  /** RAM by guest-physical address. */
   readonly guestMemory: { read(gpa: number, into: Uint8Array): boolean; write(gpa: number, from: Uint8Array): boolean }
   /** Machine addresses of RAM that is about to be written, after second-level faults. */
   readonly secondLevel: { translateWrite(gpa: number): number }
@@ -31,7 +31,7 @@ export interface XenHost {
     /** Marks frames, and drops the code that was translated of them. */
     modified(gfn: number, count: number): void
   }
-  /** Its virtual time. */
+  /** Virtual time. */
   readonly clock: Clock
   /** Timers on that time. */
   readonly timers: TimerQueue
@@ -45,7 +45,7 @@ export interface XenHost {
 export interface XenDomainCalls {
   /** Whether a vCPU waits in a hypercall. */
   blocks(vcpu: number): boolean
-  /** Whether a vCPU may have a turn; delivers first what it is owed. */
+  /** Whether a vCPU may have a turn. Delivers pending events first. */
   mayRun(vcpu: number): boolean
   /** A vCPU's turn begins. */
   beforeTurn(vcpu: number): void
@@ -75,11 +75,11 @@ export interface CallRegisters {
 
 /** A vCPU, as the hypercalls see it, whatever its instruction set. */
 export interface XenProcessor {
-  /** Its number. */
+  /** Number. */
   readonly id: number
   /** The registers of a call. */
   readonly registers: CallRegisters
-  /** Whether it has been started: it executes, or would if it did not wait. */
+  /** Whether the processor has been started: it executes, or would if it did not wait. */
   readonly isStarted: boolean
   /** An interrupt waits, and can be taken now. */
   readonly interruptWaits: boolean

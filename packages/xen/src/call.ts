@@ -29,7 +29,7 @@ export class XenCall {
   readonly domain: XenHost
   readonly xen: XenState
   readonly vcpu: XenProcessor
-  /** Its number. */
+  /** Number. */
   number: number = 0
   /** The caller is 32-bit code. */
   compat: boolean = false
@@ -104,7 +104,7 @@ export class XenCall {
     this.preempted = false
   }
 
-  /** Puts what the caller gets into its registers: the result, or what the call goes on with. */
+  /** Writes the caller's registers: the result, or the arguments with which the call is continued. */
   #giveRegisters(result: number): void {
     const { registers } = this.vcpu
     if (!this.preempted) {

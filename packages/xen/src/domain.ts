@@ -5,18 +5,18 @@ import type { XenDomainCalls, XenHost } from './architecture.ts'
 
 /** A guest's vCPU, as the hypercalls see it. */
 export interface XenDomainVcpu {
-  /** Its number. */
+  /** Number. */
   readonly id: number
-  /** Its processor: registers, time-stamp counter, TLB. */
+  /** Processor: registers, time-stamp counter, TLB. */
   readonly cpu: Vcpu
-  /** Its local APIC. */
+  /** Local APIC. */
   readonly apic: {
     /** Takes a fixed interrupt from another agent. @returns false while the APIC is disabled */
     accept(vector: number, level: boolean): boolean
     /** Takes a non-maskable interrupt. */
     nmi(): void
   }
-  /** Its linear addresses. */
+  /** Linear addresses. */
   readonly translation: {
     /**
      * Translates a linear address for the hypervisor's own copies, through the vCPU's present tables.
@@ -60,7 +60,7 @@ export interface XenDomain extends XenHost {
   readonly tscPerNs: number
   /** By number; the first is the bootstrap processor. */
   readonly vcpus: readonly XenDomainVcpu[]
-  /** Its interrupt controllers. */
+  /** Interrupt controllers. */
   readonly interrupts: {
     /** The I/O APIC, whose inputs the wires lead to. */
     readonly ioApic: { readonly pins: number }

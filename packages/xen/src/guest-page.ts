@@ -3,7 +3,7 @@ import type { MachineMemory } from '@retrap/memory'
 /** A page of the hypervisor's own that a guest can see: reads and writes words and rings in it. */
 export class GuestPage {
   readonly #memory: MachineMemory
-  /** Its MA. */
+  /** MA. */
   readonly #ma: number
 
   constructor(memory: MachineMemory, ma: number) {

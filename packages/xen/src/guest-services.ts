@@ -21,7 +21,7 @@ export interface GuestIdentity {
   readonly handle: Uint8Array
   /** RAM, in frames of 4 KiB. */
   readonly frames: number
-  /** Its vCPUs. */
+  /** The vCPUs. */
   readonly vcpus: number
 }
 

@@ -4,7 +4,7 @@ import type { StorePermission } from './store/store-tree.ts'
 
 /** Names and values that host and guest share; paths are absolute, and the host may do everything. */
 export interface XenStore {
-  /** The text at a path, or undefined. @throws XenError `ERR_STORE` for a path that is none, as all of these */
+  /** The text at a path, or undefined. @throws XenError `ERR_STORE` for an invalid path, as all of these */
   read(path: string): string | undefined
   /** Writes a text, and makes the nodes that lead to it. */
   write(path: string, value: string | number): void
@@ -50,23 +50,23 @@ export interface XenGuestMemory {
 
 /** Saved form of a {@link XenGuest}: plain data with named fields, of which its version alone is public. */
 export interface XenGuestState {
-  /** Of this form. */
+  /** Version of this form. */
   readonly version: 2
 }
 
 /** The Xen that one guest sees, from outside: the toolstack's side. */
 export interface XenGuest {
-  /** Its number among the host's guests. */
+  /** Number among the host's guests. */
   readonly domainId: number
-  /** Its UUID, 16 bytes. */
+  /** UUID, 16 bytes. */
   readonly handle: Uint8Array
-  /** Its RAM. */
+  /** RAM. */
   readonly memory: XenGuestMemory
   /** Values that guest and toolstack leave for each other. */
   readonly parameters: HvmParameters
   /** Names and values that host and guest share. */
   readonly store: XenStore
-  /** Its console ring, hvc0 of Linux. */
+  /** Console ring, hvc0 of Linux. */
   readonly consoleRing: XenConsole
   /** Event channels between the host and the guest. */
   readonly ports: HostPorts

@@ -79,7 +79,7 @@ const x86Operations = (x86: X86Side): HvmOperations => ({
   25: () => XenErrno.OPNOTSUPP,
 })
 
-/** @param applied - hears of a parameter that has been set */
+/** @param applied - is notified of a parameter that has been set */
 function setParameter(call: XenCall, applied: (index: number, value: bigint) => void): number {
   const request = call.read(PARAMETER, call.argument(1))
   if (request === null) return XenErrno.FAULT

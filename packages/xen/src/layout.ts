@@ -50,7 +50,7 @@ export class Layout<const F extends Readonly<Record<string, FieldType>>> {
     this.#compat = shape(fields, true)
   }
 
-  /** Its bytes. */
+  /** Bytes. */
   size(compat: boolean): number {
     return (compat ? this.#compat : this.#native).size
   }

@@ -197,7 +197,7 @@ const KHZ_OF_A_TICK_PER_NS = 1e6
 /**
  * A vCPU's clock page: how its time-stamp counter becomes the domain's system time, which is its virtual time.
  *
- * The two run at one rate for good, so that a page holds until the guest moves the counter.
+ * The two always run at one rate, so that a page holds until the guest moves the counter.
  *
  * @param version - of the page now; it comes out 2 higher
  */

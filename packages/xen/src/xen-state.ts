@@ -19,7 +19,7 @@ import { deadlineOf } from './vcpu/system-time.ts'
 
 /** Settings of the Xen that a guest sees; each has a default. */
 export interface XenOptions {
-  /** Its number among the host's guests, 1 to 7FEFH; default 1. */
+  /** Number among the host's guests, 1 to 7FEFH; default 1. */
   readonly domainId?: number
   /** Frames of RAM that it may have: what it can balloon up to. Default what its map holds when it first asks. */
   readonly maxFrames?: number
@@ -34,7 +34,7 @@ export interface XenOptions {
   readonly pirqs?: boolean
   /** The domain's handle: 16 bytes, the UUID that toolstacks know it by; default zeros. */
   readonly handle?: Uint8Array
-  /** Its name in the store; default "retrap". */
+  /** Name in the store; default "retrap". */
   readonly name?: string
   /** Seconds from 1970 when its clock is at 0; default 0. */
   readonly epochSeconds?: number
@@ -42,7 +42,7 @@ export interface XenOptions {
 
 /** Saved form of a {@link XenState}, without its pages, which are machine memory, and the store, which is its host's. */
 export interface XenSavedState {
-  /** Of this form. */
+  /** Version of this form. */
   readonly version: 2
   /** Its memory, as hypercalls change it. */
   readonly memory: XenMemoryState
@@ -68,15 +68,15 @@ export interface XenSavedState {
 export class XenState<U extends Upcalls = Upcalls> implements XenGuest {
   /** The domain that the guest is. */
   readonly domain: XenHost
-  /** Its instruction set and board. */
+  /** Instruction set and board. */
   readonly architecture: XenArchitecture<U>
-  /** Its number among the host's guests. */
+  /** Number among the host's guests. */
   readonly domainId: number
   /** 16 bytes. */
   readonly handle: Uint8Array
   /** Its RAM, as its hypercalls change it. */
   readonly memory: XenMemory
-  /** Its grant table. */
+  /** Grant table. */
   readonly grants: GrantTable
   /** Values that guest and toolstack leave for each other. */
   readonly parameters: HvmParameters
@@ -84,7 +84,7 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest {
   readonly hasPirqs: boolean
   /** Numbers of those. */
   readonly pirqs: Pirqs
-  /** Its watchdogs. */
+  /** Watchdogs. */
   readonly watchdogs: Watchdogs
   /** vCPUs that wait in a hypercall. */
   readonly blocked: BlockedVcpus
@@ -100,7 +100,7 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest {
   readonly events: GuestEvents<U>
   /** The store and the console. */
   readonly services: GuestServices
-  /** Why it shuts down, once that is settled. */
+  /** Why the domain shuts down, once that is settled. */
   #shutdown: number | null = null
 
   constructor(domain: XenHost, architecture: XenArchitecture<U>, options: XenOptions) {
@@ -167,7 +167,7 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest {
     return this.services.store
   }
 
-  /** Its console ring. */
+  /** Console ring. */
   get consoleRing(): XenConsole {
     return this.services.console
   }

@@ -11,18 +11,18 @@ export interface SharedQueueOptions {
   readonly url: string
   /** Name of the queue; default `retrap-fleet`. */
   readonly name?: string
-  /** A worker that does not show itself for so long has lost its job; default 30,000. */
+  /** A worker that does not show itself for this long has lost its job; default 30,000. */
   readonly lockMs?: number
 }
 
-/** The content of a queued job. Its attempts are the lines of its log: a log is only appended to, whoever else has the job. */
+/** The content of a queued job. Its attempts are the lines of its log: several workers that have the job at once can only append to it. */
 interface Payload {
   readonly job: Job
 }
 
 const NAME = 'retrap-fleet'
 const LOCK_MS = 30_000
-/** A job whose workers vanish so often is given up: it may be what ends them. */
+/** A job whose workers vanish this often is given up: it may be what ends them. */
 const MOST_STALLS = 10
 /** Ends of jobs come as events, which a restart of Redis loses: so often each job that has not ended is asked for. */
 const ASK_MS = 2000
@@ -167,7 +167,7 @@ function withEnd(
 export interface ServeOptions extends SharedQueueOptions {
   /** Machines at the same time. */
   readonly concurrency: number
-  /** Hears of the attempts that are made here. */
+  /** Is notified of the attempts that are made here. */
   readonly listener: JobListener
 }
 

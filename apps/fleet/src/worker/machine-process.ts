@@ -8,7 +8,7 @@ import type { Attempt, Job, Outcome } from '../plan/job.ts'
 /** Of the output, as much is kept of an attempt; a guest may print without end. */
 const MOST_LOG_BYTES = 16 << 20
 const TAIL_BYTES = 4 << 10
-/** `retrap` ends at its own `--timeout`; a process that is still there so much later is ended. */
+/** `retrap` ends at its own `--timeout`; a process that is still there this much later is ended. */
 const GRACE_MS = 10_000
 const KILL_MS = 5000
 /** Exit codes of `retrap` for mistakes of its caller: usage, and files that cannot be used. */

@@ -70,7 +70,7 @@ export type CreateDevices = (leftMs: number) => Promise<MachineDevices>
 /**
  * Checks `--device` arguments and opens the files that they name.
  *
- * @throws CliError `ERR_USAGE` for a device or property that there is not
+ * @throws CliError `ERR_USAGE` for a device or property that does not exist
  */
 export function prepareDevices(devices: readonly DeviceArgument[], host: DeviceHost): CreateDevices {
   const modules = devices.filter(({ name }) => namesModule(name)).map(prepareModule)
@@ -114,7 +114,7 @@ const INSTEAD: Readonly<Record<string, string>> = {
   'virtio-net-device': '--device virtio-net-pci',
 }
 
-/** @throws CliError `ERR_USAGE` for a device that there is not */
+/** @throws CliError `ERR_USAGE` for a device that does not exist */
 function checkDevice({ name }: DeviceArgument): void {
   const names = Object.keys({ ...KINDS, ...PCI_KINDS })
   if (namesModule(name) || names.includes(name)) return

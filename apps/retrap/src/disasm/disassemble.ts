@@ -40,7 +40,7 @@ export interface DisasmHost {
  * Prints the listing of a file.
  *
  * @param path - `-` for the standard input
- * @throws CliError for a file or flags that make no sense
+ * @throws CliError for a file or flags that are invalid
  */
 export async function disassemble(path: string, flags: DisasmFlags, host: DisasmHost): Promise<void> {
   const { output, terminal, environment } = host
@@ -213,7 +213,7 @@ export class ListingProgress {
     this.#isShown = false
   }
 
-  /** So many bytes are listed. */
+  /** This many bytes are listed. */
   report(bytes: number): void {
     const time = this.#now()
     if (time < this.#next) return

@@ -11,7 +11,7 @@ export class SymbolTable {
   /** None of them is too far away to have a place. */
   readonly #isWhole: boolean
   readonly #sorted: readonly Symbol[]
-  /** Their places, in the same order. */
+  /** Places, in the same order. */
   readonly #places: Float64Array
   /** The places behind them; their own where they have no size. */
   readonly #ends: Float64Array

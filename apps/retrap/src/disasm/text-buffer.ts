@@ -138,7 +138,7 @@ export class TextBuffer implements ByteSink {
     return taken
   }
 
-  /** Makes room for so many bytes more. */
+  /** Makes room for this many bytes more. */
   reserve(more: number): void {
     if (this.length + more <= this.bytes.length) return
     const grown = new Uint8Array(2 * (this.length + more))

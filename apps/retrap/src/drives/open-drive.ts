@@ -13,7 +13,7 @@ export interface OpenFile {
   readonly identity: string
   /** The files below it, which it reads. */
   readonly below: readonly string[]
-  /** Its own path and theirs, those of web servers left out. */
+  /** Own path and theirs, those of web servers left out. */
   readonly paths: readonly string[]
   readonly writes: boolean
   /** The user has not asked for that, and may expect to write. */

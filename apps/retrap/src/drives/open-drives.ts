@@ -26,7 +26,7 @@ export interface NamedDrive {
   readonly used: boolean
 }
 
-/** Of writes that are kept in memory, so many can be sent: they go while the guest stands still, and a section of a file has 1 GiB. */
+/** Of writes that are kept in memory, this many can be sent: they go while the guest stands still, and a section of a file has 1 GiB. */
 const MOST_WRITES_BYTES = 512 << 20
 
 /** An image whose last writes are not in its file. */
@@ -319,7 +319,7 @@ async function closeAll(files: readonly OpenFile[]): Promise<readonly FailedClos
   return failed
 }
 
-/** The image of a flash. A write that fails is told to the user at the end, for the guest may not hear of it. */
+/** The image of a flash. A write that fails is told to the user at the end, for the guest may not be notified of it. */
 function noting(file: OpenFile): BlockBackend {
   const { image } = file
   const note = (request: Promise<void>): Promise<void> =>

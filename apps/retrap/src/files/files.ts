@@ -35,7 +35,7 @@ export async function refuseSpecial(path: string): Promise<void> {
 }
 
 /**
- * Looks whether a file can be written when the run ends, or as it goes: what a long run has shown must not be lost then.
+ * Checks whether a file can be written when the run ends, or as it goes: what a long run has shown must not be lost then.
  *
  * @param option - that names the file
  * @throws CliError `ERR_INPUT`

@@ -44,7 +44,7 @@ export async function commit(path: string, flags: CommitFlags, print: Print, onP
         at += extent.bytes
         onProgress(Math.min(0.9999, at / bytes))
       }
-      // The image below holds everything before the image gives it up.
+      // The base has all data on its disk before the overlay drops them.
       await naming(base.path, below.flush())
     } finally {
       await naming(base.path, below.close())

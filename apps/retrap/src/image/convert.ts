@@ -17,7 +17,7 @@ export interface ConvertFlags {
 
 /** The copy is read and written in pieces of this size, or of a cluster where that is larger. */
 const PIECE_BYTES = 1 << 20
-/** A hole in a raw file is at least so large. */
+/** A hole in a raw file is at least this large. */
 const RAW_HOLE_BYTES = 4096
 /** Clusters that are compressed at a time. */
 const COMPRESSED_AT_A_TIME = 8

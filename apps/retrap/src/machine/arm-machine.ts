@@ -154,7 +154,7 @@ async function loadArm(
   return { arm, given }
 }
 
-/** How hot code is compiled, with what prints the guest's instructions for who hears of it. */
+/** How hot code is compiled, with what prints the guest's instructions for who is notified of it. */
 async function jitOf(jit: MachineOptions['jit']): Promise<NonNullable<ArmMachineOptions['jit']>> {
   if (typeof jit !== 'object') return jit === true
   const { keep, onCode } = jit

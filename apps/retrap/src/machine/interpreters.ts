@@ -61,7 +61,7 @@ export function keptInterpreters(packed: Uint8Array, generator: Uint8Array): Uin
   return Buffer.concat([generator, digestOf(compressed), compressed])
 }
 
-/** The interpreters of a file; undefined where others have generated them, or it is not whole. */
+/** The interpreters of a file; undefined where the file is damaged, or another version of the generator has made it. */
 export function packedInterpreters(kept: Uint8Array, generator: Uint8Array): Uint8Array | undefined {
   const from = generator.length + DIGEST_BYTES
   const compressed = kept.subarray(from)

@@ -61,7 +61,7 @@ export interface MachineOptions {
   readonly devices: readonly DeviceModel[]
   readonly deviceServers: readonly StartDeviceServer[]
   readonly clock: 'real' | 'deterministic'
-  /** Compiles hot code; `onCode` hears of all that is compiled. */
+  /** Compiles hot code; `onCode` is notified of all that is compiled. */
   readonly jit?: boolean | { readonly onCode?: (code: DumpedCode) => void; readonly keep?: CodeKeeper }
   readonly sampling?: SamplingOptions
   readonly hypervisor?: PcOptions['hypervisor']
@@ -116,7 +116,7 @@ export interface Machine {
   statistics(): MachineStatistics
   /** Saves all of it, between two instructions; one that runs goes on. */
   save?(options?: PcSaveOptions): Promise<MachineSnapshot>
-  /** Shows it to gdb. */
+  /** Shows the machine to gdb. */
   gdbTarget?(options: PcGdbOptions): Promise<GdbTarget>
   /** Presses the power button. @returns whether the guest has asked for its event */
   powerButton(): Promise<boolean>

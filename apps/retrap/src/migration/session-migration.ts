@@ -10,7 +10,7 @@ import { type MigrationAddress, parseMigrationAddress, connectTo, nameOf } from 
 export interface MigrationHooks {
   /** Refuses a machine that cannot be saved. @throws CliError */
   check(machine: Pick<Machine, 'save'>): void
-  /** Its disks. */
+  /** Disks. */
   images(): Pick<OpenDrives, 'settle' | 'saveWrites' | 'release' | 'claim'> | undefined
   /** The machine runs elsewhere: the session ends. */
   gone(message: string): void

@@ -87,7 +87,7 @@ class SocketChannel implements Channel {
     return done === true ? null : value
   }
 
-  /** Takes so many bytes. @returns null where the connection ends first */
+  /** Takes this many bytes. @returns null where the connection ends first */
   async take(count: number): Promise<Uint8Array | null> {
     let taken = new Uint8Array()
     while (taken.length < count) {
@@ -176,7 +176,7 @@ export async function awaitSource(address: MigrationAddress, stderr: SessionOutp
     return channel
   } finally {
     server.close()
-    // One machine is waited for: whoever else has come is not kept waiting.
+    // One connection becomes the machine's: the others are closed.
     for (const socket of sockets) socket.destroy()
   }
 }

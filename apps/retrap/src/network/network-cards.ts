@@ -53,7 +53,7 @@ function parseMac(name: string, text: string): Uint8Array {
 export interface NetworkBoot {
   /** Whether firmware runs, and which kind: cards have another program for each. */
   readonly firmware: 'none' | 'bios' | 'own'
-  /** Whether it is to boot from the network. */
+  /** Whether the card is to boot from the network. */
   readonly wanted: boolean
 }
 

@@ -42,7 +42,7 @@ export function checkImages(flags: ImageFlags, drives: readonly DriveArgument[] 
   }
 }
 
-/** Names the option and the file in the message of a kernel that is none. @throws CliError `ERR_INPUT` */
+/** Names the option and the file in the message of an invalid kernel. @throws CliError `ERR_INPUT` */
 export async function namingKernel({ kernel }: ImageFlags, run: Promise<void>): Promise<void> {
   try {
     await run

@@ -99,7 +99,7 @@ export function addP2m(program: Command, host: MapHost): void {
     })
 }
 
-/** Runs it without a terminal. A guest that ends earlier has its last map shown. */
+/** Runs a machine without a terminal. If its guest ends earlier, the last map is shown. */
 async function runFor(machine: Machine, ms: number): Promise<void> {
   machine.serialPorts[0]?.onTransmit(() => {})
   await machine.run({ timeoutMs: ms })

@@ -40,11 +40,11 @@ interface Segment {
 export interface ElfLayout {
   readonly is64: boolean
   readonly machine: number
-  /** Whether it lies where it was linked for. */
+  /** Whether the program lies where it was linked for. */
   readonly isFixed: boolean
   readonly entry: bigint
   readonly segments: readonly Segment[]
-  /** Whether it is known to be no library: it lies where it was linked for, or names a dynamic linker. */
+  /** Whether the program is known to be no library: it lies where it was linked for, or names a dynamic linker. */
   readonly isProgram: boolean
   /** Beginning and end of what is loaded. */
   readonly start: bigint
@@ -131,7 +131,7 @@ export function buildIdOf(layout: ElfLayout, read: ReadLinked): string | undefin
 export interface DynamicNames {
   /** The library's own name; undefined of what is not a library. */
   readonly soname: string | undefined
-  /** Whether it says that it is a program. */
+  /** Whether the file says that it is a program. */
   readonly isProgram: boolean
   /** Functions, by the addresses that they were linked for. */
   readonly symbols: readonly Symbol[]

@@ -1,7 +1,7 @@
 /**
  * The symbols that a Linux kernel keeps of itself in memory (CONFIG_KALLSYMS), in the layout that kernels since 4.6 have:
  *
- * - names: for each symbol a length (7 bits, or 14 in two bytes) and so many token numbers; the text begins with the type
+ * - names: for each symbol a length (7 bits, or 14 in two bytes) and this many token numbers; the text begins with the type
  *   letter that nm(1) prints. In front of them the number of symbols, behind them markers: where each 256th name begins;
  * - 256 tokens, each ended by a zero, and where each begins. All digits are tokens of their own;
  * - for each symbol, in order of addresses, 32 bits to add to a base: signed where per-CPU symbols are among them, whose

@@ -33,7 +33,7 @@ export interface MappedProgram {
   readonly end: bigint
   /** Added to the addresses that it was linked for. */
   readonly bias: bigint
-  /** Its functions. */
+  /** Functions. */
   names: ProgramNames
   /** The name of a library, or of a file of `--symbols`; undefined where it is not known. */
   name: string | undefined
@@ -43,7 +43,7 @@ export interface MappedProgram {
 
 /** A guest's process. */
 export interface Process {
-  /** Tells it apart from others, which may have had its page tables before. */
+  /** Tells the process apart from others, which may have had its page tables before. */
   readonly id: number
   /** Name of the file that it executes; undefined where that is not found. */
   name: string | undefined

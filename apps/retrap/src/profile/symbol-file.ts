@@ -48,7 +48,7 @@ export class SymbolFile implements ProgramNames {
       throw new CliError('ERR_INPUT', `--symbols ${path}: it has no symbols; give the file that it was before strip`)
   }
 
-  /** Whether a program in memory is this one, which may be stripped there. @param buildId - undefined: it is not known */
+  /** Whether a program in memory, perhaps a stripped one, is the program of this file. @param buildId - undefined: unknown */
   isOf(layout: ElfLayout, buildId: string | undefined): boolean {
     return buildId !== undefined && this.#buildId !== undefined
       ? buildId === this.#buildId

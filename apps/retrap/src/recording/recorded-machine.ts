@@ -67,7 +67,7 @@ export class RecordedMachine implements Machine {
     this.#pc.close()
   }
 
-  /** Shows it to gdb, which has it go on from now on. */
+  /** Shows the machine to gdb, which has it go on from now on. */
   async gdbTarget(options: PcGdbOptions): Promise<GdbTarget> {
     const pc = this.#pc
     this.#target = await this.#recorder.gdbTarget(options, {
@@ -81,7 +81,7 @@ export class RecordedMachine implements Machine {
     return this.#target
   }
 
-  /** Runs it, or lets gdb run it. It stands still when this returns. */
+  /** Runs the machine, or lets gdb run it. It stands still when this returns. */
   async run(options: Parameters<Machine['run']>[0]): Promise<MachineExit> {
     if (this.#target === undefined) return this.#pc.run(options)
     const limits = limitsOf(options)

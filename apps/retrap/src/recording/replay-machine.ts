@@ -14,9 +14,9 @@ export interface ReplayView {
   readonly tell: (text: string) => void
   /** Nothing is left to do: the session is to end. */
   readonly leave: () => void
-  /** Where it stops, it waits for a command. */
+  /** Whether the replay waits for a command where it stops. */
   readonly waits: boolean
-  /** Where it stops first; default at its end. */
+  /** The instant of the replay's first stop; default its end. */
   readonly goto?: number | undefined
   /** Makes the machine that goes on where the replay has stopped. */
   readonly goLive?: (snapshot: MachineSnapshot) => Promise<Machine>
@@ -37,7 +37,7 @@ export class ReplayMachine implements Machine {
   readonly #view: ReplayView
   /** By port: who gets what the guest sends. The last is Xen's console. */
   readonly #listeners: ((bytes: Uint8Array) => void)[] = []
-  /** Where it is to go; undefined: nowhere. */
+  /** Where the machine is to go; undefined: nowhere. */
   #target: number | undefined
   /** Ends what it does now, for another place. */
   #moved = Promise.withResolvers<void>()
@@ -91,7 +91,7 @@ export class ReplayMachine implements Machine {
     return this.#live?.domain ?? this.replay.pc.domain
   }
 
-  /** Shows it to gdb, which has it go through the recording from now on. */
+  /** Shows the machine to gdb, which has it go through the recording from now on. */
   async gdbTarget(options: PcGdbOptions): Promise<GdbTarget> {
     if (this.replay.gdbTarget === undefined)
       throw new CliError('ERR_USAGE', '--gdb: a recording of an Arm board is not debugged; leave --gdb out')

@@ -44,7 +44,7 @@ export interface SessionOutput {
   readonly rows?: number
   write(data: Uint8Array | string): unknown
   on(event: 'error', listener: (error: Error) => void): unknown
-  /** Tells of a terminal's new size. */
+  /** Reports a terminal's new size. */
   on(event: 'resize', listener: () => void): unknown
   off?(event: 'resize', listener: () => void): unknown
 }

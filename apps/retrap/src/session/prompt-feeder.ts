@@ -58,7 +58,7 @@ export class PromptFeeder {
     this.#feed()
   }
 
-  /** Stops for good. */
+  /** Stops permanently. */
   stop(): void {
     this.#queue.length = 0
     clearTimeout(this.#quiet)

@@ -89,7 +89,7 @@ export class SessionTerminal {
     return this.isConsole || this.#screen !== undefined ? openInput(this.#host, this.#input) : () => {}
   }
 
-  /** Connects it with another machine's console. */
+  /** Connects the terminal with another machine's console. */
   connect(machine: Machine): void {
     this.#console = this.#consoleOf(machine)
     this.#console?.onDrain(() => this.#input.drained())

@@ -238,7 +238,7 @@ class Session {
     this.#end({ code: ExitCode.InternalError, message }, false)
   }
 
-  /** Runs machines until one ends for good. @param isOpen - what they stand on is there @returns the exit code */
+  /** Runs machines until one ends permanently. @param isOpen - what they stand on is there @returns the exit code */
   async run(isOpen: boolean): Promise<number> {
     const { noReboot, profile } = this.#settings
     const host = this.#host

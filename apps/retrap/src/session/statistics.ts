@@ -25,7 +25,7 @@ export interface RunStatistics {
     readonly traps: number
     readonly patchedSites?: number
     readonly polls?: number
-    /** Null: the option ROM, which is not ours, does not count. */
+    /** Calls of the TPR patcher's helper. Null: another vendor's option ROM, which does not count them. */
     readonly helperCalls?: number | null
   }
   readonly memory: {

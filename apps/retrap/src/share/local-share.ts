@@ -211,7 +211,7 @@ class LocalNode implements ShareNode {
     }
     if (mode !== undefined) await this.#calls.chmod(this.#self, mode & MODE_BITS)
     if (uid !== undefined || gid !== undefined) {
-      // Files belong to whoever runs the machine: others' may be asked for in vain, as with QEMU's security_model=none.
+      // Files belong to the party that runs the machine: a request for another owner has no effect, as with QEMU's security_model=none.
       await this.#calls.chown(this.#self, uid ?? Number(stat.uid), gid ?? Number(stat.gid)).catch((error: unknown) => {
         if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) throw error
       })

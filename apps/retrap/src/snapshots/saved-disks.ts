@@ -6,9 +6,9 @@ import { CliError } from '../errors.ts'
 export interface SavedDisk {
   /** As the command line, or the image above it, names it. */
   readonly path: string
-  /** Its size. */
+  /** Size. */
   readonly bytes: number
-  /** When it was last written: nanoseconds since 1970, in decimal digits. */
+  /** When the disk was last written: nanoseconds since 1970, in decimal digits. */
   readonly modified: string
   /** CRC-32 of its first 4 KiB: the header of a qcow2 image, which has no generation of its own; a disk's boot sector. */
   readonly head: number

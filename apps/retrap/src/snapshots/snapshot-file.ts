@@ -23,9 +23,9 @@ export interface SavedRun {
   readonly version: 1
   /** The command line, without the program's name and without what belongs to that run alone. */
   readonly arguments: readonly string[]
-  /** When it was saved, as ISO 8601 has it. */
+  /** When the run was saved, as ISO 8601 has it. */
   readonly savedAt: string
-  /** The host that has saved it, as {@link hostDigest} says it. Absent: nobody knows. */
+  /** The host that has saved it, as {@link hostDigest} says it. Absent: unknown. */
   readonly host?: string
   /** The files of its disks. */
   readonly disks?: readonly SavedDisk[]

@@ -5,7 +5,7 @@ import { didYouMean } from '../options/values.ts'
 
 /** One test of a plan. */
 export interface PlannedTest {
-  /** Its name in reports. */
+  /** Name in reports. */
   readonly name: string
   /** The command that is typed, without its line's end. */
   readonly type: string

@@ -5,7 +5,7 @@ export interface TestOutcome {
   readonly name: string
   /** Host time that it took, in milliseconds. */
   readonly ms: number
-  /** Why it has failed, in lines for people; undefined where it has passed. */
+  /** Why the test has failed, in lines for people; undefined where it has passed. */
   readonly failure?: string | undefined
 }
 

@@ -13,14 +13,14 @@ const WRITE_BYTES = 256 << 10
 
 /** A piece of code, in a pack or not. */
 export interface PackedCode extends PackEntry {
-  /** Reads it. @returns undefined where its file has been cut, or cannot be read */
+  /** Reads the code. @returns undefined where its file has been cut, or cannot be read */
   read(): Uint8Array | undefined
 }
 
 /** A pack, open for reading. A new one in its place does not change it. */
 export class PackFile {
   readonly #descriptor: number
-  /** Tells it from another one that has taken its place. */
+  /** Tells the file from another one that has taken its place. */
   readonly identity: string
   /** Oldest first. */
   readonly codes: readonly PackedCode[]

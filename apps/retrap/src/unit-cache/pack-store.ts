@@ -14,7 +14,7 @@ const nameOf = ({ key, bytes, sum }: PackEntry): string => `${key} ${bytes} ${su
 /** A piece of code, as the compiler knows it. */
 class Held implements StoredCode {
   readonly id: number
-  /** Where it is: in another file after the next writing. */
+  /** Where the entry is: in another file after the next writing. */
   code: PackedCode
   isUsed = false
 

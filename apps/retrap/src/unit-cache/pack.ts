@@ -18,7 +18,7 @@ export interface PackEntry {
   readonly bytes: number
   /** CRC-32 of the code: with its key and its size, it tells it from all other code. */
   readonly sum: number
-  /** When it was used last: hours since 1970. */
+  /** When the entry was used last: hours since 1970. */
   readonly used: number
 }
 

@@ -43,7 +43,7 @@ export class UnitCache implements CodeKeeper {
   #timer: NodeJS.Timeout | undefined
 
   /**
-   * @param folder - absent: {@link defaultUnitCache}, of which nothing is said where it cannot be made or written
+   * @param folder - default {@link defaultUnitCache}, without a warning where it cannot be made or written
    * @param warn - told why the folder is not used
    */
   constructor(folder: string | undefined, warn: (message: string) => void) {

@@ -9,7 +9,7 @@ import { CliError } from '../errors.ts'
 export interface DumpRange {
   readonly gpa: number
   readonly bytes: number
-  /** Where it is in the file. */
+  /** Where the range is in the file. */
   readonly offset: number
 }
 

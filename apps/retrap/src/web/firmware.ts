@@ -58,7 +58,7 @@ export async function firmwareForOthers(tell: (text: string) => void): Promise<S
 
 /** Where SeaBIOS comes from: the cache, or Debian. */
 export interface FirmwareSource {
-  /** Returns it, with the texts of licences, if it is in the cache. */
+  /** Returns the firmware, with the texts of licences, if it is in the cache. */
   find(): Promise<readonly DistributedPackage[] | undefined>
   canFetch(): Promise<boolean>
   fetch(): Promise<readonly DistributedPackage[]>

@@ -30,7 +30,7 @@ const HEADERS: Readonly<Record<string, string>> = {
   'cache-control': 'no-cache',
 }
 
-/** The playground's document says the rest of its policy itself, in a `meta` element; whoever opens it is kept from the site's origin. */
+/** The playground's document says the rest of its policy itself, in a `meta` element; the party that opens it is kept from the site's origin. */
 const PLAYGROUND = '/playground.html'
 const PLAYGROUND_POLICY = "sandbox allow-scripts; frame-ancestors 'self'"
 
@@ -38,7 +38,7 @@ const PLAYGROUND_POLICY = "sandbox allow-scripts; frame-ancestors 'self'"
 export interface SiteServer {
   /** Address of the start page. */
   readonly url: string
-  /** Ends it, and connections that are open. */
+  /** Ends the server, and connections that are open. */
   close(): void
 }
 
@@ -153,7 +153,7 @@ function tagOf(bytes: Uint8Array): string {
 function rangeOf(field: string | undefined, bytes: number): { readonly first: number; readonly end: number } | null {
   const [, from, to] = /^bytes=(\d*)-(\d*)$/.exec(field ?? '') ?? []
   if (from === undefined || to === undefined || from + to === '') return null
-  // The last so many bytes.
+  // The last this many bytes.
   if (from === '') return { first: Math.max(0, bytes - Number(to)), end: bytes }
   if (to !== '' && Number(to) < Number(from)) return null
   return { first: Number(from), end: to === '' ? bytes : Math.min(Number(to) + 1, bytes) }

@@ -5,7 +5,7 @@ export interface CodePlace {
   readonly bytes: Uint8Array
 }
 
-/** Disassembles code, at most so many instructions of it. */
+/** Disassembles code, at most this many instructions of it. */
 export type Disassemble = (code: CodePlace, most: number) => string
 
 /** An address as wide as its mode has it. */

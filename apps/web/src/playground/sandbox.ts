@@ -5,7 +5,7 @@ import { readReport, type Report } from './report.ts'
 /** Names the playground's devices in the machine. */
 const SERVER = 'playground'
 /**
- * Reports of so much time, above which the devices are taken out: the page would have no time for anything else. On a slow
+ * Reports of this much time, above which the devices are taken out: the page would have no time for anything else. On a slow
  * host a page that does nothing else takes a tenth of what it takes elsewhere.
  */
 const MOST_REPORTS = 10_000

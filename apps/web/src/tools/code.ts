@@ -19,9 +19,9 @@ export interface Part {
   /** Hexadecimal digits. */
   readonly value: string
   readonly text: string
-  /** The bytes of the instruction with another value here; null for what makes no sense. Absent: it follows from others. */
+  /** The bytes of the instruction with another value here; null for what is invalid. Absent: it follows from others. */
   readonly change?: (value: string) => Uint8Array | null
-  /** Its parts. */
+  /** Parts. */
   readonly parts?: readonly Part[]
 }
 

@@ -20,7 +20,7 @@ export interface A32Form {
 
 /** The semantics of a family of A32 instructions. */
 export interface A32Semantics {
-  /** Letters of the fields that the code depends on; those that a row does not have count for nothing. */
+  /** Letters of the fields that the code depends on; letters that a row does not have are ignored. */
   readonly selectors: string
   /** How many kinds there are that no field tells apart; 1 unless given. */
   readonly kinds?: number

@@ -189,7 +189,7 @@ function planOfBranch(own: Row): ThumbPlan | undefined {
 const SHIFTS = ['LSL', 'LSR', 'ASR', 'ROR']
 const fixed = (number: number) => (): number => number
 
-/** ADD, SUB and their like with an immediate of so many bytes, and a base. */
+/** ADD, SUB and their like with an immediate of this many bytes, and a base. */
 const constant = (own: Row, name: string, scale: number, base?: number): ThumbPlan | undefined =>
   planOf(own, a32Row(name, '<Rd>, <Rn>, <constant>'), {
     numbers: base === undefined ? {} : { n: fixed(base) },

@@ -43,7 +43,7 @@ export class UnitVectors {
     this.#locals = Array.from({ length: REGISTERS }, (_, i) => (named.has(i) ? f.local('v128') : undefined))
   }
 
-  /** The vector registers that an instruction names; none of one that the host executes. */
+  /** The vector registers that an instruction names; empty for an instruction that the host executes. */
   #named({ form, record }: RegionInstruction<FormSource>): number[] {
     if (form === undefined) return []
     const more = Array.from({ length: Math.max(0, form.form.row.registers - 1) }, (_, i) => R_MORE + 2 * i)

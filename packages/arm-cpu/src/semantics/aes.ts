@@ -76,7 +76,7 @@ function doubledBytes(f: FunctionBuilder, value: V128): V128 {
   return f.let(xor(numeric('i8x16.shl', state, I32.of(1)), carried))
 }
 
-/** Each byte of a column moved up by so many rows. */
+/** Each byte of a column moved up by this many rows. */
 const turned = (state: V128, by: number): V128 =>
   state.shuffle(
     state,

@@ -24,7 +24,7 @@ const DIRECT: Readonly<Record<string, Direct>> = {
 
 const WIDTHS = { 1: 'rmw8', 2: 'rmw16', 4: 'rmw32', 8: 'rmw' } as const
 
-/** The name of an atomic instruction for elements of so many bytes. */
+/** The name of an atomic instruction for elements of this many bytes. */
 function atomicOp<Name extends Direct['op'] | 'cmpxchg'>(name: Name, size: ElementSize): AtomicRmwOp & `i64.${string}` {
   return `i64.atomic.${WIDTHS[size]}.${name}${size === 8 ? '' : '_u'}` as AtomicRmwOp & `i64.${string}`
 }

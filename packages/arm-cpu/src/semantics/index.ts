@@ -82,7 +82,7 @@ const FEATURES: ReadonlySet<string> = new Set([
   'PAuth',
   'PMULL',
   'RDM',
-  // Without it RPRFM is a PRFM of an operation that is none: both do nothing.
+  // Processors without FEAT_RPRFM execute RPRFM as a PRFM of a reserved operation. Both do nothing.
   'RPRFM',
   'SB',
   'SHA1',

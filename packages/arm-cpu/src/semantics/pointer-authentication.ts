@@ -116,7 +116,7 @@ function signed(c: Place, pointer: I64, modifier: I64, key: KeyName): I64 {
   const one = rangeOf(f, state, pointer, data)
   const layout = layoutOf(f, state, pointer, data, one)
   const code = f.let(cipher(c, plain(pointer, layout, one), modifier, key))
-  // An extension that was none spoils the code: its topmost bit but one is inverted.
+  // A pointer without a sign or zero extension gets an invalid code: its topmost bit but one is inverted.
   const extension = f.let(layout.code.or(1n << 55n))
   const present = f.let(pointer.and(extension))
   const isSound = present.eqz().or(present.eq(extension))

@@ -248,7 +248,7 @@ export interface ArmDeliveredEvent {
   readonly address: bigint | undefined
 }
 
-/** Told of what a processor executes: for tracers. A watcher changes nothing, and the guest cannot tell. */
+/** Called for what a processor executes: for tracers. A watcher changes nothing, and the guest cannot tell. */
 export interface ArmExecutionWatch {
   /** The instruction at the program counter is about to be executed. With it instructions are executed one by one. */
   readonly instruction?: (() => void) | undefined
@@ -258,9 +258,9 @@ export interface ArmExecutionWatch {
 
 /** The {@link ArmExecutionWatch} of a processor, for the parts of the processor that call it. */
 export class WatchedExecution {
-  /** {@link ArmExecutionWatch.instruction}, or null: nobody looks. */
+  /** {@link ArmExecutionWatch.instruction}, or null: nothing observes it. */
   instruction: (() => void) | null = null
-  /** {@link ArmExecutionWatch.event}, or null: nobody looks. */
+  /** {@link ArmExecutionWatch.event}, or null: nothing observes it. */
   event: ((event: ArmDeliveredEvent) => void) | null = null
 
   /** Takes a watch, or with null ends that. */
@@ -269,7 +269,7 @@ export class WatchedExecution {
     this.event = watch?.event ?? null
   }
 
-  /** Tells of the exception that the state has, if EL1 is about to take it. */
+  /** Reports the exception that the state has, if EL1 is about to take it. */
   exception(system: SystemState, exceptions: Exceptions): void {
     if (this.event === null || exceptions.isForEl2) return
     const raised = system.word(S_FAULT_SYNDROME)
@@ -280,7 +280,7 @@ export class WatchedExecution {
     this.event({ kind: 'exception', syndrome, address: hasFaultAddress(raised) ? address : undefined })
   }
 
-  /** Tells of an interrupt that EL1 is about to take. */
+  /** Reports an interrupt that EL1 is about to take. */
   interrupt(kind: 'irq' | 'fiq' | 'serror'): void {
     this.event?.({ kind, syndrome: 0, address: undefined })
   }

@@ -157,7 +157,7 @@ ccsidr_el1        Sets-1     13  127
 export interface IdField {
   readonly register: string
   readonly field: string
-  /** Its lowest bit. */
+  /** Lowest bit. */
   readonly shift: number
   readonly value: number
 }

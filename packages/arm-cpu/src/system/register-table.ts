@@ -11,7 +11,7 @@ export interface RegisterTrap {
   readonly bits: number
   /** The access traps where one of its bits is set; else where none is. */
   readonly whenSet: boolean
-  /** Whether it is about reads, and about writes. */
+  /** Whether the trap is about reads, and about writes. */
   readonly reads: boolean
   readonly writes: boolean
   /** The trap is about EL0 alone, and goes to EL1, or where HCR_EL2.TGE has EL2 in its place. */

@@ -3,7 +3,7 @@ import type { SystemState } from './system-state.ts'
 import { PSTATE_D, PSTATE_EL1, PSTATE_NRW, PSTATE_SS } from '../pstate.ts'
 import { MDCR_TDE } from './controls.ts'
 
-/** DBGWCRn_EL1: enabled; at EL1, at EL0; of loads, of stores; its bytes of a doubleword; bits of the address that count for nothing. */
+/** DBGWCRn_EL1: enabled; at EL1, at EL0; of loads, of stores; its bytes of a doubleword; bits of the address that are ignored. */
 const ENABLED = 1
 const AT_EL1 = 1 << 1
 const AT_EL0 = 1 << 2

@@ -23,9 +23,9 @@ export async function isLocal(path: string): Promise<boolean> {
 
 /** A request that took longer has waited for a disk, or this thread has waited for a processor. */
 const QUICK_MS = 0.5
-/** Two such requests among so many are a disk's: the host's cache does not have what is asked for. */
+/** Two such requests among this many are a disk's: the host's cache does not have what is asked for. */
 const NEAR = 16
-/** Then none is made in place for so many times as long as they took. */
+/** Then none is made in place for this many times as long as they took. */
 const REST = 16
 /** Host time that quick requests take in place at most, of each window. */
 const MOST_MS = 6

@@ -6,7 +6,7 @@ import { ImageError } from '../index.ts'
 
 /** A file that is ours, alone or with other readers, until `release`, or the end of the process. */
 export interface FileLock {
-  /** Gives it up. */
+  /** Gives the lock up. */
   release(): Promise<void>
 }
 

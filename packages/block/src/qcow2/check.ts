@@ -6,7 +6,7 @@ import { RefcountWidth } from './refcount-width.ts'
 
 /** The result of checking an image. Clusters that are counted but not used are leaks: they only take room. */
 export interface Qcow2Check {
-  /** References that are counted too low, and entries that make no sense. The disk may lose data. */
+  /** References that are counted too low, and entries that are invalid. The disk may lose data. */
   readonly corruptions: number
   /** Clusters that are counted too high. */
   readonly leaks: number
@@ -25,7 +25,7 @@ export interface Qcow2Check {
 /**
  * Compares the reference counts of a qcow2 image with what refers to each cluster.
  *
- * @throws ImageError `ERR_FORMAT`, `ERR_UNSUPPORTED` where the header makes no sense; BlockError where it cannot be read
+ * @throws ImageError `ERR_FORMAT`, `ERR_UNSUPPORTED` where the header is invalid; BlockError where it cannot be read
  */
 export async function checkQcow2(storage: BlockStorage): Promise<Qcow2Check> {
   const header = await readHeader(storage)

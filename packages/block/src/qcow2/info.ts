@@ -22,7 +22,7 @@ export interface Qcow2Info {
   readonly compression: 'zlib' | 'zstd'
   /** The file below. */
   readonly backing: BackingName | null
-  /** Its internal snapshots. */
+  /** Internal snapshots. */
   readonly snapshots: readonly Qcow2Snapshot[]
 }
 

@@ -232,7 +232,7 @@ export class Metadata {
     return table
   }
 
-  /** Sets the marks of tables and clusters that may be written in place by their counts. Entries that make no sense stay. */
+  /** Sets the marks of tables and clusters that may be written in place by their counts. Entries that are invalid stay. */
   async correctOwn(): Promise<void> {
     const seen = new Set<number>()
     for (let at = 0; at < this.#l1.length; at += ENTRY_BYTES) {

@@ -33,9 +33,9 @@ export interface Qcow2Options {
 
 /** A range of a disk whose bytes are kept alike. */
 export interface ImageExtent {
-  /** Where it begins on the disk. */
+  /** Where the extent begins on the disk. */
   readonly offset: number
-  /** How long it is. */
+  /** How long the extent is. */
   readonly bytes: number
   /** `unallocated`: the file below shows, or zeros. */
   readonly kind: 'data' | 'zero' | 'unallocated' | 'compressed'

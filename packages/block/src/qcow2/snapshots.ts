@@ -9,7 +9,7 @@ export interface Qcow2Snapshot {
   readonly id: string
   /** The name that its maker gave it. */
   readonly name: string
-  /** When it was taken, in milliseconds since the Epoch. */
+  /** When the snapshot was taken, in milliseconds since the Epoch. */
   readonly takenMs: number
   /** Bytes of machine state that belong to it; 0: only the disk. */
   readonly stateBytes: number

@@ -78,7 +78,7 @@ export class DeviceClient {
     return this.#session.drained()
   }
 
-  /** Ends the connection for good; the hypervisor takes it for the server's death. */
+  /** Ends the connection permanently; the hypervisor takes it for the server's death. */
   close(): void {
     this.#end(null)
   }

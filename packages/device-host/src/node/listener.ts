@@ -198,7 +198,7 @@ export class DeviceListener {
     return listener
   }
 
-  /** Where it listens: of use where port 0 was asked for. */
+  /** Where the listener listens: of use where port 0 was asked for. */
   get address(): SocketAddress {
     const address = this.#server.address()
     if (typeof address === 'string' || address === null) return this.#options.address

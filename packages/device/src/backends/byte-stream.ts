@@ -30,7 +30,7 @@ export interface SerialFormat {
   readonly stopBits: 1 | 1.5 | 2
 }
 
-/** Hears of a byte stream; a device model implements it. */
+/** Is notified of a byte stream; a device model implements it. */
 export interface ByteStreamClient {
   /**
    * Takes bytes from the stream.
@@ -61,7 +61,7 @@ export interface ByteStreamBackend {
    *   that returns nothing is never full
    */
   send(bytes: Uint8Array): boolean | void
-  /** Names the model that hears of the stream, once. Absent: nothing ever comes from it, and it is never full. */
+  /** Names the model that is notified of the stream, once. Absent: nothing ever comes from it, and it is never full. */
   connect?(client: ByteStreamClient): void
   /** Tells that the model has room again after `receive` took fewer bytes than were offered. */
   ready?(): void

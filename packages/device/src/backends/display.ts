@@ -57,7 +57,7 @@ export interface DisplayText {
   readonly palette: Uint32Array
 }
 
-/** Hears of a display; a graphics card's model implements it. */
+/** Is notified of a display; a graphics card's model implements it. */
 export interface DisplayClient {
   /** Reports the picture as a whole: somebody has begun to look. */
   refresh(): void
@@ -75,7 +75,7 @@ export interface DisplayClient {
  * model needs no timer for its picture, and does nothing for it while nobody looks.
  */
 export interface DisplayBackend {
-  /** Names the model that hears of the display. A machine that starts anew has another model, which takes its place. */
+  /** Names the model that is notified of the display. A machine that starts anew has another model, which takes its place. */
   connect(client: DisplayClient): void
   /** Whether anybody looks. A model need keep no record of changes while nobody does. */
   readonly visible: boolean

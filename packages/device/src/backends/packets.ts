@@ -1,4 +1,4 @@
-/** Hears of a network; a device model implements it. */
+/** Is notified of a network; a device model implements it. */
 export interface PacketClient {
   /**
    * Takes a frame from the network, from destination address to the end of the payload (no checksum).
@@ -15,7 +15,7 @@ export interface PacketClient {
 
 /** A network, as a network card's model uses it. */
 export interface PacketBackend {
-  /** Names the model that hears of the network, once; until then frames are dropped. */
+  /** Names the model that is notified of the network, once; until then frames are dropped. */
   connect(client: PacketClient): void
   /** Whether the cable is plugged in. */
   readonly linkUp: boolean

@@ -48,7 +48,7 @@ export class PciCapabilities {
    *
    * @param body - behind the header of 2 bytes, or 4 for an extended one
    * @returns its place
-   * @throws DeviceError `ERR_INVALID` for a place that there is not, `ERR_EXISTS` for one that is taken, `ERR_NO_SPACE`
+   * @throws DeviceError `ERR_INVALID` for a place that does not exist, `ERR_EXISTS` for one that is taken, `ERR_NO_SPACE`
    */
   add(
     id: number,

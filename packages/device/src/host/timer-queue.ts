@@ -90,7 +90,7 @@ export class TimerQueue {
     return fired
   }
 
-  /** Queues again the timers that reached their limit of callbacks in this look, in their order. */
+  /** Queues again, in order, the timers that reached their limit of callbacks in this pass. */
   #armLate(): void {
     for (const timer of this.#late.splice(0)) {
       // Another timer's callback may have armed or cancelled this one meanwhile.

@@ -12,7 +12,7 @@ import { checkDeviceNumber } from '../pci-device-number.ts'
 
 /** Options of {@link Ac97}. */
 export interface Ac97Options {
-  /** The back end for the guest's sound; default nobody hears it. */
+  /** The back end for the guest's sound; default: it is discarded. */
   readonly audio?: AudioBackend
   /** The bus: a bridge's `busName`; default bus 0. */
   readonly bus?: string

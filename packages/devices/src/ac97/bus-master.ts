@@ -88,7 +88,7 @@ export class BusMaster {
     })
   }
 
-  /** Whether it asks for an interrupt. */
+  /** Whether the channel asks for an interrupt. */
   get interrupts(): boolean {
     const byLast = (this.#status & LAST_INTERRUPT) !== 0 && (this.#control & LAST_ENABLE) !== 0
     return byLast || ((this.#status & BUFFER_INTERRUPT) !== 0 && (this.#control & BUFFER_ENABLE) !== 0)

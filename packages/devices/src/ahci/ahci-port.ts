@@ -81,7 +81,7 @@ export class AhciPort {
     this.#commands = new CommandList({ context, drive, registers, mayMaster, greet })
   }
 
-  /** Whether it interrupts. */
+  /** Whether the port interrupts. */
   get interrupts(): boolean {
     return (this.#registers.get(IS) & this.#registers.get(IE)) !== 0
   }

@@ -295,7 +295,7 @@ export class CommandList {
     this.#registers.halt(bits)
   }
 
-  /** The drive has done it. The host hears of it when the function may write memory. */
+  /** The drive has done it. The host is notified of it when the function may write memory. */
   #finish(): void {
     if (this.#running !== null && this.#mayMaster()) this.#end(this.#step.interrupt)
   }

@@ -44,7 +44,7 @@ export function registerFrame(registers: Taskfile, interrupt: boolean): Uint8Arr
   return registerFields(registers, REGISTER_TO_HOST, interrupt ? INTERRUPT : 0, registers.status)
 }
 
-/** A transfer without DMA is about to move so many bytes. */
+/** A transfer without DMA is about to move this many bytes. */
 export function pioFrame(registers: Taskfile, toHost: boolean, bytes: number, busy: number): Uint8Array {
   const frame = registerFields(registers, PIO_SETUP, INTERRUPT | (toHost ? TO_HOST : 0), registers.status | busy)
   frame[15] = registers.status

@@ -193,7 +193,7 @@ export class Pl031 implements DeviceModel {
     this.#line?.set((this.#ris & this.#imsc) !== 0)
   }
 
-  /** Moves the clock by so many seconds. */
+  /** Moves the clock by this many seconds. */
   timeOffset(seconds: number): void {
     this.#baseSeconds = (this.#baseSeconds + Math.trunc(seconds)) >>> 0
     this.#armAlarm()

@@ -144,7 +144,7 @@ export class Pl061 implements DeviceModel {
     this.#update()
   }
 
-  /** Levels of all lines, whoever drives them. */
+  /** Levels of all lines, driven by the guest or by devices. */
   #levels(): number {
     return (this.#data & this.#dir) | (this.#inputs & ~this.#dir)
   }

@@ -10,7 +10,7 @@ export interface AtaDiskOptions {
   readonly medium: BlockBackend
   readonly model: string
   readonly serialNumber: string
-  /** Whether it is at the end of a serial link, with a queue for commands. Default false. */
+  /** Whether the disk is at the end of a serial link, with a queue for commands. Default false. */
   readonly serialAta?: boolean
 }
 

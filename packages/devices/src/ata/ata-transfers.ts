@@ -2,7 +2,7 @@
 export interface Transfer {
   /** `verify` reads the medium and moves nothing. */
   readonly direction: 'in' | 'out' | 'verify'
-  /** `multiple`: so many sectors for each interrupt as SET MULTIPLE MODE says. */
+  /** `multiple`: as many sectors for each interrupt as SET MULTIPLE MODE says. */
   readonly by: 'sector' | 'multiple' | 'dma'
   /** 48-bit address and 16-bit count. */
   readonly ext: boolean

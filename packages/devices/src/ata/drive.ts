@@ -48,7 +48,7 @@ export interface AtaDrive {
   /** Data on its way between host and medium. */
   readonly buffer: Uint8Array
   readonly medium: BlockBackend | null
-  /** Whether it is a packet device, which takes DEVICE RESET while it is busy. */
+  /** Whether the drive is a packet device, which takes DEVICE RESET while it is busy. */
   readonly packet: boolean
   /** Whether every write is to be durable before it is answered; absent: no. */
   readonly writesThrough?: boolean
@@ -66,6 +66,6 @@ export interface AtaDrive {
   renewBuffer(): void
   save(): unknown
   restore(state: unknown): void
-  /** The drive is used no more: it does not hear of its medium any more. */
+  /** The drive is used no more: no more changes of its medium are reported to it. */
   removed?(): void
 }

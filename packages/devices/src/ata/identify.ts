@@ -18,7 +18,7 @@ export interface DiskIdentity {
   readonly lookAhead: boolean
   /** Byte of SET FEATURES' transfer mode that is in use. */
   readonly transferMode: number
-  /** Whether it is at the end of a serial link, with a queue of 32 commands and a log of those that have failed. */
+  /** Whether the disk is at the end of a serial link, with a queue of 32 commands and a log of those that have failed. */
   readonly serialAta: boolean
 }
 

@@ -47,7 +47,7 @@ const MOST_CYLINDERS = 16_383
 
 const isWithin = (value: number, most: number): boolean => Number.isInteger(value) && value >= 1 && value <= most
 
-/** The geometry of a disk of so many sectors: the medium's own if the registers can address it, else the usual one. */
+/** The geometry of a disk of this many sectors: the medium's own if the registers can address it, else the usual one. */
 export function diskGeometry({ geometry }: BlockProperties, sectors: number): DiskGeometry {
   if (geometry !== undefined) {
     const { cylinders, heads, sectors: track } = geometry

@@ -13,7 +13,7 @@ export interface E1000Options {
   readonly name?: string
   /** Six bytes; default what the network prescribes, or 52:54:00:12:34:56. */
   readonly macAddress?: Uint8Array
-  /** Its boot program in the expansion ROM, at most 1 MiB; default none. */
+  /** Boot program in the expansion ROM, at most 1 MiB; default none. */
   readonly rom?: Uint8Array
 }
 

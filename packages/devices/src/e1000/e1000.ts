@@ -327,7 +327,7 @@ export class E1000 implements DeviceModel {
     this.#resetController()
   }
 
-  /** Leaves what comes to the network. */
+  /** Leaves received frames to the network: the card takes none meanwhile. */
   quiesce(): void {
     this.#isPaused = true
   }

@@ -26,12 +26,12 @@ const HASH_SHIFTS = [4, 3, 2, 0]
 /** How a frame got through: exactly, by the table of hashes alone, or not at all. */
 export type FilterResult = 'exact' | 'inexact' | 'none'
 
-/** Whether the tag of a frame is of the type that is a VLAN's. */
+/** Whether a frame has a VLAN tag, by the type in the register VET. */
 export function isTagged(frame: Uint8Array, registers: RegisterFile): boolean {
   return frame.length >= 18 && get16(frame, 12) === registers.get(REG.VET)
 }
 
-/** Looks whether a frame is for the driver. */
+/** Checks whether a frame is for the driver. */
 export function filterFrame(frame: Uint8Array, registers: RegisterFile): FilterResult {
   const control = registers.get(REG.RCTL)
   if (get16(frame, 12) === CONTROL_TYPE && (control & PASS_CONTROL) === 0) return 'none'

@@ -50,7 +50,7 @@ function checkIpv4(frame: Uint8Array, start: number, control: number): number {
   return found === 0 ? IGNORE : found
 }
 
-/** @param addresses - where those of the pseudo-header are, and how many bytes they have */
+/** @param addresses - offset and length of the pseudo-header's addresses, in bytes */
 function checkPayload(
   frame: Uint8Array,
   start: number,

@@ -160,7 +160,7 @@ export class Receiver {
     for (let done = 0; done < length; done += bufferBytes) {
       const part = bytes.subarray(done, Math.min(done + bufferBytes, length))
       const at = registers.address(REG.RDBAL) + DESCRIPTOR_BYTES * head
-      // A descriptor or buffer that is not in memory swallows its part.
+      // A descriptor or buffer that is not in memory ignores its part.
       if (context.dma.read(at, descriptor)) {
         const gpa = view.getUint32(4, true) * 0x1_0000_0000 + view.getUint32(0, true)
         context.dma.write(gpa, part)

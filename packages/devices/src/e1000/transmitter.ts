@@ -106,7 +106,7 @@ export class Transmitter {
     this.#written = new DelayedCause(wires.context, () => wires.raise(CAUSE.TXDW))
   }
 
-  /** Whether it has a packet that it has taken out of the ring. */
+  /** Whether the transmitter has a packet that it has taken out of the ring. */
   get isBusy(): boolean {
     return this.#packet !== null || this.#gathering !== null
   }

@@ -42,7 +42,7 @@ const SEQUENCE_ERROR = ERASE_ERROR | PROGRAM_ERROR
 const MANUFACTURER = 0x89
 const DEVICE_CODE = 0x18
 
-/** The source of reads. */
+/** The result of reads. */
 type ReadMode = 'array' | 'status' | 'identifier' | 'query'
 
 /** The operation that the next write is part of. */
@@ -62,7 +62,7 @@ export interface CfiFlashOptions {
   readonly busBytes?: 1 | 4
   /** Bytes of a block, which is the unit of an erase, over all chips; a power of two. Default 4096. */
   readonly blockBytes?: number
-  /** All its blocks are locked for good. Default false. */
+  /** All its blocks are locked permanently. Default false. */
   readonly readOnly?: boolean
   /**
    * Whether the access at hand may give commands. Where it may not, a write does nothing and a read gives the contents:
@@ -75,7 +75,7 @@ export interface CfiFlashOptions {
 export interface CfiFlashState {
   /** Layout of the state. */
   readonly version: 1
-  /** The source of reads. */
+  /** The result of reads. */
   readonly mode: string
   /** The operation that the next write is part of. */
   readonly pending: string
@@ -284,7 +284,7 @@ export class CfiFlash implements DeviceModel {
       case CONFIRM:
         return this.#show('status')
       default:
-        // A command that is none leaves the flash as it is.
+        // An unknown command changes nothing.
         return
     }
   }

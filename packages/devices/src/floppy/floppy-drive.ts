@@ -33,7 +33,7 @@ export class FloppyDrive {
     medium?.tray?.connect({ refuses: ({ bytes }) => refusesFloppy(type, bytes), ejectRequested() {} })
   }
 
-  /** The drive is used no more: it does not hear of its disk any more. */
+  /** The drive is used no more: no more changes of its disk are reported to it. */
   removed(): void {
     this.#unwatch?.()
   }

@@ -31,7 +31,7 @@ export interface FloppyRegisters {
   locked: boolean
 }
 
-/** Their values at power-on. */
+/** Values at power-on. */
 export const fresh = (): FloppyRegisters => ({
   output: 0,
   tape: 0,

@@ -9,7 +9,7 @@ export const COMMAND_BYTES = 64
 export class NvmeCommand {
   /** The submission queue that it came from. */
   readonly queue: number
-  /** Its 64 bytes. */
+  /** 64 bytes. */
   readonly bytes: Uint8Array
   readonly #view: DataView
 
@@ -53,7 +53,7 @@ export class NvmeCommand {
     return this.long(8)
   }
 
-  /** Whether it is fused with another command, or describes its data by SGLs: neither is offered. */
+  /** Whether the command is fused with another command, or describes its data by SGLs: neither is offered. */
   get isUnsupported(): boolean {
     return (this.#view.getUint8(1) & 0xc3) !== 0
   }

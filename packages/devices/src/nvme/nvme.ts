@@ -185,7 +185,7 @@ export class Nvme implements DeviceModel {
     })
   }
 
-  /** Hears of no further changes of the medium. */
+  /** Is notified of no further changes of the medium. */
   removed(): void {
     this.#unwatch?.()
   }
@@ -213,7 +213,7 @@ export class Nvme implements DeviceModel {
     this.#registers.status |= READY
   }
 
-  /** A reset of the controller. The guest hears of its end once the host is busy with nothing of before. */
+  /** A reset of the controller. The guest is notified of its end once the host is busy with nothing of before. */
   #disable(): void {
     this.#clear()
     this.#disabling.armAfter(PAUSE_NS)
@@ -374,7 +374,7 @@ export class Nvme implements DeviceModel {
     await this.#requests.pause()
   }
 
-  /** Whether it is not just being disabled, which takes its time, and has looked at all commands. */
+  /** Whether the controller is not just being disabled, which takes its time, and has looked at all commands. */
   isAtRest(): boolean {
     return this.#later.deadlineNs === Infinity && this.#disabling.deadlineNs === Infinity
   }

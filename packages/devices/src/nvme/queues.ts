@@ -47,7 +47,7 @@ export class CompletionQueue {
   readonly size: number
   /** Interrupt vector. */
   readonly vector: number
-  /** Whether it interrupts. */
+  /** Whether the queue interrupts. */
   readonly interrupts: boolean
   #head = 0
   #tail = 0

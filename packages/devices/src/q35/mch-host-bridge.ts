@@ -39,7 +39,7 @@ export interface MchHostBridgeOptions {
   readonly onEcam?: (placement: EcamPlacement | null) => void
   /** Told who sees which part of SMRAM, whenever that changes. Absent: there is no system-management mode. */
   readonly onSmram?: (settings: SmramSettings) => void
-  /** Where it is at power-on, a multiple of 256 MiB below 4 GiB: for machines without firmware. Default: it is off. */
+  /** Where the bridge is at power-on, a multiple of 256 MiB below 4 GiB: for machines without firmware. Default: it is off. */
   readonly ecamBase?: number
 }
 

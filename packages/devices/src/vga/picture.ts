@@ -54,7 +54,7 @@ export class Picture {
     }
   }
 
-  /** Makes it black. */
+  /** Makes the picture black. */
   blank(): void {
     this.pixels.fill(0)
     this.all()

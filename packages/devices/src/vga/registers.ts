@@ -121,7 +121,7 @@ export class VgaRegisters {
     this.#attributeData = false
   }
 
-  /** Sets the feature control register, whose outputs lead nowhere. */
+  /** Sets the feature control register, whose outputs are not connected. */
   writeFeatureControl(value: number): void {
     this.#featureControl = value & 0x0b
   }

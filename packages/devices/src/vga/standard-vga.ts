@@ -187,7 +187,7 @@ export class StandardVga implements DeviceModel {
     const registers = this.#registers
     if (port >= 0x3c6 && port <= 0x3c9) return this.#dac.read(port - 0x3c6)
     if (port >= 0x3c0 && port <= 0x3cf) return registers.read(port)
-    // Of the two places of the CRT controller one answers.
+    // The CRT controller answers at one of its two addresses, by the colour bit.
     if (port >= 0x3d0 !== registers.colour) return 0xff
     const register = port & 15
     if (register === 4 || register === 5) return registers.readCrtc(register - 4)

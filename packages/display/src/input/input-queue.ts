@@ -1,8 +1,8 @@
 import type { InputBackend, InputClient, InputEvent } from '@retrap/device'
 
-/** So many events are offered at once. */
+/** This many events are offered at once. */
 const BATCH = 64
-/** Taken events are removed when there are so many. */
+/** Taken events are removed when there are this many. */
 const COMPACT_FROM = 4096
 
 /** A {@link Keyboard}'s or {@link Mouse}'s events that the guest's device has not taken yet, in their order. */

@@ -30,7 +30,7 @@ export class Keyboard extends InputQueue {
   readonly layout: KeyboardLayout
   #leds: KeyboardLeds = { numLock: false, capsLock: false, scrollLock: false }
 
-  /** @throws DisplayError `ERR_OPTION` for a layout that there is not */
+  /** @throws DisplayError `ERR_OPTION` for a layout that does not exist */
   constructor(options: KeyboardOptions = {}) {
     super()
     this.layout = new KeyboardLayout(options.layout ?? 'us')
@@ -46,7 +46,7 @@ export class Keyboard extends InputQueue {
    *
    * @param options.layout - what the guest is set to, where that is another one than the keyboard's own
    * @param options.delayMs - host milliseconds between two characters, for firmware with a small buffer; default 0
-   * @throws DisplayError `ERR_OPTION` for a character that the layout does not have, and for a layout that there is not; then
+   * @throws DisplayError `ERR_OPTION` for a character that the layout does not have, and for a layout that does not exist; then
    *   nothing is typed
    */
   async type(

@@ -84,13 +84,13 @@ const ACCENTS: ReadonlyMap<string, string> = new Map([
 
 /** How characters are typed on a keyboard of one layout. */
 export class KeyboardLayout {
-  /** Its name. */
+  /** Name. */
   readonly name: KeyboardLayoutName
   readonly #strokes = new Map<string, KeyStroke>()
   /** Strokes after which the guest waits for a second one. */
   readonly #dead = new Map<string, KeyStroke>()
 
-  /** @throws DisplayError `ERR_OPTION` for a layout that there is not */
+  /** @throws DisplayError `ERR_OPTION` for a layout that does not exist */
   constructor(name: KeyboardLayoutName) {
     const layout = Object.hasOwn(LAYOUTS, name) ? LAYOUTS[name] : undefined
     if (layout === undefined) {

@@ -51,7 +51,7 @@ export class Mouse extends InputQueue {
     return this.up(button)
   }
 
-  /** Turns the wheel by so many detents: away from the user, and to the right, are positive. */
+  /** Turns the wheel by this many detents: away from the user, and to the right, are positive. */
   wheel(vertical: number, horizontal = 0): Promise<boolean> {
     const detents = { vertical: whole('vertical', vertical), horizontal: whole('horizontal', horizontal) }
     return this.queue([{ kind: 'wheel', ...detents }])

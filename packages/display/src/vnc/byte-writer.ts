@@ -9,7 +9,7 @@ export class ByteWriter {
     this.#view = new DataView(this.#bytes.buffer)
   }
 
-  /** Makes room for so many bytes more. @returns where they begin */
+  /** Makes room for this many bytes more. @returns where they begin */
   #grow(count: number): number {
     const at = this.#length
     this.#length += count

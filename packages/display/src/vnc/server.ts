@@ -72,7 +72,7 @@ export class VncServer {
 
   /**
    * Begins with a client. Where there are too many, the oldest of those that are not let in yet makes room, so that
-   * strangers who say nothing keep nobody out. Where all are let in, the new one is sent away.
+   * silent connections do not exclude others. Where all are let in, the new one is closed.
    */
   connect(transport: VncTransport): VncConnection {
     const { screen, keyboard, mouse, name = 'retrap', password, createCompressor } = this.#options

@@ -21,7 +21,7 @@ const HANDSHAKE_MS = 30_000
 /** Bytes that nobody looks at are skipped in such pieces. */
 const SKIP_BYTES = 4096
 
-/** One client. Whatever it sends, nothing is thrown: what makes no sense ends its connection. */
+/** One client. Whatever it sends, nothing is thrown: what is invalid ends its connection. */
 export class VncSession {
   readonly #settings: SessionSettings
   readonly #transport: VncTransport
@@ -91,7 +91,7 @@ export class VncSession {
     this.#transport.write(bytes).catch(() => this.close())
   }
 
-  /** Reads the client's messages, one after the other, up to the first that makes no sense. */
+  /** Reads the client's messages, one after the other, up to the first that is invalid. */
   *#protocol(): Generator<number, void, Uint8Array> {
     if (!(yield* handshake(this.#settings, (bytes) => this.#send(bytes)))) return
     clearTimeout(this.#timer)

@@ -27,7 +27,7 @@ export class CompileCredit {
   readonly #share: number
   /** Branches after which a place asks, and asks again. */
   readonly interval: number
-  /** How often a place has asked in vain, by record. */
+  /** How often a place's request was refused, by record. */
   readonly refusals: BoundedMap<number, number> = new BoundedMap<number, number>(MOST_PLACES)
   #credit = MOST_CREDIT
   #time: number

@@ -16,7 +16,7 @@ export interface InstructionFlow {
 
 /** An instruction whose control flow is asked for. */
 export interface DecodedInstruction<Form> {
-  /** Its form. */
+  /** Form. */
   readonly form: Form
   /** Machine address of its record. */
   readonly record: number
@@ -33,9 +33,9 @@ export interface DecodedInstruction<Form> {
  * over operands that are known.
  */
 export interface CompiledInstructionSet<Form> {
-  /** Its name, as `CodeKeeper.open` has it. */
+  /** Name, as `CodeKeeper.open` has it. */
   readonly name: string
-  /** All of the processor that decides on how bytes are decoded and compiled, such as its model. */
+  /** The properties of the processor that decoding and compiling depend on, such as its model. */
   readonly configuration: string
   /** Fields of the processor's state. */
   readonly layout: StateLayout

@@ -36,11 +36,11 @@ import { RegionDiscovery } from './region-discovery.ts'
 import { UnitCompiler } from './unit-compiler.ts'
 import type { LinearPage, LiveUnit, Place, UnitRunner } from './unit.ts'
 
-/** A place that is no region is looked at again after so many times more. */
+/** A place that is no region is looked at again after this many times more. */
 const LATER = 1 << 24
 /** Returned in place of a record where the place is no region. */
 const NOTHING = 0
-/** Code caches that are full again within so many milliseconds of execution hold too little for code to be compiled soon. */
+/** Code caches that are full again within this many milliseconds of execution hold too little for code to be compiled soon. */
 const QUICK_FLUSH = 1000
 /** For each of them, the threshold is twice as high, up to 2 to this power. */
 const MOST_FLUSH_DOUBLINGS = 8
@@ -57,7 +57,7 @@ const POLICIES: Readonly<Record<JitTier, CompilePolicy>> = {
 /** Fraction of the threshold after which a place is looked at for whose bytes there may be compiled code. */
 const REVIVAL_FRACTION = 200
 /**
- * Branches to a place, up to the threshold, that such a look takes at least: fewer do not pay for it. Measured, by a boot of
+ * Branches to a place, up to the threshold, that such a look takes at least: fewer cost more than they gain. Measured, by a boot of
  * Linux with kept code: after 16, 64, 250 or 500 branches, 92 % of its instructions are compiled, after 2,000 91 %.
  */
 const FEWEST_FOR_REVIVAL = 64

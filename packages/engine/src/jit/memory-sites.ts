@@ -25,7 +25,7 @@ const MOST_SITES = 65_536
 
 /** How often instructions of units have missed the TLB, and what follows from that. */
 export class MemorySites {
-  /** One in so many misses is counted. */
+  /** One in this many misses is counted. */
   readonly missesPerCount: number
   /** Counts after which an instruction's action changes. */
   readonly #most: number

@@ -2,7 +2,7 @@ import { type I64, type Label, FunctionBuilder, I32, type Callee, type I32Like, 
 
 /** A function of the interpreter's module as units call it: through the table. */
 export interface TableCallee extends Callee {
-  /** Its entry in the table. */
+  /** Entry in the table. */
   readonly entry: number
   /** Index of its type in the module that calls it. */
   readonly typeIndex: number

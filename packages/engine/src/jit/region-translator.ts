@@ -38,7 +38,7 @@ export class RegionTranslator<Form> {
     return this.#frame.parts
   }
 
-  /** Builds it. @returns bytes of the code, without the entry: those that notes are counted in; 0 where there are none */
+  /** Builds the region's code. @returns bytes of the code, without the entry: those that notes are counted in; 0 where there are none */
   build(): number {
     const { f } = this.#frame
     this.#exits.build(() => {

@@ -83,11 +83,11 @@ export function codeKey({ u8 }: MachineMemory, { frame, mode }: CodePage, offset
 
 /** A field of a processor's state that compiled code takes for granted. */
 export interface StateAssumption {
-  /** Its offset in the state. */
+  /** Offset in the state. */
   readonly offset: number
-  /** Its bytes: 1, 2, 4 or 8. */
+  /** Bytes: 1, 2, 4 or 8. */
   readonly bytes: number
-  /** Its value, without a sign. */
+  /** Value, without a sign. */
   readonly value: bigint
 }
 

@@ -60,7 +60,7 @@ export class UnitCompiler<Form> {
    *
    * @param state - machine address of the state whose fields may be assumed
    * @param leaveEntry - entry of the function of {@link UnitCompiler.compileLeave}
-   * @param notes - takes where the code of each instruction begins; undefined: nobody asks
+   * @param notes - takes where the code of each instruction begins; undefined: not wanted
    */
   compile(
     found: FoundCode<Form>,

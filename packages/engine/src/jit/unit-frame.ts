@@ -36,7 +36,7 @@ export interface UnitParts<Form> extends UnitDescription<Form> {
   readonly sites: MemorySites
   /** Returns whether a form is called rather than generated in place. */
   isCalled(insn: RegionInstruction<Form>): boolean
-  /** Takes where the code of each instruction begins; undefined: nobody asks. */
+  /** Takes where the code of each instruction begins; undefined: not wanted. */
   readonly notes: CodeNotes | undefined
 }
 

@@ -18,7 +18,7 @@ export interface UnitPlacement {
   readonly words: readonly number[]
   /** Of the instructions of `CodeSource.recordPositions`: the records by which the interpreter begins them. */
   readonly firsts: readonly number[]
-  /** Their own records. */
+  /** Own records. */
   readonly owns: readonly number[]
 }
 

@@ -33,7 +33,7 @@ export interface LiveUnit {
   family: readonly LiveUnit[]
   /** How many intervals have passed since it was entered. */
   idle: number
-  /** Its branches to computed addresses, by record. */
+  /** Branches to computed addresses, by record. */
   branches: ReadonlyMap<number, ComputedBranch>
   /** Distances of its pages from the first one, by slot table. */
   deltas: ReadonlyMap<number, number>

@@ -41,7 +41,7 @@ export class ArmDomain extends Domain<ArmVcpu, ArmArchitecture> {
 export interface AddressRange {
   /** The first. */
   readonly base: number
-  /** Their count. */
+  /** Count. */
   readonly bytes: number
 }
 
@@ -50,7 +50,7 @@ export type GicPlace = GicV2Place | GicV3Place
 
 /** The parts that an Arm domain is made of. */
 export interface ArmDomainOptions extends DomainOptions {
-  /** Its interrupt controller: a GICv3, or a GICv2 for at most 8 vCPUs. */
+  /** Interrupt controller: a GICv3, or a GICv2 for at most 8 vCPUs. */
   readonly gic: GicPlace
   /**
    * Ranges where nothing that answers means that reads give ones and writes are lost, as PCI has it for configuration space
@@ -71,7 +71,7 @@ export type PciWire = (device: number, pin: number) => InterruptLine
 
 /** Holds all of an `ArmDomain` but the contents of its RAM. */
 export interface ArmDomainState extends DomainState {
-  /** Its vCPUs, by number. */
+  /** The vCPUs, by number. */
   readonly vcpus: readonly ArmVcpuState[]
   /** The interrupt controller. */
   readonly interrupts: ArmInterruptsState

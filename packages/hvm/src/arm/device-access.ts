@@ -20,7 +20,7 @@ export interface DeviceAccessWorld {
   authenticate(key: number, lo: number, hi: number, into: Uint32Array): boolean
 }
 
-/** The memory and devices of a domain, as a vCPU's instructions reach them that the hypervisor finishes. */
+/** The memory and devices of a domain, for instructions of a vCPU that the hypervisor completes. */
 export class ArmDeviceAccess implements ArmWorld {
   readonly tables: TableReader
   /** A request has not been answered. */

@@ -106,7 +106,7 @@ export class GicV2Controller implements ArmInterruptController {
     return first < INTID_FIRST_SPECIAL ? first : this.wires.readInterface(vcpu, GICC_AHPPIR, 4) & 0x3ff
   }
 
-  /** Its interfaces are connected for good. */
+  /** The interfaces of a GICv2 are always connected. */
   connect(): void {}
 
   /** An edge of the interrupt that the message names, if it is one of the frame's. */

@@ -78,7 +78,7 @@ export class ArmGuestTranslation {
   readonly #walk = new ArmWalkResult()
   readonly #entry = new P2mEntry()
   readonly #peekTables: GuestTables
-  /** Told of each walk; null: nobody looks. */
+  /** Called for each walk; null: nothing observes it. */
   watch: ((walk: ArmGuestWalk) => void) | null = null
   /** Control registers have changed since the context was made. */
   #isStale = true

@@ -11,7 +11,7 @@ export interface BankedRegisters {
   readonly bytes: number
   /** Reads 1, 2 or 4 bytes as a vCPU sees them. */
   readonly read: (vcpu: number, offset: number, size: number) => number
-  /** Writes them. */
+  /** Writes the registers. */
   readonly write: (vcpu: number, offset: number, size: number, value: number) => void
 }
 
@@ -62,7 +62,7 @@ export interface InterruptRegisters {
 export interface ArmInterruptController {
   /** The system registers that each vCPU has of it, as ID_AA64PFR0_EL1.GIC says; null: none. */
   readonly systemRegisters: InterruptRegisters | null
-  /** Its inputs, and its outputs to the vCPUs. */
+  /** Inputs, and its outputs to the vCPUs. */
   readonly wires: InterruptWires
   /** Registers that each vCPU sees its own of; those of one for all are in the domain's dispatcher. */
   readonly banked: readonly BankedRegisters[]

@@ -51,7 +51,7 @@ const FUNCTIONS: ReadonlySet<number> = new Set([
 const STATE_FIELDS = 0x1_ffff
 const POWER_DOWN = 1 << 16
 
-/** How a vCPU is: as AFFINITY_INFO tells of it. */
+/** The state of a vCPU, in the encoding of AFFINITY_INFO. */
 export const PowerState = {
   ON: 0,
   OFF: 1,

@@ -7,7 +7,7 @@ import type { PsciWorld } from './psci.ts'
 
 /** The surroundings of an Arm vCPU, beside its processor. */
 export interface ArmSurroundings {
-  /** Its domain: memory, devices, time. */
+  /** Domain: memory, devices, time. */
   readonly domain: Domain
   /** The hypervisor's own interface that the guest sees; null for none. */
   readonly paravirtual: ArmParavirtual | null

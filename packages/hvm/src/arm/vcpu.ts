@@ -35,9 +35,9 @@ export interface ArmVcpuState {
   readonly version: 1
   /** The processor. */
   readonly cpu: SavedArmCpu
-  /** Whether it has been started, as PSCI has it. */
+  /** Whether the vCPU has been started, as PSCI has it. */
   readonly power: PowerState
-  /** Where it starts again after a wait without power, and X0 there, as `0x` and hexadecimal digits; null: it does not wait. */
+  /** Where the vCPU starts again after a wait without power, and X0 there, as `0x` and hexadecimal digits; null: it does not wait. */
   readonly restart: { readonly entry: string; readonly context: string } | null
   /** WFE waits, as its timers know. */
   readonly waitsForEvent: boolean
@@ -75,19 +75,19 @@ function watched(registers: BankedRegisters, world: ArmSurroundings): BankedRegi
 
 /** One Arm vCPU of a domain: the processor, and its way to memory, devices and interrupt controller. */
 export class ArmVcpu implements VirtualCpu, ArmHost {
-  /** Its number in the domain. */
+  /** Number in the domain. */
   readonly id: number
   /** The processor, with the hypervisor behind its traps. */
   readonly cpu: ArmProcessor
   /** The processor itself. */
   readonly processor: ArmCpu
-  /** Its virtual addresses: memory that debuggers and the hypervisor reach by them. */
+  /** Virtual addresses: memory that debuggers and the hypervisor reach by them. */
   readonly translation: ArmGuestTranslation
   readonly #world: ArmSurroundings
   readonly #domain: Domain
-  /** Where it starts again after a wait without power. */
+  /** Where the vCPU starts again after a wait without power. */
   #restart: { readonly entry: bigint; readonly context: bigint } | undefined
-  /** Whether it has been started, as PSCI has it. */
+  /** Whether the vCPU has been started, as PSCI has it. */
   power: PowerState = PowerState.OFF
   /** Hypercalls that it has made, parts of long ones counted. */
   hypercalls = 0
@@ -168,7 +168,7 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     }
   }
 
-  /** Starts it at EL1. @param entry - guest-physical address of its first instruction @param context - X0 */
+  /** Starts the vCPU at EL1. @param entry - guest-physical address of its first instruction @param context - X0 */
   start(entry: bigint, context: bigint): void {
     const { registers } = this.processor
     this.#reset()
@@ -178,25 +178,25 @@ export class ArmVcpu implements VirtualCpu, ArmHost {
     this.#domain.wake()
   }
 
-  /** Has it wait for an interrupt, as WFI does. */
+  /** Has the vCPU wait for an interrupt, as WFI does. */
   standBy(): void {
     this.processor.waitForInterrupt()
   }
 
-  /** Has it wait for an interrupt, and start as by {@link ArmVcpu.start} when there is one. */
+  /** Has the vCPU wait for an interrupt, and start as by {@link ArmVcpu.start} when there is one. */
   suspend(entry: bigint, context: bigint): void {
     this.#restart = { entry, context }
     this.processor.waitForInterrupt()
   }
 
-  /** Starts it again, if it has waited without power and there is an interrupt. */
+  /** Starts the vCPU again, if it has waited without power and there is an interrupt. */
   #wake(): void {
     const restart = this.#restart
     if (restart === undefined || this.dormant) return
     this.start(restart.entry, restart.context)
   }
 
-  /** Stops it: it executes nothing until it is started again. */
+  /** Stops the vCPU: it executes nothing until it is started again. */
   stop(): void {
     this.#setPower(PowerState.OFF)
     this.cpu.stop()

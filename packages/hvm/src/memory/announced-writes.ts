@@ -15,7 +15,7 @@ export interface GuestRange {
   readonly count: number
 }
 
-/** Told of guest frames. */
+/** Called for guest frames. */
 type FrameListener = (gfn: number, count: number) => void
 
 /** Returns a guest's RAM and ROM, from low to high: neighbours in the guest that are neighbours in machine memory, together. */

@@ -13,12 +13,12 @@ export class DirtyLogs {
   /** Machine frames whose next writes are to be noticed. */
   #watched = new Uint32Array(0)
   /**
-   * Told of guest frames that device models of this thread are about to write, or have begun to hold for writing, and of those
+   * Called for guest frames that device models of this thread are about to write, or have begun to hold for writing, and of those
    * that get other contents in another way. vCPUs and `GuestMemory` mark what they write in advance. Several listen by
    * `announceWrites`.
    */
   beforeWrites: ((gfn: number, count: number) => void) | null = null
-  /** Told of guest frames that a device model of this thread has written, with its name. */
+  /** Called for guest frames that a device model of this thread has written, with its name. */
   wroteBy: ((device: string, gfn: number, count: number) => void) | null = null
 
   constructor(p2m: P2m) {

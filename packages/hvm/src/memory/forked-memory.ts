@@ -110,7 +110,7 @@ export class ForkedMemory {
     goOn(domain, state, rest, undefined)
   }
 
-  /** Ends it: frames that no domain has are free. */
+  /** Ends the fork: frames that no domain has are free. */
   close(): void {
     for (const { mfn, count } of this.#shared) this.#counts.drop(mfn, count)
     this.#shared = []

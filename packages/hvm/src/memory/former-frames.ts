@@ -34,7 +34,7 @@ const NO_FRAMES = new Uint32Array(0)
  *
  * Nothing is copied at the instant but ROM, and RAM of its copies (640 KiB to 1 MiB). A frame is copied before the first write to it
  * (`announceWrites`) and its copy is kept; {@link FormerFrames.putBack} writes back the frames that were written since the last
- * time, and no others. Where other threads write RAM, nobody hears of that in advance: all frames are copied then, and all are
+ * time, and no others. Where other threads write RAM, nobody is notified of that in advance: all frames are copied then, and all are
  * written back.
  */
 export class FormerFrames {
@@ -56,7 +56,7 @@ export class FormerFrames {
   #changed = false
   /** The map when the guest had `#frames`. */
   #version: number
-  /** The host had no memory when a frame was about to be written. The writer is not to suffer. */
+  /** The host had no memory when a frame was about to be written. The write proceeds. */
   #failure: RangeError | null = null
 
   /**
@@ -120,7 +120,7 @@ export class FormerFrames {
     this.#noteHeld()
   }
 
-  /** Ends it: the guest writes its RAM as before. */
+  /** Ends the log: the guest writes its RAM as before. */
   close(): void {
     this.#end()
     this.#former.clear()

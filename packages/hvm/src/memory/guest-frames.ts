@@ -20,7 +20,7 @@ export interface GuestFrames {
 export interface GuestPages {
   /** Guest frames, from low to high. */
   readonly gfns: Uint32Array
-  /** Their bytes in the same order, 4 KiB each. */
+  /** Bytes in the same order, 4 KiB each. */
   readonly bytes: Uint8Array
 }
 

@@ -5,7 +5,7 @@ import type { SecondLevelFaults } from './second-level.ts'
 
 /**
  * A domain's RAM by guest-physical address: for DMA, loaders and tools. Every write is noted, so that decoded code of it
- * dies.
+ * is dropped.
  */
 export class GuestMemory implements Dma {
   readonly #memory: MachineMemory
@@ -29,7 +29,7 @@ export class GuestMemory implements Dma {
     return true
   }
 
-  /** Writes RAM; ROM swallows its part. @returns false if some byte is not RAM; the bytes before it have been written */
+  /** Writes RAM; ROM ignores its part. @returns false if some byte is not RAM; the bytes before it have been written */
   write(gpa: number, from: Uint8Array): boolean {
     for (let done = 0; done < from.length;) {
       const piece = Math.min(from.length - done, PAGE_BYTES - ((gpa + done) % PAGE_BYTES))

@@ -93,7 +93,7 @@ export class GuestTables implements TableReader {
     return this.#faults?.fault(this.#vcpu, gpa, P2M_READ) === SecondLevel.WAIT
   }
 
-  /** A guest may execute its tables: what has been decoded of them dies. */
+  /** A guest may execute its tables: what has been decoded of them is dropped. */
   #changed(ma: number): true {
     if (this.#memory.codeBits[ma >>> 12] !== 0) this.#memory.noteWrite(ma, 1)
     return true

@@ -76,7 +76,7 @@ interface Waiter {
 }
 
 /**
- * Which RAM has left a guest, and which device models have still to hear of it.
+ * Which RAM has left a guest, and which device models have still to be notified of it.
  *
  * Each release of a RAM leaf, and each loss of the right to write one, is an *epoch*. A vCPU that has caused one by its
  * own hypercall or fault, and every vCPU where somebody else has, sends a notice before its next instruction and waits
@@ -140,9 +140,9 @@ export class Invalidations implements InvalidationListener {
   // ---- what has changed ----
 
   /**
-   * Counts changes of the map from now on as a vCPU's own.
+   * Attributes changes of the map to a vCPU from now on.
    *
-   * @returns what `leave` takes
+   * @returns the argument of `leave`
    */
   enter(vcpu: number): number {
     const before = this.actor
@@ -236,7 +236,7 @@ export class Invalidations implements InvalidationListener {
     return this.#dispatch.requests.has(vcpu)
   }
 
-  /** All that some server has not acknowledged: whoever acknowledges it has acknowledged every epoch so far. */
+  /** All that some server has not acknowledged: any party that acknowledges it has acknowledged every epoch so far. */
   notice(): InvalidationNotice {
     const { epoch } = this
     const settled = this.settledEpoch

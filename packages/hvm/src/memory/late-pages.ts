@@ -26,7 +26,7 @@ interface LateBlock {
   readonly gfn: number
   readonly mfn: number
   readonly count: number
-  /** Its contents in the source: from `first` up to `end`. */
+  /** Contents in the source: from `first` up to `end`. */
   readonly first: number
   readonly end: number
   /** Other guests may have its frames too: those that are to have other contents are copied first. */
@@ -45,7 +45,7 @@ export interface FormerContents {
 
 /**
  * Gives a guest's frames their contents back: those in leaves of 2 MiB when they are needed, the others at once. Until
- * then nobody may access these leaves (`P2mAccess.N`), and whoever does so brings the contents: vCPUs, their page walks
+ * then nobody may access these leaves (`P2mAccess.N`), and an attempt brings the contents: vCPUs, their page walks
  * and device models by `SecondLevelFaults`, which also peeks for debuggers. Where other threads map RAM themselves,
  * everything is brought at once. Of a guest that has run, frames whose contents are right already are not written: what has
  * been generated of their code stays.
@@ -157,7 +157,7 @@ export class LatePages {
     const mayWait = !this.#domain.writtenElsewhere
     let at = 0
     for (const run of machineRuns(this.#domain)) {
-      // Blocks whose frames others have as well are brought at once: they may become other frames.
+      // Blocks whose frames are shared with other machines are loaded at once, because the frames may be replaced.
       const waits =
         mayWait && !run.isShared && run.kind === 'ram' && run.order >= BLOCK_ORDER && run.access === P2mAccess.RWX
       const step = waits ? BLOCK_FRAMES : run.count

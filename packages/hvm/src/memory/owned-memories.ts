@@ -11,13 +11,13 @@ const FRAMES_ALIGN = 2 ** 16
 
 /** Saved form of one memory that a device model owns. */
 export interface OwnedMemoryState {
-  /** Of this form. */
+  /** Version of this form. */
   readonly version: 1
   /** Name of the device model. */
   readonly device: string
   /** Name among the model's memories. */
   readonly name: string
-  /** Its bytes. */
+  /** Bytes. */
   readonly contents: Uint8Array
 }
 

@@ -28,7 +28,7 @@ interface CopiedRun extends FrameRun {
  * it is written next, and the others when there is time.
  *
  * Writes are announced (`announceWrites`). Frames that leave the guest are copied first. Where other threads write RAM, nobody
- * hears of that in advance, and all is copied at once.
+ * is notified of that in advance, and all is copied at once.
  */
 export class PageCopies {
   readonly #domain: Domain
@@ -37,7 +37,7 @@ export class PageCopies {
   /** By frame: contents that have been copied. */
   readonly #copies = new Map<number, Uint8Array>()
   #end: (() => void) | null
-  /** Why there is no copy: the host had no memory when a frame was about to be written. The writer is not to suffer. */
+  /** Why there is no copy: the host had no memory when a frame was about to be written. The write proceeds. */
   #failure: RangeError | null = null
 
   /** Begins with the present instant, between two instructions of all vCPUs. */

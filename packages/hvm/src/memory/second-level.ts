@@ -64,7 +64,7 @@ export interface AccessViolation {
 export interface LateContents {
   /** Whether those of a guest frame are still to be brought. */
   has(gfn: number): boolean
-  /** Brings them. @returns false where they cannot be read: the domain stops */
+  /** Brings the contents. @returns false where they cannot be read: the domain stops */
   bring(gfn: number): boolean
   /** Brings all that is left. @throws where they cannot be read */
   finishNow(): void
@@ -111,7 +111,7 @@ export class SecondLevelFaults {
    */
   onPageRequest: ((gfn: number, how: 'load' | 'resume') => void) | null = null
   /**
-   * Told of accesses that `P2m.setAccess` does not allow. It may allow them; until somebody does, the vCPU waits. Without
+   * Called for accesses that `P2m.setAccess` does not allow. It may allow them; until somebody does, the vCPU waits. Without
    * it, everything is allowed again.
    */
   onAccessViolation: ((violation: AccessViolation) => void) | null = null
@@ -185,7 +185,7 @@ export class SecondLevelFaults {
   /**
    * As `P2m.translate`, after all that can be done at once for a party that is no vCPU.
    *
-   * @param vcpu - whose doing it is; default nobody's
+   * @param vcpu - the vCPU that asks; default: none
    */
   translate(gpa: number, vcpu: number = OUTSIDE): number {
     const ma = this.#p2m.translate(gpa)

@@ -76,7 +76,7 @@ export class WrittenSince {
     return new FrameSet(found)
   }
 
-  /** @internal Adds to what it has. @param others - by range */
+  /** @internal Adds frames to the log. @param others - by range */
   add(others: readonly Uint32Array[]): void {
     for (const [at, bits] of this.#bits.entries()) {
       const more = others[at]!
@@ -170,7 +170,7 @@ export class WrittenFrames {
     return changed
   }
 
-  /** Ends it: the guest writes its RAM as before. */
+  /** Ends the log: the guest writes its RAM as before. */
   close(): void {
     for (const { log } of this.#ranges.splice(0)) this.#domain.dirtyLogs.stop(log)
     this.#instants.clear()

@@ -6,7 +6,7 @@ import { ModelSettling } from './model-settling.ts'
 import type { RunState, ScheduledDomain } from './run-state.ts'
 import { TURN, type TurnRunner } from './turn-runner.ts'
 
-/** A device access that is waited for costs a turn as much as so many instructions. */
+/** A device access that is waited for costs a turn as much as this many instructions. */
 const WAIT_COST = 100
 
 /** Holds where a round is: whose turn it is, and what is left of it. */
@@ -243,7 +243,7 @@ export class DeterministicSchedule {
     return (exit.reason === 'blocked' || exit.reason === 'debug') && this.#left > 0
   }
 
-  /** Whether it was stopped for the sake of a model, and goes on when that is done. */
+  /** Whether the vCPU was stopped for the sake of a model, and goes on when that is done. */
   #isInterrupted({ id }: VirtualCpu): boolean {
     const { interrupted, exit } = this.#run
     return interrupted || exit !== null || this.#domain.invalidations.flagged(id)

@@ -17,7 +17,7 @@ const SPINS = 16
 const SPINNING_NS = 100_000
 /** A turn that takes longer than this is too long, and one that takes less than a quarter may be longer. */
 const LONG_TURN_NS = 8_000_000
-/** A guest that executes and does not come to the next look for so long has not had the host's processor. */
+/** A guest that executes and does not come to the next look for this long has not had the host's processor. */
 const STALL_NS = 1_000_000_000
 /** A host that has stood still for longer than this has slept: afterwards the guest has the time of day. */
 const SLEEP_NS = 300_000_000_000

@@ -6,7 +6,7 @@ import type { TurnRunner } from './turn-runner.ts'
 /** A timer that is due within this time makes the turn shorter, so that it is not late by a whole one. */
 const SOON_NS = 200_000
 const SOON_TURN = 2000
-/** A round counts as so many instructions. */
+/** Cost of a round, in instructions. */
 const ROUND_COST = 256
 
 /** The next microtask. */
@@ -14,9 +14,9 @@ const NOW = Promise.resolve()
 
 /** The loop that a schedule is part of. */
 export interface ScheduleLoop {
-  /** Has it go on. */
+  /** Has the loop go on. */
   readonly go: () => void
-  /** Ends it with an error. */
+  /** Ends the loop with an error. */
   readonly fail: (error: unknown) => void
 }
 
@@ -106,7 +106,7 @@ export class HostSchedule {
     let ready = 0
     let blocked = 0
     const awake = this.#awake
-    // Of a Xen guest's some are owed an event that could not be delivered before.
+    // Some vCPUs of a Xen guest have a pending event that could not be delivered before.
     const all = this.#lookAtAll || paravirtual !== null
     this.#lookAtAll = false
     const count = all ? vcpus.length : this.#awakeCount

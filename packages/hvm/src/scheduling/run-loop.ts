@@ -46,7 +46,7 @@ export class RunLoop {
     return this.#deterministic?.save() ?? null
   }
 
-  /** Goes on in a round that was saved; null, and on the host's clock: in a new one. */
+  /** Resumes a saved round. Begins a new round for null, and on the host's clock. */
   restoreRound(state: RoundState | null): void {
     if (state !== null) this.#deterministic?.restore(state)
   }

@@ -52,9 +52,9 @@ export class TurnRunner {
   paravirtual: Pick<Paravirtual, 'mayRun' | 'beforeTurn' | 'afterTurn'> | null = null
   /** Decides when inputs come on deterministic time; null: they come when the host has them. */
   inputs: OutsideInputs | null = null
-  /** Told of each turn; null: nobody looks. */
+  /** Called for each turn; null: nothing observes it. */
   watch: TurnWatch | null = null
-  /** Told of vCPUs that stop for a debugger; null: there is none. */
+  /** Called for vCPUs that stop for a debugger; null: there is none. */
   debug: DebugWatch | null = null
   readonly #exits: Record<string, number> = {}
   /** Exits of the kind `blocked`, counted apart: every access that is waited for has one. */
@@ -135,7 +135,7 @@ export class TurnRunner {
       const exit = this.settle(vcpu)
       if (exit !== undefined) {
         this.handle(vcpu, exit)
-        // A vCPU that waits for its memory, and not for an answer, may wait for those that the notice goes to.
+        // A vCPU that waits for memory, not for a response, may wait for the servers that the notice goes to.
         if (!secondLevel.waits(vcpu.id)) return false
       }
     }

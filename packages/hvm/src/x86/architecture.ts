@@ -43,7 +43,7 @@ export type RomWrite = (gpa: number, size: number, lo: number, hi: number) => vo
 
 /** Holds all of an `X86Domain` but the contents of its RAM. */
 export interface X86DomainState extends DomainState {
-  /** Its processors, by number. */
+  /** Processors, by number. */
   readonly vcpus: readonly SavedCpu[]
   /** Local APICs, I/O APIC and i8259 pair. */
   readonly interrupts: InterruptFabricState
@@ -59,7 +59,7 @@ export class X86Architecture implements SavedArchitecture<X86DomainState>, X86Su
   readonly domain: Domain
   /** By number; the first is the bootstrap processor. */
   readonly vcpus: readonly X86Vcpu[]
-  /** How many they are. */
+  /** Number of vCPUs. */
   readonly cpus: number
   /** Time-stamp counter ticks per nanosecond. */
   readonly tscPerNs: number = TSC_HZ / 1e9
@@ -75,7 +75,7 @@ export class X86Architecture implements SavedArchitecture<X86DomainState>, X86Su
   systemManagementMemory: SystemManagementMemory | null = null
   /** The wire of a PCI function's interrupt pin. */
   pciWire: PciWire = (device, pin) => this.interrupts.line(pciLine(device, pin))
-  /** Told of each message of a device: its data, and the device by bus, device and function. Null: nobody looks. */
+  /** Called for each message of a device: its data, and the device by bus, device and function. Null: nothing observes it. */
   onMessage: ((data: number, requester: number) => void) | null = null
   /** Takes guest writes to ROM. */
   romWrite: RomWrite = () => undefined
@@ -130,7 +130,7 @@ export class X86Architecture implements SavedArchitecture<X86DomainState>, X86Su
     this.#withoutApics()
   }
 
-  /** Switches the local APICs off for good where the model has none: the i8259 pair then interrupts the processor. */
+  /** Switches the local APICs off permanently where the model has none: the i8259 pair then interrupts the processor. */
   #withoutApics(): void {
     if (this.engine.processor.has('APIC')) return
     for (const apic of this.interrupts.localApics) apic.setApicBase((apic.apicBaseLo & ~APIC_BASE_EN) >>> 0, 0)

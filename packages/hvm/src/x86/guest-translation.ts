@@ -79,7 +79,7 @@ export class GuestTranslation {
   /** For people: walks that change nothing. */
   readonly #peekTables: PcTables
   readonly #loggedTables: LoggedTables
-  /** Told of each walk; null: nobody looks. */
+  /** Called for each walk; null: nothing observes it. */
   watch: ((walk: GuestWalk) => void) | null = null
   #managed: SystemManagementMemory | null = null
   #a20Masked = false

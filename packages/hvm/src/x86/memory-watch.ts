@@ -37,7 +37,7 @@ interface MachineRange {
 }
 
 /**
- * Tells of each write to some of a guest's RAM, whoever makes it, with the exact instruction or device: for debuggers.
+ * Reports each write to some of a guest's RAM, by a vCPU or a device, with the exact instruction or device: for debuggers.
  * Instructions that write there are executed alone; other stores to the same frames are slower than usual. The program
  * executes as without it.
  *
@@ -148,7 +148,7 @@ export class MemoryWatch {
     this.#told({ by: 'device', device, instructions: this.#domain.instructions }, this.#current === null)
   }
 
-  /** Ends it. */
+  /** Ends the watch. */
   close(): void {
     this.#off()
     this.#mark(false)

@@ -5,7 +5,7 @@ import type { Paravirtual } from '../virtual-cpu.ts'
 
 /** The surroundings of an x86 vCPU, beside its processor and its local APIC. */
 export interface X86Surroundings {
-  /** Its domain: memory, devices, time. */
+  /** Domain: memory, devices, time. */
   readonly domain: Domain
   /** vCPUs of the domain. */
   readonly cpus: number

@@ -58,13 +58,13 @@ import { VcpuRequest } from './vcpu-request.ts'
  * One x86 vCPU of a domain: the processor, its local APIC, and its way to memory and devices.
  */
 export class X86Vcpu implements CpuHost, VirtualCpu {
-  /** Its number in the domain. */
+  /** Number in the domain. */
   readonly id: number
   /** The processor. */
   readonly cpu: Vcpu
-  /** Its local APIC. */
+  /** Local APIC. */
   readonly apic: LocalApic
-  /** Its linear addresses: memory that debuggers and the hypervisor reach by them. */
+  /** Linear addresses: memory that debuggers and the hypervisor reach by them. */
   readonly translation: GuestTranslation
   readonly #world: X86Surroundings
   readonly #domain: Domain
@@ -205,7 +205,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Takes a write to ROM. */
   romWrite(gpa: number, size: number, lo: number, hi: number): void {
-    // Others' frames, and what is no ROM any more, lose the store: no device hears of it.
+    // Others' frames, and what is no ROM any more, lose the store: no device is notified of it.
     const type = this.#domain.p2m.lookup(Math.floor(gpa / PAGE_BYTES), this.#entry)
     if (type === P2mType.RAM_RO) this.#world.romWrite(gpa, size, lo, hi)
   }
@@ -444,7 +444,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     this.cpu.watchWrites(frames, count)
   }
 
-  /** The vCPU has come back from a turn: the TPR patcher hears of its accesses. */
+  /** The vCPU has come back from a turn: the TPR patcher is notified of its accesses. */
   turnEnded(): void {
     this.vapic?.settle()
   }

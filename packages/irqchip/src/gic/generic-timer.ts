@@ -281,7 +281,7 @@ export class GenericTimers {
     this.#deadlineAfter(target)
   }
 
-  /** Considers the time at which so many more ticks have been counted. */
+  /** Considers the time at which this many more ticks have been counted. */
   #deadlineAfter(ticks: Word64): void {
     const at = this.#at
     this.#counter.countAt(this.#now, at)

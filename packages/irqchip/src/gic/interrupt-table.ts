@@ -26,7 +26,7 @@ const BIT_REGISTERS = [GROUP, ENABLED, ENABLED, LATCHED, LATCHED, ACTIVE, ACTIVE
 const END_OF_BITS = 0x400
 const END_OF_PRIORITIES = 0x800
 const END_OF_CONFIGURATION = 0xd00
-/** SGIs are edge-triggered for good. */
+/** SGIs are always edge-triggered. */
 const SGIS = 0xffff
 
 /**

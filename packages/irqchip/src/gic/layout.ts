@@ -70,5 +70,5 @@ export const NO_PRIORITY = 0x100
 export const SIGNAL_IRQ = 1
 export const SIGNAL_FIQ = 2
 
-/** Counts the bytes that the state of so many processors takes. */
+/** Counts the bytes that the state of this many processors takes. */
 export const stateBytes = (cpus: number): number => 4 * (CPU_BLOCKS + cpus * CPU_BLOCK_WORDS)

@@ -289,7 +289,7 @@ export class Lpis implements LpiControl {
   }
 }
 
-/** @throws IrqchipError `ERR_STATE` unless a saved state has so many lists, with LPIs in them */
+/** @throws IrqchipError `ERR_STATE` unless a saved state has this many lists, with LPIs in them */
 export function checkPendingLpis(state: unknown, lists: number): void {
   checkState('lpis of GICv3 state', Array.isArray(state) ? [] : state, [])
   const cpus = state as readonly unknown[]

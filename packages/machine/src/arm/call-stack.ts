@@ -22,7 +22,7 @@ const TTBR_TABLES = 0xffff_ffff_fffen
 const ADDRESS_BITS = 48
 const UPPER_HALF = 1n << 55n
 
-/** Returns an Arm board's vCPUs as samples are taken of them. */
+/** Returns an Arm board's vCPUs for a profiler to sample. */
 export const sampledArmVcpus = (domain: ArmDomain): SampledVcpu[] =>
   domain.vcpus.map((vcpu) => {
     const { processor } = vcpu

@@ -69,7 +69,7 @@ export interface ArmGate {
     models: readonly DeviceModel[],
     runsAgain: (model: DeviceModel) => boolean,
   ): { readonly models: readonly DeviceModel[]; readonly server?: DomainServer }
-  /** Puts itself before the input of a serial port. @returns takes bytes of the other end */
+  /** Intercepts the input of a serial port. @returns a function that takes the bytes of the other end */
   serial(port: number | 'xen', receive: (bytes: Uint8Array) => void): (bytes: Uint8Array) => void
   /** Puts itself before a keyboard or a mouse. */
   input(which: 'keyboard' | 'mouse', backend: InputBackend): InputBackend

@@ -80,7 +80,7 @@ export interface ArmFirmwareKernel {
 export interface ArmFirmwareSettings {
   /** Device paths that it boots from, in the order to try them; default those that it finds. */
   readonly bootOrder?: readonly string[] | undefined
-  /** Whether it waits for a key and offers its menu; default false. */
+  /** Whether the firmware waits for a key and offers its menu; default false. */
   readonly bootMenu?: boolean | undefined
   /** The kernel that it is to start; absent: none. */
   readonly kernel?: ArmFirmwareKernel | undefined

@@ -97,11 +97,11 @@ export interface ArmMachineOptions extends ArmPciOptions {
   readonly devicePolicy?: FailurePolicy | undefined
   /** Milliseconds of host time that a device model may take for an answer; default as for a PC. */
   readonly deviceDeadlineMs?: number | undefined
-  /** Told of device models that fail. */
+  /** Called for device models that fail. */
   readonly onDeviceFailure?: ((failure: DeviceFailure) => void) | undefined
   /** Room for memory that device models own, in bytes; default 0, which leaves about 4 MiB. */
   readonly deviceMemoryBytes?: number | undefined
-  /** Told of every access to a device; slow. */
+  /** Called for every access to a device; slow. */
   readonly trace?: ((record: IoTraceRecord) => void) | undefined
   /** `real` (default) follows the host's clock; `deterministic` derives time from what the guest executes. */
   readonly clock?: 'real' | 'deterministic' | undefined
@@ -367,7 +367,7 @@ export class ArmMachine {
     return this.#deviceTree
   }
 
-  /** Whether it runs or is stopped. */
+  /** Whether the machine runs or is stopped. */
   get state(): PcState {
     return this.#life.state
   }

@@ -232,7 +232,7 @@ export class ArmReplay {
  *
  * @param options - those that it was recorded with; back ends may be any
  * @param onMachine - told of each machine before it runs: going back makes another one. Connect its outputs here
- * @throws RecordingError for a file that is none, or is damaged; MachineError `ERR_OPTION` for options of another machine; as
+ * @throws RecordingError for an invalid or damaged file; MachineError `ERR_OPTION` for options of another machine; as
  *   `createArmMachine`
  */
 export function replayArmMachine(

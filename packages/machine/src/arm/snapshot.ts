@@ -194,7 +194,7 @@ export class ArmSnapshots {
     })
   }
 
-  /** Ends it with its machine. */
+  /** Ends the log with its machine. */
   close(): void {
     this.#restoring?.close()
     this.#checkpoints?.close()

@@ -42,7 +42,7 @@ export interface BoardDescription {
   readonly epochSeconds: number
   /** Its wall clock is the host's: a machine that is restored later shows a later time. */
   readonly followsHost: boolean
-  /** The content of fw_cfg for the guest. */
+  /** The content of fw_cfg. */
   readonly configuration: FirmwareConfiguration
   /** Whether firmware runs first. */
   readonly firmware: boolean
@@ -50,9 +50,9 @@ export interface BoardDescription {
   readonly serialPorts: number
   /** Types of its floppy drives, as CMOS has them. */
   readonly floppies: readonly number[]
-  /** Whether it has Xen's platform device. */
+  /** Whether the board has Xen's platform device. */
   readonly xen: boolean
-  /** Whether it has system-management mode; default false. */
+  /** Whether the board has system-management mode; default false. */
   readonly smm?: boolean
   /** Whether the guest may say where in RAM its picture is; default false. */
   readonly ramfb?: boolean
@@ -97,7 +97,7 @@ export interface Board {
   readonly models: readonly DeviceModel[]
   /** In the order of the serial ports. */
   readonly uarts: readonly Uart16550[]
-  /** Their far ends, in the same order. */
+  /** Far ends, in the same order. */
   readonly serialStreams: readonly SerialStream[]
   readonly isaBridge: InterruptInputs
   /** @returns whether the guest has asked for the button's event */

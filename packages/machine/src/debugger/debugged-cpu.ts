@@ -32,7 +32,7 @@ export interface CpuStart {
 
 /** One vCPU as its debugger sees it, whatever its instruction set. */
 export interface DebuggedCpu {
-  /** Why it has stopped; undefined when it has not, or goes on. */
+  /** Why the vCPU has stopped; undefined when it has not, or goes on. */
   readonly stop: CpuStop | undefined
   /** The processor's activity, for people: `halted`. */
   readonly activity: string

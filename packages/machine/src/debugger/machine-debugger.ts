@@ -15,7 +15,7 @@ export type StopHandler = (stop: MachineStop) => unknown
 
 /** A breakpoint or watchpoint that can be taken away. */
 export interface Removable {
-  /** Takes it away. */
+  /** Takes the breakpoint away. */
   remove(): void
 }
 
@@ -34,7 +34,7 @@ export interface CpuResume {
 /** The part of a machine that its debugger needs. */
 export interface DebuggedMachine {
   readonly domain: Pick<Domain, 'clock' | 'guestMemory' | 'memory' | 'secondLevel' | 'wake' | 'watchDebug'>
-  /** Its vCPUs, by number. */
+  /** The vCPUs, by number. */
   readonly cpus: readonly DebuggedCpu[]
   readonly life: {
     holder: HeldMachine | undefined
@@ -154,7 +154,7 @@ export class MachineDebugger {
     return next
   }
 
-  /** @internal Names the listener that hears of each stop that no handler takes. */
+  /** @internal Names the listener that is notified of each stop that no handler takes. */
   onStop(listener: ((stop: MachineStop) => void) | null): void {
     this.#listener = listener
   }
@@ -201,7 +201,7 @@ export class MachineDebugger {
             })
           : []
     const handlers = stoppers.map(({ handler }) => handler)
-    // One without a handler stops for good.
+    // One without a handler stops permanently.
     return handlers.includes(undefined) ? [] : (handlers as StopHandler[])
   }
 
@@ -319,7 +319,7 @@ export class MachineDebugger {
    * Reads a register of a stopped machine, by gdb's name for it. Of a PC: `rax`, `rip`, `eflags`, `cs`, `xmm0`, or one of
    * `cs_base`, `cr0`, `efer`, `gdtr_base` and so on.
    *
-   * @throws MachineError `ERR_OPTION` for a register that there is not
+   * @throws MachineError `ERR_OPTION` for a register that does not exist
    */
   register(name: string, cpu = 0): bigint {
     this.#checkCpu(cpu)

@@ -14,7 +14,7 @@ export interface MachineGdbOptions {
 export interface GdbMachine {
   /** The registers that gdb is told of. */
   readonly registers: RegisterSet
-  /** Its `monitor` commands. */
+  /** `monitor` commands. */
   readonly monitor: Monitor
   /** The signal that systems make of an exception, of which `stop` tells. */
   signalOf(stop: MachineStop): number

@@ -8,7 +8,7 @@ export interface MonitorCommand {
   readonly usage: string
   /** The command's effect, for the same line. */
   readonly help: string
-  /** Does it for the chosen vCPU. @param given - the words after its name @returns what to print, in whole lines */
+  /** Does the command for the chosen vCPU. @param given - the words after its name @returns what to print, in whole lines */
   run(cpu: number, given: readonly string[]): string | Promise<string>
 }
 

@@ -223,7 +223,7 @@ export class X86State {
     this.#saved = undefined
   }
 
-  /** Reads a register; undefined for a name that there is not. */
+  /** Reads a register; undefined for a name that does not exist. */
   read(name: string): bigint | undefined {
     if (name === 'cr8') return BigInt(this.#vcpu.apic.cr8)
     return ACCESSES.get(name)?.read(this.#inspect())

@@ -43,7 +43,7 @@ export class DeviceTreeNode {
    * Adds a child.
    *
    * @param name - with its unit address: `pl011@9000000`
-   * @throws RangeError for a name that is none, or is taken
+   * @throws RangeError for a name that is invalid or taken
    */
   add(name: string): DeviceTreeNode {
     if (!NODE_NAME.test(name))
@@ -59,7 +59,7 @@ export class DeviceTreeNode {
    * Sets a property. Without parts its value is empty: it is there, and that is all.
    *
    * @param parts - numbers are cells of 32 bits, texts end with a NUL
-   * @throws RangeError for a name that is none, and for a number that does not fit a cell
+   * @throws RangeError for an invalid name, and for a number that does not fit a cell
    */
   set(name: string, ...parts: readonly PropertyPart[]): this {
     if (!PROPERTY_NAME.test(name))

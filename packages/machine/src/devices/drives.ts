@@ -29,11 +29,11 @@ export interface PcDrive {
   readonly media?: 'disk' | 'cdrom' | undefined
   /** How the guest reaches it: as a drive of the IDE controller, of a `q35` the SATA one (default), by a controller of its own, as a drive of the SCSI controller, as a stick of the USB controller, or as floppy drive A or B. */
   readonly interface?: 'ide' | 'virtio' | 'nvme' | 'scsi' | 'usb' | 'floppy' | undefined
-  /** Its place on the PCI bus, and its queues, with `interface: 'virtio'`. */
+  /** Place on the PCI bus, and its queues, with `interface: 'virtio'`. */
   readonly virtio?: PcVirtioDisk | undefined
   /** The same with `interface: 'nvme'`. */
   readonly nvme?: PcNvmePlace | undefined
-  /** Its place with `interface: 'scsi'`; the controller is one for all of them. */
+  /** Place with `interface: 'scsi'`; the controller is one for all of them. */
   readonly scsi?: PcScsiPlace | undefined
   /**
    * With IDE, its place: 0 and 1 on the primary cable, 2 and 3 on the secondary one; with SATA its port, 0 to 5. Default

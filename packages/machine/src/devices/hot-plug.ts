@@ -35,7 +35,7 @@ export type PcPluggable =
 
 /** How a device is unplugged. */
 export interface PcUnplugOptions {
-  /** Takes it out without asking the guest, as one who pulls it. Default false. */
+  /** Takes the device out without asking the guest, as one who pulls it. Default false. */
   readonly force?: boolean | undefined
   /** Milliseconds of host time that the guest may take to give it up; default 60,000. */
   readonly deadlineMs?: number | undefined

@@ -5,7 +5,7 @@ import type { PcPciPlace } from './pci-options.ts'
 export interface PcNetworkPlace {
   /** The network: one of `@retrap/network`, or a back end of yours. */
   readonly network: PacketBackend
-  /** Its address, six bytes; default what the network prescribes, or 52:54:00:12:34:56 for the first card, 57 and so on. */
+  /** Address, six bytes; default what the network prescribes, or 52:54:00:12:34:56 for the first card, 57 and so on. */
   readonly macAddress?: Uint8Array | undefined
   /** A boot program for its expansion ROM, such as iPXE's, at most 1 MiB; default none. */
   readonly rom?: Uint8Array | undefined

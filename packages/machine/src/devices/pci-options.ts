@@ -26,13 +26,13 @@ export interface PcUsb extends PcPciPlace {
 export interface PcSoundDevice extends PcPciPlace {
   /** The model: the controller of an ICH with an AC'97 codec. */
   readonly model: 'ac97'
-  /** The back end for the guest's sound; default nobody hears it. */
+  /** The back end for the guest's sound; default: it is discarded. */
   readonly audio?: AudioBackend | undefined
 }
 
 /** A root port of PCI Express. */
 export interface PcRootPort {
-  /** Names it for the device behind it: a letter, and letters, digits, `_`, `.` and `-`. */
+  /** Names the port for the device behind it: a letter, and letters, digits, `_`, `.` and `-`. */
   readonly id: string
   /** PCI device number, 3 to 30; default the lowest free one. */
   readonly slot?: number | undefined

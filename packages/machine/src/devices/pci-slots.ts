@@ -10,9 +10,9 @@ export interface PciPlace {
   readonly device: number
   /** The bus of a root port; undefined: bus 0. */
   readonly bus: string | undefined
-  /** Its device number on bus 0, or that of the port. */
+  /** Device number on bus 0, or that of the port. */
   readonly root: number
-  /** Tells it from all others in names of models. */
+  /** Tells the device from all others in names of models. */
   readonly label: string
   /** Firmware's path of it. @param node - what firmware calls devices of its class */
   path(node: string): string
@@ -70,7 +70,7 @@ export class PciSlots {
   /**
    * Takes the device number of a root port.
    *
-   * @throws MachineError `ERR_OPTION` as of `take`, and for an id that is none or taken
+   * @throws MachineError `ERR_OPTION` as of `take`, and for an id that is invalid or taken
    */
   addPort(id: string, wanted?: number): number {
     if (!/^[A-Za-z][\w.-]*$/.test(id) || this.#ports.has(id)) {

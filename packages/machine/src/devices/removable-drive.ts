@@ -34,14 +34,14 @@ export interface PcRemovableDrive {
    * one before fail: nothing is answered from two media. Exchanges of a drive wait for each other.
    *
    * @returns what was in it before, once no request uses that any more
-   * @throws MachineError `ERR_LOCKED` where the guest has locked the tray, which hears of it; `ERR_OPTION` for a medium that the drive cannot take
+   * @throws MachineError `ERR_LOCKED` where the guest has locked the tray, which is notified of it; `ERR_OPTION` for a medium that the drive cannot take
    */
   insert(medium: BlockBackend, options?: PcEjectOptions): Promise<BlockBackend | null>
   /**
    * Takes the medium out. The tray stays open.
    *
    * @returns what was in it, once no request uses that any more; null: nothing was
-   * @throws MachineError `ERR_LOCKED` where the guest has locked the tray, which hears of it
+   * @throws MachineError `ERR_LOCKED` where the guest has locked the tray, which is notified of it
    */
   eject(options?: PcEjectOptions): Promise<BlockBackend | null>
 }
@@ -133,7 +133,7 @@ export class RemovableDrive implements PcRemovableDrive, BlockBackend {
     return before
   }
 
-  /** The machine has ended for good: its media may outlive it. */
+  /** The machine has ended permanently: its media may outlive it. */
   leave(): void {
     this.#hasLeft = true
     this.#unwatch?.()

@@ -13,7 +13,7 @@ export type PcVirtioDevice = PcVirtioPlace &
     | {
         /** A console, with further ports for bytes. */
         readonly kind: 'console'
-        /** Its ports; the first is a console (`hvc0` of Linux) unless it says otherwise. */
+        /** Ports; the first is a console (`hvc0` of Linux) unless it says otherwise. */
         readonly ports: readonly VirtioConsolePort[]
       }
     | ({

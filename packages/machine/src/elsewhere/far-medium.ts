@@ -12,7 +12,7 @@ import { fromJson, MESSAGE, type Message, type Post } from './messages.ts'
 /** A write that is to be durable. The other flags of a request count changes of the medium that the model has heard of. */
 export const DURABLE = 1
 
-/** The flags of a request, made after so many changes. */
+/** The flags of a request, made after this many changes. */
 export const requestFlags = (changes: number, durable: boolean): number =>
   ((changes << 1) & 0xff) | (durable ? DURABLE : 0)
 /** The guest's changes to a tray. */

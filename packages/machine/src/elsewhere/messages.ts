@@ -19,7 +19,7 @@ export const MESSAGE = {
   tray: 7,
   /** A frame of a card. */
   send: 8,
-  /** A card has taken so many frames. */
+  /** A card has taken this many frames. */
   taken: 9,
   /** The frames that a card wants, as JSON. */
   filter: 10,
@@ -32,7 +32,7 @@ export const MESSAGE = {
   ejectRequested: 18,
   /** A frame of a network. */
   receive: 19,
-  /** A network has taken so many frames. */
+  /** A network has taken this many frames. */
   sent: 20,
   /** Whether a cable is plugged in, in the flags. */
   link: 21,

@@ -12,7 +12,7 @@ export interface ControllerDescription {
   readonly media: readonly ({ readonly properties: BlockProperties; readonly hasTray: boolean } | null)[]
   /** The same of networks. */
   readonly networks: readonly unknown[]
-  /** Where they are on the PCI bus, in the order in which they ask. */
+  /** Where the controllers are on the PCI bus, in the order in which they ask. */
   readonly places: readonly { readonly device: number; readonly root: number; readonly label: string }[]
 }
 

@@ -143,7 +143,7 @@ export function writeBiosServices(memory: GuestMemoryWriter, options: BiosServic
   asm.bind(failed)
   setFlag(FLAG_CF)
   asm.mov(ah, UNSUPPORTED).iret()
-  // The disks that there are not, serial and parallel ports, cassettes.
+  // Disks that do not exist, serial and parallel ports, cassettes.
   for (const vector of [0x13, 0x14, 0x17]) entries[vector] = failed
   asm.org(BASE + RESET_OFFSET).jmpf(far16(SEGMENT, start.plus(-BASE)))
   const program = asm.assemble()

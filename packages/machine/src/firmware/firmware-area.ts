@@ -18,7 +18,7 @@ interface RomRegion {
 
 /** The saved form of ROM and RAM below 1 MiB. */
 export interface FirmwareAreaState {
-  /** Of this form. */
+  /** Version of this form. */
   readonly version: 1
   /** For each page from 0xC0000 to 0xFFFFF, what its PAM register says. */
   readonly pages: readonly { readonly readRam: boolean; readonly writeRam: boolean }[]

@@ -33,7 +33,7 @@ export async function loadFlash(list: readonly PcFlash[], largest: number = LARG
       const contents = new Uint8Array(medium.properties.bytes)
       const { maximumBytes } = medium.properties
       for (let at = 0; at < contents.length; at += maximumBytes) {
-        // oxlint-disable-next-line no-await-in-loop -- a medium takes so much at once
+        // oxlint-disable-next-line no-await-in-loop -- a medium takes this much at once
         await medium.read(at, contents.subarray(at, at + maximumBytes))
       }
       return contents

@@ -6,7 +6,7 @@ import type { KernelRom } from '../loaders/index.ts'
 
 /** An adapter's firmware: what extends a PC's BIOS. */
 export interface OptionRom {
-  /** Names it in errors and, for firmware that loads it by itself, in fw_cfg. */
+  /** Names the ROM in errors and, for firmware that loads it by itself, in fw_cfg. */
   readonly name: string
   /** The image, with its signature, size byte and checksum. */
   readonly bytes: Uint8Array
@@ -62,7 +62,7 @@ export function checkOptionRom({ name, bytes }: OptionRom): Uint8Array {
  * ROM has left it.
  *
  * @returns their guest-physical addresses; those that have removed themselves (size 0 afterwards) are left out
- * @throws LoaderError for a ROM that is none, or for which there is no room
+ * @throws LoaderError for a ROM that is invalid, or for which there is no room
  * @throws MachineError `ERR_OPTION_ROM` for one that does not return
  */
 export async function initialiseOptionRoms(domain: X86Domain, roms: readonly OptionRom[]): Promise<number[]> {

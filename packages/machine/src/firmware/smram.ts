@@ -47,13 +47,13 @@ export interface SmramPage {
 
 /** The saved form of a PC's SMRAM. Pages of zeros are left out. */
 export interface SmramState {
-  /** Of this form. */
+  /** Version of this form. */
   readonly version: 1
   /** The RAM behind the VGA window. */
   readonly low: readonly SmramPage[]
   /** The top of low memory, where nobody else sees it. */
   readonly tseg: readonly SmramPage[]
-  /** Its size. */
+  /** Size. */
   readonly tsegBytes: number
 }
 
@@ -199,7 +199,7 @@ export class Smram implements SystemManagementMemory {
       if (type !== P2mType.RAM_RW && type !== P2mType.RAM_LOGDIRTY) break
       frames.push(entry.mfn)
     }
-    // Memory that the guest has given up is nobody's TSEG.
+    // TSEG cannot be in memory that the guest has given up.
     this.#tseg = frames.length === pages ? frames : []
     for (const [page, mfn] of this.#tseg.entries()) {
       frameCounts.tryTake(mfn, 1)

@@ -94,7 +94,7 @@ function unowned(medium: BlockBackend): BlockBackend {
   }
 }
 
-/** A cable that leads nowhere. It looks as the one of the machine that was forked did. */
+/** A cable that is not connected. It looks as the one of the machine that was forked did. */
 function unplugged({ linkUp, macAddress, maximumBytes }: PacketBackend): PacketBackend {
   return {
     linkUp,

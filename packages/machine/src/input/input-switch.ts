@@ -13,7 +13,7 @@ interface Member {
 
 const FIRST_BUTTON_KEY = 0x1_0000
 
-/** What a machine does about events, besides handing them to a model. */
+/** The reaction of a machine to events, besides handing them to a model. */
 interface InputEffects {
   /** Wakes the domain: it may wait for what was just taken. */
   readonly wake?: () => void

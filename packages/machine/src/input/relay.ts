@@ -4,12 +4,12 @@ import type { InputBackend, InputClient, InputEvent } from '@retrap/device'
  * Input of a board that runs in another thread: the machine's thread has the back end, the board's thread the model.
  */
 
-/** So many events may be on their way, or wait for the model, before the back end waits. */
+/** This many events may be on their way, or wait for the model, before the back end waits. */
 const MOST_OUTSTANDING = 64
 
 /** Where the board's models tell what they say to their back ends. */
 export interface InputHooks {
-  /** The model has taken so many events. */
+  /** The model has taken this many events. */
   taken(count: number): void
   /** See `InputBackend.setLeds`. */
   setLeds(leds: Parameters<NonNullable<InputBackend['setLeds']>>[0]): void

@@ -108,7 +108,7 @@ export interface RandomSource {
   readonly next: () => number
   /** The last number of a sequence that can be gone on with; null for the host's numbers. */
   save(): number | null
-  /** Goes on after a saved number; with null, and the host's, as it likes. */
+  /** Continues after a saved number. With null, and for the host's numbers, the next one is arbitrary. */
   restore(last: number | null): void
 }
 

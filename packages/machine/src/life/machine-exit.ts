@@ -4,7 +4,7 @@ import type { CrashDetail } from './crash.ts'
 
 /** Why the `run` of a machine ended. */
 export interface MachineExit {
-  /** Why it ended; after `timeout` and `stopped` the machine can be run on. */
+  /** Why the machine ended; after `timeout` and `stopped` the machine can be run on. */
   readonly reason:
     | 'power-off'
     | 'reset'

@@ -123,7 +123,7 @@ export class MachineLife {
   readonly #pauses: (() => Promise<void>)[] = []
   /** The debugger that may keep the machine still. */
   #holder: HeldMachine | undefined
-  /** Settles when the machine is kept still no longer. */
+  /** Settles when the machine may run again. */
   #hold: PromiseWithResolvers<void> | undefined
   /** Settles when the run that is under way is to end. */
   #stopping = Promise.withResolvers<void>()
@@ -157,7 +157,7 @@ export class MachineLife {
     this.#outlets.push(part)
   }
 
-  /** Has a part hear that nothing of the machine uses its back ends any more: one after the other. */
+  /** Notifies a part that the machine no longer uses its back ends. Parts are notified one after another. */
   leaves(part: { leave(): void }): void {
     this.#leavers.push(part)
   }
@@ -289,7 +289,7 @@ export class MachineLife {
     else this.#holder?.still()
   }
 
-  /** Lets it run on. */
+  /** Lets the machine run on. */
   release(): void {
     this.#hold?.resolve()
     this.#hold = undefined

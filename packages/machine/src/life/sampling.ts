@@ -44,15 +44,15 @@ export interface SampledVcpu extends SampledMemory {
 export interface SamplingOptions {
   /** Milliseconds between two samples of a vCPU that executes; default 1. */
   readonly intervalMs?: number | undefined
-  /** Told of each sample. `memory` is the guest's, until the call returns. */
+  /** Called for each sample. `memory` is the guest's, until the call returns. */
   readonly onSample: (sample: GuestSample, memory: SampledMemory) => void
-  /** Told of time in which no vCPU executed, in nanoseconds. */
+  /** Called for time in which no vCPU executed, in nanoseconds. */
   readonly onIdle?: ((ns: number) => void) | undefined
 }
 
 const DEFAULT_INTERVAL_MS = 1
 const NS_PER_MS = 1e6
-/** A sample is taken within so many instructions after it is due. More than a short loop has, less than a turn. */
+/** A sample is taken within this many instructions after it is due. More than a short loop has, less than a turn. */
 const SPREAD = 8192
 
 /** The account of a vCPU. */

@@ -41,7 +41,7 @@ export class Sleep {
     this.#parts = parts
   }
 
-  /** Whether it is to wake, and has not been run since. */
+  /** Whether the machine is to wake, and has not been run since. */
   get isWoken(): boolean {
     return this.#woken
   }

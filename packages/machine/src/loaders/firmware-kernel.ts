@@ -27,7 +27,7 @@ export interface LoadedPiece {
 const SETUP = 0x1_0000
 const COMMAND_LINE = 0x2_0000
 const ONE_MIB = 0x10_0000
-/** Firmware keeps so much below the end of low RAM for tables and for itself. */
+/** Firmware keeps this much below the end of low RAM for tables and for itself. */
 const FIRMWARE_SHARE = 0x2_8000
 /** The ROM for multiboot writes the memory map here; the boot information follows. */
 const MULTIBOOT_MEMORY_MAP = 0x9000

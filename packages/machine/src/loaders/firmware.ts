@@ -13,7 +13,7 @@ export interface FirmwareRegion {
   readonly offset: number
 }
 
-/** A firmware image in its places. */
+/** A firmware image, with the addresses where it is loaded. */
 export interface LoadedFirmware {
   /** The whole image up to 4 GiB, and its end once more up to 1 MiB. */
   readonly regions: readonly FirmwareRegion[]
@@ -46,7 +46,7 @@ export function loadFirmware(image: Uint8Array, signature = 0): LoadedFirmware {
   }
 }
 
-/** Where the end of an image of so many bytes is seen below 1 MiB. */
+/** Where the end of an image of this many bytes is seen below 1 MiB. */
 export function belowOneMib(imageBytes: number): FirmwareRegion {
   const bytes = Math.min(imageBytes, LEGACY_BYTES)
   return { gpa: ONE_MIB - bytes, bytes, offset: imageBytes - bytes }

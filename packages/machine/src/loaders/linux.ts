@@ -203,7 +203,7 @@ interface SetupPlaces {
   readonly commandLineGpa: number
   /** End of heap and stack, from the beginning of the setup sectors' segment. */
   readonly heapEnd: number
-  /** No bytes: there is none. */
+  /** Place of the initrd; 0 bytes: there is no initrd. */
   readonly initrd: { readonly gpa: number; readonly bytes: number }
 }
 

@@ -64,7 +64,7 @@ export interface PcOptions {
   readonly rootPorts?: readonly PcRootPort[] | undefined
   /** Sound devices, each on the PCI bus. */
   readonly sound?: readonly PcSoundDevice[] | undefined
-  /** Gets what the PC speaker plays; default nobody hears it. */
+  /** Gets what the PC speaker plays; default: it is discarded. */
   readonly speaker?: AudioBackend | undefined
   /** Network cards that are not virtio devices, each on the PCI bus. */
   readonly networkCards?: readonly PcNetworkCard[] | undefined
@@ -129,7 +129,7 @@ export interface PcOptions {
   readonly deviceDeadlineMs?: number | undefined
   /** Told that the guest sleeps (S3), and that it has been woken. */
   readonly onSleep?: ((asleep: boolean) => void) | undefined
-  /** Told of device models that fail. */
+  /** Called for device models that fail. */
   readonly onDeviceFailure?: ((failure: DeviceFailure) => void) | undefined
   /**
    * Puts the machine into shared memory, so that device models in Workers can map the guest's: what
@@ -138,7 +138,7 @@ export interface PcOptions {
   readonly sharedMemory?: boolean | undefined
   /** Find device models that keep views of guest memory: `pc.domain.keptViews()`. Slow. */
   readonly checkMappings?: boolean | undefined
-  /** Told of every access to a device; slow. */
+  /** Called for every access to a device; slow. */
   readonly trace?: ((record: IoTraceRecord) => void) | undefined
   /** `real` (default) follows the host's clock; `deterministic` derives time from what the guest executes. */
   readonly clock?: 'real' | 'deterministic' | undefined

@@ -128,7 +128,7 @@ export class Pc {
     life.close()
   }
 
-  /** Whether it runs, sleeps in S3 until its alarm, the power button or a key wakes it, or is stopped. */
+  /** Whether the machine runs, sleeps in S3 until its alarm, the power button or a key wakes it, or is stopped. */
   get state(): PcState {
     return this.#machine.life.state
   }

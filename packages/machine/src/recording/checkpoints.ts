@@ -6,7 +6,7 @@ import { isAtRest } from '../snapshot/snapshot-rules.ts'
 import type { InputGate } from './gate.ts'
 import type { GatedMachine } from './pc-inputs.ts'
 
-/** Host time between two checkpoints, if so much was executed. */
+/** Host time between two checkpoints, if this much was executed. */
 const INTERVAL_MS = 1000
 const INSTRUCTIONS_A_MS = 2000
 /** Instructions between two checkpoints, however little time they take, where the machine is at rest by then. */
@@ -37,7 +37,7 @@ export interface RecordedAnswer {
 
 /** Where a run is in its log. */
 export interface LogPosition {
-  /** Its round. */
+  /** Round. */
   readonly round: number
   /** The piece of the log that is read next. */
   readonly piece: number
@@ -64,7 +64,7 @@ export type Checkpoints = CheckpointStore<LogPosition>
 export interface LoggedGate extends InputGate {
   /** The instant of the machine. */
   instant(): Instant
-  /** Where it is in the log; undefined while something of it is being read. */
+  /** Where the gate is in the log; undefined while something of it is being read. */
   position(): LogPosition | undefined
 }
 
@@ -97,7 +97,7 @@ export class CheckpointTaker {
   #isCompared = false
   /** Host time before which there is no other. */
   #soonest = 0
-  /** Host time of the next one, if so many instructions were executed by then. */
+  /** Host time of the next one, if this many instructions were executed by then. */
   #due = 0
   #least = 0
   /** Instructions of the next one. */

@@ -15,7 +15,7 @@ export const noteRegisters = (vcpus: X86Domain['vcpus']): Uint8Array =>
 
 /** The machine that a recording is of: what a replay must be made with again. */
 export interface RecordedMachine extends PcSnapshotMachine {
-  /** Its processor. */
+  /** Processor. */
   readonly cpu: string
   /** Wall-clock time at power-on, seconds from 1970. */
   readonly epochSeconds: number

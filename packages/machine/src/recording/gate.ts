@@ -9,9 +9,9 @@ export type Deliver = (data: Uint8Array) => void
 
 /** The inputs that a party holds for the machine: they were delivered, and its model has no room for them. */
 export interface HeldInputs {
-  /** Returns it as plain data. */
+  /** Returns the state as plain data. */
   save(): unknown
-  /** Puts it back; its model has been restored. */
+  /** Puts the state back; its model has been restored. */
   restore(saved: unknown): void
   /** A machine must be made with it, and cannot be put back to where it was another. */
   readonly isFixed?: boolean
@@ -39,9 +39,9 @@ export abstract class InputGate implements OutsideInputs {
   round: number = 0
   /** Instructions after which the machine stops. */
   limit: number = Infinity
-  /** Where it stands at that many instructions, it goes on to this round; default it does not. */
+  /** Where the machine stands at that many instructions, it goes on to this round; default it does not. */
   limitRound: number = 0
-  /** Whether it stops exactly there; else between two turns of vCPUs, where instructions cannot be executed one by one. */
+  /** Whether the machine stops exactly there; else between two turns of vCPUs, where instructions cannot be executed one by one. */
   isExact: boolean = true
   /** Instructions after which each one is executed alone, so that a look in between finds them counted. */
   aloneFrom: number = Infinity

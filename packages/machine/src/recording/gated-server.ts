@@ -4,7 +4,7 @@ import { HeldFrames } from './held-frames.ts'
 
 /** The facts that are recorded about a server. */
 export interface ServerFacts {
-  /** Names it among the parties. */
+  /** Names the server among the parties. */
   readonly name: string
   /** Messages of its models, both ways, are between them and the host, and nothing of the machine's: requests of disks. */
   readonly talksToHost: boolean

@@ -179,7 +179,7 @@ export class LiveRun implements TravellingMachine {
     return attachReplayDebugger(this)
   }
 
-  /** Shows it to gdb. */
+  /** Shows the machine to gdb. */
   gdbTarget(options: PcGdbOptions): Promise<GdbTarget> {
     const run = (): LiveRun => this
     const recorded = {

@@ -38,7 +38,7 @@ const encode = (events: readonly InputEvent[]): Uint8Array => new TextEncoder().
 const decode = (data: Uint8Array): readonly InputEvent[] =>
   JSON.parse(new TextDecoder().decode(data)) as readonly InputEvent[]
 
-/** A recording has at most so much of an input in one event. */
+/** A recording has at most this much of an input in one event. */
 const INPUT_BYTES = 2 ** 20
 
 /** The facts about back ends when the machine was made: plain data, which a replay has instead of them. */

@@ -12,9 +12,9 @@ export interface GatedSnapshots {
    * @throws MachineError `ERR_SNAPSHOT`
    */
   rest(deadlineMs: number): Promise<DomainRest>
-  /** Saves it at rest, but for the contents of its RAM, which are the state's until the rest ends. @throws as `rest` */
+  /** Saves the machine at rest, but for the contents of its RAM, which are the state's until the rest ends. @throws as `rest` */
   saveState(rest: DomainRest): Promise<PcSnapshotState>
-  /** Puts it back, as `Pc.restore` does. @param before - what is known of the snapshot's pages */
+  /** Puts the machine back, as `Pc.restore` does. @param before - what is known of the snapshot's pages */
   restore(snapshot: PcSnapshotSource, options: PcRestoreOptions, before?: FormerPages): Promise<void>
 }
 
@@ -28,11 +28,11 @@ export interface FormerPages {
 
 /** A machine as its gate sees it. */
 export interface GatedMachine {
-  /** Its inside. */
+  /** Inside. */
   readonly domain: X86Domain
   /** Does something while no vCPU executes, between two instructions; see `MachineLife.pause`. */
   pause<T>(action: () => Promise<T>): Promise<T>
-  /** Saves it, and puts it back. */
+  /** Saves the machine, and puts it back. */
   snapshots(): Promise<GatedSnapshots>
 }
 

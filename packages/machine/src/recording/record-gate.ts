@@ -5,13 +5,13 @@ import { type Input, InputGate } from './gate.ts'
 
 /** Instructions between two notes of the processors' registers. */
 const CHECK_INSTRUCTIONS = 5_000_000
-/** So many bytes may wait to be written before the machine waits for them. */
+/** This many bytes may wait to be written before the machine waits for them. */
 const MOST_WAITING_BYTES = 32 * 2 ** 20
 /** Records are written at least so often, so that a cut loses no more. */
 const FLUSH_MS = 1000
 /** Rounds between two looks at the host's clock. */
 const LOOK_ROUNDS = 64
-/** Time of the guest may be ahead of the host's by so much before the machine waits, if it is to keep to it. */
+/** Time of the guest may be ahead of the host's by this much before the machine waits, if it is to keep to it. */
 const AHEAD_NS = 2_000_000
 
 /** Records inputs as they enter the machine, and answers as they come. */
@@ -141,7 +141,7 @@ export class RecordGate extends InputGate implements LoggedGate {
   }
 }
 
-/** The machine is looked at again after so long, whether it may go on or not. */
+/** The machine is looked at again after this long, whether it may go on or not. */
 const LONGEST_WAIT_MS = 50
 
 /** The registers of all processors, as bytes; null for one that is in the middle of an instruction. */

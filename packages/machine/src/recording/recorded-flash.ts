@@ -5,7 +5,7 @@ import { loadFlash, type PcFlash } from '../firmware/flash.ts'
 /** A flash memory as a run began with it: plain data. */
 export interface FlashFacts {
   readonly readOnly: boolean
-  /** Its contents, in Base64. */
+  /** Contents, in Base64. */
   readonly contents: string
 }
 

@@ -27,7 +27,7 @@ import { readCheckpoint, type StartingPoint, storedCheckpoint } from './saved-ch
 
 /** A recording, wherever it is. */
 export interface RecordingSource {
-  /** Its size in bytes. */
+  /** Size in bytes. */
   readonly bytes: number
   /** Reads some of it. @returns fewer bytes where it ends */
   read(offset: number, bytes: number): Uint8Array | Promise<Uint8Array>
@@ -35,9 +35,9 @@ export interface RecordingSource {
 
 /** How a run is replayed. */
 export interface ReplayPcOptions {
-  /** Told of each machine before it runs: going back makes another one. Connect its outputs here. */
+  /** Called for each machine before it runs: going back makes another one. Connect its outputs here. */
   readonly onMachine?: ((pc: Pc) => void) | undefined
-  /** Where it begins, in instructions; default at power-on. The nearest checkpoint makes that short. */
+  /** Where the replay begins, in instructions; default at power-on. The nearest checkpoint makes that short. */
   readonly at?: number | 'end' | undefined
   /** Host time between two checkpoints, in milliseconds; default 1000. `Infinity`: none is taken on the way. */
   readonly checkpointMs?: number | undefined
@@ -207,7 +207,7 @@ export class PcReplay {
   }
 
   /**
-   * Goes to where the vCPUs have retired so many instructions, forwards or backwards: to the first instant there. It begins
+   * Goes to where the vCPUs have retired this many instructions, forwards or backwards: to the first instant there. It begins
    * at the nearest checkpoint, so that what the guest puts out on the way may not be seen.
    *
    * @returns `arrived`, or why it is elsewhere
@@ -310,7 +310,7 @@ export class PcReplay {
     return attachReplayDebugger(this.travelling())
   }
 
-  /** @internal Goes to an instant: `goto` goes to the first one with so many instructions. */
+  /** @internal Goes to an instant: `goto` goes to the first one with this many instructions. */
   toInstant(instant: Instant, options: MachineRunOptions): Promise<ReplayExit> {
     return this.#makeAt(instant, options)
   }
@@ -350,7 +350,7 @@ const withRecordedFlash = (options: PcOptions, backEnds: RunDescription['backEnd
  * Opens a recording, to run it again.
  *
  * @param options - those that it was recorded with; back ends may be any
- * @throws RecordingError for a file that is none, or is damaged; MachineError `ERR_OPTION` for options of another machine; as
+ * @throws RecordingError for an invalid or damaged file; MachineError `ERR_OPTION` for options of another machine; as
  *   `createPc`
  */
 export function replayPc(options: PcOptions, source: RecordingSource, given: ReplayPcOptions = {}): Promise<PcReplay> {

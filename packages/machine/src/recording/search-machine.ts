@@ -11,7 +11,7 @@ const DEADLINE_MS = 2000
 export class SearchMachine {
   readonly #build: (from?: StartingPoint) => Promise<RebuiltPc>
   #current: RebuiltPc | undefined
-  /** Where it was put back to. */
+  /** Where the machine was put back to. */
   #from: StartingPoint | undefined
 
   /** @param build - makes one; default at power-on */
@@ -29,7 +29,7 @@ export class SearchMachine {
     return (this.#current = await this.#build(from))
   }
 
-  /** Ends it: the next one is another. */
+  /** Ends the machine: the next one is another. */
   close(): void {
     this.#current?.pc.close()
     this.#current = undefined

@@ -28,7 +28,7 @@ export interface RebuiltPc {
 export interface Past {
   /** The replay's machine, which stays where it is. */
   readonly pc: Pc
-  /** Where it is. */
+  /** Where the machine is. */
   readonly now: Instant
   readonly recording: Recording
   readonly store: Checkpoints

@@ -23,7 +23,7 @@ export interface MachineCheckpoint {
    *   checkpoint that was closed
    */
   reset(options?: PcRestoreOptions): Promise<void>
-  /** Ends it: what was kept of the instant is free, and the guest writes its RAM as before. */
+  /** Ends the checkpoint: what was kept of the instant is free, and the guest writes its RAM as before. */
   close(): void
 }
 

@@ -30,7 +30,7 @@ const NOT_AT_REST =
 const MODELS_RECORDED =
   'what some device models do is in the recording, and not how they are: save a machine that is not recorded'
 
-/** The part of a PC that its {@link Snapshots} need. */
+/** The part of a PC that {@link Snapshots} needs. */
 export interface SnapshotHost {
   readonly life: MachineLife
   readonly parts: SnapshotParts
@@ -187,7 +187,7 @@ export class Snapshots {
     })
   }
 
-  /** Ends it with its machine. */
+  /** Ends the log with its machine. */
   close(): void {
     this.#restoring?.close()
     this.#checkpoints?.close()

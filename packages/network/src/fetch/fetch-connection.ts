@@ -50,7 +50,7 @@ export interface FetchWorld {
   /** Bytes of requests that are not complete, and of bodies that no server has taken yet. */
   heldBytes: number
   refused(to: SocketAddress, reason: 'tls' | 'not-http'): void
-  /** Where a request goes, by the field `Host`; null: nobody knows. */
+  /** Where a request goes, by the field `Host`; null: unknown. */
   originOf(to: SocketAddress, host: string | undefined): string | null
 }
 
@@ -116,7 +116,7 @@ export class FetchConnection implements TcpSocket {
       this.#client.data(encode('HTTP/1.1 100 Continue\r\n\r\n'))
     }
     const { request } = parser
-    // Its body is the browser's from now on, until the server has it.
+    // The browser reads the request's body from now on, until the server has all of it.
     parser.request = null
     if (parser.fault !== null) this.#refuse(parser.fault)
     else if (this.#world.heldBytes > MOST_HELD_BYTES) this.#fail(503, 'Too many requests are under way.')

@@ -25,7 +25,7 @@ export interface FetchSocketsOptions {
    * Default: whether the page has come by https.
    */
   readonly secure?: boolean | undefined
-  /** Hears of connections that are refused. A guest decides how often. */
+  /** Is notified of connections that are refused. A guest decides how often. */
   readonly onRefused?: ((refused: RefusedConnection) => void) | undefined
 }
 
@@ -71,7 +71,7 @@ const isSecurePage = (): boolean =>
 const isHostName = (name: string): boolean =>
   name.length <= 253 && /^([a-z\d_]([a-z\d_-]{0,61}[a-z\d])?\.)+[a-z][a-z\d-]{0,61}[a-z\d]\.?$/i.test(name)
 
-/** Where a request goes; null: nobody knows any more what the guest means. */
+/** Where a request goes; null: it is no longer known what the guest means. */
 function originOf(
   { address, port }: SocketAddress,
   host: string | undefined,
@@ -94,7 +94,7 @@ function refuse(client: TcpSocketClient): TcpSocket {
   return { write: () => true, end() {}, abort() {}, pause() {}, resume() {} }
 }
 
-/** 198.18.0.0/15: for tests of networks, and nobody's. Source: RFC 6890 §2.2.2, table 12. */
+/** 198.18.0.0/15: reserved for tests of networks. Source: RFC 6890 §2.2.2, table 12. */
 const FIRST: Ipv4Address = 0xc612_0001
 const MOST_NAMES = 65_536
 

@@ -13,7 +13,7 @@ import {
 import type { PacketBackend } from '@retrap/device'
 import { capturePackets, type CaptureOptions, NetworkError } from '../index.ts'
 
-/** Frames of one turn of the event loop are written together, or when so much has come. */
+/** Frames of one turn of the event loop are written together, or when this much has come. */
 const MOST_HELD = 1 << 20
 /** The first bytes of captures. Sources: pcap-savefile(5); draft-ietf-opsawg-pcapng, "Section Header Block". */
 const CAPTURES: ReadonlySet<string> = new Set(['d4c3b2a1', 'a1b2c3d4', '4d3cb2a1', 'a1b23c4d', '0a0d0d0a'])

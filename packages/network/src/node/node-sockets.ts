@@ -91,7 +91,7 @@ function udpSocket(socket: DatagramSocket, receive: UdpReceiver): UdpSocket {
   let open = true
   let pending = 0
   socket.on('message', (bytes, { address, port }) => receive({ address, port }, bytes))
-  // Errors are of single datagrams: the other end is not there.
+  // An error concerns a single datagram, whose receiver does not exist.
   socket.on('error', () => {})
   return {
     send({ address, port }, bytes) {

@@ -6,7 +6,7 @@ export class BufferBudget {
     this.#free = bytes
   }
 
-  /** @returns false where so much is not left: nothing was taken */
+  /** @returns false where this much is not left: nothing was taken */
   take(bytes: number): boolean {
     if (bytes > this.#free) return false
     this.#free -= bytes
@@ -18,7 +18,7 @@ export class BufferBudget {
   }
 }
 
-/** Every buffer may have so much, whatever the others have. */
+/** Every buffer may have this much, whatever the others have. */
 export const FIRST_BUFFER: number = 32 << 10
 const LARGEST_BUFFER = 512 << 10
 

@@ -5,7 +5,7 @@ import type { BufferBudget } from './buffer-budget.ts'
 /** Why a connection is no more. */
 export type TcpEnd = 'finished' | 'reset' | 'refused' | 'timeout' | 'aborted'
 
-/** Hears of a connection. */
+/** Is notified of a connection. */
 export interface TcpClient {
   /** The handshake is done. */
   connected(): void

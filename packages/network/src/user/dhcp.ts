@@ -5,7 +5,7 @@ export const DHCP_SERVER_PORT = 67
 export const DHCP_CLIENT_PORT = 68
 const MAGIC = 0x6382_5363
 const FIXED_BYTES = 240
-/** BOOTP's clients expect so much (RFC 951 §3). */
+/** BOOTP's clients expect this much (RFC 951 §3). */
 const LEAST_BYTES = 300
 const LEASE_SECONDS = 86_400
 const MOST_LEASES = 256
@@ -72,7 +72,7 @@ export class DhcpServer {
     const options = readOptions(message)
     const server = addressOf(options.get(OPTION_SERVER))
     if (server !== null && server !== this.#options.gateway) return null
-    // BOOTP has no types: whoever asks is answered.
+    // BOOTP has no types: any party that asks is answered.
     switch (options.get(OPTION_TYPE)?.[0]) {
       case undefined: {
         const address = this.#lease(mac, null)

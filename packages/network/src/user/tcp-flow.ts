@@ -32,7 +32,7 @@ export class TcpFlow {
   request: GuestRequest | null
   socket: TcpSocket | null = null
   connection: TcpConnection | null = null
-  /** Hears of the guest's connection. */
+  /** Is notified of the guest's connection. */
   readonly guest: TcpClient = {
     connected: () => {
       this.#guestConnected = true
@@ -47,7 +47,7 @@ export class TcpFlow {
       else this.abort()
     },
   }
-  /** Hears of the host's connection. */
+  /** Is notified of the host's connection. */
   readonly host: TcpSocketClient = {
     connected: () => {
       if (!this.#over) this.connection = this.#owner.openGuest(this)

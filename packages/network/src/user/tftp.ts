@@ -20,12 +20,12 @@ const MOST_TRANSFERS = 16
 const MOST_READS = 4
 
 /**
- * A client that has said nothing for so long has gone, and its file with it. RFC 1350 leaves the time open; clients ask again
+ * A client that has said nothing for this long has gone, and its file with it. RFC 1350 leaves the time open; clients ask again
  * after seconds.
  */
 const IDLE_MS = 60_000
 
-/** A message that nothing has followed for so long is sent again; then after twice the time, and so on. */
+/** A message that nothing has followed for this long is sent again; then after twice the time, and so on. */
 const FIRST_WAIT_MS = 1000
 
 /** Reads a file that guests may load. @returns null: there is none of that name */
@@ -37,7 +37,7 @@ interface Transfer {
   /** Number of the block that was sent last; 0: the options were. */
   block: number
   usedMs: number
-  /** Sends what was sent last once more. */
+  /** Sends the last message again. */
   again: () => void
   /** When to do so, and how long it waits. */
   againMs: number

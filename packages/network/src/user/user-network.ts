@@ -269,5 +269,5 @@ export class UserNetwork implements PacketBackend {
   }
 }
 
-/** Hears of a connection that was broken off at once. */
+/** Is notified of a connection that was broken off at once. */
 const NOBODY: TcpSocketClient = { connected() {}, data() {}, ended() {}, drained() {}, closed() {} }

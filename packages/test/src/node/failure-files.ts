@@ -16,7 +16,7 @@ export const FILES = {
 /**
  * Writes what a test that has failed leaves behind, and ends its recording.
  *
- * @param test - its machine, which has been stopped for good
+ * @param test - its machine, which has been stopped permanently
  * @param folder - it is emptied first
  * @throws what the host's file system throws
  */

@@ -11,7 +11,7 @@ import { serveGdb } from './gdb-server.ts'
 export interface ReplayFailureOptions {
   /** The port on 127.0.0.1; default one that is free. */
   readonly port?: number | undefined
-  /** Told of the port, when gdb can attach. */
+  /** Called for the port, when gdb can attach. */
   readonly onListening: (port: number) => void
 }
 

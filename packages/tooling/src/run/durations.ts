@@ -14,7 +14,7 @@ export interface KeptDurations {
 
 /** Files that take less say little about how fast a host is. */
 const TELLING_SECONDS = 0.5
-/** So many files at least say how fast a host is. */
+/** This many files at least say how fast a host is. */
 const TELLING_FILES = 20
 
 const FILE = '.config/test-durations.json'

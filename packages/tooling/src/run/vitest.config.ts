@@ -15,7 +15,7 @@ const WORKERS = 2
 
 /** The packages whose tests run guest code in either execution: by an interpreter, and compiled (RETRAP_TEST_JIT). */
 const COMPILED = ['x86-cpu', 'hvm', 'xen', 'vapic', 'machine'].map((name) => `packages/${name}`)
-/** One of so many test files of these packages runs in both. A run that has everything compiled takes all of them. */
+/** One of this many test files of these packages runs in both. A run that has everything compiled takes all of them. */
 const COMPILED_PARTS = 48
 
 /**

@@ -24,7 +24,7 @@ const LAST_MODIFIER = 0xe7
 const MOST_KEYS = 6
 /** In place of each key where more are down. */
 const ROLL_OVER = 0x01
-/** So many reports may wait for the host. */
+/** This many reports may wait for the host. */
 const MOST_REPORTS = 32
 
 /**
@@ -80,7 +80,7 @@ export class UsbKeyboard implements UsbDevice, InputClient {
     })
   }
 
-  /** Plugs it in. */
+  /** Plugs the keyboard in. */
   attach(port: UsbPort): void {
     this.#hid.attach(port)
     this.#input.connect(this)

@@ -35,7 +35,7 @@ const MOST_BUTTONS = 5
 const BOOT_BYTES = 3
 /** Largest value of a byte with a sign. */
 const MOST_STEP = 127
-/** So many states may wait for the host; movements between two changes of buttons are one. */
+/** This many states may wait for the host; movements between two changes of buttons are one. */
 const MOST_WAITING = 32
 const MOST_PLACE = 0x7fff
 
@@ -96,7 +96,7 @@ export class UsbPointer implements UsbDevice, InputClient {
     })
   }
 
-  /** Plugs it in. */
+  /** Plugs the pointer in. */
   attach(port: UsbPort): void {
     this.#hid.attach(port)
     this.#input.connect(this)

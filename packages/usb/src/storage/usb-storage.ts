@@ -58,7 +58,7 @@ interface MediumRequest {
 
 /** How it ended. */
 interface MediumAnswer {
-  /** Why it failed; null: it is done. */
+  /** Why the request failed; null: it is done. */
   readonly sense: ScsiSense | null
   /** The bytes that were read. */
   readonly data: Uint8Array
@@ -171,7 +171,7 @@ export class UsbStorage implements UsbDevice {
     }
   }
 
-  /** Plugs it in. */
+  /** Plugs the device in. */
   attach(port: UsbPort): void {
     this.#port = port
     this.#requests = new LateAnswers<MediumRequest, MediumAnswer>(port, {
@@ -180,7 +180,7 @@ export class UsbStorage implements UsbDevice {
     })
   }
 
-  /** Hears of no further changes of the medium. */
+  /** Is notified of no further changes of the medium. */
   removed(): void {
     this.#unit.removed?.()
   }

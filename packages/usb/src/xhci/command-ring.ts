@@ -17,7 +17,7 @@ export interface CommandHost {
   mostSlots(): number
   /** Tells the guest. */
   post(event: EventWords): void
-  /** An endpoint is to be left alone from now on. @param tell - the guest hears of a transfer that was under way */
+  /** An endpoint is to be left alone from now on. @param tell - the guest is notified of a transfer that was under way */
   stop(endpoint: Endpoint, tell: boolean): void
 }
 

@@ -40,7 +40,7 @@ export interface InterrupterHost {
   raised(interrupter: Interrupter): void
   /** The guest has enabled it, or has taken note. */
   changed(interrupter: Interrupter): void
-  /** Its ring makes no sense. */
+  /** Ring is invalid. */
   broken(): void
   /** Its ring has room again. */
   drained(): void
@@ -80,7 +80,7 @@ export class Interrupter {
     return this.#waiting.length > 0
   }
 
-  /** Whether it asks for an interrupt. */
+  /** Whether the interrupter asks for an interrupt. */
   get isPending(): boolean {
     return (this.#management & (PENDING | ENABLE)) === (PENDING | ENABLE)
   }
@@ -195,7 +195,7 @@ export class Interrupter {
     return guest < 0 ? -1 : (guest - own - 1 + total) % total
   }
 
-  /** @returns false where the ring makes no sense */
+  /** @returns false where the ring is invalid */
   #put(): boolean {
     while (this.#waiting.length > 0) {
       const segments = this.#load()

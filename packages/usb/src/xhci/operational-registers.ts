@@ -82,7 +82,7 @@ export class OperationalRegisters {
     this.#stop(HOST_ERROR)
   }
 
-  /** The guest's structures make no sense. */
+  /** The guest's structures are invalid. */
   failController(): void {
     this.#stop(CONTROLLER_ERROR)
   }

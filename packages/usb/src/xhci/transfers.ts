@@ -121,7 +121,7 @@ export class Transfers {
           if (endpoint.state === ENDPOINT.RUNNING) this.#ready.add(endpoint)
   }
 
-  /** Leaves an endpoint alone. @param tell - the guest hears of a transfer that was under way */
+  /** Leaves an endpoint alone. @param tell - the guest is notified of a transfer that was under way */
   stop(endpoint: Endpoint, tell: boolean): void {
     this.#ready.delete(endpoint)
     if (!tell) return
@@ -224,7 +224,7 @@ export class Transfers {
     return transfer(this.#host.memory, endpoint, trbs, device)
   }
 
-  /** Halts an endpoint: its driver hears of it whether it asked or not. */
+  /** Halts an endpoint: its driver is notified of it whether it asked or not. */
   #fail(endpoint: Endpoint, trbs: readonly Trb[], code: number): void {
     const isRing = code === CODE.TRB_ERROR
     const trb = trbs.find((one) => typeOf(one) !== TRB.LINK) ?? trbs[0]!

@@ -50,7 +50,7 @@ export const FLAG = {
   CYCLE: 0x01,
   /** Of a Link TRB: toggles the cycle. */
   TOGGLE_CYCLE: 0x02,
-  /** Of an event: it carries a word of the driver's. */
+  /** In an event: its data is a value that the driver has given. */
   EVENT_DATA: 0x04,
   /** An event where fewer bytes came. */
   SHORT_PACKET: 0x04,

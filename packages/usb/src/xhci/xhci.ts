@@ -54,7 +54,7 @@ export interface XhciState {
   readonly slots: unknown
   /** Endpoints that may have something to do; absent from states of old. */
   readonly ready?: unknown
-  /** When it goes on by itself; null: not. Absent likewise. */
+  /** When the controller goes on by itself; null: not. Absent likewise. */
   readonly later?: unknown
   /** Something waits to be looked at; absent: that is not known. */
   readonly wasCalled?: boolean
@@ -215,7 +215,7 @@ export class Xhci implements DeviceModel {
   }
 
   /**
-   * Plugs a device in. The guest hears of it if it listens.
+   * Plugs a device in. The guest is notified of it if it listens.
    *
    * @returns the number of its socket, from 0
    * @throws DeviceError `ERR_NO_SPACE` where all are taken, `ERR_EXISTS` for a name that is, `ERR_OPTION` for a wrong description
@@ -285,7 +285,7 @@ export class Xhci implements DeviceModel {
     this.#frames.disarm()
   }
 
-  /** A timer only where the guest wants to hear of the counter's wrap. */
+  /** A timer only where the guest wants to be notified of the counter's wrap. */
   #armWrap(): void {
     if (this.#registers.isRunning && this.#registers.wrapEvents) this.#frames.arm()
     else this.#frames.disarm()

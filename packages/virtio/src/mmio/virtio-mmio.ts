@@ -154,7 +154,7 @@ export class VirtioMmio implements DeviceModel {
       case CONFIG_GENERATION:
         return core.generation
       default:
-        // A region of shared memory that there is not has length −1.
+        // A region of shared memory that does not exist has length −1.
         return offset >= SHARED_MEMORY && offset < SHARED_MEMORY_END ? 0xffff_ffff : 0
     }
   }

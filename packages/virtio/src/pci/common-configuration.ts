@@ -69,7 +69,7 @@ export class CommonConfiguration {
     fields.setUint8(CONFIG_GENERATION, core.generation)
     fields.setUint16(QUEUE_SELECT, this.#queueSelect, true)
     const queue = core.queues[this.#queueSelect]
-    // A queue that there is not has size 0.
+    // A queue that does not exist has size 0.
     fields.setUint16(QUEUE_SIZE, queue?.size ?? 0, true)
     fields.setUint16(QUEUE_VECTOR, queue?.vector ?? NO_VECTOR, true)
     fields.setUint16(QUEUE_ENABLE, queue?.enabled === true ? 1 : 0, true)

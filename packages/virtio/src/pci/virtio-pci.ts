@@ -24,9 +24,9 @@ export interface VirtioPciOptions extends VirtioRingOptions {
   readonly device: number
   /** PCI function number; default 0. */
   readonly function?: number
-  /** Whether it has the interface of legacy drivers. Default: where the device type has one, or `modern` is false. */
+  /** Whether the device has the interface of legacy drivers. Default: where the device type has one, or `modern` is false. */
   readonly legacy?: boolean
-  /** Whether it has the interface of drivers of version 1.0 and later. Default true. */
+  /** Whether the device has the interface of drivers of version 1.0 and later. Default true. */
   readonly modern?: boolean
   /** MSI-X vectors, 0 for none. Default one for each queue, and one for changes of configuration. */
   readonly vectors?: number

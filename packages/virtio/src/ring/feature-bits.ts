@@ -4,7 +4,7 @@
  * Source: Virtual I/O Device (VIRTIO) 1.2, §6, "Reserved Feature Bits"; §6.3 for the legacy ones.
  */
 export const VirtioFeature: {
-  /** A legacy driver may lay buffers out as it likes. */
+  /** A legacy driver may split a request into buffers freely. */
   readonly anyLayout: 27
   /** A descriptor may name a table of descriptors. */
   readonly indirect: 28
@@ -33,7 +33,7 @@ export class FeatureSet {
     return set
   }
 
-  /** Whether it holds a bit. */
+  /** Whether the set holds a bit. */
   has(bit: number): boolean {
     return ((bit < 32 ? this.lo >>> bit : this.hi >>> (bit - 32)) & 1) !== 0
   }

@@ -45,7 +45,7 @@ export interface Ring {
   listen(): boolean
   /** Puts a chain among those to be published as used. @returns false: the ring is not RAM */
   use(id: number, slots: number, written: number): boolean
-  /** Publishes them, all at once. @returns false: the ring is not RAM */
+  /** Publishes the chains, all at once. @returns false: the ring is not RAM */
   publish(): boolean
   /** Whether the driver wants an interrupt for what was published since the last time it was asked. */
   wantsInterrupt(): boolean

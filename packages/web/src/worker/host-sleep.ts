@@ -1,7 +1,7 @@
 import { TWO_32 } from '@retrap/basics'
 import type { Pc } from '@retrap/machine'
 
-/** Has a machine's clock go on by so many milliseconds at once. The machine stands still meanwhile. */
+/** Has a machine's clock go on by this many milliseconds at once. The machine stands still meanwhile. */
 export function addTime(clock: Pc['domain']['clock'], ms: number): void {
   const state = clock.save()
   const ns = state.time.hi * TWO_32 + state.time.lo + Math.round(ms * 1e6)

@@ -10,7 +10,7 @@ export class Impairments {
   /** When the accesses that wait began to, by device. */
   readonly #waiting = new Map<string, Set<number>>()
 
-  /** @throws WebError `ERR_OPTION` for a device that there is not */
+  /** @throws WebError `ERR_OPTION` for a device that does not exist */
   set(devices: Devices, name: string, { delayMs = 0, dead = false }: Impairment): void {
     this.#given.set(name, { delayMs, dead })
     if (this.#apply(devices, name)) return

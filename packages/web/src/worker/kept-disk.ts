@@ -13,7 +13,7 @@ import {
 } from '../kept-disk-files.ts'
 import { reasonOf } from './sources.ts'
 
-/** Writes are made durable after so long, even where the guest asks for nothing: a tab may close at any time. */
+/** Writes are made durable after this long, even where the guest asks for nothing: a tab may close at any time. */
 const FLUSH_MS = 250
 /** Magic number and version of a qcow2 image. */
 const HEAD_BYTES = 8
@@ -144,7 +144,7 @@ export async function openKeptDisk(
 }
 
 async function openStorage(file: FileSystemFileHandle, name: string): Promise<OpfsStorage> {
-  // Workers have it; the DOM's types are those of pages.
+  // Workers have this method. The DOM's types describe pages, which lack it.
   const { createSyncAccessHandle } = file as { createSyncAccessHandle?: () => Promise<SyncAccessHandle> }
   if (createSyncAccessHandle === undefined) throw new Error('this browser cannot write kept disks')
   try {

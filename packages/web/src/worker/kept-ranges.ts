@@ -19,7 +19,7 @@ interface KeptHead extends HttpFileState {
 
 /** A file of the browser's. */
 export interface RangeFile extends SyncAccessHandle {
-  /** Cuts it off. */
+  /** Cuts the file off. */
   truncate(bytes: number): void
 }
 

@@ -23,7 +23,7 @@ interface OpenedStorage {
 
 /** Magic number and version of a qcow2 image. */
 const HEAD_BYTES = 8
-/** Of a disk at an address so much is read at a time. */
+/** Of a disk at an address this much is read at a time. */
 const CHUNK_BYTES = 256 << 10
 
 /** Tells the page what is read from an image by and by, and what fails. */

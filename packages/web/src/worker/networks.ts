@@ -14,7 +14,7 @@ import { reasonOf, type SourceListener } from './sources.ts'
 
 /** Channels of this origin have one space of names. */
 const CHANNEL_PREFIX = 'retrap-network-'
-/** A guest tries again and again: of so many hosts the page hears, once each. */
+/** A guest tries again and again: of this many hosts the page hears, once each. */
 const MOST_WARNINGS = 20
 
 type Warn = Pick<SourceListener, 'warning'>

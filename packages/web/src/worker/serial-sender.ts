@@ -10,7 +10,7 @@ export class SerialSender {
   readonly #send: (bytes: Uint8Array<ArrayBuffer>) => void
   readonly #hold: () => void
   #waiting: Uint8Array[] = []
-  /** The last pieces of all, of at least {@link TAIL_BYTES} where there were so many. */
+  /** The last pieces of all, of at least {@link TAIL_BYTES} where there were this many. */
   #tail: Uint8Array[] = []
   #tailBytes = 0
   #onTheWay = 0
@@ -54,7 +54,7 @@ export class SerialSender {
     this.#tailBytes = tail.length
   }
 
-  /** The page's terminal has printed so much. */
+  /** The page's terminal has printed this much. */
   printed(bytes: number): void {
     this.#onTheWay -= bytes
     if (this.#onTheWay > GO_ON_BYTES) return

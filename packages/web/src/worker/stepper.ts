@@ -4,14 +4,14 @@ import { WebError } from '../errors.ts'
 
 /** Within this time a vCPU executes an instruction, unless it waits for a device or an interrupt. */
 const STEP_MS = 250
-/** The time passes in so many parts: while the host has no processor for this Worker, no more than one of them. */
+/** The time passes in this many parts: while the host has no processor for this Worker, no more than one of them. */
 const PARTS = 10
 
 /** The part of a machine's life that its stepper needs. */
 export interface SteppedLife {
-  /** Has the machine stand still. */
+  /** Stops the machine between two instructions. */
   rest(): Promise<void>
-  /** Lets it run. @returns settles when it stands still again, or has ended */
+  /** Lets the machine run. @returns settles when it stands still again, or has ended */
   go(): Promise<void>
   /** @throws WebError `ERR_MACHINE` for a machine that is off */
   powered(): Pc | ArmMachine

@@ -28,7 +28,7 @@ import { newTranslation } from './translation.ts'
 import { VECTOR_GP, VECTOR_PF } from '../vectors.ts'
 
 const LAST_PAGE = 0xffff_f000
-/** Bytes of an instruction after its first one, less one: an offset from which so many are within a segment has them all. */
+/** Bytes of an instruction after its first one, less one: an offset from which this many are within a segment has them all. */
 const MOST_ON_SECOND_PAGE = 13
 
 /** Where a vCPU's instructions may lie: canonical addresses, the limit of CS, and the translation of fetches. */

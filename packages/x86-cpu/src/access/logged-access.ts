@@ -107,7 +107,7 @@ export class LoggedAccess {
         return
       }
       const ma = this.#host.ramAddress(gpa)
-      // An address that is no writable RAM any more swallows the store.
+      // An address that is no writable RAM any more ignores the store.
       if (ma >= 0) this.#plain.store(ma, bytes, offset, size)
     })
   }
@@ -149,7 +149,7 @@ export class PlainMemory {
     for (let i = 0; i < size; i++) data[at + i] = u8[ma + i]!
   }
 
-  /** Writes bytes to RAM; what has been decoded of them dies. */
+  /** Writes bytes to RAM; what has been decoded of them is dropped. */
   store(ma: number, bytes: Uint8Array, at: number, size: number): void {
     const { u8, codeBits } = this.#memory
     for (let i = 0; i < size; i++) u8[ma + i] = bytes[at + i]!

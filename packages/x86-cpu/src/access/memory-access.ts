@@ -88,7 +88,7 @@ export class MemoryAccess {
   }
   /** An operand's address was not canonical; the executor clears it when it takes the fault. */
   nonCanonical = false
-  /** Told of stores to some of machine memory; null: nobody looks. */
+  /** Called for stores to some of machine memory; null: nothing observes it. */
   stores: StoreWatch | null = null
 
   constructor(parts: MemoryAccessParts) {
@@ -199,7 +199,7 @@ export class MemoryAccess {
     return this.#first.gpa
   }
 
-  /** Its machine address; -1 where it is not RAM. */
+  /** Machine address; -1 where it is not RAM. */
   get locatedMa(): number {
     return this.#first.ma
   }
@@ -210,7 +210,7 @@ export class MemoryAccess {
     return status === STATUS_DONE ? this.#perform(this.#first, 0, flags & 0xff, flags) : status
   }
 
-  /** Tells of a store that is watched. @returns whether its instruction is to start again first, in a logged pass */
+  /** Reports a store that is watched. @returns whether its instruction is to start again first, in a logged pass */
   #meets({ ma }: Translation, size: number, flags: number): boolean {
     if ((flags & (SLOW_WRITE | SLOW_MODIFY)) === 0 || ma < 0 || !this.stores!.matches(ma, size)) return false
     if (this.#u32[S_LOGGED >>> 2] === 0) return true

@@ -87,7 +87,7 @@ function immediateOf(info: CodeInfo, form: Form, op: number): number {
 /** The facts that all forms of a code share, as far as their records depend on them. */
 export interface CodePlan {
   readonly info: CodeInfo
-  /** Whether it is a branch to a relative target. */
+  /** Whether the form is a branch to a relative target. */
   readonly isRelative: boolean
   readonly isString: boolean
   /** Whether the index of its address is a vector register. */

@@ -12,7 +12,7 @@ export interface FoundPlace {
   readonly number: number
   readonly root: number
   readonly narrow: boolean
-  /** Where it lies from its root. */
+  /** Where the place lies from its root. */
   readonly offset: number
   /** The place is in the table of pages that may be written, which may be read as well. */
   readonly writable: boolean

@@ -13,7 +13,7 @@ import type { RegionBuilder } from './region-builder.ts'
  * Memory as an instruction of a region sees it: an access whose page is not in the TLB leaves the unit before it. Code after an
  * access has no second way in, so V8 keeps values in registers and folds loads into their users.
  *
- * The accesses of an instruction that often misses in vain, at a device for example, are made as the interpreter makes
+ * The accesses of an instruction that often misses the TLB's fast path, at a device for example, are made as the interpreter makes
  * them: by a call in place.
  */
 export abstract class RegionMemory extends Context {

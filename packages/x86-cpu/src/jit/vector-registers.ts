@@ -185,7 +185,7 @@ export class VectorRegisters {
 
   // ---------------------------------------------------------------- what is known
 
-  /** Whether a register's elements of a type are no denormal numbers: the lowest one, or those of so many lanes. */
+  /** Whether a register's elements of a type are no denormal numbers: the lowest one, or those of this many lanes. */
   isNormal(at: number, bits: 32 | 64, lanes: 0 | 1 | 2): boolean {
     const known = this.#at(at).register.normal >>> (bits === 64 ? 0 : NORMAL_SINGLE_SHIFT)
     const needed = lanes === 0 ? NORMAL_LOW : lanes === 1 ? NORMAL_LOWER : NORMAL_LOWER | NORMAL_UPPER

@@ -50,7 +50,7 @@ const CPUID_WORDS: Readonly<Record<WordName, CpuidWord>> = {
 
 /** One feature. */
 export interface CpuFeature {
-  /** Its name, spelled as `CodeInfo.feature` of x86-decoder where instructions belong to it. */
+  /** Name, spelled as `CodeInfo.feature` of x86-decoder where instructions belong to it. */
   readonly name: string
   /** Word and bit that report it; undefined for a feature that CPUID does not tell of. */
   readonly cpuid: { readonly word: CpuidWord; readonly bit: number } | undefined

@@ -212,7 +212,7 @@ export class Processor {
     if (this.has('SSE')) this.#setBits(word, AMD_MMXEXT)
   }
 
-  /** Whether it has a feature of the table. */
+  /** Whether the processor has a feature of the table. */
   has(feature: string): boolean {
     return this.model.features.has(feature)
   }
@@ -230,7 +230,7 @@ export class Processor {
     return this.amd ? -1 : highest
   }
 
-  /** Whether it executes an instruction, in 64-bit mode (`long`) or outside; otherwise that is #UD. */
+  /** Whether the processor executes an instruction, in 64-bit mode (`long`) or outside; otherwise that is #UD. */
   executes(info: CodeInfo, long: boolean): boolean {
     // In 64-bit mode these two are a feature of their own.
     if (long && (info.mnemonic === 'LAHF' || info.mnemonic === 'SAHF') && !this.has('LAHF_LM')) return false

@@ -28,7 +28,7 @@ export type Alignment = 'never' | 'legacy' | 'always'
  * Integers are {@link I64} throughout. Reads come sign-extended (`readS`) or zero-extended (`readU`) from the operand's
  * size; writes take the low bytes and ignore the rest. A write to a 32-bit register clears the upper half.
  *
- * Rules for whoever writes semantics (the instruction contract): make all reads, and all checks that can fault, before
+ * Rules for the party that writes semantics (the instruction contract): make all reads, and all checks that can fault, before
  * the first write; write memory before registers and flags; several memory writes belong into a TypeScript handler or
  * are probed first. Every memory access may leave the function; nothing must have changed by then.
  */

@@ -43,7 +43,7 @@ function giveCache(into: Uint32Array, type: number, level: number, ways: number,
 }
 
 /**
- * The result of CPUID, before the host has its say: the model's features, and what goes with them.
+ * The result of CPUID, before the host changes it: the model's features, and what goes with them.
  *
  * Source: SDM vol. 2A, "CPUID—CPU Identification"; AMD APM vol. 3, appendix E.
  */

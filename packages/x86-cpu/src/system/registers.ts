@@ -120,7 +120,7 @@ export class Registers {
     this.advanceBy(this.cpu.memory.u8[record + R_LENGTH]!)
   }
 
-  /** The same, of an instruction of so many bytes. */
+  /** The same, of an instruction of this many bytes. */
   advanceBy(length: number): void {
     const lo = this.get(S_RIP) + length
     if (this.mode64) this.set64(S_RIP, lo, this.get(S_RIP + 4) + (lo > 0xffff_ffff ? 1 : 0))

@@ -3,13 +3,13 @@ import type { XenDomainCalls, XenHost } from '../architecture.ts'
 
 /** A guest's Arm vCPU, as the hypercalls see it. */
 export interface XenArmVcpu {
-  /** Its number. */
+  /** Number. */
   readonly id: number
-  /** Whether it has been started, as PSCI has it: 0 for a vCPU that is on. */
+  /** Whether the vCPU has been started, as PSCI has it: 0 for a vCPU that is on. */
   readonly power: number
-  /** Its processor. */
+  /** Processor. */
   readonly processor: {
-    /** Its registers. */
+    /** Registers. */
     readonly registers: {
       /** X0 to X30. */
       x(number: number): bigint
@@ -23,7 +23,7 @@ export interface XenArmVcpu {
   }
   /** Ends its turn. */
   readonly cpu: { stop(): void }
-  /** Its virtual addresses. */
+  /** Virtual addresses. */
   readonly translation: {
     /** Translates a virtual address with the rights of EL1. @returns the guest-physical address, or −1 */
     guestPhysical(lo: number, hi: number, write: boolean): number

@@ -297,7 +297,7 @@ export class EventChannels implements HostPorts {
     if (port > 0) this.#setPending(port)
   }
 
-  /** Tells of a device's interrupt. @returns false if its number is not bound */
+  /** Reports a device's interrupt. @returns false if its number is not bound */
   sendPirq(pirq: number): boolean {
     const port = this.#pirqPort(pirq)
     if (port > 0) this.#setPending(port)

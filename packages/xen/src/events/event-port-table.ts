@@ -15,7 +15,7 @@ export function isPerVcpu(virq: number): boolean {
   return PER_VCPU.includes(virq)
 }
 
-/** A guest's ports by number. The first is 0, which is none. */
+/** A guest's ports by number. The first is 0, which is invalid. */
 export class EventPortTable {
   readonly #entries: (EventPort | undefined)[] = []
   /** No number below is free. */

@@ -97,7 +97,7 @@ export class GuestEvents<U extends Upcalls = Upcalls> {
     for (const vcpu of this.vcpus) vcpu.updateTime()
   }
 
-  /** Whether a vCPU may run; what it is owed is delivered first. */
+  /** Whether a vCPU may run. Delivers pending events first. */
   mayRun(vcpu: number): boolean {
     if (this.vcpus[vcpu]?.down === true) return false
     this.upcalls.retry(vcpu)

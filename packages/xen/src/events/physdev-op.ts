@@ -68,7 +68,7 @@ const OPERATIONS: Readonly<Partial<Record<number, XenHypercall>>> = {
   },
 }
 
-/** Only who says "self" may; by number it would be a toolstack's call. */
+/** A guest may make the call for DOMID_SELF alone: by number it is a toolstack's call. */
 function self(call: XenCall, domid: number): number {
   if (domid === Domid.SELF) return 0
   return call.xen.ownDomain(domid) || XenErrno.PERM

@@ -9,7 +9,7 @@ export interface EventTarget {
 
 /** One kind of event channels: how the guest's memory tells of events, and how a vCPU is led to them. */
 export interface EventDelivery {
-  /** Ports that there can be: the first is 0, which is none. */
+  /** Ports that there can be: the first is 0, which is invalid. */
   readonly ports: number
   /** Sets a port pending and, unless it is masked, leads its vCPU to it. @returns whether it was pending before */
   raise(port: number, target: EventTarget): boolean

@@ -109,14 +109,14 @@ export class GrantTable {
     return this.#format.version
   }
 
-  /** Makes the table at least so large. @returns false if it may not be, or there is no memory */
+  /** Makes the table at least this large. @returns false if it may not be, or there is no memory */
   grow(frames: number): boolean {
     if (frames > MAX_GRANT_FRAMES) return false
     // The status of a grant comes first: there is no entry without.
     return this.#extend(this.#statusFrames, this.#statusFor(frames)) && this.#extend(this.#frames, frames)
   }
 
-  /** Status frames of a table with so many frames. */
+  /** Status frames of a table with this many frames. */
   #statusFor(frames: number): number {
     if (this.#format.version === 1) return 0
     return Math.ceil((frames * this.#entriesPerFrame()) / STATUS_PER_FRAME)
@@ -193,7 +193,7 @@ export class GrantTable {
     return index >= 0 && this.grow(index + 1) ? this.#frames[index]! : -1
   }
 
-  /** Machine address of an entry; −1 if the table is not so long. */
+  /** Machine address of an entry; −1 if the table is not this long. */
   #entry(ref: number): number {
     const perFrame = this.#entriesPerFrame()
     const frame = this.#frames[Math.floor(ref / perFrame)]

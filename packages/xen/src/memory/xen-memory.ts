@@ -41,7 +41,7 @@ export class XenMemory {
   readonly #thinned = new Set<number>()
   /** Runs that the guest owns and has nowhere in its map. */
   readonly #unmapped: { mfn: number; order: number }[] = []
-  /** Their frames. */
+  /** Frames. */
   #hoarded = 0
 
   /** @param limit - frames of RAM that there may be; default what there is when somebody first asks */
@@ -64,7 +64,7 @@ export class XenMemory {
     return this.#maximum
   }
 
-  /** Pages of Xen's own that are in the map now: whoever changes it may have taken some out. */
+  /** Pages of Xen's own that are in the map now: any party that changes it may have taken some out. */
   #pagesInMap(): number {
     const { version } = this.#p2m
     if (version === this.#counted) return this.#placed
@@ -310,7 +310,7 @@ export class XenMemory {
     if (gfn >= 0) this.#dirty.mark(gfn, 1)
   }
 
-  /** Ends it. @returns false if that frame is not mapped there */
+  /** Ends the mapping. @returns false if that frame is not mapped there */
   unmapGrant(gfn: number, mfn: number): boolean {
     const p2m = this.#p2m
     if (!isFrame(gfn) || !p2m.isForeign(p2m.lookup(gfn, this.#entry)) || this.#entry.mfn !== mfn) return false

@@ -1,12 +1,12 @@
 /** The host's end of a channel. */
 export interface HostChannel {
-  /** Its number among the host's ports: what a guest binds to. */
+  /** Number among the host's ports: what a guest binds to. */
   readonly port: number
   /** Whether a guest's port is at the other end. */
   readonly bound: boolean
   /** Raises the guest's event; nothing without a guest's port. */
   send(): void
-  /** Ends it: the guest's port waits for another binding. */
+  /** Ends the channel: the guest's port waits for another binding. */
   close(): void
 }
 

@@ -110,7 +110,7 @@ export class StoreClient {
   readonly #home: string
   readonly #transactions = new Map<number, Transaction>()
   #nextTransaction = 1
-  /** Told of watch events; paths as the watch named them. */
+  /** Called for watch events; paths as the watch named them. */
   onWatch: WatchListener = () => undefined
 
   /** Use {@link StoreService.connect}. */
@@ -325,7 +325,7 @@ export class StoreClient {
     this.#store.addWatch({ client: this, path, given, token })
   }
 
-  /** @throws StoreRefusal `ENOENT` for a watch that there is not */
+  /** @throws StoreRefusal `ENOENT` for a watch that does not exist */
   unwatch(given: string, token: string): void {
     this.#store.removeWatch(this, given, token)
   }

@@ -7,9 +7,9 @@
 export interface StorePermission {
   /** The domain's number. */
   readonly domain: number
-  /** Whether it may read the node. */
+  /** Whether the guest may read the node. */
   readonly read: boolean
-  /** Whether it may write the node, and make nodes below. */
+  /** Whether the guest may write the node, and make nodes below. */
   readonly write: boolean
 }
 
@@ -29,7 +29,7 @@ export interface StoreNode {
 
 /** A node of the store as data, and what is below it. */
 export interface SavedNode {
-  /** Its bytes. */
+  /** Bytes. */
   readonly value: readonly number[]
   /** Of which the first names the owner, and what all others may do. */
   readonly permissions: readonly StorePermission[]

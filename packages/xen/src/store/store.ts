@@ -23,7 +23,7 @@ import {
 
 /** Saved form of a {@link StoreService}. */
 export interface XenStoreState {
-  /** Of this form. */
+  /** Version of this form. */
   readonly version: 1
   /** The last change. */
   readonly generation: number
@@ -34,7 +34,7 @@ export interface XenStoreState {
 /**
  * A machine's store: names and values that host and guest share, with watches and transactions, as xenstored keeps it for Xen.
  *
- * Host calls take absolute paths and texts, may do everything, and throw `XenError` `ERR_STORE` for a path that is none.
+ * Host calls take absolute paths and texts, may do everything, and throw `XenError` `ERR_STORE` for an invalid path.
  */
 export class StoreService implements StoreBackend, XenStore {
   #root: StoreNode
@@ -148,7 +148,7 @@ export class StoreService implements StoreBackend, XenStore {
     }
   }
 
-  /** Whether a client may hear of a change at a path: it may read the node, as it is or as it was. */
+  /** Whether a client may be notified of a change at a path: it may read the node, as it is or as it was. */
   #mayKnow(client: StoreClient, path: string, before: StoreNode): boolean {
     const node = find(this.#root, path) ?? find(before, path)
     return node === undefined || mayAccess(node, client.domain, false)
@@ -182,7 +182,7 @@ export class StoreService implements StoreBackend, XenStore {
       if (this.#watches[i]?.client === client) this.#watches.splice(i, 1)
   }
 
-  /** Its contents. Watches and transactions belong to their clients. */
+  /** Contents. Watches and transactions belong to their clients. */
   save(): XenStoreState {
     return { version: 1, generation: this.#generation, root: saveNode(this.#root) }
   }

@@ -32,7 +32,7 @@ export class BlockedVcpus {
     this.#woken = woken
   }
 
-  /** Whether it waits. */
+  /** Whether the vCPU waits. */
   has(vcpu: number): boolean {
     return this.#blocked[vcpu] === true
   }

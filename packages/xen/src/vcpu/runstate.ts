@@ -19,7 +19,7 @@ export const RUNSTATE_BYTES_32 = 44
 /** Saved form of a {@link VcpuRunstate}. */
 export interface RunstateState {
   readonly state: number
-  /** When it was entered. */
+  /** When the state was entered. */
   readonly since: Word64
   /** Nanoseconds in each state before that. */
   readonly spent: readonly Word64[]

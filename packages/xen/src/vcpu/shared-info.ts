@@ -74,7 +74,7 @@ export class SharedInfo {
     return this.#layout.vcpuInfoBytes
   }
 
-  /** Ports that there can be: the first is 0, which is none. */
+  /** Ports that there can be: the first is 0, which is invalid. */
   get ports(): number {
     return this.#layout.ports
   }

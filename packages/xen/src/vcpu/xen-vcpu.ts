@@ -24,11 +24,11 @@ export interface XenVcpuState {
   readonly down: boolean
   readonly initialised: boolean
   readonly placed: boolean
-  /** When it is due: nanoseconds of system time, 64 bits. */
+  /** When the timer is due: nanoseconds of system time, 64 bits. */
   readonly singleShot: Word64 | null
   /** Nanoseconds, 64 bits; 0: the periodic timer is off. */
   readonly period: Word64
-  /** When it is due. */
+  /** When the timer is due. */
   readonly nextPeriod: Word64 | null
   readonly runstate: RunstateState
   readonly runstateArea: { readonly linear: string; readonly compat: boolean } | null
@@ -105,7 +105,7 @@ export class XenVcpu {
     this.placed = false
   }
 
-  /** Whether it runs, or would if it were not halted. */
+  /** Whether the vCPU runs, or would if it were not halted. */
   get isUp(): boolean {
     return !this.down && this.#vcpu.isStarted
   }

@@ -91,7 +91,7 @@ export function roundToIntegral(library: ArmLibrary, bits: Precision): SharedFun
   )
 }
 
-/** (state, number, `ROUND_*`, 32 or 64) → the number without a fraction, if a signed integer of so many bits has room for it. */
+/** (state, number, `ROUND_*`, 32 or 64) → the number without a fraction, if a signed integer of this many bits has room for it. */
 export function roundToSize(library: ArmLibrary, bits: Precision): SharedFunction<'i64'> {
   return library.function(
     `element.roundToSize.${bits}`,

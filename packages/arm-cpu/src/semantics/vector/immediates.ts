@@ -133,7 +133,7 @@ function emitSame(c: ArmContext, form: ArmForm, how: ByImmediate): void {
   if (!how.saturates && !how.rounds && !how.adds && !how.inserts && !scalar) {
     const name = how.left ? 'shl' : how.fromSigned ? 'shr_s' : 'shr_u'
     const amount = c.small
-    // A shift by all bits of an element is none to WebAssembly.
+    // WebAssembly takes the amount modulo the element's bits: a shift by all bits would change nothing.
     const half = how.left ? undefined : wholeVector(name, bits, c.readVector(R_N), amount.shrU(1))
     const result = wholeVector(name, bits, half ?? c.readVector(R_N), how.left ? amount : amount.sub(amount.shrU(1)))
     c.writeVector(R_D, bits * count === 64 ? lowHalf(result) : result)

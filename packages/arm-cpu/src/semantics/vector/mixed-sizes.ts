@@ -28,7 +28,7 @@ function doubledSum(operands: Operands, negative: boolean): I64 {
 
 const distance = (a: I64, b: I64): I64 => select(a.ltS(b), b.sub(a), a.sub(b))
 
-/** By mnemonics without the sign and the length: the operands are extended. */
+/** Operations that extend their operands, by mnemonic without sign letter and `L`. */
 const LONG: ReadonlyMap<string, Operation> = new Map<string, Operation>([
   ['ADDL', ({ a, b }) => a.add(b)],
   ['ADDW', ({ a, b }) => a.add(b)],
@@ -44,7 +44,7 @@ const LONG: ReadonlyMap<string, Operation> = new Map<string, Operation>([
   ['QDMLSL', (operands) => doubledSum(operands, true)],
 ])
 
-/** Elements of a lane's number in a register: the upper half's, where an instruction takes these. */
+/** Reads one element: from the upper half of the register if `upper` is set. */
 const readNarrow = (vector: V128, i: number, count: number, upper: boolean, bits: number, isSigned: boolean): I64 =>
   element(vector, upper ? i + count : i, bits, isSigned)
 

@@ -60,7 +60,7 @@ export class UnitWriter<Form> {
   readonly #groups = new CodeWriter()
   #notes: CodeNotes | undefined
 
-  /** Begins a unit. @param notes - takes where the code of each instruction begins; undefined: nobody asks */
+  /** Begins a unit. @param notes - takes where the code of each instruction begins; undefined: not wanted */
   reset(module: UnitModule, found: FoundCode<Form>, notes: CodeNotes | undefined): void {
     this.#module = module
     this.#notes = notes

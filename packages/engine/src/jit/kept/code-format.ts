@@ -145,7 +145,7 @@ class Decoder {
     return this.#words.subarray(this.#from, (this.#from += count))
   }
 
-  /** Groups of so many words. */
+  /** Groups of this many words. */
   #groups(count: number, size: number): Int32Array[] {
     return Array.from({ length: count }, () => this.#take(size))
   }
@@ -214,7 +214,7 @@ function assumptionOf([offset, bytes, lo, hi]: Int32Array): StateAssumption | un
   return isField ? { offset: offset!, bytes, value } : undefined
 }
 
-/** Where instructions of these lengths begin in their bytes; undefined where they do not have so many. */
+/** Where instructions of these lengths begin in their bytes; undefined where they do not have this many. */
 function fromLengths(lengths: Int32Array, size: number): Uint32Array | undefined {
   const from = new Uint32Array(lengths.length + 1)
   for (let i = 0; i < lengths.length; i++) {

@@ -3,9 +3,9 @@ import { decodeCode, encodeCode } from './code-format.ts'
 
 /** Compiled code in a {@link CodeStore}. */
 export interface StoredCode {
-  /** Names it in its store. */
+  /** Names the code in its store. */
   readonly id: number
-  /** Reads it: what was added; undefined where it is gone. The bytes come from the caller, and may be damaged. */
+  /** Reads the code: what was added; undefined where it is gone. The bytes come from the caller, and may be damaged. */
   read(): Uint8Array | undefined
 }
 

@@ -57,7 +57,7 @@ export class GuestRecord implements TaskPriorityRecord {
     const ma = this.#address()
     const { u8, codeBits } = this.#memory
     if (ma < 0 || u8[ma + offset] === value) return
-    // First, so that whoever keeps the frame as it is can copy it.
+    // First, so that a log of the frame's contents can copy them.
     this.#logs.mark(Math.floor(this.#gpa / PAGE_BYTES), 1)
     u8[ma + offset] = value
     if (codeBits[ma >>> PAGE_SHIFT] !== 0) this.#memory.noteWrite(ma + offset, 1)
@@ -69,7 +69,7 @@ export interface DomainVapicOptions {
   /** The way in which helpers ask for interrupts. Default `vmcall`. */
   readonly poll?: PollMethod | undefined
   /**
-   * Reports name the instruction after the access, and the patcher looks backward: what hypervisors give that hear of an
+   * Reports name the instruction after the access, and the patcher looks backward: what hypervisors give that are notified of an
    * access only when it is over. Default false.
    */
   readonly behind?: boolean | undefined
@@ -77,13 +77,13 @@ export interface DomainVapicOptions {
   readonly apicPage?: number | undefined
   /** Makes ROM that is read-only writable: whole pages, instead of those before. Where ROM is RAM there is no need for it. */
   readonly mapRomWritable?: (gpa: number, bytes: number) => void
-  /** Makes it read-only again. */
+  /** Makes the ROM read-only again. */
   readonly unmapRom?: () => void
 }
 
 /** Saved form of a {@link DomainVapic}, for a domain whose memory and vCPUs have been saved with it. */
 export interface DomainVapicState {
-  /** Of this form. */
+  /** Version of this form. */
   readonly version: 1
   /** The patcher's own, as QEMU's device saves it; `encodeSaved` of `@retrap/vapic` makes its bytes. */
   readonly patcher: SavedVapic

@@ -20,7 +20,7 @@ const HYPERCALL_POLL = 1
 const PATIENCE = 32
 const LONGEST_PAUSE = 4096
 
-/** The access of the instruction under way that the patcher is to hear of. */
+/** The access of the instruction under way that the patcher is to be notified of. */
 type Noted = TprAccess | 'port' | null
 
 /** Saved form of a {@link VcpuVapic}. */
@@ -33,7 +33,7 @@ export interface VcpuVapicState {
 
 /** How a vCPU's accesses are reported. */
 export interface VcpuVapicOptions {
-  /** Report the instruction behind the access, as hypervisors do that hear of it too late. */
+  /** Report the instruction behind the access, as hypervisors do that are notified of it too late. */
   readonly behind: boolean
   /** Guest-physical address of an APIC's page that is not the processor's own; −1: none. */
   readonly apicPage: number

@@ -28,7 +28,7 @@ const FPSR_BITS = 0xf800_009fn
 
 const NUMBERED = /^([xv])(\d|[12]\d|3[01])$/
 
-/** Reads a register of a processor that stands still; undefined for a name that there is not. */
+/** Reads a register of a processor that stands still; undefined for a name that does not exist. */
 export function readArmRegister(registers: ArmRegisters, name: string): bigint | undefined {
   const [, file, number] = NUMBERED.exec(name) ?? []
   if (file === 'v') return registers.v(Number(number))

@@ -1,4 +1,4 @@
-/** Lends bytes of host memory, first come first served, so that a guest's requests take no more than so much at once. */
+/** Lends bytes of host memory, first come first served, so that a guest's requests take no more than this much at once. */
 export class ByteBudget {
   #free: number
   readonly #waiting: { readonly bytes: number; readonly resolve: () => void }[] = []
@@ -8,7 +8,7 @@ export class ByteBudget {
     this.#free = bytes
   }
 
-  /** Waits until so many bytes are free, and takes them. */
+  /** Waits until this many bytes are free, and takes them. */
   async take(bytes: number): Promise<void> {
     if (this.#waiting.length === 0 && bytes <= this.#free) {
       this.#free -= bytes
@@ -17,7 +17,7 @@ export class ByteBudget {
     await new Promise<void>((resolve) => this.#waiting.push({ bytes, resolve }))
   }
 
-  /** Gives them back. */
+  /** Gives the bytes back. */
   give(bytes: number): void {
     this.#free += bytes
     for (let first = this.#waiting[0]; first !== undefined && first.bytes <= this.#free; first = this.#waiting[0]) {

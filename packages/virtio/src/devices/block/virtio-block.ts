@@ -101,12 +101,12 @@ export class VirtioBlock implements VirtioDevice {
     }))
   }
 
-  /** Hears of no further changes. */
+  /** Is notified of no further changes. */
   removed(): void {
     this.#unwatch?.()
   }
 
-  /** Hears of changes of the medium from now on. */
+  /** Is notified of changes of the medium from now on. */
   attach(host: VirtioHost): void {
     this.#host = host
     this.#unwatch = this.#medium.onChange(() => {
@@ -207,7 +207,7 @@ export class VirtioBlock implements VirtioDevice {
     return ended(chain, OK)
   }
 
-  /** Calls the medium, with so much host memory. Whatever it throws is a failure of the medium. */
+  /** Calls the medium, with this much host memory. Whatever it throws is a failure of the medium. */
   async #attempt(chain: VirtioChain, act: () => Promise<void>, bytes = 0): Promise<VirtioAnswer> {
     if (bytes > 0) await this.#budget.take(bytes)
     try {

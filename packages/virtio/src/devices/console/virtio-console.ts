@@ -10,7 +10,7 @@ export interface VirtioConsolePort {
   readonly stream: ByteStreamBackend
   /** Names the port to the guest (`/dev/virtio-ports/NAME` of Linux); at most 64 ASCII characters. Default none. */
   readonly name?: string
-  /** Whether it is a console (`hvc0` and so on of Linux) or a plain port. Default: the first port is a console. */
+  /** Whether the port is a console (`hvc0` and so on of Linux) or a plain port. Default: the first port is a console. */
   readonly console?: boolean
 }
 

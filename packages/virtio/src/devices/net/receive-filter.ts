@@ -109,7 +109,7 @@ function begins(frame: Uint8Array, address: Uint8Array): boolean {
   return true
 }
 
-/** A count and so many addresses; those beyond the limit are not kept. */
+/** A count and this many addresses; those beyond the limit are not kept. */
 function tableAt(
   data: Uint8Array,
   at: number,

@@ -100,7 +100,7 @@ export class SegmentJoiner {
     return SHARED.every(([from, to]) => isSame(from, to)) && isSame(TCP + TCP_BYTES, this.#headers)
   }
 
-  /** Completes the packet. @returns it, behind a header of so many bytes; valid until the next `begin` */
+  /** Completes the packet. @returns it, behind a header of this many bytes; valid until the next `begin` */
   finish(headerBytes: number): Uint8Array {
     const packet = this.#packet
     const header = this.#bytes.subarray(0, ROOM).fill(0)

@@ -23,7 +23,7 @@ export interface Fid {
   place: Place
   /** Open file, if it is one. */
   file: ShareFile | null
-  /** How it was opened; null: not yet. */
+  /** How the file was opened; null: not yet. */
   access: ShareAccess | null
   /** The names of an open directory. */
   names: readonly string[] | null
@@ -69,7 +69,7 @@ export class Fids {
     fid.names = names
   }
 
-  /** A place of its own; whoever has it releases it. */
+  /** A place of its own; the party that has it releases it. */
   place(node: ShareNode, id: bigint, parent: Place | null, name: string): Place {
     if (this.#places.size >= MOST_NODES) {
       node.release()

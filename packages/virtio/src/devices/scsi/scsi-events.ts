@@ -69,7 +69,7 @@ const MEDIUM_MAY_HAVE_CHANGED = 0x28
 /** A driver that takes none loses those beyond, and is told so. */
 const MOST_EVENTS = 64
 
-/** The events of a target that the driver hears of. */
+/** The events of a target that the driver is notified of. */
 export type ScsiEvent = 'plugged' | 'unplugged' | 'changed' | 'exchanged'
 
 const EVENTS: Readonly<Record<ScsiEvent, readonly [kind: number, reason: number]>> = {

@@ -127,13 +127,13 @@ export class VirtioScsi implements VirtioDevice {
     ]
   }
 
-  /** Hears of changes of the media from now on. */
+  /** Is notified of changes of the media from now on. */
   attach(host: VirtioHost): void {
     this.#host = host
     for (const [target, unit] of this.#targets) this.#watch(target, unit)
   }
 
-  /** Hears of no further changes. */
+  /** Is notified of no further changes. */
   removed(): void {
     for (const [target, unit] of this.#targets) {
       this.#unwatch(target)
@@ -177,7 +177,7 @@ export class VirtioScsi implements VirtioDevice {
     if (this.#host?.hasFeature(HOTPLUG) === true) this.#tell('plugged', target)
   }
 
-  /** Takes a target's unit away. Its commands end as aborted. @returns settles when its medium is not used any more */
+  /** Removes a target's unit. Commands under way on it end as aborted. @returns settles when its medium is not used any more */
   async unplug(target: number): Promise<void> {
     const unit = this.#targets.get(target)
     if (unit === undefined) return

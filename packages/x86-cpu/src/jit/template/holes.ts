@@ -13,7 +13,7 @@ export const HOLE_IMMEDIATE = 0
 export const HOLE_DISPLACEMENT = 1
 /** The instruction's offset in its page. */
 export const HOLE_OFFSET = 2
-/** Its length. */
+/** Length. */
 export const HOLE_LENGTH = 3
 /** The linear address of its page. */
 export const HOLE_PAGE_BASE = 4
@@ -24,7 +24,7 @@ const HOLES_32 = 0x5aed_0000
 const HOLES_64 = 0x5aed_71c3_0000_0000n
 /** More than there are holes of any kind. */
 const RANGE = 0x100
-/** Fields of registers: those of one register lie within so many bytes. */
+/** Fields of registers: those of one register lie within this many bytes. */
 const FIELD_BYTES = 0x1000
 /** General registers that an instruction names: beyond the state. */
 const GENERAL = 0x5b00_0000

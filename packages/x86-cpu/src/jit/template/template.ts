@@ -55,7 +55,7 @@ export interface Template {
   readonly written: number
   /** The kind of the flags that the instruction leaves; null where it is not known, undefined where they stay. */
   readonly kind: number | null | undefined
-  /** Whether it depends on the flags, and so on their kind. */
+  /** Whether the template depends on the flags, and so on their kind. */
   readonly readsFlags: boolean
   /** Fields of the state that are taken for granted, with their values. */
   readonly assumptions: readonly Assumption[]

@@ -12,7 +12,7 @@ import type { Bits } from './vector-elements.ts'
 export interface VectorOperand {
   readonly lanes: readonly V128[]
   readonly isNormal: boolean
-  /** Its number; undefined of what is not an operand as it stands. */
+  /** Number; undefined of what is not an operand as it stands. */
   readonly number: number | undefined
 }
 

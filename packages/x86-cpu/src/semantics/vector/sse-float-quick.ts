@@ -34,7 +34,7 @@ export interface FloatOperand {
   readonly value: Float
   /** The value is known not to be denormal. */
   readonly isNormal: boolean
-  /** Its number. */
+  /** Number. */
   readonly number: number
 }
 

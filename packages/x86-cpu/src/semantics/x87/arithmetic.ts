@@ -70,7 +70,7 @@ function loadOperand(c: Context): SharedFunction {
 /** The memory operand: an integer of 16, 32 or 64 bits, or floating point. */
 interface MemoryOperand extends Extended {
   readonly isQuick: I32
-  /** Unpacks it into F_TEMPORARY. */
+  /** Unpacks the operand into F_TEMPORARY. */
   readonly unpack: () => void
 }
 
@@ -112,7 +112,7 @@ function operate(c: Context, operation: Operation): SharedFunction {
 
 interface Arithmetic {
   readonly operation: Operation
-  /** The operands change places. */
+  /** Swaps the operands. */
   readonly reverse?: boolean
   readonly pop?: boolean
   readonly integer?: boolean

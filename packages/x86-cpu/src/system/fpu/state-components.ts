@@ -5,7 +5,7 @@ import type { System } from '../system.ts'
 
 /** A state component beyond the legacy region: where it lies in an XSAVE area. */
 export interface StateComponent {
-  /** Its bit in XCR0. */
+  /** Bit in XCR0. */
   readonly bit: number
   /** Number of the bit, which is its sub-leaf of CPUID leaf DH. */
   readonly number: number

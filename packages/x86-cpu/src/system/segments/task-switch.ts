@@ -274,7 +274,7 @@ function loadNewTask(s: System, kind: number, task: NewTask): void {
   s.set64(S_RIP, ip, 0)
   // A 16-bit TSS leaves the upper halves of the registers.
   for (let i = 0; i < 8; i++) s.setGpr(i, wide ? 4 : 2, registers[i]!)
-  // Until each is loaded for good, selectors are there and segments are not. The privilege level is the new CS's.
+  // Until each segment is loaded, its selector is valid and its descriptor is not. The privilege level is the new CS's.
   const v86 = (flags & FLAG_VM) !== 0
   const level = v86 ? 3 : selectors[CS]! & 3
   for (let i = 0; i < 6; i++) {

@@ -1,0 +1,77 @@
+/** What the gate holds READMEs to: names, options and exits of the API report. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, expect, test } from 'vitest'
+import { checkReadmeTables } from '../../../.scripts/release/readme-tables.ts'
+
+const made: string[] = []
+
+afterEach(() => {
+  for (const folder of made.splice(0)) rmSync(folder, { recursive: true })
+})
+
+const REPORT = `
+export class Uart {}
+
+// @public
+export interface UartOptions extends LineOptions {
+    readonly irq?: number;
+    onByte?(byte: number): void;
+}
+
+// @public
+export interface LineOptions {
+    readonly port: number;
+}
+
+// @public
+export type Exit =
+  | { reason: 'halt' }
+  | { reason: 'io-wait' }
+
+// @public
+export const last: number
+`
+
+/** The problems of a package's README, given its API report. */
+function problemsOf(readme: string, report: string = REPORT): string[] {
+  const folder = mkdtempSync(join(tmpdir(), 'retrap-readme-'))
+  made.push(folder)
+  mkdirSync(join(folder, 'etc'))
+  writeFileSync(join(folder, 'etc/x.api.md'), report)
+  writeFileSync(join(folder, 'README.md'), readme)
+  const manifest = { name: '@retrap/x', version: '0.0.0' }
+  return checkReadmeTables([{ folder, path: 'packages/x', manifest }])
+}
+
+test('a name that no API report has is found, and its member', () => {
+  expect(problemsOf('`Uart` and `onByte` are there, `UartX` is not.')).toEqual([
+    'packages/x/README.md: `UartX`: no package has this name',
+  ])
+  expect(problemsOf('`Uart.onFrame(byte)`')).toEqual([
+    'packages/x/README.md: `Uart.onFrame(byte)`: no package has this name',
+  ])
+})
+
+test('words, commands, code blocks and names of the language are no names of ours', () => {
+  expect(problemsOf('`halt`, `npm install`, `Map`, `qXfer`\n\n```ts\nnew UartX()\n```\n')).toEqual([])
+})
+
+test('a table of options needs all of them, those of a parent too, or a word on them before', () => {
+  const table = (options: string): string => `## Uart\n\n| class | options |\n|---|---|\n| \`Uart\` | ${options} |\n`
+  expect(problemsOf(table('`irq`, `port`, `onByte`'))).toEqual([])
+  expect(problemsOf(table('`irq`'))).toEqual([
+    'packages/x/README.md: the table of options says nothing of `onByte` of `Uart`',
+    'packages/x/README.md: the table of options says nothing of `port` of `Uart`',
+  ])
+  expect(problemsOf(table('`irq`, `onByte`').replace('## Uart', '## Uart\n\nAll have a `port`.'))).toEqual([])
+})
+
+test('a README that says what is returned names each reason', () => {
+  expect(problemsOf('`run` returns an `Exit`: `halt` or `io-wait`.')).toEqual([])
+  expect(problemsOf('`run` returns an `Exit`: `halt`.')).toEqual([
+    'packages/x/README.md: says nothing of the exit `io-wait`',
+  ])
+  expect(problemsOf('`run` says why: `halt`.')).toEqual([])
+})
