@@ -1,4 +1,5 @@
-import { DeviceServer } from './device-server.ts'
+import type { DeviceServer } from './device-server.ts'
+import { FramedServer } from './framed-server.ts'
 import type { DeviceServerOptions } from './linked-platform.ts'
 import { createIoRequest, type IoDispatch, IoreqError } from '@retrap/ioreq'
 import type { Frame } from './frames.ts'
@@ -90,29 +91,13 @@ export async function serveMessages(
   attach: (server: DeviceServer) => void | Promise<void>,
   options: DeviceServerOptions = {},
 ): Promise<DeviceServer> {
-  const sequences = new Map<number, number>()
-  const receive = (frame: Frame): void => {
-    if (frame.kind === 'request') {
-      sequences.set(frame.vcpu, frame.sequence)
-      server.setTime(frame.now)
-      server.serve(frame.vcpu, frame.request)
-    } else server.receive(frame)
-    server.yieldTime()
-  }
-  const link = new MessageLink(port, receive, () => link.close())
-  const server = new DeviceServer(
-    {
-      send: (frame) => link.send(frame),
-      answer: (vcpu, lo, hi) => link.send({ kind: 'answer', vcpu, sequence: sequences.get(vcpu) ?? 0, lo, hi }),
-    },
-    options,
+  const link = new MessageLink(
+    port,
+    (frame) => framed.receive(frame),
+    () => link.close(),
   )
+  const framed = new FramedServer((frame) => link.send(frame), options)
   link.start()
-  try {
-    await attach(server)
-    server.ready()
-  } catch (error) {
-    server.fail('attach', error)
-  }
-  return server
+  await framed.attach(attach)
+  return framed.server
 }

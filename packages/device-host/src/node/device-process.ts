@@ -1,6 +1,6 @@
 import { text } from 'node:stream/consumers'
 import { connectDevices } from './client.ts'
-import type { SocketAddress } from './listener.ts'
+import type { SocketAddress } from './packet-socket.ts'
 import { attachModules } from './modules.ts'
 import { Worker } from 'node:worker_threads'
 

@@ -1,10 +1,17 @@
 /**
- * Device models in Workers and in other processes, under Node.
+ * Device models in Workers, in other processes and on other hosts, under Node.
  *
  * @packageDocumentation
  */
 export { connectDevices, DeviceClient, type DeviceClientOptions } from './client.ts'
-export { DeviceListener, SocketTransport, type DeviceListenerOptions, type SocketAddress } from './listener.ts'
+export { connectDeviceServer, type DeviceServerConnection } from './connect.ts'
+export type { DialOptions } from './dialer.ts'
+export { DeviceListener, type DeviceListenerOptions } from './listener.ts'
 export { attachModules, importModels } from './modules.ts'
+export type { ListenOptions } from './packet-listener.ts'
+export type { SocketAddress } from './packet-socket.ts'
 export { startDeviceProcess, type DeviceProcessOptions } from './process.ts'
 export { startDeviceWorker, type DeviceWorkerOptions } from './process.ts'
+export { DeviceService, serveDeviceModules, serveDevices, type DeviceServiceOptions } from './service.ts'
+export { SocketTransport } from './socket-transport.ts'
+export { readTlsFiles, type TlsFiles, type TlsIdentity } from './tls.ts'

@@ -6,7 +6,9 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type IoDispatch, IoreqError } from '@retrap/ioreq'
 import type { DevicePlatform, SharedTransportOptions } from '../index.ts'
-import { DeviceListener, type DeviceListenerOptions, type SocketTransport } from './listener.ts'
+import { DeviceListener, type DeviceListenerOptions } from './listener.ts'
+import { programOf, sourceFlags } from './programs.ts'
+import type { SocketTransport } from './socket-transport.ts'
 import { Worker } from 'node:worker_threads'
 import { SharedTransport } from '../shared-transport.ts'
 
@@ -71,20 +73,6 @@ export async function startDeviceProcess(
   // A server that is closed, for whatever reason, needs no process.
   first.remote.onClosed(() => void child.kill('SIGKILL'))
   return first
-}
-
-/** A program beside the module `from`, which runs as source or built as that one does. */
-function programOf(name: string, from: string): URL {
-  return new URL(`./${name}${extension(from)}`, from)
-}
-
-const extension = (url: string): string => (/\.ts(?:$|\?)/.test(url) ? '.ts' : '.js')
-
-const SOURCES = '--conditions=retrap-source'
-
-/** Node's options for such a program: one that runs from source wants the sources of its packages too. */
-function sourceFlags(from: string): string[] {
-  return extension(from) === '.ts' ? [SOURCES] : []
 }
 
 /** The options of {@link startDeviceWorker} beside those of a `SharedTransport`. */

@@ -26,7 +26,8 @@ import {
   XEN_DMOP_IO_RANGE_PORT,
 } from '@retrap/ioreq'
 import { connectDevices, DeviceListener, startDeviceWorker, type SocketTransport } from '../../src/node/index.ts'
-import { PacketSocket, Session } from '../../src/node/session.ts'
+import { PacketSocket } from '../../src/node/packet-socket.ts'
+import { Session } from '../../src/node/session.ts'
 import { SharedEnd } from '../../src/shared-memory.ts'
 import { makeMachine, STATUS } from '../machine.ts'
 import { contractModels, REGISTERS } from './models.ts'

@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Frame } from '../../src/frames.ts'
-import { PacketSocket, Session } from '../../src/node/session.ts'
+import { PacketSocket } from '../../src/node/packet-socket.ts'
+import { Session } from '../../src/node/session.ts'
 
 const server = createServer()
 beforeAll(async () => {
@@ -38,11 +39,13 @@ async function session() {
   const one = new Session(
     (each) => frames.push(each),
     (error) => lost.push(error),
+    () => {},
   )
   one.connect(new PacketSocket(near), 0)
   const packets: Uint8Array[] = []
   /** Packets as another session makes them. */
   const maker = new Session(
+    () => {},
     () => {},
     () => {},
   )

@@ -7,8 +7,19 @@ import {
   type RemoteServer,
 } from '../../src/index.ts'
 import { IO_RETRY, IoreqError, type IoRequest } from '@retrap/ioreq'
-import { connectDevices, DeviceListener, startDeviceProcess, startDeviceWorker } from '../../src/node/index.ts'
+import {
+  connectDevices,
+  connectDeviceServer,
+  DeviceListener,
+  type DeviceService,
+  serveDeviceModules,
+  serveDevices,
+  startDeviceProcess,
+  startDeviceWorker,
+} from '../../src/node/index.ts'
 import { makeMachine } from '../machine.ts'
+import { badNetwork, type Weather } from './bad-network.ts'
+import { authority, devices, machine as machineCertificate } from './certificates.ts'
 import { contractModels } from './models.ts'
 
 type Machine = ReturnType<typeof makeMachine>
@@ -150,6 +161,36 @@ function bySocket(address: { readonly path: string } | { readonly port: number }
     })
 }
 
+/** By TLS to a service of devices, which makes models for each machine. */
+function byService(serve: (options: Parameters<typeof serveDevices>[0]) => Promise<DeviceService>, weather?: Weather) {
+  return (options: MachineOptions = {}): Promise<World> =>
+    world(options, [], {}, async ({ dispatch, platform }) => {
+      const service = await serve({ address: { port: 0 }, token: 'secret', tls: { ...devices, ca: authority } })
+      const { port } = service.address as { readonly port: number }
+      const network = weather === undefined ? null : await badNetwork(port, weather, seed++)
+      const transport = await connectDeviceServer(dispatch, platform, {
+        address: { port: network?.port ?? port },
+        token: 'secret',
+        tls: { ...machineCertificate, ca: authority },
+        name: 'far',
+        realTime: false,
+        // What is silent is found out within a second.
+        ...(weather !== undefined && { aliveMs: 600, openMs: 2000 }),
+      })
+      await readied(transport.remote)
+      return {
+        remote: transport.remote,
+        stop: async () => {
+          transport.close()
+          await network?.close()
+          await service.close()
+        },
+      }
+    })
+}
+
+let seed = 20_261_125
+
 function byMessages(synchronous: boolean): Kind['make'] {
   return (options = {}) =>
     world(options, [], {}, async ({ dispatch, platform }) => {
@@ -247,6 +288,29 @@ export const KINDS: readonly Kind[] = [
     synchronousDma: false,
     direct: false,
     make: byMessages(false),
+  },
+  {
+    name: 'TLS socket',
+    separate: false,
+    synchronousDma: false,
+    direct: false,
+    make: byService((options) =>
+      serveDevices(options, (server) => {
+        for (const model of contractModels(true)) server.attach(model)
+      }),
+    ),
+  },
+  {
+    name: 'TLS socket over a bad network to models in a Worker',
+    separate: true,
+    synchronousDma: false,
+    direct: false,
+    make: byService((options) => serveDeviceModules(options, [ASYNCHRONOUS]), {
+      late: 4,
+      cut: 40,
+      halfClose: 80,
+      silence: 300,
+    }),
   },
   {
     name: 'process',

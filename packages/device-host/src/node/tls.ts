@@ -1,0 +1,139 @@
+import { readFile } from 'node:fs/promises'
+import { isIP } from 'node:net'
+import {
+  checkServerIdentity,
+  connect,
+  createSecureContext,
+  createServer,
+  type SecureContextOptions,
+  type Server,
+  type TLSSocket,
+} from 'node:tls'
+import { IoreqError } from '@retrap/ioreq'
+
+/**
+ * Who one end of a TLS connection is, and whom it believes. Both ends show a certificate. The texts are PEM, as in the files
+ * that `openssl` writes.
+ */
+export interface TlsIdentity {
+  /** The certificate of this end, followed by those between it and the authority, if there are any. */
+  readonly cert: string
+  /** Its private key. */
+  readonly key: string
+  /** The authorities that the other end's certificate must come from. Those of the operating system do not count. */
+  readonly ca: string
+  /**
+   * Names, of which the other end's certificate must have one (subject alternative names of DNS and IP). Default for the
+   * end that connects: the host that it connects to; for the end that listens: any certificate of `ca` will do.
+   */
+  readonly peers?: readonly string[]
+}
+
+/** Files of a {@link TlsIdentity}; see there. */
+export interface TlsFiles {
+  /** Path of the certificate. */
+  readonly cert: string
+  /** Path of the private key. */
+  readonly key: string
+  /** Path of the authorities' certificates. */
+  readonly ca: string
+  /** Names that the other end may have. */
+  readonly peers?: readonly string[]
+}
+
+/**
+ * Reads the files of an identity.
+ *
+ * @throws IoreqError `ERR_NOT_FOUND` for a file that cannot be read, `ERR_INVALID` for what is no certificate or no key to it
+ */
+export async function readTlsFiles({ cert, key, ca, peers }: TlsFiles): Promise<TlsIdentity> {
+  const [certText, keyText, caText] = await Promise.all([cert, key, ca].map(readText))
+  const identity = { cert: certText!, key: keyText!, ca: caText!, ...(peers && { peers }) }
+  checkIdentity(identity)
+  return identity
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (cause) {
+    const { code = 'unknown' } = cause as { code?: string }
+    throw new IoreqError('ERR_NOT_FOUND', `${path}: cannot be read (${code}): expected a file in PEM format`, { cause })
+  }
+}
+
+const MOST_PEER_NAMES = 64
+
+function contextOptions({ cert, key, ca }: TlsIdentity): SecureContextOptions {
+  return { cert, key, ca, minVersion: 'TLSv1.3' }
+}
+
+/** @throws IoreqError `ERR_INVALID` */
+function checkIdentity(identity: TlsIdentity): void {
+  if ((identity.peers?.length ?? 1) === 0 || (identity.peers?.length ?? 0) > MOST_PEER_NAMES)
+    throw new IoreqError('ERR_INVALID', `${identity.peers?.length} names of peers: expected 1 to ${MOST_PEER_NAMES}`)
+  if (!/-----BEGIN (?:TRUSTED )?CERTIFICATE-----/.test(identity.ca))
+    throw new IoreqError('ERR_INVALID', 'ca has no certificate: expected PEM; without one nobody could be believed')
+  try {
+    createSecureContext(contextOptions(identity))
+  } catch (cause) {
+    const { message } = cause as Error
+    const what =
+      'expected a certificate, its private key without a passphrase, and certificates of authorities, in PEM format'
+    throw new IoreqError('ERR_INVALID', `the TLS identity cannot be used (${message}): ${what}`, { cause })
+  }
+}
+
+/** The server of the end that listens. A connection is told to `secured` when its handshake is over, whoever it is. */
+export function tlsServer(identity: TlsIdentity, secured: (socket: TLSSocket) => void): Server {
+  checkIdentity(identity)
+  // A peer whose certificate is wrong is told so, and nothing else: `whyNotTrusted` decides, before a byte is read.
+  const options = { ...contextOptions(identity), requestCert: true, rejectUnauthorized: false }
+  const server = createServer(options, secured)
+  server.on('tlsClientError', (_error, socket) => void socket.destroy())
+  return server
+}
+
+/** Connects the end that connects. @throws IoreqError `ERR_INVALID` */
+export function tlsConnect(identity: TlsIdentity, host: string, port: number): TLSSocket {
+  checkIdentity(identity)
+  const names = identity.peers ?? [host]
+  const [first] = names
+  return connect({
+    ...contextOptions(identity),
+    host,
+    port,
+    ...(first !== undefined && isIP(first) === 0 && { servername: first }),
+    rejectUnauthorized: true,
+    checkServerIdentity: (_host, cert) => {
+      const errors = names.map((name) => checkServerIdentity(name, cert))
+      return errors.includes(undefined) ? undefined : errors[0]
+    },
+  })
+}
+
+/** Why the end that listens does not believe its peer; null: it does. */
+export function whyNotTrusted(socket: TLSSocket, { peers }: TlsIdentity): string | null {
+  // Who resumes a TLS session does not show the certificate again, which may have expired.
+  if (socket.isSessionReused()) return 'TLS sessions are not resumed here'
+  if (!socket.authorized) return `your certificate is not trusted: ${String(socket.authorizationError)}`
+  if (peers === undefined) return null
+  const cert = socket.getPeerCertificate()
+  if (peers.some((name) => checkServerIdentity(name, cert) === undefined)) return null
+  return 'your certificate has none of the names that may connect'
+}
+
+/** Tells peers apart that are trusted: a session belongs to a certificate. */
+export function fingerprintOf(socket: TLSSocket): string {
+  return socket.getPeerCertificate().fingerprint256
+}
+
+/**
+ * Whether a failed connection says that another attempt will fail in the same way: a certificate that is not believed, or a
+ * peer that does not speak TLS.
+ */
+export function isTlsRefusal(error: Error): boolean {
+  const { code = '' } = error as { code?: string }
+  if (/^ERR_(?:SSL|TLS)_/.test(code)) return true
+  return /CERT|SELF_SIGNED|UNABLE_TO_|INVALID_(?:CA|PURPOSE)|HOSTNAME_MISMATCH|CRL/.test(code)
+}
