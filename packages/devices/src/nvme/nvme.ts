@@ -139,7 +139,7 @@ export class Nvme implements DeviceModel {
       mayAnswer: () => this.#pci.mayMaster,
     })
     this.#later = context.timer(() => this.#pump())
-    this.#disabling = context.timer(() => this.#requests.ended().then(() => this.#disabled()))
+    this.#disabling = context.timer(() => this.#endReset())
     this.#admin = new NvmeAdmin({
       dma: context.dma,
       queues: this.#queues,
@@ -195,7 +195,8 @@ export class Nvme implements DeviceModel {
     if ((before & ENABLE) !== 0 && !registers.isEnabled) this.#disable()
     else if (registers.isEnabled && (registers.status & READY) === 0) this.#enable()
     if ((now & SHUTDOWN_NOTICE) === 0 || (before & SHUTDOWN_NOTICE) !== 0) return
-    const isRunning = registers.isEnabled && (registers.status & READY) !== 0
+    // While a reset has not ended READY is still set, and there is nothing to flush.
+    const isRunning = registers.isEnabled && this.#queues.completions.size > 0
     // One flush at a time, however often the guest asks.
     if (isRunning && (registers.status & SHUTDOWN_STATUS) === SHUTTING_DOWN) return
     registers.status = (registers.status & ~SHUTDOWN_STATUS) | (isRunning ? SHUTTING_DOWN : SHUT_DOWN)
@@ -227,6 +228,13 @@ export class Nvme implements DeviceModel {
     this.#admin.reset()
     this.#registers.masked = 0
     this.#drivePin()
+  }
+
+  /** Waits until the host is busy with nothing of before, and ends a reset. */
+  async #endReset(): Promise<void> {
+    // oxlint-disable-next-line no-await-in-loop -- the end of one lets the next one begin
+    while (this.#requests.busy && this.#queues.completions.size === 0) await this.#requests.ended()
+    this.#disabled()
   }
 
   #disabled(): void {

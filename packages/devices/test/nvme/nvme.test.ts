@@ -90,6 +90,23 @@ describe('the controller', () => {
     expect(nvme.read(0x1c)).toBe(0x09)
   })
 
+  test('a shutdown while a reset has not ended has nothing to do, and the next reset ends', async () => {
+    medium.hold = true
+    nvme.submit(1, { opcode: READ, words: blocks(0, 1) })
+    await nvme.pass()
+    nvme.write(0x14, 0)
+    await nvme.pass()
+    // CSTS.RDY is still set, and CC.EN again.
+    nvme.write(0x14, 0x0046_4001)
+    expect(nvme.read(0x1c)).toBe(0x9)
+    nvme.write(0x14, 0)
+    await nvme.pass()
+    medium.letGo(0)
+    await nvme.pass()
+    await nvme.pass()
+    expect([nvme.read(0x1c), medium.held, medium.log]).toEqual([0, 0, ['read 0+512']])
+  })
+
   test('a shutdown of a controller that is not enabled has nothing to do', () => {
     const other = new NvmeMachine(medium)
     other.write(0x14, 0x0046_4000)

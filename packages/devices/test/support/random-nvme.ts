@@ -1,5 +1,7 @@
-import type { BlockErrorCode } from '@retrap/device'
+import type { BlockErrorCode, Dma } from '@retrap/device'
+import type { NvmeCommand } from '../../src/nvme/command.ts'
 import type { NvmeState } from '../../src/nvme/index.ts'
+import { CompletionQueue, SubmissionQueue } from '../../src/nvme/queues.ts'
 import { NvmeMachine } from './nvme-machine.ts'
 import type { Choose } from './random-ide.ts'
 import { TestMedium } from './test-medium.ts'
@@ -14,6 +16,7 @@ const ADMIN_ENTRIES = 16
 const LISTS = 0x9_0000
 const DATA = 0xa_0000
 const COMMAND_BYTES = 64
+const COMPLETION_BYTES = 16
 const EVENT_REQUEST = 0x0c
 
 // Registers.
@@ -26,6 +29,31 @@ const ENABLED = 0x0046_0001
 const MOST_CALLS = 20_000
 /** Completions of one queue that may wait for room: of open commands, and the controller's own. */
 const MOST_WAITING = 64 + 16
+
+/**
+ * The queue that a controller reads or writes just now; null: it moves data. Addresses and lengths do not tell the two
+ * apart, since a guest's data may have any length and lie anywhere.
+ */
+let queueInUse: number | null = null
+
+function watchQueues(): void {
+  const [submissions, completions] = [SubmissionQueue.prototype, CompletionQueue.prototype]
+  const fetch: (this: SubmissionQueue, dma: Dma) => NvmeCommand | null = submissions['fetch']
+  submissions.fetch = function (dma) {
+    queueInUse = this.id
+    const command = fetch.call(this, dma)
+    queueInUse = null
+    return command
+  }
+  const flush: (this: CompletionQueue, dma: Dma) => boolean = completions['flush']
+  completions.flush = function (dma) {
+    queueInUse = this.id
+    const written = flush.call(this, dma)
+    queueInUse = null
+    return written
+  }
+}
+watchQueues()
 
 /** What `save` says of the completion queues. */
 interface SavedQueues {
@@ -57,12 +85,12 @@ export class RandomNvme {
       read: (gpa, into) => {
         this.#count('read', gpa, into.length)
         const good = dma.read(gpa, into)
-        if (into.length === COMMAND_BYTES && gpa < LISTS) this.#fetched(gpa, into, good)
+        if (queueInUse !== null && good) this.#fetched(queueInUse, into)
         return good
       },
       write: (gpa, from) => {
         this.#count('written', gpa, from.length)
-        this.#wrote(gpa, from)
+        if (queueInUse !== null) this.#completed(gpa, from)
         return dma.write(gpa, from)
       },
     }))
@@ -81,23 +109,25 @@ export class RandomNvme {
     if ((this.nvme.read(CC) & 1) === 0) this.#fail(`${told} while the controller is disabled`)
   }
 
-  #fetched(gpa: number, bytes: Uint8Array, good: boolean): void {
-    if (!good) return
-    const queue = Math.max(0, Math.floor((gpa - queueAt(0)) / 0x2_0000))
+  #fetched(queue: number, bytes: Uint8Array): void {
+    if (bytes.length !== COMMAND_BYTES) this.#fail(`a command of ${bytes.length} bytes is fetched`)
     const key = `${queue}:${bytes[2]! | (bytes[3]! << 8)}`
     this.#open.set(key, [...(this.#open.get(key) ?? []), bytes[0]!])
   }
 
-  /** A completion is written in two parts, of 12 and of 4 bytes. No other data has such lengths here. */
-  #wrote(gpa: number, from: Uint8Array): void {
+  /** A completion is written in two parts: the one with the phase bit, which the guest waits for, is the last. */
+  #completed(gpa: number, from: Uint8Array): void {
     const view = new DataView(from.buffer, from.byteOffset, from.length)
-    if (from.length === 12) this.#first = { at: gpa, source: view.getUint32(8, true) }
-    if (from.length !== 4) return
-    if (this.#first?.at !== gpa - 12) {
-      this.#fail(`the end of a completion without its beginning at 0x${gpa.toString(16)}`)
+    const first = this.#first
+    this.#first = null
+    if (first === null) {
+      if (from.length !== COMPLETION_BYTES - 4) this.#fail(`a completion begins with ${from.length} bytes`)
+      this.#first = { at: gpa, source: view.getUint32(8, true) }
       return
     }
-    const key = `${this.#first.source >>> 16}:${view.getUint16(0, true)}`
+    if (from.length !== 4 || gpa !== first.at + COMPLETION_BYTES - 4)
+      this.#fail(`a completion at 0x${first.at.toString(16)} ends with ${from.length} bytes at 0x${gpa.toString(16)}`)
+    const key = `${first.source >>> 16}:${view.getUint16(0, true)}`
     const open = this.#open.get(key) ?? []
     if (open.length === 0) this.#fail(`command ${key} is answered, and was not asked`)
     open.shift()
@@ -126,6 +156,14 @@ export class RandomNvme {
     this.submit(0, { opcode: 5, prp1: queueAt(id) + COMPLETIONS, words: [(entries << 16) | id, 3 | (id << 16)] })
     this.submit(0, { opcode: 1, prp1: queueAt(id), words: [(entries << 16) | id, 1 | (id << 16)] })
     this.#tails[id] = 0
+  }
+
+  /** Writes a register. One that switches the controller off ends all commands, without answers. */
+  #writeRegister(offset: number, value: number): void {
+    const { nvme } = this
+    const wasEnabled = (nvme.read(CC) & 1) !== 0
+    nvme.write(offset, value)
+    if (wasEnabled && (nvme.read(CC) & 1) === 0) this.#open.clear()
   }
 
   /** Switches the controller off, and waits until it says that it is. */
@@ -176,9 +214,8 @@ export class RandomNvme {
   }
 
   #address(choose: Choose): number {
-    // Offsets that leave no piece of 4 or 12 bytes, which look like parts of a completion.
     if (choose(12) === 0) return choose(2 ** 29) * 16
-    return DATA + 0x1000 * choose(64) + (choose(3) === 0 ? 16 * choose(200) : 0)
+    return DATA + 0x1000 * choose(64) + (choose(3) === 0 ? 4 * choose(1024) : 0)
   }
 
   /** A command of an I/O queue, most of them right. */
@@ -232,8 +269,7 @@ export class RandomNvme {
       case 7:
         return { opcode: 9 + choose(2), words: [choose(13), choose(2) === 0 ? 0x100 : choose(0x1_0000)] }
       default:
-        // A log page may have as few bytes as a part of a completion.
-        return { opcode: 3 + choose(253), words: [choose(2 ** 32), choose(2 ** 32)] }
+        return { opcode: 2 + choose(254), words: [choose(2 ** 32), choose(2 ** 32)] }
     }
   }
 
@@ -249,7 +285,7 @@ export class RandomNvme {
     this.#calls = 0
     switch (choose(26)) {
       case 0:
-        return nvme.write(4 * choose(16), choose(3) === 0 ? choose(2 ** 32) : choose(64))
+        return this.#writeRegister(4 * choose(16), choose(3) === 0 ? choose(2 ** 32) : choose(64))
       case 1:
         return nvme.write(DOORBELLS + 4 * choose(12), choose(3) === 0 ? choose(2 ** 32) : choose(40))
       case 2:
@@ -258,8 +294,7 @@ export class RandomNvme {
         return this.disable()
       case 4:
         // Off, and on again before it says that it is off.
-        nvme.write(CC, 0)
-        this.#open.clear()
+        this.#writeRegister(CC, 0)
         return nvme.write(CC, ENABLED | (choose(2) === 0 ? 0 : choose(0x4000)))
       case 5:
         return nvme.write(CC, ENABLED | ((1 + choose(3)) << 14))
