@@ -2,9 +2,10 @@
 import { findA64, findA64Alias } from './a64.ts'
 import { formatLoadStoreA64 } from './format-load-store-a64.ts'
 import { a64Operand, type Place } from './format-operands.ts'
-import { LoadStore } from './load-store.ts'
+import { LoadStore, InstructionSet } from './load-store.ts'
 import { fillLoadStoreA64, isLoadStoreA64 } from './load-store-a64.ts'
 import { type Form, Templates } from './row.ts'
+import { formatLoadStoreA32 } from './format-load-store-a32.ts'
 
 const access: LoadStore = /*#__PURE__*/ new LoadStore()
 const templates = /*#__PURE__*/ new Templates(a64Operand)
@@ -47,4 +48,16 @@ export function formatA64(word: number, options: FormatA64Options = {}): string 
   for (const part of templates.of(named)) text += typeof part === 'string' ? part : part(named, word, place)
   // CLREX and ISB: there may be no operand.
   return text.trimEnd()
+}
+
+const relative = (offset: number): string => `.${offset < 0 ? '' : '+'}${offset}`
+
+/**
+ * Text of a decoded instruction, in the syntax of the Arm ARM: `ldp x0, x1, [sp, #16]`. A64's labels are relative:
+ * `ldr x0, .+8`.
+ *
+ * @param insn - after a successful decode
+ */
+export function formatLoadStore(insn: LoadStore): string {
+  return insn.set === InstructionSet.A64 ? formatLoadStoreA64(insn, relative) : formatLoadStoreA32(insn)
 }

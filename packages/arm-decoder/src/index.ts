@@ -9,7 +9,7 @@ export { a64Forms, findA64 } from './a64.ts'
 export { bitmask, advanceIfThen } from './conditions.ts'
 export { formatA32, type FormatA32Options, formatThumb, type FormatThumbOptions } from './format-a32.ts'
 export { formatA64, type FormatA64Options } from './format-a64.ts'
-export { formatLoadStore } from './format-load-store.ts'
+export { formatLoadStore } from './format-a64.ts'
 export {
   decodeLoadStoreA32,
   decodeLoadStoreThumb,

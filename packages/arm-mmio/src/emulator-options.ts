@@ -1,7 +1,6 @@
 import { describeArgument } from '@retrap/basics'
 import type { AccessLog } from '@retrap/replay'
-import { requireObject } from './checks.ts'
-import { ArmMmioError } from './errors.ts'
+import { requireObject, ArmMmioError } from './checks.ts'
 import type { DeviceOrder } from './serialise.ts'
 import type { ArmVcpu } from './vcpu.ts'
 import type { ArmWorld } from './world.ts'

@@ -8,7 +8,7 @@ export { faultIpa, hpfarValid, type ArmAbort } from './abort.ts'
 export { describeSyndrome, type DescribedField, type DescribedSyndrome } from './describe.ts'
 export { ArmEmulator, Outcome, type SavedAbort, type UnhandledReason } from './emulator.ts'
 export type { ArmEmulatorOptions } from './emulator-options.ts'
-export { ArmMmioError, type ArmMmioErrorCode } from './errors.ts'
+export { ArmMmioError, type ArmMmioErrorCode } from './checks.ts'
 export { kvmMmio, type MmioExit, type MmioHandler } from './kvm-exit.ts'
 export { type DeviceMonitor, DeviceOrder, deviceOrderBytes } from './serialise.ts'
 export {

@@ -4,8 +4,7 @@
  * Source: Arm ARM (DDI 0487), "ESR_EL2, Exception Syndrome Register (EL2)", encodings "ISS encoding for an exception from a
  * Data Abort" and "… from an Instruction Abort"; part G, "HSR, Hyp Syndrome Register".
  */
-import { requireObject, requireSyndrome } from './checks.ts'
-import { ArmMmioError } from './errors.ts'
+import { requireObject, requireSyndrome, ArmMmioError } from './checks.ts'
 
 // Exception classes, bits 31:26.
 export const EC_INSTRUCTION_ABORT_LOWER = 0x20

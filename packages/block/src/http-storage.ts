@@ -1,6 +1,6 @@
 import { BlockError } from '@retrap/device'
 import { ChunkCache } from './chunk-cache.ts'
-import { ImageError } from './errors.ts'
+import { ImageError } from './image.ts'
 import type { HttpFileState, RangeStore } from './range-store.ts'
 import type { BlockStorage } from './storage.ts'
 

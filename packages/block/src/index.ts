@@ -5,7 +5,7 @@
  */
 export { type BlobSource, BlobStorage } from './storage.ts'
 export { CopyBeforeWrite } from './copy-before-write.ts'
-export { ImageError, type ImageErrorCode } from './errors.ts'
+export { ImageError, type ImageErrorCode } from './image.ts'
 export { type HttpFetch, type HttpResponse, HttpStorage, type HttpStorageOptions } from './http-storage.ts'
 export type { BlockImage } from './image.ts'
 export { MemoryStorage } from './storage.ts'

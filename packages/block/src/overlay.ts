@@ -1,6 +1,5 @@
 import type { BlockBackend, BlockProperties, BlockRequest } from '@retrap/device'
-import { ImageError } from './errors.ts'
-import type { BlockImage } from './image.ts'
+import { ImageError, type BlockImage } from './image.ts'
 import { Requests, WHOLE } from './requests.ts'
 
 /** The writes that an {@link Overlay} holds: plain data. */

@@ -1,5 +1,5 @@
 import { dword, eax, edi, esi, ptr, r12, r13, rax, rbx, rdi, rdx, rip, rsi } from '@retrap/x86-assembler'
-import { CMOS } from './cmos.ts'
+import { CMOS } from './clocks.ts'
 import type { Guest } from './guest.ts'
 import { MMIO, ROM } from './memory-map.ts'
 

@@ -20,7 +20,7 @@ import {
   rip,
 } from '@retrap/x86-assembler'
 import { at, type Guest } from './guest.ts'
-import { CMOS } from './cmos.ts'
+import { CMOS } from './clocks.ts'
 
 const EAX = 0
 const EBX = 4

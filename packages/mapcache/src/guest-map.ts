@@ -1,4 +1,4 @@
-import { check } from './arguments.ts'
+import { check } from './errors.ts'
 
 /**
  * The kind of a guest frame for a device model: RAM, RAM that it must not write, a device's registers, or nothing.

@@ -1,6 +1,5 @@
 import { describeArgument } from '@retrap/basics'
-import { check } from './arguments.ts'
-import { MapCacheError } from './errors.ts'
+import { check, MapCacheError } from './errors.ts'
 
 /** One piece of guest memory, as a device's descriptors name it. */
 export interface GuestRange {

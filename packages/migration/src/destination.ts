@@ -1,8 +1,7 @@
 import type { GuestFrames, GuestPages } from '@retrap/hvm'
 import { bytesSource, readSnapshot, SnapshotError } from '@retrap/snapshot'
-import type { Channel } from './channel.ts'
+import { type Channel, FrameStream } from './frames.ts'
 import { MigrationError } from './errors.ts'
-import { FrameStream } from './frames.ts'
 import { ArrivingPages } from './pages.ts'
 import { PROTOCOL } from './source.ts'
 

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-export type { Channel } from './channel.ts'
+export type { Channel } from './frames.ts'
 export { type ArrivedMachine, receiveMigration, type ReceiveOptions } from './destination.ts'
 export { MigrationError, type MigrationErrorCode } from './errors.ts'
 export {

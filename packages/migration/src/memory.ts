@@ -9,7 +9,8 @@ export class SentMemory {
   /** Frames of RAM and ROM, from low to high. */
   readonly frames: readonly GuestFrames[]
   readonly #domain: Domain
-  readonly #written: LoggedMemory
+  /** The log of written frames: the caller takes them, and closes it. */
+  readonly written: LoggedMemory
 
   /**
    * Begins to log.
@@ -23,8 +24,8 @@ export class SentMemory {
       const what = 'device models in other threads write its memory, and do not say so in advance'
       throw new MigrationError('ERR_MACHINE', `this machine cannot be moved while it runs: ${what}`)
     }
-    this.#written = new LoggedMemory(domain)
-    this.frames = this.#written.frames
+    this.written = new LoggedMemory(domain)
+    this.frames = this.written.frames
   }
 
   /**
@@ -33,7 +34,7 @@ export class SentMemory {
    * @throws MigrationError `ERR_MACHINE`
    */
   checkFrames(): void {
-    if (!this.#written.haveMoved) return
+    if (!this.written.haveMoved) return
     const what = 'its firmware has changed which memory it has; try again'
     throw new MigrationError('ERR_MACHINE', `this machine cannot be moved now: ${what}`)
   }
@@ -41,11 +42,6 @@ export class SentMemory {
   /** Returns all frames. */
   all(): number[] {
     return this.frames.flatMap(({ gfn, count }) => Array.from({ length: count }, (_, i) => gfn + i))
-  }
-
-  /** Returns frames that may have been written since the last call, or the beginning, from low to high. */
-  takeWritten(): number[] {
-    return this.#written.take()
   }
 
   /** Frames of ROM: firmware shadows itself there, and no log has them. */
@@ -61,10 +57,5 @@ export class SentMemory {
     const words = new Uint32Array(into.buffer, into.byteOffset, PAGE_BYTES / 4)
     for (const word of words) if (word !== 0) return false
     return true
-  }
-
-  /** Ends the logs. */
-  close(): void {
-    this.#written.close()
   }
 }

@@ -1,9 +1,8 @@
 import type { Domain, GuestPages } from '@retrap/hvm'
 import { PAGE_BYTES } from '@retrap/memory'
 import { writeSnapshot } from '@retrap/snapshot'
-import type { Channel } from './channel.ts'
+import { type Channel, FrameStream, within } from './frames.ts'
 import { MigrationError } from './errors.ts'
-import { FrameStream, within } from './frames.ts'
 import { SentMemory } from './memory.ts'
 import { encodePages, PAGES_A_FRAME } from './pages.ts'
 import { Throttle } from './throttle.ts'
@@ -136,7 +135,7 @@ class Migration {
       return await this.#handOver(memory, rest, performance.now())
     } finally {
       await this.#throttle.end()
-      memory.close()
+      memory.written.close()
     }
   }
 
@@ -160,7 +159,7 @@ class Migration {
       // oxlint-disable-next-line no-await-in-loop -- rounds follow each other
       await this.#sendPages(memory, next)
       this.#rounds++
-      next = memory.takeWritten()
+      next = memory.written.take()
       const fits = (next.length * PAGE_BYTES) / this.#pace <= downtimeMs
       if (!fits && next.length > sent * TOO_LITTLE)
         this.#throttle.set(Math.min(MOST_THROTTLE, this.#throttle.part + THROTTLE_STEP))
@@ -208,7 +207,7 @@ class Migration {
     try {
       memory.checkFrames()
       const { state, pages } = await this.#source.save()
-      const last = new Set([...rest, ...memory.takeWritten(), ...memory.rom()])
+      const last = new Set([...rest, ...memory.written.take(), ...memory.rom()])
       const { given, zeros } = lastPages(pages, last)
       const pieces: Uint8Array[] = []
       // Compressing them would take longer than sending them.

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-export { P2mAccess, rightsOfAccess } from './access.ts'
+export { P2mAccess, rightsOfAccess } from './access-tree.ts'
 export { P2mError, type P2mErrorCode } from './errors.ts'
 export { ForeignMappings } from './foreign-mappings.ts'
 export { FrameCounts } from './frame-counts.ts'

@@ -1,14 +1,12 @@
 import type { MachineMemory } from '@retrap/memory'
-import { rightsOfAccess } from './access.ts'
-import { AccessTree } from './access-tree.ts'
+import { rightsOfAccess, AccessTree } from './access-tree.ts'
 import { anothersFrame, checkRange, largestOrder, noRam } from './checks.ts'
 import { endContiguous } from './contiguous.ts'
 import { ControlWord, READ_ONLY_MOST, type ControlBlock } from './control-block.ts'
 import { hex, P2mError } from './errors.ts'
-import { FrameCounts } from './frame-counts.ts'
+import { FrameCounts, ReverseMap } from './frame-counts.ts'
 import { type TableFormat, tableOf } from './format.ts'
 import { P2mEntry, RadixTable, type EntryPublisher, type TableShape } from './radix-table.ts'
-import { ReverseMap } from './reverse-map.ts'
 import {
   INVALID_MFN,
   KIND_FRAME,

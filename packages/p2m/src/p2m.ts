@@ -1,5 +1,5 @@
 import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
-import { checkAccess, rightsOfAccess } from './access.ts'
+import { checkAccess, rightsOfAccess } from './access-tree.ts'
 import { check, checkFrames, checkMemory } from './checks.ts'
 import { ControlBlock, ControlWord } from './control-block.ts'
 import { guestFrame, insertForeign, removeForeign } from './foreign-frames.ts'
@@ -26,8 +26,7 @@ import {
   unlock,
 } from './range-changes.ts'
 import { countLeaves, leavesOf, restoreMap, saveMap, type P2mLeaf, type P2mState, type P2mStatistics } from './saved.ts'
-import { KIND_FOREIGN, KIND_RAM, P2M_EXECUTE, P2M_WRITE } from './types.ts'
-import type { CommonTypes } from './types.ts'
+import { KIND_FOREIGN, KIND_RAM, P2M_EXECUTE, P2M_WRITE, type CommonTypes } from './types.ts'
 import { IoreqServerClaim, type WriteClaim } from './write-claim.ts'
 import { WriteLogs } from './write-logs.ts'
 

@@ -1,5 +1,5 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { checkAccess } from './access.ts'
+import { checkAccess } from './access-tree.ts'
 import { largestOrder } from './checks.ts'
 import { ControlWord } from './control-block.ts'
 import { P2mError } from './errors.ts'

@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 export type { FloatModule, FloatRules, SharedFunction } from './float-module.ts'
-export { FloatLibrary } from './float-library.ts'
+export { FloatLibrary } from './float-module.ts'
 export {
   CLASS_FINITE,
   CLASS_INFINITY,
@@ -108,5 +108,5 @@ export {
   SHAPES,
 } from './host-exact.ts'
 export type { Operation, Shape } from './host-exact.ts'
-export { hasFusedMultiplyAdd } from './host-fused.ts'
+export { hasFusedMultiplyAdd } from './host-multiply-add.ts'
 export { hostMultiplyAdd32, hostMultiplyAdd64 } from './host-multiply-add.ts'

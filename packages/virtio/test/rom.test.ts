@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { withIdentity } from '../src/pci/rom.ts'
+import { withIdentity } from '../src/pci/identity.ts'
 
 function image(): Uint8Array {
   const rom = new Uint8Array(1536)

@@ -1,6 +1,5 @@
 import type { ByteWriter } from './bytes.ts'
-import { check } from './checks.ts'
-import { WasmEmitterError } from './errors.ts'
+import { check, WasmEmitterError } from './checks.ts'
 import type { ValueType } from './opcodes.ts'
 import { valueTypeCode } from './signature.ts'
 import { valueFrom, type ValueOf } from './value-of.ts'

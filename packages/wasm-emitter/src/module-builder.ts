@@ -1,6 +1,5 @@
 import { ByteWriter } from './bytes.ts'
-import { check, checkIndex } from './checks.ts'
-import { WasmEmitterError } from './errors.ts'
+import { check, checkIndex, WasmEmitterError } from './checks.ts'
 import { FunctionBuilder } from './function-builder.ts'
 import { checkCallee, checkSignature, valueTypeCode, type Callee, type Signature } from './signature.ts'
 

@@ -1,9 +1,8 @@
-import { AssemblerError } from './errors.ts'
+import { AssemblerError } from './checks.ts'
 import { fitsEither, fitsScaled, fitsSignExtended } from './fixups.ts'
 import type { LabelExpression } from './labels.ts'
 import { formatOperand } from './operands.ts'
-import { isVectorIndex } from './memory.ts'
-import type { AddressRegister, Memory } from './memory.ts'
+import { isVectorIndex, type AddressRegister, type Memory } from './memory.ts'
 
 /** A memory operand as ModRM, SIB and displacement say it (SDM vol. 2A, "ModR/M and SIB Bytes"). */
 export interface AddressEncoding {

@@ -1,12 +1,10 @@
 /** The bytes of data directives. */
 import { describeArgument } from '@retrap/basics'
-import { AssemblerError } from './errors.ts'
-import { fitsEither, pushValue } from './fixups.ts'
-import type { Encoding, Fixup } from './fixups.ts'
+import { AssemblerError } from './checks.ts'
+import { fitsEither, pushValue, type Encoding, type Fixup } from './fixups.ts'
 import { asExpression, Label, LabelExpression } from './labels.ts'
 import { formatOperand } from './operands.ts'
-import { asValue } from './values.ts'
-import type { Value } from './values.ts'
+import { asValue, type Value } from './values.ts'
 
 /** The arguments of a data directive. */
 export type DataItem = Value | string | Uint8Array

@@ -1,16 +1,12 @@
-import { addressBitsOf, defaultSegment, encodeAddress } from './address.ts'
-import type { AddressEncoding } from './address.ts'
-import { AssemblerError } from './errors.ts'
-import { fitsEither, pushValue } from './fixups.ts'
-import type { Encoding, Fixup } from './fixups.ts'
+import { addressBitsOf, defaultSegment, encodeAddress, type AddressEncoding } from './address.ts'
+import { AssemblerError } from './checks.ts'
+import { fitsEither, pushValue, type Encoding, type Fixup } from './fixups.ts'
 import type { Form } from './form.ts'
 import type { LabelExpression } from './labels.ts'
-import { matchForm } from './match.ts'
-import type { Fields } from './match.ts'
+import { matchForm, type Fields } from './match.ts'
 import type { Operand } from './operands.ts'
 import { pushEvex, pushVex } from './vector-prefixes.ts'
-import { allowsEncoding, prefixBytes } from './prefixes.ts'
-import type { InstructionPrefixes } from './prefixes.ts'
+import { allowsEncoding, prefixBytes, type InstructionPrefixes } from './prefixes.ts'
 
 /** The settings for encoding an instruction, besides its operands. */
 export interface EncodeContext {

@@ -1,4 +1,4 @@
-import { AssemblerError } from './errors.ts'
+import { AssemblerError } from './checks.ts'
 import type { AddressMap, LabelExpression } from './labels.ts'
 
 /**

@@ -1,5 +1,4 @@
-import { requireWhole } from './checks.ts'
-import { AssemblerError } from './errors.ts'
+import { requireWhole, AssemblerError } from './checks.ts'
 
 /** A whole number as the encoder keeps it. Throws `ERR_OPERAND` on a fraction, an unsafe number, and what is no number. */
 export function asWhole(value: number | bigint): bigint {

@@ -1,6 +1,5 @@
-import { AssemblerError } from './errors.ts'
-import { applyFixup, fixupFits, fixupValue } from './fixups.ts'
-import type { Encoding, Fixup } from './fixups.ts'
+import { AssemblerError } from './checks.ts'
+import { applyFixup, fixupFits, fixupValue, type Encoding, type Fixup } from './fixups.ts'
 import type { AddressMap, Label } from './labels.ts'
 import { codePadding } from './padding.ts'
 

@@ -1,5 +1,4 @@
-import { requireRegister } from './checks.ts'
-import { AssemblerError } from './errors.ts'
+import { requireRegister, AssemblerError } from './checks.ts'
 
 /** K1 to K7, as an operand under a mask has it. */
 export interface OperandMask {

@@ -1,15 +1,13 @@
-import { AssemblerError } from './errors.ts'
+import { AssemblerError } from './checks.ts'
 import { fitsEither, fitsSignExtended } from './fixups.ts'
 import type { DefaultFlags } from './flags.ts'
 import type { Field, Form, Slot } from './form.ts'
 import { asExpression, Label, LabelExpression } from './labels.ts'
 import type { Rounding } from './masked.ts'
 import { HIGH_CLASSES } from './operand-kinds.ts'
-import { formatOperand } from './operands.ts'
-import { changedMemory, isVectorIndex } from './memory.ts'
+import { formatOperand, type BranchTarget, type FarPointer, type Operand } from './operands.ts'
+import { changedMemory, isVectorIndex, type Broadcast, type Memory } from './memory.ts'
 import { asValue } from './values.ts'
-import type { BranchTarget, FarPointer, Operand } from './operands.ts'
-import type { Broadcast, Memory } from './memory.ts'
 import type { Register, RegisterClass } from './register.ts'
 
 /** A value field after ModRM, in the order of encoding. */

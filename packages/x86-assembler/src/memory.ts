@@ -1,11 +1,8 @@
 import { describeArgument } from '@retrap/basics'
-import { requireOneOf, requireOptions, requireRegister } from './checks.ts'
-import { AssemblerError } from './errors.ts'
+import { requireOneOf, requireOptions, requireRegister, AssemblerError } from './checks.ts'
 import type { LabelExpression } from './labels.ts'
-import { maskedMemory } from './masked.ts'
-import type { Masked } from './masked.ts'
-import { asValue } from './values.ts'
-import type { Value } from './values.ts'
+import { maskedMemory, type Masked } from './masked.ts'
+import { asValue, type Value } from './values.ts'
 import type {
   Gp16,
   Gp32,

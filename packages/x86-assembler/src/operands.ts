@@ -1,14 +1,11 @@
 import { describeArgument } from '@retrap/basics'
-import { requireRegister } from './checks.ts'
-import { AssemblerError } from './errors.ts'
-import { formatFlags } from './flags.ts'
-import type { DefaultFlags } from './flags.ts'
+import { requireRegister, AssemblerError } from './checks.ts'
+import { formatFlags, type DefaultFlags } from './flags.ts'
 import { asWhole, type LabelExpression } from './labels.ts'
 import type { Masked, Rounding } from './masked.ts'
 import type { Absolute, Broadcast, Memory, MemorySize, RipRelative } from './memory.ts'
 import type { MaskableRegister, Register } from './register.ts'
-import { asValue } from './values.ts'
-import type { Value } from './values.ts'
+import { asValue, type Value } from './values.ts'
 
 /** An immediate whose width is dictated, made by {@link imm8} to {@link imm64}. */
 export interface SizedImmediate {

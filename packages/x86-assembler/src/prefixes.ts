@@ -1,6 +1,6 @@
 import { describeArgument } from '@retrap/basics'
 import { codeInfo } from '@retrap/x86-decoder'
-import { AssemblerError } from './errors.ts'
+import { AssemblerError } from './checks.ts'
 import type { Form } from './form.ts'
 
 /**

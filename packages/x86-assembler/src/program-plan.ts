@@ -1,11 +1,8 @@
 import type { SectionOptions } from './assembler-options.ts'
-import { requireOptions, requireText, requireWhole } from './checks.ts'
-import { AssemblerError } from './errors.ts'
+import { requireOptions, requireText, requireWhole, AssemblerError } from './checks.ts'
 import { asWhole, Label } from './labels.ts'
-import { ByteStore, layOut } from './layout.ts'
-import type { Binding, Layout, SectionPlan } from './layout.ts'
-import { LaidOutProgram } from './program.ts'
-import type { Program, Relocation } from './program.ts'
+import { ByteStore, layOut, type Binding, type Layout, type SectionPlan } from './layout.ts'
+import { LaidOutProgram, type Program, type Relocation } from './program.ts'
 
 /** The sections and labels of a program that is being built. */
 export class ProgramPlan {

@@ -1,6 +1,5 @@
 import { describeArgument } from '@retrap/basics'
-import { requireOptions, requireWhole } from './checks.ts'
-import { AssemblerError } from './errors.ts'
+import { requireOptions, requireWhole, AssemblerError } from './checks.ts'
 import { asWhole, Label } from './labels.ts'
 import type { Layout, LaidSection } from './layout.ts'
 

@@ -1,5 +1,5 @@
 import { BlockError } from '@retrap/device'
-import { ImageError } from '../errors.ts'
+import { ImageError } from '../image.ts'
 
 /** Compression methods of a host. Each may be absent. */
 export interface Codec {

@@ -1,6 +1,6 @@
-import { ImageError } from '../errors.ts'
-import type { BlockStorage } from '../storage.ts'
 import * as format from './format.ts'
+import { ImageError } from '../image.ts'
+import type { BlockStorage } from '../storage.ts'
 import { ENTRY_BYTES, write64 } from './format.ts'
 import { type BackingName, l1EntriesFor, viewOf } from './header.ts'
 import { RefcountWidth } from './refcount-width.ts'

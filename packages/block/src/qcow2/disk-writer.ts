@@ -99,7 +99,7 @@ export class DiskWriter {
       const extent = await this.#metadata.extent(start, range.count * this.#clusterBytes)
       if (extent.kind === 'data' && extent.isOwn) return 0
       const place = await this.#metadata.change(() =>
-        this.#metadata.allocate(Math.min(range.count, Math.ceil(extent.bytes / this.#clusterBytes))),
+        this.#metadata.refcounts.allocate(Math.min(range.count, Math.ceil(extent.bytes / this.#clusterBytes))),
       )
       const written = { index, count: place.count }
       const bytes = Math.min(from.length, start + place.count * this.#clusterBytes - offset)
@@ -321,7 +321,7 @@ class CompressedSpace {
     const canShare = this.#at < this.#end && (await refcounts.get(shared)) < refcounts.width.most
     if (!canShare) this.#at = this.#end = 0
     if (this.#at + bytes > this.#end) {
-      const { offset } = await this.#metadata.allocate(1)
+      const { offset } = await this.#metadata.refcounts.allocate(1)
       // Data goes on in the next cluster where that one follows.
       if (offset !== this.#end) this.#at = offset
       else if (this.#at < this.#end) await refcounts.add(shared, 1)

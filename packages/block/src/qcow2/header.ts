@@ -1,6 +1,6 @@
-import { ImageError } from '../errors.ts'
-import type { BlockStorage } from '../storage.ts'
 import * as format from './format.ts'
+import { ImageError } from '../image.ts'
+import type { BlockStorage } from '../storage.ts'
 import { ENTRY_BYTES, read64 } from './format.ts'
 
 /** The file below an image, as its header names it. */

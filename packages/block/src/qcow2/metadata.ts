@@ -3,7 +3,7 @@ import { BlockError } from '@retrap/device'
 import type { BlockStorage } from '../storage.ts'
 import { COMPRESSED, COPIED, ENTRY_BYTES, offsetHi, offsetLo, offsetOf, ZERO } from './format.ts'
 import { type Qcow2Header, viewOf } from './header.ts'
-import type { Allocation, Refcounts } from './refcounts.ts'
+import type { Refcounts } from './refcounts.ts'
 import { type Table, TableCache } from './table-cache.ts'
 
 /** A range of the disk whose clusters are alike. */
@@ -50,7 +50,7 @@ export class Metadata {
   #l1To = 0
   #released: Release[] = []
   /** Numbers of requests under way, in their order. */
-  readonly #active = new Set<number>()
+  readonly active: Set<number> = new Set()
   #lastRequest = 0
   /** How often clusters were released. */
   #releases = 0
@@ -86,13 +86,8 @@ export class Metadata {
 
   /** Notes that a request begins. @returns its number, for `end` */
   begin(): number {
-    this.#active.add(++this.#lastRequest)
+    this.active.add(++this.#lastRequest)
     return this.#lastRequest
-  }
-
-  /** Notes that a request has ended. */
-  end(request: number): void {
-    this.#active.delete(request)
   }
 
   /** Runs a change of the tables, alone. Changes that wait in memory are written first where there are many. */
@@ -168,11 +163,6 @@ export class Metadata {
     return offset === 0 || (offset >= this.#l1Offset && offset < this.#l1Offset + this.#l1.length)
   }
 
-  /** Takes free clusters. Call it in `change`. */
-  allocate(most: number): Promise<Allocation> {
-    return this.refcounts.allocate(most)
-  }
-
   /** Gives clusters back that no table refers to any more, as soon as the file says so too. */
   release(offset: number, clusters: number): void {
     this.#releases++
@@ -219,7 +209,7 @@ export class Metadata {
     const isOwn = this.#l1[index * ENTRY_BYTES]! >= 0x80
     if (offset !== 0 && isOwn) return this.#l2.load(offset)
     const old = offset === 0 ? null : await this.#l2.load(offset)
-    const place = await this.allocate(1)
+    const place = await this.refcounts.allocate(1)
     const table = this.#l2.add(place.offset)
     if (old !== null) {
       table.bytes.set(old.bytes)
@@ -314,7 +304,7 @@ export class Metadata {
 
   /** Lowers the counts of clusters that neither the file nor a request uses any more. The file learns it at the next commit. */
   async #applyReleases(refcounts: Refcounts): Promise<void> {
-    const [oldest = Infinity] = this.#active
+    const [oldest = Infinity] = this.active
     const due = this.#released
     this.#released = due.filter(({ stamp }) => stamp >= oldest)
     for (const { offset, clusters, stamp } of due) {

@@ -1,4 +1,4 @@
-import { ImageError } from '../errors.ts'
+import { ImageError } from '../image.ts'
 import type { BlockStorage } from '../storage.ts'
 import { ENTRY_BYTES, HEADER_AUTOCLEAR } from './format.ts'
 import { type Qcow2Header, readHeader } from './header.ts'

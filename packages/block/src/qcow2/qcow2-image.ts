@@ -1,6 +1,5 @@
 import { BlockError, type BlockProperties, type BlockRequest, type DiskGeometry } from '@retrap/device'
-import { ImageError } from '../errors.ts'
-import type { BlockImage } from '../image.ts'
+import { ImageError, type BlockImage } from '../image.ts'
 import { Requests, WHOLE } from '../requests.ts'
 import type { BlockStorage } from '../storage.ts'
 import { type Codec, decompressorOf, STREAMS_CODEC } from './codec.ts'
@@ -239,7 +238,7 @@ export class Qcow2Image implements BlockImage {
       try {
         await body()
       } finally {
-        this.#metadata.end(number)
+        this.#metadata.active.delete(number)
       }
     })
   }

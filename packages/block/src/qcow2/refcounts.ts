@@ -1,5 +1,5 @@
 import { BlockError } from '@retrap/device'
-import { ImageError } from '../errors.ts'
+import { ImageError } from '../image.ts'
 import type { BlockStorage } from '../storage.ts'
 import { ENTRY_BYTES, MAXIMUM_REFCOUNT_TABLE_BYTES, read64, write64 } from './format.ts'
 import { type Qcow2Header, viewOf } from './header.ts'

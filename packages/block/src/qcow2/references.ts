@@ -1,4 +1,4 @@
-import { ImageError } from '../errors.ts'
+import { ImageError } from '../image.ts'
 import type { BlockStorage } from '../storage.ts'
 import { COMPRESSED, compressedPlace, ENTRY_BYTES, offsetOf, read64, ZERO } from './format.ts'
 import { type Qcow2Header, viewOf } from './header.ts'

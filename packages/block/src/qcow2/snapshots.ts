@@ -1,4 +1,4 @@
-import { ImageError } from '../errors.ts'
+import { ImageError } from '../image.ts'
 import type { BlockStorage } from '../storage.ts'
 import { ENTRY_BYTES, MAXIMUM_L1_BYTES, read64 } from './format.ts'
 import { l1EntriesFor, type Qcow2Header, textOf, viewOf } from './header.ts'

@@ -1,7 +1,34 @@
 import type { Word64 } from '../access.ts'
 import { Instant } from '../instant.ts'
 import type { Clock, Timer, TimerCallback } from '../wires.ts'
-import { setDeadline } from './deadline.ts'
+import { DeviceError } from '../errors.ts'
+
+/** Longest delay of a host timer in milliseconds; a longer one would fire at once. */
+export const LONGEST_HOST_TIMER_MS = 0x7fff_ffff
+
+/**
+ * Sets `deadline` to `delayNs` after `from`, for a timer that a model arms. A deadline before power-on becomes 0.
+ *
+ * A deadline that compares with nothing would stop the timers of the whole machine; so all arguments are checked.
+ *
+ * @param deadline - may be `from`
+ * @throws DeviceError `ERR_INVALID` for what is not a number, or NaN; `deadline` keeps its value
+ */
+export function setDeadline(deadline: Instant, delayNs: number, from: Readonly<Word64>): void {
+  const { lo, hi } = from
+  if (typeof delayNs !== 'number' || Number.isNaN(delayNs) || !Number.isInteger(lo) || !Number.isInteger(hi)) {
+    const start = lo === 0 && hi === 0 ? '' : `, after the instant ${String(hi)}:${String(lo)}`
+    throw new DeviceError(
+      'ERR_INVALID',
+      `a timer was armed for ${String(delayNs)}${start}: expected nanoseconds on the machine's clock, or Infinity`,
+    )
+  }
+  deadline.set(from)
+  deadline.add(delayNs)
+  if (deadline.hi >= 0) return
+  deadline.lo = 0
+  deadline.hi = 0
+}
 
 /**
  * Callbacks that one timer gets in one look. A periodic timer catches up with the periods that have passed, but a guest

@@ -1,9 +1,21 @@
 import { type BlockBackend, type BlockErrorCode, type DiskGeometry, savedState } from '@retrap/device'
 import { type Moving, TRANSFERS, type Transfer } from './ata-transfers.ts'
 import { BUFFER_BYTES, type AtaDrive, type DriveStep, ended, step } from './drive.ts'
-import { diskGeometry, putAddress, readAddress, type Translation } from './sector-address.ts'
+import {
+  diskGeometry,
+  putAddress,
+  readAddress,
+  type Translation,
+  ABRT,
+  DRDY,
+  DSC,
+  ERR,
+  IDNF,
+  Taskfile,
+  type TaskfileState,
+  UNC,
+} from './taskfile.ts'
 import { hasTransferMode, identifyDisk, MAXIMUM_MULTIPLE } from './identify.ts'
-import { ABRT, DRDY, DSC, ERR, IDNF, Taskfile, type TaskfileState, UNC } from './taskfile.ts'
 
 /** How a disk names itself. */
 export interface AtaDiskOptions {

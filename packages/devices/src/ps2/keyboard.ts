@@ -2,7 +2,7 @@ import type { DeviceContext, InputBackend, InputClient, InputEvent, Timer, Word6
 import { ByteRing, ACKNOWLEDGE, type Ps2Device, RESEND, SELF_TEST_DONE, SELF_TEST_NS } from './device.ts'
 import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 import { type KeyContext, keySequence, LONGEST_SEQUENCE, repeatSequence, USAGE } from './key-sequences.ts'
-import type { Ps2KeyboardState } from './keyboard-state.ts'
+import type { Ps2KeyboardState } from '../i8042-state.ts'
 import { KEY_BREAKS, KEY_REPEATS, KEY_REPEATS_AND_BREAKS, SET_3, SET_3_DEFAULTS } from './scan-codes.ts'
 
 const SET_LEDS = 0xed

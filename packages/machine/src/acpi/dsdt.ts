@@ -1,10 +1,10 @@
+import * as aml from './aml.ts'
+import * as resource from './resources.ts'
 import { FIRST_LINK_GSI } from '@retrap/devices'
 import { CHIPSETS } from '../pc/machine-type.ts'
-import * as aml from './aml.ts'
 import type { Aml } from './aml.ts'
 import type { AcpiBoard } from './board.ts'
-import { expressRoot } from './pci-express.ts'
-import * as resource from './resources.ts'
+import { expressRoot } from './resources.ts'
 
 /**
  * The definition block of a PC: sleep states S3 and S5, processors, the PCI root with

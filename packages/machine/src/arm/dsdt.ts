@@ -1,7 +1,7 @@
 import * as aml from '../acpi/aml.ts'
-import type { Aml } from '../acpi/aml.ts'
-import { expressRoot } from '../acpi/pci-express.ts'
 import * as resource from '../acpi/resources.ts'
+import type { Aml } from '../acpi/aml.ts'
+import { expressRoot } from '../acpi/resources.ts'
 import { type ArmBoard, type ArmPlace, gsiOfSpi, POWER_BUTTON_LINE, VIRT } from './layout.ts'
 
 /**

@@ -12,8 +12,7 @@ import { NO_VECTOR } from '../queue.ts'
 import { checkDevice, type CoreState, type CoreTransport, VirtioCore } from '../virtio-core.ts'
 import type { VirtioDevice, VirtioRingOptions } from '../virtio-device.ts'
 import { COMMON_BYTES, CommonConfiguration, type CommonConfigurationState } from './common-configuration.ts'
-import { hasLegacy, identityOf } from './identity.ts'
-import { romFor } from './rom.ts'
+import { hasLegacy, identityOf, romFor } from './identity.ts'
 import { LEGACY_BYTES, LegacyRegisters } from './legacy-registers.ts'
 
 /** Options of {@link VirtioPci}. */

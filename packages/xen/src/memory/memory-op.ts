@@ -10,7 +10,7 @@ import {
 } from './memory-reservation.ts'
 import { Layout } from '../layout.ts'
 import { XenErrno } from '../numbers.ts'
-import { RANGE_BYTES } from './memory-map.ts'
+import { RANGE_BYTES } from './xen-memory.ts'
 
 const TOPOLOGY = new Layout({
   domid: 'u16',

@@ -101,6 +101,7 @@ function grantPage(grants: GrantTable, index: number): number {
 
 function addOne(call: XenCall, space: number, index: number, gfn: number): number {
   const { memory } = call.xen
+  const { p2m } = call.xen.domain
   if (gfn >= GUEST_FRAMES) return XenErrno.INVAL
   let mfn = INVALID_MFN
   if (space === SPACE_GFN) mfn = memory.ramAt(index)
@@ -110,8 +111,8 @@ function addOne(call: XenCall, space: number, index: number, gfn: number): numbe
   if (space === SPACE_GFN && index === gfn) return 0
   // The frame at that place makes room: RAM goes back to the machine, a page of Xen's is taken out of the map.
   const type = memory.typeAt(gfn)
-  if (memory.isForeignType(type)) return XenErrno.NXIO
-  if (memory.isRamType(type) && !(space !== SPACE_GFN && memory.placeOf(mfn) === gfn) && memory.remove(gfn, 1) !== 1) {
+  if (p2m.isForeign(type)) return XenErrno.NXIO
+  if (p2m.isRam(type) && !(space !== SPACE_GFN && memory.placeOf(mfn) === gfn) && memory.remove(gfn, 1) !== 1) {
     return XenErrno.NOMEM
   }
   // Where drivers begin, the guest's mode says how it sees the page.

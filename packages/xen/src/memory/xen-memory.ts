@@ -2,6 +2,31 @@ import { type MachineMemory, MemoryError } from '@retrap/memory'
 import { ForeignMappings, INVALID_MFN, type P2m, P2mEntry, P2mError, P2mType } from '@retrap/p2m'
 import type { XenHost } from '../architecture.ts'
 
+/** A range of guest-physical addresses, as BIOS function E820H tells of it. */
+export interface XenMemoryRange {
+  /** Guest-physical address. */
+  readonly base: number
+  /** Bytes. */
+  readonly size: number
+  /** 1 RAM, 2 reserved, 3 ACPI tables, 4 ACPI NVS. */
+  readonly type: number
+}
+
+/** Bytes of an entry, which has no padding. */
+export const RANGE_BYTES = 20
+
+/** The ranges as guests see them. */
+export function encodeMemoryMap(ranges: readonly XenMemoryRange[]): Uint8Array {
+  const bytes = new Uint8Array(ranges.length * RANGE_BYTES)
+  const view = new DataView(bytes.buffer)
+  for (const [i, { base, size, type }] of ranges.entries()) {
+    view.setBigUint64(i * RANGE_BYTES, BigInt(base), true)
+    view.setBigUint64(i * RANGE_BYTES + 8, BigInt(size), true)
+    view.setUint32(i * RANGE_BYTES + 16, type, true)
+  }
+  return bytes
+}
+
 /** Guest frames are below this: as many as CPUID's physical-address bits allow. */
 export const GUEST_FRAMES: number = 2 ** 28
 /** Frames of one table of the map. */
@@ -90,16 +115,6 @@ export class XenMemory {
   /** Whether the map has frames on demand, and frames that several share. */
   get #hasX86Types(): boolean {
     return this.#p2m.format === 'ept'
-  }
-
-  /** Whether a type is RAM of the guest's own. */
-  isRamType(type: number): boolean {
-    return this.#p2m.isRam(type)
-  }
-
-  /** Whether a type is another guest's frame. */
-  isForeignType(type: number): boolean {
-    return this.#p2m.isForeign(type)
   }
 
   /** Whether the guest may only read it. */
