@@ -244,13 +244,9 @@ export class AcpiPm implements DeviceModel {
     return (this.#options.smiCommand ?? true) ? 0 : SCI_EN
   }
 
-  #ticks(): number {
-    return this.#counter.now()
-  }
-
   #read(offset: number, size: AccessSize): number {
     // The timer alone is read often; the rest is put together bytewise.
-    if (offset === ACPI_PM.timerOffset && size === 4) return this.#ticks() % 0x1_0000_0000
+    if (offset === ACPI_PM.timerOffset && size === 4) return this.#counter.now() % 0x1_0000_0000
     this.#update()
     let value = 0
     for (let i = size - 1; i >= 0; i--) value = value * 256 + this.#readByte(offset + i)
@@ -268,7 +264,7 @@ export class AcpiPm implements DeviceModel {
         return (this.#control >> shift) & 0xff
       case 8:
       case 10:
-        return Math.floor((this.#ticks() % 0x1_0000_0000) / 2 ** (8 * (offset - 8))) & 0xff
+        return Math.floor((this.#counter.now() % 0x1_0000_0000) / 2 ** (8 * (offset - 8))) & 0xff
       default:
         return 0
     }
@@ -278,7 +274,7 @@ export class AcpiPm implements DeviceModel {
     const shift = 8 * (offset & 1)
     const bits = value << shift
     const kept = 0xff00 >> shift
-    this.#advance(this.#ticks())
+    this.#advance(this.#counter.now())
     switch (offset & ~1) {
       case 0:
         this.#status &= ~bits
@@ -330,7 +326,7 @@ export class AcpiPm implements DeviceModel {
   }
 
   #update(): void {
-    this.#advance(this.#ticks())
+    this.#advance(this.#counter.now())
     // The buttons need no enable bits.
     if (this.#sleep === 'asleep' && (this.#status & ((this.#enable & RTC) | PWRBTN | SLPBTN)) !== 0) {
       this.#sleep = undefined
@@ -347,7 +343,7 @@ export class AcpiPm implements DeviceModel {
 
   /** Returns the registers to their state at power-on; of a machine that falls asleep, those that lose their power. */
   reset(): void {
-    this.#carries = Math.floor(this.#ticks() / CARRY_TICKS)
+    this.#carries = Math.floor(this.#counter.now() / CARRY_TICKS)
     const kept = this.isAsleep ? STANDBY_BITS : 0
     this.#status &= kept
     this.#enable &= kept
@@ -361,10 +357,10 @@ export class AcpiPm implements DeviceModel {
 
   /** Returns the state as plain data. */
   save(): AcpiPmState {
-    this.#advance(this.#ticks())
+    this.#advance(this.#counter.now())
     return {
       version: 2,
-      origin: this.#counter.save(),
+      origin: this.#counter.origin.save(),
       status: this.#status & STATUS_BITS,
       enable: this.#enable,
       control: this.#control,
@@ -378,7 +374,7 @@ export class AcpiPm implements DeviceModel {
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     const saved = savedState<AcpiPmState>(this.name, state, 2)
-    this.#counter.restore(saved.origin)
+    this.#counter.origin.set(saved.origin)
     this.#status = saved.status
     this.#enable = saved.enable
     this.#control = saved.control

@@ -139,10 +139,6 @@ export class Hpet implements DeviceModel {
     context.mapMmio(this.base, HPET_BYTES, handler, { minimumAccess: 4, maximumAccess: 8 })
   }
 
-  #tick(): number {
-    return this.#ticks.now()
-  }
-
   #originMoved(ticks: number): void {
     this.#take(ticks)
     this.#rebase(ticks)
@@ -179,7 +175,7 @@ export class Hpet implements DeviceModel {
         this.#update()
         return this.#status >>> 0
       case MAIN_CNT:
-        this.#readCounter(this.#tick())
+        this.#readCounter(this.#ticks.now())
         return high ? this.#nowHi : this.#nowLo
       default:
         return 0
@@ -203,7 +199,7 @@ export class Hpet implements DeviceModel {
   #writeRegister(register: number, halves: number, lo: number, hi: number): void {
     // Work that was due before this write is done by the old settings.
     this.#update()
-    const tick = this.#tick()
+    const tick = this.#ticks.now()
     if (register >= TIMERS) {
       this.#writeTimer(register, halves, lo, hi, tick)
     } else if (register === GEN_CONF) {
@@ -263,7 +259,7 @@ export class Hpet implements DeviceModel {
 
   /** Takes all matches that are due, drives the lines, and sets the machine's timer. */
   #update(): void {
-    const next = this.#take(this.#tick())
+    const next = this.#take(this.#ticks.now())
     const timer = this.#timer
     if (timer === null) return
     if (next === Infinity) timer.cancel()
@@ -310,7 +306,7 @@ export class Hpet implements DeviceModel {
     this.#update()
     return {
       version: 2,
-      origin: this.#ticks.save(),
+      origin: this.#ticks.origin.save(),
       config: this.#config,
       status: this.#status >>> 0,
       counterLo: this.#counterLo,
@@ -328,7 +324,7 @@ export class Hpet implements DeviceModel {
         'ERR_STATE',
         `hpet: saved state of ${saved.timers.length} timers: expected ${this.#timers.length}`,
       )
-    this.#ticks.restore(saved.origin)
+    this.#ticks.origin.set(saved.origin)
     this.#config = saved.config
     this.#status = saved.status
     this.#counterLo = saved.counterLo

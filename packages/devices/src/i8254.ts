@@ -263,7 +263,7 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
     for (const channel of this.#channels) channel.sync(tick)
     return {
       version: 2,
-      origin: this.#ticks.save(),
+      origin: this.#ticks.origin.save(),
       channels: this.#channels.map((channel) => channel.save()),
       control61: this.#control61,
       suppressed: this.#suppressed,
@@ -275,7 +275,7 @@ export class I8254 implements DeviceModel, LegacyInterruptSource {
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     const saved = savedState<I8254State>(this.name, state, 2)
-    this.#ticks.restore(saved.origin)
+    this.#ticks.origin.set(saved.origin)
     saved.channels.forEach((channel, index) => this.#channels[index as 0 | 1 | 2].restore(channel))
     this.#control61 = saved.control61
     this.#suppressed = saved.suppressed

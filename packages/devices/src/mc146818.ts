@@ -455,7 +455,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
       cmos: [...this.#cmos],
       baseSeconds: this.#baseSeconds,
       base: this.#base.save(),
-      origin: this.#ticks.save(),
+      origin: this.#ticks.origin.save(),
       weekdayShift: this.#time.weekdayShift,
       flags: this.#flags,
       seenSeconds: this.#seenSeconds,
@@ -475,7 +475,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     this.#cmos.set(saved.cmos)
     this.#baseSeconds = saved.baseSeconds
     this.#base.set(saved.base)
-    this.#ticks.restore(saved.origin)
+    this.#ticks.origin.set(saved.origin)
     this.#time.weekdayShift = saved.weekdayShift
     this.#flags = saved.flags
     this.#seenSeconds = saved.seenSeconds

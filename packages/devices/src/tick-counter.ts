@@ -50,7 +50,8 @@ export class TickCounter {
   readonly #stepTicks: number
   readonly #stepNs: number
   readonly #moved: (ticks: number) => void
-  readonly #origin = new Instant()
+  /** The instant of tick 0, to be saved with the model's ticks. */
+  readonly origin: Instant = new Instant()
   readonly #now = new Instant()
   #clock: Clock | null = null
 
@@ -73,7 +74,7 @@ export class TickCounter {
   /** Begins to count. */
   attach(clock: Clock): void {
     this.#clock = clock
-    clock.read(this.#origin)
+    clock.read(this.origin)
   }
 
   /** Ticks completed since the origin, which may move on first; 0 before `attach`. */
@@ -81,32 +82,22 @@ export class TickCounter {
     const clock = this.#clock
     if (clock === null) return 0
     clock.read(this.#now)
-    let ns = this.#now.since(this.#origin)
+    let ns = this.#now.since(this.origin)
     while (ns >= this.#stepNs) {
       this.#moved(this.#stepTicks)
-      this.#origin.add(this.#stepNs)
-      ns = this.#now.since(this.#origin)
+      this.origin.add(this.#stepNs)
+      ns = this.#now.since(this.origin)
     }
     return this.#rate.ticksAt(ns)
   }
 
   /** Arms a timer for the first nanosecond at which a tick is completed. */
   arm(timer: Timer, tick: number): void {
-    timer.armAfter(this.#rate.nanosecondsAt(tick), this.#origin)
+    timer.armAfter(this.#rate.nanosecondsAt(tick), this.origin)
   }
 
   /** Nanoseconds from an instant, not far from now, to the first one at which a tick is completed. */
   nanosecondsUntil(tick: number, from: Readonly<Word64>): number {
-    return this.#origin.since(from) + this.#rate.nanosecondsAt(tick)
-  }
-
-  /** The origin, to be saved with the model's ticks. */
-  save(): Word64 {
-    return this.#origin.save()
-  }
-
-  /** Takes a saved origin. */
-  restore(origin: Readonly<Word64>): void {
-    this.#origin.set(origin)
+    return this.origin.since(from) + this.#rate.nanosecondsAt(tick)
   }
 }

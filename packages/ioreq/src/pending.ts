@@ -92,7 +92,8 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
   readonly #failures: FailureHandler
   readonly #invalidations: Invalidations
   readonly #deadlines: Deadlines
-  readonly #lost: LostServers
+  /** Ends requests of servers that go or fail. */
+  readonly lost: LostServers
   /** Neither a trace nor a deadline: an answer is only taken. */
   readonly #plain: boolean
 
@@ -126,7 +127,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
       unacknowledged: (vcpu) => this.#invalidations.unacknowledged(vcpu),
       serverFailed,
     })
-    this.#lost = new LostServers({
+    this.lost = new LostServers({
       waits: this.#waits,
       failures: options.failures,
       invalidations: this.#invalidations,
@@ -391,17 +392,12 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
 
   // ---- servers that go or fail ----
 
-  /** A server is gone: its requests end without an answer. */
-  endAll(server: IoreqServer): void {
-    this.#lost.destroyed(server)
-  }
-
   serverFailed(server: IoreqServer, vcpu: number, device: string, error: unknown): void {
-    this.#lost.failed(server, vcpu, this.#wait(vcpu), { device, error })
+    this.lost.failed(server, vcpu, this.#wait(vcpu), { device, error })
   }
 
   serverGone(server: IoreqServer, error: unknown): void {
-    this.#lost.gone(server, error)
+    this.lost.gone(server, error)
   }
 
   /** A server breaks the protocol of slots. @returns as `FailureHandler.fail` */

@@ -98,7 +98,7 @@ export class Registration implements ServerOwner {
     this.parties.remove(server)
     this.#rebuild('port')
     this.#rebuild('mmio')
-    this.#pending.endAll(server)
+    this.#pending.lost.destroyed(server)
     this.#parts.invalidations?.serverChanged(server)
     // Its requests have just been ended, so no slot of its pages is in use.
     this.parties.freePages(server)

@@ -44,6 +44,7 @@ export interface AhciPortState {
   readonly halted: boolean
   readonly greeting: boolean
   readonly drive: { readonly kind: string; readonly state: unknown }
+  /** The port's commands. */
   readonly commands: CommandListState
 }
 
@@ -66,7 +67,8 @@ export interface AhciPortParts {
 export class AhciPort {
   readonly #drive: AtaDrive | null
   readonly #registers: PortRegisters
-  readonly #commands: CommandList
+  /** The port's commands. */
+  readonly commands: CommandList
   /** The drive's first frame, with its signature, waits for FRE. */
   #greeting = false
 
@@ -78,17 +80,12 @@ export class AhciPort {
       this.#greeting = true
       this.#greet()
     }
-    this.#commands = new CommandList({ context, drive, registers, mayMaster, greet })
+    this.commands = new CommandList({ context, drive, registers, mayMaster, greet })
   }
 
   /** Whether the port interrupts. */
   get interrupts(): boolean {
     return (this.#registers.get(IS) & this.#registers.get(IE)) !== 0
-  }
-
-  /** Goes on with commands, where the host lets it. */
-  resumeCommands(): void {
-    this.#commands.resume()
   }
 
   // ---- Registers ----
@@ -98,7 +95,7 @@ export class AhciPort {
       case SSTS:
         return this.#drive !== null && this.#detection === 0 ? LINK_UP : 0
       case TFD:
-        return this.#commands.busy ? BSY : this.#registers.get(TFD)
+        return this.commands.busy ? BSY : this.#registers.get(TFD)
       case CMD:
         return this.#registers.get(CMD) | SUD | POD
       default:
@@ -144,7 +141,7 @@ export class AhciPort {
       case CI:
         if (!this.#registers.started) break
         this.#registers.set(CI, this.#registers.get(CI) | value)
-        this.#commands.resume()
+        this.commands.resume()
         break
     }
   }
@@ -158,7 +155,7 @@ export class AhciPort {
     let next = (before & ~CMD_BITS) | (value & CMD_BITS)
     next = (next & ~(FR | CR)) | ((next & FRE) !== 0 ? FR : 0) | ((next & ST) !== 0 ? CR : 0)
     if ((before & ~next & ST) !== 0) {
-      this.#commands.stop()
+      this.commands.stop()
       next &= ~(0x1f << CCS_SHIFT)
       this.#registers.set(CI, 0)
       this.#registers.set(SACT, 0)
@@ -168,7 +165,7 @@ export class AhciPort {
     if ((value & CLO) !== 0 && !this.#registers.started)
       this.#registers.set(TFD, this.#registers.get(TFD) & ~(BSY | DRQ))
     if ((next & FRE) !== 0) this.#greet()
-    if ((next & ST) !== 0) this.#commands.resume()
+    if ((next & ST) !== 0) this.commands.resume()
   }
 
   /** The link is reset while DET is 1, and off while it is 4. */
@@ -178,7 +175,7 @@ export class AhciPort {
     const after = this.#detection
     if (after === before) return
     if (after === 1 || after === 4) {
-      this.#commands.stop()
+      this.commands.stop()
       this.#registers.set(TFD, NO_DEVICE)
       this.#greeting = false
     } else if (after === 0) this.#connect()
@@ -187,7 +184,7 @@ export class AhciPort {
   /** The link comes up, and the drive tells what it is. */
   #connect(): void {
     if (this.#drive === null) return
-    this.#commands.forget()
+    this.commands.forget()
     this.#drive.reset()
     this.#registers.set(TFD, BSY)
     this.#registers.set(SERR, this.#registers.get(SERR) | EXCHANGED)
@@ -210,8 +207,8 @@ export class AhciPort {
 
   /** A reset of the controller: addresses stay, the drive is as after a reset of its link. */
   reset(): void {
-    this.#commands.stop()
-    this.#commands.forget()
+    this.commands.stop()
+    this.commands.forget()
     for (const register of [IS, IE, CMD, SCTL, SERR, SACT, CI]) this.#registers.set(register, 0)
     this.#registers.set(TFD, NO_DEVICE)
     this.#registers.set(SIG, 0xffff_ffff)
@@ -224,14 +221,6 @@ export class AhciPort {
     this.reset()
   }
 
-  pause(): Promise<void> {
-    return this.#commands.pause()
-  }
-
-  unpause(): void {
-    this.#commands.unpause()
-  }
-
   get #kind(): string {
     return this.#drive === null ? 'none' : this.#drive.packet ? 'cdrom' : 'disk'
   }
@@ -242,7 +231,7 @@ export class AhciPort {
       halted: this.#registers.halted,
       greeting: this.#greeting,
       drive: { kind: this.#kind, state: this.#drive?.save() ?? null },
-      commands: this.#commands.save(),
+      commands: this.commands.save(),
     }
   }
 
@@ -258,6 +247,6 @@ export class AhciPort {
     this.#registers.restore(state.registers)
     this.#registers.halted = state.halted
     this.#greeting = state.greeting
-    this.#commands.restore(state.commands)
+    this.commands.restore(state.commands)
   }
 }

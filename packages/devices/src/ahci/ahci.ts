@@ -106,7 +106,7 @@ export class Ahci implements DeviceModel {
       bars: [{ index: BAR, kind: 'memory', bytes: BAR_BYTES, minimumAccess: 4, handler }],
       onWrite: (register: number): void => {
         // A transfer may have waited for the right to write memory.
-        if (register <= COMMAND_REGISTER) for (const port of this.#ports) port.resumeCommands()
+        if (register <= COMMAND_REGISTER) for (const port of this.#ports) port.commands.resume()
       },
     })
     this.#ports = this.#drives.map(
@@ -187,12 +187,12 @@ export class Ahci implements DeviceModel {
 
   /** Waits for what the media are busy with. Nothing is answered to the guest until `resume`. */
   async quiesce(): Promise<void> {
-    await Promise.all(this.#ports.map((port) => port.pause()))
+    await Promise.all(this.#ports.map((port) => port.commands.pause()))
   }
 
   /** Answers again. */
   resume(): void {
-    for (const port of this.#ports) port.unpause()
+    for (const port of this.#ports) port.commands.unpause()
   }
 
   /** Returns the state as plain data. The media are not part of it. */

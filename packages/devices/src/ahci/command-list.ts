@@ -132,7 +132,7 @@ export class CommandList {
   /** Goes on, where the host lets it. */
   resume(): void {
     if (!this.#mayMaster()) return
-    this.#transfers?.proceed()
+    this.#transfers?.late.proceed()
     if (this.#running !== null) {
       if (this.#step.kind === 'idle') this.#finish()
       else this.#moveData()
@@ -160,7 +160,7 @@ export class CommandList {
     // There is no port multiplier behind which another drive could be.
     if ((frame[1]! & PORT_MULTIPLIER) !== 0) return this.#slots.done(slot)
     if ((frame[1]! & FRAME_IS_COMMAND) === 0) return this.#deviceControl(slot, frame, flags)
-    const queued = this.#slots.isQueued(slot)
+    const queued = this.#slots.queue.includes(slot)
     if (queued && !this.#slots.isAlone(slot) && this.#transfers !== null && (flags & PACKET) === 0) {
       const place = { slot, header, table: table + DATA_TABLE_AT, entries: flags >>> 16 }
       if (this.#transfers.begin(place, frame, this.#drive!.writesThrough === true)) return
@@ -332,12 +332,12 @@ export class CommandList {
   // ---- Machine ----
 
   async pause(): Promise<void> {
-    await Promise.all([this.#requests.pause(), this.#transfers?.pause()])
+    await Promise.all([this.#requests.late.pause(), this.#transfers?.late.pause()])
   }
 
   unpause(): void {
-    this.#requests.resume()
-    this.#transfers?.resume()
+    this.#requests.late.resume()
+    this.#transfers?.late.resume()
   }
 
   save(): CommandListState {

@@ -67,7 +67,7 @@ export class CommandSlots {
   readonly #registers: PortRegisters
   readonly #begun: Begun | null
   /** Slots of queued commands that the drive has accepted, in order. */
-  #queue: number[] = []
+  queue: number[] = []
   /** A queued command that is to be executed by itself, before others are begun; −1: there is none. */
   #alone = -1
   /**
@@ -92,7 +92,7 @@ export class CommandSlots {
     this.#acceptQueued()
     const begun = this.#begun?.count ?? 0
     if (this.#alone >= 0) return begun === 0 ? this.#alone : -1
-    for (const slot of this.#queue) if (begun === 0 || !this.#begun!.has(slot)) return slot
+    for (const slot of this.queue) if (begun === 0 || !this.#begun!.has(slot)) return slot
     if (begun > 0) return -1
     const issued = this.#registers.get(CI)
     const last = (this.#registers.get(CMD) >> CCS_SHIFT) & 0x1f
@@ -109,15 +109,10 @@ export class CommandSlots {
     while (waiting !== 0 && !this.#registers.halted) {
       const slot = 31 - Math.clz32(waiting & -waiting)
       waiting &= waiting - 1
-      if (this.#queue.includes(slot)) continue
-      this.#queue.push(slot)
+      if (this.queue.includes(slot)) continue
+      this.queue.push(slot)
       this.#registers.set(CI, this.#registers.get(CI) & ~(1 << slot))
     }
-  }
-
-  /** Whether the drive has accepted the command of a slot into its queue. */
-  isQueued(slot: number): boolean {
-    return this.#queue.includes(slot)
   }
 
   /** Whether a queued command is to be executed by itself. */
@@ -144,7 +139,7 @@ export class CommandSlots {
 
   /** A command has ended: it is no longer of the queue. */
   leave(slot: number): void {
-    this.#queue = this.#queue.filter((other) => other !== slot)
+    this.queue = this.queue.filter((other) => other !== slot)
     if (this.#alone === slot) this.beginTogether()
   }
 
@@ -156,15 +151,15 @@ export class CommandSlots {
 
   /** The drive has given up its queue. */
   forgetQueued(): void {
-    this.#queue = []
+    this.queue = []
   }
 
   save(): CommandSlotsState {
-    return { queue: [...this.#queue], alone: this.#alone, failed: this.#failed }
+    return { queue: [...this.queue], alone: this.#alone, failed: this.#failed }
   }
 
   restore({ queue, alone = -1, failed = false }: CommandSlotsState): void {
-    this.#queue = [...queue]
+    this.queue = [...queue]
     this.#alone = alone
     this.#failed = failed
   }

@@ -73,7 +73,8 @@ export interface QueuedTransfersParts {
 export class QueuedTransfers {
   readonly #dma: Dma
   readonly #medium: BlockBackend
-  readonly #late: LateAnswers<QueuedTransfer, Result>
+  /** What is under way, and answered later. */
+  readonly late: LateAnswers<QueuedTransfer, Result>
   readonly #spare = new SpareBuffers()
   readonly #list = new Uint8Array(ENTRIES * ENTRY_BYTES)
   readonly #words = new DataView(this.#list.buffer)
@@ -81,7 +82,7 @@ export class QueuedTransfers {
   constructor({ context, medium, mayMaster, answered }: QueuedTransfersParts) {
     this.#dma = context.dma
     this.#medium = medium
-    this.#late = new LateAnswers(context, {
+    this.late = new LateAnswers(context, {
       ask: (transfer, signal) => perform(medium, transfer, signal),
       answer: (transfer, error) => {
         answered(transfer, error)
@@ -94,12 +95,12 @@ export class QueuedTransfers {
 
   /** Commands under way. */
   get count(): number {
-    return this.#late.count
+    return this.late.count
   }
 
   /** Whether the command of a slot is under way. */
   has(slot: number): boolean {
-    return this.#late.some((transfer) => transfer.slot === slot)
+    return this.late.some((transfer) => transfer.slot === slot)
   }
 
   /**
@@ -119,7 +120,7 @@ export class QueuedTransfers {
     if (pieces === null) return false
     const data = this.#spare.take(bytes)
     if (write && !this.#move(pieces, data, false)) return false
-    this.#late.start({ slot, header, write, durable: durable || writesThrough, offset: lba * SECTOR, pieces, data })
+    this.late.start({ slot, header, write, durable: durable || writesThrough, offset: lba * SECTOR, pieces, data })
     return true
   }
 
@@ -159,35 +160,20 @@ export class QueuedTransfers {
     return true
   }
 
-  /** Gives answers that have waited for the right to write memory. */
-  proceed(): void {
-    this.#late.proceed()
-  }
-
   /** Cancels all commands. @param before - what the host does: later commands wait for it too */
   cancel(before: Promise<void> | null): void {
-    if (before !== null) this.#late.hold(before)
-    this.#late.cancel()
+    if (before !== null) this.late.hold(before)
+    this.late.cancel()
   }
 
   /** Settles when the host has ended what it is busy with now; null: it is not. */
   get pending(): Promise<void> | null {
-    return this.#late.busy ? this.#late.ended() : null
-  }
-
-  /** Answers nothing from now on. @returns settles when the host is busy with nothing */
-  pause(): Promise<void> {
-    return this.#late.pause()
-  }
-
-  /** Goes on. */
-  resume(): void {
-    this.#late.resume()
+    return this.late.busy ? this.late.ended() : null
   }
 
   /** Returns the commands under way as plain data. */
   save(): QueuedTransferState[] {
-    return this.#late.save().map(({ request, answer, deadline }) => ({
+    return this.late.save().map(({ request, answer, deadline }) => ({
       transfer: { ...request, data: request.data.slice() },
       ...(answer !== undefined && { result: answer }),
       deadline,
@@ -202,7 +188,7 @@ export class QueuedTransfers {
       data.set(transfer.data)
       return { ...transfer, data }
     }
-    this.#late.restore(
+    this.late.restore(
       state.map(({ transfer, result, deadline }) => ({ request: own(transfer), answer: result, deadline })),
     )
   }

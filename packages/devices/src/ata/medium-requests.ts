@@ -28,18 +28,19 @@ export interface MediumRequestsState {
 
 /** The one request that a channel's drives have under way at a time. Its data is in the buffer of the drive. */
 export class MediumRequests {
-  readonly #late: LateAnswers<DriveRequest, Result>
+  /** The one that is under way, and answered later. */
+  readonly late: LateAnswers<DriveRequest, Result>
   #drive: AtaDrive | null = null
 
   /** @param answer - called with the outcome of a request, in virtual time */
   constructor(context: DeviceContext, answer: (error: Result) => void) {
-    this.#late = new LateAnswers(context, { ask: perform, answer: (_, result) => answer(result) })
+    this.late = new LateAnswers(context, { ask: perform, answer: (_, result) => answer(result) })
   }
 
   /** Begins a request for a part of the drive's buffer. */
   start(drive: AtaDrive, step: DriveStep): void {
     this.#drive = drive
-    this.#late.start({ drive, step })
+    this.late.start({ drive, step })
   }
 
   /**
@@ -48,7 +49,7 @@ export class MediumRequests {
    * @returns undefined where it is to be begun by `start`
    */
   performInPlace({ medium, buffer }: AtaDrive, { kind, start, end, offset, durable }: DriveStep): Result | undefined {
-    if (medium === null || durable || !this.#late.mayAnswerAtOnce) return undefined
+    if (medium === null || durable || !this.late.mayAnswerAtOnce) return undefined
     if (end - start > medium.properties.maximumBytes) return undefined
     const bytes = buffer.subarray(start, end)
     try {
@@ -62,30 +63,20 @@ export class MediumRequests {
 
   /** Gives the request up. @param before - what else the host does: later requests wait for it too */
   cancel(before: Promise<void> | null = null): void {
-    if (before !== null) this.#late.hold(before)
-    else if (this.#late.count === 0) return
+    if (before !== null) this.late.hold(before)
+    else if (this.late.count === 0) return
     // The host may be at the buffer for longer than the drive waits.
-    if (this.#late.busy) this.#drive?.renewBuffer()
-    this.#late.cancel()
+    if (this.late.busy) this.#drive?.renewBuffer()
+    this.late.cancel()
   }
 
   /** Settles when the host has ended what it is busy with now; null: it is not. */
   get pending(): Promise<void> | null {
-    return this.#late.busy ? this.#late.ended() : null
-  }
-
-  /** Answers nothing from now on. @returns settles when the host is busy with nothing */
-  pause(): Promise<void> {
-    return this.#late.pause()
-  }
-
-  /** Goes on. */
-  resume(): void {
-    this.#late.resume()
+    return this.late.busy ? this.late.ended() : null
   }
 
   save(): MediumRequestsState | null {
-    const [request] = this.#late.save()
+    const [request] = this.late.save()
     if (request === undefined) return null
     const { answer, deadline } = request
     return { ...(answer !== undefined && { result: answer }), deadline }
@@ -96,7 +87,7 @@ export class MediumRequests {
     this.cancel()
     if (state === null || drive === null) return
     this.#drive = drive
-    this.#late.restore([{ request: { drive, step }, answer: state.result, deadline: state.deadline }])
+    this.late.restore([{ request: { drive, step }, answer: state.result, deadline: state.deadline }])
   }
 }
 

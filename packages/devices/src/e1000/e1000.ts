@@ -233,8 +233,8 @@ export class E1000 implements DeviceModel {
       this.#tellNetwork()
       this.#receiver.refilled()
     } else if (offset >= REG.MTA && offset < REG.RAL + 0x80) this.#tellNetwork()
-    else if (offset === REG.TIDV && (value & FLUSH) !== 0) this.#transmitter.flushDelay()
-    else if (offset === REG.RDTR && (value & FLUSH) !== 0) this.#receiver.flushDelay()
+    else if (offset === REG.TIDV && (value & FLUSH) !== 0) this.#transmitter.written.now()
+    else if (offset === REG.RDTR && (value & FLUSH) !== 0) this.#receiver.waiting.now()
     else if (offset === REG.CTRL_EXT && (value & EEPROM_RESET) !== 0) this.#reload()
   }
 

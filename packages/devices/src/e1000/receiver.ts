@@ -36,6 +36,7 @@ const MOST_BYTES = 16_384
 /** Saved form of a {@link Receiver}. */
 export interface ReceiverState {
   readonly starved: boolean
+  /** Reports received packets after a delay: at once after a write of RDTR with bit 31. */
   readonly waiting: DelayedCauseState
 }
 
@@ -54,14 +55,15 @@ export interface ReceiverWires {
 /** Puts frames into the receive ring. */
 export class Receiver {
   readonly #wires: ReceiverWires
-  readonly #waiting: DelayedCause
+  /** Reports received packets after a delay: at once after a write of RDTR with bit 31. */
+  readonly waiting: DelayedCause
   readonly #bytes = new Uint8Array(MOST_BYTES)
   /** A frame was not taken, for want of room. */
   #starved = false
 
   constructor(wires: ReceiverWires) {
     this.#wires = wires
-    this.#waiting = new DelayedCause(wires.context, () => wires.raise(CAUSE.RXT0))
+    this.waiting = new DelayedCause(wires.context, () => wires.raise(CAUSE.RXT0))
   }
 
   get #entries(): number {
@@ -110,7 +112,7 @@ export class Receiver {
     statistics.received(frame, bytes)
     this.#store(total, passed === 'inexact' ? total.status | PASSED_INEXACTLY : total.status)
     raise((this.#isBelowThreshold ? CAUSE.RXDMT0 : 0) | (bytes <= registers.get(REG.RSRPD) ? CAUSE.SRPD : 0))
-    this.#waiting.start(registers.get(REG.RDTR), registers.get(REG.RADV))
+    this.waiting.start(registers.get(REG.RDTR), registers.get(REG.RADV))
     return true
   }
 
@@ -183,23 +185,18 @@ export class Receiver {
     this.#wires.ready()
   }
 
-  /** A write of RDTR with its bit 31: what waits is reported. */
-  flushDelay(): void {
-    this.#waiting.now()
-  }
-
   /** Forgets what waits. The network may offer again what it has kept. */
   reset(): void {
-    this.#waiting.cancel()
+    this.waiting.cancel()
     this.refilled()
   }
 
   save(): ReceiverState {
-    return { starved: this.#starved, waiting: this.#waiting.save() }
+    return { starved: this.#starved, waiting: this.waiting.save() }
   }
 
   restore({ starved, waiting }: ReceiverState): void {
     this.#starved = starved
-    this.#waiting.restore(waiting)
+    this.waiting.restore(waiting)
   }
 }

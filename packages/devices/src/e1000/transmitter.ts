@@ -68,6 +68,7 @@ export interface TransmitterState {
   readonly lost: boolean
   readonly packet: OutgoingPacketState | null
   readonly later: Word64 | null
+  /** Reports sent packets after a delay: at once after a write of TIDV with bit 31. */
   readonly written: DelayedCauseState
 }
 
@@ -87,7 +88,8 @@ export interface TransmitterWires {
 export class Transmitter {
   readonly #wires: TransmitterWires
   readonly #later: Timer
-  readonly #written: DelayedCause
+  /** Reports sent packets after a delay: at once after a write of TIDV with bit 31. */
+  readonly written: DelayedCause
   readonly #descriptor = new Uint8Array(DESCRIPTOR_BYTES)
   readonly #view = new DataView(this.#descriptor.buffer)
   /** For packets that are not cut, and for those that are. */
@@ -103,7 +105,7 @@ export class Transmitter {
   constructor(wires: TransmitterWires) {
     this.#wires = wires
     this.#later = wires.context.timer(() => this.pump())
-    this.#written = new DelayedCause(wires.context, () => wires.raise(CAUSE.TXDW))
+    this.written = new DelayedCause(wires.context, () => wires.raise(CAUSE.TXDW))
   }
 
   /** Whether the transmitter has a packet that it has taken out of the ring. */
@@ -165,7 +167,7 @@ export class Transmitter {
     if ((command & REPORT) === 0) return
     context.dma.write(at + 12, Uint8Array.of(this.#descriptor[12]! | DONE))
     const delay = (command & DELAY) === 0 ? 0 : registers.get(REG.TIDV)
-    this.#written.start(delay, registers.get(REG.TADV))
+    this.written.start(delay, registers.get(REG.TADV))
   }
 
   #takeContext(command: number): void {
@@ -263,18 +265,13 @@ export class Transmitter {
     this.#lost = false
   }
 
-  /** A write of TIDV with its bit 31: what waits is reported. */
-  flushDelay(): void {
-    this.#written.now()
-  }
-
   /** Loses packets in flight. */
   reset(): void {
     this.#forgetGathering()
     this.#packet = null
     this.#contexts = [NO_CONTEXT, NO_CONTEXT]
     this.#later.cancel()
-    this.#written.cancel()
+    this.written.cancel()
   }
 
   save(): TransmitterState {
@@ -285,7 +282,7 @@ export class Transmitter {
       lost: this.#lost,
       packet: this.#packet?.save() ?? null,
       later: savedDeadline(this.#later),
-      written: this.#written.save(),
+      written: this.written.save(),
     }
   }
 
@@ -298,6 +295,6 @@ export class Transmitter {
     this.#lost = lost
     this.#packet = packet === null ? null : new OutgoingPacket(packet)
     restoreDeadline(this.#later, later)
-    this.#written.restore(written)
+    this.written.restore(written)
   }
 }

@@ -41,6 +41,7 @@ export interface IdeChannelState {
   readonly step: DriveStep
   /** Byte of the drive's buffer that the host is at. */
   readonly position: number
+  /** The request for a medium that is under way. */
   readonly requests: MediumRequestsState | null
   readonly busMaster: BusMasterState
   readonly drives: readonly SavedDrive[]
@@ -78,7 +79,8 @@ export class IdeChannel {
   readonly #drives: IdeDrives
   readonly #line: InterruptLine
   readonly #mayMaster: () => boolean
-  readonly #requests: MediumRequests
+  /** The request for a medium that is under way. */
+  readonly requests: MediumRequests
   #control = 0
   #selected = 0
   /** An interrupt that the host has not taken note of. */
@@ -93,7 +95,7 @@ export class IdeChannel {
     this.#line = line
     this.#mayMaster = mayMaster
     this.busMaster = new BusMaster(context.dma, () => this.moveByDma())
-    this.#requests = new MediumRequests(context, (error) => this.#answered(error))
+    this.requests = new MediumRequests(context, (error) => this.#answered(error))
   }
 
   // ---- Registers ----
@@ -223,7 +225,7 @@ export class IdeChannel {
 
   /** Ends what is under way: nothing of it reaches the guest any more. */
   #abandon(): void {
-    this.#requests.cancel()
+    this.requests.cancel()
     this.#step = ended(false)
     this.#pending = false
     for (const drive of this.#drives) drive?.reset()
@@ -248,7 +250,7 @@ export class IdeChannel {
     const drive = this.#drives[this.#selected]
     if (!this.#takesCommands) {
       if (opcode !== DEVICE_RESET || drive?.packet !== true || this.#selected !== this.#active) return
-      this.#requests.cancel()
+      this.requests.cancel()
       this.#step = ended(false)
     }
     this.#acknowledge()
@@ -293,9 +295,9 @@ export class IdeChannel {
   /** Asks the medium. By PIO a drive is busy for a while after each command, as drivers may expect. */
   #request(step: DriveStep): DriveStep | null {
     const drive = this.#drives[this.#active]!
-    const result = step.byDma ? this.#requests.performInPlace(drive, step) : undefined
+    const result = step.byDma ? this.requests.performInPlace(drive, step) : undefined
     if (result !== undefined) return drive.answered(result)
-    this.#requests.start(drive, step)
+    this.requests.start(drive, step)
     return null
   }
 
@@ -348,14 +350,6 @@ export class IdeChannel {
     this.#updateLine()
   }
 
-  pause(): Promise<void> {
-    return this.#requests.pause()
-  }
-
-  resume(): void {
-    this.#requests.resume()
-  }
-
   save(): IdeChannelState {
     return {
       control: this.#control,
@@ -364,7 +358,7 @@ export class IdeChannel {
       active: this.#active,
       step: this.#step,
       position: this.#position,
-      requests: this.#requests.save(),
+      requests: this.requests.save(),
       busMaster: this.busMaster.save(),
       drives: this.#drives.map((drive) => ({ kind: kindOf(drive), state: drive?.save() ?? null })),
     }
@@ -381,7 +375,7 @@ export class IdeChannel {
   }
 
   restore(state: IdeChannelState): void {
-    this.#requests.cancel()
+    this.requests.cancel()
     this.#drives.forEach((drive, i) => drive?.restore(state.drives[i]!.state))
     this.busMaster.restore(state.busMaster)
     this.#control = state.control
@@ -393,7 +387,7 @@ export class IdeChannel {
     // A wire that comes up at its level is no edge.
     this.#level = state.pending && (state.control & NIEN) === 0
     this.#updateLine()
-    this.#requests.restore(state.requests, this.#drives[state.active] ?? null, state.step)
+    this.requests.restore(state.requests, this.#drives[state.active] ?? null, state.step)
   }
 }
 

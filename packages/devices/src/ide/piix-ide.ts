@@ -123,12 +123,12 @@ export class PiixIde implements DeviceModel {
 
   /** Waits for what the media are busy with. Nothing is answered to the guest until `resume`. */
   async quiesce(): Promise<void> {
-    await Promise.all(this.#channels.map((channel) => channel.pause()))
+    await Promise.all(this.#channels.map((channel) => channel.requests.late.pause()))
   }
 
   /** Answers again. */
   resume(): void {
-    for (const channel of this.#channels) channel.resume()
+    for (const channel of this.#channels) channel.requests.late.resume()
   }
 
   /** Returns the state as plain data. The media are not part of it. */

@@ -249,11 +249,11 @@ export class ArmMachine {
     )
     const press = (): boolean | Promise<boolean> => this.#placed.pressPowerButton()
     this.#pressPower = gate?.button(press) ?? press
-    this.#life.waitFor(this.#placed.ready)
-    this.#life.flushes(this.#placed)
-    this.#life.flushes({ flush: devices.settled })
-    for (const model of flash) this.#life.flushes({ flush: () => model.settled() })
-    for (const drive of devices.removable) this.#life.leaves(drive)
+    this.#life.ready.push(this.#placed.ready)
+    this.#life.outlets.push(this.#placed)
+    this.#life.outlets.push({ flush: devices.settled })
+    for (const model of flash) this.#life.outlets.push({ flush: () => model.settled() })
+    for (const drive of devices.removable) this.#life.leavers.push(drive)
     // In this thread wherever the board is: media are objects of the caller's.
     const models: DeviceModel[] = [...transports, ...flash, ...devices.models, ...(options.devices ?? [])]
     const runsAgain = (model: DeviceModel): boolean =>
@@ -262,7 +262,7 @@ export class ArmMachine {
     for (const model of placed.models) this.domain.attach(model)
     if (placed.server !== undefined) {
       this.domain.addServer(placed.server)
-      this.#life.waitFor(placed.server.remote.ready)
+      this.#life.ready.push(placed.server.remote.ready)
     }
   }
 

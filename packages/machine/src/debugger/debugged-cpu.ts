@@ -56,12 +56,18 @@ export interface DebuggedCpu {
   watchesBefore?: boolean
   /** Whether a triple fault stops it before it shuts down; absent: it has none. */
   catchesShutdown?: boolean
-  /** Reads a register by name; undefined where there is none. */
-  read(name: string): bigint | undefined
-  /** Writes one. @returns false where that cannot be now */
-  write(name: string, value: bigint): boolean
-  /** Reads memory as it sees it, without effects. @returns how many bytes there are */
-  peek(address: bigint, into: Uint8Array): number
-  /** Writes memory as it sees it. @returns how many bytes were written */
-  poke(address: bigint, bytes: Uint8Array): number
+  /** Its registers by name. */
+  readonly state: {
+    /** Reads a register; undefined where there is none. */
+    read(name: string): bigint | undefined
+    /** Writes one. @returns false where that cannot be now */
+    write(name: string, value: bigint): boolean
+  }
+  /** Memory as it sees it. */
+  readonly memory: {
+    /** Reads without effects. @returns how many bytes there are */
+    peek(address: bigint, into: Uint8Array): number
+    /** Writes. @returns how many bytes were written */
+    poke(address: bigint, bytes: Uint8Array): number
+  }
 }

@@ -323,7 +323,7 @@ export class MachineDebugger {
    */
   register(name: string, cpu = 0): bigint {
     this.#checkCpu(cpu)
-    const value = this.#cpus[cpu]!.read(name)
+    const value = this.#cpus[cpu]!.state.read(name)
     if (value === undefined) throw new MachineError('ERR_OPTION', `there is no register '${name}'`)
     return value
   }
@@ -331,19 +331,19 @@ export class MachineDebugger {
   /** Writes one. @returns false where that cannot be now: an instruction waits for a device */
   setRegister(name: string, value: bigint, cpu = 0): boolean {
     this.register(name, cpu)
-    return this.#isStopped && this.#cpus[cpu]!.write(name, value)
+    return this.#isStopped && this.#cpus[cpu]!.state.write(name, value)
   }
 
   /** Reads memory at a linear address as a vCPU sees it. @returns how many bytes there are, up to what is no memory */
   read(address: bigint, into: Uint8Array, cpu = 0): number {
     this.#checkCpu(cpu)
-    return this.#vcpu(cpu).peek(address, into)
+    return this.#vcpu(cpu).memory.peek(address, into)
   }
 
   /** Writes memory at a linear address, ROM too. @returns how many bytes were written */
   write(address: bigint, bytes: Uint8Array, cpu = 0): number {
     this.#checkCpu(cpu)
-    return this.#vcpu(cpu).poke(address, bytes)
+    return this.#vcpu(cpu).memory.poke(address, bytes)
   }
 
   /** Reads memory at a guest-physical address. @returns how many bytes there are, up to what is no memory */

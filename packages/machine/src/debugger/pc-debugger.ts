@@ -7,12 +7,14 @@ import { X86State } from './x86-state.ts'
 /** A vCPU of a PC. */
 class PcCpu extends DebugControl implements DebuggedCpu {
   readonly #vcpu: X86Vcpu
-  readonly #state: X86State
+  readonly state: X86State
+  readonly memory: X86Vcpu['translation']
 
   constructor(vcpu: X86Vcpu) {
     super(vcpu.cpu)
     this.#vcpu = vcpu
-    this.#state = new X86State(vcpu)
+    this.state = new X86State(vcpu)
+    this.memory = vcpu.translation
   }
 
   get activity(): string {
@@ -25,23 +27,7 @@ class PcCpu extends DebugControl implements DebuggedCpu {
 
   override resume(how: CpuStart): void {
     super.resume(how)
-    this.#state.forget()
-  }
-
-  read(name: string): bigint | undefined {
-    return this.#state.read(name)
-  }
-
-  write(name: string, value: bigint): boolean {
-    return this.#state.write(name, value)
-  }
-
-  peek(address: bigint, into: Uint8Array): number {
-    return this.#vcpu.translation.peek(address, into)
-  }
-
-  poke(address: bigint, bytes: Uint8Array): number {
-    return this.#vcpu.translation.poke(address, bytes)
+    this.state.forget()
   }
 }
 

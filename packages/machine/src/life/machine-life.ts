@@ -115,9 +115,11 @@ export class MachineLife {
   readonly #describe: DescribeCrash
   readonly #onSleep: LifeOptions['onSleep']
   /** Settle when the servers that live elsewhere have their models. */
-  readonly #ready: Promise<void>[] = []
-  readonly #outlets: { flush(): unknown }[]
-  readonly #leavers: { leave(): void }[] = []
+  readonly ready: Promise<void>[] = []
+  /** Parts that hand over what they hold back when a run ends: one after the other. */
+  readonly outlets: { flush(): unknown }[]
+  /** Parts that are notified, one after another, that the machine no longer uses its back ends. */
+  readonly leavers: { leave(): void }[] = []
   /** Some of `RUN`, `HELD`, `OVER` and `CLOSED`. */
   #state = 0
   readonly #pauses: (() => Promise<void>)[] = []
@@ -133,7 +135,7 @@ export class MachineLife {
     this.#domain = domain
     this.#describe = describe
     this.#onSleep = sleep.onSleep
-    this.#outlets = models.filter(isBuffered)
+    this.outlets = models.filter(isBuffered)
     this.sleep = new Sleep(domain, { ...sleep, life: this })
   }
 
@@ -152,21 +154,6 @@ export class MachineLife {
     return (this.#state & flag) !== 0
   }
 
-  /** Has a part hand over what it holds back when a run ends: one after the other. */
-  flushes(part: { flush(): unknown }): void {
-    this.#outlets.push(part)
-  }
-
-  /** Notifies a part that the machine no longer uses its back ends. Parts are notified one after another. */
-  leaves(part: { leave(): void }): void {
-    this.#leavers.push(part)
-  }
-
-  /** Has {@link MachineLife.startServers} wait for models. */
-  waitFor(ready: Promise<void>): void {
-    this.#ready.push(ready)
-  }
-
   /** Starts further servers, and waits until all servers have their models. */
   async startServers(starts: readonly StartDeviceServer[]): Promise<void> {
     const { dispatch, platform, clock } = this.#domain
@@ -174,9 +161,9 @@ export class MachineLife {
       // oxlint-disable-next-line no-await-in-loop -- models are attached in the order of the options
       const server = await start(dispatch, platform, !clock.deterministic)
       this.#domain.addServer(server)
-      this.waitFor(server.remote.ready)
+      this.ready.push(server.remote.ready)
     }
-    await Promise.all(this.#ready)
+    await Promise.all(this.ready)
   }
 
   /** Runs until the guest or the caller ends it. @throws MachineError `ERR_STATE` if it runs already */
@@ -201,7 +188,7 @@ export class MachineLife {
       const exit = await this.sleep.run()
       if (exit.reason !== 'stopped') this.#end()
       // oxlint-disable-next-line no-await-in-loop -- one after the other
-      for (const part of this.#outlets) await part.flush()
+      for (const part of this.outlets) await part.flush()
       return timedOut && exit.reason === 'stopped' ? { reason: 'timeout' } : machineExit(exit, this.#describe)
     } finally {
       if (timer !== undefined) clearTimeout(timer)
@@ -340,7 +327,7 @@ export class MachineLife {
   /** Nothing of the machine uses its back ends any more. */
   #leave(): void {
     this.#domain.devices.close()
-    for (const part of this.#leavers) part.leave()
+    for (const part of this.leavers) part.leave()
   }
 
   /** The machine does not run again: ends what waits for an answer of its guest. */

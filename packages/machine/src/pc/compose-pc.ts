@@ -227,7 +227,7 @@ function compose(given: PcOptions, parts: PcParts, base: PcBase): ComposedPc {
   )
   const press = (): boolean | Promise<boolean> => board.pressPowerButton()
   const pressPower = gate?.button(press) ?? press
-  for (const ready of [...devices.ready, board.ready]) life.waitFor(ready)
+  for (const ready of [...devices.ready, board.ready]) life.ready.push(ready)
   // In this thread wherever the board is: media are objects of the caller's.
   const models = [...devices.models, ...(options.devices ?? [])]
   const runsAgain = (model: DeviceModel): boolean =>
@@ -236,16 +236,16 @@ function compose(given: PcOptions, parts: PcParts, base: PcBase): ComposedPc {
   for (const model of placed.models) domain.attach(model)
   if (placed.server !== undefined) {
     domain.addServer(placed.server)
-    life.waitFor(placed.server.remote.ready)
+    life.ready.push(placed.server.remote.ready)
   }
 
   // The parts that the end of a run, and the machine's own end, concern.
-  life.flushes(board)
-  life.flushes({ flush: devices.settled })
-  for (const drive of removable) life.leaves(drive)
+  life.outlets.push(board)
+  life.outlets.push({ flush: devices.settled })
+  for (const drive of removable) life.leavers.push(drive)
   const { family } = parts
-  if (origin !== undefined) life.leaves({ leave: () => origin.closeMedia() })
-  if (family !== undefined) life.leaves({ leave: () => family.leave(domain, () => giveBack(domain, boot)) })
+  if (origin !== undefined) life.leavers.push({ leave: () => origin.closeMedia() })
+  if (family !== undefined) life.leavers.push({ leave: () => family.leave(domain, () => giveBack(domain, boot)) })
 
   return {
     gate,

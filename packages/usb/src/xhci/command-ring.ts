@@ -103,7 +103,7 @@ export class CommandRing {
     const isOfSlot = type >= TRB.DISABLE_SLOT && type <= TRB.RESET_DEVICE
     if (!isOfSlot) return [CODE.TRB_ERROR, 0]
     const id = trb.control >>> 24
-    const slot = this.#host.slots.get(id)
+    const slot = this.#host.slots.byId.get(id)
     return [slot === undefined ? CODE.SLOT_NOT_ENABLED : this.#ofSlot(trb, type, slot), id]
   }
 

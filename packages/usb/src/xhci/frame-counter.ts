@@ -1,4 +1,4 @@
-import { type Clock, type DeviceContext, Instant, type Timer, type Word64 } from '@retrap/device'
+import { type Clock, type DeviceContext, Instant, type Timer } from '@retrap/device'
 
 const MICROFRAME_NS = 125_000
 /** The frame counter has 14 bits. */
@@ -8,25 +8,26 @@ const WRAP_NS = FRAMES * MICROFRAME_NS
 /** The number of the microframe, MFINDEX, and a timer for its wrap (xHCI 1.2, §4.14.2, "Microframe Index"). */
 export class FrameCounter {
   readonly #clock: Clock
-  readonly #timer: Timer
+  /** Expires at a wrap, once `arm` has armed it. */
+  readonly timer: Timer
   /** Exact time at which the counter was 0. */
-  readonly #zero = new Instant()
+  readonly zero: Instant = new Instant()
 
   /** @param wrapped - called at a wrap, if the timer was armed */
   constructor({ clock, timer }: Pick<DeviceContext, 'clock' | 'timer'>, wrapped: () => void) {
     this.#clock = clock
-    this.#timer = timer(wrapped)
+    this.timer = timer(wrapped)
   }
 
   /** Begins at 0. */
   start(): void {
-    this.#clock.read(this.#zero)
+    this.#clock.read(this.zero)
   }
 
   #sinceZero(): number {
     const now = new Instant()
     this.#clock.read(now)
-    return now.since(this.#zero)
+    return now.since(this.zero)
   }
 
   /** The number now. */
@@ -37,21 +38,6 @@ export class FrameCounter {
   /** Arms the timer for the next wrap. */
   arm(): void {
     const wraps = Math.floor(this.#sinceZero() / WRAP_NS) + 1
-    this.#timer.armAfter(wraps * WRAP_NS, this.#zero)
-  }
-
-  /** Cancels the timer. */
-  disarm(): void {
-    this.#timer.cancel()
-  }
-
-  /** Returns the exact time at which the counter was 0. */
-  save(): Word64 {
-    return this.#zero.save()
-  }
-
-  /** Takes over a saved counter. The timer is for the caller to arm. */
-  restore(zero: Word64): void {
-    this.#zero.set(zero)
+    this.timer.armAfter(wraps * WRAP_NS, this.zero)
   }
 }

@@ -40,31 +40,24 @@ export interface SlotsHost {
 /** Device slots and the commands that change them. Source: xHCI 1.2, §4.5, "Device Slots", and §4.6, "Command Interface". */
 export class Slots {
   readonly #host: SlotsHost
-  readonly #slots = new Map<number, Slot>()
+  /** Slots that are enabled. */
+  readonly byId: Map<number, Slot> = new Map()
 
   constructor(host: SlotsHost) {
     this.#host = host
   }
 
-  get(id: number): Slot | undefined {
-    return this.#slots.get(id)
-  }
-
-  all(): Iterable<Slot> {
-    return this.#slots.values()
-  }
-
   /** @returns 0 where all are taken */
   enable(most: number): number {
     let id = 1
-    while (this.#slots.has(id)) id++
+    while (this.byId.has(id)) id++
     if (id > most) return 0
-    this.#slots.set(id, { id, state: SLOT.ENABLED, port: 0, context: 0, interrupter: 0, endpoints: new Map() })
+    this.byId.set(id, { id, state: SLOT.ENABLED, port: 0, context: 0, interrupter: 0, endpoints: new Map() })
     return id
   }
 
   disable({ id, context }: Slot): number {
-    this.#slots.delete(id)
+    this.byId.delete(id)
     // Its context says so, as far as there is one.
     if (context !== 0) this.#host.memory.writeWords(context + SLOT_STATE_BYTE, [0])
     return CODE.SUCCESS
@@ -210,7 +203,7 @@ export class Slots {
   /** Gives an endpoint a state, and shows it with where its ring is worked off to. */
   setState(endpoint: Endpoint, state: number): void {
     endpoint.state = state
-    const context = this.#slots.get(endpoint.slot)?.context ?? 0
+    const context = this.byId.get(endpoint.slot)?.context ?? 0
     const at = context + endpoint.index * CONTEXT_BYTES
     const view = this.#host.memory.view(at, 4)
     if (view === null) return
@@ -220,22 +213,18 @@ export class Slots {
     this.#host.memory.writeWords(at + 8, words)
   }
 
-  clear(): void {
-    this.#slots.clear()
-  }
-
   save(): SlotsState {
-    return [...this.#slots.values()].map((slot) => ({
+    return [...this.byId.values()].map((slot) => ({
       ...slot,
       endpoints: [...slot.endpoints.values()].map((one) => one.save()),
     }))
   }
 
   restore(state: SlotsState): void {
-    this.#slots.clear()
+    this.byId.clear()
     for (const { endpoints, ...slot } of state) {
       const made = endpoints.map((one) => [one.index, Endpoint.from(slot.id, one)] as const)
-      this.#slots.set(slot.id, { ...slot, endpoints: new Map(made) })
+      this.byId.set(slot.id, { ...slot, endpoints: new Map(made) })
     }
   }
 }

@@ -98,7 +98,7 @@ export class Transfers {
 
   /** A doorbell was rung. */
   ring(slot: number, index: number): void {
-    const endpoint = this.#host.slots.get(slot)?.endpoints.get(index)
+    const endpoint = this.#host.slots.byId.get(slot)?.endpoints.get(index)
     if (endpoint === undefined) return
     if (endpoint.state === ENDPOINT.STOPPED) this.#host.slots.setState(endpoint, ENDPOINT.RUNNING)
     if (endpoint.state === ENDPOINT.RUNNING) this.#ready.add(endpoint)
@@ -106,7 +106,7 @@ export class Transfers {
 
   /** An endpoint that said "not now" may go on. */
   wake(port: RootPort, index: number): void {
-    for (const slot of this.#host.slots.all()) {
+    for (const slot of this.#host.slots.byId.values()) {
       if (slot.port !== port.number) continue
       const endpoint = slot.endpoints.get(index)
       if (endpoint?.state === ENDPOINT.RUNNING) this.#ready.add(endpoint)
@@ -115,7 +115,7 @@ export class Transfers {
 
   /** A device has gone, or a state of old was restored: all rings of a port, or of all, are looked at again. */
   wakeAll(port?: RootPort): void {
-    for (const slot of this.#host.slots.all())
+    for (const slot of this.#host.slots.byId.values())
       if (port === undefined || slot.port === port.number)
         for (const endpoint of slot.endpoints.values())
           if (endpoint.state === ENDPOINT.RUNNING) this.#ready.add(endpoint)
@@ -139,7 +139,7 @@ export class Transfers {
   /** Which endpoints may have something to do, in the order of their turns. */
   save(): ReadyEndpoints {
     // The guest may have put another endpoint in the place of one.
-    const isThere = (one: Endpoint): boolean => this.#host.slots.get(one.slot)?.endpoints.get(one.index) === one
+    const isThere = (one: Endpoint): boolean => this.#host.slots.byId.get(one.slot)?.endpoints.get(one.index) === one
     return [...this.#ready].filter(isThere).map(({ slot, index }) => [slot, index])
   }
 
@@ -148,7 +148,7 @@ export class Transfers {
     this.#ready.clear()
     if (ready === undefined) return this.wakeAll()
     for (const [slot, index] of ready) {
-      const endpoint = this.#host.slots.get(slot)?.endpoints.get(index)
+      const endpoint = this.#host.slots.byId.get(slot)?.endpoints.get(index)
       if (endpoint !== undefined) this.#ready.add(endpoint)
     }
   }
@@ -192,7 +192,7 @@ export class Transfers {
   /** Carries out one transfer. @returns false: there is nothing to do for now */
   #step(endpoint: Endpoint): boolean {
     const { memory, slots } = this.#host
-    const slot = slots.get(endpoint.slot)
+    const slot = slots.byId.get(endpoint.slot)
     const port = this.#host.port(slot?.port ?? 0)
     this.#looked = 1
     // The guest may have taken the endpoint away, or put another in its place, without stopping it.

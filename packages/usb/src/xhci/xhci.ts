@@ -20,7 +20,7 @@ import { OperationalRegisters } from './operational-registers.ts'
 import { RootHub, type RootHubState } from './root-hub.ts'
 import { Slots, type SlotsState } from './slots.ts'
 import { type ReadyEndpoints, Transfers } from './transfers.ts'
-import { CODE, type EventWords, TRB } from './trb.ts'
+import { CODE, TRB } from './trb.ts'
 
 /** Options of {@link Xhci}. */
 export interface XhciOptions {
@@ -169,7 +169,7 @@ export class Xhci implements DeviceModel {
       memory,
       slots,
       mostSlots: () => Math.min(MOST_SLOTS, this.#registers.slots),
-      post: (event) => this.#post(event),
+      post: (event) => this.#interrupters[0]!.post(event),
       stop: (endpoint, tell) => this.#transfers.stop(endpoint, tell),
     })
     this.#pci = context.pci.add({
@@ -282,24 +282,20 @@ export class Xhci implements DeviceModel {
     }
     this.#commands.stop()
     this.#later.cancel()
-    this.#frames.disarm()
+    this.#frames.timer.cancel()
   }
 
   /** A timer only where the guest wants to be notified of the counter's wrap. */
   #armWrap(): void {
     if (this.#registers.isRunning && this.#registers.wrapEvents) this.#frames.arm()
-    else this.#frames.disarm()
+    else this.#frames.timer.cancel()
   }
 
   #wrapped(): void {
     // A ring that is full loses it: a guest that takes no events does not fill the host.
-    if (this.#pci.mayMaster && !this.#isFull) this.#post([0, 0, CODE.SUCCESS << 24, TRB.FRAME_WRAP << 10])
+    if (this.#pci.mayMaster && !this.#isFull)
+      this.#interrupters[0]!.post([0, 0, CODE.SUCCESS << 24, TRB.FRAME_WRAP << 10])
     this.#armWrap()
-  }
-
-  /** Events that belong to no transfer go to the first interrupter. */
-  #post(event: EventWords): void {
-    this.#interrupters[0]!.post(event)
   }
 
   /** Does what there is to do, up to a bound. */
@@ -311,7 +307,7 @@ export class Xhci implements DeviceModel {
     for (const port of this.#hub.ports) {
       if (!port.unannounced || this.#isFull) continue
       port.unannounced = false
-      this.#post([(port.number << 24) >>> 0, 0, CODE.SUCCESS << 24, TRB.PORT_STATUS_CHANGE << 10])
+      this.#interrupters[0]!.post([(port.number << 24) >>> 0, 0, CODE.SUCCESS << 24, TRB.PORT_STATUS_CHANGE << 10])
     }
     let left = BATCH
     while (left > 0 && this.#registers.isRunning && !this.#isFull) {
@@ -353,9 +349,9 @@ export class Xhci implements DeviceModel {
   #reset(): void {
     this.#registers.reset()
     this.#later.cancel()
-    this.#frames.disarm()
+    this.#frames.timer.cancel()
     this.#transfers.clear()
-    this.#slots.clear()
+    this.#slots.byId.clear()
     this.#commands.reset()
     for (const interrupter of this.#interrupters) interrupter.reset()
     this.#hub.reset()
@@ -399,7 +395,7 @@ export class Xhci implements DeviceModel {
       ready: this.#transfers.save(),
       later: this.#later.readDeadline(later) ? later.save() : null,
       wasCalled: this.#wasCalled,
-      frames: this.#frames.save(),
+      frames: this.#frames.zero.save(),
     }
   }
 
@@ -418,7 +414,7 @@ export class Xhci implements DeviceModel {
     this.#transfers.restore(state.ready as ReadyEndpoints | undefined)
     if ((state.later ?? null) !== null) this.#later.armAfter(0, state.later as Word64)
     this.#wasCalled = state.wasCalled ?? true
-    this.#frames.restore(state.frames as Word64)
+    this.#frames.zero.set(state.frames as Word64)
     this.#armWrap()
   }
 }

@@ -12,10 +12,18 @@ export function attachArmDebugger(domain: ArmDomain, life: DebuggedMachine['life
 /** A vCPU of an Arm machine. */
 class ArmDebuggedCpu extends ArmDebugControl implements DebuggedCpu {
   readonly #vcpu: ArmVcpu
+  readonly memory: ArmVcpu['translation']
+  readonly state: DebuggedCpu['state']
 
   constructor(vcpu: ArmVcpu) {
     super(vcpu.processor)
     this.#vcpu = vcpu
+    this.memory = vcpu.translation
+    const { cpu, processor } = vcpu
+    this.state = {
+      read: (name) => readArmRegister(processor.registers, name),
+      write: (name, value) => !cpu.busy && writeArmRegister(processor.registers, name, value),
+    }
   }
 
   get activity(): string {
@@ -23,22 +31,5 @@ class ArmDebuggedCpu extends ArmDebugControl implements DebuggedCpu {
     if (cpu.busy) return 'waits for a device'
     if (power !== PowerState.ON) return 'off'
     return dormant ? 'waits' : 'executes'
-  }
-
-  read(name: string): bigint | undefined {
-    return readArmRegister(this.#vcpu.processor.registers, name)
-  }
-
-  write(name: string, value: bigint): boolean {
-    const { cpu, processor } = this.#vcpu
-    return !cpu.busy && writeArmRegister(processor.registers, name, value)
-  }
-
-  peek(address: bigint, into: Uint8Array): number {
-    return this.#vcpu.translation.peek(address, into)
-  }
-
-  poke(address: bigint, bytes: Uint8Array): number {
-    return this.#vcpu.translation.poke(address, bytes)
   }
 }

@@ -142,37 +142,33 @@ class PatchReader {
       const insn = code[i]!
       const next = code[i + 1]
       if (insn.name === 'i32.const' && next?.name === 'local.set' && Number(next.operands) === this.#mark) {
-        this.#add(insn.from, next.to, PATCH_MARK, Number(insn.operands) + 256 * insn.depth)
+        this.words.push(insn.from, next.to, PATCH_MARK, Number(insn.operands) + 256 * insn.depth)
         i++
       } else this.#read(insn)
     }
     return this
   }
 
-  #add(from: number, to: number, patch: number, what: number): void {
-    this.words.push(from, to, patch, what)
-  }
-
   #read({ name, from, to, operands }: CodeInstruction): void {
     if (name.startsWith('local.')) this.#local(from + 1, to, Number(operands), name !== 'local.get')
     else if (name === 'i64.const') {
       const hole = holeOf64(BigInt(operands.trim()))
-      if (hole >= 0) this.#add(from, to, PATCH_64, hole)
+      if (hole >= 0) this.words.push(from, to, PATCH_64, hole)
     } else if (name === 'i32.const') {
       const value = Number(operands)
       const hole = holeOf32(value)
       const other = otherAt(value)
-      if (hole >= 0) this.#add(from, to, PATCH_32, hole)
-      else if (other !== undefined) this.#add(from, to, PATCH_ADDRESS, 4096 * other.named + other.byte)
+      if (hole >= 0) this.words.push(from, to, PATCH_32, hole)
+      else if (other !== undefined) this.words.push(from, to, PATCH_ADDRESS, 4096 * other.named + other.byte)
       else if (generalAt(value) >= 0) throw new TypeError('a register in a local has no address')
     } else if (name === 'call_indirect') {
       const index = Number(/\d+/.exec(operands)![0])
-      this.#add(from + 1, to - 1, PATCH_TYPE, this.#typeNumber(index))
+      this.words.push(from + 1, to - 1, PATCH_TYPE, this.#typeNumber(index))
     } else {
       const offset = / offset=(\d+)/.exec(operands)
       const other = offset === null ? undefined : otherAt(Number(offset[1]))
       // Five bytes at the end.
-      if (other !== undefined) this.#add(to - 5, to, PATCH_OFFSET, 4096 * other.named + other.byte)
+      if (other !== undefined) this.words.push(to - 5, to, PATCH_OFFSET, 4096 * other.named + other.byte)
     }
   }
 
@@ -181,12 +177,12 @@ class PatchReader {
     if (local <= LAST_PARAMETER) return
     const register = this.#registers.get(local)
     const flag = this.#flags.indexOf(local)
-    if (register !== undefined) this.#add(from, to, PATCH_REGISTER, register)
+    if (register !== undefined) this.words.push(from, to, PATCH_REGISTER, register)
     else if (flag >= 0) {
-      this.#add(from, to, PATCH_FLAG, flag)
+      this.words.push(from, to, PATCH_FLAG, flag)
       if (isSet) this.flagsSet = true
       else this.flagsRead = true
-    } else this.#add(from, to, PATCH_TEMPORARY, this.#temporary(local))
+    } else this.words.push(from, to, PATCH_TEMPORARY, this.#temporary(local))
   }
 
   #temporary(local: number): number {
