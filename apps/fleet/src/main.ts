@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { mkdirSync, readFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
+import { availableParallelism, homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command, InvalidArgumentError } from 'commander'
@@ -9,12 +9,15 @@ import { endLine, printable } from './progress.ts'
 import { EmbeddedQueue } from './queue/queue.ts'
 import { checkedQueueUrl, QueueUrlError } from './queue/queue-server.ts'
 import { serveQueue, SharedQueue } from './queue/shared-queue.ts'
-import { runPlan } from './run-plan.ts'
-import { runMachine } from './worker/machine-process.ts'
+import { makerOf, runPlan } from './run-plan.ts'
+import { FileCache } from './store/file-cache.ts'
+import { openStore } from './store/s3-store.ts'
+import { isSha256, StoreError } from './store/store.ts'
+import { removeAbandoned, type StoredJobs } from './worker/job-folder.ts'
 
 const USAGE_EXIT = 2
 /** A young generation of V8's default size would take 40 MiB for each machine. */
-const NODE_OPTIONS = ['--max-semi-space-size=1']
+const NODE_OPTIONS = ['--max-semi-space-size=1', '--import', import.meta.resolve('./worker/end-with-parent.ts')]
 
 const EXAMPLES = `
 A plan, in YAML:
@@ -29,17 +32,29 @@ A plan, in YAML:
 
 Exit code: 0 if every job has met its expectation, 1 if one has not, 2 for a mistake in the plan or an option.`
 
-interface RunFlags {
+interface StoreFlags {
+  readonly store?: string
+  readonly cache: string
+  readonly cacheSize: number
+}
+
+interface RunFlags extends StoreFlags {
   readonly out: string
   readonly jobs: number
   readonly queue?: string
 }
 
-interface WorkerFlags {
+interface WorkerFlags extends StoreFlags {
   readonly queue: string
   readonly jobs: number
   readonly logs: string
+  readonly allowModule: readonly string[]
 }
+
+const STORE = [
+  '--store <where>',
+  'files by the hash of their content: a folder, or s3://BUCKET/PREFIX?endpoint=https://HOST',
+] as const
 
 const program = new Command('retrap-fleet')
   .description('Runs machines by the hundred, from a plan file.')
@@ -51,7 +66,14 @@ program
   .argument('<plan>', 'a YAML file')
   .option('--out <folder>', 'where results and the log of each attempt go', 'fleet-results')
   .option('--jobs <number>', 'machines at the same time', parseJobs, availableParallelism())
-  .option('--queue <url>', 'workers make the jobs, from a queue on Redis; see retrap-fleet worker', checkedQueueUrl)
+  .option(
+    '--queue <url>',
+    'workers make the jobs, from a queue on Redis or PostgreSQL; see retrap-fleet worker',
+    checkedQueueUrl,
+  )
+  .option(...STORE)
+  .option('--cache <folder>', 'with --store: files that were fetched, and folders of running machines', defaultCache())
+  .option('--cache-size <GiB>', 'with --store: files unused for an hour are removed above that', parseGib, 20)
   .addHelpText('after', EXAMPLES)
   .action(async (plan: string, flags: RunFlags) => {
     process.exitCode = await run(plan, flags)
@@ -59,38 +81,60 @@ program
 program
   .command('worker')
   .description(
-    'Makes jobs of a queue until it is ended. The files of a plan have the same paths here as where it is run.',
+    'Makes jobs of a queue until it is ended. Without --store the files of a plan have the same paths here as where it is run.',
   )
   .requiredOption(
     '--queue <url>',
-    'a queue on Redis: redis://127.0.0.1:6379, or rediss://:PASSWORD@HOST:PORT',
+    'a queue on Redis, redis://127.0.0.1:6379 or rediss://:PASSWORD@HOST:PORT, or PostgreSQL, postgres://…',
     checkedQueueUrl,
   )
   .option('--jobs <number>', 'machines at the same time', parseJobs, availableParallelism())
   .option('--logs <folder>', 'where the log of each attempt goes', 'fleet-logs')
+  .option(...STORE)
+  .option('--cache <folder>', 'with --store: files that were fetched, and folders of running machines', defaultCache())
+  .option('--cache-size <GiB>', 'with --store: files unused for an hour are removed above that', parseGib, 20)
+  .option(
+    '--allow-module <sha256>',
+    'with --store: a module with devices that may run here (repeatable)',
+    parseHash,
+    [],
+  )
   .action(work)
+program
+  .command('get')
+  .description('Fetches a file from a store: results.json has the hashes of what machines have left.')
+  .argument('<sha256>', 'the hash of its content', (text: string) => parseHash(text, [])[0])
+  .argument('<file>', 'where it goes')
+  .requiredOption(...STORE)
+  .action((sha256: string, file: string, { store }: { store: string }) => openStore(store).get(sha256, file))
 
 try {
   await program.parseAsync()
 } catch (error) {
-  if (error instanceof PlanError || error instanceof QueueUrlError || isTrouble(error)) {
+  if (error instanceof PlanError || error instanceof QueueUrlError || error instanceof StoreError || isTrouble(error)) {
     console.error(`retrap-fleet: ${error.message}`)
     process.exitCode = USAGE_EXIT
   } else if (isCommanderError(error)) process.exitCode = error.exitCode === 0 ? 0 : USAGE_EXIT
   else throw error
 }
 
-async function run(path: string, { out, jobs, queue }: RunFlags): Promise<number> {
+async function run(path: string, flags: RunFlags): Promise<number> {
+  const { out, jobs, queue } = flags
   const passed = await runPlan(path, {
     retrap: [process.execPath, ...NODE_OPTIONS, retrapMain()],
     queueOf: (make) => (queue === undefined ? new EmbeddedQueue(jobs, make) : new SharedQueue({ url: queue })),
+    // The author of the plan has named its modules.
+    ...storedJobs(flags, 'all'),
     ...{ out, progress: process.stderr, signal: endingSignal() },
   })
   return passed ? 0 : 1
 }
 
-async function work({ queue, jobs, logs }: WorkerFlags): Promise<void> {
+async function work(flags: WorkerFlags): Promise<void> {
+  const { queue, jobs, logs, allowModule } = flags
   mkdirSync(logs, { recursive: true })
+  const { stored } = storedJobs(flags, new Set(allowModule))
+  if (stored !== undefined) await removeAbandoned(stored.scratch)
   const retrap = [process.execPath, ...NODE_OPTIONS, retrapMain()] as const
   let last = ''
   const say = (line: string): void => {
@@ -106,9 +150,24 @@ async function work({ queue, jobs, logs }: WorkerFlags): Promise<void> {
         trouble: (message) => say(`the queue cannot be used, and is asked again: ${printable(message)}`),
       },
     },
-    (job, attempt, signal) => runMachine({ retrap, logs }, job, attempt, signal),
+    makerOf({ retrap, logs }, stored),
     endingSignal(),
   )
+}
+
+function storedJobs(
+  { store: address, cache, cacheSize }: StoreFlags,
+  modules: StoredJobs['modules'],
+): { readonly stored?: StoredJobs } {
+  if (address === undefined) return {}
+  const store = openStore(address)
+  const files = new FileCache(join(cache, 'files'), store, cacheSize * 2 ** 30)
+  return { stored: { ...{ store, modules }, cache: files, scratch: join(cache, 'machines') } }
+}
+
+/** As the XDG base directory specification has it. */
+function defaultCache(): string {
+  return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'retrap', 'fleet')
 }
 
 function endingSignal(): AbortSignal {
@@ -128,6 +187,17 @@ function parseJobs(text: string): number {
   const count = Number(text)
   if (Number.isInteger(count) && count >= 1 && count <= 10_000) return count
   throw new InvalidArgumentError('give a whole number from 1 to 10000')
+}
+
+function parseGib(text: string): number {
+  const size = Number(text)
+  if (size > 0 && size <= 2 ** 20) return size
+  throw new InvalidArgumentError('give a number of GiB above 0')
+}
+
+function parseHash(text: string, before: readonly string[]): readonly string[] {
+  if (isSha256(text)) return [...before, text]
+  throw new InvalidArgumentError('give the 64 lower-case digits of sha256sum')
 }
 
 /** An error of the file system, whose message names the file. */

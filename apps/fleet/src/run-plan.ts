@@ -1,14 +1,20 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { inputNames, outputNames } from './plan/job-files.ts'
+import type { Job, JobInput } from './plan/job.ts'
 import { type KnownOptions, readPlan } from './plan/read-plan.ts'
 import { Progress, type ProgressStream } from './progress.ts'
 import type { JobQueue, MakeAttempt } from './queue/queue.ts'
 import { Results } from './results/results.ts'
-import { type MachineRunner, runMachine } from './worker/machine-process.ts'
+import { type Artefact, type ArtefactStore, StoreError } from './store/store.ts'
+import { runStoredJob, type StoredJobs } from './worker/job-folder.ts'
+import { logPath, type MachineRunner, runMachine } from './worker/machine-process.ts'
 
 /** How a plan is run. */
 export interface PlanRun extends Pick<MachineRunner, 'retrap'> {
+  /** Where the files of the plan go, and those that machines leave; absent where all hosts have them by their names. */
+  readonly stored?: StoredJobs
   /** Makes the queue; one within this process makes attempts by the function. */
   readonly queueOf: (make: MakeAttempt) => JobQueue
   /** Folder for results, and for the log of each attempt; made where it is absent. */
@@ -27,15 +33,17 @@ export interface PlanRun extends Pick<MachineRunner, 'retrap'> {
  */
 export async function runPlan(
   path: string,
-  { retrap, queueOf, out, progress: stream, signal }: PlanRun,
+  { retrap, stored, queueOf, out, progress: stream, signal }: PlanRun,
 ): Promise<boolean> {
-  const jobs = readPlan(path, readFileSync(path, 'utf8'), knownOptions(retrap))
+  const named = readPlan(path, readFileSync(path, 'utf8'), knownOptions(retrap))
+  const jobs = stored === undefined ? named : await withInputs(named, stored.store)
   const logs = join(resolve(out), 'logs')
   mkdirSync(logs, { recursive: true })
   const started = performance.now()
   const results = new Results(jobs)
   const progress = new Progress(stream, jobs.length)
-  const queue = queueOf((job, attempt, ended) => runMachine({ retrap, logs }, job, attempt, ended))
+  const queue = queueOf(makerOf({ retrap, logs }, stored))
+  const fetching: Promise<unknown>[] = []
   await queue.run(
     jobs,
     {
@@ -43,14 +51,64 @@ export async function runPlan(
       ended(job, attempt) {
         results.add(attempt)
         progress.ended(job, attempt)
+        const log = attempt.artefacts?.find(({ name }) => name === 'log')
+        const file = logPath({ retrap, logs }, job, attempt.attempt)
+        if (log === undefined || stored === undefined || existsSync(file)) return
+        const missed = (error: Error): void => progress.trouble(`${job.name} has no log: ${error.message}`)
+        fetching.push(stored.store.get(log.sha256, file).catch(missed))
       },
       trouble: (message) => progress.trouble(message),
     },
     signal,
   )
+  await Promise.all(fetching)
   progress.finish()
   results.write(resolve(out), (performance.now() - started) / 1000)
   return results.passed
+}
+
+/** Makes attempts in this process: in folders of their own where there is a store. */
+export function makerOf(runner: MachineRunner, stored: StoredJobs | undefined): MakeAttempt {
+  if (stored !== undefined) return (...attempt) => runStoredJob(runner, stored, ...attempt)
+  return (job, attempt, signal) => {
+    if (job.inputs === undefined) return runMachine(runner, job, attempt, signal)
+    const detail = 'its files are in a store: start this worker with --store'
+    return Promise.resolve({
+      ...{ job: job.id, attempt, outcome: 'error', detail, seconds: 0, exitCode: null, tail: '' },
+    })
+  }
+}
+
+/**
+ * Puts the files of jobs into a store, each once.
+ *
+ * @throws StoreError for a file that a store does not take; an error of the file system that names a file
+ */
+async function withInputs(jobs: readonly Job[], store: ArtefactStore): Promise<Job[]> {
+  const put = new Map<string, Artefact>()
+  const inputs = async (job: Job): Promise<JobInput[]> => {
+    const { mistake } = outputNames(job)
+    if (mistake !== undefined) throw new StoreError(`${job.name}: ${mistake}`)
+    const found: JobInput[] = []
+    for (const one of inputNames(job)) {
+      if (one.name.endsWith('.json'))
+        throw new StoreError(
+          `${job.name}: ${one.name} names further files: with --store write its options into the plan`,
+        )
+      // A comma in a value of --drive is written twice.
+      const isDrive = job.args[one.arg]?.startsWith('--drive=') === true
+      const path = resolve(job.folder, isDrive ? one.name.replaceAll(',,', ',') : one.name)
+      // oxlint-disable-next-line no-await-in-loop -- one after the other, as they are large
+      const artefact = put.get(path) ?? (await store.put(path))
+      put.set(path, artefact)
+      found.push({ ...one, ...artefact })
+    }
+    return found
+  }
+  const stored: Job[] = []
+  // oxlint-disable-next-line no-await-in-loop -- most are there after the first
+  for (const job of jobs) stored.push({ ...job, inputs: await inputs(job) })
+  return stored
 }
 
 /** The options of `retrap run`, from the schema of machine files that it prints. */

@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -12,6 +11,7 @@ import type { Job } from '../src/plan/job.ts'
 import type { JobListener } from '../src/queue/queue.ts'
 import { checkedQueueUrl } from '../src/queue/queue-server.ts'
 import { SharedQueue } from '../src/queue/shared-queue.ts'
+import { freePort, kill, startRedis } from './support/servers.ts'
 
 const available = hasProgram('redis-server')
 if (!available) console.warn('SKIPPED: queues that hosts share need redis-server')
@@ -22,59 +22,35 @@ const children = new Set<ChildProcess>()
 let port = 0
 let redis: ChildProcess
 
-function start(program: string, args: readonly string[]): ChildProcess {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+function worker(name: string): ChildProcess {
+  const child = spawn(process.execPath, [WORKER, `redis://127.0.0.1:${port}`, name, folder], { stdio: 'inherit' })
   children.add(child)
   child.once('close', () => children.delete(child))
-  child.stdout?.resume()
   return child
-}
-
-async function startRedis(): Promise<ChildProcess> {
-  const options = [
-    '--port',
-    port,
-    '--bind',
-    '127.0.0.1',
-    '--dir',
-    folder,
-    '--appendonly',
-    'yes',
-    '--appendfsync',
-    'always',
-  ]
-  const server = start('redis-server', options.map(String))
-  for await (const bytes of server.stdout ?? []) if (String(bytes).includes('Ready to accept connections')) break
-  server.stdout?.resume()
-  return server
-}
-
-const worker = (name: string): ChildProcess =>
-  start(process.execPath, [WORKER, `redis://127.0.0.1:${port}`, name, folder])
-
-/** Ends a process as a host that vanishes does. */
-async function kill(child: ChildProcess): Promise<void> {
-  child.kill('SIGKILL')
-  await once(child, 'close')
 }
 
 beforeAll(async () => {
   if (!available) return
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  port = (server.address() as { port: number }).port
-  server.close()
-  redis = await startRedis()
+  port = await freePort()
+  redis = (await startRedis(folder, port)).process
 })
 
 afterAll(async () => {
-  await Promise.all([...children].map(kill))
+  await Promise.all([...children, ...(available ? [redis] : [])].map(kill))
   rmSync(folder, { recursive: true, force: true })
 })
 
 const job = (i: number, args: readonly string[], retries = 0): Job => ({
   ...{ id: `job-${i}`, name: `job ${i}`, system: 'run', folder, args, expect: ['yes'], timeoutSeconds: 60, retries },
 })
+
+function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
 
 /** Takes down what is told of jobs. */
 function listening(): { told: string[]; started: string[]; troubles: string[]; listener: JobListener } {
@@ -110,7 +86,7 @@ describe.skipIf(!available)('a queue on Redis', () => {
       // oxlint-disable-next-line no-await-in-loop -- the same
       await kill(i === 1 ? redis : second)
       // oxlint-disable-next-line no-await-in-loop -- the same
-      if (i === 1) redis = await startRedis()
+      if (i === 1) redis = (await startRedis(folder, port)).process
       else second = worker(name)
     }
     await all
@@ -144,6 +120,22 @@ describe.skipIf(!available)('a queue on Redis', () => {
     },
   )
 
+  test('ends the machine of a worker that is killed', { timeout: 60_000 }, async () => {
+    const first = join(folder, 'orphan')
+    const ended = new AbortController()
+    const queue = new SharedQueue({ url: `redis://127.0.0.1:${port}`, name: 'orphan' })
+    const all = queue.run([job(1, [`--first=${first}`, '--print=yes'])], listening().listener, ended.signal)
+    const one = worker('orphan')
+    // oxlint-disable-next-line no-await-in-loop -- until it is there
+    while (!existsSync(first) || readFileSync(first, 'utf8') === '') await setTimeout(20)
+    const machine = Number(readFileSync(first, 'utf8'))
+    await kill(one)
+    // oxlint-disable-next-line no-await-in-loop -- until it has ended
+    while (isThere(machine)) await setTimeout(20)
+    ended.abort()
+    await all
+  })
+
   test('says that its server is away, and waits for it', { timeout: 60_000 }, async () => {
     const { troubles, listener } = listening()
     const ended = new AbortController()
@@ -175,8 +167,13 @@ test('addresses off the loopback need TLS and a password, and no message shows o
   expect(checkedQueueUrl('redis://127.0.0.1:6379')).toBe('redis://127.0.0.1:6379')
   expect(checkedQueueUrl('redis://[::1]:6379/1')).toBe('redis://[::1]:6379/1')
   expect(checkedQueueUrl('rediss://:secret@queue.example:6380')).toBe('rediss://:secret@queue.example:6380')
+  expect(checkedQueueUrl('postgres://127.0.0.1/db')).toBe('postgres://127.0.0.1/db')
+  const remote = 'postgresql://me:secret@queue.example/db?sslmode=verify-full'
+  expect(checkedQueueUrl(remote)).toBe(remote)
   for (const [text, message] of [
     ['redis://:secret@queue.example', /^--queue redis:\/\/queue\.example: use rediss/],
+    ['postgres://me:secret@queue.example/db', /^--queue postgres:\/\/queue\.example: add \?sslmode=verify-full/],
+    ['postgres://me@queue.example/db?sslmode=verify-full', /give a password/],
     ['rediss://queue.example', /give a password/],
     ['http://queue.example', /is on Redis/],
     ['queue', /give redis:/],

@@ -22,6 +22,7 @@ const PROGRAMS: ProgramTable = [
   { packages: ['nasm'], programs: ['nasm'] },
   { packages: ['socat'], programs: ['socat'] },
   { packages: ['redis-server'], programs: ['redis-server'] },
+  { packages: ['postgresql-15'], programs: ['initdb', 'postgres'] },
   { packages: ['lz4'], programs: ['lz4'] },
   { packages: ['acpica-tools'], programs: ['iasl'] },
   { packages: ['device-tree-compiler'], programs: ['dtc'] },
@@ -174,6 +175,7 @@ async function addWrappers(files: string, programs: readonly string[]): Promise<
     const [target] = [
       `usr/lib/chromium/${program}`,
       `usr/libexec/${program}`,
+      `usr/lib/postgresql/*/bin/${program}`,
       `usr/bin/${program}`,
       `usr/sbin/${program}`,
     ].flatMap((path) => globSync(path, { cwd: files }))

@@ -1,3 +1,27 @@
+import type { Artefact } from '../store/store.ts'
+
+/** How a machine uses a file that its arguments name. */
+export type FileUse =
+  /** The file stays as it is. */
+  | 'read'
+  /** The guest may write it: a disk. */
+  | 'write'
+  /** The file is a module with device models, which runs with the worker's rights. */
+  | 'code'
+
+/** A file's name within the arguments of a job. */
+export interface FileName {
+  /** Index of the argument. */
+  readonly arg: number
+  /** Index of the name's first character in it. */
+  readonly at: number
+  readonly name: string
+  readonly use: FileUse
+}
+
+/** A file that a job needs, in a store. */
+export type JobInput = FileName & Artefact
+
 /** One machine to run, with the conditions for its success: plain data, as it travels through a queue. */
 export interface Job {
   /** Names the job in its plan: its place, and a digest of its content. */
@@ -5,11 +29,13 @@ export interface Job {
   /** Name for people: the machine's, and the values of its matrix. */
   readonly name: string
   /** The command of `retrap` that makes the machine. */
-  readonly system: 'run' | 'linux'
+  readonly system: 'run' | 'linux' | 'restore' | 'replay'
   /** Folder that file names begin at. */
   readonly folder: string
   /** Arguments of the command. */
   readonly args: readonly string[]
+  /** The files that the arguments name, in a store; absent where files have the same names on every host. */
+  readonly inputs?: readonly JobInput[]
   /** Texts that the guest has to print, in this order; without one it has to power off with exit code 0. */
   readonly expect: readonly string[]
   /** Host time for one attempt. */
@@ -42,6 +68,8 @@ export interface Attempt {
   readonly exitCode: number | null
   /** The last lines that guest and `retrap` have printed. */
   readonly tail: string
+  /** The files that it left in the store: its log, and those of its options. */
+  readonly artefacts?: readonly (Artefact & { readonly name: string })[]
 }
 
 /** A job with its attempts. */

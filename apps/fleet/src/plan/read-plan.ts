@@ -11,6 +11,8 @@ const DEFAULT_TIMEOUT_SECONDS = 60
 /** Keys of a machine that are no options of a command. A plan may have these at its top, too, for all machines. */
 const JOB_KEYS = ['repeat', 'timeout', 'retries', 'expect'] as const
 
+export const SYSTEMS = ['run', 'linux', 'restore', 'replay'] as const
+
 /** A place in a plan file, from 1. */
 interface Place {
   readonly line: number
@@ -39,7 +41,7 @@ export interface KnownOptions {
 /** A machine of a plan: option values with a list each, of which every combination is a job. */
 interface Machine {
   readonly name: string
-  readonly system: 'run' | 'linux'
+  readonly system: Job['system']
   readonly axes: readonly (readonly [option: string, values: readonly OptionValue[]])[]
   readonly settings: Settings
 }
@@ -185,8 +187,9 @@ class PlanReader {
 
   #system(node: Node | null): Machine['system'] {
     const value = isScalar(node) ? node.value : undefined
-    if (value === 'run' || value === 'linux') return value
-    this.#wrong(node, '"system" is "run" (default), or "linux" for Debian\'s kernel and shell')
+    const system = SYSTEMS.find((one) => one === value)
+    if (system !== undefined) return system
+    this.#wrong(node, '"system" is "run" (default), "linux" for Debian\'s kernel and shell, "restore" or "replay"')
     return 'run'
   }
 
@@ -240,7 +243,9 @@ const countOf = ({ axes, settings }: Machine): number =>
 function* jobsOf({ name, system, axes, settings }: Machine, folder: string): Generator<Omit<Job, 'id'>> {
   const varied = new Set(axes.filter(([, values]) => values.length > 1).map(([option]) => option))
   for (const choice of combinations(axes)) {
-    const args = choice.flatMap(([option, value]) => argumentsOf(option, value))
+    // Options of a snapshot or a recording come behind its name.
+    const ordered = [...choice].sort(([a], [b]) => Number(b === 'images') - Number(a === 'images'))
+    const args = ordered.flatMap(([option, value]) => argumentsOf(option, value))
     const title = [
       name,
       ...choice.filter(([option]) => varied.has(option)).map(([option, value]) => `${option}=${value}`),

@@ -1,4 +1,16 @@
-import type { ConnectionOptions } from 'bullmq'
+import {
+  createPostgresBackend,
+  DEFAULT_SCHEMA,
+  type Job,
+  type PostgresConnectionOptions,
+  Queue,
+  QueueEvents,
+  runMigrations,
+  withBackend,
+  Worker,
+  type WorkerOptions,
+} from 'bullmq'
+import { Pool } from 'pg'
 
 /** A queue's address that is refused. */
 export class QueueUrlError extends Error {
@@ -7,31 +19,98 @@ export class QueueUrlError extends Error {
 
 const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]'])
 
+/** Whether the host of an address is this one. */
+export function isLoopback(hostname: string): boolean {
+  return LOOPBACK.has(hostname)
+}
+
 /**
- * Checks the address of a queue on Redis. A writer of the queue can run code on its workers: off the loopback it has to be
- * `rediss:` (TLS) with a password.
+ * Checks the address of a queue's server, Redis or PostgreSQL. A writer of the queue can run code on its workers: off the loopback
+ * it has to be reached by TLS, with a password.
  *
  * @throws QueueUrlError that shows no password
  */
 export function checkedQueueUrl(text: string): string {
   if (!URL.canParse(text))
-    throw new QueueUrlError('--queue: give redis://127.0.0.1:6379, or rediss://:PASSWORD@HOST:6379')
-  const { protocol, hostname, password } = new URL(text)
-  if (protocol !== 'redis:' && protocol !== 'rediss:')
-    throw new QueueUrlError(`--queue ${protocol}//${hostname}: a queue is on Redis, redis:// or rediss://`)
-  if (LOOPBACK.has(hostname)) return text
-  if (protocol !== 'rediss:')
-    throw new QueueUrlError(
-      `--queue redis://${hostname}: use rediss:// (TLS), as whoever can write the queue can run code on workers`,
-    )
-  if (password === '')
-    throw new QueueUrlError(
-      `--queue rediss://${hostname}: give a password, as whoever can write the queue can run code on workers`,
-    )
+    throw new QueueUrlError('--queue: give redis://127.0.0.1:6379, rediss://:PASSWORD@HOST:6379 or postgres://…')
+  const { protocol, hostname, password, searchParams } = new URL(text)
+  const name = `${protocol}//${hostname}`
+  if (!['redis:', 'rediss:', 'postgres:', 'postgresql:'].includes(protocol))
+    throw new QueueUrlError(`--queue ${name}: a queue is on Redis, redis:// or rediss://, or PostgreSQL, postgres://`)
+  if (isLoopback(hostname)) return text
+  const why = 'as whoever can write the queue can run code on workers'
+  if (protocol === 'redis:') throw new QueueUrlError(`--queue ${name}: use rediss:// (TLS), ${why}`)
+  if (protocol.startsWith('postgres') && searchParams.get('sslmode') !== 'verify-full')
+    throw new QueueUrlError(`--queue ${name}: add ?sslmode=verify-full (TLS), ${why}`)
+  if (password === '') throw new QueueUrlError(`--queue ${name}: give a password, ${why}`)
   return text
 }
 
-/** A worker waits for its server for ever, as BullMQ asks for. */
-export function connectionOf(url: string): ConnectionOptions {
-  return { url, maxRetriesPerRequest: null }
+/** The clients of a queue's server. */
+export interface QueueServer<T> {
+  /** Makes what queues need there, such as tables: before clients are made. */
+  prepare(): Promise<void>
+  queue(): Queue<T>
+  events(): QueueEvents
+  worker(serve: (job: Job<T>) => Promise<string>, options: Omit<WorkerOptions, 'connection'>): Worker<T>
+  /** Closes the connections that are left when the clients are closed. */
+  close(): Promise<void>
+}
+
+/**
+ * Opens a queue.
+ *
+ * @param url - as `checkedQueueUrl` takes it
+ * @param connections - to a PostgreSQL, at the same time
+ * @param trouble - is told of errors of the server, which is asked again
+ */
+export function openQueue<T>(
+  url: string,
+  name: string,
+  connections: number,
+  trouble: (error: Error) => void,
+): QueueServer<T> {
+  if (url.startsWith('redis')) {
+    // A worker waits for its server for ever, as BullMQ asks for.
+    const connection = { url, maxRetriesPerRequest: null }
+    return {
+      prepare: () => Promise.resolve(),
+      queue: () => heard(new Queue<T>(name, { connection }), trouble),
+      events: () => heard(new QueueEvents(name, { connection }), trouble),
+      worker: (serve, options) => heard(new Worker<T>(name, serve, { ...options, connection }), trouble),
+      close: () => Promise.resolve(),
+    }
+  }
+  const pool = new Pool({
+    ...{ connectionString: url, max: connections, keepAlive: true },
+    // The schema that BullMQ's tables are in.
+    options: `-c search_path=${DEFAULT_SCHEMA}`,
+  })
+  pool.on('error', trouble)
+  const classes = withBackend(createPostgresBackend)
+  // A pool is one of the connections that BullMQ names, but for an index signature of its interface.
+  const connection = pool as unknown as PostgresConnectionOptions
+  return {
+    async prepare() {
+      const client = await pool.connect()
+      try {
+        await runMigrations(client, DEFAULT_SCHEMA)
+      } finally {
+        client.release()
+      }
+    },
+    queue: () => heard(new classes.Queue<T>(name, { connection }), trouble) as unknown as Queue<T>,
+    events: () => heard(new classes.QueueEvents(name, { connection }), trouble) as unknown as QueueEvents,
+    worker: (serve, options) =>
+      heard(new classes.Worker<T>(name, serve, { ...options, connection }), trouble) as unknown as Worker<T>,
+    close: () => pool.end(),
+  }
+}
+
+function heard<C extends { on(event: 'error', listener: (error: Error) => void): unknown }>(
+  client: C,
+  trouble: (error: Error) => void,
+): C {
+  client.on('error', trouble)
+  return client
 }

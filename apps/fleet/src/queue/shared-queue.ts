@@ -1,13 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout } from 'node:timers/promises'
-import { type Job as QueuedJob, Queue, QueueEvents, UnrecoverableError, Worker } from 'bullmq'
+import { type Job as QueuedJob, type Queue, UnrecoverableError } from 'bullmq'
+import { isPlainName } from '../plan/job-files.ts'
 import type { Attempt, Job } from '../plan/job.ts'
-import { connectionOf } from './queue-server.ts'
+import { SYSTEMS } from '../plan/read-plan.ts'
+import { openQueue, type QueueServer } from './queue-server.ts'
 import type { JobListener, JobQueue, MakeAttempt } from './queue.ts'
 
 /** The place of a queue that several hosts share. */
 export interface SharedQueueOptions {
-  /** On Redis, as `checkedQueueUrl` takes it. */
+  /** On Redis or PostgreSQL, as `checkedQueueUrl` takes it. */
   readonly url: string
   /** Name of the queue; default `retrap-fleet`. */
   readonly name?: string
@@ -28,11 +30,15 @@ const MOST_STALLS = 10
 const ASK_MS = 2000
 /** A run that is ended waits so long for its server. */
 const STOP_MS = 2000
+/** Pause before something is asked of a server again that was away. */
+const AGAIN_MS = 500
+/** Connections to a PostgreSQL beside those of machines: for events, for waiting, and for commands. */
+const RUN_CONNECTIONS = 6
 /** Results that nobody has collected are dropped after a week. */
 const KEPT_SECONDS = 7 * 24 * 3600
 
 /**
- * A queue on Redis, whose jobs workers on any host make: see {@link serveQueue}. An attempt is in its job's log before the job moves
+ * A queue on Redis or PostgreSQL, whose jobs workers on any host make: see {@link serveQueue}. An attempt is in its job's log before the job moves
  * on, and the first one of its number counts: so it counts once, whichever worker, network or server fails.
  */
 export class SharedQueue implements JobQueue {
@@ -44,55 +50,98 @@ export class SharedQueue implements JobQueue {
 
   async run(jobs: readonly Job[], listener: JobListener, signal: AbortSignal): Promise<void> {
     const { url, name = NAME } = this.#options
-    const connection = connectionOf(url)
-    const queue = new Queue<Payload>(name, { connection })
-    const events = new QueueEvents(name, { connection })
-    // A server that is away comes back; each command waits for it.
     const trouble = (error: Error): void => listener.trouble(troubleOf(error))
-    queue.on('error', trouble)
-    events.on('error', trouble)
+    const server = openQueue<Payload>(url, name, RUN_CONNECTIONS, trouble)
     const run = randomUUID()
     const open = new Map(jobs.map((job) => [`${run}_${job.id}`, job]))
     const stopped = new Promise<void>((resolve) => {
       if (signal.aborted) resolve()
       else signal.addEventListener('abort', () => resolve(), { once: true })
     })
-    const collected = collectAll({ queue, events }, open, listener, signal)
+    const collected = collectAll(server, open, listener, { signal, trouble })
     try {
       await Promise.race([collected, stopped])
-      if (signal.aborted) await atMost(STOP_MS, withdraw(queue, [...open.keys()]))
+      if (signal.aborted) await atMost(STOP_MS, withdraw(server, [...open.keys()]))
     } finally {
-      collected.catch(() => undefined)
-      await atMost(STOP_MS, Promise.allSettled([events.close(), queue.close()]))
+      await atMost(
+        STOP_MS,
+        collected.catch(() => undefined),
+      )
+      await atMost(STOP_MS, server.close())
     }
   }
 }
 
-interface Client {
-  readonly queue: Queue<Payload>
-  readonly events: QueueEvents
+/** How a server that is away is waited for. */
+interface Waiting {
+  readonly signal: AbortSignal
+  readonly trouble: (error: Error) => void
+}
+
+/** Does something on the queue's server, again and again while the server is away, until `signal`. */
+async function again<T>(what: () => Promise<T>, { signal, trouble }: Waiting): Promise<T> {
+  for (;;) {
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      return await what()
+    } catch (error) {
+      // BullMQ's own refusals have numbers: a job that is not there, or is another worker's.
+      const isRefusal = error instanceof Error && typeof (error as { code?: unknown }).code === 'number'
+      if (isRefusal || signal.aborted || !(error instanceof Error)) throw error
+      trouble(error)
+      // oxlint-disable-next-line no-await-in-loop -- the same
+      await setTimeout(AGAIN_MS)
+    }
+  }
+}
+
+/**
+ * Makes a client that can be used. A client of BullMQ that has met a server which was away at first does not recover: another one
+ * is made then.
+ */
+async function client<C extends { waitUntilReady(): Promise<unknown>; close(): Promise<void> }>(
+  make: () => C,
+  waiting: Waiting,
+): Promise<C> {
+  return again(async () => {
+    const made = make()
+    const end = (): void => void made.close().catch(() => undefined)
+    waiting.signal.addEventListener('abort', end)
+    try {
+      await made.waitUntilReady()
+      return made
+    } catch (error) {
+      end()
+      throw error
+    } finally {
+      waiting.signal.removeEventListener('abort', end)
+    }
+  }, waiting)
 }
 
 /** Adds jobs, and collects their attempts. @returns when all have ended */
 async function collectAll(
-  { queue, events }: Client,
+  server: QueueServer<Payload>,
   open: Map<string, Job>,
   listener: JobListener,
-  signal: AbortSignal,
+  waiting: Waiting,
 ): Promise<void> {
+  const { signal } = waiting
+  await again(() => server.prepare(), waiting)
+  const queue = await client(() => server.queue(), waiting)
+  const events = await client(() => server.events(), waiting)
   events.on('active', ({ jobId }) => {
     const job = open.get(jobId)
     if (job !== undefined) listener.started(job)
   })
-  await events.waitUntilReady()
   const keep = { age: KEPT_SECONDS }
-  await queue.addBulk(
-    [...open].map(([jobId, job]) => ({
-      name: job.name,
-      data: { job },
-      opts: { jobId, attempts: 1 + job.retries, removeOnComplete: keep, removeOnFail: keep },
-    })),
-  )
+  const added = [...open].map(([jobId, job]) => ({
+    name: job.name,
+    data: { job },
+    opts: { jobId, attempts: 1 + job.retries, removeOnComplete: keep, removeOnFail: keep },
+  }))
+  // A job whose name is there is not added again.
+  await again(() => queue.addBulk(added), waiting)
   await new Promise<void>((resolve) => {
     const collect = async (id: string): Promise<void> => {
       const queued = await queue.getJob(id)
@@ -119,15 +168,18 @@ async function collectAll(
     events.on('completed', hear)
     events.on('failed', hear)
     if (open.size === 0) finish()
-    if (signal.aborted) clearInterval(ask)
-    else signal.addEventListener('abort', () => clearInterval(ask), { once: true })
+    if (signal.aborted) finish()
+    else signal.addEventListener('abort', finish, { once: true })
   })
+  await Promise.all([atMost(STOP_MS, events.close()), atMost(STOP_MS, queue.close())])
 }
 
 /** Takes back jobs that no worker has begun. */
-async function withdraw(queue: Queue, ids: readonly string[]): Promise<void> {
+async function withdraw(server: QueueServer<Payload>, ids: readonly string[]): Promise<void> {
+  const queue = server.queue()
   // oxlint-disable-next-line no-await-in-loop -- one connection
   for (const id of ids) await queue.remove(id).catch(() => undefined)
+  await queue.close()
 }
 
 /** Waits for what may never come: an answer of a server that is away. */
@@ -178,10 +230,9 @@ export interface ServeOptions extends SharedQueueOptions {
  */
 export async function serveQueue(options: ServeOptions, make: MakeAttempt, signal: AbortSignal): Promise<void> {
   const { url, name = NAME, lockMs = LOCK_MS, concurrency, listener } = options
-  const connection = connectionOf(url)
-  const queue = new Queue<Payload>(name, { connection })
   const trouble = (error: Error): void => listener.trouble(troubleOf(error))
-  queue.on('error', trouble)
+  const waiting = { signal, trouble }
+  const server = openQueue<Payload>(url, name, RUN_CONNECTIONS + concurrency, trouble)
   const under = new Set<Promise<unknown>>()
   const makeHere = async (job: Job, number: number): Promise<Attempt> => {
     listener.started(job)
@@ -193,32 +244,43 @@ export async function serveQueue(options: ServeOptions, make: MakeAttempt, signa
       under.delete(made)
     }
   }
-  const serve = async (queued: QueuedJob<Payload>): Promise<string> => {
+  const serve = async (used: Queue<Payload>, queued: QueuedJob<Payload>): Promise<string> => {
     const { job } = checkedPayload(queued.data)
     const number = queued.attemptsMade + 1
-    let attempt = (await attemptsOf(queue, queued.id ?? '')).find((one) => one.attempt === number)
+    const made = await again(() => attemptsOf(used, queued.id ?? ''), waiting)
+    let attempt = made.find((one) => one.attempt === number)
     if (attempt === undefined) {
       attempt = await makeHere(job, number)
       // The job is another worker's from now on, and so is this attempt: its end here is never told.
       if (signal.aborted) return new Promise(() => {})
-      await queued.log(JSON.stringify(attempt))
+      const line = JSON.stringify(attempt)
+      await again(() => queued.log(line), waiting)
       listener.ended(job, attempt)
     }
     if (attempt.outcome === 'passed') return attempt.outcome
     throw new Error(attempt.detail)
   }
-  const worker = new Worker<Payload>(name, serve, {
-    ...{ connection, concurrency, lockDuration: lockMs, stalledInterval: lockMs },
-    maxStalledCount: MOST_STALLS,
-  })
-  worker.on('error', trouble)
-  await new Promise<void>((resolve) => {
+  const work = async (): Promise<void> => {
+    await again(() => server.prepare(), waiting)
+    const used = await client(() => server.queue(), waiting)
+    const options = { concurrency, lockDuration: lockMs, stalledInterval: lockMs, maxStalledCount: MOST_STALLS }
+    const worker = await client(() => server.worker((queued) => serve(used, queued), options), waiting)
+    await stopped
+    // Without waiting: a job that is ended now is not to be counted.
+    await atMost(STOP_MS, worker.close(true))
+    await atMost(STOP_MS, used.close())
+  }
+  const stopped = new Promise<void>((resolve) => {
     if (signal.aborted) resolve()
     else signal.addEventListener('abort', () => resolve(), { once: true })
   })
-  // Without waiting: a job that is ended now is not to be counted.
-  await atMost(STOP_MS, Promise.allSettled([worker.close(true), queue.close()]))
+  const worked = work().catch((error: unknown) => {
+    if (!signal.aborted) throw error
+  })
+  await Promise.race([worked, stopped])
+  await atMost(3 * STOP_MS, worked)
   await Promise.allSettled(under)
+  await atMost(STOP_MS, server.close())
 }
 
 /** The message of an error of the queue's server; those of several addresses together have an empty one. */
@@ -232,7 +294,9 @@ function checkedPayload({ job }: Payload): Payload {
   const areTexts = (value: unknown): boolean => Array.isArray(value) && value.every((one) => typeof one === 'string')
   const isJob =
     ['id', 'name', 'folder'].every((key) => typeof job[key as 'id'] === 'string') &&
-    (job.system === 'run' || job.system === 'linux') &&
+    isPlainName(job.id) &&
+    SYSTEMS.includes(job.system) &&
+    (job.inputs === undefined || Array.isArray(job.inputs)) &&
     areTexts(job.args) &&
     areTexts(job.expect) &&
     job.timeoutSeconds > 0

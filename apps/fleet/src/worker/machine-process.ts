@@ -29,18 +29,20 @@ export interface MachineRunner {
  * @param signal - ends the machine; the attempt is an `error` then, as it is where the log cannot be written
  */
 export async function runMachine(
-  { retrap: [program, ...before], logs }: MachineRunner,
+  runner: MachineRunner,
   job: Job,
   attempt: number,
   signal: AbortSignal,
 ): Promise<Attempt> {
   const started = performance.now()
-  const output = createWriteStream(join(logs, `${job.id}.${attempt}.log`))
+  const [program, ...before] = runner.retrap
+  const output = createWriteStream(logPath(runner, job, attempt))
   const tail = new Tail()
   const expected = new ExpectedTexts(job.expect)
   const child = spawn(program, [...before, job.system, ...job.args, `--timeout=${job.timeoutSeconds}`], {
     cwd: job.folder,
-    stdio: ['ignore', 'pipe', 'pipe'],
+    // The channel tells the machine when this process is gone: end-with-parent.ts.
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   })
   let written = 0
   let isLate = false
@@ -70,11 +72,11 @@ export async function runMachine(
     if (written < MOST_LOG_BYTES) output.write(bytes.subarray(0, MOST_LOG_BYTES - written))
     written += bytes.length
   }
-  child.stdout.on('data', (bytes: Buffer) => {
+  child.stdout?.on('data', (bytes: Buffer) => {
     take(bytes)
     if (job.expect.length > 0 && expected.add(bytes)) end()
   })
-  child.stderr.on('data', take)
+  child.stderr?.on('data', take)
   const failure = await new Promise<Error | undefined>((resolve) => {
     child.once('error', resolve)
     child.once('close', () => resolve(undefined))
@@ -110,6 +112,11 @@ export async function runMachine(
   function missing(): string {
     return expected.isComplete ? '' : `; it has not printed ${JSON.stringify(expected.next)}`
   }
+}
+
+/** The file with the output of an attempt. */
+export function logPath({ logs }: MachineRunner, { id }: Job, attempt: number): string {
+  return join(logs, `${id}.${attempt}.log`)
 }
 
 /** Looks for texts in bytes that come in pieces, one after the other. */

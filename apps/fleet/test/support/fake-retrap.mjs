@@ -1,8 +1,19 @@
 // Stands for `retrap`: prints and ends as its arguments say.
-import { existsSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 
 const [, , , ...args] = process.argv
 const value = (name) => args.find((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3)
+if (args.includes('--schema')) {
+  const properties = Object.fromEntries(['kernel', 'hda', 'device', 'record', 'append'].map((name) => [name, {}]))
+  process.stdout.write(JSON.stringify({ properties }))
+}
+// Before it prints: a machine is ended when its texts are there.
+if (value('record') !== undefined) writeFileSync(value('record'), 'what has happened')
+if (value('kernel') !== undefined) process.stdout.write(`kernel ${readFileSync(value('kernel'), 'utf8')}\n`)
+if (value('hda') !== undefined) {
+  appendFileSync(value('hda'), ' and written')
+  process.stdout.write(`disk ${readFileSync(value('hda'), 'utf8')}\n`)
+}
 // The first process of such a job does not end by itself.
 const first = value('first')
 if (first !== undefined && !existsSync(first)) {

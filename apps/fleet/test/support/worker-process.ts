@@ -1,15 +1,34 @@
-/** A worker of a test: its machines are those of `fake-retrap.mjs`. Arguments: the queue's address, its name, a folder for logs. */
+/**
+ * A worker of a test: its machines are those of `fake-retrap.mjs`, or of a program. Arguments: the queue's address, its name, a
+ * folder for logs; and perhaps the program, a store, a folder for files that come from there.
+ */
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { serveQueue } from '../../src/queue/shared-queue.ts'
-import { runMachine } from '../../src/worker/machine-process.ts'
+import { makerOf } from '../../src/run-plan.ts'
+import { FileCache } from '../../src/store/file-cache.ts'
+import { openStore } from '../../src/store/s3-store.ts'
 
-const [, , url = '', name = '', logs = ''] = process.argv
-const retrap = [process.execPath, fileURLToPath(new URL('fake-retrap.mjs', import.meta.url))] as const
+const [, , url = '', name = '', logs = '', program = '', address = '', cache = ''] = process.argv
+const preload = new URL('../../src/worker/end-with-parent.ts', import.meta.url).href
+const main = program === '' ? fileURLToPath(new URL('fake-retrap.mjs', import.meta.url)) : program
+const retrap = [process.execPath, '--conditions=retrap-source', '--import', preload, main] as const
+const store = address === '' ? undefined : openStore(address)
+const files = join(cache, 'files')
+const stored =
+  store === undefined
+    ? undefined
+    : {
+        store,
+        cache: new FileCache(files, store, 2 ** 30),
+        scratch: join(cache, 'machines'),
+        modules: new Set<string>(),
+      }
 const ended = new AbortController()
 process.once('SIGTERM', () => ended.abort())
 const listener = { started: () => {}, ended: () => {}, trouble: () => {} }
 await serveQueue(
-  { url, name, lockMs: 1000, concurrency: 2, listener },
-  (job, attempt, signal) => runMachine({ retrap, logs }, job, attempt, signal),
+  { url, name, lockMs: program === '' ? 1000 : 5000, concurrency: 2, listener },
+  makerOf({ retrap, logs }, stored),
   ended.signal,
 )

@@ -1,0 +1,138 @@
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import S3rver from 's3rver'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { FileCache } from '../src/store/file-cache.ts'
+import { openStore, S3Store } from '../src/store/s3-store.ts'
+import { type ArtefactStore, FolderStore, StoreError } from '../src/store/store.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'fleet-store-'))
+const server = new S3rver({
+  ...{ port: 0, address: '127.0.0.1', silent: true, directory: join(folder, 's3') },
+  configureBuckets: [{ name: 'retrap', configs: [] }],
+})
+const KEYS = { AWS_ACCESS_KEY_ID: 'S3RVER', AWS_SECRET_ACCESS_KEY: 'S3RVER' }
+let address = ''
+
+beforeAll(async () => {
+  const { port } = await server.run()
+  address = `s3://retrap/some/where?endpoint=http://127.0.0.1:${port}`
+})
+afterAll(async () => {
+  await server.close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const file = (name: string, content: string | Uint8Array): string => {
+  const path = join(folder, name)
+  writeFileSync(path, content)
+  return path
+}
+// sha256sum of "abc": FIPS 180-2, appendix B.1.
+const ABC = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
+const NONE = ABC.replace('ba', 'ab')
+
+describe.each<readonly [string, () => ArtefactStore]>([
+  ['a folder', () => new FolderStore(join(folder, 'store'))],
+  ['an S3 server', () => new S3Store(address, KEYS)],
+])('a store on %s', (_name, open) => {
+  test('gives a file back by the hash of its content', async () => {
+    const store = open()
+    expect(await store.put(file('abc', 'abc'))).toEqual({ sha256: ABC, bytes: 3 })
+    expect(await store.put(file('again', 'abc'))).toEqual({ sha256: ABC, bytes: 3 })
+    await store.get(ABC, join(folder, 'back'))
+    expect(readFileSync(join(folder, 'back'), 'utf8')).toBe('abc')
+    const large = Uint8Array.from({ length: 300_000 }, (_, i) => (i * i) >> 3)
+    const { sha256 } = await store.put(file('large', large))
+    await store.get(sha256, join(folder, 'back'))
+    expect(Uint8Array.from(readFileSync(join(folder, 'back')))).toEqual(large)
+  })
+
+  test('says what it lacks, and leaves no file', async () => {
+    await expect(open().get(NONE, join(folder, 'none'))).rejects.toThrow(`has no ${NONE}`)
+    expect(readdirSync(folder).filter((name) => name.startsWith('none'))).toEqual([])
+  })
+})
+
+describe('what a store gives is checked', () => {
+  test('a folder whose file was changed', async () => {
+    const store = new FolderStore(join(folder, 'changed'))
+    await store.put(file('abc', 'abc'))
+    writeFileSync(join(folder, 'changed', ABC.slice(0, 2), ABC.slice(2)), 'abd')
+    await expect(store.get(ABC, join(folder, 'none'))).rejects.toThrow(/has the hash a52d159f.*damaged/)
+    expect(readdirSync(folder).filter((name) => name.startsWith('none'))).toEqual([])
+  })
+
+  test('a server that refuses a key is told with its status', async () => {
+    const store = new S3Store(address, { ...KEYS, AWS_ACCESS_KEY_ID: 'nobody' })
+    await expect(store.put(file('x', 'secret'))).rejects.toThrow(/refuses PUT of [0-9a-f]{64} with status 403/)
+  })
+
+  test.each([
+    ['s3://b?endpoint=http://store.example', KEYS, /use https/],
+    ['s3://b', {}, /set AWS_ACCESS_KEY_ID/],
+    ['s3:b', KEYS, /give s3/],
+  ])('%s is refused', (text, environment, message) => {
+    expect(() => new S3Store(text, environment)).toThrow(StoreError)
+    expect(() => new S3Store(text, environment)).toThrow(message)
+  })
+
+  test('an address that is no s3: is a folder', () => {
+    expect(openStore(join(folder, 'f'))).toBeInstanceOf(FolderStore)
+  })
+})
+
+describe('the files of a worker', () => {
+  test('are fetched once, and again where they are damaged', async () => {
+    const store = new FolderStore(join(folder, 'store'))
+    const abc = await store.put(file('abc', 'abc'))
+    let fetched = 0
+    const counting: ArtefactStore = {
+      put: (path) => store.put(path),
+      get: async (sha256, path) => {
+        fetched++
+        await store.get(sha256, path)
+      },
+    }
+    const cache = new FileCache(join(folder, 'cache'), counting, 1000)
+    const [path, same] = await Promise.all([cache.pathOf(abc), cache.pathOf(abc)])
+    expect(same).toBe(path)
+    expect(readFileSync(path, 'utf8')).toBe('abc')
+    expect(fetched).toBe(1)
+    chmodSync(path, 0o600)
+    writeFileSync(path, 'abd')
+    await new FileCache(join(folder, 'cache'), counting, 1000).pathOf(abc)
+    expect(readFileSync(path, 'utf8')).toBe('abc')
+    expect(fetched).toBe(2)
+    await expect(cache.pathOf({ sha256: NONE, bytes: 3 })).rejects.toThrow('has no')
+  })
+
+  test('make room for others when they have not been used for an hour, the oldest first', async () => {
+    const store = new FolderStore(join(folder, 'store'))
+    const old = join(folder, 'old')
+    mkdirSync(old)
+    for (const [name, minutes] of [
+      ['a', 180],
+      ['b', 90],
+      ['c', 5],
+    ] as const) {
+      const path = file(join('old', name), 'x'.repeat(10))
+      utimesSync(path, Date.now() / 1000, Date.now() / 1000 - minutes * 60)
+    }
+    const cache = new FileCache(old, store, 25)
+    await cache.pathOf(await store.put(file('abc', 'abc')))
+    expect(readdirSync(old).sort()).toEqual(['b', ABC, 'c'].sort())
+    await cache.pathOf(await store.put(file('more', 'more than five bytes')))
+    expect(readdirSync(old).sort()).toEqual([expect.stringMatching(/^[0-9a-f]{64}$/), ABC, 'c'].sort())
+  })
+})
