@@ -47,3 +47,27 @@ export class ByteQueue {
     return Array.from({ length: this.#count }, (_, i) => this.at(i))
   }
 }
+
+/** Characters of a stream that wait outside the FIFO before the stream has to. */
+const MAX_WAITING = 256
+
+/** Characters that the far end of a serial line has sent, and for which the receiver's FIFO has no room yet. */
+export class WaitingCharacters extends ByteQueue {
+  /** The stream was offered less room than it wanted. */
+  #short = false
+
+  /** Takes as many bytes of a stream as there is room for. @returns how many */
+  offer(bytes: Uint8Array): number {
+    const taken = Math.min(bytes.length, Math.max(0, MAX_WAITING - this.length))
+    this.#short = taken < bytes.length
+    for (const byte of bytes.subarray(0, taken)) this.push(byte)
+    return taken
+  }
+
+  /** Whether the stream is to be told that there is room again: once, when nothing waits any more. */
+  hasNewRoom(): boolean {
+    if (!this.#short || this.length > 0) return false
+    this.#short = false
+    return true
+  }
+}

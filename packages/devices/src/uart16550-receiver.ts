@@ -1,5 +1,5 @@
 import type { DeviceContext, Timer, Word64 } from '@retrap/device'
-import { ByteQueue } from './byte-queue.ts'
+import { ByteQueue, WaitingCharacters } from './byte-queue.ts'
 import { restoreDeadline, savedDeadline } from './saved-deadline.ts'
 import { LSR_BI, LSR_DR, LSR_ERRORS, LSR_FE, LSR_FIFO_ERROR, LSR_OE, LSR_PE } from './uart16550-modem.ts'
 import type { ByteBatchState } from './byte-batch.ts'
@@ -49,8 +49,6 @@ export interface Uart16550State {
 /** Characters that a FIFO holds. */
 export const FIFO_BYTES = 16
 const TRIGGERS = [1, 4, 8, 14] as const
-/** Characters of a stream that wait outside the FIFO before the stream has to. */
-const MAX_WAITING = 256
 /** Error bits of a received character are kept above its byte. */
 const ERRORS_SHIFT = 8
 /** A break: a zero character with BI set. */
@@ -76,13 +74,11 @@ export class Receiver {
   /** The receive FIFO; one deep while FIFOs are off. */
   readonly #received = new ByteQueue()
   /** Characters that the host has sent and the FIFO has no room for yet. */
-  readonly #waiting = new ByteQueue()
+  readonly waiting: WaitingCharacters = new WaitingCharacters()
   /** Error bits and the latched overrun. */
   #errors = 0
   #trigger = 0
   #timeoutPending = false
-  /** The stream was offered less room than it wanted. */
-  #short = false
   #timer: Timer | null = null
 
   constructor(ports: ReceiverPorts) {
@@ -94,11 +90,6 @@ export class Receiver {
       this.#timeoutPending = this.#received.length > 0 && this.fifos
       this.#ports.timedOut()
     })
-  }
-
-  /** Characters that wait outside the FIFO. */
-  waiting(): number {
-    return this.#waiting.length
   }
 
   /** Whether the FIFO has reached its trigger level. */
@@ -116,27 +107,12 @@ export class Receiver {
     return (this.#errors & LSR_ERRORS) !== 0
   }
 
-  /** Queues a character that comes over the line. */
-  push(character: number): void {
-    this.#waiting.push(character)
-  }
-
-  /** Takes as many bytes of a stream as there is room for. @returns how many */
-  offer(bytes: Uint8Array): number {
-    const taken = Math.min(bytes.length, Math.max(0, MAX_WAITING - this.#waiting.length))
-    this.#short = taken < bytes.length
-    for (const byte of bytes.subarray(0, taken)) this.#waiting.push(byte)
-    return taken
-  }
-
   /** Moves characters from the line to the FIFO while there is room. */
   refill(): void {
     if (this.#ports.loopback()) return
     const room = this.#capacity()
-    while (this.#waiting.length > 0 && this.#received.length < room) this.#accept(this.#waiting.shift())
-    if (!this.#short || this.#waiting.length > 0) return
-    this.#short = false
-    this.#ports.ready()
+    while (this.waiting.length > 0 && this.#received.length < room) this.#accept(this.waiting.shift())
+    if (this.waiting.hasNewRoom()) this.#ports.ready()
   }
 
   /** Takes a character of the transmitter. */
@@ -233,7 +209,7 @@ export class Receiver {
       timeoutPending: this.#timeoutPending,
       timeoutAt: savedDeadline(this.#timer),
       received: this.#received.toArray(),
-      waiting: this.#waiting.toArray(),
+      waiting: this.waiting.toArray(),
     }
   }
 
@@ -242,7 +218,7 @@ export class Receiver {
     this.#errors = saved.lsr
     this.#timeoutPending = saved.timeoutPending
     this.#received.fill(saved.received)
-    this.#waiting.fill(saved.waiting)
+    this.waiting.fill(saved.waiting)
     restoreDeadline(this.#timer, saved.timeoutAt)
   }
 }

@@ -128,14 +128,14 @@ export class Uart16550 implements DeviceModel {
    * @returns how many bytes wait outside the FIFO, for a sender that wants to hold back
    */
   receive(bytes: Uint8Array): number {
-    for (const byte of bytes) this.#receiver.push(byte)
+    for (const byte of bytes) this.#receiver.waiting.push(byte)
     this.#received()
-    return this.#receiver.waiting()
+    return this.#receiver.waiting.length
   }
 
   /** Takes as many bytes of the stream as there is room for; it is told when there is more. */
   #offer(bytes: Uint8Array): number {
-    const taken = this.#receiver.offer(bytes)
+    const taken = this.#receiver.waiting.offer(bytes)
     if (taken > 0) this.#received()
     return taken
   }
@@ -148,12 +148,12 @@ export class Uart16550 implements DeviceModel {
 
   /** Bytes from the host that the guest's FIFO has not had room for yet. */
   get receiveQueueBytes(): number {
-    return this.#receiver.waiting()
+    return this.#receiver.waiting.length
   }
 
   /** Sends a break to the guest: a zero character with BI set, behind what is already on its way. */
   sendBreak(): void {
-    this.#receiver.push(BREAK)
+    this.#receiver.waiting.push(BREAK)
     this.#received()
   }
 

@@ -1,5 +1,5 @@
 import type { DeviceContext, Timer, Word64 } from '@retrap/device'
-import { ByteQueue } from '../byte-queue.ts'
+import { ByteQueue, WaitingCharacters } from '../byte-queue.ts'
 import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 import { DR_BE, DR_ERRORS_SHIFT, DR_OE, INT_BE, INT_OE, INT_RT, INT_RX } from './pl011-registers.ts'
 import type { ByteBatchState } from '../byte-batch.ts'
@@ -48,8 +48,6 @@ export interface Pl011State {
 
 /** Characters that a FIFO holds. */
 export const FIFO_CHARACTERS = 16
-/** Characters of a stream that wait outside the FIFO before the stream has to. */
-const MAX_WAITING = 256
 /** Eighths of the FIFO, by IFLS; higher values are reserved and count as the last. */
 const EIGHTHS = [1, 2, 4, 6, 7] as const
 const RSR_OE = DR_OE >> DR_ERRORS_SHIFT
@@ -82,9 +80,7 @@ export class Pl011Receiver {
   /** The receive FIFO; one deep while FIFOs are off. */
   readonly #received = new ByteQueue()
   /** Characters that the host has sent and the FIFO has no room for yet. */
-  readonly #waiting = new ByteQueue()
-  /** The stream was offered less room than it wanted. */
-  #short = false
+  readonly waiting: WaitingCharacters = new WaitingCharacters()
   /** A character was lost, and the next one tells of it. */
   #overrun = false
   #timer: Timer | null = null
@@ -111,30 +107,10 @@ export class Pl011Receiver {
     return this.#received.length >= this.#capacity()
   }
 
-  /** Characters that wait outside the FIFO. */
-  get waiting(): number {
-    return this.#waiting.length
-  }
-
-  /** Queues a character that comes over the line. */
-  push(character: number): void {
-    this.#waiting.push(character)
-  }
-
-  /** Takes as many bytes of a stream as there is room for. @returns how many */
-  offer(bytes: Uint8Array): number {
-    const taken = Math.min(bytes.length, Math.max(0, MAX_WAITING - this.#waiting.length))
-    this.#short = taken < bytes.length
-    for (const byte of bytes.subarray(0, taken)) this.#waiting.push(byte)
-    return taken
-  }
-
   /** Moves characters from the line to the FIFO while there is room. */
   refill(): void {
-    while (this.#ports.listens() && this.#waiting.length > 0 && !this.full) this.#accept(this.#waiting.shift())
-    if (!this.#short || this.#waiting.length > 0) return
-    this.#short = false
-    this.#ports.ready()
+    while (this.#ports.listens() && this.waiting.length > 0 && !this.full) this.#accept(this.waiting.shift())
+    if (this.waiting.hasNewRoom()) this.#ports.ready()
   }
 
   /** Takes a character of the transmitter. A full FIFO keeps what it holds. */
@@ -206,7 +182,7 @@ export class Pl011Receiver {
       rsr: this.status,
       overrun: this.#overrun,
       received: this.#received.toArray(),
-      waiting: this.#waiting.toArray(),
+      waiting: this.waiting.toArray(),
       timeoutAt: savedDeadline(this.#timer),
     }
   }
@@ -215,7 +191,7 @@ export class Pl011Receiver {
     this.status = saved.rsr
     this.#overrun = saved.overrun
     this.#received.fill(saved.received)
-    this.#waiting.fill(saved.waiting)
+    this.waiting.fill(saved.waiting)
     restoreDeadline(this.#timer, saved.timeoutAt)
   }
 }

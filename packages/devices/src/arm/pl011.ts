@@ -109,13 +109,13 @@ export class Pl011 implements DeviceModel {
 
   /** Takes as many bytes of the stream as there is room for; it is told when there is more. */
   #offer(bytes: Uint8Array): number {
-    const taken = this.#receiver.offer(bytes)
+    const taken = this.#receiver.waiting.offer(bytes)
     this.#receiver.refill()
     return taken
   }
 
   #push(character: number): void {
-    this.#receiver.push(character)
+    this.#receiver.waiting.push(character)
     this.#receiver.refill()
   }
 
