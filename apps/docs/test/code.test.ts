@@ -1,31 +1,13 @@
-import { globSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { globSync } from 'node:fs'
+import { join } from 'node:path'
 import { format } from 'node:util'
 import { sliced } from '@retrap/tooling/slice'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { compile, runProgram, shown } from '../.vitepress/theme/program.ts'
+import { fileOf, pages, promised, read, root, runsOf } from './support/programs.ts'
 
-const root = dirname(import.meta.dirname)
-const read = (file: string): string => readFileSync(join(root, file), 'utf8')
 const ours = globSync('code/*.ts', { cwd: root }).sort()
-const pages = globSync('pages/**/*.md', { cwd: root }).sort()
-/** The programs that pages run, as `<Run code="name" />` or, for an example of a package, `<Run code="package/name" />`. */
-const runs = [
-  ...new Set(pages.flatMap((page) => [...read(page).matchAll(/<Run code="([^"]*)"/g)].map(([, name]) => name!))),
-]
-
-/** The file of a program that a page runs. */
-function fileOf(name: string): string {
-  const [program, owner] = name.split('/').toReversed()
-  return owner === undefined ? `code/${program}.ts` : `../../packages/${owner}/examples/${program}.ts`
-}
-
-/** The lines that a program says it prints, in its closing comment. */
-function promised(source: string): string {
-  const comment = /\n\/\/ Output:\n((?:\/\/.*\n)*)$/.exec(source)?.[1]
-  if (comment === undefined) throw new Error('expected a closing comment that begins with "// Output:"')
-  return comment.replaceAll(/^\/\/ ?/gm, '').trimEnd()
-}
+const runs = [...new Set(pages.flatMap(runsOf))]
 
 afterEach(() => {
   vi.restoreAllMocks()
@@ -70,8 +52,7 @@ describe('TypeScript in a page comes from a file that is run', () => {
       expect(read(file).length).toBeGreaterThan(0)
     }
     // A reader sees the program that the button runs.
-    for (const [, name = ''] of text.matchAll(/<Run code="([^"]*)"/g))
-      expect(text).toContain(`<<< @/../${fileOf(name)}`)
+    for (const name of runsOf(page)) expect(text).toContain(`<<< @/../${fileOf(name)}`)
   })
 
   test('every program is on a page', () => {
