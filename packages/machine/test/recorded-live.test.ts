@@ -111,6 +111,15 @@ test.each(sliced(MACHINES, 2))(
       expect(await debug.step()).toEqual({ reason: 'step' })
       expect(debug.pc).toBe(pc)
       expect(recorder.instructions).toBe(now + 1)
+      // By number: into the past, to where it is, and to where it has not been yet.
+      for (const to of [now - 5, now + 1, now + 501]) {
+        // oxlint-disable-next-line no-await-in-loop
+        expect(await debug.goto(to)).toEqual({ reason: 'step' })
+        expect([debug.instructions, debug.pc === pc]).toEqual([to, to > now])
+      }
+      expect(recorder.instructions).toBe(now + 501)
+      // oxlint-disable-next-line no-await-in-loop
+      await expect(debug.goto(-1)).rejects.toMatchObject({ code: 'ERR_OPTION' })
     }
     await recorder.end()
     // What was recorded is one run.

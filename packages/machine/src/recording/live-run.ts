@@ -86,13 +86,14 @@ export class LiveRun implements TravellingMachine {
     if (this.instructions >= this.now) this.#isLive = true
   }
 
+  /** Goes to an instruction of what was recorded; from the machine's instant on, the machine runs there. */
   async goto(instruction: number, options: MachineRunOptions = {}): Promise<ReplayExit> {
     this.#check()
-    if (!Number.isSafeInteger(instruction) || instruction < 0 || instruction > this.now)
-      throw new MachineError('ERR_OPTION', `instruction ${instruction}: expected 0 to ${this.now}`)
-    if (instruction === this.now) {
+    if (!Number.isSafeInteger(instruction) || instruction < 0)
+      throw new MachineError('ERR_OPTION', `instruction ${instruction}: expected a whole number from 0 on`)
+    if (instruction >= this.now) {
       this.#isLive = true
-      return { reason: 'arrived' }
+      return instruction === this.now ? { reason: 'arrived' } : this.#goOnLive(instruction, options)
     }
     const past = await this.#goBack(instruction)
     return past.goto(instruction, options)

@@ -132,6 +132,18 @@ export class ReplayDebugger {
     return { remove: () => void this.#stoppers.delete(stopper) }
   }
 
+  /**
+   * Goes to before an instruction, by its number from power-on, past all breakpoints and watchpoints. A machine that is recorded
+   * just now runs on to an instruction that it has not come to yet.
+   *
+   * @returns `step`: it is there; else why it is not
+   * @throws MachineError `ERR_OPTION` for a number that is none, or is behind the end of the recording; as `pc.run`
+   */
+  async goto(instruction: number, options: MachineRunOptions = {}): Promise<ReplayStop> {
+    const exit = await this.#machine.goto(instruction, options)
+    return exit.reason === 'arrived' ? { reason: 'step' } : exit
+  }
+
   /** Runs on to the next breakpoint or watchpoint, or to the end. @throws MachineError as `pc.run` */
   async continue(options: MachineRunOptions = {}): Promise<ReplayStop> {
     this.#machine.forwards?.()
