@@ -18,6 +18,7 @@ import type { SessionHost } from './session/host.ts'
 import { addImage } from './image/command.ts'
 import { readRecordedRun } from './recording/session-recording.ts'
 import { parseMigrationAddress, receiveIncoming } from './migration/socket-channel.ts'
+import { addMcp } from './mcp/command.ts'
 import { addMigrate } from './migration/control.ts'
 import { refuseChangedDisks } from './snapshots/saved-disks.ts'
 import { hostDigest, openSnapshotFile, type PagesProgress, readSavedRun } from './snapshots/snapshot-file.ts'
@@ -155,7 +156,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       const [unknown] = program.args
       if (unknown !== undefined)
         throw usage(
-          `there is no command '${unknown}'; there are run, linux, restore, replay, migrate, web, image, disasm, walk, esr, p2m and test`,
+          `there is no command '${unknown}'; there are run, linux, restore, replay, migrate, web, image, disasm, walk, esr, p2m, test and mcp`,
         )
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
       const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
@@ -282,6 +283,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
   program.commandsGroup('Tools:')
   addImage(program, host.stdout, report)
   addTest(program, host, report)
+  addMcp(program, host, packageVersion)
   addDisasm(program, host.stdout, host.stderr, process.env)
   addWalk(program, host.stdout)
   addEsr(program, host.stdout)

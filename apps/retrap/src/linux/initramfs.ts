@@ -1,4 +1,4 @@
-import { writeCpio } from './cpio.ts'
+import { type CpioEntry, writeCpio } from './cpio.ts'
 
 /** The prompt of our initramfs's shell when it waits for a command. */
 export const SHELL_PROMPT: RegExp = /\/\S* # $/
@@ -54,8 +54,13 @@ esac
  *
  * @param busybox - a statically linked busybox, such as Debian's busybox-static holds
  * @param modules - the kernel's modules to load, in this order
+ * @param agent - is started before the shell
  */
-export function buildInitramfs(busybox: Uint8Array, modules: readonly Uint8Array[] = []): Uint8Array {
+export function buildInitramfs(
+  busybox: Uint8Array,
+  modules: readonly Uint8Array[] = [],
+  agent?: GuestAgent,
+): Uint8Array {
   const forModules = modules.length === 0 ? [] : ['mnt', 'modules']
   const directories = ['bin', 'dev', 'etc', ...forModules, 'proc', 'root', 'sys', 'tmp']
   return writeCpio([
@@ -75,7 +80,39 @@ export function buildInitramfs(busybox: Uint8Array, modules: readonly Uint8Array
       kind: 'file',
       path: 'init',
       mode: 0o755,
-      data: new TextEncoder().encode(initScript(modules.length === 0 ? '' : DRIVERS_SCRIPT)),
+      data: new TextEncoder().encode(
+        initScript(`${modules.length === 0 ? '' : DRIVERS_SCRIPT}${agent === undefined ? '' : startOf(agent)}`),
+      ),
     },
+    ...(agent === undefined ? [] : [agentFile(agent)]),
   ])
+}
+
+/** The agent of `@retrap/guest` in a guest. */
+export interface GuestAgent {
+  /** Its text. */
+  readonly script: string
+  /** The guest's name for its port, such as `/dev/ttyS1`. */
+  readonly port: string
+}
+
+const AGENT_FILE = 'retrap-agent.sh'
+
+const startOf = ({ port }: GuestAgent): string => `setsid sh /${AGENT_FILE} ${port} &\n`
+const agentFile = ({ script }: Pick<GuestAgent, 'script'>): CpioEntry => ({
+  kind: 'file',
+  path: AGENT_FILE,
+  mode: 0o755,
+  data: new TextEncoder().encode(script),
+})
+
+/** Returns an initial RAM disk with the agent behind what is in it: Linux unpacks one archive after the other. */
+export function withAgent(initrd: Uint8Array, script: string): Uint8Array {
+  const extra = writeCpio([agentFile({ script })])
+  // An archive begins at a multiple of four. Source: buffer-format.rst, as in cpio.ts.
+  const at = Math.ceil(initrd.length / 4) * 4
+  const whole = new Uint8Array(at + extra.length)
+  whole.set(initrd)
+  whole.set(extra, at)
+  return whole
 }

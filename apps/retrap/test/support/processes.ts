@@ -46,8 +46,18 @@ export interface ProcessOptions {
 export const TEST_JIT: boolean = process.env['RETRAP_TEST_JIT'] !== 'off'
 /** `RETRAP_TEST_DEVICES=async` places the boards of machines likewise, as `--devices` does. */
 const TEST_DEVICES = process.env['RETRAP_TEST_DEVICES']
-/** Commands that run no machine. */
-const TOOLS: ReadonlySet<string> = new Set(['disasm', 'esr', 'help', 'image', 'p2m', 'walk', '--help', '--version'])
+/** Commands that run no machine, or none of these options. */
+const TOOLS: ReadonlySet<string> = new Set([
+  'disasm',
+  'esr',
+  'help',
+  'image',
+  'mcp',
+  'p2m',
+  'walk',
+  '--help',
+  '--version',
+])
 
 /** The command line's arguments, with what the environment of the tests asks for. */
 export function testOptions(args: readonly string[]): readonly string[] {

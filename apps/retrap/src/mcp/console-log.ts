@@ -1,0 +1,73 @@
+import { printable } from '@retrap/test'
+
+/** So many characters of a console are kept: the last ones. */
+const MOST_CHARACTERS = 1 << 20
+
+/** The output of a guest's console, of which the end is kept, however much a guest prints. */
+export class ConsoleLog {
+  readonly #decoder = new TextDecoder()
+  #text = ''
+  /** Characters that were printed before `#text`. */
+  #dropped = 0
+  #readTo = 0
+  #look: (() => void) | undefined
+
+  /** Takes bytes of UTF-8. Carriage returns are left out. */
+  push(bytes: Uint8Array): void {
+    this.#text += this.#decoder.decode(bytes, { stream: true }).replaceAll('\r', '')
+    this.#look?.()
+    // Not at each byte: a string that is cut is copied.
+    if (this.#text.length < 2 * MOST_CHARACTERS) return
+    this.#dropped += this.#text.length - MOST_CHARACTERS
+    this.#text = this.#text.slice(-MOST_CHARACTERS)
+  }
+
+  /** Characters that were printed in all. */
+  get length(): number {
+    return this.#dropped + this.#text.length
+  }
+
+  /** Takes what has not been read yet, or its end, without control characters. */
+  take(mostCharacters: number): string {
+    const text = this.#text.slice(Math.max(0, this.#readTo - this.#dropped))
+    this.#readTo = this.length
+    return lastOf(printable(text), mostCharacters)
+  }
+
+  /** Returns the last characters, read or not. */
+  last(mostCharacters: number): string {
+    const text = printable(this.#text.slice(-mostCharacters))
+    return withoutFirst(this.length - mostCharacters, text)
+  }
+
+  /**
+   * Waits until a text is printed. Another wait ends this one.
+   *
+   * @param isNew - what is printed from now on counts; otherwise all that was not read yet
+   */
+  until(expected: string, isNew: boolean): Promise<void> {
+    return new Promise((resolve) => {
+      let from = isNew ? this.length : Math.max(this.#readTo, this.#dropped)
+      this.#look = () => {
+        const at = Math.max(0, from - this.#dropped)
+        if (this.#text.indexOf(expected, at) < 0) {
+          // A match may have begun.
+          from = Math.max(from, this.length - expected.length + 1)
+          return
+        }
+        this.#look = undefined
+        resolve()
+      }
+      this.#look()
+    })
+  }
+}
+
+/** Returns the end of a text, and says how much is missing. */
+export function lastOf(text: string, mostCharacters: number): string {
+  const left = text.length - mostCharacters
+  return withoutFirst(left, text.slice(Math.max(0, left)))
+}
+
+const withoutFirst = (characters: number, text: string): string =>
+  characters > 0 ? `[${characters} characters before are left out]\n${text}` : text

@@ -1,0 +1,160 @@
+import { z } from 'zod'
+import { type BootRequest, prepareBoot, PROMPTS } from './boot.ts'
+import { lastOf } from './console-log.ts'
+import type { NamedFolders } from './folders.ts'
+import { type Machines, mebibytes } from './machines.ts'
+import { machineArgument, text, type Tool, tool } from './tool.ts'
+import type { ToolMachine } from './tool-machine.ts'
+
+/** Parts of the server that tools of machines use. */
+export interface MachineToolParts {
+  readonly machines: Machines
+  readonly folders: NamedFolders
+  /** The argument `timeoutSeconds`, up to the server's limit. */
+  readonly timeout: z.ZodOptional<z.ZodNumber>
+  readonly embeddedGuest: () => Uint8Array | Promise<Uint8Array>
+  /** Logs a line. */
+  readonly tell: (line: string) => void
+}
+
+/** Characters of a console that a result has. */
+export const MOST_SHOWN = 32_768
+
+const nameArgument = z
+  .string()
+  .regex(/^[\w-]{1,32}$/)
+  .optional()
+  .describe('its name: letters, digits, _ and -; default m1, m2 and so on')
+
+const fileArgument = (what: string): z.ZodOptional<z.ZodString> =>
+  z.string().min(1).max(4096).optional().describe(`${what}: a path in a named folder`)
+
+/** Tools that make, keep and end machines. */
+export function machineTools({ machines, folders, timeout, embeddedGuest, tell }: MachineToolParts): readonly Tool[] {
+  return [
+    tool(
+      'boot',
+      "Boots a PC and returns what it prints on its console. system: debian (Debian's kernel with a busybox shell and an agent for exec), embedded (a small guest with a prompt), files (kernel with initrd, firmware, disks or a CD, by paths in the named folders). Files stay as they are: what a guest writes to disks is kept in memory. A machine runs only while a call needs that, and stands still between calls.",
+      {
+        system: z.enum(['debian', 'embedded', 'files']),
+        name: nameArgument,
+        kernel: fileArgument('kernel (Linux bzImage, PVH or multiboot ELF)'),
+        initrd: fileArgument('initial RAM disk'),
+        append: z.string().optional().describe("the kernel's command line; its console is console=ttyS0"),
+        firmware: fileArgument('firmware image'),
+        disks: z
+          .array(z.string().min(1).max(4096))
+          .max(4)
+          .optional()
+          .describe('raw or qcow2 images; SeaBIOS boots them'),
+        cdrom: fileArgument('ISO image'),
+        memory: z.string().max(16).optional().describe('256M, 1G; default 256M (debian), 64M (embedded), 512M'),
+        cpus: z.int().min(1).max(8).optional(),
+        board: z.enum(['pc', 'q35']).optional(),
+        display: z.enum(['none', 'std']).optional().describe('graphics card; default std where disks are booted'),
+        addAgent: z.boolean().optional().describe('puts /retrap-agent.sh into the initrd, for exec'),
+        record: z
+          .boolean()
+          .optional()
+          .describe('records the run, for go_to and who_wrote; such a machine cannot be forked and has no checkpoint'),
+        until: z
+          .string()
+          .min(1)
+          .max(1000)
+          .optional()
+          .describe('text on the console that ends the boot; default the prompt (debian, embedded), or nothing is run'),
+        timeoutSeconds: timeout,
+      },
+      async ({ name, record = false, until, timeoutSeconds: _seconds, ...request }, call) => {
+        const given = request satisfies BootRequest
+        const machine = await machines.boot(name, await prepareBoot(given, folders, embeddedGuest, tell), record)
+        const prompt = until ?? PROMPTS[request.system]
+        if (prompt !== undefined)
+          await machine
+            .running(call, JSON.stringify(prompt), () => machine.console.until(prompt, false))
+            .catch(async (error: unknown) => {
+              const printed = machine.console.last(2000)
+              await machines.stop(machine.facts.name)
+              throw withConsole(error, printed)
+            })
+        return text(describe(machine, machine.console.take(MOST_SHOWN)), { machine: machine.facts.name })
+      },
+      // Debian may have to be fetched first.
+      { seconds: 300 },
+    ),
+    tool(
+      'list_machines',
+      'Lists the machines: names, what they are, where they are.',
+      {},
+      async () => {
+        const { all } = machines
+        const lines = all.map((machine) => describe(machine))
+        return text(lines.length === 0 ? 'There is no machine: boot one.' : lines.join('\n'), {
+          machines: all.map((machine) => ({ ...machine.facts, state: machine.state, recorded: machine.isRecorded })),
+        })
+      },
+      { isReadOnly: true },
+    ),
+    tool(
+      'fork',
+      'Makes a copy of a machine that goes on from the same instant, in milliseconds; what one does the other does not see. The fork has its own disks in memory and no network. With record its run is recorded, for go_to and who_wrote.',
+      { machine: machineArgument, name: nameArgument, record: z.boolean().optional(), timeoutSeconds: timeout },
+      async ({ machine, name, record = false }, call) => {
+        const fork = await machines.fork(call, machines.get(machine), name, record)
+        return text(describe(fork), { machine: fork.facts.name })
+      },
+    ),
+    tool(
+      'checkpoint',
+      'Keeps the instant at which a machine is, for reset; the one before is forgotten.',
+      { machine: machineArgument, timeoutSeconds: timeout },
+      async ({ machine }, call) => {
+        await machines.get(machine).checkpoint(call)
+        return text(`${machine} can be reset to this instant.`)
+      },
+    ),
+    tool(
+      'reset',
+      'Puts a machine back to its checkpoint, within a millisecond, also one that has ended.',
+      { machine: machineArgument, timeoutSeconds: timeout },
+      async ({ machine }, call) => {
+        const found = machines.get(machine)
+        await found.reset(call)
+        return text(describe(found))
+      },
+    ),
+    tool(
+      'run',
+      'Runs a machine for some time of the host, and returns what it prints. Its time is its own: where it waits for a timer, none passes for the host.',
+      { machine: machineArgument, seconds: z.number().min(0.01).max(60), timeoutSeconds: timeout },
+      async ({ machine, seconds }, call) => {
+        const found = machines.get(machine)
+        await found.runFor(call, 1000 * seconds)
+        return text(describe(found, found.console.take(MOST_SHOWN)))
+      },
+    ),
+    tool(
+      'stop',
+      'Ends a machine and forgets it, like pulling its plug.',
+      { machine: machineArgument },
+      async ({ machine }) => {
+        await machines.stop(machine)
+        return text(`${machine} is gone.`)
+      },
+    ),
+  ]
+}
+
+/** Describes a machine in a line, and what it has printed. */
+export function describe(machine: ToolMachine, printed = ''): string {
+  const { name, system, memoryBytes, parent } = machine.facts
+  const more = [...(parent === undefined ? [] : [`forked from ${parent}`]), ...(machine.isRecorded ? ['recorded'] : [])]
+  const line = `${name}: ${system}, ${mebibytes(memoryBytes)}${more.map((one) => `, ${one}`).join('')}, ${machine.state}`
+  return printed === '' ? line : `${line}\n--- console\n${printed}`
+}
+
+/** Adds the end of a console to an error. */
+export function withConsole(error: unknown, printed: string): unknown {
+  if (error instanceof Error && printed !== '') error.message += `\n--- console\n${lastOf(printed, 2000)}`
+  return error
+}

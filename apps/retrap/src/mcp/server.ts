@@ -1,0 +1,111 @@
+import type { Readable, Writable } from 'node:stream'
+import { Server } from '@modelcontextprotocol/sdk/server/index.js'
+import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js'
+import { type CallToolResult, CallToolRequestSchema, ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js'
+import { z } from 'zod'
+import { explainError } from '../errors.ts'
+import { Call } from './call.ts'
+import { debugTools } from './debug-tools.ts'
+import type { NamedFolders } from './folders.ts'
+import { guestTools } from './guest-tools.ts'
+import { machineTools } from './machine-tools.ts'
+import { type MachineLimits, Machines } from './machines.ts'
+import type { Tool } from './tool.ts'
+import { ToolError } from './tool-error.ts'
+
+/** Parts and limits of a server. */
+export interface McpServerOptions {
+  readonly version: string
+  readonly folders: NamedFolders
+  readonly limits: MachineLimits
+  /** Seconds that a call may ask for. */
+  readonly mostSeconds: number
+  readonly stdin: Readable
+  readonly stdout: Writable
+  readonly embeddedGuest: () => Uint8Array | Promise<Uint8Array>
+  /** Logs a line; stdout is the protocol's. */
+  readonly tell: (line: string) => void
+  /** Ends the server. */
+  readonly signal: AbortSignal
+}
+
+/** Seconds that a call takes unless it asks for more. */
+const USUAL_SECONDS = 60
+/** Calls at a time. */
+const MOST_CALLS = 32
+
+const INSTRUCTIONS = `Emulated PCs: boot one, then exec commands (system debian), or type on its console and wait_for output. A machine stands still between calls. fork copies one in milliseconds; checkpoint and reset go back to an instant. A machine that was booted or forked with record: true can be shown at any instruction of its past (go_to), and says who wrote an address (who_wrote).`
+
+/** Serves tools on a client's pipes until they are closed. */
+export async function serveMcp(options: McpServerOptions): Promise<void> {
+  const { version, limits, mostSeconds, stdin, stdout, signal, tell } = options
+  const machines = new Machines(limits)
+  const timeout = z
+    .number()
+    .min(0.1)
+    .max(mostSeconds)
+    .optional()
+    .describe(`seconds of the host that the call may take, at most ${mostSeconds}; default ${USUAL_SECONDS}`)
+  const parts = { ...options, machines, timeout }
+  const tools = new Map(
+    [...machineTools(parts), ...guestTools(parts), ...debugTools(parts)].map((each) => [each.name, each] as const),
+  )
+  const server = new Server({ name: 'retrap', version }, { capabilities: { tools: {} }, instructions: INSTRUCTIONS })
+  server.onerror = (error) => tell(`mcp: ${error.message.slice(0, 500)}`)
+  server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: [...tools.values()].map(listed) }))
+  let calls = 0
+  server.setRequestHandler(
+    CallToolRequestSchema,
+    async ({ params }, { signal: cancelled }): Promise<CallToolResult> => {
+      calls++
+      try {
+        if (calls > MOST_CALLS)
+          throw new ToolError('ERR_LIMIT', `more than ${MOST_CALLS} calls at a time: wait for one`)
+        const found = tools.get(params.name)
+        if (found === undefined) throw new ToolError('ERR_ARGUMENT', `there is no tool ${params.name}`)
+        const either = AbortSignal.any([cancelled, signal])
+        const callFor = (seconds = USUAL_SECONDS): Call => new Call(Math.min(seconds, mostSeconds), either)
+        return await found.run(params.arguments ?? {}, callFor)
+      } catch (error) {
+        return failure(error, tell)
+      } finally {
+        calls--
+      }
+    },
+  )
+  const { promise: closed, resolve: close } = Promise.withResolvers<void>()
+  server.onclose = close
+  stdin.once('end', close)
+  stdin.once('close', close)
+  // The client is gone: nobody reads.
+  stdout.once('error', close)
+  signal.addEventListener('abort', () => close())
+  try {
+    await server.connect(new StdioServerTransport(stdin, stdout))
+    await closed
+    await server.close()
+  } finally {
+    await machines.close()
+  }
+}
+
+const listed = ({ name, description, inputSchema, isReadOnly }: Tool) => ({
+  name,
+  description,
+  inputSchema,
+  annotations: { readOnlyHint: isReadOnly, openWorldHint: false },
+})
+
+/** An error as the result of a tool: the model that has called it reads what to do. */
+function failure(error: unknown, tell: (line: string) => void): CallToolResult {
+  if (error instanceof ToolError) return failed(`${error.code}: ${error.message}`)
+  const known = explainError(error)
+  if (known !== undefined) return failed(known.message)
+  const message = error instanceof Error ? error.message : String(error)
+  if (error instanceof Error && 'code' in error && /^ERR_[A-Z_]+$/.test(String(error.code)))
+    return failed(`${String(error.code)}: ${message}`)
+  tell(`mcp: ${error instanceof Error ? error.stack : String(error)}`)
+  return failed(`an error of retrap's own: ${message}`)
+}
+
+const failed = (message: string): CallToolResult => ({ content: [{ type: 'text', text: message }], isError: true })

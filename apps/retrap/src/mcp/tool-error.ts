@@ -1,0 +1,28 @@
+/**
+ * Why a tool has not done what it was called for:
+ * `ERR_PATH` a file that is not in a named folder, or cannot be used, `ERR_MACHINE` there is no such machine, `ERR_LIMIT` more
+ * than the server gives, `ERR_TIME` the call has not ended in time, `ERR_CANCELLED` its caller has given it up, `ERR_ENDED` the
+ * machine has ended, `ERR_STATE` the machine cannot do that as it is now, `ERR_ARGUMENT` a value makes no sense,
+ * `ERR_GUEST` the guest does not answer, or not as an agent does.
+ */
+export type ToolErrorCode =
+  | 'ERR_PATH'
+  | 'ERR_MACHINE'
+  | 'ERR_LIMIT'
+  | 'ERR_TIME'
+  | 'ERR_CANCELLED'
+  | 'ERR_ENDED'
+  | 'ERR_STATE'
+  | 'ERR_ARGUMENT'
+  | 'ERR_GUEST'
+
+/** A tool has not done what it was called for. The message says what to do. */
+export class ToolError extends Error {
+  readonly code: ToolErrorCode
+
+  constructor(code: ToolErrorCode, message: string) {
+    super(message)
+    this.name = 'ToolError'
+    this.code = code
+  }
+}

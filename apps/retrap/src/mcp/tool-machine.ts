@@ -1,0 +1,329 @@
+import type { MachineCheckpoint, MachineDebugger, MachineExit, Pc, ReplayDebugger } from '@retrap/machine'
+import type { Keyboard } from '@retrap/display'
+import { connectGuest, type ExecResult, type Guest, GuestError } from '@retrap/guest'
+import type { Call } from './call.ts'
+import { ConsoleLog } from './console-log.ts'
+import type { RecordedRun } from './recorded-run.ts'
+import { ToolError } from './tool-error.ts'
+
+/** Facts about a machine that do not change. */
+export interface MachineFacts {
+  readonly name: string
+  /** Names of its files, or of its system. */
+  readonly system: string
+  readonly memoryBytes: number
+  /** Memory of the host that it counts as. */
+  readonly hostBytes: number
+  /** The machine that it was forked from. */
+  readonly parent?: string
+}
+
+/** The files that go with a machine. */
+export interface MachineFiles {
+  /** The recording of its run, if it is recorded. */
+  readonly recorded?: RecordedRun | undefined
+  /** Its disks, which its forks have too. */
+  readonly disks?: SharedDisks | undefined
+}
+
+/** Open images of a machine and its forks. They are closed with the last of these. */
+export class SharedDisks {
+  readonly #close: () => Promise<void>
+  #users = 1
+
+  constructor(close: () => Promise<void>) {
+    this.#close = close
+  }
+
+  /** One machine more has them. */
+  retain(): this {
+    this.#users++
+    return this
+  }
+
+  /** One machine less has them. */
+  async release(): Promise<void> {
+    if (--this.#users === 0) await this.#close()
+  }
+}
+
+/** Which of its serial ports the agent is at: `/dev/ttyS1` of Linux. */
+const AGENT_PORT = 1
+/** A connection is tried anew after so long, for as long as a call lasts. */
+const CONNECT_MS = 10_000
+/** A command that is to end has so much longer for it: the guest's agent ends it, and says what it has printed. */
+const ENDING_MS = 8000
+/** The machine runs for so long when keys were pressed. */
+const KEYS_MS = 500
+const NO_AGENT =
+  'no agent of @retrap/guest has answered on the second serial port. system debian has one; elsewhere boot with addAgent and start it in the guest: sh /retrap-agent.sh /dev/ttyS1 & (tool type does that at a shell). Without one, type commands on the console'
+
+/**
+ * A machine of the server. It runs only while a call needs that, and stands still between calls; on deterministic time the guest
+ * notices nothing of it. Calls on one machine wait for each other.
+ */
+export class ToolMachine {
+  readonly facts: MachineFacts
+  readonly console: ConsoleLog = new ConsoleLog()
+  readonly #pc: Pc
+  readonly #recorded: RecordedRun | undefined
+  /** Its disks. */
+  readonly disks: SharedDisks | undefined
+  /** Where calls go through the recorded run; undefined: at the machine's instant. */
+  #travel: ReplayDebugger | undefined
+  #checkpoint: MachineCheckpoint | undefined
+  #guest: Promise<Guest> | undefined
+  #exit: MachineExit | undefined
+  /** Settles when all calls before have ended. */
+  #last: Promise<unknown> = Promise.resolve()
+  readonly #closing = new AbortController()
+
+  constructor(facts: MachineFacts, pc: Pc, { recorded, disks }: MachineFiles) {
+    this.facts = facts
+    this.#pc = pc
+    this.#recorded = recorded
+    this.disks = disks
+    pc.serial.onTransmit((bytes) => this.console.push(bytes))
+  }
+
+  /** The machine as calls see it now: going back shows another one. */
+  get #shown(): Pc {
+    return this.#travel?.pc ?? this.#pc
+  }
+
+  /** Says for people what it does. */
+  get state(): string {
+    const { instructions: now } = this.#pc.domain
+    const at = `at instruction ${now}`
+    if (this.#exit !== undefined) return `ended (${describeExit(this.#exit)}) ${at}`
+    const { instructions } = this.#shown.domain
+    return instructions < now ? `${at}; shown is its past at instruction ${instructions}` : at
+  }
+
+  get isRecorded(): boolean {
+    return this.#recorded !== undefined
+  }
+
+  /** Types bytes on the console; the guest takes them when the machine runs. */
+  type(text: string): void {
+    this.#pc.serial.receive(new TextEncoder().encode(text))
+  }
+
+  /** Runs it until something has happened. */
+  async running<T>(call: Call, what: string, action: () => Promise<T>, patienceMs = 0): Promise<T> {
+    return this.#inTurn(call, async () => {
+      if (this.#exit !== undefined) throw this.#ended()
+      const stop = new AbortController()
+      const { promise: ended, reject } = Promise.withResolvers<never>()
+      const closed = (): void => reject(this.#stopped())
+      this.#closing.signal.addEventListener('abort', closed)
+      const run = this.#run(stop.signal).then(
+        (exit) => {
+          if (exit === undefined) return
+          this.#exit = exit
+          reject(this.#ended())
+        },
+        (error: unknown) => {
+          this.#exit = { reason: 'internal-error', detail: { message: String(error) } }
+          reject(this.#ended())
+        },
+      )
+      try {
+        return await call.wait(Promise.race([action(), ended]), what, patienceMs)
+      } finally {
+        this.#closing.signal.removeEventListener('abort', closed)
+        stop.abort()
+        await run
+        ended.catch(() => {})
+      }
+    })
+  }
+
+  /** Runs it on from its instant. @returns how it has ended; undefined: it was stopped */
+  async #run(signal: AbortSignal): Promise<MachineExit | undefined> {
+    const travel = this.#travel
+    if (travel === undefined) {
+      const exit = await this.#pc.run({ signal })
+      return exit.reason === 'stopped' ? undefined : exit
+    }
+    await travel.goto(this.#pc.domain.instructions)
+    const stop = await travel.continue({ signal })
+    return 'detail' in stop || ENDS.has(stop.reason) ? (stop as MachineExit) : undefined
+  }
+
+  /** Runs it for so long, or until it ends. */
+  async runFor(call: Call, milliseconds: number): Promise<void> {
+    const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds))
+    await this.running(call, `the end of ${milliseconds} ms`, pause).catch((error: unknown) => {
+      if (!(error instanceof ToolError && error.code === 'ERR_ENDED')) throw error
+    })
+  }
+
+  /**
+   * Runs a command by the guest's agent.
+   *
+   * @throws ToolError `ERR_GUEST` without an agent; GuestError with the output of a command that was ended
+   */
+  async exec(call: Call, command: string, stdin: string | undefined, maxOutputBytes: number): Promise<ExecResult> {
+    return this.running(
+      call,
+      'the end of the command',
+      async () => {
+        const guest = await this.#connected(call)
+        const timeoutMs = call.leftMs
+        const options = { timeoutMs, maxOutputBytes, signal: call.cancelled }
+        return guest.exec(command, { ...options, ...(stdin !== undefined && { stdin }) })
+      },
+      ENDING_MS,
+    )
+  }
+
+  async #connected(call: Call): Promise<Guest> {
+    const port = this.#pc.serialPorts[AGENT_PORT]
+    if (port === undefined) throw new ToolError('ERR_GUEST', NO_AGENT)
+    for (;;) {
+      this.#guest ??= connectGuest(port, { connectTimeoutMs: CONNECT_MS })
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- until there is one
+        return await call.wait(this.#guest, 'the agent')
+      } catch (error) {
+        // A connection that is still being made is for a later call.
+        if (error instanceof ToolError) throw error.code === 'ERR_TIME' ? new ToolError('ERR_GUEST', NO_AGENT) : error
+        this.#guest = undefined
+        if (!(error instanceof GuestError && error.code === 'ERR_GUEST_TIMEOUT')) throw error
+      }
+    }
+  }
+
+  /** Has keys pressed, and the guest take them. @throws DisplayError for a key that there is not */
+  async press(call: Call, keys: (keyboard: Keyboard) => Promise<boolean>): Promise<void> {
+    await this.running(call, 'the guest to take the keys', async () => {
+      await keys(this.#pc.keyboard)
+      await new Promise((resolve) => setTimeout(resolve, KEYS_MS))
+    })
+  }
+
+  /** Does something with it while it stands still. */
+  async still<T>(call: Call, action: (pc: Pc) => Promise<T>): Promise<T> {
+    return this.#inTurn(call, () => action(this.#shown))
+  }
+
+  /** The debugger of the machine that is shown, which stands still. */
+  async inspect<T>(call: Call, action: (debug: MachineDebugger) => T): Promise<T> {
+    return this.still(call, async (pc) => action(await pc.debugger()))
+  }
+
+  /** Makes another machine of it, which goes on from its instant. */
+  async fork(call: Call, make: (pc: Pc) => Promise<ToolMachine>): Promise<ToolMachine> {
+    if (this.isRecorded)
+      throw new ToolError(
+        'ERR_STATE',
+        `${this.facts.name} is recorded, and cannot be forked: boot without record, and record the fork`,
+      )
+    return this.#inTurn(call, () => make(this.#pc))
+  }
+
+  /** Keeps this instant, in the place of the one before. */
+  async checkpoint(call: Call): Promise<void> {
+    if (this.isRecorded)
+      throw new ToolError('ERR_STATE', `${this.facts.name} is recorded: go_to goes back to each of its instructions`)
+    return this.#inTurn(call, async () => {
+      if (this.#exit !== undefined) throw this.#ended()
+      const taken = await this.#pc.checkpoint({ deadlineMs: call.leftMs })
+      this.#checkpoint?.close()
+      this.#checkpoint = taken
+    })
+  }
+
+  /** Goes back to the instant that was kept. */
+  async reset(call: Call): Promise<void> {
+    return this.#inTurn(call, async () => {
+      if (this.#checkpoint === undefined)
+        throw new ToolError('ERR_STATE', `${this.facts.name} has no checkpoint to go back to: call checkpoint first`)
+      await this.#leaveGuest()
+      await this.#checkpoint.reset({ deadlineMs: call.leftMs })
+      this.#exit = undefined
+    })
+  }
+
+  /** Drops the connection: another time has another agent. */
+  async #leaveGuest(): Promise<void> {
+    const guest = this.#guest
+    this.#guest = undefined
+    ;(await guest?.catch(() => undefined))?.close()
+  }
+
+  /** Goes through the recorded run. */
+  async travel<T>(call: Call, action: (debug: ReplayDebugger) => Promise<T>): Promise<T> {
+    const recorded = this.#recorded
+    if (recorded === undefined)
+      throw new ToolError('ERR_STATE', `${this.facts.name} is not recorded: boot or fork with record: true`)
+    return this.#inTurn(call, async () => action((this.#travel ??= await recorded.debugger())))
+  }
+
+  /** Instructions that it has executed. */
+  get instructions(): number {
+    return this.#pc.domain.instructions
+  }
+
+  /** The picture of its screen. @returns a PNG file; undefined where it shows nothing */
+  async screenshot(call: Call): Promise<Uint8Array | undefined> {
+    return this.still(call, async ({ screen }) => {
+      screen.refresh()
+      return screen.width === 0 ? undefined : screen.toPng()
+    })
+  }
+
+  /** Ends it, and calls that wait for it. To be called once. */
+  async close(): Promise<void> {
+    this.#closing.abort()
+    await this.#last
+    // A connection that is being made ends by itself.
+    void this.#leaveGuest()
+    this.#checkpoint?.close()
+    await this.#recorded?.end()
+    this.#pc.close()
+    await this.disks?.release()
+  }
+
+  async #inTurn<T>(call: Call, action: () => Promise<T>): Promise<T> {
+    const before = this.#last
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#last = before.then(() => promise)
+    try {
+      await call.wait(before, `the calls before on ${this.facts.name}`)
+      if (call.over.aborted) throw call.reason('its turn')
+      if (this.#closing.signal.aborted) throw this.#stopped()
+      return await action()
+    } finally {
+      resolve()
+    }
+  }
+
+  #stopped(): ToolError {
+    return new ToolError('ERR_MACHINE', `${this.facts.name} was stopped`)
+  }
+
+  #ended(): ToolError {
+    const how = this.#exit === undefined ? 'it has ended' : describeExit(this.#exit)
+    return new ToolError(
+      'ERR_ENDED',
+      `${this.facts.name} has ended (${how}): read its console, reset it to a checkpoint, or boot another`,
+    )
+  }
+}
+
+const ENDS: ReadonlySet<string> = new Set<MachineExit['reason']>([
+  'power-off',
+  'reset',
+  'debug-exit',
+  'triple-fault',
+  'guest-crash',
+  'suspend',
+  'out-of-memory',
+  'internal-error',
+])
+
+function describeExit({ reason, code, detail }: MachineExit): string {
+  return `${reason}${code === undefined ? '' : ` ${code}`}${detail === undefined ? '' : `: ${detail.message}`}`
+}

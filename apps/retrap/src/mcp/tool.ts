@@ -1,0 +1,61 @@
+import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js'
+import { z } from 'zod'
+import type { Call } from './call.ts'
+import { ToolError } from './tool-error.ts'
+
+/** A tool of the server. */
+export interface Tool {
+  readonly name: string
+  /** Its effect, for the model that calls it. */
+  readonly description: string
+  /** It changes nothing. */
+  readonly isReadOnly: boolean
+  /** JSON Schema of its arguments. */
+  readonly inputSchema: { readonly type: 'object' }
+  /** @param given - arguments as they came @throws ToolError `ERR_ARGUMENT` and others */
+  run(given: unknown, callFor: CallFor): Promise<CallToolResult>
+}
+
+/** Makes the call of a tool. @param seconds - that it may take; default those of the server */
+export type CallFor = (seconds: number | undefined) => Call
+
+/** Arguments of most tools. */
+export const machineArgument: z.ZodString = z.string().min(1).max(32).describe('name of the machine')
+/** An address, as JSON numbers have no 64 bits. */
+export const addressArgument: z.ZodString = z
+  .string()
+  .regex(/^(?:0x[\da-fA-F]{1,16}|\d{1,19})$/)
+  .describe('as 0xffffffff81000000 or in decimal')
+
+/** Makes a tool. @param shape - of its arguments; others are refused */
+export function tool<Shape extends z.ZodRawShape>(
+  name: string,
+  description: string,
+  shape: Shape,
+  run: (given: z.output<z.ZodObject<Shape>>, call: Call) => Promise<CallToolResult>,
+  { isReadOnly = false, seconds }: { readonly isReadOnly?: boolean; readonly seconds?: number } = {},
+): Tool {
+  const schema = z.strictObject(shape)
+  return {
+    name,
+    description,
+    isReadOnly,
+    inputSchema: z.toJSONSchema(schema, { io: 'input' }) as Tool['inputSchema'],
+    async run(given, callFor) {
+      const parsed = schema.safeParse(given)
+      if (!parsed.success) throw new ToolError('ERR_ARGUMENT', z.prettifyError(parsed.error))
+      const { timeoutSeconds } = parsed.data as { readonly timeoutSeconds?: number }
+      const call = callFor(timeoutSeconds ?? seconds)
+      try {
+        return await run(parsed.data as z.output<z.ZodObject<Shape>>, call)
+      } finally {
+        call.end()
+      }
+    },
+  }
+}
+
+/** A result that is text. @param data - the same for programs */
+export function text(content: string, data?: Record<string, unknown>): CallToolResult {
+  return { content: [{ type: 'text', text: content }], ...(data !== undefined && { structuredContent: data }) }
+}
