@@ -90,7 +90,7 @@ export function buildInitramfs(
 
 /** The agent of `@retrap/guest` in a guest. */
 export interface GuestAgent {
-  /** Its text. */
+  /** The text of the agent. */
   readonly script: string
   /** The guest's name for its port, such as `/dev/ttyS1`. */
   readonly port: string

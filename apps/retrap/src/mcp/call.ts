@@ -25,7 +25,7 @@ export class Call {
     return Math.max(1, Math.ceil(this.#endMs - performance.now()))
   }
 
-  /** Why it is over. @param what - it waited for */
+  /** The error of a call that is over. @param what - was waited for */
   reason(what: string): ToolError {
     return this.cancelled.aborted
       ? new ToolError('ERR_CANCELLED', `the call was cancelled while it waited for ${what}`)
@@ -54,7 +54,7 @@ export class Call {
     } finally {
       this.over.removeEventListener('abort', ended)
       clearTimeout(timer as NodeJS.Timeout)
-      // The one that has lost is nobody's.
+      // Nobody waits for a promise that comes later.
       promise.catch(() => {})
     }
   }

@@ -39,9 +39,9 @@ export class RecordedRun {
     return this.#recorder.debugger({ read: (at, bytes) => this.#file.read(at, bytes) })
   }
 
-  /** Ends it; the machine does not run any more. */
+  /** Ends the recording. The machine does not run any more. */
   async end(): Promise<void> {
-    // Its file is about to go: nobody misses what could not be written.
+    // The file is removed: what could not be written is not needed.
     await this.#recorder.end().catch(() => {})
     await this.#file.close()
   }

@@ -2,7 +2,7 @@
  * Why a tool has not done what it was called for:
  * `ERR_PATH` a file that is not in a named folder, or cannot be used, `ERR_MACHINE` there is no such machine, `ERR_LIMIT` more
  * than the server gives, `ERR_TIME` the call has not ended in time, `ERR_CANCELLED` its caller has given it up, `ERR_ENDED` the
- * machine has ended, `ERR_STATE` the machine cannot do that as it is now, `ERR_ARGUMENT` a value makes no sense,
+ * machine has ended, `ERR_STATE` the machine cannot do that as it is now, `ERR_ARGUMENT` a value is invalid,
  * `ERR_GUEST` the guest does not answer, or not as an agent does.
  */
 export type ToolErrorCode =

@@ -22,7 +22,7 @@ export interface MachineFacts {
 export interface MachineFiles {
   /** The recording of its run, if it is recorded. */
   readonly recorded?: RecordedRun | undefined
-  /** Its disks, which its forks have too. */
+  /** Disks of the machine and of its forks. */
   readonly disks?: SharedDisks | undefined
 }
 
@@ -67,7 +67,7 @@ export class ToolMachine {
   readonly console: ConsoleLog = new ConsoleLog()
   readonly #pc: Pc
   readonly #recorded: RecordedRun | undefined
-  /** Its disks. */
+  /** Disks of the machine and of its forks. */
   readonly disks: SharedDisks | undefined
   /** Where calls go through the recorded run; undefined: at the machine's instant. */
   #travel: ReplayDebugger | undefined
@@ -109,7 +109,7 @@ export class ToolMachine {
     this.#pc.serial.receive(new TextEncoder().encode(text))
   }
 
-  /** Runs it until something has happened. */
+  /** Runs the machine until an action has ended. */
   async running<T>(call: Call, what: string, action: () => Promise<T>, patienceMs = 0): Promise<T> {
     return this.#inTurn(call, async () => {
       if (this.#exit !== undefined) throw this.#ended()
@@ -139,7 +139,7 @@ export class ToolMachine {
     })
   }
 
-  /** Runs it on from its instant. @returns how it has ended; undefined: it was stopped */
+  /** Runs the machine on from its own instant. @returns how it has ended; undefined: it was stopped */
   async #run(signal: AbortSignal): Promise<MachineExit | undefined> {
     const travel = this.#travel
     if (travel === undefined) {
@@ -151,7 +151,7 @@ export class ToolMachine {
     return 'detail' in stop || ENDS.has(stop.reason) ? (stop as MachineExit) : undefined
   }
 
-  /** Runs it for so long, or until it ends. */
+  /** Runs the machine for so long, or until it ends. */
   async runFor(call: Call, milliseconds: number): Promise<void> {
     const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds))
     await this.running(call, `the end of ${milliseconds} ms`, pause).catch((error: unknown) => {
@@ -195,7 +195,7 @@ export class ToolMachine {
     }
   }
 
-  /** Has keys pressed, and the guest take them. @throws DisplayError for a key that there is not */
+  /** Has keys pressed, and the guest take them. @throws DisplayError for a key that does not exist */
   async press(call: Call, keys: (keyboard: Keyboard) => Promise<boolean>): Promise<void> {
     await this.running(call, 'the guest to take the keys', async () => {
       await keys(this.#pc.keyboard)
@@ -274,7 +274,7 @@ export class ToolMachine {
     })
   }
 
-  /** Ends it, and calls that wait for it. To be called once. */
+  /** Ends the machine, and calls that wait for it. To be called once. */
   async close(): Promise<void> {
     this.#closing.abort()
     await this.#last

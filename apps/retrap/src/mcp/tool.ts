@@ -6,9 +6,9 @@ import { ToolError } from './tool-error.ts'
 /** A tool of the server. */
 export interface Tool {
   readonly name: string
-  /** Its effect, for the model that calls it. */
+  /** The effect of the tool, for the model that calls it. */
   readonly description: string
-  /** It changes nothing. */
+  /** The tool changes nothing. */
   readonly isReadOnly: boolean
   /** JSON Schema of its arguments. */
   readonly inputSchema: { readonly type: 'object' }

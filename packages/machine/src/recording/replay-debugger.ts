@@ -137,7 +137,7 @@ export class ReplayDebugger {
    * just now runs on to an instruction that it has not come to yet.
    *
    * @returns `step`: it is there; else why it is not
-   * @throws MachineError `ERR_OPTION` for a number that is none, or is behind the end of the recording; as `pc.run`
+   * @throws MachineError `ERR_OPTION` for an invalid number, or one behind the end of the recording; as `pc.run`
    */
   async goto(instruction: number, options: MachineRunOptions = {}): Promise<ReplayStop> {
     const exit = await this.#machine.goto(instruction, options)
