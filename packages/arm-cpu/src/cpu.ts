@@ -257,7 +257,7 @@ export class ArmCpu {
     const { retired } = this.#turn
     jit.beginTurn()
     const exit = this.#runGuarded(budget)
-    jit.endTurn(this.#turn.retired - retired, this.#code.units)
+    jit.endTurn(this.#turn.retired - retired, this.#code.runner)
     return exit
   }
 

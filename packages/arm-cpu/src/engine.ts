@@ -90,7 +90,7 @@ export class ArmEngine {
   /** Decoded instructions. */
   readonly codeCache: CodeCache
   /** Compiles hot code, and counts what it has done; undefined where all is interpreted. */
-  readonly jit: Pick<Jit<unknown>, 'addRunner' | 'beginTurn' | 'counts' | 'endTurn' | 'hot'> | undefined
+  readonly jit: Pick<Jit<unknown>, 'addTable' | 'beginTurn' | 'counts' | 'endTurn' | 'hot'> | undefined
   /** @internal The interpreter: a `WebAssembly.Module`, a name that not every TypeScript setting knows. */
   readonly module: object
 

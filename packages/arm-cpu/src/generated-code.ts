@@ -5,6 +5,7 @@ import {
   TLB_EXECUTE,
   UnitTable,
   type FunctionTable,
+  type UnitRunner,
   type Tlb,
   OP_COLD,
   OP_CROSS,
@@ -42,8 +43,8 @@ export class GeneratedCode {
   readonly #space: ArmCodeSpace
   readonly #fetch: CodeFetch<ReturnType<ArmCodeSpace['newTranslation']>>
   readonly #pinned: PinnedInstruction
-  /** The units that it may enter. */
-  readonly units: UnitTable
+  /** The processor, as units see it. */
+  readonly runner: UnitRunner
   readonly #interpret: (state: number, record: number) => number
   #error: unknown
 
@@ -76,16 +77,14 @@ export class GeneratedCode {
         ...imports,
         fetch: (lo: number, hi: number) => this.#fetch.fetch(lo >>> 0, space.untagged(hi >>> 0)),
         cross: (record: number) => this.#fetch.cross(record >>> 0),
-        hot: (record: number) => jit?.hot(record >>> 0, this.units) ?? record,
+        hot: (record: number) => jit?.hot(record >>> 0, this.runner) ?? record,
       },
     })
-    this.units = new UnitTable({
+    this.runner = {
       state,
-      table: instance.exports['table'] as FunctionTable,
-      imports,
       executeSlots: (lo, hi) => tlb.lookup(translation.executeSet, TLB_EXECUTE, lo, hi),
-    })
-    jit?.addRunner(this.units)
+    }
+    jit?.addTable(new UnitTable({ table: instance.exports['table'] as FunctionTable, imports }))
     this.#interpret = instance.exports['run'] as (state: number, record: number) => number
   }
 

@@ -106,7 +106,7 @@ export type { CodeWriter } from './jit/first-tier/code-writer.ts'
 export type { CopiedExits, CopiedUnit } from './jit/first-tier/copied-unit.ts'
 export { RegionFunction, type TableCallee } from './jit/position-switch.ts'
 export type { Flow, Region, RegionBlock, RegionInstruction, RegionPage } from './jit/region.ts'
-export { UnitTable, type FunctionTable, type UnitTableParts, type UnitRunner } from './jit/unit.ts'
+export { UnitTable, type FunctionTable, type UnitEntries, type UnitTableParts, type UnitRunner } from './jit/unit.ts'
 export { EXECUTE_VIEWS } from './execute-views.ts'
 export { Tlb } from './tlb.ts'
 export {

@@ -6,10 +6,13 @@ import { FLAG_SIZE, SIZE_4M } from './tlb-layout.ts'
  */
 const MOST_REGIONS = 0x4000
 
+/** Entries that a journal has room for at first: most machines that are made by the hundred execute little. */
+const FIRST_ENTRIES = 512
+
 /** The TLB entries that may be valid, global ones or all others, so that a flush costs what was filled. */
 export class TlbJournal {
-  /** Addresses of the entries, each once. */
-  readonly entries: Uint32Array
+  /** Addresses of the entries, each once, with room for more. */
+  entries: Uint32Array
   /** Count of the entries. */
   count = 0
   /** Linear 4 MiB regions of which there may be fragments of large pages. */
@@ -17,13 +20,25 @@ export class TlbJournal {
   /** Linear 1 GiB regions of which there may be fragments of larger pages. */
   readonly #huge = new Regions()
 
+  readonly #most: number
+
   /** @param most - entries that there are */
   constructor(most: number) {
-    this.entries = new Uint32Array(most)
+    this.#most = most
+    this.entries = new Uint32Array(Math.min(most, FIRST_ENTRIES))
+  }
+
+  /** Makes room for so many entries. */
+  reserve(count: number): void {
+    if (count <= this.entries.length) return
+    const larger = new Uint32Array(Math.min(this.#most, Math.max(count, 2 * this.entries.length)))
+    larger.set(this.entries)
+    this.entries = larger
   }
 
   /** Adds an entry. */
   add(entry: number): void {
+    if (this.count === this.entries.length) this.reserve(this.count + 1)
     this.entries[this.count++] = entry
   }
 

@@ -234,6 +234,7 @@ export class Tlb {
   #bringBack({ words, length, staleExecute }: ParkedSpace): void {
     const u32 = this.#u32
     const locals = this.#locals
+    locals.reserve(length / PARKED_WORDS)
     const { entries } = locals
     let count = 0
     for (let at = 0; at < length; at += PARKED_WORDS) {

@@ -26,8 +26,9 @@ export interface TlbEntries {
 
 /** Knows which machine frames a TLB may have write entries of, and drops these: writes to a frame must be seen. */
 export class WritableEntries {
-  /** By frame: 0, or {@link MAY_HAVE}, parked entries included; or {@link TO_DROP}. */
-  readonly #frames: Uint8Array
+  /** By frame: 0, or {@link MAY_HAVE}, parked entries included; or {@link TO_DROP}. Empty before the first entry. */
+  #frames = new Uint8Array(0)
+  readonly #frameCount: number
   readonly #entries: TlbEntries
   /** The frame that {@link WritableEntries.drop} was called for last. */
   #droppedFrame = -1
@@ -39,13 +40,14 @@ export class WritableEntries {
 
   /** @param frames - of machine memory */
   constructor(frames: number, entries: TlbEntries) {
-    this.#frames = new Uint8Array(frames)
+    this.#frameCount = frames
     this.#entries = entries
   }
 
   /** A write entry is made. @param target - machine address of its page */
   note(entry: number, target: number): void {
     const frame = target >>> PAGE_SHIFT
+    if (this.#frames.length === 0) this.#frames = new Uint8Array(this.#frameCount)
     this.#frames[frame] = MAY_HAVE
     if (frame === this.#droppedFrame && this.#only !== entry) this.#only = this.#only === NONE ? entry : SEVERAL
   }
@@ -63,7 +65,7 @@ export class WritableEntries {
   /** Drops all write entries of a frame, in all address spaces. @param frameMa - machine address of the frame */
   drop(frameMa: number): void {
     const frame = frameMa >>> PAGE_SHIFT
-    if (this.#frames[frame] === 0) return
+    if (this.#frames.length === 0 || this.#frames[frame] === 0) return
     this.#frames[frame] = 0
     const only = frame === this.#droppedFrame ? this.#only : SEVERAL
     this.#droppedFrame = frame
@@ -93,6 +95,7 @@ export class WritableEntries {
    */
   dropFrames(numbers: Uint32Array, count: number): void {
     const frames = this.#frames
+    if (frames.length === 0) return
     let any = false
     for (let i = 0; i < count; i++) {
       const frame = numbers[i]!

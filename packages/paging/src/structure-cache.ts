@@ -8,6 +8,8 @@ const COUNTS = [0, 512, 64, 16, 4] as const
 const BASE = [0, 0, 512 * WORDS, 576 * WORDS, 592 * WORDS] as const
 const TOTAL_WORDS = 596 * WORDS
 const SPACES = 4096
+/** Each PCID has a space of its own at first. */
+const FIRST_SPACES: Uint32Array = Uint32Array.from({ length: SPACES }, (_, pcid) => pcid + 1)
 /** Address-space numbers are multiplied by 32 in an entry. */
 const LAST_SPACE = 2 ** 27 - 1
 
@@ -51,7 +53,7 @@ export class PagingStructureCache {
   /** Negative if NX is set above. */
   nx: number = 0
   readonly #words: Uint32Array = new Uint32Array(TOTAL_WORDS)
-  readonly #spaces: Uint32Array = Uint32Array.from({ length: SPACES }, (_, pcid) => pcid + 1)
+  readonly #spaces: Uint32Array = FIRST_SPACES.slice()
   #lastSpace: number = SPACES
   /** Something has been put in since everything was dropped. */
   #filled = false

@@ -1,4 +1,4 @@
-import { Tlb, Turn, tlbBytes, TLB_EXECUTE, UnitTable } from '@retrap/engine'
+import { Tlb, Turn, tlbBytes } from '@retrap/engine'
 import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { AccessLog, LOG_BYTES, AccessKind, AccessState, accessTag } from '@retrap/replay'
 import { AccessMode } from './access/access-mode.ts'
@@ -52,7 +52,6 @@ import type { Cpu, CpuClocks, Iterations } from './system/cpu.ts'
 import { ACTIVITY_MWAIT, ACTIVITY_RUNNING, SMBASE_RESET, S_ACTIVITY, S_SMBASE } from './system/system-state.ts'
 import { System } from './system/system.ts'
 import { LinearTranslation } from './access/translation.ts'
-import type { InterpreterExports } from './interpreter/interpreter.ts'
 
 const DATA = S_DATA >>> 2
 const STATE_BYTES = S_TLB_SETS + tlbBytes(TLB_MODES)
@@ -286,25 +285,6 @@ export class CpuCore implements Cpu {
     this.u32[S_EFLAGS >>> 2] = (value & ~FLAGS_ARITHMETIC) | 2
     setArithmeticFlags(this.u32, value)
   }
-}
-
-/**
- * Returns the table of the units that a vCPU may enter, with the imports that `importLibrary` declares.
- *
- * @param system - executes the instruction of a record by a handler, as the interpreter imports it
- */
-export function unitTable(
-  core: CpuCore,
-  interpreter: InterpreterExports,
-  system: (fn: number, record: number) => number,
-): UnitTable {
-  const { table, flags, checkSegment, slowAccess } = interpreter
-  return new UnitTable({
-    state: core.state,
-    table,
-    imports: { memory: core.memory.memory, flags, checkSegment, slowAccess, system },
-    executeSlots: (lo, hi) => core.tlb.lookup(core.mode.executeSet, TLB_EXECUTE, lo, hi),
-  })
 }
 
 /** The lazy flags, as generated code derives them (semantics/library.ts). */

@@ -22,7 +22,7 @@ import {
   STATUS_RESTART,
   STATUS_RETRY,
 } from './state-layout.ts'
-import type { InterpreterExports } from './interpreter/interpreter.ts'
+import type { VcpuInterpreter } from './interpreter/shared-interpreter.ts'
 import { type Exit, EXIT_BLOCKED, EXIT_BUDGET, EXIT_SHUTDOWN, failed } from './execution.ts'
 import type { InstructionPasses } from './access/instruction-passes.ts'
 import type { OutsideEvents } from './outside-events.ts'
@@ -52,7 +52,7 @@ export class EventDelivery {
   readonly #u32: Uint32Array
   readonly #pass: Pass
   readonly #outside: OutsideEvents
-  readonly #interpreter: InterpreterExports
+  readonly #interpreter: VcpuInterpreter
   readonly #passes: InstructionPasses
   readonly #event = new PendingEvent()
   /** Attempts of the delivery that is under way, each but the first of what the one before has met; and those that were told. */
@@ -73,7 +73,7 @@ export class EventDelivery {
     return status === STATUS_JUMP
   }
 
-  constructor(core: CpuCore, interpreter: InterpreterExports, passes: InstructionPasses) {
+  constructor(core: CpuCore, interpreter: VcpuInterpreter, passes: InstructionPasses) {
     this.#core = core
     this.#u32 = core.u32
     this.#pass = core.pass

@@ -1,7 +1,7 @@
 import { Sampling, type Turn } from '@retrap/engine'
 import type { CpuCore } from './cpu-core.ts'
 import type { DebugSlot } from './system/breakpoints.ts'
-import type { InterpreterExports } from './interpreter/interpreter.ts'
+import type { VcpuInterpreter } from './interpreter/shared-interpreter.ts'
 import {
   type Exit,
   EXIT_BLOCKED,
@@ -82,7 +82,7 @@ export class Executor {
   readonly #outside: OutsideEvents
   readonly #turn: Turn
   readonly #debug: DebugSlot
-  readonly #interpreter: InterpreterExports
+  readonly #interpreter: VcpuInterpreter
   readonly #fetch: InstructionFetch
   readonly #numericError: NumericError
   /** Samples of what is executed; see {@link Vcpu.sampleAfter}. */
@@ -102,7 +102,7 @@ export class Executor {
 
   constructor(
     core: CpuCore,
-    interpreter: InterpreterExports,
+    interpreter: VcpuInterpreter,
     fetch: InstructionFetch,
     quickPort: QuickPort,
     numericError: NumericError,

@@ -1,12 +1,11 @@
-import { ATTENTION_ASKED, linearAddress, type Turn, type UnitTable } from '@retrap/engine'
+import { ATTENTION_ASKED, linearAddress, TLB_EXECUTE, type Turn, type UnitRunner } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { AccessLog } from '@retrap/replay'
-import { CpuCore, unitTable } from './cpu-core.ts'
+import { CpuCore } from './cpu-core.ts'
 import { CpuRegisters } from './cpu-registers.ts'
 import type { X86Engine } from './interpreter/engine.ts'
 import { Executor } from './executor.ts'
 import type { ExecutionCounts, ExecutionWatch, Exit, StoreWatch } from './execution.ts'
-import type { InterpreterExports } from './interpreter/interpreter.ts'
 import { HandlerPath } from './interpreter/handler-path.ts'
 import type { CpuHost, Words } from './host.ts'
 import { type InitialCpuState, loadInitialState } from './initial-state.ts'
@@ -94,7 +93,7 @@ export class Vcpu {
   readonly #numericError: NumericError
   readonly #executor: Executor
   readonly #fetch: InstructionFetch
-  readonly #units: UnitTable
+  readonly #runner: UnitRunner
 
   constructor(engine: X86Engine, host: CpuHost, clocks: CpuClocks) {
     const core = new CpuCore(engine, host, clocks)
@@ -126,32 +125,28 @@ export class Vcpu {
       interpreter.address(state, record, sizeAndFlags),
     )
     const counter: Words = { lo: 0, hi: 0 }
-    const runHandler = (fn: number, record: number): number => this.#system(handlers, fn, record >>> 0)
-    const instance = new WebAssembly.Instance(engine.module as WebAssembly.Module, {
-      cpu: {
-        memory: memory.memory,
-        access: memoryAccess.generatedAccess,
-        timestamp: () => {
-          host.timestamp(counter)
-          u32[S_DATA >>> 2] = counter.lo
-          u32[(S_DATA >>> 2) + 1] = counter.hi
-        },
-        system: runHandler,
-        fetch: (lo: number, hi: number) => fetch.code.fetch(lo >>> 0, hi >>> 0),
-        cross: (record: number) => fetch.code.cross(record >>> 0),
-        hot: (record: number) => engine.jit?.hot(record >>> 0, units) ?? record,
+    const runner: UnitRunner = {
+      state,
+      executeSlots: (lo, hi) => core.tlb.lookup(core.mode.executeSet, TLB_EXECUTE, lo, hi),
+    }
+    this.#runner = runner
+    const interpreter = engine.interpreter.of({
+      access: memoryAccess.generatedAccess,
+      timestamp: () => {
+        host.timestamp(counter)
+        u32[S_DATA >>> 2] = counter.lo
+        u32[(S_DATA >>> 2) + 1] = counter.hi
       },
+      system: (fn, record) => this.#system(handlers, fn, record >>> 0),
+      fetch: (lo, hi) => fetch.code.fetch(lo >>> 0, hi >>> 0),
+      cross: (record) => fetch.code.cross(record >>> 0),
+      runner,
     })
-    const interpreter = instance.exports as unknown as InterpreterExports
-    const units = unitTable(core, interpreter, runHandler)
-    engine.jit?.addRunner(units)
-    this.#units = units
     this.#executor = new Executor(core, interpreter, fetch, quickPort, numericError)
   }
 
   /** Ends the vCPU: other vCPUs of its engine go on, and its part of machine memory is free. It must not be used any more. */
   close(): void {
-    this.engine.jit?.removeRunner(this.#units)
     this.core.close()
   }
 
@@ -330,7 +325,7 @@ export class Vcpu {
     const { retired } = this.#turn
     jit.beginTurn()
     const exit = this.#executor.run(budget, mostCalls)
-    jit.endTurn(this.#turn.retired - retired, this.#units)
+    jit.endTurn(this.#turn.retired - retired, this.#runner)
     return exit
   }
 

@@ -34,7 +34,7 @@ import { JitStatistics, now, processorTime } from './jit-statistics.ts'
 import { MemorySites } from './memory-sites.ts'
 import { RegionDiscovery } from './region-discovery.ts'
 import { UnitCompiler } from './unit-compiler.ts'
-import type { LinearPage, LiveUnit, Place, UnitRunner } from './unit.ts'
+import type { LinearPage, LiveUnit, Place, UnitEntries, UnitRunner } from './unit.ts'
 
 /** A place that is no region is looked at again after this many times more. */
 const LATER = 1 << 24
@@ -170,14 +170,9 @@ export class Jit<Form> {
     for (const at of [MISSES_AT, MISSES_PER_COUNT_AT]) u32[first + (at >>> 2)] = this.#compiler.sites.missesPerCount
   }
 
-  /** Adds a processor, which may execute the units that there are already. */
-  addRunner(runner: UnitRunner): void {
-    this.#units.codes.addRunner(runner)
-  }
-
-  /** Takes a processor out that executes no more. */
-  removeRunner(runner: UnitRunner): void {
-    this.#units.codes.removeRunner(runner)
+  /** Adds the table of an interpreter, which may execute the units that there are already. */
+  addTable(table: UnitEntries): void {
+    this.#units.codes.addTable(table)
   }
 
   /**

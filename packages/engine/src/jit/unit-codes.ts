@@ -1,6 +1,6 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { CodeSource, UnitCode } from './unit-code.ts'
-import type { UnitRunner } from './unit.ts'
+import type { UnitEntries } from './unit.ts'
 
 /** Pieces of code that begin alike, of those that are found: all are compared with a place. */
 const MOST_ALIKE = 4
@@ -8,11 +8,11 @@ const MOST_ALIKE = 4
 const MOST_ENTRIES = 1 << 16
 
 /**
- * Compiled code: entries of the function tables of all processors. Code that no unit has any more is kept, until its room
+ * Compiled code: entries of the function tables of all interpreters. Code that no unit has any more is kept, until its room
  * is needed: a page that is written or forgotten often has the same bytes soon.
  */
 export class UnitCodes {
-  readonly #runners: UnitRunner[] = []
+  readonly #tables: UnitEntries[] = []
   readonly #all = new Set<UnitCode>()
   /** By {@link CodeSource.key}, the newest last; without code in whose place there is other code. */
   readonly #byKey = new Map<number, UnitCode[]>()
@@ -35,23 +35,17 @@ export class UnitCodes {
     this.#nextEntry = firstEntry
   }
 
-  /** Adds a processor, which may execute the code that there is already. */
-  addRunner(runner: UnitRunner): void {
-    this.#runners.push(runner)
-    for (const { module, entry } of this.#lasting) runner.install(module, entry)
-    for (const { module, entry } of this.#all) runner.install(module, entry)
+  /** Adds an interpreter's table. It gets the code that there is already. */
+  addTable(table: UnitEntries): void {
+    this.#tables.push(table)
+    for (const { module, entry } of this.#lasting) table.install(module, entry)
+    for (const { module, entry } of this.#all) table.install(module, entry)
   }
 
   /** Adds a function that stays, for all code. @param entry - before the first of code */
   addLasting(module: object, entry: number): void {
     this.#lasting.push({ module, entry })
-    for (const runner of this.#runners) runner.install(module, entry)
-  }
-
-  /** Takes a processor out that executes no more. */
-  removeRunner(runner: UnitRunner): void {
-    const index = this.#runners.indexOf(runner)
-    if (index >= 0) this.#runners.splice(index, 1)
+    for (const table of this.#tables) table.install(module, entry)
   }
 
   /** Returns whether there is no entry of the table for more code. */
@@ -67,7 +61,7 @@ export class UnitCodes {
    */
   add(module: object, bytes: number, source: CodeSource, stored?: number): UnitCode {
     const entry = this.#free.at(-1) ?? this.#nextEntry
-    for (const runner of this.#runners) runner.install(module, entry)
+    for (const table of this.#tables) table.install(module, entry)
     if (this.#free.pop() === undefined) this.#nextEntry++
     const code: UnitCode = { ...source, entry, module, bytes, stored, users: 0, better: undefined }
     this.#all.add(code)
@@ -147,7 +141,7 @@ export class UnitCodes {
   }
 
   #drop(code: UnitCode): void {
-    for (const runner of this.#runners) runner.uninstall(code.entry)
+    for (const table of this.#tables) table.uninstall(code.entry)
     this.#forget(code)
     this.#all.delete(code)
     this.#kept.delete(code)

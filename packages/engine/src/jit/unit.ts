@@ -47,6 +47,10 @@ export interface UnitRunner {
   readonly state: number
   /** Finds the slot table that a linear page is executed by; -1 where none is known. */
   executeSlots(lo: number, hi: number): number
+}
+
+/** A function table that all units are entries of. */
+export interface UnitEntries {
   /** Makes a unit ready to be called as an entry of the table. @param module - a `WebAssembly.Module` */
   install(module: object, entry: number): void
   /** Gives a unit of the table up. */
@@ -65,31 +69,21 @@ export interface FunctionTable {
 
 /** The parts of a {@link UnitTable}. */
 export interface UnitTableParts {
-  /** Machine address of the processor's state. */
-  readonly state: number
-  /** The function table of its interpreter: units come after the forms. */
+  /** The function table of an interpreter: units come after the forms. */
   readonly table: FunctionTable
   /**
    * The imports of units as `cpu`, but for the table: the memory, `system` as the interpreter has it, and the imports of
    * `CompiledInstructionSet.beginUnit`.
    */
   readonly imports: Readonly<Record<string, unknown>>
-  /** Finds the slot table that a linear page is executed by; -1 where none is known. */
-  readonly executeSlots: (lo: number, hi: number) => number
 }
 
-/** The units that a processor may enter: entries of its interpreter's table, after the forms. */
-export class UnitTable implements UnitRunner {
-  /** Machine address of the processor's state. */
-  readonly state: number
-  /** Finds the slot table that a linear page is executed by; -1 where none is known. */
-  readonly executeSlots: (lo: number, hi: number) => number
+/** The units that an interpreter may enter: entries of its table, after the forms. */
+export class UnitTable implements UnitEntries {
   readonly #parts: UnitTableParts
 
   /** Makes a table without units. */
   constructor(parts: UnitTableParts) {
-    this.state = parts.state
-    this.executeSlots = parts.executeSlots
     this.#parts = parts
   }
 

@@ -2,26 +2,30 @@
 import { describe, expect, test } from 'vitest'
 import type { CodeSource } from '../../src/jit/unit-code.ts'
 import { UnitCodes } from '../../src/jit/unit-codes.ts'
-import type { UnitRunner } from '../../src/jit/unit.ts'
+import type { UnitEntries } from '../../src/jit/unit.ts'
 
 const source = (key: number, offset = key): CodeSource => ({ key, offset }) as CodeSource
 
-/** A processor that notes what its table has. */
-class Table {
+/** A table that shows its entries. */
+class Table implements UnitEntries {
   readonly entries = new Map<number, object>()
-  readonly runner = {
-    install: (module: object, entry: number) => void this.entries.set(entry, module),
-    uninstall: (entry: number) => void this.entries.delete(entry),
-  } as unknown as UnitRunner
+
+  install(module: object, entry: number): void {
+    this.entries.set(entry, module)
+  }
+
+  uninstall(entry: number): void {
+    this.entries.delete(entry)
+  }
 }
 
 describe('compiled code', () => {
-  test('is in the tables of all processors, those that come later included, and leaves its entry to others', () => {
+  test('is in all tables, those that come later included, and leaves its entry to others', () => {
     const codes = new UnitCodes(100)
     const [first, second] = [new Table(), new Table()]
-    codes.addRunner(first.runner)
+    codes.addTable(first)
     const [a, b] = [codes.add({ a: 1 }, 10, source(1)), codes.add({ b: 1 }, 20, source(2))]
-    codes.addRunner(second.runner)
+    codes.addTable(second)
     expect([a.entry, b.entry, [...second.entries]]).toEqual([100, 101, [...first.entries]])
     expect([codes.bytes, codes.keptBytes]).toEqual([30, 30])
     codes.take(a)

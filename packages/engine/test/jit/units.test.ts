@@ -5,7 +5,7 @@ import type { UnitCode } from '../../src/jit/unit-code.ts'
 import { UnitCodes } from '../../src/jit/unit-codes.ts'
 import { CodePage } from '../../src/code-page.ts'
 import { UNIT_ENTERED } from '../../src/jit/unit.ts'
-import type { LiveUnit, UnitRunner } from '../../src/jit/unit.ts'
+import type { LiveUnit, UnitEntries } from '../../src/jit/unit.ts'
 import { Units } from '../../src/jit/units.ts'
 
 const FIRST_ENTRY = 100
@@ -22,10 +22,8 @@ const SOURCE = {
   assumptions: [],
 }
 
-function runnerOf(table: Map<number, object>): UnitRunner {
+function entriesOf(table: Map<number, object>): UnitEntries {
   return {
-    state: 0,
-    executeSlots: () => -1,
     install: (module, entry) => void table.set(entry, module),
     uninstall: (entry) => void table.delete(entry),
   }
@@ -35,7 +33,7 @@ function runnerOf(table: Map<number, object>): UnitRunner {
 function codesOf(count: number): { codes: UnitCodes; all: UnitCode[]; table: Map<number, object> } {
   const codes = new UnitCodes(FIRST_ENTRY)
   const table = new Map<number, object>()
-  codes.addRunner(runnerOf(table))
+  codes.addTable(entriesOf(table))
   const all = Array.from({ length: count }, (_, key) => codes.add({}, 10, { ...SOURCE, key }))
   return { codes, all, table }
 }
@@ -133,10 +131,10 @@ test('an entry of the table that has become empty is used for the next code', ()
   expect(codes.add({}, 10, { ...SOURCE, key: 9 }).entry).toBe(all[1]!.entry)
 })
 
-test('a processor that comes later gets the code that there is', () => {
+test('a table that comes later gets the code that there is', () => {
   const { codes, all, table } = codesOf(3)
   const later = new Map<number, object>()
-  codes.addRunner(runnerOf(later))
+  codes.addTable(entriesOf(later))
   expect([...later]).toEqual([...table])
   expect([...later]).toEqual(all.map(({ entry, module }) => [entry, module]))
   for (let i = 0; i < 3; i++) codes.dropOldest()

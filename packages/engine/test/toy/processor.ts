@@ -167,11 +167,14 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
         system: (number: number, record: number) => this.#system(number, record >>> 0),
         fetch: (lo: number, hi: number) => this.#fetch.fetch(lo >>> 0, hi >>> 0),
         cross: (record: number) => this.#fetch.cross(record),
-        hot: (record: number) => this.jit?.hot(record >>> 0, units) ?? record,
+        hot: (record: number) => this.jit?.hot(record >>> 0, runner) ?? record,
       },
     })
-    const units = new UnitTable({
+    const runner = {
       state: this.#state,
+      executeSlots: (lo: number, hi: number) => this.#tlb.lookup(0, TLB_EXECUTE, lo, hi),
+    }
+    const units = new UnitTable({
       table: exports['table'] as FunctionTable,
       imports: {
         memory: memory.memory,
@@ -179,13 +182,12 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
         probe: (lo: number, hi: number, flags: number) => this.#probe(lo >>> 0, hi >>> 0, flags),
         system: (number: number, record: number) => this.#system(number, record >>> 0),
       },
-      executeSlots: (lo, hi) => this.#tlb.lookup(0, TLB_EXECUTE, lo, hi),
     })
     if (jit !== undefined && hotAt !== undefined) {
       const { called, ...options } = jit
       const instructionSet = new ToyCompiled(memory, layout, new Set(called))
       this.jit = new Jit({ memory, cache: this.cache, code, countersAt: hotAt, instructionSet }, options)
-      this.jit.addRunner(units)
+      this.jit.addTable(units)
     }
     this.#interpret = exports['run'] as (state: number, record: number) => number
   }

@@ -66,8 +66,15 @@ const FADT_POINTERS = [
   [140, 8],
 ] as const
 
-/** The tables of {@link buildAcpiTables} for firmware to place. */
-export const relocatableAcpi = (board: AcpiBoard): RelocatableAcpi => relocate(buildAcpiTables(board, 0))
+/** The tables that were built last: a machine's clones have the same board. */
+let latest: { readonly board: string; readonly acpi: RelocatableAcpi } | undefined
+
+/** The tables of {@link buildAcpiTables} for firmware to place. Nobody writes them. */
+export function relocatableAcpi(board: AcpiBoard): RelocatableAcpi {
+  const described = JSON.stringify(board)
+  if (latest?.board !== described) latest = { board: described, acpi: relocate(buildAcpiTables(board, 0)) }
+  return latest.acpi
+}
 
 /**
  * Tables with addresses relative to their own file, and the commands by

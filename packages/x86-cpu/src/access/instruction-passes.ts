@@ -1,7 +1,7 @@
 import type { Turn } from '@retrap/engine'
 import type { CpuCore } from '../cpu-core.ts'
 import type { InstructionFetch } from './instruction-fetch.ts'
-import type { InterpreterExports } from '../interpreter/interpreter.ts'
+import type { VcpuInterpreter } from '../interpreter/shared-interpreter.ts'
 import { type Pass, PASS_FETCHED, PASS_INSTRUCTION } from './pass.ts'
 import type { QuickPort } from './quick-port.ts'
 import {
@@ -24,13 +24,13 @@ export class InstructionPasses {
   readonly #u32: Uint32Array
   readonly #pass: Pass
   readonly #turn: Turn
-  readonly #interpreter: InterpreterExports
+  readonly #interpreter: VcpuInterpreter
   readonly #fetch: InstructionFetch
   readonly #quickPort: QuickPort
   /** Logged passes of the current run, by the time that they take. */
   count = 0
 
-  constructor(core: CpuCore, interpreter: InterpreterExports, fetch: InstructionFetch, quickPort: QuickPort) {
+  constructor(core: CpuCore, interpreter: VcpuInterpreter, fetch: InstructionFetch, quickPort: QuickPort) {
     this.#core = core
     this.#u32 = core.u32
     this.#pass = core.pass

@@ -7,6 +7,7 @@ import {
   type JitCounts,
   type CompiledCode as EngineCode,
   type JitOptions as EngineOptions,
+  type UnitRunner,
   packInterpreters as pack,
   unpackInterpreters,
 } from '@retrap/engine'
@@ -15,6 +16,7 @@ import { codeInfo, codes, type CodeInfo } from '@retrap/x86-decoder'
 import { systemForm, type SystemForm } from './handler-path.ts'
 import { HOT_FORMS } from './hot-forms.ts'
 import { generateX86Interpreter } from './interpreter.ts'
+import { SharedInterpreter } from './shared-interpreter.ts'
 import type { FormSource } from './form-context.ts'
 import { formOf, isStringForm, variantsOf, type Variant } from './code-forms.ts'
 import { X86Compiled } from '../jit/x86-compiled.ts'
@@ -194,6 +196,7 @@ export class X86Engine {
   readonly executionCounts: (() => ReadonlyMap<string, bigint>) | undefined
   /** Bytes of the interpreter's main function. */
   readonly mainBytes: number
+  #interpreter: SharedInterpreter | undefined
 
   /**
    * @throws MemoryError if machine memory is too small for the arena
@@ -227,6 +230,18 @@ export class X86Engine {
     const decoder = new X86RecordDecoder(memory, lowering, exceptions, this.processor.decoderOptions)
     this.codeCache = new CodeCache(memory, decoder, codeCacheBytes)
     this.jit = hotAt === undefined ? undefined : this.#jit(code, hotAt, typeof jit === 'object' ? jit : {})
+  }
+
+  /** @internal The interpreter of its vCPUs, made when the first of them is. */
+  get interpreter(): SharedInterpreter {
+    if (this.#interpreter === undefined) {
+      const { jit } = this
+      const hot: (record: number, runner: UnitRunner) => number =
+        jit === undefined ? (record) => record : (record, runner) => jit.hot(record, runner)
+      this.#interpreter = new SharedInterpreter(this.module, this.memory, hot)
+      jit?.addTable(this.#interpreter.units)
+    }
+    return this.#interpreter
   }
 
   /** The cost of compiling hot code; undefined where none is compiled. */

@@ -29,11 +29,11 @@ export interface InterpreterOptions {
 
 /** Functions of the generated module. */
 export interface InterpreterExports {
-  run(state: number, record: number): number
-  address(state: number, record: number, sizeAndFlags: number): number
+  readonly run: (state: number, record: number) => number
+  readonly address: (state: number, record: number, sizeAndFlags: number) => number
   /** Deliver the event at `EVENT_*` in usual cases: STATUS_JUMP, or STATUS_HANDLER where nothing has changed. */
-  deliver32(state: number, record: number, tlb: number): number
-  deliver64(state: number, record: number, tlb: number): number
+  readonly deliver32: (state: number, record: number, tlb: number) => number
+  readonly deliver64: (state: number, record: number, tlb: number) => number
   /** The functions that units call. */
   readonly flags: (...operands: never[]) => unknown
   readonly slowAccess: (...operands: never[]) => unknown
