@@ -141,7 +141,7 @@ test.each<[string, (made: Made) => void, ((made: Made) => () => void)?]>([
   [
     'one who shares frames',
     ({ guest: { domain } }) => {
-      domain.p2m.offer(0x100, 0x40).forEach(({ mfn, count }) => domain.frameCounts.drop(mfn, count))
+      domain.p2m.offer(0x100, 0x40).close()
       domain.guestMemory.write(0x11_0000, fresh(0x2000))
     },
   ],

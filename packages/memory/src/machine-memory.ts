@@ -359,14 +359,17 @@ export class MachineMemory {
 
   /** Makes zeros of a range. The host has no memory for what nobody has touched: zeros are not written. */
   #clear(ma: number, bytes: number): void {
-    const { u8 } = this
+    const { u8, u32 } = this
     const end = ma + bytes
-    for (let from = ma; from < end; from += PAGE_BYTES) {
-      const to = Math.min(from + PAGE_BYTES, end)
-      let at = from
-      while (at < to && u8[at] === 0) at++
-      if (at < to) u8.fill(0, at, to)
+    let from = ma
+    // Whole pages word by word: a vCPU's translations are megabytes, hardly any of them in use.
+    for (; from % PAGE_BYTES === 0 && from + PAGE_BYTES <= end; from += PAGE_BYTES) {
+      const last = (from + PAGE_BYTES) >>> 2
+      let any = 0
+      for (let i = from >>> 2; i < last && any === 0; i += 4) any = u32[i]! | u32[i + 1]! | u32[i + 2]! | u32[i + 3]!
+      if (any !== 0) u8.fill(0, from, from + PAGE_BYTES)
     }
+    if (from < end) u8.fill(0, from, end)
   }
 
   #check(ma: number, length: number): void {

@@ -5,7 +5,7 @@ import { LEAF_LEVELS, type TableFormat } from './format.ts'
  * Intel SDM vol. 3C, "The Extended Page Table Mechanism (EPT)". An entry is two 32-bit words:
  *
  *   low    0 R, 1 W, 2 X; 5:3 memory type; 7 leaf (levels 2 and 3); 31:12 machine address
- *   high   19:0 machine address 51:32, always zero here; 25:20 type; 26 counted; 30:27 access; 31 leaf
+ *   high   19:0 machine address 51:32, always zero here; 25:20 type; 26 counted, or of a table: sealed; 30:27 access; 31 leaf
  *
  * All that a processor's translation needs is in the low word, so that one 32-bit load of each level is a consistent
  * walk at any time. Bits of the high word from 20 on are ignored by hardware, suppress-#VE (63) where it is not enabled.
@@ -33,6 +33,7 @@ export const EPT: TableFormat = {
   write: P2M_WRITE,
   execute: P2M_EXECUTE,
   counted: 1 << 26,
+  sealed: 1 << 26,
   contiguous: 0,
   breakBeforeMake: false,
   leafLo(mfn, type, rights, order) {

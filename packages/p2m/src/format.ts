@@ -20,6 +20,8 @@ export interface TableFormat {
   readonly execute: number
   /** Software's bit of a leaf's high word: the map holds a reference to each of its frames. */
   readonly counted: number
+  /** Bit of the high word of an entry for a leaf table that several maps have: see `SharedTable`. 0 where there are none. */
+  readonly sealed: number
   /** Bit of a leaf's high word: 16 aligned neighbours map consecutive frames in the same way. 0 where there is none. */
   readonly contiguous: number
   /** An entry that is in use is made invalid, and TLBs are flushed, before it becomes another. */

@@ -55,17 +55,20 @@ export class FrameCounts {
   readonly #memory: MachineMemory
   /** By MFN. */
   readonly #counts: Uint32Array
+  /** By MFN of a table that maps share: how many have it. */
+  readonly #holders: Uint16Array
   /** MA of the counts: what {@link FrameCounts.attach} takes. */
   readonly ma: number
 
   /**
-   * Sets aside 9 bytes a frame of machine memory: the count, and the guest frame that it is.
+   * Sets aside 11 bytes a frame of machine memory: the count, the guest frame that it is, and how many maps share the table
+   * that it is.
    *
    * @throws MemoryError `ERR_NO_MEMORY`
    */
   static create(memory: MachineMemory): FrameCounts {
     checkMemory(memory)
-    return new FrameCounts(memory, memory.allocate(memory.frameCount * (4 + REVERSE_MAP_BYTES), 4, 'frame counts'))
+    return new FrameCounts(memory, memory.allocate(memory.frameCount * (4 + REVERSE_MAP_BYTES + 2), 4, 'frame counts'))
   }
 
   /** A further view, in a Worker or after a snapshot of machine memory. */
@@ -77,7 +80,9 @@ export class FrameCounts {
   private constructor(memory: MachineMemory, ma: number) {
     this.#memory = memory
     this.ma = ma
-    this.#counts = new Uint32Array(memory.buffer, ma, memory.frameCount)
+    const { buffer, frameCount } = memory
+    this.#counts = new Uint32Array(buffer, ma, frameCount)
+    this.#holders = new Uint16Array(buffer, ma + frameCount * (4 + REVERSE_MAP_BYTES), frameCount)
   }
 
   /** References to a frame; 0 if it is free, or not counted. */
@@ -145,6 +150,23 @@ export class FrameCounts {
     for (let frame = mfn; frame < mfn + count; frame++) if (counts[frame] === 0) return false
     for (let frame = mfn; frame < mfn + count; frame++) counts[frame]!++
     return true
+  }
+
+  /** How many maps and others have a table that is shared; 0 for what is none. One thread changes these counts. */
+  tableHolders(mfn: number): number {
+    return this.#holders[mfn] ?? 0
+  }
+
+  /** Has a table be held once more. @throws P2mError `ERR_COUNT` where too many have it */
+  holdTable(mfn: number): void {
+    if (this.#holders[mfn] === 0xffff)
+      throw new P2mError('ERR_COUNT', `table ${hex(mfn)} is shared by 65535 maps: destroy some of them`, { mfn })
+    this.#holders[mfn]!++
+  }
+
+  /** Has a table be held once less. @returns how many have it now */
+  letTable(mfn: number): number {
+    return --this.#holders[mfn]!
   }
 
   #raise(frame: number): boolean {

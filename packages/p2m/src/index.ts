@@ -13,7 +13,7 @@ export type { MemoryPaging } from './memory-paging.ts'
 export type { PopulateOnDemand } from './on-demand.ts'
 export type { P2mOptions, Stage2Options } from './geometry.ts'
 export { P2m } from './p2m.ts'
-export type { SharedRun } from './page-sharing.ts'
+export type { SharedRam, SharedRun, SharedTable } from './shared-tables.ts'
 export { P2mEntry } from './radix-table.ts'
 export type { P2mLeaf, P2mRun, P2mState, P2mStatistics } from './saved.ts'
 export {

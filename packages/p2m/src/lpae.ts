@@ -44,6 +44,7 @@ export const LPAE: TableFormat = {
   write: LO_WRITE,
   execute: 0,
   counted: 2 ** 31,
+  sealed: 0,
   contiguous: HI_CONTIGUOUS,
   breakBeforeMake: true,
   leafLo(mfn, type, rights, order) {

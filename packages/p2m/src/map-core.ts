@@ -7,6 +7,7 @@ import { hex, P2mError } from './errors.ts'
 import { FrameCounts, ReverseMap } from './frame-counts.ts'
 import { type TableFormat, tableOf } from './format.ts'
 import { P2mEntry, RadixTable, type EntryPublisher, type TableShape } from './radix-table.ts'
+import { ownTable } from './sealed-tables.ts'
 import {
   INVALID_MFN,
   KIND_FRAME,
@@ -73,6 +74,7 @@ export class MapCore implements EntryPublisher {
   changes: ChangeListener[] = []
   readonly #u32: Uint32Array
   #removals: Removal[] = []
+  #isEnding = false
 
   /** @param flushTlb - for formats that break before they make */
   constructor(
@@ -90,6 +92,8 @@ export class MapCore implements EntryPublisher {
     this.reverse = control.counts === 0 ? null : new ReverseMap(memory, control.counts + memory.frameCount * 4)
     this.#u32 = memory.u32
     this.flushTlb = flushTlb
+    const { counts } = this
+    if (counts !== null) this.table.isHeld = (mfn) => counts.tableHolders(mfn) > 0
     this.accessTree = format.name === 'lpae' ? new AccessTree(memory, control, shape.limit) : null
   }
 
@@ -266,7 +270,8 @@ export class MapCore implements EntryPublisher {
       if (handedOver || counts.tryTake(mfn, size)) hi = (hi | format.counted) >>> 0
       this.reverse?.set(mfn, gfn, size)
     }
-    const lost = this.changes.length === 0 ? 0 : table.rightsBelow(oldLo, oldHi, level) & ~format.rightsOf(lo, hi)
+    const had = this.changes.length === 0 ? 0 : table.rightsBelow(oldLo, oldHi, level)
+    const lost = had === 0 ? 0 : had & ~table.rightsBelow(lo, hi, level)
     if (isLeaf) this.control.addFrames(type, size)
     if (!isLeaf && format.breakBeforeMake) {
       // Nobody gets the frames before TLBs are flushed, which is done once for a whole change.
@@ -281,7 +286,7 @@ export class MapCore implements EntryPublisher {
     for (const listener of this.changes) listener(gfn, size, lost, sameFrame)
     const kept = own && (this.kindsOf(type) & KIND_REACHABLE) !== 0 ? mfn - gfn : NaN
     this.#leave(oldLo, oldHi, level, gfn, kept, sameFrame)
-    if (format.isTable(oldLo, oldHi, level)) table.free(tableOf(oldLo), level - 1)
+    if (format.isTable(oldLo, oldHi, level)) table.freeBelow(oldLo, oldHi, level)
   }
 
   /** Where no table leads there is nothing to clear, and none is made. */
@@ -321,6 +326,16 @@ export class MapCore implements EntryPublisher {
       if ((kinds & (KIND_OWN | KIND_FRAME)) === (KIND_OWN | KIND_FRAME)) sum += this.control.frames(type)
     }
     return sum
+  }
+
+  /** See {@link EntryPublisher.own}. */
+  own(ma: number): void {
+    ownTable(this.memory, this.needCounts(), this.format, ma)
+  }
+
+  /** The map ends: frames that other maps have too are not reported one by one. */
+  beginEnd(): void {
+    this.#isEnding = true
   }
 
   publish(ma: number, lo: number, hi: number): void {
@@ -364,10 +379,17 @@ export class MapCore implements EntryPublisher {
     const { format } = this
     if (format.isTable(lo, hi, level)) {
       const table = tableOf(lo) >>> 2
+      // The references of a table that maps share are the table's, which others have still.
+      const isShared = (hi & format.sealed) !== 0 && this.needCounts().letTable(lo >>> 12) > 0
+      if (isShared && this.#isEnding) {
+        this.control.addFrames(P2mType.RAM_SHARED, -512)
+        return
+      }
+      const mask = isShared ? ~format.counted : ~0
       for (let i = 0; i < 512; i++) {
         const word = table + i * 2
         const below = gfn + i * 2 ** ((level - 2) * 9)
-        this.#leave(this.#u32[word]!, this.#u32[word + 1]!, level - 1, below, kept, false)
+        this.#leave(this.#u32[word]!, (this.#u32[word + 1]! & mask) >>> 0, level - 1, below, kept, false)
       }
       return
     }

@@ -9,7 +9,8 @@ import { P2mError } from './errors.ts'
 import { MapCore, type ChangeListener, type ReleaseListener } from './map-core.ts'
 import { memoryPaging, type MemoryPaging } from './memory-paging.ts'
 import { OnDemand, type PopulateOnDemand } from './on-demand.ts'
-import { beginShare, insertShared, offer, type SharedRun, shareWith, unshare } from './page-sharing.ts'
+import { beginShare, insertShared, insertSharedTable, offer, shareWith, unshare } from './page-sharing.ts'
+import type { SharedRam, SharedRun, SharedTable } from './shared-tables.ts'
 import { P2mEntry } from './radix-table.ts'
 import {
   coalesce,
@@ -380,10 +381,13 @@ export class P2m {
    * Makes RAM of a range one that other guests may share (RAM_SHARED), in the leaves that there are. Frames of which
    * somebody else has a hold, who may write them, and frames whose next write a processor waits for, stay what they are.
    *
-   * @returns the frames, in order, each with a reference that the caller drops (`FrameCounts.drop`)
+   * 512 aligned frames that are all shared get a leaf table, which other maps may have as it is: what they share by tables
+   * costs them next to nothing, however much it is. Tables that have not changed since the last offer are not looked at again.
+   *
+   * @returns the frames with references, which its `close` drops
    * @throws P2mError `ERR_RANGE`, `ERR_NO_MEMORY` where a leaf cannot be broken up; the caller has no references then
    */
-  offer(gfn: number, count: number): SharedRun[] {
+  offer(gfn: number, count: number): SharedRam {
     this.#needX86()
     return offer(this.#core, gfn, count)
   }
@@ -396,6 +400,17 @@ export class P2m {
   insertShared(run: SharedRun): void {
     this.#needX86()
     insertShared(this.#core, run)
+  }
+
+  /**
+   * Maps the 512 frames of a table that another map with the same counts has offered, whatever was there. All accesses are
+   * allowed, whatever the default is.
+   *
+   * @throws P2mError `ERR_COUNT` for what is no such table, `ERR_RANGE`, `ERR_FOREIGN`, `ERR_NO_MEMORY`
+   */
+  insertSharedTable(table: SharedTable): void {
+    this.#needX86()
+    insertSharedTable(this.#core, table)
   }
 
   /**
@@ -453,9 +468,17 @@ export class P2m {
     shatter(this.#core, gfn, order)
   }
 
-  /** Every leaf in order of guest frames, for people; `from` and `to` (exclusive) are cut to whole leaves. */
-  leaves(from: number = 0, to: number = this.#core.table.limit): Generator<P2mLeaf, void, undefined> {
-    return leavesOf(this.#core, from, to)
+  /**
+   * Every leaf in order of guest frames, for people; `from` and `to` (exclusive) are cut to whole leaves.
+   *
+   * @param byTable - the 512 leaves of a table that maps share are one, of order 9 and without a machine frame
+   */
+  leaves(
+    from: number = 0,
+    to: number = this.#core.table.limit,
+    byTable: boolean = false,
+  ): Generator<P2mLeaf, void, undefined> {
+    return leavesOf(this.#core, from, to, byTable)
   }
 
   /** The map's own entries, as data; the frames' contents are machine memory's. */
@@ -482,13 +505,15 @@ export class P2m {
   }
 
   /**
-   * Removes everything, reporting what is released, and gives the tables' frames back. Then it maps nothing, and cannot be changed.
+   * Removes everything, reporting what is released, and gives the tables' frames back. Then it maps nothing, and cannot be
+   * changed. Frames of tables that other maps have too are not reported: nobody must hold them for this one.
    *
    * @throws P2mError `ERR_FOREIGN` while frames of others are mapped
    */
   destroy(): void {
     const core = this.#core
     const { table } = core
+    core.beginEnd()
     removeAll(core)
     if (this.format === 'ept') this.#onDemand.close()
     core.accessTree?.close()

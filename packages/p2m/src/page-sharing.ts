@@ -4,19 +4,10 @@ import { hex, P2mError } from './errors.ts'
 import { HANDED_OVER, type MapCore, OVER_ANYTHING } from './map-core.ts'
 import { P2mEntry } from './radix-table.ts'
 import { checkReplaceable } from './range-changes.ts'
-import { P2mType } from './types.ts'
+import { insertSealed, seal, SharedRam, type SharedRun, type SharedTable } from './shared-tables.ts'
+import { INVALID_MFN, P2mType } from './types.ts'
 
 const SHAREABLE = [P2mType.RAM_RW, P2mType.RAM_SHARED]
-
-/** Consecutive guest frames in consecutive machine frames. */
-export interface SharedRun {
-  /** First guest frame. */
-  readonly gfn: number
-  /** First machine frame. */
-  readonly mfn: number
-  /** How many. */
-  readonly count: number
-}
 
 /**
  * Makes a frame one that others may share: nobody writes it from then on.
@@ -70,6 +61,8 @@ export function unshare(core: MapCore, gfn: number): void {
   core.change(() => {
     const counts = core.needCounts()
     const { mfn, access } = core.expect(gfn, [P2mType.RAM_SHARED], 'be unshared')
+    // References of a table that maps share are counted once for all of them.
+    core.table.path(gfn, 0, core)
     if (counts.count(mfn) === 1) {
       core.put(gfn, 0, mfn, P2mType.RAM_RW, access)
       return
@@ -81,31 +74,56 @@ export function unshare(core: MapCore, gfn: number): void {
 }
 
 /** See `P2m.offer`. */
-export function offer(core: MapCore, gfn: number, count: number): SharedRun[] {
+export function offer(core: MapCore, gfn: number, count: number): SharedRam {
   core.checkRange(gfn, count)
-  const counts = core.needCounts()
-  const offered: SharedRun[] = []
-  const entry = new P2mEntry()
+  const offered = new SharedRam(core.memory, core.needCounts())
+  const end = gfn + count
   return core.change(() => {
     try {
-      for (let at = gfn; at < gfn + count;) {
-        core.lookup(at, entry)
-        const { type, mfn, access, order } = entry
-        const size = Math.min(2 ** order - (at % 2 ** order), gfn + count - at)
-        const isRam = type === P2mType.RAM_RW || type === P2mType.RAM_LOGDIRTY || type === P2mType.RAM_SHARED
-        if (isRam) offerLeaf(core, { gfn: at, mfn, count: size }, type, access, offered)
-        at += size
+      for (let at = gfn; at < end;) {
+        const next = Math.min(end, at - (at % 512) + 512)
+        if (next - at < 512 || !offerTable(core, at, offered)) offerLeaves(core, at, next - at, offered.runs)
+        at = next
       }
       return offered
     } catch (error) {
-      for (const run of offered) counts.drop(run.mfn, run.count)
+      offered.close()
       throw error
     }
   })
 }
 
+/** Offers 512 frames by their table, which is made if need be. @returns false where some of them cannot be shared */
+function offerTable(core: MapCore, gfn: number, { tables }: SharedRam): boolean {
+  const counts = core.needCounts()
+  let mfn = core.table.sealedTable(gfn)
+  if (mfn < 0) {
+    offerLeaves(core, gfn, 512, null)
+    // Without memory for a table, a large leaf is shared as it is.
+    if (core.table.orderOfLeaf(gfn) > 0 && core.memory.frames.freeFrames > 1) core.table.path(gfn, 0, core)
+    mfn = seal(core, gfn)
+  }
+  if (mfn < 0) return false
+  counts.holdTable(mfn)
+  tables.push({ gfn, mfn })
+  return true
+}
+
+/** @param offered - gets a reference to each frame; null: the frames are made shareable, no more */
+function offerLeaves(core: MapCore, gfn: number, count: number, offered: SharedRun[] | null): void {
+  const entry = new P2mEntry()
+  for (let at = gfn; at < gfn + count;) {
+    core.lookup(at, entry)
+    const { type, mfn, access, order } = entry
+    const size = Math.min(2 ** order - (at % 2 ** order), gfn + count - at)
+    const isRam = type === P2mType.RAM_RW || type === P2mType.RAM_LOGDIRTY || type === P2mType.RAM_SHARED
+    if (isRam) offerLeaf(core, { gfn: at, mfn, count: size }, type, access, offered)
+    at += size
+  }
+}
+
 /** Offers the frames of a leaf, or of a part of one, that nobody else can write. */
-function offerLeaf(core: MapCore, run: SharedRun, type: number, access: number, offered: SharedRun[]): void {
+function offerLeaf(core: MapCore, run: SharedRun, type: number, access: number, offered: SharedRun[] | null): void {
   const counts = core.needCounts()
   const { codeBits } = core.memory
   const isFree = (mfn: number): boolean =>
@@ -116,8 +134,10 @@ function offerLeaf(core: MapCore, run: SharedRun, type: number, access: number, 
     if (end > from) {
       const piece = { gfn: run.gfn + from, mfn: run.mfn + from, count: end - from }
       if (type !== P2mType.RAM_SHARED) putShared(core, piece, access)
-      counts.tryTake(piece.mfn, piece.count)
-      append(offered, piece)
+      if (offered !== null) {
+        counts.tryTake(piece.mfn, piece.count)
+        append(offered, piece)
+      }
     }
     from = end + 1
   }
@@ -145,6 +165,16 @@ export function insertShared(core: MapCore, run: SharedRun): void {
   core.change(() => {
     checkReplaceable(core, gfn, count, P2mType.RAM_SHARED, mfn)
     putShared(core, run)
+  })
+}
+
+/** See `P2m.insertSharedTable`. */
+export function insertSharedTable(core: MapCore, table: SharedTable): void {
+  core.checkRange(table.gfn, 512)
+  core.change(() => {
+    if (core.table.sealedTable(table.gfn) === table.mfn) return
+    checkReplaceable(core, table.gfn, 512, P2mType.RAM_SHARED, INVALID_MFN)
+    insertSealed(core, table)
   })
 }
 

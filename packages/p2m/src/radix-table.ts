@@ -54,6 +54,8 @@ export class RadixTable {
   readonly #root: number
   readonly #roots: number
   #limitGpa: number
+  /** Whether others have a leaf table, by its machine frame. */
+  isHeld: (mfn: number) => boolean = () => false
   readonly #present: number
   readonly #leafBit: number
   readonly #leafFlip: number
@@ -234,6 +236,27 @@ export class RadixTable {
     return this.format.isLeaf(this.#lo, this.#hi, level) ? (level - 1) * 9 : -1
   }
 
+  /** First guest frame behind all that the top table has entries for. */
+  get mappedEnd(): number {
+    const order = (this.levels - 1) * 9
+    let entries = this.topEntries
+    const top = this.#root >>> 2
+    while (entries > 0 && (this.#u32[top + entries * 2 - 2]! | this.#u32[top + entries * 2 - 1]!) === 0) entries--
+    return Math.min(entries * 2 ** order, this.limit)
+  }
+
+  /** MA of the entry for the leaf table that maps a frame; −1 where there is no table. */
+  leafTableEntry(gfn: number): number {
+    const isTable = this.#descend(gfn, 2) === 2 && this.format.isTable(this.#lo, this.#hi, 2)
+    return isTable ? this.#word * 4 : -1
+  }
+
+  /** Machine frame of the leaf table that maps a frame, where maps share it; else −1. */
+  sealedTable(gfn: number): number {
+    const ma = this.leafTableEntry(gfn)
+    return ma >= 0 && (this.#hi & this.format.sealed) !== 0 ? this.#lo >>> 12 : -1
+  }
+
   /** MA of the entry of a level on the way to a frame, valid or not; −1 if no table leads there. */
   entryOf(gfn: number, target: number): number {
     return this.#descend(gfn, target) === target ? this.#word * 4 : -1
@@ -249,7 +272,8 @@ export class RadixTable {
 
   /**
    * MA of the entry for a run, with tables made and larger leaves broken up on the way; what is mapped stays the same.
-   * All frames for tables are taken before the first is used: a leaf is broken up all the way, or stays whole.
+   * All frames for tables are taken before the first is used: a leaf is broken up all the way, or stays whole. A leaf table
+   * that maps share becomes this one's own.
    *
    * @param publish - how an entry becomes another, which maps the same
    * @throws P2mError `ERR_NO_MEMORY`; nothing has changed then
@@ -257,6 +281,7 @@ export class RadixTable {
   path(gfn: number, order: number, publish: EntryPublisher): number {
     const { format } = this
     const target = order / 9 + 1
+    if (target === 1 && format.sealed !== 0 && this.sealedTable(gfn) >= 0) publish.own?.(this.#word * 4)
     let level = this.#descend(gfn, target)
     if (level === target) return this.#word * 4
     const spare = this.#takeFrames(level - target)
@@ -334,6 +359,8 @@ export class RadixTable {
     if (format.isLeaf(lo, hi, level)) return ((format.types.kinds[format.typeOf(hi)] ?? 0) & kinds) === 0 ? -1 : gfn
     if (!format.isTable(lo, hi, level)) return -1
     const table = tableOf(lo) >>> 2
+    // All leaves are alike.
+    if ((hi & format.sealed) !== 0) return this.findBelow(this.#u32[table]!, this.#u32[table + 1]!, 1, gfn, kinds)
     for (let i = 0; i < 512; i++) {
       const word = table + i * 2
       const below = gfn + i * 2 ** ((level - 2) * 9)
@@ -349,6 +376,8 @@ export class RadixTable {
     if (format.isLeaf(lo, hi, level)) return format.rightsOf(lo, hi)
     if (!format.isTable(lo, hi, level)) return 0
     const table = tableOf(lo) >>> 2
+    // All leaves are alike.
+    if ((hi & format.sealed) !== 0) return this.rightsBelow(this.#u32[table]!, this.#u32[table + 1]!, 1)
     let rights = 0
     for (let i = 0; i < 512; i++) {
       const word = table + i * 2
@@ -363,11 +392,24 @@ export class RadixTable {
     this.#free(table, level)
   }
 
+  /** As {@link RadixTable.free}, of the table that an entry of a level points to. */
+  freeBelow(lo: number, hi: number, level: number): void {
+    this.#control.raiseReclaims()
+    this.#freeEntry(lo, hi, level)
+  }
+
+  #freeEntry(lo: number, hi: number, level: number): void {
+    // Other maps have it still.
+    if ((hi & this.format.sealed) !== 0 && this.isHeld(tableOf(lo) / PAGE_BYTES)) this.#control.tables--
+    else this.#free(tableOf(lo), level - 1)
+  }
+
   #free(table: number, level: number): void {
     for (let i = 0; level > 1 && i < 512; i++) {
       const word = (table >>> 2) + i * 2
       const lo = this.#u32[word]!
-      if (this.format.isTable(lo, this.#u32[word + 1]!, level)) this.#free(tableOf(lo), level - 1)
+      const hi = this.#u32[word + 1]!
+      if (this.format.isTable(lo, hi, level)) this.#freeEntry(lo, hi, level)
     }
     this.#memory.frames.free(table / PAGE_BYTES, 0)
     this.#control.tables--
@@ -382,6 +424,8 @@ export class RadixTable {
 /** How an entry becomes another. */
 export interface EntryPublisher {
   publish(ma: number, lo: number, hi: number): void
+  /** Gives the map a leaf table of its own in place of one that others have. @param ma - of the entry that leads to it */
+  own?(ma: number): void
 }
 
 /** The error for a table that there is no frame for. */

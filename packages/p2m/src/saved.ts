@@ -6,7 +6,7 @@ import { P2mError } from './errors.ts'
 import { markContiguous } from './contiguous.ts'
 import type { MapCore } from './map-core.ts'
 import { P2mEntry } from './radix-table.ts'
-import { INVALID_MFN, KIND_FOREIGN, KIND_FRAME, KIND_LARGE, KIND_OWN } from './types.ts'
+import { INVALID_MFN, KIND_FOREIGN, KIND_FRAME, KIND_LARGE, KIND_OWN, P2mType } from './types.ts'
 
 /** Guest frames of one type, in consecutive machine frames if they have any. */
 export interface P2mRun {
@@ -69,10 +69,23 @@ export interface P2mLeaf {
 }
 
 /** See `P2m.leaves`. */
-export function* leavesOf(core: MapCore, from: number, to: number): Generator<P2mLeaf, void, undefined> {
+export function* leavesOf(
+  core: MapCore,
+  from: number,
+  to: number,
+  byTable: boolean = false,
+): Generator<P2mLeaf, void, undefined> {
   const entry = new P2mEntry()
-  for (let gfn = from; gfn < Math.min(to, core.table.limit);) {
+  const end = Math.min(to, core.table.mappedEnd)
+  for (let gfn = from; gfn < end;) {
     core.lookup(gfn, entry)
+    if (byTable && entry.type === P2mType.RAM_SHARED && core.table.sealedTable(gfn) >= 0) {
+      const { type, rights, access } = entry
+      const start = gfn - (gfn % 512)
+      yield { gfn: start, mfn: INVALID_MFN, type, order: 9, rights, access }
+      gfn = start + 512
+      continue
+    }
     const size = 2 ** entry.order
     const start = gfn - (gfn % size)
     const { type, order, rights, access } = entry

@@ -22,12 +22,17 @@ test('whole leaves are shared, and written frames become each guest’s own', ()
   memory.writeU8(mfn * PAGE_BYTES, 5)
   const free = memory.frames.freeFrames
   const offered = source.offer(512, 1024)
-  for (const run of offered) clone.insertShared(run)
-  for (const run of offered) counts.drop(run.mfn, run.count)
-  // Tables of the clone's, and no frame of RAM.
-  expect(free - memory.frames.freeFrames).toBeLessThan(4)
-  expect(mapped(source, 600)).toEqual({ mfn, type: P2mType.RAM_SHARED, order: 9 })
-  expect(mapped(clone, 600)).toEqual({ mfn, type: P2mType.RAM_SHARED, order: 9 })
+  expect([offered.runs, offered.tables.map(({ gfn }) => gfn)]).toEqual([[], [512, 1024]])
+  for (const table of offered.tables) clone.insertSharedTable(table)
+  offered.close()
+  // Two tables of the clone's, two that both have, and no frame of RAM.
+  expect(free - memory.frames.freeFrames).toBe(4)
+  expect(mapped(source, 600)).toEqual({ mfn, type: P2mType.RAM_SHARED, order: 0 })
+  expect(mapped(clone, 600)).toEqual({ mfn, type: P2mType.RAM_SHARED, order: 0 })
+  expect([...clone.leaves(0, undefined, true)].map(({ gfn, order }) => [gfn, order])).toEqual([
+    [512, 9],
+    [1024, 9],
+  ])
   expect(source.translateWrite(600 * PAGE_BYTES)).toBe(-1)
   clone.unshare(600)
   const own = mapped(clone, 600)
@@ -60,7 +65,8 @@ test('frames that others hold, or that a processor watches, stay as they are', (
   counts.tryTake(held, 1)
   memory.codeBits[watched]! |= FRAME_MONITORED
   const offered = source.offer(512, 512)
-  expect(offered.map(({ gfn, count }) => [gfn, count])).toEqual([
+  expect(offered.tables).toEqual([])
+  expect(offered.runs.map(({ gfn, count }) => [gfn, count])).toEqual([
     [512, 188],
     [701, 99],
     [801, 223],
@@ -68,12 +74,13 @@ test('frames that others hold, or that a processor watches, stay as they are', (
   expect(mapped(source, 700).type).toBe(P2mType.RAM_RW)
   expect(mapped(source, 800).type).toBe(P2mType.RAM_RW)
   // A second time, what is shared is offered again.
-  expect(source.offer(512, 512)).toEqual(offered)
+  expect(source.offer(512, 512).runs).toEqual(offered.runs)
   expect(counts.count(mapped(source, 512).mfn)).toBe(3)
 })
 
 test('frames without an owner cannot be inserted, and a full machine keeps its references', () => {
   expect(() => clone.insertShared({ gfn: 0, mfn: 4000, count: 1 })).toThrow(/has no owner/)
+  expect(() => clone.insertSharedTable({ gfn: 0, mfn: 4000 })).toThrow(/is no shared table/)
   counts.tryTake(mapped(source, 700).mfn, 1)
   while (memory.frames.tryAllocate(0) >= 0);
   expect(() => source.offer(512, 1024)).toThrow(/no machine frame/)

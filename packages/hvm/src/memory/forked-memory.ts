@@ -1,5 +1,5 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import type { FrameCounts, SharedRun } from '@retrap/p2m'
+import type { P2m, SharedRam } from '@retrap/p2m'
 import type { Domain } from '../domain.ts'
 import { type DomainState, goOn, restoreModels, type SavedDomain } from '../saved-domain.ts'
 import {
@@ -11,6 +11,15 @@ import {
   machineRuns,
   WORDS,
 } from './guest-frames.ts'
+
+/** Guest frames of a table that maps share. */
+const TABLE_FRAMES = 512
+
+/** Consecutive guest frames. */
+interface Piece {
+  readonly gfn: number
+  readonly count: number
+}
 
 /** Contents of frames that cannot be shared; zeros are left out. */
 interface CopiedFrames {
@@ -26,8 +35,7 @@ interface CopiedFrames {
 export class ForkedMemory {
   /** The frames that a domain must have to go on from here. */
   readonly frames: readonly GuestFrames[]
-  readonly #counts: FrameCounts
-  #shared: readonly SharedRun[]
+  readonly #shared: SharedRam[] = []
   readonly #copied: CopiedFrames
 
   /**
@@ -38,16 +46,13 @@ export class ForkedMemory {
    */
   constructor(domain: Domain, frames: readonly GuestFrames[]) {
     this.frames = frames
-    this.#counts = domain.frameCounts
     domain.mappings.forget()
-    const shared: SharedRun[] = []
-    this.#shared = shared
     try {
       for (const { gfn, count, kind } of frames) {
         const first = Math.max(gfn, FIRST_LOGGED_GFN)
-        if (kind === 'ram' && first < gfn + count) shared.push(...domain.p2m.offer(first, gfn + count - first))
+        if (kind === 'ram' && first < gfn + count) this.#shared.push(domain.p2m.offer(first, gfn + count - first))
       }
-      this.#copied = copiesOf(domain, shared)
+      this.#copied = copiesOf(domain, this.#pieces())
     } catch (error) {
       this.close()
       throw error
@@ -62,15 +67,21 @@ export class ForkedMemory {
   populate({ p2m }: Domain, gfn: number, count: number): void {
     const end = gfn + count
     let at = gfn
-    for (const run of this.#shared) {
-      const first = Math.max(run.gfn, gfn)
-      const last = Math.min(run.gfn + run.count, end)
-      if (first >= last) continue
-      if (first > at) p2m.populate(at, first - at)
-      p2m.insertShared({ gfn: first, mfn: run.mfn + first - run.gfn, count: last - first })
-      at = last
+    for (const piece of this.#pieces()) {
+      if (piece.gfn < at || piece.gfn + piece.count > end) continue
+      if (piece.gfn > at) p2m.populate(at, piece.gfn - at)
+      at = piece.gfn + piece.count
     }
     if (at < end) p2m.populate(at, end - at)
+    for (const shared of this.#shared) insert(p2m, shared, gfn, end)
+  }
+
+  /** The shared frames, from low to high. */
+  #pieces(): Piece[] {
+    const pieces: Piece[] = []
+    for (const { runs, tables } of this.#shared)
+      pieces.push(...runs, ...tables.map(({ gfn }) => ({ gfn, count: TABLE_FRAMES })))
+    return pieces.toSorted((a, b) => a.gfn - b.gfn)
   }
 
   /**
@@ -81,10 +92,10 @@ export class ForkedMemory {
   restoreInto(domain: Domain): void {
     const { gfns, contents } = this.#copied
     checkGuestFrames(domain, this.frames, gfns)
-    for (const run of this.#shared) domain.p2m.insertShared(run)
+    for (const shared of this.#shared) insert(domain.p2m, shared, 0, Infinity)
     const { memory } = domain
     let at = 0
-    for (const { gfn, mfn, count, isShared } of machineRuns(domain)) {
+    for (const { gfn, mfn, count, isShared } of machineRuns(domain, true)) {
       for (let i = 0; i < count && !isShared; i++) {
         const has = gfns[at] === gfn + i
         const word = (mfn + i) * WORDS
@@ -112,18 +123,23 @@ export class ForkedMemory {
 
   /** Ends the fork: frames that no domain has are free. */
   close(): void {
-    for (const { mfn, count } of this.#shared) this.#counts.drop(mfn, count)
-    this.#shared = []
+    for (const shared of this.#shared.splice(0)) shared.close()
   }
 }
 
+/** Maps what lies in a range of guest frames, and is not mapped so already. */
+function insert(p2m: P2m, { runs, tables }: SharedRam, gfn: number, end: number): void {
+  for (const run of runs) if (run.gfn >= gfn && run.gfn + run.count <= end) p2m.insertShared(run)
+  for (const table of tables) if (table.gfn >= gfn && table.gfn + TABLE_FRAMES <= end) p2m.insertSharedTable(table)
+}
+
 /** Copies the frames that are not in `shared`. @param shared - from low to high */
-function copiesOf(domain: Domain, shared: readonly SharedRun[]): CopiedFrames {
+function copiesOf(domain: Domain, shared: readonly Piece[]): CopiedFrames {
   const { u8, u32 } = domain.memory
   const gfns: number[] = []
   const contents: Uint8Array[] = []
   let run = 0
-  for (const { gfn, mfn, count } of machineRuns(domain)) {
+  for (const { gfn, mfn, count } of machineRuns(domain, true)) {
     for (let i = 0; i < count; i++) {
       while (run < shared.length && shared[run]!.gfn + shared[run]!.count <= gfn + i) run++
       const next = shared[run]

@@ -42,7 +42,7 @@ export interface MachineRun extends GuestFrames {
  */
 export function guestFrames(domain: Domain): GuestFrames[] {
   const found: { gfn: number; count: number; kind: 'ram' | 'rom' }[] = []
-  for (const { gfn, count, kind } of machineRuns(domain)) {
+  for (const { gfn, count, kind } of machineRuns(domain, true)) {
     const last = found.at(-1)
     if (last !== undefined && last.kind === kind && last.gfn + last.count === gfn) last.count += count
     else found.push({ gfn, count, kind })
@@ -159,10 +159,14 @@ export function isSame(u32: Uint32Array, first: number, contents: Uint8Array): b
   return true
 }
 
-/** Leaf by leaf, in order of guest frames. */
-export function* machineRuns(domain: Domain): Generator<MachineRun, void, undefined> {
+/**
+ * Leaf by leaf, in order of guest frames.
+ *
+ * @param byTable - shared frames may come by the table, without a machine frame: see `P2m.leaves`
+ */
+export function* machineRuns(domain: Domain, byTable: boolean = false): Generator<MachineRun, void, undefined> {
   const { p2m, ownedMemories } = domain
-  for (const leaf of p2m.leaves()) {
+  for (const leaf of p2m.leaves(0, undefined, byTable)) {
     const kind = kindOf(domain, leaf)
     if (kind === null || ownedMemories.owns(leaf.mfn)) continue
     const { gfn, mfn, order, access, type } = leaf
