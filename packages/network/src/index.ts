@@ -25,4 +25,5 @@ export type {
 export type { GuestForward, HostForward, UserNetworkOptions } from './user/options.ts'
 export type { ReadBootFile } from './user/tftp.ts'
 export { UserNetwork } from './user/user-network.ts'
+export { WispSockets, type WispSocketsOptions } from './wisp/wisp-sockets.ts'
 export { type FrameSocket, WebSocketNetwork, type WebSocketNetworkOptions } from './web-socket-network.ts'

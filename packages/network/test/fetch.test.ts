@@ -9,32 +9,11 @@ import {
   NetworkError,
   type RefusedConnection,
   type SocketAddress,
-  type TcpSocketClient,
 } from '../src/index.ts'
 import { HttpRequestParser } from '../src/fetch/http-request.ts'
-import { SyntheticNames } from '../src/fetch/fetch-sockets.ts'
+import { SyntheticNames } from '../src/synthetic-names.ts'
+import { Client } from './support/tcp-client.ts'
 import { until } from './support/test-card.ts'
-
-/** A guest's end of a connection. */
-class Client implements TcpSocketClient {
-  text = ''
-  isConnected = false
-  isEnded = false
-  end: string | null = null
-  connected(): void {
-    this.isConnected = true
-  }
-  data(bytes: Uint8Array): void {
-    this.text += Buffer.from(bytes).toString('latin1')
-  }
-  ended(): void {
-    this.isEnded = true
-  }
-  drained(): void {}
-  closed(end: string): void {
-    this.end = end
-  }
-}
 
 const latin1 = (text: string): Uint8Array => Buffer.from(text, 'latin1')
 /** The end of an answer's head, and its body. */

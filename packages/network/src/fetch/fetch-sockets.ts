@@ -1,6 +1,7 @@
-import { readIpv4, formatIpv4, type Ipv4Address } from '../addresses.ts'
+import { readIpv4 } from '../addresses.ts'
 import { NetworkError } from '../errors.ts'
 import type { SocketAddress, Sockets, TcpSocket, TcpSocketClient } from '../sockets.ts'
+import { isHostName, SyntheticNames } from '../synthetic-names.ts'
 import { isLoopback } from '../user/options.ts'
 import { FetchConnection, type FetchFunction, type FetchWorld } from './fetch-connection.ts'
 
@@ -56,7 +57,7 @@ export function fetchSockets(options: FetchSocketsOptions = {}): Sockets {
     listenTcp: cannotListen,
     bindUdp: cannotListen,
     openUdp: () => ({ send() {}, close() {} }),
-    lookup: async (name) => (isHostName(name) ? [names.addressOf(name.toLowerCase().replace(/\.$/, ''))] : null),
+    lookup: async (name) => names.lookup(name),
   }
 }
 
@@ -67,9 +68,6 @@ const hostFetch: FetchFunction = (...given) =>
 /** A page's origin begins with its scheme, also in a Worker whose program came from memory. */
 const isSecurePage = (): boolean =>
   (globalThis as { readonly location?: { readonly origin?: string } }).location?.origin?.startsWith('https:') === true
-
-const isHostName = (name: string): boolean =>
-  name.length <= 253 && /^([a-z\d_]([a-z\d_-]{0,61}[a-z\d])?\.)+[a-z][a-z\d-]{0,61}[a-z\d]\.?$/i.test(name)
 
 /** Where a request goes; null: it is no longer known what the guest means. */
 function originOf(
@@ -92,40 +90,4 @@ function originOf(
 function refuse(client: TcpSocketClient): TcpSocket {
   queueMicrotask(() => client.closed('refused'))
   return { write: () => true, end() {}, abort() {}, pause() {}, resume() {} }
-}
-
-/** 198.18.0.0/15: reserved for tests of networks. Source: RFC 6890 §2.2.2, table 12. */
-const FIRST: Ipv4Address = 0xc612_0001
-const MOST_NAMES = 65_536
-
-/** Addresses for names that only the browser can look up. */
-export class SyntheticNames {
-  readonly #addresses = new Map<string, Ipv4Address>()
-  readonly #names = new Map<Ipv4Address, string>()
-  #next = 0
-
-  /** The address of a name: the same one each time, until 65,536 others have come. */
-  addressOf(name: string): string {
-    const known = this.#addresses.get(name)
-    if (known !== undefined) return formatIpv4(known)
-    const address = FIRST + this.#next
-    this.#next = (this.#next + 1) % MOST_NAMES
-    const old = this.#names.get(address)
-    if (old !== undefined) this.#addresses.delete(old)
-    this.#names.set(address, name)
-    this.#addresses.set(name, address)
-    return formatIpv4(address)
-  }
-
-  /** The name that an address stands for; undefined: it is an address of its own. */
-  nameOf(address: string): string | undefined {
-    const number = readIpv4(address)
-    return number === null ? undefined : this.#names.get(number)
-  }
-
-  /** Whether an address may only stand for a name. */
-  isSynthetic(address: string): boolean {
-    const number = readIpv4(address)
-    return number !== null && number >= FIRST && number < FIRST + MOST_NAMES
-  }
 }

@@ -1,0 +1,205 @@
+import type { NetworkClock } from '../clock.ts'
+import type { SocketAddress } from '../sockets.ts'
+import type { FrameSocket } from '../web-socket-network.ts'
+import {
+  CLOSE,
+  CLOSE_INCOMPATIBLE,
+  CLOSE_UNKNOWN,
+  closePacket,
+  connectPacket,
+  CONTINUE,
+  DATA,
+  EXTENSION_PASSWORD,
+  EXTENSION_UDP,
+  INFO,
+  infoPacket,
+  readContinue,
+  readInfo,
+  readPacket,
+  type WispPacket,
+} from './packets.ts'
+
+const OPEN = 1
+/** Time for a relay to say how much it takes, from the first attempt to reach it. */
+const HANDSHAKE_MS = 10_000
+/** A relay of version 2 sends its INFO at once; version 1 has none. */
+const INFO_MS = 300
+/** More than this waiting in the WebSocket is too much: streams wait. */
+const HIGH_WATER = 1 << 20
+/** A WebSocket does not tell when it has sent what it held. */
+const POLL_MS = 10
+
+/** Is told what happens to one stream. */
+export interface WispStream {
+  /** The relay takes packets. @param packets - how many, until it says so again */
+  ready(packets: number): void
+  /** Bytes have come. */
+  data(bytes: Uint8Array): void
+  /** The WebSocket has room again. */
+  drained(): void
+  /** The stream is no more. @param reason - the relay's; null: the connection with it is lost, or was never there */
+  closed(reason: number | null): void
+}
+
+/** Is told what happens to the connection. */
+export interface WispOwner {
+  /** The relay has answered. */
+  ready(): void
+  /** The relay cannot be used. @param why - for people */
+  refused(why: string): void
+  /** The WebSocket is closed. */
+  lost(): void
+}
+
+/** Streams over one WebSocket. Streams that are opened before the relay has answered wait for it. */
+export class WispConnection {
+  /** UDP streams may be opened: a relay of version 1 does not say whether it has them. */
+  hasUdp = true
+  readonly #socket: FrameSocket
+  readonly #clock: NetworkClock
+  readonly #owner: WispOwner
+  readonly #random: () => number
+  readonly #streams = new Map<number, { readonly stream: WispStream; readonly connect: Uint8Array<ArrayBuffer> }>()
+  /** Packets that each stream may send at first; null: the relay has not said so. */
+  #firstPackets: number | null = null
+  #hasInfo = false
+  #ready = false
+  #lost = false
+  #polls = false
+  #cancel: () => void
+
+  constructor(socket: FrameSocket, clock: NetworkClock, random: () => number, owner: WispOwner) {
+    this.#socket = socket
+    this.#clock = clock
+    this.#random = random
+    this.#owner = owner
+    socket.binaryType = 'arraybuffer'
+    socket.addEventListener('message', ({ data }) => {
+      if (data instanceof ArrayBuffer && !this.#lost) this.#receive(new Uint8Array(data))
+    })
+    socket.addEventListener('close', () => this.#lose())
+    this.#cancel = clock.after(HANDSHAKE_MS, () => this.#refuse('it does not answer as a Wisp relay does'))
+  }
+
+  /** Whether the relay has answered. */
+  get isReady(): boolean {
+    return this.#ready
+  }
+
+  /** Whether the WebSocket holds so much that streams should wait; they are told when it has room. */
+  get isFull(): boolean {
+    const isFull = this.#socket.bufferedAmount > HIGH_WATER
+    if (isFull && !this.#polls) this.#poll()
+    return isFull
+  }
+
+  /** Opens a stream. @returns its number */
+  open(kind: number, to: SocketAddress, stream: WispStream): number {
+    let id = 0
+    while (id === 0 || this.#streams.has(id)) id = Math.floor(this.#random() * 0x1_0000_0000)
+    const connect = connectPacket(id, kind, to)
+    this.#streams.set(id, { stream, connect })
+    if (this.#ready) this.#start(stream, connect)
+    return id
+  }
+
+  /** Sends a packet of a stream. */
+  send(packet: Uint8Array<ArrayBuffer>): void {
+    if (this.#socket.readyState === OPEN) this.#socket.send(packet)
+  }
+
+  /** Ends a stream, which hears nothing more. */
+  close(id: number, reason: number): void {
+    if (this.#streams.delete(id) && this.#ready) this.send(closePacket(id, reason))
+  }
+
+  /** Ends the connection. */
+  end(): void {
+    this.#socket.close()
+    this.#lose()
+  }
+
+  #start(stream: WispStream, connect: Uint8Array<ArrayBuffer>): void {
+    this.send(connect)
+    stream.ready(this.#firstPackets ?? 0)
+  }
+
+  #receive(message: Uint8Array): void {
+    const packet = readPacket(message)
+    if (packet === null) return
+    if (packet.stream === 0) this.#control(packet)
+    else if (this.#ready) this.#streamPacket(packet)
+  }
+
+  /** A relay sends CONTINUE, and INFO before or after it, if it is one of version 2. */
+  #control({ type, payload }: WispPacket): void {
+    if (type === CLOSE) return this.#refuse(`it closes the connection, with reason ${payload[0] ?? CLOSE_UNKNOWN}`)
+    if (this.#ready) return
+    if (type === INFO) {
+      const extensions = readInfo(payload)
+      if (extensions === null || this.#hasInfo) return
+      this.#hasInfo = true
+      if (extensions.has(EXTENSION_PASSWORD)) {
+        this.send(closePacket(0, CLOSE_INCOMPATIBLE))
+        return this.#refuse('it asks for a password')
+      }
+      this.hasUdp = extensions.has(EXTENSION_UDP)
+      this.send(infoPacket(this.hasUdp))
+    } else if (type === CONTINUE) {
+      this.#firstPackets = readContinue(payload) ?? this.#firstPackets
+    }
+    if (this.#firstPackets === null) return
+    this.#cancel()
+    if (this.#hasInfo) this.#begin()
+    else this.#cancel = this.#clock.after(INFO_MS, () => this.#begin())
+  }
+
+  #begin(): void {
+    if (this.#ready || this.#lost) return
+    this.#cancel()
+    this.#ready = true
+    this.#owner.ready()
+    for (const { stream, connect } of [...this.#streams.values()]) this.#start(stream, connect)
+  }
+
+  #streamPacket({ type, stream: id, payload }: WispPacket): void {
+    const stream = this.#streams.get(id)?.stream
+    // A stream that was closed here may still get packets.
+    if (stream === undefined) return
+    if (type === DATA) stream.data(payload)
+    else if (type === CONTINUE) {
+      const packets = readContinue(payload)
+      if (packets !== null) stream.ready(packets)
+    } else if (type === CLOSE) {
+      this.#streams.delete(id)
+      stream.closed(payload[0] ?? CLOSE_UNKNOWN)
+    }
+  }
+
+  #refuse(why: string): void {
+    if (this.#lost) return
+    this.#owner.refused(why)
+    this.end()
+  }
+
+  #lose(): void {
+    if (this.#lost) return
+    this.#lost = true
+    this.#ready = false
+    this.#cancel()
+    const streams = [...this.#streams.values()]
+    this.#streams.clear()
+    for (const { stream } of streams) stream.closed(null)
+    this.#owner.lost()
+  }
+
+  #poll(): void {
+    this.#polls = true
+    this.#clock.after(POLL_MS, () => {
+      this.#polls = false
+      if (this.#lost) return
+      if (this.#socket.bufferedAmount > HIGH_WATER / 2) return this.#poll()
+      for (const { stream } of [...this.#streams.values()]) stream.drained()
+    })
+  }
+}
