@@ -91,9 +91,9 @@ export function toMachineJson(settings: Settings, base: string): string {
   return `${JSON.stringify(content, null, 2)}\n`
 }
 
-/** In place of `fetch` there is the host's network. */
+/** In place of `fetch`, and of a relay that makes connections, there is the host's network. */
 function nicOf(network: NetworkKind, relay: string): Values {
-  if (network === 'fetch') return { kind: 'user' }
+  if (network === 'fetch' || network === 'wisp') return { kind: 'user' }
   return network === 'relay' ? { kind: 'websocket', url: relay } : { kind: 'hubport', hubid: HUBS[network] }
 }
 

@@ -1,14 +1,14 @@
 import type { NetworkOptions } from '@retrap/web'
 import { useState } from 'preact/hooks'
 import { RelayAddress } from './relay-address.tsx'
-import { NETWORK_NAMES, NETWORK_NOTES, type NetworkKind } from './settings.ts'
+import { isRelay, NETWORK_NAMES, NETWORK_NOTES, type NetworkKind } from './settings.ts'
 import type { PanelProps } from './tabs.tsx'
 
 /** Where the cable of the machine's network card leads; it can be plugged in elsewhere while the machine runs. */
 export function NetworkPanel({ machine, chosen, plugged, attempt }: PanelProps) {
   const network = chosen.options.network!
   const [kind, setKind] = useState<NetworkKind>(network.kind)
-  const [relay, setRelay] = useState(network.kind === 'relay' ? String(network.url) : '')
+  const [relay, setRelay] = useState('url' in network ? String(network.url) : '')
   const plug = (next: NetworkOptions): void =>
     attempt(async () => {
       await machine.connectNetwork(next)
@@ -24,7 +24,7 @@ export function NetworkPanel({ machine, chosen, plugged, attempt }: PanelProps) 
             onChange={(event) => {
               const next = event.currentTarget.value as NetworkKind
               setKind(next)
-              if (next !== 'relay') plug({ kind: next })
+              if (!isRelay(next)) plug({ kind: next })
             }}
           >
             {Object.entries(NETWORK_NAMES).map(([value, name]) => (
@@ -33,7 +33,7 @@ export function NetworkPanel({ machine, chosen, plugged, attempt }: PanelProps) 
           </select>
         </label>
       </div>
-      {kind === 'relay' && (
+      {isRelay(kind) && (
         <form
           class="fields"
           onSubmit={(event) => {
@@ -41,7 +41,7 @@ export function NetworkPanel({ machine, chosen, plugged, attempt }: PanelProps) 
             plug({ kind, url: relay })
           }}
         >
-          <RelayAddress value={relay} change={setRelay} />
+          <RelayAddress kind={kind} value={relay} change={setRelay} />
           <button type="submit">Connect</button>
         </form>
       )}

@@ -1,13 +1,21 @@
+import { RELAYS, type RelayKind } from './settings.ts'
+
+interface RelayAddressProps {
+  kind: RelayKind
+  value: string
+  change: (value: string) => void
+}
+
 /** Where a relay is. */
-export function RelayAddress({ value, change }: { value: string; change: (value: string) => void }) {
+export function RelayAddress({ kind, value, change }: RelayAddressProps) {
   return (
     <label>
       Address of the relay
       <input
         type="url"
         required
-        pattern="wss?://.+"
-        title="An address that begins with wss:// or ws://"
+        pattern={RELAYS[kind].pattern}
+        title={`An address that begins with ${RELAYS[kind].starts}`}
         placeholder="wss://"
         value={value}
         onInput={(event) => change(event.currentTarget.value)}

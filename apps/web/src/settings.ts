@@ -32,7 +32,8 @@ export const NETWORK_NAMES: Readonly<Record<NetworkKind, string>> = {
   none: 'not plugged in',
   fetch: 'the web, through this page',
   tabs: 'machines in other tabs',
-  relay: 'a relay (WebSocket)',
+  relay: 'a relay of frames (wsproxy)',
+  wisp: 'a relay of connections (Wisp)',
 }
 
 /** Remarks on each. */
@@ -43,7 +44,20 @@ export const NETWORK_NOTES: Readonly<Record<NetworkKind, string>> = {
   tabs: 'All machines in tabs of this site that have chosen the same are on one cable. Nobody gives out addresses there: use, say, ip addr add 10.0.0.1/24 dev eth0.',
   relay:
     'Each Ethernet frame is one binary message of a WebSocket, as with relays for v86 and JSLinux. Whoever runs the relay sees the traffic.',
+  wisp: 'The guest gets an address by DHCP, and the relay makes its connections, as with v86. Whoever runs the relay sees which servers the guest talks to, and all that it does not encrypt. Anybody may run a public relay: send no password through one without https or ssh.',
 }
+
+/** How the address of a relay begins, by the kind of network. */
+export const RELAYS = {
+  relay: { pattern: 'wss?://.+', starts: 'wss:// or ws://' },
+  // v86 has schemes of its own for these.
+  wisp: { pattern: '(wss?|wisps?)://.+', starts: 'wss://, ws://, wisps:// or wisp://' },
+} as const
+
+/** Networks that lead to a relay. */
+export type RelayKind = keyof typeof RELAYS
+
+export const isRelay = (network: NetworkKind | 'off'): network is RelayKind => Object.hasOwn(RELAYS, network)
 
 /** How a guest reaches a disk or a CD. */
 export const INTERFACES = ['ide', 'virtio', 'nvme', 'scsi', 'usb'] as const
@@ -135,8 +149,8 @@ export function needsFirmware({ images, board }: Settings): boolean {
 export function problemOf(settings: Settings, own?: SiteFirmware | null): string | null {
   const { images, network, relay, board } = settings
   const has = (role: Role): boolean => images.some((image) => image.role === role)
-  if (network === 'relay' && !/^wss?:\/\/./.test(relay))
-    return 'A relay has an address that begins with wss:// or ws://.'
+  if (isRelay(network) && !new RegExp(`^${RELAYS[network].pattern}$`).test(relay))
+    return `A relay has an address that begins with ${RELAYS[network].starts}.`
   if (board === 'virt' && (has('firmware') || has('vgaBios')))
     return 'An Arm board starts a kernel here, without firmware.'
   if (board === 'virt' && has('floppy')) return 'An Arm board has no floppy drive.'
@@ -152,7 +166,7 @@ export function problemOf(settings: Settings, own?: SiteFirmware | null): string
 /** The network that settings ask for; undefined: none. */
 function networkOptions({ network, relay }: Settings): NetworkOptions | undefined {
   if (network === 'off') return undefined
-  return network === 'relay' ? { kind: network, url: relay } : { kind: network }
+  return isRelay(network) ? { kind: network, url: relay } : { kind: network }
 }
 
 /** Of a name this many bytes are kept: file systems have names of 255 bytes, and there is more to come. */
@@ -219,7 +233,7 @@ export function toHash(settings: Settings): string {
   const found = new URLSearchParams()
   for (const key of ['memory', 'cpus', 'board', 'vga', 'commandLine', 'cpu', 'hypervisor', 'network'] as const)
     if (settings[key] !== DEFAULTS[key]) found.set(key, settings[key])
-  if (settings.network === 'relay' && settings.relay !== '') found.set('relay', settings.relay)
+  if (isRelay(settings.network) && settings.relay !== '') found.set('relay', settings.relay)
   for (const key of ['tablet', 'sound'] as const) if (settings[key]) found.set(key, 'yes')
   for (const { role, source, interface: way } of settings.images)
     if (typeof source === 'string') found.append(way === undefined ? role : `${role}.${way}`, source)

@@ -7,6 +7,7 @@ import {
   fromHash,
   machineOptions,
   needsFirmware,
+  isRelay,
   NETWORK_NAMES,
   NETWORK_NOTES,
   problemOf,
@@ -373,7 +374,9 @@ function Fields({ settings, change }: FieldsProps) {
           </select>
         </label>
         {choice('Network', 'network', [['off', 'no card'], ...Object.entries(NETWORK_NAMES)])}
-        {settings.network === 'relay' && <RelayAddress value={settings.relay} change={(relay) => change({ relay })} />}
+        {isRelay(settings.network) && (
+          <RelayAddress kind={settings.network} value={settings.relay} change={(relay) => change({ relay })} />
+        )}
         <label class="wide">
           Kernel's command line
           <input

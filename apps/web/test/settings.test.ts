@@ -153,7 +153,13 @@ describe('settings', () => {
       of({ network: 'none' }),
       of({ network: 'tabs' }),
       of({ network: 'relay', relay: 'ws://x' }),
-    ]).toEqual([undefined, { kind: 'none' }, { kind: 'tabs' }, { kind: 'relay', url: 'ws://x' }])
+      of({ network: 'wisp', relay: 'wisps://x' }),
+    ]).toEqual([
+      ...[undefined, { kind: 'none' }, { kind: 'tabs' }, { kind: 'relay', url: 'ws://x' }],
+      { kind: 'wisp', url: 'wisps://x' },
+    ])
+    expect(problemOf({ ...DEFAULTS, network: 'relay', relay: 'wisp://x' })).toContain('wss://')
+    expect(problemOf({ ...DEFAULTS, network: 'wisp', relay: 'wisp://x' })).not.toContain('relay')
     expect(problemOf({ ...DEFAULTS, network: 'relay', relay: 'http://x' })).toContain('wss://')
   })
 

@@ -21,7 +21,7 @@ const SWITCHES = [
   ['keepFetched', 'keep-fetched'],
 ] as const
 const INTERFACES = ['ide', 'virtio', 'nvme', 'scsi', 'usb'] as const
-const NETWORKS = ['fetch', 'tabs', 'relay', 'none'] as const
+const NETWORKS = ['fetch', 'tabs', 'relay', 'wisp', 'none'] as const
 
 /** Gives the value of an attribute; null: it is not there. */
 type Attributes = (name: string) => string | null
@@ -68,7 +68,7 @@ function networkOf(attribute: Attributes): NetworkOptions | undefined {
   const [name, macAddress] = [attribute('network-name'), attribute('mac-address')]
   const card = choice(attribute, 'network-card', ['virtio', 'e1000'])
   const plug = { ...(card !== undefined && { card }), ...(macAddress !== null && { macAddress }) }
-  if (kind === 'relay') return { ...plug, kind, url: attribute('network-url') ?? '' }
+  if (kind === 'relay' || kind === 'wisp') return { ...plug, kind, url: attribute('network-url') ?? '' }
   return kind === 'tabs' ? { ...plug, kind, ...(name !== null && { name }) } : { ...plug, kind }
 }
 

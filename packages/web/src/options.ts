@@ -48,9 +48,21 @@ export type NetworkOptions = {
       readonly name?: string
     }
   | {
-      /** A relay behind a WebSocket: each binary message is one Ethernet frame, without checksum. */
+      /**
+       * A relay behind a WebSocket: each binary message is one Ethernet frame, without checksum. v86 calls it wsproxy. The relay
+       * sees all of the traffic.
+       */
       readonly kind: 'relay'
       /** `wss:`, or `ws:`. */
+      readonly url: string | URL
+    }
+  | {
+      /**
+       * A public relay that speaks Wisp, as v86 uses them: guests have DHCP and DNS as with `fetch`, and the relay makes their
+       * connections of TCP, and of UDP where it has them. It sees all that the guest does not encrypt.
+       */
+      readonly kind: 'wisp'
+      /** `wss:`, or `ws:`; v86's `wisps:` and `wisp:` mean the same. */
       readonly url: string | URL
     }
   | {

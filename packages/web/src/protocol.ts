@@ -27,7 +27,7 @@ export type SentNetwork = Pick<NetworkOptions, 'card' | 'macAddress'> &
   (
     | { readonly kind: 'fetch' | 'none' }
     | { readonly kind: 'tabs'; readonly name: string }
-    | { readonly kind: 'relay'; readonly url: string }
+    | { readonly kind: 'relay' | 'wisp'; readonly url: string }
   )
 
 /** A machine's options, in a form that can be sent. */

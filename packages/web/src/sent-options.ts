@@ -72,14 +72,20 @@ export function sentNetwork(network: NetworkOptions): SentNetwork {
   const plug = { ...(card !== undefined && { card }), ...(macAddress !== undefined && { macAddress }) }
   if (network.kind === 'fetch' || network.kind === 'none') return { ...plug, kind: network.kind }
   if (network.kind === 'tabs') return { ...plug, kind: 'tabs', name: String(network.name ?? 'retrap') }
-  if (network.kind === 'relay') return { ...plug, kind: 'relay', url: relayAddress(network.url) }
+  if (network.kind === 'relay' || network.kind === 'wisp')
+    return { ...plug, kind: network.kind, url: relayAddress(network.kind, network.url) }
   const { kind } = network as { readonly kind: unknown }
-  throw new WebError('ERR_OPTION', `network.kind '${String(kind)}': expected 'fetch', 'tabs', 'relay' or 'none'`)
+  throw new WebError(
+    'ERR_OPTION',
+    `network.kind '${String(kind)}': expected 'fetch', 'tabs', 'relay', 'wisp' or 'none'`,
+  )
 }
 
 /** @throws WebError `ERR_OPTION` */
-function relayAddress(given: string | URL): string {
-  const url = URL.parse(given, document.baseURI)
+function relayAddress(kind: 'relay' | 'wisp', given: string | URL): string {
+  // The schemes by which v86 tells the two kinds of relays apart.
+  const address = kind === 'wisp' ? String(given).replace(/^wisp(?=s?:)/i, 'ws') : given
+  const url = URL.parse(address, document.baseURI)
   const bad = (why: string): WebError => new WebError('ERR_OPTION', `network.url '${String(given)}': ${why}`)
   if (url === null || !/^wss?:$/.test(url.protocol)) throw bad('expected an address such as wss://relay.example/')
   if (url.protocol === 'ws:' && location.protocol === 'https:' && !/^(localhost|127\..*|\[::1\])$/.test(url.hostname))

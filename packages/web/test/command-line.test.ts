@@ -9,7 +9,8 @@ const lineOf = (options: Partial<SentOptions>): string =>
 test('a relay is not named: its address may hold a secret, and others get the snapshot', () => {
   const network = { kind: 'relay', url: 'wss://relay.test/?token=secret', macAddress: '52:54:00:12:34:56' } as const
   expect(lineOf({ network })).toBe('run --nic hubport,hubid=0,mac=52:54:00:12:34:56')
-  expect(lineOf({ network: { kind: 'fetch', card: 'e1000' } })).toBe('run --nic user,model=e1000')
+  for (const where of [{ kind: 'fetch' }, { kind: 'wisp', url: 'wss://relay.test/' }] as const)
+    expect(lineOf({ network: { ...where, card: 'e1000' } })).toBe('run --nic user,model=e1000')
 })
 
 test("an Arm board is the command line's", () => {

@@ -59,6 +59,9 @@ test('there is an attribute for each option that is no function', () => {
   expect(options({ network: 'relay', 'network-url': 'wss://relay.example/' })).toEqual({
     network: { kind: 'relay', url: 'wss://relay.example/' },
   })
+  expect(options({ network: 'wisp', 'network-url': 'wisps://relay.example/' })).toEqual({
+    network: { kind: 'wisp', url: 'wisps://relay.example/' },
+  })
 })
 
 test.each([
@@ -66,7 +69,7 @@ test.each([
   [{ board: 'PC' }, "board 'PC': expected 'pc', 'q35', 'virt'"],
   [{ jit: 'no' }, "jit 'no': expected 'on', 'off'"],
   [{ disk: 'a', 'disk-interface': 'floppy' }, /^disk-interface 'floppy': expected 'ide'/],
-  [{ network: 'wisp' }, /^network 'wisp': expected 'fetch'/],
+  [{ network: 'wsproxy' }, /^network 'wsproxy': expected 'fetch'/],
 ])('%j is refused', (attributes, message) => {
   expect(() => options(attributes)).toThrow(
     expect.objectContaining({

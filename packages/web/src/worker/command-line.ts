@@ -44,11 +44,11 @@ function driveOf({ id, media = 'disk', interface: way = 'ide', source }: SentDri
   return DEVICES[way] === undefined ? drive : [...drive, '--device', `${DEVICES[way]},drive=${id}`]
 }
 
-/** In place of `fetch` there is the host's network. Of other tabs nothing is known there, and a relay's address may hold a secret. */
+/** In place of `fetch` and `wisp` there is the host's network. Of other tabs nothing is known there, and a relay's address may hold a secret. */
 function nicOf(network: SentNetwork): string {
   const { kind, card, macAddress } = network
   return [
-    kind === 'fetch' ? 'user' : 'hubport,hubid=0',
+    kind === 'fetch' || kind === 'wisp' ? 'user' : 'hubport,hubid=0',
     ...(card === undefined ? [] : [`model=${card}`]),
     ...(macAddress === undefined ? [] : [`mac=${macAddress}`]),
   ].join(',')

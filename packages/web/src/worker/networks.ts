@@ -7,6 +7,7 @@ import {
   translateAddress,
   UserNetwork,
   WebSocketNetwork,
+  WispSockets,
 } from '@retrap/network'
 import { WebError } from '../errors.ts'
 import type { SentNetwork } from '../protocol.ts'
@@ -91,36 +92,81 @@ async function openNetwork(options: SentNetwork, listener: Warn): Promise<Networ
       return new ChannelNetwork(new BroadcastChannel(CHANNEL_PREFIX + options.name))
     case 'relay':
       return openRelay(options.url, listener)
+    case 'wisp':
+      return openWisp(options.url, listener)
     case 'fetch':
       return UserNetwork.open({ sockets: fetchSockets({ onRefused: refusals(listener) }) })
   }
 }
 
-/** Connects with a relay. The page hears when there is no connection, once until there is one again. */
+/** Connects with a relay of frames. */
 function openRelay(url: string, listener: Warn): Network {
-  let isTold = false
-  let isClosed = false
-  const tell = (what: string): void => {
-    if (!isTold && !isClosed) listener.warning(`network: ${what} the relay at ${url}; it is tried again every 2 s`)
-    isTold = true
-  }
+  const missing = new MissingRelay(url, listener)
   const network = new WebSocketNetwork(() => {
-    const socket = new WebSocket(url)
-    let wasOpen = false
-    socket.addEventListener('open', () => {
-      wasOpen = true
-      isTold = false
-    })
-    socket.addEventListener('close', () => tell(wasOpen ? 'the connection is lost to' : 'there is no connection to'))
+    const socket = missing.socket()
+    socket.addEventListener('open', () => missing.found())
     return socket
   })
+  return closingAlso(network, () => missing.forget())
+}
+
+/** A network behind a Wisp relay. */
+async function openWisp(url: string, listener: Warn): Promise<Network> {
+  const missing = new MissingRelay(url, listener)
+  const sockets = new WispSockets(() => missing.socket(), {
+    onReady: () => missing.found(),
+    onRefused: (why) => missing.tell(`the relay at ${url} is not used: ${why}`),
+  })
+  return closingAlso(await UserNetwork.open({ sockets }), () => {
+    missing.forget()
+    sockets.close()
+  })
+}
+
+/** The network, which does this as well when it is closed. */
+function closingAlso<T extends Network>(network: T, before: () => void): T {
   const leave = network.close.bind(network)
   network.close = () => {
-    // The cable is plugged in elsewhere: this connection is not missed.
-    isClosed = true
+    before()
     leave()
   }
   return network
+}
+
+/** The page hears when there is no connection with a relay, once until there is one again. */
+class MissingRelay {
+  readonly #url: string
+  readonly #listener: Warn
+  /** The page has heard of it; or the cable is plugged in elsewhere, and this connection is not missed. */
+  #isTold = false
+  #isForgotten = false
+
+  constructor(url: string, listener: Warn) {
+    this.#url = url
+    this.#listener = listener
+  }
+
+  /** Tries to connect. */
+  socket(): WebSocket {
+    const socket = new WebSocket(this.#url)
+    let what = 'there is no connection to'
+    socket.addEventListener('open', () => (what = 'the connection is lost to'))
+    socket.addEventListener('close', () => this.tell(`${what} the relay at ${this.#url}`))
+    return socket
+  }
+
+  found(): void {
+    this.#isTold = false
+  }
+
+  forget(): void {
+    this.#isForgotten = true
+  }
+
+  tell(what: string): void {
+    if (!this.#isTold && !this.#isForgotten) this.#listener.warning(`network: ${what}; it is tried again every 2 s`)
+    this.#isTold = true
+  }
 }
 
 function refusals(listener: Warn): (refused: RefusedConnection) => void {
