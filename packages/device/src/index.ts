@@ -67,7 +67,7 @@ export {
   type DiskGeometry,
 } from './backends/block.ts'
 export type { AudioBackend, AudioFormat } from './backends/audio.ts'
-export { checksumOf, foldSum, sumWords } from './backends/internet-checksum.ts'
+export { checksumOf, foldSum, sumWords } from './backends/packets.ts'
 export type { PacketBackend, PacketClient } from './backends/packets.ts'
 export type {
   ByteStreamBackend,

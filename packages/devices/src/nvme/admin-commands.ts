@@ -1,5 +1,5 @@
 import type { BlockProperties, Dma } from '@retrap/device'
-import type { NvmeCommand } from './command.ts'
+import { type NvmeCommand, DO_NOT_RETRY, STATUS } from './command.ts'
 import { type DataPiece, findData, scatter } from './data-pointer.ts'
 import type { FeatureResult, NvmeFeatures } from './features.ts'
 import {
@@ -14,7 +14,6 @@ import {
 import { MOST_BYTES } from './io-commands.ts'
 import { isChangeList, logPage, type NvmeCounters } from './log-pages.ts'
 import type { QueueSet } from './queue-set.ts'
-import { DO_NOT_RETRY, STATUS } from './status.ts'
 
 const DELETE_SUBMISSIONS = 0x00
 const CREATE_SUBMISSIONS = 0x01

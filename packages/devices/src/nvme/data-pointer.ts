@@ -1,5 +1,5 @@
 import type { Dma } from '@retrap/device'
-import { STATUS } from './status.ts'
+import { STATUS } from './command.ts'
 
 /** Bytes of a page of host memory: the only size that CAP offers. */
 export const PAGE_BYTES = 4096

@@ -1,4 +1,4 @@
-import { DO_NOT_RETRY, STATUS } from './status.ts'
+import { DO_NOT_RETRY, STATUS } from './command.ts'
 import { NAMESPACE_NOTICE, WARNING_KELVIN } from './identify.ts'
 
 /** Features that have one value each, by identifier: default value, and the bits that can be set. */

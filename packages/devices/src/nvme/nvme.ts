@@ -12,7 +12,7 @@ import {
   type Word64,
 } from '@retrap/device'
 import { LATER, NvmeAdmin, type NvmeAdminState } from './admin-commands.ts'
-import type { NvmeCommand } from './command.ts'
+import { type NvmeCommand, STATUS } from './command.ts'
 import {
   ControllerRegisters,
   DOORBELLS,
@@ -35,13 +35,14 @@ import {
   performInPlace,
   readCommand,
   SHUTDOWN,
+  type NvmeJobState,
+  restoredJob,
+  savedJob,
 } from './io-commands.ts'
-import { type NvmeJobState, restoredJob, savedJob } from './job-state.ts'
 import { NvmeCounters } from './log-pages.ts'
 import { checkOptions, type NvmeOptions } from './nvme-options.ts'
 import { ADMIN, QueueSet, type QueueSetState } from './queue-set.ts'
 import type { SubmissionQueue } from './queues.ts'
-import { STATUS } from './status.ts'
 
 /** Saved form of a request of the medium. */
 interface RequestState {

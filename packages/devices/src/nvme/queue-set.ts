@@ -1,7 +1,6 @@
-import type { NvmeCommand } from './command.ts'
+import { type NvmeCommand, DO_NOT_RETRY, STATUS } from './command.ts'
 import { PAGE_BYTES } from './data-pointer.ts'
 import { CompletionQueue, type CompletionQueueState, SubmissionQueue, type SubmissionQueueState } from './queues.ts'
-import { DO_NOT_RETRY, STATUS } from './status.ts'
 
 /** Entries of the largest queue. */
 export const MOST_ENTRIES = 1024
