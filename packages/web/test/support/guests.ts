@@ -295,3 +295,60 @@ export function soundCardGuest(): Uint8Array {
     view.setInt16(TONE_SAMPLES + 4 * i, 0x4000 * Math.sin((2 * Math.PI * TONE_HZ * i) / TONE_RATE), true)
   return image
 }
+
+/** A drive that a guest below reads, the first one of the machine, and the block of it. */
+interface FarBlock {
+  readonly media: 'disk' | 'cdrom'
+  /** Of 512 bytes of a disk, of 2048 of a CD. */
+  readonly block: number
+}
+
+/**
+ * Reads a block of the first drive, and sends its first eight bytes.
+ *
+ * Source: ATA/ATAPI-6 (T13/1410D), 8.27, "READ SECTOR(S)", and 9.8, "PACKET"; MMC-3, 6.1.15, "READ (10)".
+ */
+export function farGuest({ media, block }: FarBlock): Uint8Array {
+  // A CD drive is the first one of the secondary cable.
+  const base = media === 'disk' ? 0x1f0 : 0x170
+  return firmwareImage((asm) => {
+    const again = asm.here()
+    if (media === 'disk') {
+      out(asm, base + 6, 0xe0 | (block >>> 24))
+      out(asm, base + 2, 1)
+      for (const i of [0, 1, 2]) out(asm, base + 3 + i, (block >>> (8 * i)) & 0xff)
+      out(asm, base + 7, 0x20)
+    } else {
+      out(asm, base + 6, 0xa0)
+      // Bytes of an answer at a time: 2048.
+      out(asm, base + 4, 0)
+      out(asm, base + 5, 8)
+      out(asm, base + 7, 0xa0)
+      wait(asm, base + 7, 0x08, true)
+      const packet = [
+        0x28,
+        0,
+        block >>> 24,
+        (block >>> 16) & 0xff,
+        (block >>> 8) & 0xff,
+        block & 0xff,
+        0,
+        0,
+        1,
+        0,
+        0,
+        0,
+      ]
+      asm.mov(dx, imm16(base))
+      for (let i = 0; i < packet.length; i += 2) asm.mov(ax, imm16(packet[i]! | (packet[i + 1]! << 8))).out(dx, ax)
+    }
+    // A CD that was just put in says so once, as an error.
+    wait(asm, base + 7, 0x80, false)
+    asm.test(al, 1).jnz(again)
+    for (let i = 0; i < 4; i++) {
+      asm.mov(dx, imm16(base)).in(ax, dx).mov(bx, ax)
+      asm.mov(dx, imm16(COM1)).mov(al, bl).out(dx, al).mov(al, bh).out(dx, al)
+    }
+    asm.mov(dx, imm16(0x604)).mov(ax, imm16(0x2000)).out(dx, ax)
+  })
+}
