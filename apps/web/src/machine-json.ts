@@ -147,6 +147,8 @@ export function fromMachineJson(text: string, files: readonly File[]): ReadMachi
     hypervisor: oneOf('hypervisor', content.hypervisor, ['none', 'xen']),
     tablet: devices.some(({ name }) => name === 'usb-tablet'),
     sound: devices.some(({ name }) => name === SOUND_CARD),
+    // The command line shares folders of the host, and no page has those.
+    files: false,
     // A file of somebody else's would have his guest read what the user's guests have written.
     keep: false,
     images,

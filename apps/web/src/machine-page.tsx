@@ -41,6 +41,11 @@ const NETWORK: Tab = {
   name: 'Network',
   load: async () => (await import('./network-panel.tsx')).NetworkPanel,
 }
+const FILES: Tab = {
+  id: 'files',
+  name: 'Files',
+  load: async () => (await import('./shared-files-panel.tsx')).SharedFilesPanel,
+}
 const KEYS: Tab = { id: 'keys', name: 'Keys', load: async () => (await import('./keys/panel.tsx')).KeysPanel }
 
 function tabsOf({ options }: Chosen): readonly Tab[] {
@@ -50,6 +55,7 @@ function tabsOf({ options }: Chosen): readonly Tab[] {
     SNAPSHOTS,
     ...(isPc ? [PLAYGROUND] : []),
     ...(options.network === undefined ? [] : [NETWORK]),
+    ...(options.files === true ? [FILES] : []),
     KEYS,
   ]
 }
@@ -100,23 +106,25 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
           {chosen.title}
         </h2>
         <Buttons life={life} isOn={isOn} chosen={chosen} ask={ask} askToClose={askToClose} />
-        <p class="status" role="status">
-          <strong class={`pill ${state}`}>{STATE_NAMES[state]}</strong> {life.note}
-        </p>
-        {impairments.names.length > 0 && (
-          <p class="impaired">
-            <span>
-              {impairments.names
-                .map((name) => {
-                  const { delayMs, dead } = impairments.of(name)
-                  return `${name} ${dead ? 'fails' : `+${delayMs} ms`}`
-                })
-                .join(', ')}
-            </span>
-            <button onClick={impairments.reset}>Reset all</button>
+        <div class="news">
+          <p class="status" role="status">
+            <strong class={`pill ${state}`}>{STATE_NAMES[state]}</strong> {life.note}
           </p>
-        )}
-        {state === 'loading' && life.progress !== null && <Loading life={life} />}
+          {impairments.names.length > 0 && (
+            <p class="impaired">
+              <span>
+                {impairments.names
+                  .map((name) => {
+                    const { delayMs, dead } = impairments.of(name)
+                    return `${name} ${dead ? 'fails' : `+${delayMs} ms`}`
+                  })
+                  .join(', ')}
+              </span>
+              <button onClick={impairments.reset}>Reset all</button>
+            </p>
+          )}
+          {state === 'loading' && life.progress !== null && <Loading life={life} />}
+        </div>
       </header>
       <main>
         {life.alert !== '' && (
@@ -247,9 +255,8 @@ function Buttons({ life, isOn, chosen, ask, askToClose }: ButtonsProps) {
   const sound = useSound(machine)
   const turnSound = async (): Promise<void> => {
     await sound.turn(!sound.isOn)
-    const heard =
-      chosen.options.sound === true ? 'the sound card and the PC speaker' : 'the PC speaker; it has no sound card'
-    say(sound.isOn ? 'Sound is off.' : `Sound is on: of this machine one hears ${heard}.`)
+    const heard = chosen.options.sound === true ? 'sound card and PC speaker' : 'the PC speaker. There is no sound card'
+    say(sound.isOn ? 'Sound is off.' : `Sound is on: ${heard}.`)
   }
   const step = async (one: Machine): Promise<void> => {
     const done = await one.step()

@@ -85,6 +85,8 @@ export interface Settings {
   readonly tablet: boolean
   /** A sound card. */
   readonly sound: boolean
+  /** Files are shared with the page. */
+  readonly files: boolean
   /** `off`: there is no card. */
   readonly network: NetworkKind | 'off'
   /** Address of the relay. */
@@ -105,6 +107,7 @@ export const DEFAULTS: Settings = {
   hypervisor: 'none',
   tablet: false,
   sound: false,
+  files: false,
   network: 'off',
   relay: '',
   keep: false,
@@ -195,7 +198,7 @@ function keptName(source: File | string, taken: Set<string>): string {
 
 /** The machine that settings ask for. @param own - firmware of the site, for disks and CDs that come without */
 export function machineOptions(settings: Settings, own?: SiteFirmware | null): MachineOptions {
-  const { memory, cpus, board, vga, commandLine, images, cpu, hypervisor, tablet, sound } = settings
+  const { memory, cpus, board, vga, commandLine, images, cpu, hypervisor, tablet, sound, files } = settings
   const network = networkOptions(settings)
   const of = (role: Role): File | string | undefined => images.find((image) => image.role === role)?.source
   const names = new Set<string>()
@@ -218,6 +221,7 @@ export function machineOptions(settings: Settings, own?: SiteFirmware | null): M
     ...(hypervisor === 'xen' && { hypervisor }),
     ...(tablet && { tablet }),
     ...(sound && { sound }),
+    ...(files && { files }),
     ...(network !== undefined && { network }),
     ...(kernel !== undefined && { kernel, commandLine }),
     ...(initrd !== undefined && { initrd }),
@@ -234,7 +238,7 @@ export function toHash(settings: Settings): string {
   for (const key of ['memory', 'cpus', 'board', 'vga', 'commandLine', 'cpu', 'hypervisor', 'network'] as const)
     if (settings[key] !== DEFAULTS[key]) found.set(key, settings[key])
   if (isRelay(settings.network) && settings.relay !== '') found.set('relay', settings.relay)
-  for (const key of ['tablet', 'sound'] as const) if (settings[key]) found.set(key, 'yes')
+  for (const key of ['tablet', 'sound', 'files'] as const) if (settings[key]) found.set(key, 'yes')
   for (const { role, source, interface: way } of settings.images)
     if (typeof source === 'string') found.append(way === undefined ? role : `${role}.${way}`, source)
   return found.size === 0 ? '' : `#${found}`
@@ -257,6 +261,7 @@ export function fromHash(hash: string): Settings {
     hypervisor: given.get('hypervisor') === 'xen' ? 'xen' : 'none',
     tablet: given.get('tablet') === 'yes',
     sound: given.get('sound') === 'yes',
+    files: given.get('files') === 'yes',
     network: Object.hasOwn(NETWORK_NAMES, network) ? (network as NetworkKind) : DEFAULTS.network,
     relay: given.get('relay') ?? DEFAULTS.relay,
     // A link of somebody else's would have his guest read what the user's guests have written.

@@ -373,6 +373,17 @@ function Fields({ settings, change }: FieldsProps) {
             <option value="ac97">AC '97</option>
           </select>
         </label>
+        <label>
+          Files of this page
+          <select
+            name="files"
+            value={settings.files ? 'shared' : 'none'}
+            onChange={(event) => change({ files: event.currentTarget.value === 'shared' })}
+          >
+            <option value="none">not shared</option>
+            <option value="shared">shared with the guest (9P)</option>
+          </select>
+        </label>
         {choice('Network', 'network', [['off', 'no card'], ...Object.entries(NETWORK_NAMES)])}
         {isRelay(settings.network) && (
           <RelayAddress kind={settings.network} value={settings.relay} change={(relay) => change({ relay })} />

@@ -18,6 +18,7 @@ const full: Settings = {
   hypervisor: 'xen',
   tablet: true,
   sound: true,
+  files: false,
   network: 'relay',
   relay: 'wss://relay.example/?a=b,c',
   keep: false,

@@ -65,6 +65,7 @@ describe('settings', () => {
       hypervisor: 'xen',
       tablet: true,
       sound: true,
+      files: true,
       images: [
         { role: 'kernel', source: 'https://example.org/a b' },
         { role: 'disk', source: 'https://example.org/c', interface: 'virtio' },

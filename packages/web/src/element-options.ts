@@ -40,6 +40,7 @@ export function optionsOf(attribute: Attributes): MachineOptions {
       cpus: cpus === null ? undefined : Number(cpus),
       tablet: attribute('tablet') === null ? undefined : true,
       sound: attribute('sound') === null ? undefined : true,
+      files: attribute('files') === null ? undefined : true,
       drives: drives.length === 0 ? undefined : drives,
       network,
     }).filter(([, value]) => value !== undefined),

@@ -9,6 +9,7 @@ export type { CanvasOptions } from './canvas.ts'
 export { defineMachineElement, type MachineElement } from './element.ts'
 export { WebError, type WebErrorCode } from './errors.ts'
 export { deleteFetched, fetchedBytes } from './fetched-files.ts'
+export type { FileEntry, MachineFiles } from './files.ts'
 export type {
   ArmBoardView,
   ArmVcpuView,

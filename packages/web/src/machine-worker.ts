@@ -42,6 +42,8 @@ async function perform(call: keyof Calls, given: Parameters<Calls[keyof Calls]>)
     return undefined
   }
   if (machine === null) throw new WebError('ERR_MACHINE', 'the machine has not been made yet')
+  if (call === 'writeFile' || call === 'readFile' || call === 'listFiles')
+    return (machine.files[call] as (...values: unknown[]) => unknown)(...given)
   return (machine[call] as (...values: unknown[]) => unknown)(...given)
 }
 

@@ -4,6 +4,7 @@ import { attachCanvas, type CanvasOptions } from './canvas.ts'
 import { answerForDisks } from './disk-holders.ts'
 import { WebError } from './errors.ts'
 import type { CompiledView, Impairment, MachineView } from './inspection.ts'
+import { filesBy, type MachineFiles } from './files.ts'
 import { Listeners } from './listeners.ts'
 import type { MachineEvents } from './machine-events.ts'
 import type { MachineOptions, NetworkOptions, Source } from './options.ts'
@@ -45,6 +46,8 @@ export class Machine {
   readonly #events = new Listeners<MachineEvents>()
   /** The parts that were attached, and go with the machine. */
   readonly #attached = new Set<() => void>()
+  /** Files that the guest shares with the page, with the option `files`. */
+  readonly files: MachineFiles = filesBy((call, ...given) => this.#link.call(call, ...given))
   #state: MachineState = 'off'
   #pointer: MachineEvents['pointer'] = 'none'
   readonly #picture = new Picture({

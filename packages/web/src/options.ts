@@ -100,6 +100,8 @@ export interface MachineOptions {
   readonly vgaBios?: Source
   /** A USB tablet: the pointer is where the page's pointer is. Default false: a PS/2 mouse. */
   readonly tablet?: boolean
+  /** Files that the guest shares with the page, by 9P (virtio): `machine.files`. Default false. */
+  readonly files?: boolean
   /** A sound card (AC '97); default none. `machine.attachSound` has it heard, as it has the PC speaker. */
   readonly sound?: boolean
   /** A network card, and where its cable leads; default no card, or the snapshot's card with a cable that is not connected. */

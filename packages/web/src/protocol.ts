@@ -2,6 +2,7 @@
 import type { KeyboardLayoutName } from '@retrap/display'
 import type { MachineExit, PcStatistics } from '@retrap/machine'
 import type { ArmStatistics } from '@retrap/machine/arm'
+import type { FileCalls } from './files.ts'
 import type { CompiledView, Impairment, MachineView } from './inspection.ts'
 import type { DriveOptions, MachineOptions, NetworkOptions, Progress } from './options.ts'
 
@@ -45,14 +46,24 @@ export interface SentOptions extends Omit<
 /** Options of a machine that its snapshots have. */
 export type SavedOptions = Pick<
   SentOptions,
-  'memoryBytes' | 'cpus' | 'cpu' | 'board' | 'commandLine' | 'vga' | 'tablet' | 'hypervisor' | 'sound' | 'network'
+  | 'memoryBytes'
+  | 'cpus'
+  | 'cpu'
+  | 'board'
+  | 'commandLine'
+  | 'vga'
+  | 'tablet'
+  | 'hypervisor'
+  | 'sound'
+  | 'files'
+  | 'network'
 >
 
 /** Counts since power-on. Counts of PCs alone are absent on an Arm board. */
 export type MachineStatistics = Pick<PcStatistics, keyof PcStatistics & keyof ArmStatistics> & Partial<PcStatistics>
 
 /** Requests of the page that have an answer. */
-export interface Calls {
+export interface Calls extends FileCalls {
   open(options: SentOptions): void
   run(): void
   pause(): void

@@ -121,6 +121,23 @@ export function sataLinux(): Promise<DiskLinux | undefined> {
   return linuxWith(SATA_DRIVERS, AUTO, FULL_KERNEL)
 }
 
+/** The cloud kernel has no 9P. */
+const WITH_9P: DebianMembers = {
+  package: 'linux-image-amd64',
+  members: [
+    './boot/vmlinuz-*',
+    ...['drivers/virtio/*', 'net/9p/*', 'fs/9p/*', 'fs/netfs/*', 'fs/fscache/*'].map(
+      (path) => `./lib/modules/*/kernel/${path}`,
+    ),
+  ],
+  dependency: 'linux-image-',
+}
+
+/** Debian's full kernel with 9P. @returns undefined where there is no apt */
+export function shareLinux(auto: string): Promise<DiskLinux | undefined> {
+  return linuxWith(['virtio_pci', '9pnet_virtio', '9p'], auto, WITH_9P)
+}
+
 /** Debian's kernel for arm64, which has drivers of PCI disks and network cards as modules. */
 const ARM_KERNEL: DebianMembers = {
   package: 'linux-image-arm64:arm64',

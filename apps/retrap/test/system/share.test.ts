@@ -16,7 +16,7 @@ import { join } from 'node:path'
 import { TEST_LONG } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
-import { linuxWith } from '../support/disk-linux.ts'
+import { shareLinux } from '../support/disk-linux.ts'
 import { runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 600_000
@@ -62,18 +62,7 @@ dmesg | grep -iE '9p|virtio.*(fail|error)'
 poweroff -f
 `
 
-/** The cloud kernel has no 9P. */
-const FULL = {
-  package: 'linux-image-amd64',
-  members: [
-    './boot/vmlinuz-*',
-    ...['drivers/virtio/*', 'net/9p/*', 'fs/9p/*', 'fs/netfs/*', 'fs/fscache/*'].map(
-      (path) => `./lib/modules/*/kernel/${path}`,
-    ),
-  ],
-  dependency: 'linux-image-',
-}
-const linux = await linuxWith(['virtio_pci', '9pnet_virtio', '9p'], AUTO, FULL)
+const linux = await shareLinux(AUTO)
 const scratch = mkdtempSync(join(tmpdir(), 'retrap-9p-'))
 afterAll(() => rmSync(scratch, { recursive: true }))
 

@@ -8,6 +8,7 @@ import type { CompiledCodes } from './compiled-code.ts'
 import type { GuestInput } from './guest-input.ts'
 import type { MachineDrives } from './machine-drives.ts'
 import type { MachineNetwork } from './networks.ts'
+import type { SharedFiles } from './shared-files.ts'
 import type { MachineSound } from './sound.ts'
 import { armSnapshot, pcSnapshot, type ReadSnapshot } from './read-snapshot.ts'
 import type { LoadedImages } from './whole-images.ts'
@@ -25,6 +26,7 @@ export interface BoardParts extends Pick<PcOptions, 'screen' | 'onDeviceFailure'
   readonly network: MachineNetwork | null
   readonly input: GuestInput
   readonly sound: MachineSound
+  readonly files: SharedFiles | null
   readonly onCode: CompiledCodes['onCode']
 }
 
@@ -80,6 +82,8 @@ function boardOptions(options: SentOptions, parts: BoardParts): PcOptions {
     jit,
   } = options
   const { images, drives, network, input, screen, onCode, onDeviceFailure, onSleep } = parts
+  const { virtio = [], ...plugged } = network?.pcOptions() ?? {}
+  const virtioDevices = parts.files === null ? virtio : [...virtio, parts.files.device]
   return {
     ...images,
     memoryBytes,
@@ -87,7 +91,8 @@ function boardOptions(options: SentOptions, parts: BoardParts): PcOptions {
     ...{ cpus, cpu, commandLine, vga, hypervisor },
     jit: jit !== false && { onCode },
     ...(drives.options !== null && { drives: drives.options }),
-    ...network?.pcOptions(),
+    ...plugged,
+    ...(virtioDevices.length > 0 && { virtio: virtioDevices }),
     ...(tablet === true && { usb: { devices: [{ kind: 'tablet' }] } }),
     ...{ screen, keyboard: input.keyboard, mouse: input.mouse, speaker: parts.sound.speaker },
     ...(sound === true && { sound: [{ model: 'ac97', audio: parts.sound.card }] }),

@@ -3,6 +3,7 @@ import { DEFAULT_MEMORY_BYTES, prepareBoard } from './boards.ts'
 import { MachineDrives } from './machine-drives.ts'
 import type { MachineNetwork } from './networks.ts'
 import type { ReadSnapshot } from './read-snapshot.ts'
+import type { SharedFiles } from './shared-files.ts'
 import type * as Snapshotting from './snapshots.ts'
 import type { SourceListener } from './sources.ts'
 import { type LoadedImages, readFirstImages } from './whole-images.ts'
@@ -10,6 +11,9 @@ import { type LoadedImages, readFirstImages } from './whole-images.ts'
 /** Machines without a network load nothing of that. */
 const openNetwork = async (...given: Parameters<typeof MachineNetwork.open>): Promise<MachineNetwork> =>
   (await import('./networks.ts')).MachineNetwork.open(...given)
+
+/** Machines without shared files load nothing of that. */
+const openFiles = async (): Promise<SharedFiles> => new (await import('./shared-files.ts')).SharedFiles()
 
 /** Loaded when a machine is saved, or goes on from a snapshot. */
 export const loadSnapshots = async (): Promise<typeof Snapshotting> => import('./snapshots.ts')
@@ -21,6 +25,8 @@ export interface OpenedParts {
   readonly images: LoadedImages
   readonly drives: MachineDrives
   readonly network: MachineNetwork | null
+  /** Shared with the page; null: the machine has none. */
+  readonly files: SharedFiles | null
   /** The snapshot that it goes on from at first. */
   readonly snapshot: ReadSnapshot | null
 }
@@ -39,5 +45,7 @@ export async function openParts(options: SentOptions, listener: SourceListener):
   const plug = options.network === undefined ? saved?.network : { ...saved?.network, ...options.network }
   const isCopy = snapshot !== null && options.network?.macAddress === undefined
   const network = plug === undefined ? null : await openNetwork(plug, isCopy, listener)
-  return { options: { memoryBytes: DEFAULT_MEMORY_BYTES, ...saved, ...options }, images, drives, network, snapshot }
+  const all = { memoryBytes: DEFAULT_MEMORY_BYTES, ...saved, ...options }
+  const files = all.files === true ? await openFiles() : null
+  return { options: all, images, drives, network, files, snapshot }
 }

@@ -40,7 +40,18 @@ const NO_WRITES = {
 } as const
 
 /** Options of a machine that a snapshot keeps. */
-const KEPT = ['memoryBytes', 'cpus', 'cpu', 'board', 'commandLine', 'vga', 'tablet', 'hypervisor', 'sound'] as const
+const KEPT = [
+  'memoryBytes',
+  'cpus',
+  'cpu',
+  'board',
+  'commandLine',
+  'vga',
+  'tablet',
+  'hypervisor',
+  'sound',
+  'files',
+] as const
 
 /**
  * The part of a machine's options that a snapshot keeps. A file may say anything else beside. Of a network it is the card alone:

@@ -26,6 +26,7 @@ import type { MachineNetwork } from './networks.ts'
 import { loadSnapshots, type OpenedParts, openParts } from './opening.ts'
 import type { ReadSnapshot } from './read-snapshot.ts'
 import { SerialSender } from './serial-sender.ts'
+import type { SharedFiles } from './shared-files.ts'
 import { MachineSound } from './sound.ts'
 import { reasonOf, type SourceListener } from './sources.ts'
 import { Stepper } from './stepper.ts'
@@ -45,6 +46,7 @@ export class WorkerMachine {
   readonly #drives: MachineDrives
   readonly #listener: SourceListener
   readonly #network: MachineNetwork | null
+  readonly #files: SharedFiles | null
   // The parts that go on when the machine starts anew.
   readonly #screen = new Screen({ intervalMs: FRAME_MS })
   readonly #input: GuestInput
@@ -71,11 +73,12 @@ export class WorkerMachine {
   /** The work between two turns of the machine. */
   readonly #errands: (() => Promise<void>)[] = []
 
-  private constructor({ options, images, drives, network }: OpenedParts, listener: SourceListener, send: Send) {
+  private constructor({ options, images, drives, network, files }: OpenedParts, listener: SourceListener, send: Send) {
     this.#options = options
     this.#images = images
     this.#drives = drives
     this.#network = network
+    this.#files = files
     this.#listener = listener
     this.#send = send
     this.#input = new GuestInput(options.layout ?? 'us', (pointer: Mouse['pointer']) =>
@@ -151,6 +154,7 @@ export class WorkerMachine {
       network: this.#network,
       input: this.#input,
       sound: this.#sound,
+      files: this.#files,
       screen: this.#screen,
       onCode: this.#codes.onCode,
       onDeviceFailure: (failure: DeviceFailure) => this.#deviceFailed(failure),
@@ -374,6 +378,12 @@ export class WorkerMachine {
   /** See `Machine`. */
   detachDevices(name: string): boolean {
     return this.#attached?.detach(name) ?? false
+  }
+
+  /** @throws WebError `ERR_MACHINE` for a machine without shared files */
+  get files(): SharedFiles {
+    if (this.#files !== null) return this.#files
+    throw new WebError('ERR_MACHINE', 'the machine shares no files with its page: make it with the option files')
   }
 
   /** See `Machine.attachSound`. */
