@@ -1,8 +1,8 @@
 /** An entry of a folder that a machine shares with its page. */
 export interface FileEntry {
-  /** Its name in the folder. */
+  /** Name in the folder. */
   readonly name: string
-  /** Whether it is a file, a folder or a symbolic link. */
+  /** Kind: a file, a folder or a symbolic link. */
   readonly kind: 'file' | 'folder' | 'link'
   /** Bytes of a file's content; 0 of others. */
   readonly bytes: number
