@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync } from 'node:fs'
 import { availableParallelism, homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { Command, InvalidArgumentError } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { PlanError } from './plan/read-plan.ts'
 import { endLine, printable } from './progress.ts'
 import { EmbeddedQueue } from './queue/queue.ts'
@@ -51,10 +51,14 @@ interface WorkerFlags extends StoreFlags {
   readonly allowModule: readonly string[]
 }
 
-const STORE = [
-  '--store <where>',
-  'files by the hash of their content: a folder, or s3://BUCKET/PREFIX?endpoint=https://HOST',
-] as const
+/** Options with passwords may come from the environment, which other users of the host do not see. */
+const store = (): Option =>
+  new Option(
+    '--store <where>',
+    'files by the hash of their content: a folder, or s3://BUCKET/PREFIX?endpoint=https://HOST',
+  ).env('RETRAP_FLEET_STORE')
+const queueOption = (text: string): Option =>
+  new Option('--queue <url>', text).argParser(checkedQueueUrl).env('RETRAP_FLEET_QUEUE')
 
 const program = new Command('retrap-fleet')
   .description('Runs machines by the hundred, from a plan file.')
@@ -62,16 +66,12 @@ const program = new Command('retrap-fleet')
   .exitOverride()
 program
   .command('run')
-  .description('Runs all jobs of a plan on this host, and writes results.xml (JUnit) and results.json.')
+  .description('Runs all jobs of a plan on this host, and writes results.xml (JUnit), results.json and results.html.')
   .argument('<plan>', 'a YAML file')
   .option('--out <folder>', 'where results and the log of each attempt go', 'fleet-results')
   .option('--jobs <number>', 'machines at the same time', parseJobs, availableParallelism())
-  .option(
-    '--queue <url>',
-    'workers make the jobs, from a queue on Redis or PostgreSQL; see retrap-fleet worker',
-    checkedQueueUrl,
-  )
-  .option(...STORE)
+  .addOption(queueOption('workers make the jobs, from a queue on Redis or PostgreSQL; see retrap-fleet worker'))
+  .addOption(store())
   .option('--cache <folder>', 'with --store: files that were fetched, and folders of running machines', defaultCache())
   .option('--cache-size <GiB>', 'with --store: files unused for an hour are removed above that', parseGib, 20)
   .addHelpText('after', EXAMPLES)
@@ -83,14 +83,14 @@ program
   .description(
     'Makes jobs of a queue until it is ended. Without --store the files of a plan have the same paths here as where it is run.',
   )
-  .requiredOption(
-    '--queue <url>',
-    'a queue on Redis, redis://127.0.0.1:6379 or rediss://:PASSWORD@HOST:PORT, or PostgreSQL, postgres://…',
-    checkedQueueUrl,
+  .addOption(
+    queueOption(
+      'a queue on Redis, redis://127.0.0.1:6379 or rediss://:PASSWORD@HOST:PORT, or PostgreSQL, postgres://…',
+    ).makeOptionMandatory(),
   )
   .option('--jobs <number>', 'machines at the same time', parseJobs, availableParallelism())
   .option('--logs <folder>', 'where the log of each attempt goes', 'fleet-logs')
-  .option(...STORE)
+  .addOption(store())
   .option('--cache <folder>', 'with --store: files that were fetched, and folders of running machines', defaultCache())
   .option('--cache-size <GiB>', 'with --store: files unused for an hour are removed above that', parseGib, 20)
   .option(
@@ -105,7 +105,7 @@ program
   .description('Fetches a file from a store: results.json has the hashes of what machines have left.')
   .argument('<sha256>', 'the hash of its content', (text: string) => parseHash(text, [])[0])
   .argument('<file>', 'where it goes')
-  .requiredOption(...STORE)
+  .addOption(store().makeOptionMandatory())
   .action((sha256: string, file: string, { store }: { store: string }) => openStore(store).get(sha256, file))
 
 try {

@@ -7,6 +7,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import type { Attempt, Job } from '../src/plan/job.ts'
 import { EmbeddedQueue } from '../src/queue/queue.ts'
 import { junitOf } from '../src/results/junit.ts'
+import { pageOf } from '../src/results/page.ts'
 import { Results } from '../src/results/results.ts'
 import { runPlan } from '../src/run-plan.ts'
 
@@ -100,6 +101,24 @@ describe('results', () => {
     expect(xml).toContain('<failure type="ended" message="it&#10;ended"/>')
     expect(xml).toContain('<system-out>\ufffd]]&gt; \ufffd &lt;x&gt; 😀</system-out>')
     expect(xml).toContain('<error type="not-run" message="it was not run"/>')
+  })
+
+  test('are a page without scripts, the failed jobs first, whatever guests have printed', () => {
+    const [a, b] = [job('a'), job('<b> & "c"')]
+    const failed = { ...attempt(b, 1, 'ended'), detail: '<img src=x>', tail: '</pre><script>alert(1)</script>' }
+    const file = { name: 'x"><script>', sha256: '"><script>', bytes: 1 }
+    const html = pageOf(
+      [
+        { job: a, attempts: [{ ...attempt(a, 1, 'passed'), artefacts: [file] }], passed: true },
+        { job: b, attempts: [failed], passed: false },
+      ],
+      2,
+    )
+    expect(html).not.toMatch(/<script|<img/)
+    expect(html).toContain("content=\"default-src 'none'; style-src 'unsafe-inline'\"")
+    expect(html.indexOf('&lt;b&gt;')).toBeLessThan(html.indexOf('<td>a</td>'))
+    expect(html).toContain('<h1>2 jobs: 1 passed, 1 failed</h1>')
+    expect(html).toContain('href="logs/%3Cb%3E%20%26%20%22c%22.1.log"')
   })
 })
 

@@ -43,8 +43,8 @@ const ESCAPES: Readonly<Record<string, string>> = {
   '\n': '&#10;',
 }
 
-/** Text as XML has it. Characters that XML 1.0 does not allow become U+FFFD. */
-function escaped(text: string): string {
+/** Text as XML and HTML have it. Characters that XML 1.0 does not allow become U+FFFD. */
+export function escaped(text: string): string {
   // oxlint-disable-next-line no-control-regex -- the characters that XML does not have
   const allowed = text.toWellFormed().replaceAll(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, '\ufffd')
   return allowed.replaceAll(/[&<>"\n]/g, (c) => ESCAPES[c] ?? c)

@@ -2,6 +2,7 @@ import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Attempt, Job, JobResult } from '../plan/job.ts'
 import { junitOf } from './junit.ts'
+import { pageOf } from './page.ts'
 
 /** The results of a plan. An attempt counts once, however often it is told. */
 export class Results {
@@ -32,7 +33,7 @@ export class Results {
     return this.all.every(({ passed }) => passed)
   }
 
-  /** Writes `results.json` and `results.xml` (JUnit) into a folder, each whole or not at all. */
+  /** Writes `results.json`, `results.xml` (JUnit) and `results.html` into a folder, each whole or not at all. */
   write(folder: string, seconds: number): void {
     mkdirSync(folder, { recursive: true })
     const { all } = this
@@ -41,6 +42,7 @@ export class Results {
     const json = { ...summary, results: all.map((result) => ({ ...result, job: { ...result.job } })) }
     replace(join(folder, 'results.json'), `${JSON.stringify(json, null, 2)}\n`)
     replace(join(folder, 'results.xml'), junitOf(all, seconds))
+    replace(join(folder, 'results.html'), pageOf(all, seconds))
   }
 }
 

@@ -1,6 +1,6 @@
 // Machines over three workers, of which one is killed again and again, as is the queue's server: no attempt is lost, none
-// counts twice. Each step is a plan of 50 boots, five of them of Debian's kernel, whose files come from a store; even steps
-// are on Redis, odd ones on PostgreSQL. So 40 steps are 1,000 boots on each.
+// counts twice. Each step is a plan of 25 boots, three of them of Debian's kernel, whose files come from a store; even steps
+// are on Redis, odd ones on PostgreSQL. So 80 steps are 1,000 boots on each.
 // @programs: redis-server initdb postgres
 import { type ChildProcess, spawn } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -16,10 +16,10 @@ import { SharedQueue } from '../../src/queue/shared-queue.ts'
 import { FolderStore } from '../../src/store/store.ts'
 import { freePort, kill, type QueueServerProcess, restarted, startPostgres, startRedis } from '../support/servers.ts'
 
-const BOOTS = 50
-const DEBIAN = 5
+const BOOTS = 25
+const DEBIAN = 3
 /** Of the boots: the guest never prints the text that is expected of it, in two attempts. */
-const FAILING = 2
+const FAILING = 1
 const WORKERS = 3
 /** A job whose workers vanish ten times is given up, so there are fewer. */
 const MOST_KILLS = 8
@@ -141,7 +141,7 @@ async function run(rng: Rng, index: number): Promise<string | void> {
 
 export const soak: Soak = {
   name: 'fleet',
-  count: 40,
+  count: 80,
   setup() {
     folder = mkdtempSync(join(tmpdir(), 'fleet-soak-'))
     chmodSync(folder, 0o755)

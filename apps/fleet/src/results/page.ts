@@ -1,0 +1,74 @@
+import type { Attempt, JobResult } from '../plan/job.ts'
+import { escaped } from './junit.ts'
+
+/** The page runs no script and loads nothing, whatever a guest has printed. */
+const POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+const STYLE = `
+:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
+body { max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; vertical-align: top; padding: 0.3rem 0.8rem 0.3rem 0; border-bottom: 1px solid #8886; }
+td.time { text-align: right; white-space: nowrap; }
+.passed { color: #1a7f37; } .failed { color: #cf222e; font-weight: 600; }
+pre { max-height: 24rem; overflow: auto; background: #8882; padding: 0.6rem; white-space: pre-wrap; }
+code { overflow-wrap: anywhere; font-size: 85%; }
+`
+
+/**
+ * Results as one page of HTML for people: those that failed first, with the last lines of each and a link to its log.
+ *
+ * @param seconds - of host time, for all
+ */
+export function pageOf(results: readonly JobResult[], seconds: number): string {
+  const failed = results.filter(({ passed }) => !passed)
+  const passed = results.filter((result) => result.passed)
+  const title = `${results.length} jobs: ${passed.length} passed, ${failed.length} failed`
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${POLICY}">
+<meta name="viewport" content="width=device-width">
+<title>${title}</title>
+<style>${STYLE}</style>
+</head>
+<body>
+<h1>${title}</h1>
+<p>In ${seconds.toFixed(1)} s. The same as <a href="results.json">JSON</a> and <a href="results.xml">JUnit</a>.</p>
+<table>
+<thead><tr><th>Job</th><th>Result</th><th>Time</th><th>Files</th></tr></thead>
+<tbody>
+${[...failed, ...passed].map(rowOf).join('\n')}
+</tbody>
+</table>
+</body>
+</html>
+`
+}
+
+function rowOf({ job, attempts, passed }: JobResult): string {
+  const last = attempts.at(-1)
+  const again = attempts.length > 1 ? ` (attempt ${attempts.length})` : ''
+  const outcome = last === undefined ? 'not run' : last.outcome
+  const time = attempts.reduce((sum, attempt) => sum + attempt.seconds, 0)
+  const cells = [
+    `<td>${escaped(job.name)}${passed || last === undefined ? '' : tailOf(last)}</td>`,
+    `<td class="${passed ? 'passed' : 'failed'}">${outcome}${again}</td>`,
+    `<td class="time">${time.toFixed(1)} s</td>`,
+    `<td>${attempts.map((attempt) => filesOf(job.id, attempt)).join('<br>')}</td>`,
+  ]
+  return `<tr>${cells.join('')}</tr>`
+}
+
+function tailOf({ detail, tail }: Attempt): string {
+  const lines = tail === '' ? '' : `<details><summary>last lines</summary><pre>${escaped(tail)}</pre></details>`
+  return `<br>${escaped(detail)}${lines}`
+}
+
+/** A link to the log, and what `retrap-fleet get` takes for files that the machine has left in a store. */
+function filesOf(id: string, { attempt, artefacts = [] }: Attempt): string {
+  const log = encodeURIComponent(`${id}.${attempt}.log`)
+  const others = artefacts.filter(({ name }) => name !== 'log')
+  const list = others.map(({ name, sha256 }) => `<br>${escaped(name)} <code>${escaped(sha256)}</code>`)
+  return `<a href="logs/${log}">log ${attempt}</a>${list.join('')}`
+}

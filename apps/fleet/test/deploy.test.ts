@@ -1,0 +1,68 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { hasProgram, skipNote } from '@retrap/tooling/skip'
+import { describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+
+const FOLDER = fileURLToPath(new URL('../deploy/', import.meta.url))
+const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url))
+const textOf = (name: string): string => readFileSync(join(FOLDER, name), 'utf8')
+const hasSystemd = hasProgram('systemd-analyze')
+
+interface Deployment {
+  readonly selector: { readonly matchLabels: unknown }
+  readonly template: {
+    readonly metadata: unknown
+    readonly spec: {
+      readonly securityContext: unknown
+      readonly volumes: readonly { readonly name: string }[]
+      readonly containers: readonly {
+        readonly securityContext: unknown
+        readonly volumeMounts: readonly { readonly name: string }[]
+      }[]
+    }
+  }
+}
+
+describe('files for deployment', () => {
+  test(`systemd takes the unit${skipNote(hasSystemd, 'systemd-analyze is not installed')}`, (context) => {
+    if (!hasSystemd) context.skip()
+    const folder = mkdtempSync(join(tmpdir(), 'fleet-unit-'))
+    const unit = join(folder, 'retrap-fleet.service')
+    cpSync(join(FOLDER, 'retrap-fleet.service'), unit)
+    // Its own units of this host may have faults; only what names ours counts.
+    const { stderr } = spawnSync('systemd-analyze', ['verify', '--recursive-errors=no', unit], { encoding: 'utf8' })
+    rmSync(folder, { recursive: true })
+    expect(stderr.split('\n').filter((line) => line.includes('retrap-fleet'))).toEqual([])
+  })
+
+  test('the manifest for Kubernetes runs a worker with few rights', () => {
+    const { spec, ...manifest } = parse(textOf('kubernetes.yaml'), { strict: true }) as { spec: Deployment }
+    expect(manifest).toMatchObject({ apiVersion: 'apps/v1', kind: 'Deployment' })
+    expect(spec.template.metadata).toEqual({ labels: spec.selector.matchLabels })
+    const { containers, volumes, securityContext } = spec.template.spec
+    expect(securityContext).toMatchObject({ runAsNonRoot: true })
+    const [worker] = containers
+    expect(worker?.volumeMounts.map(({ name }) => name)).toEqual(volumes.map(({ name }) => name))
+    expect(worker?.securityContext).toMatchObject({ allowPrivilegeEscalation: false, readOnlyRootFilesystem: true })
+  })
+
+  test.skipIf(!hasProgram('bash'))('bash takes the script for Slurm', () => {
+    execFileSync('bash', ['-n', join(FOLDER, 'slurm.sh')])
+  })
+
+  test('all start a worker of this program, with options and variables that it has', () => {
+    const program = readFileSync(MAIN, 'utf8')
+    for (const name of readdirSync(FOLDER)) {
+      const text = textOf(name)
+      const [, path, rest = ''] =
+        /node"?,? "?[^ ,"]*?\/(apps\/fleet\/[^ ,"]+)"?,? worker(.*(?:\n *args:.*)?)/.exec(text) ?? []
+      expect(existsSync(new URL(`../../../${path}`, import.meta.url)), `${name}: ${path}`).toBe(true)
+      for (const [option] of rest.matchAll(/--[a-z-]+/g)) expect(program, name).toContain(`'${option} <`)
+      for (const [variable] of text.matchAll(/RETRAP_[A-Z_]+/g)) expect(program, name).toContain(`.env('${variable}')`)
+    }
+  })
+})
