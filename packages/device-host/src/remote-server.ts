@@ -16,6 +16,7 @@ import {
 } from '@retrap/ioreq'
 import { type Frame, FRAME_VERSION, type FrameRange, NO_VCPU, timeOf } from './frames.ts'
 import type { UnplugOptions } from './hot-plug.ts'
+import { OpenCalls } from './open-calls.ts'
 
 /** A way to a device server: what differs between a Worker, a socket and any other. */
 export interface ServerLink {
@@ -51,11 +52,6 @@ export interface RemoteServerOptions {
   onClosed?(): void
 }
 
-interface Call {
-  resolve(result: string): void
-  reject(error: unknown): void
-}
-
 /**
  * The hypervisor's end of a server whose models live elsewhere: it makes claims, drives lines, arms timers and moves
  * memory for them. Whatever comes over the link is checked; what is not right fails the server, never the process.
@@ -73,7 +69,7 @@ export class RemoteServer implements IoreqTransport {
   readonly #options: RemoteServerOptions
   readonly #ready = Promise.withResolvers<void>()
   readonly #readyTimer: unknown
-  readonly #calls = new Map<number, Call>()
+  readonly #calls: OpenCalls
   readonly #closeListeners: (() => void)[] = []
   /** The models' way to guest memory, on this side. */
   readonly #memory: DeviceMemory | null
@@ -85,7 +81,6 @@ export class RemoteServer implements IoreqTransport {
   readonly #owned: HeldMemories
   /** The other end wants to know which frames an INVALIDATE request is about. */
   #wantsFrames = false
-  #nextCall = 1
   #hasModels = false
   #unsettled = false
   /** Called when `unsettled` becomes true: a machine on deterministic time executes nothing more before `settle`. */
@@ -98,6 +93,7 @@ export class RemoteServer implements IoreqTransport {
     this.#platform = platform
     this.#link = link
     this.#options = options
+    this.#calls = new OpenCalls(options.name, (frame) => this.#send(frame))
     // Before all that must be ended with the server: a domain that has no room for it throws here.
     this.server = dispatch.createServer({
       name: options.name,
@@ -184,12 +180,12 @@ export class RemoteServer implements IoreqTransport {
   /** Waits until the models have handled all that was sent to them, and its effects have arrived. */
   async settle(): Promise<void> {
     this.#unsettled = false
-    await this.#call((call) => ({ kind: 'settle', call }))
+    await this.#calls.make((call) => ({ kind: 'settle', call }))
   }
 
   /** The models' state. */
   async save(): Promise<DeviceHostState> {
-    return stateFromText(await this.#call((call) => ({ kind: 'save', call }))) as DeviceHostState
+    return stateFromText(await this.#calls.make((call) => ({ kind: 'save', call }))) as DeviceHostState
   }
 
   /**
@@ -201,7 +197,7 @@ export class RemoteServer implements IoreqTransport {
   async quiesce(deadlineMs: number): Promise<void> {
     checkTimeLimit(deadlineMs)
     await withDeadline(this.name, 'quiesce', deadlineMs + QUIESCE_GRACE_MS, async () => {
-      await this.#call((call) => ({ kind: 'quiesce', call, deadline: deadlineMs }))
+      await this.#calls.make((call) => ({ kind: 'quiesce', call, deadline: deadlineMs }))
     })
   }
 
@@ -217,7 +213,7 @@ export class RemoteServer implements IoreqTransport {
    * @throws IoreqError `ERR_DEVICE` where the models refuse the state
    */
   async restore(state: DeviceHostState): Promise<void> {
-    await this.#call((call) => ({ kind: 'restore', call, state: stateToText(state) }))
+    await this.#calls.make((call) => ({ kind: 'restore', call, state: stateToText(state) }))
   }
 
   /**
@@ -227,7 +223,7 @@ export class RemoteServer implements IoreqTransport {
    */
   async plug(device: string): Promise<void> {
     this.#busy()
-    await this.#call((call) => ({ kind: 'plug', call, now: this.now(), device }))
+    await this.#calls.make((call) => ({ kind: 'plug', call, now: this.now(), device }))
   }
 
   /**
@@ -242,15 +238,7 @@ export class RemoteServer implements IoreqTransport {
     checkTimeLimit(deadlineMs)
     this.#busy()
     const frame = { kind: 'unplug', now: this.now(), bus: busName, force, deadline: deadlineMs } as const
-    return (await this.#call((call) => ({ ...frame, call }))) === 'out'
-  }
-
-  #call(frame: (call: number) => Frame): Promise<string> {
-    if (this.#closed) return Promise.reject(new IoreqError('ERR_NOT_FOUND', `server ${this.name} is gone`))
-    const call = this.#nextCall++
-    const promise = new Promise<string>((resolve, reject) => this.#calls.set(call, { resolve, reject }))
-    this.#send(frame(call))
-    return promise
+    return (await this.#calls.make((call) => ({ ...frame, call }))) === 'out'
   }
 
   // ---- IoreqTransport ----
@@ -293,7 +281,7 @@ export class RemoteServer implements IoreqTransport {
   /** @internal The models' work under way, and requests to them in the ring, must have arrived as well. */
   dropMappings(done: () => void): void {
     this.#memory?.invalidate()
-    if (this.#hasModels && !this.#closed) this.#call((call) => ({ kind: 'drop', call })).then(done, done)
+    if (this.#hasModels && !this.#closed) this.#calls.make((call) => ({ kind: 'drop', call })).then(done, done)
     else done()
   }
 
@@ -321,10 +309,7 @@ export class RemoteServer implements IoreqTransport {
     clearTimeout(this.#readyTimer)
     this.#held.close()
     this.#owned.close()
-    const error = new IoreqError('ERR_NOT_FOUND', `server ${this.name} is gone`)
-    for (const call of this.#calls.values()) call.reject(error)
-    this.#calls.clear()
-    this.#ready.reject(error)
+    this.#ready.reject(this.#calls.end())
     this.#link.close()
     this.#options.onClosed?.()
     for (const listener of this.#closeListeners) listener()
@@ -394,14 +379,8 @@ export class RemoteServer implements IoreqTransport {
         return
       case 'fault':
         return this.#fault(frame.vcpu, frame.device, frame.what, frame.message)
-      case 'called': {
-        const call = this.#calls.get(frame.call)
-        this.#calls.delete(frame.call)
-        if (call === undefined) throw new IoreqError('ERR_PROTOCOL', `a reply to call ${frame.call}, which is not open`)
-        if (frame.error === '') call.resolve(frame.result)
-        else call.reject(new IoreqError('ERR_DEVICE', frame.error))
-        return
-      }
+      case 'called':
+        return this.#calls.take(frame)
       case 'message':
         this.#options.onMessage?.(frame.bytes)
         return
