@@ -16,7 +16,8 @@ const ADMIN_ENTRIES = 16
 const LISTS = 0x9_0000
 const DATA = 0xa_0000
 const COMMAND_BYTES = 64
-const COMPLETION_BYTES = 16
+/** The first part of a completion. */
+const FIRST_BYTES = 12
 const EVENT_REQUEST = 0x0c
 
 // Registers.
@@ -121,11 +122,11 @@ export class RandomNvme {
     const first = this.#first
     this.#first = null
     if (first === null) {
-      if (from.length !== COMPLETION_BYTES - 4) this.#fail(`a completion begins with ${from.length} bytes`)
+      if (from.length !== FIRST_BYTES) this.#fail(`a completion begins with ${from.length} bytes`)
       this.#first = { at: gpa, source: view.getUint32(8, true) }
       return
     }
-    if (from.length !== 4 || gpa !== first.at + COMPLETION_BYTES - 4)
+    if (from.length !== 4 || gpa !== first.at + FIRST_BYTES)
       this.#fail(`a completion at 0x${first.at.toString(16)} ends with ${from.length} bytes at 0x${gpa.toString(16)}`)
     const key = `${first.source >>> 16}:${view.getUint16(0, true)}`
     const open = this.#open.get(key) ?? []
