@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Option } from 'commander'
 import { Program, runProgram } from './command-line.ts'
+import { addDeviceServer } from './devices/device-servers.ts'
 import { deviceHelp } from './devices/devices.ts'
 import { addDisasm } from './disasm/command.ts'
 import { driveOptions, listDrives, type DriveFlags } from './drives/drives.ts'
@@ -156,7 +157,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       const [unknown] = program.args
       if (unknown !== undefined)
         throw usage(
-          `there is no command '${unknown}'; there are run, linux, restore, replay, migrate, web, image, disasm, walk, esr, p2m, test and mcp`,
+          `there is no command '${unknown}'; there are run, linux, restore, replay, migrate, web, image, device-server, disasm, walk, esr, p2m, test and mcp`,
         )
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
       const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
@@ -282,6 +283,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
   addMigrate(program)
   program.commandsGroup('Tools:')
   addImage(program, host.stdout, report)
+  addDeviceServer(program, host)
   addTest(program, host, report)
   addMcp(program, host, packageVersion)
   addDisasm(program, host.stdout, host.stderr, process.env)

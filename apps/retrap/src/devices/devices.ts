@@ -70,9 +70,14 @@ export type CreateDevices = (leftMs: number) => Promise<MachineDevices>
 /**
  * Checks `--device` arguments and opens the files that they name.
  *
+ * @param elsewhere - start the devices of other hosts
  * @throws CliError `ERR_USAGE` for a device or property that does not exist
  */
-export function prepareDevices(devices: readonly DeviceArgument[], host: DeviceHost): CreateDevices {
+export function prepareDevices(
+  devices: readonly DeviceArgument[],
+  host: DeviceHost,
+  elsewhere: readonly StartDeviceServer[] = [],
+): CreateDevices {
   const modules = devices.filter(({ name }) => namesModule(name)).map(prepareModule)
   const makers = devices.flatMap((argument) => {
     if (namesModule(argument.name) || isPciDevice(argument)) return []
@@ -81,7 +86,7 @@ export function prepareDevices(devices: readonly DeviceArgument[], host: DeviceH
     properties.check(Object.keys(kind.properties))
     return [kind.prepare(properties, host, argument)]
   })
-  const servers = modules.flatMap(({ server }) => (server === undefined ? [] : [server]))
+  const servers = [...modules.flatMap(({ server }) => (server === undefined ? [] : [server])), ...elsewhere]
   let machines = 0
   return async (leftMs) => {
     const machine = machines++

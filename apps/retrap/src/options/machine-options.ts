@@ -5,6 +5,7 @@ import { ARM_BOARDS, gicOf } from '../machine/arm-machine.ts'
 import { parseCpu } from './cpu-option.ts'
 import { runsInWorker, startBoardWorker, startControllerWorker } from '../devices/device-modules.ts'
 import { deviceOption, prepareDevices } from '../devices/devices.ts'
+import { deviceServerOption, startRemoteDevices, type DeviceServerAddress } from '../devices/device-servers.ts'
 import { displayOptions, displaySettings, type DisplayFlags } from '../display/display-option.ts'
 import type { DriveArgument } from '../drives/drives.ts'
 import { parseGdb, type GdbOption } from '../gdb/session-gdb.ts'
@@ -42,6 +43,7 @@ export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, Tr
   readonly hypervisor?: 'none' | 'xen'
   readonly console?: 'serial' | 'xen'
   readonly device?: readonly DeviceArgument[]
+  readonly deviceServer?: readonly DeviceServerAddress[]
   readonly devices?: 'inline' | 'async' | 'worker'
   readonly controllers?: 'inline' | 'worker'
   readonly deviceFailure?: 'crash' | 'detach'
@@ -122,6 +124,11 @@ function deviceOptions(command: Command): Command {
       '--device <name,key=value>',
       'add a device, or a module with devices of your own; help, or NAME,help, lists what there is (repeatable)',
       deviceOption((text) => command.configureOutput().writeOut?.(text)),
+    )
+    .option(
+      '--device-server <address>',
+      'devices of another host, which runs retrap device-server: tls://HOST:PORT?cert=FILE&key=FILE&ca=FILE (repeatable)',
+      deviceServerOption,
     )
     .addOption(
       new Option('--devices <how>', "where the board's devices run: at once, each access in a later turn, in a Worker")
@@ -263,7 +270,7 @@ export async function settingsFor(
     ...backEndsOf(flags),
     ...listSound(flags),
     images: async () => withOptionRoms(await images(), flags.optionRom),
-    devices: prepareDevices(flags.device ?? [], host),
+    devices: prepareDevices(flags.device ?? [], host, flags.deviceServer?.map(startRemoteDevices)),
     ...displaySettings(flags, card),
     serial: serialTargets(flags),
     ...(flags.reboot === false && { noReboot: true }),

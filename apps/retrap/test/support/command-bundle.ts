@@ -26,7 +26,7 @@ const PACKAGE = fileURLToPath(new URL('../..', import.meta.url))
 const DEVICE = join(PACKAGE, '../../packages/device')
 const BUNDLES = join(PACKAGE, 'node_modules/.cache/command')
 /** Programs of Workers and processes that another package starts by URL. */
-const DEVICE_PROGRAMS = ['device-process', 'device-worker']
+const DEVICE_PROGRAMS = ['device-process', 'device-worker', 'service-worker']
 /** A bundle that no run has used for so long is removed. */
 const ABANDONED_MS = 24 * 3600 * 1000
 

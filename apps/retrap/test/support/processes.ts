@@ -48,6 +48,7 @@ export const TEST_JIT: boolean = process.env['RETRAP_TEST_JIT'] !== 'off'
 const TEST_DEVICES = process.env['RETRAP_TEST_DEVICES']
 /** Commands that run no machine, or none of these options. */
 const TOOLS: ReadonlySet<string> = new Set([
+  'device-server',
   'disasm',
   'esr',
   'help',

@@ -28,7 +28,7 @@ export type DialEnd = 'unreachable' | 'refused' | 'restarted' | 'ended'
 
 /** The session that a {@link Dialer} connects. */
 export interface DialedSession {
-  /** Names it to the other end. */
+  /** Names this end to the other one. */
   readonly name: string
   /** Number of the last frame that has arrived. */
   received(): number
@@ -114,7 +114,7 @@ export class Dialer {
     packets.openWithin(Math.max(RETRY_MS, Math.min(openMs, this.#lostAt + this.#reconnectMs - performance.now())))
     socket.on('error', (error) => {
       this.#why = error.message
-      // What fails for want of trust fails at once. Later it may be somebody else who answers: there is time for the right one.
+      // A certificate that is not trusted fails at once. Later another host may have answered: the right one has time to return.
       if (tls !== undefined && !this.#wasOpen && isTlsRefusal(error))
         this.#end('refused', new IoreqError('ERR_PERMISSION', `no TLS connection to ${this.#where}: ${error.message}`))
     })

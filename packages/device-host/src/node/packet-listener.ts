@@ -20,7 +20,7 @@ export interface ListenOptions {
    * with TLS, and never without.
    */
   readonly aliveMs?: number
-  /** Hears of a connection that was turned away: where it comes from, and why. There may be many of them. */
+  /** Called for each connection that is turned away, with its source and the reason. There may be many of them. */
   onRefused?(from: string, why: string): void
 }
 
@@ -96,7 +96,7 @@ export class PacketListener {
     return listener
   }
 
-  /** Where it listens: of use where port 0 was asked for. */
+  /** The address that it listens at: port 0 has become a real one. */
   get address(): SocketAddress {
     const address = this.#server.address()
     if (typeof address === 'string' || address === null) return this.#options.address
@@ -116,7 +116,8 @@ export class PacketListener {
   async close(all: boolean): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     if (!all) return
-    for (const socket of this.#sockets) setTimeout(() => socket.destroy(), LAST_FRAMES_MS).unref()
+    // A connection that is refused is not read, and would not keep the process until its end.
+    for (const socket of this.#sockets) setTimeout(() => socket.destroy(), LAST_FRAMES_MS)
     await closed
   }
 
@@ -158,6 +159,8 @@ export class PacketListener {
     if (from === null || raw === undefined) return void socket.destroy()
     // From here on the packets have a time limit of their own.
     clearTimeout(this.#handshakes.get(raw))
+    // Node leaves the connection below open, and counts it.
+    socket.on('close', () => raw.destroy())
     const why = whyNotTrusted(socket, tls)
     if (why === null) this.#packets(socket, from, fingerprintOf(socket))
     else this.#refuse(new PacketSocket(socket), from, why)
@@ -202,7 +205,7 @@ export class PacketListener {
       this.#known.set(opening.session, known)
     }
     if (known.fingerprint !== fingerprint) return ['the session belongs to another certificate']
-    // Its sender has given it up, and made another: what it says of frames that have arrived is no longer true.
+    // The peer has given this connection up, and made another: the number of frames in the opening is no longer true.
     if (opening.attempt < known.attempt) return ['there is a later connection', REFUSED.oldAttempt]
     known.attempt = opening.attempt
     packets.accept(known.conversation.received)

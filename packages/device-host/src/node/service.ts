@@ -15,9 +15,9 @@ export interface DeviceServiceOptions extends ListenOptions {
   readonly reconnectMs?: number
   /** Machines at a time that are served; further ones are refused. Default 16. */
   readonly maxMachines?: number
-  /** Hears that a machine is served from now on, by the name that it gives itself. */
+  /** Called when a machine is served from now on, with the name that it gives itself. */
   onMachine?(name: string): void
-  /** Hears that a machine is served no more; null: it has ended, or was not there again in time. */
+  /** Called when a machine is served no more; null: it has ended, or was not there again in time. */
   onMachineGone?(name: string, error: Error | null): void
 }
 
@@ -163,7 +163,7 @@ export class DeviceService {
     return service
   }
 
-  /** Where it listens: of use where port 0 was asked for. */
+  /** The address that it listens at: port 0 has become a real one. */
   get address(): SocketAddress {
     return this.#listener.address
   }

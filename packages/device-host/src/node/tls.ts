@@ -12,13 +12,13 @@ import {
 import { IoreqError } from '@retrap/ioreq'
 
 /**
- * Who one end of a TLS connection is, and whom it believes. Both ends show a certificate. The texts are PEM, as in the files
+ * The certificate of one end of a TLS connection, and the authorities that it trusts. Both ends show a certificate. The texts are PEM, as in the files
  * that `openssl` writes.
  */
 export interface TlsIdentity {
   /** The certificate of this end, followed by those between it and the authority, if there are any. */
   readonly cert: string
-  /** Its private key. */
+  /** The private key of the certificate. */
   readonly key: string
   /** The authorities that the other end's certificate must come from. Those of the operating system do not count. */
   readonly ca: string
@@ -84,7 +84,7 @@ function checkIdentity(identity: TlsIdentity): void {
   }
 }
 
-/** The server of the end that listens. A connection is told to `secured` when its handshake is over, whoever it is. */
+/** The server of the end that listens. A connection is told to `secured` when its handshake is over, with any certificate or none. */
 export function tlsServer(identity: TlsIdentity, secured: (socket: TLSSocket) => void): Server {
   checkIdentity(identity)
   // A peer whose certificate is wrong is told so, and nothing else: `whyNotTrusted` decides, before a byte is read.
@@ -114,7 +114,7 @@ export function tlsConnect(identity: TlsIdentity, host: string, port: number): T
 
 /** Why the end that listens does not believe its peer; null: it does. */
 export function whyNotTrusted(socket: TLSSocket, { peers }: TlsIdentity): string | null {
-  // Who resumes a TLS session does not show the certificate again, which may have expired.
+  // A peer that resumes a TLS session does not show the certificate again, which may have expired.
   if (socket.isSessionReused()) return 'TLS sessions are not resumed here'
   if (!socket.authorized) return `your certificate is not trusted: ${String(socket.authorizationError)}`
   if (peers === undefined) return null

@@ -4,7 +4,7 @@ import { createIoRequest, IO_DONE, IO_RETRY, IOREQ_READ, IOREQ_TYPE_PIO, IOREQ_W
 import { connectDeviceServer, serveDevices } from '../../src/node/index.ts'
 import { makeMachine, STATUS } from '../machine.ts'
 import { badNetwork } from '../transports/bad-network.ts'
-import { authority, devices, machine } from '../transports/certificates.ts'
+import { authority, devices, machine } from '@retrap/tooling/certificates'
 
 const PORT = 0x100
 const VCPUS = 2

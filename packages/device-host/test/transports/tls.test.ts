@@ -37,7 +37,7 @@ import {
   machineOther,
   otherAuthority,
   secondMachine,
-} from './certificates.ts'
+} from '@retrap/tooling/certificates'
 
 const DEADLINE_MS = 60_000
 const open: { close(): unknown }[] = []

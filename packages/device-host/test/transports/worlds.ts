@@ -19,7 +19,7 @@ import {
 } from '../../src/node/index.ts'
 import { makeMachine } from '../machine.ts'
 import { badNetwork, type Weather } from './bad-network.ts'
-import { authority, devices, machine as machineCertificate } from './certificates.ts'
+import { authority, devices, machine as machineCertificate } from '@retrap/tooling/certificates'
 import { contractModels } from './models.ts'
 
 type Machine = ReturnType<typeof makeMachine>
