@@ -1,13 +1,16 @@
 let spare: Worker | null = null
 let wanted = false
+/** Whether a Worker that is started makes an Arm board's code. */
+let withArm = false
 
 /** Starts a Worker before its machine is chosen: its program is loaded while the user reads. */
 export async function prepareWorker(): Promise<void> {
   wanted = true
-  const { startMachineWorker } = await import('@retrap/web')
+  const { prepareArmBoard, startMachineWorker } = await import('@retrap/web')
   if (!wanted || spare !== null) return
   const worker = startMachineWorker()
   spare = worker
+  if (withArm) prepareArmBoard(worker)
   // A machine that needs one starts its own then, and says what is wrong.
   worker.addEventListener(
     'error',
@@ -17,6 +20,14 @@ export async function prepareWorker(): Promise<void> {
     },
     { once: true },
   )
+}
+
+/** Has the Worker make an Arm board's code as well. For a site that offers a system for one. */
+export async function prepareArm(): Promise<void> {
+  withArm = true
+  if (spare === null) return
+  const { prepareArmBoard } = await import('@retrap/web')
+  if (spare !== null) prepareArmBoard(spare)
 }
 
 /** The Worker that was started before; null: there is none. */

@@ -2,6 +2,7 @@ import { useEffect, useState } from 'preact/hooks'
 import { sizeOf } from './files.ts'
 import { dropMachine, goOnFrom, leftMachines, type SavedMachine, savedMachines, whenOf } from './saved-machines.ts'
 import type { Chosen } from './settings.ts'
+import { prepareArm } from './spare-worker.ts'
 import { startedIn, timeStart } from './start-time.ts'
 
 /** A system that lies beside the site, as its list has it. */
@@ -34,7 +35,13 @@ export function Systems({ start, failed, embedded }: SystemsProps) {
   useEffect(() => {
     fetch('systems/systems.json')
       .then(async (response) => (response.ok ? ((await response.json()) as OfferedSystem[]) : []))
-      .then(setOffered, () => setOffered([]))
+      .then(
+        (systems) => {
+          setOffered(systems)
+          if (systems.some(({ options }) => options.board === 'virt')) void prepareArm()
+        },
+        () => setOffered([]),
+      )
     void list().catch(() => {})
     // A page that was just left may hold its machine a little longer.
     const timer = setTimeout(() => void list().catch(() => {}), 1000)

@@ -3,6 +3,7 @@ import { DisplayError } from '@retrap/display'
 import { LoaderError, MachineError, preparePc } from '@retrap/machine'
 import { WebError } from './errors.ts'
 import type { Calls, FromWorker, SentError, ToWorker } from './protocol.ts'
+import { prepareBoard } from './worker/boards.ts'
 import { watchHostSleep } from './worker/host-sleep.ts'
 import { WorkerMachine } from './worker/worker-machine.ts'
 
@@ -10,6 +11,8 @@ import { WorkerMachine } from './worker/worker-machine.ts'
 const OPTION_CODES = new Set(['ERR_OPTION', 'ERR_NOTHING_TO_RUN', 'ERR_MEMORY_SIZE', 'ERR_CPUS'])
 
 let machine: WorkerMachine | null = null
+/** The page has asked for a machine. */
+let isAsked = false
 /** A page that starts its Worker early has the machine the sooner. */
 const idle = setTimeout(() => {
   try {
@@ -22,7 +25,8 @@ const idle = setTimeout(() => {
 const send = (message: FromWorker, transfer: Transferable[] = []): void => self.postMessage(message, { transfer })
 
 self.addEventListener('message', ({ data }: MessageEvent<ToWorker>) => {
-  if ('tell' in data) machine?.told(data)
+  if ('tell' in data && data.tell === 'prepareArm') void prepareArm()
+  else if ('tell' in data) machine?.told(data)
   else void answer(data)
 })
 
@@ -34,9 +38,18 @@ async function answer({ id, call, given }: Extract<ToWorker, { call: string }>):
   }
 }
 
+async function prepareArm(): Promise<void> {
+  try {
+    await prepareBoard({ board: 'virt' }, () => !isAsked)
+  } catch {
+    // As above; or the file of the board cannot be loaded.
+  }
+}
+
 async function perform(call: keyof Calls, given: Parameters<Calls[keyof Calls]>): Promise<unknown> {
   if (call === 'open') {
     clearTimeout(idle)
+    isAsked = true
     machine = await WorkerMachine.open((given as Parameters<Calls['open']>)[0], send)
     watchHostSleep((ms) => void machine?.slept(ms))
     return undefined

@@ -98,6 +98,7 @@ export type ToWorker =
   | { readonly tell: 'diskDelay'; readonly ms: number }
   | { readonly tell: 'diskFailure'; readonly on: boolean }
   /** The page wants frames, or no more. */
+  | { readonly tell: 'prepareArm' }
   | { readonly tell: 'watch'; readonly on: boolean }
   /** The page has drawn a frame, and takes the next one. */
   | { readonly tell: 'drawn' }

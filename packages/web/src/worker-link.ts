@@ -20,6 +20,14 @@ export function startMachineWorker(): Worker {
   return new Worker(new URL('./machine-worker.js', import.meta.url), { type: 'module' })
 }
 
+/**
+ * Has a Worker of {@link startMachineWorker} load an Arm board and generate its code, as it has done for a PC already. For pages
+ * whose user may choose an Arm board: the Worker is busy with it for a moment, and a machine that is made first comes first.
+ */
+export function prepareArmBoard(worker: Worker): void {
+  worker.postMessage({ tell: 'prepareArm' } satisfies ToWorker)
+}
+
 /** The program of Workers for a page that has this module from another origin: one for all of them. */
 let foreignProgram: string | undefined
 

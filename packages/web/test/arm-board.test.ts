@@ -1,4 +1,5 @@
 /** An Arm board in a page: loaded when it is wanted, and only then. */
+import { buildGuestImage } from '@retrap/embedded-guest'
 import { noBrowser } from '@retrap/tooling/browser'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ArmBoardView } from '../src/index.ts'
@@ -34,7 +35,7 @@ describe.skipIf(noBrowser !== undefined)('an Arm board in a page', () => {
   let pages: Pages
   beforeAll(async () => {
     pages = await Pages.start()
-    pages.files.set('Image', image())
+    pages.files.set('Image', image()).set('guest.bin', buildGuestImage())
   })
   afterAll(() => pages?.close())
 
@@ -110,5 +111,33 @@ describe.skipIf(noBrowser !== undefined)('an Arm board in a page', () => {
       map: { bytesByType: { ram_rw: expect.any(Number) } },
     })
     expect(got.view.devices.join(' ')).toMatch(/pl011|uart|serial/)
+  })
+  test('is prepared before the machine is made, in a Worker that makes a PC as well', async () => {
+    const asked: string[] = []
+    const server = await pages.serve({ answer: ({ url = '' }) => asked.push(url) < 0 })
+    const page = await pages.open(server)
+    const isLoaded = (): boolean => asked.some((path) => path.includes('arm-board'))
+    await page.evaluate(() => {
+      const { prepareArmBoard, startMachineWorker } = globalThis as unknown as PageGlobals
+      const workers = [startMachineWorker(), startMachineWorker()]
+      for (const worker of workers) prepareArmBoard(worker)
+      Object.assign(globalThis, { workers })
+    })
+    await expect.poll(isLoaded).toBe(true)
+    const said = await page.evaluate(() => {
+      const { createMachine, workers } = globalThis as unknown as PageGlobals & { workers: Worker[] }
+      const options = [{ board: 'virt', kernel: '/Image' }, { firmware: '/guest.bin' }] as const
+      return Promise.all(
+        options.map(async (own, i) => {
+          const machine = await createMachine({ ...own, memoryBytes: 16 << 20, createWorker: () => workers[i]! })
+          const first = new Promise<number>((resolve) => machine.on('serial', ({ length }) => resolve(length)))
+          void machine.run().catch(() => {})
+          const length = await first
+          machine.dispose()
+          return length > 0
+        }),
+      )
+    })
+    expect(said).toEqual([true, true])
   })
 })

@@ -30,10 +30,14 @@ export interface BoardParts extends Pick<PcOptions, 'screen' | 'onDeviceFailure'
   readonly onCode: CompiledCodes['onCode']
 }
 
-/** Generates what machines of a kind share. */
-export async function prepareBoard({ board, jit }: SentOptions): Promise<void> {
-  if (board === 'virt') (await loadArm()).prepare(jit !== false)
-  else preparePc({ jit: jit !== false })
+/** Generates what machines of a kind share. @param isWanted - asked before it begins, after the board was loaded */
+export async function prepareBoard(
+  { board, jit }: Pick<SentOptions, 'board' | 'jit'>,
+  isWanted: () => boolean = () => true,
+): Promise<void> {
+  if (board !== 'virt') return preparePc({ jit: jit !== false })
+  const { prepare } = await loadArm()
+  if (isWanted()) prepare(jit !== false)
 }
 
 /** Makes a PC, or an Arm board. @param snapshot - that it goes on from @throws MachineError; LoaderError */

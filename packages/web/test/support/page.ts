@@ -8,6 +8,8 @@ import {
   fetchedBytes,
   importKeptDisk,
   keptDisks,
+  prepareArmBoard,
+  startMachineWorker,
 } from '@retrap/web'
 import { buildGuestImage } from '@retrap/embedded-guest'
 
@@ -20,5 +22,7 @@ Object.assign(globalThis, {
   fetchedBytes,
   importKeptDisk,
   keptDisks,
+  prepareArmBoard,
+  startMachineWorker,
   guestImage: buildGuestImage(),
 })

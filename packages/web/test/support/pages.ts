@@ -15,6 +15,8 @@ export interface PageGlobals {
   readonly fetchedBytes: typeof web.fetchedBytes
   readonly importKeptDisk: typeof web.importKeptDisk
   readonly keptDisks: typeof web.keptDisks
+  readonly prepareArmBoard: typeof web.prepareArmBoard
+  readonly startMachineWorker: typeof web.startMachineWorker
   readonly guestImage: Uint8Array
 }
 
