@@ -6,7 +6,7 @@
 // whose version the registry lacks; it creates a git tag for each. The last two need a checkout without changes of its own:
 // what they leave behind after a failure is undone.
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -70,6 +70,7 @@ function version(): void {
   const before = new Map(published().map(({ manifest }) => [manifest.name, manifest.version]))
   try {
     tool('changeset', ['version'])
+    nameVersion()
     stopAt(checkChangelogs(members()))
   } catch (error) {
     git(root, 'checkout', '--quiet', '--', '.')
@@ -79,6 +80,16 @@ function version(): void {
   for (const { manifest } of published()) {
     const old = before.get(manifest.name)
     if (old !== manifest.version) console.log(`${manifest.name} ${old} → ${manifest.version}`)
+  }
+}
+
+/** Pages without a bundler name a version: so do the README that tells how, and its example. */
+function nameVersion(): void {
+  const web = published().find(({ manifest }) => manifest.name === '@retrap/web') as Member
+  for (const file of ['README.md', 'examples/page.html']) {
+    const path = join(web.folder, file)
+    const text = readFileSync(path, 'utf8')
+    writeFileSync(path, text.replaceAll(/@retrap\/web@\d+\.\d+\.\d+/g, `@retrap/web@${web.manifest.version}`))
   }
 }
 

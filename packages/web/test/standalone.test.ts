@@ -23,7 +23,8 @@ const test = sliceTests(2)
 const EXAMPLE = readFileSync(new URL('../examples/page.html', import.meta.url), 'utf8')
 const CDN = 'https://cdn.jsdelivr.net'
 /** Where the example has them from. */
-const MODULES = 'npm/@retrap/web@0.1.0/dist/standalone'
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+const MODULES = `npm/@retrap/web@${version}/dist/standalone`
 const GUEST = 'npm/retrap/dist/site/guest.bin'
 
 /** The text of the example's serial port. */
