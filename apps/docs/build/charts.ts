@@ -1,5 +1,5 @@
 // Charts of what the benches of each night have measured: a table, with a line drawn for each comparison.
-import { seriesOf, type Comparison } from '../../../packages/tooling/src/bench-history.ts'
+import { seriesOf, type Comparison } from '@retrap/tooling/bench-history'
 
 const [WIDTH, HEIGHT, MARGIN] = [240, 48, 4]
 

@@ -1,7 +1,7 @@
 // What the page of figures charts, made when the page is built. VitePress expects a default export.
 import { readFileSync } from 'node:fs'
 import { chartHistory } from '../build/charts.ts'
-import type { Comparison } from '../../../packages/tooling/src/bench-history.ts'
+import type { Comparison } from '@retrap/tooling/bench-history'
 
 declare const data: string
 export { data }

@@ -1,7 +1,7 @@
 /** The charts of the page of figures. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Comparison } from '../../../packages/tooling/src/bench-history.ts'
+import type { Comparison } from '@retrap/tooling/bench-history'
 import { expect, test } from 'vitest'
 import { chartHistory, drawSeries } from '../build/charts.ts'
 import { root } from './support/programs.ts'

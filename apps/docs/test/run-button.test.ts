@@ -7,7 +7,7 @@ import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { withLong } from '@retrap/tooling/long'
 import { createServer } from 'vitepress'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Comparison } from '../../../packages/tooling/src/bench-history.ts'
+import type { Comparison } from '@retrap/tooling/bench-history'
 import { fileOf, pages, promised, read, root, runsOf } from './support/programs.ts'
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: the buttons of the pages: ${noBrowser}`)

@@ -3,7 +3,16 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
-import { checkReadmeTables } from '../../../.scripts/release/readme-tables.ts'
+
+interface Member {
+  readonly folder: string
+  readonly path: string
+  readonly manifest: { readonly name: string; readonly version: string }
+}
+
+/** Root scripts are no package: a test loads them by their address. */
+const SCRIPT = new URL('../../../.scripts/release/readme-tables.ts', import.meta.url).href
+const { checkReadmeTables } = (await import(SCRIPT)) as { checkReadmeTables(all: readonly Member[]): string[] }
 
 const made: string[] = []
 
