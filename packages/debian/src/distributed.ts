@@ -191,7 +191,7 @@ export interface ControlFields {
   readonly name: string
   readonly version: string
   readonly architecture: string
-  /** Its own source package first, then those whose code is a part of its files. */
+  /** The source package of the package first, then those whose code is a part of the files. */
   readonly builtFrom: readonly SourceVersion[]
 }
 

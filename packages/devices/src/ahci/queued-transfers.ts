@@ -73,7 +73,7 @@ export interface QueuedTransfersParts {
 export class QueuedTransfers {
   readonly #dma: Dma
   readonly #medium: BlockBackend
-  /** What is under way, and answered later. */
+  /** Transfers under way, which are answered later. */
   readonly late: LateAnswers<QueuedTransfer, Result>
   readonly #spare = new SpareBuffers()
   readonly #list = new Uint8Array(ENTRIES * ENTRY_BYTES)

@@ -56,7 +56,7 @@ export interface DebuggedCpu {
   watchesBefore?: boolean
   /** Whether a triple fault stops it before it shuts down; absent: it has none. */
   catchesShutdown?: boolean
-  /** Its registers by name. */
+  /** Registers of the vCPU by name. */
   readonly state: {
     /** Reads a register; undefined where there is none. */
     read(name: string): bigint | undefined
