@@ -239,16 +239,16 @@ describe('a network', { timeout: DEADLINE_MS }, () => {
     // A soak (`npm run soak -- device-network`) does it for longer.
     const { network, log } = await through({ late: 3, cut: 16, halfClose: 30, silence: 120 }, 1)
     const { access, dispatch, failures, events } = await connect(network.port, { aliveMs: 300, openMs: 1000 })
-    const count = 12
-    for (let i = 0; i < count; i++) {
-      expect(await access(IOREQ_WRITE, i)).toBe(IO_DONE)
-      expect([await access(IOREQ_READ), dispatch.lo]).toEqual([IO_DONE, i + 1])
+    let count = 0
+    // As many as it takes for the network to have cut something.
+    for (; count < 12 || network.connections < 3; count++) {
+      expect(await access(IOREQ_WRITE, count)).toBe(IO_DONE)
+      expect([await access(IOREQ_READ), dispatch.lo]).toEqual([IO_DONE, count + 1])
     }
     expect(log).toEqual(Array.from({ length: count }, (_, i) => i))
     // The line has followed each write, once.
     expect(events).toEqual(Array.from({ length: count - 1 }, (_, i) => `irq5=${(i + 1) & 1}`))
     expect(failures).toEqual([])
-    expect(network.connections).toBeGreaterThan(2)
   })
 
   test('that is gone for a while: a request that was made before is answered, and so is one that comes meanwhile', async () => {
@@ -313,11 +313,12 @@ describe('a network', { timeout: DEADLINE_MS }, () => {
       reconnectMs: 300,
       onMachineGone: (name) => void gone.push(name),
     })
-    const { access, failures } = await connect(network.port, { reconnectMs: 300 })
+    // The first connection has no more time than a further one, and the host may be busy.
+    const { access, failures } = await connect(network.port, { reconnectMs: 3000, openMs: 3000 })
     network.redirect(1)
     network.cut()
     expect(await access(IOREQ_READ)).toBe(IO_UNHANDLED)
-    expect(String(failures[0]!.cause)).toMatch(/was lost and not made again within 300 ms/)
+    expect(String(failures[0]!.cause)).toMatch(/was lost and not made again within 3000 ms/)
     await until(() => service.machines === 0)
     expect(gone).toEqual(['far'])
   })
