@@ -1,5 +1,4 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { guessRole } from './image-kind.ts'
 import {
   type Chosen,
   type ChosenImage,
@@ -73,6 +72,7 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
   const add = async (files: readonly File[]): Promise<void> => {
     const machine = files.find(({ name }) => /\.json$/i.test(name))
     if (machine !== undefined) return bring(await machine.text(), files)
+    const { guessRole } = await import('./image-kind.ts')
     const found = await Promise.all(files.map(async (file) => ({ role: await guessRole(file), source: file })))
     // A machine's file may have come since.
     const machineNow = waiting.current

@@ -383,7 +383,7 @@ export class WorkerMachine {
   /** @throws WebError `ERR_MACHINE` for a machine without shared files */
   get files(): SharedFiles {
     if (this.#files !== null) return this.#files
-    throw new WebError('ERR_MACHINE', 'the machine shares no files with its page: make it with the option files')
+    throw new WebError('ERR_MACHINE', 'the machine has no shared files: make it with the option files')
   }
 
   /** See `Machine.attachSound`. */
