@@ -4,12 +4,13 @@ import { availableParallelism, homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { bisectPlan } from './bisect.ts'
 import { PlanError } from './plan/read-plan.ts'
 import { endLine, printable } from './progress.ts'
 import { EmbeddedQueue } from './queue/queue.ts'
 import { checkedQueueUrl, QueueUrlError } from './queue/queue-server.ts'
 import { serveQueue, SharedQueue } from './queue/shared-queue.ts'
-import { makerOf, runPlan } from './run-plan.ts'
+import { makerOf, type PlanRun, runPlan } from './run-plan.ts'
 import { FileCache } from './store/file-cache.ts'
 import { openStore } from './store/s3-store.ts'
 import { isSha256, StoreError } from './store/store.ts'
@@ -30,7 +31,7 @@ A plan, in YAML:
       timeout: 60                # seconds; default 60
     - { system: linux, command: uname -a, expect: Linux, repeat: 10 }
 
-Exit code: 0 if every job has met its expectation, 1 if one has not, 2 for a mistake in the plan or an option.`
+Exit code: 0 if every job has met its expectation (bisect: if the first bad one was found), 1 if not, 2 for a mistake in the plan or an option.`
 
 interface StoreFlags {
   readonly store?: string
@@ -64,20 +65,29 @@ const program = new Command('retrap-fleet')
   .description('Runs machines by the hundred, from a plan file.')
   .showHelpAfterError('(see retrap-fleet --help)')
   .exitOverride()
-program
-  .command('run')
-  .description('Runs all jobs of a plan on this host, and writes results.xml (JUnit), results.json and results.html.')
-  .argument('<plan>', 'a YAML file')
-  .option('--out <folder>', 'where results and the log of each attempt go', 'fleet-results')
-  .option('--jobs <number>', 'machines at the same time', parseJobs, availableParallelism())
-  .addOption(queueOption('workers make the jobs, from a queue on Redis or PostgreSQL; see retrap-fleet worker'))
-  .addOption(store())
-  .option('--cache <folder>', 'with --store: files that were fetched, and folders of running machines', defaultCache())
-  .option('--cache-size <GiB>', 'with --store: files unused for an hour are removed above that', parseGib, 20)
-  .addHelpText('after', EXAMPLES)
-  .action(async (plan: string, flags: RunFlags) => {
-    process.exitCode = await run(plan, flags)
-  })
+for (const [name, perform, description] of [
+  ['run', runPlan, 'Runs all jobs of a plan, and writes results.xml (JUnit), results.json and results.html.'],
+  ['bisect', bisectPlan, 'Finds the first machine of a plan that fails, such as of kernel: [good, …, bad].'],
+] as const) {
+  program
+    .command(name)
+    .description(description)
+    .argument('<plan>', 'a YAML file')
+    .option('--out <folder>', 'where results and the log of each attempt go', 'fleet-results')
+    .option('--jobs <number>', 'machines at the same time', parseJobs, availableParallelism())
+    .addOption(queueOption('workers make the jobs, from a queue on Redis or PostgreSQL; see retrap-fleet worker'))
+    .addOption(store())
+    .option(
+      '--cache <folder>',
+      'with --store: files that were fetched, and folders of running machines',
+      defaultCache(),
+    )
+    .option('--cache-size <GiB>', 'with --store: files unused for an hour are removed above that', parseGib, 20)
+    .addHelpText('after', EXAMPLES)
+    .action(async (plan: string, flags: RunFlags) => {
+      process.exitCode = (await perform(plan, planRun(flags))) ? 0 : 1
+    })
+}
 program
   .command('worker')
   .description(
@@ -118,16 +128,15 @@ try {
   else throw error
 }
 
-async function run(path: string, flags: RunFlags): Promise<number> {
+function planRun(flags: RunFlags): PlanRun {
   const { out, jobs, queue } = flags
-  const passed = await runPlan(path, {
+  return {
     retrap: [process.execPath, ...NODE_OPTIONS, retrapMain()],
     queueOf: (make) => (queue === undefined ? new EmbeddedQueue(jobs, make) : new SharedQueue({ url: queue })),
     // The author of the plan has named its modules.
     ...storedJobs(flags, 'all'),
     ...{ out, progress: process.stderr, signal: endingSignal() },
-  })
-  return passed ? 0 : 1
+  }
 }
 
 async function work(flags: WorkerFlags): Promise<void> {

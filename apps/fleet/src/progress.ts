@@ -58,7 +58,12 @@ export class Progress implements JobListener {
   trouble(message: string): void {
     if (message === this.#trouble) return
     this.#trouble = message
-    this.#show(`the queue cannot be used, and is asked again: ${printable(message)}\n`)
+    this.note(`the queue cannot be used, and is asked again: ${message}`)
+  }
+
+  /** Shows a line for people. */
+  note(text: string): void {
+    this.#show(`${printable(text)}\n`)
   }
 
   finish(): void {

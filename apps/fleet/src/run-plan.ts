@@ -2,10 +2,10 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { inputNames, outputNames } from './plan/job-files.ts'
-import type { Job, JobInput } from './plan/job.ts'
+import type { Attempt, Job, JobInput } from './plan/job.ts'
 import { type KnownOptions, readPlan } from './plan/read-plan.ts'
 import { Progress, type ProgressStream } from './progress.ts'
-import type { JobQueue, MakeAttempt } from './queue/queue.ts'
+import type { JobListener, JobQueue, MakeAttempt } from './queue/queue.ts'
 import { Results } from './results/results.ts'
 import { type Artefact, type ArtefactStore, StoreError } from './store/store.ts'
 import { runStoredJob, type StoredJobs } from './worker/job-folder.ts'
@@ -25,46 +25,71 @@ export interface PlanRun extends Pick<MachineRunner, 'retrap'> {
 }
 
 /**
- * Runs all jobs of a plan, and writes `results.xml` and `results.json`.
+ * Runs all jobs of a plan, and writes their results.
  *
  * @param path - of the plan, a YAML file
  * @returns whether every job has met its expectation
- * @throws PlanError; an error of the file system that names a file
+ * @throws PlanError, StoreError; an error of the file system that names a file
  */
-export async function runPlan(
-  path: string,
-  { retrap, stored, queueOf, out, progress: stream, signal }: PlanRun,
-): Promise<boolean> {
+export async function runPlan(path: string, run: PlanRun): Promise<boolean> {
+  const runner = new JobRunner(run)
+  const results = await runner.run(await jobsOfPlan(path, run))
+  runner.write(results)
+  return results.passed
+}
+
+/** The jobs of a plan, whose files are in the store if there is one. @throws as {@link runPlan} */
+export async function jobsOfPlan(path: string, { retrap, stored }: PlanRun): Promise<Job[]> {
   const named = readPlan(path, readFileSync(path, 'utf8'), knownOptions(retrap))
-  const jobs = stored === undefined ? named : await withInputs(named, stored.store)
-  const logs = join(resolve(out), 'logs')
-  mkdirSync(logs, { recursive: true })
-  const started = performance.now()
-  const results = new Results(jobs)
-  const progress = new Progress(stream, jobs.length)
-  const queue = queueOf(makerOf({ retrap, logs }, stored))
-  const fetching: Promise<unknown>[] = []
-  await queue.run(
-    jobs,
-    {
+  return stored === undefined ? named : withInputs(named, stored.store)
+}
+
+/** Runs jobs, whose logs come into the folder of results. */
+export class JobRunner {
+  readonly #run: PlanRun
+  readonly #logs: string
+  readonly #queue: JobQueue
+  readonly #started = performance.now()
+
+  constructor(run: PlanRun) {
+    const { retrap, stored, queueOf, out } = run
+    this.#run = run
+    this.#logs = join(resolve(out), 'logs')
+    mkdirSync(this.#logs, { recursive: true })
+    this.#queue = queueOf(makerOf({ retrap, logs: this.#logs }, stored))
+  }
+
+  /** Runs jobs to their ends. */
+  async run(jobs: readonly Job[]): Promise<Results> {
+    const { retrap, stored, progress: stream, signal } = this.#run
+    const results = new Results(jobs)
+    const progress = new Progress(stream, jobs.length)
+    const fetching: Promise<unknown>[] = []
+    const fetchLog = async (job: Job, { attempt, artefacts = [] }: Attempt): Promise<void> => {
+      const log = artefacts.find(({ name }) => name === 'log')
+      const file = logPath({ retrap, logs: this.#logs }, job, attempt)
+      if (log !== undefined && stored !== undefined && !existsSync(file)) await stored.store.get(log.sha256, file)
+    }
+    const listener: JobListener = {
       started: (job) => progress.started(job),
       ended(job, attempt) {
         results.add(attempt)
         progress.ended(job, attempt)
-        const log = attempt.artefacts?.find(({ name }) => name === 'log')
-        const file = logPath({ retrap, logs }, job, attempt.attempt)
-        if (log === undefined || stored === undefined || existsSync(file)) return
-        const missed = (error: Error): void => progress.trouble(`${job.name} has no log: ${error.message}`)
-        fetching.push(stored.store.get(log.sha256, file).catch(missed))
+        const missed = (error: Error): void => progress.note(`${job.name} has no log here: ${error.message}`)
+        fetching.push(fetchLog(job, attempt).catch(missed))
       },
       trouble: (message) => progress.trouble(message),
-    },
-    signal,
-  )
-  await Promise.all(fetching)
-  progress.finish()
-  results.write(resolve(out), (performance.now() - started) / 1000)
-  return results.passed
+    }
+    await this.#queue.run(jobs, listener, signal)
+    await Promise.all(fetching)
+    progress.finish()
+    return results
+  }
+
+  /** Writes `results.xml`, `results.json` and `results.html`. */
+  write(results: Results): void {
+    results.write(resolve(this.#run.out), (performance.now() - this.#started) / 1000)
+  }
 }
 
 /** Makes attempts in this process: in folders of their own where there is a store. */

@@ -4,7 +4,9 @@ import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs
 const [, , , ...args] = process.argv
 const value = (name) => args.find((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3)
 if (args.includes('--schema')) {
-  const properties = Object.fromEntries(['kernel', 'hda', 'device', 'record', 'append'].map((name) => [name, {}]))
+  const properties = Object.fromEntries(
+    ['kernel', 'hda', 'device', 'record', 'append', 'exit'].map((name) => [name, {}]),
+  )
   process.stdout.write(JSON.stringify({ properties }))
 }
 // Before it prints: a machine is ended when its texts are there.
