@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import S3rver from 's3rver'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { FileCache } from '../src/store/file-cache.ts'
@@ -105,6 +105,8 @@ describe('the files of a worker', () => {
       },
     }
     const cache = new FileCache(join(folder, 'cache'), counting, 1000)
+    const beside = new FileCache(relative(process.cwd(), join(folder, 'cache-2')), store, 1000)
+    expect(await beside.pathOf(abc)).toBe(join(folder, 'cache-2', ABC))
     const [path, same] = await Promise.all([cache.pathOf(abc), cache.pathOf(abc)])
     expect(same).toBe(path)
     expect(readFileSync(path, 'utf8')).toBe('abc')

@@ -1,5 +1,5 @@
 import { chmod, mkdir, readdir, rm, stat, utimes } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { type Artefact, type ArtefactStore, digestOf } from './store.ts'
 
 /** A file that was used within this time is kept: a machine of another worker may be about to open it. */
@@ -15,13 +15,14 @@ export class FileCache {
 
   /** @param mostBytes - files that were not used within an hour are removed above that */
   constructor(folder: string, store: ArtefactStore, mostBytes: number) {
-    this.#folder = folder
+    // Links of machines' folders lead here.
+    this.#folder = resolve(folder)
     this.#store = store
     this.#mostBytes = mostBytes
   }
 
   /**
-   * The path of a file, fetched where it is absent or damaged. Its content must not be changed.
+   * The absolute path of a file, fetched where it is absent or damaged. Its content must not be changed.
    *
    * @throws StoreError if the store lacks it
    */
