@@ -86,6 +86,8 @@ async function run(rng: Rng, index: number): Promise<string | void> {
   const workers = Array.from({ length: WORKERS }, (_, i) => spawnWorker(i))
   const ended = new AbortController()
   const told: string[] = []
+  /** The same with what people need to find the reason. */
+  const ends = new Map<string, string>()
   const jobs = await plan(new FolderStore(join(scratch, 'store')))
   try {
     const queue = new SharedQueue({ url, name: 'soak' })
@@ -95,8 +97,11 @@ async function run(rng: Rng, index: number): Promise<string | void> {
         jobs,
         {
           started: () => {},
-          ended: ({ id }, { attempt, outcome, detail }) =>
-            told.push(`${id} ${attempt} ${outcome}${outcome === 'error' ? ` ${detail}` : ''}`),
+          ended({ id }, { attempt, outcome, detail, tail }) {
+            const line = `${id} ${attempt} ${outcome}`
+            told.push(line)
+            ends.set(line, `${line} (${detail}; ${JSON.stringify(tail.slice(-300))})`)
+          },
           trouble: () => {},
         },
         ended.signal,
@@ -130,7 +135,7 @@ async function run(rng: Rng, index: number): Promise<string | void> {
     const lost = wanted.filter((one) => !told.includes(one))
     const other = told.filter((one, i) => !wanted.includes(one) || told.indexOf(one) !== i)
     if (lost.length > 0 || other.length > 0)
-      return `lost: ${lost.join(', ') || 'none'}; doubled or wrong: ${other.join(', ') || 'none'}`
+      return `lost: ${lost.join(', ') || 'none'}; doubled or wrong: ${other.map((one) => ends.get(one)).join(', ') || 'none'}`
   } finally {
     ended.abort()
     await Promise.all([...running].map(kill))
