@@ -34,6 +34,24 @@ const TABLE_SHIFT: number = 31 - Math.clz32(TLB_TABLE_BYTES)
 /** Bits of a linear address that are an entry's index. */
 const INDEX_BITS = (TLB_ENTRIES - 1) * PAGE_BYTES
 
+/** The parts of a TLB whose sets get a place later. */
+export interface TlbParts {
+  /** Machine address of the 32-bit count of changes. */
+  readonly changes: number
+  /** Machine address of a set without entries, which several TLBs may have: see {@link clearTlbSet}. */
+  readonly missSet: number
+}
+
+/** Makes a set without entries. @param at - machine address of {@link TLB_SET_BYTES} zeros, 16-byte aligned */
+export function clearTlbSet({ u32 }: MachineMemory, at: number): void {
+  clearSet(u32, at)
+}
+
+function clearSet(u32: Uint32Array, at: number): void {
+  // Zeros stand for page 0, which only the first entry of a table can hold: all others are invalid as they are.
+  for (let table = 0; table < TABLES; table++) u32[(at + table * TLB_TABLE_BYTES) >>> 2] = PAGE_BYTES
+}
+
 /**
  * A software TLB in machine memory, for generated code and TypeScript.
  *
@@ -49,7 +67,10 @@ export class Tlb {
   /** Number of the set that holds nothing. */
   readonly missSet: number
   readonly #u32: Uint32Array
-  readonly #base: number
+  /** Machine address of the sets that hold entries; 0 as long as they have no place. */
+  #base = 0
+  /** Machine address of the miss set. */
+  readonly #missAt: number
   /** Index of the count of changes. */
   readonly #changes: number
   /** Global entries that may be valid. */
@@ -67,17 +88,19 @@ export class Tlb {
   readonly #pageBits: number
 
   /**
-   * @param at - machine address of {@link tlbBytes} bytes of zeros, 16-byte aligned
+   * @param at - machine address of {@link tlbBytes} bytes of zeros, 16-byte aligned; or where its parts are that it always
+   *   needs: nothing is kept before {@link Tlb.place} then
    * @param modes - access modes: sets that hold entries
    * @param ignored - bits of the high word of a linear address that name no page, such as a tag: entries that differ in
    *   them alone are dropped together
    */
-  constructor(memory: MachineMemory, at: number, modes: number, ignored = 0) {
+  constructor(memory: MachineMemory, at: number | TlbParts, modes: number, ignored = 0) {
     this.#u32 = memory.u32
     this.#pageBits = ~ignored
-    this.#base = at
     this.missSet = modes
-    this.#changes = (at + tlbChangesOffset(modes)) >>> 2
+    const isWhole = typeof at === 'number'
+    this.#missAt = isWhole ? at + modes * TLB_SET_BYTES : at.missSet
+    this.#changes = (isWhole ? at + tlbChangesOffset(modes) : at.changes) >>> 2
     this.#u32[this.#changes] = 0
     const entries = modes * 3 * TLB_ENTRIES
     this.#globals = new TlbJournal(entries)
@@ -89,8 +112,15 @@ export class Tlb {
       isWrite: (entry) => this.#tableOf(entry) === TLB_WRITE,
       invalidate: (entry) => this.#invalidate(entry),
     })
-    // Zeros stand for page 0, which only the first entry of a table can hold: all others are invalid as they are.
-    for (let table = 0; table < 3 * (modes + 1); table++) this.#invalidate(at + table * TLB_TABLE_BYTES)
+    if (!isWhole) return
+    clearTlbSet(memory, this.#missAt)
+    this.place(at)
+  }
+
+  /** Gives the sets that hold entries a place, once. @param at - machine address of zeros, 16-byte aligned */
+  place(at: number): void {
+    this.#base = at
+    for (let set = 0; set < this.missSet; set++) clearSet(this.#u32, at + set * TLB_SET_BYTES)
   }
 
   /** Counts the calls that may have dropped an entry; to validate copies of translations that are kept elsewhere. 32 bits. */
@@ -100,7 +130,7 @@ export class Tlb {
 
   /** Returns the machine address of a set, for generated code. */
   setAddress(set: number): number {
-    return this.#base + set * TLB_SET_BYTES
+    return set === this.missSet || this.#base === 0 ? this.#missAt : this.#base + set * TLB_SET_BYTES
   }
 
   #invalidate(entry: number): void {
@@ -121,6 +151,7 @@ export class Tlb {
    * @param target - machine address of the page's first byte, or of its slot table
    */
   fill(set: number, table: number, lo: number, hi: number, target: number, page: TlbPage): void {
+    if (this.#base === 0) return
     const entry = this.#base + set * TLB_SET_BYTES + table + ((lo >>> 8) & TLB_INDEX_MASK)
     this.#keys |= 1 << page.key
     if (table === TLB_WRITE) this.#writable.note(entry, target)
@@ -146,7 +177,7 @@ export class Tlb {
 
   /** Returns the target of the entry for a linear address, or -1. */
   lookup(set: number, table: number, lo: number, hi: number): number {
-    const word = (this.#base + set * TLB_SET_BYTES + table + ((lo >>> 8) & TLB_INDEX_MASK)) >>> 2
+    const word = (this.setAddress(set) + table + ((lo >>> 8) & TLB_INDEX_MASK)) >>> 2
     const hit = this.#u32[word] === (lo & ~0xfff) >>> 0 && this.#u32[word + 1] === hi >>> 0
     return hit ? this.#u32[word + 2]! : -1
   }
@@ -279,6 +310,7 @@ export class Tlb {
     const region = (hi & this.#pageBits) >>> 0
     if (this.#globals.mayHaveFragments(lo, region)) this.#dropFragments(this.#globals, lo, hi)
     if (this.#locals.mayHaveFragments(lo, region)) this.#dropFragments(this.#locals, lo, hi)
+    if (this.#base === 0) return
     const page = (lo & ~0xfff) >>> 0
     for (let set = 0; set < this.missSet; set++) {
       for (let table = 0; table < 3; table++) {

@@ -2,8 +2,8 @@ import { MachineMemory } from '@retrap/memory'
 import fc from 'fast-check'
 import { slicedCount } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
-import { TLB_EXECUTE, TLB_INDEX_MASK, TLB_READ, TLB_WRITE, tlbBytes } from '../src/tlb-layout.ts'
-import { Tlb } from '../src/tlb.ts'
+import { TLB_EXECUTE, TLB_INDEX_MASK, TLB_READ, TLB_SET_BYTES, TLB_WRITE, tlbBytes } from '../src/tlb-layout.ts'
+import { clearTlbSet, Tlb } from '../src/tlb.ts'
 import type { TlbPage } from '../src/tlb-layout.ts'
 
 const MODES = 3
@@ -477,4 +477,25 @@ describe('the TLB', () => {
     tlb.flush(true)
     for (let i = 0; i < 10_000; i++) expect(lookUp(tlb, TLB_USER, TLB_READ, (i % 1024) << 12, i >>> 10)).toBe(-1)
   })
+})
+
+test('a TLB without a place keeps nothing, and shares the set that never has an entry', () => {
+  const machine = MachineMemory.create({ bytes: 16 << 20 })
+  const missSet = machine.allocate(TLB_SET_BYTES, 0x1000, 'miss set')
+  clearTlbSet(machine, missSet)
+  const changes = machine.allocate(8, 8, 'changes')
+  const [first, second] = [0, 4].map((each) => new Tlb(machine, { changes: changes + each, missSet }, MODES))
+  const page = ofPage(false, 0x1000)
+  first!.fill(TLB_USER, TLB_READ, 0x5000, 0, 0x9000, page)
+  first!.invalidatePage(0x5000, 0)
+  first!.flush(true)
+  expect([first!.setAddress(TLB_USER), first!.setAddress(TLB_MISS), first!.changes]).toEqual([missSet, missSet, 2])
+  expect(first!.lookup(TLB_USER, TLB_READ, 0x5000, 0)).toBe(-1)
+  for (const tlb of [first!, second!]) tlb.place(machine.allocate(MODES * TLB_SET_BYTES, 0x1000, 'sets'))
+  expect(first!.lookup(TLB_SUPERVISOR, TLB_WRITE, 0, 0)).toBe(-1)
+  first!.fill(TLB_USER, TLB_READ, 0x5000, 0, 0x9000, page)
+  expect([first!, second!].map((tlb) => tlb.lookup(TLB_USER, TLB_READ, 0x5000, 0))).toEqual([0x9000, -1])
+  expect([first!, second!].map((tlb) => tlb.setAddress(TLB_MISS))).toEqual([missSet, missSet])
+  first!.flush(true)
+  expect([first!.lookup(TLB_USER, TLB_READ, 0x5000, 0), first!.changes, second!.changes]).toEqual([-1, 3, 0])
 })

@@ -1,4 +1,4 @@
-import { Tlb, Turn, tlbBytes } from '@retrap/engine'
+import { Tlb, Turn } from '@retrap/engine'
 import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { AccessLog, LOG_BYTES, AccessKind, AccessState, accessTag } from '@retrap/replay'
 import { AccessMode } from './access/access-mode.ts'
@@ -24,7 +24,11 @@ import {
   S_FAULT_VECTOR,
   S_LOGGED,
   S_POINTER_RULES,
-  S_TLB_SETS,
+  S_TLB_BASE,
+  S_TLB_CHANGES,
+  STATE_BYTES,
+  TLB_SETS_BYTES,
+  VCPU_BYTES,
   S_TWO_TO_28,
   STATE_LAYOUT,
   STATUS_DONE,
@@ -54,7 +58,6 @@ import { System } from './system/system.ts'
 import { LinearTranslation } from './access/translation.ts'
 
 const DATA = S_DATA >>> 2
-const STATE_BYTES = S_TLB_SETS + tlbBytes(TLB_MODES)
 
 /**
  * One vCPU as its instructions see it: the state area, memory and ports, translations, and the monitored line.
@@ -95,6 +98,8 @@ export class CpuCore implements Cpu {
   readonly #monitor: LineMonitor
   readonly #engine: X86Engine
   readonly #logAt: number
+  /** Machine address of the TLB's sets; 0 before it executes. */
+  #tlbAt = 0
   readonly #words: Words = { lo: 0, hi: 0 }
 
   constructor(engine: X86Engine, host: CpuHost, clocks: CpuClocks) {
@@ -103,18 +108,18 @@ export class CpuCore implements Cpu {
     this.host = host
     this.processor = engine.processor
     this.clocks = clocks
-    const state = memory.allocate(STATE_BYTES, PAGE_BYTES, 'vCPU state')
+    const state = memory.allocate(VCPU_BYTES, PAGE_BYTES, 'vCPU state')
     this.state = state
-    this.u8 = memory.u8.subarray(state, state + S_TLB_SETS)
-    this.u16 = memory.u16.subarray(state >>> 1, (state + S_TLB_SETS) >>> 1)
-    this.u32 = memory.u32.subarray(state >>> 2, (state + S_TLB_SETS) >>> 2)
-    this.i32 = memory.i32.subarray(state >>> 2, (state + S_TLB_SETS) >>> 2)
-    this.u64 = memory.u64.subarray(state >>> 3, (state + S_TLB_SETS) >>> 3)
+    this.u8 = memory.u8.subarray(state, state + STATE_BYTES)
+    this.u16 = memory.u16.subarray(state >>> 1, (state + STATE_BYTES) >>> 1)
+    this.u32 = memory.u32.subarray(state >>> 2, (state + STATE_BYTES) >>> 2)
+    this.i32 = memory.i32.subarray(state >>> 2, (state + STATE_BYTES) >>> 2)
+    this.u64 = memory.u64.subarray(state >>> 3, (state + STATE_BYTES) >>> 3)
     const { u32 } = this
     this.#engine = engine
     this.#logAt = memory.allocate(LOG_BYTES, 8, 'access log')
     const log = new AccessLog(memory.buffer, this.#logAt)
-    const tlb = new Tlb(memory, state + S_TLB_SETS, TLB_MODES)
+    const tlb = new Tlb(memory, { changes: state + S_TLB_CHANGES, missSet: engine.missSet }, TLB_MODES)
     const mode = new AccessMode(u32, tlb)
     const pass = new Pass(u32, log, this.counts)
     this.log = log
@@ -147,12 +152,23 @@ export class CpuCore implements Cpu {
     engine.monitoredLines.add(tlb, this.#monitor)
   }
 
+  /** Gives the TLB its memory, if it has none: a vCPU that has not executed needs none. */
+  placeTlb(): void {
+    if (this.#tlbAt !== 0) return
+    const { memory, state, tlb } = this
+    this.#tlbAt = memory.allocate(TLB_SETS_BYTES, PAGE_BYTES, 'translations of a vCPU')
+    tlb.place(this.#tlbAt)
+    memory.u32[(state + S_TLB_BASE) >>> 2] = this.#tlbAt
+    if (this.u32[S_LOGGED >>> 2] !== 1) this.mode.useSet()
+  }
+
   /** Gives its part of machine memory back: it executes no more. */
   close(): void {
     this.#engine.codeCache.removeClient(this.tlb)
     this.#engine.monitoredLines.remove(this.tlb)
     this.memory.free(this.#logAt)
     this.memory.free(this.state)
+    if (this.#tlbAt !== 0) this.memory.free(this.#tlbAt)
   }
 
   // ---------------------------------------------------------------- memory and ports

@@ -150,6 +150,7 @@ export class Executor {
   run(budget: number, mostCalls: number): Exit {
     this.callLimit = this.#core.counts.systemCalls + mostCalls
     try {
+      this.#core.placeTlb()
       const exit = this.#run(budget)
       return exit === EXIT_SHUTDOWN && this.#debug.hooks?.stopsForShutdown() === true ? EXIT_DEBUG : exit
     } catch (error) {
@@ -231,6 +232,7 @@ export class Executor {
    */
   settle(): Exit | undefined {
     try {
+      this.#core.placeTlb()
       while (this.#pass.active) {
         if (this.#outside.init) {
           this.cancel()

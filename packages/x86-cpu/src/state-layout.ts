@@ -221,8 +221,14 @@ export const S_ACCESS_SET = 0xfb8
 /** S_MODE for which the execute table of each TLB set was filled, a byte each. */
 export const S_EXECUTE_MODES = 0xfbc
 
-/** TLB sets follow the registers, one for each access mode; see `Tlb` of the engine. */
-export const S_TLB_SETS = 0x1000
+/** Bytes of the state. Words about the TLB follow, which say nothing of what the guest sees. */
+export const STATE_BYTES = 0x1000
+/** `Tlb.changes`, 32 bits. */
+export const S_TLB_CHANGES: number = STATE_BYTES
+/** Machine address of the TLB's sets, one for each access mode but `TLB_MISS`. 32 bits. */
+export const S_TLB_BASE: number = STATE_BYTES + 4
+/** Bytes of all of that. */
+export const VCPU_BYTES: number = STATE_BYTES + 16
 
 // S_POINTER_RULES.
 /** FXSAVE and XSAVE save zeros unless an exception is pending. */
@@ -387,3 +393,5 @@ export const TLB_SUPERVISOR_SMAP = 2
 export const TLB_MISS = 3
 /** Access modes whose translations are kept. */
 export const TLB_MODES = 3
+/** Bytes of those sets. */
+export const TLB_SETS_BYTES: number = TLB_MODES * TLB_SET_BYTES

@@ -3,6 +3,7 @@ import { codes } from '@retrap/x86-decoder'
 import fc from 'fast-check'
 import { seedsUntil, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
+import type { CpuCore } from '../src/cpu-core.ts'
 import { formOf, variantsOf } from '../src/interpreter/code-forms.ts'
 import { R_LENGTH, R_REG0 } from '../src/interpreter/record.ts'
 import type { Form } from '../src/semantics/form.ts'
@@ -38,6 +39,7 @@ import {
   S_SFMASK,
   S_STAR,
   S_TLB,
+  S_TLB_BASE,
 } from '../src/state-layout.ts'
 import { handlers } from '../src/system/handlers.ts'
 import { Abandon } from '../src/system/system.ts'
@@ -68,6 +70,7 @@ const instructions: Readonly<Record<string, readonly number[]>> = {
 
 /** A processor as its instructions see it. */
 const systemOf = ({ cpu }: BareCpu): System => (cpu as unknown as { readonly system: System }).system
+const coreOf = ({ cpu }: BareCpu): CpuCore => (cpu as unknown as { readonly core: CpuCore }).core
 
 /** A state that instructions begin with. */
 interface Given {
@@ -220,7 +223,12 @@ function outcome(pc: BareCpu, jumps: boolean): object {
     rip: jumps ? u64[S_RIP >>> 3] : 0,
     flags: pc.cpu.materialiseFlags(),
     segments: [CS, SS, FS, GS].map(segment),
-    level: [u32[S_CPL >>> 2], u32[S_MODE >>> 2], u32[S_ACCESS_SET >>> 2], u32[S_TLB >>> 2]! - state],
+    level: [
+      u32[S_CPL >>> 2],
+      u32[S_MODE >>> 2],
+      u32[S_ACCESS_SET >>> 2],
+      u32[S_TLB >>> 2]! - pc.memory.u32[(state + S_TLB_BASE) >>> 2]!,
+    ],
     kernelBase: u64[S_KERNEL_GS_BASE >>> 3],
   }
 }
@@ -248,6 +256,7 @@ describe.each(cases)(`%s in generated code and by its handler, %s (seed ${SEED})
     const [generated, reference] = [new BareCpu({ jit: false, cpu }), new BareCpu({ jit: false, cpu })]
     let quick = 0
     const states = fc.property(given, (state) => {
+      for (const pc of [reference, generated]) coreOf(pc).placeTlb()
       prepare(reference, mnemonic, state)
       prepare(generated, mnemonic, state)
       const expected = byHandler(reference, mnemonic)

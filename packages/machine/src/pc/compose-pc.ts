@@ -119,6 +119,9 @@ export function composePc(
   })
   if (origin !== undefined) origin.clone = domain
   try {
+    // Clones have it even where the room for what they write is used up.
+    if (origin === undefined && given.forks !== undefined)
+      domain.engine.reserveVcpus(given.forks.clones * (given.cpus ?? 1))
     return compose(given, parts, { map, domain, random, failures, sleeper, gate, origin })
   } catch (error) {
     // Servers may have been started.

@@ -8,10 +8,12 @@ import {
   type CompiledCode as EngineCode,
   type JitOptions as EngineOptions,
   type UnitRunner,
+  TLB_SET_BYTES,
+  clearTlbSet,
   packInterpreters as pack,
   unpackInterpreters,
 } from '@retrap/engine'
-import { FIXED_MA, type MachineMemory } from '@retrap/memory'
+import { FIXED_MA, type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { codeInfo, codes, type CodeInfo } from '@retrap/x86-decoder'
 import { systemForm, type SystemForm } from './handler-path.ts'
 import { HOT_FORMS } from './hot-forms.ts'
@@ -34,7 +36,7 @@ import { systemRegisterSemantics } from '../semantics/privileged/segment-registe
 import { instructionSemantics, stringSemantics } from '../semantics/index.ts'
 import type { Semantics } from '../semantics/context.ts'
 import { isImplemented } from '../model/feature-table.ts'
-import { STATUS_EXIT, MODE_32, MODE_64 } from '../state-layout.ts'
+import { STATUS_EXIT, MODE_32, MODE_64, TLB_SETS_BYTES } from '../state-layout.ts'
 import { handlers } from '../system/handlers.ts'
 import type { Handler } from '../system/operands.ts'
 
@@ -184,6 +186,8 @@ export class X86Engine {
   readonly processor: Processor
   /** Decoded instructions. */
   readonly codeCache: CodeCache
+  /** @internal Machine address of the TLB set that holds no entry. */
+  readonly missSet: number
   /** @internal The lines that vCPUs monitor. */
   readonly monitoredLines: MonitoredLines
   /** @internal The forms that TypeScript handlers execute. */
@@ -212,6 +216,8 @@ export class X86Engine {
     this.executionCounts = profileAt === undefined ? undefined : () => countsOf(memory, profileAt, code)
     this.memory = memory
     this.module = module
+    this.missSet = memory.allocate(TLB_SET_BYTES, PAGE_BYTES, 'TLB set without entries')
+    clearTlbSet(memory, this.missSet)
     this.monitoredLines = new MonitoredLines(memory)
     this.mainBytes = code.mainBytes
     const undefinedForm = this.#systemForm(handlers['UD2']!, UNDEFINED_FORM)
@@ -258,6 +264,20 @@ export class X86Engine {
   /** Whether the processor is one that the simple cases of an instruction are for. */
   #follows({ intel, feature }: Semantics): boolean {
     return !(intel === true && this.processor.amd) && (feature === undefined || this.processor.has(feature))
+  }
+
+  /**
+   * Sets memory aside for the translations of further vCPUs, which take it when they first execute: a machine that is full by
+   * then has it for them. The memory of a vCPU that is closed is kept in the same way.
+   *
+   * @throws MemoryError `ERR_NO_MEMORY`
+   */
+  reserveVcpus(count: number): void {
+    const { memory } = this
+    const places = Array.from({ length: count }, () =>
+      memory.allocate(TLB_SETS_BYTES, PAGE_BYTES, 'translations of vCPUs to come'),
+    )
+    for (const at of places) memory.free(at)
   }
 
   /** @internal The form of a host function that generated code calls. */

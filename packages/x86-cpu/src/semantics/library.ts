@@ -1,4 +1,3 @@
-import { tlbChangesOffset } from '@retrap/engine'
 import { PAGE_BYTES } from '@retrap/memory'
 import { I32, I64, type Callee, type FunctionBuilder, type ModuleBuilder, type ValueType } from '@retrap/wasm-emitter'
 import {
@@ -37,7 +36,7 @@ import {
   S_SEGMENTS,
   S_TLB,
   S_TLB_MISSES,
-  S_TLB_SETS,
+  S_TLB_CHANGES,
   SEG_BASE,
   SEG_BYTES,
   SEG_CAN_READ,
@@ -48,15 +47,11 @@ import {
   SS,
   STATUS_ANSWERED,
   STATUS_DONE,
-  TLB_MODES,
 } from '../state-layout.ts'
 import { SLOW_DIRECT, SLOW_MODIFY, SLOW_WRITE } from '../host.ts'
 import { VECTOR_GP, VECTOR_SS } from '../vectors.ts'
 import { flatOffset, isFlat32 } from './integer.ts'
 import { flagBits } from './flag-parts.ts'
-
-/** Offset of the TLB's count of changes. */
-const S_TLB_CHANGES = S_TLB_SETS + tlbChangesOffset(TLB_MODES)
 
 /** Functions of the generated module that semantics may call. */
 export interface Library {

@@ -371,7 +371,7 @@ export class ContractMachine {
     this.host = new ContractHost(memory, this.#base)
     this.vcpu = new Vcpu(engine, this.host, { tscHz: 1e9, crystalHz: 1e9 })
     this.host.vcpu = this.vcpu
-    this.#state = memory.u8.subarray(this.vcpu.state, this.vcpu.state + S.S_TLB_SETS)
+    this.#state = memory.u8.subarray(this.vcpu.state, this.vcpu.state + S.STATE_BYTES)
     this.#templates = [tables(0), tables(USED)]
     memory.u8.fill(0xcc, this.#base + CODE_GPA, this.#base + FRESH_GPA)
     for (const cs of [CS_64, CS_32, CS_16]) {

@@ -66,7 +66,7 @@ const VECTORS = 32
 /** A byte for each set of the TLB: S_EXECUTE_MODES. */
 const EXECUTE_MODES = 4
 /** Bytes of the state up to where the TLB begins. */
-const STATE_BYTES: number = S.S_TLB_SETS
+const STATE_BYTES: number = S.STATE_BYTES
 
 /** PE, MP, ET, NE, WP, AM, PG: as Linux has it. */
 const CR0 = 0x8005_0033

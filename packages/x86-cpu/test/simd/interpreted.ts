@@ -23,7 +23,7 @@ import {
   S_GPR,
   S_MXCSR,
   S_TLB,
-  S_TLB_SETS,
+  STATE_BYTES,
   S_XMM,
 } from '../../src/state-layout.ts'
 import { formKey } from '../../src/semantics/form.ts'
@@ -108,8 +108,8 @@ export class Interpreted {
   }
 
   #map(): void {
-    const entry = STATE + S_TLB_SETS + ((LINEAR_PAGE >>> 8) & TLB_INDEX_MASK)
-    this.view.setUint32(STATE + S_TLB, STATE + S_TLB_SETS, true)
+    const entry = STATE + STATE_BYTES + ((LINEAR_PAGE >>> 8) & TLB_INDEX_MASK)
+    this.view.setUint32(STATE + S_TLB, STATE + STATE_BYTES, true)
     for (const table of [0, TLB_WRITE_OFFSET]) {
       this.view.setUint32(entry + table, LINEAR_PAGE, true)
       this.view.setUint32(entry + table + 8, GUEST_PAGE, true)

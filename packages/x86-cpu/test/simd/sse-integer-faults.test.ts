@@ -14,7 +14,7 @@ import {
   S_SSE_GATE,
   S_MADE_AGAIN,
   S_TLB_MISSES,
-  S_TLB_SETS,
+  STATE_BYTES,
 } from '../../src/state-layout.ts'
 import { Random, encode, subjects, writeCase, type Subject } from './cases.ts'
 import { CASE_BYTES } from './host.ts'
@@ -40,7 +40,7 @@ function prepare(subject: Subject, base = MEMORY_ADDRESS): void {
 
 /** Registers, flags and x87 state. The exception's description, the access buffer and the accounts of slow accesses may change. */
 function registers(): Uint8Array {
-  const bytes = ours.u8.slice(STATE, STATE + S_TLB_SETS)
+  const bytes = ours.u8.slice(STATE, STATE + STATE_BYTES)
   bytes.fill(0, S_BUDGET, S_BUDGET + 4)
   bytes.fill(0, S_FAULT_VECTOR, S_DATA + 64)
   bytes.fill(0, 0xb8, 0xbc)

@@ -20,7 +20,7 @@ import {
   S_SEGMENTS,
   S_SHADOW,
   S_TLB,
-  S_TLB_SETS,
+  S_TLB_BASE,
   SEG_ATTRIBUTES,
   SEG_BASE,
   SEG_BYTES,
@@ -102,7 +102,7 @@ export function implicitAddress(
 ): I32 {
   const hasSmap = f.loadExpression('i32.load', state, S_CR4).and(CR4_SMAP)
   const set = select(hasSmap.eqz(), I32.of(TLB_SUPERVISOR), I32.of(TLB_SUPERVISOR_SMAP))
-  const sets = state.add(S_TLB_SETS).add(set.mul(TLB_SET_BYTES))
+  const sets = f.loadExpression('i32.load', state, S_TLB_BASE).add(set.mul(TLB_SET_BYTES))
   const entry = f.let(sets.add(at.toI32().shrU(8).and(TLB_INDEX_MASK)))
   const distance = f.let(at.sub(f.loadExpression('i64.load', entry, table)))
   f.if(distance.gtU(PAGE_BYTES - bytes), otherwise)
@@ -111,7 +111,7 @@ export function implicitAddress(
 
 /** Machine address of a TLB set. */
 function setAddress(c: Context, set: I32): I32 {
-  return c.state.add(S_TLB_SETS).add(set.mul(TLB_SET_BYTES))
+  return field(c, S_TLB_BASE).add(set.mul(TLB_SET_BYTES))
 }
 
 /** The TLB set of a supervisor's accesses, from a flag image. */
