@@ -173,7 +173,8 @@ const mediaOf = (name: unknown): 'disk' | 'cdrom' =>
 
 function textOf(place: string, value: unknown, form: RegExp): string {
   const text = typeof value === 'number' ? String(value) : value
-  if (typeof text !== 'string' || !form.test(text)) throw new Error(`${place}: ${JSON.stringify(value)} makes no sense`)
+  if (typeof text !== 'string' || !form.test(text))
+    throw new Error(`${place}: ${JSON.stringify(value)} is invalid; expected ${form.source}`)
   return text
 }
 

@@ -101,7 +101,7 @@ export interface TrappedState {
    */
   authenticate(key: number, lo: number, hi: number, into: Uint32Array): boolean
   /**
-   * The exclusive monitor has marked what the host knows: for load-exclusives that the hypervisor has finished. Instructions that
+   * The exclusive monitor has marked an address that the host knows: for load-exclusives that the hypervisor has finished. Instructions that
    * open the monitor, such as CLREX and ERET, clear this.
    */
   marksElsewhere: boolean

@@ -146,7 +146,7 @@ export const conditionOf = (state: number): number => (state === 0 ? ALWAYS : st
  *
  * Source: Arm ARM (DDI 0487), "ITAdvance", "IT".
  *
- * @param state - ITSTATE before it; 0 = in no block
+ * @param state - ITSTATE before the instruction; 0 = in no block
  * @param first - its first halfword
  */
 export function advanceIfThen(state: number, first: number): number {

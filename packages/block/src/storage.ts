@@ -56,7 +56,7 @@ export class MemoryStorage implements BlockStorage {
     this.#bytes.set(from, offset)
   }
 
-  /** Has nothing to do. */
+  /** Does nothing: a blob cannot be written. */
   async flush(): Promise<void> {}
 
   /** Gives the storage up. */
@@ -109,7 +109,7 @@ export class BlobStorage implements BlockStorage {
     return Promise.reject(new BlockError('ERR_READ_ONLY', 'a blob cannot be written'))
   }
 
-  /** Has nothing to do. */
+  /** Does nothing: a blob cannot be written. */
   async flush(): Promise<void> {}
 
   /** Has nothing to give up. */

@@ -161,7 +161,11 @@ function putField(view: DataView, bytes: Uint8Array, at: number, type: FieldType
  */
 export function decodeFrame(bytes: Uint8Array): Frame {
   const known = BY_CODE.get(bytes[0] ?? -1)
-  if (known === undefined) throw new IoreqError('ERR_PROTOCOL', `a frame of kind ${bytes[0]}, which there is not`)
+  if (known === undefined)
+    throw new IoreqError(
+      'ERR_PROTOCOL',
+      `unknown kind of frame ${bytes[0]}: both sides need one version of @retrap/device-host`,
+    )
   const [, ...fields] = known.layout
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   const frame: Record<string, FieldValue> = { kind: known.kind }

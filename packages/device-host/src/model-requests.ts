@@ -151,7 +151,7 @@ export class ModelRequests implements Requests {
     } else if (request.type === IOREQ_TYPE_INVALIDATE) {
       notices.dropMappings(notices.takeAnnounced(vcpu), answer)
     } else {
-      const what = `a request of type ${request.type}, which there is not`
+      const what = `unknown type of request ${request.type}`
       this.#reject(vcpu, access, '', new DeviceError('ERR_INVALID', what))
     }
   }

@@ -298,7 +298,7 @@ export class HeldMemories {
 
   #held(memory: number): Held {
     const held = this.#memories.get(memory)
-    if (held === undefined) throw protocol(`memory ${memory}, which there is not`)
+    if (held === undefined) throw protocol(`unknown memory ${memory}: it was freed, or never announced`)
     return held
   }
 

@@ -67,7 +67,10 @@ export class SharedEnd {
     const { buffer } = memory
     const words = new Int32Array(buffer, 0, IOREQ_PAGE_BYTES / 4)
     if (buffer.byteLength !== BYTES || words[WORD_MAGIC] !== MAGIC) {
-      throw new IoreqError('ERR_INVALID', `${buffer.byteLength} bytes are no memory of a device server`)
+      throw new IoreqError(
+        'ERR_INVALID',
+        `${buffer.byteLength} bytes are not the memory of a device server; expected ${BYTES}, made by the other side`,
+      )
     }
     this.#words = words
     this.page = { buffer, byteOffset: PAGE_AT }

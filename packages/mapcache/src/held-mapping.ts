@@ -129,7 +129,7 @@ export class HeldMapping implements WritableMapping {
     if (this.pinned || references === null) return
     for (const segment of this.#segments()) {
       if (segment.ma < 0 || references.tryTake(segment.mfn, segment.frames)) continue
-      throw new MapCacheError('ERR_UNOWNED', `machine frame ${hex(segment.mfn)} is in use and belongs to nobody`, {
+      throw new MapCacheError('ERR_UNOWNED', `machine frame ${hex(segment.mfn)} is in use and has no owner`, {
         mfn: segment.mfn,
         gpa: segment.gpa,
       })

@@ -37,7 +37,7 @@ export class ForeignMappings {
       throw new P2mError('ERR_FOREIGN', `guest frame ${hex(gfn)} is another's already`, { gfn })
     }
     if (!this.#counts.tryTake(mfn, 1)) {
-      throw new P2mError('ERR_COUNT', `machine frame ${hex(mfn)} is nobody's`, { mfn })
+      throw new P2mError('ERR_COUNT', `machine frame ${hex(mfn)} belongs to no guest; expected a frame in use`, { mfn })
     }
     try {
       this.#p2m.insertForeign(gfn, mfn, type)

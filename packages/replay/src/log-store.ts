@@ -107,7 +107,8 @@ export class LogStore {
     const entry = w[H_COUNT]!
     const data = w[H_DATA_USED]!
     if (w[H_ACTIVE] === 0) throw new ReplayError('ERR_STATE', 'an access outside an instruction')
-    if (!(size > 0 && size <= MAX_ACCESS_BYTES)) throw new ReplayError('ERR_SIZE', `an access of ${size} bytes`)
+    if (!(size > 0 && size <= MAX_ACCESS_BYTES))
+      throw new ReplayError('ERR_SIZE', `an access of ${size} bytes; expected 1 to ${MAX_ACCESS_BYTES}`)
     const room = (size + 7) & ~7
     if (entry >= LOG_ENTRIES || data + room > LOG_DATA_BYTES) {
       throw new ReplayError('ERR_CAPACITY', `more than ${LOG_ENTRIES} accesses or ${LOG_DATA_BYTES} bytes of data`)

@@ -29,7 +29,7 @@ export function pageModules(): Plugin {
     buildEnd(error) {
       const missing = Object.keys(MODULES).filter((module) => !found.has(module))
       if (error === undefined && missing.length > 0)
-        throw new Error(`pages leave out what there is not: ${missing.join()}`)
+        throw new Error(`modules that pages leave out do not exist: ${missing.join()}; correct the list MODULES`)
     },
   }
 }

@@ -37,7 +37,7 @@ const PROGRAMS: ProgramTable = [
   { packages: ['passt'], programs: ['passt'] },
   { packages: ['gvncviewer'], programs: ['gvnccapture'] },
   { packages: ['qemu-utils'], programs: ['qemu-img', 'qemu-io'] },
-  // Its boards have network cards, whose ROMs the package only recommends.
+  // QEMU's Arm boards have network cards, whose ROMs the package only recommends.
   { packages: ['qemu-system-arm', 'ipxe-qemu'], programs: ['qemu-system-aarch64'] },
   { packages: ['qemu-user'], programs: ['qemu-x86_64', 'qemu-aarch64', 'qemu-arm'] },
   { packages: ['gcc-aarch64-linux-gnu'], programs: ['aarch64-linux-gnu-gcc'] },

@@ -170,7 +170,7 @@ class Placement implements AddressMap {
     const binding = this.#bindings.get(label)
     const placed = binding === undefined ? undefined : this.#placed.get(binding.section)
     if (binding === undefined || placed === undefined) {
-      throw new AssemblerError('ERR_LABEL', `label ${label.name} is used but bound nowhere`)
+      throw new AssemblerError('ERR_LABEL', `label ${label.name} is used and not bound; call bind`)
     }
     return placed.base + BigInt(placed.offsets[binding.fragment] ?? 0)
   }

@@ -121,7 +121,10 @@ export function prefixBytes(form: Form, hasMemory: boolean, prefixes: Instructio
   for (const hint of prefixes.hints) {
     const { byte, on, allows } = HINTS[hint]
     if (!allows(form, hasMemory, prefixes.lock)) {
-      throw new AssemblerError('ERR_PREFIX', `${hint} is for ${on}; ${form.mnemonic} with these operands is none`)
+      throw new AssemblerError(
+        'ERR_PREFIX',
+        `${hint} is for ${on}; leave it out before ${form.mnemonic} with these operands`,
+      )
     }
     out.push(byte)
   }

@@ -358,7 +358,7 @@ describe('mistakes with labels', () => {
     {
       what: 'bound nowhere',
       build: (asm) => asm.jmp(asm.label('x')).assemble(),
-      message: 'label x is used but bound nowhere',
+      message: 'label x is used and not bound; call bind',
     },
     {
       what: 'bound twice',

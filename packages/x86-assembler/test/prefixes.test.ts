@@ -136,7 +136,7 @@ describe('asked for in words', () => {
       what: 'BND on a direct far branch',
       build: (asm) => asm.bnd().hlt(),
       code: 'ERR_PREFIX',
-      message: 'bnd is for near branches; HLT with these operands is none',
+      message: 'bnd is for near branches; leave it out before HLT with these operands',
     },
     {
       what: 'NOTRACK on a direct branch',

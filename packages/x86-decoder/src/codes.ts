@@ -4,7 +4,7 @@ import { describe } from './describe-code.ts'
 import { readRow, mnemonicsOf } from './forms.ts'
 import { loadRowCodes } from './tables.ts'
 
-/** By code, what has been read. */
+/** The rows that have been read, by code. */
 let known: (CodeInfo | undefined)[] = []
 
 /**

@@ -64,7 +64,7 @@ export function requireFormatOptions(options: FormatOptions): void {
   const given = Object.entries({ hex, upperCase, spacing, mnemonicWidth }).map(
     ([name, value]) => `${name} ${shown(value)}`,
   )
-  throw new DecoderError('ERR_OPTION', `one of these options makes no sense: ${given.join(', ')}`)
+  throw new DecoderError('ERR_OPTION', `one of these options is invalid: ${given.join(', ')}`)
 }
 
 /** The lines of one syntax in one style. */

@@ -19,7 +19,7 @@ export const HvmParameter = {
 const COUNT = 39
 
 interface Rule {
-  /** The guest may set it, to a value that this holds of. */
+  /** Whether the guest may set the parameter to a value. Absent: to none. */
   readonly write?: (value: bigint, old: bigint) => boolean
 }
 

@@ -83,7 +83,7 @@ function emitFramed(c: ArmContext, frame: number): void {
   for (const end of ends) end()
 }
 
-/** Instructions that a form of A64, or one like it, computes. They share their code: records differ. */
+/** Instructions that a form of A64, or one like it, computes. They share the code of that form. Only their records differ. */
 export const planned = (plan: (word: number) => VectorPlan | undefined): A32Semantics => ({
   selectors: '',
   shared: 'framed',

@@ -36,7 +36,7 @@ export class UnitContext extends ArmContext {
     return this.#registers.flags
   }
 
-  /** Of a value that 32 bits determine, these are kept: less has to be computed, and said in the code. */
+  /** For a value that 32 bits determine, those 32 bits are kept: the code is shorter. */
   override let<V extends Value>(value: V): V {
     if (value instanceof I64 && value.known === undefined && value.extended !== undefined)
       return value.withLow(this.f.let(value.extended.low)) as Value as V

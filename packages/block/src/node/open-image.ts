@@ -88,7 +88,7 @@ async function openQcow2InChain(
     const reason = `it is qcow2 by its content, and needs ${shownName(backing.name)}`
     throw new ImageError(
       'ERR_BACKING',
-      `${shownName(path)}: ${reason}; say format=qcow2 if nobody has used it as a raw disk`,
+      `${shownName(path)}: ${reason}; say format=qcow2 if no guest has used it as a raw disk`,
     )
   }
   return orClose(path, storage, () =>

@@ -75,7 +75,9 @@ export async function readHeader(storage: BlockStorage): Promise<Qcow2Header> {
   const headerBytes = version === 2 ? format.VERSION_2_HEADER_BYTES : view.getUint32(100)
   const isLengthRight = version === 2 || (headerBytes >= format.VERSION_3_HEADER_BYTES && headerBytes % 8 === 0)
   if (!isLengthRight || headerBytes > Math.min(clusterBytes, storage.bytes)) {
-    throw damaged(`header_length is ${headerBytes}`)
+    throw damaged(
+      `header_length is ${headerBytes}; expected a multiple of 8, at least ${format.VERSION_3_HEADER_BYTES}, within the first cluster`,
+    )
   }
   const cluster = new Uint8Array(Math.min(clusterBytes, storage.bytes))
   await storage.read(0, cluster)

@@ -28,7 +28,13 @@ describe('a header that makes no sense is refused', () => {
     { what: 'no refcount table', at: 56, value: 0, code: 'ERR_FORMAT', message: 'refcount table' },
     { what: 'many snapshots', at: 60, value: 0xffff_ffff, code: 'ERR_FORMAT', message: 'snapshots' },
     { what: 'counts of 128 bits', at: 96, value: 7, code: 'ERR_FORMAT', message: 'refcount_order is 7' },
-    { what: 'a header of 100 bytes', at: 100, value: 100, code: 'ERR_FORMAT', message: 'header_length is 100' },
+    {
+      what: 'a header of 100 bytes',
+      at: 100,
+      value: 100,
+      code: 'ERR_FORMAT',
+      message: 'header_length is 100; expected a multiple of 8',
+    },
     { what: 'a header longer than a cluster', at: 100, value: 8192, code: 'ERR_FORMAT', message: 'header_length' },
     {
       what: 'a long name of a file below',

@@ -228,7 +228,10 @@ export class PacketSocket {
       case PACKET_BYE:
         return this.onBye?.(decoder.decode(bytes))
       default:
-        throw new IoreqError('ERR_PROTOCOL', `a packet of kind ${kind}, which there is not`)
+        throw new IoreqError(
+          'ERR_PROTOCOL',
+          `unknown kind of packet ${kind}: both sides need one version of @retrap/device-host`,
+        )
     }
   }
 

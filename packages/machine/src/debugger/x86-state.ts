@@ -236,7 +236,7 @@ export class X86State {
     return this.#saved
   }
 
-  /** Writes one. @returns false where that cannot be: there is no such register, or an instruction waits for a device */
+  /** Writes a register. @returns false where it cannot be written: there is no such register, or an instruction waits for a device */
   write(name: string, value: bigint): boolean {
     const { cpu } = this.#vcpu
     if (cpu.busy) return false
