@@ -38,6 +38,7 @@ export const sidebar: DefaultTheme.SidebarItem[] = [
       { text: 'Performance', link: '/guides/performance' },
       { text: 'Embedding', link: '/guides/embedding' },
       { text: 'Many machines', link: '/guides/fleets' },
+      { text: 'Machines for a model', link: '/guides/mcp' },
     ],
   },
   {

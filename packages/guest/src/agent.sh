@@ -1,5 +1,5 @@
 #!/bin/sh
-# The agent of @retrap/guest: runs commands for the host. POSIX sh, and base64, cat, dd, head, mkfifo, setsid, stty.
+# The agent of @retrap/guest: runs commands for the host. POSIX sh, and base64, cat, dd, head, mkfifo, rm, setsid, stty.
 #
 #   sh agent.sh /dev/ttyS1     on a serial line, or on a virtio port such as /dev/virtio-ports/NAME
 #   sh agent.sh                on standard input and output
@@ -23,13 +23,22 @@ for base in "${TMPDIR:-/tmp}" /run /dev/shm ''; do
   dir=$base/retrap-agent.$$
   mkdir -m 700 "$dir" 2>/dev/null && break
 done
-mkfifo "$dir/out.pipe" "$dir/err.pipe" || exit 1
-trap 'end_command; rm -rf "$dir"' EXIT
+# Each command has a place of its own: a folder.
+places='0 1 2 3 4 5 6 7'
+set --
+for place in $places; do set -- "$@" "$dir/$place"; done
+mkdir "$@"
+for at in "$@"; do
+  shift
+  set -- "$@" "$at/out.pipe" "$at/err.pipe"
+done
+mkfifo "$@" || exit 1
+trap 'end_commands; rm -rf "$dir"' EXIT
 trap 'exit 1' HUP TERM
 # A shell says there which of its children were killed.
 exec 2>/dev/null
 
-session=- last=- saved= runner=
+session=- last=- saved= place=0 at=$dir/0
 
 say() {
   printf '\nrt1< %s %s\n' "${#1}" "$1" >&4
@@ -40,59 +49,69 @@ answer() {
   say "$saved"
 }
 
-# Which outputs have anything, fetched or not: no program is started for it.
+# Which outputs of the place have anything, fetched or not: no program is started for it.
 look() {
   printed=
-  [ -s "$dir/out" ] && printed=1
-  [ -s "$dir/err" ] && printed=${printed}2
+  [ -s "$at/out" ] && printed=1
+  [ -s "$at/err" ] && printed=${printed}2
   printed=${printed:-0}
 }
 
 # In a process of its own: the parent of a command, and of what takes its output. An output ends at $1 blocks of 512 bytes.
 run_command() {
-  exec 3<&- 8<&- 9<&-
-  (ulimit -f "$1"; exec cat <"$dir/out.pipe" >>"$dir/out") 4>&- &
+  exec 3<&-
+  (ulimit -f "$1"; exec cat <"$at/out.pipe" >>"$at/out") 4>&- &
   out_reader=$!
-  (ulimit -f "$1"; exec cat <"$dir/err.pipe" >>"$dir/err") 4>&- &
+  (ulimit -f "$1"; exec cat <"$at/err.pipe" >>"$at/err") 4>&- &
   err_reader=$!
-  setsid sh "$dir/script" <"$2" >"$dir/out.pipe" 2>"$dir/err.pipe" 4>&- &
+  setsid sh "$at/script" <"$2" >"$at/out.pipe" 2>"$at/err.pipe" 4>&- &
   command=$!
-  echo "$command $out_reader $err_reader" >"$dir/pids"
+  echo "$command $out_reader $err_reader" >"$at/pids"
   wait "$command"
   code=$?
-  echo "$code" >"$dir/code"
+  echo "$code" >"$at/code"
   wait "$out_reader" "$err_reader"
   look
-  echo "end $code $printed" >"$dir/end"
-  say "$session 0 end $code $printed"
+  echo "end $code $printed" >"$at/end"
+  say "$session 0 end $place $code $printed"
 }
 
-# Sends a signal to the command with all that it has started.
+# Sends a signal to the command of the place with all that it has started.
 signal_command() {
   command=
   tries=0
   # It may be about to start.
   while [ -z "$command" ] && [ "$tries" -lt 1000 ]; do
-    read -r command out_reader err_reader <"$dir/pids"
+    read -r command out_reader err_reader <"$at/pids"
     tries=$((tries + 1))
   done
   [ -n "$command" ] || return 1
-  if [ ! -s "$dir/code" ]; then
+  if [ ! -s "$at/code" ]; then
     kill -s "$1" -- "-$command" 2>/dev/null || kill -s "$1" "$command" 2>/dev/null
-  elif [ ! -s "$dir/end" ]; then
+  elif [ ! -s "$at/end" ]; then
     # The command has ended; what it has left behind still holds its output.
+    echo held >"$at/held"
     kill -s KILL "$out_reader" "$err_reader" 2>/dev/null
   fi
 }
 
 end_command() {
-  [ -n "$runner" ] || return
-  if [ ! -s "$dir/end" ]; then
+  [ -s "$at/runner" ] || return
+  read -r runner <"$at/runner"
+  if [ ! -s "$at/end" ]; then
     signal_command KILL
+    echo held >"$at/held"
     kill -s KILL "$runner" $out_reader $err_reader 2>/dev/null
   fi
   wait "$runner" 2>/dev/null
-  runner=
+  : >"$at/runner"
+}
+
+end_commands() {
+  for place in $places; do
+    at=$dir/$place
+    end_command
+  done
 }
 
 while :; do
@@ -116,51 +135,54 @@ while :; do
     continue
   fi
   if [ "$3" = sync ]; then
-    end_command
+    end_commands
     session=$1 id=$2
     answer 'ok 1'
     continue
   fi
   [ "$1" = "$session" ] || continue
   id=$2
+  # PLACE is the first argument of all but ping.
+  case $4 in [0-7]) place=$4 at=$dir/$4 ;; esac
   case $3 in
   ping)
     answer ok
     ;;
-  put) # FILE begin|go-on LENGTH: the next line is so many characters of base64
+  put) # PLACE FILE begin|go-on LENGTH: the next line is so many characters of base64
     data=$(head -n 1 <&3)
-    [ "${#data}" = "$6" ] || continue
-    case $4 in script | in) ;; *) continue ;; esac
-    [ "$5" = begin ] && : >"$dir/$4"
-    if printf %s "$data" | base64 -d >>"$dir/$4" 2>/dev/null; then answer ok; else answer failed; fi
+    [ "${#data}" = "$7" ] || continue
+    case $5 in script | in) ;; *) continue ;; esac
+    [ "$6" = begin ] && : >"$at/$5"
+    if printf %s "$data" | base64 -d >>"$at/$5" 2>/dev/null; then answer ok; else answer failed; fi
     ;;
-  exec) # BLOCKS none|staged staged|COMMAND: as printf's %b has it
+  exec) # PLACE BLOCKS none|staged staged|COMMAND: as printf's %b has it
     end_command
-    [ "$6" = staged ] || printf %b "$6" >"$dir/script"
+    [ "$7" = staged ] || printf %b "$7" >"$at/script"
     input=/dev/null
-    [ "$5" = staged ] && input=$dir/in
-    for file in out err pids code end; do : >"$dir/$file"; done
-    exec 8<"$dir/out" 9<"$dir/err"
-    run_command "$4" "$input" &
-    runner=$!
+    [ "$6" = staged ] && input=$at/in
+    # Somebody may write to the pipes of the command before: these are new.
+    [ -s "$at/held" ] && rm -f "$at/out.pipe" "$at/err.pipe" && mkfifo "$at/out.pipe" "$at/err.pipe"
+    for file in out err pids code end held; do : >"$at/$file"; done
+    run_command "$5" "$input" &
+    echo $! >"$at/runner"
     answer ok
     ;;
-  poll)
-    if [ -s "$dir/end" ]; then
-      read -r line <"$dir/end"
+  poll) # PLACE
+    if [ -s "$at/end" ]; then
+      read -r line <"$at/end"
       answer "$line"
     else
       look
-      if [ -s "$dir/code" ]; then answer "exited $printed"; else answer "running $printed"; fi
+      if [ -s "$at/code" ]; then answer "exited $printed"; else answer "running $printed"; fi
     fi
     ;;
-  fetch) # 1|2: what has come of an output since
-    if [ "$4" = 1 ]; then exec 7<&8; else exec 7<&9; fi
-    answer "ok $(dd bs=24000 count=1 <&7 2>/dev/null | base64 -w 0)"
-    exec 7<&-
+  fetch) # PLACE 1|2 BLOCK: what there is of an output from a block of 512 bytes on
+    file=out
+    [ "$5" = 2 ] && file=err
+    answer "ok $(dd bs=512 skip="$6" count=46 <"$at/$file" 2>/dev/null | base64 -w 0)"
     ;;
-  kill) # SIGNAL
-    if signal_command "$4"; then answer ok; else answer failed; fi
+  kill) # PLACE SIGNAL
+    if signal_command "$5"; then answer ok; else answer failed; fi
     ;;
   *)
     answer unknown

@@ -1,7 +1,7 @@
 import { GuestError } from './errors.ts'
-import { escapeArgument, MOST_FETCHED_BYTES, quote } from './lines.ts'
+import { BLOCK_BYTES, escapeArgument, quote } from './lines.ts'
 import { Output, partsOf } from './output.ts'
-import { closed, type Session } from './session.ts'
+import { type AnswerLimit, closed, type Session } from './session.ts'
 
 /** Options of {@link Guest.exec}. */
 export interface ExecOptions {
@@ -45,13 +45,15 @@ const PATIENCE_MS = 5000
 const DRAIN_MS = 500
 /** A longer command goes to a file first: the agent's shell reads its requests byte by byte. */
 const MOST_INLINE_CHARACTERS = 1000
-const BLOCK_BYTES = 512
 
 /** Linux on x86, Arm and most others, from 1. Source: signal(7). */
 const SIGNALS =
   'HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS'.split(
     ' ',
   )
+
+/** Thrown where a command ends early; the reason is kept with the command. */
+const STOPPED = Symbol('stopped')
 
 /** The agent's report of a command. */
 interface State {
@@ -74,39 +76,49 @@ function stateOf(words: readonly string[]): State {
 /** One command of a guest, from its start to its end. */
 export class Command {
   readonly #session: Session
+  /** The name of the session at its start. */
+  readonly #sessionName: string
+  /** The agent's place for it. */
+  readonly #place: number
+  readonly #limit: AnswerLimit = { milliseconds: Infinity }
   readonly #options: ExecOptions
   readonly #maxBytes: number
   readonly #outputs: readonly [Output, Output]
   /** Why the command is to end early. */
-  #stop: { readonly reason: unknown; readonly signal: 'TERM' | 'KILL' } | undefined
+  #stop: { readonly reason: () => unknown; readonly signal: 'TERM' | 'KILL' } | undefined
   /** The agent's last unasked report. */
   #note: readonly string[] | undefined
   #wake: () => void = () => {}
   #deadlineMs = Infinity
 
-  constructor(session: Session, options: ExecOptions, maxBytes: number) {
+  /** @param place - the agent's place for it, which no other command has meanwhile */
+  constructor(session: Session, place: number, options: ExecOptions, maxBytes: number) {
     this.#session = session
+    this.#sessionName = session.name
+    this.#place = place
     this.#options = options
     this.#maxBytes = maxBytes
     this.#outputs = [new Output(options.onStdout), new Output(options.onStderr)]
   }
 
   /**
-   * Runs it.
+   * Runs the command.
    *
    * @throws GuestError, or the reason of the options' signal
    */
   async run(text: string): Promise<ExecResult> {
     const { timeoutMs, signal } = this.#options
-    const aborted = (): void => this.#end(signal?.reason, 'TERM')
+    const aborted = (): void => this.#end(() => signal?.reason as unknown, 'TERM')
     if (timeoutMs !== undefined) this.#deadlineMs = performance.now() + timeoutMs
     const timer = timeoutMs === undefined ? undefined : setTimeout(() => this.#timedOut(), timeoutMs)
-    this.#session.onClose = () => this.#wake()
-    this.#session.onNote = (words) => {
-      if (words[0] !== 'end') return
-      this.#note = words
-      this.#wake()
-    }
+    const unlisten = this.#session.listen(this.#place, {
+      closed: () => this.#wake(),
+      noted: (words) => {
+        if (words[0] !== 'end' || this.#session.name !== this.#sessionName) return
+        this.#note = words
+        this.#wake()
+      },
+    })
     signal?.addEventListener('abort', aborted)
     try {
       await this.#start(text)
@@ -114,19 +126,18 @@ export class Command {
     } catch (error) {
       if (this.#stop === undefined || this.#session.isClosed) throw error
       // An agent that does not answer has ended nothing: the next call begins a new session, which does.
-      if (error !== this.#stop.reason) this.#session.lose()
-      throw this.#stop.reason
+      if (error !== STOPPED && this.#session.name === this.#sessionName) this.#session.lose()
+      throw this.#stop.reason()
     } finally {
-      this.#session.hurry(Infinity)
       clearTimeout(timer)
       signal?.removeEventListener('abort', aborted)
-      this.#session.onClose = () => {}
-      this.#session.onNote = () => {}
+      unlisten()
     }
   }
 
   #timedOut(): void {
-    this.#end(this.#error('ERR_GUEST_TIMEOUT', `the command ran for longer than ${this.#options.timeoutMs} ms`), 'TERM')
+    const message = `the command ran for longer than ${this.#options.timeoutMs} ms`
+    this.#end(() => this.#error('ERR_GUEST_TIMEOUT', message), 'TERM')
   }
 
   #error(code: 'ERR_GUEST_TIMEOUT' | 'ERR_GUEST_OUTPUT', message: string): GuestError {
@@ -135,9 +146,9 @@ export class Command {
   }
 
   /** Has the command end; the first reason counts. */
-  #end(reason: unknown, signal: 'TERM' | 'KILL'): void {
+  #end(reason: () => unknown, signal: 'TERM' | 'KILL'): void {
     this.#stop ??= { reason, signal }
-    this.#session.hurry(PATIENCE_MS)
+    this.#session.hurry(this.#limit, PATIENCE_MS)
     this.#wake()
   }
 
@@ -148,7 +159,7 @@ export class Command {
     const inline = escapeArgument(text === '' || text === 'staged' ? `${text}\n` : text)
     const isStaged = inline.length > MOST_INLINE_CHARACTERS
     if (isStaged) await this.#put('script', new TextEncoder().encode(text))
-    if (this.#stop !== undefined) throw this.#stop.reason
+    if (this.#stop !== undefined) throw STOPPED
     // One block more than is allowed, so that too much is seen to be too much.
     const blocks = Math.floor(this.#maxBytes / BLOCK_BYTES) + 1
     const input = stdin === undefined ? 'none' : 'staged'
@@ -158,17 +169,23 @@ export class Command {
   async #put(file: string, bytes: Uint8Array): Promise<void> {
     let isFirst = true
     for (const part of partsOf(bytes)) {
-      if (this.#stop !== undefined) throw this.#stop.reason
+      if (this.#stop !== undefined) throw STOPPED
       // oxlint-disable-next-line no-await-in-loop -- one after the other
-      const [word] = await this.#session.request(['put', file, isFirst ? 'begin' : 'go-on'], part)
+      const [word] = await this.#request(['put', file, isFirst ? 'begin' : 'go-on'], part)
       if (word !== 'ok')
         throw new GuestError('ERR_GUEST_FILE', `the guest has no room for ${bytes.length} bytes of input`)
       isFirst = false
     }
   }
 
+  /** Sends a request about its place. */
+  #request([operation = '', ...more]: readonly string[], payload?: Uint8Array): Promise<readonly string[]> {
+    const words = [operation, String(this.#place), ...more]
+    return this.#session.request(this.#sessionName, words, payload, this.#limit)
+  }
+
   async #ask(...words: readonly string[]): Promise<void> {
-    const answer = await this.#session.request(words)
+    const answer = await this.#request(words)
     if (answer[0] !== 'ok' || answer.length !== 1)
       throw new GuestError('ERR_GUEST_PROTOCOL', `the agent answers '${quote(answer)}' to '${words[0]}': expected 'ok'`)
   }
@@ -180,35 +197,42 @@ export class Command {
     for (;;) {
       await this.#sleep(pollMs, () => this.#note !== undefined || this.#stop !== undefined)
       if (this.#stop !== undefined) return this.#kill(this.#stop)
-      const state = stateOf(this.#note ?? (await this.#session.request(['poll'])))
+      const state = stateOf(this.#note ?? (await this.#request(['poll'])))
       pollMs = (await this.#fetch(state)) ? FIRST_POLL_MS : Math.min(2 * pollMs, MOST_POLL_MS)
       // A limit or a time limit may have been passed meanwhile.
       if (this.#stop !== undefined) continue
       if (state.kind === 'end') return this.#result(state.exitCode)
       if (state.kind === 'running') continue
       exitedMs ??= performance.now()
-      if (performance.now() - exitedMs > DRAIN_MS) await this.#session.request(['kill', 'KILL'])
+      if (performance.now() - exitedMs > DRAIN_MS) await this.#request(['kill', 'KILL'])
     }
     /* oxlint-enable no-await-in-loop */
   }
 
-  /** Takes what has come. @returns whether anything has */
-  async #fetch({ printed }: State): Promise<boolean> {
+  /**
+   * Takes what has come.
+   *
+   * @param isLast - the command was ended: what it has printed until then counts, within its limits
+   * @returns whether anything has come
+   */
+  async #fetch({ printed }: State, isLast = false): Promise<boolean> {
     const before = this.#total
     for (const [i, output] of this.#outputs.entries()) {
       const number = String(i + 1)
-      // A part that is not full is the last one.
-      for (let count = MOST_FETCHED_BYTES; printed.includes(number) && count === MOST_FETCHED_BYTES;) {
+      for (let more = printed.includes(number); more;) {
         // Answers that are all there leave a timer no turn.
-        if (performance.now() >= this.#deadlineMs) this.#timedOut()
-        if (this.#stop !== undefined) return true
+        if (performance.now() >= this.#deadlineMs) {
+          if (isLast) return true
+          this.#timedOut()
+        }
+        if (this.#stop !== undefined && !isLast) return true
         // oxlint-disable-next-line no-await-in-loop -- one after the other
-        count = output.take(await this.#session.request(['fetch', number]))
-        if (this.#total > this.#maxBytes)
-          this.#end(
-            this.#error('ERR_GUEST_OUTPUT', `the command has printed more than ${this.#maxBytes} bytes`),
-            'KILL',
-          )
+        more = output.take(await this.#request(['fetch', number, String(output.block)]))
+        if (this.#total > this.#maxBytes) {
+          const message = `the command has printed more than ${this.#maxBytes} bytes`
+          this.#end(() => this.#error('ERR_GUEST_OUTPUT', message), 'KILL')
+          if (isLast) return true
+        }
       }
     }
     return this.#total > before
@@ -219,17 +243,24 @@ export class Command {
     return this.#outputs[0].length + this.#outputs[1].length
   }
 
-  /** Ends the command, and what it has started with it; then throws why. */
-  async #kill({ reason, signal }: { readonly reason: unknown; readonly signal: 'TERM' | 'KILL' }): Promise<never> {
+  /** Ends the command, and what it has started with it; then throws {@link STOPPED}. */
+  async #kill({ signal }: { readonly signal: 'TERM' | 'KILL' }): Promise<never> {
     const begunMs = performance.now()
+    this.#deadlineMs = begunMs + GRACE_MS + PATIENCE_MS
     /* oxlint-disable no-await-in-loop -- each step depends on the one before */
     for (let pollMs = FIRST_POLL_MS; ; pollMs = Math.min(2 * pollMs, MOST_POLL_MS)) {
       const passedMs = performance.now() - begunMs
-      if (passedMs > GRACE_MS + PATIENCE_MS) this.#session.lose()
-      if (passedMs > GRACE_MS + PATIENCE_MS) throw reason
-      await this.#session.request(['kill', passedMs > GRACE_MS ? 'KILL' : signal])
+      if (performance.now() > this.#deadlineMs) {
+        this.#session.lose()
+        throw STOPPED
+      }
+      await this.#request(['kill', passedMs > GRACE_MS ? 'KILL' : signal])
       await this.#sleep(pollMs, () => this.#note !== undefined)
-      if (stateOf(this.#note ?? (await this.#session.request(['poll']))).kind === 'end') throw reason
+      const state = stateOf(this.#note ?? (await this.#request(['poll'])))
+      if (state.kind !== 'end') continue
+      // One with too much output has had its limit.
+      if (signal === 'TERM') await this.#fetch(state, true)
+      throw STOPPED
     }
     /* oxlint-enable no-await-in-loop */
   }

@@ -20,6 +20,8 @@ export interface GuestOptions {
 const CONNECT_MS = 60_000
 const ANSWER_MS = 30_000
 const MOST_OUTPUT_BYTES = 16 << 20
+/** The agent runs this many commands at a time. */
+const PLACES = 8
 /** The longest time of a timer. */
 const MOST_MS = 2 ** 31 - 1
 
@@ -34,14 +36,16 @@ export async function connectGuest(port: GuestPort, options: GuestOptions = {}):
   return Guest.connect(port, options)
 }
 
-/** A guest that runs commands. Made by {@link connectGuest}. Calls are carried out one after the other. */
+/** A guest that runs commands, up to eight at a time. Made by {@link connectGuest}. */
 export class Guest {
   /** The guest's files. */
   readonly files: GuestFiles
   readonly #session: Session
   readonly #maxBytes: number
-  /** Ends with the last call. */
-  #last: Promise<unknown> = Promise.resolve()
+  /** Places of the agent without a command. */
+  readonly #free: number[] = Array.from({ length: PLACES }, (_, i) => PLACES - 1 - i)
+  /** Calls that wait for one. */
+  readonly #waiting: ((place: number) => void)[] = []
 
   private constructor(session: Session, maxBytes: number) {
     this.#session = session
@@ -65,7 +69,7 @@ export class Guest {
   }
 
   /**
-   * Runs a command in a shell of its own (`sh`), and waits for its end.
+   * Runs a command in a shell of its own (`sh`), and waits for its end. Other calls may run commands meanwhile.
    *
    * @param command - text for the shell, of any length
    * @throws GuestError `ERR_GUEST_TIMEOUT`, `ERR_GUEST_OUTPUT`, `ERR_GUEST_PROTOCOL`, `ERR_GUEST_FILE` without room for the
@@ -75,10 +79,17 @@ export class Guest {
     if (command.includes('\0')) throw new GuestError('ERR_GUEST_OPTION', 'a command with a character of code 0')
     if (options.timeoutMs !== undefined) checked('timeoutMs', options.timeoutMs, MOST_MS)
     const maxBytes = checked('maxOutputBytes', options.maxOutputBytes ?? this.#maxBytes)
-    return this.#inTurn(async () => {
-      options.signal?.throwIfAborted()
-      return new Command(this.#session, options, maxBytes).run(command)
-    })
+    const place = this.#free.pop() ?? (await this.#nextPlace(options.signal))
+    try {
+      return await this.#synchronous(() => {
+        options.signal?.throwIfAborted()
+        return new Command(this.#session, place, options, maxBytes).run(command)
+      })
+    } finally {
+      const next = this.#waiting.shift()
+      if (next === undefined) this.#free.push(place)
+      else next(place)
+    }
   }
 
   /**
@@ -87,30 +98,46 @@ export class Guest {
    * @throws GuestError `ERR_GUEST_TIMEOUT`, `ERR_GUEST_PROTOCOL`, `ERR_GUEST_CLOSED`
    */
   async ping(): Promise<void> {
-    return this.#inTurn(async () => {
-      const words = await this.#session.request(['ping'])
+    return this.#synchronous(async () => {
+      const words = await this.#session.request(this.#session.name, ['ping'])
       if (words[0] !== 'ok' || words.length !== 1)
         throw new GuestError('ERR_GUEST_PROTOCOL', `the agent answers '${quote(words)}' to 'ping': expected 'ok'`)
     })
   }
 
-  /** Ends the connection, and the command that runs; calls that wait reject with `ERR_GUEST_CLOSED`. */
+  /** Ends the connection, and the commands that run; calls that wait reject with `ERR_GUEST_CLOSED`. */
   close(): void {
     this.#session.close()
   }
 
-  async #inTurn<T>(call: () => Promise<T>): Promise<T> {
-    const turn = this.#last.then(async () => {
-      try {
-        await this.#session.synchronise()
-        return await call()
-      } catch (error) {
-        if (error instanceof GuestError && error.code === 'ERR_GUEST_PROTOCOL') this.#session.lose()
-        throw error
-      }
-    })
-    this.#last = turn.catch(() => {})
-    return turn
+  /** Waits until a command has ended. @throws the reason of the signal */
+  #nextPlace(signal: AbortSignal | undefined): Promise<number> {
+    const { promise, resolve, reject } = Promise.withResolvers<number>()
+    const aborted = (): void => {
+      this.#waiting.splice(this.#waiting.indexOf(given), 1)
+      reject(signal?.reason)
+    }
+    const given = (place: number): void => {
+      signal?.removeEventListener('abort', aborted)
+      resolve(place)
+    }
+    this.#waiting.push(given)
+    signal?.addEventListener('abort', aborted)
+    if (signal?.aborted === true) aborted()
+    return promise
+  }
+
+  /** Calls the agent, with a new session where there is none. */
+  async #synchronous<T>(call: () => Promise<T>): Promise<T> {
+    await this.#session.synchronise()
+    const { name } = this.#session
+    try {
+      return await call()
+    } catch (error) {
+      const isLost = error instanceof GuestError && error.code === 'ERR_GUEST_PROTOCOL'
+      if (isLost && this.#session.name === name) this.#session.lose()
+      throw error
+    }
   }
 }
 

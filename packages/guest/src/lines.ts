@@ -7,8 +7,10 @@ const MOST_LINE_BYTES = 40_000
 const NEWLINE = 0x0a
 const RETURN = 0x0d
 
-/** The agent sends at most this many bytes of an output in an answer. */
-export const MOST_FETCHED_BYTES = 24_000
+/** Outputs are asked for from a multiple of this many bytes on. */
+export const BLOCK_BYTES = 512
+/** The agent sends at most this many bytes of an output in an answer: 46 blocks. */
+export const MOST_FETCHED_BYTES: number = 46 * BLOCK_BYTES
 /** The host sends so many bytes of a file in a request: Linux keeps 64 KiB that no process has read from a terminal. */
 export const MOST_PUT_BYTES = 12_000
 

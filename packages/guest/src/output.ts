@@ -1,6 +1,6 @@
 import { decodeBase64 } from './base64.ts'
 import { GuestError } from './errors.ts'
-import { MOST_FETCHED_BYTES, MOST_PUT_BYTES, quote } from './lines.ts'
+import { BLOCK_BYTES, MOST_FETCHED_BYTES, MOST_PUT_BYTES, quote } from './lines.ts'
 
 /** The output of a command, in one buffer that grows: a guest may send it byte by byte. */
 export class Output {
@@ -23,17 +23,24 @@ export class Output {
     return this.#bytes.slice(0, this.#length)
   }
 
+  /** The block with the next byte. */
+  get block(): number {
+    return Math.floor(this.#length / BLOCK_BYTES)
+  }
+
   /**
-   * Takes an answer to `fetch`.
+   * Takes an answer to `fetch` of {@link Output.block}, which may begin with bytes that have come before.
    *
-   * @returns the number of bytes in it
+   * @returns whether there may be more
    * @throws GuestError `ERR_GUEST_PROTOCOL`
    */
-  take(words: readonly string[]): number {
+  take(words: readonly string[]): boolean {
     const [ok, text = '', ...more] = words
-    const part = ok === 'ok' && more.length === 0 ? decodeBase64(text) : null
-    if (part === null || part.length > MOST_FETCHED_BYTES)
+    const whole = ok === 'ok' && more.length === 0 ? decodeBase64(text) : null
+    const known = this.#length % BLOCK_BYTES
+    if (whole === null || whole.length > MOST_FETCHED_BYTES || whole.length < known)
       throw new GuestError('ERR_GUEST_PROTOCOL', `the agent answers '${quote(words)}' to 'fetch': expected base64`)
+    const part = whole.subarray(known)
     const length = this.#length + part.length
     if (length > this.#bytes.length) {
       const larger = new Uint8Array(Math.max(length, 2 * this.#bytes.length))
@@ -43,7 +50,7 @@ export class Output {
     this.#bytes.set(part, this.#length)
     this.#length = length
     if (part.length > 0) this.#listener?.(part)
-    return part.length
+    return whole.length === MOST_FETCHED_BYTES
   }
 }
 

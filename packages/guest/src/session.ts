@@ -8,8 +8,22 @@ const [FIRST_RETRY_MS, MOST_RETRY_MS] = [1000, 4000]
 const [FIRST_SYNC_MS, MOST_SYNC_MS] = [100, 1000]
 const VERSION = '1'
 
+/** The time that the agent has for each answer to one caller. */
+export interface AnswerLimit {
+  milliseconds: number
+}
+
+/** A command that is told of what the agent says without a request. */
+export interface SessionListener {
+  /** The agent's words about the command at its place, without that. */
+  noted(words: readonly string[]): void
+  /** The session was closed. */
+  closed(): void
+}
+
 interface Pending {
   readonly id: number
+  readonly limit: AnswerLimit | undefined
   readonly bytes: Uint8Array
   readonly resolve: (words: readonly string[]) => void
   readonly reject: (error: GuestError) => void
@@ -19,7 +33,7 @@ interface Pending {
 }
 
 /**
- * Requests to the agent, one at a time. A request is repeated until it is answered: the agent carries it out once. Answers of
+ * Requests to the agent, one at a time: callers wait for each other. A request is repeated until it is answered: the agent carries it out once. Answers of
  * another session, such as that of a machine's past before it was restored, are dropped.
  */
 export class Session {
@@ -34,13 +48,13 @@ export class Session {
   #hasRoom = true
   /** The port has taken all bytes since the last were queued, perhaps at once. */
   #isDrained = false
-  #mostAnswerMs = Infinity
   #isSynchronous = false
   #isClosed = false
-  /** Hears what the agent says without a request. */
-  onNote: (words: readonly string[]) => void = () => {}
-  /** Hears that the session was closed. */
-  onClose: () => void = () => {}
+  /** Ends with the last request. */
+  #last: Promise<unknown> = Promise.resolve()
+  #synchronising: Promise<void> | undefined
+  /** By place. */
+  readonly #listeners = new Map<number, SessionListener>()
 
   constructor(port: GuestPort, options: { readonly random: () => number; readonly answerMs: number }) {
     this.#port = port
@@ -58,11 +72,22 @@ export class Session {
     return this.#isClosed
   }
 
-  /** Limits the time for the agent's pending answer, and for each later one. */
-  hurry(milliseconds: number): void {
-    this.#mostAnswerMs = milliseconds
+  /** The name of the session. When another one begins, the agent ends all commands of this one. */
+  get name(): string {
+    return this.#name
+  }
+
+  /** Tells a caller what concerns the command at a place. @returns how to end that */
+  listen(place: number, listener: SessionListener): () => void {
+    this.#listeners.set(place, listener)
+    return () => void this.#listeners.delete(place)
+  }
+
+  /** Limits the time for the agent's pending answer to a caller, and for each later one. */
+  hurry(limit: AnswerLimit, milliseconds: number): void {
+    limit.milliseconds = milliseconds
     const pending = this.#pending
-    if (pending === undefined) return
+    if (pending?.limit !== limit) return
     pending.deadlineMs = Math.min(pending.deadlineMs, performance.now() + milliseconds)
     clearTimeout(this.#timer)
     this.#watch(pending)
@@ -80,9 +105,14 @@ export class Session {
    */
   async synchronise(timeoutMs: number = this.#answerMs): Promise<void> {
     if (this.#isSynchronous) return
+    this.#synchronising ??= this.#inTurn(() => this.#begin(timeoutMs)).finally(() => (this.#synchronising = undefined))
+    return this.#synchronising
+  }
+
+  async #begin(timeoutMs: number): Promise<void> {
     this.#name = Array.from({ length: 16 }, () => Math.floor(this.#random() * 16).toString(16)).join('')
     this.#lastId = 0
-    const words = await this.#send(['sync'], undefined, timeoutMs, FIRST_SYNC_MS, MOST_SYNC_MS)
+    const words = await this.#send(['sync'], undefined, undefined, timeoutMs, FIRST_SYNC_MS, MOST_SYNC_MS)
     if (words.length !== 2 || words[0] !== 'ok' || words[1] !== VERSION)
       throw new GuestError(
         'ERR_GUEST_PROTOCOL',
@@ -92,24 +122,43 @@ export class Session {
   }
 
   /**
-   * Sends a request.
+   * Sends a request, after those of other callers.
    *
+   * @param name - of the session that it belongs to
+   * @param limit - of the caller
    * @returns the words of the answer
-   * @throws GuestError `ERR_GUEST_TIMEOUT`, `ERR_GUEST_CLOSED`
+   * @throws GuestError `ERR_GUEST_TIMEOUT`, `ERR_GUEST_CLOSED`; `ERR_GUEST_PROTOCOL` where another session has begun meanwhile
    */
-  async request(words: readonly string[], payload?: Uint8Array): Promise<readonly string[]> {
-    return this.#send(
-      words,
-      payload,
-      Math.min(this.#answerMs, this.#mostAnswerMs),
-      payload === undefined ? FIRST_RETRY_MS : MOST_RETRY_MS,
-      MOST_RETRY_MS,
-    )
+  async request(
+    name: string,
+    words: readonly string[],
+    payload?: Uint8Array,
+    limit?: AnswerLimit,
+  ): Promise<readonly string[]> {
+    return this.#inTurn(() => {
+      if (name !== this.#name)
+        throw new GuestError('ERR_GUEST_PROTOCOL', 'the agent was lost meanwhile, and has ended all commands')
+      return this.#send(
+        words,
+        payload,
+        limit,
+        Math.min(this.#answerMs, limit?.milliseconds ?? Infinity),
+        payload === undefined ? FIRST_RETRY_MS : MOST_RETRY_MS,
+        MOST_RETRY_MS,
+      )
+    })
+  }
+
+  async #inTurn<T>(action: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(action)
+    this.#last = turn.catch(() => {})
+    return turn
   }
 
   #send(
     words: readonly string[],
     payload: Uint8Array | undefined,
+    limit: AnswerLimit | undefined,
     timeoutMs: number,
     retryMs: number,
     mostRetryMs: number,
@@ -118,7 +167,8 @@ export class Session {
     const id = ++this.#lastId
     return new Promise((resolve, reject) => {
       const bytes = encodeRequest(this.#name, id, words, payload)
-      this.#pending = { id, bytes, resolve, reject, retryMs, mostRetryMs, deadlineMs: performance.now() + timeoutMs }
+      const deadlineMs = performance.now() + timeoutMs
+      this.#pending = { id, limit, bytes, resolve, reject, retryMs, mostRetryMs, deadlineMs }
       this.#transmit(this.#pending)
     })
   }
@@ -149,7 +199,10 @@ export class Session {
 
   #answered({ session, id, words }: Answer): void {
     if (session !== this.#name) return
-    if (id === 0) return this.onNote(words)
+    if (id === 0) {
+      const [kind = '', place = '', ...more] = words
+      return this.#listeners.get(/^\d$/.test(place) ? Number(place) : NaN)?.noted([kind, ...more])
+    }
     const pending = this.#pending
     // An answer to a request that was sent twice comes twice.
     if (pending === undefined || id !== pending.id) return
@@ -168,7 +221,7 @@ export class Session {
     this.#port.onDrain(() => {})
     this.#pending?.reject(closed())
     this.#pending = undefined
-    this.onClose()
+    for (const listener of [...this.#listeners.values()]) listener.closed()
   }
 }
 

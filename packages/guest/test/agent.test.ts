@@ -106,6 +106,37 @@ describe.each(shells)('in $name', ({ command, env: own }) => {
       process.kill(Number(stdout))
     }))
 
+  test('what is left behind prints nothing into the outputs of the next command', () =>
+    withAgent(async (guest) => {
+      const { stdout } = await guest.exec('(sleep 2; echo late; sleep 2; echo later) & echo $!')
+      expect(stdout).toMatch(/^\d+\n$/)
+      expect((await guest.exec('sleep 3; echo mine')).stdout).toBe('mine\n')
+    }))
+
+  test('commands run at once, with inputs and outputs of their own', () =>
+    withAgent(async (guest) => {
+      const file = join(mkdtempSync(join(scratch, 'meet-')), 'place')
+      // Each waits for all others: one after the other they would not end.
+      const meet = `echo >>'${file}'; while [ "$(wc -l <'${file}')" -lt 8 ]; do sleep 0.1; done`
+      const calls = Array.from({ length: 8 }, (_, i) =>
+        guest.exec(`${meet}; read line; echo "$line out"; echo "$line err" >&2; exit ${i}`, { stdin: `in ${i}\n` }),
+      )
+      expect((await Promise.all(calls)).map(({ exitCode, stdout, stderr }) => [exitCode, stdout, stderr])).toEqual(
+        Array.from({ length: 8 }, (_, i) => [i, `in ${i} out\n`, `in ${i} err\n`]),
+      )
+      // One that is ended, and one that prints too much, leave the others alone.
+      const [late, flood, other] = await Promise.allSettled([
+        guest.exec('echo begun; sleep 1000', { timeoutMs: 600 }),
+        guest.exec('yes', { maxOutputBytes: 2000 }),
+        guest.exec('sleep 2; head -c 60000 /dev/zero | tr "\\0" x'),
+      ])
+      expect(late).toMatchObject({
+        reason: { code: 'ERR_GUEST_TIMEOUT', output: { stdout: new Uint8Array(Buffer.from('begun\n')) } },
+      })
+      expect(flood).toMatchObject({ reason: { code: 'ERR_GUEST_OUTPUT' } })
+      expect(other).toMatchObject({ value: { exitCode: 0, stdout: 'x'.repeat(60_000) } })
+    }))
+
   test('noise and a lost session are got over', () =>
     withAgent(async (guest, agent) => {
       agent.noise('login: \x00\xff\nrt1> 9 half a requ')
@@ -140,25 +171,25 @@ describe.each(shells)('in $name', ({ command, env: own }) => {
       await expect.poll(answers).toHaveLength(expected)
     }
     for (const expected of [3, 4]) {
-      send(2, ['put', 'script', 'begin'], 'echo one\n')
+      send(2, ['put', '0', 'script', 'begin'], 'echo one\n')
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       await expect.poll(answers).toHaveLength(expected)
     }
     for (const expected of [5, 6]) {
-      send(3, ['put', 'script', 'go-on'], 'echo two\n')
+      send(3, ['put', '0', 'script', 'go-on'], 'echo two\n')
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       await expect.poll(answers).toHaveLength(expected)
     }
     agent.noise('\nrt1> 8 me 4 ping\nrt1> 10 me 4 ping\n')
-    send(5, ['exec', '100', 'none', 'staged'])
+    send(5, ['exec', '0', '100', 'none', 'staged'])
     await expect.poll(answers).toHaveLength(8)
-    send(6, ['fetch', '1'])
+    send(6, ['fetch', '0', '1', '0'])
     await expect.poll(answers).toHaveLength(9)
     const output = Buffer.from('one\ntwo\n').toString('base64')
     expect(answers()).toEqual([
       ...Array.from({ length: 2 }, () => 'rt1< 9 me 1 ok 1'),
       ...['me 2 ok', 'me 2 ok', 'me 3 ok', 'me 3 ok', 'me 5 ok'].map((line) => `rt1< 7 ${line}`),
-      'rt1< 12 me 0 end 0 1',
+      'rt1< 14 me 0 end 0 0 1',
       `rt1< 20 me 6 ok ${output}`,
     ])
     await agent.end()

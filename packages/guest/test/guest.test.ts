@@ -6,19 +6,14 @@ import { answerLine, running, ScriptedAgent } from './support/scripted-agent.ts'
 
 const FAST: GuestOptions = { connectTimeoutMs: 300, answerTimeoutMs: 300 }
 const base64 = (text: string): string => Buffer.from(text).toString('base64')
-/** Each output's text, once. */
-function once(...texts: readonly string[]): (output: string) => string[] {
-  const left = [...texts]
-  return (output) => {
-    const text = left[Number(output) - 1] ?? ''
-    left[Number(output) - 1] = ''
-    return ['ok', base64(text)].filter((part) => part !== '')
-  }
+/** Each output's text, from a block on. */
+function printed(...texts: readonly string[]): (output: string, block: number) => string[] {
+  return (output, block) => ['ok', base64((texts[Number(output) - 1] ?? '').slice(512 * block))]
 }
 
 describe('a command', () => {
   test('has its outputs and its exit code', async () => {
-    const agent = running(['running 0', 'end 3 12'], once('out', 'err'))
+    const agent = running(['running 0', 'end 3 12'], printed('out', 'err'))
     const guest = await connectGuest(agent, FAST)
     const heard: string[] = []
     const onStdout = (bytes: Uint8Array): void => void heard.push(Buffer.from(bytes).toString())
@@ -31,7 +26,7 @@ describe('a command', () => {
       stderrBytes: new Uint8Array(Buffer.from('err')),
     })
     expect(heard).toEqual(['out'])
-    expect(agent.requests[1]!.words).toEqual(['exec', '32769', 'none', 'a\\0040b'])
+    expect(agent.requests[1]!.words).toEqual(['exec', '0', '32769', 'none', 'a\\0040b'])
     expect(agent.operations).toEqual(['sync', 'exec', 'poll', 'poll', 'fetch', 'fetch'])
   })
 
@@ -39,7 +34,7 @@ describe('a command', () => {
     const agent = new ScriptedAgent(({ session, id, words }) => {
       if (words[0] === 'sync') return []
       if (words[0] !== 'exec') return ['ok', base64('late')]
-      return answerLine(session, id, ['ok']) + answerLine(session, 0, ['end', '137', '1'])
+      return answerLine(session, id, ['ok']) + answerLine(session, 0, ['end', '0', '137', '1'])
     })
     const guest = await connectGuest(agent, FAST)
     expect(await guest.exec('x')).toMatchObject({ exitCode: 137, signal: 'SIGKILL', stdout: 'late', stderr: '' })
@@ -53,21 +48,58 @@ describe('a command', () => {
     await guest.exec('x'.repeat(2000))
     expect(agent.requests.map(({ words }) => words.join(' '))).toEqual([
       'sync',
-      'put in begin 16000',
-      'put in go-on 4',
-      'exec 32769 staged staged\\0012',
-      'poll',
-      'put script begin 2668',
-      'exec 32769 none staged',
-      'poll',
+      'put 0 in begin 16000',
+      'put 0 in go-on 4',
+      'exec 0 32769 staged staged\\0012',
+      'poll 0',
+      'put 0 script begin 2668',
+      'exec 0 32769 none staged',
+      'poll 0',
     ])
   })
 
-  test('waits for those before it', async () => {
-    const agent = running(['running 0', 'end 0 0'])
+  test('runs beside seven others, each at a place of its own, and the ninth waits for one', async () => {
+    const ended = new Set<string>()
+    const agent = new ScriptedAgent(({ words: [operation = '', place = ''] }) => {
+      if (operation === 'sync') return []
+      if (operation === 'poll') return ended.has(place) ? ['end', place, '1'] : ['running', '0']
+      return operation === 'fetch' ? ['ok', base64(`place ${place}`)] : ['ok']
+    })
     const guest = await connectGuest(agent, FAST)
-    await Promise.all([guest.exec('a'), guest.ping(), guest.exec('b')])
-    expect(agent.operations.filter((name) => name !== 'poll')).toEqual(['sync', 'exec', 'ping', 'exec'])
+    const calls = Array.from({ length: 9 }, (_, i) => guest.exec(`c${i}`))
+    const given = new AbortController()
+    const tenth = guest.exec('c9', { signal: given.signal }).catch((error: unknown) => error)
+    await guest.ping()
+    given.abort(new Error('given up'))
+    expect(await tenth).toMatchObject({ message: 'given up' })
+    const begun = (): readonly string[] =>
+      agent.requests.filter(({ words }) => words[0] === 'exec').map(({ words }) => `${words[1]} ${words[4]}`)
+    await expect.poll(begun).toHaveLength(8)
+    expect(begun()).toEqual(Array.from({ length: 8 }, (_, i) => `${i} c${i}`))
+    ended.add('5')
+    expect(await calls[5]).toMatchObject({ exitCode: 5, stdout: 'place 5' })
+    await expect.poll(begun).toContain('5 c8')
+    for (let place = 0; place < 8; place++) ended.add(String(place))
+    const codes = (await Promise.all(calls)).map(({ exitCode }) => exitCode)
+    expect(codes).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 5])
+    // No request is sent before the one before is answered.
+    expect(new Set(agent.requests.map(({ id }) => id)).size).toBe(agent.requests.length)
+  })
+
+  test('ends when the agent is lost for another one, and the next call begins anew', async () => {
+    let isLying = false
+    const agent = new ScriptedAgent(({ words: [operation, place] }) => {
+      if (operation === 'sync') return []
+      if (operation === 'poll') return place === '1' && isLying ? ['nonsense'] : ['running', '0']
+      return ['ok']
+    })
+    const guest = await connectGuest(agent, FAST)
+    const [first, second] = [guest.exec('a'), guest.exec('b')].map((call) => call.catch((error: unknown) => error))
+    isLying = true
+    expect(await second).toMatchObject({ code: 'ERR_GUEST_PROTOCOL', message: /'nonsense' of a command/ })
+    await guest.ping()
+    expect(await first).toMatchObject({ code: 'ERR_GUEST_PROTOCOL', message: /lost meanwhile/ })
+    guest.close()
   })
 })
 
@@ -162,7 +194,7 @@ describe('a guest that lies', () => {
   })
 
   test('with endless output is stopped at the limit, which counts both outputs', async () => {
-    const part = base64('y'.repeat(24_000))
+    const part = base64('y'.repeat(23_552))
     let isKilled = false
     const agent: ScriptedAgent = new ScriptedAgent(({ words }) => {
       if (words[0] === 'sync') return []
@@ -173,9 +205,9 @@ describe('a guest that lies', () => {
     const guest = await connectGuest(agent, { ...FAST, maxOutputBytes: 100_000 })
     const error = await guest.exec('yes').catch((thrown: unknown) => thrown)
     expect(error).toMatchObject({ code: 'ERR_GUEST_OUTPUT' })
-    expect((error as { output: { stdout: Uint8Array } }).output.stdout).toHaveLength(120_000)
-    expect(agent.requests.find(({ words }) => words[0] === 'kill')?.words).toEqual(['kill', 'KILL'])
-    expect(agent.requests.find(({ words }) => words[0] === 'exec')?.words[1]).toBe('196')
+    expect((error as { output: { stdout: Uint8Array } }).output.stdout).toHaveLength(117_760)
+    expect(agent.requests.find(({ words }) => words[0] === 'kill')?.words).toEqual(['kill', '0', 'KILL'])
+    expect(agent.requests.find(({ words }) => words[0] === 'exec')?.words[2]).toBe('196')
   })
 
   test('with two outputs that are each below the limit is stopped, too', async () => {
@@ -183,7 +215,7 @@ describe('a guest that lies', () => {
       [1199, { status: 'rejected', reason: { code: 'ERR_GUEST_OUTPUT' } }],
       [1200, { status: 'fulfilled' }],
     ] as const) {
-      const agent = running(['running 12', 'end 0 12'], once('y'.repeat(600), 'y'.repeat(600)))
+      const agent = running(['running 12', 'end 0 12'], printed('y'.repeat(600), 'y'.repeat(600)))
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       const guest = await connectGuest(agent, FAST)
       // oxlint-disable-next-line no-await-in-loop -- one after the other
@@ -193,7 +225,7 @@ describe('a guest that lies', () => {
   })
 
   test('with endless full parts is stopped by the time limit between two of them', async () => {
-    const part = base64('y'.repeat(24_000))
+    const part = base64('y'.repeat(23_552))
     const agent = running(['running 1', 'end 143 1'], () => ['ok', part])
     const guest = await connectGuest(agent, FAST)
     // Each part is a turn of microtasks: timers have none.
@@ -260,7 +292,7 @@ describe('a call ends', () => {
     const controller = new AbortController()
     setTimeout(() => controller.abort(new Error('enough')), 100)
     await expect(guest.exec('x', { signal: controller.signal })).rejects.toThrow('enough')
-    expect(agent.requests.find(({ words }) => words[0] === 'kill')?.words).toEqual(['kill', 'TERM'])
+    expect(agent.requests.find(({ words }) => words[0] === 'kill')?.words).toEqual(['kill', '0', 'TERM'])
     await expect(guest.exec('x', { signal: AbortSignal.abort(new Error('before')) })).rejects.toThrow('before')
     expect(agent.operations.filter((name) => name === 'exec')).toHaveLength(1)
   })
@@ -268,7 +300,8 @@ describe('a call ends', () => {
   test('when the connection is closed, and those that wait', async () => {
     const agent = running(['running 0'])
     const guest = await connectGuest(agent, FAST)
-    const calls = [guest.exec('x'), guest.ping(), guest.files.read('/x')]
+    // More than the agent has places for.
+    const calls = [...Array.from({ length: 10 }, () => guest.exec('x')), guest.files.read('/x')]
     setTimeout(() => guest.close(), 100)
     for (const result of await Promise.allSettled(calls))
       expect(result).toMatchObject({ status: 'rejected', reason: { code: 'ERR_GUEST_CLOSED' } })

@@ -146,6 +146,7 @@ const ARM_KERNEL: DebianMembers = {
     ...[
       ...['drivers/ata/*', 'drivers/scsi/*', 'drivers/nvme/*', 'drivers/virtio/*', 'drivers/block/*', 'drivers/usb/*'],
       ...['drivers/net/ethernet/intel/e1000/*', 'crypto/*', 'lib/*', 'block/*', 'arch/*'],
+      'drivers/char/virtio_console.ko',
     ].map((path) => `./lib/modules/*/kernel/${path}`),
   ],
   dependency: 'linux-image-',

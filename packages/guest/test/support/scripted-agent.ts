@@ -64,7 +64,10 @@ export class ScriptedAgent implements GuestPort {
 }
 
 /** A peer whose commands run as `states` say, one for each `poll`, and print what `fetch` returns for each output. */
-export function running(states: readonly string[], fetch: (output: string) => Reply = () => ['ok']): ScriptedAgent {
+export function running(
+  states: readonly string[],
+  fetch: (output: string, block: number) => Reply = () => ['ok'],
+): ScriptedAgent {
   let polls = 0
   return new ScriptedAgent(({ words }) => {
     switch (words[0]) {
@@ -73,7 +76,7 @@ export function running(states: readonly string[], fetch: (output: string) => Re
       case 'poll':
         return (states[Math.min(polls++, states.length - 1)] ?? '').split(' ')
       case 'fetch':
-        return fetch(words[1] ?? '')
+        return fetch(words[2] ?? '', Number(words[3]))
       default:
         return ['ok']
     }
