@@ -8,6 +8,7 @@ const OFTEN = [
   ...['system/uefi', 'system/arm', 'system/sleep', 'system/user-modules', 'monitor/hot-plug'],
   ...['system/embedded', 'system/firmware-kernel', 'web/machine-json', 'system/other-systems', 'system/busy-host'],
   ...['system/ends-in-time', 'system/compile-cache', 'profile/devtools', 'system/guest-agent'],
+  'system/mcp',
 ]
 
 /** One of so many of those that start the command, or a machine, again and again. */
@@ -16,10 +17,11 @@ const COMMANDS = [
   ...['recording', 'migration', 'snapshots', 'system/bad-guests', 'disasm/file-alone', 'monitor/media'],
   ...['same-instant', 'gdb/gdb-record', 'gdb/gdb', 'migration/disks', 'arm-kernel', 'serial/far-end'],
   ...['gdb/gdb-replay', 'gdb/session-gdb', 'image', 'system/disk-reset', 'http-images', 'gdb/gdb-arm'],
+  'mcp/server',
 ]
 
 /** One of all others. */
-const PARTS = 38
+const PARTS = 39
 /** Files in `test`, from the longest to the shortest. */
 const FILES = [
   'system/disks',
@@ -46,6 +48,7 @@ const FILES = [
   'system/several-machines',
   'system/nvme',
   'system/arm-disks',
+  'system/arm-guest-agent',
   'system/power',
   'system/network',
   'system/hot-plug-commands',
