@@ -224,7 +224,7 @@ export const S_EXECUTE_MODES = 0xfbc
 /** Bytes of the state. Words about the TLB follow, which say nothing of what the guest sees. */
 export const STATE_BYTES = 0x1000
 /** `Tlb.changes`, 32 bits. */
-export const S_TLB_CHANGES: number = STATE_BYTES
+export const S_TLB_CHANGES: number = STATE_BYTES + 0
 /** Machine address of the TLB's sets, one for each access mode but `TLB_MISS`. 32 bits. */
 export const S_TLB_BASE: number = STATE_BYTES + 4
 /** Bytes of all of that. */
