@@ -12,7 +12,9 @@ interface Member {
 
 /** Root scripts are no package: a test loads them by their address. */
 const SCRIPT = new URL('../../../.scripts/release/readme-tables.ts', import.meta.url).href
-const { checkReadmeTables } = (await import(SCRIPT)) as { checkReadmeTables(all: readonly Member[]): string[] }
+const { checkReadmeTables } = (await import(SCRIPT)) as {
+  readonly checkReadmeTables: (all: readonly Member[]) => string[]
+}
 
 const made: string[] = []
 
