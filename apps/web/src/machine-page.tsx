@@ -4,6 +4,7 @@ import { Fragment } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { Ask } from './ask.tsx'
 import { useImpairments } from './impairments.ts'
+import { DevicesPanel } from './inspector/devices.tsx'
 import { useKeeping } from './keeping.ts'
 import { type MachineLife, type PageState, useMachine } from './machine-life.ts'
 import { ScreenPanel } from './screen-panel.tsx'
@@ -23,7 +24,7 @@ const STATE_NAMES: Readonly<Record<PageState, string>> = {
 }
 
 const INSIDE: readonly Tab[] = [
-  { id: 'devices', name: 'Devices', load: async () => (await import('./inspector/devices.tsx')).DevicesPanel },
+  { id: 'devices', name: 'Devices', load: async () => DevicesPanel },
   { id: 'inspector', name: 'Inspector', load: async () => (await import('./inspector/panel.tsx')).InspectorPanel },
 ]
 const SNAPSHOTS: Tab = {
