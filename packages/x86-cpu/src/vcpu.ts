@@ -145,6 +145,15 @@ export class Vcpu {
     this.#executor = new Executor(core, interpreter, fetch, quickPort, numericError)
   }
 
+  /**
+   * Takes the memory for its translations, which it otherwise takes when it first executes: the machine may be full by then.
+   *
+   * @throws MemoryError `ERR_NO_MEMORY`
+   */
+  takeMemory(): void {
+    this.core.placeTlb()
+  }
+
   /** Ends the vCPU: other vCPUs of its engine go on, and its part of machine memory is free. It must not be used any more. */
   close(): void {
     this.core.close()

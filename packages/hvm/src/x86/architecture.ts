@@ -123,7 +123,10 @@ export class X86Architecture implements SavedArchitecture<X86DomainState>, X86Su
     })
     const clocks: CpuClocks = { tscHz: TSC_HZ, crystalHz: TSC_HZ }
     for (let id = 0; id < options.vcpus; id++) {
-      vcpus.push(new X86Vcpu(this, id, this.engine, clocks, this.interrupts.localApic(id)))
+      const vcpu = new X86Vcpu(this, id, this.engine, clocks, this.interrupts.localApic(id))
+      vcpus.push(vcpu)
+      // The guest may have used up the machine's memory before this vCPU executes. For clones there is some set aside.
+      if (options.engine === undefined) vcpu.cpu.takeMemory()
     }
     this.#ferr = this.interrupts.line(FERR_IRQ)
     this.#mapInterruptControllers()
