@@ -1,9 +1,12 @@
 /** The sound of machines in Chromium: what an analyser of the browser's own finds in it. */
 import { noBrowser } from '@retrap/tooling/browser'
 import type { PageServer } from '@retrap/tooling/page-server'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest'
 import { soundCardGuest, speakerGuest, TONE_HZ } from './support/guests.ts'
 import { type PageGlobals, Pages, POLICY } from './support/pages.ts'
+
+const test = sliceTests(3)
 
 if (noBrowser !== undefined) console.warn(`SKIPPED: sound in pages: ${noBrowser}`)
 

@@ -8,7 +8,7 @@ const OFTEN = [
   ...['system/uefi', 'system/arm', 'system/sleep', 'system/user-modules', 'monitor/hot-plug'],
   ...['system/embedded', 'system/firmware-kernel', 'web/machine-json', 'system/other-systems', 'system/busy-host'],
   ...['system/ends-in-time', 'system/compile-cache', 'profile/devtools', 'system/guest-agent'],
-  'system/mcp',
+  ...['system/mcp', 'web/visitor', 'web/files'],
 ]
 
 /** One of so many of those that start the command, or a machine, again and again. */

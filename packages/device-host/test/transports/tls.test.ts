@@ -11,7 +11,7 @@ import {
   IOREQ_TYPE_PIO,
   IOREQ_WRITE,
 } from '@retrap/ioreq'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect } from 'vitest'
 import {
   connectDevices,
   connectDeviceServer,
@@ -38,7 +38,10 @@ import {
   otherAuthority,
   secondMachine,
 } from '@retrap/tooling/certificates'
+import { sliceTests } from '@retrap/tooling/slice'
 
+/** Each has its own network; a run has some of them. */
+const test = sliceTests(3)
 const DEADLINE_MS = 60_000
 const open: { close(): unknown }[] = []
 afterEach(async () => {
