@@ -29,12 +29,14 @@ if (isNodeNew) APP_ONLY.push('--ignore-scripts')
 const [command, ...args] = process.argv.slice(2)
 // Only the site needs vite, and all that a page has.
 const withSite = args[0] === 'web' || command === 'build'
+// The SDK of the Model Context Protocol becomes a part of the command's bundle where it is installed.
+const isWhole = withSite || args[0] === 'mcp'
 process.exitCode = await main()
 
 async function main() {
   try {
     const isApp = command === 'start' || command === 'retrap'
-    await install(isApp && !withSite)
+    await install(isApp && !isWhole)
     switch (command) {
       case 'start':
       case 'retrap':
@@ -206,7 +208,8 @@ function manifestState() {
 }
 
 function sourceState() {
-  const hash = createHash('sha256')
+  // What is not installed is no part of the bundle.
+  const hash = createHash('sha256').update(readStamp('install').split('\n', 1)[0])
   for (const file of [
     'tsconfig.base.json',
     'turbo.json',

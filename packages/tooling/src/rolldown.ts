@@ -10,6 +10,7 @@ interface Manifest {
   readonly bin?: Readonly<Record<string, string>>
   readonly devDependencies?: Readonly<Record<string, string>>
   readonly exports?: Readonly<Record<string, string | { readonly default: string }>>
+  readonly peerDependencies?: Readonly<Record<string, string>>
 }
 
 /** Where a package's own build puts it for pages without a bundler, after this one. */
@@ -81,7 +82,8 @@ export function bundleOptions(folder: string) {
   const entries = entryPoints(folder)
   const inOne = entries.filter((name) => !name.endsWith('-worker'))
   const index = join(folder, 'src/index.ts')
-  const bundled = Object.keys(readManifest(folder).devDependencies ?? {})
+  const { devDependencies = {}, peerDependencies = {} } = readManifest(folder)
+  const bundled = Object.keys(devDependencies).filter((name) => !Object.hasOwn(peerDependencies, name))
   return {
     cwd: folder,
     input: Object.fromEntries(entries.map((name) => [name, `src/${name}.ts`])),

@@ -9,7 +9,8 @@ export const plugins: readonly Plugin[] = [
     transform(code, id) {
       if (!id.replaceAll('\\', '/').endsWith('/web/src/worker-link.ts')) return null
       if (!code.includes(SOURCE)) throw new Error(`${id} does not start its Worker by ${SOURCE}`)
-      return code.replace(SOURCE, SOURCE.replace('./', './standalone/'))
+      // Nothing moves to another line: the map stays right.
+      return { code: code.replace(SOURCE, SOURCE.replace('./', './standalone/')), map: null }
     },
   },
 ]
