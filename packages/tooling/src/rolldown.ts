@@ -83,12 +83,16 @@ export function bundleOptions(folder: string) {
   const inOne = entries.filter((name) => !name.endsWith('-worker'))
   const index = join(folder, 'src/index.ts')
   const { devDependencies = {}, peerDependencies = {} } = readManifest(folder)
-  const bundled = Object.keys(devDependencies).filter((name) => !Object.hasOwn(peerDependencies, name))
+  const bundled = Object.entries(devDependencies)
+    .filter(([name, version]) => version.startsWith('workspace:') || existsSync(join(folder, 'node_modules', name)))
+    .map(([name]) => name)
+    .filter((name) => !Object.hasOwn(peerDependencies, name))
   return {
     cwd: folder,
     input: Object.fromEntries(entries.map((name) => [name, `src/${name}.ts`])),
     // A dependency stays an import, so that all its users have the same classes. A development dependency becomes a part of
-    // the bundle: it is a private package of this workspace, which nobody can install.
+    // the bundle: it is a private package of this workspace, which nobody can install, or one of which little is needed. What
+    // is not installed stays an import: see `build/plugins.ts` of the command.
     external: (id) => isPackage.test(id) && !bundled.some((name) => id === name || id.startsWith(`${name}/`)),
     platform: 'neutral',
     logLevel: 'warn',
