@@ -1,4 +1,4 @@
-import { describeArgument, ArgumentChecks } from '@retrap/basics'
+import { describeArgument } from '@retrap/basics'
 
 /** Mistakes of a user of `@retrap/mapcache`. */
 export type MapCacheErrorCode =
@@ -39,8 +39,3 @@ export class MapCacheError extends Error {
 export function hex(value: number): string {
   return typeof value !== 'number' || value < 0 ? describeArgument(value) : `0x${value.toString(16)}`
 }
-
-/** Throws a MapCacheError `ERR_ARGUMENT` for an argument of the wrong type. */
-export const check: ArgumentChecks = /*#__PURE__*/ new ArgumentChecks(
-  (message) => new MapCacheError('ERR_ARGUMENT', message),
-)

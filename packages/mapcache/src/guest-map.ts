@@ -1,4 +1,4 @@
-import { check } from './errors.ts'
+import { check } from './arguments.ts'
 
 /**
  * The kind of a guest frame for a device model: RAM, RAM that it must not write, a device's registers, or nothing.

@@ -1,5 +1,6 @@
 import { describeArgument } from '@retrap/basics'
-import { check, MapCacheError } from './errors.ts'
+import { check } from './arguments.ts'
+import { MapCacheError } from './errors.ts'
 
 /** One piece of guest memory, as a device's descriptors name it. */
 export interface GuestRange {

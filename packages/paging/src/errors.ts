@@ -1,6 +1,3 @@
-import { ArgumentChecks, hasMethods } from '@retrap/basics'
-import type { TableReader } from './table-reader.ts'
-
 /** Mistakes of a caller of `@retrap/paging`. */
 export type PagingErrorCode =
   /** Control registers that contradict each other, or a processor that cannot be. */
@@ -26,14 +23,4 @@ export class PagingError extends Error {
     this.code = code
     this.figures = figures
   }
-}
-
-/** Throws a PagingError `ERR_ARGUMENT` for an argument of the wrong type. */
-export const check: ArgumentChecks = /*#__PURE__*/ new ArgumentChecks(
-  (message) => new PagingError('ERR_ARGUMENT', message),
-)
-
-/** @throws PagingError `ERR_ARGUMENT` unless `value` is a TableReader, as far as reading goes */
-export function checkReader(value: TableReader): void {
-  if (!hasMethods(value, 'read32', 'read64')) throw check.wrong('reader', value, 'a TableReader with read32 and read64')
 }

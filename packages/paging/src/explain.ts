@@ -1,5 +1,5 @@
 import { PFEC_RSVD } from './bits.ts'
-import { check, checkReader } from './errors.ts'
+import { check, checkReader } from './arguments.ts'
 import { checkContext, type PagingContext, PagingMode } from './context.ts'
 import { type AccessOptions, translate, type Translation } from './translate.ts'
 import type { TableReader, TableStatus } from './table-reader.ts'

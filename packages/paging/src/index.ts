@@ -49,7 +49,7 @@ export {
   EFER_LMA,
   EFER_LME,
   EFER_NXE,
-} from './context.ts'
+} from './control-registers.ts'
 export { PagingContext, PagingMode, reloadsPdptes, type PagingCpu } from './context.ts'
 export { PagingError, type PagingErrorCode } from './errors.ts'
 export { explain, type Explanation, type WalkStep } from './explain.ts'

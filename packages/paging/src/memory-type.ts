@@ -1,4 +1,5 @@
-import { check, PagingError } from './errors.ts'
+import { check } from './arguments.ts'
+import { PagingError } from './errors.ts'
 
 /** Memory types, by their numbers in MTRRs and in IA32_PAT. */
 export const MemoryType = {

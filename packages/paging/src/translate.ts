@@ -16,8 +16,9 @@ import {
   WALK_OK,
   WALK_SECOND_LEVEL,
 } from './bits.ts'
-import { check, checkReader, PagingError } from './errors.ts'
+import { check, checkReader } from './arguments.ts'
 import { checkContext, type PagingContext, PagingMode } from './context.ts'
+import { PagingError } from './errors.ts'
 import { patIndex } from './memory-type.ts'
 import type { TableReader } from './table-reader.ts'
 import { probe } from './walk.ts'

@@ -91,8 +91,8 @@ export function bundleOptions(folder: string) {
     cwd: folder,
     input: Object.fromEntries(entries.map((name) => [name, `src/${name}.ts`])),
     // A dependency stays an import, so that all its users have the same classes. A development dependency becomes a part of
-    // the bundle: it is a private package of this workspace, which nobody can install, or one of which little is needed. What
-    // is not installed stays an import: see `build/plugins.ts` of the command.
+    // the bundle: it is a private package of this workspace, which nobody can install, or one of which little is needed.
+    // A package that is not installed stays an import too: `npm start` installs no development dependencies.
     external: (id) => isPackage.test(id) && !bundled.some((name) => id === name || id.startsWith(`${name}/`)),
     platform: 'neutral',
     logLevel: 'warn',

@@ -1,4 +1,4 @@
-import { WasmEmitterError } from './checks.ts'
+import { WasmEmitterError } from './errors.ts'
 
 /** Reads what the binary format of WebAssembly is made of ("Values", core specification 5.2). */
 export class ByteReader {

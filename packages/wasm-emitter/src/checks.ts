@@ -1,18 +1,5 @@
 import { ArgumentChecks } from '@retrap/basics'
-
-/** Mistakes of a caller of the emitter. */
-export type WasmEmitterErrorCode = 'ERR_TYPE' | 'ERR_STRUCTURE' | 'ERR_DUPLICATE'
-
-/** A mistake in how the emitter was called; the generated code never raises it. */
-export class WasmEmitterError extends Error {
-  /** The kind of mistake; callers switch on it. */
-  readonly code: WasmEmitterErrorCode
-  constructor(code: WasmEmitterErrorCode, message: string) {
-    super(message)
-    this.name = 'WasmEmitterError'
-    this.code = code
-  }
-}
+import { WasmEmitterError } from './errors.ts'
 
 /**
  * Throws a WasmEmitterError `ERR_TYPE` for a value of a wrong type: a mistake of plain JavaScript, found where the value is handed

@@ -1,5 +1,5 @@
 import { ByteWriter } from './bytes.ts'
-import { WasmEmitterError } from './checks.ts'
+import { WasmEmitterError } from './errors.ts'
 
 /** Writers of complete functions, which the next functions use: a module has thousands of functions. */
 const spare: ByteWriter[] = []

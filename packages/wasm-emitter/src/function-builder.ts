@@ -1,5 +1,6 @@
 import { type ByteWriter, checkWriter } from './bytes.ts'
-import { check, checkIndex, WasmEmitterError } from './checks.ts'
+import { check, checkIndex } from './checks.ts'
+import { WasmEmitterError } from './errors.ts'
 import { FunctionBody } from './function-body.ts'
 import type { AtomicRmwOp, LoadOp, PrefixType, StoreOp, ValueType } from './opcodes.ts'
 import { checkLocal, Locals, makeLocal, type Local } from './local.ts'

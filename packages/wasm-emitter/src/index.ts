@@ -5,8 +5,8 @@
  */
 export { ByteWriter } from './bytes.ts'
 export { readCode, type CodeInstruction } from './code-reader.ts'
-export { WasmEmitterError } from './checks.ts'
-export type { WasmEmitterErrorCode } from './checks.ts'
+export { WasmEmitterError } from './errors.ts'
+export type { WasmEmitterErrorCode } from './errors.ts'
 export { FunctionBuilder, type Label } from './function-builder.ts'
 export type { Local } from './local.ts'
 export { ModuleBuilder } from './module-builder.ts'

@@ -1,5 +1,5 @@
 import type { ByteReader } from './byte-reader.ts'
-import { WasmEmitterError } from './checks.ts'
+import { WasmEmitterError } from './errors.ts'
 import { ATOMIC_RMW, LANES, LOADS, NUMERIC, STORES } from './opcodes.ts'
 
 /** The operands that follow an instruction's code. */

@@ -1,5 +1,6 @@
 import type { ByteWriter } from './bytes.ts'
-import { check, WasmEmitterError } from './checks.ts'
+import { check } from './checks.ts'
+import { WasmEmitterError } from './errors.ts'
 import type { ValueType } from './opcodes.ts'
 import { valueTypeCode } from './signature.ts'
 import { valueFrom, type ValueOf } from './value-of.ts'

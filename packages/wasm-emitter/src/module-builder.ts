@@ -1,5 +1,6 @@
 import { ByteWriter } from './bytes.ts'
-import { check, checkIndex, WasmEmitterError } from './checks.ts'
+import { check, checkIndex } from './checks.ts'
+import { WasmEmitterError } from './errors.ts'
 import { FunctionBuilder } from './function-builder.ts'
 import { checkCallee, checkSignature, valueTypeCode, type Callee, type Signature } from './signature.ts'
 

@@ -1,5 +1,5 @@
 import { ByteReader } from './byte-reader.ts'
-import { WasmEmitterError } from './checks.ts'
+import { WasmEmitterError } from './errors.ts'
 import { instructionText } from './instruction-text.ts'
 
 const VALUE_TYPES: Readonly<Record<number, string>> = {

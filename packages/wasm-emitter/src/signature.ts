@@ -1,4 +1,5 @@
-import { check, checkIndex, entryOf, WasmEmitterError } from './checks.ts'
+import { check, checkIndex, entryOf } from './checks.ts'
+import { WasmEmitterError } from './errors.ts'
 import type { ValueType } from './opcodes.ts'
 import { checkValue, type Value } from './value.ts'
 

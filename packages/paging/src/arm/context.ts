@@ -3,7 +3,8 @@
  *
  * Source: Arm ARM (DDI 0487), "TCR_EL1", "SCTLR_EL1", "TTBCR", part G "VMSAv8-32 address translation".
  */
-import { check, PagingError } from '../errors.ts'
+import { check } from '../arguments.ts'
+import { PagingError } from '../errors.ts'
 
 /** The system registers of one vCPU that translate its addresses. 64-bit ones are a low and a high word. */
 export interface ArmTranslationRegisters {

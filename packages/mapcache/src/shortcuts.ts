@@ -1,0 +1,58 @@
+import { type Bucket, scattered } from './bucket.ts'
+
+/** There are at most 2 to the power of this. */
+const MOST_BITS = 8
+
+/**
+ * The run of pages used last of each bucket, in one of a few slots: what nearly every access finds with two comparisons.
+ * A bucket's goes with its first page that goes.
+ */
+export class Shortcuts {
+  /** By slot: GPA of the run's first byte; infinite where there is none. */
+  readonly starts: Float64Array
+  /** GPA behind its last byte. */
+  readonly ends: Float64Array
+  /** The distance from a GPA of it to the MA. */
+  readonly distances: Float64Array
+  /** 1 for ROM. */
+  readonly roms: Uint8Array
+  readonly buckets: (Bucket | null)[]
+  readonly #mask: number
+  readonly #perByte: number
+
+  /**
+   * @param bucketBytes - a power of two
+   * @param mostBuckets - how many there are going to be
+   */
+  constructor(bucketBytes: number, mostBuckets: number) {
+    this.#perByte = 1 / bucketBytes
+    const slots = 2 ** Math.min(MOST_BITS, Math.ceil(Math.log2(mostBuckets)))
+    this.#mask = slots - 1
+    this.starts = new Float64Array(slots).fill(Infinity)
+    this.ends = new Float64Array(slots)
+    this.distances = new Float64Array(slots)
+    this.roms = new Uint8Array(slots)
+    this.buckets = Array.from({ length: slots }, () => null)
+  }
+
+  /** Where the shortcut to an address would be. */
+  slotOf(gpa: number): number {
+    return scattered(gpa * this.#perByte) & this.#mask
+  }
+
+  set(bucket: Bucket, gpa: number, bytes: number, ma: number, rom: boolean): void {
+    const slot = scattered(bucket.index) & this.#mask
+    this.starts[slot] = gpa
+    this.ends[slot] = gpa + bytes
+    this.distances[slot] = ma - gpa
+    this.roms[slot] = rom ? 1 : 0
+    this.buckets[slot] = bucket
+  }
+
+  /** To be called before a page of a bucket goes. */
+  forget(bucket: Bucket): void {
+    const slot = scattered(bucket.index) & this.#mask
+    this.starts[slot] = Infinity
+    this.buckets[slot] = null
+  }
+}
