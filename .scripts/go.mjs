@@ -128,7 +128,12 @@ async function install(appOnly) {
 async function build() {
   const dist = join(root, 'apps/retrap/dist')
   const outputs = [join(dist, 'main.js'), ...(withSite ? [join(dist, 'site/index.html')] : [])]
-  const done = () => stampIs('build', `${sourceState()} ${outputState()}`) && outputs.every((file) => existsSync(file))
+  // What was built before the SDK was installed has no part of it.
+  const hasSdk = () => readFileSync(join(dist, 'third-party-licences.txt'), 'utf8').includes('@modelcontextprotocol/')
+  const done = () =>
+    stampIs('build', `${sourceState()} ${outputState()}`) &&
+    outputs.every((file) => existsSync(file)) &&
+    (args[0] !== 'mcp' || hasSdk())
   if (done()) return
   await alone(async () => {
     if (done()) return
@@ -208,8 +213,7 @@ function manifestState() {
 }
 
 function sourceState() {
-  // What is not installed is no part of the bundle.
-  const hash = createHash('sha256').update(readStamp('install').split('\n', 1)[0])
+  const hash = createHash('sha256')
   for (const file of [
     'tsconfig.base.json',
     'turbo.json',

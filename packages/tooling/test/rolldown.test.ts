@@ -44,8 +44,22 @@ test('modules for pages without a bundler are made from the index and the progra
 })
 
 test('other packages and Node’s modules stay imports, development dependencies become parts', () => {
-  const { external } = manifest({ devDependencies: { '@retrap/private': '1', tool: '1' } })
-  const outside = ['node:fs', 'ws', '@retrap/device', '@retrap/device/host', '@retrap/private-not', 'tools']
+  mkdirSync(join(folder, 'node_modules/tool'), { recursive: true })
+  const { external } = manifest({
+    devDependencies: { '@retrap/private': 'workspace:*', tool: '1', absent: '1', peer: '1' },
+    peerDependencies: { peer: '1' },
+  })
+  const outside = [
+    'node:fs',
+    'ws',
+    'absent',
+    'absent/x',
+    'peer',
+    '@retrap/device',
+    '@retrap/device/host',
+    '@retrap/private-not',
+    'tools',
+  ]
   const inside = ['./near.ts', '../far.ts', '/abs/path.ts', '@retrap/private', '@retrap/private/sub', 'tool', 'tool/x']
   expect(outside.map((id) => external(id))).toEqual(outside.map(() => true))
   expect(inside.map((id) => external(id))).toEqual(inside.map(() => false))
