@@ -124,7 +124,7 @@ describe.each(shells)('in $name', ({ command, env: own }) => {
       expect((await Promise.all(calls)).map(({ exitCode, stdout, stderr }) => [exitCode, stdout, stderr])).toEqual(
         Array.from({ length: 8 }, (_, i) => [i, `in ${i} out\n`, `in ${i} err\n`]),
       )
-      // One that is ended, and one that prints too much, leave the others alone.
+      // A command that is ended and a command that prints too much do not disturb a third one.
       const [late, flood, other] = await Promise.allSettled([
         guest.exec('echo begun; sleep 1000', { timeoutMs: 600 }),
         guest.exec('yes', { maxOutputBytes: 2000 }),

@@ -196,7 +196,7 @@ describe('a relay of the test’s own', () => {
     return { clock, made, refused, ready, wisp, connect, socket: made[0]! }
   }
 
-  /** One that has answered, with a stream that is open. */
+  /** Connects to a relay that has answered and has one open stream. */
   function connected() {
     const all = start()
     all.socket.open()

@@ -54,7 +54,7 @@ export class Call {
     } finally {
       this.over.removeEventListener('abort', ended)
       clearTimeout(timer as NodeJS.Timeout)
-      // Nobody waits for a promise that comes later.
+      // The call has ended: a late failure must not end the process as an unhandled rejection.
       promise.catch(() => {})
     }
   }
