@@ -9,7 +9,7 @@ const LONGEST = 20
 /** A change of the sum that is worth a word. */
 const NOTICED = 0.05
 /** What the whole of `npm test` may take on two cores. */
-export const LIMIT_MINUTES = 15
+export const LIMIT_MINUTES = 12
 
 /** Seconds by test file; a file that runs in two projects takes the sum. */
 export function durationsOf(files: readonly FileResult[]): Durations {
@@ -37,14 +37,14 @@ export function printDurations(files: readonly FileResult[], selected: readonly 
   console.log(line(sum(Object.values(durations)), 'all'))
 }
 
-/** What to tell where the sum of a run of all tests has changed by over 5 %. */
+/** What to tell where the test files of a run have become longer, or shorter, by over 5 %. */
 export function budgetNote(files: readonly FileResult[]): string | undefined {
   const change = changeOf(readDurations(root), durationsOf(files))
   if (change === undefined || Math.abs(change) <= NOTICED) return undefined
   const figure = `test files take ${Math.abs(change * 100).toFixed(0)} % ${change > 0 ? 'more' : 'less'} than .config/test-durations.json says`
   return change > 0
-    ? `${figure}: move as much out of npm test as this change adds, or say in the commit why not; -- --keep-durations keeps the new sum`
-    : `${figure}: -- --keep-durations keeps the new sum`
+    ? `${figure}: move as much out of npm test as this change adds, or say in the commit why not; -- --keep-durations keeps the new durations`
+    : `${figure}: -- --keep-durations keeps the new durations`
 }
 
 function sum(numbers: readonly number[]): number {

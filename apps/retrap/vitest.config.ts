@@ -1,7 +1,6 @@
 import { fileURLToPath } from 'node:url'
-import { defaultExclude, type TestProjectInlineConfiguration } from 'vitest/config'
+import type { TestProjectInlineConfiguration } from 'vitest/config'
 import { togetherBut, withMadeOnce } from '@retrap/tooling/vitest'
-import { left } from './test/support/systems.ts'
 
 // Files of tests that replace a module.
 const config = togetherBut('test/options/fetched-files.test.ts', 'test/share/no-modes.test.ts')
@@ -21,7 +20,6 @@ export default {
           globalSetup: [...(withMadeOnce.test?.globalSetup ?? []), bundle],
           // Workers that a machine of a test starts resolve other packages to their sources as well.
           execArgv: [...(test.execArgv ?? []), '--conditions=retrap-source'],
-          exclude: [...(together?.test?.exclude ?? defaultExclude), ...left()],
         },
       },
       alone,

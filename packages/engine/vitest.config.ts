@@ -1,4 +1,4 @@
-import { inTurn, togetherBut } from '@retrap/tooling/vitest'
+import { togetherBut } from '@retrap/tooling/vitest'
 
-// One changes the class MachineMemory for all of its process.
-export default inTurn(togetherBut('test/high-memory.test.ts'), 3, 'jit/toy-units', 'high-memory', 'interpreter')
+// It changes the class MachineMemory for all of its process.
+export default togetherBut('test/high-memory.test.ts')

@@ -1,15 +1,10 @@
-import { inTurn, togetherBut } from '@retrap/tooling/vitest'
+import { togetherBut } from '@retrap/tooling/vitest'
 
 // `compiled.test.ts` have all code compiled, by what modules read as they are loaded; the last one changes the class
 // MachineMemory for all of its process.
-export default inTurn(
-  togetherBut(
-    'test/compiled.test.ts',
-    'test/contract/compiled.test.ts',
-    'test/semantics/compiled.test.ts',
-    'test/high-memory.test.ts',
-  ),
-  3,
-  ...['high-memory', 'jit/busy-vcpu', 'compiled', 'semantics/compiled', 'contract/compiled', 'turns'],
-  ...['smram-map', 'waiting-random', 'jit/failures'],
+export default togetherBut(
+  'test/compiled.test.ts',
+  'test/contract/compiled.test.ts',
+  'test/semantics/compiled.test.ts',
+  'test/high-memory.test.ts',
 )

@@ -64,18 +64,6 @@ export function* seedsUntil(seed: number, isEnough: () => boolean): Generator<nu
 }
 
 /**
- * Returns the test files that this run leaves out, for the configuration of a package whose files take long: a run has one of
- * `parts` of them, a long run all, and one that is asked for files by their names has these.
- *
- * @param files - paths in the package's folder, of about the same duration
- */
-export function filesLeftOut(files: readonly string[], parts: number): string[] {
-  const isNamed = process.argv.some((argument) => argument.endsWith('.test.ts'))
-  const taken = new Set(isNamed ? files : sliced(files, parts))
-  return files.filter((file) => !taken.has(file))
-}
-
-/**
  * Returns a `test` for a file whose tests are independent of one another: a run has one of `parts` of them, counted over the
  * file; of a table, one of `parts` of its rows. Where a file has fewer tests than parts, some runs take none of it.
  */

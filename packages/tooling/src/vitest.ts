@@ -1,9 +1,10 @@
+import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { defaultServerConditions } from 'vite'
-import { defaultExclude, defineConfig, type TestProjectInlineConfiguration, type ViteUserConfig } from 'vitest/config'
+import { defaultExclude, defineConfig, type ViteUserConfig } from 'vitest/config'
 import { PATIENCE_MS } from './patience.ts'
+import { filesInOtherRuns } from './run/turns.ts'
 import { cacheEnvironment } from './skip.ts'
-import { EVERY_TEST, filesLeftOut } from './slice.ts'
 
 /** A change to one file that `npm run -s mutate` tries (.scripts/mutate.ts). */
 interface Mutation {
@@ -46,6 +47,11 @@ const mutation = process.env['RETRAP_MUTATION']
 
 const INCLUDE = ['test/**/*.test.ts']
 
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
+/** Where a package is tested by itself, its folder; run/vitest.config.ts asks for those of many packages. */
+const FOLDER = relative(ROOT, process.cwd()).replaceAll('\\', '/')
+const EXCLUDE = [...defaultExclude, ...filesInOtherRuns(ROOT, FOLDER)]
+
 // One configuration for every package; each has a vitest.config.ts that re-exports it.
 const config: ViteUserConfig = defineConfig({
   plugins: mutation === undefined ? [seeded] : [seeded, mutate(mutation)],
@@ -53,6 +59,7 @@ const config: ViteUserConfig = defineConfig({
   ssr: { resolve: { conditions: ['retrap-source', ...defaultServerConditions] } },
   test: {
     include: INCLUDE,
+    exclude: EXCLUDE,
     maxWorkers: 2,
     env: { ...cacheEnvironment() },
     // V8 13.6 frees the code between Wasm and an imported function twice, now and then, where several threads of a process
@@ -93,35 +100,11 @@ export function togetherBut(...alone: readonly [string, ...string[]]): ViteUserC
       projects: [
         {
           extends: true,
-          test: { name: 'together', isolate: false, include: INCLUDE, exclude: [...defaultExclude, ...alone] },
+          test: { name: 'together', isolate: false, include: INCLUDE, exclude: [...EXCLUDE, ...alone] },
         },
         { extends: true, test: { name: 'alone', include: [...alone] } },
       ],
     },
-  }
-}
-
-/**
- * The same configuration, where a run has one of `parts` of some test files that take long; see `filesLeftOut`.
- *
- * @param names - paths in `test`, without `.test.ts`
- */
-export function inTurn(config: ViteUserConfig, parts: number, ...names: readonly string[]): ViteUserConfig {
-  if (EVERY_TEST) return config
-  const left = filesLeftOut(
-    names.map((name) => `test/${name}.test.ts`),
-    parts,
-  )
-  const without = (test: NonNullable<ViteUserConfig['test']>): NonNullable<ViteUserConfig['test']> => ({
-    ...test,
-    exclude: [...(test.exclude ?? defaultExclude), ...left],
-  })
-  const { projects } = config.test ?? {}
-  if (projects === undefined) return { ...config, test: without(config.test ?? {}) }
-  const all = projects as readonly TestProjectInlineConfiguration[]
-  return {
-    ...config,
-    test: { ...config.test, projects: all.map((project) => ({ ...project, test: without(project.test ?? {}) })) },
   }
 }
 

@@ -1,4 +1,4 @@
-/** What `npm test` makes of its runs: the order of files, and whether they take longer than before. */
+/** What `npm test` makes of its runs: which files they have, in which order, and whether these take longer than before. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,7 +12,7 @@ const SECONDS = { 'a.test.ts': 3, 'b.test.ts': 50, 'c.test.ts': 1, 'd.test.ts': 
 
 vi.mock('../src/run/durations.ts', async (original) => ({
   ...(await original()),
-  readDurations: () => ({ sum: 0, seconds: SECONDS }),
+  readDurations: () => SECONDS,
 }))
 const { LongestFirst } = await import('../src/run/longest-first.ts')
 
@@ -34,33 +34,33 @@ test('the longest file comes first, and files that share a process come together
 })
 
 const before = Object.fromEntries(Array.from({ length: 30 }, (_, i) => [`${i}`, 10]))
-const kept = { sum: 300, seconds: before }
 const times = (factor: number): [string, number][] => Object.entries(before).map(([path, s]) => [path, s * factor])
 
 test.each([
   ['a slower host', Object.fromEntries(times(2)), 0],
   ['a new file on a slower host', { ...Object.fromEntries(times(2)), more: 60 }, 0.1],
   ['a file that has become longer', { ...before, 3: 40 }, 0.1],
-  ['files that are gone', Object.fromEntries(times(1).slice(3)), -0.1],
-])('the change of the sum: %s', (_, now, change) => expect(changeOf(kept, now)).toBeCloseTo(change))
+  ['files that have become shorter', { ...before, 3: 1, 4: 4 }, -0.05],
+  ['files that another run has', Object.fromEntries(times(1).slice(3)), 0],
+])('the change of the sum: %s', (_, now, change) => expect(changeOf(before, now)).toBeCloseTo(change))
 
 test('runs of other files cannot be compared', () => {
-  expect(changeOf(kept, { other: 100 })).toBeUndefined()
+  expect(changeOf(before, { other: 100 })).toBeUndefined()
 })
 
-test('what is kept are the sum of the run, and the durations of files that it has left out, while these are there', async () => {
+test('durations of files that a run has left out are kept, while these files are there', async () => {
   const { readDurations, writeDurations } = await vi.importActual<typeof durations>('../src/run/durations.ts')
   const root = mkdtempSync(join(tmpdir(), 'retrap-durations-'))
   try {
     mkdirSync(join(root, '.config'))
-    expect(readDurations(root)).toEqual({ sum: 0, seconds: {} })
+    expect(readDurations(root)).toEqual({})
     for (const name of ['a', 'b', 'c']) writeFileSync(join(root, name), '')
     writeDurations(root, { c: 1.26, a: 10 })
     rmSync(join(root, 'c'))
     writeDurations(root, { b: 3, a: 4.04 })
-    expect(readDurations(root)).toEqual({ sum: 7, seconds: { a: 4, b: 3 } })
+    expect(readDurations(root)).toEqual({ a: 4, b: 3 })
     writeDurations(root, { b: 5 })
-    expect(readDurations(root)).toEqual({ sum: 5, seconds: { a: 4, b: 5 } })
+    expect(readDurations(root)).toEqual({ a: 4, b: 5 })
   } finally {
     rmSync(root, { recursive: true })
   }

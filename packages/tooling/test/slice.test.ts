@@ -94,26 +94,8 @@ test('tests and groups are registered where they are in the slice', () => {
   expect(registered).toEqual(['c', 'f', 'group 2'])
 })
 
-test('where every test is wanted no file is left out, and each has as many cases as in any run', async () => {
+test('where every test is wanted, a suite has as many cases as in any run', async () => {
   vi.stubEnv('RETRAP_EVERY_TEST', '1')
   const { EVERY_TEST, sliced, slicedCount } = await module('1')
   expect([EVERY_TEST, sliced(CASES, 4), slicedCount(100, 10)]).toEqual([true, [3, 7], 10])
-  const { inTurn } = await import('../src/vitest.ts')
-  expect(inTurn({}, 3, 'a', 'b', 'c')).toEqual({})
-})
-
-test('of files that take long a run has one of so many, a long run all, and one that names a file that', async () => {
-  const files = ['a', 'b', 'c', 'd', 'e'].map((name) => `test/${name}.test.ts`)
-  const left = async (slice: string): Promise<string[]> => (await module(slice)).filesLeftOut(files, 2)
-  const [even, odd] = [await left('4'), await left('5')]
-  expect([...even, ...odd].toSorted()).toEqual(files)
-  expect(Math.abs(even.length - odd.length)).toBe(1)
-  process.argv.push('test/a.test.ts')
-  try {
-    expect(await left('4')).toEqual([])
-  } finally {
-    process.argv.pop()
-  }
-  vi.stubEnv('RETRAP_TEST_LONG', '1')
-  expect(await left('4')).toEqual([])
 })

@@ -15,7 +15,7 @@ export class LongestFirst extends BaseSequencer {
   constructor(vitest: Vitest) {
     super(vitest)
     const { root } = vitest.config
-    const { seconds } = readDurations(root)
+    const seconds = readDurations(root)
     this.#seconds = ({ moduleId }) => seconds[relative(root, moduleId).replaceAll('\\', '/')] ?? UNKNOWN_SECONDS
   }
 

@@ -8,6 +8,7 @@ import { defineConfig, type TestProjectInlineConfiguration, type ViteUserConfig 
 import { LongestFirst } from './longest-first.ts'
 import { ResultsReporter } from './results.ts'
 import { sliceNumber } from './slice-number.ts'
+import { filesInOtherRuns } from './turns.ts'
 
 const ROOT = fileURLToPath(new URL('../../../..', import.meta.url))
 /** Test files at a time, over all packages. */
@@ -29,6 +30,7 @@ async function projectsOf(path: string): Promise<TestProjectInlineConfiguration[
   const { projects = [{ test: {} }], reporters: _reporters, ...test } = config.test ?? {}
   const within = (patterns: readonly string[] = []): string[] =>
     patterns.map((pattern) => (pattern.startsWith('**') ? pattern : `${path}/${pattern}`))
+  const others = filesInOtherRuns(ROOT, path)
   return (projects as TestProjectInlineConfiguration[]).map((project) => {
     const { name, include, exclude, ...own } = { ...test, ...project.test }
     return {
@@ -37,7 +39,7 @@ async function projectsOf(path: string): Promise<TestProjectInlineConfiguration[
       test: {
         ...own,
         include: within(include),
-        exclude: within(exclude),
+        exclude: within([...(exclude ?? []), ...others]),
         name: name === undefined ? path : `${path} ${name as string}`,
       },
     }
