@@ -18,7 +18,7 @@ import { removeAbandoned, type StoredJobs } from './worker/job-folder.ts'
 
 const USAGE_EXIT = 2
 /** A young generation of V8's default size would take 40 MiB for each machine. */
-const NODE_OPTIONS = ['--max-semi-space-size=1', '--import', import.meta.resolve('./worker/end-with-parent.ts')]
+const NODE_OPTIONS = ['--max-semi-space-size=1', '--import', import.meta.resolve('./worker/end-with-parent.mjs')]
 
 const EXAMPLES = `
 A plan, in YAML:

@@ -9,7 +9,7 @@ import type { JobListener, JobQueue, MakeAttempt } from './queue/queue.ts'
 import { Results } from './results/results.ts'
 import { type Artefact, type ArtefactStore, StoreError } from './store/store.ts'
 import { runStoredJob, type StoredJobs } from './worker/job-folder.ts'
-import { logPath, type MachineRunner, runMachine } from './worker/machine-process.ts'
+import { logPath, type MachineRunner, runMachine, untilItCounts } from './worker/machine-process.ts'
 
 /** How a plan is run. */
 export interface PlanRun extends Pick<MachineRunner, 'retrap'> {
@@ -94,9 +94,10 @@ export class JobRunner {
 
 /** Makes attempts in this process: in folders of their own where there is a store. */
 export function makerOf(runner: MachineRunner, stored: StoredJobs | undefined): MakeAttempt {
-  if (stored !== undefined) return (...attempt) => runStoredJob(runner, stored, ...attempt)
+  if (stored !== undefined)
+    return (...attempt) => untilItCounts((...one) => runStoredJob(runner, stored, ...one), ...attempt)
   return (job, attempt, signal) => {
-    if (job.inputs === undefined) return runMachine(runner, job, attempt, signal)
+    if (job.inputs === undefined) return untilItCounts((...one) => runMachine(runner, ...one), job, attempt, signal)
     const detail = 'its files are in a store: start this worker with --store'
     return Promise.resolve({
       ...{ job: job.id, attempt, outcome: 'error', detail, seconds: 0, exitCode: null, tail: '' },

@@ -1,11 +1,13 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { Attempt, Job } from '../src/plan/job.ts'
-import { ExpectedTexts, runMachine } from '../src/worker/machine-process.ts'
+import { ExpectedTexts, MachineLostError, runMachine, untilItCounts } from '../src/worker/machine-process.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fleet-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -22,6 +24,58 @@ const jobOf = (args: readonly string[], job: Partial<Job> = {}): Job => ({
 function run(args: readonly string[], job: Partial<Job> = {}, signal = going): Promise<Attempt> {
   return runMachine({ retrap: [process.execPath, FAKE], logs: folder }, jobOf(args, job), 1, signal)
 }
+
+const PRELOAD = new URL('../src/worker/end-with-parent.mjs', import.meta.url).href
+
+/** Runs a machine that the host ends so often. */
+async function runKilled(times: number, args: readonly string[] = [], signal = going): Promise<Attempt> {
+  const killed = join(folder, 'killed')
+  writeFileSync(killed, 'x'.repeat(times))
+  const retrap = [process.execPath, '--import', PRELOAD, FAKE] as const
+  const job = jobOf([`--killed=${killed}`, '--print=yes', ...args])
+  return untilItCounts((...attempt) => runMachine({ retrap, logs: folder }, ...attempt), job, 1, signal)
+}
+
+describe('a machine that the host ends', () => {
+  test.each(['--kill', '--heeds'])('is made anew, and its attempt counts then (%s)', async (how) => {
+    const end = await runKilled(1, [how])
+    expect(end).toMatchObject({ outcome: 'passed', attempt: 1, tail: 'yes' })
+    expect(readFileSync(join(folder, 'killed'), 'utf8')).toBe('')
+  })
+
+  test('again and again is an error, and no end of the guest', async () => {
+    expect(await runKilled(9)).toMatchObject({
+      outcome: 'error',
+      detail: 'the host has ended the machine by SIGKILL, as 2 times before',
+    })
+    expect(readFileSync(join(folder, 'killed'), 'utf8')).toBe('xxxxxx')
+  })
+
+  test('is not made anew where the run is ended, too', async () => {
+    const ended = new AbortController()
+    const make = () => {
+      ended.abort()
+      return Promise.reject(new MachineLostError('lost'))
+    }
+    const end = await untilItCounts(make, jobOf([]), 1, ended.signal)
+    expect(end).toMatchObject({ outcome: 'error', detail: 'the run was ended' })
+  })
+
+  test.skipIf(process.platform === 'win32')('hears no signal of the group', async () => {
+    const main = `import { runMachine } from ${JSON.stringify(new URL('../src/worker/machine-process.ts', import.meta.url).href)}
+      process.on('SIGINT', () => {})
+      setTimeout(() => process.kill(0, 'SIGINT'), 300)
+      const job = ${JSON.stringify(jobOf(['--print=a|b|c', '--wait=600']))}
+      const end = await runMachine(
+        { retrap: [process.execPath, ${JSON.stringify(FAKE)}], logs: ${JSON.stringify(folder)} }, job, 1, new AbortController().signal)
+      console.log(end.outcome)`
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', main], { detached: true })
+    let said = ''
+    child.stdout.on('data', (bytes: Buffer) => (said += bytes.toString()))
+    await once(child, 'close')
+    expect(said).toBe('passed\n')
+  })
+})
 
 describe('a machine in a process', () => {
   test('has passed when the expected texts are there in their order, and is ended then', async () => {

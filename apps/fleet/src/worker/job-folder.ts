@@ -5,7 +5,10 @@ import { inputNames, isPlainName, outputNames } from '../plan/job-files.ts'
 import type { Attempt, Job, JobInput } from '../plan/job.ts'
 import type { FileCache } from '../store/file-cache.ts'
 import { type ArtefactStore, isSha256, StoreError } from '../store/store.ts'
-import { logPath, type MachineRunner, runMachine } from './machine-process.ts'
+import { logPath, MachineLostError, type MachineRunner, runMachine } from './machine-process.ts'
+
+/** The log's folder within that of a job: no place of an input, and hardly the name of an output. */
+const LOGS = '.logs'
 
 /** The store of a worker, and the folders that its jobs use. */
 export interface StoredJobs {
@@ -21,6 +24,7 @@ export interface StoredJobs {
  * Runs a machine in a folder of its own: its files come from the store, and what it writes goes there, with its log.
  *
  * @returns the attempt; it is an `error` where a file is absent, damaged or not allowed, or cannot be stored
+ * @throws MachineLostError as `runMachine` does
  */
 export async function runStoredJob(
   runner: MachineRunner,
@@ -49,8 +53,11 @@ export async function runStoredJob(
       const text = args[input.arg] ?? ''
       args[input.arg] = text.slice(0, input.at) + name + text.slice(input.at + input.name.length)
     }
-    const attempt = await runMachine(runner, { ...job, folder, args }, number, signal)
-    const files = [['log', logPath(runner, job, number)], ...names.map((name) => [name, join(folder, name)])] as const
+    // A log of its own: a worker that has lost the job may still be writing another one, which must not change while it is stored.
+    const own = { ...runner, logs: join(folder, LOGS) }
+    await mkdir(own.logs)
+    const attempt = await runMachine(own, { ...job, folder, args }, number, signal)
+    const files = [['log', logPath(own, job, number)], ...names.map((name) => [name, join(folder, name)])] as const
     const artefacts: { name: string; sha256: string; bytes: number }[] = []
     for (const [name = '', path = ''] of files) {
       // oxlint-disable-next-line no-await-in-loop -- the same
@@ -58,8 +65,10 @@ export async function runStoredJob(
       // oxlint-disable-next-line no-await-in-loop -- the same
       artefacts.push({ name, ...(await store.put(path)) })
     }
+    await copyFile(logPath(own, job, number), logPath(runner, job, number)).catch(() => undefined)
     return { ...attempt, artefacts }
   } catch (error) {
+    if (error instanceof MachineLostError) throw error
     return failed(error)
   } finally {
     await rm(folder, { recursive: true, force: true })

@@ -2,8 +2,10 @@ import { spawn } from 'node:child_process'
 import { createWriteStream } from 'node:fs'
 import { join } from 'node:path'
 import { finished } from 'node:stream/promises'
+import { setTimeout } from 'node:timers/promises'
 import { stripVTControlCharacters } from 'node:util'
 import type { Attempt, Job, Outcome } from '../plan/job.ts'
+import type { MakeAttempt } from '../queue/queue.ts'
 
 /** Of the output, as much is kept of an attempt; a guest may print without end. */
 const MOST_LOG_BYTES = 16 << 20
@@ -11,9 +13,14 @@ const TAIL_BYTES = 4 << 10
 /** `retrap` ends at its own `--timeout`; a process that is still there this much later is ended. */
 const GRACE_MS = 10_000
 const KILL_MS = 5000
-/** Exit codes of `retrap` for mistakes of its caller: usage, and files that cannot be used. */
-const CALLERS_MISTAKES: ReadonlySet<number | null> = new Set([2, 74])
+/** Exit codes of `retrap` that say nothing of the guest: a wrong option, trouble within `retrap`, a file that cannot be used. */
+const NOT_THE_GUESTS: ReadonlySet<number | null> = new Set([2, 70, 74])
 const TIMEOUT_EXIT = 124
+/** Signals by which a host ends processes: its administrator, its service manager, or its kernel when memory is short. */
+const HOSTS_SIGNALS: ReadonlySet<string | null> = new Set(['SIGHUP', 'SIGINT', 'SIGKILL', 'SIGTERM'])
+/** So often a machine is made anew that the host has ended, after a pause in which this process may be ended, too. */
+const MOST_LOST = 3
+const LOST_PAUSE_MS = 250
 
 /** How machines are run. */
 export interface MachineRunner {
@@ -23,10 +30,16 @@ export interface MachineRunner {
   readonly logs: string
 }
 
+/** The host has ended a machine: its attempt does not count. */
+export class MachineLostError extends Error {
+  override readonly name = 'MachineLostError'
+}
+
 /**
  * Runs a machine in a process of its own, until it has printed the expected texts, has ended, or its time is over.
  *
  * @param signal - ends the machine; the attempt is an `error` then, as it is where the log cannot be written
+ * @throws MachineLostError if the machine got a signal that this process has not sent
  */
 export async function runMachine(
   runner: MachineRunner,
@@ -41,18 +54,26 @@ export async function runMachine(
   const expected = new ExpectedTexts(job.expect)
   const child = spawn(program, [...before, job.system, ...job.args, `--timeout=${job.timeoutSeconds}`], {
     cwd: job.folder,
-    // The channel tells the machine when this process is gone: end-with-parent.ts.
+    // The channel tells the machine when this process is gone, and this process of signals: end-with-parent.mjs.
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    // Signals for the group of this process, such as those of Ctrl-C and of timeout(1), are this process's alone: it ends its
+    // machines. On Windows there are none, and such a process would have a window.
+    detached: process.platform !== 'win32',
   })
   let written = 0
   let isLate = false
+  let isEnded = false
+  /** A signal that came from somewhere else. */
+  let foreign: string | null = null
   const end = (): void => {
     if (child.exitCode !== null || child.signalCode !== null) return
-    child.kill('SIGTERM')
-    killing ??= setTimeout(() => child.kill('SIGKILL'), KILL_MS)
+    isEnded = true
+    // SIGTERM would press the guest's power button first.
+    child.kill('SIGINT')
+    killing ??= globalThis.setTimeout(() => child.kill('SIGKILL'), KILL_MS)
   }
   let killing: NodeJS.Timeout | undefined
-  const late = setTimeout(
+  const late = globalThis.setTimeout(
     () => {
       isLate = true
       end()
@@ -77,6 +98,10 @@ export async function runMachine(
     if (job.expect.length > 0 && expected.add(bytes)) end()
   })
   child.stderr?.on('data', take)
+  child.on('message', (message) => {
+    if (!isEnded) foreign ??= (message as { readonly signal: string }).signal
+  })
+  // Comes when all that the machine has printed was read.
   const failure = await new Promise<Error | undefined>((resolve) => {
     child.once('error', resolve)
     child.once('close', () => resolve(undefined))
@@ -87,7 +112,8 @@ export async function runMachine(
   output.end()
   await finished(output).catch(() => undefined)
 
-  const { exitCode } = child
+  const { exitCode, signalCode } = child
+  if (!isEnded && HOSTS_SIGNALS.has(signalCode)) foreign ??= signalCode
   const [outcome, detail] = endOf()
   return {
     ...{ job: job.id, attempt, outcome, detail, exitCode, tail: tail.text },
@@ -99,18 +125,43 @@ export async function runMachine(
     if (unwritten !== undefined) return ['error', `its log cannot be written: ${unwritten.message}`]
     if (expected.isComplete && job.expect.length > 0) return ['passed', '']
     if (signal.aborted) return ['error', 'the run was ended']
+    if (foreign !== null) throw new MachineLostError(`the host has ended the machine by ${foreign}`)
     if (isLate || exitCode === TIMEOUT_EXIT) return ['timeout', `${job.timeoutSeconds} s are over${missing()}`]
-    if (CALLERS_MISTAKES.has(exitCode)) return ['error', tail.lastLine]
+    if (NOT_THE_GUESTS.has(exitCode)) return ['error', tail.lastLine]
     if (job.expect.length === 0 && exitCode === 0) return ['passed', '']
     const how =
-      exitCode === null
-        ? `the machine was ended by ${child.signalCode}`
-        : `the machine ended with exit code ${exitCode}`
+      exitCode === null ? `the machine was ended by ${signalCode}` : `the machine ended with exit code ${exitCode}`
     return ['ended', `${how}${missing()}`]
   }
 
   function missing(): string {
     return expected.isComplete ? '' : `; it has not printed ${JSON.stringify(expected.next)}`
+  }
+}
+
+/**
+ * Makes an attempt that counts: where the host has ended its machine, it is made anew.
+ *
+ * @returns the attempt; an `error` where the host ends its machine again and again
+ */
+export async function untilItCounts(
+  make: MakeAttempt,
+  ...[job, attempt, signal]: Parameters<MakeAttempt>
+): Promise<Attempt> {
+  const started = performance.now()
+  for (let lost = 1; ; lost++) {
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      return await make(job, attempt, signal)
+    } catch (error) {
+      if (!(error instanceof MachineLostError)) throw error
+      // oxlint-disable-next-line no-await-in-loop -- the same
+      await setTimeout(LOST_PAUSE_MS, undefined, { signal }).catch(() => undefined)
+      if (!signal.aborted && lost < MOST_LOST) continue
+      const detail = signal.aborted ? 'the run was ended' : `${error.message}, as ${MOST_LOST - 1} times before`
+      const seconds = (performance.now() - started) / 1000
+      return { ...{ job: job.id, attempt, outcome: 'error', detail, exitCode: null, tail: '' }, seconds }
+    }
   }
 }
 

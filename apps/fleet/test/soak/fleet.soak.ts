@@ -1,6 +1,7 @@
 // Machines over three workers, of which one is killed again and again, as is the queue's server: no attempt is lost, none
 // counts twice. Each step is a plan of 25 boots, three of them of Debian's kernel, whose files come from a store; even steps
-// are on Redis, odd ones on PostgreSQL. So 80 steps are 1,000 boots on each.
+// are on Redis, odd ones on PostgreSQL. FLEET_SOAK_BOOTS=1000 makes a step one plan of so many boots, and --count 2 is one on
+// each then.
 // @programs: redis-server initdb postgres
 import { type ChildProcess, spawn } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -16,13 +17,14 @@ import { SharedQueue } from '../../src/queue/shared-queue.ts'
 import { FolderStore } from '../../src/store/store.ts'
 import { freePort, kill, type QueueServerProcess, restarted, startPostgres, startRedis } from '../support/servers.ts'
 
-const BOOTS = 25
-const DEBIAN = 3
+const BOOTS = Number(process.env['FLEET_SOAK_BOOTS'] ?? 25)
+const DEBIAN = Math.ceil(BOOTS * 0.12)
 /** Of the boots: the guest never prints the text that is expected of it, in two attempts. */
-const FAILING = 1
+const FAILING = Math.ceil(BOOTS * 0.04)
 const WORKERS = 3
-/** A job whose workers vanish ten times is given up, so there are fewer. */
-const MOST_KILLS = 8
+/** A job whose workers vanish ten times is given up, so there are fewer for the jobs that run at once. */
+const MOST_KILLS = 8 * Math.ceil(BOOTS / 200)
+const LONGEST_PAUSE_MS = BOOTS > 200 ? 60_000 : 12_000
 
 const WORKER = fileURLToPath(new URL('../support/worker-process.ts', import.meta.url))
 const RETRAP = fileURLToPath(new URL('../../../retrap/', import.meta.url))
@@ -34,7 +36,7 @@ const servers = [
   { name: 'PostgreSQL', start: startPostgres, programs: ['initdb', 'postgres'] },
 ] as const
 let folder = ''
-const boots = new Map<string, number>()
+const boots = new Map<string, { jobs: number; attempts: number; seconds: number }>()
 /** Processes of the step that runs; a soak that is stopped does not come to a step's end. */
 const running = new Set<ChildProcess>()
 const kills = { workers: 0, servers: 0 }
@@ -89,6 +91,7 @@ async function run(rng: Rng, index: number): Promise<string | void> {
   /** The same with what people need to find the reason. */
   const ends = new Map<string, string>()
   const jobs = await plan(new FolderStore(join(scratch, 'store')))
+  const started = performance.now()
   try {
     const queue = new SharedQueue({ url, name: 'soak' })
     let left = false
@@ -108,7 +111,7 @@ async function run(rng: Rng, index: number): Promise<string | void> {
       )
       .then(() => (left = true))
     for (let killed = 0; killed < MOST_KILLS; killed++) {
-      const pause = rng.between(500, 12_000)
+      const pause = rng.between(500, LONGEST_PAUSE_MS)
       const victim = rng.below(WORKERS + 1)
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       await Promise.race([done, setTimeout(pause)])
@@ -130,7 +133,12 @@ async function run(rng: Rng, index: number): Promise<string | void> {
       }
     }
     await done
-    boots.set(name, (boots.get(name) ?? 0) + jobs.length)
+    const before = boots.get(name) ?? { jobs: 0, attempts: 0, seconds: 0 }
+    boots.set(name, {
+      jobs: before.jobs + jobs.length,
+      attempts: before.attempts + told.length,
+      seconds: before.seconds + (performance.now() - started) / 1000,
+    })
     const wanted = jobs.flatMap(expected).toSorted()
     const lost = wanted.filter((one) => !told.includes(one))
     const other = told.filter((one, i) => !wanted.includes(one) || told.indexOf(one) !== i)
@@ -158,7 +166,10 @@ export const soak: Soak = {
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
   },
   summary() {
-    const counts = [...boots].map(([name, count]) => `${count} boots on ${name}`)
+    const counts = [...boots].map(
+      ([name, { jobs, attempts, seconds }]) =>
+        `${jobs} boots on ${name} in ${attempts} attempts and ${Math.round(seconds)} s`,
+    )
     return `${counts.join(', ')}; ${kills.workers} workers and ${kills.servers} servers were killed`
   },
 }

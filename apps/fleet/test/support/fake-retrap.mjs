@@ -23,15 +23,25 @@ if (first !== undefined && !existsSync(first)) {
   setInterval(() => {}, 1000)
   await new Promise(() => {})
 }
+// So many processes are ended by the host, one after the other.
+const killed = value('killed')
+if (killed !== undefined && readFileSync(killed, 'utf8').length > 0) {
+  writeFileSync(killed, readFileSync(killed, 'utf8').slice(1))
+  // A guest that hears its power button ends as if by itself.
+  process.once('SIGTERM', () => process.exit(0))
+  process.kill(process.pid, args.includes('--heeds') ? 'SIGTERM' : 'SIGKILL')
+  await new Promise((resolve) => setTimeout(resolve, 60_000))
+}
 for (const piece of (value('print') ?? '').split('|')) {
   process.stdout.write(piece.replaceAll('\\n', '\n'))
   await new Promise((resolve) => setTimeout(resolve, 5))
 }
+if (value('wait') !== undefined) await new Promise((resolve) => setTimeout(resolve, Number(value('wait'))))
 if (args.includes('--flood')) {
   const noise = 'x'.repeat(1 << 16)
   for (let i = 0; i < 400; i++)
     if (!process.stdout.write(noise)) await new Promise((resolve) => process.stdout.once('drain', resolve))
 }
-if (args.includes('--deaf')) process.on('SIGTERM', () => {})
+if (args.includes('--deaf')) process.on('SIGINT', () => {})
 if (args.includes('--stay')) setInterval(() => {}, 1000)
 else process.exitCode = Number(value('exit') ?? 0)

@@ -10,9 +10,10 @@ import { FileCache } from '../../src/store/file-cache.ts'
 import { openStore } from '../../src/store/s3-store.ts'
 
 const [, , url = '', name = '', logs = '', program = '', address = '', cache = ''] = process.argv
-const preload = new URL('../../src/worker/end-with-parent.ts', import.meta.url).href
+const preload = new URL('../../src/worker/end-with-parent.mjs', import.meta.url).href
 const main = program === '' ? fileURLToPath(new URL('fake-retrap.mjs', import.meta.url)) : program
-const retrap = [process.execPath, '--conditions=retrap-source', '--import', preload, main] as const
+const source = main.endsWith('.ts') ? ['--conditions=retrap-source'] : []
+const retrap = [process.execPath, '--max-semi-space-size=1', ...source, '--import', preload, main] as const
 const store = address === '' ? undefined : openStore(address)
 const files = join(cache, 'files')
 const stored =
