@@ -2,7 +2,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { connectDeviceServer, readTlsFiles, serveDeviceModules, type TlsFiles } from '@retrap/device-host/node'
+import { connectDeviceServer, serveDeviceModules, type TlsFiles, WatchedTlsFiles } from '@retrap/device-host/node'
 import type { StartDeviceServer } from '@retrap/machine'
 import type { Command } from 'commander'
 import { CliError, troubleWith } from '../errors.ts'
@@ -21,13 +21,13 @@ export interface DeviceServerAddress {
 }
 
 const FORM = 'tls://HOST:PORT?cert=FILE&key=FILE&ca=FILE'
-const KEYS = ['cert', 'key', 'ca', 'peer', 'token', 'reconnect']
+const KEYS = ['cert', 'key', 'ca', 'crl', 'peer', 'token', 'reconnect']
 /** Machines that a server has at a time. */
 const USUAL_MACHINES = 16
 const MOST_MACHINES = 1000
 
 /**
- * Reads `tls://HOST:PORT?cert=FILE&key=FILE&ca=FILE`, also with `peer=NAME` (repeatable), `token=FILE` and
+ * Reads `tls://HOST:PORT?cert=FILE&key=FILE&ca=FILE`, also with `crl=FILE`, `peer=NAME` (repeatable), `token=FILE` and
  * `reconnect=SECONDS`.
  *
  * @param what - the option that the text was given for
@@ -55,11 +55,15 @@ export function parseDeviceServer(what: string, text: string, least: 0 | 1): Dev
   if (reconnectMs !== undefined && !(reconnectMs > 0 && reconnectMs <= 86_400_000))
     throw usage(`${what} ${text}: reconnect=${reconnect} is not a time; give seconds, such as 30`)
   const peers = keys.getAll('peer')
-  const tokenFile = keys.get('token')
+  const [tokenFile, crl] = [keys.get('token'), keys.get('crl')]
   return {
     host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
     port,
-    files: { cert: file('cert'), key: file('key'), ca: file('ca'), ...(peers.length > 0 && { peers }) },
+    files: {
+      ...{ cert: file('cert'), key: file('key'), ca: file('ca') },
+      ...(crl !== null && { crl }),
+      ...(peers.length > 0 && { peers }),
+    },
     ...(tokenFile !== null && { tokenFile }),
     ...(reconnectMs !== undefined && { reconnectMs }),
   }
@@ -73,11 +77,22 @@ export function deviceServerOption(
   return [...before, parseDeviceServer('--device-server', text, 1)]
 }
 
-/** Reads the files of an address, for either end of a connection. @throws CliError `ERR_INPUT`; IoreqError for files that will not do */
-async function connectionOf({ host, port, files, tokenFile, reconnectMs }: DeviceServerAddress) {
+/**
+ * Reads the files of an address, for either end of a connection. They are read again when they change.
+ *
+ * @param tell - takes what is to be known of such a change
+ * @throws CliError `ERR_INPUT`; IoreqError for files that will not do
+ */
+async function connectionOf(
+  { host, port, files, tokenFile, reconnectMs }: DeviceServerAddress,
+  tell: (text: string) => void,
+) {
   return {
     address: { host, port },
-    tls: await readTlsFiles(files),
+    tls: await WatchedTlsFiles.open(files, {
+      onChanged: () => tell('the certificates have changed: new connections have them'),
+      onTrouble: ({ message }) => tell(`the certificates of before stay in use: ${message}`),
+    }),
     ...(tokenFile !== undefined && { token: readToken(tokenFile) }),
     ...(reconnectMs !== undefined && { reconnectMs }),
   }
@@ -91,11 +106,13 @@ function readToken(path: string): string {
   }
 }
 
-/** Connects each machine to a server of devices. */
-export function startRemoteDevices(address: DeviceServerAddress): StartDeviceServer {
+/** Connects each machine to a server of devices. @param tell - takes what is to be known meanwhile */
+export function startRemoteDevices(address: DeviceServerAddress, tell: (text: string) => void): StartDeviceServer {
+  let connection: ReturnType<typeof connectionOf> | undefined
   return async (dispatch, platform, realTime) => {
+    connection ??= connectionOf(address, tell)
     const name = nameOf(address.host, address.port)
-    return connectDeviceServer(dispatch, platform, { ...(await connectionOf(address)), name, realTime })
+    return connectDeviceServer(dispatch, platform, { ...(await connection), name, realTime })
   }
 }
 
@@ -107,8 +124,9 @@ const HELP = `
 Both ends show a certificate of the authority in ca; nobody else gets in. Each machine has devices of its own, in a Worker, for as
 long as it runs. Machines connect with:
   retrap run disk.img --device-server 'tls://HOST:7000?cert=machine.pem&key=machine.key&ca=ca.pem'
-Further keys: peer=NAME (repeatable), a name that the other end's certificate must have; token=FILE, with the same text at both ends;
-reconnect=SECONDS, how long a lost connection is waited for (30).`
+Further keys: peer=NAME (repeatable), a name that the other end's certificate must have; crl=FILE, lists of revoked certificates;
+token=FILE, with the same text at both ends; reconnect=SECONDS, how long a lost connection is waited for (30).
+Certificates, authorities and lists are read again when they change, and at SIGHUP; machines that are connected go on.`
 
 interface DeviceServerFlags {
   readonly listen: DeviceServerAddress
@@ -129,8 +147,9 @@ export function addDeviceServer(program: Command, host: Pick<SessionHost, 'stder
     .action(async (modules: readonly string[], { listen, machines }: DeviceServerFlags) => {
       const urls = modules.map(urlOf)
       const tell = (text: string): void => void host.stderr.write(`retrap: ${text}\n`)
+      const connection = await connectionOf(listen, tell)
       const options = {
-        ...(await connectionOf(listen)),
+        ...connection,
         maxMachines: machines,
         onMachineGone: (_name: string, error: Error | null) => {
           if (error !== null) tell(`a machine's devices have failed: ${printable(error.message)}`)
@@ -144,7 +163,13 @@ export function addDeviceServer(program: Command, host: Pick<SessionHost, 'stder
       const { port = listen.port } = service.address as { readonly port?: number }
       tell(`devices are served at ${nameOf(listen.host, port)} (Ctrl-C ends it)`)
       await new Promise<void>((resolve) => {
-        const stop = host.onSignal(() => {
+        const stop = host.onSignal((signal) => {
+          if (signal === 'SIGHUP') {
+            connection.tls
+              .reload()
+              .catch((error: Error) => tell(`the certificates of before stay in use: ${error.message}`))
+            return
+          }
           stop()
           resolve()
         })

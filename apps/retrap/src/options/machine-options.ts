@@ -270,7 +270,13 @@ export async function settingsFor(
     ...backEndsOf(flags),
     ...listSound(flags),
     images: async () => withOptionRoms(await images(), flags.optionRom),
-    devices: prepareDevices(flags.device ?? [], host, flags.deviceServer?.map(startRemoteDevices)),
+    devices: prepareDevices(
+      flags.device ?? [],
+      host,
+      flags.deviceServer?.map((address) =>
+        startRemoteDevices(address, (text) => void host.stderr.write(`retrap: ${text}\n`)),
+      ),
+    ),
     ...displaySettings(flags, card),
     serial: serialTargets(flags),
     ...(flags.reboot === false && { noReboot: true }),

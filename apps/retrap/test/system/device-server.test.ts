@@ -1,9 +1,11 @@
 // Devices of one host in machines of another, over TLS: `retrap device-server`, and `--device-server`.
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { authority, devices, machine, machineOther } from '@retrap/tooling/certificates'
+import { connect as connectTls } from 'node:tls'
+import { authority, devices, devicesRenewed, machine, machineOther } from '@retrap/tooling/certificates'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { parseDeviceServer } from '../../src/devices/device-servers.ts'
 import { retrapCommand, runRetrap } from '../support/processes.ts'
@@ -35,12 +37,12 @@ const keysOf = (name: string, { cert, key }: { readonly cert: string; readonly k
 
 let server: ChildProcess
 let port = ''
+let said = ''
 beforeAll(async () => {
   const listen = `tls://127.0.0.1:0?${keysOf('devices', devices)}&peer=machine.test`
   const command = retrapCommand(['device-server', write('counter.ts', MODULE), '--listen', listen])
   server = spawn(process.execPath, command, { stdio: ['ignore', 'ignore', 'pipe'] })
   port = await new Promise<string>((resolve, reject) => {
-    let said = ''
     server.stderr!.on('data', (bytes: Buffer) => {
       said += bytes.toString()
       const [, found] = /devices are served at 127\.0\.0\.1:(\d+) /.exec(said) ?? []
@@ -85,12 +87,26 @@ test(
   DEADLINE_MS,
 )
 
+test(
+  'certificates are read again at SIGHUP',
+  async () => {
+    keysOf('devices', devicesRenewed)
+    server.kill('SIGHUP')
+    while (!said.includes('the certificates have changed')) await new Promise((resolve) => setTimeout(resolve, 10))
+    const shown = connectTls({ port: Number(port), host: '127.0.0.1', ca: authority, ...machine })
+    await once(shown, 'secureConnect')
+    expect(shown.getPeerX509Certificate()?.toString().trim()).toBe(devicesRenewed.cert.trim())
+    shown.destroy()
+  },
+  DEADLINE_MS,
+)
+
 test.each([
   ['tcp://h:1', /is no address; give tls:/],
   ['tls://h?cert=a&key=b&ca=c', /is no address/],
   ['tls://h:0?cert=a&key=b&ca=c', /port 0: expected 1 to 65535/],
   ['tls://h:1?cert=a&key=b', /needs ca=FILE/],
-  ['tls://h:1?cert=a&key=b&ca=c&caa=d', /has no 'caa'; it has cert, key, ca, peer, token, reconnect/],
+  ['tls://h:1?cert=a&key=b&ca=c&caa=d', /has no 'caa'; it has cert, key, ca, crl, peer, token, reconnect/],
   ['tls://u:p@h:1?cert=a&key=b&ca=c', /nothing but a host/],
   ['tls://h:1/x?cert=a&key=b&ca=c', /nothing but a host/],
   ['tls://h:1?cert=a&key=b&ca=c&reconnect=never', /reconnect=never is not a time/],
@@ -100,11 +116,11 @@ test.each([
 
 test('an address has files, names, a token and a time', () => {
   expect(
-    parseDeviceServer('--listen', 'tls://[::1]:7?cert=a&key=b&ca=c&peer=d&peer=e&token=f&reconnect=0.5', 1),
+    parseDeviceServer('--listen', 'tls://[::1]:7?cert=a&key=b&ca=c&peer=d&peer=e&token=f&crl=g&reconnect=0.5', 1),
   ).toEqual({
     host: '::1',
     port: 7,
-    files: { cert: 'a', key: 'b', ca: 'c', peers: ['d', 'e'] },
+    files: { cert: 'a', key: 'b', ca: 'c', crl: 'g', peers: ['d', 'e'] },
     tokenFile: 'f',
     reconnectMs: 500,
   })

@@ -3,13 +3,14 @@ import { createConnection, type Socket } from 'node:net'
 import { IoreqError } from '@retrap/ioreq'
 import { OPEN_MS, PacketSocket, reconnectMsOf, REFUSED, type SocketAddress, TLS_ALIVE_MS } from './packet-socket.ts'
 import { isTlsRefusal, tlsConnect, type TlsIdentity } from './tls.ts'
+import { identityOf, type WatchedTlsFiles } from './watched-tls.ts'
 
 /** How the end of a session that connects finds the one that listens. */
 export interface DialOptions {
   /** Where the other end listens. */
   readonly address: SocketAddress
   /** Speaks TLS, as this end; TCP only. Default: plain bytes. */
-  readonly tls?: TlsIdentity
+  readonly tls?: TlsIdentity | WatchedTlsFiles
   /** The token that the other end asks for. */
   readonly token?: string
   /** For how long a lost connection is tried again, in milliseconds. Default 30,000 with TLS, else 5000. */
@@ -142,7 +143,7 @@ export class Dialer {
     const { address, tls } = this.#options
     if ('path' in address) return createConnection(address)
     const { port, host = '127.0.0.1' } = address
-    return tls === undefined ? createConnection({ port, host }) : tlsConnect(tls, host, port)
+    return tls === undefined ? createConnection({ port, host }) : tlsConnect(identityOf(tls), host, port)
   }
 
   get #where(): string {

@@ -3,7 +3,8 @@ import { createServer, type Server, type Socket } from 'node:net'
 import type { Server as TlsServer, TLSSocket } from 'node:tls'
 import { IoreqError } from '@retrap/ioreq'
 import { OPEN_MS, type Opening, PacketSocket, REFUSED, type SocketAddress, TLS_ALIVE_MS } from './packet-socket.ts'
-import { fingerprintOf, type TlsIdentity, tlsServer, whyNotTrusted } from './tls.ts'
+import { contextOptions, partyOf, type TlsIdentity, tlsServer, whyNotTrusted } from './tls.ts'
+import { identityOf, WatchedTlsFiles } from './watched-tls.ts'
 
 /** How the end of sessions that listens is reached. */
 export interface ListenOptions {
@@ -12,7 +13,7 @@ export interface ListenOptions {
   /** The token that the other ends must know. Default: nothing; who reaches the socket may connect. */
   readonly token?: string
   /** Speaks TLS, as this end; TCP only. Default: plain bytes. */
-  readonly tls?: TlsIdentity
+  readonly tls?: TlsIdentity | WatchedTlsFiles
   /** How long a connection may take to say who it is, in milliseconds; then it is cut. Default 5000. */
   readonly openMs?: number
   /**
@@ -34,8 +35,8 @@ export interface Conversation {
 
 interface Known {
   readonly conversation: Conversation
-  /** The peer's certificate; empty without TLS. */
-  readonly fingerprint: string
+  /** Whom the session belongs to, of `partyOf`; empty without TLS. */
+  readonly party: string
   attempt: number
 }
 
@@ -64,6 +65,8 @@ export class PacketListener {
   /** Time limits of TLS handshakes. */
   readonly #handshakes = new Map<Socket, NodeJS.Timeout>()
   #connections = 0
+  /** Ends the reaction to files that change. */
+  #unwatch: () => void = () => {}
 
   private constructor(options: ListenOptions, create: (opening: Opening) => Conversation) {
     const { tls, address } = options
@@ -72,7 +75,14 @@ export class PacketListener {
     this.#options = options
     this.#create = create
     this.#server = createServer((socket) => this.#connection(socket))
-    this.#tls = tls === undefined ? null : tlsServer(tls, (socket) => this.#secured(socket, tls))
+    this.#tls =
+      tls === undefined ? null : tlsServer(identityOf(tls), (socket) => this.#secured(socket, identityOf(tls)))
+    if (tls instanceof WatchedTlsFiles)
+      this.#unwatch = tls.onChange((now, before) => {
+        this.#tls?.setSecureContext(contextOptions(now))
+        // A peer that is no longer trusted must not stay. The others connect again, and lose nothing.
+        if (now.ca !== before.ca || now.crl !== before.crl) for (const socket of this.#sockets) socket.destroy()
+      })
   }
 
   /**
@@ -114,6 +124,7 @@ export class PacketListener {
 
   /** Stops to listen. Connections stay, unless `all`: their last frames go out, and a peer that does not take them is cut. */
   async close(all: boolean): Promise<void> {
+    this.#unwatch()
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     if (!all) return
     // A connection that is refused is not read, and would not keep the process until its end.
@@ -162,17 +173,17 @@ export class PacketListener {
     // Node leaves the connection below open, and counts it.
     socket.on('close', () => raw.destroy())
     const why = whyNotTrusted(socket, tls)
-    if (why === null) this.#packets(socket, from, fingerprintOf(socket))
+    if (why === null) this.#packets(socket, from, partyOf(socket))
     else this.#refuse(new PacketSocket(socket), from, why)
   }
 
-  #packets(socket: Socket, from: string, fingerprint: string): void {
+  #packets(socket: Socket, from: string, party: string): void {
     const packets = new PacketSocket(socket)
     packets.awaitOpening(this.#options.openMs ?? OPEN_MS)
     packets.onEnd = (error) => error !== null && this.#options.onRefused?.(from, error.message)
     packets.onOpen = (opening, received) => {
       packets.onOpen = null
-      const refusal = this.#open(packets, opening, received, fingerprint)
+      const refusal = this.#open(packets, opening, received, party)
       if (refusal === null) this.#strangers.delete(from)
       else this.#refuse(packets, from, ...refusal)
     }
@@ -189,7 +200,7 @@ export class PacketListener {
     packets: PacketSocket,
     opening: Opening,
     received: number,
-    fingerprint: string,
+    party: string,
   ): readonly [why: string, code?: number] | null {
     if (!sameText(opening.token, this.#options.token ?? '')) return ['the token is wrong']
     let known = this.#known.get(opening.session)
@@ -198,13 +209,13 @@ export class PacketListener {
       if (ended !== undefined) return [ended || 'the other side has ended the server', REFUSED.endedSession]
       if (opening.resumes) return [`there is no session ${opening.session} to go on with`, REFUSED.unknownSession]
       try {
-        known = { conversation: this.#create(opening), fingerprint, attempt: opening.attempt }
+        known = { conversation: this.#create(opening), party, attempt: opening.attempt }
       } catch (error) {
         return [error instanceof Error ? error.message : String(error)]
       }
       this.#known.set(opening.session, known)
     }
-    if (known.fingerprint !== fingerprint) return ['the session belongs to another certificate']
+    if (known.party !== party) return ['the session belongs to another certificate']
     // The peer has given this connection up, and made another: the number of frames in the opening is no longer true.
     if (opening.attempt < known.attempt) return ['there is a later connection', REFUSED.oldAttempt]
     known.attempt = opening.attempt

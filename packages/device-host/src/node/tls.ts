@@ -23,6 +23,11 @@ export interface TlsIdentity {
   /** The authorities that the other end's certificate must come from. Those of the operating system do not count. */
   readonly ca: string
   /**
+   * Revocation lists, one for each authority between a certificate of the other end and `ca`, that one included. Default: no
+   * certificate is revoked. A list that is past its next update lets nobody in.
+   */
+  readonly crl?: string
+  /**
    * Names, of which the other end's certificate must have one (subject alternative names of DNS and IP). Default for the
    * end that connects: the host that it connects to; for the end that listens: any certificate of `ca` will do.
    */
@@ -37,6 +42,8 @@ export interface TlsFiles {
   readonly key: string
   /** Path of the authorities' certificates. */
   readonly ca: string
+  /** Path of the revocation lists. */
+  readonly crl?: string
   /** Names that the other end may have. */
   readonly peers?: readonly string[]
 }
@@ -46,9 +53,14 @@ export interface TlsFiles {
  *
  * @throws IoreqError `ERR_NOT_FOUND` for a file that cannot be read, `ERR_INVALID` for what is no certificate or no key to it
  */
-export async function readTlsFiles({ cert, key, ca, peers }: TlsFiles): Promise<TlsIdentity> {
-  const [certText, keyText, caText] = await Promise.all([cert, key, ca].map(readText))
-  const identity = { cert: certText!, key: keyText!, ca: caText!, ...(peers && { peers }) }
+export async function readTlsFiles({ cert, key, ca, crl, peers }: TlsFiles): Promise<TlsIdentity> {
+  const paths = [cert, key, ca, ...(crl === undefined ? [] : [crl])]
+  const [certText, keyText, caText, crlText] = await Promise.all(paths.map(readText))
+  const identity = {
+    ...{ cert: certText!, key: keyText!, ca: caText! },
+    ...(crlText !== undefined && { crl: crlText }),
+    ...(peers && { peers }),
+  }
   checkIdentity(identity)
   return identity
 }
@@ -64,8 +76,12 @@ async function readText(path: string): Promise<string> {
 
 const MOST_PEER_NAMES = 64
 
-function contextOptions({ cert, key, ca }: TlsIdentity): SecureContextOptions {
-  return { cert, key, ca, minVersion: 'TLSv1.3' }
+/** A list of a text with several: OpenSSL takes the first of each text. */
+const CRL = /-----BEGIN X509 CRL-----[^-]*-----END X509 CRL-----/g
+
+/** Options of a TLS context for an identity. */
+export function contextOptions({ cert, key, ca, crl }: TlsIdentity): SecureContextOptions {
+  return { cert, key, ca, ...(crl !== undefined && { crl: crl.match(CRL) ?? [] }), minVersion: 'TLSv1.3' }
 }
 
 /** @throws IoreqError `ERR_INVALID` */
@@ -74,12 +90,14 @@ function checkIdentity(identity: TlsIdentity): void {
     throw new IoreqError('ERR_INVALID', `${identity.peers?.length} names of peers: expected 1 to ${MOST_PEER_NAMES}`)
   if (!/-----BEGIN (?:TRUSTED )?CERTIFICATE-----/.test(identity.ca))
     throw new IoreqError('ERR_INVALID', 'ca has no certificate: expected PEM; without one nobody could be believed')
+  if (identity.crl?.match(CRL) === null)
+    throw new IoreqError('ERR_INVALID', 'crl has no revocation list: expected PEM; leave it out if none are revoked')
   try {
     createSecureContext(contextOptions(identity))
   } catch (cause) {
     const { message } = cause as Error
     const what =
-      'expected a certificate, its private key without a passphrase, and certificates of authorities, in PEM format'
+      'expected a certificate, its private key without a passphrase, certificates of authorities, and any revocation lists, in PEM format'
     throw new IoreqError('ERR_INVALID', `the TLS identity cannot be used (${message}): ${what}`, { cause })
   }
 }
@@ -123,9 +141,13 @@ export function whyNotTrusted(socket: TLSSocket, { peers }: TlsIdentity): string
   return 'your certificate has none of the names that may connect'
 }
 
-/** Tells peers apart that are trusted: a session belongs to a certificate. */
-export function fingerprintOf(socket: TLSSocket): string {
-  return socket.getPeerCertificate().fingerprint256
+/**
+ * Tells peers apart that are trusted: a session belongs to the names of a certificate, which may be renewed meanwhile. Without
+ * alternative names it belongs to the certificate itself.
+ */
+export function partyOf(socket: TLSSocket): string {
+  const { subject, subjectaltname = '', fingerprint256 } = socket.getPeerCertificate()
+  return subjectaltname === '' ? fingerprint256 : JSON.stringify([subject, subjectaltname])
 }
 
 /**

@@ -1,0 +1,107 @@
+import { readTlsFiles, type TlsFiles, type TlsIdentity } from './tls.ts'
+
+/** How {@link WatchedTlsFiles} looks at its files. */
+export interface TlsWatchOptions {
+  /** How often the files are read, in milliseconds; 0: only by `reload`. Default 10,000. */
+  readonly everyMs?: number
+  /** Called when files that have changed are in use. */
+  onChanged?(): void
+  /** Called, once for each reason, when files that have changed cannot be used: those before stay in use. */
+  onTrouble?(error: Error): void
+}
+
+/** Told of each change. */
+type Listener = (now: TlsIdentity, before: TlsIdentity) => void
+
+const EVERY_MS = 10_000
+
+/**
+ * A {@link TlsIdentity} in files that are replaced while it is in use, as before a certificate expires. They are read as a whole
+ * and compared by what is in them, so that links and files that are moved into place will do. A certificate without its new key
+ * is not used: the next look finds both.
+ *
+ * New connections have what the files say. Those that exist go on; when authorities or revocation lists change, the end that
+ * listens cuts them, and they are made again within `reconnectMs`, by those who are still trusted.
+ */
+export class WatchedTlsFiles {
+  readonly #files: TlsFiles
+  readonly #options: TlsWatchOptions
+  readonly #listeners = new Set<Listener>()
+  readonly #timer: NodeJS.Timeout | undefined
+  #identity: TlsIdentity
+  #trouble = ''
+  #reading: Promise<boolean> | null = null
+
+  private constructor(files: TlsFiles, options: TlsWatchOptions, identity: TlsIdentity) {
+    this.#files = files
+    this.#options = options
+    this.#identity = identity
+    const { everyMs = EVERY_MS } = options
+    if (everyMs > 0) this.#timer = setInterval(() => void this.#look(), everyMs).unref()
+  }
+
+  /**
+   * Reads the files, and looks at them from then on. The process ends although it looks.
+   *
+   * @throws IoreqError `ERR_NOT_FOUND` for a file that cannot be read, `ERR_INVALID` for what cannot be used
+   */
+  static async open(files: TlsFiles, options: TlsWatchOptions = {}): Promise<WatchedTlsFiles> {
+    return new WatchedTlsFiles(files, options, await readTlsFiles(files))
+  }
+
+  /** The identity in use. */
+  get identity(): TlsIdentity {
+    return this.#identity
+  }
+
+  /**
+   * Reads the files at once.
+   *
+   * @returns whether they have changed
+   * @throws IoreqError as `open`; what was in use stays in use
+   */
+  reload(): Promise<boolean> {
+    this.#reading ??= this.#read().finally(() => void (this.#reading = null))
+    return this.#reading
+  }
+
+  /** Looks no more; what is in use stays in use. */
+  close(): void {
+    clearInterval(this.#timer)
+    this.#listeners.clear()
+  }
+
+  /** @internal Calls back with each change; returns how to end that. */
+  onChange(listener: Listener): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  async #look(): Promise<void> {
+    try {
+      await this.reload()
+      this.#trouble = ''
+    } catch (thrown) {
+      const error = thrown as Error
+      if (error.message === this.#trouble) return
+      this.#trouble = error.message
+      this.#options.onTrouble?.(error)
+    }
+  }
+
+  async #read(): Promise<boolean> {
+    const before = this.#identity
+    const now = await readTlsFiles(this.#files)
+    if (now.cert === before.cert && now.key === before.key && now.ca === before.ca && now.crl === before.crl)
+      return false
+    this.#identity = now
+    for (const listener of this.#listeners) listener(now, before)
+    this.#options.onChanged?.()
+    return true
+  }
+}
+
+/** The identity that a TLS option has at this moment. */
+export function identityOf(tls: TlsIdentity | WatchedTlsFiles): TlsIdentity {
+  return tls instanceof WatchedTlsFiles ? tls.identity : tls
+}
