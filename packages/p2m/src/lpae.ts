@@ -8,6 +8,8 @@ import { ArmP2mType, ARM_TYPES, P2M_EXECUTE, P2M_READ, P2M_WRITE } from './types
  *          31:12 machine address
  *   high   15:0 machine address 47:32, always zero here; 20 contiguous; 22 XN; 26:23 type; 31 counted
  *
+ *          of a table: 31 sealed
+ *
  * Hardware ignores bits 58:55 and 63. An entry whose type is not 0 is in use, whatever its valid bit says: that may be
  * taken away to have the next access fault.
  */
@@ -44,7 +46,7 @@ export const LPAE: TableFormat = {
   write: LO_WRITE,
   execute: 0,
   counted: 2 ** 31,
-  sealed: 0,
+  sealed: 2 ** 31,
   contiguous: HI_CONTIGUOUS,
   breakBeforeMake: true,
   leafLo(mfn, type, rights, order) {

@@ -273,7 +273,7 @@ export class MapCore implements EntryPublisher {
     const had = this.changes.length === 0 ? 0 : table.rightsBelow(oldLo, oldHi, level)
     const lost = had === 0 ? 0 : had & ~table.rightsBelow(lo, hi, level)
     if (isLeaf) this.control.addFrames(type, size)
-    if (!isLeaf && format.breakBeforeMake) {
+    if (!isLeaf && format.breakBeforeMake && !format.isTable(lo, hi, level)) {
       // Nobody gets the frames before TLBs are flushed, which is done once for a whole change.
       this.#publishHole(ma)
       this.control.raiseChanges()
@@ -330,7 +330,7 @@ export class MapCore implements EntryPublisher {
 
   /** See {@link EntryPublisher.own}. */
   own(ma: number): void {
-    ownTable(this.memory, this.needCounts(), this.format, ma)
+    ownTable(this.memory, this.needCounts(), this.format, ma, (at, lo, hi) => this.publish(at, lo, hi))
   }
 
   /** The map ends: frames that other maps have too are not reported one by one. */
@@ -382,7 +382,7 @@ export class MapCore implements EntryPublisher {
       // The references of a table that maps share are the table's, which others have still.
       const isShared = (hi & format.sealed) !== 0 && this.needCounts().letTable(lo >>> 12) > 0
       if (isShared && this.#isEnding) {
-        this.control.addFrames(P2mType.RAM_SHARED, -512)
+        this.control.addFrames(format.types.shared, -512)
         return
       }
       const mask = isShared ? ~format.counted : ~0

@@ -368,7 +368,6 @@ export class P2m {
    * `ERR_MISMATCH` for other contents; only the other frame may have become RAM_SHARED then
    */
   share(gfn: number, from: P2m, fromGfn: number): void {
-    this.#needX86()
     const mfn = beginShare(from.#core, fromGfn)
     try {
       shareWith(this.#core, gfn, mfn)
@@ -388,7 +387,6 @@ export class P2m {
    * @throws P2mError `ERR_RANGE`, `ERR_NO_MEMORY` where a leaf cannot be broken up; the caller has no references then
    */
   offer(gfn: number, count: number): SharedRam {
-    this.#needX86()
     return offer(this.#core, gfn, count)
   }
 
@@ -398,7 +396,6 @@ export class P2m {
    * @throws P2mError `ERR_COUNT` for frames without an owner, `ERR_RANGE`, `ERR_FOREIGN`, `ERR_NO_MEMORY`
    */
   insertShared(run: SharedRun): void {
-    this.#needX86()
     insertShared(this.#core, run)
   }
 
@@ -409,7 +406,6 @@ export class P2m {
    * @throws P2mError `ERR_COUNT` for what is no such table, `ERR_RANGE`, `ERR_FOREIGN`, `ERR_NO_MEMORY`
    */
   insertSharedTable(table: SharedTable): void {
-    this.#needX86()
     insertSharedTable(this.#core, table)
   }
 
@@ -419,7 +415,6 @@ export class P2m {
    * @throws P2mError `ERR_TYPE` if it is not shared, `ERR_NO_MEMORY`
    */
   unshare(gfn: number): void {
-    this.#needX86()
     unshare(this.#core, gfn)
   }
 

@@ -5,9 +5,7 @@ import { HANDED_OVER, type MapCore, OVER_ANYTHING } from './map-core.ts'
 import { P2mEntry } from './radix-table.ts'
 import { checkReplaceable } from './range-changes.ts'
 import { insertSealed, seal, SharedRam, type SharedRun, type SharedTable } from './shared-tables.ts'
-import { INVALID_MFN, P2mType } from './types.ts'
-
-const SHAREABLE = [P2mType.RAM_RW, P2mType.RAM_SHARED]
+import { INVALID_MFN } from './types.ts'
 
 /**
  * Makes a frame one that others may share: nobody writes it from then on.
@@ -17,12 +15,13 @@ const SHAREABLE = [P2mType.RAM_RW, P2mType.RAM_SHARED]
 export function beginShare(core: MapCore, gfn: number): number {
   return core.change(() => {
     const counts = core.needCounts()
-    const { mfn, type, access } = core.expect(gfn, SHAREABLE, 'be shared')
-    if (type === P2mType.RAM_RW) {
+    const { ram, shared } = core.format.types
+    const { mfn, type, access } = core.expect(gfn, [ram, shared], 'be shared')
+    if (type === ram) {
       const held = counts.count(mfn)
       // A single holder may write the frame.
       if (held !== 1) throw new P2mError('ERR_BUSY', `guest frame ${hex(gfn)} is held by ${held - 1} others`, { gfn })
-      core.put(gfn, 0, mfn, P2mType.RAM_SHARED, access)
+      core.put(gfn, 0, mfn, shared, access)
     }
     counts.tryTake(mfn, 1)
     return mfn
@@ -37,22 +36,23 @@ export function beginShare(core: MapCore, gfn: number): number {
 export function shareWith(core: MapCore, gfn: number, mfn: number): void {
   core.change(() => {
     const counts = core.needCounts()
-    const entry = core.expect(gfn, SHAREABLE, 'be shared')
+    const { ram, shared } = core.format.types
+    const entry = core.expect(gfn, [ram, shared], 'be shared')
     if (entry.mfn === mfn) return
-    if (entry.type === P2mType.RAM_RW) {
+    if (entry.type === ram) {
       const held = counts.count(entry.mfn)
       if (held !== 1) throw new P2mError('ERR_BUSY', `guest frame ${hex(gfn)} is held by ${held - 1} others`, { gfn })
       // Nobody writes it while it is compared.
-      core.put(gfn, 0, entry.mfn, P2mType.RAM_SHARED, entry.access)
+      core.put(gfn, 0, entry.mfn, shared, entry.access)
     }
     if (!areEqual(core, entry.mfn, mfn)) {
-      if (entry.type === P2mType.RAM_RW) core.put(gfn, 0, entry.mfn, P2mType.RAM_RW, entry.access)
+      if (entry.type === ram) core.put(gfn, 0, entry.mfn, ram, entry.access)
       throw new P2mError('ERR_MISMATCH', `guest frame ${hex(gfn)} has other contents than machine frame ${hex(mfn)}`, {
         gfn,
         mfn,
       })
     }
-    core.put(gfn, 0, mfn, P2mType.RAM_SHARED, entry.access)
+    core.put(gfn, 0, mfn, shared, entry.access)
   })
 }
 
@@ -60,16 +60,17 @@ export function shareWith(core: MapCore, gfn: number, mfn: number): void {
 export function unshare(core: MapCore, gfn: number): void {
   core.change(() => {
     const counts = core.needCounts()
-    const { mfn, access } = core.expect(gfn, [P2mType.RAM_SHARED], 'be unshared')
+    const { ram, shared } = core.format.types
+    const { mfn, access } = core.expect(gfn, [shared], 'be unshared')
     // References of a table that maps share are counted once for all of them.
     core.table.path(gfn, 0, core)
     if (counts.count(mfn) === 1) {
-      core.put(gfn, 0, mfn, P2mType.RAM_RW, access)
+      core.put(gfn, 0, mfn, ram, access)
       return
     }
     const frame = core.takeFrame()
     core.memory.u8.copyWithin(frame * PAGE_BYTES, mfn * PAGE_BYTES, (mfn + 1) * PAGE_BYTES)
-    core.put(gfn, 0, frame, P2mType.RAM_RW, access, HANDED_OVER)
+    core.put(gfn, 0, frame, ram, access, HANDED_OVER)
   })
 }
 
@@ -112,11 +113,12 @@ function offerTable(core: MapCore, gfn: number, { tables }: SharedRam): boolean 
 /** @param offered - gets a reference to each frame; null: the frames are made shareable, no more */
 function offerLeaves(core: MapCore, gfn: number, count: number, offered: SharedRun[] | null): void {
   const entry = new P2mEntry()
+  const { ram, logged, shared } = core.format.types
   for (let at = gfn; at < gfn + count;) {
     core.lookup(at, entry)
     const { type, mfn, access, order } = entry
     const size = Math.min(2 ** order - (at % 2 ** order), gfn + count - at)
-    const isRam = type === P2mType.RAM_RW || type === P2mType.RAM_LOGDIRTY || type === P2mType.RAM_SHARED
+    const isRam = type === ram || type === logged || type === shared
     if (isRam) offerLeaf(core, { gfn: at, mfn, count: size }, type, access, offered)
     at += size
   }
@@ -126,14 +128,15 @@ function offerLeaves(core: MapCore, gfn: number, count: number, offered: SharedR
 function offerLeaf(core: MapCore, run: SharedRun, type: number, access: number, offered: SharedRun[] | null): void {
   const counts = core.needCounts()
   const { codeBits } = core.memory
+  const { shared } = core.format.types
   const isFree = (mfn: number): boolean =>
-    type === P2mType.RAM_SHARED || (counts.count(mfn) === 1 && (codeBits[mfn]! & FRAME_MONITORED) === 0)
+    type === shared || (counts.count(mfn) === 1 && (codeBits[mfn]! & FRAME_MONITORED) === 0)
   for (let from = 0; from < run.count;) {
     let end = from
     while (end < run.count && isFree(run.mfn + end)) end++
     if (end > from) {
       const piece = { gfn: run.gfn + from, mfn: run.mfn + from, count: end - from }
-      if (type !== P2mType.RAM_SHARED) putShared(core, piece, access)
+      if (type !== shared) putShared(core, piece, access)
       if (offered !== null) {
         counts.tryTake(piece.mfn, piece.count)
         append(offered, piece)
@@ -163,7 +166,7 @@ export function insertShared(core: MapCore, run: SharedRun): void {
     })
   }
   core.change(() => {
-    checkReplaceable(core, gfn, count, P2mType.RAM_SHARED, mfn)
+    checkReplaceable(core, gfn, count, core.format.types.shared, mfn)
     putShared(core, run)
   })
 }
@@ -173,7 +176,7 @@ export function insertSharedTable(core: MapCore, table: SharedTable): void {
   core.checkRange(table.gfn, 512)
   core.change(() => {
     if (core.table.sealedTable(table.gfn) === table.mfn) return
-    checkReplaceable(core, table.gfn, 512, P2mType.RAM_SHARED, INVALID_MFN)
+    checkReplaceable(core, table.gfn, 512, core.format.types.shared, INVALID_MFN)
     insertSealed(core, table)
   })
 }
@@ -182,7 +185,7 @@ export function insertSharedTable(core: MapCore, table: SharedTable): void {
 function putShared(core: MapCore, { gfn, mfn, count }: SharedRun, access?: number): void {
   for (let done = 0; done < count;) {
     const order = largestOrder(gfn + done, mfn + done, count - done)
-    core.put(gfn + done, order, mfn + done, P2mType.RAM_SHARED, access, OVER_ANYTHING)
+    core.put(gfn + done, order, mfn + done, core.format.types.shared, access, OVER_ANYTHING)
     done += 2 ** order
   }
 }

@@ -6,7 +6,7 @@ import { P2mError } from './errors.ts'
 import { markContiguous } from './contiguous.ts'
 import type { MapCore } from './map-core.ts'
 import { P2mEntry } from './radix-table.ts'
-import { INVALID_MFN, KIND_FOREIGN, KIND_FRAME, KIND_LARGE, KIND_OWN, P2mType } from './types.ts'
+import { INVALID_MFN, KIND_FOREIGN, KIND_FRAME, KIND_LARGE, KIND_OWN } from './types.ts'
 
 /** Guest frames of one type, in consecutive machine frames if they have any. */
 export interface P2mRun {
@@ -79,7 +79,7 @@ export function* leavesOf(
   const end = Math.min(to, core.table.mappedEnd)
   for (let gfn = from; gfn < end;) {
     core.lookup(gfn, entry)
-    if (byTable && entry.type === P2mType.RAM_SHARED && core.table.sealedTable(gfn) >= 0) {
+    if (byTable && entry.type === core.format.types.shared && core.table.sealedTable(gfn) >= 0) {
       const { type, rights, access } = entry
       const start = gfn - (gfn % 512)
       yield { gfn: start, mfn: INVALID_MFN, type, order: 9, rights, access }

@@ -14,9 +14,16 @@ const ENTRIES = 512
  * Gives a map a table of its own in place of a sealed one, with the same leaves.
  *
  * @param ma - of the entry that leads to it
+ * @param publish - how that entry becomes another
  * @throws P2mError `ERR_NO_MEMORY`; nothing has changed then
  */
-export function ownTable(memory: MachineMemory, counts: FrameCounts, format: TableFormat, ma: number): void {
+export function ownTable(
+  memory: MachineMemory,
+  counts: FrameCounts,
+  format: TableFormat,
+  ma: number,
+  publish: (ma: number, lo: number, hi: number) => void,
+): void {
   const { u32 } = memory
   const lo = u32[ma >>> 2]!
   const sealed = lo >>> 12
@@ -30,7 +37,7 @@ export function ownTable(memory: MachineMemory, counts: FrameCounts, format: Tab
   u32.copyWithin(own * 1024, sealed * 1024, (sealed + 1) * 1024)
   eachRun(memory, sealed, (first, count) => counts.tryTake(first, count))
   counts.letTable(sealed)
-  memory.publishEntry(ma, format.tableLo(own), format.tableHi)
+  publish(ma, format.tableLo(own), format.tableHi)
 }
 
 /** Calls `action` with each run of consecutive frames of a sealed table. */

@@ -4,7 +4,6 @@ import { hex, P2mError } from './errors.ts'
 import type { FrameCounts } from './frame-counts.ts'
 import type { MapCore } from './map-core.ts'
 import { eachRun } from './sealed-tables.ts'
-import { P2mType } from './types.ts'
 
 /** Entries of a table. */
 const ENTRIES = 512
@@ -69,7 +68,10 @@ export function seal(core: MapCore, gfn: number): number {
   const { u32 } = memory
   for (let word = mfn * 1024; word < (mfn + 1) * 1024; word += 2) {
     const hi = u32[word + 1]!
-    const isShared = format.isLeaf(u32[word]!, hi, 1) && format.typeOf(hi) === P2mType.RAM_SHARED
+    const lo = u32[word]!
+    const isShared = format.isLeaf(lo, hi, 1) && format.typeOf(hi) === format.types.shared
+    // Of an Arm map, the rights alone show an access mask, which is not in the tables.
+    if (format.rightsOf(lo, hi) !== format.types.rights[format.types.shared]) return -1
     if (!isShared || format.accessOf(hi) !== P2mAccess.RWX || (hi & format.counted) === 0) return -1
   }
   core.needCounts().holdTable(mfn)
@@ -90,7 +92,7 @@ export function insertSealed(core: MapCore, { gfn, mfn }: SharedTable): void {
   table.path(gfn, 9, core)
   counts.holdTable(mfn)
   control.tables++
-  control.addFrames(P2mType.RAM_SHARED, ENTRIES)
+  control.addFrames(format.types.shared, ENTRIES)
   core.replace(gfn, 9, format.tableLo(mfn), sealedHi(core), 0)
 }
 

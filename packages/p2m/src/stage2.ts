@@ -80,6 +80,8 @@ export class Stage2Map implements Stage2 {
       const { format, table } = core
       const { u32 } = core.memory
       if (!(gfn >= 0 && gfn < table.limit)) return false
+      // Entries of a table that other maps have are not touched.
+      if (table.sealedTable(gfn) >= 0) core.own(table.leafTableEntry(gfn))
       for (let level = table.levels; level >= 1; level--) {
         const ma = table.entryOf(gfn, level)
         if (ma < 0) return false

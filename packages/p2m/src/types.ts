@@ -68,6 +68,8 @@ export const ArmP2mType = {
   IOMMU_MAP_RO: 11,
   /** RAM whose first write is to be noticed. Not Xen's, which has no logs of Arm guests. */
   RAM_LOGDIRTY: 12,
+  /** RAM whose frame has other users: the first write makes a copy. Not Xen's, which shares frames of x86 guests alone. */
+  RAM_SHARED: 13,
 } as const
 
 /** One of the `ArmP2mType` numbers. */
@@ -108,6 +110,8 @@ export interface CommonTypes {
   readonly rom: number
   /** RAM whose first write is to be noticed. */
   readonly logged: number
+  /** RAM whose frame has other users with equal contents: the first write makes a copy. */
+  readonly shared: number
   /** A device model answers: the type of what no leaf covers. */
   readonly hole: number
   /** Nothing, and no device either. Of an Arm guest a hole. */
@@ -153,6 +157,7 @@ export const X86_TYPES: TypeTable = {
   ram: P2mType.RAM_RW,
   rom: P2mType.RAM_RO,
   logged: P2mType.RAM_LOGDIRTY,
+  shared: P2mType.RAM_SHARED,
   hole: P2mType.MMIO_DM,
   nothing: P2mType.INVALID,
   granted: P2mType.GRANT_MAP_RW,
@@ -178,11 +183,13 @@ export const ARM_TYPES: TypeTable = {
     FOREIGN,
     FOREIGN,
     PLAIN,
+    OWN_RAM | KIND_LARGE | KIND_REACHABLE,
   ],
-  rights: [0, 7, 5, 3, 3, 3, 3, 1, 3, 1, 3, 1, 5],
+  rights: [0, 7, 5, 3, 3, 3, 3, 1, 3, 1, 3, 1, 5, 5],
   ram: ArmP2mType.RAM_RW,
   rom: ArmP2mType.RAM_RO,
   logged: ArmP2mType.RAM_LOGDIRTY,
+  shared: ArmP2mType.RAM_SHARED,
   hole: ArmP2mType.INVALID,
   nothing: ArmP2mType.INVALID,
   granted: ArmP2mType.GRANT_MAP_RW,

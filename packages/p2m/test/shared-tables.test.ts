@@ -2,7 +2,7 @@
 import { MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { FrameCounts, P2m, P2mEntry, P2mType } from '../src/index.ts'
+import { FrameCounts, P2m, P2mEntry, type P2mOptions, P2mType } from '../src/index.ts'
 
 const FIRST = 0x180
 /** A part of a table, two whole ones, and a part of another. */
@@ -30,23 +30,25 @@ const actions = fc.array(
     { weight: 1, arbitrary: fc.record({ do: fc.constant('remove a table' as const), which, gfn: fc.constant(0x200) }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant('coalesce' as const), which, gfn: fc.constant(0) }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant('log' as const), which, gfn: gfns }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('invalidate' as const), which, gfn: fc.constant(0) }) },
   ),
-  { maxLength: 40 },
+  { minLength: 10, maxLength: 40 },
 )
 
 const entry = new P2mEntry()
 
 function write(memory: MachineMemory, { p2m, plain }: Guest, gfn: number, value: number): void {
   if (!plain.has(gfn)) return
-  if (p2m.lookup(gfn, entry) === P2mType.RAM_SHARED) p2m.unshare(gfn)
+  p2m.stage2?.resolveFault(gfn)
+  if (p2m.lookup(gfn, entry) === p2m.types.shared) p2m.unshare(gfn)
   const ma = p2m.translateLogged(gfn * PAGE_BYTES)
   memory.writeU32(ma, value)
   plain.set(gfn, value)
 }
 
 /** As a clone of a machine gets its RAM. */
-function fork(memory: MachineMemory, counts: FrameCounts, { p2m: from, plain }: Guest): Guest {
-  const p2m = P2m.create(memory, { counts })
+function fork(memory: MachineMemory, options: P2mOptions, { p2m: from, plain }: Guest): Guest {
+  const p2m = P2m.create(memory, options)
   const offered = from.offer(FIRST, FRAMES)
   for (const run of offered.runs) p2m.insertShared(run)
   for (const table of offered.tables) p2m.insertSharedTable(table)
@@ -65,53 +67,63 @@ function check(memory: MachineMemory, { p2m, plain }: Guest): void {
   expect(p2m.frames).toBe(plain.size)
 }
 
-test('what one map writes, removes or frees, no other map sees; and all of it is free in the end', () => {
-  fc.assert(
-    fc.property(actions, (steps) => {
-      const memory = MachineMemory.create({ bytes: 48 << 20 })
-      const counts = FrameCounts.create(memory)
-      const free = memory.frames.freeFrames
-      const first: Guest = { p2m: P2m.create(memory, { counts }), plain: new Map() }
-      first.p2m.populate(FIRST, FRAMES)
-      for (let i = 0; i < FRAMES; i++) first.plain.set(FIRST + i, 0)
-      const guests: (Guest | undefined)[] = [first]
-      let value = 0
-      for (const { do: what, which: number, gfn } of steps) {
-        const guest = guests[number]
-        if (guest === undefined) continue
-        const { p2m, plain } = guest
-        if (what === 'write') write(memory, guest, gfn, ++value)
-        else if (what === 'fork') {
-          const at = guests.findIndex((each, i) => i > 0 && each === undefined)
-          const clone = fork(memory, counts, guest)
-          if (at > 0) guests[at] = clone
-          else if (guests.length < MAPS) guests.push(clone)
-          else clone.p2m.destroy()
-        } else if (what === 'destroy' && number > 0) {
-          p2m.destroy()
-          guests[number] = undefined
-        } else if (what === 'remove' && plain.has(gfn)) {
-          p2m.lookup(gfn, entry)
-          p2m.remove(gfn, entry.mfn)
-          plain.delete(gfn)
-        } else if (what === 'remove a table') {
-          for (let i = 0; i < 512;) {
-            const { mfn } = (p2m.lookup(gfn + i, entry), entry)
-            const count = plain.has(gfn + i) ? Math.min(p2m.contiguous(gfn + i, 512 - i), 512 - i) : 1
-            if (plain.has(gfn + i)) p2m.remove(gfn + i, mfn, count)
-            for (let k = 0; k < count; k++) plain.delete(gfn + i + k)
-            i += count
-          }
-        } else if (what === 'coalesce') p2m.coalesce()
-        else if (what === 'log') p2m.setType(gfn, 1, P2mType.RAM_LOGDIRTY, P2mType.RAM_RW)
-        for (const each of guests) if (each !== undefined) check(memory, each)
-      }
-      for (const each of guests) each?.p2m.destroy()
-      expect(memory.frames.freeFrames).toBe(free)
-    }),
-    { numRuns: 20 },
-  )
-})
+const FORMATS: readonly [string, P2mOptions][] = [
+  ['EPT', {}],
+  ['LPAE', { stage2: {} }],
+]
+
+test.each(FORMATS)(
+  '%s: what one map writes, removes or frees, no other map sees; and all is free in the end',
+  (_, how) => {
+    fc.assert(
+      fc.property(actions, (steps) => {
+        const memory = MachineMemory.create({ bytes: 48 << 20 })
+        const counts = FrameCounts.create(memory)
+        const free = memory.frames.freeFrames
+        const options = { ...how, counts }
+        const first: Guest = { p2m: P2m.create(memory, options), plain: new Map() }
+        first.p2m.populate(FIRST, FRAMES)
+        for (let i = 0; i < FRAMES; i++) first.plain.set(FIRST + i, 0)
+        const guests: (Guest | undefined)[] = [first]
+        let value = 0
+        for (const { do: what, which: number, gfn } of steps) {
+          const guest = guests[number]
+          if (guest === undefined) continue
+          const { p2m, plain } = guest
+          if (what === 'write') write(memory, guest, gfn, ++value)
+          else if (what === 'fork') {
+            const at = guests.findIndex((each, i) => i > 0 && each === undefined)
+            const clone = fork(memory, options, guest)
+            if (at > 0) guests[at] = clone
+            else if (guests.length < MAPS) guests.push(clone)
+            else clone.p2m.destroy()
+          } else if (what === 'destroy' && number > 0) {
+            p2m.destroy()
+            guests[number] = undefined
+          } else if (what === 'remove' && plain.has(gfn)) {
+            p2m.lookup(gfn, entry)
+            p2m.remove(gfn, entry.mfn)
+            plain.delete(gfn)
+          } else if (what === 'remove a table') {
+            for (let i = 0; i < 512;) {
+              const { mfn } = (p2m.lookup(gfn + i, entry), entry)
+              const count = plain.has(gfn + i) ? Math.min(p2m.contiguous(gfn + i, 512 - i), 512 - i) : 1
+              if (plain.has(gfn + i)) p2m.remove(gfn + i, mfn, count)
+              for (let k = 0; k < count; k++) plain.delete(gfn + i + k)
+              i += count
+            }
+          } else if (what === 'coalesce') p2m.coalesce()
+          else if (what === 'log') p2m.setType(gfn, 1, p2m.types.logged, p2m.types.ram)
+          else if (what === 'invalidate') p2m.stage2?.invalidate()
+          for (const each of guests) if (each !== undefined) check(memory, each)
+        }
+        for (const each of guests) each?.p2m.destroy()
+        expect(memory.frames.freeFrames).toBe(free)
+      }),
+      { numRuns: 6 },
+    )
+  },
+)
 
 test('a fork looks at no frame that has not changed, and costs a clone two tables', () => {
   const memory = MachineMemory.create({ bytes: 64 << 20 })

@@ -1,5 +1,5 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { P2mEntry, P2mType } from '@retrap/p2m'
+import { P2mEntry } from '@retrap/p2m'
 import type { Domain } from '../domain.ts'
 import { HvmError } from '../errors.ts'
 import { announcedRanges, announceWrites, type FrameRun, type GuestRange, runsOf } from './announced-writes.ts'
@@ -166,7 +166,7 @@ export class FormerFrames {
       for (let at = Math.max(gfn, range.gfn); at < end;) {
         const type = p2m.lookup(at, entry)
         const size = Math.min(2 ** entry.order - (at % 2 ** entry.order), end - at)
-        const isAnnounced = type === p2m.types.logged || (p2m.format === 'ept' && type === P2mType.RAM_SHARED)
+        const isAnnounced = type === p2m.types.logged || type === p2m.types.shared
         for (let i = 0; i < size; i++) {
           // A shared frame gets another type, or is replaced by another, before it is written.
           if (isAnnounced && entry.mfn + i === this.#formerFrame(at + i)) continue

@@ -1,5 +1,5 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { type P2m, type P2mLeaf, P2mType } from '@retrap/p2m'
+import type { P2m, P2mLeaf } from '@retrap/p2m'
 import type { Domain } from '../domain.ts'
 import { HvmError } from '../errors.ts'
 
@@ -170,17 +170,14 @@ export function* machineRuns(domain: Domain, byTable: boolean = false): Generato
     const kind = kindOf(domain, leaf)
     if (kind === null || ownedMemories.owns(leaf.mfn)) continue
     const { gfn, mfn, order, access, type } = leaf
-    yield { gfn, mfn, order, access, count: 2 ** order, kind, isShared: isShared(p2m, type) }
+    yield { gfn, mfn, order, access, count: 2 ** order, kind, isShared: type === p2m.types.shared }
   }
 }
-
-/** Whether a type is RAM that guests share. Arm has no such type. */
-const isShared = (p2m: P2m, type: number): boolean => p2m.format === 'ept' && type === P2mType.RAM_SHARED
 
 /** Returns the kind of a leaf for the guest; null for a hole. */
 function kindOf({ p2m }: Domain, { type, gfn }: P2mLeaf): 'ram' | 'rom' | null {
   const { types } = p2m
-  if (type === types.ram || type === types.logged || isShared(p2m, type)) return 'ram'
+  if (type === types.ram || type === types.logged || type === types.shared) return 'ram'
   if (type === types.rom) return 'rom'
   if (type === types.hole || type === types.nothing) return null
   const what = `guest frame 0x${gfn.toString(16)} is of type ${type}`

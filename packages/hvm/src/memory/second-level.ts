@@ -134,17 +134,18 @@ export class SecondLevelFaults {
     this.#waiting = new Float64Array(options.vcpus).fill(-1)
     const page: Resolver = (vcpu, gfn) => this.#page(vcpu, gfn)
     const rom: Resolver = (vcpu, gfn, wanted) => this.#rom(vcpu, gfn, wanted)
+    const { types } = options.p2m
+    const common = { [types.rom]: rom, [types.shared]: (vcpu: number, gfn: number) => this.#copy(vcpu, gfn) }
     if (options.p2m.format === 'lpae') {
-      this.#byType = { [options.p2m.types.rom]: rom }
+      this.#byType = common
       return
     }
     this.#byType = {
-      [P2mType.RAM_RO]: rom,
+      ...common,
       [P2mType.POPULATE_ON_DEMAND]: (vcpu, gfn) => this.#populate(vcpu, gfn),
       [P2mType.RAM_PAGING_OUT]: page,
       [P2mType.RAM_PAGED]: page,
       [P2mType.RAM_PAGING_IN]: page,
-      [P2mType.RAM_SHARED]: (vcpu, gfn) => this.#copy(vcpu, gfn),
       [P2mType.RAM_BROKEN]: (vcpu, gfn) => this.#fail('broken', vcpu, gfn),
       [P2mType.IOREQ_SERVER]: (_vcpu, gfn) => this.#claimed(gfn),
     }
@@ -235,8 +236,7 @@ export class SecondLevelFaults {
   /** As `P2m.lookup`, after all that can be done at once: for device models that are going to read and write. */
   lookup(gfn: number, into: P2mEntry): number {
     const type = this.#p2m.lookup(gfn, into)
-    const isShared = this.#p2m.format === 'ept' && type === P2mType.RAM_SHARED
-    const wanted = isShared ? P2M_WRITE : P2M_READ
+    const wanted = type === this.#p2m.types.shared ? P2M_WRITE : P2M_READ
     if (type === this.#p2m.types.hole || (into.rights & wanted) !== 0) return type
     const outcome = this.fault(OUTSIDE, gfn * PAGE_BYTES, wanted)
     return outcome === SecondLevel.RESOLVED ? this.#p2m.lookup(gfn, into) : type
