@@ -8,7 +8,6 @@ import {
   Sampling,
   Tlb,
   Turn,
-  tlbBytes,
 } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { TLB_SETS } from './access-rights.ts'
@@ -17,7 +16,7 @@ import { ArmCodeSpace } from './code-space.ts'
 import { ArmCpuError } from './errors.ts'
 import { DebugSlot, DebugStops } from './debug-stops.ts'
 import { type ArmExecutionWatch, WatchedExecution, Exceptions } from './system/exceptions.ts'
-import type { ArmEngine } from './engine.ts'
+import { ARM_CPU_ALIGN, ARM_CPU_BYTES, type ArmEngine } from './engine.ts'
 import { type ArmExit, StateExits } from './state-exits.ts'
 import { GeneratedCode } from './generated-code.ts'
 import type { ArmHost } from './host.ts'
@@ -103,7 +102,7 @@ export class ArmCpu {
     const { memory, codeCache } = engine
     this.memory = memory
     this.engine = engine
-    const state = memory.allocate(S_TLB_SETS + tlbBytes(TLB_SETS), 64, 'Arm processor')
+    const state = memory.allocate(ARM_CPU_BYTES, ARM_CPU_ALIGN, 'Arm processor')
     this.state = state
     this.#u32 = memory.u32.subarray(state >>> 2)
     this.#u64 = memory.u64.subarray(state >>> 3)
@@ -127,6 +126,13 @@ export class ArmCpu {
     const accesses = new MemoryAccess(memory, tlb, translation, state, new Watchpoints(system), slot)
     const instructions = new SystemInstructions(memory, system, this.#exceptions, host)
     this.#code = new GeneratedCode(engine, state, { tlb, translation, space: this.#space, accesses, instructions })
+  }
+
+  /** Ends the processor: others of its engine go on, and its part of machine memory is free. It must not be used any more. */
+  close(): void {
+    this.engine.codeCache.removeClient(this.#tlb)
+    this.#code.close()
+    this.memory.free(this.state)
   }
 
   /** Instructions retired since the processor was made. */

@@ -6,6 +6,7 @@ import {
   type CompiledCode as EngineCode,
   type JitOptions as EngineOptions,
   packInterpreters as pack,
+  tlbBytes,
   unpackInterpreters,
 } from '@retrap/engine'
 import { FIXED_MA, type MachineMemory } from '@retrap/memory'
@@ -13,7 +14,8 @@ import type { FormSource } from './semantics.ts'
 import { generateArmInterpreter, allForms } from './interpreter.ts'
 import { ArmCompiled } from './jit/arm-compiled.ts'
 import { ArmRecordDecoder } from './record-decoder.ts'
-import { MODE_A32 } from './state-layout.ts'
+import { TLB_SETS } from './access-rights.ts'
+import { MODE_A32, S_TLB_SETS } from './state-layout.ts'
 
 /** Guest code that has been compiled. */
 export interface CompiledCode extends Omit<EngineCode, 'mode'> {
@@ -32,6 +34,11 @@ function engineOptions({ onCode, ...options }: JitOptions): EngineOptions {
   if (onCode === undefined) return options
   return { ...options, onCode: ({ mode, ...code }) => onCode({ ...code, aarch32: (mode & MODE_A32) !== 0 }) }
 }
+
+/** Bytes of machine memory for the state of a processor, with its TLB. */
+export const ARM_CPU_BYTES: number = S_TLB_SETS + tlbBytes(TLB_SETS)
+/** Alignment of that. */
+export const ARM_CPU_ALIGN = 64
 
 /** Bytes of decoded instructions that an engine keeps by default: 16 MiB. */
 export const CODE_CACHE_BYTES: number = 16 << 20
@@ -90,7 +97,7 @@ export class ArmEngine {
   /** Decoded instructions. */
   readonly codeCache: CodeCache
   /** Compiles hot code, and counts what it has done; undefined where all is interpreted. */
-  readonly jit: Pick<Jit<unknown>, 'addTable' | 'beginTurn' | 'counts' | 'endTurn' | 'hot'> | undefined
+  readonly jit: Pick<Jit<unknown>, 'addTable' | 'beginTurn' | 'counts' | 'endTurn' | 'hot' | 'removeTable'> | undefined
   /** @internal The interpreter: a `WebAssembly.Module`, a name that not every TypeScript setting knows. */
   readonly module: object
 
@@ -110,6 +117,20 @@ export class ArmEngine {
       const instructionSet = new ArmCompiled(memory, code.sharedEntries)
       this.jit = new Jit<FormSource>({ memory, cache, code, countersAt, instructionSet }, engineOptions(jit))
     }
+  }
+
+  /**
+   * Sets memory aside for further processors: a machine that is full by then has it for them. The memory of a processor that is
+   * closed is kept in the same way.
+   *
+   * @throws MemoryError `ERR_NO_MEMORY`
+   */
+  reserveCpus(count: number): void {
+    const { memory } = this
+    const places = Array.from({ length: count }, () =>
+      memory.allocate(ARM_CPU_BYTES, ARM_CPU_ALIGN, 'Arm processors to come'),
+    )
+    for (const at of places) memory.free(at)
   }
 }
 

@@ -47,6 +47,8 @@ export class GeneratedCode {
   readonly runner: UnitRunner
   readonly #interpret: (state: number, record: number) => number
   #error: unknown
+  /** Ends the use of compiled code. */
+  readonly close: () => void
 
   /** @param state - machine address of the processor's state */
   constructor(
@@ -84,7 +86,9 @@ export class GeneratedCode {
       state,
       executeSlots: (lo, hi) => tlb.lookup(translation.executeSet, TLB_EXECUTE, lo, hi),
     }
-    jit?.addTable(new UnitTable({ table: instance.exports['table'] as FunctionTable, imports }))
+    const units = new UnitTable({ table: instance.exports['table'] as FunctionTable, imports })
+    jit?.addTable(units)
+    this.close = () => jit?.removeTable(units)
     this.#interpret = instance.exports['run'] as (state: number, record: number) => number
   }
 

@@ -53,6 +53,6 @@ function besideRam(options: PcOptions, flash: number): number {
 }
 
 /** Guest RAM wants whole 2 MiB leaves. */
-function roundToLargePage(bytes: number): number {
+export function roundToLargePage(bytes: number): number {
   return Math.ceil(bytes / (2 * MIB)) * 2 * MIB
 }

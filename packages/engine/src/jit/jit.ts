@@ -175,6 +175,11 @@ export class Jit<Form> {
     this.#units.codes.addTable(table)
   }
 
+  /** Takes the table of an interpreter out that executes no more. */
+  removeTable(table: UnitEntries): void {
+    this.#units.codes.removeTable(table)
+  }
+
   /**
    * Compiles what begins at a record that control has often come to: the import `hot` of the dispatch loop.
    *

@@ -42,6 +42,12 @@ export class UnitCodes {
     for (const { module, entry } of this.#all) table.install(module, entry)
   }
 
+  /** Takes the table of an interpreter out that executes no more. */
+  removeTable(table: UnitEntries): void {
+    const index = this.#tables.indexOf(table)
+    if (index >= 0) this.#tables.splice(index, 1)
+  }
+
   /** Adds a function that stays, for all code. @param entry - before the first of code */
   addLasting(module: object, entry: number): void {
     this.#lasting.push({ module, entry })

@@ -13,7 +13,7 @@ import type { DomainOptions } from '../domain-options.ts'
 import type { DomainState, SavedArchitecture } from '../saved-domain.ts'
 import { GicV2Controller, type GicV2Place } from './gic-v2.ts'
 import { GicV3Controller, type GicV3Place } from './gic-v3.ts'
-import type { ArmInterruptController, ArmInterruptsState } from './interrupt-controller.ts'
+import type { AllocateRegion, ArmInterruptController, ArmInterruptsState } from './interrupt-controller.ts'
 import type { ArmParavirtual, ArmSurroundings } from './surroundings.ts'
 import type { PsciWorld } from './psci.ts'
 import { ArmVcpu, type ArmVcpuState } from './vcpu.ts'
@@ -29,6 +29,11 @@ export class ArmDomain extends Domain<ArmVcpu, ArmArchitecture> {
   override plug(paravirtual: ArmParavirtual): void {
     super.plug(paravirtual)
     this.architecture.paravirtual = paravirtual
+  }
+
+  /** Generated code and decoded instructions, which the vCPUs share. */
+  get engine(): ArmEngine {
+    return this.architecture.engine
   }
 
   /** Drives a vCPU's private interrupt, 16 to 31. */
@@ -61,6 +66,8 @@ export interface ArmDomainOptions extends DomainOptions {
   readonly codeCacheBytes?: number
   /** Compile hot code; see `ArmEngineOptions.jit` of `@retrap/arm-cpu`. Default: all is interpreted. */
   readonly jit?: JitOptions
+  /** The engine of another domain in this memory, which is shared: `codeCacheBytes` and `jit` are that one's. Default its own. */
+  readonly engine?: ArmEngine | undefined
 }
 
 /** The interrupts of the GIC that pins of PCI functions lead to in turn, from this one, unless a bridge has its own. */
@@ -101,6 +108,8 @@ export class ArmArchitecture implements SavedArchitecture<ArmDomainState>, ArmSu
   pciWire: PciWire
   readonly #lines: SharedLines
   readonly #openBus: readonly AddressRange[]
+  /** Parts of machine memory, beside the processors' own. */
+  readonly #regions: number[] = []
 
   constructor(domain: Domain, options: ArmDomainOptions) {
     const { memory, clock, timers } = domain
@@ -108,16 +117,24 @@ export class ArmArchitecture implements SavedArchitecture<ArmDomainState>, ArmSu
     this.domain = domain
     this.#openBus = options.openBus ?? []
     this.pciWire = (device, pin) => this.#lines.line(FIRST_PCI + ((device + pin - 1) & 3))
-    this.engine = new ArmEngine(memory, {
-      ...(jit !== undefined && { jit }),
-      ...(codeCacheBytes !== undefined && { codeCacheBytes }),
-    })
+    this.engine =
+      options.engine ??
+      new ArmEngine(memory, {
+        ...(jit !== undefined && { jit }),
+        ...(codeCacheBytes !== undefined && { codeCacheBytes }),
+      })
     const { buffer } = memory
-    this.order = new DeviceOrder(count, buffer, memory.allocate(deviceOrderBytes(count), 8, 'device order'))
+    const allocate: AllocateRegion = (bytes, purpose) => {
+      const ma = memory.allocate(bytes, 8, purpose)
+      this.#regions.push(ma)
+      return ma
+    }
+    this.order = new DeviceOrder(count, buffer, allocate(deviceOrderBytes(count), 'device order'))
     const vcpus: ArmVcpu[] = []
     this.vcpus = vcpus
     const wiring = {
       cpus: count,
+      allocate,
       signal: (cpu: number): void => {
         const { wires } = this.gic
         vcpus[cpu]?.setInterrupts(wires.irqPending(cpu), wires.fiqPending(cpu))
@@ -129,7 +146,7 @@ export class ArmArchitecture implements SavedArchitecture<ArmDomainState>, ArmSu
       clock: { read: (into) => clock.read(into), timer: (callback) => timers.create(callback) },
       line: (cpu, intid, level) => this.gic.wires.setPpi(cpu, intid, level),
       event: (cpu) => vcpus[cpu]?.signalEvent(),
-      state: { buffer, byteOffset: memory.allocate(genericTimersStateBytes(count), 8, 'generic timers') },
+      state: { buffer, byteOffset: allocate(genericTimersStateBytes(count), 'generic timers') },
     })
     this.#lines = new SharedLines((intid, level) => this.gic.wires.setLine(intid, level))
     for (let id = 0; id < count; id++) vcpus.push(new ArmVcpu(this, id, this.engine))
@@ -223,6 +240,12 @@ export class ArmArchitecture implements SavedArchitecture<ArmDomainState>, ArmSu
   /** See {@link SavedArchitecture.restoreVcpus}. */
   restoreVcpus({ vcpus }: ArmDomainState): void {
     for (const [id, saved] of vcpus.entries()) this.vcpus[id]!.restore(saved)
+  }
+
+  /** Gives the parts of machine memory back that are the vCPUs', the interrupt controller's and the timers'. */
+  free(): void {
+    for (const { processor } of this.vcpus) processor.close()
+    for (const ma of this.#regions.splice(0)) this.domain.memory.free(ma)
   }
 
   /** Power-on of the interrupt controller and the timers. */

@@ -55,7 +55,7 @@ export class GicV2Controller implements ArmInterruptController {
   readonly wires: GicV2
   readonly #messages: MessageFrame | undefined
 
-  constructor(domain: Domain, place: GicV2Place, { cpus, signal }: ControllerWiring) {
+  constructor(domain: Domain, place: GicV2Place, { cpus, signal, allocate }: ControllerWiring) {
     const { dispatch, memory } = domain
     const { messages, distributor, cpuInterface } = place
     const gic = new GicV2({
@@ -64,7 +64,7 @@ export class GicV2Controller implements ArmInterruptController {
       signal,
       state: {
         buffer: memory.buffer,
-        byteOffset: memory.allocate(gicV2StateBytes(cpus), 8, 'interrupt controller'),
+        byteOffset: allocate(gicV2StateBytes(cpus), 'interrupt controller'),
       },
     })
     this.wires = gic

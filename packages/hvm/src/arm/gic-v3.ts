@@ -2,6 +2,7 @@ import { Instant, type Timer } from '@retrap/device'
 import { GicV3, gicV3StateBytes, ICC_HPPIR0_EL1, ICC_HPPIR1_EL1, Its, ITS_STATE_BYTES } from '@retrap/irqchip/gic'
 import type { Domain } from '../domain.ts'
 import {
+  type AllocateRegion,
   type ArmInterruptController,
   type ArmInterruptsState,
   type BankedRegisters,
@@ -46,7 +47,7 @@ export class GicV3Controller implements ArmInterruptController {
   #afterwards: (() => void)[] = []
   readonly #translater: number
 
-  constructor(domain: Domain, place: GicV3Place, { cpus, signal }: ControllerWiring) {
+  constructor(domain: Domain, place: GicV3Place, { cpus, signal, allocate }: ControllerWiring) {
     const { dispatch, memory } = domain
     const { buffer } = memory
     const hasIts = place.its !== undefined
@@ -55,21 +56,21 @@ export class GicV3Controller implements ArmInterruptController {
       ...(place.spis !== undefined && { spis: place.spis }),
       signal,
       ...(hasIts && { memory: domain.guestMemory }),
-      state: { buffer, byteOffset: memory.allocate(gicV3StateBytes(cpus, hasIts), 8, 'interrupt controller') },
+      state: { buffer, byteOffset: allocate(gicV3StateBytes(cpus, hasIts), 'interrupt controller') },
     })
     this.systemRegisters = this.wires
     this.#queueTimer = domain.timers.create(() => {
       for (const callback of this.#afterwards.splice(0)) callback()
     })
     this.#translater = place.its === undefined ? -1 : place.its + GITS_TRANSLATER
-    this.#its = place.its === undefined ? undefined : this.#makeIts(domain, place.its)
+    this.#its = place.its === undefined ? undefined : this.#makeIts(domain, place.its, allocate)
     const words = { maximumAccess: 8 } as const
     dispatch.mapInternalMmio('gic distributor', place.distributor, 0x1_0000, this.wires.distributor, words)
     const { redistributors, redistributorBytes } = this.wires
     dispatch.mapInternalMmio('gic redistributors', place.redistributors, redistributorBytes, redistributors, words)
   }
 
-  #makeIts({ memory, guestMemory, dispatch }: Domain, base: number): Its {
+  #makeIts({ memory, guestMemory, dispatch }: Domain, base: number, allocate: AllocateRegion): Its {
     const its = new Its({
       gic: this.wires,
       memory: guestMemory,
@@ -77,7 +78,7 @@ export class GicV3Controller implements ArmInterruptController {
         this.#afterwards.push(callback)
         this.#queueTimer.armAfter(ITS_SLICE_NS)
       },
-      state: { buffer: memory.buffer, byteOffset: memory.allocate(ITS_STATE_BYTES, 8, 'interrupt translation') },
+      state: { buffer: memory.buffer, byteOffset: allocate(ITS_STATE_BYTES, 'interrupt translation') },
     })
     dispatch.mapInternalMmio('gic its', base, ITS_BYTES, its, { maximumAccess: 8 })
     return its

@@ -89,8 +89,13 @@ export function wrongController(found: string, expected: string): HvmError {
   return new HvmError('ERR_STATE', `state of an interrupt controller of ${found}: expected ${expected}`)
 }
 
+/** Cuts a zeroed part of machine memory for a structure of eight-byte words. @returns its machine address */
+export type AllocateRegion = (bytes: number, purpose: string) => number
+
 /** The wires of a controller. */
 export interface ControllerWiring {
+  /** Gives memory for state. */
+  readonly allocate: AllocateRegion
   /** vCPUs. */
   readonly cpus: number
   /** IRQ or FIQ of a vCPU has changed. */

@@ -1,5 +1,5 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import type { P2m, P2mLeaf } from '@retrap/p2m'
+import type { P2mLeaf } from '@retrap/p2m'
 import type { Domain } from '../domain.ts'
 import { HvmError } from '../errors.ts'
 

@@ -40,7 +40,8 @@ export type { PcSoundDevice } from '../devices/pci-options.ts'
 export type { PcUsb, PcUsbDevice } from '../devices/pci-options.ts'
 export type { PcVirtioDevice } from '../devices/virtio-device.ts'
 export type { PcVirtioPlace } from '../devices/pci-options.ts'
-export { ArmMachine, createArmMachine, type ArmMachineOptions } from './machine.ts'
+export { ArmMachine, createArmMachine } from './machine.ts'
+export type { ArmForkOptions, ArmMachineOptions } from './machine-options.ts'
 export {
   recordArmMachine,
   replayArmMachine,
@@ -51,6 +52,7 @@ export {
 export type { RecordingSource } from '../recording/replay.ts'
 export type { ReplayExit } from '../recording/replay-exit.ts'
 export type { Divergence } from '../recording/replay-gate.ts'
+export type { PcForks } from '../fork/fork-room.ts'
 export type { CheckpointOptions, MachineCheckpoint } from '../snapshot/checkpoint.ts'
 export type { ArmSnapshot, ArmSnapshotMachine, ArmSnapshotSource, ArmSnapshotState } from './snapshot.ts'
 export type { GuestSample, SampledMemory, SamplingOptions } from '../life/sampling.ts'

@@ -1,14 +1,12 @@
-import type { JitOptions } from '@retrap/arm-cpu'
 import type { DeviceModel } from '@retrap/device'
 import type { GdbTarget } from '@retrap/gdb'
 import type { CfiFlash } from '@retrap/devices/flash'
 import { type Keyboard, type Mouse, Screen } from '@retrap/display'
 import { closePages, DeterministicClock, RealClock } from '@retrap/hvm'
 import { ArmDomain } from '@retrap/hvm/arm'
-import type { ArmDomainOptions, GicPlace } from '@retrap/hvm/arm'
-import { type DeviceFailure, type FailurePolicy, type IoTraceRecord, PortWindow } from '@retrap/ioreq'
+import type { ArmDomainOptions, ArmDomainState, GicPlace } from '@retrap/hvm/arm'
+import { PortWindow } from '@retrap/ioreq'
 import { MachineMemory, PAGE_BYTES } from '@retrap/memory'
-import type { VirtioDevice } from '@retrap/virtio'
 import type { XenGuest } from '@retrap/xen'
 import type { plugXenArm } from '@retrap/xen/arm'
 import type { MachineDebugger } from '../debugger/machine-debugger.ts'
@@ -16,7 +14,6 @@ import type { PlaceDevices } from '../kinds/placed-devices.ts'
 import { bootOrder } from '../devices/drives.ts'
 import { MachineError } from '../errors.ts'
 import { checkOptionValues } from '../option-values.ts'
-import type { PcFlash } from '../firmware/flash.ts'
 import { epochOf, hostClock, HostSleeper, laterTurn, type RandomSource, randomOf } from '../life/host.ts'
 import type { MachineExit } from '../life/machine-exit.ts'
 import {
@@ -27,100 +24,30 @@ import {
   type PcSaveOptions,
   type PcState,
 } from '../life/machine-life.ts'
-import type { PcOptions, StartDeviceServer } from '../pc/pc-options.ts'
+import type { PcOptions } from '../pc/pc-options.ts'
 import type { PlacedBoard } from '../board/placed-board.ts'
 import type { PcRemovableDrive } from '../devices/removable-drive.ts'
 import { SerialLine, type SerialPort } from '../devices/serial-port.ts'
-import { Sampler, type SamplingOptions } from '../life/sampling.ts'
+import { Sampler } from '../life/sampling.ts'
 import { hasRamfb } from '../devices/vga.ts'
 import { xenArmOptions, xenConsole } from '../pc/xen.ts'
 import { sampledArmVcpus } from './call-stack.ts'
 import { describeArmCrash } from './crash.ts'
 import type { ArmGdbOptions } from './debugger/arm-gdb-target.ts'
 import { armDeviceTree } from './device-tree.ts'
-import {
-  type ArmGate,
-  type ArmPciDevices,
-  type ArmPciOptions,
-  loadArmKinds,
-  pciOptions,
-  placeArmDevices,
-} from './devices.ts'
+import { type ArmGate, type ArmPciDevices, loadArmKinds, pciOptions, placeArmDevices } from './devices.ts'
 import { type ArmFirmwareKernel, firmwareKernel } from './firmware-configuration.ts'
-import type { Decompress } from './kernel-image.ts'
+import type { ArmForkOptions, ArmMachineOptions } from './machine-options.ts'
 import { type ArmBoard, checkArmBoard, gsiOfPpi, gsiOfSpi, VIRT } from './layout.ts'
 import { type LoadedArmKernel, loadArmKernel } from './load-kernel.ts'
-import { armMemoryBytes } from './memory-size.ts'
+import { armCloneBytes, armMemoryBytes } from './memory-size.ts'
+import type { ForkFamily, ForkOrigin } from '../fork/fork-family.ts'
+import { forkFamily } from '../pc/pc-parts.ts'
 import type { CheckpointOptions, MachineCheckpoint } from '../snapshot/checkpoint.ts'
-import type { ArmSnapshotParts, ArmSnapshots, ArmSnapshot, ArmSnapshotSource } from './snapshot.ts'
+import type { ArmSnapshotParts, ArmSnapshots, ArmSnapshot, ArmSnapshotSource, ArmSnapshotState } from './snapshot.ts'
 import { type ArmStatistics, measureArm } from './statistics.ts'
 import { createArmTransports } from './models.ts'
-import { placeArmBoard, type StartArmBoardServer } from './placed-board.ts'
-
-/** How an Arm machine is made. */
-export interface ArmMachineOptions extends ArmPciOptions {
-  /** Guest RAM in bytes: whole 4 KiB pages, 1 MiB to about 3.5 GiB. */
-  readonly memoryBytes: number
-  /** vCPUs, 1–64, or 1–8 with a GICv2; default 1. */
-  readonly cpus?: number | undefined
-  /** Version of the interrupt controller; default 3. */
-  readonly gic?: 2 | 3 | undefined
-  /**
-   * A Linux Image, also compressed by gzip, or in an EFI image by gzip or zstd; or an ELF file for AArch64. With `flash` it is
-   * an EFI program that the firmware starts.
-   */
-  readonly kernel?: Uint8Array | undefined
-  /**
-   * Flash memories with firmware, which starts first: the first holds it, the second its variables, each of 64 MiB or,
-   * read-only, less.
-   */
-  readonly flash?: readonly PcFlash[] | undefined
-  /** The kernel's initial RAM disk. */
-  readonly initrd?: Uint8Array | undefined
-  /** The kernel's command line, passed as it is given; default empty. */
-  readonly commandLine?: string | undefined
-  /** Decompresses zstd, such as Node's; absent: images compressed with it are refused. */
-  readonly unzstd?: Decompress | undefined
-  /** Devices of the virtio transports in memory, from the first on; default none. */
-  readonly virtioMmio?: readonly VirtioDevice[] | undefined
-  /** Models beside the board's own: PCI functions, and others. */
-  readonly devices?: readonly DeviceModel[] | undefined
-  /** Start further servers whose models live elsewhere; the machine ends them with `close`. */
-  readonly deviceServers?: readonly StartDeviceServer[] | undefined
-  /**
-   * Where models run: `inline` (default), straight from the instruction; `deferred`, where every access is answered in a
-   * later turn of the event loop; or PCI Express host bridge, UART, clock, GPIO and fw_cfg in a thread of their own, which
-   * this function starts and which runs `serveArmBoard`.
-   */
-  readonly devicePlacement?: 'inline' | 'deferred' | StartArmBoardServer | undefined
-  /** The policy for a device model that fails: the machine ends (default), or the model. */
-  readonly devicePolicy?: FailurePolicy | undefined
-  /** Milliseconds of host time that a device model may take for an answer; default as for a PC. */
-  readonly deviceDeadlineMs?: number | undefined
-  /** Called for device models that fail. */
-  readonly onDeviceFailure?: ((failure: DeviceFailure) => void) | undefined
-  /** Room for memory that device models own, in bytes; default 0, which leaves about 4 MiB. */
-  readonly deviceMemoryBytes?: number | undefined
-  /** Called for every access to a device; slow. */
-  readonly trace?: ((record: IoTraceRecord) => void) | undefined
-  /** `real` (default) follows the host's clock; `deterministic` derives time from what the guest executes. */
-  readonly clock?: 'real' | 'deterministic' | undefined
-  /** Wall-clock time at power-on, seconds from 1970; default the host's, or a fixed one where time is deterministic. */
-  readonly epochSeconds?: number | undefined
-  /** Bytes of the arena for decoded instructions. */
-  readonly codeCacheBytes?: number | undefined
-  /** Compile hot code to WebAssembly of its own, for speed; see `ArmEngineOptions.jit` of `@retrap/arm-cpu`. Default false. */
-  readonly jit?: boolean | JitOptions | undefined
-  /** Take samples of what the guest executes: for profilers. */
-  readonly sampling?: SamplingOptions | undefined
-  /**
-   * Goes on where a machine with the same options was saved, by its `save`, instead of starting. It needs no `kernel` then,
-   * unless firmware has it.
-   */
-  readonly snapshot?: ArmSnapshot | ArmSnapshotSource | undefined
-  /** The hypervisor that the guest sees: `none` (default), or `xen` with its hypercalls, store and console. */
-  readonly hypervisor?: 'none' | 'xen' | undefined
-}
+import { placeArmBoard } from './placed-board.ts'
 
 /** Where Xen's pages are, and its interrupt. */
 const XEN_PLACES = {
@@ -128,6 +55,9 @@ const XEN_PLACES = {
   consoleFrame: VIRT.xenPages.base / PAGE_BYTES + 1,
   eventInterrupt: gsiOfPpi('xenEvents'),
 } as const
+
+/** The instant that a clone goes on from. */
+type ArmForkOrigin = ForkOrigin<ArmDomain, ArmSnapshotState>
 
 /** 32-bit words of the seed that the kernel's generator gets. */
 const SEED_WORDS = 8
@@ -176,6 +106,8 @@ export class ArmMachine {
   readonly #isGated: boolean
   readonly #pressPower: () => boolean | Promise<boolean>
   #debugger: Promise<MachineDebugger> | undefined
+  /** The machines in its memory, where it can be forked. */
+  readonly #family: ForkFamily | undefined
 
   private constructor(
     options: ArmMachineOptions,
@@ -186,6 +118,8 @@ export class ArmMachine {
     kernel: ArmFirmwareKernel | undefined,
     begun: (domain: ArmDomain) => void,
     gate: ArmGate | undefined,
+    family: ForkFamily | undefined,
+    origin: ArmForkOrigin | undefined,
   ) {
     const { memoryBytes, cpus = 1, gic, hypervisor } = options
     this.#options = options
@@ -195,11 +129,14 @@ export class ArmMachine {
     this.#random = randomOf(options)
     const random = this.#random.next
     const epochSeconds = epochOf(options)
-    this.memory = MachineMemory.create({ bytes: armMemoryBytes(options) })
+    this.#family = family
+    this.memory = origin?.domain.memory ?? MachineMemory.create({ bytes: armMemoryBytes(options) })
     const sleeper = new HostSleeper()
     this.domain = new ArmDomain({
       ...domainOptions(options),
       memory: this.memory,
+      frameCounts: origin?.domain.frameCounts,
+      engine: origin?.domain.engine,
       sleeper,
       onFailure: (failure) => {
         this.#failures.note(failure)
@@ -207,6 +144,8 @@ export class ArmMachine {
       },
     })
     begun(this.domain)
+    // Clones have it even where the room for what they write is used up.
+    if (origin === undefined && options.forks !== undefined) this.domain.engine.reserveCpus(options.forks.clones * cpus)
     if (options.sampling !== undefined)
       this.domain.watchTurns(new Sampler(this.domain, sampledArmVcpus(this.domain), options.sampling))
     gate?.start(this.domain)
@@ -218,7 +157,9 @@ export class ArmMachine {
     })
     this.xen = plugXen?.(this.domain, XEN_PLACES, xenArmOptions(memoryBytes, epochSeconds, random))
     this.xenConsole = xenConsole(this.xen?.consoleRing, gate)
-    this.domain.p2m.populate(VIRT.ram.base / PAGE_BYTES, memoryBytes / PAGE_BYTES)
+    const [gfn, frames] = [VIRT.ram.base / PAGE_BYTES, memoryBytes / PAGE_BYTES]
+    if (origin === undefined) this.domain.p2m.populate(gfn, frames)
+    else origin.memory.populate(this.domain, gfn, frames)
     const receive = (bytes: Uint8Array): void => {
       this.#placed.receive(0, bytes)
       this.domain.wake()
@@ -254,6 +195,8 @@ export class ArmMachine {
     this.#life.outlets.push({ flush: devices.settled })
     for (const model of flash) this.#life.outlets.push({ flush: () => model.settled() })
     for (const drive of devices.removable) this.#life.leavers.push(drive)
+    if (origin !== undefined) this.#life.leavers.push({ leave: () => origin.closeMedia() })
+    if (family !== undefined) this.#life.leavers.push({ leave: () => family.leave(this.domain, () => undefined) })
     // In this thread wherever the board is: media are objects of the caller's.
     const models: DeviceModel[] = [...transports, ...flash, ...devices.models, ...(options.devices ?? [])]
     const runsAgain = (model: DeviceModel): boolean =>
@@ -267,14 +210,20 @@ export class ArmMachine {
   }
 
   /** @internal Use {@link createArmMachine}. @param gate - stands between the machine and its back ends */
-  static async create(given: ArmMachineOptions, gate?: ArmGate): Promise<ArmMachine> {
+  static create(given: ArmMachineOptions, gate?: ArmGate): Promise<ArmMachine> {
+    return ArmMachine.#create(given, gate)
+  }
+
+  static async #create(given: ArmMachineOptions, gate?: ArmGate, origin?: ArmForkOrigin): Promise<ArmMachine> {
     // The machine does not keep the snapshot, which has all of its RAM.
-    const { snapshot, ...options } = given
+    const { snapshot, ...all } = given
+    const { family, options } = await forkFamily(all, origin)
     const { kernel, initrd, commandLine, flash = [], memoryBytes } = options
     if (snapshot !== undefined && (typeof snapshot !== 'object' || snapshot === null))
       throw new MachineError('ERR_OPTION', 'snapshot: expected what save returned')
     const bytes = kernel instanceof Uint8Array
-    if (kernel === undefined ? flash.length === 0 && snapshot === undefined : !bytes) {
+    const goesOn = snapshot !== undefined || origin !== undefined
+    if (kernel === undefined ? flash.length === 0 && !goesOn : !bytes) {
       throw new MachineError('ERR_OPTION', 'kernel: expected its bytes, as a Uint8Array, or flash with firmware')
     }
     const pci = pciOptions(options)
@@ -284,13 +233,18 @@ export class ArmMachine {
       flash.length > 0 && kernel !== undefined
         ? await firmwareKernel({ kernel, initrd, commandLine }, memoryBytes)
         : undefined
-    checkOptionValues({ ...pci, ...(options.sampling !== undefined && { sampling: options.sampling }) })
+    checkArmOptionValues(options)
     const kinds = await loadArmKinds(pci)
+    origin?.checkRoom()
     let domain: ArmDomain | undefined
     let machine: ArmMachine
     try {
-      const begun = (made: ArmDomain): void => void (domain = made)
-      machine = new ArmMachine(options, pci, kinds, flashModels, xen?.plugXenArm, started, begun, gate)
+      const begun = (made: ArmDomain): void => {
+        domain = made
+        if (origin !== undefined) origin.clone = made
+      }
+      const { plugXenArm } = xen ?? {}
+      machine = new ArmMachine(options, pci, kinds, flashModels, plugXenArm, started, begun, gate, family, origin)
     } catch (error) {
       domain?.close()
       throw error
@@ -303,8 +257,9 @@ export class ArmMachine {
       throw machine.#failures.notStarted(error)
     }
     try {
-      if (snapshot === undefined) await machine.#start()
-      else await machine.#restore(snapshot)
+      if (origin !== undefined) await machine.#goOn((snapshots) => snapshots.beginFork(origin.state, origin.memory))
+      else if (snapshot !== undefined) await machine.#goOn((snapshots) => snapshots.begin(snapshot))
+      else await machine.#start()
     } catch (error) {
       machine.close()
       if (snapshot !== undefined) closePages(snapshot.pages)
@@ -313,10 +268,10 @@ export class ArmMachine {
     return machine
   }
 
-  async #restore(snapshot: ArmSnapshotSource): Promise<void> {
+  async #goOn(begin: (snapshots: ArmSnapshots) => Promise<void>): Promise<void> {
     const snapshots = await this.#loadSnapshots()
     this.domain.reset()
-    await snapshots.begin(snapshot)
+    await begin(snapshots)
   }
 
   #snapshotParts(): ArmSnapshotParts {
@@ -356,9 +311,13 @@ export class ArmMachine {
     this.domain.vcpus[0]!.start(BigInt(pc), BigInt(x[0]))
   }
 
-  /** Ends what runs beside the machine: threads and processes of device models. */
+  /**
+   * Ends what runs beside the machine: threads and processes of device models. A machine that can be forked, and a clone, is
+   * stopped, and gives its memory back.
+   */
   close(): void {
     this.#snapshots?.close()
+    if (this.#family !== undefined) this.#life.stop()
     this.#life.close()
   }
 
@@ -376,9 +335,10 @@ export class ArmMachine {
    * Runs until the guest or the caller ends it.
    *
    * @param options.timeoutMs - host time after which it is stopped
-   * @throws MachineError `ERR_STATE` if it runs already
+   * @throws MachineError `ERR_STATE` if it runs already, or was closed and has given its memory back
    */
-  run(options: MachineRunOptions = {}): Promise<MachineExit> {
+  async run(options: MachineRunOptions = {}): Promise<MachineExit> {
+    if (this.#family?.hasLeft(this.domain) === true) throw new MachineError('ERR_STATE', 'the machine was closed')
     return this.#life.run(options)
   }
 
@@ -420,6 +380,31 @@ export class ArmMachine {
     return (await this.#loadSnapshots()).checkpoint(options)
   }
 
+  /** Makes a clone, as `Pc.fork`; the machine needs room for it: the option `forks`. @throws MachineError as that */
+  async fork(options: ArmForkOptions = {}): Promise<ArmMachine> {
+    const [{ forkMachine }, { ARM_FORK_OPTIONS }, snapshots] = await Promise.all([
+      import('../fork/fork-machine.ts'),
+      import('./fork-options.ts'),
+      this.#loadSnapshots(),
+    ])
+    return forkMachine(
+      {
+        // The drives have the media that are in them now.
+        options: { ...this.#options, ...(this.#options.drives && { drives: this.#drives }) },
+        domain: this.domain,
+        isRecorded: this.#isGated,
+        family: this.#family,
+        changeable: ARM_FORK_OPTIONS,
+        cloneBytes: armCloneBytes(this.#options),
+        check: checkArmOptionValues,
+        still: (action) => snapshots.still(() => action(null)),
+        stateOf: (domain: ArmDomainState): ArmSnapshotState => snapshots.stateWith(domain),
+        create: (clone, origin) => ArmMachine.#create(clone, undefined, origin),
+      },
+      options,
+    )
+  }
+
   #checkNotRecorded(): void {
     if (this.#isGated)
       throw new MachineError(
@@ -450,6 +435,12 @@ export class ArmMachine {
   statistics(): ArmStatistics {
     return measureArm(this.domain)
   }
+}
+
+/** @throws MachineError `ERR_OPTION` */
+function checkArmOptionValues(options: ArmMachineOptions): void {
+  const { sampling, forks } = options
+  checkOptionValues({ ...pciOptions(options), ...(sampling && { sampling }), ...(forks && { forks }) })
 }
 
 function gicPlace(version: 2 | 3 = 3): GicPlace {

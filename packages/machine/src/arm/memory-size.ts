@@ -2,11 +2,15 @@ import { MIB } from '@retrap/basics'
 import { CODE_CACHE_BYTES } from '@retrap/arm-cpu'
 import { networkRomBytes } from '../devices/network-card.ts'
 import type { PcOptions } from '../pc/pc-options.ts'
+import type { PcForks } from '../fork/fork-room.ts'
+import { roundToLargePage } from '../memory-size.ts'
 import { vgaBytes } from '../devices/vga.ts'
 import { VIRT } from './layout.ts'
 
 /** Logs, request pages, table frames and the interrupt controller, beside RAM and the code arena. */
 const FIXED_OVERHEAD = 6 * MIB
+/** Request pages, interrupt controller, and tables that each guest has. */
+const CLONE_OVERHEAD = 2 * MIB
 /** State and TLB of a vCPU. */
 const VCPU_OVERHEAD = 5120 * 1024
 /** Sixteen bytes for each frame of 4 KiB: its generation, its users, and its place in the allocator and the p2m. */
@@ -18,22 +22,36 @@ interface CountedOptions extends Pick<PcOptions, 'virtio' | 'networkCards' | 'fl
   readonly cpus?: number | undefined
   readonly codeCacheBytes?: number | undefined
   readonly deviceMemoryBytes?: number | undefined
+  readonly forks?: PcForks | undefined
 }
 
 /** Bytes of the machine memory of an Arm board: guest RAM, and what lies beside it. */
 export function armMemoryBytes(options: CountedOptions): number {
-  const { memoryBytes, cpus = 1, codeCacheBytes = CODE_CACHE_BYTES, deviceMemoryBytes = 0, vga = 'none' } = options
-  // RAM wants whole 2 MiB leaves.
-  const ram = Math.ceil(memoryBytes / (2 * MIB)) * 2 * MIB
-  return (
-    ram +
+  const { memoryBytes, codeCacheBytes = CODE_CACHE_BYTES, forks } = options
+  const bytes =
+    roundToLargePage(memoryBytes) +
     FIXED_OVERHEAD +
-    cpus * VCPU_OVERHEAD +
     codeCacheBytes +
+    besideRam(options) +
+    memoryBytes / FRAME_RECORD_SHARE
+  if (forks === undefined) return bytes
+  const clones = forks.clones * armCloneBytes(options) + (forks.clones + 1) * roundToLargePage(forks.writtenBytes)
+  return bytes + clones + clones / FRAME_RECORD_SHARE
+}
+
+/** Bytes of machine memory that a clone takes beside the RAM that it writes. */
+export function armCloneBytes(options: CountedOptions): number {
+  // The tables of its map are its own: 8 bytes for each frame.
+  return CLONE_OVERHEAD + options.memoryBytes / 512 + besideRam(options)
+}
+
+function besideRam(options: CountedOptions): number {
+  const { memoryBytes, cpus = 1, deviceMemoryBytes = 0, vga = 'none' } = options
+  return (
+    cpus * VCPU_OVERHEAD +
     networkRomBytes(options) +
     vgaBytes({ memoryBytes, vga }) +
     (options.flash === undefined ? 0 : VIRT.flash.count * (VIRT.flash.bytes + 2 * MIB)) +
-    deviceMemoryBytes +
-    memoryBytes / FRAME_RECORD_SHARE
+    deviceMemoryBytes
   )
 }

@@ -1,5 +1,5 @@
 import { prepareArmEngine } from '@retrap/arm-cpu'
-import type { ArmMachineOptions } from './machine.ts'
+import type { ArmMachineOptions } from './machine-options.ts'
 
 /**
  * Generates what all Arm machines of a process share, such as the interpreter, before the first of them is made.

@@ -12,7 +12,8 @@ import type { RecordingSource } from '../recording/replay.ts'
 import type { ReplayExit } from '../recording/replay-exit.ts'
 import { differenceOf } from '../snapshot/snapshot-rules.ts'
 import { type ArmGate, pciOptions } from './devices.ts'
-import { ArmMachine, type ArmMachineOptions } from './machine.ts'
+import { ArmMachine } from './machine.ts'
+import type { ArmMachineOptions } from './machine-options.ts'
 
 /** How a run of an Arm board is recorded. */
 export interface RecordArmOptions {

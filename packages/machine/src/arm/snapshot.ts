@@ -2,6 +2,7 @@ import {
   closePages,
   type DomainRestoring,
   type DomainReturn,
+  type ForkedMemory,
   type PageCopies,
   type GuestPages,
   type GuestPageSource,
@@ -121,6 +122,32 @@ export class ArmSnapshots {
     this.#restoring = await putBackArm(this.#parts(), snapshot)
   }
 
+  /** Restores a machine that has just been made in the memory of one that was forked. */
+  async beginFork(state: ArmSnapshotState, memory: ForkedMemory): Promise<void> {
+    const parts = this.#parts()
+    requireSameMachine(state, machineOf(parts))
+    try {
+      await memory.restoreDomain(parts.domain, state.domain)
+    } catch (error) {
+      refuseUnfit(error)
+    }
+    parts.random.restore(state.random)
+  }
+
+  /** Does something while the machine stands still, with all of its RAM. */
+  still<T>(action: () => Promise<T>): Promise<T> {
+    return this.#inTurn.do(async () => {
+      if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
+      return this.#life.pause(action)
+    })
+  }
+
+  /** Returns all of the machine but its RAM. @param domain - the part that is its domain's */
+  stateWith(domain: ArmDomainState): ArmSnapshotState {
+    const parts = this.#parts()
+    return { version: 1, machine: machineOf(parts), random: parts.random.save(), domain }
+  }
+
   /** See `ArmMachine.save`. */
   save({ deadlineMs = SAVE_DEADLINE_MS, onResumed }: PcSaveOptions): Promise<ArmSnapshot> {
     return this.#inTurn.do(async () => {
@@ -139,15 +166,12 @@ export class ArmSnapshots {
   /** @throws MachineError `ERR_SNAPSHOT` */
   async #saveAtRest(deadlineMs: number): Promise<{ state: ArmSnapshotState; copies: PageCopies; tookMs: number }> {
     const began = hostClock()
-    const parts = this.#parts()
-    const { domain, random } = parts
+    const { domain } = this.#parts()
     let saved
     try {
       const rest = await domain.rest(deadlineMs)
       try {
-        const domainState = await saveDomainState(domain, rest)
-        const machine = machineOf(parts)
-        const state: ArmSnapshotState = { version: 1, machine, random: random.save(), domain: domainState }
+        const state = this.stateWith(await saveDomainState(domain, rest))
         saved = { state, copies: await beginCopying(domain) }
       } finally {
         rest.end()

@@ -8,8 +8,18 @@ import { RemovableDrive } from '../devices/removable-drive.ts'
 import type { PcVirtioDevice } from '../devices/virtio-device.ts'
 import type { PcForkOptions } from './fork-options.ts'
 
+/** The options that a fork looks at, of a machine of any processor. */
+export interface ForkableOptions extends Partial<Omit<PcOptions, 'devicePlacement' | 'jit' | 'snapshot'>> {
+  readonly devicePlacement?: unknown
+  /** Of an Arm board. */
+  readonly virtioMmio?: readonly object[] | undefined
+}
+
+/** The options of a clone's own, of a machine of any processor. */
+export interface CloneChanges extends PcForkOptions, Pick<ForkableOptions, 'virtioMmio'> {}
+
 /** Options for which a machine can be forked: its media can be frozen. */
-export function withFreezableMedia(options: PcOptions): PcOptions {
+export function withFreezableMedia<Options extends ForkableOptions>(options: Options): Options {
   const drives = options.drives?.map((drive) =>
     isFixed(drive) ? { ...drive, medium: new CopyBeforeWrite(drive.medium) } : drive,
   )
@@ -23,7 +33,7 @@ function isFixed(drive: PcDrive): drive is PcDrive & { readonly medium: BlockBac
 }
 
 /** Names what keeps a machine from being forked; undefined for nothing. */
-function hindranceOf(options: PcOptions, changes: PcForkOptions): string | undefined {
+function hindranceOf(options: ForkableOptions, changes: CloneChanges): string | undefined {
   if (options.forks === undefined)
     return 'its memory has no room for clones: make it with the option forks: { clones, writtenBytes }'
   if (options.hypervisor === 'xen') return "it shows Xen to its guest: make it with hypervisor: 'none'"
@@ -36,6 +46,8 @@ function hindranceOf(options: PcOptions, changes: PcForkOptions): string | undef
     return `a clone needs models of its own for ${own.map(({ name }) => name).join(', ') || 'none'}: pass as many new ones as devices`
   if (options.virtio?.some(({ kind }) => kind === 'device') === true && changes.virtio === undefined)
     return 'a clone needs virtio devices of its own: pass new ones as virtio'
+  if ((options.virtioMmio ?? []).length > 0 && changes.virtioMmio === undefined)
+    return 'a clone needs virtio devices of its own: pass new ones as virtioMmio'
   if (options.usb?.devices?.some(({ kind }) => kind === 'device') === true && changes.usb === undefined)
     return 'a clone needs USB devices of its own: pass new ones as usb'
   const written = (options.drives ?? []).find(({ medium }) => mayWrite(medium))
@@ -49,7 +61,7 @@ const mayWrite = (medium: BlockBackend | null): boolean =>
   medium instanceof RemovableDrive && medium.medium !== null && !medium.properties.readOnly
 
 /** @throws MachineError `ERR_FORK`, saying what to do */
-export function checkForkable(options: PcOptions, changes: PcForkOptions, isRecorded: boolean): void {
+export function checkForkable(options: ForkableOptions, changes: CloneChanges, isRecorded: boolean): void {
   const why = isRecorded ? 'its run is recorded or replayed' : hindranceOf(options, changes)
   if (why !== undefined) throw new MachineError('ERR_FORK', `this machine cannot be forked: ${why}`)
 }
@@ -63,7 +75,7 @@ export interface CloneMedia {
 }
 
 /** Freezes the media of a machine at this instant, while its devices rest. */
-export function freezeMedia({ drives = [], flash = [] }: PcOptions): CloneMedia {
+export function freezeMedia({ drives = [], flash = [] }: ForkableOptions): CloneMedia {
   const layers: BlockImage[] = []
   const layered = (medium: BlockBackend, frozen: BlockBackend): BlockBackend => {
     const layer = new Overlay(frozen, { discards: medium.properties.discards })
@@ -114,7 +126,11 @@ function silent(device: PcVirtioDevice): PcVirtioDevice {
 }
 
 /** The options of a clone. @param options - of the machine that is forked */
-export function cloneOptions(options: PcOptions, changes: PcForkOptions, media: CloneMedia): PcOptions {
+export function cloneOptions<Options extends ForkableOptions>(
+  options: Options,
+  changes: CloneChanges,
+  media: CloneMedia,
+): Options {
   const { drives, flash, virtio, networkCards, sound } = options
   const { deadlineMs: _, ...own } = changes
   return {
@@ -125,7 +141,7 @@ export function cloneOptions(options: PcOptions, changes: PcForkOptions, media: 
     virtio: virtio?.map(silent),
     networkCards: networkCards?.map((card) => ({ ...card, network: unplugged(card.network) })),
     sound: sound?.map((device) => ({ ...device, audio: undefined })),
-    speaker: options.speaker && { play: () => undefined },
+    ...(options.speaker && { speaker: { play: () => undefined } }),
     devices: [],
     keyboard: undefined,
     mouse: undefined,

@@ -5,7 +5,7 @@ import { OneByOne } from '../snapshot/snapshot-rules.ts'
 /** Host time that the devices of a closed machine may take to bring their work to rest, in milliseconds. */
 const CLOSE_DEADLINE_MS = 10_000
 
-/** Machines that live in one machine memory: a PC, its clones, and theirs. */
+/** Machines that live in one machine memory: one that was powered on, its clones, and theirs. */
 export class ForkFamily {
   /** Machines that give their memory back just now. */
   readonly #ending = new Set<Promise<void>>()
@@ -34,15 +34,15 @@ export class ForkFamily {
 }
 
 /** The instant that a clone goes on from. */
-export interface ForkOrigin {
+export interface ForkOrigin<D extends Domain = X86Domain, State = PcSnapshotState> {
   readonly family: ForkFamily
   /** The machine that was forked. */
-  readonly domain: X86Domain
+  readonly domain: D
   /** All of it but its RAM. */
-  readonly state: PcSnapshotState
+  readonly state: State
   readonly memory: ForkedMemory
   /** The clone, as soon as it has memory. */
-  clone: X86Domain | undefined
+  clone: D | undefined
   /** Checks that there is room for it just now. @throws MachineError `ERR_FORK` */
   checkRoom(): void
   /** Ends what the clone's media have of their own. */

@@ -1,4 +1,4 @@
-/** Room in a PC's machine memory for clones. */
+/** Room in a machine's memory for clones. */
 export interface PcForks {
   /** Most clones at a time, those of clones included; 1 or more. */
   readonly clones: number

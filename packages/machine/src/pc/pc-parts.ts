@@ -4,6 +4,7 @@ import { loadDeviceKinds, placeDevices } from '../devices/device-kinds.ts'
 import type { PcSite, PlacedDevices, PlaceDevices } from '../kinds/placed-devices.ts'
 import type { startControllers } from '../elsewhere/start-controllers.ts'
 import { type MovedControllers, splitControllers } from '../elsewhere/split.ts'
+import type { ForkableOptions } from '../fork/clone-options.ts'
 import type { ForkFamily, ForkOrigin } from '../fork/fork-family.ts'
 import { loadFlash } from '../firmware/flash.ts'
 import type { OptionRom } from '../firmware/option-roms.ts'
@@ -32,10 +33,10 @@ export interface PcParts {
 }
 
 /** Prepares a machine that is to be forked. @param origin - of a clone */
-export async function forkFamily(
-  options: PcOptions,
-  origin: ForkOrigin | undefined,
-): Promise<{ readonly family: ForkFamily | undefined; readonly options: PcOptions }> {
+export async function forkFamily<Options extends ForkableOptions>(
+  options: Options,
+  origin: Pick<ForkOrigin, 'family'> | undefined,
+): Promise<{ readonly family: ForkFamily | undefined; readonly options: Options }> {
   if (options.forks === undefined) return { family: undefined, options }
   const [{ ForkFamily }, { withFreezableMedia }] = await Promise.all([
     import('../fork/fork-family.ts'),

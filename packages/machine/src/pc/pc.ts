@@ -1,11 +1,13 @@
 import type { GdbTarget } from '@retrap/gdb'
 import type { Keyboard, Mouse, Screen } from '@retrap/display'
-import { closePages, type DomainVapic, type X86Domain } from '@retrap/hvm'
+import { closePages, type DomainVapic, type X86Domain, type X86DomainState } from '@retrap/hvm'
 import type { MachineMemory } from '@retrap/memory'
 import type { XenGuest } from '@retrap/xen'
 import type { MachineDebugger } from '../debugger/machine-debugger.ts'
 import type { PcGdbOptions } from '../debugger/gdb-target.ts'
 import { MachineError } from '../errors.ts'
+import { cloneBytes } from '../memory-size.ts'
+import { checkOptionValues } from '../option-values.ts'
 import type { ForkOrigin } from '../fork/fork-family.ts'
 import type { PcForkOptions } from '../fork/fork-options.ts'
 import type { HotPlug, PcPluggable, PcUnplugOptions } from '../devices/hot-plug.ts'
@@ -15,7 +17,7 @@ import { measurePc, type PcStatistics } from '../life/statistics.ts'
 import type { PcRemovableDrive } from '../devices/removable-drive.ts'
 import type { SerialPort } from '../devices/serial-port.ts'
 import type { Snapshots } from '../snapshot/snapshots.ts'
-import type { PcSnapshot, PcSnapshotSource } from '../snapshot/pc-snapshot.ts'
+import type { PcSnapshot, PcSnapshotSource, PcSnapshotState } from '../snapshot/pc-snapshot.ts'
 import type { PcInputs } from '../recording/pc-inputs.ts'
 import type { CheckpointOptions, MachineCheckpoint } from '../snapshot/checkpoint.ts'
 import { composePc, type ComposedPc } from './compose-pc.ts'
@@ -265,14 +267,23 @@ export class Pc {
 
   /** @internal Use `recordClone`. @param gateFor - makes what stands between the clone and its back ends, by its options */
   async forkBehind(options: PcForkOptions, gateFor?: (options: PcOptions) => Promise<PcInputs>): Promise<Pc> {
-    const [{ forkPc }, snapshots] = await Promise.all([import('../fork/fork-pc.ts'), this.#machine.snapshots.load()])
-    return forkPc(
+    const { state, gate, family } = this.#machine
+    const [{ forkMachine }, { FORK_OPTIONS }, snapshots] = await Promise.all([
+      import('../fork/fork-machine.ts'),
+      import('../fork/fork-options.ts'),
+      this.#machine.snapshots.load(),
+    ])
+    return forkMachine(
       {
-        options: this.#machine.state.options,
-        isRecorded: this.#machine.gate !== undefined,
-        family: this.#machine.family,
-        snapshots,
-        parts: () => this.#machine.state,
+        options: state.options,
+        domain: state.domain,
+        isRecorded: gate !== undefined,
+        family,
+        changeable: FORK_OPTIONS,
+        cloneBytes: cloneBytes(state.options),
+        check: checkOptionValues,
+        still: (action) => snapshots.fork(action),
+        stateOf: (domain: X86DomainState): PcSnapshotState => snapshots.stateWith(domain),
         create: async (clone, origin) => Pc.#create(clone, await gateFor?.(clone), origin),
       },
       options,

@@ -73,6 +73,11 @@ export class Snapshots {
     })
   }
 
+  /** Returns all of the machine but its RAM. @param domain - the part that is its domain's */
+  stateWith(domain: X86DomainState): PcSnapshotState {
+    return { ...stateOf(this.#host.parts), domain }
+  }
+
   /** See `Pc.save`. */
   save({ deadlineMs = SAVE_DEADLINE_MS, onResumed, forRestore }: PcSaveOptions): Promise<PcSnapshot> {
     return this.#inTurn.do(async () => {
