@@ -3,6 +3,7 @@ import { ScsiDisk } from '@retrap/scsi'
 import { VirtioBlock, type VirtioDevice, VirtioPci, VirtioRng } from '../../src/index.ts'
 import { MemoryShare, Virtio9p } from '../../src/p9.ts'
 import { VirtioScsi } from '../../src/scsi.ts'
+import { VirtioVsock, VsockPorts } from '../../src/vsock.ts'
 import { PciDriver } from './pci-driver.ts'
 import type { Choose } from './random-queue.ts'
 import { SplitDriver } from './ring-drivers.ts'
@@ -12,7 +13,7 @@ const RAM = 0x1_0000
 const PLACE = { size: 16, descriptors: 0x1000, driver: 0x2000, device: 0x3000, eventIndex: false }
 
 function anyDevice(choose: Choose, medium: TestDisk): VirtioDevice {
-  switch (choose(4)) {
+  switch (choose(5)) {
     case 0:
       return new VirtioBlock({ medium, queues: 2, queueSize: 16 })
     case 1:
@@ -21,6 +22,14 @@ function anyDevice(choose: Choose, medium: TestDisk): VirtioDevice {
       const share = new MemoryShare({ mostBytes: 1 << 16 })
       share.write('file', 'content')
       return new Virtio9p({ share, tag: 'host' })
+    }
+    case 3: {
+      const ports = new VsockPorts()
+      ports.listen(1, (stream) => {
+        const data = (bytes: Uint8Array): void => void stream.write(bytes)
+        return { data, ended: () => stream.end(), drained() {}, closed() {} }
+      })
+      return new VirtioVsock({ cid: 3, host: ports })
     }
     default:
       return new VirtioRng({ random: () => 7 })
@@ -51,7 +60,9 @@ export async function hostileCase(choose: Choose, steps: number): Promise<string
           machine.write(4, 4 * choose(16), [1, 2, 4][choose(3)] as 1 | 2 | 4, choose(2 ** 16))
           break
         case 1:
-          machine.write(0, choose(64), [1, 2, 4][choose(3)] as 1 | 2 | 4, choose(64))
+          // A device without a legacy interface has no such registers.
+          if (!(device instanceof VirtioVsock))
+            machine.write(0, choose(64), [1, 2, 4][choose(3)] as 1 | 2 | 4, choose(64))
           break
         case 2:
           setUp()

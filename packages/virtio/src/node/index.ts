@@ -1,0 +1,6 @@
+/**
+ * Back ends that need Node.
+ *
+ * @packageDocumentation
+ */
+export { UnixVsock } from './unix-vsock.ts'
