@@ -54,7 +54,7 @@ const isOnNetwork = ({ network, rom }: Readonly<Record<string, unknown>>): boole
 
 function isVirtio(value: unknown): boolean {
   if (!object(value)) return false
-  const { kind, device, ports, share, tag } = value
+  const { kind, device, ports, share, tag, cid, host } = value
   return (
     kind === 'rng' ||
     kind === 'scsi' ||
@@ -62,6 +62,7 @@ function isVirtio(value: unknown): boolean {
     (kind === 'console' && Array.isArray(ports) && ports.every((port) => object(port) && object(port['stream']))) ||
     (kind === 'net' && isOnNetwork(value)) ||
     (kind === 'share' && object(share) && typeof share['root'] === 'function' && typeof tag === 'string') ||
+    (kind === 'vsock' && typeof cid === 'number' && (host === undefined || object(host))) ||
     (kind === 'device' && object(device))
   )
 }
@@ -114,7 +115,7 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
   ),
   usb: { expected: '{ slot?, port?, ports?, devices?: [{ kind, … }] }', accepts: isUsb },
   virtio: arrayOf(
-    "{ kind: 'rng', 'scsi', 'keyboard', 'mouse', 'tablet', 'console' with ports, 'net' with a network, 'share' with a share and a tag, or 'device' with a device, … }",
+    "{ kind: 'rng', 'scsi', 'keyboard', 'mouse', 'tablet', 'console' with ports, 'net' with a network, 'share' with a share and a tag, 'vsock' with a cid, or 'device' with a device, … }",
     isVirtio,
   ),
   rootPorts: arrayOf('{ id, slot? }', (value) => object(value) && typeof value['id'] === 'string'),

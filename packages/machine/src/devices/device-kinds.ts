@@ -47,6 +47,7 @@ const DEVICE_KINDS: readonly DeviceKind[] = [
     load: () => import('../kinds/scsi.ts'),
   },
   { wanted: ({ virtio }) => virtioOf(virtio, 'share').length > 0, load: () => import('../kinds/share.ts') },
+  { wanted: ({ virtio }) => virtioOf(virtio, 'vsock').length > 0, load: () => import('../kinds/vsock.ts') },
   { wanted: ({ virtio }) => virtioOf(virtio, ...VIRTIO_INPUT).length > 0, load: () => import('../kinds/input.ts') },
   { wanted: ({ flash = [] }) => flash.length > 0, load: () => import('../kinds/flash.ts') },
   { wanted: hasVga, load: () => import('../kinds/vga.ts') },

@@ -1,5 +1,6 @@
 import type { VirtioConsolePort, VirtioDevice } from '@retrap/virtio'
 import type { Share } from '@retrap/virtio/p9'
+import type { VsockBackend } from '@retrap/virtio/vsock'
 import type { PcNetworkPlace } from './network-card.ts'
 import type { PcVirtioPlace } from './pci-options.ts'
 
@@ -35,6 +36,17 @@ export type PcVirtioDevice = PcVirtioPlace &
         readonly tag: string
         /** Whether the guest may change nothing. Default false. */
         readonly readOnly?: boolean | undefined
+      }
+    | {
+        /** Sockets between guest and host: `AF_VSOCK` of Linux. Connections end where the machine is restored or forked. */
+        readonly kind: 'vsock'
+        /** The guest's address: 3 to 4294967294. */
+        readonly cid: number
+        /**
+         * The host's side: `VsockPorts` of `@retrap/virtio/vsock`, `UnixVsock` of `@retrap/virtio/node`, or one of yours.
+         * Default: the guest's connections are refused.
+         */
+        readonly host?: VsockBackend | undefined
       }
     | {
         /** An input device. It is typed and moved as the machine's own, `pc.keyboard` and `pc.mouse`, once the guest uses it. */

@@ -121,6 +121,7 @@ function unplugged({ linkUp, macAddress, maximumBytes }: PacketBackend): PacketB
 /** Returns a clone's virtio device: the same, with nobody at its other end. */
 function silent(device: PcVirtioDevice): PcVirtioDevice {
   if (device.kind === 'net') return { ...device, network: unplugged(device.network) }
+  if (device.kind === 'vsock') return { ...device, host: undefined }
   if (device.kind !== 'console') return device
   return { ...device, ports: device.ports.map((port) => ({ ...port, stream: { send: () => undefined } })) }
 }

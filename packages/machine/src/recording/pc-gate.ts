@@ -71,7 +71,7 @@ export function checkRecordable(options: PcOptions, fromPowerOn: boolean): void 
   const isBehindPort = virtio.some((one) => isFromHost(one) && 'port' in one && one.port !== undefined)
   const refused =
     (options.clock !== 'deterministic' && "clock: expected 'deterministic'") ||
-    (isBehindPort && 'virtio: a share or a device of your own behind a root port; leave its port out') ||
+    (isBehindPort && 'virtio: a share, a vsock or a device of your own behind a root port; leave its port out') ||
     (isUsbFromHost(options) && usbRefused(usb!)) ||
     (!fromPowerOn &&
       hasRecordedModels(options) &&
@@ -110,7 +110,7 @@ function nameOfLocals({ devices = [], virtio = [], usb }: PcOptions): string {
 }
 
 /** A virtio device takes more from the host than its back end gives by the gate. */
-const isFromHost = ({ kind }: PcVirtioDevice): boolean => kind === 'share' || kind === 'device'
+const isFromHost = ({ kind }: PcVirtioDevice): boolean => kind === 'share' || kind === 'vsock' || kind === 'device'
 
 /** All devices of a controller are in one model. */
 const isUsbFromHost = ({ usb }: Pick<PcOptions, 'usb'>): boolean =>
