@@ -20,6 +20,7 @@ import {
   type VirtioArgument,
   virtioDevices,
 } from './pci-devices.ts'
+import { UnixVsock } from '@retrap/virtio/node'
 import type { Chardevs } from '../serial/chardevs.ts'
 import { LocalShare } from '../share/local-share.ts'
 import { listSound, type SoundSettings, WavFile } from './sound.ts'
@@ -66,6 +67,7 @@ export class BackEnds {
   #sound: SoundSettings['sound']
   readonly #wav: WavFile | undefined
   readonly #shares: ReadonlyMap<string, LocalShare>
+  readonly #vsocks: ReadonlyMap<string, UnixVsock>
   readonly #chardevs: Chardevs
 
   private constructor(
@@ -74,6 +76,7 @@ export class BackEnds {
     { virtio = [], cards = [], sound = [], audioFile }: BackEndSettings,
     roms: CardRoms,
     shares: ReadonlyMap<string, LocalShare>,
+    vsocks: ReadonlyMap<string, UnixVsock>,
     chardevs: Chardevs,
   ) {
     this.images = images
@@ -84,6 +87,7 @@ export class BackEnds {
     this.#sound = sound
     this.#wav = audioFile === undefined ? undefined : new WavFile(audioFile)
     this.#shares = shares
+    this.#vsocks = vsocks
     this.#chardevs = chardevs
   }
 
@@ -96,15 +100,20 @@ export class BackEnds {
     const roms = await CardRoms.open(romsOf(virtio, cards), networkBoot ?? WITHOUT_FIRMWARE)
     const images = await OpenDrives.open(drives, isIncoming === true ? 'later' : 'now')
     const shares = new Map<string, LocalShare>()
+    const vsocks = new Map<string, UnixVsock>()
     let opened: OpenNetworks | undefined
     try {
       for (const one of virtio) {
         if (one.kind === 'share' && !shares.has(one.path)) shares.set(one.path, new LocalShare(one.path))
+        // A replay takes from its recording.
+        // oxlint-disable-next-line no-await-in-loop -- there is at most one
+        if (one.kind === 'vsock' && isReplay !== true) vsocks.set(one.uds, await UnixVsock.open(one.uds))
       }
       opened = await OpenNetworks.open(networks, isReplay)
-      return new BackEnds(images, opened, settings, roms, shares, chardevs)
+      return new BackEnds(images, opened, settings, roms, shares, vsocks, chardevs)
     } catch (error) {
       opened?.close()
+      for (const vsock of vsocks.values()) vsock.close()
       await Promise.all([...shares.values()].map((share) => share.close()))
       await images.close()
       throw error
@@ -136,6 +145,7 @@ export class BackEnds {
       plug: (id) => this.networks.plug(id),
       roms: this.#roms,
       share: (path) => this.#shares.get(path)!,
+      vsock: (uds) => this.#vsocks.get(uds),
       stream: (id) => this.#chardevs.plug(id),
     })
   }
@@ -210,6 +220,7 @@ export class BackEnds {
 
   /** Ends all connections, writes what is left, and closes every file. @returns the files for which this has failed */
   async close(): Promise<readonly FailedClose[]> {
+    for (const vsock of this.#vsocks.values()) vsock.close()
     await Promise.all([...this.#shares.values()].map((share) => share.close()))
     return [...this.networks.close(), ...this.#closeSound(), ...(await this.images.close())]
   }

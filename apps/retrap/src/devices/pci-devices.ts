@@ -1,6 +1,7 @@
 import type { ByteStreamBackend, PacketBackend } from '@retrap/device'
 import type { PcPciPlace, PcRootPort, PcVirtioDevice, PcVirtioPlace, PcOptions } from '@retrap/machine'
 import type { Share } from '@retrap/virtio/p9'
+import type { VsockBackend } from '@retrap/virtio/vsock'
 import { Properties, parseWhole, usage, type DeviceArgument } from '../options/values.ts'
 import {
   CARD_PROPERTIES,
@@ -272,6 +273,7 @@ export type VirtioArgument = PcVirtioPlace &
     | { readonly kind: 'rng' }
     | { readonly kind: 'scsi'; readonly queues?: number }
     | { readonly kind: 'share'; readonly path: string; readonly tag: string; readonly readOnly: boolean }
+    | { readonly kind: 'vsock'; readonly cid: number; readonly uds: string }
     | { readonly kind: 'console'; readonly ports: readonly ConsolePortArgument[] }
     | { readonly kind: 'keyboard' | 'mouse' | 'tablet'; readonly serialNumber?: string }
     | ({ readonly kind: 'net' } & CardArgument)
@@ -327,19 +329,25 @@ interface Connections {
   readonly roms: CardRoms
   /** Returns the files of a directory. */
   readonly share: (path: string) => Share
+  /** Returns the host's side of a vsock device by the path of its socket; undefined: it refuses all. */
+  readonly vsock: (uds: string) => VsockBackend | undefined
   /** Returns the stream of a chardev's id. */
   readonly stream: (id: string) => ByteStreamBackend
 }
 
-/** Gives each network card its network, each shared directory its files, and each console its streams. */
+/** Gives each network card its network, each shared directory its files, and each console and vsock device its streams. */
 export function connectVirtio(
   devices: readonly VirtioArgument[],
-  { plug, roms, share, stream }: Connections,
+  { plug, roms, share, vsock, stream }: Connections,
 ): readonly PcVirtioDevice[] {
   return devices.map((device) => {
     if (device.kind === 'share') {
       const { path, ...rest } = device
       return { ...rest, share: share(path) }
+    }
+    if (device.kind === 'vsock') {
+      const { uds, ...rest } = device
+      return { ...rest, host: vsock(uds) }
     }
     if (device.kind === 'console')
       return { ...device, ports: device.ports.map(({ chardev, ...port }) => ({ ...port, stream: stream(chardev) })) }

@@ -2,6 +2,7 @@ import { deviceProperties } from '../devices/devices.ts'
 import { DRIVE_KEYS } from '../drives/drives.ts'
 import { FSDEV_KEYS, parseShare, VIRTFS_KEYS } from '../share/share-options.ts'
 import { CHARDEV_KEYS } from '../serial/serial-options.ts'
+import { VSOCK_KEYS } from '../network/vsock-option.ts'
 import { NETDEV_KEYS, REPEATABLE_NETDEV_KEYS } from '../network/netdevs.ts'
 
 /** How an object of a machine file becomes the text of an option: `HEAD,key=value,…`. */
@@ -100,6 +101,7 @@ export const SHAPES: Readonly<Record<string, Shape>> = {
     heads: ['local'],
     paths: ['path'],
   },
+  vsock: { short: 'uds', keys: () => VSOCK_KEYS, paths: ['uds'] },
   boot: { short: 'order', keys: () => ['order', 'menu'], paths: [] },
   module: {
     short: 'file',

@@ -79,6 +79,7 @@ const TAKEN: ReadonlySet<string> = new Set([
   'unitCache',
   'vga',
   'virtfs',
+  'vsock',
 ])
 
 /** The values of --machine for an Arm machine. */

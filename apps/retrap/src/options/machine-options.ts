@@ -21,6 +21,7 @@ import { readSymbolFiles } from '../profile/symbol-file.ts'
 import type { InputPolicy } from '../session/serial-input.ts'
 import { serialOptions, serialTargets, type ChardevArgument, type SerialFlags } from '../serial/serial-options.ts'
 import type { SessionSettings } from '../session/session-settings.ts'
+import { listVsock, vsockOption, type VsockFlags } from '../network/vsock-option.ts'
 import { shareOptions, listShares, type ShareFlags } from '../share/share-options.ts'
 import { listSound, type SoundFlags, soundOptions } from '../devices/sound.ts'
 import { UnitCache } from '../unit-cache/unit-cache.ts'
@@ -74,7 +75,7 @@ export function machineOptions(command: Command, memory: string): Command {
   soundOptions(displayOptions(command.optionsGroup('Screen and sound:')))
   serialOptions(command.optionsGroup('Serial ports and consoles:'))
   consoleOption(command)
-  shareOptions(networkOptions(command.optionsGroup('Networks and folders:')))
+  vsockOption(shareOptions(networkOptions(command.optionsGroup('Networks and folders:'))))
   runOptions(command.optionsGroup('The run:'))
   traceOptions(debugOptions(command.optionsGroup('What happens inside:')))
   return command.allowExcessArguments(false)
@@ -326,14 +327,14 @@ function jitSettings(
 }
 
 /** Options that name networks, directories and streams. */
-interface BackEndFlags extends NetworkFlags, ShareFlags, SerialFlags {}
+interface BackEndFlags extends NetworkFlags, ShareFlags, SerialFlags, VsockFlags {}
 
 /** Networks and their cards, virtio devices with directories and consoles, and what these lead to. @throws CliError `ERR_USAGE` */
 function backEndsOf(
   flags: BackEndFlags,
 ): ReturnType<typeof listNetworks> & { readonly chardevs: readonly ChardevArgument[] } {
   const listed = listNetworks(flags)
-  const virtio = [...listed.virtio, ...listShares(flags), ...listConsoles(flags)]
+  const virtio = [...listed.virtio, ...listShares(flags), ...listVsock(flags), ...listConsoles(flags)]
   return { ...listed, virtio, chardevs: flags.chardev ?? [] }
 }
 

@@ -79,6 +79,7 @@ describe('PCI devices of the command line', () => {
       plug,
       roms: new CardRoms(),
       share: () => expect.unreachable(),
+      vsock: () => expect.unreachable(),
       stream: () => expect.unreachable(),
     })
     expect(connected).toEqual([
