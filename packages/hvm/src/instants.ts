@@ -1,7 +1,6 @@
 import type { DomainCheckpoint } from './checkpoint.ts'
 import type { Domain } from './domain.ts'
 import type { DomainRest } from './domain-rest.ts'
-import { guestFrames } from './memory/guest-frames.ts'
 import type { ForkedMemory } from './memory/forked-memory.ts'
 import type { WrittenFrames } from './memory/written-frames.ts'
 import { type DomainState, type SavedDomain, saveDomainState } from './saved-domain.ts'
@@ -34,7 +33,7 @@ export async function forkDomain<S extends DomainState>(
 ): Promise<{ readonly state: S; readonly memory: ForkedMemory }> {
   const { ForkedMemory } = await import('./memory/forked-memory.ts')
   const state = await saveDomainState(domain, rest)
-  const share = (): ForkedMemory => new ForkedMemory(domain, guestFrames(domain))
+  const share = (): ForkedMemory => new ForkedMemory(domain, state.frames)
   return { state, memory: written === null ? share() : written.unwritten(0, Infinity, share) }
 }
 

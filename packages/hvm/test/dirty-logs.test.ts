@@ -38,6 +38,21 @@ function logged(build: (asm: Assembler) => void): { guest: Guest; dma: DeviceDma
   return { guest, dma: made.dma as DeviceDma, dirty: () => dirtyFrames(log) }
 }
 
+test('who asks where a shared frame can be written gets a copy of it', () => {
+  const guest = new Guest((asm) => leave(asm))
+  const { p2m, dirtyLogs, memory } = guest.domain
+  const entry = new P2mEntry()
+  guest.domain.guestMemory.write(0x6_2000, Uint8Array.of(5))
+  const shared = p2m.offer(0x60, COUNT)
+  const before = p2m.translate(0x6_2000)
+  const ma = dirtyLogs.writable(0x6_2000)
+  expect([ma, p2m.lookup(0x62, entry)]).toEqual([p2m.translateWrite(0x6_2000), P2mType.RAM_RW])
+  expect([ma === before, memory.u8[ma]]).toEqual([false, 5])
+  while (memory.frames.tryAllocate(0) >= 0);
+  expect([dirtyLogs.writable(0x6_3000), p2m.lookup(0x63, entry)]).toEqual([-1, P2mType.RAM_SHARED])
+  shared.close()
+})
+
 test('a vCPU’s stores are made, and mark their frames; its reads mark nothing', async () => {
   const { guest, dirty } = logged((asm) => {
     asm.mov(dword(0x6_1000), 0x1234).mov(eax, dword(0x6_1000)).mov(dword(0x4000), eax).mov(eax, dword(0x6_2000))

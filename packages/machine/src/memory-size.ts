@@ -9,7 +9,7 @@ import { vgaBytes } from './devices/vga.ts'
 /** vCPU state, logs, request pages and table frames, beside RAM and the code arena. */
 const FIXED_OVERHEAD = 4 * MIB
 const VCPU_OVERHEAD = 3584 * 1024
-/** RAM below 1 MiB, request pages, and tables that each guest has. */
+/** ROM and RAM below 1 MiB that is not shared, request pages, and tables that each guest has. */
 const CLONE_OVERHEAD = 1.5 * MIB
 /** Sixteen bytes for each frame of 4 KiB: its generation, its users, and its place in the allocator and the p2m. */
 const FRAME_RECORD_SHARE = 256
@@ -35,7 +35,7 @@ export function machineMemoryBytes(options: PcOptions, flash: readonly Uint8Arra
 /** Bytes of machine memory that a clone takes beside the RAM that it writes. */
 export function cloneBytes(options: PcOptions): number {
   const flash = (options.flash ?? []).reduce((sum, { medium }) => sum + medium.properties.bytes + 2 * MIB, 0)
-  // RAM below 1 MiB is its own, and so are the tables of its map: 8 bytes for each frame.
+  // The tables of its map may all be its own: 8 bytes for each frame.
   return CLONE_OVERHEAD + options.memoryBytes / 512 + besideRam(options, flash)
 }
 

@@ -74,18 +74,39 @@ export function unshare(core: MapCore, gfn: number): void {
   })
 }
 
+/** RAM that a map has offered. Closing it changes no map: the lists hold as long as the map is the same. */
+interface LatestOffer {
+  readonly count: number
+  /** `control.changes` when it was offered. */
+  readonly version: number
+  readonly offered: Pick<SharedRam, 'tables' | 'runs'>
+}
+
+/** The latest offers of each map, by the first guest frame. */
+const latestOffers = new WeakMap<MapCore, Map<number, LatestOffer>>()
+
+function offersOf(core: MapCore): Map<number, LatestOffer> {
+  const offers = latestOffers.get(core) ?? new Map<number, LatestOffer>()
+  latestOffers.set(core, offers)
+  return offers
+}
+
 /** See `P2m.offer`. */
 export function offer(core: MapCore, gfn: number, count: number): SharedRam {
   core.checkRange(gfn, count)
-  const offered = new SharedRam(core.memory, core.needCounts())
+  const again = offeredAgain(core, gfn, count)
+  if (again !== null) return again
+  const [tables, runs]: [SharedTable[], SharedRun[]] = [[], []]
+  const offered = new SharedRam(core.memory, core.needCounts(), tables, runs)
   const end = gfn + count
   return core.change(() => {
     try {
       for (let at = gfn; at < end;) {
         const next = Math.min(end, at - (at % 512) + 512)
-        if (next - at < 512 || !offerTable(core, at, offered)) offerLeaves(core, at, next - at, offered.runs)
+        if (next - at < 512 || !offerTable(core, at, tables)) offerLeaves(core, at, next - at, runs)
         at = next
       }
+      offersOf(core).set(gfn, { count, version: core.control.changes, offered })
       return offered
     } catch (error) {
       offered.close()
@@ -94,8 +115,21 @@ export function offer(core: MapCore, gfn: number, count: number): SharedRam {
   })
 }
 
+/** Offers what a map that has not changed offered the last time. @returns null where it has changed */
+function offeredAgain(core: MapCore, gfn: number, count: number): SharedRam | null {
+  const latest = offersOf(core).get(gfn)
+  if (latest?.count !== count || latest.version !== core.control.changes) return null
+  const { tables, runs } = latest.offered
+  // A table may have become this map's own, with the same leaves.
+  for (const table of tables) if (core.table.sealedTable(table.gfn) !== table.mfn) return null
+  const counts = core.needCounts()
+  for (const { mfn } of tables) counts.holdTable(mfn)
+  for (const run of runs) counts.tryTake(run.mfn, run.count)
+  return new SharedRam(core.memory, counts, tables, runs)
+}
+
 /** Offers 512 frames by their table, which is made if need be. @returns false where some of them cannot be shared */
-function offerTable(core: MapCore, gfn: number, { tables }: SharedRam): boolean {
+function offerTable(core: MapCore, gfn: number, tables: SharedTable[]): boolean {
   const counts = core.needCounts()
   let mfn = core.table.sealedTable(gfn)
   if (mfn < 0) {
@@ -127,16 +161,20 @@ function offerLeaves(core: MapCore, gfn: number, count: number, offered: SharedR
 /** Offers the frames of a leaf, or of a part of one, that nobody else can write. */
 function offerLeaf(core: MapCore, run: SharedRun, type: number, access: number, offered: SharedRun[] | null): void {
   const counts = core.needCounts()
+  if (type === core.format.types.shared) {
+    if (offered === null) return
+    counts.tryTake(run.mfn, run.count)
+    append(offered, run)
+    return
+  }
   const { codeBits } = core.memory
-  const { shared } = core.format.types
-  const isFree = (mfn: number): boolean =>
-    type === shared || (counts.count(mfn) === 1 && (codeBits[mfn]! & FRAME_MONITORED) === 0)
+  const isFree = (mfn: number): boolean => counts.count(mfn) === 1 && (codeBits[mfn]! & FRAME_MONITORED) === 0
   for (let from = 0; from < run.count;) {
     let end = from
     while (end < run.count && isFree(run.mfn + end)) end++
     if (end > from) {
       const piece = { gfn: run.gfn + from, mfn: run.mfn + from, count: end - from }
-      if (type !== shared) putShared(core, piece, access)
+      putShared(core, piece, access)
       if (offered !== null) {
         counts.tryTake(piece.mfn, piece.count)
         append(offered, piece)
@@ -149,7 +187,7 @@ function offerLeaf(core: MapCore, run: SharedRun, type: number, access: number, 
 function append(runs: SharedRun[], run: SharedRun): void {
   const last = runs.at(-1)
   const follows = last !== undefined && last.gfn + last.count === run.gfn && last.mfn + last.count === run.mfn
-  if (follows) runs[runs.length - 1] = { ...last, count: last.count + run.count }
+  if (follows) runs[runs.length - 1] = { gfn: last.gfn, mfn: last.mfn, count: last.count + run.count }
   else runs.push(run)
 }
 
@@ -166,9 +204,44 @@ export function insertShared(core: MapCore, run: SharedRun): void {
     })
   }
   core.change(() => {
+    // Accesses of Arm maps are beside the tables.
+    const isInOne = count < 512 && (gfn & 511) + count <= 512 && core.accessTree === null
+    if (isInOne && fillLeaves(core, run)) return
     checkReplaceable(core, gfn, count, core.format.types.shared, mfn)
     putShared(core, run)
   })
+}
+
+/**
+ * Maps counted frames by leaves of one table, where nothing is mapped so far or they are mapped already.
+ *
+ * @returns false where anything else is: nothing has changed then
+ */
+function fillLeaves(core: MapCore, { gfn, mfn, count }: SharedRun): boolean {
+  const { format, memory, control } = core
+  const { u32 } = memory
+  const type = format.types.shared
+  const rights = core.rights(type, core.defaultAccess, mfn, count)
+  const lo = format.leafLo(mfn, type, rights, 0)
+  const hi = format.leafHi(type, rights, core.defaultAccess)
+  const ma = core.table.path(gfn, 0, core)
+  let there = 0
+  for (let i = 0; i < count; i++) {
+    const word = (ma >>> 2) + 2 * i
+    if (u32[word] === 0 && u32[word + 1] === 0) continue
+    const isSame = u32[word] === (lo + i * PAGE_BYTES) >>> 0 && ((u32[word + 1]! ^ hi) & ~format.counted) === 0
+    if (!isSame) return false
+    there++
+  }
+  if (there === count) return true
+  if (there > 0 || !core.needCounts().tryTake(mfn, count)) return false
+  core.reverse?.set(mfn, gfn, count)
+  control.addFrames(type, count)
+  const counted = (hi | format.counted) >>> 0
+  for (let i = 0; i < count; i++) memory.publishEntry(ma + 8 * i, (lo + i * PAGE_BYTES) >>> 0, counted)
+  control.raiseChanges()
+  for (const listener of core.changes) listener(gfn, count, 0, false)
+  return true
 }
 
 /** See `P2m.insertSharedTable`. */

@@ -32,22 +32,30 @@ export interface SharedTable {
 /** RAM of a map that others may have too; see `P2m.offer`. */
 export class SharedRam {
   /** Whole tables, from low to high. */
-  readonly tables: SharedTable[] = []
+  readonly tables: readonly SharedTable[]
   /** Frames between them, each with a reference, from low to high. */
-  readonly runs: SharedRun[] = []
+  readonly runs: readonly SharedRun[]
   readonly #memory: MachineMemory
   readonly #counts: FrameCounts
+  #isOpen = true
 
-  /** Without frames at first. */
-  constructor(memory: MachineMemory, counts: FrameCounts) {
+  /**
+   * @param tables - each held for this one
+   * @param runs - of frames with a reference for this one
+   */
+  constructor(memory: MachineMemory, counts: FrameCounts, tables: readonly SharedTable[], runs: readonly SharedRun[]) {
+    this.tables = tables
+    this.runs = runs
     this.#memory = memory
     this.#counts = counts
   }
 
   /** Gives the frames up: those that no map has are free. */
   close(): void {
-    for (const { mfn, count } of this.runs.splice(0)) this.#counts.drop(mfn, count)
-    for (const { mfn } of this.tables.splice(0)) {
+    if (!this.#isOpen) return
+    this.#isOpen = false
+    for (const { mfn, count } of this.runs) this.#counts.drop(mfn, count)
+    for (const { mfn } of this.tables) {
       if (this.#counts.letTable(mfn) > 0) continue
       eachRun(this.#memory, mfn, (first, count) => this.#counts.drop(first, count))
       this.#memory.frames.free(mfn)

@@ -78,6 +78,31 @@ test('frames that others hold, or that a processor watches, stay as they are', (
   expect(counts.count(mapped(source, 512).mfn)).toBe(3)
 })
 
+test('a map that is the same offers the same again, and one that has changed what it has then', () => {
+  const first = source.offer(512, 1024)
+  const listed = ({ tables, runs }: typeof first): unknown => ({ tables, runs })
+  const again = source.offer(512, 1024)
+  expect(listed(again)).toEqual(listed(first))
+  first.close()
+  first.close()
+  again.close()
+  // The table is this map's own then: the next offer has to share it anew.
+  source.insertShared({ gfn: 600, mfn: mapped(source, 600).mfn, count: 1 })
+  const shared = source.offer(512, 1024)
+  for (const table of shared.tables) clone.insertSharedTable(table)
+  shared.close()
+  const former = mapped(source, 600).mfn
+  source.unshare(600)
+  memory.writeU8(mapped(source, 600).mfn * PAGE_BYTES, 7)
+  expect(mapped(clone, 600)).toMatchObject({ mfn: former, type: P2mType.RAM_SHARED })
+  const later = source.offer(512, 1024)
+  for (const table of later.tables) clone.insertSharedTable(table)
+  later.close()
+  expect(memory.readU8(mapped(clone, 600).mfn * PAGE_BYTES)).toBe(7)
+  for (const map of [source, clone]) map.destroy()
+  expect(counts.count(former)).toBe(0)
+})
+
 test('frames without an owner cannot be inserted, and a full machine keeps its references', () => {
   expect(() => clone.insertShared({ gfn: 0, mfn: 4000, count: 1 })).toThrow(/has no owner/)
   expect(() => clone.insertSharedTable({ gfn: 0, mfn: 4000 })).toThrow(/is no shared table/)

@@ -1,6 +1,6 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { VirtualCpu } from '../virtual-cpu.ts'
-import { LogDirty, P2M_WRITE, P2mEntry, rightsOfAccess, type P2m } from '@retrap/p2m'
+import { LogDirty, P2M_WRITE, P2mEntry, P2mError, rightsOfAccess, type P2m } from '@retrap/p2m'
 
 /**
  * Logs of the RAM that is written, for migration and for screens. Every writer of guest RAM asks here where it is; what is
@@ -94,13 +94,30 @@ export class DirtyLogs {
     this.mark(gfn, count)
   }
 
-  /** As `P2m.translateWrite`, also for RAM whose writes are logged: marks nothing, as nothing is written yet. */
+  /**
+   * As `P2m.translateWrite`, also for RAM whose writes are logged: marks nothing, as nothing is written yet. A frame that clones
+   * share is copied.
+   *
+   * @returns −1 too where there is no memory for the copy
+   */
   writable(gpa: number): number {
     const ma = this.#p2m.translateWrite(gpa)
     if (ma >= 0) return ma
     const entry = this.#entry
-    const isLogged = this.#p2m.lookup(Math.floor(gpa / PAGE_BYTES), entry) === this.#p2m.types.logged
+    const gfn = Math.floor(gpa / PAGE_BYTES)
+    const type = this.#p2m.lookup(gfn, entry)
+    if (type === this.#p2m.types.shared) return this.#copied(gfn, gpa)
+    const isLogged = type === this.#p2m.types.logged
     return isLogged && (rightsOfAccess(entry.access) & P2M_WRITE) !== 0 ? this.#p2m.translate(gpa) : -1
+  }
+
+  #copied(gfn: number, gpa: number): number {
+    try {
+      this.#p2m.unshare(gfn)
+    } catch (error) {
+      if (!(error instanceof P2mError && error.code === 'ERR_NO_MEMORY')) throw error
+    }
+    return this.#p2m.translateWrite(gpa)
   }
 
   /** As `P2m.translateWrite`, for a write that is about to be made: logged RAM is marked. */

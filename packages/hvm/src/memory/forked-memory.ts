@@ -1,16 +1,8 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { P2m, SharedRam } from '@retrap/p2m'
 import type { Domain } from '../domain.ts'
-import { type DomainState, goOn, restoreModels, type SavedDomain } from '../saved-domain.ts'
-import {
-  checkGuestFrames,
-  FIRST_LOGGED_GFN,
-  type GuestFrames,
-  isSame,
-  isZero,
-  machineRuns,
-  WORDS,
-} from './guest-frames.ts'
+import { type DomainState, goOn, putModelsBack, type SavedDomain } from '../saved-domain.ts'
+import { addFrames, type GuestFrames, isSame, isZero, machineRuns, requireSameFrames, WORDS } from './guest-frames.ts'
 
 /** Guest frames of a table that maps share. */
 const TABLE_FRAMES = 512
@@ -21,21 +13,25 @@ interface Piece {
   readonly count: number
 }
 
-/** Contents of frames that cannot be shared; zeros are left out. */
-interface CopiedFrames {
-  readonly gfns: Uint32Array
-  readonly contents: readonly Uint8Array[]
+/** Frames that are not shared, in a leaf: neighbours in the guest and in machine memory. */
+interface UnsharedRun extends GuestFrames {
+  readonly mfn: number
 }
+
+/** Contents of frames that cannot be shared; zeros are left out. */
+type CopiedFrames = ReadonlyMap<number, Uint8Array>
 
 /**
  * A guest's RAM and ROM as they are at one instant, for domains in the same machine memory that go on from there. They have
- * the guest's own frames, which nobody writes from then on: the first write of each makes a copy (`P2m.unshare`). ROM, RAM
- * below 1 MiB, and frames of which a device model keeps hold are copied.
+ * the guest's own frames, which nobody writes from then on: the first write of each makes a copy (`P2m.unshare`). ROM, and frames
+ * of which somebody else keeps hold, are copied.
  */
 export class ForkedMemory {
   /** The frames that a domain must have to go on from here. */
   readonly frames: readonly GuestFrames[]
   readonly #shared: SharedRam[] = []
+  /** The shared frames, from low to high. */
+  readonly #pieces: readonly Piece[]
   readonly #copied: CopiedFrames
 
   /**
@@ -48,11 +44,9 @@ export class ForkedMemory {
     this.frames = frames
     domain.mappings.forget()
     try {
-      for (const { gfn, count, kind } of frames) {
-        const first = Math.max(gfn, FIRST_LOGGED_GFN)
-        if (kind === 'ram' && first < gfn + count) this.#shared.push(domain.p2m.offer(first, gfn + count - first))
-      }
-      this.#copied = copiesOf(domain, this.#pieces())
+      for (const { gfn, count, kind } of frames) if (kind === 'ram') this.#shared.push(domain.p2m.offer(gfn, count))
+      this.#pieces = piecesOf(this.#shared)
+      this.#copied = copiesOf(domain, this.#pieces)
     } catch (error) {
       this.close()
       throw error
@@ -67,7 +61,7 @@ export class ForkedMemory {
   populate({ p2m }: Domain, gfn: number, count: number): void {
     const end = gfn + count
     let at = gfn
-    for (const piece of this.#pieces()) {
+    for (const piece of this.#pieces) {
       if (piece.gfn < at || piece.gfn + piece.count > end) continue
       if (piece.gfn > at) p2m.populate(at, piece.gfn - at)
       at = piece.gfn + piece.count
@@ -76,47 +70,38 @@ export class ForkedMemory {
     for (const shared of this.#shared) insert(p2m, shared, gfn, end)
   }
 
-  /** The shared frames, from low to high. */
-  #pieces(): Piece[] {
-    const pieces: Piece[] = []
-    for (const { runs, tables } of this.#shared)
-      pieces.push(...runs, ...tables.map(({ gfn }) => ({ gfn, count: TABLE_FRAMES })))
-    return pieces.toSorted((a, b) => a.gfn - b.gfn)
-  }
-
   /**
-   * Gives a domain, which may have written its RAM meanwhile, the contents.
+   * Gives a domain, which may have written its RAM meanwhile, the contents. One for which this fails is of no more use.
    *
    * @throws HvmError `ERR_STATE` for a domain with other frames; P2mError `ERR_NO_MEMORY`
    */
   restoreInto(domain: Domain): void {
-    const { gfns, contents } = this.#copied
-    checkGuestFrames(domain, this.frames, gfns)
-    for (const shared of this.#shared) insert(domain.p2m, shared, 0, Infinity)
-    const { memory } = domain
-    let at = 0
-    for (const { gfn, mfn, count, isShared } of machineRuns(domain, true)) {
-      for (let i = 0; i < count && !isShared; i++) {
-        const has = gfns[at] === gfn + i
+    const { memory, p2m } = domain
+    for (const shared of this.#shared) insert(p2m, shared, 0, Infinity)
+    const here: GuestFrames[] = []
+    for (const { gfn, count, kind, mfn } of allFrames(domain, this.#pieces)) {
+      addFrames(here, gfn, count, kind)
+      for (let i = 0; i < count && mfn >= 0; i++) {
+        const contents = this.#copied.get(gfn + i)
         const word = (mfn + i) * WORDS
-        const ma = (mfn + i) * PAGE_BYTES
-        if (has && !isSame(memory.u32, word, contents[at]!)) memory.write(ma, contents[at]!)
-        if (!has && !isZero(memory.u32, word)) memory.fill(ma, PAGE_BYTES, 0)
-        if (has) at++
+        if (contents === undefined ? isZero(memory.u32, word) : isSame(memory.u32, word, contents)) continue
+        if (contents === undefined) memory.fill((mfn + i) * PAGE_BYTES, PAGE_BYTES, 0)
+        else memory.write((mfn + i) * PAGE_BYTES, contents)
       }
     }
+    requireSameFrames(here, this.frames)
   }
 
   /**
    * Gives a domain that has just been made in the same machine memory all that the forked one had. A domain for which this has
    * failed is of no more use.
    *
-   * @param state - of the forked domain
+   * @param state - of the forked domain, which has the same vCPUs, interrupt controllers and device models
    * @param mapped - called when device models have mapped what they map, and before RAM is restored
    * @throws as `restoreDomain`; P2mError `ERR_NO_MEMORY`
    */
   async restoreDomain<S extends DomainState>(domain: SavedDomain<S>, state: S, mapped?: () => void): Promise<void> {
-    const rest = await restoreModels(domain, state, mapped, undefined)
+    const rest = await putModelsBack(domain, state, mapped, undefined)
     this.restoreInto(domain)
     goOn(domain, state, rest, undefined)
   }
@@ -133,25 +118,49 @@ function insert(p2m: P2m, { runs, tables }: SharedRam, gfn: number, end: number)
   for (const table of tables) if (table.gfn >= gfn && table.gfn + TABLE_FRAMES <= end) p2m.insertSharedTable(table)
 }
 
-/** Copies the frames that are not in `shared`. @param shared - from low to high */
+/** The shared frames, from low to high, neighbours together. */
+function piecesOf(shared: readonly SharedRam[]): Piece[] {
+  const all: Piece[] = []
+  for (const { runs, tables } of shared) {
+    for (const { gfn, count } of runs) all.push({ gfn, count })
+    for (const { gfn } of tables) all.push({ gfn, count: TABLE_FRAMES })
+  }
+  return all.sort((a, b) => a.gfn - b.gfn)
+}
+
+/**
+ * All frames of a domain, from low to high.
+ *
+ * @param shared - frames of which is known that it has them, from low to high: they are not looked at, and their `mfn` is −1
+ */
+function* allFrames(domain: Domain, shared: readonly Piece[]): Generator<UnsharedRun, void, undefined> {
+  let from = 0
+  for (const { gfn, count } of shared) {
+    if (gfn > from) yield* unsharedFrames(domain, from, gfn)
+    yield { gfn, count, kind: 'ram', mfn: -1 }
+    from = gfn + count
+  }
+  yield* unsharedFrames(domain, from, Infinity)
+}
+
+/** The frames of a range of guest frames. */
+function* unsharedFrames(domain: Domain, from: number, to: number): Generator<UnsharedRun, void, undefined> {
+  for (const run of machineRuns(domain, false, from, to)) {
+    const gfn = Math.max(run.gfn, from)
+    const end = Math.min(run.gfn + run.count, to)
+    yield { gfn, count: end - gfn, kind: run.kind, mfn: run.mfn + gfn - run.gfn }
+  }
+}
+
+/** Copies the frames that are not shared. */
 function copiesOf(domain: Domain, shared: readonly Piece[]): CopiedFrames {
   const { u8, u32 } = domain.memory
-  const gfns: number[] = []
-  const contents: Uint8Array[] = []
-  let run = 0
-  for (const { gfn, mfn, count } of machineRuns(domain, true)) {
-    for (let i = 0; i < count; i++) {
-      while (run < shared.length && shared[run]!.gfn + shared[run]!.count <= gfn + i) run++
-      const next = shared[run]
-      if (next !== undefined && next.gfn <= gfn + i) {
-        // All of the run that lies in this leaf.
-        i = Math.min(next.gfn + next.count - gfn, count) - 1
-        continue
-      }
+  const copies = new Map<number, Uint8Array>()
+  for (const { gfn, count, mfn } of allFrames(domain, shared)) {
+    for (let i = 0; i < count && mfn >= 0; i++) {
       if (isZero(u32, (mfn + i) * WORDS)) continue
-      gfns.push(gfn + i)
-      contents.push(u8.slice((mfn + i) * PAGE_BYTES, (mfn + i + 1) * PAGE_BYTES))
+      copies.set(gfn + i, u8.slice((mfn + i) * PAGE_BYTES, (mfn + i + 1) * PAGE_BYTES))
     }
   }
-  return { gfns: Uint32Array.from(gfns), contents }
+  return copies
 }

@@ -222,10 +222,13 @@ export class FormerFrames {
 
   #putUnannounced(gfn: number, former: FormerContents): void {
     const { memory, p2m, dirtyLogs } = this.#domain
+    const isShared = p2m.lookup(gfn, this.#entry) === p2m.types.shared
+    const word = this.#entry.mfn * WORDS
+    if (former === null ? isZero(memory.u32, word) : isSame(memory.u32, word, former)) return
+    // Clones have it too.
+    if (isShared) p2m.unshare(gfn)
     p2m.lookup(gfn, this.#entry)
     const { mfn } = this.#entry
-    const word = mfn * WORDS
-    if (former === null ? isZero(memory.u32, word) : isSame(memory.u32, word, former)) return
     if (former === null) memory.fill(mfn * PAGE_BYTES, PAGE_BYTES, 0)
     else memory.write(mfn * PAGE_BYTES, former)
     dirtyLogs.mark(gfn, 1)

@@ -3,7 +3,7 @@ import type { P2mLeaf } from '@retrap/p2m'
 import type { Domain } from '../domain.ts'
 import { HvmError } from '../errors.ts'
 
-/** The end of RAM below 1 MiB, of which devices and patchers keep machine addresses: it stays where it is, and has no log. */
+/** The end of RAM below 1 MiB, of which devices and patchers keep machine addresses: its writes have no log. */
 export const FIRST_LOGGED_GFN = 0x100
 
 /** Consecutive guest frames of one kind. */
@@ -40,14 +40,25 @@ export interface MachineRun extends GuestFrames {
  *
  * @throws HvmError `ERR_STATE` for memory that is neither: paged out, to be populated on demand, or another guest's
  */
-export function guestFrames(domain: Domain): GuestFrames[] {
-  const found: { gfn: number; count: number; kind: 'ram' | 'rom' }[] = []
-  for (const { gfn, count, kind } of machineRuns(domain, true)) {
-    const last = found.at(-1)
-    if (last !== undefined && last.kind === kind && last.gfn + last.count === gfn) last.count += count
-    else found.push({ gfn, count, kind })
-  }
-  return found
+export function guestFrames(domain: Domain): readonly GuestFrames[] {
+  const { version } = domain.p2m
+  const before = latest.get(domain)
+  if (before?.version === version) return before.frames
+  const frames: GuestFrames[] = []
+  for (const { gfn, count, kind } of machineRuns(domain, true)) addFrames(frames, gfn, count, kind)
+  latest.set(domain, { version, frames })
+  return frames
+}
+
+/** The frames of a domain when its map was last looked at. */
+const latest = new WeakMap<Domain, { readonly version: number; readonly frames: readonly GuestFrames[] }>()
+
+/** Adds frames that are higher than all in a list. */
+export function addFrames(list: GuestFrames[], gfn: number, count: number, kind: GuestFrames['kind']): void {
+  const last = list.at(-1)
+  const follows = last !== undefined && last.kind === kind && last.gfn + last.count === gfn
+  if (follows) list[list.length - 1] = { gfn: last.gfn, count: last.count + count, kind }
+  else list.push({ gfn, count, kind })
 }
 
 /** Contents of a guest's frames that are read when they are needed. Frames that are not named are zeros. */
@@ -98,7 +109,7 @@ export function sourceOf(pages: GuestPages | GuestPageSource): GuestPageSource {
  */
 export function checkGuestFrames(domain: Domain, frames: readonly GuestFrames[], gfns: Uint32Array): void {
   const here = guestFrames(domain)
-  if (JSON.stringify(here) !== JSON.stringify(frames)) throw new HvmError('ERR_STATE', differenceOf(here, frames))
+  requireSameFrames(here, frames)
   let at = 0
   for (const { gfn, count } of here) {
     while (at < gfns.length && gfns[at]! >= gfn && gfns[at]! < gfn + count && (at === 0 || gfns[at]! > gfns[at - 1]!))
@@ -109,6 +120,16 @@ export function checkGuestFrames(domain: Domain, frames: readonly GuestFrames[],
       'ERR_STATE',
       `saved contents of guest frame ${gfns[at]}, which is out of order or not the guest's`,
     )
+}
+
+/** @throws HvmError `ERR_STATE` where a guest has other frames than it is to have */
+export function requireSameFrames(here: readonly GuestFrames[], frames: readonly GuestFrames[]): void {
+  const isAsSaved = (run: GuestFrames, i: number): boolean => {
+    const saved = frames[i]
+    return saved?.gfn === run.gfn && saved.count === run.count && saved.kind === run.kind
+  }
+  if (here.length !== frames.length || !here.every(isAsSaved))
+    throw new HvmError('ERR_STATE', differenceOf(here, frames))
 }
 
 /**
@@ -163,10 +184,17 @@ export function isSame(u32: Uint32Array, first: number, contents: Uint8Array): b
  * Leaf by leaf, in order of guest frames.
  *
  * @param byTable - shared frames may come by the table, without a machine frame: see `P2m.leaves`
+ * @param from - the first guest frame; a leaf that has frames before it comes whole
+ * @param to - behind the last
  */
-export function* machineRuns(domain: Domain, byTable: boolean = false): Generator<MachineRun, void, undefined> {
+export function* machineRuns(
+  domain: Domain,
+  byTable: boolean = false,
+  from: number = 0,
+  to?: number,
+): Generator<MachineRun, void, undefined> {
   const { p2m, ownedMemories } = domain
-  for (const leaf of p2m.leaves(0, undefined, byTable)) {
+  for (const leaf of p2m.leaves(from, to, byTable)) {
     const kind = kindOf(domain, leaf)
     if (kind === null || ownedMemories.owns(leaf.mfn)) continue
     const { gfn, mfn, order, access, type } = leaf

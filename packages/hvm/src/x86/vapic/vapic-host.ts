@@ -105,7 +105,8 @@ export class DomainVapicHost implements VapicHost {
     const { p2m, memory } = this.#domain
     const { u32 } = memory
     for (const { gfn, mfn, order, rights, type } of p2m.leaves()) {
-      if ((rights & P2M_WRITE) === 0 && type !== P2mType.RAM_LOGDIRTY) continue
+      const isRam = (rights & P2M_WRITE) !== 0 || type === P2mType.RAM_LOGDIRTY || type === P2mType.RAM_SHARED
+      if (!isRam) continue
       const from = (mfn * PAGE_BYTES) >>> 2
       const words = (PAGE_BYTES << order) >>> 2
       for (let i = 0; i < words; i++) {
