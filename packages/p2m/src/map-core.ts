@@ -366,7 +366,7 @@ export class MapCore implements EntryPublisher {
       const lost = this.changes.length === 0 ? 0 : table.rightsBelow(lo, hi, level)
       for (const listener of this.changes) listener(gfn, 2 ** order, lost, false)
       this.#leave(lo, hi, level, gfn, NaN, false)
-      if (this.format.isTable(lo, hi, level)) table.free(tableOf(lo), level - 1)
+      if (this.format.isTable(lo, hi, level)) table.freeBelow(lo, hi, level)
     }
   }
 

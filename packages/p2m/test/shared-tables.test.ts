@@ -67,6 +67,13 @@ function check(memory: MachineMemory, { p2m, plain }: Guest): void {
   expect(p2m.frames).toBe(plain.size)
 }
 
+/** A table goes from one map that another has as well. */
+const REMOVED_TABLE = [
+  { do: 'fork', which: 0, gfn: 0 },
+  { do: 'remove a table', which: 0, gfn: 0x200 },
+  { do: 'fork', which: 0, gfn: 0 },
+] as const
+
 const FORMATS: readonly [string, P2mOptions][] = [
   ['EPT', {}],
   ['LPAE', { stage2: {} }],
@@ -120,7 +127,7 @@ test.each(FORMATS)(
         for (const each of guests) each?.p2m.destroy()
         expect(memory.frames.freeFrames).toBe(free)
       }),
-      { numRuns: 6 },
+      { numRuns: 6, examples: [[REMOVED_TABLE]] },
     )
   },
 )
