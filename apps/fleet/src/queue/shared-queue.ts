@@ -26,8 +26,14 @@ const NAME = 'retrap-fleet'
 const LOCK_MS = 30_000
 /** A job whose workers vanish this often is given up: it may be what ends them. */
 const MOST_STALLS = 10
-/** Ends of jobs come as events, which a restart of Redis loses: so often each job that has not ended is asked for. */
+/**
+ * Ends of jobs come as events, which a restart of Redis loses: jobs that have not ended are asked for one after the other, with so
+ * long a pause between two rounds at least and at most. In between it is as many times as long as the round, so that a plan of
+ * thousands does not keep its server busy.
+ */
 const ASK_MS = 2000
+const LONGEST_ASK_MS = 30_000
+const ASK_SHARE = 20
 /** A run that is ended waits so long for its server. */
 const STOP_MS = 2000
 /** Pause before something is asked of a server again that was away. */
@@ -144,11 +150,11 @@ async function collectAll(
   await again(() => queue.addBulk(added), waiting)
   await new Promise<void>((resolve) => {
     const collect = async (id: string): Promise<void> => {
+      const state = await queue.getJobState(id)
+      if (state !== 'completed' && state !== 'failed') return
       const queued = await queue.getJob(id)
       const job = open.get(id)
       if (queued === undefined || job === undefined) return
-      const state = await queued.getState()
-      if (state !== 'completed' && state !== 'failed') return
       const attempts = withEnd(queued, await attemptsOf(queue, id))
       if (signal.aborted || !open.delete(id)) return
       for (const attempt of attempts) listener.ended(job, attempt)
@@ -158,13 +164,26 @@ async function collectAll(
     const hear = ({ jobId }: { readonly jobId: string }): void => {
       if (open.has(jobId)) collect(jobId).catch(() => undefined)
     }
-    const ask = setInterval(() => {
-      for (const id of open.keys()) collect(id).catch(() => undefined)
-    }, ASK_MS)
+    const asked = new AbortController()
+    const ask = async (): Promise<void> => {
+      for (let pause = ASK_MS; ;) {
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        await setTimeout(pause, undefined, { signal: asked.signal })
+        const began = performance.now()
+        for (const id of open.keys()) {
+          // oxlint-disable-next-line no-await-in-loop -- one request at a time
+          await collect(id).catch(() => undefined)
+          if (asked.signal.aborted) return
+        }
+        pause = Math.min(LONGEST_ASK_MS, Math.max(ASK_MS, ASK_SHARE * (performance.now() - began)))
+      }
+    }
     const finish = (): void => {
-      clearInterval(ask)
+      asked.abort()
       resolve()
     }
+    // Its pause rejects when it is over.
+    ask().catch(() => undefined)
     events.on('completed', hear)
     events.on('failed', hear)
     if (open.size === 0) finish()

@@ -18,13 +18,13 @@ import { FolderStore } from '../../src/store/store.ts'
 import { freePort, kill, type QueueServerProcess, restarted, startPostgres, startRedis } from '../support/servers.ts'
 
 const BOOTS = Number(process.env['FLEET_SOAK_BOOTS'] ?? 25)
-const DEBIAN = Math.ceil(BOOTS * 0.12)
+const DEBIAN = Math.ceil(BOOTS * 0.1)
 /** Of the boots: the guest never prints the text that is expected of it, in two attempts. */
 const FAILING = Math.ceil(BOOTS * 0.04)
 const WORKERS = 3
 /** A job whose workers vanish ten times is given up, so there are fewer for the jobs that run at once. */
 const MOST_KILLS = 8 * Math.ceil(BOOTS / 200)
-const LONGEST_PAUSE_MS = BOOTS > 200 ? 60_000 : 12_000
+const LONGEST_PAUSE_MS = BOOTS > 200 ? 120_000 : 12_000
 
 const WORKER = fileURLToPath(new URL('../support/worker-process.ts', import.meta.url))
 const RETRAP = fileURLToPath(new URL('../../../retrap/', import.meta.url))
@@ -49,7 +49,7 @@ function kept(child: ChildProcess): ChildProcess {
 
 async function plan(store: FolderStore): Promise<Job[]> {
   const guest = await store.put(join(folder, 'guest.bin'))
-  return Array.from({ length: BOOTS }, (_, i): Job => {
+  const jobs = Array.from({ length: BOOTS }, (_, i): Job => {
     const common = { id: `job-${i}`, name: `job ${i}`, folder: '/', timeoutSeconds: 1200, retries: 0 }
     if (i < DEBIAN)
       return { ...common, system: 'linux', args: ['--command=uname -a'], inputs: [], expect: ['Linux retrap'] }
@@ -58,6 +58,9 @@ async function plan(store: FolderStore): Promise<Job[]> {
     if (i < DEBIAN + FAILING) return { ...boot, expect: ['never printed'], timeoutSeconds: 5, retries: 1 }
     return { ...boot, expect: ['retrap> '] }
   })
+  // Of all kinds at any time.
+  const place = ({ id }: Job): number => (Number(id.slice('job-'.length)) * 7919) % 10_007
+  return jobs.toSorted((a, b) => place(a) - place(b))
 }
 
 const expected = ({ id, retries }: Job): string[] =>
