@@ -1,5 +1,5 @@
 /** Servers of queues, each with its files in a folder. They are killed and begin anew in tests. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chownSync, existsSync, mkdirSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -41,18 +41,27 @@ export async function startRedis(folder: string, port: number): Promise<QueueSer
   return { process: server, url: `redis://127.0.0.1:${port}` }
 }
 
+const isRoot = process.getuid?.() === 0
+/** In a user namespace of its own a process is not root, and yet reaches programs that were fetched into root's cache. */
+const hasNamespaces = isRoot && spawnSync('unshare', ['-U', 'true']).status === 0
+const NAMESPACE = ['unshare', '-U'] as const
+
 /** Starts a PostgreSQL, which root must not run: it is the user nobody's then. */
 export async function startPostgres(folder: string, port: number): Promise<QueueServerProcess> {
   const data = join(folder, 'postgres')
-  const user = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
+  const user = isRoot && !hasNamespaces ? { uid: 65_534, gid: 65_534 } : {}
+  const command = (name: string, options: readonly string[]): readonly [string, string[]] => {
+    const [program, ...args] = [...(hasNamespaces ? NAMESPACE : []), name, ...options]
+    return [program ?? name, args]
+  }
   if (!existsSync(data)) {
     mkdirSync(data, { mode: 0o700 })
     if (user.uid !== undefined) chownSync(data, user.uid, user.gid)
     const options = ['-D', data, '-U', 'retrap', '-A', 'trust', '-E', 'UTF8', '--locale=C']
-    execFileSync('initdb', options, { ...user, cwd: '/', stdio: 'pipe' })
+    execFileSync(...command('initdb', options), { ...user, cwd: '/', stdio: 'pipe' })
   }
   const options = ['-D', data, '-p', String(port), '-h', '127.0.0.1', '-k', data]
-  const server = spawn('postgres', options, { ...user, cwd: '/', stdio: ['ignore', 'ignore', 'pipe'] })
+  const server = spawn(...command('postgres', options), { ...user, cwd: '/', stdio: ['ignore', 'ignore', 'pipe'] })
   // It answers after it has repaired what its end has left.
   let said = ''
   const ready = new Promise<void>((resolve, reject) => {
