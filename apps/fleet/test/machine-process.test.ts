@@ -1,5 +1,3 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -59,21 +57,6 @@ describe('a machine that the host ends', () => {
     }
     const end = await untilItCounts(make, jobOf([]), 1, ended.signal)
     expect(end).toMatchObject({ outcome: 'error', detail: 'the run was ended' })
-  })
-
-  test.skipIf(process.platform === 'win32')('hears no signal of the group', async () => {
-    const main = `import { runMachine } from ${JSON.stringify(new URL('../src/worker/machine-process.ts', import.meta.url).href)}
-      process.on('SIGINT', () => {})
-      setTimeout(() => process.kill(0, 'SIGINT'), 300)
-      const job = ${JSON.stringify(jobOf(['--print=a|b|c', '--wait=600']))}
-      const end = await runMachine(
-        { retrap: [process.execPath, ${JSON.stringify(FAKE)}], logs: ${JSON.stringify(folder)} }, job, 1, new AbortController().signal)
-      console.log(end.outcome)`
-    const child = spawn(process.execPath, ['--input-type=module', '--eval', main], { detached: true })
-    let said = ''
-    child.stdout.on('data', (bytes: Buffer) => (said += bytes.toString()))
-    await once(child, 'close')
-    expect(said).toBe('passed\n')
   })
 })
 

@@ -9,7 +9,7 @@ import { hasProgram } from '@retrap/tooling/skip'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Job } from '../src/plan/job.ts'
 import type { JobListener } from '../src/queue/queue.ts'
-import { checkedQueueUrl } from '../src/queue/queue-server.ts'
+import { checkedQueueUrl } from '../src/queue/queue-url.ts'
 import { SharedQueue } from '../src/queue/shared-queue.ts'
 import { freePort, kill, startRedis } from './support/servers.ts'
 

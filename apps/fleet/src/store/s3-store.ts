@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { AwsClient } from 'aws4fetch'
-import { isLoopback } from '../queue/queue-server.ts'
+import { isLoopback } from '../queue/queue-url.ts'
 import { type Artefact, type ArtefactStore, digestOf, FolderStore, StoreError, verifiedFile } from './store.ts'
 
 /** The most that one PUT takes, as the S3 API says ("Uploading objects"). */

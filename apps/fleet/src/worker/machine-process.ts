@@ -56,9 +56,6 @@ export async function runMachine(
     cwd: job.folder,
     // The channel tells the machine when this process is gone, and this process of signals: end-with-parent.mjs.
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-    // Signals for the group of this process, such as those of Ctrl-C and of timeout(1), are this process's alone: it ends its
-    // machines. On Windows there are none, and such a process would have a window.
-    detached: process.platform !== 'win32',
   })
   let written = 0
   let isLate = false
