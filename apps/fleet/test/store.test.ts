@@ -8,6 +8,8 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs'
+import { once } from 'node:events'
+import type { Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import S3rver from 's3rver'
@@ -15,20 +17,28 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { FileCache } from '../src/store/file-cache.ts'
 import { openStore, S3Store } from '../src/store/s3-store.ts'
 import { type ArtefactStore, FolderStore, StoreError } from '../src/store/store.ts'
+import { checkingServer, signatureOf } from './support/signed-requests.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'fleet-store-'))
 const server = new S3rver({
   ...{ port: 0, address: '127.0.0.1', silent: true, directory: join(folder, 's3') },
   configureBuckets: [{ name: 'retrap', configs: [] }],
 })
+/** Checks signatures, which the server behind it does not. */
+const checking = () => checkingServer(port, KEYS.AWS_SECRET_ACCESS_KEY)
+let port = 0
+let front: Server
 const KEYS = { AWS_ACCESS_KEY_ID: 'S3RVER', AWS_SECRET_ACCESS_KEY: 'S3RVER' }
 let address = ''
 
 beforeAll(async () => {
-  const { port } = await server.run()
-  address = `s3://retrap/some/where?endpoint=http://127.0.0.1:${port}`
+  port = (await server.run()).port
+  front = checking().listen(0, '127.0.0.1')
+  await once(front, 'listening')
+  address = `s3://retrap/some/where?endpoint=http://127.0.0.1:${(front.address() as { port: number }).port}`
 })
 afterAll(async () => {
+  front.close()
   await server.close()
   rmSync(folder, { recursive: true, force: true })
 })
@@ -64,6 +74,30 @@ describe.each<readonly [string, () => ArtefactStore]>([
   })
 })
 
+describe('a file that goes to an S3 server in parts', () => {
+  const PART = 5 * 2 ** 20
+
+  test('comes back as it was', async () => {
+    const store = new S3Store(address, KEYS, PART)
+    const content = Buffer.alloc(2 * PART + 12_345, 'the parts of a snapshot ')
+    const { sha256, bytes } = await store.put(file('parts', content))
+    expect(bytes).toBe(content.length)
+    await store.get(sha256, join(folder, 'back'))
+    expect(readFileSync(join(folder, 'back')).equals(content)).toBe(true)
+  })
+
+  test('is not there if it changes meanwhile', async () => {
+    const path = file('changing', Buffer.alloc(PART + 1, 1))
+    const store = new S3Store(address, KEYS, PART)
+    const put = store.put(path)
+    // Its digest is known when the server is asked.
+    front.once('request', () => writeFileSync(path, Buffer.alloc(PART + 1, 2)))
+    await expect(put).rejects.toThrow()
+    const { sha256 } = await new FolderStore(join(folder, 'other')).put(file('same', Buffer.alloc(PART + 1, 1)))
+    await expect(store.get(sha256, join(folder, 'none'))).rejects.toThrow(`has no ${sha256}`)
+  })
+})
+
 describe('what a store gives is checked', () => {
   test('a folder whose file was changed', async () => {
     const store = new FolderStore(join(folder, 'changed'))
@@ -76,6 +110,27 @@ describe('what a store gives is checked', () => {
   test('a server that refuses a key is told with its status', async () => {
     const store = new S3Store(address, { ...KEYS, AWS_ACCESS_KEY_ID: 'nobody' })
     await expect(store.put(file('x', 'secret'))).rejects.toThrow(/refuses PUT of [0-9a-f]{64} with status 403/)
+  })
+
+  test('a server that checks signatures refuses those of another key', async () => {
+    const store = new S3Store(address, { ...KEYS, AWS_SECRET_ACCESS_KEY: 'other' })
+    await expect(store.put(file('x', 'secret'))).rejects.toThrow(/refuses PUT of [0-9a-f]{64} with status 403/)
+  })
+
+  // The first example of "Signature Calculations for the Authorization Header: Transferring Payload in a Single Chunk".
+  test('signatures are those of the specification', () => {
+    const headers = {
+      host: 'examplebucket.s3.amazonaws.com',
+      range: 'bytes=0-9',
+      'x-amz-content-sha256': 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',
+      'x-amz-date': '20130524T000000Z',
+      authorization:
+        'AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request,SignedHeaders=host;range;x-amz-content-sha256;x-amz-date',
+    }
+    const secret = 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY'
+    expect(signatureOf({ method: 'GET', url: '/test.txt', headers }, secret)).toBe(
+      'f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41',
+    )
   })
 
   test.each([
