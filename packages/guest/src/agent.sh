@@ -1,5 +1,5 @@
 #!/bin/sh
-# The agent of @retrap/guest: runs commands for the host. POSIX sh, and base64, cat, dd, head, mkfifo, rm, setsid, stty.
+# The agent of @retrap/guest: runs commands for the host. POSIX sh, and base64, cat, dd, head, mkfifo, rm, setsid, sleep, stty.
 #
 #   sh agent.sh /dev/ttyS1     on a serial line, or on a virtio port such as /dev/virtio-ports/NAME
 #   sh agent.sh                on standard input and output
@@ -23,10 +23,11 @@ for base in "${TMPDIR:-/tmp}" /run /dev/shm ''; do
   dir=$base/retrap-agent.$$
   mkdir -m 700 "$dir" 2>/dev/null && break
 done
-# Each command has a place of its own: a folder.
+# Each command has a place of its own: a folder. From 8 on they are those of streams.
 places='0 1 2 3 4 5 6 7'
+streams='8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39'
 set --
-for place in $places; do set -- "$@" "$dir/$place"; done
+for place in $places $streams; do set -- "$@" "$dir/$place"; done
 mkdir "$@"
 for at in "$@"; do
   shift
@@ -76,6 +77,51 @@ run_command() {
   say "$session 0 end $place $code $printed"
 }
 
+# Takes output $1 of a stream in parts; the host fetches them one after the other. Each part needs a word on descriptor 5.
+take_parts() {
+  exec <"$at/$1.pipe"
+  part=0
+  while read -r word <&5; do
+    dd bs=23552 count=1 >"$at/$1.$((part % 4))"
+    [ -s "$at/$1.$((part % 4))" ] || break
+    part=$((part + 1))
+    echo "$part" >"$at/$1.count"
+  done
+}
+
+# Gives a command its input in parts, each with a word on descriptor 5; a word is the part's number.
+give_parts() {
+  while read -r part <&5 && [ "$part" != end ]; do
+    cat "$at/in.$((part % 4))" || break
+    echo "$((part + 1))" >"$at/in.count"
+  done
+  # The command takes no more; parts that come are as if it had taken them.
+  echo gone >"$at/in.gone"
+}
+
+# In a process of its own: the parent of a stream.
+run_stream() {
+  exec 3<&-
+  exec 5<>"$at/out.room" 6<>"$at/err.room" 7<>"$at/in.room"
+  printf '1\n1\n1\n' >&5
+  printf '1\n1\n1\n' >&6
+  take_parts out 4>&- 6>&- 7>&- &
+  out_reader=$!
+  take_parts err 4>&- 5<&6 6>&- 7>&- &
+  err_reader=$!
+  give_parts 4>&- 5<&7 6>&- 7>&- >"$at/in.pipe" &
+  giver=$!
+  setsid sh "$at/script" <"$at/in.pipe" >"$at/out.pipe" 2>"$at/err.pipe" 4>&- 5>&- 6>&- 7>&- &
+  command=$!
+  echo "$command $out_reader $err_reader $giver" >"$at/pids"
+  wait "$command"
+  code=$?
+  echo "$code" >"$at/code"
+  kill -s KILL "$giver"
+  wait "$out_reader" "$err_reader"
+  echo "$code" >"$at/end"
+}
+
 # Sends a signal to the command of the place with all that it has started.
 signal_command() {
   command=
@@ -91,7 +137,7 @@ signal_command() {
   elif [ ! -s "$at/end" ]; then
     # The command has ended; what it has left behind still holds its output.
     echo held >"$at/held"
-    kill -s KILL "$out_reader" "$err_reader" 2>/dev/null
+    kill -s KILL $out_reader $err_reader 2>/dev/null
   fi
 }
 
@@ -108,7 +154,7 @@ end_command() {
 }
 
 end_commands() {
-  for place in $places; do
+  for place in $places $streams; do
     at=$dir/$place
     end_command
   done
@@ -130,20 +176,20 @@ while :; do
   [ $# -ge 3 ] || continue
 
   if [ "$1 $2" = "$session $last" ]; then
-    [ "$3" = put ] && head -n 1 <&3 >/dev/null
+    case $3 in put | feed) head -n 1 <&3 >/dev/null ;; esac
     say "$saved"
     continue
   fi
   if [ "$3" = sync ]; then
     end_commands
     session=$1 id=$2
-    answer 'ok 1'
+    answer 'ok 2'
     continue
   fi
   [ "$1" = "$session" ] || continue
   id=$2
   # PLACE is the first argument of all but ping.
-  case $4 in [0-7]) place=$4 at=$dir/$4 ;; esac
+  case $4 in [0-9] | [123][0-9]) place=$4 at=$dir/$4 ;; esac
   case $3 in
   ping)
     answer ok
@@ -180,6 +226,55 @@ while :; do
     file=out
     [ "$5" = 2 ] && file=err
     answer "ok $(dd bs=512 skip="$6" count=46 <"$at/$file" 2>/dev/null | base64 -w 0)"
+    ;;
+  spawn) # PLACE staged|COMMAND: a stream
+    end_command
+    [ "$5" = staged ] || printf %b "$5" >"$at/script"
+    rm -f "$at/in.gone" "$at/in.pipe" "$at/out.pipe" "$at/err.pipe" "$at/in.room" "$at/out.room" "$at/err.room"
+    mkfifo "$at/in.pipe" "$at/out.pipe" "$at/err.pipe" "$at/in.room" "$at/out.room" "$at/err.room"
+    for file in pids code end; do : >"$at/$file"; done
+    for file in in out err; do echo 0 >"$at/$file.count"; done
+    run_stream &
+    echo $! >"$at/runner"
+    # Its pipes are open then: a word that comes earlier would be lost.
+    tries=0
+    until [ -s "$at/pids" ] || [ "$tries" -ge 100 ]; do
+      [ "$tries" -gt 20 ] && sleep 1
+      read -r command <"$at/pids"
+      tries=$((tries + 1))
+    done
+    if [ -s "$at/pids" ]; then answer ok; else answer failed; fi
+    ;;
+  feed) # PLACE PART LENGTH: the next line is so many characters of base64
+    data=$(head -n 1 <&3)
+    [ "${#data}" = "$6" ] || continue
+    if printf %s "$data" | base64 -d >"$at/in.$(($5 % 4))" 2>/dev/null && echo "$5" 1<>"$at/in.room"; then
+      answer ok
+    else
+      answer failed
+    fi
+    ;;
+  finish) # PLACE: the input ends
+    echo end 1<>"$at/in.room"
+    answer ok
+    ;;
+  look) # PLACE...: for each PLACE,IN,OUT,ERR,CODE: parts that were given, parts of the outputs, and - until all has ended
+    shift 3
+    text=
+    for place in "$@"; do
+      at=$dir/$place given=- out=- err=- code=-
+      read -r given <"$at/in.count"
+      [ -s "$at/in.gone" ] && given=gone
+      read -r out <"$at/out.count"
+      read -r err <"$at/err.count"
+      read -r code <"$at/end"
+      text="$text $place,${given:--},${out:--},${err:--},${code:--}"
+    done
+    answer "ok$text"
+    ;;
+  part) # PLACE out|err PART: the one before makes room
+    [ "$6" = 0 ] || echo 1 1<>"$at/$5.room"
+    answer "ok $(base64 -w 0 <"$at/$5.$(($6 % 4))")"
     ;;
   kill) # PLACE SIGNAL
     if signal_command "$5"; then answer ok; else answer failed; fi

@@ -10,6 +10,8 @@ export type GuestErrorCode =
   | 'ERR_GUEST_OUTPUT'
   /** The guest cannot read, write or list a file, and says why. */
   | 'ERR_GUEST_FILE'
+  /** Nothing accepts connections at a port of the guest. */
+  | 'ERR_GUEST_CONNECT'
   /** {@link Guest.close} was called. */
   | 'ERR_GUEST_CLOSED'
 

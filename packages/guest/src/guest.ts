@@ -1,9 +1,13 @@
 import { Command, type ExecOptions, type ExecResult } from './command.ts'
+import { connectCommand, connectionOf, type GuestConnection } from './connection.ts'
 import { GuestError } from './errors.ts'
 import { GuestFiles } from './files.ts'
+import { type ForwardOptions, type GuestForward, listen } from './forward.ts'
+import type { GuestProcess } from './guest-process.ts'
 import { quote } from './lines.ts'
 import type { GuestPort } from './port.ts'
 import { Session } from './session.ts'
+import { GuestStreams } from './streams.ts'
 
 /** Options of {@link connectGuest}. */
 export interface GuestOptions {
@@ -22,6 +26,7 @@ const ANSWER_MS = 30_000
 const MOST_OUTPUT_BYTES = 16 << 20
 /** The agent runs this many commands at a time. */
 const PLACES = 8
+const MOST_PORT = 0xffff
 /** The longest time of a timer. */
 const MOST_MS = 2 ** 31 - 1
 
@@ -42,6 +47,7 @@ export class Guest {
   readonly files: GuestFiles
   readonly #session: Session
   readonly #maxBytes: number
+  readonly #streams: GuestStreams
   /** Places of the agent without a command. */
   readonly #free: number[] = Array.from({ length: PLACES }, (_, i) => PLACES - 1 - i)
   /** Calls that wait for one. */
@@ -50,6 +56,7 @@ export class Guest {
   private constructor(session: Session, maxBytes: number) {
     this.#session = session
     this.#maxBytes = maxBytes
+    this.#streams = new GuestStreams(session)
     this.files = new GuestFiles((command, options) => this.exec(command, options))
   }
 
@@ -90,6 +97,42 @@ export class Guest {
       if (next === undefined) this.#free.push(place)
       else next(place)
     }
+  }
+
+  /**
+   * Starts a command in a shell of its own, with streams: its input is written and its outputs are read while it runs. There
+   * are 32 at a time, beside those of `exec`; further calls wait.
+   *
+   * @throws GuestError `ERR_GUEST_OPTION` for an agent of an older version; otherwise as `exec`
+   */
+  async spawn(command: string): Promise<GuestProcess> {
+    if (command.includes('\0')) throw new GuestError('ERR_GUEST_OPTION', 'a command with a character of code 0')
+    return this.#synchronous(() => this.#streams.start(command))
+  }
+
+  /**
+   * Connects to a TCP port of the guest, by a program in it: socat, the nc of BusyBox or OpenBSD, or perl.
+   *
+   * @param options - `address`: an IPv4 address or a name in the guest; default 127.0.0.1
+   * @throws GuestError as `spawn`; what the guest answers shows in `readable`
+   */
+  async connect(port: number, options: { readonly address?: string } = {}): Promise<GuestConnection> {
+    const { address = '127.0.0.1' } = options
+    checked('port', port, MOST_PORT)
+    if (!/^[\w.-]{1,253}$/.test(address))
+      throw new GuestError('ERR_GUEST_OPTION', `address '${address}': expected an IPv4 address or a name`)
+    return connectionOf(await this.spawn(connectCommand(address, port)), port)
+  }
+
+  /**
+   * Makes a port of this host that leads to a TCP port of the guest. In a page, where there are no ports, use `connect`.
+   *
+   * @throws GuestError `ERR_GUEST_OPTION` where the host cannot listen there
+   */
+  async forward(port: number, options: ForwardOptions = {}): Promise<GuestForward> {
+    checked('port', port, MOST_PORT)
+    const { guestAddress } = options
+    return listen(() => this.connect(port, guestAddress === undefined ? {} : { address: guestAddress }), options)
   }
 
   /**

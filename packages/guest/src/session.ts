@@ -6,7 +6,8 @@ import type { GuestPort } from './port.ts'
 const [FIRST_RETRY_MS, MOST_RETRY_MS] = [1000, 4000]
 /** The same while the agent may not have been started. */
 const [FIRST_SYNC_MS, MOST_SYNC_MS] = [100, 1000]
-const VERSION = '1'
+/** Versions of the protocol: 2 has streams. */
+const VERSIONS = ['1', '2']
 
 /** The time that the agent has for each answer to one caller. */
 export interface AnswerLimit {
@@ -41,6 +42,7 @@ export class Session {
   readonly #random: () => number
   readonly #answerMs: number
   #name = ''
+  #version = 0
   #lastId = 0
   #pending: Pending | undefined
   #timer: unknown
@@ -75,6 +77,11 @@ export class Session {
   /** The name of the session. When another one begins, the agent ends all commands of this one. */
   get name(): string {
     return this.#name
+  }
+
+  /** The agent's version of the protocol. */
+  get version(): number {
+    return this.#version
   }
 
   /** Tells a caller what concerns the command at a place. @returns how to end that */
@@ -113,11 +120,13 @@ export class Session {
     this.#name = Array.from({ length: 16 }, () => Math.floor(this.#random() * 16).toString(16)).join('')
     this.#lastId = 0
     const words = await this.#send(['sync'], undefined, undefined, timeoutMs, FIRST_SYNC_MS, MOST_SYNC_MS)
-    if (words.length !== 2 || words[0] !== 'ok' || words[1] !== VERSION)
+    const [ok, version = '', ...more] = words
+    if (ok !== 'ok' || !VERSIONS.includes(version) || more.length > 0)
       throw new GuestError(
         'ERR_GUEST_PROTOCOL',
-        `the agent answers '${quote(words)}' to 'sync': expected 'ok ${VERSION}'`,
+        `the agent answers '${quote(words)}' to 'sync': expected 'ok' and ${VERSIONS.join(' or ')}`,
       )
+    this.#version = Number(version)
     this.#isSynchronous = true
   }
 

@@ -1,39 +1,16 @@
 /** The agent itself, in shells of this host. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
-import { execFileSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { debianMembers } from '@retrap/tooling/debian'
 import { afterAll, describe, expect, test } from 'vitest'
 import { connectGuest, type Guest } from '@retrap/guest'
 import { encodeRequest } from '../src/lines.ts'
 import { localAgent, type LocalAgent } from './support/local-agent.ts'
+import { shellsOf } from './support/shells.ts'
 
-const isLinux = process.platform === 'linux'
 const scratch = mkdtempSync(join(tmpdir(), 'retrap-guest-'))
 afterAll(() => rmSync(scratch, { recursive: true }))
-const env = { ...process.env, TMPDIR: scratch }
-
-interface Shell {
-  readonly name: string
-  readonly command: readonly string[]
-  readonly env: NodeJS.ProcessEnv
-}
-
-/** Debian's busybox, with nothing else, where it runs here. */
-async function busybox(): Promise<readonly Shell[]> {
-  if (!isLinux || process.arch !== 'x64') return []
-  const [folder] = (await debianMembers([{ package: 'busybox-static', members: ['./bin/busybox'] }])) ?? []
-  if (folder === undefined) return []
-  const bin = mkdtempSync(join(scratch, 'bin-'))
-  const names = execFileSync(join(folder, 'bin/busybox'), ['--list'], { encoding: 'utf8' }).trim().split('\n')
-  for (const name of names) symlinkSync(join(folder, 'bin/busybox'), join(bin, name))
-  return [{ name: 'busybox', command: [join(bin, 'sh')], env: { ...env, PATH: bin } }]
-}
-
-const shells: readonly Shell[] = isLinux ? [{ name: 'sh', command: ['sh'], env }, ...(await busybox())] : []
-if (shells.length < 2)
-  console.warn(`SKIPPED: the agent in ${isLinux ? 'busybox, which is not here' : 'shells: no Linux'}`)
+const shells = await shellsOf(scratch)
 
 describe.each(shells)('in $name', ({ command, env: own }) => {
   async function withAgent(action: (guest: Guest, agent: LocalAgent) => Promise<void>): Promise<void> {
@@ -187,7 +164,7 @@ describe.each(shells)('in $name', ({ command, env: own }) => {
     await expect.poll(answers).toHaveLength(9)
     const output = Buffer.from('one\ntwo\n').toString('base64')
     expect(answers()).toEqual([
-      ...Array.from({ length: 2 }, () => 'rt1< 9 me 1 ok 1'),
+      ...Array.from({ length: 2 }, () => 'rt1< 9 me 1 ok 2'),
       ...['me 2 ok', 'me 2 ok', 'me 3 ok', 'me 3 ok', 'me 5 ok'].map((line) => `rt1< 7 ${line}`),
       'rt1< 14 me 0 end 0 0 1',
       `rt1< 20 me 6 ok ${output}`,

@@ -1,0 +1,115 @@
+import type { GuestConnection } from './connection.ts'
+import { GuestError } from './errors.ts'
+
+/** Options of {@link Guest.forward}. */
+export interface ForwardOptions {
+  /** The port of the host; default one that is free. */
+  readonly hostPort?: number
+  /** The address of the host; default 127.0.0.1, so that other machines cannot connect. */
+  readonly hostAddress?: string
+  /** The address in the guest that is connected to; default 127.0.0.1. */
+  readonly guestAddress?: string
+  /** Told why a connection has failed, such as that nothing listens in the guest. */
+  readonly onError?: (error: unknown) => void
+}
+
+/** A port of the host that leads to the guest. Made by {@link Guest.forward}. */
+export interface GuestForward {
+  /** The port of the host. */
+  readonly port: number
+  /** Closes the port, and breaks its connections off. */
+  close(): void
+}
+
+/** The parts of Node's `net` that are used. */
+interface Socket extends AsyncIterable<Uint8Array> {
+  write(bytes: Uint8Array): boolean
+  end(): void
+  destroy(): void
+  on(event: 'error' | 'close', listener: (error: unknown) => void): void
+  once(event: 'drain' | 'close', listener: () => void): void
+}
+interface Server {
+  maxConnections: number
+  listen(options: { port: number; host: string }, listening: () => void): void
+  address(): { readonly port: number }
+  on(event: 'error', listener: (error: Error) => void): void
+  close(): void
+}
+interface Net {
+  createServer(options: { allowHalfOpen: boolean }, accept: (socket: Socket) => void): Server
+}
+
+const MOST_SOCKETS = 256
+
+function nodeNet(): Net {
+  const { process } = globalThis as {
+    readonly process?: { readonly getBuiltinModule?: (name: string) => unknown }
+  }
+  const net = process?.getBuiltinModule?.('node:net')
+  if (net !== undefined) return net as Net
+  throw new GuestError('ERR_GUEST_OPTION', 'this host has no TCP ports, as a page has none: use guest.connect')
+}
+
+/**
+ * Listens at a port of the host, and connects each peer to the guest.
+ *
+ * @param connect - opens a connection to the guest
+ * @throws GuestError `ERR_GUEST_OPTION` where the host cannot listen there
+ */
+export async function listen(connect: () => Promise<GuestConnection>, options: ForwardOptions): Promise<GuestForward> {
+  const { hostPort = 0, hostAddress = '127.0.0.1', onError = () => {} } = options
+  const sockets = new Set<Socket>()
+  const server = nodeNet().createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+    // The `close` that follows does the rest.
+    socket.on('error', () => {})
+    void joined(socket, connect).catch((error: unknown) => {
+      socket.destroy()
+      onError(error)
+    })
+  })
+  server.maxConnections = MOST_SOCKETS
+  await new Promise<void>((resolve, reject) => {
+    server.on('error', (cause) =>
+      reject(new GuestError('ERR_GUEST_OPTION', `port ${hostPort} of the host: ${cause.message}`)),
+    )
+    server.listen({ port: hostPort, host: hostAddress }, resolve)
+  })
+  return {
+    port: server.address().port,
+    close() {
+      server.close()
+      for (const socket of sockets) socket.destroy()
+    },
+  }
+}
+
+/** Lets bytes pass until both ends have ended. */
+async function joined(socket: Socket, connect: () => Promise<GuestConnection>): Promise<void> {
+  const connection = await connect()
+  let hasEnded = false
+  socket.once('close', () => {
+    if (!hasEnded) connection.abort()
+  })
+  const sending = (async () => {
+    try {
+      for await (const bytes of socket) await connection.write(bytes)
+      connection.end()
+    } catch {
+      // The peer has broken its connection off.
+      connection.abort()
+    }
+  })()
+  for await (const bytes of connection.readable) {
+    if (!socket.write(bytes))
+      await new Promise<void>((resolve) => {
+        socket.once('drain', resolve)
+        socket.once('close', resolve)
+      })
+  }
+  hasEnded = true
+  socket.end()
+  await sending
+}

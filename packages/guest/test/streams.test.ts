@@ -1,0 +1,228 @@
+/** Streams of the agent, in shells of this host. */
+import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, connect, type AddressInfo, type Server } from 'node:net'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { connectGuest, type Guest } from '@retrap/guest'
+import { localAgent } from './support/local-agent.ts'
+import { type Shell, shellsOf } from './support/shells.ts'
+import { type Request, ScriptedAgent } from './support/scripted-agent.ts'
+
+const scratch = mkdtempSync(join(tmpdir(), 'retrap-streams-'))
+afterAll(() => rmSync(scratch, { recursive: true }))
+
+const shells = await shellsOf(scratch)
+
+async function withAgent({ command, env }: Shell, action: (guest: Guest) => Promise<void>): Promise<void> {
+  const agent = localAgent(command, env)
+  const guest = await connectGuest(agent)
+  await action(guest)
+  guest.close()
+  await agent.end()
+}
+
+async function all(output: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const parts: Uint8Array[] = []
+  for await (const part of output) parts.push(part)
+  return Buffer.concat(parts)
+}
+
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
+
+describe.each(shells)('streams in $name', (shell) => {
+  test('input goes in and output comes out while a command runs', () =>
+    withAgent(shell, async (guest) => {
+      const process = await guest.spawn('while read -r line; do echo "<$line>"; echo "$line" >&2; done; exit 3')
+      const output = process.stdout[Symbol.asyncIterator]()
+      await process.write('first\n')
+      expect(String(Buffer.from((await output.next()).value as Uint8Array))).toBe('<first>\n')
+      await process.write('second\n')
+      expect(String(Buffer.from((await output.next()).value as Uint8Array))).toBe('<second>\n')
+      process.end()
+      expect((await output.next()).done).toBe(true)
+      expect(String(await all(process.stderr))).toBe('first\nsecond\n')
+      expect(await process.ended).toEqual({ exitCode: 3 })
+      expect((await guest.exec('echo well')).stdout).toBe('well\n')
+    }))
+
+  test('a command waits where nobody reads its output, and its writer where it does not read', () =>
+    withAgent(shell, async (guest) => {
+      const process = await guest.spawn(
+        'i=0; while [ $i -lt 6 ]; do i=$((i+1)); printf "%065536d" 0; echo $i >&2; done',
+      )
+      void all(process.stderr)
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      const begun = await guest.exec('cat "${TMPDIR:-/tmp}"/retrap-agent.*/8/out.count')
+      expect(Number(begun.stdout)).toBeLessThanOrEqual(3)
+      expect((await all(process.stdout)).length).toBe(6 * 65_536)
+
+      const sleeper = await guest.spawn('sleep 1; wc -c')
+      let written = 0
+      for (let i = 0; i < 20; i++) void sleeper.write(new Uint8Array(12_000)).then(() => written++)
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      expect(written).toBeLessThan(12)
+      sleeper.end()
+      expect(String(await all(sleeper.stdout)).trim()).toBe('240000')
+    }))
+
+  test('signals, an abort, and a command that takes no input', () =>
+    withAgent(shell, async (guest) => {
+      const sleeper = await guest.spawn('sleep 1000')
+      await sleeper.kill()
+      for (const output of [sleeper.stdout, sleeper.stderr]) expect((await all(output)).length).toBe(0)
+      expect(await sleeper.ended).toEqual({ exitCode: 143 })
+      await expect(sleeper.kill('no')).resolves.toBeUndefined()
+
+      const endless = await guest.spawn('yes')
+      const reading = all(endless.stdout)
+      endless.abort()
+      await expect(reading).rejects.toMatchObject({ code: 'ERR_GUEST_CLOSED' })
+      expect((await guest.exec('sleep 0.2; ps | grep -c "[y]es$"')).stdout).toBe('0\n')
+
+      const deaf = await guest.spawn('exec <&-; echo deaf; sleep 0.3')
+      for (let i = 0; i < 20; i++) await deaf.write(new Uint8Array(12_000))
+      expect(String(await all(deaf.stdout))).toBe('deaf\n')
+      await expect(guest.spawn('a\0b')).rejects.toMatchObject({ code: 'ERR_GUEST_OPTION' })
+      const open = await guest.spawn('cat')
+      guest.close()
+      await expect(open.ended).rejects.toMatchObject({ code: 'ERR_GUEST_CLOSED' })
+    }))
+})
+
+// The programs that connect are those of busybox, where it is there.
+describe.each(shells.slice(-1))('a forwarded port of $name', (shell) => {
+  const servers: Server[] = []
+  afterAll(() => servers.forEach((server) => server.close()))
+
+  /** Returns what has come, when it has come to its end. */
+  async function echoPort(): Promise<number> {
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      socket.on('error', () => {})
+      void all(socket).then((bytes) => socket.end(bytes))
+    })
+    servers.push(server)
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    return (server.address() as AddressInfo).port
+  }
+
+  async function echoed(port: number, bytes: Uint8Array): Promise<Buffer> {
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+    socket.end(bytes)
+    return all(socket)
+  }
+
+  test('20 connections at once, half-closed, each with its own bytes', () =>
+    withAgent(shell, async (guest) => {
+      const forward = await guest.forward(await echoPort())
+      const sent = [1 << 17, ...Array.from({ length: 19 }, (_, i) => 1000 * i)].map((length) => randomBytes(length))
+      const back = await Promise.all(sent.map((bytes) => echoed(forward.port, bytes)))
+      expect(back.map(sha256)).toEqual(sent.map(sha256))
+      await expect(guest.forward(1, { hostPort: forward.port })).rejects.toMatchObject({ code: 'ERR_GUEST_OPTION' })
+      forward.close()
+      await expect(echoed(forward.port, sent[1]!)).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+    }))
+
+  test('a port that nothing listens at: the peer is closed, and the caller is told', () =>
+    withAgent(shell, async (guest) => {
+      const told = Promise.withResolvers<unknown>()
+      const forward = await guest.forward(1, { onError: told.resolve })
+      expect((await echoed(forward.port, new Uint8Array(1)).catch(() => Buffer.alloc(0))).length).toBe(0)
+      expect(await told.promise).toMatchObject({
+        code: 'ERR_GUEST_CONNECT',
+        message: expect.stringMatching(/refused/i),
+      })
+      forward.close()
+      await expect(guest.connect(0)).rejects.toMatchObject({ code: 'ERR_GUEST_OPTION' })
+      await expect(guest.connect(1, { address: 'a b' })).rejects.toMatchObject({ code: 'ERR_GUEST_OPTION' })
+    }))
+})
+
+describe('an agent that lies about streams', () => {
+  /** A peer that knows of streams, and answers `look` and others as a test says. */
+  const liar = (reply: (request: Request) => readonly string[] | undefined): ScriptedAgent =>
+    new ScriptedAgent((request) => {
+      const [operation] = request.words
+      if (operation === 'sync') return ['ok', '2']
+      return reply(request) ?? ['ok']
+    })
+  const looked = (text: string) =>
+    liar(({ words }) =>
+      words[0] === 'look' ? ['ok', ...text.split(' ')] : words[0] === 'part' ? ['ok', 'QQ=='] : undefined,
+    )
+
+  test.each([
+    { name: 'no report', look: 'nonsense' },
+    { name: 'a report of another stream', look: '9,0,0,0,-' },
+    { name: 'reports of two', look: '8,0,0,0,- 9,0,0,0,-' },
+    { name: 'input that was not sent', look: '8,1,0,0,-' },
+    { name: 'an exit code that is none', look: '8,0,0,0,1000' },
+  ])('$name: the stream fails, and the next call begins a new session', async ({ look }) => {
+    const agent = looked(look)
+    const guest = await connectGuest(agent)
+    const process = await guest.spawn('cat')
+    await expect(process.ended).rejects.toMatchObject({ code: 'ERR_GUEST_PROTOCOL' })
+    await expect(all(process.stdout)).rejects.toMatchObject({ code: 'ERR_GUEST_PROTOCOL' })
+    await guest.ping()
+    expect(agent.requests.filter(({ words }) => words[0] === 'sync')).toHaveLength(2)
+    guest.close()
+  })
+
+  test.each([
+    { name: 'empty', part: '' },
+    { name: 'no base64', part: '*' },
+    { name: 'too long', part: 'A'.repeat(31_408) },
+  ])('a part that is $name ends the stream', async ({ part }) => {
+    const guest = await connectGuest(
+      liar(({ words }) => (words[0] === 'look' ? ['ok', '8,0,1,0,-'] : words[0] === 'part' ? ['ok', part] : undefined)),
+    )
+    const process = await guest.spawn('cat')
+    await expect(all(process.stdout)).rejects.toMatchObject({ code: 'ERR_GUEST_PROTOCOL' })
+    guest.close()
+  })
+
+  test('parts without end wait for their reader, one of each output', async () => {
+    const agent = looked('8,0,999999999,999999999,0')
+    const guest = await connectGuest(agent)
+    const process = await guest.spawn('yes')
+    const output = process.stdout[Symbol.asyncIterator]()
+    for (let i = 0; i < 3; i++) expect(await output.next()).toEqual({ done: false, value: Uint8Array.of(65) })
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(agent.requests.filter(({ words }) => words[0] === 'part').length).toBeLessThanOrEqual(6)
+    process.abort()
+    await expect(output.next()).rejects.toMatchObject({ code: 'ERR_GUEST_CLOSED' })
+    guest.close()
+  })
+
+  test('one that does not answer any more fails in time', async () => {
+    const agent = new ScriptedAgent(({ words }) =>
+      words[0] === 'sync' ? ['ok', '2'] : words[0] === 'spawn' ? ['ok'] : undefined,
+    )
+    const guest = await connectGuest(agent, { answerTimeoutMs: 50 })
+    const process = await guest.spawn('cat')
+    await expect(process.ended).rejects.toMatchObject({ code: 'ERR_GUEST_TIMEOUT' })
+    guest.close()
+  })
+
+  test('an older agent has no streams, and says so; 33 streams take turns', async () => {
+    const old = await connectGuest(new ScriptedAgent(() => []))
+    await expect(old.spawn('cat')).rejects.toMatchObject({ code: 'ERR_GUEST_OPTION' })
+    old.close()
+    const guest = await connectGuest(
+      liar(({ words }) =>
+        words[0] === 'look' ? ['ok', ...words.slice(1).map((place) => `${place},0,0,0,-`)] : undefined,
+      ),
+    )
+    const running = await Promise.all(Array.from({ length: 32 }, () => guest.spawn('cat')))
+    let isThere = false
+    const next = guest.spawn('cat').then(() => (isThere = true))
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(isThere).toBe(false)
+    running[5]!.abort()
+    await next
+    guest.close()
+  })
+})
