@@ -52,7 +52,7 @@ export type Outcome =
   | 'ended'
   /** The time was over. */
   | 'timeout'
-  /** It says nothing of the guest: a wrong option, a file that cannot be read, trouble within `retrap`, or a host that ends machines. */
+  /** Nothing is known of the guest: a wrong option, a file that cannot be read, trouble within `retrap`, or a host that ends machines. */
   | 'error'
 
 /** The end of an attempt. */

@@ -182,7 +182,7 @@ async function collectAll(
       asked.abort()
       resolve()
     }
-    // Its pause rejects when it is over.
+    // The pause between two rounds rejects when all jobs have ended.
     ask().catch(() => undefined)
     events.on('completed', hear)
     events.on('failed', hear)

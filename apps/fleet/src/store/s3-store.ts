@@ -89,7 +89,7 @@ export class S3Store implements ArtefactStore {
       if (whole.digest('hex') !== sha256) throw new StoreError(`${path} has been changed while it was sent`)
       const list = new Blob([`<CompleteMultipartUpload>${parts}</CompleteMultipartUpload>`])
       const done = await this.#accepted('POST', sha256, `?uploadId=${upload}`, list, await hashOf(list))
-      // It answers before it is done, so that an error comes with status 200, too.
+      // The server answers before all is done, so that an error comes with status 200, too.
       if (!(await done.text()).includes('CompleteMultipartUploadResult'))
         throw this.#refusal('POST', sha256, done.status)
     } catch (error) {
