@@ -1,4 +1,4 @@
-import { type AskedServer, type MmioLookup, PORT_REGION, type ServedRegion } from './lookup.ts'
+import { type AskedServer, type MmioLookup, type PortLookup, PORT_REGION, type ServedRegion } from './lookup.ts'
 import type { ConfigAddress, ConfigSpace, EcamWindow } from './config-space.ts'
 import type { RangeHandler, Region, RegionOptions } from '@retrap/device'
 import { type IoDispatchOptions, type IoDispatchState, dispatchParts } from './dispatch-parts.ts'
@@ -43,7 +43,9 @@ export class IoDispatch {
   readonly #space: ConfigSpace
   readonly #registration: Registration
   readonly #mmio: MmioLookup
-  readonly #portMap: Uint32Array
+  readonly #ports: PortLookup
+  /** `#ports.map`, since a look-up was made. */
+  #portMap: Uint32Array
   readonly #portRegions: readonly ServedRegion[]
   readonly #immediate: ImmediateAccess
   readonly #pending: PendingRequests
@@ -62,6 +64,7 @@ export class IoDispatch {
     this.vcpus = options.vcpus
     this.config = space.address
     this.#mmio = mmio
+    this.#ports = ports
     this.#portMap = ports.map
     this.#portRegions = ports.regions
     this.#failures = failures
@@ -144,6 +147,14 @@ export class IoDispatch {
       : this.#slowRead(vcpu, region, IOREQ_TYPE_PIO, port, size)
   }
 
+  /** Makes the look-up of ports, where claims have changed. @returns whether this dispatcher has another one now */
+  #makePorts(): boolean {
+    const ports = this.#ports
+    const isNew = ports.make() || ports.map !== this.#portMap
+    this.#portMap = ports.map
+    return isNew
+  }
+
   /** An access that no call of a handler makes at once. */
   #slowAccess(
     region: ServedRegion,
@@ -154,12 +165,14 @@ export class IoDispatch {
     lo: number,
     hi: number,
   ): number {
+    if (type === IOREQ_TYPE_PIO && this.#makePorts()) return this.#attempt(type, direction, address, size, lo, hi)
     const server = this.#asked.find(region, type, address, size)
     return server === null ? this.#perform(type, direction, address, size, lo, hi) : IO_LOG
   }
 
   /** A read that no call of a handler answers at once, of a vCPU that can wait. */
   #slowRead(vcpu: number, region: ServedRegion, type: number, address: number, size: number): number {
+    if (type === IOREQ_TYPE_PIO && this.#makePorts()) return this.portReadOrSend(vcpu, address, size)
     const { server } = region
     const offset = address - region.base
     if (
@@ -370,6 +383,7 @@ export class IoDispatch {
   }
 
   #regionAt(type: number, address: number): ServedRegion {
+    if (type === IOREQ_TYPE_PIO) this.#makePorts()
     return type === IOREQ_TYPE_PIO
       ? this.#portRegions[this.#portMap[address]! & PORT_REGION]!
       : this.#mmio.find(address)

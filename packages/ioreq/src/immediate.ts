@@ -179,6 +179,7 @@ export class ImmediateAccess {
   /** The region that takes an access whole, as a look-up finds it; null where it takes more to find out. */
   #direct(type: number, address: number, size: number): ServedRegion | null {
     if (type === IOREQ_TYPE_PIO) {
+      this.#ports.make()
       const entry = this.#ports.map[address]!
       return isDirectCall(entry, size) ? this.#ports.regions[entry & PORT_REGION]! : null
     }

@@ -15,8 +15,11 @@ const CONFIG_ADDRESS = 0xcf8
 const CONFIG_DATA = 0xcfc
 const ECAM_BUS_BYTES = 1 << 20
 
+/** Returns the claims that a look-up is made of, in ascending precedence. */
+type ClaimSource = () => Claim[]
+
 /** All claims of a kind in ascending precedence: those of the servers by id, then the hypervisor's own. */
-function claimsInOrder(
+export function claimsInOrder(
   kind: 'port' | 'mmio',
   servers: readonly (IoreqServer | null)[],
   internal: RegionTable,
@@ -25,27 +28,49 @@ function claimsInOrder(
   return [...enabled.flatMap((server) => server!.channel.claims(kind)), ...internal.claims(kind, null)]
 }
 
+/** The map of a look-up that has not been made: nothing answers directly. */
+const NO_PORTS = new Uint32Array(0x1_0000)
+
 /** The bits of a port's entry that are the index of its region. */
 export const PORT_REGION = 0xffff
 
 /**
  * Finds the region that answers for each port.
  *
+ * It is made when somebody looks for a port for the first time after a change of claims: until then nothing answers directly.
  * Painted in ascending precedence, so that a port's region is that of the highest party that claims the port. If that
  * region holds the whole access, it answers: no higher party claims even the first byte. An entry has the index of the
  * region, and the sizes of accesses that this region takes at once, so that an access needs a single look.
  */
 export class PortLookup {
-  readonly map: Uint32Array = new Uint32Array(0x1_0000)
+  /** Another one once the look-up has been made for the first time. */
+  map: Uint32Array = NO_PORTS
   readonly regions: ServedRegion[] = [NOT_DIRECT_PORT]
+  readonly #claims: ClaimSource
+  #isStale = true
 
-  rebuild(servers: readonly (IoreqServer | null)[], internal: RegionTable): void {
+  constructor(claims: ClaimSource) {
+    this.#claims = claims
+  }
+
+  /** The claims have changed. */
+  changed(): void {
+    if (this.#isStale) return
+    this.#isStale = true
     this.map.fill(0)
     this.regions.length = 1
-    for (const claim of claimsInOrder('port', servers, internal)) this.#paint(claim)
+  }
+
+  /** Makes the look-up, for a port without a direct answer. @returns false where it has been made already */
+  make(): boolean {
+    if (!this.#isStale) return false
+    this.#isStale = false
+    if (this.map === NO_PORTS) this.map = new Uint32Array(NO_PORTS.length)
+    for (const claim of this.#claims()) this.#paint(claim)
     // The latch and the PCI decoding of CONFIG_DATA come before any range.
     this.map[CONFIG_ADDRESS] = 0
     this.map.fill(0, CONFIG_DATA, CONFIG_DATA + 4)
+    return true
   }
 
   #paint({ start, end, region }: Claim): void {
@@ -65,10 +90,19 @@ const GRANULE_BYTES = 0x1000
 /** How many granules' segments are remembered. */
 const REMEMBERED = 64
 
-/** Which region answers for each guest-physical address: disjoint segments in ascending order. */
+/** Windows of memory-mapped configuration space. */
+type EcamWindows = readonly { readonly base: number; readonly firstBus: number; readonly lastBus: number }[]
+
+/**
+ * Which region answers for each guest-physical address: disjoint segments in ascending order. They are found when somebody looks
+ * for an address for the first time after a change of claims.
+ */
 export class MmioLookup {
-  starts: Float64Array = new Float64Array(1)
-  regions: ServedRegion[] = [NOT_DIRECT_MMIO]
+  #starts = new Float64Array(1)
+  #regions: ServedRegion[] = [NOT_DIRECT_MMIO]
+  #isStale = true
+  readonly #claims: ClaimSource
+  readonly #windows: () => EcamWindows
   /** The segment of the last look-up. */
   hitStart = 0
   hitEnd = 0
@@ -78,13 +112,24 @@ export class MmioLookup {
   readonly #knownEnds = new Float64Array(REMEMBERED)
   readonly #knownRegions: ServedRegion[] = new Array<ServedRegion>(REMEMBERED).fill(NOT_DIRECT_MMIO)
 
-  rebuild(
-    servers: readonly (IoreqServer | null)[],
-    internal: RegionTable,
-    ecam: readonly { readonly base: number; readonly firstBus: number; readonly lastBus: number }[] = [],
-  ): void {
-    const painted = claimsInOrder('mmio', servers, internal)
-    for (const { base, firstBus, lastBus } of ecam) {
+  constructor(claims: ClaimSource, windows: () => EcamWindows = () => []) {
+    this.#claims = claims
+    this.#windows = windows
+  }
+
+  /** The claims, or the windows, have changed. */
+  changed(): void {
+    if (this.#isStale) return
+    this.#isStale = true
+    this.hitStart = 0
+    this.hitEnd = 0
+    this.#knownEnds.fill(0)
+  }
+
+  #make(): void {
+    this.#isStale = false
+    const painted = this.#claims()
+    for (const { base, firstBus, lastBus } of this.#windows()) {
       const start = base + firstBus * ECAM_BUS_BYTES
       painted.push({ start, end: base + (lastBus + 1) * ECAM_BUS_BYTES, region: NOT_DIRECT_MMIO })
     }
@@ -92,14 +137,11 @@ export class MmioLookup {
     const edges = new Set<number>([0])
     for (const { start, end } of painted) edges.add(start).add(end)
     const starts = [...edges].toSorted((a, b) => a - b)
-    this.regions = starts.map((start) => {
+    this.#regions = starts.map((start) => {
       const claim = painted.findLast((p) => p.start <= start && start < p.end)
       return (claim?.region ?? NOT_DIRECT_MMIO) as ServedRegion
     })
-    this.starts = Float64Array.from(starts)
-    this.hitStart = 0
-    this.hitEnd = 0
-    this.#knownEnds.fill(0)
+    this.#starts = Float64Array.from(starts)
   }
 
   /** The region at `gpa`; remembers its segment. */
@@ -120,7 +162,8 @@ export class MmioLookup {
   }
 
   #search(gpa: number, known: number): ServedRegion {
-    const { starts } = this
+    if (this.#isStale) this.#make()
+    const starts = this.#starts
     let low = 0
     let high = starts.length
     while (low < high) {
@@ -130,7 +173,7 @@ export class MmioLookup {
     }
     this.hitStart = starts[low - 1]!
     this.hitEnd = low < starts.length ? starts[low]! : Infinity
-    this.hit = this.regions[low - 1]!
+    this.hit = this.#regions[low - 1]!
     this.#knownStarts[known] = this.hitStart
     this.#knownEnds[known] = this.hitEnd
     this.#knownRegions[known] = this.hit

@@ -2,13 +2,11 @@ import type { RangeHandler, Region, RegionOptions } from '@retrap/device'
 import type { ConfigSpace } from './config-space.ts'
 import type { InvalidationListener } from './invalidations.ts'
 import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PORT } from './layout.ts'
-import { MmioLookup, PortLookup } from './lookup.ts'
+import { claimsInOrder, MmioLookup, PortLookup } from './lookup.ts'
 import { type PageSource, Parties } from './parties.ts'
 import type { PendingRequests } from './pending.ts'
-import { RegionTable } from './region-table.ts'
+import type { Claim } from './region.ts'
 import type { IoreqServer, ServerOptions, ServerOwner } from './server.ts'
-
-const NO_REGIONS = new RegionTable(() => {})
 
 /** The parts of a dispatcher that the registration of servers and handlers needs. */
 export interface RegistrationParts {
@@ -20,22 +18,25 @@ export interface RegistrationParts {
   readonly invalidations: InvalidationListener | undefined
   /** Accesses are traced: no look-up finds anything, so that all of them come by `ImmediateAccess`. */
   readonly traced: boolean
-  /** The look-ups have been made anew. */
+  /** The look-ups are to be made anew. */
   changed(): void
 }
 
 /** Registers the claimants of a domain's accesses, and keeps the look-ups by which direct accesses find them. */
 export class Registration implements ServerOwner {
   readonly parties: Parties
-  readonly ports: PortLookup = new PortLookup()
-  readonly mmio: MmioLookup = new MmioLookup()
+  readonly ports: PortLookup = new PortLookup(() => this.#claims('port'))
+  readonly mmio: MmioLookup = new MmioLookup(
+    () => this.#claims('mmio'),
+    () => this.#parts.space.windows,
+  )
   readonly #parts: RegistrationParts
   readonly #pending: PendingRequests
 
   constructor(parts: RegistrationParts) {
     this.#parts = parts
     this.#pending = parts.pending
-    this.parties = new Parties(parts.vcpus, parts.pages, (kind) => this.#rebuild(kind))
+    this.parties = new Parties(parts.vcpus, parts.pages, (kind) => this.#changed(kind))
   }
 
   /** Makes a server. @throws IoreqError `ERR_NO_SPACE` where there are eight already */
@@ -63,24 +64,25 @@ export class Registration implements ServerOwner {
 
   /** The windows of memory-mapped configuration space have changed. */
   ecamChanged(): void {
-    this.#rebuild('mmio')
+    this.#changed('mmio')
   }
 
-  #rebuild(kind: 'port' | 'mmio'): void {
-    const { traced, space } = this.#parts
+  #changed(kind: 'port' | 'mmio'): void {
     this.#parts.changed()
-    const servers = traced ? [] : this.parties.servers
-    const internal = traced ? NO_REGIONS : this.parties.internal
-    if (kind === 'port') this.ports.rebuild(servers, internal)
-    else this.mmio.rebuild(servers, internal, space.windows)
+    if (kind === 'port') this.ports.changed()
+    else this.mmio.changed()
+  }
+
+  #claims(kind: 'port' | 'mmio'): Claim[] {
+    return this.#parts.traced ? [] : claimsInOrder(kind, this.parties.servers, this.parties.internal)
   }
 
   // ---- for the servers ----
 
   rangesChanged(server: IoreqServer, type: number): void {
     if (!server.enabled) return
-    if (type === XEN_DMOP_IO_RANGE_PORT) this.#rebuild('port')
-    else if (type === XEN_DMOP_IO_RANGE_MEMORY) this.#rebuild('mmio')
+    if (type === XEN_DMOP_IO_RANGE_PORT) this.#changed('port')
+    else if (type === XEN_DMOP_IO_RANGE_MEMORY) this.#changed('mmio')
   }
 
   stateChanged(server: IoreqServer): void {
@@ -88,16 +90,16 @@ export class Registration implements ServerOwner {
       // Ports of the event channels; the next request finds a server that changes one.
       for (let vcpu = 0; vcpu < this.#parts.vcpus; vcpu++) server.slot(vcpu).eventPort = vcpu + 1
     }
-    this.#rebuild('port')
-    this.#rebuild('mmio')
+    this.#changed('port')
+    this.#changed('mmio')
     if (!server.enabled) this.#pending.disabled(server)
     this.#parts.invalidations?.serverChanged(server)
   }
 
   destroyed(server: IoreqServer): void {
     this.parties.remove(server)
-    this.#rebuild('port')
-    this.#rebuild('mmio')
+    this.#changed('port')
+    this.#changed('mmio')
     this.#pending.lost.destroyed(server)
     this.#parts.invalidations?.serverChanged(server)
     // Its requests have just been ended, so no slot of its pages is in use.

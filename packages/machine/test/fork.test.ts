@@ -266,6 +266,12 @@ test.each([0x2_0000, 0xc_8000, 0x20_0000])(
   },
 )
 
+test('a clone of a machine that stands in for firmware has its devices as they were', async () => {
+  const pc = await made({ ...idle(), clock: 'deterministic' })
+  const clone = await cloned(pc)
+  expect(linesOf(await clone.save())).toEqual(linesOf(await pc.save()))
+})
+
 test('logs of a clone have what it writes, and nothing else', async () => {
   const pc = await made(idle(), 8 * MIB)
   pc.domain.guestMemory.write(4 * MIB, Uint8Array.of(1))

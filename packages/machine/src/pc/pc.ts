@@ -103,7 +103,8 @@ export class Pc {
     const { life, state, failures, snapshots } = pc.#machine
     try {
       await life.startServers(state.options.deviceServers ?? [])
-      await state.boot.setDevices()
+      // A clone's come as they are.
+      if (origin === undefined) await state.boot.setDevices()
     } catch (error) {
       pc.close()
       throw failures.notStarted(error)
