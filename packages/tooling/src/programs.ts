@@ -22,6 +22,7 @@ const PROGRAMS: ProgramTable = [
   { packages: ['nasm'], programs: ['nasm'] },
   { packages: ['socat'], programs: ['socat'] },
   { packages: ['redis-server'], programs: ['redis-server'] },
+  { packages: ['nats-server'], programs: ['nats-server'] },
   { packages: ['postgresql-15'], programs: ['initdb', 'postgres'] },
   { packages: ['lz4'], programs: ['lz4'] },
   { packages: ['acpica-tools'], programs: ['iasl'] },
