@@ -29,8 +29,9 @@ if (isNodeNew) APP_ONLY.push('--ignore-scripts')
 const [command, ...args] = process.argv.slice(2)
 // Only the site needs vite, and all that a page has.
 const withSite = args[0] === 'web' || command === 'build'
-// The SDK of the Model Context Protocol becomes a part of the command's bundle where it is installed.
-const isWhole = withSite || args[0] === 'mcp'
+// The SDK of the Model Context Protocol becomes a part of the command's bundle where it is installed. The client of NATS stays a
+// package of its own.
+const isWhole = withSite || args[0] === 'mcp' || args.some((text) => text.startsWith('nats://'))
 process.exitCode = await main()
 
 async function main() {

@@ -23,17 +23,19 @@ const withoutUnused: Plugin = {
 
 /**
  * A package that nobody would install is no import of the bundle. `npm start` in a checkout installs no development
- * dependencies: those that are not there stay imports, and `retrap mcp` installs them first.
+ * dependencies: those that are not there stay imports, and `retrap mcp` installs them first. Optional
+ * peers are imported when they are used, and an error asks for them.
  */
 const complete: Plugin = {
   name: 'complete',
   generateBundle(_, bundle) {
-    const { dependencies, devDependencies } = JSON.parse(
+    const { dependencies, devDependencies, peerDependencies } = JSON.parse(
       readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
-    ) as Readonly<Record<'dependencies' | 'devDependencies', Readonly<Record<string, string>>>>
+    ) as Readonly<Record<'dependencies' | 'devDependencies' | 'peerDependencies', Readonly<Record<string, string>>>>
     const isInstalled = (name: string): boolean => existsSync(new URL(`../node_modules/${name}`, import.meta.url))
     const missing = Object.keys(devDependencies).filter((name) => !isInstalled(name))
-    const there = new Set([...Object.keys(bundle), ...Object.keys(dependencies), ...missing])
+    const installed = [...Object.keys(dependencies), ...Object.keys(peerDependencies)]
+    const there = new Set([...Object.keys(bundle), ...installed, ...missing])
     for (const file of Object.values(bundle))
       if (file.type === 'chunk')
         for (const name of [...file.imports, ...file.dynamicImports]) {

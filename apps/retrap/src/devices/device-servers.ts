@@ -2,17 +2,35 @@
 import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { connectDeviceServer, serveDeviceModules, type TlsFiles, WatchedTlsFiles } from '@retrap/device-host/node'
+import {
+  announceDevices,
+  connectDeviceServer,
+  connectDiscovered,
+  DeviceDirectory,
+  serveDeviceModules,
+  type TlsFiles,
+  WatchedTlsFiles,
+} from '@retrap/device-host/node'
 import type { StartDeviceServer } from '@retrap/machine'
 import type { Command } from 'commander'
 import { CliError, troubleWith } from '../errors.ts'
 import { parseWhole, usage } from '../options/values.ts'
+import { NATS_KEYS, type NatsAddress, openNats, parseNats } from './nats.ts'
 import type { SessionHost } from '../session/host.ts'
 
 /** Where devices are served, and who this end is. */
-export interface DeviceServerAddress {
+export interface DeviceServerAddress extends DeviceConnection {
   readonly host: string
   readonly port: number
+}
+
+/** Where devices are asked for by their name, and who this end is. */
+export interface NamedDevices extends DeviceConnection {
+  readonly nats: NatsAddress
+}
+
+/** How a connection to devices is made. */
+interface DeviceConnection {
   readonly files: TlsFiles
   /** A file with a text that both ends must know. */
   readonly tokenFile?: string
@@ -42,9 +60,17 @@ export function parseDeviceServer(what: string, text: string, least: 0 | 1): Dev
   if (port < least) throw usage(`${what} ${text}: port ${port}: expected 1 to 65535`)
   if (url.username !== '' || url.password !== '' || !['', '/'].includes(url.pathname) || url.hash !== '')
     throw usage(`${what} ${text}: expected nothing but a host, a port and keys; give ${FORM}`)
-  const keys = url.searchParams
+  return {
+    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    port,
+    ...parseConnection(what, text, url.searchParams, KEYS),
+  }
+}
+
+/** Reads the keys of an address. @throws CliError `ERR_USAGE` */
+function parseConnection(what: string, text: string, keys: URLSearchParams, known: readonly string[]) {
   for (const key of keys.keys())
-    if (!KEYS.includes(key)) throw usage(`${what} ${text} has no '${key}'; it has ${KEYS.join(', ')}`)
+    if (!known.includes(key)) throw usage(`${what} ${text} has no '${key}'; it has ${known.join(', ')}`)
   const file = (key: 'cert' | 'key' | 'ca'): string => {
     const path = keys.get(key) ?? ''
     if (path === '') throw usage(`${what} ${text} needs ${key}=FILE; give ${FORM}`)
@@ -57,8 +83,6 @@ export function parseDeviceServer(what: string, text: string, least: 0 | 1): Dev
   const peers = keys.getAll('peer')
   const [tokenFile, crl] = [keys.get('token'), keys.get('crl')]
   return {
-    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
-    port,
     files: {
       ...{ cert: file('cert'), key: file('key'), ca: file('ca') },
       ...(crl !== null && { crl }),
@@ -72,9 +96,15 @@ export function parseDeviceServer(what: string, text: string, least: 0 | 1): Dev
 /** A parser of `--device-server`, which may be repeated. */
 export function deviceServerOption(
   text: string,
-  before: readonly DeviceServerAddress[] = [],
-): readonly DeviceServerAddress[] {
-  return [...before, parseDeviceServer('--device-server', text, 1)]
+  before: readonly (DeviceServerAddress | NamedDevices)[] = [],
+): readonly (DeviceServerAddress | NamedDevices)[] {
+  return [...before, text.startsWith('nats:') ? parseNamed(text) : parseDeviceServer('--device-server', text, 1)]
+}
+
+/** Reads `nats://HOST:PORT/NAME` with the keys of both connections. @throws CliError `ERR_USAGE` */
+function parseNamed(text: string): NamedDevices {
+  const { nats, keys } = parseNats('--device-server', text)
+  return { nats, ...parseConnection('--device-server', text, keys, [...KEYS, ...NATS_KEYS]) }
 }
 
 /**
@@ -83,12 +113,8 @@ export function deviceServerOption(
  * @param tell - takes what is to be known of such a change
  * @throws CliError `ERR_INPUT`; IoreqError for files that will not do
  */
-async function connectionOf(
-  { host, port, files, tokenFile, reconnectMs }: DeviceServerAddress,
-  tell: (text: string) => void,
-) {
+async function connectionOf({ files, tokenFile, reconnectMs }: DeviceConnection, tell: (text: string) => void) {
   return {
-    address: { host, port },
     tls: await WatchedTlsFiles.open(files, {
       onChanged: () => tell('the certificates have changed: new connections have them'),
       onTrouble: ({ message }) => tell(`the certificates of before stay in use: ${message}`),
@@ -107,12 +133,27 @@ function readToken(path: string): string {
 }
 
 /** Connects each machine to a server of devices. @param tell - takes what is to be known meanwhile */
-export function startRemoteDevices(address: DeviceServerAddress, tell: (text: string) => void): StartDeviceServer {
+export function startRemoteDevices(
+  address: DeviceServerAddress | NamedDevices,
+  tell: (text: string) => void,
+): StartDeviceServer {
   let connection: ReturnType<typeof connectionOf> | undefined
   return async (dispatch, platform, realTime) => {
     connection ??= connectionOf(address, tell)
-    const name = nameOf(address.host, address.port)
-    return connectDeviceServer(dispatch, platform, { ...(await connection), name, realTime })
+    const options = { ...(await connection), realTime }
+    if (!('nats' in address)) {
+      const { host, port } = address
+      return connectDeviceServer(dispatch, platform, { ...options, address: { host, port }, name: nameOf(host, port) })
+    }
+    // A connection that is lost is made again to the same server: NATS is not asked any more.
+    const nats = await openNats(address.nats)
+    const { name } = address.nats
+    try {
+      const directory = new DeviceDirectory(nats, name)
+      return await connectDiscovered(dispatch, platform, { ...options, directory, name })
+    } finally {
+      await nats.close()
+    }
   }
 }
 
@@ -126,10 +167,17 @@ long as it runs. Machines connect with:
   retrap run disk.img --device-server 'tls://HOST:7000?cert=machine.pem&key=machine.key&ca=ca.pem'
 Further keys: peer=NAME (repeatable), a name that the other end's certificate must have; crl=FILE, lists of revoked certificates;
 token=FILE, with the same text at both ends; reconnect=SECONDS, how long a lost connection is waited for (30).
+
+With --announce 'nats://HOST:4222/NAME', machines find a server by a name that its certificate has, the one with the least load of several:
+  retrap run disk.img --device-server 'nats://HOST:4222/NAME?cert=machine.pem&key=machine.key&ca=ca.pem'
+NATS on another host has to be reached by TLS (nats-ca=FILE) and with nats-creds=FILE, or nats-login=FILE with USER:PASSWORD, at both
+ends. Further keys of --announce: host=HOST, where machines reach this host; lease=SECONDS, how long it is remembered (15).
+
 Certificates, authorities and lists are read again when they change, and at SIGHUP; machines that are connected go on.`
 
 interface DeviceServerFlags {
   readonly listen: DeviceServerAddress
+  readonly announce?: Announcement
   readonly machines: number
 }
 
@@ -143,13 +191,17 @@ export function addDeviceServer(program: Command, host: Pick<SessionHost, 'stder
       parseDeviceServer('--listen', text, 0),
     )
     .option(`--machines <count>`, `machines at a time (default: ${USUAL_MACHINES})`, parseMachines, USUAL_MACHINES)
+    .option('--announce <address>', `let machines find them by a name: ${ANNOUNCE_FORM}`, parseAnnounce)
     .addHelpText('after', HELP)
-    .action(async (modules: readonly string[], { listen, machines }: DeviceServerFlags) => {
+    .action(async (modules: readonly string[], { listen, machines, announce }: DeviceServerFlags) => {
       const urls = modules.map(urlOf)
       const tell = (text: string): void => void host.stderr.write(`retrap: ${text}\n`)
       const connection = await connectionOf(listen, tell)
+      // Without it there is no reason to begin.
+      const nats = announce === undefined ? null : await openNats(announce.nats)
       const options = {
         ...connection,
+        address: { host: listen.host, port: listen.port },
         maxMachines: machines,
         onMachineGone: (_name: string, error: Error | null) => {
           if (error !== null) tell(`a machine's devices have failed: ${printable(error.message)}`)
@@ -161,6 +213,10 @@ export function addDeviceServer(program: Command, host: Pick<SessionHost, 'stder
         throw error
       })
       const { port = listen.port } = service.address as { readonly port?: number }
+      const announcer =
+        nats === null || announce === undefined
+          ? null
+          : announceDevices(nats, service, { name: announce.nats.name, ...announce.options })
       tell(`devices are served at ${nameOf(listen.host, port)} (Ctrl-C ends it)`)
       await new Promise<void>((resolve) => {
         const stop = host.onSignal((signal) => {
@@ -174,8 +230,31 @@ export function addDeviceServer(program: Command, host: Pick<SessionHost, 'stder
           resolve()
         })
       })
+      await announcer?.close()
+      await nats?.close()
       await service.close()
     })
+}
+
+/** How a server is announced. */
+interface Announcement {
+  readonly nats: NatsAddress
+  readonly options: { readonly host?: string; readonly leaseMs?: number }
+}
+
+const ANNOUNCE_FORM = 'nats://HOST:PORT/NAME'
+
+/** Reads `nats://HOST:PORT/NAME`, also with `host=HOST` and `lease=SECONDS`. @throws CliError `ERR_USAGE` */
+export function parseAnnounce(text: string): Announcement {
+  const { nats, keys } = parseNats('--announce', text)
+  const known = [...NATS_KEYS, 'host', 'lease']
+  for (const key of keys.keys())
+    if (!known.includes(key)) throw usage(`--announce ${text} has no '${key}'; it has ${known.join(', ')}`)
+  const [host, lease] = [keys.get('host'), keys.get('lease')]
+  const leaseMs = lease === null ? undefined : Number(lease) * 1000
+  if (leaseMs !== undefined && !(Number.isInteger(leaseMs) && leaseMs >= 1000 && leaseMs <= 600_000))
+    throw usage(`--announce ${text}: lease=${lease}: expected 1 to 600 seconds`)
+  return { nats, options: { ...(host !== null && { host }), ...(leaseMs !== undefined && { leaseMs }) } }
 }
 
 /** Models' words must not control a terminal. */

@@ -5,7 +5,12 @@ import { ARM_BOARDS, gicOf } from '../machine/arm-machine.ts'
 import { parseCpu } from './cpu-option.ts'
 import { runsInWorker, startBoardWorker, startControllerWorker } from '../devices/device-modules.ts'
 import { deviceOption, prepareDevices } from '../devices/devices.ts'
-import { deviceServerOption, startRemoteDevices, type DeviceServerAddress } from '../devices/device-servers.ts'
+import {
+  deviceServerOption,
+  startRemoteDevices,
+  type DeviceServerAddress,
+  type NamedDevices,
+} from '../devices/device-servers.ts'
 import { displayOptions, displaySettings, type DisplayFlags } from '../display/display-option.ts'
 import type { DriveArgument } from '../drives/drives.ts'
 import { parseGdb, type GdbOption } from '../gdb/session-gdb.ts'
@@ -44,7 +49,7 @@ export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, Tr
   readonly hypervisor?: 'none' | 'xen'
   readonly console?: 'serial' | 'xen'
   readonly device?: readonly DeviceArgument[]
-  readonly deviceServer?: readonly DeviceServerAddress[]
+  readonly deviceServer?: readonly (DeviceServerAddress | NamedDevices)[]
   readonly devices?: 'inline' | 'async' | 'worker'
   readonly controllers?: 'inline' | 'worker'
   readonly deviceFailure?: 'crash' | 'detach'
@@ -128,7 +133,7 @@ function deviceOptions(command: Command): Command {
     )
     .option(
       '--device-server <address>',
-      'devices of another host, which runs retrap device-server: tls://HOST:PORT?cert=FILE&key=FILE&ca=FILE (repeatable)',
+      'devices of another host, which runs retrap device-server: tls://HOST:PORT?cert=FILE&key=FILE&ca=FILE, or nats://HOST:PORT/NAME?… to find it (repeatable)',
       deviceServerOption,
     )
     .addOption(

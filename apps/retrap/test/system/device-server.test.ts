@@ -6,8 +6,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
 import { authority, devices, devicesRenewed, machine, machineOther } from '@retrap/tooling/certificates'
+import { hasProgram } from '@retrap/tooling/skip'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { parseDeviceServer } from '../../src/devices/device-servers.ts'
+import { deviceServerOption, parseAnnounce, parseDeviceServer } from '../../src/devices/device-servers.ts'
 import { retrapCommand, runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 120_000
@@ -35,12 +36,38 @@ const keysOf = (name: string, { cert, key }: { readonly cert: string; readonly k
   return `${new URLSearchParams({ ...files, token: write('token', 'a text that both know\n') })}`
 }
 
+const withNats = hasProgram('nats-server')
+if (!withNats) console.warn('SKIPPED: devices that are found by NATS need nats-server')
+
+/** Starts a NATS that asks for TLS and a password. */
+async function startNats(): Promise<{ readonly process: ChildProcess; readonly port: string }> {
+  const login = ['--user', 'retrap', '--pass', 'a:b']
+  const tls = ['--tls', '--tlscert', write('nats.pem', devices.cert), '--tlskey', write('nats.key', devices.key)]
+  const child = spawn('nats-server', ['-a', '127.0.0.1', '-p', '-1', ...login, ...tls], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  return new Promise((resolve, reject) => {
+    let log = ''
+    child.stderr.on('data', (bytes: Buffer) => {
+      log += bytes.toString()
+      const [, found] = /for client connections on 127\.0\.0\.1:(\d+)[^]*Server is ready/.exec(log) ?? []
+      if (found !== undefined) resolve({ process: child, port: found })
+    })
+    child.once('exit', () => reject(new Error(`nats-server ends: ${log}`)))
+  })
+}
+const natsAt = (natsPort: string): string =>
+  `nats://127.0.0.1:${natsPort}/devices.test?${new URLSearchParams({ 'nats-ca': write('nats-ca.pem', authority), 'nats-login': write('login', 'retrap:a:b\n') })}`
+
+let nats: Awaited<ReturnType<typeof startNats>> | null = null
 let server: ChildProcess
 let port = ''
 let said = ''
 beforeAll(async () => {
   const listen = `tls://127.0.0.1:0?${keysOf('devices', devices)}&peer=machine.test`
-  const command = retrapCommand(['device-server', write('counter.ts', MODULE), '--listen', listen])
+  if (withNats) nats = await startNats()
+  const announce = nats === null ? [] : ['--announce', natsAt(nats.port)]
+  const command = retrapCommand(['device-server', write('counter.ts', MODULE), '--listen', listen, ...announce])
   server = spawn(process.execPath, command, { stdio: ['ignore', 'ignore', 'pipe'] })
   port = await new Promise<string>((resolve, reject) => {
     server.stderr!.on('data', (bytes: Buffer) => {
@@ -58,18 +85,20 @@ afterAll(async () => {
   server.kill('SIGTERM')
   // It ends as it was asked to, not by the signal.
   expect(await ended).toBe(0)
+  nats?.process.kill()
 }, DEADLINE_MS)
 
-const run = (identity: typeof machine, name: string) =>
-  runRetrap(['--device-server', `tls://127.0.0.1:${port}?${keysOf(name, identity)}`], {
+const run = (identity: typeof machine, name: string, at = `tls://127.0.0.1:${port}?`) =>
+  runRetrap(['--device-server', `${at}${keysOf(name, identity)}`], {
     input: 'memory FED90000\noff\n',
     deadlineMs: DEADLINE_MS,
   })
 
 test(
-  'each machine has devices of its own of the other host',
+  'each machine has devices of its own of the other host, which one of them finds by a name',
   async () => {
-    const [one, two] = await Promise.all([run(machine, 'one'), run(machine, 'two')])
+    const found = nats === null ? run(machine, 'two') : run(machine, 'two', `${natsAt(nats.port)}&`)
+    const [one, two] = await Promise.all([run(machine, 'one'), found])
     for (const { code, stdout, stderr } of [one, two]) {
       expect([code, stderr]).toEqual([0, ''])
       expect(stdout).toMatch(/^ {2}fed90000 {2}00000001 00001234 /m)
@@ -123,5 +152,33 @@ test('an address has files, names, a token and a time', () => {
     files: { cert: 'a', key: 'b', ca: 'c', crl: 'g', peers: ['d', 'e'] },
     tokenFile: 'f',
     reconnectMs: 500,
+  })
+})
+
+const KEYS = 'cert=a&key=b&ca=c'
+test.each([
+  ['nats://h/', /expected a name of devices after the host/],
+  ['nats://h/a/b', /expected a name of devices/],
+  ['nats://h/a%2A', /expected a name of devices/],
+  ['nats:/x', /is no address of NATS/],
+  ['nats://u:p@127.0.0.1/n', /could read a password here; give nats-login=FILE/],
+  [`nats://h/n?${KEYS}`, /h is another host: give nats-ca=FILE \(TLS\)/],
+  [`nats://10.0.0.1/n?${KEYS}&nats-ca=d`, /10\.0\.0\.1 is another host: give nats-creds=FILE or nats-login=FILE/],
+  [`nats://127.0.0.1/n?${KEYS}&nats-creds=d&nats-login=e`, /nats-creds or nats-login, not both/],
+  ['nats://127.0.0.1/n?cert=a', /needs key=FILE/],
+  [`nats://127.0.0.1/n?${KEYS}&host=x`, /has no 'host'; it has cert, .*, nats-ca, nats-creds, nats-login/],
+])('%s is refused', (text, why) => {
+  expect(() => deviceServerOption(text)).toThrow(why)
+})
+
+test('an announcement has a host, a lease, and what NATS asks for', () => {
+  expect(parseAnnounce('nats://[::1]/a.b?host=c.d&lease=2')).toEqual({
+    nats: { host: '::1', port: 4222, name: 'a.b' },
+    options: { host: 'c.d', leaseMs: 2000 },
+  })
+  expect(() => parseAnnounce('nats://localhost/a?cert=b')).toThrow(/has no 'cert'/)
+  expect(() => parseAnnounce('nats://localhost/a?lease=0.5')).toThrow(/expected 1 to 600 seconds/)
+  expect(parseAnnounce('nats://far:1/a?nats-ca=b&nats-creds=c').nats).toEqual({
+    ...{ host: 'far', port: 1, name: 'a', caFile: 'b', credsFile: 'c' },
   })
 })

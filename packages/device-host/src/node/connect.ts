@@ -1,6 +1,7 @@
-import type { IoDispatch } from '@retrap/ioreq'
+import { type IoDispatch, IoreqError } from '@retrap/ioreq'
 import type { DevicePlatform } from '../index.ts'
-import { Dialer, type DialOptions } from './dialer.ts'
+import { type DialHint, Dialer, type DialOptions } from './dialer.ts'
+import type { DeviceDirectory } from './discovery/directory.ts'
 import { reconnectMsOf } from './packet-socket.ts'
 import { SocketTransport } from './socket-transport.ts'
 
@@ -28,11 +29,21 @@ export function connectDeviceServer(
   platform: DevicePlatform,
   options: DeviceServerConnection,
 ): Promise<SocketTransport> {
+  return connect(dispatch, platform, options)
+}
+
+function connect(
+  dispatch: IoDispatch,
+  platform: DevicePlatform,
+  options: DeviceServerConnection,
+  hint?: DialHint,
+): Promise<SocketTransport> {
   const { name, realTime } = options
   const first = Promise.withResolvers<SocketTransport>()
   let transport: SocketTransport | null = null
   const dialer = new Dialer(options, {
     name,
+    ...(hint !== undefined && { hint }),
     received: () => transport?.received ?? 0,
     connected: (packets, received) => {
       // Nothing of it is in the domain before there is somebody to serve it.
@@ -54,4 +65,48 @@ export function connectDeviceServer(
   })
   dialer.dial()
   return first.promise
+}
+
+/** How a machine finds models by their name; see {@link connectDiscovered}. */
+export interface DiscoveredConnection extends Omit<DeviceServerConnection, 'address' | 'tls'> {
+  /** Where servers are announced. */
+  readonly directory: DeviceDirectory
+  /** This end. Without `peers` the other end's certificate must have the name of the devices. */
+  readonly tls: NonNullable<DeviceServerConnection['tls']>
+  /** How long servers are waited for, in milliseconds. Default 5000. */
+  readonly waitMs?: number
+}
+
+/** Servers that are tried: an announcement may be wrong, and each takes up to `openMs`. */
+const MOST_TRIED = 8
+
+/**
+ * Connects a domain to a server that a directory knows: the one with the least load, or the next one where it does not answer, is
+ * full, or cannot prove by its certificate that it has devices of this name. From then on it is as with `connectDeviceServer`: a
+ * lost connection is made again to the same server, and never to another one, which would not have the models' state.
+ *
+ * @returns once there is a connection; `transport.remote.ready` tells when the models are there
+ * @throws IoreqError `ERR_NOT_FOUND` where there is no server, or none that can be used, with the reason of each; `ERR_NO_SPACE`
+ *   where the domain has no room for a server
+ */
+export async function connectDiscovered(
+  dispatch: IoDispatch,
+  platform: DevicePlatform,
+  { directory, waitMs, ...options }: DiscoveredConnection,
+): Promise<SocketTransport> {
+  const { name: peer } = directory
+  const reasons: string[] = []
+  for (const { host, port, fingerprint } of (await directory.find(waitMs)).slice(0, MOST_TRIED)) {
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      return await connect(dispatch, platform, { ...options, address: { host, port } }, { peer, fingerprint })
+    } catch (error) {
+      const isOfServer =
+        error instanceof IoreqError && ['ERR_NOT_FOUND', 'ERR_PERMISSION', 'ERR_PROTOCOL'].includes(error.code)
+      if (!isOfServer) throw error
+      reasons.push(error.message)
+    }
+  }
+  const what = `no server that announces devices ${peer} can be used: ${reasons.join('; ')}`
+  throw new IoreqError('ERR_NOT_FOUND', what)
 }

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { createConnection, type Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import { IoreqError } from '@retrap/ioreq'
 import { OPEN_MS, PacketSocket, reconnectMsOf, REFUSED, type SocketAddress, TLS_ALIVE_MS } from './packet-socket.ts'
-import { isTlsRefusal, tlsConnect, type TlsIdentity } from './tls.ts'
+import { fingerprintOf, isTlsRefusal, tlsConnect, type TlsIdentity } from './tls.ts'
 import { identityOf, type WatchedTlsFiles } from './watched-tls.ts'
 
 /** How the end of a session that connects finds the one that listens. */
@@ -27,10 +28,20 @@ export interface DialOptions {
 /** Why there will be no further attempt. */
 export type DialEnd = 'unreachable' | 'refused' | 'restarted' | 'ended'
 
+/** An address that may be wrong: the first connection has one attempt. */
+export interface DialHint {
+  /** A name that the other end's certificate must have, unless the identity has others. */
+  readonly peer: string
+  /** The certificate of the other end at the first connection, as SHA-256. */
+  readonly fingerprint: string
+}
+
 /** The session that a {@link Dialer} connects. */
 export interface DialedSession {
   /** Names this end to the other one. */
   readonly name: string
+  /** Where the address was found by a hint of others. */
+  readonly hint?: DialHint
   /** Number of the last frame that has arrived. */
   received(): number
   /** Goes on over a new connection. May throw: there is no further attempt then. */
@@ -113,6 +124,7 @@ export class Dialer {
     const packets = new PacketSocket(socket)
     this.#packets = packets
     packets.openWithin(Math.max(RETRY_MS, Math.min(openMs, this.#lostAt + this.#reconnectMs - performance.now())))
+    const { name, hint } = this.#session
     socket.on('error', (error) => {
       this.#why = error.message
       // A certificate that is not trusted fails at once. Later another host may have answered: the right one has time to return.
@@ -133,8 +145,11 @@ export class Dialer {
       }
     }
     socket.once(tls === undefined ? 'connect' : 'secureConnect', () => {
+      if (hint !== undefined && !this.#wasOpen && fingerprintOf(socket as TLSSocket) !== hint.fingerprint) {
+        const what = `${this.#where} has another certificate than was announced`
+        return this.#end('refused', new IoreqError('ERR_PERMISSION', what))
+      }
       const attempt = ++this.#attempt
-      const { name } = this.#session
       packets.open({ session: this.#id, name, token, resumes: this.#wasOpen, attempt }, this.#session.received())
     })
   }
@@ -143,7 +158,9 @@ export class Dialer {
     const { address, tls } = this.#options
     if ('path' in address) return createConnection(address)
     const { port, host = '127.0.0.1' } = address
-    return tls === undefined ? createConnection({ port, host }) : tlsConnect(identityOf(tls), host, port)
+    return tls === undefined
+      ? createConnection({ port, host })
+      : tlsConnect(identityOf(tls), host, port, this.#session.hint?.peer)
   }
 
   get #where(): string {
@@ -162,7 +179,8 @@ export class Dialer {
 
   #retry(): void {
     if (this.#ended) return
-    if (performance.now() - this.#lostAt > this.#reconnectMs) {
+    const isHint = this.#session.hint !== undefined && !this.#wasOpen
+    if (isHint || performance.now() - this.#lostAt > this.#reconnectMs) {
       const why = this.#why === '' ? '' : ` (${this.#why})`
       const what = this.#wasOpen
         ? `the connection was lost and not made again within ${this.#reconnectMs} ms`

@@ -4,8 +4,16 @@
  * @packageDocumentation
  */
 export { connectDevices, DeviceClient, type DeviceClientOptions } from './client.ts'
-export { connectDeviceServer, type DeviceServerConnection } from './connect.ts'
+export {
+  connectDeviceServer,
+  connectDiscovered,
+  type DeviceServerConnection,
+  type DiscoveredConnection,
+} from './connect.ts'
 export type { DialOptions } from './dialer.ts'
+export type { DeviceAnnouncement, NatsClient } from './discovery/announcement.ts'
+export { announceDevices, type AnnounceOptions, DeviceAnnouncer } from './discovery/announcer.ts'
+export { DeviceDirectory } from './discovery/directory.ts'
 export { DeviceListener, type DeviceListenerOptions } from './listener.ts'
 export { attachModules, importModels } from './modules.ts'
 export type { ListenOptions } from './packet-listener.ts'

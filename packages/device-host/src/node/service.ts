@@ -1,4 +1,5 @@
 import { IoreqError } from '@retrap/ioreq'
+import { X509Certificate } from 'node:crypto'
 import { MessageChannel, Worker } from 'node:worker_threads'
 import { FramedServer } from '../framed-server.ts'
 import type { Frame } from '../frames.ts'
@@ -8,6 +9,7 @@ import { type ListenOptions, PacketListener } from './packet-listener.ts'
 import { type Opening, type PacketSocket, reconnectMsOf, type SocketAddress } from './packet-socket.ts'
 import { programOf, sourceFlags } from './programs.ts'
 import { Session } from './session.ts'
+import { identityOf } from './watched-tls.ts'
 
 /** The options of a {@link DeviceService}. The token is what hypervisors must know. */
 export interface DeviceServiceOptions extends ListenOptions {
@@ -20,6 +22,9 @@ export interface DeviceServiceOptions extends ListenOptions {
   /** Called when a machine is served no more; null: it has ended, or was not there again in time. */
   onMachineGone?(name: string, error: Error | null): void
 }
+
+/** Default of `maxMachines`. */
+const MAX_MACHINES = 16
 
 /** The models of one machine. */
 interface MachineModels {
@@ -173,10 +178,20 @@ export class DeviceService {
     return this.#machines.size
   }
 
+  /** How many machines may be served at a time. */
+  get maxMachines(): number {
+    return this.#options.maxMachines ?? MAX_MACHINES
+  }
+
+  /** SHA-256 of the certificate that it shows now; null without TLS. */
+  get fingerprint(): string | null {
+    const { tls } = this.#options
+    return tls === undefined ? null : new X509Certificate(identityOf(tls).cert).fingerprint256
+  }
+
   #create({ session, name }: Opening): ServedMachine {
-    const { maxMachines = 16 } = this.#options
-    if (this.#machines.size >= maxMachines)
-      throw new IoreqError('ERR_NO_SPACE', `at most ${maxMachines} machines are served at a time`)
+    if (this.#machines.size >= this.maxMachines)
+      throw new IoreqError('ERR_NO_SPACE', `at most ${this.maxMachines} machines are served at a time`)
     const machine: ServedMachine = new ServedMachine(name, reconnectMsOf(this.#options), this.#start, (error) => {
       this.#machines.delete(machine)
       this.#listener.forget(session, error?.message)

@@ -112,10 +112,15 @@ export function tlsServer(identity: TlsIdentity, secured: (socket: TLSSocket) =>
   return server
 }
 
-/** Connects the end that connects. @throws IoreqError `ERR_INVALID` */
-export function tlsConnect(identity: TlsIdentity, host: string, port: number): TLSSocket {
+/**
+ * Connects the end that connects.
+ *
+ * @param peer - a name that the other end's certificate must have, unless the identity has others
+ * @throws IoreqError `ERR_INVALID`
+ */
+export function tlsConnect(identity: TlsIdentity, host: string, port: number, peer: string = host): TLSSocket {
   checkIdentity(identity)
-  const names = identity.peers ?? [host]
+  const names = identity.peers ?? [peer]
   const [first] = names
   return connect({
     ...contextOptions(identity),
@@ -139,6 +144,11 @@ export function whyNotTrusted(socket: TLSSocket, { peers }: TlsIdentity): string
   const cert = socket.getPeerCertificate()
   if (peers.some((name) => checkServerIdentity(name, cert) === undefined)) return null
   return 'your certificate has none of the names that may connect'
+}
+
+/** SHA-256 of the other end's certificate. */
+export function fingerprintOf(socket: TLSSocket): string {
+  return socket.getPeerCertificate().fingerprint256
 }
 
 /**
