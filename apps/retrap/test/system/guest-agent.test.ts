@@ -1,8 +1,10 @@
 /** Debian's kernel with agents of `@retrap/guest` at a serial and at a virtio port: commands, files, a clone, and machines that were saved. */
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { AGENT, connectGuest, GuestStream } from '@retrap/guest'
 import { createPc, type PcVirtioDevice } from '@retrap/machine'
+import { TEST_LONG } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { expect, test } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
@@ -13,14 +15,23 @@ mount -t tmpfs tmpfs /tmp
 cat > /agent <<'END OF AGENT'
 ${AGENT}
 END OF AGENT
+ip link set lo up
+mkdir /www
+head -c 10000 /dev/urandom > /www/file
+httpd -p 127.0.0.1:80 -h /www
+nc -ll -p 7 -e cat &
 sh /agent /dev/vport0p1 &
 sh /agent /dev/ttyS1
 `
 /** The host may be busy. */
 const DEADLINE_MS = 300_000
+/** Of forwarded ports: an emulated guest takes most of a second for each connection. */
+const [CONNECTIONS, ECHOED_BYTES] = TEST_LONG ? [20, 1 << 20] : [3, 1 << 15]
 const PATIENT = { connectTimeoutMs: DEADLINE_MS, answerTimeoutMs: DEADLINE_MS }
 
 const linux = await linuxWith(['virtio_pci', 'virtio_console'], AUTO)
+
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
 /** A console that nobody uses, and a port. */
 const portOf = (stream: GuestStream): readonly PcVirtioDevice[] => [
@@ -63,6 +74,22 @@ test.runIf(linux !== undefined)(
     await expect(guest.exec('yes', { ...limited, timeoutMs: DEADLINE_MS })).rejects.toMatchObject({
       code: 'ERR_GUEST_OUTPUT',
     })
+
+    // Ports of the guest on ports of the host: a server of HTTP, and one that returns what it gets.
+    const web = await other.forward(80)
+    const file = await other.files.read('/www/file')
+    const pages = Array.from({ length: CONNECTIONS }, async () => {
+      const response = await fetch(`http://127.0.0.1:${web.port}/file`, { headers: { connection: 'close' } })
+      return sha256(new Uint8Array(await response.arrayBuffer()))
+    })
+    expect(await Promise.all(pages)).toEqual(pages.map(() => sha256(file)))
+    web.close()
+    const echo = await other.forward(7)
+    const sent = randomBytes(ECHOED_BYTES)
+    const socket = connect({ port: echo.port, host: '127.0.0.1', allowHalfOpen: true })
+    socket.end(sent)
+    expect(sha256(Buffer.concat(await socket.toArray()))).toBe(sha256(sent))
+    echo.close()
 
     // A clone in the middle of a command, of a session that its host does not know.
     const busy = guest.exec('echo slow >/tmp/b; sleep 2; cat /tmp/b')
