@@ -1,13 +1,14 @@
 // Forks a Linux guest of 256 MiB that waits at its prompt, and has it go back to a checkpoint after 50 frames were written.
 // Processor time of the process counts, and the median of many. v86 and QEMU fork no machine: beside a fork stands the time in
 // which v86 saves a state and restores it, and QEMU does `savevm` and `loadvm`; beside a reset that of going back alone. All of
-// them run the same 32-bit kernel and initramfs. Ratios are their time of day by ours: more is better for retrap.
+// them run the same 32-bit kernel and initramfs. At the end stands the round trip of a command by the guest's agent. Ratios are their time of day by ours: more is better for retrap.
 // @programs: gcc as
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { provideDebianPrograms } from '@retrap/tooling/programs'
+import { AGENT_IN_GUEST, qemuRoundTrips, retrapRoundTrips } from './fork/round-trips.ts'
 import { fetchSeabios } from './jit/peers.ts'
 import { argumentsOf, type Figures, figuresOf, linuxGuest, median, QEMU } from './snapshot/peers.ts'
 import { qemuFigures } from './snapshot/qemu-guest.ts'
@@ -16,6 +17,8 @@ const RETRAP_GUEST = fileURLToPath(new URL('fork/retrap-guest.ts', import.meta.u
 const V86_GUEST = fileURLToPath(new URL('snapshot/v86-guest.ts', import.meta.url))
 /** How often each of the peers saves and goes on. */
 const PEER_ROUNDS = 5
+/** Commands whose round trips are measured. */
+const EXEC_ROUNDS = 100
 
 interface Times {
   readonly cpu: number
@@ -49,6 +52,10 @@ export async function run([rounds = '1000']: readonly string[]): Promise<void> {
     const reset = median(ours.reset.map(({ cpu }) => cpu))
     console.log(`fork-reset-cpu: ${(1000 * reset).toFixed(0)} us of processor time a reset (goal 100, floor 500)`)
     console.log(`fork-resets: ${ours.resetsPerSecond.toFixed(0)} resets a second`)
+    const withAgent = await linuxGuest(folder, AGENT_IN_GUEST)
+    const exec = median(await retrapRoundTrips(withAgent, EXEC_ROUNDS))
+    const theirs = median(await qemuRoundTrips(folder, withAgent, EXEC_ROUNDS))
+    console.log(`fork-exec: ${(theirs / exec).toFixed(2)} x QEMU (${exec.toFixed(1)} ms against ${theirs.toFixed(1)})`)
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

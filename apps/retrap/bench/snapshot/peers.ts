@@ -1,7 +1,7 @@
 // The guest of the benches of snapshots and forks, and how each emulator's figures are got.
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { buildInitramfs } from '../../src/linux/initramfs.ts'
+import { buildInitramfs, type GuestAgent } from '../../src/linux/initramfs.ts'
 import { runProgram } from '../../test/support/processes.ts'
 import { fetchI386, NODE_FLAGS } from '../jit/peers.ts'
 
@@ -32,11 +32,16 @@ export interface LinuxGuest {
   readonly prompt: string
 }
 
-/** Debian's 32-bit kernel with busybox, which all of the emulators run. @param folder - where the initramfs is made */
-export async function linuxGuest(folder: string): Promise<LinuxGuest> {
+/**
+ * Debian's 32-bit kernel with busybox, which all of the emulators run.
+ *
+ * @param folder - where the initramfs is made
+ * @param agent - is in it, and is started
+ */
+export async function linuxGuest(folder: string, agent?: GuestAgent): Promise<LinuxGuest> {
   const { kernel, busybox } = await fetchI386()
-  const initrd = join(folder, 'initrd.img')
-  await writeFile(initrd, buildInitramfs(await readFile(busybox)))
+  const initrd = join(folder, agent === undefined ? 'initrd.img' : 'initrd-agent.img')
+  await writeFile(initrd, buildInitramfs(await readFile(busybox), [], agent))
   const commandLine = 'console=ttyS0 quiet mitigations=off'
   return { kernel, initrd, mebibytes: 256, commandLine, prompt: '/ # \u001b[6n' }
 }
