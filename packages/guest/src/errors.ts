@@ -12,6 +12,8 @@ export type GuestErrorCode =
   | 'ERR_GUEST_FILE'
   /** Nothing accepts connections at a port of the guest. */
   | 'ERR_GUEST_CONNECT'
+  /** The guest cannot set its clock, and says why. */
+  | 'ERR_GUEST_TIME'
   /** {@link Guest.close} was called. */
   | 'ERR_GUEST_CLOSED'
 

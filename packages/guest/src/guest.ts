@@ -148,6 +148,20 @@ export class Guest {
     })
   }
 
+  /**
+   * Sets the guest's clock, by its program `date`: that of a clone, or of a machine that was restored, goes on from the instant
+   * that it has come from.
+   *
+   * @param seconds - since 1970; default the host's time, to within the time that the command takes
+   * @throws GuestError `ERR_GUEST_TIME` where the guest cannot, `ERR_GUEST_OPTION`; as {@link Guest.exec}
+   */
+  async setTime(seconds: number = Math.round(Date.now() / 1000)): Promise<void> {
+    checked('seconds', seconds)
+    const { exitCode, stderr } = await this.exec(`date -u -s @${seconds}`)
+    if (exitCode !== 0)
+      throw new GuestError('ERR_GUEST_TIME', `the guest's clock cannot be set: ${stderr.trim() || `date: ${exitCode}`}`)
+  }
+
   /** Ends the connection, and the commands that run; calls that wait reject with `ERR_GUEST_CLOSED`. */
   close(): void {
     this.#session.close()

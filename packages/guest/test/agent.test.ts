@@ -2,7 +2,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import { connectGuest, type Guest } from '@retrap/guest'
 import { encodeRequest } from '../src/lines.ts'
 import { localAgent, type LocalAgent } from './support/local-agent.ts'
@@ -20,6 +20,26 @@ describe.each(shells)('in $name', ({ command, env: own }) => {
     guest.close()
     await agent.end()
   }
+
+  test("the guest's clock is set by its program", () =>
+    withAgent(async (guest) => {
+      // Here it would be this host's clock, since a shell may have a `date` of its own: `npm run -s soak -- generation` sets a guest's.
+      const none = {
+        stdout: '',
+        stderr: '',
+        stdoutBytes: new Uint8Array(),
+        stderrBytes: new Uint8Array(),
+        signal: null,
+      }
+      const exec = vi.spyOn(guest, 'exec').mockImplementation(async (text) => {
+        return text.endsWith('@7') ? { ...none, exitCode: 1, stderr: 'not you\n' } : { ...none, exitCode: 0 }
+      })
+      await guest.setTime(1_800_000_000)
+      const refused = { code: 'ERR_GUEST_TIME', message: "the guest's clock cannot be set: not you" }
+      await expect(guest.setTime(7)).rejects.toMatchObject(refused)
+      await expect(guest.setTime(1.5)).rejects.toMatchObject({ code: 'ERR_GUEST_OPTION' })
+      expect(exec.mock.calls).toEqual([['date -u -s @1800000000'], ['date -u -s @7']])
+    }))
 
   test('commands have input, outputs, and an end', () =>
     withAgent(async (guest) => {

@@ -105,6 +105,11 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
     accepts: (value) =>
       object(value) && isWhole(value['clones']) && value['clones'] !== 0 && isWhole(value['writtenBytes']),
   },
+  generation: {
+    expected: "{ after?: 'new', 'same' or a whole number }",
+    accepts: (value) =>
+      object(value) && (['new', 'same', undefined].includes(value['after'] as string) || isWhole(value['after'])),
+  },
   snapshot: {
     expected: 'what pc.save returned',
     accepts: (value) => object(value) && object(value['state']) && object(value['pages']),

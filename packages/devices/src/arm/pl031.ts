@@ -35,6 +35,11 @@ export interface Pl031Options {
   readonly irq: number
   /** Wall-clock time at power-on in seconds from 1970-01-01, UTC. */
   readonly epochSeconds: number
+  /**
+   * The host's wall clock, in seconds. A restored clock moves on by what has passed on it since the clock was saved;
+   * default: it goes on from the time that it showed.
+   */
+  readonly wallClock?: () => number
 }
 
 /** Saved form of a {@link Pl031}. */
@@ -53,6 +58,8 @@ export interface Pl031State {
   readonly imsc: number
   /** Raw interrupt. */
   readonly ris: number
+  /** The host's wall clock when it was saved, in seconds; null or absent where it does not follow it. */
+  readonly wallSeconds?: number | null
 }
 
 /**
@@ -218,6 +225,7 @@ export class Pl031 implements DeviceModel {
       lr: this.#lr,
       imsc: this.#imsc,
       ris: this.#ris,
+      wallSeconds: this.#options.wallClock?.() ?? null,
     }
   }
 
@@ -231,5 +239,20 @@ export class Pl031 implements DeviceModel {
     this.#imsc = saved.imsc
     this.#armAlarm()
     this.#setRaw(saved.ris)
+    this.#catchUp(saved.wallSeconds ?? null)
+  }
+
+  /** Moves on by what has passed on the host's wall clock since it was saved; an alarm in between is noticed. */
+  #catchUp(then: number | null): void {
+    const now = this.#options.wallClock?.()
+    if (now === undefined || then === null) return
+    const before = this.#counter()
+    const passed = now - then
+    const whole = Math.floor(passed)
+    this.#base.add(-Math.round((passed - whole) * SECOND_NS))
+    this.#baseSeconds = (this.#baseSeconds + whole) >>> 0
+    // An alarm of the second that was shown has been noticed.
+    if (this.#mr !== before && (this.#mr - before) >>> 0 <= this.#counter() - before) this.#setRaw(1)
+    this.#armAlarm()
   }
 }

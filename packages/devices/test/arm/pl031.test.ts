@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Pl031 } from '../../src/arm/index.ts'
+import { Pl031, type Pl031Options } from '../../src/arm/index.ts'
 import { FakeMachine } from '../support/fake-machine.ts'
 
 const BASE = 0x0901_0000
@@ -16,8 +16,11 @@ const SECOND = 1e9
 const STEP = 5_000_000
 const EPOCH = Date.UTC(2026, 10, 22) / 1000
 
-const board = (epochSeconds = EPOCH): { clock: Pl031; machine: FakeMachine } => {
-  const clock = new Pl031({ base: BASE, irq: 34, epochSeconds })
+const board = (
+  epochSeconds = EPOCH,
+  more: Pick<Pl031Options, 'wallClock'> = {},
+): { clock: Pl031; machine: FakeMachine } => {
+  const clock = new Pl031({ base: BASE, irq: 34, epochSeconds, ...more })
   return { clock, machine: new FakeMachine(clock) }
 }
 
@@ -138,6 +141,31 @@ test('a saved state goes on in another, after a reset the counter runs on', () =
   expect(JSON.stringify(other.clock.save())).toBe(JSON.stringify(clock.save()))
   clock.reset()
   expect([machine.line(34).level, machine.load(DR), machine.load(MR), machine.load(IMSC)]).toEqual([false, 503, 0, 0])
+})
+
+test.each([
+  ['shows the time that has passed on the wall', 3600.75, 4102, true],
+  ['shows the time to which the wall was set back', -100, 401, false],
+])('a restored clock %s', (_what, passed, shown, isDue) => {
+  let wall = 1_000_000.25
+  const wallClock = (): number => wall
+  const first = board(500, { wallClock })
+  first.machine.store(MR, 2000)
+  first.machine.advance(1.5 * SECOND)
+  const state: unknown = JSON.parse(JSON.stringify(first.clock.save()))
+  wall += passed
+  const other = board(0, { wallClock })
+  other.machine.time = first.machine.time
+  other.clock.restore(state)
+  expect([other.machine.load(DR), other.machine.load(RIS)]).toEqual([shown, isDue ? 1 : 0])
+  // Restored once more, at the same time of the host, it shows the same.
+  other.clock.restore(JSON.parse(JSON.stringify(other.clock.save())))
+  expect(other.machine.load(DR)).toBe(shown)
+  // Without a wall clock it goes on from where it was.
+  const without = board(0)
+  without.machine.time = first.machine.time
+  without.clock.restore(state)
+  expect(without.machine.load(DR)).toBe(501)
 })
 
 test('a time that is none is refused', () => {

@@ -58,6 +58,8 @@ export interface AcpiBoard {
   readonly serialPorts: readonly AcpiSerialPort[]
   /** Whether there is an 8042-compatible keyboard controller. */
   readonly keyboardController: boolean
+  /** Where the identifier of the machine's generation is, and the GSI whose edge tells of a new one; absent: there is none. */
+  readonly generation?: { readonly address: number; readonly irq: number } | undefined
   /** Whether there is a graphics card with VGA, which an OS may look for; default false. */
   readonly graphics?: boolean | undefined
 }

@@ -107,6 +107,8 @@ export const ioWindowInMemory = (min: number, max: number, translation: number):
 
 /** `Interrupt (ResourceConsumer, Level, ActiveHigh, Exclusive) { gsi }`. */
 export const interruptLevel = (gsi: number): number[] => [0x89, ...le(6, 2), 0x01, 1, ...le(gsi, 4)]
+/** The same of an edge. */
+export const interruptEdge = (gsi: number): number[] => [0x89, ...le(6, 2), 0x03, 1, ...le(gsi, 4)]
 
 /** `GpioInt (Edge, ActiveHigh, Exclusive, PullNone, 0, controller) { line }` (6.4.3.8.1, "GPIO Connection Descriptor"). */
 export function gpioEdge(controller: string, line: number): number[] {

@@ -180,7 +180,7 @@ export class ArmMachine {
     this.domain.dispatch.setPortWindow(new PortWindow(VIRT.pciePorts.base))
     this.#placed = placeArmBoard(
       this.domain,
-      { ...this.#board, epochSeconds, firmware, ramfb: hasRamfb(pci) },
+      { ...this.#board, epochSeconds, followsHost: !this.domain.clock.deterministic, firmware, ramfb: hasRamfb(pci) },
       typeof options.devicePlacement === 'function' ? options.devicePlacement : undefined,
       {
         transmit: (bytes) => line.transmit(bytes),

@@ -9,6 +9,8 @@ import { type ArmBoard, checkArmBoard, gsiOfSpi, POWER_BUTTON_LINE, VIRT } from 
 export interface ArmModelsOptions extends ArmBoard {
   /** Wall-clock time at power-on, seconds from 1970. */
   readonly epochSeconds: number
+  /** The host's wall clock, which a machine that is restored later shows; see `Pl031Options.wallClock`. */
+  readonly wallClock?: (() => number) | undefined
   /** The other end of the serial port; default nothing is connected. */
   readonly serial?: ByteStreamBackend | undefined
   /** Devices of the virtio transports, from the first on; default none. */
@@ -62,14 +64,14 @@ export function createArmTransports(virtio: readonly VirtioDevice[] = []): reado
  */
 export function createArmBoardModels(options: Omit<ArmModelsOptions, 'virtio'>): ArmBoardModels {
   checkArmBoard(options)
-  const { epochSeconds, serial } = options
+  const { epochSeconds, serial, wallClock } = options
   const uart = new Pl011({ ...placed(VIRT.uart), ...(serial !== undefined && { stream: serial }) })
   const gpio = new Pl061(placed(VIRT.gpio))
   const hostBridge = new EcamHostBridge({ irq: gsiOfSpi(VIRT.pcie.spi) })
   const models = [
     hostBridge,
     uart,
-    new Pl031({ ...placed(VIRT.rtc), epochSeconds }),
+    new Pl031({ ...placed(VIRT.rtc), epochSeconds, ...(wallClock && { wallClock }) }),
     gpio,
     armFirmwareConfiguration(options, options.firmware),
   ]

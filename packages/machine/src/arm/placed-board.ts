@@ -3,6 +3,7 @@ import { type DeviceServer, serveSharedDevices, type SharedDeviceMemory } from '
 import { FLUSH, message, POWER_BUTTON, RAMFB, RECEIVE, TAKEN, TRANSMIT } from '../board/board-messages.ts'
 import type { PartServerOptions, StartPartServer } from '../elsewhere/start.ts'
 import type { PlacedBoard } from '../board/placed-board.ts'
+import { wallSeconds } from '../life/host.ts'
 import { ramfbFile } from '../firmware/ramfb-file.ts'
 import { RemoteBoard } from '../board/remote-board.ts'
 import { SerialStream } from '../devices/serial-port.ts'
@@ -14,6 +15,8 @@ import { type ArmBoardModels, createArmBoardModels } from './models.ts'
 export interface ArmBoardDescription extends ArmBoard {
   /** Wall-clock time at power-on, seconds from 1970. */
   readonly epochSeconds: number
+  /** Its wall clock is the host's: a machine that is restored later shows a later time. */
+  readonly followsHost: boolean
   /** The settings for firmware. */
   readonly firmware: Omit<ArmFirmwareSettings, 'files'>
   /** Whether the guest may say where in RAM its picture is. */
@@ -40,7 +43,7 @@ interface ArmBoardHooks {
 }
 
 function createModels(
-  { epochSeconds, firmware, ramfb, ...board }: ArmBoardDescription,
+  { followsHost, firmware, ramfb, ...board }: ArmBoardDescription,
   hooks: ArmBoardHooks,
 ): ArmBoardModels & { readonly stream: SerialStream } {
   const stream = new SerialStream(
@@ -49,7 +52,12 @@ function createModels(
   )
   const files = ramfb && { files: ramfbFile((configuration) => hooks.ramfb(configuration)) }
   return {
-    ...createArmBoardModels({ ...board, epochSeconds, serial: stream, firmware: { ...firmware, ...files } }),
+    ...createArmBoardModels({
+      ...board,
+      ...(followsHost && { wallClock: wallSeconds }),
+      serial: stream,
+      firmware: { ...firmware, ...files },
+    }),
     stream,
   }
 }

@@ -4,6 +4,9 @@ import { PCI_HOLE_LAST, type PcMemoryMap } from '../loaders/index.ts'
 import { CHIPSETS, type MachineType } from '../pc/machine-type.ts'
 import { SERIAL_PORTS } from '../devices/serial-port.ts'
 
+/** Where the identifier of a machine's generation is, and the ISA line by which the guest is told of a new one. */
+export const GENERATION = { address: 0xfed6_0000, irq: 7 } as const
+
 const MINIMUM_HPET_TICK = 128
 const BUS_BYTES = 1 << 20
 

@@ -51,6 +51,7 @@ const DEVICE_KINDS: readonly DeviceKind[] = [
   { wanted: ({ virtio }) => virtioOf(virtio, ...VIRTIO_INPUT).length > 0, load: () => import('../kinds/input.ts') },
   { wanted: ({ flash = [] }) => flash.length > 0, load: () => import('../kinds/flash.ts') },
   { wanted: hasVga, load: () => import('../kinds/vga.ts') },
+  { wanted: ({ generation }) => generation !== undefined, load: () => import('../kinds/generation.ts') },
   { wanted: hasRamfb, load: () => import('../kinds/ramfb.ts') },
 ]
 
@@ -78,6 +79,7 @@ export function placeDevices(kinds: readonly PlaceDevices[], site: PcSite): Requ
       bootPaths: placed.flatMap(({ bootPaths = [] }) => bootPaths),
       floppies: placed.flatMap(({ floppies = [] }) => floppies),
       settled: () => Promise.all(placed.flatMap(({ settled }) => (settled === undefined ? [] : [settled()]))),
+      goesOn: (random) => placed.forEach(({ goesOn }) => goesOn?.(random)),
       onRamfb: (configuration) => placed.forEach(({ onRamfb }) => onRamfb?.(configuration)),
     }
   } catch (error) {

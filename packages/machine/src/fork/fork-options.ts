@@ -12,6 +12,7 @@ export interface PcForkOptions extends Pick<
   | 'keyboard'
   | 'mouse'
   | 'screen'
+  | 'generation'
   | 'onSleep'
   | 'onDeviceFailure'
   | 'trace'
@@ -31,6 +32,7 @@ const ALL: Readonly<Record<keyof PcForkOptions, true>> = {
   keyboard: true,
   mouse: true,
   screen: true,
+  generation: true,
   onSleep: true,
   onDeviceFailure: true,
   trace: true,

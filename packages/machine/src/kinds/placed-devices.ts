@@ -2,6 +2,7 @@ import type { DeviceModel } from '@retrap/device'
 import type { Screen } from '@retrap/display'
 import type { BootPath } from '../devices/drives.ts'
 import type { InputSwitch } from '../input/input-switch.ts'
+import type { RandomSource } from '../life/host.ts'
 import type { PcOptions } from '../pc/pc-options.ts'
 import type { PciSlots } from '../devices/pci-slots.ts'
 
@@ -42,6 +43,8 @@ export interface PlacedDevices {
   readonly settled?: () => Promise<unknown>
   /** Takes what the guest writes to fw_cfg's `etc/ramfb`. */
   readonly onRamfb?: (configuration: Uint8Array) => void
+  /** The machine goes on from an earlier instant, maybe not for the first time. @param random - its numbers from then on */
+  readonly goesOn?: (random: RandomSource) => void
 }
 
 /** Makes all devices of a kind. @throws DeviceError or MachineError for options that no device can have */

@@ -5,7 +5,7 @@ import { DeterministicClock, RealClock, X86Domain, type X86DomainOptions } from 
 import { MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { CODE_CACHE_BYTES, prepareX86Engine } from '@retrap/x86-cpu'
 import type { XenGuest } from '@retrap/xen'
-import { describeBoard } from '../board/board-description.ts'
+import { describeBoard, GENERATION } from '../board/board-description.ts'
 import { type PlacedBoard, placeBoard } from '../board/placed-board.ts'
 import { PciSlots, wantedSlots } from '../devices/pci-slots.ts'
 import { type RemovableDrive, withTrays } from '../devices/removable-drive.ts'
@@ -159,7 +159,10 @@ function compose(given: PcOptions, parts: PcParts, base: PcBase): ComposedPc {
   }
   if (startsDirectly(options)) mapResetVector(domain)
   const apicIds = domain.vcpus.map((vcpu) => vcpu.apic.apicId)
-  const acpi = describeBoard(map, apicIds, options.serialPorts ?? 1, machine, hasVga(options), !isXen)
+  const acpi: AcpiBoard = {
+    ...describeBoard(map, apicIds, options.serialPorts ?? 1, machine, hasVga(options), !isXen),
+    generation: options.generation && GENERATION,
+  }
   const optionRoms = [...parts.vapicRoms, ...(options.optionRoms ?? [])].map((rom) => ({
     ...rom,
     bytes: checkOptionRom(rom),
@@ -176,7 +179,11 @@ function compose(given: PcOptions, parts: PcParts, base: PcBase): ComposedPc {
   })
   const vapic = optionRoms.some((rom) => !isKernelRom(rom)) ? createVapic(domain, options.vapic, boot) : undefined
   const state = { domain, options, random, boot, vapic, sleep: life.sleep }
-  const snapshots = new LazySnapshots({ life, parts: state, isRecorded: gate?.isRecording === true })
+  // A recorded run goes on as it did.
+  const goesOn = (): void => {
+    if (gate === undefined) devices.goesOn(random)
+  }
+  const snapshots = new LazySnapshots({ life, parts: state, goesOn, isRecorded: gate?.isRecording === true })
   gate?.start({ domain, pause: (action) => life.pause(action), snapshots: () => snapshots.load() })
   if (gate !== undefined) domain.takeInputs(gate.gate)
 

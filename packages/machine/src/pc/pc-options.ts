@@ -44,6 +44,11 @@ export interface PcOptions {
    * machine is powered on.
    */
   readonly snapshot?: PcSnapshot | PcSnapshotSource | undefined
+  /**
+   * A device (VM Generation ID) that tells the guest that it goes on from an earlier instant, as a clone does: Linux then seeds
+   * its random numbers anew. Default none.
+   */
+  readonly generation?: PcGeneration | undefined
   /** Room in machine memory for clones (`pc.fork()`), which share the RAM that nobody writes. Default none. */
   readonly forks?: PcForks | undefined
   /** A flat firmware image that ends at 4 GiB, started at the reset vector. */
@@ -157,6 +162,16 @@ export interface PcOptions {
    * `cpuModel` of `@retrap/x86-cpu`.
    */
   readonly cpu?: CpuModel | string | undefined
+}
+
+/** How the device for `PcOptions.generation` goes on. */
+export interface PcGeneration {
+  /**
+   * The identifier after a fork, a restore and a reset: a `new` one, which the guest is told of (default on the host's clock), or
+   * the `same` (default where time is deterministic, as the machine then goes on exactly as it did). A whole number of 32 bits
+   * on deterministic time stands for a new one that it decides, with all random numbers after it: clones get a number each.
+   */
+  readonly after?: 'new' | 'same' | number | undefined
 }
 
 /** Starts a server whose models live in another thread or process. */

@@ -47,6 +47,8 @@ export interface CheckpointHost<S extends DomainState> {
   restored(): Promise<void>
   /** Takes the state that is not the domain's, at rest. */
   ownState(): OwnState
+  /** Tells devices that the machine goes on from there, before it does. */
+  readonly goesOn?: () => void
 }
 
 const CANNOT_BE_TAKEN = 'this machine cannot have a checkpoint'
@@ -120,6 +122,7 @@ export class Checkpoints<S extends DomainState> {
       } catch (error) {
         refuse(CANNOT_GO_BACK, error)
       }
+      this.#host.goesOn?.()
     }, atRest)
   }
 }

@@ -34,6 +34,8 @@ const MODELS_RECORDED =
 export interface SnapshotHost {
   readonly life: MachineLife
   readonly parts: SnapshotParts
+  /** Tells devices that the machine goes on from an earlier instant, before it does. */
+  readonly goesOn: () => void
   /** Its run is recorded. */
   readonly isRecorded: boolean
 }
@@ -58,11 +60,13 @@ export class Snapshots {
   /** Restores a PC that has just been made. See `restorePc`. */
   async begin(snapshot: PcSnapshotSource): Promise<void> {
     this.#restoring = await restorePc(this.#host.parts, snapshot)
+    this.#host.goesOn()
   }
 
   /** Restores a PC that has just been made in the memory of one that was forked. */
-  beginFork(state: PcSnapshotState, memory: ForkedMemory): Promise<void> {
-    return restoreForkedPc(this.#host.parts, state, memory)
+  async beginFork(state: PcSnapshotState, memory: ForkedMemory): Promise<void> {
+    await restoreForkedPc(this.#host.parts, state, memory)
+    this.#host.goesOn()
   }
 
   /** Forks the machine while it stands still. @param begin - gets the log of what is written since an instant, if there is one */
@@ -157,6 +161,7 @@ export class Snapshots {
         if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
       },
       ownState: () => ownStateOf(parts),
+      goesOn: this.#host.goesOn,
     })
     return this.#checkpoints.take(options)
   }
@@ -184,6 +189,7 @@ export class Snapshots {
             if (since !== undefined) this.#since.set(pages, since)
           },
         })
+        this.#host.goesOn()
       }, atRest),
     )
     return done.catch((error: unknown) => {

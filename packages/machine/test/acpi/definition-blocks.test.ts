@@ -101,6 +101,24 @@ describe('of a PC', () => {
     )
   })
 
+  test("the identifier of the machine's generation, and the event of a new one", () => {
+    const all = lines(buildAcpiTables({ ...board, generation: { address: 0xfed6_0000, irq: 7 } }))
+    expect(below(all, 'Device(VGEN)')).toEqual([
+      'Name(_HID, "VMGENCTR")',
+      'Name(_CID, "VM_Gen_Counter")',
+      'Name(_DDN, "VM_Gen_Counter")',
+      'Name(ADDR, {0xfed60000 0x0})',
+    ])
+    expect(below(all, 'Device(GED0)')).toEqual([
+      'Name(_HID, "ACPI0013")',
+      'Name(_UID, 0x0)',
+      'Name(_CRS, Resources(Interrupt(0x3,0x1,0x7)))',
+      'Method(_EVT, 1, Serialized)',
+      '  Notify(\\_SB.VGEN, 0x80)',
+    ])
+    expect(pc.join()).not.toContain('VGEN')
+  })
+
   test('the PCI root, its windows and its interrupts', () => {
     const root = below(pc, 'Device(PCI0)')
     expect(root.slice(0, root.indexOf('Device(ISA)'))).toEqual([

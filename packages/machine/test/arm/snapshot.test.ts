@@ -3,7 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { defineDevice } from '@retrap/device'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { sliced } from '@retrap/tooling/slice'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { type ArmMachine, type ArmMachineOptions, type ArmSnapshot, createArmMachine } from '../../src/arm/index.ts'
 import { image, movk, movz } from '../support/arm-image.ts'
 import { medium } from '../support/media.ts'
@@ -236,3 +236,27 @@ test('a model that cannot be saved is named; a machine that sees Xen, and one th
   machine.close()
   expect(await outcome(machine.save())).toMatchObject({ code: 'ERR_STATE' })
 })
+
+test.each([
+  ['real', 3600],
+  ['deterministic', 0],
+] as const)(
+  'a board on %s time that is restored an hour later has a clock that shows %d seconds more',
+  async (clock, passed) => {
+    const machine = await made({ clock, kernel: HALTING })
+    const shownBy = ({ state }: ArmSnapshot): number => {
+      const { baseSeconds } = JSON.parse(/"baseSeconds":\d+/.exec(JSON.stringify(state))![0].replace(/^/, '{') + '}')
+      return baseSeconds as number
+    }
+    const snapshot = await machine.save()
+    const now = Date.now()
+    const host = vi.spyOn(Date, 'now').mockImplementation(() => now + 3_600_000)
+    try {
+      const restored = await made({ clock, snapshot })
+      expect(shownBy(await restored.save()) - shownBy(snapshot)).toBeGreaterThanOrEqual(passed)
+      expect(shownBy(await restored.save()) - shownBy(snapshot)).toBeLessThan(passed + 100)
+    } finally {
+      host.mockRestore()
+    }
+  },
+)

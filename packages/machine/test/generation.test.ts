@@ -1,0 +1,97 @@
+/** The identifier of a machine's generation: of clones, and of machines that go back. */
+import { afterEach, expect, test } from 'vitest'
+import { createPc, type Pc, type PcForkOptions, type PcGeneration, type PcOptions } from '../src/index.ts'
+import { multibootKernel } from './support/kernels.ts'
+
+const MIB = 1 << 20
+/** Where ACPI says that it is, and the line by which the guest is told. */
+const ADDRESS = 0xfed6_0000
+const LINE = 7
+const VECTOR = 0x47
+
+const pcs: Pc[] = []
+afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
+
+const kept = (pc: Pc): Pc => (pcs.push(pc), pc)
+
+async function made(generation: PcGeneration | undefined, more: Partial<PcOptions> = {}): Promise<Pc> {
+  const kernel = multibootKernel((asm) => void asm.hlt())
+  const forks = { clones: 4, writtenBytes: MIB }
+  const options = { memoryBytes: 8 * MIB, codeCacheBytes: 4 * MIB, generation, kernel, forks, ...more }
+  const pc = kept(await createPc(options))
+  if (more.snapshot === undefined) listen(pc)
+  return pc
+}
+
+const cloned = async (pc: Pc, options?: PcForkOptions): Promise<Pc> => kept(await pc.fork(options))
+
+function idOf({ domain }: Pc): string {
+  const ma = domain.p2m.translate(ADDRESS)
+  return ma < 0 ? 'none' : Buffer.from(domain.memory.read(ma, 16)).toString('hex')
+}
+
+/** Has the line's edges be interrupts, as a guest does. */
+function listen({ domain }: Pc): void {
+  const { ioApic } = domain.interrupts
+  const apic = domain.interrupts.localApic(0)
+  const saved = ioApic.save()
+  const entries = saved.entries.with(LINE, { low: VECTOR, high: 0 })
+  ioApic.restore({ ...saved, entries })
+  apic.restore({ ...apic.save(), spuriousVector: 0x1ff })
+}
+
+const isTold = ({ domain }: Pc): boolean => {
+  const { requests } = domain.interrupts.localApic(0).save().vectors
+  return ((requests[VECTOR >>> 5]! >>> (VECTOR & 31)) & 1) !== 0
+}
+
+/** The next of the numbers that a generator for the guest has. */
+const numbersOf = async (pc: Pc): Promise<number | null> => (await pc.save()).state.random
+
+test('a clone has an identifier of its own, and is told; so is a machine that is restored, or put back', async () => {
+  const pc = await made({})
+  const first = idOf(pc)
+  expect([first.length, isTold(pc)]).toEqual([32, false])
+  const checkpoint = await pc.checkpoint()
+  const clones = [await cloned(pc), await cloned(pc)]
+  const snapshot = await pc.save()
+  const restored = await made({}, { kernel: undefined, snapshot })
+  expect([idOf(pc), isTold(pc)]).toEqual([first, false])
+  const ids = [first, ...[...clones, restored].map(idOf)]
+  await checkpoint.reset()
+  ids.push(idOf(pc))
+  await pc.restore(snapshot)
+  ids.push(idOf(pc))
+  expect(new Set(ids).size).toBe(6)
+  expect([...clones, restored, pc].map(isTold)).toEqual([true, true, true, true])
+})
+
+test('a machine of deterministic time goes on as it did, and with a number as that says', async () => {
+  const pc = await made({}, { clock: 'deterministic' })
+  const same = await cloned(pc)
+  expect([idOf(same), isTold(same), await numbersOf(same)]).toEqual([idOf(pc), false, await numbersOf(pc)])
+  const ids: string[] = [idOf(pc)]
+  const numbers: unknown[] = [await numbersOf(pc)]
+  for (const after of [1, 2, 3]) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    const clone = await cloned(pc, { generation: { after } })
+    // oxlint-disable-next-line no-await-in-loop
+    const again = await cloned(pc, { generation: { after } })
+    expect(idOf(clone)).toBe(idOf(again))
+    expect(isTold(clone)).toBe(true)
+    ids.push(idOf(clone))
+    // oxlint-disable-next-line no-await-in-loop
+    numbers.push(await numbersOf(clone))
+    clone.close()
+    again.close()
+  }
+  expect([new Set(ids).size, new Set(numbers).size]).toEqual([4, 4])
+})
+
+test('it stays the same where that is asked for, and there is none without the option', async () => {
+  const pc = await made({ after: 'same' })
+  const clone = await cloned(pc)
+  expect([idOf(clone), isTold(clone)]).toEqual([idOf(pc), false])
+  expect(idOf(await made(undefined))).toBe('none')
+  await expect(made({ after: 'other' as never }).then(() => 'made')).rejects.toMatchObject({ code: 'ERR_OPTION' })
+})
