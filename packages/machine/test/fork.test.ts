@@ -356,6 +356,44 @@ test.each<[string, Omit<PcOptions, 'memoryBytes'>, RegExp]>([
   expect(error?.message).toMatch(why)
 })
 
+/** A device of a user's: counts what is written to its port, of which it knows the total. */
+function counter(isSaved: boolean) {
+  let total = 0
+  const saved = {
+    save: () => ({ version: 1, total }),
+    restore: (state: unknown) => void (total = (state as { total: number }).total),
+  }
+  const model = defineDevice({
+    name: 'counter',
+    synchronous: true,
+    ports: { base: 0x700, size: 1 },
+    write: (_offset, _size, value) => void (total += value),
+    ...(isSaved && saved),
+  })
+  return { model, total: () => total }
+}
+
+test("a device of a user's goes on in a clone with its state; one without a state to save is named", async () => {
+  const first = counter(true)
+  const pc = await made({ ...idle(), devices: [first.model] })
+  await pc.domain.writePort(0x700, 1, 5)
+  const second = counter(true)
+  const clone = await cloned(pc, { devices: [second.model] })
+  await clone.domain.writePort(0x700, 1, 2)
+  expect([first.total(), second.total()]).toEqual([5, 7])
+  const other = await made({ ...idle(), devices: [counter(false).model] })
+  await expect(other.fork({ devices: [counter(false).model] }).then(() => 'made')).rejects.toMatchObject({
+    code: 'ERR_FORK',
+    message: expect.stringMatching(/counter cannot be saved: expected save and restore, or stateless: true/),
+  })
+  // It can run on, and another one is no model of the same state.
+  await pc.run({ timeoutMs: 5 })
+  const stranger = defineDevice({ name: 'stranger', ports: { base: 0x700, size: 1 }, stateless: true })
+  await expect(pc.fork({ devices: [stranger] }).then(() => 'made')).rejects.toMatchObject({
+    message: expect.stringMatching(/stranger|counter/),
+  })
+})
+
 test('options for forks are checked', async () => {
   for (const forks of [{}, { clones: 0, writtenBytes: 1 }, { clones: 1.5, writtenBytes: 1 }, 3]) {
     // oxlint-disable-next-line no-await-in-loop -- one after the other

@@ -129,6 +129,6 @@ async function begin<S extends DomainState, D extends Domain & SavedDomain<S>, S
       rest.end()
     }
   } catch (error) {
-    refuse('this machine cannot be forked', error)
+    refuse('this machine cannot be forked', error, 'ERR_FORK')
   }
 }

@@ -13,9 +13,9 @@ export const isAtRest = ({ devices, timers, clock }: Pick<Domain, 'clock' | 'dev
 export const CANNOT_BE_SAVED = 'this machine cannot be saved'
 
 /** Says what an error of the parts means for the machine. An error without a code is a defect of ours, and stays as it is. */
-export function refuse(what: string, error: unknown): never {
+export function refuse(what: string, error: unknown, code: 'ERR_FORK' | 'ERR_SNAPSHOT' = 'ERR_SNAPSHOT'): never {
   if (!(error instanceof Error && 'code' in error)) throw error
-  throw new MachineError('ERR_SNAPSHOT', `${what}: ${error.message}`, { cause: error })
+  throw new MachineError(code, `${what}: ${error.message}`, { cause: error })
 }
 
 /** The same of restoring: states may come from anywhere, so that missing parts show as errors of any kind. */
