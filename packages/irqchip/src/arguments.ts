@@ -93,9 +93,14 @@ export function checkState(name: string, state: unknown, template: unknown): voi
 
 /** Whether a state has the shape that a template has. */
 function hasShape(state: unknown, template: unknown): boolean {
+  if (Array.isArray(template)) {
+    if (!Array.isArray(state) || state.length !== template.length) return false
+    // By number: names of elements would be made and looked up as text.
+    for (let i = 0; i < template.length; i++) if (!hasShape(state[i], template[i])) return false
+    return true
+  }
   if (typeof template === 'object' && template !== null) {
-    if (typeof state !== 'object' || state === null || Array.isArray(state) !== Array.isArray(template)) return false
-    if (Array.isArray(template) && (state as unknown[]).length !== template.length) return false
+    if (typeof state !== 'object' || state === null || Array.isArray(state)) return false
     for (const key in template) {
       const [field, each]: unknown[] = [state[key as keyof typeof state], template[key as keyof typeof template]]
       if ((key === 'version' && field !== each) || !hasShape(field, each)) return false
