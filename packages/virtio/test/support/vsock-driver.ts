@@ -45,6 +45,8 @@ export class VsockDriver {
   readonly machine: VirtioMachine
   readonly driver: PciDriver
   readonly rings: SplitDriver[] = []
+  /** Buffers that the device does not have; each lies in memory of its own. */
+  readonly #free: number[] = Array.from({ length: RING.size }, (_, i) => BUFFERS + BUFFER_BYTES * (RING.size - 1 - i))
   #sends = 0
 
   constructor(host?: VsockBackend) {
@@ -67,7 +69,7 @@ export class VsockDriver {
   /** Gives buffers for packets of the host. */
   give(count: number, queue = 0, length = BUFFER_BYTES): void {
     for (let i = 0; i < count; i++) {
-      const gpa = BUFFERS + BUFFER_BYTES * i
+      const gpa = this.#free.pop()!
       this.rings[queue]!.add([{ gpa, length, write: true }], gpa)
     }
     this.rings[queue]!.publish()
@@ -97,6 +99,7 @@ export class VsockDriver {
   got(): Packet[] {
     const { view, ram } = this.machine
     return this.rings[0]!.reap().map(({ token, written }) => {
+      this.#free.push(token)
       const word = (at: number): number => view.getUint32(token + at, true)
       expect(written).toBe(44 + word(24))
       return {
