@@ -8,7 +8,7 @@ import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 
 const FOLDER = fileURLToPath(new URL('../deploy/', import.meta.url))
-const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url))
+const COMMAND = fileURLToPath(new URL('../src/command.ts', import.meta.url))
 const textOf = (name: string): string => readFileSync(join(FOLDER, name), 'utf8')
 const hasSystemd = hasProgram('systemd-analyze')
 
@@ -55,7 +55,7 @@ describe('files for deployment', () => {
   })
 
   test('all start a worker of this program, with options and variables that it has', () => {
-    const program = readFileSync(MAIN, 'utf8')
+    const program = readFileSync(COMMAND, 'utf8')
     for (const name of readdirSync(FOLDER)) {
       const text = textOf(name)
       const [, path, rest = ''] =
