@@ -3,15 +3,15 @@ import { afterEach, expect, test, vi } from 'vitest'
 
 const FILES = {
   'apps/retrap/test/system/linux.test.ts': 100,
-  'packages/one/test/short.test.ts': 3,
-  'packages/one/test/a.test.ts': 6,
-  'packages/one/test/b.test.ts': 6,
-  'packages/one/test/c.test.ts': 6,
-  'packages/one/test/d.test.ts': 6,
-  'packages/one/test/e.test.ts': 6,
-  'packages/one/test/f.test.ts': 6,
-  'packages/one/test/long.test.ts': 30,
-  'packages/oneself/test/long.test.ts': 30,
+  'packages/one/test/short.test.ts': 2,
+  'packages/one/test/a.test.ts': 4,
+  'packages/one/test/b.test.ts': 4,
+  'packages/one/test/c.test.ts': 4,
+  'packages/one/test/d.test.ts': 4,
+  'packages/one/test/e.test.ts': 4,
+  'packages/one/test/f.test.ts': 4,
+  'packages/one/test/long.test.ts': 20,
+  'packages/oneself/test/long.test.ts': 20,
 }
 vi.mock('../src/run/durations.ts', () => ({ readDurations: () => FILES }))
 const { filesInOtherRuns } = await import('../src/run/turns.ts')
@@ -22,35 +22,42 @@ afterEach(() => {
   process.argv = argv
 })
 
-/** The files that so many runs have left out, and how often. */
-function leftOut(runs: number, folder: string): Record<string, number> {
+/** The files of a folder that the run of a slice leaves out. */
+function leftOutBy(slice: number, folder: string): string[] {
   vi.stubEnv('RETRAP_TEST_LONG', '')
   vi.stubEnv('RETRAP_EVERY_TEST', '')
+  vi.stubEnv('RETRAP_SLICE', `${slice}`)
   process.argv = ['node', 'vitest', 'run']
+  return filesInOtherRuns('', folder)
+}
+
+/** The files that so many runs have left out, and how often. */
+function leftOut(runs: number, folder: string): Record<string, number> {
   const counts: Record<string, number> = {}
-  for (let slice = 0; slice < runs; slice++) {
-    vi.stubEnv('RETRAP_SLICE', `${slice}`)
-    for (const file of filesInOtherRuns('', folder)) counts[file] = (counts[file] ?? 0) + 1
-  }
+  for (let slice = 0; slice < runs; slice++)
+    for (const file of leftOutBy(slice, folder)) counts[file] = (counts[file] ?? 0) + 1
   return counts
 }
 
-test('a run has one of ten files of 30 seconds, one of two of 6, and all that take 3', () => {
-  expect(leftOut(20, 'packages/one')).toEqual({
-    'test/a.test.ts': 10,
-    'test/b.test.ts': 10,
-    'test/c.test.ts': 10,
-    'test/d.test.ts': 10,
-    'test/e.test.ts': 10,
-    'test/f.test.ts': 10,
-    'test/long.test.ts': 18,
-  })
+test('a file of 20 seconds is in one of ten runs, one of 4 in one of two, and one of 2 in each', () => {
+  const counts = leftOut(1000, 'packages/one')
+  expect(counts['test/long.test.ts']).toBeGreaterThan(890)
+  expect(counts['test/long.test.ts']).toBeLessThan(910)
+  for (const name of ['a', 'b', 'c', 'd', 'e', 'f']) {
+    expect(counts[`test/${name}.test.ts`]).toBeGreaterThan(490)
+    expect(counts[`test/${name}.test.ts`]).toBeLessThan(510)
+  }
+  expect(counts['test/short.test.ts']).toBeUndefined()
 })
 
-test('files of equal length are not all in the same runs', () => {
-  const left = Object.keys(leftOut(1, 'packages/one')).filter((file) => file !== 'test/long.test.ts')
-  expect(left.length).toBeGreaterThan(0)
-  expect(left.length).toBeLessThan(6)
+test('each run has three of six files of one length, and of two long ones at most one', () => {
+  for (let slice = 0; slice < 50; slice++) {
+    const left = leftOutBy(slice, 'packages/one')
+    expect(left.filter((file) => !file.endsWith('long.test.ts'))).toHaveLength(3)
+    expect(
+      [...left, ...leftOutBy(slice, 'packages/oneself')].filter((file) => file.endsWith('long.test.ts')).length,
+    ).toBeGreaterThan(0)
+  }
 })
 
 test('a PC boots to its prompt in each run', () => {
@@ -58,14 +65,13 @@ test('a PC boots to its prompt in each run', () => {
 })
 
 test.each(['RETRAP_TEST_LONG', 'RETRAP_EVERY_TEST'])('%s has all files run', (name) => {
-  leftOut(0, '')
-  vi.stubEnv('RETRAP_SLICE', '1')
+  leftOutBy(1, '')
   vi.stubEnv(name, '1')
   expect(filesInOtherRuns('', 'packages/one')).toEqual([])
 })
 
 test('a run that is asked for files by their names leaves none out', () => {
-  leftOut(0, '')
+  leftOutBy(1, '')
   process.argv = ['node', 'vitest', 'run', 'test/a.test.ts']
   expect(filesInOtherRuns('', 'packages/one')).toEqual([])
 })

@@ -1,10 +1,12 @@
 // Test files that take long are in turn by the commit: `npm test -- --long`, which runs each night, takes all of them.
-import { createHash } from 'node:crypto'
 import { readDurations } from './durations.ts'
 import { sliceNumber } from './slice-number.ts'
 
-/** Of a file that takes more, a run has so many seconds on average: a file of 30 seconds is in one of 10 runs. */
-const LONG_SECONDS = 3
+/** Of a file that takes more, a run has so many seconds on average: a file of 20 seconds is in one of 10 runs. */
+const LONG_SECONDS = 2
+
+/** Successive multiples of it, modulo 1, lie as far apart as any numbers do: successive slices have other files. */
+const GOLDEN_RATIO = (Math.sqrt(5) - 1) / 2
 
 /** Files that each run has, however long they take: a PC boots to its prompt, and a browser opens the site. */
 const ALWAYS: ReadonlySet<string> = new Set(['apps/retrap/test/system/linux.test.ts', 'apps/web/test/site.test.ts'])
@@ -29,15 +31,28 @@ function takesAll(): boolean {
  */
 export function filesInOtherRuns(root: string, folder: string): string[] {
   if (takesAll()) return []
-  const slice = sliceNumber()
   const start = `${folder}/`
-  return Object.entries(readDurations(root))
-    .filter(([path, seconds]) => path.startsWith(start) && !ALWAYS.has(path) && !isInTurn(path, seconds, slice))
-    .map(([path]) => path.slice(start.length))
+  return leftOut(root)
+    .filter((path) => path.startsWith(start))
+    .map((path) => path.slice(start.length))
 }
 
-function isInTurn(path: string, seconds: number, slice: number): boolean {
-  const runs = Math.max(1, Math.ceil(seconds / LONG_SECONDS))
-  const own = createHash('sha256').update(path).digest().readUInt32BE()
-  return (own + slice) % runs === 0
+/**
+ * Systematic sampling: files lie on a line, from the longest to the shortest, each as wide as the part of runs that have it. A
+ * run takes the files in which a comb of width 1 has its teeth. So of neighbours, which are of about one length, each run has
+ * as many as any other, and runs hardly differ in time.
+ */
+function leftOut(root: string): string[] {
+  let at = (sliceNumber() * GOLDEN_RATIO) % 1
+  const files = Object.entries(readDurations(root)).filter(([path]) => !ALWAYS.has(path))
+  return files
+    .toSorted(([, a], [, b]) => b - a)
+    .filter(([, seconds]) => {
+      if (seconds <= LONG_SECONDS) return false
+      at += LONG_SECONDS / seconds
+      if (at < 1) return true
+      at -= 1
+      return false
+    })
+    .map(([path]) => path)
 }
