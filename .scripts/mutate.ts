@@ -28,16 +28,8 @@ import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import { provideDebianPrograms } from '../packages/tooling/src/programs.ts'
 import { lineOf, type Mutation, mutationsOf } from './mutations.ts'
-import { namedMutations, staleness } from './named-mutations.ts'
+import { equivalentMutations, namedMutations, staleness } from './named-mutations.ts'
 import { type Member, members, root } from './workspace.ts'
-
-/** A change that changes nothing, and why. */
-interface Equivalent {
-  readonly file: string
-  readonly before: string
-  readonly after: string
-  readonly why: string
-}
 
 /** Tests that compare what is generated with a text. */
 const GOLDEN = /\btext\.test\.ts$/
@@ -344,9 +336,7 @@ function candidates({ folder }: Member, text: string): Candidate[] {
 
 /** Makes changes that are drawn. @returns the exit code */
 async function trySample(chosen: readonly Member[], text: string, count: number, seed: number): Promise<number> {
-  const equivalents = JSON.parse(
-    readFileSync(join(root, '.config/equivalent-mutations.json'), 'utf8'),
-  ) as readonly Equivalent[]
+  const equivalents = equivalentMutations()
   const random = generator(seed)
   const groups = chosen.map((member) => candidates(member, text)).filter((group) => group.length > 0)
   const draw = (): Candidate => {

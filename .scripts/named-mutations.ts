@@ -1,9 +1,10 @@
-// The changes of `.config/named-mutations.json`: mistakes that somebody thought of, and the tests that notice them.
-import { readFileSync } from 'node:fs'
+// The changes that `.config` names: mistakes that somebody thought of, with the tests that notice them
+// (`named-mutations.json`), and changes that change nothing (`equivalent-mutations.json`).
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { root } from './workspace.ts'
 
-/** A row of the file. */
+/** A row of `named-mutations.json`. */
 export interface NamedMutation {
   /** The mistake. */
   readonly what: string
@@ -16,10 +17,25 @@ export interface NamedMutation {
   readonly tests: readonly string[]
 }
 
-/** Reads all rows. */
-export function namedMutations(): readonly NamedMutation[] {
-  return JSON.parse(readFileSync(join(root, '.config/named-mutations.json'), 'utf8')) as readonly NamedMutation[]
+/** A row of `equivalent-mutations.json`: a line that may be changed, and why that changes nothing. */
+export interface EquivalentMutation {
+  /** Path of the source from the top. */
+  readonly file: string
+  /** The line, without the spaces around it. */
+  readonly before: string
+  readonly after: string
+  readonly why: string
 }
+
+function rowsOf<Row>(name: string): readonly Row[] {
+  return JSON.parse(readFileSync(join(root, '.config', name), 'utf8')) as readonly Row[]
+}
+
+/** Reads the mistakes. */
+export const namedMutations = (): readonly NamedMutation[] => rowsOf('named-mutations.json')
+
+/** Reads the changes that change nothing. */
+export const equivalentMutations = (): readonly EquivalentMutation[] => rowsOf('equivalent-mutations.json')
 
 /** Says what is wrong with a row: its text does not stand in its file exactly once; undefined for a row that is good. */
 export function staleness({ what, file, before }: NamedMutation): string | undefined {
@@ -27,9 +43,15 @@ export function staleness({ what, file, before }: NamedMutation): string | undef
   return count === 1 ? undefined : `${what}: ${file} has ${count} times ${before}`
 }
 
-/** Returns what is wrong with the rows. */
+/** Returns what is wrong with the rows of both files. */
 export function checkNamedMutations(): string[] {
-  return namedMutations()
+  const stale = namedMutations()
     .map((row) => staleness(row))
     .filter((problem) => problem !== undefined)
+  const gone = equivalentMutations().filter(({ file, before }) => {
+    const path = join(root, file)
+    const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n') : []
+    return !lines.some((line) => line.trim() === before)
+  })
+  return [...stale, ...gone.map(({ file, before }) => `equivalent-mutations.json: ${file} has no line ${before}`)]
 }
