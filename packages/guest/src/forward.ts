@@ -23,11 +23,13 @@ export interface GuestForward {
 
 /** The parts of Node's `net` that are used. */
 interface Socket extends AsyncIterable<Uint8Array> {
+  readonly destroyed: boolean
   write(bytes: Uint8Array): boolean
   end(): void
   destroy(): void
   on(event: 'error' | 'close', listener: (error: unknown) => void): void
   once(event: 'drain' | 'close', listener: () => void): void
+  off(event: 'drain' | 'close', listener: () => void): void
 }
 interface Server {
   maxConnections: number
@@ -98,18 +100,32 @@ async function joined(socket: Socket, connect: () => Promise<GuestConnection>): 
       for await (const bytes of socket) await connection.write(bytes)
       connection.end()
     } catch {
-      // The peer has broken its connection off.
+      // The peer has broken its connection off, perhaps before the guest's was there.
       connection.abort()
     }
   })()
   for await (const bytes of connection.readable) {
-    if (!socket.write(bytes))
-      await new Promise<void>((resolve) => {
-        socket.once('drain', resolve)
-        socket.once('close', resolve)
-      })
+    if (socket.destroyed) {
+      // It takes nothing more, and tells no `drain`.
+      connection.abort()
+      break
+    }
+    if (!socket.write(bytes)) await writable(socket)
   }
   hasEnded = true
   socket.end()
   await sending
+}
+
+/** Waits until a socket takes more bytes, or is closed. */
+function writable(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const told = (): void => {
+      socket.off('drain', told)
+      socket.off('close', told)
+      resolve()
+    }
+    socket.once('drain', told)
+    socket.once('close', told)
+  })
 }
