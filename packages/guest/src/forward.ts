@@ -106,7 +106,7 @@ async function joined(socket: Socket, connect: () => Promise<GuestConnection>): 
   })()
   for await (const bytes of connection.readable) {
     if (socket.destroyed) {
-      // It takes nothing more, and tells no `drain`.
+      // A closed socket takes nothing more, and tells no `drain`.
       connection.abort()
       break
     }

@@ -11,11 +11,13 @@ function scheduleOf(
   timers: unknown,
   inputs: OutsideInputs | null,
   invalidations: object = {},
+  clock: object = {},
+  slept: number[] = [],
 ): { readonly schedule: DeterministicSchedule; readonly run: RunState; readonly turns: TurnRunner } {
   const domain = {
     vcpus,
     timers,
-    clock: { deterministic: true, advance: () => undefined },
+    clock: { deterministic: true, advance: () => undefined, ...clock },
     dispatch: { requests: { has: () => false, unanswered: () => false } },
     invalidations: { flagged: () => false, waits: () => false, resume: () => true, ...invalidations },
     secondLevel: { waits: () => false },
@@ -24,7 +26,13 @@ function scheduleOf(
     devices: { settle: () => null },
     deviceDeadlineMs: Infinity,
   } as unknown as ScheduledDomain
-  const sleeper = { sleep: () => Promise.resolve(), wake: () => undefined }
+  const sleeper = {
+    sleep(ms: number) {
+      slept.push(ms)
+      return Promise.resolve()
+    },
+    wake: () => undefined,
+  }
   const run = new RunState(sleeper)
   const turns = new TurnRunner(domain, run)
   turns.inputs = inputs
@@ -72,6 +80,42 @@ test('a round that was saved behind a timer is counted where it goes on', () => 
   second.rounds.restore(structuredClone(first.rounds.save()))
   void second.rounds.advance()
   expect(second.told).toEqual(['begin true', 'idle'])
+})
+
+test('time goes on to a timer at once, or when the host says that it is no longer early', async () => {
+  const times: number[] = []
+  const begun: boolean[] = []
+  const inputs: OutsideInputs = {
+    alone: false,
+    begin: (moved) => {
+      begun.push(moved)
+      return null
+    },
+    idle: () => null,
+    early: ({ lo }) => (times.length > 0 ? 0 : (times.push(lo), 20)),
+    waits: () => undefined,
+    budget: (most) => most,
+  }
+  const slept: number[] = []
+  const skipped: number[] = []
+  const timers = {
+    expire: () => 0,
+    readNextDeadline(into: { lo: number }) {
+      into.lo = 7
+      return skipped.length < 2
+    },
+  }
+  const clock = { skipTo: ({ lo }: { lo: number }) => skipped.push(lo) }
+  const { schedule } = scheduleOf([], timers, inputs, {}, clock, slept)
+  await schedule.advance()
+  expect({ times, slept, skipped, begun }).toEqual({ times: [7], slept: [20], skipped: [], begun: [false] })
+  await schedule.advance()
+  // The wait was no event of the guest's; the two timers were.
+  expect({ slept, skipped, begun }).toEqual({
+    slept: [20, Infinity],
+    skipped: [7, 7],
+    begun: [false, false, true, true],
+  })
 })
 
 test.each([

@@ -11,7 +11,8 @@ A program that speaks the Model Context Protocol starts it, and calls its tools 
   claude mcp add retrap -- npx retrap mcp --folder ~/images
 
 It boots Debian, its own small guest, or kernels, firmware and disks of the named folders; runs commands in guests, types, presses
-keys, looks at screens, forks machines, resets them, goes through recorded runs, and says who wrote an address.
+keys, looks at screens, forks machines, resets them, forwards ports of 127.0.0.1 to them, goes through recorded runs, and says who
+wrote an address.
 
 Only files in the named folders are opened, and only read: what a guest writes to a disk is kept in memory. Without --folder there
 are Debian, which apt fetches once, and the small guest. Guests have no network. Logs are on the standard error output.`
@@ -21,6 +22,7 @@ interface McpFlags {
   readonly machines: number
   readonly memory?: number
   readonly callTimeout: number
+  readonly running: number
 }
 
 /** The parts of the process that the command uses. */
@@ -49,9 +51,15 @@ export function addMcp(program: Command, host: McpHost, version: () => string): 
       'memory of the host for all machines; what a fork may write counts (default: 4G)',
       parseTotal,
     )
+    .option(
+      '--running <number>',
+      `machines that may run in the background at a time, up to ${MOST_MACHINES}; 0: none`,
+      parseRunning,
+      4,
+    )
     .option('--call-timeout <seconds>', `seconds that a call may ask for, up to ${MOST_SECONDS}`, parseTimeout, 600)
     .addHelpText('after', HELP)
-    .action(async ({ folder = [], machines, memory = 4 * GIB, callTimeout }: McpFlags) => {
+    .action(async ({ folder = [], machines, memory = 4 * GIB, callTimeout, running }: McpFlags) => {
       // The protocol's modules are as large as a processor's.
       const [{ serveMcp }, { NamedFolders }] = await Promise.all([import('./server.ts'), import('./folders.ts')])
       const folders = await NamedFolders.open(folder)
@@ -61,7 +69,7 @@ export function addMcp(program: Command, host: McpHost, version: () => string): 
         await serveMcp({
           version: version(),
           folders,
-          limits: { machines, memoryBytes: memory },
+          limits: { machines, memoryBytes: memory, running },
           mostSeconds: callTimeout,
           stdin: host.stdin as Readable,
           stdout: host.stdout as Writable,
@@ -79,6 +87,12 @@ function parseMachines(text: string): number {
   const count = parseWhole(text)
   if (count !== undefined && count >= 1 && count <= MOST_MACHINES) return count
   throw usage(`--machines ${text}: expected 1 to ${MOST_MACHINES}`)
+}
+
+function parseRunning(text: string): number {
+  const count = parseWhole(text)
+  if (count !== undefined && count <= MOST_MACHINES) return count
+  throw usage(`--running ${text}: expected 0 to ${MOST_MACHINES}`)
 }
 
 /** Reads an amount that several machines share. */

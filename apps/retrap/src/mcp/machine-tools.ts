@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { type BootRequest, prepareBoot, PROMPTS } from './boot.ts'
 import { lastOf } from './console-log.ts'
 import type { NamedFolders } from './folders.ts'
+import { closedText } from './forwards.ts'
 import { type Machines, mebibytes } from './machines.ts'
 import { machineArgument, text, type Tool, tool } from './tool.ts'
 import type { ToolMachine } from './tool-machine.ts'
@@ -34,7 +35,7 @@ export function machineTools({ machines, folders, timeout, embeddedGuest, tell }
   return [
     tool(
       'boot',
-      "Boots a PC and returns what it prints on its console. system: debian (Debian's kernel with a busybox shell and an agent for exec), embedded (a small guest with a prompt), files (kernel with initrd, firmware, disks or a CD, by paths in the named folders). Files stay as they are: what a guest writes to disks is kept in memory. A machine runs only while a call needs that, and stands still between calls.",
+      "Boots a PC and returns what it prints on its console. system: debian (Debian's kernel with a busybox shell and an agent for exec), embedded (a small guest with a prompt), files (kernel with initrd, firmware, disks or a CD, by paths in the named folders). Files stay as they are: what a guest writes to disks is kept in memory. A machine runs only while a call needs that, and stands still between calls, unless resume or forward has it run.",
       {
         system: z.enum(['debian', 'embedded', 'files']),
         name: nameArgument,
@@ -88,9 +89,14 @@ export function machineTools({ machines, folders, timeout, embeddedGuest, tell }
       {},
       async () => {
         const { all } = machines
-        const lines = all.map((machine) => describe(machine))
+        const lines = all.map((machine) => `${describe(machine)}, ${runText(machine)}`)
         return text(lines.length === 0 ? 'There is no machine: boot one.' : lines.join('\n'), {
-          machines: all.map((machine) => ({ ...machine.facts, state: machine.state, recorded: machine.isRecorded })),
+          machines: all.map((machine) => ({
+            ...machine.facts,
+            state: machine.state,
+            recorded: machine.isRecorded,
+            running: machine.isRunning,
+          })),
         })
       },
       { isReadOnly: true },
@@ -119,8 +125,8 @@ export function machineTools({ machines, folders, timeout, embeddedGuest, tell }
       { machine: machineArgument, timeoutSeconds: timeout },
       async ({ machine }, call) => {
         const found = machines.get(machine)
-        await found.reset(call)
-        return text(describe(found))
+        const closed = await found.reset(call)
+        return text(`${describe(found)}${closed.length === 0 ? '' : `\n${closedText(closed)}`}`)
       },
     ),
     tool(
@@ -151,6 +157,12 @@ export function describe(machine: ToolMachine, printed = ''): string {
   const more = [...(parent === undefined ? [] : [`forked from ${parent}`]), ...(machine.isRecorded ? ['recorded'] : [])]
   const line = `${name}: ${system}, ${mebibytes(memoryBytes)}${more.map((one) => `, ${one}`).join('')}, ${machine.state}`
   return printed === '' ? line : `${line}\n--- console\n${printed}`
+}
+
+/** Says whether a machine runs between calls. */
+export const runText = ({ isRunning, forwards: { all } }: ToolMachine): string => {
+  const count = all.length === 0 ? '' : `, with ${all.length} ${all.length === 1 ? 'forward' : 'forwards'}`
+  return isRunning ? `runs in the background${count}` : 'stands still'
 }
 
 /** Adds the end of a console to an error. */

@@ -4,7 +4,7 @@ import type { Bootable } from './boot.ts'
 import type { Call } from './call.ts'
 import { RecordedRun } from './recorded-run.ts'
 import { ToolError } from './tool-error.ts'
-import { type MachineFacts, type MachineFiles, SharedDisks, ToolMachine } from './tool-machine.ts'
+import { type MachineFacts, type MachineParts, SharedDisks, ToolMachine } from './tool-machine.ts'
 
 /** Limits of a server. */
 export interface MachineLimits {
@@ -12,8 +12,12 @@ export interface MachineLimits {
   readonly machines: number
   /** Memory of the host for all of them, in bytes. */
   readonly memoryBytes: number
+  /** Machines that run in the background at a time. */
+  readonly running: number
 }
 
+/** Which serial port of a PC the agent is at. */
+const AGENT_PORT = 1
 /** RAM that a fork may write. */
 const FORK_BYTES = 64 << 20
 /** Forks of one machine, and of its forks, beside it. */
@@ -59,9 +63,9 @@ export class Machines {
     try {
       return await this.#add(name, { system, memoryBytes, hostBytes }, async (facts) => {
         await loadInterpreters('x86')
-        if (isRecorded) return recordedMachine(facts, (write) => recordPc(options, write), { disks })
+        if (isRecorded) return this.#recorded(facts, disks, (write) => recordPc(options, write))
         const forks = { clones: MOST_FORKS, writtenBytes: Math.min(FORK_BYTES, memoryBytes) }
-        return new ToolMachine(facts, await createPc({ ...options, forks }), { disks })
+        return this.#plain(facts, await createPc({ ...options, forks }), disks)
       })
     } catch (error) {
       await disks.release()
@@ -76,11 +80,44 @@ export class Machines {
     return this.#add(name, { system, memoryBytes, hostBytes, parent }, (facts) =>
       source.fork(call, async (pc: Pc) => {
         const fork = isRecorded
-          ? await recordedMachine(facts, (write) => recordClone(pc, write), { disks: source.disks })
-          : new ToolMachine(facts, await pc.fork({ deadlineMs: call.leftMs }), { disks: source.disks })
+          ? await this.#recorded(facts, source.disks, (write) => recordClone(pc, write))
+          : this.#plain(facts, await pc.fork({ deadlineMs: call.leftMs }), source.disks)
         source.disks?.retain()
         return fork
       }),
+    )
+  }
+
+  #plain(facts: MachineFacts, pc: Pc, disks: SharedDisks | undefined): ToolMachine {
+    return new ToolMachine(facts, pc, this.#partsOf(pc, disks))
+  }
+
+  async #recorded(
+    facts: MachineFacts,
+    disks: SharedDisks | undefined,
+    record: (write: (bytes: Uint8Array) => Promise<void>) => Promise<PcRecorder>,
+  ): Promise<ToolMachine> {
+    const recorded = await RecordedRun.begin(record)
+    return new ToolMachine(facts, recorded.pc, { ...this.#partsOf(recorded.pc, disks), recorded })
+  }
+
+  #partsOf({ serialPorts }: Pc, disks: SharedDisks | undefined): MachineParts {
+    const port = serialPorts[AGENT_PORT]
+    return {
+      agent: port && { port, device: `/dev/ttyS${AGENT_PORT}` },
+      disks,
+      admit: () => this.#admit(),
+    }
+  }
+
+  /** @throws ToolError `ERR_LIMIT` where as many run already as may */
+  #admit(): void {
+    const { running } = this.#limits
+    const names = this.all.filter(({ isRunning }) => isRunning).map(({ facts }) => facts.name)
+    if (names.length < running) return
+    throw new ToolError(
+      'ERR_LIMIT',
+      `${running === 0 ? 'the server was started with --running 0: no machine runs' : `${names.join(', ')} run`} in the background, which is the limit${running === 0 ? '' : ': pause one'}`,
     )
   }
 
@@ -138,15 +175,6 @@ export class Machines {
   async close(): Promise<void> {
     await Promise.all(this.all.map(({ facts }) => this.stop(facts.name)))
   }
-}
-
-async function recordedMachine(
-  facts: MachineFacts,
-  record: (write: (bytes: Uint8Array) => Promise<void>) => Promise<PcRecorder>,
-  files: MachineFiles,
-): Promise<ToolMachine> {
-  const recorded = await RecordedRun.begin(record)
-  return new ToolMachine(facts, recorded.pc, { ...files, recorded })
 }
 
 /** Writes an amount of memory. */

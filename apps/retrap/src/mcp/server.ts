@@ -4,11 +4,12 @@ import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js'
 import { type CallToolResult, CallToolRequestSchema, ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js'
 import { z } from 'zod'
 import { explainError } from '../errors.ts'
+import { backgroundTools } from './background-tools.ts'
 import { Call } from './call.ts'
 import { debugTools } from './debug-tools.ts'
 import type { NamedFolders } from './folders.ts'
 import { guestTools } from './guest-tools.ts'
-import { machineTools } from './machine-tools.ts'
+import { machineTools, runText } from './machine-tools.ts'
 import { type MachineLimits, Machines } from './machines.ts'
 import type { Tool } from './tool.ts'
 import { ToolError } from './tool-error.ts'
@@ -34,7 +35,7 @@ const USUAL_SECONDS = 60
 /** Calls at a time. */
 const MOST_CALLS = 32
 
-const INSTRUCTIONS = `Emulated PCs: boot one, then exec commands (system debian), or type on its console and wait_for output. A machine stands still between calls. fork copies one in milliseconds; checkpoint and reset go back to an instant. A machine that was booted or forked with record: true can be shown at any instruction of its past (go_to), and says who wrote an address (who_wrote).`
+const INSTRUCTIONS = `Emulated PCs: boot one, then exec commands (system debian), or type on its console and wait_for output. A machine stands still between calls, unless resume or forward has it run in the background; each answer says which. fork copies one in milliseconds; checkpoint and reset go back to an instant. A machine that was booted or forked with record: true can be shown at any instruction of its past (go_to), and says who wrote an address (who_wrote).`
 
 /** Serves tools on a client's pipes until they are closed. */
 export async function serveMcp(options: McpServerOptions): Promise<void> {
@@ -48,7 +49,9 @@ export async function serveMcp(options: McpServerOptions): Promise<void> {
     .describe(`seconds of the host that the call may take, at most ${mostSeconds}; default ${USUAL_SECONDS}`)
   const parts = { ...options, machines, timeout }
   const tools = new Map(
-    [...machineTools(parts), ...guestTools(parts), ...debugTools(parts)].map((each) => [each.name, each] as const),
+    [...machineTools(parts), ...guestTools(parts), ...backgroundTools(parts), ...debugTools(parts)].map(
+      (each) => [each.name, each] as const,
+    ),
   )
   const server = new Server({ name: 'retrap', version }, { capabilities: { tools: {} }, instructions: INSTRUCTIONS })
   server.onerror = (error) => tell(`mcp: ${error.message.slice(0, 500)}`)
@@ -65,9 +68,10 @@ export async function serveMcp(options: McpServerOptions): Promise<void> {
         if (found === undefined) throw new ToolError('ERR_ARGUMENT', `there is no tool ${params.name}`)
         const either = AbortSignal.any([cancelled, signal])
         const callFor = (seconds = USUAL_SECONDS): Call => new Call(Math.min(seconds, mostSeconds), either)
-        return await found.run(params.arguments ?? {}, callFor)
+        const result = await found.run(params.arguments ?? {}, callFor)
+        return withRunState(result, machines, result.structuredContent?.['machine'] ?? params.arguments?.['machine'])
       } catch (error) {
-        return failure(error, tell)
+        return withRunState(failure(error, tell), machines, params.arguments?.['machine'])
       } finally {
         calls--
       }
@@ -95,6 +99,16 @@ const listed = ({ name, description, inputSchema, isReadOnly }: Tool) => ({
   inputSchema,
   annotations: { readOnlyHint: isReadOnly, openWorldHint: false },
 })
+
+/** Adds to an answer about a machine whether it runs now. @param name - of the machine; any value */
+function withRunState(result: CallToolResult, machines: Machines, name: unknown): CallToolResult {
+  const machine = machines.all.find(({ facts }) => facts.name === name)
+  if (machine === undefined) return result
+  return {
+    ...result,
+    content: [...result.content, { type: 'text', text: `${machine.facts.name} ${runText(machine)}` }],
+  }
+}
 
 /** An error as the result of a tool: the model that has called it reads what to do. */
 function failure(error: unknown, tell: (line: string) => void): CallToolResult {

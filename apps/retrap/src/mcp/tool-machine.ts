@@ -1,8 +1,12 @@
 import type { MachineCheckpoint, MachineDebugger, MachineExit, Pc, ReplayDebugger } from '@retrap/machine'
 import type { Keyboard } from '@retrap/display'
-import { connectGuest, type ExecResult, type Guest, GuestError } from '@retrap/guest'
+import type { ExecResult } from '@retrap/guest'
+import { AgentLink, type AgentPort } from './agent-link.ts'
+import { Background } from './background.ts'
 import type { Call } from './call.ts'
 import { ConsoleLog } from './console-log.ts'
+import { Forwards } from './forwards.ts'
+import { HostPacing } from './host-pacing.ts'
 import type { RecordedRun } from './recorded-run.ts'
 import { ToolError } from './tool-error.ts'
 
@@ -18,8 +22,12 @@ export interface MachineFacts {
   readonly parent?: string
 }
 
-/** The files that go with a machine. */
-export interface MachineFiles {
+/** The parts of a machine of the server. */
+export interface MachineParts {
+  /** The port for an agent. */
+  readonly agent: AgentPort | undefined
+  /** Throws where it may not run in the background. */
+  readonly admit: () => void
   /** The recording of its run, if it is recorded. */
   readonly recorded?: RecordedRun | undefined
   /** Disks of the machine and of its forks. */
@@ -47,20 +55,13 @@ export class SharedDisks {
   }
 }
 
-/** Which of its serial ports the agent is at: `/dev/ttyS1` of Linux. */
-const AGENT_PORT = 1
-/** A connection is tried anew after so long, for as long as a call lasts. */
-const CONNECT_MS = 10_000
 /** A command that is to end has so much longer for it: the guest's agent ends it, and says what it has printed. */
 const ENDING_MS = 8000
 /** The machine runs for so long when keys were pressed. */
 const KEYS_MS = 500
-const NO_AGENT =
-  'no agent of @retrap/guest has answered on the second serial port. system debian has one; elsewhere boot with addAgent and start it in the guest: sh /retrap-agent.sh /dev/ttyS1 & (tool type does that at a shell). Without one, type commands on the console'
-
 /**
- * A machine of the server. It runs only while a call needs that, and stands still between calls; on deterministic time the guest
- * notices nothing of it. Calls on one machine wait for each other.
+ * A machine of the server. It runs while a call needs that, and stands still between calls, unless it runs in the background; on
+ * deterministic time the guest notices nothing of it. Calls on one machine wait for each other.
  */
 export class ToolMachine {
   readonly facts: MachineFacts
@@ -72,17 +73,29 @@ export class ToolMachine {
   /** Where calls go through the recorded run; undefined: at the machine's instant. */
   #travel: ReplayDebugger | undefined
   #checkpoint: MachineCheckpoint | undefined
-  #guest: Promise<Guest> | undefined
+  readonly #agent: AgentLink
+  readonly #pacing: HostPacing
+  readonly #background: Background
+  /** Ports of the host that lead to its guest. */
+  readonly forwards: Forwards
+  /** Ends what `resume` has begun. */
+  #resumed: NodeJS.Timeout | undefined
   #exit: MachineExit | undefined
   /** Settles when all calls before have ended. */
   #last: Promise<unknown> = Promise.resolve()
   readonly #closing = new AbortController()
 
-  constructor(facts: MachineFacts, pc: Pc, { recorded, disks }: MachineFiles) {
+  constructor(facts: MachineFacts, pc: Pc, { agent, admit, recorded, disks }: MachineParts) {
     this.facts = facts
     this.#pc = pc
     this.#recorded = recorded
     this.disks = disks
+    this.#agent = new AgentLink(agent)
+    this.#pacing = new HostPacing(pc.domain.clock)
+    // A recording has inputs of its own.
+    if (recorded === undefined) pc.domain.takeInputs(this.#pacing)
+    this.#background = new Background(async (signal) => void (await this.#run(signal)), admit)
+    this.forwards = new Forwards(this.#background)
     pc.serial.onTransmit((bytes) => this.console.push(bytes))
   }
 
@@ -98,6 +111,11 @@ export class ToolMachine {
     if (this.#exit !== undefined) return `ended (${describeExit(this.#exit)}) ${at}`
     const { instructions } = this.#shown.domain
     return instructions < now ? `${at}; shown is its past at instruction ${instructions}` : at
+  }
+
+  /** Whether the machine runs in the background. Calls that look into the machine stop it meanwhile. */
+  get isRunning(): boolean {
+    return this.#background.isWanted
   }
 
   get isRecorded(): boolean {
@@ -117,17 +135,9 @@ export class ToolMachine {
       const { promise: ended, reject } = Promise.withResolvers<never>()
       const closed = (): void => reject(this.#stopped())
       this.#closing.signal.addEventListener('abort', closed)
-      const run = this.#run(stop.signal).then(
-        (exit) => {
-          if (exit === undefined) return
-          this.#exit = exit
-          reject(this.#ended())
-        },
-        (error: unknown) => {
-          this.#exit = { reason: 'internal-error', detail: { message: String(error) } }
-          reject(this.#ended())
-        },
-      )
+      const run = this.#run(stop.signal).then((hasEnded) => {
+        if (hasEnded) reject(this.#ended())
+      })
       try {
         return await call.wait(Promise.race([action(), ended]), what, patienceMs)
       } finally {
@@ -139,8 +149,23 @@ export class ToolMachine {
     })
   }
 
-  /** Runs the machine on from its own instant. @returns how it has ended; undefined: it was stopped */
-  async #run(signal: AbortSignal): Promise<MachineExit | undefined> {
+  /** Runs the machine on from its own instant. @returns whether its guest has ended it; false: it was stopped */
+  async #run(signal: AbortSignal): Promise<boolean> {
+    this.#pacing.restart()
+    // Where the host waits for the guest, the guest's time is the host's.
+    this.#pacing.isOn = this.isRunning
+    try {
+      this.#exit = await this.#goOn(signal)
+    } catch (error) {
+      this.#exit = { reason: 'internal-error', detail: { message: String(error) } }
+    }
+    if (this.#exit === undefined) return false
+    this.#standStill()
+    return true
+  }
+
+  /** @returns how its guest has ended it; undefined: it was stopped */
+  async #goOn(signal: AbortSignal): Promise<MachineExit | undefined> {
     const travel = this.#travel
     if (travel === undefined) {
       const exit = await this.#pc.run({ signal })
@@ -149,6 +174,49 @@ export class ToolMachine {
     await travel.goto(this.#pc.domain.instructions)
     const stop = await travel.continue({ signal })
     return 'detail' in stop || ENDS.has(stop.reason) ? (stop as MachineExit) : undefined
+  }
+
+  /** Lets the machine run between calls. @param seconds - it stands still after this time @throws ToolError `ERR_STATE`, `ERR_LIMIT` */
+  async resume(call: Call, seconds: number): Promise<void> {
+    this.#checkRuns()
+    await this.#inTurn(call, async () => {
+      if (this.#exit !== undefined) throw this.#ended()
+      this.#background.want(this)
+      clearTimeout(this.#resumed)
+      this.#resumed = setTimeout(() => this.#background.unwant(this), 1000 * seconds)
+    })
+  }
+
+  /** Has the machine stand still between calls. @returns the ports of forwards that were closed */
+  async pause(call: Call): Promise<readonly number[]> {
+    return this.#inTurn(call, async () => this.#standStill())
+  }
+
+  #standStill(): readonly number[] {
+    clearTimeout(this.#resumed)
+    const ports = this.forwards.closeAll()
+    void this.#background.end()
+    return ports
+  }
+
+  /** Makes a port of 127.0.0.1 lead to one of the guest. @returns the port @throws ToolError; GuestError */
+  async forward(call: Call, guestPort: number, hostPort: number | undefined, seconds: number): Promise<number> {
+    this.#checkRuns()
+    return this.running(call, 'the agent', async () => {
+      const guest = await this.#agent.connected(call)
+      // Nobody waits for it any more.
+      if (call.over.aborted || this.#closing.signal.aborted) throw call.reason('the agent')
+      return this.forwards.open(guest, guestPort, hostPort, seconds)
+    })
+  }
+
+  /** @throws ToolError `ERR_STATE` for a machine that runs in calls alone */
+  #checkRuns(): void {
+    if (this.isRecorded)
+      throw new ToolError(
+        'ERR_STATE',
+        `${this.facts.name} is recorded, and runs in calls alone: by itself it would go on, and its recording grow, while its past is looked at. Boot or fork without record`,
+      )
   }
 
   /** Runs the machine for so long, or until it ends. */
@@ -169,30 +237,13 @@ export class ToolMachine {
       call,
       'the end of the command',
       async () => {
-        const guest = await this.#connected(call)
+        const guest = await this.#agent.connected(call)
         const timeoutMs = call.leftMs
         const options = { timeoutMs, maxOutputBytes, signal: call.cancelled }
         return guest.exec(command, { ...options, ...(stdin !== undefined && { stdin }) })
       },
       ENDING_MS,
     )
-  }
-
-  async #connected(call: Call): Promise<Guest> {
-    const port = this.#pc.serialPorts[AGENT_PORT]
-    if (port === undefined) throw new ToolError('ERR_GUEST', NO_AGENT)
-    for (;;) {
-      this.#guest ??= connectGuest(port, { connectTimeoutMs: CONNECT_MS })
-      try {
-        // oxlint-disable-next-line no-await-in-loop -- until there is one
-        return await call.wait(this.#guest, 'the agent')
-      } catch (error) {
-        // A connection that is still being made is for a later call.
-        if (error instanceof ToolError) throw error.code === 'ERR_TIME' ? new ToolError('ERR_GUEST', NO_AGENT) : error
-        this.#guest = undefined
-        if (!(error instanceof GuestError && error.code === 'ERR_GUEST_TIMEOUT')) throw error
-      }
-    }
   }
 
   /** Has keys pressed, and the guest take them. @throws DisplayError for a key that does not exist */
@@ -235,22 +286,18 @@ export class ToolMachine {
     })
   }
 
-  /** Goes back to the instant that was kept. */
-  async reset(call: Call): Promise<void> {
+  /** Goes back to the instant that was kept. @returns the ports of forwards that were closed */
+  async reset(call: Call): Promise<readonly number[]> {
     return this.#inTurn(call, async () => {
       if (this.#checkpoint === undefined)
         throw new ToolError('ERR_STATE', `${this.facts.name} has no checkpoint to go back to: call checkpoint first`)
-      await this.#leaveGuest()
+      // Connections do not survive the change of time.
+      const ports = this.forwards.closeAll()
+      await this.#agent.leave()
       await this.#checkpoint.reset({ deadlineMs: call.leftMs })
       this.#exit = undefined
+      return ports
     })
-  }
-
-  /** Drops the connection: another time has another agent. */
-  async #leaveGuest(): Promise<void> {
-    const guest = this.#guest
-    this.#guest = undefined
-    ;(await guest?.catch(() => undefined))?.close()
   }
 
   /** Goes through the recorded run. */
@@ -277,9 +324,11 @@ export class ToolMachine {
   /** Ends the machine, and calls that wait for it. To be called once. */
   async close(): Promise<void> {
     this.#closing.abort()
+    this.#standStill()
     await this.#last
+    await this.#background.end()
     // A connection that is being made ends by itself.
-    void this.#leaveGuest()
+    void this.#agent.leave()
     this.#checkpoint?.close()
     await this.#recorded?.end()
     this.#pc.close()
@@ -290,12 +339,16 @@ export class ToolMachine {
     const before = this.#last
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#last = before.then(() => promise)
+    let isHeld = false
     try {
       await call.wait(before, `the calls before on ${this.facts.name}`)
       if (call.over.aborted) throw call.reason('its turn')
+      isHeld = true
+      await call.wait(this.#background.hold(), `${this.facts.name} to stand still`)
       if (this.#closing.signal.aborted) throw this.#stopped()
       return await action()
     } finally {
+      if (isHeld) this.#background.release()
       resolve()
     }
   }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createQcow2, MemoryStorage } from '@retrap/block'
 import { buildGuestImage } from '@retrap/embedded-guest'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { type McpServer, startMcp } from '../support/mcp-client.ts'
 import { retrapCommand } from '../support/processes.ts'
 
@@ -23,6 +23,10 @@ writeFileSync(join(outside, 'secret.bin'), buildGuestImage())
 // A folder whose name begins like the named one.
 mkdirSync(join(outside, 'named-not'))
 writeFileSync(join(outside, 'named-not', 'secret.bin'), buildGuestImage())
+// A guest that never waits: JMP to itself, at the reset vector.
+const spinning = new Uint8Array(0x1_0000)
+spinning.set([0xeb, 0xfe], 0xfff0)
+writeFileSync(join(folder, 'spin.bin'), spinning)
 symlinkSync(join(outside, 'secret.bin'), join(folder, 'link.bin'))
 symlinkSync(outside, join(folder, 'up'))
 symlinkSync('guest.bin', join(folder, 'inside-link.bin'))
@@ -31,7 +35,7 @@ let server: McpServer
 beforeAll(async () => {
   // What recordings are written to is looked for below.
   server = await startMcp(
-    ['--folder', folder, '--machines', '3', '--memory', '1G', '--call-timeout', '400'],
+    ['--folder', folder, '--machines', '3', '--memory', '1G', '--call-timeout', '400', '--running', '1'],
     DEADLINE_MS,
   )
 }, SLOW.timeout)
@@ -67,7 +71,7 @@ test('a guest boots, is typed to, looked at, kept, and put back', SLOW, async ()
   })
   expect(booted.text).toContain('retrap: a 64-bit guest, from the reset vector')
   expect((await server.call('type', { machine: 'one', text: 'echo hello\n', until: PROMPT })).text).toMatch(
-    /\nhello\nretrap> $/,
+    /\nhello\nretrap> \none stands still$/,
   )
   const { data } = await server.call('registers', { machine: 'one' })
   expect(data).toMatchObject({ cs: '0x18', efer: '0x500', cr3: '0x1000' })
@@ -103,6 +107,49 @@ test('a guest boots, is typed to, looked at, kept, and put back', SLOW, async ()
   await server.call('stop', { machine: 'two' })
 })
 
+test('a guest that never waits runs in the background, and holds nobody up', SLOW, async () => {
+  await server.call('boot', { system: 'embedded', name: 'idle', memory: '16M', timeoutSeconds: 300 })
+  await server.call('boot', { system: 'files', firmware: 'spin.bin', name: 'spin', memory: '16M' })
+  const executed = async (): Promise<number> => {
+    const { data, text } = await server.call('list_machines')
+    const { state, running } = (data['machines'] as Record<string, unknown>[]).find(({ name }) => name === 'spin')!
+    expect(text).toContain(running === true ? 'runs in the background' : 'stands still')
+    return Number(/at instruction (\d+)/.exec(String(state))![1])
+  }
+  const isRising = async (): Promise<boolean> => {
+    const before = await executed()
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    return (await executed()) > before
+  }
+  expect(await isRising()).toBe(false)
+  expect((await server.call('resume', { machine: 'spin' })).text).toMatch(/\nspin runs in the background$/)
+  await vi.waitUntil(isRising, { timeout: DEADLINE_MS })
+  // Others answer, and so does it: it stands still while its processor is looked at.
+  expect((await server.call('type', { machine: 'idle', text: 'echo beside\n', until: PROMPT })).text).toMatch(
+    /\nbeside\nretrap> \nidle stands still$/,
+  )
+  expect((await server.call('registers', { machine: 'spin' })).data).toMatchObject({ rip: '0xfff0' })
+  expect(await isRising()).toBe(true)
+  expect((await server.call('fork', { machine: 'spin', name: 'twin' })).text).toMatch(/\ntwin stands still$/)
+  for (const machine of ['twin', 'idle'])
+    expect(await refusal('resume', { machine })).toMatch(/^ERR_LIMIT: spin run in the background/)
+  expect((await server.call('pause', { machine: 'spin' })).text).toMatch(/\nspin stands still$/)
+  expect(await isRising()).toBe(false)
+
+  // By itself, at the end of its time, and with the machine.
+  await server.call('resume', { machine: 'twin', seconds: 1 })
+  await vi.waitUntil(async () => !(await server.call('list_machines')).text.includes('runs in'), {
+    timeout: DEADLINE_MS,
+    interval: 200,
+  })
+  await server.call('resume', { machine: 'spin' })
+  await server.call('stop', { machine: 'spin' })
+  expect((await server.call('resume', { machine: 'twin' })).isError).toBe(false)
+  expect((await server.call('forward', { machine: 'twin', port: 80, timeoutSeconds: 0.2 })).text).toMatch(
+    /^ERR_GUEST: no agent.*\ntwin runs in the background$/,
+  )
+})
+
 test('a recorded guest is shown at any instruction, and says who wrote an address', SLOW, async () => {
   const recordings = (): number =>
     readdirSync(tmpdir()).filter((name) => name.startsWith('retrap-mcp-') && !outside.endsWith(name)).length
@@ -125,10 +172,12 @@ test('a recorded guest is shown at any instruction, and says who wrote an addres
   expect(await shownAt(instructions + 1)).toMatch(/^0x1000: 23 20 00 00 /)
   // What runs it goes on where it is.
   expect((await server.call('type', { machine: 'run', text: 'echo now\n', until: PROMPT })).text).toMatch(
-    /\nnow\nretrap> $/,
+    /\nnow\nretrap> \nrun stands still$/,
   )
   expect((await server.call('list_machines')).text).not.toContain('its past')
   expect(await refusal('fork', { machine: 'run' })).toMatch(/^ERR_STATE/)
+  expect(await refusal('resume', { machine: 'run' })).toMatch(/^ERR_STATE: run is recorded, and runs in calls alone/)
+  expect(await refusal('forward', { machine: 'run', port: 80 })).toMatch(/^ERR_STATE: run is recorded/)
   expect(await refusal('who_wrote', { machine: 'run', address: '0x7fffffffffff', physical: true })).toMatch(/no memory/)
   await server.call('stop', { machine: 'run' })
   expect(recordings()).toBe(before)
@@ -170,6 +219,10 @@ test.each([
   ['a name that is a path', 'boot', { system: 'embedded', name: '../x' }, /^ERR_ARGUMENT/],
   ['too many processors', 'boot', { system: 'embedded', cpus: 1000 }, /^ERR_ARGUMENT/],
   ['a file for a system that has its own', 'boot', { system: 'embedded', disks: ['guest.bin'] }, /^ERR_ARGUMENT/],
+  ['port 0', 'forward', { machine: 'x', port: 0 }, /^ERR_ARGUMENT/],
+  ['a port of more than 16 bits', 'forward', { machine: 'x', port: 80, hostPort: 65_536 }, /^ERR_ARGUMENT/],
+  ['an address of the host', 'forward', { machine: 'x', port: 80, hostAddress: '0.0.0.0' }, /^ERR_ARGUMENT/],
+  ['a forward without end', 'forward', { machine: 'x', port: 80, seconds: 1e9 }, /^ERR_ARGUMENT/],
   ['an address of more than 64 bits', 'memory', { machine: 'x', address: `0x1${'0'.repeat(16)}` }, /^ERR_ARGUMENT/],
 ])('%s is refused', SLOW, async (_, tool, given, message) => {
   expect(await refusal(tool, given)).toMatch(message)
@@ -210,16 +263,24 @@ test('there are no more machines than the limit', SLOW, async () => {
   expect((await server.call('fork', { machine: second })).isError).toBe(false)
 })
 
-test('what is no message is logged on stderr, and the end of the input ends the server', SLOW, async () => {
-  const child = spawn(process.execPath, retrapCommand(['mcp']), { stdio: 'pipe' })
+test('what is no message is logged on stderr, and the end of the input ends all', SLOW, async () => {
+  const child = spawn(process.execPath, retrapCommand(['mcp', '--folder', folder]), { stdio: 'pipe' })
   let [out, log] = ['', '']
   child.stdout.on('data', (bytes: Uint8Array) => (out += Buffer.from(bytes).toString()))
   child.stderr.on('data', (bytes: Uint8Array) => (log += Buffer.from(bytes).toString()))
-  child.stdin.write('{"jsonrpc": "1.0"}\nno JSON\n{"jsonrpc":"2.0","id":7,"method":"ping"}\n')
-  while (!out.includes('\n')) await once(child.stdout, 'data') // oxlint-disable-line no-await-in-loop -- until there is a line
+  const answered = async (id: number, line: string): Promise<void> => {
+    child.stdin.write(`${line}\n`)
+    while (!out.includes(`"id":${id}}`) && !out.includes(`"id":${id},`)) await once(child.stdout, 'data') // oxlint-disable-line no-await-in-loop -- until it is there
+  }
+  const called = (id: number, name: string, given: object): Promise<void> =>
+    answered(id, JSON.stringify({ jsonrpc: '2.0', id, method: 'tools/call', params: { name, arguments: given } }))
+  await answered(7, '{"jsonrpc": "1.0"}\nno JSON\n{"jsonrpc":"2.0","id":7,"method":"ping"}')
+  expect(out).toBe('{"result":{},"jsonrpc":"2.0","id":7}\n')
+  await called(8, 'boot', { system: 'files', firmware: 'spin.bin', name: 'spin', memory: '16M' })
+  await called(9, 'resume', { machine: 'spin' })
+  expect(out).toContain('spin runs in the background')
   child.stdin.end()
   const [code] = (await once(child, 'close')) as [number]
   expect(code).toBe(0)
-  expect(out).toBe('{"result":{},"jsonrpc":"2.0","id":7}\n')
   expect(log).toMatch(/^retrap: mcp: /)
 })

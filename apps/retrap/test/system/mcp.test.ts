@@ -30,7 +30,12 @@ test.runIf(linux !== undefined)(
       expect((await call('fork', { machine: 'deb', name: 'twin' })).isError).toBe(false)
       expect((await exec('twin', 'cat /tmp/a; echo twin >/tmp/a')).data).toMatchObject({ stdout: 'later\n' })
       expect((await exec('deb', 'cat /tmp/a')).data).toMatchObject({ stdout: 'later\n' })
-      await call('reset', { machine: 'deb' })
+      await exec('deb', 'ip link set lo up; echo served >/tmp/index.html; httpd -p 127.0.0.1:80 -h /tmp')
+      const { data: forward } = await call('forward', { machine: 'deb', port: 80, timeoutSeconds: 250 })
+      const served = await fetch(`http://127.0.0.1:${String(forward['port'])}/index.html`)
+      expect(await served.text()).toBe('served\n')
+      expect((await exec('deb', 'cat /tmp/a')).text).toMatch(/\ndeb runs in the background, with 1 forward$/)
+      expect((await call('reset', { machine: 'deb' })).text).toMatch(/\nClosed: 127\.0\.0\.1:\d+\ndeb stands still$/)
       expect((await exec('deb', 'ls /tmp/a')).data).toMatchObject({ exitCode: 1 })
 
       // A command that does not end, one that prints without end, and what that has printed.

@@ -150,6 +150,7 @@ export class DeterministicSchedule {
   /** @returns what is to be awaited where nothing is left that could happen by itself */
   #endRound(): Promise<unknown> | null {
     const { vcpus, secondLevel, timers, clock } = this.#domain
+    const { inputs } = this.#turns
     const stalled = this.#stalled
     this.#next = 0
     this.#begun = false
@@ -164,11 +165,12 @@ export class DeterministicSchedule {
       return waiting < stalled ? null : this.#waitForHost(true)
     }
     if (!timers.readNextDeadline(this.#deadline)) {
-      const { inputs } = this.#turns
       // A timer has fired: inputs are counted in rounds, and the next one has not begun.
       if (inputs !== null && this.#moved) return null
       return inputs?.idle() ?? this.#pace.sleep(Infinity)
     }
+    const earlyMs = inputs?.early?.(this.#deadline) ?? 0
+    if (earlyMs > 0) return this.#pace.sleep(earlyMs)
     clock.skipTo(this.#deadline)
     this.#moved = true
     return null

@@ -1,3 +1,4 @@
+import type { Word64 } from '@retrap/device'
 import type { CpuExit, DebugWatch, Paravirtual, TurnWatch, VirtualCpu } from '../virtual-cpu.ts'
 import type { RunState, ScheduledDomain } from './run-state.ts'
 
@@ -20,6 +21,13 @@ export interface OutsideInputs {
    * @returns what is to be awaited; null: until something wakes the domain
    */
   idle(): Promise<unknown> | null
+  /**
+   * All vCPUs wait for a timer, and time is about to go on to its deadline at once. Absent: it does.
+   *
+   * @returns host time to wait first, in milliseconds, or until something wakes the domain: a round follows, which begins at
+   *   the time that it is then. 0: time goes on
+   */
+  early?(deadline: Readonly<Word64>): number
   /** The machine is about to wait for the host, which is busy with something that the guest asked for. */
   waits(): void
   /**

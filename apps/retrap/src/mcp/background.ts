@@ -1,0 +1,67 @@
+/** Runs a machine between calls, as long as there is a reason to. Calls have it stand still meanwhile. */
+export class Background {
+  readonly #run: (signal: AbortSignal) => Promise<void>
+  readonly #admit: () => void
+  readonly #reasons = new Set<object>()
+  #isHeld = false
+  #stop: AbortController | undefined
+  #ended: Promise<void> = Promise.resolve()
+
+  /**
+   * @param run - runs the machine until the signal is given, or its guest ends it; it never rejects
+   * @param admit - throws where the server runs no more machines
+   */
+  constructor(run: (signal: AbortSignal) => Promise<void>, admit: () => void) {
+    this.#run = run
+    this.#admit = admit
+  }
+
+  /** Whether the machine runs, apart from calls that have it stand still. */
+  get isWanted(): boolean {
+    return this.#reasons.size > 0
+  }
+
+  /** Adds a reason for it to run. @throws what `admit` throws */
+  want(reason: object): void {
+    if (!this.isWanted) this.#admit()
+    this.#reasons.add(reason)
+    this.#go()
+  }
+
+  /** Takes a reason back; without any the machine stands still. */
+  unwant(reason: object): void {
+    this.#reasons.delete(reason)
+    if (!this.isWanted) this.#stop?.abort()
+  }
+
+  /** Stops the machine until {@link Background.release}. @returns a promise that it stands still */
+  hold(): Promise<void> {
+    this.#isHeld = true
+    this.#stop?.abort()
+    return this.#ended
+  }
+
+  /** Lets the machine run on, if there is a reason. */
+  release(): void {
+    this.#isHeld = false
+    this.#go()
+  }
+
+  /** Takes all reasons away. @returns a promise that it stands still */
+  end(): Promise<void> {
+    this.#reasons.clear()
+    this.#stop?.abort()
+    return this.#ended
+  }
+
+  #go(): void {
+    if (this.#isHeld || !this.isWanted || this.#stop !== undefined) return
+    const stop = new AbortController()
+    this.#stop = stop
+    this.#ended = this.#run(stop.signal).finally(() => {
+      this.#stop = undefined
+      // A new reason may have come meanwhile.
+      this.#go()
+    })
+  }
+}

@@ -1,0 +1,106 @@
+import type { Guest, GuestForward } from '@retrap/guest'
+import type { Background } from './background.ts'
+import { ToolError } from './tool-error.ts'
+
+/** A machine's forwards at a time. */
+const MOST_FORWARDS = 16
+
+/** A port of the host's 127.0.0.1 that leads to a port of a guest. */
+export interface OpenForward {
+  /** Of the host. */
+  readonly port: number
+  readonly guestPort: number
+  /** Why its last connection failed. */
+  readonly trouble: string | undefined
+}
+
+interface Entry {
+  readonly guestPort: number
+  readonly forward: GuestForward
+  readonly timer: NodeJS.Timeout
+  /** Why its connections failed. */
+  readonly trouble: { last: string | undefined }
+}
+
+/** The forwards of a machine. It runs in the background while there are any. */
+export class Forwards {
+  readonly #background: Background
+  readonly #open = new Map<number, Entry>()
+  /** Forwards that are being opened. */
+  #opening = 0
+  /** How often all were closed. */
+  #closings = 0
+
+  constructor(background: Background) {
+    this.#background = background
+  }
+
+  /** The forwards that are open. */
+  get all(): readonly OpenForward[] {
+    return [...this.#open].map(([port, { guestPort, trouble }]) => ({ port, guestPort, trouble: trouble.last }))
+  }
+
+  /**
+   * Opens a port of 127.0.0.1.
+   *
+   * @param hostPort - default one that is free
+   * @param seconds - it closes by itself after this time
+   * @returns the port
+   * @throws ToolError `ERR_LIMIT`; GuestError `ERR_GUEST_OPTION` for a port that cannot be had
+   */
+  async open(guest: Guest, guestPort: number, hostPort: number | undefined, seconds: number): Promise<number> {
+    if (this.#open.size + this.#opening >= MOST_FORWARDS)
+      throw new ToolError('ERR_LIMIT', `the machine has ${MOST_FORWARDS} forwards, which is the limit: close one`)
+    const reason = {}
+    this.#background.want(reason)
+    this.#opening++
+    const closings = this.#closings
+    try {
+      const trouble: { last: string | undefined } = { last: undefined }
+      const forward = await guest.forward(guestPort, {
+        hostAddress: '127.0.0.1',
+        ...(hostPort !== undefined && { hostPort }),
+        onError: (error) => {
+          trouble.last = error instanceof Error ? error.message : String(error)
+        },
+      })
+      if (closings !== this.#closings) {
+        forward.close()
+        throw new ToolError('ERR_STATE', 'the forward was closed before it was open')
+      }
+      const { port } = forward
+      const timer = setTimeout(() => this.close(port), 1000 * seconds)
+      const entry: Entry = { guestPort, forward, timer, trouble }
+      this.#open.set(port, entry)
+      this.#background.want(entry)
+      return port
+    } finally {
+      this.#opening--
+      this.#background.unwant(reason)
+    }
+  }
+
+  /** Closes one, and breaks its connections off. @returns whether it was there */
+  close(port: number): boolean {
+    const entry = this.#open.get(port)
+    if (entry === undefined) return false
+    this.#open.delete(port)
+    clearTimeout(entry.timer)
+    entry.forward.close()
+    this.#background.unwant(entry)
+    return true
+  }
+
+  /** Closes all of them. @returns their ports */
+  closeAll(): readonly number[] {
+    this.#closings++
+    const ports = [...this.#open.keys()]
+    for (const port of ports) this.close(port)
+    return ports
+  }
+}
+
+/** Says which forwards are no more. */
+export function closedText(ports: readonly number[]): string {
+  return ports.length === 0 ? 'No forward was open.' : `Closed: ${ports.map((port) => `127.0.0.1:${port}`).join(', ')}`
+}
