@@ -98,7 +98,9 @@ export interface GuestAgent {
 
 const AGENT_FILE = 'retrap-agent.sh'
 
-const startOf = ({ port }: GuestAgent): string => `setsid sh /${AGENT_FILE} ${port} &\n`
+/** The port of a driver that is a module comes a moment after the module. */
+const startOf = ({ port }: GuestAgent): string =>
+  `(until [ -c ${port} ]; do sleep 0.1; done; exec setsid sh /${AGENT_FILE} ${port}) &\n`
 const agentFile = ({ script }: Pick<GuestAgent, 'script'>): CpioEntry => ({
   kind: 'file',
   path: AGENT_FILE,

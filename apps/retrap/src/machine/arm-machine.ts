@@ -104,7 +104,7 @@ const INSTEAD: Readonly<Record<string, string>> = {
 }
 
 /** Firmware, a kernel and a whole system's programs, decoded: with less of it a boot of Debian takes an eighth longer. */
-const CODE_CACHE_BYTES = 64 << 20
+export const CODE_CACHE_BYTES: number = 64 << 20
 
 /** Gives a command the option of an architecture. */
 export function archOption(command: Command): Command {
@@ -221,7 +221,7 @@ export async function replayArm(
 }
 
 /** Node's Zstandard, which older ones do not have. */
-function unzstd(): ArmMachineOptions['unzstd'] {
+export function unzstd(): ArmMachineOptions['unzstd'] {
   const { zstdDecompress }: Partial<typeof zlib> = zlib
   if (zstdDecompress === undefined) return undefined
   const decompress = promisify(zstdDecompress)
@@ -229,7 +229,7 @@ function unzstd(): ArmMachineOptions['unzstd'] {
 }
 
 /** A firmware image as a flash that keeps nothing. */
-function flashOf(firmware: Uint8Array | undefined): MachineOptions['flash'] {
+export function flashOf(firmware: Uint8Array | undefined): MachineOptions['flash'] {
   if (firmware === undefined) return undefined
   return [{ medium: new RawImage(new MemoryStorage(firmware, { readOnly: true })), readOnly: true }]
 }

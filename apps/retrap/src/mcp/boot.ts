@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { AGENT } from '@retrap/guest'
 import type { PcDrive, PcOptions } from '@retrap/machine'
+import type { ArmMachineOptions } from '@retrap/machine/arm'
 import { ImageError } from '@retrap/block'
 import { openImage } from '@retrap/block/node'
 import type { DriveArgument } from '../drives/drives.ts'
@@ -8,10 +9,14 @@ import { examineImage, notRaw } from '../drives/image-file.ts'
 import { readBytes } from '../files/files.ts'
 import { DEBIAN_KERNEL } from '../linux/debian-images.ts'
 import { fetchLinux } from '../linux/debian.ts'
+import { fetchLinuxWithDrivers } from '../linux/debian-drivers.ts'
 import { buildInitramfs, withAgent } from '../linux/initramfs.ts'
+import { CODE_CACHE_BYTES, flashOf, unzstd } from '../machine/arm-machine.ts'
 import { readImages, usualVga } from '../options/images.ts'
 import { parseCpus, parseMemory } from '../options/values.ts'
+import { ARM_AGENT_DEVICE, type BoardOptions } from './boards.ts'
 import type { NamedFolders } from './folders.ts'
+import { openNetwork, type ToolNetwork } from './networks.ts'
 import { ToolError } from './tool-error.ts'
 
 /** The tool's arguments. */
@@ -25,15 +30,17 @@ export interface BootRequest {
   readonly cdrom?: string | undefined
   readonly memory?: string | undefined
   readonly cpus?: number | undefined
-  readonly board?: 'pc' | 'q35' | undefined
-  readonly display?: 'none' | 'std' | undefined
+  readonly board?: 'pc' | 'q35' | 'virt' | undefined
+  readonly display?: 'none' | 'std' | 'ramfb' | undefined
+  readonly nic?: string | undefined
   readonly addAgent?: boolean | undefined
 }
 
 /** A machine that can be made, and its open disks. */
 export interface Bootable {
-  readonly options: PcOptions
+  readonly board: BoardOptions
   readonly system: string
+  readonly network: ToolNetwork | undefined
   readonly close: () => Promise<void>
 }
 
@@ -49,52 +56,113 @@ const MEMORY: Readonly<Record<BootRequest['system'], string>> = { debian: '256M'
 const MOST_FILE_BYTES = 1 << 29
 const MOST_COMMAND_LINE = 2000
 
-/** Opens the images of a machine. @throws ToolError, CliError, ImageError for what cannot be used */
-export async function prepareBoot(
-  request: BootRequest,
-  folders: NamedFolders,
-  embeddedGuest: () => Uint8Array | Promise<Uint8Array>,
-  tell: (text: string) => void,
-): Promise<Bootable> {
-  const { system, cpus = 1, append, board } = request
-  if ((append?.length ?? 0) > MOST_COMMAND_LINE)
-    throw new ToolError('ERR_ARGUMENT', `append: more than ${MOST_COMMAND_LINE} characters`)
-  const options: PcOptions = {
-    memoryBytes: parseMemory(request.memory ?? MEMORY[system]),
-    cpus: parseCpus(String(cpus)),
-    // The second one is the agent's.
-    serialPorts: 2,
-    jit: true,
-    clock: 'deterministic',
-    ...(board !== undefined && { machine: board }),
-  }
-  if (system !== 'files') {
-    const unused = (['kernel', 'initrd', 'firmware', 'disks', 'cdrom'] as const).find(
-      (name) => request[name] !== undefined,
-    )
-    if (unused !== undefined) throw new ToolError('ERR_ARGUMENT', `${unused} belongs to system files`)
-  }
-  if (system === 'embedded')
-    return { options: { ...options, firmware: await embeddedGuest() }, system, close: async () => {} }
-  if (system === 'debian')
-    return { options: { ...options, ...(await debian(append, tell)) }, system: 'Debian', close: async () => {} }
-  return fromFiles(request, options, folders)
+/** Where a machine's parts come from. */
+export interface BootSources {
+  readonly folders: NamedFolders
+  /** Guests may have a network that reaches the host, and what is behind it. */
+  readonly allowsNetwork: boolean
+  readonly embeddedGuest: () => Uint8Array | Promise<Uint8Array>
+  readonly tell: (text: string) => void
 }
 
-async function debian(append: string | undefined, tell: (text: string) => void): Promise<Partial<PcOptions>> {
+/** Options that both kinds of machine have. */
+type CommonOptions = Pick<
+  PcOptions,
+  'kernel' | 'initrd' | 'modules' | 'commandLine' | 'firmware' | 'drives' | 'vga' | 'vgaBios' | 'optionRoms'
+>
+
+/** The parts of a machine that differ by its system. */
+interface System {
+  readonly options: CommonOptions
+  readonly name: string
+  readonly close: () => Promise<void>
+}
+
+/** Opens the images and the network of a machine. @throws ToolError, CliError, ImageError for what cannot be used */
+export async function prepareBoot(request: BootRequest, sources: BootSources): Promise<Bootable> {
+  const { system, cpus = 1, append, board, nic } = request
+  if ((append?.length ?? 0) > MOST_COMMAND_LINE)
+    throw new ToolError('ERR_ARGUMENT', `append: more than ${MOST_COMMAND_LINE} characters`)
+  const common = {
+    memoryBytes: parseMemory(request.memory ?? MEMORY[system]),
+    cpus: parseCpus(String(cpus)),
+    jit: true,
+    clock: 'deterministic' as const,
+  }
+  const { options, name, close } = await openSystem(request, sources)
+  try {
+    const network = nic === undefined ? undefined : await openNetwork(nic, sources.allowsNetwork)
+    const { virtio, networkCards } = network ?? {}
+    const all = { ...common, ...options, ...(network && { virtio, networkCards }) }
+    if (board === 'virt') return { board: { kind: 'virt', options: armOptions(all) }, system: name, network, close }
+    // The second port is the agent's.
+    const pc: PcOptions = { ...all, serialPorts: 2, ...(board !== undefined && { machine: board }) }
+    return { board: { kind: 'pc', options: pc }, system: name, network, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+function armOptions(all: CommonOptions & ArmMachineOptions): ArmMachineOptions {
+  const { memoryBytes, cpus, jit, clock, kernel, initrd, commandLine, drives, vga, virtio, networkCards } = all
+  const flash = flashOf(all.firmware)
+  return {
+    ...{ memoryBytes, cpus, jit, clock, kernel, initrd, commandLine, vga, virtio, networkCards },
+    codeCacheBytes: CODE_CACHE_BYTES,
+    unzstd: unzstd(),
+    ...(flash !== undefined && { flash }),
+    // Without firmware, a kernel that has few drivers has this one.
+    ...(drives && {
+      drives: drives.map((drive) => (drive.media === 'cdrom' ? drive : { ...drive, interface: 'virtio' as const })),
+    }),
+  }
+}
+
+async function openSystem(request: BootRequest, { folders, embeddedGuest, tell }: BootSources): Promise<System> {
+  const { system, board } = request
+  if (system === 'files') return fromFiles(request, folders)
+  const unused = (['kernel', 'initrd', 'firmware', 'disks', 'cdrom'] as const).find(
+    (name) => request[name] !== undefined,
+  )
+  if (unused !== undefined) throw new ToolError('ERR_ARGUMENT', `${unused} belongs to system files`)
+  const close = async (): Promise<void> => {}
+  if (system === 'debian') return { options: await debian(request, tell), name: 'Debian', close }
+  if (board === 'virt') throw new ToolError('ERR_ARGUMENT', 'the embedded guest is a PC: leave board virt out')
+  return { options: { firmware: await embeddedGuest() }, name: system, close }
+}
+
+async function debian(
+  { board, nic, append, display = 'none' }: BootRequest,
+  tell: (text: string) => void,
+): Promise<CommonOptions> {
   let told = ''
   const onProgress = (_part: number, what: string): void => {
     if (what !== told) tell(`fetching ${what}`)
     told = what
   }
-  const { kernelPath, busyboxPath } = await fetchLinux(DEBIAN_KERNEL, { onProgress })
-  const [kernel, busybox] = await Promise.all([readBytes(kernelPath), readBytes(busyboxPath)])
-  const initrd = buildInitramfs(busybox, [], { script: AGENT, port: '/dev/ttyS1' })
-  return { kernel, initrd, commandLine: ['console=ttyS0 quiet', append].filter(Boolean).join(' ') }
+  const isArm = board === 'virt'
+  const drivers = [
+    ...(isArm ? ['virtio_pci', 'virtio_console'] : []),
+    ...(nic === undefined ? [] : ['virtio_pci', 'virtio_net']),
+  ]
+  const { kernelPath, busyboxPath, modulePaths } =
+    drivers.length === 0
+      ? { ...(await fetchLinux(DEBIAN_KERNEL, { onProgress })), modulePaths: [] }
+      : await fetchLinuxWithDrivers(isArm ? 'arm64' : 'amd64', drivers, onProgress)
+  const [kernel, busybox, ...modules] = await Promise.all([kernelPath, busyboxPath, ...modulePaths].map(readBytes))
+  const port = isArm ? ARM_AGENT_DEVICE : '/dev/ttyS1'
+  return {
+    kernel: kernel!,
+    initrd: buildInitramfs(busybox!, modules, { script: AGENT, port }),
+    commandLine: [isArm ? 'console=ttyAMA0' : 'console=ttyS0', 'quiet', append].filter(Boolean).join(' '),
+    ...(display !== 'none' && { vga: display }),
+  }
 }
 
-async function fromFiles(request: BootRequest, options: PcOptions, folders: NamedFolders): Promise<Bootable> {
-  const { append, disks = [], cdrom, addAgent } = request
+async function fromFiles(request: BootRequest, folders: NamedFolders): Promise<System> {
+  const { append, disks = [], cdrom, addAgent, board } = request
+  const isArm = board === 'virt'
   const read = async (name: 'kernel' | 'initrd' | 'firmware'): Promise<string | undefined> => {
     const path = request[name]
     if (path === undefined) return undefined
@@ -106,6 +174,8 @@ async function fromFiles(request: BootRequest, options: PcOptions, folders: Name
   const [kernel, initrd, firmware] = [await read('kernel'), await read('initrd'), await read('firmware')]
   if (kernel === undefined && firmware === undefined && disks.length === 0 && cdrom === undefined)
     throw new ToolError('ERR_ARGUMENT', 'nothing to boot: give kernel, firmware, disks or cdrom')
+  if (isArm && (kernel ?? firmware) === undefined)
+    throw new ToolError('ERR_ARGUMENT', 'nothing that starts an Arm board: give kernel, or UEFI firmware')
   if (kernel === undefined && (initrd ?? append) !== undefined)
     throw new ToolError('ERR_ARGUMENT', 'initrd and append belong to a kernel: give kernel, too')
   if (addAgent === true && initrd === undefined)
@@ -126,12 +196,13 @@ async function fromFiles(request: BootRequest, options: PcOptions, folders: Name
       ...(initrd !== undefined && { initrd }),
       ...(firmware !== undefined && { firmware }),
       ...(append !== undefined && { append }),
+      arch: isArm ? ('arm64' as const) : ('amd64' as const),
     }
     const vga = request.display ?? usualVga(flags, named)
     const images = await readImages({ ...flags, vga }, named)
     const withIt = addAgent === true && images.initrd !== undefined ? { initrd: withAgent(images.initrd, AGENT) } : {}
-    const system = [request.kernel, request.firmware, ...disks, cdrom].filter((one) => one !== undefined).join(', ')
-    return { options: { ...options, ...images, ...withIt, vga, ...(drives.length > 0 && { drives }) }, system, close }
+    const name = [request.kernel, request.firmware, ...disks, cdrom].filter((one) => one !== undefined).join(', ')
+    return { options: { ...images, ...withIt, vga, ...(drives.length > 0 && { drives }) }, name, close }
   } catch (error) {
     await close()
     throw error

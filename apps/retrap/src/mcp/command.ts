@@ -15,7 +15,8 @@ keys, looks at screens, forks machines, resets them, forwards ports of 127.0.0.1
 wrote an address.
 
 Only files in the named folders are opened, and only read: what a guest writes to a disk is kept in memory. Without --folder there
-are Debian, which apt fetches once, and the small guest. Guests have no network. Logs are on the standard error output.`
+are Debian, which apt fetches once, and the small guest. Guests reach no network without --allow-network. Logs are on the standard
+error output.`
 
 interface McpFlags {
   readonly folder?: readonly string[]
@@ -23,6 +24,7 @@ interface McpFlags {
   readonly memory?: number
   readonly callTimeout: number
   readonly running: number
+  readonly allowNetwork?: boolean
 }
 
 /** The parts of the process that the command uses. */
@@ -57,9 +59,13 @@ export function addMcp(program: Command, host: McpHost, version: () => string): 
       parseRunning,
       4,
     )
+    .option(
+      '--allow-network',
+      'guests may have networks (nic: user) that reach this computer and what is behind it; otherwise restrict=on alone',
+    )
     .option('--call-timeout <seconds>', `seconds that a call may ask for, up to ${MOST_SECONDS}`, parseTimeout, 600)
     .addHelpText('after', HELP)
-    .action(async ({ folder = [], machines, memory = 4 * GIB, callTimeout, running }: McpFlags) => {
+    .action(async ({ folder = [], machines, memory = 4 * GIB, callTimeout, running, allowNetwork }: McpFlags) => {
       // The protocol's modules are as large as a processor's.
       const [{ serveMcp }, { NamedFolders }] = await Promise.all([import('./server.ts'), import('./folders.ts')])
       const folders = await NamedFolders.open(folder)
@@ -69,6 +75,7 @@ export function addMcp(program: Command, host: McpHost, version: () => string): 
         await serveMcp({
           version: version(),
           folders,
+          allowsNetwork: allowNetwork === true,
           limits: { machines, memoryBytes: memory, running },
           mostSeconds: callTimeout,
           stdin: host.stdin as Readable,

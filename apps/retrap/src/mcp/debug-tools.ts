@@ -15,6 +15,16 @@ const REGISTERS: readonly (readonly string[])[] = [
   ['cr0', 'cr2', 'cr3', 'cr4'],
   ['efer', 'fs_base', 'gs_base', 'cs_base'],
 ]
+/** The same of an Arm board. */
+const ARM_REGISTERS: readonly (readonly string[])[] = [
+  ['pc', 'sp', 'cpsr'],
+  ...Array.from({ length: 8 }, (_, i) =>
+    [4 * i, 4 * i + 1, 4 * i + 2, 4 * i + 3].filter((n) => n < 31).map((n) => `x${n}`),
+  ),
+  ['ESR_EL1', 'FAR_EL1', 'ELR_EL1', 'SPSR_EL1'],
+  ['SCTLR_EL1', 'TCR_EL1', 'TTBR0_EL1', 'TTBR1_EL1'],
+  ['VBAR_EL1', 'TPIDR_EL1', 'SP_EL0'],
+]
 const MOST_BYTES = 4096
 const cpuArgument = z.int().min(0).max(127).optional().describe('default 0')
 
@@ -27,12 +37,13 @@ export function debugTools({ machines, timeout }: Pick<MachineToolParts, 'machin
       { machine: machineArgument, cpu: cpuArgument, timeoutSeconds: timeout },
       async ({ machine, cpu = 0 }, call) => {
         const found = machines.get(machine)
+        const registers = found.facts.kind === 'virt' ? ARM_REGISTERS : REGISTERS
         const shown = await found.inspect(call, (debug) => {
           checkCpu(debug, cpu)
-          const values = REGISTERS.flat().map((name) => [name, hex(debug.register(name, cpu))] as const)
+          const values = registers.flat().map((name) => [name, hex(debug.register(name, cpu))] as const)
           return { doing: debug.describeCpu(cpu), values: Object.fromEntries(values) }
         })
-        const lines = REGISTERS.map((names) => names.map((name) => `${name}=${shown.values[name]}`).join(' '))
+        const lines = registers.map((names) => names.map((name) => `${name}=${shown.values[name]}`).join(' '))
         return text([describe(found), shown.doing, ...lines].join('\n'), shown.values)
       },
       { isReadOnly: true },

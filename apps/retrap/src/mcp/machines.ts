@@ -1,7 +1,9 @@
-import { createPc, type Pc, type PcRecorder, recordClone, recordPc } from '@retrap/machine'
+import { type Pc, type PcRecorder, recordClone, recordPc } from '@retrap/machine'
 import { loadInterpreters } from '../machine/interpreters.ts'
+import { type MadeBoard, makeBoard, pcBoard } from './boards.ts'
 import type { Bootable } from './boot.ts'
 import type { Call } from './call.ts'
+import type { ToolNetwork } from './networks.ts'
 import { RecordedRun } from './recorded-run.ts'
 import { ToolError } from './tool-error.ts'
 import { type MachineFacts, type MachineParts, SharedDisks, ToolMachine } from './tool-machine.ts'
@@ -16,8 +18,6 @@ export interface MachineLimits {
   readonly running: number
 }
 
-/** Which serial port of a PC the agent is at. */
-const AGENT_PORT = 1
 /** RAM that a fork may write. */
 const FORK_BYTES = 64 << 20
 /** Forks of one machine, and of its forks, beside it. */
@@ -56,18 +56,22 @@ export class Machines {
 
   /** Makes a machine and adds it. Its disks are closed with it. */
   async boot(name: string | undefined, bootable: Bootable, isRecorded: boolean): Promise<ToolMachine> {
-    const { options, system } = bootable
-    const { memoryBytes } = options
+    const { board, system, network } = bootable
+    const { memoryBytes } = board.options
     const hostBytes = memoryBytes * (isRecorded ? RECORDED_TIMES : 1)
     const disks = new SharedDisks(bootable.close)
     try {
-      return await this.#add(name, { system, memoryBytes, hostBytes }, async (facts) => {
-        await loadInterpreters('x86')
-        if (isRecorded) return this.#recorded(facts, disks, (write) => recordPc(options, write))
+      return await this.#add(name, { system, kind: board.kind, memoryBytes, hostBytes }, async (facts) => {
+        if (isRecorded && board.kind === 'pc') {
+          await loadInterpreters('x86')
+          const keepsPace = network !== undefined
+          return this.#recorded(facts, disks, (write) => recordPc(board.options, write, { keepsPace }), network)
+        }
         const forks = { clones: MOST_FORKS, writtenBytes: Math.min(FORK_BYTES, memoryBytes) }
-        return this.#plain(facts, await createPc({ ...options, forks }), disks)
+        return this.#plain(facts, await makeBoard(board, forks), disks, network)
       })
     } catch (error) {
+      network?.close()
       await disks.release()
       throw error
     }
@@ -75,39 +79,37 @@ export class Machines {
 
   /** Makes a fork of a machine and adds it. */
   fork(call: Call, source: ToolMachine, name: string | undefined, isRecorded: boolean): Promise<ToolMachine> {
-    const { system, memoryBytes, name: parent } = source.facts
+    const { system, kind, memoryBytes, name: parent } = source.facts
     const hostBytes = isRecorded ? memoryBytes * RECORDED_TIMES : Math.min(FORK_BYTES, memoryBytes)
-    return this.#add(name, { system, memoryBytes, hostBytes, parent }, (facts) =>
-      source.fork(call, async (pc: Pc) => {
+    if (isRecorded && kind === 'virt')
+      throw new ToolError('ERR_ARGUMENT', 'record: the past of an Arm board is not shown; fork without it')
+    return this.#add(name, { system, kind, memoryBytes, hostBytes, parent }, (facts) =>
+      source.fork(call, async (made) => {
         const fork = isRecorded
-          ? await this.#recorded(facts, source.disks, (write) => recordClone(pc, write))
-          : this.#plain(facts, await pc.fork({ deadlineMs: call.leftMs }), source.disks)
+          ? await this.#recorded(facts, source.disks, (write) => recordClone(made.machine as Pc, write))
+          : this.#plain(facts, await made.fork(call.leftMs), source.disks)
         source.disks?.retain()
         return fork
       }),
     )
   }
 
-  #plain(facts: MachineFacts, pc: Pc, disks: SharedDisks | undefined): ToolMachine {
-    return new ToolMachine(facts, pc, this.#partsOf(pc, disks))
+  #plain(facts: MachineFacts, made: MadeBoard, disks: SharedDisks | undefined, network?: ToolNetwork): ToolMachine {
+    return new ToolMachine(facts, made, this.#partsWith(disks, network))
   }
 
   async #recorded(
     facts: MachineFacts,
     disks: SharedDisks | undefined,
     record: (write: (bytes: Uint8Array) => Promise<void>) => Promise<PcRecorder>,
+    network?: ToolNetwork,
   ): Promise<ToolMachine> {
     const recorded = await RecordedRun.begin(record)
-    return new ToolMachine(facts, recorded.pc, { ...this.#partsOf(recorded.pc, disks), recorded })
+    return new ToolMachine(facts, pcBoard(recorded.pc), { ...this.#partsWith(disks, network), recorded })
   }
 
-  #partsOf({ serialPorts }: Pc, disks: SharedDisks | undefined): MachineParts {
-    const port = serialPorts[AGENT_PORT]
-    return {
-      agent: port && { port, device: `/dev/ttyS${AGENT_PORT}` },
-      disks,
-      admit: () => this.#admit(),
-    }
+  #partsWith(disks: SharedDisks | undefined, network: ToolNetwork | undefined): MachineParts {
+    return { disks, network, admit: () => this.#admit() }
   }
 
   /** @throws ToolError `ERR_LIMIT` where as many run already as may */

@@ -18,6 +18,8 @@ import { ToolError } from './tool-error.ts'
 export interface McpServerOptions {
   readonly version: string
   readonly folders: NamedFolders
+  /** Guests may have a network that reaches the host, and what is behind it. */
+  readonly allowsNetwork: boolean
   readonly limits: MachineLimits
   /** Seconds that a call may ask for. */
   readonly mostSeconds: number
@@ -35,7 +37,7 @@ const USUAL_SECONDS = 60
 /** Calls at a time. */
 const MOST_CALLS = 32
 
-const INSTRUCTIONS = `Emulated PCs: boot one, then exec commands (system debian), or type on its console and wait_for output. A machine stands still between calls, unless resume or forward has it run in the background; each answer says which. fork copies one in milliseconds; checkpoint and reset go back to an instant. A machine that was booted or forked with record: true can be shown at any instruction of its past (go_to), and says who wrote an address (who_wrote).`
+const INSTRUCTIONS = `Emulated PCs and Arm boards: boot one, then exec commands (system debian), or type on its console and wait_for output. A machine stands still between calls, unless resume or forward has it run in the background; each answer says which. fork copies one in milliseconds; checkpoint and reset go back to an instant. A machine that was booted or forked with record: true can be shown at any instruction of its past (go_to), and says who wrote an address (who_wrote).`
 
 /** Serves tools on a client's pipes until they are closed. */
 export async function serveMcp(options: McpServerOptions): Promise<void> {

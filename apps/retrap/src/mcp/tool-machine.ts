@@ -1,12 +1,14 @@
-import type { MachineCheckpoint, MachineDebugger, MachineExit, Pc, ReplayDebugger } from '@retrap/machine'
+import type { MachineCheckpoint, MachineDebugger, MachineExit, ReplayDebugger } from '@retrap/machine'
 import type { Keyboard } from '@retrap/display'
 import type { ExecResult } from '@retrap/guest'
-import { AgentLink, type AgentPort } from './agent-link.ts'
+import { AgentLink } from './agent-link.ts'
 import { Background } from './background.ts'
+import type { Board, BoardOptions, MadeBoard } from './boards.ts'
 import type { Call } from './call.ts'
 import { ConsoleLog } from './console-log.ts'
 import { Forwards } from './forwards.ts'
 import { HostPacing } from './host-pacing.ts'
+import type { ToolNetwork } from './networks.ts'
 import type { RecordedRun } from './recorded-run.ts'
 import { ToolError } from './tool-error.ts'
 
@@ -15,6 +17,7 @@ export interface MachineFacts {
   readonly name: string
   /** Names of its files, or of its system. */
   readonly system: string
+  readonly kind: BoardOptions['kind']
   readonly memoryBytes: number
   /** Memory of the host that it counts as. */
   readonly hostBytes: number
@@ -24,14 +27,14 @@ export interface MachineFacts {
 
 /** The parts of a machine of the server. */
 export interface MachineParts {
-  /** The port for an agent. */
-  readonly agent: AgentPort | undefined
   /** Throws where it may not run in the background. */
   readonly admit: () => void
   /** The recording of its run, if it is recorded. */
   readonly recorded?: RecordedRun | undefined
   /** Disks of the machine and of its forks. */
   readonly disks?: SharedDisks | undefined
+  /** The network of its card; a fork has none. */
+  readonly network?: ToolNetwork | undefined
 }
 
 /** Open images of a machine and its forks. They are closed with the last of these. */
@@ -66,7 +69,9 @@ const KEYS_MS = 500
 export class ToolMachine {
   readonly facts: MachineFacts
   readonly console: ConsoleLog = new ConsoleLog()
-  readonly #pc: Pc
+  readonly #made: MadeBoard
+  readonly #pc: Board
+  readonly #network: ToolNetwork | undefined
   readonly #recorded: RecordedRun | undefined
   /** Disks of the machine and of its forks. */
   readonly disks: SharedDisks | undefined
@@ -85,9 +90,12 @@ export class ToolMachine {
   #last: Promise<unknown> = Promise.resolve()
   readonly #closing = new AbortController()
 
-  constructor(facts: MachineFacts, pc: Pc, { agent, admit, recorded, disks }: MachineParts) {
+  constructor(facts: MachineFacts, made: MadeBoard, { admit, recorded, disks, network }: MachineParts) {
+    const { machine: pc, agent } = made
     this.facts = facts
+    this.#made = made
     this.#pc = pc
+    this.#network = network
     this.#recorded = recorded
     this.disks = disks
     this.#agent = new AgentLink(agent)
@@ -100,7 +108,7 @@ export class ToolMachine {
   }
 
   /** The machine as calls see it now: going back shows another one. */
-  get #shown(): Pc {
+  get #shown(): Board {
     return this.#travel?.pc ?? this.#pc
   }
 
@@ -152,8 +160,8 @@ export class ToolMachine {
   /** Runs the machine on from its own instant. @returns whether its guest has ended it; false: it was stopped */
   async #run(signal: AbortSignal): Promise<boolean> {
     this.#pacing.restart()
-    // Where the host waits for the guest, the guest's time is the host's.
-    this.#pacing.isOn = this.isRunning
+    // Peers outside have the host's time.
+    this.#pacing.isOn = this.isRunning || this.#network !== undefined
     try {
       this.#exit = await this.#goOn(signal)
     } catch (error) {
@@ -248,6 +256,11 @@ export class ToolMachine {
 
   /** Has keys pressed, and the guest take them. @throws DisplayError for a key that does not exist */
   async press(call: Call, keys: (keyboard: Keyboard) => Promise<boolean>): Promise<void> {
+    if (this.facts.kind === 'virt')
+      throw new ToolError(
+        'ERR_STATE',
+        `${this.facts.name} is an Arm board, which has no keyboard here: type on its console`,
+      )
     await this.running(call, 'the guest to take the keys', async () => {
       await keys(this.#pc.keyboard)
       await new Promise((resolve) => setTimeout(resolve, KEYS_MS))
@@ -255,23 +268,23 @@ export class ToolMachine {
   }
 
   /** Does something with it while it stands still. */
-  async still<T>(call: Call, action: (pc: Pc) => Promise<T>): Promise<T> {
+  async still<T>(call: Call, action: (machine: Board) => Promise<T>): Promise<T> {
     return this.#inTurn(call, () => action(this.#shown))
   }
 
   /** The debugger of the machine that is shown, which stands still. */
   async inspect<T>(call: Call, action: (debug: MachineDebugger) => T): Promise<T> {
-    return this.still(call, async (pc) => action(await pc.debugger()))
+    return this.still(call, async (machine) => action(await machine.debugger()))
   }
 
   /** Makes another machine of it, which goes on from its instant. */
-  async fork(call: Call, make: (pc: Pc) => Promise<ToolMachine>): Promise<ToolMachine> {
+  async fork(call: Call, make: (made: MadeBoard) => Promise<ToolMachine>): Promise<ToolMachine> {
     if (this.isRecorded)
       throw new ToolError(
         'ERR_STATE',
         `${this.facts.name} is recorded, and cannot be forked: boot without record, and record the fork`,
       )
-    return this.#inTurn(call, () => make(this.#pc))
+    return this.#inTurn(call, () => make(this.#made))
   }
 
   /** Keeps this instant, in the place of the one before. */
@@ -303,8 +316,13 @@ export class ToolMachine {
   /** Goes through the recorded run. */
   async travel<T>(call: Call, action: (debug: ReplayDebugger) => Promise<T>): Promise<T> {
     const recorded = this.#recorded
-    if (recorded === undefined)
-      throw new ToolError('ERR_STATE', `${this.facts.name} is not recorded: boot or fork with record: true`)
+    if (recorded === undefined) {
+      const why =
+        this.facts.kind === 'virt'
+          ? 'is an Arm board, whose past is not shown: there are checkpoint and reset'
+          : 'is not recorded: boot or fork with record: true'
+      throw new ToolError('ERR_STATE', `${this.facts.name} ${why}`)
+    }
     return this.#inTurn(call, async () => action((this.#travel ??= await recorded.debugger())))
   }
 
@@ -332,6 +350,7 @@ export class ToolMachine {
     this.#checkpoint?.close()
     await this.#recorded?.end()
     this.#pc.close()
+    this.#network?.close()
     await this.disks?.release()
   }
 

@@ -1,7 +1,7 @@
 /** `retrap mcp` and the client of the protocol's own SDK, with the embedded guest: tools, limits, and hostile calls. */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createQcow2, MemoryStorage } from '@retrap/block'
@@ -108,7 +108,8 @@ test('a guest boots, is typed to, looked at, kept, and put back', SLOW, async ()
 })
 
 test('a guest that never waits runs in the background, and holds nobody up', SLOW, async () => {
-  await server.call('boot', { system: 'embedded', name: 'idle', memory: '16M', timeoutSeconds: 300 })
+  const nic = 'user,restrict=on,model=e1000'
+  await server.call('boot', { system: 'embedded', name: 'idle', memory: '16M', nic, timeoutSeconds: 300 })
   await server.call('boot', { system: 'files', firmware: 'spin.bin', name: 'spin', memory: '16M' })
   const executed = async (): Promise<number> => {
     const { data, text } = await server.call('list_machines')
@@ -219,6 +220,26 @@ test.each([
   ['a name that is a path', 'boot', { system: 'embedded', name: '../x' }, /^ERR_ARGUMENT/],
   ['too many processors', 'boot', { system: 'embedded', cpus: 1000 }, /^ERR_ARGUMENT/],
   ['a file for a system that has its own', 'boot', { system: 'embedded', disks: ['guest.bin'] }, /^ERR_ARGUMENT/],
+  ['a network that reaches the host', 'boot', { system: 'embedded', nic: 'user' }, /^ERR_ARGUMENT.*--allow-network/],
+  ['a port of the host', 'boot', { system: 'embedded', nic: 'user,hostfwd=tcp::0-:22,restrict=on' }, /hostfwd/],
+  [
+    'a service of the host',
+    'boot',
+    { system: 'embedded', nic: 'user,guestfwd=tcp:10.0.2.9:80-tcp:127.0.0.1:22,restrict=on' },
+    /guestfwd/,
+  ],
+  ['files of the host', 'boot', { system: 'embedded', nic: 'user,tftp=/etc,restrict=on' }, /tftp/],
+  ['a capture', 'boot', { system: 'embedded', nic: `user,pcap=${join(outside, 'new')},restrict=on` }, /pcap/],
+  ["a card's program", 'boot', { system: 'embedded', nic: 'user,romfile=/etc/passwd,restrict=on' }, /romfile/],
+  ['a cable', 'boot', { system: 'embedded', nic: 'socket,listen=127.0.0.1:0' }, /^ERR_ARGUMENT/],
+  ["a board that is no PC for a PC's guest", 'boot', { system: 'embedded', board: 'virt' }, /^ERR_ARGUMENT/],
+  ['a recorded Arm board', 'boot', { system: 'files', kernel: 'guest.bin', board: 'virt', record: true }, /Arm board/],
+  [
+    'an Arm board with nothing that starts it',
+    'boot',
+    { system: 'files', disks: ['guest.bin'], board: 'virt' },
+    /UEFI/,
+  ],
   ['port 0', 'forward', { machine: 'x', port: 0 }, /^ERR_ARGUMENT/],
   ['a port of more than 16 bits', 'forward', { machine: 'x', port: 80, hostPort: 65_536 }, /^ERR_ARGUMENT/],
   ['an address of the host', 'forward', { machine: 'x', port: 80, hostAddress: '0.0.0.0' }, /^ERR_ARGUMENT/],
@@ -226,6 +247,7 @@ test.each([
   ['an address of more than 64 bits', 'memory', { machine: 'x', address: `0x1${'0'.repeat(16)}` }, /^ERR_ARGUMENT/],
 ])('%s is refused', SLOW, async (_, tool, given, message) => {
   expect(await refusal(tool, given)).toMatch(message)
+  expect(existsSync(join(outside, 'new'))).toBe(false)
 })
 
 test('calls end in time or when they are cancelled, and the machine is free again', SLOW, async () => {
