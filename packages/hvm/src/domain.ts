@@ -6,6 +6,7 @@ import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { FrameCounts, P2m } from '@retrap/p2m'
 import type { Architecture, CpuExit, DebugWatch, Paravirtual, TurnWatch, VirtualCpu } from './virtual-cpu.ts'
 import type { DomainClock } from './clock.ts'
+import type { KeptByHypervisor } from './kept-by-hypervisor.ts'
 import { platformOf } from './domain-platform.ts'
 import {
   beginRest,
@@ -213,6 +214,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   /** Has the guest see a hypervisor's own interface. */
   plug(paravirtual: Paravirtual): void {
     this.#paravirtual = paravirtual
+    this.mappings.hypervisor = paravirtual.kept ?? null
     this.#loop.turns.paravirtual = paravirtual
   }
 
@@ -224,6 +226,11 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
   /** Whether the guest sees a hypervisor's own interface. */
   get seesHypervisor(): boolean {
     return this.#paravirtual !== null
+  }
+
+  /** What the hypervisor that the guest sees keeps of it. */
+  get kept(): KeptByHypervisor | undefined {
+    return this.#paravirtual?.kept
   }
 
   /** Tells `watch` of each turn of a vCPU from now on; null ends that. */
@@ -349,12 +356,18 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
       for (const server of this.dispatch.servers) server.destroy()
     }
     this.mappings.forget()
+    this.kept?.free(isAtRest)
     this.p2m.destroy()
     this.architecture.free?.()
   }
 
   /** Power-on state of everything but memory. */
   reset(): void {
+    this.#resetParts()
+    this.#paravirtual?.reset()
+  }
+
+  #resetParts(): void {
     this.#loop.reset()
     // First of all, so that a model's handler has been told before its model is reset.
     for (const vcpu of this.vcpus) vcpu.cancelRequest()
@@ -363,7 +376,6 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     this.devices.reset()
     for (const { remote } of this.#servers) remote.reset()
     for (const vcpu of this.vcpus) vcpu.reset()
-    this.#paravirtual?.reset()
   }
 
   /**
@@ -428,7 +440,8 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
    */
   async abandon(deadlineMs: number): Promise<void> {
     await beginRest(this.#deviceParties(), deadlineMs)
-    this.reset()
+    this.#resetParts()
+    this.kept?.abandon()
   }
 
   /** Where the round of deterministic time is, for a snapshot; null on the host's clock. Not while `run` is under way. */

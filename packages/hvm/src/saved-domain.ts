@@ -29,6 +29,8 @@ export interface DomainState {
   readonly vcpus: readonly unknown[]
   /** Device models, with the memory that they own. */
   readonly devices: DevicesState
+  /** What the hypervisor that the guest sees keeps of it; null, or not there, of a guest that sees none. */
+  readonly hypervisor?: unknown
   /** RAM and ROM. */
   readonly frames: readonly GuestFrames[]
 }
@@ -78,13 +80,12 @@ export type SavedDomain<S extends DomainState> = Domain<VirtualCpu, SavedArchite
  *
  * @param rest - of the domain
  * @throws HvmError `ERR_STATE` for guest memory that is neither RAM nor ROM nor a device model's, and for a domain with a
- *   hypervisor's own interface. DeviceError as `DomainRest.saveDevices`
+ *   hypervisor's own interface that keeps nothing. DeviceError as `DomainRest.saveDevices`; what the hypervisor throws
  */
 export async function saveDomainState<S extends DomainState>(domain: SavedDomain<S>, rest: DomainRest): Promise<S> {
-  if (domain.seesHypervisor) {
-    const why = 'its grants and rings are not part of a snapshot'
-    throw new HvmError('ERR_STATE', `a domain that sees a hypervisor cannot be saved: ${why}`)
-  }
+  const { kept } = domain
+  if (domain.seesHypervisor && kept === undefined)
+    throw new HvmError('ERR_STATE', 'the domain sees a hypervisor that cannot be saved: expected one with `kept`')
   domain.secondLevel.late?.finishNow()
   const devices = await rest.saveDevices()
   const common: Omit<DomainState, 'vcpus'> = {
@@ -93,6 +94,7 @@ export async function saveDomainState<S extends DomainState>(domain: SavedDomain
     round: domain.saveRound(),
     asleep: domain.asleep,
     devices,
+    hypervisor: kept?.save() ?? null,
     frames: guestFrames(domain),
   }
   return { ...common, ...domain.architecture.save() } as unknown as S
@@ -166,7 +168,18 @@ function checkState<S extends DomainState>(domain: SavedDomain<S>, state: S): vo
   })
   if (state.vcpus.length !== domain.vcpus.length)
     throw new HvmError('ERR_STATE', `state of ${state.vcpus.length} vCPUs: expected ${domain.vcpus.length}`)
+  checkHypervisor(domain, state)
   domain.checkDevices(state.devices)
+}
+
+function checkHypervisor<S extends DomainState>({ kept }: SavedDomain<S>, { hypervisor, frames }: S): void {
+  const saved = hypervisor ?? null
+  if ((saved === null) === (kept === undefined)) {
+    kept?.check(saved, frames)
+    return
+  }
+  const [there, here] = saved === null ? ['no hypervisor', 'one'] : ['a hypervisor', 'none']
+  throw new HvmError('ERR_STATE', `the saved guest saw ${there}: expected ${here}, as of this domain`)
 }
 
 /**
@@ -234,10 +247,6 @@ export async function putModelsBack<S extends DomainState>(
   used: DomainAbandonment | undefined,
 ): Promise<DomainRest> {
   if (used !== undefined) {
-    if (domain.seesHypervisor) {
-      const why = 'its grants and rings are not part of a snapshot'
-      throw new HvmError('ERR_STATE', `a domain that sees a hypervisor cannot go back: ${why}`)
-    }
     await domain.abandon(used.deadlineMs)
     used.accepted()
     domain.secondLevel.late?.drop()
@@ -249,6 +258,7 @@ export async function putModelsBack<S extends DomainState>(
   const rest = await domain.restoreDevices(state.devices)
   domain.architecture.restoreMap?.(state)
   mapped?.()
+  domain.kept?.restoreMap(state.hypervisor, guestFrames(domain), state.frames)
   return rest
 }
 
@@ -261,6 +271,7 @@ export function goOn<S extends DomainState>(
 ): void {
   domain.asleep = state.asleep
   domain.architecture.restoreVcpus(state)
+  domain.kept?.restoreRest(state.hypervisor)
   used?.returned()
   rest.end()
 }

@@ -1,4 +1,5 @@
 import type { InterruptLine } from '@retrap/device'
+import type { KeptByHypervisor } from './kept-by-hypervisor.ts'
 
 /**
  * Why a processor has come back to its domain.
@@ -94,6 +95,8 @@ export interface Architecture<V extends VirtualCpu = VirtualCpu> {
  * This part is the run loop's and the devices'; an instruction set adds what its processors ask.
  */
 export interface Paravirtual {
+  /** What the hypervisor keeps of the guest. Without it, the domain is not saved. */
+  readonly kept?: KeptByHypervisor | undefined
   /** Whether a vCPU waits in a hypercall. */
   blocks(vcpu: number): boolean
   /** Whether a vCPU may have a turn. Delivers pending events first. */

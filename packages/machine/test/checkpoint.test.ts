@@ -184,7 +184,6 @@ test('a caller whose listener throws, and a device that is too late, leave what 
 })
 
 test.each<[string, () => Promise<Pc>]>([
-  ['that shows Xen', () => made({ ...halting(), hypervisor: 'xen' })],
   ['whose run is recorded', async () => (await recordPc({ memoryBytes: 4 << 20, ...halting() }, () => undefined)).pc],
 ])('a machine %s has no checkpoint, and says why', async (_, make) => {
   const pc = await make()

@@ -343,7 +343,6 @@ test('each has its own disk from then on, and the image is the first machine’s
 
 test.each<[string, Omit<PcOptions, 'memoryBytes'>, RegExp]>([
   ['without room', { ...idle(), forks: undefined }, /forks: \{ clones, writtenBytes \}/],
-  ['that shows Xen', { ...idle(), hypervisor: 'xen' }, /hypervisor: 'none'/],
   ['in shared memory', { ...idle(), sharedMemory: true }, /leave sharedMemory/],
   ['with models of the caller', { ...idle(), devices: [new DebugExit()] }, /pass as many new ones as devices/],
 ])('a machine %s says why it cannot be forked', async (_, options, why) => {

@@ -306,11 +306,16 @@ test('device models go on when RAM has its contents', async () => {
   expect(seen).toEqual([7, 7])
 })
 
-test('a machine that sees Xen says that it cannot be saved', async () => {
+test('a machine that shows Xen, and one that does not, have snapshots of their own', async () => {
   const pc = await made({ ...halting(), hypervisor: 'xen' })
-  await expect(pc.save()).rejects.toMatchObject({
+  const snapshot = await pc.save()
+  const without = await made(halting())
+  await expect(without.restore(snapshot)).rejects.toMatchObject({
     code: 'ERR_SNAPSHOT',
-    message: expect.stringContaining('hypervisor'),
+    message: expect.stringContaining('the saved guest saw a hypervisor: expected none'),
+  })
+  await expect(pc.restore(await without.save())).rejects.toMatchObject({
+    message: expect.stringContaining('the saved guest saw no hypervisor: expected one'),
   })
 })
 

@@ -65,6 +65,8 @@ export function unshare(core: MapCore, gfn: number): void {
     // References of a table that maps share are counted once for all of them.
     core.table.path(gfn, 0, core)
     if (counts.count(mfn) === 1) {
+      // Others have had it at the same guest frame, and it is noted for nobody since they have given it up.
+      core.reverse?.set(mfn, gfn, 1)
       core.put(gfn, 0, mfn, ram, access)
       return
     }

@@ -44,6 +44,7 @@ test('whole leaves are shared, and written frames become each guest’s own', ()
   // The last one that has it needs no copy.
   source.unshare(600)
   expect(mapped(source, 600)).toMatchObject({ mfn, type: P2mType.RAM_RW })
+  expect([source.guestFrame(mfn), clone.guestFrame(own.mfn)]).toEqual([600, 600])
   clone.destroy()
   expect(counts.count(mapped(source, 601).mfn)).toBe(1)
   source.destroy()

@@ -72,7 +72,7 @@ export class BootedMachine<Machine extends Pc | ArmMachine = Pc> {
     const given = typeof options.pc === 'function' ? await options.pc() : options.pc
     const changes = options.fork ?? (() => ({}))
     const wantsClones = options.record !== false
-    const booted = await createBooted(given, wantsClones && given.hypervisor !== 'xen')
+    const booted = await createBooted(given, wantsClones)
     return closingOnError(booted, async () => {
       await bootedTo(booted, options)
       const why = wantsClones ? await whyNoClones(booted, changes) : 'the option record is false'

@@ -210,7 +210,8 @@ export class Executor {
       }
       if (u32[S_SHADOW >>> 2] === 0) {
         const exit = this.#delivery.take()
-        if (exit !== undefined) return exit
+        // A stop for a frame that has left the guest does not take back what ends the turn.
+        if (exit !== undefined) return exit === EXIT_BUDGET && this.paused ? EXIT_PAUSE : exit
         if (this.#pass.active) continue
         if (hooks !== null && hooks.stopsBetween(this.#turn.cost)) return EXIT_DEBUG
       }

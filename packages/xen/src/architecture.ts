@@ -4,6 +4,7 @@ import type { TimerQueue } from '@retrap/device/host'
 import type { MachineMemory } from '@retrap/memory'
 import type { FrameCounts, LogDirty, P2m } from '@retrap/p2m'
 import type { PirqWiring } from './events/pirqs.ts'
+import type { XenGuestFrames } from './memory/guest-frames.ts'
 import type { SharedInfo } from './vcpu/shared-info.ts'
 import type { SharedLayouts } from './vcpu/shared-layouts.ts'
 import type { XenExit } from './shutdown.ts'
@@ -41,8 +42,37 @@ export interface XenHost {
   wake(): void
 }
 
+/** What Xen keeps of a guest: its domain saves it, puts it back and forks it with the rest. */
+export interface XenKept {
+  /** Whether a machine frame is a page of Xen's own, which the guest may see: no RAM of the guest's. */
+  owns(mfn: number): boolean
+  /** Calls back with guest frames of RAM that are written at any time without a word. */
+  heldForWriting(each: (gfn: number, count: number) => void): void
+  /** All of it, as plain data, with Xen's pages, the store and the console. @throws XenError `ERR_STATE`, naming what cannot be saved */
+  save(): unknown
+  /** Checks a state, which may come from anywhere. @param frames - the guest's, from low to high @throws XenError `ERR_STATE` */
+  check(state: unknown, frames: readonly XenGuestFrames[]): void
+  /** Ends what is under way, and what uses the guest's RAM: the next two follow. The host's ends of channels stay. */
+  abandon(): void
+  /**
+   * Gives the guest the RAM that it had, with zeros where it comes, and Xen's pages in their places.
+   *
+   * @param state - one that `check` has accepted
+   * @param here - the frames of the guest's map as they are
+   * @param frames - as they are to be
+   * @throws XenError `ERR_STATE` where the machine has no memory for it
+   */
+  restoreMap(state: unknown, here: readonly XenGuestFrames[], frames: readonly XenGuestFrames[]): void
+  /** Takes the rest of the state, once RAM, interrupt controllers and vCPUs have been restored. */
+  restoreRest(state: unknown): void
+  /** The domain's end: gives machine memory back. @param isAtRest - no device model can reach Xen's pages any more */
+  free(isAtRest: boolean): void
+}
+
 /** The calls that every domain makes to the interface that is plugged into it. */
 export interface XenDomainCalls {
+  /** What is kept of the guest. */
+  readonly kept: XenKept
   /** Whether a vCPU waits in a hypercall. */
   blocks(vcpu: number): boolean
   /** Whether a vCPU may have a turn. Delivers pending events first. */
@@ -92,8 +122,10 @@ export interface XenProcessor {
    * @returns the guest-physical address; −1 where the access is not allowed
    */
   guestPhysical(lo: number, hi: number, access: number): number
-  /** Ends its turn. */
+  /** Has it come back to its domain. */
   stop(): void
+  /** Ends its turn, whatever else has it come back. */
+  endTurn(): void
   /** Ends its turn early where another vCPU has something to do. */
   pause(): void
   /** Lets events interrupt it: SCHEDOP_block. */
@@ -116,7 +148,7 @@ export interface Upcalls {
 
 /** Saved form of {@link Upcalls}. */
 export interface EventUpcallsState {
-  readonly version: 1
+  readonly version: 2
   /** HVM_PARAM_CALLBACK_IRQ, as two words. */
   readonly callbackLo: number
   readonly callbackHi: number
@@ -124,6 +156,8 @@ export interface EventUpcallsState {
   readonly vectors: readonly number[]
   /** vCPUs whose local APICs have not taken theirs. */
   readonly owed: readonly boolean[]
+  /** Interrupts that are up: the callback's wire, or each vCPU's. */
+  readonly asserted: readonly boolean[]
 }
 
 /** Guest frames of the pages that a guest finds by parameter. */

@@ -73,7 +73,7 @@ export class XenCall {
     }
     this.#giveRegisters(this.answer())
     // A call is one instruction, but may be as much work as a turn: timers, other vCPUs and the host have theirs then.
-    if (this.preempted || this.#work >= LONG_WORK) this.vcpu.stop()
+    if (this.preempted || this.#work >= LONG_WORK) this.vcpu.endTurn()
     return this.preempted
   }
 

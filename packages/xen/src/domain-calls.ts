@@ -1,12 +1,15 @@
-import type { XenDomainCalls } from './architecture.ts'
+import type { XenDomainCalls, XenKept } from './architecture.ts'
 import type { XenState } from './xen-state.ts'
 
 /** Xen as every guest's domain calls it: turns, events, messages. An instruction set adds what its processors ask. */
 export abstract class DomainCalls implements XenDomainCalls {
   readonly #xen: XenState
 
+  readonly kept: XenKept
+
   constructor(xen: XenState) {
     this.#xen = xen
+    this.kept = xen
   }
 
   blocks(vcpu: number): boolean {

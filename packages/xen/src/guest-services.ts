@@ -1,4 +1,4 @@
-import { PAGE_BYTES } from '@retrap/memory'
+import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { ConsoleRing } from './store/console-ring.ts'
 import type { ServicePlaces, XenHost } from './architecture.ts'
 import type { EventChannels } from './events/event-channels.ts'
@@ -8,7 +8,7 @@ import { GuestPage } from './guest-page.ts'
 import { StoreService, type XenStoreState } from './store/store.ts'
 import { StoreRing, type StoreRingState } from './store/store-ring.ts'
 import type { StorePermission } from './store/store-tree.ts'
-import type { XenMemory } from './memory/xen-memory.ts'
+import type { SavedPage, XenMemory } from './memory/xen-memory.ts'
 
 const HOST = 0
 const KIB_PER_PAGE = 4
@@ -35,11 +35,14 @@ export interface ServiceParameters {
 
 /** Saved form of {@link GuestServices}. */
 export interface GuestServicesState {
-  readonly version: 1
+  readonly version: 2
   readonly store: XenStoreState
   readonly ring: StoreRingState
   /** Bytes typed on the console that the guest has not taken. */
-  readonly typed: readonly number[]
+  readonly typed: Uint8Array
+  /** Pages of the rings. */
+  readonly storePage: SavedPage
+  readonly consolePage: SavedPage
 }
 
 /**
@@ -56,6 +59,7 @@ export class GuestServices {
       this.#consoleRing.drained = listener
     },
   }
+  readonly #machine: MachineMemory
   readonly #memory: XenMemory
   /** MA of the rings' pages. */
   readonly #storePage: number
@@ -78,6 +82,7 @@ export class GuestServices {
     identity: GuestIdentity,
   ) {
     const page = (purpose: string): number => memory.allocate(PAGE_BYTES, PAGE_BYTES, purpose)
+    this.#machine = memory
     this.#memory = guestMemory
     this.#storePage = page('Xen store ring')
     this.#consolePage = page('Xen console ring')
@@ -121,14 +126,35 @@ export class GuestServices {
   }
 
   save(): GuestServicesState {
-    return { version: 1, store: this.store.save(), ring: this.#storeRing.save(), typed: this.#consoleRing.save() }
+    return {
+      version: 2,
+      store: this.store.save(),
+      ring: this.#storeRing.save(),
+      typed: this.#consoleRing.save(),
+      storePage: this.#memory.savePage(this.#storePage / PAGE_BYTES),
+      consolePage: this.#memory.savePage(this.#consolePage / PAGE_BYTES),
+    }
   }
 
-  /** Takes a saved state; the rings' pages come with machine memory, and their ports with the event channels. */
+  /** Puts the rings' pages where they were. @throws XenError `ERR_STATE` */
+  restorePages({ storePage, consolePage }: GuestServicesState): void {
+    this.#memory.restorePage(this.#storePage / PAGE_BYTES, storePage)
+    this.#memory.restorePage(this.#consolePage / PAGE_BYTES, consolePage)
+  }
+
+  /** Takes a saved state, after the pages; the ports come with the event channels. */
   restore(state: GuestServicesState): void {
     this.store.restore(state.store)
     this.#storeRing.restore(state.ring)
     this.#consoleRing.restore(state.typed)
+  }
+
+  /** Gives the pages back: the end of the domain. */
+  free(): void {
+    for (const ma of [this.#storePage, this.#consolePage]) {
+      this.#memory.displace(ma / PAGE_BYTES)
+      this.#machine.free(ma)
+    }
   }
 }
 

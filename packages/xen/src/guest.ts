@@ -51,7 +51,7 @@ export interface XenGuestMemory {
 /** Saved form of a {@link XenGuest}: plain data with named fields, of which its version alone is public. */
 export interface XenGuestState {
   /** Version of this form. */
-  readonly version: 2
+  readonly version: 3
 }
 
 /** The Xen that one guest sees, from outside: the toolstack's side. */
@@ -70,12 +70,18 @@ export interface XenGuest {
   readonly consoleRing: XenConsole
   /** Event channels between the host and the guest. */
   readonly ports: HostPorts
-  /** The state that is not in machine memory, without the store. */
+  /**
+   * All of it, with Xen's pages, the store and the console, without the guest's RAM. A machine's snapshot has it. Watches and ports
+   * of the host are the host's, and no part of it.
+   *
+   * @throws XenError `ERR_STATE` for a granted frame that is mapped, and has left the guest
+   */
   save(): XenGuestState
   /**
-   * Takes a saved state, in the machine memory that it is of.
+   * Takes a saved state, of a guest with the same number and the same RAM. Ports that the host has open here find their channels
+   * by their numbers; other channels to the host wait for it to bind them again.
    *
-   * @throws XenError `ERR_STATE` for a state of another version
+   * @throws XenError `ERR_STATE` for a state of another version, or of another guest: nothing has changed then
    */
   restore(state: XenGuestState): void
 }

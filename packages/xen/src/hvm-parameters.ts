@@ -16,7 +16,7 @@ export const HvmParameter = {
 } as const
 
 /** Parameters there are. */
-const COUNT = 39
+export const HVM_PARAMETERS = 39
 
 interface Rule {
   /** Whether the guest may set the parameter to a value. Absent: to none. */
@@ -68,7 +68,7 @@ const RULES: Readonly<Record<'x86' | 'arm', ParameterRules>> = {
 
 /** Values that a guest and its toolstack leave for each other. */
 export class HvmParameters {
-  readonly #values: BigUint64Array = new BigUint64Array(COUNT)
+  readonly #values: BigUint64Array = new BigUint64Array(HVM_PARAMETERS)
   readonly #rules: ParameterRules
 
   constructor(architecture: 'x86' | 'arm' = 'x86') {
@@ -87,7 +87,7 @@ export class HvmParameters {
 
   /** Whether there is such a parameter. */
   has(index: number): boolean {
-    return index < COUNT
+    return index < HVM_PARAMETERS
   }
 
   /** Whether the guest may read one: 0, or an error. */

@@ -103,6 +103,12 @@ class X86Processor implements XenProcessor {
     this.#vcpu.cpu.stop()
   }
 
+  endTurn(): void {
+    // A stop alone could be one for a frame that has left the guest, after which the turn goes on.
+    this.#vcpu.cpu.notePause()
+    this.#vcpu.cpu.stop()
+  }
+
   pause(): void {
     this.#vcpu.pause()
   }

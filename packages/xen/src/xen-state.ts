@@ -1,20 +1,19 @@
-import type { Word64, Timer } from '@retrap/device'
-import type { Upcalls, XenArchitecture, XenHost } from './architecture.ts'
-import { BlockedVcpus, type BlockedVcpusState } from './vcpu/blocked-vcpus.ts'
-import { XenError } from './errors.ts'
+import type { Upcalls, XenArchitecture, XenHost, XenKept } from './architecture.ts'
+import { BlockedVcpus } from './vcpu/blocked-vcpus.ts'
 import type { XenConsole, XenGuest } from './guest.ts'
-import { GrantTable, type GrantTableState } from './memory/grant-table.ts'
+import { GrantTable } from './memory/grant-table.ts'
 import { HvmParameter, HvmParameters } from './hvm-parameters.ts'
-import { GuestEvents, type GuestEventsState } from './events/guest-events.ts'
+import { GuestEvents } from './events/guest-events.ts'
 import type { HostPorts } from './store/host-ends.ts'
 import { GuestServices } from './guest-services.ts'
 import type { StoreService } from './store/store.ts'
-import { type XenMemoryRange, encodeMemoryMap, XenMemory, type XenMemoryState } from './memory/xen-memory.ts'
+import { type XenMemoryRange, encodeMemoryMap, XenMemory } from './memory/xen-memory.ts'
 import { Domid, XenErrno } from './numbers.ts'
-import { Pirqs, type PirqsState } from './events/pirqs.ts'
+import { Pirqs } from './events/pirqs.ts'
 import { Shutdown, shutdownExit } from './shutdown.ts'
-import type { TimerQueue } from '@retrap/device/host'
-import { deadlineOf } from './vcpu/system-time.ts'
+import type { XenGuestFrames } from './memory/guest-frames.ts'
+import { checkSavedState, type XenSavedState } from './saved-state.ts'
+import { Watchdogs } from './watchdogs.ts'
 
 /** Settings of the Xen that a guest sees; each has a default. */
 export interface XenOptions {
@@ -39,32 +38,8 @@ export interface XenOptions {
   readonly epochSeconds?: number
 }
 
-/** Saved form of a {@link XenState}, without its pages, which are machine memory, and the store, which is its host's. */
-export interface XenSavedState {
-  /** Version of this form. */
-  readonly version: 2
-  /** Its memory, as hypercalls change it. */
-  readonly memory: XenMemoryState
-  /** Its grant table, and what is in use of it. */
-  readonly grants: GrantTableState
-  /** By number, in hexadecimal. */
-  readonly parameters: readonly string[]
-  /** When each bites: nanoseconds on the domain's clock, 64 bits; or null. */
-  readonly watchdogs: readonly (Word64 | null)[]
-  /** vCPUs that wait in a hypercall. */
-  readonly blocked: BlockedVcpusState
-  /** Devices' interrupts that are event channels. */
-  readonly pirqs: PirqsState
-  /** Event channels, and each vCPU's share in them. */
-  readonly events: GuestEventsState
-  /** The answer to `XENMEM_memory_map`, which the guest may have set: bytes. */
-  readonly memoryMap: readonly number[]
-  /** Reason of a shutdown to come, `SHUTDOWN_*`, once it is settled. */
-  readonly shutdown: number | null
-}
-
 /** Xen's state of one guest: its memory, grants, event channels, parameters, store and console. */
-export class XenState<U extends Upcalls = Upcalls> implements XenGuest {
+export class XenState<U extends Upcalls = Upcalls> implements XenGuest, XenKept {
   /** The domain that the guest is. */
   readonly domain: XenHost
   /** Instruction set and board. */
@@ -176,39 +151,99 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest {
     return this.events.channels
   }
 
-  /** The state that is not in machine memory. */
+  /** See {@link XenKept.owns}. */
+  owns(mfn: number): boolean {
+    return this.memory.isOwn(mfn)
+  }
+
+  /** All of it, with its pages; RAM is where its domain has it. @throws XenError `ERR_STATE`, see `GrantTable.save` */
   save(): XenSavedState {
     return {
-      version: 2,
+      version: 3,
+      domainId: this.domainId,
+      handle: this.handle.slice(),
       memory: this.memory.save(),
-      grants: this.grants.save(),
+      grants: this.grants.save(this.domain),
       parameters: this.parameters.save(),
       watchdogs: this.watchdogs.save(),
       blocked: this.blocked.save(),
       pirqs: this.pirqs.save(),
+      sharedInfo: this.memory.savePage(this.sharedInfoFrame),
       events: this.events.save(),
-      memoryMap: [...this.memoryMap],
+      services: this.services.save(),
+      memoryMap: this.memoryMap.slice(),
       shutdown: this.#shutdown,
     }
   }
 
-  /**
-   * Takes a saved state, in the machine memory that it is of.
-   *
-   * @throws XenError `ERR_STATE` for a state of another version
-   */
+  /** Checks a saved state, which may come from anywhere. @param frames - those that the guest is to have, from low to high */
+  check(state: unknown, frames: readonly XenGuestFrames[]): asserts state is XenSavedState {
+    checkSavedState(state, this, frames)
+  }
+
+  /** Takes a saved state, of a guest with the same RAM. @throws XenError `ERR_STATE`; nothing has changed then */
   restore(state: XenSavedState): void {
-    const { version } = state as { readonly version: unknown }
-    if (version !== 2) throw new XenError('ERR_STATE', `Xen's saved state is of version ${String(version)}: expected 2`)
-    this.memory.restore(state.memory)
-    this.grants.restore(state.grants)
+    const here = this.memory.frames()
+    this.check(state, here)
+    this.abandon()
+    this.restoreMap(state, here, here)
+    this.restoreRest(state)
+  }
+
+  /** Ends what is under way and what uses the guest's RAM. To be followed by the next two. */
+  abandon(): void {
+    this.grants.abandon()
+    this.pirqs.reset()
+    this.watchdogs.reset()
+    this.blocked.reset()
+    this.events.abandon()
+  }
+
+  /**
+   * Gives the guest the frames that it had, and Xen's pages in their places.
+   *
+   * @param here - the frames of the guest's map as they are, without pages of Xen's own
+   * @param frames - as they are to be
+   * @throws XenError `ERR_STATE` where there is no memory for it
+   */
+  restoreMap(state: XenSavedState, here: readonly XenGuestFrames[], frames: readonly XenGuestFrames[]): void {
+    this.memory.restore(state.memory, here, frames)
+    this.memory.restorePage(this.sharedInfoFrame, state.sharedInfo)
+    this.grants.restorePages(state.grants)
+    this.services.restorePages(state.services)
+    this.memory.tidy()
+  }
+
+  /** Takes the rest of a saved state, once RAM, interrupt controllers and vCPUs have been restored. */
+  restoreRest(state: XenSavedState): void {
+    this.handle.set(state.handle)
     this.parameters.restore(state.parameters)
     this.watchdogs.restore(state.watchdogs)
-    this.blocked.restore(state.blocked)
     this.pirqs.restore(state.pirqs)
     this.events.restore(state.events)
-    this.memoryMap = Uint8Array.from(state.memoryMap)
+    this.services.restore(state.services)
+    this.grants.restore(state.grants)
+    this.memoryMap = state.memoryMap.slice()
     this.#shutdown = state.shutdown
+    // What vCPUs were told of wakes none that waits.
+    this.blocked.restore(state.blocked)
+  }
+
+  /** Calls back with guest frames that Xen, or the guest through mappings of grants, writes without a word. */
+  heldForWriting(each: (gfn: number, count: number) => void): void {
+    this.events.heldForWriting(each)
+    this.grants.heldForWriting(this.domain, each)
+  }
+
+  /** The end of the domain: gives back what is not its map's. @param isAtRest - no device model can reach Xen's pages any more */
+  free(isAtRest: boolean): void {
+    this.abandon()
+    this.memory.release()
+    if (!isAtRest) return
+    this.grants.reset()
+    this.services.free()
+    this.memory.displace(this.sharedInfoFrame)
+    this.events.free()
   }
 
   /** Whether a device's message is the guest's event, and no interrupt controller's. */
@@ -241,55 +276,5 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest {
     this.services.reset()
     this.memory.tidy()
     this.#tellServices()
-  }
-}
-
-const WATCHDOGS = 2
-const NS_PER_SECOND = 1e9
-
-/** A domain's watchdogs: one that is not told in time that all is well ends the domain. */
-class Watchdogs {
-  readonly #timers: readonly Timer[]
-  readonly #inUse: boolean[] = Array.from({ length: WATCHDOGS }, () => false)
-
-  constructor(timers: TimerQueue, bite: () => void) {
-    this.#timers = this.#inUse.map(() => timers.create(bite))
-  }
-
-  /**
-   * Sets one up (number 0), tells it that all is well until `seconds` from now, or takes it away (0 seconds).
-   *
-   * @returns the number of a new one; 0; or an error
-   */
-  set(number: number, seconds: number): number {
-    if (number > WATCHDOGS) return XenErrno.INVAL
-    const index = number === 0 ? this.#inUse.indexOf(false) : number - 1
-    if (index < 0) return XenErrno.NOSPC
-    if (number !== 0 && this.#inUse[index] !== true) return XenErrno.INVAL
-    const timer = this.#timers[index]
-    this.#inUse[index] = number === 0 || seconds !== 0
-    if (this.#inUse[index]) timer?.armAfter(seconds * NS_PER_SECOND)
-    else timer?.cancel()
-    return number === 0 ? index + 1 : 0
-  }
-
-  /** Power-on: none. */
-  reset(): void {
-    this.#inUse.fill(false)
-    for (const timer of this.#timers) timer.cancel()
-  }
-
-  /** Deadlines of those in use, null for the others. */
-  save(): (Word64 | null)[] {
-    return this.#timers.map((timer, i) => (this.#inUse[i] === true ? deadlineOf(timer) : null))
-  }
-
-  restore(deadlines: readonly (Word64 | null)[]): void {
-    this.reset()
-    for (const [i, deadline] of deadlines.entries()) {
-      if (deadline === null || i >= WATCHDOGS) continue
-      this.#inUse[i] = true
-      this.#timers[i]?.armAfter(0, deadline)
-    }
   }
 }

@@ -568,7 +568,7 @@ test('a guest goes on from what was saved', async () => {
   before.events.upcalls.setVector(1, 0x40)
   before.events.vcpus[0]?.setSingleShot(Instant.from(before.domain.clock.now() + 5e9))
   before.events.vcpus[1]?.setPeriod(Instant.from(3e9))
-  const saved: unknown = JSON.parse(JSON.stringify(before.events.save()))
+  const saved: unknown = structuredClone(before.events.save())
 
   const after = new EventGuest('32', 2)
   after.write(0, before.read(0, RAM_BYTES))

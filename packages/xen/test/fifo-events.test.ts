@@ -448,10 +448,10 @@ describe.each<CallerMode>(['64', '32'])('FIFO event channels of a %s-bit guest',
     await guest.op(OP.setPriority, c, 1)
     await guest.send(a, b)
     const saved = JSON.parse(JSON.stringify(guest.xen.events.channels.save()))
-    expect(saved).toMatchObject({ version: 2, fifo: { version: 1, early: [] } })
+    expect(saved).toMatchObject({ version: 3, fifo: { version: 2, early: [] } })
     // The machine memory stays; all that is beside it is forgotten.
     const { channels } = guest.xen.events
-    channels.restore({ version: 2, ports: [], fifo: null })
+    channels.abandon()
     expect(channels.isFifo).toBe(false)
     channels.restore(saved)
     expect(channels.save()).toEqual(saved)

@@ -264,13 +264,20 @@ describe('transactions', () => {
   })
 })
 
-test('what was saved goes on: values, watches, answers under way; transactions are made again', () => {
+test('what was saved goes on: values, watches, answers under way, transactions', () => {
   const before = new StoreGuest()
   before.ask(XS.write, 'a\0\xffx\0')
   before.ask(XS.setPermissions, 'a\0n1\0r2\0')
   before.ask(XS.watch, 'a\0t\0')
+  // Names that look like numbers keep their order.
+  for (const name of ['b/z', 'b/10', 'b/9']) before.ask(XS.write, `${name}\0`)
   before.takeEvents()
-  const id = Number(before.ask(XS.begin, '\0'))
+  const [lost, won, early] = [1, 2, 3].map(() => Number(before.ask(XS.begin, '\0'))) as [number, number, number]
+  expect(before.ask(XS.read, 'a\0', lost)).toBe('\xffx')
+  expect(before.ask(XS.write, 'b/new\0one', won)).toBe('OK')
+  expect(before.ask(XS.setPermissions, 'b/9\0n1\0w3\0', won)).toBe('OK')
+  expect(before.ask(XS.remove, 'b/10\0', won)).toBe('OK')
+  expect(before.ask(XS.write, 'b/z\0two', won)).toBe('OK')
   const request = StoreGuest.message(XS.read, 9, 0, 'a\0')
   before.push(request.subarray(0, 5))
   // A full ring: the event waits.
@@ -280,20 +287,33 @@ test('what was saved goes on: values, watches, answers under way; transactions a
 
   const after = new StoreGuest()
   after.memory.write(after.page, before.memory.read(before.page, 0x1000))
-  after.store.restore(JSON.parse(JSON.stringify(before.store.save())))
-  after.ring.restore(JSON.parse(JSON.stringify(before.ring.save())))
+  after.store.restore(structuredClone(before.store.save()))
+  after.ring.restore(structuredClone(before.ring.save()))
   expect(after.ring.save()).toEqual(before.ring.save())
-  after.push(request.subarray(5))
-  expect(after.messages().map(({ type, text }) => [type, text])).toEqual([
-    [XS.watchEvent, 'a\0t\0'],
-    [XS.read, 'new'],
-  ])
-  expect(after.ask(XS.getPermissions, 'a\0')).toBe('n1\0r2')
-  after.store.write('/local/domain/1/a', 1)
-  expect(after.takeEvents()).toEqual(['a t'])
-  expect(after.ask(XS.write, 'b\x001', id)).toBe('OK')
-  expect(after.ask(XS.end, 'T\0', id)).toBe('EAGAIN')
-  expect(after.ask(XS.end, 'T\0', id)).toBe('ENOENT')
+  expect(after.store.save()).toEqual(before.store.save())
+  for (const guest of [before, after]) {
+    guest.push(request.subarray(5))
+    expect(guest.messages().map(({ type, text }) => [type, text])).toEqual([
+      [XS.watchEvent, 'a\0t\0'],
+      [XS.read, 'new'],
+    ])
+    expect(guest.ask(XS.getPermissions, 'a\0')).toBe('n1\0r2')
+    guest.store.write('/local/domain/1/a', 1)
+    expect(guest.takeEvents()).toEqual(['a t'])
+    // Each transaction sees the tree of its beginning, and ends as it would have.
+    expect(guest.ask(XS.read, 'a\0', early)).toBe('\xffx')
+    expect(guest.ask(XS.directory, 'b\0', won)).toBe('z\x009\0new')
+    expect(guest.ask(XS.directory, 'b\0')).toBe('z\x0010\x009')
+    expect(guest.ask(XS.write, 'c\x001', lost)).toBe('OK')
+    expect(guest.ask(XS.end, 'T\0', lost)).toBe('EAGAIN')
+    expect(guest.ask(XS.end, 'T\0', won)).toBe('OK')
+    expect(guest.ask(XS.end, 'T\0', won)).toBe('ENOENT')
+    expect(guest.ask(XS.directory, 'b\0')).toBe('z\x009\0new')
+    expect(guest.ask(XS.read, 'b/z\0')).toBe('two')
+    expect(guest.ask(XS.getPermissions, 'b/9\0')).toBe('n1\0w3')
+    expect(guest.ask(XS.end, 'F\0', early)).toBe('OK')
+  }
+  expect(after.store.save()).toEqual(before.store.save())
 })
 
 test('a transaction can look at and change only so much', () => {

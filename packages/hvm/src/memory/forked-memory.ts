@@ -2,7 +2,16 @@ import { PAGE_BYTES } from '@retrap/memory'
 import type { P2m, SharedRam } from '@retrap/p2m'
 import type { Domain } from '../domain.ts'
 import { type DomainState, goOn, putModelsBack, type SavedDomain } from '../saved-domain.ts'
-import { addFrames, type GuestFrames, isSame, isZero, machineRuns, requireSameFrames, WORDS } from './guest-frames.ts'
+import {
+  addFrames,
+  FIRST_LOGGED_GFN,
+  type GuestFrames,
+  isSame,
+  isZero,
+  machineRuns,
+  requireSameFrames,
+  WORDS,
+} from './guest-frames.ts'
 
 /** Guest frames of a table that maps share. */
 const TABLE_FRAMES = 512
@@ -54,7 +63,8 @@ export class ForkedMemory {
   }
 
   /**
-   * Gives a new domain RAM: the shared frames where there are such, others from the free ones.
+   * Gives a new domain RAM: the shared frames where there are such, others from the free ones. RAM above 1 MiB that the guest has
+   * given back is none.
    *
    * @throws P2mError `ERR_NO_MEMORY`
    */
@@ -63,11 +73,21 @@ export class ForkedMemory {
     let at = gfn
     for (const piece of this.#pieces) {
       if (piece.gfn < at || piece.gfn + piece.count > end) continue
-      if (piece.gfn > at) p2m.populate(at, piece.gfn - at)
+      this.#populateOthers(p2m, at, piece.gfn)
       at = piece.gfn + piece.count
     }
-    if (at < end) p2m.populate(at, end - at)
+    this.#populateOthers(p2m, at, end)
     for (const shared of this.#shared) insert(p2m, shared, gfn, end)
+  }
+
+  #populateOthers(p2m: P2m, from: number, end: number): void {
+    const low = Math.min(end, FIRST_LOGGED_GFN)
+    if (from < low) p2m.populate(from, low - from)
+    for (const { gfn, count } of this.frames) {
+      const first = Math.max(from, gfn, FIRST_LOGGED_GFN)
+      const behind = Math.min(end, gfn + count)
+      if (first < behind) p2m.populate(first, behind - first)
+    }
   }
 
   /**

@@ -2,19 +2,12 @@ import { PAGE_BYTES } from '@retrap/memory'
 import type { P2mLeaf } from '@retrap/p2m'
 import type { Domain } from '../domain.ts'
 import { HvmError } from '../errors.ts'
+import type { GuestFrames } from '../kept-by-hypervisor.ts'
+
+export type { GuestFrames } from '../kept-by-hypervisor.ts'
 
 /** The end of RAM below 1 MiB, of which devices and patchers keep machine addresses: its writes have no log. */
 export const FIRST_LOGGED_GFN = 0x100
-
-/** Consecutive guest frames of one kind. */
-export interface GuestFrames {
-  /** The first. */
-  readonly gfn: number
-  /** How many. */
-  readonly count: number
-  /** The frames' kind for the guest. */
-  readonly kind: 'ram' | 'rom'
-}
 
 /** Contents of a guest's frames. Frames that are not named are zeros. */
 export interface GuestPages {
@@ -36,7 +29,7 @@ export interface MachineRun extends GuestFrames {
 }
 
 /**
- * Returns the frames of RAM and ROM that a guest has, without those of memories that device models own.
+ * Returns the frames of RAM and ROM that a guest has, without those of memories that device models and its hypervisor own.
  *
  * @throws HvmError `ERR_STATE` for memory that is neither: paged out, to be populated on demand, or another guest's
  */
@@ -193,21 +186,22 @@ export function* machineRuns(
   from: number = 0,
   to?: number,
 ): Generator<MachineRun, void, undefined> {
-  const { p2m, ownedMemories } = domain
+  const { p2m, ownedMemories, kept } = domain
   for (const leaf of p2m.leaves(from, to, byTable)) {
     const kind = kindOf(domain, leaf)
-    if (kind === null || ownedMemories.owns(leaf.mfn)) continue
+    if (kind === null || ownedMemories.owns(leaf.mfn) || kept?.owns(leaf.mfn) === true) continue
     const { gfn, mfn, order, access, type } = leaf
     yield { gfn, mfn, order, access, count: 2 ** order, kind, isShared: type === p2m.types.shared }
   }
 }
 
-/** Returns the kind of a leaf for the guest; null for a hole. */
-function kindOf({ p2m }: Domain, { type, gfn }: P2mLeaf): 'ram' | 'rom' | null {
+/** Returns the kind of a leaf for the guest; null for a hole, and for a grant that the hypervisor keeps. */
+function kindOf({ p2m, kept }: Domain, { type, gfn }: P2mLeaf): 'ram' | 'rom' | null {
   const { types } = p2m
   if (type === types.ram || type === types.logged || type === types.shared) return 'ram'
   if (type === types.rom) return 'rom'
   if (type === types.hole || type === types.nothing) return null
+  if (kept !== undefined && (type === types.granted || type === types.grantedReadOnly)) return null
   const what = `guest frame 0x${gfn.toString(16)} is of type ${type}`
   throw new HvmError('ERR_STATE', `${what}: only RAM, ROM and memory of device models can be saved`)
 }

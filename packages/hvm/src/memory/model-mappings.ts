@@ -5,6 +5,7 @@ import type { SecondLevelFaults } from './second-level.ts'
 import { FrameCounts, P2m } from '@retrap/p2m'
 import type { DeviceMemory } from '@retrap/device'
 import type { SharedDevicesOptions } from '@retrap/device-host'
+import type { KeptByHypervisor } from '../kept-by-hypervisor.ts'
 
 /**
  * References to the machine frames of a guest's RAM. A frame that is not counted, because a toolstack put it into the map
@@ -51,6 +52,8 @@ export class ModelMappings {
   readonly #logs: DirtyLogs
   readonly #frames: FrameHolds
   readonly #checked: boolean
+  /** Has RAM of its own to write, too. */
+  hypervisor: Pick<KeptByHypervisor, 'heldForWriting'> | null = null
   /** The caches, of models that have gone as well. */
   #caches: readonly { readonly device: string; readonly cache: MapCache }[] = []
 
@@ -87,8 +90,9 @@ export class ModelMappings {
     return cache
   }
 
-  /** Calls back with the guest frames that device models of this thread hold for writing. */
+  /** Calls back with the guest frames that device models of this thread, and the guest's hypervisor, hold for writing. */
   heldForWriting(each: (gfn: number, count: number) => void): void {
+    this.hypervisor?.heldForWriting(each)
     for (const { cache } of this.#caches) cache.heldForWriting(each)
   }
 

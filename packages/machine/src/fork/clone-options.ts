@@ -36,7 +36,6 @@ function isFixed(drive: PcDrive): drive is PcDrive & { readonly medium: BlockBac
 function hindranceOf(options: ForkableOptions, changes: CloneChanges): string | undefined {
   if (options.forks === undefined)
     return 'its memory has no room for clones: make it with the option forks: { clones, writtenBytes }'
-  if (options.hypervisor === 'xen') return "it shows Xen to its guest: make it with hypervisor: 'none'"
   if (options.sharedMemory === true || options.controllerPlacement !== undefined)
     return 'its memory is shared with other threads: leave sharedMemory and controllerPlacement out'
   if (typeof options.devicePlacement === 'function') return "its board is in another thread: use 'inline' or 'deferred'"

@@ -258,7 +258,8 @@ export class Pc {
    * Makes a clone: a machine in the same machine memory that goes on from this instant, as this one does, by itself. RAM is
    * shared, and copied a frame at a time where either of them writes it. Media that the guest may write are as they were for
    * the clone, and keep what it writes in memory. Consoles are the clone's own; its network cards are on no network, unless
-   * `options` say otherwise. The machine needs room for it: the option `forks`.
+   * `options` say otherwise. A guest of Xen has the same domain number in the clone, which is the only guest of its host; ports
+   * and watches of the original's host are not the clone's. The machine needs room for it: the option `forks`.
    *
    * @throws MachineError `ERR_FORK` for a machine that cannot be forked, saying what to do; `ERR_STATE` for one that has ended
    */

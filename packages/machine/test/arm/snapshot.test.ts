@@ -227,11 +227,10 @@ test.each<[string, (snapshot: ArmSnapshot) => unknown, string]>([
   expect(await outcome(making)).toMatchObject(error)
 })
 
-test('a model that cannot be saved is named; a machine that sees Xen, and one that has ended, say so', async () => {
+test('a model that cannot be saved is named; a machine that has ended says so', async () => {
   const model = defineDevice({ name: 'thermometer', mmio: { base: 0xb00_0000, size: 16 }, read: () => 20 })
   const saving = async (given: Given): Promise<unknown> => (await made({ kernel: HALTING, ...given })).save()
   expect(String(await outcome(saving({ devices: [model] })))).toContain('device model thermometer cannot be saved')
-  expect(String(await outcome(saving({ hypervisor: 'xen' })))).toContain('hypervisor')
   const machine = await made({ kernel: HALTING })
   machine.close()
   expect(await outcome(machine.save())).toMatchObject({ code: 'ERR_STATE' })

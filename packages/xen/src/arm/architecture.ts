@@ -84,6 +84,10 @@ class ArmProcessor implements XenProcessor {
     this.#vcpu.cpu.stop()
   }
 
+  endTurn(): void {
+    this.stop()
+  }
+
   pause(): void {
     this.stop()
   }

@@ -46,11 +46,11 @@ export class ArmUpcalls implements Upcalls {
   }
 
   save(): EventUpcallsState {
-    return { version: 1, callbackLo: 0, callbackHi: 0, vectors: [], owed: [] }
+    return { version: 2, callbackLo: 0, callbackHi: 0, vectors: [], owed: [], asserted: [...this.#asserted] }
   }
 
-  /** The levels follow from the flags. */
-  restore(): void {
-    for (const { id } of this.#domain.vcpus) this.#drive(id, this.#info.upcallPending(id))
+  /** Takes a saved state in place of a reset one; the levels come with the interrupt controller's. */
+  restore({ asserted }: EventUpcallsState): void {
+    for (const { id } of this.#domain.vcpus) this.#drive(id, asserted[id] === true)
   }
 }

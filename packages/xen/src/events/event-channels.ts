@@ -19,8 +19,10 @@ import type { SharedInfo } from '../vcpu/shared-info.ts'
 
 /** Saved form of {@link EventChannels}. */
 export interface EventChannelsState {
-  readonly version: 2
+  readonly version: 3
   readonly ports: readonly (EventPort & { readonly port: number })[]
+  /** The number of the next port of the host. */
+  readonly nextHostPort: number
   /** Null while the guest has the 2-level kind. */
   readonly fifo: FifoEventsState | null
 }
@@ -371,27 +373,35 @@ export class EventChannels implements HostPorts {
     this.#hostEnds.reset()
   }
 
+  /** Ends what the guest's RAM is used for; the host's ends stay. A saved state follows. */
+  abandon(): void {
+    this.#useTwoLevel()
+  }
+
   save(): EventChannelsState {
     return {
-      version: 2,
+      version: 3,
       ports: this.#ports.all(),
+      nextHostPort: this.#hostEnds.next,
       fifo: this.isFifo ? this.#fifo.save() : null,
     }
   }
 
-  /** Takes saved ports; those of host ends that are open here find them by their numbers. */
-  restore({ ports, fifo }: EventChannelsState): void {
+  /**
+   * Takes saved ports in place of what was abandoned. Those of host ends that are open here find them by their numbers; for
+   * others it is as if the host had closed them: they wait for another binding.
+   */
+  restore({ ports, fifo, nextHostPort }: EventChannelsState): void {
     this.#ports.clear()
-    this.#events = this.#twoLevel
+    this.#hostEnds.disconnect(nextHostPort)
     if (fifo !== null) {
       this.#fifo.restore(fifo)
       this.#events = this.#fifo
     }
     for (const { port, ...entry } of ports) {
-      this.#ports.set(port, entry)
-      const end = entry.status === EventStatus.interdomain && entry.remoteDomain === Domid.TOOLSTACK
-      if (!end) continue
-      this.#hostEnds.connect(entry.remotePort, port)
+      const isHosts = entry.status === EventStatus.interdomain && entry.remoteDomain === Domid.TOOLSTACK
+      const isOpen = !isHosts || this.#hostEnds.connect(entry.remotePort, port)
+      this.#ports.set(port, isOpen ? entry : rebound(entry, unboundTo(Domid.TOOLSTACK)))
     }
   }
 }

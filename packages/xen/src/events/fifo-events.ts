@@ -1,5 +1,6 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { XenHost } from '../architecture.ts'
+import { ramOf } from '../memory/guest-frames.ts'
 import type { EventDelivery, EventTarget } from './two-level-events.ts'
 import { XenErrno } from '../numbers.ts'
 
@@ -12,13 +13,13 @@ const PENDING = 1 << 31
 const MASKED = 1 << 30
 const LINKED = 1 << 29
 /** EVTCHN_FIFO_PRIORITY_MIN, as a number the largest. */
-const LOWEST_PRIORITY = 15
+export const LOWEST_PRIORITY = 15
 /** EVTCHN_FIFO_PRIORITY_DEFAULT. */
 export const DEFAULT_PRIORITY = 7
 const QUEUES = LOWEST_PRIORITY + 1
 const READY = 0
 const HEADS = 8
-const CONTROL_BLOCK_BYTES = HEADS + 4 * QUEUES
+export const CONTROL_BLOCK_BYTES: number = HEADS + 4 * QUEUES
 const CONTROL_BLOCK_ALIGNMENT = 8
 
 const WORDS_PER_PAGE = PAGE_BYTES / 4
@@ -26,15 +27,13 @@ const MOST_PAGES = PORTS / WORDS_PER_PAGE
 /** A page that is not, or no longer, there. */
 const NONE = -1
 
-/** Saved form of {@link FifoEvents}, for the machine memory that they were in. */
+/** Saved form of {@link FifoEvents}; words and control blocks are in the guest's RAM. */
 export interface FifoEventsState {
-  readonly version: 1
-  /** Machine frames of the event words' pages; −1 for one that has left the guest. */
+  readonly version: 2
+  /** Guest frames of the event words' pages; −1 for one that has left the guest. */
   readonly pages: readonly number[]
-  /** Machine address of each vCPU's control block; −1 for none. */
+  /** Guest-physical address of each vCPU's control block; −1 for none. */
   readonly blocks: readonly number[]
-  /** Machine frames that are referenced. */
-  readonly held: readonly number[]
   /** The port that was queued last, by vCPU and priority: 16 for each. */
   readonly tails: readonly number[]
   /** Ports, and the queue that each was put into last: 16 for each vCPU. */
@@ -117,8 +116,11 @@ export class FifoEvents implements EventDelivery {
 
   /** The words are written without asking the map: while they are, the frames are nobody else's. */
   #hold(mfn: number): void {
-    const { frameCounts } = this.#domain
+    const { frameCounts, p2m, dirtyLogs } = this.#domain
     if (frameCounts.count(mfn) > 0 && frameCounts.tryTake(mfn, 1)) this.#held.push(mfn)
+    // Who keeps what the guest has written hears of it before the first write.
+    const gfn = p2m.guestFrame(mfn)
+    if (gfn >= 0) dirtyLogs.mark(gfn, 1)
   }
 
   #letGo(mfn: number): void {
@@ -266,27 +268,33 @@ export class FifoEvents implements EventDelivery {
   // ---------------------------------------------------------------- state
 
   save(): FifoEventsState {
+    const { p2m } = this.#domain
+    const gfnOf = (mfn: number): number => (mfn === NONE ? NONE : p2m.guestFrame(mfn))
     return {
-      version: 1,
-      pages: [...this.#pages],
-      blocks: [...this.#blocks],
-      held: [...this.#held],
+      version: 2,
+      pages: this.#pages.map(gfnOf),
+      blocks: this.#blocks.map((ma) =>
+        ma === NONE ? NONE : gfnOf(Math.floor(ma / PAGE_BYTES)) * PAGE_BYTES + (ma % PAGE_BYTES),
+      ),
       tails: [...this.#tails],
       queues: Array.from(this.#queues, ([port, queue]) => ({ port, queue })),
       early: [...this.#early],
     }
   }
 
-  /** Takes a saved state; words, control blocks and counts of frames come with machine memory. */
+  /** Takes a saved state in place of what was closed; words and control blocks are in the guest's RAM. @throws XenError `ERR_STATE` */
   restore(state: FifoEventsState): void {
-    this.#pages.splice(0, Infinity, ...state.pages)
-    state.blocks.forEach((block, vcpu) => (this.#blocks[vcpu] = block))
-    this.#held.splice(0, Infinity, ...state.held)
+    const hold = (gpa: number): number => {
+      if (gpa < 0) return NONE
+      const ma = ramOf(this.#domain, gpa)
+      this.#hold(Math.floor(ma / PAGE_BYTES))
+      return ma
+    }
+    for (const gfn of state.pages) this.#pages.push(gfn < 0 ? NONE : hold(gfn * PAGE_BYTES) / PAGE_BYTES)
+    state.blocks.forEach((gpa, vcpu) => (this.#blocks[vcpu] = hold(gpa)))
     this.#listFrames()
     this.#tails.set(state.tails)
-    this.#queues.clear()
     for (const { port, queue } of state.queues) this.#queues.set(port, queue)
-    this.#early.clear()
     for (const port of state.early) this.#early.add(port)
   }
 }

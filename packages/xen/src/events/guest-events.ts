@@ -2,19 +2,18 @@ import { PAGE_BYTES } from '@retrap/memory'
 import type { EventUpcallsState, Upcalls, XenArchitecture, XenHost } from '../architecture.ts'
 import type { BlockedVcpus } from '../vcpu/blocked-vcpus.ts'
 import { EventChannels, type EventChannelsState } from './event-channels.ts'
+import { ramOf } from '../memory/guest-frames.ts'
 import { Runstate } from '../vcpu/runstate.ts'
 import { SharedInfo, type SharedInfoState, type WallClock } from '../vcpu/shared-info.ts'
 import { XenVcpu, type XenVcpuState } from '../vcpu/xen-vcpu.ts'
 
-/** Saved form of {@link GuestEvents}, for the machine memory that they were in. */
+/** Saved form of {@link GuestEvents}, without the page that they share with the guest. */
 export interface GuestEventsState {
-  readonly version: 1
+  readonly version: 2
   readonly info: SharedInfoState
   readonly channels: EventChannelsState
   readonly upcalls: EventUpcallsState
   readonly vcpus: readonly XenVcpuState[]
-  /** Machine frames that are referenced for vCPUs' `vcpu_info`; −1 for none. */
-  readonly held: readonly number[]
 }
 
 /** A guest's event channels and all that its vCPUs share with the hypervisor. */
@@ -132,29 +131,62 @@ export class GuestEvents<U extends Upcalls = Upcalls> {
     this.channels.reset()
     this.upcalls.reset()
     this.info.reset()
-    for (const vcpu of this.#held.keys()) this.#letGo(vcpu)
+    this.#letGoAll()
     for (const vcpu of this.vcpus) vcpu.reset()
     this.updateTime()
   }
 
-  save(): GuestEventsState {
-    return {
-      version: 1,
-      info: this.info.save(),
-      channels: this.channels.save(),
-      upcalls: this.upcalls.save(),
-      vcpus: this.vcpus.map((vcpu) => vcpu.save()),
-      held: [...this.#held],
+  /** Ends what a guest's RAM is used for, and timers: a saved state follows. Host ends stay. */
+  abandon(): void {
+    this.channels.abandon()
+    this.upcalls.reset()
+    this.info.reset()
+    this.#letGoAll()
+    for (const vcpu of this.vcpus) vcpu.reset()
+  }
+
+  #letGoAll(): void {
+    for (const vcpu of this.#held.keys()) this.#letGo(vcpu)
+  }
+
+  /** Calls back with guest frames that are written at any time. */
+  heldForWriting(each: (gfn: number, count: number) => void): void {
+    for (const mfn of [...this.#held, ...this.channels.frames]) {
+      const gfn = mfn < 0 ? -1 : this.#domain.p2m.guestFrame(mfn)
+      if (gfn >= 0) each(gfn, 1)
     }
   }
 
-  /** Takes a saved state, of a domain with as many vCPUs whose memory and interrupt controllers have been restored. */
+  save(): GuestEventsState {
+    const { p2m } = this.#domain
+    return {
+      version: 2,
+      info: this.info.save((ma) => p2m.guestFrame(Math.floor(ma / PAGE_BYTES)) * PAGE_BYTES + (ma % PAGE_BYTES)),
+      channels: this.channels.save(),
+      upcalls: this.upcalls.save(),
+      vcpus: this.vcpus.map((vcpu) => vcpu.save()),
+    }
+  }
+
+  /**
+   * Takes a saved state, of a domain with as many vCPUs whose memory and interrupt controllers have been restored. What there was
+   * has been abandoned.
+   */
   restore(state: GuestEventsState): void {
-    this.info.restore(state.info)
-    // The counts come with machine memory.
-    state.held.forEach((mfn, vcpu) => (this.#held[vcpu] = mfn))
+    this.info.restore(state.info, (vcpu, gpa) => {
+      const ma = ramOf(this.#domain, gpa)
+      this.#hold(vcpu, Math.floor(ma / PAGE_BYTES))
+      return ma
+    })
     this.channels.restore(state.channels)
     state.vcpus.forEach((each, vcpu) => this.vcpus[vcpu]?.restore(each))
     this.upcalls.restore(state.upcalls)
+  }
+
+  /** The end of the domain. */
+  free(): void {
+    this.channels.abandon()
+    this.#letGoAll()
+    this.info.free()
   }
 }

@@ -141,21 +141,24 @@ export class EventUpcalls implements Upcalls {
 
   save(): EventUpcallsState {
     return {
-      version: 1,
+      version: 2,
       callbackLo: this.#callbackLo,
       callbackHi: this.#callbackHi,
       vectors: [...this.#vectors],
       owed: [...this.#owed],
+      asserted: [this.#asserted],
     }
   }
 
-  /** Takes a saved state. Interrupts that local APICs have taken come with their own state. */
-  restore(state: EventUpcallsState): void {
-    this.#choose(state.callbackLo, state.callbackHi)
-    for (const { id } of this.#domain.vcpus) {
-      this.#vectors[id] = state.vectors[id] ?? 0
-      this.#owed[id] = state.owed[id] ?? false
-      if (this.#vectors[id] === 0 && this.#info.upcallPending(id)) this.raise(id)
+  /** Takes a saved state in place of a reset one. Interrupts that local APICs have taken, and levels, come with their own state. */
+  restore({ callbackLo, callbackHi, vectors, owed, asserted }: EventUpcallsState): void {
+    this.#choose(callbackLo, callbackHi)
+    this.#asserted = asserted[0] === true && this.#wire !== null
+    if (this.#asserted) this.#wire?.set(true)
+    for (const vcpu of this.#domain.vcpus) {
+      this.#vectors[vcpu.id] = vectors[vcpu.id] ?? 0
+      this.#owed[vcpu.id] = owed[vcpu.id] ?? false
+      vcpu.updateEvents()
     }
   }
 }

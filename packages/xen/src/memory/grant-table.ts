@@ -1,5 +1,5 @@
 import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
-import type { FrameCounts } from '@retrap/p2m'
+import type { FrameCounts, P2m } from '@retrap/p2m'
 import {
   GRANT_FORMATS,
   GTF_PERMIT_ACCESS,
@@ -12,7 +12,8 @@ import {
   isWholePage,
 } from './grant-entries.ts'
 import { Domid, XenErrno } from '../numbers.ts'
-import type { XenMemory } from './xen-memory.ts'
+import type { SavedPage, XenMemory } from './xen-memory.ts'
+import { XenError } from '../errors.ts'
 
 /** `GNTST_*` (public header grant_table.h). */
 export const GrantStatus = {
@@ -32,13 +33,13 @@ export const GrantStatus = {
 /** Frames that the table may have: 32,768 entries. */
 export const MAX_GRANT_FRAMES = 64
 /** Mappings that there may be at a time. */
-const MAX_MAPPINGS = 4096
+export const MAX_MAPPINGS = 4096
 
 /** Entries at the beginning that a change of version keeps: GNTTAB_NR_RESERVED_ENTRIES. */
 const RESERVED_ENTRIES = 8
 /** `grant_status_t`. */
 const STATUS_BYTES = 2
-const STATUS_PER_FRAME = PAGE_BYTES / STATUS_BYTES
+export const STATUS_PER_FRAME: number = PAGE_BYTES / STATUS_BYTES
 
 /** A grant that is in use. */
 interface Use {
@@ -59,17 +60,24 @@ interface Mapping {
   readonly write: boolean
 }
 
-/** Saved form of a {@link GrantTable}, without its pages, which are machine memory. */
+/** A use as it is saved. */
+interface SavedUse extends Omit<Use, 'mfn'> {
+  readonly ref: number
+  /** Where the frame is in the guest's map now. */
+  readonly at: number
+}
+
+/** Saved form of a {@link GrantTable}. */
 export interface GrantTableState {
-  readonly version: 2
+  readonly version: 3
   /** The version of the table's entries. */
   readonly entries: 1 | 2
-  /** Machine frames. */
-  readonly frames: readonly number[]
-  /** Machine frames of the status frames, of version 2. */
-  readonly statusFrames: readonly number[]
-  readonly uses: readonly (Use & { readonly ref: number })[]
-  readonly mappings: readonly (Mapping & { readonly handle: number })[]
+  /** Pages of the table. */
+  readonly pages: readonly SavedPage[]
+  /** Pages of the status frames, of version 2. */
+  readonly statusPages: readonly SavedPage[]
+  readonly uses: readonly SavedUse[]
+  readonly mappings: readonly (Omit<Mapping, 'mfn'> & { readonly handle: number })[]
 }
 
 /**
@@ -293,6 +301,8 @@ export class GrantTable {
       return GrantStatus.GENERAL_ERROR
     }
     this.#mappings[handle] = { ref, gfn, mfn, write }
+    // Who keeps what the guest has written hears of it before the first store through the mapping.
+    if (write) this.#memory.noteWritten(this.usedFrame(ref))
     return handle
   }
 
@@ -333,41 +343,84 @@ export class GrantTable {
     return this.#memory.placeOf(this.#frames[index] ?? -1)
   }
 
-  save(): GrantTableState {
-    return {
-      version: 2,
-      entries: this.#format.version,
-      frames: [...this.#frames],
-      statusFrames: [...this.#statusFrames],
-      uses: Array.from(this.#uses, ([ref, use]) => ({ ref, ...use })),
-      mappings: this.#mappings.flatMap((mapping, handle) => (mapping === null ? [] : [{ handle, ...mapping }])),
+  /** Calls back with guest frames that stores through mappings write. */
+  heldForWriting({ p2m }: { readonly p2m: P2m }, each: (gfn: number, count: number) => void): void {
+    for (const mapping of this.#mappings) {
+      const gfn = mapping?.write === true ? p2m.guestFrame(mapping.mfn) : -1
+      if (gfn >= 0) each(gfn, 1)
     }
   }
 
-  /** Takes a saved state, in the machine memory that it is of. */
-  restore({ entries, frames, statusFrames, uses, mappings }: GrantTableState): void {
-    this.#format = GRANT_FORMATS[entries]
-    this.#statusFrames.splice(0, Infinity, ...statusFrames)
-    this.#frames.splice(0, Infinity, ...frames)
+  /** @throws XenError `ERR_STATE` for a granted frame that is mapped, and no more the guest's RAM */
+  save({ p2m }: { readonly p2m: P2m }): GrantTableState {
+    const page = (mfn: number): SavedPage => this.#memory.savePage(mfn)
+    return {
+      version: 3,
+      entries: this.#format.version,
+      pages: this.#frames.map(page),
+      statusPages: this.#statusFrames.map(page),
+      uses: Array.from(this.#uses, ([ref, { mfn, ...use }]) => {
+        const at = p2m.guestFrame(mfn)
+        if (at < 0)
+          throw new XenError(
+            'ERR_STATE',
+            `grant ${ref} is mapped, and its frame has left the guest: it cannot be saved`,
+          )
+        return { ref, ...use, at }
+      }),
+      mappings: this.#mappings.flatMap((mapping, handle) => {
+        if (mapping === null) return []
+        const { ref, gfn, write } = mapping
+        return [{ handle, ref, gfn, write }]
+      }),
+    }
+  }
+
+  /** Ends all mappings and uses: a saved state follows. */
+  abandon(): void {
+    for (const [handle, mapping] of this.#mappings.entries()) if (mapping !== null) this.unmap(handle, mapping.gfn)
+    this.#mappings.length = 0
     this.#uses.clear()
-    for (const { ref, ...use } of uses) this.#uses.set(ref, use)
+  }
+
+  /** Has as many pages as were saved, at the same places and with their contents. @throws XenError `ERR_STATE` */
+  restorePages({ entries, pages, statusPages }: GrantTableState): void {
+    this.#format = GRANT_FORMATS[entries]
+    for (const [list, saved] of [
+      [this.#statusFrames, statusPages],
+      [this.#frames, pages],
+    ] as const) {
+      this.#freeFrames(list, saved.length)
+      if (!this.#extend(list, saved.length))
+        throw new XenError('ERR_STATE', 'the machine has no memory for a grant table')
+      for (const [i, page] of saved.entries()) this.#memory.restorePage(list[i]!, page)
+    }
+  }
+
+  /** Takes the uses and mappings of a saved state, once RAM and pages are there. @throws XenError `ERR_STATE` */
+  restore({ uses, mappings }: GrantTableState): void {
+    for (const { ref, at, ...use } of uses) this.#uses.set(ref, { ...use, mfn: this.#memory.ramAt(at) })
     const handles = Math.max(0, ...mappings.map(({ handle }) => handle + 1))
     this.#mappings.splice(0, Infinity, ...Array.from({ length: handles }, () => null))
-    for (const { handle, ...mapping } of mappings) this.#mappings[handle] = mapping
+    for (const { handle, ref, gfn, write } of mappings) {
+      const { mfn = -1 } = this.#uses.get(ref) ?? {}
+      if (mfn < 0 || !this.#memory.mapGrant(gfn, mfn, write))
+        throw new XenError('ERR_STATE', `grant ${ref} cannot be mapped at 0x${gfn.toString(16)} as in the saved guest`)
+      this.#mappings[handle] = { ref, gfn, mfn, write }
+      if (write) this.#memory.noteWritten(this.usedFrame(ref))
+    }
   }
 
   /** Power-on: no table, nothing mapped. */
   reset(): void {
-    for (const [handle, mapping] of this.#mappings.entries()) if (mapping !== null) this.unmap(handle, mapping.gfn)
-    this.#mappings.length = 0
-    this.#uses.clear()
+    this.abandon()
     this.#freeFrames(this.#statusFrames)
     this.#freeFrames(this.#frames)
     this.#format = GRANT_FORMATS[1]
   }
 
-  #freeFrames(list: number[]): void {
-    for (const mfn of list.splice(0)) {
+  #freeFrames(list: number[], kept: number = 0): void {
+    for (const mfn of list.splice(kept)) {
       this.#memory.displace(mfn)
       // Device models may have one mapped still: the last to let go of it frees it.
       this.#counts.drop(mfn, 1)

@@ -1,6 +1,8 @@
-import { type MachineMemory, MemoryError } from '@retrap/memory'
-import { ForeignMappings, INVALID_MFN, type P2m, P2mEntry, P2mError, P2mType } from '@retrap/p2m'
+import { type MachineMemory, MemoryError, PAGE_BYTES } from '@retrap/memory'
+import { ForeignMappings, INVALID_MFN, type P2m, P2mAccess, P2mEntry, P2mError, P2mType } from '@retrap/p2m'
 import type { XenHost } from '../architecture.ts'
+import { XenError } from '../errors.ts'
+import { GUEST_FRAMES, missingFrom, type XenGuestFrames } from './guest-frames.ts'
 
 /** A range of guest-physical addresses, as BIOS function E820H tells of it. */
 export interface XenMemoryRange {
@@ -27,8 +29,6 @@ export function encodeMemoryMap(ranges: readonly XenMemoryRange[]): Uint8Array {
   return bytes
 }
 
-/** Guest frames are below this: as many as CPUID's physical-address bits allow. */
-export const GUEST_FRAMES: number = 2 ** 28
 /** Frames of one table of the map. */
 const TABLE_FRAMES = 512
 /** 2 MiB: what the machine hands out in one piece. */
@@ -36,13 +36,21 @@ const LARGE_ORDER = 9
 /** Tables that one leaf may need. */
 const TABLES_ON_THE_WAY = 3
 
-/** Saved form of {@link XenMemory}, without the map and the frames, which are machine memory. */
+/** Saved form of {@link XenMemory}, without the RAM that is in the map, which its domain saves. */
 export interface XenMemoryState {
-  readonly version: 1
+  readonly version: 2
   /** Null until somebody has asked for it. */
   readonly maximum: number | null
-  readonly pages: readonly { readonly mfn: number; readonly gfn: number }[]
-  readonly unmapped: readonly { readonly mfn: number; readonly order: number }[]
+  /** Orders of the runs that are mapped nowhere. */
+  readonly unmapped: readonly number[]
+}
+
+/** A page of Xen's own, as it is saved. */
+export interface SavedPage {
+  /** Guest frame at which it is mapped; −1 for none. */
+  readonly gfn: number
+  /** 4 KiB. */
+  readonly contents: Uint8Array
 }
 
 /**
@@ -54,6 +62,7 @@ export class XenMemory {
   readonly #p2m: P2m
   readonly #entry: P2mEntry = new P2mEntry()
   readonly #dirty: XenHost['dirtyLogs']
+  readonly #secondLevel: XenHost['secondLevel']
   readonly #granted: ForeignMappings
   readonly #limit: number | undefined
   #maximum = -1
@@ -70,10 +79,11 @@ export class XenMemory {
   #hoarded = 0
 
   /** @param limit - frames of RAM that there may be; default what there is when somebody first asks */
-  constructor(domain: Pick<XenHost, 'memory' | 'p2m' | 'frameCounts' | 'dirtyLogs'>, limit: number | undefined) {
+  constructor(domain: XenHost, limit: number | undefined) {
     this.#memory = domain.memory
     this.#p2m = domain.p2m
     this.#dirty = domain.dirtyLogs
+    this.#secondLevel = domain.secondLevel
     this.#granted = new ForeignMappings(domain.p2m, domain.frameCounts)
     this.#limit = limit
   }
@@ -133,11 +143,12 @@ export class XenMemory {
     const p2m = this.#p2m
     const entry = this.#entry
     const type = p2m.lookup(gfn, entry)
-    if (!this.#hasX86Types) return p2m.isRam(type) && !this.#isPage(gfn, entry.mfn) ? entry.mfn : INVALID_MFN
-    if (type === P2mType.POPULATE_ON_DEMAND) tryTo(() => p2m.onDemand.populate(gfn))
-    else if (type === P2mType.RAM_SHARED) tryTo(() => p2m.unshare(gfn))
+    if (type === P2mType.POPULATE_ON_DEMAND && this.#hasX86Types) tryTo(() => p2m.onDemand.populate(gfn))
+    else if (type === p2m.types.shared) tryTo(() => p2m.unshare(gfn))
+    // Nobody may access it: its contents may still have to be brought.
+    else if (entry.access === P2mAccess.N && p2m.isRam(type)) this.#secondLevel.translateWrite(gfn * PAGE_BYTES)
     const now = p2m.lookup(gfn, entry)
-    return p2m.isRam(now) && now !== P2mType.RAM_SHARED && !this.#isPage(gfn, entry.mfn) ? entry.mfn : INVALID_MFN
+    return p2m.isRam(now) && now !== p2m.types.shared && !this.#isPage(gfn, entry.mfn) ? entry.mfn : INVALID_MFN
   }
 
   /** Whether there are frames for as many of RAM, and for the tables that lead to `extents` of them. */
@@ -226,8 +237,11 @@ export class XenMemory {
 
   /** Takes RAM that is mapped nowhere, and can be of no use. @returns false where there is none to be had */
   hoard(order: number): boolean {
+    return this.current + 2 ** order <= this.maximum && this.#take(order)
+  }
+
+  #take(order: number): boolean {
     const frames = 2 ** order
-    if (this.current + frames > this.maximum) return false
     const { frames: machine } = this.#memory
     const size = order === LARGE_ORDER ? LARGE_ORDER : 0
     const mfns: number[] = []
@@ -288,26 +302,66 @@ export class XenMemory {
     return this.#pages.get(mfn) === gfn
   }
 
+  /** Whether a machine frame is a page of Xen's own. */
+  isOwn(mfn: number): boolean {
+    return this.#pages.has(mfn)
+  }
+
   // ---------------------------------------------------------------- state
 
   /** The state that is not in the map. */
   save(): XenMemoryState {
     return {
-      version: 1,
+      version: 2,
       maximum: this.#maximum < 0 ? null : this.#maximum,
-      pages: Array.from(this.#pages, ([mfn, gfn]) => ({ mfn, gfn })),
-      unmapped: this.#unmapped.map((run) => ({ ...run })),
+      unmapped: this.#unmapped.map(({ order }) => order),
     }
   }
 
-  /** Takes a saved state, in the machine memory that it is of. */
-  restore({ maximum, pages, unmapped }: XenMemoryState): void {
+  /**
+   * Takes a saved state.
+   *
+   * @param here - the frames of the guest's map as they are, from low to high, without pages of Xen's own
+   * @param frames - as they are to be. RAM comes and goes; zeros are in what comes
+   * @throws XenError `ERR_STATE` where there is no memory for it
+   */
+  restore(
+    { maximum, unmapped }: XenMemoryState,
+    here: readonly XenGuestFrames[],
+    frames: readonly XenGuestFrames[],
+  ): void {
+    this.release()
+    this.#maximum = -1
+    for (const { gfn, count } of missingFrom(frames, here)) this.remove(gfn, count)
+    for (const { gfn, count } of missingFrom(here, frames)) {
+      if (!tryTo(() => this.#p2m.populate(gfn, count))) throw noMemory(`${count} frames of RAM`)
+    }
+    for (const order of unmapped) if (!this.#take(order)) throw noMemory('RAM that is mapped nowhere')
     this.#maximum = maximum ?? -1
-    this.#pages.clear()
-    for (const { mfn, gfn } of pages) this.#pages.set(mfn, gfn)
-    this.#unmapped.splice(0, Infinity, ...unmapped.map((run) => ({ ...run })))
-    this.#hoarded = unmapped.reduce((sum, { order }) => sum + 2 ** order, 0)
     this.#counted = -1
+  }
+
+  /** The frames of RAM and ROM of the map, from low to high, without pages of Xen's own. */
+  frames(): XenGuestFrames[] {
+    const { rom } = this.#p2m.types
+    const all: XenGuestFrames[] = []
+    for (const { gfn, mfn, order, type } of this.#p2m.leaves()) {
+      const kind = type === rom ? 'rom' : 'ram'
+      if ((type === rom || this.#p2m.isRam(type)) && !this.isOwn(mfn)) all.push({ gfn, count: 2 ** order, kind })
+    }
+    return all
+  }
+
+  /** A page of Xen's own as it is. */
+  savePage(mfn: number): SavedPage {
+    return { gfn: this.placeOf(mfn), contents: this.#memory.read(mfn * PAGE_BYTES, PAGE_BYTES) }
+  }
+
+  /** Puts a page of Xen's own where it was, with its contents. @throws XenError `ERR_STATE` where the map has no memory for it */
+  restorePage(mfn: number, { gfn, contents }: SavedPage): void {
+    if (gfn < 0) this.displace(mfn)
+    else if (!this.place(mfn, gfn)) throw noMemory('a table of the map')
+    this.#memory.write(mfn * PAGE_BYTES, contents)
   }
 
   // ---------------------------------------------------------------- granted frames
@@ -333,6 +387,10 @@ export class XenMemory {
     this.#thinned.add(gfn - (gfn % TABLE_FRAMES))
     return true
   }
+}
+
+function noMemory(what: string): XenError {
+  return new XenError('ERR_STATE', `the machine has no memory for ${what} that the saved guest had`)
 }
 
 function isFrame(gfn: number): boolean {

@@ -101,13 +101,20 @@ export class ConsoleRing {
   }
 
   /** Typed bytes that are not in the ring yet. */
-  save(): number[] {
-    return this.#waiting.flatMap((bytes) => [...bytes])
+  save(): Uint8Array {
+    const all = new Uint8Array(this.#waitingBytes)
+    let at = 0
+    for (const bytes of this.#waiting) {
+      all.set(bytes, at)
+      at += bytes.length
+    }
+    return all
   }
 
-  restore(waiting: readonly number[]): void {
-    this.#waiting = waiting.length === 0 ? [] : [Uint8Array.from(waiting)]
+  restore(waiting: Uint8Array): void {
+    this.#waiting = waiting.length === 0 ? [] : [waiting.slice()]
     this.#waitingBytes = waiting.length
+    // Who was told to hold back is not to wait for ever.
     this.#tellOfRoom()
   }
 }

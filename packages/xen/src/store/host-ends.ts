@@ -32,11 +32,12 @@ export interface HostEnd {
 /** The ports of the toolstack's domain that are connected to a guest, or wait for it. */
 export class HostEnds {
   readonly #ends = new Map<number, HostEnd>()
-  #next = 1
+  /** The number of the next one. */
+  next: number = 1
 
   /** Opens a port that the guest may bind. @returns its number */
   open(end: HostEnd): number {
-    const port = this.#next++
+    const port = this.next++
     this.#ends.set(port, end)
     return port
   }
@@ -45,10 +46,17 @@ export class HostEnds {
     return this.#ends.get(port)
   }
 
-  /** Connects a port to one of the guest's, or with 0 disconnects it; a port that is not open stays so. */
-  connect(port: number, guestPort: number): void {
+  /** Connects a port to one of the guest's, or with 0 disconnects it. @returns false for a port that is not open */
+  connect(port: number, guestPort: number): boolean {
     const end = this.#ends.get(port)
     if (end !== undefined) end.guestPort = guestPort
+    return end !== undefined
+  }
+
+  /** No port is connected. @param next - ports that are opened later have other numbers than those below */
+  disconnect(next: number): void {
+    for (const end of this.#ends.values()) end.guestPort = 0
+    this.next = Math.max(this.next, next)
   }
 
   /** Closes a port that still is this end's: after a reset its number may be another's. @returns whether it was */
@@ -61,6 +69,6 @@ export class HostEnds {
   reset(): void {
     for (const end of this.#ends.values()) end.guestPort = 0
     this.#ends.clear()
-    this.#next = 1
+    this.next = 1
   }
 }

@@ -1,11 +1,13 @@
+import { applyChange, type StoreChange } from './store-changes.ts'
 import {
   countOwned,
   find,
   mayAccess,
   namesOf,
   parentOf,
-  plant,
-  replace,
+  restoreTree,
+  type SavedNode,
+  saveTree,
   type StoreNode,
   type StorePermission,
 } from './store-tree.ts'
@@ -47,13 +49,6 @@ export const HOST = 0
 /** Paths that are events and no nodes. */
 const SPECIAL = ['@introduceDomain', '@releaseDomain']
 
-/** A change of the store, done or to be done. */
-export interface StoreChange {
-  readonly path: string
-  readonly apply: (root: StoreNode) => StoreNode
-  readonly removal: boolean
-}
-
 /** A guest's or the host's view of the store between two calls. */
 interface Transaction {
   root: StoreNode
@@ -61,15 +56,26 @@ interface Transaction {
   /** Generation of each node that was looked at; −1 for one that was not there. */
   readonly seen: Map<string, number>
   readonly changes: StoreChange[]
-  /** The transaction was begun before a snapshot, which has nothing of it: its end is EAGAIN, and it is made again. */
-  readonly stale?: boolean
+}
+
+/** An open transaction as data. */
+export interface SavedTransaction {
+  /** Its number. */
+  readonly id: number
+  /** The tree when it was begun; null: as it is now. */
+  readonly base: readonly SavedNode[] | null
+  /** Nodes that it has looked at, and the generation of each; −1 for one that was not there. */
+  readonly seen: readonly (readonly [path: string, generation: number])[]
+  /** In order. */
+  readonly changes: readonly StoreChange[]
 }
 
 /** Saved form of a {@link StoreClient}. */
 export interface StoreClientState {
   /** Paths as they were given, and tokens. */
   readonly watches: readonly (readonly [given: string, token: string])[]
-  readonly transactions: readonly number[]
+  /** Those that are open. */
+  readonly transactions: readonly SavedTransaction[]
   readonly nextTransaction: number
 }
 
@@ -101,6 +107,13 @@ export interface StoreBackend {
 /** Told that something at or below a watched path may have changed. */
 type WatchListener = (path: string, token: string) => void
 
+/** Whether a text is a path: absolute, or relative to a client's own node. */
+export function isStorePath(given: string): boolean {
+  const isRelative = !given.startsWith('/')
+  if (given.length > (isRelative ? RELATIVE_PATH_MAX : ABSOLUTE_PATH_MAX)) return false
+  return given === '/' || /^(\/[-\w@]+)+$/.test(isRelative ? `/${given}` : given)
+}
+
 /**
  * One party's access to the store: all that the protocol can ask, as calls. Throws `StoreRefusal`.
  */
@@ -122,12 +135,8 @@ export class StoreClient {
 
   /** An absolute path, checked. @throws StoreRefusal `EINVAL` */
   resolve(given: string): string {
-    const relative = !given.startsWith('/')
-    const path = relative ? `${this.#home}/${given}` : given
-    const most = relative ? RELATIVE_PATH_MAX : ABSOLUTE_PATH_MAX
-    const valid = given.length <= most && (path === '/' || /^(\/[-\w@]+)+$/.test(path))
-    if (!valid || given === '') throw new StoreRefusal('EINVAL')
-    return path
+    if (!isStorePath(given)) throw new StoreRefusal('EINVAL')
+    return given.startsWith('/') ? given : `${this.#home}/${given}`
   }
 
   #root(id: number): StoreNode {
@@ -181,7 +190,7 @@ export class StoreClient {
     }
     const transaction = this.#transaction(id)
     if (this.#over(transaction.changes.length)) throw new StoreRefusal('ENOSPC')
-    transaction.root = change.apply(transaction.root)
+    transaction.root = applyChange(transaction.root, change)
     transaction.changes.push(change)
   }
 
@@ -201,7 +210,7 @@ export class StoreClient {
     if (node === undefined) this.#create(id, path, value)
     else {
       if (!mayAccess(node, this.domain, true)) throw new StoreRefusal('EACCES')
-      this.#set(id, path, (old, generation) => ({ ...old, value: value.slice(), generation }))
+      this.#change(id, { kind: 'value', path, value: value.slice(), generation: this.#store.nextGeneration() })
     }
   }
 
@@ -221,9 +230,7 @@ export class StoreClient {
     }
     const { domain } = this
     const generation = this.#store.nextGeneration()
-    const names = namesOf(path)
-    const kept = value.slice()
-    this.#change(id, { path, removal: false, apply: (root) => plant(root, names, kept, domain, generation) })
+    this.#change(id, { kind: 'creation', path, value: value.slice(), domain, generation })
   }
 
   #depthOf(id: number, path: string): number {
@@ -237,18 +244,6 @@ export class StoreClient {
     return depth
   }
 
-  #set(id: number, path: string, change: (old: StoreNode, generation: number) => StoreNode): void {
-    const generation = this.#store.nextGeneration()
-    this.#change(id, {
-      path,
-      removal: false,
-      apply: (root) => {
-        const old = find(root, path)
-        return old === undefined ? root : replace(root, namesOf(path), change(old, generation), generation)
-      },
-    })
-  }
-
   /** Removes a node and all below it. A missing node is no error if its parent is there. */
   remove(id: number, path: string): void {
     if (path === '/') throw new StoreRefusal('EINVAL')
@@ -260,12 +255,7 @@ export class StoreClient {
       return
     }
     if (!mayAccess(node, this.domain, true)) throw new StoreRefusal('EACCES')
-    const generation = this.#store.nextGeneration()
-    this.#change(id, {
-      path,
-      removal: true,
-      apply: (root) => replace(root, namesOf(path), undefined, generation),
-    })
+    this.#change(id, { kind: 'removal', path, generation: this.#store.nextGeneration() })
   }
 
   permissions(id: number, path: string): readonly StorePermission[] {
@@ -283,7 +273,8 @@ export class StoreClient {
       if (permissions.length > STORE_QUOTA.permissions) throw new StoreRefusal('ENOSPC')
     }
     if (permissions.length === 0) throw new StoreRefusal('EINVAL')
-    this.#set(id, path, (old, generation) => ({ ...old, permissions: [...permissions], generation }))
+    const generation = this.#store.nextGeneration()
+    this.#change(id, { kind: 'permissions', path, permissions: [...permissions], generation })
   }
 
   /** @returns the new transaction's number, never 0 */
@@ -303,10 +294,9 @@ export class StoreClient {
    * @throws StoreRefusal `EAGAIN` if what it has looked at has changed: nothing is done then
    */
   end(id: number, commit: boolean): void {
-    const { base, seen, changes, stale } = this.#transaction(id)
+    const { base, seen, changes } = this.#transaction(id)
     this.#transactions.delete(id)
     if (!commit) return
-    if (stale === true) throw new StoreRefusal('EAGAIN')
     const { root } = this.#store
     if (root !== base) {
       for (const [path, generation] of seen) {
@@ -337,9 +327,15 @@ export class StoreClient {
   }
 
   save(): StoreClientState {
+    const { root } = this.#store
     return {
       watches: this.#store.watchesOf(this).map(({ given, token }) => [given, token]),
-      transactions: [...this.#transactions.keys()],
+      transactions: Array.from(this.#transactions, ([id, { base, seen, changes }]) => ({
+        id,
+        base: base === root ? null : saveTree(base),
+        seen: [...seen],
+        changes: [...changes],
+      })),
       nextTransaction: this.#nextTransaction,
     }
   }
@@ -350,9 +346,10 @@ export class StoreClient {
     for (const [given, token] of watches) {
       this.#store.addWatch({ client: this, path: this.resolve(given), given, token }, false)
     }
-    const { root } = this.#store
-    for (const id of transactions) {
-      this.#transactions.set(id, { root, base: root, seen: new Map(), changes: [], stale: true })
+    for (const { id, base: saved, seen, changes } of transactions) {
+      const base = saved === null ? this.#store.root : restoreTree(saved)
+      const root = changes.reduce(applyChange, base)
+      this.#transactions.set(id, { root, base, seen: new Map(seen), changes: [...changes] })
     }
     this.#nextTransaction = nextTransaction
   }

@@ -38,12 +38,14 @@ const EVENT_BACKLOG_BYTES = 4 * 1024 * 1024
 
 /** Saved form of a {@link StoreRing}. */
 export interface StoreRingState {
-  readonly version: 1
+  readonly version: 2
   /** Bytes of the message that is arriving. */
-  readonly incoming: readonly number[]
-  /** Messages for the guest by name, and how many bytes of the first it has. */
-  readonly outgoing: readonly (readonly [key: string, bytes: readonly number[]])[]
+  readonly incoming: Uint8Array
+  /** Messages for the guest by name, oldest first. */
+  readonly outgoing: readonly (readonly [key: string, bytes: Uint8Array])[]
+  /** Bytes of the first that the guest has. */
   readonly sent: number
+  /** Requests that were answered. */
   readonly answers: number
   readonly broken: boolean
   readonly client: StoreClientState
@@ -224,9 +226,9 @@ export class StoreRing {
 
   save(): StoreRingState {
     return {
-      version: 1,
-      incoming: [...this.#incoming.subarray(0, this.#received)],
-      outgoing: [...this.#outgoing].map(([key, bytes]) => [key, [...bytes]]),
+      version: 2,
+      incoming: this.#incoming.slice(0, this.#received),
+      outgoing: [...this.#outgoing],
       sent: this.#sent,
       answers: this.#answers,
       broken: this.#broken,
@@ -239,7 +241,7 @@ export class StoreRing {
     this.#forget()
     this.#incoming.set(state.incoming)
     this.#received = state.incoming.length
-    for (const [key, bytes] of state.outgoing) this.#queue(key, Uint8Array.from(bytes))
+    for (const [key, bytes] of state.outgoing) this.#queue(key, bytes.slice())
     this.#sent = state.sent
     this.#answers = state.answers
     this.#broken = state.broken

@@ -27,16 +27,18 @@ export interface StoreNode {
   readonly generation: number
 }
 
-/** A node of the store as data, and what is below it. */
+/** A node of the store as data. A tree is a list of them: each node is followed by what is below it. */
 export interface SavedNode {
+  /** Nodes above it: 0 for the root. */
+  readonly depth: number
+  /** Empty for the root. */
+  readonly name: string
   /** Bytes. */
-  readonly value: readonly number[]
+  readonly value: Uint8Array
   /** Of which the first names the owner, and what all others may do. */
   readonly permissions: readonly StorePermission[]
   /** The change of the store that wrote it last. */
   readonly generation: number
-  /** By name. */
-  readonly children: Readonly<Record<string, SavedNode>>
 }
 
 const NO_CHILDREN: ReadonlyMap<string, StoreNode> = new Map()
@@ -159,12 +161,29 @@ export function parsePermission(text: string): StorePermission | undefined {
   return { domain, read: kind === 'r' || kind === 'b', write: kind === 'w' || kind === 'b' }
 }
 
-export function saveNode({ value, permissions, generation, children }: StoreNode): SavedNode {
-  const below = [...children].map(([name, child]) => [name, saveNode(child)] as const)
-  return { value: [...value], permissions, generation, children: Object.fromEntries(below) }
+/** The nodes of a tree, in the order of their lists of children. */
+export function saveTree(root: StoreNode): SavedNode[] {
+  const nodes: SavedNode[] = []
+  const add = ({ value, permissions, generation, children }: StoreNode, name: string, depth: number): void => {
+    nodes.push({ depth, name, value, permissions, generation })
+    for (const [below, child] of children) add(child, below, depth + 1)
+  }
+  add(root, '', 0)
+  return nodes
 }
 
-export function restoreNode({ value, permissions, generation, children }: SavedNode): StoreNode {
-  const below = new Map(Object.entries(children).map(([name, child]) => [name, restoreNode(child)]))
-  return { value: Uint8Array.from(value), permissions, generation, children: below }
+/** Makes a tree of its nodes; those without a node above them are left out. */
+export function restoreTree(nodes: readonly SavedNode[]): StoreNode {
+  /** By depth: the children of the node that was made last there. */
+  const open: Map<string, StoreNode>[] = []
+  let root: StoreNode | undefined
+  for (const { depth, name, value, permissions, generation } of nodes) {
+    const children = new Map<string, StoreNode>()
+    const node = { value: value.slice(), permissions, generation, children }
+    open.length = Math.min(open.length, depth)
+    open[depth] = children
+    if (depth === 0) root ??= node
+    else open[depth - 1]?.set(name, node)
+  }
+  return root ?? emptyNode([{ domain: 0, read: false, write: false }], 0)
 }

@@ -1,22 +1,15 @@
 import type { XenStore } from '../guest.ts'
 import { XenError } from '../errors.ts'
-import {
-  HOST,
-  STORE_QUOTA,
-  type StoreBackend,
-  StoreClient,
-  StoreRefusal,
-  type StoreChange,
-  type StoreWatch,
-} from './store-client.ts'
+import { HOST, STORE_QUOTA, type StoreBackend, StoreClient, StoreRefusal, type StoreWatch } from './store-client.ts'
+import { applyChange, type StoreChange } from './store-changes.ts'
 import {
   emptyNode,
   find,
   isWithin,
   mayAccess,
-  restoreNode,
-  saveNode,
+  restoreTree,
   type SavedNode,
+  saveTree,
   type StoreNode,
   type StorePermission,
 } from './store-tree.ts'
@@ -24,11 +17,11 @@ import {
 /** Saved form of a {@link StoreService}. */
 export interface XenStoreState {
   /** Version of this form. */
-  readonly version: 1
-  /** The last change. */
+  readonly version: 2
+  /** The number of the next change. */
   readonly generation: number
   /** The tree. */
-  readonly root: SavedNode
+  readonly nodes: readonly SavedNode[]
 }
 
 /**
@@ -134,8 +127,8 @@ export class StoreService implements StoreBackend, XenStore {
   /** Makes changes and tells the watches of them. */
   commit(changes: readonly StoreChange[]): void {
     const before = this.#root
-    for (const change of changes) this.#root = change.apply(this.#root)
-    for (const { path, removal } of changes) this.#fire(path, removal, before)
+    for (const change of changes) this.#root = applyChange(this.#root, change)
+    for (const { path, kind } of changes) this.#fire(path, kind === 'removal', before)
   }
 
   #fire(path: string, removal: boolean, before: StoreNode): void {
@@ -184,13 +177,13 @@ export class StoreService implements StoreBackend, XenStore {
 
   /** Contents. Watches and transactions belong to their clients. */
   save(): XenStoreState {
-    return { version: 1, generation: this.#generation, root: saveNode(this.#root) }
+    return { version: 2, generation: this.#generation, nodes: saveTree(this.#root) }
   }
 
   /** Takes a saved state; no watch fires. */
-  restore({ generation, root }: XenStoreState): void {
+  restore({ generation, nodes }: XenStoreState): void {
     this.#generation = generation
-    this.#root = restoreNode(root)
+    this.#root = restoreTree(nodes)
   }
 }
 

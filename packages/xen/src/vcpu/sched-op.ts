@@ -71,7 +71,7 @@ function wait(call: XenCall, ports: readonly number[], deadline: Instant | null)
   const { vcpu, xen } = call
   if (vcpu.interruptWaits) return
   xen.blocked.block(vcpu.id, ports, deadline)
-  vcpu.stop()
+  vcpu.endTurn()
 }
 
 function shutdown(call: XenCall): number {

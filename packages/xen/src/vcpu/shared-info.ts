@@ -10,14 +10,21 @@ export interface WallClock {
   readonly nanoseconds: number
 }
 
-/** Saved form of a {@link SharedInfo}, for the machine memory that it was in. */
+/** Saved form of a {@link SharedInfo}, without its page. */
 export interface SharedInfoState {
-  readonly version: 1
+  readonly version: 2
   /** The layout is that of 64-bit guests. */
   readonly longMode: boolean
-  /** MA of each vCPU's `vcpu_info`. */
+  /** Of the guest, which may have been made at another time. */
+  readonly wallClock: WallClock
+  /** Guest-physical address of each vCPU's `vcpu_info` in the guest's RAM; −1 for one in the page, −2 for the hypervisor's own. */
   readonly vcpuInfo: readonly number[]
+  /** The hypervisor's own, 64 bytes for each vCPU. */
+  readonly own: Uint8Array
 }
+
+const IN_PAGE = -1
+const OWN = -2
 
 /**
  * The page that a guest shares with the hypervisor: event bits, wall clock, and each vCPU's `vcpu_info` until the guest
@@ -34,7 +41,7 @@ export class SharedInfo {
   readonly #vcpuInfo: number[]
   /** MA of the first of those that are the hypervisor's own: of vCPUs without a place in the page, and of any that lost theirs. */
   readonly #spare: number
-  readonly #wallClock: WallClock
+  #wallClock: WallClock
   readonly #layouts: SharedLayouts
   #layout: SharedLayout
 
@@ -147,14 +154,39 @@ export class SharedInfo {
     this.#vcpuInfo[vcpu] = spare
   }
 
-  save(): SharedInfoState {
-    return { version: 1, longMode: this.#layout === this.#layouts.native, vcpuInfo: [...this.#vcpuInfo] }
+  /** @param gpaOf - the guest-physical address of RAM of the guest's at a machine address */
+  save(gpaOf: (ma: number) => number): SharedInfoState {
+    const bytes = this.#vcpuInfo.length * MOST_VCPU_INFO_BYTES
+    return {
+      version: 2,
+      longMode: this.#layout === this.#layouts.native,
+      wallClock: this.#wallClock,
+      vcpuInfo: this.#vcpuInfo.map((ma, vcpu) =>
+        this.inPage(ma) ? IN_PAGE : ma === this.#spareOf(vcpu) ? OWN : gpaOf(ma),
+      ),
+      own: this.#memory.read(this.#spare, bytes),
+    }
   }
 
-  /** Takes a saved state; the pages themselves come with machine memory. */
-  restore({ longMode, vcpuInfo }: SharedInfoState): void {
+  /**
+   * Takes a saved state, of as many vCPUs; the page comes by itself.
+   *
+   * @param maOf - the machine address of RAM at a guest-physical address
+   */
+  restore({ longMode, wallClock, vcpuInfo, own }: SharedInfoState, maOf: (vcpu: number, gpa: number) => number): void {
     this.#layout = longMode ? this.#layouts.native : this.#layouts.compat
-    vcpuInfo.forEach((ma, vcpu) => (this.#vcpuInfo[vcpu] = ma))
+    this.#wallClock = wallClock
+    this.#memory.write(this.#spare, own)
+    for (const [vcpu, gpa] of vcpuInfo.entries()) {
+      const inPage = this.#page + vcpu * this.#layout.vcpuInfoBytes
+      this.#vcpuInfo[vcpu] = gpa === IN_PAGE ? inPage : gpa === OWN ? this.#spareOf(vcpu) : maOf(vcpu, gpa)
+    }
+  }
+
+  /** Gives the pages back: the end of the domain. */
+  free(): void {
+    this.#memory.free(this.#page)
+    this.#memory.free(this.#spare)
   }
 
   // ---------------------------------------------------------------- bits

@@ -83,6 +83,7 @@ export class XenArmTestGuest {
     this.domain.attach(
       defineDevice({
         name: 'done',
+        stateless: true,
         synchronous: true,
         mmio: { base: DONE, size: 8 },
         write: () => this.domain.stop({ reason: 'stopped' }),

@@ -1,4 +1,4 @@
-import { ARGUMENTS, type CallerMode, XenTestGuest } from './xen-guest.ts'
+import { ARGUMENTS, type CallerMode, XenTestGuest, type XenTestOptions } from './xen-guest.ts'
 
 /** Hypercalls that there are; others come too. */
 const KNOWN = [12, 13, 15, 17, 18, 20, 21, 24, 29, 32, 33, 34]
@@ -51,8 +51,9 @@ export class RandomCaller {
   readonly #total: number
   #lost = false
 
-  constructor(mode: CallerMode) {
-    this.guest = new XenTestGuest(mode, { xen: { maxFrames: 1200, pirqs: true, console: () => undefined } })
+  constructor(mode: CallerMode, options: XenTestOptions = {}) {
+    const xen = { maxFrames: 1200, pirqs: true, console: () => undefined }
+    this.guest = new XenTestGuest(mode, { xen, ...options })
     this.#total = this.frames
   }
 
@@ -64,10 +65,13 @@ export class RandomCaller {
 
   /** It can be called on: it has not ended, nor given away what calls stand on. */
   get usable(): boolean {
-    const { p2m } = this.guest.domain
-    const has = (gpa: number): boolean => p2m.translateWrite(gpa) >= 0
+    const { dirtyLogs } = this.guest.domain
+    const has = (gpa: number): boolean => dirtyLogs.writable(gpa) >= 0
     return !this.#lost && this.guest.exit.reason === 'stopped' && has(ARGUMENTS) && has(ARGUMENTS + 0x2fff)
   }
+
+  /** The last call, for people. */
+  told: string = ''
 
   /** Makes one call. @returns what is wrong, if anything is */
   async call(random: Random): Promise<string | undefined> {
@@ -86,11 +90,11 @@ export class RandomCaller {
     timer.arm(domain.clock.now() + PATIENCE_NS)
     const result = await guest.call(number, ...args)
     timer.cancel()
+    this.told = `${number}(${args.map((each) => each.toString(16)).join(', ')}) = ${result}`
     guest.xen.blocked.wake(0)
     const frames = this.frames
     if (EXITS.includes(guest.exit.reason) && frames === this.#total) return undefined
-    const told = args.map((each) => each.toString(16)).join(', ')
     const end = 'error' in guest.exit ? String(guest.exit.error) : guest.exit.reason
-    return `${number}(${told}) = ${result}: ${end}; ${frames} frames of ${this.#total}`
+    return `${this.told}: ${end}; ${frames} frames of ${this.#total}`
   }
 }

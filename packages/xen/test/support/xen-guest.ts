@@ -1,6 +1,6 @@
 import { defineDevice } from '@retrap/device'
 import { DeterministicClock, X86Domain } from '@retrap/hvm'
-import type { DomainExit, X86DomainOptions } from '@retrap/hvm'
+import type { DomainExit, ForkedMemory, X86DomainOptions } from '@retrap/hvm'
 import { MachineMemory } from '@retrap/memory'
 import { Assembler, al } from '@retrap/x86-assembler'
 import type { InitialCpuState } from '@retrap/x86-cpu'
@@ -40,7 +40,11 @@ export interface XenTestOptions {
   readonly xen?: XenOptions | undefined
   readonly vcpus?: number
   readonly memoryBytes?: number
+  /** Frames of the machine that are taken before the domain has any. */
+  readonly taken?: number
   readonly domain?: Partial<X86DomainOptions>
+  /** A guest that it is a clone of, in the same machine memory, and that one's RAM. */
+  readonly origin?: { readonly guest: XenTestGuest; readonly ram: ForkedMemory } | undefined
 }
 
 /** A domain that makes hypercalls, one at a time, from code of its own. */
@@ -59,7 +63,9 @@ export class XenTestGuest {
 
   constructor(mode: CallerMode = '64', options: XenTestOptions = {}) {
     this.mode = mode
-    this.memory = MachineMemory.create({ bytes: options.memoryBytes ?? 16 << 20 })
+    const { origin } = options
+    this.memory = origin?.guest.memory ?? MachineMemory.create({ bytes: options.memoryBytes ?? 16 << 20 })
+    for (let i = 0; i < (options.taken ?? 0); i++) this.memory.frames.allocate(i % 2 === 0 ? 9 : 0)
     this.domain = new X86Domain({
       memory: this.memory,
       vcpus: options.vcpus ?? 1,
@@ -68,13 +74,17 @@ export class XenTestGuest {
       sleeper: this.sleeper,
       codeCacheBytes: 1 << 20,
       jit: TEST_JIT,
+      frameCounts: origin?.guest.domain.frameCounts,
+      engine: origin?.guest.domain.engine,
       ...options.domain,
     })
     this.xen = plugState(this.domain, options.xen)
-    this.domain.p2m.populate(0, RAM_BYTES / 0x1000)
+    if (origin === undefined) this.domain.p2m.populate(0, RAM_BYTES / 0x1000)
+    else origin.ram.populate(this.domain, 0, RAM_BYTES / 0x1000)
     this.domain.attach(
       defineDevice({
         name: 'done',
+        stateless: true,
         synchronous: true,
         ports: { base: DONE_PORT, size: 1 },
         write: () => this.domain.stop({ reason: 'stopped' }),

@@ -1,0 +1,112 @@
+import { findRam, GUEST_FRAMES, type XenGuestFrames } from '../memory/guest-frames.ts'
+import { demand, fields, flag, list, orNull, text, bytes, whole, word64 } from '../state-checks.ts'
+import { MOST_VCPU_INFO_BYTES } from '../vcpu/shared-layouts.ts'
+import type { EventChannelsState } from './event-channels.ts'
+import { EventStatus } from './event-port.ts'
+import { NR_VIRQS } from './event-port-table.ts'
+import { CONTROL_BLOCK_BYTES, FIFO_LINK_BITS, LOWEST_PRIORITY } from './fifo-events.ts'
+import type { GuestEventsState } from './guest-events.ts'
+
+const PORTS = 2 ** FIFO_LINK_BITS
+const QUEUES = LOWEST_PRIORITY + 1
+const PAGES = PORTS / 1024
+const WORD = whole(0, 0xffff_ffff)
+const PORT = whole(0, PORTS - 1)
+const PAGE_BYTES = 4096
+/** VCPUOP_set_periodic_timer refuses shorter ones. */
+const SHORTEST_PERIOD_NS = 1_000_000
+
+const area = orNull(fields({ linear: text(/^[\da-f]{1,16}$/, 16), compat: flag }))
+
+/**
+ * Checks the event channels of a saved state, and what vCPUs share with the hypervisor.
+ *
+ * @param vcpus - how many the guest has
+ * @param frames - its RAM and ROM, from low to high
+ * @throws XenError `ERR_STATE`
+ */
+export function checkEvents(value: unknown, path: string, vcpus: number, frames: readonly XenGuestFrames[]): void {
+  const vcpu = whole(0, vcpus - 1)
+  const address = whole(-2, GUEST_FRAMES * PAGE_BYTES - 1)
+  fields({
+    version: whole(2, 2),
+    info: fields({
+      version: whole(2, 2),
+      longMode: flag,
+      wallClock: fields({ seconds: whole(0, Number.MAX_SAFE_INTEGER), nanoseconds: whole(0, 999_999_999) }),
+      vcpuInfo: list(address, vcpus, vcpus),
+      own: bytes(vcpus * MOST_VCPU_INFO_BYTES, vcpus * MOST_VCPU_INFO_BYTES),
+    }),
+    channels: fields({
+      version: whole(3, 3),
+      ports: list(
+        fields({
+          port: whole(1, PORTS - 1),
+          status: whole(EventStatus.unbound, EventStatus.ipi),
+          vcpu,
+          priority: whole(0, LOWEST_PRIORITY),
+          remoteDomain: whole(0, 0xffff),
+          remotePort: WORD,
+          virq: whole(0, NR_VIRQS - 1),
+        }),
+        PORTS,
+      ),
+      nextHostPort: whole(1, 0x7fff_ffff),
+      fifo: orNull(
+        fields({
+          version: whole(2, 2),
+          pages: list(whole(-1, GUEST_FRAMES - 1), PAGES),
+          blocks: list(address, vcpus, vcpus),
+          tails: list(PORT, vcpus * QUEUES, vcpus * QUEUES),
+          queues: list(fields({ port: PORT, queue: whole(0, vcpus * QUEUES - 1) }), PORTS),
+          early: list(PORT, PORTS),
+        }),
+      ),
+    }),
+    upcalls: fields({
+      version: whole(2, 2),
+      callbackLo: WORD,
+      callbackHi: WORD,
+      vectors: list(whole(0, 0xff), vcpus),
+      owed: list(flag, vcpus),
+      asserted: list(flag, vcpus),
+    }),
+    vcpus: list(
+      fields({
+        version: whole(2, 2),
+        down: flag,
+        initialised: flag,
+        placed: flag,
+        singleShot: orNull(word64),
+        period: word64,
+        nextPeriod: orNull(word64),
+        runstate: fields({ state: whole(0, 3), since: word64, spent: list(word64, 4, 4) }),
+        runstateArea: area,
+        timeArea: area,
+      }),
+      vcpus,
+      vcpus,
+    ),
+  })(value, path)
+  const { info, channels, vcpus: states } = value as GuestEventsState
+  for (const gpa of info.vcpuInfo) checkRam(frames, gpa, MOST_VCPU_INFO_BYTES, 4, `${path}.info.vcpuInfo`)
+  checkChannels(channels, `${path}.channels`, frames)
+  for (const { period } of states) {
+    const isLong = period.hi > 0 || period.lo >= SHORTEST_PERIOD_NS || period.lo === 0
+    demand(isLong, period.lo, `${path}.vcpus: a period`, `0, or ${SHORTEST_PERIOD_NS} ns and more`)
+  }
+}
+
+function checkChannels({ ports, fifo }: EventChannelsState, path: string, frames: readonly XenGuestFrames[]): void {
+  demand(new Set(ports.map(({ port }) => port)).size === ports.length, ports.length, `${path}.ports`, 'each port once')
+  if (fifo === null) return
+  for (const gfn of fifo.pages) checkRam(frames, gfn < 0 ? gfn : gfn * PAGE_BYTES, PAGE_BYTES, 4, `${path}.fifo.pages`)
+  for (const gpa of fifo.blocks) checkRam(frames, gpa, CONTROL_BLOCK_BYTES, 8, `${path}.fifo.blocks`)
+}
+
+/** @param gpa - of a structure that does not leave its page; negative for none */
+function checkRam(frames: readonly XenGuestFrames[], gpa: number, size: number, align: number, path: string): void {
+  if (gpa < 0) return
+  const isInPage = (gpa % PAGE_BYTES) + size <= PAGE_BYTES && gpa % align === 0
+  demand(isInPage && findRam(frames, Math.floor(gpa / PAGE_BYTES), false), gpa, path, 'addresses of RAM')
+}

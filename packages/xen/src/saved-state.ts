@@ -1,0 +1,174 @@
+import type { Word64 } from '@retrap/device'
+import type { XenArchitecture } from './architecture.ts'
+import type { GuestEventsState } from './events/guest-events.ts'
+import type { PirqsState } from './events/pirqs.ts'
+import { checkEvents } from './events/saved-events.ts'
+import type { GuestServicesState } from './guest-services.ts'
+import { HVM_PARAMETERS } from './hvm-parameters.ts'
+import { findRam, GUEST_FRAMES, type XenGuestFrames } from './memory/guest-frames.ts'
+import { GRANT_FORMATS } from './memory/grant-entries.ts'
+import { type GrantTableState, MAX_GRANT_FRAMES, MAX_MAPPINGS, STATUS_PER_FRAME } from './memory/grant-table.ts'
+import { RANGE_BYTES, type SavedPage, type XenMemoryState } from './memory/xen-memory.ts'
+import { bytes, demand, fields, flag, list, orNull, savedPage, text, whole, word64 } from './state-checks.ts'
+import { checkServices } from './store/saved-store.ts'
+import type { BlockedVcpusState } from './vcpu/blocked-vcpus.ts'
+import { WATCHDOGS } from './watchdogs.ts'
+
+/** Saved form of a `XenState`: plain data that depends on no machine memory. RAM is named by guest frame. */
+export interface XenSavedState {
+  /** Version of this form. */
+  readonly version: 3
+  /** Number among the host's guests. */
+  readonly domainId: number
+  /** 16 bytes. */
+  readonly handle: Uint8Array
+  /** Its memory, as hypercalls change it. */
+  readonly memory: XenMemoryState
+  /** Its grant table, and what is in use of it. */
+  readonly grants: GrantTableState
+  /** By number, in hexadecimal. */
+  readonly parameters: readonly string[]
+  /** When each bites: nanoseconds on the domain's clock, 64 bits; or null. */
+  readonly watchdogs: readonly (Word64 | null)[]
+  /** vCPUs that wait in a hypercall. */
+  readonly blocked: BlockedVcpusState
+  /** Devices' interrupts that are event channels. */
+  readonly pirqs: PirqsState
+  /** The page with event bits and clocks. */
+  readonly sharedInfo: SavedPage
+  /** Event channels, and each vCPU's share in them. */
+  readonly events: GuestEventsState
+  /** The store and the console. */
+  readonly services: GuestServicesState
+  /** The answer to `XENMEM_memory_map`, which the guest may have set. */
+  readonly memoryMap: Uint8Array
+  /** Reason of a shutdown to come, `SHUTDOWN_*`, once it is settled. */
+  readonly shutdown: number | null
+}
+
+/** The machine frames' order of runs that are mapped nowhere. */
+const LARGEST_ORDER = 9
+/** More than a guest can set. */
+const MOST_MEMORY_MAP_BYTES = 4096 * RANGE_BYTES
+const HANDLE_BYTES = 16
+const PIRQS = 256
+const POLLED_PORTS = 128
+const PORT = whole(0, 0xffff_ffff)
+const FRAME = whole(0, GUEST_FRAMES - 1)
+
+/** The parts of a guest that a saved state has to fit. */
+interface SavedGuest {
+  readonly domainId: number
+  readonly architecture: Pick<XenArchitecture, 'vcpus' | 'wires'>
+}
+
+/**
+ * Checks a saved state, which may come from anywhere.
+ *
+ * @param frames - the guest's RAM and ROM, from low to high
+ * @throws XenError `ERR_STATE`, naming the field and what was expected
+ */
+export function checkSavedState(
+  given: unknown,
+  { domainId, architecture }: SavedGuest,
+  frames: readonly XenGuestFrames[],
+): asserts given is XenSavedState {
+  const vcpus = architecture.vcpus.length
+  const vcpu = whole(0, vcpus - 1)
+  fields({ version: whole(3, 3) })(given, 'state')
+  checkFrames(frames)
+  fields({
+    domainId: whole(domainId, domainId),
+    handle: bytes(HANDLE_BYTES, HANDLE_BYTES),
+    memory: fields({
+      version: whole(2, 2),
+      maximum: orNull(whole(0, GUEST_FRAMES)),
+      unmapped: list(whole(0, LARGEST_ORDER), GUEST_FRAMES),
+    }),
+    grants: fields({
+      version: whole(3, 3),
+      entries: whole(1, 2),
+      pages: list(savedPage, MAX_GRANT_FRAMES),
+      statusPages: list(savedPage, MAX_GRANT_FRAMES),
+      uses: list(
+        fields({
+          ref: FRAME,
+          gfn: FRAME,
+          at: FRAME,
+          from: whole(0, 4096),
+          to: whole(0, 4096),
+          readers: whole(0, MAX_MAPPINGS),
+          writers: whole(0, MAX_MAPPINGS),
+        }),
+        MAX_MAPPINGS,
+      ),
+      mappings: list(fields({ handle: whole(0, MAX_MAPPINGS - 1), ref: FRAME, gfn: FRAME, write: flag }), MAX_MAPPINGS),
+    }),
+    parameters: list(text(/^[\da-f]{1,16}$/, 16), HVM_PARAMETERS, HVM_PARAMETERS),
+    watchdogs: list(orNull(word64), WATCHDOGS, WATCHDOGS),
+    blocked: fields({
+      version: whole(2, 2),
+      vcpus: list(fields({ vcpu, ports: list(PORT, POLLED_PORTS), deadline: orNull(word64) }), vcpus),
+    }),
+    pirqs: fields({
+      version: whole(1, 1),
+      sources: list(fields({ pirq: whole(0, PIRQS - 1), source: whole(-2, architecture.wires.inputs - 1) }), PIRQS),
+      reserved: list(whole(0, PIRQS - 1), PIRQS),
+    }),
+    sharedInfo: savedPage,
+    events: (value, path) => checkEvents(value, path, vcpus, frames),
+    services: checkServices,
+    memoryMap: bytes(0, MOST_MEMORY_MAP_BYTES),
+    shutdown: orNull(whole(0, 0xff)),
+  })(given, 'state')
+  const state = given as XenSavedState
+  checkGrants(state.grants, frames)
+  checkPlaces(state, frames)
+}
+
+function checkFrames(frames: readonly XenGuestFrames[]): void {
+  let end = 0
+  for (const [i, { gfn, count, kind }] of frames.entries()) {
+    const isRun = Number.isSafeInteger(gfn) && Number.isSafeInteger(count) && gfn >= end && count > 0
+    // ROM may be above, where a device has it.
+    demand(isRun && (kind === 'rom' || gfn + count <= GUEST_FRAMES), gfn, `frames[${i}].gfn`, 'runs from low to high')
+    end = gfn + count
+  }
+}
+
+/** The uses are those of the mappings, of frames that the guest has. */
+function checkGrants(grants: GrantTableState, frames: readonly XenGuestFrames[]): void {
+  const { entries, pages, statusPages, uses, mappings } = grants
+  const path = 'state.grants'
+  const refs = (pages.length * 4096) / GRANT_FORMATS[entries].bytes
+  const statuses = entries === 1 ? 0 : Math.ceil(refs / STATUS_PER_FRAME)
+  demand(statusPages.length >= statuses, statusPages.length, `${path}.statusPages`, `${statuses} or more`)
+  const counts = new Map(uses.map(({ ref }) => [ref, { readers: 0, writers: 0 }]))
+  demand(counts.size === uses.length, uses.length, `${path}.uses`, 'each grant once')
+  const handles = new Set<number>()
+  for (const { handle, ref, write } of mappings) {
+    const count = counts.get(ref)
+    demand(count !== undefined && !handles.has(handle), ref, `${path}.mappings`, 'grants in use, and each handle once')
+    handles.add(handle)
+    if (write) count.writers++
+    else count.readers++
+  }
+  for (const { ref, at, readers, writers } of uses) {
+    const count = counts.get(ref)!
+    const isMapped = count.readers === readers && count.writers === writers && readers + writers > 0
+    demand(isMapped && ref < refs, ref, `${path}.uses`, 'grants of the table with their mappings')
+    demand(findRam(frames, at, writers === 0), at, `${path}.uses`, 'frames of the guest')
+  }
+}
+
+/** Pages of Xen's own and mappings of grants are where the guest has no RAM, and no two at one place. */
+function checkPlaces({ sharedInfo, grants, services }: XenSavedState, frames: readonly XenGuestFrames[]): void {
+  const taken = new Set<number>()
+  const pages = [sharedInfo, services.storePage, services.consolePage, ...grants.pages, ...grants.statusPages]
+  for (const { gfn } of [...pages, ...grants.mappings]) {
+    if (gfn < 0) continue
+    const isFree = !taken.has(gfn) && !findRam(frames, gfn, true)
+    demand(isFree, gfn, 'state: the place of a page', 'a guest frame without anything else')
+    taken.add(gfn)
+  }
+}
