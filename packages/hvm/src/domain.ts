@@ -228,7 +228,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return this.#paravirtual !== null
   }
 
-  /** What the hypervisor that the guest sees keeps of it. */
+  /** The part of the guest's state that its hypervisor keeps. */
   get kept(): KeptByHypervisor | undefined {
     return this.#paravirtual?.kept
   }

@@ -8,7 +8,7 @@ export interface GuestFrames {
   readonly kind: 'ram' | 'rom'
 }
 
-/** What a hypervisor keeps of a guest beside its domain: it is saved, put back and forked with that. */
+/** The part of a guest's state that a hypervisor keeps beside its domain. It is saved, put back and forked with the domain. */
 export interface KeptByHypervisor {
   /** Whether a machine frame is a page of the hypervisor's own, which the guest may see: no RAM of the guest's. */
   owns(mfn: number): boolean

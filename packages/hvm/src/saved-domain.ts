@@ -29,7 +29,7 @@ export interface DomainState {
   readonly vcpus: readonly unknown[]
   /** Device models, with the memory that they own. */
   readonly devices: DevicesState
-  /** What the hypervisor that the guest sees keeps of it; null, or not there, of a guest that sees none. */
+  /** The part that the guest's hypervisor keeps; null, or not there, of a guest that sees none. */
   readonly hypervisor?: unknown
   /** RAM and ROM. */
   readonly frames: readonly GuestFrames[]

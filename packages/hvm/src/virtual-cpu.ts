@@ -95,7 +95,7 @@ export interface Architecture<V extends VirtualCpu = VirtualCpu> {
  * This part is the run loop's and the devices'; an instruction set adds what its processors ask.
  */
 export interface Paravirtual {
-  /** What the hypervisor keeps of the guest. Without it, the domain is not saved. */
+  /** The part of the guest's state that the hypervisor keeps. Without it, the domain is not saved. */
   readonly kept?: KeptByHypervisor | undefined
   /** Whether a vCPU waits in a hypercall. */
   blocks(vcpu: number): boolean

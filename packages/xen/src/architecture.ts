@@ -42,7 +42,7 @@ export interface XenHost {
   wake(): void
 }
 
-/** What Xen keeps of a guest: its domain saves it, puts it back and forks it with the rest. */
+/** Xen's state of a guest, which its domain saves, puts back and forks with the rest. */
 export interface XenKept {
   /** Whether a machine frame is a page of Xen's own, which the guest may see: no RAM of the guest's. */
   owns(mfn: number): boolean
@@ -71,7 +71,7 @@ export interface XenKept {
 
 /** The calls that every domain makes to the interface that is plugged into it. */
 export interface XenDomainCalls {
-  /** What is kept of the guest. */
+  /** Xen's state of the guest. */
   readonly kept: XenKept
   /** Whether a vCPU waits in a hypercall. */
   blocks(vcpu: number): boolean
@@ -122,7 +122,7 @@ export interface XenProcessor {
    * @returns the guest-physical address; −1 where the access is not allowed
    */
   guestPhysical(lo: number, hi: number, access: number): number
-  /** Has it come back to its domain. */
+  /** Makes the processor come back to its domain. */
   stop(): void
   /** Ends its turn, whatever else has it come back. */
   endTurn(): void

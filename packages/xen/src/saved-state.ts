@@ -22,9 +22,9 @@ export interface XenSavedState {
   readonly domainId: number
   /** 16 bytes. */
   readonly handle: Uint8Array
-  /** Its memory, as hypercalls change it. */
+  /** Memory, as hypercalls change it. */
   readonly memory: XenMemoryState
-  /** Its grant table, and what is in use of it. */
+  /** Grant table, and the grants that are in use. */
   readonly grants: GrantTableState
   /** By number, in hexadecimal. */
   readonly parameters: readonly string[]

@@ -82,7 +82,7 @@ export const fields =
       check((value as Readonly<Record<string, unknown>>)[name], `${path}.${name}`)
   }
 
-/** What one of these accepts. @param by - the field that says which */
+/** An object of one of several kinds. @param by - the field that says which */
 export const oneOf =
   (by: string, checks: Readonly<Record<string, Check>>): Check =>
   (value, path) => {

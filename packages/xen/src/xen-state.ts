@@ -225,7 +225,7 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest, XenKept 
     this.grants.restore(state.grants)
     this.memoryMap = state.memoryMap.slice()
     this.#shutdown = state.shutdown
-    // What vCPUs were told of wakes none that waits.
+    // Last of all: the interrupts that vCPUs have been told of end no wait.
     this.blocked.restore(state.blocked)
   }
 

@@ -118,7 +118,7 @@ export class FifoEvents implements EventDelivery {
   #hold(mfn: number): void {
     const { frameCounts, p2m, dirtyLogs } = this.#domain
     if (frameCounts.count(mfn) > 0 && frameCounts.tryTake(mfn, 1)) this.#held.push(mfn)
-    // Who keeps what the guest has written hears of it before the first write.
+    // A log of the guest's writes has the frame before the first write.
     const gfn = p2m.guestFrame(mfn)
     if (gfn >= 0) dirtyLogs.mark(gfn, 1)
   }

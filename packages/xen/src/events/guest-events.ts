@@ -169,8 +169,8 @@ export class GuestEvents<U extends Upcalls = Upcalls> {
   }
 
   /**
-   * Takes a saved state, of a domain with as many vCPUs whose memory and interrupt controllers have been restored. What there was
-   * has been abandoned.
+   * Takes a saved state, of a domain with as many vCPUs whose memory and interrupt controllers have been restored, in
+   * place of an abandoned one.
    */
   restore(state: GuestEventsState): void {
     this.info.restore(state.info, (vcpu, gpa) => {

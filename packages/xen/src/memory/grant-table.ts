@@ -301,7 +301,7 @@ export class GrantTable {
       return GrantStatus.GENERAL_ERROR
     }
     this.#mappings[handle] = { ref, gfn, mfn, write }
-    // Who keeps what the guest has written hears of it before the first store through the mapping.
+    // A log of the guest's writes has the frame before the first store through the mapping.
     if (write) this.#memory.noteWritten(this.usedFrame(ref))
     return handle
   }

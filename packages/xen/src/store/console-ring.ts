@@ -114,7 +114,7 @@ export class ConsoleRing {
   restore(waiting: Uint8Array): void {
     this.#waiting = waiting.length === 0 ? [] : [waiting.slice()]
     this.#waitingBytes = waiting.length
-    // Who was told to hold back is not to wait for ever.
+    // A sender that holds back would wait for ever.
     this.#tellOfRoom()
   }
 }

@@ -4,14 +4,14 @@ import { find, namesOf, plant, replace, type StoreNode, type StorePermission } f
 export type StoreChange = {
   /** Absolute. */
   readonly path: string
-  /** What nodes that it changes get. */
+  /** Number of the change, for the nodes that it changes. */
   readonly generation: number
 } & (
   | {
       /** Makes a node, and those above it that are missing. */
       readonly kind: 'creation'
       readonly value: Uint8Array
-      /** Who makes them. */
+      /** The domain that makes them. */
       readonly domain: number
     }
   | { readonly kind: 'value'; readonly value: Uint8Array }

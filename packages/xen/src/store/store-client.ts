@@ -60,7 +60,7 @@ interface Transaction {
 
 /** An open transaction as data. */
 export interface SavedTransaction {
-  /** Its number. */
+  /** The transaction's number. */
   readonly id: number
   /** The tree when it was begun; null: as it is now. */
   readonly base: readonly SavedNode[] | null
@@ -74,7 +74,7 @@ export interface SavedTransaction {
 export interface StoreClientState {
   /** Paths as they were given, and tokens. */
   readonly watches: readonly (readonly [given: string, token: string])[]
-  /** Those that are open. */
+  /** Open transactions. */
   readonly transactions: readonly SavedTransaction[]
   readonly nextTransaction: number
 }
