@@ -33,7 +33,7 @@ export interface DiskLinux {
 
 /** The cloud kernel has no driver of AHCI. Of the other one, which is large, only drivers of disks and file systems are kept. */
 export const SATA_DRIVERS = ['ahci', 'sd_mod', 'sr_mod', 'isofs', 'crc32c_generic', 'ext4'] as const
-const CLOUD = {
+export const CLOUD = {
   package: 'linux-image-cloud-amd64',
   members: ['./boot/*', './lib/modules/*'],
   dependency: 'linux-image-',

@@ -1,17 +1,18 @@
 /** Debian's kernel with its driver of vsock devices: streams both ways, by Unix sockets as Firecracker has them. */
 import { spawnSync } from 'node:child_process'
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createPc, type Pc } from '@retrap/machine'
+import { createPc } from '@retrap/machine'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { UnixVsock } from '@retrap/virtio/node'
 import { afterAll, expect, test } from 'vitest'
 import { writeCpio } from '../../src/linux/cpio.ts'
 import { linuxWith } from '../support/disk-linux.ts'
 import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
+import { echoed, printed, sha256 } from '../support/vsock-echo.ts'
 
 const DEADLINE_MS = 300_000
 const MIB = 1 << 20
@@ -80,37 +81,6 @@ function withProgram(initrd: Uint8Array): Uint8Array {
   const compiled = spawnSync('gcc', ['-O1', '-static', '-x', 'c', '-', '-o', path], { input: PROGRAM })
   if (compiled.status !== 0) throw new Error(String(compiled.stderr))
   return Buffer.concat([initrd, writeCpio([{ kind: 'file', path: 'program', mode: 0o755, data: readFileSync(path) }])])
-}
-
-/** Sends bytes to a port of the guest, and returns what comes back. */
-function echoed(uds: string, bytes: Uint8Array): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ path: uds, allowHalfOpen: true })
-    const parts: Buffer[] = []
-    socket.write('CONNECT 1000\n')
-    socket.end(bytes)
-    socket.on('data', (part: Buffer) => parts.push(part))
-    socket.on('error', reject)
-    socket.on('end', () => {
-      const all = Buffer.concat(parts)
-      const line = all.indexOf('\n')
-      if (/^OK \d+\n$/.test(all.toString('latin1', 0, line + 1))) resolve(all.subarray(line + 1))
-      else reject(new Error(`the guest has not accepted: '${all.toString('latin1', 0, 40)}'`))
-    })
-  })
-}
-
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
-
-/** The next line of a console that has a text. */
-function printed(pc: Pc, wanted: string): Promise<void> {
-  let text = ''
-  return new Promise((resolve) =>
-    pc.serialPorts[0]!.onTransmit((bytes) => {
-      text += Buffer.from(bytes).toString('latin1')
-      if (text.includes(wanted)) resolve()
-    }),
-  )
 }
 
 test.runIf(linux !== undefined)(
