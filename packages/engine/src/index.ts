@@ -108,6 +108,7 @@ export { RegionFunction, type TableCallee } from './jit/position-switch.ts'
 export type { Flow, Region, RegionBlock, RegionInstruction, RegionPage } from './jit/region.ts'
 export { UnitTable, type FunctionTable, type UnitEntries, type UnitTableParts, type UnitRunner } from './jit/unit.ts'
 export { EXECUTE_VIEWS } from './execute-views.ts'
+export { FrameWriters, type FrameWriter } from './frame-writers.ts'
 export { clearTlbSet, Tlb, type TlbParts } from './tlb.ts'
 export {
   type TlbPage,

@@ -1,6 +1,7 @@
 import { PAGE_BYTES, PAGE_SHIFT } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import { ExecuteViews } from './execute-views.ts'
+import type { FrameWriters } from './frame-writers.ts'
 import { PARKED_WORDS, ParkedEntries, type ParkedSpace } from './parked-entries.ts'
 import {
   FLAG_GLOBAL,
@@ -40,6 +41,8 @@ export interface TlbParts {
   readonly changes: number
   /** Machine address of a set without entries, which several TLBs may have: see {@link clearTlbSet}. */
   readonly missSet: number
+  /** Knows which TLBs may have write entries of a frame. */
+  readonly writers?: FrameWriters | undefined
 }
 
 /** Makes a set without entries. @param at - machine address of {@link TLB_SET_BYTES} zeros, 16-byte aligned */
@@ -111,10 +114,16 @@ export class Tlb {
       parked: this.#parked,
       isWrite: (entry) => this.#tableOf(entry) === TLB_WRITE,
       invalidate: (entry) => this.#invalidate(entry),
+      ...(!isWhole && { writers: at.writers }),
     })
     if (!isWhole) return
     clearTlbSet(memory, this.#missAt)
     this.place(at)
+  }
+
+  /** The TLB is used no more. */
+  close(): void {
+    this.#writable.close()
   }
 
   /** Gives the sets that hold entries a place, once. @param at - machine address of zeros, 16-byte aligned */

@@ -1,5 +1,6 @@
 import { PAGE_SHIFT } from '@retrap/memory'
 import { PARKED_WORDS } from './parked-entries.ts'
+import type { FrameWriters } from './frame-writers.ts'
 import type { ParkedEntries } from './parked-entries.ts'
 import type { TlbJournal } from './tlb-journal.ts'
 
@@ -22,6 +23,8 @@ export interface TlbEntries {
   isWrite(entry: number): boolean
   /** Makes an entry hold nothing. */
   invalidate(entry: number): void
+  /** Is told of the frames that get write entries; absent: nothing but this TLB asks for them. */
+  readonly writers?: FrameWriters | undefined
 }
 
 /** Knows which machine frames a TLB may have write entries of, and drops these: writes to a frame must be seen. */
@@ -37,24 +40,35 @@ export class WritableEntries {
    * not, lets it be written. A guest that waits in MWAIT has the same page dropped each time that it is idle.
    */
   #only = NONE
+  /** The number of this TLB for {@link TlbEntries.writers}. */
+  readonly #number: number
 
   /** @param frames - of machine memory */
   constructor(frames: number, entries: TlbEntries) {
     this.#frameCount = frames
     this.#entries = entries
+    this.#number = entries.writers?.add(this) ?? 0
   }
 
   /** A write entry is made. @param target - machine address of its page */
   note(entry: number, target: number): void {
     const frame = target >>> PAGE_SHIFT
     if (this.#frames.length === 0) this.#frames = new Uint8Array(this.#frameCount)
-    this.#frames[frame] = MAY_HAVE
+    if (this.#frames[frame] !== MAY_HAVE) {
+      this.#frames[frame] = MAY_HAVE
+      this.#entries.writers?.note(this.#number, frame)
+    }
     if (frame === this.#droppedFrame && this.#only !== entry) this.#only = this.#only === NONE ? entry : SEVERAL
   }
 
   /** Entries go to another address space, or come from it: which is the only one of a frame is not known any more. */
   addressSpaceChanged(): void {
     if (this.#only !== NONE) this.#only = SEVERAL
+  }
+
+  /** The TLB is used no more. */
+  close(): void {
+    this.#entries.writers?.remove(this)
   }
 
   /** There are no entries, parked or not. */

@@ -119,7 +119,8 @@ export class CpuCore implements Cpu {
     this.#engine = engine
     this.#logAt = memory.allocate(LOG_BYTES, 8, 'access log')
     const log = new AccessLog(memory.buffer, this.#logAt)
-    const tlb = new Tlb(memory, { changes: state + S_TLB_CHANGES, missSet: engine.missSet }, TLB_MODES)
+    const { missSet, frameWriters: writers } = engine
+    const tlb = new Tlb(memory, { changes: state + S_TLB_CHANGES, missSet, writers }, TLB_MODES)
     const mode = new AccessMode(u32, tlb)
     const pass = new Pass(u32, log, this.counts)
     this.log = log
@@ -149,7 +150,6 @@ export class CpuCore implements Cpu {
     u32[S_SMBASE >>> 2] = SMBASE_RESET
     this.i32[S_FAULT_VECTOR >>> 2] = -1
     engine.codeCache.addClient(tlb)
-    engine.monitoredLines.add(tlb, this.#monitor)
   }
 
   /** Gives the TLB its memory, if it has none: a vCPU that has not executed needs none. */
@@ -165,7 +165,8 @@ export class CpuCore implements Cpu {
   /** Gives its part of machine memory back: it executes no more. */
   close(): void {
     this.#engine.codeCache.removeClient(this.tlb)
-    this.#engine.monitoredLines.remove(this.tlb)
+    this.#monitor.close()
+    this.tlb.close()
     this.memory.free(this.#logAt)
     this.memory.free(this.state)
     if (this.#tlbAt !== 0) this.memory.free(this.#tlbAt)

@@ -1,3 +1,4 @@
+import type { FrameWriters } from '@retrap/engine'
 import { FRAME_MONITORED, PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import { S_MONITOR_ADDRESS, S_MONITOR_LINE } from '../state-layout.ts'
@@ -6,65 +7,63 @@ import { ACTIVITY_MWAIT, ACTIVITY_RUNNING, S_ACTIVITY } from '../system/system-s
 /** Bytes of a monitored range, which is aligned to its size: a cache line (CPUID leaf 5). */
 export const MONITOR_LINE_BYTES = 64
 
-/** A vCPU as {@link MonitoredLines} sees it. */
-export interface MonitorClient {
-  /** Drops translations that allow writes to a machine frame. */
-  dropWritable(frameMa: number): void
-}
-
 /**
- * The lines that the vCPUs of a machine monitor.
+ * The lines that the vCPUs of a machine memory monitor.
  *
  * A frame with such a line has `FRAME_MONITORED` in `codeBits`, so that no vCPU's TLB holds it for writing: stores of
  * vCPUs come here by their slow path, those of all other writers by `noteWrite`. A store to any other frame costs nothing.
+ *
+ * A guest arms a line whenever it is idle, and hundreds of machines may share the memory: nothing here looks at all vCPUs.
  */
 export class MonitoredLines {
   readonly #memory: MachineMemory
-  readonly #clients: MonitorClient[] = []
-  readonly #monitors: LineMonitor[] = []
+  readonly #writers: FrameWriters
+  /** By frame: the first monitor that has a line there; {@link LineMonitor.next} leads to the others. */
+  readonly #monitors = new Map<number, LineMonitor>()
 
-  constructor(memory: MachineMemory) {
+  /** @param writers - all TLBs whose vCPUs may store to the lines */
+  constructor(memory: MachineMemory, writers: FrameWriters) {
     this.#memory = memory
+    this.#writers = writers
     memory.onCodeWrite((frame, first, last) => this.#written(frame, first, last))
   }
 
-  /** Adds a vCPU. */
-  add(client: MonitorClient, monitor: LineMonitor): void {
-    this.#clients.push(client)
-    this.#monitors.push(monitor)
-  }
-
-  /** Takes a vCPU out that executes no more. */
-  remove(client: MonitorClient): void {
-    const index = this.#clients.indexOf(client)
-    if (index < 0) return
-    this.#clients.splice(index, 1)
-    const [monitor] = this.#monitors.splice(index, 1)
-    if (monitor!.line !== 0) this.release(monitor!.line)
-  }
-
-  /** A vCPU monitors a line from now on. */
-  watch(line: number): void {
-    const frame = line >>> 12
-    const { codeBits } = this.#memory
-    if ((codeBits[frame]! & FRAME_MONITORED) !== 0) return
-    codeBits[frame]! |= FRAME_MONITORED
-    for (const client of this.#clients) client.dropWritable(frame * PAGE_BYTES)
+  /** A vCPU monitors its line from now on. */
+  watch(monitor: LineMonitor): void {
+    const frame = monitor.line >>> 12
+    const first = this.#monitors.get(frame)
+    monitor.next = first
+    this.#monitors.set(frame, monitor)
+    if (first !== undefined) return
+    this.#memory.codeBits[frame]! |= FRAME_MONITORED
+    this.#writers.drop(frame * PAGE_BYTES)
   }
 
   /** A vCPU no longer monitors a line. */
-  release(line: number): void {
+  release(line: number, monitor: LineMonitor): void {
     const frame = line >>> 12
-    for (const monitor of this.#monitors) if (monitor.line >>> 12 === frame) return
-    this.#memory.codeBits[frame]! &= ~FRAME_MONITORED
+    const { next } = monitor
+    monitor.next = undefined
+    const first = this.#monitors.get(frame)
+    if (first !== monitor) {
+      let before = first
+      while (before !== undefined && before.next !== monitor) before = before.next
+      if (before !== undefined) before.next = next
+    } else if (next !== undefined) this.#monitors.set(frame, next)
+    else {
+      this.#monitors.delete(frame)
+      this.#memory.codeBits[frame]! &= ~FRAME_MONITORED
+    }
   }
 
   #written(frame: number, first: number, last: number): void {
     if ((this.#memory.codeBits[frame]! & FRAME_MONITORED) === 0) return
-    for (const monitor of this.#monitors) {
-      const { line } = monitor
+    for (let monitor = this.#monitors.get(frame); monitor !== undefined;) {
+      // A monitor whose line was written is no longer among them.
+      const { line, next } = monitor
       const offset = line & (PAGE_BYTES - 1)
-      if (line >>> 12 === frame && first < offset + MONITOR_LINE_BYTES && last >= offset) monitor.trigger()
+      if (first < offset + MONITOR_LINE_BYTES && last >= offset) monitor.trigger()
+      monitor = next
     }
   }
 }
@@ -74,6 +73,8 @@ export class LineMonitor {
   readonly #u32: Uint32Array
   readonly #lines: MonitoredLines
   readonly #wake: () => void
+  /** Another monitor with a line in the same frame; for {@link MonitoredLines}. */
+  next: LineMonitor | undefined = undefined
 
   /**
    * @param u32 - the state area
@@ -104,7 +105,7 @@ export class LineMonitor {
     this.#u32[S_MONITOR_LINE >>> 2] = line
     this.#u32[S_MONITOR_ADDRESS >>> 2] = start >>> 0
     this.#u32[(S_MONITOR_ADDRESS >>> 2) + 1] = Math.floor(start / 0x1_0000_0000)
-    this.#lines.watch(line)
+    this.#lines.watch(this)
   }
 
   /** The armed line may be elsewhere in machine memory now. @param ma - of a byte of it; -1: it is no RAM any more */
@@ -117,8 +118,8 @@ export class LineMonitor {
       return
     }
     this.#u32[S_MONITOR_LINE >>> 2] = line
-    this.#lines.release(before)
-    this.#lines.watch(line)
+    this.#lines.release(before, this)
+    this.#lines.watch(this)
   }
 
   /** Guest-physical address of the armed line; -1: nothing is armed. */
@@ -136,11 +137,16 @@ export class LineMonitor {
     if (this.line !== 0) this.#release(this.line)
   }
 
+  /** The vCPU executes no more. */
+  close(): void {
+    if (this.line !== 0) this.#lines.release(this.line, this)
+  }
+
   #release(line: number): void {
     this.#u32[S_MONITOR_LINE >>> 2] = 0
     this.#u32[S_MONITOR_ADDRESS >>> 2] = 0
     this.#u32[(S_MONITOR_ADDRESS >>> 2) + 1] = 0
-    this.#lines.release(line)
+    this.#lines.release(line, this)
     if (this.#u32[S_ACTIVITY >>> 2] !== ACTIVITY_MWAIT) return
     this.#u32[S_ACTIVITY >>> 2] = ACTIVITY_RUNNING
     this.#wake()

@@ -1,5 +1,6 @@
 import {
   CodeCache,
+  FrameWriters,
   HOT_COUNTER_BYTES,
   Jit,
   OP_FIRST_FORM,
@@ -188,6 +189,8 @@ export class X86Engine {
   readonly codeCache: CodeCache
   /** @internal Machine address of the TLB set that holds no entry. */
   readonly missSet: number
+  /** @internal Knows which vCPUs may have write entries of a frame. */
+  readonly frameWriters: FrameWriters
   /** @internal The lines that vCPUs monitor. */
   readonly monitoredLines: MonitoredLines
   /** @internal The forms that TypeScript handlers execute. */
@@ -218,7 +221,8 @@ export class X86Engine {
     this.module = module
     this.missSet = memory.allocate(TLB_SET_BYTES, PAGE_BYTES, 'TLB set without entries')
     clearTlbSet(memory, this.missSet)
-    this.monitoredLines = new MonitoredLines(memory)
+    this.frameWriters = new FrameWriters(memory.frameCount)
+    this.monitoredLines = new MonitoredLines(memory, this.frameWriters)
     this.mainBytes = code.mainBytes
     const undefinedForm = this.#systemForm(handlers['UD2']!, UNDEFINED_FORM)
     const lowering = new Lowering(memory, (info, form) => {

@@ -1,0 +1,71 @@
+import { PAGE_BYTES } from '@retrap/memory'
+import { describe, expect, test } from 'vitest'
+import { FrameWriters } from '../src/frame-writers.ts'
+
+const FRAMES = 64
+const FRAME = 5
+
+/** Writers that note which frames they were asked to drop. */
+function family(count: number): {
+  writers: FrameWriters
+  numbers: number[]
+  asked: string[]
+  remove: (i: number) => void
+} {
+  const asked: string[] = []
+  const writers = new FrameWriters(FRAMES)
+  const each = Array.from({ length: count }, (_, i) => ({
+    drop: (frameMa: number) => void asked.push(`${i}:${frameMa / PAGE_BYTES}`),
+  }))
+  return { writers, numbers: each.map((one) => writers.add(one)), asked, remove: (i) => writers.remove(each[i]!) }
+}
+
+describe('which TLBs are asked to drop write entries of a frame', () => {
+  test('none, where none has had one', () => {
+    const { writers, numbers, asked } = family(3)
+    writers.drop(FRAME * PAGE_BYTES)
+    writers.note(numbers[1]!, FRAME + 1)
+    writers.drop(FRAME * PAGE_BYTES)
+    expect(asked).toEqual([])
+  })
+
+  test('the one that has had them, and once', () => {
+    const { writers, numbers, asked } = family(3)
+    writers.note(numbers[1]!, FRAME)
+    writers.note(numbers[1]!, FRAME)
+    writers.drop(FRAME * PAGE_BYTES + 0x40)
+    writers.drop(FRAME * PAGE_BYTES)
+    expect(asked).toEqual([`1:${FRAME + 0x40 / PAGE_BYTES}`])
+  })
+
+  test('all, where several have had them', () => {
+    const { writers, numbers, asked } = family(3)
+    for (const i of [0, 2]) writers.note(numbers[i]!, FRAME)
+    writers.note(numbers[0]!, FRAME)
+    writers.drop(FRAME * PAGE_BYTES)
+    expect(asked).toEqual([0, 1, 2].map((i) => `${i}:${FRAME}`))
+  })
+
+  test('the next one with the number of a TLB that was removed, for its frames too', () => {
+    const { writers, numbers, asked, remove } = family(2)
+    writers.note(numbers[0]!, FRAME)
+    remove(0)
+    writers.drop(FRAME * PAGE_BYTES)
+    expect(asked).toEqual([])
+    writers.note(numbers[0]!, FRAME)
+    const next: number[] = []
+    expect(writers.add({ drop: (frameMa) => void next.push(frameMa) })).toBe(numbers[0])
+    writers.note(numbers[0]!, FRAME)
+    writers.drop(FRAME * PAGE_BYTES)
+    expect([next, asked]).toEqual([[FRAME * PAGE_BYTES], []])
+  })
+
+  test('all, for a TLB that has no number of its own', () => {
+    const { writers, asked } = family(0x1_0000)
+    const drops: number[] = []
+    const number = writers.add({ drop: (frameMa) => void drops.push(frameMa) })
+    writers.note(number, FRAME)
+    writers.drop(FRAME * PAGE_BYTES)
+    expect([drops, asked.length]).toEqual([[FRAME * PAGE_BYTES], 0x1_0000])
+  })
+})
