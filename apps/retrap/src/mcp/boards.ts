@@ -64,7 +64,9 @@ function armBoard(machine: ArmMachine, stream: GuestStream, virtio: readonly PcV
 /** Linux's name for the second port of the first virtio device. */
 export const ARM_AGENT_DEVICE = '/dev/vport0p1'
 
+/** Before disks, which would have the first place otherwise. */
 const agentConsole = (stream: GuestStream): PcVirtioDevice => ({
   kind: 'console',
+  slot: 1,
   ports: [{ stream: { send() {} } }, { stream, name: 'org.retrap.guest' }],
 })

@@ -1,4 +1,5 @@
 import type { Guest, GuestForward } from '@retrap/guest'
+import { printable } from '@retrap/test'
 import type { Background } from './background.ts'
 import { ToolError } from './tool-error.ts'
 
@@ -61,7 +62,8 @@ export class Forwards {
         hostAddress: '127.0.0.1',
         ...(hostPort !== undefined && { hostPort }),
         onError: (error) => {
-          trouble.last = error instanceof Error ? error.message : String(error)
+          // Its text may be the guest's.
+          trouble.last = printable(error instanceof Error ? error.message : String(error))
         },
       })
       if (closings !== this.#closings) {

@@ -161,10 +161,10 @@ describe('forwards of a machine', () => {
     expect(await forwards.open(guest, 80, undefined, 100)).toBe(40_001)
     expect(await forwards.open(guest, 81, 8081, 10)).toBe(8081)
     expect(told.options.map(({ hostAddress }) => hostAddress)).toEqual(['127.0.0.1', '127.0.0.1'])
-    told.options[1]!.onError!(new Error('refused'))
+    told.options[1]!.onError!(new Error('refused\u001b[2J'))
     expect(forwards.all).toEqual([
       { port: 40_001, guestPort: 80, trouble: undefined },
-      { port: 8081, guestPort: 81, trouble: 'refused' },
+      { port: 8081, guestPort: 81, trouble: 'refused\\x1b[2J' },
     ])
     await vi.advanceTimersByTimeAsync(10_000)
     expect([told.close, background.isWanted]).toEqual([[8081], true])

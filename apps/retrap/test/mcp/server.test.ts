@@ -27,6 +27,13 @@ writeFileSync(join(outside, 'named-not', 'secret.bin'), buildGuestImage())
 const spinning = new Uint8Array(0x1_0000)
 spinning.set([0xeb, 0xfe], 0xfff0)
 writeFileSync(join(folder, 'spin.bin'), spinning)
+// The same as an arm64 Image, whose magic number is at 0x38.
+const armSpinning = new Uint32Array(1024)
+armSpinning.set([0x1400_0000], 0)
+armSpinning.set([armSpinning.byteLength], 4)
+armSpinning.set([0x644d_5241], 14)
+writeFileSync(join(folder, 'spin-arm.bin'), armSpinning)
+writeFileSync(join(folder, 'blank.img'), new Uint8Array(1 << 20))
 symlinkSync(join(outside, 'secret.bin'), join(folder, 'link.bin'))
 symlinkSync(outside, join(folder, 'up'))
 symlinkSync('guest.bin', join(folder, 'inside-link.bin'))
@@ -149,6 +156,24 @@ test('a guest that never waits runs in the background, and holds nobody up', SLO
   expect((await server.call('forward', { machine: 'twin', port: 80, timeoutSeconds: 0.2 })).text).toMatch(
     /^ERR_GUEST: no agent.*\ntwin runs in the background$/,
   )
+})
+
+test('an Arm board starts a kernel of a file, runs, is forked and put back', SLOW, async () => {
+  const given = { system: 'files', board: 'virt', kernel: 'spin-arm.bin', disks: ['blank.img'], memory: '32M' }
+  expect((await server.call('boot', { ...given, name: 'arm' })).text).toMatch(/^arm: spin-arm\.bin, blank\.img, 32 MiB/)
+  const { data } = await server.call('registers', { machine: 'arm' })
+  expect(await server.call('run', { machine: 'arm', seconds: 0.1 })).toMatchObject({ isError: false })
+  expect((await server.call('registers', { machine: 'arm' })).data['pc']).toBe(data['pc'])
+  // The instruction there: B to itself.
+  expect((await server.call('memory', { machine: 'arm', address: data['pc'] as string, length: 4 })).text).toMatch(
+    /: 00 00 00 14 /,
+  )
+  await server.call('checkpoint', { machine: 'arm' })
+  await server.call('resume', { machine: 'arm' })
+  expect((await server.call('fork', { machine: 'arm', name: 'twin' })).text).toMatch(/\ntwin stands still$/)
+  expect((await server.call('run', { machine: 'twin', seconds: 0.1 })).isError).toBe(false)
+  expect((await server.call('reset', { machine: 'arm' })).text).toMatch(/\narm runs in the background$/)
+  expect(await refusal('exec', { machine: 'twin', command: 'x', timeoutSeconds: 0.2 })).toContain('/dev/vport0p1')
 })
 
 test('a recorded guest is shown at any instruction, and says who wrote an address', SLOW, async () => {
