@@ -142,9 +142,10 @@ const DEVICES: readonly [string, Given][] = [
   ['a GICv3 and a console', { cpus: 2, virtio: [{ kind: 'console', ports: [{ stream: { send() {} } }] }] }],
   ['a GICv2 and disks', { gic: 2, drives: [{ medium: medium(new Uint8Array(MIB)) }] }],
   ['a generator of random numbers and a screen', { virtio: [{ kind: 'rng' }], vga: 'std' }],
+  ['Xen', { hypervisor: 'xen', cpus: 2 }],
 ]
 
-test.each(sliced(DEVICES, 3))(
+test.each(sliced(DEVICES, 4))(
   'a clone of a machine with %s is the same, and all of it is given back',
   async (_what, given) => {
     const machine = await made({ ...given, kernel: HALTING })

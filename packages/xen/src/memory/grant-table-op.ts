@@ -67,7 +67,8 @@ function map(call: XenCall, pointer: bigint): number {
       : call.write(MAP, pointer, {
           status: GrantStatus.OKAY,
           handle,
-          busAddress: BigInt(call.xen.grants.mapped(handle)) * 0x1000n,
+          // Devices of this guest take guest-physical addresses.
+          busAddress: BigInt(call.xen.grants.usedFrame(request.ref)) * 0x1000n,
         })
   return done ? 0 : XenErrno.FAULT
 }

@@ -306,11 +306,6 @@ export class GrantTable {
     return handle
   }
 
-  /** Machine frame that a handle has mapped; −1 for none. */
-  mapped(handle: number): number {
-    return this.#mappings[handle]?.mfn ?? -1
-  }
-
   /** Ends a mapping. @param gfn - where it is, or −1 */
   unmap(handle: number, gfn: number): number {
     const mapping = this.#mappings[handle]

@@ -1,5 +1,5 @@
 import { defineDevice } from '@retrap/device'
-import { DeterministicClock, type DomainExit } from '@retrap/hvm'
+import { DeterministicClock, type DomainExit, type ForkedMemory } from '@retrap/hvm'
 import { ArmDomain, type ArmDomainOptions } from '@retrap/hvm/arm'
 import { MachineMemory } from '@retrap/memory'
 import type { ArmUpcalls } from '../../src/arm/upcalls.ts'
@@ -55,7 +55,11 @@ export interface XenArmTestOptions {
   readonly xen?: XenOptions
   readonly vcpus?: number
   readonly memoryBytes?: number
+  /** Frames of the machine that are taken before the domain has any. */
+  readonly taken?: number
   readonly domain?: Partial<ArmDomainOptions>
+  /** A guest that it is a clone of, in the same machine memory, and that one's RAM. */
+  readonly origin?: { readonly guest: XenArmTestGuest; readonly ram: ForkedMemory } | undefined
 }
 
 /** An Arm domain that makes hypercalls, one at a time, from code of its own; its MMU is off. */
@@ -67,7 +71,9 @@ export class XenArmTestGuest {
   readonly #takesEvents = new Set<number>()
 
   constructor(options: XenArmTestOptions = {}) {
-    this.memory = MachineMemory.create({ bytes: options.memoryBytes ?? 48 << 20 })
+    const { origin } = options
+    this.memory = origin?.guest.memory ?? MachineMemory.create({ bytes: options.memoryBytes ?? 48 << 20 })
+    for (let i = 0; i < (options.taken ?? 0); i++) this.memory.frames.allocate(i % 2 === 0 ? 9 : 0)
     this.domain = new ArmDomain({
       memory: this.memory,
       vcpus: options.vcpus ?? 1,
@@ -75,11 +81,14 @@ export class XenArmTestGuest {
       sleeper: new TestSleeper(),
       codeCacheBytes: 2 << 20,
       gic: { distributor: DISTRIBUTOR, redistributors: REDISTRIBUTORS },
+      frameCounts: origin?.guest.domain.frameCounts,
+      engine: origin?.guest.domain.engine,
       ...options.domain,
     })
     const places = { storeFrame: 0xc000, consoleFrame: 0xc001, eventInterrupt: EVENT_PPI }
     this.xen = plugArmState(this.domain, places, options.xen)
-    this.domain.p2m.populate(RAM / 0x1000, RAM_FRAMES)
+    if (origin === undefined) this.domain.p2m.populate(RAM / 0x1000, RAM_FRAMES)
+    else origin.ram.populate(this.domain, RAM / 0x1000, RAM_FRAMES)
     this.domain.attach(
       defineDevice({
         name: 'done',
