@@ -238,8 +238,9 @@ while :; do
     echo $! >"$at/runner"
     # Its pipes are open then: a word that comes earlier would be lost.
     tries=0
-    until [ -s "$at/pids" ] || [ "$tries" -ge 100 ]; do
-      [ "$tries" -gt 20 ] && sleep 1
+    until [ -s "$at/pids" ] || [ "$tries" -ge 600 ]; do
+      # POSIX has whole seconds alone.
+      [ "$tries" -gt 20 ] && { sleep 0.05 || sleep 1; }
       read -r command <"$at/pids"
       tries=$((tries + 1))
     done
