@@ -4,9 +4,10 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { defineDevice } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { saveDomain } from '@retrap/hvm'
+import { openRecording } from '@retrap/recording'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { afterEach, expect, test } from 'vitest'
-import { createPc, type Pc, type PcForkOptions, type PcOptions } from '../src/index.ts'
+import { createPc, type Pc, type PcForkOptions, type PcOptions, recordPc, replayPc } from '../src/index.ts'
 import { EXIT_PORT } from './support/clock-guest.ts'
 import { ROUND_PORT, xenKernel } from './support/xen-kernel.ts'
 
@@ -18,6 +19,7 @@ function devices(round: () => Promise<void> = () => Promise.resolve()): PcForkOp
   const rounds = defineDevice({
     name: 'rounds',
     stateless: true,
+    deterministic: true,
     ports: { base: ROUND_PORT, size: 1 },
     write: round,
   })
@@ -224,4 +226,37 @@ test('a snapshot that no guest of Xen has made is refused, and nothing has chang
   }
   const { end } = await undisturbed()
   expect(await linesOf({ pc, printed: () => '' })).toEqual(end)
+})
+
+test('a recording has checkpoints, and each place is the same by whichever it is reached', async () => {
+  const often = { checkpointMs: 0.01 }
+  const recorded = (): PcOptions => ({ ...options(), forks: undefined, ...devices() })
+  const pieces: Uint8Array[] = []
+  const recorder = await recordPc(recorded(), (piece) => void pieces.push(piece.slice()), often)
+  const { pc } = watched(recorder.pc)
+  expect(await run(pc)).toMatchObject({ reason: 'debug-exit' })
+  await recorder.end()
+  const file = new Uint8Array(Buffer.concat(pieces))
+  const source = {
+    bytes: file.length,
+    read: (offset: number, bytes: number) => file.subarray(offset, offset + bytes),
+  }
+  expect((await openRecording(source)).checkpoints.length).toBeGreaterThan(2)
+  const without = await replayPc(recorded(), source, { checkpointMs: Infinity })
+  const atEnd = await replayPc(recorded(), source, { at: 'end' })
+  pcs.push(without.pc, atEnd.pc)
+  const places = [0.3, 0.6, 0.9].map((part) => Math.floor(without.end * part))
+  const seen: unknown[] = []
+  for (const place of places) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await without.goto(place)
+    // oxlint-disable-next-line no-await-in-loop
+    seen.push(await without.pc.save())
+  }
+  for (const [i, place] of [...places.entries()].toReversed()) {
+    // oxlint-disable-next-line no-await-in-loop
+    expect(await atEnd.goto(place)).toEqual({ reason: 'arrived' })
+    // oxlint-disable-next-line no-await-in-loop
+    expect(await atEnd.pc.save()).toEqual(seen[i])
+  }
 })
