@@ -156,6 +156,8 @@ export class Executor {
     } catch (error) {
       // A broken invariant, such as a replay that goes another way: nothing can go on from here.
       return failed(error)
+    } finally {
+      this.#outside.stopped()
     }
   }
 
@@ -247,6 +249,8 @@ export class Executor {
       return undefined
     } catch (error) {
       return failed(error)
+    } finally {
+      this.#outside.stopped()
     }
   }
 

@@ -267,7 +267,7 @@ export class Vcpu {
     this.#outside.startup(vector)
   }
 
-  /** Makes `run` return soon. */
+  /** Makes `run` return soon, once: the one that is under way, or the next. */
   stop(): void {
     this.#outside.raise(EVENT_STOP)
   }

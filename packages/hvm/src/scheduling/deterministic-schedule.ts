@@ -81,6 +81,7 @@ export class DeterministicSchedule {
     this.#pace = pace
     this.#settling = new ModelSettling(domain)
     run.onStop = () => this.#settling.stop()
+    turns.takesCost = this.#takesCost
   }
 
   /** Whether the run ends now: a pause has its instant. */
@@ -198,12 +199,14 @@ export class DeterministicSchedule {
     }
     if (!this.#inTurn) {
       if (turns.asleep || paravirtual?.mayRun(vcpu.id) === false || vcpu.dormant) {
+        if (this.#spent > 0) this.#account()
         this.#next++
         return 0
       }
       paravirtual?.beforeTurn(vcpu.id)
       this.#inTurn = true
-      this.#left = TURN
+      // An instruction of the last turn may have been finished already.
+      this.#left = TURN - this.#spent
     }
     if (this.#forcesOn) {
       this.#forcesOn = false
@@ -221,8 +224,7 @@ export class DeterministicSchedule {
     if (exit.reason === 'budget' || exit.reason === 'pause') this.#ran = true
     const stalled = exit.reason === 'blocked' && secondLevel.waits(vcpu.id)
     if (exit.reason === 'blocked' && !stalled) cost += WAIT_COST
-    this.#spent += cost
-    this.#left -= cost
+    this.#spend(cost)
     // A vCPU that waits for memory leaves the others their turns: one of them may give some back.
     if (stalled) this.#stalled++
     if (stalled || !this.#goesOn(vcpu, exit, alone, budget < left)) this.#end(vcpu, exit.reason)
@@ -249,6 +251,19 @@ export class DeterministicSchedule {
   #isInterrupted({ id }: VirtualCpu): boolean {
     const { interrupted, exit } = this.#run
     return interrupted || exit !== null || this.#domain.invalidations.flagged(id)
+  }
+
+  /** An instruction was finished for the sake of a notice to device models, of which the guest may not see anything. */
+  readonly #takesCost = (vcpu: VirtualCpu, cost: number, exit: CpuExit | undefined): boolean => {
+    const { vcpus, secondLevel } = this.#domain
+    if (this.ends || vcpus[this.#next] !== vcpu) return false
+    this.#spend(exit?.reason === 'blocked' && !secondLevel.waits(vcpu.id) ? cost + WAIT_COST : cost)
+    return true
+  }
+
+  #spend(cost: number): void {
+    this.#spent += cost
+    this.#left -= cost
   }
 
   #end(vcpu: VirtualCpu, reason: string): void {

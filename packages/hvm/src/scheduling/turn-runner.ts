@@ -62,6 +62,11 @@ export class TurnRunner {
   inputs: OutsideInputs | null = null
   /** Called for each turn; null: nothing observes it. */
   watch: TurnWatch | null = null
+  /**
+   * Takes the cost of an instruction that was finished outside of `execute`, and its exit, into the vCPU's turn. False: it is
+   * not its turn. Null: time passes at once for what has retired.
+   */
+  takesCost: ((vcpu: VirtualCpu, cost: number, exit: CpuExit | undefined) => boolean) | null = null
   /** Called for vCPUs that stop for a debugger; null: there is none. */
   debug: DebugWatch | null = null
   readonly #exits: Record<string, number> = {}
@@ -155,12 +160,12 @@ export class TurnRunner {
   /** Goes on with what a vCPU is in the middle of; no other party changes the map meanwhile. @returns as `VirtualProcessor.settle` */
   settle(vcpu: VirtualCpu): CpuExit | undefined {
     const { cpu } = vcpu
-    const before = cpu.retired
+    const { cost, retired } = cpu
     this.#run.current = vcpu
     const exit = cpu.settle()
     this.#run.current = null
     this.#domain.memoryChanges.stopped()
-    this.#domain.clock.advance(cpu.retired - before)
+    if (this.takesCost?.(vcpu, cpu.cost - cost, exit) !== true) this.#domain.clock.advance(cpu.retired - retired)
     return exit
   }
 }
