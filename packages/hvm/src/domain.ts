@@ -354,6 +354,8 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     if (isAtRest) {
       this.ownedMemories.free()
       for (const server of this.dispatch.servers) server.destroy()
+      // Nobody is left who could reach what the map has.
+      this.invalidations.close()
     }
     this.mappings.forget()
     this.kept?.free(isAtRest)

@@ -5,7 +5,8 @@ import { endContiguous } from './contiguous.ts'
 import { ControlWord, READ_ONLY_MOST, type ControlBlock } from './control-block.ts'
 import { hex, P2mError } from './errors.ts'
 import { FrameCounts, ReverseMap } from './frame-counts.ts'
-import { type TableFormat, tableOf } from './format.ts'
+import type { TableFormat } from './format.ts'
+import { leave, type ReleaseListener } from './leaving.ts'
 import { P2mEntry, RadixTable, type EntryPublisher, type TableShape } from './radix-table.ts'
 import { ownTable } from './sealed-tables.ts'
 import {
@@ -18,9 +19,6 @@ import {
   P2M_WRITE,
   P2mType,
 } from './types.ts'
-
-/** Called when guest frames stop being backed by the machine frames named. */
-export type ReleaseListener = (gfn: number, mfn: number, order: number) => void
 
 /**
  * Called when the translation of guest frames has changed in any way.
@@ -74,7 +72,8 @@ export class MapCore implements EntryPublisher {
   changes: ChangeListener[] = []
   readonly #u32: Uint32Array
   #removals: Removal[] = []
-  #isEnding = false
+  /** See {@link MapCore.beginEnd}. */
+  isEnding = false
 
   /** @param flushTlb - for formats that break before they make */
   constructor(
@@ -285,7 +284,7 @@ export class MapCore implements EntryPublisher {
     // TLBs first: any party that is notified of a release may give the frame to somebody else.
     for (const listener of this.changes) listener(gfn, size, lost, sameFrame)
     const kept = own && (this.kindsOf(type) & KIND_REACHABLE) !== 0 ? mfn - gfn : NaN
-    this.#leave(oldLo, oldHi, level, gfn, kept, sameFrame)
+    leave(this, oldLo, oldHi, level, gfn, kept, sameFrame)
     if (format.isTable(oldLo, oldHi, level)) table.freeBelow(oldLo, oldHi, level)
   }
 
@@ -335,7 +334,7 @@ export class MapCore implements EntryPublisher {
 
   /** The map ends: frames that other maps have too are not reported one by one. */
   beginEnd(): void {
-    this.#isEnding = true
+    this.isEnding = true
   }
 
   publish(ma: number, lo: number, hi: number): void {
@@ -365,47 +364,9 @@ export class MapCore implements EntryPublisher {
       const level = order / 9 + 1
       const lost = this.changes.length === 0 ? 0 : table.rightsBelow(lo, hi, level)
       for (const listener of this.changes) listener(gfn, 2 ** order, lost, false)
-      this.#leave(lo, hi, level, gfn, NaN, false)
+      leave(this, lo, hi, level, gfn, NaN, false)
       if (this.format.isTable(lo, hi, level)) table.freeBelow(lo, hi, level)
     }
-  }
-
-  /**
-   * Counts the leaves below an entry out, reports their frames that do not stay, and drops their references.
-   *
-   * @param kept - what is added to a guest frame for the machine frame that it has from now on; NaN: it has none
-   */
-  #leave(lo: number, hi: number, level: number, gfn: number, kept: number, sameFrame: boolean): void {
-    const { format } = this
-    if (format.isTable(lo, hi, level)) {
-      const table = tableOf(lo) >>> 2
-      // The references of a table that maps share are the table's, which others have still.
-      const isShared = (hi & format.sealed) !== 0 && this.needCounts().letTable(lo >>> 12) > 0
-      if (isShared && this.#isEnding) {
-        this.control.addFrames(format.types.shared, -512)
-        return
-      }
-      const mask = isShared ? ~format.counted : ~0
-      for (let i = 0; i < 512; i++) {
-        const word = table + i * 2
-        const below = gfn + i * 2 ** ((level - 2) * 9)
-        this.#leave(this.#u32[word]!, (this.#u32[word + 1]! & mask) >>> 0, level - 1, below, kept, false)
-      }
-      return
-    }
-    if (!format.isLeaf(lo, hi, level)) return
-    const order = (level - 1) * 9
-    const size = 2 ** order
-    const type = format.typeOf(hi)
-    const mfn = lo >>> 12
-    this.control.addFrames(type, -size)
-    if (mfn === 0 || (this.kindsOf(type) & KIND_OWN) === 0) return
-    if (mfn !== gfn + kept) {
-      if (!sameFrame) this.reverse?.clear(mfn, gfn, size)
-      // Frames that device models could not reach before have been released already.
-      if ((this.kindsOf(type) & KIND_REACHABLE) !== 0) for (const listener of this.releases) listener(gfn, mfn, order)
-    }
-    if (!sameFrame && (hi & format.counted) !== 0) this.counts?.drop(mfn, size)
   }
 }
 

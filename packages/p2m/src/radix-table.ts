@@ -236,6 +236,19 @@ export class RadixTable {
     return this.format.isLeaf(this.#lo, this.#hi, level) ? (level - 1) * 9 : -1
   }
 
+  /** First guest frame behind the hole that a frame lies in, as far as one table shows it. */
+  endOfHole(gfn: number): number {
+    const level = this.#descend(gfn, 1)
+    const size = 2 ** ((level - 1) * 9)
+    let end = gfn - (gfn % size)
+    let word = this.#word
+    do {
+      end += size
+      word += 2
+    } while (end % (512 * size) !== 0 && this.#u32[word] === 0 && this.#u32[word + 1] === 0)
+    return end
+  }
+
   /** First guest frame behind all that the top table has entries for. */
   get mappedEnd(): number {
     const order = (this.levels - 1) * 9
@@ -361,10 +374,12 @@ export class RadixTable {
     const table = tableOf(lo) >>> 2
     // All leaves are alike.
     if ((hi & format.sealed) !== 0) return this.findBelow(this.#u32[table]!, this.#u32[table + 1]!, 1, gfn, kinds)
+    const size = 2 ** ((level - 2) * 9)
     for (let i = 0; i < 512; i++) {
-      const word = table + i * 2
-      const below = gfn + i * 2 ** ((level - 2) * 9)
-      const found = this.findBelow(this.#u32[word]!, this.#u32[word + 1]!, level - 1, below, kinds)
+      const belowLo = this.#u32[table + i * 2]!
+      const belowHi = this.#u32[table + i * 2 + 1]!
+      if (belowLo === 0 && belowHi === 0) continue
+      const found = this.findBelow(belowLo, belowHi, level - 1, gfn + i * size, kinds)
       if (found >= 0) return found
     }
     return -1
@@ -380,8 +395,9 @@ export class RadixTable {
     if ((hi & format.sealed) !== 0) return this.rightsBelow(this.#u32[table]!, this.#u32[table + 1]!, 1)
     let rights = 0
     for (let i = 0; i < 512; i++) {
-      const word = table + i * 2
-      rights |= this.rightsBelow(this.#u32[word]!, this.#u32[word + 1]!, level - 1)
+      const belowLo = this.#u32[table + i * 2]!
+      const belowHi = this.#u32[table + i * 2 + 1]!
+      if (belowLo !== 0 || belowHi !== 0) rights |= this.rightsBelow(belowLo, belowHi, level - 1)
     }
     return rights
   }

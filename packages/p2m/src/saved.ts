@@ -90,7 +90,11 @@ export function* leavesOf(
     const start = gfn - (gfn % size)
     const { type, order, rights, access } = entry
     const mfn = entry.mfn === INVALID_MFN ? INVALID_MFN : entry.mfn - (gfn - start)
-    if (core.table.orderOfLeaf(gfn) >= 0) yield { gfn: start, mfn, type, order, rights, access }
+    if (core.table.orderOfLeaf(gfn) < 0) {
+      gfn = core.table.endOfHole(gfn)
+      continue
+    }
+    yield { gfn: start, mfn, type, order, rights, access }
     gfn = start + size
   }
 }

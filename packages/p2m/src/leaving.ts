@@ -1,0 +1,114 @@
+import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
+import type { ControlBlock } from './control-block.ts'
+import { type TableFormat, tableOf } from './format.ts'
+import type { FrameCounts, ReverseMap } from './frame-counts.ts'
+import { KIND_OWN, KIND_REACHABLE } from './types.ts'
+
+/** Entries of a table. */
+const ENTRIES = 512
+
+/** Called when guest frames stop being backed by the machine frames named. */
+export type ReleaseListener = (gfn: number, mfn: number, order: number) => void
+
+/** The parts of a map that leaves which go concern. */
+interface LeavingParts {
+  readonly memory: MachineMemory
+  readonly control: ControlBlock
+  readonly format: TableFormat
+  readonly counts: FrameCounts | null
+  readonly reverse: ReverseMap | null
+  readonly releases: readonly ReleaseListener[]
+  /** The map ends: frames that other maps have too are not reported one by one. */
+  readonly isEnding: boolean
+  kindsOf(type: number): number
+}
+
+/**
+ * Counts the leaves below an entry that a map has no more out, reports their frames that do not stay, and drops their
+ * references.
+ *
+ * @param gfn - the first guest frame that the entry maps
+ * @param kept - what is added to a guest frame for the machine frame that it has from now on; NaN: it has none
+ * @param sameFrame - the entry is a leaf, whose frame stays where it is
+ */
+export function leave(
+  core: LeavingParts,
+  lo: number,
+  hi: number,
+  level: number,
+  gfn: number,
+  kept: number,
+  sameFrame: boolean,
+): void {
+  const { format } = core
+  if (!format.isTable(lo, hi, level)) {
+    if (format.isLeaf(lo, hi, level)) leaveRun(core, lo, hi, (level - 1) * 9, 1, gfn, kept, sameFrame)
+    return
+  }
+  // The references of a table that maps share are the table's, which others have still.
+  const isShared = (hi & format.sealed) !== 0 && core.counts!.letTable(lo >>> 12) > 0
+  if (isShared && core.isEnding) {
+    core.control.addFrames(format.types.shared, -ENTRIES)
+    return
+  }
+  const table = tableOf(lo) >>> 2
+  const mask = isShared ? ~format.counted : ~0
+  if (level === 2) {
+    leaveLeaves(core, table, mask, gfn, kept)
+    return
+  }
+  const { u32 } = core.memory
+  const size = 2 ** ((level - 2) * 9)
+  for (let i = 0; i < ENTRIES; i++) {
+    const belowLo = u32[table + i * 2]!
+    const belowHi = (u32[table + i * 2 + 1]! & mask) >>> 0
+    if (belowLo !== 0 || belowHi !== 0) leave(core, belowLo, belowHi, level - 1, gfn + i * size, kept, false)
+  }
+}
+
+/** The same for the leaves of a leaf table: those of consecutive machine frames go together. @param table - its first word */
+function leaveLeaves(core: LeavingParts, table: number, mask: number, gfn: number, kept: number): void {
+  const { u32 } = core.memory
+  for (let i = 0; i < ENTRIES;) {
+    const lo = u32[table + i * 2]!
+    const hi = (u32[table + i * 2 + 1]! & mask) >>> 0
+    // Leaves without a frame count nothing up.
+    const most = lo >>> 12 === 0 ? 1 : ENTRIES - i
+    let count = 1
+    while (count < most) {
+      const word = table + (i + count) * 2
+      if (u32[word] !== lo + count * PAGE_BYTES || (u32[word + 1]! & mask) >>> 0 !== hi) break
+      count++
+    }
+    if (core.format.isLeaf(lo, hi, 1)) leaveRun(core, lo, hi, 0, count, gfn + i, kept, false)
+    i += count
+  }
+}
+
+/** The same for a number of leaves of one order, type and rights, in consecutive machine frames. */
+function leaveRun(
+  core: LeavingParts,
+  lo: number,
+  hi: number,
+  order: number,
+  leaves: number,
+  gfn: number,
+  kept: number,
+  sameFrame: boolean,
+): void {
+  const { format, releases } = core
+  const size = 2 ** order
+  const type = format.typeOf(hi)
+  const mfn = lo >>> 12
+  core.control.addFrames(type, -size * leaves)
+  if (mfn === 0 || (core.kindsOf(type) & KIND_OWN) === 0) return
+  if (mfn !== gfn + kept) {
+    if (!sameFrame) core.reverse?.clear(mfn, gfn, size * leaves)
+    // Frames that device models could not reach before have been released already.
+    const isReported = (core.kindsOf(type) & KIND_REACHABLE) !== 0 && releases.length > 0
+    for (let i = 0; isReported && i < leaves; i++) {
+      for (const listener of releases) listener(gfn + i * size, mfn + i * size, order)
+    }
+  }
+  if (!sameFrame && (hi & format.counted) !== 0) core.counts?.drop(mfn, size * leaves)
+}
