@@ -24,12 +24,21 @@ export const hostClock: HostClock = () => performance.now() * 1e6
 
 /** Longest wait that `setTimeout` takes. */
 const LONGEST_MS = 0x7fff_ffff
-/** Waits below this go through the event loop once instead: timers are no finer. */
+/** Timers are no finer: shorter waits go through the event loop instead, again and again, */
 const SHORTEST_MS = 1
+/** but not so many of them after a longer one, which last up to a millisecond more: a guest is idle that rarely wakes. */
+const FEW_SHORT = 4
 
 /** Lets a domain wait on the host's event loop. */
 export class HostSleeper implements Sleeper {
-  #wake: (() => void) | null = null
+  /** Ends the wait; null while there is none. */
+  #resolve: (() => void) | null = null
+  /** The host's timer of the wait. */
+  #timer: unknown = undefined
+  /** When the wait ends, in the host's milliseconds. */
+  #until = 0
+  /** Short waits since the last longer one. */
+  #short = 0
   readonly #yield: (callback: () => void) => void
 
   constructor() {
@@ -37,21 +46,37 @@ export class HostSleeper implements Sleeper {
   }
 
   sleep(ms: number): Promise<void> {
-    if (ms < SHORTEST_MS) return new Promise((resolve) => this.#yield(resolve))
+    if (ms >= SHORTEST_MS) this.#short = 0
+    else if (ms <= 0 || this.#short++ >= FEW_SHORT) return new Promise((resolve) => this.#yield(resolve))
     return new Promise((resolve) => {
-      const timer =
-        ms === Infinity ? undefined : host.setTimeout(() => this.wake(), Math.min(Math.ceil(ms), LONGEST_MS))
-      // Without a timer there must still be something that keeps a Node process alive: a wait for input is one.
-      this.#wake = () => {
-        this.#wake = null
-        if (timer !== undefined) host.clearTimeout(timer)
-        resolve()
-      }
+      this.#resolve = resolve
+      this.#until = performance.now() + ms
+      this.#arm(ms)
     })
   }
 
   wake(): void {
-    this.#wake?.()
+    const resolve = this.#resolve
+    if (resolve === null) return
+    this.#resolve = null
+    if (this.#timer !== undefined) host.clearTimeout(this.#timer)
+    this.#timer = undefined
+    resolve()
+  }
+
+  #arm(ms: number): void {
+    // Without a timer there must still be something that keeps a Node process alive: a wait for input is one.
+    this.#timer = ms === Infinity ? undefined : host.setTimeout(this.#fired, Math.min(Math.ceil(ms), LONGEST_MS))
+  }
+
+  /**
+   * Waits for the rest where the timer is early. In Node that is so by up to a millisecond, where something else has woken the
+   * process: it counts whole ones. A domain that ran would find nothing to do, and take turns of the event loop until there is.
+   */
+  readonly #fired = (): void => {
+    const left = this.#until - performance.now()
+    if (this.#resolve !== null && left > 0) this.#arm(left)
+    else this.wake()
   }
 }
 
