@@ -78,6 +78,15 @@ export class RealClock implements DomainClock {
     this.#origin += ns
   }
 
+  /**
+   * Has the time of another clock from now on, as long as time is taken out of neither.
+   *
+   * @param other - of the same host
+   */
+  follow(other: RealClock): void {
+    this.#origin = other.#origin
+  }
+
   /** Returns the time by name. */
   save(): RealClockState {
     const time = { lo: 0, hi: 0 }

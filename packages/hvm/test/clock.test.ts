@@ -26,6 +26,18 @@ describe('virtual time', () => {
     expect(clock.now()).toBe(150)
   })
 
+  test('a clock that follows another one has its time', () => {
+    let host = 5000
+    const clock = new RealClock(() => host)
+    host += 300
+    const other = new RealClock(() => host)
+    other.follow(clock)
+    host += 50
+    expect([clock.now(), other.now()]).toEqual([350, 350])
+    other.hold(20)
+    expect([clock.now(), other.now()]).toEqual([350, 330])
+  })
+
   test('deterministic time passes with instructions, and skips ahead but never back', () => {
     const clock = new DeterministicClock(2)
     clock.advance(100)

@@ -162,6 +162,14 @@ test.each(sliced(['pc', 'q35'] as const, 2))(
   },
 )
 
+test('a clone on the host’s clock has the time of its machine', async () => {
+  const pc = await made({ firmware: clockFirmware('periodic'), devices: [new DebugExit({ iobase: EXIT_PORT })] })
+  const clone = await cloned(pc, { devices: [new DebugExit({ iobase: EXIT_PORT })] })
+  const theirs = await cloned(clone, { devices: [new DebugExit({ iobase: EXIT_PORT })] })
+  const times = [pc, clone, theirs, pc, clone].map(({ domain }) => domain.clock.now())
+  expect(times).toEqual(times.toSorted((a, b) => a - b))
+})
+
 async function someTurnsMore(): Promise<void> {
   // oxlint-disable-next-line no-await-in-loop -- one after the other
   for (let i = 0; i < 50; i++) await turn()

@@ -4,6 +4,7 @@ import {
   type DomainState,
   type ForkedMemory,
   forkDomain,
+  RealClock,
   type SavedDomain,
   type WrittenFrames,
 } from '@retrap/hvm'
@@ -81,7 +82,9 @@ async function forkInTurn<
   const closeMedia = (): void => media.close()
   const origin: ForkOrigin<D, State> = { family, domain, state, memory, clone: undefined, checkRoom, closeMedia }
   try {
-    return await source.create(cloneOptions(options, changes, media), origin)
+    const clone = await source.create(cloneOptions(options, changes, media), origin)
+    followClock(origin.clone!, domain)
+    return clone
   } catch (error) {
     // Parts of a machine that could not be made are free again.
     if (origin.clone !== undefined) family.leave(origin.clone, () => undefined)
@@ -92,6 +95,15 @@ async function forkInTurn<
   } finally {
     memory.close()
   }
+}
+
+/**
+ * Has a clone the time of the machine that it was forked from, for which the milliseconds of the fork have passed too. So timers
+ * that a guest sets for certain ticks are due at the same instants in all of a family, and machines that are idle wake one
+ * after another: what they execute is then in the caches of the host's processor, and costs half.
+ */
+function followClock({ clock }: Pick<Domain, 'clock'>, { clock: original }: Pick<Domain, 'clock'>): void {
+  if (clock instanceof RealClock && original instanceof RealClock) clock.follow(original)
 }
 
 /** @throws MachineError `ERR_FORK` */
