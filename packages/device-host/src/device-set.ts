@@ -281,11 +281,10 @@ export abstract class DeviceSet implements LocalModels {
     checkTimeLimit(deadlineMs)
     await Promise.all(
       this.#present().map((model) =>
-        withDeadline(model.name, 'quiesce', deadlineMs, async () => {
+        withDeadline(model.name, 'quiesce', deadlineMs, () => {
           // The model resumes at the end of the rest.
           const rest = this.#hotPlug.resting(model.name)
-          if (rest !== undefined) await rest
-          await model.quiesce?.(deadlineMs)
+          return rest === undefined ? model.quiesce?.(deadlineMs) : rest.then(() => model.quiesce?.(deadlineMs))
         }),
       ),
     )

@@ -86,9 +86,9 @@ export class HotPlug {
     if (slot !== undefined && !this.#leaving.has(busName)) this.#leaving.set(busName, this.#leave(busName, slot))
   }
 
-  /** Settles when no device is leaving. */
-  async settled(): Promise<void> {
-    await Promise.all(this.#leaving.values())
+  /** Settles when no device is leaving; undefined where none is. */
+  settled(): Promise<unknown> | undefined {
+    return this.#leaving.size === 0 ? undefined : Promise.all(this.#leaving.values())
   }
 
   async #leave(busName: string, slot: TreeSlot): Promise<void> {

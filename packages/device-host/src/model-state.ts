@@ -6,13 +6,17 @@ function isStateless(model: DeviceModel): boolean {
   return model.stateless === true
 }
 
-/** Runs one step of a model's, and names the model where it fails. */
-async function step<T>(model: DeviceModel, what: string, action: () => T | Promise<T>): Promise<T> {
-  try {
-    return await action()
-  } catch (error) {
+/** Runs one step of a model's, and names the model where it fails. A step that is done at once is not waited for. */
+function step<T>(model: DeviceModel, what: string, action: () => T | Promise<T>): T | Promise<T> {
+  const refuse = (error: unknown): never => {
     if (error instanceof DeviceError && error.code === 'ERR_STATE') throw error
     throw new DeviceError('ERR_DEVICE', `${model.name}: ${what} failed: ${describeThrown(error)}`, { cause: error })
+  }
+  try {
+    const result = action()
+    return result instanceof Promise ? result.catch(refuse) : result
+  } catch (error) {
+    return refuse(error)
   }
 }
 
@@ -25,24 +29,27 @@ export function checkTimeLimit(deadlineMs: number): void {
 /**
  * Waits for a step of a model's, and no longer than allowed. A deadline that no timer of the host can hold never passes.
  *
+ * @param action - returns undefined where there is nothing to wait for
  * @throws DeviceError `ERR_DEVICE`, naming the model and the step
  */
 export async function withDeadline(
   device: string,
   what: string,
   deadlineMs: number,
-  action: () => Promise<void>,
+  action: () => void | Promise<unknown>,
 ): Promise<void> {
   let timer: unknown
-  const late = new Promise<never>((_resolve, reject) => {
-    if (deadlineMs > LONGEST_HOST_TIMER_MS) return
-    timer = setTimeout(
-      () => reject(new DeviceError('ERR_DEVICE', `${device}: ${what} took longer than ${deadlineMs} ms`)),
-      deadlineMs,
-    )
-  })
   try {
-    await Promise.race([action(), late])
+    const done = action()
+    if (done === undefined) return
+    const late = new Promise<never>((_resolve, reject) => {
+      if (deadlineMs > LONGEST_HOST_TIMER_MS) return
+      timer = setTimeout(
+        () => reject(new DeviceError('ERR_DEVICE', `${device}: ${what} took longer than ${deadlineMs} ms`)),
+        deadlineMs,
+      )
+    })
+    await Promise.race([done, late])
   } catch (error) {
     if (error instanceof DeviceError) throw error
     throw new DeviceError('ERR_DEVICE', `${device}: ${what} failed: ${describeThrown(error)}`, { cause: error })
@@ -62,7 +69,9 @@ export async function saveModels(models: readonly DeviceModel[]): Promise<Record
   }
   const states: Record<string, unknown> = {}
   for (const model of models) {
-    if (!isStateless(model)) states[model.name] = await step(model, 'save', () => model.save?.())
+    if (isStateless(model)) continue
+    const saved = step(model, 'save', () => model.save?.())
+    states[model.name] = saved instanceof Promise ? await saved : saved
   }
   return states
 }
@@ -93,7 +102,8 @@ export function restoreModels(
   return async () => {
     for (const [name, saved] of Object.entries(states)) {
       const model = byName.get(name) as DeviceModel
-      await step(model, 'restore', () => model.restore?.(saved))
+      const restored = step(model, 'restore', () => model.restore?.(saved))
+      if (restored instanceof Promise) await restored
     }
   }
 }

@@ -33,7 +33,7 @@ export class Keyboard extends InputQueue {
   /** @throws DisplayError `ERR_OPTION` for a layout that does not exist */
   constructor(options: KeyboardOptions = {}) {
     super()
-    this.layout = new KeyboardLayout(options.layout ?? 'us')
+    this.layout = KeyboardLayout.of(options.layout ?? 'us')
   }
 
   /** The lamps, as the guest has set them. */
@@ -71,7 +71,7 @@ export class Keyboard extends InputQueue {
   }
 
   #layoutOf(name: KeyboardLayoutName | undefined): KeyboardLayout {
-    return name === undefined || name === this.layout.name ? this.layout : new KeyboardLayout(name)
+    return name === undefined || name === this.layout.name ? this.layout : KeyboardLayout.of(name)
   }
 
   /** Presses keys together: down in their order, and up in the opposite one. @throws DisplayError `ERR_OPTION` */

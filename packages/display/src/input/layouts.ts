@@ -90,8 +90,16 @@ export class KeyboardLayout {
   /** Strokes after which the guest waits for a second one. */
   readonly #dead = new Map<string, KeyStroke>()
 
-  /** @throws DisplayError `ERR_OPTION` for a layout that does not exist */
-  constructor(name: KeyboardLayoutName) {
+  static readonly #made = new Map<KeyboardLayoutName, KeyboardLayout>()
+
+  /** The layout of a name, made once. @throws DisplayError `ERR_OPTION` for a layout that does not exist */
+  static of(name: KeyboardLayoutName): KeyboardLayout {
+    const made = KeyboardLayout.#made.get(name) ?? new KeyboardLayout(name)
+    KeyboardLayout.#made.set(name, made)
+    return made
+  }
+
+  private constructor(name: KeyboardLayoutName) {
     const layout = Object.hasOwn(LAYOUTS, name) ? LAYOUTS[name] : undefined
     if (layout === undefined) {
       const known = Object.keys(LAYOUTS).join(', ')
