@@ -247,15 +247,25 @@ function collect(s: System, fields: Fields): Record<string, Hex> {
   return collected
 }
 
+/** The digits of each byte: all registers are written whenever a machine is forked. */
+const BYTE_DIGITS = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+
 function bytesOf(s: System, offset: number, count: number): string {
   let digits = ''
-  for (let at = offset; at < offset + count; at++) digits += (s.u8[at]! | 0x100).toString(16).slice(1)
+  for (let at = offset; at < offset + count; at++) digits += BYTE_DIGITS[s.u8[at]!]
   return digits
 }
 
+const savedModels = new WeakMap<object, SavedModel>()
+
 function modelOf(s: System): SavedModel {
-  const { name, vendor, features, physicalAddressBits } = s.cpu.processor.model
-  return { name, vendor, features: [...features].toSorted(), physicalAddressBits }
+  const { model } = s.cpu.processor
+  const known = savedModels.get(model)
+  if (known !== undefined) return known
+  const { name, vendor, features, physicalAddressBits } = model
+  const saved = { name, vendor, features: [...features].toSorted(), physicalAddressBits }
+  savedModels.set(model, saved)
+  return saved
 }
 
 /** @throws X86CpuError `ERR_STATE_MODEL` where the processor is of another model; `ERR_SAVED_STATE` */
@@ -322,27 +332,33 @@ function lookUp<T>(record: Readonly<Record<string, T>>, name: string): T {
 }
 
 /** @throws X86CpuError `ERR_SAVED_STATE` for what {@link hex} has not made */
-function numberOf(name: string, value: Hex): bigint {
+/** The halves of a saved number. @throws X86CpuError `ERR_SAVED_STATE` */
+function halvesOf(name: string, value: Hex): { readonly lo: number; readonly hi: number } {
   if (!/^0x[\da-f]{1,16}$/.test(value))
     throw new X86CpuError(
       'ERR_SAVED_STATE',
       `saved ${name} ${String(value)}: expected 0x and at most 16 hexadecimal digits`,
     )
-  return BigInt(value)
+  const lo = Number.parseInt(value.slice(2).slice(-8), 16)
+  return { lo, hi: value.length > 10 ? Number.parseInt(value.slice(2, -8), 16) : 0 }
 }
 
 function spread(s: System, fields: Fields, from: Readonly<Record<string, Hex>>): void {
   for (const [name, offset, bytes] of fields) {
-    const value = numberOf(name, lookUp(from, name))
-    s.set(offset, Number(value & 0xffff_ffffn))
-    if (bytes === 8) s.set(offset + 4, Number((value >> 32n) & 0xffff_ffffn))
+    const { lo, hi } = halvesOf(name, lookUp(from, name))
+    s.set(offset, lo)
+    if (bytes === 8) s.set(offset + 4, hi)
   }
 }
 
+/** Value of a digit: "0" to "9" are 30H to 39H, "a" to "f" 61H to 66H. */
+const nibble = (character: number): number => (character < 0x40 ? character - 0x30 : character - 0x57)
+
 function spreadBytes(s: System, offset: number, count: number, text: string | undefined): void {
-  if (text?.length !== 2 * count)
+  if (text?.length !== 2 * count || !/^[\da-f]*$/.test(text))
     throw new X86CpuError('ERR_SAVED_STATE', `saved register of ${count} bytes: ${String(text)}`)
-  for (let i = 0; i < count; i++) s.u8[offset + i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16)
+  for (let i = 0; i < count; i++)
+    s.u8[offset + i] = (nibble(text.charCodeAt(2 * i)) << 4) | nibble(text.charCodeAt(2 * i + 1))
 }
 
 /** Arms the monitored line again: its frame may be another one now. Where there is none any more, a wait ends. */
@@ -363,12 +379,10 @@ export function restoreState(s: System, saved: SavedCpu): void {
   if (saved.model !== undefined) checkModel(s, saved.model)
   s.cpu.endMonitor()
   spread(s, REGISTERS, saved.registers)
-  s.cpu.setRflags(Number(numberOf('rflags', lookUp(saved.registers, 'rflags'))))
+  s.cpu.setRflags(halvesOf('rflags', lookUp(saved.registers, 'rflags')).lo)
   for (const [i, name] of SEGMENTS.entries()) {
     const { selector, base, limit, attributes } = lookUp(saved.segments, name)
-    const address = numberOf(name, base)
-    const lo = Number(address & 0xffff_ffffn)
-    const hi = Number(address >> 32n)
+    const { lo, hi } = halvesOf(name, base)
     if (i < FIRST_TABLE) setSegment(s, i, selector, lo, hi, limit, attributes)
     else setTableRegister(s, i, lo, hi, limit)
   }
@@ -383,5 +397,5 @@ export function restoreState(s: System, saved: SavedCpu): void {
   s.host.controlChanged()
   s.cpu.flushTlb(true)
   s.cpu.modeChanged()
-  rearm(s, Number(numberOf('monitorArmed', lookUp(saved.pending, 'monitorArmed'))) !== 0)
+  rearm(s, halvesOf('monitorArmed', lookUp(saved.pending, 'monitorArmed')).lo !== 0)
 }
