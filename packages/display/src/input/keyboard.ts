@@ -2,7 +2,7 @@ import type { InputEvent } from '@retrap/device'
 import { DisplayError } from '../errors.ts'
 import { InputQueue } from './input-queue.ts'
 import { type KeyName, keyUsage } from './keys.ts'
-import { KeyboardLayout, type KeyboardLayoutName, type KeyStroke } from './layouts.ts'
+import { type KeyboardLayout, type KeyboardLayoutName, type KeyStroke, layoutOf } from './layouts.ts'
 
 /** Options of {@link Keyboard}. */
 export interface KeyboardOptions {
@@ -33,7 +33,7 @@ export class Keyboard extends InputQueue {
   /** @throws DisplayError `ERR_OPTION` for a layout that does not exist */
   constructor(options: KeyboardOptions = {}) {
     super()
-    this.layout = KeyboardLayout.of(options.layout ?? 'us')
+    this.layout = layoutOf(options.layout ?? 'us')
   }
 
   /** The lamps, as the guest has set them. */
@@ -71,7 +71,7 @@ export class Keyboard extends InputQueue {
   }
 
   #layoutOf(name: KeyboardLayoutName | undefined): KeyboardLayout {
-    return name === undefined || name === this.layout.name ? this.layout : KeyboardLayout.of(name)
+    return name === undefined || name === this.layout.name ? this.layout : layoutOf(name)
   }
 
   /** Presses keys together: down in their order, and up in the opposite one. @throws DisplayError `ERR_OPTION` */

@@ -90,16 +90,8 @@ export class KeyboardLayout {
   /** Strokes after which the guest waits for a second one. */
   readonly #dead = new Map<string, KeyStroke>()
 
-  static readonly #made = new Map<KeyboardLayoutName, KeyboardLayout>()
-
-  /** The layout of a name, made once. @throws DisplayError `ERR_OPTION` for a layout that does not exist */
-  static of(name: KeyboardLayoutName): KeyboardLayout {
-    const made = KeyboardLayout.#made.get(name) ?? new KeyboardLayout(name)
-    KeyboardLayout.#made.set(name, made)
-    return made
-  }
-
-  private constructor(name: KeyboardLayoutName) {
+  /** @throws DisplayError `ERR_OPTION` for a layout that does not exist */
+  constructor(name: KeyboardLayoutName) {
     const layout = Object.hasOwn(LAYOUTS, name) ? LAYOUTS[name] : undefined
     if (layout === undefined) {
       const known = Object.keys(LAYOUTS).join(', ')
@@ -143,4 +135,13 @@ export class KeyboardLayout {
     const letter = this.#strokes.get(base)
     return accent === undefined || letter === undefined || more.length > 0 ? undefined : [accent, letter]
   }
+}
+
+const made = new Map<KeyboardLayoutName, KeyboardLayout>()
+
+/** The layout of a name, which all keyboards of a process share. @throws DisplayError `ERR_OPTION` */
+export function layoutOf(name: KeyboardLayoutName): KeyboardLayout {
+  const layout = made.get(name) ?? new KeyboardLayout(name)
+  made.set(name, layout)
+  return layout
 }

@@ -4,7 +4,7 @@ import { type KeyName, keyUsage } from '../../src/input/keys.ts'
 import { KeyboardLayout } from '../../src/input/layouts.ts'
 import { keysymUsage, scanCodeUsage } from '../../src/vnc/client-keys.ts'
 
-const US = KeyboardLayout.of('us')
+const US = new KeyboardLayout('us')
 
 /** Numbers of a text such as `28 Enter`, in hexadecimal, and the names behind them. */
 const pairs = (text: string): readonly (readonly [number, KeyName])[] =>
@@ -76,7 +76,7 @@ describe('keys by number', () => {
   })
 
   test('a character is the key that has it, as Latin-1 or as Unicode', () => {
-    const german = KeyboardLayout.of('de')
+    const german = new KeyboardLayout('de')
     for (let code = 0; code < 0x120; code++) {
       const usage = german.usageOf(String.fromCharCode(code))
       expect([code, keysymUsage(code, german)]).toEqual([code, code >= 0x20 && code <= 0xff ? usage : undefined])
@@ -87,7 +87,7 @@ describe('keys by number', () => {
     expect([0xfe50, 0xfe51, 0xfe52, 0xfe53].map((keysym) => key(keysym))).toEqual(
       (['Equal', 'Equal', 'Backquote', 'BracketRight'] as const).map(keyUsage),
     )
-    expect(key(0xfe57, KeyboardLayout.of('fr'))).toBe(keyUsage('BracketLeft'))
+    expect(key(0xfe57, new KeyboardLayout('fr'))).toBe(keyUsage('BracketLeft'))
     expect([key(0x110_ffff), key(0x111_0000), key(0xffff_ffff)]).toEqual([undefined, undefined, undefined])
   })
 })
