@@ -65,7 +65,10 @@ export async function qemuRoundTrips(folder: string, guest: LinuxGuest, rounds: 
     await once(child.stderr, 'data')
     const socket = connect(path)
     await once(socket, 'connect')
-    return await roundTripsAt(
+    // QEMU is killed at the end: nobody waits for the connection then.
+    const lost = new Promise<never>((_resolve, reject) => socket.on('error', reject))
+    lost.catch(() => undefined)
+    const trips = roundTripsAt(
       {
         onTransmit: (listener) => socket.on('data', listener),
         receive: (bytes) => socket.write(bytes),
@@ -73,6 +76,7 @@ export async function qemuRoundTrips(folder: string, guest: LinuxGuest, rounds: 
       },
       rounds,
     )
+    return await Promise.race([trips, lost])
   } finally {
     child.kill('SIGKILL')
   }

@@ -107,10 +107,11 @@ export class FormerFrames {
     const { p2m } = this.#domain
     if (this.#failure !== null)
       throw new HvmError('ERR_STATE', `the host had no memory to keep what a frame was: ${this.#failure.message}`)
-    if (p2m.version !== this.#version) checkGuestFrames(this.#domain, this.#frames, NO_FRAMES)
+    const isSameMap = p2m.version === this.#version
+    if (!isSameMap) checkGuestFrames(this.#domain, this.#frames, NO_FRAMES)
     // Frames that are written here are announced: they are in the list already.
     for (const gfn of this.#written) this.#putFrame(gfn, this.#former.get(gfn)!)
-    for (const { gfn, former } of this.#unannounced) this.#putUnannounced(gfn, former)
+    for (const { gfn, former } of this.#unannounced) this.#putUnannounced(gfn, former, isSameMap)
     if (this.#domain.writtenElsewhere) return
     if (this.#changed) this.#logAnew()
     for (const { gfn, count, written } of this.#ranges) p2m.writeLogs.watch(gfn, count, written)
@@ -220,9 +221,12 @@ export class FormerFrames {
     else memory.write(ma, former)
   }
 
-  #putUnannounced(gfn: number, former: FormerContents): void {
+  /** @param isSameMap - the map has not changed since the frames were as they are to be */
+  #putUnannounced(gfn: number, former: FormerContents, isSameMap: boolean): void {
     const { memory, p2m, dirtyLogs } = this.#domain
     const isShared = p2m.lookup(gfn, this.#entry) === p2m.types.shared
+    // A write would have changed the map: a shared frame is copied first.
+    if (isShared && isSameMap) return
     const word = this.#entry.mfn * WORDS
     if (former === null ? isZero(memory.u32, word) : isSame(memory.u32, word, former)) return
     // Clones have it too.
