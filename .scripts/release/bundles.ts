@@ -38,7 +38,7 @@ const BUDGETS: readonly Budget[] = [
 ]
 
 /** The programs of the package for pages without a bundler, and the most that a page loads when it starts a machine. */
-const STANDALONE = { programs: ['index.js', 'machine-worker.js'], limit: 364_000 }
+const STANDALONE = { programs: ['index.js', 'machine-worker.js'], limit: 365_000 }
 
 /** Bundles all packages and each budget's program with esbuild and vite. Prints the sizes; returns the problems. */
 export async function bundleProblems(folder: string, libraries: readonly string[]): Promise<string[]> {

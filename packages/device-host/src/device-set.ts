@@ -283,8 +283,8 @@ export abstract class DeviceSet implements LocalModels {
       this.#present().map((model) =>
         withDeadline(model.name, 'quiesce', deadlineMs, () => {
           // The model resumes at the end of the rest.
-          const rest = this.#hotPlug.resting(model.name)
-          return rest === undefined ? model.quiesce?.(deadlineMs) : rest.then(() => model.quiesce?.(deadlineMs))
+          const quiesce = (): void | Promise<void> => model.quiesce?.(deadlineMs)
+          return this.#hotPlug.resting(model.name)?.then(quiesce) ?? quiesce()
         }),
       ),
     )

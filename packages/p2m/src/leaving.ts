@@ -51,36 +51,22 @@ export function leave(
     core.control.addFrames(format.types.shared, -ENTRIES)
     return
   }
+  const { u32 } = core.memory
   const table = tableOf(lo) >>> 2
   const mask = isShared ? ~format.counted : ~0
-  if (level === 2) {
-    leaveLeaves(core, table, mask, gfn, kept)
-    return
-  }
-  const { u32 } = core.memory
-  const size = 2 ** ((level - 2) * 9)
-  for (let i = 0; i < ENTRIES; i++) {
-    const belowLo = u32[table + i * 2]!
-    const belowHi = (u32[table + i * 2 + 1]! & mask) >>> 0
-    if (belowLo !== 0 || belowHi !== 0) leave(core, belowLo, belowHi, level - 1, gfn + i * size, kept, false)
-  }
-}
-
-/** The same for the leaves of a leaf table: those of consecutive machine frames go together. @param table - its first word */
-function leaveLeaves(core: LeavingParts, table: number, mask: number, gfn: number, kept: number): void {
-  const { u32 } = core.memory
+  const order = (level - 2) * 9
+  const size = 2 ** order
   for (let i = 0; i < ENTRIES;) {
-    const lo = u32[table + i * 2]!
-    const hi = (u32[table + i * 2 + 1]! & mask) >>> 0
-    // Leaves without a frame count nothing up.
-    const most = lo >>> 12 === 0 ? 1 : ENTRIES - i
+    const first = u32[table + i * 2]!
+    const flags = (u32[table + i * 2 + 1]! & mask) >>> 0
     let count = 1
-    while (count < most) {
-      const word = table + (i + count) * 2
-      if (u32[word] !== lo + count * PAGE_BYTES || (u32[word + 1]! & mask) >>> 0 !== hi) break
-      count++
-    }
-    if (core.format.isLeaf(lo, hi, 1)) leaveRun(core, lo, hi, 0, count, gfn + i, kept, false)
+    if (format.isLeaf(first, flags, level - 1)) {
+      // Leaves of consecutive frames go together; those without a frame go alone.
+      const step = first >>> 12 === 0 ? NaN : size * PAGE_BYTES
+      for (let word = table + (i + 1) * 2; i + count < ENTRIES; word += 2, count++)
+        if (u32[word] !== first + count * step || (u32[word + 1]! & mask) >>> 0 !== flags) break
+      leaveRun(core, first, flags, order, count, gfn + i * size, kept, false)
+    } else leave(core, first, flags, level - 1, gfn + i * size, kept, false)
     i += count
   }
 }

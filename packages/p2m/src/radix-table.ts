@@ -374,12 +374,10 @@ export class RadixTable {
     const table = tableOf(lo) >>> 2
     // All leaves are alike.
     if ((hi & format.sealed) !== 0) return this.findBelow(this.#u32[table]!, this.#u32[table + 1]!, 1, gfn, kinds)
-    const size = 2 ** ((level - 2) * 9)
     for (let i = 0; i < 512; i++) {
-      const belowLo = this.#u32[table + i * 2]!
-      const belowHi = this.#u32[table + i * 2 + 1]!
-      if (belowLo === 0 && belowHi === 0) continue
-      const found = this.findBelow(belowLo, belowHi, level - 1, gfn + i * size, kinds)
+      const word = table + i * 2
+      const below = gfn + i * 2 ** ((level - 2) * 9)
+      const found = this.findBelow(this.#u32[word]!, this.#u32[word + 1]!, level - 1, below, kinds)
       if (found >= 0) return found
     }
     return -1
@@ -395,9 +393,8 @@ export class RadixTable {
     if ((hi & format.sealed) !== 0) return this.rightsBelow(this.#u32[table]!, this.#u32[table + 1]!, 1)
     let rights = 0
     for (let i = 0; i < 512; i++) {
-      const belowLo = this.#u32[table + i * 2]!
-      const belowHi = this.#u32[table + i * 2 + 1]!
-      if (belowLo !== 0 || belowHi !== 0) rights |= this.rightsBelow(belowLo, belowHi, level - 1)
+      const word = table + i * 2
+      rights |= this.rightsBelow(this.#u32[word]!, this.#u32[word + 1]!, level - 1)
     }
     return rights
   }

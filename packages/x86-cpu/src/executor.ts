@@ -25,6 +25,7 @@ import type { QuickPort } from './access/quick-port.ts'
 import { R_OFFSET } from './interpreter/record.ts'
 import {
   EVENT_INIT,
+  EVENT_STOP,
   EVENT_NMI,
   FLAG_TF,
   STATUS_ANSWERED,
@@ -157,7 +158,8 @@ export class Executor {
       // A broken invariant, such as a replay that goes another way: nothing can go on from here.
       return failed(error)
     } finally {
-      this.#outside.stopped()
+      // The processor has come back, for whatever reason: what it was asked to come back for is not to end its next turn.
+      this.#outside.clear(EVENT_STOP)
     }
   }
 
@@ -250,7 +252,7 @@ export class Executor {
     } catch (error) {
       return failed(error)
     } finally {
-      this.#outside.stopped()
+      this.#outside.clear(EVENT_STOP)
     }
   }
 

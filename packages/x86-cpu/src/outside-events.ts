@@ -46,11 +46,6 @@ export class OutsideEvents {
     this.#u32[S_EVENTS >>> 2]! &= ~events
   }
 
-  /** The processor has come back, for whatever reason: what it was asked to come back for is not to end its next turn. */
-  stopped(): void {
-    if ((this.#u32[S_EVENTS >>> 2]! & EVENT_STOP) !== 0) this.clear(EVENT_STOP)
-  }
-
   /** A start-up IPI, for a processor that waits for one or is about to; lost in system-management mode. */
   startup(vector: number): void {
     const u32 = this.#u32

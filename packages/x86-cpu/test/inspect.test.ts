@@ -125,6 +125,13 @@ describe('saved state', () => {
       )
   })
 
+  test.each(['zz'.repeat(32), '0'.repeat(63), '0'.repeat(66), undefined])('%s is no vector register', (first) => {
+    const { cpu } = new BareCpu()
+    const saved = saveVcpu(cpu)
+    const ymm = [first as string, ...saved.ymm.slice(1)]
+    expect(() => restoreVcpu(cpu, { ...saved, ymm })).toThrow(expect.objectContaining({ code: 'ERR_SAVED_STATE' }))
+  })
+
   test('the top of the x87 stack is one of its eight registers', () => {
     const { cpu } = new BareCpu()
     const saved = saveVcpu(cpu)

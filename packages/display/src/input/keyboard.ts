@@ -71,7 +71,7 @@ export class Keyboard extends InputQueue {
   }
 
   #layoutOf(name: KeyboardLayoutName | undefined): KeyboardLayout {
-    return name === undefined || name === this.layout.name ? this.layout : layoutOf(name)
+    return name === undefined ? this.layout : layoutOf(name)
   }
 
   /** Presses keys together: down in their order, and up in the opposite one. @throws DisplayError `ERR_OPTION` */

@@ -199,7 +199,7 @@ export class DeterministicSchedule {
     }
     if (!this.#inTurn) {
       if (turns.asleep || paravirtual?.mayRun(vcpu.id) === false || vcpu.dormant) {
-        if (this.#spent > 0) this.#account()
+        this.#account()
         this.#next++
         return 0
       }

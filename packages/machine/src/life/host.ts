@@ -24,9 +24,9 @@ export const hostClock: HostClock = () => performance.now() * 1e6
 
 /** Longest wait that `setTimeout` takes. */
 const LONGEST_MS = 0x7fff_ffff
-/** Timers are no finer: shorter waits go through the event loop instead, again and again, */
+/** Shorter waits go through the event loop, again and again: timers are no finer. */
 const SHORTEST_MS = 1
-/** but not so many of them after a longer one, which last up to a millisecond more: a guest is idle that rarely wakes. */
+/** So many short waits after a longer one take a timer all the same, up to a millisecond more: a guest that rarely wakes is idle. */
 const FEW_SHORT = 4
 
 /** Lets a domain wait on the host's event loop. */

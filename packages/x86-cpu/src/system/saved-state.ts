@@ -249,6 +249,7 @@ function collect(s: System, fields: Fields): Record<string, Hex> {
 
 /** The digits of each byte: all registers are written whenever a machine is forked. */
 const BYTE_DIGITS = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+const BYTES = new Map(BYTE_DIGITS.map((digits, byte) => [digits, byte]))
 
 function bytesOf(s: System, offset: number, count: number): string {
   let digits = ''
@@ -256,16 +257,9 @@ function bytesOf(s: System, offset: number, count: number): string {
   return digits
 }
 
-const savedModels = new WeakMap<object, SavedModel>()
-
 function modelOf(s: System): SavedModel {
-  const { model } = s.cpu.processor
-  const known = savedModels.get(model)
-  if (known !== undefined) return known
-  const { name, vendor, features, physicalAddressBits } = model
-  const saved = { name, vendor, features: [...features].toSorted(), physicalAddressBits }
-  savedModels.set(model, saved)
-  return saved
+  const { name, vendor, features, physicalAddressBits } = s.cpu.processor.model
+  return { name, vendor, features: [...features].toSorted(), physicalAddressBits }
 }
 
 /** @throws X86CpuError `ERR_STATE_MODEL` where the processor is of another model; `ERR_SAVED_STATE` */
@@ -351,14 +345,13 @@ function spread(s: System, fields: Fields, from: Readonly<Record<string, Hex>>):
   }
 }
 
-/** Value of a digit: "0" to "9" are 30H to 39H, "a" to "f" 61H to 66H. */
-const nibble = (character: number): number => (character < 0x40 ? character - 0x30 : character - 0x57)
-
-function spreadBytes(s: System, offset: number, count: number, text: string | undefined): void {
-  if (text?.length !== 2 * count || !/^[\da-f]*$/.test(text))
-    throw new X86CpuError('ERR_SAVED_STATE', `saved register of ${count} bytes: ${String(text)}`)
-  for (let i = 0; i < count; i++)
-    s.u8[offset + i] = (nibble(text.charCodeAt(2 * i)) << 4) | nibble(text.charCodeAt(2 * i + 1))
+function spreadBytes(s: System, offset: number, count: number, text: string = ''): void {
+  for (let i = 0; i < count; i++) {
+    const byte = BYTES.get(text.slice(2 * i, 2 * i + 2))
+    if (byte === undefined || text.length !== 2 * count)
+      throw new X86CpuError('ERR_SAVED_STATE', `saved register of ${count} bytes: ${text}`)
+    s.u8[offset + i] = byte
+  }
 }
 
 /** Arms the monitored line again: its frame may be another one now. Where there is none any more, a wait ends. */
