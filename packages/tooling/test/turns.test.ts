@@ -3,15 +3,15 @@ import { afterEach, expect, test, vi } from 'vitest'
 
 const FILES = {
   'apps/retrap/test/system/linux.test.ts': 100,
-  'packages/one/test/short.test.ts': 2,
-  'packages/one/test/a.test.ts': 4,
-  'packages/one/test/b.test.ts': 4,
-  'packages/one/test/c.test.ts': 4,
-  'packages/one/test/d.test.ts': 4,
-  'packages/one/test/e.test.ts': 4,
-  'packages/one/test/f.test.ts': 4,
-  'packages/one/test/long.test.ts': 20,
-  'packages/oneself/test/long.test.ts': 20,
+  'packages/one/test/short.test.ts': 1.5,
+  'packages/one/test/a.test.ts': 3,
+  'packages/one/test/b.test.ts': 3,
+  'packages/one/test/c.test.ts': 3,
+  'packages/one/test/d.test.ts': 3,
+  'packages/one/test/e.test.ts': 3,
+  'packages/one/test/f.test.ts': 3,
+  'packages/one/test/long.test.ts': 15,
+  'packages/oneself/test/long.test.ts': 15,
 }
 vi.mock('../src/run/durations.ts', () => ({ readDurations: () => FILES }))
 const { filesInOtherRuns } = await import('../src/run/turns.ts')
@@ -39,7 +39,7 @@ function leftOut(runs: number, folder: string): Record<string, number> {
   return counts
 }
 
-test('a file of 20 seconds is in one of ten runs, one of 4 in one of two, and one of 2 in each', () => {
+test('a file of 15 seconds is in one of ten runs, one of 3 in one of two, and one of 1.5 in each', () => {
   const counts = leftOut(1000, 'packages/one')
   expect(counts['test/long.test.ts']).toBeGreaterThan(890)
   expect(counts['test/long.test.ts']).toBeLessThan(910)

@@ -2,8 +2,8 @@
 import { readDurations } from './durations.ts'
 import { sliceNumber } from './slice-number.ts'
 
-/** Of a file that takes more, a run has so many seconds on average: a file of 20 seconds is in one of 10 runs. */
-const LONG_SECONDS = 2
+/** Of a file that takes more, a run has so many seconds on average: a file of 15 seconds is in one of 10 runs. */
+const LONG_SECONDS = 1.5
 
 /** Successive multiples of it, modulo 1, lie as far apart as any numbers do: successive slices have other files. */
 const GOLDEN_RATIO = (Math.sqrt(5) - 1) / 2
