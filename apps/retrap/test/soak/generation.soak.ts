@@ -1,17 +1,13 @@
 // Debian's kernel in clones that have a generation of their own: it seeds its random numbers anew, so that clones of one instant
 // get other ones, and its clock can be set by the agent.
 import { readFileSync } from 'node:fs'
-import { AGENT, connectGuest, type Guest } from '@retrap/guest'
+import { connectGuest, type Guest } from '@retrap/guest'
 import { createPc, type Pc } from '@retrap/machine'
 import type { Soak } from '@retrap/tooling/soak'
 import { type DiskLinux, FULL_KERNEL, linuxWith } from '../support/disk-linux.ts'
-import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
+import { FIRST_PROCESS, TO_DEVICES, WRITE_AGENT } from '../support/first-process.ts'
 
-const AUTO = `${FIRST_PROCESS}mount -t tmpfs tmpfs /tmp
-cat > /agent <<'END OF AGENT'
-${AGENT}
-END OF AGENT
-sh /agent /dev/ttyS1
+const AUTO = `${FIRST_PROCESS}${WRITE_AGENT}sh /agent /dev/ttyS1
 `
 const DEADLINE_MS = 600_000
 const PATIENT = { connectTimeoutMs: DEADLINE_MS, answerTimeoutMs: DEADLINE_MS }

@@ -1,20 +1,16 @@
 /** Debian's kernel for arm64 with an agent of `@retrap/guest` at a virtio port: commands, files, and a machine that was saved. */
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { AGENT, connectGuest, GuestStream } from '@retrap/guest'
+import { connectGuest, GuestStream } from '@retrap/guest'
 import type { PcVirtioDevice } from '@retrap/machine'
 import { createArmMachine } from '@retrap/machine/arm'
 import { skipNote } from '@retrap/tooling/skip'
 import { expect, test } from 'vitest'
 import { armLinux } from '../support/disk-linux.ts'
-import { FIRST_PROCESS } from '../support/first-process.ts'
+import { FIRST_PROCESS, WRITE_AGENT } from '../support/first-process.ts'
 
 const AUTO = `${FIRST_PROCESS}/drivers
-mount -t tmpfs tmpfs /tmp
-cat > /agent <<'END OF AGENT'
-${AGENT}
-END OF AGENT
-sh /agent /dev/vport0p1
+${WRITE_AGENT}sh /agent /dev/vport0p1
 `
 /** The host may be busy. */
 const DEADLINE_MS = 300_000

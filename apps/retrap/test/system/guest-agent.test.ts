@@ -2,20 +2,16 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { AGENT, connectGuest, GuestStream } from '@retrap/guest'
+import { connectGuest, GuestStream } from '@retrap/guest'
 import { createPc, type PcVirtioDevice } from '@retrap/machine'
 import { TEST_LONG } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { expect, test } from 'vitest'
 import { linuxWith } from '../support/disk-linux.ts'
-import { FIRST_PROCESS, TO_DEVICES } from '../support/first-process.ts'
+import { FIRST_PROCESS, TO_DEVICES, WRITE_AGENT } from '../support/first-process.ts'
 
 const AUTO = `${FIRST_PROCESS}/drivers
-mount -t tmpfs tmpfs /tmp
-cat > /agent <<'END OF AGENT'
-${AGENT}
-END OF AGENT
-ip link set lo up
+${WRITE_AGENT}ip link set lo up
 mkdir /www
 head -c 10000 /dev/urandom > /www/file
 httpd -p 127.0.0.1:80 -h /www
