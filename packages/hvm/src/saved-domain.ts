@@ -1,3 +1,4 @@
+import type { IoDispatchState } from '@retrap/ioreq'
 import type { ClockState } from './clock.ts'
 import type { DevicesState, DomainRest } from './domain-rest.ts'
 import type { Domain } from './domain.ts'
@@ -29,6 +30,8 @@ export interface DomainState {
   readonly vcpus: readonly unknown[]
   /** Device models, with the memory that they own. */
   readonly devices: DevicesState
+  /** The PCI configuration address; not there, of a domain saved by 0.2 or before: it goes on with 0. */
+  readonly io?: IoDispatchState
   /** The part that the guest's hypervisor keeps; null, or not there, of a guest that sees none. */
   readonly hypervisor?: unknown
   /** RAM and ROM. */
@@ -94,6 +97,7 @@ export async function saveDomainState<S extends DomainState>(domain: SavedDomain
     round: domain.saveRound(),
     asleep: domain.asleep,
     devices,
+    io: domain.dispatch.save(),
     hypervisor: kept?.save() ?? null,
     frames: guestFrames(domain),
   }
@@ -164,6 +168,7 @@ function checkState<S extends DomainState>(domain: SavedDomain<S>, state: S): vo
     round: round && expected,
     asleep: domain.asleep,
     frames: guestFrames(domain),
+    ...(state.io && { io: domain.dispatch.save() }),
     ...domain.architecture.save(),
   })
   if (state.vcpus.length !== domain.vcpus.length)
@@ -253,6 +258,7 @@ export async function putModelsBack<S extends DomainState>(
   }
   domain.clock.restore(state.clock)
   domain.restoreRound(state.round)
+  if (state.io !== undefined) domain.dispatch.restore(state.io)
   // The levels of wires come with the controllers; the models drive them to the same.
   domain.architecture.restoreInterrupts(state)
   const rest = await domain.restoreDevices(state.devices)

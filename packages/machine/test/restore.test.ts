@@ -160,6 +160,51 @@ test.each([
   }
 })
 
+/** A machine whose PCI configuration address says its host bridge, and where it is after each verb. */
+const JOURNEYS: Record<string, (pc: Pc, options: Omit<PcOptions, 'memoryBytes'>) => Promise<Pc>> = {
+  'a snapshot in another machine': async (pc, options) =>
+    made({ ...options, snapshot: structuredClone(await pc.save()) }),
+  'a snapshot of its own': async (pc) => {
+    const snapshot = await pc.save()
+    pc.domain.dispatch.portWrite(0xcf8, 4, 0)
+    await pc.restore(snapshot)
+    return pc
+  },
+  'a checkpoint': async (pc) => {
+    const checkpoint = await pc.checkpoint()
+    pc.domain.dispatch.portWrite(0xcf8, 4, 0)
+    await checkpoint.reset()
+    return pc
+  },
+  'a fork': async (pc) => {
+    const clone = await pc.fork()
+    pcs.push(clone)
+    return clone
+  },
+}
+
+test.each(Object.entries(JOURNEYS))('ports of PCI configuration go on after %s', async (_, go) => {
+  const kernel = multibootKernel((asm) => void asm.hlt())
+  const options = { kernel, clock: 'deterministic', forks: { clones: 1, writtenBytes: 1 << 20 } } as const
+  const pc = await made(options)
+  pc.domain.dispatch.portWrite(0xcf8, 4, 0x8000_0000)
+  const { dispatch } = (await go(pc, options)).domain
+  dispatch.portRead(0xcfc, 4)
+  expect(dispatch.lo).toBe(0x1237_8086)
+})
+
+test('a snapshot from before the configuration address was saved can be restored', async () => {
+  const options = { kernel: multibootKernel((asm) => void asm.hlt()), clock: 'deterministic' } as const
+  const pc = await made(options)
+  const { state, pages } = await pc.save()
+  const { io: _, ...domain } = state.domain
+  const old = { state: { ...state, domain }, pages }
+  pc.domain.dispatch.portWrite(0xcf8, 4, 0x8000_0000)
+  await pc.restore(old)
+  expect(pc.domain.dispatch.config.value).toBe(0)
+  await made({ ...options, snapshot: structuredClone(old) })
+})
+
 /** A guest that writes a page with its number and goes on to the next, as long as there is RAM. */
 const writing = (): Omit<PcOptions, 'memoryBytes'> => ({ kernel: multibootKernel((asm) => void asm.jmp(asm.here())) })
 

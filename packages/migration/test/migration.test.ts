@@ -23,9 +23,10 @@ beforeAll(async () => {
 })
 
 test('the guest goes on at the destination, as if it had not moved', async () => {
-  const { report, ran, result, error } = await move({}, ONCE)
+  const { report, ran, result, error, selected } = await move({}, ONCE)
   expect(error).toBeUndefined()
   expect(report?.outcome).toBe('moved')
+  expect(selected).toBe(0x1237_8086)
   expect(ran).toEqual({ source: false, destination: true })
   expect(result).toBe('whole')
 })

@@ -12,11 +12,14 @@ export interface Moved {
   readonly ran: { readonly source: boolean; readonly destination: boolean }
   /** What the guest says of its memory in the end. */
   readonly result: ReturnType<typeof verdictOf>
+  /** What the destination reads of the PCI function that the source's guest has selected last: its host bridge. */
+  readonly selected: number | undefined
 }
 
 /** Moves a running machine by a pipe, and lets the guest come to its end wherever it is: also where somebody has to decide. */
 export async function move(cut: PipeOptions, options: MigrateOptions, writing: Writing = {}): Promise<Moved> {
   const pc = await writingPc(writing)
+  pc.domain.dispatch.portWrite(0xcf8, 4, 0x8000_0000)
   const [near, far] = pipe(cut)
   const run = new StoppableRun()
   const end = new AbortController()
@@ -34,7 +37,10 @@ export async function move(cut: PipeOptions, options: MigrateOptions, writing: W
   const before = pc.domain.instructions
   const other = await arriving
   let result: Moved['result'] | undefined
+  let selected: number | undefined
   if (other !== undefined) {
+    other.domain.dispatch.portRead(0xcfc, 4)
+    selected = other.domain.dispatch.lo
     ran.destination = true
     const far = other.run()
     tellToEnd(other)
@@ -50,7 +56,7 @@ export async function move(cut: PipeOptions, options: MigrateOptions, writing: W
   await running
   result ??= verdictOf(pc)
   pc.close()
-  return { report, error, ran, result }
+  return { report, error, ran, result, selected }
 }
 
 /** @returns the machine at the destination, which is to run */
