@@ -3,6 +3,7 @@ import { FRAME_DECODED, PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { CodeKiller } from './code-killer.ts'
 import { CodePage, type UnitPart, WrittenFrames } from './code-page.ts'
 import {
+  OP_COLD,
   OP_CONTINUE,
   OP_CROSS,
   OP_DEAD,
@@ -405,6 +406,28 @@ export class CodeCache {
   decodeBytes(at: number, bytes: Uint8Array, count: number, mode: number, offset: number): number {
     const length = this.#decoder.decode(bytes, 0, count, mode, at, offset)
     return length === 0 ? count + 1 : length
+  }
+
+  /**
+   * Returns whether a record is that of some bytes, however it has been marked and linked since; false if the arena is full.
+   *
+   * @param bytes - of one instruction
+   * @param isLinked - it is a branch that may have {@link R_LINK}
+   */
+  isDecodedFrom(record: number, bytes: Uint8Array, mode: number, isLinked: boolean): boolean {
+    const { u16, u32 } = this.#memory
+    const at = this.#next
+    if (!this.hasRoom(1)) return false
+    const offset = u16[(record + R_OFFSET) >>> 1]!
+    // Fields that the instruction does not use are not written.
+    u32.copyWithin(at >>> 2, record >>> 2, (record + RECORD_BYTES) >>> 2)
+    if (this.#decoder.decode(bytes, 0, bytes.length, mode, at, offset) !== bytes.length) return false
+    u16[(at + R_OP) >>> 1]! |= u16[(record + R_OP) >>> 1]! & OP_COLD
+    for (let i = 0; i < RECORD_BYTES; i += 4) {
+      const decoded = u32[(at + i) >>> 2]!
+      if (decoded !== u32[(record + i) >>> 2]! && !(isLinked && i === R_LINK && decoded === 0)) return false
+    }
+    return true
   }
 
   #writePseudo(at: number, op: number, offset: number): void {

@@ -6,6 +6,7 @@ import type {
   StateLayout,
   UnitDescription,
 } from '@retrap/engine'
+import { R_OFFSET } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { ModuleBuilder } from '@retrap/wasm-emitter'
 import { HOST_EXECUTED, R_IMMEDIATE, R_N } from '../record.ts'
@@ -65,8 +66,9 @@ export class ArmCompiled implements CompiledInstructionSet<FormSource> {
     return bytes > LARGE && semantics.folds !== true && semantics.ends !== true
   }
 
-  isHostCalled(fn: number): boolean {
-    return fn === HOST_EXECUTED
+  isHostCalled(fn: number, record: number): boolean {
+    // The offsets of Thumb's instructions are not those of their bytes.
+    return fn === HOST_EXECUTED && (this.#memory.u16[(record + R_OFFSET) >>> 1]! & 1) === 0
   }
 
   beginUnit(module: ModuleBuilder, unit: UnitDescription<FormSource>): ArmUnit {

@@ -1,4 +1,5 @@
 import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
+import type { CodeCache } from '../code-cache.ts'
 import { RECORD_BYTES } from '../record.ts'
 import {
   type JitTier,
@@ -8,7 +9,7 @@ import {
   type CodeSource,
   type StateAssumption,
 } from './unit-code.ts'
-import type { FoundCode } from './found-code.ts'
+import { type FoundCode, NO_TARGET } from './found-code.ts'
 import type { MemorySites, MissAction } from './memory-sites.ts'
 
 /** A unit's module in the binary format. */
@@ -25,10 +26,15 @@ export interface EmittedUnit {
   readonly assumptions: readonly StateAssumption[]
 }
 
-/** Describes compiled code. @param emitted - what was made of it */
+/**
+ * Describes compiled code.
+ *
+ * @param instructions - what {@link copyInstructions} returned before the code was compiled
+ * @param emitted - what was made of it
+ */
 export function codeSource<Form>(
-  memory: MachineMemory,
   found: FoundCode<Form>,
+  instructions: CodeInstructions,
   tier: JitTier,
   { recordPositions, entries, assumptions }: EmittedUnit,
   targetsOf: (branch: number) => readonly number[],
@@ -36,7 +42,6 @@ export function codeSource<Form>(
 ): CodeSource {
   const { pages } = found
   const first = pages[0]!.page
-  const order = found.inOrder()
   let actions: Map<number, MissAction> | undefined
   for (let i = 0; i < found.count; i++) {
     const action = sites.actionOf(found.record[i]! - (found.crosses[i] === 0 ? 0 : RECORD_BYTES))
@@ -53,14 +58,16 @@ export function codeSource<Form>(
     branches.push({ at, delta, isReturn: flow === 'return', targets: targetsOf(found.record[i]!) })
   }
   const offset = found.at[0]!
+  const { from, bytes } = instructions
+  const number = instructions.at.indexOf(offset)
   return {
-    key: codeKey(memory, first, offset, found.next[0]! - offset),
+    key: codeKey(first.mode, offset, bytes, from[number]!, from[number + 1]!),
     mode: first.mode,
     tier,
     offset,
     assumptions,
     deltas: pages.map(({ delta }) => delta),
-    instructions: instructionsOf(memory, found, order),
+    instructions,
     recordPositions,
     entries,
     branches: branches ?? NO_BRANCHES,
@@ -71,26 +78,39 @@ export function codeSource<Form>(
 const NO_BRANCHES: readonly CodeBranch[] = []
 const NO_ACTIONS: ReadonlyMap<number, MissAction> = new Map()
 
-function instructionsOf<Form>(
+/**
+ * Copies the bytes of instructions that are to be compiled. Compiled code is described by the copy alone: other threads may write
+ * the bytes in memory, and of that a notice comes later, if it comes before the code is kept.
+ *
+ * @returns undefined where the bytes have changed since they were decoded
+ */
+export function copyInstructions<Form>(
   { u8 }: MachineMemory,
-  { at, next, page, pages, count }: FoundCode<Form>,
-  order: Uint8Array,
-): CodeInstructions {
+  cache: CodeCache,
+  found: FoundCode<Form>,
+): CodeInstructions | undefined {
+  const { at, next, page, pages, count } = found
   let size = 0
   for (let i = 0; i < count; i++) size += next[i]! - at[i]!
   const instructions = { at: new Int32Array(count), from: new Uint32Array(count + 1), bytes: new Uint8Array(size) }
+  const order = found.inOrder()
   let to = 0
   for (let n = 0; n < count; n++) {
     const i = order[n]!
     instructions.at[n] = at[i]!
-    const { delta } = pages[page[i]!]!
+    const own = pages[page[i]!]!
     for (let position = at[i]!; position < next[i]!; position++) {
       const offset = position & (PAGE_BYTES - 1)
-      const own =
-        position - offset === delta ? pages[page[i]!]! : pages.find((each) => each.delta === position - offset)!
-      instructions.bytes[to++] = u8[own.page.frame * PAGE_BYTES + offset]!
+      const { frame } = (
+        position - offset === own.delta ? own : pages.find(({ delta }) => delta === position - offset)!
+      ).page
+      instructions.bytes[to++] = u8[frame * PAGE_BYTES + offset]!
     }
     instructions.from[n + 1] = to
+    // The interpreter executes the others, whatever they are.
+    if (found.flow[i] === 'leave') continue
+    const bytes = instructions.bytes.subarray(instructions.from[n], to)
+    if (!cache.isDecodedFrom(found.record[i]!, bytes, own.page.mode, found.target[i] !== NO_TARGET)) return undefined
   }
   return instructions
 }

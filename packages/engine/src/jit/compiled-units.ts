@@ -8,7 +8,7 @@ import { type JitTier, codeKey, type CodeSource, type UnitCode, isAsAssumed } fr
 import type { JitStatistics } from './jit-statistics.ts'
 import type { FoundCode } from './found-code.ts'
 import type { UnitCompiler } from './unit-compiler.ts'
-import { codeSource } from './code-source.ts'
+import { codeSource, copyInstructions } from './code-source.ts'
 import { type CodeStore, KeptCodes, unitModule } from './kept/kept-codes.ts'
 import { UnitCodes } from './unit-codes.ts'
 import { placeCode, type UnitPlacement } from './unit-placement.ts'
@@ -80,8 +80,9 @@ export class CompiledUnits<Form> {
   }
 
   #keyOf(page: CodePage, offset: number, record: number): number {
-    const { memory } = this.#parts
-    return codeKey(memory, page, offset, memory.u8[record + R_LENGTH]!)
+    const { u8 } = this.#parts.memory
+    const at = page.frame * PAGE_BYTES + offset
+    return codeKey(page.mode, offset, u8, at, at + u8[record + R_LENGTH]!)
   }
 
   /**
@@ -132,9 +133,10 @@ export class CompiledUnits<Form> {
     return 0
   }
 
-  /** Compiles a place. @returns the record of its unit; 0 where decoded instructions have no room */
+  /** Compiles a place. @returns the record of its unit; 0 where decoded instructions have no room, or the code has changed */
   compile(found: FoundCode<Form>, tier: JitTier, place: Place, record: number, runner: UnitRunner): number {
-    return this.#install(this.#newCode(found, tier, place, runner), place, record, runner)
+    const code = this.#newCode(found, tier, place, runner)
+    return code === undefined ? 0 : this.#install(code, place, record, runner)
   }
 
   /** Has a unit execute better code: that which another place has, or else new code. */
@@ -153,7 +155,7 @@ export class CompiledUnits<Form> {
     if (found === undefined) return
     const [old, worse] = [unit.code, isFirst ? unit.code : undefined]
     const code = this.#newCode(found, unit.code.tier, place, runner, worse)
-    if (this.#change(unit, code, place, runner) && isFirst) this.codes.replace(old, code)
+    if (code !== undefined && this.#change(unit, code, place, runner) && isFirst) this.codes.replace(old, code)
     this.#count()
   }
 
@@ -164,26 +166,30 @@ export class CompiledUnits<Form> {
 
   /** Has a unit execute code of the second tier; those that share its code keep it. */
   promote(unit: LiveUnit, found: FoundCode<Form>, place: Place, runner: UnitRunner): void {
+    const code = this.#newCode(found, 2, place, runner)
+    if (code === undefined) return
     const family = unit.family.filter((each) => each !== unit)
     for (const each of family) each.family = family
     unit.family = [unit]
-    this.#change(unit, this.#newCode(found, 2, place, runner), place, runner)
+    this.#change(unit, code, place, runner)
   }
 
-  /** @param worse - code that this one is better than */
+  /** @param worse - code that this one is better than @returns undefined where the bytes have changed since they were decoded */
   #newCode(
     found: FoundCode<Form>,
     tier: JitTier,
     { lo, hi, page }: Place,
     runner: UnitRunner,
     worse?: UnitCode,
-  ): UnitCode {
-    const { compiler, memory, targets, statistics, onCode } = this.#parts
+  ): UnitCode | undefined {
+    const { compiler, memory, cache, targets, statistics, onCode } = this.#parts
     const { mode } = page
+    const instructions = copyInstructions(memory, cache, found)
+    if (instructions === undefined) return undefined
     const notes = onCode === undefined ? undefined : new CodeNotes()
     const emitted = compiler.compile(found, mode, runner.state, tier, this.#leaveEntry(mode), notes)
     const { module, codeEnd, codeBytes } = emitted
-    const source = codeSource(memory, found, tier, emitted, (record) => targets.of(record), compiler.sites)
+    const source = codeSource(found, instructions, tier, emitted, (record) => targets.of(record), compiler.sites)
     const compiled = new WebAssembly.Module(module as Uint8Array<ArrayBuffer>)
     const stored = this.#kept?.add(source, module, worse?.stored)
     const code = this.codes.add(compiled, module.length, source, stored)
@@ -194,8 +200,8 @@ export class CompiledUnits<Form> {
     onCode?.({
       module,
       mode,
-      instructions: compiledInstructions(source.instructions, address),
-      marks: notes!.marks(codeEnd, codeBytes, source.instructions.at),
+      instructions: compiledInstructions(instructions, address),
+      marks: notes!.marks(codeEnd, codeBytes, instructions.at),
     })
     return code
   }

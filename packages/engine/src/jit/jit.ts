@@ -29,7 +29,7 @@ import {
   type JitCounts,
   type JitOptions,
 } from './jit-options.ts'
-import type { JitTier } from './unit-code.ts'
+import { hashOf, type JitTier } from './unit-code.ts'
 import { JitStatistics, now, processorTime } from './jit-statistics.ts'
 import { MemorySites } from './memory-sites.ts'
 import { RegionDiscovery } from './region-discovery.ts'
@@ -442,6 +442,8 @@ function configurationOf<Form>({ memory, code, countersAt, instructionSet }: Jit
   return JSON.stringify({
     ...{ format: CODE_FORMAT, configuration, tier, countersAt },
     ...{ shared: memory.shared, firstEntry: code.tableEntries },
+    // Units call its functions by their entries; and it shows most of what compiling does.
+    interpreter: hashOf(code.bytes, 0, code.bytes.length, 0),
   })
 }
 

@@ -1,5 +1,4 @@
 import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
-import type { CodePage } from '../code-page.ts'
 import type { MissAction } from './memory-sites.ts'
 import type { RegionPage } from './region.ts'
 
@@ -73,12 +72,21 @@ export interface UnitCode extends CodeSource {
   better: UnitCode | undefined
 }
 
-/** Returns {@link CodeSource.key} of a place. @param length - bytes of its first instruction, which is within the page */
-export function codeKey({ u8 }: MachineMemory, { frame, mode }: CodePage, offset: number, length: number): number {
-  const start = frame * PAGE_BYTES + offset
-  let hash = Math.imul(mode * PAGE_BYTES + offset, 0x9e37_79b1)
-  for (let i = 0; i < length; i++) hash = Math.imul(hash ^ u8[start + i]!, 0x0100_0193)
+/** Returns a number for some bytes that other bytes hardly ever have. @param seed - for which the number differs, too */
+export function hashOf(bytes: Uint8Array, from: number, to: number, seed: number): number {
+  let hash = Math.imul(seed, 0x9e37_79b1)
+  for (let i = from; i < to; i++) hash = Math.imul(hash ^ bytes[i]!, 0x0100_0193)
   return hash >>> 0
+}
+
+/**
+ * Returns {@link CodeSource.key} of a place.
+ *
+ * @param offset - of its first instruction in its page
+ * @param bytes - have that instruction, which ends before `to`
+ */
+export function codeKey(mode: number, offset: number, bytes: Uint8Array, from: number, to: number): number {
+  return hashOf(bytes, from, to, mode * PAGE_BYTES + offset)
 }
 
 /** A field of a processor's state that compiled code takes for granted. */

@@ -6,7 +6,8 @@ import { FORM_SIGNATURE } from '../../src/index.ts'
 import { decodeCode, encodeCode } from '../../src/jit/kept/code-format.ts'
 import type { Line } from '../toy/assemble.ts'
 import { SYSTEM } from '../toy/encoding.ts'
-import { EAGER, run } from '../toy/run.ts'
+import { ToyProcessor } from '../toy/processor.ts'
+import { EAGER, HOT, machineOf, run } from '../toy/run.ts'
 
 const LOOP: readonly Line[] = [
   ...([{ op: 'movi', rd: 7, value: 1 }, { op: 'movi', rd: 0, value: 5000 }, 'again'] as Line[]),
@@ -61,6 +62,41 @@ describe('the second machine', () => {
     counts(keep)
     expect(counts(keep, LOOP, { called: ['add'] } as object)).toMatchObject({ units: 1, loaded: 0 })
     expect(new Set(keep.opened).size).toBe(2)
+  })
+
+  test('finds nothing where the interpreter, whose functions units call by number, is another one', () => {
+    const keep = new MemoryKeeper()
+    const loaded = ['add', 'sub'].map((called) => {
+      const hot = new Set([...HOT].filter((key) => key !== called))
+      return run(LOOP, { hot, jit: { ...EAGER, keep } }).jit!.counts.loaded
+    })
+    expect(loaded).toEqual([0, 0])
+  })
+})
+
+describe('code that another thread writes', () => {
+  const OTHER = LOOP.map((line) => (typeof line === 'object' && line.op === 'add' ? { ...line, rd: 2 } : line))
+  const [before, after] = [LOOP, OTHER].map((lines) => machineOf(lines).frames[0]!)
+  const changed = before!.findIndex((byte, i) => byte !== after![i])
+
+  test.each<[string, units: number, isIn: (emission?: boolean) => boolean]>([
+    ['before its bytes are copied', 0, (isOver) => isOver === undefined],
+    ['while it is compiled', 1, (isOver) => isOver === false],
+    ['before it is kept', 1, (isOver) => isOver === true],
+  ])('%s is no other code', (_, units, isIn) => {
+    const keep = new MemoryKeeper()
+    const write = (isOver?: boolean): void => {
+      if (isIn(isOver)) first.writeElsewhere(changed, after![changed]!)
+    }
+    const jit = { ...EAGER, threshold: 20, keep, onEmission: write }
+    const first: ToyProcessor = new ToyProcessor(machineOf(LOOP), { hot: HOT, jit })
+    first.run(20)
+    write()
+    for (let i = 0; i < 50; i++) first.run(1000)
+    expect([first.seen.halted, keep.codes.size]).toEqual([true, units])
+    // Each of them agrees with the reference.
+    counts(keep, OTHER)
+    counts(keep)
   })
 })
 

@@ -236,9 +236,19 @@ export class ToyCompiled implements CompiledInstructionSet<ToyForm> {
   readonly layout: StateLayout
   readonly #memory: MachineMemory
   readonly #called: ReadonlySet<Operation>
+  readonly #onEmission: (isOver: boolean) => void
 
-  /** @param called - operations whose functions units call */
-  constructor(memory: MachineMemory, layout: StateLayout, called: ReadonlySet<Operation>) {
+  /**
+   * @param called - operations whose functions units call
+   * @param onEmission - called before and after a unit is emitted
+   */
+  constructor(
+    memory: MachineMemory,
+    layout: StateLayout,
+    called: ReadonlySet<Operation>,
+    onEmission: (isOver: boolean) => void = () => {},
+  ) {
+    this.#onEmission = onEmission
     this.layout = layout
     this.#memory = memory
     this.#called = called
@@ -271,7 +281,14 @@ export class ToyCompiled implements CompiledInstructionSet<ToyForm> {
   }
 
   beginUnit(module: ModuleBuilder, unit: UnitDescription<ToyForm>): UnitSemantics<ToyForm> {
-    return new ToyUnit(module, this.#memory, this.layout, unit)
+    this.#onEmission(false)
+    const semantics = new ToyUnit(module, this.#memory, this.layout, unit)
+    const assumptions = semantics.assumptions()
+    semantics.assumptions = () => {
+      this.#onEmission(true)
+      return assumptions
+    }
+    return semantics
   }
 }
 

@@ -52,7 +52,7 @@ export class ToyDecoder implements RecordDecoder {
       u16[(record + R_FUNCTION) >>> 1] = op === undefined ? SYSTEM.undefined : bytes[start + 1]! & 7
       return length
     }
-    const registers = bytes[start + 1]!
+    const registers = length > 1 ? bytes[start + 1]! : 0
     u16[(record + R_RD) >>> 1] = S_REGISTERS + 8 * (registers & 7)
     u16[(record + R_RS) >>> 1] = S_REGISTERS + 8 * ((registers >> 3) & 7)
     let immediate = displacement(op, bytes, start)

@@ -102,6 +102,8 @@ export interface ToyOptions {
   readonly jit?: JitOptions & {
     /** Operations whose functions units call; none by default. */
     readonly called?: readonly Operation[]
+    /** Called when a unit is about to be emitted, and when it has been. */
+    readonly onEmission?: (isOver: boolean) => void
   }
 }
 
@@ -184,12 +186,17 @@ export class ToyProcessor implements CodeSpace<ToyTranslation> {
       },
     })
     if (jit !== undefined && hotAt !== undefined) {
-      const { called, ...options } = jit
-      const instructionSet = new ToyCompiled(memory, layout, new Set(called))
+      const { called, onEmission, ...options } = jit
+      const instructionSet = new ToyCompiled(memory, layout, new Set(called), onEmission)
       this.jit = new Jit({ memory, cache: this.cache, code, countersAt: hotAt, instructionSet }, options)
       this.jit.addTable(units)
     }
     this.#interpret = exports['run'] as (state: number, record: number) => number
+  }
+
+  /** Writes a byte of the first frame as another thread does, whose notice is still to come. */
+  writeElsewhere(offset: number, byte: number): void {
+    this.#memory.u8[this.#frames[0]! + offset] = byte
   }
 
   get seen(): Seen {

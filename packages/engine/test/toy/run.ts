@@ -10,7 +10,8 @@ import { Reference } from './reference.ts'
 
 /** Has all code compiled that a branch has come to twice. */
 export const EAGER: NonNullable<ToyOptions['jit']> = { threshold: 1, fewestInstructions: 1 }
-const HOT: ReadonlySet<string> = new Set(INLINABLE)
+/** The inlined forms. */
+export const HOT: ReadonlySet<string> = new Set(INLINABLE)
 const ENOUGH = 1_000_000
 /** A page of memory that maps a frame. */
 export const page = (frame: number): ToyPage => ({ frame, writable: true, device: false })
@@ -27,12 +28,11 @@ export interface RunOptions extends Partial<Pick<ToyMachine, 'pages' | 'frames' 
   readonly afterTurn?: (processor: ToyProcessor, turns: number) => void
 }
 
-/** Runs a program to its HALT, compiled and by the reference, which agree. */
-export function run(lines: readonly Line[], options: RunOptions = {}): ToyProcessor {
-  const { start = 0, jit = EAGER, budget = ENOUGH, hot = HOT, afterTurn, ...rest } = options
+/** A machine with a program. */
+export function machineOf(lines: readonly Line[], { start = 0, ...rest }: RunOptions = {}): ToyMachine {
   const linear = new Uint8Array(2 * PAGE_BYTES).fill(0xff)
   linear.set(assemble(lines).bytes, start)
-  const machine = {
+  return {
     relocated: false,
     pages: [page(0), page(1), page(0), undefined],
     frames: [linear.slice(0, PAGE_BYTES), linear.slice(PAGE_BYTES)],
@@ -41,6 +41,12 @@ export function run(lines: readonly Line[], options: RunOptions = {}): ToyProces
     handler: 0x800,
     ...rest,
   }
+}
+
+/** Runs a program to its HALT, compiled and by the reference, which agree. */
+export function run(lines: readonly Line[], options: RunOptions = {}): ToyProcessor {
+  const { jit = EAGER, budget = ENOUGH, hot = HOT, afterTurn, ...rest } = options
+  const machine = machineOf(lines, rest)
   const processor = new ToyProcessor(machine, { hot, jit })
   const reference = new Reference(machine)
   let turns = 0

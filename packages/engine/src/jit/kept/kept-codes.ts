@@ -33,8 +33,8 @@ export interface CodeStore {
 /** Opens stores of compiled code. Machines of one process may share it. */
 export interface CodeKeeper {
   /**
-   * Opens the store of code for an instruction set. The keeper tells apart all that code generation depends on, such as versions
-   * of programs.
+   * Opens the store of code for an instruction set. The keeper tells apart the versions of the packages that generate code; the
+   * configuration has a hash of the interpreter that they generate, not of all that compiles.
    *
    * @param instructionSet - its name: `x86`, `arm64`
    * @param configuration - all else that code depends on beside the guest's bytes: only code of the same may be found
