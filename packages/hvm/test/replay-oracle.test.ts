@@ -1,6 +1,6 @@
 import { STATE_IOREQ_NONE } from '@retrap/ioreq'
 import { AccessKind, AccessLog, AccessState } from '@retrap/replay'
-import { DEVICE_LOGGED } from '@retrap/x86-cpu'
+import { DEVICE_LOGGED, STATUS_FAULT } from '@retrap/x86-cpu'
 import { codes } from '@retrap/x86-decoder'
 import { TEST_LONG, withLong } from '@retrap/tooling/long'
 import { runSoak } from '@retrap/tooling/soak'
@@ -253,6 +253,17 @@ const mishaps: readonly (readonly [name: string, Mutation])[] = [
           if (ma >= 0) log.copyBytes(i, memory.u8, ma)
         }
         return prototype.cancel.call(log)
+      }
+    },
+  ],
+  [
+    'the address of a page fault in CR2 before its handler is entered',
+    ({ cpu, vcpu }) => {
+      const translate = vcpu.translate.bind(vcpu)
+      vcpu.translate = (lo, hi, rights, into, logged) => {
+        const status = translate(lo, hi, rights, into, logged)
+        if (status === STATUS_FAULT) cpu.registers.cr2 = (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)
+        return status
       }
     },
   ],

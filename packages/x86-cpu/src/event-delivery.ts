@@ -1,3 +1,4 @@
+import { linearAddress } from '@retrap/engine'
 import type { CpuCore } from './cpu-core.ts'
 import type { DebugHooks } from './system/breakpoints.ts'
 import {
@@ -11,7 +12,6 @@ import {
   EVENT_STOP,
   EVENT_VECTOR,
   MODE_64,
-  S_CR2,
   S_EVENTS,
   S_FAULT_VECTOR,
   S_MODE,
@@ -199,18 +199,17 @@ export class EventDelivery {
   }
 
   /** Reports an attempt, once: logged passes make it again. */
-  #tell({ vector, hasError, errorCode }: Delivery): void {
+  #tell({ vector, hasError, errorCode, addressLo, addressHi }: Delivery): void {
     if (++this.#attempts <= this.#told) return
     this.#told = this.#attempts
     const { type } = this.#event
     const isException = this.#attempts > 1 || (type !== EVENT_TYPE_EXTERNAL && type !== EVENT_TYPE_NMI)
     const isPageFault = isException && vector === VECTOR_PF
-    const [lo, hi] = [this.#u32[S_CR2 >>> 2]!, this.#u32[(S_CR2 >>> 2) + 1]!]
     this.#core.watched.event?.({
       kind: isException ? 'exception' : type === EVENT_TYPE_NMI ? 'nmi' : 'interrupt',
       vector,
       errorCode: hasError ? errorCode : undefined,
-      address: isPageFault ? (BigInt(hi) << 32n) | BigInt(lo) : undefined,
+      address: isPageFault ? linearAddress(addressLo, addressHi) : undefined,
     })
   }
 

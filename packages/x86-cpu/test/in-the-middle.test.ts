@@ -1,9 +1,10 @@
 /** What is left of an instruction that is cancelled, or that a save comes after, and when `run` comes back. */
-import { ds, ecx, qword, rbx, word } from '@retrap/x86-assembler'
+import { dr0, ds, ecx, qword, rax, rbx, word } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
-import { restoreVcpu, saveVcpu } from '../src/index.ts'
+import { STATUS_RETRY, restoreVcpu, saveVcpu } from '../src/index.ts'
 import {
   FLAG_IF,
+  FLAG_RF,
   SEG_LIMIT,
   SEG_BYTES,
   CS,
@@ -15,10 +16,12 @@ import {
   S_XMM,
 } from '../src/state-layout.ts'
 import { S_STEPPING, S_STEP_SUPPRESSED } from '../src/system/system-state.ts'
-import { BareCpu, CODE, GDT, PAGE_TABLE, STACK, initialState } from './support/bare-cpu.ts'
+import { BareCpu, CODE, GDT, IDT, PAGE_TABLE, STACK, TSS, initialState } from './support/bare-cpu.ts'
 
 const DEVICE = 0xa000
 const HANDLER = 0x4000
+/** A page that may be absent. */
+const PAGED = 0x7_0000
 const IRQ = 0x40
 const UD = 6
 const UD2 = [0x0f, 0x0b]
@@ -104,6 +107,67 @@ describe('a cancelled instruction', () => {
     expect([pc.rip, pc.register('rsp')]).toEqual([at('end'), BigInt(STACK)])
   })
 
+  test.each<[what: string, vector: number, prepare: (pc: BareCpu) => void]>([
+    [
+      'a page fault whose frame waits',
+      14,
+      (pc) => {
+        pc.program((asm) => asm.mov(rbx, qword(PAGED)))
+        pc.write64(PAGE_TABLE + 8 * (PAGED >>> 12), 0n)
+      },
+    ],
+    [
+      'the page fault of a frame of #UD, whose own frame waits',
+      14,
+      (pc) => {
+        pc.load(CODE, UD2)
+        pc.vector(UD, HANDLER)
+        pc.setRegister('rsp', PAGED + 0x800)
+        pc.write64(PAGE_TABLE + 8 * (PAGED >>> 12), 0n)
+      },
+    ],
+    ['an instruction breakpoint whose frame waits', 1, (pc) => pc.breakpoint(0, CODE, 1)],
+    [
+      'a general detect whose frame waits',
+      1,
+      (pc) => {
+        pc.program((asm) => asm.mov(rax, dr0))
+        pc.breakpoint(0, 0x7000, 1 << 13)
+      },
+    ],
+    [
+      'a data breakpoint before what waits',
+      1,
+      (pc) => {
+        pc.program((asm) => asm.movsb())
+        pc.setRegister('rsi', 0x7000)
+        pc.setRegister('rdi', DEVICE)
+        pc.breakpoint(0, 0x7000, 0x3_0001)
+      },
+    ],
+    [
+      'RF, and the operand waits',
+      1,
+      (pc) => {
+        pc.program((asm) => asm.mov(rbx, qword(DEVICE)))
+        pc.breakpoint(0, CODE, 1)
+        pc.cpu.setRflags(FLAG_RF | 2)
+      },
+    ],
+  ])('has written no register: %s', (_what, vector, prepare) => {
+    const pc = new BareCpu()
+    // The stack of exceptions is a device.
+    pc.vector(vector, HANDLER)
+    pc.write64(IDT + 16 * vector, pc.read64(IDT + 16 * vector) | (1n << 32n))
+    pc.write64(TSS + 0x24, BigInt(DEVICE + 0x800))
+    pc.host.devices.set(DEVICE >>> 12, SLOW)
+    prepare(pc)
+    const before = saveVcpu(pc.cpu)
+    expect(pc.run().reason).toBe('blocked')
+    pc.cpu.cancel()
+    expect(saveVcpu(pc.cpu)).toEqual(before)
+  })
+
   test('has raised no floating-point exception: VCVTPS2PH to a device', () => {
     const pc = new BareCpu()
     pc.cpu.u32[S_CR4 >>> 2]! |= 1 << 18
@@ -122,6 +186,19 @@ describe('a cancelled instruction', () => {
     expect(pc.run().reason).toBe('hlt')
     expect(pc.cpu.u32[S_MXCSR >>> 2]! & 0x3f).toBe(0x20)
   })
+})
+
+test('an instruction with RF whose bytes are not there yet does not meet its breakpoint when they come', () => {
+  const pc = new BareCpu()
+  pc.program((asm) => asm.nop().hlt())
+  pc.breakpoint(0, CODE, 1)
+  pc.cpu.setRflags(FLAG_RF | 2)
+  const translate = pc.host.translate.bind(pc.host)
+  pc.host.translate = () => STATUS_RETRY
+  expect(pc.run().reason).toBe('blocked')
+  expect(pc.cpu.u32[S_EFLAGS >>> 2]).toBe(FLAG_RF | 2)
+  pc.host.translate = translate
+  expect([pc.run().reason, pc.rip]).toEqual(['hlt', CODE + 2])
 })
 
 describe('what waits for the next instruction', () => {

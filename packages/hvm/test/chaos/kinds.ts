@@ -287,6 +287,8 @@ export function drawStart(rng: Rng, program: Program, entry: Entry, after: Uint8
     linear = TABLE_CODE + (code & 0xfff)
     set(RBX, WINDOW + 0x100 + rng.below(0x80) - base)
     set(RDI, WINDOW + 0x200 + rng.below(0x80) - base)
+    // The entry of the page with the stack is code too: a fault's frame sets A and D there.
+    if (mode.supervisor && rng.below(2) === 1) set(RSP, WINDOW + 0x1800 - base)
     clearAccessed = true
   }
   const frame = drawFrame(rng, program, entry)

@@ -530,7 +530,6 @@ export class Oracle {
     // It has changed nothing so far, whatever the others do.
     adversary.undo()
     before.adoptAccessed(wild)
-    if (this.#delivers) before.adoptFaultAddress(wild)
     if (this.#delivers && own && start.form.includes('GATHER')) before.gatherElements()
     let wrong = compareRegisters(calm, wild) ?? compareRam(calm, wild)
     if (wrong !== undefined) return `while it waits for ${waiting}, ${wrong}`

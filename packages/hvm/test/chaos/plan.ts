@@ -1,7 +1,7 @@
 /** Draws what is to happen to an instruction while it waits. */
 import type { Rng } from '@retrap/tooling/soak'
 import { HAPPENINGS, UNDISTURBING } from './events.ts'
-import type { Plan } from './events.ts'
+import type { Plan, WaitingFor } from './events.ts'
 import type { Start } from './kinds.ts'
 import { MODES } from './layout.ts'
 import type { Mode } from './layout.ts'
@@ -18,7 +18,7 @@ const OTHER_FRAMES = [0xb, 0xc, 0xd, 0xe, 0xf, 0x12, 0x14, 0x15, 0x16, 0x17, 0x1
  */
 export function drawPlan(
   rng: Rng,
-  { flags, followed, interrupts, repeats }: Start,
+  { form, flags, followed, interrupts, repeats }: Start,
   { paging }: Mode,
 ): Plan | undefined {
   if (rng.below(8) === 0) return undefined
@@ -32,7 +32,7 @@ export function drawPlan(
   return {
     happening,
     left: 1,
-    only: pagedOut < 0 && rng.below(repeats ? 4 : 2) > 0 ? (repeats ? 'iterations' : 'second half') : undefined,
+    only: pagedOut < 0 ? waitOf(rng, form, repeats) : undefined,
     pagedOut,
     heard: rng.below(2) === 1,
     drained: rng.below(4) === 3,
@@ -40,6 +40,14 @@ export function drawPlan(
     context: undefined,
     switchesTask: false,
   }
+}
+
+/** The waits that few instructions have get most of the weight: of code in a page table, the page fault of what follows it. */
+function waitOf(rng: Rng, form: string, repeats: boolean): WaitingFor | undefined {
+  const draw = rng.below(4)
+  if (repeats) return draw > 0 ? 'iterations' : undefined
+  if (form === 'own walk') return draw > 0 ? 'event delivery' : undefined
+  return ([undefined, undefined, 'second half', 'event delivery'] as const)[draw]
 }
 
 function pick<T>(rng: Rng, among: readonly T[]): T {

@@ -85,14 +85,6 @@ export class Rewound {
   }
 
   /**
-   * A page fault whose delivery waits has its address in CR2 already (Intel SDM vol. 3A, "Control Registers": it is loaded
-   * when the fault is generated).
-   */
-  adoptFaultAddress({ cpu }: ChaosMachine): void {
-    this.#machine.cpu.registers.cr2 = cpu.registers.cr2
-  }
-
-  /**
    * The devices have seen what they have: of a cancelled instruction, what has been asked for has happened, and is a
    * beginning of what it asks for undisturbed (`reference/replay.md`, "Cancellation": the answer still arrives, and is
    * dropped).
@@ -135,5 +127,7 @@ export class Rewound {
       const set = (other.ram[at] as number) & ~(ram[at] as number) & ACCESSED_DIRTY
       ram[at]! |= set & (this.#after[at] as number)
     }
+    // They may lie in code, which the machine has decoded on its way here.
+    this.#machine.codeHasChanged()
   }
 }

@@ -1,5 +1,5 @@
 import type { AccessLog } from '@retrap/replay'
-import { S_ANSWERED, S_LOGGED, S_SHADOW } from '../state-layout.ts'
+import { FLAG_RF, S_ANSWERED, S_EFLAGS, S_LOGGED, S_SHADOW } from '../state-layout.ts'
 import { S_PENDING_DEBUG } from '../system/system-state.ts'
 
 /** The facts that tell one IN or OUT from another. */
@@ -47,6 +47,7 @@ export class Pass {
   port = 0
   length = 0
   #debugBefore = 0
+  #resumeBefore = 0
   #shadowBefore = 0
   /** Instructions that had retired when S_SHADOW was last taken away. */
   #retiredBefore = 0
@@ -79,9 +80,10 @@ export class Pass {
 
   // ---------------------------------------------------------------- before an instruction
 
-  /** Remembers what an instruction that does not retire leaves as it was: pending debug conditions. */
+  /** Remembers what an instruction or a delivery that is cancelled leaves as it was: pending debug conditions, and RF. */
   begin(): void {
     this.#debugBefore = this.#u32[S_PENDING_DEBUG >>> 2]!
+    this.#resumeBefore = this.#u32[S_EFLAGS >>> 2]! & FLAG_RF
   }
 
   /** Ends the shadow of STI or MOV SS: the instruction that it protects is next. */
@@ -96,9 +98,11 @@ export class Pass {
     this.#u32[S_PENDING_DEBUG >>> 2] = this.#debugBefore
   }
 
-  /** Puts the shadow back if nothing has retired since it was taken away. */
+  /** Puts the shadow and RF back if nothing has retired since they were taken away. */
   restoreShadow(retired: number): void {
-    if (retired === this.#retiredBefore) this.#u32[S_SHADOW >>> 2] = this.#shadowBefore
+    if (retired !== this.#retiredBefore) return
+    this.#u32[S_SHADOW >>> 2] = this.#shadowBefore
+    this.#u32[S_EFLAGS >>> 2]! |= this.#resumeBefore
   }
 
   // ---------------------------------------------------------------- plain passes that wait in place
@@ -145,7 +149,8 @@ export class Pass {
   startLogging(state: number): void {
     this.#state = state
     this.log.begin()
-    if (state !== PASS_EVENT) this.#counts.loggedPasses++
+    if (state === PASS_EVENT) this.begin()
+    else this.#counts.loggedPasses++
   }
 
   /** Begins a logged pass; every access from here is recorded or replayed. */
@@ -182,10 +187,10 @@ export class Pass {
   /** Forgets what is in the middle: an answer that arrives later is dropped. */
   cancel(retired: number): void {
     this.log.cancel()
+    if (this.active) this.restoreDebug()
     // An instruction that has not begun is still in the shadow.
     if (this.active && this.#state !== PASS_EVENT) this.restoreShadow(retired)
     this.#u32[S_ANSWERED >>> 2] = 0
-    this.#debugBefore = 0
     this.finish()
   }
 }

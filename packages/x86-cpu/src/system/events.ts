@@ -137,10 +137,10 @@ export function isDoubleFault(first: number, second: number): boolean {
 
 const delivery = new Delivery()
 
-/** DR6, DR7 and CR2 as an exception's delivery leaves them, whether its handler is reached or not. */
-function recordException(s: System, event: PendingEvent): void {
-  if (event.vector === VECTOR_PF) s.set64(S_CR2, event.addressLo, event.addressHi)
-  if (event.vector !== VECTOR_DB) return
+/** Writes CR2, DR6 and DR7 as a delivery that has ended leaves them, whether a handler is reached or not. */
+function recordExceptions(s: System, event: PendingEvent): void {
+  s.set64(S_CR2, delivery.addressLo, delivery.addressHi)
+  if (event.type !== EVENT_TYPE_EXCEPTION || event.vector !== VECTOR_DB) return
   // B0–B3 are those of this exception; BD, BS, BT stay until software clears them.
   const old = s.get(DR6_OFFSET)
   s.set(DR6_OFFSET, (old & ~0xf) | (event.debugBits & DR6_CONDITIONS) | DR6_FIXED)
@@ -157,15 +157,18 @@ export type QuickDelivery = (what: Delivery) => boolean
 /**
  * Delivers an event, and whatever goes wrong on the way: a further exception, a double fault, shutdown.
  *
- * A replay unit of its own: after STATUS_RETRY or STATUS_RESTART nothing has changed but CR2 and DR6, and the same event
- * is delivered again.
+ * A replay unit of its own: after STATUS_RETRY or STATUS_RESTART nothing has changed, and the same event is delivered
+ * again.
  *
  * @returns STATUS_JUMP or STATUS_EXIT when a handler has been entered; STATUS_EXIT with S_ACTIVITY = ACTIVITY_SHUTDOWN
  *   after a triple fault; STATUS_RETRY; STATUS_RESTART
  */
 export function deliverEvent(s: System, event: PendingEvent, deliverQuickly: QuickDelivery): number {
   if (event.type === EVENT_TYPE_SMI) return attempt(s, enterSystemManagement)
-  recordException(s, event)
+  let exception = event.type === EVENT_TYPE_EXCEPTION
+  const paged = exception && event.vector === VECTOR_PF
+  delivery.addressLo = paged ? event.addressLo : s.get(S_CR2)
+  delivery.addressHi = paged ? event.addressHi : s.get(S_CR2 + 4)
   delivery.vector = event.vector
   delivery.source = SOURCE_EVENT
   delivery.hasError = event.hasError
@@ -173,11 +176,11 @@ export function deliverEvent(s: System, event: PendingEvent, deliverQuickly: Qui
   delivery.returnLo = s.get(S_RIP)
   delivery.returnHi = s.get(S_RIP + 4)
   delivery.resume = event.resume
-  let exception = event.type === EVENT_TYPE_EXCEPTION
   for (;;) {
     const status = deliverQuickly(delivery) ? 0 : attempt(s, deliverLatched)
     if (status !== STATUS_FAULT) {
       if (status !== 0) return status
+      recordExceptions(s, event)
       s.set(S_SHADOW, 0)
       s.set(S_ACTIVITY, ACTIVITY_RUNNING)
       s.cpu.endMonitor()
@@ -185,8 +188,12 @@ export function deliverEvent(s: System, event: PendingEvent, deliverQuickly: Qui
       return s.retired()
     }
     const second = s.get(S_FAULT_VECTOR)
-    if (second === VECTOR_PF) s.set64(S_CR2, s.get(S_FAULT_ADDRESS), s.get(S_FAULT_ADDRESS + 4))
+    if (second === VECTOR_PF) {
+      delivery.addressLo = s.get(S_FAULT_ADDRESS)
+      delivery.addressHi = s.get(S_FAULT_ADDRESS + 4)
+    }
     if (exception && delivery.vector === VECTOR_DF) {
+      recordExceptions(s, event)
       s.set(S_ACTIVITY, ACTIVITY_SHUTDOWN)
       return STATUS_EXIT
     }

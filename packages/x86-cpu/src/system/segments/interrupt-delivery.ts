@@ -62,6 +62,9 @@ export class Delivery {
   source: number = SOURCE_EVENT
   hasError = false
   errorCode = 0
+  /** Of an event, what CR2 is to hold. */
+  addressLo = 0
+  addressHi = 0
   /** RIP to return to. */
   returnLo = 0
   returnHi = 0
