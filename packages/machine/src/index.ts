@@ -6,6 +6,25 @@
 export { ACPI_DEFAULT_BASE, buildAcpiTables } from './acpi/index.ts'
 export type { AcpiBoard, AcpiHpet, AcpiSerialPort, AcpiTables } from './acpi/index.ts'
 export { describeThrown } from '@retrap/device/host'
+export { COMBINED_DEVICES, combinationOf, combinations, combinedMachines } from './combinations/cells.ts'
+export type {
+  CombinationCell,
+  CombinedDevice,
+  CombinedDeviceRow,
+  CombinedMachine,
+  ModelPlacement,
+} from './combinations/cells.ts'
+export { REFUSALS, refusalOf, requireSupported } from './combinations/combinations.ts'
+export type {
+  CombinationRule,
+  DeviceTrait,
+  MachineBoard,
+  MachineRun,
+  MachineTrait,
+  MachineVerb,
+} from './combinations/combinations.ts'
+export { traitsOf } from './combinations/traits.ts'
+export type { ComposedOptions } from './combinations/traits.ts'
 export type { CrashDetail } from './life/crash.ts'
 export type { PcForkOptions } from './fork/fork-options.ts'
 export type { PcForks } from './fork/fork-room.ts'

@@ -1,0 +1,167 @@
+import {
+  type MachineBoard,
+  type DeviceTrait,
+  refusalOf,
+  type MachineRun,
+  type MachineTrait,
+  type MachineVerb,
+} from './combinations.ts'
+import { noteRecordedModels } from './traits.ts'
+
+/** Where device models are: those of the board and its devices, or those of the caller's in a Worker, in a process, on another host. */
+export type ModelPlacement = 'inline' | 'deferred' | 'worker' | 'controllers' | 'model-worker' | 'process' | 'remote'
+
+/** The traits of each place. */
+const PLACEMENTS: Readonly<Record<ModelPlacement, readonly MachineTrait[]>> = {
+  inline: ['inline'],
+  deferred: ['deferred'],
+  worker: ['worker'],
+  controllers: ['inline', 'controllers'],
+  'model-worker': ['inline', 'server', 'shared'],
+  process: ['inline', 'server'],
+  remote: ['inline', 'server'],
+}
+
+const EVERY: readonly MachineBoard[] = ['pc', 'q35', 'virt']
+const WITH_PORTS: readonly MachineBoard[] = ['q35', 'virt']
+const OF_PC: readonly MachineBoard[] = ['pc', 'q35']
+
+/** A device of the table. */
+export interface CombinedDeviceRow {
+  /** Boards whose options have a name for it. */
+  readonly boards: readonly MachineBoard[]
+  /** The traits of a machine that has it. */
+  readonly traits: readonly DeviceTrait[]
+}
+
+const row = (boards: readonly MachineBoard[], ...traits: CombinedDeviceRow['traits']): CombinedDeviceRow => ({
+  boards,
+  traits,
+})
+
+/** The name of a device of the table. */
+export type CombinedDevice =
+  | ('board' | Exclude<DeviceTrait, 'controller-behind' | 'own-behind' | 'usb-device-behind'>)
+  | ('usb-device, usb-input' | 'usb-device behind a port' | 'net behind a port' | 'share behind a port')
+
+/** The devices of the table, by name. `board` is a machine with its board's own alone. */
+export const COMBINED_DEVICES: Readonly<Record<CombinedDevice, CombinedDeviceRow>> = {
+  board: row(EVERY),
+  ide: row(['pc'], 'ide'),
+  sata: row(WITH_PORTS, 'sata'),
+  floppy: row(EVERY, 'floppy'),
+  'virtio-disk': row(EVERY, 'virtio-disk'),
+  nvme: row(EVERY, 'nvme'),
+  scsi: row(EVERY, 'scsi'),
+  'usb-disk': row(EVERY, 'usb-disk'),
+  'usb-input': row(EVERY, 'usb-input'),
+  'usb-device': row(EVERY, 'usb-device'),
+  'usb-device, usb-input': row(EVERY, 'usb-device', 'usb-input'),
+  'usb-device behind a port': row(WITH_PORTS, 'usb-device', 'usb-device-behind', 'root-port'),
+  rng: row(EVERY, 'rng'),
+  console: row(EVERY, 'console'),
+  net: row(EVERY, 'net'),
+  'net behind a port': row(WITH_PORTS, 'net', 'controller-behind', 'root-port'),
+  'virtio-input': row(EVERY, 'virtio-input'),
+  share: row(EVERY, 'share'),
+  'share behind a port': row(WITH_PORTS, 'share', 'own-behind', 'root-port'),
+  vsock: row(EVERY, 'vsock'),
+  'virtio-device': row(EVERY, 'virtio-device'),
+  'virtio-mmio': row(['virt'], 'virtio-mmio'),
+  e1000: row(EVERY, 'e1000'),
+  ac97: row(EVERY, 'ac97'),
+  vga: row(EVERY, 'vga'),
+  ramfb: row(EVERY, 'ramfb'),
+  flash: row(EVERY, 'flash'),
+  'root-port': row(EVERY, 'root-port'),
+  generation: row(OF_PC, 'generation'),
+  model: row(EVERY, 'model'),
+  'deterministic-model': row(EVERY, 'deterministic-model'),
+}
+
+const NAMES = Object.keys(COMBINED_DEVICES) as CombinedDevice[]
+
+/** Devices that options of `plug` can name. */
+const PLUGGED: readonly CombinedDevice[] = [
+  ...(['ide', 'sata', 'floppy', 'virtio-disk', 'nvme', 'scsi', 'usb-disk', 'usb-input', 'usb-device'] as const),
+  ...(['rng', 'console', 'net', 'virtio-input', 'share', 'vsock', 'virtio-device', 'e1000', 'ac97'] as const),
+]
+
+/** Verbs of a machine that is there. */
+const VERBS: readonly MachineVerb[] = ['save', 'restore', 'checkpoint', 'fork', 'reverse', 'migrate', 'plug', 'gdb']
+/** Verbs that make a machine, and the run that it then has. */
+const MAKING: Partial<Readonly<Record<MachineVerb, MachineRun>>> = {
+  make: 'plain',
+  record: 'recorded',
+  'record-on': 'recorded',
+  replay: 'replayed',
+}
+
+/** A machine of the table. */
+export interface CombinedMachine {
+  /** The machine's board. */
+  readonly board: MachineBoard
+  /** The guest sees Xen's interface. */
+  readonly xen: boolean
+  /** A PC has system-management mode. */
+  readonly smm: boolean
+  /** Where its device models are. */
+  readonly placement: ModelPlacement
+  /** With the verb `plug` it is the device that is plugged into a root port of a machine without any other. */
+  readonly device: CombinedDevice
+  /** The source of time: the host, or instructions. */
+  readonly clock: 'real' | 'deterministic'
+}
+
+/** An operation of a machine, and the reason where it is refused. */
+export interface CombinationCell extends CombinedMachine {
+  /** The operation. */
+  readonly verb: MachineVerb
+  /** The machine's run; with a verb that makes one, the run that it gets. */
+  readonly run: MachineRun
+  /** A sentence; absent: it is supported. */
+  readonly refused?: string
+}
+
+/** The machines of the table, in a fixed order. Some of them cannot be made: see {@link combinationOf}. */
+export function* combinedMachines(): Generator<CombinedMachine> {
+  for (const board of EVERY)
+    for (const xen of [false, true])
+      for (const smm of board === 'virt' ? [false] : [false, true])
+        for (const placement of Object.keys(PLACEMENTS) as ModelPlacement[])
+          for (const device of NAMES.filter((name) => COMBINED_DEVICES[name].boards.includes(board)))
+            for (const clock of ['real', 'deterministic'] as const) yield { board, xen, smm, placement, device, clock }
+}
+
+/** All combinations, in a fixed order. */
+export function* combinations(): Generator<CombinationCell> {
+  for (const machine of combinedMachines()) {
+    for (const [verb, run] of Object.entries(MAKING)) yield combinationOf(machine, verb as MachineVerb, run)
+    for (const run of ['plain', 'recorded', 'replayed'] as const) {
+      if (run !== 'plain' && machine.clock === 'real') continue
+      for (const verb of VERBS)
+        if (verb !== 'plug' || PLUGGED.includes(machine.device)) yield combinationOf(machine, verb, run)
+    }
+  }
+}
+
+/** The cell of a machine, a verb and a run. A machine that cannot be made, recorded or replayed refuses everything. */
+export function combinationOf(machine: CombinedMachine, verb: MachineVerb, run: MachineRun): CombinationCell {
+  const { board, xen, smm, placement, device, clock } = machine
+  const traits = new Set<MachineTrait>([board, clock, run, ...PLACEMENTS[placement]])
+  // An Arm board shares no memory with models elsewhere.
+  if (board === 'virt') traits.delete('shared')
+  if (xen) traits.add('xen')
+  if (smm) traits.add('smm')
+  const add = (): void => {
+    for (const trait of COMBINED_DEVICES[device].traits) traits.add(trait)
+    noteRecordedModels(traits)
+  }
+  if (verb !== 'plug') add()
+  const made = refusalOf('make', traits) ?? (run === 'plain' ? undefined : refusalOf(RUNS[run], traits))
+  if (verb === 'plug') add()
+  const refused = made ?? refusalOf(verb, traits)
+  return { ...machine, verb, run, ...(refused !== undefined && { refused }) }
+}
+
+const RUNS = { recorded: 'record', replayed: 'replay' } as const

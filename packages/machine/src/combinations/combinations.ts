@@ -1,0 +1,195 @@
+/**
+ * The table of combinations: what a machine is made of, what is done with it, and what of that is refused. Every entry of a
+ * machine and of the command line asks it, and `--help` and the documentation print it.
+ */
+import { MachineError, type MachineErrorCode } from '../errors.ts'
+
+/** The boards. */
+export type MachineBoard = 'pc' | 'q35' | 'virt'
+
+/** An operation of a machine. `record-on` records from a snapshot or a fork on, `reverse` goes backwards in a debugger. */
+export type MachineVerb =
+  | 'make'
+  | 'save'
+  | 'restore'
+  | 'checkpoint'
+  | 'fork'
+  | 'record'
+  | 'record-on'
+  | 'replay'
+  | 'reverse'
+  | 'migrate'
+  | 'plug'
+  | 'gdb'
+
+/** Whether the run is a plain one, is recorded, or is a recorded one that runs again. */
+export type MachineRun = 'plain' | 'recorded' | 'replayed'
+
+/** Devices beside the board's own. `model` is one of the caller's, `behind` says that a device is behind a root port. */
+export type DeviceTrait =
+  | ('ide' | 'sata' | 'floppy' | 'virtio-disk' | 'nvme' | 'scsi' | 'usb-disk' | 'usb-input' | 'usb-device')
+  | ('rng' | 'console' | 'net' | 'virtio-input' | 'share' | 'vsock' | 'virtio-device' | 'virtio-mmio' | 'e1000')
+  | ('ac97' | 'vga' | 'ramfb' | 'flash' | 'root-port' | 'generation' | 'model' | 'deterministic-model')
+  | ('controller-behind' | 'own-behind' | 'usb-device-behind')
+
+/**
+ * A property of a machine that rules look at. Where models are: `inline`, `deferred` or `worker` of the board's, `controllers`
+ * in a Worker, `server` for models of the caller's elsewhere, which may write the guest's memory where that is `shared`.
+ * `recorded-models` are those whose doings are in a recording.
+ */
+export type MachineTrait =
+  | (MachineBoard | MachineRun | DeviceTrait | 'xen' | 'smm' | 'real' | 'deterministic')
+  | ('inline' | 'deferred' | 'worker' | 'controllers' | 'server' | 'shared' | 'recorded-models')
+
+/** A refusal. */
+export interface CombinationRule {
+  /** The operations that are refused. */
+  readonly verbs: readonly MachineVerb[]
+  /** The machine has one trait of each list. */
+  readonly when: readonly (readonly MachineTrait[])[]
+  /** The reason, with what is expected or what to do instead. */
+  readonly why: string
+}
+
+const RECORDING: readonly MachineVerb[] = ['record', 'record-on', 'replay']
+const GATED: readonly MachineTrait[] = ['recorded', 'replayed']
+
+/** The refusals. Of several that hold the first is told. */
+export const REFUSALS: readonly CombinationRule[] = [
+  {
+    verbs: ['make'],
+    when: [['smm'], ['deferred', 'worker']],
+    why: "smm true: expected devicePlacement 'inline', as an SMI comes with its instruction; leave one of them out",
+  },
+  {
+    verbs: ['make'],
+    when: [['controllers'], ['virt']],
+    why: "controllerPlacement: the controllers of an Arm board stay in its thread; leave it out, or use devicePlacement 'deferred'",
+  },
+  {
+    verbs: ['make'],
+    when: [['controllers'], ['deterministic'], ['plain']],
+    why: 'controllerPlacement: a machine whose clock is deterministic waits for its disks in its own thread; leave it out',
+  },
+  {
+    verbs: ['make'],
+    when: [['controllers'], ['xen']],
+    why: 'controllerPlacement: a guest of Xen unplugs disks, which have to be in the machine’s thread; leave it out',
+  },
+  {
+    verbs: ['make'],
+    when: [['controllers'], ['controller-behind']],
+    why: 'controllerPlacement: a disk or network card behind a root port has to be in the machine’s thread; leave one of them out',
+  },
+  { verbs: ['make'], when: [['root-port'], ['pc']], why: "rootPorts: a 'pc' has none: expected machine 'q35'" },
+  {
+    verbs: ['make'],
+    when: [['floppy'], ['virt']],
+    why: 'drives: an Arm board has no floppy drives: expected another interface',
+  },
+  { verbs: RECORDING, when: [['real']], why: "clock: expected 'deterministic'" },
+  { verbs: RECORDING, when: [['virt'], ['flash']], why: 'flash: expected none; start a kernel by itself' },
+  {
+    verbs: RECORDING,
+    when: [['virt'], ['virtio-mmio']],
+    why: 'virtioMmio: expected none; put the devices on the PCI bus, by virtio',
+  },
+  { verbs: RECORDING, when: [['virt'], ['worker']], why: "devicePlacement: expected 'inline' or 'deferred'" },
+  { verbs: ['record-on'], when: [['virt']], why: 'snapshot: expected none; record from power-on' },
+  {
+    verbs: RECORDING,
+    when: [['own-behind']],
+    why: 'virtio: a share, a vsock or a device of your own behind a root port; leave its port out',
+  },
+  {
+    verbs: RECORDING,
+    when: [['usb-device-behind']],
+    why: 'usb: a device of your own behind a root port; leave the port out',
+  },
+  {
+    verbs: RECORDING,
+    when: [['usb-device'], ['usb-input']],
+    why: 'usb: a device of your own beside a keyboard, mouse or tablet, whose keys go through another model; leave those out',
+  },
+  {
+    verbs: ['record-on'],
+    when: [['recorded-models']],
+    why: 'a snapshot or a fork: models whose doings are recorded begin at power-on; record from there',
+  },
+  {
+    verbs: ['save', 'restore', 'checkpoint', 'gdb', 'reverse'],
+    when: [['virt'], GATED],
+    why: 'an Arm board that is recorded or replayed has no checkpoints and no debugger; record it to its end',
+  },
+  {
+    verbs: ['save'],
+    when: [GATED, ['recorded-models']],
+    why: 'what some device models do is in the recording, and not how they are; save a machine that is not recorded',
+  },
+  {
+    verbs: ['restore', 'checkpoint'],
+    when: [GATED],
+    why: 'its run is recorded or replayed, and the recording would not be of one run',
+  },
+  { verbs: ['reverse'], when: [['plain']], why: 'its run is not recorded; record it first' },
+  {
+    verbs: ['gdb', 'reverse'],
+    when: [['recorded'], ['deterministic-model']],
+    why: 'deterministic models of the caller cannot be in two machines; end the recording, then debug its replay',
+  },
+  { verbs: ['fork', 'migrate', 'plug'], when: [GATED], why: 'its run is recorded or replayed' },
+  {
+    verbs: ['fork'],
+    when: [['shared', 'controllers']],
+    why: 'its memory is shared with other threads: leave sharedMemory and controllerPlacement out',
+  },
+  { verbs: ['fork'], when: [['worker']], why: "its board is in another thread: use 'inline' or 'deferred'" },
+  { verbs: ['fork'], when: [['server']], why: 'it has deviceServers: give it these models as devices' },
+  { verbs: ['migrate'], when: [['virt']], why: 'only a PC can be moved' },
+  {
+    verbs: ['checkpoint', 'migrate'],
+    when: [['controllers']],
+    why: 'controllers in another thread write its memory, and do not say so in advance; leave controllerPlacement out',
+  },
+  {
+    verbs: ['checkpoint', 'migrate'],
+    when: [['shared'], ['server']],
+    why: 'device models in other threads write its memory, and do not say so in advance; leave sharedMemory out',
+  },
+  { verbs: ['plug'], when: [['pc', 'virt']], why: "only root ports of a 'q35' have hot plug" },
+  {
+    verbs: ['plug'],
+    when: [['ide', 'sata', 'floppy', 'scsi', 'usb-disk']],
+    why: "a drive behind a root port has interface 'virtio' or 'nvme'",
+  },
+]
+
+/** How a refusal of a verb begins, and its code. */
+const HEADS: Readonly<Record<MachineVerb, readonly [MachineErrorCode, string]>> = {
+  make: ['ERR_OPTION', ''],
+  save: ['ERR_SNAPSHOT', 'this machine cannot be saved: '],
+  restore: ['ERR_SNAPSHOT', 'this machine cannot go back: '],
+  checkpoint: ['ERR_SNAPSHOT', 'this machine cannot have a checkpoint: '],
+  fork: ['ERR_FORK', 'this machine cannot be forked: '],
+  record: ['ERR_OPTION', 'a run with this cannot be recorded: '],
+  'record-on': ['ERR_OPTION', 'a run with this cannot be recorded: '],
+  replay: ['ERR_OPTION', 'a run with this cannot be replayed: '],
+  reverse: ['ERR_OPTION', 'this machine cannot go back in a debugger: '],
+  migrate: ['ERR_OPTION', 'this machine cannot be moved: '],
+  plug: ['ERR_OPTION', 'devices cannot be plugged in or out: '],
+  gdb: ['ERR_OPTION', 'this machine cannot be debugged: '],
+}
+
+/** Says why something is refused to a machine with these traits, as a sentence; undefined: it is supported. */
+export function refusalOf(verb: MachineVerb, traits: ReadonlySet<MachineTrait>): string | undefined {
+  const rule = REFUSALS.find(
+    ({ verbs, when }) => verbs.includes(verb) && when.every((some) => some.some((trait) => traits.has(trait))),
+  )
+  return rule && HEADS[verb][1] + rule.why
+}
+
+/** Refuses what the table refuses. @throws MachineError `ERR_OPTION`, `ERR_SNAPSHOT` or `ERR_FORK` */
+export function requireSupported(verb: MachineVerb, traits: ReadonlySet<MachineTrait>): void {
+  const refusal = refusalOf(verb, traits)
+  if (refusal !== undefined) throw new MachineError(HEADS[verb][0], refusal)
+}
