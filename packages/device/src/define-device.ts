@@ -2,6 +2,7 @@ import type { AccessRequest, AccessSize, RangeHandler, RegionOptions, Word64 } f
 import type { DeviceContext, DeviceModel } from './device-model.ts'
 import { DeviceError } from './errors.ts'
 import type { InvalidatedFrames } from './guest-memory.ts'
+import type { PciBus } from './pci-function.ts'
 
 /** Holds the handlers of a {@link DeviceDefinition} or of one of its ranges. */
 export interface DeviceHandlers {
@@ -108,6 +109,33 @@ export function defineDevice(definition: DeviceDefinition): DeviceModel {
     ...(definition.save && { save: () => definition.save!() }),
     ...(definition.restore && { restore: (state: unknown) => definition.restore!(state) }),
   }
+}
+
+/**
+ * Puts a model behind a port: its functions are on the port's bus, as device 0, wherever it adds them itself.
+ *
+ * @param busName - the port's
+ * @returns a model that is this one otherwise
+ */
+export function behindPort(model: DeviceModel, busName: string): DeviceModel {
+  const attach = (context: DeviceContext): void => {
+    // The buses of bridges that are part of the device.
+    const own = new Set<number | string | undefined>()
+    const add: PciBus['add'] = (options) => {
+      if (options.bridge !== undefined) own.add(options.bridge.busName)
+      return context.pci.add(own.has(options.bus) ? options : { ...options, bus: busName, device: 0 })
+    }
+    model.attach({ ...context, pci: { add } })
+  }
+  // A proxy may not answer for another's frozen members: it stands before an object that inherits them.
+  return new Proxy(Object.create(model) as DeviceModel, {
+    get(_, key) {
+      if (key === 'attach') return attach
+      const value: unknown = Reflect.get(model, key)
+      // Classes may have private members.
+      return typeof value === 'function' ? (value.bind(model) as unknown) : value
+    },
+  })
 }
 
 const FUNCTIONS = [

@@ -86,4 +86,10 @@ export type {
   PixelFormat,
 } from './backends/display.ts'
 export type { InputBackend, InputClient, InputEvent } from './backends/input.ts'
-export { defineDevice, type DeviceDefinition, type DeviceHandlers, type DeviceRange } from './define-device.ts'
+export {
+  behindPort,
+  defineDevice,
+  type DeviceDefinition,
+  type DeviceHandlers,
+  type DeviceRange,
+} from './define-device.ts'

@@ -1,4 +1,4 @@
-import type { BlockBackend, PacketBackend } from '@retrap/device'
+import { behindPort, type BlockBackend, type DeviceModel, type PacketBackend } from '@retrap/device'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createPc, type Pc, type PcOptions, type PcPluggable } from '../src/index.ts'
@@ -176,6 +176,50 @@ test('no two cards have one address', async () => {
   expect(['virtio-net-9', 'virtio-net-rp', 'virtio-net-rp3'].map(lastByte)).toEqual([0x56, 0x57, 0x59])
 })
 
+/** A card of a caller's: an identity, and a counter behind BAR 0. */
+function ownCard(name = 'card'): DeviceModel & { gone: boolean } {
+  let count = 0
+  return {
+    name,
+    gone: false,
+    attach: ({ pci }) =>
+      void pci.add({
+        device: 9,
+        vendorId: 0x1234,
+        deviceId: 0x5678,
+        classCode: 0xff0000,
+        bars: [{ index: 0, kind: 'memory', bytes: 4096, handler: { read: () => ++count, write() {} } }],
+      }),
+    removed() {
+      this.gone = true
+    },
+    save: () => ({ version: 1, count }),
+    restore: (state) => void ({ count } = state as { count: number }),
+  }
+}
+const CARD_IDENTITY = 0x5678_1234
+
+test("a device model of the caller's is plugged in, saved with the machine, given up, and may come again", async () => {
+  await start()
+  const first = ownCard()
+  await pc.plug({ device: first, port: 'rp' })
+  expect(config(CARD, 0)).toBe(NOBODY)
+  await power(GIVES_POWER)
+  expect([config(CARD, 0), config(9 << 3, 0)]).toEqual([CARD_IDENTITY, NOBODY])
+  const saved = await pc.save()
+  const leaving = pc.unplug('rp')
+  await power(TAKES_POWER)
+  await leaving
+  expect([config(CARD, 0), first.gone]).toEqual([NOBODY, true])
+  await pc.plug({ device: ownCard(), port: 'rp' })
+  pc.close()
+  // A machine that goes on from there is made with the device.
+  await start({ devices: [behindPort(ownCard(), 'rp')], snapshot: saved })
+  expect(config(CARD, 0)).toBe(CARD_IDENTITY)
+  await pc.unplug('rp', { force: true })
+  await pc.plug({ device: ownCard(), port: 'rp' })
+})
+
 describe('a device that cannot be plugged in is refused', () => {
   const card = { model: 'e1000', network: network() } as const
   test.each<[string, PcPluggable]>([
@@ -186,6 +230,12 @@ describe('a device that cannot be plugged in is refused', () => {
     ["a drive of interface 'ide': expected 'virtio' or 'nvme'", { drive: { medium } }],
     ['0 devices: expected one of drive, virtio', {} as PcPluggable],
     ['drives an array of 1: expected an array of', { drive: { interface: 'nvme', nvme: { port: 'rp' } } } as never],
+    ['no port: expected the id of a root port', { device: ownCard() } as never],
+    ["root port 'x': there is none of that id", { device: ownCard(), port: 'x' }],
+    ["root port 'used': it has a device already", { device: ownCard(), port: 'used' }],
+    ['named virtio-rng-used is attached already', { device: ownCard('virtio-rng-used'), port: 'rp' }],
+    ['expected a PCI function in a slot', { device: { name: 'none', attach() {} }, port: 'rp' }],
+    ['expected an array of device models', { device: {}, port: 'rp' } as never],
     ['an NVMe drive is a disk with a medium', { drive: { medium: null, interface: 'nvme', nvme: { port: 'rp' } } }],
   ])('%s', async (why, device) => {
     await start({

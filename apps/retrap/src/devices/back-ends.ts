@@ -1,3 +1,4 @@
+import type { DeviceModel } from '@retrap/device'
 import type { PcNetworkCard, PcPluggable, PcSoundDevice, PcVirtioDevice } from '@retrap/machine'
 import { diskOf } from '../drives/disk-devices.ts'
 import type { DriveArgument } from '../drives/drives.ts'
@@ -12,6 +13,7 @@ import {
   type E1000Argument,
   type NetworkBoot,
 } from '../network/network-cards.ts'
+import { type DeviceModule, namesModule, prepareModule } from './device-modules.ts'
 import {
   checkedProperties,
   connectVirtio,
@@ -40,6 +42,8 @@ export interface BackEndSettings extends Partial<SoundSettings> {
   readonly virtio?: readonly VirtioArgument[]
   /** Other network cards. */
   readonly cards?: readonly E1000Argument[]
+  /** Modules with models of the user's own behind root ports. */
+  readonly modules?: readonly DeviceArgument[]
   /** How machines boot; default without firmware. */
   readonly networkBoot?: NetworkBoot
 }
@@ -65,6 +69,7 @@ export class BackEnds {
   #cards: readonly E1000Argument[]
   readonly #roms: CardRoms
   #sound: SoundSettings['sound']
+  #modules: readonly DeviceModule[]
   readonly #wav: WavFile | undefined
   readonly #shares: ReadonlyMap<string, LocalShare>
   readonly #vsocks: ReadonlyMap<string, UnixVsock>
@@ -73,7 +78,7 @@ export class BackEnds {
   private constructor(
     images: OpenDrives,
     networks: OpenNetworks,
-    { virtio = [], cards = [], sound = [], audioFile }: BackEndSettings,
+    { virtio = [], cards = [], sound = [], modules = [], audioFile }: BackEndSettings,
     roms: CardRoms,
     shares: ReadonlyMap<string, LocalShare>,
     vsocks: ReadonlyMap<string, UnixVsock>,
@@ -85,6 +90,7 @@ export class BackEnds {
     this.#cards = cards
     this.#roms = roms
     this.#sound = sound
+    this.#modules = modules.map(prepareModule)
     this.#wav = audioFile === undefined ? undefined : new WavFile(audioFile)
     this.#shares = shares
     this.#vsocks = vsocks
@@ -120,9 +126,15 @@ export class BackEnds {
     }
   }
 
-  /** Returns the back ends of a new machine. Work that an earlier machine has left behind must not overtake the new one's. */
-  async forMachine(): Promise<
-    Pick<MachineOptions, 'drives' | 'flash' | 'virtio' | 'networkCards' | 'sound' | 'speaker'>
+  /**
+   * Returns the back ends of a new machine. Work that an earlier machine has left behind must not overtake the new one's.
+   *
+   * @returns beside the options of these names, `behindPorts`: models of the user's own
+   */
+  async forMachine(leftMs: number = Infinity): Promise<
+    Pick<MachineOptions, 'drives' | 'flash' | 'virtio' | 'networkCards' | 'sound' | 'speaker'> & {
+      readonly behindPorts: readonly DeviceModel[]
+    }
   > {
     await this.images.idle()
     const { drives, flash } = this.images
@@ -130,7 +142,9 @@ export class BackEnds {
     const virtio = this.#connectVirtio(this.#virtio)
     const networkCards = this.#connectCards(this.#cards)
     const sound = this.#connectSound(this.#sound)
+    const models = await Promise.all(this.#modules.map(async ({ models: load }) => load?.(leftMs) ?? []))
     return {
+      behindPorts: models.flat(),
       ...(drives.length > 0 && { drives }),
       ...(flash.length > 0 && { flash }),
       ...(virtio.length > 0 && { virtio }),
@@ -177,6 +191,7 @@ export class BackEnds {
           : `there is no drive '${id}'; write drive_add if=none,id=${id || 'NAME'},file=FILE first`,
       )
     }
+    if (namesModule(argument.name)) return this.#addModule(argument)
     const { sound } = listSound({ device: [argument] })
     if (sound.length > 0) {
       this.#sound = [...this.#sound, ...sound]
@@ -197,6 +212,17 @@ export class BackEnds {
     return { device: networkCard === undefined ? { virtio: this.#connectVirtio(virtio)[0]! } : { networkCard }, undo }
   }
 
+  async #addModule(argument: DeviceArgument): ReturnType<BackEnds['add']> {
+    const module = prepareModule(argument)
+    const models = (await module.models?.(Infinity)) ?? []
+    const [device] = models
+    if (device === undefined || models.length > 1)
+      throw usage(`--device ${argument.name} exports ${models.length} device models; a root port has room for one`)
+    this.#modules = [...this.#modules, module]
+    const undo = (): void => void (this.#modules = this.#modules.filter((one) => one !== module))
+    return { device: { device, port: module.port! }, undo }
+  }
+
   #checkFree(netdev: string): void {
     const { ids } = this.networks
     if (!ids.includes(netdev))
@@ -215,6 +241,7 @@ export class BackEnds {
     this.#virtio = this.#virtio.filter(stays)
     this.#cards = this.#cards.filter(stays)
     this.#sound = this.#sound.filter(stays)
+    this.#modules = this.#modules.filter(stays)
     await this.images.removeBehind(port)
   }
 

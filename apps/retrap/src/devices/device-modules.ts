@@ -1,16 +1,19 @@
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import type { DeviceModel } from '@retrap/device'
+import { behindPort, type DeviceModel } from '@retrap/device'
 import { importModels, startDeviceProcess, startDeviceWorker } from '@retrap/device-host/node'
 import type { BoardServerOptions, StartControllerServer, StartDeviceServer, StartPartServer } from '@retrap/machine'
 import type { ArmBoardServerOptions } from '@retrap/machine/arm'
 import { CliError } from '../errors.ts'
 import { usage, type DeviceArgument } from '../options/values.ts'
+import { placeOf } from './pci-devices.ts'
 
 /** Where the models of a `--device FILE` run. */
 const TRANSPORTS = ['inline', 'worker', 'process'] as const
 type Transport = (typeof TRANSPORTS)[number]
+/** The properties of a module. */
+export const MODULE_PROPERTIES: readonly string[] = ['transport', 'bus', 'id']
 
 /** How long a module may take to load, and how much later than the run: the end of the run is told, not the module's. */
 const MODULE_MS = 10_000
@@ -18,8 +21,10 @@ const BEHIND_RUN_MS = 50
 
 /** A `--device` that is a module with device models of the user's own. */
 export interface DeviceModule {
-  /** Loads the models for this process, anew for each machine. @param leftMs - the run's time that is left */
-  readonly models?: (machine: number, leftMs: number) => Promise<readonly DeviceModel[]>
+  /** Loads the models for this process, anew each time. @param leftMs - the run's time that is left */
+  readonly models?: (leftMs: number) => Promise<readonly DeviceModel[]>
+  /** The root port that they are behind; undefined: they are where they put themselves. */
+  readonly port: string | undefined
   /** Starts what runs them elsewhere. */
   readonly server?: StartDeviceServer
 }
@@ -38,9 +43,23 @@ export function namesModule(name: string): boolean {
   return /[/\\]|\.[cm]?[jt]s$/.test(name)
 }
 
+/** Whether a `--device` is a module behind a root port. */
+export function isModuleBehindPort(argument: DeviceArgument): boolean {
+  return namesModule(argument.name) && placeOf(argument).port !== undefined
+}
+
 /** Whether a `--device` is to run in a Worker. */
 export function runsInWorker({ name, properties }: DeviceArgument): boolean {
   return namesModule(name) && properties.get('transport') === 'worker'
+}
+
+/** How often the module of each address was loaded. Node keeps what it has loaded; each machine wants devices of its own. */
+const loads = new Map<string, number>()
+
+async function loadModels(url: string, leftMs: number): Promise<DeviceModel[]> {
+  const before = loads.get(url) ?? 0
+  loads.set(url, before + 1)
+  return importModels([before === 0 ? url : `${url}?machine=${before}`], Math.min(leftMs + BEHIND_RUN_MS, MODULE_MS))
 }
 
 /**
@@ -48,14 +67,21 @@ export function runsInWorker({ name, properties }: DeviceArgument): boolean {
  *
  * @throws CliError `ERR_USAGE` or `ERR_INPUT`
  */
-export function prepareModule({ name, properties }: DeviceArgument): DeviceModule {
+export function prepareModule(argument: DeviceArgument): DeviceModule {
+  const { name, properties } = argument
   for (const key of properties.keys()) {
-    if (key !== 'transport') throw usage(`--device ${name} has no '${key}'; it has transport`)
+    if (!MODULE_PROPERTIES.includes(key))
+      throw usage(`--device ${name} has no '${key}'; it has ${MODULE_PROPERTIES.join(', ')}`)
   }
+  const { port } = placeOf(argument)
   const transport = properties.get('transport') ?? 'inline'
   if (!isTransport(transport)) {
     throw usage(`--device ${name}: transport=${transport} is unknown; there are ${TRANSPORTS.join(', ')}`)
   }
+  if (port !== undefined && transport !== 'inline')
+    throw usage(
+      `--device ${name}: behind root port '${port}' it runs in this process: leave transport=${transport} out`,
+    )
   if (statSync(name, { throwIfNoEntry: false })?.isFile() !== true) {
     throw new CliError('ERR_INPUT', `--device ${name}: there is no such file`)
   }
@@ -63,16 +89,16 @@ export function prepareModule({ name, properties }: DeviceArgument): DeviceModul
   const modules = [url]
   switch (transport) {
     case 'inline':
-      // A module is loaded once for each address; each machine wants devices of its own.
       return {
-        models: (machine, leftMs) =>
-          importModels(
-            [machine === 0 ? url : `${url}?machine=${machine}`],
-            Math.min(leftMs + BEHIND_RUN_MS, MODULE_MS),
-          ),
+        port,
+        models: async (leftMs) => {
+          const models = await loadModels(url, leftMs)
+          return port === undefined ? models : models.map((model) => behindPort(model, port))
+        },
       }
     case 'worker':
       return {
+        port,
         server: (dispatch, platform, realTime) =>
           startDeviceWorker(dispatch, platform, {
             name,
@@ -84,6 +110,7 @@ export function prepareModule({ name, properties }: DeviceArgument): DeviceModul
       }
     case 'process':
       return {
+        port,
         server: (dispatch, platform, realTime) => startDeviceProcess(dispatch, platform, { name, modules, realTime }),
       }
   }

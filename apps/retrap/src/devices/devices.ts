@@ -4,7 +4,7 @@ import { CommanderError } from 'commander'
 import { openSync, writeSync } from 'node:fs'
 import type { StartDeviceServer } from '@retrap/machine'
 import { CliError, troubleWith } from '../errors.ts'
-import { moduleTypesLine, namesModule, prepareModule } from './device-modules.ts'
+import { isModuleBehindPort, moduleTypesLine, namesModule, prepareModule } from './device-modules.ts'
 import type { SessionOutput } from '../session/host.ts'
 import { Properties, didYouMean, parseDevice, usage, type DeviceArgument } from '../options/values.ts'
 import { isPciDevice, PCI_KINDS, slotOf } from './pci-devices.ts'
@@ -78,7 +78,7 @@ export function prepareDevices(
   host: DeviceHost,
   elsewhere: readonly StartDeviceServer[] = [],
 ): CreateDevices {
-  const modules = devices.filter(({ name }) => namesModule(name)).map(prepareModule)
+  const modules = devices.filter((one) => namesModule(one.name) && !isModuleBehindPort(one)).map(prepareModule)
   const makers = devices.flatMap((argument) => {
     if (namesModule(argument.name) || isPciDevice(argument)) return []
     const kind = KINDS[argument.name]!
@@ -87,12 +87,8 @@ export function prepareDevices(
     return [kind.prepare(properties, host, argument)]
   })
   const servers = [...modules.flatMap(({ server }) => (server === undefined ? [] : [server])), ...elsewhere]
-  let machines = 0
   return async (leftMs) => {
-    const machine = machines++
-    const loaded = await Promise.all(
-      modules.map(async ({ models }) => (models === undefined ? [] : models(machine, leftMs))),
-    )
+    const loaded = await Promise.all(modules.map(async ({ models }) => (models === undefined ? [] : models(leftMs))))
     return { models: [...makers.map((make) => make()), ...loaded.flat()], servers }
   }
 }
@@ -181,6 +177,7 @@ export function deviceHelp(): string {
       '  ',
     ),
     '    transport= says where they run: inline (default), worker or process',
+    '    bus= is the id of a pcie-root-port that its PCI functions are behind, and id= a name for device_del',
     `  To check the types of FILE in an editor, put this into a tsconfig.json beside it: ${moduleTypesLine()}`,
   ].join('\n')
 }

@@ -1,3 +1,4 @@
+import { MODULE_PROPERTIES } from '../devices/device-modules.ts'
 import { deviceProperties } from '../devices/devices.ts'
 import { DRIVE_KEYS } from '../drives/drives.ts'
 import { FSDEV_KEYS, parseShare, VIRTFS_KEYS } from '../share/share-options.ts'
@@ -25,8 +26,6 @@ export interface Shape {
   readonly text?: (values: Readonly<Record<string, string>>) => string
 }
 
-/** Of a module with devices. */
-const MODULE_KEYS = ['transport']
 const OF_NETWORK = ['id', 'pcap']
 const OF_CARD = ['mac', 'model', 'addr', 'bootindex', 'romfile']
 
@@ -46,7 +45,7 @@ export const SHAPES: Readonly<Record<string, Shape>> = {
   device: {
     head: 'name',
     short: 'name',
-    keys: (name) => own(devices, name) ?? (/[./\\]/.test(name) ? MODULE_KEYS : undefined),
+    keys: (name) => own(devices, name) ?? (/[./\\]/.test(name) ? MODULE_PROPERTIES : undefined),
     heads: Object.keys(devices),
     paths: ['romfile'],
   },

@@ -3,6 +3,7 @@ import type { BackEnds } from '../devices/back-ends.ts'
 import { CliError } from '../errors.ts'
 import type { Machine } from '../machine/machine-contract.ts'
 import { didYouMean, type DeviceArgument, usage } from '../options/values.ts'
+import { namesModule } from '../devices/device-modules.ts'
 import { placeOf } from '../devices/pci-devices.ts'
 
 /** A device behind a root port. */
@@ -20,6 +21,7 @@ export const PLUGGABLE: readonly string[] = [
   ...['virtio-blk-pci', 'nvme', 'virtio-net-pci', 'e1000', 'virtio-rng-pci', 'AC97'],
   ...['virtio-keyboard-pci', 'virtio-mouse-pci', 'virtio-tablet-pci'],
 ]
+const isPluggable = (name: string): boolean => PLUGGABLE.includes(name) || namesModule(name)
 /** Controllers with devices of their own. */
 const HAVE_DEVICES: readonly string[] = ['virtio-scsi-pci', 'qemu-xhci']
 /** Milliseconds after which the user is told that the guest still has the device. */
@@ -29,7 +31,7 @@ const LATE_MS = 30_000
 export function devicesBehindPorts(devices: readonly DeviceArgument[] = []): readonly PortDevice[] {
   return devices.flatMap((argument) => {
     const { name, properties } = argument
-    if (!PLUGGABLE.includes(name) && !HAVE_DEVICES.includes(name) && !/^virtio-.*-pci$/.test(name)) return []
+    if (!isPluggable(name) && !HAVE_DEVICES.includes(name) && !/^virtio-.*-pci$/.test(name)) return []
     const { port } = placeOf(argument)
     const id = properties.get('id')
     return port === undefined ? [] : [{ name, port, ...(id !== undefined && { id }) }]
@@ -82,10 +84,11 @@ export class HotDevices {
    */
   async add(machine: HotMachine, argument: DeviceArgument): Promise<string> {
     const { name } = argument
-    if (!PLUGGABLE.includes(name))
+    if (!isPluggable(name))
       throw usage(
-        `device_add: '${name}' cannot be added while the machine runs; these can: ${PLUGGABLE.join(', ')}${didYouMean(name, PLUGGABLE)}`,
+        `device_add: '${name}' cannot be added while the machine runs; these can: ${PLUGGABLE.join(', ')}, and modules of your own${didYouMean(name, PLUGGABLE)}`,
       )
+    if (machine.plug === undefined) throw usage('device_add: an Arm board has no hot plug; give --device at the start')
     const port = this.#freePort(argument)
     const id = argument.properties.get('id')
     if (id !== undefined && [...this.#devices, ...this.#ports].some((device) => device.id === id))
@@ -94,7 +97,7 @@ export class HotDevices {
       throw inWordsOfCommands(error)
     })
     try {
-      await machine.plug!(device)
+      await machine.plug(device)
     } catch (error) {
       undo()
       throw error
@@ -152,7 +155,9 @@ export class HotDevices {
       throw usage(`device_del: '${id}' is a ${name}, which has devices of its own; it stays while the machine runs`)
     if (this.#isFixed(port))
       throw usage(`device_del: root port '${port}' of '${id}' has hotplug=off; it stays while the machine runs`)
-    const asked = machine.unplug!(port, { force, deadlineMs: Infinity })
+    if (machine.unplug === undefined)
+      throw usage(`device_del: an Arm board has no hot plug; '${id}' stays while it runs`)
+    const asked = machine.unplug(port, { force, deadlineMs: Infinity })
     if (!force) tell(`${id}: the guest is asked to give it up\n`)
     const late = `${id}: the guest has not given it up yet; device_del -f ${id} takes it\n`
     const timer = setTimeout(() => tell(late), LATE_MS)

@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander'
 import { describeThrown } from '@retrap/machine'
 import { ARM_BOARDS, gicOf } from '../machine/arm-machine.ts'
 import { parseCpu } from './cpu-option.ts'
-import { runsInWorker, startBoardWorker, startControllerWorker } from '../devices/device-modules.ts'
+import { isModuleBehindPort, runsInWorker, startBoardWorker, startControllerWorker } from '../devices/device-modules.ts'
 import { deviceOption, prepareDevices } from '../devices/devices.ts'
 import {
   deviceServerOption,
@@ -275,6 +275,7 @@ export async function settingsFor(
     portDevices: devicesBehindPorts(flags.device),
     ...backEndsOf(flags),
     ...listSound(flags),
+    modules: (flags.device ?? []).filter(isModuleBehindPort),
     images: async () => withOptionRoms(await images(), flags.optionRom),
     devices: prepareDevices(
       flags.device ?? [],

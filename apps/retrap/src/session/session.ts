@@ -342,8 +342,10 @@ class Session {
     const tell = (text: string): void => this.#terminal.status(text)
     const snapshot = this.#restored ? undefined : await settings.restore?.(tell, (message) => this.#lose(message))
     this.#restored = true
-    const { models, servers } = this.#loaded ?? (await settings.devices(this.#millisecondsLeft()))
+    const loaded = this.#loaded ?? (await settings.devices(this.#millisecondsLeft()))
     this.#loaded = undefined
+    const { behindPorts = [], ...backEnds } = (await this.#backEnds?.forMachine(this.#millisecondsLeft())) ?? {}
+    const models = [...loaded.models, ...behindPorts]
     if (
       this.#gdb !== undefined &&
       settings.recording?.record !== undefined &&
@@ -364,12 +366,12 @@ class Session {
         ...(snapshot !== undefined && { snapshot }),
         ...(await settings.images()),
         ...(serialPorts > 1 && { serialPorts }),
-        ...(await this.#backEnds?.forMachine()),
+        ...backEnds,
         ...(this.#display !== undefined && { screen: this.#display.screen }),
         ...(keyboard !== undefined && { keyboard }),
         ...(mouse !== undefined && { mouse }),
         devices: models,
-        deviceServers: servers,
+        deviceServers: loaded.servers,
         onSleep: (asleep) => {
           if (this.#clock?.slept(asleep) !== true) this.#host.stderr.write(asleep ? ASLEEP : AWAKE)
         },

@@ -18,6 +18,9 @@ const PORTS = ['pcie-root-port,id=rp1', 'pcie-root-port,id=rp2', 'pcie-root-port
 beforeEach(() => {
   writeFileSync(file('disk.img'), Buffer.alloc(1 << 20, 1))
   writeFileSync(file('other.img'), Buffer.alloc(1 << 20, 3))
+  const model = "{ name: 'x', attach() {} }"
+  writeFileSync(file('two.mjs'), `export const a = ${model}, b = ${model}`)
+  writeFileSync(file('no-card.mjs'), `export const a = ${model}`)
   writeFileSync(file('cold.img'), Buffer.alloc(1 << 20, 2))
 })
 
@@ -113,6 +116,42 @@ test('a device that the machine refuses is not in the next one, and its disk is 
   expect(await run('info network')).toBe('net: no card has it\n')
 })
 
+const CARD = `
+export const card = {
+  name: 'card',
+  attach: ({ pci }) => void pci.add({ device: 9, vendorId: 0x1234, deviceId: 0x5678, classCode: 0xff0000 }),
+}`
+
+test('a module of the user is plugged in, is in the machine after a reset as well, and goes', async () => {
+  const path = file('card.mjs')
+  writeFileSync(path, CARD)
+  const { pc, run, make } = await machine()
+  expect(await run(`device_add ${path},bus=rp1,id=c1`)).toBe('c1: in rp1; the guest is told\n')
+  expect(pc.domain.devices.isOccupied('rp1')).toBe(true)
+  expect(await run(`device_add ${path},bus=rp2`)).toContain("'rp2' is occupied by colddev")
+  const after = await make()
+  expect(after.domain.devices.isOccupied('rp1')).toBe(true)
+  // Each machine has a model of its own.
+  const given = (one: Pc): unknown => Object.getPrototypeOf(one.domain.devices.model('card'))
+  expect(given(after)).not.toBe(given(pc))
+  expect(await run('device_del -f c1')).toBe('c1: out\n')
+  expect(models(pc)).not.toContain('card')
+  expect(models(await make())).not.toContain('card')
+  // A module that has left comes again anew.
+  expect(await run(`device_add ${path},bus=rp1,id=c1`)).toBe('c1: in rp1; the guest is told\n')
+})
+
+test('a module of the command line behind a root port is taken out as well', async () => {
+  const path = file('card.mjs')
+  writeFileSync(path, CARD)
+  const given = `${path},bus=rp1,id=c1`
+  const { run, make } = await openMonitor({ modules: [parseDevice(given)] }, [...PORTS, given])
+  const pc = await make()
+  expect(pc.domain.devices.isOccupied('rp1')).toBe(true)
+  expect(await run('device_del -f c1', pc)).toBe('c1: out\n')
+  expect(models(await make())).not.toContain('card')
+})
+
 describe('errors say what to do', () => {
   test.each([
     { line: 'device_add', says: 'write device_add NAME,bus=PORT,id=ID' },
@@ -129,6 +168,11 @@ describe('errors say what to do', () => {
     { line: 'device_add e100,bus=rp1', says: "did you mean 'e1000'?" },
     { line: 'device_add e1000,netdev=n,bus=rp1', says: "there is no network 'n'; write netdev_add user,id=n first" },
     { line: 'device_add e1000,bus=rp1', says: 'retrap: device_add e1000 names no network; write netdev=ID' },
+    { line: 'device_add ./none.mjs,bus=rp1', says: 'device_add ./none.mjs: there is no such file' },
+    { line: 'device_add ./x.ts,bus=rp1,x=1', says: "device_add ./x.ts has no 'x'; it has transport, bus, id" },
+    { line: 'device_add ./x.ts,bus=rp1,transport=worker', says: "behind root port 'rp1' it runs in this process" },
+    { line: `device_add ${file('two.mjs')},bus=rp1`, says: 'exports 2 device models; a root port has room for one' },
+    { line: `device_add ${file('no-card.mjs')},bus=rp1`, says: 'expected a PCI function in a slot below a port' },
     { line: 'device_add AC97,bus=rp1,x=1', says: "device_add AC97 has no 'x'" },
     { line: 'device_del', says: 'write device_del [-f] ID' },
     { line: 'device_del x', says: "no device 'x' behind a root port; there are: colddev" },
@@ -159,6 +203,14 @@ describe('errors say what to do', () => {
     await run('device_add AC97,bus=rp1')
     expect(await run('device_add AC97,bus=rp1')).toBe(
       "retrap: device_add: root port 'rp1' is occupied by one AC97; all are; start the machine with another one: --device pcie-root-port,id=NAME\n",
+    )
+  })
+
+  test('a board without hot plug', async () => {
+    const { pc, run } = await openMonitor({}, PORTS).then(async (monitor) => ({ ...monitor, pc: await monitor.make() }))
+    const board = Object.create(pc, { plug: {}, unplug: {} }) as Pc
+    expect(await run('device_add AC97,bus=rp1', board)).toBe(
+      'retrap: device_add: an Arm board has no hot plug; give --device at the start\n',
     )
   })
 

@@ -35,11 +35,13 @@ export async function openMonitor(settings: BackEndSettings = {}, devices: reado
     gone: (message) => void told.push(message),
   })
   const make = async (): Promise<Pc> => {
+    const { behindPorts, ...connected } = await backEnds.forMachine()
     const pc = await createPc({
       memoryBytes: 1 << 21,
       firmware: new Uint8Array(65_536),
       ...(ports.length > 0 && { machine: 'q35', rootPorts: ports }),
-      ...(await backEnds.forMachine()),
+      ...connected,
+      devices: behindPorts,
     } as PcOptions)
     machines.push(pc)
     return pc

@@ -1,4 +1,4 @@
-import { DeviceError } from '@retrap/device'
+import { behindPort, DeviceError, type DeviceModel } from '@retrap/device'
 import type { X86Domain } from '@retrap/hvm'
 import { loadDeviceKinds, placeDevices } from './device-kinds.ts'
 import type { PcSite } from '../kinds/placed-devices.ts'
@@ -32,6 +32,15 @@ export type PcPluggable =
       /** A USB controller with its devices. */
       readonly usb: PcUsb
     }
+  | {
+      /**
+       * A model of the caller's, whose PCI functions go behind the port. A machine that goes on from a snapshot has it among its
+       * `devices`, as `behindPort(model, port)`.
+       */
+      readonly device: DeviceModel
+      /** The `id` of the root port. */
+      readonly port: string
+    }
 
 /** How a device is unplugged. */
 export interface PcUnplugOptions {
@@ -42,7 +51,7 @@ export interface PcUnplugOptions {
 }
 
 const DEADLINE_MS = 60_000
-const KINDS = ['drive', 'virtio', 'networkCard', 'sound', 'usb'] as const
+const KINDS = ['drive', 'virtio', 'networkCard', 'sound', 'usb', 'device'] as const
 
 /** Plugs devices into the root ports of a machine while it runs, and takes them out. */
 export class HotPlug {
@@ -77,8 +86,10 @@ export class HotPlug {
     const { devices } = this.#domain
     if (!devices.isOccupied(port)) slots.leave(port)
     const { models } = placeDevices(kinds, { ...this.#site, options })
+    for (const { name } of options.devices ?? []) slots.place(name, { port })
+    const own = (options.devices ?? []).map((model) => behindPort(model, port))
     try {
-      for (const model of models) devices.plug(model)
+      for (const model of [...models, ...own]) devices.plug(model)
     } catch (error) {
       throw asMachineError(error)
     }
@@ -119,6 +130,7 @@ export class HotPlug {
     const { memoryBytes, machine } = this.#site.options
     // Without a kernel a machine with disks would have a graphics card.
     const common = { memoryBytes, machine, vga: 'none' } as const
+    if ('device' in device) return { ...common, devices: [device.device] }
     if ('drive' in device) return { ...common, drives: [device.drive] }
     if ('virtio' in device) {
       const { virtio } = device
@@ -149,6 +161,7 @@ function placeOf(device: PcPluggable): { readonly port?: string | undefined } | 
     throw new MachineError('ERR_OPTION', `plug: a drive of interface '${how}': expected 'virtio' or 'nvme'`)
   }
   if ('virtio' in device) return device.virtio
+  if ('device' in device) return device
   if ('networkCard' in device) return device.networkCard
   return 'sound' in device ? device.sound : device.usb
 }
