@@ -215,7 +215,7 @@ test.each<{ given: Partial<PcOptions>; says: string }>([
       rootPorts: [{ id: 'p' }],
       drives: [{ medium: new TestDisc(1, 512), interface: 'nvme', nvme: { port: 'p' } }],
     },
-    says: "a device behind root port 'p'",
+    says: 'behind a root port has to be in the machine’s thread',
   },
 ])('controllers elsewhere are refused: $says', async ({ given, says }) => {
   const options = { memoryBytes: 1 << 21, firmware: new Uint8Array(65_536), ...given }

@@ -2,10 +2,9 @@ import type { DeviceModel, InputBackend } from '@retrap/device'
 import { Keyboard, Mouse, type Screen } from '@retrap/display'
 import type { DomainServer, OutsideInputs } from '@retrap/hvm'
 import type { ArmDomain } from '@retrap/hvm/arm'
-import { loadDeviceKinds, placeDevices } from '../devices/device-kinds.ts'
+import { placeDevices } from '../devices/device-kinds.ts'
 import type { PlacedDevices, PlaceDevices } from '../kinds/placed-devices.ts'
-import { drivesOf, type PcBootOptions, type PcDrive } from '../devices/drives.ts'
-import { MachineError } from '../errors.ts'
+import type { PcBootOptions, PcDrive } from '../devices/drives.ts'
 import { InputSwitch } from '../input/input-switch.ts'
 import type { PcNetworkCard } from '../devices/network-card.ts'
 import type { PcOptions, StartDeviceServer } from '../pc/pc-options.ts'
@@ -57,6 +56,8 @@ export interface ArmBackEnds extends Pick<ArmPciOptions, 'drives' | 'networkCard
 
 /** Stands between an Arm board and what is outside of it, so that inputs enter at instants of their own. See {@link recordArmMachine}. */
 export interface ArmGate {
+  /** The run is recorded, and not a recorded one. */
+  readonly isRecording: boolean
   /** Says when inputs enter. */
   readonly inputs: OutsideInputs
   /** Takes the domain, when it is made. */
@@ -90,17 +91,6 @@ export function pciOptions(given: ArmPciOptions & Pick<PcOptions, 'memoryBytes'>
   const { vga = 'none', preferredMode, screen, boot } = given
   const options = { drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse, preferredMode, screen, boot }
   return { memoryBytes, ...options, machine: 'q35', vga }
-}
-
-/**
- * Loads the kinds of device that the options ask for.
- *
- * @throws MachineError `ERR_OPTION`
- */
-export function loadArmKinds(options: PcOptions): Promise<readonly PlaceDevices[]> {
-  if (drivesOf(options.drives, 'floppy').length > 0)
-    throw new MachineError('ERR_OPTION', 'drives: an Arm board has no floppy drives: expected another interface')
-  return loadDeviceKinds(options)
 }
 
 /** The devices of an Arm board that has been composed. */

@@ -10,6 +10,9 @@ import { MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import type { XenGuest } from '@retrap/xen'
 import type { plugXenArm } from '@retrap/xen/arm'
 import type { MachineDebugger } from '../debugger/machine-debugger.ts'
+import { loadDeviceKinds } from '../devices/device-kinds.ts'
+import { type MachineRun, type MachineVerb, requireSupported } from '../combinations/combinations.ts'
+import { runOf, traitsOf } from '../combinations/traits.ts'
 import type { PlaceDevices } from '../kinds/placed-devices.ts'
 import { bootOrder } from '../devices/drives.ts'
 import { MachineError } from '../errors.ts'
@@ -35,7 +38,7 @@ import { sampledArmVcpus } from './call-stack.ts'
 import { describeArmCrash } from './crash.ts'
 import type { ArmGdbOptions } from './debugger/arm-gdb-target.ts'
 import { armDeviceTree } from './device-tree.ts'
-import { type ArmGate, type ArmPciDevices, loadArmKinds, pciOptions, placeArmDevices } from './devices.ts'
+import { type ArmGate, type ArmPciDevices, pciOptions, placeArmDevices } from './devices.ts'
 import { type ArmFirmwareKernel, firmwareKernel } from './firmware-configuration.ts'
 import type { ArmForkOptions, ArmMachineOptions } from './machine-options.ts'
 import { type ArmBoard, checkArmBoard, gsiOfPpi, gsiOfSpi, VIRT } from './layout.ts'
@@ -103,7 +106,7 @@ export class ArmMachine {
   readonly #random: RandomSource
   #deviceTree: Uint8Array = new Uint8Array(0)
   readonly #drives: ArmPciDevices['drives']
-  readonly #isGated: boolean
+  readonly #run: MachineRun
   readonly #pressPower: () => boolean | Promise<boolean>
   #debugger: Promise<MachineDebugger> | undefined
   /** The machines in its memory, where it can be forked. */
@@ -123,7 +126,7 @@ export class ArmMachine {
   ) {
     const { memoryBytes, cpus = 1, gic, hypervisor } = options
     this.#options = options
-    this.#isGated = gate !== undefined
+    this.#run = runOf(gate)
     this.#board = { cpus, memoryBytes, gic, flash: flash.length > 0, hypervisor }
     checkArmBoard(this.#board)
     this.#random = randomOf(options)
@@ -234,7 +237,8 @@ export class ArmMachine {
         ? await firmwareKernel({ kernel, initrd, commandLine }, memoryBytes)
         : undefined
     checkArmOptionValues(options)
-    const kinds = await loadArmKinds(pci)
+    requireSupported('make', traitsOf({ ...options, machine: 'virt' }, runOf(gate)))
+    const kinds = await loadDeviceKinds(pci)
     origin?.checkRoom()
     let domain: ArmDomain | undefined
     let machine: ArmMachine
@@ -364,19 +368,19 @@ export class ArmMachine {
    *   the machine can run on; `ERR_STATE` for one that has ended
    */
   async save(options: PcSaveOptions = {}): Promise<ArmSnapshot> {
-    this.#checkNotRecorded()
+    this.#require('save')
     return (await this.#loadSnapshots()).save(options)
   }
 
   /** As `Pc.restore`. @throws MachineError as that */
   async restore(snapshot: ArmSnapshot | ArmSnapshotSource, options: PcRestoreOptions = {}): Promise<void> {
-    this.#checkNotRecorded()
+    this.#require('restore')
     await (await this.#loadSnapshots()).restore(snapshot, options)
   }
 
   /** As `Pc.checkpoint`. @throws MachineError as that */
   async checkpoint(options: CheckpointOptions = {}): Promise<MachineCheckpoint> {
-    this.#checkNotRecorded()
+    this.#require('checkpoint')
     return (await this.#loadSnapshots()).checkpoint(options)
   }
 
@@ -392,11 +396,11 @@ export class ArmMachine {
         // The drives have the media that are in them now.
         options: { ...this.#options, ...(this.#options.drives && { drives: this.#drives }) },
         domain: this.domain,
-        isRecorded: this.#isGated,
         family: this.#family,
         changeable: ARM_FORK_OPTIONS,
         cloneBytes: armCloneBytes(this.#options),
         check: checkArmOptionValues,
+        require: () => this.#require('fork'),
         still: (action) => snapshots.still(() => action(null)),
         stateOf: (domain: ArmDomainState): ArmSnapshotState => snapshots.stateWith(domain),
         create: (clone, origin) => ArmMachine.#create(clone, undefined, origin),
@@ -405,12 +409,8 @@ export class ArmMachine {
     )
   }
 
-  #checkNotRecorded(): void {
-    if (this.#isGated)
-      throw new MachineError(
-        'ERR_SNAPSHOT',
-        'an Arm board that is recorded or replayed is not saved: record it to its end',
-      )
+  #require(verb: MachineVerb): void {
+    requireSupported(verb, traitsOf({ ...this.#options, machine: 'virt' }, this.#run))
   }
 
   async #loadSnapshots(): Promise<ArmSnapshots> {
@@ -425,8 +425,14 @@ export class ArmMachine {
     ))
   }
 
-  /** Shows the machine to gdb. @returns what a `GdbSession` of `@retrap/gdb` takes */
+  /**
+   * Shows the machine to gdb.
+   *
+   * @returns what a `GdbSession` of `@retrap/gdb` takes
+   * @throws MachineError `ERR_OPTION` while the run is recorded or replayed
+   */
   async gdbTarget(options: ArmGdbOptions): Promise<GdbTarget> {
+    this.#require('gdb')
     const [{ armGdbTarget }, debug] = await Promise.all([import('./debugger/arm-gdb-target.ts'), this.debugger()])
     return armGdbTarget(this.domain, debug, options)
   }

@@ -1,11 +1,13 @@
 import type { ArmDomain } from '@retrap/hvm/arm'
 import { openRecording, type Recording, type RecordingMark, RecordingWriter } from '@retrap/recording'
 import { crc32 } from '@retrap/snapshot'
+import { requireSupported } from '../combinations/combinations.ts'
+import { traitsOf } from '../combinations/traits.ts'
 import { MachineError } from '../errors.ts'
 import { epochOf } from '../life/host.ts'
 import type { MachineRunOptions } from '../life/machine-life.ts'
 import type { PcOptions } from '../pc/pc-options.ts'
-import { backEndFacts, type BackEndFacts, checkRecordable, PcGate } from '../recording/pc-gate.ts'
+import { backEndFacts, type BackEndFacts, PcGate } from '../recording/pc-gate.ts'
 import { noteAll, RecordGate } from '../recording/record-gate.ts'
 import { ReplayGate } from '../recording/replay-gate.ts'
 import type { RecordingSource } from '../recording/replay.ts'
@@ -63,20 +65,11 @@ function recordedMachine(options: ArmMachineOptions): object {
   }
 }
 
-function checkArmRecordable(options: ArmMachineOptions): void {
-  const refused =
-    ((options.flash ?? []).length > 0 && 'flash: expected none; start a kernel by itself') ||
-    ((options.virtioMmio ?? []).length > 0 && 'virtioMmio: expected none; put the devices on the PCI bus, by virtio') ||
-    (typeof options.devicePlacement === 'function' && "devicePlacement: expected 'inline' or 'deferred'") ||
-    (options.snapshot !== undefined && 'snapshot: expected none; record from power-on')
-  if (refused !== false) throw new MachineError('ERR_OPTION', `a run with this cannot be recorded: ${refused}`)
-  checkRecordable(gatedOptions(options), true)
-}
-
 /** The gate of a PC with the same devices, as an Arm board has it. */
 function armGate(gate: RecordGate | ReplayGate, backEnds: BackEndFacts, given: PcOptions): ArmGate {
   const inputs = new PcGate(gate, backEnds, given)
   return {
+    isRecording: inputs.isRecording,
     inputs: gate,
     start: (domain) => gate.start(domain),
     options(here) {
@@ -113,7 +106,8 @@ export async function recordArmMachine(
   write: (bytes: Uint8Array) => unknown,
   { about = null, keepsPace = false }: RecordArmOptions = {},
 ): Promise<ArmRecorder> {
-  checkArmRecordable(options)
+  const verb = options.snapshot === undefined ? 'record' : 'record-on'
+  requireSupported(verb, traitsOf({ ...options, machine: 'virt' }, 'recorded'))
   const given = gatedOptions(options)
   const backEnds = backEndFacts(given, [])
   const description: ArmRunDescription = { version: 1, machine: recordedMachine(options), backEnds, about }

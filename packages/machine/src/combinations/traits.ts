@@ -34,6 +34,10 @@ export function noteRecordedModels(traits: Set<MachineTrait>): void {
   if (MODELS_TO_RECORD.some((trait) => traits.has(trait))) traits.add('recorded-models')
 }
 
+/** The run of a machine with a gate, or without one. */
+export const runOf = (gate: { readonly isRecording: boolean } | undefined): MachineRun =>
+  gate === undefined ? 'plain' : gate.isRecording ? 'recorded' : 'replayed'
+
 /** A recording has what these do, and does not run them again. */
 const MODELS_TO_RECORD: readonly MachineTrait[] = [
   ...(['model', 'share', 'vsock', 'virtio-device', 'usb-device'] as const),

@@ -61,14 +61,8 @@ export class HotPlug {
   /** Network cards that the machine has had. */
   #cards: number
 
-  /**
-   * @param life - knows whether the machine has ended, or was closed
-   * @param isGated - its run is recorded or replayed
-   * @throws MachineError `ERR_OPTION` for such a run
-   */
-  constructor(domain: X86Domain, site: PcSite, life: { readonly isOver: boolean }, isGated: boolean) {
-    if (isGated)
-      throw new MachineError('ERR_OPTION', 'devices cannot be plugged in or out while the run is recorded or replayed')
+  /** @param life - knows whether the machine has ended, or was closed */
+  constructor(domain: X86Domain, site: PcSite, life: { readonly isOver: boolean }) {
     this.#domain = domain
     this.#life = life
     this.#site = site

@@ -1,5 +1,4 @@
 import type { PcDrive } from '../devices/drives.ts'
-import { MachineError } from '../errors.ts'
 import type { PcNetworkCard } from '../devices/network-card.ts'
 import type { PcOptions } from '../pc/pc-options.ts'
 import { hasVga } from '../devices/vga.ts'
@@ -26,11 +25,7 @@ export interface MovedControllers {
   readonly networkCards: readonly PcNetworkCard[]
 }
 
-/**
- * Divides what a machine has into controllers for a thread of their own, and what stays.
- *
- * @throws MachineError `ERR_OPTION` for a machine whose controllers stay in its thread
- */
+/** Divides what a machine has into controllers for a thread of their own, and what stays. */
 export function splitControllers(options: PcOptions): { readonly moved: MovedControllers; readonly local: PcOptions } {
   const { machine, memoryBytes, drives = [], virtio = [], networkCards = [], clock } = options
   const stay = virtio.filter(({ kind }) => kind !== 'net' && kind !== 'scsi')
@@ -43,7 +38,6 @@ export function splitControllers(options: PcOptions): { readonly moved: MovedCon
     virtio: virtioOf(virtio, 'net', 'scsi'),
     networkCards,
   }
-  refuse(options, moved)
   const localDrives = drives.filter((drive) => !moves(drive))
   const { drives: _drives, ...rest } = options
   // Whether there is one by itself depends on the drives that are there.
@@ -51,20 +45,4 @@ export function splitControllers(options: PcOptions): { readonly moved: MovedCon
   // An empty list would ask for a controller without drives.
   const local = { ...rest, vga, virtio: stay, networkCards: [], ...(localDrives.length > 0 && { drives: localDrives }) }
   return { moved, local }
-}
-
-function refuse({ hypervisor, machine }: PcOptions, moved: MovedControllers): void {
-  const bad = (why: string): MachineError => new MachineError('ERR_OPTION', `controllerPlacement: ${why}`)
-  if (hypervisor === 'xen')
-    throw bad('a guest of Xen unplugs disks, which have to be in the machine’s thread; leave it out')
-  const places = [
-    ...(moved.drives ?? []).map(({ virtio, nvme }) => virtio ?? nvme ?? {}),
-    ...moved.virtio,
-    ...moved.networkCards,
-  ]
-  const behind = places.find((place) => 'port' in place && place.port !== undefined)
-  if (machine === 'q35' && behind !== undefined)
-    throw bad(
-      `a device behind root port '${String('port' in behind && behind.port)}' has to be in the machine’s thread`,
-    )
 }

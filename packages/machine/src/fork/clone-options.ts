@@ -32,14 +32,10 @@ function isFixed(drive: PcDrive): drive is PcDrive & { readonly medium: BlockBac
   return medium !== null && media !== 'cdrom' && by !== 'floppy' && !medium.properties.readOnly
 }
 
-/** Names what keeps a machine from being forked; undefined for nothing. */
+/** Names the options that a machine needs to be forked, or its clone; undefined for none. */
 function hindranceOf(options: ForkableOptions, changes: CloneChanges): string | undefined {
   if (options.forks === undefined)
     return 'its memory has no room for clones: make it with the option forks: { clones, writtenBytes }'
-  if (options.sharedMemory === true || options.controllerPlacement !== undefined)
-    return 'its memory is shared with other threads: leave sharedMemory and controllerPlacement out'
-  if (typeof options.devicePlacement === 'function') return "its board is in another thread: use 'inline' or 'deferred'"
-  if ((options.deviceServers?.length ?? 0) > 0) return 'it has deviceServers: give it these models as devices'
   const own = options.devices ?? []
   if (own.length !== (changes.devices ?? []).length)
     return `a clone needs models of its own for ${own.map(({ name }) => name).join(', ') || 'none'}: pass as many new ones as devices`
@@ -60,8 +56,8 @@ const mayWrite = (medium: BlockBackend | null): boolean =>
   medium instanceof RemovableDrive && medium.medium !== null && !medium.properties.readOnly
 
 /** @throws MachineError `ERR_FORK`, saying what to do */
-export function checkForkable(options: ForkableOptions, changes: CloneChanges, isRecorded: boolean): void {
-  const why = isRecorded ? 'its run is recorded or replayed' : hindranceOf(options, changes)
+export function checkForkable(options: ForkableOptions, changes: CloneChanges): void {
+  const why = hindranceOf(options, changes)
   if (why !== undefined) throw new MachineError('ERR_FORK', `this machine cannot be forked: ${why}`)
 }
 

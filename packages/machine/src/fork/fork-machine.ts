@@ -32,7 +32,6 @@ export interface ForkedMachine<
 > {
   readonly options: Options
   readonly domain: D
-  readonly isRecorded: boolean
   readonly family: ForkFamily | undefined
   /** The names of what a clone has of its own. */
   readonly changeable: readonly string[]
@@ -40,6 +39,8 @@ export interface ForkedMachine<
   readonly cloneBytes: number
   /** Checks options. @throws MachineError `ERR_OPTION` */
   check(options: Options): void
+  /** Refuses a machine that is not forked. @throws MachineError `ERR_FORK` */
+  require(): void
   /** Does something while the machine stands still. */
   still<T>(action: (written: WrittenFrames | null) => Promise<T>): Promise<T>
   /** Takes all of it but its RAM, at rest. */
@@ -61,7 +62,8 @@ export async function forkMachine<
   if (unknown !== undefined)
     throw new MachineError('ERR_OPTION', `a clone has no ${unknown} of its own: expected ${changeable.join(', ')}`)
   source.check({ ...options, ...changes })
-  checkForkable(options, changes, source.isRecorded)
+  source.require()
+  checkForkable(options, changes)
   const family = source.family!
   return family.forks.do(() => forkInTurn(source, family, changes))
 }

@@ -1,12 +1,9 @@
 import { PcieRootPort } from '@retrap/devices/pcie'
 import type { PcSite, PlacedDevices } from './placed-devices.ts'
-import { MachineError } from '../errors.ts'
 
-/** Makes the root ports. @throws MachineError `ERR_OPTION` */
+/** Makes the root ports. @throws MachineError `ERR_OPTION` for an id or a number that is invalid or taken */
 export function place({ options, slots }: Pick<PcSite, 'options' | 'slots'>): PlacedDevices {
-  const { machine, rootPorts = [] } = options
-  if (machine !== 'q35')
-    throw new MachineError('ERR_OPTION', `rootPorts: a '${machine ?? 'pc'}' has none: expected machine 'q35'`)
+  const { rootPorts = [] } = options
   return {
     models: rootPorts.map(({ id, slot, hotPlug = true }) => {
       const device = slots.addPort(id, slot)

@@ -1,16 +1,17 @@
 import { Processor, X86CpuError, cpuModel } from '@retrap/x86-cpu'
 import type { CpuModel } from '@retrap/x86-cpu'
+import { type MachineRun, requireSupported } from '../combinations/combinations.ts'
+import { traitsOf } from '../combinations/traits.ts'
 import { MachineError } from '../errors.ts'
 import { checkOptionValues, object, show } from '../option-values.ts'
 import type { PcOptions } from './pc-options.ts'
 
 /**
- * Checks what a caller without a type checker may have got wrong.
+ * Checks what a caller without a type checker may have got wrong, and that there is such a machine.
  *
- * @param isRecorded - its run is recorded, or is a recorded one
  * @throws MachineError `ERR_OPTION`, `ERR_CPUS` or `ERR_NOTHING_TO_RUN`, naming the option, its value and what was expected
  */
-export function checkPcOptions(options: PcOptions, isRecorded: boolean): void {
+export function checkPcOptions(options: PcOptions, run: MachineRun): void {
   if (!object(options)) throw new MachineError('ERR_OPTION', `options ${show(options)}: expected an object`)
   checkOptionValues(options)
   const cpus = options.cpus ?? 1
@@ -25,18 +26,7 @@ export function checkPcOptions(options: PcOptions, isRecorded: boolean): void {
   if (options.firmware !== undefined && (options.flash?.length ?? 0) > 0) {
     throw new MachineError('ERR_OPTION', 'both a firmware image and flash were given: expected one')
   }
-  if (options.smm === true && (options.devicePlacement ?? 'inline') !== 'inline') {
-    throw new MachineError(
-      'ERR_OPTION',
-      "smm true: expected devicePlacement 'inline', as an SMI comes with its instruction; leave one of them out",
-    )
-  }
-  if (options.controllerPlacement !== undefined && options.clock === 'deterministic' && !isRecorded) {
-    throw new MachineError(
-      'ERR_OPTION',
-      'controllerPlacement: a machine whose clock is deterministic waits for its disks in its own thread; leave it out',
-    )
-  }
+  requireSupported('make', traitsOf(options, run))
   if (options.smm !== true && options.flash?.some(({ secure }) => secure) === true) {
     throw new MachineError('ERR_OPTION', 'flash: secure: expected smm true; nothing could write to the flash')
   }

@@ -108,7 +108,7 @@ export function placePcDevices(
   }
 }
 
-/** Controllers for a thread of their own, and what stays in this one. @throws MachineError `ERR_OPTION` */
+/** Controllers for a thread of their own, and what stays in this one. */
 function divide(options: PcOptions): { readonly moved?: MovedControllers; readonly local: PcOptions } {
   return options.controllerPlacement === undefined ? { local: options } : splitControllers(options)
 }

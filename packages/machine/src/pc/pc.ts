@@ -16,11 +16,12 @@ import type { MachineRunOptions, PcRestoreOptions, PcSaveOptions, PcState } from
 import { measurePc, type PcStatistics } from '../life/statistics.ts'
 import type { PcRemovableDrive } from '../devices/removable-drive.ts'
 import type { SerialPort } from '../devices/serial-port.ts'
-import type { Snapshots } from '../snapshot/snapshots.ts'
 import type { PcSnapshot, PcSnapshotSource, PcSnapshotState } from '../snapshot/pc-snapshot.ts'
 import type { PcInputs } from '../recording/pc-inputs.ts'
 import type { CheckpointOptions, MachineCheckpoint } from '../snapshot/checkpoint.ts'
 import { composePc, type ComposedPc } from './compose-pc.ts'
+import { type MachineVerb, requireSupported } from '../combinations/combinations.ts'
+import { runOf, traitsOf } from '../combinations/traits.ts'
 import { checkPcOptions } from './pc-option-rules.ts'
 import { type PcOptions, startsDirectly } from './pc-options.ts'
 import { forkFamily, loadPcParts } from './pc-parts.ts'
@@ -91,7 +92,7 @@ export class Pc {
   }
 
   static async #create(given: PcOptions, gate?: PcInputs, origin?: ForkOrigin): Promise<Pc> {
-    if (origin === undefined) checkPcOptions(given, gate !== undefined)
+    if (origin === undefined) checkPcOptions(given, runOf(gate))
     // The machine neither keeps the snapshot, which has all of its RAM, nor loads a kernel over it.
     const { snapshot, ...all } = given
     const goesOn = snapshot !== undefined || origin !== undefined
@@ -223,6 +224,7 @@ export class Pc {
    *   device at work: try again; `ERR_STATE` for one that has ended
    */
   async save(options: PcSaveOptions = {}): Promise<PcSnapshot> {
+    this.#require('save')
     const snapshots = await this.#machine.snapshots.load()
     return snapshots.save(options)
   }
@@ -238,7 +240,8 @@ export class Pc {
    *   as it was. Where a device refuses its state later, the machine is closed. `ERR_STATE` for a machine that was closed
    */
   async restore(snapshot: PcSnapshot | PcSnapshotSource, options: PcRestoreOptions = {}): Promise<void> {
-    const snapshots = await this.#snapshotsToGoBack()
+    this.#require('restore')
+    const snapshots = await this.#machine.snapshots.load()
     await snapshots.restore(snapshot, options)
   }
 
@@ -250,7 +253,8 @@ export class Pc {
    *   that other threads write, and for a machine that is recorded or replayed; `ERR_STATE` for one that has ended
    */
   async checkpoint(options: CheckpointOptions = {}): Promise<MachineCheckpoint> {
-    const snapshots = await this.#snapshotsToGoBack()
+    this.#require('checkpoint')
+    const snapshots = await this.#machine.snapshots.load()
     return snapshots.checkpoint(options)
   }
 
@@ -269,7 +273,7 @@ export class Pc {
 
   /** @internal Use `recordClone`. @param gateFor - makes what stands between the clone and its back ends, by its options */
   async forkBehind(options: PcForkOptions, gateFor?: (options: PcOptions) => Promise<PcInputs>): Promise<Pc> {
-    const { state, gate, family } = this.#machine
+    const { state, family } = this.#machine
     const [{ forkMachine }, { FORK_OPTIONS }, snapshots] = await Promise.all([
       import('../fork/fork-machine.ts'),
       import('../fork/fork-options.ts'),
@@ -279,11 +283,11 @@ export class Pc {
       {
         options: state.options,
         domain: state.domain,
-        isRecorded: gate !== undefined,
         family,
         changeable: FORK_OPTIONS,
         cloneBytes: cloneBytes(state.options),
         check: checkOptionValues,
+        require: () => this.#require('fork'),
         still: (action) => snapshots.fork(action),
         stateOf: (domain: X86DomainState): PcSnapshotState => snapshots.stateWith(domain),
         create: async (clone, origin) => Pc.#create(clone, await gateFor?.(clone), origin),
@@ -292,11 +296,12 @@ export class Pc {
     )
   }
 
-  async #snapshotsToGoBack(): Promise<Snapshots> {
-    const { snapshots, gate } = this.#machine
-    const loaded = await snapshots.load()
-    loaded.checkGoesBack(gate !== undefined)
-    return loaded
+  #require(verb: MachineVerb): void {
+    const { gate, state } = this.#machine
+    const traits = traitsOf(state.options, runOf(gate))
+    // A replay need not have the models.
+    if (state.domain.hasRecordedModels) traits.add('recorded-models')
+    requireSupported(verb, traits)
   }
 
   /** The machine's debugger: breakpoints, steps, registers, memory. */
@@ -313,9 +318,10 @@ export class Pc {
   }
 
   async #loadHotPlug(): Promise<HotPlug> {
-    const { site, life, gate } = this.#machine
+    this.#require('plug')
+    const { site, life } = this.#machine
     return (this.#hotPlug ??= import('../devices/hot-plug.ts').then(
-      (module) => new module.HotPlug(this.domain, site, life, gate !== undefined),
+      (module) => new module.HotPlug(this.domain, site, life),
     ))
   }
 

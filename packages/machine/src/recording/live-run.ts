@@ -3,13 +3,14 @@ import type { GdbTarget } from '@retrap/gdb'
 import type { PhysicalRange } from '@retrap/hvm'
 import type { RecordingIndex, RecordingMark, RecordingWriter } from '@retrap/recording'
 import type { PcGdbOptions } from '../debugger/gdb-target.ts'
+import { requireSupported } from '../combinations/combinations.ts'
+import { traitsOf } from '../combinations/traits.ts'
 import { MachineError } from '../errors.ts'
 import type { MachineExit } from '../life/machine-exit.ts'
 import type { MachineRunOptions } from '../life/machine-life.ts'
 import type { Pc } from '../pc/pc.ts'
 import type { PcOptions } from '../pc/pc-options.ts'
 import type { CheckpointTaker } from './checkpoints.ts'
-import { runsModelsAgain } from './pc-gate.ts'
 import type { RecordGate } from './record-gate.ts'
 import type { PcReplay } from './replay.ts'
 import { attachReplayDebugger, type ReplayDebugger, type TravellingMachine } from './replay-debugger.ts'
@@ -61,11 +62,7 @@ export class LiveRun implements TravellingMachine {
 
   /** @throws MachineError `ERR_OPTION` for a machine with deterministic models of the caller, which cannot be in two machines */
   constructor(parts: LiveRunParts) {
-    if (runsModelsAgain(parts.options))
-      throw new MachineError(
-        'ERR_OPTION',
-        'devices: a machine with deterministic models of the caller cannot go back while it is recorded; end the recording, then replay it',
-      )
+    requireSupported('reverse', traitsOf(parts.options, 'recorded'))
     this.#parts = parts
   }
 

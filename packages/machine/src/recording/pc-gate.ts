@@ -3,10 +3,8 @@ import { type Domain, type DomainServer, LoggedMemory } from '@retrap/hvm'
 import type { PcDrive } from '../devices/drives.ts'
 import { moves } from '../elsewhere/split.ts'
 import { unusedMedium, unusedNetwork } from '../elsewhere/unused.ts'
-import { MachineError } from '../errors.ts'
 import type { PcOptions } from '../pc/pc-options.ts'
 import { isRemovable } from '../devices/removable-drive.ts'
-import type { PcUsb } from '../devices/pci-options.ts'
 import type { PcVirtioDevice } from '../devices/virtio-device.ts'
 import type { InputGate } from './gate.ts'
 import { GatedMedium } from './gated-medium.ts'
@@ -64,33 +62,6 @@ export function backEndFacts(options: PcOptions, flash: readonly FlashFacts[]): 
     servers: deviceServers.length,
   }
 }
-
-/** Refuses options whose inputs cannot be recorded. @throws MachineError `ERR_OPTION` */
-export function checkRecordable(options: PcOptions, fromPowerOn: boolean): void {
-  const { virtio = [], usb } = options
-  const isBehindPort = virtio.some((one) => isFromHost(one) && 'port' in one && one.port !== undefined)
-  const refused =
-    (options.clock !== 'deterministic' && "clock: expected 'deterministic'") ||
-    (isBehindPort && 'virtio: a share, a vsock or a device of your own behind a root port; leave its port out') ||
-    (isUsbFromHost(options) && usbRefused(usb!)) ||
-    (!fromPowerOn &&
-      hasRecordedModels(options) &&
-      'a snapshot or a fork: models whose doings are recorded begin at power-on; record from there')
-  if (refused !== false) throw new MachineError('ERR_OPTION', `a run with this cannot be recorded: ${refused}`)
-}
-
-/** Why the controller of a device of the caller's is not recorded. */
-const usbRefused = ({ port, devices = [] }: PcUsb): string | false =>
-  (port !== undefined && 'usb: a device of your own behind a root port; leave the port out') ||
-  (devices.some(({ kind }) => kind !== 'device') &&
-    'usb: a device of your own beside a keyboard, mouse or tablet, whose keys go through another model; leave those out')
-
-/** Whether what some models do is recorded, and not run again. */
-export const hasRecordedModels = (options: PcOptions): boolean =>
-  hasRecordedLocals(options) ||
-  (options.deviceServers ?? []).length > 0 ||
-  options.controllerPlacement !== undefined ||
-  typeof options.devicePlacement === 'function'
 
 /** Whether there are models of the caller that a replay has as well. */
 export const runsModelsAgain = ({ devices = [] }: PcOptions): boolean =>

@@ -7,6 +7,8 @@ import {
   RecordingWriter,
 } from '@retrap/recording'
 import type { PcGdbOptions } from '../debugger/gdb-target.ts'
+import { requireSupported } from '../combinations/combinations.ts'
+import { traitsOf } from '../combinations/traits.ts'
 import { MachineError } from '../errors.ts'
 import type { PcForkOptions } from '../fork/fork-options.ts'
 import { Pc } from '../pc/pc.ts'
@@ -15,7 +17,7 @@ import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
 import { describeRun, noteRegisters } from './description.ts'
 import type { PcInputs } from './pc-inputs.ts'
 import type { LiveDebugOptions, LiveRun } from './live-run.ts'
-import { checkRecordable, PcGate } from './pc-gate.ts'
+import { PcGate } from './pc-gate.ts'
 import { RecordGate } from './record-gate.ts'
 import { flashFacts } from './recorded-flash.ts'
 import { PcReplay } from './replay.ts'
@@ -114,7 +116,7 @@ async function record(
 ): Promise<PcRecorder> {
   let begun: { options: PcOptions; writer: RecordingWriter; gate: RecordGate; pcGate: PcGate; fromPowerOn: boolean }
   const pc = await make(async (options, fromPowerOn) => {
-    checkRecordable(options, fromPowerOn)
+    requireSupported(fromPowerOn ? 'record' : 'record-on', traitsOf(options, 'recorded'))
     const description = describeRun(options, about, await flashFacts(options.flash))
     const writer = new RecordingWriter(write, description)
     const gate = new RecordGate(writer, keepsPace, () => noteRegisters(pc.domain.vcpus))

@@ -26,10 +26,6 @@ import { ownStateOf, putBackPc, restoreForkedPc, restorePc, type SnapshotParts, 
 const NOT_AT_REST =
   'a machine that is recorded is saved while its devices are at rest, and one is at work: try again soon'
 
-/** Models that the recording has cannot go on elsewhere. */
-const MODELS_RECORDED =
-  'what some device models do is in the recording, and not how they are: save a machine that is not recorded'
-
 /** The part of a PC that {@link Snapshots} needs. */
 export interface SnapshotHost {
   readonly life: MachineLife
@@ -90,7 +86,6 @@ export class Snapshots {
         const began = hostClock()
         const parts = this.#host.parts
         const { domain } = parts
-        if (domain.hasRecordedModels) throw new MachineError('ERR_SNAPSHOT', MODELS_RECORDED)
         if (this.#host.isRecorded && !isAtRest(domain)) throw new MachineError('ERR_SNAPSHOT', NOT_AT_REST)
         const rest = await this.rest(deadlineMs)
         let saved
@@ -135,18 +130,6 @@ export class Snapshots {
     } catch (error) {
       refuse(CANNOT_BE_SAVED, error)
     }
-  }
-
-  /**
-   * Checks that the machine's caller may put it back.
-   *
-   * @param isGated - its run is recorded or replayed
-   * @throws MachineError `ERR_SNAPSHOT`
-   */
-  checkGoesBack(isGated: boolean): void {
-    if (!isGated) return
-    const why = 'its recording would not be of one run'
-    throw new MachineError('ERR_SNAPSHOT', `a machine that is recorded or replayed cannot go back: ${why}`)
   }
 
   /** See `Pc.checkpoint`. */
