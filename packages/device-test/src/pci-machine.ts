@@ -9,7 +9,7 @@ import type {
   WritableGuestMapping,
 } from '@retrap/device'
 import { Instant } from '@retrap/device'
-import { PciConfigSpace, TimerQueue } from '@retrap/device/host'
+import { checkedNumber, cut, PciConfigSpace, TimerQueue } from '@retrap/device/host'
 
 /** A machine of one device: RAM, a PCI function, an interrupt wire, messages, and a clock that the test turns. */
 export class PciMachine {
@@ -136,8 +136,7 @@ export class PciMachine {
 
   /** Reads a register in the space of a base address register. */
   readBar(bar: number, offset: number, size: AccessSize): number {
-    const value = this.#bar(bar).read(offset, size) as number
-    return size === 4 ? value >>> 0 : (value & (2 ** (8 * size) - 1)) >>> 0
+    return cut(checkedNumber(this.#bar(bar).read(offset, size)), size)
   }
 
   /** Writes a register in the space of a base address register. */

@@ -246,7 +246,7 @@ export class AcpiPm implements DeviceModel {
 
   #read(offset: number, size: AccessSize): number {
     // The timer alone is read often; the rest is put together bytewise.
-    if (offset === ACPI_PM.timerOffset && size === 4) return this.#counter.now() % 0x1_0000_0000
+    if (offset === ACPI_PM.timerOffset && size === 4) return this.#counter.now() >>> 0
     this.#update()
     let value = 0
     for (let i = size - 1; i >= 0; i--) value = value * 256 + this.#readByte(offset + i)
@@ -264,7 +264,7 @@ export class AcpiPm implements DeviceModel {
         return (this.#control >> shift) & 0xff
       case 8:
       case 10:
-        return Math.floor((this.#counter.now() % 0x1_0000_0000) / 2 ** (8 * (offset - 8))) & 0xff
+        return (this.#counter.now() >>> (8 * (offset - 8))) & 0xff
       default:
         return 0
     }

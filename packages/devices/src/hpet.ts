@@ -149,8 +149,8 @@ export class Hpet implements DeviceModel {
   /** Main counter at `tick`, into `nowLo` and `nowHi`. */
   #readCounter(tick: number): void {
     const sum = this.#counterLo + ((this.#config & ENABLE_CNF) === 0 ? 0 : tick - this.#counterTick)
-    this.#nowLo = sum % TWO_32
-    this.#nowHi = (this.#counterHi + Math.floor(sum / TWO_32)) % TWO_32
+    this.#nowLo = sum >>> 0
+    this.#nowHi = (this.#counterHi + Math.floor(sum / TWO_32)) >>> 0
   }
 
   /** Stops the count at what it is at `tick`, and goes on from there. */

@@ -470,7 +470,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     const saved = savedState<Mc146818State>(this.name, state, 3)
-    this.#index = saved.index
+    this.#index = saved.index & 0x7f
     this.#nmi = saved.nmiMasked
     this.#cmos.set(saved.cmos)
     this.#baseSeconds = saved.baseSeconds

@@ -1,10 +1,10 @@
 /** Everything in a composed machine that can be saved is saved with it. */
-import { Session } from 'node:inspector'
 import { sliced } from '@retrap/tooling/slice'
 import { afterEach, expect, test } from 'vitest'
 import { type ArmMachine, createArmMachine } from '../src/arm/index.ts'
 import { createPc, type Pc } from '../src/index.ts'
 import { fullArm, fullPc } from './support/full-machines.ts'
+import { objectsWith } from './support/heap.ts'
 
 interface Part {
   save(...given: unknown[]): unknown
@@ -30,43 +30,9 @@ const seen = new WeakSet<object>()
 const machines: (ArmMachine | Pc)[] = []
 afterEach(() => machines.splice(0).forEach((machine) => machine.close()))
 
-/** All objects of the process with `save` and `restore`: the heap's, as nobody else sees private fields. */
-function allParts(): Part[] {
-  const session = new Session()
-  session.connect()
-  // It answers within the call.
-  const ask = (method: string, parameters: object): Record<string, { readonly objectId?: string }> => {
-    let answer: object | undefined
-    session.post(method, parameters, (error, given) => {
-      if (error !== null) throw error
-      answer = given
-    })
-    return answer as ReturnType<typeof ask>
-  }
-  const found: Part[] = []
-  Reflect.set(globalThis, 'takeParts', (all: readonly Part[]) => {
-    for (const each of all) if (hasState(each)) found.push(each)
-  })
-  try {
-    const prototype = ask('Runtime.evaluate', { expression: 'Object.prototype' })['result']!.objectId
-    const objects = ask('Runtime.queryObjects', { prototypeObjectId: prototype })['objects']!.objectId
-    ask('Runtime.callFunctionOn', { objectId: objects, functionDeclaration: 'function () { takeParts(this) }' })
-    return found
-  } finally {
-    Reflect.deleteProperty(globalThis, 'takeParts')
-    session.disconnect()
-  }
-}
-
-function hasState(object: Partial<Part>): object is Part {
-  try {
-    return (
-      typeof object.save === 'function' && typeof object.restore === 'function' && !Object.hasOwn(object, 'constructor')
-    )
-  } catch {
-    return false
-  }
-}
+/** All objects of the process that can be saved. */
+const allParts = (): Part[] =>
+  objectsWith<Part>(({ save, restore }) => typeof save === 'function' && typeof restore === 'function')
 
 const BOARDS: Record<string, () => Promise<ArmMachine | Pc>> = {
   pc: () => createPc(fullPc('pc')),

@@ -326,6 +326,15 @@ describe('the legacy interface (§4.1.4.10)', () => {
     expect(machine.read(0, 12, 2)).toBe(0)
   })
 
+  test('a queue that the modern interface has put above its pages reads as their low 32 bits', () => {
+    const { machine, driver } = pci()
+    driver.setQueue(0, { ...PLACE, descriptors: 0x00ff_0123_4567_8000 })
+    expect(machine.read(0, 8, 4)).toBe(0x1234_5678)
+    driver.status = 0
+    driver.setQueue(0, { ...PLACE, descriptors: 2 ** 63 })
+    expect(machine.read(0, 8, 4)).toBe(0)
+  })
+
   test('a reset reads 0 at once, and requests that follow wait for the end of those before', async () => {
     const held: (() => void)[] = []
     const order: number[] = []

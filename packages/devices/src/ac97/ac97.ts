@@ -134,8 +134,8 @@ export class Ac97 implements DeviceModel {
   readonly #masterPorts: SynchronousRangeHandler = {
     read: (offset, size) => {
       let value = 0
-      for (let i = size - 1; i >= 0; i--) value = value * 256 + this.#readByte(offset + i)
-      return value
+      for (let i = size - 1; i >= 0; i--) value = (value << 8) | this.#readByte(offset + i)
+      return value >>> 0
     },
     write: (offset, size, value) => {
       for (let i = 0; i < size; i++) this.#writeByte(offset + i, (value >>> (8 * i)) & 0xff)

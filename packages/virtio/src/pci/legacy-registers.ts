@@ -66,7 +66,8 @@ export class LegacyRegisters {
       case DRIVER_FEATURES:
         return core.features.lo
       case QUEUE_ADDRESS:
-        return queue?.enabled === true ? Math.floor(queue.addresses.descriptors / PAGE) : 0
+        // The modern interface may have put it where no register of 32 bits can say.
+        return queue?.enabled === true ? Math.floor(queue.addresses.descriptors / PAGE) >>> 0 : 0
       case QUEUE_SIZE:
         return queue?.mostEntries ?? 0
       case QUEUE_SELECT:
