@@ -57,6 +57,8 @@ export interface Uart16550Options {
   readonly irq?: number
   /** The other end of the line; default nothing is connected. */
   readonly stream?: ByteStreamBackend
+  /** Interrupts pass only while MCR's OUT2 is set, as on a PC's board. Default false: always, as in QEMU. */
+  readonly strict?: boolean
 }
 
 /**
@@ -65,8 +67,9 @@ export interface Uart16550Options {
  * Characters cross the line in no time: the transmitter is empty again at
  * once unless the host pauses it, and bytes that the host has for the guest
  * queue outside the receive FIFO until it has room, so none is lost. The
- * divisor matters only to the character timeout. The interrupt output passes
- * MCR's OUT2 as on every PC.
+ * divisor matters only to the character timeout. OUT2 of MCR does not gate the
+ * interrupt, unless `strict` says so: kernels that were written in emulators
+ * leave it at 0, and would wait for ever.
  *
  * Source: National Semiconductor PC16550D data sheet (June 1995).
  */
@@ -343,7 +346,8 @@ export class Uart16550 implements DeviceModel {
   }
 
   #update(): void {
-    this.#line?.set(this.#modem.interruptConnected() && this.#identify() !== IIR_NONE)
+    const isConnected = this.#options.strict !== true || this.#modem.interruptConnected()
+    this.#line?.set(isConnected && this.#identify() !== IIR_NONE)
   }
 
   /** Returns the registers to their state at power-on. */
