@@ -293,6 +293,8 @@ export class LocalApic {
       case W.PPR:
         return this.processorPriority
       case W.TMCCT:
+        // The machine may be late with the end: its interrupt is there before the guest sees it.
+        this.#timer.settle()
         return this.#timer.count()
       default:
         return this.#words[index]! >>> 0

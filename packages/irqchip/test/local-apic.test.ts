@@ -453,6 +453,23 @@ describe('timer (SDM vol. 3A, "APIC Timer"), at 1 GHz', () => {
     expect([apic.read(APIC_TMCCT), apic.acknowledge()]).toEqual([0, 0x30])
   })
 
+  test.each([0, 1 << 17])(
+    'a count that is read at its end has interrupted, however late the machine is; LVT %i',
+    (mode) => {
+      const { apic, queue } = makeFabric()
+      apic.write(APIC_TDCR, 0xb)
+      apic.write(APIC_LVT_TIMER, 0x30 | mode)
+      apic.write(APIC_TMICT, 50)
+      queue.time = 49
+      expect([apic.read(APIC_TMCCT), apic.hasInterrupt()]).toEqual([1, false])
+      queue.time = 60
+      expect([apic.read(APIC_TMCCT), apic.hasInterrupt()]).toEqual([mode === 0 ? 0 : 40, true])
+      expect([apic.acknowledge(), queue.next]).toEqual([0x30, mode === 0 ? Infinity : 100])
+      queue.advance(0)
+      expect(apic.hasInterrupt()).toBe(false)
+    },
+  )
+
   test('one-shot fires once; a masked one runs but does not interrupt', () => {
     const { apic, queue, advance } = makeFabric()
     apic.write(APIC_TDCR, 0xb)

@@ -76,7 +76,8 @@ export function genericTimersStateBytes(cpus: number): number {
  * The generic timers of all vCPUs at EL1: one counter, and for each vCPU a virtual and a physical timer.
  *
  * The counter is the machine's clock. Each vCPU has at most one deadline there: the next change of an interrupt, or the
- * next event while it waits for one. The machine may be late with it: registers are exact all the same.
+ * next event while it waits for one. The machine may be late with it: registers are exact all the same, and a read of a control
+ * register drives the interrupt that its status bit announces.
  *
  * Source: Arm ARM DDI 0487, D12 "The Generic Timer in AArch64 state".
  */
@@ -147,6 +148,9 @@ export class GenericTimers {
         const timer = timerOf(encoding)
         const control = words[block + timer + CONTROL]!
         const met = (control & ENABLE) !== 0 && this.#isMet(block, timer)
+        // The machine may be late with the deadline: the interrupt is there before the guest sees that it must be.
+        const asserted = (words[block + LEVELS]! & (timer === VIRTUAL ? 1 : 2)) !== 0
+        if (asserted !== (met && (control & IMASK) === 0)) this.#update(cpu)
         into.lo = control | (met ? ISTATUS : 0)
         return true
       }

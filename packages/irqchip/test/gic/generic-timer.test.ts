@@ -87,6 +87,26 @@ describe('a timer', () => {
     expect(drain()).toEqual(['1000000: 30 of vCPU 0 up'])
   })
 
+  test.each([
+    ['virtual', CNTV_CTL_EL0, CNTV_CVAL_EL0, 27],
+    ['physical', CNTP_CTL_EL0, CNTP_CVAL_EL0, 30],
+  ])(
+    '%s: a read that shows a met condition finds the interrupt driven, however late the machine is',
+    (_n, ctl, cval, intid) => {
+      const { queue, read, write, drain } = makeTimers()
+      write(cval, 10n)
+      write(ctl, 1n)
+      queue.time = 159
+      expect([read(ctl), drain()]).toEqual([1n, []])
+      queue.time = 160
+      expect([read(ctl), drain()]).toEqual([5n, [`160: ${intid} of vCPU 0 up`]])
+      queue.advance(0)
+      expect([read(ctl), drain(), queue.next]).toEqual([5n, [], Infinity])
+      write(ctl, 3n)
+      expect([read(ctl), drain()]).toEqual([7n, [`160: ${intid} of vCPU 0 down`]])
+    },
+  )
+
   test('that is late has the right count, and interrupts once', () => {
     const { queue, read, write, drain } = makeTimers()
     write(CNTV_CVAL_EL0, 10n)
