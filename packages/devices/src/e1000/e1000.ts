@@ -70,6 +70,8 @@ export class E1000 implements DeviceModel {
   #ioAddress = 0
   /** A snapshot is being made: nothing reaches the guest. */
   #isPaused = false
+  /** The network has called meanwhile. */
+  #wasCalled = false
   #pci!: PciFunction
   #interrupts!: Interrupts
   #transmitter!: Transmitter
@@ -143,7 +145,8 @@ export class E1000 implements DeviceModel {
     this.#network.connect({
       receive: (frame) => this.#receive(frame),
       drained: () => {
-        if (!this.#isPaused) this.#transmitter.pump()
+        if (this.#isPaused) this.#wasCalled = true
+        else this.#transmitter.pump()
       },
       linkChanged: (up) => {
         // After a snapshot it looks for itself.
@@ -283,7 +286,10 @@ export class E1000 implements DeviceModel {
 
   /** @returns false: the network keeps the frame */
   #receive(frame: Uint8Array): boolean {
-    if (this.#isPaused) return this.#receiver.refuse()
+    if (this.#isPaused) {
+      this.#wasCalled = true
+      return this.#receiver.refuse()
+    }
     return !this.#linkUp || this.#loopsBack || this.#receiver.receive(frame)
   }
 
@@ -339,8 +345,12 @@ export class E1000 implements DeviceModel {
     const isNegotiating = this.#negotiated.deadlineNs !== Infinity
     if (!this.#network.linkUp) this.#linkChanged(false)
     else if (!this.#phy.linkUp && !isNegotiating) this.#negotiate()
-    this.#receiver.refilled()
-    this.#transmitter.pump()
+    // The guest need not notice that it was saved: rings whose registers it has written are not looked at.
+    if (this.#wasCalled) {
+      this.#receiver.refilled()
+      this.#transmitter.pump()
+    }
+    this.#wasCalled = false
   }
 
   /** Returns the state as plain data. */
@@ -370,6 +380,8 @@ export class E1000 implements DeviceModel {
     this.#statistics.restore(saved.statistics)
     this.#interrupts.restore(saved.interrupts as InterruptsState)
     this.#transmitter.restore(saved.transmitter as TransmitterState)
+    // The network of another machine has room.
+    this.#wasCalled = (saved.transmitter as TransmitterState).packet !== null
     this.#receiver.restore(saved.receiver as ReceiverState)
     this.#tellNetwork()
   }

@@ -108,11 +108,6 @@ export class Transmitter {
     this.written = new DelayedCause(wires.context, () => wires.raise(CAUSE.TXDW))
   }
 
-  /** Whether the transmitter has a packet that it has taken out of the ring. */
-  get isBusy(): boolean {
-    return this.#packet !== null || this.#gathering !== null
-  }
-
   /** Sends what there is. */
   pump(): void {
     const { registers, mayMaster } = this.#wires

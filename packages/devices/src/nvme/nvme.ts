@@ -43,6 +43,7 @@ import { NvmeCounters } from './log-pages.ts'
 import { checkOptions, type NvmeOptions } from './nvme-options.ts'
 import { ADMIN, QueueSet, type QueueSetState } from './queue-set.ts'
 import type { SubmissionQueue } from './queues.ts'
+import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 
 /** Saved form of a request of the medium. */
 interface RequestState {
@@ -68,6 +69,10 @@ export interface NvmeState {
   readonly counters: readonly number[]
   /** Commands that the medium has not answered. */
   readonly requests: readonly unknown[]
+  /** When commands that were left are begun. Absent in states of 0.2. */
+  readonly later?: Word64 | null
+  /** When a reset of the controller ends. */
+  readonly disabling?: Word64 | null
 }
 
 const BAR = 0
@@ -383,18 +388,13 @@ export class Nvme implements DeviceModel {
     await this.#requests.pause()
   }
 
-  /** Whether the controller is not just being disabled, which takes its time, and has looked at all commands. */
-  isAtRest(): boolean {
-    return this.#later.deadlineNs === Infinity && this.#disabling.deadlineNs === Infinity
-  }
-
   /** Answers again. */
   resume(): void {
     this.#isPaused = false
     this.#requests.resume()
-    if ((this.#registers.status & READY) === 0) return
-    if (!this.#registers.isEnabled) this.#disabling.armAfter(PAUSE_NS)
-    else this.#pump()
+    // Commands that were left have an instant.
+    if (this.#later.deadlineNs === Infinity) this.#pump()
+    else this.#settle()
   }
 
   /** Returns the state as plain data. The medium is not part of it. */
@@ -407,12 +407,15 @@ export class Nvme implements DeviceModel {
       admin: this.#admin.save(),
       counters: this.#counters.save(),
       requests: this.#requests.save().map(savedRequest),
+      later: savedDeadline(this.#later),
+      disabling: savedDeadline(this.#disabling),
     }
   }
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
-    const { registers, queues, features, admin, counters, requests } = savedState<NvmeState>(this.name, state, 2)
+    const saved = savedState<NvmeState>(this.name, state, 2)
+    const { registers, queues, features, admin, counters, requests, later = null, disabling } = saved
     this.reset()
     this.#registers.restore(registers)
     this.#queues.restore(queues as QueueSetState)
@@ -426,6 +429,10 @@ export class Nvme implements DeviceModel {
         deadline,
       })),
     )
+    restoreDeadline(this.#later, later)
+    restoreDeadline(this.#disabling, disabling ?? null)
+    const isReset = (this.#registers.status & READY) !== 0 && !this.#registers.isEnabled
+    if (disabling === undefined && isReset) this.#disabling.armAfter(PAUSE_NS)
   }
 }
 
