@@ -307,9 +307,11 @@ export class Executor {
   #deliverFault(): Exit | undefined {
     const numeric = this.#numericError.take()
     this.#setStepping(false)
-    // The instruction meets again the breakpoints that it met before it faulted.
     this.#pass.restoreDebug()
     if (numeric !== NUMERIC_FAULT) return numeric === NUMERIC_IGNORE ? this.#finish(this.#step()) : undefined
+    // The instruction meets its own breakpoints again; what MOV SS has held back is lost (SDM vol. 3C, "Delivery of Pending
+    // Debug Exceptions after VM Entry": none is pending after a hardware exception).
+    this.#u32[S_PENDING_DEBUG >>> 2] = 0
     this.#core.counts.faults++
     this.#setRepeating(false)
     this.#delivery.latchFault()
@@ -375,7 +377,8 @@ export class Executor {
     this.#core.counts.steps++
     this.#pass.begin()
     u32[S_STEP_SUPPRESSED >>> 2] = 0
-    if (this.#delivery.latchBreakpoint()) return STATUS_EVENT
+    // Between two iterations no breakpoint is met again, as RF stays until the last of them.
+    if (u32[S_REPEATING >>> 2] === 0 && this.#delivery.latchBreakpoint()) return STATUS_EVENT
     this.#setStepping((u32[S_EFLAGS >>> 2]! & FLAG_TF) !== 0)
     this.#pass.leaveShadow(this.#turn.retired)
     const status = this.#fetch.pinCurrent()

@@ -61,7 +61,6 @@ export class InstructionPasses {
   /** Starts the current instruction again in logged passes: it has met a device. */
   restartLogged(): number {
     this.#fetch.pin(this.#u32[S_RECORD >>> 2]!)
-    this.#pass.restoreDebug()
     this.#pass.startLogging(PASS_INSTRUCTION)
     return this.loggedPass()
   }

@@ -156,6 +156,7 @@ export class Pass {
   /** Begins a logged pass; every access from here is recorded or replayed. */
   beginLogged(): void {
     if (this.log.pass > 1 || this.log.pending >= 0) this.log.restart()
+    this.restoreDebug()
     this.#u32[S_LOGGED >>> 2] = LOGGED
   }
 

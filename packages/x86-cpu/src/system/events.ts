@@ -140,10 +140,14 @@ const delivery = new Delivery()
 /** Writes CR2, DR6 and DR7 as a delivery that has ended leaves them, whether a handler is reached or not. */
 function recordExceptions(s: System, event: PendingEvent): void {
   s.set64(S_CR2, delivery.addressLo, delivery.addressHi)
-  if (event.type !== EVENT_TYPE_EXCEPTION || event.vector !== VECTOR_DB) return
+  if (event.type === EVENT_TYPE_EXCEPTION && event.vector === VECTOR_DB) recordDebug(s, event.debugBits)
+}
+
+/** Writes DR6 and DR7 as a debug exception with these conditions leaves them. */
+export function recordDebug(s: System, bits: number): void {
   // B0–B3 are those of this exception; BD, BS, BT stay until software clears them.
   const old = s.get(DR6_OFFSET)
-  s.set(DR6_OFFSET, (old & ~0xf) | (event.debugBits & DR6_CONDITIONS) | DR6_FIXED)
+  s.set(DR6_OFFSET, (old & ~0xf) | (bits & DR6_CONDITIONS) | DR6_FIXED)
   s.set(DR7_OFFSET, s.get(DR7_OFFSET) & ~DR7_GD)
 }
 

@@ -3,7 +3,8 @@ import { FLAG_OF, FLAG_TF, STATUS_DONE, S_EA, S_EFLAGS } from '../../state-layou
 import { Delivery, SOURCE_EVENT, SOURCE_INT3, SOURCE_INT_N, deliver } from './interrupt-delivery.ts'
 import { immediate, registerOffset, type Handler } from '../operands.ts'
 import type { System } from '../system.ts'
-import { S_STEP_SUPPRESSED } from '../system-state.ts'
+import { recordDebug } from '../events.ts'
+import { S_PENDING_DEBUG, S_STEP_SUPPRESSED } from '../system-state.ts'
 
 const delivery = new Delivery()
 
@@ -44,8 +45,16 @@ export const into: Handler = (s, record) => {
   return call(s, record, VECTOR_OF, SOURCE_INT3, false)
 }
 
-// @isa: complete   F1   INT1: no DPL check, DR6 unchanged
-const int1: Handler = (s, record) => call(s, record, VECTOR_DB, SOURCE_EVENT, true)
+// @isa: complete   F1   INT1: no DPL check, DR6 unchanged but for the conditions that MOV SS has held back
+const int1: Handler = (s, record) => {
+  // This #DB reports those conditions, and no second one follows. Intel's processors do so, and the SDM says it of a VM entry
+  // that injects INT1 (vol. 3C, "Delivery of Pending Debug Exceptions after VM Entry").
+  const held = s.get(S_PENDING_DEBUG)
+  s.set(S_PENDING_DEBUG, 0)
+  const status = call(s, record, VECTOR_DB, SOURCE_EVENT, true)
+  if (held !== 0) recordDebug(s, held)
+  return status
+}
 
 // @isa: complete   62 /r   BOUND   "SDM vol. 2A, BOUND"
 export const bound: Handler = (s, record, form) => {

@@ -43,7 +43,7 @@ import {
 import { registerOffset, type Handler } from '../operands.ts'
 import { setSegment, setSegmentBase } from './segment-cache.ts'
 import type { System } from '../system.ts'
-import { S_STEP_SUPPRESSED } from '../system-state.ts'
+import { S_STEPPING, S_STEP_SUPPRESSED } from '../system-state.ts'
 
 /** RFLAGS that SYSRET takes from R11 (SDM vol. 2B, "SYSRET"): RF, VM and reserved bits are not among them. */
 const SYSRET_FLAGS = 0x003c_7fd7
@@ -113,6 +113,8 @@ const sysret: Handler = (s, _record, form) => {
   if (amd) setStackSelector(s, base + 8)
   else setFlatStack(s, (base + 8) | 3, 3)
   s.cpu.modeChanged()
+  // Unlike IRET and POPF, it is trapped itself where it sets TF.
+  if ((flags & FLAG_TF) !== 0) s.set(S_STEPPING, 1)
   return s.retired()
 }
 
