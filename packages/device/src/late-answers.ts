@@ -34,6 +34,8 @@ export interface LateRequest<Request, Answer> {
   readonly answer?: Answer | undefined
   /** The virtual instant of the answer. */
   readonly deadline: Readonly<Word64>
+  /** That instant has come, and the guest could not be answered then. Absent: it has not. */
+  readonly due?: boolean | undefined
 }
 
 interface Late<Request, Answer> {
@@ -111,10 +113,10 @@ export class LateAnswers<Request, Answer> {
   start(request: Request, latencyNs: number = LATENCY_NS): void {
     const deadline = new Instant()
     this.#clock.read(deadline)
-    this.#begin(request, deadline.add(latencyNs), null)
+    this.#begin(request, deadline.add(latencyNs), null, false)
   }
 
-  #begin(request: Request, deadline: Instant, outcome: Late<Request, Answer>['outcome']): void {
+  #begin(request: Request, deadline: Instant, outcome: Late<Request, Answer>['outcome'], due: boolean): void {
     if (++this.#begun % REQUESTS_A_SIGNAL === 0) this.#abort = new AbortController()
     const late: Late<Request, Answer> = {
       request,
@@ -122,7 +124,7 @@ export class LateAnswers<Request, Answer> {
       abort: this.#abort,
       cancelled: false,
       outcome,
-      due: false,
+      due,
       wait: null,
     }
     this.#insert(late)
@@ -267,8 +269,9 @@ export class LateAnswers<Request, Answer> {
 
   /** Returns the requests in the order of their instants. */
   save(): readonly LateRequest<Request, Answer>[] {
-    return this.#open.map(({ request, outcome, deadline }) => ({
+    return this.#open.map(({ request, outcome, deadline, due }) => ({
       request,
+      ...(due && { due }),
       ...(outcome !== null && 'answer' in outcome && { answer: outcome.answer }),
       deadline: deadline.save(),
     }))
@@ -277,7 +280,7 @@ export class LateAnswers<Request, Answer> {
   /** Cancels what there is, and takes over requests of a saved state; those without an answer are asked for again. */
   restore(requests: readonly LateRequest<Request, Answer>[]): void {
     this.cancel()
-    for (const { request, answer, deadline } of requests)
-      this.#begin(request, new Instant().set(deadline), answer === undefined ? null : { answer })
+    for (const { request, answer, deadline, due = false } of requests)
+      this.#begin(request, new Instant().set(deadline), answer === undefined ? null : { answer }, due)
   }
 }

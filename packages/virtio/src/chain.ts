@@ -89,6 +89,7 @@ class Pieces implements ReadableBytes, WritableBytes {
   #move(offset: number, bytes: Uint8Array, write: boolean): boolean {
     const { gpas, lengths, owner, cancelled } = this.#chain
     if (cancelled || !this.#holds(offset, bytes.length)) return false
+    if (write && this.#chain.keeps(offset, bytes)) return true
     let skip = offset
     let done = 0
     for (let i = this.#first; i < this.#end && done < bytes.length; i++) {
@@ -134,6 +135,8 @@ export class RequestChain implements VirtioChain {
   cancelled: boolean = false
   readonly #readableCount: number
   #abort: AbortController | null = null
+  /** Takes what would be written into guest memory; null: it is written. */
+  #writes: [offset: number, bytes: Uint8Array][] | null = null
 
   constructor(owner: ChainOwner, { id, slots, gpas, lengths, readable }: SavedChain) {
     this.owner = owner
@@ -156,6 +159,22 @@ export class RequestChain implements VirtioChain {
 
   complete(written: number): void {
     if (!this.cancelled) this.owner.complete(this, Math.min(written, this.writable.length))
+  }
+
+  /** Keeps writes from guest memory until `endWrites`. @returns gets them */
+  keepWrites(): readonly (readonly [offset: number, bytes: Uint8Array])[] {
+    return (this.#writes = [])
+  }
+
+  /** Lets writes through again. */
+  endWrites(): void {
+    this.#writes = null
+  }
+
+  /** Keeps a write, where writes are kept. */
+  keeps(offset: number, bytes: Uint8Array): boolean {
+    this.#writes?.push([offset, bytes.slice()])
+    return this.#writes !== null
   }
 
   cancel(): void {

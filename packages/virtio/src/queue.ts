@@ -46,8 +46,12 @@ export interface QueueState {
   readonly addresses: QueueAddresses
   readonly vector: number
   readonly ring: RingState | null
-  /** Chains that the device has not given back. */
+  /** Chains that the device has not given back, and that it is to take again. */
   readonly chains: readonly SavedChain[]
+  /** Chains that were completed while the device could not reach memory. Absent: none. */
+  readonly late?: readonly (readonly [chain: SavedChain, written: number])[]
+  /** The driver has notified while the device stood still. Absent: it may have. */
+  readonly notified?: boolean
 }
 
 /** No MSI-X vector. */
@@ -73,6 +77,10 @@ export class RingQueue implements VirtioQueue, ChainOwner {
   #again: RequestChain[] = []
   /** Chains that were completed while the device could not reach memory. */
   #late: (readonly [chain: RequestChain, written: number])[] = []
+  /** The driver has notified while the device stood still. */
+  notified: boolean = false
+  /** Only chains that are handed out again are taken now: the driver has not notified of the others. */
+  #takesAgainOnly = false
 
   constructor(owner: QueueOwner, index: number, entries: number) {
     this.index = index
@@ -95,9 +103,13 @@ export class RingQueue implements VirtioQueue, ChainOwner {
     this.addresses = { ...this.addresses, [which]: address }
   }
 
-  /** The ring; null: what the driver has set up can be none. */
+  /** The ring that is used from now on; null: what the driver has set up can be none. */
   #open(): Ring | null {
-    if (this.#ring !== null) return this.#ring
+    return (this.#ring ??= this.#ringAt())
+  }
+
+  /** A ring where the driver has set it up, which it may still move; null: there can be none. */
+  #ringAt(): Ring | null {
     const { features, memory } = this.#owner
     const { descriptors, driver, device } = this.addresses
     const { size } = this
@@ -108,19 +120,21 @@ export class RingQueue implements VirtioQueue, ChainOwner {
     const indirect = features.has(VirtioFeature.indirect)
     const eventIndex = features.has(VirtioFeature.eventIndex)
     const options = { ...this.addresses, size, indirect, eventIndex }
-    this.#ring = packed ? new PackedRing(memory, options) : new SplitRing(memory, options)
-    return this.#ring
+    return packed ? new PackedRing(memory, options) : new SplitRing(memory, options)
   }
 
   get isEmpty(): boolean {
     if (!this.ready) return true
-    return this.#again.length === 0 && this.#late.length === 0 && (this.#open()?.isEmpty ?? true)
+    // A look does not settle where the ring is.
+    const ring = this.#ring ?? this.#ringAt()
+    return this.#again.length === 0 && this.#late.length === 0 && (ring?.isEmpty ?? true)
   }
 
   take(): VirtioChain | null {
     if (!this.ready) return null
     const again = this.#again.shift()
     if (again !== undefined) return again
+    if (this.#takesAgainOnly) return null
     const ring = this.#open()
     if (ring === null) return this.#breaks()
     let taken = ring.take(this.#builder)
@@ -149,6 +163,18 @@ export class RingQueue implements VirtioQueue, ChainOwner {
 
   complete(chain: RequestChain, written: number): void {
     if (this.use(chain, written)) this.publish()
+  }
+
+  /**
+   * Has the device serve the queue after it has stood still: all of it where the driver has notified meanwhile, and else the
+   * chains that are handed out again alone. A guest need not notice that its machine was saved.
+   */
+  goOn(serve: (queue: RingQueue) => void): void {
+    if (!this.notified && this.#again.length === 0) return
+    this.#takesAgainOnly = !this.notified
+    this.notified = false
+    serve(this)
+    this.#takesAgainOnly = false
   }
 
   /** Gives back what was completed while the device could not reach memory. */
@@ -191,6 +217,7 @@ export class RingQueue implements VirtioQueue, ChainOwner {
     this.#inFlight.clear()
     this.#again = []
     this.#late = []
+    this.notified = false
     this.#ring = null
     this.enabled = false
     this.size = this.mostEntries
@@ -198,20 +225,36 @@ export class RingQueue implements VirtioQueue, ChainOwner {
     this.vector = NO_VECTOR
   }
 
-  save(): QueueState {
-    const { size, enabled, addresses, vector } = this
-    const chains = [...this.#inFlight].map((chain) => chain.save())
-    return { size, enabled, addresses, vector, ring: this.#ring?.save() ?? null, chains }
+  /** @param answered - chains whose answers are saved elsewhere */
+  save(answered: ReadonlySet<RequestChain>): QueueState {
+    const { size, enabled, addresses, vector, notified } = this
+    const late = new Map(this.#late)
+    const chains = [...this.#inFlight].filter((chain) => !late.has(chain) && !answered.has(chain))
+    return {
+      ...{ size, enabled, addresses, vector, notified },
+      ring: this.#ring?.save() ?? null,
+      chains: chains.map((chain) => chain.save()),
+      late: [...late].map(([chain, written]) => [chain.save(), written]),
+    }
   }
 
-  restore({ size, enabled, addresses, vector, ring, chains }: QueueState): void {
+  restore(state: QueueState): void {
+    const { size, enabled, addresses, vector, ring, chains, late = [], notified = true } = state
     this.reset()
     this.size = size
     this.enabled = enabled
     this.addresses = addresses
     this.vector = vector
+    this.notified = notified
     if (ring !== null) this.#open()?.restore(ring)
-    this.#again = chains.map((chain) => new RequestChain(this, chain))
-    for (const chain of this.#again) this.#inFlight.add(chain)
+    this.#again = chains.map((chain) => this.takeOver(chain))
+    this.#late = late.map(([chain, written]) => [this.takeOver(chain), written])
+  }
+
+  /** A chain of a saved state that the device has. */
+  takeOver(saved: SavedChain): RequestChain {
+    const chain = new RequestChain(this, saved)
+    this.#inFlight.add(chain)
+    return chain
   }
 }

@@ -1,9 +1,18 @@
-import { type DeviceContext, DeviceError, LateAnswers, type Timer } from '@retrap/device'
-import type { RequestChain } from './chain.ts'
+import {
+  type DeviceContext,
+  DeviceError,
+  Instant,
+  LateAnswers,
+  type LateRequest,
+  type Timer,
+  type Word64,
+} from '@retrap/device'
+import type { RequestChain, SavedChain } from './chain.ts'
+import { LateOutcome, outcomeOf, type SavedOutcome, writtenOf } from './late-outcome.ts'
 import { NO_VECTOR, type QueueOwner, type QueueState, RingQueue } from './queue.ts'
 import { FeatureSet, VirtioFeature } from './ring/feature-bits.ts'
 import { RingMemory } from './ring/ring-memory.ts'
-import type { VirtioAnswer, VirtioDevice, VirtioHost, VirtioRingOptions } from './virtio-device.ts'
+import type { VirtioDevice, VirtioHost, VirtioRingOptions } from './virtio-device.ts'
 
 /* Device status (§2.1). */
 const ACKNOWLEDGE = 1
@@ -13,6 +22,8 @@ const NEEDS_RESET = 0x40
 
 /** Until the device looks again at a queue that one look did not empty. */
 const MORE_NS = 1000
+/** The shortest reset of a device that is at work. */
+const RESET_NS = 1000
 
 const DEFAULT_SIZE = 256
 const MOST_ENTRIES = 0x8000
@@ -33,8 +44,18 @@ export interface CoreTransport {
 
 /** A request that the host works at. */
 interface LateChain {
+  readonly queue: number
   readonly chain: RequestChain
-  readonly outcome: Promise<() => VirtioAnswer>
+  readonly outcome: Promise<LateOutcome>
+}
+
+/** A request whose virtual time is not over. */
+interface SavedLate {
+  readonly queue: number
+  readonly chain: SavedChain
+  readonly outcome: SavedOutcome
+  readonly deadline: Readonly<Word64>
+  readonly due?: boolean | undefined
 }
 
 /** Saved form of a {@link VirtioCore}. */
@@ -48,6 +69,12 @@ export interface CoreState {
   readonly configVector: number
   readonly queues: readonly QueueState[]
   readonly state: unknown
+  /** Requests under way, with what they end with. Absent: none. */
+  readonly late?: readonly SavedLate[]
+  /** When the device looks again at its queues; null or absent: it need not. */
+  readonly more?: Readonly<Word64> | null
+  /** The status before a reset that is not over, and when that ends; null or absent: there is none. */
+  readonly resetting?: { readonly status: number; readonly deadline: Readonly<Word64> } | null
 }
 
 /**
@@ -65,15 +92,18 @@ export class VirtioCore implements QueueOwner, VirtioHost {
   /** The features that the driver has accepted. */
   readonly features: FeatureSet = new FeatureSet()
   readonly #transport: CoreTransport
-  readonly #answers: LateAnswers<LateChain, () => VirtioAnswer>
+  readonly #answers: LateAnswers<LateChain, LateOutcome>
   #status = 0
-  /** The status before a reset, while requests of then are still under way. */
+  /** The status before a reset, until requests of then are no longer under way. */
   #withheld = 0
   /** The driver has used the legacy interface. */
   #legacy = false
   #paused = false
   /** Goes on where a driver on another thread had more than one look may take. */
   readonly #more: Timer
+  /** Ends a reset, at a virtual instant that the host's pace does not change. */
+  readonly #resetEnd: Timer
+  #draining: Promise<void> | null = null
   generation: number = 0
   configVector: number = NO_VECTOR
 
@@ -89,15 +119,11 @@ export class VirtioCore implements QueueOwner, VirtioHost {
       answer: ({ chain }, outcome) => this.#answer(chain, outcome),
     })
     this.#more = context.timer(() => this.poll())
+    this.#resetEnd = context.timer(() => (this.#draining = this.#drain()))
     device.attach?.(this)
   }
 
   // ---- Status ----
-
-  /** Whether a reset is not over: a request that began before it goes on in the host. */
-  get #draining(): boolean {
-    return this.#answers.busy && this.#withheld !== 0
-  }
 
   get running(): boolean {
     // A legacy driver may use queues before it sets DRIVER_OK (§3.1.2, "Legacy Interface: Device Initialization").
@@ -106,12 +132,17 @@ export class VirtioCore implements QueueOwner, VirtioHost {
   }
 
   mayUse(): boolean {
-    return this.running && !this.#paused && this.#withheld === 0 && this.memory.allowed
+    return !this.#paused && this.#isUsable
+  }
+
+  /** Whether queues may be used, by a device that does not stand still. */
+  get #isUsable(): boolean {
+    return this.running && this.#withheld === 0 && this.memory.allowed
   }
 
   /** The status. It is 0 when a reset is over, not when it is asked for. */
   get status(): number {
-    return this.#status === 0 && this.#draining ? this.#withheld : this.#status
+    return this.#status === 0 ? this.#withheld : this.#status
   }
 
   /** The status for legacy drivers, which do not wait for the end of a reset. */
@@ -154,6 +185,7 @@ export class VirtioCore implements QueueOwner, VirtioHost {
   reset(): void {
     // A driver of old may have used queues without ever setting the status.
     const before = this.#status | this.#withheld || ACKNOWLEDGE
+    const wasAtWork = this.#answers.count > 0 || this.#withheld !== 0
     this.#status = 0
     this.#legacy = false
     this.features.lo = 0
@@ -164,15 +196,17 @@ export class VirtioCore implements QueueOwner, VirtioHost {
     this.#more.cancel()
     const ending = this.device.reset?.()
     if (ending !== undefined) this.#answers.hold(ending)
-    this.#withheld = this.#answers.busy ? before : 0
-    if (this.#withheld !== 0) void this.#drain()
+    this.#withheld = wasAtWork || ending !== undefined ? before : 0
+    if (this.#withheld === 0) this.#resetEnd.cancel()
+    else this.#resetEnd.armAfter(RESET_NS)
     this.#transport.reset()
   }
 
   /** Waits for the end of what the host does for requests from before a reset. */
   async #drain(): Promise<void> {
     await this.#answers.ended()
-    if (this.#answers.busy || this.#withheld === 0) return
+    // The driver may have reset the device once more.
+    if (this.#withheld === 0 || this.#resetEnd.deadlineNs !== Infinity) return
     this.#withheld = 0
     this.poll()
   }
@@ -219,6 +253,7 @@ export class VirtioCore implements QueueOwner, VirtioHost {
   notify(index: number): void {
     const queue = this.queues[index]
     if (queue?.ready === true) this.#serve(queue)
+    else if (queue?.enabled === true && this.#isUsable) queue.notified = true
   }
 
   /** Looks at every queue: what kept the device from it may be over. */
@@ -234,7 +269,7 @@ export class VirtioCore implements QueueOwner, VirtioHost {
     this.#more.armAfter(MORE_NS)
   }
 
-  #serve(queue: RingQueue): void {
+  readonly #serve = (queue: RingQueue): void => {
     const definition = this.device.queues[queue.index]!
     definition.notify?.(queue)
     if (definition.handle === undefined) return
@@ -243,7 +278,7 @@ export class VirtioCore implements QueueOwner, VirtioHost {
       const chain = queue.take() as RequestChain | null
       if (chain === null) break
       const answer = definition.handle(chain)
-      if (typeof answer === 'object') this.#answers.start({ chain, outcome: outcomeOf(answer) })
+      if (typeof answer === 'object') this.#answers.start({ queue: queue.index, chain, outcome: outcomeOf(answer) })
       else if (queue.use(chain, writtenOf(chain, answer))) used = true
       if (--left > 0) continue
       this.lookAgain()
@@ -252,21 +287,21 @@ export class VirtioCore implements QueueOwner, VirtioHost {
     if (used) queue.publish()
   }
 
-  #answer(chain: RequestChain, outcome: () => VirtioAnswer): void {
+  #answer(chain: RequestChain, outcome: LateOutcome): void {
     if (chain.cancelled) return
-    const answer = outcome()
-    const allowed = this.memory.allowed
-    const written = writtenOf(chain, answer)
+    const written = outcome.give(chain)
     // A function that could not write is not kept, with all the host memory behind it: the request is made once more.
-    if (allowed || typeof answer === 'number') chain.complete(written)
+    if (this.memory.allowed || outcome.isPlain) chain.complete(written)
     else chain.owner.again(chain)
   }
 
   // ---- Machine ----
 
   async quiesce(deadlineMs: number): Promise<void> {
+    // A reset that ends at this instant ends first, as it would if nothing stood still.
+    await this.#draining
     this.#paused = true
-    await this.#answers.settle()
+    await (this.device.waitsForAnswers?.() === true ? this.#answers.settle() : this.#answers.pause())
     // The machine may have given up by now, and gone on: nothing would tell the device to resume.
     if (this.#paused) await this.device.quiesce?.(deadlineMs)
   }
@@ -282,11 +317,18 @@ export class VirtioCore implements QueueOwner, VirtioHost {
   resume(): void {
     this.#paused = false
     this.device.resume?.()
-    this.poll()
+    this.#answers.resume()
+    if (!this.mayUse()) return
+    for (const queue of this.queues) {
+      queue.useLate()
+      if (queue.ready) queue.goOn(this.#serve)
+    }
   }
 
   save(): CoreState {
     const { device, features, generation, configVector } = this
+    const late = this.#answers.save()
+    const answered = new Set(late.map(({ request }) => request.chain))
     return {
       device: device.name,
       status: this.#status,
@@ -295,8 +337,16 @@ export class VirtioCore implements QueueOwner, VirtioHost {
       features: [features.lo, features.hi],
       config: device.config?.slice() ?? new Uint8Array(0),
       configVector,
-      queues: this.queues.map((queue) => queue.save()),
+      queues: this.queues.map((queue) => queue.save(answered)),
       state: device.save?.() ?? null,
+      late: late.map(({ request: { queue, chain }, answer, ...when }) => ({
+        ...{ queue, ...when },
+        chain: chain.save(),
+        // Nothing is under way while the device stands still, so that there is an outcome.
+        outcome: answer!.save(chain),
+      })),
+      more: deadlineOf(this.#more),
+      resetting: this.#withheld === 0 ? null : { status: this.#withheld, deadline: deadlineOf(this.#resetEnd)! },
     }
   }
 
@@ -317,9 +367,25 @@ export class VirtioCore implements QueueOwner, VirtioHost {
     this.configVector = state.configVector
     this.queues.forEach((queue, i) => queue.restore(queues[i]!))
     this.device.restore?.(state.state)
+    const { late = [], more = null, resetting = null } = state
+    const takeOver = ({ queue, chain, outcome, ...when }: SavedLate): LateRequest<LateChain, LateOutcome> => {
+      const answer = LateOutcome.of(outcome)
+      const request = { queue, chain: this.queues[queue]!.takeOver(chain), outcome: Promise.resolve(answer) }
+      return { request, answer, ...when }
+    }
+    this.#answers.restore(late.map(takeOver))
+    if (more !== null) this.#more.armAfter(0, more)
+    this.#withheld = resetting?.status ?? 0
+    if (resetting === null) this.#resetEnd.cancel()
+    else this.#resetEnd.armAfter(0, resetting.deadline)
     // Nothing is answered before `resume`.
     this.#paused = true
   }
+}
+
+function deadlineOf(timer: Timer): Word64 | null {
+  const at = new Instant()
+  return timer.readDeadline(at) ? at.save() : null
 }
 
 function ringFeatures({ packed = false, indirect = true, eventIndex = true }: VirtioRingOptions): number[] {
@@ -328,21 +394,6 @@ function ringFeatures({ packed = false, indirect = true, eventIndex = true }: Vi
   if (indirect) bits.push(VirtioFeature.indirect)
   if (eventIndex) bits.push(VirtioFeature.eventIndex)
   return bits
-}
-
-/** The failure of a chain is thrown where the response is taken, and is dropped if the chain was cancelled meanwhile. */
-function outcomeOf(promise: Promise<VirtioAnswer>): Promise<() => VirtioAnswer> {
-  return promise.then(
-    (answer) => () => answer,
-    (error: unknown) => () => {
-      throw error
-    },
-  )
-}
-
-function writtenOf(chain: RequestChain, answer: VirtioAnswer): number {
-  const written = typeof answer === 'function' ? answer() : answer
-  return Math.max(0, Math.min(written, chain.writable.length))
 }
 
 /**

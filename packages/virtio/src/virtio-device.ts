@@ -81,6 +81,11 @@ export interface VirtioDevice {
   start?(): void
   /** The driver, or the machine, resets the device. A promise settles when nothing that was under way goes on. */
   reset?(): void | Promise<void>
+  /**
+   * Whether requests wait until answers of others have reached the guest. When the machine is saved they reach it at once then,
+   * and else at their virtual instants. Absent: none waits.
+   */
+  waitsForAnswers?(): boolean
   /** As `DeviceModel.quiesce`. Requests of `handle` are waited for without it. */
   quiesce?(deadlineMs: number): void | Promise<void>
   /** As `DeviceModel.resume`. */

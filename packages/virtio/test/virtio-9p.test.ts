@@ -407,6 +407,7 @@ describe('a machine', () => {
     expect((await p9.raw(Uint8Array.from(bytes))).length).toBe(0)
     expect(p9.driver.status & NEEDS_RESET).toBe(NEEDS_RESET)
     p9.driver.status = 0
+    p9.machine.advance(1000)
     for (let i = 0; i < 5; i++) {
       // oxlint-disable-next-line no-await-in-loop
       await turn()

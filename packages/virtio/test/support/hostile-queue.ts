@@ -103,6 +103,7 @@ export async function hostileCase(choose: Choose, steps: number): Promise<string
     await turn()
     machine.fn!.configWrite(4, 2, 7)
     driver.status = 0
+    machine.advance(1000)
     for (let i = 0; i < 20 && driver.status !== 0; i++) {
       disk.release()
       // oxlint-disable-next-line no-await-in-loop

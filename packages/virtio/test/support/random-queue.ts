@@ -117,9 +117,11 @@ export class RandomQueue {
     const ring = new SplitDriver(this.#machine.view, this.#place(), start)
     if (start === 0) return this.#armed(ring)
     const saved = structuredClone(this.#model.save()) as VirtioPciState & {
-      core: { queues: { ring: unknown }[] }
+      core: { queues: { ring: unknown; notified: boolean }[] }
     }
     saved.core.queues[0]!.ring = { next: start, used: start, nextWrap: 0, usedWrap: 0, sinceAsked: 0 }
+    // The device asks for a notice where the ring is now.
+    saved.core.queues[0]!.notified = true
     this.#model.restore(saved)
     this.#model.resume()
     return this.#armed(ring)
@@ -276,6 +278,7 @@ export class RandomQueue {
       await this.#answer(choose)
       this.#machine.advance(1000 * choose(40))
     }
+    this.#machine.advance(1000)
     await turn()
     await turn()
     if (this.#driver.status !== 0) throw new Error('the status is not 0 though nothing is in flight')

@@ -8,6 +8,11 @@ export class ByteBudget {
     this.#free = bytes
   }
 
+  /** Whether requests wait for bytes that others have. */
+  get isShort(): boolean {
+    return this.#waiting.length > 0
+  }
+
   /** Waits until this many bytes are free, and takes them. */
   async take(bytes: number): Promise<void> {
     if (this.#waiting.length === 0 && bytes <= this.#free) {

@@ -121,6 +121,11 @@ export class VirtioBlock implements VirtioDevice {
     if (mode === 0 || mode === 1) this.config[WRITEBACK] = mode
   }
 
+  /** Whether requests wait for host memory that answers hold. */
+  waitsForAnswers(): boolean {
+    return this.#budget.isShort
+  }
+
   /** Returns to the writeback mode. */
   reset(): void {
     this.config[WRITEBACK] = 1

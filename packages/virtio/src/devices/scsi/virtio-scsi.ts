@@ -368,6 +368,11 @@ export class VirtioScsi implements VirtioDevice {
     for (const unit of this.#targets.values()) unit.powerOn()
   }
 
+  /** Whether commands wait for host memory that answers hold. */
+  waitsForAnswers(): boolean {
+    return this.#budget.isShort
+  }
+
   /** Whether no event waits for buffers that are there. */
   isAtRest(): boolean {
     return this.#events.isEmpty || this.#host?.queues[EVENT_QUEUE]?.isEmpty !== false
