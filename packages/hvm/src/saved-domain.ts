@@ -67,6 +67,8 @@ export interface DomainRestoring {
 export interface SavedArchitecture<S extends DomainState> extends Architecture {
   /** Returns its state. */
   save(): Omit<S, Exclude<keyof DomainState, 'vcpus'>>
+  /** Returns its state as it is now, for its shape: an instruction may wait for a device. */
+  inspect(): Omit<S, Exclude<keyof DomainState, 'vcpus'>>
   /** Restores interrupt controllers and timers; the time has been restored. */
   restoreInterrupts(state: S): void
   /** Restores what changes the map, when device models have mapped what they map; RAM comes later. */
@@ -169,7 +171,7 @@ function checkState<S extends DomainState>(domain: SavedDomain<S>, state: S): vo
     asleep: domain.asleep,
     frames: guestFrames(domain),
     ...(state.io && { io: domain.dispatch.save() }),
-    ...domain.architecture.save(),
+    ...domain.architecture.inspect(),
   })
   if (state.vcpus.length !== domain.vcpus.length)
     throw new HvmError('ERR_STATE', `state of ${state.vcpus.length} vCPUs: expected ${domain.vcpus.length}`)

@@ -231,6 +231,11 @@ export class ArmArchitecture implements SavedArchitecture<ArmDomainState>, ArmSu
     }
   }
 
+  /** See {@link SavedArchitecture.inspect}. */
+  inspect(): Pick<ArmDomainState, 'vcpus' | 'interrupts' | 'timers'> {
+    return this.save()
+  }
+
   /** See {@link SavedArchitecture.restoreInterrupts}. */
   restoreInterrupts({ interrupts, timers }: ArmDomainState): void {
     this.gic.restore(interrupts)

@@ -1,6 +1,6 @@
 import type { InterruptLine, Word64 } from '@retrap/device'
 import { InterruptFabric, interruptFabricBytes, type InterruptFabricState } from '@retrap/irqchip'
-import { restoreVcpu, saveVcpu, X86Engine } from '@retrap/x86-cpu'
+import { inspectVcpu, restoreVcpu, saveVcpu, X86Engine } from '@retrap/x86-cpu'
 import type { CpuClocks, CpuModel, JitOptions, SavedCpu } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 import type { DomainOptions } from '../domain-options.ts'
@@ -210,8 +210,17 @@ export class X86Architecture implements SavedArchitecture<X86DomainState>, X86Su
 
   /** Saves vCPUs and interrupt controllers. */
   save(): Pick<X86DomainState, 'vcpus' | 'interrupts' | 'numericError' | 'a20'> {
+    return this.#stateWith(saveVcpu)
+  }
+
+  /** See {@link SavedArchitecture.inspect}. */
+  inspect(): ReturnType<X86Architecture['save']> {
+    return this.#stateWith(inspectVcpu)
+  }
+
+  #stateWith(save: typeof saveVcpu): ReturnType<X86Architecture['save']> {
     return {
-      vcpus: this.vcpus.map(({ cpu }) => saveVcpu(cpu)),
+      vcpus: this.vcpus.map(({ cpu }) => save(cpu)),
       interrupts: this.interrupts.save(),
       numericError: this.ferr,
       a20: this.#a20,
