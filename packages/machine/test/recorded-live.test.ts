@@ -8,6 +8,7 @@ import { afterEach, expect, test } from 'vitest'
 import { MachineError, type PcOptions, type PcRecorder, recordPc, replayPc } from '../src/index.ts'
 import { multibootKernel } from './support/kernels.ts'
 import { medium } from './support/media.ts'
+import { Pieces } from './support/pieces.ts'
 import { COUNT_ADDRESS, pollingKernel, pollingResult } from './support/polling-guest.ts'
 
 const closing: { close(): void }[] = []
@@ -24,24 +25,6 @@ const options = (cpus: 1 | 2, jit: boolean): PcOptions => ({
   kernel: pollingKernel(cpus),
   drives: [{ medium: medium(IMAGE, () => turn()) }],
 })
-
-/** A file in memory. */
-class Pieces {
-  #bytes = new Uint8Array(0)
-
-  readonly write = (piece: Uint8Array): void => {
-    const bytes = new Uint8Array(this.#bytes.length + piece.length)
-    bytes.set(this.#bytes)
-    bytes.set(piece, this.#bytes.length)
-    this.#bytes = bytes
-  }
-
-  readonly read = (at: number, bytes: number): Uint8Array => this.#bytes.subarray(at, at + bytes)
-
-  get source(): { bytes: number; read: (at: number, bytes: number) => Uint8Array } {
-    return { bytes: this.#bytes.length, read: this.read }
-  }
-}
 
 /** Runs the machine on with a debugger while bytes are typed, until it has counted so many more. */
 async function runOn({ pc }: PcRecorder, go: (signal: AbortSignal) => Promise<unknown>, more: number): Promise<void> {

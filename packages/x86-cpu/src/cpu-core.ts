@@ -243,10 +243,15 @@ export class CpuCore implements Cpu {
     this.#spaces.flush(all)
   }
 
-  /** Drops all translations: the host's map has changed. A monitored line is monitored where it is now. */
-  mapChanged(): void {
+  /** Drops all translations, as what a debugger watches has changed. The guest does not notice: its MWAIT goes on waiting. */
+  pointsChanged(): void {
     this.#breakpoints.refresh()
     this.#spaces.flush(true)
+  }
+
+  /** Drops all translations: the host's map has changed. A monitored line is monitored where it is now. */
+  mapChanged(): void {
+    this.pointsChanged()
     const gpa = this.#monitor.address
     if (gpa >= 0) this.#monitor.moved(this.host.peekAddress?.(gpa) ?? -1)
   }

@@ -79,13 +79,13 @@ export class DebugControl {
   /** Stops before the instruction at a linear address is executed. */
   addBreakpoint(address: bigint): void {
     this.#hooks.points.addBreakpoint(address)
-    this.#vcpu.flushTlb(true)
+    this.#vcpu.core.pointsChanged()
   }
 
   /** Takes a breakpoint away. @returns whether there was one */
   removeBreakpoint(address: bigint): boolean {
     const removed = this.#hooks.points.removeBreakpoint(address)
-    this.#vcpu.flushTlb(true)
+    this.#vcpu.core.pointsChanged()
     return removed
   }
 
@@ -99,13 +99,13 @@ export class DebugControl {
     if (!(length >= 1 && length <= MOST_WATCHED))
       throw new X86CpuError('ERR_DEBUG', `a watchpoint of ${length} bytes: expected 1 to ${MOST_WATCHED}`)
     this.#hooks.points.addWatch(address, length, kind)
-    this.#vcpu.flushTlb(true)
+    this.#vcpu.core.pointsChanged()
   }
 
   /** Takes a watchpoint away. @returns whether there was one */
   removeWatchpoint(address: bigint, length: number, kind: WatchKind): boolean {
     const removed = this.#hooks.points.removeWatch(address, length, kind)
-    this.#vcpu.flushTlb(true)
+    this.#vcpu.core.pointsChanged()
     return removed
   }
 
@@ -121,7 +121,7 @@ export class DebugControl {
     this.#hooks.clear()
     // A fault that is held is not lost: its instruction raises it again.
     core.debug.hooks = null
-    this.#vcpu.flushTlb(true)
+    core.pointsChanged()
   }
 }
 

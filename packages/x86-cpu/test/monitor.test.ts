@@ -16,7 +16,14 @@ import {
   rsp,
 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
-import { Vcpu, restoreVcpu, saveVcpu, readModelSpecificRegister, writeModelSpecificRegister } from '../src/index.ts'
+import {
+  DebugControl,
+  Vcpu,
+  restoreVcpu,
+  saveVcpu,
+  readModelSpecificRegister,
+  writeModelSpecificRegister,
+} from '../src/index.ts'
 import { FLAG_IF, S_EFLAGS } from '../src/state-layout.ts'
 import { ACTIVITY_MWAIT, ACTIVITY_RUNNING } from '../src/system/system-state.ts'
 import { BareCpu, BareHost, CODE, PAGE_TABLE, RAM_BYTES, STACK, initialState } from './support/bare-cpu.ts'
@@ -417,4 +424,18 @@ test.each([
   const { cpu } = new BareCpu()
   expect(writeModelSpecificRegister(cpu, index, 0x1234n)).toBe(true)
   expect(readModelSpecificRegister(cpu, index)).toBe(0n)
+})
+
+test('a debugger that comes, sets breakpoints and watchpoints and leaves does not end the wait, and a store still does', () => {
+  const { pc } = waiting()
+  const debug = new DebugControl(pc.cpu)
+  debug.addBreakpoint(0x7000n)
+  debug.addWatchpoint(0x8000n, 8, 'access')
+  debug.removeBreakpoint(0x7000n)
+  debug.removeWatchpoint(0x8000n, 8, 'access')
+  debug.detach()
+  expect(pc.cpu.dormant).toBe(true)
+  pc.memory.u8[pc.host.ramMa + LINE] = 1
+  pc.memory.noteWrite(pc.host.ramMa + LINE, 1)
+  expect(pc.cpu.dormant).toBe(false)
 })

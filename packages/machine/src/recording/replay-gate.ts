@@ -214,7 +214,10 @@ export class ReplayGate extends InputGate implements LoggedGate {
     // Bytes that are on their way from the file come, and the machine stops in the round that it is to: a disk's bytes may be
     // among them.
     this.#awaitsFile = this.#unanswered.length === 0 && (this.#reading.size > 0 || this.#loading !== null)
-    if (!this.#awaitsFile) super.waits()
+    if (this.#awaitsFile) return
+    // A search looks at what comes right behind the end as well, where nobody answers.
+    if (this.domain.instructions >= this.#recording.end.instructions) this.reached()
+    else super.waits()
   }
 
   override budget(most: number): number | null {
