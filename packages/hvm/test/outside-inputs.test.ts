@@ -149,3 +149,43 @@ test.each([
   void schedule.advance()
   expect(told[0]).toBe(executed ? 'executes' : 'ends: blocked')
 })
+
+test.each([
+  { given: 'where the turn may end', turnMayEnd: true, after: ['run 0', 'round'] },
+  { given: 'where it may not', turnMayEnd: false, after: ['step', 'round'] },
+])('a vCPU that a debugger stops when its turn is used up goes on with it: $given', ({ turnMayEnd, after }) => {
+  const told: string[] = []
+  const inputs = {
+    alone: false,
+    begin: () => (told.push('round'), null),
+    idle: () => null,
+    waits: () => undefined,
+    // The last instructions before a limit are executed one by one.
+    budget: (most: number) => {
+      inputs.alone = most <= 0
+      return inputs.alone ? 1 : most
+    },
+  }
+  const exits = ['debug', 'budget']
+  const ended = (cost: number, what: string) => {
+    told.push(what)
+    cpu.cost += cost
+    const reason = exits.shift()
+    if (reason === undefined) run.stop({ reason: 'stopped' })
+    else if (reason === 'budget') cpu.turnMayEnd = true
+    return { reason: reason ?? 'budget' }
+  }
+  const cpu = {
+    ...{ cost: 0, retired: 0, busy: false, turnMayEnd, stop: () => undefined },
+    run: (budget: number) => ended(Math.max(0, budget), `run ${budget}`),
+    step: () => ended(1, 'step'),
+  }
+  const vcpu = { id: 0, cpu, dormant: false, turnEnded: () => undefined }
+  const timers = { expire: () => 0, readNextDeadline: () => false }
+  const { schedule, run } = scheduleOf([vcpu], timers, inputs)
+  expect(schedule.advance()).toBe(null)
+  expect(told).toEqual(['round', 'run 10000'])
+  run.exit = null
+  void schedule.advance()
+  expect(told.slice(2, 4)).toEqual(after)
+})

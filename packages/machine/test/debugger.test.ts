@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { defineDevice } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { TEST_JIT } from '@retrap/tooling/jit'
-import { al, type Assembler, dword, dx, eax, ebx, ecx, esp } from '@retrap/x86-assembler'
+import { al, type Assembler, byte, dword, dx, eax, ebx, ecx, esp } from '@retrap/x86-assembler'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createPc, MachineError, type Pc, type MachineDebugger, type PcOptions } from '../src/index.ts'
 import { clockFirmware, clockLog, EXIT_PORT as CLOCK_EXIT } from './support/clock-guest.ts'
@@ -14,6 +14,13 @@ const DATA = 0x18_0000
 const DEVICE = 0xfed9_0000
 const FUNCTION = BASE + 0x1000
 const ROUNDS = 1000
+const APIC = 0xfee0_0000
+const TRAMPOLINE = 0x8000
+const COUNTER = 0x9000
+/** Real-mode code that counts for ever: xor ax,ax; mov ds,ax; inc dword [9000h]; jmp. */
+const COUNTING = [0x31, 0xc0, 0x8e, 0xd8, 0x66, 0xff, 0x06, 0x00, 0x90, 0xeb, 0xf9]
+/** Behind straight code, and before the branch where a turn that is used up can end. */
+const STRAIGHT_END = BigInt(FUNCTION + 500)
 
 const pcs: Pc[] = []
 afterEach(() => pcs.splice(0).forEach((pc) => pc.close()))
@@ -146,6 +153,35 @@ test('on deterministic time every clock goes on as if there were no debugger', a
   expect(stops).toBe(100)
   expect(clockLog(pc, 0n)).toEqual(clockLog(alone.pc, 0n))
   expect(pc.domain.instructions).toBe(alone.pc.domain.instructions)
+})
+
+/** Straight code, again and again; a second processor counts, and the first mixes that into a hash at DATA. */
+const straight = multibootKernel((asm) => {
+  for (const [i, value] of COUNTING.entries()) asm.mov(byte(TRAMPOLINE + i), value)
+  asm.mov(dword(APIC + 0xf0), 0x1ff).mov(dword(APIC + 0x310), 0x0100_0000)
+  asm.mov(dword(APIC + 0x300), 0xc4500).mov(dword(APIC + 0x300), 0xc4600 | (TRAMPOLINE >> 12))
+  const again = asm.label()
+  asm.mov(ecx, 300).jmp(again).org(FUNCTION).bind(again)
+  for (let i = 0; i < 100; i++) asm.rol(ebx, 5).xor(ebx, ecx)
+  asm.add(ebx, dword(COUNTER)).mov(dword(DATA), ebx).dec(ecx).jnz(again)
+  end(asm)
+})
+
+test.each(['breakpoint', 'watch'] as const)('turns of two vCPUs end where they would without a %s', async (kind) => {
+  const hashes: number[] = []
+  for (const isDebugged of [false, true]) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    const { pc, debug } = await made(straight, { clock: 'deterministic', cpus: 2 })
+    let stops = 0
+    const stopped = (): void => void stops++
+    if (isDebugged && kind === 'watch') debug.watch(BigInt(DATA), 4, 'write', stopped)
+    else if (isDebugged) debug.breakpoint(STRAIGHT_END, stopped)
+    // oxlint-disable-next-line no-await-in-loop
+    await pc.run()
+    expect(stops > 100).toBe(isDebugged)
+    hashes.push(read(debug, DATA))
+  }
+  expect(hashes[1]).toBe(hashes[0])
 })
 
 test('a stopped machine is stopped for good by its signal, and stays stopped when it is run again', async () => {

@@ -214,9 +214,11 @@ export class DeterministicSchedule {
     }
     const before = vcpu.cpu.cost
     const left = this.#left
-    const budget = inputs === null ? left : inputs.budget(left)
+    // A debugger has stopped it where its turn is over: no instruction follows, and an event may be delivered still.
+    const isOver = left <= 0 && vcpu.cpu.turnMayEnd !== false
+    const budget = inputs === null || isOver ? left : inputs.budget(left)
     if (budget === null) return 0
-    const alone = inputs?.alone === true && vcpu.cpu.step !== undefined
+    const alone = !isOver && inputs?.alone === true && vcpu.cpu.step !== undefined
     const exit = turns.execute(vcpu, budget, alone)
     let cost = vcpu.cpu.cost - before
     turns.count(vcpu, exit)
@@ -244,7 +246,7 @@ export class DeterministicSchedule {
     if (exit.reason === 'yield') return true
     if (alone && exit.reason === 'budget') return this.#left > 0 || vcpu.cpu.turnMayEnd === false
     if (exit.reason === 'budget') return this.#left > 0 && (isCut || this.#isInterrupted(vcpu))
-    return (exit.reason === 'blocked' || exit.reason === 'debug') && this.#left > 0
+    return exit.reason === 'debug' || (exit.reason === 'blocked' && this.#left > 0)
   }
 
   /** Whether the vCPU was stopped for the sake of a model, and goes on when that is done. */
