@@ -129,6 +129,7 @@ export class GdbSession {
     this.#state.cpu = stop.cpu
     if (!this.#running) return
     this.#running = false
+    if (stop.message !== undefined) this.#print(new TextEncoder().encode(`${stop.message}\n`))
     this.#reply(this.#describe(stop))
   }
 
@@ -182,11 +183,14 @@ export class GdbSession {
     const reply = await answerQuery(this.#state, packet)
     if (!packet.startsWith('qRcmd,') || reply === 'OK' || reply === '' || reply.startsWith('E')) return reply
     // A command's text comes as output, in pieces, before the last reply.
-    const bytes = fromHex(reply)!
-    for (let at = 0; at < bytes.length; at += PRINTED_BYTES) {
-      this.#reply(`O${toHex(bytes.subarray(at, at + PRINTED_BYTES))}`)
-    }
+    this.#print(fromHex(reply)!)
     return 'OK'
+  }
+
+  /** Sends output for the user. */
+  #print(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; at += PRINTED_BYTES)
+      this.#reply(`O${toHex(bytes.subarray(at, at + PRINTED_BYTES))}`)
   }
 
   #verbose(packet: string): string | null {

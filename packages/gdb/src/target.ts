@@ -15,6 +15,8 @@ export interface TargetStop {
   readonly watch?: { readonly kind: WatchpointKind; readonly address: bigint }
   /** A recording has no more, in the direction of the last command. */
   readonly replayLog?: 'begin' | 'end'
+  /** A sentence for the user, who sees it before the stop. */
+  readonly message?: string
 }
 
 /** Accesses that a watchpoint is for. */

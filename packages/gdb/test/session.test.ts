@@ -214,7 +214,11 @@ describe('stop and go', () => {
     await ask('bs')
     target.halt({ cpu: 1, signal: 5, replayLog: 'end' })
     expect(taken()).toContain('replaylog:end;#')
-    expect(target.events.slice(-2)).toEqual(['reverse continue 0', 'reverse step 1'])
+    // A sentence comes as output before the stop.
+    await ask('bc')
+    target.halt({ cpu: 0, signal: 6, message: 'no' })
+    expect(taken()).toMatch(/\$O6e6f0a#..\$T06thread:01;core:0;#/)
+    expect(target.events.slice(-3)).toEqual(['reverse continue 0', 'reverse step 1', 'reverse continue 1'])
   })
 
   test('the client interrupts', async () => {

@@ -102,7 +102,7 @@ export type { FormerPages, GatedMachine, GatedSnapshots, PcInputs } from './reco
 export type { PcRecorder, RecordPcOptions } from './recording/record.ts'
 export { replayPc } from './recording/replay.ts'
 export type { PcReplay, RecordingSource, ReplayPcOptions } from './recording/replay.ts'
-export type { ReplayExit } from './recording/replay-exit.ts'
+export { describeDivergence, type ReplayExit } from './recording/replay-exit.ts'
 export type { ReplayDebugger, ReplayStop, TravellingMachine, WhoWroteOptions } from './recording/replay-debugger.ts'
 export type { LastWriter } from './recording/who-wrote.ts'
 export type { Divergence } from './recording/replay-gate.ts'

@@ -57,6 +57,7 @@ const FIRST_BYTES: readonly (number | undefined)[] = [0x2b, 0x2d, 0x24, 0x03]
 export class SessionGdb {
   readonly #option: GdbOption
   readonly #kill: () => void
+  #say: SessionOutput | undefined
   readonly #server: Server
   #target: GdbTarget | undefined
   #session: GdbSession | undefined
@@ -74,6 +75,7 @@ export class SessionGdb {
 
   /** Listens, and says how to attach. @throws CliError `ERR_INPUT` */
   async open(say: SessionOutput): Promise<void> {
+    this.#say = say
     const { host, port, wait } = this.#option
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', ({ message }) => reject(new CliError('ERR_INPUT', `--gdb cannot listen: ${message}`)))
@@ -88,7 +90,8 @@ export class SessionGdb {
   async adopt(machine: Machine): Promise<void> {
     const { architecture } = this.#option
     const commands = [kaslrCommand(machine)]
-    const options = { kill: this.#kill, commands, ...(architecture !== undefined && { architecture }) }
+    const onTrouble = (sentence: string): void => void this.#say?.write(`retrap: ${sentence}\n`)
+    const options = { kill: this.#kill, onTrouble, commands, ...(architecture !== undefined && { architecture }) }
     const target = await machine.gdbTarget?.(options)
     if (target === undefined) throw usage('--gdb: this machine has no debugger')
     this.#target = target

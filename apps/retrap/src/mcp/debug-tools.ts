@@ -1,4 +1,4 @@
-import type { LastWriter, MachineDebugger, ReplayStop } from '@retrap/machine'
+import { describeDivergence, type LastWriter, type MachineDebugger, type ReplayStop } from '@retrap/machine'
 import { z } from 'zod'
 import { describe, type MachineToolParts } from './machine-tools.ts'
 import { addressArgument, machineArgument, text, type Tool, tool } from './tool.ts'
@@ -147,7 +147,7 @@ function dump(address: bigint, bytes: Uint8Array): string {
 
 function describeStop(stop: ReplayStop): string {
   if (stop.reason === 'step') return ''
-  const why = stop.reason === 'diverged' ? `: ${stop.difference}` : ''
+  const why = stop.reason === 'diverged' ? `: ${describeDivergence(stop)}` : ''
   return `\nIt has not come there (${stop.reason}${why}).`
 }
 

@@ -1,5 +1,12 @@
 import type { GdbTarget } from '@retrap/gdb'
-import type { MachineExit, MachineRunOptions, PcGdbOptions, PcReplay, ReplayExit } from '@retrap/machine'
+import {
+  describeDivergence,
+  type MachineExit,
+  type MachineRunOptions,
+  type PcGdbOptions,
+  type PcReplay,
+  type ReplayExit,
+} from '@retrap/machine'
 import { CliError } from '../errors.ts'
 import type { Machine, MachineSerial, MachineSnapshot } from '../machine/machine-contract.ts'
 import { limitsOf } from './recorded-machine.ts'
@@ -191,10 +198,7 @@ const isReplays = (exit: ReplayExit): exit is ReplaysExit =>
   exit.reason === 'arrived' || exit.reason === 'end-of-recording' || exit.reason === 'diverged'
 
 function lineOf(exit: ReplaysExit, path: string, { instructions, isCut }: ReplayedRun): string {
-  if (exit.reason === 'diverged') {
-    const where = `after instruction ${exit.after}, and it was found at ${exit.at}`
-    return `${path}: the run is another one than was recorded, from somewhere ${where}: ${exit.difference}`
-  }
+  if (exit.reason === 'diverged') return `${path}: ${describeDivergence(exit)}`
   if (exit.reason === 'arrived') return `at instruction ${instructions}`
   return `the recording ends at instruction ${instructions}${isCut ? '; it was cut there' : ''}`
 }

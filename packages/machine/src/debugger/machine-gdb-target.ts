@@ -8,6 +8,8 @@ export interface MachineGdbOptions {
   readonly commands?: readonly MonitorCommand[]
   /** Ends the machine for `kill`. */
   kill(): void
+  /** Receives why a recording cannot be gone through, as a sentence that gdb's user sees too. */
+  onTrouble?(sentence: string): void
 }
 
 /** The additions of a kind of machine to {@link machineGdbTarget}. */

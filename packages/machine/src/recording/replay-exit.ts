@@ -1,6 +1,12 @@
 import type { MachineExit } from '../life/machine-exit.ts'
 import type { Divergence } from './replay-gate.ts'
 
+/** Says where a replay is not the run that was recorded, and how. */
+export function describeDivergence({ after, at, difference }: Divergence): string {
+  const where = `after instruction ${after}, and it was found at ${at}`
+  return `the run is another one than was recorded, from somewhere ${where}: ${difference}`
+}
+
 /** Why a replay has stopped. */
 export type ReplayExit =
   /** The guest or the caller has ended it, as in `pc.run`. */

@@ -1,9 +1,11 @@
+import { describeThrown } from '@retrap/device/host'
 import { type CpuAction, type GdbTarget, Signal, type TargetStop } from '@retrap/gdb'
 import { pcGdbTarget, type PcGdbOptions } from '../debugger/gdb-target.ts'
 import type { Removable } from '../debugger/machine-debugger.ts'
 import type { StopSignal } from '../life/machine-life.ts'
 import type { Pc } from '../pc/pc.ts'
 import type { ReplayDebugger, ReplayStop } from './replay-debugger.ts'
+import { describeDivergence } from './replay-exit.ts'
 import { type RecordedRun, replayCommands } from './replay-monitor.ts'
 
 /** Steps that are made until the processor that was named has had one. */
@@ -57,7 +59,7 @@ class ReplayGdbTarget implements GdbTarget {
     const { pc } = this.#replay
     if (pc === this.#pc) return
     this.#pc = pc
-    const commands = replayCommands(this.#replay, this.#debug, (action) => this.#during(action))
+    const commands = replayCommands(this.#replay, this.#debug, (action) => this.#during(action), this.#note)
     this.#inner = pcGdbTarget(pc.domain, await pc.debugger(), this.#options, commands)
   }
 
@@ -120,8 +122,14 @@ class ReplayGdbTarget implements GdbTarget {
     void this.#during(action).then(
       (stop) => this.#stopped(stop, direction),
       // A checkpoint that is damaged, a disk that cannot be read: the machine stands where it is.
-      () => this.#tell({ cpu: 0, signal: Signal.ABRT }),
+      (error: unknown) => this.#tell({ cpu: 0, signal: Signal.ABRT, message: this.#note(describeThrown(error)) }),
     )
+  }
+
+  /** Tells the program why a command did not do what it was to do. @returns the same, for gdb's user */
+  readonly #note = (sentence: string): string => {
+    this.#options.onTrouble?.(sentence)
+    return sentence
   }
 
   async #during<T>(action: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -158,7 +166,7 @@ class ReplayGdbTarget implements GdbTarget {
         this.#tell({ cpu: 0, signal: Signal.INT })
         return
       case 'diverged':
-        this.#tell({ cpu: 0, signal: Signal.ABRT })
+        this.#tell({ cpu: 0, signal: Signal.ABRT, message: this.#note(describeDivergence(stop)) })
         return
       default:
         this.#tell({ cpu: 0, signal: Signal.TRAP, replayLog: direction })
@@ -224,7 +232,7 @@ class ReplayGdbTarget implements GdbTarget {
 
   monitor(cpu: number, command: string): Promise<string> {
     if (!this.isStopped) return Promise.resolve('Stop it first, with Ctrl-C.\n')
-    return this.#inner.monitor(cpu, command)
+    return this.#inner.monitor(cpu, command).catch((error: unknown) => `${this.#note(describeThrown(error))}\n`)
   }
 
   kill(): void {

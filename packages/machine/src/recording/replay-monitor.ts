@@ -1,6 +1,7 @@
 import { hex, type MonitorCommand, parseAddress } from '../debugger/monitor.ts'
 import { MachineError } from '../errors.ts'
 import type { MachineRunOptions } from '../life/machine-life.ts'
+import { describeDivergence, type ReplayExit } from './replay-exit.ts'
 import type { ReplayDebugger } from './replay-debugger.ts'
 import type { LastWriter } from './who-wrote.ts'
 
@@ -15,7 +16,7 @@ export interface RecordedRun {
   readonly end: number
   /** Instants with names. */
   readonly marks: readonly { readonly name: string; readonly instructions: number }[]
-  goto(instruction: number, options: MachineRunOptions): Promise<unknown>
+  goto(instruction: number, options: MachineRunOptions): Promise<ReplayExit>
   /** Goes on by itself when nobody debugs it. Absent: it stays where it is. */
   goFree?(options: MachineRunOptions): Promise<unknown>
 }
@@ -24,12 +25,16 @@ export interface RecordedRun {
  * The `monitor` commands of a recorded run.
  *
  * @param during - does something for which the replay is busy
+ * @param note - tells the program of a divergence. @returns the same sentence
  */
 export function replayCommands(
   replay: RecordedRun,
   debug: ReplayDebugger,
   during: <T>(action: (signal: AbortSignal) => Promise<T>) => Promise<T>,
+  note: (sentence: string) => string,
 ): readonly MonitorCommand[] {
+  const divergence = (exit: ReplayExit): string =>
+    exit.reason === 'diverged' ? `${note(describeDivergence(exit))}\n` : ''
   const when = (): string => `instruction ${replay.instructions} of ${replay.end}\n`
   return [
     { usage: 'when', help: 'where in the recording the machine is', run: when },
@@ -42,8 +47,8 @@ export function replayCommands(
           mark?.instructions ?? (place === 'end' ? replay.end : /^\d{1,16}$/.test(place ?? '') ? Number(place) : NaN)
         if (!(instruction <= replay.end))
           return `write goto and an instruction from 0 to ${replay.end}, a mark, or end\n`
-        await during((signal) => replay.goto(instruction, { signal }))
-        return when() + FLUSH
+        const exit = await during((signal) => replay.goto(instruction, { signal }))
+        return divergence(exit) + when() + FLUSH
       },
     },
     {
@@ -63,7 +68,8 @@ export function replayCommands(
           return 'write who-wrote ADDRESS or ADDRESS@p, and a length\n'
         try {
           const options = { cpu, physical, length: Number(length) }
-          return describeWriter(await during((signal) => debug.whoWrote(address, { ...options, signal })))
+          const writer = await during((signal) => debug.whoWrote(address, { ...options, signal }))
+          return (writer.by === 'unknown' ? divergence(writer.exit) : '') + describeWriter(writer)
         } catch (error) {
           if (error instanceof MachineError && error.code === 'ERR_OPTION') return `${error.message}\n`
           throw error
