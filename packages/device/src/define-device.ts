@@ -1,6 +1,7 @@
 import type { AccessRequest, AccessSize, RangeHandler, RegionOptions, Word64 } from './access.ts'
 import type { DeviceContext, DeviceModel } from './device-model.ts'
 import { DeviceError } from './errors.ts'
+import { intercepted } from './host/intercepted.ts'
 import type { InvalidatedFrames } from './guest-memory.ts'
 import type { PciBus } from './pci-function.ts'
 
@@ -118,23 +119,16 @@ export function defineDevice(definition: DeviceDefinition): DeviceModel {
  * @returns a model that is this one otherwise
  */
 export function behindPort(model: DeviceModel, busName: string): DeviceModel {
-  const attach = (context: DeviceContext): void => {
-    // The buses of bridges that are part of the device.
-    const own = new Set<number | string | undefined>()
+  // The buses of bridges that are part of the device.
+  const own = new Set<number | string | undefined>()
+  return intercepted(model, (method, given, name) => {
+    if (name !== 'attach') return method(...given)
+    const { pci, ...others } = given[0] as DeviceContext
     const add: PciBus['add'] = (options) => {
       if (options.bridge !== undefined) own.add(options.bridge.busName)
-      return context.pci.add(own.has(options.bus) ? options : { ...options, bus: busName, device: 0 })
+      return pci.add(own.has(options.bus) ? options : { ...options, bus: busName, device: 0 })
     }
-    model.attach({ ...context, pci: { add } })
-  }
-  // A proxy may not answer for another's frozen members: it stands before an object that inherits them.
-  return new Proxy(Object.create(model) as DeviceModel, {
-    get(_, key) {
-      if (key === 'attach') return attach
-      const value: unknown = Reflect.get(model, key)
-      // Classes may have private members.
-      return typeof value === 'function' ? (value.bind(model) as unknown) : value
-    },
+    return model.attach({ ...others, pci: { add } })
   })
 }
 

@@ -4,7 +4,11 @@ import type { MemoryWindowOptions, OwnedMemory, OwnedMemoryOptions } from './mem
 import type { PciBus } from './pci-function.ts'
 import type { Clock, InterruptLine, Timer } from './wires.ts'
 
-/** All that a device model knows of its machine. */
+/**
+ * All that a device model knows of its machine. A model uses it in a handler, until the handler's promise settles, and in a timer
+ * of `timer`. A model that answers the guest now and acts later asks the host by `LateAnswers`. An act in a timer or promise of
+ * the host's has another instant in each run.
+ */
 export interface DeviceContext {
   /** Claims ports `base` … `base + count − 1`. @throws DeviceError `ERR_EXISTS`, `ERR_INVALID` */
   mapPorts(base: number, count: number, handler: RangeHandler, options?: RegionOptions): Region
@@ -74,7 +78,8 @@ export interface DeviceModel {
   readonly stateless?: boolean
   /**
    * Whether all that it does follows from what the machine asks of it, and from the machine's time. Where a recorded run is run
-   * again, so is such a model; of any other what it does is in the recording. Default false.
+   * again, so is such a model; of any other what it does is in the recording. Default false. A model that says so itself brings
+   * something from the host, and is not warned about when it does.
    */
   readonly deterministic?: boolean
   /** Claims ranges, lines, memory and functions. Called once. */

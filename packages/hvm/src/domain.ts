@@ -292,6 +292,11 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return result
   }
 
+  /** On deterministic time: the event loop has its turn, and no model has been asked for anything. */
+  get hostHasTurn(): boolean {
+    return this.#run.hostHasTurn
+  }
+
   /** The number of the vCPU whose instruction is being executed in this thread, −1 for none. */
   get executingVcpu(): number {
     return this.#run.current?.id ?? -1

@@ -18,6 +18,7 @@ export {
 export { SplitAccess, type PlacedRange, type RangeSource } from './split-access.ts'
 export { describeThrown, hex } from '../errors.ts'
 export { LONGEST_HOST_TIMER_MS } from './timer-queue.ts'
+export { intercepted } from './intercepted.ts'
 export { PciConfigSpace, type FunctionSlot, type PciFunctionHost } from './pci-config-space.ts'
 export type { BarRegion } from './pci-decoders.ts'
 export type { PciSlotHost, TreeSlot } from './pci-slot.ts'

@@ -110,6 +110,7 @@ export class DeterministicSchedule {
     const { vcpus, timers } = this.#domain
     const pace = this.#pace
     let units = 0
+    this.#run.hostHasTurn = false
     while (!this.ends) {
       const { inputs } = this.#turns
       const settled = this.#settling.begin()
@@ -121,13 +122,13 @@ export class DeterministicSchedule {
       if (waits) return this.#waitForHost(false)
       if (this.#pauses) return null
       pace.unseen += units
-      if (pace.lookDue && pace.look(performance.now() * 1e6)) return pace.sleep(0)
+      if (pace.lookDue && pace.look(performance.now() * 1e6)) return this.#leave(pace.sleep(0))
       units = 0
       if (!this.#begun) {
         const moved = this.#moved
         this.#moved = false
         const wait = inputs?.begin(moved) ?? null
-        if (wait !== null) return wait
+        if (wait !== null) return this.#leave(wait)
         if (this.ends) return null
         this.#begun = true
         // A model continues in its promise before the guest executes again.
@@ -142,10 +143,16 @@ export class DeterministicSchedule {
       if (vcpu !== undefined) units = this.#turn(vcpu)
       else {
         const wait = this.#endRound()
-        if (wait !== null) return wait
+        if (wait !== null) return this.#leave(wait)
       }
     }
     return null
+  }
+
+  /** Leaves the event loop its turn, while no model has been asked for anything. */
+  #leave(wait: Promise<unknown>): Promise<unknown> {
+    this.#run.hostHasTurn = true
+    return wait
   }
 
   /** @returns what is to be awaited where nothing is left that could happen by itself */

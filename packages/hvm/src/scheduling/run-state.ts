@@ -39,6 +39,8 @@ export class RunState {
   current: VirtualCpu | null = null
   /** The vCPU that executes has been stopped for a model elsewhere, and not because its turn is over. */
   interrupted = false
+  /** See `Domain.hostHasTurn`. */
+  hostHasTurn = false
   /** The exit that ends the run. */
   exit: DomainExit | null = null
   /** Something has happened since the schedule looked. */

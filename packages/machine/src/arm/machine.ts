@@ -45,7 +45,8 @@ import { type ArmBoard, checkArmBoard, gsiOfPpi, gsiOfSpi, VIRT } from './layout
 import { type LoadedArmKernel, loadArmKernel } from './load-kernel.ts'
 import { armCloneBytes, armMemoryBytes } from './memory-size.ts'
 import type { ForkFamily, ForkOrigin } from '../fork/fork-family.ts'
-import { forkFamily } from '../pc/pc-parts.ts'
+import type { watchModels } from '../devices/watched-models.ts'
+import { forkFamily, loadWatch } from '../pc/pc-parts.ts'
 import type { CheckpointOptions, MachineCheckpoint } from '../snapshot/checkpoint.ts'
 import type { ArmSnapshotParts, ArmSnapshots, ArmSnapshot, ArmSnapshotSource, ArmSnapshotState } from './snapshot.ts'
 import { type ArmStatistics, measureArm } from './statistics.ts'
@@ -119,6 +120,7 @@ export class ArmMachine {
     flash: readonly CfiFlash[],
     plugXen: typeof plugXenArm | undefined,
     kernel: ArmFirmwareKernel | undefined,
+    watch: typeof watchModels | undefined,
     begun: (domain: ArmDomain) => void,
     gate: ArmGate | undefined,
     family: ForkFamily | undefined,
@@ -205,7 +207,8 @@ export class ArmMachine {
     const runsAgain = (model: DeviceModel): boolean =>
       options.devices?.includes(model) === true ? model.deterministic === true : !devices.fromHost.includes(model)
     const placed = gate?.place(this.domain, models, runsAgain) ?? { models }
-    for (const model of placed.models) this.domain.attach(model)
+    for (const model of watch?.(placed.models, options.devices ?? [], this.domain) ?? placed.models)
+      this.domain.attach(model)
     if (placed.server !== undefined) {
       this.domain.addServer(placed.server)
       this.#life.ready.push(placed.server.remote.ready)
@@ -238,7 +241,7 @@ export class ArmMachine {
         : undefined
     checkArmOptionValues(options)
     requireSupported('make', traitsOf({ ...options, machine: 'virt' }, runOf(gate)))
-    const kinds = await loadDeviceKinds(pci)
+    const [kinds, watch] = await Promise.all([loadDeviceKinds(pci), loadWatch(options)])
     origin?.checkRoom()
     let domain: ArmDomain | undefined
     let machine: ArmMachine
@@ -248,7 +251,19 @@ export class ArmMachine {
         if (origin !== undefined) origin.clone = made
       }
       const { plugXenArm } = xen ?? {}
-      machine = new ArmMachine(options, pci, kinds, flashModels, plugXenArm, started, begun, gate, family, origin)
+      machine = new ArmMachine(
+        options,
+        pci,
+        kinds,
+        flashModels,
+        plugXenArm,
+        started,
+        watch,
+        begun,
+        gate,
+        family,
+        origin,
+      )
     } catch (error) {
       domain?.close()
       throw error

@@ -7,6 +7,7 @@ import { MachineError } from '../errors.ts'
 import { type PcNetworkCard, usualMacAddress } from './network-card.ts'
 import { checkOptionValues } from '../option-values.ts'
 import type { PcOptions } from '../pc/pc-options.ts'
+import { loadWatch } from '../pc/pc-parts.ts'
 import type { PcSoundDevice, PcUsb } from './pci-options.ts'
 import type { PcVirtioDevice } from './virtio-device.ts'
 
@@ -75,13 +76,17 @@ export class HotPlug {
     const options = this.#optionsOf(device)
     checkOptionValues(options)
     const port = portOf(device)
-    const kinds = await loadDeviceKinds(options)
+    const [kinds, watch] = await Promise.all([
+      loadDeviceKinds(options),
+      loadWatch({ ...this.#site.options, ...options }),
+    ])
     const { slots } = this.#site
     const { devices } = this.#domain
     if (!devices.isOccupied(port)) slots.leave(port)
     const { models } = placeDevices(kinds, { ...this.#site, options })
     for (const { name } of options.devices ?? []) slots.place(name, { port })
-    const own = (options.devices ?? []).map((model) => behindPort(model, port))
+    const behind = (options.devices ?? []).map((model) => behindPort(model, port))
+    const own = watch?.(behind, behind, this.#domain) ?? behind
     try {
       for (const model of [...models, ...own]) devices.plug(model)
     } catch (error) {

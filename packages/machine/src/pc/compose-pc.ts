@@ -243,7 +243,8 @@ function compose(given: PcOptions, parts: PcParts, base: PcBase): ComposedPc {
   const runsAgain = (model: DeviceModel): boolean =>
     options.devices?.includes(model) === true ? model.deterministic === true : !devices.fromHost.includes(model)
   const placed = gate?.place(domain, models, runsAgain) ?? { models }
-  for (const model of placed.models) domain.attach(model)
+  for (const model of parts.watchModels?.(placed.models, options.devices ?? [], domain) ?? placed.models)
+    domain.attach(model)
   if (placed.server !== undefined) {
     domain.addServer(placed.server)
     life.ready.push(placed.server.remote.ready)

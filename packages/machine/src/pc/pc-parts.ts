@@ -2,6 +2,7 @@ import type { X86Domain } from '@retrap/hvm'
 import type { plugXen } from '@retrap/xen'
 import { loadDeviceKinds, placeDevices } from '../devices/device-kinds.ts'
 import type { PcSite, PlacedDevices, PlaceDevices } from '../kinds/placed-devices.ts'
+import type { watchModels } from '../devices/watched-models.ts'
 import type { startControllers } from '../elsewhere/start-controllers.ts'
 import { type MovedControllers, splitControllers } from '../elsewhere/split.ts'
 import type { ForkableOptions } from '../fork/clone-options.ts'
@@ -30,6 +31,14 @@ export interface PcParts {
   readonly family: ForkFamily | undefined
   /** Plugs Xen in, where the guest sees Xen. */
   readonly plugXen: typeof plugXen | undefined
+  /** Watches models of the caller's, on deterministic time. */
+  readonly watchModels: typeof watchModels | undefined
+}
+
+/** Loads what watches models of the caller's, on deterministic time. */
+export async function loadWatch(options: Pick<PcOptions, 'clock' | 'devices'>): Promise<PcParts['watchModels']> {
+  if (options.clock !== 'deterministic' || (options.devices ?? []).length === 0) return undefined
+  return (await import('../devices/watched-models.ts')).watchModels
 }
 
 /** Prepares a machine that is to be forked. @param origin - of a clone */
@@ -48,7 +57,7 @@ export async function forkFamily<Options extends ForkableOptions>(
 /** Loads the parts that the options ask for, and no others. @throws MachineError `ERR_OPTION` */
 export async function loadPcParts(options: PcOptions): Promise<Omit<PcParts, 'family'>> {
   const { moved, local } = divide(options)
-  const [flash, vapicRoms, kinds, movedKinds, elsewhere, xen, kernel] = await Promise.all([
+  const [flash, vapicRoms, kinds, movedKinds, elsewhere, xen, kernel, watch] = await Promise.all([
     loadFlash(options.flash ?? []),
     loadVapicRoms(options.vapic),
     loadDeviceKinds(local),
@@ -56,6 +65,7 @@ export async function loadPcParts(options: PcOptions): Promise<Omit<PcParts, 'fa
     moved && import('../elsewhere/start-controllers.ts'),
     options.hypervisor === 'xen' ? import('@retrap/xen') : undefined,
     options.kernel === undefined || startsDirectly(options) ? undefined : import('../loaders/firmware-kernel.ts'),
+    loadWatch(options),
   ])
   return {
     kinds,
@@ -63,6 +73,7 @@ export async function loadPcParts(options: PcOptions): Promise<Omit<PcParts, 'fa
     vapicRoms,
     plugXen: xen?.plugXen,
     kernelForFirmware: kernel?.kernelForFirmware,
+    watchModels: watch,
     moved: movedKinds ?? [],
     elsewhere: elsewhere?.startControllers,
   }
