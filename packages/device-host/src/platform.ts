@@ -130,6 +130,10 @@ export interface GatedServer {
   apply(frame: Frame): void
   /** Tells the models that a transfer has ended. */
   reply(call: number, ok: boolean): void
+  /** Whether something was sent that the machine has yet to wait for. */
+  readonly unsettled: boolean
+  /** The machine was put back: it does not wait for what was sent meanwhile, as levels of wires are. */
+  putBack(): void
 }
 
 /**

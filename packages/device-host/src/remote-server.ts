@@ -348,6 +348,11 @@ export class RemoteServer implements IoreqTransport {
     this.#send({ kind: 'dmaDone', call, ok, bytes: new Uint8Array(0) })
   }
 
+  /** @internal See `GatedServer`. */
+  putBack(): void {
+    this.#unsettled = false
+  }
+
   /** @internal Has a frame take effect, whatever its gate says. */
   apply(frame: Frame): void {
     this.#guard(() => this.#handle(frame))

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type BlockBackend, defineDevice, type DeviceContext, type DeviceModel } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
+import { RemoteServer, SharedTransport } from '@retrap/device-host'
 import { startDeviceProcess, startDeviceWorker } from '@retrap/device-host/node'
 import { TEST_LONG, withLong } from '@retrap/tooling/long'
 import { MemoryShare, type Share } from '@retrap/virtio/p9'
@@ -13,6 +14,7 @@ import {
   type PcReplay,
   recordPc,
   replayPc,
+  serveBoard,
   type StartBoardServer,
   type StartControllerServer,
 } from '../src/index.ts'
@@ -118,6 +120,13 @@ const controllersInWorker: StartControllerServer = (dispatch, platform, { name, 
     data: { controllers, guest: platform.sharedMemory },
   })
 
+/** As a Worker is, but for the thread: one takes long to start. */
+const boardElsewhere: StartBoardServer = (dispatch, platform, { name, realTime, board, onMessage }) => {
+  const transport = new SharedTransport(dispatch, platform, { name, realTime, onMessage })
+  void serveBoard(transport.memory, board, { blockMs: 0 })
+  return transport
+}
+
 /** A replay has none of the threads that the recording had. */
 const gone = (): never => {
   throw new Error('a replay starts no models')
@@ -171,6 +180,57 @@ test.each(withLong(SHORT, LONG))('$what is recorded', async ({ recorded, again }
   expect(run.text).toBe('!')
   const replay = await replayed(file, again)
   expect(await toEnd(replay.pc, () => replay.run({ timeoutMs: 100_000 }))).toEqual(run)
+})
+
+/** Reaches the timer by its first instruction, then hashes what it counts. The function beside it has an interrupt pin. */
+const firstKernel = multibootKernel((asm: Assembler) => {
+  asm.in(al, 0x40).xor(ebx, ebx).mov(ecx, imm32(50))
+  const again = asm.here()
+  asm.in(al, 0x40).rol(ebx, 5).xor(ebx, eax).dec(ecx).jne(again)
+  asm.mov(dword(STATE), ebx).mov(dx, imm16(EXIT_PORT)).mov(al, 0).out(dx, al).hlt()
+})
+
+interface Placement {
+  readonly placement: string
+  readonly machine: 'pc' | 'q35'
+  readonly recorded: Partial<PcOptions>
+  readonly again: Partial<PcOptions>
+}
+
+const [HERE, DEFERRED, ELSEWHERE, WORKER] = [
+  { placement: 'in process', recorded: {}, again: {} },
+  { placement: 'deferred', recorded: { devicePlacement: 'deferred' }, again: { devicePlacement: 'deferred' } },
+  { placement: 'elsewhere', recorded: { devicePlacement: boardElsewhere }, again: { devicePlacement: gone } },
+  { placement: 'in a Worker', recorded: { devicePlacement: boardInWorker }, again: { devicePlacement: gone } },
+] as const
+
+test.each<Placement>([
+  ...[HERE, DEFERRED, ELSEWHERE].map((one) => ({ machine: 'pc', ...one }) as const),
+  ...[DEFERRED, ELSEWHERE].map((one) => ({ machine: 'q35', ...one }) as const),
+  ...withLong<Placement>([], [{ machine: 'pc', ...WORKER }]),
+])('$machine, board $placement: what its first instruction asks is replayed', async ({ machine, recorded, again }) => {
+  const more: Partial<PcOptions> = { kernel: firstKernel, machine, virtio: [{ kind: 'keyboard' }] }
+  const { file, run } = await record({ ...more, ...recorded })
+  expect(run.hash).not.toBe(0)
+  const replay = await replayed(file, { ...more, ...again })
+  // A stop on the way, and a way back, change nothing.
+  for (const part of [2, 3]) expect(await replay.goto(Math.floor(replay.end / part))).toEqual({ reason: 'arrived' })
+  expect(await toEnd(replay.pc, () => replay.run({ timeoutMs: 100_000 }))).toEqual(run)
+})
+
+test('a recording that ended before its models were there is replayed as that', async () => {
+  const pieces: Uint8Array[] = []
+  const never: StartBoardServer = (dispatch, platform, { name }) => {
+    const nothing = (): void => undefined
+    const link = { send: nothing, notify: nothing, notifyBuffered: nothing, close: nothing }
+    const remote = new RemoteServer(dispatch, platform, link, { name, realTime: false, readyMs: 1 })
+    return { remote, close: () => remote.close() }
+  }
+  const recording = recordPc(options({ devicePlacement: never }), (piece) => void pieces.push(piece.slice()))
+  await expect(recording).rejects.toMatchObject({ code: 'ERR_DEVICES' })
+  const replaying = replayed(new Uint8Array(Buffer.concat(pieces)), { devicePlacement: gone })
+  const message = expect.stringContaining('the recording ended before they were there')
+  await expect(replaying).rejects.toMatchObject({ code: 'ERR_DEVICES', message })
 })
 
 /** The first free slot of a PC, and where BAR 0 of a legacy virtio device is put, which has its registers. */

@@ -13,6 +13,7 @@ import { type RemovableDrive, withTrays } from '../devices/removable-drive.ts'
 import type { PcRootPort, PcSoundDevice, PcUsb } from '../devices/pci-options.ts'
 import { hasVga } from '../devices/vga.ts'
 import type { PcVirtioDevice } from '../devices/virtio-device.ts'
+import type { StartArmBoardServer } from './placed-board.ts'
 
 /** Devices on the PCI bus of an Arm board; they are the same as a PC's. */
 export interface ArmPciOptions {
@@ -64,6 +65,8 @@ export interface ArmGate {
   start(domain: ArmDomain): void
   /** Puts itself before back ends. */
   options(backEnds: ArmBackEnds): ArmBackEnds
+  /** Puts itself before the board's models, which are in another thread. */
+  board(start: StartArmBoardServer): StartArmBoardServer
   /** Divides models of this thread: those that run again in a replay, and the server of the others. */
   place(
     domain: ArmDomain,

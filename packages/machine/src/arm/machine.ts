@@ -183,10 +183,11 @@ export class ArmMachine {
     const transports = createArmTransports(virtio)
     this.domain.dispatch.setEcam([{ base: VIRT.pcie.base, firstBus: 0, lastBus: VIRT.pcie.buses - 1 }])
     this.domain.dispatch.setPortWindow(new PortWindow(VIRT.pciePorts.base))
+    const { devicePlacement: start } = options
     this.#placed = placeArmBoard(
       this.domain,
       { ...this.#board, epochSeconds, followsHost: !this.domain.clock.deterministic, firmware, ramfb: hasRamfb(pci) },
-      typeof options.devicePlacement === 'function' ? options.devicePlacement : undefined,
+      typeof start === 'function' ? (gate?.board(start) ?? start) : undefined,
       {
         transmit: (bytes) => line.transmit(bytes),
         taken: (count) => line.taken(count),

@@ -79,7 +79,7 @@ export function placeArmBoard(
     // The bridge's wires have no state: interrupts of functions in this thread go by the domain's, which lead to the same lines.
     return {
       receive: (port, bytes) => remote.receive(port, bytes),
-      flush: () => remote.flush(),
+      flush: (hasEnded) => remote.flush(hasEnded),
       pressPowerButton: () => remote.press(POWER_BUTTON),
       ready: remote.server.remote.ready,
     }

@@ -79,6 +79,7 @@ function armGate(gate: RecordGate | ReplayGate, backEnds: BackEndFacts, given: P
       })
       return { ...here, drives, networkCards, virtio, deviceServers }
     },
+    board: (start) => inputs.servers.board(start),
     place: (domain, models, runsAgain) => inputs.place(domain, models, runsAgain),
     serial: (port, receive) => inputs.serial(port, receive),
     input: (which, backend) => inputs.input(which, backend),

@@ -13,8 +13,12 @@ import { plugSystemManagement } from '../firmware/smram.ts'
 export interface PlacedBoard {
   /** Queues bytes for a serial port. */
   receive(port: number, bytes: Uint8Array): void
-  /** Hands over what serial ports hold back. */
-  flush(): Promise<void>
+  /**
+   * Hands over what serial ports hold back.
+   *
+   * @param hasEnded - the machine goes on no more. A recorded machine whose board is elsewhere keeps it until then
+   */
+  flush(hasEnded: boolean): Promise<void>
   /** @returns whether the guest has asked for the button's event */
   pressPowerButton(): boolean | Promise<boolean>
   /** @returns whether the guest has asked for the button's event */
@@ -55,7 +59,7 @@ export function placeBoard(
     domain.addServer(remote.server)
     return {
       receive: (port, bytes) => remote.receive(port, bytes),
-      flush: () => remote.flush(),
+      flush: (hasEnded) => remote.flush(hasEnded),
       pressPowerButton: () => remote.press(POWER_BUTTON),
       pressSleepButton: () => remote.press(SLEEP_BUTTON),
       wake: () => remote.wake(),

@@ -94,7 +94,6 @@ export const REFUSALS: readonly CombinationRule[] = [
     when: [['virt'], ['virtio-mmio']],
     why: 'virtioMmio: expected none; put the devices on the PCI bus, by virtio',
   },
-  { verbs: RECORDING, when: [['virt'], ['worker']], why: "devicePlacement: expected 'inline' or 'deferred'" },
   { verbs: ['record-on'], when: [['virt']], why: 'snapshot: expected none; record from power-on' },
   {
     verbs: RECORDING,

@@ -117,7 +117,7 @@ export class MachineLife {
   /** Settle when the servers that live elsewhere have their models. */
   readonly ready: Promise<void>[] = []
   /** Parts that hand over what they hold back when a run ends: one after the other. */
-  readonly outlets: { flush(): unknown }[]
+  readonly outlets: { flush(hasEnded: boolean): unknown }[]
   /** Parts that are notified, one after another, that the machine no longer uses its back ends. */
   readonly leavers: { leave(): void }[] = []
   /** Some of `RUN`, `HELD`, `OVER` and `CLOSED`. */
@@ -188,7 +188,7 @@ export class MachineLife {
       const exit = await this.sleep.run()
       if (exit.reason !== 'stopped') this.#end()
       // oxlint-disable-next-line no-await-in-loop -- one after the other
-      for (const part of this.outlets) await part.flush()
+      for (const part of this.outlets) await part.flush(exit.reason !== 'stopped')
       return timedOut && exit.reason === 'stopped' ? { reason: 'timeout' } : machineExit(exit, this.#describe)
     } finally {
       if (timer !== undefined) clearTimeout(timer)

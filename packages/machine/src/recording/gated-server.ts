@@ -42,7 +42,7 @@ export abstract class ModelsGate implements ServerGate {
     this.party = gate.party(name, (data) => new FrameReader((frame) => this.effect(frame)).push(data), {
       save: () => this.held.save(),
       restore: (saved) => this.restored(saved),
-      isBusy: () => this.isAwaited,
+      isBusy: () => this.isAwaited || server.unsettled,
       isNeverPutBack: true,
     })
   }

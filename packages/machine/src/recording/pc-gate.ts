@@ -97,7 +97,8 @@ export class PcGate implements PcInputs {
   readonly #wantsWritten: boolean
   readonly #facts: BackEndFacts
   readonly #drives: readonly PcDrive[]
-  readonly #servers: ServerStarts
+  /** Starts servers whose models are recorded. */
+  readonly servers: ServerStarts
   readonly #isUsbRecorded: boolean
   readonly #areControllersRecorded: boolean
 
@@ -110,7 +111,7 @@ export class PcGate implements PcInputs {
     this.gate = gate
     this.#facts = facts
     this.#drives = options.drives ?? []
-    this.#servers = new ServerStarts(gate)
+    this.servers = new ServerStarts(gate)
     this.#isUsbRecorded = isUsbFromHost(options)
     this.#areControllersRecorded = options.controllerPlacement !== undefined
   }
@@ -131,7 +132,7 @@ export class PcGate implements PcInputs {
     const { gate } = this
     const { media, networks } = this.#facts
     const { drives, virtio, networkCards, devicePlacement, controllerPlacement } = options
-    const servers = this.#servers
+    const { servers } = this
     let card = 0
     const network = <Card extends { readonly network: Parameters<typeof factsOf>[0] }>(given: Card): Card => {
       const facts = networks[card]!
@@ -184,7 +185,7 @@ export class PcGate implements PcInputs {
     const { locals } = this.#facts
     if (typeof locals !== 'string') return { models }
     const recorded = models.filter((model) => !runsAgain(model))
-    return { models: models.filter(runsAgain), server: this.#servers.local(domain, locals, recorded) }
+    return { models: models.filter(runsAgain), server: this.servers.local(domain, locals, recorded) }
   }
 
   /** Puts the gate before the input of a serial port. */

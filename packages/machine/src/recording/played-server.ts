@@ -46,13 +46,18 @@ class PlayedServer extends ModelsGate {
       for (const frame of framesOf(this.#saved, true)) this.effect(this.ended(frame))
     } catch (error) {
       // A checkpoint that no recorder has written.
-      this.server.apply({ kind: 'fault', vcpu: NO_VCPU, device: '', what: '', message: String(error) })
+      this.#fail(String(error))
     }
+  }
+
+  #fail(message: string): void {
+    this.server.apply({ kind: 'fault', vcpu: NO_VCPU, device: '', what: '', message })
   }
 
   protected restored(saved: unknown): void {
     this.#saved = undefined
     for (const frame of framesOf(saved, false)) this.effect(frame)
+    this.server.putBack()
   }
 
   #asked(vcpu: number): void {
@@ -83,7 +88,8 @@ class PlayedServer extends ModelsGate {
       // oxlint-disable-next-line no-await-in-loop -- each in its turn
       while (this.isAwaited) await this.gate.noted(this.party, (data) => this.#take(decodeFrame(data)))
     } catch {
-      // The gate ends the replay, in a machine that waits for nothing.
+      // There is no machine without its models. Otherwise the gate ends the replay, in a machine that waits for nothing.
+      if (this.isStarting) this.#fail('the recording ended before they were there')
       for (const vcpu of this.vcpus) this.#answer(vcpu, 1, ONES, ONES)
       for (const call of this.calls) this.server.apply({ kind: 'called', call, error: '', result: '' })
       this.vcpus.clear()

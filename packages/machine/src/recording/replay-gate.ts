@@ -39,6 +39,8 @@ export class ReplayGate extends InputGate implements LoggedGate {
   isAtEnd = false
   /** The machine leaves this place: requests are cancelled. */
   #leaves = false
+  /** The machine has been run. */
+  #hasRun = false
   /** The reads from the file that are under way. */
   readonly #reading = new Set<Promise<void>>()
   /** The machine waits, and all that it waits for may be on its way. */
@@ -159,11 +161,14 @@ export class ReplayGate extends InputGate implements LoggedGate {
       }
       if (signal?.aborted === true) throw cancelled(key)
       // The recording ended while the back end was busy with it: the machine gets so far, and no further.
-      if (this.#loading === null && this.#nextPiece === this.#recording.pieces)
+      if (this.#loading === null && this.#nextPiece === this.#recording.pieces) {
+        // Nobody could stop a machine that is only being made.
+        if (!this.#hasRun) throw cancelled(key)
         return new Promise((_, reject) => {
           this.#unanswered.push(() => reject(cancelled(key)))
           if (this.#awaitsFile) super.waits()
         })
+      }
       // oxlint-disable-next-line no-await-in-loop -- piece after piece
       await this.#load()
     }
@@ -185,6 +190,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
 
   protected atRound(): Promise<unknown> | null {
     this.#awaitsFile = false
+    this.#hasRun = true
     if (this.#failure !== null) return Promise.reject(this.#failure.error as Error)
     // A machine that is stopped does not wait for it.
     if (this.#loading !== null) return this.#loading
@@ -211,6 +217,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
   }
 
   override waits(): void {
+    this.#hasRun = true
     // Bytes that are on their way from the file come, and the machine stops in the round that it is to: a disk's bytes may be
     // among them.
     this.#awaitsFile = this.#unanswered.length === 0 && (this.#reading.size > 0 || this.#loading !== null)
@@ -222,6 +229,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
 
   override budget(most: number): number | null {
     this.#awaitsFile = false
+    this.#hasRun = true
     return super.budget(most)
   }
 

@@ -2,7 +2,7 @@ import type { DeviceModel } from '@retrap/device'
 import type { DomainServer } from '@retrap/hvm'
 import type { DevicePlatform, GatedServer, RemoteServerOptions } from '@retrap/device-host'
 import type { IoDispatch } from '@retrap/ioreq'
-import type { StartBoardServer, StartControllerServer } from '../elsewhere/start.ts'
+import type { PartServerOptions, StartControllerServer, StartPartServer } from '../elsewhere/start.ts'
 import type { StartDeviceServer } from '../pc/pc-options.ts'
 import type { InputGate } from './gate.ts'
 import type { ServerFacts } from './gated-server.ts'
@@ -38,7 +38,7 @@ export class ServerStarts {
   }
 
   /** A board in a thread of its own. */
-  board(start: StartBoardServer): StartBoardServer {
+  board<Options extends PartServerOptions>(start: StartPartServer<Options>): StartPartServer<Options> {
     return (dispatch, platform, options) =>
       this.#start({ dispatch, platform }, { name: 'board', talksToHost: false }, options, (gated) =>
         start(dispatch, gated, options),

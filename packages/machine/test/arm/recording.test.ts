@@ -1,5 +1,6 @@
 /** Runs of an Arm board that are recorded and run again: bytes that are typed, and a model that takes its answers from the host. */
 import { setImmediate as turn } from 'node:timers/promises'
+import { SharedTransport } from '@retrap/device-host'
 import { afterEach, expect, test } from 'vitest'
 import {
   type ArmMachine,
@@ -7,6 +8,8 @@ import {
   gsiOfSpi,
   recordArmMachine,
   replayArmMachine,
+  serveArmBoard,
+  type StartArmBoardServer,
 } from '../../src/arm/index.ts'
 import { image, movk, movz } from '../support/arm-image.ts'
 import { asynchronous, WRITES } from '../support/random-devices.ts'
@@ -64,10 +67,33 @@ async function toEnd(machine: ArmMachine, run: () => Promise<{ readonly reason: 
   return { hash: Buffer.from(bytes).toString('hex'), text, instructions: machine.domain.instructions }
 }
 
-test.each([1, 2] as const)('%i vCPUs: what comes from outside, and what a model does, is recorded', async (cpus) => {
+/** As a Worker is, but for the thread: one takes long to start. */
+const boardElsewhere: StartArmBoardServer = (dispatch, platform, { name, realTime, board, onMessage }) => {
+  const transport = new SharedTransport(dispatch, platform, { name, realTime, onMessage })
+  void serveArmBoard(transport.memory, board, { blockMs: 0 })
+  return transport
+}
+
+test.each<{ cpus: number; board: string; recorded: Partial<ArmMachineOptions>; again?: Partial<ArmMachineOptions> }>([
+  { cpus: 1, board: 'in process', recorded: {} },
+  { cpus: 2, board: 'in process', recorded: {} },
+  { cpus: 1, board: 'deferred', recorded: { devicePlacement: 'deferred' }, again: { devicePlacement: 'deferred' } },
+  {
+    cpus: 1,
+    board: 'elsewhere',
+    recorded: { devicePlacement: boardElsewhere, virtio: [{ kind: 'keyboard' }] },
+    again: {
+      devicePlacement: () => {
+        throw new Error('a replay starts no models')
+      },
+      virtio: [{ kind: 'keyboard' }],
+    },
+  },
+])('$cpus vCPUs, board $board: what comes from outside, and what a model does, is recorded', async (given) => {
+  const { cpus, recorded, again = recorded } = given
   const pieces: Uint8Array[] = []
   const recorder = await recordArmMachine(
-    options({ cpus, devices: [model()] }),
+    options({ ...recorded, cpus, devices: [model()] }),
     (piece) => void pieces.push(piece.slice()),
   )
   const { machine } = recorder
@@ -84,7 +110,7 @@ test.each([1, 2] as const)('%i vCPUs: what comes from outside, and what a model 
   expect(run).toMatchObject({ text: '!', hash: expect.not.stringMatching(/^0+$/) })
   const file = new Uint8Array(Buffer.concat(pieces))
   const source = { bytes: file.length, read: (at: number, bytes: number) => file.subarray(at, at + bytes) }
-  const replay = await replayArmMachine(options({ cpus }), source)
+  const replay = await replayArmMachine(options({ ...again, cpus }), source)
   closing.push(replay)
   expect([replay.end, replay.marks[0]?.name]).toEqual([run.instructions, 'typed'])
   expect(await toEnd(replay.machine, () => replay.run({ timeoutMs: 100_000 }))).toEqual(run)
