@@ -86,3 +86,20 @@ test('lamps and the kind of pointer are those of the model in use', () => {
   tablet.backend.setActive?.(true)
   expect(mouse.pointer).toBe('absolute')
 })
+
+test('of several that the guest uses, a restored machine has the one that it began to use last', async () => {
+  const [before, after] = [0, 1].map(() => {
+    const keyboard = new Keyboard()
+    const to = new InputSwitch(keyboard)
+    return { keyboard, to, models: [0, 1, 2].map(() => join(to)) }
+  })
+  for (const i of [2, 1]) before!.models[i]!.backend.setActive?.(true)
+  // Models are restored in the order of their places.
+  for (const i of [1, 2]) after!.models[i]!.backend.setActive?.(true)
+  after!.to.restore(before!.to.save())
+  for (const { keyboard, models } of [before!, after!]) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await keyboard.press('KeyA')
+    expect(models.map(({ taken }) => taken.length)).toEqual([0, 2, 0])
+  }
+})

@@ -5,7 +5,7 @@ import type { ArmDomain } from '@retrap/hvm/arm'
 import { placeDevices } from '../devices/device-kinds.ts'
 import type { PlacedDevices, PlaceDevices } from '../kinds/placed-devices.ts'
 import type { PcBootOptions, PcDrive } from '../devices/drives.ts'
-import { InputSwitch } from '../input/input-switch.ts'
+import { InputSwitch, type InputSwitches } from '../input/input-switch.ts'
 import type { PcNetworkCard } from '../devices/network-card.ts'
 import type { PcOptions, StartDeviceServer } from '../pc/pc-options.ts'
 import { PciSlots, wantedSlots } from '../devices/pci-slots.ts'
@@ -101,6 +101,8 @@ export interface ArmPciDevices extends Required<PlacedDevices> {
   readonly keyboard: Keyboard
   readonly mouse: Mouse
   readonly removable: readonly RemovableDrive[]
+  /** Where input goes. */
+  readonly inputs: InputSwitches
   /** All drives, with the media that are in them at any time. */
   readonly drives: readonly PcDrive[]
 }
@@ -126,6 +128,10 @@ export function placeArmDevices(
   const connected = { ...given, ...(given.drives !== undefined && { drives }) }
   const options = { ...connected, ...gate?.options(connected) }
   const { keyboard = new Keyboard(), mouse = new Mouse() } = options
+  const inputs = {
+    keyboard: new InputSwitch(gate?.input('keyboard', keyboard) ?? keyboard, { wake }),
+    mouse: new InputSwitch(gate?.input('mouse', mouse) ?? mouse, { wake }),
+  }
   const slots = new PciSlots(FIRST_FREE_SLOT, wantedSlots(options), LAST_FREE_SLOT)
   const devices = placeDevices(parts.kinds, {
     options,
@@ -133,11 +139,10 @@ export function placeArmDevices(
     sata: SATA,
     ...(hasVga(options) && { vga: { device: slots.take('vga', VGA_SLOT) } }),
     random: parts.random,
-    keyboard: new InputSwitch(gate?.input('keyboard', keyboard) ?? keyboard, { wake }),
-    mouse: new InputSwitch(gate?.input('mouse', mouse) ?? mouse, { wake }),
+    ...inputs,
     screen: parts.screen,
     inSystemManagement: () => false,
     flash: [],
   })
-  return { ...devices, keyboard, mouse, removable, drives }
+  return { ...devices, keyboard, mouse, inputs, removable, drives }
 }

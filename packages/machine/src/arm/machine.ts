@@ -107,6 +107,7 @@ export class ArmMachine {
   readonly #random: RandomSource
   #deviceTree: Uint8Array = new Uint8Array(0)
   readonly #drives: ArmPciDevices['drives']
+  readonly #inputs: ArmPciDevices['inputs']
   readonly #run: MachineRun
   readonly #pressPower: () => boolean | Promise<boolean>
   #debugger: Promise<MachineDebugger> | undefined
@@ -176,6 +177,7 @@ export class ArmMachine {
     this.mouse = devices.mouse
     this.removableDrives = devices.removable
     this.#drives = devices.drives
+    this.#inputs = devices.inputs
     this.serial = line
     this.serialPorts = [line]
     const { boot, virtioMmio: virtio } = options
@@ -295,7 +297,13 @@ export class ArmMachine {
   }
 
   #snapshotParts(): ArmSnapshotParts {
-    return { domain: this.domain, options: this.#options, random: this.#random, drives: this.#drives }
+    return {
+      domain: this.domain,
+      options: this.#options,
+      random: this.#random,
+      drives: this.#drives,
+      inputs: this.#inputs,
+    }
   }
 
   /** Loads the kernel, and has the first vCPU begin there. */

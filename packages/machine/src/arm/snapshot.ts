@@ -15,6 +15,7 @@ import {
   type ArmDomainState,
 } from '@retrap/hvm/arm'
 import type { PcDrive } from '../devices/drives.ts'
+import { type InputSwitches, restoreInputs, saveInputs, type UsedInputs } from '../input/input-switch.ts'
 import { hostClock, type RandomSource } from '../life/host.ts'
 import { type MachineLife, type PcRestoreOptions, type PcSaveOptions, SAVE_DEADLINE_MS } from '../life/machine-life.ts'
 import type { CheckpointOptions, Checkpoints, MachineCheckpoint, OwnState } from '../snapshot/checkpoint.ts'
@@ -56,6 +57,8 @@ export interface ArmSnapshotState {
   readonly domain: ArmDomainState
   /** The sequence of a deterministic machine's random numbers: the last one; null for the host's. */
   readonly random: number | null
+  /** The keyboards and mice that the guest uses. Absent from states of earlier releases. */
+  readonly inputs?: UsedInputs | undefined
 }
 
 /** An Arm machine as it was between two instructions. */
@@ -87,6 +90,8 @@ export interface ArmSnapshotParts {
   readonly random: RandomSource
   /** With the media that are in them now. */
   readonly drives: readonly PcDrive[]
+  /** Where input goes. */
+  readonly inputs: InputSwitches
 }
 
 /** Returns a snapshot's description of the machine that options make. */
@@ -127,7 +132,7 @@ export class ArmSnapshots {
     const parts = this.#parts()
     requireSameMachine(state, machineOf(parts))
     try {
-      await memory.restoreDomain(parts.domain, state.domain)
+      await memory.restoreDomain(parts.domain, state.domain, () => restoreInputs(parts.inputs, state.inputs))
     } catch (error) {
       refuseUnfit(error)
     }
@@ -145,7 +150,13 @@ export class ArmSnapshots {
   /** Returns all of the machine but its RAM. @param domain - the part that is its domain's */
   stateWith(domain: ArmDomainState): ArmSnapshotState {
     const parts = this.#parts()
-    return { version: 1, machine: machineOf(parts), random: parts.random.save(), domain }
+    return {
+      version: 1,
+      machine: machineOf(parts),
+      random: parts.random.save(),
+      inputs: saveInputs(parts.inputs),
+      domain,
+    }
   }
 
   /** See `ArmMachine.save`. */
@@ -229,9 +240,10 @@ export class ArmSnapshots {
 function ownStateOf(parts: ArmSnapshotParts): OwnState {
   const machine = machineOf(parts)
   const random = parts.random.save()
+  const inputs = saveInputs(parts.inputs)
   return {
     check: () => requireSameMachine({ version: 1, machine }, machineOf(parts)),
-    mapped: () => undefined,
+    mapped: () => restoreInputs(parts.inputs, inputs),
     restore: () => parts.random.restore(random),
   }
 }
@@ -251,7 +263,8 @@ async function putBackArm(
   requireSameMachine(state, machineOf(parts))
   let late: DomainRestoring
   try {
-    late = await beginRestoringDomain(parts.domain, { state: state.domain, pages }, undefined, used)
+    const mapped = (): void => restoreInputs(parts.inputs, state.inputs)
+    late = await beginRestoringDomain(parts.domain, { state: state.domain, pages }, mapped, used)
   } catch (error) {
     refuseUnfit(error)
   }

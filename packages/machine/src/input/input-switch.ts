@@ -71,6 +71,17 @@ export class InputSwitch implements InputClient {
     }
   }
 
+  /** Returns the numbers of the models that the guest uses, in the order in which it began to. */
+  save(): readonly number[] {
+    return this.#active.map((member) => this.#members.indexOf(member))
+  }
+
+  /** Takes over what `save` returned. */
+  restore(active: readonly number[]): void {
+    this.#active = active.flatMap((number) => this.#members[number] ?? [])
+    this.#choose()
+  }
+
   #choose(): void {
     const target = this.#active.at(-1) ?? this.#members[0] ?? null
     if (target === this.#target) return
@@ -103,4 +114,30 @@ export class InputSwitch implements InputClient {
     }
     return taken
   }
+}
+
+/** A machine's switches. */
+export interface InputSwitches {
+  readonly keyboard: InputSwitch
+  readonly mouse: InputSwitch
+}
+
+/** The models that a guest uses, by number in the order of their places, the one that it has begun to use last at the end. */
+export interface UsedInputs {
+  /** Of the keyboards; the board's own is no. 0 of a PC. */
+  readonly keyboard: readonly number[]
+  /** Of the mice and tablets, likewise. */
+  readonly mouse: readonly number[]
+}
+
+/** Returns where a machine's input goes, for its saved state: models only know whether they are used. */
+export function saveInputs({ keyboard, mouse }: InputSwitches): UsedInputs {
+  return { keyboard: keyboard.save(), mouse: mouse.save() }
+}
+
+/** Has input go where it did, once the models have been restored. @param used - undefined: of a state without it */
+export function restoreInputs({ keyboard, mouse }: InputSwitches, used: UsedInputs | undefined): void {
+  if (used === undefined) return
+  keyboard.restore(used.keyboard)
+  mouse.restore(used.mouse)
 }

@@ -178,7 +178,7 @@ function compose(given: PcOptions, parts: PcParts, base: PcBase): ComposedPc {
     describe: (vcpu, message) => describeCrash(domain, vcpu, message),
   })
   const vapic = optionRoms.some((rom) => !isKernelRom(rom)) ? createVapic(domain, options.vapic, boot) : undefined
-  const state = { domain, options, random, boot, vapic, sleep: life.sleep }
+  const state = { domain, options, random, boot, vapic, sleep: life.sleep, inputs: () => switches }
   // A recorded run goes on as it did.
   const goesOn = (): void => {
     if (gate === undefined) devices.goesOn(random)
@@ -199,10 +199,12 @@ function compose(given: PcOptions, parts: PcParts, base: PcBase): ComposedPc {
   const { keyboard = new Keyboard(), mouse = new Mouse(), screen = new Screen() } = options
   const keys = gate?.input('keyboard', keyboard) ?? keyboard
   const pointer = gate?.input('mouse', mouse) ?? mouse
-  const keySwitch = new InputSwitch(keys, { wake, pressed: () => domain.asleep && board.wake() })
-  const pointerSwitch = new InputSwitch(pointer, { wake })
+  const switches = {
+    keyboard: new InputSwitch(keys, { wake, pressed: () => domain.asleep && board.wake() }),
+    mouse: new InputSwitch(pointer, { wake }),
+  }
   // The board's own come first.
-  const boardInput = { keyboard: keySwitch.join(), mouse: pointerSwitch.join() }
+  const boardInput = { keyboard: switches.keyboard.join(), mouse: switches.mouse.join() }
 
   // Devices, then the board, which tells firmware of them.
   const devices = placePcDevices(domain, options, parts, {
@@ -212,8 +214,7 @@ function compose(given: PcOptions, parts: PcParts, base: PcBase): ComposedPc {
       CHIPSETS[machine].lastSlot,
     ),
     random: random.next,
-    keyboard: keySwitch,
-    mouse: pointerSwitch,
+    ...switches,
     screen,
     inSystemManagement: () => inSystemManagement(domain),
   })

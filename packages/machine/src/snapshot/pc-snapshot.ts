@@ -1,4 +1,5 @@
 import type { DomainVapicState, GuestPages, GuestPageSource, X86DomainState } from '@retrap/hvm'
+import type { UsedInputs } from '../input/input-switch.ts'
 import type { FirmwareAreaState } from '../firmware/firmware-area.ts'
 import type { SmramState } from '../firmware/smram.ts'
 
@@ -38,6 +39,8 @@ export interface PcSnapshotState {
   readonly vapic: DomainVapicState | null
   /** The machine is to wake from S3 when it is run. */
   readonly woken: boolean
+  /** The keyboards and mice that the guest uses. Absent from states of earlier releases. */
+  readonly inputs?: UsedInputs | undefined
 }
 
 /** A PC as it was between two instructions. */

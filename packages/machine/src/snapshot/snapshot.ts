@@ -9,6 +9,7 @@ import {
 } from '@retrap/hvm'
 import { MachineError } from '../errors.ts'
 import type { FirmwareArea } from '../firmware/firmware-area.ts'
+import { type InputSwitches, restoreInputs, saveInputs } from '../input/input-switch.ts'
 import type { RandomSource } from '../life/host.ts'
 import { type PcOptions, startsDirectly } from '../pc/pc-options.ts'
 import type { PcSnapshotMachine, PcSnapshotSource, PcSnapshotState } from './pc-snapshot.ts'
@@ -26,6 +27,8 @@ export interface SnapshotParts {
   readonly boot: { readonly area: FirmwareArea | undefined }
   readonly vapic: DomainVapic | undefined
   readonly sleep: Sleep
+  /** Where input goes. */
+  readonly inputs: () => InputSwitches
 }
 
 /** Returns a snapshot's description of the machine that options make. */
@@ -46,7 +49,7 @@ export function machineOf(options: PcOptions): PcSnapshotMachine {
 type OwnPcState = Omit<PcSnapshotState, 'domain'>
 
 /** Saves a PC without its domain. */
-export function stateOf({ domain, options, random, boot, vapic, sleep }: SnapshotParts): OwnPcState {
+export function stateOf({ domain, options, random, boot, vapic, sleep, inputs }: SnapshotParts): OwnPcState {
   return {
     version: 1,
     machine: machineOf(options),
@@ -55,6 +58,7 @@ export function stateOf({ domain, options, random, boot, vapic, sleep }: Snapsho
     smram: smramOf(domain)?.save() ?? null,
     vapic: vapic?.save() ?? null,
     woken: sleep.isWoken,
+    inputs: saveInputs(inputs()),
   }
 }
 
@@ -101,8 +105,9 @@ export function ownStateOf(parts: SnapshotParts): OwnState {
   }
 }
 
-/** Restores what changes the memory map. */
-function putBackMap({ boot, domain }: SnapshotParts, state: OwnPcState): void {
+/** Restores what changes the memory map, and where input goes, before models go on. */
+function putBackMap({ boot, domain, inputs }: SnapshotParts, state: OwnPcState): void {
+  restoreInputs(inputs(), state.inputs)
   if (state.firmwareArea !== null) boot.area?.restore(state.firmwareArea)
   if (state.smram !== null) smramOf(domain)?.restore(state.smram)
 }
@@ -132,7 +137,9 @@ async function putBackState<T>(
     throw new MachineError('ERR_SNAPSHOT', `${with_} has ${what}, and ${without} has none`)
   }
   try {
-    checkShape('the machine’s state', state, stateOf(parts))
+    const { inputs, ...own } = stateOf(parts)
+    // A state of before has none.
+    checkShape('the machine’s state', state, { ...own, ...(state.inputs && { inputs }) })
     const done = await restore(() => putBackMap(parts, state))
     putBackRest(parts, state)
     return done
