@@ -1,9 +1,199 @@
 /** The table of combinations: what it refuses, machines refuse in its words, and what it supports, they do. */
-import { expect, test } from 'vitest'
-import { combinations, REFUSALS } from '../src/index.ts'
+import { TEST_LONG } from '@retrap/tooling/long'
+import { words } from '@retrap/tooling/random'
+import { slicedCount, slicedSeed, SLICE_REPEAT } from '@retrap/tooling/slice'
+import { afterEach, expect, test } from 'vitest'
+import { createArmMachine, recordArmMachine, replayArmMachine } from '../src/arm/index.ts'
+import {
+  combinations,
+  combinationOf,
+  combinedMachines,
+  type CombinedMachine,
+  createPc,
+  type MachineRun,
+  type MachineVerb,
+  type PcRecorder,
+  recordPc,
+  REFUSALS,
+  replayPc,
+} from '../src/index.ts'
+import { composedOptions, ofClone, pluggable } from './support/composed.ts'
+
+const closing: { close(): void }[] = []
+afterEach(() => closing.splice(0).forEach((one) => one.close()))
+
+const CELLS = [...combinations()]
+/** Devices that are plugged in, as the table has them. */
+const PLUGGED = new Set(CELLS.filter(({ verb }) => verb === 'plug').map(({ device }) => device))
 
 test('each refusal is of some combination', () => {
   const unused = new Set(REFUSALS.map(({ why }) => why))
-  for (const { refused = '' } of combinations()) for (const why of unused) if (refused.endsWith(why)) unused.delete(why)
+  for (const { refused = '' } of CELLS) for (const why of unused) if (refused.endsWith(why)) unused.delete(why)
   expect([...unused]).toEqual([])
 })
+
+/** A PC or an Arm board, as far as both are alike. */
+type Made = Awaited<ReturnType<typeof createPc>>
+type Options = ReturnType<typeof composedOptions>
+
+const isArm = ({ board }: CombinedMachine): boolean => board === 'virt'
+
+async function make(machine: CombinedMachine, options: Options): Promise<Made> {
+  const made = (await (isArm(machine) ? createArmMachine(options as never) : createPc(options))) as Made
+  closing.push(made)
+  return made
+}
+
+/** A recording that can be run again. */
+class Recorded {
+  readonly #pieces: Uint8Array[] = []
+  recorder!: Pick<PcRecorder, 'end'> & Partial<PcRecorder>
+  made!: Made
+
+  async record(machine: CombinedMachine, options: Options): Promise<void> {
+    const write = (piece: Uint8Array): void => void this.#pieces.push(piece.slice())
+    if (isArm(machine)) {
+      const recorder = await recordArmMachine(options as never, write)
+      this.recorder = recorder
+      this.made = recorder.machine as unknown as Made
+    } else {
+      const recorder = await recordPc(options, write)
+      this.recorder = recorder
+      this.made = recorder.pc
+    }
+    closing.push(this.made)
+  }
+
+  readonly read = (at: number, bytes: number): Uint8Array =>
+    new Uint8Array(Buffer.concat(this.#pieces)).subarray(at, at + bytes)
+
+  async replay(machine: CombinedMachine, options: Options) {
+    const source = { bytes: Buffer.concat(this.#pieces).length, read: this.read }
+    const replay = await (isArm(machine) ? replayArmMachine(options as never, source) : replayPc(options, source))
+    closing.push(replay)
+    return replay
+  }
+}
+
+const gdb = { kill() {} }
+
+/** Does something with a machine. */
+async function act(verb: MachineVerb, machine: CombinedMachine, made: Made, options: Options): Promise<void> {
+  switch (verb) {
+    case 'save':
+      return void (await made.save())
+    case 'restore': {
+      // A machine that cannot be saved can go back to what another one has saved.
+      const snapshot = await (await make(machine, options)).save()
+      return made.restore(snapshot)
+    }
+    case 'checkpoint': {
+      const checkpoint = await made.checkpoint()
+      await made.run({ timeoutMs: 1 })
+      await checkpoint.reset()
+      return checkpoint.close()
+    }
+    case 'fork': {
+      const clone = await made.fork(ofClone(machine))
+      closing.push(clone)
+      return void (await clone.run({ timeoutMs: 1 }))
+    }
+    case 'plug':
+      return made.plug(pluggable(machine.device, 'free'))
+    case 'gdb':
+      return void (await made.gdbTarget(gdb))
+    default:
+      throw new Error(verb)
+  }
+}
+
+/** The error's text; undefined where there was none. */
+const said = async (action: () => Promise<unknown>): Promise<string | undefined> =>
+  action().then(
+    () => undefined,
+    (error: unknown) => (error as Error).message ?? String(error),
+  )
+
+/** How a combination went, and how the table says that it goes. */
+type Outcome = readonly [what: string, went: string | undefined]
+
+/** Tries all that is done with a machine of the table. @returns how it went, and what the table says */
+async function tryAll(machine: CombinedMachine): Promise<{ readonly went: Outcome[]; readonly expected: Outcome[] }> {
+  const went: Outcome[] = []
+  const expected: Outcome[] = []
+  const check = async (verb: MachineVerb, run: MachineRun, action: () => Promise<unknown>): Promise<boolean> => {
+    const { refused } = combinationOf(machine, verb, run)
+    const name = `${Object.values(machine).join(' ')}: ${verb} ${run}`
+    expected.push([name, refused])
+    went.push([name, await said(action)])
+    return refused === undefined
+  }
+  const forks = { clones: 2, writtenBytes: 1 << 20 }
+  const options = (): Options => composedOptions(machine, { forks })
+  const bare = (): Options =>
+    composedOptions({ ...machine, device: 'board' }, machine.board === 'pc' ? {} : { rootPorts: [{ id: 'free' }] })
+  let made: Made | undefined
+  const isMade = await check('make', 'plain', async () => {
+    made = await make(machine, options())
+    await made.run({ timeoutMs: 1 })
+  })
+  if (isMade)
+    for (const verb of ['save', 'checkpoint', 'gdb', 'restore', 'fork'] as const)
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await check(verb, 'plain', () => act(verb, machine, made!, options()))
+  const plugs = machine.board !== 'virt' && PLUGGED.has(machine.device)
+  if (plugs) await check('plug', 'plain', async () => act('plug', machine, await make(machine, bare()), bare()))
+  const recorded = new Recorded()
+  const isRecorded = await check('record', 'recorded', async () => {
+    await recorded.record(machine, options())
+    await recorded.made.run({ timeoutMs: 1 })
+  })
+  if (isMade && combinationOf(machine, 'save', 'plain').refused === undefined)
+    await check('record-on', 'recorded', async () => {
+      const snapshot = await made!.save()
+      await new Recorded().record(machine, { ...options(), snapshot })
+    })
+  if (!isRecorded) return { went, expected }
+  const ofRun = ['save', 'checkpoint', 'fork', ...(isArm(machine) ? (['gdb'] as const) : [])] as const
+  for (const verb of ofRun)
+    // oxlint-disable-next-line no-await-in-loop
+    await check(verb, 'recorded', () => act(verb, machine, recorded.made, options()))
+  if (isMade)
+    await check('restore', 'recorded', async () => recorded.made.restore(await (await make(machine, options())).save()))
+  if (recorded.recorder.debugger !== undefined)
+    await check('reverse', 'recorded', async () => {
+      const debug = await recorded.recorder.debugger!({ read: recorded.read })
+      await debug.goto(Math.max(0, debug.instructions - 5))
+      await debug.goto(recorded.recorder.instructions!)
+    })
+  await recorded.recorder.end()
+  await check('replay', 'replayed', async () => {
+    const replay = await recorded.replay(machine, options())
+    expect(await replay.run({ timeoutMs: 60_000 })).toMatchObject({ reason: 'end-of-recording' })
+    const there = ('pc' in replay ? replay.pc : replay.machine) as Made
+    for (const verb of ofRun)
+      // oxlint-disable-next-line no-await-in-loop
+      await check(verb, 'replayed', () => act(verb, machine, there, options()))
+    if ('debugger' in replay)
+      await check('reverse', 'replayed', async () => (await replay.debugger()).goto(Math.max(0, replay.end - 5)))
+  })
+  return { went, expected }
+}
+
+/** Placements without a thread of their own, which takes a second to start. */
+const IN_THREAD = ['inline', 'deferred', 'process', 'remote']
+
+test(
+  `machines do what the table supports, and refuse the rest in its words (${SLICE_REPEAT})`,
+  { timeout: 600_000 },
+  async () => {
+    const all = [...combinedMachines()].filter(({ placement }) => TEST_LONG || IN_THREAD.includes(placement))
+    const next = words(slicedSeed(0x7ab1e))
+    for (let i = slicedCount(300, 100); i > 0; i--) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const { went, expected } = await tryAll(all[next() % all.length]!)
+      expect(went.toSorted()).toEqual(expected.toSorted())
+      closing.splice(0).forEach((one) => one.close())
+    }
+  },
+)

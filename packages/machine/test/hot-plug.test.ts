@@ -227,7 +227,7 @@ describe('a device that cannot be plugged in is refused', () => {
     ["root port 'x': there is none of that id, but rp, used, cold", { networkCard: { ...card, port: 'x' } }],
     ["root port 'used': it has a device already", { networkCard: { ...card, port: 'used' } }],
     ['nothing is plugged here while the machine runs', { networkCard: { ...card, port: 'cold' } }],
-    ["a drive of interface 'ide': expected 'virtio' or 'nvme'", { drive: { medium } }],
+    ["a drive behind a root port has interface 'virtio' or 'nvme'", { drive: { medium } }],
     ['0 devices: expected one of drive, virtio', {} as PcPluggable],
     ['drives an array of 1: expected an array of', { drive: { interface: 'nvme', nvme: { port: 'rp' } } } as never],
     ['no port: expected the id of a root port', { device: ownCard() } as never],

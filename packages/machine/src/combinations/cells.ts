@@ -53,6 +53,7 @@ export const COMBINED_DEVICES: Readonly<Record<CombinedDevice, CombinedDeviceRow
   'virtio-disk': row(EVERY, 'virtio-disk'),
   nvme: row(EVERY, 'nvme'),
   scsi: row(EVERY, 'scsi'),
+  'scsi-controller': row(EVERY, 'scsi-controller'),
   'usb-disk': row(EVERY, 'usb-disk'),
   'usb-input': row(EVERY, 'usb-input'),
   'usb-device': row(EVERY, 'usb-device'),
@@ -84,7 +85,19 @@ const NAMES = Object.keys(COMBINED_DEVICES) as CombinedDevice[]
 /** Devices that options of `plug` can name. */
 const PLUGGED: readonly CombinedDevice[] = [
   ...(['ide', 'sata', 'floppy', 'virtio-disk', 'nvme', 'scsi', 'usb-disk', 'usb-input', 'usb-device'] as const),
-  ...(['rng', 'console', 'net', 'virtio-input', 'share', 'vsock', 'virtio-device', 'e1000', 'ac97'] as const),
+  ...([
+    'rng',
+    'console',
+    'net',
+    'virtio-input',
+    'share',
+    'vsock',
+    'virtio-device',
+    'e1000',
+    'ac97',
+    'scsi-controller',
+  ] as const),
+  ...(['model', 'deterministic-model'] as const),
 ]
 
 /** Verbs of a machine that is there. */
@@ -158,9 +171,11 @@ export function combinationOf(machine: CombinedMachine, verb: MachineVerb, run: 
     noteRecordedModels(traits)
   }
   if (verb !== 'plug') add()
-  const made = refusalOf('make', traits) ?? (run === 'plain' ? undefined : refusalOf(RUNS[run], traits))
+  const makes = MAKING[verb] !== undefined
+  const recorded = run === 'plain' ? undefined : refusalOf(makes ? verb : RUNS[run], traits)
+  const made = recorded ?? refusalOf('make', traits)
   if (verb === 'plug') add()
-  const refused = made ?? refusalOf(verb, traits)
+  const refused = made ?? (makes ? undefined : refusalOf(verb, traits))
   return { ...machine, verb, run, ...(refused !== undefined && { refused }) }
 }
 

@@ -27,7 +27,18 @@ export type MachineRun = 'plain' | 'recorded' | 'replayed'
 
 /** Devices beside the board's own. `model` is one of the caller's, `behind` says that a device is behind a root port. */
 export type DeviceTrait =
-  | ('ide' | 'sata' | 'floppy' | 'virtio-disk' | 'nvme' | 'scsi' | 'usb-disk' | 'usb-input' | 'usb-device')
+  | (
+      | 'ide'
+      | 'sata'
+      | 'floppy'
+      | 'virtio-disk'
+      | 'nvme'
+      | 'scsi'
+      | 'scsi-controller'
+      | 'usb-disk'
+      | 'usb-input'
+      | 'usb-device'
+    )
   | ('rng' | 'console' | 'net' | 'virtio-input' | 'share' | 'vsock' | 'virtio-device' | 'virtio-mmio' | 'e1000')
   | ('ac97' | 'vga' | 'ramfb' | 'flash' | 'root-port' | 'generation' | 'model' | 'deterministic-model')
   | ('controller-behind' | 'own-behind' | 'usb-device-behind')

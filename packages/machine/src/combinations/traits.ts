@@ -77,7 +77,7 @@ const VIRTIO: Readonly<Record<PcVirtioDevice['kind'], DeviceTrait>> = {
   rng: 'rng',
   console: 'console',
   net: 'net',
-  scsi: 'scsi',
+  scsi: 'scsi-controller',
   share: 'share',
   vsock: 'vsock',
   keyboard: 'virtio-input',

@@ -1,5 +1,7 @@
 import { behindPort, DeviceError, type DeviceModel } from '@retrap/device'
 import type { X86Domain } from '@retrap/hvm'
+import { requireSupported } from '../combinations/combinations.ts'
+import { traitsOf } from '../combinations/traits.ts'
 import { loadDeviceKinds, placeDevices } from './device-kinds.ts'
 import type { PcSite } from '../kinds/placed-devices.ts'
 import type { PcDrive } from './drives.ts'
@@ -75,6 +77,7 @@ export class HotPlug {
   async plug(device: PcPluggable): Promise<void> {
     const options = this.#optionsOf(device)
     checkOptionValues(options)
+    requireSupported('plug', traitsOf(options))
     const port = portOf(device)
     const [kinds, watch] = await Promise.all([
       loadDeviceKinds(options),
@@ -154,10 +157,8 @@ function portOf(device: PcPluggable): string {
 
 function placeOf(device: PcPluggable): { readonly port?: string | undefined } | undefined {
   if ('drive' in device) {
-    const { interface: how = 'ide', virtio, nvme } = device.drive
-    if (how === 'virtio') return virtio
-    if (how === 'nvme') return nvme
-    throw new MachineError('ERR_OPTION', `plug: a drive of interface '${how}': expected 'virtio' or 'nvme'`)
+    const { interface: how, virtio, nvme } = device.drive
+    return how === 'virtio' ? virtio : nvme
   }
   if ('virtio' in device) return device.virtio
   if ('device' in device) return device
