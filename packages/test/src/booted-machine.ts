@@ -11,7 +11,7 @@ import {
   whyNoClones,
 } from './instant.ts'
 import type { Expected } from './printed-text.ts'
-import { TestMachine } from './test-machine.ts'
+import { TestMachine, type TestMachineOptions } from './test-machine.ts'
 
 /** Options of PCs and Arm boards alike. */
 export interface BootOptionsOfAll<Machine extends Pc | ArmMachine> {
@@ -55,12 +55,13 @@ const WAIT_MS = 60_000
 export class BootedMachine<Machine extends Pc | ArmMachine = Pc> {
   readonly #booted: Machine
   readonly #instant: Instant<Machine>
-  readonly #options: BootOptionsOfAll<Machine>
+  /** How each test's machine waits. */
+  readonly #waits: Omit<TestMachineOptions<Machine>, 'machine'>
 
-  private constructor(booted: Machine, instant: Instant<Machine>, options: BootOptionsOfAll<Machine>) {
+  private constructor(booted: Machine, instant: Instant<Machine>, waits: Omit<TestMachineOptions<Machine>, 'machine'>) {
     this.#booted = booted
     this.#instant = instant
-    this.#options = options
+    this.#waits = waits
   }
 
   /**
@@ -74,11 +75,11 @@ export class BootedMachine<Machine extends Pc | ArmMachine = Pc> {
     const wantsClones = options.record !== false
     const booted = await createBooted(given, wantsClones)
     return closingOnError(booted, async () => {
-      await bootedTo(booted, options)
+      const waits = await bootedTo(booted, options)
       const why = wantsClones ? await whyNoClones(booted, changes) : 'the option record is false'
-      if (why === undefined) return new BootedMachine(booted, new ClonedInstant(booted, changes), options)
+      if (why === undefined) return new BootedMachine(booted, new ClonedInstant(booted, changes), waits)
       requireNoWrites(given, why)
-      return new BootedMachine(booted, await ResetInstant.at(booted, why), options)
+      return new BootedMachine(booted, await ResetInstant.at(booted, why), waits)
     })
   }
 
@@ -89,8 +90,8 @@ export class BootedMachine<Machine extends Pc | ArmMachine = Pc> {
     requireNoWrites(given, why)
     const booted = await createArmMachine({ jit: true, clock: 'deterministic', ...given })
     return closingOnError(booted, async () => {
-      await bootedTo(booted, options)
-      return new BootedMachine(booted, await ResetInstant.at(booted, why), options)
+      const waits = await bootedTo(booted, options)
+      return new BootedMachine(booted, await ResetInstant.at(booted, why), waits)
     })
   }
 
@@ -126,7 +127,7 @@ export class BootedMachine<Machine extends Pc | ArmMachine = Pc> {
    */
   async begin(): Promise<{ readonly test: TestMachine<Machine>; readonly begun: BegunMachine<Machine> }> {
     const begun = await this.#instant.begin()
-    return { test: new TestMachine({ machine: begun.machine, ...waitsOf(this.#options) }), begun }
+    return { test: new TestMachine({ machine: begun.machine, ...this.#waits }), begun }
   }
 
   /** Ends the machine. */
@@ -135,23 +136,18 @@ export class BootedMachine<Machine extends Pc | ArmMachine = Pc> {
   }
 }
 
-function waitsOf<Machine extends Pc | ArmMachine>({
-  ready,
-  prompt = typeof ready === 'function' ? undefined : ready,
-  timeoutMs = WAIT_MS,
-}: BootOptionsOfAll<Machine>): { readonly prompt: Expected | undefined; readonly timeoutMs: number } {
-  return { prompt, timeoutMs }
-}
-
+/** Runs a machine up to the instant. @returns how tests wait from there on */
 async function bootedTo<Machine extends Pc | ArmMachine>(
   machine: Machine,
   options: BootOptionsOfAll<Machine>,
-): Promise<void> {
-  const { ready, bootTimeoutMs = BOOT_MS } = options
-  const boot = new TestMachine({ machine, ...waitsOf(options), timeoutMs: bootTimeoutMs })
+): Promise<Omit<TestMachineOptions<Machine>, 'machine'>> {
+  const { ready, bootTimeoutMs = BOOT_MS, timeoutMs = WAIT_MS } = options
+  const prompt = options.prompt ?? (typeof ready === 'function' ? undefined : ready)
+  const boot = new TestMachine({ machine, prompt, timeoutMs: bootTimeoutMs })
   await (typeof ready === 'function' ? ready(boot) : boot.until(ready))
   if (boot.exit !== undefined)
     throw new TestError('ERR_ENDED', `the machine has ended while it was booted: ${boot.exit.reason}`)
+  return { prompt, timeoutMs, row: boot.row }
 }
 
 async function closingOnError<Result>(machine: { close(): void }, make: () => Promise<Result>): Promise<Result> {

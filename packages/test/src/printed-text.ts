@@ -1,3 +1,5 @@
+import { echoEnd } from './echo.ts'
+
 /** A longer line is matched by its first characters: a guest may never end one. */
 const MOST_MATCHED_CHARACTERS = 4096
 
@@ -11,10 +13,24 @@ export class PrintedText {
   #readTo = 0
   /** No line before this place has a match of what is waited for. */
   #searchFrom = 0
+  /** Since the begin of the row at which the last wait began, with carriage returns. */
+  #raw: string
+  /** The line whose echo is not output, and where it was typed. */
+  #typed: { readonly line: string; readonly row: string; readonly at: number } | undefined
+
+  /** @param row - what the row in which it begins has had before */
+  constructor(row: string) {
+    this.#raw = row
+  }
 
   /** All of it. */
   get text(): string {
     return this.#text
+  }
+
+  /** The last row, with carriage returns. */
+  get row(): string {
+    return this.#raw.slice(this.#raw.lastIndexOf('\n') + 1)
   }
 
   /** The part that has not been read yet. */
@@ -24,26 +40,48 @@ export class PrintedText {
 
   /** Takes bytes of UTF-8. */
   push(bytes: Uint8Array): void {
-    this.#text += this.#decoder.decode(bytes, { stream: true }).replaceAll('\r', '')
+    const raw = this.#decoder.decode(bytes, { stream: true })
+    this.#raw += raw
+    this.#text += raw.replaceAll('\r', '')
   }
 
-  /** Begins to look for something else, in all that has not been read. */
-  begin(): void {
-    this.#searchFrom = this.#readTo
+  /** Begins to look for something else: in all that has not been read, or behind the echo of a line that is typed now. */
+  begin(line?: string): void {
+    const { row } = this
+    this.#raw = row
+    this.#typed = line === undefined ? undefined : { line, row, at: this.#text.length }
+    this.#searchFrom = this.#typed?.at ?? this.#readTo
   }
 
   /**
    * Reads up to the end of the next match.
    *
-   * @returns what was read, and where in it the match begins; null while there is no match
+   * @returns what was read, behind the echo, and where in it the match begins; null while there is no match
    */
   read(expected: Expected): { readonly text: string; readonly matchStart: number } | null {
-    const match = typeof expected === 'string' ? this.#find(expected) : this.#match(expected)
-    if (match === null) return null
-    const text = this.#text.slice(this.#readTo, match.end)
-    const matchStart = match.start - this.#readTo
-    this.#readTo = this.#searchFrom = match.end
-    return { text, matchStart }
+    for (;;) {
+      const match = typeof expected === 'string' ? this.#find(expected) : this.#match(expected)
+      const from = match === null ? null : this.#outputStart()
+      if (match === null || (from === null && match.end === this.#searchFrom)) return null
+      if (from === null || match.start < from) {
+        // The match is a part of the echo.
+        this.#searchFrom = from ?? match.end
+        continue
+      }
+      const text = this.#text.slice(from, match.end)
+      this.#readTo = this.#searchFrom = match.end
+      return { text, matchStart: match.start - from }
+    }
+  }
+
+  /** Where what is read begins: behind the echo, if there is one; null before its end. */
+  #outputStart(): number | null {
+    if (this.#typed === undefined) return this.#readTo
+    const { line, row, at } = this.#typed
+    const printed = this.#raw.slice(row.length)
+    const end = echoEnd(row, printed, line)
+    if (end === 'begun') return null
+    return end === 'none' ? this.#readTo : at + printed.slice(0, end).replaceAll('\r', '').length
   }
 
   #find(expected: string): { readonly start: number; readonly end: number } | null {

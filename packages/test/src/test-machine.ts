@@ -17,6 +17,8 @@ export interface TestMachineOptions<Machine> {
   readonly prompt?: Expected | undefined
   /** Host time that a wait may take, in milliseconds. */
   readonly timeoutMs: number
+  /** The begin of the serial port's row, such as the prompt, printed before: it says where a long line is wrapped. Default: nothing. */
+  readonly row?: string | undefined
 }
 
 /** The end of an error's message has this many characters of what the guest has printed. */
@@ -36,7 +38,7 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
   readonly machine: Machine
   readonly #prompt: Expected | undefined
   readonly #timeoutMs: number
-  readonly #printed = new PrintedText()
+  readonly #printed: PrintedText
   /** Checks after each output whether the awaited text has come. */
   #look: (() => void) | undefined
   /** Calls for which it runs. */
@@ -49,7 +51,8 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
   readonly #waiting = new Set<() => void>()
   #isOver = false
 
-  constructor({ machine, prompt, timeoutMs }: TestMachineOptions<Machine>) {
+  constructor({ machine, prompt, timeoutMs, row = '' }: TestMachineOptions<Machine>) {
+    this.#printed = new PrintedText(row)
     this.machine = machine
     this.#prompt = prompt
     this.#timeoutMs = timeoutMs
@@ -62,6 +65,11 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
   /** All that the guest has printed on the first serial port since the test began, without carriage returns. */
   get printed(): string {
     return this.#printed.text
+  }
+
+  /** The last row of the first serial port, for a machine that goes on from there. */
+  get row(): string {
+    return this.#printed.row
   }
 
   /** Why the machine has ended; undefined while it has not. */
@@ -94,11 +102,8 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
   async command(line: string, options: WaitOptions = {}): Promise<string> {
     if (this.#prompt === undefined)
       throw new TestError('ERR_OPTION', `command '${line}': the fixture has no prompt; give one, or use type and until`)
-    this.type(`${line}\n`)
-    const { text, matchStart } = await this.#until(this.#prompt, options)
-    const output = text.slice(0, matchStart)
-    const echoEnd = output.indexOf('\n') + 1
-    return output.slice(0, echoEnd).includes(line) ? output.slice(echoEnd) : output
+    const { text, matchStart } = await this.#until(this.#prompt, options, line)
+    return text.slice(0, matchStart)
   }
 
   /**
@@ -144,11 +149,13 @@ export class TestMachine<Machine extends Pc | ArmMachine = Pc> {
   async #until(
     expected: Expected,
     { timeoutMs }: WaitOptions,
+    line?: string,
   ): Promise<{ readonly text: string; readonly matchStart: number }> {
     if (expected === '')
       throw new TestError('ERR_OPTION', 'an empty text is always there: expected one or more characters')
     if (this.#look !== undefined) throw new TestError('ERR_STATE', 'another call waits for an output of this machine')
-    this.#printed.begin()
+    this.#printed.begin(line)
+    if (line !== undefined) this.type(`${line}\n`)
     const found = this.#printed.read(expected)
     if (found !== null) return found
     try {
