@@ -166,6 +166,7 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
     accepts: (value) => typeof value === 'number' && value > 0,
   },
   onDeviceFailure: callback,
+  onWarning: callback,
   trace: callback,
   sharedMemory: flag,
   smm: flag,

@@ -21,6 +21,9 @@ import {
   imm16,
   ptr,
   si,
+  st0,
+  st1,
+  word,
 } from '@retrap/x86-assembler'
 import { saveVcpu } from '@retrap/x86-cpu'
 import { EAGER_JIT, TEST_JIT } from '@retrap/tooling/jit'
@@ -152,6 +155,30 @@ describe('kernels without firmware', () => {
     const { exit, text } = await run({ kernel })
     expect(exit).toEqual({ reason: 'power-off' })
     expect(text).toBe('hello, multiboot\n')
+  })
+
+  test.each([
+    { protocol: 'multiboot', options: { kernel: multibootKernel(powerOff) }, x87: ['0x37f', '0xff'] },
+    { protocol: 'PVH', options: { kernel: pvhKernel(powerOff) }, x87: ['0x37f', '0xff'] },
+    // Its firmware has yet to run.
+    {
+      protocol: 'firmware',
+      options: { kernel: undefined, firmware: firmwareImage((asm) => asm.hlt()) },
+      x87: ['0x40', '0x0'],
+    },
+  ])('$protocol leaves the x87 unit as FNINIT does, or as reset has left it', async ({ options, x87 }) => {
+    const pc = await createPc({ ...SMALL, cpus: 2, ...options })
+    const found = pc.domain.vcpus.map(({ cpu }) => saveVcpu(cpu).x87)
+    expect(found.map(({ control, empty }) => [control, empty])).toEqual([x87, x87])
+  })
+
+  test('one that waits for the interrupt of an x87 exception with interrupts off is told of once', async () => {
+    const warnings: string[] = []
+    const kernel = multibootKernel((asm) => {
+      asm.push(0x37b).fldcw(word(esp)).fldz().fld1().fdiv(st0, st1).fwait().hlt()
+    })
+    await run({ kernel, onWarning: (warning) => warnings.push(warning) }, 100)
+    expect(warnings).toEqual([expect.stringMatching(/^vCPU 0 stands still: .*FERR#/)])
   })
 
   test('a PVH kernel prints, finds its start info, and powers the machine off', async () => {

@@ -32,6 +32,7 @@ import {
 } from './state-layout.ts'
 import type { Processor } from './model/processor.ts'
 import type { CpuClocks } from './system/cpu.ts'
+import { initialiseX87 } from './system/fpu/fpu-image.ts'
 import { RESET_POWER_ON, resetState } from './system/reset.ts'
 import type { System } from './system/system.ts'
 import { advanceToTsc } from './system/time-stamp.ts'
@@ -449,6 +450,11 @@ export class Vcpu {
     this.host.controlChanged()
     this.flushTlb(true)
     this.modeChanged()
+  }
+
+  /** Leaves the x87 unit as FNINIT does, not as reset: for who enters a guest as firmware would. */
+  initialiseX87(): void {
+    initialiseX87(this.system)
   }
 
   /** How far the guest's time-stamp counter is ahead of the host's, modulo 2^64. */

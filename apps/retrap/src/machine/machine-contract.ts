@@ -71,6 +71,7 @@ export interface MachineOptions {
   readonly deviceDeadlineMs?: number
   readonly onSleep?: PcOptions['onSleep']
   readonly onDeviceFailure?: PcOptions['onDeviceFailure']
+  readonly onWarning?: PcOptions['onWarning']
   readonly sharedMemory?: boolean
   readonly checkMappings?: boolean
   readonly trace?: PcOptions['trace']

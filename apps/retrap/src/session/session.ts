@@ -375,6 +375,7 @@ class Session {
         onSleep: (asleep) => {
           if (this.#clock?.slept(asleep) !== true) this.#host.stderr.write(asleep ? ASLEEP : AWAKE)
         },
+        onWarning: (warning) => void this.#host.stderr.write(`\r\nretrap: ${warning}\r\n`),
       },
       this.#host.createMachine,
     )

@@ -33,6 +33,8 @@ export interface X86DomainOptions extends DomainOptions {
   readonly jit?: boolean | JitOptions | undefined
   /** The processor that its vCPUs are: a model, or a text for `cpuModel` of `@retrap/x86-cpu`. Default `max`. */
   readonly cpu?: CpuModel | string
+  /** A vCPU stands still before an x87 instruction: CR0.NE is clear, and interrupts, which alone would end that, are off. */
+  readonly onStandstill?: (vcpu: number) => void
 }
 
 /** The wire of a PCI function's interrupt pin: device number, and pin 1–4. */
@@ -83,6 +85,7 @@ export class X86Architecture implements SavedArchitecture<X86DomainState>, X86Su
   vapic: { reset(): void } | null = null
   readonly #interruptState: number
   readonly #ferr: InterruptLine
+  readonly #onStandstill: X86DomainOptions['onStandstill']
   #ferrAsserted = false
   #a20 = true
 
@@ -91,6 +94,7 @@ export class X86Architecture implements SavedArchitecture<X86DomainState>, X86Su
     this.domain = domain
     this.cpus = options.vcpus
     this.random = options.random
+    this.#onStandstill = options.onStandstill
     this.engine =
       options.engine ??
       new X86Engine(memory, {
@@ -183,8 +187,9 @@ export class X86Architecture implements SavedArchitecture<X86DomainState>, X86Su
   }
 
   /** Asserts FERR#. */
-  numericError(): void {
+  numericError(vcpu: number): void {
     this.ferr = true
+    if (this.vcpus[vcpu]?.cpu.interruptsEnabled === false) this.#onStandstill?.(vcpu)
   }
 
   /** Whether FERR# is asserted. */

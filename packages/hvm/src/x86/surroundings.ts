@@ -17,8 +17,8 @@ export interface X86Surroundings {
   random(): number
   /** Takes a guest's write to ROM. */
   romWrite(gpa: number, size: number, lo: number, hi: number): void
-  /** Asserts FERR#. */
-  numericError(): void
+  /** Asserts FERR# for a vCPU, which stands still until an interrupt. */
+  numericError(vcpu: number): void
 }
 
 /** A hypervisor's own interface for guests, as x86 processors call it. `@retrap/xen` has one. */

@@ -451,7 +451,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Asserts FERR#. */
   numericError(): void {
-    this.#world.numericError()
+    this.#world.numericError(this.id)
   }
 
   /** The processor has forgotten the instruction under way, and its request with it. */

@@ -144,6 +144,7 @@ export function cloneOptions<Options extends ForkableOptions>(
     screen: undefined,
     onSleep: undefined,
     onDeviceFailure: undefined,
+    onWarning: undefined,
     trace: undefined,
     sampling: undefined,
     ...own,

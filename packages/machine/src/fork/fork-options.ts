@@ -15,6 +15,7 @@ export interface PcForkOptions extends Pick<
   | 'generation'
   | 'onSleep'
   | 'onDeviceFailure'
+  | 'onWarning'
   | 'trace'
 > {
   /** Host time that devices may take to bring their work to rest, in milliseconds; default 10 seconds. */
@@ -35,6 +36,7 @@ const ALL: Readonly<Record<keyof PcForkOptions, true>> = {
   generation: true,
   onSleep: true,
   onDeviceFailure: true,
+  onWarning: true,
   trace: true,
   deadlineMs: true,
 }

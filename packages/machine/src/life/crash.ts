@@ -33,6 +33,14 @@ const NAMES = [
 ]
 const SEGMENT_NAMES = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS']
 
+/** Says why a vCPU does not go on before an x87 instruction. */
+export function standstill(vcpu: number): string {
+  return (
+    `vCPU ${vcpu} stands still: an x87 exception is pending, CR0.NE is clear, and interrupts are off, so that interrupt 13 ` +
+    '(FERR#) cannot end the wait. FNINIT masks x87 exceptions'
+  )
+}
+
 /** Registers and the current instruction of a vCPU. */
 export function describeCrash(domain: X86Domain, vcpu: number, message: string): CrashDetail {
   const hvm = domain.vcpus[vcpu]

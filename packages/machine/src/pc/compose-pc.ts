@@ -19,7 +19,7 @@ import type { ForkFamily, ForkOrigin } from '../fork/fork-family.ts'
 import { InputSwitch } from '../input/input-switch.ts'
 import type { PcSite, PlacedDevices } from '../kinds/placed-devices.ts'
 import { sampledVcpus } from '../life/call-stack.ts'
-import { describeCrash } from '../life/crash.ts'
+import { describeCrash, standstill } from '../life/crash.ts'
 import { epochOf, hostClock, HostSleeper, laterTurn, type RandomSource, randomOf } from '../life/host.ts'
 import { FirstFailure, MachineLife } from '../life/machine-life.ts'
 import { Sampler } from '../life/sampling.ts'
@@ -98,6 +98,7 @@ export function composePc(
 ): ComposedPc {
   const map = pcMemoryMap(given.memoryBytes, CHIPSETS[given.machine ?? 'pc'].lowRamLimit)
   const failures = new FirstFailure()
+  let isWarned = false
   const random = randomOf(given)
   const sleeper = new HostSleeper()
   const memory =
@@ -115,6 +116,10 @@ export function composePc(
     onFailure: (failure) => {
       failures.note(failure)
       given.onDeviceFailure?.(failure)
+    },
+    onStandstill: (vcpu) => {
+      if (!isWarned) given.onWarning?.(standstill(vcpu))
+      isWarned = true
     },
   })
   if (origin !== undefined) origin.clone = domain

@@ -35,16 +35,17 @@ const ENABLE = 1n << 11n
 const VALID = 1n << 11n
 
 /**
- * Leaves a processor's memory types as a PC's firmware does when it starts an operating system: write-back by default, the
- * hole below 4 GiB and the VGA window uncacheable, ROM write-protected. The PAT stays as reset has left it. All processors
- * of a machine must agree. A model without MTRRs has nothing to set.
+ * Leaves a processor as a PC's firmware does when it starts an operating system: its x87 unit as FNINIT does, and memory
+ * types write-back by default, the hole below 4 GiB and the VGA window uncacheable, ROM write-protected. The PAT stays as
+ * reset has left it. All processors of a machine must agree.
  *
  * @param ecam - PCI Express configuration space, which is uncacheable too
  *
  * Source: SDM vol. 3A, "Memory Type Range Registers (MTRRs)".
  */
-function handOverMemoryTypes(vcpu: Vcpu, ecam?: { readonly base: number; readonly buses: number }): void {
+function handOver(vcpu: Vcpu, ecam?: { readonly base: number; readonly buses: number }): void {
   const { processor } = vcpu
+  vcpu.initialiseX87()
   if (!processor.has('MTRR')) return
   const hole = BigInt(PCI_HOLE_BASE)
   const maskOf = (bytes: bigint): bigint => ((1n << BigInt(processor.paging.maxPhysicalBits)) - 1n) & ~(bytes - 1n)
@@ -123,7 +124,7 @@ export class PcBoot {
     }
     for (const vcpu of domain.vcpus) {
       vcpu.reset()
-      if (this.#direct) handOverMemoryTypes(vcpu.cpu, acpi.ecam)
+      if (this.#direct) handOver(vcpu.cpu, acpi.ecam)
     }
     domain.vcpus[0]?.cpu.load(state)
   }
@@ -141,7 +142,7 @@ export class PcBoot {
       ? await resumeDirectly(domain, acpi)
       : resetState(domain.engine.processor.model.signature)
     if (state === null) return false
-    if (this.#direct) for (const vcpu of domain.vcpus) handOverMemoryTypes(vcpu.cpu, acpi.ecam)
+    if (this.#direct) for (const vcpu of domain.vcpus) handOver(vcpu.cpu, acpi.ecam)
     domain.vcpus[0]?.cpu.load(state)
     return true
   }

@@ -136,6 +136,8 @@ export interface PcOptions {
   readonly onSleep?: ((asleep: boolean) => void) | undefined
   /** Called for device models that fail. */
   readonly onDeviceFailure?: ((failure: DeviceFailure) => void) | undefined
+  /** Called once where the guest can only wait for ever, with a sentence that says why. */
+  readonly onWarning?: ((warning: string) => void) | undefined
   /**
    * Puts the machine into shared memory, so that device models in Workers can map the guest's: what
    * `platform.sharedMemory` has is for `openGuestMemory` of `@retrap/hvm`.

@@ -218,6 +218,7 @@ function unheard({ sound, speaker, jit, ...options }: PcOptions): PcOptions {
     mouse: undefined,
     onSleep: undefined,
     onDeviceFailure: undefined,
+    onWarning: undefined,
     trace: undefined,
     sampling: undefined,
     jit: typeof jit === 'object' ? unreported(jit) : jit,
