@@ -40,11 +40,11 @@ describe('WFI', () => {
     expect(cpu.registers.get('elr_el1')).toBe(0x1008n)
   })
 
-  test('stop ends the run, and the wait goes on', () => {
+  test('stop ends the run, and the wait goes on: it wakes nobody', () => {
     const cpu = atEl1(WFI, HVC)
     cpu.run(10)
     cpu.stop()
-    expect([cpu.dormant, cpu.run(10)]).toEqual([false, { reason: 'budget' }])
+    expect([cpu.dormant, cpu.run(10)]).toEqual([true, { reason: 'budget' }])
     expect(cpu.run(10)).toEqual(WAITS_FOR_INTERRUPT)
   })
 })

@@ -358,7 +358,8 @@ export class SystemState {
   get isDormant(): boolean {
     const waiting = this.word(S_WAITING)
     if (waiting === 0) return false
-    const wakes = EVENT_STOP | (waiting === WAIT_INTERRUPT ? INTERRUPTS : EVENT_REGISTER)
+    // The owner's wish that a run end wakes nobody: a run takes it, and goes on waiting.
+    const wakes = waiting === WAIT_INTERRUPT ? INTERRUPTS : EVENT_REGISTER
     return (this.word(S_EVENTS) & wakes) === 0 && this.dueInterrupt === 0
   }
 
