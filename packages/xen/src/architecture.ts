@@ -122,9 +122,7 @@ export interface XenProcessor {
    * @returns the guest-physical address; −1 where the access is not allowed
    */
   guestPhysical(lo: number, hi: number, access: number): number
-  /** Makes the processor come back to its domain. */
-  stop(): void
-  /** Ends its turn, whatever else has it come back. */
+  /** Ends its turn, whatever else has the processor come back to its domain. */
   endTurn(): void
   /** Ends its turn early where another vCPU has something to do. */
   pause(): void

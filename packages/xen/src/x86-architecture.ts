@@ -99,10 +99,6 @@ class X86Processor implements XenProcessor {
     return this.#vcpu.translation.guestPhysical(lo, hi, access)
   }
 
-  stop(): void {
-    this.#vcpu.cpu.stop()
-  }
-
   endTurn(): void {
     // A stop alone could be one for a frame that has left the guest, after which the turn goes on.
     this.#vcpu.cpu.notePause()

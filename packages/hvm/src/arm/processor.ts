@@ -21,6 +21,8 @@ const TRAP_COST = 64
 
 const BLOCKED: CpuExit = { reason: 'blocked' }
 const YIELD: CpuExit = { reason: 'yield' }
+const BUDGET: CpuExit = { reason: 'budget' }
+const PAUSE: CpuExit = { reason: 'pause' }
 
 /** The part of a vCPU that its processor's traps need. */
 export interface ArmTraps {
@@ -42,6 +44,8 @@ export class ArmProcessor implements VirtualProcessor {
   readonly #emulator: ArmEmulator
   readonly #order: DeviceOrder
   #stopped = false
+  /** The last stop ends the turn. */
+  #turnIsOver = false
   /** WFE waits. */
   #waits = false
   /** Instructions that the hypervisor has finished. */
@@ -79,12 +83,19 @@ export class ArmProcessor implements VirtualProcessor {
     this.#cpu.stop()
   }
 
+  /** Ends the turn with the present instruction. After a stop alone, which may be for a device model's sake, it goes on. */
+  endTurn(): void {
+    this.#turnIsOver = true
+    this.stop()
+  }
+
   run(budget: number, mostCalls: number = Infinity): CpuExit {
     const unsettled = this.settle()
     if (unsettled !== undefined) return unsettled
     this.#traps.beginTurn()
     const end = this.cost + budget
     this.#stopped = false
+    this.#turnIsOver = false
     this.#waitForEvent(false)
     for (let calls = 0; calls < mostCalls; calls++) {
       const exit = this.#cpu.run(Math.max(1, end - this.cost))
@@ -98,7 +109,7 @@ export class ArmProcessor implements VirtualProcessor {
         if (outcome !== undefined) return outcome
         if (!this.#traps.mayGoOn()) return BLOCKED
       }
-      if (this.#stopped || this.cost >= end) return { reason: 'budget' }
+      if (this.#stopped || this.cost >= end) return this.#turnIsOver ? PAUSE : BUDGET
     }
     return YIELD
   }

@@ -58,6 +58,73 @@ async function made(options: Given): Promise<ArmMachine & { printed: string }> {
 
 const BOARDS: readonly Given[] = [{}, { devicePlacement: 'deferred', cpus: 3 }, { gic: 2, cpus: 2 }]
 
+/** Two CPUs of a guest of Xen: each asks a device, yields by a hypercall in the same turn, and adds up what time it is. */
+const YIELDING = image(
+  0xd538_00b4, // mrs x20, mpidr_el1
+  0x9240_1e94, // and x20, x20, #0xff
+  movz(21, 0x4050, 16), // what is added up
+  movz(22, 0x0d00, 16), // the device
+  movz(26, 20),
+  0xb500_0134, // cbnz x20, round
+  movz(0, 3), // PSCI CPU_ON
+  movk(0, 0xc400, 16),
+  movz(1, 1),
+  0x10ff_fee2, // adr x2, the first instruction
+  movz(3, 0),
+  0xd400_0002, // hvc #0
+  0xd503_201f, // nop
+  0xd503_201f, // nop
+  // round:
+  0xb900_02da, // str w26, [x22]
+  movz(0, 0), // SCHEDOP_yield
+  movz(16, 29),
+  0xd401_d422, // hvc #0xea1
+  0xd53b_e043, // mrs x3, cntvct_el0
+  0xf823_02a4, // ldadd x3, x4, [x21]
+  0xf100_075a, // subs x26, x26, #1
+  0x54ff_ff21, // b.ne round
+  0xb5ff_ff14, // cbnz x20, the second CPU goes on
+  movz(0, 0x8400, 16),
+  movk(0, 8),
+  0xd400_0002,
+)
+
+test('a guest of Xen that yields while a checkpoint is taken goes on as if there were none', async () => {
+  const ended = async (at: number) => {
+    let asked = 0
+    const taken: Promise<unknown>[] = []
+    const device = defineDevice({
+      ...{ name: 'device', stateless: true, deterministic: true, mmio: { base: 0x0d00_0000, size: 8 } },
+      read: () => 0,
+      write: async () => {
+        if (asked++ !== at) return
+        taken.push(machine.checkpoint())
+        // oxlint-disable-next-line no-await-in-loop -- some turns of the event loop
+        for (let i = 0; i < 5; i++) await turn()
+      },
+    })
+    const machine = await made({
+      kernel: YIELDING,
+      hypervisor: 'xen',
+      cpus: 2,
+      memoryBytes: 8 << 20,
+      devices: [device],
+    })
+    await machine.checkpoint().then((checkpoint) => checkpoint.close())
+    expect(await machine.run({ timeoutMs: 60_000 })).toEqual({ reason: 'power-off' })
+    await Promise.all(taken)
+    const sum = new Uint8Array(8)
+    machine.domain.guestMemory.read(0x4050_0000, sum)
+    return [machine.domain.clock.now(), new BigUint64Array(sum.buffer)[0], asked]
+  }
+  const undisturbed = await ended(-1)
+  expect(undisturbed[2]).toBeGreaterThan(30)
+  for (const at of [3, 4, 11, 20]) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    expect(await ended(at)).toEqual(undisturbed)
+  }
+})
+
 test.each(sliced(BOARDS, 3))('a machine of %o prints as if nothing had been saved', async (given) => {
   let machine = await made({ ...given, kernel: PRINTER })
   let printed = ''

@@ -80,16 +80,12 @@ class ArmProcessor implements XenProcessor {
     return this.#vcpu.translation.guestPhysical(lo, hi, (access & ACCESS_WRITE) !== 0)
   }
 
-  stop(): void {
-    this.#vcpu.cpu.stop()
-  }
-
   endTurn(): void {
-    this.stop()
+    this.#vcpu.cpu.endTurn()
   }
 
   pause(): void {
-    this.stop()
+    this.endTurn()
   }
 
   allowEvents(): void {

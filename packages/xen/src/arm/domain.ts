@@ -21,8 +21,8 @@ export interface XenArmVcpu {
     /** Whether an interrupt waits that PSTATE lets EL1 take now. */
     readonly interruptWaits: boolean
   }
-  /** Ends its turn. */
-  readonly cpu: { stop(): void }
+  /** Ends its turn, whatever else has its processor come back. */
+  readonly cpu: { endTurn(): void }
   /** Virtual addresses. */
   readonly translation: {
     /** Translates a virtual address with the rights of EL1. @returns the guest-physical address, or −1 */

@@ -55,7 +55,7 @@ function down(call: XenCall, { id, state }: Target, { vcpus }: X86Side): number 
     return 0
   }
   state.down = true
-  vcpus[id]?.cpu.stop()
+  if (id === call.vcpu.id) call.vcpu.endTurn()
   return 0
 }
 
