@@ -20,6 +20,7 @@ const SLOT_CONTROL = 0x18
 /** Enables events, and takes power; the indicator is out. */
 const TAKES_POWER = 0x07f1
 const GIVES_POWER = 0x01f1
+const ROUNDS = 2000
 
 let pc: Pc
 afterEach(() => pc.close())
@@ -218,6 +219,39 @@ test("a device model of the caller's is plugged in, saved with the machine, give
   expect(config(CARD, 0)).toBe(CARD_IDENTITY)
   await pc.unplug('rp', { force: true })
   await pc.plug({ device: ownCard(), port: 'rp' })
+})
+
+test('a guest that writes the registers of a slot at random meets devices of the caller that come and go', async () => {
+  await start({ rootPorts: [{ id: 'rp' }, { id: 'rp2' }] })
+  let seed = 7
+  const below = (most: number): number => ((seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0) % (most << 8)) >>> 8
+  const refused = (error: unknown): void => expect(error).toMatchObject({ name: 'MachineError' })
+  const waits: Promise<void>[] = []
+  for (let i = 0; i < ROUNDS; i++) {
+    const port = ['rp', 'rp2'][below(2)]!
+    // Slot control and status, device control, link control, the bridge's command, windows, buses and reset.
+    const registers = [express() + 0x18, express() + 0x1a, express() + 8, express() + 0x10, 4, 0x18, 0x20, 0x3e]
+    config(below(2) === 0 ? PORT : PORT + 8, registers[below(8)]!, below(0x1_0000), 2)
+    if (below(8) === 0) {
+      const leaves = new Promise<void>((resolve) => setTimeout(resolve, below(3)))
+      const late = Object.assign(ownCard(`card${i}`), { quiesce: () => leaves })
+      waits.push(pc.plug({ device: late, port }).catch(refused))
+    }
+    if (below(8) === 0) waits.push(pc.unplug(port, { force: below(2) === 0, deadlineMs: below(20) }).catch(refused))
+    // oxlint-disable-next-line no-await-in-loop -- some rounds let the host have its turn
+    if (below(4) === 0) await new Promise((resolve) => void setImmediate(resolve))
+    // oxlint-disable-next-line no-await-in-loop
+    if (below(32) === 0) (await pc.domain.restoreDevices(await pc.domain.saveDevices(1000))).end()
+  }
+  await Promise.all(waits)
+  // The slot works as before for a guest that behaves.
+  config(PORT, 0x18, 0x0001_0100)
+  config(PORT, 0x3e, 0, 2)
+  await pc.unplug('rp', { force: true }).catch(refused)
+  await pc.plug({ device: ownCard(), port: 'rp' })
+  await power(TAKES_POWER)
+  await power(GIVES_POWER)
+  expect(config(CARD, 0)).toBe(CARD_IDENTITY)
 })
 
 describe('a device that cannot be plugged in is refused', () => {
