@@ -182,6 +182,7 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
   },
   jit: { expected: 'a boolean or JitOptions', accepts: (value) => typeof value === 'boolean' || object(value) },
   clock: oneOf('real', 'deterministic'),
+  keepsPace: flag,
   epochSeconds: wholeFrom(0, Number.MAX_SAFE_INTEGER),
   codeCacheBytes: wholeFrom(64 << 10, 2 ** 32),
   cpu: { expected: 'a name or a CpuModel', accepts: (value) => typeof value === 'string' || object(value) },

@@ -59,6 +59,7 @@ const TAKEN: ReadonlySet<string> = new Set([
   'mirror',
   'netdev',
   'nic',
+  'pace',
   'package',
   'profile',
   'reboot',

@@ -61,6 +61,7 @@ export interface MachineOptions {
   readonly devices: readonly DeviceModel[]
   readonly deviceServers: readonly StartDeviceServer[]
   readonly clock: 'real' | 'deterministic'
+  readonly keepsPace?: boolean
   /** Compiles hot code; `onCode` is notified of all that is compiled. */
   readonly jit?: boolean | { readonly onCode?: (code: DumpedCode) => void; readonly keep?: CodeKeeper }
   readonly sampling?: SamplingOptions

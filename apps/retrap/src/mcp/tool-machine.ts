@@ -1,4 +1,10 @@
-import type { MachineCheckpoint, MachineDebugger, MachineExit, ReplayDebugger } from '@retrap/machine'
+import {
+  HostPacing,
+  type MachineCheckpoint,
+  type MachineDebugger,
+  type MachineExit,
+  type ReplayDebugger,
+} from '@retrap/machine'
 import type { Keyboard } from '@retrap/display'
 import type { ExecResult } from '@retrap/guest'
 import { AgentLink } from './agent-link.ts'
@@ -7,7 +13,6 @@ import type { Board, BoardOptions, MadeBoard } from './boards.ts'
 import type { Call } from './call.ts'
 import { ConsoleLog } from './console-log.ts'
 import { Forwards } from './forwards.ts'
-import { HostPacing } from './host-pacing.ts'
 import type { ToolNetwork } from './networks.ts'
 import type { RecordedRun } from './recorded-run.ts'
 import { ToolError } from './tool-error.ts'
@@ -99,7 +104,7 @@ export class ToolMachine {
     this.#recorded = recorded
     this.disks = disks
     this.#agent = new AgentLink(agent)
-    this.#pacing = new HostPacing(pc.domain.clock)
+    this.#pacing = new HostPacing(pc.domain)
     // A recording has inputs of its own.
     if (recorded === undefined) pc.domain.takeInputs(this.#pacing)
     this.#background = new Background(async (signal) => void (await this.#run(signal)), admit)

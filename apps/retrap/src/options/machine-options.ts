@@ -65,6 +65,7 @@ export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, Tr
   readonly replay?: string
   readonly stats?: 'json' | 'text'
   readonly deterministic?: boolean
+  readonly pace?: 'on' | 'off'
   readonly vapic?: boolean
   readonly optionRom?: readonly string[]
 }
@@ -171,6 +172,12 @@ function runOptions(command: Command): Command {
     .option('--timeout <seconds>', 'end after this time, with exit code 124', parseSeconds('--timeout'))
     .option('--no-reboot', 'end when the guest resets its machine, with exit code 0')
     .option('--deterministic', 'derive time from instructions, so that runs agree')
+    .addOption(
+      new Option(
+        '--pace <switch>',
+        'with --deterministic and --record: a guest that waits for a timer waits as long for the host (default: on at a terminal, and for --record with a network)',
+      ).choices(['on', 'off']),
+    )
     .option('--save-on-exit <file>', 'save the machine when you end the run, for retrap restore FILE')
     .option('--record <file>', 'record the run, for retrap replay FILE; time is derived from instructions')
     .addOption(
@@ -296,6 +303,7 @@ export async function settingsFor(
     recording: {
       arguments: [],
       record: flags.record,
+      ...(flags.pace !== undefined && { keepsPace: flags.pace === 'on' }),
       keepsCheckpoints: flags.recordCheckpoints !== 'off',
       replay: flags.replay,
     },

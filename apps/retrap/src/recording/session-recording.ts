@@ -52,7 +52,8 @@ export class SessionRecording {
     createMachine: (options: MachineOptions) => Promise<Machine>,
   ): Promise<Machine> {
     const { record, replay } = this.#settings
-    if (record === undefined && replay === undefined) return createMachine(options)
+    if (record === undefined && replay === undefined)
+      return createMachine({ ...options, keepsPace: this.#settings.keepsPace ?? this.#interactive })
     if (options.architecture !== 'arm64') await loadInterpreters('x86')
     const given: MachineOptions = { ...options, clock: 'deterministic' }
     return replay === undefined ? this.#record(given, record!) : this.#replay(given, replay, createMachine)
@@ -74,7 +75,7 @@ export class SessionRecording {
       }
     }
     // Guests wait for people, and for the other end of a network, by their own time.
-    const keepsPace = this.#interactive || hasNetwork(options)
+    const keepsPace = this.#settings.keepsPace ?? (this.#interactive || hasNetwork(options))
     if (options.architecture === 'arm64') {
       const recorder = await recordArm(options, write, { about, keepsPace })
       this.#active = { recorder, stop: async () => undefined, file }

@@ -21,6 +21,8 @@ export interface RecordingSettings {
   readonly arguments: readonly string[]
   /** The file that is written. */
   readonly record?: string | undefined
+  /** On deterministic time, the guest waits for the host; default where a person types, and for a network while recorded. */
+  readonly keepsPace?: boolean | undefined
   /** The file gets checkpoints; default it does. */
   readonly keepsCheckpoints?: boolean | undefined
   /** The file that is run again. */

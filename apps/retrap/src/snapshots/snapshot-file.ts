@@ -49,6 +49,7 @@ const OF_ONE_RUN: ReadonlySet<string> = new Set([
   '--timeout',
   '--command',
   '--save-on-exit',
+  '--pace',
   '--record',
   '--record-checkpoints',
   '--replay',

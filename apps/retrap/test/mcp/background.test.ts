@@ -1,10 +1,8 @@
 /** Machines of `retrap mcp` that run between calls: when they do, how fast their time passes, and forwards. */
-import type { DomainClock } from '@retrap/hvm'
 import type { ForwardOptions, Guest } from '@retrap/guest'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Background } from '../../src/mcp/background.ts'
 import { Forwards } from '../../src/mcp/forwards.ts'
-import { HostPacing } from '../../src/mcp/host-pacing.ts'
 
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())
@@ -73,68 +71,6 @@ describe('a machine in the background', () => {
     })
     expect(() => background.want({})).toThrow('too many')
     expect({ ...state, isWanted: background.isWanted }).toEqual({ runs: 0, isRunning: false, isWanted: false })
-  })
-})
-
-describe("a guest's time", () => {
-  const MS = 1e6
-  const at = (ms: number): { lo: number; hi: number } => ({
-    lo: (ms * MS) >>> 0,
-    hi: Math.floor((ms * MS) / 2 ** 32),
-  })
-  const guest = () => {
-    let time = 0
-    const clock = {
-      now: () => time,
-      advance: (ns: number) => void (time += ns),
-      skipTo: ({ lo, hi }: { lo: number; hi: number }) => void (time = Math.max(time, hi * 2 ** 32 + lo)),
-    }
-    const pacing = new HostPacing(clock as unknown as DomainClock)
-    pacing.isOn = true
-    pacing.restart()
-    return { clock, pacing, ms: () => Math.round(time / MS) }
-  }
-
-  test('goes on to a timer only when as much of the time of the host has passed', () => {
-    const { clock, pacing, ms } = guest()
-    expect(pacing.early(at(5000))).toBeCloseTo(5000)
-    vi.advanceTimersByTime(2000)
-    // An input comes: it comes at this time, and the timer is still 3 s ahead.
-    pacing.begin()
-    expect(ms()).toBe(2000)
-    expect(pacing.early(at(5000))).toBeCloseTo(3000)
-    vi.advanceTimersByTime(2999.5)
-    pacing.begin()
-    expect(pacing.early(at(5000))).toBe(0)
-    clock.skipTo(at(5000))
-    // It was early by half a millisecond, which is not forgotten.
-    expect(pacing.early(at(6000))).toBeCloseTo(1000.5)
-  })
-
-  test('does not make up for what the guest or the host was too slow for', () => {
-    const { clock, pacing, ms } = guest()
-    expect(pacing.early(at(1000))).toBeCloseTo(1000)
-    vi.advanceTimersByTime(1000)
-    pacing.begin()
-    // 100 ms of the guest take a second of the host.
-    clock.advance(100 * MS)
-    vi.advanceTimersByTime(1000)
-    expect(pacing.early(at(1200))).toBeCloseTo(100)
-    // The machine stands still for an hour, and its guest has seen nothing of it.
-    vi.advanceTimersByTime(3_600_000)
-    pacing.restart()
-    pacing.begin()
-    expect(ms()).toBe(1100)
-    expect(pacing.early(at(1200))).toBeCloseTo(100)
-  })
-
-  test('is its own where nobody wants it to be as that of the host', () => {
-    const { pacing, ms } = guest()
-    pacing.isOn = false
-    expect(pacing.early(at(5000))).toBe(0)
-    vi.advanceTimersByTime(1000)
-    pacing.begin()
-    expect(ms()).toBe(0)
   })
 })
 

@@ -18,6 +18,7 @@ import { bootOrder } from '../devices/drives.ts'
 import { MachineError } from '../errors.ts'
 import { checkOptionValues } from '../option-values.ts'
 import { epochOf, hostClock, HostSleeper, laterTurn, type RandomSource, randomOf } from '../life/host.ts'
+import { pacingOf } from '../life/host-pacing.ts'
 import type { MachineExit } from '../life/machine-exit.ts'
 import {
   FirstFailure,
@@ -155,7 +156,8 @@ export class ArmMachine {
     if (options.sampling !== undefined)
       this.domain.watchTurns(new Sampler(this.domain, sampledArmVcpus(this.domain), options.sampling))
     gate?.start(this.domain)
-    if (gate !== undefined) this.domain.takeInputs(gate.inputs)
+    const inputs = gate?.inputs ?? pacingOf(this.domain, options.keepsPace)
+    if (inputs !== undefined) this.domain.takeInputs(inputs)
     this.#life = new MachineLife(this.domain, {
       sleeper,
       models: options.devices ?? [],

@@ -9,7 +9,7 @@ import type { MachineRunOptions } from '../life/machine-life.ts'
 import type { PcOptions } from '../pc/pc-options.ts'
 import { backEndFacts, type BackEndFacts, PcGate } from '../recording/pc-gate.ts'
 import { noteAll, RecordGate } from '../recording/record-gate.ts'
-import { ReplayGate } from '../recording/replay-gate.ts'
+import { type PacedRun, ReplayGate } from '../recording/replay-gate.ts'
 import type { RecordingSource } from '../recording/replay.ts'
 import type { ReplayExit } from '../recording/replay-exit.ts'
 import { differenceOf } from '../snapshot/snapshot-rules.ts'
@@ -21,7 +21,7 @@ import type { ArmMachineOptions } from './machine-options.ts'
 export interface RecordArmOptions {
   /** A program's own notes in the file: plain JSON data. */
   readonly about?: unknown
-  /** The guest's time does not run ahead of the host's: for guests that people type to. Default false. */
+  /** As that of `recordPc`. */
   readonly keepsPace?: boolean | undefined
 }
 
@@ -38,7 +38,7 @@ export interface ArmRecorder {
 }
 
 /** A recording's description of an Arm board's run. */
-interface ArmRunDescription {
+interface ArmRunDescription extends PacedRun {
   readonly version: 1
   readonly machine: object
   readonly backEnds: BackEndFacts
@@ -111,7 +111,13 @@ export async function recordArmMachine(
   requireSupported(verb, traitsOf({ ...options, machine: 'virt' }, 'recorded'))
   const given = gatedOptions(options)
   const backEnds = backEndFacts(given, [])
-  const description: ArmRunDescription = { version: 1, machine: recordedMachine(options), backEnds, about }
+  const description: ArmRunDescription = {
+    version: 1,
+    machine: recordedMachine(options),
+    backEnds,
+    about,
+    paced: keepsPace,
+  }
   const writer = new RecordingWriter(write, description)
   const gate = new RecordGate(writer, keepsPace, () => notesOf(machine.domain))
   const machine: ArmMachine = await ArmMachine.create(options, armGate(gate, backEnds, given))

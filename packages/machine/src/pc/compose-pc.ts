@@ -21,6 +21,7 @@ import type { PcSite, PlacedDevices } from '../kinds/placed-devices.ts'
 import { sampledVcpus } from '../life/call-stack.ts'
 import { describeCrash, standstill } from '../life/crash.ts'
 import { epochOf, hostClock, HostSleeper, laterTurn, type RandomSource, randomOf } from '../life/host.ts'
+import { pacingOf } from '../life/host-pacing.ts'
 import { FirstFailure, MachineLife } from '../life/machine-life.ts'
 import { Sampler } from '../life/sampling.ts'
 import { type FirmwareKernel, pcMemoryMap, type PcMemoryMap } from '../loaders/index.ts'
@@ -190,7 +191,8 @@ function compose(given: PcOptions, parts: PcParts, base: PcBase): ComposedPc {
   }
   const snapshots = new LazySnapshots({ life, parts: state, goesOn, isRecorded: gate?.isRecording === true })
   gate?.start({ domain, pause: (action) => life.pause(action), snapshots: () => snapshots.load() })
-  if (gate !== undefined) domain.takeInputs(gate.gate)
+  const inputs = gate?.gate ?? pacingOf(domain, options.keepsPace)
+  if (inputs !== undefined) domain.takeInputs(inputs)
 
   // Its consoles and inputs, in the order in which a recording numbers them.
   const lines = Array.from(acpi.serialPorts, (_, port) => {

@@ -149,6 +149,8 @@ export interface PcOptions {
   readonly trace?: ((record: IoTraceRecord) => void) | undefined
   /** `real` (default) follows the host's clock; `deterministic` derives time from what the guest executes. */
   readonly clock?: 'real' | 'deterministic' | undefined
+  /** On deterministic time a guest that waits for a timer waits as long for the host: see `HostPacing`. Default false. */
+  readonly keepsPace?: boolean | undefined
   /** Wall-clock time at power-on, seconds from 1970; default the host's, or a fixed one where time is deterministic. */
   readonly epochSeconds?: number | undefined
   /** Bytes of the arena for decoded instructions, 64 KiB or more. */

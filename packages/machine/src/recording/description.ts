@@ -4,6 +4,7 @@ import { type PcOptions, processorOf } from '../pc/pc-options.ts'
 import type { PcSnapshotMachine } from '../snapshot/pc-snapshot.ts'
 import { machineOf } from '../snapshot/snapshot.ts'
 import { backEndFacts, type BackEndFacts } from './pc-gate.ts'
+import type { PacedRun } from './replay-gate.ts'
 import type { FlashFacts } from './recorded-flash.ts'
 import type { X86Domain } from '@retrap/hvm'
 import { saveVcpuRegisters } from '@retrap/x86-cpu'
@@ -24,7 +25,7 @@ export interface RecordedMachine extends PcSnapshotMachine {
 }
 
 /** A recording's description of its run. */
-export interface RunDescription {
+export interface RunDescription extends PacedRun {
   /** Version of this shape. */
   readonly version: 1
   /** The machine. */

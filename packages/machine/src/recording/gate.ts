@@ -46,6 +46,8 @@ export abstract class InputGate implements OutsideInputs {
   /** Instructions after which each one is executed alone, so that a look in between finds them counted. */
   aloneFrom: number = Infinity
   alone: boolean = false
+  /** See `OutsideInputs.early`. A replay of a run that was paced has it too, as rounds are counted by it. */
+  early?: NonNullable<OutsideInputs['early']>
   /** Asked now and then, between two rounds: it may have the machine pause. */
   look: (() => void) | null = null
   /** Requests of back ends that have not been answered. */

@@ -1,7 +1,8 @@
 import type { VirtualCpu } from '@retrap/hvm'
 import type { Instant, RecordingWriter } from '@retrap/recording'
 import type { LoggedGate, LogPosition } from './checkpoints.ts'
-import { type Input, InputGate } from './gate.ts'
+import { HostPacing } from '../life/host-pacing.ts'
+import { type GatedDomain, type Input, InputGate } from './gate.ts'
 
 /** Instructions between two notes of the processors' registers. */
 const CHECK_INSTRUCTIONS = 5_000_000
@@ -11,8 +12,8 @@ const MOST_WAITING_BYTES = 32 * 2 ** 20
 const FLUSH_MS = 1000
 /** Rounds between two looks at the host's clock. */
 const LOOK_ROUNDS = 64
-/** Time of the guest may be ahead of the host's by this much before the machine waits, if it is to keep to it. */
-const AHEAD_NS = 2_000_000
+/** In place of a party's number: the time at which an input enters that has ended a wait, as a little-endian 64-bit count of ns. */
+export const TIME_PARTY = 0xffff
 
 /** Records inputs as they enter the machine, and answers as they come. */
 export class RecordGate extends InputGate implements LoggedGate {
@@ -24,9 +25,7 @@ export class RecordGate extends InputGate implements LoggedGate {
   #nextCheck = 0
   #looks = 0
   #flushed = performance.now()
-  /** Nanoseconds of the guest's time less those of the host's. */
-  #origin: number | null = null
-  #wakeUp: (() => void) | null = null
+  #pacing: HostPacing | undefined
 
   /**
    * @param keepsPace - the guest's time does not run ahead of the host's: for a guest that a person types to
@@ -39,9 +38,15 @@ export class RecordGate extends InputGate implements LoggedGate {
     this.#notes = notes
   }
 
+  override start(domain: GatedDomain): void {
+    super.start(domain)
+    if (!this.#keepsPace) return
+    const pacing = (this.#pacing = new HostPacing(domain))
+    this.early = (deadline) => pacing.early(deadline)
+  }
+
   post(party: number, data: Input): void {
     this.#queue.push({ party, data })
-    this.#wakeUp?.()
     this.domain.wake()
   }
 
@@ -93,8 +98,7 @@ export class RecordGate extends InputGate implements LoggedGate {
       this.#flushed = performance.now()
       this.#writer.flush()
     }
-    if (this.#writer.waitingBytes > MOST_WAITING_BYTES) return this.#writer.settled()
-    return this.#keepsPace ? this.#waitForHost() : null
+    return this.#writer.waitingBytes > MOST_WAITING_BYTES ? this.#writer.settled() : null
   }
 
   idle(): Promise<unknown> | null {
@@ -115,34 +119,17 @@ export class RecordGate extends InputGate implements LoggedGate {
       const bytes = typeof data === 'function' ? data() : data
       if (bytes === null) continue
       isAny = true
+      const time = this.#pacing?.present()
+      if (time !== undefined) {
+        this.#writer.add('input', at, TIME_PARTY, new Uint8Array(Uint32Array.of(time.lo, time.hi).buffer))
+        this.domain.clock.skipTo(time)
+      }
       this.#writer.add('input', at, party, bytes)
       this.parties[party]!(bytes)
     }
-    // A person who types sees what is due now, however far the guest's time has gone.
-    this.#origin = null
     return isAny
   }
-
-  /** Waits while the guest's time is ahead of the host's, or until an input comes. */
-  #waitForHost(): Promise<unknown> | null {
-    const ahead = this.domain.clock.now() - performance.now() * 1e6
-    this.#origin = Math.min(this.#origin ?? ahead, ahead)
-    const left = ahead - this.#origin
-    if (left < AHEAD_NS) return null
-    return new Promise<void>((resolve) => {
-      const end = (): void => {
-        this.#wakeUp = null
-        clearTimeout(timer)
-        resolve()
-      }
-      const timer = setTimeout(end, Math.min(left / 1e6, LONGEST_WAIT_MS))
-      this.#wakeUp = end
-    })
-  }
 }
-
-/** The machine is looked at again after this long, whether it may go on or not. */
-const LONGEST_WAIT_MS = 50
 
 /** The registers of all processors, as bytes; null for one that is in the middle of an instruction. */
 export function noteAll<Cpu extends Pick<VirtualCpu, 'cpu'>>(

@@ -14,7 +14,7 @@ import type { PcForkOptions } from '../fork/fork-options.ts'
 import { Pc } from '../pc/pc.ts'
 import type { PcOptions } from '../pc/pc-options.ts'
 import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
-import { describeRun, noteRegisters } from './description.ts'
+import { describeRun, noteRegisters, type RunDescription } from './description.ts'
 import type { PcInputs } from './pc-inputs.ts'
 import type { LiveDebugOptions, LiveRun } from './live-run.ts'
 import { PcGate } from './pc-gate.ts'
@@ -28,7 +28,10 @@ import { writeCheckpoints } from './saved-checkpoints.ts'
 export interface RecordPcOptions {
   /** A program's own notes in the file: plain JSON data. */
   readonly about?: unknown
-  /** The guest's time does not run ahead of the host's: for guests that people type to. Default false. */
+  /**
+   * A guest that waits for a timer waits as long for the host, as with `HostPacing`: for guests that people type to. A replay
+   * does not wait. Default false.
+   */
   readonly keepsPace?: boolean | undefined
   /**
    * Host time between two checkpoints, in milliseconds; default 1000. They are kept in memory, at most 256 MB of them, and
@@ -117,7 +120,8 @@ async function record(
   let begun: { options: PcOptions; writer: RecordingWriter; gate: RecordGate; pcGate: PcGate; fromPowerOn: boolean }
   const pc = await make(async (options, fromPowerOn) => {
     requireSupported(fromPowerOn ? 'record' : 'record-on', traitsOf(options, 'recorded'))
-    const description = describeRun(options, about, await flashFacts(options.flash))
+    const described = describeRun(options, about, await flashFacts(options.flash))
+    const description: RunDescription = { ...described, paced: keepsPace }
     const writer = new RecordingWriter(write, description)
     const gate = new RecordGate(writer, keepsPace, () => noteRegisters(pc.domain.vcpus))
     // RAM of a snapshot or of a forked machine comes later, and not by writes.

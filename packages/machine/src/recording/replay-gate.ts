@@ -2,6 +2,7 @@ import { BlockError } from '@retrap/device'
 import { type EventBody, type Instant, type RecordedEvent, type Recording, RecordingError } from '@retrap/recording'
 import type { LoggedGate, LogPosition, RecordedAnswer } from './checkpoints.ts'
 import { type AbortLike, InputGate } from './gate.ts'
+import { TIME_PARTY } from './record-gate.ts'
 
 /** Events that are kept until they are due, about 200 bytes each; a run has far fewer in one round. */
 const MOST_AHEAD = 2 ** 20
@@ -14,6 +15,12 @@ export interface Divergence {
   readonly at: number
   /** The difference. */
   readonly difference: string
+}
+
+/** The part of a run's description that the counting of rounds depends on. */
+export interface PacedRun {
+  /** The guest's time was kept to the host's while it waited; absent: it was not. */
+  readonly paced?: boolean
 }
 
 /** Gives a machine the inputs of a recording, at their instants. */
@@ -59,6 +66,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
     this.#recording = recording
     this.#notes = notes
     this.limit = recording.end.instructions
+    if ((recording.description as PacedRun | undefined)?.paced === true) this.early = () => 0
     if (from !== undefined) this.#begin(from)
   }
 
@@ -243,10 +251,16 @@ export class ReplayGate extends InputGate implements LoggedGate {
   }
 
   #deliver({ source, data }: RecordedEvent): void {
+    if (source === TIME_PARTY) return this.#take('a time', () => this.#skipTo(new DataView(data.slice().buffer)))
     const deliver = this.parties[source]
     if (deliver === undefined) this.#diverged(`an input of party ${source}, of which there are ${this.parties.length}`)
     // Receivers keep what they are given.
     else this.#take(`an input of party ${source}`, () => deliver(data.slice()))
+  }
+
+  /** An input has ended a wait for the host. */
+  #skipTo(time: DataView): void {
+    this.domain.clock.skipTo({ lo: time.getUint32(0, true), hi: time.getUint32(4, true) })
   }
 
   /** Takes what the file has, which need not be of the form that a recorder writes. @throws RecordingError `ERR_DAMAGED` */
