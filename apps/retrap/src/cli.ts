@@ -25,6 +25,7 @@ import { refuseChangedDisks } from './snapshots/saved-disks.ts'
 import { hostDigest, openSnapshotFile, type PagesProgress, readSavedRun } from './snapshots/snapshot-file.ts'
 import { runSession } from './session/session.ts'
 import type { MachineImages, RecordingSettings, SessionSettings } from './session/session-settings.ts'
+import { combinationsHelp } from './options/combinations-help.ts'
 import { parseInstruction, parseModule, usage, type ModuleArgument } from './options/values.ts'
 import { connectDrives } from './drives/disk-devices.ts'
 import { addTest } from './test/command.ts'
@@ -178,7 +179,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     )
     .option('--append <text>', "the kernel's command line")
     .option('--firmware <file>', 'firmware image, mapped to end at 4 GiB and at 1 MiB')
-    .addHelpText('after', `\n${deviceHelp()}`)
+    .addHelpText('after', `\n${deviceHelp()}\n\n${combinationsHelp()}`)
   romOptions(machineOptions(archOption(driveOptions(run)), '512M'))
     .allowExcessArguments()
     .optionsGroup('The run:')

@@ -100,11 +100,9 @@ export class ReplayMachine implements Machine {
 
   /** Shows the machine to gdb, which has it go through the recording from now on. */
   async gdbTarget(options: PcGdbOptions): Promise<GdbTarget> {
-    if (this.replay.gdbTarget === undefined)
-      throw new CliError('ERR_USAGE', '--gdb: a recording of an Arm board is not debugged; leave --gdb out')
     this.#isDebugged = true
     if (this.#target !== undefined) await this.replay.goto(this.#target)
-    return this.replay.gdbTarget(options)
+    return this.replay.gdbTarget!(options)
   }
 
   /** Goes to an instruction, now or when it is run. */

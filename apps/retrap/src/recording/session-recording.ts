@@ -1,5 +1,5 @@
 import { type FileHandle, open, stat } from 'node:fs/promises'
-import { type PcRecorder, type RecordingSource, recordPc, replayPc } from '@retrap/machine'
+import { type MachineRun, type PcRecorder, type RecordingSource, recordPc, replayPc } from '@retrap/machine'
 import { openRecording } from '@retrap/recording'
 import { CliError, troubleWith } from '../errors.ts'
 import { recordArm, replayArm } from '../machine/arm-machine.ts'
@@ -42,8 +42,14 @@ export class SessionRecording {
 
   /** Whether the session is of one machine, which a reset of the guest's ends. */
   get isActive(): boolean {
+    return this.run !== 'plain'
+  }
+
+  /** How the session's machine runs. */
+  get run(): MachineRun {
     const { record, replay } = this.#settings
-    return record !== undefined || replay !== undefined
+    if (replay !== undefined) return 'replayed'
+    return record === undefined ? 'plain' : 'recorded'
   }
 
   /** Makes the machine. @throws CliError for a file that cannot be written or read; MachineError as `recordPc`, `replayPc` */

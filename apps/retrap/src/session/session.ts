@@ -1,6 +1,6 @@
 import { constants } from 'node:os'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
-import { describeThrown, type MachineExit } from '@retrap/machine'
+import { describeThrown, type MachineExit, type MachineTrait, requireSupported, traitsOf } from '@retrap/machine'
 import { BackEnds } from '../devices/back-ends.ts'
 import { SessionDisplay } from '../display/session-display.ts'
 import { flushDevices, type MachineDevices } from '../devices/devices.ts'
@@ -22,7 +22,6 @@ import { SessionRecording } from '../recording/session-recording.ts'
 import { GuestClock, SessionSnapshots } from '../snapshots/session-snapshots.ts'
 import { SessionTerminal } from './session-terminal.ts'
 import { formatStatistics, measure, Stopwatch } from './statistics.ts'
-import { usage } from '../options/values.ts'
 
 const ASLEEP = 'retrap: the guest sleeps; its alarm, a key or Ctrl-A p wakes it\r\n'
 const AWAKE = 'retrap: the guest wakes\r\n'
@@ -82,6 +81,8 @@ class Session {
   /** Devices of the first machine. */
   #loaded: MachineDevices | undefined
   #machine: Machine | undefined
+  /** The traits of the machine, by which combinations are refused. */
+  #traits: ReadonlySet<MachineTrait> = new Set()
   #ending: Ending | undefined
   /** A part of the saved machine cannot be read. */
   #lost: Ending | undefined
@@ -118,7 +119,7 @@ class Session {
     this.#recording = new SessionRecording(settings.recording ?? { arguments: [] }, isTyped, tell, leave)
     this.#migration = new SessionMigration({
       check: (machine) => {
-        if (this.#recording.isActive) throw usage('a run that is recorded or replayed cannot be moved')
+        requireSupported('migrate', this.#traits)
         this.#snapshots.check(machine, true)
       },
       images: () => this.#backEnds?.images,
@@ -346,39 +347,31 @@ class Session {
     this.#loaded = undefined
     const { behindPorts = [], ...backEnds } = (await this.#backEnds?.forMachine(this.#millisecondsLeft())) ?? {}
     const models = [...loaded.models, ...behindPorts]
-    if (
-      this.#gdb !== undefined &&
-      settings.recording?.record !== undefined &&
-      settings.machine.architecture === 'arm64'
-    )
-      throw usage('--record with --gdb: an Arm board cannot go back; leave one of them out')
-    // The recording has the actions of the other models.
-    const again = models.find(({ deterministic }) => deterministic === true)
-    if (this.#gdb !== undefined && settings.recording?.record !== undefined && again !== undefined)
-      throw usage(
-        `--record with --gdb: ${again.name} cannot go back; leave it out, or record first and debug the replay`,
-      )
     const serialPorts = Math.max(1, settings.serial.length)
     const { keyboard, mouse } = this.#display?.vnc ?? { keyboard: this.#display?.terminal?.keyboard }
-    const machine = await this.#recording.create(
-      {
-        ...settings.machine,
-        ...(snapshot !== undefined && { snapshot }),
-        ...(await settings.images()),
-        ...(serialPorts > 1 && { serialPorts }),
-        ...backEnds,
-        ...(this.#display !== undefined && { screen: this.#display.screen }),
-        ...(keyboard !== undefined && { keyboard }),
-        ...(mouse !== undefined && { mouse }),
-        devices: models,
-        deviceServers: loaded.servers,
-        onSleep: (asleep) => {
-          if (this.#clock?.slept(asleep) !== true) this.#host.stderr.write(asleep ? ASLEEP : AWAKE)
-        },
-        onWarning: (warning) => void this.#host.stderr.write(`\r\nretrap: ${warning}\r\n`),
+    const options: MachineOptions = {
+      ...settings.machine,
+      ...(snapshot !== undefined && { snapshot }),
+      ...(await settings.images()),
+      ...(serialPorts > 1 && { serialPorts }),
+      ...backEnds,
+      ...(this.#display !== undefined && { screen: this.#display.screen }),
+      ...(keyboard !== undefined && { keyboard }),
+      ...(mouse !== undefined && { mouse }),
+      devices: models,
+      deviceServers: loaded.servers,
+      onSleep: (asleep) => {
+        if (this.#clock?.slept(asleep) !== true) this.#host.stderr.write(asleep ? ASLEEP : AWAKE)
       },
-      this.#host.createMachine,
+      onWarning: (warning) => void this.#host.stderr.write(`\r\nretrap: ${warning}\r\n`),
+    }
+    this.#traits = traitsOf(
+      { ...options, machine: options.architecture === 'arm64' ? 'virt' : 'pc' },
+      this.#recording.run,
     )
+    // A machine that is recorded waits for gdb, which goes back in it.
+    if (this.#gdb !== undefined) requireSupported(this.#recording.isActive ? 'reverse' : 'gdb', this.#traits)
+    const machine = await this.#recording.create(options, this.#host.createMachine)
     try {
       if (snapshot !== undefined && settings.setsClock === true) {
         this.#clock = new GuestClock((text) => this.#host.stderr.write(`retrap: ${text}\r\n`))

@@ -166,6 +166,7 @@ export class ArmReplay {
     const description = recording.description as Partial<ArmRunDescription> | null
     if (description?.version !== 1)
       throw new MachineError('ERR_OPTION', `the recording is of version ${String(description?.version)}: expected 1`)
+    requireSupported('replay', traitsOf({ ...options, machine: 'virt' }, 'replayed'))
     const difference = differenceOf(description.machine!, recordedMachine(options))
     if (difference !== undefined)
       throw new MachineError('ERR_OPTION', `the recording is of another machine: ${difference}`)

@@ -1,11 +1,5 @@
-import {
-  type MachineBoard,
-  type DeviceTrait,
-  refusalOf,
-  type MachineRun,
-  type MachineTrait,
-  type MachineVerb,
-} from './combinations.ts'
+import { refusalOf } from './combinations.ts'
+import type { DeviceTrait, MachineBoard, MachineRun, MachineTrait, MachineVerb } from './combinations.ts'
 import { noteRecordedModels } from './traits.ts'
 
 /** Where device models are: those of the board and its devices, or those of the caller's in a Worker, in a process, on another host. */
@@ -34,10 +28,8 @@ export interface CombinedDeviceRow {
   readonly traits: readonly DeviceTrait[]
 }
 
-const row = (boards: readonly MachineBoard[], ...traits: CombinedDeviceRow['traits']): CombinedDeviceRow => ({
-  boards,
-  traits,
-})
+type Boards = readonly MachineBoard[]
+const row = (boards: Boards, ...traits: readonly DeviceTrait[]): CombinedDeviceRow => ({ boards, traits })
 
 /** The name of a device of the table. */
 export type CombinedDevice =

@@ -9,39 +9,18 @@ export type MachineBoard = 'pc' | 'q35' | 'virt'
 
 /** An operation of a machine. `record-on` records from a snapshot or a fork on, `reverse` goes backwards in a debugger. */
 export type MachineVerb =
-  | 'make'
-  | 'save'
-  | 'restore'
-  | 'checkpoint'
-  | 'fork'
-  | 'record'
-  | 'record-on'
-  | 'replay'
-  | 'reverse'
-  | 'migrate'
-  | 'plug'
-  | 'gdb'
+  | ('make' | 'save' | 'restore' | 'checkpoint' | 'fork' | 'migrate' | 'plug')
+  | ('record' | 'record-on' | 'replay' | 'reverse' | 'gdb')
 
 /** Whether the run is a plain one, is recorded, or is a recorded one that runs again. */
 export type MachineRun = 'plain' | 'recorded' | 'replayed'
 
 /** Devices beside the board's own. `model` is one of the caller's, `behind` says that a device is behind a root port. */
 export type DeviceTrait =
-  | (
-      | 'ide'
-      | 'sata'
-      | 'floppy'
-      | 'virtio-disk'
-      | 'nvme'
-      | 'scsi'
-      | 'scsi-controller'
-      | 'usb-disk'
-      | 'usb-input'
-      | 'usb-device'
-    )
-  | ('rng' | 'console' | 'net' | 'virtio-input' | 'share' | 'vsock' | 'virtio-device' | 'virtio-mmio' | 'e1000')
-  | ('ac97' | 'vga' | 'ramfb' | 'flash' | 'root-port' | 'generation' | 'model' | 'deterministic-model')
-  | ('controller-behind' | 'own-behind' | 'usb-device-behind')
+  | ('ide' | 'sata' | 'floppy' | 'virtio-disk' | 'nvme' | 'scsi' | 'scsi-controller')
+  | ('usb-disk' | 'usb-input' | 'usb-device' | 'rng' | 'console' | 'net' | 'virtio-input' | 'share' | 'vsock')
+  | ('virtio-device' | 'virtio-mmio' | 'e1000' | 'ac97' | 'vga' | 'ramfb' | 'flash' | 'root-port' | 'generation')
+  | ('model' | 'deterministic-model' | 'controller-behind' | 'own-behind' | 'usb-device-behind')
 
 /**
  * A property of a machine that rules look at. Where models are: `inline`, `deferred` or `worker` of the board's, `controllers`

@@ -1,6 +1,7 @@
 import type { BlockProperties, DeviceModel, InputBackend, InputEvent } from '@retrap/device'
 import { type Domain, type DomainServer, LoggedMemory } from '@retrap/hvm'
 import type { PcDrive } from '../devices/drives.ts'
+import { traitsOf } from '../combinations/traits.ts'
 import { moves } from '../elsewhere/split.ts'
 import { unusedMedium, unusedNetwork } from '../elsewhere/unused.ts'
 import type { PcOptions } from '../pc/pc-options.ts'
@@ -58,34 +59,20 @@ export function backEndFacts(options: PcOptions, flash: readonly FlashFacts[]): 
     media: drives.map(({ medium }) => medium?.properties ?? NO_MEDIUM),
     networks: cards.map(({ network }) => factsOf(network)),
     flash,
-    locals: hasRecordedLocals(options) ? nameOfLocals(options) : null,
+    locals: nameOfLocals(options),
     servers: deviceServers.length,
   }
 }
 
-/** Whether there are models of the caller that a replay has as well. */
-export const runsModelsAgain = ({ devices = [] }: PcOptions): boolean =>
-  devices.some(({ deterministic }) => deterministic === true)
-
-/** Whether such models are in this thread. */
-const hasRecordedLocals = (options: PcOptions): boolean =>
-  (options.devices ?? []).some(({ deterministic }) => deterministic !== true) ||
-  (options.virtio ?? []).some(isFromHost) ||
-  isUsbFromHost(options)
-
-/** One model is named in errors, and as the writer of memory; several are not told apart. */
-function nameOfLocals({ devices = [], virtio = [], usb }: PcOptions): string {
-  const [first, second] = devices.filter(({ deterministic }) => deterministic !== true)
-  const isOne = first !== undefined && second === undefined && !virtio.some(isFromHost) && !isUsbFromHost({ usb })
-  return isOne ? first.name : 'recorded models'
+/** Names the models of this thread whose doings are recorded, in errors and as the writer of memory; null: there is none. */
+function nameOfLocals(options: PcOptions): string | null {
+  const traits = traitsOf(options)
+  const others = (['share', 'vsock', 'virtio-device', 'usb-device'] as const).some((trait) => traits.has(trait))
+  const [first, second] = (options.devices ?? []).filter(({ deterministic }) => deterministic !== true)
+  if (first === undefined && !others) return null
+  // Several are not told apart.
+  return first === undefined || second !== undefined || others ? 'recorded models' : first.name
 }
-
-/** A virtio device takes more from the host than its back end gives by the gate. */
-const isFromHost = ({ kind }: PcVirtioDevice): boolean => kind === 'share' || kind === 'vsock' || kind === 'device'
-
-/** All devices of a controller are in one model. */
-const isUsbFromHost = ({ usb }: Pick<PcOptions, 'usb'>): boolean =>
-  usb?.devices?.some(({ kind }) => kind === 'device') === true
 
 /** Puts an {@link InputGate} between the models of a PC and what is outside. */
 export class PcGate implements PcInputs {
@@ -112,7 +99,7 @@ export class PcGate implements PcInputs {
     this.#facts = facts
     this.#drives = options.drives ?? []
     this.servers = new ServerStarts(gate)
-    this.#isUsbRecorded = isUsbFromHost(options)
+    this.#isUsbRecorded = traitsOf(options).has('usb-device')
     this.#areControllersRecorded = options.controllerPlacement !== undefined
   }
 

@@ -16,7 +16,9 @@ import type { PcOptions } from '../pc/pc-options.ts'
 import { differenceOf, OneByOne } from '../snapshot/snapshot-rules.ts'
 import { recordedMachine, type RunDescription, noteRegisters } from './description.ts'
 import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
-import { PcGate, runsModelsAgain } from './pc-gate.ts'
+import { requireSupported } from '../combinations/combinations.ts'
+import { traitsOf } from '../combinations/traits.ts'
+import { PcGate } from './pc-gate.ts'
 import type { ReplayDebugger, TravellingMachine } from './replay-debugger.ts'
 import type { ReplayExit } from './replay-exit.ts'
 import { ReplayGate } from './replay-gate.ts'
@@ -94,6 +96,7 @@ export class PcReplay {
     const description = recording.description as Partial<RunDescription> | null
     if (description?.version !== 1)
       throw new MachineError('ERR_OPTION', `the recording is of version ${String(description?.version)}: expected 1`)
+    requireSupported('replay', traitsOf(options, 'replayed'))
     // Media need not be there.
     const here = { ...recordedMachine(options), media: description.machine?.media ?? [] }
     const difference = differenceOf(description.machine!, here)
@@ -255,7 +258,7 @@ export class PcReplay {
     const { findWriter } = await import('./who-wrote.ts')
     this.#search ??= await this.#beginSearch()
     const past = this.#past(this.#search)
-    if (!runsModelsAgain(this.#options)) return findWriter(past, ranges, options)
+    if (!traitsOf(this.#options).has('deterministic-model')) return findWriter(past, ranges, options)
     // Where the search leaves the machine is at hand.
     await this.#current!.taker.take()
     let isElsewhere = false

@@ -1,0 +1,36 @@
+import { type MachineTrait, REFUSALS } from '@retrap/machine'
+
+/** The options of the command line for traits of machines; others have their name. */
+const WORDS: Partial<Readonly<Record<MachineTrait, string>>> = {
+  pc: '--machine pc',
+  virt: '--arch arm64',
+  xen: '--hypervisor xen',
+  smm: 'smm=on',
+  deferred: '--devices async',
+  worker: '--devices worker',
+  controllers: '--controllers worker',
+  server: '--device-server or a device in a process',
+  shared: 'a device in a Worker',
+  deterministic: '--deterministic',
+  recorded: '--record',
+  replayed: '--replay',
+  plain: 'a run that is not recorded',
+  'recorded-models': 'devices whose doings are recorded',
+  'deterministic-model': 'a deterministic device of your own',
+  'controller-behind': 'a disk or network card behind a root port',
+  'own-behind': 'a folder, a vsock or a device of your own behind a root port',
+  'usb-device-behind': 'a USB device of your own behind a root port',
+  'usb-device': 'a USB device of your own',
+}
+
+/** The combinations that machines refuse, for `--help`: what is done, with what, and why. */
+export function combinationsHelp(): string {
+  const wordOf = (trait: MachineTrait): string => WORDS[trait] ?? trait
+  // The command line has no option for these: it derives time from instructions where it records.
+  const shown = REFUSALS.filter(({ when }) => !when.flat().some((trait) => trait === 'real' || trait === 'virtio-mmio'))
+  const lines = shown.flatMap(({ verbs, when, why }) => [
+    `  ${verbs.join(', ')}: ${when.map((some) => some.map(wordOf).join(' or ')).join(' with ')}`,
+    `      ${why}`,
+  ])
+  return ['Combinations that are refused, and why:', ...lines].join('\n')
+}
