@@ -377,8 +377,7 @@ export class Executor {
     this.#core.counts.steps++
     this.#pass.begin()
     u32[S_STEP_SUPPRESSED >>> 2] = 0
-    // Between two iterations no breakpoint is met again, as RF stays until the last of them.
-    if (u32[S_REPEATING >>> 2] === 0 && this.#delivery.latchBreakpoint()) return STATUS_EVENT
+    if (this.#delivery.latchBreakpoint()) return STATUS_EVENT
     this.#setStepping((u32[S_EFLAGS >>> 2]! & FLAG_TF) !== 0)
     this.#pass.leaveShadow(this.#turn.retired)
     const status = this.#fetch.pinCurrent()

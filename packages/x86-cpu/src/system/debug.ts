@@ -19,7 +19,7 @@ import { hasInstructionBreakpoints, matchInstructionBreakpoints } from './breakp
 import type { PendingEvent } from './events.ts'
 import { registerOffset, type Handler } from './operands.ts'
 import type { System } from './system.ts'
-import { S_PENDING_DEBUG, S_PENDING_FAULT, S_STEP_SUPPRESSED } from './system-state.ts'
+import { S_PENDING_DEBUG, S_PENDING_FAULT, S_REPEATING, S_STEP_SUPPRESSED } from './system-state.ts'
 
 /** DR6.BD: an access of a debug register while DR7.GD is set. */
 const DR6_BD = 1 << 13
@@ -95,7 +95,8 @@ export function needsStepping(s: System): boolean {
  */
 export function checkInstructionBreakpoint(s: System, event: PendingEvent): boolean {
   if ((s.get(S_SHADOW) & SHADOW_MOV_SS) !== 0) return false
-  const conditions = matchInstructionBreakpoints(s)
+  // On hardware RF stays until the last iteration: between two of them no breakpoint is met again.
+  const conditions = s.get(S_REPEATING) === 0 ? matchInstructionBreakpoints(s) : 0
   s.set(S_EFLAGS, s.get(S_EFLAGS) & ~FLAG_RF)
   if (conditions === 0) return false
   event.setDebug(conditions)
