@@ -107,6 +107,20 @@ function value(rng: Rng): number {
   return rng.chance() ? (rng.pick(ADDRESSES) + rng.below(32)) >>> 0 : rng.u32()
 }
 
+/**
+ * Whether a guest's page tables have been changed by something but the processor: accessed and dirty bits are left out.
+ *
+ * @param image - of `hostileFirmware`
+ * @param read - reads guest memory
+ */
+export function pageTablesChanged(image: Uint8Array, read: (gpa: number, into: Uint8Array) => void): boolean {
+  const found = new Uint8Array(RAM_TABLES + TABLES_BYTES - TOP)
+  read(TOP, found)
+  const given = image.subarray(TABLES - ROM + TOP - RAM_TABLES)
+  // Bits 5 and 6 of an entry (Intel SDM vol. 3A 4.8).
+  return found.some((byte, i) => (byte & (i % 4 === 0 ? 0x9f : 0xff)) !== (given[i]! & (i % 4 === 0 ? 0x9f : 0xff)))
+}
+
 /** A firmware image of 64 KiB for a machine, and what it is made of. */
 export function hostileFirmware(
   rng: Rng,

@@ -1,0 +1,167 @@
+// Boards with every device that they can have, and where each of them is.
+import { setImmediate as turn } from 'node:timers/promises'
+import { type BlockBackend, BlockError, type PacketBackend } from '@retrap/device'
+import type { PcOptions } from '@retrap/machine'
+import { MemoryShare } from '@retrap/virtio/p9'
+import { BOARDS, DEVICES, type HostileMachine, type PlacedDevice } from '../hostile-machines.ts'
+
+/** A board as a case has it. */
+export interface Board {
+  readonly name: string
+  readonly arm: boolean
+  /** Whether its models can be asynchronous: an SMI comes with its instruction. */
+  readonly defers: boolean
+  readonly options: Pick<PcOptions, 'machine' | 'smm' | 'hypervisor'> & { readonly gic?: 2 | 3 }
+  /** The guest's view, of `BOARDS`. */
+  readonly guest: (typeof BOARDS)[number]
+}
+
+const guestOf = (name: string): Board['guest'] => BOARDS.find((board) => board.name === name)!
+const XEN = { hypervisor: 'xen' } as const
+
+/** All boards, each with and without Xen, PCs with system-management mode. */
+export const COMPOSED: readonly Board[] = (['pc', 'q35', 'virt,gic-version=3', 'virt,gic-version=2'] as const).flatMap(
+  (name): Board[] => {
+    const arm = name.startsWith('virt')
+    const guest = guestOf(name)
+    const options = arm ? ({ gic: name.endsWith('2') ? 2 : 3 } as const) : { machine: name as 'pc' | 'q35' }
+    const plain = { name, arm, defers: true, options, guest }
+    const xen = { ...plain, name: `${name}, Xen`, options: { ...options, ...XEN } }
+    if (arm) return [plain, xen]
+    return [plain, xen, { ...plain, name: `${name},smm=on`, defers: false, options: { ...options, smm: true } }]
+  },
+)
+
+const MIB = 1 << 20
+
+/** A disk in memory, which takes any number of the event loop's turns. */
+export class Disk implements BlockBackend {
+  bytes: Uint8Array
+  readonly properties: BlockBackend['properties']
+
+  constructor(readOnly = false, bytes: number = MIB) {
+    this.bytes = Uint8Array.from({ length: bytes }, (_, i) => i * 7 + (i >> 9))
+    this.properties = {
+      ...{ bytes, blockBytes: 512, physicalBlockBytes: 512, maximumBytes: MIB, readOnly, discards: !readOnly },
+    }
+  }
+
+  async read(offset: number, into: Uint8Array): Promise<void> {
+    await someTurns()
+    into.set(this.bytes.subarray(offset, offset + into.length))
+  }
+
+  async write(offset: number, from: Uint8Array): Promise<void> {
+    if (this.properties.readOnly) throw new BlockError('ERR_READ_ONLY', 'a medium that is only read')
+    await someTurns()
+    this.bytes.set(from, offset)
+  }
+
+  async flush(): Promise<void> {
+    await someTurns()
+  }
+
+  discard(offset: number, bytes: number): Promise<void> {
+    return this.write(offset, new Uint8Array(bytes))
+  }
+
+  writeZeroes(offset: number, bytes: number): Promise<void> {
+    return this.write(offset, new Uint8Array(bytes))
+  }
+
+  onChange(): () => void {
+    return () => undefined
+  }
+}
+
+/** What the host does meanwhile follows from no seed: a guest must not see it. */
+export async function someTurns(): Promise<void> {
+  // oxlint-disable-next-line no-await-in-loop -- one after the other
+  for (let i = Math.floor(Math.random() * 4); i > 0; i--) await turn()
+}
+
+const silent: PacketBackend = { linkUp: true, maximumBytes: 1514, connect() {}, send: () => true, ready() {} }
+
+type Devices = Pick<
+  PcOptions,
+  'drives' | 'virtio' | 'networkCards' | 'usb' | 'sound' | 'vga' | 'rootPorts' | 'serialPorts' | 'vapic'
+>
+
+/** Disks of a board, which its guest writes. */
+export const newDisks = (): Disk[] => Array.from({ length: 5 }, () => new Disk())
+
+/**
+ * Every device at once.
+ *
+ * @param disks - of `newDisks`
+ * @param hostModels - also those whose doings a recording has, for they are the host's
+ */
+export function everyDevice({ arm, options }: Board, disks: readonly Disk[], hostModels: boolean): Devices {
+  const [cable, virtio, nvme, scsi, usb] = disks as [Disk, Disk, Disk, Disk, Disk]
+  return {
+    vga: 'std',
+    drives: [
+      { medium: cable },
+      { medium: new Disk(true), media: 'cdrom' },
+      { medium: virtio, interface: 'virtio', virtio: { queues: 2 } },
+      { medium: nvme, interface: 'nvme' },
+      { medium: scsi, interface: 'scsi' },
+      { medium: usb, interface: 'usb' },
+      ...(arm ? [] : [{ medium: new Disk(true, 1_474_560), interface: 'floppy' } as const]),
+    ],
+    virtio: [
+      { kind: 'rng' },
+      { kind: 'rng', packed: true },
+      { kind: 'console', ports: [{ stream: { send() {} } }] },
+      { kind: 'net', network: silent },
+      ...(['keyboard', 'mouse', 'tablet'] as const).map((kind) => ({ kind })),
+      ...(hostModels
+        ? [
+            { kind: 'share', share: new MemoryShare(), tag: 't', readOnly: true, slot: 28 } as const,
+            { kind: 'vsock', cid: 3, slot: 29 } as const,
+          ]
+        : []),
+    ],
+    networkCards: [{ model: 'e1000', network: silent }],
+    usb: { devices: (['keyboard', 'mouse', 'tablet'] as const).map((kind) => ({ kind })) },
+    sound: [{ model: 'ac97' }],
+    ...(options.machine === 'q35' && { rootPorts: [{ id: 'port' }] }),
+    ...(!arm && { serialPorts: 2 }),
+  }
+}
+
+/** PCI functions, as a domain lists them. */
+interface Functions {
+  ownerAt(bdf: number): string | undefined
+}
+
+/** The guest's view of a machine with every device. */
+export function guestView(board: Board, functions: Functions): HostileMachine {
+  const fits = ({ only }: (typeof DEVICES)[number]): boolean =>
+    only === undefined || (only === 'PC' ? !board.arm : board.name.startsWith(only))
+  const named = new Map(DEVICES.filter(fits).map((device) => [device.name, device]))
+  const devices: PlacedDevice[] = []
+  const add = (name: string, place: PlacedDevice['place']): void => {
+    const device = named.get(name)
+    if (device !== undefined) devices.push({ ...device, place })
+  }
+  for (const { name, at } of named.values()) if (at !== undefined || name === 'floppy') add(name, at ?? [0, 0])
+  for (let bdf = 0; bdf < 0x100; bdf++) {
+    const owner = functions.ownerAt(bdf)
+    if (owner !== undefined) add(nameOf(owner), [bdf >> 3, bdf & 7])
+  }
+  return { board: board.guest, devices, args: [], workers: false }
+}
+
+const OTHER_NAMES: Readonly<Record<string, string>> = {
+  xhci: 'xHCI',
+  nvme: 'NVMe',
+  ac97: 'AC97',
+  'virtio-vsock': 'virtio-rng',
+}
+
+/** The name in `DEVICES` of a model such as `virtio-rng-8`. */
+function nameOf(owner: string): string {
+  const kind = owner.replace(/-[0-9a-f.:]+$/, '')
+  return OTHER_NAMES[kind] ?? kind
+}

@@ -1,0 +1,257 @@
+// A case: a guest, what is done to it, and what must not be noticed.
+import type { Rng } from '@retrap/tooling/soak'
+import { hostileArm } from '../hostile-arm.ts'
+import { hostileFirmware } from '../hostile-firmware.ts'
+import { type Board, guestView } from './boards.ts'
+import { differenceOf, type Making, recorded, replayed, Subject } from './machines.ts'
+
+/** Something that the guest notices, at an instant. */
+interface Act {
+  readonly at: number
+  readonly name: string
+  readonly act: (subject: Subject) => void
+}
+
+/** Something that a guest must not notice, at an instant. */
+interface Disturbance {
+  readonly at: number
+  readonly name: string
+  /** @returns the machines that go on; the first of them is followed further */
+  readonly disturb: (subject: Subject) => Promise<readonly Subject[]>
+}
+
+/** A drawn case. */
+export interface Case {
+  readonly making: Making
+  readonly acts: readonly Act[]
+  readonly disturbances: readonly Disturbance[]
+  readonly endNs: number
+  /** Whether hot code is compiled in the run that is disturbed, or run again. */
+  readonly other: boolean
+  /** Of a recording. */
+  readonly checkpointMs: number
+  /** Where a recording is gone to, as parts of it. */
+  readonly stops: readonly number[]
+}
+
+const ENDS = [20_000, 200_000, 1_000_000, 4_000_000] as const
+const PAGED: ReadonlySet<string> = new Set(['32-bit paging', 'PAE', '64-bit'])
+const KEYS = ['KeyA', 'ShiftLeft', 'Enter', 'F1'] as const
+
+/** Machines of each board were looked at for where their devices are. */
+const views = new Map<Board, ReturnType<typeof guestView>>()
+
+async function viewOf(board: Board): Promise<ReturnType<typeof guestView>> {
+  const known = views.get(board)
+  if (known !== undefined) return known
+  const image = new Uint8Array(0x1_0000)
+  // The header of an arm64 Image.
+  new DataView(image.buffer).setUint32(56, 0x644d_5241, true)
+  new DataView(image.buffer).setUint32(16, image.length, true)
+  const { machine } = await Subject.make({
+    board,
+    cpus: 1,
+    deferred: false,
+    jit: false,
+    image,
+    hostModels: true,
+    pages: false,
+  })
+  const view = guestView(board, machine.domain.devices.functions)
+  machine.close()
+  views.set(board, view)
+  return view
+}
+
+function drawAct(rng: Rng, at: number): Act {
+  const [x, y] = [rng.below(40) - 20, rng.below(40) - 20]
+  const text = rng.bytes(rng.between(1, 20))
+  const key = rng.pick(KEYS)
+  return rng.pick<Act>([
+    { at, name: 'serial input', act: ({ machine }) => void machine.serial.receive(text.slice()) },
+    {
+      at,
+      name: `key ${key}`,
+      // What the guest does not take at once waits in the host, which is no part of any state.
+      act: ({ machine: { keyboard } }) => {
+        void keyboard.press(key)
+        keyboard.clear()
+      },
+    },
+    {
+      at,
+      name: 'mouse',
+      act: ({ machine: { mouse } }) => {
+        void mouse.move(x, y)
+        mouse.clear()
+      },
+    },
+  ])
+}
+
+function drawDisturbance(rng: Rng, at: number): Disturbance {
+  const away = at + 1 + rng.pick([rng.below(2000), rng.below(200_000)])
+  const times = rng.between(1, 2)
+  const noise = rng.chance() ? drawAct(rng, at) : undefined
+  const wander = (subject: Subject) => async (): Promise<void> => {
+    noise?.act(subject)
+    await subject.runUntil(away)
+  }
+  return rng.pick<Disturbance>([
+    {
+      at,
+      name: 'save',
+      disturb: async (subject) => {
+        await subject.machine.save()
+        return [subject]
+      },
+    },
+    { at, name: 'save, restore elsewhere', disturb: async (subject) => [await subject.movedOn()] },
+    {
+      at,
+      name: `save, run to ${away}, restore, ${times} times`,
+      disturb: async (subject) => {
+        const { machine } = subject
+        const saved = async () => {
+          const snapshot = await machine.save({ forRestore: times > 1 })
+          return (options: object) => machine.restore(structuredClone(snapshot), options)
+        }
+        await subject.excursion(saved, wander(subject), times)
+        return [subject]
+      },
+    },
+    {
+      at,
+      name: `checkpoint, run to ${away}, reset, ${times} times`,
+      disturb: async (subject) => {
+        const noted = async () => {
+          const checkpoint = await subject.machine.checkpoint()
+          return (options: object) => checkpoint.reset(options)
+        }
+        await subject.excursion(noted, wander(subject), times)
+        return [subject]
+      },
+    },
+    { at, name: 'fork', disturb: async (subject) => [subject, await subject.forked()] },
+    { at, name: 'fork, the clone is followed', disturb: async (subject) => [await subject.forked(), subject] },
+    {
+      at,
+      name: `fork, the clone runs to ${away} and is closed`,
+      disturb: async (subject) => {
+        const clone = await subject.forked()
+        await clone.runUntil(away)
+        clone.machine.close()
+        return [subject]
+      },
+    },
+  ])
+}
+
+/** Draws a case of a board. */
+export async function drawCase(rng: Rng, board: Board): Promise<Case> {
+  const view = await viewOf(board)
+  const cpus = rng.pick([1, 1, 2, 3])
+  const deferred = board.defers && rng.chance(1, 3)
+  const jit = rng.chance()
+  const hostModels = rng.chance()
+  const guest = board.arm ? { ...hostileArm(rng, view), mode: '' } : hostileFirmware(rng, view)
+  const pages = PAGED.has(guest.mode)
+  const endNs = rng.pick(ENDS) + rng.below(1000)
+  const instants = (count: number): number[] =>
+    Array.from({ length: count }, () => rng.below(endNs)).sort((a, b) => a - b)
+  const acts = instants(rng.below(4)).map((at) => drawAct(rng, at))
+  const disturbances = instants(rng.between(1, 4)).map((at) => drawDisturbance(rng, at))
+  rng.note(
+    'machine',
+    `${board.name}, ${cpus} vCPUs${deferred ? ', deferred' : ''}${jit ? ', compiled' : ''}, to ${endNs} ns`,
+  )
+  rng.note('acts', acts.map(({ at, name }) => `${at}: ${name}`).join('; ') || 'none')
+  rng.note('disturbances', disturbances.map(({ at, name }) => `${at}: ${name}`).join('; '))
+  rng.note('listing', () => guest.listing().slice(0, 4000))
+  return {
+    making: { board, cpus, deferred, jit, image: guest.image, hostModels, pages },
+    acts,
+    disturbances,
+    endNs,
+    other: rng.chance(),
+    checkpointMs: rng.pick([Infinity, 0.01, 0.1]),
+    stops: Array.from({ length: rng.below(4) }, () => rng.below(1000) / 1000),
+  }
+}
+
+/** Takes a machine to an instant, and does what comes on the way. */
+async function drive(subject: Subject, acts: readonly Act[], until: number): Promise<void> {
+  for (const act of acts.filter(({ at }) => at <= until)) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await subject.runUntil(act.at)
+    if (subject.exit === undefined) act.act(subject)
+  }
+  await subject.runUntil(until)
+}
+
+/** The end of a machine: undefined where its translations may be older than its page tables. */
+async function endOf(subject: Subject): Promise<string[] | undefined> {
+  try {
+    return subject.mayBeStale ? undefined : await subject.seen()
+  } finally {
+    subject.machine.close()
+  }
+}
+
+/** Takes a machine through what is left of a case. @returns what each machine has become, in the end */
+async function play(
+  subject: Subject,
+  { acts, endNs }: Pick<Case, 'acts' | 'endNs'>,
+  disturbances: readonly Disturbance[],
+): Promise<(string[] | undefined)[]> {
+  const [next] = disturbances
+  await drive(subject, acts, next?.at ?? endNs)
+  if (next === undefined || subject.exit !== undefined) return [await endOf(subject)]
+  const [first, ...others] = await next.disturb(subject)
+  const later = { acts: acts.filter(({ at }) => at > next.at), endNs }
+  const ends = await Promise.all([
+    play(first!, later, disturbances.slice(1)),
+    ...others.map((other) => play(other, later, [])),
+  ])
+  return ends.flat()
+}
+
+/** The outcome of a case. */
+export type Outcome =
+  | { readonly kind: 'equal' }
+  /**
+   * A guest that changes its page tables, and invalidates nothing, may find either (Intel SDM vol. 3A 4.10.4.3). A machine that
+   * goes on elsewhere has no translations.
+   */
+  | { readonly kind: 'stale' }
+  | { readonly kind: 'different'; readonly how: string }
+
+/** The same guest undisturbed, and disturbed. */
+export async function disturbed({ making, disturbances, other, ...one }: Case): Promise<Outcome> {
+  const [expected] = await play(await Subject.make(making), one, [])
+  const ends = await play(await Subject.make({ ...making, jit: other }), one, disturbances)
+  if (expected === undefined) return { kind: 'stale' }
+  for (const [i, found] of ends.entries()) {
+    const how = found && differenceOf(expected, found)
+    if (how !== undefined) return { kind: 'different', how: `machine ${i} of ${ends.length}: ${how}` }
+  }
+  return { kind: 'equal' }
+}
+
+/** The same guest unrecorded, recorded, and run again. */
+export async function recordedAndReplayed({ making, acts, endNs, other, checkpointMs, stops }: Case): Promise<Outcome> {
+  const run = await recorded(making, checkpointMs, (subject) => drive(subject, acts, endNs))
+  const isStale = run.subject.mayBeStale
+  run.subject.machine.close()
+  if (isStale) return { kind: 'stale' }
+  // An input enters a recorded run a round later.
+  if (acts.length === 0 && !making.hostModels) {
+    const subject = await Subject.make(making)
+    await drive(subject, acts, endNs)
+    const how = differenceOf(subject.glance(), run.at)
+    subject.machine.close()
+    if (how !== undefined) return { kind: 'different', how: `recorded: ${how}` }
+  }
+  const how = await replayed({ ...making, jit: other }, run, stops, endNs)
+  return how === undefined ? { kind: 'equal' } : { kind: 'different', how: `run again: ${how}` }
+}

@@ -1,0 +1,320 @@
+// The machines of a case, made, watched and compared.
+import { createHash } from 'node:crypto'
+import type { Keyboard, Mouse } from '@retrap/display'
+import { type DomainState, saveDomain, type SavedDomain } from '@retrap/hvm'
+import {
+  createPc,
+  type MachineCheckpoint,
+  type MachineExit,
+  type MachineRunOptions,
+  type PcRestoreOptions,
+  type PcSaveOptions,
+  type PcSnapshot,
+  type PcReplay,
+  recordPc,
+  replayPc,
+  type SerialPort,
+} from '@retrap/machine'
+import { type ArmReplay, createArmMachine, recordArmMachine, replayArmMachine } from '@retrap/machine/arm'
+import { pageTablesChanged } from '../hostile-firmware.ts'
+import { type Board, type Disk, everyDevice, newDisks } from './boards.ts'
+
+/** The part of `Pc` and `ArmMachine` that a case uses. */
+export interface Composed {
+  readonly domain: {
+    readonly clock: { now(): number }
+    readonly guestMemory: { read(gpa: number, into: Uint8Array): boolean }
+    readonly timers: { create(callback: () => void): { armAfter(ns: number): void } }
+    readonly instructions: number
+    readonly architecture: { inspect(): { readonly vcpus: unknown } }
+  } & SavedDomain<DomainState>
+  readonly serial: SerialPort
+  readonly keyboard: Keyboard
+  readonly mouse: Mouse
+  run(options: MachineRunOptions): Promise<MachineExit>
+  save(options?: PcSaveOptions): Promise<PcSnapshot>
+  restore(snapshot: PcSnapshot, options?: PcRestoreOptions): Promise<void>
+  checkpoint(): Promise<MachineCheckpoint>
+  fork(): Promise<Composed>
+  statistics(): { readonly instructions: number }
+  close(): void
+}
+
+/** How a machine is made. */
+export interface Making {
+  readonly board: Board
+  readonly cpus: number
+  readonly deferred: boolean
+  readonly jit: boolean
+  /** Firmware of a PC, kernel of an Arm board. */
+  readonly image: Uint8Array
+  /** It has devices whose doings are the host's. */
+  readonly hostModels: boolean
+  /** A PC's guest has page tables. */
+  readonly pages: boolean
+}
+
+const MIB = 1 << 20
+const TIMEOUT_MS = 120_000
+/** A unit is compiled as soon as it can be. */
+const EAGER = { threshold: 50, watch: 0 }
+
+/** A machine with its disks, and what it has shown. */
+export class Subject {
+  readonly machine: Composed
+  readonly #making: Making
+  /** None of a clone, whose disks are its own. */
+  readonly #disks: readonly Disk[]
+  #printed: string
+  /** How its guest has ended it; undefined: it can go on. */
+  exit: MachineExit | undefined
+
+  private constructor(machine: Composed, making: Making, disks: readonly Disk[], printed: string) {
+    this.machine = machine
+    this.#making = making
+    this.#disks = disks
+    this.#printed = printed
+    machine.serial.onTransmit((bytes) => (this.#printed += Buffer.from(bytes).toString('latin1')))
+  }
+
+  static async make(making: Making): Promise<Subject> {
+    const disks = newDisks()
+    return Subject.of(await create(making, disks), making, disks)
+  }
+
+  static of(machine: Composed, making: Making, disks: readonly Disk[]): Subject {
+    return new Subject(machine, making, disks, '')
+  }
+
+  get now(): number {
+    return this.machine.domain.clock.now()
+  }
+
+  /** Runs up to an instant, unless its guest ends it before. */
+  async runUntil(ns: number): Promise<void> {
+    if (this.exit !== undefined || ns <= this.now) return
+    const stop = new AbortController()
+    this.machine.domain.timers.create(() => stop.abort()).armAfter(ns - this.now)
+    const exit = await this.machine.run({ signal: stop.signal, timeoutMs: TIMEOUT_MS })
+    if (exit.reason !== 'stopped') this.exit = exit
+  }
+
+  /** Another machine goes on from here, with the same disks; a clone's are out of reach. */
+  async movedOn(): Promise<Subject> {
+    if (this.#disks.length === 0) return this
+    const snapshot = structuredClone(await this.machine.save())
+    this.machine.close()
+    const machine = await create(this.#making, this.#disks, snapshot)
+    return new Subject(machine, this.#making, this.#disks, this.#printed)
+  }
+
+  /** A clone. */
+  async forked(): Promise<Subject> {
+    return new Subject(await this.machine.fork(), this.#making, [], this.#printed)
+  }
+
+  /** Does something, and goes back to before. @param back - gets the instant, and returns how to go there */
+  async excursion(
+    back: () => Promise<(options: PcRestoreOptions) => Promise<void>>,
+    action: () => Promise<void>,
+    times: number,
+  ): Promise<void> {
+    const goBack = await back()
+    const [printed, bytes] = [this.#printed, this.#disks.map((disk) => disk.bytes.slice())]
+    const atRest = (): void => this.#disks.forEach((disk, i) => (disk.bytes = bytes[i]!.slice()))
+    for (let i = 0; i < times; i++) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await action()
+      // oxlint-disable-next-line no-await-in-loop
+      await goBack({ atRest })
+      this.#printed = printed
+      this.exit = undefined
+    }
+  }
+
+  /** Whether its translations may be older than its page tables. */
+  get mayBeStale(): boolean {
+    const { image, pages } = this.#making
+    const { guestMemory } = this.machine.domain
+    return pages && pageTablesChanged(image, (gpa, into) => guestMemory.read(gpa, into))
+  }
+
+  /** A look at it where it is, by which nothing goes on. */
+  glance(): string[] {
+    return glance(this.machine, this.#making.board)
+  }
+
+  /** All that can be seen of it: lines. */
+  async seen(): Promise<string[]> {
+    const saved = this.exit === undefined ? await this.machine.save() : undefined
+    return [
+      `exit: ${textOf(this.exit)}`,
+      `printed: ${JSON.stringify(this.#printed)}`,
+      ...(saved === undefined ? [] : textOf({ ...saved.state, domain: undefined }).split('\n')),
+      ...(await linesOf(this.machine, saved)),
+    ]
+  }
+}
+
+/** The state of a machine's domain, and its RAM. */
+async function linesOf({ domain }: Composed, saved?: PcSnapshot): Promise<string[]> {
+  const { state, pages } =
+    saved === undefined ? await saveDomain(domain, 10_000) : { state: saved.state.domain, pages: saved.pages }
+  const frames = [...pages.gfns].map((gfn, i) => `${gfn}: ${digest(pages.bytes.subarray(4096 * i, 4096 * (i + 1)))}`)
+  return [...textOf(state).split('\n'), ...frames]
+}
+
+/** The time, instructions, vCPUs and RAM of a machine that is stopped somewhere: nothing of it goes on for this look. */
+function glance({ domain }: Composed, { arm }: Board): string[] {
+  const { clock, instructions, architecture, guestMemory } = domain
+  const bytes = new Uint8Array(4 * MIB)
+  guestMemory.read(arm ? 0x4000_0000 : 0, bytes)
+  const ram = Array.from({ length: bytes.length / 4096 }, (_, i) => digest(bytes.subarray(4096 * i, 4096 * (i + 1))))
+  return [
+    `${clock.now()} ns`,
+    `${instructions} instructions`,
+    ...textOf(architecture.inspect().vcpus).split('\n'),
+    ...ram,
+  ]
+}
+
+/** A run that was recorded. */
+export interface Recorded {
+  readonly subject: Subject
+  /** A glance at it at an instant before its end. */
+  readonly at: readonly string[]
+  /** Instructions until then. */
+  readonly instructions: number
+  readonly bytes: Uint8Array
+}
+
+/** Records a run. @param drive - takes the machine to an instant: it goes on a little from there */
+export async function recorded(
+  making: Making,
+  checkpointMs: number,
+  drive: (subject: Subject) => Promise<void>,
+): Promise<Recorded> {
+  const disks = newDisks()
+  const pieces: Uint8Array[] = []
+  const write = (piece: Uint8Array): void => void pieces.push(piece.slice())
+  const options = optionsOf(making, disks)
+  const recorder = making.board.arm
+    ? await recordArmMachine({ ...options, kernel: making.image }, write)
+    : await recordPc({ ...options, firmware: making.image }, write, { checkpointMs })
+  const machine = ('machine' in recorder ? recorder.machine : recorder.pc) as unknown as Composed
+  const subject = Subject.of(machine, making, disks)
+  await drive(subject)
+  const [at, { instructions }] = [subject.glance(), recorder]
+  await subject.runUntil(subject.now + 50_000)
+  await recorder.end()
+  return { subject, at, instructions, bytes: new Uint8Array(Buffer.concat(pieces)) }
+}
+
+/**
+ * Runs a recording again: once straight on, and once from place to place by its checkpoints.
+ *
+ * @param parts - places before the instant of `Recorded.at`, as parts of the way there
+ * @param ns - that instant
+ * @returns the difference, if there is one
+ */
+export async function replayed(
+  making: Making,
+  { bytes, subject, at, instructions }: Recorded,
+  parts: readonly number[],
+  ns: number,
+): Promise<string | undefined> {
+  const source = { bytes: bytes.length, read: (from: number, count: number) => bytes.subarray(from, from + count) }
+  const options = optionsOf(making, newDisks())
+  const open = (checkpointMs?: number) =>
+    making.board.arm
+      ? replayArmMachine({ ...options, kernel: making.image }, source)
+      : replayPc({ ...options, firmware: making.image }, source, { checkpointMs })
+  const places = parts.map((part) => Math.floor(part * instructions)).sort((a, b) => a - b)
+  const straight = await open(Infinity)
+  const seen = new Map<number, readonly string[]>()
+  try {
+    for (const place of places) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const exit = await straight.goto(place)
+      if (exit.reason !== 'arrived') return `on the way to ${place}: ${JSON.stringify(exit)}`
+      seen.set(place, glance(machineOf(straight), making.board))
+    }
+    const { domain } = machineOf(straight)
+    const stop = new AbortController()
+    domain.timers.create(() => stop.abort()).armAfter(Math.max(0, ns - domain.clock.now()))
+    const exit = await straight.run({ signal: stop.signal, timeoutMs: TIMEOUT_MS })
+    // A guest that waits executes nothing more: a replay ends with the last instruction, and time may not have gone on.
+    const first = exit.reason === 'end-of-recording' && straight.instructions === instructions ? 1 : 0
+    if (first === 0 && exit.reason !== (subject.exit?.reason ?? 'stopped'))
+      return `at ${ns} ns: ${JSON.stringify(exit)}`
+    const how = differenceOf(at.slice(first), glance(machineOf(straight), making.board).slice(first))
+    if (how !== undefined) return how
+  } finally {
+    straight.close()
+  }
+  const other = await open()
+  try {
+    for (const place of places.toReversed()) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const exit = await other.goto(place)
+      if (exit.reason !== 'arrived') return `back to ${place}: ${JSON.stringify(exit)}`
+      const how = differenceOf(seen.get(place)!, glance(machineOf(other), making.board))
+      if (how !== undefined) return `back at ${place}: ${how}`
+    }
+    return undefined
+  } finally {
+    other.close()
+  }
+}
+
+const machineOf = (replay: ArmReplay | PcReplay): Composed =>
+  ('machine' in replay ? replay.machine : replay.pc) as unknown as Composed
+
+/** JSON, with bytes as digests. */
+function textOf(data: unknown): string {
+  // A stop of ours is a timer, which has moved the round.
+  const plain = (key: string, value: unknown): unknown =>
+    key === 'moved'
+      ? undefined
+      : typeof value === 'bigint'
+        ? `${value}n`
+        : value instanceof Uint8Array
+          ? digest(value)
+          : value
+  return JSON.stringify(data, plain, 1) ?? 'none'
+}
+
+const digest = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('hex')
+
+/** The options of a machine, but for what it starts. */
+function optionsOf({ board, cpus, deferred, jit, hostModels }: Making, disks: readonly Disk[]) {
+  return {
+    ...{ memoryBytes: 4 * MIB, codeCacheBytes: 2 * MIB, cpus, clock: 'deterministic' as const },
+    ...board.options,
+    ...everyDevice(board, disks, hostModels),
+    jit: jit && EAGER,
+    devicePlacement: deferred ? ('deferred' as const) : ('inline' as const),
+  }
+}
+
+/** @param snapshot - that it goes on from; default: it is powered on */
+async function create(making: Making, disks: readonly Disk[], snapshot?: PcSnapshot): Promise<Composed> {
+  const options = {
+    ...optionsOf(making, disks),
+    forks: { clones: 4, writtenBytes: 8 * MIB },
+    ...(snapshot && { snapshot }),
+  }
+  const machine: unknown = making.board.arm
+    ? await createArmMachine({ ...(options as object), memoryBytes: options.memoryBytes, kernel: making.image })
+    : await createPc({ ...options, firmware: making.image })
+  return machine as Composed
+}
+
+/** The first lines of two texts that differ. @returns undefined for none */
+export function differenceOf(expected: readonly string[], found: readonly string[]): string | undefined {
+  const lines: string[] = []
+  for (let i = 0; i < Math.max(expected.length, found.length) && lines.length < 12; i++) {
+    if (expected[i] !== found[i]) lines.push(`line ${i}: ${found[i]?.trim()}, undisturbed: ${expected[i]?.trim()}`)
+  }
+  return lines.length === 0 ? undefined : lines.join('\n')
+}
