@@ -8,6 +8,7 @@ import { backgroundTools } from './background-tools.ts'
 import { Call } from './call.ts'
 import { debugTools } from './debug-tools.ts'
 import type { NamedFolders } from './folders.ts'
+import { frameLines } from './frame-lines.ts'
 import { guestTools } from './guest-tools.ts'
 import { machineTools, runText } from './machine-tools.ts'
 import { type MachineLimits, Machines } from './machines.ts'
@@ -86,11 +87,13 @@ export async function serveMcp(options: McpServerOptions): Promise<void> {
   // The client is gone: nobody reads.
   stdout.once('error', close)
   signal.addEventListener('abort', () => close())
+  const lines = frameLines((reply) => void stdout.write(reply))
   try {
-    await server.connect(new StdioServerTransport(stdin, stdout))
+    await server.connect(new StdioServerTransport(stdin.pipe(lines), stdout))
     await closed
     await server.close()
   } finally {
+    stdin.unpipe(lines).pause()
     await machines.close()
   }
 }

@@ -326,6 +326,19 @@ test('what is no message is logged on stderr, and the end of the input ends all'
   await called(8, 'boot', { system: 'files', firmware: 'spin.bin', name: 'spin', memory: '16M' })
   await called(9, 'resume', { machine: 'spin' })
   expect(out).toContain('spin runs in the background')
+  // Too long for the protocol's reader: clients write the id first or last; null stands for none.
+  const long = 'x'.repeat(11 << 20)
+  for (const [id, frame] of [
+    [10, `{"jsonrpc":"2.0","id":10,"method":"ping","params":{"x":"${long}"}}`],
+    [11, `{"method":"ping","params":{"x":"${long}"},"jsonrpc":"2.0","id":11}`],
+    [null, long],
+  ] as const) {
+    child.stdin.write(`${frame}\n`)
+    const reply = `{"jsonrpc":"2.0","id":${id},"error":{"code":-32600,`
+    while (!out.includes(reply)) await once(child.stdout, 'data') // oxlint-disable-line no-await-in-loop -- until it is there
+  }
+  await called(12, 'list_machines', {})
+  expect(out.split('\n').at(-2)).toContain('spin')
   child.stdin.end()
   const [code] = (await once(child, 'close')) as [number]
   expect(code).toBe(0)
