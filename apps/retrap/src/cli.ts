@@ -15,14 +15,15 @@ import { machineSchema } from './machine-file/schema.ts'
 import { addP2m, type MapImageFlags } from './p2m/command.ts'
 import type { ListingOutput } from './print-lines.ts'
 import type { InputPolicy } from './session/serial-input.ts'
-import type { SessionHost } from './session/host.ts'
+import type { SessionHost, SessionOutput } from './session/host.ts'
 import { addImage } from './image/command.ts'
 import { readRecordedRun } from './recording/session-recording.ts'
-import { parseMigrationAddress, receiveIncoming } from './migration/socket-channel.ts'
+import { type MigrationAddress, parseMigrationAddress, receiveIncoming } from './migration/socket-channel.ts'
 import { addMcp } from './mcp/command.ts'
 import { addMigrate } from './migration/control.ts'
 import { refuseChangedDisks } from './snapshots/saved-disks.ts'
 import { hostDigest, openSnapshotFile, type PagesProgress, readSavedRun } from './snapshots/snapshot-file.ts'
+import { timeoutLine } from './session/session-end.ts'
 import { runSession } from './session/session.ts'
 import type { MachineImages, RecordingSettings, SessionSettings } from './session/session-settings.ts'
 import { combinationsHelp } from './options/combinations-help.ts'
@@ -93,7 +94,8 @@ export async function runCli(args: readonly string[], host: CliHost): Promise<nu
       const { snapshot, ...replayed } = from
       const restored = snapshot !== undefined && goesOn(settings, snapshot)
       const recording = { ...settings.recording, ...replayed, arguments: given }
-      const incoming = settings.incoming && (await receiveIncoming(settings.incoming, host.stderr))
+      const incoming = settings.incoming && (await arrives(settings.incoming, settings.timeoutMs, host.stderr))
+      if (incoming === null) return report(ExitCode.Timeout)
       const takeOver = async (claim: (writes: unknown) => Promise<void>): Promise<void> => incoming?.takeOver(claim)
       const arrived = incoming && { restore: async () => incoming.snapshot, takeOver }
       try {
@@ -107,6 +109,20 @@ export async function runCli(args: readonly string[], host: CliHost): Promise<nu
   }
   const code = await run(args)
   return code === ExitCode.PowerOff ? result : code
+}
+
+/** Waits for a machine of another process. @returns null where `--timeout` is over before @throws as `receiveIncoming` */
+async function arrives(
+  address: MigrationAddress,
+  timeoutMs: number | undefined,
+  stderr: SessionOutput,
+): Promise<Awaited<ReturnType<typeof receiveIncoming>> | null> {
+  const over = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs)
+  return receiveIncoming(address, stderr, over).catch((error: unknown) => {
+    if (over?.aborted !== true) throw error
+    stderr.write(timeoutLine(timeoutMs ?? 0))
+    return null
+  })
 }
 
 /** Changes the settings for a saved machine that goes on: nothing is typed for its user. */

@@ -1,6 +1,6 @@
 /** Machines that move from one process to another: `--incoming`, `--control`, `retrap migrate`. */
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { al, Assembler, dword, dx, eax, ecx, imm16, imm32 } from '@retrap/x86-assembler'
@@ -66,6 +66,28 @@ async function overlay(): Promise<string> {
   await createImage(top, 'qcow2', { bytes: 1 << 20 }, { name: raw, format: 'raw' })
   return top
 }
+
+test('a machine that does not come is waited for until --timeout', { timeout: DEADLINE_MS }, async () => {
+  const silent: Socket[] = []
+  const ends = await Promise.all(
+    ['nobody', 'silent'].map((name) =>
+      runRetrap([...MACHINE, '--timeout', '2', '--incoming', `unix:${path(name)}`], {
+        deadlineMs: DEADLINE_MS,
+        onError: (text) => {
+          if (name === 'silent' && text.includes('waiting') && silent.length === 0)
+            silent.push(connect(path(name)).on('error', () => {}))
+        },
+      }),
+    ),
+  )
+  for (const [i, { code, stderr }] of ends.entries()) {
+    expect(code).toBe(124)
+    expect(stderr).toBe(
+      `retrap: waiting for a machine at ${path(['nobody', 'silent'][i]!)}\nretrap: ended by --timeout after 2 s\n`,
+    )
+  }
+  expect(silent).toHaveLength(1)
+})
 
 test('a machine goes on in another process, by a Unix socket', { timeout: DEADLINE_MS }, async () => {
   const { source, destination, migrate } = await move(`unix:${path('there')}`, raw)

@@ -153,12 +153,17 @@ export async function connectTo(address: MigrationAddress): Promise<Channel> {
   return channel
 }
 
-/** Waits for the connection of a source, one that knows the secret. @throws CliError `ERR_INPUT` */
-export async function awaitSource(address: MigrationAddress, stderr: SessionOutput): Promise<Channel> {
+/** Waits for the connection of a source, one that knows the secret. @throws CliError `ERR_INPUT`; the reason of `signal` */
+export async function awaitSource(
+  address: MigrationAddress,
+  stderr: SessionOutput,
+  signal?: AbortSignal,
+): Promise<Channel> {
   const secret = secretOf(address)
   const server = createServer()
   const sockets = new Set<Socket>()
-  const found = new Promise<readonly [Channel, Socket]>((resolve) => {
+  const found = new Promise<readonly [Channel, Socket]>((resolve, reject) => {
+    signal?.addEventListener('abort', () => reject(signal.reason as Error))
     server.on('connection', (socket) => {
       sockets.add(socket)
       socket.on('close', () => sockets.delete(socket))
@@ -236,9 +241,16 @@ interface Incoming {
   drop(): Promise<void>
 }
 
-/** Waits for a machine (`--incoming`). @throws CliError, MigrationError */
-export async function receiveIncoming(address: MigrationAddress, stderr: SessionOutput): Promise<Incoming> {
-  const arrived = await receiveMigration(await awaitSource(address, stderr))
+/** Waits for a machine (`--incoming`). @throws CliError, MigrationError, the reason of `signal` */
+export async function receiveIncoming(
+  address: MigrationAddress,
+  stderr: SessionOutput,
+  signal?: AbortSignal,
+): Promise<Incoming> {
+  const channel = await awaitSource(address, stderr, signal)
+  const cut = (): void => channel.close()
+  signal?.addEventListener('abort', cut)
+  const arrived = await receiveMigration(channel).finally(() => signal?.removeEventListener('abort', cut))
   let isSettled = false
   const { pages } = arrived.snapshot
   const { writes, ...state } = Object(arrived.snapshot.state) as { readonly writes?: unknown }

@@ -169,7 +169,11 @@ function consoleOption(command: Command): Command {
 
 function runOptions(command: Command): Command {
   return command
-    .option('--timeout <seconds>', 'end after this time, with exit code 124', parseSeconds('--timeout'))
+    .option(
+      '--timeout <seconds>',
+      'end after this time, with exit code 124; a machine that has arrived (--incoming) has it anew',
+      parseSeconds('--timeout'),
+    )
     .option('--no-reboot', 'end when the guest resets its machine, with exit code 0')
     .option('--deterministic', 'derive time from instructions, so that runs agree')
     .addOption(

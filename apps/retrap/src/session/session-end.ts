@@ -63,9 +63,12 @@ export function linesOfEnd(exit: MachineExit, ending: Ending | undefined, text: 
   if (title !== undefined) lines.push(formatCrash(title, exit.detail, text.disassemble))
   const requested = exit.reason === 'debug-exit' ? (exit.code ?? 0) : 0
   if (requested !== 0 && requested % 2 === 0) lines.push(deviceExitLine(requested, ending?.code ?? exitCodeOf(exit)))
-  if (exit.reason === 'timeout') lines.push(`retrap: ended by --timeout after ${(text.timeoutMs ?? 0) / 1000} s\n`)
+  if (exit.reason === 'timeout') lines.push(timeoutLine(text.timeoutMs ?? 0))
   return lines
 }
+
+/** Returns the line for stderr on the end of a run by `--timeout`. */
+export const timeoutLine = (ms: number): string => `retrap: ended by --timeout after ${ms / 1000} s\n`
 
 const COLUMNS = 4
 
