@@ -1,3 +1,4 @@
+import { crc32 } from '@retrap/snapshot'
 import { MigrationError } from './errors.ts'
 
 /** Carries bytes to the other side and back, in order: a socket, a message port, a pipe. Its ends are the caller's to make. */
@@ -10,7 +11,7 @@ export interface Channel {
   close(): void
 }
 
-/** The kind of a frame. Each begins with four letters, and the number of bytes that follow. */
+/** The kind of a frame. Each begins with four letters, the number of bytes that follow, and checksums of these and of the rest. */
 export type FrameType =
   /** Source: the protocol's version, as JSON with what is said of the machine. */
   | 'HELO'
@@ -29,9 +30,13 @@ export type FrameType =
   /** Either side: it ends the migration, and says why. Behind the hand-over record, the machine is the source's again. */
   | 'NOTE'
 
-const HEAD_BYTES = 12
-/** "RTMG", before the type. */
-const MAGIC = 0x474d_5452
+const HEAD_BYTES = 20
+/** "RTM2", before the type: the protocol's version. */
+const MAGIC = 0x324d_5452
+/** "RTMG": version 1, without checksums. It refuses ours as one of another protocol, and says so. */
+const FIRST_MAGIC = 0x474d_5452
+/** The head's fields before its own CRC-32; that of the payload is among them. */
+const CHECKED_BYTES = 16
 /** Bytes that go out in one: a side that reads has taken them after a while. */
 const PIECE_BYTES = 1 << 20
 /** Payloads are not larger than this, by type; those that are not named hold a line of text at most. */
@@ -77,6 +82,8 @@ export class FrameStream {
       frame.set(part, at)
       at += part.length
     }
+    view.setUint32(12, crc32(frame.subarray(HEAD_BYTES)), true)
+    view.setUint32(CHECKED_BYTES, crc32(frame.subarray(0, CHECKED_BYTES)), true)
     for (let begin = 0; begin < frame.length; begin += PIECE_BYTES) {
       const piece = frame.length <= PIECE_BYTES ? frame : frame.slice(begin, begin + PIECE_BYTES)
       // oxlint-disable-next-line no-await-in-loop -- one after the other
@@ -99,14 +106,19 @@ export class FrameStream {
     const view = new DataView(head.buffer, head.byteOffset)
     const type = String.fromCharCode(...head.subarray(4, 8))
     const length = view.getUint32(8, true)
+    if (view.getUint32(0, true) === FIRST_MAGIC)
+      throw new MigrationError('ERR_PROTOCOL', 'the other side is an older version, whose frames have no checksums')
     if (view.getUint32(0, true) !== MAGIC)
       throw new MigrationError('ERR_PROTOCOL', 'the other side does not migrate machines, or not by this protocol')
+    if (crc32(head.subarray(0, CHECKED_BYTES)) !== view.getUint32(CHECKED_BYTES, true))
+      throw damaged('the head of a frame')
     // Before anything of it is kept.
     if (type !== 'NOTE' && !(types as readonly string[]).includes(type))
       throw new MigrationError('ERR_PROTOCOL', `the other side has sent ${text(type)}: expected ${types.join(' or ')}`)
     if (length > (MOST_BYTES[type as FrameType] ?? MOST_LINE_BYTES))
       throw new MigrationError('ERR_PROTOCOL', `the other side sends ${length} bytes of ${type}: that is too much`)
     const payload = await this.#take(length)
+    if (crc32(payload) !== view.getUint32(12, true)) throw damaged(`a frame ${type}`)
     if (type === 'NOTE') {
       const why = text(new TextDecoder().decode(payload.subarray(0, 1000)))
       throw new MigrationError('ERR_REFUSED', `the other side says: ${why}`)
@@ -146,6 +158,9 @@ export class FrameStream {
 /** A text of the other side for people to read: without control characters. */
 // oxlint-disable-next-line no-control-regex -- these are what is meant
 const text = (given: string): string => given.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, ' ')
+
+const damaged = (what: string): MigrationError =>
+  new MigrationError('ERR_PROTOCOL', `${what} was damaged on its way: its checksum is another`)
 
 function cut(cause: unknown): MigrationError {
   const why = cause instanceof Error ? `: ${cause.message}` : ''

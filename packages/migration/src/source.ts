@@ -60,7 +60,7 @@ export class Throttle {
 const pause = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms))
 
 /** Version of the protocol. */
-export const PROTOCOL = 1
+export const PROTOCOL = 2
 
 /** The machine that is moved away. */
 export interface MigrationSource {

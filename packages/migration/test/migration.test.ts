@@ -4,6 +4,7 @@ import { sliceTests } from '@retrap/tooling/slice'
 import { beforeAll, describe, expect } from 'vitest'
 import { type Channel, migrate, MigrationError, receiveMigration, StoppableRun } from '../src/index.ts'
 import { Throttle } from '../src/source.ts'
+import { frame } from './support/frame.ts'
 import { STOPPED, tellToEnd, verdictOf, writingPc } from './support/guest.ts'
 import { move } from './support/move.ts'
 import { pipe } from './support/pipe.ts'
@@ -15,7 +16,7 @@ const ONCE = { downtimeMs: 100_000 }
 /** Bytes that a migration sends, about: its last pages are others each time. */
 let bytes = 0
 /** Of three answers. */
-const BACK_BYTES = 3 * 12
+const BACK_BYTES = 3 * 20
 
 beforeAll(async () => {
   const { report } = await move({}, ONCE)
@@ -82,7 +83,7 @@ describe('a cut', () => {
   })
 
   test('in the answer that the destination is ready: the source runs on', async () => {
-    const { ran, result } = await move({ cutBackAfter: BACK_BYTES - 13 }, ONCE)
+    const { ran, result } = await move({ cutBackAfter: BACK_BYTES - 21 }, ONCE)
     expect(ran).toEqual({ source: true, destination: false })
     expect(result).toBe('whole')
   })
@@ -268,13 +269,13 @@ describe('a destination', () => {
 
   test.each([
     ['no frame', new Uint8Array(64)],
-    ['another frame', Uint8Array.from('RTMGHAND\0\0\0\0', (c) => c.charCodeAt(0))],
-    ['no description', Uint8Array.from('RTMGHELO\x02\0\0\0[]', (c) => c.charCodeAt(0))],
-    ['frames that no guest has', hello({ protocol: 1, frames: [{ gfn: -1, count: 5 }] })],
-    ['frames that are none', hello({ protocol: 1, frames: [null] })],
-    ['more of a frame than there can be', Uint8Array.from('RTMGHELO\xff\xff\xff\x7f', (c) => c.charCodeAt(0))],
-    ['a later frame before it has come', Uint8Array.from('RTMGSTAT\0\0\0\x10', (c) => c.charCodeAt(0))],
-    ['another version', hello({ protocol: 2, frames: [] })],
+    ['another frame', frame('HAND')],
+    ['no description', frame('HELO', '[]')],
+    ['frames that no guest has', hello({ protocol: 2, frames: [{ gfn: -1, count: 5 }] })],
+    ['frames that are none', hello({ protocol: 2, frames: [null] })],
+    ['more of a frame than there can be', frame('HELO', '', 0x7fff_ffff)],
+    ['a later frame before it has come', frame('STAT', '', 0x1000_0000)],
+    ['another version', hello({ protocol: 3, frames: [] })],
   ])('refuses %s', async (_, given) => {
     const [near, far] = pipe()
     const arriving = receiveMigration(far)
@@ -285,20 +286,17 @@ describe('a destination', () => {
   test('refuses a state that is none', async () => {
     const [near, far] = pipe()
     const arriving = receiveMigration(far)
-    await near.send(hello({ protocol: 1, frames: [] }))
-    await near.send(Uint8Array.from('RTMGSTAT\x04\0\0\0none', (c) => c.charCodeAt(0)))
+    await near.send(hello({ protocol: 2, frames: [] }))
+    await near.send(frame('STAT', 'none'))
     await expect(arriving).rejects.toMatchObject({ code: 'ERR_PROTOCOL', cause: { name: 'SnapshotError' } })
   })
 
   test('refuses more memory than the host has', async () => {
     const [near, far] = pipe()
     const arriving = receiveMigration(far)
-    await near.send(hello({ protocol: 1, frames: [{ gfn: 0, count: 0x7fff_ffff }] }))
+    await near.send(hello({ protocol: 2, frames: [{ gfn: 0, count: 0x7fff_ffff }] }))
     await expect(arriving).rejects.toMatchObject({ code: 'ERR_MACHINE' })
   })
 })
 
-function hello(value: unknown): Uint8Array {
-  const text = JSON.stringify(value)
-  return Uint8Array.from(`RTMGHELO${String.fromCharCode(text.length)}\0\0\0${text}`, (c) => c.charCodeAt(0))
-}
+const hello = (value: unknown): Uint8Array => frame('HELO', JSON.stringify(value))

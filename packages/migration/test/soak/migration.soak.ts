@@ -18,7 +18,7 @@ export const soak: Soak = {
     // The last frames are where it matters: they get as many cuts as all of memory.
     const nearEnd = Math.max(0, bytes - 1 - rng.below(50_000))
     const cutAfter = rng.pick([Infinity, rng.below(bytes), nearEnd])
-    const cutBackAfter = rng.pick([Infinity, rng.below(37), 24 + rng.below(12)])
+    const cutBackAfter = rng.pick([Infinity, rng.below(61), 40 + rng.below(20)])
     rng.note('cut', `after ${cutAfter} bytes there, ${cutBackAfter} back`)
     const options = { downtimeMs: rng.pick([300, 5]), mostRounds: 4 }
     const { report, ran, result } = await move({ cutAfter, cutBackAfter }, options)
