@@ -34,6 +34,12 @@ async function runKilled(times: number, args: readonly string[] = [], signal = g
   return untilItCounts((...attempt) => runMachine({ retrap, logs: folder }, ...attempt), job, 1, signal)
 }
 
+test("a machine's guest does not reach the worker's loopback", async () => {
+  const tells = 'console.log(process.env.RETRAP_HOST_LOOPBACK)'
+  const end = await runMachine({ retrap: [process.execPath, '-e', tells], logs: folder }, jobOf([]), 1, going)
+  expect(end).toMatchObject({ outcome: 'passed', tail: 'off\n' })
+})
+
 describe('a machine that the host ends', () => {
   test.each(['--kill', '--heeds'])('is made anew, and its attempt counts then (%s)', async (how) => {
     const end = await runKilled(1, [how])

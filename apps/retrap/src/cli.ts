@@ -51,6 +51,7 @@ interface RestoreFlags {
   readonly verify?: boolean
   readonly force?: boolean
   readonly setClock?: boolean
+  readonly hostLoopback?: boolean
 }
 
 interface LinuxFlags extends MachineFlags, DebianFlags {}
@@ -98,9 +99,11 @@ export async function runCli(args: readonly string[], host: CliHost): Promise<nu
       if (incoming === null) return report(ExitCode.Timeout)
       const takeOver = async (claim: (writes: unknown) => Promise<void>): Promise<void> => incoming?.takeOver(claim)
       const arrived = incoming && { restore: async () => incoming.snapshot, takeOver }
+      // Workers of a fleet say so, and who takes a machine from elsewhere has not chosen what its guest may reach.
+      const closesLoopback = process.env['RETRAP_HOST_LOOPBACK'] === 'off' || snapshot?.closesLoopback === true
+      const snapshots = { arguments: given, onExit }
       try {
-        const all = { ...settings, ...restored, ...arrived, recording, snapshots: { arguments: given, onExit } }
-        result = await runSession(all, host)
+        result = await runSession({ ...settings, ...restored, ...arrived, recording, snapshots, closesLoopback }, host)
       } finally {
         await incoming?.drop()
       }
@@ -154,7 +157,12 @@ type GoOn = (args: readonly string[], from: Saved) => Promise<number>
 
 /** Files that a command line's run goes on from, or is. */
 interface Saved extends Omit<RecordingSettings, 'arguments'> {
-  readonly snapshot?: { readonly path: string; readonly verify: boolean; readonly setsClock: boolean }
+  readonly snapshot?: {
+    readonly path: string
+    readonly verify: boolean
+    readonly setsClock: boolean
+    readonly closesLoopback: boolean
+  }
 }
 
 function createProgram(host: CliHost, finish: Finish, report: (code: number) => void, goOn: GoOn): Program {
@@ -262,17 +270,20 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .option('--no-verify', 'check each part when the machine needs it')
     .option('--force', 'go on though a disk has changed since the machine was saved')
     .option('--set-clock', 'have the guest set its clock: it is asked to sleep (S3), and woken at once')
+    .option('--host-loopback', "let the guest of another host's file reach servers at this host's 127.0.0.1")
     .allowUnknownOption()
     .addHelpText('after', RESTORE_HELP)
     .action(async (file: string, more: readonly string[], flags: RestoreFlags) => {
       const saved = await readSavedRun(file)
       if (flags.force !== true) refuseChangedDisks(saved.disks ?? [])
+      const isForeign = saved.host !== hostDigest()
       // The command opens the files, folders and networks that its command line names.
       host.stderr.write(`retrap: going on, as it was ${saved.savedAt}, with: retrap ${saved.arguments.join(' ')}\n`)
       const code = await goOn([...saved.arguments, ...more], {
         snapshot: {
           path: file,
-          verify: flags.verify ?? saved.host !== hostDigest(),
+          verify: flags.verify ?? isForeign,
+          closesLoopback: isForeign && flags.hostLoopback !== true,
           setsClock: flags.setClock === true,
         },
       })

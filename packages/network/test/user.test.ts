@@ -287,6 +287,20 @@ describe('TCP', () => {
     expect(guest.segments.at(-1)!.flags & TCP_RST).not.toBe(0)
   })
 
+  test('hostLoopback: no address leads to servers at 127.0.0.1, and others are reached', async () => {
+    const guest = await TestGuest.create({ hostLoopback: false })
+    for (const to of [GATEWAY, 0x7f00_0001, 0x7fff_fffe, 0, 1]) {
+      guest.tcp(1000, 6379, to)
+      guest.sendUdp(1000, 6379, text('x'), to)
+    }
+    guest.clock.settle()
+    expect(guest.host.tcp.length).toBe(0)
+    expect(guest.host.udp.flatMap(({ sent }) => sent)).toEqual([])
+    guest.tcp(1001, 80, 0x0808_0808)
+    guest.clock.settle()
+    expect(guest.host.tcp.map(({ to }) => to)).toEqual([{ address: '8.8.8.8', port: 80 }])
+  })
+
   test('restrict: nothing leads out, forwarded ports lead in', async () => {
     const guest = await TestGuest.create({ restrict: true, hostForwards: [{ hostPort: 2222, guestPort: 22 }] })
     guest.tcp(1000, 80)

@@ -54,6 +54,8 @@ export async function runMachine(
   const expected = new ExpectedTexts(job.expect)
   const child = spawn(program, [...before, job.system, ...job.args, `--timeout=${job.timeoutSeconds}`], {
     cwd: job.folder,
+    // Guests are not trusted, and the queue may listen at the loopback without a password.
+    env: { ...process.env, RETRAP_HOST_LOOPBACK: 'off' },
     // The channel tells the machine when this process is gone, and this process of signals: end-with-parent.mjs.
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   })

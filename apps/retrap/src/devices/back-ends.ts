@@ -34,6 +34,8 @@ export interface BackEndSettings extends Partial<SoundSettings> {
   readonly drives?: readonly DriveArgument[]
   /** Networks; default none. */
   readonly networks?: readonly NetdevArgument[]
+  /** Guests do not reach the host's 127.0.0.1 by user networks, whatever their options say. */
+  readonly closesLoopback?: boolean
   /** The networks reach nothing: what came by them is in a recording. Default they do. */
   readonly isReplay?: boolean
   /** Another process still has the images, and hands them over later. Default it has not. */
@@ -115,7 +117,7 @@ export class BackEnds {
         // oxlint-disable-next-line no-await-in-loop -- there is at most one
         if (one.kind === 'vsock' && isReplay !== true) vsocks.set(one.uds, await UnixVsock.open(one.uds))
       }
-      opened = await OpenNetworks.open(networks, isReplay)
+      opened = await OpenNetworks.open(networks, isReplay, settings.closesLoopback)
       return new BackEnds(images, opened, settings, roms, shares, vsocks, chardevs)
     } catch (error) {
       opened?.close()

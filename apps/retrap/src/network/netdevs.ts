@@ -26,6 +26,7 @@ export type NetdevArgument = {
       readonly hostName?: string
       readonly domainName?: string
       readonly restrict: boolean
+      readonly hostLoopback: boolean
       readonly hostForwards: readonly HostForward[]
       readonly services: readonly ServiceArgument[]
       /** The folder of `tftp=`. */
@@ -52,7 +53,7 @@ export type NetdevArgument = {
 /** The keys of each kind of network, beside `id` and `pcap`. */
 export const NETDEV_KEYS: Readonly<Record<string, readonly string[]>> = {
   user: [
-    ...['net', 'host', 'dns', 'dhcpstart', 'hostname', 'domainname', 'restrict', 'hostfwd', 'guestfwd'],
+    ...['net', 'host', 'dns', 'dhcpstart', 'hostname', 'domainname', 'restrict', 'hostloopback', 'hostfwd', 'guestfwd'],
     ...['tftp', 'bootfile', 'tftp-server-name'],
   ],
   stream: ['server', 'addr.type', 'addr.host', 'addr.port', 'addr.path', 'reconnect', 'reconnect-ms'],
@@ -112,6 +113,7 @@ function readUser(given: Values) {
       readonly [key in keyof typeof texts]?: string
     }),
     restrict: given.flag('restrict'),
+    hostLoopback: given.flag('hostloopback', 'on'),
     hostForwards: given.all('hostfwd').map(parseHostForward),
     services: given.all('guestfwd').map(parseService),
   }
@@ -238,8 +240,8 @@ class Values {
     return this.all(key)[0]
   }
 
-  flag(key: string): boolean {
-    const value = this.text(key) ?? 'off'
+  flag(key: string, otherwise: 'on' | 'off' = 'off'): boolean {
+    const value = this.text(key) ?? otherwise
     if (!/^(on|off|yes|no|y|n)$/.test(value)) throw usage(`${this.#what}: ${key}=${value} is neither on nor off`)
     return /^(on|yes|y)$/.test(value)
   }

@@ -16,7 +16,7 @@ export function networkOptions(command: Command): Command {
   return command
     .option(
       '--netdev <kind,id=name,key=value>',
-      'network for a card: user (hostfwd=tcp::2222-:22, restrict=on, net=10.0.2.0/24, tftp=DIR), stream, socket, hubport or websocket; pcap=FILE writes what passes, over an earlier capture but no other file (repeatable)',
+      'network for a card: user (hostfwd=tcp::2222-:22, restrict=on, hostloopback=off, net=10.0.2.0/24, tftp=DIR), stream, socket, hubport or websocket; pcap=FILE writes what passes, over an earlier capture but no other file (repeatable)',
       (text: string, before: readonly NetdevArgument[] | undefined) => [...(before ?? []), parseNetdev(text)],
     )
     .option(

@@ -18,14 +18,24 @@ export class OpenNetworks {
   /** The network of each capture file. */
   readonly #captures = new Map<string, string>()
 
-  private constructor() {}
+  /** Guests do not reach the host's 127.0.0.1, whatever the options of a network say. */
+  readonly #closesLoopback: boolean
+
+  private constructor(closesLoopback: boolean) {
+    this.#closesLoopback = closesLoopback
+  }
 
   /**
    * @param reachNothing - cards have networks without anybody: no port is opened, and no capture written
+   * @param closesLoopback - guests do not reach the host's 127.0.0.1, whatever the options of a network say
    * @throws CliError `ERR_USAGE`; NetworkError
    */
-  static async open(list: readonly NetdevArgument[], reachNothing: boolean = false): Promise<OpenNetworks> {
-    const opened = new OpenNetworks()
+  static async open(
+    list: readonly NetdevArgument[],
+    reachNothing: boolean = false,
+    closesLoopback: boolean = false,
+  ): Promise<OpenNetworks> {
+    const opened = new OpenNetworks(closesLoopback)
     if (reachNothing) {
       for (const { id } of list) opened.#outlets.set(id, new NetworkOutlet(new Hub().port()))
       return opened
@@ -60,7 +70,8 @@ export class OpenNetworks {
     const { id, capture: path } = netdev
     const closing: Closing[] = []
     try {
-      const network = await openNetwork(netdev, this.#hubs, (close) => closing.push({ id, path: '', close }))
+      const allowed = netdev.kind === 'user' && this.#closesLoopback ? { ...netdev, hostLoopback: false } : netdev
+      const network = await openNetwork(allowed, this.#hubs, (close) => closing.push({ id, path: '', close }))
       if (path === undefined) return network
       const place = placeOf(path)
       const other = this.#captures.get(place)

@@ -3,8 +3,8 @@ import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { PacketBackend } from '@retrap/device'
-import { Hub } from '@retrap/network'
-import { afterAll, describe, expect, test } from 'vitest'
+import { Hub, UserNetwork } from '@retrap/network'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import { Command } from 'commander'
 import { CliError, explainError } from '../../src/errors.ts'
 import { ExitCode } from '../../src/exit-codes.ts'
@@ -16,7 +16,7 @@ import { NetworkOutlet, OpenNetworks, readBootFile } from '../../src/network/ope
 const folder = mkdtempSync(join(tmpdir(), 'retrap-netdevs-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-const USER = { kind: 'user', id: 'n', restrict: false, hostForwards: [], services: [] }
+const USER = { kind: 'user', id: 'n', restrict: false, hostLoopback: true, hostForwards: [], services: [] }
 
 describe('--netdev (QEMU, "Invocation", Network options)', () => {
   test.each([
@@ -25,6 +25,7 @@ describe('--netdev (QEMU, "Invocation", Network options)', () => {
       'user,id=n,net=10.1.0.0/16,host=10.1.0.1,dns=10.1.0.2,dhcpstart=10.1.1.1',
       { network: '10.1.0.0/16', host: '10.1.0.1', dns: '10.1.0.2', dhcpStart: '10.1.1.1' },
     ],
+    ['user,id=n,hostloopback=off', { hostLoopback: false }],
     ['user,id=n,restrict=on,hostname=a,domainname=b', { restrict: true, hostName: 'a', domainName: 'b' }],
     ['user,id=n,hostfwd=tcp::2222-:22', { hostForwards: [{ protocol: 'tcp', hostPort: 2222, guestPort: 22 }] }],
     [
@@ -146,6 +147,14 @@ test('a relay of frames by WebSocket, and one of its ends', async () => {
   await expect.poll(() => cards).toEqual([[1], [2]])
   networks.close()
   await expect.poll(() => b!.linkUp).toBe(false)
+})
+
+test("the host's loopback is closed to all networks, whatever their options say", async () => {
+  const opened = vi.spyOn(UserNetwork, 'open')
+  const networks = await OpenNetworks.open([parseNetdev('user,id=a,hostloopback=on')], false, true)
+  await networks.add(parseNetdev('user,id=b'))
+  expect(opened.mock.calls.map(([{ hostLoopback }]) => hostLoopback)).toEqual([false, false])
+  networks.close()
 })
 
 test('an id that is given twice, or is not there', async () => {

@@ -46,6 +46,8 @@ export interface UserNetworkOptions {
   readonly domainName?: string | undefined
   /** Guests reach neither the host nor what is behind it; forwarded ports still work. Default false. */
   readonly restrict?: boolean | undefined
+  /** Guests reach the host's own servers at 127.0.0.1, by the gateway's address. Default true. */
+  readonly hostLoopback?: boolean | undefined
   /** Ports of the host's that lead to a guest; default none. */
   readonly hostForwards?: readonly HostForward[] | undefined
   /** Services at addresses of the guests' network; default none. */

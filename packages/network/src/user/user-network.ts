@@ -40,6 +40,7 @@ export class UserNetwork implements PacketBackend {
   readonly #clock: NetworkClock
   readonly #addresses: UserAddresses
   readonly #restrict: boolean
+  readonly #hostLoopback: boolean
   readonly #sockets: Sockets
   readonly #services: ReadonlyMap<string, GuestForward>
   readonly #queue: FrameQueue
@@ -61,6 +62,7 @@ export class UserNetwork implements PacketBackend {
     this.#addresses = addresses
     this.#sockets = sockets
     this.#restrict = options.restrict ?? false
+    this.#hostLoopback = options.hostLoopback ?? true
     const services = (options.guestForwards ?? []).map((service) => {
       const address = parseIpv4(service.address)
       checkPort('guestForwards: port', service.port, 1)
@@ -229,7 +231,7 @@ export class UserNetwork implements PacketBackend {
       const soon = (callback: () => void): void => this.#clock.soon(callback)
       return { kind: 'service', connect: (client) => new DnsStream(this.#dns, client, soon) }
     }
-    if (address === gateway) return { kind: 'host', to: { address: '127.0.0.1', port } }
+    if (address === gateway && this.#hostLoopback) return { kind: 'host', to: { address: '127.0.0.1', port } }
     // This network, the host's own addresses of 127.0.0.0/8, and those that stand for no host.
     const isNowhere = isWithin(address, subnet) || address >>> 24 === 127 || address >>> 24 === 0
     return isNowhere || port === 0 ? { kind: 'refused' } : { kind: 'host', to: { address: formatIpv4(address), port } }
