@@ -155,3 +155,31 @@ describe.skipIf(process.platform !== 'linux')('a root script that is killed', ()
     expect(readdirSync(join(checkout, 'tmp'))).toEqual([])
   })
 })
+
+describe('workflows', () => {
+  const folder = join(SCRIPTS, '..', '.github', 'workflows')
+  const jobs = readdirSync(folder).flatMap((file) => {
+    const [, ...parts] = readFileSync(join(folder, file), 'utf8').split(/^ {2}([\w-]+):\n(?= {4})/m)
+    return Array.from({ length: parts.length / 2 }, (_, i) => ({
+      name: `${file}: ${parts[2 * i]}`,
+      text: parts[2 * i + 1]!,
+    }))
+  })
+
+  test('name actions by commit', () => {
+    const used = jobs.flatMap(({ text }) => text.match(/uses: .*/g) ?? [])
+    expect(used.length).toBeGreaterThan(10)
+    expect(used.filter((each) => !/@[0-9a-f]{40} # v[\d.]+$/.test(each))).toEqual([])
+  })
+
+  test('keep no credentials, and run no tests with rights to write', () => {
+    const keep = jobs.filter(
+      ({ text }) => text.split('actions/checkout@').length !== text.split('persist-credentials: false').length,
+    )
+    // It pushes to a branch.
+    expect(keep.map(({ name }) => name)).toEqual(['soak.yml: figures'])
+    const writing = jobs.filter(({ text }) => /: write$/m.test(text))
+    expect(writing.map(({ name }) => name)).toEqual(['release.yml: release', 'soak.yml: figures'])
+    expect(writing.filter(({ text }) => /npm test|rehearse/.test(text))).toEqual([])
+  })
+})
