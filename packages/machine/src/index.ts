@@ -6,14 +6,6 @@
 export { ACPI_DEFAULT_BASE, buildAcpiTables } from './acpi/index.ts'
 export type { AcpiBoard, AcpiHpet, AcpiSerialPort, AcpiTables } from './acpi/index.ts'
 export { describeThrown } from '@retrap/device/host'
-export { COMBINED_DEVICES, combinationOf, combinations, combinedMachines } from './combinations/cells.ts'
-export type {
-  CombinationCell,
-  CombinedDevice,
-  CombinedDeviceRow,
-  CombinedMachine,
-  ModelPlacement,
-} from './combinations/cells.ts'
 export { REFUSALS, refusalOf, requireSupported } from './combinations/combinations.ts'
 export type {
   CombinationRule,

@@ -5,10 +5,6 @@ import { slicedCount, slicedSeed, SLICE_REPEAT } from '@retrap/tooling/slice'
 import { afterEach, expect, test } from 'vitest'
 import { createArmMachine, recordArmMachine, replayArmMachine } from '../src/arm/index.ts'
 import {
-  combinations,
-  combinationOf,
-  combinedMachines,
-  type CombinedMachine,
   createPc,
   type MachineRun,
   type MachineVerb,
@@ -17,6 +13,7 @@ import {
   REFUSALS,
   replayPc,
 } from '../src/index.ts'
+import { combinationOf, combinations, combinedMachines, type CombinedMachine } from './support/combinations.ts'
 import { composedOptions, ofClone, pluggable } from './support/composed.ts'
 
 const closing: { close(): void }[] = []

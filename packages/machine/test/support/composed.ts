@@ -6,16 +6,10 @@ import { VirtioRng } from '@retrap/virtio'
 import { MemoryShare } from '@retrap/virtio/p9'
 import { UsbKeyboard } from '@retrap/usb'
 import type { ArmMachineOptions } from '../../src/arm/index.ts'
-import type {
-  CombinedDevice,
-  CombinedMachine,
-  PcOptions,
-  PcPluggable,
-  StartControllerServer,
-  StartDeviceServer,
-} from '../../src/index.ts'
+import type { PcOptions, PcPluggable, StartControllerServer, StartDeviceServer } from '../../src/index.ts'
 import { startLocalServer } from '../../src/recording/local-server.ts'
 import { image } from './arm-image.ts'
+import type { CombinedDevice, CombinedMachine } from './combinations.ts'
 import { firmwareImage } from './kernels.ts'
 
 /** The options of a machine of either kind. */

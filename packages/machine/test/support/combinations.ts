@@ -1,6 +1,12 @@
-import { refusalOf } from './combinations.ts'
-import type { DeviceTrait, MachineBoard, MachineRun, MachineTrait, MachineVerb } from './combinations.ts'
-import { noteRecordedModels } from './traits.ts'
+import { refusalOf } from '../../src/combinations/combinations.ts'
+import type {
+  DeviceTrait,
+  MachineBoard,
+  MachineRun,
+  MachineTrait,
+  MachineVerb,
+} from '../../src/combinations/combinations.ts'
+import { noteRecordedModels } from '../../src/combinations/traits.ts'
 
 /** Where device models are: those of the board and its devices, or those of the caller's in a Worker, in a process, on another host. */
 export type ModelPlacement = 'inline' | 'deferred' | 'worker' | 'controllers' | 'model-worker' | 'process' | 'remote'
