@@ -155,6 +155,8 @@ export interface ServerGate {
   asked(vcpu: number): void
   /** The slot of a vCPU has its answer. It may be told more than once. */
   answered(vcpu: number): void
+  /** Whether a vCPU waits for models that answer at once where nothing is recorded: such a wait takes no time. */
+  waitsForNothing(vcpu: number): boolean
   /** Puts what the models have written to guest memory, and what is still to come there, over what was read. */
   overlay(gpa: number, bytes: Uint8Array): void
 }

@@ -140,6 +140,11 @@ export class RemoteServer implements IoreqTransport {
     return this.#gate !== null
   }
 
+  /** @internal See `ServerGate`. */
+  waitsForNothing(vcpu: number): boolean {
+    return this.#gate?.waitsForNothing(vcpu) === true
+  }
+
   /** The machine's clock: nanoseconds, 64 bits. */
   now(): Word64 {
     return timeOf(this.#platform.clock)

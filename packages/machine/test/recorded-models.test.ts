@@ -6,9 +6,25 @@ import { RemoteServer, SharedTransport } from '@retrap/device-host'
 import { startDeviceProcess, startDeviceWorker } from '@retrap/device-host/node'
 import { TEST_LONG, withLong } from '@retrap/tooling/long'
 import { MemoryShare, type Share } from '@retrap/virtio/p9'
-import { al, type Assembler, ax, byte, dword, dx, eax, ebx, ecx, edx, imm16, imm32, word } from '@retrap/x86-assembler'
+import {
+  al,
+  type Assembler,
+  ax,
+  byte,
+  dword,
+  dx,
+  eax,
+  ebx,
+  ecx,
+  edx,
+  esi,
+  imm16,
+  imm32,
+  word,
+} from '@retrap/x86-assembler'
 import { afterEach, expect, test } from 'vitest'
 import {
+  createPc,
   type Pc,
   type PcOptions,
   type PcReplay,
@@ -281,6 +297,17 @@ const shareKernel = multibootKernel((asm: Assembler) => {
         .xor(ebx, eax)
     asm.rdtsc().rol(ebx, 5).xor(ebx, eax)
   }
+  // A turn ends at a branch, and so among accesses that are no longer within it.
+  register(18).mov(ecx, imm32(40))
+  const again = asm.here()
+  for (let i = 0; i < 300; i++) void (i % 10 === 0 ? asm.in(al, dx) : asm.inc(esi))
+  asm
+    .rdtsc()
+    .rol(ebx, 5)
+    .xor(ebx, eax)
+    .mov(dx, imm16(BASE + 18))
+    .dec(ecx)
+    .jne(again)
   asm
     .mov(dword(STATE), ebx)
     .mov(eax, dword(REPLY + 4))
@@ -288,19 +315,20 @@ const shareKernel = multibootKernel((asm: Assembler) => {
   asm.mov(dx, imm16(EXIT_PORT)).mov(al, 0).out(dx, al).hlt()
 })
 
-test('files of the host are recorded', async () => {
+test.each(['inline', 'deferred'] as const)('files of the host are recorded, board %s', async (devicePlacement) => {
   const files = new MemoryShare()
-  /** Its directory is another one each time, and comes when the host has it. */
+  const id = BigInt(Math.floor(Math.random() * 2 ** 32))
+  /** Its directory is another one in each test, and comes when the host has it. */
   const share: Share = {
     async root() {
       await sleep(1)
       const root = await files.root()
-      const id = BigInt(Math.floor(Math.random() * 2 ** 32))
       return Object.assign(Object.create(root) as typeof root, { stat: async () => ({ ...(await root.stat()), id }) })
     },
   }
   const more = (given: Share): Partial<PcOptions> => ({
     kernel: shareKernel,
+    devicePlacement,
     virtio: [{ kind: 'share', share: given, tag: 'host' }],
   })
   const { file, run } = await record(more(share))
@@ -308,6 +336,9 @@ test('files of the host are recorded', async () => {
   expect(run.polls & 0xff_ffff).toBe(0x1_69)
   const replay = await replayed(file, more({ root: gone }))
   expect(await toEnd(replay.pc, () => replay.run({ timeoutMs: 100_000 }))).toEqual(run)
+  const unrecorded = await createPc(options(more(share)))
+  closing.push(unrecorded)
+  expect(await toEnd(unrecorded, () => unrecorded.run({ timeoutMs: 100_000 }))).toEqual(run)
 })
 
 /** The ring of Xen's console (`struct xencons_interface` of public/io/console.h): the guest's place in it, and the host's. */

@@ -236,7 +236,7 @@ export class DeterministicSchedule {
     // A vCPU that was stopped before it executed anything has its turn before time goes on.
     if (exit.reason === 'budget' || exit.reason === 'pause') this.#ran = true
     const stalled = exit.reason === 'blocked' && secondLevel.waits(vcpu.id)
-    if (exit.reason === 'blocked' && !stalled) cost += WAIT_COST
+    if (exit.reason === 'blocked' && !stalled) cost += this.#waitCost(vcpu.id)
     this.#spend(cost)
     // A vCPU that waits for memory leaves the others their turns: one of them may give some back.
     if (stalled) this.#stalled++
@@ -257,7 +257,9 @@ export class DeterministicSchedule {
     if (exit.reason === 'yield') return true
     if (alone && exit.reason === 'budget') return this.#left > 0 || vcpu.cpu.turnMayEnd === false
     if (exit.reason === 'budget') return this.#left > 0 && (isCut || this.#isInterrupted(vcpu))
-    return exit.reason === 'debug' || (exit.reason === 'blocked' && this.#left > 0)
+    if (exit.reason === 'debug') return true
+    // Where the answer would have been there at once, the turn would not have ended in the instruction.
+    return exit.reason === 'blocked' && (this.#left > 0 || this.#waitCost(vcpu.id) === 0)
   }
 
   /** Whether the vCPU was stopped for the sake of a model, and goes on when that is done. */
@@ -270,8 +272,13 @@ export class DeterministicSchedule {
   readonly #takesCost = (vcpu: VirtualCpu, cost: number, exit: CpuExit | undefined): boolean => {
     const { vcpus, secondLevel } = this.#domain
     if (this.ends || vcpus[this.#next] !== vcpu) return false
-    this.#spend(exit?.reason === 'blocked' && !secondLevel.waits(vcpu.id) ? cost + WAIT_COST : cost)
+    this.#spend(exit?.reason === 'blocked' && !secondLevel.waits(vcpu.id) ? cost + this.#waitCost(vcpu.id) : cost)
     return true
+  }
+
+  #waitCost(vcpu: number): number {
+    for (const { remote } of this.#domain.servers) if (remote.waitsForNothing(vcpu)) return 0
+    return WAIT_COST
   }
 
   #spend(cost: number): void {

@@ -47,8 +47,12 @@ interface ArmRunDescription extends PacedRun {
 
 /** The options as a PC would have them: the gate sees the same devices. */
 const gatedOptions = (options: ArmMachineOptions): PcOptions => {
-  const { clock, hypervisor, devices, deviceServers, snapshot } = options
-  return { ...pciOptions(options), clock, hypervisor, devices, deviceServers, snapshot: snapshot as never }
+  const { clock, hypervisor, devices, deviceServers, devicePlacement, snapshot } = options
+  return {
+    ...pciOptions(options),
+    ...{ clock, hypervisor, devices, deviceServers, snapshot: snapshot as never },
+    ...(devicePlacement === 'deferred' && { devicePlacement }),
+  }
 }
 
 /** Returns the options that a replay must be made with again. */

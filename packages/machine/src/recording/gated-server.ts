@@ -8,6 +8,8 @@ export interface ServerFacts {
   readonly name: string
   /** Messages of its models, both ways, are between them and the host, and nothing of the machine's: requests of disks. */
   readonly talksToHost: boolean
+  /** The models would answer at once if nothing were recorded. */
+  readonly answersAtOnce?: boolean
 }
 
 /** Commands that a `called` frame answers. */
@@ -24,6 +26,7 @@ const CALLS: ReadonlySet<Frame['kind']> = new Set([
  */
 export abstract class ModelsGate implements ServerGate {
   readonly postsFreely: boolean
+  readonly #answersAtOnce: boolean
   protected readonly gate: InputGate
   protected readonly server: GatedServer
   /** Its number among the parties. */
@@ -35,10 +38,11 @@ export abstract class ModelsGate implements ServerGate {
   /** Its models are not there yet. */
   protected isStarting = true
 
-  constructor(gate: InputGate, server: GatedServer, { name, talksToHost }: ServerFacts) {
+  constructor(gate: InputGate, server: GatedServer, { name, talksToHost, answersAtOnce = false }: ServerFacts) {
     this.gate = gate
     this.server = server
     this.postsFreely = talksToHost
+    this.#answersAtOnce = answersAtOnce
     this.party = gate.party(name, (data) => new FrameReader((frame) => this.effect(frame)).push(data), {
       save: () => this.held.save(),
       restore: (saved) => this.restored(saved),
@@ -50,6 +54,10 @@ export abstract class ModelsGate implements ServerGate {
   /** Whether the machine stands still until its models have done something. */
   protected get isAwaited(): boolean {
     return this.isStarting || this.vcpus.size > 0 || this.calls.length > 0
+  }
+
+  waitsForNothing(vcpu: number): boolean {
+    return this.#answersAtOnce && this.vcpus.has(vcpu)
   }
 
   /** Has a frame take effect. */

@@ -47,19 +47,24 @@ export interface BackEndFacts {
   readonly flash: readonly FlashFacts[]
   /** Names the models of the machine's thread whose doings are in the recording; null, and absent: all of them run again. */
   readonly locals?: string | null
+  /** The models answer at once where nothing is recorded. Absent: a model may not, or an earlier release recorded them. */
+  readonly answersAtOnce?: boolean
   /** Servers of the caller's models. */
   readonly servers?: number
 }
 
 /** The facts about the back ends that options name. @param flash - what its flash memories hold */
 export function backEndFacts(options: PcOptions, flash: readonly FlashFacts[]): BackEndFacts {
-  const { drives = [], virtio = [], networkCards = [], deviceServers = [] } = options
+  const { drives = [], virtio = [], networkCards = [], devices = [], deviceServers = [] } = options
   const cards = [...virtio.filter((device) => device.kind === 'net'), ...networkCards]
   return {
     media: drives.map(({ medium }) => medium?.properties ?? NO_MEDIUM),
     networks: cards.map(({ network }) => factsOf(network)),
     flash,
     locals: nameOfLocals(options),
+    answersAtOnce:
+      options.devicePlacement !== 'deferred' &&
+      devices.every(({ deterministic, synchronous }) => deterministic === true || synchronous !== false),
     servers: deviceServers.length,
   }
 }
@@ -169,10 +174,11 @@ export class PcGate implements PcInputs {
     models: readonly DeviceModel[],
     runsAgain: (model: DeviceModel) => boolean,
   ): { readonly models: readonly DeviceModel[]; readonly server?: DomainServer } {
-    const { locals } = this.#facts
+    const { locals, answersAtOnce = false } = this.#facts
     if (typeof locals !== 'string') return { models }
     const recorded = models.filter((model) => !runsAgain(model))
-    return { models: models.filter(runsAgain), server: this.servers.local(domain, locals, recorded) }
+    const server = this.servers.local(domain, { name: locals, answersAtOnce }, recorded)
+    return { models: models.filter(runsAgain), server }
   }
 
   /** Puts the gate before the input of a serial port. */

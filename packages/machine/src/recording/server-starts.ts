@@ -66,8 +66,13 @@ export class ServerStarts {
   }
 
   /** Models of the machine's thread. */
-  local({ dispatch, platform }: ServerTarget, name: string, models: readonly DeviceModel[]): DomainServer {
-    const facts = { name, talksToHost: false }
+  local(
+    { dispatch, platform }: ServerTarget,
+    given: Omit<ServerFacts, 'talksToHost'>,
+    models: readonly DeviceModel[],
+  ): DomainServer {
+    const { name } = given
+    const facts = { ...given, talksToHost: false }
     return this.#start({ dispatch, platform }, facts, { name, realTime: false }, (gated) =>
       startLocalServer({ dispatch, platform: gated }, name, models),
     )
