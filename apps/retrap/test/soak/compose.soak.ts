@@ -5,7 +5,7 @@
  */
 import type { Soak } from '@retrap/tooling/soak'
 import { COMPOSED } from '../support/compose/boards.ts'
-import { disturbed, drawCase, recordedAndReplayed } from '../support/compose/case.ts'
+import { disturbed, drawCase, isRecordable, recordedAndReplayed } from '../support/compose/case.ts'
 
 /** One of so many cases is recorded, and run again. */
 const RECORDED = 3
@@ -21,9 +21,9 @@ export const soak: Soak = {
   async step(rng, index) {
     // Each board in turn.
     const board = COMPOSED[index % COMPOSED.length]!
-    const isRecorded = Math.floor(index / COMPOSED.length) % RECORDED === RECORDED - 1
-    rng.note('kind', isRecorded ? 'recorded, and run again' : 'disturbed')
     const one = await drawCase(rng, board)
+    const isRecorded = isRecordable(one) && Math.floor(index / COMPOSED.length) % RECORDED === RECORDED - 1
+    rng.note('kind', isRecorded ? 'recorded, and run again' : 'disturbed')
     const outcome = await (isRecorded ? recordedAndReplayed(one) : disturbed(one))
     if (outcome.kind === 'different') return outcome.how
     if (outcome.kind === 'stale') stale++

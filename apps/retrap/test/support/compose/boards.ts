@@ -9,8 +9,6 @@ import { BOARDS, DEVICES, type HostileMachine, type PlacedDevice } from '../host
 export interface Board {
   readonly name: string
   readonly arm: boolean
-  /** Whether its models can be asynchronous: an SMI comes with its instruction. */
-  readonly defers: boolean
   readonly options: Pick<PcOptions, 'machine' | 'smm' | 'hypervisor'> & { readonly gic?: 2 | 3 }
   /** The guest's view, of `BOARDS`. */
   readonly guest: (typeof BOARDS)[number]
@@ -25,10 +23,10 @@ export const COMPOSED: readonly Board[] = (['pc', 'q35', 'virt,gic-version=3', '
     const arm = name.startsWith('virt')
     const guest = guestOf(name)
     const options = arm ? ({ gic: name.endsWith('2') ? 2 : 3 } as const) : { machine: name as 'pc' | 'q35' }
-    const plain = { name, arm, defers: true, options, guest }
+    const plain = { name, arm, options, guest }
     const xen = { ...plain, name: `${name}, Xen`, options: { ...options, ...XEN } }
     if (arm) return [plain, xen]
-    return [plain, xen, { ...plain, name: `${name},smm=on`, defers: false, options: { ...options, smm: true } }]
+    return [plain, xen, { ...plain, name: `${name},smm=on`, options: { ...options, smm: true } }]
   },
 )
 

@@ -1,9 +1,10 @@
 // A case: a guest, what is done to it, and what must not be noticed.
+import type { MachineVerb } from '@retrap/machine'
 import type { Rng } from '@retrap/tooling/soak'
 import { hostileArm } from '../hostile-arm.ts'
 import { hostileFirmware } from '../hostile-firmware.ts'
 import { type Board, guestView } from './boards.ts'
-import { differenceOf, type Making, recorded, replayed, Subject } from './machines.ts'
+import { differenceOf, type Making, recorded, refusedTo, replayed, Subject } from './machines.ts'
 
 /** Something that the guest notices, at an instant. */
 interface Act {
@@ -15,6 +16,7 @@ interface Act {
 /** Something that a guest must not notice, at an instant. */
 interface Disturbance {
   readonly at: number
+  readonly verb: MachineVerb
   readonly name: string
   /** @returns the machines that go on; the first of them is followed further */
   readonly disturb: (subject: Subject) => Promise<readonly Subject[]>
@@ -89,7 +91,7 @@ function drawAct(rng: Rng, at: number): Act {
   ])
 }
 
-function drawDisturbance(rng: Rng, at: number): Disturbance {
+function drawDisturbance(rng: Rng, at: number, making: Omit<Making, 'image' | 'pages'>): Disturbance {
   const away = at + 1 + rng.pick([rng.below(2000), rng.below(200_000)])
   const times = rng.between(1, 2)
   const noise = rng.chance() ? drawAct(rng, at) : undefined
@@ -97,18 +99,20 @@ function drawDisturbance(rng: Rng, at: number): Disturbance {
     noise?.act(subject)
     await subject.runUntil(away)
   }
-  return rng.pick<Disturbance>([
+  const all: readonly Disturbance[] = [
     {
       at,
+      verb: 'save',
       name: 'save',
       disturb: async (subject) => {
         await subject.machine.save()
         return [subject]
       },
     },
-    { at, name: 'save, restore elsewhere', disturb: async (subject) => [await subject.movedOn()] },
+    { at, verb: 'restore', name: 'save, restore elsewhere', disturb: async (subject) => [await subject.movedOn()] },
     {
       at,
+      verb: 'restore',
       name: `save, run to ${away}, restore, ${times} times`,
       disturb: async (subject) => {
         const { machine } = subject
@@ -122,6 +126,7 @@ function drawDisturbance(rng: Rng, at: number): Disturbance {
     },
     {
       at,
+      verb: 'checkpoint',
       name: `checkpoint, run to ${away}, reset, ${times} times`,
       disturb: async (subject) => {
         const noted = async () => {
@@ -132,10 +137,16 @@ function drawDisturbance(rng: Rng, at: number): Disturbance {
         return [subject]
       },
     },
-    { at, name: 'fork', disturb: async (subject) => [subject, await subject.forked()] },
-    { at, name: 'fork, the clone is followed', disturb: async (subject) => [await subject.forked(), subject] },
+    { at, verb: 'fork', name: 'fork', disturb: async (subject) => [subject, await subject.forked()] },
     {
       at,
+      verb: 'fork',
+      name: 'fork, the clone is followed',
+      disturb: async (subject) => [await subject.forked(), subject],
+    },
+    {
+      at,
+      verb: 'fork',
       name: `fork, the clone runs to ${away} and is closed`,
       disturb: async (subject) => {
         const clone = await subject.forked()
@@ -144,32 +155,36 @@ function drawDisturbance(rng: Rng, at: number): Disturbance {
         return [subject]
       },
     },
-  ])
+  ]
+  return rng.pick(all.filter(({ verb }) => refusedTo(verb, making) === undefined))
 }
 
 /** Draws a case of a board. */
 export async function drawCase(rng: Rng, board: Board): Promise<Case> {
   const view = await viewOf(board)
   const cpus = rng.pick([1, 1, 2, 3])
-  const deferred = board.defers && rng.chance(1, 3)
+  // A Worker takes its time to start.
+  const drawn = rng.pick(['inline', 'inline', 'inline', 'inline', 'deferred', 'deferred', 'worker'] as const)
   const jit = rng.chance()
   const hostModels = rng.chance()
+  const wanted = { board, cpus, placement: drawn, jit, hostModels }
+  const machine = refusedTo('make', wanted) === undefined ? wanted : { ...wanted, placement: 'inline' as const }
   const guest = board.arm ? { ...hostileArm(rng, view), mode: '' } : hostileFirmware(rng, view)
   const pages = PAGED.has(guest.mode)
   const endNs = rng.pick(ENDS) + rng.below(1000)
   const instants = (count: number): number[] =>
     Array.from({ length: count }, () => rng.below(endNs)).sort((a, b) => a - b)
   const acts = instants(rng.below(4)).map((at) => drawAct(rng, at))
-  const disturbances = instants(rng.between(1, 4)).map((at) => drawDisturbance(rng, at))
+  const disturbances = instants(rng.between(1, 4)).map((at) => drawDisturbance(rng, at, machine))
   rng.note(
     'machine',
-    `${board.name}, ${cpus} vCPUs${deferred ? ', deferred' : ''}${jit ? ', compiled' : ''}, to ${endNs} ns`,
+    `${board.name}, ${cpus} vCPUs${machine.placement === 'inline' ? '' : `, ${machine.placement}`}${jit ? ', compiled' : ''}, to ${endNs} ns`,
   )
   rng.note('acts', acts.map(({ at, name }) => `${at}: ${name}`).join('; ') || 'none')
   rng.note('disturbances', disturbances.map(({ at, name }) => `${at}: ${name}`).join('; '))
   rng.note('listing', () => guest.listing().slice(0, 4000))
   return {
-    making: { board, cpus, deferred, jit, image: guest.image, hostModels, pages },
+    making: { ...machine, image: guest.image, pages },
     acts,
     disturbances,
     endNs,
@@ -238,6 +253,9 @@ export async function disturbed({ making, disturbances, other, ...one }: Case): 
   return { kind: 'equal' }
 }
 
+/** Whether a case can be recorded. */
+export const isRecordable = ({ making }: Case): boolean => refusedTo('record', making) === undefined
+
 /** The same guest unrecorded, recorded, and run again. */
 export async function recordedAndReplayed({ making, acts, endNs, other, checkpointMs, stops }: Case): Promise<Outcome> {
   const run = await recorded(making, checkpointMs, (subject) => drive(subject, acts, endNs))
@@ -245,7 +263,7 @@ export async function recordedAndReplayed({ making, acts, endNs, other, checkpoi
   run.subject.machine.close()
   if (isStale) return { kind: 'stale' }
   // An input enters a recorded run a round later.
-  if (acts.length === 0 && !making.hostModels) {
+  if (acts.length === 0 && !making.hostModels && making.placement !== 'worker') {
     const subject = await Subject.make(making)
     await drive(subject, acts, endNs)
     const how = differenceOf(subject.glance(), run.at)
