@@ -187,6 +187,7 @@ export class CheckpointTaker {
     try {
       const snapshots = await this.#machine.snapshots()
       const rest = await snapshots.rest(DEADLINE_MS)
+      let isSaved = false
       try {
         const pc = await snapshots.saveState(rest)
         const [parties, position] = [gate.saveParties(), gate.position()]
@@ -195,8 +196,10 @@ export class CheckpointTaker {
         const retired = this.#machine.domain.vcpus.map(({ cpu }) => cpu.retired)
         const state: CheckpointState = { pc, parties, retired }
         this.#store.add(instant, state, memory, position, bytesOf(position), this.#isCompared)
+        isSaved = true
       } finally {
         rest.end()
+        if (isSaved) gate.partiesGoOn()
       }
     } catch (error) {
       memory.discard()

@@ -19,6 +19,8 @@ export interface HeldInputs {
   readonly isNeverPutBack?: boolean
   /** Whether the machine waits for it just now. Default: it does not. */
   isBusy?(): boolean
+  /** The machine has stood still to be saved, and goes on as if it had not. */
+  goesOn?(): void
 }
 
 /** An input, or what returns it when it is to enter: null, there is none. */
@@ -95,6 +97,11 @@ export abstract class InputGate implements OutsideInputs {
   saveParties(): readonly unknown[] | undefined {
     const isBusy = this.asking > 0 || this.#held.some((held) => held?.isBusy?.() === true)
     return isBusy ? undefined : this.#held.map((held) => held?.save() ?? null)
+  }
+
+  /** Tells the parties that the machine goes on after {@link InputGate.saveParties}. */
+  partiesGoOn(): void {
+    for (const held of this.#held) held?.goesOn?.()
   }
 
   /** Whether this machine can be put back to where its parties kept that. */

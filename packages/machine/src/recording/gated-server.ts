@@ -47,6 +47,7 @@ export abstract class ModelsGate implements ServerGate {
       save: () => this.held.save(),
       restore: (saved) => this.restored(saved),
       isBusy: () => this.isAwaited || server.unsettled,
+      goesOn: () => server.putBack(),
       isNeverPutBack: true,
     })
   }
