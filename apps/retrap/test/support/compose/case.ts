@@ -53,7 +53,7 @@ async function viewOf(board: Board): Promise<ReturnType<typeof guestView>> {
   const { machine } = await Subject.make({
     board,
     cpus: 1,
-    deferred: false,
+    placement: 'inline',
     jit: false,
     image,
     hostModels: true,
