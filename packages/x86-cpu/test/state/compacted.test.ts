@@ -161,6 +161,44 @@ function modelOfHost(): string {
   return typeof cpu !== 'string' && cpu.vendor === 'AuthenticAMD' ? 'max,vendor=amd' : 'max'
 }
 
+/** The bytes of x87, SSE and AVX state in an area, by component. */
+const PLACES = [
+  [
+    [0, 24],
+    [32, 160],
+  ],
+  [[160, 416]],
+  [[576, 832]],
+] as const
+const XSTATE_BV = 512
+/** FCW of the initial configuration; all else is 0. */
+const INITIAL: Readonly<Record<number, number>> = { 0: 0x7f, 1: 0x03 }
+const INITIAL_MXCSR = 0x1f80
+
+/**
+ * A processor may hold a component to be in use that has its initial configuration (SDM vol. 1, 13.6, "XINUSE"): some look at
+ * the registers, others at what was loaded. Where the host does that and has this configuration, it is taken to be as here.
+ */
+function takeTracking(ours: Uint8Array, expected: Uint8Array, operation: StateCase['operation']): void {
+  for (const [component, places] of PLACES.entries()) {
+    const bit = 1 << component
+    if ((expected[XSTATE_BV]! & ~ours[XSTATE_BV]! & bit) === 0 || expected[XSTATE_BV] === 0xff) continue
+    const isInitial = places.every(([from, to]) =>
+      expected.subarray(from, to).every((byte, i) => byte === (INITIAL[from + i] ?? 0)),
+    )
+    if (!isInitial) continue
+    // XSAVEC saves MXCSR and its mask with SSE state.
+    if (
+      operation === 'xsavec' &&
+      component === 1 &&
+      new DataView(expected.buffer).getUint32(24, true) === INITIAL_MXCSR
+    )
+      expected.set(ours.subarray(24, 32), 24)
+    expected[XSTATE_BV]! &= ~bit
+    for (const [from, to] of places) expected.set(ours.subarray(from, to), from)
+  }
+}
+
 /** MXCSR_MASK of an area. */
 function maskOf(area: Uint8Array): number {
   return new DataView(area.buffer, area.byteOffset).getUint32(28, true)
@@ -185,6 +223,7 @@ describe.skipIf(lack !== '')(
         // AMD's processors have a further bit of MXCSR (MISALIGNSSE), which shows in its mask.
         if (maskOf(ours) === 0xffff && maskOf(expected) === 0x2_ffff) expected.set(ours.subarray(28, 32), 28)
         if (expected[0] === 0xff && expected[1] === 0xff) faults++
+        takeTracking(ours, expected, each.operation)
         const differs = ours.findIndex((byte, at) => byte !== expected[at])
         expect({
           i,
