@@ -6,7 +6,7 @@ import { afterAll, expect, test } from 'vitest'
 import { cardKernel } from '../support/card-kernel.ts'
 
 const card = new URL('../../../../packages/device/examples/pci-card.ts', import.meta.url).href
-const { makeCard } = (await import(card)) as { makeCard(add: (bytes: Uint8Array) => Promise<number>): DeviceModel }
+const { makeCard } = (await import(card)) as { makeCard: (add: (bytes: Uint8Array) => Promise<number>) => DeviceModel }
 
 /** The part of the card that takes its time, here as long as a test wants. */
 let hostMs = 0
