@@ -33,12 +33,12 @@ const BUDGETS: readonly Budget[] = [
   { name: 'scsi', imports: 'performScsi, ScsiDisk', from: '@retrap/scsi', limit: 4_000 },
   { name: 'user-network', imports: 'UserNetwork', from: '@retrap/network', limit: 14_000 },
   { name: 'cpu', imports: 'Vcpu, X86Engine', from: '@retrap/x86-cpu', limit: 234_000 },
-  { name: 'pc', imports: 'createPc', from: '@retrap/machine', limit: 404_000 },
-  { name: 'pc-with-all-devices', imports: 'createPc', from: '@retrap/machine', limit: 593_000, whole: true },
+  { name: 'pc', imports: 'createPc', from: '@retrap/machine', limit: 408_000 },
+  { name: 'pc-with-all-devices', imports: 'createPc', from: '@retrap/machine', limit: 597_000, whole: true },
 ]
 
 /** The programs of the package for pages without a bundler, and the most that a page loads when it starts a machine. */
-const STANDALONE = { programs: ['index.js', 'machine-worker.js'], limit: 365_000 }
+const STANDALONE = { programs: ['index.js', 'machine-worker.js'], limit: 368_000 }
 
 /** Bundles all packages and each budget's program with esbuild and vite. Prints the sizes; returns the problems. */
 export async function bundleProblems(folder: string, libraries: readonly string[]): Promise<string[]> {
