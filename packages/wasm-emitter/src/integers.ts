@@ -367,8 +367,9 @@ export class I64 extends Value<'i64'> {
   /** Shifts right and fills with zeros; the count is taken modulo 64. */
   shrU(other: I64Like): I64 {
     const right = I64.of(other)
-    if (right.known === 0n) return this
     const { extended } = this
+    // By 0 the value stays as it is, which may be no positive number of 32 bits.
+    if (right.known !== undefined && (right.known & 63n) === 0n) return this
     if (extended !== undefined && (extended.extension & UNSIGNED) !== 0 && right.known !== undefined) {
       const count = Number(right.known & 63n)
       if (this.known === undefined && count < 32) return extended.low.shrU(count).toI64U().#isPositive()

@@ -129,6 +129,13 @@ test('a value that is known to be an extension is taken for one', () => {
   )
 })
 
+test.each([0n, 64n, 1n << 31n])('a shift by %d, which is by 0, leaves an extension as it is', (count) => {
+  const run = runner<bigint>({ params: ['i64'], result: 'i64' }, (f) =>
+    f.return(f.param(0, 'i64').get.knownExtended(false).shrU(Integer.of(count)).extend32S()),
+  )
+  expect(run(0x8000_0000n)).toBe(-0x8000_0000n)
+})
+
 test.each(Object.keys(COMPARE))('%s of two expressions', (name) => {
   const { build: compare, mean: compared } = COMPARE[name]!
   fc.assert(
