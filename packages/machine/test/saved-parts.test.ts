@@ -67,7 +67,7 @@ test.each(sliced(Object.keys(BOARDS), 4))('all parts of a %s that have a state a
   const left = (method: 'save' | 'restore'): string[] =>
     parts.filter((part) => !called[method].has(part)).map((part) => `${method} of ${part.constructor.name}`)
   const isNamed = (what: string): boolean => Object.hasOwn(NOT_SAVED, what.split(' of ')[1]!)
-  for (const part of parts) seen.add(part)
+  for (const part of [machine, ...parts]) seen.add(part)
   // The search has found them.
   expect(parts.length).toBeGreaterThan(100)
   expect([...left('save'), ...left('restore')].filter((what) => !isNamed(what))).toEqual([])

@@ -22,7 +22,9 @@ export function objectsWith<T extends object>(isOne: (object: Partial<T>) => boo
   })
   const holds = (object: Partial<T>): boolean => {
     try {
-      return !Object.hasOwn(object, 'constructor') && isOne(object)
+      // What stands in for a model that is watched has the model as its prototype, and none of its private fields.
+      const isInstance = Object.hasOwn(Object.getPrototypeOf(object) as object, 'constructor')
+      return isInstance && !Object.hasOwn(object, 'constructor') && isOne(object)
     } catch {
       // A getter of another module's object throws.
       return false
