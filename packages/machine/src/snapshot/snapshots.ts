@@ -12,7 +12,6 @@ import {
   type DomainRestoring,
   type X86DomainState,
 } from '@retrap/hvm'
-import { catchUp } from './catch-up.ts'
 import type { CheckpointOptions, Checkpoints, MachineCheckpoint } from './checkpoint.ts'
 import { isAtRest, CANNOT_BE_SAVED, copiedPages, finishRestoring, OneByOne, refuse } from './snapshot-rules.ts'
 import { hostClock } from '../life/host.ts'
@@ -55,13 +54,9 @@ export class Snapshots {
   }
 
   /** Restores a PC that has just been made. See `restorePc`. */
-  async begin({ state, pages }: PcSnapshotSource): Promise<void> {
-    const { parts, isRecorded, goesOn } = this.#host
-    const isSame = isRecorded || parts.options.generation?.after === 'same'
-    const later = isSame ? undefined : catchUp(state)
-    this.#restoring = await restorePc(parts, { state: later?.state ?? state, pages })
-    goesOn()
-    later?.begin(parts)
+  async begin(snapshot: PcSnapshotSource): Promise<void> {
+    this.#restoring = await restorePc(this.#host.parts, snapshot)
+    this.#host.goesOn()
   }
 
   /** Restores a PC that has just been made in the memory of one that was forked. */
