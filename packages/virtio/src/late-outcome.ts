@@ -31,6 +31,11 @@ export class LateOutcome {
     return this.#saved === null ? typeof this.#answer() === 'number' : this.#saved.writes === null
   }
 
+  /** Whether the answer was taken when the machine was saved: the request is not made again. */
+  get isSaved(): boolean {
+    return this.#saved !== null
+  }
+
   /** Writes into the chain. @returns bytes that count as written */
   give(chain: RequestChain): number {
     const saved = this.#saved
@@ -51,9 +56,9 @@ export class LateOutcome {
 }
 
 /** The failure of a chain is thrown where the response is taken, and is dropped if the chain was cancelled meanwhile. */
-export function outcomeOf(promise: Promise<VirtioAnswer>): Promise<LateOutcome> {
+export function outcomeOf(promise: Promise<VirtioAnswer | LateOutcome>): Promise<LateOutcome> {
   return promise.then(
-    (answer) => new LateOutcome(() => answer),
+    (answer) => (answer instanceof LateOutcome ? answer : new LateOutcome(() => answer)),
     (error: unknown) =>
       new LateOutcome(() => {
         throw error

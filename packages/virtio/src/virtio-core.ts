@@ -93,6 +93,8 @@ export class VirtioCore implements QueueOwner, VirtioHost {
   readonly features: FeatureSet = new FeatureSet()
   readonly #transport: CoreTransport
   readonly #answers: LateAnswers<LateChain, LateOutcome>
+  /** Outcomes of a saved state that could not be written: a request that was made is not made twice. */
+  readonly #kept = new WeakMap<RequestChain, LateOutcome>()
   #status = 0
   /** The status before a reset, until requests of then are no longer under way. */
   #withheld = 0
@@ -103,6 +105,7 @@ export class VirtioCore implements QueueOwner, VirtioHost {
   readonly #more: Timer
   /** Ends a reset, at a virtual instant that the host's pace does not change. */
   readonly #resetEnd: Timer
+  /** The end of a reset that has begun at its instant; it may be over. */
   #draining: Promise<void> | null = null
   generation: number = 0
   configVector: number = NO_VECTOR
@@ -277,7 +280,8 @@ export class VirtioCore implements QueueOwner, VirtioHost {
     for (let left = queue.size; ;) {
       const chain = queue.take() as RequestChain | null
       if (chain === null) break
-      const answer = definition.handle(chain)
+      const kept = this.#kept.get(chain)
+      const answer = kept === undefined ? definition.handle(chain) : Promise.resolve(kept)
       if (typeof answer === 'object') this.#answers.start({ queue: queue.index, chain, outcome: outcomeOf(answer) })
       else if (queue.use(chain, writtenOf(chain, answer))) used = true
       if (--left > 0) continue
@@ -291,8 +295,9 @@ export class VirtioCore implements QueueOwner, VirtioHost {
     if (chain.cancelled) return
     const written = outcome.give(chain)
     // A function that could not write is not kept, with all the host memory behind it: the request is made once more.
-    if (this.memory.allowed || outcome.isPlain) chain.complete(written)
-    else chain.owner.again(chain)
+    if (this.memory.allowed || outcome.isPlain) return chain.complete(written)
+    if (outcome.isSaved) this.#kept.set(chain, outcome)
+    chain.owner.again(chain)
   }
 
   // ---- Machine ----

@@ -158,3 +158,24 @@ test('an answer that the host has comes at its instant, where the machine was sa
     expect([...ram.subarray(0x1_0000, 0x1_0006), ram[0x3002], ram[0x3008]]).toEqual([0, 0, 1, 2, 3, 0, 1, 5])
   }
 })
+
+test('a request that was made before its machine was saved is not made again where its answer cannot be written', async () => {
+  let calls = 0
+  const device: VirtioDevice = {
+    name: 'slow',
+    type: 4,
+    queues: [{ handle: async (chain) => (calls++, () => (chain.writable.write(0, Uint8Array.of(7)) ? 1 : 0)) }],
+  }
+  const { model, machine, driver, ring } = started(device)
+  ring.add([{ gpa: 0x1_0000, length: 8, write: true }], 1)
+  ring.publish()
+  driver.notify(0)
+  await model.quiesce(1)
+  const other = goneOn(device, model.save(), machine).machine
+  other.fn!.configWrite(4, 2, 3)
+  other.advance(100_000)
+  other.fn!.configWrite(4, 2, 7)
+  await turn()
+  other.advance(100_000)
+  expect([calls, other.ram[0x1_0000], other.ram[0x3002]]).toEqual([1, 7, 1])
+})

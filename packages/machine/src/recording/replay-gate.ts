@@ -170,7 +170,7 @@ export class ReplayGate extends InputGate implements LoggedGate {
       if (signal?.aborted === true) throw cancelled(key)
       // The recording ended while the back end was busy with it: the machine gets so far, and no further.
       if (this.#loading === null && this.#nextPiece === this.#recording.pieces) {
-        // Nobody could stop a machine that is only being made.
+        // A machine that is still being made cannot be stopped.
         if (!this.#hasRun) throw cancelled(key)
         return new Promise((_, reject) => {
           this.#unanswered.push(() => reject(cancelled(key)))
