@@ -18,6 +18,8 @@ export class Adversary {
   /** Guest frames whose mapping is not what it should be. */
   readonly #frames: number[] = []
   readonly #coverage: Coverage
+  /** The guest frame that a request for several iterations has named: its device reads and writes that by itself. */
+  named = -1
   /** What the current pass waits for. */
   #wait: Wait = 'MMIO read'
 
@@ -38,6 +40,7 @@ export class Adversary {
     // It has not begun.
     if (!log.active) return
     this.#wait = event ? 'event' : waitOf(log)
+    const named = this.#wait === 'iterations' ? this.named : -1
     const touched: number[] = []
     for (let i = 0; i < log.count; i++) {
       const kind = log.kind(i)
@@ -45,6 +48,7 @@ export class Adversary {
       if (kind === AccessKind.FETCH) continue
       const gpa = log.addressLo(i)
       const frame = gpa >>> 12
+      if (frame === named) continue
       if (!touched.includes(frame)) touched.push(frame)
       if (gpa >= RAM_BYTES || log.state(i) !== AccessState.COMPLETE) continue
       if (kind === AccessKind.WALK_READ) {
@@ -55,7 +59,7 @@ export class Adversary {
         this.#count('data')
       }
     }
-    if (rng.below(2) === 0) {
+    if (rng.below(2) === 0 && code >>> 12 !== named) {
       for (let i = 0; i < length; i++) if (code + i < RAM_BYTES) this.#change(code + i, 0xff)
       this.#count('code')
     }

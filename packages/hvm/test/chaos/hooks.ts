@@ -52,6 +52,11 @@ export function hook({ cpu, vcpu, domain }: ChaosMachine, adversary: Adversary, 
     listener.began()
     prototype.beginWaiting.call(log, ...access)
   }
+  const repeat = vcpu.repeat.bind(vcpu)
+  vcpu.repeat = (request) => {
+    adversary.named = request.gpa < 0 ? -1 : request.gpa >>> 12
+    return repeat(request)
+  }
   const ramAddress = vcpu.ramAddress.bind(vcpu)
   vcpu.ramAddress = (gpa) => {
     if (!log.replaying) adversary.undo()
