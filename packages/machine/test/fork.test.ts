@@ -274,6 +274,31 @@ test.each([0x2_0000, 0xc_8000, 0x20_0000])(
   },
 )
 
+test('a machine that runs on from its checkpoint, and is forked, writes nothing of its clone’s', async () => {
+  // All of its RAM is logged then, so that nothing but the fork takes translations away.
+  const firmware = firmwareImage((asm) => {
+    const next = asm.here()
+    asm.inc(dword(0x4000)).jmp(next)
+  })
+  const pc = await made({ firmware, clock: 'deterministic' })
+  const run = async (): Promise<void> => {
+    const stop = new AbortController()
+    pc.domain.timers.create(() => stop.abort()).armAfter(20_000)
+    await pc.run({ signal: stop.signal })
+  }
+  const counted = (of: Pc): number => {
+    const bytes = new Uint8Array(4)
+    of.domain.guestMemory.read(0x4000, bytes)
+    return new DataView(bytes.buffer).getUint32(0, true)
+  }
+  await pc.checkpoint()
+  await run()
+  const clone = await cloned(pc)
+  const count = counted(pc)
+  await run()
+  expect([counted(pc) > count, counted(clone)]).toEqual([true, count])
+})
+
 test('a clone of a machine that stands in for firmware has its devices as they were', async () => {
   const pc = await made({ ...idle(), clock: 'deterministic' })
   const clone = await cloned(pc)

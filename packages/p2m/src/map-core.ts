@@ -226,7 +226,11 @@ export class MapCore implements EntryPublisher {
         }
         return
       }
+      const isOther = accessTree.get(gfn) !== access
       accessTree.set(gfn, access)
+      // The leaf of logged RAM does not show whether it may be written, and does not change.
+      if (isOther && type === format.types.logged)
+        for (const listener of this.changes) listener(gfn, 1, P2M_WRITE, true)
     }
     const rights = this.rights(type, access, mfn, 2 ** order)
     const lo = format.leafLo(mfn, type, rights, order)
@@ -269,8 +273,8 @@ export class MapCore implements EntryPublisher {
       if (handedOver || counts.tryTake(mfn, size)) hi = (hi | format.counted) >>> 0
       this.reverse?.set(mfn, gfn, size)
     }
-    const had = this.changes.length === 0 ? 0 : table.rightsBelow(oldLo, oldHi, level)
-    const lost = had === 0 ? 0 : had & ~table.rightsBelow(lo, hi, level)
+    const had = this.changes.length === 0 ? 0 : table.rightsBelow(oldLo, oldHi, level, P2M_WRITE)
+    const lost = had === 0 ? 0 : had & ~table.rightsBelow(lo, hi, level, 0)
     if (isLeaf) this.control.addFrames(type, size)
     if (!isLeaf && format.breakBeforeMake && !format.isTable(lo, hi, level)) {
       // Nobody gets the frames before TLBs are flushed, which is done once for a whole change.
@@ -362,7 +366,7 @@ export class MapCore implements EntryPublisher {
     const { table } = this
     for (const { gfn, order, lo, hi } of removals) {
       const level = order / 9 + 1
-      const lost = this.changes.length === 0 ? 0 : table.rightsBelow(lo, hi, level)
+      const lost = this.changes.length === 0 ? 0 : table.rightsBelow(lo, hi, level, P2M_WRITE)
       for (const listener of this.changes) listener(gfn, 2 ** order, lost, false)
       leave(this, lo, hi, level, gfn, NaN, false)
       if (this.format.isTable(lo, hi, level)) table.freeBelow(lo, hi, level)

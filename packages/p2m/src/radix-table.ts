@@ -383,18 +383,23 @@ export class RadixTable {
     return -1
   }
 
-  /** All rights that leaves below an entry give. */
-  rightsBelow(lo: number, hi: number, level: number): number {
+  /**
+   * All rights that leaves below an entry give.
+   *
+   * @param logged - the right that RAM whose writes are logged gives besides: for writing, to those who have marked it before
+   */
+  rightsBelow(lo: number, hi: number, level: number, logged: number): number {
     const { format } = this
-    if (format.isLeaf(lo, hi, level)) return format.rightsOf(lo, hi)
+    if (format.isLeaf(lo, hi, level))
+      return format.rightsOf(lo, hi) | (format.typeOf(hi) === format.types.logged ? logged : 0)
     if (!format.isTable(lo, hi, level)) return 0
     const table = tableOf(lo) >>> 2
     // All leaves are alike.
-    if ((hi & format.sealed) !== 0) return this.rightsBelow(this.#u32[table]!, this.#u32[table + 1]!, 1)
+    if ((hi & format.sealed) !== 0) return this.rightsBelow(this.#u32[table]!, this.#u32[table + 1]!, 1, logged)
     let rights = 0
     for (let i = 0; i < 512; i++) {
       const word = table + i * 2
-      rights |= this.rightsBelow(this.#u32[word]!, this.#u32[word + 1]!, level - 1)
+      rights |= this.rightsBelow(this.#u32[word]!, this.#u32[word + 1]!, level - 1, logged)
     }
     return rights
   }

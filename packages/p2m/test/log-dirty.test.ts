@@ -34,7 +34,9 @@ function store(gfn: number): void {
 /** Has a vCPU hear of what is changed in a map. */
 function listen(map: P2m): void {
   kept = new Set()
-  map.onChange(() => kept.clear())
+  map.onChange((_gfn, _count, lost, same) => {
+    if (lost !== 0 || !same) kept.clear()
+  })
   map.writeLogs.onWatched((gfn, count, frames) => {
     for (let i = 0; i < count; i++) if (((frames[i >>> 5]! >>> (i & 31)) & 1) !== 0) kept.delete(gfn + i)
   })
@@ -154,6 +156,17 @@ describe.each([
     log.take(new Uint32Array(1))
     expect([p2m.translateLogged(0x20_1000), p2m.translateLogged(0x20_0123)]).toEqual([-1, p2m.translate(0x20_0123)])
     expect(taken(log)).toEqual([0x200])
+  })
+
+  test('a frame that has been written can be no longer where its type or its mask forbids it', () => {
+    p2m.populate(0x200, 4)
+    const log = new LogDirty(p2m, 0x200, 4)
+    for (const forbid of [() => p2m.setType(0x201, 1, RAM_RO), () => p2m.setAccess(0x202, 1, P2mAccess.RX)]) {
+      store(0x202)
+      forbid()
+      expect(kept.size).toBe(0)
+    }
+    log.stop()
   })
 
   test('that cannot be begun changes nothing', () => {
