@@ -7,6 +7,7 @@ import {
   BAND_BYTES,
   CODE,
   CS_16,
+  CS_64,
   DATA_16,
   DATA_SELECTORS,
   FX_BYTES,
@@ -297,15 +298,16 @@ export class CaseBuilder {
 
   /** Selectors where a segment register is loaded, and far pointers and frames to return to. */
   #selectors(): void {
-    const { info, insn, mode, modes } = this.#encoding
-    const random = this.#random
+    const { info, insn, mode, modes, bytes: code } = this.#encoding
     const { mnemonic, operandSize } = info
+    const random = this.#random
     const pick = (selectors: readonly number[]): number => random.pick(selectorsFor(selectors, modes))
-    const far = mnemonic === 'CALLF' || mnemonic === 'JMPF'
     const ea = this.#operandAt
-    if (far && ea > 0) {
-      const bytes = operandSize >> 3
-      this.#farTarget(ea, bytes, bytes)
+    if (mnemonic === 'CALLF' || mnemonic === 'JMPF') {
+      const to =
+        insn.isMemory === 0 ? code.at(-2) : ea > 0 ? this.#farTarget(ea, operandSize >> 3, operandSize >> 3) : 0
+      // A far CALL from 32-bit to 64-bit code with a stack pointer that wraps hangs on the host, as from 16-bit code.
+      if (mode === 32 && to === CS_64 && this.register(RSP) < 8n) this.setRegister(RSP, this.register(RSP) + 8n)
     }
     if (/^L[DEFGS]S$/.test(mnemonic) && ea > 0) {
       // Processors without offsets of 64 bits have the selector after 32.
@@ -329,14 +331,15 @@ export class CaseBuilder {
     this.#put(sp + 4 * word, 2, pick([0x2b, 0x2b, 0x2b, 0x17, 0, 0x23, 0x28]))
   }
 
-  /** An offset and, after `word` bytes, a selector. */
-  #farTarget(linear: number, offsetBytes: number, word: number): void {
+  /** An offset and, after `word` bytes, a selector, which is returned. */
+  #farTarget(linear: number, offsetBytes: number, word: number): number {
     const random = this.#random
     const selector = random.pick(codeSelectors(this.#encoding.mode, this.#encoding.modes))
     const offset = (selector === CS_16 ? 0 : CODE) + 1 + 0x10 * random.below(2)
     this.#put(linear, Math.min(offsetBytes, 4), offset)
     if (offsetBytes === 8) this.#put(linear + 4, 4, 0)
     this.#put(linear + word, 2, selector)
+    return selector
   }
 
   /** Writes to the band, if it is there. */

@@ -2,84 +2,44 @@ import { PREFIX_REP, PREFIX_REPNE, REGISTER_RIP } from '@retrap/x86-decoder'
 import { areOtherNaNs } from '../support/nan-choice.ts'
 import type { Encoding } from './encode.ts'
 import {
-  CS_64,
   FX_ST,
   FX_XMM,
-  IN_CS,
   IN_FX,
   IN_GPR,
   IN_RFLAGS,
   IN_RIP,
   IN_YMM,
   OUT_CR2,
-  OUT_CS,
   OUT_FX,
   OUT_GPR,
   OUT_RFLAGS,
-  OUT_RIP,
-  OUT_VECTOR,
   OUT_YMM,
-  READ_ONLY_16,
 } from './layout.ts'
-
-/** What a difference is judged by. */
-export interface Observation {
-  readonly encoding: Encoding
-  readonly input: Uint8Array
-  readonly expected: Uint8Array
-  readonly actual: Uint8Array
-  /** Register, `flags`, `memory ADDRESS`… */
-  readonly what: string
-}
-
-interface KnownDifference {
-  readonly name: string
-  /** What the manuals say. */
-  readonly reason: string
-  matches(o: Observation): boolean
-}
-
-const IN_RSP = IN_GPR + 32
-const OUT_RSP = OUT_GPR + 32
-const BP = 3
-const UD = 6
-const SS = 12
-const GP = 13
-const PF = 14
-const SEGMENT_SS = 2
+import {
+  BP,
+  C1,
+  GP,
+  IN_RSP,
+  PF,
+  SS,
+  UD,
+  flagsOf,
+  quadOf,
+  sameEnd,
+  statusWord,
+  vectorOf,
+  type KnownDifference,
+  type Observation,
+} from './observation.ts'
+import { storeDifferences } from './store-differences.ts'
 
 /** ZF, PF and CF, and where a comparison leaves them in the x87 status word: C3, C2 and C0. */
 const RELATION = 0x45
 const CONDITIONS = 0x4500
-const C1 = 0x200
 /** ES of the x87 status word: an unmasked exception is pending. */
 const ES = 0x80
 const X87_COMPARISON = /^(F(I|U)?COM(I|PP|P|IP)?|FTST)$/
 const X87_TRANSCENDENTAL = /^(F2XM1|FYL2X|FYL2XP1|FPTAN|FPATAN|FSIN|FCOS|FSINCOS)$/
-
-/** What DS and ES held before the case. */
-function dataSelectorOf(input: Uint8Array): number {
-  return new DataView(input.buffer, input.byteOffset).getUint16(IN_CS + 2, true)
-}
-
-/** TOP of the x87 status word. */
-function topOf(result: Uint8Array): number {
-  return (result[OUT_FX + 3]! >>> 3) & 7
-}
-
-/** A 64-bit field of a case or a result. */
-function quadOf(bytes: Uint8Array, at: number): bigint {
-  return new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(at, true)
-}
-
-function vectorOf(result: Uint8Array): number {
-  return result[OUT_VECTOR] as number
-}
-
-function sameEnd(o: Observation): boolean {
-  for (let i = OUT_RIP; i < OUT_RIP + 8; i++) if (o.expected[i] !== o.actual[i]) return false
-  return vectorOf(o.expected) === vectorOf(o.actual) && o.expected[OUT_CS] === o.actual[OUT_CS]
-}
 
 /** The count of SHLD and SHRD, masked. */
 function doubleShiftCount({ encoding: { info, insn }, input }: Observation): number {
@@ -94,23 +54,6 @@ function isNear(expected: Uint8Array, actual: Uint8Array, at: number): boolean {
   // Of infinity any number would be within the error.
   if (!Number.isFinite(single(expected)) || !Number.isFinite(single(actual))) return false
   return Math.abs(single(expected) - single(actual)) <= 2 * 1.5 * 2 ** -12 * Math.abs(single(expected))
-}
-
-/** The x87 status word of an FXSAVE image. */
-function statusWord(bytes: Uint8Array, fx: number): number {
-  return (bytes[fx + 2] as number) | ((bytes[fx + 3] as number) << 8)
-}
-
-function flagsOf(bytes: Uint8Array, at: number): number {
-  return new DataView(bytes.buffer, bytes.byteOffset + at, 4).getUint32(0, true)
-}
-
-/** Offset of a memory operand outside 64-bit mode, cut to the address size. */
-function effectiveAddress(insn: Encoding['insn'], input: Uint8Array): number {
-  const view = new DataView(input.buffer, input.byteOffset)
-  const register = (number: number): number => (number < 0 ? 0 : view.getUint32(IN_GPR + 8 * number, true))
-  const sum = register(insn.base) + register(insn.index) * 2 ** insn.scale + insn.dispLo
-  return insn.addressSize === 16 ? sum & 0xffff : sum >>> 0
 }
 
 /** Whether a memory operand is not at a multiple of 16. Segment bases are, and other registers are of no count. */
@@ -134,6 +77,7 @@ function placeOf(result: Uint8Array, i: number): bigint {
  * an Intel or an AMD processor; ours is Intel's in what CPUID says.
  */
 export const knownDifferences: readonly KnownDifference[] = [
+  ...storeDifferences,
   {
     name: 'SHLD, SHRD of 16 bits by more than 16',
     reason: 'SDM vol. 2B, SHLD: "If the count is greater than the operand size, the result is undefined."',
@@ -167,16 +111,6 @@ export const knownDifferences: readonly KnownDifference[] = [
       sameEnd({ encoding: { info, insn, long } as Encoding, input: expected, expected, actual, what }),
   },
   {
-    name: 'ENTER, PUSHA and far CALL that fault',
-    reason:
-      'What they have pushed when a later push or the last check faults is not said; we push nothing (the instruction contract).',
-    matches: ({ encoding, what, expected, actual }) =>
-      /^(ENTER|PUSHAD?|CALLF)$/.test(encoding.info.mnemonic) &&
-      what.startsWith('memory') &&
-      [PF, SS].includes(vectorOf(expected)) &&
-      [PF, SS].includes(vectorOf(actual)),
-  },
-  {
     name: 'misaligned vector operands beyond the limit of the stack segment',
     reason: 'Which of #GP for the alignment and #SS for the limit comes first is not said.',
     matches: ({ encoding: { info, insn }, expected, actual }) =>
@@ -184,38 +118,6 @@ export const knownDifferences: readonly KnownDifference[] = [
       info.operands.some((o) => o.memorySize >= 16) &&
       vectorOf(expected) === GP &&
       vectorOf(actual) === SS,
-  },
-  {
-    name: 'an operand across 4 GiB in a segment without limit',
-    reason:
-      'SDM vol. 3A, "Limit Checking": with an effective limit of FFFFFFFFh "these accesses may or may not cause the indicated exceptions". Here they do not.',
-    matches: ({ encoding: { long }, expected, actual }) => {
-      const address = new DataView(actual.buffer, actual.byteOffset).getUint32(OUT_CR2, true)
-      return !long && [GP, SS].includes(vectorOf(expected)) && vectorOf(actual) === PF && address >= 0xffff_fe00
-    },
-  },
-  {
-    name: 'elements of VMASKMOV beyond what the address size reaches',
-    reason:
-      'SDM vol. 3A, "Limit Checking": each element has an offset of its own, and one beyond the limit is #GP or #SS. AMD’s processors (seen on Zen 4) cut the offsets of elements to the address size.',
-    matches: ({ encoding, input, expected, actual }) => {
-      const { info, insn, long } = encoding
-      if (long || !/^VP?MASKMOV(PS|PD|D|Q)$/.test(info.mnemonic)) return false
-      const end = insn.addressSize === 16 ? 0x1_0000 : 0x1_0000_0000
-      const offset = effectiveAddress(insn, input)
-      return (
-        [BP, PF].includes(vectorOf(expected)) &&
-        vectorOf(actual) === (insn.segment === SEGMENT_SS ? SS : GP) &&
-        offset < end &&
-        offset + (16 << insn.vectorLength) > end
-      )
-    },
-  },
-  {
-    name: 'PUSHA and far CALL that fault in two ways',
-    reason: 'Which of several faults comes first is not said; segment limits are checked for all stores before paging.',
-    matches: ({ encoding, expected, actual }) =>
-      /^(PUSHAD?|CALLF)$/.test(encoding.info.mnemonic) && vectorOf(expected) === PF && vectorOf(actual) === SS,
   },
   {
     name: 'x87 images and BOUND’s pair that fault in two ways',
@@ -343,34 +245,6 @@ export const knownDifferences: readonly KnownDifference[] = [
     },
   },
   {
-    name: 'address of the fault of MASKMOVDQU',
-    reason:
-      'SDM vol. 3A, #PF: CR2 has the address that caused it, a byte that is stored; AMD’s processors give the operand’s.',
-    matches: ({ encoding: { info }, what, expected, actual }) => {
-      if (!/^V?MASKMOV/.test(info.mnemonic) || what !== 'cr2') return false
-      const address = (bytes: Uint8Array): bigint =>
-        new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(OUT_CR2, true)
-      const distance = BigInt.asUintN(64, address(actual) - address(expected))
-      return distance < 16n
-    },
-  },
-  {
-    name: 'x87 state after MASKMOVQ to a read-only segment',
-    reason:
-      'SDM vol. 3A, "Exception Classifications": a fault leaves the state as it was before the instruction. AMD’s processors (seen on Zen 4) have gone over to MMX state already: TOP 0, all registers valid, their contents as they were.',
-    matches: ({ encoding: { info }, input, what, expected, actual }) => {
-      if (info.mnemonic !== 'MASKMOVQ' || !/^(fsw|ftw|st\d)$/.test(what)) return false
-      if (dataSelectorOf(input) !== READ_ONLY_16 || vectorOf(expected) !== GP || vectorOf(actual) !== GP) return false
-      if (topOf(expected) !== 0 || expected[OUT_FX + 4] !== 0xff) return false
-      for (let i = 0; i < 8; i++) {
-        const register = OUT_FX + FX_ST + 16 * i
-        const same = OUT_FX + FX_ST + 16 * ((i - topOf(actual)) & 7)
-        for (let byte = 0; byte < 10; byte++) if (expected[register + byte] !== actual[same + byte]) return false
-      }
-      return true
-    },
-  },
-  {
     name: 'REP INS, REP OUTS of nothing without I/O permission',
     reason: 'SDM vol. 2B, REP: a count of zero executes nothing; AMD’s processors check the permission all the same.',
     matches: ({ encoding: { info, insn }, input, expected }) => {
@@ -420,20 +294,6 @@ export const knownDifferences: readonly KnownDifference[] = [
     },
   },
   {
-    name: 'far CALL from 64-bit to 32-bit code with a stack above 4 GiB',
-    reason:
-      'SDM vol. 2A, CALL pushes before CS is loaded, with a 64-bit stack pointer; AMD’s processors cut it to 32 bits by then.',
-    matches: ({ encoding: { info, long }, input, what, expected, actual }) => {
-      const rsp = quadOf(input, IN_RSP)
-      if (info.mnemonic !== 'CALLF' || !long || rsp < 1n << 32n || ![PF, SS].includes(vectorOf(actual))) return false
-      const bytes = BigInt(info.operandSize >> 2)
-      // Ours could not push. Theirs could, and is in other code, or could not either, below 4 GiB.
-      if (expected[OUT_CS] !== CS_64) return quadOf(expected, OUT_RSP) === BigInt.asUintN(32, rsp - bytes)
-      const below = BigInt.asUintN(32, rsp - 1n) - quadOf(expected, OUT_CR2)
-      return /^(vector|error code|cr2)$/.test(what) && vectorOf(expected) === PF && below >= 0n && below < bytes
-    },
-  },
-  {
     name: 'privileged instructions with an operand beyond the limit of the stack segment',
     reason: 'Which of #GP for the privilege and #SS for the operand comes first is not said.',
     matches: ({ encoding: { info, insn }, expected, actual }) =>
@@ -461,14 +321,6 @@ export const knownDifferences: readonly KnownDifference[] = [
         new DataView(bytes.buffer, bytes.byteOffset).getUint16(OUT_GPR + 32, true)
       return info.form === 'RETF imm16' && mode === 16 && what === 'rsp' && low(expected) === low(actual)
     },
-  },
-  {
-    name: 'near CALL to an address that is not canonical, with a stack that cannot be written',
-    reason: 'SDM vol. 2A, CALL checks the target before it pushes; AMD APM vol. 3, CALL (Near) pushes first.',
-    matches: ({ encoding, expected, actual }) =>
-      encoding.info.mnemonic === 'CALL' &&
-      vectorOf(actual) === GP &&
-      (vectorOf(expected) === PF || vectorOf(expected) === SS),
   },
   {
     name: '0F 0D with a register operand',

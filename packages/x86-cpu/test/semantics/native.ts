@@ -25,7 +25,7 @@ import type { Batch, Mode } from './layout.ts'
 const SOURCE = new URL('./native.c', import.meta.url).pathname
 /** Position-independent, so that nothing lies in the low 4 GiB. */
 const OPTIONS = ['-O2', '-fno-stack-protector', '-fPIE', '-pie', '-Wall', '-Wextra', '-Werror']
-/** A batch takes less than a second; native.c ends itself before. */
+/** A batch takes less than a second, unless the host delays bus locks; native.c ends itself before. */
 const BATCH_MS = 70_000
 const PROBE_MS = 5000
 const BREAKPOINT = 3
