@@ -5,7 +5,8 @@
  */
 import type { Soak } from '@retrap/tooling/soak'
 import { COMPOSED } from '../support/compose/boards.ts'
-import { disturbed, drawCase, isRecordable, recordedAndReplayed } from '../support/compose/case.ts'
+import { closeCards } from '../support/compose/cards.ts'
+import { disturbed, drawCase, recordedAndReplayed } from '../support/compose/case.ts'
 
 /** One of so many cases is recorded, and run again. */
 const RECORDED = 3
@@ -21,8 +22,8 @@ export const soak: Soak = {
   async step(rng, index) {
     // Each board in turn.
     const board = COMPOSED[index % COMPOSED.length]!
-    const one = await drawCase(rng, board)
-    const isRecorded = isRecordable(one) && Math.floor(index / COMPOSED.length) % RECORDED === RECORDED - 1
+    const isRecorded = Math.floor(index / COMPOSED.length) % RECORDED === RECORDED - 1
+    const one = await drawCase(rng, board, isRecorded ? 'recorded' : 'plain')
     rng.note('kind', isRecorded ? 'recorded, and run again' : 'disturbed')
     const outcome = await (isRecorded ? recordedAndReplayed(one) : disturbed(one))
     if (outcome.kind === 'different') return outcome.how
@@ -30,6 +31,7 @@ export const soak: Soak = {
     else compared.set(board.name, (compared.get(board.name) ?? 0) + 1)
     return undefined
   },
+  teardown: closeCards,
   summary: () =>
     `${[...compared].map(([name, count]) => `${name}: ${count}`).join(', ')}; not compared, as their page tables change: ${stale}`,
 }

@@ -1,8 +1,8 @@
 // Boards with every device that they can have, and where each of them is.
-import { setImmediate as turn } from 'node:timers/promises'
 import { type BlockBackend, BlockError, type PacketBackend } from '@retrap/device'
 import type { PcOptions } from '@retrap/machine'
 import { MemoryShare } from '@retrap/virtio/p9'
+import { someTurns } from './card.ts'
 import { BOARDS, DEVICES, type HostileMachine, type PlacedDevice } from '../hostile-machines.ts'
 
 /** A board as a case has it. */
@@ -32,16 +32,26 @@ export const COMPOSED: readonly Board[] = (['pc', 'q35', 'virt,gic-version=3', '
 
 const MIB = 1 << 20
 
+const CONTENT = Uint8Array.from({ length: 1_474_560 }, (_, i) => i * 7 + (i >> 9))
+
 /** A disk in memory, which takes any number of the event loop's turns. */
 export class Disk implements BlockBackend {
-  bytes: Uint8Array
   readonly properties: BlockBackend['properties']
+  /** Made when it is used: tables of options are asked with disks that nobody uses. */
+  #bytes: Uint8Array | undefined
 
   constructor(readOnly = false, bytes: number = MIB) {
-    this.bytes = Uint8Array.from({ length: bytes }, (_, i) => i * 7 + (i >> 9))
     this.properties = {
       ...{ bytes, blockBytes: 512, physicalBlockBytes: 512, maximumBytes: MIB, readOnly, discards: !readOnly },
     }
+  }
+
+  get bytes(): Uint8Array {
+    return (this.#bytes ??= CONTENT.slice(0, this.properties.bytes))
+  }
+
+  set bytes(bytes: Uint8Array) {
+    this.#bytes = bytes
   }
 
   async read(offset: number, into: Uint8Array): Promise<void> {
@@ -72,21 +82,15 @@ export class Disk implements BlockBackend {
   }
 }
 
-/** What the host does meanwhile follows from no seed: a guest must not see it. */
-export async function someTurns(): Promise<void> {
-  // oxlint-disable-next-line no-await-in-loop -- one after the other
-  for (let i = Math.floor(Math.random() * 4); i > 0; i--) await turn()
-}
-
-const silent: PacketBackend = { linkUp: true, maximumBytes: 1514, connect() {}, send: () => true, ready() {} }
+export const silent: PacketBackend = { linkUp: true, maximumBytes: 1514, connect() {}, send: () => true, ready() {} }
 
 type Devices = Pick<
   PcOptions,
   'drives' | 'virtio' | 'networkCards' | 'usb' | 'sound' | 'vga' | 'rootPorts' | 'serialPorts' | 'vapic'
 >
 
-/** Disks of a board, which its guest writes. */
-export const newDisks = (): Disk[] => Array.from({ length: 5 }, () => new Disk())
+/** Disks of a board, which its guest writes; the last may be plugged in. */
+export const newDisks = (): Disk[] => Array.from({ length: 6 }, () => new Disk())
 
 /**
  * Every device at once.
@@ -128,6 +132,18 @@ export function everyDevice({ arm, options }: Board, disks: readonly Disk[], hos
   }
 }
 
+/** The card as a hostile guest knows it: buffer, length, doorbell. */
+const CARD: (typeof DEVICES)[number] = {
+  name: 'adder',
+  args: '',
+  bars: { 0: 'memory' },
+  setUp: [
+    [0, 0, 4, 'ram'],
+    [0, 4, 4, 'any'],
+  ],
+  work: [[0, 8, 4, 1]],
+}
+
 /** PCI functions, as a domain lists them. */
 interface Functions {
   ownerAt(bdf: number): string | undefined
@@ -137,7 +153,7 @@ interface Functions {
 export function guestView(board: Board, functions: Functions): HostileMachine {
   const fits = ({ only }: (typeof DEVICES)[number]): boolean =>
     only === undefined || (only === 'PC' ? !board.arm : board.name.startsWith(only))
-  const named = new Map(DEVICES.filter(fits).map((device) => [device.name, device]))
+  const named = new Map([...DEVICES.filter(fits), CARD].map((device) => [device.name, device]))
   const devices: PlacedDevice[] = []
   const add = (name: string, place: PlacedDevice['place']): void => {
     const device = named.get(name)

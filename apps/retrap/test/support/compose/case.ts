@@ -1,16 +1,19 @@
 // A case: a guest, what is done to it, and what must not be noticed.
-import type { MachineVerb } from '@retrap/machine'
+import type { MachineRun, MachineVerb } from '@retrap/machine'
 import type { Rng } from '@retrap/tooling/soak'
+import { MemoryKeeper } from '@retrap/tooling/kept-code'
 import { hostileArm } from '../hostile-arm.ts'
 import { hostileFirmware } from '../hostile-firmware.ts'
+import { drawWrites, PLUGGED } from './acts.ts'
 import { type Board, guestView } from './boards.ts'
+import type { CardPlace } from './cards.ts'
 import { differenceOf, type Making, recorded, refusedTo, replayed, Subject } from './machines.ts'
 
 /** Something that the guest notices, at an instant. */
 interface Act {
   readonly at: number
   readonly name: string
-  readonly act: (subject: Subject) => void
+  readonly act: (subject: Subject) => void | Promise<void>
 }
 
 /** Something that a guest must not notice, at an instant. */
@@ -18,8 +21,11 @@ interface Disturbance {
   readonly at: number
   readonly verb: MachineVerb
   readonly name: string
-  /** @returns the machines that go on; the first of them is followed further */
-  readonly disturb: (subject: Subject) => Promise<readonly Subject[]>
+  /**
+   * @param next - the instant of what comes next
+   * @returns the machines that go on; the first of them is followed further
+   */
+  readonly disturb: (subject: Subject, next: number) => Promise<readonly Subject[]>
 }
 
 /** A drawn case. */
@@ -36,7 +42,18 @@ export interface Case {
   readonly stops: readonly number[]
 }
 
+/** Some take long to start. */
+const CARDS: readonly CardPlace[] = [
+  ...Array.from({ length: 10 }, () => 'none' as const),
+  ...Array.from({ length: 10 }, () => 'here' as const),
+  ...(['Unix socket', 'Unix socket', 'TLS', 'Worker', 'process'] as const),
+]
 const ENDS = [20_000, 200_000, 1_000_000, 4_000_000] as const
+/** A Worker takes its time to start. */
+const PLACES = [
+  ...(['inline', 'inline', 'inline', 'inline', 'inline', 'deferred', 'deferred', 'deferred'] as const),
+  ...(['worker', 'controllers'] as const),
+] as const
 const PAGED: ReadonlySet<string> = new Set(['32-bit paging', 'PAE', '64-bit'])
 const KEYS = ['KeyA', 'ShiftLeft', 'Enter', 'F1'] as const
 
@@ -57,6 +74,8 @@ async function viewOf(board: Board): Promise<ReturnType<typeof guestView>> {
     jit: false,
     image,
     hostModels: true,
+    card: 'here',
+    keep: undefined,
     pages: false,
   })
   const view = guestView(board, machine.domain.devices.functions)
@@ -65,7 +84,27 @@ async function viewOf(board: Board): Promise<ReturnType<typeof guestView>> {
   return view
 }
 
-function drawAct(rng: Rng, at: number): Act {
+type Drawn = Omit<Making, 'image' | 'pages'>
+
+/** An act of the machine's owner. */
+function drawAct(rng: Rng, at: number, making: Drawn, run: MachineRun): Act {
+  const name = rng.pick(Object.keys(PLUGGED))
+  const packets = drawWrites(rng, making.board.arm, making.cpus)
+  const force = rng.chance()
+  const all: readonly (Act & { readonly verb?: MachineVerb })[] = [
+    drawInput(rng, at),
+    { at, verb: 'plug', name: `plug ${name}`, act: (subject) => subject.plug(name) },
+    { at, verb: 'plug', name: force ? 'take out' : 'unplug', act: (subject) => subject.unplug(force) },
+    { at, verb: 'gdb', name: `gdb: ${packets.join(' ')}`, act: (subject) => subject.debugged(packets) },
+  ]
+  // What a debugger writes is in no recording.
+  const mayBe = ({ verb }: { verb?: MachineVerb }): boolean =>
+    verb === undefined || (run === 'plain' && refusedTo(verb, making) === undefined)
+  return rng.pick(all.filter(mayBe))
+}
+
+/** Input of the machine's user. */
+function drawInput(rng: Rng, at: number): Act {
   const [x, y] = [rng.below(40) - 20, rng.below(40) - 20]
   const text = rng.bytes(rng.between(1, 20))
   const key = rng.pick(KEYS)
@@ -91,12 +130,15 @@ function drawAct(rng: Rng, at: number): Act {
   ])
 }
 
-function drawDisturbance(rng: Rng, at: number, making: Omit<Making, 'image' | 'pages'>): Disturbance {
+function drawDisturbance(rng: Rng, at: number, making: Drawn): Disturbance {
   const away = at + 1 + rng.pick([rng.below(2000), rng.below(200_000)])
   const times = rng.between(1, 2)
-  const noise = rng.chance() ? drawAct(rng, at) : undefined
+  const noise = rng.chance() ? drawInput(rng, at) : undefined
+  const step = rng.pick([0, 100, 5000])
+  const downtimeMs = rng.pick([Infinity, 0])
+  const address = rng.pick(making.board.arm ? [0x4000_0000, 0x4008_0000] : [0xf_0000, 0x1_0000]) + rng.below(0x1000)
   const wander = (subject: Subject) => async (): Promise<void> => {
-    noise?.act(subject)
+    await noise?.act(subject)
     await subject.runUntil(away)
   }
   const all: readonly Disturbance[] = [
@@ -155,30 +197,59 @@ function drawDisturbance(rng: Rng, at: number, making: Omit<Making, 'image' | 'p
         return [subject]
       },
     },
+    {
+      at,
+      verb: 'migrate',
+      name: `migrate, ${step} ns for each piece, ${downtimeMs} ms of downtime`,
+      disturb: async (subject, next) => [await subject.migrated(step, next, downtimeMs)],
+    },
+    {
+      at,
+      verb: 'gdb',
+      name: `debugger: breakpoint and watchpoint at ${address.toString(16)}`,
+      disturb: async (subject, next) => {
+        const debug = await subject.machine.debugger()
+        const goOn = (): void => undefined
+        const set = [debug.breakpoint(BigInt(address), goOn), debug.watch(BigInt(address), 8, 'access', goOn)]
+        await subject.runUntil(Math.min(away, next))
+        for (const each of set) each.remove()
+        return [subject]
+      },
+    },
   ]
   return rng.pick(all.filter(({ verb }) => refusedTo(verb, making) === undefined))
 }
 
 /** Draws a case of a board. */
-export async function drawCase(rng: Rng, board: Board): Promise<Case> {
+export async function drawCase(rng: Rng, board: Board, run: 'plain' | 'recorded'): Promise<Case> {
   const view = await viewOf(board)
   const cpus = rng.pick([1, 1, 2, 3])
-  // A Worker takes its time to start.
-  const drawn = rng.pick(['inline', 'inline', 'inline', 'inline', 'deferred', 'deferred', 'worker'] as const)
   const jit = rng.chance()
-  const hostModels = rng.chance()
-  const wanted = { board, cpus, placement: drawn, jit, hostModels }
-  const machine = refusedTo('make', wanted) === undefined ? wanted : { ...wanted, placement: 'inline' as const }
+  const keep = rng.chance(1, 3) ? new MemoryKeeper() : undefined
+  const wanted = {
+    board,
+    cpus,
+    placement: rng.pick(PLACES),
+    jit,
+    hostModels: rng.chance(),
+    card: rng.pick(CARDS),
+    keep,
+  }
+  const inline = { ...wanted, placement: 'inline' as const }
+  const plain = { ...inline, hostModels: false, card: 'none' as const }
+  const mayBe = (each: Drawn): boolean =>
+    refusedTo('make', each, run) === undefined && (run === 'plain' || refusedTo('record', each, run) === undefined)
+  const machine = [wanted, inline].find(mayBe) ?? plain
   const guest = board.arm ? { ...hostileArm(rng, view), mode: '' } : hostileFirmware(rng, view)
   const pages = PAGED.has(guest.mode)
   const endNs = rng.pick(ENDS) + rng.below(1000)
   const instants = (count: number): number[] =>
     Array.from({ length: count }, () => rng.below(endNs)).sort((a, b) => a - b)
-  const acts = instants(rng.below(4)).map((at) => drawAct(rng, at))
+  const acts = instants(rng.below(4)).map((at) => drawAct(rng, at, machine, run))
   const disturbances = instants(rng.between(1, 4)).map((at) => drawDisturbance(rng, at, machine))
   rng.note(
     'machine',
-    `${board.name}, ${cpus} vCPUs${machine.placement === 'inline' ? '' : `, ${machine.placement}`}${jit ? ', compiled' : ''}, to ${endNs} ns`,
+    `${board.name}, ${cpus} vCPUs${machine.placement === 'inline' ? '' : `, ${machine.placement}`}${jit ? ', compiled' : ''}${keep ? ', code is kept' : ''}, card ${machine.card}, to ${endNs} ns`,
   )
   rng.note('acts', acts.map(({ at, name }) => `${at}: ${name}`).join('; ') || 'none')
   rng.note('disturbances', disturbances.map(({ at, name }) => `${at}: ${name}`).join('; '))
@@ -199,7 +270,7 @@ async function drive(subject: Subject, acts: readonly Act[], until: number): Pro
   for (const act of acts.filter(({ at }) => at <= until)) {
     // oxlint-disable-next-line no-await-in-loop -- one after the other
     await subject.runUntil(act.at)
-    if (subject.exit === undefined) act.act(subject)
+    if (subject.exit === undefined) await act.act(subject)
   }
   await subject.runUntil(until)
 }
@@ -222,8 +293,9 @@ async function play(
   const [next] = disturbances
   await drive(subject, acts, next?.at ?? endNs)
   if (next === undefined || subject.exit !== undefined) return [await endOf(subject)]
-  const [first, ...others] = await next.disturb(subject)
   const later = { acts: acts.filter(({ at }) => at > next.at), endNs }
+  const following = [...later.acts, ...disturbances.slice(1), { at: endNs }].map(({ at }) => at)
+  const [first, ...others] = await next.disturb(subject, Math.min(...following))
   const ends = await Promise.all([
     play(first!, later, disturbances.slice(1)),
     ...others.map((other) => play(other, later, [])),
@@ -253,9 +325,6 @@ export async function disturbed({ making, disturbances, other, ...one }: Case): 
   return { kind: 'equal' }
 }
 
-/** Whether a case can be recorded. */
-export const isRecordable = ({ making }: Case): boolean => refusedTo('record', making) === undefined
-
 /** The same guest unrecorded, recorded, and run again. */
 export async function recordedAndReplayed({ making, acts, endNs, other, checkpointMs, stops }: Case): Promise<Outcome> {
   const run = await recorded(making, checkpointMs, (subject) => drive(subject, acts, endNs))
@@ -263,7 +332,7 @@ export async function recordedAndReplayed({ making, acts, endNs, other, checkpoi
   run.subject.machine.close()
   if (isStale) return { kind: 'stale' }
   // An input enters a recorded run a round later.
-  if (acts.length === 0 && !making.hostModels && making.placement !== 'worker') {
+  if (acts.length === 0 && refusedTo('save', making, 'recorded') === undefined) {
     const subject = await Subject.make(making)
     await drive(subject, acts, endNs)
     const how = differenceOf(subject.glance(), run.at)

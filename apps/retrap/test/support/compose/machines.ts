@@ -1,16 +1,20 @@
 // The machines of a case, made, watched and compared.
 import { createHash } from 'node:crypto'
+import { behindPort } from '@retrap/device'
 import type { Keyboard, Mouse } from '@retrap/display'
 import { type DomainState, saveDomain, type SavedDomain } from '@retrap/hvm'
 import {
   createPc,
   type MachineCheckpoint,
+  type MachineRun,
   type MachineVerb,
   type MachineExit,
   type MachineRunOptions,
+  type Pc,
   type PcRestoreOptions,
   type PcSaveOptions,
   type PcSnapshot,
+  type PcOptions,
   type PcReplay,
   recordPc,
   refusalOf,
@@ -19,12 +23,15 @@ import {
   traitsOf,
 } from '@retrap/machine'
 import { type ArmReplay, createArmMachine, recordArmMachine, replayArmMachine } from '@retrap/machine/arm'
-import { startBoardWorker } from '../../../src/devices/device-modules.ts'
+import type { MemoryKeeper } from '@retrap/tooling/kept-code'
+import { startBoardWorker, startControllerWorker } from '../../../src/devices/device-modules.ts'
 import { pageTablesChanged } from '../hostile-firmware.ts'
+import { debugBy, moveBy, PLUGGED, PORT } from './acts.ts'
 import { type Board, type Disk, everyDevice, newDisks } from './boards.ts'
+import { cardAt, type CardPlace } from './cards.ts'
 
 /** The part of `Pc` and `ArmMachine` that a case uses. */
-export interface Composed {
+export interface Composed extends Pick<Pc, 'debugger' | 'gdbTarget'> {
   readonly domain: {
     readonly clock: { now(): number }
     readonly guestMemory: { read(gpa: number, into: Uint8Array): boolean }
@@ -39,13 +46,13 @@ export interface Composed {
   save(options?: PcSaveOptions): Promise<PcSnapshot>
   restore(snapshot: PcSnapshot, options?: PcRestoreOptions): Promise<void>
   checkpoint(): Promise<MachineCheckpoint>
-  fork(): Promise<Composed>
+  fork(options: object): Promise<Composed>
   statistics(): { readonly instructions: number }
   close(): void
 }
 
-/** Where a board's models are. */
-export const PLACEMENTS = ['inline', 'deferred', 'worker'] as const
+/** Where a board's models are; `controllers`: those of disks and networks in a Worker. */
+export const PLACEMENTS = ['inline', 'deferred', 'worker', 'controllers'] as const
 
 /** How a machine is made. */
 export interface Making {
@@ -57,8 +64,11 @@ export interface Making {
   readonly image: Uint8Array
   /** It has devices whose doings are the host's. */
   readonly hostModels: boolean
+  readonly card: CardPlace
   /** A PC's guest has page tables. */
   readonly pages: boolean
+  /** Has the code that is compiled; undefined: none is kept. */
+  readonly keep: MemoryKeeper | undefined
 }
 
 const MIB = 1 << 20
@@ -72,15 +82,17 @@ export class Subject {
   readonly #making: Making
   /** None of a clone, whose disks are its own. */
   readonly #disks: readonly Disk[]
-  #printed: string
+  #printed = ''
+  /** The device that was plugged in last. */
+  #plugged: string | undefined
   /** How its guest has ended it; undefined: it can go on. */
   exit: MachineExit | undefined
 
-  private constructor(machine: Composed, making: Making, disks: readonly Disk[], printed: string) {
+  private constructor(machine: Composed, making: Making, disks: readonly Disk[], before?: Subject) {
     this.machine = machine
     this.#making = making
     this.#disks = disks
-    this.#printed = printed
+    if (before !== undefined) [this.#printed, this.#plugged] = [before.#printed, before.#plugged]
     machine.serial.onTransmit((bytes) => (this.#printed += Buffer.from(bytes).toString('latin1')))
   }
 
@@ -90,7 +102,7 @@ export class Subject {
   }
 
   static of(machine: Composed, making: Making, disks: readonly Disk[]): Subject {
-    return new Subject(machine, making, disks, '')
+    return new Subject(machine, making, disks)
   }
 
   get now(): number {
@@ -111,13 +123,60 @@ export class Subject {
     if (this.#disks.length === 0) return this
     const snapshot = structuredClone(await this.machine.save())
     this.machine.close()
-    const machine = await create(this.#making, this.#disks, snapshot)
-    return new Subject(machine, this.#making, this.#disks, this.#printed)
+    return this.#elsewhere(snapshot)
+  }
+
+  async #elsewhere(snapshot: PcSnapshot): Promise<Subject> {
+    const plugged = this.#pc.domain.devices.isOccupied(PORT) ? this.#plugged : undefined
+    const machine = await create(this.#making, this.#disks, snapshot, plugged)
+    return new Subject(machine, this.#making, this.#disks, this)
   }
 
   /** A clone. */
   async forked(): Promise<Subject> {
-    return new Subject(await this.machine.fork(), this.#making, [], this.#printed)
+    const { card, board } = this.#making
+    const machine = await this.machine.fork(card === 'here' ? cardAt(card, board.arm) : {})
+    return new Subject(machine, this.#making, [], this)
+  }
+
+  get #pc(): Pc {
+    return this.machine as unknown as Pc
+  }
+
+  /** Another machine goes on from here or later: it is moved while it runs. @param step - how far it runs for each piece sent */
+  async migrated(step: number, until: number, downtimeMs: number): Promise<Subject> {
+    if (this.#disks.length === 0) return this
+    const goOn = (): Promise<void> => this.runUntil(Math.min(until, this.now + step))
+    try {
+      const moved = await moveBy(this.#pc, downtimeMs, goOn, (snapshot) => this.#elsewhere(structuredClone(snapshot)))
+      this.machine.close()
+      return moved
+    } catch (error) {
+      if (this.exit === undefined) throw error
+      return this
+    }
+  }
+
+  /** Plugs a device into the root port, unless it has one. */
+  async plug(name: string): Promise<void> {
+    if (this.#pc.domain.devices.isOccupied(PORT)) return
+    await this.#pc.plug(PLUGGED[name]!(this.#disks.at(-1)!))
+    this.#plugged = name
+  }
+
+  /** Asks the guest for the device of the root port, or takes it. */
+  async unplug(force: boolean): Promise<void> {
+    if (!this.#pc.domain.devices.isOccupied(PORT)) return
+    const out = this.#pc.unplug(PORT, { force, deadlineMs: force ? TIMEOUT_MS : Infinity })
+    if (force) await out
+    // The guest may take for ever.
+    else out.catch(() => undefined)
+  }
+
+  /** A debugger's client writes, where no instruction waits for a device any more. */
+  async debugged(packets: readonly string[]): Promise<void> {
+    await this.machine.save()
+    await debugBy(this.machine, packets)
   }
 
   /** Does something, and goes back to before. @param back - gets the instant, and returns how to go there */
@@ -302,29 +361,54 @@ function textOf(data: unknown): string {
 const digest = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('hex')
 
 /** Why a machine is refused something; undefined: it is not. */
-export function refusedTo(verb: MachineVerb, making: Omit<Making, 'image' | 'pages'>): string | undefined {
+export function refusedTo(
+  verb: MachineVerb,
+  making: Omit<Making, 'image' | 'pages'>,
+  run: MachineRun = 'plain',
+): string | undefined {
   const { jit: _, ...options } = optionsOf(making, newDisks())
-  return refusalOf(verb, traitsOf({ ...options, ...(making.board.arm && { machine: 'virt' }) }))
+  return refusalOf(verb, traitsOf({ ...options, ...(making.board.arm && { machine: 'virt' }) }, run))
 }
 
 /** The options of a machine, but for what it starts. */
 function optionsOf(
-  { board, cpus, placement, jit, hostModels }: Omit<Making, 'image' | 'pages'>,
+  { board, cpus, placement, jit, hostModels, card, keep }: Omit<Making, 'image' | 'pages'>,
   disks: readonly Disk[],
+  plugged?: string,
 ) {
-  return {
+  return withPlugged(plugged, disks, {
     ...{ memoryBytes: 4 * MIB, codeCacheBytes: 2 * MIB, cpus, clock: 'deterministic' as const },
     ...board.options,
     ...everyDevice(board, disks, hostModels),
-    jit: jit && EAGER,
-    devicePlacement: placement === 'worker' ? startBoardWorker : placement,
-  }
+    ...cardAt(card, board.arm),
+    jit: jit && { ...EAGER, ...(keep && { keep }) },
+    devicePlacement: placement === 'worker' ? startBoardWorker : placement === 'controllers' ? 'inline' : placement,
+    ...(placement === 'controllers' && { controllerPlacement: startControllerWorker }),
+  })
+}
+
+/** The options of a machine that has a device that was plugged in. */
+function withPlugged<T extends object>(name: string | undefined, disks: readonly Disk[], options: T): T {
+  if (name === undefined) return options
+  const { virtio, drives, networkCards, sound, devices } = options as Partial<PcOptions>
+  const plugged = PLUGGED[name]!(disks.at(-1)!)
+  if ('device' in plugged) return { ...options, devices: [...(devices ?? []), behindPort(plugged.device, PORT)] }
+  if ('virtio' in plugged) return { ...options, virtio: [...(virtio ?? []), plugged.virtio] }
+  if ('drive' in plugged) return { ...options, drives: [...(drives ?? []), plugged.drive] }
+  if ('sound' in plugged) return { ...options, sound: [...(sound ?? []), plugged.sound] }
+  if ('usb' in plugged) return { ...options, usb: plugged.usb }
+  return { ...options, networkCards: [...(networkCards ?? []), plugged.networkCard] }
 }
 
 /** @param snapshot - that it goes on from; default: it is powered on */
-async function create(making: Making, disks: readonly Disk[], snapshot?: PcSnapshot): Promise<Composed> {
+async function create(
+  making: Making,
+  disks: readonly Disk[],
+  snapshot?: PcSnapshot,
+  plugged?: string,
+): Promise<Composed> {
   const options = {
-    ...optionsOf(making, disks),
+    ...optionsOf(making, disks, plugged),
     forks: { clones: 4, writtenBytes: 8 * MIB },
     ...(snapshot && { snapshot }),
   }

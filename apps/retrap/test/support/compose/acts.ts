@@ -1,0 +1,113 @@
+// Acts that a guest notices, beside its user's: devices come and go, a debugger writes, and the machine moves elsewhere.
+import { setImmediate as turn } from 'node:timers/promises'
+import { framePacket, GdbSession } from '@retrap/gdb'
+import { migrate, type Channel, receiveMigration } from '@retrap/migration'
+import type { PcPluggable, PcSnapshot } from '@retrap/machine'
+import { MemoryShare } from '@retrap/virtio/p9'
+import type { Rng } from '@retrap/tooling/soak'
+import { type Disk, silent } from './boards.ts'
+import { newCard } from './card.ts'
+
+/** The root port of a q35. */
+export const PORT = 'port'
+const port = PORT
+
+/** Devices that are plugged in, each made anew. */
+export const PLUGGED: Readonly<Record<string, (disk: Disk) => PcPluggable>> = {
+  'virtio-rng': () => ({ virtio: { kind: 'rng', port } }),
+  'virtio-net': () => ({ virtio: { kind: 'net', network: silent, port } }),
+  'virtio-console': () => ({ virtio: { kind: 'console', ports: [{ stream: { send() {} } }], port } }),
+  'virtio-keyboard': () => ({ virtio: { kind: 'keyboard', port } }),
+  'virtio-9p': () => ({ virtio: { kind: 'share', share: new MemoryShare(), tag: 'p', readOnly: true, port } }),
+  'virtio-blk': (medium) => ({ drive: { medium, interface: 'virtio', virtio: { port } } }),
+  NVMe: (medium) => ({ drive: { medium, interface: 'nvme', nvme: { port } } }),
+  e1000: () => ({ networkCard: { model: 'e1000', network: silent, port } }),
+  AC97: () => ({ sound: { model: 'ac97', port } }),
+  xHCI: () => ({ usb: { devices: [{ kind: 'keyboard' }, { kind: 'tablet' }], port } }),
+  adder: () => ({ device: newCard(), port }),
+}
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+const EDGES = ['00', '01', '7f', '80', 'ff'] as const
+
+/** Draws what a debugger's client writes: registers, and physical memory. */
+export function drawWrites(rng: Rng, arm: boolean, cpus: number): string[] {
+  const register = (): string => {
+    // The general registers, the program counter and the flags; a PC's segments, too.
+    const number = rng.below(arm ? 34 : 24)
+    const bytes = (arm ? number === 33 : number > 16) ? 4 : 8
+    const value = rng.chance() ? rng.pick(EDGES).repeat(bytes) : hex(rng.bytes(bytes))
+    return `P${number.toString(16)}=${value}`
+  }
+  const memory = (): string => {
+    const count = rng.between(1, 16)
+    const address =
+      (arm ? 0x4000_0000 : 0) + rng.pick([rng.below(0x400), 0xf_0000 + rng.below(0x1000), rng.below(1 << 22)])
+    return `M${address.toString(16)},${count.toString(16)}:${hex(rng.bytes(count))}`
+  }
+  const writes = Array.from({ length: rng.between(1, 4) }, () => (rng.chance() ? register() : memory()))
+  return [`Hg${(1 + rng.below(cpus)).toString(16)}`, 'Qqemu.PhyMemMode:1', ...writes]
+}
+
+/** A machine that a debugger can be attached to. */
+interface Debugged {
+  gdbTarget(options: { kill(): void }): Promise<ConstructorParameters<typeof GdbSession>[0]>
+}
+
+/** Attaches a client of gdb's protocol, which sends packets and goes. */
+export async function debugBy(machine: Debugged, packets: readonly string[]): Promise<void> {
+  const session = new GdbSession(await machine.gdbTarget({ kill() {} }), { write() {}, end() {} })
+  for (const packet of packets) {
+    session.receive(framePacket(packet))
+    // oxlint-disable-next-line no-await-in-loop -- a client waits for each reply
+    await turn()
+  }
+  session.closed()
+}
+
+/** Two ends of one connection. @param sent - is waited for before a piece of the first end's goes on */
+function connection(sent: () => Promise<void>): readonly [Channel, Channel] {
+  const [there, back] = [new TransformStream<Uint8Array>(), new TransformStream<Uint8Array>()]
+  const end = (out: typeof there, into: typeof there, before: () => Promise<void>): Channel => {
+    const [writer, reader] = [out.writable.getWriter(), into.readable.getReader()]
+    return {
+      async send(bytes) {
+        await before()
+        await writer.write(bytes)
+      },
+      receive: async () => (await reader.read()).value ?? null,
+      close: () => void Promise.allSettled([writer.close(), reader.cancel()]),
+    }
+  }
+  return [end(there, back, sent), end(back, there, async () => {})]
+}
+
+/** A machine that is moved. */
+type Moved = Parameters<typeof migrate>[1]
+
+/**
+ * Moves a machine as `retrap migrate` does.
+ *
+ * @param goOn - takes the machine a little on, whenever a piece of its memory is sent
+ * @param make - makes the machine at the destination
+ * @throws what `stop` and `save` of a machine that has ended throw
+ */
+export async function moveBy<T>(
+  machine: Pick<Moved, 'domain' | 'save'>,
+  downtimeMs: number,
+  goOn: () => Promise<void>,
+  make: (snapshot: PcSnapshot) => Promise<T>,
+): Promise<T> {
+  const [near, far] = connection(goOn)
+  const arriving = (async () => {
+    const arrived = await receiveMigration(far)
+    const machine = await make(arrived.snapshot as PcSnapshot)
+    await arrived.takeOver()
+    return machine
+  })()
+  arriving.catch(() => undefined)
+  // Nothing runs but within `goOn`.
+  const { domain } = machine
+  await migrate(near, { domain, save: () => machine.save(), stop: async () => {}, resume() {} }, { downtimeMs })
+  return arriving
+}

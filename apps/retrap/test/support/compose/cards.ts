@@ -1,0 +1,65 @@
+// The places of the card: in the machine, or elsewhere over each kind of connection.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  connectDeviceServer,
+  type DialOptions,
+  type ListenOptions,
+  serveDevices,
+  startDeviceProcess,
+  startDeviceWorker,
+} from '@retrap/device-host/node'
+import type { PcOptions, StartDeviceServer } from '@retrap/machine'
+import { authority, devices, machine } from '@retrap/tooling/certificates'
+import { newCard } from './card.ts'
+
+/** Options of every connection to it. */
+const FAR = {
+  name: 'adder',
+  modules: [new URL('./card.ts', import.meta.url).href],
+}
+const MOST_MACHINES = 1000
+
+/** Ends what serves cards. */
+export const closeCards = async (): Promise<void> => {
+  for (const close of closing.splice(0)) await close()
+}
+const closing: (() => unknown)[] = []
+
+/** Machines connect to one service, as to one on another host. */
+function connected(listen: () => ListenOptions, tls?: DialOptions['tls']): StartDeviceServer {
+  let service: ReturnType<typeof serveDevices> | undefined
+  return async (dispatch, platform, realTime) => {
+    if (service === undefined) {
+      service = serveDevices({ ...listen(), maxMachines: MOST_MACHINES }, (server) => server.attach(newCard()))
+      const begun = service
+      closing.push(async () => (await begun).close())
+    }
+    const found = await service
+    return connectDeviceServer(dispatch, platform, { ...FAR, realTime, address: found.address, ...(tls && { tls }) })
+  }
+}
+
+function socketPath(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'retrap-cards-'))
+  closing.push(() => rmSync(folder, { recursive: true, force: true }))
+  return join(folder, 'socket')
+}
+
+/** Where the card is. */
+export type CardPlace = 'none' | 'here' | 'Unix socket' | 'TLS' | 'Worker' | 'process'
+
+const SERVERS: Readonly<Record<Exclude<CardPlace, 'none' | 'here'>, StartDeviceServer>> = {
+  'Unix socket': connected(() => ({ address: { path: socketPath() } })),
+  TLS: connected(() => ({ address: { port: 0 }, tls: { ...devices, ca: authority } }), { ...machine, ca: authority }),
+  Worker: (dispatch, platform, realTime) => startDeviceWorker(dispatch, platform, { ...FAR, realTime }),
+  process: (dispatch, platform, realTime) => startDeviceProcess(dispatch, platform, { ...FAR, realTime }),
+}
+
+/** The options of a machine with a card. */
+export function cardAt(place: CardPlace, arm: boolean): Pick<PcOptions, 'devices' | 'deviceServers' | 'sharedMemory'> {
+  if (place === 'none') return {}
+  if (place === 'here') return { devices: [newCard()] }
+  return { deviceServers: [SERVERS[place]], ...(place === 'Worker' && !arm && { sharedMemory: true }) }
+}
