@@ -201,6 +201,8 @@ export class Oracle {
       machine.ram.set(this.#template)
       machine.codeHasChanged()
       machine.devices.reset()
+      // Where a program is lost, one of the two may have gone further.
+      machine.domain.interrupts.i8259.reset()
       machine.devices.store.set(this.#template)
       for (const page of program.stored) moveToStore(machine.view, page)
       arrange(machine, program)
