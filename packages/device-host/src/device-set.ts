@@ -1,9 +1,10 @@
 import { DeviceError, type DeviceModel, type PciFunctionState } from '@retrap/device'
-import { isPromise, PciTree } from '@retrap/device/host'
+import { describeThrown, isPromise, PciTree } from '@retrap/device/host'
 import { AttachedModel, type ModelSurroundings } from './attached-model.ts'
 import {
   type DeviceImpairment,
   type InvalidationNotice,
+  IoreqError,
   type IoRequest,
   type LocalModels,
   RegionTable,
@@ -99,7 +100,7 @@ export abstract class DeviceSet implements LocalModels {
    * Makes a model part of the machine.
    *
    * @throws DeviceError `ERR_INVALID` for what is no model, `ERR_EXISTS` if the name is taken or a range overlaps
-   *   another's; the model then claims nothing
+   *   another's, `ERR_DEVICE` if its `attach` throws anything else or returns a promise; the model then claims nothing
    */
   attach(model: DeviceModel): void {
     this.#attach(model, false)
@@ -148,13 +149,18 @@ export abstract class DeviceSet implements LocalModels {
     const attached = new AttachedModel(model, this.#surroundings)
     this.#attached.set(model.name, attached)
     try {
-      model.attach(attached.context())
+      const begun: unknown = model.attach(attached.context())
+      if (isPromise(begun)) {
+        Promise.resolve(begun).catch(() => {})
+        throw new DeviceError('ERR_DEVICE', `${model.name}: attach returned a promise: expected it to be done`)
+      }
       if (!this.functions.arrived(model.name, hot) && hot)
         throw new DeviceError('ERR_INVALID', `${model.name}: expected a PCI function in a slot below a port`)
     } catch (error) {
       this.#attached.delete(model.name)
       attached.undo()
-      throw error
+      if (error instanceof DeviceError || error instanceof IoreqError) throw error
+      throw new DeviceError('ERR_DEVICE', `${model.name}: attach failed: ${describeThrown(error)}`, { cause: error })
     }
   }
 

@@ -96,6 +96,28 @@ describe('what a model claims is checked', () => {
     expect(attach(claim)).toThrow(DeviceError)
   })
 
+  test.each([
+    [
+      'throws',
+      () => {
+        throw 'no luck'
+      },
+      'm: attach failed: no luck',
+    ],
+    [
+      'returns a promise',
+      () => Promise.reject(new Error('no luck')),
+      'm: attach returned a promise: expected it to be done',
+    ],
+  ])('a model whose attach %s is named', (_, claim, message) => {
+    const { host } = makeMachine()
+    const model = { name: 'm', attach: claim as () => void }
+    expect(() => host.attach(model)).toThrow(
+      expect.objectContaining({ name: 'DeviceError', code: 'ERR_DEVICE', message }),
+    )
+    expect(host.models()).toEqual([])
+  })
+
   test('what is no model is refused', () => {
     const { host } = makeMachine()
     for (const what of [null, {}, { name: 'x' }, { name: '', attach: () => {} }]) {

@@ -42,7 +42,7 @@ export interface DeviceDefinition extends DeviceHandlers {
   readonly ports?: DeviceRange | readonly DeviceRange[]
   /** Ranges of guest-physical addresses to claim. */
   readonly mmio?: DeviceRange | readonly DeviceRange[]
-  /** Opens lines, timers, memory and PCI functions; called once, after the ranges have been claimed. */
+  /** Opens lines, timers, memory and PCI functions; called once, after the ranges have been claimed. Must not be `async`. */
   attach?(context: DeviceContext): void
   /** See `DeviceModel.timeOffset`. */
   timeOffset?(seconds: number): void
@@ -99,7 +99,7 @@ export function defineDevice(definition: DeviceDefinition): DeviceModel {
       for (const range of list(definition.mmio)) {
         context.mapMmio(range.base, range.size, handlerOf(range, definition), range)
       }
-      definition.attach?.(context)
+      return definition.attach?.(context)
     },
     ...(definition.timeOffset && { timeOffset: (seconds: number) => definition.timeOffset!(seconds) }),
     ...(definition.invalidate && { invalidate: definition.invalidate.bind(definition) }),

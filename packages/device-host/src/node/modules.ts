@@ -2,6 +2,7 @@
 import * as nodeModule from 'node:module'
 import { isMainThread, Worker } from 'node:worker_threads'
 import type { DeviceModel } from '@retrap/device'
+import { describeThrown } from '@retrap/device/host'
 import type { DeviceServer } from '../index.ts'
 import { IoreqError } from '@retrap/ioreq'
 
@@ -46,7 +47,7 @@ export function provideDevicePackage(): void {
  *
  * @param urls - anything that `import` takes
  * @param deadlineMs - how long each may take; default 10 seconds
- * @throws IoreqError `ERR_NOT_FOUND` for a module without a model, `ERR_DEVICE` for one that does not come to its end
+ * @throws IoreqError `ERR_NOT_FOUND` for a module without a model, `ERR_DEVICE` for one that throws or does not come to its end
  */
 export async function importModels(
   urls: readonly string[],
@@ -75,8 +76,11 @@ async function within(deadlineMs: number, url: string): Promise<unknown> {
   })
   // A thread of its own has somebody who can end it.
   const unwatch = isMainThread ? interruptAfter(deadlineMs + INTERRUPT_MS) : undefined
+  const loaded = import(url).catch((cause: unknown) => {
+    throw new IoreqError('ERR_DEVICE', `${url} cannot be loaded: ${describeThrown(cause)}`, { cause })
+  })
   try {
-    return await Promise.race([import(url), late])
+    return await Promise.race([loaded, late])
   } finally {
     unwatch?.()
     clearTimeout(timer)
