@@ -8,7 +8,7 @@ export const ExitCode = {
   PowerOff: 0,
   /** With `retrap test`: a test has failed. */
   TestFailed: 1,
-  /** An option or its value is invalid. */
+  /** An option or its value is invalid, or a device module cannot be started. */
   Usage: 2,
   /** Something broke inside retrap. */
   InternalError: 70,
@@ -33,7 +33,7 @@ export const EXIT_CODES_HELP = `
 Exit codes:
   0     the guest powered off, or you left with Ctrl-A x
   1     a test failed (retrap test)
-  2     an option makes no sense
+  2     an option makes no sense, or a device module cannot be started
   70    internal error, or a device that failed (registers and instruction on stderr)
   74    a file or a download could not be used, or the output or an image not be written
   86    triple fault (registers and instruction on stderr)

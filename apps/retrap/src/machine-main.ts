@@ -5,10 +5,9 @@ import { formatIntel, decode } from '@retrap/x86-decoder'
 import { runCli, type CliHost } from './cli.ts'
 import { loadInterpreters } from './machine/interpreters.ts'
 import type { Machine, MachineOptions, PcMachineOptions } from './machine/machine-contract.ts'
-import type { EndingSignal } from './session/host.ts'
+import { onStuck } from './devices/stuck-watch.ts'
+import { ENDING_SIGNALS } from './session/host.ts'
 import { usage } from './options/values.ts'
-
-const ENDING_SIGNALS: readonly EndingSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
 /** A PC whose images are in its memory; what they were read into is given back now and not when a collector comes by. */
 export async function createMachine(options: MachineOptions): Promise<Machine> {
@@ -40,6 +39,7 @@ const host: CliHost = {
     process.on('uncaughtException', listener)
     return () => process.off('uncaughtException', listener)
   },
+  onStuck,
   abandon() {
     abandoned = true
   },

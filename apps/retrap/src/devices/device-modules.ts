@@ -8,6 +8,7 @@ import type { ArmBoardServerOptions } from '@retrap/machine/arm'
 import { CliError } from '../errors.ts'
 import { usage, type DeviceArgument } from '../options/values.ts'
 import { placeOf } from './pci-devices.ts'
+import { watchMainThread } from './stuck-watch.ts'
 
 /** Where the models of a `--device FILE` run. */
 const TRANSPORTS = ['inline', 'worker', 'process'] as const
@@ -57,6 +58,7 @@ export function runsInWorker({ name, properties }: DeviceArgument): boolean {
 const loads = new Map<string, number>()
 
 async function loadModels(url: string, leftMs: number): Promise<DeviceModel[]> {
+  watchMainThread()
   const before = loads.get(url) ?? 0
   loads.set(url, before + 1)
   return importModels([before === 0 ? url : `${url}?machine=${before}`], Math.min(leftMs + BEHIND_RUN_MS, MODULE_MS))

@@ -5,7 +5,8 @@ import type { CreateMachine } from '../machine/machine-contract.ts'
 export type Disassemble = (instruction: NonNullable<CrashDetail['instruction']>) => string
 
 /** Signals that end a session. */
-export type EndingSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP'
+export const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+export type EndingSignal = (typeof ENDING_SIGNALS)[number]
 
 /** The process around a session, as a value so that tests can stand in for it. */
 export interface SessionHost {
@@ -18,6 +19,8 @@ export interface SessionHost {
   onSignal(listener: (signal: EndingSignal) => void): () => void
   /** Calls back with what was thrown where nobody catches it; returns how to stop listening. */
   onUncaught(listener: (thrown: unknown) => void): () => void
+  /** Calls back amid what keeps this thread, for `ms` so far, from its event loop; returns how to stop listening. */
+  onStuck(listener: (ms: number, exit: (code: number) => void) => void): () => void
   /** Ends the process as soon as its exit code is known, although output waits for its reader, or a device model is late. */
   abandon(): void
 }

@@ -16,7 +16,7 @@ import { SessionMigration } from '../migration/session-migration.ts'
 import { OutputWatch } from './output-watch.ts'
 import { Chardevs } from '../serial/chardevs.ts'
 import { SerialWires } from '../serial/serial-wires.ts'
-import { exitCodeOf, linesOfEnd, type Ending } from './session-end.ts'
+import { exitCodeOf, linesOfEnd, timeoutLine, type Ending } from './session-end.ts'
 import type { SessionSettings } from './session-settings.ts'
 import { SessionRecording } from '../recording/session-recording.ts'
 import { GuestClock, SessionSnapshots } from '../snapshots/session-snapshots.ts'
@@ -210,6 +210,7 @@ class Session {
     this.#closing.push(
       this.#host.onSignal((signal) => void this.#signalled(signal)),
       this.#host.onUncaught((thrown) => this.#uncaught(thrown)),
+      this.#host.onStuck((ms, exit) => this.#stuck(ms, exit)),
     )
     await this.#wires.open(serial, stderr, failed)
     stdout.on('error', (error) => this.#unwritable(error))
@@ -237,6 +238,17 @@ class Session {
   #uncaught(thrown: unknown): void {
     const message = `nothing caught what was thrown, by a device module or by retrap: ${describeThrown(thrown, true)}`
     this.#end({ code: ExitCode.InternalError, message }, false)
+  }
+
+  /** A user's device model does not return: `--timeout` ends the process, without what follows a run. */
+  #stuck(ms: number, exit: (code: number) => void): void {
+    const { timeoutMs = Infinity } = this.#settings
+    const past = this.#stopwatch.wallSeconds() * 1000 - timeoutMs
+    // Acts after a run, such as a save, may take their time.
+    const isClosing = this.#machine !== undefined && this.#running === undefined
+    if (past < LATE_MS || (isClosing && ms < CLOSING_MS)) return
+    this.#host.stderr.write(timeoutLine(timeoutMs))
+    exit(ExitCode.Timeout)
   }
 
   /** Runs machines until one ends permanently. @param isOpen - what they stand on is there @returns the exit code */
@@ -482,5 +494,9 @@ class Session {
 
 /** How long output waits for its reader when the user has ended the run. */
 const LAST_CALL_MS = 150
+/** The run has so many milliseconds to notice `--timeout` by itself. */
+const LATE_MS = 500
+/** How long what follows a run may keep the thread from its event loop at a time. */
+const CLOSING_MS = 10_000
 /** Milliseconds in which a machine answers the power button; without an answer the button counts as ignored. */
 const BUTTON_MS = 2000

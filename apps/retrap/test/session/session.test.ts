@@ -336,6 +336,32 @@ describe('what nothing catches', () => {
   })
 })
 
+test('--timeout ends the process amid a model that does not return; what follows a run has 10 s', async () => {
+  const codes: (number | string)[] = []
+  const stuck = (ms: number): unknown => host.stuck?.(ms, (code) => codes.push(code))
+  const host = new FakeHost(async () => {
+    stuck(300)
+    const late = performance.now() + 2000
+    vi.spyOn(performance, 'now').mockReturnValue(late)
+    stuck(300)
+    return { reason: 'power-off' }
+  })
+  const made = host.createMachine
+  const createMachine = async (options: MachineOptions): Promise<Machine> => {
+    const machine = await made(options)
+    const close = (): void => {
+      codes.push('closes')
+      stuck(300)
+      stuck(11_000)
+    }
+    return { ...machine, close }
+  }
+  await runSession({ ...SETTINGS, timeoutMs: 1000 }, Object.assign(host, { createMachine }))
+  vi.restoreAllMocks()
+  const line = 'retrap: ended by --timeout after 1 s\n'
+  expect([codes, host.stderr.text, host.stuck]).toEqual([[124, 'closes', 124], line + line, undefined])
+})
+
 test('--timeout says that it ended the run', async () => {
   const host = new FakeHost(forEver)
   await runSession({ ...SETTINGS, timeoutMs: 20 }, host)

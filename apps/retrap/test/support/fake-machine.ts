@@ -75,6 +75,13 @@ export class FakeHost implements SessionHost {
     return () => (this.uncaught = undefined)
   }
 
+  stuck: Parameters<SessionHost['onStuck']>[0] | undefined
+
+  onStuck(listener: Parameters<SessionHost['onStuck']>[0]): () => void {
+    this.stuck = listener
+    return () => (this.stuck = undefined)
+  }
+
   abandon(): void {
     this.abandoned = true
   }

@@ -280,6 +280,7 @@ function hostOf(output: string[], errors: string[]): CliHost {
     stderr: collector(errors),
     onSignal: () => () => undefined,
     onUncaught: () => () => undefined,
+    onStuck: () => () => undefined,
     abandon: () => undefined,
   }
 }

@@ -106,6 +106,7 @@ export async function runHere(args: readonly string[], options: HereOptions): Pr
     },
     // Vitest reports it.
     onUncaught: () => () => {},
+    onStuck: () => () => {},
     abandon() {},
   }
   if (options.answers === undefined) stdin.end(options.input ?? '')

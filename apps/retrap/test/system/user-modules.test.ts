@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
 import { retrapCommand, runRetrap, SOURCE_START } from '../support/processes.ts'
 
 const DEADLINE_MS = 120_000
@@ -74,6 +75,76 @@ test(
   },
   DEADLINE_MS,
 )
+
+const mine = (members: string): string => `
+import { defineDevice } from '@retrap/device'
+const spin = () => { process.stderr.write('here'); for (;;); }
+const fail = () => { throw new Error('no luck') }
+export const mine = defineDevice({ name: 'mine', stateless: true, mmio: { base: 0xfed9_0000, size: 16 }, read: () => 0, ${members} })
+`
+/** Starts a machine with the module whose guest reads its device. */
+function startedWith(name: string, text: string, transport: string) {
+  const module = join(folder, `${name}-${transport}.mjs`)
+  writeFileSync(module, text)
+  return ['--device', `${module},transport=${transport}`]
+}
+/** Each of these starts several machines. */
+const drawn = sliceTests(6)
+const READS = 'memory FED90000\noff\n'
+
+describe('a module fails alike in this process, a Worker and another process: it', () => {
+  const attached = (why: string): RegExp =>
+    new RegExp(`^retrap: (the device models cannot be started: )?mine: ${why}\n$`)
+  drawn.each([
+    [
+      'throws at its top level',
+      "throw new Error('no luck')",
+      2,
+      /^retrap: .*-at-its-top-level-\w+\.mjs cannot be loaded: no luck\n$/,
+    ],
+    ['throws in attach', mine('attach: fail'), 2, attached('attach failed: no luck')],
+    ['rejects in attach', mine('async attach() { fail() }'), 2, attached('attach returned a promise: .*')],
+    [
+      'throws in read',
+      mine('read: fail'),
+      70,
+      /^retrap: internal error: device mine of server \S+ failed at mmio read .*: no luck\n$/,
+    ],
+  ])(
+    '%s',
+    async (what, text, code, line) => {
+      const ends = ['inline', 'worker', 'process'].map((transport) =>
+        runRetrap(startedWith(what.replaceAll(' ', '-'), text, transport), { input: READS, deadlineMs: DEADLINE_MS }),
+      )
+      for (const end of await Promise.all(ends))
+        expect(end).toMatchObject({ code, stderr: expect.stringMatching(line) as string })
+    },
+    DEADLINE_MS,
+  )
+})
+
+describe('a model in this process that never returns', () => {
+  drawn.each(['attach', 'read'])(
+    'from %s holds up neither --timeout nor SIGTERM',
+    async (what) => {
+      const args = startedWith(`spins-in-${what}`, mine(`${what}: spin`), 'inline')
+      const timed = runRetrap([...args, '--timeout', '0.5'], { input: READS, deadlineMs: DEADLINE_MS })
+      const killed = spawn(process.execPath, retrapCommand(args), { stdio: 'pipe' })
+      killed.stdin.end(READS)
+      // A signal of the first half second waits for the model to return.
+      killed.stderr.once('data', () => setTimeout(() => killed.kill('SIGTERM'), 1000))
+      const hung = setTimeout(() => killed.kill('SIGKILL'), DEADLINE_MS / 2)
+      const [code, signal] = (await once(killed, 'exit')) as [number | null, string | null]
+      clearTimeout(hung)
+      expect([code, signal]).toEqual([null, 'SIGTERM'])
+      expect(await timed).toMatchObject({
+        code: 124,
+        stderr: expect.stringMatching(/^(here)?retrap: ended by --timeout after 0.5 s\n$/) as string,
+      })
+    },
+    DEADLINE_MS,
+  )
+})
 
 describe('the line of run --help for editors', () => {
   const help = spawnSync(process.execPath, [...SOURCE_START, 'run', '--help'], {
