@@ -1,4 +1,5 @@
 // A case: a guest, what is done to it, and what must not be noticed.
+import { setImmediate as turn } from 'node:timers/promises'
 import type { MachineRun, MachineVerb } from '@retrap/machine'
 import type { Rng } from '@retrap/tooling/soak'
 import { MemoryKeeper } from '@retrap/tooling/kept-code'
@@ -135,6 +136,7 @@ function drawDisturbance(rng: Rng, at: number, making: Drawn): Disturbance {
   const times = rng.between(1, 2)
   const noise = rng.chance() ? drawInput(rng, at) : undefined
   const step = rng.pick([0, 100, 5000])
+  const turns = rng.below(40)
   const downtimeMs = rng.pick([Infinity, 0])
   const address = rng.pick(making.board.arm ? [0x4000_0000, 0x4008_0000] : [0xf_0000, 0x1_0000]) + rng.below(0x1000)
   const wander = (subject: Subject) => async (): Promise<void> => {
@@ -148,6 +150,20 @@ function drawDisturbance(rng: Rng, at: number, making: Drawn): Disturbance {
       name: 'save',
       disturb: async (subject) => {
         await subject.machine.save()
+        return [subject]
+      },
+    },
+    {
+      at,
+      verb: 'save',
+      name: `save while it runs, ${turns} turns on`,
+      disturb: async (subject, next) => {
+        const running = subject.runUntil(next)
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        for (let i = 0; i < turns; i++) await turn()
+        const [saved] = await Promise.allSettled([subject.machine.save(), running])
+        // Its guest may have ended it.
+        if (saved.status === 'rejected' && subject.exit === undefined) throw saved.reason
         return [subject]
       },
     },
