@@ -1,15 +1,20 @@
 /**
- * Guests that misuse the machine in every mode, with wrecked tables and every device of each board, through the command
- * line: no uncaught error, no exit code but those of a guest's end, no device that fails, no growth of memory, no run that
+ * Guests that misuse the machine in every mode, with wrecked tables and every device of each board, which also comes and goes
+ * while they run, through the command line: no uncaught error, no exit code but those of a guest's end, no device that fails, no growth of memory, no run that
  * outlives its `--timeout`.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import { CPU_MODELS } from '@retrap/x86-cpu'
+import { MachineError } from '@retrap/machine'
+import type { Machine } from '../../src/machine/machine-contract.ts'
+import { createMachine } from '../../src/machine-main.ts'
 import { ExitCode } from '../../src/exit-codes.ts'
 import { hostileArm } from '../support/hostile-arm.ts'
 import { hostileFirmware } from '../support/hostile-firmware.ts'
+import { PLUGGED } from '../support/compose/acts.ts'
+import { Disk } from '../support/compose/boards.ts'
 import { BOARDS, type HostileMachine, hostileMachine } from '../support/hostile-machines.ts'
 import { HostileRuns, type HostileRun } from '../support/hostile-runs.ts'
 
@@ -23,6 +28,8 @@ const TIMEOUT = '25'
 /** The smallest case has room for all of it. */
 const LISTING_CHARACTERS = 6000
 const MEDIUM_BYTES = 1 << 20
+/** Devices are plugged in within this time. */
+const MOST_PLUG_MS = 100
 /** What a guest can do with options that are right: it is never a mistake of the user's, nor an error of ours. */
 const FAULTS_OF_OTHERS: ReadonlySet<number> = new Set([ExitCode.Usage, ExitCode.Input, ExitCode.GuestPanic])
 const DEVICE_FAILED = /^retrap: device .* failed at .*$/m
@@ -54,6 +61,39 @@ function wrongEnd({ code, errors, violation }: HostileRun): string | undefined {
   return DEVICE_FAILED.exec(errors)?.[0]
 }
 
+/** Plugs devices into the root ports of a machine that runs, and takes them out. @returns makes the machine, and what was wrong */
+function hotPlug(rng: Rng, { devices }: HostileMachine) {
+  const ports = devices
+    .filter(({ name }) => name.endsWith('root port'))
+    .map(({ place: [slot] }) => `p${slot.toString(16)}`)
+  const changes = ports.flatMap((port) =>
+    Array.from({ length: rng.below(6) }, () => ({
+      port,
+      afterMs: rng.below(MOST_PLUG_MS),
+      what: rng.pick([...Object.keys(PLUGGED), 'unplug', 'take out', 'take out']),
+    })),
+  )
+  rng.note('hot plug', changes.map(({ afterMs, port, what }) => `${afterMs} ms: ${what} ${port}`).join(', '))
+  let wrong: string | undefined
+  const change = async (machine: Machine, { port, what }: (typeof changes)[number]): Promise<void> => {
+    try {
+      if (what in PLUGGED) await machine.plug?.(PLUGGED[what]!(port, new Disk()))
+      else await machine.unplug?.(port, { force: what === 'take out', deadlineMs: MOST_PLUG_MS })
+      if (machine.plug !== undefined) seen.set(what, (seen.get(what) ?? 0) + 1)
+    } catch (error) {
+      if (!(error instanceof MachineError)) wrong ??= `${what} ${port}: ${String((error as Error).stack)}`
+    }
+  }
+  return {
+    wrong: () => wrong,
+    create: async (asked: Parameters<typeof createMachine>[0]): Promise<Machine> => {
+      const machine = await createMachine(asked)
+      for (const each of changes) setTimeout(() => void change(machine, each), each.afterMs)
+      return machine
+    },
+  }
+}
+
 /** See the file's comment. */
 export const soak: Soak = {
   name: 'hostile-guests',
@@ -74,7 +114,8 @@ export const soak: Soak = {
     rng.note('machine', machine.args.join(' '))
     for (const { name } of [machine.board, ...machine.devices]) seen.set(name, (seen.get(name) ?? 0) + 1)
     const args = ['run', ...guest(rng, machine, runs), ...machine.args, '--timeout', TIMEOUT]
-    return wrongEnd(await runs.run(args, seconds, { guestSeconds }))
+    const { create, wrong } = hotPlug(rng, machine)
+    return wrongEnd(await runs.run(args, seconds, { guestSeconds, createMachine: create })) ?? wrong()
   },
   async teardown() {
     await runs?.close()

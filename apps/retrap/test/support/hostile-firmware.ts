@@ -364,7 +364,7 @@ function emitAccess(asm: Assembler, access: Access, ecam?: number): void {
       return port(access.address)
     case 'configuration':
       if (ecam !== undefined) return memory(ecam + access.address)
-      // Mechanism #1: bus 0, device and function in bits 15:8.
+      // Mechanism #1: bus, device and function from bit 8 on.
       asm.mov(eax, 0x8000_0000 | ((access.address >>> 12) << 8) | (access.address & 0xfc) | 0)
       asm.mov(dx, 0xcf8).out(dx, eax)
       return port(0xcfc + (access.address & 3))

@@ -2,10 +2,15 @@
 import type { Rng } from '@retrap/tooling/soak'
 import { CPU_MODELS } from '@retrap/x86-cpu'
 
-/** Where a register is: at a base address register, or at a port of its own. */
-export type Base = 0 | 1 | 2 | 4 | 5 | 'port'
-/** What is written: a number, an address in the guest's RAM, or anything. */
-export type Content = number | 'ram' | 'any'
+/** A base address register. */
+export type Bar = 0 | 1 | 2 | 4 | 5
+/**
+ * Where a register is: at a base address register, at a port of its own, in configuration space. Of what is behind a root port:
+ * in that one's configuration space, or in memory at `WINDOW_BEHIND`.
+ */
+export type Base = Bar | 'port' | 'configuration' | 'behind' | 'window'
+/** What is written: a number, an address in the guest's RAM, the upper half of an address, or anything. */
+export type Content = number | 'ram' | 'high' | 'any'
 /** A write to a register: base, offset, bytes, content. */
 export type Write = readonly [base: Base, offset: number, bytes: 1 | 2 | 4, content: Content]
 type BarKind = 'io' | 'memory' | 'memory64'
@@ -29,7 +34,7 @@ interface Device {
   readonly only?: 'pc' | 'q35' | 'virt' | 'PC'
   /** Device number and function where the board gives it its place. */
   readonly at?: readonly [device: number, function_: number]
-  readonly bars?: Readonly<Partial<Record<Exclude<Base, 'port'>, BarKind>>>
+  readonly bars?: Readonly<Partial<Record<Bar, BarKind>>>
   /** What a driver does first, in its order; contents are the guest's. */
   readonly setUp: readonly Write[]
   /** What has the device go to work. */
@@ -67,7 +72,10 @@ const VIRTIO: Pick<Device, 'bars' | 'setUp' | 'work'> = {
     ...[0, 1].flatMap((queue): Write[] => [
       [4, 0x16, 2, queue],
       [4, 0x18, 2, 16],
-      ...[0x20, 0x28, 0x30].map((at): Write => [4, at, 4, 'ram']),
+      ...[0x20, 0x28, 0x30].flatMap((at): Write[] => [
+        [4, at, 4, 'ram'],
+        [4, at + 4, 4, 'high'],
+      ]),
       [4, 0x1c, 2, 1],
     ]),
     [4, 0x14, 1, 15],
@@ -111,9 +119,9 @@ const sata = (only: 'q35' | 'virt', at: readonly [number, number]): Device => ({
     [5, 4, 4, 0x8000_0002],
     ...[0x100, 0x200].flatMap((port): Write[] => [
       [5, port, 4, 'ram'],
-      [5, port + 4, 4, 0],
+      [5, port + 4, 4, 'high'],
       [5, port + 8, 4, 'ram'],
-      [5, port + 12, 4, 0],
+      [5, port + 12, 4, 'high'],
       [5, port + 0x14, 4, 0xffff_ffff],
       [5, port + 0x18, 4, 0x11],
     ]),
@@ -125,6 +133,52 @@ const sata = (only: 'q35' | 'virt', at: readonly [number, number]): Device => ({
     [5, port + 0x2c, 4, 'any'],
   ]),
 })
+
+/** NVMe 1.4, 3.1: the admin queues, then doorbells. */
+const NVME: Device = {
+  name: 'NVMe',
+  args: '--drive if=none,id=dSLOT,file=FILE,snapshot=on --device nvme,drive=dSLOT,addr=SLOT',
+  bars: { 0: 'memory64' },
+  setUp: [
+    [0, 0x24, 4, 0x000f_000f],
+    [0, 0x28, 4, 'ram'],
+    [0, 0x2c, 4, 'high'],
+    [0, 0x30, 4, 'ram'],
+    [0, 0x34, 4, 'high'],
+    [0, 0x14, 4, 0x0046_0001],
+  ],
+  work: [...[0, 4, 8, 12].map((at): Write => [0, 0x1000 + at, 4, 3]), [0, 0x1000, 4, 'any'], [0, 0x14, 4, 'any']],
+}
+
+/** Memory of what is behind a root port: 1 MiB. */
+export const WINDOW_BEHIND = 0xe800_0000
+const SLOT_CONTROL = 0x68
+const behind = (writes: readonly Write[], bar: Bar): Write[] =>
+  writes.filter(([base]) => base === bar).map(([, ...rest]): Write => ['window', ...rest])
+/** PCI-to-PCI Bridge Architecture 1.2, 3.2.5, and PCI Express 3.0, 7.8.10: bus 1, its memory, and power for the slot. */
+const ROOT_PORT: Device = {
+  name: 'root port',
+  only: 'q35',
+  args: '--device pcie-root-port,id=pSLOT,addr=SLOT',
+  setUp: [
+    ['configuration', 0x18, 4, 0x0001_0100],
+    ['configuration', 0x20, 4, WINDOW_BEHIND | (WINDOW_BEHIND >>> 16)],
+    ['configuration', 4, 2, 7],
+    ['configuration', SLOT_CONTROL, 2, 0x01f1],
+    ...[0x10, 0x20].flatMap((bar): Write[] => [
+      ['behind', bar, 4, WINDOW_BEHIND],
+      ['behind', bar + 4, 4, 'high'],
+    ]),
+    ['behind', 4, 2, 7],
+  ],
+  work: [
+    ...[0x01f1, 0x07f1, 'any'].map((content): Write => ['configuration', SLOT_CONTROL, 2, content as Content]),
+    ['configuration', SLOT_CONTROL + 2, 2, 0xffff],
+    ['behind', 4, 2, 'any'],
+    ...behind([...VIRTIO.setUp, ...VIRTIO.work], 4),
+    ...behind([...NVME.setUp, ...NVME.work], 0),
+  ],
+}
 
 /** Devices, with offsets of their registers from their specifications and the manuals of the chips that they are. */
 export const DEVICES: readonly Device[] = [
@@ -162,20 +216,7 @@ export const DEVICES: readonly Device[] = [
   },
   sata('q35', [31, 2]),
   sata('virt', [31, 0]),
-  {
-    name: 'NVMe',
-    args: '--drive if=none,id=dSLOT,file=FILE,snapshot=on --device nvme,drive=dSLOT,addr=SLOT',
-    bars: { 0: 'memory64' },
-    setUp: [
-      [0, 0x24, 4, 0x000f_000f],
-      [0, 0x28, 4, 'ram'],
-      [0, 0x2c, 4, 0],
-      [0, 0x30, 4, 'ram'],
-      [0, 0x34, 4, 0],
-      [0, 0x14, 4, 0x0046_0001],
-    ],
-    work: [...[0, 4, 8, 12].map((at): Write => [0, 0x1000 + at, 4, 3]), [0, 0x1000, 4, 'any'], [0, 0x14, 4, 'any']],
-  },
+  NVME,
   {
     name: 'xHCI',
     args: '--device qemu-xhci,addr=SLOT --device usb-kbd --device usb-mouse --device usb-tablet --drive if=none,id=dSLOT,file=FILE,snapshot=on --device usb-storage,drive=dSLOT',
@@ -183,11 +224,15 @@ export const DEVICES: readonly Device[] = [
     // Operational registers at 40H, runtime registers at 1000H and doorbells at 2000H, as in QEMU's.
     setUp: [
       [0, 0x58, 4, 'ram'],
+      [0, 0x5c, 4, 'high'],
       [0, 0x70, 4, 'ram'],
+      [0, 0x74, 4, 'high'],
       [0, 0x78, 4, 64],
       [0, 0x1028, 4, 1],
       [0, 0x1030, 4, 'ram'],
+      [0, 0x1034, 4, 'high'],
       [0, 0x1038, 4, 'ram'],
+      [0, 0x103c, 4, 'high'],
       [0, 0x40, 4, 5],
     ],
     work: [
@@ -204,10 +249,12 @@ export const DEVICES: readonly Device[] = [
     bars: { 0: 'memory', 1: 'io' },
     setUp: [
       [0, 0x2800, 4, 'ram'],
+      [0, 0x2804, 4, 'high'],
       [0, 0x2808, 4, 0x100],
       [0, 0x2818, 4, 15],
       [0, 0x100, 4, 0x0000_801e],
       [0, 0x3800, 4, 'ram'],
+      [0, 0x3804, 4, 'high'],
       [0, 0x3808, 4, 0x100],
       [0, 0x400, 4, 0x0004_010a],
     ],
@@ -309,13 +356,8 @@ export const DEVICES: readonly Device[] = [
       [1, 0, 1, 'any'],
     ],
   },
-  {
-    name: 'root port',
-    only: 'q35',
-    args: '--device pcie-root-port,id=pSLOT,addr=SLOT --device virtio-rng-pci,bus=pSLOT',
-    setUp: [],
-    work: [],
-  },
+  { ...ROOT_PORT, args: `${ROOT_PORT.args} --device virtio-rng-pci,bus=pSLOT` },
+  { ...ROOT_PORT, name: 'empty root port' },
   { name: 'isa-debug-exit', only: 'PC', args: '--device isa-debug-exit', setUp: [], work: [['port', 0x501, 1, 'any']] },
 ]
 

@@ -10,21 +10,20 @@ import { newCard } from './card.ts'
 
 /** The root port of a q35. */
 export const PORT = 'port'
-const port = PORT
 
 /** Devices that are plugged in, each made anew. */
-export const PLUGGED: Readonly<Record<string, (disk: Disk) => PcPluggable>> = {
-  'virtio-rng': () => ({ virtio: { kind: 'rng', port } }),
-  'virtio-net': () => ({ virtio: { kind: 'net', network: silent, port } }),
-  'virtio-console': () => ({ virtio: { kind: 'console', ports: [{ stream: { send() {} } }], port } }),
-  'virtio-keyboard': () => ({ virtio: { kind: 'keyboard', port } }),
-  'virtio-9p': () => ({ virtio: { kind: 'share', share: new MemoryShare(), tag: 'p', readOnly: true, port } }),
-  'virtio-blk': (medium) => ({ drive: { medium, interface: 'virtio', virtio: { port } } }),
-  NVMe: (medium) => ({ drive: { medium, interface: 'nvme', nvme: { port } } }),
-  e1000: () => ({ networkCard: { model: 'e1000', network: silent, port } }),
-  AC97: () => ({ sound: { model: 'ac97', port } }),
-  xHCI: () => ({ usb: { devices: [{ kind: 'keyboard' }, { kind: 'tablet' }], port } }),
-  adder: () => ({ device: newCard(), port }),
+export const PLUGGED: Readonly<Record<string, (port: string, disk: Disk) => PcPluggable>> = {
+  'virtio-rng': (port) => ({ virtio: { kind: 'rng', port } }),
+  'virtio-net': (port) => ({ virtio: { kind: 'net', network: silent, port } }),
+  'virtio-console': (port) => ({ virtio: { kind: 'console', ports: [{ stream: { send() {} } }], port } }),
+  'virtio-keyboard': (port) => ({ virtio: { kind: 'keyboard', port } }),
+  'virtio-9p': (port) => ({ virtio: { kind: 'share', share: new MemoryShare(), tag: 'p', readOnly: true, port } }),
+  'virtio-blk': (port, medium) => ({ drive: { medium, interface: 'virtio', virtio: { port } } }),
+  NVMe: (port, medium) => ({ drive: { medium, interface: 'nvme', nvme: { port } } }),
+  e1000: (port) => ({ networkCard: { model: 'e1000', network: silent, port } }),
+  AC97: (port) => ({ sound: { model: 'ac97', port } }),
+  xHCI: (port) => ({ usb: { devices: [{ kind: 'keyboard' }, { kind: 'tablet' }], port } }),
+  adder: (port) => ({ device: newCard(), port }),
 }
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')

@@ -168,6 +168,7 @@ export function guestView(board: Board, functions: Functions): HostileMachine {
 }
 
 const OTHER_NAMES: Readonly<Record<string, string>> = {
+  'pcie-root-port-port': 'empty root port',
   xhci: 'xHCI',
   nvme: 'NVMe',
   ac97: 'AC97',

@@ -160,7 +160,7 @@ export class Subject {
   /** Plugs a device into the root port, unless it has one. */
   async plug(name: string): Promise<void> {
     if (this.#pc.domain.devices.isOccupied(PORT)) return
-    await this.#pc.plug(PLUGGED[name]!(this.#disks.at(-1)!))
+    await this.#pc.plug(PLUGGED[name]!(PORT, this.#disks.at(-1)!))
     this.#plugged = name
   }
 
@@ -391,7 +391,7 @@ function optionsOf(
 function withPlugged<T extends object>(name: string | undefined, disks: readonly Disk[], options: T): T {
   if (name === undefined) return options
   const { virtio, drives, networkCards, sound, devices } = options as Partial<PcOptions>
-  const plugged = PLUGGED[name]!(disks.at(-1)!)
+  const plugged = PLUGGED[name]!(PORT, disks.at(-1)!)
   if ('device' in plugged) return { ...options, devices: [...(devices ?? []), behindPort(plugged.device, PORT)] }
   if ('virtio' in plugged) return { ...options, virtio: [...(virtio ?? []), plugged.virtio] }
   if ('drive' in plugged) return { ...options, drives: [...(drives ?? []), plugged.drive] }
