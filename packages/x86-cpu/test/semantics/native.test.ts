@@ -82,6 +82,7 @@ describe.skipIf(typeof found === 'string')(`a host that lacks something is compa
 test('forms whose feature a host lacks are left out, by the name of their family', () => {
   const modern: NativeCpu = {
     vendor: '',
+    trapsBusLocks: false,
     modes: [64, 32, 16],
     has: () => true,
     runs: () => true,

@@ -58,6 +58,8 @@ export interface NativeCpu {
   readonly vendor: string
   /** Modes in which the host runs code. */
   readonly modes: readonly Mode[]
+  /** Whether a LOCK across a cache line may take seconds, as where the host of a virtual machine traps bus locks. */
+  readonly trapsBusLocks: boolean
   /** Whether it has a CPUID feature, as x86-decoder names them. */
   has(feature: string): boolean
   /** Whether it can run a form, in one mode at least. */
@@ -85,6 +87,7 @@ export function nativeCpu(without: readonly HostPart[] = []): NativeCpu | string
   return {
     vendor: cpu.vendor,
     modes,
+    trapsBusLocks: cpu.has('BUS_LOCK_DETECT'),
     has,
     runs: (form) => has(form.feature) && modesOf(form).some((mode) => modes.includes(mode)),
     run: (batch) => execute(batch, BATCH_MS),
