@@ -49,7 +49,9 @@ const CARDS: readonly CardPlace[] = [
   ...Array.from({ length: 10 }, () => 'here' as const),
   ...(['Unix socket', 'Unix socket', 'TLS', 'Worker', 'process'] as const),
 ]
-const ENDS = [20_000, 200_000, 1_000_000, 4_000_000] as const
+/** Most last for some turns only: the later ones of a guest in a loop are like those before. */
+const ENDS = [20_000, 20_000, 200_000, 200_000, 200_000, 1_000_000] as const
+const LATE_END = 4_000_000
 /** A Worker takes its time to start. */
 const PLACES = [
   ...(['inline', 'inline', 'inline', 'inline', 'inline', 'deferred', 'deferred', 'deferred'] as const),
@@ -78,6 +80,7 @@ async function viewOf(board: Board): Promise<ReturnType<typeof guestView>> {
     card: 'here',
     keep: undefined,
     pages: false,
+    forks: false,
   })
   const view = guestView(board, machine.domain.devices.functions)
   machine.close()
@@ -85,7 +88,7 @@ async function viewOf(board: Board): Promise<ReturnType<typeof guestView>> {
   return view
 }
 
-type Drawn = Omit<Making, 'image' | 'pages'>
+type Drawn = Omit<Making, 'image' | 'pages' | 'forks'>
 
 /** An act of the machine's owner. */
 function drawAct(rng: Rng, at: number, making: Drawn, run: MachineRun): Act {
@@ -258,7 +261,7 @@ export async function drawCase(rng: Rng, board: Board, run: 'plain' | 'recorded'
   const machine = [wanted, inline].find(mayBe) ?? plain
   const guest = board.arm ? { ...hostileArm(rng, view), mode: '' } : hostileFirmware(rng, view)
   const pages = PAGED.has(guest.mode)
-  const endNs = rng.pick(ENDS) + rng.below(1000)
+  const endNs = (rng.chance(1, 20) ? LATE_END : rng.pick(ENDS)) + rng.below(1000)
   const instants = (count: number): number[] =>
     Array.from({ length: count }, () => rng.below(endNs)).sort((a, b) => a - b)
   const acts = instants(rng.below(4)).map((at) => drawAct(rng, at, machine, run))
@@ -271,7 +274,7 @@ export async function drawCase(rng: Rng, board: Board, run: 'plain' | 'recorded'
   rng.note('disturbances', disturbances.map(({ at, name }) => `${at}: ${name}`).join('; '))
   rng.note('listing', () => guest.listing().slice(0, 4000))
   return {
-    making: { ...machine, image: guest.image, pages },
+    making: { ...machine, image: guest.image, pages, forks: disturbances.some(({ verb }) => verb === 'fork') },
     acts,
     disturbances,
     endNs,
