@@ -409,7 +409,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
    * Nothing where there was none, or the guest has set the clock since.
    */
   hideAbsence(): void {
-    if (this.#absence === 0 || this.#hiddenUntil !== null || !this.#running()) return
+    if (this.#reference === null || this.#hiddenUntil !== null || !this.#running()) return
     this.#advance()
     this.#baseSeconds -= this.#absence
     this.#seenSeconds -= this.#absence

@@ -16,7 +16,8 @@ export interface DomainClock extends Clock {
   /**
    * The machine has stood still, for want of its pages or of a processor of the host: that time is not the guest's.
    *
-   * @param ns - how much of the time until now; not more than has passed since the guest last saw the time
+   * @param ns - how much of the time until now; not more than has passed since the guest last saw the time. Below 0: so much
+   *   more has passed for the guest
    */
   hold(ns: number): void
   /** Returns the time by name. */

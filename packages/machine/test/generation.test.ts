@@ -1,6 +1,13 @@
 /** The identifier of a machine's generation: of clones, and of machines that go back. */
 import { afterEach, expect, test } from 'vitest'
-import { createPc, type Pc, type PcForkOptions, type PcGeneration, type PcOptions } from '../src/index.ts'
+import {
+  createPc,
+  type Pc,
+  type PcForkOptions,
+  type PcGeneration,
+  type PcOptions,
+  type PcSnapshotState,
+} from '../src/index.ts'
 import { multibootKernel } from './support/kernels.ts'
 
 const MIB = 1 << 20
@@ -95,3 +102,35 @@ test('it stays the same where that is asked for, and there is none without the o
   expect(idOf(await made(undefined))).toBe('none')
   await expect(made({ after: 'other' as never }).then(() => 'made')).rejects.toMatchObject({ code: 'ERR_OPTION' })
 })
+
+test('a machine that is restored an hour later goes on by pauses of 18 seconds, and its clock has the whole hour', async () => {
+  const pc = await made(undefined)
+  const { state, pages } = await pc.save()
+  const from = pc.domain.clock.now()
+  const older = structuredClone(state)
+  clockOf(older).wallSeconds -= 3600
+  const restored = async (generation?: PcGeneration): Promise<Pc> =>
+    made(generation, { kernel: undefined, snapshot: { state: older, pages } })
+  const ahead = (machine: Pc): number => (machine.domain.clock.now() - from) / 1e9
+  const later = await restored()
+  expect(ahead(later)).toBeGreaterThan(17)
+  expect(ahead(later)).toBeLessThan(36)
+  while (ahead(later) < 71) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await later.run({ signal: AbortSignal.timeout(100) })
+  }
+  expect(ahead(later)).toBeLessThan(90)
+  const { baseSeconds, base } = clockOf((await later.save()).state)
+  const shown = baseSeconds + (later.domain.clock.now() - base.lo - base.hi * 2 ** 32) / 1e9
+  // It takes in the whole hour, and nothing twice.
+  expect(Math.abs(shown - Date.now() / 1000 - 3600)).toBeLessThan(3)
+})
+
+interface ClockState {
+  wallSeconds: number
+  readonly baseSeconds: number
+  readonly base: { readonly lo: number; readonly hi: number }
+}
+
+const clockOf = ({ domain }: PcSnapshotState): ClockState =>
+  (domain.devices.local.devices as unknown as { readonly mc146818: ClockState }).mc146818

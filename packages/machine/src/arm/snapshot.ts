@@ -17,6 +17,7 @@ import {
 import type { PcDrive } from '../devices/drives.ts'
 import { type InputSwitches, restoreInputs, saveInputs, type UsedInputs } from '../input/input-switch.ts'
 import { hostClock, type RandomSource } from '../life/host.ts'
+import { catchUp } from '../snapshot/catch-up.ts'
 import { type MachineLife, type PcRestoreOptions, type PcSaveOptions, SAVE_DEADLINE_MS } from '../life/machine-life.ts'
 import type { CheckpointOptions, Checkpoints, MachineCheckpoint, OwnState } from '../snapshot/checkpoint.ts'
 import {
@@ -123,8 +124,10 @@ export class ArmSnapshots {
   }
 
   /** Restores a machine that has just been made. One for which this fails is of no more use. @throws as `restore` */
-  async begin(snapshot: ArmSnapshotSource): Promise<void> {
-    this.#restoring = await putBackArm(this.#parts(), snapshot)
+  async begin({ state, pages }: ArmSnapshotSource): Promise<void> {
+    const [parts, later] = [this.#parts(), catchUp(state)]
+    this.#restoring = await putBackArm(parts, { state: later.state, pages })
+    later.begin(parts)
   }
 
   /** Restores a machine that has just been made in the memory of one that was forked. */

@@ -41,7 +41,8 @@ export interface PcOptions {
   readonly commandLine?: string | undefined
   /**
    * Goes on where a machine with the same options was saved by `pc.save`, whose kernel is not needed then; default: the
-   * machine is powered on.
+   * machine is powered on. On the host's clock up to 72 seconds of what has passed since then pass for the guest too, in pauses of
+   * 18 seconds, so that Linux seeds its random numbers anew; not where `generation` has `after: 'same'`.
    */
   readonly snapshot?: PcSnapshot | PcSnapshotSource | undefined
   /**

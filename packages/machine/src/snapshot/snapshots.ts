@@ -12,6 +12,7 @@ import {
   type DomainRestoring,
   type X86DomainState,
 } from '@retrap/hvm'
+import { catchUp } from './catch-up.ts'
 import type { CheckpointOptions, Checkpoints, MachineCheckpoint } from './checkpoint.ts'
 import { isAtRest, CANNOT_BE_SAVED, copiedPages, finishRestoring, OneByOne, refuse } from './snapshot-rules.ts'
 import { hostClock } from '../life/host.ts'
@@ -54,9 +55,12 @@ export class Snapshots {
   }
 
   /** Restores a PC that has just been made. See `restorePc`. */
-  async begin(snapshot: PcSnapshotSource): Promise<void> {
-    this.#restoring = await restorePc(this.#host.parts, snapshot)
-    this.#host.goesOn()
+  async begin({ state, pages }: PcSnapshotSource): Promise<void> {
+    const { parts, goesOn } = this.#host
+    const later = parts.options.generation?.after === 'same' ? undefined : catchUp(state)
+    this.#restoring = await restorePc(parts, { state: later?.state ?? state, pages })
+    goesOn()
+    later?.begin(parts)
   }
 
   /** Restores a PC that has just been made in the memory of one that was forked. */

@@ -1,0 +1,55 @@
+import type { X86Domain } from '@retrap/hvm'
+import { wallSeconds } from '../life/host.ts'
+
+/** The longest pause that Linux does not report, in seconds: its watchdogs wait for 20 and more (kernel/watchdog.c). */
+const PAUSE_SECONDS = 18
+/** Linux seeds its random numbers anew after a minute, or earlier soon after its boot (drivers/char/random.c, `crng_reseed_interval`). */
+const MOST_SECONDS = 4 * PAUSE_SECONDS
+/** The guest does what was due between two pauses. */
+const BETWEEN_NS = 200e6
+
+/** The real-time clocks of the boards, by name, as far as they are looked at here. */
+type GivenClocks = Partial<Record<'mc146818' | 'pl031', { readonly wallSeconds?: unknown }>>
+
+/** The part of a snapshot's state that is looked at here, before it is checked: it may come from anywhere. */
+interface GivenState {
+  readonly domain: { readonly devices: { readonly local: { readonly devices: object } } }
+}
+
+/**
+ * Has a machine that follows the host's clock go on later than it was saved: part of the time that has passed since then passes for
+ * the guest, too, as in pauses of the host. Its generator of random numbers is seeded anew in them, so that machines that go on from one
+ * snapshot have numbers of their own, though their guest knows of no VM Generation ID.
+ *
+ * @returns the snapshot's state, as that of a machine that was saved later, and what has the guest's time go on
+ */
+export function catchUp<State extends GivenState>(
+  state: State,
+): {
+  readonly state: State
+  readonly begin: (parts: { readonly domain: Pick<X86Domain, 'clock' | 'timers'> }) => void
+} {
+  const clocks: GivenClocks = (state as GivenState | undefined)?.domain?.devices?.local?.devices ?? {}
+  const name = clocks.mc146818 === undefined ? 'pl031' : 'mc146818'
+  const savedAt = clocks[name]?.wallSeconds
+  const passed = typeof savedAt === 'number' ? wallSeconds() - savedAt : 0
+  if (!(passed > 0)) return { state, begin: () => {} }
+  let left = Math.min(passed, MOST_SECONDS)
+  // The real-time clock takes in all that has passed, and would count this part twice.
+  const devices = { ...clocks, [name]: { ...clocks[name], wallSeconds: (savedAt as number) + left } }
+  const { domain } = state
+  const { local } = domain.devices
+  return {
+    state: { ...state, domain: { ...domain, devices: { ...domain.devices, local: { ...local, devices } } } },
+    begin: ({ domain: { clock, timers } }) => {
+      const pass = (): void => {
+        const seconds = Math.min(left, PAUSE_SECONDS)
+        left -= seconds
+        clock.hold(-seconds * 1e9)
+        if (left > 0) timer.armAfter(BETWEEN_NS)
+      }
+      const timer = timers.create(pass)
+      pass()
+    },
+  }
+}
