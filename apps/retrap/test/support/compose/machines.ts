@@ -317,6 +317,8 @@ export async function replayed(
     const stop = new AbortController()
     domain.timers.create(() => stop.abort()).armAfter(Math.max(0, ns - domain.clock.now()))
     const exit = await straight.run({ signal: stop.signal, timeoutMs: TIMEOUT_MS })
+    // A stop comes before or after the answer that an instruction waits for at that instant.
+    if (exit.reason === 'stopped' && straight.instructions !== instructions) await straight.goto(instructions)
     // A guest that waits executes nothing more: a replay ends with the last instruction, and time may not have gone on.
     const first = exit.reason === 'end-of-recording' && straight.instructions === instructions ? 1 : 0
     if (first === 0 && exit.reason !== (subject.exit?.reason ?? 'stopped'))
