@@ -211,3 +211,17 @@ test('who wrote memory last is asked where it is', { timeout: 60_000 }, async ()
   expect(debug.pc).toBe(recorder.pc)
   expect(await debug.reverseContinue()).toEqual({ reason: 'begin' })
 })
+
+test('a debugger writes nothing into a run that is recorded', async () => {
+  const recorder = await recordPc(options(1, false), new Pieces().write)
+  closing.push(recorder.pc)
+  const debug = await recorder.pc.debugger()
+  await debug.stop()
+  const before = [debug.register('rbx'), pollingResult(recorder.pc)]
+  const writes = [
+    debug.write(BigInt(COUNT_ADDRESS), Uint8Array.of(1)),
+    debug.writePhysical(COUNT_ADDRESS, Uint8Array.of(1)),
+  ]
+  expect([debug.setRegister('rbx', 77n), ...writes]).toEqual([false, 0, 0])
+  expect([debug.register('rbx'), pollingResult(recorder.pc)]).toEqual(before)
+})

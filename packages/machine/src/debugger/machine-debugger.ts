@@ -36,6 +36,8 @@ export interface DebuggedMachine {
   readonly domain: Pick<Domain, 'clock' | 'guestMemory' | 'memory' | 'secondLevel' | 'wake' | 'watchDebug'>
   /** The vCPUs, by number. */
   readonly cpus: readonly DebuggedCpu[]
+  /** The run is recorded or replayed. Nothing is written then: the recording would not have it. */
+  readonly isRecorded?: boolean
   readonly life: {
     holder: HeldMachine | undefined
     hold(): void
@@ -77,6 +79,7 @@ export class MachineDebugger {
   readonly #domain: DebuggedMachine['domain']
   readonly #life: DebuggedMachine['life']
   readonly #cpus: readonly DebuggedCpu[]
+  readonly #isRecorded: boolean
   readonly #breakpoints = new Map<bigint, Set<Stopper>>()
   readonly #watches = new Set<Watch>()
   readonly #staying = new Set<number>()
@@ -87,10 +90,11 @@ export class MachineDebugger {
   #next: PromiseWithResolvers<MachineStop> | undefined
   #listener: ((stop: MachineStop) => void) | null = null
 
-  private constructor({ domain, life, cpus }: DebuggedMachine) {
+  private constructor({ domain, life, cpus, isRecorded = false }: DebuggedMachine) {
     this.#domain = domain
     this.#life = life
     this.#cpus = cpus
+    this.#isRecorded = isRecorded
     domain.watchDebug({
       stopped: (vcpu) => this.#vcpuStopped(vcpu),
       holds: (id) => this.#staying.has(id),
@@ -328,10 +332,10 @@ export class MachineDebugger {
     return value
   }
 
-  /** Writes one. @returns false where that cannot be now: an instruction waits for a device */
+  /** Writes one. @returns false where that cannot be: an instruction waits for a device, or the run is recorded or replayed */
   setRegister(name: string, value: bigint, cpu = 0): boolean {
     this.register(name, cpu)
-    return this.#isStopped && this.#cpus[cpu]!.state.write(name, value)
+    return this.#isStopped && !this.#isRecorded && this.#cpus[cpu]!.state.write(name, value)
   }
 
   /** Reads memory at a linear address as a vCPU sees it. @returns how many bytes there are, up to what is no memory */
@@ -340,10 +344,10 @@ export class MachineDebugger {
     return this.#vcpu(cpu).memory.peek(address, into)
   }
 
-  /** Writes memory at a linear address, ROM too. @returns how many bytes were written */
+  /** Writes memory at a linear address, ROM too. @returns how many bytes were written: none in a recorded or replayed run */
   write(address: bigint, bytes: Uint8Array, cpu = 0): number {
     this.#checkCpu(cpu)
-    return this.#vcpu(cpu).memory.poke(address, bytes)
+    return this.#isRecorded ? 0 : this.#vcpu(cpu).memory.poke(address, bytes)
   }
 
   /** Reads memory at a guest-physical address. @returns how many bytes there are, up to what is no memory */
@@ -357,11 +361,11 @@ export class MachineDebugger {
     })
   }
 
-  /** Writes memory at a guest-physical address, ROM too. @returns how many bytes were written */
+  /** Writes memory at a guest-physical address, as {@link MachineDebugger.write}. @returns how many bytes were written */
   writePhysical(address: number, bytes: Uint8Array): number {
     const { secondLevel, guestMemory } = this.#domain
     return pieces(address, bytes.length, (gpa, from, to) => {
-      return secondLevel.peek(gpa) >= 0 && guestMemory.load(gpa, bytes.subarray(from, to))
+      return !this.#isRecorded && secondLevel.peek(gpa) >= 0 && guestMemory.load(gpa, bytes.subarray(from, to))
     })
   }
 

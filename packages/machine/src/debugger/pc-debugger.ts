@@ -32,6 +32,10 @@ class PcCpu extends DebugControl implements DebuggedCpu {
 }
 
 /** Gives a PC its debugger. */
-export function attachPcDebugger(domain: X86Domain, life: DebuggedMachine['life']): MachineDebugger {
-  return attachDebugger({ domain, life, cpus: domain.vcpus.map((vcpu) => new PcCpu(vcpu)) })
+export function attachPcDebugger(
+  domain: X86Domain,
+  life: DebuggedMachine['life'],
+  isRecorded: boolean,
+): MachineDebugger {
+  return attachDebugger({ domain, life, isRecorded, cpus: domain.vcpus.map((vcpu) => new PcCpu(vcpu)) })
 }

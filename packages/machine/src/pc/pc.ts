@@ -307,7 +307,7 @@ export class Pc {
   /** The machine's debugger: breakpoints, steps, registers, memory. */
   debugger(): Promise<MachineDebugger> {
     return (this.#debugger ??= import('../debugger/pc-debugger.ts').then((module) =>
-      module.attachPcDebugger(this.domain, this.#machine.life),
+      module.attachPcDebugger(this.domain, this.#machine.life, this.#machine.gate !== undefined),
     ))
   }
 

@@ -58,6 +58,8 @@ const PLACES = [
   ...(['worker', 'controllers'] as const),
 ] as const
 const PAGED: ReadonlySet<string> = new Set(['32-bit paging', 'PAE', '64-bit'])
+/** Handlers of breakpoints take the host's time. */
+const MOST_DEBUGGED_NS = 20_000
 const KEYS = ['KeyA', 'ShiftLeft', 'Enter', 'F1'] as const
 
 /** Machines of each board were looked at for where their devices are. */
@@ -230,7 +232,7 @@ function drawDisturbance(rng: Rng, at: number, making: Drawn): Disturbance {
         const debug = await subject.machine.debugger()
         const goOn = (): void => undefined
         const set = [debug.breakpoint(BigInt(address), goOn), debug.watch(BigInt(address), 8, 'access', goOn)]
-        await subject.runUntil(Math.min(away, next))
+        await subject.runUntil(Math.min(away, at + MOST_DEBUGGED_NS, next))
         for (const each of set) each.remove()
         return [subject]
       },
