@@ -383,11 +383,7 @@ export class RadixTable {
     return -1
   }
 
-  /**
-   * All rights that leaves below an entry give.
-   *
-   * @param logged - the right that RAM whose writes are logged gives besides: for writing, to those who have marked it before
-   */
+  /** All rights that leaves below an entry give. @param logged - those of logged RAM besides, which may be written once it is marked */
   rightsBelow(lo: number, hi: number, level: number, logged: number): number {
     const { format } = this
     if (format.isLeaf(lo, hi, level))

@@ -323,8 +323,6 @@ export async function replayed(
     const first = exit.reason === 'end-of-recording' && straight.instructions === instructions ? 1 : 0
     if (first === 0 && exit.reason !== (subject.exit?.reason ?? 'stopped'))
       return `at ${ns} ns: ${JSON.stringify(exit)}`
-    // A checkpoint that was taken here has had instructions finish that waited for a device.
-    if (first === 0 && straight.instructions < instructions) await straight.goto(instructions)
     // Nor has a HLT that is the last one its effect yet, nor an exception that has shut a PC down: which has set CR2, and bits of
     // entries in `hostileFirmware`'s tables.
     const later = subject.exit === undefined ? /"activity"/ : /"activity"|"cr2"|^page 1[0-4]:/
