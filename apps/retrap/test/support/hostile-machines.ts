@@ -1,4 +1,5 @@
 // The machines of hostile guests: boards, devices and options, each drawn, and what a guest finds of them.
+import { fileURLToPath } from 'node:url'
 import type { Rng } from '@retrap/tooling/soak'
 import { CPU_MODELS } from '@retrap/x86-cpu'
 
@@ -180,6 +181,20 @@ const ROOT_PORT: Device = {
   ],
 }
 
+/** The card of `compose/card.ts` as a guest knows it: buffer, length, doorbell. */
+export const CARD: Device = {
+  name: 'adder',
+  args: '',
+  bars: { 0: 'memory' },
+  setUp: [
+    [0, 0, 4, 'ram'],
+    [0, 4, 4, 'any'],
+  ],
+  work: [[0, 8, 4, 1]],
+}
+
+const CARD_FILE = fileURLToPath(new URL('compose/card.ts', import.meta.url))
+
 /** Devices, with offsets of their registers from their specifications and the manuals of the chips that they are. */
 export const DEVICES: readonly Device[] = [
   virtio(
@@ -356,8 +371,13 @@ export const DEVICES: readonly Device[] = [
       [1, 0, 1, 'any'],
     ],
   },
+  ...['worker', 'process'].map((transport): Device => ({
+    ...{ ...CARD, name: `${CARD.name} in a ${transport}`, at: [27, 0] },
+    args: `--device ${CARD_FILE},transport=${transport}`,
+  })),
   { ...ROOT_PORT, args: `${ROOT_PORT.args} --device virtio-rng-pci,bus=pSLOT` },
-  { ...ROOT_PORT, name: 'empty root port' },
+  // Devices come and go behind these: a machine often has some.
+  ...Array.from({ length: 6 }, (): Device => ({ ...ROOT_PORT, name: 'empty root port' })),
   { name: 'isa-debug-exit', only: 'PC', args: '--device isa-debug-exit', setUp: [], work: [['port', 0x501, 1, 'any']] },
 ]
 
@@ -422,7 +442,7 @@ export function hostileMachine(rng: Rng, medium: string, folder: string): Hostil
     ...options,
     ...(rng.chance(1, 3) ? ['--cpus', String(rng.between(2, 4))] : []),
   ]
-  return { board, devices, args, workers: args.includes('worker') }
+  return { board, devices, args, workers: args.some((word) => /worker$|process$/.test(word)) }
 }
 
 function words({ args, place }: PlacedDevice, medium: string, folder: string): string[] {

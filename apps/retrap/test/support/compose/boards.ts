@@ -3,7 +3,7 @@ import { type BlockBackend, BlockError, type PacketBackend } from '@retrap/devic
 import type { PcOptions } from '@retrap/machine'
 import { MemoryShare } from '@retrap/virtio/p9'
 import { someTurns } from './card.ts'
-import { BOARDS, DEVICES, type HostileMachine, type PlacedDevice } from '../hostile-machines.ts'
+import { BOARDS, CARD, DEVICES, type HostileMachine, type PlacedDevice } from '../hostile-machines.ts'
 
 /** A board as a case has it. */
 export interface Board {
@@ -132,18 +132,6 @@ export function everyDevice({ arm, options }: Board, disks: readonly Disk[], hos
   }
 }
 
-/** The card as a hostile guest knows it: buffer, length, doorbell. */
-const CARD: (typeof DEVICES)[number] = {
-  name: 'adder',
-  args: '',
-  bars: { 0: 'memory' },
-  setUp: [
-    [0, 0, 4, 'ram'],
-    [0, 4, 4, 'any'],
-  ],
-  work: [[0, 8, 4, 1]],
-}
-
 /** PCI functions, as a domain lists them. */
 interface Functions {
   ownerAt(bdf: number): string | undefined
@@ -151,8 +139,9 @@ interface Functions {
 
 /** The guest's view of a machine with every device. */
 export function guestView(board: Board, functions: Functions): HostileMachine {
-  const fits = ({ only }: (typeof DEVICES)[number]): boolean =>
-    only === undefined || (only === 'PC' ? !board.arm : board.name.startsWith(only))
+  const fits = ({ name, only }: (typeof DEVICES)[number]): boolean =>
+    !name.startsWith(`${CARD.name} `) &&
+    (only === undefined || (only === 'PC' ? !board.arm : board.name.startsWith(only)))
   const named = new Map([...DEVICES.filter(fits), CARD].map((device) => [device.name, device]))
   const devices: PlacedDevice[] = []
   const add = (name: string, place: PlacedDevice['place']): void => {

@@ -23,6 +23,7 @@ import {
   traitsOf,
 } from '@retrap/machine'
 import { type ArmReplay, createArmMachine, recordArmMachine, replayArmMachine } from '@retrap/machine/arm'
+import { MigrationError } from '@retrap/migration'
 import type { MemoryKeeper } from '@retrap/tooling/kept-code'
 import { startBoardWorker, startControllerWorker } from '../../../src/devices/device-modules.ts'
 import { pageTablesChanged } from '../hostile-firmware.ts'
@@ -154,7 +155,8 @@ export class Subject {
       this.machine.close()
       return moved
     } catch (error) {
-      if (this.exit === undefined) throw error
+      const isGivenUp = error instanceof MigrationError && error.code === 'ERR_DOWNTIME'
+      if (this.exit === undefined && !isGivenUp) throw error
       return this
     }
   }
