@@ -44,7 +44,7 @@ const BOARDS: Record<string, () => Promise<ArmMachine | Pc>> = {
   'virt with Xen': () => createArmMachine({ ...fullArm(), hypervisor: 'xen' }),
 }
 
-test.each(sliced(Object.keys(BOARDS), 4))('all parts of a %s that have a state are in its state', async (board) => {
+test.each(sliced(Object.keys(BOARDS), 7))('all parts of a %s that have a state are in its state', async (board) => {
   // Other tests of this process have left machines.
   for (const part of allParts()) seen.add(part)
   const machine = await BOARDS[board]!()

@@ -1,10 +1,13 @@
 /** Models that act by the host's time on deterministic time: a warning, once and by name, and none for those that do it right. */
 import { defineDevice, type DeviceContext, type DeviceDefinition, LateAnswers } from '@retrap/device'
 import { TEST_JIT } from '@retrap/tooling/jit'
+import { sliceTests } from '@retrap/tooling/slice'
 import { al, byte, dword, dx, eax, imm16, imm32 } from '@retrap/x86-assembler'
-import { afterEach, expect, test, vi } from 'vitest'
+import { afterEach, expect, vi } from 'vitest'
 import { createPc, type PcOptions } from '../src/index.ts'
 import { multibootKernel } from './support/kernels.ts'
+
+const test = sliceTests(3)
 
 const BASE = 0xfed9_0000
 const FLAG = 0x20_0000

@@ -4,13 +4,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { skipNote } from '@retrap/tooling/skip'
-import { afterAll, expect, test } from 'vitest'
+import { sliceTests } from '@retrap/tooling/slice'
+import { afterAll, expect } from 'vitest'
 import { writeCpio } from '../../src/linux/cpio.ts'
 import { linuxWith } from '../support/disk-linux.ts'
 import { TO_DEVICES } from '../support/first-process.ts'
 import { buildModule } from '../support/kernel-module.ts'
 import { runRetrap } from '../support/processes.ts'
 
+const test = sliceTests(2)
 const DEADLINE_MS = 240_000
 const example = (name: string): string =>
   fileURLToPath(new URL(`../../../../packages/device/examples/${name}`, import.meta.url))
