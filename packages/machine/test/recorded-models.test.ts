@@ -415,6 +415,19 @@ test('a replay of such models goes back, from checkpoints of both', async () => 
   expect(await toEnd(replay.pc, () => replay.run({ timeoutMs: 100_000 }))).toEqual(run)
 })
 
+test('a controller that drives its wire when a checkpoint is over is waited for by nobody', async () => {
+  const more: Partial<PcOptions> = {
+    machine: 'q35',
+    usb: {},
+    virtio: [{ kind: 'keyboard' }],
+    devices: [asynchronous()],
+  }
+  const { file, run } = await record({ ...more, devicePlacement: boardElsewhere }, 0.01)
+  const replay = await replayed(file, { ...more, devicePlacement: gone })
+  expect(await replay.goto(Math.floor(replay.end / 3))).toEqual({ reason: 'arrived' })
+  expect(await toEnd(replay.pc, () => replay.run({ timeoutMs: 100_000 }))).toEqual(run)
+})
+
 test('a model that writes without end to a machine that stands still fails, and nothing else', async () => {
   let context: DeviceContext | undefined
   const flood = defineDevice({ name: 'flood', attach: (given) => void (context = given) })
