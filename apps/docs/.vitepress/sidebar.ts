@@ -50,7 +50,7 @@ export const sidebar: DefaultTheme.SidebarItem[] = [
       { text: 'Taking memory away', link: '/ideas/invalidation' },
       { text: 'Syndromes and the fetch race', link: '/ideas/syndromes' },
       { text: 'Patching TPR accesses', link: '/ideas/tpr' },
-      { text: 'One semantics, three executions', link: '/ideas/one-semantics' },
+      { text: 'One semantics, two executions', link: '/ideas/one-semantics' },
     ],
   },
   {

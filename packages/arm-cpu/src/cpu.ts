@@ -263,7 +263,7 @@ export class ArmCpu {
     const { retired } = this.#turn
     jit.beginTurn()
     const exit = this.#runGuarded(budget)
-    jit.endTurn(this.#turn.retired - retired, this.#code.runner)
+    jit.endTurn(this.#turn.retired - retired)
     return exit
   }
 

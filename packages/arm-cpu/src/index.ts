@@ -43,7 +43,6 @@ export type {
   StoredCode,
   CompiledInstruction,
   JitCounts,
-  JitTier,
   WatchKind,
 } from '@retrap/engine'
 export type { TrappedControls, TrappedException, TrappedState } from './trapped-state.ts'

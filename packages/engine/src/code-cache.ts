@@ -6,9 +6,7 @@ import {
   OP_COLD,
   OP_CONTINUE,
   OP_CROSS,
-  OP_DEAD,
   OP_UNIT,
-  R_ENTRY,
   R_FUNCTION,
   R_LENGTH,
   R_LINK,
@@ -171,49 +169,6 @@ export class CodeCache {
   }
 
   /**
-   * Adds a further entry to a unit: a unit of its own, with the same code.
-   *
-   * @param of - machine address of the unit's record
-   * @param page - the page where it is
-   * @param entry - see `R_ENTRY`
-   * @returns its machine address, or 0 if the arena is full, or no single instruction that begins no unit is decoded there
-   */
-  addEntry(of: number, page: CodePage, offset: number, entry: number): number {
-    const { u16, u32 } = this.#memory
-    const unit = this.#killer.units.get(of)
-    const slot = page.slots + 4 * offset
-    const record = u32[slot >>> 2]!
-    const op = u16[(record + R_OP) >>> 1]!
-    const isOther = record === 0 || (op & OP_DEAD) !== 0 || op === OP_UNIT || op === OP_CROSS || op === OP_CONTINUE
-    if (unit === undefined || isOther || !this.hasRoom(1)) return 0
-    const at = this.#next
-    this.#next += RECORD_BYTES
-    this.#writePseudo(at, OP_UNIT, offset)
-    u32[(at + R_LINK) >>> 2] = record
-    u32[slot >>> 2] = at
-    const added = { record: at, slot, parts: [...unit.parts] }
-    this.#killer.units.set(at, added)
-    for (const part of unit.parts) part.page.units.add(added)
-    this.changeEntry(at, of, entry)
-    return at
-  }
-
-  /**
-   * Has a unit execute the code of another one, entered in its own place.
-   *
-   * @param entry - see `R_ENTRY`
-   * @returns false where it has ended
-   */
-  changeEntry(at: number, of: number, entry: number): boolean {
-    const { u16, u32 } = this.#memory
-    if (!this.#killer.units.has(at)) return false
-    u32[(at + R_WORDS) >>> 2] = u32[(of + R_WORDS) >>> 2]!
-    u16[(at + R_FUNCTION) >>> 1] = u16[(of + R_FUNCTION) >>> 1]!
-    u32[(at + R_ENTRY) >>> 2] = entry
-    return true
-  }
-
-  /**
    * Has a unit execute other code.
    *
    * @returns false if the arena is full: the unit is as it was
@@ -224,7 +179,6 @@ export class CodeCache {
     u32.set(words, this.#next >>> 2)
     u32[(at + R_WORDS) >>> 2] = this.#next
     u16[(at + R_FUNCTION) >>> 1] = entry
-    u32[(at + R_ENTRY) >>> 2] = 0
     this.#next += recordsOf(words) * RECORD_BYTES
     return true
   }

@@ -1,6 +1,4 @@
-import type { MachineMemory } from '@retrap/memory'
 import { RECORD_BYTES } from './record.ts'
-import { BoundedMap } from './bounded-map.ts'
 
 /**
  * Count of the counters of how often branches reach records: 32 bits each, found by bits of the record's address. Measured:
@@ -40,41 +38,3 @@ export const HOT_COUNTER_BYTES: number = UNIT_EXITS_AT + UNIT_EXIT_BYTES * UNIT_
 export const HOT_MISSED = 1
 /** Set in what `hot` is called with: the record is that of a unit, which has missed the TLB at the record in the state. */
 export const HOT_SLOW = 2
-/** Set in the argument of `hot` at the end of a turn: the record is that of a unit that has stayed hot. */
-export const HOT_LASTING = 4
-
-/** Instructions of turns that end in a unit of the first tier, from which on it is compiled by the second: some milliseconds. */
-const LASTING = 20_000_000
-/** Units that are remembered. */
-const MOST_UNITS = 4096
-
-/**
- * Finds out which units stay hot, by where turns end: a turn counts for the unit that was left last in it. The more
- * of the time a unit takes, the more often that is the one. So generated code need not count anything.
- */
-export class HotUnits {
-  readonly #memory: MachineMemory
-  readonly #leftAt: number
-  /** Instructions of turns, by the record of the unit. */
-  readonly executed: BoundedMap<number, number> = new BoundedMap<number, number>(MOST_UNITS)
-
-  /** @param countersAt - machine address of the counters of hot code */
-  constructor(memory: MachineMemory, countersAt: number) {
-    this.#memory = memory
-    this.#leftAt = (countersAt + LEFT_UNIT_AT) >>> 2
-  }
-
-  /** A turn begins. */
-  begin(): void {
-    this.#memory.u32[this.#leftAt] = 0
-  }
-
-  /** A turn has ended. @returns the record of a unit that has become one that lasts; 0 where none has */
-  end(instructions: number): number {
-    const record = this.#memory.u32[this.#leftAt]!
-    if (record === 0) return 0
-    const before = this.executed.get(record) ?? 0
-    this.executed.set(record, before + instructions)
-    return before < LASTING && before + instructions >= LASTING ? record : 0
-  }
-}

@@ -80,15 +80,8 @@ export {
   R_OP,
   type RecordDecoder,
 } from './record.ts'
-export {
-  JIT_CODE_BYTES,
-  JIT_FIRST_THRESHOLD,
-  JIT_MISSES,
-  JIT_THRESHOLD,
-  type JitCounts,
-  type JitOptions,
-} from './jit/jit-options.ts'
-export type { JitTier, StateAssumption } from './jit/unit-code.ts'
+export { JIT_CODE_BYTES, JIT_MISSES, JIT_THRESHOLD, type JitCounts, type JitOptions } from './jit/jit-options.ts'
+export type { StateAssumption } from './jit/unit-code.ts'
 export type { CompiledCode, CompiledInstruction, CodeMark } from './jit/code-marks.ts'
 export type {
   CompiledInstructionSet,
@@ -102,8 +95,6 @@ export { EXIT_REASONS, type ExitReason } from './jit/exit-reasons.ts'
 export type { CodeKeeper, CodeStore, StoredCode } from './jit/kept/kept-codes.ts'
 export { Jit, type JitParts } from './jit/jit.ts'
 export type { MissAction } from './jit/memory-sites.ts'
-export type { CodeWriter } from './jit/first-tier/code-writer.ts'
-export type { CopiedExits, CopiedUnit } from './jit/first-tier/copied-unit.ts'
 export { RegionFunction, type TableCallee } from './jit/position-switch.ts'
 export type { Flow, Region, RegionBlock, RegionInstruction, RegionPage } from './jit/region.ts'
 export { UnitTable, type FunctionTable, type UnitEntries, type UnitTableParts, type UnitRunner } from './jit/unit.ts'

@@ -24,8 +24,6 @@ export const R_LINK = 20
 
 /** Of a unit: machine address of the machine addresses that its code uses, 32 bits each. 32 bits. */
 export const R_WORDS = 24
-/** Of a unit: the number of the entry of its code by which it is entered; the number of the entry's page in bits 16 to 31. 32 bits. */
-export const R_ENTRY = 16
 /** Of a unit that has ended: the frame that was written. 32 bits. */
 export const R_WRITTEN = 12
 

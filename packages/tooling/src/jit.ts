@@ -5,18 +5,13 @@ export interface EagerJit {
   readonly threshold: number
   readonly fewestInstructions: number
   readonly misses: number
-  readonly tier: 1 | 2
 }
 
-/**
- * Has all code compiled that is executed twice, and compiled anew where it misses the TLB twice. With `RETRAP_TEST_TIER=1` in
- * the environment it is compiled by the first tier.
- */
+/** Has all code compiled that is executed twice, and compiled anew where it misses the TLB twice. */
 export const EAGER_JIT: EagerJit = {
   threshold: 1,
   fewestInstructions: 1,
   misses: 2,
-  tier: process.env['RETRAP_TEST_TIER'] === '1' ? 1 : 2,
 }
 
 /** The JIT options of tests of processors and machines. */

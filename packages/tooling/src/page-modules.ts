@@ -1,17 +1,13 @@
 /**
- * The parts of the engine that builds of pages leave out: `MachineOptions` of `@retrap/web` has one kind of compiled code, that
- * of the second tier, and keeps none. A page would load the rest at each start, and never execute it.
+ * The parts of the engine that builds of pages leave out: `MachineOptions` of `@retrap/web` keeps no compiled code. A page would
+ * load them at each start, and never execute them.
  */
 import type { Plugin } from 'rolldown'
 
 /** Modules by the ends of their paths, and what stands for each. Modules that they alone import go with them. */
 const MODULES: Readonly<Record<string, string>> = {
-  'engine/src/jit/first-tier/unit-copier.ts': 'export class UnitCopier {}',
-  'engine/src/jit/first-tier/unit-writer.ts': 'export class UnitWriter {}',
   'engine/src/jit/kept/code-format.ts':
     'export const CODE_FORMAT = 0\nexport const encodeCode = undefined\nexport const decodeCode = undefined',
-  'x86-cpu/src/jit/template/template-unit.ts': 'export class TemplateUnit {}',
-  'x86-cpu/src/jit/template/templates.ts': 'export class Templates {}',
 }
 
 /** For builds of pages from the sources of all packages. @throws Error at the end of the build for a module that was not found */

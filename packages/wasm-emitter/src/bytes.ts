@@ -38,15 +38,6 @@ export class ByteWriter {
     this.#length += count
   }
 
-  /** Appends bytes `from` to `to` of a list, few as a rule. */
-  range(bytes: Uint8Array, from: number, to: number): void {
-    if (!(bytes instanceof Uint8Array)) throw check.wrong('a list of bytes', bytes, 'a Uint8Array')
-    if (this.#length + to - from > this.#bytes.length) this.#grow(to - from)
-    let at = this.#length
-    for (let i = from; i < to; i++) this.#bytes[at++] = bytes[i]!
-    this.#length = at
-  }
-
   /** Appends everything another writer holds. */
   append(other: ByteWriter): void {
     checkWriter(other)

@@ -78,11 +78,6 @@ export class FunctionBuilder implements Callee {
     this.#locals.release(local)
   }
 
-  /** Returns the type of the local of an index, which is no parameter's. */
-  typeOf(index: number): ValueType | undefined {
-    return this.#locals.typeOf(index)
-  }
-
   /** Evaluates now, once, into a fresh local; constants, and what has been evaluated so, stay as they are. */
   let<V extends Value>(value: V): V {
     checkValue(value)
@@ -339,26 +334,6 @@ export class FunctionBuilder implements Callee {
   /** Bytes of code so far, without local declarations. */
   get codeBytes(): number {
     return this.#body.codeBytes
-  }
-
-  /** Returns a copy of the code from a position, in bytes, to what has been emitted last. */
-  codeFrom(position: number): Uint8Array {
-    checkIndex('a position in the code', position, this.codeBytes + 1)
-    return this.#body.code.toBytes().subarray(position)
-  }
-
-  /** Takes the bytes of statements that were built elsewhere, with the indices that this function has. */
-  get code(): ByteWriter {
-    return this.#body.code
-  }
-
-  /** Emits where such bytes have opened `blocks` blocks. */
-  within(blocks: number, build: () => void): void {
-    checkIndex('a number of blocks', blocks)
-    check.function('what a block holds', build)
-    this.#depth += blocks
-    build()
-    this.#depth -= blocks
   }
 
   /** Writes the function's entry in the code section, without its size. The function takes nothing more after that. */

@@ -4,7 +4,6 @@
  * @packageDocumentation
  */
 export { ByteWriter } from './bytes.ts'
-export { readCode, type CodeInstruction } from './code-reader.ts'
 export { WasmEmitterError } from './errors.ts'
 export type { WasmEmitterErrorCode } from './errors.ts'
 export { FunctionBuilder, type Label } from './function-builder.ts'

@@ -76,11 +76,6 @@ export class Locals {
     return makeLocal(type, this.#first + types.length - 1)
   }
 
-  /** The type of the variable of an index, which is no parameter's. */
-  typeOf(index: number): ValueType | undefined {
-    return this.#open.types[index - this.#first]
-  }
-
   /** The variable has been set, and nobody sets it again before it is given back. */
   bind(local: Local): void {
     this.#bound.add(local.get)

@@ -42,9 +42,7 @@ export class ModuleBuilder {
   readonly #functionTypes: number[] = []
   readonly #typeBytes = new ByteWriter()
   readonly #imports: { module: string; name: string; callee: Callee; type: number }[] = []
-  /** Undefined where the body was given as bytes. */
-  readonly #functions: (FunctionBuilder | undefined)[] = []
-  readonly #names: string[] = []
+  readonly #functions: FunctionBuilder[] = []
   readonly #exports: { name: string; index: number }[] = []
   /** Entries of the code section, in the order of completion, and where each function's begins and ends. */
   readonly #code = new ByteWriter()
@@ -103,30 +101,10 @@ export class ModuleBuilder {
     const { builder: Builder = FunctionBuilder } = options
     check.function('the class of a function', Builder)
     const builder = new Builder(this.#imports.length + this.#functions.length, name, signature)
-    this.#declare(builder, name, signature, options)
-    return builder as FunctionBuilder & { readonly signature: S }
-  }
-
-  /**
-   * Adds a function whose body is known: its locals, its code and the end of it, as the code section has them, without their
-   * size. It is taken as it is: what it names, such as types and functions, are this module's.
-   */
-  functionOf(name: string, signature: Signature, body: ByteWriter, options: FunctionOptions = {}): Callee {
-    check.object('the options of a function', options)
-    check.text('the name of a function', name)
-    const index = this.#imports.length + this.#functions.length
-    const from = this.#code.length
-    this.#code.append(body)
-    this.#entries[this.#functions.length] = { from, to: this.#code.length }
-    this.#declare(undefined, name, signature, options)
-    return { index, signature }
-  }
-
-  #declare(builder: FunctionBuilder | undefined, name: string, signature: Signature, options: FunctionOptions): void {
     this.#functionTypes.push(this.typeIndex(signature))
-    if (options.export === true) this.#exports.push({ name, index: this.#imports.length + this.#functions.length })
+    if (options.export === true) this.#exports.push({ name, index: builder.index })
     this.#functions.push(builder)
-    this.#names.push(name)
+    return builder as FunctionBuilder & { readonly signature: S }
   }
 
   /** Takes a function's body as it is, and gives back what building it took. {@link ModuleBuilder.build} does so with the rest. */
@@ -159,7 +137,7 @@ export class ModuleBuilder {
 
   /** The functions that are built here, for size reports. */
   get functions(): readonly FunctionBuilder[] {
-    return this.#functions.filter((f) => f !== undefined)
+    return this.#functions
   }
 
   /** The module as bytes for `new WebAssembly.Module`. */
@@ -207,7 +185,7 @@ export class ModuleBuilder {
     const code = section(out, 10, (s) => {
       s.leb(this.#functions.length)
       for (const [i, f] of this.#functions.entries()) {
-        if (this.#entries[i] === undefined) this.complete(f!)
+        if (this.#entries[i] === undefined) this.complete(f)
         const { from, to } = this.#entries[i]!
         s.leb(to - from)
         s.appendRange(this.#code, from, to)
@@ -258,9 +236,9 @@ export class ModuleBuilder {
   #nameSection(s: ByteWriter): void {
     s.name('name')
     section(s, 1, (names) => {
-      names.leb(this.#names.length)
-      for (const [i, name] of this.#names.entries()) {
-        names.leb(this.#imports.length + i)
+      names.leb(this.#functions.length)
+      for (const { index, name } of this.#functions) {
+        names.leb(index)
         names.name(name)
       }
     })

@@ -24,7 +24,6 @@ export {
   type ExitReason,
   type JitCounts,
   type StoredCode,
-  type JitTier,
 } from '@retrap/engine'
 export { DebugControl, type DebugResume, type DebugStop } from './debug-control.ts'
 export { CpuRegisters } from './cpu-registers.ts'

@@ -94,7 +94,6 @@ export class Vcpu {
   readonly #numericError: NumericError
   readonly #executor: Executor
   readonly #fetch: InstructionFetch
-  readonly #runner: UnitRunner
 
   constructor(engine: X86Engine, host: CpuHost, clocks: CpuClocks) {
     const core = new CpuCore(engine, host, clocks)
@@ -130,7 +129,6 @@ export class Vcpu {
       state,
       executeSlots: (lo, hi) => core.tlb.lookup(core.mode.executeSet, TLB_EXECUTE, lo, hi),
     }
-    this.#runner = runner
     const interpreter = engine.interpreter.of({
       access: memoryAccess.generatedAccess,
       timestamp: () => {
@@ -335,7 +333,7 @@ export class Vcpu {
     const { retired } = this.#turn
     jit.beginTurn()
     const exit = this.#executor.run(budget, mostCalls)
-    jit.endTurn(this.#turn.retired - retired, this.#runner)
+    jit.endTurn(this.#turn.retired - retired)
     return exit
   }
 

@@ -1,14 +1,7 @@
 import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import type { CodeCache } from '../code-cache.ts'
 import { RECORD_BYTES } from '../record.ts'
-import {
-  type JitTier,
-  codeKey,
-  type CodeBranch,
-  type CodeInstructions,
-  type CodeSource,
-  type StateAssumption,
-} from './unit-code.ts'
+import { codeKey, type CodeBranch, type CodeInstructions, type CodeSource, type StateAssumption } from './unit-code.ts'
 import { type FoundCode, NO_TARGET } from './found-code.ts'
 import type { MemorySites, MissAction } from './memory-sites.ts'
 
@@ -20,8 +13,6 @@ export interface EmittedUnit {
   readonly codeBytes: number
   /** Positions of the instructions whose records are the unit's words after its pages'. */
   readonly recordPositions: readonly number[]
-  /** Positions of further instructions by which the code may be entered, by their numbers from 1 on. */
-  readonly entries: readonly number[]
   /** The unit's assumptions about the state. */
   readonly assumptions: readonly StateAssumption[]
 }
@@ -35,8 +26,7 @@ export interface EmittedUnit {
 export function codeSource<Form>(
   found: FoundCode<Form>,
   instructions: CodeInstructions,
-  tier: JitTier,
-  { recordPositions, entries, assumptions }: EmittedUnit,
+  { recordPositions, assumptions }: EmittedUnit,
   targetsOf: (branch: number) => readonly number[],
   sites: MemorySites,
 ): CodeSource {
@@ -63,13 +53,11 @@ export function codeSource<Form>(
   return {
     key: codeKey(first.mode, offset, bytes, from[number]!, from[number + 1]!),
     mode: first.mode,
-    tier,
     offset,
     assumptions,
     deltas: pages.map(({ delta }) => delta),
     instructions,
     recordPositions,
-    entries,
     branches: branches ?? NO_BRANCHES,
     actions: actions ?? NO_ACTIONS,
   }

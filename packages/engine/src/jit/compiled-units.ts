@@ -1,10 +1,10 @@
 import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import type { CodeCache } from '../code-cache.ts'
 import type { CodePage } from '../code-page.ts'
-import { OP_UNIT, R_ENTRY, R_LENGTH, R_OP, R_WRITTEN } from '../record.ts'
+import { R_LENGTH, R_WRITTEN } from '../record.ts'
 import { CodeNotes, compiledInstructions, type CompiledCode } from './code-marks.ts'
 import type { ComputedTargets } from './computed-targets.ts'
-import { type JitTier, codeKey, type CodeSource, type UnitCode, isAsAssumed } from './unit-code.ts'
+import { codeKey, type CodeSource, type UnitCode, isAsAssumed } from './unit-code.ts'
 import type { JitStatistics } from './jit-statistics.ts'
 import type { FoundCode } from './found-code.ts'
 import type { UnitCompiler } from './unit-compiler.ts'
@@ -64,10 +64,9 @@ export class CompiledUnits<Form> {
    * Returns whether the unit of a record is not made part of another one: it is large, and does not lead to the place where
    * that one begins. Of one that does, two would break a loop up, each round of which would then go from one to the other.
    */
-  isApart(record: number, tier: JitTier, { slots }: CodePage, offset: number): boolean {
+  isApart(record: number, { slots }: CodePage, offset: number): boolean {
     const unit = this.live.get(record)
-    // The second tier does better what the first one has done.
-    if (unit === undefined || unit.code.tier < tier || unit.code.instructions.at.length <= LARGEST_COPIED) return false
+    if (unit === undefined || unit.code.instructions.at.length <= LARGEST_COPIED) return false
     const delta = unit.deltas.get(slots)
     return delta === undefined || !unit.code.instructions.at.includes(delta + offset)
   }
@@ -134,50 +133,27 @@ export class CompiledUnits<Form> {
   }
 
   /** Compiles a place. @returns the record of its unit; 0 where decoded instructions have no room, or the code has changed */
-  compile(found: FoundCode<Form>, tier: JitTier, place: Place, record: number, runner: UnitRunner): number {
-    const code = this.#newCode(found, tier, place, runner)
+  compile(found: FoundCode<Form>, place: Place, record: number, runner: UnitRunner): number {
+    const code = this.#newCode(found, place, runner)
     return code === undefined ? 0 : this.#install(code, place, record, runner)
   }
 
   /** Has a unit execute better code: that which another place has, or else new code. */
-  improve(
-    unit: LiveUnit,
-    place: Place,
-    runner: UnitRunner,
-    find: (tier: JitTier) => FoundCode<Form> | undefined,
-  ): void {
-    // Better code is for places where the code begins, which a further entry is not.
-    const isFirst = this.#isFirst(unit)
-    const known = isFirst ? this.codes.latest(unit.code) : unit.code
+  improve(unit: LiveUnit, place: Place, runner: UnitRunner, find: () => FoundCode<Form> | undefined): void {
+    const known = this.codes.latest(unit.code)
     const isFor = isAsAssumed(this.#parts.memory, known.assumptions, runner.state)
     if (known !== unit.code && isFor && this.#change(unit, known, place, runner)) return
-    const found = find(unit.code.tier)
+    const found = find()
     if (found === undefined) return
-    const [old, worse] = [unit.code, isFirst ? unit.code : undefined]
-    const code = this.#newCode(found, unit.code.tier, place, runner, worse)
-    if (code !== undefined && this.#change(unit, code, place, runner) && isFirst) this.codes.replace(old, code)
+    const old = unit.code
+    const code = this.#newCode(found, place, runner, old)
+    if (code !== undefined && this.#change(unit, code, place, runner)) this.codes.replace(old, code)
     this.#count()
-  }
-
-  /** Returns whether a unit is entered where its code begins. */
-  #isFirst({ record }: LiveUnit): boolean {
-    return this.#parts.memory.u32[(record + R_ENTRY) >>> 2] === 0
-  }
-
-  /** Has a unit execute code of the second tier; those that share its code keep it. */
-  promote(unit: LiveUnit, found: FoundCode<Form>, place: Place, runner: UnitRunner): void {
-    const code = this.#newCode(found, 2, place, runner)
-    if (code === undefined) return
-    const family = unit.family.filter((each) => each !== unit)
-    for (const each of family) each.family = family
-    unit.family = [unit]
-    this.#change(unit, code, place, runner)
   }
 
   /** @param worse - code that this one is better than @returns undefined where the bytes have changed since they were decoded */
   #newCode(
     found: FoundCode<Form>,
-    tier: JitTier,
     { lo, hi, page }: Place,
     runner: UnitRunner,
     worse?: UnitCode,
@@ -187,9 +163,9 @@ export class CompiledUnits<Form> {
     const instructions = copyInstructions(memory, cache, found)
     if (instructions === undefined) return undefined
     const notes = onCode === undefined ? undefined : new CodeNotes()
-    const emitted = compiler.compile(found, mode, runner.state, tier, this.#leaveEntry(mode), notes)
+    const emitted = compiler.compile(found, mode, runner.state, this.#leaveEntry(mode), notes)
     const { module, codeEnd, codeBytes } = emitted
-    const source = codeSource(found, instructions, tier, emitted, (record) => targets.of(record), compiler.sites)
+    const source = codeSource(found, instructions, emitted, (record) => targets.of(record), compiler.sites)
     const compiled = new WebAssembly.Module(module as Uint8Array<ArrayBuffer>)
     const stored = this.#kept?.add(source, module, worse?.stored)
     const code = this.codes.add(compiled, module.length, source, stored)
@@ -231,82 +207,24 @@ export class CompiledUnits<Form> {
     const at = this.#parts.cache.addUnit(placed.parts, offset, record, code.entry, placed.words)
     if (at === 0) return 0
     const pages = placed.pages.map((each) => each.page)
-    const unit: LiveUnit = { record: at, page, offset, pages, code, idle: 0, family: [], ...describe(code, placed) }
-    this.#add(unit)
-    this.#addEntries(unit, placed, [])
+    this.codes.take(code)
+    this.#units.add({ record: at, page, offset, pages, code, idle: 0, ...describe(code, placed) })
     this.#learn(code, placed)
     return at
   }
 
-  #add(unit: LiveUnit): void {
-    this.codes.take(unit.code)
-    this.#units.add(unit)
-  }
-
-  /** Has a unit execute other code, and those that share its code where it is the first of them. @returns false where that is not possible now */
+  /** Has a unit execute other code. @returns false where that is not possible now */
   #change(unit: LiveUnit, code: UnitCode, place: Place, runner: UnitRunner): boolean {
     const placed = this.#place(code, place, runner)
-    if (placed === undefined || !this.#parts.cache.changeUnit(unit.record, code.entry, placed.words)) return false
-    const family = unit.family[0] === unit ? unit.family.slice(1) : []
-    this.#execute(unit, placed, code, describe(code, placed))
-    this.#addEntries(unit, placed, family)
-    this.#learn(code, placed)
-    return true
-  }
-
-  /** A unit executes other code from now on. */
-  #execute(unit: LiveUnit, placed: UnitPlacement, code: UnitCode, parts: UnitDetails): void {
-    this.#parts.cache.extendUnit(unit.record, placed.parts)
+    const { cache } = this.#parts
+    if (placed === undefined || !cache.changeUnit(unit.record, code.entry, placed.words)) return false
+    cache.extendUnit(unit.record, placed.parts)
     const further = placed.pages.map(({ page }) => page).filter((page) => !unit.pages.includes(page))
     this.codes.take(code)
     this.codes.release(unit.code, true)
-    Object.assign(unit, { code, pages: [...unit.pages, ...further], ...parts })
-  }
-
-  /**
-   * Adds the further entries of a unit's code.
-   *
-   * @param others - units that have shared its code: those that the code has no entry for end
-   */
-  #addEntries(unit: LiveUnit, placed: UnitPlacement, others: readonly LiveUnit[]): void {
-    const { cache } = this.#parts
-    const { code, record, pages, branches, deltas, records } = unit
-    const details = { branches, deltas, records }
-    const family = [unit]
-    for (let i = 0; i < code.entries.length; i++) {
-      const at = code.entries[i]!
-      const number = code.deltas.indexOf(at & -PAGE_BYTES)
-      const { page } = placed.pages[number]!
-      const offset = at & (PAGE_BYTES - 1)
-      const entry = (number << 16) | (i + 1)
-      const other = others.find((each) => each.page === page && each.offset === offset)
-      if (other !== undefined && cache.changeEntry(other.record, record, entry)) {
-        this.#execute(other, placed, code, details)
-        family.push(other)
-        continue
-      }
-      const added = cache.addEntry(record, page, offset, entry)
-      if (added === 0) continue
-      const further = { record: added, page, offset, pages, code, idle: 0, family, ...details }
-      this.#add(further)
-      family.push(further)
-    }
-    for (const other of others) if (!family.includes(other) && this.live.get(other.record) === other) this.#end(other)
-    for (const each of family) each.family = family
-  }
-
-  /** Has the interpreter execute the code of a unit again. */
-  #end(unit: LiveUnit): void {
-    this.#units.delete(unit)
-    this.#parts.cache.removeUnit(unit.record)
-    this.codes.release(unit.code, true)
-  }
-
-  /** Returns the unit that begins where a unit's code does, if it is there and has that code; else the unit itself. */
-  firstOf(unit: LiveUnit): LiveUnit {
-    const first = unit.family[0]!
-    const isThere = first.code === unit.code && this.live.get(first.record) === first
-    return isThere && this.#parts.memory.u16[(first.record + R_OP) >>> 1] === OP_UNIT ? first : unit
+    Object.assign(unit, { code, pages: [...unit.pages, ...further], ...describe(code, placed) })
+    this.#learn(code, placed)
+    return true
   }
 
   /** Learns of a unit's instructions the facts that were known when the code was compiled. */

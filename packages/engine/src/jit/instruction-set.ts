@@ -1,6 +1,5 @@
 import type { I32, I64, ModuleBuilder } from '@retrap/wasm-emitter'
 import type { StateLayout } from '../loop-state.ts'
-import type { CopiedUnit } from './first-tier/copied-unit.ts'
 import type { MissAction } from './memory-sites.ts'
 import type { RegionFunction } from './position-switch.ts'
 import type { Flow, Region, RegionInstruction } from './region.ts'
@@ -62,13 +61,6 @@ export interface CompiledInstructionSet<Form> {
    * @param module - with its memory and its table
    */
   beginUnit(module: ModuleBuilder, unit: UnitDescription<Form>): UnitSemantics<Form>
-  /**
-   * Begins a unit of the first tier: imports what its instructions call. Absent where there is no such tier.
-   *
-   * @param module - with its memory and its table
-   * @param state - machine address of the state of the processor that the code was found by: its fields may be assumed
-   */
-  beginCopied?(module: ModuleBuilder, mode: number, state: number): CopiedUnit<Form>
 }
 
 /** A unit to be generated. */

@@ -1,13 +1,9 @@
 import type { CompiledCode } from './code-marks.ts'
 import type { CodeKeeper } from './kept/kept-codes.ts'
 import type { ExitReason } from './exit-reasons.ts'
-import type { JitTier } from './unit-code.ts'
 
 /** Default of {@link JitOptions.threshold}. Measured: at a fifth of it, all of a kernel's boot costs more to compile than it gives back. */
 export const JIT_THRESHOLD = 100_000
-
-/** Default of {@link JitOptions.threshold} for the first tier. */
-export const JIT_FIRST_THRESHOLD = 20_000
 
 /** Default of {@link JitOptions.misses}: about as many take as long as to compile a unit anew. */
 export const JIT_MISSES = 4096
@@ -18,9 +14,8 @@ export const JIT_CODE_BYTES: number = 4 << 20
 /** How hot code is compiled. */
 export interface JitOptions {
   /**
-   * Branches to a place, from 1, after which the code there is compiled; default {@link JIT_THRESHOLD}, or
-   * {@link JIT_FIRST_THRESHOLD} by the first tier. From a tenth of these defaults on it is compiled earlier while compiling
-   * has taken a small part of the time. Before that, it is watched.
+   * Branches to a place, from 1, after which the code there is compiled; default {@link JIT_THRESHOLD}. From a tenth of the
+   * default on it is compiled earlier while compiling has taken a small part of the time. Before that, it is watched.
    */
   readonly threshold?: number
   /**
@@ -43,11 +38,6 @@ export interface JitOptions {
    * Devices, pages with code and accesses in two pages count as misses.
    */
   readonly misses?: number
-  /**
-   * How code is compiled; default 2. With 1, what stays hot is compiled by the second tier later. The first tier compiles faster,
-   * and its code is slower. Instruction sets without one have the second alone.
-   */
-  readonly tier?: JitTier
   /** Where compiled code is kept for later runs, which then do not compile it; default: nowhere. */
   readonly keep?: CodeKeeper
   /** Called with all code that is compiled, when it is; what it throws leaves that code to the interpreter. */
@@ -86,8 +76,8 @@ export interface JitCounts {
   /** Guest instructions that compiled code has executed. */
   readonly executed: number
   /**
-   * Milliseconds of turns that were spent in compiled code: turns are timed as a whole, and what an instruction of each
-   * tier takes is found from how they differ. Devices count with the code that uses them.
+   * Milliseconds of turns that were spent in compiled code: turns are timed as a whole, and what an instruction takes in it
+   * and in the interpreter is found from how they differ. Devices count with the code that uses them.
    */
   readonly compiledMilliseconds: number
   /** The same of the interpreter. */

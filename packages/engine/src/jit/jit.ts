@@ -5,12 +5,10 @@ import {
   HOT_COUNTERS,
   HOT_COUNTER_MASK,
   HOT_COUNTER_SHIFT,
-  HOT_LASTING,
   HOT_MISSED,
   HOT_SLOW,
   MISSES_AT,
   MISSES_PER_COUNT_AT,
-  HotUnits,
 } from '../hot-counters.ts'
 import type { InterpreterCode } from '../interpreter.ts'
 import { OP_COLD, OP_CROSS, OP_UNIT, R_OFFSET, R_OP } from '../record.ts'
@@ -21,15 +19,8 @@ import { ComputedTargets } from './computed-targets.ts'
 import type { FoundCode } from './found-code.ts'
 import type { CompiledInstructionSet } from './instruction-set.ts'
 import { CODE_FORMAT } from './kept/code-format.ts'
-import {
-  JIT_CODE_BYTES,
-  JIT_FIRST_THRESHOLD,
-  JIT_MISSES,
-  JIT_THRESHOLD,
-  type JitCounts,
-  type JitOptions,
-} from './jit-options.ts'
-import { hashOf, type JitTier } from './unit-code.ts'
+import { JIT_CODE_BYTES, JIT_MISSES, JIT_THRESHOLD, type JitCounts, type JitOptions } from './jit-options.ts'
+import { hashOf } from './unit-code.ts'
 import { JitStatistics, now, processorTime } from './jit-statistics.ts'
 import { MemorySites } from './memory-sites.ts'
 import { RegionDiscovery } from './region-discovery.ts'
@@ -49,11 +40,8 @@ const MISS_FRACTION = 20
 /** Fraction of the threshold for which a place that is to be compiled is watched: what is not executed meanwhile is left out. */
 const WATCH_FRACTION = 80
 const DEFAULTS = { fewestInstructions: 1, codeBytes: JIT_CODE_BYTES, misses: JIT_MISSES } as const
-/** When code is compiled, by the tier that compiles it first. */
-const POLICIES: Readonly<Record<JitTier, CompilePolicy>> = {
-  1: { threshold: JIT_FIRST_THRESHOLD, earliest: 2_000, share: 0.2 },
-  2: { threshold: JIT_THRESHOLD, earliest: 10_000, share: 0.1 },
-}
+/** When code is compiled. */
+const POLICY: CompilePolicy = { threshold: JIT_THRESHOLD, earliest: 10_000, share: 0.1 }
 /** Fraction of the threshold after which a place is looked at for whose bytes there may be compiled code. */
 const REVIVAL_FRACTION = 200
 /**
@@ -80,10 +68,7 @@ export interface JitParts<Form> {
 export class Jit<Form> {
   readonly #parts: JitParts<Form>
   readonly #compiler: UnitCompiler<Form>
-  readonly #options: Required<Omit<JitOptions, 'keep' | 'onCode' | 'watch' | 'tier'>> & JitOptions
-  /** The tier that compiles places that are hot. */
-  readonly #firstTier: JitTier
-  readonly #hotUnits: HotUnits | undefined
+  readonly #options: Required<Omit<JitOptions, 'keep' | 'onCode' | 'watch'>> & JitOptions
   /** Branches to a place for which it is watched; 0: it is compiled at once. */
   readonly #watch: number
   readonly #missThreshold: number
@@ -110,15 +95,12 @@ export class Jit<Form> {
     const { memory, code, instructionSet, countersAt } = parts
     this.#parts = parts
     this.#statistics = new JitStatistics(memory, countersAt)
-    this.#firstTier = instructionSet.beginCopied === undefined ? 2 : (options.tier ?? 2)
-    this.#hotUnits = this.#firstTier === 1 ? new HotUnits(memory, countersAt) : undefined
-    const policy = POLICIES[this.#firstTier]
-    this.#options = { ...DEFAULTS, threshold: policy.threshold, ...options }
+    this.#options = { ...DEFAULTS, threshold: POLICY.threshold, ...options }
     this.#watch = this.#options.watch ?? Math.floor(this.#options.threshold / WATCH_FRACTION)
     this.#compiler = new UnitCompiler(memory, code, instructionSet, countersAt, new MemorySites(this.#options.misses))
     this.#targets = new ComputedTargets(memory, countersAt)
     this.#discovery = new RegionDiscovery(memory, code, instructionSet, this.#targets)
-    this.#credit = new CompileCredit({ ...policy, threshold: this.#options.threshold }, processorTime())
+    this.#credit = new CompileCredit({ ...POLICY, threshold: this.#options.threshold }, processorTime())
     this.#units = new CompiledUnits({
       memory,
       cache: parts.cache,
@@ -128,7 +110,7 @@ export class Jit<Form> {
       firstEntry: code.tableEntries,
       codeBytes: this.#options.codeBytes,
       onCode: this.#options.onCode,
-      store: options.keep?.open(instructionSet.name, configurationOf(parts, this.#firstTier)),
+      store: options.keep?.open(instructionSet.name, configurationOf(parts)),
       pageAt: ({ lo, hi, page }, delta, runner) =>
         delta === 0 ? page : this.#pageAt(lo + delta, hi, page.mode, runner),
     })
@@ -142,17 +124,14 @@ export class Jit<Form> {
     return this.#statistics.read()
   }
 
-  /** A processor begins a turn, and nothing but it executes until {@link Jit.endTurn}: for the times of the tiers. */
+  /** A processor begins a turn, and nothing but it executes until {@link Jit.endTurn}: for the times of compiled code and of the interpreter. */
   beginTurn(): void {
-    this.#hotUnits?.begin()
     this.#statistics.beginTurn()
   }
 
   /** The turn of a processor has ended. @param instructions - that have retired in it */
-  endTurn(instructions: number, runner: UnitRunner): void {
+  endTurn(instructions: number): void {
     this.#statistics.endTurn(instructions)
-    const record = this.#hotUnits?.end(instructions) ?? 0
-    if (record !== 0) this.hot(record | HOT_LASTING, runner)
   }
 
   get #memory(): MachineMemory {
@@ -194,7 +173,6 @@ export class Jit<Form> {
       this.#followFlush()
       if ((record & HOT_MISSED) !== 0) this.#missed(record & ~HOT_MISSED, runner)
       else if ((record & HOT_SLOW) !== 0) this.#slow(record & ~HOT_SLOW, runner)
-      else if ((record & HOT_LASTING) !== 0) this.#promote((record & ~HOT_LASTING) >>> 0, runner)
       else next = this.#reached(record, runner)
     } catch (error) {
       // A mistake of the compiler, or a host without memory for more code: the interpreter executes the place.
@@ -272,8 +250,7 @@ export class Jit<Form> {
     if (!isWatched && !this.#isDue(record, page.frame)) return record
     // Where all compiled code is in use, a new unit is not worth an old one. Some of them may be idle soon.
     if (!this.#units.makeRoom(time)) return record
-    const tier = this.#firstTier
-    const found = this.#find(place, tier, runner)
+    const found = this.#find(place, runner)
     if (found === undefined || found.count < this.#options.fewestInstructions) return NOTHING
     if (!isWatched && this.#watch > 0) {
       this.#watchBlocks(found)
@@ -281,7 +258,7 @@ export class Jit<Form> {
       return record
     }
     this.#cover(found)
-    const unit = this.#units.compile(found, tier, place, record, runner)
+    const unit = this.#units.compile(found, place, record, runner)
     if (unit !== 0) this.#watchBranches(unit)
     return unit === 0 ? record : unit
   }
@@ -325,7 +302,6 @@ export class Jit<Form> {
     this.#units.clear()
     this.#backOff.frames.clear()
     this.#targets.known.clear()
-    this.#hotUnits?.executed.clear()
     this.#credit.refusals.clear()
     this.#compiler.sites.clear()
     this.#early.clear()
@@ -334,13 +310,13 @@ export class Jit<Form> {
   }
 
   /** Finds the code that belongs to a place. */
-  #find({ lo, hi, offset, page }: Place, tier: JitTier, runner: UnitRunner): FoundCode<Form> | undefined {
+  #find({ lo, hi, offset, page }: Place, runner: UnitRunner): FoundCode<Form> | undefined {
     const { mode } = page
     return this.#discovery.run(offset, {
       mode,
       state: runner.state,
       pageAt: (delta) => (delta === 0 ? page : this.#pageAt(lo + delta, hi, mode, runner)),
-      isApart: (record) => this.#units.isApart(record, tier, page, offset),
+      isApart: (record) => this.#units.isApart(record, page, offset),
     })
   }
 
@@ -402,25 +378,11 @@ export class Jit<Form> {
   }
 
   /** @param start - where the first page of the code of the unit lies */
-  #improve(left: LiveUnit, start: LinearPage, runner: UnitRunner): void {
-    const unit = this.#units.firstOf(left)
+  #improve(unit: LiveUnit, start: LinearPage, runner: UnitRunner): void {
     const place = this.#placeOf(unit, start, runner)
     if (place === undefined) return
-    this.#units.improve(unit, place, runner, (tier) => this.#find(place, tier, runner))
+    this.#units.improve(unit, place, runner, () => this.#find(place, runner))
     this.#watchBranches(unit.record)
-  }
-
-  /** A unit that was left just now stays hot: the second tier compiles it. */
-  #promote(record: number, runner: UnitRunner): void {
-    const unit = this.#units.live.get(record)
-    const start = unit && this.#startOf(unit, runner)
-    const place = start && this.#placeOf(unit!, start, runner)
-    if (place === undefined || unit!.code.tier === 2) return
-    const found = this.#find(place, 2, runner)
-    if (found === undefined) return
-    this.#cover(found)
-    this.#units.promote(unit!, found, place, runner)
-    this.#watchBranches(record)
   }
 
   /** Counts how often the computed branches of a unit lead out of it. */
@@ -437,10 +399,10 @@ export class Jit<Form> {
 }
 
 /** Returns all that compiled code depends on beside the guest's bytes and the compiler itself. */
-function configurationOf<Form>({ memory, code, countersAt, instructionSet }: JitParts<Form>, tier: JitTier): string {
+function configurationOf<Form>({ memory, code, countersAt, instructionSet }: JitParts<Form>): string {
   const { configuration } = instructionSet
   return JSON.stringify({
-    ...{ format: CODE_FORMAT, configuration, tier, countersAt },
+    ...{ format: CODE_FORMAT, configuration, countersAt },
     ...{ shared: memory.shared, firstEntry: code.tableEntries },
     // Units call its functions by their entries; and it shows most of what compiling does.
     interpreter: hashOf(code.bytes, 0, code.bytes.length, 0),

@@ -2,10 +2,6 @@ import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import type { MissAction } from './memory-sites.ts'
 import type { RegionPage } from './region.ts'
 
-// Apart from the other options: descriptions of code name it, and the options name descriptions of code.
-/** A way to compile: 1 copies the code of instructions from templates, 2 evaluates it for each place, with what is known there. */
-export type JitTier = 1 | 2
-
 /**
  * The instructions that compiled code executes, in the order of their positions, which are in bytes from the beginning of the
  * code's first page. There are many: their bytes are in one list.
@@ -38,8 +34,6 @@ export interface CodeSource {
   readonly key: number
   /** Mode of the code. */
   readonly mode: number
-  /** The tier that made it. */
-  readonly tier: JitTier
   /** Offset of its first instruction in its page. */
   readonly offset: number
   /** The code's assumptions about the state; where they do not hold, it leaves at once. */
@@ -49,8 +43,6 @@ export interface CodeSource {
   readonly instructions: CodeInstructions
   /** Positions of the instructions whose records are words of the unit, after the slot tables of its pages. */
   readonly recordPositions: readonly number[]
-  /** Positions of further instructions by which the code may be entered, by their numbers from 1 on. */
-  readonly entries: readonly number[]
   readonly branches: readonly CodeBranch[]
   /** Actions on TLB misses, by the positions of instructions; those that are absent are counted. */
   readonly actions: ReadonlyMap<number, MissAction>

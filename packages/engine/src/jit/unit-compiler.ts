@@ -1,16 +1,12 @@
 import { ModuleBuilder } from '@retrap/wasm-emitter'
 import type { MachineMemory } from '@retrap/memory'
-import { FORM_SIGNATURE, type I32Callee } from '../status.ts'
+import { FORM_SIGNATURE } from '../status.ts'
 import { importMachineMemory, type InterpreterCode } from '../interpreter.ts'
 import { R_FUNCTION, R_OP } from '../record.ts'
 import type { CompiledInstructionSet, UnitDescription } from './instruction-set.ts'
 import type { MemorySites } from './memory-sites.ts'
-import { exitCounter } from './exit-reasons.ts'
 import type { EmittedUnit } from './code-source.ts'
-import { UnitCopier } from './first-tier/unit-copier.ts'
-import { UnitWriter } from './first-tier/unit-writer.ts'
 import { type FoundCode, NO_TARGET } from './found-code.ts'
-import type { JitTier } from './unit-code.ts'
 import { RegionTranslator } from './region-translator.ts'
 import { type RegionInstruction, fallsThrough, isStraight, type Region, type RegionBlock } from './region.ts'
 import type { CodeNotes } from './code-marks.ts'
@@ -25,8 +21,6 @@ export class UnitCompiler<Form> {
   /** The instruction set of the code. */
   readonly instructionSet: CompiledInstructionSet<Form>
   readonly #countersAt: number
-  readonly #writer = new UnitWriter<Form>()
-  readonly #copier: UnitCopier<Form>
   /** The facts about accesses to memory. */
   readonly sites: MemorySites
 
@@ -46,7 +40,6 @@ export class UnitCompiler<Form> {
     this.instructionSet = instructionSet
     this.#countersAt = countersAt
     this.sites = sites
-    this.#copier = new UnitCopier(memory, sites, (form, record) => this.#isCalled(form, record))
   }
 
   /** Makes the module of the function by which units are left. */
@@ -66,15 +59,14 @@ export class UnitCompiler<Form> {
     found: FoundCode<Form>,
     mode: number,
     state: number,
-    tier: JitTier,
     leaveEntry: number,
     notes: CodeNotes | undefined,
   ): EmittedUnit {
-    if (tier === 1 && this.instructionSet.beginCopied !== undefined)
-      return this.#copy(found, mode, state, leaveEntry, notes)
     const unit: UnitDescription<Form> = { region: regionOf(found), mode, state }
     const module = new ModuleBuilder()
-    const system = this.#importAll(module)
+    importMachineMemory(module, this.#memory.shared)
+    module.importTable('cpu', 'table')
+    const system = module.importFunction('cpu', 'system', { params: ['i32', 'i32'], result: 'i32' } as const)
     const callType = module.typeIndex(FORM_SIGNATURE)
     const frame = new UnitFrame(this.instructionSet.beginUnit(module, unit), {
       ...unit,
@@ -96,55 +88,8 @@ export class UnitCompiler<Form> {
       codeEnd: module.endOf(frame.f) - 1,
       codeBytes,
       recordPositions: frame.recordPositions,
-      entries: [],
       assumptions: frame.semantics.assumptions(),
     }
-  }
-
-  /** Makes a unit of the first tier. */
-  #copy(
-    found: FoundCode<Form>,
-    mode: number,
-    state: number,
-    leaveEntry: number,
-    notes: CodeNotes | undefined,
-  ): EmittedUnit {
-    const module = new ModuleBuilder()
-    const system = this.#importAll(module)
-    const unit = this.instructionSet.beginCopied!(module, mode, state)
-    const writer = this.#writer
-    const { layout } = this.instructionSet
-    const callType = module.typeIndex(FORM_SIGNATURE)
-    const leaveType = module.typeIndex(LEAVE_SIGNATURE)
-    writer.reset(
-      {
-        layout,
-        isWide: this.instructionSet.isWide(mode),
-        callType,
-        leaveType,
-        leaveEntry,
-        guardCounter: this.#countersAt + exitCounter('guard'),
-        system: system.index,
-      },
-      found,
-      notes,
-    )
-    this.#copier.copy(found, unit, writer)
-    const f = module.functionOf('unit', FORM_SIGNATURE, writer.code, { export: true })
-    return {
-      module: module.build(),
-      codeEnd: module.endOf(f),
-      codeBytes: writer.code.length,
-      recordPositions: writer.recordPositions,
-      entries: this.#copier.entries,
-      assumptions: unit.assumptions(),
-    }
-  }
-
-  #importAll(module: ModuleBuilder): I32Callee {
-    importMachineMemory(module, this.#memory.shared)
-    module.importTable('cpu', 'table')
-    return module.importFunction('cpu', 'system', { params: ['i32', 'i32'], result: 'i32' } as const)
   }
 
   #entryOf({ record }: RegionInstruction<Form>): number {

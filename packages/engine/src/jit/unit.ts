@@ -23,14 +23,12 @@ export interface LiveUnit {
   readonly record: number
   /** The page where it is entered. */
   readonly page: CodePage
-  /** Offset in that page of the instruction that it is entered by. */
+  /** Offset in that page of the instruction that it begins with. */
   readonly offset: number
   /** The pages of its code. */
   pages: readonly CodePage[]
   /** The code that executes it. */
   code: UnitCode
-  /** All units that were made with it, which have the same code: first the one that begins where the code does. */
-  family: readonly LiveUnit[]
   /** How many intervals have passed since it was entered. */
   idle: number
   /** Branches to computed addresses, by record. */

@@ -20,10 +20,6 @@ export class Units {
     this.#memory = memory
   }
 
-  delete({ record }: LiveUnit): void {
-    this.byRecord.delete(record)
-  }
-
   add(unit: LiveUnit): void {
     this.byRecord.set(unit.record, unit)
   }

@@ -34,7 +34,6 @@ const sources: fc.Arbitrary<CodeSource> = fc
       fc.record({
         key: word,
         mode: fc.nat(0xffff),
-        tier: fc.constantFrom(1 as const, 2 as const),
         offset: fc.constant(start),
         assumptions: fc.array(
           fc
@@ -49,7 +48,6 @@ const sources: fc.Arbitrary<CodeSource> = fc
           bytes: bytes.slice(0, from.at(-1)),
         }),
         recordPositions: fc.constant(recordPositions),
-        entries: some(at),
         branches: fc.array(
           fc.record({
             at: fc.constantFrom(...(recordPositions.length > 0 ? recordPositions : [start])),
@@ -114,9 +112,8 @@ describe('kept code', () => {
           expect(pages.has(position & -PAGE_BYTES)).toBe(true)
           expect(pages.has((position + from[i + 1]! - from[i]! - 1) & -PAGE_BYTES)).toBe(true)
         }
-        const { recordPositions, entries, branches, actions, offset, assumptions } = found.source
-        for (const position of [...recordPositions, ...entries, ...actions.keys(), offset])
-          expect(at.includes(position)).toBe(true)
+        const { recordPositions, branches, actions, offset, assumptions } = found.source
+        for (const position of [...recordPositions, ...actions.keys(), offset]) expect(at.includes(position)).toBe(true)
         for (const branch of branches)
           expect([recordPositions.includes(branch.at), pages.has(branch.delta)]).toEqual([true, true])
         for (const { bytes: size } of assumptions) expect([1, 2, 4, 8]).toContain(size)

@@ -14,9 +14,7 @@ const SOURCE = {
   offset: 0,
   deltas: [0],
   instructions: { at: new Int32Array(), from: new Uint32Array(1), bytes: new Uint8Array() },
-  tier: 1 as const,
   recordPositions: [],
-  entries: [],
   branches: [],
   actions: new Map(),
   assumptions: [],
@@ -45,7 +43,7 @@ function unitsOf(count: number): { units: Units; all: LiveUnit[]; enter: (i: num
   const all = Array.from({ length: count }, (_, i): LiveUnit => {
     const nothing = { branches: new Map(), deltas: new Map(), records: [] }
     const page = new CodePage(0, 0, 0)
-    const unit = { record: 0x1000 + 32 * i, page, offset: 0, pages: [], code: code!, family: [], idle: 0, ...nothing }
+    const unit = { record: 0x1000 + 32 * i, page, offset: 0, pages: [], code: code!, idle: 0, ...nothing }
     units.add(unit)
     return unit
   })

@@ -29,7 +29,7 @@ import {
 import type { KnownState } from './region-builder.ts'
 
 /** A field of the state that code takes for granted. */
-export interface Assumption {
+interface Assumption {
   /** The load that reads it. */
   readonly op: LoadOp
   readonly offset: number
@@ -37,7 +37,7 @@ export interface Assumption {
 }
 
 /** Fields that system instructions and events change, and that a unit checks when it is entered. */
-export const ASSUMED: ReadonlySet<number> = new Set([
+const ASSUMED: ReadonlySet<number> = new Set([
   S_SSE_GATE,
   S_X87_GATE,
   S_MMX_GATE,
@@ -99,19 +99,9 @@ export class StateKnowledge implements KnownState {
     return value
   }
 
-  /** The fields that have been assumed. */
-  get assumptions(): readonly Assumption[] {
-    return [...this.#assumptions.values()]
-  }
-
-  /** Assumes fields whose values are those of the state. */
-  assume(assumptions: readonly Assumption[]): void {
-    for (const assumption of assumptions) this.#assumptions.set(assumption.offset, assumption)
-  }
-
   /** The assumptions so far, as the engine has them. */
   get fields(): readonly StateAssumption[] {
-    return this.assumptions.map(({ op, offset, value }) => {
+    return [...this.#assumptions.values()].map(({ op, offset, value }) => {
       const { bits } = bitsOf(op)
       return { offset, bytes: bits >>> 3, value: BigInt.asUintN(bits, value) }
     })
@@ -128,11 +118,6 @@ export class StateKnowledge implements KnownState {
       leaveIf(differs)
     }
   }
-}
-
-/** Returns whether the fields of a state have the values that are assumed. */
-export function holds(memory: MachineMemory, assumptions: readonly Assumption[], state: number): boolean {
-  return assumptions.every(({ op, offset, value }) => readMemory(memory, op, state + offset) === value)
 }
 
 function constant(op: LoadOp, value: bigint): Value {

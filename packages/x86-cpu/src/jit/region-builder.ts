@@ -87,7 +87,7 @@ export class RegionBuilder extends RegionFunction {
   afterArm: () => void = () => undefined
   /** Functions that change no translation of an address. */
   readonly harmless: Set<Callee> = new Set<Callee>()
-  readonly #origins = new RegisterOrigins(this.registerCount)
+  readonly #origins = new RegisterOrigins(REGISTERS)
   readonly #places: FoundPlaces
   /** Depth of code that runs only sometimes, and the registers that it writes. */
   #arms = 0
@@ -98,21 +98,11 @@ export class RegionBuilder extends RegionFunction {
   constructor(...parameters: ConstructorParameters<typeof RegionFunction>) {
     super(...parameters)
     this.stateAddress = new StateAddress(this.param(0, 'i32').get, 0)
-    for (let i = 0; i < this.registerCount; i++) this.registers.push(this.local('i64'))
+    for (let i = 0; i < REGISTERS; i++) this.registers.push(this.local('i64'))
     this.settled = this.local('i32')
     this.settledExponents = this.local('i32')
     for (let i = 0; i < REPEATED; i++) this.#spare.push(this.local('v128'))
     this.#places = new FoundPlaces(this)
-  }
-
-  /** Count of the registers that are in locals. */
-  protected get registerCount(): number {
-    return REGISTERS
-  }
-
-  /** Returns the number of the register in a local whose field of the state has a byte; -1 of other fields. */
-  protected registerAt(offset: number): number {
-    return offset >= S_GPR && offset < GPR_END ? (offset - S_GPR) >>> 3 : -1
   }
 
   // ---------------------------------------------------------------- addresses that are known by others
@@ -257,7 +247,7 @@ export class RegionBuilder extends RegionFunction {
   #load(op: LoadOp, address: I32, offset: number): Value | undefined {
     if (address instanceof StateAddress) {
       const at = address.offset + offset
-      const number = this.registerAt(at)
+      const number = registerAt(at)
       if (number >= 0) return this.#readRegister(op, number, at)
       return this.vectors?.holds(at) === true ? this.vectors.read(op, at) : this.#known?.field(op, at)
     }
@@ -273,7 +263,7 @@ export class RegionBuilder extends RegionFunction {
   override store<K extends StoreOp>(op: K, address: I32Like, value: ValueOf[PrefixType<K>], offset = 0): void {
     const base = I32.of(address)
     const at = base instanceof StateAddress ? base.offset + offset : -1
-    const number = this.registerAt(at)
+    const number = registerAt(at)
     if (number >= 0) this.#writeRegister(op, number, at, value as Value)
     else if (this.vectors?.holds(at) === true) this.vectors.write(op, at, value as Value)
     else if (at >= 0) super.store(op, this.param(0, 'i32').get, value, at)
@@ -313,6 +303,11 @@ export class RegionBuilder extends RegionFunction {
     super.loop(build)
     this.#leaveArm()
   }
+}
+
+/** Returns the number of the general register whose field of the state has a byte; -1 of other fields. */
+function registerAt(offset: number): number {
+  return offset >= S_GPR && offset < GPR_END ? (offset - S_GPR) >>> 3 : -1
 }
 
 /** Whether the linear address of an access is known by what it is relative to. */

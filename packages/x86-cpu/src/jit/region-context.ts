@@ -47,7 +47,7 @@ const ASSUMED_SEGMENTS: readonly number[] = [ES, DS]
 export class RegionContext extends RegionMemory {
   protected readonly flagStore: RegionFlags
   override readonly isSpecialised = true
-  override readonly takesNormal: boolean = true
+  override readonly takesNormal = true
   #linear: I64 | undefined
 
   constructor(

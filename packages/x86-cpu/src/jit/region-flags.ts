@@ -55,11 +55,6 @@ export class RegionFlags implements FlagStore {
     this.#result = f.local('i64')
   }
 
-  /** Kind, first operand, second operand, result. */
-  get locals(): readonly Local[] {
-    return [this.#kind, this.#a, this.#b, this.#result]
-  }
-
   // ---------------------------------------------------------------- the state in memory
 
   /** Takes the flags from the state. */

@@ -1,18 +1,10 @@
 import type { InterpreterCode, TableCallee } from '@retrap/engine'
-import type { FunctionBuilder, ModuleBuilder, Signature, ValueType } from '@retrap/wasm-emitter'
+import type { FunctionBuilder, ModuleBuilder, ValueType } from '@retrap/wasm-emitter'
 import type { FormSource } from '../interpreter/form-context.ts'
 import type { Library } from '../semantics/library.ts'
 
-/**
- * Imports what semantics call, from the interpreter's module.
- *
- * @param typeIndex - returns the index of the type of a function that is called through the table
- */
-export function importLibrary(
-  module: ModuleBuilder,
-  { sharedEntries }: InterpreterCode<FormSource>,
-  typeIndex: (signature: Signature) => number = (signature) => module.typeIndex(signature),
-): Library {
+/** Imports what semantics call, from the interpreter's module. */
+export function importLibrary(module: ModuleBuilder, { sharedEntries }: InterpreterCode<FormSource>): Library {
   const flags = module.importFunction('cpu', 'flags', {
     params: ['i32', 'i64', 'i64', 'i64'],
     result: 'i32',
@@ -52,7 +44,7 @@ export function importLibrary(
       const entry = sharedEntries.get(name)
       if (entry === undefined) throw new TypeError(`no shared function ${name}`)
       const signature = { params, result }
-      const callee: TableCallee = { index: 0, signature, entry, typeIndex: typeIndex(signature) }
+      const callee: TableCallee = { index: 0, signature, entry, typeIndex: module.typeIndex(signature) }
       return callee as unknown as FunctionBuilder
     },
     complete: () => undefined,

@@ -16,8 +16,6 @@ import type { CpuModel } from '../model/cpu-model.ts'
 import { controlFlow, isHandlerCalled } from './control-flow.ts'
 import { RegionBuilder } from './region-builder.ts'
 import { importLibrary } from './unit-library.ts'
-import { TemplateUnit } from './template/template-unit.ts'
-import { Templates } from './template/templates.ts'
 import { X86Unit } from './x86-unit.ts'
 
 /** Bytes of a form's function above which it is called instead of generated in place. */
@@ -30,10 +28,7 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
   readonly layout: typeof STATE_LAYOUT = STATE_LAYOUT
   readonly #memory: MachineMemory
   readonly #code: InterpreterCode<FormSource>
-
   readonly #handlers: readonly SystemForm[]
-  /** One for all units of the first tier, one after the other. */
-  readonly #copied: TemplateUnit
 
   /**
    * @param code - the interpreter, whose functions units call
@@ -51,7 +46,6 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
     this.#memory = memory
     this.#code = code
     this.#handlers = handlers
-    this.#copied = new TemplateUnit(memory, new Templates(memory, code))
   }
 
   isWide(mode: number): boolean {
@@ -75,10 +69,5 @@ export class X86Compiled implements CompiledInstructionSet<FormSource> {
     const library = importLibrary(module, this.#code)
     const f = module.function('unit', FORM_SIGNATURE, { export: true, builder: RegionBuilder })
     return new X86Unit(f as unknown as RegionBuilder, this.#memory, library, unit)
-  }
-
-  beginCopied(module: ModuleBuilder, mode: number, state: number): TemplateUnit {
-    importLibrary(module, this.#code)
-    return this.#copied.begin(module, mode, state)
   }
 }

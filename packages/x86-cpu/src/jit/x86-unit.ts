@@ -175,7 +175,7 @@ export class X86Unit implements UnitSemantics<FormSource> {
 }
 
 /** Whether the function that executes an instruction may read or write flags. */
-export function usesFlags({ u16 }: MachineMemory, record: number, flow: Flow, form: FormSource | undefined): boolean {
+function usesFlags({ u16 }: MachineMemory, record: number, flow: Flow, form: FormSource | undefined): boolean {
   if (flow === 'host' || flow === 'far') return true
   if (flow === 'repeat') return form!.semantics.conditionalFlags === true
   return u16[(record + R_OP) >>> 1] === OP_CALL_SPILLED

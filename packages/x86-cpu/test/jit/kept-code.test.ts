@@ -4,7 +4,7 @@ import type { Assembler } from '@retrap/x86-assembler'
 import { MemoryKeeper } from '@retrap/tooling/kept-code'
 import { describe, expect, test } from 'vitest'
 import { cpuModel } from '../../src/index.ts'
-import type { JitCounts, JitOptions } from '../../src/index.ts'
+import type { JitCounts } from '../../src/index.ts'
 import { restoreVcpu, saveVcpu } from '../../src/inspect.ts'
 import { BareCpu, CODE, STACK, initialState } from '../support/bare-cpu.ts'
 import type { BareOptions } from '../support/bare-cpu.ts'
@@ -45,8 +45,8 @@ const seen = ({ cpu, host, memory }: BareCpu): unknown => [
   memory.read(host.ramMa + DATA, 0x20),
 ]
 
-describe.each([1, 2] as const)('code of tier %i that was kept', (tier) => {
-  const jit = { threshold: 20, watch: 0, tier }
+describe('code that was kept', () => {
+  const jit = { threshold: 20, watch: 0 }
 
   test.each(['long', 'protected'] as const)(
     'does what the interpreter does, wherever it lies and whatever was decoded before: %s mode',
@@ -72,18 +72,11 @@ describe.each([1, 2] as const)('code of tier %i that was kept', (tier) => {
     expect(keeps[1]).toEqual(keeps[0])
   })
 
-  test('is not found by a processor that decodes other instructions, nor by another tier', () => {
+  test('is not found by a processor that decodes other instructions', () => {
     const keep = new MemoryKeeper()
     play({ jit: { ...jit, keep } })
-    const others = [
-      { cpu: 'max,-adx' },
-      { cpu: 'max,vendor=AuthenticAMD' },
-      { jit: { ...jit, tier: 3 - tier } },
-    ] as const
-    for (const other of others) {
-      const pc = play({ ...other, jit: { ...jit, ...('jit' in other ? other.jit : {}), keep } as JitOptions })
-      expect(pc.engine.jitCounts).toMatchObject({ loaded: 0 })
-    }
+    for (const cpu of ['max,-adx', 'max,vendor=AuthenticAMD'])
+      expect(play({ cpu, jit: { ...jit, keep } }).engine.jitCounts).toMatchObject({ loaded: 0 })
     // A name is no difference.
     const model = { ...cpuModel('max'), name: 'another', brand: 'another' }
     expect(play({ cpu: model, jit: { ...jit, keep } }).engine.jitCounts).toMatchObject({ units: 0 })

@@ -1,4 +1,4 @@
-// Instruction semantics once more, in compiled code of both tiers: fewer cases of each form, each encoding several times in a row.
+// Instruction semantics once more, in compiled code: fewer cases of each form, each encoding several times in a row.
 import { TEST_LONG } from '@retrap/tooling/long'
 import { sliced } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
@@ -35,18 +35,16 @@ describe.skipIf(typeof native === 'string')(subject, () => {
       const forms = sliced(possible, PARTS)
       let [cases, executed] = [0, 0]
       for (let i = 0; i < forms.length; i += FORMS_PER_BATCH) {
-        for (const tier of [1, 2] as const) {
-          const random = new Random(0xc0de + i)
-          // Code that has been written is compiled again ever more rarely: each batch has a machine of its own.
-          const machine = new TestMachine(tier)
-          const batch = forms.slice(i, i + FORMS_PER_BATCH)
-          const report = check(reference, machine, random, batch, CASES_PER_FORM, ENCODINGS_PER_FORM)
-          expect(report.mismatches.slice(0, SHOWN).map(describeMismatch).join('\n\n'), `tier ${tier}`).toBe('')
-          const counts = machine.vcpu.engine.jitCounts!
-          expect(counts.failures, counts.firstFailure).toBe(0)
-          cases += report.cases
-          executed += counts.executed
-        }
+        const random = new Random(0xc0de + i)
+        // Code that has been written is compiled again ever more rarely: each batch has a machine of its own.
+        const machine = new TestMachine()
+        const batch = forms.slice(i, i + FORMS_PER_BATCH)
+        const report = check(reference, machine, random, batch, CASES_PER_FORM, ENCODINGS_PER_FORM)
+        expect(report.mismatches.slice(0, SHOWN).map(describeMismatch).join('\n\n')).toBe('')
+        const counts = machine.vcpu.engine.jitCounts!
+        expect(counts.failures, counts.firstFailure).toBe(0)
+        cases += report.cases
+        executed += counts.executed
       }
       console.log(`${name}: ${forms.length} forms, ${cases} cases, ${executed} instructions in compiled code`)
       // The forms of a slice may be those of few instructions.

@@ -180,8 +180,7 @@ export class TestMachine {
   readonly #zeros = Buffer.alloc(WINDOW_BYTES)
   readonly #window: Buffer
 
-  /** @param tier - by which code is compiled, where tests compile it */
-  constructor(tier?: 1 | 2) {
+  constructor() {
     const memory = MachineMemory.create({ bytes: 48 << 20 })
     this.#memory = memory
     this.#windowMa = memory.allocate(WINDOW_BYTES, 0x1000, 'window')
@@ -190,7 +189,7 @@ export class TestMachine {
     this.#window = Buffer.from(memory.buffer as ArrayBuffer, this.#windowMa, WINDOW_BYTES)
     const engine = new X86Engine(memory, {
       codeCacheBytes: 16 << 20,
-      jit: TEST_JIT && tier !== undefined ? { ...TEST_JIT, tier } : TEST_JIT,
+      jit: TEST_JIT,
     })
     this.#host = new FlatHost(this.#windowMa, this.#codeMa, this.#systemMa)
     this.vcpu = new Vcpu(engine, this.#host, { tscHz: 1e9, crystalHz: 1e9 })

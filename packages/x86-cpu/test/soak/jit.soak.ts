@@ -51,8 +51,6 @@ interface Case {
   readonly isPair: boolean
   /** Branches to a place for which it is watched before it is compiled. */
   readonly watch: number
-  /** What compiles it. */
-  readonly tier: 1 | 2
   /** It is compiled again on a machine that has the code which the first one has kept. */
   readonly isKept: boolean
 }
@@ -76,7 +74,6 @@ function drawCase(rng: Rng): Case {
     interruptInterval: 1 + rng.below(40),
     isPair: rng.chance(1, 4),
     watch: rng.pick([0, 1, 2, 5]),
-    tier: rng.pick([1, 2] as const),
     isKept: rng.chance(1, 3),
   }
   rng.note('turns', () => JSON.stringify(drawn.turns))
@@ -208,7 +205,6 @@ export const soak: Soak = {
     const jit = {
       ...EAGER_JIT,
       watch: given.watch,
-      tier: given.tier,
       ...(given.isKept && { keep: new MemoryKeeper() }),
     }
     const [plain, compiled] = [prepare(given, false), prepare(given, jit)]

@@ -61,16 +61,14 @@ export function expectAlike([plain, compiled]: readonly [BareCpu, BareCpu]): voi
   expect(compiled.engine.jitCounts?.units).toBeGreaterThan(0)
 }
 
-/** Runs a program to its HLT in both ways, and in a third: compiled by the first tier. */
+/** Runs a program to its HLT in both ways. */
 export function runBothWays(program: Program): readonly [BareCpu, BareCpu] {
   const pair = bothWays(program)
-  const first = oneWay(program, { ...(program.jit ?? EAGER_JIT), tier: 1 })
-  for (const pc of [...pair, first]) {
+  for (const pc of pair) {
     const exit = patiently(pc, 1_000_000)
     expect(exit).toBe('hlt')
   }
   expectAlike(pair)
-  expectAlike([pair[0], first])
   return pair
 }
 

@@ -3,14 +3,14 @@ import type { MissAction } from '../memory-sites.ts'
 import type { StateAssumption, CodeBranch, CodeSource } from '../unit-code.ts'
 
 /** Changes with what follows here, and with what {@link CodeSource} means. */
-export const CODE_FORMAT = 1
+export const CODE_FORMAT = 2
 
 /** `RTU` and a digit. */
 const MAGIC = 0x3055_5452 + (CODE_FORMAT << 24)
 /** Words of the head, in this order. */
 const HEAD = [
-  ...(['magic', 'checksum', 'key', 'mode', 'tier', 'offset'] as const),
-  ...(['assumptions', 'pages', 'instructions', 'instructionBytes', 'records', 'entries'] as const),
+  ...(['magic', 'checksum', 'key', 'mode', 'offset'] as const),
+  ...(['assumptions', 'pages', 'instructions', 'instructionBytes', 'records'] as const),
   ...(['branches', 'targets', 'actions', 'moduleBytes'] as const),
 ] as const
 type Head = Readonly<Record<(typeof HEAD)[number], number>>
@@ -57,7 +57,6 @@ function wordsBefore(head: Head): number {
     head.pages +
     2 * head.instructions +
     head.records +
-    head.entries +
     head.branches * BRANCH_WORDS +
     head.targets +
     head.actions * ACTION_WORDS
@@ -74,14 +73,12 @@ export function encodeCode(source: CodeSource, module: Uint8Array): Uint8Array {
     checksum: 0,
     key: source.key,
     mode: source.mode,
-    tier: source.tier,
     offset: source.offset,
     assumptions: assumptions.length,
     pages: source.deltas.length,
     instructions: instructions.at.length,
     instructionBytes: instructions.bytes.length,
     records: source.recordPositions.length,
-    entries: source.entries.length,
     branches: branches.length,
     targets: branches.reduce((count, { targets }) => count + targets.length, 0),
     actions: actions.size,
@@ -100,7 +97,7 @@ export function encodeCode(source: CodeSource, module: Uint8Array): Uint8Array {
   words.set(instructions.at, to)
   to += head.instructions
   for (let i = 0; i < head.instructions; i++) put(instructions.from[i + 1]! - instructions.from[i]!)
-  put(...source.recordPositions, ...source.entries)
+  put(...source.recordPositions)
   for (const { at, delta, isReturn, targets } of branches) put(at, delta, isReturn ? 1 : 0, targets.length)
   for (const { targets } of branches) put(...targets)
   for (const [at, action] of actions) put(at, ACTIONS.indexOf(action))
@@ -158,15 +155,13 @@ class Decoder {
   }
 
   decode(): KeptCode | undefined {
-    const { key, mode, tier, offset, ...head } = this.#head
-    if ((tier !== 1 && tier !== 2) || offset >= PAGE_BYTES || head.pages === 0 || head.instructions === 0)
-      return undefined
+    const { key, mode, offset, ...head } = this.#head
+    if (offset >= PAGE_BYTES || head.pages === 0 || head.instructions === 0) return undefined
     const assumptions = this.#groups(head.assumptions, ASSUMPTION_WORDS).map(assumptionOf)
     const deltas = [...this.#take(head.pages)]
     const at = this.#take(head.instructions).slice()
     const lengths = this.#take(head.instructions)
     const recordPositions = [...this.#take(head.records)]
-    const entries = [...this.#take(head.entries)]
     const branches = this.#branches()
     const actions = this.#groups(head.actions, ACTION_WORDS)
     const bytes = this.#takeBytes(head.instructionBytes).slice()
@@ -180,13 +175,13 @@ class Decoder {
       from !== undefined &&
       at.every((position, i) => isIn(pages, position, lengths[i]!) && (i === 0 || position > at[i - 1]!)) &&
       positions.has(offset) &&
-      [...recordPositions, ...entries].every((position) => positions.has(position)) &&
+      recordPositions.every((position) => positions.has(position)) &&
       branches?.every((branch) => recordPositions.includes(branch.at) && pages.has(branch.delta)) === true &&
       actions.every(([position, action]) => positions.has(position!) && ACTIONS[action!] !== undefined) &&
       WASM_HEAD.every((byte, i) => module[i] === byte)
     if (!isRight) return undefined
     const source: CodeSource = {
-      ...{ key, mode, tier, offset, deltas, recordPositions, entries, branches },
+      ...{ key, mode, offset, deltas, recordPositions, branches },
       assumptions: assumptions as StateAssumption[],
       instructions: { at, from, bytes },
       actions: new Map(actions.map(([position, action]) => [position!, ACTIONS[action!]!])),
