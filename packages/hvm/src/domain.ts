@@ -472,6 +472,11 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     return sum
   }
 
+  /** Whether some vCPU may have written memory: until then all writes are counted. */
+  get hasExecuted(): boolean {
+    return this.#loop.turns.hasExecuted || this.instructions > 0
+  }
+
   /** Whether no vCPU executes while it runs, as in S3. Its timers and device models go on. */
   get asleep(): boolean {
     return this.#loop.turns.asleep

@@ -66,6 +66,23 @@ test.each([
   expect(clockLog(pc, 0n)).toEqual(expected)
 })
 
+test('a guest that has met exceptions alone is put back: their frames on its stack are gone', async () => {
+  const INVALID_OPCODE = 6
+  const undefinedCode = Uint8Array.from({ length: 1 << 16 }, (_, i) => (i % 2 === 0 ? 0x0f : 0x0b))
+  const pc = await made({ firmware: undefinedCode, clock: 'deterministic' })
+  const { guestMemory, timers } = pc.domain
+  guestMemory.write(4 * INVALID_OPCODE, Uint8Array.of(0xf0, 0xff, 0x00, 0xf0))
+  const snapshot = await pc.save()
+  const stop = new AbortController()
+  timers.create(() => stop.abort()).armAfter(1000)
+  await pc.run({ signal: stop.signal, timeoutMs: 60_000 })
+  const stack = new Uint8Array(PAGE_BYTES)
+  const isEmpty = (): boolean => guestMemory.read(0xf000, stack) && stack.every((byte) => byte === 0)
+  expect([pc.domain.instructions, isEmpty()]).toEqual([0, false])
+  await pc.restore(snapshot)
+  expect(isEmpty()).toBe(true)
+})
+
 /** A network that takes all frames and brings none. */
 const silent: PacketBackend = { linkUp: true, maximumBytes: 1514, connect() {}, send: () => true, ready() {} }
 

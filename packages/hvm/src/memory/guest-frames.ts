@@ -134,7 +134,7 @@ export function requireSameFrames(here: readonly GuestFrames[], frames: readonly
  * @param gfn - the guest frame of the first
  */
 export function clearFrames(
-  { memory, instructions }: Domain,
+  { memory, hasExecuted }: Domain,
   mfn: number,
   count: number,
   gfns: Uint32Array,
@@ -147,7 +147,7 @@ export function clearFrames(
       continue
     }
     // Before a vCPU has executed, all writes are counted.
-    if (instructions === 0 && memory.generation[mfn + i] === 0) continue
+    if (!hasExecuted && memory.generation[mfn + i] === 0) continue
     if (!isZero(memory.u32, (mfn + i) * WORDS)) memory.fill((mfn + i) * PAGE_BYTES, PAGE_BYTES, 0)
   }
 }

@@ -81,7 +81,7 @@ export class LatePages {
     checkGuestFrames(domain, frames, source.gfns)
     this.#domain = domain
     this.#former = former
-    this.#hasRun = domain.instructions > 0
+    this.#hasRun = domain.hasExecuted
     this.#source = source
     // Models would find frames that nobody may access yet.
     domain.mappings.forget()

@@ -56,6 +56,8 @@ export class TurnRunner {
   readonly #mostCalls: number | undefined
   /** No vCPU executes. Timers, models and the waits for them go on. */
   asleep = false
+  /** Some vCPU has executed. Exceptions alone retire nothing, and write memory. */
+  hasExecuted = false
   /** A hypervisor's own interface for guests: a hypercall may stop a vCPU. */
   paravirtual: Pick<Paravirtual, 'mayRun' | 'beforeTurn' | 'afterTurn'> | null = null
   /** Decides when inputs come on deterministic time; null: they come when the host has them. */
@@ -93,6 +95,7 @@ export class TurnRunner {
     const run = this.#run
     run.interrupted = false
     run.current = vcpu
+    this.hasExecuted = true
     this.watch?.begin(vcpu)
     const { cpu } = vcpu
     const exit = (alone ? cpu.step?.() : undefined) ?? cpu.run(budget, this.#mostCalls)
