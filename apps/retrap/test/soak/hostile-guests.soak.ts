@@ -21,6 +21,8 @@ import { HostileRuns, type HostileRun } from '../support/hostile-runs.ts'
 const GUEST_SECONDS = [0.05, 0.1, 0.2] as const
 /** A Worker loads with processor time of its own, for which the machine waits. */
 const WORKER_SECONDS = 3
+/** So does a module of a user's own, and all that it imports: from sources, and on a host with many programs, 6 s were seen. */
+const MODULE_SECONDS = 12
 /** A guest that waits has more time by the clock. */
 const WAIT_SECONDS = 1
 /** By then a machine is made on the busiest of hosts. */
@@ -110,7 +112,8 @@ export const soak: Soak = {
     if (runs === undefined) return 'not set up'
     const machine = hostileMachine(rng, join(runs.folder, 'medium'), join(runs.folder, 'share'))
     const guestSeconds = rng.pick(GUEST_SECONDS)
-    const seconds = guestSeconds + WAIT_SECONDS + (machine.workers ? WORKER_SECONDS : 0)
+    const seconds =
+      guestSeconds + WAIT_SECONDS + (machine.workers ? WORKER_SECONDS : 0) + (machine.modules ? MODULE_SECONDS : 0)
     rng.note('machine', machine.args.join(' '))
     for (const { name } of [machine.board, ...machine.devices]) seen.set(name, (seen.get(name) ?? 0) + 1)
     const args = ['run', ...guest(rng, machine, runs), ...machine.args, '--timeout', TIMEOUT]

@@ -413,6 +413,8 @@ export interface HostileMachine {
   readonly args: readonly string[]
   /** It starts Workers, which takes a while. */
   readonly workers: boolean
+  /** It starts a Worker or a process with a module. */
+  readonly modules: boolean
 }
 
 const FIRST_SLOT = 8
@@ -442,7 +444,13 @@ export function hostileMachine(rng: Rng, medium: string, folder: string): Hostil
     ...options,
     ...(rng.chance(1, 3) ? ['--cpus', String(rng.between(2, 4))] : []),
   ]
-  return { board, devices, args, workers: args.some((word) => /worker$|process$/.test(word)) }
+  return {
+    board,
+    devices,
+    args,
+    workers: args.includes('worker'),
+    modules: args.some((word) => word.includes(CARD_FILE)),
+  }
 }
 
 function words({ args, place }: PlacedDevice, medium: string, folder: string): string[] {

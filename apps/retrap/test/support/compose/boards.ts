@@ -153,7 +153,7 @@ export function guestView(board: Board, functions: Functions): HostileMachine {
     const owner = functions.ownerAt(bdf)
     if (owner !== undefined) add(nameOf(owner), [bdf >> 3, bdf & 7])
   }
-  return { board: board.guest, devices, args: [], workers: false }
+  return { board: board.guest, devices, args: [], workers: false, modules: false }
 }
 
 const OTHER_NAMES: Readonly<Record<string, string>> = {
