@@ -44,6 +44,8 @@ export function newCard(): DeviceModel {
   return {
     name: 'adder',
     deterministic: true,
+    // Its handlers answer later.
+    synchronous: false,
     attach(given) {
       context = given
       timer = given.timer(done)
