@@ -55,8 +55,8 @@ interface Late<Request, Answer> {
  *
  * - An answer takes effect at a virtual instant that is fixed when the request is made, or when the host has it, if that is
  *   later. On deterministic time the machine waits for the host there.
- * - No two requests that are under way have the same instant, so that runs on deterministic time agree on the order.
- *   Otherwise requests that are over time are answered as the host has them.
+ * - No two requests that are under way have the same instant, so that runs on deterministic time agree on the order, also of
+ *   those that the machine waits for. On the host's clock requests that are over time are answered as the host has them.
  * - A request that is cancelled is not answered. As the host may be busy with it all the same, later requests wait for its
  *   end: a write that was cancelled must not come after one that follows.
  */
@@ -165,12 +165,12 @@ export class LateAnswers<Request, Answer> {
   }
 
   #settled(late: Late<Request, Answer>): void {
-    const { wait, cancelled } = late
-    if (wait === null || cancelled) return
-    if (this.#mayAnswer) this.#give(late)
+    if (late.wait === null || late.cancelled) return
+    if (this.#clock.realTime !== true) this.proceed()
+    else if (this.#mayAnswer) this.#give(late)
+    if (this.#mayAnswer) return
     // The host has done its part: the machine does not wait for the guest.
-    else wait.end()
-    late.wait = null
+    for (const each of this.#open) if (each.outcome !== null) each.wait?.end()
   }
 
   get #mayAnswer(): boolean {
@@ -196,11 +196,12 @@ export class LateAnswers<Request, Answer> {
     if (waits.length > 0) return Promise.all(waits).then(() => {})
   }
 
-  /** Gives the answers that `mayAnswer` has held back, if the guest may have them now. */
+  /** Gives the answers that are due, such as those that `mayAnswer` has held back, if the guest may have them now. */
   proceed(): void {
     for (let i = 0; this.#mayAnswer && i < this.#open.length && this.#open[i]!.due;) {
-      if (this.#open[i]!.outcome === null) i++
-      else this.#give(this.#open[i]!)
+      if (this.#open[i]!.outcome !== null) this.#give(this.#open[i]!)
+      else if (this.#clock.realTime === true) i++
+      else return
     }
   }
 

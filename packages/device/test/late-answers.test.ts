@@ -113,14 +113,31 @@ describe('late answers', () => {
     ])
   })
 
-  test('of a host that is over time come as the host has them', async () => {
+  test.each([
+    { time: 'deterministic', realTime: false, answers: ['a=ok@30000', 'b=ok@30000'] },
+    { time: 'the host’s', realTime: true, answers: ['b=ok@30000', 'a=ok@30000'] },
+  ])('of a host that is over time come in the order of $time time', async ({ realTime, answers }) => {
     const rig = new Rig()
+    rig.realTime = realTime
     rig.late.start('a')
     rig.late.start('b')
     rig.to(30_000)
     await rig.host('b')
     await rig.host('a')
-    expect(rig.answers).toEqual(['b=ok@30000', 'a=ok@30000'])
+    expect(rig.answers).toEqual(answers)
+    expect(await pending(Promise.all(rig.waits).then(() => undefined))).toBe(false)
+  })
+
+  test('that come while nothing may be given are none that the machine waits for', async () => {
+    const rig = new Rig()
+    rig.late.start('a')
+    rig.late.start('b')
+    rig.to(30_000)
+    await rig.host('b')
+    rig.allowed = false
+    await rig.host('a')
+    expect(await pending(Promise.all(rig.waits).then(() => undefined))).toBe(false)
+    expect(rig.answers).toEqual([])
   })
 
   test('are held back while the guest does not let the function reach memory', async () => {

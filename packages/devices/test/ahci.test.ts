@@ -256,8 +256,9 @@ describe('queued commands (ATA8-ACS, "READ FPDMA QUEUED")', () => {
     expect(page.reduce((sum, byte) => sum + byte, 0) & 0xff).toBe(0)
   })
 
-  test('are with the medium at the same time, and end as it has them', async () => {
+  test('are with the medium at the same time, and end as it has them on the host’s clock', async () => {
     const { machine, disk } = start()
+    machine.machine.clock.realTime = true
     disk.hold = true
     queue(machine, [
       [0, 10],

@@ -285,6 +285,8 @@ describe('task management (VIRTIO 1.2, 5.6.6.2)', () => {
     { kind: 5, name: 'LOGICAL UNIT RESET', ended: 4 },
   ])('$name answers when the medium has ended, and the command ends so', async ({ kind, ended }) => {
     const scsi = await start()
+    // On deterministic time the guest waits for its first command.
+    scsi.machine.clock.realTime = true
     scsi.disk.hold = true
     const slot = scsi.command([0x28, 0, 0, 0, 0, 0, 0, 0, 1], { room: 512, id: 9 })
     await scsi.settle()
