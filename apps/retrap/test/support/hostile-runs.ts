@@ -45,6 +45,8 @@ class GuestTime {
       this.#began ??= { at: performance.now(), used: process.threadCpuUsage() }
       for (;;) {
         const left = this.#left()
+        // A guest that resets at once would go on until `--timeout`.
+        if (left === 0) return { reason: 'timeout' }
         // oxlint-disable-next-line no-await-in-loop -- until the time has passed
         const exit = await inner({ ...options, timeoutMs: Math.min(left, options.timeoutMs ?? left) })
         if (exit.reason !== 'timeout' || this.#left() === 0) return exit
