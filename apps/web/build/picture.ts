@@ -14,6 +14,8 @@ const DELAY_MS = 3000
 const MOST_STRIPS = 5
 /** Of the picture. */
 const [WIDTH, HEIGHT] = [916, 560]
+/** Columns of the terminal that are not under the panel, and all of them. */
+const [FREE_COLUMNS, COLUMNS] = [46, 80]
 const SHOWN = ['i8254', 'hpet', DEVICE, 'i8042', 'virtio-net-3']
 
 /** What is read off the page. */
@@ -94,11 +96,17 @@ function draw({ rows, title, code, wait, registers, strips }: Seen): string {
   const box = (x: number, y: number, width: number, height: number, colour: string): void => {
     parts.push(`<rect x="${x}" y="${y}" width="${width}" height="${height}" rx="5" fill="${colour}"/>`)
   }
-  const last = rows.findLastIndex((row) => row !== '')
-  const shown = rows.slice(Math.max(0, last - 20), last + 1).filter((row, i, all) => row !== '' || all[i - 1] !== '')
+  const lines = rows
+    .map((row) => (row.length === COLUMNS ? row : `${row}\n`))
+    .join('')
+    .trimEnd()
+    .split('\n')
+  const shown = lines
+    .filter((row, i, all) => row !== '' || all[i - 1] !== '')
+    .flatMap((row) => row.match(new RegExp(`.{1,${FREE_COLUMNS}}`, 'g')) ?? [''])
+    .slice(-20)
   for (const [i, row] of shown.entries()) text(20, 80 + 24 * i, row)
   const x = 436
-  // It lies over the terminal.
   parts.push(`<rect x="${x - 16}" y="16" width="480" height="${HEIGHT - 32}" rx="8" fill="${PANEL}" stroke="${LINE}"/>`)
   for (const [i, name] of ['Devices', 'Inspector', 'Snapshots', 'Playground'].entries())
     text(x + 112 * i, 48, name, i === 1 ? ACCENT : SOFT, ' class="s"')

@@ -20,7 +20,8 @@ mount -t devpts devpts /dev/pts
 mount -t tmpfs tmpfs /tmp
 hostname retrap
 ${drivers}echo
-echo "Linux $(uname -r) under retrap. Type 'poweroff -f' or leave the shell to end."
+echo "Linux $(uname -r) under retrap."
+echo "It ends with 'exit' or 'poweroff -f'."
 cd /
 setsid cttyhack sh
 poweroff -f

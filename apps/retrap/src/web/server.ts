@@ -5,13 +5,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { extname, join, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
-
-const TYPES: Readonly<Record<string, string>> = {
-  '.html': 'text/html; charset=utf-8',
-  '.js': 'text/javascript; charset=utf-8',
-  '.css': 'text/css; charset=utf-8',
-  '.txt': 'text/plain; charset=utf-8',
-}
+import { contentType } from 'mime-types'
 
 /**
  * The headers of all answers. The first two give the page shared memory and an exact clock; the policy is that of the page's own
@@ -113,7 +107,8 @@ async function answer(
   const reading = more === undefined ? readFile(path!) : more instanceof Uint8Array ? more : more()
   const bytes = await Promise.resolve(reading).catch(() => null)
   if (bytes === null) return void response.writeHead(500).end()
-  const type = TYPES[extname(file.name)] ?? 'application/octet-stream'
+  // A browser must not guess the type of a file with another extension.
+  const type = contentType(extname(file.name)) || 'application/octet-stream'
   const tag = tagOf(bytes)
   response.setHeader('etag', tag)
   const has = headers['if-none-match']?.split(',').map((one) => one.trim().replace(/^W\//, '')) ?? []

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { cp, mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, cp, mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import { CliError } from '../errors.ts'
 import { checkLicences } from './licence-check.ts'
@@ -24,6 +24,8 @@ export async function writeSite(from: string, more: MoreFiles, to: string): Prom
   await mkdir(dirname(folder), { recursive: true })
   const made = await mkdtemp(join(dirname(folder), `.${basename(folder)}-`))
   try {
+    // A temporary folder is its owner's alone; a web server has another user.
+    await chmod(made, 0o755)
     await cp(from, made, { recursive: true })
     for (const [path, file] of more) {
       const at = join(made, path)

@@ -15,6 +15,7 @@ mkdirSync(join(folder, 'assets'), { recursive: true })
 writeFileSync(join(parent, 'secret.txt'), 'secret')
 writeFileSync(join(folder, 'index.html'), '<!doctype html>')
 writeFileSync(join(folder, 'assets/main.js'), 'export {}')
+for (const name of ['machine.svg', 'bios.wasm', 'note.md', 'kernel.unheard-of']) writeFileSync(join(folder, 'assets', name), '')
 afterAll(() => rmSync(parent, { recursive: true }))
 
 test('files have their types, isolate their page, and have a strict policy; nothing beyond the folder is served', async () => {
@@ -29,6 +30,17 @@ test('files have their types, isolate their page, and have a strict policy; noth
   })
   const script = await fetch(`${site.url}assets/main.js`, { method: 'HEAD' })
   expect([script.headers.get('content-type'), await script.text()]).toEqual(['text/javascript; charset=utf-8', ''])
+  const types = ['machine.svg', 'bios.wasm', 'note.md', 'kernel.unheard-of'].map(async (name) => {
+    const { headers } = await fetch(`${site.url}assets/${name}`)
+    return headers.get('content-type')
+  })
+  // A picture of another type is not shown.
+  expect(await Promise.all(types)).toEqual([
+    'image/svg+xml',
+    'application/wasm',
+    'text/markdown; charset=utf-8',
+    'application/octet-stream',
+  ])
   // `fetch` would tidy the paths.
   const raw = (path: string, method = 'GET'): Promise<number | undefined> =>
     new Promise((resolve, reject) => {

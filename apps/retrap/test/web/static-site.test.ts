@@ -1,5 +1,5 @@
 /** The site as files for any web server, and what licences require of those who give it to others. */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
@@ -34,6 +34,8 @@ const read = (path: string): string => readFileSync(join(out, path), 'utf8')
 
 test('a site has its pages, and with a BIOS its copyright file, licences and sources', async () => {
   await writeSite(built, await files(), out)
+  // The user of a web server reads it.
+  expect(statSync(out).mode & 0o777).toBe(0o755)
   expect(read('index.html')).toBe('index.html')
   expect(read('firmware/bios.bin')).toBe('a BIOS')
   const [listed] = JSON.parse(read(PACKAGES_LIST)) as readonly ListedPackage[]
