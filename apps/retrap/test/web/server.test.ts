@@ -15,7 +15,8 @@ mkdirSync(join(folder, 'assets'), { recursive: true })
 writeFileSync(join(parent, 'secret.txt'), 'secret')
 writeFileSync(join(folder, 'index.html'), '<!doctype html>')
 writeFileSync(join(folder, 'assets/main.js'), 'export {}')
-for (const name of ['machine.svg', 'bios.wasm', 'note.md', 'kernel.unheard-of']) writeFileSync(join(folder, 'assets', name), '')
+for (const name of ['machine.svg', 'bios.wasm', 'note.md', 'kernel.unheard-of'])
+  writeFileSync(join(folder, 'assets', name), '')
 afterAll(() => rmSync(parent, { recursive: true }))
 
 test('files have their types, isolate their page, and have a strict policy; nothing beyond the folder is served', async () => {
