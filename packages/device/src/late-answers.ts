@@ -97,7 +97,7 @@ export class LateAnswers<Request, Answer> {
    * not busy with cancelled requests.
    */
   get mayAnswerAtOnce(): boolean {
-    return this.#clock.realTime === true && this.#before === null && this.#mayAnswer
+    return this.#clock.realTime === true && this.#before === null && !this.#paused && this.#mayAnswer
   }
 
   /** Whether a request that has not been answered is such a one. */
@@ -165,16 +165,16 @@ export class LateAnswers<Request, Answer> {
   }
 
   #settled(late: Late<Request, Answer>): void {
-    if (late.wait === null || late.cancelled) return
-    if (this.#clock.realTime !== true) this.proceed()
-    else if (this.#mayAnswer) this.#give(late)
-    if (this.#mayAnswer) return
+    if (!late.due || late.cancelled) return
+    // On deterministic time the machine may have begun to wait before it came to rest: that the host was late is in no state.
+    if (!this.#paused || (late.wait !== null && this.#clock.realTime !== true)) this.#giveDue()
+    if (!this.#paused && this.#mayAnswer) return
     // The host has done its part: the machine does not wait for the guest.
     for (const each of this.#open) if (each.outcome !== null) each.wait?.end()
   }
 
   get #mayAnswer(): boolean {
-    return !this.#paused && (this.#options.mayAnswer?.() ?? true)
+    return this.#options.mayAnswer?.() ?? true
   }
 
   #arm(): void {
@@ -189,15 +189,20 @@ export class LateAnswers<Request, Answer> {
       if (late.due) continue
       if (late.deadline.since(now) > 0) break
       late.due = true
-      if (late.outcome === null) waits.push(new Promise((end, fail) => (late.wait = { end, fail })))
+      if (late.outcome === null && !this.#paused) waits.push(new Promise((end, fail) => (late.wait = { end, fail })))
     }
     this.proceed()
     this.#arm()
     if (waits.length > 0) return Promise.all(waits).then(() => {})
   }
 
-  /** Gives the answers that are due, such as those that `mayAnswer` has held back, if the guest may have them now. */
+  /** Gives the answers that `mayAnswer` has held back, if the guest may have them now. */
   proceed(): void {
+    if (!this.#paused) this.#giveDue()
+  }
+
+  /** Gives the answers that are due; on deterministic time up to the first that the host does not have. */
+  #giveDue(): void {
     for (let i = 0; this.#mayAnswer && i < this.#open.length && this.#open[i]!.due;) {
       if (this.#open[i]!.outcome !== null) this.#give(this.#open[i]!)
       else if (this.#clock.realTime === true) i++

@@ -128,6 +128,18 @@ describe('late answers', () => {
     expect(await pending(Promise.all(rig.waits).then(() => undefined))).toBe(false)
   })
 
+  test('that the machine waits for when it comes to rest are given before', async () => {
+    const rig = new Rig()
+    rig.late.start('a')
+    rig.late.start('b')
+    rig.to(30_000)
+    const paused = rig.late.pause()
+    await rig.host('b')
+    await rig.host('a')
+    expect(await pending(paused)).toBe(false)
+    expect([rig.answers, rig.late.save()]).toEqual([['a=ok@30000', 'b=ok@30000'], []])
+  })
+
   test('that come while nothing may be given are none that the machine waits for', async () => {
     const rig = new Rig()
     rig.late.start('a')

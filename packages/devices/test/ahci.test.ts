@@ -412,6 +412,7 @@ describe('queued commands (ATA8-ACS, "READ FPDMA QUEUED")', () => {
   test('that came with one that has failed are begun again in another machine too', async () => {
     const parts = start()
     const { machine, disk } = parts
+    machine.machine.clock.realTime = true
     disk.bad = { at: 10 * SECTOR, code: 'ERR_MEDIUM' }
     disk.hold = true
     queue(machine, [

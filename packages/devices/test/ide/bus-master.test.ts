@@ -238,6 +238,8 @@ describe('an end with a request in flight', () => {
 
   test('quiesce waits for the medium, and the guest has its answer after resume', async () => {
     const { ide, medium } = disk()
+    // On deterministic time a machine that waits for its medium has the answer before it is at rest.
+    ide.machine.clock.realTime = true
     medium.hold = true
     ide.prds([DATA, 512])
     ide.command28(0xc8, 3, 1)

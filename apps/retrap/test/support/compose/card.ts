@@ -25,6 +25,8 @@ export function newCard(): DeviceModel {
   let fn: PciFunction
   let timer: Timer
   let sum = 0
+  /** The sum that is on its way into memory. */
+  let writing: Promise<void> | undefined
 
   async function ring(): Promise<void> {
     const bytes = new Uint8Array(registers[1]! & 0xffff)
@@ -48,7 +50,7 @@ export function newCard(): DeviceModel {
     synchronous: false,
     attach(given) {
       context = given
-      timer = given.timer(done)
+      timer = given.timer(() => (writing = done()))
       const read = (offset: number): number => registers[offset / 4] ?? 0
       const write = (offset: number, _size: number, value: number): Promise<void> | void => {
         if (offset === 8) return ring()
@@ -61,6 +63,8 @@ export function newCard(): DeviceModel {
         bars: [{ index: 0, kind: 'memory', bytes: 4096, minimumAccess: 4, handler: { read, write } }],
       })
     },
+    quiesce: async () => writing,
+    resume() {},
     save() {
       const at = new Instant()
       return { version: 1, registers: [...registers], sum, armed: timer.readDeadline(at) ? at.save() : null }

@@ -328,9 +328,9 @@ export async function replayed(
     const there = (lines: readonly string[]): readonly string[] =>
       first === 0 ? lines : lines.slice(first).filter((line) => !later.test(line))
     const found = glance(machineOf(straight), making.board)
-    // Exceptions after the last instruction, up to a HLT or a shutdown, are in no replay: they have moved on.
+    // Exceptions after the last instruction, up to a HLT or a shutdown, are in no replay, nor is part of a repeated one.
     const place = (lines: readonly string[]): string =>
-      lines.filter((line) => /"(rip|rsp|pc|sp|elr_el1)"/.test(line)).join()
+      lines.filter((line) => /"(rip|rsp|repeating|pc|sp|elr_el1)"/.test(line)).join()
     const isOver = first === 1 && place(at) !== place(found)
     const how = isOver ? undefined : differenceOf(there(at), there(found))
     if (how !== undefined) return how
