@@ -170,7 +170,10 @@ export class LateAnswers<Request, Answer> {
     if (!this.#paused || (late.wait !== null && this.#clock.realTime !== true)) this.#giveDue()
     if (!this.#paused && this.#mayAnswer) return
     // The host has done its part: the machine does not wait for the guest.
-    for (const each of this.#open) if (each.outcome !== null) each.wait?.end()
+    for (const each of this.#open.filter(({ outcome }) => outcome !== null)) {
+      each.wait?.end()
+      each.wait = null
+    }
   }
 
   get #mayAnswer(): boolean {

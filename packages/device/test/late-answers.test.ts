@@ -220,6 +220,19 @@ describe('a request that is cancelled', () => {
 })
 
 describe('a model fails', () => {
+  test('with an answer that was held back: the caller is told', async () => {
+    const rig = new Rig()
+    rig.allowed = false
+    rig.late.start('a')
+    rig.to(20_000)
+    await rig.host('a')
+    rig.allowed = true
+    rig.onAnswer = () => {
+      throw new Error('broken')
+    }
+    expect(() => rig.late.proceed()).toThrow('broken')
+  })
+
   test('where the host rejects', async () => {
     const rig = new Rig()
     rig.late.start('a')
