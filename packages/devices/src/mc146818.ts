@@ -406,7 +406,8 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
   /**
    * Shows the time as if the clock had not been restored later than it was saved, until the machine sleeps, or for a minute. A
    * system that wakes moves its own time on by what has passed on this clock while it slept: so it moves on by the absence.
-   * Nothing where there was none, or the guest has set the clock since.
+   * There may be little to hide, or nothing: what is shown then is the host's time all the same. A clock that follows no host
+   * hides nothing.
    */
   hideAbsence(): void {
     if (this.#reference === null || this.#hiddenUntil !== null || !this.#running()) return

@@ -409,6 +409,19 @@ describe('CMOS', () => {
       }
     })
 
+    test('was none, but the machine stood still: the host’s time shows after the sleep', () => {
+      const host = { wall: 0.25, asleep: false }
+      const { rtc, get } = clock({ wallClock: () => host.wall, isAsleep: () => host.asleep })
+      host.wall += 2.4
+      expect(time(get)).toBe(BEFORE)
+      rtc.hideAbsence()
+      expect(time(get)).toBe(BEFORE)
+      host.asleep = true
+      rtc.reset()
+      // The host has 0.65 s after midnight: half a second wrong at most.
+      expect(time(get)).toBe('20 24 03 01 06 00 00 01')
+    })
+
     test('is hidden for a minute at most', () => {
       const { rtc, get, advance } = late()
       rtc.hideAbsence()
