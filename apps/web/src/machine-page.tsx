@@ -109,7 +109,8 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
         <Buttons life={life} isOn={isOn} chosen={chosen} ask={ask} askToClose={askToClose} />
         <div class="news">
           <p class="status" role="status">
-            <strong class={`pill ${state}`}>{STATE_NAMES[state]}</strong> {life.note}
+            <strong class={`pill ${state}`}>{STATE_NAMES[state]}</strong>{' '}
+            {life.progress?.waits === true ? 'It waits for the network: part of it has still to come.' : life.note}
           </p>
           {impairments.names.length > 0 && (
             <p class="impaired">

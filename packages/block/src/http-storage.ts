@@ -49,6 +49,11 @@ export interface HttpStorageOptions {
   readonly timeoutMs?: number
   /** How often a request that has failed is made again; default 2. */
   readonly retries?: number
+  /**
+   * Called where a range has failed with all its retries, for a reason that may pass: it is asked for again when this resolves.
+   * Without it the read fails, as it does where this throws.
+   */
+  readonly unreachable?: () => Promise<void>
   /** The server may redirect requests to itself only: no request goes to another origin. Default false. */
   readonly sameOrigin?: boolean
   /** The function that makes requests; `fetch` unless given. */
@@ -185,6 +190,7 @@ class Client {
   readonly #headers: Readonly<Record<string, string>>
   readonly #timeoutMs: number
   readonly #retries: number
+  readonly #unreachable: HttpStorageOptions['unreachable']
   readonly #sameOrigin: boolean
 
   constructor(url: string, options: HttpStorageOptions) {
@@ -196,6 +202,7 @@ class Client {
     this.#headers = options.headers ?? {}
     this.#timeoutMs = option('timeoutMs', options.timeoutMs ?? 30_000, 1)
     this.#sameOrigin = options.sameOrigin ?? false
+    this.#unreachable = options.unreachable
     this.#retries = option('retries', options.retries ?? 2, 0)
   }
 
@@ -264,7 +271,10 @@ class Client {
       } catch (error) {
         if (error instanceof BlockError) throw error
         if (error instanceof ImageError) throw new BlockError('ERR_MEDIUM', error.message, { cause: error })
-        if (attempt >= this.#retries) throw failed(String(error), error)
+        if (attempt < this.#retries) continue
+        if (this.#unreachable === undefined) throw failed(String(error), error)
+        // oxlint-disable-next-line no-await-in-loop
+        await this.#unreachable()
       }
     }
   }

@@ -145,4 +145,6 @@ export interface Progress {
   readonly loadedBytes: number
   /** Bytes of all of it; null where the server does not say. */
   readonly totalBytes: number | null
+  /** The server is out of reach, and is asked every second; the guest waits where it needs the rest. */
+  readonly waits?: boolean
 }

@@ -1,8 +1,5 @@
 /** Snapshots in pages of Chromium: back in time, in another page, from a server by ranges, and to and from Node. */
 import { sliceTests } from '@retrap/tooling/slice'
-import { readFileSync, rmSync, mkdtempSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { createPc, type PcSnapshotSource } from '@retrap/machine'
 import { bytesSource, readSnapshot, readSnapshotDescription, writeSnapshot } from '@retrap/snapshot'
@@ -28,10 +25,11 @@ interface Kept {
 }
 
 describe.skipIf(noBrowser !== undefined)('a snapshot in a page', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'retrap-web-snapshots-'))
   let pages: Pages
   let server: PageServer
   const asked: string[] = []
+  /** Whether the server of far.snapshot is out of reach. */
+  let isOffline = false
 
   beforeAll(async () => {
     pages = await Pages.start()
@@ -40,14 +38,17 @@ describe.skipIf(noBrowser !== undefined)('a snapshot in a page', () => {
     server = await pages.serve({
       headers: { 'content-security-policy': POLICY },
       answer: (request) => {
-        if (request.url === '/far.snapshot') asked.push(String(request.headers.range))
-        return false
+        if (request.url !== '/far.snapshot') return false
+        asked.push(String(request.headers.range))
+        // What the snapshot says of itself is there, and its RAM is to come.
+        if (!isOffline || request.headers.range?.startsWith('bytes=0-') === true) return false
+        request.socket.destroy()
+        return true
       },
     })
   })
   afterAll(async () => {
     await pages?.close()
-    rmSync(folder, { recursive: true })
   })
   afterEach(() => pages.closePages())
 
@@ -156,6 +157,43 @@ describe.skipIf(noBrowser !== undefined)('a snapshot in a page', () => {
     expect(asked.every((range) => /^bytes=\d+-\d+$/.test(range))).toBe(true)
   })
 
+  test('waits for a server that is out of reach while its RAM comes, says so, and goes on with it', async () => {
+    pages.files.set('far.snapshot', await snapshotAtPrompt())
+    const page = await pages.open(server)
+    isOffline = true
+    await page.evaluate(() => {
+      const { createMachine } = globalThis as unknown as PageGlobals
+      const told: boolean[] = []
+      const onProgress = ({ waits = false }): void => void (waits !== told.at(-1) && told.push(waits))
+      const options = { firmware: 'guest.bin', snapshot: 'far.snapshot', keepFetched: false, onProgress }
+      const making = createMachine(options).catch((error: Error) => error.message)
+      Object.assign(globalThis, { told, making })
+    })
+    const told = (): Promise<unknown> => page.evaluate(() => (globalThis as unknown as { told: boolean[] }).told)
+    try {
+      await expect.poll(told, { timeout: 5000 }).toEqual([false, true])
+      const before = asked.length
+      await expect.poll(() => asked.length).toBeGreaterThan(before)
+    } finally {
+      isOffline = false
+    }
+    const printed = await page.evaluate(async () => {
+      const machine = await (globalThis as unknown as { making: Promise<Machine | string> }).making
+      if (typeof machine === 'string') return machine
+      void machine.run().catch(() => {})
+      machine.write('echo on\r')
+      return new Promise<string>((resolve) => {
+        let text = ''
+        machine.on('serial', (bytes) => {
+          text += new TextDecoder().decode(bytes)
+          if (text.includes('\non\r\n')) resolve(text)
+        })
+      })
+    })
+    expect(printed).toContain('\non\r\n')
+    expect(await told()).toEqual([false, true, false])
+  })
+
   test('has what the guest has written to its disk', async () => {
     const page = await pages.open(server)
     const disk = new Uint8Array(1 << 20).fill(0x41, 0, 512)
@@ -229,7 +267,21 @@ describe.skipIf(noBrowser !== undefined)('a snapshot in a page', () => {
   })
 
   test('may be one of Node', async () => {
-    const path = join(folder, 'node.snapshot')
+    pages.files.set('node.snapshot', await snapshotAtPrompt())
+    const page = await pages.open(server)
+    await start(page, { firmware: 'guest.bin', snapshot: 'node.snapshot' })
+    const text = await page.evaluate(async () => {
+      const { machine, until } = globalThis as unknown as Kept
+      const ended = machine.run()
+      machine.write('echo in a page\roff\r')
+      const found = await until('\nin a page')
+      return found + (await ended).reason
+    })
+    expect(text).toMatch(/power-off$/)
+  })
+
+  /** The file of a machine of Node at its prompt. */
+  async function snapshotAtPrompt(): Promise<Uint8Array> {
     const pc = await createPc({ memoryBytes: MEMORY_BYTES, firmware: buildGuestImage(), jit: true })
     const stop = new AbortController()
     let printed = ''
@@ -242,19 +294,8 @@ describe.skipIf(noBrowser !== undefined)('a snapshot in a page', () => {
     const description = { version: 1, arguments: ['run'], savedAt: '' }
     await writeSnapshot({ description, ...(await pc.save()) }, (bytes) => parts.push(bytes.slice()))
     pc.close()
-    writeFileSync(path, Buffer.concat(parts))
-    pages.files.set('node.snapshot', readFileSync(path))
-    const page = await pages.open(server)
-    await start(page, { firmware: 'guest.bin', snapshot: 'node.snapshot' })
-    const text = await page.evaluate(async () => {
-      const { machine, until } = globalThis as unknown as Kept
-      const ended = machine.run()
-      machine.write('echo in a page\roff\r')
-      const found = await until('\nin a page')
-      return found + (await ended).reason
-    })
-    expect(text).toMatch(/power-off$/)
-  })
+    return Buffer.concat(parts)
+  }
 
   /** The file of a machine that has not begun, and what the file has beside. */
   async function snapshotOf(memoryBytes: number, about: object = {}, beside: object = {}): Promise<Uint8Array> {

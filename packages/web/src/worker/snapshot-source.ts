@@ -8,8 +8,8 @@ import type { SourceListener } from './sources.ts'
 /** The reader that Workers have and pages lack: it reads a file at once. */
 declare const FileReaderSync: new () => { readAsArrayBuffer(blob: Blob): ArrayBuffer }
 
-/** How often a part that the guest waits for is asked for again. */
-const ATTEMPTS = 3
+/** Between two attempts to reach a server. */
+const PAUSE_MS = 1000
 /** A request that the guest waits for, and that takes longer, has failed. */
 const TIMEOUT_MS = 15_000
 /** The guest has this many times as long as what is fetched ahead takes the Worker. */
@@ -116,6 +116,7 @@ class UrlSource implements FarSource {
   /** Chunks that were fetched by this machine, or earlier ones; null: none are kept. */
   readonly #store: KeptRanges | null
   #loaded = 0
+  #isClosed = false
 
   private constructor(url: string, storage: HttpStorage, store: KeptRanges | null, listener: SourceListener) {
     this.#url = url
@@ -128,8 +129,17 @@ class UrlSource implements FarSource {
   static async open(url: string, listener: SourceListener): Promise<UrlSource> {
     const store = listener.keepsFetched ? await openKeptRanges(url, CHUNK_BYTES) : undefined
     // Each part is wanted once, and kept by this class.
-    const options = { cacheBytes: 2 * CHUNK_BYTES, chunkBytes: CHUNK_BYTES, ...(store !== undefined && { store }) }
-    return new UrlSource(url, await HttpStorage.open(url, options), store ?? null, listener)
+    const options = {
+      ...{ cacheBytes: 2 * CHUNK_BYTES, chunkBytes: CHUNK_BYTES },
+      ...(store !== undefined && { store }),
+      unreachable: async () => {
+        opened.#tellWaits()
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
+        if (opened.#isClosed) throw new Error('it is not needed any more')
+      },
+    }
+    const opened = new UrlSource(url, await HttpStorage.open(url, options), store ?? null, listener)
+    return opened
   }
 
   async read(offset: number, bytes: number): Promise<Uint8Array> {
@@ -152,6 +162,7 @@ class UrlSource implements FarSource {
   }
 
   close(): void {
+    this.#isClosed = true
     this.#ahead.clear()
     void this.#storage.close()
   }
@@ -178,34 +189,38 @@ class UrlSource implements FarSource {
     return into
   }
 
+  /** A server that is out of reach is asked until it answers: the guest waits as for a slow device, and its clock with it. */
   #fetchNow(offset: number, bytes: number): Uint8Array {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        if (this.#store === null) return this.#ask(offset, offset + bytes)
-        // Whole chunks are kept.
-        const start = offset - (offset % CHUNK_BYTES)
-        const end = Math.min(Math.ceil((offset + bytes) / CHUNK_BYTES) * CHUNK_BYTES, this.bytes)
-        const found = this.#ask(start, end)
-        return found.subarray(offset - start, offset - start + bytes)
-      } catch (error) {
-        if (attempt < ATTEMPTS) continue
-        const reason = error instanceof Error ? error.message : String(error)
-        throw new Error(`${this.#url}: ${reason}`, { cause: error })
-      }
+    // Whole chunks are kept.
+    const start = this.#store === null ? offset : offset - (offset % CHUNK_BYTES)
+    const whole = Math.ceil((offset + bytes) / CHUNK_BYTES) * CHUNK_BYTES
+    const end = this.#store === null ? offset + bytes : Math.min(whole, this.bytes)
+    for (;;) {
+      const found = this.#ask(start, end)
+      if (found !== null) return found.subarray(offset - start, offset - start + bytes)
+      this.#tellWaits()
+      standStill()
     }
   }
 
-  /** The Worker waits: the guest's instruction cannot go on without its page. */
-  #ask(start: number, end: number): Uint8Array {
+  /** The Worker waits: the guest's instruction cannot go on without its page. @returns null for a failure that may pass */
+  #ask(start: number, end: number): Uint8Array | null {
     const request = new XMLHttpRequest()
     request.open('GET', this.#url, false)
     request.responseType = 'arraybuffer'
     request.timeout = TIMEOUT_MS
     request.setRequestHeader('range', `bytes=${start}-${end - 1}`)
-    request.send()
-    if (request.status !== 206) throw new Error(`the server answers with status ${request.status}`)
+    try {
+      request.send()
+    } catch {
+      return null
+    }
+    const { status } = request
+    if (status === 408 || status === 429 || status >= 500) return null
+    if (status !== 206) throw new Error(`${this.#url}: the server answers with status ${status}`)
     const found = new Uint8Array(request.response as ArrayBuffer)
-    if (found.length !== end - start) throw new Error(`the answer has ${found.length} bytes: expected ${end - start}`)
+    if (found.length !== end - start)
+      throw new Error(`${this.#url}: the answer has ${found.length} bytes: expected ${end - start}`)
     // Parts of another state of the file fail their checksum, and are not to stay.
     if (this.#store !== null && request.getResponseHeader('etag') === this.#store.kept?.tag)
       for (let at = 0; at < found.length; at += CHUNK_BYTES)
@@ -214,8 +229,19 @@ class UrlSource implements FarSource {
     return found
   }
 
+  #tellWaits(): void {
+    this.#listener.progress({ image: IMAGE, loadedBytes: this.#loaded, totalBytes: this.bytes, waits: true })
+  }
+
   #tell(bytes: number): void {
     this.#loaded += bytes
     this.#listener.progress({ image: IMAGE, loadedBytes: this.#loaded, totalBytes: this.bytes })
   }
+}
+
+/** Keeps the Worker where it is. A page that is not isolated has no memory to wait at. */
+function standStill(): void {
+  if (typeof SharedArrayBuffer !== 'undefined')
+    return void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS)
+  for (const end = performance.now() + PAUSE_MS; performance.now() < end;);
 }
