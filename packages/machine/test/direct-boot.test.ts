@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { DebugExit } from '@retrap/devices'
+import { Screen } from '@retrap/display'
 import { debianMembers } from '@retrap/tooling/debian'
 import { skipNote } from '@retrap/tooling/skip'
 import { al, Assembler, ax, byte, dword, dx, eax, ecx, edi, esi, word } from '@retrap/x86-assembler'
@@ -72,6 +73,36 @@ describe('a kernel without firmware', () => {
     expect(exit.reason).toBe('debug-exit')
     expect(results.slice(0, 3)).toEqual([mask, 0xff, 0x36])
   })
+
+  test.each(['pc', 'q35'] as const)(
+    'of multiboot finds a %s with places for its cards and text on its screen',
+    async (machine) => {
+      const silent = { linkUp: true, maximumBytes: 1514, connect() {}, send: () => true, ready() {} }
+      const screen = new Screen()
+      const { results } = await run(
+        (asm) => {
+          // BAR 0 of the graphics card; BAR 1, command and interrupt line of the network card, of which the last two share a word.
+          for (const [i, address] of [0x8000_1010, 0x8000_1814, 0x8000_1804, 0x8000_183c].entries()) {
+            asm
+              .mov(dx, 0xcf8)
+              .mov(eax, address | 0)
+              .out(dx, eax)
+              .mov(dx, 0xcfc)
+              .in(eax, dx)
+            asm.mov(dword(RESULTS + 4 * i), eax)
+          }
+          asm.mov(word(0xb_8000), 0x1f4b)
+          leave(asm)
+        },
+        { machine, vga: 'std', screen, networkCards: [{ model: 'e1000', network: silent }] },
+      )
+      const [frames = 0, ports = 0, command = 0, line = 0] = new Uint32Array(Uint8Array.from(results).buffer)
+      expect([frames, ports & 0xfff, command & 3, [10, 11].includes(line & 0xff)]).toEqual([0xc000_0008, 1, 3, true])
+      screen.refresh()
+      expect(screen.text?.trim()).toBe('K')
+      expect(screen.cells?.palette[1]).toBe(0x00_00aa)
+    },
+  )
 
   test('is told the number of CPUs by fw_cfg', async () => {
     const { results } = await run(

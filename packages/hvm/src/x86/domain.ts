@@ -1,5 +1,5 @@
 import type { InterruptLine } from '@retrap/device'
-import { createIoRequest, IOREQ_TYPE_PIO, IOREQ_WRITE } from '@retrap/ioreq'
+import { createIoRequest, type IoRequest, IOREQ_READ, IOREQ_TYPE_PIO, IOREQ_WRITE } from '@retrap/ioreq'
 import type { InterruptFabric } from '@retrap/irqchip'
 import type { X86Engine } from '@retrap/x86-cpu'
 import { Domain } from '../domain.ts'
@@ -96,14 +96,24 @@ export class X86Domain extends Domain<X86Vcpu, X86Architecture> {
    * @param size - bytes: 1, 2 or 4
    */
   async writePort(port: number, size: number, value: number): Promise<void> {
-    const request = createIoRequest()
-    request.type = IOREQ_TYPE_PIO
-    request.direction = IOREQ_WRITE
-    request.addressLo = port
-    request.size = size
-    request.dataLo = value
-    await this.access(request)
+    await this.access(portRequest(IOREQ_WRITE, port, size, value))
   }
+
+  /** Reads a port likewise. @returns the answer, unsigned */
+  async readPort(port: number, size: number): Promise<number> {
+    await this.access(portRequest(IOREQ_READ, port, size, 0))
+    return this.dispatch.lo
+  }
+}
+
+function portRequest(direction: number, port: number, size: number, value: number): IoRequest {
+  const request = createIoRequest()
+  request.type = IOREQ_TYPE_PIO
+  request.direction = direction
+  request.addressLo = port
+  request.size = size
+  request.dataLo = value
+  return request
 }
 
 /** Masks an entry of the I/O APIC or of a local vector table. */

@@ -5,6 +5,7 @@ import { FirmwareArea } from '../firmware/firmware-area.ts'
 import { flashBelowOneMib } from '../firmware/flash.ts'
 import {
   belowOneMib,
+  isMultibootKernel,
   loadFirmware,
   resetState,
   type InitialState,
@@ -131,7 +132,15 @@ export class PcBoot {
 
   /** Sets devices as firmware would have set them, where there is none. */
   async setDevices(): Promise<void> {
-    if (this.#direct) await setDevices(this.#domain, this.#machine.acpi, this.#options.hypervisor === 'xen')
+    if (!this.#direct) return
+    const { acpi } = this.#machine
+    const { kernel, hypervisor } = this.#options
+    await setDevices(this.#domain, acpi, hypervisor === 'xen')
+    // Linux places PCI functions by itself, and sets the graphics card's mode.
+    if (kernel === undefined || !isMultibootKernel(kernel)) return
+    const { placePciFunctions, setTextMode } = await import('../firmware/prepared-board.ts')
+    await placePciFunctions(this.#domain, acpi)
+    if (acpi.graphics === true) await setTextMode(this.#domain)
   }
 
   /** Does what firmware does first after sleep, or has firmware do it. @returns whether the guest goes on */

@@ -1,0 +1,138 @@
+import type { X86Domain } from '@retrap/hvm'
+import type { AcpiBoard } from '../acpi/index.ts'
+import { CHIPSETS } from '../pc/machine-type.ts'
+
+// Firmware's work that kernels other than Linux rely on: places for PCI functions, and a graphics card in text mode.
+
+const CONFIG_ADDRESS = 0xcf8
+const CONFIG_DATA = 0xcfc
+const ENABLE = 2 ** 31
+const DEVICES = 32
+const FUNCTIONS = 8
+const COMMAND = 0x04
+const HEADER_TYPE = 0x0e
+const MULTI_FUNCTION = 0x80
+const FIRST_BAR = 0x10
+const LAST_BAR = 0x24
+const INTERRUPT_LINE = 0x3c
+const INTERRUPT_PIN = 0x3d
+const BAR_IO = 1
+const BAR_TYPE = 6
+const BAR_64 = 4
+const IO_BASE = 0xc000
+/** ISA lines of the interrupt links: links A and B share one, C and D the other, and so on, as SeaBIOS has them. */
+const LINK_LINES = [10, 10, 11, 11] as const
+/** Routes of links A to D, and of E to H where there are as many. */
+const ROUTES = [0x60, 0x68] as const
+/** Edge or level of ISA lines 8 to 15, of which those two are level-triggered (Intel 82371SB data sheet, ELCR2). */
+const LEVELS = 0x4d1
+const LEVELS_10_11 = 0x0c
+
+/**
+ * Gives the PCI functions of bus 0 addresses and interrupt lines, and lets them decode; those behind bridges get none.
+ *
+ * Source: PCI Local Bus Specification 3.0, 6.1 and 6.2.5, "Base Addresses".
+ */
+export async function placePciFunctions(domain: X86Domain, board: AcpiBoard): Promise<void> {
+  const { links, linkOf } = CHIPSETS[board.machine ?? 'pc']
+  let memory = board.pciMemory.start
+  let io = IO_BASE
+  const at = async (device: number, fn: number, register: number): Promise<number> => {
+    await domain.writePort(CONFIG_ADDRESS, 4, ENABLE + (device << 11) + (fn << 8) + (register & ~3))
+    return CONFIG_DATA + (register & 3)
+  }
+  const read = async (device: number, fn: number, register: number, size: number): Promise<number> =>
+    domain.readPort(await at(device, fn, register), size)
+  const write = async (device: number, fn: number, register: number, size: number, value: number): Promise<void> =>
+    domain.writePort(await at(device, fn, register), size, value)
+
+  const place = async (device: number, fn: number): Promise<void> => {
+    /* oxlint-disable no-await-in-loop -- one after the other: there is one address register */
+    let decodes = 0
+    for (let bar = FIRST_BAR; bar <= LAST_BAR; bar += 4) {
+      await write(device, fn, bar, 4, 0xffff_ffff)
+      const sized = await read(device, fn, bar, 4)
+      const isIo = (sized & BAR_IO) !== 0
+      if (sized === 0) continue
+      decodes |= isIo ? 1 : 2
+      // The lowest bit that can be set is the size. All are below 4 GiB here.
+      const bits = sized & (isIo ? 0xfffc : ~15)
+      const size = (bits & -bits) >>> 0
+      const base = Math.ceil((isIo ? io : memory) / size) * size
+      await write(device, fn, bar, 4, base)
+      if (isIo) io = base + size
+      else memory = base + size
+      if (!isIo && (sized & BAR_TYPE) === BAR_64) await write(device, fn, (bar += 4), 4, 0)
+    }
+    if (decodes !== 0) await write(device, fn, COMMAND, 2, (await read(device, fn, COMMAND, 2)) | decodes)
+    const pin = await read(device, fn, INTERRUPT_PIN, 1)
+    if (pin !== 0) await write(device, fn, INTERRUPT_LINE, 1, LINK_LINES[linkOf(device, pin) % 4]!)
+  }
+  for (let device = 0; device < DEVICES; device++) {
+    let functions = 1
+    for (let fn = 0; fn < functions; fn++) {
+      if ((await read(device, fn, 0, 2)) === 0xffff) continue
+      const header = await read(device, fn, HEADER_TYPE, 1)
+      if ((header & MULTI_FUNCTION) !== 0) functions = FUNCTIONS
+      if ((header & ~MULTI_FUNCTION) === 0) await place(device, fn)
+    }
+  }
+  for (let link = 0; link < links; link++)
+    await write(board.isaBridgeDevice ?? 0, 0, ROUTES[link >> 2]! + (link & 3), 1, LINK_LINES[link % 4]!)
+  await domain.writePort(LEVELS, 1, LEVELS_10_11)
+}
+
+/**
+ * A VGA's registers in mode 3: 80 by 25 characters of 9 by 16 dots in 16 colours.
+ *
+ * Source: IBM Personal System/2 Hardware Interface Technical Reference, "Video Subsystem".
+ */
+const MISCELLANEOUS = 0x67
+const SEQUENCER = [3, 0, 3, 0, 2] as const
+const GRAPHICS = [0, 0, 0, 0, 0, 0x10, 0x0e, 0, 0xff] as const
+// The first one that is written takes the protection off the first eight.
+const CRTC: readonly (readonly [register: number, value: number])[] = [
+  [0x11, 0x0e],
+  ...[0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0, 0x4f, 0x0d, 0x0e, 0, 0, 0, 0].map((v, i) => [i, v] as const),
+  ...[0x9c, 0x8e, 0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff].map((v, i) => [0x10 + i, v] as const),
+]
+const ATTRIBUTES = [
+  0,
+  1,
+  2,
+  3,
+  4,
+  5,
+  0x14,
+  7,
+  ...[0, 1, 2, 3, 4, 5, 6, 7].map((i) => 0x38 + i),
+  0x0c,
+  0,
+  0x0f,
+  8,
+  0,
+] as const
+/** Bit 5 of the index lets the palette reach the screen. */
+const PALETTE_ON = 0x20
+
+/** Sets the graphics card to text, in EGA's 64 colours; it has no font, which only a video BIOS brings. */
+export async function setTextMode(domain: X86Domain): Promise<void> {
+  /** Parts of a colour: two thirds of the full 63 by its low bit, one third by its high bit. */
+  const part = (colour: number, bit: number): number => ((colour >> bit) & 1) * 42 + ((colour >> (bit + 3)) & 1) * 21
+  const indexed = (port: number, index: number, value: number) => [port, 2, index | (value << 8)] as const
+  const writes = [
+    [0x3c2, 1, MISCELLANEOUS] as const,
+    ...SEQUENCER.map((value, i) => indexed(0x3c4, i, value)),
+    ...CRTC.map(([i, value]) => indexed(0x3d4, i, value)),
+    ...GRAPHICS.map((value, i) => indexed(0x3ce, i, value)),
+    ...ATTRIBUTES.flatMap((value, i) => [[0x3c0, 1, i] as const, [0x3c0, 1, value] as const]),
+    [0x3c0, 1, PALETTE_ON] as const,
+    [0x3c6, 1, 0xff] as const,
+    [0x3c8, 1, 0] as const,
+    ...Array.from({ length: 64 }, (_, c) => [part(c, 2), part(c, 1), part(c, 0)]).flatMap((rgb) =>
+      rgb.map((value) => [0x3c9, 1, value] as const),
+    ),
+  ]
+  // oxlint-disable-next-line no-await-in-loop -- one after the other
+  for (const [port, size, value] of writes) await domain.writePort(port, size, value)
+}
