@@ -224,7 +224,13 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       const drives = connectDrives(listDrives(flags, files), flags.device)
       if (flags.arch === 'arm64') checkArmImages(flags, drives)
       checkImages(flags, drives)
-      const read = (): Promise<MachineImages> => readImages(flags, drives)
+      const told = new Set<string>()
+      const read = (): Promise<MachineImages> =>
+        readImages(flags, drives, (text) => {
+          // A machine that is reset reads them again.
+          if (!told.has(text)) host.stderr.write(`retrap: ${text}\n`)
+          told.add(text)
+        })
       const settings = await settingsFor(flags, read, { kind: 'pass' }, host, usualVga(flags, drives), drives)
       const boot = flags.boot === undefined ? {} : { boot: flags.boot }
       const vga = flags.vga ?? usualVga(flags, drives)

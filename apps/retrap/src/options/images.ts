@@ -76,25 +76,34 @@ export function networkBootOf(flags: ImageFlags, drives: readonly DriveArgument[
  * Reads what the options name. A disk is started by SeaBIOS, where nothing else is to start. A flash is not read here.
  *
  * A multiboot kernel expects the name of each file before its text, as GRUB Legacy and QEMU put it there: kernels skip the first
- * word. Linux and PVH kernels get the text alone.
+ * word. Linux and PVH kernels get the text alone. One on a machine with a graphics card expects a BIOS behind it: it gets SeaBIOS.
+ *
+ * @param tell - gets a sentence about what was not asked for
  */
-export async function readImages(flags: ImageFlags, drives: readonly DriveArgument[] = []): Promise<MachineImages> {
+export async function readImages(
+  flags: ImageFlags,
+  drives: readonly DriveArgument[] = [],
+  tell?: (text: string) => void,
+): Promise<MachineImages> {
   const flash = drives.some((drive) => drive.flash !== undefined)
   const isPc = flags.arch !== 'arm64'
   const seaBios =
     isPc && flags.kernel === undefined && flags.firmware === undefined && (drives.length > 0 || bootsFromNetwork(flags))
-  const [kernel, initrd, firmware] = await Promise.all([
+  const [kernel, initrd, own] = await Promise.all([
     readImage('--kernel', flags.kernel),
     readImage('--initrd', flags.initrd),
     flash ? undefined : seaBios ? fetchBiosFile('bios-256k.bin') : readImage('--firmware', flags.firmware),
   ])
   // UEFI firmware has drivers of its own.
   const vga = flags.vga ?? usualVga(flags, drives)
+  const named = kernel !== undefined && isMultibootKernel(kernel)
+  const wantsBios = isPc && named && vga === 'std' && own === undefined && !flash
+  const bios = wantsBios ? await biosFor(kernel, flags.optionRom, tell) : undefined
+  const firmware = own ?? bios?.firmware
   const vgaBios =
-    isPc && vga === 'std' && (flags.kernel === undefined || firmware !== undefined) && !flash
-      ? await fetchBiosFile('vgabios-stdvga.bin')
-      : undefined
-  const rom = isPc && kernel !== undefined && firmware !== undefined ? await readKernelRom(kernel, flags.optionRom) : []
+    isPc && vga === 'std' && own !== undefined && !flash ? await fetchBiosFile('vgabios-stdvga.bin') : bios?.vgaBios
+  const rom =
+    isPc && kernel !== undefined && own !== undefined ? await readKernelRom(kernel, flags.optionRom) : bios?.rom
   const files = await Promise.all(
     (flags.module ?? []).map(async ({ path, commandLine }) => ({
       path,
@@ -102,7 +111,6 @@ export async function readImages(flags: ImageFlags, drives: readonly DriveArgume
       commandLine,
     })),
   )
-  const named = kernel !== undefined && isMultibootKernel(kernel)
   if (named && flags.initrd !== undefined && initrd !== undefined) {
     files.unshift({ path: flags.initrd, bytes: initrd, commandLine: '' })
   }
@@ -117,8 +125,25 @@ export async function readImages(flags: ImageFlags, drives: readonly DriveArgume
     ...(modules.length === 0 ? {} : { modules }),
     ...(firmware === undefined ? {} : { firmware }),
     ...(vgaBios === undefined ? {} : { vgaBios }),
-    ...(rom.length === 0 ? {} : { optionRoms: rom }),
+    ...(rom === undefined || rom.length === 0 ? {} : { optionRoms: rom }),
     ...(commandLine === undefined ? {} : { commandLine }),
+  }
+}
+
+/** SeaBIOS for a kernel that was given without firmware; undefined where it cannot be had. */
+async function biosFor(kernel: Uint8Array, given: ImageFlags['optionRom'], tell?: (text: string) => void) {
+  try {
+    const firmware = await fetchBiosFile('bios-256k.bin')
+    const vgaBios = await fetchBiosFile('vgabios-stdvga.bin')
+    const rom = await readKernelRom(kernel, given)
+    tell?.('SeaBIOS prepares the board for this multiboot kernel; with --vga none it starts at once')
+    return { firmware, vgaBios, rom }
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error
+    tell?.(
+      `SeaBIOS cannot be fetched: the multiboot kernel finds BARs and text mode that retrap has set, but no font, which --display terminal does without (${error.message})`,
+    )
+    return undefined
   }
 }
 

@@ -88,16 +88,22 @@ test('a card has one where the machine may boot from it', async () => {
   })
 })
 
-test('the card of a kernel that a BIOS starts has a video BIOS', async () => {
+test('a multiboot kernel with a graphics card starts behind a BIOS with a video BIOS, where there is one', async () => {
   const kernel = join(folder, 'multiboot')
   writeFileSync(kernel, multibootHeader(0))
-  const given = { kernel, firmware: kernel, vga: 'std' } as const
-  const alone = await readImages({ kernel, vga: 'std' })
-  const behind = await readImages(given)
-  const unseen = await readImages({ ...given, vga: 'none' })
-  expect([alone, behind, unseen].map(({ vgaBios }) => text(vgaBios))).toEqual([
-    undefined,
-    './usr/share/seabios/vgabios-stdvga.bin',
-    undefined,
-  ])
+  const told: string[] = []
+  const read = async (given: object): Promise<unknown> => {
+    const { firmware, vgaBios, optionRoms } = await readImages({ kernel, ...given }, [], (line) => told.push(line))
+    return [text(firmware)?.slice(-13), text(vgaBios)?.slice(-18), optionRoms?.map(({ name }) => name)]
+  }
+  const rom = ['multiboot_dma.bin']
+  expect(await read({ vga: 'std' })).toEqual(['bios-256k.bin', 'vgabios-stdvga.bin', rom])
+  expect(told).toEqual([expect.stringMatching(/^SeaBIOS prepares the board/)])
+  expect(await read({ vga: 'std', firmware: kernel })).toEqual([expect.anything(), 'vgabios-stdvga.bin', rom])
+  expect(await read({ vga: 'none', firmware: kernel })).toEqual([expect.anything(), undefined, rom])
+  expect(await read({})).toEqual([undefined, undefined, undefined])
+  expect(told).toHaveLength(1)
+  vi.mocked(fetchMembers).mockRejectedValue(new DebianError('ERR_FETCH' as never, 'no network'))
+  expect(await read({ vga: 'std' })).toEqual([undefined, undefined, undefined])
+  expect(told.at(-1)).toMatch(/^SeaBIOS cannot be fetched: .* BARs and text mode .*no network/)
 })
