@@ -12,6 +12,8 @@ import { hasProgram } from './skip.ts'
 export type ProgramTable = readonly {
   readonly packages: readonly string[]
   readonly programs: readonly string[]
+  /** The programs look for their files by absolute paths: they run where the packages lie over the host's `/usr`. */
+  readonly overlaid?: boolean
 }[]
 
 const PROGRAMS: ProgramTable = [
@@ -53,6 +55,11 @@ const PROGRAMS: ProgramTable = [
   },
   { packages: ['chromium-headless-shell'], programs: ['chromium-headless-shell'] },
   { packages: ['firefox-esr'], programs: ['firefox-esr'] },
+  {
+    packages: ['webkit2gtk-driver', 'xvfb', 'gir1.2-webkit2-4.1', 'python3-gi'],
+    programs: ['WebKitWebDriver', 'Xvfb'],
+    overlaid: true,
+  },
 ]
 
 /**
@@ -139,7 +146,8 @@ function report(programs: readonly string[], error: unknown): void {
  *
  * @throws Error if they are not in the cache and `apt` is undefined, or cannot fetch them
  */
-async function provide({ packages, programs }: ProgramTable[number], root: string, apt: Apt | undefined) {
+async function provide(row: ProgramTable[number], root: string, apt: Apt | undefined) {
+  const { packages, programs } = row
   const name = join('programs', release(), packages.join('+'))
   const { folder } = await keep({
     root,
@@ -152,7 +160,7 @@ async function provide({ packages, programs }: ProgramTable[number], root: strin
       const archives = (await apt.downloadClosure(packages)).filter((path) => !HOST.test(basename(path)))
       // oxlint-disable-next-line no-await-in-loop -- packages may have the same folders
       for (const path of archives) await unpackPackage(path, files)
-      await addWrappers(files, programs)
+      await addWrappers(files, row)
       return { archives: archives.map((path) => basename(path)) }
     },
   })
@@ -167,8 +175,20 @@ function release(): string {
   return `${field('ID')}-${field('VERSION_ID')}`
 }
 
+/**
+ * Runs a program in a mount namespace of its own, in which `/usr`, `/lib` and `/etc` are those of the packages over the host's.
+ * A user other than root needs a kernel that lets users have namespaces, as Debian's does.
+ */
+const OVERLAY = `[ "$(id -u)" = 0 ] || user=--map-root-user
+exec unshare $user --mount sh -c '
+here=$1; shift
+for at in usr etc lib; do
+  [ ! -d "$here/$at" ] || mount -t overlay overlay -o "lowerdir=$here/$at:/$at" "/$at" || exit 125
+done
+exec "$@"' overlay "$here"`
+
 /** Writes a script for each program that runs it with the libraries that came with it, wherever the folder lies. */
-async function addWrappers(files: string, programs: readonly string[]): Promise<void> {
+async function addWrappers(files: string, { programs, overlaid = false }: ProgramTable[number]): Promise<void> {
   await mkdir(join(files, BIN), { recursive: true })
   const libraries = new Set(globSync('{usr/,}lib/x86_64-linux-gnu/{,*/}*.so*', { cwd: files }).map(parentOf))
   for (const program of programs) {
@@ -181,10 +201,10 @@ async function addWrappers(files: string, programs: readonly string[]): Promise<
       `usr/sbin/${program}`,
     ].flatMap((path) => globSync(path, { cwd: files }))
     if (target === undefined) throw new Error(`the packages have no ${program}`)
-    const text = `#!/bin/sh
-here=$(dirname "$(dirname "$(readlink -f "$0")")")
-LD_LIBRARY_PATH=${[...libraries].map((path) => `"$here/${path}"`).join(':')} exec "$here/${target}" "$@"
-`
+    const run = overlaid
+      ? `${OVERLAY} "/${target}" "$@"`
+      : `LD_LIBRARY_PATH=${[...libraries].map((path) => `"$here/${path}"`).join(':')} exec "$here/${target}" "$@"`
+    const text = `#!/bin/sh\nhere=$(dirname "$(dirname "$(readlink -f "$0")")")\n${run}\n`
     // oxlint-disable-next-line no-await-in-loop -- a handful of small files
     await writeFile(join(files, BIN, program), text, { mode: 0o755 })
   }

@@ -40,6 +40,12 @@ const PACKAGES: readonly {
     file: 'usr/bin/test-linked',
     text: '#!/bin/sh\ncat "$LD_LIBRARY_PATH/libtest.so.1"\n',
   },
+  {
+    name: 'test-absolute',
+    depends: 'test-common',
+    file: 'usr/bin/test-absolute',
+    text: '#!/bin/sh\ncat /usr/share/test/common\n',
+  },
 ]
 const TABLE: ProgramTable = [
   { packages: ['test-x86'], programs: ['test-x86'] },
@@ -127,6 +133,16 @@ describe.skipIf(!hasApt)('programs from packages', () => {
     const { root } = stubHost([])
     await provideDebianPrograms({ table: [{ packages: ['test-linked'], programs: ['test-linked'] }], root })
     expect(outputOf('test-linked')).toBe('test-library\n')
+  })
+
+  const mount = 'mount -t overlay overlay -o lowerdir=/etc:/usr /usr'
+  const canOverlay = spawnSync('unshare', ['--map-root-user', '--mount', 'sh', '-c', mount]).status === 0
+  test.skipIf(!canOverlay)('find their files where they look for them by absolute paths', async () => {
+    const { root } = stubHost([])
+    const row = { packages: ['test-absolute'], programs: ['test-absolute'], overlaid: true }
+    await provideDebianPrograms({ table: [row], root })
+    expect(outputOf('test-absolute')).toBe('test-common\n')
+    expect(existsSync('/usr/share/test/common')).toBe(false)
   })
 
   test('are fetched once for all checkouts', async () => {
