@@ -12,6 +12,8 @@ const conditions = ['retrap-source', ...defaultClientConditions]
 /** Pages have none of Node's variables. */
 const define = { 'process.env': '{}' }
 
+const isWorkerEntry = (id: string): boolean => /[/\\]web[/\\]src[/\\]machine-worker\.ts$/.test(id)
+
 const folder = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
 /** The machines are in Workers; the page decodes all that there is, for people. These come before vite's own resolution. */
@@ -54,8 +56,13 @@ export default defineConfig({
   worker: {
     format: 'es',
     plugins: () => [collect(), ...forMachines()],
-    // What a Worker loads at its start is one file, whatever of it chunks use as well: it is compressed as one, too.
-    rolldownOptions: { output: { codeSplitting: { groups: [{ name: 'machine', tags: ['$initial'] }] } } },
+    // What a Worker loads at its start is one file, whatever of it chunks use as well: it is compressed as one, too. The entry
+    // is another file, which no chunk imports: WebKit would evaluate it once more for such an import.
+    rolldownOptions: {
+      output: {
+        codeSplitting: { groups: [{ name: 'machine', tags: ['$initial'], test: (id) => !isWorkerEntry(id) }] },
+      },
+    },
   },
   define,
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
