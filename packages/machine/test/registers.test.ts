@@ -1,4 +1,5 @@
 /** What device models answer, whatever their guest has written and whatever their state says. */
+import { isDeepStrictEqual } from 'node:util'
 import type { DeviceModel, RangeHandler, Word64 } from '@retrap/device'
 import { DebugConsole, DebugExit, PciTestDevice } from '@retrap/devices'
 import { numbers } from '@retrap/tooling/random'
@@ -163,11 +164,21 @@ test.each(sliced(Object.keys(BOARDS), 3))('device models of a %s answer with wor
   // Names of fields that may have more than 32 bits: those of a virtio queue, and others that are seen with more.
   const wide = new Set(['descriptors', 'driver', 'device'])
   for (const { registers, own } of all) {
+    let states: [name: string, state: unknown, copy: unknown][] = []
     for (let storm = 0; storm <= 30; storm++) {
+      for (const [name, state, copy] of states)
+        if (!isDeepStrictEqual(state, copy)) registers.bad.add(`${name}: a state that was saved or restored has changed`)
+      states = []
       for (const model of own) {
         const state = model.save?.()
         for (const path of leavesOf(state)) if (Number(at(state, path)) > 0xffff_ffff) wide.add(path.at(-1)!)
         model.reset?.()
+        if (storm % 3 !== 0) continue
+        const back = structuredClone(state)
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        await model.restore?.(back)
+        const saved = model.save?.()
+        states.push([model.name, back, state], [model.name, saved, structuredClone(saved)])
       }
       registers.storm(60)
       if (storm % 10 === 0) registers.read('after a storm')

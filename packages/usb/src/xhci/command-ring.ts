@@ -157,7 +157,7 @@ export class CommandRing {
   }
 
   save(): unknown {
-    return { pointer: this.#pointer, place: this.#place, running: this.#running, stopped: this.#stopped }
+    return { pointer: [...this.#pointer], place: this.#place, running: this.#running, stopped: this.#stopped }
   }
 
   restore(state: unknown): void {

@@ -8,7 +8,7 @@ import { hostileFirmware } from '../hostile-firmware.ts'
 import { drawWrites, PLUGGED } from './acts.ts'
 import { type Board, guestView } from './boards.ts'
 import type { CardPlace } from './cards.ts'
-import { differenceOf, type Making, recorded, refusedTo, replayed, Subject } from './machines.ts'
+import { differenceOf, type Making, recorded, refusedTo, replayed, Subject, textOf } from './machines.ts'
 
 /** Something that the guest notices, at an instant. */
 interface Act {
@@ -181,7 +181,11 @@ function drawDisturbance(rng: Rng, at: number, making: Drawn): Disturbance {
         const { machine } = subject
         const saved = async () => {
           const snapshot = await machine.save({ forRestore: times > 1 })
-          return (options: object) => machine.restore(structuredClone(snapshot), options)
+          const before = textOf(snapshot.state)
+          return (options: object) => {
+            if (textOf(snapshot.state) !== before) throw new Error('what was saved has changed with the machine')
+            return machine.restore(structuredClone(snapshot), options)
+          }
         }
         await subject.excursion(saved, wander(subject), times)
         return [subject]

@@ -356,7 +356,7 @@ const machineOf = (replay: ArmReplay | PcReplay): Composed =>
   ('machine' in replay ? replay.machine : replay.pc) as unknown as Composed
 
 /** JSON, with bytes as digests. */
-function textOf(data: unknown): string {
+export function textOf(data: unknown): string {
   // A stop of ours is a timer, which has moved the round.
   const plain = (key: string, value: unknown): unknown =>
     key === 'moved'
