@@ -189,3 +189,26 @@ test.each([
   void schedule.advance()
   expect(told.slice(2, 4)).toEqual(after)
 })
+
+test.each([
+  { given: 'where the turn may end', turnMayEnd: true, after: ['run 10000', 'round'] },
+  { given: 'where it may not', turnMayEnd: false, after: ['run 10000', 'run -5', 'round'] },
+])('a vCPU that stops for a model when its turn is used up goes on with it: $given', ({ turnMayEnd, after }) => {
+  const told: string[] = []
+  const inputs = { alone: false, begin: () => (told.push('round'), null), idle: () => null, waits: () => undefined }
+  const cpu = {
+    ...{ cost: 0, retired: 0, busy: false, turnMayEnd, stop: () => undefined },
+    run(budget: number) {
+      if (told.length > 3) run.stop({ reason: 'stopped' })
+      cpu.cost += Math.max(1, budget + 5)
+      cpu.turnMayEnd = told.length > 1 || turnMayEnd
+      run.interrupted = told.push(`run ${budget}`) === 2
+      return { reason: 'budget' }
+    },
+  }
+  const vcpu = { id: 0, cpu, dormant: false, turnEnded: () => undefined }
+  const timers = { expire: () => 0, readNextDeadline: () => false }
+  const { schedule, run } = scheduleOf([vcpu], timers, { ...inputs, budget: (most) => most })
+  void schedule.advance()
+  expect(told.slice(1, 1 + after.length)).toEqual(after)
+})

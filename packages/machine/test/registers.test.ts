@@ -167,7 +167,8 @@ test.each(sliced(Object.keys(BOARDS), 3))('device models of a %s answer with wor
     let states: [name: string, state: unknown, copy: unknown][] = []
     for (let storm = 0; storm <= 30; storm++) {
       for (const [name, state, copy] of states)
-        if (!isDeepStrictEqual(state, copy)) registers.bad.add(`${name}: a state that was saved or restored has changed`)
+        if (!isDeepStrictEqual(state, copy))
+          registers.bad.add(`${name}: a state that was saved or restored has changed`)
       states = []
       for (const model of own) {
         const state = model.save?.()

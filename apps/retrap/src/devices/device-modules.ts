@@ -122,6 +122,9 @@ function isTransport(text: string): text is Transport {
   return (TRANSPORTS as readonly string[]).includes(text)
 }
 
+/** Our own Workers say it if they fail: one that is not there yet is on a host that is busy. */
+const OWN_READY_MS = 300_000
+
 /** Runs a board's models in a Worker, of a PC or an Arm board. */
 export const startBoardWorker: StartPartServer<BoardServerOptions | ArmBoardServerOptions> = (
   dispatch,
@@ -133,6 +136,7 @@ export const startBoardWorker: StartPartServer<BoardServerOptions | ArmBoardServ
     realTime,
     onMessage,
     modules: [],
+    readyMs: OWN_READY_MS,
     program: program('board-worker'),
     data: board,
   })
@@ -144,6 +148,7 @@ export const startControllerWorker: StartControllerServer = (dispatch, platform,
     realTime: options.realTime,
     onMessage: options.onMessage,
     modules: [],
+    readyMs: OWN_READY_MS,
     program: program('controllers-worker'),
     data: { controllers: options.controllers, guest: platform.sharedMemory },
   })

@@ -255,8 +255,11 @@ export class DeterministicSchedule {
    */
   #goesOn(vcpu: VirtualCpu, exit: CpuExit, alone: boolean, isCut: boolean): boolean {
     if (exit.reason === 'yield') return true
-    if (alone && exit.reason === 'budget') return this.#left > 0 || vcpu.cpu.turnMayEnd === false
-    if (exit.reason === 'budget') return this.#left > 0 && (isCut || this.#isInterrupted(vcpu))
+    if (exit.reason === 'budget') {
+      // Stopped where its turn cannot end, it goes on as it would have without the stop.
+      const isLeft = this.#left > 0 || vcpu.cpu.turnMayEnd === false
+      return isLeft && (alone || isCut || this.#isInterrupted(vcpu))
+    }
     if (exit.reason === 'debug') return true
     // Where the answer would have been there at once, the turn would not have ended in the instruction.
     return exit.reason === 'blocked' && (this.#left > 0 || this.#waitCost(vcpu.id) === 0)

@@ -18,6 +18,8 @@ import { newCard } from './card.ts'
 const FAR = {
   name: 'adder',
   modules: [new URL('./card.ts', import.meta.url).href],
+  // The host may be busy.
+  readyMs: 300_000,
 }
 const MOST_MACHINES = 1000
 

@@ -8,7 +8,7 @@ import { hostileFirmware } from '../hostile-firmware.ts'
 import { drawWrites, PLUGGED } from './acts.ts'
 import { type Board, guestView } from './boards.ts'
 import type { CardPlace } from './cards.ts'
-import { differenceOf, type Making, recorded, refusedTo, replayed, Subject, textOf } from './machines.ts'
+import { differenceOf, type Making, recorded, refusedTo, replayed, Stops, Subject, textOf } from './machines.ts'
 
 /** Something that the guest notices, at an instant. */
 interface Act {
@@ -352,18 +352,19 @@ export async function disturbed({ making, disturbances, other, ...one }: Case): 
 
 /** The same guest unrecorded, recorded, and run again. */
 export async function recordedAndReplayed({ making, acts, endNs, other, checkpointMs, stops }: Case): Promise<Outcome> {
-  const run = await recorded(making, checkpointMs, (subject) => drive(subject, acts, endNs))
+  const stopped = [...new Set([...acts.map(({ at }) => at), endNs, endNs + 50_000])]
+  const run = await recorded(making, checkpointMs, stopped, (subject) => drive(subject, acts, endNs))
   const isStale = run.subject.mayBeStale
   run.subject.machine.close()
   if (isStale) return { kind: 'stale' }
   // An input enters a recorded run a round later.
-  if (acts.length === 0 && refusedTo('save', making, 'recorded') === undefined) {
-    const subject = await Subject.make(making)
+  if (acts.length === 0 && run.rest !== undefined) {
+    const subject = await Subject.make(making, new Stops(stopped))
     await drive(subject, acts, endNs)
-    const how = differenceOf(subject.glance(), run.at)
+    const how = differenceOf(await subject.seen(), run.rest)
     subject.machine.close()
     if (how !== undefined) return { kind: 'different', how: `recorded: ${how}` }
   }
-  const how = await replayed({ ...making, jit: other }, run, stops, endNs)
+  const how = await replayed({ ...making, jit: other }, run, stops)
   return how === undefined ? { kind: 'equal' } : { kind: 'different', how: `run again: ${how}` }
 }

@@ -1,6 +1,6 @@
 // The machines of a case, made, watched and compared.
 import { createHash } from 'node:crypto'
-import { behindPort } from '@retrap/device'
+import { behindPort, type DeviceModel } from '@retrap/device'
 import type { Keyboard, Mouse } from '@retrap/display'
 import { type DomainState, saveDomain, type SavedDomain } from '@retrap/hvm'
 import {
@@ -79,33 +79,88 @@ const TIMEOUT_MS = 120_000
 /** A unit is compiled as soon as it can be. */
 const EAGER = { threshold: 50, watch: 0 }
 
+/** Stops a machine at instants that are timers of a model: a recorded run, and that which runs it again, have them both. */
+export class Stops {
+  readonly model: DeviceModel
+  #until = Infinity
+  #stop = new AbortController()
+
+  /** @param instants - in order */
+  constructor(instants: readonly number[]) {
+    let passed = 0
+    let arm = (): void => undefined
+    this.model = {
+      ...{ name: 'stops', deterministic: true },
+      attach: (context) => {
+        const next = context.timer(() => {
+          if (instants[passed++]! >= this.#until) this.#stop.abort()
+          arm()
+        })
+        arm = () => {
+          if (passed < instants.length) next.arm(instants[passed]!)
+          else next.cancel()
+        }
+        arm()
+      },
+      save: () => ({ version: 1, passed }),
+      restore: (state) => {
+        passed = (state as { passed: number }).passed
+        arm()
+      },
+    }
+  }
+
+  /** @returns aborts at the next instant that is not before */
+  from(ns: number): AbortSignal {
+    this.#until = ns
+    this.#stop = new AbortController()
+    return this.#stop.signal
+  }
+}
+
+/** @returns aborts at an instant, by a timer that the machine has for it */
+function stopAt({ domain }: Composed, ns: number): AbortSignal {
+  const stop = new AbortController()
+  domain.timers.create(() => stop.abort()).armAfter(Math.max(0, ns - domain.clock.now()))
+  return stop.signal
+}
+
 /** A machine with its disks, and what it has shown. */
 export class Subject {
   readonly machine: Composed
   readonly #making: Making
   /** None of a clone, whose disks are its own. */
   readonly #disks: readonly Disk[]
+  /** Where a machine stops that is recorded. */
+  readonly #stops: Stops | undefined
   #printed = ''
   /** The device that was plugged in last. */
   #plugged: string | undefined
   /** How its guest has ended it; undefined: it can go on. */
   exit: MachineExit | undefined
 
-  private constructor(machine: Composed, making: Making, disks: readonly Disk[], before?: Subject) {
+  private constructor(machine: Composed, making: Making, disks: readonly Disk[], before?: Subject, stops?: Stops) {
     this.machine = machine
     this.#making = making
     this.#disks = disks
+    this.#stops = stops
     if (before !== undefined) [this.#printed, this.#plugged] = [before.#printed, before.#plugged]
     machine.serial.onTransmit((bytes) => (this.#printed += Buffer.from(bytes).toString('latin1')))
   }
 
-  static async make(making: Making): Promise<Subject> {
+  static async make(making: Making, stops?: Stops): Promise<Subject> {
     const disks = newDisks()
-    return Subject.of(await create(making, disks), making, disks)
+    return new Subject(await create(making, disks, undefined, undefined, stops), making, disks, undefined, stops)
   }
 
-  static of(machine: Composed, making: Making, disks: readonly Disk[]): Subject {
-    return new Subject(machine, making, disks)
+  static async record(making: Making, checkpointMs: number, write: (piece: Uint8Array) => void, stops: Stops) {
+    const disks = newDisks()
+    const options = optionsOf(making, disks, undefined, stops)
+    const recorder = making.board.arm
+      ? await recordArmMachine({ ...options, kernel: making.image }, write)
+      : await recordPc({ ...options, firmware: making.image }, write, { checkpointMs })
+    const machine = ('machine' in recorder ? recorder.machine : recorder.pc) as unknown as Composed
+    return { recorder, subject: new Subject(machine, making, disks, undefined, stops) }
   }
 
   get now(): number {
@@ -115,9 +170,8 @@ export class Subject {
   /** Runs up to an instant, unless its guest ends it before. */
   async runUntil(ns: number): Promise<void> {
     if (this.exit !== undefined || ns <= this.now) return
-    const stop = new AbortController()
-    this.machine.domain.timers.create(() => stop.abort()).armAfter(ns - this.now)
-    const exit = await this.machine.run({ signal: stop.signal, timeoutMs: TIMEOUT_MS })
+    const signal = this.#stops?.from(ns) ?? stopAt(this.machine, ns)
+    const exit = await this.machine.run({ signal, timeoutMs: TIMEOUT_MS })
     if (exit.reason !== 'stopped') this.exit = exit
   }
 
@@ -254,56 +308,58 @@ function glance({ domain }: Composed, { arm }: Board): string[] {
 /** A run that was recorded. */
 export interface Recorded {
   readonly subject: Subject
+  /** Where it stopped. */
+  readonly stops: readonly number[]
+  /** The instant of the glance. */
+  readonly ns: number
   /** A glance at it at an instant before its end. */
   readonly at: readonly string[]
+  /** All that is seen of it there, when nothing is under way any more; undefined where it cannot be saved. */
+  readonly rest: readonly string[] | undefined
   /** Instructions until then. */
   readonly instructions: number
   readonly bytes: Uint8Array
 }
 
-/** Records a run. @param drive - takes the machine to an instant: it goes on a little from there */
+/** Records a run. @param stops - instants, in order; it is looked at where it stops at the last but one */
 export async function recorded(
   making: Making,
   checkpointMs: number,
+  stops: readonly number[],
   drive: (subject: Subject) => Promise<void>,
 ): Promise<Recorded> {
-  const disks = newDisks()
   const pieces: Uint8Array[] = []
   const write = (piece: Uint8Array): void => void pieces.push(piece.slice())
-  const options = optionsOf(making, disks)
-  const recorder = making.board.arm
-    ? await recordArmMachine({ ...options, kernel: making.image }, write)
-    : await recordPc({ ...options, firmware: making.image }, write, { checkpointMs })
-  const machine = ('machine' in recorder ? recorder.machine : recorder.pc) as unknown as Composed
-  const subject = Subject.of(machine, making, disks)
+  const { recorder, subject } = await Subject.record(making, checkpointMs, write, new Stops(stops))
   await drive(subject)
-  const [at, { instructions }] = [subject.glance(), recorder]
-  await subject.runUntil(subject.now + 50_000)
+  const [at, { instructions }, ns] = [subject.glance(), recorder, subject.now]
+  const rest = refusedTo('save', making, 'recorded') === undefined ? await subject.seen() : undefined
+  await subject.runUntil(stops.at(-1)!)
   await recorder.end()
-  return { subject, at, instructions, bytes: new Uint8Array(Buffer.concat(pieces)) }
+  return { subject, stops, ns, at, rest, instructions, bytes: new Uint8Array(Buffer.concat(pieces)) }
 }
 
 /**
  * Runs a recording again: once straight on, and once from place to place by its checkpoints.
  *
  * @param parts - places before the instant of `Recorded.at`, as parts of the way there
- * @param ns - that instant
  * @returns the difference, if there is one
  */
 export async function replayed(
   making: Making,
-  { bytes, subject, at, instructions }: Recorded,
+  { bytes, subject, at, instructions, ...run }: Recorded,
   parts: readonly number[],
-  ns: number,
 ): Promise<string | undefined> {
   const source = { bytes: bytes.length, read: (from: number, count: number) => bytes.subarray(from, from + count) }
-  const options = optionsOf(making, newDisks())
-  const open = (checkpointMs?: number) =>
-    making.board.arm
+  const open = (checkpointMs?: number, stops = new Stops(run.stops)) => {
+    const options = optionsOf(making, newDisks(), undefined, stops)
+    return making.board.arm
       ? replayArmMachine({ ...options, kernel: making.image }, source)
       : replayPc({ ...options, firmware: making.image }, source, { checkpointMs })
+  }
   const places = parts.map((part) => Math.floor(part * instructions)).sort((a, b) => a - b)
-  const straight = await open(Infinity)
+  const stops = new Stops(run.stops)
+  const straight = await open(Infinity, stops)
   const seen = new Map<number, readonly string[]>()
   try {
     for (const place of places) {
@@ -312,14 +368,14 @@ export async function replayed(
       if (exit.reason !== 'arrived') return `on the way to ${place}: ${JSON.stringify(exit)}`
       seen.set(place, glance(machineOf(straight), making.board))
     }
+    const ns = run.stops.at(-2)!
     const { domain } = machineOf(straight)
-    const stop = new AbortController()
-    domain.timers.create(() => stop.abort()).armAfter(Math.max(0, ns - domain.clock.now()))
-    const exit = await straight.run({ signal: stop.signal, timeoutMs: TIMEOUT_MS })
+    const exit = await straight.run({ signal: stops.from(ns), timeoutMs: TIMEOUT_MS })
     // A stop comes before or after the answer that an instruction waits for at that instant.
     if (exit.reason === 'stopped' && straight.instructions !== instructions) await straight.goto(instructions)
-    // A guest that waits executes nothing more: a replay ends with the last instruction, and time may not have gone on.
-    const first = exit.reason === 'end-of-recording' && straight.instructions === instructions ? 1 : 0
+    // A guest that waits executes nothing more: a replay ends with the last instruction, or stops before time has gone on.
+    const isEarly = exit.reason === 'stopped' && domain.clock.now() < run.ns
+    const first = (isEarly || exit.reason === 'end-of-recording') && straight.instructions === instructions ? 1 : 0
     if (first === 0 && exit.reason !== (subject.exit?.reason ?? 'stopped'))
       return `at ${ns} ns: ${JSON.stringify(exit)}`
     // Nor has a HLT that is the last one its effect yet, nor an exception that has shut a PC down: which has set CR2, and bits of
@@ -386,12 +442,15 @@ function optionsOf(
   { board, cpus, placement, jit, hostModels, card, keep }: Omit<Making, 'image' | 'pages' | 'forks'>,
   disks: readonly Disk[],
   plugged?: string,
+  stops?: Stops,
 ) {
+  const { devices = [], ...cards } = cardAt(card, board.arm)
   return withPlugged(plugged, disks, {
     ...{ memoryBytes: 4 * MIB, codeCacheBytes: 2 * MIB, cpus, clock: 'deterministic' as const },
     ...board.options,
     ...everyDevice(board, disks, hostModels),
-    ...cardAt(card, board.arm),
+    ...cards,
+    devices: [...devices, ...(stops ? [stops.model] : [])],
     jit: jit && { ...EAGER, ...(keep && { keep }) },
     devicePlacement: placement === 'worker' ? startBoardWorker : placement === 'controllers' ? 'inline' : placement,
     ...(placement === 'controllers' && { controllerPlacement: startControllerWorker }),
@@ -417,9 +476,10 @@ async function create(
   disks: readonly Disk[],
   snapshot?: PcSnapshot,
   plugged?: string,
+  stops?: Stops,
 ): Promise<Composed> {
   const options = {
-    ...optionsOf(making, disks, plugged),
+    ...optionsOf(making, disks, plugged, stops),
     ...(making.forks && { forks: { clones: 4, writtenBytes: 8 * MIB } }),
     ...(snapshot && { snapshot }),
   }
