@@ -8,11 +8,74 @@ const MOST_FIRMWARE_BYTES = 8 << 20
 /** Sizes of floppy disks, 5¼″ and 3½″. Source: ECMA-99, ECMA-100, ECMA-125 and what PCs made of them. */
 const FLOPPY_KIB = [160, 180, 320, 360, 720, 1200, 1440, 2880]
 
-/** Guesses what a file is for, by its contents. */
-export async function guessRole(file: Blob): Promise<Role> {
-  const head = new Uint8Array(await file.slice(0, HEAD_BYTES).arrayBuffer())
-  const end = new Uint8Array(await file.slice(-16).arrayBuffer())
-  return roleOf(head, end, file.size)
+/** Files that a machine has no use for, by how they begin. Sources: PDF 32000-1, 7.5.2; PKWARE APPNOTE, 4.3; POSIX, pax, "ustar". */
+const OTHERS: readonly (readonly [at: number, begins: string, name: string])[] = [
+  [0, '%PDF-', 'a PDF document'],
+  [0, 'PK\u0003\u0004', 'a zip archive: unpack it first'],
+  [0, '7z\u00bc\u00af', 'a 7z archive: unpack it first'],
+  [0, 'Rar!', 'a RAR archive: unpack it first'],
+  [257, 'ustar', 'a tar archive: unpack it first'],
+  [0, '\u0089PNG', 'a picture'],
+  [0, '\u00ff\u00d8\u00ff', 'a picture'],
+  [0, 'GIF8', 'a picture'],
+  [0, 'MZ', 'a program for Windows or UEFI'],
+  [0, 'KDMV', 'a VMDK image: make a qcow2 image of it (qemu-img convert -O qcow2)'],
+  [0, 'vhdxfile', 'a VHDX image: make a qcow2 image of it (qemu-img convert -O qcow2)'],
+  [0, 'conectix', 'a VHD image: make a qcow2 image of it (qemu-img convert -O qcow2)'],
+  [0, '<<< ', 'a VDI image: make a qcow2 image of it (qemu-img convert -O qcow2)'],
+]
+/** Names of compressed files that are no initial RAM disks, whatever they are compressed by. */
+const PACKED_IMAGE = /\.(?:iso|img|raw|bin|qcow2?|vmdk|vhdx?|vdi)\.\w+$/i
+
+/** An image for a machine, or why a file is none. */
+export type Examined = { readonly role: Role; readonly source: File } | { readonly refused: string }
+
+/** Tells the use of a file by its contents. A file that gzip has packed is unpacked, but for an initial RAM disk, which Linux unpacks. */
+export async function examine(file: File): Promise<Examined> {
+  const refuse = (what: string): Examined => ({ refused: `${file.name} is ${what}.` })
+  if (file.size === 0) return refuse('empty')
+  const [head, end] = await Promise.all([bytesOf(file.slice(0, HEAD_BYTES)), bytesOf(file.slice(-16))])
+  const role = roleOf(head, end, file.size)
+  if (role === 'initrd' && isGzip(head)) return unpack(file, refuse)
+  if (role === 'initrd' && PACKED_IMAGE.test(file.name)) return refuse('compressed: unpack it first')
+  const isUnknown = role === 'disk' || role === 'floppy' || role === 'firmware'
+  const other = OTHERS.find(([at, begins]) => hasText(head, at, begins))
+  if (isUnknown && other !== undefined) return refuse(other[2])
+  return isUnknown && isText(head) ? refuse('a text') : { role, source: file }
+}
+
+const bytesOf = async (blob: Blob): Promise<Uint8Array> => new Uint8Array(await blob.arrayBuffer())
+
+const isGzip = (head: Uint8Array): boolean => head[0] === 0x1f && head[1] === 0x8b
+
+async function unpack(file: File, refuse: (what: string) => Examined): Promise<Examined> {
+  const unpacked = (): ReadableStream<Uint8Array<ArrayBuffer>> =>
+    file.stream().pipeThrough(new DecompressionStream('gzip'))
+  try {
+    const reader = unpacked().getReader()
+    const first = (await reader.read()).value
+    reader.cancel().catch(() => {})
+    if (first !== undefined && hasText(first, 0, '070701')) return { role: 'initrd', source: file }
+    // Large files are the browser's to keep: not in the page's memory.
+    const whole = await new Response(unpacked()).blob()
+    return await examine(new File([whole], file.name.replace(/\.gz$/i, ''), { lastModified: file.lastModified }))
+  } catch {
+    return refuse('damaged: gzip cannot unpack it')
+  }
+}
+
+const hasText = (bytes: Uint8Array, at: number, expected: string): boolean =>
+  [...expected].every((character, i) => bytes[at + i] === character.charCodeAt(0))
+
+/** Whether bytes are a text in UTF-8, whose last character may be cut off. */
+function isText(head: Uint8Array): boolean {
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(head, { stream: true })
+    // oxlint-disable-next-line no-control-regex -- control characters are the question
+    return !/[\0-\u0008\u000e-\u001a\u001c-\u001f\u007f]/.test(text)
+  } catch {
+    return false
+  }
 }
 
 /**
@@ -26,8 +89,7 @@ export async function guessRole(file: Blob): Promise<Role> {
  */
 export function roleOf(head: Uint8Array, end: Uint8Array, bytes: number): Role {
   const is = (at: number, ...values: readonly number[]): boolean => values.every((value, i) => head[at + i] === value)
-  const text = (at: number, expected: string): boolean =>
-    is(at, ...[...expected].map((character) => character.charCodeAt(0)))
+  const text = (at: number, expected: string): boolean => hasText(head, at, expected)
   if (
     text(0x38, 'ARMd') ||
     text(4, 'zimg') ||
@@ -38,7 +100,13 @@ export function roleOf(head: Uint8Array, end: Uint8Array, bytes: number): Role {
     return 'kernel'
   if (text(0x8001, 'CD001')) return 'cdrom'
   if (text(0, 'QFI\u00fb')) return 'disk'
-  if (is(0, 0x1f, 0x8b) || is(0, 0x28, 0xb5, 0x2f, 0xfd) || is(0, 0xfd, 0x37, 0x7a, 0x58, 0x5a) || text(0, '070701'))
+  if (
+    isGzip(head) ||
+    is(0, 0x28, 0xb5, 0x2f, 0xfd) ||
+    is(0, 0xfd, 0x37, 0x7a, 0x58, 0x5a) ||
+    text(0, 'BZh') ||
+    text(0, '070701')
+  )
     return 'initrd'
   // An option ROM names its length in units of 512 bytes.
   if (is(0, 0x55, 0xaa) && bytes <= 1 << 17) return 'vgaBios'

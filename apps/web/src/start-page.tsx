@@ -43,6 +43,7 @@ const keepsHere = (): boolean => (history.state as PageState | null)?.keep === t
 export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
   const [settings, setSettings] = useState(() => ({ ...fromHash(location.hash), keep: keepsHere() }))
   const [error, setError] = useState('')
+  const [refused, setRefused] = useState<readonly string[]>([])
   const [brought, showBrought] = useState<BroughtMachine | null>(null)
   // Reading files takes time: the user goes on meanwhile.
   const latest = useRef(settings)
@@ -72,8 +73,10 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
   const add = async (files: readonly File[]): Promise<void> => {
     const machine = files.find(({ name }) => /\.json$/i.test(name))
     if (machine !== undefined) return bring(await machine.text(), files)
-    const { guessRole } = await import('./image-kind.ts')
-    const found = await Promise.all(files.map(async (file) => ({ role: await guessRole(file), source: file })))
+    const { examine } = await import('./image-kind.ts')
+    const examined = await Promise.all(files.map(examine))
+    const found = examined.flatMap((one) => ('role' in one ? [one] : []))
+    setRefused(examined.flatMap((one) => ('refused' in one ? [one.refused] : [])))
     // A machine's file may have come since.
     const machineNow = waiting.current
     change({ images: found.reduce<readonly ChosenImage[]>(withImage, latest.current.images) })
@@ -117,6 +120,12 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
         <h2 id="own">A system of yours</h2>
         <div class="panel">
           <Images settings={settings} change={change} add={add} />
+          {refused.length > 0 && (
+            <p class="wrong" role="alert">
+              {refused.join(' ')} A machine takes a kernel with its initial RAM disk, a disk, a CD, a floppy disk or
+              firmware.
+            </p>
+          )}
           <form
             onSubmit={(event) => {
               event.preventDefault()

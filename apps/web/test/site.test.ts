@@ -631,7 +631,7 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await page.evaluate(() => {
       const drop = (name: string): boolean => {
         const dataTransfer = new DataTransfer()
-        dataTransfer.items.add(new File(['content'], name))
+        dataTransfer.items.add(new File([new Uint8Array(512)], name))
         const event = new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true })
         return document.querySelector('.drop')!.dispatchEvent(event)
       }
@@ -647,7 +647,7 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     expect(await page.$eval('select[name=memory]', (one) => (one as HTMLSelectElement).value)).toBe('64')
     // A file that was taken out may be chosen again.
     const file = join(folder, 'three.img')
-    writeFileSync(file, 'content')
+    writeFileSync(file, new Uint8Array(512))
     const input = (await page.$('.drop input[type=file]')) as ElementHandle<HTMLInputElement>
     await input.uploadFile(file)
     await expect.poll(names).toContain('three.img')
@@ -655,6 +655,15 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await expect.poll(names).not.toContain('three.img')
     await input.uploadFile(file)
     await expect.poll(names).toContain('three.img')
+    // A file that no machine takes is named for what it is.
+    const letter = join(folder, 'letter.pdf')
+    writeFileSync(letter, '%PDF-1.7')
+    await input.uploadFile(letter)
+    const alert = (): Promise<string> => page.$eval('[role=alert]', (one) => one.textContent ?? '').catch(() => '')
+    await expect.poll(alert).toMatch(/^letter\.pdf is a PDF document\. A machine takes a kernel/)
+    expect(await names()).not.toContain('letter.pdf')
+    await input.uploadFile(file)
+    await expect.poll(alert).toBe('')
   })
 
   test.each([[['machine.json', 'named.img']], [['named.img', 'machine.json']]])(
@@ -663,7 +672,7 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
       await open()
       await page.evaluate((all) => {
         for (const name of all) {
-          const content = name.endsWith('.json') ? '{"memory": "64M", "drive": "named.img"}' : 'content'
+          const content = name.endsWith('.json') ? '{"memory": "64M", "drive": "named.img"}' : new Uint8Array(512)
           const dataTransfer = new DataTransfer()
           dataTransfer.items.add(new File([content], name))
           const event = new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true })
