@@ -29,6 +29,7 @@ import type { MachineImages, RecordingSettings, SessionSettings } from './sessio
 import { combinationsHelp } from './options/combinations-help.ts'
 import { parseInstruction, parseModule, usage, type ModuleArgument } from './options/values.ts'
 import { connectDrives } from './drives/disk-devices.ts'
+import { addQemu } from './qemu/command.ts'
 import { addTest } from './test/command.ts'
 import { addWalk } from './walk/command.ts'
 import { addWeb } from './web/command.ts'
@@ -182,7 +183,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       const [unknown] = program.args
       if (unknown !== undefined)
         throw usage(
-          `there is no command '${unknown}'; there are run, linux, restore, replay, migrate, web, image, device-server, disasm, walk, esr, p2m, test and mcp`,
+          `there is no command '${unknown}'; there are run, linux, qemu, restore, replay, migrate, web, image, device-server, disasm, walk, esr, p2m, test and mcp`,
         )
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
       const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
@@ -261,6 +262,10 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     const memory = least ? INSTALLER_MEMORY_BYTES : flags.memory
     const settings = await settingsFor({ ...withCardDevice(flags), memory }, images, input, host)
     await finish({ ...settings, machine: { ...settings.machine, architecture } })
+  })
+  addQemu(program, host, async (line) => {
+    const code = await goOn(line, {})
+    if (code !== ExitCode.PowerOff) report(code)
   })
   addWeb(program, host)
   program

@@ -2,7 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { ExitCode } from './exit-codes.ts'
 import { explainError, withoutPasswords } from './errors.ts'
-import { replacementOf } from './options/foreign-options.ts'
+import { replacementOf } from './qemu/translate.ts'
 import { didYouMean } from './options/values.ts'
 import { type ListingOutput, printText } from './print-lines.ts'
 

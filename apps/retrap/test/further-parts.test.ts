@@ -8,7 +8,7 @@ import { type CliError, troubleWith } from '../src/errors.ts'
 import { Properties, parseDevice } from '../src/options/values.ts'
 import { showFetchProgress } from '../src/files/fetch-progress.ts'
 import { checkTarget, readInput, refuseSpecial } from '../src/files/files.ts'
-import { replacementOf } from '../src/options/foreign-options.ts'
+import { replacementOf } from '../src/qemu/translate.ts'
 import { parseGdb } from '../src/gdb/session-gdb.ts'
 import { examineImage, isNamedQcow2 } from '../src/drives/image-file.ts'
 import { secretOf } from '../src/migration/socket-channel.ts'
@@ -377,7 +377,7 @@ describe('--gdb', () => {
 })
 
 test('options of QEMU’s have replacements, with one dash or two', () => {
-  expect(replacementOf('-smp')).toBe('write --cpus 2')
+  expect(replacementOf('-smp')).toBe("write --cpus 2; retrap qemu takes whole lines of QEMU's")
   expect(replacementOf('--smp')).toBe(replacementOf('-smp'))
   for (const unknown of ['smp', '---smp', '-constructor', '--toString', ''])
     expect(replacementOf(unknown)).toBeUndefined()

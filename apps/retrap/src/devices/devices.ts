@@ -7,6 +7,7 @@ import { CliError, troubleWith } from '../errors.ts'
 import { isModuleBehindPort, moduleTypesLine, namesModule, prepareModule } from './device-modules.ts'
 import type { SessionOutput } from '../session/host.ts'
 import { Properties, didYouMean, parseDevice, usage, type DeviceArgument } from '../options/values.ts'
+import { deviceHere } from '../qemu/devices.ts'
 import { isPciDevice, PCI_KINDS, slotOf } from './pci-devices.ts'
 
 /** Where a device's text may go. */
@@ -95,7 +96,6 @@ export function prepareDevices(
 
 /** Replacements for devices that QEMU has. */
 const INSTEAD: Readonly<Record<string, string>> = {
-  e1000e: '--device e1000, or virtio-net-pci',
   'ide-hd': '--drive file=FILE, which is an IDE disk, or of a q35 a SATA one',
   'ide-cd': '--drive file=FILE,media=cdrom',
   floppy: '--fda FILE',
@@ -103,23 +103,15 @@ const INSTEAD: Readonly<Record<string, string>> = {
   'ich9-ahci': '--machine q35, which has it',
   'isa-serial': '--serial, once for each port',
   'pci-serial': '--serial, once for each port',
-  'virtio-vga': '--vga std',
-  'virtio-gpu-pci': '--vga std',
-  'qxl-vga': '--vga std',
-  'nec-usb-xhci': '--device qemu-xhci',
-  'usb-ehci': '--device qemu-xhci',
-  'intel-hda': '--device AC97',
-  'ich9-intel-hda': '--device AC97',
-  'virtio-mouse-device': '--device virtio-mouse-pci',
-  'virtio-blk-device': '--device virtio-blk-pci',
-  'virtio-net-device': '--device virtio-net-pci',
 }
 
 /** @throws CliError `ERR_USAGE` for a device that does not exist */
 function checkDevice({ name }: DeviceArgument): void {
   const names = Object.keys({ ...KINDS, ...PCI_KINDS })
   if (namesModule(name) || names.includes(name)) return
-  if (Object.hasOwn(INSTEAD, name)) throw usage(`there is no ${name}; write ${INSTEAD[name]}`)
+  const here = deviceHere(name)
+  const instead = Object.hasOwn(INSTEAD, name) ? INSTEAD[name] : here === name ? undefined : `--device ${here}`
+  if (instead !== undefined) throw usage(`there is no ${name}; write ${instead}`)
   throw usage(
     `--device '${name}' is unknown; there are ${names.join(', ')}, and modules of your own${didYouMean(name, names)}`,
   )

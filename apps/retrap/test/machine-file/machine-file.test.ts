@@ -222,6 +222,6 @@ test('two machine files, and one that is not there, are refused', async () => {
 
 test('a device that is not there is answered with the nearest name', async () => {
   const host = new FakeHost(async () => ({ reason: 'power-off' }))
-  expect(await runCli(['--device', 'virtio-net'], host)).toBe(2)
+  expect(await runCli(['--device', 'virtio-nt-pci'], host)).toBe(2)
   expect(host.stderr.text).toContain("did you mean 'virtio-net-pci'?")
 })

@@ -30,6 +30,7 @@ class FakeStdin extends EventEmitter {
 }
 
 class FakeOutput extends EventEmitter {
+  isTTY = false
   text = ''
   /** What the reader has not taken. */
   writableLength = 0
