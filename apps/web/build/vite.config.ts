@@ -48,6 +48,15 @@ async function deviceProgram(): Promise<string> {
   return output.output[0].code
 }
 
+/** The document that playground devices run in, with the hash of its script in its policy. */
+function playgroundDocument(): { readonly html: string; readonly hash: string } {
+  const html = readFileSync(folder('../src/playground/document.html'), 'utf8')
+  const [, script = ''] = /<script>([^]*?)<\/script>/.exec(html) ?? []
+  const hash = `sha256-${createHash('sha256').update(script).digest('base64')}`
+  return { html: html.replace('SCRIPT', hash), hash }
+}
+const playground = playgroundDocument()
+
 export default defineConfig({
   root: folder('../src'),
   // Any folder of any web server may hold the site.
@@ -64,7 +73,7 @@ export default defineConfig({
       },
     },
   },
-  define,
+  define: { ...define, PLAYGROUND_DOCUMENT: JSON.stringify(playground.html) },
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   build: {
     outDir: folder('../dist'),
@@ -96,11 +105,9 @@ export default defineConfig({
       name: 'retrap:playground',
       async generateBundle() {
         this.emitFile({ type: 'asset', fileName: 'device-program.js', source: await deviceProgram() })
-        const html = readFileSync(folder('../src/playground/document.html'), 'utf8')
-        const [, script = ''] = /<script>([^]*?)<\/script>/.exec(html) ?? []
-        const hash = createHash('sha256').update(script).digest('base64')
-        this.emitFile({ type: 'asset', fileName: 'playground.html', source: html.replace('SCRIPT', `sha256-${hash}`) })
       },
+      // The document has the policy of the page that frames it as well.
+      transformIndexHtml: (page) => page.replace('PLAYGROUND', playground.hash),
     },
     {
       name: 'retrap:notices',

@@ -11,6 +11,7 @@ import { greetingDisk } from './support/boot-sector.ts'
 import { offeredGuest } from './support/offered-guest.ts'
 import { newPage, terminalText } from './support/page.ts'
 import { buildSite } from './support/site.ts'
+import { tryPlayground, visitorOf } from './support/visitor.ts'
 import { readFont, textOnScreen } from './support/text-screen.ts'
 
 const test = sliceTests(4)
@@ -112,6 +113,17 @@ describe.skipIf(noFirefox !== undefined)('the site in Firefox', () => {
     await expect.poll(panels).toMatch(/vCPU 0: 64-bit/)
     await click('Reset all')
     await expect.poll(terminal).toContain('\nhi')
+    expect(said).toEqual([])
+  })
+
+  test('a device of the playground answers the guest, and a mistake is shown at its line', async () => {
+    await open()
+    await page.setViewport({ width: 1400, height: 900 })
+    await click('Start the embedded guest')
+    await hasPrompt()
+    const { read, mistake } = await tryPlayground(visitorOf(page))
+    expect(read).toContain('fed90000  6c6c6548 7266206f 54206d6f')
+    expect(mistake).toMatch(/^Line 2: TypeError: /)
     expect(said).toEqual([])
   })
 

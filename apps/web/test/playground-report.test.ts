@@ -17,7 +17,10 @@ test('what the sandbox says is taken for what it is', () => {
     kind: 'attached',
     names: ['a', long.slice(0, 2000)],
   })
-  for (const nonsense of [null, 1, 'log', {}, { kind: 'log' }, { kind: 'error' }, { kind: 'attached' }])
+  // A Worker whose program is refused has an error without a message.
+  for (const silent of [{ kind: 'error' }, { kind: 'error', message: '', line: 0 }])
+    expect(readReport(silent)).toEqual({ kind: 'error', message: expect.stringMatching(/^This browser /), line: null })
+  for (const nonsense of [null, 1, 'log', {}, { kind: 'log' }, { kind: 'attached' }])
     expect(readReport(nonsense)).toBe(null)
   const many = Array.from({ length: 51 }, (_, i) => String(i))
   expect(readReport({ kind: 'attached', names: many })).toEqual({ kind: 'attached', names: many.slice(0, 50) })

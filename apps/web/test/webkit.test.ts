@@ -3,7 +3,7 @@ import { type PageServer, servePages } from '@retrap/tooling/page-server'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { offeredGuest } from './support/offered-guest.ts'
 import { buildSite } from './support/site.ts'
-import { clickLabel, terminalOf, type Visitor } from './support/visitor.ts'
+import { clickLabel, terminalOf, tryPlayground, type Visitor } from './support/visitor.ts'
 import { launchWebKit, noWebKit } from './support/webkit.ts'
 
 if (noWebKit !== undefined) console.warn(`SKIPPED: the site in WebKit: ${noWebKit}`)
@@ -50,5 +50,11 @@ describe.skipIf(noWebKit !== undefined)('the site in WebKit', () => {
     ])
     // An import of the entry, which is no module of the Worker's to WebKit, fetches and evaluates it again.
     expect(asked.filter((url) => url.includes('/machine-worker-'))).toHaveLength(1)
+  })
+
+  test('a device of the playground answers that machine, and a mistake is shown at its line', async () => {
+    const { read, mistake } = await tryPlayground(visitor)
+    expect(read).toContain('fed90000  6c6c6548 7266206f 54206d6f')
+    expect(mistake).toMatch(/^Line 2: TypeError: /)
   })
 })

@@ -8,8 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { contentType } from 'mime-types'
 
 /**
- * The headers of all answers. The first two give the page shared memory and an exact clock; the policy is that of the page's own
- * `meta` element, which Workers do not see.
+ * The headers of all answers, beside {@link policyOf}. The first two give the page shared memory and an exact clock.
  *
  * Source: WHATWG, HTML, 7.1.3 and 7.1.4, "Cross-origin opener policies" and "Cross-origin embedder policies".
  */
@@ -17,16 +16,17 @@ const HEADERS: Readonly<Record<string, string>> = {
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-embedder-policy': 'require-corp',
   'cross-origin-resource-policy': 'same-origin',
-  'content-security-policy':
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; frame-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' http: https: ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
   'cache-control': 'no-cache',
 }
 
-/** The playground's document says the rest of its policy itself, in a `meta` element; the party that opens it is kept from the site's origin. */
-const PLAYGROUND = '/playground.html'
-const PLAYGROUND_POLICY = "sandbox allow-scripts; frame-ancestors 'self'"
+/** The policy of the page's own `meta` element, which Workers do not see; and nobody frames the page. */
+async function policyOf(page: string | undefined): Promise<string> {
+  const html = page === undefined ? '' : await readFile(page, 'utf8')
+  const [, policy = "default-src 'none'"] = /"Content-Security-Policy"\s+content="([^"]*)"/.exec(html) ?? []
+  return `${policy}; frame-ancestors 'none'`
+}
 
 /** A server of the site. */
 export interface SiteServer {
@@ -62,7 +62,9 @@ export async function serveSite(folder: string, port: number, more: MoreFiles = 
     const path = join(entry.parentPath, entry.name)
     if (entry.isFile()) files.set(`/${relative(folder, path).split(sep).join('/')}`, path)
   }
+  const headers = { ...HEADERS, 'content-security-policy': await policyOf(files.get('/index.html')) }
   const server = createServer((request, response) => {
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
     const { pathname } = URL.parse(request.url ?? '/', 'http://localhost') ?? { pathname: '' }
     const name = pathname === '/' ? '/index.html' : pathname
     void answer(request, response, { name, path: files.get(name), more: more.get(name.slice(1)) })
@@ -99,8 +101,6 @@ async function answer(
   response: ServerResponse,
   file: ServedFile,
 ): Promise<void> {
-  for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value)
-  if (file.name === PLAYGROUND) response.setHeader('content-security-policy', PLAYGROUND_POLICY)
   if (method !== 'GET' && method !== 'HEAD') return void response.writeHead(405, { allow: 'GET, HEAD' }).end()
   const { path, more } = file
   if (path === undefined && more === undefined) return void response.writeHead(404).end('not found\n')

@@ -91,6 +91,6 @@ function watchHandlers<T extends object>(of: T, failed: (error: unknown) => void
 function describe(error: unknown): { readonly message: string; readonly line: number | null } {
   const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
   const length = String(world.retrapDevices).split('\n').length
-  const lines = [...(error instanceof Error ? (error.stack ?? '') : '').matchAll(/blob:[^\s)]*?:(\d+):\d+/g)]
+  const lines = [...(error instanceof Error ? (error.stack ?? '') : '').matchAll(/retrap-devices\.js:(\d+):\d+/g)]
   return { message, line: lines.map(([, line]) => Number(line)).find((line) => line < length) ?? null }
 }

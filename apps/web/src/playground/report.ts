@@ -9,7 +9,12 @@ export type Report =
 const MOST_CHARACTERS = 2000
 const MOST_NAMES = 50
 
+/** The message of an error without one, as of a Worker whose program is refused. */
+const SILENT = 'This browser does not start the program of the devices.'
+
 const cut = (text: string): string => text.slice(0, MOST_CHARACTERS)
+/** Errors that are at no line have 0, or nothing. */
+const isLine = (value: unknown): value is number => typeof value === 'number' && value > 0
 const isText = (value: unknown): value is string => typeof value === 'string'
 
 /** A report, as far as it is one. */
@@ -19,7 +24,11 @@ export function readReport(data: unknown): Report | null {
   if (kind === 'attached' && Array.isArray(names))
     return { kind, names: names.slice(0, MOST_NAMES).filter(isText).map(cut) }
   if (kind === 'log' && isText(text)) return { kind, text: cut(text) }
-  if (kind === 'error' && isText(message))
-    return { kind, message: cut(message), line: typeof line === 'number' ? line : null }
+  if (kind === 'error')
+    return {
+      kind,
+      message: isText(message) && message !== '' ? cut(message) : SILENT,
+      line: isLine(line) ? line : null,
+    }
   return null
 }

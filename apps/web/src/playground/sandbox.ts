@@ -10,6 +10,13 @@ const SERVER = 'playground'
  */
 const MOST_REPORTS = 10_000
 const REPORTS_MS = 10_000
+/** A document that runs its script has said so this long after it is loaded. */
+const READY_MS = 2000
+const NOT_READY =
+  'The document that devices run in does not start: this browser, an extension of it, or a policy of the server blocks its script.'
+
+/** The text of document.html, with its script's hash. The build puts it in. */
+declare const PLAYGROUND_DOCUMENT: string
 
 /** A document without the page's origin, in whose Worker the user's devices run. */
 export class Sandbox {
@@ -44,7 +51,8 @@ export class Sandbox {
       if (source === frame.contentWindow) this.#report(data, failed.reject)
     }
     addEventListener('message', this.#onError)
-    const source = `function retrapDevices(require, exports) {${body}\n}\n${program}`
+    // The Worker's address is as long as the program is: in stacks the program has a name.
+    const source = `function retrapDevices(require, exports) {${body}\n}\n${program}\n//# sourceURL=retrap-devices.js`
     // The document has no origin that could be named.
     frame.contentWindow!.postMessage(source, '*', [devices.port2, reports.port2])
     try {
@@ -93,15 +101,24 @@ export class Sandbox {
   async #openFrame(): Promise<HTMLIFrameElement> {
     const frame = document.createElement('iframe')
     frame.setAttribute('sandbox', 'allow-scripts')
-    // Where the server does not isolate the document, it is let in without cookies.
-    frame.setAttribute('credentialless', '')
     frame.hidden = true
     frame.title = 'Devices of the playground'
-    frame.src = 'playground.html'
+    // Text is isolated as this page is, whatever headers the server sends. Firefox would let in no file of the server's, and no
+    // service worker has a document without an origin.
+    frame.srcdoc = PLAYGROUND_DOCUMENT
     this.#frame = frame
-    const loaded = new Promise((resolve) => frame.addEventListener('load', resolve, { once: true }))
+    const { promise: ready, resolve, reject } = Promise.withResolvers<void>()
+    this.#onError = ({ source }) => source === frame.contentWindow && resolve()
+    addEventListener('message', this.#onError)
+    frame.addEventListener('load', () => setTimeout(() => reject(new Error(NOT_READY)), READY_MS), { once: true })
     document.body.append(frame)
-    await loaded
+    try {
+      await ready
+    } catch (error) {
+      await this.detach()
+      throw error
+    }
+    removeEventListener('message', this.#onError)
     return frame
   }
 }

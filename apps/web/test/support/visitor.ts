@@ -1,5 +1,6 @@
 /** A person in front of the site, in any browser: sees labels, clicks where they are, and types. */
 import type { Page } from 'puppeteer-core'
+import { expect } from 'vitest'
 
 /** A browser's window. */
 export interface Visitor {
@@ -27,9 +28,9 @@ export const visitorOf = (page: Page): Visitor => ({
 })
 
 /**
- * Clicks what has a label: the first that is seen. Where something lies over it, that is clicked.
+ * Clicks what has a label: the first that is seen.
  *
- * @returns whether there was one, at rest
+ * @returns whether there was one, at rest, and nothing over it
  */
 export async function clickLabel(visitor: Visitor, label: string): Promise<boolean> {
   const place = await visitor.evaluate(async (wanted: string) => {
@@ -45,10 +46,37 @@ export async function clickLabel(visitor: Visitor, label: string): Promise<boole
     // A page that is still being laid out moves it away.
     await new Promise((resolve) => setTimeout(resolve, 50))
     const later = found.getBoundingClientRect()
-    return later.x === x && later.y === y ? { x: x + width / 2, y: y + height / 2 } : null
+    if (later.x !== x || later.y !== y) return null
+    const heard = globalThis as { clicked?: boolean }
+    heard.clicked = false
+    found.addEventListener('click', () => (heard.clicked = true), { once: true, capture: true })
+    return { x: x + width / 2, y: y + height / 2 }
   }, label)
-  if (place !== null) await visitor.clickAt(place.x, place.y)
-  return place !== null
+  if (place === null) return false
+  await visitor.clickAt(place.x, place.y)
+  // A link leads to a page that knows nothing of it.
+  return visitor.evaluate(() => (globalThis as { clicked?: boolean }).clicked ?? true)
+}
+
+/** What the terminal shows once the playground's device is read, and what the playground says to a mistake. */
+export async function tryPlayground(visitor: Visitor): Promise<{ readonly read: string; readonly mistake: string }> {
+  const panel = (): Promise<string> =>
+    visitor.evaluate(() => document.querySelector<HTMLElement>('#panel-playground')?.innerText ?? '')
+  const seen = async (look: () => Promise<string>, expected: RegExp): Promise<string> => {
+    await expect.poll(look).toMatch(expected)
+    return expected.exec(await look())![0]
+  }
+  const click = (label: string): Promise<void> => expect.poll(() => clickLabel(visitor, label)).toBe(true)
+  await click('Playground')
+  await click('Attach')
+  await seen(panel, /Attached: greeter\./)
+  await click('Type in the terminal')
+  await visitor.type('memory fed90000\n')
+  const read = await seen(() => terminalOf(visitor), /fed90000( +[\da-f]{8}){3}/)
+  await visitor.evaluate(() => document.querySelector<HTMLTextAreaElement>('.editor textarea')!.select())
+  await visitor.type('let one\none.x\n')
+  await click('Attach')
+  return { read, mistake: await seen(panel, /^Line .*/m) }
 }
 
 /** What the terminal shows. */
