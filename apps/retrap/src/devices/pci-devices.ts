@@ -147,7 +147,7 @@ export const PCI_KINDS: Readonly<Record<string, PciKind>> = {
     properties: {
       xres: 'pixels of a row of the mode that the monitor prefers, 320 to 2560 (1280)',
       yres: 'rows of it, 200 to 1600 (800)',
-      edid: 'off: the monitor says nothing (on)',
+      edid: 'off: the monitor says nothing, and there is no BAR 2 (on)',
       ...NAMED,
     },
   },

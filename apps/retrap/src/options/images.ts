@@ -22,6 +22,7 @@ export interface ImageFlags {
   readonly boot?: PcBootOptions
   /** The graphics card; default one where disks are booted by firmware. */
   readonly vga?: 'std' | 'ramfb' | 'none'
+  readonly preferredMode?: MachineImages['preferredMode']
 }
 
 /** Whether firmware is to boot from a network. */
@@ -119,7 +120,16 @@ export async function readImages(
     commandLine: named ? [path, ...(commandLine === '' ? [] : [commandLine])].join(' ') : commandLine,
   }))
   const commandLine = named ? `${flags.kernel} ${flags.append ?? ''}` : flags.append
+  const isUBoot =
+    own !== undefined &&
+    flags.preferredMode === undefined &&
+    Buffer.from(own.buffer, own.byteOffset, own.length).includes('U-Boot')
+  if (isUBoot && vgaBios !== undefined)
+    tell?.(
+      'U-Boot runs the video BIOS with segments of 64 KiB: the monitor tells it nothing, as with --device VGA,edid=off',
+    )
   return {
+    ...(isUBoot && { preferredMode: null }),
     ...(kernel === undefined ? {} : { kernel }),
     ...(initrd === undefined || named ? {} : { initrd }),
     ...(modules.length === 0 ? {} : { modules }),

@@ -12,7 +12,7 @@ import type { SessionTrace } from '../trace/session-trace.ts'
 /** The system under a machine. */
 export type MachineImages = Pick<
   MachineOptions,
-  'kernel' | 'initrd' | 'modules' | 'firmware' | 'commandLine' | 'optionRoms' | 'vgaBios'
+  'kernel' | 'initrd' | 'modules' | 'firmware' | 'commandLine' | 'optionRoms' | 'vgaBios' | 'preferredMode'
 >
 
 /** How a session records its machine, or runs a recorded one again. */

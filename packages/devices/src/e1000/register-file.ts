@@ -64,6 +64,10 @@ export const CAUSE = {
 const BYTES = 0x6000
 const ADDRESS_VALID = 0x8000_0000
 
+/** A row of registers that have the same bits. */
+const row = (first: number, count: number, step: number, mask: number): [number, number][] =>
+  Array.from({ length: count }, (_, i) => [first + step * i, mask])
+
 /** Bits that a driver can change of the registers that only hold what is written to them. */
 const WRITABLE = new Map<number, number>([
   [0x0018, 0x00ff_fffc], // CTRL_EXT; bit 13 is the model's
@@ -81,6 +85,7 @@ const WRITABLE = new Map<number, number>([
   [REG.LEDCTL, 0xcfcf_cfcf],
   [0x2160, 0x8000_fff8], // FCRTL
   [0x2168, 0x0000_fff8], // FCRTH
+  ...row(0x2410, 5, 8, 0x1fff), // RDFH, RDFT, RDFHS, RDFTS, RDFPC
   [REG.RDBAL, 0xffff_fff0],
   [REG.RDBAH, 0xffff_ffff],
   [REG.RDLEN, 0x000f_ff80],
@@ -91,6 +96,7 @@ const WRITABLE = new Map<number, number>([
   [REG.RADV, 0xffff],
   [REG.RSRPD, 0x0fff],
   [0x3000, 0xffff_ffff], // TXDMAC
+  ...row(0x3410, 5, 8, 0x07ff), // TDFH, TDFT, TDFHS, TDFTS, TDFPC
   [REG.TDBAL, 0xffff_fff0],
   [REG.TDBAH, 0xffff_ffff],
   [REG.TDLEN, 0x000f_ff80],
@@ -105,6 +111,12 @@ const WRITABLE = new Map<number, number>([
   [0x5808, 0x000f_00ff], // WUFC
   [0x5820, 0xffff_ffff], // MANC
   [0x5838, 0x0001_000f], // IPAV
+  ...row(0x5840, 4, 8, 0xffff_ffff), // IP4AT
+  ...row(0x5880, 4, 4, 0xffff_ffff), // IP6AT
+  // SWSM and SW_FW_SYNC of later members (Intel 316080, §13.3.12), which U-Boot's driver takes on all: nobody else has them.
+  [0x5b50, 0x3],
+  [0x5b5c, 0x03ff_03ff],
+  ...row(0x5f00, 4, 8, 0x07ff), // FFLT
 ])
 
 /** Storage of the registers, shared by the parts of the controller. */

@@ -29,7 +29,11 @@ export interface StandardVgaOptions {
   readonly rom?: Uint8Array
   /** Bytes of the frame buffer: a power of two from 1 MiB to 256 MiB; default 16 MiB. */
   readonly memoryBytes?: number
-  /** The mode that its monitor says it prefers, up to 2560 by 1600; null: the monitor says nothing. Default 1280 by 800. */
+  /**
+   * The mode that its monitor says it prefers, up to 2560 by 1600; null: the monitor says nothing, and a card that is at VGA's
+   * ports has no BAR 2. A video BIOS reads the monitor there by addresses above 64 KiB, which are #GP where its caller has left
+   * the limits of real mode, as U-Boot does. Default 1280 by 800.
+   */
   readonly preferredMode?: PreferredMode | null
   /**
    * Whether it is at VGA's ports and in the window at 0xA0000 as well; without, as on a board where other things are there,
@@ -138,7 +142,9 @@ export class StandardVga implements DeviceModel {
       subsystemId: 0x1100,
       bars: [
         { index: 0, kind: 'memory', prefetchable: true, memory: this.#memory },
-        { index: 2, kind: 'memory', bytes: REGISTERS_BYTES, handler: this.#registerBar() },
+        ...(legacy && this.#edid.length === 0
+          ? []
+          : [{ index: 2, kind: 'memory', bytes: REGISTERS_BYTES, handler: this.#registerBar() } as const]),
       ],
       ...(rom !== undefined && {
         expansionRom: {

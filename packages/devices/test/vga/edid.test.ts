@@ -59,7 +59,12 @@ describe("the monitor's EDID", () => {
   })
 
   test('is not there where it is not wanted', () => {
-    expect(readEdid({ preferredMode: null }).every((byte) => byte === 0)).toBe(true)
+    expect(readEdid({ preferredMode: null, legacy: false }).every((byte) => byte === 0)).toBe(true)
+  })
+
+  test('takes BAR 2 along, where the card is at the ports of VGA', () => {
+    const { functions } = new FakeMachine(new StandardVga({ preferredMode: null }))
+    expect(functions.get(2 << 3)?.options.bars?.map(({ index }) => index)).toEqual([0])
   })
 
   test.each([

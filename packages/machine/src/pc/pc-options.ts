@@ -88,7 +88,8 @@ export interface PcOptions {
   readonly vgaBios?: Uint8Array | undefined
   /**
    * The mode that the graphics card's monitor says it prefers, by EDID: drivers and firmware choose it. From 320 by 200 to
-   * 2560 by 1600; null: the monitor says nothing. Default 1280 by 800, as QEMU's.
+   * 2560 by 1600; null: the monitor says nothing, and the card has no BAR 2, where a video BIOS started by U-Boot would fail.
+   * Default 1280 by 800, as QEMU's.
    */
   readonly preferredMode?: { readonly width: number; readonly height: number } | null | undefined
   /** The screen that the graphics card's picture is shown on; default a screen of its own, `pc.screen`. */
