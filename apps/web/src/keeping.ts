@@ -1,5 +1,5 @@
-// A machine whose page is left without a word: it is saved from time to time, and when its tab is hidden, as nothing can be awaited
-// when the page goes. The next visit offers it.
+// A machine whose page is left without a word: it is saved at its first prompt, from time to time, and when its tab is hidden, as
+// nothing can be awaited when the page goes. The next visit offers it.
 import type { Machine } from '@retrap/web'
 import { useEffect, useRef } from 'preact/hooks'
 import { dropMachine, keepMachine, lastingOptions, keptLock } from './saved-machines.ts'
@@ -7,11 +7,15 @@ import type { Chosen } from './settings.ts'
 
 /** Between two looks whether there is something new to save. */
 const KEEP_MS = 60_000
+/** The user's first keys come before the save at the prompt. */
+const PROMPT_MS = 500
 
 /** The timer and the place that keep a machine. */
 interface Keeping {
   /** The user has ended the machine: there is nothing to offer. */
   forget(): Promise<void>
+  /** The guest shows its first prompt. */
+  readonly prompted: () => void
 }
 
 /** Whether a machine can be saved, and go on in another page. */
@@ -23,6 +27,7 @@ export function useKeeping(machine: Machine | null, chosen: Chosen, isOn: boolea
   const id = useRef(chosen.kept ?? crypto.randomUUID())
   const saved = useRef<string | null>(null)
   const hasNews = useRef(false)
+  const keepNow = useRef<(() => Promise<void>) | null>(null)
   const latest = useRef(chosen)
   latest.current = chosen
   useEffect(() => machine?.on('serial', () => void (hasNews.current = true)), [machine])
@@ -49,6 +54,7 @@ export function useKeeping(machine: Machine | null, chosen: Chosen, isOn: boolea
         isBusy = false
       }
     }
+    keepNow.current = keep
     document.addEventListener('visibilitychange', () => document.hidden && void keep(), { signal })
     const timer = setInterval(() => void keep(), KEEP_MS)
     // Other tabs offer no machine that is running here.
@@ -57,6 +63,7 @@ export function useKeeping(machine: Machine | null, chosen: Chosen, isOn: boolea
       .catch(() => {})
     return () => {
       clearInterval(timer)
+      keepNow.current = null
       control.abort()
     }
   }, [machine, isOn])
@@ -66,7 +73,11 @@ export function useKeeping(machine: Machine | null, chosen: Chosen, isOn: boolea
     saved.current = null
   }
   useEffect(() => machine?.on('exit', () => void forget()), [machine])
-  return { forget }
+  const prompted = (): void => {
+    hasNews.current = true
+    setTimeout(() => void keepNow.current?.(), PROMPT_MS)
+  }
+  return { forget, prompted }
 }
 
 const untilAborted = (signal: AbortSignal): Promise<void> =>

@@ -145,7 +145,7 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
           <>
             <div class="machine">
               {machine !== null && <ScreenPanel machine={machine} />}
-              <SerialPanel machine={machine} />
+              <SerialPanel machine={machine} prompted={keeping.prompted} />
             </div>
             {machine !== null && (
               <Tabs tabs={tabs} first={first} context={{ machine, chosen, isOn, impairments, plugged, attempt }} />

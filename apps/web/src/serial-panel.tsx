@@ -2,7 +2,7 @@ import type { Machine } from '@retrap/web'
 import { Terminal } from '@xterm/xterm'
 import '@xterm/xterm/css/xterm.css'
 import { useEffect, useRef } from 'preact/hooks'
-import { isTiming, timePrompt } from './start-time.ts'
+import { timePrompt } from './start-time.ts'
 import { withStyleSheets } from './style-sheets.ts'
 
 /** The size that guests assume of a serial terminal, which tells them none. */
@@ -33,7 +33,7 @@ function isAtPrompt({ buffer: { active } }: Terminal): boolean {
 }
 
 /** The machine's serial port, in a terminal, which is there before the machine is. */
-export function SerialPanel({ machine }: { machine: Machine | null }) {
+export function SerialPanel({ machine, prompted }: { machine: Machine | null; prompted: () => void }) {
   const place = useRef<HTMLDivElement>(null)
   const enter = useRef<HTMLButtonElement>(null)
   const shown = useRef<Terminal | null>(null)
@@ -82,11 +82,17 @@ export function SerialPanel({ machine }: { machine: Machine | null }) {
     if (machine === null || terminal === null) return undefined
     const detach = machine.attachTerminal(terminal)
     terminal.focus()
+    let isPrompted = false
+    const prompt = (): void => {
+      isPrompted = true
+      timePrompt()
+      prompted()
+    }
     const stop = machine.on('serial', () => {
-      if (isTiming()) terminal.write('', () => isAtPrompt(terminal) && timePrompt())
+      if (!isPrompted) terminal.write('', () => !isPrompted && isAtPrompt(terminal) && prompt())
     })
     // The machine goes on from a snapshot at its prompt.
-    if (machine.console !== null) timePrompt()
+    if (machine.console !== null) prompt()
     return () => {
       stop()
       detach()

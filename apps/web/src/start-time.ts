@@ -7,9 +7,6 @@ export function timeStart(title: string): void {
   begun = { title, at: performance.now() }
 }
 
-/** Whether a prompt is waited for. */
-export const isTiming = (): boolean => begun !== null
-
 /** The system that was started shows its prompt. */
 export function timePrompt(): void {
   if (begun === null) return
