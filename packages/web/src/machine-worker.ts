@@ -2,9 +2,10 @@
 import { DisplayError } from '@retrap/display'
 import { LoaderError, MachineError, preparePc } from '@retrap/machine'
 import { WebError } from './errors.ts'
-import type { Calls, FromWorker, SentError, ToWorker } from './protocol.ts'
+import { type Calls, type FromWorker, movedParts, type SentError, type ToWorker } from './protocol.ts'
 import { prepareBoard } from './worker/boards.ts'
 import { watchHostSleep } from './worker/host-sleep.ts'
+import { loadSnapshots } from './worker/opening.ts'
 import { WorkerMachine } from './worker/worker-machine.ts'
 
 /** Errors of what the page has asked for, and not of what has happened since. */
@@ -32,7 +33,8 @@ self.addEventListener('message', ({ data }: MessageEvent<ToWorker>) => {
 
 async function answer({ id, call, given }: Extract<ToWorker, { call: string }>): Promise<void> {
   try {
-    send({ answer: id, value: await perform(call, given) })
+    const value = await perform(call, given)
+    send({ answer: id, value }, movedParts([value]))
   } catch (error) {
     send({ answer: id, error: describe(error) })
   }
@@ -53,6 +55,11 @@ async function perform(call: keyof Calls, given: Parameters<Calls[keyof Calls]>)
     machine = await WorkerMachine.open((given as Parameters<Calls['open']>)[0], send)
     watchHostSleep((ms) => void machine?.slept(ms))
     return undefined
+  }
+  if (call === 'pack') {
+    clearTimeout(idle)
+    const { snapshotFile } = await loadSnapshots()
+    return snapshotFile((given as Parameters<Calls['pack']>)[0])
   }
   if (machine === null) throw new WebError('ERR_MACHINE', 'the machine has not been made yet')
   if (call === 'writeFile' || call === 'readFile' || call === 'listFiles')

@@ -215,12 +215,19 @@ export class Machine {
 
   /**
    * Saves all of the machine, with what its guest has written to disks, as a file for `restore`, for `MachineOptions.snapshot`
-   * of another machine, and for `retrap restore`. A machine that runs stands still for a moment.
+   * of another machine, and for `retrap restore`. A machine that runs stands still for a moment; a Worker of its own makes the file.
    *
    * @throws WebError `ERR_MACHINE` for a machine that is off, or has what cannot be saved
    */
-  save(): Promise<Blob> {
-    return this.#link.call('save')
+  async save(): Promise<Blob> {
+    const snapshot = await this.#link.call('save')
+    // A Worker of its own compresses it: the machine's goes on meanwhile.
+    const packer = new WorkerLink(startMachineWorker())
+    try {
+      return await packer.call('pack', snapshot)
+    } finally {
+      packer.close(new WebError('ERR_WORKER', 'the snapshot is packed'))
+    }
   }
 
   /**

@@ -2,6 +2,7 @@
 import type { KeyboardLayoutName } from '@retrap/display'
 import type { MachineExit, PcStatistics } from '@retrap/machine'
 import type { ArmStatistics } from '@retrap/machine/arm'
+import type { Snapshot } from '@retrap/snapshot'
 import type { FileCalls } from './files.ts'
 import type { CompiledView, Impairment, MachineView } from './inspection.ts'
 import type { DriveOptions, MachineOptions, NetworkOptions, Progress } from './options.ts'
@@ -73,7 +74,9 @@ export interface Calls extends FileCalls {
   screenText(): string | null
   statistics(): MachineStatistics
   inspect(): MachineView
-  save(): Blob
+  save(): Snapshot
+  /** Of a Worker that has no machine: makes a snapshot's file. */
+  pack(snapshot: Snapshot): Blob
   restore(source: SentSource): void
   compiledCode(): CompiledView[]
   impairDevice(name: string, impairment: Impairment): void
@@ -102,6 +105,14 @@ export type ToWorker =
   | { readonly tell: 'watch'; readonly on: boolean }
   /** The page has drawn a frame, and takes the next one. */
   | { readonly tell: 'drawn' }
+
+/** The parts of values that are moved, and not copied, with a message: ports, and the memory of a snapshot. */
+export const movedParts = (values: readonly unknown[]): Transferable[] =>
+  values.flatMap((value): Transferable[] => {
+    if (value instanceof MessagePort) return [value]
+    const { pages } = (value ?? {}) as Partial<Snapshot>
+    return pages === undefined ? [] : [pages.gfns.buffer, pages.bytes.buffer].map((buffer) => buffer as ArrayBuffer)
+  })
 
 /** A key of the keyboard goes down or up. */
 export interface KeyChange {

@@ -1,5 +1,5 @@
 import { WebError } from './errors.ts'
-import type { Calls, FromWorker, ToWorker } from './protocol.ts'
+import { type Calls, type FromWorker, movedParts, type ToWorker } from './protocol.ts'
 
 /** The events among the messages of a Worker. */
 export type WorkerEvent = Extract<FromWorker, { event: string }>
@@ -60,7 +60,11 @@ export class WorkerLink {
    * @param told - gets events
    * @param failed - hears that the Worker has failed, and is gone
    */
-  constructor(worker: Worker, told: (event: WorkerEvent) => void, failed: (error: WebError) => void) {
+  constructor(
+    worker: Worker,
+    told: (event: WorkerEvent) => void = () => {},
+    failed: (error: WebError) => void = () => {},
+  ) {
     this.#worker = worker
     this.#failed = failed
     this.#onMessage = ({ data }) => {
@@ -84,9 +88,7 @@ export class WorkerLink {
       if (this.#closed !== null) return reject(this.#closed)
       const id = ++this.#count
       this.#waiting.set(id, { resolve, reject })
-      // Ports go over, and cannot be copied.
-      const transfer = given.filter((value): value is MessagePort & typeof value => value instanceof MessagePort)
-      this.#worker.postMessage({ call, id, given }, transfer)
+      this.#worker.postMessage({ call, id, given }, movedParts(given))
     })
   }
 

@@ -7,7 +7,7 @@ import { DiskRequests } from '../src/worker/disk-requests.ts'
 import { MachineDrives } from '../src/worker/machine-drives.ts'
 import { openMedium } from '../src/worker/media.ts'
 import { openKeptRanges } from '../src/worker/open-kept-ranges.ts'
-import { openFrom } from '../src/worker/snapshots.ts'
+import { openFrom, snapshotFile } from '../src/worker/snapshots.ts'
 import { WorkerMachine } from '../src/worker/worker-machine.ts'
 import type { SourceListener } from '../src/worker/sources.ts'
 import { MemoryFolder } from './support/memory-folder.ts'
@@ -89,7 +89,7 @@ test('a snapshot whose pages are damaged is read anew the next time', async () =
   const image = { bytes: new Uint8Array(buildGuestImage()) }
   const options = { images: { firmware: image }, drives: null, shared: false, memoryBytes: 16 << 20 }
   const machine = await WorkerMachine.open(options, () => {})
-  const good = new Uint8Array(await (await machine.save()).arrayBuffer())
+  const good = new Uint8Array(await (await snapshotFile(await machine.save())).arrayBuffer())
   // Its pages are at the end.
   const bad = good.slice()
   bad[bad.length - 1000]! ^= 1

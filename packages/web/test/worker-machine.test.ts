@@ -2,8 +2,9 @@
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { bytesSource, readSnapshotDescription } from '@retrap/snapshot'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import type { SentOptions } from '../src/protocol.ts'
+import { movedParts, type SentOptions } from '../src/protocol.ts'
 import { watchHostSleep } from '../src/worker/host-sleep.ts'
+import { snapshotFile } from '../src/worker/snapshots.ts'
 import { WorkerMachine } from '../src/worker/worker-machine.ts'
 import { diskGuest, tickingGuest, endingGuest, loopingGuest } from './support/guests.ts'
 
@@ -16,12 +17,26 @@ test.each([
   const memoryBytes = asked === undefined ? {} : { memoryBytes: asked << 20 }
   const options: SentOptions = { images: { firmware }, drives: null, shared: false, tablet: true, ...memoryBytes }
   const machine = await WorkerMachine.open(options, () => {})
-  const file = new Uint8Array(await (await machine.save()).arrayBuffer())
+  const file = new Uint8Array(await (await snapshotFile(await machine.save())).arrayBuffer())
   const description = await readSnapshotDescription(bytesSource(file))
   expect(description).toMatchObject({ page: { memoryBytes: has * 2 ** 20 } })
   // What the command line takes: a controller, and then the device on it.
   const { arguments: given } = description as { arguments: string[] }
   expect(given.join(' ')).toContain('--device qemu-xhci --device usb-tablet')
+})
+
+test('a machine is saved without being compressed: that is another Worker’s, as the guest would stand still for it', async () => {
+  const options: SentOptions = { images: { firmware }, drives: null, shared: false, memoryBytes: 16 << 20 }
+  const machine = await WorkerMachine.open(options, () => {})
+  vi.stubGlobal('CompressionStream', undefined)
+  try {
+    const snapshot = await machine.save()
+    expect(snapshot.pages.bytes).toHaveLength(snapshot.pages.gfns.length * 4096)
+    // They are moved on their way to it, as copying them takes time, too.
+    expect(movedParts([snapshot])).toEqual([snapshot.pages.gfns.buffer, snapshot.pages.bytes.buffer])
+  } finally {
+    vi.unstubAllGlobals()
+  }
 })
 
 test('a write that is under way when the machine goes back is not on its disk then', async () => {
@@ -40,7 +55,7 @@ test('a write that is under way when the machine goes back is not on its disk th
   const type = (text: string): void => machine.told({ tell: 'serial', bytes: new TextEncoder().encode(text) })
   await machine.run()
   await expect.poll(() => said).toBe('r')
-  const bytes = new Uint8Array(await (await machine.save()).arrayBuffer())
+  const bytes = new Uint8Array(await (await snapshotFile(await machine.save())).arrayBuffer())
   machine.told({ tell: 'diskDelay', ms: 4000 })
   // The rest of what it lies in is read first.
   type('b')
@@ -117,7 +132,7 @@ test('a machine that is off goes back to a snapshot, and is paused there', async
       if ('event' in message && message.event === 'state') events.push(message.state)
     },
   )
-  const bytes = new Uint8Array(await (await machine.save()).arrayBuffer())
+  const bytes = new Uint8Array(await (await snapshotFile(await machine.save())).arrayBuffer())
   for (const _ of [1, 2]) {
     // oxlint-disable-next-line no-await-in-loop -- one life after the other
     await machine.run()

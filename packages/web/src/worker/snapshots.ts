@@ -1,7 +1,7 @@
 import { Overlay, type OverlayState } from '@retrap/block'
 import type { PcSnapshot, PcSnapshotState } from '@retrap/machine'
 import type { ArmSnapshot, ArmSnapshotState } from '@retrap/machine/arm'
-import { writeSnapshot } from '@retrap/snapshot'
+import { type Snapshot, writeSnapshot } from '@retrap/snapshot'
 import { WebError } from '../errors.ts'
 import type { SavedOptions, SentOptions, SentSource } from '../protocol.ts'
 import { MAC_ADDRESS } from '../sent-options.ts'
@@ -188,13 +188,13 @@ export async function savedWrites(media: readonly NamedMedium[]): Promise<Record
   return writes
 }
 
-/** Makes a snapshot's file: that of `retrap run --save-on-exit`, with what the page has to keep beside it. */
-export async function snapshotFile(
+/** Puts a machine's state together with what the page has to keep beside it. */
+export function wholeSnapshot(
   options: SentOptions,
   { state, pages }: PcSnapshot | ArmSnapshot,
   writes: Readonly<Record<string, OverlayState>>,
   console: Uint8Array,
-): Promise<Blob> {
+): Snapshot {
   const written = Object.keys(writes)
   const description: Description = {
     version: 1,
@@ -204,7 +204,12 @@ export async function snapshotFile(
     ...(written.length > 0 && { writes: written }),
   }
   const whole: PageState = { ...state, ...(written.length > 0 && { writes }), console }
+  return { description, state: whole, pages }
+}
+
+/** Makes a snapshot's file: that of `retrap run --save-on-exit`. */
+export async function snapshotFile(snapshot: Snapshot): Promise<Blob> {
   const parts: BlobPart[] = []
-  await writeSnapshot({ description, state: whole, pages }, (bytes) => parts.push(bytes as Uint8Array<ArrayBuffer>))
+  await writeSnapshot(snapshot, (bytes) => parts.push(bytes as Uint8Array<ArrayBuffer>))
   return new Blob(parts, { type: 'application/octet-stream' })
 }

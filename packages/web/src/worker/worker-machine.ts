@@ -2,6 +2,7 @@ import type { DeviceFailure } from '@retrap/ioreq'
 import { type KeyboardLayoutName, type Mouse, Screen } from '@retrap/display'
 import type { MachineExit, Pc } from '@retrap/machine'
 import type { ArmMachine } from '@retrap/machine/arm'
+import type { Snapshot } from '@retrap/snapshot'
 import { WebError } from '../errors.ts'
 import type { CompiledView, Impairment, MachineView } from '../inspection.ts'
 import type {
@@ -177,12 +178,12 @@ export class WorkerMachine {
     })
   }
 
-  /** See `Machine`. */
-  save(): Promise<Blob> {
+  /** See `Machine.save`: all of it, for a file. RAM is copied while the guest runs on. */
+  save(): Promise<Snapshot> {
     return this.#between(async () => {
       const pc = this.#powered()
       this.#attached?.checkNone()
-      const { checkKept, savedWrites, snapshotFile } = await loadSnapshots()
+      const { checkKept, savedWrites, wholeSnapshot } = await loadSnapshots()
       checkKept(this.#options)
       const resumed = Promise.withResolvers<void>()
       const saving = pc.save({ onResumed: () => resumed.resolve() })
@@ -190,10 +191,9 @@ export class WorkerMachine {
       // Devices have nothing under way: disks are as they were at that instant.
       const writes = await savedWrites(this.#drives.media)
       const { tail } = this.#serial
-      const file = saving.then((snapshot) => snapshotFile(this.#currentOptions(), snapshot, writes, tail))
-      // RAM is copied, and compressed, while the guest runs on.
-      return { file }
-    }).then(({ file }) => file)
+      // The guest does not wait for its end.
+      return { whole: saving.then((snapshot) => wholeSnapshot(this.#currentOptions(), snapshot, writes, tail)) }
+    }).then(({ whole }) => whole)
   }
 
   /** See `Machine`. */
