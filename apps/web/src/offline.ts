@@ -11,8 +11,12 @@ export async function keepSite(): Promise<void> {
   const touched = (): void => void (isTouched = true)
   for (const type of ['pointerdown', 'keydown', 'click', 'drop']) addEventListener(type, touched, { once: true })
   try {
-    // The page's own files come first.
-    if (crossOriginIsolated) await new Promise((resolve) => requestIdleCallback(resolve, { timeout: 5000 }))
+    // The page's own files come first. WebKit does not tell when it is idle.
+    if (crossOriginIsolated)
+      await new Promise((resolve) => {
+        if ('requestIdleCallback' in globalThis) requestIdleCallback(resolve, { timeout: 5000 })
+        else setTimeout(resolve, 2000)
+      })
     await navigator.serviceWorker.register('service-worker.js')
     if (crossOriginIsolated || sessionStorage.getItem(RELOADED) !== null) return
     await navigator.serviceWorker.ready

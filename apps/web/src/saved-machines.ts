@@ -32,6 +32,8 @@ export const whenOf = ({ savedAt }: SavedMachine): string =>
 const FOLDER = 'snapshots'
 const DATA = '.snapshot'
 const ABOUT = '.json'
+const KEEPS_NOTHING =
+  'This browser keeps nothing for this page: that takes an address with https, or this computer, and no private window.'
 const GONE = 'This snapshot is not there any more.'
 /** This many machines are offered whose pages were left. */
 const MOST_LEFT = 3
@@ -39,14 +41,17 @@ const MOST_LEFT = 3
 /** @throws Error where the browser has no private file system */
 async function folder(): Promise<FileSystemDirectoryHandle> {
   // Pages from addresses without https have none; types do not know that.
-  if ((navigator as Partial<Navigator>).storage?.getDirectory === undefined)
-    throw new Error('This browser keeps nothing for this page: that takes an address with https, or this computer.')
-  const root = await navigator.storage.getDirectory()
+  if ((navigator as Partial<Navigator>).storage?.getDirectory === undefined) throw new Error(KEEPS_NOTHING)
+  const root = await navigator.storage.getDirectory().catch((cause: unknown) => {
+    throw new Error(KEEPS_NOTHING, { cause })
+  })
   return root.getDirectoryHandle(FOLDER, { create: true })
 }
 
 async function write(name: string, content: Blob | string): Promise<void> {
   const file = await (await folder()).getFileHandle(name, { create: true })
+  if ((file as Partial<FileSystemFileHandle>).createWritable === undefined)
+    throw new Error('This browser lets no page write files: a newer version may.')
   const stream = await file.createWritable()
   try {
     await stream.write(content)

@@ -51,11 +51,15 @@ export const keptFolder = (): Promise<FileSystemDirectoryHandle> => privateFolde
 /** A folder of the origin private file system. @throws Error where the browser has none */
 export async function privateFolder(name: string): Promise<FileSystemDirectoryHandle> {
   // Pages from addresses without https have none; types do not know that.
-  if ((navigator as Partial<Navigator>).storage?.getDirectory === undefined)
-    throw new Error('this browser keeps nothing for this page: that takes an address with https, or this computer')
-  const root = await navigator.storage.getDirectory()
+  if ((navigator as Partial<Navigator>).storage?.getDirectory === undefined) throw new Error(KEEPS_NOTHING)
+  const root = await navigator.storage.getDirectory().catch((cause: unknown) => {
+    throw new Error(KEEPS_NOTHING, { cause })
+  })
   return root.getDirectoryHandle(name, { create: true })
 }
+
+const KEEPS_NOTHING =
+  'this browser keeps nothing for this page: that takes an address with https, or this computer, and no private window'
 
 /** The file of a kept disk's image. */
 export const imageFile = (
@@ -87,8 +91,14 @@ export async function writeAbout(folder: FileSystemDirectoryHandle, name: string
   await writeFile(await folder.getFileHandle(name + ABOUT, { create: true }), JSON.stringify(about))
 }
 
-/** Puts content into a file: all of it, or the file stays as it was. */
+/**
+ * Puts content into a file: all of it, or the file stays as it was.
+ *
+ * @throws Error where the browser lets no page write, as Safari before version 26
+ */
 export async function writeFile(handle: FileSystemFileHandle, content: Blob | string): Promise<void> {
+  if ((handle as Partial<FileSystemFileHandle>).createWritable === undefined)
+    throw new Error('this browser lets no page write files: a newer version may')
   const stream = await handle.createWritable()
   try {
     await stream.write(content)

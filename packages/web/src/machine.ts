@@ -15,6 +15,9 @@ import { sentNetwork, sentOptions, sentSource } from './sent-options.ts'
 import { attachTerminal, type TerminalLike } from './terminal.ts'
 import { startMachineWorker, type WorkerEvent, WorkerLink } from './worker-link.ts'
 
+/** Whether the page shares memory with its Workers. WebKitGTK isolates pages, and gives them no SharedArrayBuffer. */
+const sharesMemory = (): boolean => crossOriginIsolated && typeof SharedArrayBuffer === 'function'
+
 /** The advice for a page that is not cross-origin isolated. */
 const NOT_ISOLATED =
   'retrap: this page is not cross-origin isolated, so it has no shared memory: pixels are copied on their way to the page, and ' +
@@ -71,13 +74,17 @@ export class Machine {
   /** @internal Use {@link createMachine}. */
   static async create(options: MachineOptions): Promise<Machine> {
     const { transport = 'auto', onProgress, signal, createWorker = startMachineWorker } = options
-    if (transport === 'shared' && !crossOriginIsolated)
-      throw new WebError('ERR_OPTION', "transport 'shared': this page is not cross-origin isolated; use 'auto'")
+    if (transport === 'shared' && !sharesMemory()) {
+      const why = crossOriginIsolated
+        ? 'this browser has no SharedArrayBuffer'
+        : 'this page is not cross-origin isolated'
+      throw new WebError('ERR_OPTION', `transport 'shared': ${why}; use 'auto'`)
+    }
     if (transport === 'auto' && !crossOriginIsolated && !toldOfIsolation) {
       toldOfIsolation = true
       console.info(NOT_ISOLATED)
     }
-    const sent = sentOptions(options, transport !== 'messages' && crossOriginIsolated)
+    const sent = sentOptions(options, transport !== 'messages' && sharesMemory())
     signal?.throwIfAborted()
     // Browsers may throw away what they were not asked to keep. Some ask their user first, who may let them wait.
     if (options.drives?.some(({ keep }) => keep !== undefined) === true)
