@@ -263,11 +263,17 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
     await expect.poll(saved).toBe(1)
     await click('Delete')
     await expect.poll(saved).toBe(0)
+    await page.setViewport({ width: 1400, height: 900 })
+    const place = (): Promise<unknown> =>
+      page.$eval('.machine', (one) => one.getBoundingClientRect().toJSON() as unknown)
+    const before = await place()
     // As on a server that is neither this computer nor has https.
     await page.evaluate(() => Object.defineProperty(navigator, 'storage', { value: undefined }))
     await click('Save now')
     const alert = (): Promise<string> => page.$eval('[role=alert]', (one) => one.textContent ?? '').catch(() => '')
     await expect.poll(alert).toContain('This browser keeps nothing for this page')
+    // It lies over the machine, which keeps its place.
+    expect(await place()).toEqual(before)
     expect(said).toEqual([])
   })
 

@@ -21,7 +21,9 @@ describe.skipIf(noWebKit !== undefined)('the site in WebKit', () => {
     const [small] = JSON.parse(files.get(SYSTEMS)!.toString()) as [object]
     const arm = { title: 'Arm', description: 'For tests.', options: { board: 'virt', kernel: 'none' } }
     files.set(SYSTEMS, Buffer.from(JSON.stringify([small, arm])))
-    server = await servePages(files, { answer: ({ url = '' }) => asked.push(url) < 0 })
+    server = await servePages(files, {
+      answer: ({ url = '', headers }) => asked.push(`${headers['sec-fetch-dest']} ${url}`) < 0,
+    })
     visitor = await launchWebKit()
   })
   afterAll(async () => {
@@ -49,12 +51,33 @@ describe.skipIf(noWebKit !== undefined)('the site in WebKit', () => {
       'retrap>',
     ])
     // An import of the entry, which is no module of the Worker's to WebKit, fetches and evaluates it again.
-    expect(asked.filter((url) => url.includes('/machine-worker-'))).toHaveLength(1)
+    const entries = asked.filter((request) => request.includes('/machine-worker-'))
+    // The service worker keeps a copy.
+    expect(entries.filter((request) => !request.startsWith('empty '))).toHaveLength(1)
   })
 
   test('a device of the playground answers that machine, and a mistake is shown at its line', async () => {
     const { read, mistake } = await tryPlayground(visitor)
     expect(read).toContain('fed90000  6c6c6548 7266206f 54206d6f')
     expect(mistake).toMatch(/^Line 2: TypeError: /)
+  })
+
+  test('a private window says that it keeps nothing, over the machine; a service worker keeps the site all the same', async () => {
+    const places = (): Promise<string> =>
+      visitor.evaluate(() =>
+        ['.machine', '.side']
+          .map((one) => JSON.stringify(document.querySelector(one)!.getBoundingClientRect()))
+          .join(' '),
+      )
+    await click('Snapshots')
+    const before = await places()
+    await click('Save now')
+    const alert = (): Promise<string> =>
+      visitor.evaluate(() => document.querySelector('.alert [role=alert]')?.textContent ?? '')
+    await expect.poll(alert).toMatch(/^This browser keeps nothing for this page: .* no private window\.$/)
+    expect(await places()).toBe(before)
+    const worker = (): Promise<string | undefined> =>
+      visitor.evaluate(async () => (await navigator.serviceWorker.getRegistration())?.active?.state)
+    await expect.poll(worker).toBe('activated')
   })
 })
