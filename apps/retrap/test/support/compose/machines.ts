@@ -321,6 +321,13 @@ export interface Recorded {
   readonly bytes: Uint8Array
 }
 
+/** @returns undefined where a device is at work, which a recorded machine is not waited for */
+const seenAtRest = (subject: Subject): Promise<string[] | undefined> =>
+  subject.seen().catch((error: unknown) => {
+    if (String(error).includes('try again soon')) return undefined
+    throw error
+  })
+
 /** Records a run. @param stops - instants, in order; it is looked at where it stops at the last but one */
 export async function recorded(
   making: Making,
@@ -333,7 +340,7 @@ export async function recorded(
   const { recorder, subject } = await Subject.record(making, checkpointMs, write, new Stops(stops))
   await drive(subject)
   const [at, { instructions }, ns] = [subject.glance(), recorder, subject.now]
-  const rest = refusedTo('save', making, 'recorded') === undefined ? await subject.seen() : undefined
+  const rest = refusedTo('save', making, 'recorded') === undefined ? await seenAtRest(subject) : undefined
   await subject.runUntil(stops.at(-1)!)
   await recorder.end()
   return { subject, stops, ns, at, rest, instructions, bytes: new Uint8Array(Buffer.concat(pieces)) }
