@@ -39,6 +39,8 @@ export interface CodeSpace<Into extends CodeTranslation> {
    * @returns STATUS_DONE; STATUS_STEP if the bytes must be checked one by one
    */
   checkSecondPage(lo: number, hi: number): number
+  /** Returns the mode that the page of a linear address decodes in now; absent: the processor's, {@link StateLayout.mode}. */
+  modeAt?(lo: number): number
   /** Makes an object for {@link CodeSpace.translate} to fill in. */
   newTranslation(): Into
   /** Returns the high word of the linear address whose low word has just wrapped to zero. */
@@ -147,14 +149,15 @@ export class CodeFetch<Into extends CodeTranslation> {
     const t = this.#translation
     const translated = this.#space.translate(lo, hi, t)
     if (translated === STATUS_DONE && t.ma >= 0 && flushes === this.#cache.flushes) {
-      this.#cache.dropCrossing(this.#pageOf(t), record)
+      this.#cache.dropCrossing(this.#pageOf(lo, t), record)
     }
     this.#space.dropFault()
     return 0
   }
 
-  #pageOf(t: Into): CodePage {
-    return this.#cache.page(t.ma >>> PAGE_SHIFT, this.#u32[this.#mode]!)
+  /** @param lo - low word of a linear address in the page */
+  #pageOf(lo: number, t: Into): CodePage {
+    return this.#cache.page(t.ma >>> PAGE_SHIFT, this.#space.modeAt?.(lo) ?? this.#u32[this.#mode]!)
   }
 
   #end(status: number): number {
@@ -173,7 +176,7 @@ export class CodeFetch<Into extends CodeTranslation> {
     const translated = space.translate(lo, hi, t)
     if (translated !== STATUS_DONE) return this.#end(translated)
     if (t.ma < 0) return this.#end(STATUS_STEP)
-    const page = this.#pageOf(t)
+    const page = this.#pageOf(lo, t)
     u32[this.#pageBase] = lo & ~(PAGE_BYTES - 1)
     u32[this.#pageBase + 1] = hi
     u32[this.#slots] = page.slots
@@ -183,7 +186,7 @@ export class CodeFetch<Into extends CodeTranslation> {
     if (record !== 0) {
       const { flushes } = cache
       // Decoding may have dropped everything, this page included.
-      u32[this.#slots] = this.#pageOf(t).slots
+      u32[this.#slots] = this.#pageOf(lo, t).slots
       if (u32[this.#slots] !== page.slots && set !== this.#tlb.missSet) this.#tlb.flushExecute()
       if (this.#memory.u16[(record + R_OP) >>> 1] !== OP_CROSS || this.#secondPageHolds(record, lo, hi)) return record
       if (u32[this.#status] === STATUS_FAULT) return 0
@@ -191,12 +194,12 @@ export class CodeFetch<Into extends CodeTranslation> {
     }
     const second = this.#secondPage(lo, hi)
     if (second === undefined) return 0
-    record = cache.crossing(this.#pageOf(t), offset, second)
+    record = cache.crossing(this.#pageOf(lo, t), offset, second)
     if (record === 0) {
       cache.flush()
-      record = cache.crossing(this.#pageOf(t), offset, cache.page(second.frame, second.mode))
+      record = cache.crossing(this.#pageOf(lo, t), offset, cache.page(second.frame, second.mode))
     }
-    u32[this.#slots] = this.#pageOf(t).slots
+    u32[this.#slots] = this.#pageOf(lo, t).slots
     return record
   }
 
@@ -212,7 +215,7 @@ export class CodeFetch<Into extends CodeTranslation> {
       this.#end(status === STATUS_DONE ? STATUS_STEP : status)
       return undefined
     }
-    const page = this.#pageOf(t)
+    const page = this.#pageOf(next, t)
     this.#fillExecute(space.secondPageSet, next, nextHi, page, t)
     return page
   }

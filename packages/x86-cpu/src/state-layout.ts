@@ -289,6 +289,8 @@ export const MODE_16 = 0
 export const MODE_32 = 1
 /** Mode of code: 64-bit. */
 export const MODE_64 = 2
+/** Of a page alone: 16-bit code where branches in the page may wrap at 64 KiB, or lead out of the segment. */
+export const MODE_16_EDGE = 3
 
 // S_EVENTS.
 /** A maskable interrupt is pending. */

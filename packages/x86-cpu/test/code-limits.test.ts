@@ -7,6 +7,8 @@ import { X86CodeSpace } from '../src/access/code-space.ts'
 import {
   CS,
   MODE_16,
+  MODE_16_EDGE,
+  MODE_32,
   SEG_BASE,
   SEG_BYTES,
   SEG_LIMIT,
@@ -106,13 +108,32 @@ describe('where instructions run among others', () => {
       lo: 0xf_f123,
       status: STATUS_STEP,
     },
-    { what: 'a page that begins before the segment', base: 0xf_0010, limit: 0xffff, lo: 0xf_0020, status: STATUS_STEP },
+    { what: 'a page that begins before the segment', base: 0xf_0010, limit: 0xffff, lo: 0xf_0020, status: STATUS_DONE },
+    {
+      what: 'a page that begins before the segment and ends after it',
+      base: 0xf_0010,
+      limit: 0xfee,
+      lo: 0xf_0020,
+      status: STATUS_STEP,
+    },
     { what: 'the last page of all', base: 0, limit: 0xffff_ffff, lo: 0xffff_f000, status: STATUS_STEP },
     { what: 'the last page but one of all', base: 0, limit: 0xffff_ffff, lo: 0xffff_e000, status: STATUS_DONE },
     { what: 'a segment of less than a page', base: 0x1000, limit: 0xffe, lo: 0x1000, status: STATUS_STEP },
   ])('$what', ({ base, limit, lo, status }) => {
     segment(base, limit)
     expect(space.check(lo, 0)).toBe(status)
+  })
+
+  test.each([
+    { what: 'a page in the segment', base: 0xf_0000, limit: 0xffff, lo: 0xf_f123, mode: MODE_16 },
+    { what: 'one that begins before it', base: 0xf_0010, limit: 0xffff, lo: 0xf_0020, mode: MODE_16_EDGE },
+    { what: 'one that ends after it', base: 0xf_0000, limit: 0xfffe, lo: 0xf_f123, mode: MODE_16_EDGE },
+    { what: 'one that 64 KiB end in', base: 0xf_0010, limit: 0xffff_ffff, lo: 0x10_0000, mode: MODE_16_EDGE },
+    { what: 'one of 32-bit code', base: 0xf_0010, limit: 0xffff, lo: 0xf_0020, mode: MODE_32, code: MODE_32 },
+  ])('the mode of $what', ({ base, limit, lo, mode, code = MODE_16 }) => {
+    segment(base, limit)
+    u32[S_MODE >>> 2] = code
+    expect(space.modeAt(lo)).toBe(mode)
   })
 
   // 14 bytes of an instruction may lie on its second page.

@@ -6,6 +6,8 @@ import type { AccessMode } from './access-mode.ts'
 import type { CpuHost, Translation } from '../host.ts'
 import {
   CS,
+  MODE_16,
+  MODE_16_EDGE,
   MODE_64,
   S_CPL,
   S_CR4,
@@ -28,6 +30,8 @@ import { newTranslation } from './translation.ts'
 import { VECTOR_GP, VECTOR_PF } from '../vectors.ts'
 
 const LAST_PAGE = 0xffff_f000
+/** The last offset in a segment at which a page may begin that 16-bit branches cannot leave by wrapping. */
+const LAST_WHOLE = 0xf000
 /** Bytes of an instruction after its first one, less one: an offset from which this many are within a segment has them all. */
 const MOST_ON_SECOND_PAGE = 13
 
@@ -85,10 +89,27 @@ export class X86CodeSpace implements CodeSpace<Translation> {
     const limit = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2]!
     const offset = (lo - base) >>> 0
     if (offset > limit) return this.fault(lo, hi, VECTOR_GP, 0)
-    // The page must lie within the segment as a whole. After the last one of all, linear addresses begin again at 0.
+    // The page must lie within the segment as a whole; of 16-bit code its end must. After the last one of all, linear addresses
+    // begin again at 0.
+    const isInside =
+      this.#isWhole(lo) || (u32[S_MODE >>> 2] === MODE_16 && ((lo | 0xfff) >>> 0) - base <= limit && lo >= base)
+    return isInside && lo >>> 0 < LAST_PAGE ? STATUS_DONE : STATUS_STEP
+  }
+
+  /** Whether the page of an address lies within CS as a whole. */
+  #isWhole(lo: number): boolean {
+    const u32 = this.#u32
+    const base = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2]!
+    const limit = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2]!
     const start = ((lo & ~0xfff) - base) >>> 0
-    const isWhole = start <= offset && limit >= 0xfff && start <= limit - 0xfff
-    return isWhole && lo >>> 0 < LAST_PAGE ? STATUS_DONE : STATUS_STEP
+    return start <= (lo - base) >>> 0 && limit >= 0xfff && start <= limit - 0xfff
+  }
+
+  modeAt(lo: number): number {
+    const mode = this.#u32[S_MODE >>> 2]!
+    if (mode !== MODE_16) return mode
+    const start = ((lo & ~0xfff) - this.#u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2]!) >>> 0
+    return start <= LAST_WHOLE && this.#isWhole(lo) ? MODE_16 : MODE_16_EDGE
   }
 
   /** The longest instruction's bytes must lie within the limit of CS. */

@@ -151,7 +151,7 @@ export class InstructionFetch {
    */
   #fetchBytewise(lo: number, hi: number, log: AccessLog | null = null): number {
     const u32 = this.#u32
-    const mode = u32[S_MODE >>> 2]!
+    const mode = this.#space.modeAt(lo)
     const base = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2]!
     const limit = u32[(S_SEGMENTS + SEG_BYTES * CS + SEG_LIMIT) >>> 2]!
     const bytes = this.#fetchBytes

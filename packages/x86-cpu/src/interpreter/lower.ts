@@ -70,17 +70,19 @@ export class Lowering {
    *
    * @param at - machine address of the record
    * @param offset - offset of the instruction in its page
+   * @param isEdge - of `MODE_16_EDGE`
    * @returns what its form has been lowered to
    */
-  write(at: number, insn: Instruction, offset: number): LoweredForm {
+  write(at: number, insn: Instruction, offset: number, isEdge: boolean): LoweredForm {
     const plan = (this.#plans[insn.code] ??= codePlan(codeInfo(insn.code)))
     const { info, isRelative } = plan
     const long = insn.mode === 64
-    // A near branch with a 16-bit operand size wraps within 64 KiB, wherever the segment lies: never static.
+    // A near branch with a 16-bit operand size wraps within 64 KiB: in 16-bit code the page is known to lie in these as a whole.
     const target = offset + insn.length + insn.immLo
     const fixed =
       isRelative &&
-      (long ? info.operandSize !== 16 : info.operandSize === 32) &&
+      (info.operandSize !== 16 || insn.mode === 16) &&
+      !isEdge &&
       insn.immHi === insn.immLo >> 31 &&
       target >= 0 &&
       target < PAGE_BYTES

@@ -3,7 +3,7 @@ import type { RecordDecoder } from '@retrap/engine'
 import { DECODED, Instruction, REASON_TOO_LONG, TRUNCATED, decodeInto } from '@retrap/x86-decoder'
 import type { Lowering } from './lower.ts'
 import { OP_SYSTEM, RECORD_BYTES, R_FUNCTION, R_LENGTH, R_OFFSET, R_OP } from './record.ts'
-import { MODE_16, MODE_32 } from '../state-layout.ts'
+import { MODE_16_EDGE, MODE_32, MODE_64 } from '../state-layout.ts'
 
 /** Bytes of the longest instruction (SDM vol. 2A, "Instruction Format"). */
 const LONGEST = 15
@@ -18,7 +18,7 @@ export interface ExceptionHandlers {
 
 /** Decodes x86 instructions and lowers them to records. */
 export class X86RecordDecoder implements RecordDecoder {
-  readonly modes = 3
+  readonly modes = 4
   readonly longestBytes: number = LONGEST
   endsRun = false
   extentBytes = 0
@@ -38,10 +38,10 @@ export class X86RecordDecoder implements RecordDecoder {
 
   decode(bytes: Uint8Array, start: number, end: number, mode: number, record: number, offset: number): number {
     const insn = this.#insn
-    const bits = mode === MODE_16 ? 16 : mode === MODE_32 ? 32 : 64
+    const bits = mode === MODE_32 ? 32 : mode === MODE_64 ? 64 : 16
     const status = decodeInto(bytes, start, end, bits | this.#options, insn)
     if (status === DECODED) {
-      this.endsRun = this.#lowering.write(record, insn, offset).endsRun
+      this.endsRun = this.#lowering.write(record, insn, offset, mode === MODE_16_EDGE).endsRun
       this.extentBytes = insn.length
       return insn.length
     }

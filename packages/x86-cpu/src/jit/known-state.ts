@@ -6,6 +6,8 @@ import {
   CS,
   DS,
   ES,
+  MODE_16,
+  MODE_16_EDGE,
   MODE_64,
   SEG_BASE,
   SEG_BYTES,
@@ -74,7 +76,7 @@ export class StateKnowledge implements KnownState {
       case S_LOGGED:
         return constant(op, 0n)
       case S_MODE:
-        return constant(op, BigInt(this.#mode))
+        return constant(op, BigInt(this.#mode === MODE_16_EDGE ? MODE_16 : this.#mode))
       case S_RIP_MASK:
         return constant(op, this.#mode === MODE_64 ? -1n : 0xffff_ffffn)
       case S_PAGE_BASE:
