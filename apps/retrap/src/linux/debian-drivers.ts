@@ -12,8 +12,22 @@ export interface LinuxWithDrivers {
   readonly modulePaths: readonly string[]
 }
 
+/** The parts of the full kernel that have drivers of folders and network cards: the one for clouds has no 9P. */
+const SHARING_MEMBERS = [
+  './boot/vmlinuz-*',
+  ...['drivers/virtio/*', 'net/9p/*', 'fs/9p/*', 'fs/netfs/*', 'fs/fscache/*'].map(
+    (path) => `./lib/modules/*/kernel/${path}`,
+  ),
+  ...[
+    'net/core/failover.ko',
+    'drivers/net/net_failover.ko',
+    'drivers/net/virtio_net.ko',
+    'drivers/net/ethernet/intel/e1000/*',
+  ].map((path) => `./lib/modules/*/kernel/${path}`),
+]
+
 /**
- * Debian's kernel for clouds with some of its drivers, and a static busybox, from the cache or fetched.
+ * Debian's kernel for clouds, or for folders of the host its full one, with some of its drivers, and a static busybox, from the cache or fetched.
  *
  * @param drivers - names of modules; those that they need are there too. A driver that is part of the kernel is left out
  * @throws CliError `ERR_FETCH` where there is no apt, or no network
@@ -24,11 +38,13 @@ export async function fetchLinuxWithDrivers(
   onProgress: OnProgress,
 ): Promise<LinuxWithDrivers> {
   const suffix = architecture === 'amd64' ? '' : `:${architecture}`
-  const kernel = `linux-image-cloud-${architecture}${suffix}`
+  const isSharing = drivers.includes('9p')
+  const kernel = `linux-image-${isSharing ? '' : 'cloud-'}${architecture}${suffix}`
+  const members = isSharing ? SHARING_MEMBERS : ['./boot/*', './lib/modules/*']
   try {
     const [folder = '', shell = ''] = await fetchMembers(
       [
-        { package: kernel, members: ['./boot/*', './lib/modules/*'], dependency: 'linux-image-' },
+        { package: kernel, members, dependency: 'linux-image-' },
         { package: `busybox-static${suffix}`, members: ['./bin/busybox'] },
       ],
       { onProgress },

@@ -1,6 +1,8 @@
 import { readBytes } from '../files/files.ts'
 import { showFetchProgress, type FetchProgress } from '../files/fetch-progress.ts'
 import type { InputPolicy } from '../session/serial-input.ts'
+import type { NetworkFlags } from '../network/networks.ts'
+import type { ShareFlags } from '../share/share-options.ts'
 import type { MachineImages, SessionSettings } from '../session/session-settings.ts'
 import {
   fetchInstaller,
@@ -9,6 +11,7 @@ import {
   type InstallerArchitecture,
   type LinuxArchitecture,
 } from './debian.ts'
+import { fetchLinuxWithDrivers, type LinuxWithDrivers } from './debian-drivers.ts'
 import { buildInitramfs, SHELL_PROMPT } from './initramfs.ts'
 
 /** The kernel that is booted where no other is named. */
@@ -21,7 +24,7 @@ const USUAL: Readonly<Record<LinuxArchitecture, { readonly kernel: string; reado
 }
 
 /** The kernel or the installer of Debian to start, by options of the command line. */
-export interface DebianFlags {
+export interface DebianFlags extends Pick<NetworkFlags, 'netdev' | 'nic'>, Pick<ShareFlags, 'share'> {
   readonly package?: string
   readonly arch?: LinuxArchitecture
   readonly installer?: InstallerArchitecture
@@ -35,7 +38,11 @@ export interface DebianFlags {
 export const architectureOf = ({ arch, installer }: DebianFlags): LinuxArchitecture =>
   installer === 'arm64' ? installer : (arch ?? 'amd64')
 
-/** Fetches what is not there yet. @returns the images, and what is typed */
+/**
+ * Fetches what is not there yet. The usual kernel has the drivers of folders and network cards that the options name.
+ *
+ * @returns the images, and what is typed
+ */
 export async function linuxImages(
   flags: DebianFlags & { readonly console?: 'serial' | 'xen' },
 ): Promise<Pick<SessionSettings, 'images' | 'input'>> {
@@ -57,10 +64,18 @@ export async function linuxImages(
     }
     return { images, input: { kind: 'pass' } }
   }
-  const files = await showing(shown, fetchLinux(flags.package ?? usual.kernel, options, arch))
+  const drivers = [
+    ...(flags.share === undefined ? [] : ['virtio_pci', '9pnet_virtio', '9p']),
+    ...((flags.nic ?? flags.netdev) === undefined ? [] : ['virtio_pci', 'virtio_net', 'e1000']),
+  ]
+  const fetched: Promise<Omit<LinuxWithDrivers, 'modulePaths'> & Partial<LinuxWithDrivers>> =
+    drivers.length > 0 && flags.package === undefined
+      ? fetchLinuxWithDrivers(arch, drivers, shown.onProgress)
+      : fetchLinux(flags.package ?? usual.kernel, options, arch)
+  const { kernelPath, busyboxPath, modulePaths = [] } = await showing(shown, fetched)
   const images = async (): Promise<MachineImages> => {
-    const [kernel, busybox] = await Promise.all([readBytes(files.kernelPath), readBytes(files.busyboxPath)])
-    return { kernel, initrd: buildInitramfs(busybox), commandLine }
+    const [kernel, busybox, ...modules] = await Promise.all([kernelPath, busyboxPath, ...modulePaths].map(readBytes))
+    return { kernel: kernel!, initrd: buildInitramfs(busybox!, modules), commandLine }
   }
   const input: InputPolicy =
     flags.command === undefined

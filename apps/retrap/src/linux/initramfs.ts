@@ -19,6 +19,7 @@ mkdir -p /dev/pts
 mount -t devpts devpts /dev/pts
 mount -t tmpfs tmpfs /tmp
 hostname retrap
+ip link set lo up 2>/dev/null
 ${drivers}echo
 echo "Linux $(uname -r) under retrap."
 echo "It ends with 'exit' or 'poweroff -f'."
@@ -30,7 +31,6 @@ poweroff -f
 /** Loads the modules, mounts the first virtio disk, and has the network card ask for an address until it gets one. */
 const DRIVERS_SCRIPT = `for module in /modules/*.ko; do [ -e "$module" ] && insmod "$module"; done
 [ -b /dev/vda ] && mount /dev/vda /mnt
-ip link set lo up 2>/dev/null
 if ip link set eth0 up 2>/dev/null; then
   udhcpc -f -i eth0 -s /etc/dhcp -t 3 -T 1 -A 3 >/dev/null 2>&1 </dev/null &
 fi

@@ -48,12 +48,10 @@ export function backgroundTools({
         timeoutSeconds: timeout,
       },
       async ({ machine, port: guestPort, hostPort, seconds = FORWARD_SECONDS }, call) => {
-        const port = await machines.get(machine).forward(call, guestPort, hostPort, seconds)
-        return text(`127.0.0.1:${port} leads to port ${guestPort} of ${machine}, for ${seconds} s.`, {
-          address: '127.0.0.1',
-          port,
-          guestPort,
-        })
+        const { port, trouble } = await machines.get(machine).forward(call, guestPort, hostPort, seconds)
+        const line = `127.0.0.1:${port} leads to port ${guestPort} of ${machine}, for ${seconds} s.`
+        const early = trouble === undefined ? '' : `\nNothing accepts connections there yet: ${trouble}`
+        return text(`${line}${early}`, { address: '127.0.0.1', port, guestPort, ...(early !== '' && { trouble }) })
       },
     ),
     tool(

@@ -79,9 +79,13 @@ export function debugTools({ machines, timeout }: Pick<MachineToolParts, 'machin
     ),
     tool(
       'go_to',
-      'Shows a recorded machine at an instruction, by its number from power-on: back into its past, or on, where it runs until there. now shows it where it is. registers, memory and who_wrote are of what is shown; calls that run the machine go back to where it is first.',
-      { machine: machineArgument, instruction: z.union([z.int().min(0), z.literal('now')]), timeoutSeconds: timeout },
-      async ({ machine, instruction }, call) => {
+      'Shows a recorded machine at an instruction, by its number from power-on: back into its past, or on, where it runs until there. Without a number it is shown where it is. registers, memory and who_wrote are of what is shown; calls that run the machine go back to where it is first.',
+      {
+        machine: machineArgument,
+        instruction: z.union([z.int().min(0), z.literal('now')]).optional(),
+        timeoutSeconds: timeout,
+      },
+      async ({ machine, instruction = 'now' }, call) => {
         const found = machines.get(machine)
         const stop = await found.travel(call, (debug) =>
           debug.goto(instruction === 'now' ? found.instructions : instruction, { signal: call.over }),

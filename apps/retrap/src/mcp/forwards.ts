@@ -5,6 +5,8 @@ import { ToolError } from './tool-error.ts'
 
 /** A machine's forwards at a time. */
 const MOST_FORWARDS = 16
+/** A server that has said nothing for so long has accepted the connection. */
+const PATIENCE_MS = 1000
 
 /** A port of the host's 127.0.0.1 that leads to a port of a guest. */
 export interface OpenForward {
@@ -80,6 +82,19 @@ export class Forwards {
       this.#opening--
       this.#background.unwant(reason)
     }
+  }
+
+  /** Connects once, as a peer that asks nothing. @returns why nothing accepts connections at a port of the guest */
+  async troubleAt(guest: Guest, guestPort: number): Promise<string | undefined> {
+    const connection = await guest.connect(guestPort)
+    connection.end()
+    const patience = new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), PATIENCE_MS))
+    const first = connection.readable[Symbol.asyncIterator]().next()
+    const refused = first.then(
+      () => undefined,
+      (error: unknown) => printable(error instanceof Error ? error.message : String(error)),
+    )
+    return Promise.race([refused, patience]).finally(() => connection.abort())
   }
 
   /** Closes one, and breaks its connections off. @returns whether it was there */

@@ -212,14 +212,25 @@ export class ToolMachine {
     return ports
   }
 
-  /** Makes a port of 127.0.0.1 lead to one of the guest. @returns the port @throws ToolError; GuestError */
-  async forward(call: Call, guestPort: number, hostPort: number | undefined, seconds: number): Promise<number> {
+  /**
+   * Makes a port of 127.0.0.1 lead to one of the guest.
+   *
+   * @returns the port, and why nothing accepts connections there in the guest, if so
+   * @throws ToolError; GuestError
+   */
+  async forward(
+    call: Call,
+    guestPort: number,
+    hostPort: number | undefined,
+    seconds: number,
+  ): Promise<{ readonly port: number; readonly trouble: string | undefined }> {
     this.#checkRuns()
     return this.running(call, 'the agent', async () => {
       const guest = await this.#agent.connected(call)
       // Nobody waits for it any more.
       if (call.over.aborted || this.#closing.signal.aborted) throw call.reason('the agent')
-      return this.forwards.open(guest, guestPort, hostPort, seconds)
+      const port = await this.forwards.open(guest, guestPort, hostPort, seconds)
+      return { port, trouble: await this.forwards.troubleAt(guest, guestPort) }
     })
   }
 

@@ -196,7 +196,10 @@ test('a recorded guest is shown at any instruction, and says who wrote an addres
     BigInt(address) % 0x1_0000n,
   )
   expect(await shownAt(instructions + 1)).toMatch(/^0x1000: 23 20 00 00 /)
-  // What runs it goes on where it is.
+  // Without a number, and for what runs it, it is shown where it is.
+  expect((await server.call('go_to', { machine: 'run' })).isError).toBe(false)
+  expect((await server.call('list_machines')).text).not.toContain('its past')
+  await shownAt(instructions)
   expect((await server.call('type', { machine: 'run', text: 'echo now\n', until: PROMPT })).text).toMatch(
     /\nnow\nretrap> \nrun stands still$/,
   )

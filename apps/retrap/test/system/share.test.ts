@@ -112,6 +112,21 @@ describe.runIf(linux !== undefined)(`9P${skipNote(linux !== undefined, 'there is
     DEADLINE_MS,
   )
 
+  test(
+    'retrap linux has the driver of folders where one is shared',
+    async () => {
+      const folder = join(scratch, 'linux')
+      mkdirSync(folder)
+      writeFileSync(join(folder, 'note.txt'), 'written by the host\n')
+      const mount = 'mount -t 9p -o trans=virtio,version=9p2000.L work /mnt && cat /mnt/note.txt'
+      const { code, stdout } = await runRetrap(['linux', '--share', `work=${folder}`, '--command', mount], {
+        deadlineMs: DEADLINE_MS,
+      })
+      expect([/\r?\nwritten by the host\r?\n/.test(stdout), code]).toEqual([true, 0])
+    },
+    DEADLINE_MS,
+  )
+
   test.runIf(TEST_LONG)(
     'what Linux finds in them is recorded, and the run is the same again when they are empty',
     async () => {
