@@ -1,29 +1,22 @@
 import type { Machine } from '@retrap/web'
 import { Terminal } from '@xterm/xterm'
 import '@xterm/xterm/css/xterm.css'
-import { useEffect, useRef } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { timePrompt } from './start-time.ts'
 import { withStyleSheets } from './style-sheets.ts'
 
-/** The size that guests assume of a serial terminal, which tells them none. */
-const SIZE = { cols: 80, rows: 24 } as const
-/** CSS pixels of letters: as large as 80 columns fit; below the least the terminal is scrolled sideways. */
-const [LEAST, MOST] = [9, 18]
-/** The largest part of the window's height that the rows take, so that controls below them stay visible. */
-const MOST_HEIGHT = 0.6
+/** Letters in parts of the page's own. */
+const FONT_REM = 0.875
 /** Of the terminal's own scroll bar, and a little air. */
 const BESIDE_PIXELS = 18
 
-/** Makes letters as large as the columns fit. */
+/** Gives the terminal as many columns and rows as its place has room for. */
 function fit(terminal: Terminal, place: HTMLElement): void {
   const screen = terminal.element?.querySelector('.xterm-screen')
   if (screen === null || screen === undefined || screen.clientWidth === 0) return
-  const room = { width: place.clientWidth - BESIDE_PIXELS, height: innerHeight * MOST_HEIGHT }
-  const ratio = (): number => Math.min(room.width / screen.clientWidth, room.height / screen.clientHeight)
-  const set = (size: number): number => (terminal.options.fontSize = Math.min(Math.max(size, LEAST), MOST))
-  let size = set(Math.floor(2 * (terminal.options.fontSize ?? LEAST) * ratio()) / 2)
-  // Widths of letters are rounded.
-  while (ratio() < 1 && size > LEAST) size = set(size - 0.5)
+  const cols = Math.floor(((place.clientWidth - BESIDE_PIXELS) * terminal.cols) / screen.clientWidth)
+  const rows = Math.floor((place.clientHeight * terminal.rows) / screen.clientHeight)
+  if (cols > 1 && rows > 0) terminal.resize(cols, rows)
 }
 
 /** Whether the guest waits behind a prompt. */
@@ -37,11 +30,11 @@ export function SerialPanel({ machine, prompted }: { machine: Machine | null; pr
   const place = useRef<HTMLDivElement>(null)
   const enter = useRef<HTMLButtonElement>(null)
   const shown = useRef<Terminal | null>(null)
+  const [{ rows, cols }, setSize] = useState({ rows: 24, cols: 80 })
   useEffect(() => {
     const terminal = new Terminal({
-      ...SIZE,
       cursorBlink: false,
-      fontSize: 14,
+      fontSize: FONT_REM * Number.parseFloat(getComputedStyle(document.documentElement).fontSize),
       // Underscores lie low.
       lineHeight: 1.15,
       scrollback: 10_000,
@@ -58,20 +51,12 @@ export function SerialPanel({ machine, prompted }: { machine: Machine | null; pr
       return false
     })
     const element = place.current!
-    let fitted = ''
-    const refit = (): void => {
-      const room = `${element.clientWidth} ${innerHeight}`
-      // The observed element changes its height as well, which does not change the room.
-      if (room === fitted) return
-      fitted = room
+    const observer = new ResizeObserver(() => {
       fit(terminal, element)
-    }
-    refit()
-    const observer = new ResizeObserver(refit)
+      setSize({ rows: terminal.rows, cols: terminal.cols })
+    })
     observer.observe(element)
-    addEventListener('resize', refit)
     return () => {
-      removeEventListener('resize', refit)
       observer.disconnect()
       terminal.dispose()
       drop()
@@ -100,7 +85,7 @@ export function SerialPanel({ machine, prompted }: { machine: Machine | null; pr
     }
   }, [machine])
   return (
-    <section aria-label="Serial port of the machine">
+    <section class="port" aria-label="Serial port of the machine">
       <div class="serial">
         <div ref={place} />
       </div>
@@ -111,6 +96,17 @@ export function SerialPanel({ machine, prompted }: { machine: Machine | null; pr
         <span>
           <kbd>Ctrl-Alt-G</kbd> leaves it
         </span>
+        <button
+          class="plain"
+          disabled={machine === null}
+          title="Types a command at the guest's prompt: a serial port tells no size"
+          onClick={() => {
+            machine!.write(`stty rows ${rows} cols ${cols}\r`)
+            shown.current?.focus()
+          }}
+        >
+          Tell the guest its size: {cols}×{rows}
+        </button>
       </p>
     </section>
   )

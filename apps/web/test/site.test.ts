@@ -424,14 +424,28 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
       // oxlint-disable-next-line no-await-in-loop
       await expect.poll(() => page.evaluate(() => document.documentElement.scrollWidth)).toBe(360)
     }
-    await page.setViewport({ width: 1400, height: 900 })
-    // The terminal has the columns that guests take it for.
-    const terminalFits = (): Promise<boolean> =>
-      page.$eval(
-        '.serial',
-        (one) => one.scrollWidth === one.clientWidth && one.querySelector('.xterm-screen')!.clientWidth > 600,
-      )
-    await expect.poll(terminalFits).toBe(true)
+    // The terminal fills its place, less than a letter and a scroll bar, and cuts nothing off.
+    const left = (): Promise<number[]> =>
+      page.$eval('.serial > div', (one) => {
+        const { clientWidth, clientHeight } = one.querySelector('.xterm-screen')!
+        return [one.clientWidth - clientWidth, one.clientHeight - clientHeight]
+      })
+    const fills = async (): Promise<boolean> => (await left()).every((pixels) => pixels >= 0 && pixels < 32)
+    for (const size of [
+      { width: 390, height: 844 },
+      { width: 1400, height: 900 },
+    ]) {
+      // oxlint-disable-next-line no-await-in-loop -- one page
+      await page.setViewport(size)
+      // oxlint-disable-next-line no-await-in-loop
+      await expect.poll(fills).toBe(true)
+    }
+    // Below it there is its own line, and nothing else.
+    expect(await page.$eval('.serial', (one) => innerHeight - one.getBoundingClientRect().bottom)).toBeLessThan(80)
+    await click('Continue')
+    await page.locator('::-p-text(Tell the guest its size)').click()
+    await expect.poll(terminal).toMatch(/retrap> stty rows [3-5]\d cols (?:8|9|10)\d/)
+    await click('Pause')
     await page.evaluate(() => document.querySelector<HTMLElement>('.tools button')!.focus())
     await reach(/^Close$/)
     await page.keyboard.press('Enter')

@@ -4,6 +4,7 @@ import type { Chosen } from '../settings.ts'
 
 /** CSS pixels of a thumbnail. */
 const [WIDTH, HEIGHT] = [288, 180]
+/** Of the terminal's end, as much as is legible. */
 const [ROWS, COLUMNS] = [24, 80]
 
 /** A small picture of what is seen of the machine: of its screen, or else of its terminal. */
@@ -21,8 +22,10 @@ function thumbnail(): string {
   } else {
     context.fillStyle = '#e3e6e4'
     context.font = `${(WIDTH / COLUMNS) * 1.6}px ui-monospace, monospace`
-    document.querySelectorAll('.xterm-rows > div').forEach((row, i) => {
-      context.fillText(row.textContent, 4, ((i + 1) * (HEIGHT - 8)) / ROWS, WIDTH - 8)
+    const lines = [...document.querySelectorAll('.xterm-rows > div')].map((row) => row.textContent.trimEnd())
+    const end = lines.findLastIndex((line) => line !== '') + 1
+    lines.slice(Math.max(0, end - ROWS), end).forEach((line, i) => {
+      context.fillText(line, 4, ((i + 1) * (HEIGHT - 8)) / ROWS, WIDTH - 8)
     })
   }
   return canvas.toDataURL('image/webp', 0.6)
