@@ -157,4 +157,7 @@ function Files({ of, files }: { of: string; files: readonly ListedFile[] }) {
   )
 }
 
-render(<About />, document.getElementById('app')!)
+// The page's program has come: its sentence for the other case goes.
+const place = document.getElementById('app')!
+place.replaceChildren()
+render(<About />, place)

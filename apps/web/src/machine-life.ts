@@ -57,7 +57,12 @@ export function useMachine(chosen: Chosen): MachineLife {
     const begin = async (): Promise<void> => {
       const { createMachine, startMachineWorker } = await import('@retrap/web')
       const createWorker = (): Worker => takeWorker() ?? startMachineWorker()
-      const making = createMachine({ ...chosen.options, createWorker, signal, onProgress: setProgress })
+      let whole = ''
+      const onProgress = (now: Progress): void => {
+        setProgress(now)
+        if (now.whole === true) whole = `Its server answers no requests for a range: all of ${now.image} was fetched.`
+      }
+      const making = createMachine({ ...chosen.options, createWorker, signal, onProgress })
       // The terminal is made while the Worker makes the machine.
       setMade(true)
       const made = await making
@@ -70,6 +75,7 @@ export function useMachine(chosen: Chosen): MachineLife {
       })
       setMachine(made)
       run(made)
+      say(whole)
     }
     begin().catch((error: unknown) => {
       if (signal.aborted) return

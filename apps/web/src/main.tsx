@@ -36,6 +36,9 @@ function App() {
   )
 }
 
-render(<App />, document.getElementById('app')!)
+// The page's program has come: its sentence for the other case goes.
+const place = document.getElementById('app')!
+place.replaceChildren()
+render(<App />, place)
 void keepSite()
 void dropOrphans()

@@ -3,6 +3,9 @@ import { render } from 'preact'
 import { Disassembler } from './tools/disassembler.tsx'
 import { Syndromes } from './tools/syndromes.tsx'
 
+// The page's program has come: its sentence for the other case goes.
+const place = document.getElementById('app')!
+place.replaceChildren()
 render(
   <>
     <header>
@@ -16,5 +19,5 @@ render(
       <Syndromes />
     </main>
   </>,
-  document.getElementById('app')!,
+  place,
 )

@@ -1,8 +1,13 @@
 /** The site without a network, and on a server that does not isolate its pages. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { type PageServer, servePages } from '@retrap/tooling/page-server'
 import type { Browser } from 'puppeteer-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { offeredGuest } from './support/offered-guest.ts'
 import { newPage, terminalText } from './support/page.ts'
 import { buildSite } from './support/site.ts'
 
@@ -63,5 +68,41 @@ describe.skipIf(noBrowser !== undefined)('the site on a plain server', () => {
     // The machine has an entry of the history, for the button Back.
     expect(navigations).toBe(4)
     expect(said).toEqual([])
+  })
+
+  test('is read whole where its server answers no requests for a range, and says so', async () => {
+    const plain = new Map([...files, ...(await offeredGuest())])
+    const ignoring = await servePages(plain, {
+      answer: ({ headers }) => {
+        delete headers.range
+        return false
+      },
+    })
+    try {
+      const page = await newPage(browser)
+      await page.goto(ignoring.origin, { waitUntil: 'load' })
+      await page.locator('::-p-aria(Start Small guest)').click()
+      await expect.poll(() => terminalText(page)).toMatch(/saved here\s*\n\s*retrap> \s*$/)
+      expect(await page.$('.unserved')).toBe(null)
+      const status = (): Promise<string> => page.$eval('.status', (one) => one.textContent)
+      await expect.poll(status).toContain('answers no requests for a range: all of snapshot was fetched')
+    } finally {
+      ignoring.close()
+    }
+  })
+
+  test('says what it needs where it is opened as a file', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'retrap-site-file-'))
+    try {
+      for (const [name, content] of files) {
+        mkdirSync(dirname(join(folder, name)), { recursive: true })
+        writeFileSync(join(folder, name), content)
+      }
+      const page = await newPage(browser)
+      await page.goto(pathToFileURL(join(folder, 'index.html')).href, { waitUntil: 'load' })
+      await expect.poll(() => page.evaluate(() => document.body.innerText)).toContain('This page needs a web server')
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
   })
 })

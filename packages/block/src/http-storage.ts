@@ -54,6 +54,11 @@ export interface HttpStorageOptions {
    * Without it the read fails, as it does where this throws.
    */
   readonly unreachable?: () => Promise<void>
+  /**
+   * A file of at most this many bytes is read as a whole, and kept in memory, where the server answers no requests for a range;
+   * default 0: such a server is refused.
+   */
+  readonly wholeBytes?: number
   /** The server may redirect requests to itself only: no request goes to another origin. Default false. */
   readonly sameOrigin?: boolean
   /** The function that makes requests; `fetch` unless given. */
@@ -122,6 +127,11 @@ export class HttpStorage implements BlockStorage {
     return this.#client.fetchedBytes
   }
 
+  /** All of the file, where the server answers no requests for a range; null: it does. */
+  get whole(): Uint8Array | null {
+    return this.#client.whole
+  }
+
   /** The server's name for this state of the file: its `ETag`, or its last change; null where the server does not say. */
   get tag(): string | null {
     return this.#client.tag
@@ -177,6 +187,8 @@ export class HttpStorage implements BlockStorage {
 /** Makes the requests for one file. */
 class Client {
   fetchedBytes = 0
+  /** See `HttpStorage.whole`. */
+  whole: Uint8Array | null = null
   /** The server's name for this state of the file. */
   tag: string | null = null
   /**
@@ -191,6 +203,7 @@ class Client {
   readonly #timeoutMs: number
   readonly #retries: number
   readonly #unreachable: HttpStorageOptions['unreachable']
+  readonly #wholeBytes: number
   readonly #sameOrigin: boolean
 
   constructor(url: string, options: HttpStorageOptions) {
@@ -203,6 +216,7 @@ class Client {
     this.#timeoutMs = option('timeoutMs', options.timeoutMs ?? 30_000, 1)
     this.#sameOrigin = options.sameOrigin ?? false
     this.#unreachable = options.unreachable
+    this.#wholeBytes = option('wholeBytes', options.wholeBytes ?? 0, 0)
     this.#retries = option('retries', options.retries ?? 2, 0)
   }
 
@@ -224,7 +238,7 @@ class Client {
       return kept.bytes
     }
     if (response === null) throw refuse('the request failed')
-    if (response.status === 200) throw refuse('the server does not answer requests for a range')
+    if (response.status === 200) return this.#takeWhole(Number(response.headers.get('content-length') ?? -1), refuse)
     // An empty file has no first byte.
     if (response.status === 416 && response.headers.get('content-range') === 'bytes */0') return 0
     if (response.status !== 206) throw refuse(`the server answers with status ${response.status}`)
@@ -241,6 +255,25 @@ class Client {
     return bytes
   }
 
+  /** @throws ImageError `ERR_OPEN` */
+  async #takeWhole(bytes: number, refuse: (reason: string, cause?: unknown) => ImageError): Promise<number> {
+    const noRanges = 'the server does not answer requests for a range'
+    if (this.#wholeBytes === 0 || bytes < 0) throw refuse(noRanges)
+    if (bytes > this.#wholeBytes)
+      throw refuse(
+        `${noRanges}, and the file has ${bytes} bytes: expected such a server, or at most ${this.#wholeBytes}`,
+      )
+    try {
+      const response = await this.#request('GET', null, WHOLE_TIMEOUT_MS)
+      this.tag = response.headers.get('etag') ?? response.headers.get('last-modified')
+      this.whole = await readExactly(response, bytes)
+    } catch (error) {
+      throw refuse(`${noRanges}, and all of the file could not be read: ${reasonOf(error)}`, error)
+    }
+    this.fetchedBytes += bytes
+    return bytes
+  }
+
   async #lengthByHead(): Promise<string | null> {
     const response = await this.#requestAgain('HEAD', null).catch(() => null)
     return response?.status === 200 ? response.headers.get('content-length') : null
@@ -248,6 +281,7 @@ class Client {
 
   /** @throws BlockError `ERR_MEDIUM` */
   async range(offset: number, length: number, bytes: number): Promise<Uint8Array> {
+    if (this.whole !== null) return this.whole.subarray(offset, offset + length)
     const failed = (reason: string, cause?: unknown): BlockError =>
       new BlockError('ERR_MEDIUM', `${this.#url}: ${reason}`, { cause })
     const last = offset + length - 1
@@ -305,9 +339,9 @@ class Client {
     }
   }
 
-  #request(method: string, range: string | null): Promise<HttpResponse> {
+  #request(method: string, range: string | null, timeoutMs = this.#timeoutMs): Promise<HttpResponse> {
     const headers = { ...this.#headers, ...(range !== null && { range }) }
-    const init = { method, headers, signal: AbortSignal.timeout(this.#timeoutMs) }
+    const init = { method, headers, signal: AbortSignal.timeout(timeoutMs) }
     return this.#sameOrigin ? this.#requestAtOrigin(init) : this.#fetch(this.#url, init)
   }
 
@@ -349,6 +383,9 @@ const { URL } = globalThis as unknown as {
 const UNEXPOSED =
   'the answer has no Content-Range that this program may see, so its size is not known; for a page from elsewhere the server has to ' +
   'send Access-Control-Expose-Headers: Content-Range, ETag'
+
+/** For a whole file, over a slow link. */
+const WHOLE_TIMEOUT_MS = 600_000
 
 /** As many as `fetch` follows. Source: the Fetch standard, section 4.4, "HTTP-redirect fetch". */
 const MOST_REDIRECTS = 20

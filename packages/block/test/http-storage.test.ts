@@ -116,6 +116,18 @@ describe('a file on a web server', () => {
     )
   })
 
+  test('is read whole where the server knows no ranges, up to a size', async () => {
+    behaviour = (_, response) => void response.writeHead(200, { 'content-length': BYTES }).end(content)
+    const storage = await HttpStorage.open(url, { ...OPTIONS, wholeBytes: BYTES })
+    const into = new Uint8Array(10_000)
+    await storage.read(5000, into)
+    expect(Buffer.compare(into, content.subarray(5000, 15_000))).toBe(0)
+    expect([storage.whole?.length, storage.fetchedBytes]).toEqual([BYTES, BYTES])
+    expect(ranges).toEqual(['bytes=0-0', 'GET'])
+    const why = `and the file has ${BYTES} bytes: expected such a server, or at most ${BYTES - 1}`
+    await expect(HttpStorage.open(url, { ...OPTIONS, wholeBytes: BYTES - 1 })).rejects.toThrow(why)
+  })
+
   test('has its size asked for by itself where a page may not see it', async () => {
     behaviour = (request, response, range) => {
       if (request.method === 'HEAD') return void response.writeHead(200, { 'content-length': BYTES }).end()

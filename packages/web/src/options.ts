@@ -147,4 +147,6 @@ export interface Progress {
   readonly totalBytes: number | null
   /** The server is out of reach, and is asked every second; the guest waits where it needs the rest. */
   readonly waits?: boolean
+  /** The server answers no requests for a range: all of the image was fetched, which is done up to 64 MiB. */
+  readonly whole?: boolean
 }

@@ -173,12 +173,17 @@ describe.skipIf(noBrowser !== undefined)('outside a machine in a page', () => {
     expect(await warnings()).toEqual([expect.stringContaining('it has changed on the server')])
   })
 
-  test('a server that ignores ranges is refused, with the reason', async () => {
-    const { refused } = await withDisk((_, response) => {
-      response.writeHead(200).end(DISK)
+  test('of a server that ignores ranges a small file is read whole, and a large one is refused', async () => {
+    let bytes = DISK_BYTES
+    const ignore = (_: unknown, response: ServerResponse): boolean => {
+      response.writeHead(200, { 'content-length': bytes }).end(DISK)
       return true
-    })
-    expect(refused).toBe('disk0: /disk.img: the server does not answer requests for a range')
+    }
+    const { read, refused: none } = await withDisk(ignore)
+    expect([none, await read('0'), await read('4')]).toEqual([undefined, 'A', 'E'])
+    bytes = (64 << 20) + 1
+    const { refused } = await withDisk(ignore)
+    expect(refused).toMatch(/does not answer requests for a range, and the file has 67108865 bytes: expected such a/)
   })
 
   test('a file that is cut off goes on where it stopped, if it is still the same', async () => {

@@ -13,7 +13,7 @@ import type { KeptSource } from '../kept-disk-files.ts'
 import type { SentDrive, SentSource } from '../protocol.ts'
 import { openKeptRanges } from './open-kept-ranges.ts'
 import type { KeptDiskImage } from './kept-disk.ts'
-import { reasonOf, type SourceListener } from './sources.ts'
+import { MOST_WHOLE_BYTES, reasonOf, type SourceListener } from './sources.ts'
 
 /** An image's storage, and what tells the image from others. */
 interface OpenedStorage {
@@ -89,7 +89,10 @@ async function openStorage(image: string, source: SentSource, listener: SourceLi
     return { storage, identity: { name: isFile ? blob.name : 'file', bytes: blob.size, tag } }
   }
   const store = listener.keepsFetched ? await openKeptRanges(source.url, CHUNK_BYTES) : undefined
-  const storage = await HttpStorage.open(source.url, { chunkBytes: CHUNK_BYTES, ...(store !== undefined && { store }) })
+  const options = { chunkBytes: CHUNK_BYTES, wholeBytes: MOST_WHOLE_BYTES, ...(store !== undefined && { store }) }
+  const storage = await HttpStorage.open(source.url, options)
+  const { bytes, whole } = storage
+  if (whole !== null) listener.progress({ image, loadedBytes: bytes, totalBytes: bytes, whole: true })
   return {
     storage: new WatchedStorage(image, storage, () => storage.fetchedBytes, listener),
     identity: { name: source.url, bytes: storage.bytes, tag: storage.tag },

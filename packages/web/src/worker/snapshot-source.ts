@@ -3,7 +3,7 @@ import { inflateNow, type LateSnapshotSource, openSnapshot, type OpenSnapshot, S
 import type { SentSource } from '../protocol.ts'
 import { openKeptRanges } from './open-kept-ranges.ts'
 import type { KeptRanges } from './kept-ranges.ts'
-import type { SourceListener } from './sources.ts'
+import { MOST_WHOLE_BYTES, type SourceListener } from './sources.ts'
 
 /** The reader that Workers have and pages lack: it reads a file at once. */
 declare const FileReaderSync: new () => { readAsArrayBuffer(blob: Blob): ArrayBuffer }
@@ -126,11 +126,11 @@ class UrlSource implements FarSource {
     this.#listener = listener
   }
 
-  static async open(url: string, listener: SourceListener): Promise<UrlSource> {
+  static async open(url: string, listener: SourceListener): Promise<FarSource> {
     const store = listener.keepsFetched ? await openKeptRanges(url, CHUNK_BYTES) : undefined
     // Each part is wanted once, and kept by this class.
     const options = {
-      ...{ cacheBytes: 2 * CHUNK_BYTES, chunkBytes: CHUNK_BYTES },
+      ...{ cacheBytes: 2 * CHUNK_BYTES, chunkBytes: CHUNK_BYTES, wholeBytes: MOST_WHOLE_BYTES },
       ...(store !== undefined && { store }),
       unreachable: async () => {
         opened.#tellWaits()
@@ -138,7 +138,13 @@ class UrlSource implements FarSource {
         if (opened.#isClosed) throw new Error('it is not needed any more')
       },
     }
-    const opened = new UrlSource(url, await HttpStorage.open(url, options), store ?? null, listener)
+    const storage = await HttpStorage.open(url, options)
+    const { bytes, whole } = storage
+    if (whole !== null) {
+      listener.progress({ image: IMAGE, loadedBytes: bytes, totalBytes: bytes, whole: true })
+      return nearSource(bytes, (start, end) => whole.subarray(start, end))
+    }
+    const opened = new UrlSource(url, storage, store ?? null, listener)
     return opened
   }
 

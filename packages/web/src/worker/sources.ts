@@ -14,6 +14,9 @@ export interface SourceListener {
   readonly keepsFetched: boolean
 }
 
+/** A disk or snapshot of this size is read as a whole where its server answers no requests for a range. */
+export const MOST_WHOLE_BYTES: number = 64 << 20
+
 /** Returns the text of an error. */
 export const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
