@@ -31,6 +31,9 @@ self.addEventListener('message', ({ data }: MessageEvent<ToWorker>) => {
   else void answer(data)
 })
 
+// An error outside of any call ends the machine: the page is told, as of any other error of a Worker.
+self.addEventListener('unhandledrejection', ({ reason }) => reportError(reason))
+
 async function answer({ id, call, given }: Extract<ToWorker, { call: string }>): Promise<void> {
   try {
     const value = await perform(call, given)
@@ -54,7 +57,7 @@ async function perform(call: keyof Calls, given: Parameters<Calls[keyof Calls]>)
     isAsked = true
     machine = await WorkerMachine.open((given as Parameters<Calls['open']>)[0], send)
     watchHostSleep((ms) => void machine?.slept(ms))
-    return undefined
+    return holdLock()
   }
   if (call === 'pack') {
     clearTimeout(idle)
@@ -65,6 +68,21 @@ async function perform(call: keyof Calls, given: Parameters<Calls[keyof Calls]>)
   if (call === 'writeFile' || call === 'readFile' || call === 'listFiles')
     return (machine.files[call] as (...values: unknown[]) => unknown)(...given)
   return (machine[call] as (...values: unknown[]) => unknown)(...given)
+}
+
+/** Holds a lock as long as this Worker lives: a page that gets it learns of the end. @returns its name; null: there are no locks here */
+function holdLock(): Promise<string | null> {
+  const { locks } = navigator as Partial<Navigator>
+  if (locks === undefined) return Promise.resolve(null)
+  const name = `retrap worker ${crypto.randomUUID()}`
+  return new Promise((resolve) => {
+    const held = (): Promise<never> => {
+      resolve(name)
+      return new Promise(() => {})
+    }
+    // A document without an origin has none either.
+    locks.request(name, held).catch(() => resolve(null))
+  })
 }
 
 function describe(error: unknown): SentError {

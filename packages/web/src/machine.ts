@@ -94,7 +94,7 @@ export class Machine {
     const giveUp = (): void => machine.dispose()
     signal?.addEventListener('abort', giveUp)
     try {
-      await machine.#link.call('open', sent)
+      machine.#link.watch(await machine.#link.call('open', sent))
       const kept = options.drives?.flatMap(({ keep }) => keep ?? []) ?? []
       if (kept.length > 0) machine.#attach(answerForDisks(kept))
       return machine

@@ -65,7 +65,8 @@ export type MachineStatistics = Pick<PcStatistics, keyof PcStatistics & keyof Ar
 
 /** Requests of the page that have an answer. */
 export interface Calls extends FileCalls {
-  open(options: SentOptions): void
+  /** Makes the machine. @returns the name of a lock that the Worker holds as long as it lives; null: there are none */
+  open(options: SentOptions): string | null
   run(): void
   pause(): void
   reset(): void

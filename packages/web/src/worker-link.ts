@@ -97,6 +97,17 @@ export class WorkerLink {
     if (this.#closed === null) this.#worker.postMessage(message, transfer)
   }
 
+  /**
+   * Waits for the end of the Worker. Browsers tell of no Worker that was ended from outside, such as for its memory.
+   *
+   * @param lock - held by the Worker as long as it lives; null: there is none
+   */
+  watch(lock: string | null): void {
+    const gone = (): void =>
+      this.close(new WebError('ERR_WORKER', 'the browser has ended the Worker of the machine'), true)
+    if (lock !== null) navigator.locks.request(lock, gone).catch(() => {})
+  }
+
   /** Ends the Worker. Calls that wait fail with `error`. */
   close(error: WebError, isFailure = false): void {
     if (this.#closed !== null) return

@@ -1,8 +1,10 @@
 /** A machine in pages of Chromium: isolated and not, with its Worker, terminal, screen, images and end. */
 import { sliceTests } from '@retrap/tooling/slice'
 import { noBrowser } from '@retrap/tooling/browser'
+import type { MachineExit } from '@retrap/machine'
 import type { PageServer } from '@retrap/tooling/page-server'
 import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest'
+import type { Machine } from '../src/index.ts'
 import { type PageGlobals, Pages, POLICY } from './support/pages.ts'
 
 const test = sliceTests(4)
@@ -103,6 +105,35 @@ describe.skipIf(noBrowser !== undefined)('a machine in a page', () => {
       third: 'AbortError',
     })
     await expect.poll(() => page.workers().length).toBe(0)
+  })
+
+  test.each([
+    { what: 'the browser ends', end: () => self.close(), why: 'the browser has ended the Worker of the machine' },
+    {
+      what: 'has lost an error',
+      // Rejections of a debugger's scripts are nobody's: the browser tells of those of the Worker's own.
+      end: () => {
+        const reason = new Error('lost')
+        self.dispatchEvent(new PromiseRejectionEvent('unhandledrejection', { reason, promise: Promise.resolve() }))
+      },
+      why: /has failed: .*lost/,
+    },
+  ])('is off when its Worker is one that $what', async ({ end, why }) => {
+    const page = await pages.open(isolated)
+    await page.evaluate(async () => {
+      const { createMachine, guestImage } = globalThis as unknown as PageGlobals
+      const machine = await createMachine({ firmware: guestImage, memoryBytes: 16 << 20 })
+      const printed = new Promise((resolve) => machine.on('serial', resolve))
+      Object.assign(globalThis, { machine, exit: machine.run() })
+      await printed
+    })
+    await page.workers()[0]!.evaluate(end)
+    const result = await page.evaluate(async () => {
+      const { machine, exit } = globalThis as unknown as { machine: Machine; exit: Promise<MachineExit> }
+      const { reason, detail } = await exit
+      return { state: machine.state, reason, why: detail?.message }
+    })
+    expect(result).toEqual({ state: 'off', reason: 'internal-error', why: expect.stringMatching(why) as string })
   })
 
   test('is switched on again after its end, and starts anew by its reset button', async () => {
