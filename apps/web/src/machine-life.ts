@@ -26,6 +26,8 @@ export interface MachineLife {
   readonly alert: string
   readonly say: (note: string) => void
   readonly dismiss: () => void
+  /** The trouble whose text begins so is over. */
+  readonly settle: (start: string) => void
   /** Runs an action, and shows what goes wrong. */
   readonly attempt: (action: () => Promise<unknown>) => void
   /** Switches the machine on, or lets it go on. */
@@ -98,6 +100,7 @@ export function useMachine(chosen: Chosen): MachineLife {
     ...{ machine, isMade, state, progress, note, say, attempt },
     alert: alert?.text ?? '',
     dismiss: () => setAlert(null),
+    settle: (start) => setAlert((before) => (before?.text.startsWith(start) === true ? null : before)),
     run: () => machine !== null && run(machine),
   }
 }

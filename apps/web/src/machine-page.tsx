@@ -148,7 +148,11 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
               <SerialPanel machine={machine} prompted={keeping.prompted} />
             </div>
             {machine !== null && (
-              <Tabs tabs={tabs} first={first} context={{ machine, chosen, isOn, impairments, plugged, attempt }} />
+              <Tabs
+                tabs={tabs}
+                first={first}
+                context={{ machine, chosen, isOn, impairments, plugged, attempt, settle: life.settle }}
+              />
             )}
           </>
         )}

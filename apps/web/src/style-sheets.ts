@@ -1,3 +1,9 @@
+// The policy allows an element's properties, and not their text: xterm.js sets that where letters are selected, or in colours.
+HTMLSpanElement.prototype.setAttribute = function (name, value) {
+  if (name === 'style') this.style.cssText = value
+  else HTMLElement.prototype.setAttribute.call(this, name, value)
+}
+
 /**
  * Does something that makes style elements, without them: what is written into them, then or later, goes into style sheets that
  * the document adopts. The page's policy allows no style elements, and xterm.js makes some.

@@ -15,6 +15,8 @@ export interface PanelProps {
   readonly impairments: Impairments
   /** The cable of the network card leads elsewhere now. */
   readonly plugged: (network: NetworkOptions) => void
+  /** The trouble whose text begins so is over. */
+  readonly settle: (start: string) => void
   /** Runs an action, and shows what goes wrong. */
   readonly attempt: (action: () => Promise<unknown>) => void
 }
@@ -97,7 +99,7 @@ export function Tabs({ tabs, first, context }: TabsProps) {
             tabIndex={0}
             hidden={id !== open}
           >
-            {Panel !== undefined && <Panel {...context} isShown={id === open} />}
+            {Panel === undefined ? <p class="soft">Loading …</p> : <Panel {...context} isShown={id === open} />}
           </div>
         )
       })}

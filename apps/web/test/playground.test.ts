@@ -79,6 +79,22 @@ describe.skipIf(noBrowser !== undefined)('the playground', () => {
     await expect.poll(terminal).toContain('\nalive')
   })
 
+  test('a model that fails is taken out, which is said until another one is attached', async () => {
+    const alert = (): Promise<string> =>
+      page.evaluate(() => document.querySelector('.alert [role=alert]')?.textContent ?? '')
+    await write(device("  read(): number {\n    throw new Error('out of order')\n  },"))
+    await click('Attach')
+    await expect.poll(panel).toContain('Attached: mine.')
+    await shell('memory fed91000')
+    await expect.poll(alert).toMatch(/^device mine is taken out, as it has failed/)
+    await expect.poll(panel).not.toContain('Attached: mine.')
+    await write(device('  read: () => 1,'))
+    await click('Attach')
+    await expect.poll(panel).toContain('Attached: mine.')
+    await expect.poll(alert).toBe('')
+    await click('Detach')
+  })
+
   test('a device that never answers is taken out, and the guest goes on', async () => {
     await write(device('  read(): number {\n    for (;;);\n  },'))
     await click('Attach')

@@ -280,10 +280,27 @@ describe.skipIf(noBrowser !== undefined)('the site', () => {
   test('the embedded guest starts by one click, is typed to, is paused, reset, and goes without a trace', async () => {
     await open()
     expect(await page.evaluate(() => crossOriginIsolated)).toBe(true)
+    await page.setViewport({ width: 1400, height: 900 })
+    // The panel that is open at first says something at any moment.
+    await page.evaluate(() => {
+      const blank = { isSeen: false }
+      Object.assign(globalThis, { blank })
+      const look = (): void => {
+        if (document.querySelector('[role=tabpanel]:not([hidden])')?.textContent === '') blank.isSeen = true
+        requestAnimationFrame(look)
+      }
+      look()
+    })
     await click('Start the embedded guest')
     await expect.poll(terminal).toMatch(/retrap> \s*$/)
+    expect(await page.evaluate(() => (globalThis as unknown as { blank: { isSeen: boolean } }).blank.isSeen)).toBe(
+      false,
+    )
     await page.keyboard.type('echo typed by hand\n')
     await expect.poll(terminal).toContain('\ntyped by hand')
+    // What is selected has another colour, under the page's policy.
+    await page.click('.xterm-rows > div', { count: 3 })
+    await page.waitForSelector('.xterm-selection > div')
     await click('Pause')
     await expect.poll(status).toBe('Paused')
     await click('Continue')

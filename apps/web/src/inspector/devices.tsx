@@ -2,7 +2,7 @@ import type { ArmVcpuView, VcpuView } from '@retrap/web'
 import './inspector.css'
 import { DISKS, type Impairments } from '../impairments.ts'
 import type { PanelProps } from '../tabs.tsx'
-import { useView } from './view.ts'
+import { LOOKING, useView } from './view.ts'
 
 /** Milliseconds that each access takes longer. */
 const PRESETS = [0, 50, 300, 3000] as const
@@ -10,7 +10,7 @@ const PRESETS = [0, 50, 300, 3000] as const
 /** Device models, each with a brake and a switch that makes it fail, and what they are asked just now. */
 export function DevicesPanel({ machine, chosen, isShown, impairments }: PanelProps) {
   const view = useView(machine, isShown)
-  if (view === undefined) return null
+  if (view === undefined) return <p class="soft">{LOOKING}</p>
   if (view === null) return <p class="soft">The machine is off.</p>
   return (
     <>

@@ -8,12 +8,12 @@ import { HotCode } from './hot-code.tsx'
 import { Interrupts } from './interrupts.tsx'
 import { MemoryMap } from './memory-map.tsx'
 import { Vcpus } from './vcpus.tsx'
-import { useView } from './view.ts'
+import { LOOKING, useView } from './view.ts'
 
 /** The state of the machine at this moment. */
 export function InspectorPanel({ machine, isShown, attempt }: PanelProps) {
   const view = useView(machine, isShown)
-  if (view === undefined) return null
+  if (view === undefined) return <p class="soft">{LOOKING}</p>
   if (view === null) return <p class="soft">The machine is off.</p>
   return view.architecture === 'arm' ? (
     <ArmInspector machine={machine} view={view} attempt={attempt} />

@@ -4,6 +4,9 @@ import { useEffect, useState } from 'preact/hooks'
 /** Between two looks at the machine. */
 const LOOK_MS = 250
 
+/** Shown until a machine that is just being started has answered. */
+export const LOOKING = 'The machine starts, and has not said anything of itself yet.'
+
 /** Returns the state of the machine, as long as somebody looks; null: it is off; undefined: it has not said yet. */
 export function useView(machine: Machine, isShown: boolean): MachineView | null | undefined {
   const [view, setView] = useState<MachineView | null>()

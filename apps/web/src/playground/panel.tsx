@@ -12,7 +12,7 @@ const MOST_LINES = 200
 const LOG_MS = 50
 
 /** An editor for devices, and what they say. */
-export function PlaygroundPanel({ machine }: PanelProps) {
+export function PlaygroundPanel({ machine, settle }: PanelProps) {
   const [code, setCode] = useState<string>(example)
   const [names, setNames] = useState<readonly string[]>([])
   const [log, setLog] = useState<readonly string[]>([])
@@ -53,7 +53,14 @@ export function PlaygroundPanel({ machine }: PanelProps) {
     }
     setBusy(false)
   }
+  // A model that has failed is taken out: the page says so until others are attached.
+  const out = (name: string): string => `device ${name} is taken out`
+  useEffect(
+    () => machine.on('warning', (text) => setNames((all) => all.filter((name) => !text.startsWith(out(name))))),
+    [machine],
+  )
   const attach = (): void => {
+    settle('device ')
     setLog([])
     setNames([])
     void attempt(() => sandbox.attach(code))
