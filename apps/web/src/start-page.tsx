@@ -166,7 +166,8 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
       <p class="soft foot">
         Everything runs in this page: files stay on your computer. Nothing is fetched but the addresses you give, and
         what a guest asks for whose network card you connect. <a href="tools.html">Tools without a machine</a>:
-        disassembler, Arm syndromes. <a href="about.html">About this site</a>: licences, and what is from Debian.
+        disassembler, Arm syndromes. <a href="about.html">About this site</a>: licences, and what is from Debian. Tested
+        in Chromium, Firefox and Safari's engine.
       </p>
     </>
   )

@@ -3,7 +3,7 @@ import { type PageServer, servePages } from '@retrap/tooling/page-server'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { offeredGuest } from './support/offered-guest.ts'
 import { buildSite } from './support/site.ts'
-import { clickLabel, terminalOf, tryPlayground, type Visitor } from './support/visitor.ts'
+import { press, terminalOf, tryPlayground, type Visitor } from './support/visitor.ts'
 import { launchWebKit, noWebKit } from './support/webkit.ts'
 
 if (noWebKit !== undefined) console.warn(`SKIPPED: the site in WebKit: ${noWebKit}`)
@@ -30,8 +30,7 @@ describe.skipIf(noWebKit !== undefined)('the site in WebKit', () => {
     await visitor?.close()
     server?.close()
   })
-  const click = (label: string): Promise<void> =>
-    expect.poll(() => clickLabel(visitor, label), { message: label }).toBe(true)
+  const click = (label: string): Promise<void> => press(visitor, label)
   const terminal = (): Promise<string> => terminalOf(visitor)
 
   test('a start makes one machine', async () => {

@@ -1,21 +1,5 @@
-import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { madeOnce } from '@retrap/tooling/made-once'
-import { build as bundle } from 'vite'
-import config from '../../build/vite.config.ts'
+import { bundleSite } from './bundle-site.ts'
 
 /** The site, built from sources by the first test file that asks. @returns its files by name */
-export const buildSite = (): Promise<Map<string, Uint8Array>> => madeOnce('site', build)
-
-async function build(): Promise<Map<string, Uint8Array>> {
-  const outDir = mkdtempSync(join(tmpdir(), 'retrap-site-'))
-  try {
-    // Imported here, and not by vite: packages are their sources in tests, built or not.
-    await bundle({ ...config, configFile: false, logLevel: 'error', build: { ...config.build, outDir } })
-    const names = globSync('**/*.*', { cwd: outDir })
-    return new Map(names.map((name) => [name.replaceAll('\\', '/'), readFileSync(join(outDir, name))]))
-  } finally {
-    rmSync(outDir, { recursive: true })
-  }
-}
+export const buildSite = (): Promise<Map<string, Uint8Array>> => madeOnce('site', bundleSite)

@@ -1,6 +1,7 @@
 /** A person in front of the site, in any browser: sees labels, clicks where they are, and types. */
 import type { Page } from 'puppeteer-core'
-import { expect } from 'vitest'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { PATIENCE_MS } from '@retrap/tooling/patience'
 
 /** A browser's window. */
 export interface Visitor {
@@ -58,24 +59,45 @@ export async function clickLabel(visitor: Visitor, label: string): Promise<boole
   return visitor.evaluate(() => (globalThis as { clicked?: boolean }).clicked ?? true)
 }
 
+/** Waits until there is something to click by this label, and clicks it. */
+export async function press(visitor: Visitor, label: string): Promise<void> {
+  await until(label, () => clickLabel(visitor, label))
+}
+
+/** Waits for a text. @returns the part of it that was expected */
+export async function seen(look: () => Promise<string>, expected: RegExp): Promise<string> {
+  let text = ''
+  await until(
+    () => `${expected} in:\n${text}`,
+    async () => expected.test((text = await look())),
+  )
+  return expected.exec(text)![0]
+}
+
+/** Waits until something is so. A page that is being loaded fails to answer. @throws Error with what was awaited */
+async function until(what: string | (() => string), look: () => Promise<boolean>): Promise<void> {
+  const end = performance.now() + PATIENCE_MS
+  // oxlint-disable-next-line no-await-in-loop -- one look after the other
+  while (!(await look().catch(() => false))) {
+    if (performance.now() > end) throw new Error(`not seen: ${typeof what === 'string' ? what : what()}`)
+    // oxlint-disable-next-line no-await-in-loop
+    await sleep(100)
+  }
+}
+
 /** What the terminal shows once the playground's device is read, and what the playground says to a mistake. */
 export async function tryPlayground(visitor: Visitor): Promise<{ readonly read: string; readonly mistake: string }> {
   const panel = (): Promise<string> =>
     visitor.evaluate(() => document.querySelector<HTMLElement>('#panel-playground')?.innerText ?? '')
-  const seen = async (look: () => Promise<string>, expected: RegExp): Promise<string> => {
-    await expect.poll(look).toMatch(expected)
-    return expected.exec(await look())![0]
-  }
-  const click = (label: string): Promise<void> => expect.poll(() => clickLabel(visitor, label)).toBe(true)
-  await click('Playground')
-  await click('Attach')
+  await press(visitor, 'Playground')
+  await press(visitor, 'Attach')
   await seen(panel, /Attached: greeter\./)
-  await click('Type in the terminal')
+  await press(visitor, 'Type in the terminal')
   await visitor.type('memory fed90000\n')
   const read = await seen(() => terminalOf(visitor), /fed90000( +[\da-f]{8}){3}/)
   await visitor.evaluate(() => document.querySelector<HTMLTextAreaElement>('.editor textarea')!.select())
   await visitor.type('let one\none.x\n')
-  await click('Attach')
+  await press(visitor, 'Attach')
   return { read, mistake: await seen(panel, /^Line .*/m) }
 }
 
