@@ -54,6 +54,9 @@ export class CodeCache {
   readonly #end: number
   #next: number
   readonly #pages = new Map<number, CodePage>()
+  /** The frame that was asked for last, and its pages: a guest that stores beside code does it again. */
+  #lastFrame = -1
+  #lastPages: CodePage[] = []
   readonly #pagesBySlots = new Map<number, CodePage>()
   readonly #clients: CodeCacheClient[] = []
   /** The bytes of an instruction in two pages, side by side. */
@@ -115,6 +118,7 @@ export class CodeCache {
       this.#memory.u32.fill(0, page.slots >>> 2, (page.slots + SLOT_BYTES) >>> 2)
       this.#next += SLOT_BYTES
       this.#pages.set(key, page)
+      this.#lastFrame = -1
       this.#pagesBySlots.set(page.slots, page)
     }
     const { codeBits } = this.#memory
@@ -220,6 +224,7 @@ export class CodeCache {
   flush(): void {
     for (const page of this.#pages.values()) this.#memory.codeBits[page.frame]! &= ~FRAME_DECODED
     this.#pages.clear()
+    this.#lastFrame = -1
     this.#pagesBySlots.clear()
     this.#writes.frames.clear()
     this.#killer.units.clear()
@@ -232,22 +237,29 @@ export class CodeCache {
   #written(frame: number, first: number, last: number): void {
     if ((this.#memory.codeBits[frame]! & FRAME_DECODED) === 0) return
     let isKilled = false
-    for (let mode = 0; mode < this.#decoder.modes; mode++) {
-      const page = this.#pages.get(this.#key(frame, mode))
-      if (page?.holds(first, last) === true && this.#killer.killBytes(page, first, last)) isKilled = true
-    }
+    for (const page of this.#pagesOf(frame))
+      if (page.holds(first, last) && this.#killer.killBytes(page, first, last)) isKilled = true
     if (isKilled) this.invalidations++
     if (this.#writes.note(frame, isKilled)) this.invalidateFrame(frame)
+  }
+
+  /** Returns the code pages of a frame, in all modes. */
+  #pagesOf(frame: number): readonly CodePage[] {
+    if (frame === this.#lastFrame) return this.#lastPages
+    this.#lastPages = []
+    for (let mode = 0; mode < this.#decoder.modes; mode++) {
+      const page = this.#pages.get(this.#key(frame, mode))
+      if (page !== undefined) this.#lastPages.push(page)
+    }
+    this.#lastFrame = frame
+    return this.#lastPages
   }
 
   /** Kills the records of a frame in all modes: its bytes have changed. */
   invalidateFrame(frame: number): void {
     const { codeBits } = this.#memory
     this.invalidations++
-    for (let mode = 0; mode < this.#decoder.modes; mode++) {
-      const page = this.#pages.get(this.#key(frame, mode))
-      if (page !== undefined) this.#killer.killPage(page)
-    }
+    for (const page of this.#pagesOf(frame)) this.#killer.killPage(page)
     // Execute tables may go on pointing to the slot tables, which are empty: the next fetch marks the frame again.
     codeBits[frame]! &= ~FRAME_DECODED
   }

@@ -93,7 +93,7 @@ export function isMadeFrom({ parts }: CodeUnit, page: CodePage, first: number, l
 
 /** Writes beside a frame's code after which the frame loses its code at first; twice as many each time that it has. */
 const FEWEST_SPARED = 256
-const MOST_SPARED = 1 << 16
+const MOST_SPARED = 1 << 22
 /** Writes of code, with none decoded in between, after which a frame loses all of its code: something is loaded into it. */
 const MOST_KILLING = 16
 /** Frames that are remembered. */

@@ -69,6 +69,8 @@ function clearSet(u32: Uint32Array, at: number): void {
 export class Tlb {
   /** Number of the set that holds nothing. */
   readonly missSet: number
+  /** How often write entries were dropped, by frame. */
+  writableDrops = 0
   readonly #u32: Uint32Array
   /** Machine address of the sets that hold entries; 0 as long as they have no place. */
   #base = 0
@@ -460,6 +462,7 @@ export class Tlb {
    * @param frameMa - machine address of the frame
    */
   dropWritable(frameMa: number): void {
+    this.writableDrops++
     this.#writable.drop(frameMa)
   }
 
@@ -469,6 +472,7 @@ export class Tlb {
    * @param frames - numbers of machine frames, of which the first `count` are meant
    */
   dropWritableFrames(frames: Uint32Array, count: number): void {
+    this.writableDrops++
     this.#writable.dropFrames(frames, count)
   }
 }

@@ -35,6 +35,7 @@ import { CR0_AM, CR4_LA57, EFER_LMA } from '../system/architecture.ts'
 import type { DataBreakpoints } from '../system/breakpoints.ts'
 import type { StoreWatch } from '../execution.ts'
 import { type LinearTranslation, newTranslation } from './translation.ts'
+import { PagesBesideCode } from './pages-beside-code.ts'
 import { VECTOR_AC, VECTOR_GP, VECTOR_SS } from '../vectors.ts'
 
 /** The parts of one vCPU that {@link MemoryAccess} works with. */
@@ -65,11 +66,12 @@ export class MemoryAccess {
   readonly #device: DeviceAccess
   readonly #breakpoints: DataBreakpoints
   readonly #u32: Uint32Array
+  readonly #beside: PagesBesideCode
   readonly #first = newTranslation()
   readonly #second = newTranslation()
   /**
-   * {@link access} for generated code, which counts it. An access to the page of the last device is made as a TLB would
-   * have it: without a walk, and with none to log.
+   * {@link access} for generated code, which counts it. An access to the page of the last device, or a store beside code, is
+   * made as a TLB would have it: without a walk, and with none to log.
    *
    * It is an arrow function, which WebAssembly calls without another function in between. `lo` and `hi` are signed, as
    * they come from there: a number above 2^31 would be an allocation.
@@ -79,7 +81,16 @@ export class MemoryAccess {
    */
   readonly generatedAccess = (lo: number, hi: number, flags: number): number => {
     const device = this.#device
-    if (!device.isAgain(lo, hi, flags)) return this.access(lo >>> 0, hi >>> 0, flags)
+    if (!device.isAgain(lo, hi, flags)) {
+      const ma = this.#findBeside(lo, hi, flags)
+      if (ma === 0) return this.access(lo >>> 0, hi >>> 0, flags)
+      this.#u32[S_MADE_AGAIN >>> 2] = 0
+      const size = flags & 0xff
+      if ((flags & SLOW_PROBE) !== 0) return STATUS_DONE
+      if ((flags & SLOW_WRITE) !== 0) this.#plain.store(ma, this.#plain.data, 0, size)
+      else this.#plain.load(ma, 0, size)
+      return STATUS_DONE
+    }
     if (!isDirect(flags)) return STATUS_RESTART
     const gpa = device.addressAgain(lo)
     const write = (flags & SLOW_WRITE) !== 0
@@ -101,6 +112,7 @@ export class MemoryAccess {
     this.#device = parts.device
     this.#breakpoints = parts.breakpoints
     this.#u32 = parts.u32
+    this.#beside = new PagesBesideCode(parts.tlb, parts.u32)
   }
 
   /** {@link access} for callers that have not looked into the TLB yet. */
@@ -111,12 +123,17 @@ export class MemoryAccess {
       return this.#missed(lo, hi, flags)
     const write = (flags & SLOW_WRITE) !== 0
     const page = this.#tlb.lookup(set, write || (flags & SLOW_MODIFY) !== 0 ? TLB_WRITE_OFFSET : TLB_READ, lo, hi)
-    if (page < 0) return this.#missed(lo, hi, flags)
+    const ma = page < 0 ? this.#findBeside(lo | 0, hi | 0, flags) : page + (lo & (PAGE_BYTES - 1))
+    if (ma === 0) return this.#missed(lo, hi, flags)
     if ((flags & SLOW_PROBE) !== 0) return STATUS_DONE
-    const ma = page + (lo & (PAGE_BYTES - 1))
     if (write) this.#plain.store(ma, this.#plain.data, 0, size)
     else this.#plain.load(ma, 0, size)
     return STATUS_DONE
+  }
+
+  /** See {@link PagesBesideCode.find}. A watched store is told apart by a logged pass. */
+  #findBeside(lo: number, hi: number, flags: number): number {
+    return this.stores === null ? this.#beside.find(lo, hi, flags) : 0
   }
 
   #missed(lo: number, hi: number, flags: number): number {
@@ -246,9 +263,9 @@ export class MemoryAccess {
     if (set < 0 || (this.#breakpoints.enabled && this.#breakpoints.watches(lo, hi))) return
     const page = t.ma & ~0xfff
     if ((access & ACCESS_WRITE) === 0) this.#tlb.fill(set, TLB_READ, lo, hi, page >>> 0, t)
-    else if (t.writable && this.#memory.codeBits[page >>> 12] === 0) {
-      this.#tlb.fill(set, TLB_WRITE_OFFSET, lo, hi, page >>> 0, t)
-    }
+    else if (!t.writable) return
+    else if (this.#memory.codeBits[page >>> 12] === 0) this.#tlb.fill(set, TLB_WRITE_OFFSET, lo, hi, page >>> 0, t)
+    else if ((flags & SLOW_IMPLICIT) === 0 && !this.#breakpoints.enabled) this.#beside.remember(lo, hi, page)
   }
 }
 

@@ -70,10 +70,10 @@ export class Lowering {
    *
    * @param at - machine address of the record
    * @param offset - offset of the instruction in its page
-   * @param isEdge - of `MODE_16_EDGE`
+   * @param isEdge - the page is one of `MODE_16_EDGE`; default false
    * @returns what its form has been lowered to
    */
-  write(at: number, insn: Instruction, offset: number, isEdge: boolean): LoweredForm {
+  write(at: number, insn: Instruction, offset: number, isEdge = false): LoweredForm {
     const plan = (this.#plans[insn.code] ??= codePlan(codeInfo(insn.code)))
     const { info, isRelative } = plan
     const long = insn.mode === 64
