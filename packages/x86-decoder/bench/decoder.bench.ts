@@ -6,7 +6,7 @@
  * piece by piece, and the best time of each piece counts: other work on the machine hits all of them or none.
  * @programs: objdump
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
@@ -16,7 +16,7 @@ import { debianMembers } from '@retrap/tooling/debian'
 import { Decoder, DecoderOptions, Formatter, FormatterSyntax, Instruction as IcedInstruction } from 'iced-x86'
 import { codes, decodeInto, formatIntel, Instruction } from '@retrap/x86-decoder'
 import { type Corpus, corpora, readCode } from '../test/support/corpora.ts'
-import { coldStart } from './cold-start.ts'
+import { coldStart, compareFirstPass } from './cold-start.ts'
 
 const PIECE = 1 << 17
 
@@ -223,6 +223,13 @@ export async function run(): Promise<void> {
   compareDecoding(code)
   await compareCapstone(libc)
   compareFormatting(libc)
+  const scratch = mkdtempSync(join(tmpdir(), 'retrap-bench-'))
+  try {
+    writeFileSync(join(scratch, 'code'), libc.bytes.subarray(0, 4 * PIECE))
+    compareFirstPass(join(scratch, 'code'))
+  } finally {
+    rmSync(scratch, { recursive: true, force: true })
+  }
   compareSizes(libc)
   coldStart()
 }

@@ -215,29 +215,62 @@ function memoryOperand(insn: Instruction, position: number, address: bigint): Me
 export function operandsOf(insn: Instruction, address: bigint): Operand[] {
   if (!(insn instanceof Instruction)) throw new DecoderError('ERR_TARGET', `${shown(insn)} is no Instruction`)
   requireAddress(address)
-  return codeInfo(insn.code).operands.map((spec, position): Operand => {
-    const { kind, size } = spec
+  return readOperands(insn, codeInfo(insn.code).operands, address)
+}
+
+function readOperands(insn: Instruction, specs: readonly OperandSpec[], address: bigint): Operand[] {
+  const operands: Operand[] = []
+  for (let position = 0; position < specs.length; position++) {
+    const spec = specs[position]!
     const access = accessOf(insn, spec, position)
     const register = operandRegister(insn, position)
-    if (register >= 0) return { kind: 'register', name: registerName(kind, size, register), register, size, access }
-    if (operandIsMemory(insn, position)) return memoryOperand(insn, position, address)
-    switch (kind) {
-      case OperandKind.REL8:
-      case OperandKind.REL16:
-      case OperandKind.REL32:
-      case OperandKind.ABS64:
-        return { kind: 'branch', target: branchTarget(insn, address), size, access }
-      case OperandKind.FAR_POINTER:
-        return { kind: 'far-pointer', selector: insn.imm2, offset: insn.immLo >>> 0, size, access }
-      default: {
-        const value = bigintOf(immediateLow(insn, kind), immediateHigh(insn, kind))
-        const isSigned = immediateIsSigned(kind)
-        // The 1 of a shift is not encoded.
-        const bytes = kind === OperandKind.ONE ? 1 : size
-        return { kind: 'immediate', value: isSigned ? value : BigInt.asUintN(64, value), size: bytes, access }
-      }
+    operands.push(
+      register >= 0 ? registerOperand(spec, register, access) : otherOperand(insn, spec, position, access, address),
+    )
+  }
+  return operands
+}
+
+const ACCESSES: readonly OperandAccess[] = ['n', 'r', 'w', 'rw', 'cr', 'cw', 'crw']
+/** Register operands that were made, by kind, size, register and access: code has few, and most operands are such. Frozen. */
+const registerOperands = new Map<number, RegisterOperand>()
+
+function registerOperand({ kind, size }: OperandSpec, register: number, access: OperandAccess): RegisterOperand {
+  const key = kind + 64 * (register + 64 * (size + 128 * ACCESSES.indexOf(access)))
+  let operand = registerOperands.get(key)
+  if (operand === undefined) {
+    operand = Object.freeze({ kind: 'register', name: registerName(kind, size, register), register, size, access })
+    registerOperands.set(key, operand)
+  }
+  return operand
+}
+
+/** An operand that is no register. */
+function otherOperand(
+  insn: Instruction,
+  spec: OperandSpec,
+  position: number,
+  access: OperandAccess,
+  address: bigint,
+): Operand {
+  const { kind, size } = spec
+  if (operandIsMemory(insn, position)) return memoryOperand(insn, position, address)
+  switch (kind) {
+    case OperandKind.REL8:
+    case OperandKind.REL16:
+    case OperandKind.REL32:
+    case OperandKind.ABS64:
+      return { kind: 'branch', target: branchTarget(insn, address), size, access }
+    case OperandKind.FAR_POINTER:
+      return { kind: 'far-pointer', selector: insn.imm2, offset: insn.immLo >>> 0, size, access }
+    default: {
+      const value = bigintOf(immediateLow(insn, kind), immediateHigh(insn, kind))
+      const isSigned = immediateIsSigned(kind)
+      // The 1 of a shift is not encoded.
+      const bytes = kind === OperandKind.ONE ? 1 : size
+      return { kind: 'immediate', value: isSigned ? value : BigInt.asUintN(64, value), size: bytes, access }
     }
-  })
+  }
 }
 
 /** The mode and its options as `decodeInto` takes them. */
@@ -277,7 +310,7 @@ function decodeAt(bytes: Uint8Array, offset: number, mode: number, address: bigi
     length,
     bytes: bytes.subarray(offset, offset + length),
     mnemonic: info.mnemonic,
-    operands: status === DECODED ? operandsOf(instruction, address) : [],
+    operands: status === DECODED ? readOperands(instruction, info.operands, address) : [],
     mask: status === DECODED && instruction.maskRegister !== 0 ? `k${instruction.maskRegister}` : undefined,
     zeroing: status === DECODED && instruction.zeroing,
     rounding: status === DECODED ? ROUNDINGS[instruction.rounding] : undefined,
@@ -309,11 +342,19 @@ export function decodeAll(bytes: Uint8Array, options: DecodeOptions = {}): Gener
   return sweep(bytes, offsetOf(bytes, options), modeOf(options), options.address ?? 0n)
 }
 
+/** The lengths of instructions, as what addresses are counted in. */
+const LENGTHS = Array.from({ length: 16 }, (_, bytes) => BigInt(bytes))
+const END = 1n << 64n
+
 function* sweep(bytes: Uint8Array, offset: number, mode: number, address: bigint): Generator<DecodedInstruction, void> {
+  let next = BigInt.asUintN(64, address)
   for (let at = offset; at < bytes.length;) {
-    const decoded = decodeAt(bytes, at, mode, BigInt.asUintN(64, address + BigInt(at - offset)))
+    const decoded = decodeAt(bytes, at, mode, next)
     yield decoded
     if (decoded.status === 'truncated') return
-    at += decoded.status === 'invalid' ? 1 : decoded.length
+    const length = decoded.status === 'invalid' ? 1 : decoded.length
+    at += length
+    next += LENGTHS[length]!
+    if (next >= END) next -= END
   }
 }

@@ -74,3 +74,22 @@ describe('junk is a mistake', () => {
     expect(() => formatIntel(call, { symbols: {} as never })).toThrow('symbols is [object Object]')
   })
 })
+
+test('register operands that are equal are one object, which nobody can change', () => {
+  const [first, second, other] = [...decodeAll(Uint8Array.of(0x01, 0xc8, 0x01, 0xc8, 0x03, 0xc8))].map(
+    ({ operands }) => operands,
+  )
+  expect(second![1]).toBe(first![1])
+  expect(Object.isFrozen(first![0])).toBe(true)
+  // The same register, used otherwise.
+  expect([other![1], first![0]]).toEqual([
+    { kind: 'register', name: 'eax', register: 0, size: 4, access: 'r' },
+    { kind: 'register', name: 'eax', register: 0, size: 4, access: 'rw' },
+  ])
+})
+
+test('addresses go on from 0 behind the end', () => {
+  const code = Uint8Array.of(0x90, 0x0f, 0x0b, 0x90)
+  const addresses = [...decodeAll(code, { address: 0xffff_ffff_ffff_ffffn })].map(({ address }) => address)
+  expect(addresses).toEqual([0xffff_ffff_ffff_ffffn, 0n, 2n])
+})
