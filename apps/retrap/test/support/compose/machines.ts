@@ -391,8 +391,10 @@ export async function replayed(
     // Nor has a HLT that is the last one its effect yet, nor an exception that has shut a PC down: which has set CR2, and bits of
     // entries in `hostileFirmware`'s tables.
     const later = subject.exit === undefined ? /"activity"/ : /"activity"|"cr2"|^page 1[0-4]:/
+    // Nor has the card written its last sum yet.
+    const isSummed = (line: string): boolean => making.card !== 'none' && line.startsWith('page ')
     const there = (lines: readonly string[]): readonly string[] =>
-      first === 0 ? lines : lines.slice(first).filter((line) => !later.test(line))
+      first === 0 ? lines : lines.slice(first).filter((line) => !later.test(line) && !isSummed(line))
     const found = glance(machineOf(straight), making.board)
     // Exceptions after the last instruction, up to a HLT or a shutdown, are in no replay, nor is part of a repeated one.
     const place = (lines: readonly string[]): string =>
