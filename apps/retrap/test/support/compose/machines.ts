@@ -388,13 +388,11 @@ export async function replayed(
     const first = (isEarly || exit.reason === 'end-of-recording') && straight.instructions === instructions ? 1 : 0
     if (first === 0 && exit.reason !== (subject.exit?.reason ?? 'stopped'))
       return `at ${ns} ns: ${JSON.stringify(exit)}`
-    // Nor has a HLT that is the last one its effect yet, nor an exception that has shut a PC down: which has set CR2, and bits of
-    // entries in `hostileFirmware`'s tables.
-    const later = subject.exit === undefined ? /"activity"/ : /"activity"|"cr2"|^page 1[0-4]:/
-    // Nor has the card written its last sum yet.
-    const isSummed = (line: string): boolean => making.card !== 'none' && line.startsWith('page ')
+    // Nor has a HLT that is the last one its effect yet, nor an exception that has shut a PC down, nor has a device written
+    // what it was asked for.
+    const later = subject.exit === undefined ? /"activity"|^page / : /"activity"|"cr2"|^page /
     const there = (lines: readonly string[]): readonly string[] =>
-      first === 0 ? lines : lines.slice(first).filter((line) => !later.test(line) && !isSummed(line))
+      first === 0 ? lines : lines.slice(first).filter((line) => !later.test(line))
     const found = glance(machineOf(straight), making.board)
     // Exceptions after the last instruction, up to a HLT or a shutdown, are in no replay, nor is part of a repeated one.
     const place = (lines: readonly string[]): string =>
