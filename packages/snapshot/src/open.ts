@@ -1,4 +1,5 @@
 import { crc32 } from './checksum.ts'
+import { inflate } from './compression.ts'
 import { PAGE_BYTES } from './equal-pages.ts'
 import { SnapshotError } from './errors.ts'
 import { PAGES_A_SECTION, SECTION_BYTES } from './format.ts'
@@ -44,6 +45,13 @@ export interface OpenSnapshot {
     /** Returns what of the file `contents` reads for one, where it has not kept it: for those who fetch ahead. */
     placeOf(index: number): SnapshotRange
     /**
+     * Reads and decompresses ahead what `contents` needs for one, and keeps it until then: hosts decompress several times as
+     * fast as `inflateNow` does.
+     *
+     * @throws as `contents`
+     */
+    prepare(index: number): Promise<void>
+    /**
      * Reads all contents and keeps none, so that damage shows before a machine is made of them.
      *
      * @param onProgress - told how many bytes of contents have been read, and how many there are
@@ -77,7 +85,12 @@ export async function openSnapshot(source: LateSnapshotSource): Promise<OpenSnap
       onProgress?.((done += place.head.stored), all)
     }
   }
-  return { description, state, pages: { gfns, contents: (index) => kept.content(contents[index]!), placeOf, verify } }
+  const pages = {
+    ...{ gfns, placeOf, verify },
+    contents: (index: number) => kept.content(contents[index]!),
+    prepare: (index: number) => kept.prepare(contents[index]!),
+  }
+  return { description, state, pages }
 }
 
 /** Where a section is, with its head: its first byte, and how many. */
@@ -110,6 +123,10 @@ class KeptSections {
   readonly #places: readonly SectionPlace[]
   /** In the order of their last use. */
   readonly #kept = new Map<number, Uint8Array>()
+  /** Decompressed ahead, and not used yet. */
+  readonly #ahead = new Map<number, Uint8Array>()
+  /** Being read ahead. */
+  readonly #coming = new Map<number, Promise<void>>()
 
   constructor(source: LateSnapshotSource, places: readonly SectionPlace[]) {
     this.#source = source
@@ -119,11 +136,28 @@ class KeptSections {
   content(content: number): Uint8Array {
     const number = Math.floor(content / PAGES_A_SECTION)
     const at = (content % PAGES_A_SECTION) * PAGE_BYTES
-    const section = this.#kept.get(number) ?? this.#read(number)
+    const section = this.#kept.get(number) ?? this.#ahead.get(number) ?? this.#read(number)
     this.#kept.delete(number)
+    this.#ahead.delete(number)
     this.#kept.set(number, section)
     if (this.#kept.size > KEPT_SECTIONS) this.#kept.delete(this.#kept.keys().next().value!)
     return section.subarray(at, at + PAGE_BYTES)
+  }
+
+  prepare(content: number): Promise<void> {
+    const number = Math.floor(content / PAGES_A_SECTION)
+    if (this.#kept.has(number) || this.#ahead.has(number)) return Promise.resolve()
+    const coming = this.#coming.get(number) ?? this.#readAhead(number).finally(() => this.#coming.delete(number))
+    this.#coming.set(number, coming)
+    return coming
+  }
+
+  async #readAhead(number: number): Promise<void> {
+    const place = this.#places[number]!
+    const bytes = await inflate(dataOf(place, await this.#source.read(...rangeOf(place))), place.head.bytes)
+    if (bytes === undefined) throw damagedSection('PAGE', place.at)
+    // The guest may have needed the section meanwhile.
+    if (!this.#kept.has(number)) this.#ahead.set(number, bytes)
   }
 
   #read(number: number): Uint8Array {

@@ -334,6 +334,26 @@ test('nothing of the pages is read before one is needed, and then only its secti
   expect(reads).toHaveLength(3)
 })
 
+test('pages that are prepared are there without another read, and are decompressed by the host', async () => {
+  const file = await fileOf(sample())
+  const source = lateSource(file)
+  let [reads, byUs] = [0, 0]
+  const { pages: found } = await openSnapshot({
+    ...source,
+    readNow: (at, bytes) => (reads++, source.readNow(at, bytes)),
+    inflateNow: (data, bytes) => (byUs++, source.inflateNow(data, bytes)),
+  })
+  await Promise.all([3, 4, 599].map((index) => found.prepare(index)))
+  for (const index of [599, 3, 4]) {
+    const { bytes } = sample().pages
+    expect(found.contents(index)).toStrictEqual(bytes.subarray(index * 4096, (index + 1) * 4096))
+  }
+  expect([reads, byUs]).toEqual([0, 0])
+  const bad = file.slice()
+  bad[found.placeOf(599).offset + 40]! ^= 1
+  await expect((await openSnapshot(lateSource(bad))).pages.prepare(599)).rejects.toMatchObject({ code: 'ERR_DAMAGED' })
+})
+
 test('a file that ends early is refused before a page is read', async () => {
   const file = await fileOf(sample())
   await fc.assert(

@@ -109,7 +109,8 @@ test('a snapshot whose pages are damaged is read anew the next time', async () =
   vi.stubGlobal('XMLHttpRequest', undefined)
   const readAll = async (): Promise<boolean> => {
     const opened = await openFrom({ drives: null }, { url }, listener)
-    await opened.pages.ready!(0, opened.pages.gfns.length)
+    // Damage that is found ahead shows when the page is needed.
+    await opened.pages.ready!(0, opened.pages.gfns.length).catch(() => {})
     opened.pages.close?.()
     return read()
   }

@@ -171,7 +171,7 @@ describe.skipIf(noBrowser !== undefined)('a snapshot in a page', () => {
     })
     const told = (): Promise<unknown> => page.evaluate(() => (globalThis as unknown as { told: boolean[] }).told)
     try {
-      await expect.poll(told, { timeout: 5000 }).toEqual([false, true])
+      await expect.poll(told).toEqual([false, true])
       const before = asked.length
       await expect.poll(() => asked.length).toBeGreaterThan(before)
     } finally {

@@ -12,9 +12,7 @@ declare const FileReaderSync: new () => { readAsArrayBuffer(blob: Blob): ArrayBu
 const PAUSE_MS = 1000
 /** A request that the guest waits for, and that takes longer, has failed. */
 const TIMEOUT_MS = 15_000
-/** The guest has this many times as long as what is fetched ahead takes the Worker. */
-const GUEST_SHARE = 3
-/** The longest wait for the next part. */
+/** The guest has as long as what is decompressed ahead takes the Worker, up to this. */
 const LONGEST_WAIT_MS = 250
 const IMAGE = 'snapshot'
 /** The first reads are small, and close together. */
@@ -22,10 +20,6 @@ const CHUNK_BYTES = 64 << 10
 
 /** A snapshot file whose pages are read when the machine needs them. */
 interface FarSource extends LateSnapshotSource {
-  /** Fetches a part ahead. */
-  fetch?(offset: number, bytes: number): Promise<void>
-  /** Drops parts that were fetched ahead, and not read. */
-  forget?(): void
   /** The part that was read is damaged: it is not to stay. */
   drop?(): void
   /** Nothing more is read. */
@@ -35,7 +29,7 @@ interface FarSource extends LateSnapshotSource {
 /** An open snapshot, and what fetches its pages ahead. */
 export interface OpenedSnapshot extends OpenSnapshot {
   /** See `GuestPageSource.ready` of `@retrap/hvm`. */
-  readonly ready: ((index: number, end: number) => Promise<void>) | undefined
+  readonly ready: (index: number, end: number) => Promise<void>
   /** See `GuestPageSource.close` of `@retrap/hvm`. */
   readonly close: () => void
 }
@@ -64,28 +58,18 @@ export async function openSnapshotSource(source: SentSource, listener: SourceLis
     }
   }
   const pages = { ...opened.pages, contents }
-  // Parts that are here are decompressed between two calls: the guest runs first.
+  // The guest runs between two parts.
   let since: number | null = null
   const ready = async (index: number, end: number): Promise<void> => {
     const spent = since === null ? 0 : performance.now() - since
-    const wait = Math.min(LONGEST_WAIT_MS, GUEST_SHARE * spent)
-    await new Promise<void>((resolve) => setTimeout(resolve, wait))
-    // Parts that the guest has touched before they had come were asked for twice.
-    file.forget!()
-    await Promise.all(partsOf(opened, index, end).map(([offset, bytes]) => file.fetch!(offset, bytes)))
+    await new Promise<void>((resolve) => setTimeout(resolve, Math.min(LONGEST_WAIT_MS, spent)))
+    for (let at = index; at < end; at++) {
+      // oxlint-disable-next-line no-await-in-loop -- one request at a time: those that the guest waits for come between
+      await opened.pages.prepare(at)
+    }
     since = performance.now()
   }
-  return { ...opened, pages, ready: file.fetch === undefined ? undefined : ready, close }
-}
-
-/** Parts of the file that have these pages. */
-function partsOf({ pages }: OpenSnapshot, index: number, end: number): [offset: number, bytes: number][] {
-  const parts = new Map<number, number>()
-  for (let at = index; at < end; at++) {
-    const { offset, bytes } = pages.placeOf(at)
-    parts.set(offset, bytes)
-  }
-  return [...parts]
+  return { ...opened, pages, ready, close }
 }
 
 async function sourceOf(source: SentSource, listener: SourceListener): Promise<FarSource> {
@@ -111,8 +95,6 @@ class UrlSource implements FarSource {
   readonly #url: string
   readonly #storage: HttpStorage
   readonly #listener: SourceListener
-  /** Parts that were fetched ahead, by offset. */
-  readonly #ahead = new Map<number, Uint8Array>()
   /** Chunks that were fetched by this machine, or earlier ones; null: none are kept. */
   readonly #store: KeptRanges | null
   #loaded = 0
@@ -155,28 +137,16 @@ class UrlSource implements FarSource {
     return into
   }
 
-  async fetch(offset: number, bytes: number): Promise<void> {
-    this.#ahead.set(offset, await this.read(offset, bytes))
-  }
-
-  forget(): void {
-    this.#ahead.clear()
-  }
-
   drop(): void {
     this.#store?.drop()
   }
 
   close(): void {
     this.#isClosed = true
-    this.#ahead.clear()
     void this.#storage.close()
   }
 
   readNow(offset: number, bytes: number): Uint8Array {
-    const ahead = this.#ahead.get(offset)
-    this.#ahead.delete(offset)
-    if (ahead?.length === bytes) return ahead
     return this.#kept(offset, bytes) ?? this.#fetchNow(offset, bytes)
   }
 

@@ -120,7 +120,7 @@ async function readSnapshot(source: SentSource, listener: SourceListener): Promi
     const contents = (index: number): Uint8Array => pages.contents(index)
     return {
       state: saved as PageState,
-      pages: { gfns: pages.gfns, contents, close, ...(ready !== undefined && { ready }) },
+      pages: { gfns: pages.gfns, contents, ready, close },
       options: {
         memoryBytes: machine.memoryBytes,
         cpus: machine.cpus,
