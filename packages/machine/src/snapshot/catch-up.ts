@@ -5,11 +5,20 @@ import { wallSeconds } from '../life/host.ts'
 const PAUSE_SECONDS = 18
 /** Linux seeds its random numbers anew after a minute, or earlier soon after its boot (drivers/char/random.c, `crng_reseed_interval`). */
 const MOST_SECONDS = 4 * PAUSE_SECONDS
-/** The guest does what was due between two pauses. */
+/** The guest does what was due between two pauses: after so long it is looked at whether it has. */
 const BETWEEN_NS = 200e6
+/** Instructions after which a guest that never waits has done that. */
+const MANY_INSTRUCTIONS = 50e6
+/** Looks in a row at which a guest has executed nothing. */
+const STILL_LOOKS = 4
 
 /** The real-time clocks of the boards, by name, as far as they are looked at here. */
 type GivenClocks = Partial<Record<'mc146818' | 'pl031', { readonly wallSeconds?: unknown }>>
+
+/** The part of a domain that is looked at here. */
+interface CatchingUp extends Pick<X86Domain, 'clock' | 'timers' | 'instructions'> {
+  readonly vcpus: readonly { readonly dormant: boolean }[]
+}
 
 /** The part of a snapshot's state that is looked at here, before it is checked: it may come from anywhere. */
 interface GivenState {
@@ -27,7 +36,7 @@ export function catchUp<State extends GivenState>(
   state: State,
 ): {
   readonly state: State
-  readonly begin: (parts: { readonly domain: Pick<X86Domain, 'clock' | 'timers'> }) => void
+  readonly begin: (parts: { readonly domain: CatchingUp }) => void
 } {
   const clocks: GivenClocks = (state as GivenState | undefined)?.domain?.devices?.local?.devices ?? {}
   const name = clocks.mc146818 === undefined ? 'pl031' : 'mc146818'
@@ -41,14 +50,26 @@ export function catchUp<State extends GivenState>(
   const { local } = domain.devices
   return {
     state: { ...state, domain: { ...domain, devices: { ...domain.devices, local: { ...local, devices } } } },
-    begin: ({ domain: { clock, timers } }) => {
+    begin: ({ domain }) => {
+      let before = 0
+      let looks: number[] = []
       const pass = (): void => {
         const seconds = Math.min(left, PAUSE_SECONDS)
         left -= seconds
-        clock.hold(-seconds * 1e9)
+        before = domain.instructions
+        looks = []
+        domain.clock.hold(-seconds * 1e9)
         if (left > 0) timer.armAfter(BETWEEN_NS)
       }
-      const timer = timers.create(pass)
+      const timer = domain.timers.create(() => {
+        const { instructions, vcpus } = domain
+        looks.push(instructions)
+        // Two pauses in a row are one to a guest whose memory is still on its way.
+        const isThrough = vcpus.every(({ dormant }) => dormant) || instructions - before > MANY_INSTRUCTIONS
+        // It may have stopped for good, with an interrupt that it never takes.
+        if (isThrough || looks.at(-STILL_LOOKS) === instructions) pass()
+        else timer.armAfter(BETWEEN_NS)
+      })
       pass()
     },
   }
