@@ -66,7 +66,7 @@ export function catchUp<State extends GivenState>(
         looks.push(instructions)
         // Two pauses in a row are one to a guest whose memory is still on its way.
         const isThrough = vcpus.every(({ dormant }) => dormant) || instructions - before > MANY_INSTRUCTIONS
-        // It may have stopped for good, with an interrupt that it never takes.
+        // A guest that is halted with an interrupt that is masked executes nothing, and is not dormant.
         if (isThrough || looks.at(-STILL_LOOKS) === instructions) pass()
         else timer.armAfter(BETWEEN_NS)
       })
