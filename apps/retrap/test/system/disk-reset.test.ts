@@ -46,8 +46,8 @@ test.runIf(hasApt).each(sliced([{ snapshot: true }, { snapshot: false }], 2))(
     const path = join(folder, `${snapshot}.img`)
     writeFileSync(path, markingDisk())
     const args = ['run', path, '--memory', '16M', ...(snapshot ? ['--snapshot'] : [])]
-    const { code, stdout } = await runHere(args, { deadlineMs: 120_000 })
-    expect([code, stdout.match(/SeaBIOS/g)?.length, stdout.at(-1)]).toEqual([0, 2, 'M'])
+    const { code, stdout, stderr } = await runHere(args, { deadlineMs: 120_000 })
+    expect([code, stdout.match(/SeaBIOS/g)?.length, stdout.at(-1)], stderr).toEqual([0, 2, 'M'])
     expect(readFileSync(path)[512]).toBe(snapshot ? 0 : MARK)
   },
   120_000,
