@@ -3,7 +3,11 @@ import type { TestProjectInlineConfiguration } from 'vitest/config'
 import { togetherBut, withMadeOnce } from '@retrap/tooling/vitest'
 
 // Files of tests that replace a module.
-const config = togetherBut('test/options/fetched-files.test.ts', 'test/share/no-modes.test.ts')
+const config = togetherBut(
+  'test/options/fetched-files.test.ts',
+  'test/qemu/tutorials.test.ts',
+  'test/share/no-modes.test.ts',
+)
 const bundle = fileURLToPath(new URL('test/support/command-bundle.ts', import.meta.url))
 const { projects = [], ...test } = config.test ?? {}
 const [together, alone] = projects as TestProjectInlineConfiguration[]

@@ -111,7 +111,7 @@ describe.runIf(seaBios !== undefined)(`SeaBIOS boots${skipNote(seaBios !== undef
   test.each(sliced(images, 3))('$what', async ({ args, readOnly }) => {
     const before = readFileSync(join(folder, 'disk.img'))
     const { code, stdout, stderr } = await retrap('run', ...args(served.url), '--vga', 'none')
-    expect([stdout.at(-1), code]).toEqual(['H', 0])
+    expect([stdout.at(-1), code], stderr).toEqual(['H', 0])
     const note = 'is read-only: a web server takes no writes; --snapshot keeps them in memory'
     expect(stderr).toBe(readOnly === undefined ? '' : `retrap: ${served.url}/${readOnly} ${note}\n`)
     expect(readFileSync(join(folder, 'disk.img'))).toEqual(before)
