@@ -242,8 +242,10 @@ export class DeterministicSchedule {
     if (stalled) this.#stalled++
     if (stalled || !this.#goesOn(vcpu, exit, alone, budget < left)) this.#end(vcpu, exit.reason)
     else if (this.ends) this.#account()
-    // A turn that was stopped early may have taken any time of the host: a hypercall is one instruction of much work.
-    const early = exit.reason === 'yield' || stalled || (exit.reason === 'budget' && cost < budget)
+    // A turn that was stopped early may have taken any time of the host: a hypercall is one instruction of much work, and ends
+    // its turn as PAUSE does.
+    const { reason } = exit
+    const early = reason === 'yield' || reason === 'pause' || stalled || (reason === 'budget' && cost < budget)
     return Math.max(cost, early ? TURN : 1)
   }
 

@@ -134,9 +134,9 @@ export class HostSchedule {
         if (retired > 0) busy++
         continue
       }
-      // A turn that is used up by few slow instructions also has the clock looked at.
       if (exit.reason === 'budget') pace.usedUp = true
-      pace.unseen += exit.reason === 'budget' || exit.reason === 'yield' ? LOOK : retired
+      // Few instructions may have taken long: a hypercall is one of much work, and ends its turn as PAUSE does.
+      pace.unseen += exit.reason === 'hlt' || exit.reason === 'mwait' ? retired : LOOK
       if (isReady) ready++
       else if (retired > 0) busy++
     }
