@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { gzipSync } from 'node:zlib'
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { type PageServer, servePages } from '@retrap/tooling/page-server'
@@ -14,6 +15,7 @@ import { sliceTests } from '@retrap/tooling/slice'
 import type { Browser, Page } from 'puppeteer-core'
 import { build } from 'vite'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
+import { MOST_FIRST_BYTES } from '../build/parts.ts'
 import { bundleStandalone } from '../build/standalone.ts'
 import type { MachineElement } from '../src/index.ts'
 import type { PageGlobals } from './support/pages.ts'
@@ -96,6 +98,13 @@ describe.skipIf(noBrowser !== undefined)('a page without a bundler', () => {
     await expect.poll(() => page.workers().length).toBe(0)
     expect(said).toEqual([])
     await page.close()
+  })
+
+  test('what a machine is started with has no loaders of kernels in it, and keeps to its budget', () => {
+    const first = ['index.js', 'machine-worker.js'].map((name) => modules.get(name)).join('\n')
+    expect(first.includes('XEN_ELFNOTE')).toBe(false)
+    // A release weighs what was published.
+    expect(gzipSync(first, { level: 9 }).length).toBeLessThan(MOST_FIRST_BYTES)
   })
 
   test('the example runs as a file of the user, which has no origin', async () => {

@@ -1,6 +1,7 @@
 import type { X86Domain, X86Vcpu } from '@retrap/hvm'
 import { CR0_PG, CS, MODE_32, MODE_64, SS, type CpuRegisters } from '@retrap/x86-cpu'
-import type { SampledVcpu } from './sampling.ts'
+import { linearAddress } from './crash.ts'
+import { type SampledVcpu, Sampler, type SamplingOptions } from './sampling.ts'
 
 const RSP = 4
 const RBP = 5
@@ -21,8 +22,11 @@ const INDIRECT_CALL_BYTES = [2, 3, 4, 6, 7]
 const CR3_TABLES = 0x000f_ffff_ffff_f000n
 const RING_3 = 3
 
-/** Returns a PC's vCPUs as samples are taken of them. */
-export const sampledVcpus = (domain: X86Domain): SampledVcpu[] =>
+/** Has samples taken of what a PC executes. */
+export const samplePc = (domain: X86Domain, options: SamplingOptions): void =>
+  domain.watchTurns(new Sampler(domain, sampledVcpus(domain), options))
+
+const sampledVcpus = (domain: X86Domain): SampledVcpu[] =>
   domain.vcpus.map((vcpu) => ({
     sampleAfter: (cost, sample) => vcpu.cpu.sampleAfter(cost, sample),
     look() {
@@ -41,12 +45,6 @@ export const sampledVcpus = (domain: X86Domain): SampledVcpu[] =>
 function stackPointer(registers: CpuRegisters): bigint {
   const [base, bits] = registers.mode === MODE_64 ? [0n, 64] : [registers.segmentBase(SS), 32]
   return BigInt.asUintN(bits, base + registers.general[RSP]!)
-}
-
-/** Returns the linear address of the next instruction. */
-export function linearAddress({ cpu: { registers } }: X86Vcpu): bigint {
-  const address = registers.segmentBase(CS) + registers.rip
-  return BigInt.asUintN(registers.mode === MODE_64 ? 64 : 32, address)
 }
 
 /**

@@ -1,5 +1,5 @@
-import type { X86Domain } from '@retrap/hvm'
-import { linearAddress } from './call-stack.ts'
+import type { X86Domain, X86Vcpu } from '@retrap/hvm'
+import { CS, MODE_64 } from '@retrap/x86-cpu'
 
 /** The known facts of a crash: for people. */
 export interface CrashDetail {
@@ -32,6 +32,12 @@ const NAMES = [
   'R15',
 ]
 const SEGMENT_NAMES = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS']
+
+/** Returns the linear address of the next instruction. */
+export function linearAddress({ cpu: { registers } }: X86Vcpu): bigint {
+  const address = registers.segmentBase(CS) + registers.rip
+  return BigInt.asUintN(registers.mode === MODE_64 ? 64 : 32, address)
+}
 
 /** Says why a vCPU does not go on before an x87 instruction. */
 export function standstill(vcpu: number): string {

@@ -12,18 +12,15 @@ import { type RemovableDrive, withTrays } from '../devices/removable-drive.ts'
 import { SerialLine, type SerialPort, SERIAL_PORTS } from '../devices/serial-port.ts'
 import { hasVga, hasRamfb } from '../devices/vga.ts'
 import { mapResetVector } from '../firmware/after-bios.ts'
-import { checkOptionRom, isKernelRom, type OptionRom } from '../firmware/option-roms.ts'
+import { checkOptionRom, type OptionRom } from '../firmware/option-roms.ts'
 import { inSystemManagement, smramOf } from '../firmware/smram.ts'
-import { createVapic } from '../firmware/vapic.ts'
 import type { ForkFamily, ForkOrigin } from '../fork/fork-family.ts'
 import { InputSwitch } from '../input/input-switch.ts'
 import type { PcSite, PlacedDevices } from '../kinds/placed-devices.ts'
-import { sampledVcpus } from '../life/call-stack.ts'
 import { describeCrash, standstill } from '../life/crash.ts'
 import { epochOf, hostClock, HostSleeper, laterTurn, type RandomSource, randomOf } from '../life/host.ts'
 import { pacingOf } from '../life/host-pacing.ts'
 import { FirstFailure, MachineLife } from '../life/machine-life.ts'
-import { Sampler } from '../life/sampling.ts'
 import { type FirmwareKernel, pcMemoryMap, type PcMemoryMap } from '../loaders/index.ts'
 import { machineMemoryBytes } from '../memory-size.ts'
 import type { PcInputs } from '../recording/pc-inputs.ts'
@@ -156,7 +153,7 @@ function compose(given: PcOptions, parts: PcParts, base: PcBase): ComposedPc {
   const machine = options.machine ?? 'pc'
   const epochSeconds = epochOf(options)
   const isXen = options.hypervisor === 'xen'
-  if (options.sampling !== undefined) domain.watchTurns(new Sampler(domain, sampledVcpus(domain), options.sampling))
+  if (options.sampling !== undefined) parts.samplePc?.(domain, options.sampling)
   const xen = parts.plugXen?.(domain, xenOptions(map, epochSeconds, random.next))
   for (const range of map.ram) {
     const [gfn, count] = [range.gpa / PAGE_BYTES, range.bytes / PAGE_BYTES]
@@ -183,7 +180,7 @@ function compose(given: PcOptions, parts: PcParts, base: PcBase): ComposedPc {
     models: options.devices ?? [],
     describe: (vcpu, message) => describeCrash(domain, vcpu, message),
   })
-  const vapic = optionRoms.some((rom) => !isKernelRom(rom)) ? createVapic(domain, options.vapic, boot) : undefined
+  const vapic = parts.createVapic?.(domain, options.vapic, boot)
   const state = { domain, options, random, boot, vapic, sleep: life.sleep, inputs: () => switches }
   // A recorded run goes on as it did.
   const goesOn = (): void => {

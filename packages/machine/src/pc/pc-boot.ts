@@ -5,7 +5,6 @@ import { FirmwareArea } from '../firmware/firmware-area.ts'
 import { flashBelowOneMib } from '../firmware/flash.ts'
 import {
   belowOneMib,
-  isMultibootKernel,
   loadFirmware,
   resetState,
   type InitialState,
@@ -136,8 +135,11 @@ export class PcBoot {
     const { acpi } = this.#machine
     const { kernel, hypervisor } = this.#options
     await setDevices(this.#domain, acpi, hypervisor === 'xen')
+    if (kernel === undefined) return
+    // Loaded by now, for kernels alone.
+    const { isMultibootKernel } = await import('../loaders/kernel.ts')
     // Linux places PCI functions by itself, and sets the graphics card's mode.
-    if (kernel === undefined || !isMultibootKernel(kernel)) return
+    if (!isMultibootKernel(kernel)) return
     const { placePciFunctions, setTextMode } = await import('../firmware/prepared-board.ts')
     await placePciFunctions(this.#domain, acpi)
     if (acpi.graphics === true) await setTextMode(this.#domain)

@@ -8,10 +8,11 @@ import { type MovedControllers, splitControllers } from '../elsewhere/split.ts'
 import type { ForkableOptions } from '../fork/clone-options.ts'
 import type { ForkFamily, ForkOrigin } from '../fork/fork-family.ts'
 import { loadFlash } from '../firmware/flash.ts'
-import type { OptionRom } from '../firmware/option-roms.ts'
+import type { samplePc } from '../life/call-stack.ts'
+import { isKernelRom, type OptionRom } from '../firmware/option-roms.ts'
 import type { kernelForFirmware } from '../loaders/firmware-kernel.ts'
 import { type PcOptions, startsDirectly } from './pc-options.ts'
-import type { PcVapicOptions } from '../firmware/vapic.ts'
+import type { createVapic } from '../firmware/vapic.ts'
 
 /** The parts of a PC that are loaded before it is composed. */
 export interface PcParts {
@@ -23,6 +24,8 @@ export interface PcParts {
   readonly elsewhere: typeof startControllers | undefined
   /** The option ROM of the TPR patcher, where there is one. */
   readonly vapicRoms: readonly OptionRom[]
+  /** Makes the patcher, where an option ROM may be its own. */
+  readonly createVapic: typeof createVapic | undefined
   /** Contents of the flash memories. */
   readonly flash: readonly Uint8Array[]
   /** Hands a kernel to firmware, where there are both. */
@@ -31,6 +34,8 @@ export interface PcParts {
   readonly family: ForkFamily | undefined
   /** Plugs Xen in, where the guest sees Xen. */
   readonly plugXen: typeof plugXen | undefined
+  /** Takes samples, where the caller wants them. */
+  readonly samplePc: typeof samplePc | undefined
   /** Watches models of the caller's, on deterministic time. */
   readonly watchModels: typeof watchModels | undefined
 }
@@ -57,32 +62,37 @@ export async function forkFamily<Options extends ForkableOptions>(
 /** Loads the parts that the options ask for, and no others. @throws MachineError `ERR_OPTION` */
 export async function loadPcParts(options: PcOptions): Promise<Omit<PcParts, 'family'>> {
   const { moved, local } = divide(options)
-  const [flash, vapicRoms, kinds, movedKinds, elsewhere, xen, kernel, watch] = await Promise.all([
+  const isPatched = (options.vapic ?? false) !== false || (options.optionRoms ?? []).some((rom) => !isKernelRom(rom))
+  const [flash, vapicRoms, vapic, kinds, movedKinds, elsewhere, xen, kernel, watch, sampling] = await Promise.all([
     loadFlash(options.flash ?? []),
-    loadVapicRoms(options.vapic),
+    loadVapicRoms(options),
+    isPatched ? import('../firmware/vapic.ts') : undefined,
     loadDeviceKinds(local),
     moved && loadDeviceKinds(moved),
     moved && import('../elsewhere/start-controllers.ts'),
     options.hypervisor === 'xen' ? import('@retrap/xen') : undefined,
     options.kernel === undefined || startsDirectly(options) ? undefined : import('../loaders/firmware-kernel.ts'),
     loadWatch(options),
+    options.sampling && import('../life/call-stack.ts'),
   ])
   return {
     kinds,
     flash,
     vapicRoms,
+    createVapic: vapic?.createVapic,
     plugXen: xen?.plugXen,
     kernelForFirmware: kernel?.kernelForFirmware,
     watchModels: watch,
+    samplePc: sampling?.samplePc,
     moved: movedKinds ?? [],
     elsewhere: elsewhere?.startControllers,
   }
 }
 
-async function loadVapicRoms(options: boolean | PcVapicOptions | undefined): Promise<readonly OptionRom[]> {
-  if (options === undefined || options === false) return []
+async function loadVapicRoms({ vapic = false }: PcOptions): Promise<readonly OptionRom[]> {
+  if (vapic === false) return []
   const { vapicRom } = await import('../firmware/vapic-rom.ts')
-  return [vapicRom(options)]
+  return [vapicRom(vapic)]
 }
 
 /** The devices of a PC that has been composed. */
