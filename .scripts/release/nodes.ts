@@ -1,9 +1,5 @@
 // The Node versions that packages say they run on: the oldest of the range, the one of the checkout, and the newest line.
-import { spawnSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
-import { homedir, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { provideNpmProgram } from '../../packages/tooling/src/npm-program.ts'
 
 /** Versions beside the checkout's own, with the npm package of each platform's binary and the hash of its tarball. */
 const VERSIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -17,6 +13,9 @@ const VERSIONS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'win32-x64': 'GCIKoDIOUTgULKxFNlfumjEmEgIpBB/7csJ11w6WbFcC/dyZ9UH2YAFr1fuNsdEmPZOAVpT2Cv9QKPwluhOCIQ==',
   },
 }
+
+const PACKAGE = `node-${process.platform === 'win32' ? 'win' : process.platform}-${process.arch}`
+const FILE = process.platform === 'win32' ? 'bin/node.exe' : 'bin/node'
 
 /** A Node that programs can be run with. */
 export interface NodeVersion {
@@ -34,42 +33,11 @@ export function provideNodes(): { readonly nodes: NodeVersion[]; readonly absent
   const absent: string[] = []
   for (const [version, hashes] of Object.entries(VERSIONS)) {
     const hash = hashes[`${process.platform}-${process.arch}`]
-    const executable = hash === undefined ? undefined : provide(version, hash)
+    const executable =
+      hash === undefined ? undefined : provideNpmProgram({ name: 'node', version, package: PACKAGE, hash, file: FILE })
     if (executable === undefined)
       absent.push(`Node ${version} cannot be had for ${process.platform} on ${process.arch}, or not now`)
     else nodes.push({ version, executable })
   }
   return { nodes: nodes.sort((a, b) => (a.version < b.version ? -1 : 1)), absent }
-}
-
-function provide(version: string, hash: string): string | undefined {
-  const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'retrap', 'node')
-  const folder = join(cache, version)
-  const executable = join(folder, process.platform === 'win32' ? 'bin/node.exe' : 'bin/node')
-  if (existsSync(executable)) return executable
-  const temporary = mkdtempSync(join(tmpdir(), 'retrap-node-'))
-  try {
-    const name = `node-${process.platform === 'win32' ? 'win' : process.platform}-${process.arch}`
-    const shell = process.platform === 'win32'
-    const packed = spawnSync('npm', ['pack', `${name}@${version}`, '--silent'], {
-      cwd: temporary,
-      encoding: 'utf8',
-      shell,
-    })
-    if (packed.status !== 0) return undefined
-    const tarball = join(temporary, packed.stdout.trim())
-    const found = createHash('sha512').update(readFileSync(tarball)).digest('base64')
-    if (found !== hash) throw new Error(`${name}@${version}: its hash is ${found}; expected ${hash}`)
-    const unpacked = spawnSync('tar', ['-xzf', tarball, '-C', temporary], { shell })
-    if (unpacked.status !== 0) return undefined
-    mkdirSync(cache, { recursive: true })
-    // The cache may lie on another file system, and another checkout may be doing the same.
-    const own = `${folder}.${process.pid}`
-    cpSync(join(temporary, 'package'), own, { recursive: true })
-    if (existsSync(folder)) rmSync(own, { recursive: true })
-    else renameSync(own, folder)
-    return existsSync(executable) ? executable : undefined
-  } finally {
-    rmSync(temporary, { recursive: true, force: true })
-  }
 }
