@@ -11,6 +11,8 @@ const REPOSITORY = 'https://github.com/retrap/retrap'
 
 /** Node versions that the packages support; the release rehearsal runs the oldest of each line. */
 export const NODE_RANGE = '>=22.12'
+/** Of the other runtimes: the lines that the soak `runtimes` has shown to do the same. */
+const [BUN_RANGE, DENO_RANGE] = ['>=1.4', '>=2.9']
 
 /** Returns one line per field of a published package's manifest that is absent or differs from what is expected. */
 export function checkManifests(all: readonly Member[]): string[] {
@@ -56,6 +58,8 @@ function fields(path: string, manifest: Manifest): Field[] {
     ['repository.url', manifest.repository?.url, `git+${REPOSITORY}.git`],
     ['repository.directory', manifest.repository?.directory, path],
     ['engines.node', manifest.engines?.node, NODE_RANGE],
+    ['engines.bun', manifest.engines?.bun, BUN_RANGE],
+    ['engines.deno', manifest.engines?.deno, DENO_RANGE],
     ['publishConfig.access', manifest.publishConfig?.access, 'public'],
     ['scripts.prepack', manifest.scripts?.['prepack'], 'node ../../.scripts/go.mjs prepack'],
   ]

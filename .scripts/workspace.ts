@@ -18,7 +18,7 @@ export interface Manifest {
   readonly repository?: { readonly url?: string; readonly directory?: string }
   readonly files?: readonly string[]
   readonly exports?: Readonly<Record<string, unknown>>
-  readonly engines?: { readonly node?: string }
+  readonly engines?: { readonly node?: string; readonly bun?: string; readonly deno?: string }
   readonly publishConfig?: { readonly access?: string; readonly exports?: Readonly<Record<string, unknown>> }
   readonly scripts?: Readonly<Record<string, string>>
   readonly dependencies?: Readonly<Record<string, string>>

@@ -10,16 +10,20 @@ const BEAT_MS = 100
 /** The process emits this event then, again and again. */
 const STUCK = 'retrap-stuck'
 
-/** The watcher's program: the inspector executes a script amid anything that V8 can interrupt. */
+/** The watcher's program: Node's inspector executes a script amid anything that V8 can interrupt. Bun and Deno have none such. */
 const WATCHER = `
   const { Session } = require('node:inspector')
   const { turn, ms, expression } = require('node:worker_threads').workerData
   let [seen, asked] = [0, false]
-  setInterval(() => {
+  const beat = setInterval(() => {
     if (seen !== (seen = turn[0]) || asked) return
     asked = true
     const session = new Session()
-    session.connectToMainThread()
+    try {
+      session.connectToMainThread()
+    } catch {
+      return clearInterval(beat)
+    }
     session.post('Runtime.evaluate', { expression }, () => (asked = session.disconnect()))
   }, ms)
 `
