@@ -18,8 +18,9 @@ code { overflow-wrap: anywhere; font-size: 85%; }
  * Results as one page of HTML for people: those that failed first, with the last lines of each and a link to its log.
  *
  * @param seconds - of host time, for all
+ * @param hasLog - whether the folder of logs has a file: without a store, those of other hosts stay there
  */
-export function pageOf(results: readonly JobResult[], seconds: number): string {
+export function pageOf(results: readonly JobResult[], seconds: number, hasLog: (name: string) => boolean): string {
   const failed = results.filter(({ passed }) => !passed)
   const passed = results.filter((result) => result.passed)
   const title = `${results.length} jobs: ${passed.length} passed, ${failed.length} failed`
@@ -38,7 +39,7 @@ export function pageOf(results: readonly JobResult[], seconds: number): string {
 <table>
 <thead><tr><th>Job</th><th>Result</th><th>Time</th><th>Files</th></tr></thead>
 <tbody>
-${[...failed, ...passed].map(rowOf).join('\n')}
+${[...failed, ...passed].map((result) => rowOf(result, hasLog)).join('\n')}
 </tbody>
 </table>
 </body>
@@ -46,7 +47,7 @@ ${[...failed, ...passed].map(rowOf).join('\n')}
 `
 }
 
-function rowOf({ job, attempts, passed }: JobResult): string {
+function rowOf({ job, attempts, passed }: JobResult, hasLog: (name: string) => boolean): string {
   const last = attempts.at(-1)
   const again = attempts.length > 1 ? ` (attempt ${attempts.length})` : ''
   const outcome = last === undefined ? 'not run' : last.outcome
@@ -55,7 +56,7 @@ function rowOf({ job, attempts, passed }: JobResult): string {
     `<td>${escaped(job.name)}${passed || last === undefined ? '' : tailOf(last)}</td>`,
     `<td class="${passed ? 'passed' : 'failed'}">${outcome}${again}</td>`,
     `<td class="time">${time.toFixed(1)} s</td>`,
-    `<td>${attempts.map((attempt) => filesOf(job.id, attempt)).join('<br>')}</td>`,
+    `<td>${attempts.map((attempt) => filesOf(job.id, attempt, hasLog)).join('<br>')}</td>`,
   ]
   return `<tr>${cells.join('')}</tr>`
 }
@@ -65,10 +66,13 @@ function tailOf({ detail, tail }: Attempt): string {
   return `<br>${escaped(detail)}${lines}`
 }
 
-/** A link to the log, and what `retrap-fleet get` takes for files that the machine has left in a store. */
-function filesOf(id: string, { attempt, artefacts = [] }: Attempt): string {
-  const log = encodeURIComponent(`${id}.${attempt}.log`)
+/** A link to the log where it is, and what `retrap-fleet get` takes for files that the machine has left in a store. */
+function filesOf(id: string, { attempt, artefacts = [] }: Attempt, hasLog: (name: string) => boolean): string {
+  const name = `${id}.${attempt}.log`
+  const log = hasLog(name)
+    ? `<a href="logs/${encodeURIComponent(name)}">log ${attempt}</a>`
+    : `log ${attempt} is on its worker’s host`
   const others = artefacts.filter(({ name }) => name !== 'log')
   const list = others.map(({ name, sha256 }) => `<br>${escaped(name)} <code>${escaped(sha256)}</code>`)
-  return `<a href="logs/${log}">log ${attempt}</a>${list.join('')}`
+  return `${log}${list.join('')}`
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Attempt, Job, JobResult } from '../plan/job.ts'
 import { junitOf } from './junit.ts'
@@ -42,7 +42,8 @@ export class Results {
     const json = { ...summary, results: all.map((result) => ({ ...result, job: { ...result.job } })) }
     replace(join(folder, 'results.json'), `${JSON.stringify(json, null, 2)}\n`)
     replace(join(folder, 'results.xml'), junitOf(all, seconds))
-    replace(join(folder, 'results.html'), pageOf(all, seconds))
+    const hasLog = (name: string): boolean => existsSync(join(folder, 'logs', name))
+    replace(join(folder, 'results.html'), pageOf(all, seconds, hasLog))
   }
 }
 
