@@ -73,6 +73,25 @@ describe('a machine in a process', () => {
     expect(readFileSync(log, 'utf8')).toBe('one two three')
   })
 
+  test.each([
+    { print: 'a pa|nic at', expect: [], seen: 'panic' },
+    { print: 'a panic and done', expect: ['done'], seen: 'panic' },
+    { print: 'BUG: |x', expect: ['done'], seen: 'BUG:' },
+    { print: 'done, then panic', expect: ['done'], seen: undefined },
+    { print: 'do|ne, then panic', expect: ['done'], seen: undefined },
+  ])('fails at once where it prints a text that fails it: $print', async ({ print, expect: texts, seen }) => {
+    const end = await run([`--print=${print}`, '--stay'], {
+      expect: texts,
+      fail: ['panic', 'BUG:'],
+      timeoutSeconds: 20,
+    })
+    expect(end).toMatchObject(
+      seen === undefined
+        ? { outcome: 'passed' }
+        : { outcome: 'ended', detail: `it has printed ${JSON.stringify(seen)}` },
+    )
+  })
+
   test('has passed where nothing is expected and it ends with 0', async () => {
     expect(await run(['--print=x'])).toMatchObject({ outcome: 'passed', exitCode: 0, tail: 'x' })
     expect(await run(['--exit=86'])).toMatchObject({ outcome: 'ended', detail: 'the machine ended with exit code 86' })

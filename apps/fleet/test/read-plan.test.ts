@@ -47,11 +47,13 @@ describe('plans', () => {
 
   test('settings of the plan hold for all machines, and a machine may have its own', () => {
     const jobs = jobsOf(
-      'timeout: 5\nretries: 2\nmachines:\n  - { kernel: a }\n  - { kernel: b, timeout: 7, expect: [x, y] }',
+      'timeout: 5\nretries: 2\nfail: panic\nmachines:\n  - { kernel: a }\n  - { kernel: b, timeout: 7, expect: [x, y], fail: [z] }',
     )
-    expect(jobs.map(({ timeoutSeconds, retries, expect: texts }) => [timeoutSeconds, retries, texts])).toEqual([
-      [5, 2, []],
-      [7, 2, ['x', 'y']],
+    expect(
+      jobs.map(({ timeoutSeconds, retries, expect: texts, fail }) => [timeoutSeconds, retries, texts, fail]),
+    ).toEqual([
+      [5, 2, [], ['panic']],
+      [7, 2, ['x', 'y'], ['z']],
     ])
   })
 

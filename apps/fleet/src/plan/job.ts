@@ -38,6 +38,8 @@ export interface Job {
   readonly inputs?: readonly JobInput[]
   /** Texts that the guest has to print, in this order; without one it has to power off with exit code 0. */
   readonly expect: readonly string[]
+  /** Texts each of which fails the attempt at once, if it is printed before the last expected one. */
+  readonly fail?: readonly string[]
   /** Host time for one attempt. */
   readonly timeoutSeconds: number
   /** Further attempts after one that failed. */
@@ -48,7 +50,7 @@ export interface Job {
 export type Outcome =
   /** All expected texts were printed, or the guest powered off where none was expected. */
   | 'passed'
-  /** The machine ended before it had printed the expected texts. */
+  /** The machine ended before it had printed the expected texts, or it has printed one that fails it. */
   | 'ended'
   /** The time was over. */
   | 'timeout'

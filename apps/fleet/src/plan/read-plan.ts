@@ -9,7 +9,7 @@ const LONGEST_TIMEOUT_SECONDS = 7 * 24 * 3600
 const DEFAULT_TIMEOUT_SECONDS = 60
 
 /** Keys of a machine that are no options of a command. A plan may have these at its top, too, for all machines. */
-const JOB_KEYS = ['repeat', 'timeout', 'retries', 'expect'] as const
+const JOB_KEYS = ['repeat', 'timeout', 'retries', 'expect', 'fail'] as const
 
 export const SYSTEMS = ['run', 'linux', 'restore', 'replay'] as const
 
@@ -51,6 +51,7 @@ interface Settings {
   readonly timeout: number
   readonly retries: number
   readonly expect: readonly string[]
+  readonly fail?: readonly string[]
 }
 
 const DEFAULTS: Settings = { repeat: 1, timeout: DEFAULT_TIMEOUT_SECONDS, retries: 0, expect: [] }
@@ -148,7 +149,8 @@ class PlanReader {
   #settings(node: YAMLMap, defaults: Settings): Settings {
     let settings = defaults
     for (const { key, value } of pairsOf(node)) {
-      switch (this.#plain(key)) {
+      const name = this.#plain(key)
+      switch (name) {
         case 'repeat':
           settings = { ...settings, repeat: this.#whole(value, 'repeat', 1, MOST_JOBS) }
           break
@@ -159,7 +161,8 @@ class PlanReader {
           settings = { ...settings, timeout: this.#seconds(value) }
           break
         case 'expect':
-          settings = { ...settings, expect: this.#texts(value) }
+        case 'fail':
+          settings = { ...settings, [name]: this.#texts(value, name) }
           break
         default:
       }
@@ -207,9 +210,9 @@ class PlanReader {
     return DEFAULT_TIMEOUT_SECONDS
   }
 
-  #texts(node: Node | null): readonly string[] {
+  #texts(node: Node | null, name: string): readonly string[] {
     const items = isSeq(node) ? (node.items as (Node | null)[]) : [node]
-    return items.flatMap((item) => this.#text(item, 'expect') ?? [])
+    return items.flatMap((item) => this.#text(item, name) ?? [])
   }
 
   #text(node: Node | null, name: string): string | undefined {
@@ -254,6 +257,7 @@ function* jobsOf({ name, system, axes, settings }: Machine, folder: string): Gen
       yield {
         name: [...title, ...(settings.repeat > 1 ? [`#${i}`] : [])].join(' '),
         ...{ system, folder, args, expect: settings.expect, retries: settings.retries },
+        ...(settings.fail !== undefined && { fail: settings.fail }),
         timeoutSeconds: settings.timeout,
       }
     }

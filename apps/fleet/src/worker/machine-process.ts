@@ -36,7 +36,7 @@ export class MachineLostError extends Error {
 }
 
 /**
- * Runs a machine in a process of its own, until it has printed the expected texts, has ended, or its time is over.
+ * Runs a machine in a process of its own, until it has printed the expected texts or one that fails it, has ended, or its time is over.
  *
  * @param signal - ends the machine; the attempt is an `error` then, as it is where the log cannot be written
  * @throws MachineLostError if the machine got a signal that this process has not sent
@@ -52,6 +52,8 @@ export async function runMachine(
   const output = createWriteStream(logPath(runner, job, attempt))
   const tail = new Tail()
   const expected = new ExpectedTexts(job.expect)
+  const failing = (job.fail ?? []).map((text) => new ExpectedTexts([text]))
+  let seen: string | undefined
   const child = spawn(program, [...before, job.system, ...job.args, `--timeout=${job.timeoutSeconds}`], {
     cwd: job.folder,
     // Guests are not trusted, and the queue may listen at the loopback without a password.
@@ -94,7 +96,11 @@ export async function runMachine(
   }
   child.stdout?.on('data', (bytes: Buffer) => {
     take(bytes)
-    if (job.expect.length > 0 && expected.add(bytes)) end()
+    if (seen !== undefined || (job.expect.length > 0 && expected.isComplete)) return
+    const passes = expected.add(bytes) && job.expect.length > 0
+    const before = passes ? bytes.subarray(0, bytes.length - expected.behind) : bytes
+    seen = job.fail?.find((_text, i) => failing[i]?.add(before))
+    if (passes || seen !== undefined) end()
   })
   child.stderr?.on('data', take)
   child.on('message', (message) => {
@@ -122,6 +128,7 @@ export async function runMachine(
   function endOf(): readonly [Outcome, string] {
     if (failure !== undefined) return ['error', failure.message]
     if (unwritten !== undefined) return ['error', `its log cannot be written: ${unwritten.message}`]
+    if (seen !== undefined) return ['ended', `it has printed ${JSON.stringify(seen)}`]
     if (expected.isComplete && job.expect.length > 0) return ['passed', '']
     if (signal.aborted) return ['error', 'the run was ended']
     if (foreign !== null) throw new MachineLostError(`the host has ended the machine by ${foreign}`)
@@ -174,6 +181,8 @@ export class ExpectedTexts {
   readonly #texts: readonly Buffer[]
   #found = 0
   #rest: Buffer = Buffer.alloc(0)
+  /** Of the piece that the last text ended in, the bytes behind it. */
+  behind = 0
 
   constructor(texts: readonly string[]) {
     this.#texts = texts.map((text) => Buffer.from(text))
@@ -201,6 +210,7 @@ export class ExpectedTexts {
       this.#found++
       all = all.subarray(at + text.length)
     }
+    this.behind = all.length
     return true
   }
 }
