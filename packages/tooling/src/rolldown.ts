@@ -98,6 +98,8 @@ export function bundleOptions(folder: string) {
     logLevel: 'warn',
     transform: { target: 'es2024' },
     plugins: [removeStale] as Plugin[],
+    // An entry point may hold at once what a page's own build loads later.
+    checks: { ineffectiveDynamicImport: false },
     output: {
       dir: join(folder, 'dist'),
       // In `dist` itself, so that `new URL('../package.json', import.meta.url)` says the same from a chunk.

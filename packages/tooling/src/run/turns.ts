@@ -8,8 +8,12 @@ const LONG_SECONDS = 1.5
 /** Successive multiples of it, modulo 1, lie as far apart as any numbers do: successive slices have other files. */
 const GOLDEN_RATIO = (Math.sqrt(5) - 1) / 2
 
-/** Files that each run has, however long they take: a PC boots to its prompt, and a browser opens the site. */
-const ALWAYS: ReadonlySet<string> = new Set(['apps/retrap/test/system/linux.test.ts', 'apps/web/test/site.test.ts'])
+/** Files that each run has, however long they take: a PC boots to its prompt, and browsers of three engines open the site. */
+const ALWAYS: ReadonlySet<string> = new Set([
+  'apps/retrap/test/system/linux.test.ts',
+  'apps/web/test/site.test.ts',
+  'apps/web/test/webkit.test.ts',
+])
 
 /** Whether all test files are taken: by a long run, by one that tries mutations, and by one that is asked for files by name. */
 function takesAll(): boolean {
