@@ -310,6 +310,8 @@ export interface Recorded {
   readonly subject: Subject
   /** Where it stopped. */
   readonly stops: readonly number[]
+  /** How its guest had ended it at the glance; undefined: it went on after that, to an end of its own perhaps. */
+  readonly exit: MachineExit | undefined
   /** The instant of the glance. */
   readonly ns: number
   /** A glance at it at an instant before its end. */
@@ -339,11 +341,11 @@ export async function recorded(
   const write = (piece: Uint8Array): void => void pieces.push(piece.slice())
   const { recorder, subject } = await Subject.record(making, checkpointMs, write, new Stops(stops))
   await drive(subject)
-  const [at, { instructions }, ns] = [subject.glance(), recorder, subject.now]
+  const [at, { instructions }, ns, { exit }] = [subject.glance(), recorder, subject.now, subject]
   const rest = refusedTo('save', making, 'recorded') === undefined ? await seenAtRest(subject) : undefined
   await subject.runUntil(stops.at(-1)!)
   await recorder.end()
-  return { subject, stops, ns, at, rest, instructions, bytes: new Uint8Array(Buffer.concat(pieces)) }
+  return { subject, stops, exit, ns, at, rest, instructions, bytes: new Uint8Array(Buffer.concat(pieces)) }
 }
 
 /**
@@ -386,11 +388,10 @@ export async function replayed(
     // A guest that waits executes nothing more: a replay ends with the last instruction, or stops before time has gone on.
     const isEarly = exit.reason === 'stopped' && domain.clock.now() < run.ns
     const first = (isEarly || exit.reason === 'end-of-recording') && straight.instructions === instructions ? 1 : 0
-    if (first === 0 && exit.reason !== (subject.exit?.reason ?? 'stopped'))
-      return `at ${ns} ns: ${JSON.stringify(exit)}`
+    if (first === 0 && exit.reason !== (run.exit?.reason ?? 'stopped')) return `at ${ns} ns: ${JSON.stringify(exit)}`
     // Nor has a HLT that is the last one its effect yet, nor an exception that has shut a PC down, nor has a device written
     // what it was asked for.
-    const later = subject.exit === undefined ? /"activity"|^page / : /"activity"|"cr2"|^page /
+    const later = run.exit === undefined ? /"activity"|^page / : /"activity"|"cr2"|^page /
     const there = (lines: readonly string[]): readonly string[] =>
       first === 0 ? lines : lines.slice(first).filter((line) => !later.test(line))
     const found = glance(machineOf(straight), making.board)
