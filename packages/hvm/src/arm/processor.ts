@@ -90,15 +90,16 @@ export class ArmProcessor implements VirtualProcessor {
   }
 
   run(budget: number, mostCalls: number = Infinity): CpuExit {
+    // The instruction that has waited is part of the turn.
+    const end = this.cost + budget
     const unsettled = this.settle()
     if (unsettled !== undefined) return unsettled
     this.#traps.beginTurn()
-    const end = this.cost + budget
     this.#stopped = false
     this.#turnIsOver = false
     this.#waitForEvent(false)
     for (let calls = 0; calls < mostCalls; calls++) {
-      const exit = this.#cpu.run(Math.max(1, end - this.cost))
+      const exit = this.#cpu.run(end - this.cost)
       if (exit.reason === 'wait') this.#waitForEvent(exit.until === 'event')
       if (exit.reason !== 'exception' && exit.reason !== 'budget') return exit
       if (exit.reason === 'exception') {

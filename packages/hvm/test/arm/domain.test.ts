@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { defineDevice } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
-import { DEVICE, domainWith, HVC, load, movk, movz, OFF, put, RAM, WFI } from '../support/arm-guest.ts'
+import { DEVICE, domainWith, HVC, ldr, load, movk, movz, OFF, put, RAM, WFI } from '../support/arm-guest.ts'
 
 describe.each([
   ['at once', <T>(value: T): T => value],
@@ -66,6 +66,19 @@ describe.each([
       150994976n,
     ])
   })
+})
+
+test.each([
+  ['none', 0, () => 7],
+  ['one that answers at once', DEVICE, () => 7],
+  ['one that answers later', DEVICE, () => setTimeout(2, 7)],
+])('a turn is as long as any other when it has waited for a device: %s', async (_name, base, read) => {
+  const program = [...load(1, base || RAM), ldr(2, 1, 0), 0x1400_0000] // b .
+  const domain = domainWith(program)
+  domain.attach(defineDevice({ name: 'answers', mmio: { base: DEVICE, size: 0x1000 }, read, write() {} }))
+  domain.timers.create(() => domain.stop({ reason: 'stopped' })).armAfter(1)
+  await domain.run()
+  expect(domain.clock.now()).toBe(10_000)
 })
 
 test.each<[string, readonly number[], bigint]>([
