@@ -91,7 +91,7 @@ export class DebugControl {
 
   /**
    * Stops after an instruction has accessed one of `length` bytes from a linear address. The processor's own reads (instructions,
-   * page tables, descriptors) do not count.
+   * page tables, descriptors) do not count. Elements of a string instruction that a device takes as one request count together.
    *
    * @throws X86CpuError `ERR_DEBUG` for a length of less than 1 byte or more than 1 MiB
    */

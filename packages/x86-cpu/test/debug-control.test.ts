@@ -22,7 +22,8 @@ import {
 import { EAGER_JIT, TEST_JIT } from '@retrap/tooling/jit'
 import { describe, expect, test } from 'vitest'
 import { DebugControl, type DebugResume, type DebugStop, X86CpuError } from '../src/index.ts'
-import { FLAG_IF, S_EFLAGS } from '../src/state-layout.ts'
+import { type CpuHost, DEVICE_LOGGED } from '../src/host.ts'
+import { FLAG_IF, STATUS_DONE, STATUS_RESTART, S_EFLAGS } from '../src/state-layout.ts'
 import { BareCpu, type BareOptions, CODE } from './support/bare-cpu.ts'
 
 const HANDLER = 0x4000
@@ -297,6 +298,52 @@ describe('watchpoints', () => {
     if (!stops) return expect(stop).toBe('hlt')
     expect(stop).toEqual({ kind: 'watch', address: BigInt(DATA), watch: kind })
     expect(pc.rip).toBe(at('end'))
+  })
+
+  const DEVICE = 0x5000
+  test.each<[string, (asm: Assembler) => void, number, 'read' | 'write']>([
+    ['INS', (asm) => asm.mov(edi, DATA).rep().insb(), DATA + 3, 'write'],
+    ['OUTS', (asm) => asm.mov(esi, DATA).rep().outsb(), DATA + 3, 'read'],
+    ['MOVS from a device', (asm) => asm.mov(esi, DEVICE).mov(edi, DATA).rep().movsb(), DATA + 7, 'write'],
+    ['MOVS to a device', (asm) => asm.mov(esi, DATA).mov(edi, DEVICE).rep().movsb(), DATA, 'read'],
+    [
+      'MOVS downwards',
+      (asm) =>
+        asm
+          .std()
+          .mov(esi, DATA + 7)
+          .mov(edi, DEVICE + 7)
+          .rep()
+          .movsb(),
+      DATA,
+      'read',
+    ],
+    ['STOS to a device', (asm) => asm.mov(edi, DEVICE).rep().stosb(), DEVICE + 3, 'write'],
+  ])('see several elements of %s, which are one request as without them', (_, build, address, kind) => {
+    for (const isWatched of [false, true]) {
+      const { pc, at, debug, go } = debugged((asm) => {
+        build(asm.mov(ecx, 8))
+        asm.bind(asm.label('end')).nop().hlt()
+      })
+      const asked: number[] = []
+      const answer = (how: number): number => (how === DEVICE_LOGGED ? STATUS_DONE : STATUS_RESTART)
+      pc.host.devices.set(DEVICE >>> 12, { read: () => 0n, write: () => true })
+      const host: CpuHost = pc.host
+      host.portRead = host.physicalRead = (_at, _size, _into, how) => answer(how)
+      host.portWrite = (_port, _size, _value, how) => answer(how)
+      host.physicalWrite = (_gpa, _size, _lo, _hi, how) => answer(how)
+      host.repeat = ({ count }) => {
+        asked.push(count)
+        return STATUS_DONE
+      }
+      if (isWatched) {
+        debug.addWatchpoint(BigInt(address), 1, kind)
+        expect(go()).toEqual({ kind: 'watch', address: BigInt(address), watch: kind })
+        expect(pc.rip).toBe(at('end'))
+      }
+      expect(go()).toBe('hlt')
+      expect(asked).toEqual([8])
+    }
   })
 
   test('are not for what an instruction that faults afterwards has read', () => {

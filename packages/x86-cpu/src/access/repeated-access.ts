@@ -51,9 +51,25 @@ export class RepeatedAccess {
   }
 
   /** Makes as many iterations as one request allows; see `Cpu.repeat`. */
-  make({ port, otherLo, otherHi, lo, hi, flags, count, down }: Iterations): number {
+  make(iterations: Iterations): number {
+    // The guest's own breakpoint comes after the very iteration that meets it. A debugger's comes after the request: with
+    // one for each element, the guest would take another time.
+    if (this.#host.repeat === undefined || this.#u32[S_LOGGED >>> 2] !== 1 || this.#breakpoints.areGuests) return 0
+    const made = this.#make(iterations)
+    if (made > 0 && this.#breakpoints.enabled) this.#note(iterations, made)
+    return made
+  }
+
+  /** Tells a debugger of the memory that iterations have accessed. */
+  #note({ port, otherLo, otherHi, lo, hi, flags, down }: Iterations, made: number): void {
+    const bytes = made * (flags & 0xff)
+    const below = down ? bytes - (flags & 0xff) : 0
+    if (port === REPEAT_MOVE) this.#breakpoints.note(otherLo - below, otherHi, bytes, false)
+    this.#breakpoints.note(lo - below, hi, bytes, (flags & SLOW_WRITE) !== 0)
+  }
+
+  #make({ port, otherLo, otherHi, lo, hi, flags, count, down }: Iterations): number {
     const host = this.#host
-    if (host.repeat === undefined || this.#u32[S_LOGGED >>> 2] !== 1 || this.#breakpoints.enabled) return 0
     const size = flags & 0xff
     const write = (flags & SLOW_WRITE) !== 0
     const log = this.#log
@@ -104,7 +120,7 @@ export class RepeatedAccess {
     request.gpa = gpa
     request.lo = otherLo
     request.hi = otherHi
-    status = host.repeat(request)
+    status = host.repeat!(request)
     if (status === STATUS_RETRY) log.wait(index)
     else log.complete(index)
     return status === STATUS_DONE ? request.count : -status

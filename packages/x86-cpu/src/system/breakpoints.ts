@@ -175,6 +175,8 @@ export class DataBreakpoints {
   readonly #debug: DebugSlot
   /** Some data breakpoint is enabled; {@link refresh} derives it. */
   enabled = false
+  /** One of them is the guest's own. */
+  areGuests = false
 
   constructor(system: System, debug: DebugSlot) {
     this.#system = system
@@ -183,7 +185,8 @@ export class DataBreakpoints {
 
   /** Takes a change of DR7, or of what a debugger watches, over. */
   refresh(): void {
-    this.enabled = hasDataBreakpoints(this.#system) || this.#debug.hooks?.points.watches === true
+    this.areGuests = hasDataBreakpoints(this.#system)
+    this.enabled = this.areGuests || this.#debug.hooks?.points.watches === true
   }
 
   /** Whether an access meets one. */
