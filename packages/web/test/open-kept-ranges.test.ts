@@ -121,6 +121,30 @@ test('a snapshot whose pages are damaged is read anew the next time', async () =
   expect(folder.open).toBe(0)
 })
 
+test('blocks of RAM that a snapshot names are there before anything touches them', async () => {
+  const next = words(3)
+  const bytes = new Uint8Array(Uint32Array.from({ length: 3 * 256 * 1024 }, () => next()).buffer)
+  // Half of each of three blocks: one section of the file each.
+  const gfns = Uint32Array.from({ length: 3 * 256 }, (_, i) => (i >> 8) * 512 + (i & 255))
+  const parts: Uint8Array[] = []
+  const state = { machine: { memoryBytes: 6 << 20, cpus: 1, machine: 'pc' } }
+  const description = { firstBlocks: [2, 'no', 7, 0] }
+  await writeSnapshot({ description, state, pages: { gfns, bytes } }, (part) => parts.push(part.slice()))
+  serve(new Uint8Array(Buffer.concat(parts)))
+  // A Worker waits for what is not at hand: here it is none.
+  vi.stubGlobal('XMLHttpRequest', undefined)
+  const source = { url: URL_OF('a.snapshot') }
+  const { pages, begin } = await openFrom({ drives: null }, source, { ...listener, keepsFetched: false })
+  // The guest begins then.
+  await begin
+  expect(pages.contents(5)).toEqual(bytes.subarray(5 * 4096, 6 * 4096))
+  expect(pages.contents(515)).toEqual(bytes.subarray(515 * 4096, 516 * 4096))
+  expect(() => pages.contents(300)).toThrow()
+  await pages.ready!(256, 512)
+  expect(pages.contents(300)).toEqual(bytes.subarray(300 * 4096, 301 * 4096))
+  pages.close?.()
+})
+
 /** A snapshot's file that is a whole number of chunks: its description is as long as that takes. */
 async function snapshotOfChunks(chunkBytes: number, pages: SnapshotPages): Promise<Uint8Array<ArrayBuffer>> {
   const state = { machine: { memoryBytes: 1 << 20, cpus: 1, machine: 'pc' } }

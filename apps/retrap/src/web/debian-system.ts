@@ -1,7 +1,14 @@
 import { MemoryStorage, RawImage } from '@retrap/block'
+import type { GuestPageSource } from '@retrap/hvm'
 import { writeSnapshot } from '@retrap/snapshot'
 import { CliError } from '../errors.ts'
-import type { CreateMachine, MachineOptions, MachineSnapshot } from '../machine/machine-contract.ts'
+import type {
+  CreateMachine,
+  Machine,
+  MachineOptions,
+  MachineSnapshot,
+  MachineSnapshotSource,
+} from '../machine/machine-contract.ts'
 import { readBytes } from '../files/files.ts'
 import type { LinuxArchitecture } from '../linux/debian.ts'
 import { writeExt2 } from '../linux/ext2.ts'
@@ -57,6 +64,10 @@ its requests; in Inspector see where the processor is meanwhile.
 const MAC_ADDRESS = '52:54:00:12:34:56'
 /** The shell asks its terminal, which answers when the page shows it. Source: ECMA-48, 8.3.35, "DSR". */
 const WHERE_IS_THE_CURSOR = '\u001b[6n'
+const FIRST_COMMAND = 'ls\n'
+const PAGE_BYTES = 4096
+/** Pages of a block of RAM, which a machine is brought at once: 2 MiB. */
+const BLOCK_PAGES = 512
 /** Host time in which it has to come to its prompt. */
 const DEADLINE_MS = 600_000
 
@@ -79,7 +90,18 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
   // The machine's own: it may give their memory back.
   const images = { kernel: kernel.slice(), initrd: initrd.slice() }
   const disk = diskOf(kernel, config)
-  const { snapshot, printed } = await bootToPrompt({ ...images, architecture, commandLine, disk }, createMachine)
+  const given = { ...images, architecture, commandLine, disk }
+  const { snapshot, printed } = await runToPrompt(given, createMachine, async (machine, text) => ({
+    snapshot: await machine.save!(),
+    printed: text,
+  }))
+  const pages = touchedPages(snapshot.pages)
+  const again = { kernel: kernel.slice(), initrd: initrd.slice(), disk: disk.slice(), type: FIRST_COMMAND }
+  await runToPrompt(
+    { ...given, ...again, snapshot: { ...snapshot, pages } as MachineSnapshotSource },
+    createMachine,
+    async () => {},
+  )
   const description = {
     version: 1,
     arguments: [
@@ -99,6 +121,8 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
       'file=disk.img,if=virtio,media=disk,id=disk0',
     ],
     savedAt: new Date().toISOString(),
+    // Pages fetch them before all others.
+    firstBlocks: [...pages.blocks],
     page: { ...board.page, commandLine, network: { kind: 'none', macAddress: MAC_ADDRESS } },
   }
   const parts: Uint8Array[] = []
@@ -195,16 +219,28 @@ function diskOf(kernel: Uint8Array, config: Uint8Array): Uint8Array {
   return writeExt2(files, Math.ceil(bytes / 2 ** 20) * 2 ** 20)
 }
 
-/** @param given.disk - changed as the guest writes to it */
-async function bootToPrompt(
+/** Pages that come when the guest touches their block, and the blocks that have come, in order. */
+function touchedPages({ gfns, bytes }: MachineSnapshot['pages']): GuestPageSource & { readonly blocks: Set<number> } {
+  const blocks = new Set<number>()
+  const closed = Promise.withResolvers<void>()
+  const contents = (index: number): Uint8Array => {
+    blocks.add(Math.floor(gfns[index]! / BLOCK_PAGES))
+    return bytes.subarray(index * PAGE_BYTES, (index + 1) * PAGE_BYTES)
+  }
+  return { gfns, blocks, contents, ready: () => closed.promise, close: () => closed.resolve() }
+}
+
+/** @param given.disk - changed as the guest writes to it @param given.type - to the shell of a snapshot */
+async function runToPrompt<T>(
   {
     disk,
+    type,
     ...given
-  }: Required<Pick<MachineOptions, 'kernel' | 'initrd' | 'architecture' | 'commandLine'>> & {
-    readonly disk: Uint8Array
-  },
+  }: Required<Pick<MachineOptions, 'kernel' | 'initrd' | 'architecture' | 'commandLine'>> &
+    Pick<MachineOptions, 'snapshot'> & { readonly disk: Uint8Array; readonly type?: string },
   createMachine: CreateMachine,
-): Promise<{ snapshot: MachineSnapshot; printed: string }> {
+  atPrompt: (machine: Machine, printed: string) => Promise<T>,
+): Promise<T> {
   const machine = await createMachine({
     ...given,
     memoryBytes: MEMORY_BYTES,
@@ -224,10 +260,11 @@ async function bootToPrompt(
       printed += Buffer.from(bytes).toString('latin1')
       if (SHELL_PROMPT.test(printed.replaceAll(WHERE_IS_THE_CURSOR, ''))) stop.abort()
     })
+    if (type !== undefined) machine.serialPorts[0]!.receive(Buffer.from(type))
     const { reason } = await machine.run({ signal: stop.signal, timeoutMs: DEADLINE_MS })
     if (reason !== 'stopped')
       throw new CliError('ERR_INPUT', `Debian has come to no prompt, and the machine has ended: ${reason}`)
-    return { snapshot: await machine.save!(), printed }
+    return await atPrompt(machine, printed)
   } finally {
     machine.close?.()
   }

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { GuestPageSource } from '@retrap/hvm'
 import { bytesSource, readSnapshot, readSnapshotDescription } from '@retrap/snapshot'
 import { afterAll, expect, test } from 'vitest'
 import type { CreateMachine, Machine, MachineSnapshot } from '../../src/machine/machine-contract.ts'
@@ -25,13 +26,26 @@ writeFileSync(linux.kernelPath, 'kernel')
 writeFileSync(linux.configPath, 'CONFIG_EXT4_FS=y')
 writeFileSync(linux.busyboxPath, 'busybox')
 
+/** What the shell of a snapshot was given. */
+const typed: string[] = []
+
 /** A machine whose guest prints, and ends where nobody stops it. */
 function printing(text: string): CreateMachine {
-  return async () => {
+  return async ({ snapshot: from }) => {
+    // Of those that come at once a guest that goes on touches the second.
+    if (from !== undefined) (from.pages as GuestPageSource).contents(1)
     let print = (_bytes: Uint8Array): void => {}
-    const snapshot = { state: { version: 1 }, pages: { gfns: new Uint32Array(), bytes: new Uint8Array() } }
+    const snapshot = {
+      state: { version: 1 },
+      pages: { gfns: Uint32Array.of(3, 1030), bytes: new Uint8Array(8192).fill(7) },
+    }
     return {
-      serialPorts: [{ onTransmit: (listener: typeof print) => (print = listener) }],
+      serialPorts: [
+        {
+          onTransmit: (listener: typeof print) => (print = listener),
+          receive: (bytes: Uint8Array) => typed.push(String(bytes)),
+        },
+      ],
       run: async ({ signal }: { signal: AbortSignal }) => {
         print(Buffer.from(text))
         return { reason: signal.aborted ? 'stopped' : 'timeout' }
@@ -51,6 +65,13 @@ test('is saved at its prompt, with what it had printed, and listed for the page'
   expect(system).toMatchObject({ bytes: named[0]!.length, description: expect.stringContaining('6.1 with busybox') })
   const { state } = await readSnapshot(bytesSource(named[0]!))
   expect(Buffer.from((state as { console: Uint8Array }).console).toString()).toBe('boots\r\n/ # \u001b[6n')
+})
+
+test('names the blocks of RAM that its first command touches', async () => {
+  typed.length = 0
+  const { files } = await makeDebianSystem(linux, printing('/ # '))
+  const description = await readSnapshotDescription(bytesSource(files.get('systems/debian-amd64/machine.snapshot')!))
+  expect([description, typed]).toMatchObject([{ firstBlocks: [2] }, ['ls\n']])
 })
 
 test('an Arm board has its own console, files and command line', async () => {

@@ -112,7 +112,7 @@ async function readSnapshot(source: SentSource, listener: SourceListener): Promi
   let opened: OpenedSnapshot | undefined
   try {
     opened = await openSnapshotSource(source, listener)
-    const { description, state, pages, ready, close } = opened
+    const { description, state, pages, begin, ready, close } = opened
     const { page } = (description ?? {}) as Partial<Description>
     const saved = state as PageState | null
     const { machine, writes, console } = (saved ?? {}) as Partial<PageState>
@@ -121,6 +121,7 @@ async function readSnapshot(source: SentSource, listener: SourceListener): Promi
     return {
       state: saved as PageState,
       pages: { gfns: pages.gfns, contents, ready, close },
+      begin,
       options: {
         memoryBytes: machine.memoryBytes,
         cpus: machine.cpus,

@@ -65,6 +65,8 @@ export class WorkerMachine {
     powered: () => this.#powered(),
   })
   #life: Promise<void> | null = null
+  /** The guest begins when this has settled. */
+  #begin: Promise<void> | undefined
   #stop = new AbortController()
   /** The user wants it to run. */
   #wanted = false
@@ -124,6 +126,7 @@ export class WorkerMachine {
     this.#pc = await this.#createBoard(snapshot)
     this.#impairments.applyAll(this.#pc.domain.devices)
     this.#pc.serial.onTransmit((bytes) => this.#serial.transmit(bytes))
+    this.#begin = snapshot?.begin
     if (snapshot !== null) this.#showConsole(snapshot)
   }
 
@@ -263,6 +266,8 @@ export class WorkerMachine {
         }
         this.#stop = new AbortController()
         if (this.#told !== 'running') this.#tellState('running')
+        // oxlint-disable-next-line no-await-in-loop
+        await this.#begin
         // oxlint-disable-next-line no-await-in-loop
         const exit = await this.#pc!.run({ signal: this.#stop.signal })
         // oxlint-disable-next-line no-await-in-loop
