@@ -40,6 +40,8 @@ export class Turn {
   retired = 0
   /** The turn may end before the next instruction. */
   mayEnd = true
+  /** The part of the turn that is behind the budget of the present run. */
+  later = 0
 
   /**
    * Makes the account of one processor.

@@ -29,6 +29,8 @@ export interface VirtualProcessor {
   step?(): CpuExit
   /** A turn that is used up may end before the next instruction: generated code does not look everywhere. Absent: it may. */
   turnMayEnd?: boolean
+  /** Instructions of the turn behind the budget of the next `run` or `step`: what is one request to a device stays one. */
+  laterBudget?: number
   /** Goes on with the instruction that is under way. @returns undefined when none is any more, else why it cannot finish */
   settle(): CpuExit | undefined
   /** Has `run` return at the end of the present instruction. */

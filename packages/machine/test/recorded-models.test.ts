@@ -34,7 +34,7 @@ import {
   type StartBoardServer,
   type StartControllerServer,
 } from '../src/index.ts'
-import { multibootKernel } from './support/kernels.ts'
+import { firmwareImage, multibootKernel } from './support/kernels.ts'
 import { medium } from './support/media.ts'
 import { LAST, pollingKernel, pollingResult } from './support/polling-guest.ts'
 import { asynchronous, COUNT, DEVICE, synchronous, WRITES } from './support/random-devices.ts'
@@ -454,4 +454,37 @@ test.each<{ more: Partial<PcOptions>; message: string }>([
   { more: { devices: [own], snapshot: { state: {}, pages: {} } as never }, message: 'record from there' },
 ])('what cannot be recorded says why: $message', async ({ more, message }) => {
   await expect(record(more)).rejects.toMatchObject({ code: 'ERR_OPTION', message: expect.stringContaining(message) })
+})
+
+test.each([
+  ['before', 4005],
+  ['behind', 4030],
+])('elements that a device took as one request are one in a replay that stops %s them', async (_where, place) => {
+  const firmware = firmwareImage((asm) => {
+    asm.mov(ecx, 2000)
+    const wait = asm.here()
+    asm.dec(ecx).jnz(wait)
+    // To the serial port.
+    asm.mov(esi, 0x5000).mov(ecx, 64).mov(dx, 0x3f8).rep().outsb()
+    for (let i = 0; i < 50; i++) asm.inc(eax)
+    asm.jmp(asm.here())
+  })
+  const pieces: Uint8Array[] = []
+  const options: PcOptions = {
+    ...{ memoryBytes: 4 << 20, codeCacheBytes: 2 << 20, jit: false, clock: 'deterministic' },
+    ...{ firmware, devicePlacement: 'deferred' },
+  }
+  const recorder = await recordPc(options, (piece) => void pieces.push(piece.slice()))
+  const stop = new AbortController()
+  recorder.pc.domain.timers.create(() => stop.abort()).armAfter(30_000)
+  await recorder.pc.run({ signal: stop.signal })
+  await recorder.end()
+  recorder.pc.close()
+  const bytes = Buffer.concat(pieces)
+  const source = { bytes: bytes.length, read: (from: number, count: number) => bytes.subarray(from, from + count) }
+  const replay = await replayPc(options, source)
+  await replay.goto(place)
+  await replay.goto(26_000)
+  expect(replay.pc.domain.clock.now()).toBe(20_000)
+  replay.close()
 })

@@ -221,7 +221,7 @@ export class CpuCore implements Cpu {
   }
 
   affordableIterations(): number {
-    return this.log.nextKind() >= 0 ? Infinity : Math.max(1, this.turn.remaining)
+    return this.log.nextKind() >= 0 ? Infinity : Math.max(1, this.turn.remaining + this.turn.later)
   }
 
   mayRepeat(): boolean {

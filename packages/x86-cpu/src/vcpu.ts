@@ -394,6 +394,14 @@ export class Vcpu {
     this.#turn.mayEnd = mayEnd
   }
 
+  /** Instructions of the turn behind the budget of the next run or step: a device's request for several elements may be of them. */
+  get laterBudget(): number {
+    return this.#turn.later
+  }
+  set laterBudget(instructions: number) {
+    this.#turn.later = instructions
+  }
+
   /** An instruction, or the delivery of an event, is in the middle. */
   get busy(): boolean {
     return this.#pass.active

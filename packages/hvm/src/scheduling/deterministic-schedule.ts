@@ -230,6 +230,7 @@ export class DeterministicSchedule {
     const budget = inputs === null || isOver ? left : inputs.budget(left)
     if (budget === null) return 0
     const alone = !isOver && inputs?.alone === true && vcpu.cpu.step !== undefined
+    vcpu.cpu.laterBudget = left - budget
     const exit = turns.execute(vcpu, budget, alone)
     let cost = vcpu.cpu.cost - before
     turns.count(vcpu, exit)
