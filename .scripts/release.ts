@@ -83,13 +83,13 @@ function version(): void {
   }
 }
 
-/** Pages without a bundler name a version: so do the README that tells how, and its example. */
+/** Pages without a bundler name the version that all have: so do the README that tells how, and its example. */
 function nameVersion(): void {
   const web = published().find(({ manifest }) => manifest.name === '@retrap/web') as Member
   for (const file of ['README.md', 'examples/page.html']) {
     const path = join(web.folder, file)
     const text = readFileSync(path, 'utf8')
-    writeFileSync(path, text.replaceAll(/@retrap\/web@\d+\.\d+\.\d+/g, `@retrap/web@${web.manifest.version}`))
+    writeFileSync(path, text.replaceAll(/(@retrap\/web|\bretrap)@\d+\.\d+\.\d+/g, `$1@${web.manifest.version}`))
   }
 }
 

@@ -27,7 +27,7 @@ const CDN = 'https://cdn.jsdelivr.net'
 /** Where the example has them from. */
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 const MODULES = `npm/@retrap/web@${version}/dist/standalone`
-const GUEST = 'npm/retrap/dist/site/guest.bin'
+const GUEST = `npm/retrap@${version}/dist/site/guest.bin`
 
 /** The text of the example's serial port. */
 const serial = (page: Page): Promise<string> =>
