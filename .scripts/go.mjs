@@ -14,8 +14,9 @@ import { runToEnd, stopCode } from './group.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const stamps = join(root, 'node_modules', '.retrap')
-// `npm run -s` promises nothing but the program's own output.
+// `npm run -s` promises nothing but the program's own output on stdout.
 const silent = process.env.npm_config_loglevel === 'silent'
+const REMINDER_MS = 5_000
 
 /**
  * What pnpm installs for the command alone. The lock file has the hash of each package; that none is too young is asked of
@@ -115,11 +116,12 @@ async function install(appOnly) {
   if (done()) return
   await alone(async () => {
     if (done()) return
-    say('installing packages')
     const extent = wanted()
     // An interrupted installation is not whole, and what it was to become is known.
     writeStamp('install', extent)
-    await pnpm(['install', ...(extent === 'app' ? APP_ONLY : [])], 'installing the packages failed')
+    await saying('installing packages', () =>
+      pnpm(['install', ...(extent === 'app' ? APP_ONLY : [])], 'installing the packages failed'),
+    )
     // Read again: pnpm writes the lock file when a manifest changed.
     writeStamp('install', `${extent}\n${manifestState()}`)
   })
@@ -138,12 +140,14 @@ async function build() {
   if (done()) return
   await alone(async () => {
     if (done()) return
-    say('building')
     // Read before building: a source saved meanwhile must lead to another build.
     const sources = sourceState()
     const turbo = ['exec', 'turbo', 'run', 'build', '--filter=retrap', '--output-logs=errors-only', '--ui=stream']
-    if (withSite) await pnpm(turbo, 'the build failed')
-    else await tool([node24(), join(root, '.scripts/build.ts')], 'the build failed')
+    await saying('building', () =>
+      withSite
+        ? pnpm(turbo, 'the build failed')
+        : tool([node24(), join(root, '.scripts/build.ts')], 'the build failed'),
+    )
     writeStamp('build', `${sources} ${outputState()}`)
   })
 }
@@ -270,9 +274,18 @@ function writeStamp(name, value) {
   writeFileSync(join(stamps, name), value)
 }
 
-function say(what) {
-  // On a terminal a first `npm run -s` would otherwise look hung for half a minute.
+/** Says on stderr what is done, and under -s, where pnpm's own output is left out, every few seconds that it goes on. */
+async function saying(what, work) {
+  const start = performance.now()
   if (!silent || process.stderr.isTTY) console.error(`retrap: ${what}`)
+  const timer = setInterval(() => {
+    if (silent) console.error(`retrap: ${what}, for ${Math.round((performance.now() - start) / 1000)} s`)
+  }, REMINDER_MS)
+  try {
+    await work()
+  } finally {
+    clearInterval(timer)
+  }
 }
 
 /** Runs the pinned pnpm, and throws `failure` if it does not end well. */
