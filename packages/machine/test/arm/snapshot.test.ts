@@ -303,11 +303,12 @@ test('a model that cannot be saved is named; a machine that has ended says so', 
   expect(await outcome(machine.save())).toMatchObject({ code: 'ERR_STATE' })
 })
 
+// The last 72 of an hour's seconds pass for the guest itself, in pauses (catch-up.ts): they are not in the clock's base.
 test.each([
-  ['real', 3600],
+  ['real', 3600 - 72],
   ['deterministic', 0],
 ] as const)(
-  'a board on %s time that is restored an hour later has a clock that shows %d seconds more',
+  'a board on %s time that is restored an hour later has a clock whose base is %d seconds later',
   async (clock, passed) => {
     const machine = await made({ clock, kernel: HALTING })
     const shownBy = ({ state }: ArmSnapshot): number => {
