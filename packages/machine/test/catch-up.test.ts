@@ -20,21 +20,21 @@ function guest(seconds: number) {
 
 test('a pause waits until the guest has done what was due after the one before', () => {
   const { domain, pauses, look } = guest(1000)
-  expect(pauses).toEqual([18])
+  expect(pauses).toEqual([9])
   // It waits for its memory.
   look()
   domain.instructions += 10
   look()
-  expect(pauses).toEqual([18])
+  expect(pauses).toEqual([9])
   domain.vcpus[0]!.dormant = true
   look()
-  expect(pauses).toEqual([18, 18])
+  expect(pauses).toEqual([9, 9])
   // It has stopped for good.
   domain.vcpus[0]!.dormant = false
   for (let i = 0; i < 3; i++) look()
-  expect(pauses).toEqual([18, 18])
+  expect(pauses).toEqual([9, 9])
   look()
-  expect(pauses).toEqual([18, 18, 18])
+  expect(pauses).toEqual([9, 9, 9])
 })
 
 test('a guest that never waits has its pauses, too', () => {
@@ -44,6 +44,6 @@ test('a guest that never waits has its pauses, too', () => {
     domain.instructions += 60e6
     look()
   }
-  expect(pauses.slice(0, 2)).toEqual([18, 18])
+  expect(pauses.slice(0, 2)).toEqual([9, 9])
   expect(pauses.reduce((sum, each) => sum + each)).toBeCloseTo(40, 0)
 })

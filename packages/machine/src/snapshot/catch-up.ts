@@ -1,10 +1,13 @@
 import type { X86Domain } from '@retrap/hvm'
 import { wallSeconds } from '../life/host.ts'
 
-/** The longest pause that Linux does not report, in seconds: its watchdogs wait for 20 and more (kernel/watchdog.c). */
-const PAUSE_SECONDS = 18
+/**
+ * Of a pause, in seconds. Linux's watchdogs report one of 20 and more (kernel/watchdog.c), and a busy host adds its own: memory
+ * that comes late has had a pause of 18 reported as one of 24.
+ */
+const PAUSE_SECONDS = 9
 /** Linux seeds its random numbers anew after a minute, or earlier soon after its boot (drivers/char/random.c, `crng_reseed_interval`). */
-const MOST_SECONDS = 4 * PAUSE_SECONDS
+const MOST_SECONDS = 8 * PAUSE_SECONDS
 /** The guest does what was due between two pauses: after so long it is looked at whether it has. */
 const BETWEEN_NS = 200e6
 /** Instructions after which a guest that never waits has done that. */
