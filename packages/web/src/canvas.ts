@@ -32,7 +32,7 @@ export function attachCanvas(
 class Painter {
   readonly #canvas: HTMLCanvasElement
   readonly #context: CanvasRenderingContext2D
-  #scratch: ImageData | null = null
+  #scratch = new Uint32Array(0)
 
   constructor(canvas: HTMLCanvasElement) {
     this.#canvas = canvas
@@ -49,25 +49,25 @@ class Painter {
       this.#canvas.height = height
     }
     for (const area of dirty) {
-      if (area.pixels !== null) this.#put(area, area.pixels, 0, area.width)
-      else if (pixels !== null && pixels.length >= width * height)
-        this.#put(area, pixels, area.y * width + area.x, width)
+      if (area.width === 0 || area.height === 0) continue
+      if (area.pixels !== null) this.#put(area, area.pixels)
+      else if (pixels !== null && pixels.length >= width * height) this.#put(area, this.#taken(area, pixels, width))
     }
   }
 
-  #put({ x, y, width, height }: SentRectangle, pixels: Uint32Array, start: number, stride: number): void {
-    if (width === 0 || height === 0) return
-    if (this.#scratch?.width !== width || this.#scratch.height !== height) this.#scratch = new ImageData(width, height)
-    const { data } = this.#scratch
-    const words = new Uint32Array(data.buffer)
-    for (let row = 0, to = 0; row < height; row++) {
-      let from = start + row * stride
-      for (const end = from + width; from < end; from++, to++) {
-        // 0x00RRGGBB to bytes of red, green, blue and opacity: browsers run on little-endian hosts alone.
-        const pixel = pixels[from]!
-        words[to] = 0xff00_0000 | ((pixel & 0xff) << 16) | (pixel & 0xff00) | ((pixel >>> 16) & 0xff)
-      }
+  /** Takes a part out of shared memory, of which a canvas takes nothing. */
+  #taken({ x, y, width, height }: SentRectangle, pixels: Uint32Array, stride: number): Uint32Array<ArrayBuffer> {
+    const count = width * height
+    if (this.#scratch.length < count) this.#scratch = new Uint32Array(count)
+    for (let row = 0; row < height; row++) {
+      const from = (y + row) * stride + x
+      this.#scratch.set(pixels.subarray(from, from + width), row * width)
     }
-    this.#context.putImageData(this.#scratch, x, y)
+    return this.#scratch.subarray(0, count)
+  }
+
+  #put({ x, y, width, height }: SentRectangle, pixels: Uint32Array<ArrayBuffer>): void {
+    const bytes = new Uint8ClampedArray(pixels.buffer, pixels.byteOffset, pixels.byteLength)
+    this.#context.putImageData(new ImageData(bytes, width, height), x, y)
   }
 }

@@ -141,7 +141,7 @@ export type PointerChange =
     }
   | { readonly kind: 'wheel'; readonly vertical: number }
 
-/** A part of a picture, and its pixels as words 0x00RRGGBB where they are not in shared memory. */
+/** A part of a picture, and its pixels as a canvas takes them, red, green, blue and opacity, where they are not in shared memory. */
 export interface SentRectangle {
   readonly x: number
   readonly y: number
@@ -154,7 +154,7 @@ export interface SentRectangle {
 export interface SentFrame {
   readonly width: number
   readonly height: number
-  /** All pixels of the picture, where memory is shared. Sent with each change of size. */
+  /** All pixels of the picture, in the same form, where memory is shared. Sent with each change of size. */
   readonly shared: Uint32Array | null
   readonly dirty: readonly SentRectangle[]
 }

@@ -67,18 +67,30 @@ export class FrameSender {
     this.#dirty = []
   }
 
-  /** The page reads shared pixels only between a frame and its answer to it: nothing is written meanwhile. */
+  /**
+   * Pixels leave here as a canvas takes them, so that the page's thread only moves them. The page reads shared pixels only between a
+   * frame and its answer to it: nothing is written meanwhile.
+   */
   #copy(pixels: Uint32Array, stride: number, area: Rectangle, transfer: ArrayBuffer[]): SentRectangle {
     const { x, y, width, height } = area
-    const into = this.#shared ?? new Uint32Array(width * height)
+    const shared = this.#shared
+    const into = shared ?? new Uint32Array(width * height)
     for (let row = 0; row < height; row++) {
       const from = (y + row) * stride + x
-      into.set(pixels.subarray(from, from + width), this.#shared === null ? row * width : from)
+      toCanvas(pixels, from, into, shared === null ? row * width : from, width)
     }
-    if (this.#shared !== null) return { ...area, pixels: null }
+    if (shared !== null) return { ...area, pixels: null }
     const own = into as Uint32Array<ArrayBuffer>
     transfer.push(own.buffer)
     return { ...area, pixels: own }
+  }
+}
+
+/** From 0x00RRGGBB to bytes of red, green, blue and opacity: browsers run on little-endian hosts alone. */
+function toCanvas(pixels: Uint32Array, from: number, into: Uint32Array, to: number, count: number): void {
+  for (const end = from + count; from < end; from++, to++) {
+    const pixel = pixels[from]!
+    into[to] = 0xff00_0000 | ((pixel & 0xff) << 16) | (pixel & 0xff00) | ((pixel >>> 16) & 0xff)
   }
 }
 
