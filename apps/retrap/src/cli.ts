@@ -4,7 +4,7 @@ import { Program, runProgram } from './command-line.ts'
 import { addDeviceServer } from './devices/device-servers.ts'
 import { deviceHelp } from './devices/devices.ts'
 import { addDisasm } from './disasm/command.ts'
-import { driveOptions, listDrives, type DriveFlags } from './drives/drives.ts'
+import { listDrives, type DriveFlags } from './drives/drives.ts'
 import { addEsr } from './esr/command.ts'
 import { EXIT_CODES_HELP, ExitCode } from './exit-codes.ts'
 import { withCardDevice } from './display/display-option.ts'
@@ -27,7 +27,7 @@ import { timeoutLine } from './session/session-end.ts'
 import { runSession } from './session/session.ts'
 import type { MachineImages, RecordingSettings, SessionSettings } from './session/session-settings.ts'
 import { combinationsHelp } from './options/combinations-help.ts'
-import { parseInstruction, parseModule, usage, type ModuleArgument } from './options/values.ts'
+import { parseInstruction, usage } from './options/values.ts'
 import { connectDrives } from './drives/disk-devices.ts'
 import { addQemu } from './qemu/command.ts'
 import { addTest } from './test/command.ts'
@@ -35,7 +35,7 @@ import { addWalk } from './walk/command.ts'
 import { addWeb } from './web/command.ts'
 import { archOption, checkArmFlags, checkArmImages, dumpDeviceTree } from './machine/arm-machine.ts'
 import { architectureOf, DEBIAN_KERNEL, type DebianFlags, linuxImages } from './linux/debian-images.ts'
-import { machineOptions, romOptions, settingsFor, type MachineFlags } from './options/machine-options.ts'
+import { machineOptions, romOptions, settingsFor, systemOptions, type MachineFlags } from './options/machine-options.ts'
 
 /** The process around the command line. */
 export interface CliHost extends SessionHost {
@@ -194,19 +194,8 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .command('run')
     .description('Boot a disk or CD image, a kernel (Linux, PVH or multiboot ELF) or a firmware image')
     .argument('[image...]', 'disk images, discs with ISO 9660, a kernel, or a machine.json with these options by name')
-    .optionsGroup('What to boot:')
-    .option('--kernel <file>', 'kernel to start')
-    .option('--initrd <file>', "the kernel's initial RAM disk")
-    .option(
-      '--module <file text>',
-      'further file for a multiboot or PVH kernel, and a text for it (repeatable)',
-      (text: string, before: readonly ModuleArgument[] | undefined) => [...(before ?? []), parseModule(text)],
-    )
-    .option('--append <text>', "the kernel's command line")
-    .option('--firmware <file>', 'firmware image, mapped to end at 4 GiB and at 1 MiB')
     .addHelpText('after', `\n${deviceHelp()}\n\n${combinationsHelp()}`)
-  romOptions(machineOptions(archOption(driveOptions(run)), '512M'))
-    .allowExcessArguments()
+  systemOptions(run)
     .optionsGroup('The run:')
     .option('--schema', 'print the JSON schema of machine.json, and run nothing')
     .option('--dumpdtb <file>', 'write the device tree of an Arm board, and run nothing')

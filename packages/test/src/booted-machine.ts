@@ -77,7 +77,8 @@ export class BootedMachine<Machine extends Pc | ArmMachine = Pc> {
     return closingOnError(booted, async () => {
       const waits = await bootedTo(booted, options)
       const why = wantsClones ? await whyNoClones(booted, changes) : 'the option record is false'
-      if (why === undefined) return new BootedMachine(booted, new ClonedInstant(booted, changes), waits)
+      if (why === undefined)
+        return new BootedMachine(booted, new ClonedInstant(booted, changes, given.keepsPace === true), waits)
       requireNoWrites(given, why)
       return new BootedMachine(booted, await ResetInstant.at(booted, why), waits)
     })

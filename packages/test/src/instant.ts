@@ -33,18 +33,25 @@ export class ClonedInstant implements Instant<Pc> {
   readonly notRecorded = undefined
   readonly #booted: Pc
   readonly #changes: () => PcForkOptions
+  readonly #keepsPace: boolean
 
-  /** @param booted - it stays at the instant @param changes - makes what each clone has of its own */
-  constructor(booted: Pc, changes: () => PcForkOptions) {
+  /**
+   * @param booted - it stays at the instant
+   * @param changes - makes what each clone has of its own
+   * @param keepsPace - clones' time does not run ahead of the host's
+   */
+  constructor(booted: Pc, changes: () => PcForkOptions, keepsPace: boolean) {
     this.#booted = booted
     this.#changes = changes
+    this.#keepsPace = keepsPace
   }
 
   async begin(): Promise<BegunMachine<Pc>> {
     const pieces: Uint8Array[] = []
     const write = (bytes: Uint8Array): void => void pieces.push(bytes)
     // RAM is in the snapshot that a failure leaves behind.
-    const recorder = await recordClone(this.#booted, write, { checkpointMs: Infinity }, this.#changes())
+    const how = { checkpointMs: Infinity, keepsPace: this.#keepsPace }
+    const recorder = await recordClone(this.#booted, write, how, this.#changes())
     return {
       machine: recorder.pc,
       async recording() {
@@ -105,7 +112,7 @@ export function createBooted(options: PcOptions, wantsClones: boolean): Promise<
 /** Why each test cannot have a recorded clone of a PC; undefined where it can. */
 export async function whyNoClones(booted: Pc, changes: () => PcForkOptions): Promise<string | undefined> {
   try {
-    const probe = await new ClonedInstant(booted, changes).begin()
+    const probe = await new ClonedInstant(booted, changes, false).begin()
     probe.end()
     return undefined
   } catch (error) {

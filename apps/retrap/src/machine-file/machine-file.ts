@@ -42,8 +42,16 @@ export function imagesOf(named: readonly string[], command: Command): readonly s
  * @throws CliError `ERR_INPUT` that names the file, and the place in it
  */
 function readMachineFile(path: string, command: Command): readonly string[] {
-  const file = new MachineFile(path)
-  const content = parse(path)
+  return applyMachine(path, '', parse(path), command)
+}
+
+/**
+ * Gives a command the options that an object describes, as {@link readMachineFile} does.
+ *
+ * @param part - the object's place in the file, such as `machine`; empty where it is the file
+ */
+export function applyMachine(path: string, part: string, content: unknown, command: Command): readonly string[] {
+  const file = new MachineFile(path, part)
   if (!isObject(content)) throw file.wrong('', 'it has no object with options, such as { "memory": "1G" }')
   const options = fileOptions(command)
   let images: readonly string[] = []
@@ -78,14 +86,17 @@ const isScalar = (value: unknown): value is string | number | boolean =>
 
 class MachineFile {
   readonly #path: string
+  readonly #part: string
 
-  constructor(path: string) {
+  constructor(path: string, part: string) {
     this.#path = path
+    this.#part = part
   }
 
   /** @param place - in the file, such as `drive[0].file` */
   wrong(place: string, what: string): CliError {
-    return new CliError('ERR_INPUT', `${this.#path}: ${place === '' ? '' : `${place}: `}${what}`)
+    const whole = [this.#part, place].filter((name) => name !== '').join('.')
+    return new CliError('ERR_INPUT', `${this.#path}: ${whole === '' ? '' : `${whole}: `}${what}`)
   }
 
   unknown(place: string, key: string, known: readonly string[]): CliError {

@@ -1,4 +1,5 @@
 import { basename, join } from 'node:path'
+import type { Command } from 'commander'
 import { isMultibootKernel, kernelRom, type OptionRom, type PcBootOptions, type KernelRom } from '@retrap/machine'
 import { DebianError, fetchMembers } from '@retrap/debian'
 import { CliError } from '../errors.ts'
@@ -6,7 +7,7 @@ import type { DriveArgument } from '../drives/drives.ts'
 import { readInput, readBytes } from '../files/files.ts'
 import type { NetworkBoot } from '../network/network-cards.ts'
 import type { MachineImages } from '../session/session-settings.ts'
-import { usage, type ModuleArgument } from './values.ts'
+import { parseModule, usage, type ModuleArgument } from './values.ts'
 import { showFetchProgress } from '../files/fetch-progress.ts'
 
 /** Options that name what a machine loads. */
@@ -23,6 +24,21 @@ export interface ImageFlags {
   /** The graphics card; default one where disks are booted by firmware. */
   readonly vga?: 'std' | 'ramfb' | 'none'
   readonly preferredMode?: MachineImages['preferredMode']
+}
+
+/** Gives a command the options that name what a machine boots. */
+export function imageOptions(command: Command): Command {
+  return command
+    .optionsGroup('What to boot:')
+    .option('--kernel <file>', 'kernel to start')
+    .option('--initrd <file>', "the kernel's initial RAM disk")
+    .option(
+      '--module <file text>',
+      'further file for a multiboot or PVH kernel, and a text for it (repeatable)',
+      (text: string, before: readonly ModuleArgument[] | undefined) => [...(before ?? []), parseModule(text)],
+    )
+    .option('--append <text>', "the kernel's command line")
+    .option('--firmware <file>', 'firmware image, mapped to end at 4 GiB and at 1 MiB')
 }
 
 /** Whether firmware is to boot from a network. */

@@ -1,10 +1,10 @@
 import type { DeviceFailure } from '@retrap/ioreq'
 import { type Command, Option } from 'commander'
 import { describeThrown } from '@retrap/machine'
-import { ARM_BOARDS, gicOf } from '../machine/arm-machine.ts'
+import { archOption, ARM_BOARDS, gicOf } from '../machine/arm-machine.ts'
 import { parseCpu } from './cpu-option.ts'
 import { isModuleBehindPort, runsInWorker, startBoardWorker, startControllerWorker } from '../devices/device-modules.ts'
-import { deviceOption, prepareDevices } from '../devices/devices.ts'
+import { type DeviceHost, deviceOption, prepareDevices } from '../devices/devices.ts'
 import {
   deviceServerOption,
   startRemoteDevices,
@@ -12,10 +12,9 @@ import {
   type NamedDevices,
 } from '../devices/device-servers.ts'
 import { displayOptions, displaySettings, type DisplayFlags } from '../display/display-option.ts'
-import type { DriveArgument } from '../drives/drives.ts'
+import { type DriveArgument, driveOptions } from '../drives/drives.ts'
 import { parseGdb, type GdbOption } from '../gdb/session-gdb.ts'
-import type { SessionHost } from '../session/host.ts'
-import { withOptionRoms } from './images.ts'
+import { imageOptions, withOptionRoms } from './images.ts'
 import { jitDump } from '../machine/jit-dump.ts'
 import type { MigrationAddress } from '../migration/socket-channel.ts'
 import { devicesBehindPorts } from '../monitor/hot-devices.ts'
@@ -237,12 +236,17 @@ export function romOptions(command: Command): Command {
     )
 }
 
+/** Gives a command the options of a machine that boots what its user names. */
+export function systemOptions(command: Command): Command {
+  return romOptions(machineOptions(archOption(driveOptions(imageOptions(command))), '512M')).allowExcessArguments()
+}
+
 /** The session that a command's options ask for. */
 export async function settingsFor(
   flags: MachineFlags,
   images: SessionSettings['images'],
   input: InputPolicy,
-  host: SessionHost,
+  host: DeviceHost,
   card: 'std' | 'ramfb' | 'none' = 'none',
   drives: readonly DriveArgument[] = [],
 ): Promise<SessionSettings> {
@@ -327,7 +331,7 @@ async function profileOf({ profile, symbols = [], cpus }: MachineFlags): Promise
 }
 
 /** Where the session keeps compiled code. */
-function unitCacheOf({ jit, jitDump, unitCache }: MachineFlags, host: SessionHost): UnitCache | undefined {
+function unitCacheOf({ jit, jitDump, unitCache }: MachineFlags, host: DeviceHost): UnitCache | undefined {
   // Code that comes from there is not compiled, and would be missing from a dump.
   if (jit !== 'on' || jitDump !== undefined || unitCache === 'off') return undefined
   if (unitCache === '') throw usage('--unit-cache needs a folder, or off')
@@ -337,7 +341,7 @@ function unitCacheOf({ jit, jitDump, unitCache }: MachineFlags, host: SessionHos
 function jitSettings(
   flags: MachineFlags,
   keep: UnitCache | undefined,
-  host: SessionHost,
+  host: DeviceHost,
 ): Pick<SessionSettings['machine'], 'jit'> {
   if (flags.jitDump === undefined) return flags.jit === 'on' ? { jit: keep === undefined ? true : { keep } } : {}
   if (flags.jit !== 'on') throw usage('--jit-dump needs --jit on')

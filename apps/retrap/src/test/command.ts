@@ -12,8 +12,9 @@ The file is JSON:
     "tests": [{ "name": "the shell computes", "type": "echo $((6 * 7))", "expect": "42" }] }
 
 The machine is booted once, until its first serial port says what "ready" has. Each test begins at that instant: it types a line, and
-expects a text in what is printed up to "prompt" (default "ready"). A machine has kernel, initrd, append, firmware, memory (512M),
-machine (pc or q35), cpu, cpus and disks; the files of disks stay as they are. Files are looked for in the folder of this one.
+expects a text in what is printed up to "prompt" (default "ready"). A machine has the options of a machine.json by their names, such
+as "nic": "user" and "device": ["isa-debug-exit"], and "disks", which are images, too. Those that lead to the host or belong to a run
+are refused. Image files stay as they are. Files are looked for in the folder of this one.
 "timeout" (60) and "bootTimeout" (300) are in seconds; a test may have a "timeout" of its own.
 
 A test that fails leaves a folder behind: its output, its screen, and its recorded run, which --gdb opens for gdb, backwards too.

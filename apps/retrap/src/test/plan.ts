@@ -2,6 +2,7 @@ import { dirname, resolve } from 'node:path'
 import { CliError } from '../errors.ts'
 import { readInput } from '../files/files.ts'
 import { didYouMean } from '../options/values.ts'
+import { type PlannedMachine, readMachine } from './machine.ts'
 
 /** One test of a plan. */
 export interface PlannedTest {
@@ -13,19 +14,6 @@ export interface PlannedTest {
   readonly expect: string
   /** Host time that it may take, in milliseconds. */
   readonly timeoutMs: number
-}
-
-/** The machine of a plan. Paths are whole. */
-export interface PlannedMachine {
-  readonly kernel?: string
-  readonly initrd?: string
-  readonly firmware?: string
-  readonly append?: string
-  readonly memory?: string
-  readonly machine?: string
-  readonly cpu?: string
-  readonly cpus?: number
-  readonly disks?: readonly string[]
 }
 
 /** A file of tests. */
@@ -65,17 +53,12 @@ export async function readPlan(path: string): Promise<TestPlan> {
     throw new CliError('ERR_INPUT', `${path}: not valid JSON: ${(error as Error).message}`)
   }
   const file: Field<string> = (value, place) => resolve(dirname(path), nonEmpty(value, place))
-  const machine = fields<PlannedMachine>({
-    kernel: optional(file),
-    initrd: optional(file),
-    firmware: optional(file),
-    append: optional(string),
-    memory: optional(nonEmpty),
-    machine: optional(nonEmpty),
-    cpu: optional(nonEmpty),
-    cpus: optional(count),
-    disks: optional(list(file)),
-  })
+  const machine: Field<PlannedMachine> = (value, place) => {
+    if (!isObject(value)) throw mistake(place, show(value), 'an object')
+    const { disks, ...described } = value
+    const named = optional(list(file))(disks, { ...place, name: `${place.name}.disks` })
+    return readMachine(place.file, place.name, described, named)
+  }
   const test = fields<Omit<PlannedTest, 'timeoutMs'> & { readonly timeout?: number }>({
     name: nonEmpty,
     type: line,
@@ -91,8 +74,6 @@ export async function readPlan(path: string): Promise<TestPlan> {
     tests: list(test),
   })(given, { file: path, name: '' })
   const { ready, prompt = ready, bootTimeout = BOOT_SECONDS, timeout = TEST_SECONDS, tests } = plan
-  if (plan.machine.kernel === undefined && plan.machine.firmware === undefined)
-    throw mistake({ file: path, name: 'machine' }, 'nothing to run', 'a kernel or a firmware')
   if (tests.length === 0) throw mistake({ file: path, name: 'tests' }, 'empty', 'one test or more')
   const names = new Set<string>()
   for (const [i, { name }] of tests.entries()) {
@@ -113,18 +94,14 @@ function fields<Shape extends object>(shape: { readonly [Name in keyof Shape]-?:
   const names = Object.keys(shape)
   return (value, { file, name }) => {
     const at = (field: string): Place => ({ file, name: name === '' ? field : `${name}.${field}` })
-    if (typeof value !== 'object' || value === null || Array.isArray(value))
-      throw mistake({ file, name }, show(value), 'an object')
+    if (!isObject(value)) throw mistake({ file, name }, show(value), 'an object')
     const unknown = Object.keys(value).find((field) => !names.includes(field))
     if (unknown !== undefined)
       throw new CliError(
         'ERR_INPUT',
         `${file}: there is no ${at(unknown).name}${didYouMean(unknown, names)}; expected ${names.join(', ')}`,
       )
-    const read = Object.entries<Field<unknown>>(shape).map(([field, of]) => [
-      field,
-      of((value as Record<string, unknown>)[field], at(field)),
-    ])
+    const read = Object.entries<Field<unknown>>(shape).map(([field, of]) => [field, of(value[field], at(field))])
     return Object.fromEntries(read.filter(([, found]) => found !== undefined)) as Shape
   }
 }
@@ -159,16 +136,13 @@ const line: Field<string> = (value, place) => {
   throw mistake(place, 'more than one line', 'one line, without its end')
 }
 
-const count: Field<number> = (value, place) => {
-  if (typeof value === 'number' && Number.isInteger(value) && value > 0) return value
-  throw mistake(place, show(value), 'a whole number from 1')
-}
-
 const seconds: Field<number> = (value, place) => {
   if (typeof value === 'number' && value > 0 && value <= MOST_SECONDS) return value
   throw mistake(place, show(value), `seconds, above 0 and up to ${MOST_SECONDS}`)
 }
 
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 const show = (value: unknown): string => (value === undefined ? 'not there' : JSON.stringify(value).slice(0, 60))
 
 const mistake = ({ file, name }: Place, found: string, expected: string): CliError =>

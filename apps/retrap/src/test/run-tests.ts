@@ -1,14 +1,15 @@
 import { writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import type { PcOptions } from '@retrap/machine'
+import type { PcForkOptions } from '@retrap/machine'
 import { BootedMachine, describeFailure, folderName, type PcBootedOptions, type TestMachine } from '@retrap/test'
 import { replayFailure, writeFailure } from '@retrap/test/node'
 import { CliError, troubleWith } from '../errors.ts'
-import { readInput } from '../files/files.ts'
 import { loadInterpreters } from '../machine/interpreters.ts'
-import { parseCpus, parseMemory, usage } from '../options/values.ts'
+import { usage } from '../options/values.ts'
 import { type ListingOutput, printLines } from '../print-lines.ts'
-import { type PlannedTest, readPlan, type TestPlan } from './plan.ts'
+import type { SessionOutput } from '../session/host.ts'
+import { openMachine } from './machine.ts'
+import { type PlannedTest, readPlan } from './plan.ts'
 import { junit, outcomeLine, tapBegin, tapLines, type TestOutcome } from './reports.ts'
 
 /** Options of the command. */
@@ -24,7 +25,7 @@ export interface TestFlags {
 /** Where the command writes. */
 export interface TestOutputs {
   readonly stdout: ListingOutput
-  readonly stderr: { write(text: string): unknown }
+  readonly stderr: SessionOutput
 }
 
 /**
@@ -39,15 +40,20 @@ export async function runTests(file: string, flags: TestFlags, { stdout, stderr 
   const tests = plan.tests.filter(({ name }) => name.includes(flags.filter ?? ''))
   if (tests.length === 0) throw usage(`--filter ${flags.filter}: no test has this in its name`)
   const { ready, prompt, bootTimeoutMs } = plan
-  const machine = await openMachine(plan.machine)
+  const machine = await openMachine(plan.machine, { stderr, isReplay: flags.gdb !== undefined })
   const outcomes: TestOutcome[] = []
   try {
-    const options = { pc: machine.options, ready, prompt, bootTimeoutMs }
+    const pc = machine.options
     if (flags.gdb !== undefined) {
-      await showToGdb(flags.gdb, options, flags.gdbPort, stderr)
+      await showToGdb(flags.gdb, { pc }, flags.gdbPort, stderr)
       return true
     }
-    outcomes.push(...(await runAll(file, options, tests, flags, stdout)))
+    let own: PcForkOptions = {}
+    const renew = async (): Promise<void> => void (own = await machine.renew())
+    // Whether there can be clones is tried with one.
+    const booted = async (booting: TestMachine): Promise<void> => booting.until(ready).then(renew)
+    const options = { pc, fork: () => own, ready: booted, prompt, bootTimeoutMs }
+    outcomes.push(...(await runAll(file, renew, options, tests, flags, stdout)))
   } finally {
     await machine.close()
   }
@@ -58,6 +64,7 @@ export async function runTests(file: string, flags: TestFlags, { stdout, stderr 
 /** Boots the machine, and runs the tests one after the other. */
 async function runAll(
   file: string,
+  renew: () => Promise<void>,
   options: PcBootedOptions,
   tests: readonly PlannedTest[],
   flags: TestFlags,
@@ -74,6 +81,8 @@ async function runAll(
   try {
     for (const test of tests) {
       // oxlint-disable-next-line no-await-in-loop -- one test after the other
+      if (booted.notRecorded === undefined) await renew()
+      // oxlint-disable-next-line no-await-in-loop
       const outcome = await runOne(booted, test, file, flags.out)
       outcomes.push(outcome)
       const lines =
@@ -131,7 +140,7 @@ async function writeReport(path: string, text: string): Promise<void> {
 /** Opens the recording of a failing test. */
 async function showToGdb(
   folder: string,
-  options: PcBootedOptions,
+  options: Pick<PcBootedOptions, 'pc'>,
   port: number | undefined,
   stderr: { write(text: string): unknown },
 ): Promise<void> {
@@ -142,29 +151,4 @@ async function showToGdb(
   } catch (error) {
     throw isTestError(error) ? new CliError('ERR_INPUT', `--gdb ${error.message}`) : error
   }
-}
-
-/** Reads and opens the files of a machine. @throws CliError, ImageError for those that cannot be used */
-async function openMachine({
-  disks = [],
-  ...given
-}: TestPlan['machine']): Promise<{ readonly options: PcOptions; close(): Promise<void> }> {
-  const { openImage } = await import('@retrap/block/node')
-  const read = async (path: string | undefined): Promise<Uint8Array | undefined> =>
-    path === undefined ? undefined : readInput(path, path)
-  const [kernel, initrd, firmware] = await Promise.all([read(given.kernel), read(given.initrd), read(given.firmware)])
-  // A test's writes to a disk are in memory, and the next test has none of them.
-  const drives = await Promise.all(disks.map(async (path) => ({ medium: await openImage(path, { snapshot: true }) })))
-  const options: PcOptions = {
-    memoryBytes: parseMemory(given.memory ?? '512M'),
-    cpus: parseCpus(String(given.cpus ?? 1)),
-    ...(given.machine !== undefined && { machine: given.machine as NonNullable<PcOptions['machine']> }),
-    ...(given.cpu !== undefined && { cpu: given.cpu }),
-    ...(given.append !== undefined && { commandLine: given.append }),
-    ...(drives.length > 0 && { drives }),
-    kernel,
-    initrd,
-    firmware,
-  }
-  return { options, close: async () => void (await Promise.all(drives.map(({ medium }) => medium.close()))) }
 }

@@ -20,12 +20,16 @@ writeFileSync(join(folder, 'disk'), new Uint8Array(512))
 writeFileSync(
   plan,
   JSON.stringify({
-    machine: { firmware: 'guest.bin', memory: '16M', disks: ['disk'] },
+    machine: {
+      ...{ firmware: 'guest.bin', memory: '16M', disks: ['disk'], drive: { file: 'disk', if: 'virtio' } },
+      ...{ nic: { kind: 'user', model: 'e1000' }, device: ['isa-debug-exit', { name: 'pci-testdev', addr: 9 }] },
+    },
     ready: 'retrap> ',
     tests: [
       { name: 'echo prints', type: 'echo one', expect: 'one' },
       { name: 'echo lies', type: 'echo two', expect: 'three' },
       { name: 'off ends it', type: 'off', expect: 'x' },
+      ...['8086:100e', '1af4:1001', '1b36:0005'].map((id) => ({ name: `has ${id}`, type: 'devices', expect: id })),
       { name: 'begins anew', type: 'echo three', expect: 'three' },
     ],
   }),
@@ -57,10 +61,13 @@ test('reports what passes and fails, in three forms, and gdb opens what has fail
     `       Its screen: ${join(folderOf('off-ends-it'), 'screen.png')}`,
     '       Its run is recorded. For gdb, at the failure, and back from there:',
     `         retrap test ${plan} --gdb ${folderOf('off-ends-it')}`,
+    'ok     has 8086:100e (N s)',
+    'ok     has 1af4:1001 (N s)',
+    'ok     has 1b36:0005 (N s)',
     'ok     begins anew (N s)',
     '',
   ])
-  expect(readFileSync(xml, 'utf8')).toMatch(/<testsuites tests="4" failures="2" errors="0"/)
+  expect(readFileSync(xml, 'utf8')).toMatch(/<testsuites tests="7" failures="2" errors="0"/)
   expect(readFileSync(join(folderOf('echo-lies'), 'serial.txt'), 'utf8')).toContain('two')
   expect(existsSync(folderOf('echo-prints'))).toBe(false)
 

@@ -10,7 +10,7 @@ afterAll(() => rmSync(folder, { recursive: true }))
 const path = join(folder, 'tests.json')
 
 const whole = {
-  machine: { kernel: 'vmlinuz', disks: ['a.qcow2', '/b'], memory: '64M', cpus: 2 },
+  machine: { kernel: 'vmlinuz', disks: ['a.qcow2', '/b'], images: ['c'], memory: '64M', cpus: 2 },
   ready: '# ',
   tests: [
     { name: 'one', type: 'uname', expect: 'Linux' },
@@ -21,7 +21,10 @@ const whole = {
 test('is read with its usual values, and files of its folder', async () => {
   writeFileSync(path, JSON.stringify({ ...whole, timeout: 5 }))
   expect(await readPlan(path)).toEqual({
-    machine: { kernel: join(folder, 'vmlinuz'), disks: [join(folder, 'a.qcow2'), '/b'], memory: '64M', cpus: 2 },
+    machine: {
+      flags: expect.objectContaining({ kernel: join(folder, 'vmlinuz'), memory: 64 << 20, cpus: 2 }),
+      images: [join(folder, 'a.qcow2'), '/b', join(folder, 'c')],
+    },
     ready: '# ',
     prompt: '# ',
     bootTimeoutMs: 300_000,
@@ -39,11 +42,26 @@ test.each([
     { ...whole, test: [] },
     "there is no test; did you mean 'tests'?; expected machine, ready, prompt, bootTimeout, timeout, tests",
   ],
-  [{ ...whole, machine: { kernal: 'x' } }, "there is no machine.kernal; did you mean 'kernel'?; expected kernel, "],
+  [{ ...whole, machine: { kernal: 'x' } }, "machine.kernal: there is no such option; did you mean 'kernel'?"],
   [{ ...whole, machine: 1 }, 'machine: 1; expected an object'],
-  [{ ...whole, machine: {} }, 'machine: nothing to run; expected a kernel or a firmware'],
-  [{ ...whole, machine: { kernel: 'x', cpus: 1.5 } }, 'machine.cpus: 1.5; expected a whole number from 1'],
+  [{ ...whole, machine: {} }, 'machine: nothing to run; give a disk image, --kernel FILE'],
+  [{ ...whole, machine: { kernel: 'x', cpus: 1.5 } }, 'machine.cpus: --cpus 1.5'],
   [{ ...whole, machine: { kernel: 'x', disks: 'x' } }, 'machine.disks: "x"; expected a list'],
+  [
+    { ...whole, machine: { kernel: 'x', device: [{ name: 'e1000', mc: 1 }] } },
+    "machine.device[0].mc: there is no such option; did you mean 'mac'?",
+  ],
+  [
+    { ...whole, machine: { kernel: 'x', serial: 'stdio' } },
+    "machine.serial: a test's machine has one output, its first serial port; leave it out",
+  ],
+  [
+    { ...whole, machine: { kernel: 'x', share: '.' } },
+    'machine.share: a test begins anew, and what it shares with the host would not; leave it out',
+  ],
+  [{ ...whole, machine: { kernel: 'x', timeout: 5 } }, 'machine.timeout: it is of a run, and not of its machine'],
+  [{ ...whole, machine: { kernel: 'x', arch: 'arm64' } }, "machine.arch: a test's machine is a PC; leave it out"],
+  [{ ...whole, machine: { kernel: 'x', cpu: 'help' } }, "machine: help is not there; see 'retrap run --help'"],
   [{ ...whole, ready: '' }, 'ready: empty; expected one character or more'],
   [{ ...whole, ready: undefined }, 'ready: not there; expected a text'],
   [{ ...whole, timeout: 0 }, 'timeout: 0; expected seconds, above 0 and up to 2000000'],
