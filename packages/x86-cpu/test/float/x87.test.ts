@@ -136,6 +136,8 @@ const processor = hostMissing === undefined ? new Processor(x87) : undefined
 const TRANSCENDENTAL = /^(F2XM1|FYL2X|FYL2XP1|FPTAN|FPATAN|FSIN|FCOS|FSINCOS)$/
 const C1 = 0x200
 const UNDERFLOW = 0x10
+/** The smallest normal number, of either sign. */
+const SMALLEST_NORMAL = /^[08]0018000000000000000$/
 const CONDITIONS = 0x4500
 const SUMMARY = 0x80
 /** Where the manuals differ we follow Intel's; these are the places where AMD's processors do not. */
@@ -168,7 +170,13 @@ function agree(form: TestForm, is: Record<string, unknown>, should: Record<strin
     }
   } else if (!isAmd && form.info.mnemonic !== 'FXAM') ignored |= CONDITIONS | C1
   const transcendental = TRANSCENDENTAL.test(form.info.mnemonic)
-  if (transcendental) ignored |= C1
+  if (transcendental) {
+    ignored |= C1
+    // The last bit, which processors differ in, says whether a result beside the smallest normal number is one, or has underflowed.
+    const isBeside = (key: string): boolean =>
+      SMALLEST_NORMAL.test(String(is[key])) !== SMALLEST_NORMAL.test(String(should[key]))
+    if (Object.keys(is).some((key) => key.startsWith('st') && isBeside(key))) ignored |= UNDERFLOW
+  }
   // A multiple of a power of two's logarithm is exact, hence no underflow; processors see one.
   if (form.info.mnemonic.startsWith('FYL2X')) ignored |= UNDERFLOW
   return Object.keys(is).every((key) => {
