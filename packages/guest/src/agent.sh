@@ -1,5 +1,5 @@
 #!/bin/sh
-# The agent of @retrap/guest: runs commands for the host. POSIX sh, and base64, cat, dd, head, mkfifo, rm, setsid, sleep, stty.
+# The agent of @retrap/guest: runs commands for the host. POSIX sh, and base64, cat, dd, head, mkfifo, rm, setsid, sleep, stat, stty.
 #
 #   sh agent.sh /dev/ttyS1     on a serial line, or on a virtio port such as /dev/virtio-ports/NAME
 #   sh agent.sh                on standard input and output
@@ -77,22 +77,26 @@ run_command() {
   say "$session 0 end $place $code $printed"
 }
 
-# Takes output $1 of a stream in parts; the host fetches them one after the other. Each part needs a word on descriptor 5.
+# Takes output $1 of a stream in parts. Each needs a word on descriptor 5. A short one is sent at once, others are fetched.
 take_parts() {
   exec <"$at/$1.pipe"
   part=0
   while read -r word <&5; do
-    dd bs=23552 count=1 >"$at/$1.$((part % 4))"
-    [ -s "$at/$1.$((part % 4))" ] || break
+    text=$(exec 4>&-; dd bs=23552 count=1 | base64 -w 0)
+    [ -n "$text" ] || break
+    printf %s "$text" >"$at/$1.$((part % 4))"
     part=$((part + 1))
     echo "$part" >"$at/$1.count"
+    [ "${#text}" -le 1000 ] || text=
+    say "$session 0 part $place $1 $part $text"
   done
 }
 
-# Gives a command its input in parts, each with a word on descriptor 5; a word is the part's number.
+# Gives a command its input in parts, each with a line on descriptor 5: its number, and a short part itself.
 give_parts() {
-  while read -r part <&5 && [ "$part" != end ]; do
-    cat "$at/in.$((part % 4))" || break
+  trap '' PIPE
+  while read -r part text <&5 && [ "$part" != end ]; do
+    if [ -n "$text" ]; then printf %b "$text"; else cat "$at/in.$((part % 4))"; fi || break
     echo "$((part + 1))" >"$at/in.count"
   done
   # The command takes no more; parts that come are as if it had taken them.
@@ -105,9 +109,9 @@ run_stream() {
   exec 5<>"$at/out.room" 6<>"$at/err.room" 7<>"$at/in.room"
   printf '1\n1\n1\n' >&5
   printf '1\n1\n1\n' >&6
-  take_parts out 4>&- 6>&- 7>&- &
+  take_parts out 6>&- 7>&- &
   out_reader=$!
-  take_parts err 4>&- 5<&6 6>&- 7>&- &
+  take_parts err 5<&6 6>&- 7>&- &
   err_reader=$!
   give_parts 4>&- 5<&7 6>&- 7>&- >"$at/in.pipe" &
   giver=$!
@@ -120,6 +124,7 @@ run_stream() {
   kill -s KILL "$giver"
   wait "$out_reader" "$err_reader"
   echo "$code" >"$at/end"
+  say "$session 0 end $place"
 }
 
 # Sends a signal to the command of the place with all that it has started.
@@ -183,7 +188,7 @@ while :; do
   if [ "$3" = sync ]; then
     end_commands
     session=$1 id=$2
-    answer 'ok 2'
+    if [ -t 3 ]; then answer 'ok 3'; else answer 'ok 4'; fi
     continue
   fi
   [ "$1" = "$session" ] || continue
@@ -200,6 +205,15 @@ while :; do
     case $5 in script | in) ;; *) continue ;; esac
     [ "$6" = begin ] && : >"$at/$5"
     if printf %s "$data" | base64 -d >>"$at/$5" 2>/dev/null; then answer ok; else answer failed; fi
+    ;;
+  load) # PLACE BLOCK COUNT: so many blocks of 4096 bytes of the input follow, and a line that shows that none was lost
+    [ "$5" = 0 ] && : >"$at/in"
+    if ! dd bs=4096 count="$6" seek="$5" iflag=fullblock conv=notrunc of="$at/in" <&3; then
+      answer failed
+    elif read -r line <&3 && [ "$line" = "end $id" ]; then
+      # One that comes twice is carried out twice: that is the same.
+      say "$session $id ok"
+    fi
     ;;
   exec) # PLACE BLOCKS none|staged staged|COMMAND: as printf's %b has it
     end_command
@@ -226,6 +240,15 @@ while :; do
     file=out
     [ "$5" = 2 ] && file=err
     answer "ok $(dd bs=512 skip="$6" count=46 <"$at/$file" 2>/dev/null | base64 -w 0)"
+    ;;
+  take) # PLACE 1|2 BLOCK: whole blocks of 4096 bytes of an output, as they are
+    file=out
+    [ "$5" = 2 ] && file=err
+    count=$(($(stat -c %s "$at/$file") / 4096 - $6))
+    [ "$count" -gt 128 ] && count=128
+    say "$session $id raw $((count * 4096))"
+    dd ibs=4096 obs=32768 skip="$6" count="$count" <"$at/$file" >&4
+    echo "end $id" >&4
     ;;
   spawn) # PLACE staged|COMMAND: a stream
     end_command
@@ -255,6 +278,10 @@ while :; do
       answer failed
     fi
     ;;
+  type) # PLACE PART TEXT: a short part, as printf's %b has it
+    printf '%s %s\n' "$5" "$6" 1<>"$at/in.room"
+    answer ok
+    ;;
   finish) # PLACE: the input ends
     echo end 1<>"$at/in.room"
     answer ok
@@ -273,9 +300,13 @@ while :; do
     done
     answer "ok$text"
     ;;
-  part) # PLACE out|err PART: the one before makes room
-    [ "$6" = 0 ] || echo 1 1<>"$at/$5.room"
-    answer "ok $(base64 -w 0 <"$at/$5.$(($6 % 4))")"
+  room) # PLACE out|err WORDS: for so many more parts
+    printf %b "$6" 1<>"$at/$5.room"
+    answer ok
+    ;;
+  part) # PLACE out|err PART WORDS: room for more, and the part
+    printf %b "$7" 1<>"$at/$5.room"
+    answer "ok $(cat "$at/$5.$(($6 % 4))")"
     ;;
   kill) # PLACE SIGNAL
     if signal_command "$5"; then answer ok; else answer failed; fi

@@ -1,6 +1,6 @@
 import { GuestError } from './errors.ts'
-import { BLOCK_BYTES, escapeArgument, quote } from './lines.ts'
-import { Output, partsOf } from './output.ts'
+import { type Answer, BLOCK_BYTES, escapeArgument, MOST_PUT_BYTES, quote, RAW_BLOCK_BYTES } from './lines.ts'
+import { Output } from './output.ts'
 import { type AnswerLimit, closed, type Session } from './session.ts'
 
 /** Options of {@link Guest.exec}. */
@@ -156,7 +156,7 @@ export class Command {
     const { stdin } = this.#options
     if (stdin !== undefined) await this.#put('in', typeof stdin === 'string' ? new TextEncoder().encode(stdin) : stdin)
     // An argument is at least one character, and not the word for a command in a file.
-    const inline = escapeArgument(text === '' || text === 'staged' ? `${text}\n` : text)
+    const inline = escapeArgument(new TextEncoder().encode(text === '' || text === 'staged' ? `${text}\n` : text))
     const isStaged = inline.length > MOST_INLINE_CHARACTERS
     if (isStaged) await this.#put('script', new TextEncoder().encode(text))
     if (this.#stop !== undefined) throw STOPPED
@@ -167,25 +167,30 @@ export class Command {
   }
 
   async #put(file: string, bytes: Uint8Array): Promise<void> {
-    let isFirst = true
-    for (const part of partsOf(bytes)) {
+    const most = file === 'in' ? this.#session.loadBlocks * RAW_BLOCK_BYTES : 0
+    for (let at = 0; at === 0 || at < bytes.length;) {
       if (this.#stop !== undefined) throw STOPPED
+      const left = bytes.length - at
+      const raw = Math.min(most, left - (left % RAW_BLOCK_BYTES))
+      const part = bytes.subarray(at, at + (raw || MOST_PUT_BYTES))
+      const put = ['put', file, at === 0 ? 'begin' : 'go-on']
+      const load = ['load', String(at / RAW_BLOCK_BYTES), String(raw / RAW_BLOCK_BYTES)]
       // oxlint-disable-next-line no-await-in-loop -- one after the other
-      const [word] = await this.#request(['put', file, isFirst ? 'begin' : 'go-on'], part)
-      if (word !== 'ok')
+      const { words } = await this.#request(raw > 0 ? load : put, part)
+      if (words[0] !== 'ok')
         throw new GuestError('ERR_GUEST_FILE', `the guest has no room for ${bytes.length} bytes of input`)
-      isFirst = false
+      at += Math.max(1, part.length)
     }
   }
 
   /** Sends a request about its place. */
-  #request([operation = '', ...more]: readonly string[], payload?: Uint8Array): Promise<readonly string[]> {
+  #request([operation = '', ...more]: readonly string[], payload?: Uint8Array): Promise<Answer> {
     const words = [operation, String(this.#place), ...more]
     return this.#session.request(this.#sessionName, words, payload, this.#limit)
   }
 
   async #ask(...words: readonly string[]): Promise<void> {
-    const answer = await this.#request(words)
+    const { words: answer } = await this.#request(words)
     if (answer[0] !== 'ok' || answer.length !== 1)
       throw new GuestError('ERR_GUEST_PROTOCOL', `the agent answers '${quote(answer)}' to '${words[0]}': expected 'ok'`)
   }
@@ -197,7 +202,7 @@ export class Command {
     for (;;) {
       await this.#sleep(pollMs, () => this.#note !== undefined || this.#stop !== undefined)
       if (this.#stop !== undefined) return this.#kill(this.#stop)
-      const state = stateOf(this.#note ?? (await this.#request(['poll'])))
+      const state = stateOf(this.#note ?? (await this.#request(['poll'])).words)
       pollMs = (await this.#fetch(state)) ? FIRST_POLL_MS : Math.min(2 * pollMs, MOST_POLL_MS)
       // A limit or a time limit may have been passed meanwhile.
       if (this.#stop !== undefined) continue
@@ -215,10 +220,11 @@ export class Command {
    * @param isLast - the command was ended: what it has printed until then counts, within its limits
    * @returns whether anything has come
    */
-  async #fetch({ printed }: State, isLast = false): Promise<boolean> {
+  async #fetch({ kind, printed }: State, isLast = false): Promise<boolean> {
     const before = this.#total
     for (const [i, output] of this.#outputs.entries()) {
       const number = String(i + 1)
+      let operation = 'fetch'
       for (let more = printed.includes(number); more;) {
         // Answers that are all there leave a timer no turn.
         if (performance.now() >= this.#deadlineMs) {
@@ -227,7 +233,12 @@ export class Command {
         }
         if (this.#stop !== undefined && !isLast) return true
         // oxlint-disable-next-line no-await-in-loop -- one after the other
-        more = output.take(await this.#request(['fetch', number, String(output.block)]))
+        const isFull = output.take(await this.#request([operation, number, String(output.blockFor(operation))]))
+        // The rest of a block is fetched.
+        more = isFull || operation === 'take'
+        // The report of the end must not come between bytes that are taken.
+        const hasEnded = kind === 'end' || this.#note !== undefined
+        operation = isFull && hasEnded && this.#session.loadBlocks > 0 ? 'take' : 'fetch'
         if (this.#total > this.#maxBytes) {
           const message = `the command has printed more than ${this.#maxBytes} bytes`
           this.#end(() => this.#error('ERR_GUEST_OUTPUT', message), 'KILL')
@@ -256,7 +267,7 @@ export class Command {
       }
       await this.#request(['kill', passedMs > GRACE_MS ? 'KILL' : signal])
       await this.#sleep(pollMs, () => this.#note !== undefined)
-      const state = stateOf(this.#note ?? (await this.#request(['poll'])))
+      const state = stateOf(this.#note ?? (await this.#request(['poll'])).words)
       if (state.kind !== 'end') continue
       // One with too much output has had its limit.
       if (signal === 'TERM') await this.#fetch(state, true)

@@ -22,7 +22,7 @@ const MOST_TEXT = 200
 /** Programs that connect in the guest: the first that it has. Each ends its output when the guest's server does. */
 const PROGRAMS = `
 if command -v socat >/dev/null; then exec socat -t 86400 - "TCP4:$a:$p"
-elif busybox nc --help 2>&1 | grep -q BusyBox; then exec busybox nc "$a" "$p"
+elif case $(busybox nc --help 2>&1) in *BusyBox*) ;; *) false ;; esac; then exec busybox nc "$a" "$p"
 elif nc --help 2>&1 | grep -q BusyBox; then exec nc "$a" "$p"
 elif nc -h 2>&1 | grep -q -e ' -N'; then exec nc -N "$a" "$p"
 elif command -v perl >/dev/null; then exec perl -e '

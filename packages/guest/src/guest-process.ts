@@ -26,8 +26,10 @@ interface InputPart {
 
 /** One output, from the agent's parts to the reader. */
 class ProcessOutput implements AsyncIterable<Uint8Array> {
-  /** Parts that were fetched of the agent. */
+  /** Parts that have come from the agent. */
   fetched = 0
+  /** Parts that the agent knows of as taken. */
+  freed = 0
   /** A part that waits for its reader: the next one is fetched when it is taken. */
   #part: Uint8Array | undefined
   #isOver = false
@@ -112,6 +114,8 @@ export class StreamProcess implements GuestProcess {
   readonly input: InputPart[] = []
   /** Parts that were sent. */
   sent = 0
+  /** Parts that the command was given. */
+  given = 0
   /** Whether the input ends behind what waits. */
   isEnding = false
   /** Whether the agent knows of that. */

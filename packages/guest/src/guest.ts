@@ -142,7 +142,7 @@ export class Guest {
    */
   async ping(): Promise<void> {
     return this.#synchronous(async () => {
-      const words = await this.#session.request(this.#session.name, ['ping'])
+      const { words } = await this.#session.request(this.#session.name, ['ping'])
       if (words[0] !== 'ok' || words.length !== 1)
         throw new GuestError('ERR_GUEST_PROTOCOL', `the agent answers '${quote(words)}' to 'ping': expected 'ok'`)
     })

@@ -14,21 +14,36 @@ export const MOST_FETCHED_BYTES: number = 46 * BLOCK_BYTES
 /** The host sends so many bytes of a file in a request: Linux keeps 64 KiB that no process has read from a terminal. */
 export const MOST_PUT_BYTES = 12_000
 
+/** Inputs and outputs that go as they are, without base64, have blocks of so many bytes. */
+export const RAW_BLOCK_BYTES = 4096
+/** The agent sends at most this many bytes of an output as they are. */
+export const MOST_TAKEN_BYTES: number = 128 * RAW_BLOCK_BYTES
+
 /** An answer of the agent, or a note without a request (`id` 0). */
 export interface Answer {
   readonly session: string
   readonly id: number
   /** The agent's words, at least one. */
   readonly words: readonly string[]
+  /** The bytes that followed it. */
+  readonly payload?: Uint8Array
 }
 
 /**
  * Returns the lines of a request.
  *
  * @param words - operation and arguments, without blanks
- * @param payload - sent in a line of its own, in base64; its length is added to the arguments
+ * @param payload - sent in a line of its own, in base64; its length is added to the arguments. That of `load` is sent as it is
  */
 export function encodeRequest(session: string, id: number, words: readonly string[], payload?: Uint8Array): Uint8Array {
+  if (words[0] === 'load' && payload !== undefined) {
+    const head = encodeRequest(session, id, words)
+    const bytes = new Uint8Array(head.length + payload.length + `end ${id}\n`.length)
+    bytes.set(head)
+    bytes.set(payload, head.length)
+    bytes.set(new TextEncoder().encode(`end ${id}\n`), head.length + payload.length)
+    return bytes
+  }
   const data = payload === undefined ? undefined : encodeBase64(payload)
   const line = [session, String(id), ...words, ...(data === undefined ? [] : [String(data.length)])].join(' ')
   // An empty line first: it ends what noise has begun.
@@ -36,10 +51,10 @@ export function encodeRequest(session: string, id: number, words: readonly strin
   return Uint8Array.from(text, (character) => character.charCodeAt(0))
 }
 
-/** Returns a text as an argument of a request, as printf's `%b` reads it (POSIX, "printf"). */
-export function escapeArgument(text: string): string {
+/** Returns bytes as an argument of a request, as printf's `%b` reads it (POSIX, "printf"). */
+export function escapeArgument(bytes: Uint8Array): string {
   let escaped = ''
-  for (const byte of new TextEncoder().encode(text)) {
+  for (const byte of bytes) {
     const isPlain = byte > 0x20 && byte < 0x7f && byte !== 0x5c
     escaped += isPlain ? String.fromCharCode(byte) : `\\0${byte.toString(8).padStart(3, '0')}`
   }
@@ -48,7 +63,8 @@ export function escapeArgument(text: string): string {
 
 /**
  * Finds answers in what a guest sends. All else is noise, which is dropped: other text, lines without their whole length,
- * lines that are too long. It keeps at most one line.
+ * lines that are too long, bytes behind an answer without the line that ends them. It keeps at most one line, or one answer's
+ * bytes.
  */
 export class AnswerDecoder {
   readonly #line = new Uint8Array(MOST_LINE_BYTES)
@@ -56,15 +72,28 @@ export class AnswerDecoder {
   /** The line is too long: what follows up to its end is dropped. */
   #isTooLong = false
   readonly #found: (answer: Answer) => void
+  /** The answer whose bytes come now, and room for them and for the line behind them. */
+  #rawAnswer: Answer | undefined
+  #raw = new Uint8Array(0)
+  #taken = 0
 
   /** @param found - called for each answer, in order */
   constructor(found: (answer: Answer) => void) {
     this.#found = found
   }
 
+  /** Bytes that are still to come have been lost. */
+  giveUp(): void {
+    this.#rawAnswer = undefined
+  }
+
   /** Takes what has arrived. */
   push(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length;) {
+      if (this.#rawAnswer !== undefined) {
+        at += this.#take(this.#rawAnswer, bytes.subarray(at))
+        continue
+      }
       const newline = bytes.indexOf(NEWLINE, at)
       const end = newline < 0 ? bytes.length : newline
       this.#add(bytes.subarray(at, end))
@@ -74,6 +103,20 @@ export class AnswerDecoder {
       this.#isTooLong = false
       at = newline + 1
     }
+  }
+
+  /** @returns how many bytes it has taken */
+  #take(answer: Answer, bytes: Uint8Array): number {
+    const part = bytes.subarray(0, this.#raw.length - this.#taken)
+    this.#raw.set(part, this.#taken)
+    this.#taken += part.length
+    if (this.#taken === this.#raw.length) {
+      this.#rawAnswer = undefined
+      const length = Number(answer.words[1])
+      if (latin1(this.#raw.subarray(length)) === `end ${answer.id}\n`)
+        this.#found({ ...answer, payload: this.#raw.subarray(0, length) })
+    }
+    return part.length
   }
 
   #add(part: Uint8Array): void {
@@ -87,7 +130,12 @@ export class AnswerDecoder {
     // A terminal that is not raw ends lines with CR LF.
     const length = this.#line[this.#length - 1] === RETURN ? this.#length - 1 : this.#length
     const answer = decodeAnswer(latin1(this.#line.subarray(0, length)))
-    if (answer !== null) this.#found(answer)
+    if (answer === null) return
+    const [word, bytes = ''] = answer.words
+    if (word !== 'raw' || !/^\d{1,7}$/.test(bytes) || Number(bytes) > MOST_TAKEN_BYTES) return this.#found(answer)
+    this.#rawAnswer = answer
+    this.#raw = new Uint8Array(Number(bytes) + `end ${answer.id}\n`.length)
+    this.#taken = 0
   }
 }
 

@@ -1,6 +1,14 @@
 import { decodeBase64 } from './base64.ts'
 import { GuestError } from './errors.ts'
-import { BLOCK_BYTES, MOST_FETCHED_BYTES, MOST_PUT_BYTES, quote } from './lines.ts'
+import {
+  type Answer,
+  BLOCK_BYTES,
+  MOST_FETCHED_BYTES,
+  MOST_PUT_BYTES,
+  MOST_TAKEN_BYTES,
+  quote,
+  RAW_BLOCK_BYTES,
+} from './lines.ts'
 
 /** The output of a command, in one buffer that grows: a guest may send it byte by byte. */
 export class Output {
@@ -23,22 +31,25 @@ export class Output {
     return this.#bytes.slice(0, this.#length)
   }
 
-  /** The block with the next byte. */
-  get block(): number {
-    return Math.floor(this.#length / BLOCK_BYTES)
+  /** The block with the next byte, for `fetch` or `take`. */
+  blockFor(operation: string): number {
+    return Math.floor(this.#length / (operation === 'take' ? RAW_BLOCK_BYTES : BLOCK_BYTES))
   }
 
   /**
-   * Takes an answer to `fetch` of {@link Output.block}, which may begin with bytes that have come before.
+   * Takes an answer to `fetch` or `take` of {@link Output.blockFor}, which may begin with bytes that have come before.
    *
-   * @returns whether there may be more
+   * @returns whether it is as long as such an answer can be
    * @throws GuestError `ERR_GUEST_PROTOCOL`
    */
-  take(words: readonly string[]): boolean {
+  take({ words, payload }: Answer): boolean {
     const [ok, text = '', ...more] = words
-    const whole = ok === 'ok' && more.length === 0 ? decodeBase64(text) : null
-    const known = this.#length % BLOCK_BYTES
-    if (whole === null || whole.length > MOST_FETCHED_BYTES || whole.length < known)
+    const whole = payload ?? (ok === 'ok' && more.length === 0 ? decodeBase64(text) : null)
+    const most = payload === undefined ? MOST_FETCHED_BYTES : MOST_TAKEN_BYTES
+    const known = this.#length % (payload === undefined ? BLOCK_BYTES : RAW_BLOCK_BYTES)
+    // Of a last block that is not whole, nothing is taken.
+    if (payload?.length === 0) return false
+    if (whole === null || whole.length > most || whole.length < known)
       throw new GuestError('ERR_GUEST_PROTOCOL', `the agent answers '${quote(words)}' to 'fetch': expected base64`)
     const part = whole.subarray(known)
     const length = this.#length + part.length
@@ -50,7 +61,7 @@ export class Output {
     this.#bytes.set(part, this.#length)
     this.#length = length
     if (part.length > 0) this.#listener?.(part)
-    return whole.length === MOST_FETCHED_BYTES
+    return whole.length === most
   }
 }
 

@@ -6,8 +6,10 @@ import type { GuestPort } from './port.ts'
 const [FIRST_RETRY_MS, MOST_RETRY_MS] = [1000, 4000]
 /** The same while the agent may not have been started. */
 const [FIRST_SYNC_MS, MOST_SYNC_MS] = [100, 1000]
-/** Versions of the protocol: 2 has streams. */
-const VERSIONS = ['1', '2']
+/** Versions of the protocol: 2 has streams, 3 sends files as they are, 4 does so at a port that is no terminal. */
+const VERSIONS = ['1', '2', '3', '4']
+/** Blocks of a `load`, by version: Linux keeps 64 KiB that no process has read from a terminal. */
+const LOAD_BLOCKS = [0, 0, 0, 15, 256]
 
 /** The time that the agent has for each answer to one caller. */
 export interface AnswerLimit {
@@ -26,7 +28,7 @@ interface Pending {
   readonly id: number
   readonly limit: AnswerLimit | undefined
   readonly bytes: Uint8Array
-  readonly resolve: (words: readonly string[]) => void
+  readonly resolve: (answer: Answer) => void
   readonly reject: (error: GuestError) => void
   deadlineMs: number
   readonly mostRetryMs: number
@@ -39,6 +41,7 @@ interface Pending {
  */
 export class Session {
   readonly #port: GuestPort
+  readonly #decoder = new AnswerDecoder((answer) => this.#answered(answer))
   readonly #random: () => number
   readonly #answerMs: number
   #name = ''
@@ -62,9 +65,8 @@ export class Session {
     this.#port = port
     this.#random = options.random
     this.#answerMs = options.answerMs
-    const decoder = new AnswerDecoder((answer) => this.#answered(answer))
     port.onTransmit((bytes) => {
-      if (!this.#isClosed) decoder.push(bytes)
+      if (!this.#isClosed) this.#decoder.push(bytes)
     })
     port.onDrain(() => (this.#hasRoom = this.#isDrained = true))
   }
@@ -82,6 +84,11 @@ export class Session {
   /** The agent's version of the protocol. */
   get version(): number {
     return this.#version
+  }
+
+  /** The blocks that a `load` has at most; 0: the agent has none. */
+  get loadBlocks(): number {
+    return LOAD_BLOCKS[this.#version]!
   }
 
   /** Tells a caller what concerns the command at a place. @returns how to end that */
@@ -119,7 +126,7 @@ export class Session {
   async #begin(timeoutMs: number): Promise<void> {
     this.#name = Array.from({ length: 16 }, () => Math.floor(this.#random() * 16).toString(16)).join('')
     this.#lastId = 0
-    const words = await this.#send(['sync'], undefined, undefined, timeoutMs, FIRST_SYNC_MS, MOST_SYNC_MS)
+    const { words } = await this.#send(['sync'], undefined, undefined, timeoutMs, FIRST_SYNC_MS, MOST_SYNC_MS)
     const [ok, version = '', ...more] = words
     if (ok !== 'ok' || !VERSIONS.includes(version) || more.length > 0)
       throw new GuestError(
@@ -135,15 +142,9 @@ export class Session {
    *
    * @param name - of the session that it belongs to
    * @param limit - of the caller
-   * @returns the words of the answer
    * @throws GuestError `ERR_GUEST_TIMEOUT`, `ERR_GUEST_CLOSED`; `ERR_GUEST_PROTOCOL` where another session has begun meanwhile
    */
-  async request(
-    name: string,
-    words: readonly string[],
-    payload?: Uint8Array,
-    limit?: AnswerLimit,
-  ): Promise<readonly string[]> {
+  async request(name: string, words: readonly string[], payload?: Uint8Array, limit?: AnswerLimit): Promise<Answer> {
     return this.#inTurn(() => {
       if (name !== this.#name)
         throw new GuestError('ERR_GUEST_PROTOCOL', 'the agent was lost meanwhile, and has ended all commands')
@@ -152,7 +153,7 @@ export class Session {
         payload,
         limit,
         Math.min(this.#answerMs, limit?.milliseconds ?? Infinity),
-        payload === undefined ? FIRST_RETRY_MS : MOST_RETRY_MS,
+        payload === undefined && words[0] !== 'take' ? FIRST_RETRY_MS : MOST_RETRY_MS,
         MOST_RETRY_MS,
       )
     })
@@ -171,7 +172,7 @@ export class Session {
     timeoutMs: number,
     retryMs: number,
     mostRetryMs: number,
-  ): Promise<readonly string[]> {
+  ): Promise<Answer> {
     if (this.#isClosed) return Promise.reject(closed())
     const id = ++this.#lastId
     return new Promise((resolve, reject) => {
@@ -183,6 +184,7 @@ export class Session {
   }
 
   #transmit(pending: Pending): void {
+    this.#decoder.giveUp()
     // Without room the guest has not taken what was sent: it would only get the same again.
     if (this.#hasRoom) {
       this.#isDrained = false
@@ -206,18 +208,19 @@ export class Session {
     )
   }
 
-  #answered({ session, id, words }: Answer): void {
+  #answered(answer: Answer): void {
+    const { session, id, words } = answer
     if (session !== this.#name) return
     if (id === 0) {
       const [kind = '', place = '', ...more] = words
-      return this.#listeners.get(/^\d$/.test(place) ? Number(place) : NaN)?.noted([kind, ...more])
+      return this.#listeners.get(/^\d{1,2}$/.test(place) ? Number(place) : NaN)?.noted([kind, ...more])
     }
     const pending = this.#pending
     // An answer to a request that was sent twice comes twice.
     if (pending === undefined || id !== pending.id) return
     this.#pending = undefined
     clearTimeout(this.#timer)
-    pending.resolve(words)
+    pending.resolve(answer)
   }
 
   /** Ends what waits with `ERR_GUEST_CLOSED`, tells the agent to end its command, and leaves the port alone. */

@@ -66,13 +66,14 @@ export class GuestStreams implements ProcessOwner {
     }
     const process = new StreamProcess(this)
     this.#running.set(place, process)
+    this.#session.listen(place, { closed() {}, noted: (words) => this.#noted(process, words) })
     this.wake()
     if (!this.#isLooking) void this.#look()
     return process
   }
 
   async #spawn(name: string, place: number, text: string): Promise<void> {
-    const inline = escapeArgument(text === '' || text === 'staged' ? `${text}\n` : text)
+    const inline = escapeArgument(new TextEncoder().encode(text === '' || text === 'staged' ? `${text}\n` : text))
     const isStaged = inline.length > MOST_INLINE_CHARACTERS
     let isFirst = true
     if (isStaged)
@@ -86,7 +87,7 @@ export class GuestStreams implements ProcessOwner {
 
   /** @throws GuestError `ERR_GUEST_FILE` where the agent has failed, and those of a request */
   async #ask(name: string, words: readonly string[], payload?: Uint8Array): Promise<void> {
-    const [word, ...more] = await this.#session.request(name, words, payload)
+    const [word, ...more] = (await this.#session.request(name, words, payload)).words
     if (word === 'ok' && more.length === 0) return
     if (word === 'failed') throw new GuestError('ERR_GUEST_FILE', `the guest has no room for '${words[0]}'`)
     throw new GuestError('ERR_GUEST_PROTOCOL', `the agent answers '${quote([String(word), ...more])}' to '${words[0]}'`)
@@ -136,6 +137,15 @@ export class GuestStreams implements ProcessOwner {
 
   // ---- What the agent is asked ----
 
+  /** Takes what the agent tells unasked; where that is lost, it is asked all the same. */
+  #noted(process: StreamProcess, [kind, name, number, text = '']: readonly string[]): void {
+    const output = process.outputs[name === 'err' ? 1 : 0]
+    const part = decodeBase64(text)
+    const isNext = kind === 'part' && number === String(output.fetched + 1) && output.wantsPart
+    if (isNext && part !== null && part.length > 0) output.give(part)
+    else this.wake()
+  }
+
   async #look(): Promise<void> {
     this.#isLooking = true
     let waitMs = FIRST_LOOK_MS
@@ -162,11 +172,31 @@ export class GuestStreams implements ProcessOwner {
     this.#isLooking = false
   }
 
+  async #feed(name: string, place: number, process: StreamProcess): Promise<boolean> {
+    let hasMoved = false
+    const isServed = (): boolean => this.#running.get(place) === process
+    while (process.input.length > 0 && process.sent - process.given < MOST_KEPT && isServed()) {
+      const { bytes, written } = process.input[0]!
+      const text = this.#session.version < 3 || bytes.length > MOST_INLINE_CHARACTERS ? '' : escapeArgument(bytes)
+      const isInline = text !== '' && text.length <= MOST_INLINE_CHARACTERS
+      const words = [isInline ? 'type' : 'feed', String(place), String(process.sent), ...(isInline ? [text] : [])]
+      // oxlint-disable-next-line no-await-in-loop
+      await this.#ask(name, words, isInline ? undefined : bytes)
+      process.input.shift()
+      process.sent++
+      written?.()
+      hasMoved = true
+    }
+    return hasMoved
+  }
+
   /** Serves each stream once. @returns whether anything has moved */
   async #round(): Promise<boolean> {
     const running = [...this.#running]
     const name = this.#name
-    const words = await this.#session.request(name, ['look', ...running.map(([place]) => String(place))])
+    // oxlint-disable-next-line no-await-in-loop -- input first: somebody may wait for what comes of it
+    for (const [place, process] of running) await this.#feed(name, place, process)
+    const { words } = await this.#session.request(name, ['look', ...running.map(([place]) => String(place))])
     const looks = looksOf(words, running)
     let hasMoved = false
     for (const [i, [place, process]] of running.entries()) {
@@ -185,29 +215,31 @@ export class GuestStreams implements ProcessOwner {
     isServed: () => boolean,
   ): Promise<boolean> {
     if (given > process.sent && given !== Infinity) throw lie(`has given ${given} parts of ${process.sent}`)
-    let hasMoved = false
+    process.given = given
     if (given === Infinity) process.dropInput()
-    while (process.input.length > 0 && process.sent - given < MOST_KEPT && isServed()) {
-      const { bytes, written } = process.input[0]!
-      // oxlint-disable-next-line no-await-in-loop
-      await this.#ask(name, ['feed', String(place), String(process.sent)], bytes)
-      process.input.shift()
-      process.sent++
-      written?.()
-      hasMoved = true
-    }
+    let hasMoved = await this.#feed(name, place, process)
     if (process.isEnding && !process.isEndSent && process.input.length === 0 && isServed()) {
       process.isEndSent = true
       await this.#ask(name, ['finish', String(place)])
     }
     for (const [i, output] of process.outputs.entries()) {
-      if (!output.wantsPart || output.fetched >= (printed[i] ?? 0) || !isServed()) continue
-      const request = ['part', String(place), i === 0 ? 'out' : 'err', String(output.fetched)]
-      // oxlint-disable-next-line no-await-in-loop
-      const part = partOf(await this.#session.request(name, request))
-      if (!isServed()) return true
-      output.give(part)
-      hasMoved = true
+      const { fetched, freed } = output
+      if (!output.wantsPart || !isServed()) continue
+      const about = [String(place), i === 0 ? 'out' : 'err']
+      const room = fetched > freed ? ['\\n'.repeat(fetched - freed)] : []
+      if (fetched < (printed[i] ?? 0)) {
+        output.freed = fetched
+        // oxlint-disable-next-line no-await-in-loop
+        const part = partOf((await this.#session.request(name, ['part', ...about, String(fetched), ...room])).words)
+        if (!isServed()) return true
+        // The agent may have sent it meanwhile.
+        if (output.fetched === fetched) output.give(part)
+        hasMoved = true
+      } else if (fetched - freed > 1) {
+        output.freed = fetched
+        // oxlint-disable-next-line no-await-in-loop
+        await this.#ask(name, ['room', ...about, ...room])
+      }
     }
     if (exitCode === undefined || !isServed()) return hasMoved
     // A reader of one output need not wait for that of the other.

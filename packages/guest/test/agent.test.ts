@@ -1,4 +1,5 @@
 /** The agent itself, in shells of this host. */
+import { randomBytes } from 'node:crypto'
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -184,13 +185,25 @@ describe.each(shells)('in $name', ({ command, env: own }) => {
     await expect.poll(answers).toHaveLength(9)
     const output = Buffer.from('one\ntwo\n').toString('base64')
     expect(answers()).toEqual([
-      ...Array.from({ length: 2 }, () => 'rt1< 9 me 1 ok 2'),
+      ...Array.from({ length: 2 }, () => 'rt1< 9 me 1 ok 4'),
       ...['me 2 ok', 'me 2 ok', 'me 3 ok', 'me 3 ok', 'me 5 ok'].map((line) => `rt1< 7 ${line}`),
       'rt1< 14 me 0 end 0 0 1',
       `rt1< 20 me 6 ok ${output}`,
     ])
     await agent.end()
   })
+
+  test('a file of 1.1 MB goes in few requests, without base64', () =>
+    withAgent(async (guest, agent) => {
+      const path = join(mkdtempSync(join(scratch, 'large-')), 'file')
+      const bytes = new Uint8Array(randomBytes(1_100_003))
+      await guest.files.write(path, bytes)
+      // The whole of it in a message would be too much.
+      expect(readFileSync(path).equals(bytes)).toBe(true)
+      expect(agent.operations.filter((each) => each === 'load' || each === 'put')).toEqual(['load', 'load', 'put'])
+      expect(Buffer.from(await guest.files.read(path)).equals(bytes)).toBe(true)
+      expect(agent.operations.filter((each) => each === 'fetch').length).toBeLessThan(20)
+    }))
 
   test('files are written, read and listed', () =>
     withAgent(async (guest) => {

@@ -45,6 +45,18 @@ describe('answers', () => {
     expect(decoded('rt1< 99 a rt1< 6 a 7 ok\n')).toEqual([one])
   })
 
+  test('have bytes behind them, in whatever pieces, and none where the line behind those is not there', () => {
+    const header = 'rt1< 9 a 7 raw 6\n'
+    const one = { session: 'a', id: 7, words: ['raw', '6'], payload: bytesOf('\nrt1<\xff') }
+    const text = `${header}\nrt1<\xffend 7\n`
+    for (let cut = 0; cut < text.length; cut++)
+      expect(decoded(text, [cut]).map((each) => ({ ...each, payload: Buffer.from(each.payload!) }))).toEqual([one])
+    expect(decoded(`${header}one too many\nend 7\nrt1< 6 a 7 ok\n`)).toEqual([{ session: 'a', id: 7, words: ['ok'] }])
+    // More than an agent sends is no answer with bytes.
+    for (const length of ['524289', '-1', '1.5', 'x'])
+      expect(decoded(`rt1< ${8 + length.length} a 7 raw ${length}\n`)).toMatchObject([{ words: ['raw', length] }])
+  })
+
   test.each([
     ['a length that is too small', 'rt1< 5 a 7 ok\n'],
     ['a length that is too large', 'rt1< 7 a 7 ok\n'],
@@ -96,10 +108,10 @@ describe('requests', () => {
   })
 
   test('arguments have no blanks, and printf returns what they stand for', () => {
-    expect(escapeArgument("a b\\\t'é")).toBe("a\\0040b\\0134\\0011'\\0303\\0251")
+    expect(escapeArgument(Buffer.from("a b\\\t'é"))).toBe("a\\0040b\\0134\\0011'\\0303\\0251")
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), (text) => {
-        const escaped = escapeArgument(text)
+        const escaped = escapeArgument(Buffer.from(text))
         expect(escaped).toMatch(/^[!-~]*$/)
         const bytes = escaped.replace(/\\0(\d{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)))
         expect(Buffer.from(bytes, 'latin1').toString()).toBe(text)

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { connectGuest, type Guest } from '@retrap/guest'
-import { localAgent } from './support/local-agent.ts'
+import { type LocalAgent, localAgent } from './support/local-agent.ts'
 import { type Shell, shellsOf } from './support/shells.ts'
 import { type Request, ScriptedAgent } from './support/scripted-agent.ts'
 
@@ -16,12 +16,15 @@ afterAll(() => rmSync(scratch, { recursive: true }))
 
 const shells = await shellsOf(scratch)
 
-async function withAgent({ command, env }: Shell, action: (guest: Guest) => Promise<void>): Promise<void> {
+async function withAgent(
+  { command, env }: Shell,
+  action: (guest: Guest, agent: LocalAgent) => Promise<void>,
+): Promise<void> {
   // A folder of its own: a test that has failed may leave an agent's files behind.
   const agent = localAgent(command, { ...env, TMPDIR: mkdtempSync(join(scratch, 'agent-')) })
   const guest = await connectGuest(agent)
   try {
-    await action(guest)
+    await action(guest, agent)
   } finally {
     guest.close()
     await agent.end()
@@ -50,6 +53,22 @@ describe.each(shells)('streams in $name', (shell) => {
       expect(String(await all(process.stderr))).toBe('first\nsecond\n')
       expect(await process.ended).toEqual({ exitCode: 3 })
       expect((await guest.exec('echo well')).stdout).toBe('well\n')
+    }))
+
+  test('what is short goes in with one request, and comes out unasked', () =>
+    withAgent(shell, async (guest, agent) => {
+      const process = await guest.spawn('cat')
+      const output = process.stdout[Symbol.asyncIterator]()
+      for (const text of ['\0 \\first\xff\n', 'second', 'third', 'fourth', 'fifth']) {
+        const bytes = Buffer.from(text, 'latin1')
+        void process.write(bytes)
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        expect(Buffer.from((await output.next()).value as Uint8Array)).toEqual(bytes)
+      }
+      process.end()
+      expect((await output.next()).done).toBe(true)
+      expect(agent.operations.filter((each) => each === 'type')).toHaveLength(5)
+      expect(agent.operations.filter((each) => each === 'feed' || each === 'part')).toEqual([])
     }))
 
   test('a command waits where nobody reads its output, and its writer where it does not read', () =>

@@ -7,6 +7,8 @@ export const SCRIPT: string = fileURLToPath(new URL('../../src/agent.sh', import
 
 /** An agent in a process of this host, and the port to it. */
 export interface LocalAgent extends GuestPort {
+  /** The operations that were asked for. */
+  readonly operations: string[]
   /** Sends what no session sends. */
   noise(text: string): void
   /** Ends the agent. */
@@ -24,10 +26,17 @@ export function localAgent(shell: readonly string[] = ['sh'], env: NodeJS.Proces
   let listener: (bytes: Uint8Array) => void = () => {}
   child.stdout!.on('data', (bytes: Uint8Array) => listener(bytes))
   child.stdin!.on('error', () => {})
+  const operations: string[] = []
   return {
+    operations,
     onTransmit: (next) => (listener = next),
     onDrain: () => {},
-    receive: (bytes) => (child.stdin!.write(bytes), true),
+    receive(bytes) {
+      const [, operation = ''] =
+        /rt1> \d+ \S+ \d+ (\S+)/.exec(Buffer.from(bytes.subarray(0, 99)).toString('latin1')) ?? []
+      operations.push(operation)
+      return (child.stdin!.write(bytes), true)
+    },
     noise: (text) => void child.stdin!.write(text),
     async end() {
       child.stdin!.end()
