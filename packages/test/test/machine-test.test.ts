@@ -82,8 +82,10 @@ test(NAME, LIMIT, async () => {
   const said = outputOf(replay)
   await expect.poll(said, { timeout: 300_000 }).toMatch(/gdb -ex 'target remote 127\.0\.0\.1:\d+'/)
   const port = Number(/127\.0\.0\.1:(\d+)/.exec(said())![1])
+  const hex = (text: string): string => Buffer.from(text).toString('hex')
   // It stands at the end; a step back, and registers.
-  const answers = await ask(port, ['qSupported', 'g', 'bs', 'g'])
+  const answers = await ask(port, ['qSupported', 'g', 'bs', 'g', `qRcmd,${hex('kaslr')}`])
+  expect(answers).toContain(hex('There is no Linux in memory'))
   expect(answers).toContain('ReverseStep+')
   expect(answers).toMatch(/\$T05/)
   expect(await once(replay, 'close')).toEqual([0, null])

@@ -1,11 +1,9 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
-import { GdbSession, type GdbTarget } from '@retrap/gdb'
-import type { MonitorCommand } from '@retrap/machine'
+import { GdbSession, type GdbTarget, kaslrCommand } from '@retrap/gdb'
 import { CliError } from '../errors.ts'
 import type { SessionOutput } from '../session/host.ts'
 import type { Machine } from '../machine/machine-contract.ts'
 import { usage, didYouMean, parseWhole, splitPairs } from '../options/values.ts'
-import { linuxSymbols, type NamedMachine } from '../profile/guest-names.ts'
 
 /** Where gdb attaches, as `--gdb` says it. */
 export interface GdbOption {
@@ -89,7 +87,7 @@ export class SessionGdb {
   /** Shows gdb a machine that has not run yet. @throws CliError `ERR_USAGE` where it cannot be debugged */
   async adopt(machine: Machine): Promise<void> {
     const { architecture } = this.#option
-    const commands = [kaslrCommand(machine)]
+    const commands = [kaslrCommand(() => machine)]
     const onTrouble = (sentence: string): void => void this.#say?.write(`retrap: ${sentence}\n`)
     const options = { kill: this.#kill, onTrouble, commands, ...(architecture !== undefined && { architecture }) }
     const target = await machine.gdbTarget?.(options)
@@ -154,38 +152,4 @@ export class SessionGdb {
   #left(session: GdbSession): void {
     if (this.#session === session) this.#session = undefined
   }
-}
-
-/** The first byte of Linux' code has this name: on arm64 the first one that is in its table. */
-const FIRST = '_stext'
-
-/**
- * Where the code of x86 kernels is linked to begin: 16 MiB above the start of their part of the address space, which is the
- * default of CONFIG_PHYSICAL_START, and Debian's (Linux, Documentation/arch/x86/x86_64/mm.rst, "kernel text mapping").
- */
-const LINKED = [
-  { from: 0xffff_ffff_8000_0000n, to: 1n << 64n, at: 0xffff_ffff_8100_0000n },
-  { from: 0xc000_0000n, to: 1n << 32n, at: 0xc100_0000n },
-]
-
-const hex = (value: bigint): string => (value < 0n ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`)
-
-/** `monitor kaslr`: how far Linux lies from where it was linked, by the table of symbols that it keeps of itself. */
-export function kaslrCommand(machine: NamedMachine): MonitorCommand {
-  return {
-    usage: 'kaslr',
-    help: 'where Linux lies, and how gdb gets its symbols there',
-    run: () => describePlace(linuxSymbols(machine).find(({ name }) => name === FIRST)?.address),
-  }
-}
-
-function describePlace(text: bigint | undefined): string {
-  if (text === undefined) return 'There is no Linux in memory that has its table of symbols (CONFIG_KALLSYMS).\n'
-  const linked = LINKED.find(({ from, to }) => text >= from && text < to)
-  if (linked === undefined) {
-    // Where an arm64 kernel is linked depends on its version and settings: gdb finds it in the file.
-    return `${FIRST} is at ${hex(text)}: file vmlinux, then symbol-file -o ${hex(text)}-(long)&${FIRST} vmlinux\n`
-  }
-  const offset = hex(text - linked.at)
-  return `${FIRST} is at ${hex(text)}, ${offset} from where it was linked: symbol-file -o ${offset} vmlinux\n`
 }

@@ -1,9 +1,10 @@
 /** `--profile`: where the guest spends its time, as a `.cpuprofile`. */
 import { writeFileSync } from 'node:fs'
+import type { LinuxMemory } from '@retrap/gdb'
 import type { GuestSample, SampledMemory } from '@retrap/machine'
 import { CliError, troubleWith } from '../errors.ts'
 import { CpuProfileBuilder, IDLE, type CpuProfile } from './cpu-profile.ts'
-import { elfNames, linuxNames, type Names, type NamedMachine } from './guest-names.ts'
+import { elfNames, linuxNames, type Names } from './guest-names.ts'
 import { type MappedProgram, type Process, programAt, Processes } from './processes.ts'
 import type { SymbolFile } from './symbol-file.ts'
 
@@ -82,7 +83,7 @@ export class GuestProfile {
    *
    * @param kernel - the image that the machine was started with, if any; symbols of an ELF file come first
    */
-  resolve(machine: NamedMachine, kernel: Uint8Array | undefined): void {
+  resolve(machine: LinuxMemory, kernel: Uint8Array | undefined): void {
     const builder = this.#builder
     const names = [...elfNames(kernel), ...linuxNames(machine)]
     const nodes = Array.from(this.#stacks.values(), (stack) => this.#nodeOf(stack, names))

@@ -4,14 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { GuestSample, SampledMemory } from '@retrap/machine'
 import { afterAll, expect, test } from 'vitest'
-import type { NamedMachine } from '../../src/profile/guest-names.ts'
+import type { LinuxMemory } from '@retrap/gdb'
 import { GuestProfile } from '../../src/profile/guest-profile.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-profile-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 /** A machine in whose memory there are no symbols. */
-const NAMELESS = { domain: { p2m: { leaves: () => [] } }, memory: { u8: new Uint8Array(0) } } as unknown as NamedMachine
+const NAMELESS = { domain: { p2m: { leaves: () => [] } }, memory: { u8: new Uint8Array(0) } } as unknown as LinuxMemory
 
 /** Memory in which nothing is mapped. */
 const NOTHING: SampledMemory = { peek: () => 0 }

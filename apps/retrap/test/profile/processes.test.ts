@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { GuestSample } from '@retrap/machine'
 import { afterAll, describe, expect, test } from 'vitest'
-import type { NamedMachine } from '../../src/profile/guest-names.ts'
+import type { LinuxMemory } from '@retrap/gdb'
 import { GuestProfile } from '../../src/profile/guest-profile.ts'
 import { SymbolFile } from '../../src/profile/symbol-file.ts'
 import { PARTS, ProcessMemory, program } from '../support/program-memory.ts'
@@ -13,7 +13,7 @@ const folder = mkdtempSync(join(tmpdir(), 'retrap-processes-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 /** A machine in whose memory there are no symbols. */
-const NAMELESS = { domain: { p2m: { leaves: () => [] } }, memory: { u8: new Uint8Array(0) } } as unknown as NamedMachine
+const NAMELESS = { domain: { p2m: { leaves: () => [] } }, memory: { u8: new Uint8Array(0) } } as unknown as LinuxMemory
 
 const BASE = 0x7f00_1234_0000n
 const CODE = BASE + BigInt(PARTS.code)

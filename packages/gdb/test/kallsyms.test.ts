@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { readKallsyms } from '../../src/profile/kallsyms.ts'
-import { type Tables, tables } from '../support/kallsyms-tables.ts'
+import { readKallsyms } from '../src/kallsyms.ts'
+import { type Tables, tables } from './kallsyms-tables.ts'
 
 const KERNEL = 0xffff_ffff_a100_0000n
 const LONG = `very_${'long_'.repeat(30)}name`

@@ -8,13 +8,22 @@
  *   offsets are their addresses; others' are −1 − (distance from the base) then. The table is in front of the number of
  *   symbols, or since 6.5 behind the tokens.
  */
-import { Buffer } from 'node:buffer'
-import type { Symbol } from '../disasm/program.ts'
+/** A function of a Linux kernel. */
+export interface LinuxSymbol {
+  /** The kernel's name of it. */
+  readonly name: string
+  /** Linear address of its first byte. */
+  readonly address: bigint
+  /** Bytes up to the next one. */
+  readonly size: bigint
+  /** Of several names for one address the one with the highest rank is the global one. */
+  readonly rank: number
+}
 
 const TOKENS = 256
 /** Names between two markers. */
 const MARKED = 256
-const DIGITS = Buffer.from([...'0123456789'].map((digit) => `${digit}\0`).join(''))
+const DIGITS = new TextEncoder().encode([...'0123456789'].map((digit) => `${digit}\0`).join(''))
 const ZERO = 0x30
 const FEWEST_SYMBOLS = 1000
 const MOST_SYMBOLS = 2_000_000
@@ -41,11 +50,12 @@ const aligned = (at: number, to: Word): number => Math.ceil(at / to) * to
  * @param ram - begins at a page's boundary
  * @returns the symbols of code; none if no table is there
  */
-export function readKallsyms(ram: Uint8Array): Symbol[] {
-  const bytes = Buffer.from(ram.buffer, ram.byteOffset, ram.byteLength)
-  for (let at = bytes.indexOf(DIGITS); at >= 0; at = bytes.indexOf(DIGITS, at + 1)) {
+export function readKallsyms(ram: Uint8Array): LinuxSymbol[] {
+  const bytes = new DataView(ram.buffer, ram.byteOffset, ram.byteLength)
+  for (let at = ram.indexOf(ZERO); at >= 0; at = ram.indexOf(ZERO, at + 1)) {
+    if (!DIGITS.every((byte, i) => ram[at + i] === byte)) continue
     for (const word of [8, 4] as const) {
-      const tokens = readTokens(bytes, at, word)
+      const tokens = readTokens(ram, bytes, at, word)
       const symbols = tokens === undefined ? undefined : readSymbols(bytes, tokens, word)
       if (symbols !== undefined) return symbols
     }
@@ -54,24 +64,24 @@ export function readKallsyms(ram: Uint8Array): Symbol[] {
 }
 
 /** @param zero - where the token '0' begins */
-function readTokens(bytes: Buffer, zero: number, word: Word): Tokens | undefined {
+function readTokens(ram: Uint8Array, bytes: DataView, zero: number, word: Word): Tokens | undefined {
   const texts: string[] = []
   let end = zero
   const next = (): string | undefined => {
     const from = end
-    const to = bytes.indexOf(0, from)
+    const to = ram.indexOf(0, from)
     if (to < 0 || to - from > MARKED) return undefined
     end = to + 1
-    return bytes.toString('latin1', from, to)
+    return String.fromCharCode(...ram.subarray(from, to))
   }
   for (let i = ZERO; i < TOKENS; i++) if (next() === undefined) return undefined
   const index = aligned(end, word)
-  if (index + 2 * TOKENS > bytes.length) return undefined
-  const start = zero - bytes.readUInt16LE(index + 2 * ZERO)
+  if (index + 2 * TOKENS > bytes.byteLength) return undefined
+  const start = zero - bytes.getUint16(index + 2 * ZERO, true)
   if (start < 0 || start % word !== 0) return undefined
   end = start
   for (let i = 0; i < TOKENS; i++) {
-    if (bytes.readUInt16LE(index + 2 * i) !== end - start) return undefined
+    if (bytes.getUint16(index + 2 * i, true) !== end - start) return undefined
     const text = next()
     if (text === undefined) return undefined
     texts.push(text)
@@ -79,12 +89,12 @@ function readTokens(bytes: Buffer, zero: number, word: Word): Tokens | undefined
   return { start, end: index + 2 * TOKENS, texts }
 }
 
-function readSymbols(bytes: Buffer, tokens: Tokens, word: Word): Symbol[] | undefined {
+function readSymbols(bytes: DataView, tokens: Tokens, word: Word): LinuxSymbol[] | undefined {
   const least = Math.max(0, tokens.start - MOST_NAME_BYTES)
   for (let at = tokens.start - word; at >= least; at -= word) {
-    const count = bytes.readUInt32LE(at)
+    const count = bytes.getUint32(at, true)
     if (count < FEWEST_SYMBOLS || count > MOST_SYMBOLS) continue
-    if (word === 8 && bytes.readUInt32LE(at + 4) !== 0) continue
+    if (word === 8 && bytes.getUint32(at + 4, true) !== 0) continue
     const names = readNames(bytes, at + word, count, tokens, word)
     if (names === undefined) continue
     const before = at - word - aligned(4 * count, word)
@@ -96,33 +106,33 @@ function readSymbols(bytes: Buffer, tokens: Tokens, word: Word): Symbol[] | unde
 }
 
 /** @returns undefined unless markers follow that fit the names */
-function readNames(bytes: Buffer, start: number, count: number, tokens: Tokens, word: Word): string[] | undefined {
+function readNames(bytes: DataView, start: number, count: number, tokens: Tokens, word: Word): string[] | undefined {
   const names: string[] = []
   const marks: number[] = []
   let at = start
   for (let i = 0; i < count; i++) {
     if (i % MARKED === 0) marks.push(at - start)
     if (at + 1 >= tokens.start) return undefined
-    let length = bytes[at++]!
-    if (length >= 0x80) length = (length & 0x7f) | (bytes[at++]! << 7)
+    let length = bytes.getUint8(at++)
+    if (length >= 0x80) length = (length & 0x7f) | (bytes.getUint8(at++) << 7)
     if (length === 0 || at + length > tokens.start) return undefined
     let name = ''
-    for (const to = at + length; at < to; at++) name += tokens.texts[bytes[at]!]!
+    for (const to = at + length; at < to; at++) name += tokens.texts[bytes.getUint8(at)]!
     names.push(name)
   }
   const markers = aligned(at, word)
   if (markers + 4 * marks.length > tokens.start) return undefined
-  return marks.every((mark, i) => bytes.readUInt32LE(markers + 4 * i) === mark) ? names : undefined
+  return marks.every((mark, i) => bytes.getUint32(markers + 4 * i, true) === mark) ? names : undefined
 }
 
 /** @returns undefined unless they are a table of addresses, in order */
-function readAddresses(bytes: Buffer, at: number, count: number, word: Word): bigint[] | undefined {
+function readAddresses(bytes: DataView, at: number, count: number, word: Word): bigint[] | undefined {
   const baseAt = aligned(at + 4 * count, word)
-  if (at < 0 || baseAt + word > bytes.length) return undefined
-  const base = word === 8 ? bytes.readBigUInt64LE(baseAt) : BigInt(bytes.readUInt32LE(baseAt))
+  if (at < 0 || baseAt + word > bytes.byteLength) return undefined
+  const base = word === 8 ? bytes.getBigUint64(baseAt, true) : BigInt(bytes.getUint32(baseAt, true))
   // Kernels are in the upper half of the address space, or above the first GiB.
   if (base < (word === 8 ? 1n << 63n : 1n << 30n)) return undefined
-  const offsets = Array.from({ length: count }, (_, i) => bytes.readInt32LE(at + 4 * i))
+  const offsets = Array.from({ length: count }, (_, i) => bytes.getInt32(at + 4 * i, true))
   const hasPerCpu = word === 8 && offsets.filter((offset) => offset < 0).length > count / 2
   const addresses = offsets.map((offset) => {
     if (hasPerCpu) return offset < 0 ? base - 1n - BigInt(offset) : BigInt(offset)
@@ -131,8 +141,8 @@ function readAddresses(bytes: Buffer, at: number, count: number, word: Word): bi
   return addresses.every((address, i) => i === 0 || addresses[i - 1]! <= address) ? addresses : undefined
 }
 
-function codeOf(names: readonly string[], addresses: readonly bigint[]): Symbol[] {
-  const symbols: Symbol[] = []
+function codeOf(names: readonly string[], addresses: readonly bigint[]): LinuxSymbol[] {
+  const symbols: LinuxSymbol[] = []
   let end = addresses.at(-1)!
   for (let i = names.length - 1; i >= 0; i--) {
     const address = addresses[i]!

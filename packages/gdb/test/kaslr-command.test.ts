@@ -1,11 +1,12 @@
-import { P2mType } from '@retrap/p2m'
 import { describe, expect, test } from 'vitest'
-import { kaslrCommand } from '../../src/gdb/session-gdb.ts'
-import type { NamedMachine } from '../../src/profile/guest-names.ts'
-import { tables } from '../support/kallsyms-tables.ts'
+import { kaslrCommand, type LinuxMemory } from '../src/index.ts'
+import { tables } from './kallsyms-tables.ts'
+
+/** A type of RAM. */
+const RAM = 1
 
 /** A machine whose second frame and those behind it hold some bytes, in the guest's map elsewhere. */
-function machineWith(bytes: Uint8Array): NamedMachine {
+function machineWith(bytes: Uint8Array): LinuxMemory {
   const frames = Math.ceil(bytes.length / 4096)
   const u8 = new Uint8Array((frames + 1) * 4096)
   u8.set(bytes, 4096)
@@ -13,11 +14,11 @@ function machineWith(bytes: Uint8Array): NamedMachine {
     gfn: 0x100 + i,
     order: 0,
     mfn: 1 + i,
-    type: P2mType.RAM_LOGDIRTY,
+    type: RAM,
   }))
-  const p2m = { isRam: (type: number) => type === P2mType.RAM_LOGDIRTY, leaves: () => leaves }
+  const p2m = { isRam: (type: number) => type === RAM, leaves: () => leaves }
   const secondLevel = { peek: (gpa: number) => gpa - 0xff * 4096 }
-  return { memory: { u8 }, domain: { p2m, secondLevel } as unknown as NamedMachine['domain'] }
+  return { memory: { u8 }, domain: { p2m, secondLevel } }
 }
 
 /** The tables of a kernel whose code begins somewhere. */
@@ -30,7 +31,7 @@ function kernelAt(text: bigint, bits: 32 | 64): Uint8Array {
   return tables({ bits, addresses: 'before', base: text, perCpu: false, symbols })
 }
 
-const answer = (bytes: Uint8Array): unknown => kaslrCommand(machineWith(bytes)).run(0, [])
+const answer = (bytes: Uint8Array): unknown => kaslrCommand(() => machineWith(bytes)).run()
 
 describe('monitor kaslr', () => {
   test.each([
@@ -52,8 +53,8 @@ describe('monitor kaslr', () => {
 
   test('no kernel', () => {
     expect(answer(new Uint8Array(10_000))).toContain('There is no Linux in memory')
-    expect(kaslrCommand({ ...machineWith(new Uint8Array(1)), memory: { u8: new Uint8Array(0) } }).run(0, [])).toContain(
-      'There is no Linux',
-    )
+    expect(
+      kaslrCommand(() => ({ ...machineWith(new Uint8Array(1)), memory: { u8: new Uint8Array(0) } })).run(),
+    ).toContain('There is no Linux')
   })
 })
