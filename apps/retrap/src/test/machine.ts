@@ -23,24 +23,13 @@ export interface PlannedMachine {
 const RUN = 'it is of a run, and not of its machine'
 
 /** Options of `run` that machines of tests do not have, and why. */
-const REFUSED: Readonly<Record<string, string>> = Object.fromEntries(
-  [
-    [
-      'serial console chardev display screenshot-on-exit audio',
-      "a test's machine has one output, its first serial port",
-    ] as const,
-    [
-      'share virtfs fsdev vsock device-server',
-      'a test begins anew, and what it shares with the host would not',
-    ] as const,
-    ['devices controllers', "a test's machine has its devices in one thread"] as const,
-    ['device-failure device-deadline timeout reboot deterministic pace save-on-exit control gdb stats', RUN] as const,
-    [
-      'record record-checkpoints replay jit-dump unit-cache profile symbols check-mappings trace trace-to',
-      RUN,
-    ] as const,
-  ].flatMap(([keys, why]) => keys.split(' ').map((key) => [key, why])),
-)
+const REFUSED: readonly (readonly [keys: string, why: string])[] = [
+  ['serial console chardev display screenshot-on-exit audio', "a test's machine has one output, its first serial port"],
+  ['share virtfs fsdev vsock device-server', 'a test begins anew, and what it shares with the host would not'],
+  ['devices controllers', "a test's machine has its devices in one thread"],
+  ['device-failure device-deadline timeout reboot deterministic pace save-on-exit control gdb stats', RUN],
+  ['record record-checkpoints replay jit-dump unit-cache profile symbols check-mappings trace trace-to', RUN],
+]
 
 /**
  * Reads the machine of a file of tests: its options have the names that they have in a machine file.
@@ -56,8 +45,10 @@ export function readMachine(
   disks: readonly string[] = [],
 ): PlannedMachine {
   const wrong = (place: string, why: string): CliError => new CliError('ERR_INPUT', `${path}: ${place}: ${why}`)
-  for (const key of Object.keys(described))
-    if (Object.hasOwn(REFUSED, key)) throw wrong(`${part}.${key}`, `${REFUSED[key]}; leave it out`)
+  for (const key of Object.keys(described)) {
+    const why = REFUSED.find(([keys]) => keys.split(' ').includes(key))?.[1]
+    if (why !== undefined) throw wrong(`${part}.${key}`, `${why}; leave it out`)
+  }
   const quiet = { writeOut: () => undefined, writeErr: () => undefined }
   const command = systemOptions(new Command().configureOutput(quiet))
   try {
