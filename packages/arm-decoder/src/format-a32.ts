@@ -42,7 +42,7 @@ const isWidened = ({ form, set }: LoadStore): boolean =>
 
 /** Text of a load or store, by the name that people know it by. */
 function accessText(insn: LoadStore): string {
-  let text = formatLoadStoreA32(insn)
+  const text = formatLoadStoreA32(insn)
   const { set, form, rn, addressing, vector, elements } = insn
   const onStack = rn === SP && addressing === Addressing.PRE_INDEX && !form.attributes.has('return')
   if (onStack && !form.attributes.has('user') && (vector ? form.attributes.has('vectors') : elements > 1)) {
@@ -52,7 +52,6 @@ function accessText(insn: LoadStore): string {
       return `${short}${match[1]}${set === InstructionSet.T32 && !vector ? '.w' : ''} ${text.slice(match[0].length)}`
     }
   }
-  if (set !== InstructionSet.A32 && form.attributes.has('literal')) text = text.replace('[pc]', '[pc, #0]')
   return isWidened(insn) ? text.replace(' ', '.w ') : text
 }
 

@@ -4,7 +4,7 @@ import {
   REGISTERS_A32 as REGISTERS,
   SHIFTS_A32 as SHIFTS,
 } from './format-aarch32-operands.ts'
-import { Addressing, Extend, type LoadStore, NO_REGISTER } from './load-store.ts'
+import { Addressing, Extend, InstructionSet, type LoadStore, NO_REGISTER } from './load-store.ts'
 
 const name = (number: number): string => REGISTERS[number & 15]!
 
@@ -25,7 +25,9 @@ function address(insn: LoadStore): string {
   const offset = insn.rm === NO_REGISTER ? signed(insn) : indexRegister(insn)
   if (insn.addressing === Addressing.POST_INDEX) return `[${base}], ${offset}`
   if (insn.addressing === Addressing.PRE_INDEX) return `[${base}, ${offset}]!`
-  return offset === '#0' ? `[${base}]` : `[${base}, ${offset}]`
+  // A literal of Thumb always has its distance.
+  const isShort = offset === '#0' && !(insn.set !== InstructionSet.A32 && insn.form.attributes.has('literal'))
+  return isShort ? `[${base}]` : `[${base}, ${offset}]`
 }
 
 /** SIMD structures: `[r0:64]!`, `[r0], r2`. */
