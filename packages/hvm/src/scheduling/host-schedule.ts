@@ -136,7 +136,8 @@ export class HostSchedule {
       }
       if (exit.reason === 'budget') pace.usedUp = true
       // Few instructions may have taken long: a hypercall is one of much work, and ends its turn as PAUSE does.
-      pace.unseen += exit.reason === 'hlt' || exit.reason === 'mwait' ? retired : LOOK
+      const { reason } = exit
+      pace.unseen += reason === 'budget' || reason === 'yield' || reason === 'pause' ? LOOK : retired
       if (isReady) ready++
       else if (retired > 0) busy++
     }
