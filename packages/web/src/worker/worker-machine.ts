@@ -266,10 +266,13 @@ export class WorkerMachine {
         }
         this.#stop = new AbortController()
         if (this.#told !== 'running') this.#tellState('running')
+        const { signal } = this.#stop
+        // A pause, and whatever else is asked of the machine, comes before it.
+        const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
         // oxlint-disable-next-line no-await-in-loop
-        await this.#begin
+        await Promise.race([this.#begin, stopped])
         // oxlint-disable-next-line no-await-in-loop
-        const exit = await this.#pc!.run({ signal: this.#stop.signal })
+        const exit = await this.#pc!.run({ signal })
         // oxlint-disable-next-line no-await-in-loop
         await this.#serial.ready()
         if (exit.reason === 'reset') this.#anew = true
