@@ -1,5 +1,6 @@
 import { MemoryStorage, RawImage } from '@retrap/block'
 import type { GuestPageSource } from '@retrap/hvm'
+import { PAGE_BYTES } from '@retrap/memory'
 import { writeSnapshot } from '@retrap/snapshot'
 import { CliError } from '../errors.ts'
 import type {
@@ -65,7 +66,6 @@ const MAC_ADDRESS = '52:54:00:12:34:56'
 /** The shell asks its terminal, which answers when the page shows it. Source: ECMA-48, 8.3.35, "DSR". */
 const WHERE_IS_THE_CURSOR = '\u001b[6n'
 const FIRST_COMMAND = 'ls\n'
-const PAGE_BYTES = 4096
 /** Pages of a block of RAM, which a machine is brought at once: 2 MiB. */
 const BLOCK_PAGES = 512
 /** Host time in which it has to come to its prompt. */
