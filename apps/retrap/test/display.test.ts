@@ -253,6 +253,20 @@ test('what a pipe brings is typed on the keyboard, and waits where the guest tak
   expect(await runSession(settings(german), host)).toBe(0)
 })
 
+test.each([
+  ['none', { display: { target: { kind: 'none' } } }, undefined],
+  ['vnc', { display: { target: { kind: 'vnc', host: '127.0.0.1', port: 0 } } }, { menu: true, mirrorsScreen: false }],
+  ['terminal', { display: { target: { kind: 'terminal' } } }, { menu: true, mirrorsScreen: false }],
+] as const)(
+  'firmware writes its text to the serial port where nobody sees it otherwise: display %s',
+  async (_kind, display, boot) => {
+    const host = drawing([1])
+    const all = settings({ kind: 'none' })
+    await runSession({ ...all, ...display, machine: { ...all.machine, boot: { menu: true } } }, host)
+    expect(host.created[0]!.boot).toEqual(boot ?? { menu: true })
+  },
+)
+
 test.each([{ kind: 'png', path: join(scratch, 'none.png') }, { kind: 'terminal' }] as const)(
   'a machine that cannot be made leaves nobody who looks at its screen: %o',
   async (target) => {

@@ -116,6 +116,21 @@ test.each(['std', 'none'] as const)('the tables say whether there is VGA: %s', a
   bus.pc.close()
 })
 
+// SeaBIOS, docs/Runtime_config.md, "etc/sercon-port".
+test.each([
+  ['std', undefined, 0x3f8],
+  ['std', false, 0],
+  // It is no mirror then, but the only place.
+  ['none', false, 0x3f8],
+] as const)(
+  'with VGA %s and mirrorsScreen %s firmware writes its text to port %s',
+  async (vga, mirrorsScreen, port) => {
+    const bus = await Bus.of({ ...FIRMWARE, vga, boot: { mirrorsScreen } })
+    expect(new DataView(bus.file('etc/sercon-port').buffer).getUint16(0, true)).toBe(port)
+    bus.pc.close()
+  },
+)
+
 describe('the LPC bridge (ICH9 data sheet, "LPC Interface Bridge Registers")', () => {
   test('puts power management at PMBASE while ACPI_EN is set', async () => {
     const bus = await Bus.of(FIRMWARE)

@@ -1,6 +1,10 @@
 /** The Worker's side without a page: what a page that says little gets. */
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { bytesSource, readSnapshotDescription } from '@retrap/snapshot'
+import { debianMembers } from '@retrap/tooling/debian'
+import { skipNote } from '@retrap/tooling/skip'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { movedParts, type SentOptions } from '../src/protocol.ts'
 import { watchHostSleep } from '../src/worker/host-sleep.ts'
@@ -24,6 +28,29 @@ test.each([
   const { arguments: given } = description as { arguments: string[] }
   expect(given.join(' ')).toContain('--device qemu-xhci --device usb-tablet')
 })
+
+const FOLDER = './usr/share/seabios/'
+const MEMBERS = [`${FOLDER}bios-256k.bin`, `${FOLDER}vgabios-stdvga.bin`]
+const seabios = await debianMembers([{ package: 'seabios', members: MEMBERS }])
+
+test.runIf(seabios !== undefined)(
+  `SeaBIOS writes to the screen, and not to the terminal too, where GRUB writes to both by itself${skipNote(seabios !== undefined, 'there is no apt')}`,
+  async () => {
+    const [bios, vgaBios] = MEMBERS.map((name) => ({ bytes: new Uint8Array(readFileSync(join(seabios![0]!, name))) }))
+    const images = { firmware: bios!, vgaBios: vgaBios! }
+    let said = ''
+    const machine = await WorkerMachine.open(
+      { images, drives: [], shared: false, vga: 'std', memoryBytes: 16 << 20 },
+      (message) => {
+        if ('event' in message && message.event === 'serial') said += new TextDecoder().decode(message.bytes)
+      },
+    )
+    await machine.run()
+    await expect.poll(() => machine.screenText(), { timeout: 20_000 }).toContain('No bootable device')
+    await machine.pause()
+    expect(said).toBe('')
+  },
+)
 
 test('a machine is saved without being compressed: that is another Worker’s, as the guest would stand still for it', async () => {
   const options: SentOptions = { images: { firmware }, drives: null, shared: false, memoryBytes: 16 << 20 }

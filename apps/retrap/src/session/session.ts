@@ -361,6 +361,8 @@ class Session {
     const models = [...loaded.models, ...behindPorts]
     const serialPorts = Math.max(1, settings.serial.length)
     const { keyboard, mouse } = this.#display?.vnc ?? { keyboard: this.#display?.terminal?.keyboard }
+    // A recorded machine is the same one when it is replayed with another display.
+    const isShown = (this.#display?.vnc ?? this.#display?.terminal) !== undefined && !this.#recording.isActive
     const options: MachineOptions = {
       ...settings.machine,
       ...(snapshot !== undefined && { snapshot }),
@@ -368,6 +370,7 @@ class Session {
       ...(serialPorts > 1 && { serialPorts }),
       ...backEnds,
       ...(this.#display !== undefined && { screen: this.#display.screen }),
+      ...(isShown && { boot: { ...settings.machine.boot, mirrorsScreen: false } }),
       ...(keyboard !== undefined && { keyboard }),
       ...(mouse !== undefined && { mouse }),
       devices: models,

@@ -54,6 +54,11 @@ export interface PcBootOptions {
   readonly order?: string | undefined
   /** Whether firmware waits for Escape and offers its menu. Default false. */
   readonly menu?: boolean | undefined
+  /**
+   * Whether SeaBIOS writes what is shown by its video BIOS to the first serial port too, for users without a screen. A boot loader
+   * that writes to both by itself, as GRUB may, is there twice then. Default true; without a VGA the text goes there alone.
+   */
+  readonly mirrorsScreen?: boolean | undefined
 }
 
 /** A device that firmware can boot from. */

@@ -14,7 +14,7 @@ export interface FirmwareConfiguration {
   readonly cpus: number
   /** The facts for the ACPI tables. */
   readonly board: AcpiBoard
-  /** First port of the UART that firmware may use as its console. */
+  /** First port of the UART that firmware writes its screen's text to; 0: it writes it to none. */
   readonly consolePort: number
   /** Option ROMs that firmware is to load and initialise. */
   readonly optionRoms: readonly OptionRom[]

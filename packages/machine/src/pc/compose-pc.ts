@@ -355,7 +355,7 @@ function boardOf(options: PcOptions, parts: BoardParts): BoardDescription {
       map,
       cpus,
       board: acpi,
-      consolePort: SERIAL_PORTS[0]?.iobase ?? 0,
+      consolePort: hasVga(options) && options.boot?.mirrorsScreen === false ? 0 : (SERIAL_PORTS[0]?.iobase ?? 0),
       optionRoms,
       bootOrder: [...kernelRomPaths(optionRoms), ...bootOrder(devices.bootPaths, options.boot?.order)],
       bootMenu: options.boot?.menu ?? false,

@@ -93,6 +93,8 @@ function boardOptions(options: SentOptions, parts: BoardParts): PcOptions {
     memoryBytes,
     ...(board !== 'virt' && { machine: board }),
     ...{ cpus, cpu, commandLine, vga, hypervisor },
+    // A page has the screen beside the terminal.
+    boot: { mirrorsScreen: false },
     jit: jit !== false && { onCode },
     ...(drives.options !== null && { drives: drives.options }),
     ...plugged,
