@@ -18,6 +18,21 @@ export interface GuestFileEntry {
   readonly modifiedSeconds: number
 }
 
+/** The contents of a file by parts of any size: an async iterable, such as Node's streams, or a `ReadableStream` of the web. */
+export type GuestFileSource =
+  | AsyncIterable<Uint8Array>
+  | {
+      getReader(): {
+        read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>
+        cancel(reason?: unknown): Promise<void>
+      }
+    }
+
+/** A file goes by parts of so many bytes: each is a command of its own, and goes in one request where the port is fast. */
+const PART_BYTES = 1 << 20
+/** Room for what `dd` says of a part. */
+const SAID_BYTES = 4096
+
 /** S_IFMT of a mode, in 4096. Source: inode(7). */
 const TYPES: Readonly<Record<number, GuestFileType>> = {
   1: 'fifo',
@@ -50,17 +65,47 @@ export class GuestFiles {
   }
 
   /**
-   * Writes a file: what it had is replaced, its owner stays.
+   * Reads a file or a block device of any size: parts of 1 MiB, each read when it is asked for, and a shorter one at the end. Writes
+   * that are made meanwhile may be in it in part.
+   *
+   * @throws GuestError as {@link GuestFiles.read}, from the iteration
+   */
+  async *readParts(path: string): AsyncGenerator<Uint8Array, void> {
+    const quoted = quotePath(path)
+    for (let at = 0; ; at++) {
+      const part = `dd bs=${PART_BYTES} skip=${at} count=1 iflag=fullblock <${quoted}`
+      // oxlint-disable-next-line no-await-in-loop -- one after the other, as they are asked for
+      const { stdoutBytes } = await this.#run(part, { maxOutputBytes: PART_BYTES + SAID_BYTES }, `read ${path}`)
+      if (stdoutBytes.length > 0) yield stdoutBytes
+      if (stdoutBytes.length < PART_BYTES) return
+    }
+  }
+
+  /**
+   * Writes a file: what it had is replaced, its owner stays. A source may be of any size: host and guest have a part of 1 MiB of it
+   * at a time. After an error the file has what was written until then.
    *
    * @param options - `mode`: the permission bits, such as 0o755; default those that it has, or those of a new file
-   * @throws GuestError `ERR_GUEST_FILE`, `ERR_GUEST_OPTION` and those of `exec`
+   * @throws GuestError `ERR_GUEST_FILE`, `ERR_GUEST_OPTION` and those of `exec`; what the source throws
    */
-  async write(path: string, bytes: Uint8Array | string, { mode }: { readonly mode?: number } = {}): Promise<void> {
+  async write(
+    path: string,
+    data: Uint8Array | string | GuestFileSource,
+    { mode }: { readonly mode?: number } = {},
+  ): Promise<void> {
     if (mode !== undefined && !(Number.isInteger(mode) && mode >= 0 && mode <= 0o7777))
       throw new GuestError('ERR_GUEST_OPTION', `mode ${mode}: expected permission bits, 0 to 0o7777`)
     const quoted = quotePath(path)
     const chmod = mode === undefined ? '' : ` && chmod ${mode.toString(8)} ${quoted}`
-    await this.#run(`cat >${quoted}${chmod}`, { stdin: bytes }, `write ${path}`)
+    // Appending to a block device would write to its beginning.
+    const further = (at: number): string =>
+      `if [ -b ${quoted} ]; then dd bs=${PART_BYTES} seek=${at} conv=notrunc of=${quoted}; else cat >>${quoted}; fi`
+    let at = 0
+    for await (const { stdin, isLast } of partsOf(data)) {
+      const command = at === 0 ? `cat >${quoted}` : further(at)
+      await this.#run(command + (isLast ? chmod : ''), { stdin }, `write ${path}`)
+      at++
+    }
   }
 
   /**
@@ -81,7 +126,9 @@ export class GuestFiles {
   async #run(command: string, options: ExecOptions, what: string): Promise<ExecResult> {
     const result = await this.#exec(command, options)
     if (result.exitCode === 0) return result
-    const why = result.stderr.trim().slice(0, 200) || `its shell ends with ${result.exitCode}`
+    // A failed `dd` says how much it has done, too.
+    const said = result.stderr.replace(/^\d+\+\d+ records [^]*/m, '')
+    const why = said.trim().slice(0, 200) || `its shell ends with ${result.exitCode}`
     throw new GuestError('ERR_GUEST_FILE', `the guest cannot ${what}: ${why}`)
   }
 }
@@ -97,4 +144,46 @@ function quotePath(path: string): string {
     throw new GuestError('ERR_GUEST_OPTION', `a path '${path}': expected at least one character, and none of code 0`)
   const whole = path.startsWith('/') ? path : `./${path}`
   return `'${whole.replaceAll("'", `'\\''`)}'`
+}
+
+/** Returns what a file is to have by parts, at least one. A source's are valid until the next one. @throws GuestError `ERR_GUEST_OPTION` */
+async function* partsOf(
+  data: Uint8Array | string | GuestFileSource,
+): AsyncGenerator<{ readonly stdin: Uint8Array | string; readonly isLast: boolean }, void> {
+  if (typeof data === 'string' || data instanceof Uint8Array) return yield { stdin: data, isLast: true }
+  const part = new Uint8Array(PART_BYTES)
+  let length = 0
+  for await (const bytes of Symbol.asyncIterator in data ? data : chunksOf(data)) {
+    if (!(bytes instanceof Uint8Array))
+      throw new GuestError('ERR_GUEST_OPTION', `a source gives ${typeof bytes}: expected Uint8Array`)
+    for (let at = 0; at < bytes.length;) {
+      if (length === PART_BYTES) {
+        yield { stdin: part, isLast: false }
+        length = 0
+      }
+      const taken = bytes.subarray(at, at + PART_BYTES - length)
+      part.set(taken, length)
+      length += taken.length
+      at += taken.length
+    }
+  }
+  yield { stdin: part.subarray(0, length), isLast: true }
+}
+
+/** A `ReadableStream` as an iterable: Safari's is none before 26. */
+async function* chunksOf(
+  stream: Exclude<GuestFileSource, AsyncIterable<Uint8Array>>,
+): AsyncGenerator<Uint8Array, void> {
+  const reader = stream.getReader()
+  try {
+    for (;;) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const { done, value } = await reader.read()
+      if (done) return
+      if (value !== undefined) yield value
+    }
+  } finally {
+    // For a stream that has ended it does nothing.
+    await reader.cancel()
+  }
 }

@@ -3,12 +3,14 @@ import { randomBytes } from 'node:crypto'
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { connectGuest, type Guest } from '@retrap/guest'
 import { encodeRequest } from '../src/lines.ts'
 import { localAgent, type LocalAgent } from './support/local-agent.ts'
 import { shellsOf } from './support/shells.ts'
 
+const MIB = 1 << 20
 const scratch = mkdtempSync(join(tmpdir(), 'retrap-guest-'))
 afterAll(() => rmSync(scratch, { recursive: true }))
 const shells = await shellsOf(scratch)
@@ -203,6 +205,68 @@ describe.each(shells)('in $name', ({ command, env: own }) => {
       expect(agent.operations.filter((each) => each === 'load' || each === 'put')).toEqual(['load', 'load', 'put'])
       expect(Buffer.from(await guest.files.read(path)).equals(bytes)).toBe(true)
       expect(agent.operations.filter((each) => each === 'fetch').length).toBeLessThan(20)
+    }))
+
+  test('a file of any size goes by parts, of which host and guest have one at a time', () =>
+    withAgent(async (guest, agent) => {
+      const path = join(mkdtempSync(join(scratch, 'parts-')), "a 'file'")
+      const size = 2 * MIB + 700_001
+      const bytes = new Uint8Array(randomBytes(size))
+      let ahead = 0
+      async function* pieces(): AsyncGenerator<Uint8Array> {
+        for (let at = 0; at < size; at += 300_007) {
+          ahead = Math.max(ahead, at - (existsSync(path) ? statSync(path).size : 0))
+          yield bytes.subarray(at, at + 300_007)
+        }
+      }
+      await guest.files.write(path, pieces(), { mode: 0o600 })
+      expect(readFileSync(path).equals(bytes)).toBe(true)
+      expect(statSync(path).mode & 0o777).toBe(0o600)
+      expect(ahead).toBeLessThan(MIB + 300_007)
+      const parts: Uint8Array[] = []
+      for await (const part of guest.files.readParts(path)) parts.push(part)
+      expect(parts.map(({ length }) => length)).toEqual([MIB, MIB, 700_001])
+      expect(Buffer.concat(parts).equals(bytes)).toBe(true)
+      // Who needs no more asks for no more.
+      const before = agent.operations.length
+      for await (const { length } of guest.files.readParts(path)) {
+        expect(length).toBe(MIB)
+        break
+      }
+      expect(agent.operations.slice(before).filter((each) => each === 'exec')).toHaveLength(1)
+    }))
+
+  test('a stream of the web is written, and what fails says why, as with a whole file', () =>
+    withAgent(async (guest) => {
+      const folder = mkdtempSync(join(scratch, 'sources-'))
+      const path = join(folder, 'file')
+      const read = async (name: string): Promise<number[]> => {
+        const lengths: number[] = []
+        for await (const { length } of guest.files.readParts(name)) lengths.push(length)
+        return lengths
+      }
+      await guest.files.write(path, new Blob(['as a stream']).stream())
+      expect(readFileSync(path, 'utf8')).toBe('as a stream')
+      // Safari's is no iterable.
+      let cancelled = 0
+      const reader = { read: vi.fn(), cancel: async () => void cancelled++ }
+      reader.read
+        .mockResolvedValueOnce({ done: false, value: Buffer.from('by a ') })
+        .mockResolvedValueOnce({ done: false, value: Buffer.from('reader') })
+        .mockResolvedValueOnce({ done: true })
+      await guest.files.write(path, { getReader: () => reader })
+      expect([readFileSync(path, 'utf8'), cancelled]).toEqual(['by a reader', 1])
+      await guest.files.write(path, Readable.from([]))
+      expect(await read(path)).toEqual([])
+      const broken = Readable.from([Buffer.alloc(MIB + 1), 'text'])
+      await expect(guest.files.write(path, broken)).rejects.toMatchObject({ code: 'ERR_GUEST_OPTION' })
+      expect([broken.destroyed, await read(path)]).toEqual([true, [MIB]])
+      const missing = { code: 'ERR_GUEST_FILE', message: expect.stringMatching(/no such file/i) }
+      await expect(read(join(folder, 'none'))).rejects.toMatchObject(missing)
+      const nowhere = guest.files.write(join(folder, 'none/x'), Readable.from([]))
+      await expect(nowhere).rejects.toMatchObject({ code: 'ERR_GUEST_FILE' })
+      const folderRead = { code: 'ERR_GUEST_FILE', message: expect.stringMatching(/is a directory$/i) }
+      await expect(read(folder)).rejects.toMatchObject(folderRead)
     }))
 
   test('files are written, read and listed', () =>
