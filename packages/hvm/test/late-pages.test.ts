@@ -76,6 +76,7 @@ async function restored(
   damaged = false,
   ready?: GuestPageSource['ready'],
   slow?: { readonly clock: DomainClock; read(): void },
+  more?: Pick<GuestPageSource, 'first'>,
 ): Promise<Required<Made>> {
   const first = made(build)
   fill(first)
@@ -89,6 +90,7 @@ async function restored(
     },
     close: () => void closed.push(true),
     ...(ready !== undefined && { ready }),
+    ...more,
   }
   const closed: boolean[] = []
   const parts = made(build, (whole) => act?.({ ...whole, late }), slow?.clock)
@@ -141,6 +143,77 @@ test.each<[string, (asm: Assembler) => void, number]>([
   expect(await guest.domain.run()).toEqual(DONE)
   expect(guest.read32(RESULT)).toBe(result)
   expect(late.left).toBe(0)
+})
+
+test('a guest has what it touches first, and the zeros around it, without all the rest, which spares what it wrote', async () => {
+  const [GIVEN, ZERO, LATER] = [RAM + 8 * PAGE, RAM + 9 * PAGE, RAM + 10 * PAGE]
+  const seen: unknown[] = []
+  const { guest, late } = await restored(
+    (asm) => {
+      // It writes the second words, and reads the first.
+      asm
+        .mov(dword(GIVEN + 4), 77)
+        .mov(dword(ZERO + 4), 78)
+        .mov(eax, dword(GIVEN))
+        .mov(dword(RESULT), eax)
+    },
+    ({ late: rest, guest: { domain } }) => {
+      const entry = new P2mEntry()
+      domain.p2m.lookup(LATER / PAGE, entry)
+      seen.push(rest!.left, entry.access, domain.memory.readU32(entry.mfn * PAGE))
+      rest!.finishNow()
+    },
+    false,
+    undefined,
+    undefined,
+    { first: Uint32Array.of(FIRST + 8, FIRST + COUNT + 7) },
+  )
+  expect(await guest.domain.run()).toEqual(DONE)
+  expect(seen).toEqual([1, P2mAccess.N, 0])
+  const words = [GIVEN, GIVEN + 4, ZERO, ZERO + 4, LATER, RESULT].map((address) => guest.read32(address))
+  expect(words).toEqual([valueAt(8), 77, 0, 78, valueAt(10), valueAt(8)])
+  expect(late.left).toBe(0)
+  const entry = new P2mEntry()
+  guest.domain.p2m.lookup(FIRST + 20, entry)
+  expect([entry.access, entry.order]).toEqual([P2mAccess.RWX, 9])
+})
+
+test('a frame that was not among the first brings its block', async () => {
+  const { guest, late } = await restored(
+    (asm) =>
+      void asm
+        .mov(eax, dword(WANTED))
+        .mov(ebx, dword(WANTED + 2 * PAGE))
+        .mov(dword(RESULT), ebx),
+    ({ late: rest }) => expect(rest!.left).toBe(0),
+    false,
+    undefined,
+    undefined,
+    { first: Uint32Array.of(FIRST + 8) },
+  )
+  expect(await guest.domain.run()).toEqual(DONE)
+  expect([guest.read32(RESULT), late.left]).toEqual([valueAt(10), 0])
+})
+
+test('frame by frame, what a guest touches is what is read', async () => {
+  const build = (asm: Assembler): void => void asm.add(dword(WANTED), 1).mov(eax, dword(WANTED + 3 * PAGE))
+  const first = made(build)
+  fill(first)
+  const { state, pages } = await saveDomain(first.guest.domain, 1000)
+  const read: number[] = []
+  const contents = (index: number): Uint8Array => {
+    read.push(pages.gfns[index]! - FIRST)
+    return pages.bytes.slice(index * PAGE, (index + 1) * PAGE)
+  }
+  const { guest } = made(build)
+  const late = await beginRestoringDomain(guest.domain, {
+    state,
+    pages: { gfns: pages.gfns, contents, blockFrames: 1 },
+  })
+  expect(await guest.domain.run()).toEqual(DONE)
+  expect(read.filter((frame) => frame >= 0)).toEqual([8])
+  late.finishNow()
+  expect([late.left, guest.read32(WANTED), guest.read32(WANTED + 2 * PAGE)]).toEqual([0, valueAt(8) + 1, valueAt(10)])
 })
 
 test('contents are fetched ahead before they are brought in the background, and brought where that fails', async () => {

@@ -2,7 +2,7 @@
 import { buildGuestImage } from '@retrap/embedded-guest'
 import { type SnapshotPages, writeSnapshot } from '@retrap/snapshot'
 import { words } from '@retrap/tooling/random'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
 import { DiskRequests } from '../src/worker/disk-requests.ts'
 import { MachineDrives } from '../src/worker/machine-drives.ts'
 import { openMedium } from '../src/worker/media.ts'
@@ -121,28 +121,47 @@ test('a snapshot whose pages are damaged is read anew the next time', async () =
   expect(folder.open).toBe(0)
 })
 
-test('blocks of RAM that a snapshot names are there before anything touches them', async () => {
+test('what a snapshot says to be touched first comes with its state, and all else 1.5 s later', async () => {
   const next = words(3)
   const bytes = new Uint8Array(Uint32Array.from({ length: 3 * 256 * 1024 }, () => next()).buffer)
   // Half of each of three blocks: one section of the file each.
   const gfns = Uint32Array.from({ length: 3 * 256 }, (_, i) => (i >> 8) * 512 + (i & 255))
+  const page = (index: number): Uint8Array => bytes.subarray(index * 4096, (index + 1) * 4096)
   const parts: Uint8Array[] = []
-  const state = { machine: { memoryBytes: 6 << 20, cpus: 1, machine: 'pc' } }
-  const description = { firstBlocks: [2, 'no', 7, 0] }
-  await writeSnapshot({ description, state, pages: { gfns, bytes } }, (part) => parts.push(part.slice()))
+  const first = { gfns: Uint32Array.of(5, 1027), bytes: new Uint8Array(Buffer.concat([page(5), page(515)])) }
+  const state = { machine: { memoryBytes: 6 << 20, cpus: 1, machine: 'pc' }, first }
+  await writeSnapshot({ description: {}, state, pages: { gfns, bytes } }, (part) => parts.push(part.slice()))
   serve(new Uint8Array(Buffer.concat(parts)))
   // A Worker waits for what is not at hand: here it is none.
   vi.stubGlobal('XMLHttpRequest', undefined)
+  vi.useFakeTimers({ toFake: ['setTimeout'] })
+  onTestFinished(() => void vi.useRealTimers())
   const source = { url: URL_OF('a.snapshot') }
-  const { pages, begin } = await openFrom({ drives: null }, source, { ...listener, keepsFetched: false })
-  // The guest begins then.
-  await begin
-  expect(pages.contents(5)).toEqual(bytes.subarray(5 * 4096, 6 * 4096))
-  expect(pages.contents(515)).toEqual(bytes.subarray(515 * 4096, 516 * 4096))
+  const { pages, arrived } = await openFrom({ drives: null }, source, { ...listener, keepsFetched: false })
+  expect([...pages.first!]).toEqual([5, 1027])
+  expect([pages.contents(5), pages.contents(515)]).toEqual([page(5), page(515)])
   expect(() => pages.contents(300)).toThrow()
-  await pages.ready!(256, 512)
-  expect(pages.contents(300)).toEqual(bytes.subarray(300 * 4096, 301 * 4096))
+  let isReady = false
+  const ready = pages.ready!(256, 512).then(() => (isReady = true))
+  await vi.advanceTimersByTimeAsync(1490)
+  expect(isReady).toBe(false)
+  await vi.advanceTimersByTimeAsync(20)
+  await ready
+  expect(pages.contents(300)).toEqual(page(300))
   pages.close?.()
+  await arrived
+})
+
+test('first pages that are no pages are said', async () => {
+  const state = {
+    machine: { memoryBytes: 6 << 20, cpus: 1, machine: 'pc' },
+    first: { gfns: Uint32Array.of(5), bytes: new Uint8Array(4095) },
+  }
+  const parts: Uint8Array[] = []
+  const pages = { gfns: new Uint32Array(), bytes: new Uint8Array() }
+  await writeSnapshot({ description: {}, state, pages }, (part) => parts.push(part.slice()))
+  const source = { bytes: new Uint8Array(Buffer.concat(parts)) }
+  await expect(openFrom({ drives: null }, source, listener)).rejects.toThrow('snapshot: it is damaged: its first pages')
 })
 
 /** A snapshot's file that is a whole number of chunks: its description is as long as that takes. */

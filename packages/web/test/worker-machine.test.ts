@@ -66,6 +66,37 @@ test('a machine is saved without being compressed: that is another Worker’s, a
   }
 })
 
+test('a guest whose RAM is still coming goes on while it is to be saved', async () => {
+  const images = { firmware: { bytes: new Uint8Array(tickingGuest()) } }
+  const options: SentOptions = { images, drives: null, shared: false, memoryBytes: 16 << 20 }
+  const first = await WorkerMachine.open(options, () => {})
+  const { state, description, pages } = await first.save()
+  // All else comes later than the first pages, and the guest touches nothing of a frame at 8 MiB.
+  const none = { gfns: new Uint32Array(), bytes: new Uint8Array() }
+  const place = pages.gfns.findIndex((gfn) => gfn > 2048)
+  const at = place * 4096
+  const more = {
+    gfns: Uint32Array.from([...pages.gfns.slice(0, place), 2048, ...pages.gfns.slice(place)]),
+    bytes: new Uint8Array(
+      Buffer.concat([pages.bytes.slice(0, at), new Uint8Array(4096).fill(7), pages.bytes.slice(at)]),
+    ),
+  }
+  const file = await snapshotFile({ description, pages: more, state: { ...(state as object), first: none } })
+  const said: number[] = []
+  const snapshot = { bytes: new Uint8Array(await file.arrayBuffer()) }
+  const machine = await WorkerMachine.open({ ...options, images: { ...images, snapshot } }, (message) => {
+    if ('event' in message && message.event === 'serial') said.push(...message.bytes)
+  })
+  await machine.run()
+  let isSaved = false
+  const saving = machine.save().then(() => (isSaved = true))
+  machine.told({ tell: 'serial', bytes: new Uint8Array([0x61]) })
+  await expect.poll(() => said.length).toBe(4)
+  expect(isSaved).toBe(false)
+  await saving
+  await machine.pause()
+})
+
 test('a write that is under way when the machine goes back is not on its disk then', async () => {
   const disk = new Uint8Array(1 << 20).fill(0x41)
   const drives = [{ id: 'disk0', source: { bytes: disk } }]

@@ -48,6 +48,17 @@ const BOARDS: Readonly<Record<LinuxArchitecture, Board>> = {
   arm64: { console: 'ttyAMA0', page: { board: 'virt' }, arguments: ['--arch', 'arm64'] },
 }
 
+/** The real-time clocks in the states of the boards' machines. */
+interface GivenClocks {
+  readonly domain: {
+    readonly devices: { readonly local: { readonly devices: { mc146818?: GivenClock; pl031?: GivenClock } } }
+  }
+}
+interface GivenClock {
+  /** Of the instant of the state. */
+  wallSeconds: number
+}
+
 /** Where the site's start page finds its list of systems. */
 export const SYSTEMS_LIST = 'systems/systems.json'
 
@@ -66,8 +77,8 @@ const MAC_ADDRESS = '52:54:00:12:34:56'
 /** The shell asks its terminal, which answers when the page shows it. Source: ECMA-48, 8.3.35, "DSR". */
 const WHERE_IS_THE_CURSOR = '\u001b[6n'
 const FIRST_COMMAND = 'ls\n'
-/** Pages of a block of RAM, which a machine is brought at once: 2 MiB. */
-const BLOCK_PAGES = 512
+/** In which a guest does what was due while it was a file. */
+const CATCH_UP_MS = 4000
 /** Host time in which it has to come to its prompt. */
 const DEADLINE_MS = 600_000
 
@@ -98,7 +109,7 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
   const pages = touchedPages(snapshot.pages)
   const again = { kernel: kernel.slice(), initrd: initrd.slice(), disk: disk.slice(), type: FIRST_COMMAND }
   await runToPrompt(
-    { ...given, ...again, snapshot: { ...snapshot, pages } as MachineSnapshotSource },
+    { ...given, ...again, snapshot: { state: anHourEarlier(snapshot.state), pages } as MachineSnapshotSource },
     createMachine,
     async () => {},
   )
@@ -121,13 +132,11 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
       'file=disk.img,if=virtio,media=disk,id=disk0',
     ],
     savedAt: new Date().toISOString(),
-    // Pages fetch them before all others.
-    firstBlocks: [...pages.blocks],
     page: { ...board.page, commandLine, network: { kind: 'none', macAddress: MAC_ADDRESS } },
   }
   const parts: Uint8Array[] = []
-  // Pages show again what the terminal had shown.
-  const state = { ...snapshot.state, console: new TextEncoder().encode(printed) }
+  // Pages show again what the terminal had shown, and fetch what the guest touches first before all others.
+  const state = { ...snapshot.state, console: new TextEncoder().encode(printed), first: pages.touched() }
   await writeSnapshot({ description, state, pages: snapshot.pages }, (bytes) => parts.push(bytes))
   const file = Buffer.concat(parts)
   const system: OfferedSystem = {
@@ -219,15 +228,33 @@ function diskOf(kernel: Uint8Array, config: Uint8Array): Uint8Array {
   return writeExt2(files, Math.ceil(bytes / 2 ** 20) * 2 ** 20)
 }
 
-/** Pages that come when the guest touches their block, and the blocks that have come, in order. */
-function touchedPages({ gfns, bytes }: MachineSnapshot['pages']): GuestPageSource & { readonly blocks: Set<number> } {
-  const blocks = new Set<number>()
+/** Pages that come one by one when the guest touches them, and those that have come. */
+function touchedPages({ gfns, bytes }: MachineSnapshot['pages']): GuestPageSource & {
+  readonly touched: () => MachineSnapshot['pages']
+} {
+  const touched = new Set<number>()
   const closed = Promise.withResolvers<void>()
+  const page = (index: number): Uint8Array => bytes.subarray(index * PAGE_BYTES, (index + 1) * PAGE_BYTES)
   const contents = (index: number): Uint8Array => {
-    blocks.add(Math.floor(gfns[index]! / BLOCK_PAGES))
-    return bytes.subarray(index * PAGE_BYTES, (index + 1) * PAGE_BYTES)
+    touched.add(index)
+    return page(index)
   }
-  return { gfns, blocks, contents, ready: () => closed.promise, close: () => closed.resolve() }
+  return {
+    ...{ gfns, contents, blockFrames: 1, ready: () => closed.promise, close: () => closed.resolve() },
+    touched: () => {
+      const indices = Uint32Array.from(touched).sort()
+      return { gfns: indices.map((index) => gfns[index]!), bytes: Buffer.concat([...indices].map(page)) }
+    },
+  }
+}
+
+/** The state of a machine that was saved an hour earlier: most visitors' guests have that much to catch up. */
+function anHourEarlier(state: MachineSnapshot['state']): MachineSnapshot['state'] {
+  const earlier = structuredClone(state)
+  const { devices } = (earlier as unknown as GivenClocks).domain.devices.local
+  const clock = devices.mc146818 ?? devices.pl031
+  if (clock !== undefined) clock.wallSeconds -= 3600
+  return earlier
 }
 
 /** @param given.disk - changed as the guest writes to it @param given.type - to the shell of a snapshot */
@@ -260,7 +287,7 @@ async function runToPrompt<T>(
       printed += Buffer.from(bytes).toString('latin1')
       if (SHELL_PROMPT.test(printed.replaceAll(WHERE_IS_THE_CURSOR, ''))) stop.abort()
     })
-    if (type !== undefined) machine.serialPorts[0]!.receive(Buffer.from(type))
+    if (type !== undefined) setTimeout(() => machine.serialPorts[0]!.receive(Buffer.from(type)), CATCH_UP_MS)
     const { reason } = await machine.run({ signal: stop.signal, timeoutMs: DEADLINE_MS })
     if (reason !== 'stopped')
       throw new CliError('ERR_INPUT', `Debian has come to no prompt, and the machine has ended: ${reason}`)

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { GuestPageSource } from '@retrap/hvm'
 import { bytesSource, readSnapshot, readSnapshotDescription } from '@retrap/snapshot'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { CreateMachine, Machine, MachineSnapshot } from '../../src/machine/machine-contract.ts'
 import { listSystem, makeDebianSystem } from '../../src/web/debian-system.ts'
 import { checkLicences } from '../../src/web/licence-check.ts'
@@ -26,17 +26,30 @@ writeFileSync(linux.kernelPath, 'kernel')
 writeFileSync(linux.configPath, 'CONFIG_EXT4_FS=y')
 writeFileSync(linux.busyboxPath, 'busybox')
 
+const STATE = { version: 1, domain: { devices: { local: { devices: { mc146818: { wallSeconds: 10_000 } } } } } }
 /** What the shell of a snapshot was given. */
 const typed: string[] = []
+/** The instants that machines went on from. */
+const ages: number[] = []
+beforeEach(() => {
+  typed.length = ages.length = 0
+  vi.useFakeTimers({ toFake: ['setTimeout'] })
+})
+afterEach(() => void vi.useRealTimers())
 
 /** A machine whose guest prints, and ends where nobody stops it. */
 function printing(text: string): CreateMachine {
   return async ({ snapshot: from }) => {
-    // Of those that come at once a guest that goes on touches the second.
-    if (from !== undefined) (from.pages as GuestPageSource).contents(1)
+    if (from !== undefined) {
+      // Of those that come one by one a guest that goes on touches the second.
+      const pages = from.pages as GuestPageSource
+      expect(pages.blockFrames).toBe(1)
+      pages.contents(1)
+      ages.push((from.state as unknown as typeof STATE).domain.devices.local.devices.mc146818.wallSeconds)
+    }
     let print = (_bytes: Uint8Array): void => {}
     const snapshot = {
-      state: { version: 1 },
+      state: STATE,
       pages: { gfns: Uint32Array.of(3, 1030), bytes: new Uint8Array(8192).fill(7) },
     }
     return {
@@ -47,6 +60,8 @@ function printing(text: string): CreateMachine {
         },
       ],
       run: async ({ signal }: { signal: AbortSignal }) => {
+        // What is typed comes when the guest has caught up.
+        if (from !== undefined) await vi.advanceTimersByTimeAsync(4000)
         print(Buffer.from(text))
         return { reason: signal.aborted ? 'stopped' : 'timeout' }
       },
@@ -67,11 +82,15 @@ test('is saved at its prompt, with what it had printed, and listed for the page'
   expect(Buffer.from((state as { console: Uint8Array }).console).toString()).toBe('boots\r\n/ # \u001b[6n')
 })
 
-test('names the blocks of RAM that its first command touches', async () => {
-  typed.length = 0
+test('has what its first command touches with its state', async () => {
   const { files } = await makeDebianSystem(linux, printing('/ # '))
-  const description = await readSnapshotDescription(bytesSource(files.get('systems/debian-amd64/machine.snapshot')!))
-  expect([description, typed]).toMatchObject([{ firstBlocks: [2] }, ['ls\n']])
+  const { state } = await readSnapshot(bytesSource(files.get('systems/debian-amd64/machine.snapshot')!))
+  expect((state as { first: unknown }).first).toEqual({
+    gfns: Uint32Array.of(1030),
+    bytes: new Uint8Array(4096).fill(7),
+  })
+  // A guest does what was due since it was saved, too.
+  expect([typed, ages]).toEqual([['ls\n'], [10_000 - 3600]])
 })
 
 test('an Arm board has its own console, files and command line', async () => {

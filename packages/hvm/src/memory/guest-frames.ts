@@ -64,6 +64,13 @@ export interface GuestPageSource {
    * @param index - in `gfns`
    */
   contents(index: number): Uint8Array
+  /** Guest frames that the guest touches first: it gets their contents before all others, with the first that is needed. */
+  readonly first?: Uint32Array
+  /**
+   * How many consecutive frames are brought at once: a power of two up to 512, the default. With 1, the calls of `contents`
+   * tell which frames a guest touches.
+   */
+  readonly blockFrames?: number
   /**
    * Fetches ahead, where that takes a while, so that `contents` has frames at hand.
    *

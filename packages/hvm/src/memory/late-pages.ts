@@ -17,8 +17,9 @@ import {
 } from './guest-frames.ts'
 import type { FrameSet, WrittenFrames } from './written-frames.ts'
 
-/** Frames of a block, which is filled at once: a leaf of 2 MiB. */
+/** Frames of a block, which is filled at once, where its source does not say how many: a leaf of 2 MiB. */
 const BLOCK_FRAMES = 512
+/** Of leaves whose frames wait. */
 const BLOCK_ORDER = 9
 
 /** A block of RAM whose contents are still to be brought. */
@@ -33,6 +34,8 @@ interface LateBlock {
   readonly isShared: boolean
   /** The contents are in machine memory, and only the map still says no. */
   filled: boolean
+  /** By frame: 1 for what the guest has been given before all of it; null: nothing. */
+  given: Uint8Array | null
 }
 
 /** The known contents of a guest's frames. */
@@ -58,6 +61,10 @@ export class LatePages {
   /** The guest may have written any of its frames. */
   readonly #hasRun: boolean
   #source: GuestPageSource | null
+  /** Of a block. */
+  readonly #frames: number
+  /** Frames that the guest gets before its first block; null: it has them. */
+  #first: ReadonlySet<number> | null
   /** By the number of the guest's block. */
   readonly #blocks = new Map<number, LateBlock>()
   readonly #entry = new P2mEntry()
@@ -83,6 +90,8 @@ export class LatePages {
     this.#former = former
     this.#hasRun = domain.hasExecuted
     this.#source = source
+    this.#frames = source.blockFrames ?? BLOCK_FRAMES
+    this.#first = this.#hasRun || source.first === undefined ? null : new Set(source.first)
     // Models would find frames that nobody may access yet.
     domain.mappings.forget()
     this.#begin(source)
@@ -100,17 +109,23 @@ export class LatePages {
 
   /** Whether the contents of a guest frame are still to be brought. */
   has(gfn: number): boolean {
-    return this.#blocks.has(Math.floor(gfn / BLOCK_FRAMES))
+    return this.#blocks.has(Math.floor(gfn / this.#frames))
   }
 
   /** Brings the contents of a guest frame. @returns false where they cannot be read: the domain stops */
   bring(gfn: number): boolean {
-    const block = this.#blocks.get(Math.floor(gfn / BLOCK_FRAMES))
+    const block = this.#blocks.get(Math.floor(gfn / this.#frames))
+    return block === undefined || this.#tryToBring(block, gfn)
+  }
+
+  /** @param gfn - the frame that is needed; it may be given without the rest; null: all of the block */
+  #tryToBring(block: LateBlock, gfn: number | null): boolean {
     try {
-      if (block !== undefined) this.#bring(block)
+      if (this.#first !== null) this.#bringFirst(this.#first)
+      if (gfn === null || block.given?.[gfn - block.gfn] !== 1) this.#bring(block)
       return true
     } catch (error) {
-      this.#stop(gfn, error)
+      this.#stop(gfn ?? block.gfn, error)
       return false
     }
   }
@@ -136,7 +151,7 @@ export class LatePages {
       // The guest may have needed it meanwhile. An error of fetching ahead shows when the block is brought.
       // oxlint-disable-next-line no-await-in-loop -- in order, while the guest runs
       if (!block.filled) await this.#source?.ready?.(block.first, block.end).catch(() => {})
-      if (!this.bring(block.gfn)) return
+      if (this.#blocks.has(block.gfn / this.#frames) && !this.#tryToBring(block, null)) return
     }
   }
 
@@ -160,13 +175,16 @@ export class LatePages {
       // Blocks whose frames are shared with other machines are loaded at once, because the frames may be replaced.
       const waits =
         mayWait && !run.isShared && run.kind === 'ram' && run.order >= BLOCK_ORDER && run.access === P2mAccess.RWX
-      const step = waits ? BLOCK_FRAMES : run.count
+      const step = waits ? this.#frames : run.count
       for (let done = 0; done < run.count; done += step) {
         const gfn = run.gfn + done
         const first = at
         while (at < gfns.length && gfns[at]! < gfn + step) at++
         const { isShared } = run
-        const block: LateBlock = { gfn, mfn: run.mfn + done, count: step, first, end: at, isShared, filled: false }
+        const mfn = run.mfn + done
+        const block: LateBlock = { gfn, mfn, count: step, first, end: at, isShared, filled: false, given: null }
+        // Nobody writes what is hidden.
+        if (!this.#hasRun && !isShared) this.#clear(block)
         if (waits && this.#isWorthWaiting(block) && this.#hide(block)) this.#keep(block, run)
         else this.#fill(block)
       }
@@ -181,15 +199,21 @@ export class LatePages {
   }
 
   #keep(block: LateBlock, { order }: MachineRun): void {
-    if (!this.#hasRun) this.#clear(block)
-    this.#split ||= order > BLOCK_ORDER
-    this.#blocks.set(block.gfn / BLOCK_FRAMES, block)
+    this.#split ||= order > BLOCK_ORDER || this.#frames < BLOCK_FRAMES
+    this.#blocks.set(block.gfn / this.#frames, block)
   }
 
   /** @returns false where the map has no memory for it */
-  #hide({ gfn }: LateBlock): boolean {
+  #hide({ gfn, count }: LateBlock): boolean {
+    return this.#hasRoom(() =>
+      this.#unwritten(gfn, count, () => void this.#domain.p2m.setAccess(gfn, count, P2mAccess.N)),
+    )
+  }
+
+  /** Changes the map. @returns false where it has no memory for it */
+  #hasRoom(change: () => void): boolean {
     try {
-      this.#unwritten(gfn, BLOCK_FRAMES, () => void this.#domain.p2m.setAccess(gfn, BLOCK_FRAMES, P2mAccess.N))
+      change()
       return true
     } catch (error) {
       if (error instanceof P2mError && error.code === 'ERR_NO_MEMORY') return false
@@ -197,20 +221,40 @@ export class LatePages {
     }
   }
 
+  /** Gives the guest frames with what it touches first, and all zeros around them. */
+  #bringFirst(first: ReadonlySet<number>): void {
+    this.#first = null
+    const { gfns } = this.#source!
+    for (const block of this.#blocks.values()) {
+      const given = new Uint8Array(block.count).fill(1)
+      for (let at = block.first; at < block.end; at++) if (!first.has(gfns[at]!)) given[gfns[at]! - block.gfn] = 0
+      block.given = given
+      this.#held(() => this.#write(block, 1))
+      this.#split = true
+      if (!this.#hasRoom(() => this.#showOwn(block))) this.#bring(block)
+    }
+  }
+
   #bring(block: LateBlock): void {
+    this.#held(() => this.#fill(block))
+    block.given = null
+    this.#showOwn(block)
+    this.#blocks.delete(block.gfn / this.#frames)
+    if (this.#blocks.size === 0) this.#end()
+  }
+
+  /** Over a slow link this takes seconds each time, and a guest whose time goes on believes that a vCPU hangs. */
+  #held(work: () => void): void {
     const { clock } = this.#domain
     const began = clock.now()
-    this.#fill(block)
-    // Over a slow link this takes seconds each time, and a guest whose time goes on believes that a vCPU hangs.
+    work()
     clock.hold(clock.now() - began)
-    this.#showOwn(block)
-    this.#blocks.delete(block.gfn / BLOCK_FRAMES)
-    if (this.#blocks.size === 0) this.#end()
   }
 
   /** See `LateContents`. Frames that had still to be brought count as written. */
   drop(): void {
     for (const block of this.#blocks.values()) {
+      block.given = null
       this.#showOwn(block)
       if (!block.filled) this.#domain.dirtyLogs.mark(block.gfn, block.count)
     }
@@ -238,15 +282,21 @@ export class LatePages {
     else log.unwritten(gfn, count, change)
   }
 
-  /** Lets everybody access the frames of a block that are still where they were. */
-  #show({ gfn, mfn }: LateBlock): void {
+  /** Lets everybody access the frames of a block that are still where they were: all, or those that are given before. */
+  #show({ gfn, mfn, count: frames, given }: LateBlock): void {
     const { p2m } = this.#domain
     const entry = this.#entry
-    for (let at = gfn; at < gfn + BLOCK_FRAMES;) {
-      p2m.lookup(at, entry)
-      const count = Math.min(2 ** entry.order - (at % 2 ** entry.order), gfn + BLOCK_FRAMES - at)
-      const isHidden = entry.access === P2mAccess.N && entry.mfn === mfn + at - gfn
-      if (isHidden) p2m.setAccess(at, count, P2mAccess.RWX)
+    for (let at = 0; at < frames;) {
+      if (given?.[at] === 0) {
+        at++
+        continue
+      }
+      let end = given === null ? frames : given.indexOf(0, at)
+      if (end < 0) end = frames
+      p2m.lookup(gfn + at, entry)
+      const count = Math.min(2 ** entry.order - ((gfn + at) % 2 ** entry.order), end - at)
+      const isHidden = entry.access === P2mAccess.N && entry.mfn === mfn + at
+      if (isHidden) p2m.setAccess(gfn + at, count, P2mAccess.RWX)
       at += count
     }
   }
@@ -255,13 +305,23 @@ export class LatePages {
     const source = this.#source
     if (block.filled || source === null) return
     if (this.#hasRun || block.isShared) this.#replace(block, source)
-    else {
-      this.#clear(block)
-      const { gfn, mfn, first, end } = block
-      for (let at = first; at < end; at++)
-        this.#domain.memory.write((mfn + source.gfns[at]! - gfn) * PAGE_BYTES, source.contents(at))
-    }
+    else this.#write(block, 0)
     block.filled = true
+  }
+
+  /**
+   * Writes contents of a block of a guest that has not run: all, or in two parts.
+   *
+   * @param part - 1: what is given first; 0: the rest
+   */
+  #write({ gfn, mfn, count, first, end, given }: LateBlock, part: 0 | 1): void {
+    const { memory, dirtyLogs } = this.#domain
+    const source = this.#source!
+    dirtyLogs.beforeWrites?.(gfn, count)
+    for (let at = first; at < end; at++) {
+      const frame = source.gfns[at]! - gfn
+      if (given === null || given[frame] === part) memory.write((mfn + frame) * PAGE_BYTES, source.contents(at))
+    }
   }
 
   /** Has a block of a guest that has not run be zeros, but for frames that get contents. */
@@ -299,7 +359,7 @@ export class LatePages {
 
   /** The map has changed: frames that leave the guest have their contents first. */
   #beforeChange(gfn: number, count: number): void {
-    for (let block = Math.floor(gfn / BLOCK_FRAMES); block * BLOCK_FRAMES < gfn + count; block++) {
+    for (let block = Math.floor(gfn / this.#frames); block * BLOCK_FRAMES < gfn + count; block++) {
       const found = this.#blocks.get(block)
       if (found === undefined) continue
       try {

@@ -11,8 +11,8 @@ export interface ReadSnapshot {
   readonly state: PcSnapshotSource['state'] | ArmSnapshotSource['state']
   /** The machine closes them; who gives them to none does it himself. */
   readonly pages: Extract<PcSnapshotSource['pages'], { contents: unknown }>
-  /** See `OpenedSnapshot`. */
-  readonly begin: Promise<void>
+  /** Settles when nothing more of the pages is read: all have come, or none can. */
+  readonly arrived: Promise<void>
   /** The options of the saved machine, as far as it says. */
   readonly options: SavedOptions
   readonly console: Uint8Array | null

@@ -17,12 +17,6 @@ const LONGEST_WAIT_MS = 250
 const IMAGE = 'snapshot'
 /** The first reads are small, and close together. */
 const CHUNK_BYTES = 64 << 10
-/** Guest frames of the blocks that RAM comes in: 2 MiB. */
-const BLOCK_FRAMES = 512
-/** A guest begins without blocks that have not come by then: it waits for those that it needs. */
-const LONGEST_START_MS = 2000
-/** A file may say anything: blocks of 4 GiB. */
-const MOST_BLOCKS = 2048
 
 /** A snapshot file whose pages are read when the machine needs them. */
 interface FarSource extends LateSnapshotSource {
@@ -34,8 +28,6 @@ interface FarSource extends LateSnapshotSource {
 
 /** An open snapshot, and what fetches its pages ahead. */
 export interface OpenedSnapshot extends OpenSnapshot {
-  /** Settles when the guest had better begin: what it touches first is at hand, or takes long. */
-  readonly begin: Promise<void>
   /** See `GuestPageSource.ready` of `@retrap/hvm`. */
   readonly ready: (index: number, end: number) => Promise<void>
   /** See `GuestPageSource.close` of `@retrap/hvm`. */
@@ -45,11 +37,7 @@ export interface OpenedSnapshot extends OpenSnapshot {
 /** Opens a snapshot, and reads all of it but its pages. @throws SnapshotError; ImageError; BlockError */
 export async function openSnapshotSource(source: SentSource, listener: SourceListener): Promise<OpenedSnapshot> {
   const file = await sourceOf(source, listener)
-  let isClosed = false
-  const close = (): void => {
-    isClosed = true
-    file.close?.()
-  }
+  const close = (): void => file.close?.()
   const failed = (error: unknown): never => {
     // Kept, it would be as damaged the next time.
     if (error instanceof SnapshotError) file.drop?.()
@@ -70,12 +58,9 @@ export async function openSnapshotSource(source: SentSource, listener: SourceLis
     }
   }
   const pages = { ...opened.pages, contents }
-  // Damage, and a server that is out of reach, show when the guest needs the block.
-  const first = prepareFirst(opened, () => isClosed).catch(() => {})
   // The guest runs between two parts.
   let since: number | null = null
   const ready = async (index: number, end: number): Promise<void> => {
-    await first
     const spent = since === null ? 0 : performance.now() - since
     await new Promise<void>((resolve) => setTimeout(resolve, Math.min(LONGEST_WAIT_MS, spent)))
     for (let at = index; at < end; at++) {
@@ -84,21 +69,7 @@ export async function openSnapshotSource(source: SentSource, listener: SourceLis
     }
     since = performance.now()
   }
-  const late = new Promise<void>((resolve) => setTimeout(resolve, LONGEST_START_MS))
-  return { ...opened, pages, begin: Promise.race([first, late]), ready, close }
-}
-
-/** Fetches and decompresses the blocks that the guest will touch first, in that order, before all others. */
-async function prepareFirst({ description, pages }: OpenSnapshot, isClosed: () => boolean): Promise<void> {
-  const { firstBlocks } = (description ?? {}) as { readonly firstBlocks?: unknown }
-  if (!Array.isArray(firstBlocks)) return
-  for (const block of firstBlocks.slice(0, MOST_BLOCKS)) {
-    for (let at = pages.gfns.findIndex((gfn) => gfn >= block * BLOCK_FRAMES); ; at++) {
-      if (isClosed() || !(pages.gfns[at]! < (block + 1) * BLOCK_FRAMES)) break
-      // oxlint-disable-next-line no-await-in-loop -- in the order of the list
-      await pages.prepare(at)
-    }
-  }
+  return { ...opened, pages, ready, close }
 }
 
 async function sourceOf(source: SentSource, listener: SourceListener): Promise<FarSource> {

@@ -1,7 +1,8 @@
 import { Overlay, type OverlayState } from '@retrap/block'
 import type { PcSnapshot, PcSnapshotState } from '@retrap/machine'
 import type { ArmSnapshot, ArmSnapshotState } from '@retrap/machine/arm'
-import { type Snapshot, writeSnapshot } from '@retrap/snapshot'
+import { type Snapshot, type SnapshotPages, writeSnapshot } from '@retrap/snapshot'
+import { PAGE_BYTES } from '@retrap/memory'
 import { WebError } from '../errors.ts'
 import type { SavedOptions, SentOptions, SentSource } from '../protocol.ts'
 import { MAC_ADDRESS } from '../sent-options.ts'
@@ -16,6 +17,8 @@ interface PageParts {
   readonly writes?: Readonly<Record<string, OverlayState>>
   /** The end of what the guest has written to its serial port. */
   readonly console?: Uint8Array
+  /** The pages that the guest touches first, again: they come with the state, before all others. */
+  readonly first?: SnapshotPages
 }
 
 type PageState = (PcSnapshotState | ArmSnapshotState) & PageParts
@@ -31,6 +34,8 @@ interface Description {
   readonly writes?: readonly string[]
 }
 
+/** In which a guest with its first pages answers its user's first keys. */
+const FIRST_KEYS_MS = 1500
 /** Of a disk that nobody has written to. */
 const NO_WRITES = {
   version: 1,
@@ -112,16 +117,32 @@ async function readSnapshot(source: SentSource, listener: SourceListener): Promi
   let opened: OpenedSnapshot | undefined
   try {
     opened = await openSnapshotSource(source, listener)
-    const { description, state, pages, begin, ready, close } = opened
+    const { description, state, pages, ready, close } = opened
     const { page } = (description ?? {}) as Partial<Description>
     const saved = state as PageState | null
-    const { machine, writes, console } = (saved ?? {}) as Partial<PageState>
+    const { machine, writes, console, first } = (saved ?? {}) as Partial<PageState>
     if (typeof machine !== 'object' || machine === null) throw new Error('it is of no machine that a page has')
-    const contents = (index: number): Uint8Array => pages.contents(index)
+    const arrived = Promise.withResolvers<void>()
+    const late = {
+      gfns: pages.gfns,
+      contents: (index: number) => {
+        try {
+          return pages.contents(index)
+        } catch (error) {
+          arrived.resolve()
+          throw error
+        }
+      },
+      ready,
+      close: () => {
+        arrived.resolve()
+        close()
+      },
+    }
     return {
       state: saved as PageState,
-      pages: { gfns: pages.gfns, contents, ready, close },
-      begin,
+      pages: first === undefined ? late : withFirst(late, first),
+      arrived: arrived.promise,
       options: {
         memoryBytes: machine.memoryBytes,
         cpus: machine.cpus,
@@ -135,6 +156,24 @@ async function readSnapshot(source: SentSource, listener: SourceListener): Promi
     opened?.close()
     throw new WebError('ERR_SOURCE', `snapshot: ${reasonOf(error)}`, { cause: error })
   }
+}
+
+/** Has the pages at hand that came with the state. @throws Error for what are no pages */
+function withFirst(pages: ReadSnapshot['pages'], { gfns, bytes }: SnapshotPages): ReadSnapshot['pages'] {
+  if (!(gfns instanceof Uint32Array && bytes instanceof Uint8Array && bytes.length === gfns.length * PAGE_BYTES))
+    throw new Error('it is damaged: its first pages')
+  const places = new Map(Array.from(gfns, (gfn, at) => [gfn, at * PAGE_BYTES]))
+  const contents = (index: number): Uint8Array => {
+    const at = places.get(pages.gfns[index]!)
+    return at === undefined ? pages.contents(index) : bytes.subarray(at, at + PAGE_BYTES)
+  }
+  // The guest has what it needs for its user's first keys, and they come before what is fetched ahead.
+  const begun = new Promise<void>((resolve) => setTimeout(resolve, FIRST_KEYS_MS))
+  const ready = async (index: number, end: number): Promise<void> => {
+    await begun
+    return pages.ready?.(index, end)
+  }
+  return { ...pages, contents, ready, first: gfns }
 }
 
 /** @throws WebError `ERR_MACHINE` for a snapshot of a machine that shows to be another one before it is made */

@@ -65,8 +65,8 @@ export class WorkerMachine {
     powered: () => this.#powered(),
   })
   #life: Promise<void> | null = null
-  /** The guest begins when this has settled. */
-  #begin: Promise<void> | undefined
+  /** See `ReadSnapshot`. */
+  #arrived: Promise<void> | undefined
   #stop = new AbortController()
   /** The user wants it to run. */
   #wanted = false
@@ -126,8 +126,7 @@ export class WorkerMachine {
     this.#pc = await this.#createBoard(snapshot)
     this.#impairments.applyAll(this.#pc.domain.devices)
     this.#pc.serial.onTransmit((bytes) => this.#serial.transmit(bytes))
-    this.#begin = snapshot?.begin
-    if (snapshot !== null) this.#showConsole(snapshot)
+    if (snapshot !== null) this.#goesOn(snapshot)
   }
 
   /** Puts the machine back in its own memory; one that is off, or was stepped through, is made anew. */
@@ -137,10 +136,11 @@ export class WorkerMachine {
     // Snapshots have none of the page's devices.
     this.#attached?.close()
     await putBackBoard(this.#powered(), snapshot, atRest)
-    this.#showConsole(snapshot)
+    this.#goesOn(snapshot)
   }
 
-  #showConsole({ console }: ReadSnapshot): void {
+  #goesOn({ console, arrived }: ReadSnapshot): void {
+    this.#arrived = arrived
     const printed = console ?? new Uint8Array()
     this.#serial.startWith(printed)
     this.#send({ event: 'console', bytes: printed.slice() })
@@ -182,7 +182,9 @@ export class WorkerMachine {
   }
 
   /** See `Machine.save`: all of it, for a file. RAM is copied while the guest runs on. */
-  save(): Promise<Snapshot> {
+  async save(): Promise<Snapshot> {
+    // The guest would stand still until all of its RAM is there.
+    await this.#arrived
     return this.#between(async () => {
       const pc = this.#powered()
       this.#attached?.checkNone()
@@ -267,10 +269,6 @@ export class WorkerMachine {
         this.#stop = new AbortController()
         if (this.#told !== 'running') this.#tellState('running')
         const { signal } = this.#stop
-        // A pause, and whatever else is asked of the machine, comes before it.
-        const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
-        // oxlint-disable-next-line no-await-in-loop
-        await Promise.race([this.#begin, stopped])
         // oxlint-disable-next-line no-await-in-loop
         const exit = await this.#pc!.run({ signal })
         // oxlint-disable-next-line no-await-in-loop
