@@ -110,12 +110,13 @@ export async function saveDomainState<S extends DomainState>(domain: SavedDomain
  * Begins to copy RAM and ROM as they are now: frames that are written from now on are copied first, so that the domain may
  * run on. Its `collect` returns the copy; without that, `close` ends it.
  *
+ * @param written - copies these frames alone, zeros among them, where no other threads write RAM
  * @throws HvmError `ERR_STATE` as {@link saveDomainState}; RangeError where the host has no memory for it
  */
-export async function beginCopying(domain: Domain): Promise<PageCopies> {
+export async function beginCopying(domain: Domain, written?: FrameSet): Promise<PageCopies> {
   // Few machines are saved: the others do not load it.
   const { PageCopies } = await import('./memory/page-copies.ts')
-  return new PageCopies(domain)
+  return new PageCopies(domain, written)
 }
 
 /**

@@ -4,8 +4,8 @@ import { P2mType } from '@retrap/p2m'
 import { al, dword, ecx } from '@retrap/x86-assembler'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { beginCopying, saveDomainState } from '../src/index.ts'
-import type { DomainServer, GuestPages, PageCopies, X86Domain } from '../src/index.ts'
+import { beginCopying, noteWrites, saveDomainState } from '../src/index.ts'
+import type { DomainServer, FrameSet, GuestPages, PageCopies, X86Domain } from '../src/index.ts'
 import { GuestRecord } from '../src/x86/vapic/domain-vapic.ts'
 import { EXIT_PORT, Guest } from './support/guest.ts'
 
@@ -17,11 +17,11 @@ const FIRST = 0x100
 const COUNT = 0x300
 
 /** Begins to save a domain, whose device models go on. */
-async function beginSaving(domain: X86Domain): Promise<PageCopies> {
+async function beginSaving(domain: X86Domain, written?: FrameSet): Promise<PageCopies> {
   const rest = await domain.rest(1000)
   try {
     await saveDomainState(domain, rest)
-    return await beginCopying(domain)
+    return await beginCopying(domain, written)
   } finally {
     rest.end()
   }
@@ -86,7 +86,8 @@ function made(act: (made: Made) => void, checkMappings = false): Made {
 
 const fresh = (bytes: number): Uint8Array => new Uint8Array(bytes).fill(0x77)
 
-test.each<[string, (made: Made) => void, ((made: Made) => () => void)?]>([
+/** Those who write RAM: what each does after an instant, and before it. */
+const WRITERS: [string, (made: Made) => void, ((made: Made) => () => void)?][] = [
   ['nobody but the vCPU', () => undefined],
   ['a copy', ({ dma }) => void dma.write(0x12_0ffc, fresh(8))],
   ['a copy of some', ({ dma }) => void dma.writeSome(0x12_0ffc, fresh(8))],
@@ -139,7 +140,9 @@ test.each<[string, (made: Made) => void, ((made: Made) => () => void)?]>([
       dma.write(0x18_0000, fresh(0x2000))
     },
   ],
-])('what %s writes after the instant is not saved', async (_who, act, before) => {
+]
+
+test.each(WRITERS)('what %s writes after the instant is not saved', async (_who, act, before) => {
   for (const checked of [false, true]) {
     const parts = made(act, checked)
     const { domain } = parts.guest
@@ -156,6 +159,29 @@ test.each<[string, (made: Made) => void, ((made: Made) => () => void)?]>([
     // oxlint-disable-next-line no-await-in-loop
     expect(savedContents(await saving.collect(() => Promise.resolve()))).toEqual(expected)
   }
+})
+
+test.each(WRITERS)('what %s writes after an instant is all that a save since then has', async (_who, act, before) => {
+  const parts = made(act)
+  const { domain } = parts.guest
+  const later = before?.(parts)
+  expect(await domain.run()).toEqual({ reason: 'pause' })
+  const log = (await noteWrites(domain))!
+  const since = log.note()
+  const merged = contents(domain)
+  later?.()
+  expect(await domain.run()).toEqual({ reason: 'debug-exit', code: 0 })
+  const expected = contents(domain)
+  expect(expected).not.toEqual(merged)
+  const pages = await (await beginSaving(domain, since.now())).collect(() => Promise.resolve())
+  expect(pages.onlyWritten).toBe(true)
+  const few = savedContents(pages)
+  // Of a copy over many frames there are 33.
+  expect(few.size).toBeLessThan(50)
+  for (const [gfn, bytes] of few) merged.set(gfn, bytes)
+  const zeros = '\0'.repeat(PAGE)
+  for (let gfn = FIRST; gfn < FIRST + COUNT; gfn++)
+    expect(`${gfn}: ${merged.get(gfn) ?? zeros}` === `${gfn}: ${expected.get(gfn) ?? zeros}`, `frame ${gfn}`).toBe(true)
 })
 
 test('RAM that is written while it is copied is saved as it was, and is written as before afterwards', async () => {

@@ -267,6 +267,34 @@ test('only what was written is brought back, whichever of its snapshots it goes 
   expect((await pc.save()).pages).toEqual(snapshots[1]![0].pages)
 })
 
+test('a save since an earlier one has what was written alone, also when the machine has gone back', async () => {
+  const pc = await made(writing(), 64 << 20)
+  const put = (page: number): void => void pc.domain.guestMemory.write((32 + page) << 20, Uint8Array.of(page))
+  // Of RAM below 1 MiB, and of ROM, it is not known.
+  const since = async (before: PcSnapshot): Promise<PcSnapshot & { readonly written: number[] }> => {
+    const snapshot = await pc.save({ forRestore: true, since: before.pages })
+    expect(snapshot.pages.onlyWritten).toBe(true)
+    const { gfns } = snapshot.pages
+    return {
+      ...snapshot,
+      written: [...gfns].filter((gfn) => gfn >= 0x100 && gfn < 64 << 8).map((gfn) => (gfn >> 8) - 32),
+    }
+  }
+  put(1)
+  const first = await pc.save({ forRestore: true })
+  put(2)
+  const second = await since(first)
+  expect(second.written).toEqual([2])
+  await pc.restore(first)
+  put(3)
+  expect((await since(first)).written).toEqual([3])
+  expect((await since(second)).written).toEqual([2, 3])
+  await expect(pc.restore(second)).rejects.toThrow('only the frames written since an earlier instant are here')
+  // Another machine's: all is saved.
+  const other = await made(writing(), 64 << 20)
+  expect((await other.save({ forRestore: true, since: first.pages })).pages.onlyWritten).toBeUndefined()
+})
+
 test('what does not fit leaves the machine as it was, and it runs on', async () => {
   const pc = await made(writing())
   const snapshot = await pc.save()

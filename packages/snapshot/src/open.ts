@@ -94,7 +94,7 @@ export async function openSnapshot(source: LateSnapshotSource): Promise<OpenSnap
 }
 
 /** Where a section is, with its head: its first byte, and how many. */
-const rangeOf = ({ at, head }: SectionPlace): [offset: number, bytes: number] => [
+export const rangeOf = ({ at, head }: SectionPlace): [offset: number, bytes: number] => [
   at - SECTION_BYTES,
   SECTION_BYTES + head.stored,
 ]
@@ -115,6 +115,13 @@ function dataOf({ at, head }: SectionPlace, found: Uint8Array): Uint8Array {
   if (!isHeadOf(found.subarray(0, SECTION_BYTES), head) || crc32(data) !== head.checksum)
     throw damagedSection('PAGE', at)
   return data
+}
+
+/** Reads and decompresses a section of pages. @throws SnapshotError `ERR_DAMAGED`, `ERR_TRUNCATED` */
+export async function readPages(source: SnapshotSource, place: SectionPlace): Promise<Uint8Array> {
+  const bytes = await inflate(dataOf(place, await source.read(...rangeOf(place))), place.head.bytes)
+  if (bytes === undefined) throw damagedSection('PAGE', place.at)
+  return bytes
 }
 
 /** Sections of pages, of which those that were used last are kept decompressed. */
@@ -153,9 +160,7 @@ class KeptSections {
   }
 
   async #readAhead(number: number): Promise<void> {
-    const place = this.#places[number]!
-    const bytes = await inflate(dataOf(place, await this.#source.read(...rangeOf(place))), place.head.bytes)
-    if (bytes === undefined) throw damagedSection('PAGE', place.at)
+    const bytes = await readPages(this.#source, this.#places[number]!)
     // The guest may have needed the section meanwhile.
     if (!this.#kept.has(number)) this.#ahead.set(number, bytes)
   }

@@ -182,7 +182,7 @@ export const damagedMap = (): SnapshotError =>
   new SnapshotError('ERR_DAMAGED', "the snapshot's list of pages is not one that was written")
 
 /** Which pages there are. */
-interface PageMap {
+export interface PageMap {
   readonly gfns: Uint32Array
   /** For each page, the number of its content. */
   readonly contents: Uint32Array
@@ -191,7 +191,7 @@ interface PageMap {
 }
 
 /** @throws SnapshotError `ERR_DAMAGED` */
-function decodeMap(map: Uint8Array): PageMap {
+export function decodeMap(map: Uint8Array): PageMap {
   const length = map.length / 8
   if (!Number.isInteger(length) || length > MOST_PAGES) throw damagedMap()
   const view = new DataView(map.buffer, map.byteOffset, map.length)

@@ -36,48 +36,91 @@ export interface WriteSnapshotOptions {
  *   written then; `ERR_HOST` for a host that cannot compress; what `write` throws
  */
 export async function writeSnapshot(
-  { description, state, pages }: Snapshot,
+  snapshot: Snapshot,
   write: (bytes: Uint8Array) => unknown,
   { onProgress }: WriteSnapshotOptions = {},
 ): Promise<void> {
+  const { gfns, bytes } = snapshot.pages
+  const begin = await encodeParts(snapshot)
+  const { contents, firsts } = distinctPages(bytes)
+  async function* sections(): AsyncGenerator<PageSection<Uint8Array>, void, undefined> {
+    for (let at = 0; at < firsts.length; at += PAGES_A_SECTION) {
+      const some = firsts.slice(at, at + PAGES_A_SECTION)
+      const piece = new Uint8Array(some.length * PAGE_BYTES)
+      some.forEach((page, i) => piece.set(bytes.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES), i * PAGE_BYTES))
+      yield deflatedPages(piece)
+      onProgress?.(at + some.length, firsts.length)
+    }
+  }
+  await writeFile(begin, encodeMap(gfns, contents), sections(), write)
+}
+
+/** A section of pages. */
+export interface PageSection<Part> {
+  /** The parts of the file with it, its head among them. */
+  readonly parts: readonly Part[]
+  /** For the index. */
+  readonly entry: Uint8Array
+}
+
+/** Compresses pages as a section. */
+export async function deflatedPages(bytes: Uint8Array): Promise<PageSection<Uint8Array>> {
+  const parts = await section('PAGE', bytes)
+  return { parts, entry: parts[0]!.subarray(4, 4 + INDEX_BYTES) }
+}
+
+/**
+ * Compresses all of a file but its pages.
+ *
+ * @throws SnapshotError as {@link writeSnapshot}
+ */
+export async function encodeParts({ description, state, pages }: Snapshot): Promise<Uint8Array[]> {
   const text = new TextEncoder()
   const about = encodeState(description)
   if (about.bytes.length > 0)
     throw new SnapshotError('ERR_STATE', 'the description has a typed array: expected text and numbers')
   const encoded = encodeState(state)
   checkPages(pages)
-  await write(encodeHeader())
-  const put = async (name: SectionName, data: Uint8Array, bytes: number): Promise<Uint8Array> => {
-    const head = encodeHead(name, data, bytes)
-    await write(head)
-    if (data.length > 0) await write(data)
-    return head
+  return [
+    encodeHeader(),
+    ...(await section('DESC', text.encode(about.text))),
+    ...(await section('STAT', text.encode(encoded.text))),
+    ...(await section('BYTE', encoded.bytes)),
+  ]
+}
+
+/** Writes a file of which all but the sections of pages is known, and their number. */
+export async function writeFile<Part>(
+  begin: readonly Uint8Array[],
+  map: Uint8Array,
+  sections: AsyncIterable<PageSection<Part>> | Iterable<PageSection<Uint8Array | Part>>,
+  write: (part: Uint8Array | Part) => unknown,
+): Promise<void> {
+  const put = async (parts: readonly (Uint8Array | Part)[]): Promise<void> => {
+    // oxlint-disable-next-line no-await-in-loop -- in order
+    for (const part of parts) await write(part)
   }
-  const section = async (name: SectionName, bytes: Uint8Array): Promise<Uint8Array> =>
-    put(name, bytes.length === 0 ? bytes : await deflate(bytes), bytes.length)
-  await section('DESC', text.encode(about.text))
-  await section('STAT', text.encode(encoded.text))
-  await section('BYTE', encoded.bytes)
-  const { contents, firsts } = distinctPages(pages.bytes)
-  await section('PMAP', encodeMap(pages.gfns, contents))
-  const index = new Uint8Array(Math.ceil(firsts.length / PAGES_A_SECTION) * INDEX_BYTES)
-  for (let at = 0; at < firsts.length; at += PAGES_A_SECTION) {
-    const some = firsts.slice(at, at + PAGES_A_SECTION)
-    const piece = new Uint8Array(some.length * PAGE_BYTES)
-    some.forEach((page, i) =>
-      piece.set(pages.bytes.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES), i * PAGE_BYTES),
-    )
-    // oxlint-disable-next-line no-await-in-loop -- in order, and no more than one in memory
-    const head = await section('PAGE', piece)
-    index.set(head.subarray(4, 4 + INDEX_BYTES), (at / PAGES_A_SECTION) * INDEX_BYTES)
-    onProgress?.(at + some.length, firsts.length)
+  await put(begin)
+  await put(await section('PMAP', map))
+  const index: number[] = []
+  for await (const { parts, entry } of sections) {
+    await put(parts)
+    index.push(...entry)
   }
-  await put('INDX', index, 0)
-  await section('END ', new Uint8Array())
+  const entries = Uint8Array.from(index)
+  await put([encodeHead('INDX', entries, 0), entries])
+  await put(await section('END ', new Uint8Array()))
+}
+
+/** @returns a section's head, and what follows it */
+async function section(name: SectionName, bytes: Uint8Array): Promise<Uint8Array[]> {
+  if (bytes.length === 0) return [encodeHead(name, bytes, 0)]
+  const data = await deflate(bytes)
+  return [encodeHead(name, data, bytes.length), data]
 }
 
 /** Two words a page: its number and that of its content. */
-function encodeMap(gfns: Uint32Array, contents: Uint32Array): Uint8Array {
+export function encodeMap(gfns: Uint32Array, contents: Uint32Array): Uint8Array {
   const map = new Uint8Array(gfns.length * 8)
   const view = new DataView(map.buffer)
   for (let i = 0; i < gfns.length; i++) {

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib'
 import { slicedCount } from '@retrap/tooling/slice'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import {
   bytesSource,
   inflateNow,
@@ -13,6 +13,7 @@ import {
   type Snapshot,
   SnapshotError,
   writeSnapshot,
+  writeSnapshotAfter,
 } from '../src/index.ts'
 import { crc32 } from '../src/checksum.ts'
 import { distinctPages } from '../src/equal-pages.ts'
@@ -451,4 +452,125 @@ test('data that are damaged are an error, or other bytes of at most so many, as 
     }),
     { numRuns: slicedCount(500, 3) },
   )
+})
+
+describe('a file after an earlier one', () => {
+  /** The guest's frames: its RAM has a hole, and is no multiple of a section's. */
+  const FRAMES = [
+    { gfn: 0, count: 0xa0 },
+    { gfn: 0xc0, count: 1000 },
+  ]
+  const GFNS = FRAMES.flatMap(({ gfn, count }) => Array.from({ length: count }, (_, i) => gfn + i))
+
+  type Ram = ReadonlyMap<number, number>
+  /** Frames, each filled with a byte in its middle. */
+  const pagesOf = (ram: Ram, gfns: readonly number[]): Snapshot['pages'] => {
+    const bytes = new Uint8Array(gfns.length * 4096)
+    gfns.forEach((gfn, i) => bytes.fill(ram.get(gfn) ?? 0, i * 4096 + 100, i * 4096 + 164))
+    return { gfns: Uint32Array.from(gfns), bytes }
+  }
+  const named = (ram: Ram): number[] => GFNS.filter((gfn) => (ram.get(gfn) ?? 0) !== 0)
+  /** Pages that a file has, without those of zeros. */
+  const ramOf = ({ pages: { gfns, bytes } }: Snapshot): Ram =>
+    new Map([...gfns].map((gfn, i) => [gfn, bytes[i * 4096 + 100]!] as const).filter(([, fill]) => fill !== 0))
+
+  /** @returns the file, and how many sections of pages were compressed for it */
+  async function after(
+    before: Uint8Array | null,
+    pages: Snapshot['pages'],
+    frames = FRAMES,
+  ): Promise<[file: Uint8Array, compressed: number]> {
+    const pieces: Uint8Array[] = []
+    let compressed = 0
+    await writeSnapshotAfter(
+      before === null ? null : bytesSource(before),
+      { description: {}, state: { count: pages.gfns.length }, pages },
+      frames,
+      (part) => {
+        if ('offset' in part) pieces.push(before!.slice(part.offset, part.offset + part.bytes))
+        else pieces.push(part)
+        if (!('offset' in part) && part.length === 32 && Buffer.from(part).toString('latin1', 0, 4) === 'PAGE')
+          compressed++
+      },
+    )
+    return [new Uint8Array(Buffer.concat(pieces)), compressed]
+  }
+
+  const fills = fc.array(fc.tuple(fc.nat(GFNS.length - 1), fc.nat(3)), { maxLength: 30 })
+
+  test('has what one that is written whole has, whatever was written between them', async () => {
+    await fc.assert(
+      fc.asyncProperty(fills, fc.array(fills, { minLength: 1, maxLength: 4 }), async (first, writes) => {
+        const ram = new Map(first.map(([i, fill]) => [GFNS[i]!, fill]))
+        let [file] = await after(null, pagesOf(ram, named(ram)))
+        for (const some of writes) {
+          for (const [i, fill] of some) ram.set(GFNS[i]!, fill)
+          const written = [...new Set(some.map(([i]) => GFNS[i]!))].toSorted((a, b) => a - b)
+          const pages = pagesOf(ram, written)
+          // oxlint-disable-next-line no-await-in-loop -- one after the other
+          ;[file] = await after(file, pages)
+          // oxlint-disable-next-line no-await-in-loop
+          const whole = await read(
+            await fileOf({ description: {}, state: { count: written.length }, pages: pagesOf(ram, named(ram)) }),
+          )
+          // oxlint-disable-next-line no-await-in-loop
+          const found = await read(file)
+          expect(found.state).toEqual(whole.state)
+          expect(ramOf(found)).toEqual(ramOf(whole))
+          // oxlint-disable-next-line no-await-in-loop
+          const late = await openSnapshot(lateSource(file))
+          // oxlint-disable-next-line no-await-in-loop
+          await late.pages.verify()
+          for (const [i, gfn] of late.pages.gfns.entries()) expect(late.pages.contents(i)[163]).toBe(ram.get(gfn) ?? 0)
+        }
+      }),
+      { numRuns: slicedCount(40, 3) },
+    )
+  })
+
+  test('compresses the sections with a change alone: of one page, of one that comes, of one that goes', async () => {
+    const ram = new Map(GFNS.filter((gfn) => gfn < 900).map((gfn) => [gfn, 1 + (gfn % 250)]))
+    let [file, compressed] = await after(null, pagesOf(ram, named(ram)))
+    expect(compressed).toBe(4)
+    const counts: number[] = []
+    for (const [gfn, fill] of [
+      [300, 77],
+      [300, 77],
+      [1150, 5],
+      [1, 0],
+      [1150, 0],
+    ] as const) {
+      ram.set(gfn, fill)
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      ;[file, compressed] = await after(file, pagesOf(ram, [gfn]))
+      counts.push(compressed)
+      // oxlint-disable-next-line no-await-in-loop
+      expect(ramOf(await read(file))).toEqual(new Map(named(ram).map((each) => [each, ram.get(each)])))
+    }
+    expect(counts).toEqual([1, 0, 1, 1, 0])
+    expect((await after(file, pagesOf(ram, [])))[1]).toBe(0)
+  })
+
+  test('goes on from any file, and with other frames', async () => {
+    const ram = new Map(GFNS.map((gfn) => [gfn, 1 + (gfn % 3)]))
+    const old = await fileOf({ description: {}, state: null, pages: pagesOf(ram, named(ram)) })
+    ram.set(500, 99)
+    const [file] = await after(old, pagesOf(ram, [500]))
+    expect(ramOf(await read(file))).toEqual(ram)
+    // RAM below 300 has gone, and there is more above.
+    const frames = [{ gfn: 300, count: 1000 }]
+    const [other] = await after(file, pagesOf(new Map([[1299, 8]]), [1299]), frames)
+    const rest = [...ram].filter(([gfn]) => gfn >= 300)
+    expect(ramOf(await read(other))).toEqual(new Map([...rest, [1299, 8]]))
+  })
+
+  test('is refused with a page of no frame, and after a file that is damaged', async () => {
+    const ram = new Map([[5, 1]])
+    const [file] = await after(null, pagesOf(ram, [5]))
+    for (const gfn of [0xb0, 5000])
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await expect(after(file, pagesOf(ram, [gfn]))).rejects.toThrow(`page ${gfn} is of none of the guest's frames`)
+    const damaged = file.with(file.length - 150, file.at(-150)! ^ 1)
+    await expect(after(damaged, pagesOf(ram, [6]))).rejects.toThrow('damaged')
+  })
 })

@@ -62,7 +62,7 @@ async function perform(call: keyof Calls, given: Parameters<Calls[keyof Calls]>)
   if (call === 'pack') {
     clearTimeout(idle)
     const { snapshotFile } = await loadSnapshots()
-    return snapshotFile((given as Parameters<Calls['pack']>)[0])
+    return snapshotFile(...(given as Parameters<Calls['pack']>))
   }
   if (machine === null) throw new WebError('ERR_MACHINE', 'the machine has not been made yet')
   if (call === 'writeFile' || call === 'readFile' || call === 'listFiles')

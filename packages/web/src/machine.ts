@@ -58,6 +58,8 @@ export class Machine {
     drawn: () => this.#link.tell({ tell: 'drawn' }),
     resized: (size) => this.#events.tell('resize', size),
   })
+  /** The last saved file, whose parts a later one shares. A save in between takes it away. */
+  #saved: { readonly instant: number; readonly file: Blob } | null = null
   #console: Uint8Array | null = null
   readonly #printed = new PrintedBytes((bytes) => this.#link.tell({ tell: 'printed', bytes }))
   #ended: { promise: Promise<MachineExit>; resolve(exit: MachineExit): void; reject(error: unknown): void } | null =
@@ -222,16 +224,21 @@ export class Machine {
 
   /**
    * Saves all of the machine, with what its guest has written to disks, as a file for `restore`, for `MachineOptions.snapshot`
-   * of another machine, and for `retrap restore`. A machine that runs stands still for a moment; a Worker of its own makes the file.
+   * of another machine, and for `retrap restore`. A machine that runs stands still for a moment; a Worker of its own makes the file. After
+   * the first time, only memory that the guest has written since is read and compressed: the last file is kept for that.
    *
    * @throws WebError `ERR_MACHINE` for a machine that is off, or has what cannot be saved
    */
   async save(): Promise<Blob> {
-    const snapshot = await this.#link.call('save')
+    const before = this.#saved
+    this.#saved = null
+    const snapshot = await this.#link.call('save', before?.instant ?? null)
     // A Worker of its own compresses it: the machine's goes on meanwhile.
     const packer = new WorkerLink(startMachineWorker())
     try {
-      return await packer.call('pack', snapshot)
+      const file = await packer.call('pack', snapshot, before?.file ?? null)
+      this.#saved = { instant: snapshot.instant, file }
+      return file
     } finally {
       packer.close(new WebError('ERR_WORKER', 'the snapshot is packed'))
     }
@@ -353,6 +360,7 @@ export class Machine {
     this.#link.close(error)
     for (const detach of [...this.#attached]) detach()
     this.#fail(error)
+    this.#saved = null
     this.#state = 'off'
     this.#events.clear()
   }

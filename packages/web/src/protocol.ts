@@ -1,8 +1,9 @@
 // The messages between a page and the Worker of its machine. Both are of one build: there are no versions to agree on.
 import type { KeyboardLayoutName } from '@retrap/display'
+import type { GuestPages } from '@retrap/hvm'
 import type { MachineExit, PcStatistics } from '@retrap/machine'
 import type { ArmStatistics } from '@retrap/machine/arm'
-import type { Snapshot } from '@retrap/snapshot'
+import type { Snapshot, SnapshotFrames } from '@retrap/snapshot'
 import type { FileCalls } from './files.ts'
 import type { CompiledView, Impairment, MachineView } from './inspection.ts'
 import type { DriveOptions, MachineOptions, NetworkOptions, Progress } from './options.ts'
@@ -63,6 +64,15 @@ export type SavedOptions = Pick<
 /** Counts since power-on. Counts of PCs alone are absent on an Arm board. */
 export type MachineStatistics = Pick<PcStatistics, keyof PcStatistics & keyof ArmStatistics> & Partial<PcStatistics>
 
+/** A snapshot on its way to its file. */
+export interface SavedSnapshot extends Snapshot {
+  /** Numbers the snapshots of one machine. */
+  readonly instant: number
+  readonly pages: GuestPages
+  /** All frames of the guest. */
+  readonly frames: readonly SnapshotFrames[]
+}
+
 /** Requests of the page that have an answer. */
 export interface Calls extends FileCalls {
   /** Makes the machine. @returns the name of a lock that the Worker holds as long as it lives; null: there are none */
@@ -75,9 +85,10 @@ export interface Calls extends FileCalls {
   screenText(): string | null
   statistics(): MachineStatistics
   inspect(): MachineView
-  save(): Snapshot
-  /** Of a Worker that has no machine: makes a snapshot's file. */
-  pack(snapshot: Snapshot): Blob
+  /** @param since - the last instant that was saved, if its file is there: the pages are those written since, or all */
+  save(since: number | null): SavedSnapshot
+  /** Of a Worker that has no machine: makes a snapshot's file. @param before - that of the instant since which pages were written */
+  pack(snapshot: SavedSnapshot, before: Blob | null): Blob
   restore(source: SentSource): void
   compiledCode(): CompiledView[]
   impairDevice(name: string, impairment: Impairment): void

@@ -89,7 +89,7 @@ test('a snapshot whose pages are damaged is read anew the next time', async () =
   const image = { bytes: new Uint8Array(buildGuestImage()) }
   const options = { images: { firmware: image }, drives: null, shared: false, memoryBytes: 16 << 20 }
   const machine = await WorkerMachine.open(options, () => {})
-  const good = new Uint8Array(await (await snapshotFile(await machine.save())).arrayBuffer())
+  const good = new Uint8Array(await (await snapshotFile(await machine.save(null), null)).arrayBuffer())
   // Its pages are at the end.
   const bad = good.slice()
   bad[bad.length - 1000]! ^= 1

@@ -1,6 +1,8 @@
 /** The Worker's side without a page: what a page that says little gets. */
 import { buildGuestImage } from '@retrap/embedded-guest'
-import { bytesSource, readSnapshotDescription } from '@retrap/snapshot'
+import { Pc } from '@retrap/machine'
+import { ArmMachine } from '@retrap/machine/arm'
+import { bytesSource, readSnapshot, readSnapshotDescription } from '@retrap/snapshot'
 import { debianMembers } from '@retrap/tooling/debian'
 import { skipNote } from '@retrap/tooling/skip'
 import { readFileSync } from 'node:fs'
@@ -21,7 +23,7 @@ test.each([
   const memoryBytes = asked === undefined ? {} : { memoryBytes: asked << 20 }
   const options: SentOptions = { images: { firmware }, drives: null, shared: false, tablet: true, ...memoryBytes }
   const machine = await WorkerMachine.open(options, () => {})
-  const file = new Uint8Array(await (await snapshotFile(await machine.save())).arrayBuffer())
+  const file = new Uint8Array(await (await snapshotFile(await machine.save(null), null)).arrayBuffer())
   const description = await readSnapshotDescription(bytesSource(file))
   expect(description).toMatchObject({ page: { memoryBytes: has * 2 ** 20 } })
   // What the command line takes: a controller, and then the device on it.
@@ -57,7 +59,7 @@ test('a machine is saved without being compressed: that is another Worker’s, a
   const machine = await WorkerMachine.open(options, () => {})
   vi.stubGlobal('CompressionStream', undefined)
   try {
-    const snapshot = await machine.save()
+    const snapshot = await machine.save(null)
     expect(snapshot.pages.bytes).toHaveLength(snapshot.pages.gfns.length * 4096)
     // They are moved on their way to it, as copying them takes time, too.
     expect(movedParts([snapshot])).toEqual([snapshot.pages.gfns.buffer, snapshot.pages.bytes.buffer])
@@ -70,7 +72,8 @@ test('a guest whose RAM is still coming goes on while it is to be saved', async 
   const images = { firmware: { bytes: new Uint8Array(tickingGuest()) } }
   const options: SentOptions = { images, drives: null, shared: false, memoryBytes: 16 << 20 }
   const first = await WorkerMachine.open(options, () => {})
-  const { state, description, pages } = await first.save()
+  const saved = await first.save(null)
+  const { state, pages } = saved
   // All else comes later than the first pages, and the guest touches nothing of a frame at 8 MiB.
   const none = { gfns: new Uint32Array(), bytes: new Uint8Array() }
   const place = pages.gfns.findIndex((gfn) => gfn > 2048)
@@ -81,7 +84,7 @@ test('a guest whose RAM is still coming goes on while it is to be saved', async 
       Buffer.concat([pages.bytes.slice(0, at), new Uint8Array(4096).fill(7), pages.bytes.slice(at)]),
     ),
   }
-  const file = await snapshotFile({ description, pages: more, state: { ...(state as object), first: none } })
+  const file = await snapshotFile({ ...saved, pages: more, state: { ...(state as object), first: none } }, null)
   const said: number[] = []
   const snapshot = { bytes: new Uint8Array(await file.arrayBuffer()) }
   const machine = await WorkerMachine.open({ ...options, images: { ...images, snapshot } }, (message) => {
@@ -89,12 +92,82 @@ test('a guest whose RAM is still coming goes on while it is to be saved', async 
   })
   await machine.run()
   let isSaved = false
-  const saving = machine.save().then(() => (isSaved = true))
+  const saving = machine.save(null).then(() => (isSaved = true))
   machine.told({ tell: 'serial', bytes: new Uint8Array([0x61]) })
   await expect.poll(() => said.length).toBe(4)
   expect(isSaved).toBe(false)
   await saving
   await machine.pause()
+})
+
+/** An arm64 Image: the header of the boot protocol, whose first instruction jumps to itself. */
+function loopingArmImage(): Uint8Array<ArrayBuffer> {
+  const words = new Uint32Array(16)
+  words[0] = 0x1400_0000
+  words[4] = words.length * 4
+  words[14] = 0x644d_5241
+  return new Uint8Array(words.buffer)
+}
+
+test.each([
+  ['pc', { images: { firmware } }],
+  ['virt', { board: 'virt', images: { kernel: { bytes: loopingArmImage() } } }],
+] as const)('a %s saved again compresses no more than what was written since', async (_board, given) => {
+  const options: SentOptions = { ...given, drives: null, shared: false, memoryBytes: 16 << 20 }
+  const machine = await WorkerMachine.open(options, () => {})
+  let compressed = 0
+  vi.stubGlobal(
+    'CompressionStream',
+    class extends CompressionStream {
+      constructor(format: CompressionFormat) {
+        super(format)
+        compressed++
+      }
+    },
+  )
+  let before: { readonly instant: number; readonly file: Blob } | null = null
+  /** @returns how many sections were compressed */
+  const save = async (): Promise<number> => {
+    const snapshot = await machine.save(before?.instant ?? null)
+    expect(snapshot.pages.onlyWritten).toBe(before === null ? undefined : true)
+    compressed = 0
+    before = { instant: snapshot.instant, file: await snapshotFile(snapshot, before?.file ?? null) }
+    return compressed
+  }
+  try {
+    const saved = [vi.spyOn(Pc.prototype, 'save'), vi.spyOn(ArmMachine.prototype, 'save')]
+    await machine.save(null)
+    const [{ domain }] = saved.flatMap(({ mock }) => mock.contexts) as [Pc | ArmMachine]
+    const { guestMemory } = domain
+    const base = 'board' in given ? 0x4000_0000 : 0
+    const pages = [3, 7, 11].map((mib) => base + mib * 2 ** 20)
+    for (const gpa of pages) guestMemory.write(gpa, Uint8Array.of(1))
+    const first = await save()
+    // The description, the state, and the list of pages.
+    const rest = await save()
+    expect(rest).toBeLessThanOrEqual(4)
+    expect(first).toBeGreaterThanOrEqual(rest + 3)
+    guestMemory.write(pages[1]! + 5, Uint8Array.of(2))
+    expect(await save()).toBe(rest + 1)
+    guestMemory.write(pages[0]!, Uint8Array.of(0))
+    guestMemory.write(pages[2]! + 2 ** 20, Uint8Array.of(3))
+    expect(await save()).toBe(rest + 1)
+    const read = async (file: Blob): Promise<Map<number, string>> => {
+      const { gfns, bytes } = (await readSnapshot(bytesSource(new Uint8Array(await file.arrayBuffer())))).pages
+      const all = [...gfns].map(
+        (gfn, i) => [gfn, Buffer.from(bytes.subarray(i * 4096, (i + 1) * 4096)).toString('hex')] as const,
+      )
+      return new Map(all.filter(([, text]) => /[^0]/.test(text)))
+    }
+    expect(await read(before!.file)).toEqual(await read(await snapshotFile(await machine.save(null), null)))
+    // The file of another instant than the last one is of no use.
+    const { instant } = before!
+    await machine.save(null)
+    expect((await machine.save(instant)).pages.onlyWritten).toBeUndefined()
+  } finally {
+    vi.unstubAllGlobals()
+    vi.restoreAllMocks()
+  }
 })
 
 test('a write that is under way when the machine goes back is not on its disk then', async () => {
@@ -113,7 +186,7 @@ test('a write that is under way when the machine goes back is not on its disk th
   const type = (text: string): void => machine.told({ tell: 'serial', bytes: new TextEncoder().encode(text) })
   await machine.run()
   await expect.poll(() => said).toBe('r')
-  const bytes = new Uint8Array(await (await snapshotFile(await machine.save())).arrayBuffer())
+  const bytes = new Uint8Array(await (await snapshotFile(await machine.save(null), null)).arrayBuffer())
   machine.told({ tell: 'diskDelay', ms: 4000 })
   // The rest of what it lies in is read first.
   type('b')
@@ -190,7 +263,7 @@ test('a machine that is off goes back to a snapshot, and is paused there', async
       if ('event' in message && message.event === 'state') events.push(message.state)
     },
   )
-  const bytes = new Uint8Array(await (await snapshotFile(await machine.save())).arrayBuffer())
+  const bytes = new Uint8Array(await (await snapshotFile(await machine.save(null), null)).arrayBuffer())
   for (const _ of [1, 2]) {
     // oxlint-disable-next-line no-await-in-loop -- one life after the other
     await machine.run()

@@ -15,6 +15,8 @@ export interface GuestPages {
   readonly gfns: Uint32Array
   /** Bytes in the same order, 4 KiB each. */
   readonly bytes: Uint8Array
+  /** Frames that are not named are as they were at an earlier instant: nothing is restored from this alone. */
+  readonly onlyWritten?: true
 }
 
 /** The frames of a leaf. */
@@ -95,7 +97,9 @@ export function closePages(pages: GuestPages | GuestPageSource): void {
 /** Reads contents that are in memory. @throws HvmError `ERR_STATE` for bytes that do not fit the frames */
 export function sourceOf(pages: GuestPages | GuestPageSource): GuestPageSource {
   if ('contents' in pages) return pages
-  const { gfns, bytes } = pages
+  const { gfns, bytes, onlyWritten } = pages
+  if (onlyWritten === true)
+    throw new HvmError('ERR_STATE', 'only the frames written since an earlier instant are here: expected all')
   if (bytes.length !== gfns.length * PAGE_BYTES)
     throw new HvmError('ERR_STATE', `${gfns.length} saved frames of ${bytes.length} bytes: expected ${PAGE_BYTES} each`)
   return { gfns, contents: (index) => bytes.subarray(index * PAGE_BYTES, (index + 1) * PAGE_BYTES) }

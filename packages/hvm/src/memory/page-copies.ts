@@ -2,19 +2,23 @@ import { PAGE_BYTES } from '@retrap/memory'
 import type { Domain } from '../domain.ts'
 import { announcedRanges, announceWrites, type FrameRun, runsOf } from './announced-writes.ts'
 import { FIRST_LOGGED_GFN, type GuestPages, isZero, WORDS } from './guest-frames.ts'
+import type { FrameSet } from './written-frames.ts'
 
 /** Frames that are looked at, and copied, in one go: about a millisecond each. */
 const FRAMES_A_TURN = 4096
 const COPIES_A_TURN = 512
+/** Frames of which few have been written are looked at together. */
+const FRAMES_A_LOOK = 64
 
 /** The known facts of a frame, and the place of its contents. */
 const Frame = {
   /** Its contents are in its frame. */
   UNKNOWN: 0,
-  ZEROS: 1,
-  /** Its contents are in its frame, and not zeros. */
+  /** The frame is not copied: it is zeros, or none of those that were asked for. */
+  PASSED: 1,
+  /** The contents are in the frame, and are to be copied. */
   KEPT: 2,
-  /** Its contents have been copied, and are not zeros. */
+  /** The contents have been copied. */
   COPIED: 3,
 } as const
 
@@ -40,9 +44,17 @@ export class PageCopies {
   /** Why there is no copy: the host had no memory when a frame was about to be written. The write proceeds. */
   #failure: RangeError | null = null
 
-  /** Begins with the present instant, between two instructions of all vCPUs. */
-  constructor(domain: Domain) {
+  /** The frames that are copied, zeros among them; undefined: all that are not zeros. */
+  readonly #written: FrameSet | undefined
+
+  /**
+   * Begins with the present instant, between two instructions of all vCPUs.
+   *
+   * @param written - the frames to copy; default all
+   */
+  constructor(domain: Domain, written?: FrameSet) {
     this.#domain = domain
+    this.#written = domain.writtenElsewhere ? undefined : written
     const runs: CopiedRun[] = []
     let count = 0
     for (const run of runsOf(domain)) {
@@ -51,6 +63,7 @@ export class PageCopies {
     }
     this.#runs = runs
     this.#state = new Uint8Array(count)
+    if (this.#written !== undefined) this.#select(this.#written)
     const before = (gfn: number, frames: number): void => this.#before(gfn, frames)
     this.#end = domain.writtenElsewhere ? null : announceWrites(domain, announcedRanges(runs), before, before)
     try {
@@ -62,6 +75,18 @@ export class PageCopies {
     } catch (error) {
       this.close()
       throw error
+    }
+  }
+
+  /** Has frames alone be copied that are in a set. */
+  #select(written: FrameSet): void {
+    const state = this.#state.fill(Frame.PASSED)
+    for (const { gfn, count, first } of this.#runs) {
+      for (let from = 0; from < count; from += FRAMES_A_LOOK) {
+        const end = Math.min(count, from + FRAMES_A_LOOK)
+        if (!written.any(gfn + from, end - from)) continue
+        for (let i = from; i < end; i++) if (written.has(gfn + i)) state[first + i] = Frame.KEPT
+      }
     }
   }
 
@@ -82,7 +107,7 @@ export class PageCopies {
       const gfns = new Uint32Array(count)
       const bytes = new Uint8Array(count * PAGE_BYTES)
       await this.#takeAll(gfns, bytes, checked)
-      return { gfns, bytes }
+      return this.#written === undefined ? { gfns, bytes } : { gfns, bytes, onlyWritten: true }
     } finally {
       this.close()
     }
@@ -109,11 +134,11 @@ export class PageCopies {
     for (const { first, count: frames, mfn } of this.#runs) {
       for (let i = 0; i < frames; i++) {
         if (state[first + i] === Frame.UNKNOWN) {
-          state[first + i] = isZero(u32, (mfn + i) * WORDS) ? Frame.ZEROS : Frame.KEPT
+          state[first + i] = isZero(u32, (mfn + i) * WORDS) ? Frame.PASSED : Frame.KEPT
           // oxlint-disable-next-line no-await-in-loop -- the guest runs in between
           if (++looked % FRAMES_A_TURN === 0) await turn()
         }
-        if (state[first + i] !== Frame.ZEROS) count++
+        if (state[first + i] !== Frame.PASSED) count++
       }
     }
     return count
@@ -125,13 +150,13 @@ export class PageCopies {
     let at = 0
     for (const { gfn, first, count, mfn } of this.#runs) {
       for (let i = 0; i < count; i++) {
-        if (state[first + i] === Frame.ZEROS) continue
+        if (state[first + i] === Frame.PASSED) continue
         gfns[at] = gfn + i
         const from = (mfn + i) * PAGE_BYTES
         bytes.set(this.#copies.get(first + i) ?? u8.subarray(from, from + PAGE_BYTES), at * PAGE_BYTES)
         this.#copies.delete(first + i)
         // From now on it may be written.
-        state[first + i] = Frame.ZEROS
+        state[first + i] = Frame.PASSED
         // oxlint-disable-next-line no-await-in-loop -- the guest runs in between
         if (++at % COPIES_A_TURN === 0) await turn()
       }
@@ -171,8 +196,8 @@ export class PageCopies {
     const state = this.#state
     for (let i = from; i < to; i++) {
       const frame = first + i
-      if (state[frame] === Frame.UNKNOWN && isZero(u32, (mfn + i) * WORDS)) state[frame] = Frame.ZEROS
-      if (state[frame] === Frame.ZEROS || state[frame] === Frame.COPIED) continue
+      if (state[frame] === Frame.UNKNOWN && isZero(u32, (mfn + i) * WORDS)) state[frame] = Frame.PASSED
+      if (state[frame] === Frame.PASSED || state[frame] === Frame.COPIED) continue
       this.#copies.set(frame, u8.slice((mfn + i) * PAGE_BYTES, (mfn + i + 1) * PAGE_BYTES))
       state[frame] = Frame.COPIED
     }

@@ -6,6 +6,9 @@ import {
   type PageCopies,
   type GuestPages,
   type GuestPageSource,
+  noteWrites,
+  type WrittenFrames,
+  type WrittenSince,
 } from '@retrap/hvm'
 import {
   type ArmDomain,
@@ -114,6 +117,10 @@ export class ArmSnapshots {
   readonly #parts: () => ArmSnapshotParts
   readonly #inTurn = new OneByOne()
   #restoring: DomainRestoring | undefined
+  /** The written frames; begins when a later save is to be of those alone. */
+  #written: WrittenFrames | null | undefined
+  /** The frames written since the instants of snapshots. */
+  #since = new WeakMap<GuestPages, WrittenSince>()
   /** Loaded when a checkpoint is asked for. */
   #checkpoints: Checkpoints<ArmDomainState> | undefined
 
@@ -163,22 +170,29 @@ export class ArmSnapshots {
   }
 
   /** See `ArmMachine.save`. */
-  save({ deadlineMs = SAVE_DEADLINE_MS, onResumed }: PcSaveOptions): Promise<ArmSnapshot> {
+  save({ onResumed, ...options }: PcSaveOptions): Promise<ArmSnapshot> {
     return this.#inTurn.do(async () => {
       if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
-      const { state, copies, tookMs } = await this.#life.pause(() => this.#saveAtRest(deadlineMs))
+      const { state, copies, since, tookMs } = await this.#life.pause(() => this.#saveAtRest(options))
       try {
         onResumed?.(tookMs)
       } catch (error) {
         copies.close()
         throw error
       }
-      return { state, pages: await copiedPages(copies) }
+      const pages = await copiedPages(copies)
+      if (since !== undefined) this.#since.set(pages, since)
+      return { state, pages }
     })
   }
 
   /** @throws MachineError `ERR_SNAPSHOT` */
-  async #saveAtRest(deadlineMs: number): Promise<{ state: ArmSnapshotState; copies: PageCopies; tookMs: number }> {
+  async #saveAtRest({ deadlineMs = SAVE_DEADLINE_MS, forRestore, since }: PcSaveOptions): Promise<{
+    readonly state: ArmSnapshotState
+    readonly copies: PageCopies
+    readonly since: WrittenSince | undefined
+    readonly tookMs: number
+  }> {
     const began = hostClock()
     const { domain } = this.#parts()
     let saved
@@ -186,7 +200,10 @@ export class ArmSnapshots {
       const rest = await domain.rest(deadlineMs)
       try {
         const state = this.stateWith(await saveDomainState(domain, rest))
-        saved = { state, copies: await beginCopying(domain) }
+        const known = since && this.#since.get(since)
+        const copies = await beginCopying(domain, known?.now())
+        if (forRestore === true && this.#written === undefined) this.#written = await noteWrites(domain)
+        saved = { state, copies, since: this.#written?.note() }
       } finally {
         rest.end()
       }
@@ -222,7 +239,8 @@ export class ArmSnapshots {
           deadlineMs,
           written: () => undefined,
           accepted,
-          returned: () => undefined,
+          // Any frame may have changed.
+          returned: () => void (this.#since = new WeakMap()),
         })
       }, atRest),
     )

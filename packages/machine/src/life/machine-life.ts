@@ -1,6 +1,6 @@
 import type { DeviceModel } from '@retrap/device'
 import { describeThrown } from '@retrap/device/host'
-import type { Domain } from '@retrap/hvm'
+import type { Domain, GuestPages } from '@retrap/hvm'
 import type { DeviceFailure } from '@retrap/ioreq'
 import { MachineError } from '../errors.ts'
 import { type DescribeCrash, machineExit, type MachineExit } from './machine-exit.ts'
@@ -38,10 +38,15 @@ export interface PcSaveOptions {
    */
   readonly onResumed?: ((pauseMs: number) => void) | undefined
   /**
-   * A PC is going to be put back to this instant: what its guest writes from now on is noted, so that `restore` brings back
-   * no more than that. Default false: it is noted after the first `restore`.
+   * A PC is going to be put back to this instant, or a later save is to name it in `since`: what its guest writes from now on
+   * is noted, so that no more than that is brought back, or saved. Default false: it is noted after the first `restore`.
    */
   readonly forRestore?: boolean | undefined
+  /**
+   * The pages of an earlier snapshot of this machine, of a save with `forRestore`. Where the machine knows what was written
+   * since, the new snapshot's pages are those alone, zeros among them, and say so in `onlyWritten`. Default: all are saved.
+   */
+  readonly since?: GuestPages | undefined
 }
 
 /** How `pc.restore` puts a machine back. */

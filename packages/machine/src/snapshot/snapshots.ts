@@ -83,7 +83,7 @@ export class Snapshots {
   }
 
   /** See `Pc.save`. */
-  save({ deadlineMs = SAVE_DEADLINE_MS, onResumed, forRestore }: PcSaveOptions): Promise<PcSnapshot> {
+  save({ deadlineMs = SAVE_DEADLINE_MS, onResumed, forRestore, since: before }: PcSaveOptions): Promise<PcSnapshot> {
     return this.#inTurn.do(async () => {
       if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
       const { state, copies, since, tookMs } = await this.#host.life.pause(async () => {
@@ -95,7 +95,8 @@ export class Snapshots {
         let saved
         try {
           const whole = { ...stateOf(parts), domain: await saveDomainState(domain, rest) }
-          const begun = await beginCopying(domain)
+          const known = before && this.#since.get(before)
+          const begun = await beginCopying(domain, known?.now())
           if (forRestore === true) await this.#log(parts)
           saved = { state: whole, copies: begun, since: this.#written?.note() }
         } catch (error) {

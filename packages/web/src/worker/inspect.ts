@@ -108,8 +108,12 @@ function bitsOf(words: readonly number[]): number[] {
 export function mapOf({ p2m }: Pick<X86Domain, 'p2m'>, types: Readonly<Record<string, number>>): MapView {
   const names = new Map(Object.entries(types).map(([name, type]) => [type, name.toLowerCase()]))
   const { frames, leaves, tableBytes } = p2m.statistics()
-  const bytesByType = Object.fromEntries(
-    Object.entries(frames).map(([type, count]) => [names.get(Number(type)) ?? type, count * PAGE_BYTES]),
-  )
+  const { ram, logged } = p2m.types
+  const bytesByType: Record<string, number> = {}
+  for (const [type, count] of Object.entries(frames)) {
+    // A machine that has been saved logs the writes to its RAM for the next time.
+    const name = names.get(Number(type) === logged ? ram : Number(type)) ?? type
+    bytesByType[name] = (bytesByType[name] ?? 0) + count * PAGE_BYTES
+  }
   return { bytesByType, leaves, tableBytes }
 }

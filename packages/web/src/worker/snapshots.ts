@@ -1,10 +1,10 @@
 import { Overlay, type OverlayState } from '@retrap/block'
 import type { PcSnapshot, PcSnapshotState } from '@retrap/machine'
 import type { ArmSnapshot, ArmSnapshotState } from '@retrap/machine/arm'
-import { type Snapshot, type SnapshotPages, writeSnapshot } from '@retrap/snapshot'
+import { type SnapshotPages, writeSnapshotAfter } from '@retrap/snapshot'
 import { PAGE_BYTES } from '@retrap/memory'
 import { WebError } from '../errors.ts'
-import type { SavedOptions, SentOptions, SentSource } from '../protocol.ts'
+import type { SavedOptions, SavedSnapshot, SentOptions, SentSource } from '../protocol.ts'
 import { MAC_ADDRESS } from '../sent-options.ts'
 import { commandLineOf } from './command-line.ts'
 import type { NamedMedium, ReadSnapshot } from './read-snapshot.ts'
@@ -234,7 +234,7 @@ export function wholeSnapshot(
   { state, pages }: PcSnapshot | ArmSnapshot,
   writes: Readonly<Record<string, OverlayState>>,
   console: Uint8Array,
-): Snapshot {
+): Omit<SavedSnapshot, 'instant'> {
   const written = Object.keys(writes)
   const description: Description = {
     version: 1,
@@ -244,12 +244,25 @@ export function wholeSnapshot(
     ...(written.length > 0 && { writes: written }),
   }
   const whole: PageState = { ...state, ...(written.length > 0 && { writes }), console }
-  return { description, state: whole, pages }
+  return { description, state: whole, pages, frames: state.domain.frames }
 }
 
-/** Makes a snapshot's file: that of `retrap run --save-on-exit`. */
-export async function snapshotFile(snapshot: Snapshot): Promise<Blob> {
+/**
+ * Makes a snapshot's file, which `retrap restore` takes as well.
+ *
+ * @param before - the file of the instant since which its pages were written: it is not read where nothing was, and the new
+ *   file shares those parts with it
+ */
+export async function snapshotFile(snapshot: SavedSnapshot, before: Blob | null): Promise<Blob> {
   const parts: BlobPart[] = []
-  await writeSnapshot(snapshot, (bytes) => parts.push(bytes as Uint8Array<ArrayBuffer>))
+  const partOf = (offset: number, bytes: number): Blob => before!.slice(offset, offset + bytes)
+  const read = async (offset: number, bytes: number): Promise<Uint8Array> =>
+    new Uint8Array(await partOf(offset, bytes).arrayBuffer())
+  await writeSnapshotAfter(
+    snapshot.pages.onlyWritten === true ? { bytes: before!.size, read } : null,
+    snapshot,
+    snapshot.frames,
+    (part) => parts.push('offset' in part ? partOf(part.offset, part.bytes) : (part as Uint8Array<ArrayBuffer>)),
+  )
   return new Blob(parts, { type: 'application/octet-stream' })
 }

@@ -1,14 +1,14 @@
 import type { DeviceFailure } from '@retrap/ioreq'
 import { type KeyboardLayoutName, type Mouse, Screen } from '@retrap/display'
-import type { MachineExit, Pc } from '@retrap/machine'
-import type { ArmMachine } from '@retrap/machine/arm'
-import type { Snapshot } from '@retrap/snapshot'
+import type { MachineExit, Pc, PcSnapshot } from '@retrap/machine'
+import type { ArmMachine, ArmSnapshot } from '@retrap/machine/arm'
 import { WebError } from '../errors.ts'
 import type { CompiledView, Impairment, MachineView } from '../inspection.ts'
 import type {
   FromWorker,
   MachineState,
   MachineStatistics,
+  SavedSnapshot,
   SentNetwork,
   SentOptions,
   SentSource,
@@ -73,6 +73,9 @@ export class WorkerMachine {
   /** The machine is to start anew. */
   #anew = false
   #told: MachineState = 'off'
+  /** The last instant that was saved, since which it is known what the guest writes; null: it goes on from elsewhere. */
+  #saved: Pick<SavedSnapshot, 'instant' | 'pages'> | null = null
+  #instants = 0
   /** The work between two turns of the machine. */
   readonly #errands: (() => Promise<void>)[] = []
 
@@ -181,8 +184,8 @@ export class WorkerMachine {
     })
   }
 
-  /** See `Machine.save`: all of it, for a file. RAM is copied while the guest runs on. */
-  async save(): Promise<Snapshot> {
+  /** See `Machine.save`, and `Calls`. RAM is copied while the guest runs on. */
+  async save(since: number | null): Promise<SavedSnapshot> {
     // The guest would stand still until all of its RAM is there.
     await this.#arrived
     return this.#between(async () => {
@@ -191,13 +194,19 @@ export class WorkerMachine {
       const { checkKept, savedWrites, wholeSnapshot } = await loadSnapshots()
       checkKept(this.#options)
       const resumed = Promise.withResolvers<void>()
-      const saving = pc.save({ onResumed: () => resumed.resolve() })
+      const before = this.#saved?.instant === since ? this.#saved?.pages : undefined
+      const saving = pc.save({ onResumed: () => resumed.resolve(), forRestore: true, since: before })
       await Promise.race([resumed.promise, saving])
       // Devices have nothing under way: disks are as they were at that instant.
       const writes = await savedWrites(this.#drives.media)
       const { tail } = this.#serial
+      const named = (snapshot: PcSnapshot | ArmSnapshot): SavedSnapshot => {
+        const instant = ++this.#instants
+        this.#saved = { instant, pages: snapshot.pages }
+        return { ...wholeSnapshot(this.#currentOptions(), snapshot, writes, tail), instant }
+      }
       // The guest does not wait for its end.
-      return { whole: saving.then((snapshot) => wholeSnapshot(this.#currentOptions(), snapshot, writes, tail)) }
+      return { whole: saving.then(named) }
     }).then(({ whole }) => whole)
   }
 
@@ -208,6 +217,7 @@ export class WorkerMachine {
     await this.#between(async () => {
       try {
         await this.#goBack(snapshot)
+        this.#saved = null
         this.#anew = false
         // A machine that was off is paused at the instant of the snapshot.
         if (!this.#wanted) this.#tellState('paused')

@@ -1,0 +1,174 @@
+import { PAGE_BYTES } from './equal-pages.ts'
+import { SnapshotError } from './errors.ts'
+import { INDEX_BYTES, PAGES_A_SECTION } from './format.ts'
+import { rangeOf, readPages, type SnapshotRange } from './open.ts'
+import { findPages } from './page-places.ts'
+import { decodeMap, type PageMap, type SectionPlace, Sections, type SnapshotSource } from './read.ts'
+import { deflatedPages, encodeMap, encodeParts, type PageSection, type Snapshot, writeFile } from './write.ts'
+
+/** Consecutive frames of a guest. */
+export interface SnapshotFrames {
+  /** The first. */
+  readonly gfn: number
+  /** How many. */
+  readonly count: number
+}
+
+/** A section that is new, or that an earlier file has. */
+type Section = PageSection<Uint8Array | SnapshotRange>
+
+/**
+ * Writes a snapshot as a file, of whose pages a later call needs those alone that have changed.
+ *
+ * Each section has the pages of 256 consecutive frames, zeros among them. So a page that changes, comes or goes changes its
+ * own section and moves the others. The file is as much work to compress as that of `writeSnapshot`. It has pages of equal
+ * contents more than once: DEFLATE makes them small.
+ *
+ * @param before - an earlier file, of which sections without a change are taken over; null: `pages` has all that are not zeros
+ * @param snapshot - its `pages` are those that may differ from the earlier file's, zeros among them
+ * @param frames - all frames of the guest, from low to high
+ * @param write - takes bytes, and ranges of the earlier file, in order
+ * @throws SnapshotError as `writeSnapshot`; `ERR_STATE` for a page of no frame; as `openSnapshot` for the earlier file
+ */
+export async function writeSnapshotAfter(
+  before: SnapshotSource | null,
+  snapshot: Snapshot,
+  frames: readonly SnapshotFrames[],
+  write: (part: Uint8Array | SnapshotRange) => unknown,
+): Promise<void> {
+  const begin = await encodeParts(snapshot)
+  const earlier = before === null ? null : await EarlierPages.open(before)
+  const { gfns, bytes } = snapshot.pages
+  const named: number[] = []
+  const sections: Section[] = []
+  let at = 0
+  for (const block of blocksOf(frames)) {
+    const first = at
+    while (at < gfns.length && gfns[at]! <= block.at(-1)!) at++
+    const had = earlier?.find(block)
+    if (at === first && had === undefined) continue
+    const kept = had && earlier!.section(had)
+    let section = at === first ? kept : undefined
+    if (section === undefined) {
+      // oxlint-disable-next-line no-await-in-loop -- in order, and no more than one in memory
+      const piece = had === undefined ? new Uint8Array(block.length * PAGE_BYTES) : await earlier!.read(had)
+      const pages = bytes.subarray(first * PAGE_BYTES, at * PAGE_BYTES)
+      const changes = put(piece, block, gfns.subarray(first, at), pages)
+      if (isZero(piece)) continue
+      // oxlint-disable-next-line no-await-in-loop
+      section = (changes ? undefined : kept) ?? (await deflatedPages(piece))
+    }
+    for (const gfn of block) named.push(gfn)
+    sections.push(section)
+  }
+  if (at < gfns.length) throw foreign(gfns[at]!)
+  const map = encodeMap(
+    Uint32Array.from(named),
+    Uint32Array.from(named, (_, i) => i),
+  )
+  await writeFile(begin, map, sections, write)
+}
+
+const foreign = (gfn: number): SnapshotError =>
+  new SnapshotError('ERR_STATE', `page ${gfn} is of none of the guest's frames`)
+
+/** Frames by 256, in their order. */
+function* blocksOf(frames: readonly SnapshotFrames[]): Generator<readonly number[], void, undefined> {
+  let block: number[] = []
+  for (const { gfn, count } of frames) {
+    for (let i = 0; i < count; i++) {
+      block.push(gfn + i)
+      if (block.length < PAGES_A_SECTION) continue
+      yield block
+      block = []
+    }
+  }
+  if (block.length > 0) yield block
+}
+
+/** Puts pages where they belong. @returns whether that has changed anything. @throws SnapshotError `ERR_STATE` */
+function put(piece: Uint8Array, block: readonly number[], gfns: Uint32Array, bytes: Uint8Array): boolean {
+  let changes = false
+  gfns.forEach((gfn, i) => {
+    const place = block.indexOf(gfn)
+    if (place < 0) throw foreign(gfn)
+    const page = bytes.subarray(i * PAGE_BYTES, (i + 1) * PAGE_BYTES)
+    const there = piece.subarray(place * PAGE_BYTES, (place + 1) * PAGE_BYTES)
+    changes ||= !isSame(page, there)
+    there.set(page)
+  })
+  return changes
+}
+
+function isSame(one: Uint8Array, other: Uint8Array): boolean {
+  for (let i = 0; i < PAGE_BYTES; i++) if (one[i] !== other[i]) return false
+  return true
+}
+
+const isZero = (pages: Uint8Array): boolean =>
+  new Uint32Array(pages.buffer, pages.byteOffset, pages.length / 4).every((word) => word === 0)
+
+/** The pages of an earlier file. */
+class EarlierPages {
+  readonly #source: SnapshotSource
+  readonly #map: PageMap
+  readonly #places: readonly SectionPlace[]
+  /** Frames are asked for from low to high. */
+  #at = 0
+
+  private constructor(source: SnapshotSource, map: PageMap, places: readonly SectionPlace[]) {
+    this.#source = source
+    this.#map = map
+    this.#places = places
+  }
+
+  static async open(source: SnapshotSource): Promise<EarlierPages> {
+    const sections = new Sections(source)
+    await sections.begin()
+    for (const name of ['DESC', 'STAT', 'BYTE'] as const)
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await sections.skip(name)
+    const map = decodeMap(await sections.next('PMAP'))
+    return new EarlierPages(source, map, await findPages(source, sections, map.count))
+  }
+
+  /** @returns the numbers of their contents, −1 for a frame that the file has not; undefined where it has none of them */
+  find(block: readonly number[]): readonly number[] | undefined {
+    const { gfns, contents } = this.#map
+    const found = block.map((gfn) => {
+      while (this.#at < gfns.length && gfns[this.#at]! < gfn) this.#at++
+      return gfns[this.#at] === gfn ? contents[this.#at]! : -1
+    })
+    return found.every((content) => content < 0) ? undefined : found
+  }
+
+  /** @returns undefined where no section has exactly these contents */
+  section(contents: readonly number[]): Section | undefined {
+    const first = contents[0]!
+    const place = first % PAGES_A_SECTION === 0 ? this.#places[first / PAGES_A_SECTION] : undefined
+    if (place?.head.bytes !== contents.length * PAGE_BYTES || contents.some((content, i) => content !== first + i))
+      return undefined
+    const [offset, bytes] = rangeOf(place)
+    const entry = new Uint8Array(INDEX_BYTES)
+    const view = new DataView(entry.buffer)
+    view.setUint32(0, place.head.checksum, true)
+    view.setUint32(4, place.head.stored, true)
+    return { parts: [{ offset, bytes }], entry }
+  }
+
+  /** Returns a copy of pages, with zeros for those that the file has not. */
+  async read(contents: readonly number[]): Promise<Uint8Array> {
+    const into = new Uint8Array(contents.length * PAGE_BYTES)
+    const numbers = contents.map((content) => Math.floor(content / PAGES_A_SECTION))
+    for (const number of new Set(numbers)) {
+      if (number < 0) continue
+      // oxlint-disable-next-line no-await-in-loop -- no more than one in memory
+      const pages = await readPages(this.#source, this.#places[number]!)
+      contents.forEach((content, i) => {
+        const from = (content % PAGES_A_SECTION) * PAGE_BYTES
+        if (numbers[i] === number) into.set(pages.subarray(from, from + PAGE_BYTES), i * PAGE_BYTES)
+      })
+    }
+    return into
+  }
+}
