@@ -30,7 +30,10 @@ export function useKeeping(machine: Machine | null, chosen: Chosen, isOn: boolea
   const keepNow = useRef<(() => Promise<void>) | null>(null)
   const latest = useRef(chosen)
   latest.current = chosen
+  /** The saved instant, by the instructions that had been executed; null: none, or it was of another past. */
+  const savedAt = useRef<number | null>(null)
   useEffect(() => machine?.on('serial', () => void (hasNews.current = true)), [machine])
+  useEffect(() => machine?.on('console', () => void (savedAt.current = null)), [machine])
   useEffect(() => {
     if (machine === null || !isOn) return undefined
     const control = new AbortController()
@@ -43,10 +46,14 @@ export function useKeeping(machine: Machine | null, chosen: Chosen, isOn: boolea
       isBusy = true
       hasNews.current = false
       try {
+        const { instructions } = await machine.statistics()
+        // The machine has stood still since.
+        if (instructions === savedAt.current) return
         const file = await machine.save()
         if (signal.aborted) return
         const before = saved.current
         saved.current = (await keepMachine(latest.current, file, { kept: id.current })).id
+        savedAt.current = instructions
         if (before !== null) await dropMachine(before)
       } catch {
         // A machine with devices of the playground has no snapshots; the page asks before it goes.

@@ -157,4 +157,39 @@ describe.skipIf(noBrowser !== undefined)('a machine that prints what it is sent,
     await page.evaluate(() => document.exitFullscreen())
     await expect.poll(full).toBe(false)
   })
+
+  test('a machine that stands still is kept once, however often its page is hidden', async () => {
+    /** Names of what is kept: each save has one of its own. */
+    const kept = (): Promise<string[]> =>
+      page.evaluate(async () => {
+        const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('snapshots', { create: true })
+        const names: string[] = []
+        for await (const name of folder.keys()) names.push(name)
+        return names.filter((name) => name.endsWith('.json'))
+      })
+    const hide = (): Promise<void> =>
+      page.evaluate(() => {
+        Object.defineProperty(document, 'hidden', { value: true, configurable: true })
+        document.dispatchEvent(new Event('visibilitychange'))
+      })
+    const savedAnew = async (before: readonly string[]): Promise<boolean> => {
+      const now = await kept()
+      return now.length === 1 && !before.includes(now[0]!)
+    }
+    await click('Pause')
+    await expect.poll(() => page.$eval('.status', (one) => one.textContent)).toContain('Paused')
+    const before = await kept()
+    await hide()
+    await expect.poll(() => savedAnew(before)).toBe(true)
+    const first = await kept()
+    // A Worker makes each file.
+    let workers = 0
+    page.on('workercreated', () => workers++)
+    await hide()
+    await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 800)))
+    expect(workers).toBe(0)
+    await click('Continue')
+    await hide()
+    await expect.poll(() => savedAnew(first)).toBe(true)
+  })
 })
