@@ -29,10 +29,8 @@ streams='8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 3
 set --
 for place in $places $streams; do set -- "$@" "$dir/$place"; done
 mkdir "$@"
-for at in "$@"; do
-  shift
-  set -- "$@" "$at/out.pipe" "$at/err.pipe"
-done
+set --
+for place in $places; do set -- "$@" "$dir/$place/out.pipe" "$dir/$place/err.pipe"; done
 mkfifo "$@" || exit 1
 trap 'end_commands; rm -rf "$dir"' EXIT
 trap 'exit 1' HUP TERM
@@ -77,13 +75,28 @@ run_command() {
   say "$session 0 end $place $code $printed"
 }
 
-# Takes output $1 of a stream in parts. Each needs a word on descriptor 5. A short one is sent at once, others are fetched.
+# Has new pipes for a stream: somebody may hold those of the one before. A program takes long to start: it makes them for 16 streams.
+make_pipes() {
+  turn=$(((turn + 1) % 16)) pipe=$at/$turn
+  if [ "$turn" = 0 ]; then
+    set --
+    for each in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+      for kind in in out err in.room out.room err.room; do set -- "$@" "$at/$each.$kind"; done
+    done
+    [ -p "$1" ] && rm -f "$@"
+    mkfifo "$@" || return 1
+  fi
+  eval "turn$place=$turn"
+}
+
+# Takes output $1 of a stream, its standard input, in parts. Each needs a word on descriptor 5. A short one is sent at once, others are fetched.
 take_parts() {
-  exec <"$at/$1.pipe"
   part=0
   while read -r word <&5; do
-    text=$(exec 4>&-; dd bs=23552 count=1 | base64 -w 0)
-    [ -n "$text" ] || break
+    dd bs=23552 count=1 >"$at/$1.part" 4>&-
+    # At the end no program is started for nothing.
+    [ -s "$at/$1.part" ] || break
+    text=$(base64 -w 0 <"$at/$1.part" 4>&-)
     printf %s "$text" >"$at/$1.$((part % 4))"
     part=$((part + 1))
     echo "$part" >"$at/$1.count"
@@ -103,26 +116,49 @@ give_parts() {
   echo gone >"$at/in.gone"
 }
 
-# In a process of its own: the parent of a stream.
+# In a process of its own: the parent of a stream, of the script or of a program with arguments, which starts no others.
 run_stream() {
-  exec 3<&-
-  exec 5<>"$at/out.room" 6<>"$at/err.room" 7<>"$at/in.room"
   printf '1\n1\n1\n' >&5
   printf '1\n1\n1\n' >&6
-  take_parts out 6>&- 7>&- &
-  out_reader=$!
-  take_parts err 5<&6 6>&- 7>&- &
-  err_reader=$!
-  give_parts 4>&- 5<&7 6>&- 7>&- >"$at/in.pipe" &
+  # Both ends of a pipe are there before their processes: a process that is killed at once leaves nobody who waits for it. Opening
+  # one for both directions waits for nobody. A function with redirections would keep what they close.
+  exec 8<>"$pipe.err" 9<"$pipe.err"
+  exec 8>"$pipe.err"
+  if [ $# = 0 ]; then
+    (exec <&9 5<&6 6>&- 7>&- 8>&- 9<&-; take_parts err) &
+    err_reader=$!
+  else
+    # What a program says of its failure follows the rest.
+    exec 8>"$at/err"
+  fi
+  exec 3<>"$pipe.out" 9<"$pipe.out"
+  exec 3>"$pipe.out"
+  if [ $# = 0 ]; then
+    (exec <&9 3>&- 6>&- 7>&- 8>&- 9<&-; take_parts out) &
+    out_reader=$!
+  else
+    exec <&9
+  fi
+  exec 1<>"$pipe.in" 9<"$pipe.in"
+  exec 1>"$pipe.in"
+  (exec </dev/null 3>&- 4>&- 5<&7 6>&- 7>&- 8>&- 9<&-; give_parts) &
   giver=$!
-  setsid sh "$at/script" <"$at/in.pipe" >"$at/out.pipe" 2>"$at/err.pipe" 4>&- 5>&- 6>&- 7>&- &
+  if [ $# = 0 ]; then
+    setsid sh "$at/script" <&9 >&3 2>&8 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9<&- &
+  else
+    "$@" <&9 >&3 2>&8 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9<&- &
+  fi
   command=$!
+  exec >/dev/null 3>&- 8>&- 9<&-
   echo "$command $out_reader $err_reader $giver" >"$at/pids"
+  # Nobody else holds the output of a program: it needs no process beside this one.
+  [ $# = 0 ] || take_parts out
   wait "$command"
   code=$?
   echo "$code" >"$at/code"
   kill -s KILL "$giver"
-  wait "$out_reader" "$err_reader"
+  wait $out_reader $err_reader "$giver"
+  [ $# != 0 ] && [ -s "$at/err" ] && take_parts err <"$at/err" 5<&6
   echo "$code" >"$at/end"
   say "$session 0 end $place"
 }
@@ -132,7 +168,9 @@ signal_command() {
   command=
   tries=0
   # It may be about to start.
-  while [ -z "$command" ] && [ "$tries" -lt 1000 ]; do
+  while [ -z "$command" ] && [ "$tries" -lt 600 ]; do
+    # POSIX has whole seconds alone.
+    [ "$tries" -gt 20 ] && { sleep 0.05 || sleep 1; }
     read -r command out_reader err_reader <"$at/pids"
     tries=$((tries + 1))
   done
@@ -188,13 +226,19 @@ while :; do
   if [ "$3" = sync ]; then
     end_commands
     session=$1 id=$2
-    if [ -t 3 ]; then answer 'ok 3'; else answer 'ok 4'; fi
+    if [ -t 3 ]; then answer 'ok 5'; else answer 'ok 6'; fi
     continue
   fi
   [ "$1" = "$session" ] || continue
   id=$2
   # PLACE is the first argument of all but ping.
-  case $4 in [0-9] | [123][0-9]) place=$4 at=$dir/$4 ;; esac
+  case $4 in
+  [0-9] | [123][0-9])
+    place=$4 at=$dir/$4
+    eval "turn=\${turn$4:-15}"
+    pipe=$at/$turn
+    ;;
+  esac
   case $3 in
   ping)
     answer ok
@@ -250,40 +294,41 @@ while :; do
     dd ibs=4096 obs=32768 skip="$6" count="$count" <"$at/$file" >&4
     echo "end $id" >&4
     ;;
-  spawn) # PLACE staged|COMMAND: a stream
+  spawn | join) # PLACE staged|COMMAND: a stream. Or PLACE PROGRAM ARGUMENT...: of a program that starts no others
     end_command
-    [ "$5" = staged ] || printf %b "$5" >"$at/script"
-    rm -f "$at/in.gone" "$at/in.pipe" "$at/out.pipe" "$at/err.pipe" "$at/in.room" "$at/out.room" "$at/err.room"
-    mkfifo "$at/in.pipe" "$at/out.pipe" "$at/err.pipe" "$at/in.room" "$at/out.room" "$at/err.room"
-    for file in pids code end; do : >"$at/$file"; done
-    for file in in out err; do echo 0 >"$at/$file.count"; done
-    run_stream &
-    echo $! >"$at/runner"
-    # Its pipes are open then: a word that comes earlier would be lost.
-    tries=0
-    until [ -s "$at/pids" ] || [ "$tries" -ge 600 ]; do
-      # POSIX has whole seconds alone.
-      [ "$tries" -gt 20 ] && { sleep 0.05 || sleep 1; }
-      read -r command <"$at/pids"
-      tries=$((tries + 1))
-    done
-    if [ -s "$at/pids" ]; then answer ok; else answer failed; fi
+    operation=$3
+    [ "$3" = join ] || [ "$5" = staged ] || printf %b "$5" >"$at/script"
+    if make_pipes; then
+      for file in pids code end err; do : >"$at/$file"; done
+      for file in in out err; do echo 0 >"$at/$file.count"; done
+      : >"$at/in.gone"
+      shift 4
+      [ "$operation" = join ] || set --
+      # Open before the answer: a word that comes where nobody has opened its pipe would be lost.
+      exec 5<>"$pipe.out.room" 6<>"$pipe.err.room" 7<>"$pipe.in.room"
+      run_stream "$@" &
+      echo $! >"$at/runner"
+      exec 5>&- 6>&- 7>&-
+      answer ok
+    else
+      answer failed
+    fi
     ;;
   feed) # PLACE PART LENGTH: the next line is so many characters of base64
     data=$(head -n 1 <&3)
     [ "${#data}" = "$6" ] || continue
-    if printf %s "$data" | base64 -d >"$at/in.$(($5 % 4))" 2>/dev/null && echo "$5" 1<>"$at/in.room"; then
+    if printf %s "$data" | base64 -d >"$at/in.$(($5 % 4))" 2>/dev/null && echo "$5" 1<>"$pipe.in.room"; then
       answer ok
     else
       answer failed
     fi
     ;;
   type) # PLACE PART TEXT: a short part, as printf's %b has it
-    printf '%s %s\n' "$5" "$6" 1<>"$at/in.room"
+    printf '%s %s\n' "$5" "$6" 1<>"$pipe.in.room"
     answer ok
     ;;
   finish) # PLACE: the input ends
-    echo end 1<>"$at/in.room"
+    echo end 1<>"$pipe.in.room"
     answer ok
     ;;
   look) # PLACE...: for each PLACE,IN,OUT,ERR,CODE: parts that were given, parts of the outputs, and - until all has ended
@@ -301,11 +346,11 @@ while :; do
     answer "ok$text"
     ;;
   room) # PLACE out|err WORDS: for so many more parts
-    printf %b "$6" 1<>"$at/$5.room"
+    printf %b "$6" 1<>"$pipe.$5.room"
     answer ok
     ;;
   part) # PLACE out|err PART WORDS: room for more, and the part
-    printf %b "$7" 1<>"$at/$5.room"
+    printf %b "$7" 1<>"$pipe.$5.room"
     answer "ok $(cat "$at/$5.$(($6 % 4))")"
     ;;
   kill) # PLACE SIGNAL

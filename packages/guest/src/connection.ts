@@ -19,13 +19,26 @@ export interface GuestConnection {
 /** Of what a program says of its failure. */
 const MOST_TEXT = 200
 
-/** Programs that connect in the guest: the first that it has. Each ends its output when the guest's server does. */
-const PROGRAMS = `
-if command -v socat >/dev/null; then exec socat -t 86400 - "TCP4:$a:$p"
-elif case $(busybox nc --help 2>&1) in *BusyBox*) ;; *) false ;; esac; then exec busybox nc "$a" "$p"
-elif nc --help 2>&1 | grep -q BusyBox; then exec nc "$a" "$p"
-elif nc -h 2>&1 | grep -q -e ' -N'; then exec nc -N "$a" "$p"
-elif command -v perl >/dev/null; then exec perl -e '
+/** Names the first that the guest has of the programs that connect. */
+export const FIND_PROGRAM = `exec 2>/dev/null
+if command -v socat >/dev/null; then echo socat
+elif case $(busybox nc --help 2>&1) in *BusyBox*) ;; *) false ;; esac; then echo busybox
+elif nc --help 2>&1 | grep -q BusyBox; then echo nc
+elif nc -h 2>&1 | grep -q -e ' -N'; then echo nc -N
+elif command -v perl >/dev/null; then echo perl
+fi
+`
+
+/** The commands of those that start no others. Each ends its output when the guest's server does. */
+const PROGRAMS: ReadonlyMap<string, string> = new Map([
+  ['socat', 'socat -t 86400 - TCP4:ADDRESS:PORT'],
+  ['busybox', 'busybox nc ADDRESS PORT'],
+  ['nc', 'nc ADDRESS PORT'],
+  ['nc -N', 'nc -N ADDRESS PORT'],
+])
+
+/** Another one has a process for each direction. */
+const PERL = `exec perl -e '
   use IO::Socket::INET; $| = 1;
   my $s = IO::Socket::INET->new(PeerAddr => $ARGV[0], PeerPort => $ARGV[1]) or die "$@\\n";
   if (my $child = fork) {
@@ -33,13 +46,31 @@ elif command -v perl >/dev/null; then exec perl -e '
     shutdown $s, 1; waitpid $child, 0; exit 0
   }
   my $b; while (sysread $s, $b, 65536) { my $at = 0; $at += syswrite STDOUT, $b, 65536, $at while $at < length $b }
-  kill "TERM", getppid' "$a" "$p"
-else echo "the guest has no socat, nc of BusyBox or OpenBSD, or perl to connect with" >&2; exit 69
-fi
-`
+  kill "TERM", getppid' ADDRESS PORT`
 
-/** Returns the command that connects to a port of the guest, from its standard input to its standard output. */
-export const connectCommand = (address: string, port: number): string => `a=${address} p=${port}${PROGRAMS}`
+/** A command that connects. */
+export interface ConnectCommand {
+  readonly text: string
+  /** The text is a program's name and arguments. */
+  readonly isProgram: boolean
+}
+
+/**
+ * Returns the command that connects to a port of the guest, from its standard input to its standard output.
+ *
+ * @param found - what {@link FIND_PROGRAM} has printed
+ * @throws GuestError `ERR_GUEST_CONNECT` where the guest has none
+ */
+export function connectCommand(found: string, address: string, port: number): ConnectCommand {
+  const program = PROGRAMS.get(found)
+  const text = program ?? (found === 'perl' ? PERL : undefined)
+  if (text === undefined)
+    throw new GuestError(
+      'ERR_GUEST_CONNECT',
+      'the guest has no socat, nc of BusyBox or OpenBSD, or perl to connect with',
+    )
+  return { text: text.replace('ADDRESS', address).replace('PORT', String(port)), isProgram: program !== undefined }
+}
 
 /** A process that connects, as a connection. */
 export function connectionOf(process: GuestProcess, port: number): GuestConnection {
@@ -64,7 +95,7 @@ export function connectionOf(process: GuestProcess, port: number): GuestConnecti
 }
 
 /** Reads an output to its end, and keeps its beginning. */
-async function textOf(output: AsyncIterable<Uint8Array>): Promise<string> {
+export async function textOf(output: AsyncIterable<Uint8Array>): Promise<string> {
   let text = ''
   try {
     for await (const part of output)

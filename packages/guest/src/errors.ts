@@ -10,7 +10,7 @@ export type GuestErrorCode =
   | 'ERR_GUEST_OUTPUT'
   /** The guest cannot read, write or list a file, and says why. */
   | 'ERR_GUEST_FILE'
-  /** Nothing accepts connections at a port of the guest. */
+  /** Nothing accepts connections at a port of the guest, or it has no program to connect with. */
   | 'ERR_GUEST_CONNECT'
   /** The guest cannot set its clock, and says why. */
   | 'ERR_GUEST_TIME'

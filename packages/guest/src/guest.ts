@@ -1,5 +1,5 @@
 import { Command, type ExecOptions, type ExecResult } from './command.ts'
-import { connectCommand, connectionOf, type GuestConnection } from './connection.ts'
+import { connectCommand, connectionOf, FIND_PROGRAM, type GuestConnection, textOf } from './connection.ts'
 import { GuestError } from './errors.ts'
 import { GuestFiles } from './files.ts'
 import { type ForwardOptions, type GuestForward, listen } from './forward.ts'
@@ -48,6 +48,8 @@ export class Guest {
   readonly #session: Session
   readonly #maxBytes: number
   readonly #streams: GuestStreams
+  /** The program that connects, found at the first connection. */
+  #connects: Promise<string> | undefined
   /** Places of the agent without a command. */
   readonly #free: number[] = Array.from({ length: PLACES }, (_, i) => PLACES - 1 - i)
   /** Calls that wait for one. */
@@ -114,14 +116,31 @@ export class Guest {
    * Connects to a TCP port of the guest, by a program in it: socat, the nc of BusyBox or OpenBSD, or perl.
    *
    * @param options - `address`: an IPv4 address or a name in the guest; default 127.0.0.1
-   * @throws GuestError as `spawn`; what the guest answers shows in `readable`
+   * @throws GuestError as `spawn`, `ERR_GUEST_CONNECT` without such a program; what the guest answers shows in `readable`
    */
   async connect(port: number, options: { readonly address?: string } = {}): Promise<GuestConnection> {
     const { address = '127.0.0.1' } = options
     checked('port', port, MOST_PORT)
     if (!/^[\w.-]{1,253}$/.test(address))
       throw new GuestError('ERR_GUEST_OPTION', `address '${address}': expected an IPv4 address or a name`)
-    return connectionOf(await this.spawn(connectCommand(address, port)), port)
+    const looking = (this.#connects ??= this.#findProgram())
+    try {
+      const { text, isProgram } = connectCommand(await looking, address, port)
+      const process = await this.#synchronous(() => this.#streams.start(text, isProgram))
+      return connectionOf(process, port)
+    } catch (error) {
+      // The guest may get one later.
+      this.#connects = undefined
+      throw error
+    }
+  }
+
+  /** Looks for a program that connects. That takes longer than a connection. */
+  async #findProgram(): Promise<string> {
+    const process = await this.spawn(FIND_PROGRAM)
+    const found = await textOf(process.stdout)
+    await process.ended
+    return found.trim()
   }
 
   /**

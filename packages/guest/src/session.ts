@@ -6,10 +6,10 @@ import type { GuestPort } from './port.ts'
 const [FIRST_RETRY_MS, MOST_RETRY_MS] = [1000, 4000]
 /** The same while the agent may not have been started. */
 const [FIRST_SYNC_MS, MOST_SYNC_MS] = [100, 1000]
-/** Versions of the protocol: 2 has streams, 3 sends files as they are, 4 does so at a port that is no terminal. */
-const VERSIONS = ['1', '2', '3', '4']
+/** Versions of the protocol: 2 has streams, 3 sends files as they are, 5 starts programs without a shell; 4 and 6 do so at a port that is no terminal. */
+const VERSIONS = ['1', '2', '3', '4', '5', '6']
 /** Blocks of a `load`, by version: Linux keeps 64 KiB that no process has read from a terminal. */
-const LOAD_BLOCKS = [0, 0, 0, 15, 256]
+const LOAD_BLOCKS = [0, 0, 0, 15, 256, 15, 256]
 
 /** The time that the agent has for each answer to one caller. */
 export interface AnswerLimit {

@@ -11,6 +11,8 @@ const [FIRST_PLACE, PLACES] = [8, 32]
 const MOST_KEPT = 4
 /** The agent is looked at after this long without news, then after twice as long, up to the most. */
 const [FIRST_LOOK_MS, MOST_LOOK_MS] = [10, 200]
+/** The first time where it tells of all that comes, and no input waits: a look takes it milliseconds. */
+const TOLD_LOOK_MS = 100
 /** A longer command goes to a file first. */
 const MOST_INLINE_CHARACTERS = 1000
 
@@ -45,9 +47,10 @@ export class GuestStreams implements ProcessOwner {
   /**
    * Starts a command; the session is synchronous.
    *
+   * @param program - the command is a program's name and arguments, with a blank between them, and it starts no others
    * @throws GuestError
    */
-  async start(text: string): Promise<GuestProcess> {
+  async start(text: string, program = false): Promise<GuestProcess> {
     if (this.#session.version < 2)
       throw new GuestError(
         'ERR_GUEST_OPTION',
@@ -59,7 +62,8 @@ export class GuestStreams implements ProcessOwner {
       if (this.#session.isClosed) throw closed()
       if (name !== this.#name) this.#fail(new GuestError('ERR_GUEST_PROTOCOL', 'the agent was lost meanwhile'))
       this.#name = name
-      await this.#spawn(name, place, text)
+      if (program && this.#session.version >= 5) await this.#ask(name, ['join', String(place), ...text.split(' ')])
+      else await this.#spawn(name, place, program ? `exec ${text}` : text)
     } catch (error) {
       this.#release(place)
       throw error
@@ -153,7 +157,9 @@ export class GuestStreams implements ProcessOwner {
     while (this.#running.size > 0) {
       this.#hasNews = false
       try {
-        waitMs = (await this.#round()) ? FIRST_LOOK_MS : Math.min(2 * waitMs, MOST_LOOK_MS)
+        const hasMoved = await this.#round()
+        const isTold = this.#session.version > 2 && ![...this.#running.values()].some(({ input }) => input.length > 0)
+        waitMs = hasMoved ? FIRST_LOOK_MS : Math.min(Math.max(2 * waitMs, isTold ? TOLD_LOOK_MS : 0), MOST_LOOK_MS)
       } catch (error) {
         if (error instanceof GuestError && error.code === 'ERR_GUEST_PROTOCOL') this.#session.lose()
         this.#fail(error)
@@ -218,7 +224,7 @@ export class GuestStreams implements ProcessOwner {
     process.given = given
     if (given === Infinity) process.dropInput()
     let hasMoved = await this.#feed(name, place, process)
-    if (process.isEnding && !process.isEndSent && process.input.length === 0 && isServed()) {
+    if (process.isEnding && !process.isEndSent && exitCode === undefined && process.input.length === 0 && isServed()) {
       process.isEndSent = true
       await this.#ask(name, ['finish', String(place)])
     }

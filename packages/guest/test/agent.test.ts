@@ -187,7 +187,7 @@ describe.each(shells)('in $name', ({ command, env: own }) => {
     await expect.poll(answers).toHaveLength(9)
     const output = Buffer.from('one\ntwo\n').toString('base64')
     expect(answers()).toEqual([
-      ...Array.from({ length: 2 }, () => 'rt1< 9 me 1 ok 4'),
+      ...Array.from({ length: 2 }, () => 'rt1< 9 me 1 ok 6'),
       ...['me 2 ok', 'me 2 ok', 'me 3 ok', 'me 3 ok', 'me 5 ok'].map((line) => `rt1< 7 ${line}`),
       'rt1< 14 me 0 end 0 0 1',
       `rt1< 20 me 6 ok ${output}`,

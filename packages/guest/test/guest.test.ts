@@ -162,7 +162,7 @@ describe('a guest that lies', () => {
   })
 
   test('about its protocol has none either', async () => {
-    const agent = new ScriptedAgent(() => ['ok', '5'])
+    const agent = new ScriptedAgent(() => ['ok', '7'])
     await expect(connectGuest(agent, FAST)).rejects.toMatchObject({ code: 'ERR_GUEST_PROTOCOL' })
   })
 

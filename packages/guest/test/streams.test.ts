@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, connect, type AddressInfo, type Server } from 'node:net'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -170,6 +170,68 @@ describe.each(shells.slice(-1))('a forwarded port of $name', (shell) => {
       await expect(guest.connect(0)).rejects.toMatchObject({ code: 'ERR_GUEST_OPTION' })
       await expect(guest.connect(1, { address: 'a b' })).rejects.toMatchObject({ code: 'ERR_GUEST_OPTION' })
     }))
+})
+
+test.runIf(shells.length > 1)(
+  'a connection starts four programs, as each takes an emulated guest milliseconds',
+  async () => {
+    const bin = mkdtempSync(join(scratch, 'counted-'))
+    const log = join(bin, 'log')
+    const { PATH: programs } = shells[1]!.env
+    // Each says its name, and is busybox's then.
+    for (const name of 'base64 busybox cat dd head mkdir mkfifo nc rm setsid sleep'.split(' ')) {
+      const real = name === 'busybox' ? name : `busybox ${name}`
+      const script = `#!/bin/sh\necho ${name} >>'${log}'\nPATH='${programs}' exec ${real} "$@"\n`
+      writeFileSync(join(bin, name), script, { mode: 0o755 })
+    }
+    const server = createServer((socket) => socket.on('data', (bytes) => socket.end(bytes)))
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const counted = { name: 'counted', command: ['/bin/sh'], env: { ...process.env, PATH: bin } }
+    await withAgent(counted, async (guest) => {
+      const echoed = async (): Promise<string> => {
+        const connection = await guest.connect(port)
+        await connection.write(Buffer.from('typed'))
+        return String(await all(connection.readable))
+      }
+      // What it connects with is found first, and pipes are made for 16.
+      expect(await echoed()).toBe('typed')
+      writeFileSync(log, '')
+      expect(await echoed()).toBe('typed')
+      await expect
+        .poll(() => readFileSync(log, 'utf8').split('\n').sort().join(' ').trim())
+        .toBe('base64 busybox dd dd')
+      for (let i = 0; i < 20; i++)
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        expect(await echoed()).toBe('typed')
+      expect(readFileSync(log, 'utf8').match(/^(rm|mkfifo)$/gm)).toEqual(['rm', 'mkfifo'])
+    })
+    server.close()
+  },
+)
+
+test('an agent of an older version connects by a shell; a guest that has nothing to connect with says so, and may get it later', async () => {
+  let found = ''
+  const spawned: string[] = []
+  const agent: ScriptedAgent = new ScriptedAgent(({ words }) => {
+    if (words[0] === 'sync') return ['ok', '4']
+    if (words[0] === 'spawn') spawned.push(words[2]!.replaceAll('\\0040', ' '))
+    if (words[0] === 'part') return ['ok', Buffer.from(found).toString('base64')]
+    return words[0] === 'look' ? ['ok', ...words.slice(1).map((place) => `${place},0,${found ? 1 : 0},0,0`)] : ['ok']
+  })
+  const guest = await connectGuest(agent)
+  await expect(guest.connect(80)).rejects.toMatchObject({ code: 'ERR_GUEST_CONNECT' })
+  found = 'nc -N\n'
+  for (let i = 0; i < 2; i++) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await all((await guest.connect(80)).readable)
+  }
+  expect(spawned.map((text) => (text.startsWith('exec nc') ? text : 'look'))).toEqual([
+    ...['look', 'look'],
+    ...['exec nc -N 127.0.0.1 80', 'exec nc -N 127.0.0.1 80'],
+  ])
+  guest.close()
 })
 
 describe('an agent that lies about streams', () => {
