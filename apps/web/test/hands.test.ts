@@ -182,12 +182,18 @@ describe.skipIf(noBrowser !== undefined)('a machine that prints what it is sent,
     await hide()
     await expect.poll(() => savedAnew(before)).toBe(true)
     const first = await kept()
-    // A Worker makes each file.
-    let workers = 0
-    page.on('workercreated', () => workers++)
+    await page.evaluate(() => {
+      const own = globalThis as unknown as { saves: number }
+      own.saves = 0
+      const post = Object.getOwnPropertyDescriptor(Worker.prototype, 'postMessage')!.value as typeof postMessage
+      Worker.prototype.postMessage = function (...given: unknown[]) {
+        if ((given[0] as { call?: string }).call === 'save') own.saves++
+        Reflect.apply(post, this, given)
+      }
+    })
     await hide()
-    await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 800)))
-    expect(workers).toBe(0)
+    await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 400)))
+    expect(await page.evaluate(() => (globalThis as unknown as { saves: number }).saves)).toBe(0)
     await click('Continue')
     await hide()
     await expect.poll(() => savedAnew(first)).toBe(true)

@@ -11,17 +11,20 @@ import { WorkerMachine } from './worker/worker-machine.ts'
 /** Errors of what the page has asked for, and not of what has happened since. */
 const OPTION_CODES = new Set(['ERR_OPTION', 'ERR_NOTHING_TO_RUN', 'ERR_MEMORY_SIZE', 'ERR_CPUS'])
 
+/** Browsers run timers of 0 ms before they give a new Worker its first message. */
+const PREPARE_MS = 20
+
 let machine: WorkerMachine | null = null
 /** The page has asked for a machine. */
 let isAsked = false
-/** A page that starts its Worker early has the machine the sooner. */
+/** A page that starts its Worker early has the machine the sooner. A Worker that packs snapshots prepares none. */
 const idle = setTimeout(() => {
   try {
     preparePc({ jit: true })
   } catch {
     // Such as a page whose policy forbids WebAssembly: any party that makes a machine is told.
   }
-})
+}, PREPARE_MS)
 
 const send = (message: FromWorker, transfer: Transferable[] = []): void => self.postMessage(message, { transfer })
 

@@ -8,6 +8,7 @@ import { filesBy, type MachineFiles } from './files.ts'
 import { Listeners } from './listeners.ts'
 import type { MachineEvents } from './machine-events.ts'
 import type { MachineOptions, NetworkOptions, Source } from './options.ts'
+import { Packer } from './packer.ts'
 import { Picture } from './picture.ts'
 import { PrintedBytes } from './printed-bytes.ts'
 import type { KeyChange, MachineState, MachineStatistics, PointerChange } from './protocol.ts'
@@ -58,8 +59,7 @@ export class Machine {
     drawn: () => this.#link.tell({ tell: 'drawn' }),
     resized: (size) => this.#events.tell('resize', size),
   })
-  /** The last saved file, whose parts a later one shares. A save in between takes it away. */
-  #saved: { readonly instant: number; readonly file: Blob } | null = null
+  readonly #packer = new Packer()
   #console: Uint8Array | null = null
   readonly #printed = new PrintedBytes((bytes) => this.#link.tell({ tell: 'printed', bytes }))
   #ended: { promise: Promise<MachineExit>; resolve(exit: MachineExit): void; reject(error: unknown): void } | null =
@@ -229,19 +229,8 @@ export class Machine {
    *
    * @throws WebError `ERR_MACHINE` for a machine that is off, or has what cannot be saved
    */
-  async save(): Promise<Blob> {
-    const before = this.#saved
-    this.#saved = null
-    const snapshot = await this.#link.call('save', before?.instant ?? null)
-    // A Worker of its own compresses it: the machine's goes on meanwhile.
-    const packer = new WorkerLink(startMachineWorker())
-    try {
-      const file = await packer.call('pack', snapshot, before?.file ?? null)
-      this.#saved = { instant: snapshot.instant, file }
-      return file
-    } finally {
-      packer.close(new WebError('ERR_WORKER', 'the snapshot is packed'))
-    }
+  save(): Promise<Blob> {
+    return this.#packer.fileOf((since) => this.#link.call('save', since))
   }
 
   /**
@@ -360,7 +349,7 @@ export class Machine {
     this.#link.close(error)
     for (const detach of [...this.#attached]) detach()
     this.#fail(error)
-    this.#saved = null
+    this.#packer.close()
     this.#state = 'off'
     this.#events.clear()
   }
