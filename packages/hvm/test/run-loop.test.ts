@@ -84,6 +84,28 @@ test('the event loop has its turn in time, however few instructions a turn of sl
   expect(guest.sleeper.sleeps).toBeGreaterThanOrEqual(Math.floor(turns / 2) - 1)
 })
 
+test('time that a timer adds to that of a busy guest is no stall of the host: it stays', async () => {
+  let now = 0
+  const clock = new RealClock(() => (now += 10_000))
+  const guest = new Guest(
+    (asm) => {
+      const loop = asm.label()
+      asm.mov(ecx, 1_500_000).bind(loop).dec(ecx).jnz(loop)
+      off(asm)
+    },
+    { clock },
+  )
+  const added: number[] = []
+  const timer = guest.domain.timers.create(() => {
+    clock.hold(-9e9)
+    added.push(clock.now())
+  })
+  timer.armAfter(20_000)
+  expect((await guest.run()).reason).toBe('debug-exit')
+  expect(added).toHaveLength(1)
+  expect(clock.now()).toBeGreaterThan(added[0]!)
+})
+
 test.each([
   { vcpus: 1, longest: 320_000 },
   { vcpus: 2, longest: 10_000 },

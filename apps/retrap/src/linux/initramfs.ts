@@ -37,6 +37,25 @@ fi
 `
 
 /**
+ * Sets the clock by the real-time clock where they differ: a guest that goes on from a snapshot has the date of the snapshot, and
+ * nothing else tells it. The first time is looked for often, as it may be the first command that wants the date. Each look is
+ * made by the shell itself: a guest that starts programs all the time is never at rest.
+ */
+const DATE_SCRIPT = `(
+  mkfifo /tmp/clock
+  exec 3<>/tmp/clock
+  rm /tmp/clock
+  pause=0.2
+  while :; do
+    read -t $pause _ <&3
+    read -r clock </sys/class/rtc/rtc0/since_epoch
+    off=$((clock - EPOCHSECONDS))
+    [ \${off#-} -gt 2 ] && hwclock -u -s && pause=20
+  done
+) 2>/dev/null &
+`
+
+/**
  * The script that busybox calls when a lease comes or goes. Addresses that the user has given stay. Source: busybox, `udhcpc
  * --help`.
  */
@@ -55,12 +74,13 @@ esac
  *
  * @param busybox - a statically linked busybox, such as Debian's busybox-static holds
  * @param modules - the kernel's modules to load, in this order
- * @param agent - is started before the shell
+ * @param more.agent - is started before the shell
+ * @param more.isKept - the guest is to be saved, and has the right date when it goes on, whenever that is
  */
 export function buildInitramfs(
   busybox: Uint8Array,
   modules: readonly Uint8Array[] = [],
-  agent?: GuestAgent,
+  { agent, isKept = false }: { readonly agent?: GuestAgent; readonly isKept?: boolean } = {},
 ): Uint8Array {
   const forModules = modules.length === 0 ? [] : ['mnt', 'modules']
   const directories = ['bin', 'dev', 'etc', ...forModules, 'proc', 'root', 'sys', 'tmp']
@@ -82,7 +102,13 @@ export function buildInitramfs(
       path: 'init',
       mode: 0o755,
       data: new TextEncoder().encode(
-        initScript(`${modules.length === 0 ? '' : DRIVERS_SCRIPT}${agent === undefined ? '' : startOf(agent)}`),
+        initScript(
+          [
+            modules.length === 0 ? '' : DRIVERS_SCRIPT,
+            agent === undefined ? '' : startOf(agent),
+            isKept ? DATE_SCRIPT : '',
+          ].join(''),
+        ),
       ),
     },
     ...(agent === undefined ? [] : [agentFile(agent)]),

@@ -154,7 +154,7 @@ async function debian(
   const port = isArm ? ARM_AGENT_DEVICE : '/dev/ttyS1'
   return {
     kernel: kernel!,
-    initrd: buildInitramfs(busybox!, modules, { script: AGENT, port }),
+    initrd: buildInitramfs(busybox!, modules, { agent: { script: AGENT, port } }),
     commandLine: [isArm ? 'console=ttyAMA0' : 'console=ttyS0', 'quiet', append].filter(Boolean).join(' '),
     ...(display !== 'none' && { vga: display }),
   }

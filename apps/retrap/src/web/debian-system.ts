@@ -97,7 +97,8 @@ export async function makeDebianSystem(linux: DebianFiles, createMachine: Create
   const commandLine = `console=${board.console} quiet`
   const paths = [linux.kernelPath, linux.configPath, linux.busyboxPath]
   const [kernel, config, busybox] = (await Promise.all(paths.map(readBytes))) as [Uint8Array, Uint8Array, Uint8Array]
-  const initrd = buildInitramfs(busybox, await Promise.all(linux.modulePaths.map(readBytes)))
+  const modules = await Promise.all(linux.modulePaths.map(readBytes))
+  const initrd = buildInitramfs(busybox, modules, { isKept: true })
   // The machine's own: it may give their memory back.
   const images = { kernel: kernel.slice(), initrd: initrd.slice() }
   const disk = diskOf(kernel, config)

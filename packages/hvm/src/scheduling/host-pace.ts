@@ -90,6 +90,11 @@ export class HostPace {
     return now >= this.#nextVisit
   }
 
+  /** Timers have done their work, which may have moved the guest's time on: that is no stall. @param now - nanoseconds */
+  expired(now: number): void {
+    this.#looked = now
+  }
+
   /**
    * PAUSE has been executed. A guest that waits for a disk in a loop has it the sooner, the sooner the event loop does.
    *

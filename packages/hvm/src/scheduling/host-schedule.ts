@@ -168,7 +168,11 @@ export class HostSchedule {
       now = clock.now()
     }
     const visit = this.#pace.look(now)
-    if (now >= timers.nextDeadlineNs) timers.expire()
+    if (now >= timers.nextDeadlineNs) {
+      timers.expire()
+      now = clock.now()
+      this.#pace.expired(now)
+    }
     this.#timerSoon = timers.nextDeadlineNs < now + SOON_NS
     return visit
   }
