@@ -8,12 +8,14 @@ import { wallSeconds } from '../life/host.ts'
 const PAUSE_SECONDS = 9
 /** Linux seeds its random numbers anew after a minute, or earlier soon after its boot (drivers/char/random.c, `crng_reseed_interval`). */
 const MOST_SECONDS = 8 * PAUSE_SECONDS
-/** The guest does what was due between two pauses: after so long it is looked at whether it has. */
+/** The guest does what was due between two pauses: after so long it is looked at whether it has, ... */
 const BETWEEN_NS = 200e6
+/** ... and again so much later: a guest that wakes as often as it is looked at would be busy each time. */
+const AGAIN_NS = 37e6
 /** Instructions after which a guest that never waits has done that. */
 const MANY_INSTRUCTIONS = 50e6
 /** Looks in a row at which a guest has executed nothing. */
-const STILL_LOOKS = 4
+const STILL_LOOKS = 20
 
 /** The real-time clocks of the boards, by name, as far as they are looked at here. */
 type GivenClocks = Partial<Record<'mc146818' | 'pl031', { readonly wallSeconds?: unknown }>>
@@ -71,7 +73,7 @@ export function catchUp<State extends GivenState>(
         const isThrough = vcpus.every(({ dormant }) => dormant) || instructions - before > MANY_INSTRUCTIONS
         // A guest that is halted with an interrupt that is masked executes nothing, and is not dormant.
         if (isThrough || looks.at(-STILL_LOOKS) === instructions) pass()
-        else timer.armAfter(BETWEEN_NS)
+        else timer.armAfter(AGAIN_NS)
       })
       pass()
     },
