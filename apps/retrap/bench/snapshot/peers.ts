@@ -41,7 +41,7 @@ export interface LinuxGuest {
 export async function linuxGuest(folder: string, agent?: GuestAgent): Promise<LinuxGuest> {
   const { kernel, busybox } = await fetchI386()
   const initrd = join(folder, agent === undefined ? 'initrd.img' : 'initrd-agent.img')
-  await writeFile(initrd, buildInitramfs(await readFile(busybox), [], agent))
+  await writeFile(initrd, buildInitramfs(await readFile(busybox), [], agent === undefined ? {} : { agent }))
   const commandLine = 'console=ttyS0 quiet mitigations=off'
   return { kernel, initrd, mebibytes: 256, commandLine, prompt: '/ # \u001b[6n' }
 }
