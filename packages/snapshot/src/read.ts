@@ -182,7 +182,7 @@ export const damagedMap = (): SnapshotError =>
   new SnapshotError('ERR_DAMAGED', "the snapshot's list of pages is not one that was written")
 
 /** Which pages there are. */
-export interface PageMap {
+interface PageMap {
   readonly gfns: Uint32Array
   /** For each page, the number of its content. */
   readonly contents: Uint32Array

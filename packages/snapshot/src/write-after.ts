@@ -3,7 +3,7 @@ import { SnapshotError } from './errors.ts'
 import { INDEX_BYTES, PAGES_A_SECTION } from './format.ts'
 import { rangeOf, readPages, type SnapshotRange } from './open.ts'
 import { findPages } from './page-places.ts'
-import { decodeMap, type PageMap, type SectionPlace, Sections, type SnapshotSource } from './read.ts'
+import { decodeMap, Sections, type SnapshotSource } from './read.ts'
 import { deflatedPages, encodeMap, encodeParts, type PageSection, type Snapshot, writeFile } from './write.ts'
 
 /** Consecutive frames of a guest. */
@@ -37,7 +37,7 @@ export async function writeSnapshotAfter(
   write: (part: Uint8Array | SnapshotRange) => unknown,
 ): Promise<void> {
   const begin = await encodeParts(snapshot)
-  const earlier = before === null ? null : await EarlierPages.open(before)
+  const earlier = before === null ? null : await openEarlier(before)
   const { gfns, bytes } = snapshot.pages
   const named: number[] = []
   const sections: Section[] = []
@@ -109,66 +109,55 @@ const isZero = (pages: Uint8Array): boolean =>
   new Uint32Array(pages.buffer, pages.byteOffset, pages.length / 4).every((word) => word === 0)
 
 /** The pages of an earlier file. */
-class EarlierPages {
-  readonly #source: SnapshotSource
-  readonly #map: PageMap
-  readonly #places: readonly SectionPlace[]
-  /** Frames are asked for from low to high. */
-  #at = 0
-
-  private constructor(source: SnapshotSource, map: PageMap, places: readonly SectionPlace[]) {
-    this.#source = source
-    this.#map = map
-    this.#places = places
-  }
-
-  static async open(source: SnapshotSource): Promise<EarlierPages> {
-    const sections = new Sections(source)
-    await sections.begin()
-    for (const name of ['DESC', 'STAT', 'BYTE'] as const)
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
-      await sections.skip(name)
-    const map = decodeMap(await sections.next('PMAP'))
-    return new EarlierPages(source, map, await findPages(source, sections, map.count))
-  }
-
-  /** @returns the numbers of their contents, −1 for a frame that the file has not; undefined where it has none of them */
-  find(block: readonly number[]): readonly number[] | undefined {
-    const { gfns, contents } = this.#map
-    const found = block.map((gfn) => {
-      while (this.#at < gfns.length && gfns[this.#at]! < gfn) this.#at++
-      return gfns[this.#at] === gfn ? contents[this.#at]! : -1
-    })
-    return found.every((content) => content < 0) ? undefined : found
-  }
-
-  /** @returns undefined where no section has exactly these contents */
-  section(contents: readonly number[]): Section | undefined {
-    const first = contents[0]!
-    const place = first % PAGES_A_SECTION === 0 ? this.#places[first / PAGES_A_SECTION] : undefined
-    if (place?.head.bytes !== contents.length * PAGE_BYTES || contents.some((content, i) => content !== first + i))
-      return undefined
-    const [offset, bytes] = rangeOf(place)
-    const entry = new Uint8Array(INDEX_BYTES)
-    const view = new DataView(entry.buffer)
-    view.setUint32(0, place.head.checksum, true)
-    view.setUint32(4, place.head.stored, true)
-    return { parts: [{ offset, bytes }], entry }
-  }
-
-  /** Returns a copy of pages, with zeros for those that the file has not. */
-  async read(contents: readonly number[]): Promise<Uint8Array> {
-    const into = new Uint8Array(contents.length * PAGE_BYTES)
-    const numbers = contents.map((content) => Math.floor(content / PAGES_A_SECTION))
-    for (const number of new Set(numbers)) {
-      if (number < 0) continue
-      // oxlint-disable-next-line no-await-in-loop -- no more than one in memory
-      const pages = await readPages(this.#source, this.#places[number]!)
-      contents.forEach((content, i) => {
-        const from = (content % PAGES_A_SECTION) * PAGE_BYTES
-        if (numbers[i] === number) into.set(pages.subarray(from, from + PAGE_BYTES), i * PAGE_BYTES)
+async function openEarlier(source: SnapshotSource) {
+  const sections = new Sections(source)
+  await sections.begin()
+  for (const name of ['DESC', 'STAT', 'BYTE'] as const)
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await sections.skip(name)
+  const { gfns, contents: numbers, count } = decodeMap(await sections.next('PMAP'))
+  const places = await findPages(source, sections, count)
+  let at = 0
+  return {
+    /**
+     * Frames are asked for from low to high.
+     *
+     * @returns the numbers of their contents, −1 for a frame that the file has not; undefined where it has none of them
+     */
+    find(block: readonly number[]): readonly number[] | undefined {
+      const found = block.map((gfn) => {
+        while (at < gfns.length && gfns[at]! < gfn) at++
+        return gfns[at] === gfn ? numbers[at]! : -1
       })
-    }
-    return into
+      return found.every((content) => content < 0) ? undefined : found
+    },
+    /** @returns undefined where no section has exactly these contents */
+    section(contents: readonly number[]): Section | undefined {
+      const first = contents[0]!
+      const place = first % PAGES_A_SECTION === 0 ? places[first / PAGES_A_SECTION] : undefined
+      if (place?.head.bytes !== contents.length * PAGE_BYTES || contents.some((content, i) => content !== first + i))
+        return undefined
+      const [offset, bytes] = rangeOf(place)
+      const entry = new Uint8Array(INDEX_BYTES)
+      const view = new DataView(entry.buffer)
+      view.setUint32(0, place.head.checksum, true)
+      view.setUint32(4, place.head.stored, true)
+      return { parts: [{ offset, bytes }], entry }
+    },
+    /** Returns a copy of pages, with zeros for those that the file has not. */
+    async read(contents: readonly number[]): Promise<Uint8Array> {
+      const into = new Uint8Array(contents.length * PAGE_BYTES)
+      const section = (content: number): number => Math.floor(content / PAGES_A_SECTION)
+      for (const number of new Set(contents.map(section))) {
+        if (number < 0) continue
+        // oxlint-disable-next-line no-await-in-loop -- no more than one in memory
+        const pages = await readPages(source, places[number]!)
+        contents.forEach((content, i) => {
+          const from = (content % PAGES_A_SECTION) * PAGE_BYTES
+          if (section(content) === number) into.set(pages.subarray(from, from + PAGE_BYTES), i * PAGE_BYTES)
+        })
+      }
+      return into
+    },
   }
 }
