@@ -1,35 +1,28 @@
-// Which package may import which. A package's manifest says what it depends on; turbo.json repeats it for
-// `turbo boundaries`, and the README shows it. Here the three are held to each other and to what `src` really imports.
+// What `turbo boundaries` cannot check. Turbo holds each package to its layer: turbo.json says which layers a layer may import, and is
+// written by hand, because a new arrow between layers is a decision. Here each package has one layer, its manifest names what `src` really
+// imports, and the README shows both.
 //
-// node .scripts/boundaries.ts rewrites turbo.json, the packages' tags and the README's picture from the manifests.
+// node .scripts/boundaries.ts writes the README's picture.
 import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { packageOf } from '../apps/retrap/build/api.ts'
 import { checkCircles } from './circles.ts'
 import { type Member, inOrder, members, root } from './workspace.ts'
 
+const README = join(root, 'README.md')
 const [BEGIN, END] = ['<!-- imports: node .scripts/boundaries.ts -->', '<!-- /imports -->']
 
-/** The workspace packages that a member's manifest names, as tags. */
-function named(
-  member: Member,
-  all: readonly Member[],
-  ...kinds: readonly ('dependencies' | 'devDependencies')[]
-): string[] {
-  const names = kinds.flatMap((kind) => Object.keys(member.manifest[kind] ?? {}))
-  return all.filter(({ manifest }) => names.includes(manifest.name)).map(tagOf)
+function nameOf({ path }: Member): string {
+  return path.replace('packages/', '')
 }
 
-/** A package's one tag: its folder. Turbo refuses a tag that is also a package's name, as the app's would be. */
-function tagOf({ path }: Member): string {
-  return path.replace(/^packages\//, '')
+/** The workspace packages that a member's manifest depends on. */
+function dependenciesOf(member: Member, all: readonly Member[]): Member[] {
+  return all.filter(({ manifest }) => manifest.name in (member.manifest.dependencies ?? {}))
 }
 
-/**
- * The workspace packages that the files of a member's `src` import, and that its manifest exports, as tags; and what the private
- * ones import that it bundles.
- */
-function importedBy(member: Member, all: readonly Member[]): string[] {
+/** The workspace packages that `src` of a member imports, and that its manifest exports, and what the private ones among them import. */
+function importedBy(member: Member, all: readonly Member[]): Member[] {
   const found = new Set<string>()
   for (const file of globSync('src/**/*.{ts,tsx}', { cwd: member.folder })) {
     const code = withoutComments(readFileSync(join(member.folder, file), 'utf8'))
@@ -39,9 +32,13 @@ function importedBy(member: Member, all: readonly Member[]): string[] {
     const [name] = /^@retrap\/[\w-]+/.exec(packageOf(target) ?? '') ?? []
     if (name !== undefined) found.add(name)
   }
-  const imported = all.filter(({ manifest }) => found.has(manifest.name) && manifest.name !== member.manifest.name)
-  const bundled = imported.filter(({ manifest }) => manifest.private === true)
-  return [...new Set([...imported.map(tagOf), ...bundled.flatMap((one) => importedBy(one, all))])]
+  const imported = all.filter((one) => found.has(one.manifest.name) && one !== member)
+  return [...new Set(imported.flatMap((one) => [one, ...(isPrivate(one) ? importedBy(one, all) : [])]))]
+}
+
+/** What is private is not published: it is bundled, and belongs to the development. */
+function isPrivate({ manifest }: Member): boolean {
+  return manifest.private === true
 }
 
 /** Docstrings show imports that their readers would write. */
@@ -49,103 +46,64 @@ function withoutComments(code: string): string {
   return code.replace(/^\s*(?:\/\*\*?|\*|\/\/).*$/gm, '')
 }
 
-interface Boundaries {
-  readonly tags: Record<string, { readonly dependencies: { readonly allow: readonly string[] } }>
+/** Each layer of turbo.json with those that it may import. */
+function layers(): Map<string, readonly string[]> {
+  const { tags } = read<{ boundaries: { tags: Record<string, { dependencies: { allow: readonly string[] } }> } }>(
+    'turbo.json',
+  ).boundaries
+  return new Map(Object.entries(tags).map(([tag, { dependencies }]) => [tag, dependencies.allow]))
 }
 
-/**
- * The rules of turbo.json. Turbo looks at whole chains of dependencies, those for development among them: so a package
- * is allowed what its manifest names, and what the manifests of these name.
- */
-function rules(all: readonly Member[]): Boundaries {
-  const allowed = (member: Member): string[] => {
-    const found = new Set<string>()
-    const add = (one: Member): void => {
-      for (const tag of named(one, all, 'dependencies', 'devDependencies').filter((name) => !found.has(name))) {
-        found.add(tag)
-        add(all.find((other) => tagOf(other) === tag) as Member)
-      }
-    }
-    add(member)
-    return [...found].sort()
-  }
-  return { tags: Object.fromEntries(all.map((one) => [tagOf(one), { dependencies: { allow: allowed(one) } }])) }
+function tagsOf({ path }: Member): readonly string[] {
+  const file = `${path}/turbo.json`
+  return existsSync(join(root, file)) ? (read<{ tags?: readonly string[] }>(file).tags ?? []) : []
 }
 
-/** Each library and app with what it imports, so that a line needs only lines below it. */
+function read<T>(file: string): T {
+  return JSON.parse(readFileSync(join(root, file), 'utf8').replace(/^\s*\/\/.*$/gm, '')) as T
+}
+
+/** Each layer with its packages, and each of them with what it imports, so that a line needs only lines below it. */
 function picture(all: readonly Member[]): string {
-  const lines = inOrder(all.filter(({ manifest }) => manifest.private !== true))
-    .toReversed()
-    .map((member) => {
-      const imports = named(member, all, 'dependencies')
-      return `${member.path.replace('packages/', '').padEnd(14)}${imports.length > 0 ? `→ ${imports.join('  ')}` : ''}`.trimEnd()
-    })
+  const short = (tag: string): string => tag.replace('layer-', '')
+  const sorted = inOrder(all).toReversed()
+  const lines = [...layers()].toReversed().flatMap(([layer, allowed]) => [
+    `${short(layer)}: may import ${allowed.map(short).join(', ')}`,
+    ...sorted
+      .filter((member) => tagsOf(member).includes(layer))
+      .map((member) => {
+        const imports = dependenciesOf(member, all).map(nameOf)
+        return `  ${nameOf(member).padEnd(14)}${imports.length > 0 ? ` → ${imports.join('  ')}` : ''}`.trimEnd()
+      }),
+  ])
   return `${BEGIN}\n\n\`\`\`text\n${lines.join('\n')}\n\`\`\`\n\n${END}`
 }
 
-/** Returns one line per difference between manifests, `src`, turbo.json and the README, and per package with a circle. */
+/** Returns one line per difference between manifests, `src`, layers and the README, and per package with a circle. */
 export function checkBoundaries(all: readonly Member[]): string[] {
-  const circles = checkCircles(all)
   const problems: string[] = []
   for (const member of all) {
-    const wanted = named(member, all, 'dependencies')
-    // What is private is not published: it is bundled, and belongs to the development.
+    const wanted = dependenciesOf(member, all)
     const found = importedBy(member, all)
-    const isPrivate = (tag: string): boolean => all.find((one) => tagOf(one) === tag)?.manifest.private === true
-    for (const tag of found.filter((one) => !wanted.includes(one) && !isPrivate(one)))
-      problems.push(`${member.path}: src imports ${tag}, which is not among the dependencies of its package.json`)
-    for (const tag of wanted.filter((one) => !found.includes(one)))
-      problems.push(`${member.path}: src does not import ${tag}, which package.json depends on`)
-    const tags = read<{ tags?: readonly string[] }>(join(member.folder, 'turbo.json'))?.tags ?? []
-    if (tags.join() !== tagOf(member))
-      problems.push(`${member.path}/turbo.json: its tags are [${tags.join()}]; expected ["${tagOf(member)}"]`)
+    for (const one of found.filter((other) => !wanted.includes(other) && !isPrivate(other)))
+      problems.push(
+        `${member.path}: src imports ${nameOf(one)}, which is not among the dependencies of its package.json`,
+      )
+    for (const one of wanted.filter((other) => !found.includes(other)))
+      problems.push(`${member.path}: src does not import ${nameOf(one)}, which package.json depends on`)
+    const [tag = '', ...more] = tagsOf(member)
+    if (!layers().has(tag) || more.length > 0)
+      problems.push(`${member.path}/turbo.json: its "tags" are to name one layer: ${[...layers().keys()].join(', ')}`)
   }
-  const { boundaries } = read<{ boundaries: Boundaries }>(join(root, 'turbo.json')) as { boundaries: Boundaries }
-  const [is, expected] = [boundaries.tags, rules(all).tags]
-  for (const tag of new Set([...Object.keys(is), ...Object.keys(expected)])) {
-    if (JSON.stringify(is[tag]) !== JSON.stringify(expected[tag]))
-      problems.push(`turbo.json: ${tag} is ${JSON.stringify(is[tag])}; expected ${JSON.stringify(expected[tag])}`)
-  }
-  if (!readFileSync(join(root, 'README.md'), 'utf8').includes(picture(all)))
-    problems.push('README.md: the picture of the packages is out of date')
-  if (problems.length > 0)
-    problems.push('node .scripts/boundaries.ts rewrites turbo.json and the picture from the manifests')
-  return [...circles, ...problems]
+  if (!readFileSync(README, 'utf8').includes(picture(all)))
+    problems.push('README.md: the picture of the packages is out of date: node .scripts/boundaries.ts')
+  return [...checkCircles(all), ...problems]
 }
 
-function read<T>(file: string): T | undefined {
-  if (!existsSync(file)) return undefined
-  return JSON.parse(readFileSync(file, 'utf8').replace(/^\s*\/\/.*$/gm, '')) as T
-}
-
-/** Replaces the part of a file's text that `pattern` finds; comments and layout of the rest stay. */
-function rewrite(file: string, pattern: RegExp, by: string): void {
-  const text = readFileSync(file, 'utf8')
-  if (!pattern.test(text)) throw new Error(`${file}: nothing in it matches ${pattern}`)
+if (import.meta.main) {
+  const text = readFileSync(README, 'utf8')
   writeFileSync(
-    file,
-    text.replace(pattern, () => by),
+    README,
+    text.replace(new RegExp(`${BEGIN}.*${END}`, 's'), () => picture(members())),
   )
 }
-
-/** The longest line that oxfmt leaves as it is; as in .oxfmtrc.json. */
-const PRINT_WIDTH = 120
-
-/** Writes the rules as oxfmt does, one level deep in turbo.json: a list stands on one line where it fits. */
-function formatted(boundaries: Boundaries): string {
-  const json = JSON.stringify(boundaries, null, 2).replaceAll('\n', '\n  ')
-  return json.replace(/\[([^[\]]*)\]/g, (list: string, items: string, at: number) => {
-    const line = `[${items.trim().replace(/\s*\n\s*/g, ' ')}]`
-    const column = at - json.lastIndexOf('\n', at) - 1
-    return column + line.length <= PRINT_WIDTH ? line : list
-  })
-}
-
-function update(all: readonly Member[]): void {
-  rewrite(join(root, 'turbo.json'), /"boundaries": \{.*\}\n\}\n$/s, `"boundaries": ${formatted(rules(all))}\n}\n`)
-  rewrite(join(root, 'README.md'), new RegExp(`${BEGIN}.*${END}`, 's'), picture(all))
-  for (const member of all)
-    rewrite(join(member.folder, 'turbo.json'), /"tags": \[.*?\]/s, `"tags": ["${tagOf(member)}"]`)
-}
-
-if (import.meta.main) update(members())
