@@ -1,8 +1,8 @@
 // Floating point on a bare 64-bit processor: loops of eight instructions of one kind, once with the host's arithmetic (to
 // nearest, the precision flag set), once by software (MXCSR or the x87 control word asks for rounding towards zero).
 import { type Assembler, ecx, st0, st1, xmm0, xmm1, ymm0, ymm1 } from '@retrap/x86-assembler'
-import { S_CR4, S_FCW, S_FPR, S_FTAG_EMPTY, S_MXCSR, S_XCR0, S_XMM } from '../src/state-layout.ts'
-import { S_ACTIVITY } from '../src/system/system-state.ts'
+import { S_CR4, S_FCW, S_FPR, S_FTAG_EMPTY, S_MXCSR, S_XCR0, S_XMM } from '../src/state/state-layout.ts'
+import { S_ACTIVITY } from '../src/state/system-state.ts'
 import { BareCpu } from '../test/support/bare-cpu.ts'
 
 const ROUNDS = 200_000

@@ -5,8 +5,8 @@
 // pages in each, with bit 63 of what it loads into CR3 set (nothing is dropped) and clear.
 import { PagingStructureCache } from '@retrap/paging'
 import { type Assembler, cr3, dword, eax, ebx, ecx, edi, edx, rax, rbx, rdx, rsi } from '@retrap/x86-assembler'
-import { S_CR3, S_CR4 } from '../src/state-layout.ts'
-import { S_ACTIVITY } from '../src/system/system-state.ts'
+import { S_CR3, S_CR4 } from '../src/state/state-layout.ts'
+import { S_ACTIVITY } from '../src/state/system-state.ts'
 import { BareCpu, CODE } from '../test/support/bare-cpu.ts'
 
 const READS = 10_000

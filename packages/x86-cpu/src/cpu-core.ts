@@ -4,14 +4,14 @@ import { AccessLog, LOG_BYTES, AccessKind, AccessState, accessTag } from '@retra
 import { AccessMode } from './access/access-mode.ts'
 import { AddressSpaces } from './access/address-spaces.ts'
 import { DeviceAccess } from './access/device-access.ts'
-import type { X86Engine } from './interpreter/engine.ts'
-import { type ExecutionCounts, WatchedExecution } from './execution.ts'
-import { type CpuHost, DEVICE_LOGGED, DEVICE_PLAIN, type Words, SLOW_DIRECT, SLOW_WRITE } from './host.ts'
+import type { X86Engine } from './engine.ts'
+import { type ExecutionCounts, WatchedExecution } from './state/execution.ts'
+import { type CpuHost, DEVICE_LOGGED, DEVICE_PLAIN, type Words, SLOW_DIRECT, SLOW_WRITE } from './state/host.ts'
 import { LineMonitor } from './access/line-monitor.ts'
 import { LoggedAccess, PlainMemory, lowWord } from './access/logged-access.ts'
 import { MemoryAccess } from './access/memory-access.ts'
 import type { Processor } from './model/processor.ts'
-import { OutsideEvents } from './outside-events.ts'
+import { OutsideEvents } from './system/outside-events.ts'
 import { PASS_FETCHED, Pass } from './access/pass.ts'
 import { RepeatedAccess } from './access/repeated-access.ts'
 import {
@@ -50,10 +50,10 @@ import {
   STATUS_RESTART,
   STATUS_RETRY,
   S_DATA,
-} from './state-layout.ts'
+} from './state/state-layout.ts'
 import { DebugSlot, DataBreakpoints } from './system/breakpoints.ts'
 import type { Cpu, CpuClocks, Iterations } from './system/cpu.ts'
-import { ACTIVITY_MWAIT, ACTIVITY_RUNNING, SMBASE_RESET, S_ACTIVITY, S_SMBASE } from './system/system-state.ts'
+import { ACTIVITY_MWAIT, ACTIVITY_RUNNING, SMBASE_RESET, S_ACTIVITY, S_SMBASE } from './state/system-state.ts'
 import { System } from './system/system.ts'
 import { LinearTranslation } from './access/translation.ts'
 

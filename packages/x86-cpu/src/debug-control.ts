@@ -1,8 +1,8 @@
 import { DebugPoints, linearAddress, type WatchKind } from '@retrap/engine'
 import type { DebugHooks } from './system/breakpoints.ts'
-import { SHADOW_MOV_SS, S_SHADOW } from './state-layout.ts'
-import { X86CpuError } from './system/errors.ts'
-import { ACTIVITY_RUNNING, ACTIVITY_SHUTDOWN, S_ACTIVITY } from './system/system-state.ts'
+import { SHADOW_MOV_SS, S_SHADOW } from './state/state-layout.ts'
+import { X86CpuError } from './errors.ts'
+import { ACTIVITY_RUNNING, ACTIVITY_SHUTDOWN, S_ACTIVITY } from './state/system-state.ts'
 import type { Vcpu } from './vcpu.ts'
 
 /** Why {@link Vcpu.run} returned with `debug`. */

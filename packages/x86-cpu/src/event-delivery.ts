@@ -21,14 +21,14 @@ import {
   STATUS_JUMP,
   STATUS_RESTART,
   STATUS_RETRY,
-} from './state-layout.ts'
+} from './state/state-layout.ts'
 import type { VcpuInterpreter } from './interpreter/shared-interpreter.ts'
-import { type Exit, EXIT_BLOCKED, EXIT_BUDGET, EXIT_SHUTDOWN, failed } from './execution.ts'
-import type { InstructionPasses } from './access/instruction-passes.ts'
-import type { OutsideEvents } from './outside-events.ts'
+import { type Exit, EXIT_BLOCKED, EXIT_BUDGET, EXIT_SHUTDOWN, failed } from './state/execution.ts'
+import type { InstructionPasses } from './instruction-passes.ts'
+import type { OutsideEvents } from './system/outside-events.ts'
 import { type Pass, PASS_EVENT } from './access/pass.ts'
-import { R_SEGMENT } from './interpreter/record.ts'
-import { DR6_BT } from './system/architecture.ts'
+import { R_SEGMENT } from './state/record.ts'
+import { DR6_BT } from './state/architecture.ts'
 import { afterInstruction, checkInstructionBreakpoint } from './system/debug.ts'
 import { EVENT_TYPE_EXTERNAL, EVENT_TYPE_NMI, EVENT_TYPE_SMI, PendingEvent, deliverEvent } from './system/events.ts'
 import type { Delivery } from './system/segments/interrupt-delivery.ts'
@@ -43,8 +43,8 @@ import {
   S_PENDING_DEBUG,
   S_PENDING_FAULT,
   S_REPEATING,
-} from './system/system-state.ts'
-import { VECTOR_GP, VECTOR_PF, VECTOR_SS } from './vectors.ts'
+} from './state/system-state.ts'
+import { VECTOR_GP, VECTOR_PF, VECTOR_SS } from './state/vectors.ts'
 
 /** Takes events between two instructions, and delivers the one that is latched, in logged passes where it meets a device. */
 export class EventDelivery {

@@ -14,15 +14,15 @@ import {
   EXIT_WAIT,
   EXIT_YIELD,
   failed,
-} from './execution.ts'
+} from './state/execution.ts'
 import { EventDelivery } from './event-delivery.ts'
-import { InstructionPasses } from './access/instruction-passes.ts'
-import type { InstructionFetch } from './access/instruction-fetch.ts'
-import { NUMERIC_FAULT, NUMERIC_IGNORE, type NumericError } from './numeric-error.ts'
-import type { OutsideEvents } from './outside-events.ts'
+import { InstructionPasses } from './instruction-passes.ts'
+import type { InstructionFetch } from './instruction-fetch.ts'
+import { NUMERIC_FAULT, NUMERIC_IGNORE, type NumericError } from './system/numeric-error.ts'
+import type { OutsideEvents } from './system/outside-events.ts'
 import { type Pass, PASS_ACCESS, PASS_EVENT, PASS_PORT } from './access/pass.ts'
 import type { QuickPort } from './access/quick-port.ts'
-import { R_OFFSET } from './interpreter/record.ts'
+import { R_OFFSET } from './state/record.ts'
 import {
   EVENT_INIT,
   EVENT_STOP,
@@ -45,7 +45,7 @@ import {
   S_PINNED,
   S_RECORD,
   S_SHADOW,
-} from './state-layout.ts'
+} from './state/state-layout.ts'
 import { needsStepping } from './system/debug.ts'
 import { RESET_INIT, resetState } from './system/reset.ts'
 import {
@@ -62,7 +62,7 @@ import {
   S_SMM,
   SMM_ENTERING,
   SMM_OUTSIDE,
-} from './system/system-state.ts'
+} from './state/system-state.ts'
 
 /** Logged passes in one run after which the host has its turn. */
 const MOST_PASSES = 1024

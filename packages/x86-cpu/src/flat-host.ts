@@ -4,9 +4,9 @@ import { ACCESS_WRITE, MAP_USER, PagingContext, PagingStructureCache, WALK_OK, W
 import type { TableReader } from '@retrap/paging'
 import { LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
-import { KEY_USER } from './host.ts'
-import type { CpuHost, DeviceAccessMode, Translation, Words } from './host.ts'
-import { STATUS_DONE, STATUS_FAULT } from './state-layout.ts'
+import { KEY_USER } from './state/host.ts'
+import type { CpuHost, DeviceAccessMode, Translation, Words } from './state/host.ts'
+import { STATUS_DONE, STATUS_FAULT } from './state/state-layout.ts'
 import type { Vcpu } from './vcpu.ts'
 
 /** MAP_GLOBAL of `@retrap/paging`'s results. */

@@ -26,7 +26,7 @@ export {
   type StoredCode,
 } from '@retrap/engine'
 export { DebugControl, type DebugResume, type DebugStop } from './debug-control.ts'
-export { CpuRegisters } from './cpu-registers.ts'
+export { CpuRegisters } from './state/cpu-registers.ts'
 export {
   CODE_CACHE_BYTES,
   prepareX86Engine,
@@ -34,8 +34,8 @@ export {
   type X86EngineOptions,
   type CompiledCode,
   type JitOptions,
-} from './interpreter/engine.ts'
-export type { DeliveredEvent, ExecutionCounts, ExecutionWatch, Exit, StoreWatch } from './execution.ts'
+} from './engine.ts'
+export type { DeliveredEvent, ExecutionCounts, ExecutionWatch, Exit, StoreWatch } from './state/execution.ts'
 export { FlatHost } from './flat-host.ts'
 export {
   CR0_CD,
@@ -53,7 +53,7 @@ export {
   EFER_LME,
   EFER_NXE,
   EFER_SCE,
-} from './system/architecture.ts'
+} from './state/architecture.ts'
 export {
   DEVICE_LOGGED,
   DEVICE_MAY_WAIT,
@@ -65,7 +65,7 @@ export {
   type RepeatRequest,
   type Translation,
   type Words,
-} from './host.ts'
+} from './state/host.ts'
 export {
   inspectVcpu,
   readModelSpecificRegister,
@@ -74,13 +74,13 @@ export {
   saveVcpuRegisters,
   writeModelSpecificRegister,
 } from './inspect.ts'
-export { CS, DS, ES, FS, GDTR, GS, IDTR, LDTR, MODE_16, MODE_32, MODE_64, SS, TR } from './state-layout.ts'
+export { CS, DS, ES, FS, GDTR, GS, IDTR, LDTR, MODE_16, MODE_32, MODE_64, SS, TR } from './state/state-layout.ts'
 export type { CpuModel, CpuVendor } from './model/cpu-model.ts'
 export { CPU_FEATURES, type CpuFeature, type CpuidWord } from './model/feature-table.ts'
 export { CPU_MODELS, cpuModel, type CpuModelSummary } from './model/models.ts'
 export { Processor } from './model/processor.ts'
 export type { CpuClocks } from './system/cpu.ts'
-export { X86CpuError, type X86CpuErrorCode } from './system/errors.ts'
+export { X86CpuError, type X86CpuErrorCode } from './errors.ts'
 export type { Hex, SavedCpu, SavedModel, SavedSegment } from './system/saved-state.ts'
 export { Vcpu } from './vcpu.ts'
-export { REGISTER_NAMES, SEGMENT_NAMES, type InitialCpuState } from './initial-state.ts'
+export { REGISTER_NAMES, SEGMENT_NAMES, type InitialCpuState } from './system/initial-state.ts'

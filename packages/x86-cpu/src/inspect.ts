@@ -1,5 +1,5 @@
-import { S_FAULT_VECTOR } from './state-layout.ts'
-import { X86CpuError } from './system/errors.ts'
+import { S_FAULT_VECTOR } from './state/state-layout.ts'
+import { X86CpuError } from './errors.ts'
 import { readMsr, writeMsr } from './system/msr.ts'
 import { restoreState, saveRegisters, saveState } from './system/saved-state.ts'
 import type { SavedCpu } from './system/saved-state.ts'

@@ -3,4 +3,4 @@
  *
  * @packageDocumentation
  */
-export { packInterpreters, useInterpreters } from './interpreter/engine.ts'
+export { packInterpreters, useInterpreters } from './engine.ts'

@@ -2,16 +2,16 @@ import { ATTENTION_ASKED, linearAddress, TLB_EXECUTE, type Turn, type UnitRunner
 import type { MachineMemory } from '@retrap/memory'
 import type { AccessLog } from '@retrap/replay'
 import { CpuCore } from './cpu-core.ts'
-import { CpuRegisters } from './cpu-registers.ts'
-import type { X86Engine } from './interpreter/engine.ts'
+import { CpuRegisters } from './state/cpu-registers.ts'
+import type { X86Engine } from './engine.ts'
 import { Executor } from './executor.ts'
-import type { ExecutionCounts, ExecutionWatch, Exit, StoreWatch } from './execution.ts'
+import type { ExecutionCounts, ExecutionWatch, Exit, StoreWatch } from './state/execution.ts'
 import { HandlerPath } from './interpreter/handler-path.ts'
-import type { CpuHost, Words } from './host.ts'
-import { type InitialCpuState, loadInitialState } from './initial-state.ts'
-import { InstructionFetch } from './access/instruction-fetch.ts'
-import { NumericError } from './numeric-error.ts'
-import type { OutsideEvents } from './outside-events.ts'
+import type { CpuHost, Words } from './state/host.ts'
+import { type InitialCpuState, loadInitialState } from './system/initial-state.ts'
+import { InstructionFetch } from './instruction-fetch.ts'
+import { NumericError } from './system/numeric-error.ts'
+import type { OutsideEvents } from './system/outside-events.ts'
 import { type Pass, PASS_EVENT } from './access/pass.ts'
 import { QuickPort } from './access/quick-port.ts'
 import {
@@ -29,7 +29,7 @@ import {
   S_EVENTS,
   S_TLB_MISSES,
   S_TSC_OFFSET,
-} from './state-layout.ts'
+} from './state/state-layout.ts'
 import type { Processor } from './model/processor.ts'
 import type { CpuClocks } from './system/cpu.ts'
 import { initialiseX87 } from './system/fpu/fpu-image.ts'
@@ -47,7 +47,7 @@ import {
   S_REPEATING,
   S_SMM,
   S_STEPPING,
-} from './system/system-state.ts'
+} from './state/system-state.ts'
 
 /** Sixteen iterations of a string instruction, made a page at a time, take about as long as an instruction, or less. */
 const QUICK_BULK_SHIFT = 4

@@ -16,7 +16,7 @@ import {
   STATUS_STEP,
   S_MODE,
   S_SEGMENTS,
-} from '../src/state-layout.ts'
+} from '../src/state/state-layout.ts'
 import { BareCpu, GDT, IDT } from './support/bare-cpu.ts'
 
 const FLAT_CODE = 0x08

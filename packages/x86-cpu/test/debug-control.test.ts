@@ -22,8 +22,8 @@ import {
 import { EAGER_JIT, TEST_JIT } from '@retrap/tooling/jit'
 import { describe, expect, test } from 'vitest'
 import { DebugControl, type DebugResume, type DebugStop, X86CpuError } from '../src/index.ts'
-import { type CpuHost, DEVICE_LOGGED } from '../src/host.ts'
-import { FLAG_IF, STATUS_DONE, STATUS_RESTART, S_EFLAGS } from '../src/state-layout.ts'
+import { type CpuHost, DEVICE_LOGGED } from '../src/state/host.ts'
+import { FLAG_IF, STATUS_DONE, STATUS_RESTART, S_EFLAGS } from '../src/state/state-layout.ts'
 import { BareCpu, type BareOptions, CODE } from './support/bare-cpu.ts'
 
 const HANDLER = 0x4000

@@ -26,7 +26,17 @@ import {
   word,
 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
-import { FLAG_RF, FLAG_TF, S_CR4, S_DR, S_EFER, S_EFLAGS, S_LSTAR, S_SFMASK, S_STAR } from '../src/state-layout.ts'
+import {
+  FLAG_RF,
+  FLAG_TF,
+  S_CR4,
+  S_DR,
+  S_EFER,
+  S_EFLAGS,
+  S_LSTAR,
+  S_SFMASK,
+  S_STAR,
+} from '../src/state/state-layout.ts'
 import { bothWays, expectAlike } from './support/both-ways.ts'
 import { BareCpu, CODE, GDT, PAGE_TABLE, STACK, initialState } from './support/bare-cpu.ts'
 

@@ -27,7 +27,7 @@ import { TEST_JIT } from '@retrap/tooling/jit'
 import { sliceTests } from '@retrap/tooling/slice'
 import { describe, expect } from 'vitest'
 import { DEVICE_LOGGED } from '../src/index.ts'
-import { STATUS_ASK } from '../src/state-layout.ts'
+import { STATUS_ASK } from '../src/state/state-layout.ts'
 import { BareCpu, CODE, STACK, TSS, initialState, type TestDevice } from './support/bare-cpu.ts'
 
 const test = sliceTests(TEST_JIT === false ? 4 : 10)

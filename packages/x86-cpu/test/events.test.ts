@@ -20,9 +20,18 @@ import {
   word,
 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
-import { CS, FLAG_IF, SEG_BASE, SEG_BYTES, SEG_SELECTOR, S_CR2, S_EFLAGS, S_SEGMENTS } from '../src/state-layout.ts'
-import { DR6_BT } from '../src/system/architecture.ts'
-import { ACTIVITY_RUNNING, ACTIVITY_WAIT_FOR_SIPI, S_PENDING_DEBUG } from '../src/system/system-state.ts'
+import {
+  CS,
+  FLAG_IF,
+  SEG_BASE,
+  SEG_BYTES,
+  SEG_SELECTOR,
+  S_CR2,
+  S_EFLAGS,
+  S_SEGMENTS,
+} from '../src/state/state-layout.ts'
+import { DR6_BT } from '../src/state/architecture.ts'
+import { ACTIVITY_RUNNING, ACTIVITY_WAIT_FOR_SIPI, S_PENDING_DEBUG } from '../src/state/system-state.ts'
 import { BareCpu, CODE, IDT, STACK } from './support/bare-cpu.ts'
 
 const IRQ = 0x40

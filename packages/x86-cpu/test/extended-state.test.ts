@@ -4,10 +4,10 @@ import { codes } from '@retrap/x86-decoder'
 import fc from 'fast-check'
 import { seedsUntil, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
-import { SLOW_PROBE, SLOW_WRITE } from '../src/host.ts'
+import { SLOW_PROBE, SLOW_WRITE } from '../src/state/host.ts'
 import { formOf, variantsOf } from '../src/interpreter/code-forms.ts'
 import type { CpuCore } from '../src/cpu-core.ts'
-import type { Form } from '../src/semantics/form.ts'
+import type { Form } from '../src/state/form.ts'
 import {
   CS,
   SEG_ATTRIBUTES,
@@ -34,7 +34,7 @@ import {
   S_SEGMENTS,
   S_XCR0,
   S_XMM,
-} from '../src/state-layout.ts'
+} from '../src/state/state-layout.ts'
 import { handlers } from '../src/system/handlers.ts'
 import { Abandon, type System } from '../src/system/system.ts'
 import { BareCpu, CODE, PAGE_TABLE, RAM_BYTES, initialState } from './support/bare-cpu.ts'

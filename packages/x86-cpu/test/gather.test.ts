@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { FLAG_IF, FLAG_RF, S_CR2, S_CR4, S_EFLAGS, S_XCR0, S_XMM } from '../src/state-layout.ts'
+import { FLAG_IF, FLAG_RF, S_CR2, S_CR4, S_EFLAGS, S_XCR0, S_XMM } from '../src/state/state-layout.ts'
 import { BareCpu, CODE, PAGE_TABLE } from './support/bare-cpu.ts'
 
 /** vpgatherdd ymm0, [rbx + ymm1 * 4], ymm2 */

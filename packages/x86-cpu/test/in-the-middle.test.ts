@@ -14,8 +14,8 @@ import {
   S_CR4,
   S_XCR0,
   S_XMM,
-} from '../src/state-layout.ts'
-import { S_STEPPING, S_STEP_SUPPRESSED } from '../src/system/system-state.ts'
+} from '../src/state/state-layout.ts'
+import { S_STEPPING, S_STEP_SUPPRESSED } from '../src/state/system-state.ts'
 import { BareCpu, CODE, GDT, IDT, PAGE_TABLE, STACK, TSS, initialState } from './support/bare-cpu.ts'
 
 const DEVICE = 0xa000

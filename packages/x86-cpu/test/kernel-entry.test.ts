@@ -5,8 +5,8 @@ import { seedsUntil, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import type { CpuCore } from '../src/cpu-core.ts'
 import { formOf, variantsOf } from '../src/interpreter/code-forms.ts'
-import { R_LENGTH, R_REG0 } from '../src/interpreter/record.ts'
-import type { Form } from '../src/semantics/form.ts'
+import { R_LENGTH, R_REG0 } from '../src/state/record.ts'
+import type { Form } from '../src/state/form.ts'
 import {
   CS,
   FLAGS_ADD,
@@ -40,7 +40,7 @@ import {
   S_STAR,
   S_TLB,
   S_TLB_BASE,
-} from '../src/state-layout.ts'
+} from '../src/state/state-layout.ts'
 import { handlers } from '../src/system/handlers.ts'
 import { Abandon } from '../src/system/system.ts'
 import type { System } from '../src/system/system.ts'

@@ -28,7 +28,7 @@ import {
   word,
 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
-import { CS, FS, GS, SEG_BASE, SEG_BYTES, SEG_HIGH, SS, S_SEGMENTS } from '../src/state-layout.ts'
+import { CS, FS, GS, SEG_BASE, SEG_BYTES, SEG_HIGH, SS, S_SEGMENTS } from '../src/state/state-layout.ts'
 import { BareCpu, GDT, type GeneralRegister, IDT } from './support/bare-cpu.ts'
 
 const MARK = 0x1122_3344_5566_7788n

@@ -24,8 +24,8 @@ import {
   readModelSpecificRegister,
   writeModelSpecificRegister,
 } from '../src/index.ts'
-import { FLAG_IF, S_EFLAGS } from '../src/state-layout.ts'
-import { ACTIVITY_MWAIT, ACTIVITY_RUNNING } from '../src/system/system-state.ts'
+import { FLAG_IF, S_EFLAGS } from '../src/state/state-layout.ts'
+import { ACTIVITY_MWAIT, ACTIVITY_RUNNING } from '../src/state/system-state.ts'
 import { BareCpu, BareHost, CODE, PAGE_TABLE, RAM_BYTES, STACK, initialState } from './support/bare-cpu.ts'
 
 const LINE = 0x9040

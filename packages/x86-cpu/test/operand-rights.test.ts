@@ -11,7 +11,7 @@ import {
   S_CR0,
   S_CR3,
   S_SEGMENTS,
-} from '../src/state-layout.ts'
+} from '../src/state/state-layout.ts'
 import { BareCpu, GDT, IDT } from './support/bare-cpu.ts'
 
 const DATA = 0x2_0000

@@ -1,7 +1,7 @@
 import { unpackInterpreters } from '@retrap/engine'
 import { FIXED_MA } from '@retrap/memory'
 import { describe, expect, test } from 'vitest'
-import { interpreterFor, formOfCode, packInterpreters, useInterpreters } from '../src/interpreter/engine.ts'
+import { interpreterFor, formOfCode, packInterpreters, useInterpreters } from '../src/engine.ts'
 
 const packed = packInterpreters()
 const unpacked = unpackInterpreters(packed, formOfCode)

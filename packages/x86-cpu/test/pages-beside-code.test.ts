@@ -1,8 +1,8 @@
 import type { Tlb } from '@retrap/engine'
 import { beforeEach, expect, test } from 'vitest'
 import { PagesBesideCode } from '../src/access/pages-beside-code.ts'
-import { SLOW_IMPLICIT, SLOW_MODIFY, SLOW_PROBE, SLOW_WRITE } from '../src/host.ts'
-import { S_TLB } from '../src/state-layout.ts'
+import { SLOW_IMPLICIT, SLOW_MODIFY, SLOW_PROBE, SLOW_WRITE } from '../src/state/host.ts'
+import { S_TLB } from '../src/state/state-layout.ts'
 
 const tlb = { changes: 3, writableDrops: 5 }
 const u32 = new Uint32Array((S_TLB >>> 2) + 1)

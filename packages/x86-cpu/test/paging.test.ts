@@ -24,8 +24,8 @@ import {
   xmmword,
 } from '@retrap/x86-assembler'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { S_CR3, S_CR4, S_PDPTE } from '../src/state-layout.ts'
-import { ACTIVITY_RUNNING, S_ACTIVITY } from '../src/system/system-state.ts'
+import { S_CR3, S_CR4, S_PDPTE } from '../src/state/state-layout.ts'
+import { ACTIVITY_RUNNING, S_ACTIVITY } from '../src/state/system-state.ts'
 import { BareCpu, CODE, GDT, IDT, PAGE_TABLE, STACK, TSS } from './support/bare-cpu.ts'
 
 const HANDLER = 0x5000

@@ -1,7 +1,7 @@
 import { al, byte, cr4, ecx, edx, eax, imm32, qword, rax, rbx, rcx } from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
-import { S_PKRU, S_XCR0 } from '../src/state-layout.ts'
+import { S_PKRU, S_XCR0 } from '../src/state/state-layout.ts'
 import { BareCpu, PAGE_TABLE } from './support/bare-cpu.ts'
 
 const PKE = 1 << 22

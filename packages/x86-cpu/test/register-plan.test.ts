@@ -23,7 +23,7 @@ import {
   S_GPR,
   S_SEGMENTS,
   S_XMM,
-} from '../src/state-layout.ts'
+} from '../src/state/state-layout.ts'
 
 const CONTROL: Readonly<Record<number, number>> = { 0: S_CR0, 2: S_CR2, 3: S_CR3, 4: S_CR4, 8: S_CR8 }
 

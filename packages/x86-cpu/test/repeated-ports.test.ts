@@ -1,7 +1,7 @@
 /** REP INS and REP OUTS of a device that answers at once: all iterations in one call, until something comes between two. */
 import { ecx, edi, edx, esi, type Assembler } from '@retrap/x86-assembler'
 import { expect, test } from 'vitest'
-import { S_CR4 } from '../src/state-layout.ts'
+import { S_CR4 } from '../src/state/state-layout.ts'
 import { BareCpu, CODE, STACK, initialState, type TestDevice } from './support/bare-cpu.ts'
 
 const PORT = 0x170

@@ -20,8 +20,8 @@ import {
 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { restoreVcpu, saveVcpu } from '../src/index.ts'
-import { FLAG_IF, S_EFLAGS } from '../src/state-layout.ts'
-import { ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_FOR_SIPI } from '../src/system/system-state.ts'
+import { FLAG_IF, S_EFLAGS } from '../src/state/state-layout.ts'
+import { ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_FOR_SIPI } from '../src/state/system-state.ts'
 import { BareCpu, initialState, type BareOptions } from './support/bare-cpu.ts'
 import { COUNT, SMBASE, area, areaSegment, counts, smiHandler } from './support/smm.ts'
 

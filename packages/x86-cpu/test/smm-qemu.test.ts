@@ -1,6 +1,6 @@
 // A payload of ours, whose SMI handler relocates, counts and changes what is saved: from every mode, here and on QEMU.
 import { describe, expect, test } from 'vitest'
-import { S_SMBASE } from '../src/system/system-state.ts'
+import { S_SMBASE } from '../src/state/system-state.ts'
 import { hasQemu, outputHere, outputOnQemu } from './system/differential/run.ts'
 import { ADDED, AREA_BYTES, FIRST_BASE, MODES, SECOND_BASE, SMI_PORT, program } from './smm-qemu/program.ts'
 

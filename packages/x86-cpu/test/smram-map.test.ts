@@ -22,8 +22,8 @@ import {
   rsi,
 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
-import { S_CR0, S_CR3, S_CR4, S_EFER, S_SEGMENTS, SEG_BASE, SEG_BYTES } from '../src/state-layout.ts'
-import { S_SMBASE } from '../src/system/system-state.ts'
+import { S_CR0, S_CR3, S_CR4, S_EFER, S_SEGMENTS, SEG_BASE, SEG_BYTES } from '../src/state/state-layout.ts'
+import { S_SMBASE } from '../src/state/system-state.ts'
 import { BareCpu, GDT, IDT, type BareOptions } from './support/bare-cpu.ts'
 import { SMBASE, area, areaSegment, counts, smiHandler } from './support/smm.ts'
 

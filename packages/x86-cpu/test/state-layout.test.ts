@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import * as layout from '../src/state-layout.ts'
-import * as system from '../src/system/system-state.ts'
+import * as layout from '../src/state/state-layout.ts'
+import * as system from '../src/state/system-state.ts'
 
 // Two files hand out the offsets of the state area.
 

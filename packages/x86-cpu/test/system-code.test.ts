@@ -31,13 +31,13 @@ import {
   S_SYSENTER_ESP,
   S_TLB,
   TR,
-} from '../src/state-layout.ts'
-import { SLOW_IMPLICIT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../src/host.ts'
+} from '../src/state/state-layout.ts'
+import { SLOW_IMPLICIT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../src/state/host.ts'
 import type { MemoryAccess } from '../src/access/memory-access.ts'
-import { CR0_AM } from '../src/system/architecture.ts'
+import { CR0_AM } from '../src/state/architecture.ts'
 import { setSegment } from '../src/system/segments/segment-cache.ts'
 import type { System } from '../src/system/system.ts'
-import { S_NMI_BLOCKED } from '../src/system/system-state.ts'
+import { S_NMI_BLOCKED } from '../src/state/system-state.ts'
 import { BareCpu, CODE, GDT, IDT, PAGE_TABLE, TSS, initialState } from './support/bare-cpu.ts'
 
 const SEED = slicedSeed(20_261_121)

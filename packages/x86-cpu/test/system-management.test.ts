@@ -35,8 +35,8 @@ import {
 import { describe, expect, test } from 'vitest'
 import { restoreVcpu, saveVcpu } from '../src/index.ts'
 import type { SavedCpu } from '../src/index.ts'
-import { FLAG_IF, S_CR0, S_CR2, S_EFLAGS } from '../src/state-layout.ts'
-import { ACTIVITY_HALTED, ACTIVITY_RUNNING } from '../src/system/system-state.ts'
+import { FLAG_IF, S_CR0, S_CR2, S_EFLAGS } from '../src/state/state-layout.ts'
+import { ACTIVITY_HALTED, ACTIVITY_RUNNING } from '../src/state/system-state.ts'
 import { BareCpu, GDT, STACK, TSS, type BareOptions } from './support/bare-cpu.ts'
 import { COUNT, smiHandler } from './support/smm.ts'
 

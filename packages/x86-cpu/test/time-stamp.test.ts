@@ -3,7 +3,7 @@ import { edi, r8, rax, rcx, rdi, rdx } from '@retrap/x86-assembler'
 import fc from 'fast-check'
 import { slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { expect, test } from 'vitest'
-import { plainForm } from '../src/semantics/form.ts'
+import { plainForm } from '../src/state/form.ts'
 import {
   CS,
   SEG_ATTRIBUTES,
@@ -14,7 +14,7 @@ import {
   S_SEGMENTS,
   S_TSC_AUX,
   S_TSC_OFFSET,
-} from '../src/state-layout.ts'
+} from '../src/state/state-layout.ts'
 import { handlers } from '../src/system/handlers.ts'
 import { Abandon } from '../src/system/system.ts'
 import type { System } from '../src/system/system.ts'

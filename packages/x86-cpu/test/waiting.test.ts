@@ -3,7 +3,7 @@ import { MachineMemory } from '@retrap/memory'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { DEVICE_LOGGED, DEVICE_PLAIN, FlatHost, saveVcpu, Vcpu, X86Engine } from '../src/index.ts'
-import { STATUS_ASK, STATUS_DONE, STATUS_RETRY } from '../src/state-layout.ts'
+import { STATUS_ASK, STATUS_DONE, STATUS_RETRY } from '../src/state/state-layout.ts'
 import type { DeviceAccessMode, Words } from '../src/index.ts'
 
 const START = 0x7000

@@ -1,6 +1,6 @@
 import { EXECUTE_VIEWS } from '@retrap/engine'
 import type { Tlb } from '@retrap/engine'
-import { deriveMode, implicitSet } from '../execution-mode.ts'
+import { deriveMode, implicitSet } from '../state/execution-mode.ts'
 import {
   CS,
   MODE_64,
@@ -15,7 +15,7 @@ import {
   SEG_LIMIT,
   TLB_MISS,
   TLB_SUPERVISOR,
-} from '../state-layout.ts'
+} from '../state/state-layout.ts'
 
 /** Indices of the fields of CS. */
 const CODE_BASE = (S_SEGMENTS + SEG_BYTES * CS + SEG_BASE) >>> 2

@@ -1,8 +1,8 @@
 import type { Tlb } from '@retrap/engine'
 import { Invalidate } from '@retrap/paging'
-import type { CpuHost } from '../host.ts'
-import { S_CR3, S_CR4 } from '../state-layout.ts'
-import { CR4_PCIDE } from '../system/architecture.ts'
+import type { CpuHost } from '../state/host.ts'
+import { S_CR3, S_CR4 } from '../state/state-layout.ts'
+import { CR4_PCIDE } from '../state/architecture.ts'
 
 /** The translations that instructions forget: in the TLB, and in the host's caches beyond it. */
 export class AddressSpaces {

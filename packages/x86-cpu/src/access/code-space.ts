@@ -3,7 +3,7 @@ import { ACCESS_FETCH, ACCESS_USER } from '@retrap/paging'
 import type { AccessLog } from '@retrap/replay'
 import type { DebugSlot } from '../system/breakpoints.ts'
 import type { AccessMode } from './access-mode.ts'
-import type { CpuHost, Translation } from '../host.ts'
+import type { CpuHost, Translation } from '../state/host.ts'
 import {
   CS,
   MODE_16,
@@ -24,10 +24,10 @@ import {
   STATUS_FAULT,
   STATUS_STEP,
   TLB_MISS,
-} from '../state-layout.ts'
-import { CR4_LA57 } from '../system/architecture.ts'
+} from '../state/state-layout.ts'
+import { CR4_LA57 } from '../state/architecture.ts'
 import { newTranslation } from './translation.ts'
-import { VECTOR_GP, VECTOR_PF } from '../vectors.ts'
+import { VECTOR_GP, VECTOR_PF } from '../state/vectors.ts'
 
 const LAST_PAGE = 0xffff_f000
 /** The last offset in a segment at which a page may begin that 16-bit branches cannot leave by wrapping. */

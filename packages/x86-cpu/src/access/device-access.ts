@@ -15,7 +15,7 @@ import {
   type RegisterPage,
   type Translation,
   type Words,
-} from '../host.ts'
+} from '../state/host.ts'
 import { type LoggedAccess, highWord, lowWord } from './logged-access.ts'
 import type { Pass } from './pass.ts'
 import {
@@ -32,7 +32,7 @@ import {
   S_REGISTER_SET,
   S_REGISTER_WORDS,
   S_TLB,
-} from '../state-layout.ts'
+} from '../state/state-layout.ts'
 import type { DataBreakpoints } from '../system/breakpoints.ts'
 import { newTranslation } from './translation.ts'
 

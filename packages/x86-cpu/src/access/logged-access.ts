@@ -8,8 +8,8 @@ import {
   type CpuHost,
   type Translation,
   type Words,
-} from '../host.ts'
-import { STATUS_DONE, STATUS_RETRY, S_ELEMENT, S_DATA } from '../state-layout.ts'
+} from '../state/host.ts'
+import { STATUS_DONE, STATUS_RETRY, S_ELEMENT, S_DATA } from '../state/state-layout.ts'
 
 /** Memory accesses in a logged pass: each is recorded, or answered from its record. */
 export class LoggedAccess {

@@ -10,7 +10,7 @@ import {
   SLOW_WRITE,
   DEVICE_MAY_WAIT,
   type Translation,
-} from '../host.ts'
+} from '../state/host.ts'
 import { type DeviceAccess, isDirect } from './device-access.ts'
 import type { LoggedAccess, PlainMemory } from './logged-access.ts'
 import {
@@ -30,13 +30,13 @@ import {
   STATUS_RESTART,
   TLB_READ,
   TLB_WRITE_OFFSET,
-} from '../state-layout.ts'
-import { CR0_AM, CR4_LA57, EFER_LMA } from '../system/architecture.ts'
+} from '../state/state-layout.ts'
+import { CR0_AM, CR4_LA57, EFER_LMA } from '../state/architecture.ts'
 import type { DataBreakpoints } from '../system/breakpoints.ts'
-import type { StoreWatch } from '../execution.ts'
+import type { StoreWatch } from '../state/execution.ts'
 import { type LinearTranslation, newTranslation } from './translation.ts'
 import { PagesBesideCode } from './pages-beside-code.ts'
-import { VECTOR_AC, VECTOR_GP, VECTOR_SS } from '../vectors.ts'
+import { VECTOR_AC, VECTOR_GP, VECTOR_SS } from '../state/vectors.ts'
 
 /** The parts of one vCPU that {@link MemoryAccess} works with. */
 export interface MemoryAccessParts {

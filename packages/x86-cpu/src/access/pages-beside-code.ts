@@ -1,7 +1,7 @@
 import type { Tlb } from '@retrap/engine'
 import { PAGE_BYTES } from '@retrap/memory'
-import { SLOW_DIRECT, SLOW_MODIFY, SLOW_PARTS_SHIFT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../host.ts'
-import { S_TLB } from '../state-layout.ts'
+import { SLOW_DIRECT, SLOW_MODIFY, SLOW_PARTS_SHIFT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../state/host.ts'
+import { S_TLB } from '../state/state-layout.ts'
 
 /** Pages that are remembered; a power of two. */
 const PAGES = 8

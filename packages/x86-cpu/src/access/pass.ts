@@ -1,6 +1,6 @@
 import type { AccessLog } from '@retrap/replay'
-import { FLAG_RF, S_ANSWERED, S_EFLAGS, S_LOGGED, S_SHADOW } from '../state-layout.ts'
-import { S_PENDING_DEBUG } from '../system/system-state.ts'
+import { FLAG_RF, S_ANSWERED, S_EFLAGS, S_LOGGED, S_SHADOW } from '../state/state-layout.ts'
+import { S_PENDING_DEBUG } from '../state/system-state.ts'
 
 /** The facts that tell one IN or OUT from another. */
 export interface PortForm {

@@ -1,8 +1,8 @@
 import { AccessKind, accessTag } from '@retrap/replay'
-import { DEVICE_LOGGED, DEVICE_MAY_WAIT } from '../host.ts'
-import type { CpuHost, Words } from '../host.ts'
+import { DEVICE_LOGGED, DEVICE_MAY_WAIT } from '../state/host.ts'
+import type { CpuHost, Words } from '../state/host.ts'
 import type { Pass, PortForm } from './pass.ts'
-import { R_IMM, R_LENGTH } from '../interpreter/record.ts'
+import { R_IMM, R_LENGTH } from '../state/record.ts'
 import {
   FLAG_VM,
   STATUS_ASK,
@@ -17,8 +17,8 @@ import {
   S_EFLAGS,
   S_GPR,
   S_LOGGED,
-} from '../state-layout.ts'
-import { RAX, RDX, CR0_PE } from '../system/architecture.ts'
+} from '../state/state-layout.ts'
+import { RAX, RDX, CR0_PE } from '../state/architecture.ts'
 import { IO_IMMEDIATE, IO_INPUT, noteIo } from '../system/io-state.ts'
 import type { System } from '../system/system.ts'
 

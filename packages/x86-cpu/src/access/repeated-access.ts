@@ -1,9 +1,18 @@
 import { ACCESS_AC, ACCESS_READ, ACCESS_USER, ACCESS_WRITE } from '@retrap/paging'
 import { AccessKind, AccessState, accessTag, type AccessLog } from '@retrap/replay'
-import { SLOW_WRITE, DEVICE_PLAIN, type CpuHost, type RepeatRequest, type Words } from '../host.ts'
+import { SLOW_WRITE, DEVICE_PLAIN, type CpuHost, type RepeatRequest, type Words } from '../state/host.ts'
 import { highWord } from './logged-access.ts'
-import { FLAG_AC, STATUS_DONE, STATUS_RETRY, S_ATTENTION, S_CPL, S_CR0, S_EFLAGS, S_LOGGED } from '../state-layout.ts'
-import { CR0_AM } from '../system/architecture.ts'
+import {
+  FLAG_AC,
+  STATUS_DONE,
+  STATUS_RETRY,
+  S_ATTENTION,
+  S_CPL,
+  S_CR0,
+  S_EFLAGS,
+  S_LOGGED,
+} from '../state/state-layout.ts'
+import { CR0_AM } from '../state/architecture.ts'
 import type { DataBreakpoints } from '../system/breakpoints.ts'
 import { REPEAT_FILL, REPEAT_MOVE, type Iterations } from '../system/cpu.ts'
 import { newTranslation, type LinearTranslation } from './translation.ts'

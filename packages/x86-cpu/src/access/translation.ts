@@ -2,7 +2,7 @@ import type { Tlb } from '@retrap/engine'
 import { PAGE_BYTES } from '@retrap/memory'
 import { ACCESS_AC, ACCESS_IMPLICIT, ACCESS_READ, ACCESS_USER, ACCESS_WRITE } from '@retrap/paging'
 import type { AccessLog } from '@retrap/replay'
-import { SLOW_IMPLICIT, SLOW_MODIFY, SLOW_WRITE, type CpuHost, type Translation } from '../host.ts'
+import { SLOW_IMPLICIT, SLOW_MODIFY, SLOW_WRITE, type CpuHost, type Translation } from '../state/host.ts'
 import {
   FLAG_AC,
   STATUS_DONE,
@@ -14,8 +14,8 @@ import {
   S_FAULT_HAS_ERROR,
   S_FAULT_VECTOR,
   S_LOGGED,
-} from '../state-layout.ts'
-import { VECTOR_PF } from '../vectors.ts'
+} from '../state/state-layout.ts'
+import { VECTOR_PF } from '../state/vectors.ts'
 
 /** Makes the result of a translation, for its owner to reuse. */
 export function newTranslation(): Translation {

@@ -1,6 +1,6 @@
 import { OperandKind } from '@retrap/x86-decoder'
 import type { CodeInfo, OperandSpec } from '@retrap/x86-decoder'
-import type { Form, FormOperand, OperandKind as FormKind, Repeat } from '../semantics/form.ts'
+import type { Form, FormOperand, OperandKind as FormKind, Repeat } from '../state/form.ts'
 
 /** Mnemonics whose behaviour depends on 64-bit mode beyond their operand size. */
 const LONG_SENSITIVE = /^(PUSH(FQ)?|POP(FQ)?|CALL|RET|JMP|LEAVE|J[A-Z]+|LOOP.*|LAHF|SAHF)$/

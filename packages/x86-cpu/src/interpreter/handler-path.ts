@@ -1,10 +1,10 @@
-import { SLOW_MODIFY, SLOW_WRITE } from '../host.ts'
+import { SLOW_MODIFY, SLOW_WRITE } from '../state/host.ts'
 import type { PortForm } from '../access/pass.ts'
 import type { QuickPort } from '../access/quick-port.ts'
-import type { Form } from '../semantics/form.ts'
-import { STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT, S_ATTENTION } from '../state-layout.ts'
+import type { Form } from '../state/form.ts'
+import { STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT, S_ATTENTION } from '../state/state-layout.ts'
 import type { Handler } from '../system/operands.ts'
-import { S_PENDING_DEBUG } from '../system/system-state.ts'
+import { S_PENDING_DEBUG } from '../state/system-state.ts'
 import { Abandon, type System } from '../system/system.ts'
 
 /** A TypeScript handler bound to its form. */

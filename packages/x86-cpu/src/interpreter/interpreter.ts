@@ -10,13 +10,20 @@ import type {
 } from '@retrap/engine'
 import { ModuleBuilder } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, I32 } from '@retrap/wasm-emitter'
-import { FunctionContext, InlineContext } from './form-context.ts'
-import type { FormSource, MainLocals } from './form-context.ts'
-import { formKey, plainForm } from '../semantics/form.ts'
+import { FunctionContext, InlineContext } from '../semantics/form-context.ts'
+import type { FormSource, MainLocals } from '../semantics/form-context.ts'
+import { formKey, plainForm } from '../state/form.ts'
 import { deliverThroughGate } from '../semantics/privileged/interrupt-gate.ts'
 import { buildLibrary } from '../semantics/library.ts'
 import type { Library } from '../semantics/library.ts'
-import { STATE_LAYOUT, STATUS_HANDLER, S_FLAGS_A, S_FLAGS_B, S_FLAGS_KIND, S_FLAGS_RESULT } from '../state-layout.ts'
+import {
+  STATE_LAYOUT,
+  STATUS_HANDLER,
+  S_FLAGS_A,
+  S_FLAGS_B,
+  S_FLAGS_KIND,
+  S_FLAGS_RESULT,
+} from '../state/state-layout.ts'
 
 export interface InterpreterOptions {
   /** Machine memory is shared between threads. */

@@ -35,10 +35,10 @@ import {
   R_SCALE,
   R_SEGMENT,
   SEGMENT_LINK,
-} from './record.ts'
+} from '../state/record.ts'
 import { registerOffset } from './register-plan.ts'
-import type { Form, Repeat } from '../semantics/form.ts'
-import { S_GPR, S_PAGE_BASE, S_TWO_TO_28, S_ZERO } from '../state-layout.ts'
+import type { Form, Repeat } from '../state/form.ts'
+import { S_GPR, S_PAGE_BASE, S_TWO_TO_28, S_ZERO } from '../state/state-layout.ts'
 
 /** Finds the code for a form. */
 export type FormResolver = (info: CodeInfo, form: Form) => FormCode

@@ -2,8 +2,8 @@ import type { MachineMemory } from '@retrap/memory'
 import type { RecordDecoder } from '@retrap/engine'
 import { DECODED, Instruction, REASON_TOO_LONG, TRUNCATED, decodeInto } from '@retrap/x86-decoder'
 import type { Lowering } from './lower.ts'
-import { OP_SYSTEM, RECORD_BYTES, R_FUNCTION, R_LENGTH, R_OFFSET, R_OP } from './record.ts'
-import { MODE_16_EDGE, MODE_32, MODE_64 } from '../state-layout.ts'
+import { OP_SYSTEM, RECORD_BYTES, R_FUNCTION, R_LENGTH, R_OFFSET, R_OP } from '../state/record.ts'
+import { MODE_16_EDGE, MODE_32, MODE_64 } from '../state/state-layout.ts'
 
 /** Bytes of the longest instruction (SDM vol. 2A, "Instruction Format"). */
 const LONGEST = 15

@@ -1,6 +1,18 @@
 import { OperandKind, PREFIX_EVEX, PREFIX_REX, REGISTER_HIGH_BYTE } from '@retrap/x86-decoder'
 import type { Instruction, OperandSpec } from '@retrap/x86-decoder'
-import { SEG_BYTES, S_CR0, S_CR2, S_CR3, S_CR4, S_CR8, S_DR, S_FPR, S_GPR, S_SEGMENTS, S_XMM } from '../state-layout.ts'
+import {
+  SEG_BYTES,
+  S_CR0,
+  S_CR2,
+  S_CR3,
+  S_CR4,
+  S_CR8,
+  S_DR,
+  S_FPR,
+  S_GPR,
+  S_SEGMENTS,
+  S_XMM,
+} from '../state/state-layout.ts'
 
 // Which part of an instruction names an operand's register.
 /** None: `at` is the register's offset, or 0. */

@@ -1,9 +1,9 @@
 import { OP_CALL_CONTROL } from '@retrap/engine'
 import type { DecodedInstruction, Flow, InstructionFlow } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
-import type { FormSource } from '../interpreter/form-context.ts'
-import { R_IMM, R_OP, R_REG0 } from '../interpreter/record.ts'
-import { CS, DS, ES, MODE_64, SEG_BASE, SEG_BYTES, SEG_LIMIT, S_SEGMENTS } from '../state-layout.ts'
+import type { FormSource } from '../semantics/form-context.ts'
+import { R_IMM, R_OP, R_REG0 } from '../state/record.ts'
+import { CS, DS, ES, MODE_64, SEG_BASE, SEG_BYTES, SEG_LIMIT, S_SEGMENTS } from '../state/state-layout.ts'
 
 const CONTROL = /^(J[A-Z]+|LOOP|LOOPE|LOOPNE|CALL|RET)$/
 

@@ -1,6 +1,6 @@
 import { I32, select } from '@retrap/wasm-emitter'
 import type { I64, Local } from '@retrap/wasm-emitter'
-import { FLAGS_EXPLICIT, FLAGS_RESULT, FLAG_CF, FLAG_ZF } from '../state-layout.ts'
+import { FLAGS_EXPLICIT, FLAGS_RESULT, FLAG_CF, FLAG_ZF } from '../state/state-layout.ts'
 import type { FlagChange } from '../semantics/flag-context.ts'
 import { FLAG_MASKS, resultParts } from '../semantics/flag-parts.ts'
 import type { FlagName, FlagParts } from '../semantics/flag-parts.ts'

@@ -27,7 +27,7 @@ import {
   S_VEX_GATE,
   S_X87_GATE,
   S_ZERO,
-} from '../state-layout.ts'
+} from '../state/state-layout.ts'
 import type { KnownState } from './region-builder.ts'
 
 /** A field of the state that code takes for granted. */

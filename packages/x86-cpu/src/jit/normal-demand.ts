@@ -1,6 +1,6 @@
 import type { Region, RegionInstruction } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
-import type { FormSource } from '../interpreter/form-context.ts'
+import type { FormSource } from '../semantics/form-context.ts'
 import { vectorOperand } from './vector-plan.ts'
 
 /**

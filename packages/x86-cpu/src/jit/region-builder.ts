@@ -14,10 +14,10 @@ import {
   type Value,
   type ValueOf,
 } from '@retrap/wasm-emitter'
-import { RECORD_BYTES } from '../interpreter/record.ts'
+import { RECORD_BYTES } from '../state/record.ts'
 import { ORDINARY_64 } from '@retrap/soft-float'
 import { isRoundingSettled } from '../semantics/float-scratch.ts'
-import { S_GPR, S_MXCSR, S_ZERO } from '../state-layout.ts'
+import { S_GPR, S_MXCSR, S_ZERO } from '../state/state-layout.ts'
 import { FoundPlaces, type FoundPlace } from './found-places.ts'
 import { RegisterOrigins, RelativeValue, type Origin } from './relative-value.ts'
 import { readPart, writePart, type VectorRegisters } from './vector-registers.ts'

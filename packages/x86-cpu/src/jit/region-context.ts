@@ -1,7 +1,7 @@
 import type { InstructionExits } from '@retrap/engine'
 import { I32, I64, V128, numeric, type FunctionBuilder, type I32Like, type ValueType } from '@retrap/wasm-emitter'
-import { SLOW_WRITE } from '../host.ts'
-import type { FormSource } from '../interpreter/form-context.ts'
+import { SLOW_WRITE } from '../state/host.ts'
+import type { FormSource } from '../semantics/form-context.ts'
 import {
   ADDRESS_16,
   ADDRESS_32,
@@ -10,7 +10,7 @@ import {
   R_ADDRESS,
   R_IMM,
   R_SEGMENT,
-} from '../interpreter/record.ts'
+} from '../state/record.ts'
 import {
   DS,
   ES,
@@ -29,7 +29,7 @@ import {
   S_MODE,
   S_SEGMENTS,
   S_TLB,
-} from '../state-layout.ts'
+} from '../state/state-layout.ts'
 import { flatOffset } from '../semantics/integer.ts'
 import { CC_B, CC_BE, CC_L, CC_LE, conditionOf } from '../semantics/flag-parts.ts'
 import type { FlagChange } from '../semantics/flag-context.ts'

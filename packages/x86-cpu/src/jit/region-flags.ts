@@ -10,7 +10,7 @@ import {
   S_FLAGS_B,
   S_FLAGS_KIND,
   S_FLAGS_RESULT,
-} from '../state-layout.ts'
+} from '../state/state-layout.ts'
 import type { FlagChange, FlagStore } from '../semantics/flag-context.ts'
 import { FLAG_MASKS, flagBits, flagOf, flagParts, flagsOf, resultParts } from '../semantics/flag-parts.ts'
 import type { FlagName, FlagParts } from '../semantics/flag-parts.ts'

@@ -1,12 +1,12 @@
 import type { InstructionExits } from '@retrap/engine'
 import { I32, I64, type LoadOp, type PrefixType, type StoreOp, type V128, type ValueOf } from '@retrap/wasm-emitter'
-import { SLOW_MODIFY, SLOW_PROBE, SLOW_WRITE } from '../host.ts'
-import type { FormSource } from '../interpreter/form-context.ts'
+import { SLOW_MODIFY, SLOW_PROBE, SLOW_WRITE } from '../state/host.ts'
+import type { FormSource } from '../semantics/form-context.ts'
 import { Context } from '../semantics/context.ts'
 import { loadOp, storeOp } from '../semantics/integer.ts'
 import type { Library } from '../semantics/library.ts'
 import type { TlbEntry } from '../semantics/memory-context.ts'
-import { STATUS_FAULT, TLB_WRITE_OFFSET } from '../state-layout.ts'
+import { STATUS_FAULT, TLB_WRITE_OFFSET } from '../state/state-layout.ts'
 import type { RegionBuilder } from './region-builder.ts'
 
 /**

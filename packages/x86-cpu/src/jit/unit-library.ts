@@ -1,6 +1,6 @@
 import type { InterpreterCode, TableCallee } from '@retrap/engine'
 import type { FunctionBuilder, ModuleBuilder, ValueType } from '@retrap/wasm-emitter'
-import type { FormSource } from '../interpreter/form-context.ts'
+import type { FormSource } from '../semantics/form-context.ts'
 import type { Library } from '../semantics/library.ts'
 
 /** Imports what semantics call, from the interpreter's module. */

@@ -1,9 +1,9 @@
 import type { RegionInstruction } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
-import type { FormSource } from '../interpreter/form-context.ts'
-import { R_IMM, R_REG0, R_REG1, R_REG2 } from '../interpreter/record.ts'
-import type { Form } from '../semantics/form.ts'
-import { S_XMM } from '../state-layout.ts'
+import type { FormSource } from '../semantics/form-context.ts'
+import { R_IMM, R_REG0, R_REG1, R_REG2 } from '../state/record.ts'
+import type { Form } from '../state/form.ts'
+import { S_XMM } from '../state/state-layout.ts'
 
 /** How a region holds a vector register: as one vector, or its lowest element in a scalar local beside it. */
 export type VectorFormat = 'whole' | 'f64' | 'f32'

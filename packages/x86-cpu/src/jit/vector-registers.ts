@@ -14,7 +14,7 @@ import {
   type Value,
 } from '@retrap/wasm-emitter'
 import { isDenormal } from '@retrap/soft-float'
-import { S_XMM } from '../state-layout.ts'
+import { S_XMM } from '../state/state-layout.ts'
 import { denormalBits, type Constants } from '../semantics/vector/sse-float-packed.ts'
 import { NORMAL_LOW, NORMAL_LOWER, NORMAL_SINGLE_SHIFT, NORMAL_UPPER, type NormalSet } from './normal-demand.ts'
 import type { VectorPlan } from './vector-plan.ts'

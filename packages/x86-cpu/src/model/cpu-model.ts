@@ -1,4 +1,4 @@
-import { X86CpuError } from '../system/errors.ts'
+import { X86CpuError } from '../errors.ts'
 import { CPU_FEATURES, FEATURE_BY_NAME } from './feature-table.ts'
 
 /** The maker of a processor, as CPUID leaf 0 spells it. It decides the rules in which the two makers differ. */

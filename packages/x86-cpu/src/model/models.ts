@@ -1,4 +1,4 @@
-import { X86CpuError } from '../system/errors.ts'
+import { X86CpuError } from '../errors.ts'
 import { checkCpuModel, type CpuModel, type CpuVendor } from './cpu-model.ts'
 import { CPU_FEATURES } from './feature-table.ts'
 

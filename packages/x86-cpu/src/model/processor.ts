@@ -30,8 +30,8 @@ import {
   XCR0_PKRU,
   XCR0_SSE,
   XCR0_X87,
-} from '../system/architecture.ts'
-import { FLAGS_DEFINED, FLAG_VIF, FLAG_VIP } from '../state-layout.ts'
+} from '../state/architecture.ts'
+import { FLAGS_DEFINED, FLAG_VIF, FLAG_VIP } from '../state/state-layout.ts'
 import { checkCpuModel, type CpuModel } from './cpu-model.ts'
 import { absentMsrs } from './msr-table.ts'
 

@@ -1,5 +1,5 @@
 import { I64 } from '@retrap/wasm-emitter'
-import { FLAGS_ARITHMETIC, FLAG_CF, FLAG_OF } from '../state-layout.ts'
+import { FLAGS_ARITHMETIC, FLAG_CF, FLAG_OF } from '../state/state-layout.ts'
 import type { FlagParts } from './flag-parts.ts'
 import { signExtend } from './integer.ts'
 import type { Context, SemanticsTable } from './context.ts'

@@ -1,5 +1,5 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
-import { FLAGS_ARITHMETIC, FLAG_CF, FLAG_ZF } from '../state-layout.ts'
+import { FLAGS_ARITHMETIC, FLAG_CF, FLAG_ZF } from '../state/state-layout.ts'
 import { choose, flagBit, signExtend, zeroExtend } from './integer.ts'
 import type { Context, SemanticsTable } from './context.ts'
 

@@ -1,6 +1,6 @@
 import { I32, V128, type I64 } from '@retrap/wasm-emitter'
 import { ORDINARY_64 } from '@retrap/soft-float'
-import { R_IMM, R_LENGTH, R_OFFSET, R_REG0, R_REG1, R_REG2 } from '../interpreter/record.ts'
+import { R_IMM, R_LENGTH, R_OFFSET, R_REG0, R_REG1, R_REG2 } from '../state/record.ts'
 import {
   CS,
   SEG_BASE,
@@ -13,7 +13,7 @@ import {
   S_SSE_GATE,
   S_VEX_GATE,
   S_X87_GATE,
-} from '../state-layout.ts'
+} from '../state/state-layout.ts'
 import { FlagContext } from './flag-context.ts'
 import { loadOp, storeOp, zeroExtend } from './integer.ts'
 import { isRoundingSettled } from './float-scratch.ts'

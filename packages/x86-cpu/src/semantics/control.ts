@@ -1,5 +1,5 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
-import { R_IMM } from '../interpreter/record.ts'
+import { R_IMM } from '../state/record.ts'
 import {
   CS,
   SEG_ATTRIBUTES,
@@ -13,9 +13,9 @@ import {
   S_FAULT_VECTOR,
   S_GPR,
   S_SEGMENTS,
-} from '../state-layout.ts'
-import { SLOW_STACK, SLOW_WRITE } from '../host.ts'
-import { VECTOR_GP } from '../vectors.ts'
+} from '../state/state-layout.ts'
+import { SLOW_STACK, SLOW_WRITE } from '../state/host.ts'
+import { VECTOR_GP } from '../state/vectors.ts'
 import { loadOp, storeOp, zeroExtend } from './integer.ts'
 import type { Context, Semantics, SemanticsTable } from './context.ts'
 import { CONDITIONS } from './move.ts'

@@ -1,6 +1,6 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
-import { FLAG_AF, FLAG_CF } from '../state-layout.ts'
-import { VECTOR_DE } from '../vectors.ts'
+import { FLAG_AF, FLAG_CF } from '../state/state-layout.ts'
+import { VECTOR_DE } from '../state/vectors.ts'
 import { flagBit } from './integer.ts'
 import type { Context, SemanticsTable } from './context.ts'
 

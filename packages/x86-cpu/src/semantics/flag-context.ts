@@ -10,7 +10,7 @@ import {
   FLAG_PF,
   FLAG_SF,
   FLAG_ZF,
-} from '../state-layout.ts'
+} from '../state/state-layout.ts'
 import {
   conditionOf,
   flagBits,

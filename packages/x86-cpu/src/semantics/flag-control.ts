@@ -14,7 +14,7 @@ import {
   S_EFLAGS,
   S_EVENTS,
   S_LOGGED,
-} from '../state-layout.ts'
+} from '../state/state-layout.ts'
 import type { Context, Semantics, SemanticsTable } from './context.ts'
 import { loadStack, popSlot, pushSlot, storeStack } from './control.ts'
 

@@ -9,7 +9,7 @@ import {
   FLAG_PF,
   FLAG_SF,
   FLAG_ZF,
-} from '../state-layout.ts'
+} from '../state/state-layout.ts'
 
 /** Condition codes as in the low four bits of Jcc opcodes (SDM vol. 1, appendix B, "EFLAGS Condition Codes"). */
 export const CC_O = 0

@@ -14,7 +14,7 @@ import {
   type FloatRules,
 } from '@retrap/soft-float'
 import type { FunctionBuilder, I32, I32Like } from '@retrap/wasm-emitter'
-import { S_SCRATCH, S_MXCSR } from '../state-layout.ts'
+import { S_SCRATCH, S_MXCSR } from '../state/state-layout.ts'
 
 /** The scratch area of `@retrap/soft-float` in the state, by offsets from its beginning. */
 

@@ -1,6 +1,6 @@
 import { I64, select, type I32, type I64Like, type FunctionBuilder } from '@retrap/wasm-emitter'
-import { ADDRESS_32, ADDRESS_CHECKED, R_BASE, R_DISP, R_INDEX, R_SCALE, R_SEGMENT } from '../interpreter/record.ts'
-import { SEG_BYTES, SEG_FLAT, SEG_RIGHTS, S_SEGMENTS } from '../state-layout.ts'
+import { ADDRESS_32, ADDRESS_CHECKED, R_BASE, R_DISP, R_INDEX, R_SCALE, R_SEGMENT } from '../state/record.ts'
+import { SEG_BYTES, SEG_FLAT, SEG_RIGHTS, S_SEGMENTS } from '../state/state-layout.ts'
 
 /** Integers of 1, 2, 4 and 8 bytes, held as 64-bit values. */
 

@@ -12,7 +12,7 @@ import {
   R_INDEX,
   R_SCALE,
   R_SEGMENT,
-} from '../interpreter/record.ts'
+} from '../state/record.ts'
 import {
   FLAGS_ADD,
   FLAGS_EXPLICIT,
@@ -47,9 +47,9 @@ import {
   SS,
   STATUS_ANSWERED,
   STATUS_DONE,
-} from '../state-layout.ts'
-import { SLOW_DIRECT, SLOW_MODIFY, SLOW_WRITE } from '../host.ts'
-import { VECTOR_GP, VECTOR_SS } from '../vectors.ts'
+} from '../state/state-layout.ts'
+import { SLOW_DIRECT, SLOW_MODIFY, SLOW_WRITE } from '../state/host.ts'
+import { VECTOR_GP, VECTOR_SS } from '../state/vectors.ts'
 import { flatOffset, isFlat32 } from './integer.ts'
 import { flagBits } from './flag-parts.ts'
 

@@ -15,8 +15,8 @@ import {
   type ValueType,
 } from '@retrap/wasm-emitter'
 import type { FloatRules } from '@retrap/soft-float'
-import { SLOW_MODIFY, SLOW_PROBE, SLOW_WRITE } from '../host.ts'
-import { R_ADDRESS } from '../interpreter/record.ts'
+import { SLOW_MODIFY, SLOW_PROBE, SLOW_WRITE } from '../state/host.ts'
+import { R_ADDRESS } from '../state/record.ts'
 import {
   S_DATA,
   S_FAULT_ERROR,
@@ -29,11 +29,11 @@ import {
   TLB_INDEX_MASK,
   TLB_READ,
   TLB_WRITE_OFFSET,
-} from '../state-layout.ts'
-import { VECTOR_GP } from '../vectors.ts'
+} from '../state/state-layout.ts'
+import { VECTOR_GP } from '../state/vectors.ts'
 import { flatOffset, isFlat32, loadOp, storeOp } from './integer.ts'
 import { FLOAT_RULES } from './float-scratch.ts'
-import type { Form } from './form.ts'
+import type { Form } from '../state/form.ts'
 import type { Library } from './library.ts'
 
 /** Offset of the page's machine address in a TLB entry. */

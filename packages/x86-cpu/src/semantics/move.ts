@@ -9,7 +9,7 @@ import {
   FLAG_ZF,
   S_EFLAGS,
   S_GPR,
-} from '../state-layout.ts'
+} from '../state/state-layout.ts'
 import { flagParts } from './flag-parts.ts'
 import { choose, signExtend, zeroExtend } from './integer.ts'
 import type { Context, Semantics, SemanticsTable } from './context.ts'

@@ -1,7 +1,7 @@
 import { I64, type I32 } from '@retrap/wasm-emitter'
 import { divideWide, multiplyHigh } from '@retrap/soft-float'
-import { FLAGS_ARITHMETIC, FLAG_CF, FLAG_OF, S_SCRATCH } from '../state-layout.ts'
-import { VECTOR_DE } from '../vectors.ts'
+import { FLAGS_ARITHMETIC, FLAG_CF, FLAG_OF, S_SCRATCH } from '../state/state-layout.ts'
+import { VECTOR_DE } from '../state/vectors.ts'
 import { choose, signExtend, zeroExtend } from './integer.ts'
 import type { Context, SemanticsTable } from './context.ts'
 

@@ -19,8 +19,8 @@ import {
   S_MXCSR,
   S_PKRU,
   S_XMM,
-} from '../state-layout.ts'
-import { XCR0_AVX, XCR0_PKRU, XCR0_SSE, XCR0_X87 } from '../system/architecture.ts'
+} from '../state/state-layout.ts'
+import { XCR0_AVX, XCR0_PKRU, XCR0_SSE, XCR0_X87 } from '../state/architecture.ts'
 import {
   A_FCS,
   A_FCW,

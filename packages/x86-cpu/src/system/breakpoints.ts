@@ -1,9 +1,9 @@
 import type { DebugPoints } from '@retrap/engine'
 import { PAGE_SHIFT } from '@retrap/memory'
-import { SEG_BASE, CS, S_CR4, S_DR, S_EFLAGS, S_RIP, FLAG_RF } from '../state-layout.ts'
-import { CR4_DE } from './architecture.ts'
+import { SEG_BASE, CS, S_CR4, S_DR, S_EFLAGS, S_RIP, FLAG_RF } from '../state/state-layout.ts'
+import { CR4_DE } from '../state/architecture.ts'
 import type { System } from './system.ts'
-import { S_PENDING_DEBUG } from './system-state.ts'
+import { S_PENDING_DEBUG } from '../state/system-state.ts'
 
 /**
  * A debugger's requests to one processor, as the processor sees them. Without a debugger there is none, and the checks for it

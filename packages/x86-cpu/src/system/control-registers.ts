@@ -1,5 +1,5 @@
 import { Invalidate, PDPTE_RESERVED_LO, reloadsPdptes } from '@retrap/paging'
-import { VECTOR_GP } from '../vectors.ts'
+import { VECTOR_GP } from '../state/vectors.ts'
 import {
   CS,
   STATUS_DONE,
@@ -13,7 +13,7 @@ import {
   S_EFER,
   S_PDPTE,
   TR,
-} from '../state-layout.ts'
+} from '../state/state-layout.ts'
 import {
   ATTR_L,
   ATTR_TYPE,
@@ -40,7 +40,7 @@ import {
   EFER_LMA,
   EFER_LME,
   SYSTEM_TSS,
-} from './architecture.ts'
+} from '../state/architecture.ts'
 import { locateUnchecked, startElements } from './element-address.ts'
 import {
   gated,

@@ -1,4 +1,4 @@
-import type { CpuHost } from '../host.ts'
+import type { CpuHost } from '../state/host.ts'
 import type { Processor } from '../model/processor.ts'
 
 /** Machine memory as the records of decoded instructions are read from it; index = machine address >> log2(bytes). */

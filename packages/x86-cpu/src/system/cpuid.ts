@@ -1,10 +1,15 @@
 import { MONITOR_LINE_BYTES } from '../access/line-monitor.ts'
-import { STATUS_DONE, S_CR4, S_XCR0 } from '../state-layout.ts'
-import { CR4_OSXSAVE, CR4_PKE, RAX, RBX, RCX, RDX } from './architecture.ts'
+import { STATUS_DONE, S_CR4, S_XCR0 } from '../state/state-layout.ts'
+import { CR4_OSXSAVE, CR4_PKE, RAX, RBX, RCX, RDX } from '../state/architecture.ts'
 import { asciiWord } from '../model/processor.ts'
 import type { Processor } from '../model/processor.ts'
 import type { Handler } from './operands.ts'
-import { MISC_ENABLE_HI_NO_XD, MISC_ENABLE_LIMIT_CPUID, MISC_ENABLE_MONITOR, S_MISC_ENABLE } from './system-state.ts'
+import {
+  MISC_ENABLE_HI_NO_XD,
+  MISC_ENABLE_LIMIT_CPUID,
+  MISC_ENABLE_MONITOR,
+  S_MISC_ENABLE,
+} from '../state/system-state.ts'
 import { COMPONENTS, compactedSize, standardSize } from './fpu/state-components.ts'
 import type { System } from './system.ts'
 

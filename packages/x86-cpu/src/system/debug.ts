@@ -1,4 +1,4 @@
-import { VECTOR_DB, VECTOR_GP } from '../vectors.ts'
+import { VECTOR_DB, VECTOR_GP } from '../state/vectors.ts'
 import {
   FLAG_RF,
   FLAG_TF,
@@ -13,13 +13,13 @@ import {
   S_FAULT_HAS_ERROR,
   S_FAULT_VECTOR,
   S_SHADOW,
-} from '../state-layout.ts'
-import { CR4_DE, DR6_ONES, DR6_WRITABLE, DR7_ONES, DR7_WRITABLE } from './architecture.ts'
+} from '../state/state-layout.ts'
+import { CR4_DE, DR6_ONES, DR6_WRITABLE, DR7_ONES, DR7_WRITABLE } from '../state/architecture.ts'
 import { hasInstructionBreakpoints, matchInstructionBreakpoints } from './breakpoints.ts'
 import type { PendingEvent } from './events.ts'
 import { registerOffset, type Handler } from './operands.ts'
 import type { System } from './system.ts'
-import { S_PENDING_DEBUG, S_PENDING_FAULT, S_REPEATING, S_STEP_SUPPRESSED } from './system-state.ts'
+import { S_PENDING_DEBUG, S_PENDING_FAULT, S_REPEATING, S_STEP_SUPPRESSED } from '../state/system-state.ts'
 
 /** DR6.BD: an access of a debug register while DR7.GD is set. */
 const DR6_BD = 1 << 13

@@ -1,4 +1,4 @@
-import type { Words } from '../host.ts'
+import type { Words } from '../state/host.ts'
 import {
   ADDRESS_16,
   ADDRESS_32,
@@ -8,9 +8,9 @@ import {
   R_DISP,
   R_INDEX,
   R_SCALE,
-} from '../interpreter/record.ts'
-import { VECTOR_GP, VECTOR_SS } from '../vectors.ts'
-import { FS, SEG_BASE, SS } from '../state-layout.ts'
+} from '../state/record.ts'
+import { VECTOR_GP, VECTOR_SS } from '../state/vectors.ts'
+import { FS, SEG_BASE, SS } from '../state/state-layout.ts'
 import { segmentOf } from './operands.ts'
 import type { System } from './system.ts'
 

@@ -1,4 +1,13 @@
-import { VECTOR_DB, VECTOR_DE, VECTOR_DF, VECTOR_GP, VECTOR_NP, VECTOR_PF, VECTOR_SS, VECTOR_TS } from '../vectors.ts'
+import {
+  VECTOR_DB,
+  VECTOR_DE,
+  VECTOR_DF,
+  VECTOR_GP,
+  VECTOR_NP,
+  VECTOR_PF,
+  VECTOR_SS,
+  VECTOR_TS,
+} from '../state/vectors.ts'
 import {
   STATUS_EXIT,
   STATUS_FAULT,
@@ -10,7 +19,7 @@ import {
   S_FAULT_VECTOR,
   S_RIP,
   S_SHADOW,
-} from '../state-layout.ts'
+} from '../state/state-layout.ts'
 import { Delivery, SOURCE_EVENT, deliver } from './segments/interrupt-delivery.ts'
 import { enterSystemManagement } from './system-management.ts'
 import { Abandon, type System } from './system.ts'
@@ -24,7 +33,7 @@ import {
   S_PENDING_FAULT_ADDRESS,
   S_PENDING_FAULT_ERROR,
   S_PENDING_FAULT_HAS_ERROR,
-} from './system-state.ts'
+} from '../state/system-state.ts'
 
 /** Kinds of events, numbered as in VM-entry interruption information (SDM vol. 3C, "VM-Entry Controls for Event Injection"). */
 export const EVENT_TYPE_EXTERNAL = 0

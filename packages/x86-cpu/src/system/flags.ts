@@ -1,4 +1,4 @@
-import { VECTOR_GP } from '../vectors.ts'
+import { VECTOR_GP } from '../state/vectors.ts'
 import {
   FLAG_AC,
   FLAG_AF,
@@ -20,8 +20,8 @@ import {
   S_EFLAGS,
   S_GPR,
   S_SHADOW,
-} from '../state-layout.ts'
-import { CR4_PVI, CR4_VME, FLAG_FIXED } from './architecture.ts'
+} from '../state/state-layout.ts'
+import { CR4_PVI, CR4_VME, FLAG_FIXED } from '../state/architecture.ts'
 import { flagsMask } from './segments/interrupt-return.ts'
 import type { Handler } from './operands.ts'
 import { PushStack } from './segments/stack-frames.ts'

@@ -1,5 +1,5 @@
-import { R_SCALE } from '../interpreter/record.ts'
-import { STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT, S_AVX_GATE } from '../state-layout.ts'
+import { R_SCALE } from '../state/record.ts'
+import { STATUS_CONTINUE, STATUS_DONE, STATUS_FAULT, S_AVX_GATE } from '../state/state-layout.ts'
 import { locateIndexed, startElements } from './element-address.ts'
 import { registerOffset, sizeOf, type Handler } from './operands.ts'
 import { Abandon, type System } from './system.ts'

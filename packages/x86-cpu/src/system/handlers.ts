@@ -1,4 +1,4 @@
-import { S_CR0, S_DR } from '../state-layout.ts'
+import { S_CR0, S_DR } from '../state/state-layout.ts'
 import { controlHandlers, controlMoves } from './control-registers.ts'
 import { cpuidHandlers } from './cpuid.ts'
 import { debugMoves } from './debug.ts'

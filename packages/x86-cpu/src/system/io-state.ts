@@ -1,8 +1,8 @@
-import type { Form } from '../semantics/form.ts'
-import { EVENT_SMI, FLAG_DF, S_EFLAGS, S_EVENTS, S_RIP } from '../state-layout.ts'
-import { RCX, RDI } from './architecture.ts'
+import type { Form } from '../state/form.ts'
+import { EVENT_SMI, FLAG_DF, S_EFLAGS, S_EVENTS, S_RIP } from '../state/state-layout.ts'
+import { RCX, RDI } from '../state/architecture.ts'
 import type { System } from './system.ts'
-import { SMM_INSIDE, S_IO_ADDRESS, S_IO_COUNT, S_IO_INDEX, S_IO_RIP, S_IO_STATE, S_SMM } from './system-state.ts'
+import { SMM_INSIDE, S_IO_ADDRESS, S_IO_COUNT, S_IO_INDEX, S_IO_RIP, S_IO_STATE, S_SMM } from '../state/system-state.ts'
 
 /*
  * The I/O state of the save area: what the instruction was that SMI comes right after. SMI's handler may have it made

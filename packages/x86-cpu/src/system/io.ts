@@ -1,7 +1,7 @@
-import { SLOW_DIRECT, SLOW_PROBE, SLOW_WRITE } from '../host.ts'
-import { VECTOR_GP } from '../vectors.ts'
-import type { Form } from '../semantics/form.ts'
-import { OP_DEAD, R_OP } from '../interpreter/record.ts'
+import { SLOW_DIRECT, SLOW_PROBE, SLOW_WRITE } from '../state/host.ts'
+import { VECTOR_GP } from '../state/vectors.ts'
+import type { Form } from '../state/form.ts'
+import { OP_DEAD, R_OP } from '../state/record.ts'
 import {
   ES,
   SEG_BASE,
@@ -14,14 +14,14 @@ import {
   S_GPR,
   S_LOGGED,
   TR,
-} from '../state-layout.ts'
-import { ATTR_TYPE, RAX, RDI, RDX, RSI, SYSTEM_TSS } from './architecture.ts'
+} from '../state/state-layout.ts'
+import { ATTR_TYPE, RAX, RDI, RDX, RSI, SYSTEM_TSS } from '../state/architecture.ts'
 import { matchPortBreakpoints } from './breakpoints.ts'
 import { IO_IMMEDIATE, IO_INPUT, noteIo, noteStringIo } from './io-state.ts'
 import { immediate, segmentOf, sizeOf, type Handler } from './operands.ts'
 import { iterated, lowPart, nothingToRepeat, repeatPort } from './strings.ts'
 import type { System } from './system.ts'
-import { S_PENDING_DEBUG, S_REPEATING } from './system-state.ts'
+import { S_PENDING_DEBUG, S_REPEATING } from '../state/system-state.ts'
 
 /**
  * Whether the current program may use these ports: IOPL, or in its place the I/O permission bit map of the TSS.

@@ -1,6 +1,6 @@
-import { STATUS_DONE, STATUS_EXIT, S_MONITOR_LINE } from '../state-layout.ts'
-import { VECTOR_GP } from '../vectors.ts'
-import { RAX, RCX } from './architecture.ts'
+import { STATUS_DONE, STATUS_EXIT, S_MONITOR_LINE } from '../state/state-layout.ts'
+import { VECTOR_GP } from '../state/vectors.ts'
+import { RAX, RCX } from '../state/architecture.ts'
 import { segmentOf, type Handler } from './operands.ts'
 import { lowPart } from './strings.ts'
 import type { System } from './system.ts'
@@ -11,7 +11,7 @@ import {
   S_ACTIVITY,
   S_MISC_ENABLE,
   S_MWAIT_EXTENSIONS,
-} from './system-state.ts'
+} from '../state/system-state.ts'
 
 /*
  * MONITOR and MWAIT. Source: SDM vol. 2B, "MONITOR", "MWAIT"; vol. 3A, "MONITOR/MWAIT Instruction".

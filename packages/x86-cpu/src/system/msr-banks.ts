@@ -7,7 +7,7 @@ import {
   S_MC_ADDR,
   S_MC_CTL,
   S_MC_MISC,
-} from './system-state.ts'
+} from '../state/system-state.ts'
 
 // Memory-type range registers. Source: SDM vol. 3A, "Memory Type Range Registers (MTRRs)".
 export const IA32_MTRRCAP = 0xfe

@@ -1,5 +1,5 @@
-import type { Words } from '../host.ts'
-import { VECTOR_GP } from '../vectors.ts'
+import type { Words } from '../state/host.ts'
+import { VECTOR_GP } from '../state/vectors.ts'
 import {
   FS,
   GS,
@@ -23,8 +23,8 @@ import {
   S_SYSENTER_ESP,
   S_TSC_AUX,
   S_XSS,
-} from '../state-layout.ts'
-import { CR0_PG, EFER_LMA, EFER_LME, EFER_NXE, RAX, RCX, RDX } from './architecture.ts'
+} from '../state/state-layout.ts'
+import { CR0_PG, EFER_LMA, EFER_LME, EFER_NXE, RAX, RCX, RDX } from '../state/architecture.ts'
 import {
   isMachineCheckBank,
   readMachineCheck,
@@ -50,7 +50,7 @@ import {
   S_MTRR_DEF_TYPE,
   S_SYSCFG,
   S_TSC_ADJUST,
-} from './system-state.ts'
+} from '../state/system-state.ts'
 import { setPkrs } from './protection-keys.ts'
 import type { System } from './system.ts'
 import { setSegmentBase } from './segments/segment-cache.ts'

@@ -1,6 +1,6 @@
-import type { Form } from '../semantics/form.ts'
-import { R_IMM, R_REG0, R_SEGMENT } from '../interpreter/record.ts'
-import { S_EA } from '../state-layout.ts'
+import type { Form } from '../state/form.ts'
+import { R_IMM, R_REG0, R_SEGMENT } from '../state/record.ts'
+import { S_EA } from '../state/state-layout.ts'
 import type { System } from './system.ts'
 
 /**

@@ -1,5 +1,5 @@
-import type { Words } from '../host.ts'
-import { VECTOR_GP, VECTOR_UD } from '../vectors.ts'
+import type { Words } from '../state/host.ts'
+import { VECTOR_GP, VECTOR_UD } from '../state/vectors.ts'
 import {
   FLAGS_ARITHMETIC,
   FLAG_CF,
@@ -9,12 +9,12 @@ import {
   STATUS_FAULT,
   S_CR4,
   S_XCR0,
-} from '../state-layout.ts'
-import { CR4_OSXSAVE, RAX, RCX, RDX, XCR0_AVX, XCR0_SSE, XCR0_X87 } from './architecture.ts'
+} from '../state/state-layout.ts'
+import { CR4_OSXSAVE, RAX, RCX, RDX, XCR0_AVX, XCR0_SSE, XCR0_X87 } from '../state/architecture.ts'
 import { registerOffset, type Handler } from './operands.ts'
 import { inUse } from './fpu/state-components.ts'
 import type { System } from './system.ts'
-import { ACTIVITY_HALTED, S_ACTIVITY } from './system-state.ts'
+import { ACTIVITY_HALTED, S_ACTIVITY } from '../state/system-state.ts'
 
 const words: Words = { lo: 0, hi: 0 }
 

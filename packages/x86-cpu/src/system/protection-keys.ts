@@ -1,7 +1,7 @@
-import { KEY_USER } from '../host.ts'
-import { STATUS_DONE, S_CR4, S_PKRS, S_PKRU } from '../state-layout.ts'
-import { VECTOR_GP } from '../vectors.ts'
-import { CR4_PKE, RAX, RCX, RDX } from './architecture.ts'
+import { KEY_USER } from '../state/host.ts'
+import { STATUS_DONE, S_CR4, S_PKRS, S_PKRU } from '../state/state-layout.ts'
+import { VECTOR_GP } from '../state/vectors.ts'
+import { CR4_PKE, RAX, RCX, RDX } from '../state/architecture.ts'
 import type { Handler } from './operands.ts'
 import type { System } from './system.ts'
 

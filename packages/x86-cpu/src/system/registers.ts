@@ -1,5 +1,5 @@
-import type { CpuHost } from '../host.ts'
-import { R_LENGTH } from '../interpreter/record.ts'
+import type { CpuHost } from '../state/host.ts'
+import { R_LENGTH } from '../state/record.ts'
 import {
   CS,
   FLAG_IOPL,
@@ -14,8 +14,8 @@ import {
   S_GPR,
   S_RIP,
   S_SEGMENTS,
-} from '../state-layout.ts'
-import { ATTR_DB, ATTR_L, CR0_PE, EFER_LMA } from './architecture.ts'
+} from '../state/state-layout.ts'
+import { ATTR_DB, ATTR_L, CR0_PE, EFER_LMA } from '../state/architecture.ts'
 import type { Cpu } from './cpu.ts'
 
 /** One vCPU's registers as system instructions see them: the state by offset, and the modes that it is in. */

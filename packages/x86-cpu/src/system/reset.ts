@@ -41,8 +41,8 @@ import {
   S_XMM,
   S_XSS,
   TR,
-} from '../state-layout.ts'
-import { ATTR_P, CR0_CD, CR0_ET, CR0_NW, FLAG_FIXED, RDX, SYSTEM_LDT, SYSTEM_TSS_BUSY } from './architecture.ts'
+} from '../state/state-layout.ts'
+import { ATTR_P, CR0_CD, CR0_ET, CR0_NW, FLAG_FIXED, RDX, SYSTEM_LDT, SYSTEM_TSS_BUSY } from '../state/architecture.ts'
 import { MXCSR_INITIAL, initialiseX87 } from './fpu/fpu-image.ts'
 import { MISC_ENABLE_RESET } from './msr.ts'
 import {
@@ -77,7 +77,7 @@ import {
   SMBASE_RESET,
   S_SMBASE,
   S_SMM,
-} from './system-state.ts'
+} from '../state/system-state.ts'
 
 /** Power-on and RESET. */
 export const RESET_POWER_ON = 0

@@ -48,8 +48,8 @@ import {
   SEG_BYTES,
   SEG_LIMIT,
   SEG_SELECTOR,
-} from '../state-layout.ts'
-import { X86CpuError } from './errors.ts'
+} from '../state/state-layout.ts'
+import { X86CpuError } from '../errors.ts'
 import { openSegmentsForRealMode, setSegment, setTableRegister } from './segments/segment-cache.ts'
 import type { System } from './system.ts'
 import {
@@ -88,7 +88,7 @@ import {
   S_STEP_SUPPRESSED,
   S_SYSCFG,
   S_TSC_ADJUST,
-} from './system-state.ts'
+} from '../state/system-state.ts'
 
 /** A 64-bit value, as `0x` and hexadecimal digits: it survives JSON. */
 export type Hex = string

@@ -25,9 +25,9 @@ import {
   S_SEGMENTS,
   S_SHADOW,
   TR,
-} from '../state-layout.ts'
-import { R11, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP } from './architecture.ts'
-import { S_PENDING_DEBUG, S_SMBASE, S_STEPPING } from './system-state.ts'
+} from '../state/state-layout.ts'
+import { R11, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP } from '../state/architecture.ts'
+import { S_PENDING_DEBUG, S_SMBASE, S_STEPPING } from '../state/system-state.ts'
 
 /**
  * A value of the state save area: where it is, and the field of the processor's state that it holds. `at` is an offset

@@ -1,6 +1,6 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { SLOW_PROBE, SLOW_WRITE } from '../host.ts'
-import type { Form } from '../semantics/form.ts'
+import { SLOW_PROBE, SLOW_WRITE } from '../state/host.ts'
+import type { Form } from '../state/form.ts'
 import {
   ES,
   FLAG_DF,
@@ -11,13 +11,13 @@ import {
   STATUS_DONE,
   S_EFLAGS,
   S_LOGGED,
-} from '../state-layout.ts'
-import { RAX, RCX, RDI, RSI } from './architecture.ts'
+} from '../state/state-layout.ts'
+import { RAX, RCX, RDI, RSI } from '../state/architecture.ts'
 import { matchPortBreakpoints } from './breakpoints.ts'
 import { REPEAT_FILL, REPEAT_MOVE } from './cpu.ts'
 import { segmentOf, type Handler } from './operands.ts'
 import type { System } from './system.ts'
-import { SMBASE_RESET, S_SMBASE } from './system-state.ts'
+import { SMBASE_RESET, S_SMBASE } from '../state/system-state.ts'
 
 /**
  * Repeated string instructions that meet a device: several iterations go to it as one request, as far as they lie in one

@@ -1,4 +1,4 @@
-import { SLOW_PROBE, SLOW_WRITE } from '../host.ts'
+import { SLOW_PROBE, SLOW_WRITE } from '../state/host.ts'
 import {
   CS,
   DS,
@@ -29,7 +29,7 @@ import {
   S_RIP,
   S_SHADOW,
   TR,
-} from '../state-layout.ts'
+} from '../state/state-layout.ts'
 import {
   ATTR_G,
   CR0_CD,
@@ -52,7 +52,7 @@ import {
   RCX,
   RDI,
   RSI,
-} from './architecture.ts'
+} from '../state/architecture.ts'
 import { IO_INPUT, IO_REPEATED, IO_STRING } from './io-state.ts'
 import type { Handler } from './operands.ts'
 import {
@@ -84,7 +84,7 @@ import {
   S_SMM,
   S_STEPPING,
   S_STEP_SUPPRESSED,
-} from './system-state.ts'
+} from '../state/system-state.ts'
 
 /*
  * System-management mode, as far as it is the processor's: SMI, RSM, the state save area.

@@ -1,6 +1,6 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { SLOW_IMPLICIT, SLOW_PARTS_SHIFT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../host.ts'
-import { VECTOR_GP, VECTOR_SS, VECTOR_UD } from '../vectors.ts'
+import { SLOW_IMPLICIT, SLOW_PARTS_SHIFT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../state/host.ts'
+import { VECTOR_GP, VECTOR_SS, VECTOR_UD } from '../state/vectors.ts'
 import {
   FLAG_IF,
   FLAG_TF,
@@ -30,13 +30,13 @@ import {
   S_RIP,
   S_SEGMENTS,
   S_SHADOW,
-} from '../state-layout.ts'
-import { R_LENGTH } from '../interpreter/record.ts'
-import { CR4_LA57, RSP } from './architecture.ts'
+} from '../state/state-layout.ts'
+import { R_LENGTH } from '../state/record.ts'
+import { CR4_LA57, RSP } from '../state/architecture.ts'
 import type { Iterations } from './cpu.ts'
 import { Registers } from './registers.ts'
 import { BLOCK_BYTES, WriteQueue } from './write-queue.ts'
-import { S_PENDING_DEBUG, S_PENDING_FAULT } from './system-state.ts'
+import { S_PENDING_DEBUG, S_PENDING_FAULT } from '../state/system-state.ts'
 
 /** Thrown to end an instruction before it has changed anything; never leaves `HandlerPath` and event delivery. */
 export class Abandon extends Error {

@@ -1,9 +1,9 @@
-import { VECTOR_GP } from '../vectors.ts'
-import { STATUS_DONE, S_CR4, S_TSC_AUX, S_TSC_OFFSET } from '../state-layout.ts'
-import { CR4_PCE, CR4_TSD, RAX, RCX, RDX } from './architecture.ts'
+import { VECTOR_GP } from '../state/vectors.ts'
+import { STATUS_DONE, S_CR4, S_TSC_AUX, S_TSC_OFFSET } from '../state/state-layout.ts'
+import { CR4_PCE, CR4_TSD, RAX, RCX, RDX } from '../state/architecture.ts'
 import type { Handler } from './operands.ts'
-import { S_TSC_ADJUST } from './system-state.ts'
-import type { Words } from '../host.ts'
+import { S_TSC_ADJUST } from '../state/system-state.ts'
+import type { Words } from '../state/host.ts'
 import type { System } from './system.ts'
 
 const words: Words = { lo: 0, hi: 0 }

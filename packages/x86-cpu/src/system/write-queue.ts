@@ -1,4 +1,4 @@
-import { SLOW_WRITE } from '../host.ts'
+import { SLOW_WRITE } from '../state/host.ts'
 
 /** Writes that one instruction may have in its queue: FXSAVE, XSAVE and a call through a gate with 31 parameters fit. */
 const QUEUE_ENTRIES = 128

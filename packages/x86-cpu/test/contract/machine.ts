@@ -5,7 +5,7 @@ import { AccessKind, AccessState, LoggedTables } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import { DEVICE_LOGGED, KEY_USER, Vcpu, X86Engine } from '../../src/index.ts'
 import type { CpuHost, DeviceAccessMode, InitialCpuState, Translation, Words } from '../../src/index.ts'
-import * as S from '../../src/state-layout.ts'
+import * as S from '../../src/state/state-layout.ts'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import {
   CODE,

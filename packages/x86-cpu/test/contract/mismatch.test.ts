@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { S_GPR } from '../../src/state-layout.ts'
+import { S_GPR } from '../../src/state/state-layout.ts'
 import { CODE } from '../semantics/layout.ts'
 import { ContractMachine, WINDOW_GPA } from './machine.ts'
 import { ROW_CODE, startOf } from './rows.ts'

@@ -20,7 +20,7 @@ import {
   S_SSE_GATE,
   S_TLB_MISSES,
   S_X87_GATE,
-} from '../../src/state-layout.ts'
+} from '../../src/state/state-layout.ts'
 import { Random, extendedBits, floatBits } from './numbers.ts'
 import {
   CASE_BYTES,

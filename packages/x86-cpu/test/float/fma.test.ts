@@ -1,7 +1,7 @@
 import { SLICE_REPEAT, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
-import { S_CR4, S_MXCSR, S_XCR0, S_XMM } from '../../src/state-layout.ts'
-import { ACTIVITY_RUNNING, S_ACTIVITY } from '../../src/system/system-state.ts'
+import { S_CR4, S_MXCSR, S_XCR0, S_XMM } from '../../src/state/state-layout.ts'
+import { ACTIVITY_RUNNING, S_ACTIVITY } from '../../src/state/system-state.ts'
 import { Random } from '../semantics/random.ts'
 import { BareCpu, CODE } from '../support/bare-cpu.ts'
 

@@ -6,9 +6,9 @@ import { DECODED, Instruction, codes, decodeInto, type CodeInfo } from '@retrap/
 import { generateX86Interpreter } from '../../src/interpreter/interpreter.ts'
 import { formOf, isStringForm, variantsOf } from '../../src/interpreter/code-forms.ts'
 import { Lowering } from '../../src/interpreter/lower.ts'
-import { OP_LEAVE, OP_SYSTEM, R_OP } from '../../src/interpreter/record.ts'
-import { SLOW_PROBE, SLOW_WRITE } from '../../src/host.ts'
-import { formKey, type Form } from '../../src/semantics/form.ts'
+import { OP_LEAVE, OP_SYSTEM, R_OP } from '../../src/state/record.ts'
+import { SLOW_PROBE, SLOW_WRITE } from '../../src/state/host.ts'
+import { formKey, type Form } from '../../src/state/form.ts'
 import type { SemanticsTable } from '../../src/semantics/context.ts'
 import {
   FLAGS_EXPLICIT,
@@ -31,7 +31,7 @@ import {
   S_MXCSR,
   S_TLB,
   S_XMM,
-} from '../../src/state-layout.ts'
+} from '../../src/state/state-layout.ts'
 
 /**
  * Single instructions on two processors: the host's, through a small C program, and ours. A case is what the processor

@@ -30,7 +30,7 @@ import { Vcpu } from '../../src/index.ts'
 import { BareCpu, BareHost, CODE, PAGE_TABLE, initialState } from '../support/bare-cpu.ts'
 import { handler, runBothWays } from '../support/both-ways.ts'
 import { EAGER_JIT } from '@retrap/tooling/jit'
-import { S_GPR, S_RIP } from '../../src/state-layout.ts'
+import { S_GPR, S_RIP } from '../../src/state/state-layout.ts'
 
 const test = sliceTests(7)
 

@@ -29,7 +29,7 @@ import { slicedCount } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
 import { EAGER_JIT } from '@retrap/tooling/jit'
 import { type BareCpu, PAGE_TABLE } from '../support/bare-cpu.ts'
-import { S_CR0 } from '../../src/state-layout.ts'
+import { S_CR0 } from '../../src/state/state-layout.ts'
 import { handler, runBothWays } from '../support/both-ways.ts'
 
 /** Pages whose frames do not follow one another, by number: what lies beside a page's end is another page's. */

@@ -3,7 +3,7 @@
 import { far, rax, type Assembler } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { saveVcpu, writeModelSpecificRegister } from '../../src/index.ts'
-import { FLAG_VIF, FLAG_VIP, FLAG_VM } from '../../src/state-layout.ts'
+import { FLAG_VIF, FLAG_VIP, FLAG_VM } from '../../src/state/state-layout.ts'
 import { BareCpu, CODE, GDT, initialState } from '../support/bare-cpu.ts'
 import { area, smiHandler } from '../support/smm.ts'
 

@@ -3,10 +3,10 @@ import { describe, expect, test } from 'vitest'
 import { FEATURES, CPU_FEATURES } from '../../src/model/feature-table.ts'
 import { CPU_MODELS, cpuModel } from '../../src/model/models.ts'
 import { Processor } from '../../src/model/processor.ts'
-import { S_CR4, S_GPR } from '../../src/state-layout.ts'
+import { S_CR4, S_GPR } from '../../src/state/state-layout.ts'
 import { cpuidLeaf } from '../../src/system/cpuid.ts'
 import { resetState, RESET_POWER_ON } from '../../src/system/reset.ts'
-import { X86CpuError } from '../../src/system/errors.ts'
+import { X86CpuError } from '../../src/errors.ts'
 import { Bench, gprOffset } from '../system/bench.ts'
 
 function on(cpu: string, make: () => Bench = () => Bench.protected32()): Bench {

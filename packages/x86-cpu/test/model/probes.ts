@@ -31,7 +31,7 @@ import {
   ss,
   tbyte,
 } from '@retrap/x86-assembler'
-import { EFER_NXE } from '../../src/system/architecture.ts'
+import { EFER_NXE } from '../../src/state/architecture.ts'
 import { exceptionEntries } from '../support/exception-entries.ts'
 import { descriptor } from '../system/bench.ts'
 import { EXIT_PORT, LOAD, RESULT_PORT } from '../system/differential/layout.ts'

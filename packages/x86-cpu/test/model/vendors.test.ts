@@ -20,7 +20,7 @@ import {
   S_SFMASK,
   S_STAR,
   S_SYSENTER_CS,
-} from '../../src/state-layout.ts'
+} from '../../src/state/state-layout.ts'
 import { setSegment } from '../../src/system/segments/segment-cache.ts'
 import { BareCpu } from '../support/bare-cpu.ts'
 import { Bench } from '../system/bench.ts'

@@ -1,4 +1,4 @@
-import { REGISTER_NAMES } from '../../src/initial-state.ts'
+import { REGISTER_NAMES } from '../../src/system/initial-state.ts'
 import { formatIntel } from '@retrap/x86-decoder'
 import { usesVectors } from './cases.ts'
 import type { Encoding } from './encode.ts'

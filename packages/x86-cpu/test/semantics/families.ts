@@ -1,5 +1,5 @@
 import { codes, type CodeInfo } from '@retrap/x86-decoder'
-import { unimplementedMnemonics } from '../../src/interpreter/engine.ts'
+import { unimplementedMnemonics } from '../../src/engine.ts'
 import { isOffered } from '../../src/model/feature-table.ts'
 import { alu } from '../../src/semantics/alu.ts'
 import { bitOperations } from '../../src/semantics/bits.ts'

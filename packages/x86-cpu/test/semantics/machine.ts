@@ -2,7 +2,7 @@ import { ACCESS_FETCH, ACCESS_USER, ACCESS_WRITE } from '@retrap/paging'
 import { MachineMemory } from '@retrap/memory'
 import { Vcpu, X86Engine } from '../../src/index.ts'
 import type { CpuHost, InitialCpuState, Translation, Words } from '../../src/index.ts'
-import * as S from '../../src/state-layout.ts'
+import * as S from '../../src/state/state-layout.ts'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import {
   BAND,

@@ -1,9 +1,9 @@
 import { DECODED, Instruction, codes, decodeInto } from '@retrap/x86-decoder'
 import { generateX86Interpreter } from '../../src/interpreter/interpreter.ts'
-import type { FormSource } from '../../src/interpreter/form-context.ts'
+import type { FormSource } from '../../src/semantics/form-context.ts'
 import { formOf, variantsOf } from '../../src/interpreter/code-forms.ts'
 import { Lowering } from '../../src/interpreter/lower.ts'
-import { OP_LEAVE, RECORD_BYTES, R_OP } from '../../src/interpreter/record.ts'
+import { OP_LEAVE, RECORD_BYTES, R_OP } from '../../src/state/record.ts'
 import {
   TLB_INDEX_MASK,
   TLB_WRITE_OFFSET,
@@ -25,8 +25,8 @@ import {
   S_TLB,
   STATE_BYTES,
   S_XMM,
-} from '../../src/state-layout.ts'
-import { formKey } from '../../src/semantics/form.ts'
+} from '../../src/state/state-layout.ts'
+import { formKey } from '../../src/state/form.ts'
 import { sseInteger } from '../../src/semantics/vector/avx.ts'
 import {
   CASE_CODE,

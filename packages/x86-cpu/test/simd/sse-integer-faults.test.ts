@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { SLOW_WRITE } from '../../src/host.ts'
+import { SLOW_WRITE } from '../../src/state/host.ts'
 import {
   STATUS_FAULT,
   STATUS_LEAVE,
@@ -15,7 +15,7 @@ import {
   S_MADE_AGAIN,
   S_TLB_MISSES,
   STATE_BYTES,
-} from '../../src/state-layout.ts'
+} from '../../src/state/state-layout.ts'
 import { Random, encode, subjects, writeCase, type Subject } from './cases.ts'
 import { CASE_BYTES } from './host.ts'
 import { Interpreted, LINEAR_PAGE, MEMORY_ADDRESS, STATE } from './interpreted.ts'

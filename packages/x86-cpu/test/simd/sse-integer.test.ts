@@ -1,7 +1,7 @@
 import { skipNote } from '@retrap/tooling/skip'
 import { SLICE_REPEAT, sliced, slicedCount, slicedSeed } from '@retrap/tooling/slice'
 import { describe, expect, it } from 'vitest'
-import { STATUS_FAULT, STATUS_LEAVE, S_FAULT_HAS_ERROR, S_FAULT_VECTOR } from '../../src/state-layout.ts'
+import { STATUS_FAULT, STATUS_LEAVE, S_FAULT_HAS_ERROR, S_FAULT_VECTOR } from '../../src/state/state-layout.ts'
 import { Random, subjects, writeCase } from './cases.ts'
 import type { Subject } from './cases.ts'
 import {

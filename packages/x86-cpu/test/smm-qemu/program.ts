@@ -30,7 +30,7 @@ import {
   rdi,
   ss,
 } from '@retrap/x86-assembler'
-import { EFER_SCE } from '../../src/system/architecture.ts'
+import { EFER_SCE } from '../../src/state/architecture.ts'
 import { descriptor } from '../system/bench.ts'
 import { EXIT_PORT, LOAD, RESULT_PORT } from '../system/differential/layout.ts'
 

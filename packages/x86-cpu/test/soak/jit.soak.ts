@@ -1,6 +1,6 @@
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import { MemoryKeeper } from '@retrap/tooling/kept-code'
-import type { Exit } from '../../src/execution.ts'
+import type { Exit } from '../../src/state/execution.ts'
 import type { JitOptions } from '../../src/index.ts'
 import { saveVcpu } from '../../src/inspect.ts'
 import { BareCpu, CODE, RAM_BYTES } from '../support/bare-cpu.ts'

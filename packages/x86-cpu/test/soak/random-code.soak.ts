@@ -1,8 +1,8 @@
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import { codes } from '@retrap/x86-decoder'
-import type { Exit } from '../../src/execution.ts'
+import type { Exit } from '../../src/state/execution.ts'
 import { saveVcpu } from '../../src/inspect.ts'
-import { FLAG_TF, SHADOW_MOV_SS, S_CR0, S_CR4, S_EFER, S_EFLAGS, S_SHADOW } from '../../src/state-layout.ts'
+import { FLAG_TF, SHADOW_MOV_SS, S_CR0, S_CR4, S_EFER, S_EFLAGS, S_SHADOW } from '../../src/state/state-layout.ts'
 import { BareCpu, CODE, IDT, RAM_BYTES, TSS } from '../support/bare-cpu.ts'
 
 const MODES = ['long', 'protected', 'real'] as const

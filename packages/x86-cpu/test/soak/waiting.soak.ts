@@ -42,7 +42,7 @@ import {
   type DeviceAccessMode,
   type Words,
 } from '../../src/index.ts'
-import { STATUS_ASK, STATUS_DONE, STATUS_RESTART, STATUS_RETRY, S_CR4 } from '../../src/state-layout.ts'
+import { STATUS_ASK, STATUS_DONE, STATUS_RESTART, STATUS_RETRY, S_CR4 } from '../../src/state/state-layout.ts'
 import { BareCpu, IDT, PAGE_TABLE, RAM_BYTES, type TestDevice } from '../support/bare-cpu.ts'
 
 const MODES = ['long', 'protected', 'real'] as const

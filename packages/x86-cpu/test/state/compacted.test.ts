@@ -7,8 +7,8 @@ import { skipNote } from '@retrap/tooling/skip'
 import { qword, rcx, rax, rdx } from '@retrap/x86-assembler'
 import { slicedCount } from '@retrap/tooling/slice'
 import { describe, expect, test } from 'vitest'
-import { S_CR4, S_XCR0 } from '../../src/state-layout.ts'
-import { S_ACTIVITY } from '../../src/system/system-state.ts'
+import { S_CR4, S_XCR0 } from '../../src/state/state-layout.ts'
+import { S_ACTIVITY } from '../../src/state/system-state.ts'
 import { BareCpu, STACK } from '../support/bare-cpu.ts'
 
 const AREA_BYTES = 1024

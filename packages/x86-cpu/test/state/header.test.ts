@@ -1,8 +1,8 @@
 /** What XRSTOR takes in the header of an area (SDM vol. 1, "Operation of XRSTOR"). */
 import { ptr, rax, rcx, rdx } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
-import { S_CR4, S_XCR0 } from '../../src/state-layout.ts'
-import { S_ACTIVITY } from '../../src/system/system-state.ts'
+import { S_CR4, S_XCR0 } from '../../src/state/state-layout.ts'
+import { S_ACTIVITY } from '../../src/state/system-state.ts'
 import { BareCpu, CODE, STACK } from '../support/bare-cpu.ts'
 
 const AREA = 0x9000

@@ -24,9 +24,9 @@ import {
   X86Engine,
 } from '@retrap/x86-cpu'
 import { flatTables } from '../../src/flat-host.ts'
-import { REGISTER_NAMES } from '../../src/initial-state.ts'
-import { S_DR, S_GPR, S_RIP } from '../../src/state-layout.ts'
-import { S_ACTIVITY } from '../../src/system/system-state.ts'
+import { REGISTER_NAMES } from '../../src/system/initial-state.ts'
+import { S_DR, S_GPR, S_RIP } from '../../src/state/state-layout.ts'
+import { S_ACTIVITY } from '../../src/state/system-state.ts'
 import { TEST_JIT } from '@retrap/tooling/jit'
 
 /** Guest RAM of a bare processor: GPA 0 up. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { cpuModel } from '../../src/model/models.ts'
 import { Processor } from '../../src/model/processor.ts'
-import { S_CR0, S_CR4, S_FCW, S_FTAG_EMPTY, S_MXCSR, S_PKRU, S_XCR0, S_XMM } from '../../src/state-layout.ts'
+import { S_CR0, S_CR4, S_FCW, S_FTAG_EMPTY, S_MXCSR, S_PKRU, S_XCR0, S_XMM } from '../../src/state/state-layout.ts'
 import { Bench } from './bench.ts'
 
 const AREA = 0xa000

@@ -12,7 +12,7 @@ import {
   S_GPR,
   S_PDPTE,
   TR,
-} from '../../src/state-layout.ts'
+} from '../../src/state/state-layout.ts'
 import { setSegment } from '../../src/system/segments/segment-cache.ts'
 import { cpuModel } from '../../src/model/models.ts'
 import { Processor } from '../../src/model/processor.ts'

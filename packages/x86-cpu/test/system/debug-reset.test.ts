@@ -12,7 +12,7 @@ import {
   S_MXCSR,
   S_SHADOW,
   S_XCR0,
-} from '../../src/state-layout.ts'
+} from '../../src/state/state-layout.ts'
 import {
   DebugSlot,
   DataBreakpoints,
@@ -20,11 +20,11 @@ import {
   pageHasDataBreakpoint,
 } from '../../src/system/breakpoints.ts'
 import { afterInstruction, checkInstructionBreakpoint, needsStepping } from '../../src/system/debug.ts'
-import { X86CpuError } from '../../src/system/errors.ts'
+import { X86CpuError } from '../../src/errors.ts'
 import { PendingEvent } from '../../src/system/events.ts'
 import { RESET_INIT, resetState, startAt } from '../../src/system/reset.ts'
 import { restoreState, saveState } from '../../src/system/saved-state.ts'
-import { ACTIVITY_RUNNING, ACTIVITY_WAIT_FOR_SIPI, S_ACTIVITY, S_PENDING_DEBUG } from '../../src/system/system-state.ts'
+import { ACTIVITY_RUNNING, ACTIVITY_WAIT_FOR_SIPI, S_ACTIVITY, S_PENDING_DEBUG } from '../../src/state/system-state.ts'
 import { Bench, fillFpu } from './bench.ts'
 
 describe('breakpoints and traps (SDM vol. 3B, "Debug Exceptions")', () => {

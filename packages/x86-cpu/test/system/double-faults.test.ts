@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { IDTR, S_CR2, S_DR, S_GPR, S_RIP } from '../../src/state-layout.ts'
+import { IDTR, S_CR2, S_DR, S_GPR, S_RIP } from '../../src/state/state-layout.ts'
 import { isDoubleFault } from '../../src/system/events.ts'
 import { setTableRegister } from '../../src/system/segments/segment-cache.ts'
-import { ACTIVITY_HALTED, ACTIVITY_RUNNING, ACTIVITY_SHUTDOWN, S_ACTIVITY } from '../../src/system/system-state.ts'
+import { ACTIVITY_HALTED, ACTIVITY_RUNNING, ACTIVITY_SHUTDOWN, S_ACTIVITY } from '../../src/state/system-state.ts'
 import { Bench, CODE0_SEL, FREE_SEL, STACK0, STATUS_EXIT, descriptor, event, exception, gate } from './bench.ts'
 
 const interrupt = (vector: number): ReturnType<typeof event> => event((e) => e.setInterrupt(0, vector, false))

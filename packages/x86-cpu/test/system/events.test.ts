@@ -16,9 +16,9 @@ import {
   S_CR2,
   S_CR4,
   S_FAULT_ADDRESS,
-} from '../../src/state-layout.ts'
+} from '../../src/state/state-layout.ts'
 import { setTableRegister } from '../../src/system/segments/segment-cache.ts'
-import { S_NMI_BLOCKED } from '../../src/system/system-state.ts'
+import { S_NMI_BLOCKED } from '../../src/state/system-state.ts'
 import {
   Bench,
   CODE0_SEL,

@@ -17,9 +17,9 @@ import {
   SS,
   S_CR4,
   S_EFER,
-} from '../../src/state-layout.ts'
+} from '../../src/state/state-layout.ts'
 import { setSegment } from '../../src/system/segments/segment-cache.ts'
-import { S_NMI_BLOCKED } from '../../src/system/system-state.ts'
+import { S_NMI_BLOCKED } from '../../src/state/system-state.ts'
 import {
   Bench,
   CODE0_SEL,

@@ -12,7 +12,7 @@ import {
   S_SYSENTER_EIP,
   S_SYSENTER_ESP,
   S_XCR0,
-} from '../../src/state-layout.ts'
+} from '../../src/state/state-layout.ts'
 import { Bench, CODE3_SEL, STATUS_EXIT, STATUS_JUMP, gprOffset, segmentOffset } from './bench.ts'
 
 describe('SYSCALL, SYSRET, SYSENTER, SYSEXIT (SDM vol. 2B)', () => {

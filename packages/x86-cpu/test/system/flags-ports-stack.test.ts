@@ -12,7 +12,7 @@ import {
   S_GPR,
   S_SHADOW,
   TR,
-} from '../../src/state-layout.ts'
+} from '../../src/state/state-layout.ts'
 import { setSegment } from '../../src/system/segments/segment-cache.ts'
 import { Bench, STATUS_DONE, STATUS_EXIT, STATUS_JUMP, TSS } from './bench.ts'
 

@@ -15,7 +15,7 @@ import {
   S_MXCSR,
   S_XCR0,
   S_XMM,
-} from '../../src/state-layout.ts'
+} from '../../src/state/state-layout.ts'
 import { cpuModel } from '../../src/model/models.ts'
 import { Processor } from '../../src/model/processor.ts'
 import { Bench, fillFpu } from './bench.ts'

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { GS, SEG_BASE, S_CR4, S_GPR, S_KERNEL_GS_BASE, S_XCR0 } from '../../src/state-layout.ts'
+import { GS, SEG_BASE, S_CR4, S_GPR, S_KERNEL_GS_BASE, S_XCR0 } from '../../src/state/state-layout.ts'
 import { cpuidLeaf } from '../../src/system/cpuid.ts'
 import { advanceToTsc } from '../../src/system/time-stamp.ts'
 import { Bench } from './bench.ts'

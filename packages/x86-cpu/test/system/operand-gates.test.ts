@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { InitialCpuState } from '../../src/index.ts'
-import { S_CR0, S_CR4, S_FSW } from '../../src/state-layout.ts'
+import { S_CR0, S_CR4, S_FSW } from '../../src/state/state-layout.ts'
 import { BareCpu, CODE, GDT, IDT, STACK, TSS } from '../support/bare-cpu.ts'
 
 const CR0_TS = 1 << 3

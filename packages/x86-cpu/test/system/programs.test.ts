@@ -24,7 +24,7 @@ import {
   word,
 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
-import { S_CPL, S_CR0, S_EFER, S_MODE } from '../../src/state-layout.ts'
+import { S_CPL, S_CR0, S_EFER, S_MODE } from '../../src/state/state-layout.ts'
 import { BareCpu, GDT, IDT, STACK, TSS } from '../support/bare-cpu.ts'
 import { descriptor, gate } from './bench.ts'
 

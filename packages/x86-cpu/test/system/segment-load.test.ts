@@ -14,7 +14,7 @@ import {
   S_CR4,
   S_GPR,
   S_SHADOW,
-} from '../../src/state-layout.ts'
+} from '../../src/state/state-layout.ts'
 import { setSegment, setTableRegister } from '../../src/system/segments/segment-cache.ts'
 import { Bench, DATA32, DPL3, FREE_SEL, GDT, descriptor, gprOffset, segmentOffset, STATUS_EXIT } from './bench.ts'
 

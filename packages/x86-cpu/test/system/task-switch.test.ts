@@ -13,10 +13,10 @@ import {
   S_DR,
   S_LOGGED,
   TR,
-} from '../../src/state-layout.ts'
+} from '../../src/state/state-layout.ts'
 import { afterInstruction } from '../../src/system/debug.ts'
 import { PendingEvent } from '../../src/system/events.ts'
-import { S_ACTIVITY } from '../../src/system/system-state.ts'
+import { S_ACTIVITY } from '../../src/state/system-state.ts'
 import {
   Bench,
   CODE0_SEL,

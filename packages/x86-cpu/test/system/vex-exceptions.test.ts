@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { FLAG_VM, S_AVX_GATE, S_CR0, S_CR4, S_EFLAGS, S_VEX_GATE, S_XCR0 } from '../../src/state-layout.ts'
+import { FLAG_VM, S_AVX_GATE, S_CR0, S_CR4, S_EFLAGS, S_VEX_GATE, S_XCR0 } from '../../src/state/state-layout.ts'
 import { BareCpu, CODE } from '../support/bare-cpu.ts'
 
 const CR0_EM = 1 << 2

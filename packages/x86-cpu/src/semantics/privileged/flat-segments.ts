@@ -13,8 +13,8 @@ import {
   S_DR,
   S_EFER,
   S_MODE,
-} from '../../state-layout.ts'
-import { ATTR_DB, ATTR_DPL_SHIFT, ATTR_L, CR0_PE, EFER_LMA, FLAT_CODE } from '../../system/architecture.ts'
+} from '../../state/state-layout.ts'
+import { ATTR_DB, ATTR_DPL_SHIFT, ATTR_L, CR0_PE, EFER_LMA, FLAT_CODE } from '../../state/architecture.ts'
 import type { Context } from '../context.ts'
 import { field, segmentAt } from './privilege.ts'
 import { attributesOf, descriptorReader } from './segment-registers.ts'

@@ -25,8 +25,8 @@ import {
   TLB_READ,
   TLB_WRITE_OFFSET,
   TR,
-} from '../../state-layout.ts'
-import { ATTR_DB, ATTR_L, ATTR_TYPE, FLAG_FIXED, FLAT_STACK, RSP } from '../../system/architecture.ts'
+} from '../../state/state-layout.ts'
+import { ATTR_DB, ATTR_L, ATTR_TYPE, FLAG_FIXED, FLAT_STACK, RSP } from '../../state/architecture.ts'
 import type { Context } from '../context.ts'
 import { hasBreakpoints, isWhole, leaveIf, requireCanonical, requireCode, requireMode } from './flat-segments.ts'
 import {

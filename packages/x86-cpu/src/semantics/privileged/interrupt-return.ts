@@ -17,7 +17,7 @@ import {
   SEG_SELECTOR,
   SS,
   TLB_USER,
-} from '../../state-layout.ts'
+} from '../../state/state-layout.ts'
 import {
   ATTR_DB,
   ATTR_DPL_SHIFT,
@@ -27,8 +27,8 @@ import {
   FLAG_FIXED,
   FLAT_STACK,
   RSP,
-} from '../../system/architecture.ts'
-import { S_NMI_BLOCKED } from '../../system/system-state.ts'
+} from '../../state/architecture.ts'
+import { S_NMI_BLOCKED } from '../../state/system-state.ts'
 import type { Context, Semantics, SemanticsTable } from '../context.ts'
 import { hasBreakpoints, leaveIf, requireCanonical, requireCode, requireMode } from './flat-segments.ts'
 import {

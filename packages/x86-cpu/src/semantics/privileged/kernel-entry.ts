@@ -36,7 +36,7 @@ import {
   SEG_RIGHTS,
   SS,
   TLB_USER,
-} from '../../state-layout.ts'
+} from '../../state/state-layout.ts'
 import {
   ATTR_DB,
   ATTR_DPL_SHIFT,
@@ -51,7 +51,7 @@ import {
   RCX,
   RDX,
   RSP,
-} from '../../system/architecture.ts'
+} from '../../state/architecture.ts'
 import type { Context, Semantics, SemanticsTable } from '../context.ts'
 import { leaveIf, requireCanonical, requireFlat32 } from './flat-segments.ts'
 import {

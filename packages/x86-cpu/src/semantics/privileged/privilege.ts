@@ -37,9 +37,9 @@ import {
   TLB_SET_BYTES,
   TLB_SUPERVISOR,
   TLB_SUPERVISOR_SMAP,
-} from '../../state-layout.ts'
-import { ATTR_DPL_SHIFT, CR4_SMAP, FLAG_FIXED, FLAT_CODE, FLAT_STACK } from '../../system/architecture.ts'
-import { S_PENDING_DEBUG, S_PENDING_FAULT } from '../../system/system-state.ts'
+} from '../../state/state-layout.ts'
+import { ATTR_DPL_SHIFT, CR4_SMAP, FLAG_FIXED, FLAT_CODE, FLAT_STACK } from '../../state/architecture.ts'
+import { S_PENDING_DEBUG, S_PENDING_FAULT } from '../../state/system-state.ts'
 import type { Context } from '../context.ts'
 
 /**

@@ -1,5 +1,5 @@
 import { I32, I64, select, type FunctionBuilder } from '@retrap/wasm-emitter'
-import { R_REG0, R_REG1 } from '../../interpreter/record.ts'
+import { R_REG0, R_REG1 } from '../../state/record.ts'
 import {
   CS,
   FLAG_VM,
@@ -22,7 +22,7 @@ import {
   SEG_SELECTOR,
   SS,
   TLB_READ,
-} from '../../state-layout.ts'
+} from '../../state/state-layout.ts'
 import {
   ATTR_DB,
   ATTR_DPL_SHIFT,
@@ -35,10 +35,10 @@ import {
   TYPE_CODE,
   TYPE_EXPAND_DOWN,
   TYPE_WRITABLE,
-} from '../../system/architecture.ts'
+} from '../../state/architecture.ts'
 import type { Context, Semantics } from '../context.ts'
 import { loadStack, storeStack } from '../control.ts'
-import type { Form } from '../form.ts'
+import type { Form } from '../../state/form.ts'
 import { field, implicitAddress, segmentAt } from './privilege.ts'
 
 /**

@@ -1,5 +1,5 @@
-import { S_CPL, S_CR4, S_DATA, S_TSC_AUX, S_TSC_OFFSET } from '../../state-layout.ts'
-import { CR4_TSD, RAX, RCX, RDX } from '../../system/architecture.ts'
+import { S_CPL, S_CR4, S_DATA, S_TSC_AUX, S_TSC_OFFSET } from '../../state/state-layout.ts'
+import { CR4_TSD, RAX, RCX, RDX } from '../../state/architecture.ts'
 import type { Context, Semantics, SemanticsTable } from '../context.ts'
 import { leaveIf } from './flat-segments.ts'
 import { field } from './privilege.ts'

@@ -9,7 +9,7 @@ import {
   SEG_RIGHTS,
   TLB_INDEX_MASK,
   TLB_WRITE_OFFSET,
-} from '../../state-layout.ts'
+} from '../../state/state-layout.ts'
 import type { Context } from '../context.ts'
 import { loadOp } from '../integer.ts'
 import { RDI, RSI, advance, elementAddress } from './string-elements.ts'

@@ -1,6 +1,6 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
-import { SLOW_WRITE } from '../../host.ts'
-import { R_SEGMENT } from '../../interpreter/record.ts'
+import { SLOW_WRITE } from '../../state/host.ts'
+import { R_SEGMENT } from '../../state/record.ts'
 import {
   ES,
   FLAG_DF,
@@ -13,7 +13,7 @@ import {
   S_EFLAGS,
   S_FAULT_VECTOR,
   S_SEGMENTS,
-} from '../../state-layout.ts'
+} from '../../state/state-layout.ts'
 import type { Context } from '../context.ts'
 
 // Where the elements of string instructions lie, and how their registers move on.

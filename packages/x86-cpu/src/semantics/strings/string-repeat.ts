@@ -9,7 +9,7 @@ import {
   S_EFLAGS,
   S_ITERATIONS,
   S_LOGGED,
-} from '../../state-layout.ts'
+} from '../../state/state-layout.ts'
 import type { Context } from '../context.ts'
 import { zeroExtend } from '../integer.ts'
 import { RCX } from './string-elements.ts'

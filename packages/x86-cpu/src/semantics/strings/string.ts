@@ -1,5 +1,5 @@
 import { I32, type I64 } from '@retrap/wasm-emitter'
-import { ES, S_LOGGED } from '../../state-layout.ts'
+import { ES, S_LOGGED } from '../../state/state-layout.ts'
 import type { Context, Semantics, SemanticsTable } from '../context.ts'
 import { loadOp, signExtend, storeOp } from '../integer.ts'
 import { bulkPossible, compareBulk, copyBulk, type Elements, fillBulk } from './string-bulk.ts'

@@ -1,5 +1,5 @@
 import { I64, select } from '@retrap/wasm-emitter'
-import { MODE_64, S_MODE, S_XMM } from '../../state-layout.ts'
+import { MODE_64, S_MODE, S_XMM } from '../../state/state-layout.ts'
 import { avxPermutations } from './avx-permute.ts'
 import { aes } from './aes.ts'
 import { carryless } from './carryless.ts'

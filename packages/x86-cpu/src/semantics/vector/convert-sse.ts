@@ -1,6 +1,6 @@
 import { F32, I32, V128, extractLane, numeric, replaceLane, type F64 } from '@retrap/wasm-emitter'
-import { S_FSW, S_FTAG_EMPTY, S_FTOP } from '../../state-layout.ts'
-import { VECTOR_MF } from '../../vectors.ts'
+import { S_FSW, S_FTAG_EMPTY, S_FTOP } from '../../state/state-layout.ts'
+import { VECTOR_MF } from '../../state/vectors.ts'
 import type { Context, SemanticsTable } from '../context.ts'
 import { isPrecisionSettled, F_TEMPORARY } from '../float-scratch.ts'
 import {

@@ -1,5 +1,5 @@
 import { V128, extractLane, numeric, replaceLane, select, type FunctionBuilder, type I32 } from '@retrap/wasm-emitter'
-import { S_MXCSR } from '../../state-layout.ts'
+import { S_MXCSR } from '../../state/state-layout.ts'
 import type { Context, SemanticsTable } from '../context.ts'
 import { convert, FC_ROUNDING_SHIFT, finish, unpack, type SharedFunction } from '@retrap/soft-float'
 import { F_CONTROL, F_TEMPORARY, SLOT_A } from '../float-scratch.ts'

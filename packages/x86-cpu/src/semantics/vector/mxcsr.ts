@@ -1,7 +1,7 @@
 import { I32, I64, select, type FunctionBuilder, type V128 } from '@retrap/wasm-emitter'
-import { S_CR4, S_MXCSR } from '../../state-layout.ts'
-import { CR4_OSXMMEXCPT } from '../../system/architecture.ts'
-import { VECTOR_UD, VECTOR_XM } from '../../vectors.ts'
+import { S_CR4, S_MXCSR } from '../../state/state-layout.ts'
+import { CR4_OSXMMEXCPT } from '../../state/architecture.ts'
+import { VECTOR_UD, VECTOR_XM } from '../../state/vectors.ts'
 import type { Context } from '../context.ts'
 import {
   MXCSR_DAZ,

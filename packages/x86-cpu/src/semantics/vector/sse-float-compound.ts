@@ -1,5 +1,5 @@
 import { V128, extractLane, numeric, select, type I32 } from '@retrap/wasm-emitter'
-import { S_MXCSR } from '../../state-layout.ts'
+import { S_MXCSR } from '../../state/state-layout.ts'
 import type { Context, SemanticsTable } from '../context.ts'
 import { vector } from '@retrap/soft-float'
 import { F_TEMPORARY, MXCSR_RC_SHIFT } from '../float-scratch.ts'

@@ -1,6 +1,6 @@
 import { I32, V128, extractLane, numeric, replaceLane, select, type F64, type I64 } from '@retrap/wasm-emitter'
-import { S_MXCSR } from '../../state-layout.ts'
-import { VECTOR_GP } from '../../vectors.ts'
+import { S_MXCSR } from '../../state/state-layout.ts'
+import { VECTOR_GP } from '../../state/vectors.ts'
 import type { Alignment, Context, SemanticsTable } from '../context.ts'
 import { readScalar } from './sse-float-operands.ts'
 import { readFloat, writeFloat } from './sse-float-quick.ts'

@@ -1,5 +1,5 @@
 import { F32, F64, type FunctionBuilder, type I32, type Local } from '@retrap/wasm-emitter'
-import { S_MXCSR } from '../../state-layout.ts'
+import { S_MXCSR } from '../../state/state-layout.ts'
 import type { Context } from '../context.ts'
 import {
   exponentOf,

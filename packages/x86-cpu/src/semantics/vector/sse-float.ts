@@ -50,7 +50,7 @@ import {
   squareRootSlow,
 } from './sse-float-slow.ts'
 import type { Bits } from './vector-elements.ts'
-import { FLAGS_ARITHMETIC, FLAG_CF, FLAG_PF, FLAG_ZF } from '../../state-layout.ts'
+import { FLAGS_ARITHMETIC, FLAG_CF, FLAG_PF, FLAG_ZF } from '../../state/state-layout.ts'
 
 type Arithmetic = 'add' | 'sub' | 'mul' | 'div'
 

@@ -1,5 +1,5 @@
 import { I32, numeric, replaceLane, type I64 } from '@retrap/wasm-emitter'
-import { S_FTAG_EMPTY, S_FTOP } from '../../state-layout.ts'
+import { S_FTAG_EMPTY, S_FTOP } from '../../state/state-layout.ts'
 import { loadOp } from '../integer.ts'
 import type { Alignment, Context, Semantics, SemanticsTable } from '../context.ts'
 import { begin, finish, isMmx, pendingX87, readVectors, writeMmx, zeroVector } from './sse-integer-operands.ts'

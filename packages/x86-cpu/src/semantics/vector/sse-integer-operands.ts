@@ -8,8 +8,8 @@ import {
   type OperandsOf,
   type ResultOf,
 } from '@retrap/wasm-emitter'
-import { S_FSW, S_FTAG_EMPTY, S_FTOP } from '../../state-layout.ts'
-import { VECTOR_MF } from '../../vectors.ts'
+import { S_FSW, S_FTAG_EMPTY, S_FTOP } from '../../state/state-layout.ts'
+import { VECTOR_MF } from '../../state/vectors.ts'
 import type { Context, Semantics } from '../context.ts'
 
 /**

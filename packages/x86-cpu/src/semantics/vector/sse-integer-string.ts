@@ -1,5 +1,5 @@
 import { I32, I64, V128, numeric, select, type FunctionBuilder } from '@retrap/wasm-emitter'
-import { FLAG_CF, FLAG_OF, FLAG_SF, FLAG_ZF, S_GPR, S_XMM } from '../../state-layout.ts'
+import { FLAG_CF, FLAG_OF, FLAG_SF, FLAG_ZF, S_GPR, S_XMM } from '../../state/state-layout.ts'
 import { choose, flagBit } from '../integer.ts'
 import type { Context, Semantics, SemanticsTable } from '../context.ts'
 import { IOTA, begin, immediateByte, words, zeroVector } from './sse-integer-operands.ts'

@@ -1,5 +1,5 @@
 import { I32, select, type FunctionBuilder } from '@retrap/wasm-emitter'
-import { FLAG_CF, FLAG_PF, FLAG_ZF, S_FCW, S_FSW } from '../../state-layout.ts'
+import { FLAG_CF, FLAG_PF, FLAG_ZF, S_FCW, S_FSW } from '../../state/state-layout.ts'
 import type { Context, Semantics, SemanticsTable } from '../context.ts'
 import {
   add,

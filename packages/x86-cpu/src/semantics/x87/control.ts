@@ -1,7 +1,18 @@
 import { I32, I64, select, type FunctionBuilder } from '@retrap/wasm-emitter'
-import { S_CR0, S_FCS, S_FCW, S_FDP, S_FDS, S_FIP, S_FOP, S_FSW, S_FTAG_EMPTY, S_FTOP } from '../../state-layout.ts'
-import { VECTOR_MF, VECTOR_NM } from '../../vectors.ts'
-import { CR0_MP, CR0_TS } from '../../system/architecture.ts'
+import {
+  S_CR0,
+  S_FCS,
+  S_FCW,
+  S_FDP,
+  S_FDS,
+  S_FIP,
+  S_FOP,
+  S_FSW,
+  S_FTAG_EMPTY,
+  S_FTOP,
+} from '../../state/state-layout.ts'
+import { VECTOR_MF, VECTOR_NM } from '../../state/vectors.ts'
+import { CR0_MP, CR0_TS } from '../../state/architecture.ts'
 import type { Context, SemanticsTable } from '../context.ts'
 import { FSW_C1, FSW_SUMMARY, enterX87, notePointers, pop, stackIndex } from './stack.ts'
 

@@ -1,6 +1,6 @@
 import { I64, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, I32 } from '@retrap/wasm-emitter'
-import { S_SCRATCH } from '../../state-layout.ts'
+import { S_SCRATCH } from '../../state/state-layout.ts'
 import type { Context } from '../context.ts'
 import { divideWide, multiplyHigh } from '@retrap/soft-float'
 import type { SharedFunction } from '@retrap/soft-float'

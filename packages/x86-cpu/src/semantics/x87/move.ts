@@ -1,5 +1,5 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
-import { S_FPR, S_FSW } from '../../state-layout.ts'
+import { S_FPR, S_FSW } from '../../state/state-layout.ts'
 import { CC_B, CC_BE, CC_E, CC_P } from '../flag-parts.ts'
 import type { Context, Semantics, SemanticsTable } from '../context.ts'
 import { Slot } from '@retrap/soft-float'

@@ -1,6 +1,6 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, I32Like } from '@retrap/wasm-emitter'
-import { S_FCW, S_FPR, S_FSW, S_FTAG_EMPTY, S_FTOP } from '../../state-layout.ts'
+import { S_FCW, S_FPR, S_FSW, S_FTAG_EMPTY, S_FTOP } from '../../state/state-layout.ts'
 import type { Context } from '../context.ts'
 import { FE_PRECISION } from '@retrap/soft-float'
 import type { SharedFunction } from '@retrap/soft-float'

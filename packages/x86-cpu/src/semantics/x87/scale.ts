@@ -1,5 +1,5 @@
 import { I32, I64, select, type FunctionBuilder } from '@retrap/wasm-emitter'
-import { S_FSW } from '../../state-layout.ts'
+import { S_FSW } from '../../state/state-layout.ts'
 import type { Context, SemanticsTable } from '../context.ts'
 import {
   CLASS_FINITE,

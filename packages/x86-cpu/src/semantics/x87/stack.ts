@@ -11,7 +11,7 @@ import {
   finish80,
   Slot,
 } from '@retrap/soft-float'
-import { R_IMM, R_OFFSET, R_REG2, R_SEGMENT } from '../../interpreter/record.ts'
+import { R_IMM, R_OFFSET, R_REG2, R_SEGMENT } from '../../state/record.ts'
 import {
   CS,
   SEG_BASE,
@@ -30,8 +30,8 @@ import {
   S_PAGE_BASE,
   S_RIP_MASK,
   S_SEGMENTS,
-} from '../../state-layout.ts'
-import { VECTOR_MF } from '../../vectors.ts'
+} from '../../state/state-layout.ts'
+import { VECTOR_MF } from '../../state/vectors.ts'
 import type { Context } from '../context.ts'
 import { F_CONTROL, F_FLAGS, F_WORD, INDEFINITE, SLOT_A, SLOT_B, SLOT_R } from '../float-scratch.ts'
 

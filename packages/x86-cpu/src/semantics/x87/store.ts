@@ -1,5 +1,5 @@
 import { I32, I64, select, type FunctionBuilder } from '@retrap/wasm-emitter'
-import { S_FPR } from '../../state-layout.ts'
+import { S_FPR } from '../../state/state-layout.ts'
 import type { Context, SemanticsTable } from '../context.ts'
 import {
   convert,

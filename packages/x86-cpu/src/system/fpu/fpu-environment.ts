@@ -1,4 +1,4 @@
-import { VECTOR_MF } from '../../vectors.ts'
+import { VECTOR_MF } from '../../state/vectors.ts'
 import {
   STATUS_DONE,
   S_EA,
@@ -11,7 +11,7 @@ import {
   S_FSW,
   S_FTAG_EMPTY,
   S_X87_GATE,
-} from '../../state-layout.ts'
+} from '../../state/state-layout.ts'
 import { initialiseX87, setStatusWord, stackRegister, statusWord, summariseExceptions } from './fpu-image.ts'
 import { gated } from '../operands.ts'
 import type { Handler } from '../operands.ts'

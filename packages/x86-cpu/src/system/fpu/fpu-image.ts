@@ -1,4 +1,4 @@
-import { SLOW_PROBE, SLOW_WRITE } from '../../host.ts'
+import { SLOW_PROBE, SLOW_WRITE } from '../../state/host.ts'
 import {
   S_DATA,
   S_FCS,
@@ -13,7 +13,7 @@ import {
   S_FTOP,
   S_MXCSR,
   S_XMM,
-} from '../../state-layout.ts'
+} from '../../state/state-layout.ts'
 import type { System } from '../system.ts'
 
 /** MXCSR bits that exist: all 16, DAZ included. */

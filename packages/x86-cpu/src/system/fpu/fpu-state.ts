@@ -1,6 +1,6 @@
-import { VECTOR_GP, VECTOR_NM } from '../../vectors.ts'
-import { STATUS_DONE, S_CR0, S_CR4, S_EA, S_FPR, S_MXCSR, S_PKRU, S_XCR0 } from '../../state-layout.ts'
-import { CR0_EM, CR0_TS, CR4_OSXSAVE, RAX, XCR0_AVX, XCR0_PKRU, XCR0_SSE, XCR0_X87 } from '../architecture.ts'
+import { VECTOR_GP, VECTOR_NM } from '../../state/vectors.ts'
+import { STATUS_DONE, S_CR0, S_CR4, S_EA, S_FPR, S_MXCSR, S_PKRU, S_XCR0 } from '../../state/state-layout.ts'
+import { CR0_EM, CR0_TS, CR4_OSXSAVE, RAX, XCR0_AVX, XCR0_PKRU, XCR0_SSE, XCR0_X87 } from '../../state/architecture.ts'
 import {
   A_HEADER,
   A_MXCSR,

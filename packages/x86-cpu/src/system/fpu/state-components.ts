@@ -1,5 +1,16 @@
-import { S_FCW, S_FDP, S_FIP, S_FOP, S_FPR, S_FSW, S_FTAG_EMPTY, S_FTOP, S_PKRU, S_XMM } from '../../state-layout.ts'
-import { XCR0_AVX, XCR0_PKRU, XCR0_SSE, XCR0_X87 } from '../architecture.ts'
+import {
+  S_FCW,
+  S_FDP,
+  S_FIP,
+  S_FOP,
+  S_FPR,
+  S_FSW,
+  S_FTAG_EMPTY,
+  S_FTOP,
+  S_PKRU,
+  S_XMM,
+} from '../../state/state-layout.ts'
+import { XCR0_AVX, XCR0_PKRU, XCR0_SSE, XCR0_X87 } from '../../state/architecture.ts'
 import { A_YMM, FCW_INITIAL } from './fpu-image.ts'
 import type { System } from '../system.ts'
 

@@ -1,5 +1,5 @@
-import { SLOW_IMPLICIT } from '../../host.ts'
-import { CS, GDTR, LDTR, SEG_BASE, SEG_BYTES, SEG_LIMIT, S_SEGMENTS, S_RIP, SS } from '../../state-layout.ts'
+import { SLOW_IMPLICIT } from '../../state/host.ts'
+import { CS, GDTR, LDTR, SEG_BASE, SEG_BYTES, SEG_LIMIT, S_SEGMENTS, S_RIP, SS } from '../../state/state-layout.ts'
 import {
   ATTR_DB,
   ATTR_DPL_SHIFT,
@@ -12,10 +12,10 @@ import {
   TYPE_CONFORMING,
   TYPE_READABLE,
   TYPE_WRITABLE,
-} from '../architecture.ts'
+} from '../../state/architecture.ts'
 import { isUsable, setSegment, setNullSegment, setRealModeSegment, setV86Segment } from './segment-cache.ts'
 import type { System } from '../system.ts'
-import { VECTOR_GP, VECTOR_NP, VECTOR_SS } from '../../vectors.ts'
+import { VECTOR_GP, VECTOR_NP, VECTOR_SS } from '../../state/vectors.ts'
 
 /** A selector without its RPL: what error codes hold. */
 export function selectorIndex(selector: number): number {

@@ -1,6 +1,6 @@
-import { VECTOR_GP, VECTOR_NP, VECTOR_SS } from '../../vectors.ts'
-import { CS, DS, ES, FS, GS, SEG_HIGH, SS, S_GPR } from '../../state-layout.ts'
-import { ATTR_DB, ATTR_DPL_SHIFT, ATTR_S, RSP, TYPE_CODE, TYPE_CONFORMING } from '../architecture.ts'
+import { VECTOR_GP, VECTOR_NP, VECTOR_SS } from '../../state/vectors.ts'
+import { CS, DS, ES, FS, GS, SEG_HIGH, SS, S_GPR } from '../../state/state-layout.ts'
+import { ATTR_DB, ATTR_DPL_SHIFT, ATTR_S, RSP, TYPE_CODE, TYPE_CONFORMING } from '../../state/architecture.ts'
 import {
   CodeTarget,
   Descriptor,

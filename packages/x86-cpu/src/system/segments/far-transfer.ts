@@ -1,6 +1,6 @@
-import { SLOW_STACK } from '../../host.ts'
-import { VECTOR_GP, VECTOR_NP } from '../../vectors.ts'
-import { CS, SEG_BASE, SEG_HIGH, SEG_SELECTOR, SS, S_EA, S_RIP } from '../../state-layout.ts'
+import { SLOW_STACK } from '../../state/host.ts'
+import { VECTOR_GP, VECTOR_NP } from '../../state/vectors.ts'
+import { CS, SEG_BASE, SEG_HIGH, SEG_SELECTOR, SS, S_EA, S_RIP } from '../../state/state-layout.ts'
 import {
   RSP,
   SYSTEM_CALL_GATE,
@@ -8,7 +8,7 @@ import {
   SYSTEM_TASK_GATE,
   SYSTEM_TSS,
   SYSTEM_TSS16,
-} from '../architecture.ts'
+} from '../../state/architecture.ts'
 import {
   CodeTarget,
   Descriptor,

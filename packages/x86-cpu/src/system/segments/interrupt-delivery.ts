@@ -1,5 +1,5 @@
-import { SLOW_IMPLICIT } from '../../host.ts'
-import { VECTOR_GP, VECTOR_NP } from '../../vectors.ts'
+import { SLOW_IMPLICIT } from '../../state/host.ts'
+import { VECTOR_GP, VECTOR_NP } from '../../state/vectors.ts'
 import {
   CS,
   DS,
@@ -22,7 +22,7 @@ import {
   S_CR4,
   S_DATA,
   TR,
-} from '../../state-layout.ts'
+} from '../../state/state-layout.ts'
 import {
   ATTR_TYPE,
   CR4_VME,
@@ -35,7 +35,7 @@ import {
   SYSTEM_TRAP_GATE,
   SYSTEM_TRAP_GATE16,
   SYSTEM_TSS,
-} from '../architecture.ts'
+} from '../../state/architecture.ts'
 import { CodeTarget, Descriptor, isNull, requireDescriptor, selectorIndex, setSegmentFrom } from './descriptors.ts'
 import { setRealCode } from './far-transfer.ts'
 import { setNullSegment } from './segment-cache.ts'

@@ -1,4 +1,4 @@
-import { VECTOR_GP } from '../../vectors.ts'
+import { VECTOR_GP } from '../../state/vectors.ts'
 import {
   CS,
   DS,
@@ -25,14 +25,14 @@ import {
   S_GPR,
   S_RIP,
   TR,
-} from '../../state-layout.ts'
-import { CR4_VME, FLAG_FIXED, RSP } from '../architecture.ts'
+} from '../../state/state-layout.ts'
+import { CR4_VME, FLAG_FIXED, RSP } from '../../state/architecture.ts'
 import { hasInstructionBreakpoints } from '../breakpoints.ts'
 import { FarReturn } from './far-return.ts'
 import { setRealCode } from './far-transfer.ts'
 import type { Handler } from '../operands.ts'
 import { setV86Segment } from './segment-cache.ts'
-import { S_NMI_BLOCKED } from '../system-state.ts'
+import { S_NMI_BLOCKED } from '../../state/system-state.ts'
 import type { System } from '../system.ts'
 import { TASK_IRET, switchTask } from './task-switch.ts'
 

@@ -18,7 +18,7 @@ import {
   SEG_SELECTOR,
   SS,
   S_SEGMENTS,
-} from '../../state-layout.ts'
+} from '../../state/state-layout.ts'
 import {
   ATTR_DB,
   ATTR_DPL_SHIFT,
@@ -29,7 +29,7 @@ import {
   TYPE_EXPAND_DOWN,
   TYPE_READABLE,
   TYPE_WRITABLE,
-} from '../architecture.ts'
+} from '../../state/architecture.ts'
 import type { System } from '../system.ts'
 
 /** Attributes of a segment in real mode: present, writable data (CS too, which is why writes through it work there). */

@@ -1,5 +1,5 @@
-import { SLOW_STACK } from '../../host.ts'
-import { VECTOR_GP, VECTOR_NP, VECTOR_SS } from '../../vectors.ts'
+import { SLOW_STACK } from '../../state/host.ts'
+import { VECTOR_GP, VECTOR_NP, VECTOR_SS } from '../../state/vectors.ts'
 import {
   FLAG_ZF,
   GDTR,
@@ -19,7 +19,7 @@ import {
   S_SEGMENTS,
   S_SHADOW,
   TR,
-} from '../../state-layout.ts'
+} from '../../state/state-layout.ts'
 import {
   CR4_UMIP,
   RSP,
@@ -32,7 +32,7 @@ import {
   SYSTEM_TSS16_BUSY,
   SYSTEM_TSS_BUSY,
   TSS_BUSY_BIT,
-} from '../architecture.ts'
+} from '../../state/architecture.ts'
 import {
   Descriptor,
   isNull,

@@ -1,10 +1,10 @@
-import { VECTOR_BP, VECTOR_BR, VECTOR_DB, VECTOR_OF } from '../../vectors.ts'
-import { FLAG_OF, FLAG_TF, STATUS_DONE, S_EA, S_EFLAGS } from '../../state-layout.ts'
+import { VECTOR_BP, VECTOR_BR, VECTOR_DB, VECTOR_OF } from '../../state/vectors.ts'
+import { FLAG_OF, FLAG_TF, STATUS_DONE, S_EA, S_EFLAGS } from '../../state/state-layout.ts'
 import { Delivery, SOURCE_EVENT, SOURCE_INT3, SOURCE_INT_N, deliver } from './interrupt-delivery.ts'
 import { immediate, registerOffset, type Handler } from '../operands.ts'
 import type { System } from '../system.ts'
 import { recordDebug } from '../events.ts'
-import { S_PENDING_DEBUG, S_STEP_SUPPRESSED } from '../system-state.ts'
+import { S_PENDING_DEBUG, S_STEP_SUPPRESSED } from '../../state/system-state.ts'
 
 const delivery = new Delivery()
 

@@ -1,5 +1,5 @@
-import { SLOW_IMPLICIT, SLOW_STACK } from '../../host.ts'
-import { VECTOR_SS, VECTOR_TS } from '../../vectors.ts'
+import { SLOW_IMPLICIT, SLOW_STACK } from '../../state/host.ts'
+import { VECTOR_SS, VECTOR_TS } from '../../state/vectors.ts'
 import {
   SEG_ATTRIBUTES,
   SEG_BASE,
@@ -14,8 +14,8 @@ import {
   S_GPR,
   S_SEGMENTS,
   TR,
-} from '../../state-layout.ts'
-import { ATTR_TYPE, RSP, TYPE_EXPAND_DOWN } from '../architecture.ts'
+} from '../../state/state-layout.ts'
+import { ATTR_TYPE, RSP, TYPE_EXPAND_DOWN } from '../../state/architecture.ts'
 import { isNull, queueAccessed, requireDescriptor, selectorIndex, type Descriptor } from './descriptors.ts'
 import { partsOf, type System } from '../system.ts'
 

@@ -1,4 +1,4 @@
-import { VECTOR_GP } from '../../vectors.ts'
+import { VECTOR_GP } from '../../state/vectors.ts'
 import {
   CS,
   FLAG_IF,
@@ -25,7 +25,7 @@ import {
   S_SYSENTER_CS,
   S_SYSENTER_EIP,
   S_SYSENTER_ESP,
-} from '../../state-layout.ts'
+} from '../../state/state-layout.ts'
 import {
   ATTR_DB,
   ATTR_DPL_SHIFT,
@@ -39,11 +39,11 @@ import {
   RCX,
   RDX,
   RSP,
-} from '../architecture.ts'
+} from '../../state/architecture.ts'
 import { registerOffset, type Handler } from '../operands.ts'
 import { setSegment, setSegmentBase } from './segment-cache.ts'
 import type { System } from '../system.ts'
-import { S_STEPPING, S_STEP_SUPPRESSED } from '../system-state.ts'
+import { S_STEPPING, S_STEP_SUPPRESSED } from '../../state/system-state.ts'
 
 /** RFLAGS that SYSRET takes from R11 (SDM vol. 2B, "SYSRET"): RF, VM and reserved bits are not among them. */
 const SYSRET_FLAGS = 0x003c_7fd7

@@ -1,4 +1,4 @@
-import { VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS } from '../../vectors.ts'
+import { VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS } from '../../state/vectors.ts'
 import {
   CS,
   FLAG_NT,
@@ -23,7 +23,7 @@ import {
   S_RIP,
   STATUS_RESTART,
   TR,
-} from '../../state-layout.ts'
+} from '../../state/state-layout.ts'
 import {
   ATTR_DPL_SHIFT,
   ATTR_TYPE,
@@ -37,7 +37,7 @@ import {
   SYSTEM_TSS16_BUSY,
   SYSTEM_TSS_BUSY,
   TSS_BUSY_BIT,
-} from '../architecture.ts'
+} from '../../state/architecture.ts'
 import { loadPageDirectoryPointers, usesPdptes } from '../control-registers.ts'
 import {
   Descriptor,
@@ -59,7 +59,7 @@ import {
   S_PENDING_FAULT_ERROR,
   S_PENDING_FAULT_HAS_ERROR,
   S_STEP_SUPPRESSED,
-} from '../system-state.ts'
+} from '../../state/system-state.ts'
 
 export const TASK_JUMP = 0
 export const TASK_CALL = 1

@@ -36,7 +36,7 @@ import {
   tbyte,
   word,
 } from '@retrap/x86-assembler'
-import { EFER_SCE } from '../../../src/system/architecture.ts'
+import { EFER_SCE } from '../../../src/state/architecture.ts'
 import { descriptor } from '../bench.ts'
 import { exceptionEntries } from '../../support/exception-entries.ts'
 import * as at from './layout.ts'

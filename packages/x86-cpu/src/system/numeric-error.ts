@@ -1,6 +1,6 @@
 import { ATTENTION_ASKED } from '@retrap/engine'
-import type { CpuHost } from './host.ts'
-import { VECTOR_MF } from './vectors.ts'
+import type { CpuHost } from '../state/host.ts'
+import { VECTOR_MF } from '../state/vectors.ts'
 import {
   STATUS_RESTART,
   STATUS_RETRY,
@@ -10,9 +10,9 @@ import {
   S_FAULT_VECTOR,
   S_FCW,
   S_FSW,
-} from './state-layout.ts'
-import { ACTIVITY_HALTED, S_ACTIVITY, S_IGNNE } from './system/system-state.ts'
-import { CR0_NE } from './system/architecture.ts'
+} from '../state/state-layout.ts'
+import { ACTIVITY_HALTED, S_ACTIVITY, S_IGNNE } from '../state/system-state.ts'
+import { CR0_NE } from '../state/architecture.ts'
 
 /** ES and B. */
 const FSW_SUMMARY = 0x8080

@@ -10,7 +10,7 @@ import {
   S_ATTENTION,
   S_EFLAGS,
   S_EVENTS,
-} from './state-layout.ts'
+} from '../state/state-layout.ts'
 import {
   ACTIVITY_WAIT_FOR_SIPI,
   PENDING_EXTERNAL,
@@ -23,7 +23,7 @@ import {
   S_PENDING_FAULT_HAS_ERROR,
   S_SIPI_VECTOR,
   S_SMM,
-} from './system/system-state.ts'
+} from '../state/system-state.ts'
 
 /** The signals to a running processor: its pins, and its owner's wish that it come back. Kept in the state area. */
 export class OutsideEvents {

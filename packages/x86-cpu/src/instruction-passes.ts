@@ -1,9 +1,9 @@
 import type { Turn } from '@retrap/engine'
-import type { CpuCore } from '../cpu-core.ts'
+import type { CpuCore } from './cpu-core.ts'
 import type { InstructionFetch } from './instruction-fetch.ts'
-import type { VcpuInterpreter } from '../interpreter/shared-interpreter.ts'
-import { type Pass, PASS_FETCHED, PASS_INSTRUCTION } from './pass.ts'
-import type { QuickPort } from './quick-port.ts'
+import type { VcpuInterpreter } from './interpreter/shared-interpreter.ts'
+import { type Pass, PASS_FETCHED, PASS_INSTRUCTION } from './access/pass.ts'
+import type { QuickPort } from './access/quick-port.ts'
 import {
   STATUS_DONE,
   STATUS_ERROR,
@@ -13,7 +13,7 @@ import {
   S_ATTENTION,
   S_PINNED,
   S_RECORD,
-} from '../state-layout.ts'
+} from './state/state-layout.ts'
 
 /** Fetching an instruction from a device takes as long as several passes. */
 const FETCHED_PASSES = 16

@@ -3,10 +3,10 @@ import type { CodeCache } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import { AccessKind, AccessState, accessTag } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
-import { X86CodeSpace } from './code-space.ts'
-import type { CpuCore } from '../cpu-core.ts'
-import { DEVICE_LOGGED } from '../host.ts'
-import type { CpuHost, Translation, Words } from '../host.ts'
+import { X86CodeSpace } from './access/code-space.ts'
+import type { CpuCore } from './cpu-core.ts'
+import { DEVICE_LOGGED } from './state/host.ts'
+import type { CpuHost, Translation, Words } from './state/host.ts'
 import {
   OP_CONTINUE,
   OP_CROSS,
@@ -20,8 +20,8 @@ import {
   R_OP,
   R_SEGMENT,
   SEGMENT_LINK,
-} from '../interpreter/record.ts'
-import { VECTOR_GP } from '../vectors.ts'
+} from './state/record.ts'
+import { VECTOR_GP } from './state/vectors.ts'
 import {
   CS,
   MODE_64,
@@ -38,8 +38,8 @@ import {
   S_RIP,
   S_SEGMENTS,
   STATE_LAYOUT,
-} from '../state-layout.ts'
-import { newTranslation } from './translation.ts'
+} from './state/state-layout.ts'
+import { newTranslation } from './access/translation.ts'
 
 /**
  * Finds the record of the instruction at RIP: the engine's look-up, and what it leaves to the instruction set, such as

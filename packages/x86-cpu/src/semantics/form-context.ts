@@ -1,9 +1,9 @@
 import type { DispatchLabels, DispatchLocals, DispatchLoop } from '@retrap/engine'
 import { I32, type FunctionBuilder, type I32Like, type I64, type Local } from '@retrap/wasm-emitter'
-import { Context, type Semantics } from '../semantics/context.ts'
-import type { FlagStore } from '../semantics/flag-context.ts'
-import type { Library } from '../semantics/library.ts'
-import type { Form } from '../semantics/form.ts'
+import { Context, type Semantics } from './context.ts'
+import type { FlagStore } from './flag-context.ts'
+import type { Library } from './library.ts'
+import type { Form } from '../state/form.ts'
 import {
   CS,
   SEG_BASE,
@@ -17,7 +17,7 @@ import {
   S_RIP,
   S_RIP_MASK,
   S_SEGMENTS,
-} from '../state-layout.ts'
+} from '../state/state-layout.ts'
 
 /** A form to generate. */
 export interface FormSource {

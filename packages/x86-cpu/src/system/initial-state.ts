@@ -1,5 +1,5 @@
-import { setSegment, setTableRegister } from './system/segments/segment-cache.ts'
-import type { System } from './system/system.ts'
+import { setSegment, setTableRegister } from './segments/segment-cache.ts'
+import type { System } from './system.ts'
 import {
   ACTIVITY_RUNNING,
   S_ACTIVITY,
@@ -7,8 +7,8 @@ import {
   S_PENDING_FAULT,
   S_IO_STATE,
   S_SMM,
-} from './system/system-state.ts'
-import { GDTR, IDTR, S_CR0, S_CR3, S_CR4, S_EFER, S_GPR, S_RIP, S_SHADOW } from './state-layout.ts'
+} from '../state/system-state.ts'
+import { GDTR, IDTR, S_CR0, S_CR3, S_CR4, S_EFER, S_GPR, S_RIP, S_SHADOW } from '../state/state-layout.ts'
 
 /** Names of the general registers, in the order of their numbers. */
 // prettier-ignore

@@ -40,7 +40,7 @@ import {
   EFER_LMA,
   ATTR_L,
   ATTR_DB,
-} from './system/architecture.ts'
+} from './architecture.ts'
 
 /** SSE and AVX state. */
 const XCR0_AVX_STATE = 6
