@@ -140,3 +140,6 @@ export const R11 = 11
 
 /** RFLAGS bit 1: always set. */
 export const FLAG_FIXED = 2
+
+/** Bytes of a monitored range, which is aligned to its size: a cache line (CPUID leaf 5). */
+export const MONITOR_LINE_BYTES = 64
