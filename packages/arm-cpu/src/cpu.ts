@@ -10,19 +10,19 @@ import {
   Turn,
 } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
-import { TLB_SETS } from './access-rights.ts'
-import { BranchTypes } from './branch-types.ts'
-import { ArmCodeSpace } from './code-space.ts'
+import { TLB_SETS } from './state/access-rights.ts'
+import { BranchTypes } from './system/branch-types.ts'
+import { ArmCodeSpace } from './access/code-space.ts'
 import { ArmCpuError } from './errors.ts'
-import { DebugSlot, DebugStops } from './debug-stops.ts'
+import { DebugSlot, DebugStops } from './access/debug-stops.ts'
 import { type ArmExecutionWatch, WatchedExecution, Exceptions } from './system/exceptions.ts'
 import { ARM_CPU_ALIGN, ARM_CPU_BYTES, type ArmEngine } from './engine.ts'
-import { type ArmExit, StateExits } from './state-exits.ts'
+import { type ArmExit, StateExits } from './access/state-exits.ts'
 import { GeneratedCode } from './generated-code.ts'
-import type { ArmHost } from './host.ts'
-import { MemoryAccess } from './memory-access.ts'
-import { PSTATE_BTYPE, PSTATE_IL, PSTATE_SS } from './pstate.ts'
-import { makeRegisters, type ArmRegisters } from './registers.ts'
+import type { ArmHost } from './state/host.ts'
+import { MemoryAccess } from './access/memory-access.ts'
+import { PSTATE_BTYPE, PSTATE_IL, PSTATE_SS } from './state/pstate.ts'
+import { makeRegisters, type ArmRegisters } from './state/registers.ts'
 import {
   EVENT_FIQ,
   EVENT_IRQ,
@@ -42,14 +42,14 @@ import {
   S_WAITING,
   WAIT_MONITOR,
   WAIT_INTERRUPT,
-} from './state-layout.ts'
+} from './state/state-layout.ts'
 import { Debug, DEBUG_ALONE, DEBUG_RAISED } from './system/debug.ts'
-import { EC_HVC64, exceptionClassOf } from './syndrome.ts'
+import { EC_HVC64, exceptionClassOf } from './state/syndrome.ts'
 import { SystemInstructions } from './system/instructions.ts'
-import { SystemState } from './system/system-state.ts'
+import { SystemState } from './state/system-state.ts'
 import { Watchpoints } from './system/watchpoints.ts'
-import { TLB_TAG, Translation } from './translation.ts'
-import { ProcessorState, type TrappedState } from './trapped-state.ts'
+import { TLB_TAG, Translation } from './access/translation.ts'
+import { ProcessorState, type TrappedState } from './state/trapped-state.ts'
 
 const BUDGET: ArmExit = { reason: 'budget' }
 

@@ -1,10 +1,10 @@
 import { DebugPoints, linearAddress, type WatchedAccess, type WatchKind } from '@retrap/engine'
 import { type ArmCpu, debugStopsOf } from './cpu.ts'
-import type { DebugHooks, DebugSlot } from './debug-stops.ts'
+import type { DebugHooks, DebugSlot } from './access/debug-stops.ts'
 import { ArmCpuError } from './errors.ts'
-import { EC_SVC32, EC_SVC64, exceptionClassOf } from './syndrome.ts'
-import { S_FAULT_STAGE, S_FAULT_SYNDROME, S_WAITING } from './state-layout.ts'
-import type { SystemState } from './system/system-state.ts'
+import { EC_SVC32, EC_SVC64, exceptionClassOf } from './state/syndrome.ts'
+import { S_FAULT_STAGE, S_FAULT_SYNDROME, S_WAITING } from './state/state-layout.ts'
+import type { SystemState } from './state/system-state.ts'
 
 /** Why {@link ArmCpu.run} returned with `debug`. */
 export type ArmDebugStop =

@@ -10,12 +10,12 @@ import {
   unpackInterpreters,
 } from '@retrap/engine'
 import { FIXED_MA, type MachineMemory } from '@retrap/memory'
-import type { FormSource } from './semantics.ts'
-import { generateArmInterpreter, allForms } from './interpreter.ts'
+import type { FormSource } from './semantics/semantics.ts'
+import { generateArmInterpreter, allForms } from './interpreter/interpreter.ts'
 import { ArmCompiled } from './jit/arm-compiled.ts'
-import { ArmRecordDecoder } from './record-decoder.ts'
-import { TLB_SETS } from './access-rights.ts'
-import { MODE_A32, S_TLB_SETS } from './state-layout.ts'
+import { ArmRecordDecoder } from './interpreter/record-decoder.ts'
+import { TLB_SETS } from './state/access-rights.ts'
+import { MODE_A32, S_TLB_SETS } from './state/state-layout.ts'
 
 /** Guest code that has been compiled. */
 export interface CompiledCode extends Omit<EngineCode, 'mode'> {

@@ -20,13 +20,13 @@ import {
   type CodeTranslation,
 } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
-import type { ArmCodeSpace } from './code-space.ts'
+import type { ArmCodeSpace } from './access/code-space.ts'
 import type { ArmEngine } from './engine.ts'
-import type { MemoryAccess } from './memory-access.ts'
-import { STATE_LAYOUT, S_PINNED, S_PC } from './state-layout.ts'
+import type { MemoryAccess } from './access/memory-access.ts'
+import { STATE_LAYOUT, S_PINNED, S_PC } from './state/state-layout.ts'
 import type { SystemInstructions } from './system/instructions.ts'
-import type { Translation } from './translation.ts'
-import { R_WORD } from './record.ts'
+import type { Translation } from './access/translation.ts'
+import { R_WORD } from './state/record.ts'
 
 /** The parts of a processor that generated code calls. */
 export interface GeneratedCodeParts {

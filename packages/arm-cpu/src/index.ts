@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-export type { KeyName, Hex, SavedArmCpu } from './saved-state.ts'
+export type { KeyName, Hex, SavedArmCpu } from './state/saved-state.ts'
 export { ArmCpu } from './cpu.ts'
 export { ArmDebugControl, type ArmDebugResume, type ArmDebugStop } from './debug-control.ts'
 export { ArmCpuError, type ArmCpuErrorCode } from './errors.ts'
@@ -15,7 +15,7 @@ export {
   type CompiledCode,
   type JitOptions,
 } from './engine.ts'
-export type { ArmExit } from './state-exits.ts'
+export type { ArmExit } from './access/state-exits.ts'
 export type { ArmDeliveredEvent, ArmExecutionWatch } from './system/exceptions.ts'
 export {
   FlatHost,
@@ -31,11 +31,11 @@ export {
   SYSTEM_TRAP,
   SYSTEM_UNDEFINED,
   type SystemValue,
-} from './host.ts'
-export { KEY_GUARDED } from './branch-types.ts'
-export { SYSTEM_REGISTERS, type SystemRegisterName } from './system/places.ts'
-export type { ArmRegisters } from './registers.ts'
-export { exceptionClassOf } from './syndrome.ts'
+} from './state/host.ts'
+export { KEY_GUARDED } from './system/branch-types.ts'
+export { SYSTEM_REGISTERS, type SystemRegisterName } from './state/places.ts'
+export type { ArmRegisters } from './state/registers.ts'
+export { exceptionClassOf } from './state/syndrome.ts'
 export type {
   CodeKeeper,
   CodeMark,
@@ -45,4 +45,4 @@ export type {
   JitCounts,
   WatchKind,
 } from '@retrap/engine'
-export type { TrappedControls, TrappedException, TrappedState } from './trapped-state.ts'
+export type { TrappedControls, TrappedException, TrappedState } from './state/trapped-state.ts'

@@ -1,7 +1,7 @@
 import { a64Forms, findA64 } from '@retrap/arm-decoder'
 import { words } from '@retrap/tooling/random'
 import { expect, test } from 'vitest'
-import { accessSyndrome } from '../src/access-syndrome.ts'
+import { accessSyndrome } from '../src/access/access-syndrome.ts'
 
 const ISV = 1 << 24
 

@@ -2,7 +2,7 @@ import { MachineMemory } from '@retrap/memory'
 import { words } from '@retrap/tooling/random'
 import { describe, expect, test } from 'vitest'
 import { ArmCpu, ArmEngine, FlatHost, KEY_GUARDED, type ArmExit, type ArmTranslation } from '../src/index.ts'
-import { landingsOf } from '../src/branch-types.ts'
+import { landingsOf } from '../src/system/branch-types.ts'
 
 const CODE = 0x1000
 const SVC = 0xd400_0001

@@ -2,7 +2,7 @@ import { unpackInterpreters } from '@retrap/engine'
 import { FIXED_MA } from '@retrap/memory'
 import { describe, expect, test } from 'vitest'
 import { interpreterFor, formOfKey, packInterpreters, useInterpreters } from '../src/engine.ts'
-import { generateArmInterpreter } from '../src/interpreter.ts'
+import { generateArmInterpreter } from '../src/interpreter/interpreter.ts'
 
 const packed = packInterpreters()
 const unpacked = unpackInterpreters(packed, formOfKey)

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { S_POINTERS } from '../src/state-layout.ts'
+import { S_POINTERS } from '../src/state/state-layout.ts'
 import { CODE, exception, machine, SVC } from './support/machine.ts'
 import { pointerVectors } from './support/pointer-vectors.ts'
 

@@ -2,9 +2,9 @@ import { a64Forms } from '@retrap/arm-decoder'
 import { RECORD_BYTES } from '@retrap/engine'
 import { MachineMemory } from '@retrap/memory'
 import { expect, test } from 'vitest'
-import { generateArmInterpreter } from '../src/interpreter.ts'
-import { ArmRecordDecoder } from '../src/record-decoder.ts'
-import { MODE_NO_FP } from '../src/state-layout.ts'
+import { generateArmInterpreter } from '../src/interpreter/interpreter.ts'
+import { ArmRecordDecoder } from '../src/interpreter/record-decoder.ts'
+import { MODE_NO_FP } from '../src/state/state-layout.ts'
 
 const memory = MachineMemory.create({ bytes: 1 << 20 })
 const { codes } = generateArmInterpreter({ shared: false, hotAt: undefined })

@@ -17,7 +17,7 @@ import {
   S_STEPPED,
   S_TAKES_EXCEPTIONS,
   S_WAITING,
-} from '../src/state-layout.ts'
+} from '../src/state/state-layout.ts'
 
 const SCTLR_EL1 = 0x34d4_dd1dn
 const EL1 = 0x345

@@ -9,9 +9,9 @@ import type {
 import { R_OFFSET } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { ModuleBuilder } from '@retrap/wasm-emitter'
-import { HOST_EXECUTED, R_IMMEDIATE, R_N } from '../record.ts'
-import type { FormSource } from '../semantics.ts'
-import { STATE_LAYOUT, S_X } from '../state-layout.ts'
+import { HOST_EXECUTED, R_IMMEDIATE, R_N } from '../state/record.ts'
+import type { FormSource } from '../semantics/semantics.ts'
+import { STATE_LAYOUT, S_X } from '../state/state-layout.ts'
 import { ArmUnit } from './arm-unit.ts'
 
 const FLOWS: ReadonlyMap<string, Flow> = new Map<string, Flow>([

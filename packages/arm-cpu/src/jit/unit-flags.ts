@@ -1,8 +1,8 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { Local } from '@retrap/wasm-emitter'
-import { flagsOfDifference, flagsOfSum } from '../flags.ts'
-import type { FlagOperation, Flags, FlagStore } from '../flags.ts'
-import { S_FLAG_C, S_FLAG_N, S_FLAG_V, S_FLAG_Z } from '../state-layout.ts'
+import { flagsOfDifference, flagsOfSum } from '../semantics/flags.ts'
+import type { FlagOperation, Flags, FlagStore } from '../semantics/flags.ts'
+import { S_FLAG_C, S_FLAG_N, S_FLAG_V, S_FLAG_Z } from '../state/state-layout.ts'
 import type { RecordFunction } from './record-function.ts'
 
 /** The content of the locals: the flags themselves, */

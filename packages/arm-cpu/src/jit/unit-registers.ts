@@ -1,7 +1,7 @@
 import type { MachineMemory } from '@retrap/memory'
 import { I64 } from '@retrap/wasm-emitter'
 import type { I32, Local } from '@retrap/wasm-emitter'
-import { S_SINK, S_X, S_ZERO } from '../state-layout.ts'
+import { S_SINK, S_X, S_ZERO } from '../state/state-layout.ts'
 import type { RecordFunction } from './record-function.ts'
 import { UnitFlags } from './unit-flags.ts'
 

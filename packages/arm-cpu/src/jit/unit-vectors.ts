@@ -9,10 +9,10 @@ import {
   type Local,
   type V128,
 } from '@retrap/wasm-emitter'
-import type { ElementSize } from '../form.ts'
-import { R_A, R_D, R_M, R_MORE, R_N } from '../record.ts'
-import type { FormSource } from '../semantics.ts'
-import { S_V } from '../state-layout.ts'
+import type { ElementSize } from '../state/form.ts'
+import { R_A, R_D, R_M, R_MORE, R_N } from '../state/record.ts'
+import type { FormSource } from '../semantics/semantics.ts'
+import { S_V } from '../state/state-layout.ts'
 
 const REGISTERS = 32
 const REGISTER_BYTES = 16

@@ -1,9 +1,9 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
-import type { ArmContext } from '../context.ts'
-import { flagsOfBits, flagsOfDifference, flagsOfSum } from '../flags.ts'
-import { fieldOf, valueOf, type ArmForm } from '../form.ts'
-import type { Semantics } from '../semantics.ts'
+import type { ArmContext } from './context.ts'
+import { flagsOfBits, flagsOfDifference, flagsOfSum } from './flags.ts'
+import { fieldOf, valueOf, type ArmForm } from '../state/form.ts'
+import type { Semantics } from './semantics.ts'
 import { extended, withShiftedRegister, isWide, truncated } from './operands.ts'
 
 /** Additions and subtractions, with and without flags, and comparisons under a condition. */

@@ -1,9 +1,9 @@
 import type { Form as Row } from '@retrap/arm-decoder'
 import { select, type AtomicRmwOp, type I32, type I64 } from '@retrap/wasm-emitter'
-import type { ArmContext } from '../context.ts'
-import { ATOMIC_LOADS, maskOf, signedElement, type ElementSize, valueOf, type ArmForm } from '../form.ts'
-import type { Semantics } from '../semantics.ts'
-import { R_A, R_M, R_MORE } from '../record.ts'
+import type { ArmContext } from './context.ts'
+import { ATOMIC_LOADS, maskOf, signedElement, type ElementSize, valueOf, type ArmForm } from '../state/form.ts'
+import type { Semantics } from './semantics.ts'
+import { R_A, R_M, R_MORE } from '../state/record.ts'
 import { alignedKind, baseOf } from './operands.ts'
 
 /** Atomic operations of the Large System Extensions, on memory in place. Other processors see each as one access. */

@@ -1,9 +1,9 @@
 import type { Form as Row } from '@retrap/arm-decoder'
 import { I32, V128 } from '@retrap/wasm-emitter'
-import { ACCESS_BLOCK, ACCESS_CACHE, ACCESS_ELEMENT_SHIFT } from '../access-rights.ts'
-import type { ArmContext } from '../context.ts'
-import type { Semantics } from '../semantics.ts'
-import { S_BARRIER, S_TRAPS, TRAP_COHERENCY, TRAP_UNIFICATION, TRAP_ZERO } from '../state-layout.ts'
+import { ACCESS_BLOCK, ACCESS_CACHE, ACCESS_ELEMENT_SHIFT } from '../state/access-rights.ts'
+import type { ArmContext } from './context.ts'
+import type { Semantics } from './semantics.ts'
+import { S_BARRIER, S_TRAPS, TRAP_COHERENCY, TRAP_UNIFICATION, TRAP_ZERO } from '../state/state-layout.ts'
 
 /** Instructions about caches and order: there is no cache, so that little is left of them. */
 

@@ -1,8 +1,8 @@
 import { I64 } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
-import { fieldOf, signedField, valueOf } from '../form.ts'
-import { branchTypeOf } from '../branch-types.ts'
-import type { Semantics } from '../semantics.ts'
+import { fieldOf, signedField, valueOf } from '../state/form.ts'
+import { branchTypeOf } from '../system/branch-types.ts'
+import type { Semantics } from './semantics.ts'
 import { branchIndirect } from './indirect-branches.ts'
 import { isWide } from './operands.ts'
 

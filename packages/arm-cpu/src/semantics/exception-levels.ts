@@ -1,8 +1,8 @@
 import type { Form as Row } from '@retrap/arm-decoder'
 import { I32, select } from '@retrap/wasm-emitter'
-import type { ArmContext } from '../context.ts'
-import { bitsOfFlags, flagsOfBits } from '../flags.ts'
-import { fieldOf } from '../form.ts'
+import type { ArmContext } from './context.ts'
+import { bitsOfFlags, flagsOfBits } from './flags.ts'
+import { fieldOf } from '../state/form.ts'
 import {
   PSTATE_BTYPE,
   PSTATE_DAIF,
@@ -16,8 +16,8 @@ import {
   PSTATE_SS,
   PSTATE_SSBS,
   PSTATE_UAO,
-} from '../pstate.ts'
-import type { Semantics } from '../semantics.ts'
+} from '../state/pstate.ts'
+import type { Semantics } from './semantics.ts'
 import {
   EVENT_REGISTER,
   LEVEL_BYTES,
@@ -29,10 +29,10 @@ import {
   S_RETURN,
   S_SP,
   S_TAKES_EXCEPTIONS,
-} from '../state-layout.ts'
-import { callSyndrome, EC_SVC64 } from '../syndrome.ts'
+} from '../state/state-layout.ts'
+import { callSyndrome, EC_SVC64 } from '../state/syndrome.ts'
 import { FROM_EL0, FROM_OWN_STACK } from '../system/exceptions.ts'
-import { S_ELR_EL1, S_ESR_EL1, S_SCTLR_EL1, S_SP_EL0, S_SP_EL1, S_SPSR_EL1, S_VBAR_EL1 } from '../system/places.ts'
+import { S_ELR_EL1, S_ESR_EL1, S_SCTLR_EL1, S_SP_EL0, S_SP_EL1, S_SPSR_EL1, S_VBAR_EL1 } from '../state/places.ts'
 import { authenticatedIfEnabled } from './pointer-authentication.ts'
 
 /**

@@ -1,5 +1,5 @@
 import { type Form as Row, a64Forms } from '@retrap/arm-decoder'
-import { type Semantics, formsOf, type FormSource } from '../semantics.ts'
+import { type Semantics, formsOf, type FormSource } from './semantics.ts'
 import { aes } from './aes.ts'
 import { arithmetic } from './arithmetic.ts'
 import { atomics } from './atomics.ts'

@@ -1,13 +1,13 @@
 import { OP_UNIT, R_LINK, R_OP, TLB_EXECUTE, TLB_FLAGS, TLB_INDEX_MASK, TLB_KEY_SHIFT } from '@retrap/engine'
 import { PAGE_BYTES } from '@retrap/memory'
 import { I32, select, type FunctionBuilder, type I64, type Label } from '@retrap/wasm-emitter'
-import type { ArmContext } from '../context.ts'
-import { BTYPE_GUARDED_JUMP, BTYPE_JUMP, KEY_GUARDED } from '../branch-types.ts'
-import { PSTATE_EL_SHIFT } from '../pstate.ts'
-import { R_SMALL, R_WORD } from '../record.ts'
-import { S_BRANCH, S_GUARDS, S_PSTATE, S_RETURN } from '../state-layout.ts'
-import { SCTLR_BT_SHIFT } from '../system/controls.ts'
-import { S_SCTLR_EL1 } from '../system/places.ts'
+import type { ArmContext } from './context.ts'
+import { BTYPE_GUARDED_JUMP, BTYPE_JUMP, KEY_GUARDED } from '../system/branch-types.ts'
+import { PSTATE_EL_SHIFT } from '../state/pstate.ts'
+import { R_SMALL, R_WORD } from '../state/record.ts'
+import { S_BRANCH, S_GUARDS, S_PSTATE, S_RETURN } from '../state/state-layout.ts'
+import { SCTLR_BT_SHIFT } from '../state/controls.ts'
+import { S_SCTLR_EL1 } from '../state/places.ts'
 
 /** The mask of a hint, and its bits. */
 const HINT_MASK = 0xffff_f01f | 0

@@ -1,7 +1,7 @@
 import { decodeLoadStoreA64, LoadStore, type Form as Row } from '@retrap/arm-decoder'
 import { I32, I64, type V128 } from '@retrap/wasm-emitter'
-import { ACCESS_ALIGNED, ACCESS_ELEMENT_SHIFT, ACCESS_UNPRIVILEGED } from '../access-rights.ts'
-import type { ArmContext } from '../context.ts'
+import { ACCESS_ALIGNED, ACCESS_ELEMENT_SHIFT, ACCESS_UNPRIVILEGED } from '../state/access-rights.ts'
+import type { ArmContext } from './context.ts'
 import {
   ATOMIC_LOADS,
   ATOMIC_STORES,
@@ -12,11 +12,11 @@ import {
   type ElementSize,
   valueOf,
   type ArmForm,
-} from '../form.ts'
-import type { KeyName } from '../saved-state.ts'
-import type { Semantics } from '../semantics.ts'
-import { R_A, R_D, R_N } from '../record.ts'
-import { S_AUTHENTICATED } from '../state-layout.ts'
+} from '../state/form.ts'
+import type { KeyName } from '../state/saved-state.ts'
+import type { Semantics } from './semantics.ts'
+import { R_A, R_D, R_N } from '../state/record.ts'
+import { S_AUTHENTICATED } from '../state/state-layout.ts'
 import { baseOf, extended } from './operands.ts'
 import { authenticatedIfEnabled } from './pointer-authentication.ts'
 

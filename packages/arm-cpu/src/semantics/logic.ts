@@ -1,10 +1,10 @@
 import { I64, select } from '@retrap/wasm-emitter'
 import { bitmask, type Form as Row } from '@retrap/arm-decoder'
-import type { ArmContext } from '../context.ts'
-import { flagsOfResult } from '../flags.ts'
-import { fieldOf, type ArmForm } from '../form.ts'
-import { R_M, R_N } from '../record.ts'
-import type { Semantics } from '../semantics.ts'
+import type { ArmContext } from './context.ts'
+import { flagsOfResult } from './flags.ts'
+import { fieldOf, type ArmForm } from '../state/form.ts'
+import { R_M, R_N } from '../state/record.ts'
+import type { Semantics } from './semantics.ts'
 import { shifted, withShiftedRegister, bitsOf, isWide, signed, truncated } from './operands.ts'
 
 /** Bitwise operations, shifts, bit fields, and counts of bits. */

@@ -1,8 +1,8 @@
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
-import type { ArmContext } from '../context.ts'
-import { signedField } from '../form.ts'
-import type { Semantics } from '../semantics.ts'
+import type { ArmContext } from './context.ts'
+import { signedField } from '../state/form.ts'
+import type { Semantics } from './semantics.ts'
 import { isWide, signed } from './operands.ts'
 
 /** Multiplication, division, the greater and the smaller of two, checksums. */

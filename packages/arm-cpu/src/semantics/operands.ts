@@ -1,8 +1,8 @@
 import { I64 } from '@retrap/wasm-emitter'
-import type { ArmContext } from '../context.ts'
-import { fieldOf, valueOf, type ArmForm } from '../form.ts'
-import type { Semantics } from '../semantics.ts'
-import { ACCESS_ALIGNED, ACCESS_ELEMENT_SHIFT } from '../access-rights.ts'
+import type { ArmContext } from './context.ts'
+import { fieldOf, valueOf, type ArmForm } from '../state/form.ts'
+import type { Semantics } from './semantics.ts'
+import { ACCESS_ALIGNED, ACCESS_ELEMENT_SHIFT } from '../state/access-rights.ts'
 
 /** Whether a form works on 64-bit registers: its field `f` says so, or else the name of its first register. */
 export function isWide(form: ArmForm): boolean {

@@ -1,11 +1,11 @@
 import type { Form as Row } from '@retrap/arm-decoder'
 import { I32, I64, select, type FunctionBuilder } from '@retrap/wasm-emitter'
-import type { ArmContext } from '../context.ts'
-import { fieldOf, valueOf } from '../form.ts'
-import { branchTypeOf, landingsOf } from '../branch-types.ts'
-import { KEYS, type KeyName } from '../saved-state.ts'
-import { R_M, R_N } from '../record.ts'
-import type { Semantics } from '../semantics.ts'
+import type { ArmContext } from './context.ts'
+import { fieldOf, valueOf } from '../state/form.ts'
+import { branchTypeOf, landingsOf } from '../system/branch-types.ts'
+import { KEYS, type KeyName } from '../state/saved-state.ts'
+import { R_M, R_N } from '../state/record.ts'
+import type { Semantics } from './semantics.ts'
 import {
   POINTER_TAGGED,
   S_KEYS,
@@ -14,7 +14,7 @@ import {
   S_SIGNATURES,
   SIGNATURE_BYTES,
   SIGNATURES,
-} from '../state-layout.ts'
+} from '../state/state-layout.ts'
 import { branchIndirect } from './indirect-branches.ts'
 import { buildQarma5 } from './qarma.ts'
 

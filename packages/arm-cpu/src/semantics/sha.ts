@@ -1,10 +1,10 @@
 import type { Form as Row } from '@retrap/arm-decoder'
 import { extractLane, I32, numeric, replaceLane, V128 } from '@retrap/wasm-emitter'
 import type { I64 } from '@retrap/wasm-emitter'
-import type { ArmContext } from '../context.ts'
-import { fieldOf } from '../form.ts'
-import { R_A, R_D, R_M, R_N } from '../record.ts'
-import type { Semantics } from '../semantics.ts'
+import type { ArmContext } from './context.ts'
+import { fieldOf } from '../state/form.ts'
+import { R_A, R_D, R_M, R_N } from '../state/record.ts'
+import type { Semantics } from './semantics.ts'
 
 /**
  * SHA-1, SHA-256, SHA-512 and SHA-3.

@@ -1,10 +1,10 @@
 import type { Form as Row } from '@retrap/arm-decoder'
 import { extractLane, numeric, type I32, type I64, type V128 } from '@retrap/wasm-emitter'
-import { ACCESS_ELEMENT_SHIFT } from '../access-rights.ts'
-import type { ArmContext } from '../context.ts'
-import { fieldOf, valueOf, type ArmForm, LOADS, STORES, type ElementSize } from '../form.ts'
-import type { Semantics } from '../semantics.ts'
-import { R_D, R_MORE, R_N } from '../record.ts'
+import { ACCESS_ELEMENT_SHIFT } from '../state/access-rights.ts'
+import type { ArmContext } from './context.ts'
+import { fieldOf, valueOf, type ArmForm, LOADS, STORES, type ElementSize } from '../state/form.ts'
+import type { Semantics } from './semantics.ts'
+import { R_D, R_MORE, R_N } from '../state/record.ts'
 import { baseOf } from './operands.ts'
 
 /** LD1 to LD4 and ST1 to ST4: SIMD structures in memory, whose elements go to one register each. */

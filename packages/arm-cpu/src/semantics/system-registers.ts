@@ -1,11 +1,11 @@
 import type { Form as Row } from '@retrap/arm-decoder'
 import { I32, select } from '@retrap/wasm-emitter'
 import type { I64 } from '@retrap/wasm-emitter'
-import type { ArmContext } from '../context.ts'
-import { fieldOf } from '../form.ts'
-import { PSTATE_DAIF, PSTATE_EL1, PSTATE_SP } from '../pstate.ts'
-import { R_D } from '../record.ts'
-import type { Semantics } from '../semantics.ts'
+import type { ArmContext } from './context.ts'
+import { fieldOf } from '../state/form.ts'
+import { PSTATE_DAIF, PSTATE_EL1, PSTATE_SP } from '../state/pstate.ts'
+import { R_D } from '../state/record.ts'
+import type { Semantics } from './semantics.ts'
 import {
   EVENT_REGISTER,
   MODE_NO_FP,
@@ -18,8 +18,8 @@ import {
   S_TAKES_EXCEPTIONS,
   S_TRAPS,
   TRAP_ZERO,
-} from '../state-layout.ts'
-import { HCR_APK, HCR_TID2, HCR_TRVM, HCR_TVM, SCTLR_UCT } from '../system/controls.ts'
+} from '../state/state-layout.ts'
+import { HCR_APK, HCR_TID2, HCR_TRVM, HCR_TVM, SCTLR_UCT } from '../state/controls.ts'
 import { idValues } from '../system/id-registers.ts'
 import {
   S_CONTEXTIDR_EL1,
@@ -36,9 +36,9 @@ import {
   S_TTBR0_EL1,
   S_TTBR1_EL1,
   S_VPIDR_EL2,
-} from '../system/places.ts'
+} from '../state/places.ts'
 import { encodingOf } from '../system/register-table.ts'
-import { FPCR_BITS, FPSR_BITS } from '../float-rules.ts'
+import { FPCR_BITS, FPSR_BITS } from '../state/float-rules.ts'
 
 /**
  * The system registers that kernels and programs use most, where nothing else is due. All others, and the other cases of these,

@@ -1,9 +1,9 @@
 import { extract } from '@retrap/arm-decoder'
 import type { Form as Row } from '@retrap/arm-decoder'
 import { STATUS_DONE } from '@retrap/engine'
-import { nameOf } from '../aarch32/semantics.ts'
-import type { SystemValue } from '../host.ts'
-import { S_X } from '../state-layout.ts'
+import { nameOf } from '../semantics/aarch32/semantics.ts'
+import type { SystemValue } from '../state/host.ts'
+import { S_X } from '../state/state-layout.ts'
 import {
   coprocessorPairTrap,
   coprocessorTrap,
@@ -12,13 +12,13 @@ import {
   EC_CP15,
   EC_CP15_PAIR,
   UNDEFINED,
-} from '../syndrome.ts'
-import { SCTLR_CP15BEN } from './controls.ts'
+} from '../state/syndrome.ts'
+import { SCTLR_CP15BEN } from '../state/controls.ts'
 import type { Exceptions } from './exceptions.ts'
-import { S_HSTR_EL2, S_MDSCR_EL1, S_SCTLR_EL1, S_TPIDRRO_EL0, S_TPIDR_EL0 } from './places.ts'
+import { S_HSTR_EL2, S_MDSCR_EL1, S_SCTLR_EL1, S_TPIDRRO_EL0, S_TPIDR_EL0 } from '../state/places.ts'
 import { encodingOf } from './register-table.ts'
 import type { SystemRegisters } from './system-registers.ts'
-import type { SystemState } from './system-state.ts'
+import type { SystemState } from '../state/system-state.ts'
 
 /** MDSCR_EL1: EL0 has no debug communications channel. */
 const MDSCR_TDCC = 1 << 12

@@ -1,8 +1,8 @@
-import { SYSTEM_DONE } from '../host.ts'
-import type { ArmHost, SystemValue } from '../host.ts'
-import { S_CNTHCTL_EL2, S_CNTKCTL_EL1 } from './places.ts'
+import { SYSTEM_DONE } from '../state/host.ts'
+import type { ArmHost, SystemValue } from '../state/host.ts'
+import { S_CNTHCTL_EL2, S_CNTKCTL_EL1 } from '../state/places.ts'
 import { encodingOf } from './register-table.ts'
-import type { SystemState } from './system-state.ts'
+import type { SystemState } from '../state/system-state.ts'
 
 /** CNTKCTL_EL1: EL0 may read the physical and the virtual counter, and use the virtual and the physical timer. */
 const EL0PCTEN = 1

@@ -1,11 +1,11 @@
-import { PSTATE_NRW, PSTATE_SS, PSTATE_T } from '../pstate.ts'
-import { S_PC, S_STEPPED } from '../state-layout.ts'
-import { BREAKPOINT, softwareStep } from '../syndrome.ts'
+import { PSTATE_NRW, PSTATE_SS, PSTATE_T } from '../state/pstate.ts'
+import { S_PC, S_STEPPED } from '../state/state-layout.ts'
+import { BREAKPOINT, softwareStep } from '../state/syndrome.ts'
 import { isDebugEnabled } from './watchpoints.ts'
 import type { Exceptions } from './exceptions.ts'
-import { placeOf, S_CONTEXTIDR_EL1, S_MDSCR_EL1 } from './places.ts'
+import { placeOf, S_CONTEXTIDR_EL1, S_MDSCR_EL1 } from '../state/places.ts'
 import { BREAKPOINTS } from './register-table.ts'
-import type { SystemState } from './system-state.ts'
+import type { SystemState } from '../state/system-state.ts'
 
 /** MDSCR_EL1: software step; breakpoints and watchpoints. */
 const MDSCR_SS = 1

@@ -16,7 +16,7 @@ import {
   PSTATE_SSBS,
   PSTATE_T,
   PSTATE_UAO,
-} from '../pstate.ts'
+} from '../state/pstate.ts'
 import {
   EVENT_FIQ,
   EVENT_SERROR,
@@ -27,7 +27,7 @@ import {
   S_IT,
   S_PC,
   S_STEPPED,
-} from '../state-layout.ts'
+} from '../state/state-layout.ts'
 import {
   EC_BREAKPOINT,
   EC_BRK64,
@@ -43,8 +43,8 @@ import {
   UNDEFINED,
   EC_SVC32,
   EC_SVC64,
-} from '../syndrome.ts'
-import { HCR_TEA, HCR_TGE, MDCR_TDE, SCTLR_DSSBS, SCTLR_SPAN } from './controls.ts'
+} from '../state/syndrome.ts'
+import { HCR_TEA, HCR_TGE, MDCR_TDE, SCTLR_DSSBS, SCTLR_SPAN } from '../state/controls.ts'
 import {
   S_ELR_EL1,
   S_ESR_EL1,
@@ -55,9 +55,9 @@ import {
   S_SPSR_EL1,
   S_VBAR_EL1,
   S_VSESR_EL2,
-} from './places.ts'
+} from '../state/places.ts'
 import { returnedStep } from './watchpoints.ts'
-import type { SystemState } from './system-state.ts'
+import type { SystemState } from '../state/system-state.ts'
 
 /** Offsets of the vectors, by the kind of exception. */
 const VECTOR_SYNCHRONOUS = 0

@@ -1,8 +1,8 @@
 import { extract, findA64, type Form as Row } from '@retrap/arm-decoder'
 import { R_LENGTH, STATUS_DONE, STATUS_EXIT, STATUS_JUMP } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
-import type { ArmHost } from '../host.ts'
-import { branchTypeOf, BTYPE_CALL, BTYPE_GUARDED_JUMP, BTYPE_JUMP } from '../branch-types.ts'
+import type { ArmHost } from '../state/host.ts'
+import { branchTypeOf, BTYPE_CALL, BTYPE_GUARDED_JUMP, BTYPE_JUMP } from './branch-types.ts'
 import {
   PSTATE_DAIF,
   PSTATE_DIT,
@@ -13,18 +13,18 @@ import {
   PSTATE_SS,
   PSTATE_SSBS,
   PSTATE_UAO,
-} from '../pstate.ts'
-import { HOST_FP, R_WORD } from '../record.ts'
+} from '../state/pstate.ts'
+import { HOST_FP, R_WORD } from '../state/record.ts'
 import { hasFeature } from '../semantics/index.ts'
-import { S_BRANCH, S_PC, S_RETURN, S_TRAPS, S_WAITING, S_X } from '../state-layout.ts'
-import { callSyndrome, EC_BRK64, EC_HVC64, EC_SMC64, EC_SVC64, systemTrap, UNDEFINED } from '../syndrome.ts'
-import { HCR_HCD, HCR_TPCP, HCR_TPU, HCR_TSC, HCR_TSW, HCR_TTLB, SCTLR_DZE, SCTLR_UCI } from './controls.ts'
+import { S_BRANCH, S_PC, S_RETURN, S_TRAPS, S_WAITING, S_X } from '../state/state-layout.ts'
+import { callSyndrome, EC_BRK64, EC_HVC64, EC_SMC64, EC_SVC64, systemTrap, UNDEFINED } from '../state/syndrome.ts'
+import { HCR_HCD, HCR_TPCP, HCR_TPU, HCR_TSC, HCR_TSW, HCR_TTLB, SCTLR_DZE, SCTLR_UCI } from '../state/controls.ts'
 import type { Exceptions } from './exceptions.ts'
-import { S_HCR_EL2, S_SCTLR_EL1 } from './places.ts'
+import { S_HCR_EL2, S_SCTLR_EL1 } from '../state/places.ts'
 import { encodingOf } from './register-table.ts'
 import { SystemInstructions32 } from './instructions32.ts'
 import { SystemRegisters } from './system-registers.ts'
-import type { SystemState } from './system-state.ts'
+import type { SystemState } from '../state/system-state.ts'
 import { Waits } from './waits.ts'
 
 /** Fields of PSTATE that MSR sets to an immediate, by op1 and op2. */

@@ -1,6 +1,6 @@
-import { S_KEYS } from '../state-layout.ts'
+import { S_KEYS } from '../state/state-layout.ts'
 import { idValues } from './id-registers.ts'
-import { placeOf, S_CPTR_EL2, S_HCR_EL2, S_MDCR_EL2, S_MDSCR_EL1, S_SCTLR_EL1 } from './places.ts'
+import { placeOf, S_CPTR_EL2, S_HCR_EL2, S_MDCR_EL2, S_MDSCR_EL1, S_SCTLR_EL1 } from '../state/places.ts'
 import { SPECIAL_REGISTERS, type SpecialRegister } from './special-registers.ts'
 
 /** A control that takes an access to a system register to a higher exception level. */

@@ -1,10 +1,10 @@
-import { FPCR_BITS, FPSR_BITS } from '../float-rules.ts'
-import type { SystemValue } from '../host.ts'
-import { PSTATE_DAIF, PSTATE_DIT, PSTATE_EL, PSTATE_PAN, PSTATE_SP, PSTATE_SSBS, PSTATE_UAO } from '../pstate.ts'
-import { EVENT_FIQ, EVENT_IRQ, EVENT_SERROR, S_EVENTS, S_FPCR, S_FPSR, S_SP } from '../state-layout.ts'
-import { SCTLR_DZE } from './controls.ts'
-import { S_CSSELR_EL1, S_DBGCLAIM_EL1, S_OSLSR_EL1, S_SCTLR_EL1, S_SP_EL0 } from './places.ts'
-import type { SystemState } from './system-state.ts'
+import { FPCR_BITS, FPSR_BITS } from '../state/float-rules.ts'
+import type { SystemValue } from '../state/host.ts'
+import { PSTATE_DAIF, PSTATE_DIT, PSTATE_EL, PSTATE_PAN, PSTATE_SP, PSTATE_SSBS, PSTATE_UAO } from '../state/pstate.ts'
+import { EVENT_FIQ, EVENT_IRQ, EVENT_SERROR, S_EVENTS, S_FPCR, S_FPSR, S_SP } from '../state/state-layout.ts'
+import { SCTLR_DZE } from '../state/controls.ts'
+import { S_CSSELR_EL1, S_DBGCLAIM_EL1, S_OSLSR_EL1, S_SCTLR_EL1, S_SP_EL0 } from '../state/places.ts'
+import type { SystemState } from '../state/system-state.ts'
 
 /** A system register that is more than bits that are kept. Reading or writing it yields whether it is there. */
 export interface SpecialRegister {

@@ -1,11 +1,11 @@
 import { STATUS_DONE } from '@retrap/engine'
-import { SYSTEM_DONE, SYSTEM_TRAP, type ArmHost, type SystemValue } from '../host.ts'
-import { S_X } from '../state-layout.ts'
-import { FP_TRAP, systemTrap, UNDEFINED } from '../syndrome.ts'
-import { HCR_TIDCP } from './controls.ts'
+import { SYSTEM_DONE, SYSTEM_TRAP, type ArmHost, type SystemValue } from '../state/host.ts'
+import { S_X } from '../state/state-layout.ts'
+import { FP_TRAP, systemTrap, UNDEFINED } from '../state/syndrome.ts'
+import { HCR_TIDCP } from '../state/controls.ts'
 import { CounterRegisters } from './counter-registers.ts'
 import type { Exceptions } from './exceptions.ts'
-import { S_HCR_EL2 } from './places.ts'
+import { S_HCR_EL2 } from '../state/places.ts'
 import {
   encodingOf,
   MAY_READ_EL0,
@@ -14,7 +14,7 @@ import {
   type SystemRegister,
   type RegisterTrap,
 } from './register-table.ts'
-import type { SystemState } from './system-state.ts'
+import type { SystemState } from '../state/system-state.ts'
 
 const REGISTERS = systemRegisters()
 const FPCR = encodingOf(3, 3, 4, 4, 0)

@@ -1,5 +1,5 @@
 import { STATUS_DONE } from '@retrap/engine'
-import type { ArmHost } from '../host.ts'
+import type { ArmHost } from '../state/host.ts'
 import {
   EVENT_FIQ,
   EVENT_IRQ,
@@ -12,12 +12,12 @@ import {
   WAIT_EVENT,
   WAIT_INTERRUPT,
   WAIT_MONITOR,
-} from '../state-layout.ts'
-import { ofHalfword, waitTrap } from '../syndrome.ts'
-import { HCR_TWE, HCR_TWI, SCTLR_NTWE, SCTLR_NTWI } from './controls.ts'
+} from '../state/state-layout.ts'
+import { ofHalfword, waitTrap } from '../state/syndrome.ts'
+import { HCR_TWE, HCR_TWI, SCTLR_NTWE, SCTLR_NTWI } from '../state/controls.ts'
 import type { Exceptions } from './exceptions.ts'
-import { S_DISR_EL1, S_HCR_EL2, S_SCTLR_EL1, S_VSESR_EL2 } from './places.ts'
-import type { SystemState } from './system-state.ts'
+import { S_DISR_EL1, S_HCR_EL2, S_SCTLR_EL1, S_VSESR_EL2 } from '../state/places.ts'
+import type { SystemState } from '../state/system-state.ts'
 
 /** Hints, by CRm:op2. */
 const WFE = 2

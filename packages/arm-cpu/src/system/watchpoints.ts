@@ -1,7 +1,7 @@
-import { WATCHPOINT_CONTROLS, WATCHPOINT_VALUES, S_MDCR_EL2, S_MDSCR_EL1, S_OSLSR_EL1 } from './places.ts'
-import type { SystemState } from './system-state.ts'
-import { PSTATE_D, PSTATE_EL1, PSTATE_NRW, PSTATE_SS } from '../pstate.ts'
-import { MDCR_TDE } from './controls.ts'
+import { WATCHPOINT_CONTROLS, WATCHPOINT_VALUES, S_MDCR_EL2, S_MDSCR_EL1, S_OSLSR_EL1 } from '../state/places.ts'
+import type { SystemState } from '../state/system-state.ts'
+import { PSTATE_D, PSTATE_EL1, PSTATE_NRW, PSTATE_SS } from '../state/pstate.ts'
+import { MDCR_TDE } from '../state/controls.ts'
 
 /** DBGWCRn_EL1: enabled; at EL1, at EL0; of loads, of stores; its bytes of a doubleword; bits of the address that are ignored. */
 const ENABLED = 1

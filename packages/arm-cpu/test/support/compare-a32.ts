@@ -16,10 +16,10 @@ import type { Form as Row } from '@retrap/arm-decoder'
 import { MachineMemory } from '@retrap/memory'
 import { ARM, runNative, WINDOW } from '@retrap/tooling/arm-native'
 import type { NativeCase } from '@retrap/tooling/arm-native'
-import { a32SemanticsOf } from '../../src/aarch32/forms.ts'
-import { thumbPlanOf } from '../../src/aarch32/thumb-plan.ts'
+import { a32SemanticsOf } from '../../src/semantics/aarch32/forms.ts'
+import { thumbPlanOf } from '../../src/interpreter/aarch32/thumb-plan.ts'
 import { ArmCpu, ArmEngine, FlatHost } from '../../src/index.ts'
-import { PSTATE_NRW, PSTATE_T } from '../../src/pstate.ts'
+import { PSTATE_NRW, PSTATE_T } from '../../src/state/pstate.ts'
 import type { Difference, Random } from './compare-instructions.ts'
 
 /** Where the harness has the code of the first case, each with this many bytes and an instruction of its own before. */

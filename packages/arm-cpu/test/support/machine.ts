@@ -2,7 +2,7 @@
 import { MachineMemory } from '@retrap/memory'
 import { ArmCpu, ArmEngine, FlatHost } from '../../src/index.ts'
 import type { ArmCounter, ArmTranslation } from '../../src/index.ts'
-import { TRANSLATE_WRITE } from '../../src/host.ts'
+import { TRANSLATE_WRITE } from '../../src/state/host.ts'
 
 /** Where programs begin. */
 export const CODE = 0x1000

@@ -25,8 +25,8 @@ import {
 } from '@retrap/soft-float'
 import type { Operation } from '@retrap/soft-float'
 import { I32, I64, select } from '@retrap/wasm-emitter'
-import { FPCR_RMODE_SHIFT } from '../../float-rules.ts'
-import { S_FPCR } from '../../state-layout.ts'
+import { FPCR_RMODE_SHIFT } from '../../state/float-rules.ts'
+import { S_FPCR } from '../../state/state-layout.ts'
 import type { FloatElement, FloatOperation } from './element.ts'
 
 /**

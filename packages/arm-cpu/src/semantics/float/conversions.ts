@@ -18,9 +18,9 @@ import {
 } from '@retrap/soft-float'
 import type { SharedFunction } from '@retrap/soft-float'
 import { I32, I64, select } from '@retrap/wasm-emitter'
-import { FPCR_AHP } from '../../float-rules.ts'
-import type { ArmLibrary } from '../../library.ts'
-import { S_FLOAT, S_FPCR } from '../../state-layout.ts'
+import { FPCR_AHP } from '../../state/float-rules.ts'
+import type { ArmLibrary } from '../library.ts'
+import { S_FLOAT, S_FPCR } from '../../state/state-layout.ts'
 import { FloatElement, roundingOf } from './element.ts'
 import type { Precision } from './element.ts'
 

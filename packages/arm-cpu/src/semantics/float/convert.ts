@@ -14,12 +14,12 @@ import type { Bits, Float } from '@retrap/soft-float'
 import type { I64 } from '@retrap/wasm-emitter'
 import { F32, F64, I32, numeric } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
-import type { ArmContext } from '../../context.ts'
-import { fieldOf, valueOf } from '../../form.ts'
-import type { ArmForm } from '../../form.ts'
-import { flagsOfBits } from '../../flags.ts'
-import { R_N } from '../../record.ts'
-import type { Semantics } from '../../semantics.ts'
+import type { ArmContext } from '../context.ts'
+import { fieldOf, valueOf } from '../../state/form.ts'
+import type { ArmForm } from '../../state/form.ts'
+import { flagsOfBits } from '../flags.ts'
+import { R_N } from '../../state/record.ts'
+import type { Semantics } from '../semantics.ts'
 import {
   changePrecision,
   fromFixed,

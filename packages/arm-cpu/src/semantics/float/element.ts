@@ -22,9 +22,9 @@ import {
 import type { SharedFunction, Slot } from '@retrap/soft-float'
 import { I32, I64 } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, Value } from '@retrap/wasm-emitter'
-import { FPCR_DN, FPCR_FZ16_SHIFT, FPCR_FZ_SHIFT, FPCR_RMODE_SHIFT } from '../../float-rules.ts'
-import type { ArmLibrary } from '../../library.ts'
-import { S_FLOAT, S_FPCR, S_FPSR } from '../../state-layout.ts'
+import { FPCR_DN, FPCR_FZ16_SHIFT, FPCR_FZ_SHIFT, FPCR_RMODE_SHIFT } from '../../state/float-rules.ts'
+import type { ArmLibrary } from '../library.ts'
+import { S_FLOAT, S_FPCR, S_FPSR } from '../../state/state-layout.ts'
 
 /** Bits of a floating-point number. */
 export type Precision = 16 | 32 | 64

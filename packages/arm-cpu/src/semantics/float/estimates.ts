@@ -9,7 +9,7 @@ import {
 } from '@retrap/soft-float'
 import { F64, I32, I64, numeric, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
-import type { ArmContext } from '../../context.ts'
+import type { ArmContext } from '../context.ts'
 import type { FloatElement, FloatOperation } from './element.ts'
 
 /**

@@ -13,9 +13,9 @@ import {
 import type { Bits, Float } from '@retrap/soft-float'
 import { I64, numeric, V128 } from '@retrap/wasm-emitter'
 import type { F64, I32, Local } from '@retrap/wasm-emitter'
-import type { ArmContext } from '../../context.ts'
-import { FPCR_FZ_SHIFT, FPCR_RMODE_SHIFT, FPSR_IXC } from '../../float-rules.ts'
-import { S_FPCR } from '../../state-layout.ts'
+import type { ArmContext } from '../context.ts'
+import { FPCR_FZ_SHIFT, FPCR_RMODE_SHIFT, FPSR_IXC } from '../../state/float-rules.ts'
+import { S_FPCR } from '../../state/state-layout.ts'
 import { repeated } from '../vector/lanes.ts'
 import type { Precision } from './element.ts'
 

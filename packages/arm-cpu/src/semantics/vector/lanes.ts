@@ -1,6 +1,6 @@
 import { extractLane, I32, I64, numeric, replaceLane, select, V128 } from '@retrap/wasm-emitter'
 import type { Value } from '@retrap/wasm-emitter'
-import type { ArmContext } from '../../context.ts'
+import type { ArmContext } from '../context.ts'
 
 /** Elements of vectors as values of 64 bits, which hold what arithmetic on elements of up to 32 bits gives exactly. */
 

@@ -1,9 +1,9 @@
 import { I32, numeric, type I64, type V128 } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
-import type { ArmContext } from '../../context.ts'
-import { sizeOfBits, fieldOf, valueOf, type ArmForm } from '../../form.ts'
-import { R_D, R_M, R_N } from '../../record.ts'
-import type { Semantics } from '../../semantics.ts'
+import type { ArmContext } from '../context.ts'
+import { sizeOfBits, fieldOf, valueOf, type ArmForm } from '../../state/form.ts'
+import { R_D, R_M, R_N } from '../../state/record.ts'
+import type { Semantics } from '../semantics.ts'
 import { extendedFrom, lowHalf, wholeVector, zeros } from './lanes.ts'
 import { shapeOf } from './shape.ts'
 

@@ -1,8 +1,8 @@
 import { select } from '@retrap/wasm-emitter'
 import type { I64 } from '@retrap/wasm-emitter'
 import type { Form as Row } from '@retrap/arm-decoder'
-import { R_D, R_M, R_N } from '../../record.ts'
-import type { Semantics } from '../../semantics.ts'
+import { R_D, R_M, R_N } from '../../state/record.ts'
+import type { Semantics } from '../semantics.ts'
 import { element, vectorOf } from './lanes.ts'
 import { shapeOf } from './shape.ts'
 

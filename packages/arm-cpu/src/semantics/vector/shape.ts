@@ -1,5 +1,5 @@
-import { valueOf } from '../../form.ts'
-import type { ArmForm } from '../../form.ts'
+import { valueOf } from '../../state/form.ts'
+import type { ArmForm } from '../../state/form.ts'
 
 /** How the operands of vector instructions are made up: from the texts of the decoder's table. */
 

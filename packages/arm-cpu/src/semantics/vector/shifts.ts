@@ -1,5 +1,5 @@
 import { I64, select } from '@retrap/wasm-emitter'
-import type { ArmContext } from '../../context.ts'
+import type { ArmContext } from '../context.ts'
 import { limitOf, limits } from './lanes.ts'
 import type { Saturation } from './lanes.ts'
 

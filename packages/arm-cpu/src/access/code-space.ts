@@ -1,0 +1,117 @@
+import { STATUS_DONE, STATUS_STEP, type CodeSpace, type Tlb } from '@retrap/engine'
+import type { DebugSlot } from './debug-stops.ts'
+import { newTranslation, type ArmTranslation } from '../state/host.ts'
+import { KEY_GUARDED } from '../system/branch-types.ts'
+import {
+  MODE_A32,
+  POINTER_TAGGED,
+  S_FAULT_STAGE,
+  S_FAULT_SYNDROME,
+  S_GUARDS,
+  S_MODE,
+  S_PC,
+  S_POINTERS,
+} from '../state/state-layout.ts'
+import type { Translation } from './translation.ts'
+import { FSC_EXTERNAL, instructionAbort, PC_ALIGNMENT_FAULT } from '../state/syndrome.ts'
+
+/** Where a processor's instructions may lie, and the translation of fetches. */
+export class ArmCodeSpace implements CodeSpace<ArmTranslation> {
+  readonly #u32: Uint32Array
+  readonly #translation: Translation
+  readonly #reached = newTranslation()
+  readonly #tlb: Pick<Tlb, 'missSet'>
+  readonly #debug: DebugSlot
+  /** One instruction is looked up, to be executed alone. */
+  alone = false
+
+  /** @param u32 - the state area */
+  constructor(u32: Uint32Array, translation: Translation, tlb: Pick<Tlb, 'missSet'>, debug: DebugSlot) {
+    this.#u32 = u32
+    this.#translation = translation
+    this.#tlb = tlb
+    this.#debug = debug
+  }
+
+  get executeSet(): number {
+    return this.#translation.executeSet
+  }
+
+  get secondPageSet(): number {
+    // The page may have a breakpoint.
+    return this.#debug.hooks?.points.breaks === true ? this.#tlb.missSet : this.#translation.executeSet
+  }
+
+  /**
+   * The upper half of the address that control goes to: without its tag, where pointers to code have one.
+   *
+   * Source: Arm ARM (DDI 0487), shared pseudocode "AArch64.BranchAddr".
+   */
+  untagged(hi: number): number {
+    const isUpper = (hi >>> 23) & 1
+    const high = isUpper === 0 ? 0 : 0xff
+    if (hi >>> 24 === high) return hi
+    const isTagged = (this.#u32[S_POINTERS >>> 2]! >>> (8 * isUpper + POINTER_TAGGED + 1)) & 1
+    return isTagged === 0 ? hi : ((hi & 0xff_ffff) | (high << 24)) >>> 0
+  }
+
+  /** Takes the tag off the program counter. */
+  untag(): void {
+    const at = (S_PC >>> 2) + 1
+    this.#u32[at] = this.untagged(this.#u32[at]!)
+  }
+
+  check(lo: number, hi: number): number {
+    const aligned = this.#checkAlignment(lo, hi)
+    if (aligned !== STATUS_DONE || this.alone) return aligned
+    // Generated code that cannot find the page in the TLB comes here for each of its instructions.
+    return this.#debug.hooks?.points.breaksInPage(lo, hi) === true ? STATUS_STEP : aligned
+  }
+
+  #checkAlignment(lo: number, hi: number): number {
+    // Thumb's have bit 0 set.
+    const isThumb = (lo & 1) !== 0 && (this.#u32[S_MODE >>> 2]! & MODE_A32) !== 0
+    return (lo & 3) === 0 || isThumb ? STATUS_DONE : this.#translation.raise(lo, hi, PC_ALIGNMENT_FAULT)
+  }
+
+  /** Only AArch32's instructions cross a page, and nothing but its translation can keep them from it. */
+  checkSecondPage(): number {
+    return STATUS_DONE
+  }
+
+  translate(lo: number, hi: number, into: ArmTranslation): number {
+    const status = this.#translate(lo, hi, into)
+    if (status !== STATUS_DONE || into.key !== KEY_GUARDED || this.#u32[S_GUARDS >>> 2] !== 0) return status
+    // The first one: what has led here was not looked at.
+    this.#u32[S_GUARDS >>> 2] = 1
+    return this.alone ? STATUS_DONE : STATUS_STEP
+  }
+
+  #translate(lo: number, hi: number, into: ArmTranslation): number {
+    const translation = this.#translation
+    if (!translation.code(lo, hi, into)) {
+      return translation.raiseAbort((lo & ~1) >>> 0, hi, instructionAbort(into.faultStatus), into)
+    }
+    return into.ma >= 0 ? STATUS_DONE : translation.raise((lo & ~1) >>> 0, hi, instructionAbort(FSC_EXTERNAL))
+  }
+
+  /** Finds the instruction at the program counter. @returns as `translate` */
+  reach(): number {
+    const [lo, hi] = [this.#u32[S_PC >>> 2]!, this.#u32[(S_PC >>> 2) + 1]!]
+    const status = this.#checkAlignment(lo, hi)
+    return status === STATUS_DONE ? this.#translate(lo, hi, this.#reached) : status
+  }
+
+  newTranslation(): ArmTranslation {
+    return newTranslation()
+  }
+
+  nextHigh(hi: number): number {
+    return (hi + 1) >>> 0
+  }
+
+  dropFault(): void {
+    this.#u32[S_FAULT_SYNDROME >>> 2] = 0
+    this.#u32[S_FAULT_STAGE >>> 2] = 0
+  }
+}

@@ -1,0 +1,110 @@
+import type { Turn, DebugPoints } from '@retrap/engine'
+import type { ArmExit } from './state-exits.ts'
+import { PSTATE_NRW } from '../state/pstate.ts'
+import { S_FAULT_ADDRESS, S_FAULT_SYNDROME, S_PC } from '../state/state-layout.ts'
+import type { SystemState } from '../state/system-state.ts'
+
+/**
+ * A debugger's requests to one processor, as the processor sees them. Without a debugger there is none, and the checks for it
+ * lie outside generated code.
+ */
+export interface DebugHooks {
+  /** Breakpoints, and data that is watched. */
+  readonly points: DebugPoints
+  /** A step is under way: instructions are executed one at a time. */
+  readonly stepping: boolean
+  /** Interrupts are held off. */
+  readonly holdsInterrupts: boolean
+  /** Whether to stop before the instruction at the program counter. @param lo - of Thumb without bit 0 @param cost - of the processor */
+  stopsAt(lo: number, hi: number, cost: number): boolean
+  /**
+   * Notes an access of the instruction that is executed alone.
+   *
+   * @param both - it reads and writes
+   * @returns whether to stop before it: the instruction is given up
+   */
+  stopsForAccess(lo: number, hi: number, size: number, write: boolean, both: boolean): boolean
+  /** An instruction has retired, or an exception or an interrupt has been taken: a step has ended. */
+  executed(): void
+  /** Whether to stop between two instructions: watched data was accessed, or a step has ended. */
+  stopsBetween(): boolean
+  /** Whether to stop before an exception is taken to EL1. */
+  stopsFor(syndrome: number, addressLo: number, addressHi: number): boolean
+  /** The hypervisor has to finish the instruction: what it has accessed counts when that is done. */
+  leftToHypervisor(): void
+  /** The instruction has been finished, or has ended with an exception. */
+  finished(hasRetired: boolean): void
+}
+
+/** Holds the debugger's hooks into one processor; null: there is no debugger. */
+export class DebugSlot {
+  /** The hooks. */
+  hooks: DebugHooks | null = null
+}
+
+const DEBUG: ArmExit = { reason: 'debug' }
+
+/** Where a processor's run stops for its debugger, if it has one. */
+export class DebugStops {
+  /** Where the debugger has its hooks. */
+  readonly slot: DebugSlot
+  readonly system: SystemState
+  readonly #turn: Turn
+  /** The last run has ended for the debugger. */
+  #isStopped = false
+
+  constructor(slot: DebugSlot, system: SystemState, turn: Turn) {
+    this.slot = slot
+    this.system = system
+    this.#turn = turn
+  }
+
+  /** A run begins. @returns whether it goes on with a turn that has been cut in two */
+  begin(): boolean {
+    const goesOn = this.#isStopped
+    this.#isStopped = false
+    return goesOn
+  }
+
+  /** The run ends. */
+  stop(): ArmExit {
+    this.#isStopped = true
+    return DEBUG
+  }
+
+  /** A step is under way: instructions are executed one at a time. */
+  get stepping(): boolean {
+    return this.slot.hooks?.stepping === true
+  }
+
+  /** Interrupts are held off. */
+  get holdsInterrupts(): boolean {
+    return this.slot.hooks?.holdsInterrupts === true
+  }
+
+  /** Whether to stop between two instructions. */
+  stopsBetween(): boolean {
+    const { hooks } = this.slot
+    return hooks !== null && hooks.stopsBetween()
+  }
+
+  /** Whether to stop before the next instruction. */
+  stopsHere(): boolean {
+    const { hooks } = this.slot
+    if (hooks === null) return false
+    const s = this.system
+    const lo = s.word(S_PC)
+    // Bit 0 of Thumb is PSTATE.T.
+    const isAArch32 = (s.pstate & PSTATE_NRW) !== 0
+    return hooks.stopsAt(isAArch32 ? (lo & ~1) >>> 0 : lo, s.word(S_PC + 4), this.#turn.cost)
+  }
+
+  /** Whether to stop before the exception that the state has is taken to EL1. */
+  stopsForException(): boolean {
+    const { hooks } = this.slot
+    const s = this.system
+    return (
+      hooks !== null && hooks.stopsFor(s.word(S_FAULT_SYNDROME), s.word(S_FAULT_ADDRESS), s.word(S_FAULT_ADDRESS + 4))
+    )
+  }
+}

@@ -1,0 +1,167 @@
+import type { Form as Row } from '@retrap/arm-decoder'
+import { I64, select } from '@retrap/wasm-emitter'
+import type { I32 } from '@retrap/wasm-emitter'
+import type { ArmContext } from '../context.ts'
+import { fieldOf } from '../../state/form.ts'
+import { R_A, R_D } from '../../state/record.ts'
+import { emitCrc } from '../multiply.ts'
+import { setFlagsOutside } from './semantics.ts'
+import type { A32Form, A32Semantics } from './semantics.ts'
+
+/** Multiplication and division, extension, reversal and bit fields of A32. */
+
+/** N and Z; the others stay. */
+function setSignAndZero(c: ArmContext, form: A32Form, result: I64): void {
+  if (form.values.get('s') !== 1) return
+  const { c: carry, v } = c.flags
+  setFlagsOutside(c, form, { n: result, z: result, c: carry, v })
+}
+
+const multiply: A32Semantics = {
+  selectors: 's',
+  emit(c, form) {
+    const { mnemonic } = form.row
+    const product = c.n(false).mul(c.m(false))
+    const sum = mnemonic.startsWith('MLA')
+      ? product.add(c.a(false))
+      : mnemonic.startsWith('MLS')
+        ? c.a(false).sub(product)
+        : product
+    const result = c.let(sum.extend32S())
+    setSignAndZero(c, form, result)
+    c.setD(result, false)
+  },
+}
+
+/** The low half goes to field `a`. */
+const multiplyLong: A32Semantics = {
+  selectors: 's',
+  emit(c, form) {
+    const { mnemonic } = form.row
+    const isSigned = mnemonic.startsWith('S')
+    const wide = (value: I64): I64 => (isSigned ? value.extend32S() : value)
+    const [high, lower] = [c.d(false), c.a(false)]
+    let result = wide(c.n(false)).mul(wide(c.m(false)))
+    if (mnemonic.startsWith('UMAAL')) result = result.add(high).add(lower)
+    else if (mnemonic.includes('MLAL')) result = result.add(lower.or(high.shl(32)))
+    result = c.let(result)
+    setSignAndZero(c, form, result)
+    c.write(R_A, result, false)
+    c.write(R_D, result.shrU(32), false)
+  },
+}
+
+/** By zero the quotient is zero; the smallest number by −1 is itself. */
+const divide: A32Semantics = {
+  selectors: '',
+  emit(c, { row }) {
+    const isSigned = row.mnemonic.startsWith('S')
+    const [n, m] = [c.n(false), c.m(false)].map((value) => c.let(isSigned ? value.extend32S() : value))
+    const divisor = select(m!.eqz(), I64.of(1), m!)
+    const quotient = isSigned ? n!.divS(divisor) : n!.divU(divisor)
+    c.setD(select(m!.eqz(), I64.of(0), quotient), false)
+  },
+}
+
+/** Rotated by 0, 8, 16 or 24. */
+const extend: A32Semantics = {
+  selectors: '',
+  small: (row, word) => fieldOf(row, 'r', word) * 8,
+  emit(c, { row }) {
+    const rotated = c.m(false).toI32().rotr(c.small)
+    const isSigned = row.mnemonic.startsWith('S')
+    const isByte = row.mnemonic.replace(/<.*$/, '').endsWith('B')
+    const value = isByte
+      ? isSigned
+        ? rotated.extend8S()
+        : rotated.and(0xff)
+      : isSigned
+        ? rotated.extend16S()
+        : rotated.and(0xffff)
+    const wide = value.toI64U()
+    c.setD(row.fields.has('n') ? c.n(false).add(wide) : wide, false)
+  },
+}
+
+const swapBytes = (value: I32): I32 =>
+  value
+    .rotl(8)
+    .and(0x00ff_00ff)
+    .or(value.rotr(8).and(0xff00_ff00 | 0))
+
+const swapBits = (value: I32, count: number, mask: number): I32 =>
+  value.shrU(count).and(mask).or(value.and(mask).shl(count))
+
+const REVERSALS: Readonly<Record<string, (value: I32, c: ArmContext) => I32>> = {
+  CLZ: (value) => value.clz(),
+  REV: swapBytes,
+  REV16: (value, c) => c.let(swapBytes(value)).rotl(16),
+  REVSH: (value, c) => c.let(swapBytes(value)).rotl(16).extend16S(),
+  RBIT(value, c) {
+    const nibbles = c.let(swapBits(c.let(swapBits(value, 1, 0x5555_5555)), 2, 0x3333_3333))
+    return swapBytes(c.let(swapBits(nibbles, 4, 0x0f0f_0f0f)))
+  },
+}
+
+const reverse: A32Semantics = {
+  selectors: '',
+  emit(c, { row }) {
+    const operation = REVERSALS[row.mnemonic.replace('<c>', '')]!
+    c.setD(operation(c.let(c.m(false).toI32()), c).toI64U(), false)
+  },
+}
+
+const checksum: A32Semantics = { selectors: '', emit: (c, { row }) => emitCrc(c, row.mnemonic) }
+
+/** From bit `R_SMALL` on; the immediate is the mask of the field, at bit 0. */
+const bitfield: A32Semantics = {
+  selectors: '',
+  small: (row, word) => fieldOf(row, 'i', word),
+  immediate(row, word) {
+    const [first, last] = [fieldOf(row, 'i', word), fieldOf(row, 'w', word)]
+    const width = row.mnemonic.startsWith('BF') ? last - first + 1 : last + 1
+    return (1n << BigInt(width)) - 1n
+  },
+  emit(c, { row }) {
+    const mask = c.let(c.immediate)
+    const first = c.let(c.small.toI64U())
+    if (row.mnemonic.startsWith('BF')) {
+      const field = row.fields.has('n') ? c.n(false).and(mask) : I64.of(0)
+      c.setD(c.d(false).and(mask.shl(first).xor(-1)).or(field.shl(first)), false)
+      return
+    }
+    const value = c.let(c.n(false).shrU(first).and(mask))
+    if (row.mnemonic.startsWith('U')) c.setD(value, false)
+    else {
+      // The field's uppermost bit, and all above it.
+      const sign = c.let(mask.add(1).shrU(1))
+      c.setD(value.xor(sign).sub(sign), false)
+    }
+  },
+}
+
+/** The others are in `multiply-halves.ts`. */
+const MULTIPLICATIONS = /^(?:MUL|MLA|MLS)</
+const LONG = /^(?:UMAAL|[US]M(?:ULL|LAL))</
+
+/** The family's semantics of a row. */
+export function multiplication(row: Row): A32Semantics | undefined {
+  switch (row.operation) {
+    case 'multiply':
+      return MULTIPLICATIONS.test(row.mnemonic) ? multiply : undefined
+    case 'multiply-long':
+      return LONG.test(row.mnemonic) && !row.fields.has('x') ? multiplyLong : undefined
+    case 'divide':
+      return divide
+    case 'extend':
+      return row.mnemonic.includes('16') ? undefined : extend
+    case 'crc':
+      return checksum
+    case 'reverse':
+      return reverse
+    case 'bitfield':
+      return bitfield
+    default:
+      return undefined
+  }
+}

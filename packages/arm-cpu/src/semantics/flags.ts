@@ -1,0 +1,204 @@
+import { I32, I64 } from '@retrap/wasm-emitter'
+import type { FunctionBuilder, Local } from '@retrap/wasm-emitter'
+import { S_FLAG_C, S_FLAG_N, S_FLAG_V, S_FLAG_Z } from '../state/state-layout.ts'
+
+/** PSTATE's condition flags as generated code holds them. */
+export interface Flags {
+  /** N is its sign. */
+  readonly n: I64
+  /** Z is set where it is zero. */
+  readonly z: I64
+  /** C, 0 or 1. */
+  readonly c: I32
+  /** V, 0 or 1. */
+  readonly v: I32
+  /** The operation that C and V are of, where it is known: its result is `n`, and `z` too. */
+  readonly operation?: FlagOperation | undefined
+}
+
+/** An addition or subtraction. Of 32 bits, the operands are zero-extended. */
+export interface FlagOperation {
+  readonly subtracts: boolean
+  readonly wide: boolean
+  readonly a: I64
+  readonly b: I64
+}
+
+/** Where a form finds the condition flags, and leaves them. */
+export interface FlagStore extends Flags {
+  /** The values may be expressions over the flags as they were. */
+  set(flags: Flags): void
+}
+
+/** The flags in the state: of forms that are functions of their own. */
+export function flagsInState(f: FunctionBuilder, state: I32): FlagStore {
+  return {
+    get n() {
+      return f.load('i64.load', state, S_FLAG_N)
+    },
+    get z() {
+      return f.load('i64.load', state, S_FLAG_Z)
+    },
+    get c() {
+      return f.load('i32.load', state, S_FLAG_C)
+    },
+    get v() {
+      return f.load('i32.load', state, S_FLAG_V)
+    },
+    set(flags) {
+      const [n, z, c, v] = [f.let(flags.n), f.let(flags.z), f.let(flags.c), f.let(flags.v)]
+      f.store('i64.store', state, n, S_FLAG_N)
+      f.store('i64.store', state, z, S_FLAG_Z)
+      f.store('i32.store', state, c, S_FLAG_C)
+      f.store('i32.store', state, v, S_FLAG_V)
+    },
+  }
+}
+
+/** The flags in locals of the dispatch loop. */
+export class FlagLocals implements FlagStore {
+  readonly #f: FunctionBuilder
+  readonly #n: Local<'i64'>
+  readonly #z: Local<'i64'>
+  readonly #c: Local<'i32'>
+  readonly #v: Local<'i32'>
+
+  constructor(f: FunctionBuilder) {
+    this.#f = f
+    this.#n = f.local('i64')
+    this.#z = f.local('i64')
+    this.#c = f.local('i32')
+    this.#v = f.local('i32')
+  }
+
+  get n(): I64 {
+    return this.#n.get
+  }
+  get z(): I64 {
+    return this.#z.get
+  }
+  get c(): I32 {
+    return this.#c.get
+  }
+  get v(): I32 {
+    return this.#v.get
+  }
+
+  set(flags: Flags): void {
+    const f = this.#f
+    const [n, z, c, v] = [f.let(flags.n), f.let(flags.z), f.let(flags.c), f.let(flags.v)]
+    f.set(this.#n, n)
+    f.set(this.#z, z)
+    f.set(this.#c, c)
+    f.set(this.#v, v)
+  }
+
+  /** Emits stores of the flags into the state. */
+  store(state: I32): void {
+    const f = this.#f
+    f.store('i64.store', state, this.n, S_FLAG_N)
+    f.store('i64.store', state, this.z, S_FLAG_Z)
+    f.store('i32.store', state, this.c, S_FLAG_C)
+    f.store('i32.store', state, this.v, S_FLAG_V)
+  }
+
+  /** Emits loads of the flags from the state. */
+  load(state: I32): void {
+    const f = this.#f
+    f.set(this.#n, f.loadExpression('i64.load', state, S_FLAG_N))
+    f.set(this.#z, f.loadExpression('i64.load', state, S_FLAG_Z))
+    f.set(this.#c, f.loadExpression('i32.load', state, S_FLAG_C))
+    f.set(this.#v, f.loadExpression('i32.load', state, S_FLAG_V))
+  }
+}
+
+/**
+ * Whether a condition holds.
+ *
+ * @param condition - 0 to 15, as encodings have it; 14 and 15 always hold
+ *
+ * Source: Arm ARM (DDI 0487) C1.2.4.
+ */
+export function conditionHolds(flags: Flags, condition: number): I32 {
+  const { operation } = flags
+  const compare = operation?.subtracts === true ? COMPARISONS[condition >> 1] : undefined
+  const holds = compare === undefined ? CONDITIONS[condition >> 1]!(flags) : compared(compare, operation!)
+  return (condition & 1) === 0 || condition === 15 ? holds : holds.eqz()
+}
+
+const isNegative = ({ n }: Flags): I32 => n.ltS(0)
+const isSignedAtLeast = (flags: Flags): I32 => isNegative(flags).eq(flags.v)
+const isNotZero = ({ z }: Flags): I32 => z.ne(0)
+
+const CONDITIONS: readonly ((flags: Flags) => I32)[] = [
+  ({ z }) => z.eqz(),
+  ({ c }) => c,
+  isNegative,
+  ({ v }) => v,
+  (flags) => flags.c.and(isNotZero(flags)),
+  isSignedAtLeast,
+  (flags) => isSignedAtLeast(flags).and(isNotZero(flags)),
+  () => I32.of(1),
+]
+
+const compared = (compare: (a: I64, b: I64) => I32, { a, b, wide }: FlagOperation): I32 =>
+  wide ? compare(a, b) : compare(a.extend32S(), b.extend32S())
+
+/** The conditions of the order of two numbers, after their comparison; the others are as cheap by the flags. */
+const COMPARISONS: readonly (((a: I64, b: I64) => I32) | undefined)[] = [
+  undefined,
+  undefined,
+  undefined,
+  undefined,
+  (a, b) => a.gtU(b),
+  (a, b) => a.geS(b),
+  (a, b) => a.gtS(b),
+  undefined,
+]
+
+/** The flags of `a + b + carry`, whose low bits are `result`. */
+export function flagsOfSum(a: I64, b: I64, result: I64, wide: boolean): Flags {
+  // The carry out is the majority of both top bits and the result's, inverted.
+  const carry = a.and(b).or(a.or(b).and(result.xor(-1)))
+  const overflow = a.xor(result).and(b.xor(result))
+  const n = wide ? result : result.extend32S()
+  return { n, z: n, c: topBit(carry, wide), v: topBit(overflow, wide), operation: { subtracts: false, wide, a, b } }
+}
+
+/** The flags of `a − b`, which is `result`. */
+export function flagsOfDifference(a: I64, b: I64, result: I64, wide: boolean): Flags {
+  const overflow = a.xor(b).and(a.xor(result))
+  const n = wide ? result : result.extend32S()
+  return { n, z: n, c: a.geU(b), v: topBit(overflow, wide), operation: { subtracts: true, wide, a, b } }
+}
+
+const topBit = (value: I64, wide: boolean): I32 =>
+  value
+    .shrU(wide ? 63 : 31)
+    .toI32()
+    .and(1)
+
+/** The flags of four bits, N the uppermost. */
+export function flagsOfBits(bits: I32): Flags {
+  return {
+    n: bits.toI64U().shl(60),
+    z: bits.and(4).xor(4).toI64U(),
+    c: bits.shrU(1).and(1),
+    v: bits.and(1),
+  }
+}
+
+/** The flags of a result without a carry: C and V are clear, as if it were added to zero. */
+export function flagsOfResult(result: I64): Flags {
+  const operation = { subtracts: false, wide: true, a: I64.of(0), b: result }
+  return { n: result, z: result, c: I32.of(0), v: I32.of(0), operation }
+}
+
+/** The flags where PSTATE has them, in bits 31 to 28. */
+export function bitsOfFlags({ n, z, c, v }: Flags): I32 {
+  const sign = n
+    .shrU(32)
+    .toI32()
+    .and(0x8000_0000 | 0)
+  return sign.or(z.eqz().shl(30)).or(c.shl(29)).or(v.shl(28))
+}

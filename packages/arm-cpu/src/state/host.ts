@@ -1,0 +1,196 @@
+import type { CodeTranslation } from '@retrap/engine'
+import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
+import { ArmCpuError } from '../errors.ts'
+import { FSC_TRANSLATION } from './syndrome.ts'
+
+/** The result of {@link ArmHost.translate}. */
+export interface ArmTranslation extends CodeTranslation {
+  /**
+   * Machine address of the byte where plain memory holds it, at the same distance from the beginning of a page. Else −1: the
+   * access ends with an external abort.
+   */
+  ma: number
+  /** May be written. */
+  writable: boolean
+  /** May go into the TLB. */
+  cacheable: boolean
+  /** Valid whatever the address space. */
+  global: boolean
+  /** Bytes of the page that the guest's tables map. */
+  pageBytes: number
+  /** 1: the page is guarded, as bit GP of its descriptor says: BR and BLR lead to landings (FEAT_BTI). Else 0. */
+  key: number
+  /** The memory is of a Device type: accesses must be aligned. Told of a fault of stage 2, too. */
+  device: boolean
+  /** Memory attributes of stage 1, as MAIR_EL1 has them, for PAR_EL1. */
+  attributes: number
+  /** Intermediate physical address of the byte, where stage 1 has one; with `tableWalk` of a table's entry. */
+  ipa: number
+  /** Why there is no translation: a fault status code of an abort's syndrome. */
+  faultStatus: number
+  /** The fault is one of stage 2: it is taken to EL2. */
+  stage2: boolean
+  /** A walk of stage 1 met it, at one of its tables. */
+  tableWalk: boolean
+}
+
+/** Bits that say what an access is that is translated; the same as `ARM_*` of `@retrap/paging`. None: a read. */
+export const TRANSLATE_READ = 0
+/** A write. */
+export const TRANSLATE_WRITE = 1
+/** A fetch of an instruction. */
+export const TRANSLATE_FETCH = 2
+/** With the rights of EL0. */
+export const TRANSLATE_UNPRIVILEGED = 4
+/** With PSTATE.PAN set: EL1 may not access what EL0 may. */
+export const TRANSLATE_PAN = 8
+
+/** The virtual counter of the generic timer, which programs read the time from. */
+export interface ArmCounter {
+  /** Ticks in a second: CNTFRQ_EL0. */
+  readonly frequency: number
+  /** Ticks until now: CNTVCT_EL0. */
+  count(): bigint
+}
+
+/** A 64-bit value as two words. */
+export interface SystemValue {
+  /** Low word, unsigned. */
+  lo: number
+  /** High word, unsigned. */
+  hi: number
+}
+
+/** The host's answer to an access to a system register: it is done; */
+export const SYSTEM_DONE = 0
+/** there is no such register, or not this way: the instruction is undefined; */
+export const SYSTEM_UNDEFINED = 1
+/** the access is trapped to EL2. */
+export const SYSTEM_TRAP = 2
+
+/** The world around a processor. */
+export interface ArmHost {
+  /** The counter; the registers of a processor without one are undefined. */
+  readonly counter?: ArmCounter
+  /**
+   * Whether the system registers of a GICv3's interface are among those of the host, as ID_AA64PFR0_EL1.GIC says. Default true.
+   */
+  readonly hasInterruptRegisters?: boolean
+  /**
+   * Reads a system register that the processor does not have: of an interrupt controller, of timers. Those of EL0 have op1 3.
+   *
+   * @param encoding - op0, op1, CRn, CRm and op2 in one number of 16 bits
+   * @param into - filled in
+   * @returns `SYSTEM_*`
+   */
+  readSystem?(encoding: number, into: SystemValue): number
+  /**
+   * Writes one. It is told of CNTKCTL_EL1 too, which the processor has.
+   *
+   * @returns `SYSTEM_*`
+   */
+  writeSystem?(encoding: number, lo: number, hi: number): number
+  /** SEV: the other processors are to see an event, `ArmCpu.signalEvent`. */
+  eventSent?(): void
+  /** Registers that translation depends on may have changed: SCTLR_EL1, TCR_EL1, TTBR0_EL1, TTBR1_EL1, MAIR_EL1. */
+  controlChanged?(): void
+  /**
+   * Translates the address of one byte.
+   *
+   * @param lo - low word of the virtual address, unsigned
+   * @param hi - high word
+   * @param access - `TRANSLATE_*`
+   * @param into - filled in; what a host does not know of, it leaves alone
+   * @returns whether there is a translation; else `faultStatus` says why not
+   */
+  translate(lo: number, hi: number, access: number, into: ArmTranslation): boolean
+}
+
+/** Makes the result of a translation, for its owner to reuse. */
+export function newTranslation(): ArmTranslation {
+  return {
+    ma: -1,
+    writable: false,
+    cacheable: false,
+    global: false,
+    pageBytes: PAGE_BYTES,
+    key: 0,
+    device: false,
+    attributes: 0xff,
+    ipa: 0,
+    faultStatus: 0,
+    stage2: false,
+    tableWalk: false,
+  }
+}
+
+/**
+ * Asks the host for a translation.
+ *
+ * @throws ArmCpuError `ERR_TRANSLATION` if it says something that would lead out of machine memory, or to another byte
+ */
+export function translate(
+  host: ArmHost,
+  memory: MachineMemory,
+  lo: number,
+  hi: number,
+  access: number,
+  into: ArmTranslation,
+): boolean {
+  if (!host.translate(lo, hi, access, into)) return false
+  const { ma } = into
+  const isSound = Number.isInteger(ma) && ma < memory.byteLength && ((ma ^ lo) & (PAGE_BYTES - 1)) === 0
+  if (isSound || ma < 0) return true
+  throw new ArmCpuError('ERR_TRANSLATION', `machine address ${ma} for a virtual address whose low word is ${lo}`)
+}
+
+/** The plainest world for a processor: RAM at one address, and nothing else. Other addresses give translation faults. */
+export class FlatHost implements ArmHost {
+  /** Machine memory. */
+  readonly memory: MachineMemory
+  /** Address of the first byte of RAM, below 2^32. */
+  readonly start: number
+  /** Bytes of RAM. */
+  readonly bytes: number
+  readonly #ma: number
+
+  /**
+   * @param start - address of the first byte of RAM: a multiple of 4096 below 2^32
+   * @param bytes - of RAM, a multiple of 4096, not 0
+   * @throws ArmCpuError `ERR_RAM` if these are invalid
+   * @throws MemoryError if machine memory has no room for it
+   */
+  constructor(memory: MachineMemory, start: number, bytes: number) {
+    const fits = (value: number): boolean => Number.isInteger(value) && value >= 0 && value % PAGE_BYTES === 0
+    if (!fits(start) || !fits(bytes) || bytes === 0 || start + bytes > 2 ** 32) {
+      throw new ArmCpuError('ERR_RAM', `RAM of ${bytes} bytes at ${start}: expected whole pages below 2^32`)
+    }
+    this.memory = memory
+    this.start = start
+    this.bytes = bytes
+    this.#ma = memory.allocate(bytes, PAGE_BYTES, 'RAM')
+  }
+
+  /** Machine address of an address of RAM; −1 outside. */
+  ramAddress(address: number): number {
+    return address >= this.start && address < this.start + this.bytes ? this.#ma + address - this.start : -1
+  }
+
+  /**
+   * Writes RAM as a device does, so that decoded code of it is dropped.
+   *
+   * @throws MemoryError if some byte lies outside machine memory
+   */
+  load(address: number, bytes: Uint8Array): void {
+    this.memory.write(this.ramAddress(address), bytes)
+  }
+
+  /** Finds an address in RAM. */
+  translate(lo: number, hi: number, _access: number, into: ArmTranslation): boolean {
+    into.ma = hi === 0 ? this.ramAddress(lo) : -1
+    into.writable = true
+    into.cacheable = true
+    into.faultStatus = FSC_TRANSLATION | 3
+    return into.ma >= 0
+  }
+}

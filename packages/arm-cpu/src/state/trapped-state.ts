@@ -1,0 +1,286 @@
+import type { MachineMemory } from '@retrap/memory'
+import { EXCLUSIVE_ELSEWHERE, S_AUTHENTICATED, S_EXCLUSIVE_BYTES, S_PC, S_SP, S_V, S_X } from './state-layout.ts'
+import {
+  S_ELR_EL1,
+  S_ESR_EL1,
+  S_FAR_EL1,
+  S_MAIR_EL1,
+  S_SCTLR_EL1,
+  S_SPSR_EL1,
+  S_SP_EL0,
+  S_SP_EL1,
+  S_TCR_EL1,
+  S_TTBR0_EL1,
+  S_TTBR1_EL1,
+  S_VBAR_EL1,
+} from './places.ts'
+import { PSTATE_NRW, usesOwnStack } from './pstate.ts'
+import type { SystemState } from './system-state.ts'
+
+/** Registers that control translation and exceptions, as they are at any time; 64-bit ones are a low and a high word. */
+export interface TrappedControls {
+  /** EL1 is AArch64's. */
+  readonly aarch64: boolean
+  /** SCTLR_EL1. */
+  readonly sctlr: number
+  /** TCR_EL1, low word. */
+  readonly tcrLo: number
+  /** TCR_EL1, high word. */
+  readonly tcrHi: number
+  /** TTBR0_EL1, low word. */
+  readonly ttbr0Lo: number
+  /** TTBR0_EL1, high word. */
+  readonly ttbr0Hi: number
+  /** TTBR1_EL1, low word. */
+  readonly ttbr1Lo: number
+  /** TTBR1_EL1, high word. */
+  readonly ttbr1Hi: number
+  /** MAIR_EL1, low word. */
+  readonly mairLo: number
+  /** MAIR_EL1, high word. */
+  readonly mairHi: number
+  /** Of AArch32 at EL1, which is not there: 0. */
+  readonly dacr: number
+  /** VBAR_EL1, low word. */
+  readonly vbarLo: number
+  /** VBAR_EL1, high word. */
+  readonly vbarHi: number
+}
+
+/** Registers that an abort fills in which the hypervisor gives to EL1. */
+export interface TrappedException {
+  /** ESR_EL1, low word. */
+  esrEl1: number
+  /** FAR_EL1, low word. */
+  farLo: number
+  /** FAR_EL1, high word. */
+  farHi: number
+  /** ELR_EL1, low word. */
+  elrLo: number
+  /** ELR_EL1, high word. */
+  elrHi: number
+  /** SPSR_EL1. */
+  spsrEl1: number
+  /** A register of AArch32 at EL1, which this processor does not have. */
+  dfsr: number
+  /** The same. */
+  ifsr: number
+  /** The same. */
+  ifar: number
+}
+
+/**
+ * A processor's state between an exception to EL2 and its next instruction, for a hypervisor that finishes the instruction
+ * in its place: what `ArmEmulator` of `@retrap/arm-mmio` asks for. Valid from `begin` to `end`.
+ */
+export interface TrappedState {
+  /** Number of the processor. */
+  readonly id: number
+  /** X0 to X30: the low word of Xn at 2n, the high word at 2n + 1. */
+  readonly x: Uint32Array
+  /** SP_EL0 and SP_EL1, two words each. */
+  readonly sp: Uint32Array
+  /** V0 to V31, four words each. */
+  readonly v: Uint32Array
+  /** The program counter, two words. */
+  readonly pc: Uint32Array
+  /** PSTATE as SPSR_EL2 has it. */
+  pstate: number
+  /** The SPSRs of AArch32 at EL1, which this processor does not have. */
+  readonly spsr: Uint32Array
+  /** Registers that control translation and exceptions. */
+  readonly system: TrappedControls
+  /** Registers that an exception to EL1 fills in. */
+  readonly exception: TrappedException
+  /**
+   * The base of the LDRAA (`key` 0) or LDRAB (1) that has aborted, from the pointer in its register: the processor has
+   * authenticated it.
+   *
+   * @param into - gets its two words
+   * @returns false of another pointer or key
+   */
+  authenticate(key: number, lo: number, hi: number, into: Uint32Array): boolean
+  /**
+   * The exclusive monitor has marked an address that the host knows: for load-exclusives that the hypervisor has finished. Instructions that
+   * open the monitor, such as CLREX and ERET, clear this.
+   */
+  marksElsewhere: boolean
+  /** Takes the state from the processor. */
+  begin(): void
+  /** Gives the state back to the processor: the instruction has retired, or EL1 has got an exception. */
+  end(): void
+}
+
+/** The control registers in the state area. */
+class Controls implements TrappedControls {
+  readonly aarch64 = true
+  readonly dacr = 0
+  readonly #u32: Uint32Array
+
+  constructor(u32: Uint32Array) {
+    this.#u32 = u32
+  }
+
+  #word(place: number): number {
+    return this.#u32[place >>> 2]!
+  }
+
+  get sctlr(): number {
+    return this.#word(S_SCTLR_EL1)
+  }
+  get tcrLo(): number {
+    return this.#word(S_TCR_EL1)
+  }
+  get tcrHi(): number {
+    return this.#word(S_TCR_EL1 + 4)
+  }
+  get ttbr0Lo(): number {
+    return this.#word(S_TTBR0_EL1)
+  }
+  get ttbr0Hi(): number {
+    return this.#word(S_TTBR0_EL1 + 4)
+  }
+  get ttbr1Lo(): number {
+    return this.#word(S_TTBR1_EL1)
+  }
+  get ttbr1Hi(): number {
+    return this.#word(S_TTBR1_EL1 + 4)
+  }
+  get mairLo(): number {
+    return this.#word(S_MAIR_EL1)
+  }
+  get mairHi(): number {
+    return this.#word(S_MAIR_EL1 + 4)
+  }
+  get vbarLo(): number {
+    return this.#word(S_VBAR_EL1)
+  }
+  get vbarHi(): number {
+    return this.#word(S_VBAR_EL1 + 4)
+  }
+}
+
+/** The registers of an exception in the state area. */
+class ExceptionRegisters implements TrappedException {
+  dfsr = 0
+  ifsr = 0
+  ifar = 0
+  readonly #u32: Uint32Array
+
+  constructor(u32: Uint32Array) {
+    this.#u32 = u32
+  }
+
+  #set(place: number, value: number): void {
+    this.#u32[place >>> 2] = value
+  }
+
+  get esrEl1(): number {
+    return this.#u32[S_ESR_EL1 >>> 2]!
+  }
+  set esrEl1(value: number) {
+    this.#set(S_ESR_EL1, value)
+    this.#set(S_ESR_EL1 + 4, 0)
+  }
+  get farLo(): number {
+    return this.#u32[S_FAR_EL1 >>> 2]!
+  }
+  set farLo(value: number) {
+    this.#set(S_FAR_EL1, value)
+  }
+  get farHi(): number {
+    return this.#u32[(S_FAR_EL1 + 4) >>> 2]!
+  }
+  set farHi(value: number) {
+    this.#set(S_FAR_EL1 + 4, value)
+  }
+  get elrLo(): number {
+    return this.#u32[S_ELR_EL1 >>> 2]!
+  }
+  set elrLo(value: number) {
+    this.#set(S_ELR_EL1, value)
+  }
+  get elrHi(): number {
+    return this.#u32[(S_ELR_EL1 + 4) >>> 2]!
+  }
+  set elrHi(value: number) {
+    this.#set(S_ELR_EL1 + 4, value)
+  }
+  get spsrEl1(): number {
+    return this.#u32[S_SPSR_EL1 >>> 2]!
+  }
+  set spsrEl1(value: number) {
+    this.#set(S_SPSR_EL1, value)
+    this.#set(S_SPSR_EL1 + 4, 0)
+  }
+}
+
+/** The state area as a hypervisor sees it. */
+export class ProcessorState implements TrappedState {
+  readonly id: number
+  readonly x: Uint32Array
+  readonly sp: Uint32Array
+  readonly v: Uint32Array
+  readonly pc: Uint32Array = new Uint32Array(2)
+  pstate = 0
+  readonly spsr: Uint32Array = new Uint32Array(5)
+  readonly system: Controls
+  readonly exception: ExceptionRegisters
+  readonly #state: SystemState
+  readonly #authenticated: Uint32Array
+  #taken = 0
+
+  /** @param state - machine address of the processor's state */
+  constructor(id: number, memory: MachineMemory, state: number, system: SystemState) {
+    const words = (place: number, count: number): Uint32Array =>
+      memory.u32.subarray((state + place) >>> 2, ((state + place) >>> 2) + count)
+    const u32 = memory.u32.subarray(state >>> 2)
+    this.id = id
+    this.x = words(S_X, 62)
+    this.sp = words(S_SP_EL0, 4)
+    this.v = words(S_V, 128)
+    this.system = new Controls(u32)
+    this.exception = new ExceptionRegisters(u32)
+    this.#state = system
+    this.#authenticated = words(S_AUTHENTICATED, 5)
+  }
+
+  authenticate(key: number, lo: number, hi: number, into: Uint32Array): boolean {
+    const known = this.#authenticated
+    if (known[2] !== lo >>> 0 || known[3] !== hi >>> 0 || known[4] !== key) return false
+    into[0] = known[0]!
+    into[1] = known[1]!
+    return true
+  }
+
+  get marksElsewhere(): boolean {
+    return this.#state.word(S_EXCLUSIVE_BYTES) === EXCLUSIVE_ELSEWHERE
+  }
+  set marksElsewhere(marks: boolean) {
+    if (marks) this.#state.setWord(S_EXCLUSIVE_BYTES, EXCLUSIVE_ELSEWHERE)
+    else if (this.marksElsewhere) this.#state.setWord(S_EXCLUSIVE_BYTES, 0)
+  }
+
+  begin(): void {
+    const state = this.#state
+    state.copy(S_SP, usesOwnStack(state.pstate) ? S_SP_EL1 : S_SP_EL0)
+    this.#taken = state.status
+    this.pstate = this.#taken
+    const isAArch32 = (this.pstate & PSTATE_NRW) !== 0
+    // Bit 0 is PSTATE.T.
+    this.pc[0] = state.word(S_PC) & (isAArch32 ? ~1 : ~0)
+    this.pc[1] = state.word(S_PC + 4)
+  }
+
+  end(): void {
+    const state = this.#state
+    const { pstate } = this
+    state.copy(usesOwnStack(state.pstate) ? S_SP_EL1 : S_SP_EL0, S_SP)
+    state.setWord(S_PC, this.pc[0]!)
+    state.setWord(S_PC + 4, this.pc[1]!)
+    // Bit 0 of the program counter is PSTATE.T.
+    if (pstate === this.#taken && (pstate & PSTATE_NRW) === 0) return
+    state.status = pstate
+    state.settleAttention()
+  }
+}
