@@ -2,7 +2,7 @@ import { a32Forms, a64Forms, findA32, findA64, findThumb, type Form as Row, t32F
 import { describe, expect, test } from 'vitest'
 import { exceptionClassOf } from '../src/index.ts'
 import { PSTATE_NRW, PSTATE_T } from '../src/state/pstate.ts'
-import { hasFeature } from '../src/semantics/index.ts'
+import { hasFeature } from '../src/system/id-registers.ts'
 import { CODE, exception, machine, machineWith, SVC } from './support/machine.ts'
 
 const BRK = 0xd420_0000

@@ -1,4 +1,5 @@
 import { type Form as Row, a64Forms } from '@retrap/arm-decoder'
+import { hasFeature } from '../system/id-registers.ts'
 import { type Semantics, formsOf, type FormSource } from './semantics.ts'
 import { aes } from './aes.ts'
 import { arithmetic } from './arithmetic.ts'
@@ -55,44 +56,6 @@ const FAMILIES: readonly ((row: Row) => Semantics | undefined)[] = [
   floatingPoint,
   vectorInteger,
 ]
-
-/**
- * The features of the architecture that the processor has, as the ID registers say, by the names that the manual gives them
- * after `FEAT_`.
- */
-const FEATURES: ReadonlySet<string> = new Set([
-  '',
-  'AES',
-  'CRC32',
-  'DotProd',
-  'DPB',
-  'FCMA',
-  'FHM',
-  'FlagM',
-  'FlagM2',
-  'FP16',
-  'FRINTTS',
-  'JSCVT',
-  'LOR',
-  'LRCPC',
-  'LRCPC2',
-  'LSE',
-  'PAN',
-  'PAN2',
-  'PAuth',
-  'PMULL',
-  'RDM',
-  // Processors without FEAT_RPRFM execute RPRFM as a PRFM of a reserved operation. Both do nothing.
-  'RPRFM',
-  'SB',
-  'SHA1',
-  'SHA256',
-  'SHA3',
-  'SHA512',
-])
-
-/** Whether the processor has the feature that a row belongs to. */
-export const hasFeature = ({ feature }: Row): boolean => FEATURES.has(feature)
 
 /**
  * Returns the semantics of a row's instructions in generated code; undefined where TypeScript executes them, or they are not

@@ -1,7 +1,7 @@
 import { extract } from '@retrap/arm-decoder'
 import type { Form as Row } from '@retrap/arm-decoder'
 import { STATUS_DONE } from '@retrap/engine'
-import { nameOf } from '../semantics/aarch32/semantics.ts'
+import { nameOf } from '../state/form.ts'
 import type { SystemValue } from '../state/host.ts'
 import { S_X } from '../state/state-layout.ts'
 import {

@@ -3,6 +3,7 @@
  *
  * Source: Arm ARM (DDI 0487) D24.2, "General system control registers".
  */
+import type { Form as Row } from '@retrap/arm-decoder'
 
 /** Register, field, its lowest bit, its value. */
 const FIELDS = `
@@ -180,3 +181,41 @@ export function idValues(): Map<string, readonly [lo: number, hi: number]> {
   }
   return values
 }
+
+/**
+ * The features of the architecture that the processor has, as the ID registers say, by the names that the manual gives them
+ * after `FEAT_`.
+ */
+const FEATURES: ReadonlySet<string> = new Set([
+  '',
+  'AES',
+  'CRC32',
+  'DotProd',
+  'DPB',
+  'FCMA',
+  'FHM',
+  'FlagM',
+  'FlagM2',
+  'FP16',
+  'FRINTTS',
+  'JSCVT',
+  'LOR',
+  'LRCPC',
+  'LRCPC2',
+  'LSE',
+  'PAN',
+  'PAN2',
+  'PAuth',
+  'PMULL',
+  'RDM',
+  // Processors without FEAT_RPRFM execute RPRFM as a PRFM of a reserved operation. Both do nothing.
+  'RPRFM',
+  'SB',
+  'SHA1',
+  'SHA256',
+  'SHA3',
+  'SHA512',
+])
+
+/** Whether the processor has the feature that a row belongs to. */
+export const hasFeature = ({ feature }: Row): boolean => FEATURES.has(feature)

@@ -15,7 +15,7 @@ import {
   PSTATE_UAO,
 } from '../state/pstate.ts'
 import { HOST_FP, R_WORD } from '../state/record.ts'
-import { hasFeature } from '../semantics/index.ts'
+import { hasFeature } from './id-registers.ts'
 import { S_BRANCH, S_PC, S_RETURN, S_TRAPS, S_WAITING, S_X } from '../state/state-layout.ts'
 import { callSyndrome, EC_BRK64, EC_HVC64, EC_SMC64, EC_SVC64, systemTrap, UNDEFINED } from '../state/syndrome.ts'
 import { HCR_HCD, HCR_TPCP, HCR_TPU, HCR_TSC, HCR_TSW, HCR_TTLB, SCTLR_DZE, SCTLR_UCI } from '../state/controls.ts'

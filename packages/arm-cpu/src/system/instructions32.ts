@@ -1,6 +1,6 @@
 import { extract, findA32, findThumb, type Form as Row } from '@retrap/arm-decoder'
 import { STATUS_DONE, STATUS_EXIT } from '@retrap/engine'
-import { nameOf } from '../semantics/aarch32/semantics.ts'
+import { nameOf } from '../state/form.ts'
 import { PSTATE_SS } from '../state/pstate.ts'
 import { S_IT, S_PC } from '../state/state-layout.ts'
 import { callSyndrome, EC_BKPT32, EC_SVC32, ofHalfword, UNDEFINED } from '../state/syndrome.ts'

@@ -1,12 +1,11 @@
 import { a32Forms, decodeLoadStoreThumb, LoadStore } from '@retrap/arm-decoder'
 import type { Form as Row } from '@retrap/arm-decoder'
-import { fieldOf, signedField } from '../../state/form.ts'
+import { nameOf, fieldOf, signedField } from '../../state/form.ts'
 import { R_A, R_D, R_M, R_N } from '../../state/record.ts'
 import { S_LITERAL, S_R15, S_X } from '../../state/state-layout.ts'
 import { SHIFTED } from '../../semantics/aarch32/data-processing.ts'
 import { a32SemanticsOf } from '../../semantics/aarch32/forms.ts'
 import { listOf } from '../../semantics/aarch32/memory.ts'
-import { nameOf } from '../../semantics/aarch32/semantics.ts'
 import type { A32Semantics } from '../../semantics/aarch32/semantics.ts'
 import { thumbSemanticsOf } from '../../semantics/aarch32/thumb.ts'
 

@@ -1,7 +1,7 @@
 import type { Form as Row } from '@retrap/arm-decoder'
 import { I32 } from '@retrap/wasm-emitter'
-import { fieldOf, signedField } from '../../state/form.ts'
-import { interwork, low, writeLink, type A32Semantics, nameOf } from './semantics.ts'
+import { nameOf, fieldOf, signedField } from '../../state/form.ts'
+import { interwork, low, writeLink, type A32Semantics } from './semantics.ts'
 import { S_BARRIER } from '../../state/state-layout.ts'
 
 /** Branches of A32. */

@@ -1,8 +1,8 @@
 import type { Form as Row } from '@retrap/arm-decoder'
 import { I32, I64, select } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
-import { fieldOf } from '../../state/form.ts'
-import { nameOf, type A32Semantics } from './semantics.ts'
+import { nameOf, fieldOf } from '../../state/form.ts'
+import type { A32Semantics } from './semantics.ts'
 import { ge, setGe, setQ } from './status-registers.ts'
 
 /** Parallel additions, saturation, packing, selection, sums of differences. */

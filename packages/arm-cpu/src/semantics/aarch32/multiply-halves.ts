@@ -2,7 +2,8 @@ import type { Form as Row } from '@retrap/arm-decoder'
 import { I64 } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
 import { R_A, R_D } from '../../state/record.ts'
-import { nameOf, type A32Form, type A32Semantics } from './semantics.ts'
+import { nameOf } from '../../state/form.ts'
+import type { A32Form, A32Semantics } from './semantics.ts'
 import { setQ } from './status-registers.ts'
 
 /** Multiplication of halves of registers, of one or two pairs of them, and of the most significant word. */

@@ -1,6 +1,6 @@
 import { expandVectorImmediate, type Form as Row } from '@retrap/arm-decoder'
 import { fieldOf } from '../../state/form.ts'
-import { hasFeature } from '../index.ts'
+import { hasFeature } from '../../system/id-registers.ts'
 import type { A32Semantics } from './semantics.ts'
 import { neonOwn, elementBits, isFloat, isQuad, isShift, signLetter } from './neon-own.ts'
 import { planned, FRAME_8, FRAME_STANDARD, FRAME_WHOLE } from './vfp-frame.ts'

@@ -63,9 +63,6 @@ export function writeLink(c: ArmContext, value: I64): void {
   c.f.store('i64.store', c.state, value, S_X + 8 * 14)
 }
 
-/** The name of a row's instruction: what stands before the placeholders of its mnemonic. */
-export const nameOf = ({ mnemonic }: Row): string => mnemonic.replace(/(?:<.*|\.W)$/, '')
-
 /** Whether a row is one of Thumb's of 32 bits. */
 export const isThumbRow = (row: Row): boolean => t32Forms()[row.index] === row
 

@@ -2,10 +2,10 @@ import { expandImmediateA32, type Form as Row } from '@retrap/arm-decoder'
 import type { I32 } from '@retrap/wasm-emitter'
 import type { ArmContext } from '../context.ts'
 import { bitsOfFlags, flagsOfBits } from '../flags.ts'
-import { fieldOf } from '../../state/form.ts'
+import { nameOf, fieldOf } from '../../state/form.ts'
 import { S_PSTATE } from '../../state/state-layout.ts'
 import { S_HSTR_EL2, S_TPIDRRO_EL0, S_TPIDR_EL0 } from '../../state/places.ts'
-import { nameOf, type A32Semantics } from './semantics.ts'
+import type { A32Semantics } from './semantics.ts'
 
 /** MRS and MSR of what EL0 has of CPSR, and the registers of threads. */
 

@@ -1,9 +1,9 @@
 import type { Form as Row } from '@retrap/arm-decoder'
-import { fieldOf, LOADS } from '../../state/form.ts'
+import { nameOf, fieldOf, LOADS } from '../../state/form.ts'
 import { ACCESS_ELEMENT_SHIFT } from '../../state/access-rights.ts'
 import { S_IT } from '../../state/state-layout.ts'
 import { dataProcessing } from './data-processing.ts'
-import { interwork, low, nameOf, type A32Semantics } from './semantics.ts'
+import { interwork, low, type A32Semantics } from './semantics.ts'
 
 /** Instructions of Thumb that A32 does not have. */
 

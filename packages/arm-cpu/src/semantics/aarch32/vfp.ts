@@ -1,6 +1,6 @@
 import type { Form as Row } from '@retrap/arm-decoder'
 import { fieldOf } from '../../state/form.ts'
-import { hasFeature } from '../index.ts'
+import { hasFeature } from '../../system/id-registers.ts'
 import type { A32Semantics } from './semantics.ts'
 import { a64Plan, a64Rows, type A64Plan } from './vfp-a64.ts'
 import { FRAME_2, FRAME_4, FRAME_8, FRAME_FLAGS, FRAME_WHOLE, planned } from './vfp-frame.ts'
