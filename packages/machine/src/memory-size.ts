@@ -1,10 +1,10 @@
 import { MIB } from '@retrap/basics'
 import { CODE_CACHE_BYTES } from '@retrap/x86-cpu'
 import { flashRoom } from './firmware/flash.ts'
-import { networkRomBytes } from './devices/network-card.ts'
-import type { PcOptions } from './pc/pc-options.ts'
+import { networkRomBytes } from './options/network-card.ts'
+import type { PcOptions } from './options/pc-options.ts'
 import { SMRAM_BYTES } from './firmware/smram.ts'
-import { vgaBytes } from './devices/vga.ts'
+import { vgaBytes } from './options/vga.ts'
 
 /** vCPU state, logs, request pages and table frames, beside RAM and the code arena. */
 const FIXED_OVERHEAD = 4 * MIB

@@ -1,9 +1,9 @@
 import { Keyboard, Mouse, Screen } from '@retrap/display'
 import { MachineError } from './errors.ts'
-import { CHIPSETS } from './pc/machine-type.ts'
-import type { PcOptions } from './pc/pc-options.ts'
-import { SERIAL_PORTS } from './devices/serial-port.ts'
-import { VIRTIO_INPUT } from './devices/virtio-device.ts'
+import { CHIPSETS } from './machine-type.ts'
+import type { PcOptions } from './options/pc-options.ts'
+import { SERIAL_PORTS } from './board/serial-port.ts'
+import { VIRTIO_INPUT } from './options/virtio-device.ts'
 
 /** The rule for an option of {@link PcOptions}, where the type checker has not looked. */
 interface Rule {

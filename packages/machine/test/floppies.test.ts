@@ -1,8 +1,8 @@
 import type { BlockBackend } from '@retrap/device'
 import { expect, test } from 'vitest'
-import { bootOrder, type PcDrive } from '../src/devices/drives.ts'
+import { bootOrder, type PcDrive } from '../src/options/drives.ts'
 import { place } from '../src/kinds/floppy.ts'
-import type { MachineType } from '../src/pc/machine-type.ts'
+import type { MachineType } from '../src/machine-type.ts'
 
 const disk = (kib: number): BlockBackend =>
   ({ properties: { bytes: kib * 1024, readOnly: false }, onChange: () => () => {} }) as unknown as BlockBackend

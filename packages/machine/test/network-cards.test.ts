@@ -1,10 +1,10 @@
 import type { PacketBackend } from '@retrap/device'
 import { expect, test } from 'vitest'
-import { bootOrder } from '../src/devices/drives.ts'
+import { bootOrder } from '../src/options/drives.ts'
 import { place as placeE1000 } from '../src/kinds/e1000.ts'
 import { place as placeVirtio } from '../src/kinds/virtio.ts'
-import { networkRomBytes } from '../src/devices/network-card.ts'
-import type { PcOptions } from '../src/pc/pc-options.ts'
+import { networkRomBytes } from '../src/options/network-card.ts'
+import type { PcOptions } from '../src/options/pc-options.ts'
 import { PciSlots } from '../src/devices/pci-slots.ts'
 
 const network = { linkUp: true, maximumBytes: 1514, connect: () => {} } as unknown as PacketBackend

@@ -1,4 +1,4 @@
-import type { MachineType } from '../pc/machine-type.ts'
+import type { MachineType } from '../machine-type.ts'
 
 /** A 16550 serial port as the tables describe it. */
 export interface AcpiSerialPort {

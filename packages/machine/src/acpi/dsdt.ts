@@ -1,7 +1,7 @@
 import * as aml from './aml.ts'
 import * as resource from './resources.ts'
 import { FIRST_LINK_GSI } from '@retrap/devices'
-import { CHIPSETS } from '../pc/machine-type.ts'
+import { CHIPSETS } from '../machine-type.ts'
 import type { Aml } from './aml.ts'
 import type { AcpiBoard } from './board.ts'
 import { expressRoot } from './resources.ts'

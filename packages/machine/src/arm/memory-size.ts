@@ -1,10 +1,10 @@
 import { MIB } from '@retrap/basics'
 import { CODE_CACHE_BYTES } from '@retrap/arm-cpu'
-import { networkRomBytes } from '../devices/network-card.ts'
-import type { PcOptions } from '../pc/pc-options.ts'
-import type { PcForks } from '../fork/fork-room.ts'
+import { networkRomBytes } from '../options/network-card.ts'
+import type { PcOptions } from '../options/pc-options.ts'
+import type { PcForks } from '../options/fork-room.ts'
 import { roundToLargePage } from '../memory-size.ts'
-import { vgaBytes } from '../devices/vga.ts'
+import { vgaBytes } from '../options/vga.ts'
 import { VIRT } from './layout.ts'
 
 /** Logs, request pages, table frames and the interrupt controller, beside RAM and the code arena. */

@@ -17,7 +17,7 @@ import {
   saveDomainState,
   type ArmDomainState,
 } from '@retrap/hvm/arm'
-import type { PcDrive } from '../devices/drives.ts'
+import type { PcDrive } from '../options/drives.ts'
 import { type InputSwitches, restoreInputs, saveInputs, type UsedInputs } from '../input/input-switch.ts'
 import { hostClock, type RandomSource } from '../life/host.ts'
 import { catchUp } from '../snapshot/catch-up.ts'

@@ -1,8 +1,8 @@
 import { ACPI_PM, CMOS_CENTURY, CMOS_DAY_ALARM, HPET_BASE, Hpet, RESET_CONTROL } from '@retrap/devices'
 import type { AcpiBoard } from '../acpi/index.ts'
 import { PCI_HOLE_LAST, type PcMemoryMap } from '../loaders/index.ts'
-import { CHIPSETS, type MachineType } from '../pc/machine-type.ts'
-import { SERIAL_PORTS } from '../devices/serial-port.ts'
+import { CHIPSETS, type MachineType } from '../machine-type.ts'
+import { SERIAL_PORTS } from './serial-port.ts'
 
 /** Where the identifier of a machine's generation is, and the ISA line by which the guest is told of a new one. */
 export const GENERATION = { address: 0xfed6_0000, irq: 7 } as const

@@ -23,9 +23,9 @@ import { placeEcam } from './board-description.ts'
 import { firmwareConfiguration, replaceAcpi, type FirmwareConfiguration } from '../firmware/firmware-configuration.ts'
 import type { PcMemoryMap } from '../loaders/index.ts'
 import { wallSeconds } from '../life/host.ts'
-import { CHIPSETS, type MachineType } from '../pc/machine-type.ts'
+import { CHIPSETS, type MachineType } from '../machine-type.ts'
 import { ramfbFile } from '../firmware/ramfb-file.ts'
-import { SERIAL_PORTS, SerialStream } from '../devices/serial-port.ts'
+import { SERIAL_PORTS, SerialStream } from './serial-port.ts'
 
 /** PCI device number of Xen's platform device, as in machines of its own. */
 const XEN_PLATFORM_DEVICE = 2

@@ -26,7 +26,7 @@ import {
   WAKE,
   message,
 } from './board-messages.ts'
-import type { PartServerOptions } from '../elsewhere/start.ts'
+import type { PartServerOptions } from './start.ts'
 import { type InputHooks, RemoteInput } from '../input/relay.ts'
 
 const json = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(bytes.slice(1)))

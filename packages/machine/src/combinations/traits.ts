@@ -1,6 +1,6 @@
-import type { PcDrive } from '../devices/drives.ts'
-import type { PcVirtioDevice } from '../devices/virtio-device.ts'
-import type { PcOptions } from '../pc/pc-options.ts'
+import type { PcDrive } from '../options/drives.ts'
+import type { PcVirtioDevice } from '../options/virtio-device.ts'
+import type { PcOptions } from '../options/pc-options.ts'
 import { moves } from '../elsewhere/split.ts'
 import type { DeviceTrait, MachineRun, MachineTrait } from './combinations.ts'
 

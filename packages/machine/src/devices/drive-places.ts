@@ -1,6 +1,6 @@
 import { DeviceError } from '@retrap/device'
 import type { IdeDriveOptions } from '@retrap/devices/ide'
-import type { BootPath, PcDrive } from './drives.ts'
+import type { BootPath, PcDrive } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
 
 /** A controller for drives, with as many places as its boards have. */

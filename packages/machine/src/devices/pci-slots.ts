@@ -1,6 +1,6 @@
 import { MachineError } from '../errors.ts'
-import type { PcOptions } from '../pc/pc-options.ts'
-import type { PcPciPlace } from './pci-options.ts'
+import type { PcOptions } from '../options/pc-options.ts'
+import type { PcPciPlace } from '../options/pci-options.ts'
 
 const HIGHEST = 31
 

@@ -7,7 +7,7 @@ import {
   type BlockTrayClient,
   type BlockTrayState,
 } from '@retrap/device'
-import { drivesOf, type PcDrive } from './drives.ts'
+import { drivesOf, type PcDrive } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
 import { NO_MEDIUM } from './media.ts'
 

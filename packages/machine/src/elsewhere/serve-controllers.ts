@@ -4,14 +4,14 @@ import {
   type SharedDeviceMemory,
   type SharedDevicesOptions,
 } from '@retrap/device-host'
-import { loadDeviceKinds, placeDevices } from '../devices/device-kinds.ts'
+import { loadDeviceKinds, placeDevices } from '../kinds/device-kinds.ts'
 import type { PcSite } from '../kinds/placed-devices.ts'
 import { type PciPlace, PciSlots } from '../devices/pci-slots.ts'
 import { OF_NETWORK, withBackEnds, decodeMessage, encodeMessage, type Post } from './messages.ts'
 import { FarMedium } from './far-medium.ts'
 import { FarNetwork, type NetworkProperties } from './far-network.ts'
 import type { MovedControllers } from './split.ts'
-import type { ControllerDescription } from './start.ts'
+import type { ControllerDescription } from '../board/start.ts'
 
 /**
  * The program of a thread in which a machine's controllers of disks and networks run, until the machine ends them.

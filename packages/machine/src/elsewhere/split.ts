@@ -1,8 +1,8 @@
-import type { PcDrive } from '../devices/drives.ts'
-import type { PcNetworkCard } from '../devices/network-card.ts'
-import type { PcOptions } from '../pc/pc-options.ts'
-import { hasVga } from '../devices/vga.ts'
-import { type PcVirtioDevice, virtioOf } from '../devices/virtio-device.ts'
+import type { PcDrive } from '../options/drives.ts'
+import type { PcNetworkCard } from '../options/network-card.ts'
+import type { PcOptions } from '../options/pc-options.ts'
+import { hasVga } from '../options/vga.ts'
+import { type PcVirtioDevice, virtioOf } from '../options/virtio-device.ts'
 
 /** Interfaces of drives whose controllers may be in a thread of their own. */
 const MOVED: ReadonlySet<PcDrive['interface']> = new Set([undefined, 'ide', 'virtio', 'nvme', 'scsi'] as const)

@@ -1,6 +1,6 @@
 import type { X86Domain } from '@retrap/hvm'
 import type { AcpiBoard } from '../acpi/index.ts'
-import { CHIPSETS } from '../pc/machine-type.ts'
+import { CHIPSETS } from '../machine-type.ts'
 
 // Firmware's work that kernels other than Linux rely on: places for PCI functions, and a graphics card in text mode.
 

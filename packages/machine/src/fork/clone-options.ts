@@ -1,11 +1,11 @@
 import type { BlockBackend, PacketBackend } from '@retrap/device'
 import { type BlockImage, CopyBeforeWrite, Overlay } from '@retrap/block'
-import type { PcDrive } from '../devices/drives.ts'
+import type { PcDrive } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
 import type { PcFlash } from '../firmware/flash.ts'
-import type { PcOptions } from '../pc/pc-options.ts'
+import type { PcOptions } from '../options/pc-options.ts'
 import { RemovableDrive } from '../devices/removable-drive.ts'
-import type { PcVirtioDevice } from '../devices/virtio-device.ts'
+import type { PcVirtioDevice } from '../options/virtio-device.ts'
 import type { PcForkOptions } from './fork-options.ts'
 
 /** The options that a fork looks at, of a machine of any processor. */

@@ -1,5 +1,5 @@
 import type { Domain, ForkedMemory, X86Domain } from '@retrap/hvm'
-import type { PcSnapshotState } from '../snapshot/pc-snapshot.ts'
+import type { PcSnapshotState } from '../options/pc-snapshot.ts'
 import { OneByOne } from '../snapshot/snapshot-rules.ts'
 
 /** Host time that the devices of a closed machine may take to bring their work to rest, in milliseconds. */

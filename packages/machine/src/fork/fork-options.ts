@@ -1,4 +1,4 @@
-import type { PcOptions } from '../pc/pc-options.ts'
+import type { PcOptions } from '../options/pc-options.ts'
 
 /** The options of a clone's own, as in {@link PcOptions}. */
 export interface PcForkOptions extends Pick<

@@ -1,7 +1,7 @@
 import { Ahci } from '@retrap/devices/ahci'
 import type { PcSite, PlacedDevices } from './placed-devices.ts'
 import { placeDrives } from '../devices/drive-places.ts'
-import { drivesOf } from '../devices/drives.ts'
+import { drivesOf } from '../options/drives.ts'
 
 /** Puts the drives of a `q35`, or of an Arm board, on the ports of its SATA controller. */
 export function place({ options, sata }: Pick<PcSite, 'options' | 'sata'>): PlacedDevices {

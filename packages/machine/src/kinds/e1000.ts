@@ -1,6 +1,6 @@
 import { E1000 } from '@retrap/devices/e1000'
 import type { PcSite, PlacedDevices } from './placed-devices.ts'
-import { usualMacAddress } from '../devices/network-card.ts'
+import { usualMacAddress } from '../options/network-card.ts'
 
 /**
  * Makes the network cards of `networkCards`.

@@ -1,10 +1,10 @@
 import type { BlockBackend } from '@retrap/device'
 import { FloppyController, floppyDriveType, I8237 } from '@retrap/devices/floppy'
 import type { PcSite, PlacedDevices } from './placed-devices.ts'
-import { drivesOf, type PcDrive } from '../devices/drives.ts'
+import { drivesOf, type PcDrive } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
-import { CHIPSETS } from '../pc/machine-type.ts'
-import { startsDirectly } from '../pc/pc-options.ts'
+import { CHIPSETS } from '../machine-type.ts'
+import { startsDirectly } from '../options/pc-options.ts'
 
 const CHANNEL = 2
 const MOST = 2

@@ -2,7 +2,7 @@ import type { DeviceContext, DeviceModel, InterruptLine, OwnedMemory } from '@re
 import { PAGE_BYTES } from '@retrap/memory'
 import { GENERATION } from '../board/board-description.ts'
 import type { RandomSource } from '../life/host.ts'
-import type { PcOptions } from '../pc/pc-options.ts'
+import type { PcOptions } from '../options/pc-options.ts'
 import type { PcSite, PlacedDevices } from './placed-devices.ts'
 
 /** The identifier of a generation, in bytes. */

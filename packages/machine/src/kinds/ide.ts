@@ -1,7 +1,7 @@
 import { PiixIde } from '@retrap/devices/ide'
 import type { PcSite, PlacedDevices } from './placed-devices.ts'
 import { placeDrives } from '../devices/drive-places.ts'
-import { drivesOf } from '../devices/drives.ts'
+import { drivesOf } from '../options/drives.ts'
 
 /** Puts the drives of a `pc` on the cables of its IDE controller. */
 export function place({ options }: Pick<PcSite, 'options'>): PlacedDevices {

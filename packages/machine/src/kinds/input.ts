@@ -1,6 +1,6 @@
 import { VirtioInput } from '@retrap/virtio/input'
 import type { PcSite, PlacedDevices } from './placed-devices.ts'
-import { VIRTIO_INPUT, virtioOf } from '../devices/virtio-device.ts'
+import { VIRTIO_INPUT, virtioOf } from '../options/virtio-device.ts'
 import { virtioFunction } from './virtio-function.ts'
 
 type InputSite = Pick<PcSite, 'options' | 'slots' | 'keyboard' | 'mouse'>

@@ -1,6 +1,6 @@
 import { Nvme } from '@retrap/devices/nvme'
 import type { PcSite, PlacedDevices } from './placed-devices.ts'
-import { drivesOf, type PcDrive } from '../devices/drives.ts'
+import { drivesOf, type PcDrive } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
 import type { PciPlace } from '../devices/pci-slots.ts'
 

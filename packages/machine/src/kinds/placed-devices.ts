@@ -1,9 +1,9 @@
 import type { DeviceModel } from '@retrap/device'
 import type { Screen } from '@retrap/display'
-import type { BootPath } from '../devices/drives.ts'
+import type { BootPath } from '../options/drives.ts'
 import type { InputSwitch } from '../input/input-switch.ts'
 import type { RandomSource } from '../life/host.ts'
-import type { PcOptions } from '../pc/pc-options.ts'
+import type { PcOptions } from '../options/pc-options.ts'
 import type { PciSlots } from '../devices/pci-slots.ts'
 
 /** The machine that devices are made for. */

@@ -1,9 +1,9 @@
 import { ScsiCd, ScsiDisk, type ScsiUnit } from '@retrap/scsi'
 import { VirtioScsi } from '@retrap/virtio/scsi'
 import type { PcSite, PlacedDevices } from './placed-devices.ts'
-import { drivesOf, type PcDrive } from '../devices/drives.ts'
+import { drivesOf, type PcDrive } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
-import { virtioOf } from '../devices/virtio-device.ts'
+import { virtioOf } from '../options/virtio-device.ts'
 import { virtioFunction } from './virtio-function.ts'
 
 const MOST_TARGETS = 256

@@ -1,6 +1,6 @@
 import { Virtio9p } from '@retrap/virtio/p9'
 import type { PcSite, PlacedDevices } from './placed-devices.ts'
-import { virtioOf } from '../devices/virtio-device.ts'
+import { virtioOf } from '../options/virtio-device.ts'
 import { virtioFunction } from './virtio-function.ts'
 
 /**

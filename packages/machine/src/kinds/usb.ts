@@ -1,8 +1,8 @@
 import { type UsbDevice, UsbKeyboard, UsbPointer, UsbStorage, Xhci } from '@retrap/usb'
 import type { PcSite, PlacedDevices } from './placed-devices.ts'
-import { drivesOf, type PcDrive } from '../devices/drives.ts'
+import { drivesOf, type PcDrive } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
-import type { PcUsbDevice } from '../devices/pci-options.ts'
+import type { PcUsbDevice } from '../options/pci-options.ts'
 
 type UsbSite = Pick<PcSite, 'options' | 'slots' | 'keyboard' | 'mouse'>
 

@@ -1,6 +1,6 @@
 import { StandardVga } from '@retrap/devices/vga'
 import type { PcSite, PlacedDevices } from './placed-devices.ts'
-import { VGA_MEMORY_BYTES } from '../devices/vga.ts'
+import { VGA_MEMORY_BYTES } from '../options/vga.ts'
 
 /** Where QEMU's `pc` has it; with Xen its platform device is there. */
 const DEVICE = 2

@@ -1,6 +1,6 @@
 import { type VirtioDevice, VirtioPci } from '@retrap/virtio'
 import type { PciPlace } from '../devices/pci-slots.ts'
-import type { PcVirtioPlace } from '../devices/pci-options.ts'
+import type { PcVirtioPlace } from '../options/pci-options.ts'
 
 /** Puts a virtio device on the PCI bus, with an option ROM if it has one. */
 export function virtioFunction(

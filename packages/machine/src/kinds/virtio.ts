@@ -1,11 +1,11 @@
 import type { DeviceModel } from '@retrap/device'
 import { VirtioBlock, VirtioConsole, type VirtioDevice, VirtioNet, VirtioRng } from '@retrap/virtio'
 import type { PcSite, PlacedDevices } from './placed-devices.ts'
-import { type BootPath, drivesOf, type PcDrive } from '../devices/drives.ts'
+import { type BootPath, drivesOf, type PcDrive } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
-import { usualMacAddress } from '../devices/network-card.ts'
-import { PLAIN_VIRTIO, type PcVirtioDevice, virtioOf } from '../devices/virtio-device.ts'
-import type { PcVirtioPlace } from '../devices/pci-options.ts'
+import { usualMacAddress } from '../options/network-card.ts'
+import { PLAIN_VIRTIO, type PcVirtioDevice, virtioOf } from '../options/virtio-device.ts'
+import type { PcVirtioPlace } from '../options/pci-options.ts'
 import { virtioFunction } from './virtio-function.ts'
 
 /**

@@ -4,7 +4,7 @@ import type { Domain, GuestPages } from '@retrap/hvm'
 import type { DeviceFailure } from '@retrap/ioreq'
 import { MachineError } from '../errors.ts'
 import { type DescribeCrash, machineExit, type MachineExit } from './machine-exit.ts'
-import type { StartDeviceServer } from '../pc/pc-options.ts'
+import type { StartDeviceServer } from '../options/pc-options.ts'
 import { Sleep, type SleepingDomain, type SleepParts } from './sleep.ts'
 
 /** The activity of a machine. */

@@ -12,7 +12,7 @@ import {
   PCI_HOLE_BASE,
 } from '../loaders/index.ts'
 import type { OptionRom } from '../firmware/option-roms.ts'
-import { kernelImages, type PcOptions, startsDirectly } from './pc-options.ts'
+import { kernelImages, type PcOptions, startsDirectly } from '../options/pc-options.ts'
 import { writeModelSpecificRegister, type Vcpu } from '@retrap/x86-cpu'
 
 const IA32_MTRR_PHYSBASE0 = 0x200

@@ -4,7 +4,7 @@ import { type MachineRun, requireSupported } from '../combinations/combinations.
 import { traitsOf } from '../combinations/traits.ts'
 import { MachineError } from '../errors.ts'
 import { checkOptionValues, object, show } from '../option-values.ts'
-import type { PcOptions } from './pc-options.ts'
+import type { PcOptions } from '../options/pc-options.ts'
 
 /**
  * Checks what a caller without a type checker may have got wrong, and that there is such a machine.

@@ -1,6 +1,6 @@
 import type { X86Domain } from '@retrap/hvm'
 import type { plugXen } from '@retrap/xen'
-import { loadDeviceKinds, placeDevices } from '../devices/device-kinds.ts'
+import { loadDeviceKinds, placeDevices } from '../kinds/device-kinds.ts'
 import type { PcSite, PlacedDevices, PlaceDevices } from '../kinds/placed-devices.ts'
 import type { watchModels } from '../devices/watched-models.ts'
 import type { startControllers } from '../elsewhere/start-controllers.ts'
@@ -11,7 +11,7 @@ import { loadFlash } from '../firmware/flash.ts'
 import type { samplePc } from '../life/call-stack.ts'
 import { isKernelRom, type OptionRom } from '../firmware/option-roms.ts'
 import type { kernelForFirmware } from '../loaders/firmware-kernel.ts'
-import { type PcOptions, startsDirectly } from './pc-options.ts'
+import { type PcOptions, startsDirectly } from '../options/pc-options.ts'
 import type { createVapic } from '../firmware/vapic.ts'
 
 /** The parts of a PC that are loaded before it is composed. */

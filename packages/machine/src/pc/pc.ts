@@ -10,20 +10,20 @@ import { cloneBytes } from '../memory-size.ts'
 import { checkOptionValues } from '../option-values.ts'
 import type { ForkOrigin } from '../fork/fork-family.ts'
 import type { PcForkOptions } from '../fork/fork-options.ts'
-import type { HotPlug, PcPluggable, PcUnplugOptions } from '../devices/hot-plug.ts'
+import type { HotPlug, PcPluggable, PcUnplugOptions } from './hot-plug.ts'
 import type { MachineExit } from '../life/machine-exit.ts'
 import type { MachineRunOptions, PcRestoreOptions, PcSaveOptions, PcState } from '../life/machine-life.ts'
 import { measurePc, type PcStatistics } from '../life/statistics.ts'
 import type { PcRemovableDrive } from '../devices/removable-drive.ts'
-import type { SerialPort } from '../devices/serial-port.ts'
-import type { PcSnapshot, PcSnapshotSource, PcSnapshotState } from '../snapshot/pc-snapshot.ts'
-import type { PcInputs } from '../recording/pc-inputs.ts'
+import type { SerialPort } from '../board/serial-port.ts'
+import type { PcSnapshot, PcSnapshotSource, PcSnapshotState } from '../options/pc-snapshot.ts'
+import type { PcInputs } from './pc-inputs.ts'
 import type { CheckpointOptions, MachineCheckpoint } from '../snapshot/checkpoint.ts'
 import { composePc, type ComposedPc } from './compose-pc.ts'
 import { type MachineVerb, requireSupported } from '../combinations/combinations.ts'
 import { runOf, traitsOf } from '../combinations/traits.ts'
 import { checkPcOptions } from './pc-option-rules.ts'
-import { type PcOptions, startsDirectly } from './pc-options.ts'
+import { type PcOptions, startsDirectly } from '../options/pc-options.ts'
 import { forkFamily, loadPcParts } from './pc-parts.ts'
 
 /**
@@ -320,9 +320,7 @@ export class Pc {
   async #loadHotPlug(): Promise<HotPlug> {
     this.#require('plug')
     const { site, life } = this.#machine
-    return (this.#hotPlug ??= import('../devices/hot-plug.ts').then(
-      (module) => new module.HotPlug(this.domain, site, life),
-    ))
+    return (this.#hotPlug ??= import('./hot-plug.ts').then((module) => new module.HotPlug(this.domain, site, life)))
   }
 
   /** Returns counts since power-on. */

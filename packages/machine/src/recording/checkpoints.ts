@@ -1,10 +1,10 @@
 import { LoggedMemory } from '@retrap/hvm'
 import { PAGE_BYTES } from '@retrap/memory'
 import type { CheckpointDraft, CheckpointStore, EventBody, Instant, RecordedEvent } from '@retrap/recording'
-import type { PcSnapshotState } from '../snapshot/pc-snapshot.ts'
+import type { PcSnapshotState } from '../options/pc-snapshot.ts'
 import { isAtRest } from '../snapshot/snapshot-rules.ts'
 import type { InputGate } from './gate.ts'
-import type { GatedMachine } from './pc-inputs.ts'
+import type { GatedMachine } from '../pc/pc-inputs.ts'
 
 /** Host time between two checkpoints, if this much was executed. */
 const INTERVAL_MS = 1000

@@ -19,8 +19,8 @@ import { hostClock } from '../life/host.ts'
 import { MachineError } from '../errors.ts'
 import type { MachineLife, PcRestoreOptions, PcSaveOptions } from '../life/machine-life.ts'
 import { SAVE_DEADLINE_MS } from '../life/machine-life.ts'
-import type { PcSnapshot, PcSnapshotSource, PcSnapshotState } from './pc-snapshot.ts'
-import type { FormerPages } from '../recording/pc-inputs.ts'
+import type { PcSnapshot, PcSnapshotSource, PcSnapshotState } from '../options/pc-snapshot.ts'
+import type { FormerPages } from '../pc/pc-inputs.ts'
 import { ownStateOf, putBackPc, restoreForkedPc, restorePc, type SnapshotParts, stateOf } from './snapshot.ts'
 
 /** The recording would be of another run. */

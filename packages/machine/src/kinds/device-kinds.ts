@@ -1,10 +1,10 @@
 import { DeviceError } from '@retrap/device'
-import { drivesOf } from './drives.ts'
+import { drivesOf } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
-import type { PcSite, PlacedDevices, PlaceDevices } from '../kinds/placed-devices.ts'
-import type { PcOptions } from '../pc/pc-options.ts'
-import { hasRamfb, hasVga } from './vga.ts'
-import { PLAIN_VIRTIO, VIRTIO_INPUT, virtioOf } from './virtio-device.ts'
+import type { PcSite, PlacedDevices, PlaceDevices } from './placed-devices.ts'
+import type { PcOptions } from '../options/pc-options.ts'
+import { hasRamfb, hasVga } from '../options/vga.ts'
+import { PLAIN_VIRTIO, VIRTIO_INPUT, virtioOf } from '../options/virtio-device.ts'
 
 /** A kind of device that a machine may do without. */
 interface DeviceKind {
@@ -20,39 +20,39 @@ const ofController = ({ drives }: PcOptions): boolean =>
 
 /** The kinds, in the order in which they take PCI device numbers and are attached. */
 const DEVICE_KINDS: readonly DeviceKind[] = [
-  { wanted: ({ rootPorts = [] }) => rootPorts.length > 0, load: () => import('../kinds/root-ports.ts') },
+  { wanted: ({ rootPorts = [] }) => rootPorts.length > 0, load: () => import('./root-ports.ts') },
   {
     wanted: (options) => options.machine !== 'q35' && ofController(options),
-    load: () => import('../kinds/ide.ts'),
+    load: () => import('./ide.ts'),
   },
   {
     wanted: (options) => options.machine === 'q35' && ofController(options),
-    load: () => import('../kinds/ahci.ts'),
+    load: () => import('./ahci.ts'),
   },
   {
     wanted: ({ drives, virtio }) =>
       virtioOf(virtio, ...PLAIN_VIRTIO).length > 0 || drivesOf(drives, 'virtio').length > 0,
-    load: () => import('../kinds/virtio.ts'),
+    load: () => import('./virtio.ts'),
   },
-  { wanted: ({ drives }) => drivesOf(drives, 'floppy').length > 0, load: () => import('../kinds/floppy.ts') },
-  { wanted: ({ drives }) => drivesOf(drives, 'nvme').length > 0, load: () => import('../kinds/nvme.ts') },
-  { wanted: ({ networkCards = [] }) => networkCards.length > 0, load: () => import('../kinds/e1000.ts') },
+  { wanted: ({ drives }) => drivesOf(drives, 'floppy').length > 0, load: () => import('./floppy.ts') },
+  { wanted: ({ drives }) => drivesOf(drives, 'nvme').length > 0, load: () => import('./nvme.ts') },
+  { wanted: ({ networkCards = [] }) => networkCards.length > 0, load: () => import('./e1000.ts') },
   {
     wanted: ({ drives, usb }) => usb !== undefined || drivesOf(drives, 'usb').length > 0,
-    load: () => import('../kinds/usb.ts'),
+    load: () => import('./usb.ts'),
   },
-  { wanted: ({ sound = [] }) => sound.length > 0, load: () => import('../kinds/ac97.ts') },
+  { wanted: ({ sound = [] }) => sound.length > 0, load: () => import('./ac97.ts') },
   {
     wanted: ({ drives, virtio }) => virtioOf(virtio, 'scsi').length > 0 || drivesOf(drives, 'scsi').length > 0,
-    load: () => import('../kinds/scsi.ts'),
+    load: () => import('./scsi.ts'),
   },
-  { wanted: ({ virtio }) => virtioOf(virtio, 'share').length > 0, load: () => import('../kinds/share.ts') },
-  { wanted: ({ virtio }) => virtioOf(virtio, 'vsock').length > 0, load: () => import('../kinds/vsock.ts') },
-  { wanted: ({ virtio }) => virtioOf(virtio, ...VIRTIO_INPUT).length > 0, load: () => import('../kinds/input.ts') },
-  { wanted: ({ flash = [] }) => flash.length > 0, load: () => import('../kinds/flash.ts') },
-  { wanted: hasVga, load: () => import('../kinds/vga.ts') },
-  { wanted: ({ generation }) => generation !== undefined, load: () => import('../kinds/generation.ts') },
-  { wanted: hasRamfb, load: () => import('../kinds/ramfb.ts') },
+  { wanted: ({ virtio }) => virtioOf(virtio, 'share').length > 0, load: () => import('./share.ts') },
+  { wanted: ({ virtio }) => virtioOf(virtio, 'vsock').length > 0, load: () => import('./vsock.ts') },
+  { wanted: ({ virtio }) => virtioOf(virtio, ...VIRTIO_INPUT).length > 0, load: () => import('./input.ts') },
+  { wanted: ({ flash = [] }) => flash.length > 0, load: () => import('./flash.ts') },
+  { wanted: hasVga, load: () => import('./vga.ts') },
+  { wanted: ({ generation }) => generation !== undefined, load: () => import('./generation.ts') },
+  { wanted: hasRamfb, load: () => import('./ramfb.ts') },
 ]
 
 /** Loads the kinds of device that a machine has, and no others. */

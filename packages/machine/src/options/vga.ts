@@ -1,4 +1,4 @@
-import { type PcOptions, startsDirectly } from '../pc/pc-options.ts'
+import { type PcOptions, startsDirectly } from './pc-options.ts'
 
 /** The frame buffer. */
 export const VGA_MEMORY_BYTES: number = 2 ** 24

@@ -2,7 +2,7 @@ import type { BlockProperties } from '@retrap/device'
 import type { DomainServer } from '@retrap/hvm'
 import type { DevicePlatform } from '@retrap/device-host'
 import type { IoDispatch } from '@retrap/ioreq'
-import type { BoardDescription } from '../board/board.ts'
+import type { BoardDescription } from './board.ts'
 
 /** The facts that a Worker needs to make the controllers of a machine: plain data, to be posted. */
 export interface ControllerDescription {

@@ -1,8 +1,8 @@
 import type { DeviceModel, InputBackend } from '@retrap/device'
 import type { Domain, DomainRest, DomainServer, OutsideInputs, X86Domain } from '@retrap/hvm'
 import type { PcRestoreOptions } from '../life/machine-life.ts'
-import type { PcOptions } from '../pc/pc-options.ts'
-import type { PcSnapshotSource, PcSnapshotState } from '../snapshot/pc-snapshot.ts'
+import type { PcOptions } from '../options/pc-options.ts'
+import type { PcSnapshotSource, PcSnapshotState } from '../options/pc-snapshot.ts'
 
 /** The way to other instants of a machine that has a gate. */
 export interface GatedSnapshots {
