@@ -90,7 +90,8 @@ export type {
 export { recordClone, recordPc } from './recording/record.ts'
 export type { Checkpoints, LogPosition, RecordedAnswer } from './recording/checkpoints.ts'
 export type { LiveDebugOptions } from './recording/live-run.ts'
-export type { FormerPages, GatedMachine, GatedSnapshots, PcInputs } from './pc/pc-inputs.ts'
+export type { GatedMachine, GatedSnapshots, PcInputs } from './pc/pc-inputs.ts'
+export type { FormerPages } from './snapshot/snapshots.ts'
 export type { PcRecorder, RecordPcOptions } from './recording/record.ts'
 export { replayPc } from './recording/replay.ts'
 export type { PcReplay, RecordingSource, ReplayPcOptions } from './recording/replay.ts'
@@ -102,9 +103,16 @@ export { serveBoard } from './board/serve-board.ts'
 export type { MachineType } from './machine-type.ts'
 export { HostPacing, type PacedDomain } from './life/host-pacing.ts'
 export type { MachineExit } from './life/machine-exit.ts'
-export type { MachineRunOptions, PcRestoreOptions, PcSaveOptions, PcState, StopSignal } from './life/machine-life.ts'
+export type {
+  MachineRunOptions,
+  PcRestoreOptions,
+  PcSaveOptions,
+  PcState,
+  StartDeviceServer,
+  StopSignal,
+} from './life/machine-life.ts'
 export { Pc, createPc } from './pc/pc.ts'
-export type { PcGeneration, PcOptions, StartDeviceServer } from './options/pc-options.ts'
+export type { PcGeneration, PcOptions } from './options/pc-options.ts'
 export type { GuestSample, SampledMemory, SamplingOptions } from './life/sampling.ts'
 export type { CheckpointOptions, MachineCheckpoint } from './snapshot/checkpoint.ts'
 export type { UsedInputs } from './input/input-switch.ts'

@@ -25,6 +25,7 @@ import type { PcMemoryMap } from '../loaders/index.ts'
 import { wallSeconds } from '../life/host.ts'
 import { CHIPSETS, type MachineType } from '../machine-type.ts'
 import { ramfbFile } from '../firmware/ramfb-file.ts'
+import type { SystemManagementHooks } from '../firmware/smram.ts'
 import { SERIAL_PORTS, SerialStream } from './serial-port.ts'
 
 /** PCI device number of Xen's platform device, as in machines of its own. */
@@ -61,7 +62,7 @@ export interface BoardDescription {
 }
 
 /** Where the board's models reach out of their device contexts. */
-export interface BoardHooks {
+export interface BoardHooks extends SystemManagementHooks {
   /** The output of a serial port, counted from 0. */
   transmit(port: number, bytes: Uint8Array): void
   /** A serial port has taken so many of the bytes that were queued for it. */
@@ -72,10 +73,6 @@ export interface BoardHooks {
   ecam(placement: EcamPlacement | null): void
   /** Address line 20 works, or is held low. */
   a20(works: boolean): void
-  /** The guest has changed who sees which part of SMRAM. */
-  smram(settings: SmramSettings): void
-  /** Asserts SMI# of the processor that writes to the chipset, or of all. */
-  smi(broadcast: boolean): void
   /** The guest asks to sleep in S3. */
   sleep(): void
   /** The machine, which sleeps, is to wake. */

@@ -5,9 +5,9 @@ import { createBoard } from './board.ts'
 import { POWER_BUTTON, SLEEP_BUTTON } from './board-messages.ts'
 import type { BoardDescription, BoardHooks, BoardInput } from './board.ts'
 import { CHIPSETS } from '../machine-type.ts'
-import type { PcOptions } from '../options/pc-options.ts'
 import { RemoteBoard } from './remote-board.ts'
-import { plugSystemManagement } from '../firmware/smram.ts'
+import { plugSystemManagement, type SystemManagementHooks } from '../firmware/smram.ts'
+import type { StartBoardServer } from './start.ts'
 
 /** A board that is part of a domain, as the machine reaches it. */
 export interface PlacedBoard {
@@ -30,13 +30,13 @@ export interface PlacedBoard {
 }
 
 /** The hooks that {@link placeBoard} supplies. */
-type OwnHooks = 'a20' | 'ecam' | 'smram' | 'smi'
+type OwnHooks = 'a20' | 'ecam' | keyof SystemManagementHooks
 
 /** Makes a board's models part of a domain, in this thread or in one of their own. */
 export function placeBoard(
   domain: X86Domain,
   description: BoardDescription,
-  placement: PcOptions['devicePlacement'],
+  placement: 'inline' | 'deferred' | StartBoardServer | undefined,
   input: BoardInput,
   given: Omit<BoardHooks, OwnHooks>,
 ): PlacedBoard {
@@ -83,7 +83,7 @@ export function placeBoard(
   }
 }
 
-const NO_SMM: Pick<BoardHooks, 'smram' | 'smi'> = { smram: () => undefined, smi: () => undefined }
+const NO_SMM: SystemManagementHooks = { smram: () => undefined, smi: () => undefined }
 
 const ecamWindows = (placement: EcamPlacement | null): EcamWindow[] =>
   placement === null ? [] : [{ base: placement.base, firstBus: 0, lastBus: placement.buses - 1 }]

@@ -2,7 +2,6 @@ import { PAGE_BYTES } from '@retrap/memory'
 import type { SmramSettings } from '@retrap/devices'
 import type { SystemManagementMemory, X86Domain } from '@retrap/hvm'
 import { P2mEntry, P2mType } from '@retrap/p2m'
-import type { BoardHooks } from '../board/board.ts'
 import { MachineError } from '../errors.ts'
 
 const LOW_BASE = 0xa_0000
@@ -13,12 +12,20 @@ const LOW_PAGES = LOW_BYTES / PAGE_BYTES
 /** Machine memory that SMRAM takes, beside the guest's RAM. */
 export const SMRAM_BYTES: number = LOW_BYTES
 
+/** The parts of a machine that a chipset with system-management mode calls. */
+export interface SystemManagementHooks {
+  /** The guest has changed who sees which part of SMRAM. */
+  smram(settings: SmramSettings): void
+  /** Asserts SMI# of the processor that writes to the chipset, or of all. */
+  smi(broadcast: boolean): void
+}
+
 /**
  * Gives a domain system-management mode.
  *
  * @returns what its chipset is to call
  */
-export function plugSystemManagement(domain: X86Domain, lowRamEnd: number): Pick<BoardHooks, 'smram' | 'smi'> {
+export function plugSystemManagement(domain: X86Domain, lowRamEnd: number): SystemManagementHooks {
   const smram = new Smram(domain, lowRamEnd)
   domain.systemManagementMemory = smram
   return {

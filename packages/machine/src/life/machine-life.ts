@@ -1,14 +1,21 @@
 import type { DeviceModel } from '@retrap/device'
 import { describeThrown } from '@retrap/device/host'
-import type { Domain, GuestPages } from '@retrap/hvm'
-import type { DeviceFailure } from '@retrap/ioreq'
+import type { DevicePlatform } from '@retrap/device-host'
+import type { Domain, DomainServer, GuestPages } from '@retrap/hvm'
+import type { DeviceFailure, IoDispatch } from '@retrap/ioreq'
 import { MachineError } from '../errors.ts'
 import { type DescribeCrash, machineExit, type MachineExit } from './machine-exit.ts'
-import type { StartDeviceServer } from '../options/pc-options.ts'
 import { Sleep, type SleepingDomain, type SleepParts } from './sleep.ts'
 
 /** The activity of a machine. */
 export type PcState = 'running' | 'asleep' | 'stopped'
+
+/** Starts a server whose models live in another thread or process. */
+export type StartDeviceServer = (
+  dispatch: IoDispatch,
+  platform: DevicePlatform,
+  realTime: boolean,
+) => DomainServer | Promise<DomainServer>
 
 /** The part of an `AbortSignal` that is used. */
 export interface StopSignal {

@@ -1,8 +1,6 @@
 import type { AudioBackend, DeviceModel } from '@retrap/device'
 import type { Keyboard, Mouse, Screen } from '@retrap/display'
-import type { DomainServer } from '@retrap/hvm'
-import type { DevicePlatform } from '@retrap/device-host'
-import type { DeviceFailure, FailurePolicy, IoDispatch, IoTraceRecord } from '@retrap/ioreq'
+import type { DeviceFailure, FailurePolicy, IoTraceRecord } from '@retrap/ioreq'
 import { cpuModel, type CpuModel, type JitOptions } from '@retrap/x86-cpu'
 import type { PcBootOptions, PcDrive } from './drives.ts'
 import type { PcForks } from './fork-room.ts'
@@ -11,6 +9,7 @@ import type { BootModule, KernelImages } from '../loaders/index.ts'
 import type { MachineType } from '../machine-type.ts'
 import type { OptionRom } from '../firmware/option-roms.ts'
 import type { StartBoardServer, StartControllerServer } from '../board/start.ts'
+import type { StartDeviceServer } from '../life/machine-life.ts'
 import type { SamplingOptions } from '../life/sampling.ts'
 import type { PcSnapshot, PcSnapshotSource } from './pc-snapshot.ts'
 import type { PcUsb, PcRootPort, PcSoundDevice } from './pci-options.ts'
@@ -179,13 +178,6 @@ export interface PcGeneration {
    */
   readonly after?: 'new' | 'same' | number | undefined
 }
-
-/** Starts a server whose models live in another thread or process. */
-export type StartDeviceServer = (
-  dispatch: IoDispatch,
-  platform: DevicePlatform,
-  realTime: boolean,
-) => DomainServer | Promise<DomainServer>
 
 /** The processor: with system-management mode its state save area is the one that firmware for QEMU knows. */
 export function processorOf({ cpu = 'max', smm }: PcOptions): CpuModel | string {

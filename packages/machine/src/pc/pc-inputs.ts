@@ -3,6 +3,7 @@ import type { Domain, DomainRest, DomainServer, OutsideInputs, X86Domain } from 
 import type { PcRestoreOptions } from '../life/machine-life.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 import type { PcSnapshotSource, PcSnapshotState } from '../options/pc-snapshot.ts'
+import type { FormerPages } from '../snapshot/snapshots.ts'
 
 /** The way to other instants of a machine that has a gate. */
 export interface GatedSnapshots {
@@ -16,14 +17,6 @@ export interface GatedSnapshots {
   saveState(rest: DomainRest): Promise<PcSnapshotState>
   /** Puts the machine back, as `Pc.restore` does. @param before - what is known of the snapshot's pages */
   restore(snapshot: PcSnapshotSource, options: PcRestoreOptions, before?: FormerPages): Promise<void>
-}
-
-/** Another snapshot, which a machine was put back to before. */
-export interface FormerPages {
-  /** Pages of the snapshot that it was put back to. */
-  readonly pages: PcSnapshotSource['pages']
-  /** Guest frames whose contents differ between the two. */
-  readonly differing: Iterable<number>
 }
 
 /** A machine as its gate sees it. */

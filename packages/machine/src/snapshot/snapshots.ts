@@ -20,12 +20,19 @@ import { MachineError } from '../errors.ts'
 import type { MachineLife, PcRestoreOptions, PcSaveOptions } from '../life/machine-life.ts'
 import { SAVE_DEADLINE_MS } from '../life/machine-life.ts'
 import type { PcSnapshot, PcSnapshotSource, PcSnapshotState } from '../options/pc-snapshot.ts'
-import type { FormerPages } from '../pc/pc-inputs.ts'
 import { ownStateOf, putBackPc, restoreForkedPc, restorePc, type SnapshotParts, stateOf } from './snapshot.ts'
 
 /** The recording would be of another run. */
 const NOT_AT_REST =
   'a machine that is recorded is saved while its devices are at rest, and one is at work: try again soon'
+
+/** Another snapshot, which a machine was put back to before. */
+export interface FormerPages {
+  /** Pages of the snapshot that it was put back to. */
+  readonly pages: PcSnapshotSource['pages']
+  /** Guest frames whose contents differ between the two. */
+  readonly differing: Iterable<number>
+}
 
 /** The part of a PC that {@link Snapshots} needs. */
 export interface SnapshotHost {
