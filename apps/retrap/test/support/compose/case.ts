@@ -65,19 +65,24 @@ const KEYS = ['KeyA', 'ShiftLeft', 'Enter', 'F1'] as const
 /** Machines of each board were looked at for where their devices are. */
 const views = new Map<Board, ReturnType<typeof guestView>>()
 
-async function viewOf(board: Board): Promise<ReturnType<typeof guestView>> {
-  const known = views.get(board)
-  if (known !== undefined) return known
+/** Firmware, and an arm64 Image, that does nothing. */
+export function nothing(): Uint8Array {
   const image = new Uint8Array(0x1_0000)
   // The header of an arm64 Image.
   new DataView(image.buffer).setUint32(56, 0x644d_5241, true)
   new DataView(image.buffer).setUint32(16, image.length, true)
+  return image
+}
+
+async function viewOf(board: Board): Promise<ReturnType<typeof guestView>> {
+  const known = views.get(board)
+  if (known !== undefined) return known
   const { machine } = await Subject.make({
     board,
     cpus: 1,
     placement: 'inline',
     jit: false,
-    image,
+    image: nothing(),
     hostModels: true,
     card: 'here',
     keep: undefined,

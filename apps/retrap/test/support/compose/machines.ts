@@ -153,6 +153,12 @@ export class Subject {
     return new Subject(await create(making, disks, undefined, undefined, stops), making, disks, undefined, stops)
   }
 
+  /** A machine that goes on from a snapshot, with disks as they come. */
+  static async goingOn(making: Making, snapshot: PcSnapshot): Promise<Subject> {
+    const disks = newDisks()
+    return new Subject(await create(making, disks, snapshot), making, disks)
+  }
+
   static async record(making: Making, checkpointMs: number, write: (piece: Uint8Array) => void, stops: Stops) {
     const disks = newDisks()
     const options = optionsOf(making, disks, undefined, stops)
