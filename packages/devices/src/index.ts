@@ -28,7 +28,7 @@ export { Mc146818, type Mc146818Options, type Mc146818State } from './mc146818.t
 export { PciTestDevice, type PciTestDeviceOptions, type PciTestDeviceState } from './pci-testdev.ts'
 export { SPEAKER_FORMAT } from './pc-speaker.ts'
 export { PostCodePort, type PostCodeState } from './post-code.ts'
-export type { Ps2KeyboardState } from './i8042-state.ts'
+export type { Ps2KeyboardState } from './ps2/keyboard.ts'
 export type { Ps2MouseState } from './ps2/mouse.ts'
 export type { MouseMotionState } from './ps2/mouse-motion.ts'
 export { RESET_CONTROL, ResetControl, type ResetControlOptions, type ResetControlState } from './reset-control.ts'

@@ -2,7 +2,6 @@ import type { DeviceContext, InputBackend, InputClient, InputEvent, Timer, Word6
 import { ByteRing, ACKNOWLEDGE, type Ps2Device, RESEND, SELF_TEST_DONE, SELF_TEST_NS } from './device.ts'
 import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 import { type KeyContext, keySequence, LONGEST_SEQUENCE, repeatSequence, USAGE } from './key-sequences.ts'
-import type { Ps2KeyboardState } from '../i8042-state.ts'
 import { KEY_BREAKS, KEY_REPEATS, KEY_REPEATS_AND_BREAKS, SET_3, SET_3_DEFAULTS } from './scan-codes.ts'
 
 const SET_LEDS = 0xed
@@ -34,6 +33,38 @@ const NONE = -1
 
 /** The behaviour of keys in set 3 after 0xF7 to 0xFA, and of one key after 0xFB to 0xFD. */
 const KINDS = [KEY_REPEATS, KEY_BREAKS, 0, KEY_REPEATS_AND_BREAKS] as const
+
+/** Saved form of a PS/2 keyboard. */
+export interface Ps2KeyboardState {
+  /** Whether keys are looked at. */
+  readonly scanning: boolean
+  /** Set of scan codes, 1 to 3. */
+  readonly set: number
+  /** Typematic rate and delay, as the guest gave them. */
+  readonly rate: number
+  /** Lamps: Scroll Lock, Num Lock and Caps Lock from bit 0. */
+  readonly leds: number
+  /** Command that waits for its data; −1: none. */
+  readonly pending: number
+  /** The last byte sent, for a guest that asks for it again. */
+  readonly last: number
+  /** Answers to commands, which go before codes of keys. */
+  readonly answers: readonly number[]
+  /** Codes of keys that wait. */
+  readonly codes: readonly number[]
+  /** Keys that are down, by usage. */
+  readonly down: readonly number[]
+  /** Key that repeats; −1: none. */
+  readonly repeating: number
+  /** Print Screen was pressed with Alt. */
+  readonly systemRequest: boolean
+  /** The behaviour of keys in set 3 where a guest has changed it, by scan code. */
+  readonly kinds: readonly (readonly [code: number, kind: number])[]
+  /** Whether the self-test runs. */
+  readonly testing: boolean
+  /** Time of the next repeat, or of the end of the self-test. */
+  readonly timerAt: Word64 | null
+}
 
 /** How a keyboard is made. */
 export interface Ps2KeyboardOptions {
