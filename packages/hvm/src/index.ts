@@ -8,8 +8,8 @@ export type { ClockState, DeterministicClockState, DomainClock, HostClock, RealC
 export type { DevicesState, DomainRest } from './domain-rest.ts'
 export { DirtyLogs } from './memory/dirty-logs.ts'
 export { Domain } from './domain.ts'
-export type { DomainCheckpoint } from './checkpoint.ts'
-export { checkpointDomain, forkDomain, noteWrites } from './instants.ts'
+export type { DomainCheckpoint } from './instants/checkpoint.ts'
+export { checkpointDomain, forkDomain, noteWrites } from './instants/instants.ts'
 export type { DomainExit, DomainOptions, DomainServer, Sleeper } from './domain-options.ts'
 export type {
   Architecture,
@@ -24,8 +24,8 @@ export { SecondLevelFaults } from './memory/second-level.ts'
 export type { AccessViolation, LateContents, MemoryFailure, SecondLevelOptions } from './memory/second-level.ts'
 export { HvmError } from './errors.ts'
 export type { HvmErrorCode } from './errors.ts'
-export { closePages, guestFrames } from './memory/guest-frames.ts'
-export type { GuestFrames, GuestPages, GuestPageSource } from './memory/guest-frames.ts'
+export { closePages, guestFrames } from './instants/guest-frames.ts'
+export type { GuestFrames, GuestPages, GuestPageSource } from './instants/guest-frames.ts'
 export { GuestMemory } from './memory/guest-memory.ts'
 export { OwnedMemories, type OwnedMemoriesOptions, type OwnedMemoryState } from './memory/owned-memories.ts'
 export { GuestTables, type TableMap } from './memory/guest-tables.ts'
@@ -51,11 +51,17 @@ export {
   type SavedDomain,
   saveDomain,
   saveDomainState,
-} from './saved-domain.ts'
-export type { PageCopies } from './memory/page-copies.ts'
-export type { ForkedMemory } from './memory/forked-memory.ts'
-export type { FormerContents } from './memory/late-pages.ts'
-export type { DomainAbandonment, DomainRestoring, DomainReturn, DomainSnapshot, DomainState } from './saved-domain.ts'
+} from './instants/saved-domain.ts'
+export type { PageCopies } from './instants/page-copies.ts'
+export type { ForkedMemory } from './instants/forked-memory.ts'
+export type { FormerContents } from './instants/late-pages.ts'
+export type {
+  DomainAbandonment,
+  DomainRestoring,
+  DomainReturn,
+  DomainSnapshot,
+  DomainState,
+} from './instants/saved-domain.ts'
 export type { OutsideInputs } from './scheduling/turn-runner.ts'
 export type { RoundState } from './scheduling/deterministic-schedule.ts'
 export { DomainVapic } from './x86/vapic/domain-vapic.ts'
@@ -70,6 +76,6 @@ export {
   openOwnedMemory,
   type GuestMemoryHandles,
 } from './memory/model-mappings.ts'
-export type { FrameSet, WrittenFrames, WrittenSince } from './memory/written-frames.ts'
-export type { FrameBits } from './memory/written-frames.ts'
-export { LoggedMemory } from './memory/logged-memory.ts'
+export type { FrameSet, WrittenFrames, WrittenSince } from './instants/written-frames.ts'
+export type { FrameBits } from './instants/written-frames.ts'
+export { LoggedMemory } from './instants/logged-memory.ts'

@@ -10,7 +10,7 @@ import {
 } from '@retrap/irqchip/gic'
 import { Domain } from '../domain.ts'
 import type { DomainOptions } from '../domain-options.ts'
-import type { DomainState, SavedArchitecture } from '../saved-domain.ts'
+import type { DomainState, SavedArchitecture } from '../instants/saved-domain.ts'
 import { GicV2Controller, type GicV2Place } from './gic-v2.ts'
 import { GicV3Controller, type GicV3Place } from './gic-v3.ts'
 import type { AllocateRegion, ArmInterruptController, ArmInterruptsState } from './interrupt-controller.ts'

@@ -14,7 +14,7 @@ export {
   type SavedDomain,
   saveDomain,
   saveDomainState,
-} from '../saved-domain.ts'
+} from '../instants/saved-domain.ts'
 export type { ArmArchitecture, ArmDomainOptions, ArmDomainState, GicPlace } from './architecture.ts'
 export type { GicV2Place, MessageFrame } from './gic-v2.ts'
 export type { GicV3Place } from './gic-v3.ts'

@@ -1,20 +1,14 @@
 import type { IoDispatchState } from '@retrap/ioreq'
-import type { ClockState } from './clock.ts'
-import type { DevicesState, DomainRest } from './domain-rest.ts'
-import type { Domain } from './domain.ts'
-import { HvmError } from './errors.ts'
-import {
-  closePages,
-  guestFrames,
-  type GuestFrames,
-  type GuestPages,
-  type GuestPageSource,
-} from './memory/guest-frames.ts'
-import type { PageCopies } from './memory/page-copies.ts'
-import type { FormerContents, LatePages } from './memory/late-pages.ts'
-import type { FrameSet } from './memory/written-frames.ts'
-import type { RoundState } from './scheduling/deterministic-schedule.ts'
-import type { Architecture, VirtualCpu } from './virtual-cpu.ts'
+import type { ClockState } from '../clock.ts'
+import type { DevicesState, DomainRest } from '../domain-rest.ts'
+import type { Domain } from '../domain.ts'
+import { HvmError } from '../errors.ts'
+import { closePages, guestFrames, type GuestFrames, type GuestPages, type GuestPageSource } from './guest-frames.ts'
+import type { PageCopies } from './page-copies.ts'
+import type { FormerContents, LatePages } from './late-pages.ts'
+import type { FrameSet } from './written-frames.ts'
+import type { RoundState } from '../scheduling/deterministic-schedule.ts'
+import type { Architecture, VirtualCpu } from '../virtual-cpu.ts'
 
 /** Holds the part of a domain that is the same for every instruction set, without the contents of its RAM. */
 export interface DomainState {
@@ -115,7 +109,7 @@ export async function saveDomainState<S extends DomainState>(domain: SavedDomain
  */
 export async function beginCopying(domain: Domain, written?: FrameSet): Promise<PageCopies> {
   // Few machines are saved: the others do not load it.
-  const { PageCopies } = await import('./memory/page-copies.ts')
+  const { PageCopies } = await import('./page-copies.ts')
   return new PageCopies(domain, written)
 }
 
@@ -207,7 +201,7 @@ export async function beginRestoringDomain<S extends DomainState>(
 ): Promise<DomainRestoring> {
   let late: LatePages | undefined
   try {
-    const { LatePages } = await import('./memory/late-pages.ts')
+    const { LatePages } = await import('./late-pages.ts')
     const rest = await restoreModels(domain, state, mapped, used)
     late = new LatePages(domain, state.frames, pages, { written: used?.written(), log: used?.log })
     goOn(domain, state, rest, used)

@@ -1,6 +1,6 @@
 import { P2mError, type P2m } from '@retrap/p2m'
 import type { Domain } from '../domain.ts'
-import type { DirtyLogs } from './dirty-logs.ts'
+import type { DirtyLogs } from '../memory/dirty-logs.ts'
 import { FIRST_LOGGED_GFN, type GuestFrames, machineRuns } from './guest-frames.ts'
 
 /** Frames of a guest that are neighbours in the guest and in machine memory. */

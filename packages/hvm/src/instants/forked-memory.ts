@@ -1,7 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { P2m, SharedRam } from '@retrap/p2m'
 import type { Domain } from '../domain.ts'
-import { type DomainState, goOn, putModelsBack, type SavedDomain } from '../saved-domain.ts'
+import { type DomainState, goOn, putModelsBack, type SavedDomain } from './saved-domain.ts'
 import {
   addFrames,
   FIRST_LOGGED_GFN,

@@ -1,4 +1,4 @@
-import { FormerFrames } from './memory/former-frames.ts'
+import { FormerFrames } from './former-frames.ts'
 import { type DomainAbandonment, type DomainState, goOn, putModelsBack, type SavedDomain } from './saved-domain.ts'
 
 /** An instant of a domain that it can be put back to, in its own memory, as often as wanted. */

@@ -1,8 +1,8 @@
 import type { DomainCheckpoint } from './checkpoint.ts'
-import type { Domain } from './domain.ts'
-import type { DomainRest } from './domain-rest.ts'
-import type { ForkedMemory } from './memory/forked-memory.ts'
-import type { WrittenFrames } from './memory/written-frames.ts'
+import type { Domain } from '../domain.ts'
+import type { DomainRest } from '../domain-rest.ts'
+import type { ForkedMemory } from './forked-memory.ts'
+import type { WrittenFrames } from './written-frames.ts'
 import { type DomainState, type SavedDomain, saveDomainState } from './saved-domain.ts'
 
 /**
@@ -31,7 +31,7 @@ export async function forkDomain<S extends DomainState>(
   rest: DomainRest,
   written: WrittenFrames | null = null,
 ): Promise<{ readonly state: S; readonly memory: ForkedMemory }> {
-  const { ForkedMemory } = await import('./memory/forked-memory.ts')
+  const { ForkedMemory } = await import('./forked-memory.ts')
   const state = await saveDomainState(domain, rest)
   const share = (): ForkedMemory => new ForkedMemory(domain, state.frames)
   return { state, memory: written === null ? share() : written.unwritten(0, Infinity, share) }
@@ -43,6 +43,6 @@ export async function forkDomain<S extends DomainState>(
  * @returns null where it cannot be known: other threads write RAM, or the map has no memory for it
  */
 export async function noteWrites(domain: Domain): Promise<WrittenFrames | null> {
-  const { WrittenFrames } = await import('./memory/written-frames.ts')
+  const { WrittenFrames } = await import('./written-frames.ts')
   return WrittenFrames.begin(domain)
 }
