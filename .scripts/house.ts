@@ -1,5 +1,5 @@
 // How many rooms a reader of the sources walks through: `node .scripts/house.ts` prints a table, `--list` also what it counted,
-// `--json` the figures alone. PLACE (`packages/ioreq`) limits it to paths that begin so. It judges nothing.
+// `--json` the figures alone. PLACE (`packages/ioreq`) limits it to paths that begin so.
 //
 // What is counted:
 // - A source is a `.ts` or `.tsx` file of `src`, at any depth, of a package or an app. A file whose first line begins with
@@ -12,21 +12,100 @@
 //   another object, and each argument is a parameter of the function or a spread one. `await`, `void`, parentheses, `!`
 //   and `as` around the call or an argument change nothing. Another object: not `this` or `super` itself (`this.#part.start()`
 //   delegates, `this.start()` does not), and no name that begins with a capital (`Math.max(a, b)` and static methods compute).
+// - A room is a folder of `src`, with all below it, or a file directly in `src`. Two rooms of a package are a pair if a file of each
+//   imports one of the other; types, `import()` and `export … from` count.
+// - Exports are the names of all entry points of packages, those taken over by `export *` from files of the same package among them.
+// - Tests are `.ts` and `.tsx` files of `test`, at any depth: what supports tests counts.
 // - A `*Parts` interface is an interface or a type of this name, exported or not.
 //
 // Walks (files and functions that a datum passes) are counted by hand: no import says which function runs.
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { countSource, figuresOf, fullFolders, SHORT_LINES, type Source } from '../packages/tooling/src/house.ts'
-import { root } from './workspace.ts'
+import {
+  countLines,
+  countSource,
+  exportsOf,
+  figuresOf,
+  fullFolders,
+  mutualPairs,
+  SHORT_LINES,
+  type Source,
+} from '../packages/tooling/src/house.ts'
+import { type Member, members, root } from './workspace.ts'
 
-function sourcesBelow(place: string): Source[] {
-  return globSync('{packages,apps}/*/src/**/*.{ts,tsx}', { cwd: root })
+interface File {
+  readonly path: string
+  readonly text: string
+}
+
+function files(folder: 'src' | 'test', place: string): File[] {
+  return globSync(`{packages,apps}/*/${folder}/**/*.{ts,tsx}`, { cwd: root })
     .map((path) => path.replaceAll('\\', '/'))
     .filter((path) => path.startsWith(place))
     .sort()
-    .flatMap((path) => countSource(path, readFileSync(join(root, path), 'utf8')) ?? [])
+    .map((path) => ({ path, text: readFileSync(join(root, path), 'utf8') }))
+}
+
+function sourcesBelow(place: string): Source[] {
+  return files('src', place).flatMap(({ path, text }) => countSource(path, text) ?? [])
+}
+
+function testLines(place: string): number {
+  return files('test', place).reduce((sum, { text }) => sum + (countLines(text) ?? 0), 0)
+}
+
+/** The names that the entry points of a package export, each counted for each entry point. */
+function exportCount({ path, manifest }: Member, sources: ReadonlyMap<string, Source>): number {
+  return Object.values(manifest.exports ?? {})
+    .map((target) => (typeof target === 'string' ? target : (target as Record<string, string>)['retrap-source']))
+    .filter((target) => target !== undefined)
+    .reduce((sum, target) => sum + exportsOf(`${path}/${target.slice('./'.length)}`, sources).size, 0)
+}
+
+function print(place: string, options: { readonly list?: boolean; readonly json?: boolean }): void {
+  const sources = sourcesBelow(place)
+  const byPath = new Map(sources.map((source) => [source.path, source]))
+  const owners = members().filter(({ path }) => path.startsWith(place))
+  const exportCounts = owners.map((member) => ({ path: member.path, count: exportCount(member, byPath) }))
+  const figures = {
+    packages: owners.filter(({ path }) => path.startsWith('packages/')).length,
+    'exports of packages': exportCounts.reduce((sum, { count }) => sum + count, 0),
+    ...figuresOf(sources),
+    'lines of tests and their support': testLines(place),
+  }
+  if (options.json) console.log(JSON.stringify(figures, null, 2))
+  else {
+    const width = Math.max(...Object.keys(figures).map((name) => name.length))
+    for (const [name, value] of Object.entries(figures))
+      console.log(`${name.padEnd(width)} ${value.toLocaleString('en').padStart(9)}`)
+  }
+  if (!options.list) return
+  const list = (title: string, lines: readonly string[]): void => console.log(`\n${title}:\n  ${lines.join('\n  ')}`)
+  list(
+    'exports',
+    exportCounts.map(({ path, count }) => `${path} (${count})`),
+  )
+  list('full folders', fullFolders(sources))
+  list(
+    'pairs of rooms, with the imports of the weaker direction',
+    mutualPairs(sources).flatMap(({ owner, rooms, weaker }) => [
+      `${owner}: ${rooms.join(' ↔ ')}`,
+      ...weaker.map((one) => `  ${one}`),
+    ]),
+  )
+  list(
+    'only delegate',
+    sources.flatMap(({ delegating }) => delegating),
+  )
+  list(
+    'Parts',
+    sources.flatMap(({ parts }) => parts),
+  )
+  list(
+    'short files',
+    sources.filter(({ lines }) => lines < SHORT_LINES).map(({ path, lines }) => `${path} (${lines})`),
+  )
 }
 
 if (import.meta.main) {
@@ -34,28 +113,5 @@ if (import.meta.main) {
     options: { list: { type: 'boolean' }, json: { type: 'boolean' } },
     allowPositionals: true,
   })
-  const sources = sourcesBelow(positionals[0] ?? '')
-  const figures = figuresOf(sources)
-  if (values.json) console.log(JSON.stringify(figures, null, 2))
-  else {
-    const width = Math.max(...Object.keys(figures).map((name) => name.length))
-    for (const [name, value] of Object.entries(figures))
-      console.log(`${name.padEnd(width)} ${value.toLocaleString('en').padStart(9)}`)
-  }
-  if (values.list) {
-    const list = (title: string, lines: readonly string[]): void => console.log(`\n${title}:\n  ${lines.join('\n  ')}`)
-    list('full folders', fullFolders(sources))
-    list(
-      'only delegate',
-      sources.flatMap(({ delegating }) => delegating),
-    )
-    list(
-      'Parts',
-      sources.flatMap(({ parts }) => parts),
-    )
-    list(
-      'short files',
-      sources.filter(({ lines }) => lines < SHORT_LINES).map(({ path, lines }) => `${path} (${lines})`),
-    )
-  }
+  print(positionals[0] ?? '', values)
 }

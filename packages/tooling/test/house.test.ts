@@ -1,6 +1,6 @@
 /** What `.scripts/house.ts` counts, by its definitions. */
 import { describe, expect, test } from 'vitest'
-import { countSource, figuresOf, fullFolders, type Source } from '../src/house.ts'
+import { countSource, exportsOf, figuresOf, fullFolders, mutualPairs, type Source } from '../src/house.ts'
 
 function counted(text: string): Source {
   return countSource('packages/x/src/x.ts', text)!
@@ -78,4 +78,41 @@ test('lines, short files, median and folders', () => {
   const room = (count: number): Source[] => Array.from({ length: count }, (_, i) => source(`p/src/${i}.ts`, 1))
   expect(fullFolders([...room(40), source('p/src/deeper/x.ts', 1)])).toEqual([])
   expect(fullFolders(room(41))).toEqual(['p/src (41)'])
+})
+
+describe('rooms that import each other', () => {
+  const source = (path: string, text: string): Source => countSource(path, text)!
+
+  test.each([
+    ['values', `import { b } from '../b/b.ts'`],
+    ['types', `import type { B } from '../b/b.ts'`],
+    ['a type in place', `type B = import('../b/b.ts').B`],
+    ['what is loaded when it is used', `const b = () => import('../b/b.ts')`],
+    ['what is exported again', `export { b } from '../b/b.ts'`],
+    ['everything of it', `export * from '../b/b.ts'`],
+  ])('by %s', (_, text) => {
+    const sources = [source('p/src/a/a.ts', text), source('p/src/b/b.ts', `import '../a/a2.ts'\nimport '../a/a3.ts'`)]
+    expect(mutualPairs(sources)).toEqual([{ owner: 'p', rooms: ['a', 'b'], weaker: ['a/a.ts → b/b.ts'] }])
+  })
+
+  test('a file directly in src is a room; comments, one way, the same room and other packages are no pairs', () => {
+    expect(
+      mutualPairs([
+        source('p/src/a/a.ts', `import '../c.ts'\nimport '../b/b.ts'\nimport './deeper/a2.ts'`),
+        source('p/src/a/deeper/a2.ts', `import '../a.ts'`),
+        source('p/src/b/b.ts', `/** import { a } from '../a/a.ts' */\nimport '../../../q/src/b/b.ts'`),
+        source('q/src/b/b.ts', `import '../../../p/src/b/b.ts'`),
+        source('p/src/c.ts', `import './a/a.ts'`),
+      ]).map(({ rooms }) => rooms),
+    ).toEqual([['a', 'c.ts']])
+  })
+})
+
+test('exports of an entry are names, those that it takes over from its own files among them', () => {
+  const texts = {
+    'p/src/index.ts': `export { a, b as c } from './a.ts'\nexport type { T } from './a.ts'\nexport * from './more/d.ts'`,
+    'p/src/more/d.ts': `export const d = 1, e = 2\nexport function a() {}\nexport * as all from '../a.ts'\nconst own = 1`,
+  }
+  const sources = new Map(Object.entries(texts).map(([path, text]) => [path, countSource(path, text)!]))
+  expect([...exportsOf('p/src/index.ts', sources)].sort()).toEqual(['T', 'a', 'all', 'c', 'd', 'e'])
 })
