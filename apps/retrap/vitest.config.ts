@@ -4,7 +4,7 @@ import { togetherBut, withMadeOnce } from '@retrap/tooling/vitest'
 
 // Files of tests that replace a module.
 const config = togetherBut(
-  'test/options/fetched-files.test.ts',
+  'test/flags/fetched-files.test.ts',
   'test/qemu/tutorials.test.ts',
   'test/share/no-modes.test.ts',
 )

@@ -14,7 +14,7 @@ import {
   parseModule,
   parseWhole,
 } from '../src/options/values.ts'
-import { type ImageFlags, readImages } from '../src/options/images.ts'
+import { type ImageFlags, readImages } from '../src/flags/images.ts'
 import { PanicWatch } from '../src/session/session-terminal.ts'
 import { printLines, printText } from '../src/print-lines.ts'
 import { PromptLine } from '../src/session/escape-filter.ts'

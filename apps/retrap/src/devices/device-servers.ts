@@ -16,7 +16,7 @@ import type { Command } from 'commander'
 import { CliError, troubleWith } from '../errors.ts'
 import { parseWhole, usage } from '../options/values.ts'
 import { NATS_KEYS, type NatsAddress, openNats, parseNats } from './nats.ts'
-import type { SessionHost } from '../session/host.ts'
+import type { SessionHost } from '../host/host.ts'
 
 /** Where devices are served, and who this end is. */
 export interface DeviceServerAddress extends DeviceConnection {

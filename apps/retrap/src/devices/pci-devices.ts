@@ -3,13 +3,7 @@ import type { PcPciPlace, PcRootPort, PcVirtioDevice, PcVirtioPlace, PcOptions }
 import type { Share } from '@retrap/virtio/p9'
 import type { VsockBackend } from '@retrap/virtio/vsock'
 import { Properties, parseWhole, usage, type DeviceArgument } from '../options/values.ts'
-import {
-  CARD_PROPERTIES,
-  type CardArgument,
-  cardOf,
-  type CardRoms,
-  type E1000Argument,
-} from '../network/network-cards.ts'
+import { CARD_PROPERTIES, type CardArgument, cardOf, type CardRoms, type E1000Argument } from './network-cards.ts'
 import type { DriveArgument } from '../drives/drives.ts'
 
 type PcUsb = NonNullable<PcOptions['usb']>

@@ -2,7 +2,7 @@
 import { closeSync, openSync } from 'node:fs'
 import { devNull } from 'node:os'
 import { isMainThread, Worker } from 'node:worker_threads'
-import { ENDING_SIGNALS, type SessionHost } from '../session/host.ts'
+import { ENDING_SIGNALS, type SessionHost } from '../host/host.ts'
 
 /** The thread counts as stuck after so many milliseconds without a turn of its event loop. */
 const STUCK_MS = 250

@@ -1,6 +1,6 @@
 import { Keyboard, type KeyboardLayoutName, type Screen, TerminalKeyboard, TerminalPicture } from '@retrap/display'
 import type { TerminalSize } from '@retrap/display'
-import type { SessionOutput } from '../session/host.ts'
+import type { SessionOutput } from '../host/host.ts'
 
 const ESCAPE = '\u001b['
 const USUAL: TerminalSize = { columns: 80, rows: 25 }

@@ -1,7 +1,7 @@
 import { Keyboard, Mouse, type KeyboardLayoutName, type Screen, VncServer, DisplayError } from '@retrap/display'
 import { listenVnc, type VncListener, zlibCompressor } from '@retrap/display/node'
 import { CliError } from '../errors.ts'
-import type { SessionOutput } from '../session/host.ts'
+import type { SessionOutput } from '../host/host.ts'
 import { didYouMean, parseWhole, splitPairs, usage } from '../options/values.ts'
 
 /** A VNC server as `--display` asks for it. */

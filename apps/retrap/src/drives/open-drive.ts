@@ -4,7 +4,7 @@ import type { PcDrive } from '@retrap/machine'
 import { CliError } from '../errors.ts'
 import type { DriveArgument } from './drives.ts'
 import { chainOf } from '../image/layers.ts'
-import { examineImage, isNamedQcow2, notRaw, type ImageFile } from './image-file.ts'
+import { examineImage, isNamedQcow2, notRaw, type ImageFile } from '../image/image-file.ts'
 
 /** An open image, and the file that it is in. */
 export interface OpenFile {

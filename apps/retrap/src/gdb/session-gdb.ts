@@ -1,7 +1,7 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { GdbSession, type GdbTarget, kaslrCommand } from '@retrap/gdb'
 import { CliError } from '../errors.ts'
-import type { SessionOutput } from '../session/host.ts'
+import type { SessionOutput } from '../host/host.ts'
 import type { Machine } from '../machine/machine-contract.ts'
 import { usage, didYouMean, parseWhole, splitPairs } from '../options/values.ts'
 

@@ -2,7 +2,7 @@ import { KIB } from '@retrap/basics'
 import { type ImageFormat, type OpenImageOptions, probeFormat, shownName } from '@retrap/block/node'
 import { BlockError } from '@retrap/device'
 import { CliError } from '../errors.ts'
-import { isNamedQcow2 } from '../drives/image-file.ts'
+import { isNamedQcow2 } from './image-file.ts'
 import { didYouMean, splitPairs, usage } from '../options/values.ts'
 
 /** Prints a text. @returns a promise where the output is behind, to be waited for by commands that print much */

@@ -14,7 +14,7 @@ import type {
 } from '@retrap/machine/arm'
 import type { DriveArgument } from '../drives/drives.ts'
 import { checkTarget } from '../files/files.ts'
-import { type ImageFlags, readImages } from '../options/images.ts'
+import { type ImageFlags, readImages } from '../flags/images.ts'
 import { loadInterpreters } from './interpreters.ts'
 import type { CreateMachine, Machine, MachineOptions } from './machine-contract.ts'
 import type { ReplayedRun } from '../recording/replay-machine.ts'

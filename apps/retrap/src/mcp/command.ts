@@ -2,7 +2,7 @@
 import type { Readable, Writable } from 'node:stream'
 import { GIB, MIB } from '@retrap/basics'
 import { type Command } from 'commander'
-import type { SessionHost } from '../session/host.ts'
+import type { SessionHost } from '../host/host.ts'
 import { parseSeconds, parseWhole, usage } from '../options/values.ts'
 
 const HELP = `

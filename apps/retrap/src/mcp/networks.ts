@@ -1,5 +1,5 @@
 import type { PcNetworkCard, PcVirtioDevice } from '@retrap/machine'
-import { CardRoms, connectCards } from '../network/network-cards.ts'
+import { CardRoms, connectCards } from '../devices/network-cards.ts'
 import { listNetworks } from '../network/networks.ts'
 import { OpenNetworks } from '../network/open-networks.ts'
 import { ToolError } from './tool-error.ts'

@@ -5,7 +5,7 @@ import { createConnection, createServer, type ListenOptions, type Server, type S
 import { type Channel, receiveMigration } from '@retrap/migration'
 import type { PcSnapshot } from '@retrap/machine'
 import { CliError, troubleWith } from '../errors.ts'
-import type { SessionOutput } from '../session/host.ts'
+import type { SessionOutput } from '../host/host.ts'
 import { usage } from '../options/values.ts'
 
 /** Where two sides of a migration meet. */

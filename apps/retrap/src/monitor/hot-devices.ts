@@ -1,5 +1,5 @@
 import { MachineError, type PcRootPort } from '@retrap/machine'
-import type { BackEnds } from '../devices/back-ends.ts'
+import type { BackEnds } from '../back-ends/back-ends.ts'
 import { CliError } from '../errors.ts'
 import type { Machine } from '../machine/machine-contract.ts'
 import { didYouMean, type DeviceArgument, usage } from '../options/values.ts'

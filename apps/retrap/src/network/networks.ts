@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { didYouMean, type DeviceArgument, splitPairs, usage } from '../options/values.ts'
 import { type NetdevArgument, parseNetdev, readNetdev } from './netdevs.ts'
-import type { E1000Argument } from './network-cards.ts'
+import type { E1000Argument } from '../devices/network-cards.ts'
 import { e1000Cards, virtioDevices, type VirtioArgument } from '../devices/pci-devices.ts'
 
 /** The values of the options below. */

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { SessionHost } from '../session/host.ts'
+import type { SessionHost } from '../host/host.ts'
 import { CliError } from '../errors.ts'
 import { usage } from '../options/values.ts'
 import { translateLine } from './translate.ts'

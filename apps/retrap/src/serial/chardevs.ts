@@ -1,6 +1,6 @@
 import type { ByteStreamBackend, ByteStreamClient } from '@retrap/device'
-import type { SessionOutput } from '../session/host.ts'
-import type { WatchedOutput } from '../session/output-watch.ts'
+import type { SessionOutput } from '../host/host.ts'
+import type { WatchedOutput } from '../host/output-watch.ts'
 import { type FarEnd, openReported } from './far-end.ts'
 import type { ChardevArgument } from './serial-options.ts'
 

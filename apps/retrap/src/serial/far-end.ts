@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process'
 import { createWriteStream, rmSync, type WriteStream } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { CliError, troubleWith } from '../errors.ts'
-import type { SessionOutput } from '../session/host.ts'
-import type { WatchedOutput } from '../session/output-watch.ts'
+import type { SessionOutput } from '../host/host.ts'
+import type { WatchedOutput } from '../host/output-watch.ts'
 import type { SerialTarget } from '../options/values.ts'
 
 /** The far end of a serial port's wire, or of a console's port. */

@@ -1,6 +1,6 @@
-import type { SessionOutput } from '../session/host.ts'
+import type { SessionOutput } from '../host/host.ts'
 import type { Machine } from '../machine/machine-contract.ts'
-import type { WatchedOutput } from '../session/output-watch.ts'
+import type { WatchedOutput } from '../host/output-watch.ts'
 import type { SerialTarget } from '../options/values.ts'
 import { type FarEnd, openReported } from './far-end.ts'
 

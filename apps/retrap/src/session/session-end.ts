@@ -1,6 +1,6 @@
 import type { MachineExit, CrashDetail } from '@retrap/machine'
 import { ExitCode } from '../exit-codes.ts'
-import type { SessionHost, Disassemble } from './host.ts'
+import type { SessionHost, Disassemble } from '../host/host.ts'
 
 /** Why a session ends, where the machine does not say so. */
 export interface Ending {

@@ -1,4 +1,4 @@
-import type { BackEndSettings } from '../devices/back-ends.ts'
+import type { BackEndSettings } from '../back-ends/back-ends.ts'
 import type { CreateDevices } from '../devices/devices.ts'
 import type { DisplaySettings } from '../display/display-option.ts'
 import type { GdbOption } from '../gdb/session-gdb.ts'

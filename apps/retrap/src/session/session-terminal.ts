@@ -1,5 +1,5 @@
 import type { TerminalDisplay } from '../display/terminal-display.ts'
-import type { SessionHost } from './host.ts'
+import type { SessionHost } from '../host/host.ts'
 import type { Machine, MachineSerial } from '../machine/machine-contract.ts'
 import { SerialInput, type InputPolicy } from './serial-input.ts'
 import type { FarEnd } from '../serial/far-end.ts'

@@ -1,16 +1,16 @@
 import { Command, CommanderError } from 'commander'
 import type { PcForkOptions, PcOptions } from '@retrap/machine'
-import { BackEnds } from '../devices/back-ends.ts'
+import { BackEnds } from '../back-ends/back-ends.ts'
 import { withCardDevice } from '../display/display-option.ts'
-import { connectDrives } from '../drives/disk-devices.ts'
+import { connectDrives } from '../devices/disk-devices.ts'
 import { type DriveFlags, listDrives } from '../drives/drives.ts'
-import { takeKernel } from '../drives/image-file.ts'
+import { takeKernel } from '../image/image-file.ts'
 import { CliError } from '../errors.ts'
 import { applyMachine } from '../machine-file/machine-file.ts'
-import { checkImages, type ImageFlags, networkBootOf, readImages, usualVga } from '../options/images.ts'
-import { type MachineFlags, settingsFor, systemOptions } from '../options/machine-options.ts'
+import { checkImages, type ImageFlags, networkBootOf, readImages, usualVga } from '../flags/images.ts'
+import { type MachineFlags, settingsFor, systemOptions } from '../flags/machine-options.ts'
 import { Chardevs } from '../serial/chardevs.ts'
-import type { SessionOutput } from '../session/host.ts'
+import type { SessionOutput } from '../host/host.ts'
 
 /** The machine of a file of tests. Paths are whole. */
 export interface PlannedMachine {

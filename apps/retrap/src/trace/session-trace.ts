@@ -12,7 +12,7 @@ import {
   TraceError,
 } from '@retrap/trace'
 import { CliError, troubleWith } from '../errors.ts'
-import type { SessionOutput } from '../session/host.ts'
+import type { SessionOutput } from '../host/host.ts'
 import type { Machine } from '../machine/machine-contract.ts'
 import { usage } from '../options/values.ts'
 

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander'
-import type { SessionOutput } from '../session/host.ts'
+import type { SessionOutput } from '../host/host.ts'
 import { usage } from '../options/values.ts'
 import type { SessionTrace } from './session-trace.ts'
 

@@ -3,8 +3,8 @@ import type { PacketBackend } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
 import { listDrives, parseDrive } from '../../src/drives/drives.ts'
 import { parseDevice } from '../../src/options/values.ts'
-import { CardRoms, connectCards } from '../../src/network/network-cards.ts'
-import { connectDrives } from '../../src/drives/disk-devices.ts'
+import { CardRoms, connectCards } from '../../src/devices/network-cards.ts'
+import { connectDrives } from '../../src/devices/disk-devices.ts'
 import { connectVirtio, e1000Cards, virtioDevices } from '../../src/devices/pci-devices.ts'
 
 const connect = (drives: readonly string[], devices: readonly string[]): readonly unknown[] =>

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { connectDrives } from '../../src/drives/disk-devices.ts'
+import { connectDrives } from '../../src/devices/disk-devices.ts'
 import { e1000Cards, rootPorts, virtioDevices, usbController } from '../../src/devices/pci-devices.ts'
 import { listSound } from '../../src/devices/sound.ts'
 import { parseDevice } from '../../src/options/values.ts'

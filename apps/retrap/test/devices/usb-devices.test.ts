@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { connectDrives } from '../../src/drives/disk-devices.ts'
+import { connectDrives } from '../../src/devices/disk-devices.ts'
 import { listDrives, parseDrive } from '../../src/drives/drives.ts'
 import { usbController } from '../../src/devices/pci-devices.ts'
 import { parseDevice } from '../../src/options/values.ts'

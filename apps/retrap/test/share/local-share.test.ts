@@ -19,7 +19,7 @@ import { Worker } from 'node:worker_threads'
 import { hasProc, skipNote } from '@retrap/tooling/skip'
 import type { ShareNode } from '@retrap/virtio/p9'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { BackEnds } from '../../src/devices/back-ends.ts'
+import { BackEnds } from '../../src/back-ends/back-ends.ts'
 import { Chardevs } from '../../src/serial/chardevs.ts'
 import { LocalShare } from '../../src/share/local-share.ts'
 

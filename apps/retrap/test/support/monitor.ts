@@ -1,6 +1,6 @@
 import { createPc, type Pc, type PcOptions } from '@retrap/machine'
 import { onTestFinished } from 'vitest'
-import { BackEnds, type BackEndSettings } from '../../src/devices/back-ends.ts'
+import { BackEnds, type BackEndSettings } from '../../src/back-ends/back-ends.ts'
 import { SessionRecording } from '../../src/recording/session-recording.ts'
 import { SessionSnapshots } from '../../src/snapshots/session-snapshots.ts'
 import { SessionMigration } from '../../src/migration/session-migration.ts'

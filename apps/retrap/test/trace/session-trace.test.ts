@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { createIoRequest, type IoTraceRecord } from '@retrap/ioreq'
 import { expect, test } from 'vitest'
-import type { SessionOutput } from '../../src/session/host.ts'
+import type { SessionOutput } from '../../src/host/host.ts'
 import { SessionTrace } from '../../src/trace/session-trace.ts'
 
 const FULL = '/dev/full'

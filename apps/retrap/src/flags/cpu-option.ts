@@ -1,7 +1,7 @@
 /** The option `--cpu`: which processor the machine has, and the list of what there is. */
 import { CPU_FEATURES, CPU_MODELS, cpuModel, X86CpuError } from '@retrap/x86-cpu'
 import { CommanderError } from 'commander'
-import { usage } from './values.ts'
+import { usage } from '../options/values.ts'
 
 /** Columns of the list. */
 const WIDTH = 100

@@ -1,6 +1,6 @@
 import { type Properties, usage, type DeviceArgument } from '../options/values.ts'
-import type { DriveArgument } from './drives.ts'
-import { checkedProperties, isDiskDevice, placeOf, virtioPlaceOf } from '../devices/pci-devices.ts'
+import type { DriveArgument } from '../drives/drives.ts'
+import { checkedProperties, isDiskDevice, placeOf, virtioPlaceOf } from './pci-devices.ts'
 
 /**
  * Gives each drive of `if=none` to the `--device` that names it.

@@ -30,7 +30,7 @@ import { shareOptions, listShares, type ShareFlags } from '../share/share-option
 import { listSound, type SoundFlags, soundOptions } from '../devices/sound.ts'
 import { UnitCache } from '../unit-cache/unit-cache.ts'
 import { traceOf, traceOptions, type TraceFlags } from '../trace/trace-option.ts'
-import { parseCpus, parseMemory, parseSeconds, usage, type DeviceArgument } from './values.ts'
+import { parseCpus, parseMemory, parseSeconds, usage, type DeviceArgument } from '../options/values.ts'
 import { listConsoles } from '../serial/console-devices.ts'
 
 /** Options that every machine takes. */

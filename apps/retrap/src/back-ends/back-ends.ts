@@ -1,6 +1,6 @@
 import type { DeviceModel } from '@retrap/device'
 import type { PcNetworkCard, PcPluggable, PcSoundDevice, PcVirtioDevice } from '@retrap/machine'
-import { diskOf } from '../drives/disk-devices.ts'
+import { diskOf } from '../devices/disk-devices.ts'
 import type { DriveArgument } from '../drives/drives.ts'
 import type { MachineOptions } from '../machine/machine-contract.ts'
 import type { NetdevArgument } from '../network/netdevs.ts'
@@ -12,8 +12,8 @@ import {
   connectCards,
   type E1000Argument,
   type NetworkBoot,
-} from '../network/network-cards.ts'
-import { type DeviceModule, namesModule, prepareModule } from './device-modules.ts'
+} from '../devices/network-cards.ts'
+import { type DeviceModule, namesModule, prepareModule } from '../devices/device-modules.ts'
 import {
   checkedProperties,
   connectVirtio,
@@ -21,11 +21,11 @@ import {
   isDiskDevice,
   type VirtioArgument,
   virtioDevices,
-} from './pci-devices.ts'
+} from '../devices/pci-devices.ts'
 import { UnixVsock } from '@retrap/virtio/node'
 import type { Chardevs } from '../serial/chardevs.ts'
 import { LocalShare } from '../share/local-share.ts'
-import { listSound, type SoundSettings, WavFile } from './sound.ts'
+import { listSound, type SoundSettings, WavFile } from '../devices/sound.ts'
 import { type DeviceArgument, usage } from '../options/values.ts'
 
 /** The back ends that a session opens once, however often the guest resets its machine. */

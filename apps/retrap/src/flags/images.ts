@@ -5,9 +5,9 @@ import { DebianError, fetchMembers } from '@retrap/debian'
 import { CliError } from '../errors.ts'
 import type { DriveArgument } from '../drives/drives.ts'
 import { readInput, readBytes } from '../files/files.ts'
-import type { NetworkBoot } from '../network/network-cards.ts'
+import type { NetworkBoot } from '../devices/network-cards.ts'
 import type { MachineImages } from '../session/session-settings.ts'
-import { parseModule, usage, type ModuleArgument } from './values.ts'
+import { parseModule, usage, type ModuleArgument } from '../options/values.ts'
 import { showFetchProgress } from '../files/fetch-progress.ts'
 
 /** Options that name what a machine loads. */

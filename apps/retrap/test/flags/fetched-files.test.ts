@@ -5,8 +5,8 @@ import { dirname, join } from 'node:path'
 import { DebianError, fetchMembers } from '@retrap/debian'
 import { multibootHeader } from '@retrap/tooling/images'
 import { afterAll, beforeEach, expect, test, vi } from 'vitest'
-import { fetchBiosFile, readImages } from '../../src/options/images.ts'
-import { CardRoms } from '../../src/network/network-cards.ts'
+import { fetchBiosFile, readImages } from '../../src/flags/images.ts'
+import { CardRoms } from '../../src/devices/network-cards.ts'
 
 vi.mock(import('@retrap/debian'), async (original) => ({ ...(await original()), fetchMembers: vi.fn() }))
 

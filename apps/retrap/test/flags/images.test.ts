@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { bootsFromNetwork, checkImages } from '../../src/options/images.ts'
+import { bootsFromNetwork, checkImages } from '../../src/flags/images.ts'
 
 describe('a boot from a network', () => {
   test.each([
