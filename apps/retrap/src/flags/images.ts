@@ -6,7 +6,7 @@ import { CliError } from '../errors.ts'
 import type { DriveArgument } from '../drives/drives.ts'
 import { readInput, readBytes } from '../files/files.ts'
 import type { NetworkBoot } from '../devices/network-cards.ts'
-import type { MachineImages } from '../session/session-settings.ts'
+import type { MachineImages } from '../machine/machine-contract.ts'
 import { parseModule, usage, type ModuleArgument } from '../options/values.ts'
 import { showFetchProgress } from '../files/fetch-progress.ts'
 

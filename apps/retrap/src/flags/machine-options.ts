@@ -1,7 +1,7 @@
 import type { DeviceFailure } from '@retrap/ioreq'
 import { type Command, Option } from 'commander'
 import { describeThrown } from '@retrap/machine'
-import { archOption, ARM_BOARDS, gicOf } from '../machine/arm-machine.ts'
+import { archOption, ARM_BOARDS, gicOf } from './arm-options.ts'
 import { parseCpu } from './cpu-option.ts'
 import { isModuleBehindPort, runsInWorker, startBoardWorker, startControllerWorker } from '../devices/device-modules.ts'
 import { type DeviceHost, deviceOption, prepareDevices } from '../devices/devices.ts'

@@ -3,7 +3,8 @@ import { showFetchProgress, type FetchProgress } from '../files/fetch-progress.t
 import type { InputPolicy } from '../session/serial-input.ts'
 import type { NetworkFlags } from '../network/networks.ts'
 import type { ShareFlags } from '../share/share-options.ts'
-import type { MachineImages, SessionSettings } from '../session/session-settings.ts'
+import type { MachineImages } from '../machine/machine-contract.ts'
+import type { SessionSettings } from '../session/session-settings.ts'
 import {
   fetchInstaller,
   fetchLinux,

@@ -3,25 +3,26 @@ import type { GdbTarget } from '@retrap/gdb'
 import type {
   BoardServerOptions,
   MachineExit,
+  MachineRunOptions,
   PcGdbOptions,
   PcOptions,
   PcPluggable,
   PcRemovableDrive,
+  PcReplay,
   PcSaveOptions,
   PcSnapshot,
   PcSnapshotSource,
   PcStatistics,
   PcUnplugOptions,
+  ReplayExit,
   SamplingOptions,
   StartDeviceServer,
   StartPartServer,
 } from '@retrap/machine'
 import type { CodeKeeper } from '@retrap/x86-cpu'
 import type { ArmBoardServerOptions, ArmSnapshot, ArmSnapshotSource } from '@retrap/machine/arm'
-import type { P2mStatistics } from '@retrap/p2m'
+import type { P2m, P2mStatistics } from '@retrap/p2m'
 import type { DumpedCode } from './jit-dump.ts'
-import type { PciSource } from '../monitor/pci-listing.ts'
-import type { ListedMap } from '../p2m/listing.ts'
 
 /** A machine as it was saved: what it is made of is its own to know. */
 export type MachineSnapshot = PcSnapshot | ArmSnapshot
@@ -87,10 +88,27 @@ export interface MachineOptions {
   readonly mouse?: PcOptions['mouse']
 }
 
+/** The system under a machine. */
+export type MachineImages = Pick<
+  MachineOptions,
+  'kernel' | 'initrd' | 'modules' | 'firmware' | 'commandLine' | 'optionRoms' | 'vgaBios' | 'preferredMode'
+>
+
 /** Options whose architecture is a PC's: a snapshot is a PC's too. */
 export type PcMachineOptions = MachineOptions & { readonly snapshot?: PcSnapshotSource }
 
 export type CreateMachine = (options: MachineOptions) => Promise<Machine>
+
+/** The part of a `P2m` that is listed, and by which RAM is found. */
+export type ListedMap = Pick<P2m, 'format' | 'isRam' | 'leaves' | 'root' | 'tableBytes'>
+
+/** The PCI functions of a machine, by bus·256 + device·8 + function. */
+export interface PciSource {
+  /** Name of the model that has the function there; undefined: there is none. */
+  ownerAt(bdf: number): string | undefined
+  /** Reads up to 4 bytes of configuration space. */
+  read(bdf: number, register: number, size: number): number
+}
 
 export interface Machine {
   /** Machine memory, which the map of guest frames leads to. */
@@ -148,4 +166,13 @@ export interface MachineStatistics {
   readonly tprTraps?: number
   /** The work of the TPR patcher, where there is one. */
   readonly vapic?: PcStatistics['vapic']
+}
+
+/** The part of a `PcReplay` that a session uses; an Arm board has it too, but for gdb. */
+export interface ReplayedRun extends Pick<PcReplay, 'end' | 'instructions' | 'isCut' | 'marks'> {
+  readonly pc: Machine
+  run(limits: MachineRunOptions): Promise<ReplayExit>
+  goto(instruction: number, limits?: MachineRunOptions): Promise<ReplayExit>
+  gdbTarget?(options: PcGdbOptions): Promise<GdbTarget>
+  close(): void
 }

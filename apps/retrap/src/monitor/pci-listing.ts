@@ -1,12 +1,5 @@
-// `info pci`: the PCI functions of a machine, in the form of QEMU's monitor.
-
-/** The PCI functions of a machine, by bus·256 + device·8 + function. */
-export interface PciSource {
-  /** Name of the model that has the function there; undefined: there is none. */
-  ownerAt(bdf: number): string | undefined
-  /** Reads up to 4 bytes of configuration space. */
-  read(bdf: number, register: number, size: number): number
-}
+/** `info pci`: the PCI functions of a machine, in the form of QEMU's monitor. */
+import type { PciSource } from '../machine/machine-contract.ts'
 
 const FUNCTIONS = 0x1_0000
 

@@ -1,8 +1,7 @@
 /** `retrap p2m`. */
 import { type Command, Option } from 'commander'
-import type { CreateMachine, Machine } from '../machine/machine-contract.ts'
+import type { CreateMachine, Machine, MachineImages } from '../machine/machine-contract.ts'
 import { type ListingOutput, printLines } from '../print-lines.ts'
-import type { MachineImages } from '../session/session-settings.ts'
 import { parseAddress, parseMemory, parseModule, parseSeconds, usage, type ModuleArgument } from '../options/values.ts'
 import { listMap } from './listing.ts'
 

@@ -11,9 +11,7 @@ import {
   type P2mLeaf,
   type P2mStatistics,
 } from '@retrap/p2m'
-
-/** The part of a `P2m` that is listed, and by which RAM is found. */
-export type ListedMap = Pick<P2m, 'format' | 'isRam' | 'leaves' | 'root' | 'tableBytes'>
+import type { ListedMap } from '../machine/machine-contract.ts'
 
 /** By number: names as Xen has them. */
 const namesOf = (types: Readonly<Record<string, number>>): ReadonlyMap<number, string> =>

@@ -1,14 +1,7 @@
 import type { GdbTarget } from '@retrap/gdb'
-import {
-  describeDivergence,
-  type MachineExit,
-  type MachineRunOptions,
-  type PcGdbOptions,
-  type PcReplay,
-  type ReplayExit,
-} from '@retrap/machine'
+import { describeDivergence, type MachineExit, type PcGdbOptions, type ReplayExit } from '@retrap/machine'
 import { CliError } from '../errors.ts'
-import type { Machine, MachineSerial, MachineSnapshot } from '../machine/machine-contract.ts'
+import type { Machine, MachineSerial, MachineSnapshot, ReplayedRun } from '../machine/machine-contract.ts'
 import { limitsOf } from './recorded-machine.ts'
 
 const CTRL_C = 3
@@ -27,15 +20,6 @@ export interface ReplayView {
   readonly goto?: number | undefined
   /** Makes the machine that goes on where the replay has stopped. */
   readonly goLive?: (snapshot: MachineSnapshot) => Promise<Machine>
-}
-
-/** The part of a `PcReplay` that a session uses; an Arm board has it too, but for gdb. */
-export interface ReplayedRun extends Pick<PcReplay, 'end' | 'instructions' | 'isCut' | 'marks'> {
-  readonly pc: Machine
-  run(limits: MachineRunOptions): Promise<ReplayExit>
-  goto(instruction: number, limits?: MachineRunOptions): Promise<ReplayExit>
-  gdbTarget?(options: PcGdbOptions): Promise<GdbTarget>
-  close(): void
 }
 
 /** A recorded run as a session's machine. Going back makes another PC, and the session does not notice. */

@@ -6,9 +6,26 @@ import { recordArm, replayArm } from '../machine/arm-machine.ts'
 import { loadInterpreters } from '../machine/interpreters.ts'
 import type { Machine, MachineOptions, PcMachineOptions } from '../machine/machine-contract.ts'
 import { argumentsToKeep, type SavedRun } from '../snapshots/snapshot-file.ts'
-import type { RecordingSettings } from '../session/session-settings.ts'
 import { RecordedMachine } from './recorded-machine.ts'
 import { ReplayMachine } from './replay-machine.ts'
+
+/** How a session records its machine, or runs a recorded one again. */
+export interface RecordingSettings {
+  /** The command line. */
+  readonly arguments: readonly string[]
+  /** The file that is written. */
+  readonly record?: string | undefined
+  /** On deterministic time, the guest waits for the host; default where a person types, and for a network while recorded. */
+  readonly keepsPace?: boolean | undefined
+  /** The file gets checkpoints; default it does. */
+  readonly keepsCheckpoints?: boolean | undefined
+  /** The file that is run again. */
+  readonly replay?: string | undefined
+  /** Where the replay stops first, in instructions; default at its end. */
+  readonly goto?: number | undefined
+  /** The machine goes on from there with its back ends. */
+  readonly goLive?: boolean | undefined
+}
 
 /** The recording under way, or the replay. */
 type Active =

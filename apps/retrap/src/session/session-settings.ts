@@ -2,36 +2,13 @@ import type { BackEndSettings } from '../back-ends/back-ends.ts'
 import type { CreateDevices } from '../devices/devices.ts'
 import type { DisplaySettings } from '../display/display-option.ts'
 import type { GdbOption } from '../gdb/session-gdb.ts'
-import type { Machine, MachineOptions, MachineSnapshotSource } from '../machine/machine-contract.ts'
+import type { Machine, MachineImages, MachineOptions, MachineSnapshotSource } from '../machine/machine-contract.ts'
 import type { MigrationAddress } from '../migration/socket-channel.ts'
 import type { PortDevice } from '../monitor/hot-devices.ts'
+import type { RecordingSettings } from '../recording/session-recording.ts'
 import type { TerminalSettings } from './session-terminal.ts'
 import type { SnapshotSettings } from '../snapshots/session-snapshots.ts'
 import type { SessionTrace } from '../trace/session-trace.ts'
-
-/** The system under a machine. */
-export type MachineImages = Pick<
-  MachineOptions,
-  'kernel' | 'initrd' | 'modules' | 'firmware' | 'commandLine' | 'optionRoms' | 'vgaBios' | 'preferredMode'
->
-
-/** How a session records its machine, or runs a recorded one again. */
-export interface RecordingSettings {
-  /** The command line. */
-  readonly arguments: readonly string[]
-  /** The file that is written. */
-  readonly record?: string | undefined
-  /** On deterministic time, the guest waits for the host; default where a person types, and for a network while recorded. */
-  readonly keepsPace?: boolean | undefined
-  /** The file gets checkpoints; default it does. */
-  readonly keepsCheckpoints?: boolean | undefined
-  /** The file that is run again. */
-  readonly replay?: string | undefined
-  /** Where the replay stops first, in instructions; default at its end. */
-  readonly goto?: number | undefined
-  /** The machine goes on from there with its back ends. */
-  readonly goLive?: boolean | undefined
-}
 
 /** One machine to run, and how it meets the outside. */
 export interface SessionSettings extends BackEndSettings, TerminalSettings {

@@ -1,0 +1,157 @@
+import { writeFile } from 'node:fs/promises'
+import { type Command, Option } from 'commander'
+import type { DriveArgument } from '../drives/drives.ts'
+import { checkTarget } from '../files/files.ts'
+import type { CreateMachine } from '../machine/machine-contract.ts'
+import { usage } from '../options/values.ts'
+import { type ImageFlags, readImages } from './images.ts'
+
+/** Options that an Arm machine takes, by the names of their attributes. */
+const TAKEN: ReadonlySet<string> = new Set([
+  'append',
+  'arch',
+  'audio',
+  'boot',
+  'cdrom',
+  'chardev',
+  'checkMappings',
+  'command',
+  'console',
+  'cpus',
+  'deterministic',
+  'device',
+  'deviceDeadline',
+  'deviceFailure',
+  'devices',
+  'display',
+  'drive',
+  'dumpdtb',
+  'firmware',
+  'firmwareVars',
+  'fsdev',
+  'gdb',
+  'hda',
+  'hdb',
+  'hdc',
+  'hdd',
+  'hypervisor',
+  'initrd',
+  'installer',
+  'jit',
+  'jitDump',
+  'kernel',
+  'machine',
+  'memory',
+  'mirror',
+  'netdev',
+  'nic',
+  'pace',
+  'package',
+  'profile',
+  'reboot',
+  'record',
+  'refresh',
+  'replay',
+  'saveOnExit',
+  'schema',
+  'screenshotOnExit',
+  'serial',
+  'share',
+  'snapshot',
+  'stats',
+  'symbols',
+  'timeout',
+  'trace',
+  'traceTo',
+  'unitCache',
+  'vga',
+  'virtfs',
+  'vsock',
+])
+
+/** The values of --machine for an Arm machine. */
+export const ARM_BOARDS: readonly string[] = ['virt', 'virt,gic-version=2', 'virt,gic-version=3']
+
+/** The version of the interrupt controller of an Arm board; undefined of a PC. */
+export function gicOf(machine: string): 2 | 3 | undefined {
+  if (!ARM_BOARDS.includes(machine)) return undefined
+  return machine.endsWith('=2') ? 2 : 3
+}
+
+/** Replacements for options that users try; those that are not here are left out. */
+const INSTEAD: Readonly<Record<string, string>> = {
+  controllers: 'leave it out, or write --devices async for models that answer later',
+  cpu: 'leave it out: there is one processor, with all of Armv8.4-A that Linux uses',
+  fda: 'write --drive file=FILE,if=virtio',
+  fdb: 'write --drive file=FILE,if=virtio',
+  module: 'write --initrd FILE',
+  recordCheckpoints: 'leave it out: there are none in recordings of Arm boards',
+  optionRom: 'leave it out: UEFI firmware has drivers of its own',
+  vapic: 'leave it out: there is no task-priority register',
+}
+
+/** Gives a command the option of an architecture. */
+export function archOption(command: Command): Command {
+  const option = new Option('--arch <name>', 'architecture of the machine')
+  return command.optionsGroup('Machine:').addOption(option.choices(['amd64', 'arm64']).default('amd64'))
+}
+
+/** Refuses options that are a PC's. @throws CliError `ERR_USAGE` */
+export function checkArmFlags(command: Command): void {
+  for (const option of command.options) {
+    const name = option.attributeName()
+    const isGiven = ![undefined, 'default'].includes(command.getOptionValueSource(name))
+    if (isGiven && !TAKEN.has(name))
+      throw usage(`${option.long ?? name} is not there for --arch arm64; ${INSTEAD[name] ?? 'leave it out'}`)
+    if (isGiven && name === 'machine' && gicOf(String(command.getOptionValue(name))) === undefined) {
+      throw usage(`--machine ${command.getOptionValue(name)} is a PC; --arch arm64 has --machine virt`)
+    }
+  }
+}
+
+/** Options that a device tree depends on, beside the kernel's. */
+interface TreeFlags extends ImageFlags {
+  readonly dumpdtb?: string
+  readonly memory: number
+  readonly cpus: number
+  readonly machine: string
+  readonly hypervisor?: 'none' | 'xen'
+}
+
+/**
+ * Writes the device tree that a guest of these options would find, as QEMU's `-machine dumpdtb=FILE` does. It may be without
+ * a kernel.
+ *
+ * @returns whether it was asked for
+ * @throws CliError
+ */
+export async function dumpDeviceTree(flags: TreeFlags, create: CreateMachine): Promise<boolean> {
+  const { dumpdtb, memory, cpus, machine: board, hypervisor, arch } = flags
+  if (dumpdtb === undefined) return false
+  if (arch !== 'arm64') throw usage('--dumpdtb: a PC has no device tree; give --arch arm64')
+  await checkTarget('--dumpdtb', dumpdtb)
+  const gic = gicOf(board)
+  const images = await readImages(flags)
+  // A board with nothing to start is one whose flash is empty.
+  const firmware = images.kernel === undefined ? new Uint8Array(4096) : undefined
+  const machine = await create({
+    ...{ architecture: 'arm64', memoryBytes: memory, cpus, clock: 'real', devices: [], deviceServers: [] },
+    ...(gic !== undefined && { gic }),
+    ...(hypervisor !== undefined && { hypervisor }),
+    ...(firmware !== undefined && { firmware }),
+    ...images,
+  })
+  try {
+    await writeFile(dumpdtb, machine.deviceTree ?? new Uint8Array(0))
+  } finally {
+    machine.close?.()
+  }
+  return true
+}
+
+/** Refuses disks with nothing that starts them: SeaBIOS is a PC's. @throws CliError `ERR_USAGE` */
+export function checkArmImages(flags: ImageFlags, drives: readonly DriveArgument[]): void {
+  const starts = flags.kernel ?? flags.firmware ?? drives.find(({ flash }) => flash !== undefined)
+  if (starts === undefined)
+    throw usage('nothing that starts an Arm machine; give --kernel FILE, or UEFI firmware with --firmware FILE')
+}
