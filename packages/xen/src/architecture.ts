@@ -4,9 +4,9 @@ import type { TimerQueue } from '@retrap/device/host'
 import type { MachineMemory } from '@retrap/memory'
 import type { FrameCounts, LogDirty, P2m } from '@retrap/p2m'
 import type { PirqWiring } from './events/pirqs.ts'
-import type { XenGuestFrames } from './memory/guest-frames.ts'
-import type { SharedInfo } from './vcpu/shared-info.ts'
-import type { SharedLayouts } from './vcpu/shared-layouts.ts'
+import type { XenGuestFrames } from './guest-frames.ts'
+import type { SharedInfo } from './shared/shared-info.ts'
+import type { SharedLayouts } from './shared/shared-layouts.ts'
 import type { XenExit } from './shutdown.ts'
 
 /** A guest, as the hypercalls see it, whatever its instruction set. */

@@ -1,4 +1,4 @@
-import type { HostPorts } from './store/host-ends.ts'
+import type { HostPorts } from './events/host-ends.ts'
 import type { HvmParameters } from './hvm-parameters.ts'
 import type { StorePermission } from './store/store-tree.ts'
 

@@ -6,7 +6,7 @@ import { Layout } from './layout.ts'
 import { XenErrno } from './numbers.ts'
 import { systemTime } from './vcpu/system-time.ts'
 import type { EventUpcalls } from './events/upcalls.ts'
-import { GUEST_FRAMES } from './memory/guest-frames.ts'
+import { GUEST_FRAMES } from './guest-frames.ts'
 
 const PARAMETER = new Layout({ domid: 'u16', pad: 'u16', index: 'u32', value: 'u64' })
 const PAGETABLE_DYING = new Layout({ domid: 'u16', pad0: 'u16', pad1: 'u32', gpa: 'u64' })

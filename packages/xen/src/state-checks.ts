@@ -1,6 +1,6 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import { XenError } from './errors.ts'
-import { GUEST_FRAMES } from './memory/guest-frames.ts'
+import { GUEST_FRAMES } from './guest-frames.ts'
 
 /** Refuses a value. @param path - names it @throws XenError `ERR_STATE` */
 export type Check = (value: unknown, path: string) => void

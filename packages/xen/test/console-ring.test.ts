@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { ConsoleRing } from '../src/store/console-ring.ts'
-import type { GuestPage } from '../src/guest-page.ts'
+import type { GuestPage } from '../src/shared/guest-page.ts'
 
 /** struct xencons_interface (public header io/console.h): 1 KiB in, 2 KiB out, and the indices. */
 const OUT = 0x400

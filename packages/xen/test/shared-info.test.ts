@@ -1,6 +1,6 @@
 import { MachineMemory } from '@retrap/memory'
 import { expect, test } from 'vitest'
-import { SharedInfo } from '../src/vcpu/shared-info.ts'
+import { SharedInfo } from '../src/shared/shared-info.ts'
 
 /** Bytes of `vcpu_info` (Xen's public xen.h). */
 const VCPU_INFO_BYTES = 64

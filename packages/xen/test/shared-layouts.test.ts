@@ -5,7 +5,7 @@ import { debianMembers } from '@retrap/tooling/debian'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { expect, test } from 'vitest'
 import { RESERVATION } from '../src/memory/memory-reservation.ts'
-import { ARM_LAYOUTS, type SharedLayout, X86_LAYOUTS } from '../src/vcpu/shared-layouts.ts'
+import { ARM_LAYOUTS, type SharedLayout, X86_LAYOUTS } from '../src/shared/shared-layouts.ts'
 
 const headers = hasProgram('gcc')
   ? await debianMembers([{ package: 'libxen-dev', members: ['./usr/include/xen/*'] }])

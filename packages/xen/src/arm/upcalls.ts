@@ -1,5 +1,5 @@
 import type { EventUpcallsState, Upcalls } from '../architecture.ts'
-import type { SharedInfo } from '../vcpu/shared-info.ts'
+import type { SharedInfo } from '../shared/shared-info.ts'
 import type { XenArmDomain } from './domain.ts'
 
 /**

@@ -4,7 +4,7 @@ import { EventStatus } from './event-port.ts'
 import { FIFO_LINK_BITS } from './fifo-events.ts'
 import { Layout, type FieldType, type Values } from '../layout.ts'
 import { XenErrno } from '../numbers.ts'
-import { GUEST_FRAMES } from '../memory/guest-frames.ts'
+import { GUEST_FRAMES } from '../guest-frames.ts'
 
 const ALLOC_UNBOUND = new Layout({ domain: 'u16', remote: 'u16', port: 'u32' })
 const BIND_INTERDOMAIN = new Layout({ remote: 'u16', remotePort: 'u32', port: 'u32' })

@@ -13,9 +13,9 @@ import {
 } from './event-port.ts'
 import { EventPortTable, isPerVcpu, NR_VIRQS } from './event-port-table.ts'
 import { FifoEvents, type FifoEventsState, isPriority } from './fifo-events.ts'
-import { HostEnds, type HostEnd, type HostChannel, type HostPorts } from '../store/host-ends.ts'
+import { HostEnds, type HostEnd, type HostChannel, type HostPorts } from './host-ends.ts'
 import { Domid, XenErrno } from '../numbers.ts'
-import type { SharedInfo } from '../vcpu/shared-info.ts'
+import type { SharedInfo } from '../shared/shared-info.ts'
 
 /** Saved form of {@link EventChannels}. */
 export interface EventChannelsState {

@@ -1,6 +1,6 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { XenHost } from '../architecture.ts'
-import { ramOf } from '../memory/guest-frames.ts'
+import { ramOf } from '../guest-frames.ts'
 import type { EventDelivery, EventTarget } from './two-level-events.ts'
 import { XenErrno } from '../numbers.ts'
 

@@ -1,4 +1,4 @@
-import type { SharedInfo } from '../vcpu/shared-info.ts'
+import type { SharedInfo } from '../shared/shared-info.ts'
 
 /** The vCPU that an event is for, and how urgent it is. */
 export interface EventTarget {

@@ -1,6 +1,6 @@
 import type { EventUpcallsState, Upcalls } from '../architecture.ts'
 import type { XenDomain } from '../domain.ts'
-import type { SharedInfo } from '../vcpu/shared-info.ts'
+import type { SharedInfo } from '../shared/shared-info.ts'
 
 /* HVM_PARAM_CALLBACK_IRQ: the kind in the top byte (public/hvm/params.h). */
 const CALLBACK_TYPE_GSI = 0

@@ -4,7 +4,7 @@ import type { GrantTable } from './grant-table.ts'
 import { Layout } from '../layout.ts'
 import { preemptAt } from './memory-reservation.ts'
 import { XenErrno } from '../numbers.ts'
-import { GUEST_FRAMES } from './guest-frames.ts'
+import { GUEST_FRAMES } from '../guest-frames.ts'
 
 const ADD_TO_PHYSMAP = new Layout({ domid: 'u16', size: 'u16', space: 'u32', index: 'ulong', gfn: 'ulong' })
 const ADD_BATCH = new Layout({

@@ -2,7 +2,7 @@ import { type MachineMemory, MemoryError, PAGE_BYTES } from '@retrap/memory'
 import { ForeignMappings, INVALID_MFN, type P2m, P2mAccess, P2mEntry, P2mError, P2mType } from '@retrap/p2m'
 import type { XenHost } from '../architecture.ts'
 import { XenError } from '../errors.ts'
-import { GUEST_FRAMES, missingFrom, type XenGuestFrames } from './guest-frames.ts'
+import { GUEST_FRAMES, missingFrom, type XenGuestFrames } from '../guest-frames.ts'
 
 /** A range of guest-physical addresses, as BIOS function E820H tells of it. */
 export interface XenMemoryRange {

@@ -1,4 +1,4 @@
-import type { GuestPage } from '../guest-page.ts'
+import type { GuestPage } from '../shared/guest-page.ts'
 
 /* struct xencons_interface (public/io/console.h). */
 const IN = 0

@@ -1,4 +1,4 @@
-import type { GuestServicesState } from '../guest-services.ts'
+import type { GuestServicesState } from './guest-services.ts'
 import {
   bytes,
   type Check,

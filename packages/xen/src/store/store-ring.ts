@@ -1,4 +1,4 @@
-import type { GuestPage } from '../guest-page.ts'
+import type { GuestPage } from '../shared/guest-page.ts'
 import type { StoreService } from './store.ts'
 import type { StoreClient, StoreClientState } from './store-client.ts'
 import {

@@ -6,7 +6,7 @@ import { Layout } from '../layout.ts'
 import { XenErrno } from '../numbers.ts'
 import { systemTime } from './system-time.ts'
 import { loadContext, readContext } from './vcpu-context.ts'
-import { GUEST_FRAMES } from '../memory/guest-frames.ts'
+import { GUEST_FRAMES } from '../guest-frames.ts'
 import type { XenVcpu } from './xen-vcpu.ts'
 
 const ADDRESS = new Layout({ linear: 'ulong' })

@@ -6,7 +6,7 @@ import type { XenArchitecture, XenHost, XenProcessor } from '../architecture.ts'
 import type { EventChannels } from '../events/event-channels.ts'
 import { VIRQ_TIMER } from '../events/event-port-table.ts'
 import { Runstate, VcpuRunstate, type RunstateState } from './runstate.ts'
-import type { SharedInfo } from './shared-info.ts'
+import type { SharedInfo } from '../shared/shared-info.ts'
 import { deadlineOf } from './system-time.ts'
 
 const OFF: Readonly<Word64> = { lo: 0, hi: 0 }

@@ -1,5 +1,5 @@
 import { MachineMemory } from '@retrap/memory'
-import { GuestPage } from '../../src/guest-page.ts'
+import { GuestPage } from '../../src/shared/guest-page.ts'
 import { StoreService } from '../../src/store/store.ts'
 import { StoreRing } from '../../src/store/store-ring.ts'
 

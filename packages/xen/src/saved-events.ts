@@ -1,10 +1,10 @@
-import { findRam, GUEST_FRAMES, type XenGuestFrames } from '../memory/guest-frames.ts'
-import { demand, fields, flag, list, orNull, text, bytes, whole, word64 } from '../state-checks.ts'
-import { MOST_VCPU_INFO_BYTES } from '../vcpu/shared-layouts.ts'
-import type { EventChannelsState } from './event-channels.ts'
-import { EventStatus } from './event-port.ts'
-import { NR_VIRQS } from './event-port-table.ts'
-import { CONTROL_BLOCK_BYTES, FIFO_LINK_BITS, LOWEST_PRIORITY } from './fifo-events.ts'
+import { findRam, GUEST_FRAMES, type XenGuestFrames } from './guest-frames.ts'
+import { demand, fields, flag, list, orNull, text, bytes, whole, word64 } from './state-checks.ts'
+import { MOST_VCPU_INFO_BYTES } from './shared/shared-layouts.ts'
+import type { EventChannelsState } from './events/event-channels.ts'
+import { EventStatus } from './events/event-port.ts'
+import { NR_VIRQS } from './events/event-port-table.ts'
+import { CONTROL_BLOCK_BYTES, FIFO_LINK_BITS, LOWEST_PRIORITY } from './events/fifo-events.ts'
 import type { GuestEventsState } from './guest-events.ts'
 
 const PORTS = 2 ** FIFO_LINK_BITS

@@ -1,11 +1,11 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import type { EventUpcallsState, Upcalls, XenArchitecture, XenHost } from '../architecture.ts'
-import type { BlockedVcpus } from '../vcpu/blocked-vcpus.ts'
-import { EventChannels, type EventChannelsState } from './event-channels.ts'
-import { ramOf } from '../memory/guest-frames.ts'
-import { Runstate } from '../vcpu/runstate.ts'
-import { SharedInfo, type SharedInfoState, type WallClock } from '../vcpu/shared-info.ts'
-import { XenVcpu, type XenVcpuState } from '../vcpu/xen-vcpu.ts'
+import type { EventUpcallsState, Upcalls, XenArchitecture, XenHost } from './architecture.ts'
+import type { BlockedVcpus } from './vcpu/blocked-vcpus.ts'
+import { EventChannels, type EventChannelsState } from './events/event-channels.ts'
+import { ramOf } from './guest-frames.ts'
+import { Runstate } from './vcpu/runstate.ts'
+import { SharedInfo, type SharedInfoState, type WallClock } from './shared/shared-info.ts'
+import { XenVcpu, type XenVcpuState } from './vcpu/xen-vcpu.ts'
 
 /** Saved form of {@link GuestEvents}, without the page that they share with the guest. */
 export interface GuestEventsState {

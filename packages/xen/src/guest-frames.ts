@@ -1,4 +1,4 @@
-import { XenError } from '../errors.ts'
+import { XenError } from './errors.ts'
 
 /** Guest frames are below this: as many as CPUID's physical-address bits allow. */
 export const GUEST_FRAMES: number = 2 ** 28
