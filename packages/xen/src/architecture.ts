@@ -3,7 +3,6 @@ import type { Clock } from '@retrap/device'
 import type { TimerQueue } from '@retrap/device/host'
 import type { MachineMemory } from '@retrap/memory'
 import type { FrameCounts, LogDirty, P2m } from '@retrap/p2m'
-import type { PirqWiring } from './events/pirqs.ts'
 import type { XenGuestFrames } from './guest-frames.ts'
 import type { SharedInfo } from './shared/shared-info.ts'
 import type { SharedLayouts } from './shared/shared-layouts.ts'
@@ -164,6 +163,16 @@ export interface ServicePlaces {
   readonly store: number
   /** Of the console's ring. */
   readonly console: number
+}
+
+/** The connections of the numbers that stand for interrupts in calls of event channels. */
+export interface PirqWiring {
+  /** Inputs of the I/O APIC: the numbers below are theirs. */
+  readonly inputs: number
+  /** Sends an event to what is bound to a number. @returns false if nothing is */
+  send(pirq: number): boolean
+  /** Whether an input of the I/O APIC is asserted. */
+  asserted(gsi: number): boolean
 }
 
 /** A guest's instruction set and board, as far as Xen's interface depends on them. */

@@ -4,7 +4,9 @@
  * @packageDocumentation
  */
 export { plugXen } from './paravirtual.ts'
-export type { XenConsole, XenGuest, XenGuestMemory, XenGuestState, XenStore } from './guest.ts'
+export type { XenGuest, XenGuestMemory, XenGuestState } from './guest.ts'
+export type { XenConsole } from './store/console-ring.ts'
+export type { XenStore } from './store/store.ts'
 export type { XenOptions } from './xen-state.ts'
 export type { XenDomainCalls, XenHost, XenKept } from './architecture.ts'
 export type { XenGuestFrames } from './guest-frames.ts'

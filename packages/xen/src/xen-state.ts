@@ -1,6 +1,7 @@
 import type { Upcalls, XenArchitecture, XenHost, XenKept } from './architecture.ts'
 import { BlockedVcpus } from './vcpu/blocked-vcpus.ts'
-import type { XenConsole, XenGuest } from './guest.ts'
+import type { XenGuest } from './guest.ts'
+import type { XenConsole } from './store/console-ring.ts'
 import { GrantTable } from './memory/grant-table.ts'
 import { HvmParameter, HvmParameters } from './hvm-parameters.ts'
 import { GuestEvents } from './guest-events.ts'

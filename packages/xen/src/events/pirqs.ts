@@ -1,3 +1,4 @@
+import type { PirqWiring } from '../architecture.ts'
 import { XenErrno } from '../numbers.ts'
 
 /** Interrupts that a guest can be told of by event channels. */
@@ -11,16 +12,6 @@ const TYPE_GSI = 1
 /** A number stands for an input of the I/O APIC, or for one of these. */
 const UNBOUND = -1
 const MSI = -2
-
-/** The numbers' connections. */
-export interface PirqWiring {
-  /** Inputs of the I/O APIC: the numbers below are theirs. */
-  readonly inputs: number
-  /** Sends an event to what is bound to a number. @returns false if nothing is */
-  send(pirq: number): boolean
-  /** Whether an input of the I/O APIC is asserted. */
-  asserted(gsi: number): boolean
-}
 
 /** Saved form of {@link Pirqs}. */
 export interface PirqsState {

@@ -13,6 +13,20 @@ const OUT_PROD = 3084
 /** So many typed bytes may wait for the guest before the sender holds back, and half of that when it goes on. */
 const WAITING_BYTES = 16_384
 
+/** A guest's console ring, from outside: hvc0 of Linux. */
+export interface XenConsole {
+  /** Names the listener that gets all that the guest prints, and may keep the bytes. */
+  onTransmit(listener: (bytes: Uint8Array) => void): void
+  /**
+   * Queues bytes for the guest; they wait until it takes them.
+   *
+   * @returns false once 16 KiB wait: these bytes are queued too, and the sender should hold back until `onDrain`
+   */
+  receive(bytes: Uint8Array): boolean
+  /** Names the listener that hears that the guest has taken most bytes after `receive` returned false. */
+  onDrain(listener: () => void): void
+}
+
 /**
  * The host's end of a guest's console ring. Indices that claim more than the rings hold are a guest's mistake: what is
  * there is dropped, and the ring goes on from where the guest says it is.

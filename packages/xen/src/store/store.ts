@@ -1,4 +1,3 @@
-import type { XenStore } from '../guest.ts'
 import { XenError } from '../errors.ts'
 import { HOST, STORE_QUOTA, type StoreBackend, StoreClient, StoreRefusal, type StoreWatch } from './store-client.ts'
 import { applyChange, type StoreChange } from './store-changes.ts'
@@ -13,6 +12,28 @@ import {
   type StoreNode,
   type StorePermission,
 } from './store-tree.ts'
+
+/** Names and values that host and guest share; paths are absolute, and the host may do everything. */
+export interface XenStore {
+  /** The text at a path, or undefined. @throws XenError `ERR_STORE` for an invalid path, as all of these */
+  read(path: string): string | undefined
+  /** Writes a text, and makes the nodes that lead to it. */
+  write(path: string, value: string | number): void
+  /** Names of the nodes below a path, or undefined where there is none. */
+  list(path: string): readonly string[] | undefined
+  /** Removes a node and all below it. @returns whether there was one */
+  remove(path: string): boolean
+  /** Rights to a node; undefined where there is none. */
+  permissions(path: string): readonly StorePermission[] | undefined
+  /**
+   * Sets which domains may read and write a node.
+   *
+   * @param permissions - the first names the owner, and what all others may do
+   */
+  setPermissions(path: string, permissions: readonly StorePermission[]): void
+  /** Calls a listener for each change at or below a path, and once at first. @returns a function that ends it */
+  watch(path: string, listener: (changed: string) => void): () => void
+}
 
 /** Saved form of a {@link StoreService}. */
 export interface XenStoreState {
