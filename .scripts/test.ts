@@ -12,6 +12,7 @@ import { writeDurations } from '../packages/tooling/src/run/durations.ts'
 import type { FileResult, RunResults } from '../packages/tooling/src/run/results.ts'
 import { checkExamples } from './examples.ts'
 import { historyWarnings } from './history.ts'
+import { checkHouse } from './house.ts'
 import { checkManifests } from './manifests.ts'
 import { checkNamedMutations } from './named-mutations.ts'
 import { checkApi } from './package/api-reports.ts'
@@ -195,6 +196,7 @@ async function checkWorkspace(all: readonly Member[], { slice, long }: Plan): Pr
   await checkWith('READMEs as a reader on npm meets them', () => checkReadmes(all))
   await checkWith('READMEs as the types have it', () => checkReadmeTables(all))
   await checkWith('plain English', () => checkPlainEnglish())
+  await checkWith('the house and its budget', () => checkHouse())
   await checkWith('examples', () => checkExamples(all, (i) => long || (i + slice) % EXAMPLE_PARTS === 0))
   if (long || slice % REHEARSAL_PARTS === 0)
     await checkWith('a release, rehearsed on a registry of its own', () =>

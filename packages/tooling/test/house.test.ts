@@ -1,5 +1,6 @@
 /** What `.scripts/house.ts` counts, by its definitions. */
 import { describe, expect, test } from 'vitest'
+import { type Budget, budgetProblems, rewritten, type Size } from '../src/house-budget.ts'
 import { countSource, exportsOf, figuresOf, fullFolders, mutualPairs, type Source } from '../src/house.ts'
 
 function counted(text: string): Source {
@@ -115,4 +116,58 @@ test('exports of an entry are names, those that it takes over from its own files
   }
   const sources = new Map(Object.entries(texts).map(([path, text]) => [path, countSource(path, text)!]))
   expect([...exportsOf('p/src/index.ts', sources)].sort()).toEqual(['T', 'a', 'all', 'c', 'd', 'e'])
+})
+
+describe('a budget', () => {
+  const size: Size = { lines: 310, tests: 90, pairs: 2 }
+  const exact: Budget = { p: { lines: 350, tests: 100, pairs: 2 } }
+  const problemsOf = (more: Partial<Size>, budget = exact, earlier: readonly Budget[] = []): readonly string[] =>
+    budgetProblems(budget, { p: { ...size, ...more } }, earlier).map((line) => line.split(':')[0]!)
+
+  test('allows what it says, and a little less', () => {
+    expect(problemsOf({})).toEqual([])
+    expect(problemsOf({ lines: 350, tests: 0 })).toEqual([])
+    expect(problemsOf({ lines: 250, pairs: 0 })).toEqual([])
+  })
+
+  test.each<readonly [Partial<Size>, string]>([
+    [{ lines: 351 }, 'p has 351 lines of src, and its budget is 350'],
+    [{ tests: 101 }, 'p has 101 lines of tests, and its budget is 100'],
+    [{ pairs: 3 }, 'p has 3 pairs of rooms that import each other, and its budget is 2'],
+    [{ lines: 249 }, 'p has 249 lines of src, and its budget is 350'],
+  ])('refuses %o', (more, problem) => expect(problemsOf(more)).toEqual([problem]))
+
+  test('names packages that have none, and those that are no more', () => {
+    expect(budgetProblems(exact, { q: { lines: 1, tests: 0, pairs: 0 } }, [])).toEqual([
+      'p is no package any more: node .scripts/house.ts --write',
+      'q has 1 lines of src, and its budget is 0: make it smaller, or enter why it grows: node .scripts/house.ts --write --reason WHY q',
+    ])
+  })
+
+  test('rises with a reason of its own', () => {
+    const because = (lines: number, reason: string): Budget => ({ p: { lines, tests: 100, pairs: 2, reason } })
+    const rise = ['p']
+    expect(problemsOf({}, exact, [{ p: { lines: 300, tests: 100, pairs: 2 } }])).toEqual(rise)
+    expect(problemsOf({}, exact, [{}])).toEqual(['p', 'p', 'p'])
+    expect(problemsOf({}, because(350, 'a'), [{ p: { lines: 300, tests: 100, pairs: 2 } }])).toEqual([])
+    expect(problemsOf({}, because(350, 'a'), [because(300, 'a')])).toEqual(rise)
+    // It fell in between: the old reason does not hold again.
+    expect(problemsOf({}, because(350, 'a'), [because(350, 'a'), because(300, 'a'), because(350, 'a')])).toEqual(rise)
+    expect(problemsOf({}, because(350, 'b'), [because(300, 'a'), because(350, 'a')])).toEqual([])
+  })
+
+  test('is written lower without a reason, and higher with one, where that is meant', () => {
+    const sizes = { 'p/a': { lines: 401, tests: 10, pairs: 1 }, 'p/b': { lines: 401, tests: 10, pairs: 1 } }
+    const old: Budget = {
+      'p/a': { lines: 350, tests: 100, pairs: 2 },
+      'p/b': { lines: 500, tests: 0, pairs: 1, reason: 'x' },
+    }
+    const [a, b] = [
+      { lines: 350, tests: 50, pairs: 1 },
+      { lines: 450, tests: 0, pairs: 1, reason: 'x' },
+    ]
+    expect(rewritten(old, sizes, undefined, undefined)).toEqual({ 'p/a': a, 'p/b': b })
+    expect(rewritten(old, sizes, 'why', 'p/a')).toEqual({ 'p/a': { ...a, lines: 450, reason: 'why' }, 'p/b': b })
+    expect(rewritten(old, sizes, 'why', undefined)).toMatchObject({ 'p/b': { lines: 450, tests: 50, reason: 'why' } })
+  })
 })
