@@ -2,14 +2,12 @@ import {
   CodeCache,
   HOT_COUNTER_BYTES,
   Jit,
-  type InterpreterCode,
+  Interpreters,
   type CompiledCode as EngineCode,
   type JitOptions as EngineOptions,
-  packInterpreters as pack,
   tlbBytes,
-  unpackInterpreters,
 } from '@retrap/engine'
-import { FIXED_MA, type MachineMemory } from '@retrap/memory'
+import type { MachineMemory } from '@retrap/memory'
 import type { FormSource } from './semantics/semantics.ts'
 import { generateArmInterpreter, allForms } from './interpreter/interpreter.ts'
 import { ArmCompiled } from './jit/arm-compiled.ts'
@@ -43,34 +41,8 @@ export const ARM_CPU_ALIGN = 64
 /** Bytes of decoded instructions that an engine keeps by default: 16 MiB. */
 export const CODE_CACHE_BYTES: number = 16 << 20
 
-/** An interpreter and its compiled module. */
-interface Compiled {
-  readonly code: InterpreterCode<FormSource>
-  readonly module: WebAssembly.Module
-}
-
-const compiled = new Map<string, Compiled>()
-
-/**
- * The interpreter for a kind of memory.
- *
- * @param hotAt - machine address of the counters of hot code
- * @param given - taken if there is none yet; absent, it is generated then
- */
-export function interpreterFor(
-  shared: boolean,
-  hotAt: number | undefined,
-  given?: InterpreterCode<FormSource>,
-): Compiled {
-  const key = `${shared ? 'shared' : 'plain'} ${hotAt ?? ''}`
-  let known = compiled.get(key)
-  if (known === undefined) {
-    const code = given ?? generateArmInterpreter({ shared, hotAt })
-    known = { code, module: new WebAssembly.Module(Uint8Array.from(code.bytes)) }
-    compiled.set(key, known)
-  }
-  return known
-}
+/** The interpreters of this process. */
+export const interpreters: Interpreters<FormSource> = /*#__PURE__*/ new Interpreters(generateArmInterpreter)
 
 /**
  * Generates the code that the engines of all machines of a kind share, which the first of them does otherwise.
@@ -79,7 +51,7 @@ export function interpreterFor(
  * @param jit - for engines that compile hot code
  */
 export function prepareArmEngine(shared: boolean, jit: boolean): void {
-  interpreterFor(shared, jit ? FIXED_MA : undefined)
+  interpreters.prepare(shared, jit)
 }
 
 /** How an {@link ArmEngine} is made. */
@@ -108,7 +80,7 @@ export class ArmEngine {
   constructor(memory: MachineMemory, { codeCacheBytes = CODE_CACHE_BYTES, jit }: ArmEngineOptions = {}) {
     const countersAt =
       jit === undefined ? undefined : memory.allocateFixed(HOT_COUNTER_BYTES, 8, 'counters of hot code')
-    const { code, module } = interpreterFor(memory.shared, countersAt)
+    const { code, module } = interpreters.of({ shared: memory.shared, hotAt: countersAt })
     this.memory = memory
     this.module = module
     const cache = new CodeCache(memory, new ArmRecordDecoder(memory, code.codes), codeCacheBytes)
@@ -154,12 +126,7 @@ export function formOfKey(key: string): FormSource {
  * {@link useInterpreters}. Compress the result: 3.3 MB become 131 KB by Brotli.
  */
 export function packInterpreters(): Uint8Array {
-  const kinds = [false, true].map((shared) => ({
-    shared,
-    hotAt: FIXED_MA,
-    code: interpreterFor(shared, FIXED_MA).code,
-  }))
-  return pack(kinds, () => 0)
+  return interpreters.pack(() => 0)
 }
 
 /**
@@ -170,5 +137,5 @@ export function packInterpreters(): Uint8Array {
  * @throws EngineError `ERR_PACKED_INTERPRETERS` for something else
  */
 export function useInterpreters(packed: Uint8Array): void {
-  for (const { shared, hotAt, code } of unpackInterpreters(packed, formOfKey)) interpreterFor(shared, hotAt, code)
+  interpreters.use(packed, formOfKey)
 }

@@ -1,7 +1,7 @@
 import { unpackInterpreters } from '@retrap/engine'
 import { FIXED_MA } from '@retrap/memory'
 import { describe, expect, test } from 'vitest'
-import { interpreterFor, formOfKey, packInterpreters, useInterpreters } from '../src/engine.ts'
+import { interpreters, formOfKey, packInterpreters, useInterpreters } from '../src/engine.ts'
 import { generateArmInterpreter } from '../src/interpreter/interpreter.ts'
 
 const packed = packInterpreters()
@@ -10,7 +10,7 @@ const unpacked = unpackInterpreters(packed, formOfKey)
 describe('interpreters generated ahead', () => {
   test.each([false, true])('are those that a machine generates; shared memory: %s', (shared) => {
     const { code } = unpacked.find((one) => one.shared === shared)!
-    const { code: expected } = interpreterFor(shared, FIXED_MA)
+    const { code: expected } = interpreters.of({ shared, hotAt: FIXED_MA })
     expect(Buffer.from(code.bytes).equals(expected.bytes)).toBe(true)
     expect(code.codes).toEqual(expected.codes)
     expect(code.sharedEntries).toEqual(expected.sharedEntries)
@@ -36,9 +36,9 @@ describe('interpreters generated ahead', () => {
     const [text, by] = [`"hotAt":${FIXED_MA}`, `"hotAt":${elsewhere}`]
     for (let at = buffer.indexOf(text); at >= 0; at = buffer.indexOf(text, at + 1)) buffer.write(by, at)
     useInterpreters(bytes)
-    const first = interpreterFor(false, elsewhere)
+    const first = interpreters.of({ shared: false, hotAt: elsewhere })
     expect(Buffer.from(first.code.bytes).equals(unpacked[0]!.code.bytes)).toBe(true)
     useInterpreters(bytes)
-    expect(interpreterFor(false, elsewhere)).toBe(first)
+    expect(interpreters.of({ shared: false, hotAt: elsewhere })).toBe(first)
   })
 })

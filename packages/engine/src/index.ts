@@ -58,6 +58,7 @@ export {
   type InterpreterCode,
   type InterpreterForms,
 } from './interpreter.ts'
+export { type CompiledInterpreter, type InterpreterOptions, Interpreters } from './interpreters.ts'
 export { packInterpreters, unpackInterpreters, type MachineInterpreter } from './packed-interpreters.ts'
 export {
   HOST_OF_FORM,

@@ -4,6 +4,7 @@ import {
   HOT_COUNTER_BYTES,
   Jit,
   OP_FIRST_FORM,
+  Interpreters,
   type InterpreterCode,
   type JitCounts,
   type CompiledCode as EngineCode,
@@ -11,10 +12,8 @@ import {
   type UnitRunner,
   TLB_SET_BYTES,
   clearTlbSet,
-  packInterpreters as pack,
-  unpackInterpreters,
 } from '@retrap/engine'
-import { FIXED_MA, type MachineMemory, PAGE_BYTES } from '@retrap/memory'
+import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { codeInfo, codes, type CodeInfo } from '@retrap/x86-decoder'
 import { systemForm, type SystemForm } from './interpreter/handler-path.ts'
 import { HOT_FORMS } from './interpreter/hot-forms.ts'
@@ -106,34 +105,10 @@ function* sources(): Generator<FormSource> {
   }
 }
 
-interface CompiledInterpreter {
-  readonly module: WebAssembly.Module
-  readonly code: InterpreterCode<FormSource>
-}
-
-/** Interpreters by what they depend on. The counters lie at one place in all machines: see `MachineMemory.allocateFixed`. */
-const compiled = new Map<string, CompiledInterpreter>()
-
-/**
- * Returns the interpreter of the machines of a kind.
- *
- * @param given - taken if there is none yet; absent, it is generated then
- */
-export function interpreterFor(
-  shared: boolean,
-  profileAt: number | undefined,
-  hotAt: number | undefined,
-  given?: InterpreterCode<FormSource>,
-): CompiledInterpreter {
-  const key = `${shared ? 'shared' : 'plain'} ${profileAt ?? ''} ${hotAt ?? ''}`
-  let known = compiled.get(key)
-  if (known === undefined) {
-    const code = given ?? generateX86Interpreter(sources(), HOT_FORMS, { shared, profileAt, hotAt })
-    known = { code, module: new WebAssembly.Module(code.bytes as Uint8Array<ArrayBuffer>) }
-    compiled.set(key, known)
-  }
-  return known
-}
+/** The interpreters of this process. */
+export const interpreters: Interpreters<FormSource> = /*#__PURE__*/ new Interpreters((options) =>
+  generateX86Interpreter(sources(), HOT_FORMS, options),
+)
 
 /**
  * Generates the code that the engines of all machines of a kind share, which the first of them does otherwise: it takes a
@@ -143,7 +118,7 @@ export function interpreterFor(
  * @param jit - for engines that compile hot code
  */
 export function prepareX86Engine(shared: boolean, jit: boolean): void {
-  interpreterFor(shared, undefined, jit ? FIXED_MA : undefined)
+  interpreters.prepare(shared, jit)
 }
 
 const PROFILE_BYTES = 0x1_0000
@@ -215,7 +190,7 @@ export class X86Engine {
     this.processor = new Processor(typeof cpu === 'string' ? cpuModel(cpu) : cpu)
     const profileAt = options.profile === true ? memory.allocate(PROFILE_BYTES, 8, 'execution counts') : undefined
     const hotAt = jit !== false ? memory.allocateFixed(HOT_COUNTER_BYTES, 8, 'counters of hot code') : undefined
-    const { module, code } = interpreterFor(memory.shared, profileAt, hotAt)
+    const { module, code } = interpreters.of({ shared: memory.shared, profileAt, hotAt })
     this.executionCounts = profileAt === undefined ? undefined : () => countsOf(memory, profileAt, code)
     this.memory = memory
     this.module = module
@@ -342,12 +317,7 @@ export const formOfCode = (key: string, code: number): FormSource =>
  */
 export function packInterpreters(): Uint8Array {
   const codeOf = codesByForm()
-  const kinds = [false, true].map((shared) => ({
-    shared,
-    hotAt: FIXED_MA,
-    code: interpreterFor(shared, undefined, FIXED_MA).code,
-  }))
-  return pack(kinds, (key) => codeOf.get(key)!)
+  return interpreters.pack((key) => codeOf.get(key)!)
 }
 
 /**
@@ -358,6 +328,5 @@ export function packInterpreters(): Uint8Array {
  * @throws EngineError `ERR_PACKED_INTERPRETERS` for something else
  */
 export function useInterpreters(packed: Uint8Array): void {
-  for (const { shared, hotAt, code } of unpackInterpreters(packed, formOfCode))
-    interpreterFor(shared, undefined, hotAt, code)
+  interpreters.use(packed, formOfCode)
 }

@@ -1,7 +1,7 @@
 import { unpackInterpreters } from '@retrap/engine'
 import { FIXED_MA } from '@retrap/memory'
 import { describe, expect, test } from 'vitest'
-import { interpreterFor, formOfCode, packInterpreters, useInterpreters } from '../src/engine.ts'
+import { interpreters, formOfCode, packInterpreters, useInterpreters } from '../src/engine.ts'
 
 const packed = packInterpreters()
 const unpacked = unpackInterpreters(packed, formOfCode)
@@ -17,7 +17,7 @@ function changed(text: string, by: string): Uint8Array {
 describe('interpreters generated ahead', () => {
   test.each([false, true])('are those that a machine generates; shared memory: %s', (shared) => {
     const { code } = unpacked.find((one) => one.shared === shared)!
-    const { code: expected } = interpreterFor(shared, undefined, FIXED_MA)
+    const { code: expected } = interpreters.of({ shared, hotAt: FIXED_MA })
     expect(Buffer.from(code.bytes).equals(expected.bytes)).toBe(true)
     expect(code.codes).toEqual(expected.codes)
     expect(code.sharedEntries).toEqual(expected.sharedEntries)
@@ -44,10 +44,10 @@ describe('interpreters generated ahead', () => {
     // No machine of this process has its counters there.
     const elsewhere = FIXED_MA + 8
     useInterpreters(changed(`"hotAt":${FIXED_MA}`, `"hotAt":${elsewhere}`))
-    const first = interpreterFor(false, undefined, elsewhere)
+    const first = interpreters.of({ shared: false, hotAt: elsewhere })
     expect(Buffer.from(first.code.bytes).equals(unpacked[0]!.code.bytes)).toBe(true)
     useInterpreters(changed(`"hotAt":${FIXED_MA}`, `"hotAt":${elsewhere}`))
-    expect(interpreterFor(false, undefined, elsewhere)).toBe(first)
+    expect(interpreters.of({ shared: false, hotAt: elsewhere })).toBe(first)
   })
 
   test.each([

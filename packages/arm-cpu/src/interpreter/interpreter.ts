@@ -2,7 +2,6 @@ import {
   generateInterpreter,
   importDispatch,
   importMachineMemory,
-  type DispatchCounters,
   type DispatchLabels,
   type DispatchLoop,
   type FormCall,
@@ -10,6 +9,7 @@ import {
   type InlineForms,
   type InterpreterCode,
   type InterpreterForms,
+  type InterpreterOptions,
 } from '@retrap/engine'
 import { ModuleBuilder, type Callee, type FunctionBuilder, type I32 } from '@retrap/wasm-emitter'
 import { a32Sources } from '../semantics/aarch32/forms.ts'
@@ -92,12 +92,6 @@ class ArmForms implements InterpreterForms<FormSource> {
   inline(f: FunctionBuilder, loop: DispatchLoop): InlineForms<FormSource> {
     return new ArmInlineForms(f, loop, this.#access, this.#library)
   }
-}
-
-/** The memory that the interpreter works on, and where it counts. */
-export interface InterpreterOptions extends DispatchCounters {
-  /** Machine memory is shared between threads. */
-  readonly shared: boolean
 }
 
 /** All forms that the interpreter executes; of several with one key the first counts. */

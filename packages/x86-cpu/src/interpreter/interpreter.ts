@@ -7,6 +7,7 @@ import type {
   InlineForms,
   InterpreterCode,
   InterpreterForms,
+  InterpreterOptions,
 } from '@retrap/engine'
 import { ModuleBuilder } from '@retrap/wasm-emitter'
 import type { FunctionBuilder, I32 } from '@retrap/wasm-emitter'
@@ -24,15 +25,6 @@ import {
   S_FLAGS_KIND,
   S_FLAGS_RESULT,
 } from '../state/state-layout.ts'
-
-export interface InterpreterOptions {
-  /** Machine memory is shared between threads. */
-  readonly shared: boolean
-  /** Machine address of 64-bit counters of executions, one for each case and then one for each table entry. */
-  readonly profileAt?: number | undefined
-  /** Machine address of the engine's `HOT_COUNTERS`, where hot code is to be compiled. */
-  readonly hotAt?: number | undefined
-}
 
 /** Functions of the generated module. */
 export interface InterpreterExports {

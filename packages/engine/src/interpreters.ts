@@ -1,0 +1,82 @@
+import { FIXED_MA } from '@retrap/memory'
+import type { DispatchCounters } from './dispatch-loop.ts'
+import type { InterpreterCode } from './interpreter.ts'
+import { packInterpreters, unpackInterpreters } from './packed-interpreters.ts'
+
+/** The machines that an interpreter is for: the memory that it works on, and where it counts. */
+export interface InterpreterOptions extends DispatchCounters {
+  /** Machine memory is shared between threads. */
+  readonly shared: boolean
+}
+
+/** An interpreter and its compiled module. */
+export interface CompiledInterpreter<Form> {
+  /** The interpreter. */
+  readonly code: InterpreterCode<Form>
+  /** The `WebAssembly.Module`; an object to users, because its type exists only where lib.dom does. */
+  readonly module: object
+}
+
+/**
+ * The interpreters of an instruction set, by the machines that they are for: all machines of a kind in a process have one. The
+ * counters lie at one place in all of them: see `MachineMemory.allocateFixed`.
+ */
+export class Interpreters<Form> {
+  readonly #generate: (options: InterpreterOptions) => InterpreterCode<Form>
+  readonly #compiled = new Map<string, CompiledInterpreter<Form>>()
+
+  /** @param generate - generates one; called once for each kind of machines */
+  constructor(generate: (options: InterpreterOptions) => InterpreterCode<Form>) {
+    this.#generate = generate
+  }
+
+  /**
+   * Returns the interpreter of the machines of a kind.
+   *
+   * @param given - taken if there is none yet; absent, it is generated then
+   */
+  of(options: InterpreterOptions, given?: InterpreterCode<Form>): CompiledInterpreter<Form> {
+    const { shared, profileAt, hotAt } = options
+    const key = `${shared ? 'shared' : 'plain'} ${profileAt ?? ''} ${hotAt ?? ''}`
+    let known = this.#compiled.get(key)
+    if (known === undefined) {
+      const code = given ?? this.#generate(options)
+      known = { code, module: new WebAssembly.Module(code.bytes as Uint8Array<ArrayBuffer>) }
+      this.#compiled.set(key, known)
+    }
+    return known
+  }
+
+  /**
+   * Generates the interpreter that the first machine of a kind generates otherwise.
+   *
+   * @param shared - for machine memory that is shared between threads
+   * @param jit - for machines that compile hot code
+   */
+  prepare(shared: boolean, jit: boolean): void {
+    this.of({ shared, hotAt: jit ? FIXED_MA : undefined })
+  }
+
+  /**
+   * Packs the interpreters of machines that compile hot code, with private and with shared memory, for {@link Interpreters.use}.
+   *
+   * @param noteOf - as in {@link packInterpreters}
+   */
+  pack(noteOf: (key: string) => number): Uint8Array {
+    const kinds = [false, true].map((shared) => ({ shared, hotAt: FIXED_MA }))
+    return packInterpreters(
+      kinds.map((kind) => ({ ...kind, code: this.of(kind).code })),
+      noteOf,
+    )
+  }
+
+  /**
+   * Has the machines that are made from now on use interpreters that were packed; those of a kind that has one already do not.
+   *
+   * @param formOf - as in {@link unpackInterpreters}
+   * @throws EngineError `ERR_PACKED_INTERPRETERS` for what `pack` of this version has not returned
+   */
+  use(packed: Uint8Array, formOf: (key: string, note: number) => Form): void {
+    for (const { shared, hotAt, code } of unpackInterpreters(packed, formOf)) this.of({ shared, hotAt }, code)
+  }
+}
