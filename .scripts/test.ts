@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { checkBoundaries } from './boundaries.ts'
 import { checkChangelogs, checkChangesets } from './changesets.ts'
 import { provideDebianPrograms } from '../packages/tooling/src/programs.ts'
+import { programsOfTests } from '../packages/tooling/src/programs-of-tests.ts'
 import { writeDurations } from '../packages/tooling/src/run/durations.ts'
 import type { FileResult, RunResults } from '../packages/tooling/src/run/results.ts'
 import { checkExamples } from './examples.ts'
@@ -231,6 +232,14 @@ function printTotals({ selected, slice }: Plan, { files, errors }: RunResults): 
   return `${passed} passed, ${failures.length} failed, ${skipped.length} skipped`
 }
 
+/** The programs that the tests of a run compare with: browsers and emulators are fetched for those that want them. */
+function programsFor({ selected, everything, files }: Plan): { readonly programs?: readonly string[] } {
+  if (everything) return {}
+  const tests =
+    files.length > 0 ? files : selected.flatMap(({ path }) => globSync(`${path}/test/**/*.test.ts`, { cwd: root }))
+  return { programs: programsOfTests(tests.map((file) => join(root, file))) }
+}
+
 async function run(plan: Plan, all: readonly Member[]): Promise<number> {
   const started = performance.now()
   process.env['RETRAP_SLICE'] = String(plan.slice)
@@ -240,7 +249,7 @@ async function run(plan: Plan, all: readonly Member[]): Promise<number> {
   removeOld()
   const checked = plan.files.length === 0
   // Programs that are not there yet take minutes, which are mostly the network's.
-  await Promise.all([provideDebianPrograms(), checked ? checkAndBuild(plan) : undefined])
+  await Promise.all([provideDebianPrograms(programsFor(plan)), checked ? checkAndBuild(plan) : undefined])
   const [results] = await Promise.all([test(plan), checked ? checkBuilt(plan, all) : undefined])
   printDurations(results.files, plan.selected)
   const last = printTotals(plan, results)

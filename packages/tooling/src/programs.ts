@@ -16,7 +16,7 @@ export type ProgramTable = readonly {
   readonly overlaid?: boolean
 }[]
 
-const PROGRAMS: ProgramTable = [
+export const PROGRAMS: ProgramTable = [
   { packages: ['binutils'], programs: ['as', 'objcopy', 'objdump'] },
   { packages: ['gcc'], programs: ['gcc'] },
   { packages: ['gdb'], programs: ['gdb'] },

@@ -17,7 +17,8 @@ import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Apt } from '@retrap/debian'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { programsOf, type ProgramTable, programVersions, provideDebianPrograms } from '../src/programs.ts'
+import { PROGRAMS, programsOf, type ProgramTable, programVersions, provideDebianPrograms } from '../src/programs.ts'
+import { programsOfTests } from '../src/programs-of-tests.ts'
 
 const hasApt = await Apt.isAvailable()
 
@@ -106,6 +107,28 @@ function stubHost(installed: readonly string[]): { readonly root: string; readon
 }
 
 const outputOf = (program: string): string => spawnSync(program, { encoding: 'utf8' }).stdout
+
+describe('the programs of tests', () => {
+  const top = join(import.meta.dirname, '../../..')
+  const testsOf = (place: string): string[] =>
+    globSync(`${place}/test/**/*.test.ts`, { cwd: top }).map((file) => join(top, file))
+
+  test.each([
+    ['packages/basics', []],
+    ['packages/gdb', []],
+    // By a helper beside the tests.
+    ['packages/recording', ['lz4']],
+    // By one of this package.
+    ['packages/web', ['chromium-headless-shell', 'firefox-esr']],
+  ])('%s are those that they name, and no others are fetched', (place, programs) => {
+    expect(programsOfTests(testsOf(place))).toEqual(programs)
+  })
+
+  test('are all that there are, for all packages', () => {
+    const named = programsOfTests([...testsOf('packages/*'), ...testsOf('apps/*')])
+    expect(PROGRAMS.filter(({ programs }) => !programs.some((one) => named.includes(one)))).toEqual([])
+  })
+})
 
 describe.skipIf(!hasApt)('programs from packages', () => {
   test.each<[string, readonly string[], string]>([
