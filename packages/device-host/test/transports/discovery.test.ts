@@ -204,8 +204,8 @@ describe.skipIf(!available)('over NATS', { timeout: DEADLINE_MS }, () => {
     // It is renewed for as long as the server is there.
     await tick(700)
     expect(directory.servers()).toHaveLength(1)
-    await client.close()
     const gone = performance.now()
+    await client.close()
     await until(() => directory.servers().length === 0)
     expect(performance.now() - gone).toBeGreaterThan(100)
     await expect(directory.find(50)).rejects.toMatchObject({ code: 'ERR_NOT_FOUND', message: /was announced within/ })
