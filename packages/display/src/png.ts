@@ -1,3 +1,5 @@
+import { concatenate, crc32 } from '@retrap/basics'
+
 /** The compression of browsers and Node. */
 interface CompressionHost {
   readonly CompressionStream: new (format: 'deflate') => {
@@ -13,7 +15,6 @@ const BITS_PER_SAMPLE = 8
 const TRUECOLOUR = 2
 /** Each byte is stored as its difference to the one above it: what a screen repeats from row to row becomes zeros. */
 const FILTER_UP = 2
-const CRC_POLYNOMIAL = 0xedb8_8320
 
 /**
  * Encodes a picture as PNG.
@@ -79,28 +80,6 @@ function chunk(type: string, data: Uint8Array): Uint8Array {
   view.setUint32(0, data.length)
   for (let i = 0; i < 4; i++) out[4 + i] = type.charCodeAt(i)
   out.set(data, 8)
-  view.setUint32(8 + data.length, crc(out.subarray(4, 8 + data.length)))
-  return out
-}
-
-const crcTable: Uint32Array = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let value = byte
-  for (let bit = 0; bit < 8; bit++) value = (value & 1) !== 0 ? CRC_POLYNOMIAL ^ (value >>> 1) : value >>> 1
-  return value
-})
-
-function crc(bytes: Uint8Array): number {
-  let value = 0xffff_ffff
-  for (const byte of bytes) value = crcTable[(value ^ byte) & 0xff]! ^ (value >>> 8)
-  return (value ^ 0xffff_ffff) >>> 0
-}
-
-function concatenate(parts: readonly Uint8Array[]): Uint8Array {
-  const out = new Uint8Array(parts.reduce((total, { length }) => total + length, 0))
-  let at = 0
-  for (const part of parts) {
-    out.set(part, at)
-    at += part.length
-  }
+  view.setUint32(8 + data.length, crc32(out.subarray(4, 8 + data.length)))
   return out
 }

@@ -1,3 +1,4 @@
+import { concatenate } from '@retrap/basics'
 import { EngineError } from './errors.ts'
 import { OP_FIRST_FORM } from './record.ts'
 import type { FormCode, InterpreterCode } from './interpreter.ts'
@@ -61,13 +62,7 @@ export function packInterpreters<Form>(
   const description = new TextEncoder().encode(JSON.stringify(packed))
   const parts = [new Uint8Array(LENGTH_BYTES), description, ...kinds.map((kind) => kind.code.bytes)]
   new DataView(parts[0]!.buffer).setUint32(0, description.length, true)
-  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const part of parts) {
-    all.set(part, at)
-    at += part.length
-  }
-  return all
+  return concatenate(parts)
 }
 
 /** An interpreter's code as it was generated elsewhere. A form is looked up when hot code with it is compiled. */

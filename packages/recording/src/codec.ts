@@ -1,3 +1,4 @@
+import { concatenate } from '@retrap/basics'
 import {
   BLOCK_BYTES,
   type CodecExports,
@@ -75,13 +76,7 @@ export class Codec {
       blocks.push(this.compressOpen(block.length))
     }
     if (blocks.length === 1) return blocks[0]!
-    const all = new Uint8Array(blocks.reduce((sum, { length }) => sum + length, 0))
-    let at = 0
-    for (const block of blocks) {
-      all.set(block, at)
-      at += block.length
-    }
-    return all
+    return concatenate(blocks)
   }
 
   /** Decompresses bytes. @returns undefined where they are not valid, or do not become this many */

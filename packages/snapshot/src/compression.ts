@@ -1,3 +1,4 @@
+import { concatenate } from '@retrap/basics'
 import { SnapshotError } from './errors.ts'
 
 /** A stream that changes bytes, as browsers, Workers and Node have them. */
@@ -63,11 +64,5 @@ async function pass({ readable, writable }: ByteTransform, bytes: Uint8Array, mo
     length += value.length
     if (length > most) break
   }
-  const all = new Uint8Array(length)
-  let at = 0
-  for (const piece of pieces) {
-    all.set(piece, at)
-    at += piece.length
-  }
-  return all
+  return concatenate(pieces)
 }

@@ -1,3 +1,4 @@
+import { concatenate } from '@retrap/basics'
 import {
   createPc,
   type MachineCheckpoint,
@@ -56,7 +57,7 @@ export class ClonedInstant implements Instant<Pc> {
       machine: recorder.pc,
       async recording() {
         await recorder.end()
-        return joined(pieces)
+        return concatenate(pieces)
       },
       end: () => recorder.pc.close(),
     }
@@ -132,14 +133,4 @@ export function requireNoWrites({ drives = [], flash = [] }: Pick<PcOptions, 'dr
     'ERR_OPTION',
     `each test's machine is put back in place (${why}), and a disk would keep what a test writes: open it read-only`,
   )
-}
-
-function joined(pieces: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const piece of pieces) {
-    whole.set(piece, at)
-    at += piece.length
-  }
-  return whole
 }

@@ -1,4 +1,5 @@
 /** Lists the code of a file. It knows nothing of the command line. */
+import { concatenate } from '@retrap/basics'
 import { CliError } from '../errors.ts'
 import { readInput } from '../files/files.ts'
 import { type ListingOutput, printText } from '../print-lines.ts'
@@ -85,13 +86,7 @@ async function readAll(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
     if (length > MAX_INPUT_BYTES) throw new CliError('ERR_INPUT', '-: it is larger than 2 GiB')
     chunks.push(chunk)
   }
-  const bytes = new Uint8Array(length)
-  let at = 0
-  for (const chunk of chunks) {
-    bytes.set(chunk, at)
-    at += chunk.length
-  }
-  return bytes
+  return concatenate(chunks)
 }
 
 /** Whether to colour: on a terminal, unless it or the user asks for none (https://no-color.org). */

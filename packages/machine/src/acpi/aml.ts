@@ -4,6 +4,7 @@
  *
  * Source: ACPI Specification 6.5, chapter 20, "ACPI Machine Language (AML)".
  */
+import { concatenate } from '@retrap/basics'
 
 /** Bytes of one AML term. */
 export type Aml = Uint8Array
@@ -46,15 +47,7 @@ const EXT_DEVICE = 0x82
 
 /** Joins AML terms and raw byte lists, in order. */
 export function concat(...parts: readonly (Uint8Array | readonly number[])[]): Aml {
-  let bytes = 0
-  for (const part of parts) bytes += part.length
-  const out = new Uint8Array(bytes)
-  let at = 0
-  for (const part of parts) {
-    out.set(part, at)
-    at += part.length
-  }
-  return out
+  return concatenate(parts)
 }
 
 /**

@@ -1,3 +1,4 @@
+import { concatenate } from '@retrap/basics'
 import * as tables from './tables.ts'
 import type { AcpiBoard } from './board.ts'
 import { type AcpiTables, TableImage } from './image.ts'
@@ -165,9 +166,3 @@ const addChecksum = (file: string, offset: number, start: number, bytes: number)
       [68, bytes, 4],
     ],
   )
-
-function concatenate(parts: readonly Uint8Array[]): Uint8Array {
-  const out = new Uint8Array(parts.length * COMMAND_BYTES)
-  parts.forEach((part, i) => out.set(part, i * COMMAND_BYTES))
-  return out
-}

@@ -1,3 +1,4 @@
+import { concatenate } from '@retrap/basics'
 import { hex, LoaderError } from '../loaders/errors.ts'
 
 // The header of an Image (Linux, Documentation/arch/arm64/booting.rst, "Call the kernel image").
@@ -150,13 +151,7 @@ async function gunzip(data: Uint8Array, limit: number): Promise<Uint8Array> {
   }
   await reader.cancel().catch(() => {})
   if (bytes > limit) throw tooLarge(limit)
-  const image = new Uint8Array(bytes)
-  let at = 0
-  for (const part of parts) {
-    image.set(part, at)
-    at += part.length
-  }
-  return checked(image)
+  return checked(concatenate(parts))
 }
 
 const tooLarge = (limit: number): LoaderError =>

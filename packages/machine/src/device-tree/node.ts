@@ -1,4 +1,4 @@
-import { TWO_32 } from '@retrap/basics'
+import { concatenate, TWO_32 } from '@retrap/basics'
 
 /** A part of a property's value: a cell of 32 bits, a text, or bytes. */
 export type PropertyPart = number | string | Uint8Array
@@ -83,16 +83,9 @@ export const cells64 = (...values: readonly number[]): number[] =>
   values.flatMap((value) => [Math.floor(value / TWO_32), value % TWO_32])
 
 function joined(parts: readonly PropertyPart[]): Uint8Array {
-  const encoded = parts.map((part) =>
-    typeof part === 'number' ? cell(part) : typeof part === 'string' ? text(part) : part,
+  return concatenate(
+    parts.map((part) => (typeof part === 'number' ? cell(part) : typeof part === 'string' ? text(part) : part)),
   )
-  const value = new Uint8Array(encoded.reduce((bytes, part) => bytes + part.length, 0))
-  let at = 0
-  for (const part of encoded) {
-    value.set(part, at)
-    at += part.length
-  }
-  return value
 }
 
 function cell(value: number): Uint8Array {

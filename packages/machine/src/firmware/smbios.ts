@@ -1,4 +1,4 @@
-import { KIB, MIB } from '@retrap/basics'
+import { concatenate, KIB, MIB } from '@retrap/basics'
 
 /** The facts about a machine for its SMBIOS tables. */
 export interface SmbiosBoard {
@@ -70,13 +70,7 @@ export function buildSmbios({ cpus, ram, product = PRODUCT }: SmbiosBoard): Smbi
     structure(BOOT_STATUS, 0, 0x0b, []),
     structure(END, 0, HEADER_BYTES, []),
   ]
-  const tables = new Uint8Array(list.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const item of list) {
-    tables.set(item, at)
-    at += item.length
-  }
-  return { anchor: entryPoint(list), tables }
+  return { anchor: entryPoint(list), tables: concatenate(list) }
 }
 
 /** States are "safe", security is unknown. */

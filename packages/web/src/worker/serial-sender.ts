@@ -1,3 +1,5 @@
+import { concatenate } from '@retrap/basics'
+
 /** Bytes on their way to the page's terminal at which the guest is held up, and those at which it goes on. */
 const HOLD_BYTES = 1 << 19
 const GO_ON_BYTES = 1 << 17
@@ -37,14 +39,14 @@ export class SerialSender {
   /** Sends all that waits. */
   flush(): void {
     if (this.#waiting.length === 0) return
-    const all = joined(this.#waiting)
+    const all = concatenate(this.#waiting)
     this.#waiting = []
     this.#send(all)
   }
 
   /** The end of all that the guest has written: what a terminal shows. */
   get tail(): Uint8Array<ArrayBuffer> {
-    return joined(this.#tail).slice(-TAIL_BYTES)
+    return concatenate(this.#tail).slice(-TAIL_BYTES)
   }
 
   /** Begins anew, with what a guest had written that goes on from elsewhere. */
@@ -70,14 +72,4 @@ export class SerialSender {
       this.#goOn = resolve
     })
   }
-}
-
-function joined(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const all = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const bytes of pieces) {
-    all.set(bytes, at)
-    at += bytes.length
-  }
-  return all
 }

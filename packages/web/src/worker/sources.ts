@@ -1,3 +1,4 @@
+import { concatenate } from '@retrap/basics'
 import { WebError } from '../errors.ts'
 import type { Progress } from '../options.ts'
 import type { SentSource } from '../protocol.ts'
@@ -57,7 +58,7 @@ class Download {
       try {
         // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
         await this.#attempt()
-        return join(this.#parts, this.#loaded)
+        return concatenate(this.#parts)
       } catch (error) {
         if (error instanceof WebError) throw error
         if (attempt === ATTEMPTS) throw this.#failed(reasonOf(error), error)
@@ -104,14 +105,4 @@ class Download {
     // A compressed answer is longer than what its length says.
     this.#total = length === null || headers.get('content-encoding') !== null ? null : Number(length)
   }
-}
-
-function join(parts: readonly Uint8Array[], bytes: number): Uint8Array {
-  const all = new Uint8Array(bytes)
-  let at = 0
-  for (const part of parts) {
-    all.set(part, at)
-    at += part.length
-  }
-  return all
 }
