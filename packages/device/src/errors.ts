@@ -37,22 +37,6 @@ export class DeviceError extends Error {
   }
 }
 
-/**
- * Takes `state` for the saved form of a device model, after a look at its version.
- *
- * @param device - names the model in the error
- * @throws DeviceError `ERR_STATE` for any other version
- */
-export function savedState<T extends { readonly version: number }>(
-  device: string,
-  state: unknown,
-  version: T['version'],
-): T {
-  const found = typeof state === 'object' && state !== null ? (state as { version?: unknown }).version : undefined
-  if (found === version) return state as T
-  throw new DeviceError('ERR_STATE', `${device}: saved state of version ${String(found)}: expected ${version}`)
-}
-
 /** Formats a number the way messages of devices and their hosts show addresses. */
 export function hex(value: number): string {
   return value < 0 ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`

@@ -3,7 +3,8 @@
  *
  * @packageDocumentation
  */
-export { DeviceError, savedState, type DeviceErrorCode } from './errors.ts'
+export { DeviceError, type DeviceErrorCode } from './errors.ts'
+export { savedRegisters, savedState } from './saved-state.ts'
 export type {
   AccessRequest,
   AccessSize,

@@ -5,13 +5,15 @@ import {
   type DeviceModel,
   type InterruptLine,
   type ModemInputs,
+  savedRegisters,
   savedState,
 } from '@retrap/device'
 import { ByteBatch } from '../byte-batch.ts'
 import { ByteQueue } from '../byte-queue.ts'
 import { MODEM_READY, modemFlags, modemInputs, modemInterrupts } from './pl011-modem.ts'
-import { FIFO_CHARACTERS, Pl011Receiver, triggerLevel, type Pl011State } from './pl011-receiver.ts'
+import { FIFO_CHARACTERS, Pl011Receiver, triggerLevel } from './pl011-receiver.ts'
 import * as R from './pl011-registers.ts'
+import type { Pl011State } from './pl011-registers.ts'
 import { PRIME_CELL_BYTES, primeCell } from './prime-cell.ts'
 
 const DEFAULT_CLOCK_HZ = 24_000_000
@@ -53,15 +55,7 @@ export class Pl011 implements DeviceModel {
   readonly #receiver: Pl011Receiver
   /** The transmit FIFO, in use while the host pauses. */
   readonly #sending = new ByteQueue()
-  #ilpr = 0
-  #ibrd = 0
-  #fbrd = 0
-  #lcrH = 0
-  #cr = R.CR_RESET
-  #ifls = R.IFLS_RESET
-  #imsc = 0
-  #ris = 0
-  #dmacr = 0
+  #r = { ...R.POWER_ON }
   /** Lines of the far end as bits of the flag register. */
   #modem = MODEM_READY
   #paused = false
@@ -79,12 +73,12 @@ export class Pl011 implements DeviceModel {
       if (this.#options.stream?.send(bytes) === false) this.#paused = true
     })
     this.#receiver = new Pl011Receiver({
-      listens: () => (this.#cr & (R.CR_UARTEN | R.CR_RXE | R.CR_LBE)) === (R.CR_UARTEN | R.CR_RXE),
+      listens: () => (this.#r.cr & (R.CR_UARTEN | R.CR_RXE | R.CR_LBE)) === (R.CR_UARTEN | R.CR_RXE),
       fifos: () => this.#hasFifos(),
-      trigger: () => (this.#hasFifos() ? triggerLevel((this.#ifls >> 3) & 7) : 1),
+      trigger: () => (this.#hasFifos() ? triggerLevel((this.#r.ifls >> 3) & 7) : 1),
       timeoutNs: () => this.#timeoutNs(),
-      raise: (interrupts) => this.#setRaw(this.#ris | interrupts),
-      lower: (interrupts) => this.#setRaw(this.#ris & ~interrupts),
+      raise: (interrupts) => this.#setRaw(this.#r.ris | interrupts),
+      lower: (interrupts) => this.#setRaw(this.#r.ris & ~interrupts),
       ready: () => this.#options.stream?.ready?.(),
     })
     this.#options.stream?.connect?.({
@@ -126,21 +120,21 @@ export class Pl011 implements DeviceModel {
   }
 
   #modemChanged(before: number): void {
-    this.#setRaw(this.#ris | modemInterrupts(before, this.#inputs()))
+    this.#setRaw(this.#r.ris | modemInterrupts(before, this.#inputs()))
     if (!this.#holdsBack()) this.#drain()
   }
 
   #inputs(): number {
-    return modemInputs(this.#cr, this.#modem)
+    return modemInputs(this.#r.cr, this.#modem)
   }
 
   #hasFifos(): boolean {
-    return (this.#lcrH & R.LCR_FEN) !== 0
+    return (this.#r.lcrH & R.LCR_FEN) !== 0
   }
 
   /** Whether characters stay in the transmit FIFO: the host has no room, or the far end asks for silence. */
   #holdsBack(): boolean {
-    return this.#paused || ((this.#cr & R.CR_CTSEN) !== 0 && (this.#inputs() & R.FR_CTS) === 0)
+    return this.#paused || ((this.#r.cr & R.CR_CTSEN) !== 0 && (this.#inputs() & R.FR_CTS) === 0)
   }
 
   #resumeTransmit(): void {
@@ -151,7 +145,7 @@ export class Pl011 implements DeviceModel {
   #drain(): void {
     if (this.#sending.length === 0) return
     for (let byte = this.#sending.shift(); byte >= 0; byte = this.#sending.shift()) this.#batch.push(byte)
-    this.#setRaw(this.#ris | R.INT_TX)
+    this.#setRaw(this.#r.ris | R.INT_TX)
   }
 
   /** Hands over what would be lost with the machine. */
@@ -173,25 +167,25 @@ export class Pl011 implements DeviceModel {
       case R.FR:
         return this.#flags()
       case R.ILPR:
-        return this.#ilpr
+        return this.#r.ilpr
       case R.IBRD:
-        return this.#ibrd
+        return this.#r.ibrd
       case R.FBRD:
-        return this.#fbrd
+        return this.#r.fbrd
       case R.LCR_H:
-        return this.#lcrH
+        return this.#r.lcrH
       case R.CR:
-        return this.#cr
+        return this.#r.cr
       case R.IFLS:
-        return this.#ifls
+        return this.#r.ifls
       case R.IMSC:
-        return this.#imsc
+        return this.#r.imsc
       case R.RIS:
-        return this.#ris
+        return this.#r.ris
       case R.MIS:
-        return this.#ris & this.#imsc
+        return this.#r.ris & this.#r.imsc
       case R.DMACR:
-        return this.#dmacr
+        return this.#r.dmacr
       default:
         return 0
     }
@@ -206,13 +200,13 @@ export class Pl011 implements DeviceModel {
         this.#receiver.status = 0
         break
       case R.ILPR:
-        this.#ilpr = value & 0xff
+        this.#r.ilpr = value & 0xff
         break
       case R.IBRD:
-        this.#ibrd = value & 0xffff
+        this.#r.ibrd = value & 0xffff
         break
       case R.FBRD:
-        this.#fbrd = value & 0x3f
+        this.#r.fbrd = value & 0x3f
         break
       case R.LCR_H:
         this.#writeLineControl(value & 0xff)
@@ -221,19 +215,19 @@ export class Pl011 implements DeviceModel {
         this.#writeControl(value & R.CR_WRITABLE)
         break
       case R.IFLS:
-        this.#ifls = value & 0x3f
+        this.#r.ifls = value & 0x3f
         this.#receiver.triggerChanged()
         break
       case R.IMSC:
-        this.#imsc = value & R.INT_ALL
+        this.#r.imsc = value & R.INT_ALL
         this.#update()
         break
       case R.ICR:
-        this.#setRaw(this.#ris & ~value)
+        this.#setRaw(this.#r.ris & ~value)
         if ((value & R.INT_RT) !== 0) this.#receiver.timeoutCleared()
         break
       case R.DMACR:
-        this.#dmacr = value & 7
+        this.#r.dmacr = value & 7
         break
       // The rest is read-only, or not there.
     }
@@ -256,41 +250,41 @@ export class Pl011 implements DeviceModel {
 
   #send(byte: number): void {
     // Word lengths under eight bits never put the upper bits on the line. The line of a UART that nobody has set up has eight.
-    const isSetUp = (this.#cr & R.CR_UARTEN) !== 0
-    const character = isSetUp ? byte & (0xff >> (3 - ((this.#lcrH >> R.LCR_WLEN_SHIFT) & 3))) : byte
-    if ((this.#cr & R.CR_LBE) !== 0) {
-      if ((this.#cr & (R.CR_UARTEN | R.CR_RXE)) === (R.CR_UARTEN | R.CR_RXE)) this.#receiver.loopBack(character)
+    const isSetUp = (this.#r.cr & R.CR_UARTEN) !== 0
+    const character = isSetUp ? byte & (0xff >> (3 - ((this.#r.lcrH >> R.LCR_WLEN_SHIFT) & 3))) : byte
+    if ((this.#r.cr & R.CR_LBE) !== 0) {
+      if ((this.#r.cr & (R.CR_UARTEN | R.CR_RXE)) === (R.CR_UARTEN | R.CR_RXE)) this.#receiver.loopBack(character)
     } else if (this.#holdsBack()) {
       // A character more than fits is lost; a driver that looks at TXFF sends none.
       if (this.#sending.length < this.#transmitRoom()) this.#sending.push(character)
-      const level = this.#hasFifos() ? triggerLevel(this.#ifls & 7) : 0
-      if (this.#sending.length > level) this.#setRaw(this.#ris & ~R.INT_TX)
+      const level = this.#hasFifos() ? triggerLevel(this.#r.ifls & 7) : 0
+      if (this.#sending.length > level) this.#setRaw(this.#r.ris & ~R.INT_TX)
       return
     } else this.#batch.push(character)
     // The character has left: the FIFO is down at its trigger level again.
-    this.#setRaw(this.#ris | R.INT_TX)
+    this.#setRaw(this.#r.ris | R.INT_TX)
   }
 
   #writeLineControl(value: number): void {
-    const changed = this.#lcrH ^ value
-    this.#lcrH = value
+    const changed = this.#r.lcrH ^ value
+    this.#r.lcrH = value
     if ((changed & R.LCR_FEN) !== 0) {
       // FIFOs and holding registers do not share their contents.
-      if (this.#sending.length > 0) this.#setRaw(this.#ris | R.INT_TX)
+      if (this.#sending.length > 0) this.#setRaw(this.#r.ris | R.INT_TX)
       this.#sending.clear()
       this.#receiver.clear()
       this.#receiver.refill()
     }
     if ((changed & R.LCR_BRK) === 0) return
     const active = (value & R.LCR_BRK) !== 0
-    if ((this.#cr & R.CR_LBE) === 0) this.#options.stream?.setBreak?.(active)
+    if ((this.#r.cr & R.CR_LBE) === 0) this.#options.stream?.setBreak?.(active)
     else if (active) this.#receiver.loopBack(R.DR_BE)
   }
 
   #writeControl(value: number): void {
     const before = this.#inputs()
-    const changed = this.#cr ^ value
-    this.#cr = value
+    const changed = this.#r.cr ^ value
+    this.#r.cr = value
     if ((changed & (R.CR_DTR | R.CR_RTS | R.CR_LBE)) !== 0) this.#driveModem()
     this.#modemChanged(before)
     this.#receiver.refill()
@@ -298,7 +292,7 @@ export class Pl011 implements DeviceModel {
 
   /** In loopback the outputs do not leave the chip: the far end sees them inactive. */
   #driveModem(): void {
-    const out = (this.#cr & R.CR_LBE) === 0 ? this.#cr : 0
+    const out = (this.#r.cr & R.CR_LBE) === 0 ? this.#r.cr : 0
     this.#options.stream?.setModem?.({
       dataTerminalReady: (out & R.CR_DTR) !== 0,
       requestToSend: (out & R.CR_RTS) !== 0,
@@ -308,34 +302,27 @@ export class Pl011 implements DeviceModel {
   #timeoutNs(): number {
     const { clockHz = DEFAULT_CLOCK_HZ } = this.#options
     // The UART does not work with a divisor below 1 (§3.3.6, "Fractional Baud Rate Register").
-    const divisor = Math.max(1, this.#ibrd + this.#fbrd / 64)
+    const divisor = Math.max(1, this.#r.ibrd + this.#r.fbrd / 64)
     return Math.ceil((TIMEOUT_BITS * 16 * divisor * 1e9) / clockHz)
   }
 
   #setRaw(ris: number): void {
-    this.#ris = ris
+    this.#r.ris = ris
     this.#update()
   }
 
   #update(): void {
-    this.#line?.set((this.#ris & this.#imsc) !== 0)
+    this.#line?.set((this.#r.ris & this.#r.imsc) !== 0)
   }
 
   /** Returns the registers to their state at power-on. */
   reset(): void {
     this.#batch.end()
-    this.#ilpr = 0
-    this.#ibrd = 0
-    this.#fbrd = 0
-    this.#lcrH = 0
-    this.#cr = R.CR_RESET
-    this.#ifls = R.IFLS_RESET
-    this.#imsc = 0
-    this.#dmacr = 0
+    this.#r = { ...R.POWER_ON }
     this.#sending.clear()
     this.#receiver.clear()
     this.#receiver.status = 0
-    this.#setRaw(0)
+    this.#update()
   }
 
   /** Returns the state as plain data. */
@@ -344,15 +331,7 @@ export class Pl011 implements DeviceModel {
     return {
       version: 1,
       ...this.#receiver.save(),
-      ilpr: this.#ilpr,
-      ibrd: this.#ibrd,
-      fbrd: this.#fbrd,
-      lcrH: this.#lcrH,
-      cr: this.#cr,
-      ifls: this.#ifls,
-      imsc: this.#imsc,
-      ris: this.#ris,
-      dmacr: this.#dmacr,
+      ...this.#r,
       modem: this.#modem,
       paused: this.#paused,
       sending: this.#sending.toArray(),
@@ -363,19 +342,12 @@ export class Pl011 implements DeviceModel {
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     const saved = savedState<Pl011State>(this.name, state, 1)
-    this.#ilpr = saved.ilpr
-    this.#ibrd = saved.ibrd
-    this.#fbrd = saved.fbrd
-    this.#lcrH = saved.lcrH
-    this.#cr = saved.cr
-    this.#ifls = saved.ifls
-    this.#imsc = saved.imsc
-    this.#dmacr = saved.dmacr
+    this.#r = savedRegisters(this.name, saved, R.POWER_ON)
     this.#modem = saved.modem
     this.#paused = saved.paused
     this.#sending.fill(saved.sending)
     this.#batch.restore(saved.batch)
     this.#receiver.restore(saved)
-    this.#setRaw(saved.ris)
+    this.#update()
   }
 }

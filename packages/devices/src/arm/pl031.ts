@@ -5,6 +5,7 @@ import {
   type DeviceModel,
   Instant,
   type InterruptLine,
+  savedRegisters,
   savedState,
   type Timer,
   type Word64,
@@ -20,6 +21,9 @@ const IMSC = 0x10
 const RIS = 0x14
 const MIS = 0x18
 const ICR = 0x1c
+
+/** The guest's registers; see {@link Pl031State}. */
+const POWER_ON = { mr: 0, lr: 0, imsc: 0, ris: 0 }
 
 /** Part 0x031 of Arm (0x41), revision 1. */
 const PL031_ID = 0x0014_1031
@@ -78,10 +82,7 @@ export class Pl031 implements DeviceModel {
   #baseSeconds: number
   readonly #base = new Instant()
   readonly #now = new Instant()
-  #mr = 0
-  #lr = 0
-  #imsc = 0
-  #ris = 0
+  #r = { ...POWER_ON }
   /** The timer's deadline is that of the alarm, not one on the way there. */
   #isDue = false
   #context: DeviceContext | null = null
@@ -130,14 +131,14 @@ export class Pl031 implements DeviceModel {
 
   /** The alarm is due at the beginning of the second that the match register names, which may be this one. */
   #armAlarm(): void {
-    if (this.#mr === this.#counter()) this.#setRaw(1)
+    if (this.#r.mr === this.#counter()) this.#setRaw(1)
     this.#armNext()
   }
 
   /** Arms the timer for the next time that the counter will match. A far alarm is come to in steps, which are exact. */
   #armNext(): void {
     const elapsed = this.#elapsed()
-    const left = (this.#mr - this.#baseSeconds - elapsed) >>> 0 || TWO_32
+    const left = (this.#r.mr - this.#baseSeconds - elapsed) >>> 0 || TWO_32
     this.#isDue = left <= STEP_SECONDS
     this.#timer?.armAfter((elapsed + Math.min(left, STEP_SECONDS)) * SECOND_NS, this.#base)
   }
@@ -152,17 +153,17 @@ export class Pl031 implements DeviceModel {
       case DR:
         return this.#counter()
       case MR:
-        return this.#mr
+        return this.#r.mr
       case LR:
-        return this.#lr
+        return this.#r.lr
       case CR:
         return 1
       case IMSC:
-        return this.#imsc
+        return this.#r.imsc
       case RIS:
-        return this.#ris
+        return this.#r.ris
       case MIS:
-        return this.#ris & this.#imsc
+        return this.#r.ris & this.#r.imsc
       default:
         return 0
     }
@@ -171,17 +172,17 @@ export class Pl031 implements DeviceModel {
   #write(offset: number, value: number): void {
     switch (offset) {
       case MR:
-        this.#mr = value
+        this.#r.mr = value
         this.#armAlarm()
         break
       case LR:
-        this.#lr = value
+        this.#r.lr = value
         // The second that is under way is not cut short: the counter's clock runs on.
         this.#baseSeconds = (value - this.#elapsed()) >>> 0
         this.#armAlarm()
         break
       case IMSC:
-        this.#imsc = value & 1
+        this.#r.imsc = value & 1
         this.#update()
         break
       case ICR:
@@ -192,12 +193,12 @@ export class Pl031 implements DeviceModel {
   }
 
   #setRaw(ris: number): void {
-    this.#ris = ris
+    this.#r.ris = ris
     this.#update()
   }
 
   #update(): void {
-    this.#line?.set((this.#ris & this.#imsc) !== 0)
+    this.#line?.set((this.#r.ris & this.#r.imsc) !== 0)
   }
 
   /** Moves the clock by this many seconds. */
@@ -208,10 +209,8 @@ export class Pl031 implements DeviceModel {
 
   /** Returns the registers to their state at power-on; the counter runs on. */
   reset(): void {
-    this.#mr = 0
-    this.#lr = 0
-    this.#imsc = 0
-    this.#setRaw(0)
+    this.#r = { ...POWER_ON }
+    this.#update()
     this.#armAlarm()
   }
 
@@ -221,10 +220,7 @@ export class Pl031 implements DeviceModel {
       version: 1,
       baseSeconds: this.#baseSeconds,
       base: this.#base.save(),
-      mr: this.#mr,
-      lr: this.#lr,
-      imsc: this.#imsc,
-      ris: this.#ris,
+      ...this.#r,
       wallSeconds: this.#options.wallClock?.() ?? null,
     }
   }
@@ -234,9 +230,7 @@ export class Pl031 implements DeviceModel {
     const saved = savedState<Pl031State>(this.name, state, 1)
     this.#baseSeconds = saved.baseSeconds
     this.#base.set(saved.base)
-    this.#mr = saved.mr
-    this.#lr = saved.lr
-    this.#imsc = saved.imsc
+    this.#r = savedRegisters(this.name, saved, POWER_ON)
     this.#armAlarm()
     this.#setRaw(saved.ris)
     this.#catchUp(saved.wallSeconds ?? null)
@@ -252,7 +246,7 @@ export class Pl031 implements DeviceModel {
     this.#base.add(-Math.round((passed - whole) * SECOND_NS))
     this.#baseSeconds = (this.#baseSeconds + whole) >>> 0
     // An alarm of the second that was shown has been noticed.
-    if (this.#mr !== before && (this.#mr - before) >>> 0 <= this.#counter() - before) this.#setRaw(1)
+    if (this.#r.mr !== before && (this.#r.mr - before) >>> 0 <= this.#counter() - before) this.#setRaw(1)
     this.#armAlarm()
   }
 }

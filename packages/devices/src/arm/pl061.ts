@@ -3,6 +3,7 @@ import {
   DeviceError,
   type DeviceModel,
   type InterruptLine,
+  savedRegisters,
   savedState,
   type Timer,
   type Word64,
@@ -12,14 +13,20 @@ import { PRIME_CELL_BYTES, primeCell } from './prime-cell.ts'
 
 // Registers. Below DIR the data register is seen 256 times: bits 9:2 of the address say which lines an access reaches.
 const DIR = 0x400
-const IS = 0x404
-const IBE = 0x408
-const IEV = 0x40c
-const IE = 0x410
 const RIS = 0x414
 const MIS = 0x418
 const IC = 0x41c
-const AFSEL = 0x420
+/** The guest's registers; see {@link Pl061State}. */
+const POWER_ON = { data: 0, dir: 0, is: 0, ibe: 0, iev: 0, ie: 0, edges: 0, afsel: 0 }
+/** Registers that are read as they were written. */
+const STORED: Readonly<Record<number, keyof typeof POWER_ON>> = {
+  [DIR]: 'dir',
+  0x404: 'is',
+  0x408: 'ibe',
+  0x40c: 'iev',
+  0x410: 'ie',
+  0x420: 'afsel',
+}
 
 /** Part 0x061 of Arm (0x41). */
 const PL061_ID = 0x0004_1061
@@ -77,15 +84,8 @@ export class Pl061 implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'pl061'
   readonly #options: Pl061Options
+  #r = { ...POWER_ON }
   #inputs = 0
-  #data = 0
-  #dir = 0
-  #is = 0
-  #ibe = 0
-  #iev = 0
-  #ie = 0
-  #edges = 0
-  #afsel = 0
   #pressed = 0
   #line: InterruptLine | null = null
   #timer: Timer | null = null
@@ -125,7 +125,7 @@ export class Pl061 implements DeviceModel {
     this.#pressed |= bit(line)
     this.#timer?.armAfter(PRESS_NS)
     this.#setInputs(this.#inputs | bit(line))
-    return (this.#ie & ~this.#dir & bit(line)) !== 0
+    return (this.#r.ie & ~this.#r.dir & bit(line)) !== 0
   }
 
   #letGo(): void {
@@ -139,99 +139,52 @@ export class Pl061 implements DeviceModel {
     this.#inputs = inputs
     const rising = inputs & ~before
     const falling = before & ~inputs
-    const wanted = ((rising | falling) & this.#ibe) | (rising & this.#iev) | (falling & ~this.#iev & ~this.#ibe)
-    this.#edges |= wanted & ~this.#is & ~this.#dir
+    const wanted = ((rising | falling) & this.#r.ibe) | (rising & this.#r.iev) | (falling & ~this.#r.iev & ~this.#r.ibe)
+    this.#r.edges |= wanted & ~this.#r.is & ~this.#r.dir
     this.#update()
   }
 
   /** Levels of all lines, driven by the guest or by devices. */
   #levels(): number {
-    return (this.#data & this.#dir) | (this.#inputs & ~this.#dir)
+    return (this.#r.data & this.#r.dir) | (this.#inputs & ~this.#r.dir)
   }
 
   /** A level is an interrupt for as long as it is there; an edge is one until it is cleared. */
   #raw(): number {
-    const level = ~(this.#inputs ^ this.#iev) & this.#is & ~this.#dir
-    return (this.#edges & ~this.#is) | level
+    const level = ~(this.#inputs ^ this.#r.iev) & this.#r.is & ~this.#r.dir
+    return (this.#r.edges & ~this.#r.is) | level
   }
 
   #read(offset: number): number {
     if (offset < DIR) return this.#levels() & (offset >> 2)
-    switch (offset) {
-      case DIR:
-        return this.#dir
-      case IS:
-        return this.#is
-      case IBE:
-        return this.#ibe
-      case IEV:
-        return this.#iev
-      case IE:
-        return this.#ie
-      case RIS:
-        return this.#raw()
-      case MIS:
-        return this.#raw() & this.#ie
-      case AFSEL:
-        return this.#afsel
-      default:
-        return 0
-    }
+    if (offset === RIS) return this.#raw()
+    if (offset === MIS) return this.#raw() & this.#r.ie
+    const stored = STORED[offset]
+    return stored === undefined ? 0 : this.#r[stored]
   }
 
   #write(offset: number, value: number): void {
+    const stored = STORED[offset]
     if (offset < DIR) {
-      const mask = (offset >> 2) & this.#dir
-      this.#data = (this.#data & ~mask) | (value & mask)
-      this.#tellOutputs()
-      return
-    }
-    switch (offset) {
-      case DIR:
-        this.#dir = value
-        this.#tellOutputs()
-        break
-      case IS:
-        this.#is = value
-        break
-      case IBE:
-        this.#ibe = value
-        break
-      case IEV:
-        this.#iev = value
-        break
-      case IE:
-        this.#ie = value
-        break
-      case IC:
-        this.#edges &= ~value
-        break
-      case AFSEL:
-        this.#afsel = value
-        break
-      // The rest is read-only, or not there.
-    }
-    this.#update()
+      const mask = (offset >> 2) & this.#r.dir
+      this.#r.data = (this.#r.data & ~mask) | (value & mask)
+    } else if (offset === IC) this.#r.edges &= ~value
+    else if (stored !== undefined) this.#r[stored] = value
+    if (offset <= DIR) this.#tellOutputs()
+    if (offset >= DIR) this.#update()
   }
 
   #tellOutputs(): void {
-    this.#options.onOutput?.(this.#data & this.#dir, this.#dir)
+    this.#options.onOutput?.(this.#r.data & this.#r.dir, this.#r.dir)
   }
 
   #update(): void {
-    this.#line?.set((this.#raw() & this.#ie) !== 0)
+    this.#line?.set((this.#raw() & this.#r.ie) !== 0)
   }
 
   /** Returns the registers to their state at power-on. The board's levels stay. */
   reset(): void {
-    this.#data = 0
-    this.#dir = 0
-    this.#is = 0
-    this.#ibe = 0
-    this.#iev = 0
-    this.#ie = 0
-    this.#edges = 0
-    this.#afsel = 0
+    this.#r = { ...POWER_ON }
     this.#tellOutputs()
     this.#update()
   }
@@ -240,15 +193,8 @@ export class Pl061 implements DeviceModel {
   save(): Pl061State {
     return {
       version: 1,
+      ...this.#r,
       inputs: this.#inputs,
-      data: this.#data,
-      dir: this.#dir,
-      is: this.#is,
-      ibe: this.#ibe,
-      iev: this.#iev,
-      ie: this.#ie,
-      edges: this.#edges,
-      afsel: this.#afsel,
       pressed: this.#pressed,
       releaseAt: savedDeadline(this.#timer),
     }
@@ -257,15 +203,8 @@ export class Pl061 implements DeviceModel {
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     const saved = savedState<Pl061State>(this.name, state, 1)
+    this.#r = savedRegisters(this.name, saved, POWER_ON)
     this.#inputs = saved.inputs
-    this.#data = saved.data
-    this.#dir = saved.dir
-    this.#is = saved.is
-    this.#ibe = saved.ibe
-    this.#iev = saved.iev
-    this.#ie = saved.ie
-    this.#edges = saved.edges
-    this.#afsel = saved.afsel
     this.#pressed = saved.pressed
     restoreDeadline(this.#timer, saved.releaseAt)
     this.#tellOutputs()
