@@ -1,4 +1,11 @@
-import { DebugPoints, linearAddress, type WatchedAccess, type WatchKind } from '@retrap/engine'
+import {
+  DebugPoints,
+  type DebugResume,
+  linearAddress,
+  PointControl,
+  type PointStop,
+  type WatchedAccess,
+} from '@retrap/engine'
 import { type ArmCpu, debugStopsOf } from './cpu.ts'
 import type { DebugHooks, DebugSlot } from './access/debug-stops.ts'
 import { ArmCpuError } from './errors.ts'
@@ -8,38 +15,21 @@ import type { SystemState } from './state/system-state.ts'
 
 /** Why {@link ArmCpu.run} returned with `debug`. */
 export type ArmDebugStop =
-  /** The instruction at a breakpoint is next. */
-  | { readonly kind: 'breakpoint'; readonly address: bigint }
-  /** An instruction has accessed watched data; it has retired. `address`: of the first watched byte it touched. */
-  | { readonly kind: 'watch'; readonly address: bigint; readonly watch: WatchKind }
-  /** A step has ended. */
-  | { readonly kind: 'step' }
+  | PointStop
   /** An exception is taken to EL1 when the processor goes on. `syndrome`: ESR_EL1; `address`: FAR_EL1 where it has one. */
   | { readonly kind: 'exception'; readonly syndrome: number; readonly address: bigint }
 
-/** How a processor goes on; see {@link ArmDebugControl.resume}. */
-export interface ArmDebugResume {
-  /** Ends after one instruction. Default false. */
-  readonly step?: boolean
-  /** With `step`: interrupts that wait are held off meanwhile. Default true. */
-  readonly holdInterrupts?: boolean
-  /** A breakpoint at the next instruction does not count. Default false. */
-  readonly passBreakpoint?: boolean
-  /** An exception that it stopped for is forgotten, and its instruction executed again; not those of SVC. Default false. */
-  readonly dropFault?: boolean
-}
-
-/** Bytes that may be watched in one piece. */
-const MOST_WATCHED = 1 << 20
+/** How a processor goes on; see {@link ArmDebugControl.resume}. An exception of SVC is not forgotten: `dropFault` does nothing. */
+export type ArmDebugResume = DebugResume
 
 /**
  * Breakpoints, watchpoints and steps of one processor, by virtual address: for debuggers. Guest memory stays as it is, and so
- * do the guest's own debug registers.
+ * do the guest's own debug registers. Tags of addresses are left out.
  *
  * Instructions of a page with a breakpoint are executed one at a time, and accesses of a page with watched data are looked at
  * one by one. `ArmCpu.run` returns with `debug`, and {@link ArmDebugControl.stop} says why.
  */
-export class ArmDebugControl {
+export class ArmDebugControl extends PointControl {
   readonly #cpu: ArmCpu
   readonly #slot: DebugSlot
   readonly #hooks: Hooks
@@ -48,10 +38,16 @@ export class ArmDebugControl {
   constructor(cpu: ArmCpu) {
     const { slot, system } = debugStopsOf(cpu)
     if (slot.hooks !== null) throw new ArmCpuError('ERR_DEBUG', 'the processor has a debugger already')
+    const hooks = new Hooks(cpu, system)
+    super({
+      points: hooks.points,
+      changed: () => cpu.flushTlb(),
+      mistake: (message) => new ArmCpuError('ERR_DEBUG', message),
+    })
     this.#cpu = cpu
     this.#slot = slot
-    this.#hooks = new Hooks(cpu, system)
-    slot.hooks = this.#hooks
+    this.#hooks = hooks
+    slot.hooks = hooks
   }
 
   /** Why the processor has stopped; undefined when it has not, or goes on. */
@@ -69,45 +65,12 @@ export class ArmDebugControl {
     this.#hooks.catchClass(exceptionClass, caught)
   }
 
-  /** Stops before the instruction at a virtual address is executed. */
-  addBreakpoint(address: bigint): void {
-    this.#hooks.points.addBreakpoint(address)
-    this.#cpu.flushTlb()
-  }
-
-  /** Takes a breakpoint away. @returns whether there was one */
-  removeBreakpoint(address: bigint): boolean {
-    const removed = this.#hooks.points.removeBreakpoint(address)
-    this.#cpu.flushTlb()
-    return removed
-  }
-
-  /**
-   * Stops after an instruction has accessed one of `length` bytes from a virtual address, tags left out. The processor's own
-   * reads (instructions, translation tables) do not count.
-   *
-   * @throws ArmCpuError `ERR_DEBUG` for a length of less than 1 byte or more than 1 MiB
-   */
-  addWatchpoint(address: bigint, length: number, kind: WatchKind): void {
-    if (!(length >= 1 && length <= MOST_WATCHED))
-      throw new ArmCpuError('ERR_DEBUG', `a watchpoint of ${length} bytes: expected 1 to ${MOST_WATCHED}`)
-    this.#hooks.points.addWatch(address, length, kind)
-    this.#cpu.flushTlb()
-  }
-
   /** Whether watchpoints stop before the instruction, which is executed next, instead of after it; not at first. */
   get watchesBefore(): boolean {
     return this.#hooks.watchesBefore
   }
   set watchesBefore(before: boolean) {
     this.#hooks.watchesBefore = before
-  }
-
-  /** Takes a watchpoint away. @returns whether there was one */
-  removeWatchpoint(address: bigint, length: number, kind: WatchKind): boolean {
-    const removed = this.#hooks.points.removeWatch(address, length, kind)
-    this.#cpu.flushTlb()
-    return removed
   }
 
   /** Says how the next `run` goes on. */

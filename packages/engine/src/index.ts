@@ -7,6 +7,7 @@
 export { CodeCache, MINIMUM_ARENA_BYTES, type CodeCacheClient } from './code-cache.ts'
 export { CodeFetch, type CodeSpace, type CodeTranslation } from './code-fetch.ts'
 export { CodePage, type CodeUnit, type CrossingRecords, type UnitPart } from './code-page.ts'
+export { type DebugResume, PointControl, type PointOwner, type PointStop } from './debug-control.ts'
 export { DebugPoints, linearAddress, type WatchedAccess, type WatchKind } from './debug-points.ts'
 export { DispatchLoop, type DispatchCounters } from './dispatch-loop.ts'
 export type { DispatchImports, DispatchLabels } from './loop-branches.ts'

@@ -1,4 +1,4 @@
-import { DebugPoints, linearAddress, type WatchKind } from '@retrap/engine'
+import { DebugPoints, type DebugResume, linearAddress, PointControl, type PointStop } from '@retrap/engine'
 import type { DebugHooks } from './system/breakpoints.ts'
 import { SHADOW_MOV_SS, S_SHADOW } from './state/state-layout.ts'
 import { X86CpuError } from './errors.ts'
@@ -7,49 +7,35 @@ import type { Vcpu } from './vcpu.ts'
 
 /** Why {@link Vcpu.run} returned with `debug`. */
 export type DebugStop =
-  /** The instruction at a breakpoint is next. */
-  | { readonly kind: 'breakpoint'; readonly address: bigint }
-  /** An instruction has accessed watched data; it has retired. `address`: of the first watched byte it touched. */
-  | { readonly kind: 'watch'; readonly address: bigint; readonly watch: WatchKind }
-  /** A step has ended. */
-  | { readonly kind: 'step' }
+  | PointStop
   /** An instruction has raised an exception, which is delivered when the vCPU goes on. `address`: of a page fault. */
   | { readonly kind: 'fault'; readonly vector: number; readonly errorCode: number; readonly address: bigint }
   /** A triple fault. */
   | { readonly kind: 'shutdown' }
 
-/** How a vCPU goes on; see {@link DebugControl.resume}. */
-export interface DebugResume {
-  /** Ends after one instruction. Default false. */
-  readonly step?: boolean
-  /** With `step`: interrupts that wait are held off meanwhile. Default true. */
-  readonly holdInterrupts?: boolean
-  /** A breakpoint at the next instruction does not count. Default false. */
-  readonly passBreakpoint?: boolean
-  /** A fault that it stopped for is forgotten: its instruction is executed again. Default false. */
-  readonly dropFault?: boolean
-}
-
-/** Bytes that may be watched in one piece. */
-const MOST_WATCHED = 1 << 20
-
 /**
  * Breakpoints, watchpoints and steps of one vCPU, by linear address: for debuggers. Guest memory stays as it is, so do the
- * guest's own debug registers.
+ * guest's own debug registers. Elements of a string instruction that a device takes as one request count together for watchpoints.
  *
  * Instructions of a page with a breakpoint are executed one at a time, and accesses of a page with a watchpoint are looked
  * at one by one. Nothing else is slower. `Vcpu.run` returns with `debug`, and {@link DebugControl.stop} says why.
  */
-export class DebugControl {
+export class DebugControl extends PointControl {
   readonly #vcpu: Vcpu
   readonly #hooks: Hooks
 
   /** @throws X86CpuError `ERR_DEBUG` if the vCPU has a debugger already */
   constructor(vcpu: Vcpu) {
     if (vcpu.core.debug.hooks !== null) throw new X86CpuError('ERR_DEBUG', 'the vCPU has a debugger already')
+    const hooks = new Hooks(vcpu)
+    super({
+      points: hooks.points,
+      changed: () => vcpu.core.pointsChanged(),
+      mistake: (message) => new X86CpuError('ERR_DEBUG', message),
+    })
     this.#vcpu = vcpu
-    this.#hooks = new Hooks(vcpu)
-    vcpu.core.debug.hooks = this.#hooks
+    this.#hooks = hooks
+    vcpu.core.debug.hooks = hooks
   }
 
   /** Why the vCPU has stopped; undefined when it has not, or goes on. */
@@ -74,39 +60,6 @@ export class DebugControl {
   }
   set catchesShutdown(caught: boolean) {
     this.#hooks.shutdown = caught
-  }
-
-  /** Stops before the instruction at a linear address is executed. */
-  addBreakpoint(address: bigint): void {
-    this.#hooks.points.addBreakpoint(address)
-    this.#vcpu.core.pointsChanged()
-  }
-
-  /** Takes a breakpoint away. @returns whether there was one */
-  removeBreakpoint(address: bigint): boolean {
-    const removed = this.#hooks.points.removeBreakpoint(address)
-    this.#vcpu.core.pointsChanged()
-    return removed
-  }
-
-  /**
-   * Stops after an instruction has accessed one of `length` bytes from a linear address. The processor's own reads (instructions,
-   * page tables, descriptors) do not count. Elements of a string instruction that a device takes as one request count together.
-   *
-   * @throws X86CpuError `ERR_DEBUG` for a length of less than 1 byte or more than 1 MiB
-   */
-  addWatchpoint(address: bigint, length: number, kind: WatchKind): void {
-    if (!(length >= 1 && length <= MOST_WATCHED))
-      throw new X86CpuError('ERR_DEBUG', `a watchpoint of ${length} bytes: expected 1 to ${MOST_WATCHED}`)
-    this.#hooks.points.addWatch(address, length, kind)
-    this.#vcpu.core.pointsChanged()
-  }
-
-  /** Takes a watchpoint away. @returns whether there was one */
-  removeWatchpoint(address: bigint, length: number, kind: WatchKind): boolean {
-    const removed = this.#hooks.points.removeWatch(address, length, kind)
-    this.#vcpu.core.pointsChanged()
-    return removed
   }
 
   /** Says how the next `run` goes on. */

@@ -21,11 +21,12 @@ export {
   type CodeMark,
   type CodeStore,
   type CompiledInstruction,
+  type DebugResume,
   type ExitReason,
   type JitCounts,
   type StoredCode,
 } from '@retrap/engine'
-export { DebugControl, type DebugResume, type DebugStop } from './debug-control.ts'
+export { DebugControl, type DebugStop } from './debug-control.ts'
 export { CpuRegisters } from './state/cpu-registers.ts'
 export {
   CODE_CACHE_BYTES,

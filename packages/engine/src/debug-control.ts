@@ -1,0 +1,77 @@
+import type { DebugPoints, WatchKind } from './debug-points.ts'
+
+/** Why a processor has stopped for its debugger, whatever its instruction set. */
+export type PointStop =
+  /** The instruction at a breakpoint is next. */
+  | { readonly kind: 'breakpoint'; readonly address: bigint }
+  /** An instruction has accessed watched data; it has retired. `address`: of the first watched byte it touched. */
+  | { readonly kind: 'watch'; readonly address: bigint; readonly watch: WatchKind }
+  /** A step has ended. */
+  | { readonly kind: 'step' }
+
+/** How a processor that has stopped for its debugger goes on. */
+export interface DebugResume {
+  /** Ends after one instruction. Default false. */
+  readonly step?: boolean
+  /** With `step`: interrupts that wait are held off meanwhile. Default true. */
+  readonly holdInterrupts?: boolean
+  /** A breakpoint at the next instruction does not count. Default false. */
+  readonly passBreakpoint?: boolean
+  /** An exception that it stopped for is forgotten: its instruction is executed again. Default false. */
+  readonly dropFault?: boolean
+}
+
+/** Bytes that may be watched in one piece. */
+const MOST_WATCHED = 1 << 20
+
+/** The processor of a {@link PointControl}. */
+export interface PointOwner {
+  /** Its points. */
+  readonly points: DebugPoints
+  /** The points have changed: what the processor knows of its pages no longer holds. */
+  changed(): void
+  /** Returns the error for a debugger's mistake. */
+  mistake(message: string): Error
+}
+
+/** Breakpoints and watchpoints of one processor, by linear (virtual) address: what a debugger does alike for each instruction set. */
+export class PointControl {
+  readonly #owner: PointOwner
+
+  constructor(owner: PointOwner) {
+    this.#owner = owner
+  }
+
+  /** Stops before the instruction at an address is executed. */
+  addBreakpoint(address: bigint): void {
+    this.#owner.points.addBreakpoint(address)
+    this.#owner.changed()
+  }
+
+  /** Takes a breakpoint away. @returns whether there was one */
+  removeBreakpoint(address: bigint): boolean {
+    const removed = this.#owner.points.removeBreakpoint(address)
+    this.#owner.changed()
+    return removed
+  }
+
+  /**
+   * Stops after an instruction has accessed one of `length` bytes from an address. The processor's own reads (instructions,
+   * translation tables, descriptors) do not count.
+   *
+   * @throws the owner's error for a length of less than 1 byte or more than 1 MiB
+   */
+  addWatchpoint(address: bigint, length: number, kind: WatchKind): void {
+    if (!(length >= 1 && length <= MOST_WATCHED))
+      throw this.#owner.mistake(`a watchpoint of ${length} bytes: expected 1 to ${MOST_WATCHED}`)
+    this.#owner.points.addWatch(address, length, kind)
+    this.#owner.changed()
+  }
+
+  /** Takes a watchpoint away. @returns whether there was one */
+  removeWatchpoint(address: bigint, length: number, kind: WatchKind): boolean {
+    const removed = this.#owner.points.removeWatch(address, length, kind)
+    this.#owner.changed()
+    return removed
+  }
+}
