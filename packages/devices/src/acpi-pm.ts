@@ -5,6 +5,7 @@ import {
   type DeviceModel,
   type InterruptLine,
   type Region,
+  savedRegisters,
   savedState,
   type SynchronousRangeHandler,
   type Timer,
@@ -60,6 +61,16 @@ const SLP_TYP = 7 << SLP_TYP_SHIFT
 const SLP_EN = 1 << 13
 /** The timer's carry: TMR_STS is set whenever bit 31 changes. */
 const CARRY_TICKS = 2 ** 31
+
+/** The guest's registers; see {@link AcpiPmState}. */
+const POWER_ON = {
+  status: 0,
+  enable: 0,
+  control: 0,
+  carries: 0,
+  smiCommand: 0,
+  smiStatus: 0,
+}
 
 /** Options of {@link AcpiPm}. */
 export interface AcpiPmOptions {
@@ -129,18 +140,13 @@ export class AcpiPm implements DeviceModel {
   /** Name of the model in errors, traces and snapshots. */
   readonly name: string = 'acpi-pm'
   readonly #options: AcpiPmOptions
-  #status = 0
-  #enable = 0
-  #control = 0
+  readonly #powerOn: typeof POWER_ON
+  #r: typeof POWER_ON
   /** The timer. Steps of its origin are whole turns of its 32 bits, so that its last tick carries. */
   readonly #counter = new TickCounter(PM_TIMER_RATE, 2 * CARRY_TICKS, () => {
-    this.#status |= TMR
-    this.#carries = 0
+    this.#r.status |= TMR
+    this.#r.carries = 0
   })
-  /** Times that bit 31 of the timer had changed, from the origin on, when TMR_STS was last looked after. */
-  #carries = 0
-  #smiCommand = 0
-  #smiStatus = 0
   #sleep: AcpiPmState['sleep'] = undefined
   #context: DeviceContext | null = null
   #line: InterruptLine | null = null
@@ -157,7 +163,9 @@ export class AcpiPm implements DeviceModel {
         `acpi-pm: base 0x${base.toString(16)}: expected a multiple of 16 up to 0xfff0`,
       )
     this.#options = options
-    this.#control = this.#resetControl()
+    // Where there is no SMI command port, firmware has nothing to switch.
+    this.#powerOn = { ...POWER_ON, control: (options.smiCommand ?? true) ? 0 : SCI_EN }
+    this.#r = { ...this.#powerOn }
   }
 
   /** Claims the block’s ports and the SMI command port, and takes the SCI line. */
@@ -186,7 +194,7 @@ export class AcpiPm implements DeviceModel {
     }
     if (this.#options.smiCommand ?? true) {
       const smi: SynchronousRangeHandler = {
-        read: (offset: number): number => (offset === 0 ? this.#smiCommand : this.#smiStatus),
+        read: (offset: number): number => (offset === 0 ? this.#r.smiCommand : this.#r.smiStatus),
         write: (offset: number, _size: AccessSize, value: number): void => this.#writeSmi(offset, value),
       }
       context.mapPorts(ACPI_PM.smiCommandPort, 2, smi, { maximumAccess: 1 })
@@ -213,8 +221,8 @@ export class AcpiPm implements DeviceModel {
   }
 
   #press(button: number): boolean {
-    const listens = this.isAsleep || (this.acpiMode && (this.#enable & button) !== 0)
-    this.#status |= button
+    const listens = this.isAsleep || (this.acpiMode && (this.#r.enable & button) !== 0)
+    this.#r.status |= button
     this.#update()
     return listens
   }
@@ -231,17 +239,13 @@ export class AcpiPm implements DeviceModel {
 
   /** Takes the alarm of the real-time clock. */
   rtcAlarm(): void {
-    this.#status |= RTC
+    this.#r.status |= RTC
     this.#update()
   }
 
   /** Whether the guest has switched to ACPI mode. */
   get acpiMode(): boolean {
-    return (this.#control & SCI_EN) !== 0
-  }
-
-  #resetControl(): number {
-    return (this.#options.smiCommand ?? true) ? 0 : SCI_EN
+    return (this.#r.control & SCI_EN) !== 0
   }
 
   #read(offset: number, size: AccessSize): number {
@@ -257,11 +261,11 @@ export class AcpiPm implements DeviceModel {
     const shift = 8 * (offset & 1)
     switch (offset & ~1) {
       case 0:
-        return (this.#status >> shift) & 0xff
+        return (this.#r.status >> shift) & 0xff
       case 2:
-        return (this.#enable >> shift) & 0xff
+        return (this.#r.enable >> shift) & 0xff
       case 4:
-        return (this.#control >> shift) & 0xff
+        return (this.#r.control >> shift) & 0xff
       case 8:
       case 10:
         return (this.#counter.now() >>> (8 * (offset - 8))) & 0xff
@@ -277,16 +281,16 @@ export class AcpiPm implements DeviceModel {
     this.#advance(this.#counter.now())
     switch (offset & ~1) {
       case 0:
-        this.#status &= ~bits
+        this.#r.status &= ~bits
         break
       case 2:
-        this.#enable = ((this.#enable & kept) | bits) & ENABLE_BITS
+        this.#r.enable = ((this.#r.enable & kept) | bits) & ENABLE_BITS
         break
       case 4: {
         // SCI_EN is the firmware's; GBL_RLS and SLP_EN always read as zero.
         const writable = BM_RLD | SLP_TYP
-        this.#control = (this.#control & (kept | ~writable)) | (bits & writable)
-        if ((bits & SLP_EN) !== 0) this.#enterSleep((this.#control & SLP_TYP) >> SLP_TYP_SHIFT)
+        this.#r.control = (this.#r.control & (kept | ~writable)) | (bits & writable)
+        if ((bits & SLP_EN) !== 0) this.#enterSleep((this.#r.control & SLP_TYP) >> SLP_TYP_SHIFT)
         break
       }
       default:
@@ -306,12 +310,12 @@ export class AcpiPm implements DeviceModel {
 
   #writeSmi(offset: number, value: number): void {
     if (offset === 1) {
-      this.#smiStatus = value
+      this.#r.smiStatus = value
       return
     }
-    this.#smiCommand = value
-    if (value === ACPI_PM.acpiEnable) this.#control |= SCI_EN
-    else if (value === ACPI_PM.acpiDisable) this.#control &= ~SCI_EN
+    this.#r.smiCommand = value
+    if (value === ACPI_PM.acpiEnable) this.#r.control |= SCI_EN
+    else if (value === ACPI_PM.acpiDisable) this.#r.control &= ~SCI_EN
     const acpi = value === ACPI_PM.acpiEnable || value === ACPI_PM.acpiDisable
     // On another chipset `onSmi` knows whether commands are seen.
     if (this.#function?.seesCommands ?? true) this.#options.onSmi?.(acpi)
@@ -321,36 +325,36 @@ export class AcpiPm implements DeviceModel {
   /** Takes the carry up to a tick. */
   #advance(tick: number): void {
     const carries = Math.floor(tick / CARRY_TICKS)
-    if (carries !== this.#carries) this.#status |= TMR
-    this.#carries = carries
+    if (carries !== this.#r.carries) this.#r.status |= TMR
+    this.#r.carries = carries
   }
 
   #update(): void {
     this.#advance(this.#counter.now())
     // The buttons need no enable bits.
-    if (this.#sleep === 'asleep' && (this.#status & ((this.#enable & RTC) | PWRBTN | SLPBTN)) !== 0) {
+    if (this.#sleep === 'asleep' && (this.#r.status & ((this.#r.enable & RTC) | PWRBTN | SLPBTN)) !== 0) {
       this.#sleep = undefined
-      this.#status |= WAK_STS
+      this.#r.status |= WAK_STS
       this.#options.onWake?.()
     }
-    this.#line?.set((this.#control & SCI_EN) !== 0 && (this.#status & this.#enable) !== 0)
+    this.#line?.set((this.#r.control & SCI_EN) !== 0 && (this.#r.status & this.#r.enable) !== 0)
     const timer = this.#timer
     if (timer === null) return
-    if ((this.#enable & TMR) !== 0 && (this.#status & TMR) === 0)
-      this.#counter.arm(timer, (this.#carries + 1) * CARRY_TICKS)
+    if ((this.#r.enable & TMR) !== 0 && (this.#r.status & TMR) === 0)
+      this.#counter.arm(timer, (this.#r.carries + 1) * CARRY_TICKS)
     else timer.cancel()
   }
 
   /** Returns the registers to their state at power-on; of a machine that falls asleep, those that lose their power. */
   reset(): void {
-    this.#carries = Math.floor(this.#counter.now() / CARRY_TICKS)
-    const kept = this.isAsleep ? STANDBY_BITS : 0
-    this.#status &= kept
-    this.#enable &= kept
-    this.#control = this.isAsleep ? this.#control & (SLP_TYP | SCI_EN) : this.#resetControl()
-    if (this.isAsleep) this.#sleep = 'asleep'
-    this.#smiCommand = 0
-    this.#smiStatus = 0
+    const { status, enable, control } = this.#r
+    this.#r = { ...this.#powerOn, carries: Math.floor(this.#counter.now() / CARRY_TICKS) }
+    if (this.isAsleep) {
+      this.#r.status = status & STANDBY_BITS
+      this.#r.enable = enable & STANDBY_BITS
+      this.#r.control = control & (SLP_TYP | SCI_EN)
+      this.#sleep = 'asleep'
+    }
     this.#follow()
     this.#update()
   }
@@ -361,12 +365,8 @@ export class AcpiPm implements DeviceModel {
     return {
       version: 2,
       origin: this.#counter.origin.save(),
-      status: this.#status & STATUS_BITS,
-      enable: this.#enable,
-      control: this.#control,
-      carries: this.#carries,
-      smiCommand: this.#smiCommand,
-      smiStatus: this.#smiStatus,
+      ...this.#r,
+      status: this.#r.status & STATUS_BITS,
       ...(this.#sleep !== undefined && { sleep: this.#sleep }),
     }
   }
@@ -375,12 +375,7 @@ export class AcpiPm implements DeviceModel {
   restore(state: unknown): void {
     const saved = savedState<AcpiPmState>(this.name, state, 2)
     this.#counter.origin.set(saved.origin)
-    this.#status = saved.status
-    this.#enable = saved.enable
-    this.#control = saved.control
-    this.#carries = saved.carries
-    this.#smiCommand = saved.smiCommand
-    this.#smiStatus = saved.smiStatus
+    this.#r = savedRegisters(this.name, saved, POWER_ON)
     this.#sleep = saved.sleep
     this.#follow()
     this.#update()

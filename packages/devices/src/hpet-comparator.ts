@@ -1,5 +1,5 @@
 import { TWO_32 } from '@retrap/basics'
-import type { InterruptLine } from '@retrap/device'
+import { savedRegisters, type InterruptLine } from '@retrap/device'
 import { LateEdges, type LateEdgesState } from './late-edges.ts'
 import { HPET_RATE } from './tick-counter.ts'
 
@@ -26,6 +26,9 @@ const NO_ROUTE = -1
 /** The half, or halves, of a 64-bit register that a write reaches. */
 export const LOW = 1
 export const HIGH = 2
+
+/** The guest's registers; see {@link HpetTimerState}. */
+const POWER_ON = { config: 0, comparatorLo: 0xffff_ffff, comparatorHi: 0xffff_ffff, periodLo: 0, periodHi: 0 }
 
 /** Saved form of one comparator. */
 export interface HpetTimerState {
@@ -58,11 +61,7 @@ export class Comparator {
   readonly late: LateEdges = new LateEdges((HPET_RATE.ticks * 1e9) / HPET_RATE.nanoseconds)
   /** The match is this many times `LAP_TICKS` later: 64 bits of ticks do not fit a number. */
   #laps = 0
-  #config = 0
-  #comparatorLo = 0xffff_ffff
-  #comparatorHi = 0xffff_ffff
-  #periodLo = 0
-  #periodHi = 0
+  #r = { ...POWER_ON }
   /** The next write of the comparator sets it and not only the period. */
   #valueSet = false
   /** The line last used, so that a change of route releases it. */
@@ -71,40 +70,40 @@ export class Comparator {
 
   /** Whether its interrupt is a level. */
   isLevel(): boolean {
-    return (this.#config & TN_INT_TYPE_LEVEL) !== 0
+    return (this.#r.config & TN_INT_TYPE_LEVEL) !== 0
   }
 
   /** Whether the comparator may interrupt. */
   isEnabled(): boolean {
-    return (this.#config & TN_INT_ENB) !== 0
+    return (this.#r.config & TN_INT_ENB) !== 0
   }
 
   /** Ticks from one match to the next, rounded above 2^53; 0: it is not periodic. */
   period(): number {
-    if ((this.#config & TN_TYPE_PERIODIC) === 0) return 0
-    return (this.#config & TN_32MODE) === 0 ? this.#periodHi * TWO_32 + this.#periodLo : this.#periodLo
+    if ((this.#r.config & TN_TYPE_PERIODIC) === 0) return 0
+    return (this.#r.config & TN_32MODE) === 0 ? this.#r.periodHi * TWO_32 + this.#r.periodLo : this.#r.periodLo
   }
 
   /** Reads a half of the Configuration and Capability register. */
   readConfig(high: boolean): number {
-    return high ? ROUTE_CAP : this.#config | TN_PER_INT_CAP | TN_SIZE_CAP
+    return high ? ROUTE_CAP : this.#r.config | TN_PER_INT_CAP | TN_SIZE_CAP
   }
 
   /** Reads a half of the comparator. */
   readComparator(high: boolean): number {
-    if (!high) return this.#comparatorLo
-    return (this.#config & TN_32MODE) === 0 ? this.#comparatorHi : 0
+    if (!high) return this.#r.comparatorLo
+    return (this.#r.config & TN_32MODE) === 0 ? this.#r.comparatorHi : 0
   }
 
   /** Writes the low half of the configuration. @returns whether the next match is to be worked out again */
   writeConfig(lo: number): boolean {
     const route = (lo & TN_ROUTE_MASK) >> TN_ROUTE_SHIFT
     // "If the value is not supported, the value read back will not match."
-    const kept = (ROUTE_CAP >>> route) & 1 ? lo & TN_ROUTE_MASK : this.#config & TN_ROUTE_MASK
-    const before = this.#config
-    this.#config = (lo & TN_WRITABLE) | kept
+    const kept = (ROUTE_CAP >>> route) & 1 ? lo & TN_ROUTE_MASK : this.#r.config & TN_ROUTE_MASK
+    const before = this.#r.config
+    this.#r.config = (lo & TN_WRITABLE) | kept
     this.#valueSet = (lo & TN_VAL_SET) !== 0
-    return ((before ^ this.#config) & (TN_32MODE | TN_TYPE_PERIODIC)) !== 0
+    return ((before ^ this.#r.config) & (TN_32MODE | TN_TYPE_PERIODIC)) !== 0
   }
 
   /**
@@ -114,14 +113,14 @@ export class Comparator {
    * @returns whether the next match is to be worked out again
    */
   writeComparator(halves: number, lo: number, hi: number): boolean {
-    if ((this.#config & TN_TYPE_PERIODIC) !== 0) {
-      if ((halves & LOW) !== 0) this.#periodLo = lo
-      if ((halves & HIGH) !== 0) this.#periodHi = hi
+    if ((this.#r.config & TN_TYPE_PERIODIC) !== 0) {
+      if ((halves & LOW) !== 0) this.#r.periodLo = lo
+      if ((halves & HIGH) !== 0) this.#r.periodHi = hi
       if (!this.#valueSet) return false
     }
     this.#valueSet = false
-    if ((halves & LOW) !== 0) this.#comparatorLo = lo
-    if ((halves & HIGH) !== 0) this.#comparatorHi = hi
+    if ((halves & LOW) !== 0) this.#r.comparatorLo = lo
+    if ((halves & HIGH) !== 0) this.#r.comparatorHi = hi
     return true
   }
 
@@ -135,9 +134,9 @@ export class Comparator {
   /** Works out when the running counter, which is `counterHi:counterLo` at `tick`, next equals the comparator. */
   aim(tick: number, counterLo: number, counterHi: number): void {
     this.stop()
-    const low = this.#comparatorLo - counterLo
+    const low = this.#r.comparatorLo - counterLo
     const borrow = low < 0 ? 1 : 0
-    const high = (this.#config & TN_32MODE) === 0 ? (this.#comparatorHi - counterHi - borrow) >>> 0 : 0
+    const high = (this.#r.config & TN_32MODE) === 0 ? (this.#r.comparatorHi - counterHi - borrow) >>> 0 : 0
     this.#moveMatch(tick, low + borrow * TWO_32, high)
   }
 
@@ -163,7 +162,7 @@ export class Comparator {
     if (this.matchTick > tick) return 0
     const period = this.period()
     if (period > 0) return this.#advancePeriods(tick, period)
-    if ((this.#config & TN_32MODE) !== 0) {
+    if ((this.#r.config & TN_32MODE) !== 0) {
       // The low halves meet again when the counter has gone round.
       this.matchTick += (Math.floor((tick - this.matchTick) / TWO_32) + 1) * TWO_32
     } else {
@@ -177,13 +176,13 @@ export class Comparator {
     // The match is at most one step of the origin ago: only periods that are shorter pass more than once.
     const short = period < LAP_TICKS
     const periods = short ? Math.floor((tick - this.matchTick) / period) + 1 : 1
-    const lo = short ? (periods * period) % TWO_32 : this.#periodLo
-    const hi = short ? Math.floor((periods * period) / TWO_32) : this.#periodHi
+    const lo = short ? (periods * period) % TWO_32 : this.#r.periodLo
+    const hi = short ? Math.floor((periods * period) / TWO_32) : this.#r.periodHi
     this.#moveMatch(this.matchTick, lo, hi)
-    const sum = this.#comparatorLo + lo
-    this.#comparatorLo = sum % TWO_32
-    if ((this.#config & TN_32MODE) === 0)
-      this.#comparatorHi = (this.#comparatorHi + hi + Math.floor(sum / TWO_32)) % TWO_32
+    const sum = this.#r.comparatorLo + lo
+    this.#r.comparatorLo = sum % TWO_32
+    if ((this.#r.config & TN_32MODE) === 0)
+      this.#r.comparatorHi = (this.#r.comparatorHi + hi + Math.floor(sum / TWO_32)) % TWO_32
     return periods
   }
 
@@ -193,7 +192,7 @@ export class Comparator {
    * @param legacy - line of legacy replacement, which is in force; null: it is not
    */
   line(legacy: number | null, lineOf: (route: number) => InterruptLine | null): InterruptLine | null {
-    const chosen = (this.#config & TN_ROUTE_MASK) >> TN_ROUTE_SHIFT
+    const chosen = (this.#r.config & TN_ROUTE_MASK) >> TN_ROUTE_SHIFT
     let route = NO_ROUTE
     if (legacy !== null) route = legacy
     // The reset value 0 is not in the capability mask: connected to nothing.
@@ -209,11 +208,7 @@ export class Comparator {
   /** Returns the registers to their state at power-on. */
   reset(): void {
     this.#line?.set(false)
-    this.#config = 0
-    this.#comparatorLo = 0xffff_ffff
-    this.#comparatorHi = 0xffff_ffff
-    this.#periodLo = 0
-    this.#periodHi = 0
+    this.#r = { ...POWER_ON }
     this.#valueSet = false
     this.stop()
   }
@@ -221,11 +216,8 @@ export class Comparator {
   /** Returns the state as plain data. */
   save(): HpetTimerState {
     return {
-      config: this.#config | (this.#valueSet ? TN_VAL_SET : 0),
-      comparatorLo: this.#comparatorLo,
-      comparatorHi: this.#comparatorHi,
-      periodLo: this.#periodLo,
-      periodHi: this.#periodHi,
+      ...this.#r,
+      config: this.#r.config | (this.#valueSet ? TN_VAL_SET : 0),
       matchTick: this.matchTick === Infinity ? null : this.matchTick,
       laps: this.#laps,
       late: this.late.save(),
@@ -234,12 +226,9 @@ export class Comparator {
 
   /** Takes over a saved state. */
   restore(from: HpetTimerState): void {
-    this.#config = from.config & ~TN_VAL_SET
+    this.#r = savedRegisters('hpet', from, POWER_ON)
+    this.#r.config &= ~TN_VAL_SET
     this.#valueSet = (from.config & TN_VAL_SET) !== 0
-    this.#comparatorLo = from.comparatorLo
-    this.#comparatorHi = from.comparatorHi
-    this.#periodLo = from.periodLo
-    this.#periodHi = from.periodHi
     this.matchTick = from.matchTick ?? Infinity
     this.#laps = from.laps
     this.late.restore(from.late)

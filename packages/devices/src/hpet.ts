@@ -5,6 +5,7 @@ import {
   DeviceError,
   type DeviceModel,
   type InterruptLine,
+  savedRegisters,
   savedState,
   type SynchronousRangeHandler,
   type Timer,
@@ -41,6 +42,9 @@ const LEGACY_LINES = [0, 8] as const
 
 const ENABLE_CNF = 1 << 0
 const LEG_RT_CNF = 1 << 1
+
+/** The guest's registers; see {@link HpetState}. */
+const POWER_ON = { config: 0, status: 0, counterLo: 0, counterHi: 0, counterTick: 0 }
 
 /** Options of {@link Hpet}. */
 export interface HpetOptions {
@@ -88,11 +92,7 @@ export class Hpet implements DeviceModel {
   readonly name: string = 'hpet'
   readonly #options: HpetOptions
   readonly #timers: readonly Comparator[]
-  #config = 0
-  #status = 0
-  #counterLo = 0
-  #counterHi = 0
-  #counterTick = 0
+  #r = { ...POWER_ON }
   /** Result of `readCounter`. */
   #nowLo = 0
   #nowHi = 0
@@ -142,23 +142,23 @@ export class Hpet implements DeviceModel {
   #originMoved(ticks: number): void {
     this.#take(ticks)
     this.#rebase(ticks)
-    this.#counterTick = 0
+    this.#r.counterTick = 0
     for (const timer of this.#timers) timer.shift(ticks)
   }
 
   /** Main counter at `tick`, into `nowLo` and `nowHi`. */
   #readCounter(tick: number): void {
-    const sum = this.#counterLo + ((this.#config & ENABLE_CNF) === 0 ? 0 : tick - this.#counterTick)
+    const sum = this.#r.counterLo + ((this.#r.config & ENABLE_CNF) === 0 ? 0 : tick - this.#r.counterTick)
     this.#nowLo = sum >>> 0
-    this.#nowHi = (this.#counterHi + Math.floor(sum / TWO_32)) >>> 0
+    this.#nowHi = (this.#r.counterHi + Math.floor(sum / TWO_32)) >>> 0
   }
 
   /** Stops the count at what it is at `tick`, and goes on from there. */
   #rebase(tick: number): void {
     this.#readCounter(tick)
-    this.#counterLo = this.#nowLo
-    this.#counterHi = this.#nowHi
-    this.#counterTick = tick
+    this.#r.counterLo = this.#nowLo
+    this.#r.counterHi = this.#nowHi
+    this.#r.counterTick = tick
   }
 
   #readWord(offset: number): number {
@@ -169,11 +169,11 @@ export class Hpet implements DeviceModel {
       case GCAP_ID:
         return high ? HPET_PERIOD_NS * FEMTOSECONDS_PER_NS : this.capabilities
       case GEN_CONF:
-        return high ? 0 : this.#config
+        return high ? 0 : this.#r.config
       case GINTR_STA:
         if (high) return 0
         this.#update()
-        return this.#status >>> 0
+        return this.#r.status >>> 0
       case MAIN_CNT:
         this.#readCounter(this.#ticks.now())
         return high ? this.#nowHi : this.#nowLo
@@ -205,25 +205,25 @@ export class Hpet implements DeviceModel {
     } else if (register === GEN_CONF) {
       if ((halves & LOW) !== 0) this.#writeConfig(lo, tick)
     } else if (register === GINTR_STA) {
-      if ((halves & LOW) !== 0) this.#status &= ~lo
-    } else if (register === MAIN_CNT && (this.#config & ENABLE_CNF) === 0) {
+      if ((halves & LOW) !== 0) this.#r.status &= ~lo
+    } else if (register === MAIN_CNT && (this.#r.config & ENABLE_CNF) === 0) {
       // Writes to a running counter have undefined results; they are dropped.
-      if ((halves & LOW) !== 0) this.#counterLo = lo
-      if ((halves & HIGH) !== 0) this.#counterHi = hi
+      if ((halves & LOW) !== 0) this.#r.counterLo = lo
+      if ((halves & HIGH) !== 0) this.#r.counterHi = hi
     }
     this.#update()
   }
 
   #writeConfig(value: number, tick: number): void {
-    const changed = (this.#config ^ value) & (ENABLE_CNF | LEG_RT_CNF)
+    const changed = (this.#r.config ^ value) & (ENABLE_CNF | LEG_RT_CNF)
     if ((changed & ENABLE_CNF) !== 0) {
       this.#rebase(tick)
-      this.#config ^= ENABLE_CNF
+      this.#r.config ^= ENABLE_CNF
       for (const timer of this.#timers) this.#aim(timer, tick)
     }
     if ((changed & LEG_RT_CNF) !== 0) {
-      this.#config ^= LEG_RT_CNF
-      const on = (this.#config & LEG_RT_CNF) !== 0
+      this.#r.config ^= LEG_RT_CNF
+      const on = (this.#r.config & LEG_RT_CNF) !== 0
       for (const source of this.#options.legacySources ?? []) source.suppressInterrupt(on)
     }
   }
@@ -235,7 +235,7 @@ export class Hpet implements DeviceModel {
       case TN_CONF:
         if ((halves & LOW) === 0) return
         if (timer.writeConfig(lo)) this.#aim(timer, tick)
-        if (!timer.isLevel()) this.#status &= ~(1 << this.#timers.indexOf(timer))
+        if (!timer.isLevel()) this.#r.status &= ~(1 << this.#timers.indexOf(timer))
         return
       case TN_COMPARATOR:
         if (timer.writeComparator(halves, lo, hi)) this.#aim(timer, tick)
@@ -247,13 +247,13 @@ export class Hpet implements DeviceModel {
 
   /** Works out when the counter next equals the comparator. */
   #aim(timer: Comparator, tick: number): void {
-    if ((this.#config & ENABLE_CNF) === 0) return timer.stop()
+    if ((this.#r.config & ENABLE_CNF) === 0) return timer.stop()
     this.#readCounter(tick)
     timer.aim(tick, this.#nowLo, this.#nowHi)
   }
 
   #lineOf(index: number, timer: Comparator): InterruptLine | null {
-    const legacy = (this.#config & LEG_RT_CNF) !== 0 && index < 2
+    const legacy = (this.#r.config & LEG_RT_CNF) !== 0 && index < 2
     return timer.line(legacy ? LEGACY_LINES[index]! : null, this.#interruptLine)
   }
 
@@ -276,8 +276,8 @@ export class Hpet implements DeviceModel {
       const enabled = timer.isEnabled()
       const line = this.#lineOf(index, timer)
       if (level) {
-        if (matches > 0) this.#status |= 1 << index
-        line?.set(enabled && (this.#status & (1 << index)) !== 0)
+        if (matches > 0) this.#r.status |= 1 << index
+        line?.set(enabled && (this.#r.status & (1 << index)) !== 0)
       } else {
         line?.set(false)
         if (!enabled) timer.late.forget()
@@ -290,12 +290,8 @@ export class Hpet implements DeviceModel {
 
   /** Returns the registers to their state at power-on. */
   reset(): void {
-    const legacy = (this.#config & LEG_RT_CNF) !== 0
-    this.#config = 0
-    this.#status = 0
-    this.#counterLo = 0
-    this.#counterHi = 0
-    this.#counterTick = 0
+    const legacy = (this.#r.config & LEG_RT_CNF) !== 0
+    this.#r = { ...POWER_ON }
     for (const timer of this.#timers) timer.reset()
     if (legacy) for (const source of this.#options.legacySources ?? []) source.suppressInterrupt(false)
     this.#update()
@@ -307,11 +303,8 @@ export class Hpet implements DeviceModel {
     return {
       version: 2,
       origin: this.#ticks.origin.save(),
-      config: this.#config,
-      status: this.#status >>> 0,
-      counterLo: this.#counterLo,
-      counterHi: this.#counterHi,
-      counterTick: this.#counterTick,
+      ...this.#r,
+      status: this.#r.status >>> 0,
       timers: this.#timers.map((timer) => timer.save()),
     }
   }
@@ -325,11 +318,7 @@ export class Hpet implements DeviceModel {
         `hpet: saved state of ${saved.timers.length} timers: expected ${this.#timers.length}`,
       )
     this.#ticks.origin.set(saved.origin)
-    this.#config = saved.config
-    this.#status = saved.status
-    this.#counterLo = saved.counterLo
-    this.#counterHi = saved.counterHi
-    this.#counterTick = saved.counterTick
+    this.#r = savedRegisters(this.name, saved, POWER_ON)
     saved.timers.forEach((from, index) => this.#timers[index]!.restore(from))
     this.#update()
   }

@@ -1,3 +1,5 @@
+import { savedRegisters } from '@retrap/device'
+
 /** Saved form of one counter; ticks count from the origin that is saved with the chip. */
 export interface I8254ChannelState {
   /** Bits 5:0 of the control word. */
@@ -46,10 +48,17 @@ const RW_HIGH = 2
 const RW_BOTH = 3
 const NONE = -1
 
-type PortState = Pick<
-  I8254ChannelState,
-  'control' | 'writeHigh' | 'lowByte' | 'readHigh' | 'latchedCount' | 'latchedBytes' | 'latchedStatus'
->
+/** Until the first control word; see {@link I8254ChannelState}. */
+const POWER_ON = {
+  control: 0,
+  writeHigh: false,
+  lowByte: 0,
+  readHigh: false,
+  latchedCount: -1,
+  latchedBytes: 0,
+  latchedStatus: -1,
+}
+type PortState = Readonly<typeof POWER_ON>
 
 /**
  * The bytes of one counter of an 8254: a count is written and read as its low byte, its high byte or both, in binary or in
@@ -58,79 +67,72 @@ type PortState = Pick<
  * Source: Intel 8254 data sheet (231164), "Write Operations" and "Read Operations".
  */
 export class CounterPort {
-  /** Bits 5:0 of the control word: RW, mode as written, BCD. */
-  control = 0
-  #writeHigh = false
-  #lowByte = 0
-  #readHigh = false
-  #latchedCount = NONE
-  #latchedBytes = 0
-  #latchedStatus = NONE
+  #r = { ...POWER_ON }
 
   /** Takes a control word, which drops what was latched and half written. */
   writeControl(control: number): void {
-    this.control = control
-    this.#writeHigh = false
-    this.#readHigh = false
-    this.#latchedCount = NONE
-    this.#latchedStatus = NONE
+    this.#r.control = control
+    this.#r.writeHigh = false
+    this.#r.readHigh = false
+    this.#r.latchedCount = NONE
+    this.#r.latchedStatus = NONE
   }
 
   /** Number of counts: a count of 0 is written for it. */
   modulus(): number {
-    return (this.control & 1) === 0 ? 0x1_0000 : 10_000
+    return (this.#r.control & 1) === 0 ? 0x1_0000 : 10_000
   }
 
   /** Takes a byte of a count. @returns the count in ticks, 1 … modulus; −1 after the first byte of two */
   write(byte: number): number {
-    const rw = this.control >> 4
-    if (rw === RW_BOTH && !this.#writeHigh) {
-      this.#lowByte = byte
-      this.#writeHigh = true
+    const rw = this.#r.control >> 4
+    if (rw === RW_BOTH && !this.#r.writeHigh) {
+      this.#r.lowByte = byte
+      this.#r.writeHigh = true
       return NONE
     }
-    this.#writeHigh = false
-    return this.#decode(rw === RW_LOW ? byte : rw === RW_HIGH ? byte << 8 : this.#lowByte | (byte << 8))
+    this.#r.writeHigh = false
+    return this.#decode(rw === RW_LOW ? byte : rw === RW_HIGH ? byte << 8 : this.#r.lowByte | (byte << 8))
   }
 
   /** Takes the latched status byte; −1: there is none. */
   takeStatus(): number {
-    const status = this.#latchedStatus
-    this.#latchedStatus = NONE
+    const status = this.#r.latchedStatus
+    this.#r.latchedStatus = NONE
     return status
   }
 
   /** Reads a byte of the latched count, or of the count that is given. */
   read(count: number): number {
-    const value = this.#latchedCount === NONE ? this.#encode(count) : this.#latchedCount
-    const rw = this.control >> 4
-    const high = rw === RW_HIGH || (rw === RW_BOTH && this.#readHigh)
-    if (rw === RW_BOTH) this.#readHigh = !this.#readHigh
-    if (this.#latchedCount !== NONE && --this.#latchedBytes === 0) this.#latchedCount = NONE
+    const value = this.#r.latchedCount === NONE ? this.#encode(count) : this.#r.latchedCount
+    const rw = this.#r.control >> 4
+    const high = rw === RW_HIGH || (rw === RW_BOTH && this.#r.readHigh)
+    if (rw === RW_BOTH) this.#r.readHigh = !this.#r.readHigh
+    if (this.#r.latchedCount !== NONE && --this.#r.latchedBytes === 0) this.#r.latchedCount = NONE
     return high ? value >> 8 : value & 0xff
   }
 
   /** Holds a count until it has been read. A second latch before that is ignored. */
   latchCount(count: number): void {
-    if (this.#latchedCount !== NONE) return
-    this.#latchedCount = this.#encode(count)
-    this.#latchedBytes = this.control >> 4 === RW_BOTH ? 2 : 1
+    if (this.#r.latchedCount !== NONE) return
+    this.#r.latchedCount = this.#encode(count)
+    this.#r.latchedBytes = this.#r.control >> 4 === RW_BOTH ? 2 : 1
   }
 
   /** Holds a status byte, of bits 7:6 and the control word as written, until it has been read. */
   latchStatus(bits: number): void {
-    if (this.#latchedStatus === NONE) this.#latchedStatus = bits | this.control
+    if (this.#r.latchedStatus === NONE) this.#r.latchedStatus = bits | this.#r.control
   }
 
   #decode(raw: number): number {
-    if ((this.control & 1) === 0) return raw === 0 ? 0x1_0000 : raw
+    if ((this.#r.control & 1) === 0) return raw === 0 ? 0x1_0000 : raw
     const decimal = (raw >> 12) * 1000 + ((raw >> 8) & 15) * 100 + ((raw >> 4) & 15) * 10 + (raw & 15)
     return decimal === 0 ? 10_000 : decimal
   }
 
   #encode(ticks: number): number {
     const count = ticks % this.modulus()
-    if ((this.control & 1) === 0) return count
+    if ((this.#r.control & 1) === 0) return count
     return (
       (Math.floor(count / 1000) << 12) |
       ((Math.floor(count / 100) % 10) << 8) |
@@ -141,25 +143,11 @@ export class CounterPort {
 
   /** Returns the state as plain data. */
   save(): PortState {
-    return {
-      control: this.control,
-      writeHigh: this.#writeHigh,
-      lowByte: this.#lowByte,
-      readHigh: this.#readHigh,
-      latchedCount: this.#latchedCount,
-      latchedBytes: this.#latchedBytes,
-      latchedStatus: this.#latchedStatus,
-    }
+    return { ...this.#r }
   }
 
   /** Takes over a saved state. */
   restore(state: PortState): void {
-    this.control = state.control
-    this.#writeHigh = state.writeHigh
-    this.#lowByte = state.lowByte
-    this.#readHigh = state.readHigh
-    this.#latchedCount = state.latchedCount
-    this.#latchedBytes = state.latchedBytes
-    this.#latchedStatus = state.latchedStatus
+    this.#r = savedRegisters('i8254', state, POWER_ON)
   }
 }

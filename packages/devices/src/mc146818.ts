@@ -5,6 +5,7 @@ import {
   type DeviceModel,
   Instant,
   type InterruptLine,
+  savedRegisters,
   savedState,
   type SynchronousRangeHandler,
   type Timer,
@@ -53,6 +54,17 @@ const UIP_NS = 244_000 + 1_984_000
 const HIDDEN_SECONDS = 60
 /** A difference of instants of the wall clock is exact to this much. */
 const ROUNDING_SECONDS = 1e-3
+
+/** Flags, and how far they were taken; see {@link Mc146818State}. */
+const POWER_ON = {
+  flags: 0,
+  seenSeconds: 0,
+  seenPeriods: 0,
+  suppressed: false,
+  reference: null as Mc146818State['reference'],
+  absence: 0,
+  hiddenUntil: null as number | null,
+}
 
 /** Options of {@link Mc146818}. */
 export interface Mc146818Options extends CmosConfiguration {
@@ -131,15 +143,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
   readonly #base = new Instant()
   readonly #now = new Instant()
   readonly #ticks = new TickCounter(RTC_RATE, LONGEST_PERIOD_TICKS, (ticks) => this.#originMoved(ticks))
-  #flags = 0
-  /** Second and periodic tick up to which flags were taken. */
-  #seenSeconds = 0
-  #seenPeriods = 0
-  #suppressed = false
-  /** See {@link Mc146818State}. */
-  #reference: Mc146818State['reference'] = null
-  #absence = 0
-  #hiddenUntil: number | null = null
+  #r = { ...POWER_ON }
   #context: DeviceContext | null = null
   #line: InterruptLine | null = null
   #timer: Timer | null = null
@@ -154,7 +158,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     fillCmos(this.#cmos, options)
     this.#cmos[REG_A] = A_DIVIDER_32768 | 6
     this.#cmos[REG_B] = B_24H
-    this.#seenSeconds = this.#baseSeconds
+    this.#r.seenSeconds = this.#baseSeconds
     this.#refer(options.epochSeconds)
   }
 
@@ -185,13 +189,13 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
       },
     }
     context.mapPorts(PORT_INDEX, 2, ports, { maximumAccess: 1 })
-    this.#seenPeriods = this.#periods()
+    this.#r.seenPeriods = this.#periods()
     this.#update()
   }
 
   /** Cuts the clock off from its line, or connects it again. */
   suppressInterrupt(suppressed: boolean): void {
-    this.#suppressed = suppressed
+    this.#r.suppressed = suppressed
     this.#update()
   }
 
@@ -219,8 +223,8 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
   #originMoved(ticks: number): void {
     const period = this.#periodTicks()
     if (period === 0) return
-    if (ticks / period > this.#seenPeriods) this.#flags |= C_PF
-    this.#seenPeriods = 0
+    if (ticks / period > this.#r.seenPeriods) this.#r.flags |= C_PF
+    this.#r.seenPeriods = 0
   }
 
   /** Whether seconds pass: the divider runs and SET is clear. */
@@ -249,20 +253,20 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
   /** The time that the clock shows is given, and known to the guest. */
   #refer(shown: number): void {
     const wall = this.#options.wallClock?.()
-    this.#reference = wall === undefined ? null : { shown, wall }
-    this.#absence = 0
-    this.#hiddenUntil = null
+    this.#r.reference = wall === undefined ? null : { shown, wall }
+    this.#r.absence = 0
+    this.#r.hiddenUntil = null
   }
 
   /** Sets the clock going from the time registers; the second begins this many nanoseconds after the base, which moves there. */
   #thaw(ns: number): void {
     this.#baseSeconds = this.#time.read()
     this.#base.add(ns)
-    this.#seenSeconds = this.#baseSeconds
+    this.#r.seenSeconds = this.#baseSeconds
   }
 
   #readRegister(index: number): number {
-    if (this.#hiddenUntil !== null) this.#advance()
+    if (this.#r.hiddenUntil !== null) this.#advance()
     const elapsed = this.#elapsed()
     if (isTime(index)) {
       if (this.#running()) this.#time.write(this.#seconds(elapsed))
@@ -276,8 +280,8 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
       }
       case REG_C: {
         this.#advance()
-        const flags = this.#flags | (this.#interrupting() ? C_IRQF : 0)
-        this.#flags = 0
+        const flags = this.#r.flags | (this.#interrupting() ? C_IRQF : 0)
+        this.#r.flags = 0
         // The next period may have ended since: it needs an edge of its own.
         this.#line?.set(false)
         this.#update()
@@ -335,34 +339,34 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
         this.#thaw(elapsed - (elapsed % SECOND_NS))
       }
     }
-    this.#seenPeriods = this.#periods()
+    this.#r.seenPeriods = this.#periods()
   }
 
   #interrupting(): boolean {
     // Flags C_PF, C_AF and C_UF stand where B_PIE, B_AIE and B_UIE do.
-    return (this.#flags & this.#regB() & (B_PIE | B_AIE | B_UIE)) !== 0
+    return (this.#r.flags & this.#regB() & (B_PIE | B_AIE | B_UIE)) !== 0
   }
 
   /** Takes the flags of what has happened since the last look. */
   #advance(): void {
     let seconds = this.#seconds(this.#elapsed())
-    if (this.#hiddenUntil !== null && seconds > this.#hiddenUntil) {
+    if (this.#r.hiddenUntil !== null && seconds > this.#r.hiddenUntil) {
       this.#showAbsence()
       seconds = this.#seconds(this.#elapsed())
     }
-    if (seconds > this.#seenSeconds) {
-      this.#flags |= C_UF
-      if (this.#time.alarmDistance(this.#seenSeconds) <= seconds - this.#seenSeconds) this.#alarm()
-      this.#seenSeconds = seconds
+    if (seconds > this.#r.seenSeconds) {
+      this.#r.flags |= C_UF
+      if (this.#time.alarmDistance(this.#r.seenSeconds) <= seconds - this.#r.seenSeconds) this.#alarm()
+      this.#r.seenSeconds = seconds
     }
     const periods = this.#periods()
-    if (periods > this.#seenPeriods) this.#flags |= C_PF
-    this.#seenPeriods = periods
+    if (periods > this.#r.seenPeriods) this.#r.flags |= C_PF
+    this.#r.seenPeriods = periods
   }
 
   #alarm(): void {
-    const isNew = (this.#flags & C_AF) === 0
-    this.#flags |= C_AF
+    const isNew = (this.#r.flags & C_AF) === 0
+    this.#r.flags |= C_AF
     if (isNew && (this.#regB() & B_AIE) !== 0) this.#options.onAlarm?.()
   }
 
@@ -372,18 +376,18 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     const timer = this.#timer
     const regB = this.#regB()
     if (line === null || timer === null) return
-    line.set(!this.#suppressed && this.#interrupting())
+    line.set(!this.#r.suppressed && this.#interrupting())
     // A flagged interrupt needs no timer: its line stays up until register C is read.
-    const wanted = regB & ~this.#flags
+    const wanted = regB & ~this.#r.flags
     // All from the base on.
     let next = Infinity
     if ((wanted & B_PIE) !== 0 && this.#periodTicks() !== 0)
-      next = this.#ticks.nanosecondsUntil((this.#seenPeriods + 1) * this.#periodTicks(), this.#base)
+      next = this.#ticks.nanosecondsUntil((this.#r.seenPeriods + 1) * this.#periodTicks(), this.#base)
     if (this.#running()) {
-      const beginning = (this.#seenSeconds - this.#baseSeconds) * SECOND_NS
+      const beginning = (this.#r.seenSeconds - this.#baseSeconds) * SECOND_NS
       if ((wanted & B_UIE) !== 0) next = Math.min(next, beginning + SECOND_NS)
       if ((wanted & B_AIE) !== 0)
-        next = Math.min(next, beginning + this.#time.alarmDistance(this.#seenSeconds) * SECOND_NS)
+        next = Math.min(next, beginning + this.#time.alarmDistance(this.#r.seenSeconds) * SECOND_NS)
     }
     if (next === Infinity) timer.cancel()
     else timer.armAfter(next, this.#base)
@@ -393,13 +397,13 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
   reset(): void {
     this.#advance()
     const asleep = this.#options.isAsleep?.() === true
-    if (this.#hiddenUntil !== null) this.#showAbsence()
+    if (this.#r.hiddenUntil !== null) this.#showAbsence()
     this.#cmos[REG_B] = this.#regB() & ~(B_PIE | B_UIE | (asleep ? 0 : B_AIE))
     if (asleep) this.#cmos[REG_SHUTDOWN] = SHUTDOWN_S3
-    this.#flags = 0
+    this.#r.flags = 0
     this.#index = 0
     this.#nmi = false
-    this.#suppressed = false
+    this.#r.suppressed = false
     this.#update()
   }
 
@@ -410,11 +414,11 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
    * hides nothing.
    */
   hideAbsence(): void {
-    if (this.#reference === null || this.#hiddenUntil !== null || !this.#running()) return
+    if (this.#r.reference === null || this.#r.hiddenUntil !== null || !this.#running()) return
     this.#advance()
-    this.#baseSeconds -= this.#absence
-    this.#seenSeconds -= this.#absence
-    this.#hiddenUntil = this.#seenSeconds + HIDDEN_SECONDS
+    this.#baseSeconds -= this.#r.absence
+    this.#r.seenSeconds -= this.#r.absence
+    this.#r.hiddenUntil = this.#r.seenSeconds + HIDDEN_SECONDS
     this.#update()
   }
 
@@ -424,7 +428,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
    */
   #showAbsence(): void {
     const wall = this.#options.wallClock?.() ?? 0
-    const { shown = 0, wall: then = 0 } = this.#reference ?? {}
+    const { shown = 0, wall: then = 0 } = this.#r.reference ?? {}
     const phase = (wall + 0.5) % 1
     const now = Math.ceil(shown + (wall - then) + 0.5 - phase - ROUNDING_SECONDS) + phase
     this.#baseSeconds = Math.floor(now)
@@ -437,12 +441,12 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     const now = this.#options.wallClock?.()
     if (now === undefined || savedAt === null || !this.#running()) return
     const passed = Math.round(now - savedAt)
-    this.#absence += passed
+    this.#r.absence += passed
     // Time that was hidden when the clock was saved still is.
-    if (this.#hiddenUntil !== null) return
+    if (this.#r.hiddenUntil !== null) return
     this.#baseSeconds += passed
     // The host's clock may have been set back: no second is waited for twice.
-    if (passed < 0) this.#seenSeconds += passed
+    if (passed < 0) this.#r.seenSeconds += passed
   }
 
   /** Returns the state as plain data. */
@@ -458,13 +462,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
       base: this.#base.save(),
       origin: this.#ticks.origin.save(),
       weekdayShift: this.#time.weekdayShift,
-      flags: this.#flags,
-      seenSeconds: this.#seenSeconds,
-      seenPeriods: this.#seenPeriods,
-      suppressed: this.#suppressed,
-      reference: this.#reference,
-      absence: this.#absence,
-      hiddenUntil: this.#hiddenUntil,
+      ...this.#r,
     }
   }
 
@@ -478,13 +476,7 @@ export class Mc146818 implements DeviceModel, LegacyInterruptSource {
     this.#base.set(saved.base)
     this.#ticks.origin.set(saved.origin)
     this.#time.weekdayShift = saved.weekdayShift
-    this.#flags = saved.flags
-    this.#seenSeconds = saved.seenSeconds
-    this.#seenPeriods = saved.seenPeriods
-    this.#suppressed = saved.suppressed
-    this.#reference = saved.reference
-    this.#absence = saved.absence
-    this.#hiddenUntil = saved.hiddenUntil
+    this.#r = savedRegisters(this.name, saved, POWER_ON)
     this.#catchUp(saved.wallSeconds ?? null)
     this.#update()
   }
