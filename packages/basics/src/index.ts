@@ -1,4 +1,6 @@
 export { ArgumentChecks, describeArgument, hasMethods } from './arguments.ts'
 export { concatenate } from './bytes.ts'
 export { crc32 } from './crc32.ts'
+export { elfHeader, elfNotes, elfSegment, elfSizes, isElf, PT_LOAD, PT_NOTE } from './elf.ts'
+export type { ElfHeader, ElfSegment, ElfTable } from './elf.ts'
 export { FOUR_GIB, GIB, KIB, MIB, TWO_32 } from './units.ts'

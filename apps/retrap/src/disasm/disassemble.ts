@@ -1,11 +1,11 @@
 /** Lists the code of a file. It knows nothing of the command line. */
-import { concatenate } from '@retrap/basics'
+import { concatenate, isElf } from '@retrap/basics'
 import { CliError } from '../errors.ts'
 import { readInput } from '../files/files.ts'
 import { type ListingOutput, printText } from '../print-lines.ts'
 import { usage } from '../options/values.ts'
 import type { listArmSection } from './arm-listing.ts'
-import { isElf, readElf } from './elf.ts'
+import { readElf } from './elf.ts'
 import { type Syntax, PlainLines } from './plain-lines.ts'
 import { cut, listSection, type ListingOptions } from './listing.ts'
 import { peHeader, readPe } from './pe.ts'

@@ -5,7 +5,7 @@
 import type { FileReader, Symbol } from './program.ts'
 
 /** A section header, in numbers of one size. */
-export interface ElfHeader {
+export interface ElfSection {
   readonly name: string
   readonly type: number
   readonly flags: bigint
@@ -34,7 +34,7 @@ export function importedSymbols(
   file: FileReader,
   is64: boolean,
   isRipRelative: boolean,
-  headers: readonly ElfHeader[],
+  headers: readonly ElfSection[],
 ): Symbol[] {
   const slots = new Map<bigint, string>()
   for (const header of headers) {
@@ -75,8 +75,8 @@ export const isImportTable = (name: string, type: number): boolean => isRelocati
 function readSlots(
   file: FileReader,
   is64: boolean,
-  { type, offset, size, link }: ElfHeader,
-  headers: readonly ElfHeader[],
+  { type, offset, size, link }: ElfSection,
+  headers: readonly ElfSection[],
   slots: Map<bigint, string>,
 ): void {
   const table = headers[link]

@@ -2,8 +2,9 @@
  * Code and symbols of ELF files. Source: System V ABI, "Object Files", with its AMD64 and i386 supplements; "ELF for the Arm
  * 64-bit Architecture", "ELF for the Arm Architecture".
  */
+import { type ElfHeader, elfHeader, elfSegment, elfSizes, PT_LOAD } from '@retrap/basics'
 import { CliError } from '../errors.ts'
-import { type ElfHeader, importedSymbols, isImportTable } from './elf-imports.ts'
+import { type ElfSection, importedSymbols, isImportTable } from './elf-imports.ts'
 import {
   type Architecture,
   FileReader,
@@ -25,7 +26,6 @@ const SHT_PROGBITS = 1
 const SHT_SYMTAB = 2
 const SHT_DYNSYM = 11
 const SHF_EXECINSTR = 4n
-const PT_LOAD = 1
 const PF_X = 1
 const STT_SECTION = 3
 const STT_FILE = 4
@@ -36,10 +36,6 @@ const SHN_UNDEF = 0
 const SHN_LORESERVE = 0xff00
 const SHN_XINDEX = 0xffff
 
-export function isElf(bytes: Uint8Array): boolean {
-  return bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46
-}
-
 /**
  * Executable sections of an ELF file, or executable segments if it has no section headers.
  *
@@ -47,15 +43,15 @@ export function isElf(bytes: Uint8Array): boolean {
  */
 export function readElf(bytes: Uint8Array): Program {
   const file = new FileReader(bytes, 'ELF')
-  const is64 = file.u8(4) === 2
-  const machine = file.u16(18)
+  const header = headerOf(file)
+  const { wide: is64, machine } = header
   if (file.u8(5) !== 1 || ![EM_386, EM_IAMCU, EM_ARM, EM_X86_64, EM_AARCH64].includes(machine)) {
     throw new CliError('ERR_INPUT', `this ELF file is for another processor (machine ${machine}), not for x86 or Arm`)
   }
   const isArm = machine === EM_AARCH64 || machine === EM_ARM
   const mode: Mode = machine === EM_X86_64 || machine === EM_AARCH64 ? 64 : 32
-  const headers = sectionHeaders(file, is64)
-  const isRelocatable = file.u16(16) === ET_REL
+  const headers = sectionHeaders(file, header)
+  const isRelocatable = header.type === ET_REL
   requireApart(file, headers)
   const named = namedPlaces(file, is64, headers)
   const isMark = ({ name }: Symbol): boolean => isArm && MARK.test(name)
@@ -77,21 +73,21 @@ export function readElf(bytes: Uint8Array): Program {
   let architecture: Architecture = isArm ? 'arm64' : 'x86'
   if (machine === EM_ARM) {
     // Bit 0 of an address says that Thumb code is there.
-    const startsInThumb = (file.u32(24) & 1) !== 0 || named.some(isThumb)
+    const startsInThumb = (header.entry & 1n) !== 0n || named.some(isThumb)
     architecture = startsInThumb ? 'thumb' : 'arm'
   }
   return {
     format: 'ELF',
     architecture,
     mode,
-    sections: sections.length > 0 ? sections : segments(file, is64),
+    sections: sections.length > 0 ? sections : segments(file, header),
   }
 }
 
 /** `$x` and `$d` say what is code and what is data, and name nothing. */
 const MARK = /^\$[axtd](?:\.|$)/
 
-const namedPlaces = (file: FileReader, is64: boolean, headers: readonly ElfHeader[]): Found[] =>
+const namedPlaces = (file: FileReader, is64: boolean, headers: readonly ElfSection[]): Found[] =>
   headers
     .filter(({ type }) => type === SHT_SYMTAB || type === SHT_DYNSYM)
     .flatMap((header) => readSymbols(file, is64, header, headers))
@@ -103,10 +99,10 @@ const namedPlaces = (file: FileReader, is64: boolean, headers: readonly ElfHeade
  */
 export function elfSymbols(bytes: Uint8Array): readonly Symbol[] {
   const file = new FileReader(bytes, 'ELF')
-  const is64 = file.u8(4) === 2
-  const headers = sectionHeaders(file, is64)
+  const header = headerOf(file)
+  const headers = sectionHeaders(file, header)
   requireApart(file, headers)
-  return namedPlaces(file, is64, headers).filter(({ name, isFunction }) => isFunction && !MARK.test(name))
+  return namedPlaces(file, header.wide, headers).filter(({ name, isFunction }) => isFunction && !MARK.test(name))
 }
 
 /**
@@ -114,7 +110,7 @@ export function elfSymbols(bytes: Uint8Array): readonly Symbol[] {
  *
  * @throws CliError `ERR_INPUT`
  */
-function requireApart(file: FileReader, headers: readonly ElfHeader[]): void {
+function requireApart(file: FileReader, headers: readonly ElfSection[]): void {
   let total = 0
   for (const { name, type, offset, size } of headers) {
     const isTable = type === SHT_SYMTAB || type === SHT_DYNSYM
@@ -141,20 +137,19 @@ const marksOf = (symbols: readonly Found[]): (Mark & { readonly section: number 
     })
     .toSorted((a, b) => Number(a.address - b.address))
 
-function sectionHeaders(file: FileReader, is64: boolean): readonly ElfHeader[] {
-  const at = is64 ? Number(file.u64(40)) : file.u32(32)
+const headerOf = (file: FileReader): ElfHeader => elfHeader(file.view(0, elfSizes(file.u8(4) === 2).header))
+
+function sectionHeaders(file: FileReader, { wide: is64, sections, nameSection }: ElfHeader): readonly ElfSection[] {
+  const { at, entryBytes: entrySize, count: shortCount } = sections
   if (at === 0) return []
   const word = (offset: number): bigint => (is64 ? file.u64(offset) : BigInt(file.u32(offset)))
-  const entrySize = file.u16(is64 ? 58 : 46)
   // Numbers that do not fit stand in the first header, which is of no section (e_shnum, e_shstrndx).
-  const shortCount = file.u16(is64 ? 60 : 48)
   const isExtended = shortCount === 0 && at + entrySize <= file.bytes.length && file.u32(at + 4) === SHT_NULL
   const count = isExtended ? Number(word(at + (is64 ? 32 : 20))) : shortCount
   if (count === 0) return []
   if (entrySize < (is64 ? 64 : 40)) throw file.damaged(`a section header of ${entrySize} bytes`)
   file.slice(at, count * entrySize)
-  const shortIndex = file.u16(is64 ? 62 : 50)
-  const nameIndex = shortIndex === SHN_XINDEX ? file.u32(at + (is64 ? 40 : 24)) : shortIndex
+  const nameIndex = nameSection === SHN_XINDEX ? file.u32(at + (is64 ? 40 : 24)) : nameSection
   const step = is64 ? 8 : 4
   const raw = Array.from({ length: count }, (_, i) => {
     const base = at + i * entrySize
@@ -182,7 +177,7 @@ function sectionHeaders(file: FileReader, is64: boolean): readonly ElfHeader[] {
   }))
 }
 
-function readSymbols(file: FileReader, is64: boolean, table: ElfHeader, headers: readonly ElfHeader[]): Found[] {
+function readSymbols(file: FileReader, is64: boolean, table: ElfSection, headers: readonly ElfSection[]): Found[] {
   const names = headers[table.link]
   const size = is64 ? 24 : 16
   if (names === undefined) throw file.damaged('a symbol table has no names')
@@ -208,19 +203,13 @@ function readSymbols(file: FileReader, is64: boolean, table: ElfHeader, headers:
   return found
 }
 
-function segments(file: FileReader, is64: boolean): Section[] {
-  const at = is64 ? Number(file.u64(32)) : file.u32(28)
-  const entrySize = file.u16(is64 ? 54 : 42)
-  const count = at === 0 ? 0 : file.u16(is64 ? 56 : 44)
+function segments(file: FileReader, { wide, segments: { at, entryBytes, count } }: ElfHeader): Section[] {
   const found: Section[] = []
-  for (let i = 0; i < count; i++) {
-    const base = at + i * entrySize
-    const flags = file.u32(base + (is64 ? 4 : 24))
-    if (file.u32(base) !== PT_LOAD || (flags & PF_X) === 0) continue
-    const offset = is64 ? Number(file.u64(base + 8)) : file.u32(base + 4)
-    const address = is64 ? file.u64(base + 16) : BigInt(file.u32(base + 8))
-    const size = is64 ? Number(file.u64(base + 32)) : file.u32(base + 16)
-    if (size > 0) found.push({ name: `segment ${i}`, address, bytes: file.slice(offset, size), symbols: [] })
+  for (let i = 0; at !== 0 && i < count; i++) {
+    const header = elfSegment(file.view(at + i * entryBytes, elfSizes(wide).segment), 0, wide)
+    const { type, flags, offset, virtualAddress: address, fileBytes: size } = header
+    if (type !== PT_LOAD || (flags & PF_X) === 0 || size === 0) continue
+    found.push({ name: `segment ${i}`, address, bytes: file.slice(offset, size), symbols: [] })
   }
   return found
 }

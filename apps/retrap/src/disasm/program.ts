@@ -95,6 +95,12 @@ export class FileReader {
     return this.bytes.subarray(this.#inside(at, size), at + size)
   }
 
+  /** A part of the file, for its fields. */
+  view(at: number, size: number): DataView {
+    const { buffer, byteOffset } = this.slice(at, size)
+    return new DataView(buffer, byteOffset, size)
+  }
+
   /** Text that ends with a zero, or after `limit` bytes. It is for a terminal, which no file may give orders to. */
   text(at: number, limit: number = Number.MAX_SAFE_INTEGER): string {
     this.#inside(at, 0)

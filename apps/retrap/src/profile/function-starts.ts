@@ -27,17 +27,17 @@ export class FunctionStarts {
 
   constructor(layout: ElfLayout | undefined, read: ReadLinked) {
     const segment = layout && frameTableOf(layout)
-    if (segment === undefined || segment.bytes > MOST_BYTES || segment.bytes < HEADER_BYTES) return
-    const table = new Uint8Array(segment.bytes)
-    const isThere = this.#read(segment.address, table, read)
+    if (segment === undefined || segment.memoryBytes > MOST_BYTES || segment.memoryBytes < HEADER_BYTES) return
+    const table = new Uint8Array(segment.memoryBytes)
+    const isThere = this.#read(segment.virtualAddress, table, read)
     this.isWhole = !isThere.includes(0)
     const view = new DataView(table.buffer)
     const count = view.getUint32(8, true)
     const isKnown = isThere[0] !== 0 && ENCODINGS.every((encoding, i) => table[i] === encoding)
     if (!isKnown || HEADER_BYTES + ENTRY_BYTES * count > table.length) return
-    this.#table = segment.address
+    this.#table = segment.virtualAddress
     this.#count = count
-    const offset = Number(segment.address % BigInt(PAGE_BYTES))
+    const offset = Number(segment.virtualAddress % BigInt(PAGE_BYTES))
     const has = (at: number): boolean => isThere[Math.floor((offset + at) / PAGE_BYTES)] !== 0
     for (let entry = 0; entry < count; entry++) {
       const at = HEADER_BYTES + ENTRY_BYTES * entry

@@ -1,7 +1,8 @@
 /** Names of a guest kernel's functions, from its file or its memory. */
+import { isElf } from '@retrap/basics'
 import { type LinuxMemory, linuxSymbols } from '@retrap/gdb'
 import { CliError } from '../errors.ts'
-import { isElf, readElf } from '../disasm/elf.ts'
+import { readElf } from '../disasm/elf.ts'
 import type { Symbol } from '../disasm/program.ts'
 import { SymbolTable } from '../disasm/symbols.ts'
 

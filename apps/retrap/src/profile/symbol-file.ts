@@ -34,10 +34,11 @@ export class SymbolFile implements ProgramNames {
     this.layout = layout
     this.#read = (address, count) => {
       const segment = layout.segments.find(
-        (each) => address >= each.address && address + BigInt(count) <= each.address + BigInt(each.fileBytes),
+        ({ virtualAddress: start, fileBytes }) =>
+          address >= start && address + BigInt(count) <= start + BigInt(fileBytes),
       )
       if (segment === undefined) return undefined
-      const from = segment.offset + Number(address - segment.address)
+      const from = segment.offset + Number(address - segment.virtualAddress)
       return from + count <= bytes.length ? bytes.subarray(from, from + count) : undefined
     }
     this.#buildId = buildIdOf(layout, this.#read)

@@ -1,5 +1,5 @@
-import { GIB } from '@retrap/basics'
-import { isElf, loadElf, parseElf, PT_LOAD } from '../loaders/elf.ts'
+import { GIB, PT_LOAD } from '@retrap/basics'
+import { isElf, loadElf, parseElf } from '../loaders/elf.ts'
 import { LoaderError } from '../loaders/errors.ts'
 import { requireRam, writeZeroes, type GuestMemoryWriter } from '../loaders/guest-memory.ts'
 import { E820, type GuestRange } from '../loaders/memory-map.ts'
