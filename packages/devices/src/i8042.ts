@@ -3,55 +3,11 @@ import {
   type DeviceContext,
   type DeviceModel,
   type InterruptLine,
+  savedRegisters,
   type SynchronousRangeHandler,
   type Timer,
 } from '@retrap/device'
-
 import {
-  PORT_DATA,
-  PORT_COMMAND,
-  STATUS_OBF,
-  STATUS_SYSTEM,
-  STATUS_COMMAND,
-  STATUS_UNLOCKED,
-  STATUS_AUX_OBF,
-  STATUS_TIMEOUT,
-  CB_KEYBOARD_INTERRUPT,
-  CB_AUX_INTERRUPT,
-  CB_SYSTEM,
-  CB_KEYBOARD_DISABLED,
-  CB_AUX_DISABLED,
-  CB_TRANSLATE,
-  READ_RAM_FIRST,
-  READ_RAM_LAST,
-  WRITE_RAM_FIRST,
-  WRITE_RAM_LAST,
-  DISABLE_AUX,
-  ENABLE_AUX,
-  TEST_AUX,
-  SELF_TEST,
-  TEST_KEYBOARD,
-  DISABLE_KEYBOARD,
-  ENABLE_KEYBOARD,
-  READ_INPUT_PORT,
-  READ_OUTPUT_PORT,
-  WRITE_OUTPUT_PORT,
-  WRITE_KEYBOARD_BUFFER,
-  WRITE_AUX_BUFFER,
-  WRITE_AUX,
-  READ_TEST_INPUTS,
-  PULSE_FIRST,
-  SELF_TEST_PASSED,
-  INTERFACE_GOOD,
-  INPUT_PORT,
-  OUTPUT_NOT_RESET,
-  DISABLE_A20,
-  ENABLE_A20,
-  OUTPUT_A20,
-  OUTPUT_IDLE_LINES,
-  OUTPUT_KEYBOARD_IRQ,
-  OUTPUT_AUX_IRQ,
-  DEVICE_TIMEOUT,
   controllerState,
   FROM_CONTROLLER,
   FROM_KEYBOARD,
@@ -65,9 +21,74 @@ import { restoreDeadline, savedDeadline } from './saved-deadline.ts'
 import { Ps2Keyboard } from './ps2/keyboard.ts'
 import { Ps2Mouse } from './ps2/mouse.ts'
 import { translate } from './ps2/scan-codes.ts'
+
+const PORT_DATA = 0x60
+const PORT_COMMAND = 0x64
+
+const STATUS_OBF = 0x01
+const STATUS_SYSTEM = 0x04
+const STATUS_COMMAND = 0x08
+const STATUS_UNLOCKED = 0x10
+const STATUS_AUX_OBF = 0x20
+const STATUS_TIMEOUT = 0x40
+
+// Command byte (controller RAM byte 0).
+const CB_KEYBOARD_INTERRUPT = 0x01
+const CB_AUX_INTERRUPT = 0x02
+const CB_SYSTEM = 0x04
+const CB_KEYBOARD_DISABLED = 0x10
+const CB_AUX_DISABLED = 0x20
+const CB_TRANSLATE = 0x40
+
+const READ_RAM_FIRST = 0x20
+const READ_RAM_LAST = 0x3f
+const WRITE_RAM_FIRST = 0x60
+const WRITE_RAM_LAST = 0x7f
+const DISABLE_AUX = 0xa7
+const ENABLE_AUX = 0xa8
+const TEST_AUX = 0xa9
+const SELF_TEST = 0xaa
+const TEST_KEYBOARD = 0xab
+const DISABLE_KEYBOARD = 0xad
+const ENABLE_KEYBOARD = 0xae
+const READ_INPUT_PORT = 0xc0
+const READ_OUTPUT_PORT = 0xd0
+const WRITE_OUTPUT_PORT = 0xd1
+const WRITE_KEYBOARD_BUFFER = 0xd2
+const WRITE_AUX_BUFFER = 0xd3
+const WRITE_AUX = 0xd4
+const DISABLE_A20 = 0xdd
+const ENABLE_A20 = 0xdf
+const READ_TEST_INPUTS = 0xe0
+const PULSE_FIRST = 0xf0
+
+const SELF_TEST_PASSED = 0x55
+const INTERFACE_GOOD = 0x00
+/** Keyboard lock open, manufacturing jumper absent. */
+const INPUT_PORT = 0xa0
+const OUTPUT_NOT_RESET = 0x01
+const OUTPUT_A20 = 0x02
+/** Clock and data of keyboard and mouse, high while nothing is plugged in. */
+const OUTPUT_IDLE_LINES = 0xcc
+const OUTPUT_KEYBOARD_IRQ = 0x10
+const OUTPUT_AUX_IRQ = 0x20
+/** The byte that the controller puts in the buffer when a device does not take a byte. */
+const DEVICE_TIMEOUT = 0xfe
+
 const RAM_BYTES = 32
 const NO_COMMAND = -1
 const BREAK_PREFIX = 0xf0
+
+/** Registers other than RAM, and the bytes under way; see {@link I8042State}. */
+const POWER_ON = {
+  status: STATUS_UNLOCKED,
+  data: 0,
+  pending: NO_COMMAND,
+  outputPort: OUTPUT_NOT_RESET | OUTPUT_A20,
+  source: FROM_CONTROLLER as Source,
+  held: null as I8042State['held'],
+  breakPrefix: false,
+}
 
 /**
  * PS/2 controller at ports 0x60 and 0x64, with a keyboard and a mouse where they have back ends.
@@ -84,15 +105,8 @@ export class I8042 implements DeviceModel {
   readonly #ram = new Uint8Array(RAM_BYTES)
   readonly #keyboard: Ps2Keyboard | null
   readonly #mouse: Ps2Mouse | null
-  #status = STATUS_UNLOCKED
-  #data = 0
-  #source: Source = FROM_CONTROLLER
-  #held: I8042State['held'] = null
-  #breakPrefix = false
-  /** Command that waits for its byte at port 0x60. */
-  #pending = NO_COMMAND
+  #r = { ...POWER_ON }
   readonly #onA20: ((works: boolean) => void) | undefined
-  #outputPort = OUTPUT_NOT_RESET | OUTPUT_A20
   #context: DeviceContext | null = null
   #keyboardLine: InterruptLine | null = null
   #auxLine: InterruptLine | null = null
@@ -118,7 +132,7 @@ export class I8042 implements DeviceModel {
       write: (_offset: number, _size: AccessSize, value: number): void => this.#writeData(value),
     }
     const commandPort: SynchronousRangeHandler = {
-      read: (): number => this.#status,
+      read: (): number => this.#r.status,
       write: (_offset: number, _size: AccessSize, value: number): void => this.#command(value),
     }
     context.mapPorts(PORT_DATA, 1, dataPort, { maximumAccess: 1 })
@@ -126,12 +140,12 @@ export class I8042 implements DeviceModel {
   }
 
   #readData(): number {
-    const data = this.#data
-    if ((this.#status & STATUS_OBF) === 0) return data
-    this.#status &= ~(STATUS_OBF | STATUS_AUX_OBF | STATUS_TIMEOUT)
+    const data = this.#r.data
+    if ((this.#r.status & STATUS_OBF) === 0) return data
+    this.#r.status &= ~(STATUS_OBF | STATUS_AUX_OBF | STATUS_TIMEOUT)
     this.#update()
-    const held = this.#held
-    this.#held = null
+    const held = this.#r.held
+    this.#r.held = null
     if (held === null) this.#fetch()
     else this.#fill(held.source, held.data)
     return data
@@ -145,25 +159,25 @@ export class I8042 implements DeviceModel {
 
   /** Lets the next byte of a device start, if there is room for it. */
   #fetch(): void {
-    if ((this.#status & STATUS_OBF) !== 0 || this.#sender() === FROM_CONTROLLER) return
+    if ((this.#r.status & STATUS_OBF) !== 0 || this.#sender() === FROM_CONTROLLER) return
     if (this.#arrival?.deadlineNs === Infinity) this.#arrival.armAfter(BYTE_NS)
   }
 
   #arrive(): void {
     // An answer of the controller may have come first; the device keeps its byte.
-    if ((this.#status & STATUS_OBF) !== 0) return
+    if ((this.#r.status & STATUS_OBF) !== 0) return
     const sender = this.#sender()
     if (sender === FROM_MOUSE) this.#fill(FROM_MOUSE, this.#mouse!.take())
     else if (sender === FROM_KEYBOARD) {
       const byte = this.#keyboard!.take()
       if ((this.#commandByte() & CB_TRANSLATE) === 0) this.#fill(FROM_KEYBOARD, byte)
       else if (byte === BREAK_PREFIX) {
-        this.#breakPrefix = true
+        this.#r.breakPrefix = true
         this.#fetch()
       } else {
         const code = translate(byte)
-        this.#fill(FROM_KEYBOARD, this.#breakPrefix && code < 0x80 ? code | 0x80 : code)
-        this.#breakPrefix = false
+        this.#fill(FROM_KEYBOARD, this.#r.breakPrefix && code < 0x80 ? code | 0x80 : code)
+        this.#r.breakPrefix = false
       }
     }
   }
@@ -173,8 +187,8 @@ export class I8042 implements DeviceModel {
   }
 
   #command(command: number): void {
-    this.#status |= STATUS_COMMAND
-    this.#pending = NO_COMMAND
+    this.#r.status |= STATUS_COMMAND
+    this.#r.pending = NO_COMMAND
     if (command >= READ_RAM_FIRST && command <= READ_RAM_LAST) {
       this.#answer(this.#ram[command - READ_RAM_FIRST]!)
       return
@@ -183,7 +197,7 @@ export class I8042 implements DeviceModel {
       (command >= WRITE_RAM_FIRST && command <= WRITE_RAM_LAST) ||
       (command >= WRITE_OUTPUT_PORT && command <= WRITE_AUX)
     ) {
-      this.#pending = command
+      this.#r.pending = command
       return
     }
     if (command >= PULSE_FIRST) {
@@ -204,7 +218,7 @@ export class I8042 implements DeviceModel {
         break
       case SELF_TEST:
         this.#ram[0] = this.#commandByte() | CB_KEYBOARD_DISABLED | CB_AUX_DISABLED
-        this.#status |= STATUS_SYSTEM
+        this.#r.status |= STATUS_SYSTEM
         this.#answer(SELF_TEST_PASSED)
         break
       case DISABLE_KEYBOARD:
@@ -217,13 +231,13 @@ export class I8042 implements DeviceModel {
         this.#answer(INPUT_PORT)
         break
       case READ_OUTPUT_PORT:
-        this.#answer(this.#outputPort | OUTPUT_IDLE_LINES | this.#outputInterrupts())
+        this.#answer(this.#r.outputPort | OUTPUT_IDLE_LINES | this.#outputInterrupts())
         break
       case DISABLE_A20:
-        this.#setOutputPort(this.#outputPort & ~OUTPUT_A20)
+        this.#setOutputPort(this.#r.outputPort & ~OUTPUT_A20)
         break
       case ENABLE_A20:
-        this.#setOutputPort(this.#outputPort | OUTPUT_A20)
+        this.#setOutputPort(this.#r.outputPort | OUTPUT_A20)
         break
       case READ_TEST_INPUTS:
         // Clock and data lines of an idle keyboard and mouse are high.
@@ -236,14 +250,14 @@ export class I8042 implements DeviceModel {
   }
 
   #setOutputPort(value: number): void {
-    this.#outputPort = value & (OUTPUT_NOT_RESET | OUTPUT_A20)
+    this.#r.outputPort = value & (OUTPUT_NOT_RESET | OUTPUT_A20)
     this.#onA20?.((value & OUTPUT_A20) !== 0)
   }
 
   #writeData(value: number): void {
-    this.#status &= ~STATUS_COMMAND
-    const command = this.#pending
-    this.#pending = NO_COMMAND
+    this.#r.status &= ~STATUS_COMMAND
+    const command = this.#r.pending
+    this.#r.pending = NO_COMMAND
     if (command >= WRITE_RAM_FIRST && command <= WRITE_RAM_LAST) {
       if (command === WRITE_RAM_FIRST) this.#setCommandByte(value)
       else this.#ram[command - WRITE_RAM_FIRST] = value
@@ -276,23 +290,23 @@ export class I8042 implements DeviceModel {
 
   #setCommandByte(value: number): void {
     this.#ram[0] = value
-    this.#status = (this.#status & ~STATUS_SYSTEM) | ((value & CB_SYSTEM) === 0 ? 0 : STATUS_SYSTEM)
+    this.#r.status = (this.#r.status & ~STATUS_SYSTEM) | ((value & CB_SYSTEM) === 0 ? 0 : STATUS_SYSTEM)
     this.#update()
     this.#fetch()
   }
 
   /** An answer of the controller. A byte of a device that was not read yet comes again behind it. */
   #answer(value: number, flags = 0): void {
-    if ((this.#status & STATUS_OBF) !== 0 && this.#source !== FROM_CONTROLLER) {
-      this.#held = { source: this.#source, data: this.#data }
+    if ((this.#r.status & STATUS_OBF) !== 0 && this.#r.source !== FROM_CONTROLLER) {
+      this.#r.held = { source: this.#r.source, data: this.#r.data }
     }
     this.#fill(FROM_CONTROLLER, value, flags)
   }
 
   #fill(source: Source, value: number, flags = source === FROM_MOUSE ? STATUS_AUX_OBF : 0): void {
-    this.#source = source
-    this.#data = value
-    this.#status = (this.#status & ~(STATUS_AUX_OBF | STATUS_TIMEOUT)) | STATUS_OBF | flags
+    this.#r.source = source
+    this.#r.data = value
+    this.#r.status = (this.#r.status & ~(STATUS_AUX_OBF | STATUS_TIMEOUT)) | STATUS_OBF | flags
     // A new byte is a new edge, even where the last one was never read.
     this.#keyboardLine?.set(false)
     this.#auxLine?.set(false)
@@ -300,8 +314,8 @@ export class I8042 implements DeviceModel {
   }
 
   #outputInterrupts(): number {
-    if ((this.#status & STATUS_OBF) === 0) return 0
-    return (this.#status & STATUS_AUX_OBF) === 0 ? OUTPUT_KEYBOARD_IRQ : OUTPUT_AUX_IRQ
+    if ((this.#r.status & STATUS_OBF) === 0) return 0
+    return (this.#r.status & STATUS_AUX_OBF) === 0 ? OUTPUT_KEYBOARD_IRQ : OUTPUT_AUX_IRQ
   }
 
   #update(): void {
@@ -329,13 +343,8 @@ export class I8042 implements DeviceModel {
     this.#mouse?.reset()
     this.#ram.fill(0)
     this.#ram[0] = CB_KEYBOARD_DISABLED | CB_AUX_DISABLED | CB_TRANSLATE
-    this.#status = STATUS_UNLOCKED
-    this.#data = 0
-    this.#source = FROM_CONTROLLER
-    this.#held = null
-    this.#breakPrefix = false
-    this.#pending = NO_COMMAND
-    this.#setOutputPort(OUTPUT_NOT_RESET | OUTPUT_A20)
+    this.#r = { ...POWER_ON }
+    this.#onA20?.(true)
     this.#update()
   }
 
@@ -344,13 +353,7 @@ export class I8042 implements DeviceModel {
     return {
       version: 2,
       ram: [...this.#ram],
-      status: this.#status,
-      data: this.#data,
-      pending: this.#pending,
-      outputPort: this.#outputPort,
-      source: this.#source,
-      held: this.#held,
-      breakPrefix: this.#breakPrefix,
+      ...this.#r,
       arrivalAt: savedDeadline(this.#arrival),
       keyboard: this.#keyboard?.save() ?? null,
       mouse: this.#mouse?.save() ?? null,
@@ -367,13 +370,7 @@ export class I8042 implements DeviceModel {
     if (saved.keyboard !== null) this.#keyboard?.restore(saved.keyboard)
     if (saved.mouse !== null) this.#mouse?.restore(saved.mouse)
     this.#ram.set(saved.ram)
-    this.#status = saved.status
-    this.#data = saved.data
-    this.#pending = saved.pending
-    this.#outputPort = saved.outputPort
-    this.#source = saved.source
-    this.#held = saved.held
-    this.#breakPrefix = saved.breakPrefix
+    this.#r = savedRegisters(this.name, saved, POWER_ON)
     restoreDeadline(this.#arrival, saved.arrivalAt)
     this.#update()
     this.#fetch()

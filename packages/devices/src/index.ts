@@ -35,6 +35,6 @@ export { RESET_CONTROL, ResetControl, type ResetControlOptions, type ResetContro
 export type { SmramSettings } from './smram.ts'
 export { CMOS_CENTURY, DAY_ALARM as CMOS_DAY_ALARM } from './rtc-time.ts'
 export type { ByteBatchState } from './byte-batch.ts'
-export { Uart16550, type Uart16550Options } from './uart16550.ts'
-export type { Uart16550State } from './uart16550-receiver.ts'
+export { Uart16550 } from './uart16550.ts'
+export type { Uart16550Options, Uart16550State } from './uart16550-state.ts'
 export { XenPlatform, XenUnplug, type XenPlatformOptions, type XenPlatformState } from './xen-platform.ts'

@@ -1,50 +1,19 @@
-import type { DeviceContext, Timer, Word64 } from '@retrap/device'
+import { savedRegisters, type DeviceContext, type Timer } from '@retrap/device'
 import { ByteQueue, WaitingCharacters } from './byte-queue.ts'
 import { restoreDeadline, savedDeadline } from './saved-deadline.ts'
-import { LSR_BI, LSR_DR, LSR_ERRORS, LSR_FE, LSR_FIFO_ERROR, LSR_OE, LSR_PE } from './uart16550-modem.ts'
-import type { ByteBatchState } from './byte-batch.ts'
+import type { Uart16550State } from './uart16550-state.ts'
 
-/** Saved form of a `Uart16550`. */
-export interface Uart16550State {
-  /** Layout of the state. */
-  readonly version: 2
-  /** Interrupt Enable Register. */
-  readonly ier: number
-  /** Whether the FIFOs are on. */
-  readonly fifos: boolean
-  /** Receive trigger level in characters. */
-  readonly trigger: number
-  /** Line Control Register. */
-  readonly lcr: number
-  /** Modem Control Register. */
-  readonly mcr: number
-  /** Error bits of the Line Status Register and the latched overrun; the rest is worked out. */
-  readonly lsr: number
-  /** Delta bits of the Modem Status Register. */
-  readonly msr: number
-  /** Scratch Register. */
-  readonly scr: number
-  /** Divisor latch. */
-  readonly divisor: number
-  /** The transmitter-empty interrupt is pending. */
-  readonly thrEmptyPending: boolean
-  /** The character timeout interrupt is pending. */
-  readonly timeoutPending: boolean
-  /** Time of the next character timeout: nanoseconds of the machine's clock, 64 bits; null: none is due. */
-  readonly timeoutAt: Word64 | null
-  /** Lines of the far end as bits 7:4 of the Modem Status Register. */
-  readonly modem: number
-  /** The host holds the transmitter. */
-  readonly paused: boolean
-  /** Characters with their error bits above the byte. */
-  readonly received: readonly number[]
-  /** Characters from the host that the FIFO has had no room for. */
-  readonly waiting: readonly number[]
-  /** Characters in the transmit FIFO. */
-  readonly sending: readonly number[]
-  /** The bytes that were sent just now, and are handed over together; absent: none were. */
-  readonly batch?: ByteBatchState
-}
+// Line Status Register.
+const LSR_DR = 0x01
+const LSR_OE = 0x02
+const LSR_PE = 0x04
+const LSR_FE = 0x08
+const LSR_BI = 0x10
+const LSR_FIFO_ERROR = 0x80
+const LSR_ERRORS = LSR_OE | LSR_PE | LSR_FE | LSR_BI
+
+/** The receiver's registers; see {@link Uart16550State}. */
+const POWER_ON = { fifos: false, trigger: 0, lsr: 0, timeoutPending: false }
 
 /** Characters that a FIFO holds. */
 export const FIFO_BYTES = 16
@@ -68,17 +37,12 @@ export interface ReceiverPorts {
 
 /** Receiver of a 16550A: its FIFO, the errors of its characters, and what waits on the line. */
 export class Receiver {
-  /** FIFOs are on. */
-  fifos = false
   readonly #ports: ReceiverPorts
   /** The receive FIFO; one deep while FIFOs are off. */
   readonly #received = new ByteQueue()
   /** Characters that the host has sent and the FIFO has no room for yet. */
   readonly waiting: WaitingCharacters = new WaitingCharacters()
-  /** Error bits and the latched overrun. */
-  #errors = 0
-  #trigger = 0
-  #timeoutPending = false
+  #r = { ...POWER_ON }
   #timer: Timer | null = null
 
   constructor(ports: ReceiverPorts) {
@@ -87,24 +51,29 @@ export class Receiver {
 
   attach(context: DeviceContext): void {
     this.#timer = context.timer(() => {
-      this.#timeoutPending = this.#received.length > 0 && this.fifos
+      this.#r.timeoutPending = this.#received.length > 0 && this.#r.fifos
       this.#ports.timedOut()
     })
   }
 
+  /** Whether the FIFOs are on. */
+  get fifos(): boolean {
+    return this.#r.fifos
+  }
+
   /** Whether the FIFO has reached its trigger level. */
   triggered(): boolean {
-    return this.#received.length >= (this.fifos ? TRIGGERS[this.#trigger]! : 1)
+    return this.#received.length >= (this.#r.fifos ? TRIGGERS[this.#r.trigger]! : 1)
   }
 
   /** Whether characters below the trigger level have waited too long. */
   timeoutPending(): boolean {
-    return this.#timeoutPending
+    return this.#r.timeoutPending
   }
 
   /** Whether an error has not been read. */
   failed(): boolean {
-    return (this.#errors & LSR_ERRORS) !== 0
+    return (this.#r.lsr & LSR_ERRORS) !== 0
   }
 
   /** Moves characters from the line to the FIFO while there is room. */
@@ -122,8 +91,8 @@ export class Receiver {
       return
     }
     // FIFOs keep what they hold; the single register takes the newer character.
-    this.#errors |= LSR_OE
-    if (!this.fifos) {
+    this.#r.lsr |= LSR_OE
+    if (!this.#r.fifos) {
       this.#received.clear()
       this.#accept(character)
     }
@@ -133,10 +102,10 @@ export class Receiver {
   read(): number {
     const character = this.#received.shift()
     if (character < 0) return 0
-    this.#timeoutPending = false
+    this.#r.timeoutPending = false
     // Errors show when their character is the next to be read.
     const next = this.#received.at(0)
-    if (next >= 0) this.#errors |= next >> ERRORS_SHIFT
+    if (next >= 0) this.#r.lsr |= next >> ERRORS_SHIFT
     this.#restartTimeout()
     this.refill()
     return character & 0xff
@@ -144,9 +113,9 @@ export class Receiver {
 
   /** Returns the receiver's bits of the Line Status Register. */
   status(): number {
-    let status = this.#errors
+    let status = this.#r.lsr
     if (this.#received.length > 0) status |= LSR_DR
-    if (this.fifos) {
+    if (this.#r.fifos) {
       for (let i = 0; i < this.#received.length; i++) {
         if (this.#received.at(i) >> ERRORS_SHIFT !== 0) {
           status |= LSR_FIFO_ERROR
@@ -159,37 +128,36 @@ export class Receiver {
 
   /** A read of the Line Status Register clears the errors that it shows. */
   clearErrors(): void {
-    this.#errors &= ~LSR_ERRORS
+    this.#r.lsr &= ~LSR_ERRORS
   }
 
   /** Turns the FIFOs on or off, and sets the trigger level. */
   control(fifos: boolean, trigger: number): void {
-    this.fifos = fifos
-    this.#trigger = trigger
+    this.#r.fifos = fifos
+    this.#r.trigger = trigger
   }
 
   /** Empties the FIFO. */
   clear(): void {
     this.#received.clear()
-    this.#errors &= ~(LSR_PE | LSR_FE | LSR_BI)
-    this.#timeoutPending = false
+    this.#r.lsr &= ~(LSR_PE | LSR_FE | LSR_BI)
+    this.#r.timeoutPending = false
     this.#timer?.cancel()
   }
 
   /** Power-on: characters on the line stay. */
   reset(): void {
-    this.control(false, 0)
     this.clear()
-    this.#errors = 0
+    this.#r = { ...POWER_ON }
   }
 
   #capacity(): number {
-    return this.fifos ? FIFO_BYTES : 1
+    return this.#r.fifos ? FIFO_BYTES : 1
   }
 
   #accept(character: number): void {
     this.#received.push(character)
-    if (this.#received.length === 1) this.#errors |= character >> ERRORS_SHIFT
+    if (this.#received.length === 1) this.#r.lsr |= character >> ERRORS_SHIFT
     this.#restartTimeout()
   }
 
@@ -197,16 +165,13 @@ export class Receiver {
   #restartTimeout(): void {
     const timer = this.#timer
     if (timer === null) return
-    if (!this.fifos || this.#received.length === 0) timer.cancel()
+    if (!this.#r.fifos || this.#received.length === 0) timer.cancel()
     else timer.armAfter(this.#ports.timeoutNs())
   }
 
   save(): Pick<Uart16550State, 'fifos' | 'trigger' | 'lsr' | 'timeoutPending' | 'timeoutAt' | 'received' | 'waiting'> {
     return {
-      fifos: this.fifos,
-      trigger: this.#trigger,
-      lsr: this.#errors,
-      timeoutPending: this.#timeoutPending,
+      ...this.#r,
       timeoutAt: savedDeadline(this.#timer),
       received: this.#received.toArray(),
       waiting: this.waiting.toArray(),
@@ -214,9 +179,7 @@ export class Receiver {
   }
 
   restore(saved: Uart16550State): void {
-    this.control(saved.fifos, saved.trigger)
-    this.#errors = saved.lsr
-    this.#timeoutPending = saved.timeoutPending
+    this.#r = savedRegisters('uart16550', saved, POWER_ON)
     this.#received.fill(saved.received)
     this.waiting.fill(saved.waiting)
     restoreDeadline(this.#timer, saved.timeoutAt)

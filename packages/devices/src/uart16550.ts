@@ -1,65 +1,63 @@
 import {
   type AccessSize,
-  type ByteStreamBackend,
   type DeviceContext,
   DeviceError,
   type DeviceModel,
   type InterruptLine,
   type ModemInputs,
+  savedRegisters,
   savedState,
   type SynchronousRangeHandler,
 } from '@retrap/device'
 import { ByteBatch } from './byte-batch.ts'
 import { ByteQueue } from './byte-queue.ts'
 import {
-  Modem,
-  FCR_CLEAR_RX,
-  FCR_CLEAR_TX,
-  FCR_ENABLE,
-  IER_DLM,
-  IER_MODEM,
-  IER_RDA,
-  IER_RLS,
-  IER_THRE,
-  IER_WRITABLE,
-  IIR_FCR,
-  IIR_FIFOS,
-  IIR_MODEM,
-  IIR_NONE,
-  IIR_RDA,
-  IIR_RLS,
-  IIR_THRE,
-  IIR_TIMEOUT,
-  LCR,
-  LCR_BREAK,
-  LCR_DLAB,
-  LSR,
-  LSR_TEMT,
-  LSR_THRE,
-  MCR,
-  MCR_DTR,
-  MCR_RTS,
-  MSR,
-  RBR_THR_DLL,
+  inLoopback,
+  interruptConnected,
+  modemOutputs,
+  readModemStatus,
+  setModemLines,
+  writeModemControl,
 } from './uart16550-modem.ts'
-import { BREAK, FIFO_BYTES, Receiver, type Uart16550State } from './uart16550-receiver.ts'
+import { BREAK, FIFO_BYTES, Receiver } from './uart16550-receiver.ts'
+import { POWER_ON, type Uart16550Options, type Uart16550State } from './uart16550-state.ts'
+
+// Offsets of registers.
+const RBR_THR_DLL = 0
+const IER_DLM = 1
+const IIR_FCR = 2
+const LCR = 3
+const MCR = 4
+const LSR = 5
+const MSR = 6
+
+const IER_RDA = 0x01
+const IER_THRE = 0x02
+const IER_RLS = 0x04
+const IER_MODEM = 0x08
+const IER_WRITABLE = 0x0f
+
+const IIR_MODEM = 0x00
+const IIR_NONE = 0x01
+const IIR_THRE = 0x02
+const IIR_RDA = 0x04
+const IIR_RLS = 0x06
+const IIR_TIMEOUT = 0x0c
+const IIR_FIFOS = 0xc0
+
+const FCR_ENABLE = 0x01
+const FCR_CLEAR_RX = 0x02
+const FCR_CLEAR_TX = 0x04
+
+const LCR_BREAK = 0x40
+const LCR_DLAB = 0x80
+
+/** Bits of the Line Status Register that are the transmitter's. */
+const LSR_THRE = 0x20
+const LSR_TEMT = 0x40
 
 /** Clock of the baud generator after its fixed division by 16. */
 const BAUD_BASE = 115_200
-
-/** Options of {@link Uart16550}. */
-export interface Uart16550Options {
-  /** Names the port in errors and snapshots; default `serial` and the first port number. */
-  readonly name?: string
-  /** First of eight ports; default 0x3F8 (COM1). */
-  readonly iobase?: number
-  /** ISA line; default 4. */
-  readonly irq?: number
-  /** The other end of the line; default nothing is connected. */
-  readonly stream?: ByteStreamBackend
-  /** Interrupts pass only while MCR's OUT2 is set, as on a PC's board. Default false: always, as in QEMU. */
-  readonly strict?: boolean
-}
 
 /**
  * 16550A UART with 16-byte FIFOs.
@@ -79,15 +77,9 @@ export class Uart16550 implements DeviceModel {
   readonly #options: Uart16550Options
   readonly #batch: ByteBatch
   readonly #receiver: Receiver
-  readonly #modem = new Modem()
   /** The transmit FIFO, in use while the host pauses. */
   readonly #sending = new ByteQueue()
-  #ier = 0
-  #lcr = 0
-  #scr = 0
-  #divisor = 12
-  #thrEmptyPending = false
-  #paused = false
+  #r = { ...POWER_ON }
   #line: InterruptLine | null = null
 
   constructor(options: Uart16550Options = {}) {
@@ -102,7 +94,7 @@ export class Uart16550 implements DeviceModel {
     })
     this.#receiver = new Receiver({
       timeoutNs: () => this.#timeoutNs(),
-      loopback: () => this.#modem.loopback(),
+      loopback: () => inLoopback(this.#r),
       ready: () => this.#options.stream?.ready?.(),
       timedOut: () => this.#update(),
     })
@@ -162,21 +154,21 @@ export class Uart16550 implements DeviceModel {
 
   /** Sets the far end's modem lines; a change raises the guest's modem status interrupt. */
   setModemLines(lines: ModemInputs): void {
-    this.#modem.setLines(lines)
+    setModemLines(this.#r, lines)
     this.#update()
   }
 
   /** Holds the transmitter: the guest's FIFO fills, and its driver waits. */
   pauseTransmit(): void {
-    this.#paused = true
+    this.#r.paused = true
   }
 
   /** Lets the transmitter run on, beginning with what was held back. */
   resumeTransmit(): void {
-    this.#paused = false
+    this.#r.paused = false
     const had = this.#sending.length > 0
     for (let byte = this.#sending.shift(); byte >= 0; byte = this.#sending.shift()) this.#batch.push(byte)
-    if (had) this.#thrEmptyPending = true
+    if (had) this.#r.thrEmptyPending = true
     this.#update()
   }
 
@@ -193,22 +185,22 @@ export class Uart16550 implements DeviceModel {
   #read(offset: number): number {
     switch (offset) {
       case RBR_THR_DLL:
-        return (this.#lcr & LCR_DLAB) === 0 ? this.#readCharacter() : this.#divisor & 0xff
+        return (this.#r.lcr & LCR_DLAB) === 0 ? this.#readCharacter() : this.#r.divisor & 0xff
       case IER_DLM:
-        return (this.#lcr & LCR_DLAB) === 0 ? this.#ier : this.#divisor >> 8
+        return (this.#r.lcr & LCR_DLAB) === 0 ? this.#r.ier : this.#r.divisor >> 8
       case IIR_FCR: {
         const iir = this.#identify()
         // Reading the identification ends a THRE interrupt, if that is what it shows.
         if (iir === IIR_THRE) {
-          this.#thrEmptyPending = false
+          this.#r.thrEmptyPending = false
           this.#update()
         }
         return iir | (this.#receiver.fifos ? IIR_FIFOS : 0)
       }
       case LCR:
-        return this.#lcr
+        return this.#r.lcr
       case MCR:
-        return this.#modem.control
+        return this.#r.mcr
       case LSR: {
         const status = this.#lineStatus()
         this.#receiver.clearErrors()
@@ -216,24 +208,24 @@ export class Uart16550 implements DeviceModel {
         return status
       }
       case MSR: {
-        const status = this.#modem.readStatus()
+        const status = readModemStatus(this.#r)
         this.#update()
         return status
       }
       default:
-        return this.#scr
+        return this.#r.scr
     }
   }
 
   #write(offset: number, value: number): void {
     switch (offset) {
       case RBR_THR_DLL:
-        if ((this.#lcr & LCR_DLAB) === 0) this.#send(value)
-        else this.#divisor = (this.#divisor & 0xff00) | value
+        if ((this.#r.lcr & LCR_DLAB) === 0) this.#send(value)
+        else this.#r.divisor = (this.#r.divisor & 0xff00) | value
         break
       case IER_DLM:
-        if ((this.#lcr & LCR_DLAB) === 0) this.#writeInterruptEnable(value & IER_WRITABLE)
-        else this.#divisor = (this.#divisor & 0xff) | (value << 8)
+        if ((this.#r.lcr & LCR_DLAB) === 0) this.#writeInterruptEnable(value & IER_WRITABLE)
+        else this.#r.divisor = (this.#r.divisor & 0xff) | (value << 8)
         break
       case IIR_FCR:
         this.#writeFifoControl(value)
@@ -242,7 +234,7 @@ export class Uart16550 implements DeviceModel {
         this.#writeLineControl(value)
         break
       case MCR:
-        if (this.#modem.write(value)) this.#driveModem()
+        if (writeModemControl(this.#r, value)) this.#options.stream?.setModem?.(modemOutputs(this.#r))
         // The host's characters were held off while the receiver listened to the transmitter.
         this.#receiver.refill()
         break
@@ -251,26 +243,17 @@ export class Uart16550 implements DeviceModel {
         // Factory test writes; they do nothing here.
         return
       default:
-        this.#scr = value
+        this.#r.scr = value
         return
     }
     this.#update()
   }
 
-  /** In loopback the outputs do not leave the chip: the far end sees them inactive. */
-  #driveModem(): void {
-    const out = this.#modem.outputs()
-    this.#options.stream?.setModem?.({
-      dataTerminalReady: (out & MCR_DTR) !== 0,
-      requestToSend: (out & MCR_RTS) !== 0,
-    })
-  }
-
   #writeInterruptEnable(value: number): void {
     // An empty transmitter interrupts anew each time that its enable is set.
-    if ((value & IER_THRE) !== 0 && (this.#ier & IER_THRE) === 0 && this.#transmitterEmpty())
-      this.#thrEmptyPending = true
-    this.#ier = value
+    if ((value & IER_THRE) !== 0 && (this.#r.ier & IER_THRE) === 0 && this.#transmitterEmpty())
+      this.#r.thrEmptyPending = true
+    this.#r.ier = value
   }
 
   #writeFifoControl(value: number): void {
@@ -280,18 +263,18 @@ export class Uart16550 implements DeviceModel {
     // The other bits count only while bit 0 is written as 1.
     if (toggled || (enable && (value & FCR_CLEAR_RX) !== 0)) this.#receiver.clear()
     if (toggled || (enable && (value & FCR_CLEAR_TX) !== 0)) {
-      if (this.#sending.length > 0) this.#thrEmptyPending = true
+      if (this.#sending.length > 0) this.#r.thrEmptyPending = true
       this.#sending.clear()
     }
     this.#receiver.refill()
   }
 
   #writeLineControl(value: number): void {
-    const changed = (this.#lcr ^ value) & LCR_BREAK
-    this.#lcr = value
+    const changed = (this.#r.lcr ^ value) & LCR_BREAK
+    this.#r.lcr = value
     if (changed === 0) return
     const active = (value & LCR_BREAK) !== 0
-    if (!this.#modem.loopback()) this.#options.stream?.setBreak?.(active)
+    if (!inLoopback(this.#r)) this.#options.stream?.setBreak?.(active)
     else if (active) this.#receiver.loopBack(BREAK)
   }
 
@@ -301,11 +284,11 @@ export class Uart16550 implements DeviceModel {
 
   #send(byte: number): void {
     // Word lengths under eight bits never put the upper bits on the line.
-    const character = byte & (0xff >> (3 - (this.#lcr & 3)))
-    this.#thrEmptyPending = false
-    if (this.#modem.loopback()) {
+    const character = byte & (0xff >> (3 - (this.#r.lcr & 3)))
+    this.#r.thrEmptyPending = false
+    if (inLoopback(this.#r)) {
       this.#receiver.loopBack(character)
-    } else if (this.#paused) {
+    } else if (this.#r.paused) {
       // A byte more than fits is lost; a driver that looks at THRE sends none.
       const room = this.#receiver.fifos ? FIFO_BYTES : 1
       if (this.#sending.length < room) this.#sending.push(character)
@@ -313,7 +296,7 @@ export class Uart16550 implements DeviceModel {
     } else {
       this.#batch.push(character)
     }
-    this.#thrEmptyPending = true
+    this.#r.thrEmptyPending = true
   }
 
   #readCharacter(): number {
@@ -324,8 +307,8 @@ export class Uart16550 implements DeviceModel {
 
   /** Four times what a character takes on the line: its start, data, parity and stop bits. */
   #timeoutNs(): number {
-    const bits = 1 + 5 + (this.#lcr & 3) + ((this.#lcr & 8) === 0 ? 0 : 1) + ((this.#lcr & 4) === 0 ? 1 : 2)
-    return Math.ceil((4 * bits * Math.max(1, this.#divisor) * 1e9) / BAUD_BASE)
+    const bits = 1 + 5 + (this.#r.lcr & 3) + ((this.#r.lcr & 8) === 0 ? 0 : 1) + ((this.#r.lcr & 4) === 0 ? 1 : 2)
+    return Math.ceil((4 * bits * Math.max(1, this.#r.divisor) * 1e9) / BAUD_BASE)
   }
 
   #lineStatus(): number {
@@ -334,31 +317,27 @@ export class Uart16550 implements DeviceModel {
 
   /** The pending interrupt of highest priority, or IIR_NONE. */
   #identify(): number {
-    const ier = this.#ier
+    const ier = this.#r.ier
     if ((ier & IER_RLS) !== 0 && this.#receiver.failed()) return IIR_RLS
     if ((ier & IER_RDA) !== 0) {
       if (this.#receiver.triggered()) return IIR_RDA
       if (this.#receiver.timeoutPending()) return IIR_TIMEOUT
     }
-    if ((ier & IER_THRE) !== 0 && this.#thrEmptyPending) return IIR_THRE
-    if ((ier & IER_MODEM) !== 0 && this.#modem.delta !== 0) return IIR_MODEM
+    if ((ier & IER_THRE) !== 0 && this.#r.thrEmptyPending) return IIR_THRE
+    if ((ier & IER_MODEM) !== 0 && this.#r.msr !== 0) return IIR_MODEM
     return IIR_NONE
   }
 
   #update(): void {
-    const isConnected = this.#options.strict !== true || this.#modem.interruptConnected()
+    const isConnected = this.#options.strict !== true || interruptConnected(this.#r)
     this.#line?.set(isConnected && this.#identify() !== IIR_NONE)
   }
 
   /** Returns the registers to their state at power-on. */
   reset(): void {
     this.#batch.end()
-    this.#ier = 0
-    this.#lcr = 0
-    this.#scr = 0
-    this.#modem.control = 0
-    this.#modem.delta = 0
-    this.#thrEmptyPending = false
+    const { divisor, modem, paused } = this.#r
+    this.#r = { ...POWER_ON, divisor, modem, paused }
     this.#receiver.reset()
     this.#sending.clear()
     this.#update()
@@ -370,15 +349,7 @@ export class Uart16550 implements DeviceModel {
     return {
       version: 2,
       ...this.#receiver.save(),
-      ier: this.#ier,
-      lcr: this.#lcr,
-      mcr: this.#modem.control,
-      msr: this.#modem.delta,
-      scr: this.#scr,
-      divisor: this.#divisor,
-      thrEmptyPending: this.#thrEmptyPending,
-      modem: this.#modem.lines,
-      paused: this.#paused,
+      ...this.#r,
       sending: this.#sending.toArray(),
       batch: this.#batch.save(),
     }
@@ -387,15 +358,7 @@ export class Uart16550 implements DeviceModel {
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
     const saved = savedState<Uart16550State>(this.name, state, 2)
-    this.#ier = saved.ier
-    this.#lcr = saved.lcr
-    this.#modem.control = saved.mcr
-    this.#modem.delta = saved.msr
-    this.#modem.lines = saved.modem
-    this.#scr = saved.scr
-    this.#divisor = saved.divisor
-    this.#thrEmptyPending = saved.thrEmptyPending
-    this.#paused = saved.paused
+    this.#r = savedRegisters(this.name, saved, POWER_ON)
     this.#sending.fill(saved.sending)
     this.#batch.restore(saved.batch)
     this.#receiver.restore(saved)
