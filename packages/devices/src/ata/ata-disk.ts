@@ -1,4 +1,4 @@
-import { type BlockBackend, type BlockErrorCode, type DiskGeometry, savedState } from '@retrap/device'
+import { type BlockBackend, type BlockErrorCode, type DiskGeometry, savedRegisters, savedState } from '@retrap/device'
 import { type Moving, TRANSFERS, type Transfer } from './ata-transfers.ts'
 import { BUFFER_BYTES, type AtaDrive, type DriveStep, ended, step } from './drive.ts'
 import {
@@ -35,20 +35,23 @@ const SECTORS_28 = 2 ** 28
 
 const READ_SECTORS = TRANSFERS.get(0x20)!
 
+const POWER_ON = {
+  opcode: 0,
+  /** The bytes that the command has still to move. */
+  moving: null as Moving | null,
+  multiple: MAXIMUM_MULTIPLE as number,
+  heads: 0,
+  sectorsPerTrack: 0,
+  writeCache: true,
+  lookAhead: true,
+  transferMode: 0x22,
+}
+
 /** Saved form of an {@link AtaDisk}. */
-interface AtaDiskState {
+interface AtaDiskState extends Readonly<typeof POWER_ON> {
   readonly version: 1
   readonly registers: TaskfileState
   readonly buffer: Uint8Array
-  readonly opcode: number
-  /** The bytes that the command has still to move. */
-  readonly moving: Moving | null
-  readonly multiple: number
-  readonly heads: number
-  readonly sectorsPerTrack: number
-  readonly writeCache: boolean
-  readonly lookAhead: boolean
-  readonly transferMode: number
 }
 
 /**
@@ -62,16 +65,9 @@ export class AtaDisk implements AtaDrive {
   readonly packet: boolean = false
   readonly #options: AtaDiskOptions
   #buffer = new Uint8Array(BUFFER_BYTES)
-  #opcode = 0
   /** Of the last command that moved sectors. */
   #transfer: Transfer = READ_SECTORS
-  #moving: Moving | null = null
-  #multiple = MAXIMUM_MULTIPLE
-  #heads = 0
-  #sectorsPerTrack = 0
-  #writeCache = true
-  #lookAhead = true
-  #transferMode = 0x22
+  #r = { ...POWER_ON }
 
   constructor(options: AtaDiskOptions) {
     this.#options = options
@@ -88,7 +84,7 @@ export class AtaDisk implements AtaDrive {
   }
 
   get writesThrough(): boolean {
-    return !this.#writeCache
+    return !this.#r.writeCache
   }
 
   get #sectors(): number {
@@ -100,22 +96,17 @@ export class AtaDisk implements AtaDrive {
   }
 
   get #translation(): Translation {
-    return { heads: this.#heads, sectors: this.#sectorsPerTrack }
+    return { heads: this.#r.heads, sectors: this.#r.sectorsPerTrack }
   }
 
   powerOn(): void {
-    this.#multiple = MAXIMUM_MULTIPLE
-    this.#writeCache = true
-    this.#lookAhead = true
-    this.#transferMode = 0x22
     const { heads, sectors } = this.#geometry
-    this.#heads = heads
-    this.#sectorsPerTrack = sectors
+    this.#r = { ...POWER_ON, opcode: this.#r.opcode, heads, sectorsPerTrack: sectors }
     this.reset()
   }
 
   reset(): void {
-    this.#moving = null
+    this.#r.moving = null
     this.registers.setSignature(false)
     this.registers.status = READY
     this.registers.error = 1
@@ -125,8 +116,8 @@ export class AtaDisk implements AtaDrive {
     const { registers } = this
     registers.status = READY
     registers.error = 0
-    this.#opcode = opcode
-    this.#moving = null
+    this.#r.opcode = opcode
+    this.#r.moving = null
     const transfer = TRANSFERS.get(opcode)
     if (transfer !== undefined) return this.#beginTransfer(transfer)
     // RECALIBRATE and SEEK once had sixteen opcodes each.
@@ -170,12 +161,12 @@ export class AtaDisk implements AtaDrive {
   }
 
   #good(): DriveStep {
-    this.#moving = null
+    this.#r.moving = null
     return ended(true)
   }
 
   #fail(error: number): DriveStep {
-    this.#moving = null
+    this.#r.moving = null
     this.registers.status = READY | ERR
     this.registers.error = error
     return ended(true)
@@ -194,12 +185,12 @@ export class AtaDisk implements AtaDrive {
       cylinders,
       heads,
       sectorsPerTrack: sectors,
-      currentHeads: this.#heads,
-      currentSectorsPerTrack: this.#sectorsPerTrack,
-      multiple: this.#multiple,
-      writeCache: this.#writeCache,
-      lookAhead: this.#lookAhead,
-      transferMode: this.#transferMode,
+      currentHeads: this.#r.heads,
+      currentSectorsPerTrack: this.#r.sectorsPerTrack,
+      multiple: this.#r.multiple,
+      writeCache: this.#r.writeCache,
+      lookAhead: this.#r.lookAhead,
+      transferMode: this.#r.transferMode,
       serialAta,
     })
   }
@@ -213,8 +204,8 @@ export class AtaDisk implements AtaDrive {
   #setTranslation(): DriveStep {
     const { count, device } = this.registers
     if (count === 0) return this.#fail(ABRT)
-    this.#heads = (device & 15) + 1
-    this.#sectorsPerTrack = count
+    this.#r.heads = (device & 15) + 1
+    this.#r.sectorsPerTrack = count
     return this.#good()
   }
 
@@ -222,7 +213,7 @@ export class AtaDisk implements AtaDrive {
     const { count } = this.registers
     // 0 switches it off; otherwise a power of two.
     if (count > MAXIMUM_MULTIPLE || (count & (count - 1)) !== 0) return this.#fail(ABRT)
-    this.#multiple = count
+    this.#r.multiple = count
     return this.#good()
   }
 
@@ -231,16 +222,16 @@ export class AtaDisk implements AtaDrive {
     switch (feature) {
       case 0x02:
       case 0x82:
-        this.#writeCache = feature === 0x02
+        this.#r.writeCache = feature === 0x02
         // The cache's content is to be on the medium when the command ends.
         return feature === 0x02 ? this.#good() : step('flush', {})
       case 0x03:
         if (!hasTransferMode(count)) return this.#fail(ABRT)
-        this.#transferMode = count
+        this.#r.transferMode = count
         return this.#good()
       case 0x55:
       case 0xaa:
-        this.#lookAhead = feature === 0xaa
+        this.#r.lookAhead = feature === 0xaa
         return this.#good()
       case 0x66: // keep settings over a reset, or do not: they are kept
       case 0xcc:
@@ -254,7 +245,7 @@ export class AtaDisk implements AtaDrive {
 
   #beginTransfer(transfer: Transfer): DriveStep {
     const { registers } = this
-    if (transfer.by === 'multiple' && this.#multiple === 0) return this.#fail(ABRT)
+    if (transfer.by === 'multiple' && this.#r.multiple === 0) return this.#fail(ABRT)
     const lba = readAddress(this.registers, transfer.ext, this.#translation)
     let left = registers.count
     if (transfer.ext) left = (registers.previousCount << 8) | left
@@ -263,40 +254,40 @@ export class AtaDisk implements AtaDrive {
     if (lba < 0 || lba + left > end) return this.#fail(IDNF)
     if (transfer.direction === 'out' && this.medium.properties.readOnly) return this.#fail(ABRT)
     this.#transfer = transfer
-    this.#moving = { lba, left, inBuffer: 0, good: 0, asked: 0, bad: false, at: 0 }
+    this.#r.moving = { lba, left, inBuffer: 0, good: 0, asked: 0, bad: false, at: 0 }
     return this.#nextSlice(false)
   }
 
   /** @param interrupt - the host has waited for the medium, and is told that it may go on */
   #nextSlice(interrupt: boolean): DriveStep {
-    const moving = this.#moving!
+    const moving = this.#r.moving!
     const inBuffer = Math.min(moving.left, SLICE_SECTORS)
-    this.#moving = { ...moving, inBuffer, good: 0, asked: inBuffer, at: 0 }
+    this.#r.moving = { ...moving, inBuffer, good: 0, asked: inBuffer, at: 0 }
     return this.#transfer.direction === 'out' ? this.#nextBlock('out', interrupt) : this.#read()
   }
 
   #read(): DriveStep {
-    const { lba, good, asked } = this.#moving!
+    const { lba, good, asked } = this.#r.moving!
     const byDma = this.#transfer.by === 'dma'
     return step('read', { start: good * SECTOR, end: (good + asked) * SECTOR, offset: (lba + good) * SECTOR, byDma })
   }
 
   /** The next part that the host moves: all of the buffer by DMA, a sector or several otherwise. */
   #nextBlock(direction: 'in' | 'out', interrupt: boolean): DriveStep {
-    const { inBuffer, at, good, bad } = this.#moving!
+    const { inBuffer, at, good, bad } = this.#r.moving!
     const transfer = this.#transfer
     const all = inBuffer * SECTOR
     if (transfer.by === 'dma') return step(`dma-${direction}`, { end: all })
-    const most = (transfer.by === 'multiple' ? this.#multiple : 1) * SECTOR
+    const most = (transfer.by === 'multiple' ? this.#r.multiple : 1) * SECTOR
     const end = Math.min(all, at + most)
-    this.#moving = { ...this.#moving!, at: end }
+    this.#r.moving = { ...this.#r.moving!, at: end }
     // The error is posted at the beginning of the block that has the bad sector.
     if (bad && end > good * SECTOR) this.#post(UNC)
     return step(`pio-${direction}`, { start: at, end, interrupt })
   }
 
   moved(): DriveStep {
-    const moving = this.#moving
+    const moving = this.#r.moving
     // IDENTIFY DEVICE: the interrupt came with the data.
     if (moving === null) return ended(false)
     const { lba, inBuffer, at, good, bad } = moving
@@ -307,7 +298,7 @@ export class AtaDisk implements AtaDrive {
       // Where the last block had the bad sector, the host has been told.
       const told = inBuffer > good
       if (!told) this.#post(UNC)
-      this.#moving = null
+      this.#r.moving = null
       return ended(!told)
     }
     if (transfer.direction === 'in') return this.#sliceDone(transfer.by === 'dma')
@@ -316,21 +307,21 @@ export class AtaDisk implements AtaDrive {
   }
 
   answered(error: BlockErrorCode | null): DriveStep {
-    const moving = this.#moving
+    const moving = this.#r.moving
     // FLUSH CACHE, SET FEATURES.
     if (moving === null) return error === null ? this.#good() : this.#fail(ABRT)
     if (this.#transfer.direction === 'out') return error === null ? this.#sliceDone(true) : this.#failMoving(error)
     const { inBuffer, asked } = moving
     if (error === null) {
       const good = moving.good + asked
-      this.#moving = { ...moving, good, asked: Math.min(asked, inBuffer - good) }
+      this.#r.moving = { ...moving, good, asked: Math.min(asked, inBuffer - good) }
       if (good < inBuffer) return this.#read()
       return this.#transfer.direction === 'in' ? this.#nextBlock('in', true) : this.#sliceDone(true)
     }
     if (error !== 'ERR_MEDIUM') return this.#failMoving(error)
     if (asked === 1) return this.#unreadable()
     // Which sector is it? The host gets those before it, and the address of this one.
-    this.#moving = { ...moving, asked: asked >> 1 }
+    this.#r.moving = { ...moving, asked: asked >> 1 }
     return this.#read()
   }
 
@@ -339,24 +330,24 @@ export class AtaDisk implements AtaDrive {
    * the last one has zeros from the bad sector on, and the error (ATA-3, "READ MULTIPLE").
    */
   #unreadable(): DriveStep {
-    const moving = this.#moving!
+    const moving = this.#r.moving!
     const { good } = moving
     const { by, direction } = this.#transfer
     if (good === 0 || direction === 'verify') {
       this.#post(UNC)
-      this.#moving = null
+      this.#r.moving = null
       return ended(true)
     }
-    const block = by === 'multiple' ? this.#multiple : 1
+    const block = by === 'multiple' ? this.#r.multiple : 1
     const inBuffer = Math.min(moving.inBuffer, Math.ceil(good / block) * block)
     this.#buffer.fill(0, good * SECTOR, inBuffer * SECTOR)
-    this.#moving = { ...moving, inBuffer, bad: true }
+    this.#r.moving = { ...moving, inBuffer, bad: true }
     return this.#nextBlock('in', true)
   }
 
   /** Puts an error into the registers, and the address that it is at. */
   #post(error: number): void {
-    const { lba, good, left } = this.#moving!
+    const { lba, good, left } = this.#r.moving!
     putAddress(this.registers, lba + good, this.#transfer.ext, this.#translation)
     this.registers.count = (left - good) & 0xff
     this.registers.status = READY | ERR
@@ -365,21 +356,21 @@ export class AtaDisk implements AtaDrive {
 
   /** The medium has not done it, for a reason that is not one sector's. */
   #failMoving(error: BlockErrorCode): DriveStep {
-    this.#moving = { ...this.#moving!, good: 0 }
+    this.#r.moving = { ...this.#r.moving!, good: 0 }
     this.#post(error === 'ERR_RANGE' ? IDNF : ABRT)
-    this.#moving = null
+    this.#r.moving = null
     return ended(true)
   }
 
   /** The sectors in the buffer are where they belong. @param interrupt - at the command's end */
   #sliceDone(interrupt: boolean): DriveStep {
-    const moving = this.#moving!
+    const moving = this.#r.moving!
     const { inBuffer } = moving
     const lba = moving.lba + inBuffer
     const left = moving.left - inBuffer
-    this.#moving = { ...moving, lba, left, inBuffer: 0 }
+    this.#r.moving = { ...moving, lba, left, inBuffer: 0 }
     if (left > 0) return this.#nextSlice(true)
-    this.#moving = null
+    this.#r.moving = null
     putAddress(this.registers, lba - 1, this.#transfer.ext, this.#translation)
     this.registers.count = 0
     this.registers.previousCount = 0
@@ -391,14 +382,7 @@ export class AtaDisk implements AtaDrive {
       version: 1,
       registers: this.registers.save(),
       buffer: this.#buffer.slice(),
-      opcode: this.#opcode,
-      moving: this.#moving,
-      multiple: this.#multiple,
-      heads: this.#heads,
-      sectorsPerTrack: this.#sectorsPerTrack,
-      writeCache: this.#writeCache,
-      lookAhead: this.#lookAhead,
-      transferMode: this.#transferMode,
+      ...this.#r,
     }
   }
 
@@ -407,14 +391,7 @@ export class AtaDisk implements AtaDrive {
     this.registers.restore(saved.registers)
     this.renewBuffer()
     this.#buffer.set(saved.buffer)
-    this.#opcode = saved.opcode
+    this.#r = savedRegisters('ata-disk', saved, POWER_ON)
     this.#transfer = TRANSFERS.get(saved.opcode) ?? READ_SECTORS
-    this.#moving = saved.moving
-    this.#multiple = saved.multiple
-    this.#heads = saved.heads
-    this.#sectorsPerTrack = saved.sectorsPerTrack
-    this.#writeCache = saved.writeCache
-    this.#lookAhead = saved.lookAhead
-    this.#transferMode = saved.transferMode
   }
 }

@@ -1,4 +1,4 @@
-import { type BlockBackend, type BlockErrorCode, savedState } from '@retrap/device'
+import { type BlockBackend, type BlockErrorCode, savedRegisters, savedState } from '@retrap/device'
 import {
   CD_BLOCK_BYTES,
   HeldSense,
@@ -43,24 +43,28 @@ interface Moving {
   readonly at: number
 }
 
+/** The owner of the step that is under way. */
+type Phase = 'none' | 'packet' | 'data'
+
+const NOTHING: Moving = { block: 0, left: 0, inBuffer: 0, at: 0 }
+
+const POWER_ON = {
+  phase: 'none' as Phase,
+  moving: NOTHING as Moving,
+  dma: false,
+  /** Largest part that the host takes at once without DMA. */
+  limit: LARGEST_PART as number,
+  transferMode: 0x22,
+}
+
 /** Saved form of an {@link AtapiCd}. */
-interface AtapiCdState {
+interface AtapiCdState extends Readonly<typeof POWER_ON> {
   readonly version: 2
   readonly registers: TaskfileState
   readonly buffer: Uint8Array
   readonly unit: ScsiCdState
   readonly sense: HeldSenseState
-  readonly phase: Phase
-  readonly moving: Moving
-  readonly dma: boolean
-  readonly limit: number
-  readonly transferMode: number
 }
-
-/** The owner of the step that is under way. */
-type Phase = 'none' | 'packet' | 'data'
-
-const NOTHING: Moving = { block: 0, left: 0, inBuffer: 0, at: 0 }
 
 /**
  * An ATAPI CD and DVD-ROM drive: the protocol by which packets and their data are moved, without a controller.
@@ -75,12 +79,7 @@ export class AtapiCd implements AtaDrive {
   readonly #unit: ScsiCd
   readonly #sense: HeldSense
   #buffer = new Uint8Array(BUFFER_BYTES)
-  #phase: Phase = 'none'
-  #moving = NOTHING
-  #dma = false
-  /** Largest part that the host takes at once without DMA. */
-  #limit = LARGEST_PART
-  #transferMode = 0x22
+  #r = { ...POWER_ON }
 
   constructor(options: AtapiCdOptions) {
     this.#options = options
@@ -103,15 +102,15 @@ export class AtapiCd implements AtaDrive {
   }
 
   powerOn(): void {
-    this.#transferMode = 0x22
+    this.#r = { ...POWER_ON }
     this.#unit.powerOn()
     this.#sense.reset()
     this.reset()
   }
 
   reset(): void {
-    this.#phase = 'none'
-    this.#moving = NOTHING
+    this.#r.phase = 'none'
+    this.#r.moving = NOTHING
     this.registers.setSignature(true)
     // Not ready for commands of disks: DRDY comes with the first one of its own.
     this.registers.status = 0
@@ -122,7 +121,7 @@ export class AtapiCd implements AtaDrive {
     const { registers } = this
     registers.status = DRDY
     registers.error = 0
-    this.#phase = 'none'
+    this.#r.phase = 'none'
     switch (opcode) {
       case 0x08: // DEVICE RESET
         this.reset()
@@ -130,7 +129,7 @@ export class AtapiCd implements AtaDrive {
       case 0xa0: // PACKET
         return this.#beginPacket()
       case 0xa1: // IDENTIFY PACKET DEVICE
-        this.#buffer.set(identifyCd({ ...this.#options, firmware: FIRMWARE, transferMode: this.#transferMode }))
+        this.#buffer.set(identifyCd({ ...this.#options, firmware: FIRMWARE, transferMode: this.#r.transferMode }))
         return step('pio-in', { end: IDENTIFY_BYTES, interrupt: true })
       case 0xef: // SET FEATURES
         return this.#setFeatures()
@@ -159,7 +158,7 @@ export class AtapiCd implements AtaDrive {
 
   #setFeatures(): DriveStep {
     const { feature, count } = this.registers
-    if (feature === 0x03 && hasTransferMode(count)) this.#transferMode = count
+    if (feature === 0x03 && hasTransferMode(count)) this.#r.transferMode = count
     else if (feature !== 0x66 && feature !== 0xcc) return this.#abort()
     return ended(true)
   }
@@ -167,24 +166,24 @@ export class AtapiCd implements AtaDrive {
   #beginPacket(): DriveStep {
     const { registers } = this
     if ((registers.feature & FEATURE_OVERLAPPED) !== 0) return this.#abort()
-    this.#dma = (registers.feature & FEATURE_DMA) !== 0
+    this.#r.dma = (registers.feature & FEATURE_DMA) !== 0
     const limit = (registers.high << 8) | registers.mid
     // 0 and odd limits have no meaning of their own.
-    this.#limit = limit < 2 ? LARGEST_PART : Math.min(limit, LARGEST_PART) & ~1
+    this.#r.limit = limit < 2 ? LARGEST_PART : Math.min(limit, LARGEST_PART) & ~1
     registers.count = REASON_COMMAND
-    this.#phase = 'packet'
+    this.#r.phase = 'packet'
     return step('pio-out', { end: PACKET_BYTES })
   }
 
   moved(): DriveStep {
-    if (this.#phase === 'none') return ended(false)
-    if (this.#phase === 'packet') return this.#execute(this.#buffer.slice(0, PACKET_BYTES))
+    if (this.#r.phase === 'none') return ended(false)
+    if (this.#r.phase === 'packet') return this.#execute(this.#buffer.slice(0, PACKET_BYTES))
     return this.#nextPart()
   }
 
   #execute(packet: Uint8Array): DriveStep {
-    this.#phase = 'data'
-    this.#moving = NOTHING
+    this.#r.phase = 'data'
+    this.#r.moving = NOTHING
     const outcome = this.#sense.execute(packet)
     switch (outcome.kind) {
       case 'good':
@@ -194,11 +193,11 @@ export class AtapiCd implements AtaDrive {
       case 'data': {
         const length = Math.min(outcome.bytes.length, outcome.most)
         this.#buffer.set(outcome.bytes.subarray(0, length))
-        this.#moving = { ...NOTHING, inBuffer: length }
+        this.#r.moving = { ...NOTHING, inBuffer: length }
         return this.#nextPart()
       }
       case 'blocks':
-        this.#moving = { ...NOTHING, block: outcome.first, left: outcome.count }
+        this.#r.moving = { ...NOTHING, block: outcome.first, left: outcome.count }
         return this.#nextPart()
       default:
         throw new Error(`a command of a CD drive led to '${outcome.kind}'`)
@@ -207,11 +206,11 @@ export class AtapiCd implements AtaDrive {
 
   /** Returns the next step: a part of the buffer, more blocks, or the end. */
   #nextPart(): DriveStep {
-    const { block, left, inBuffer, at } = this.#moving
+    const { block, left, inBuffer, at } = this.#r.moving
     if (at < inBuffer) {
-      const end = this.#dma ? inBuffer : Math.min(inBuffer, at + this.#limit)
-      this.#moving = { ...this.#moving, at: end }
-      if (this.#dma) return step('dma-in', { start: at, end })
+      const end = this.#r.dma ? inBuffer : Math.min(inBuffer, at + this.#r.limit)
+      this.#r.moving = { ...this.#r.moving, at: end }
+      if (this.#r.dma) return step('dma-in', { start: at, end })
       const { registers } = this
       registers.count = REASON_TO_HOST
       registers.mid = (end - at) & 0xff
@@ -220,8 +219,8 @@ export class AtapiCd implements AtaDrive {
     }
     if (left === 0) return this.#good()
     const count = Math.min(left, SLICE_BLOCKS)
-    this.#moving = { block: block + count, left: left - count, inBuffer: count * CD_BLOCK_BYTES, at: 0 }
-    return step('read', { end: count * CD_BLOCK_BYTES, offset: block * CD_BLOCK_BYTES, byDma: this.#dma })
+    this.#r.moving = { block: block + count, left: left - count, inBuffer: count * CD_BLOCK_BYTES, at: 0 }
+    return step('read', { end: count * CD_BLOCK_BYTES, offset: block * CD_BLOCK_BYTES, byDma: this.#r.dma })
   }
 
   answered(error: BlockErrorCode | null): DriveStep {
@@ -245,8 +244,8 @@ export class AtapiCd implements AtaDrive {
   }
 
   #end(): void {
-    this.#phase = 'none'
-    this.#moving = NOTHING
+    this.#r.phase = 'none'
+    this.#r.moving = NOTHING
     this.registers.count = REASON_COMMAND | REASON_TO_HOST
   }
 
@@ -257,11 +256,7 @@ export class AtapiCd implements AtaDrive {
       buffer: this.#buffer.slice(),
       unit: this.#unit.save(),
       sense: this.#sense.save(),
-      phase: this.#phase,
-      moving: this.#moving,
-      dma: this.#dma,
-      limit: this.#limit,
-      transferMode: this.#transferMode,
+      ...this.#r,
     }
   }
 
@@ -272,10 +267,6 @@ export class AtapiCd implements AtaDrive {
     this.#buffer.set(saved.buffer)
     this.#unit.restore(saved.unit)
     this.#sense.restore(saved.sense)
-    this.#phase = saved.phase
-    this.#moving = saved.moving
-    this.#dma = saved.dma
-    this.#limit = saved.limit
-    this.#transferMode = saved.transferMode
+    this.#r = savedRegisters('atapi-cd', saved, POWER_ON)
   }
 }

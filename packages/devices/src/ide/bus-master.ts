@@ -1,4 +1,4 @@
-import type { Dma } from '@retrap/device'
+import { type Dma, savedRegisters } from '@retrap/device'
 
 const COMMAND = 0
 const STATUS = 2
@@ -17,20 +17,22 @@ const LONGEST = 0x1_0000
 /** Entries that are read at a time: as many as a drive's buffer has pages, and one more where it begins within a page. */
 const MOST_ENTRIES = 17
 
-/** Saved form of a {@link BusMaster}. */
-export interface BusMasterState {
-  readonly command: number
-  readonly status: number
-  readonly table: number
+const POWER_ON = {
+  command: 0,
+  status: 0,
+  table: 0,
   /** Guest-physical address of the next entry of the table. */
-  readonly next: number
+  next: 0,
   /** Guest-physical address of the next byte. */
-  readonly address: number
+  address: 0,
   /** Bytes left of the present entry. */
-  readonly left: number
+  left: 0,
   /** The present entry is the last one. */
-  readonly last: boolean
+  last: false,
 }
+
+/** Saved form of a {@link BusMaster}. */
+export type BusMasterState = Readonly<typeof POWER_ON>
 
 /**
  * One channel's bus master: moves a drive's data between its buffer and guest memory, as a table of the guest's says. Bytes
@@ -44,13 +46,7 @@ export interface BusMasterState {
 export class BusMaster {
   readonly #dma: Dma
   readonly #started: () => void
-  #command = 0
-  #status = 0
-  #table = 0
-  #next = 0
-  #address = 0
-  #left = 0
-  #last = false
+  #r = { ...POWER_ON }
   readonly #entries = new Uint8Array(MOST_ENTRIES * ENTRY_BYTES)
   readonly #entryView = new DataView(this.#entries.buffer)
   /** Offset in {@link BusMaster.#entries} of the next entry. */
@@ -66,9 +62,9 @@ export class BusMaster {
 
   /** Reads a byte of its eight registers. */
   read(offset: number): number {
-    if (offset === COMMAND) return this.#command
-    if (offset === STATUS) return this.#status
-    return offset >= TABLE ? (this.#table >>> (8 * (offset - TABLE))) & 0xff : 0
+    if (offset === COMMAND) return this.#r.command
+    if (offset === STATUS) return this.#r.status
+    return offset >= TABLE ? (this.#r.table >>> (8 * (offset - TABLE))) & 0xff : 0
   }
 
   /** Writes a byte. */
@@ -76,29 +72,29 @@ export class BusMaster {
     if (offset === COMMAND) this.#setCommand(value)
     else if (offset === STATUS) {
       // Error and interrupt are cleared by ones.
-      this.#status = (this.#status & ~DRIVE_BITS & ~(value & (ERROR | INTERRUPT))) | (value & DRIVE_BITS)
+      this.#r.status = (this.#r.status & ~DRIVE_BITS & ~(value & (ERROR | INTERRUPT))) | (value & DRIVE_BITS)
     } else if (offset >= TABLE) {
       const shift = 8 * (offset - TABLE)
-      this.#table = ((this.#table & ~(0xff << shift)) | (value << shift)) & ~3
+      this.#r.table = ((this.#r.table & ~(0xff << shift)) | (value << shift)) & ~3
     }
   }
 
   #setCommand(value: number): void {
-    const before = this.#command
-    this.#command = value & (START | TO_MEMORY)
-    if ((value & START) === 0) this.#status &= ~ACTIVE
+    const before = this.#r.command
+    this.#r.command = value & (START | TO_MEMORY)
+    if ((value & START) === 0) this.#r.status &= ~ACTIVE
     else if ((before & START) === 0) {
-      this.#status |= ACTIVE
-      this.#next = this.#table >>> 0
-      this.#left = 0
-      this.#last = false
+      this.#r.status |= ACTIVE
+      this.#r.next = this.#r.table >>> 0
+      this.#r.left = 0
+      this.#r.last = false
       this.#started()
     }
   }
 
   /** The drive's interrupt line has risen. */
   interrupted(): void {
-    this.#status |= INTERRUPT
+    this.#r.status |= INTERRUPT
   }
 
   /**
@@ -110,27 +106,27 @@ export class BusMaster {
     let done = 0
     // Later writes of the guest are seen.
     this.#entryAt = this.#entriesEnd
-    while (done < bytes.length && (this.#status & ACTIVE) !== 0) {
-      if (((this.#command & TO_MEMORY) !== 0) !== toMemory || (this.#left === 0 && !this.#load())) {
+    while (done < bytes.length && (this.#r.status & ACTIVE) !== 0) {
+      if (((this.#r.command & TO_MEMORY) !== 0) !== toMemory || (this.#r.left === 0 && !this.#load())) {
         this.#fail()
         break
       }
-      const length = Math.min(this.#left, bytes.length - done)
+      const length = Math.min(this.#r.left, bytes.length - done)
       const part = bytes.subarray(done, done + length)
-      if (!(toMemory ? this.#dma.write(this.#address, part) : this.#dma.read(this.#address, part))) {
+      if (!(toMemory ? this.#dma.write(this.#r.address, part) : this.#dma.read(this.#r.address, part))) {
         this.#fail()
         break
       }
       done += length
-      this.#address += length
-      this.#left -= length
-      if (this.#left === 0 && this.#last) this.#status &= ~ACTIVE
+      this.#r.address += length
+      this.#r.left -= length
+      if (this.#r.left === 0 && this.#r.last) this.#r.status &= ~ACTIVE
     }
     return done
   }
 
   #fail(): void {
-    this.#status = (this.#status & ~ACTIVE) | ERROR
+    this.#r.status = (this.#r.status & ~ACTIVE) | ERROR
   }
 
   /** Takes the next entry of the table. @returns false: it is not in RAM, or reaches beyond 4 GiB */
@@ -138,52 +134,33 @@ export class BusMaster {
     if (this.#entryAt === this.#entriesEnd && !this.#readEntries(MOST_ENTRIES) && !this.#readEntries(1)) return false
     const at = this.#entryAt
     this.#entryAt += ENTRY_BYTES
-    this.#next = (this.#next + ENTRY_BYTES) % 2 ** 32
+    this.#r.next = (this.#r.next + ENTRY_BYTES) % 2 ** 32
     const control = this.#entryView.getUint32(at + 4, true)
-    this.#address = (this.#entryView.getUint32(at, true) & ~1) >>> 0
+    this.#r.address = (this.#entryView.getUint32(at, true) & ~1) >>> 0
     // 0 stands for 64 KiB.
-    this.#left = control & 0xfffe || LONGEST
-    this.#last = control >>> 31 !== 0
-    return this.#address + this.#left <= 2 ** 32
+    this.#r.left = control & 0xfffe || LONGEST
+    this.#r.last = control >>> 31 !== 0
+    return this.#r.address + this.#r.left <= 2 ** 32
   }
 
   /** Reads entries of the table. @returns false: some are not in RAM below 4 GiB */
   #readEntries(count: number): boolean {
     const bytes = count * ENTRY_BYTES
-    if (this.#next + bytes > 2 ** 32 || !this.#dma.read(this.#next, this.#entries.subarray(0, bytes))) return false
+    if (this.#r.next + bytes > 2 ** 32 || !this.#dma.read(this.#r.next, this.#entries.subarray(0, bytes))) return false
     this.#entryAt = 0
     this.#entriesEnd = bytes
     return true
   }
 
   reset(): void {
-    this.#command = 0
-    this.#status = 0
-    this.#table = 0
-    this.#next = 0
-    this.#left = 0
-    this.#last = false
+    this.#r = { ...POWER_ON }
   }
 
   save(): BusMasterState {
-    return {
-      command: this.#command,
-      status: this.#status,
-      table: this.#table,
-      next: this.#next,
-      address: this.#address,
-      left: this.#left,
-      last: this.#last,
-    }
+    return { ...this.#r }
   }
 
   restore(state: BusMasterState): void {
-    this.#command = state.command
-    this.#status = state.status
-    this.#table = state.table
-    this.#next = state.next
-    this.#address = state.address
-    this.#left = state.left
-    this.#last = state.last
+    this.#r = savedRegisters('ide', state, POWER_ON)
   }
 }

@@ -1,4 +1,12 @@
-import type { DeviceContext, InputBackend, InputClient, InputEvent, Timer, Word64 } from '@retrap/device'
+import {
+  savedRegisters,
+  type DeviceContext,
+  type InputBackend,
+  type InputClient,
+  type InputEvent,
+  type Timer,
+  type Word64,
+} from '@retrap/device'
 import { ByteRing, ACKNOWLEDGE, type Ps2Device, RESEND, SELF_TEST_DONE, SELF_TEST_NS } from './device.ts'
 import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 import { type KeyContext, keySequence, LONGEST_SEQUENCE, repeatSequence, USAGE } from './key-sequences.ts'
@@ -33,6 +41,9 @@ const NONE = -1
 
 /** The behaviour of keys in set 3 after 0xF7 to 0xFA, and of one key after 0xFB to 0xFD. */
 const KINDS = [KEY_REPEATS, KEY_BREAKS, 0, KEY_REPEATS_AND_BREAKS] as const
+
+/** See {@link Ps2KeyboardState}. */
+const POWER_ON = { scanning: true, set: DEFAULT_SET, rate: DEFAULT_RATE, leds: 0, pending: NONE, last: 0 }
 
 /** Saved form of a PS/2 keyboard. */
 export interface Ps2KeyboardState {
@@ -86,12 +97,7 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
   readonly #codes = new ByteRing(BUFFER_BYTES + 1)
   readonly down: Set<number> = new Set()
   readonly #kinds: Uint8Array = SET_3_DEFAULTS.slice()
-  #scanning = true
-  #set = DEFAULT_SET
-  #rate = DEFAULT_RATE
-  #leds = 0
-  #pending = NONE
-  #last = 0
+  #r = { ...POWER_ON }
   #repeating = NONE
   #testing = false
   #refused = false
@@ -112,7 +118,7 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
   }
 
   get numLock(): boolean {
-    return (this.#leds & LED_NUM) !== 0
+    return (this.#r.leds & LED_NUM) !== 0
   }
 
   input(events: readonly InputEvent[]): number {
@@ -120,7 +126,7 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
       this.#refused = true
       return 0
     }
-    const sends = this.#scanning && !this.#testing
+    const sends = this.#r.scanning && !this.#testing
     let taken = 0
     for (const event of events) {
       // A key cannot go down twice; a back end that reports a host's repeats changes nothing.
@@ -141,8 +147,8 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
   }
 
   #send(usage: number, down: boolean): void {
-    const kind = this.#set === 3 ? this.#kinds[SET_3[usage]!]! : KEY_REPEATS_AND_BREAKS
-    if (down || (kind & KEY_BREAKS) !== 0) this.#store(keySequence(this.#set, usage, down, this))
+    const kind = this.#r.set === 3 ? this.#kinds[SET_3[usage]!]! : KEY_REPEATS_AND_BREAKS
+    if (down || (kind & KEY_BREAKS) !== 0) this.#store(keySequence(this.#r.set, usage, down, this))
     if (!down) {
       if (this.#repeating === usage) this.#stopRepeating()
     } else if ((kind & KEY_REPEATS) !== 0 && usage !== USAGE.pause) {
@@ -155,18 +161,18 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
   #store(bytes: readonly number[]): void {
     for (const byte of bytes) {
       if (this.#codes.length < BUFFER_BYTES) this.#codes.push(byte)
-      else if (this.#codes.length === BUFFER_BYTES) this.#codes.push(this.#set === 1 ? 0xff : 0)
+      else if (this.#codes.length === BUFFER_BYTES) this.#codes.push(this.#r.set === 1 ? 0xff : 0)
     }
   }
 
   /** Bits 6:5: a quarter of a second each, and one more (IBM PS/2, "Set Typematic Rate/Delay"). */
   #delayNs(): number {
-    return (1 + (this.#rate >> 5)) * 250e6
+    return (1 + (this.#r.rate >> 5)) * 250e6
   }
 
   /** (8 + bits 2:0) × 2^(bits 4:3) × 4.17 ms. */
   #periodNs(): number {
-    return (8 + (this.#rate & 7)) * 2 ** ((this.#rate >> 3) & 3) * 4_170_000
+    return (8 + (this.#r.rate & 7)) * 2 ** ((this.#r.rate >> 3) & 3) * 4_170_000
   }
 
   #stopRepeating(): void {
@@ -183,7 +189,7 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
     }
     if (this.#repeating === NONE) return
     // While a guest does not read, the first press alone is kept.
-    if (this.#codes.length === 0) this.#store(repeatSequence(this.#set, this.#repeating, this))
+    if (this.#codes.length === 0) this.#store(repeatSequence(this.#r.set, this.#repeating, this))
     // Repeats that a late host has missed are not made up for.
     const period = this.#periodNs()
     if (lateNs < period) this.#timer?.armAfter(period, deadline)
@@ -198,7 +204,7 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
   take(): number {
     const answer = this.#answers.shift()
     const byte = answer >= 0 ? answer : this.#codes.shift()
-    if (byte >= 0 && byte !== RESEND) this.#last = byte
+    if (byte >= 0 && byte !== RESEND) this.#r.last = byte
     this.#offerRoom()
     return byte
   }
@@ -213,8 +219,8 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
   receive(byte: number): void {
     // The test looks at nothing else.
     if (this.#testing && byte !== RESET) return
-    const pending = this.#pending
-    this.#pending = NONE
+    const pending = this.#r.pending
+    this.#r.pending = NONE
     if (pending === NONE || !this.#data(pending, byte)) this.#command(byte)
     this.#offerRoom()
     if (this.ready) this.#bytesReady()
@@ -233,7 +239,7 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
         this.#answer(ACKNOWLEDGE)
         return true
       case SET_RATE:
-        this.#rate = byte & 0x7f
+        this.#r.rate = byte & 0x7f
         this.#answer(ACKNOWLEDGE)
         return true
       case SELECT_SET:
@@ -242,7 +248,7 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
       default:
         // Codes of keys follow until a command comes.
         this.#kinds[byte] = KINDS[command - KEY_REPEATS_ONLY]!
-        this.#pending = command
+        this.#r.pending = command
         this.#answer(ACKNOWLEDGE)
         return true
     }
@@ -250,14 +256,14 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
 
   #selectSet(set: number): void {
     if (set > 3) {
-      this.#pending = SELECT_SET
+      this.#r.pending = SELECT_SET
       this.#answer(RESEND)
       return
     }
     this.#answer(ACKNOWLEDGE)
-    if (set === 0) this.#answer(this.#set)
+    if (set === 0) this.#answer(this.#r.set)
     else {
-      this.#set = set
+      this.#r.set = set
       this.#clearCodes()
     }
   }
@@ -268,7 +274,7 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
         this.#answer(ECHO)
         return
       case RESEND:
-        this.#answer(this.#last)
+        this.#answer(this.#r.last)
         return
       case IDENTIFY:
         this.#answer(ACKNOWLEDGE, ...IDENTITY)
@@ -279,15 +285,15 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
       case KEY_REPEATS_ONLY:
       case KEY_REPEATS_ONLY + 1:
       case KEY_MAKES_ONLY:
-        this.#pending = command
+        this.#r.pending = command
         break
       case ENABLE:
         this.#clearCodes()
-        this.#scanning = true
+        this.#r.scanning = true
         break
       case DISABLE:
         this.#setDefaults()
-        this.#scanning = false
+        this.#r.scanning = false
         break
       case DEFAULTS:
         this.#setDefaults()
@@ -295,7 +301,7 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
       case RESET:
         this.#answers.clear()
         this.#setDefaults()
-        this.#scanning = true
+        this.#r.scanning = true
         this.#setLeds(0)
         this.#testing = true
         this.#timer?.armAfter(SELF_TEST_NS)
@@ -318,13 +324,13 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
 
   #setDefaults(): void {
     this.#clearCodes()
-    this.#rate = DEFAULT_RATE
-    this.#set = DEFAULT_SET
+    this.#r.rate = DEFAULT_RATE
+    this.#r.set = DEFAULT_SET
     this.#kinds.set(SET_3_DEFAULTS)
   }
 
   #setLeds(leds: number): void {
-    this.#leds = leds
+    this.#r.leds = leds
     this.#backend.setLeds?.({
       numLock: (leds & LED_NUM) !== 0,
       capsLock: (leds & LED_CAPS) !== 0,
@@ -347,9 +353,7 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
     this.#answers.clear()
     this.#setDefaults()
     this.down.clear()
-    this.#scanning = true
-    this.#pending = NONE
-    this.#last = 0
+    this.#r = { ...POWER_ON }
     this.systemRequest = false
     this.#setLeds(0)
     this.#offerRoom()
@@ -358,12 +362,7 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
   save(): Ps2KeyboardState {
     const kinds = [...this.#kinds.entries()].filter(([code, kind]) => SET_3_DEFAULTS[code] !== kind)
     return {
-      scanning: this.#scanning,
-      set: this.#set,
-      rate: this.#rate,
-      leds: this.#leds,
-      pending: this.#pending,
-      last: this.#last,
+      ...this.#r,
       answers: this.#answers.toArray(),
       codes: this.#codes.toArray(),
       down: [...this.down],
@@ -376,11 +375,7 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
   }
 
   restore(saved: Ps2KeyboardState): void {
-    this.#scanning = saved.scanning
-    this.#set = saved.set
-    this.#rate = saved.rate
-    this.#pending = saved.pending
-    this.#last = saved.last
+    this.#r = savedRegisters('keyboard', saved, POWER_ON)
     this.#answers.fill(saved.answers)
     this.#codes.fill(saved.codes)
     this.down.clear()

@@ -1,4 +1,12 @@
-import type { DeviceContext, InputBackend, InputClient, InputEvent, Timer, Word64 } from '@retrap/device'
+import {
+  savedRegisters,
+  type DeviceContext,
+  type InputBackend,
+  type InputClient,
+  type InputEvent,
+  type Timer,
+  type Word64,
+} from '@retrap/device'
 import { ByteRing, ACKNOWLEDGE, type Ps2Device, RESEND, SELF_TEST_DONE, SELF_TEST_NS } from './device.ts'
 import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 import { MouseMotion, type MouseMotionState } from './mouse-motion.ts'
@@ -27,15 +35,17 @@ const STATUS_ENABLED = 0x20
 const STATUS_SCALED = 0x10
 
 const RATES: readonly number[] = [10, 20, 40, 60, 80, 100, 200]
-const DEFAULT_RATE = 100
-/** Four counts a millimetre. */
-const DEFAULT_RESOLUTION = 2
 /** Three rates in a row that turn the wheel, and two more buttons, on. */
 const WHEEL_KNOCK = [200, 100, 80] as const
 const FIVE_BUTTON_KNOCK = [200, 200, 80] as const
 const NONE = -1
 /** Room for a packet, and for an answer with the status. */
 const QUEUE_BYTES = 16
+
+/** Set by command 0xF6; a resolution of 2 is four counts a millimetre. */
+const DEFAULT_MODE = { enabled: false, remote: false, wrap: false, scaled: false, resolution: 2, rate: 100 }
+/** See {@link Ps2MouseState}. */
+const POWER_ON = { ...DEFAULT_MODE, knock: [] as readonly number[], id: 0, pending: NONE, failed: false }
 
 /** Saved form of a PS/2 mouse. */
 export interface Ps2MouseState extends MouseMotionState {
@@ -75,16 +85,7 @@ export class Ps2Mouse implements Ps2Device, InputClient {
   readonly #motion = new MouseMotion()
   readonly #queue = new ByteRing(QUEUE_BYTES)
   #last: readonly number[] = []
-  #enabled = false
-  #remote = false
-  #wrap = false
-  #scaled = false
-  #resolution = DEFAULT_RESOLUTION
-  #rate = DEFAULT_RATE
-  #knock: readonly number[] = []
-  #id = 0
-  #pending = NONE
-  #failed = false
+  #r = { ...POWER_ON }
   #testing = false
   #refused = false
   #quiet = false
@@ -118,15 +119,15 @@ export class Ps2Mouse implements Ps2Device, InputClient {
   }
 
   #streams(): boolean {
-    return this.#enabled && !this.#remote && !this.#wrap && !this.#testing
+    return this.#r.enabled && !this.#r.remote && !this.#r.wrap && !this.#testing
   }
 
   /** Reports in stream mode what has changed, unless the last report was just now or is not read yet. */
   #sample(): void {
     if (!this.#streams() || !this.#motion.changed || this.#timer?.deadlineNs !== Infinity) return
     if (this.#queue.length > 0) return
-    this.#send(this.#motion.packet(this.#id, this.#scaled))
-    this.#timer.armAfter(1e9 / this.#rate)
+    this.#send(this.#motion.packet(this.#r.id, this.#r.scaled))
+    this.#timer.armAfter(1e9 / this.#r.rate)
     this.#bytesReady()
   }
 
@@ -174,9 +175,9 @@ export class Ps2Mouse implements Ps2Device, InputClient {
     } else {
       // A command ends the report that is under way.
       this.#queue.clear()
-      const pending = this.#pending
-      this.#pending = NONE
-      if (this.#wrap && byte !== RESET && byte !== LEAVE_WRAP) this.#send([byte])
+      const pending = this.#r.pending
+      this.#r.pending = NONE
+      if (this.#r.wrap && byte !== RESET && byte !== LEAVE_WRAP) this.#send([byte])
       else if (pending !== NONE) this.#data(pending, byte)
       else this.#command(byte)
     }
@@ -186,11 +187,11 @@ export class Ps2Mouse implements Ps2Device, InputClient {
   }
 
   #data(command: number, byte: number): void {
-    if (command === SET_RESOLUTION && byte <= 3) this.#resolution = byte
+    if (command === SET_RESOLUTION && byte <= 3) this.#r.resolution = byte
     else if (command === SET_RATE && RATES.includes(byte)) this.#setRate(byte)
     else {
       // The guest may send the data once more.
-      if (!this.#failed) this.#pending = command
+      if (!this.#r.failed) this.#r.pending = command
       this.#refuse()
       return
     }
@@ -198,54 +199,54 @@ export class Ps2Mouse implements Ps2Device, InputClient {
   }
 
   #setRate(rate: number): void {
-    this.#rate = rate
-    this.#knock = [...this.#knock.slice(-2), rate]
-    if (matches(this.#knock, FIVE_BUTTON_KNOCK)) this.#id = 4
-    else if (matches(this.#knock, WHEEL_KNOCK) && this.#id === 0) this.#id = 3
+    this.#r.rate = rate
+    this.#r.knock = [...this.#r.knock.slice(-2), rate]
+    if (matches(this.#r.knock, FIVE_BUTTON_KNOCK)) this.#r.id = 4
+    else if (matches(this.#r.knock, WHEEL_KNOCK) && this.#r.id === 0) this.#r.id = 3
   }
 
   #accept(...bytes: readonly number[]): void {
-    this.#failed = false
+    this.#r.failed = false
     this.#send([ACKNOWLEDGE, ...bytes])
   }
 
   #refuse(): void {
-    this.#send([this.#failed ? FAILURE : RESEND])
-    this.#failed = !this.#failed
+    this.#send([this.#r.failed ? FAILURE : RESEND])
+    this.#r.failed = !this.#r.failed
   }
 
   #command(command: number): void {
     switch (command) {
       case SCALE_1_1:
       case SCALE_2_1:
-        this.#scaled = command === SCALE_2_1
+        this.#r.scaled = command === SCALE_2_1
         break
       case SET_RESOLUTION:
       case SET_RATE:
-        this.#pending = command
+        this.#r.pending = command
         break
       case STATUS:
-        this.#accept(this.#status(), this.#resolution, this.#rate)
+        this.#accept(this.#status(), this.#r.resolution, this.#r.rate)
         return
       case STREAM:
       case REMOTE:
-        this.#remote = command === REMOTE
+        this.#r.remote = command === REMOTE
         this.#motion.forget()
         break
       case READ_DATA:
-        this.#accept(...this.#motion.packet(this.#id, false))
+        this.#accept(...this.#motion.packet(this.#r.id, false))
         return
       case LEAVE_WRAP:
       case WRAP:
-        this.#wrap = command === WRAP
+        this.#r.wrap = command === WRAP
         this.#motion.forget()
         break
       case IDENTIFY:
-        this.#accept(this.#id)
+        this.#accept(this.#r.id)
         return
       case ENABLE:
       case DISABLE:
-        this.#enabled = command === ENABLE
+        this.#r.enabled = command === ENABLE
         this.#motion.forget()
         break
       case DEFAULTS:
@@ -253,8 +254,8 @@ export class Ps2Mouse implements Ps2Device, InputClient {
         break
       case RESET:
         this.#setDefaults()
-        this.#id = 0
-        this.#knock = []
+        this.#r.id = 0
+        this.#r.knock = []
         this.#testing = true
         this.#timer?.armAfter(SELF_TEST_NS)
         break
@@ -267,27 +268,22 @@ export class Ps2Mouse implements Ps2Device, InputClient {
 
   #status(): number {
     return (
-      (this.#remote ? STATUS_REMOTE : 0) |
-      (this.#enabled ? STATUS_ENABLED : 0) |
-      (this.#scaled ? STATUS_SCALED : 0) |
+      (this.#r.remote ? STATUS_REMOTE : 0) |
+      (this.#r.enabled ? STATUS_ENABLED : 0) |
+      (this.#r.scaled ? STATUS_SCALED : 0) |
       this.#motion.statusButtons
     )
   }
 
   #setDefaults(): void {
     this.#timer?.cancel()
-    this.#enabled = false
-    this.#remote = false
-    this.#wrap = false
-    this.#scaled = false
-    this.#resolution = DEFAULT_RESOLUTION
-    this.#rate = DEFAULT_RATE
+    Object.assign(this.#r, DEFAULT_MODE)
     this.#motion.forget()
   }
 
   /** A guest that takes reports, or asks for them, has a pointer to move. */
   #showPointer(): void {
-    const reporting = this.#enabled || this.#remote
+    const reporting = this.#r.enabled || this.#r.remote
     if (reporting === this.#reporting) return
     this.#reporting = reporting
     this.#backend.setPointer?.(reporting ? 'relative' : 'none')
@@ -308,10 +304,7 @@ export class Ps2Mouse implements Ps2Device, InputClient {
     this.#motion.reset()
     this.#queue.clear()
     this.#last = []
-    this.#knock = []
-    this.#id = 0
-    this.#pending = NONE
-    this.#failed = false
+    this.#r = { ...POWER_ON }
     this.#testing = false
     this.#showPointer()
     this.#offerRoom()
@@ -319,16 +312,7 @@ export class Ps2Mouse implements Ps2Device, InputClient {
 
   save(): Ps2MouseState {
     return {
-      enabled: this.#enabled,
-      remote: this.#remote,
-      wrap: this.#wrap,
-      scaled: this.#scaled,
-      resolution: this.#resolution,
-      rate: this.#rate,
-      knock: this.#knock,
-      id: this.#id,
-      pending: this.#pending,
-      failed: this.#failed,
+      ...this.#r,
       ...this.#motion.save(),
       last: this.#last,
       queue: this.#queue.toArray(),
@@ -338,16 +322,7 @@ export class Ps2Mouse implements Ps2Device, InputClient {
   }
 
   restore(saved: Ps2MouseState): void {
-    this.#enabled = saved.enabled
-    this.#remote = saved.remote
-    this.#wrap = saved.wrap
-    this.#scaled = saved.scaled
-    this.#resolution = saved.resolution
-    this.#rate = saved.rate
-    this.#knock = saved.knock
-    this.#id = saved.id
-    this.#pending = saved.pending
-    this.#failed = saved.failed
+    this.#r = savedRegisters('mouse', saved, POWER_ON)
     this.#motion.restore(saved)
     this.#last = saved.last
     this.#queue.fill(saved.queue)
