@@ -49,7 +49,8 @@ import type { ForkFamily, ForkOrigin } from '../fork/fork-family.ts'
 import type { watchModels } from '../devices/watched-models.ts'
 import { forkFamily, loadWatch } from '../pc/pc-parts.ts'
 import type { CheckpointOptions, MachineCheckpoint } from '../snapshot/checkpoint.ts'
-import type { ArmSnapshotParts, ArmSnapshots, ArmSnapshot, ArmSnapshotSource, ArmSnapshotState } from './snapshot.ts'
+import type { Snapshots } from '../snapshot/snapshots.ts'
+import type { ArmSnapshot, ArmSnapshotParts, ArmSnapshotSource, ArmSnapshotState } from './snapshot.ts'
 import { type ArmStatistics, measureArm } from './statistics.ts'
 import { createArmTransports } from './models.ts'
 import { placeArmBoard } from './placed-board.ts'
@@ -75,6 +76,8 @@ const SEED_WORDS = 8
 export async function createArmMachine(options: ArmMachineOptions): Promise<ArmMachine> {
   return ArmMachine.create(options)
 }
+
+type ArmSnapshots = Snapshots<ArmDomainState, ArmSnapshotState>
 
 /** An Arm board with what it runs. Made by {@link createArmMachine}. */
 export class ArmMachine {
@@ -427,7 +430,7 @@ export class ArmMachine {
         cloneBytes: armCloneBytes(this.#options),
         check: checkArmOptionValues,
         require: () => this.#require('fork'),
-        still: (action) => snapshots.still(() => action(null)),
+        still: (action) => snapshots.fork(action),
         stateOf: (domain: ArmDomainState): ArmSnapshotState => snapshots.stateWith(domain),
         create: (clone, origin) => ArmMachine.#create(clone, undefined, origin),
       },
@@ -440,8 +443,17 @@ export class ArmMachine {
   }
 
   async #loadSnapshots(): Promise<ArmSnapshots> {
-    const { ArmSnapshots } = await import('./snapshot.ts')
-    return (this.#snapshots ??= new ArmSnapshots(this.#life, () => this.#snapshotParts()))
+    const [{ Snapshots }, { armState }] = await Promise.all([
+      import('../snapshot/snapshots.ts'),
+      import('./snapshot.ts'),
+    ])
+    return (this.#snapshots ??= new Snapshots({
+      life: this.#life,
+      board: armState(() => this.#snapshotParts()),
+      catchesUp: true,
+      goesOn: () => {},
+      isRecorded: false,
+    }))
   }
 
   /** The machine's debugger: breakpoints, steps, registers, memory. Exceptions are classes, as in ESR_EL1. */

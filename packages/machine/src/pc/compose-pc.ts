@@ -1,7 +1,7 @@
 import { SPEAKER_FORMAT } from '@retrap/devices'
 import type { DeviceModel } from '@retrap/device'
 import { Keyboard, Mouse, Screen } from '@retrap/display'
-import { DeterministicClock, RealClock, X86Domain, type X86DomainOptions } from '@retrap/hvm'
+import { DeterministicClock, RealClock, X86Domain, type X86DomainOptions, type X86DomainState } from '@retrap/hvm'
 import { MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { CODE_CACHE_BYTES, prepareX86Engine } from '@retrap/x86-cpu'
 import type { XenGuest } from '@retrap/xen'
@@ -24,10 +24,11 @@ import { FirstFailure, MachineLife } from '../life/machine-life.ts'
 import { type FirmwareKernel, pcMemoryMap, type PcMemoryMap } from '../loaders/index.ts'
 import { machineMemoryBytes } from '../memory-size.ts'
 import type { PcInputs } from './pc-inputs.ts'
-import type { SnapshotParts } from '../snapshot/snapshot.ts'
+import type { SnapshotParts } from './pc-state.ts'
 import type { SnapshotHost, Snapshots } from '../snapshot/snapshots.ts'
 import { CHIPSETS } from '../machine-type.ts'
 import { PcBoot } from './pc-boot.ts'
+import type { PcSnapshotState } from '../options/pc-snapshot.ts'
 import { kernelImages, type PcOptions, processorOf, startsDirectly } from '../options/pc-options.ts'
 import { type PcParts, placePcDevices } from './pc-parts.ts'
 import { XEN_IOAPIC_PINS, xenConsole, xenOptions } from './xen.ts'
@@ -40,18 +41,24 @@ import { kernelRomPaths } from '../firmware/firmware-configuration.ts'
 const FIRST_FREE_SLOT = 3
 const XEN_FIRST_FREE_SLOT = 4
 
+type PcSnapshots = Snapshots<X86DomainState, PcSnapshotState>
+type PcSnapshotHost = Omit<SnapshotHost<X86DomainState, PcSnapshotState>, 'board'> & { readonly parts: SnapshotParts }
+
 /** The {@link Snapshots} of a PC, which are loaded when it is first saved or restored. */
 class LazySnapshots {
-  readonly #host: SnapshotHost
-  #loaded: Snapshots | undefined
+  readonly #host: PcSnapshotHost
+  #loaded: PcSnapshots | undefined
 
-  constructor(host: SnapshotHost) {
+  constructor(host: PcSnapshotHost) {
     this.#host = host
   }
 
-  async load(): Promise<Snapshots> {
-    const { Snapshots } = await import('../snapshot/snapshots.ts')
-    return (this.#loaded ??= new Snapshots(this.#host))
+  async load(): Promise<PcSnapshots> {
+    const [{ Snapshots }, { pcState }] = await Promise.all([
+      import('../snapshot/snapshots.ts'),
+      import('./pc-state.ts'),
+    ])
+    return (this.#loaded ??= new Snapshots({ ...this.#host, board: pcState(this.#host.parts) }))
   }
 
   close(): void {
@@ -186,7 +193,11 @@ function compose(given: PcOptions, parts: PcParts, base: PcBase): ComposedPc {
   const goesOn = (): void => {
     if (gate === undefined) devices.goesOn(random)
   }
-  const snapshots = new LazySnapshots({ life, parts: state, goesOn, isRecorded: gate?.isRecording === true })
+  const snapshots = new LazySnapshots({
+    ...{ life, goesOn, parts: state },
+    catchesUp: options.generation?.after !== 'same',
+    isRecorded: gate?.isRecording === true,
+  })
   gate?.start({ domain, pause: (action) => life.pause(action), snapshots: () => snapshots.load() })
   const inputs = gate?.gate ?? pacingOf(domain, options.keepsPace)
   if (inputs !== undefined) domain.takeInputs(inputs)

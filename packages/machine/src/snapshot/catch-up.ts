@@ -21,7 +21,7 @@ const STILL_LOOKS = 20
 type GivenClocks = Partial<Record<'mc146818' | 'pl031', { readonly wallSeconds?: unknown }>>
 
 /** The part of a domain that is looked at here. */
-interface CatchingUp extends Pick<X86Domain, 'clock' | 'timers' | 'instructions'> {
+export interface CatchingUp extends Pick<X86Domain, 'clock' | 'timers' | 'instructions'> {
   readonly vcpus: readonly { readonly dormant: boolean }[]
 }
 

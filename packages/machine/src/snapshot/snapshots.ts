@@ -1,52 +1,97 @@
 import {
   beginCopying,
+  beginRestoringDomain,
   closePages,
   type DomainRest,
+  type DomainRestoring,
+  type DomainReturn,
+  type DomainState,
   type ForkedMemory,
   type GuestPages,
   type GuestPageSource,
   noteWrites,
+  type SavedDomain,
   saveDomainState,
   type WrittenFrames,
   type WrittenSince,
-  type DomainRestoring,
-  type X86DomainState,
 } from '@retrap/hvm'
-import { catchUp } from './catch-up.ts'
-import type { CheckpointOptions, Checkpoints, MachineCheckpoint } from './checkpoint.ts'
-import { isAtRest, CANNOT_BE_SAVED, copiedPages, finishRestoring, OneByOne, refuse } from './snapshot-rules.ts'
+import { type CatchingUp, catchUp } from './catch-up.ts'
+import type { CheckpointOptions, Checkpoints, MachineCheckpoint, OwnState } from './checkpoint.ts'
+import {
+  isAtRest,
+  CANNOT_BE_SAVED,
+  copiedPages,
+  finishRestoring,
+  OneByOne,
+  refuse,
+  refuseUnfit,
+  requireSameMachine,
+} from './snapshot-rules.ts'
 import { hostClock } from '../life/host.ts'
 import { MachineError } from '../errors.ts'
 import type { MachineLife, PcRestoreOptions, PcSaveOptions } from '../life/machine-life.ts'
 import { SAVE_DEADLINE_MS } from '../life/machine-life.ts'
-import type { PcSnapshot, PcSnapshotSource, PcSnapshotState } from '../options/pc-snapshot.ts'
-import { ownStateOf, putBackPc, restoreForkedPc, restorePc, type SnapshotParts, stateOf } from './snapshot.ts'
 
 /** The recording would be of another run. */
 const NOT_AT_REST =
   'a machine that is recorded is saved while its devices are at rest, and one is at work: try again soon'
 
+/** The saved state of a board's machine: all but the contents of its RAM. */
+export interface MachineState<S extends DomainState> {
+  readonly version: 1
+  /** The options of the machine that it belongs to. */
+  readonly machine: object
+  readonly domain: S
+}
+
+/** A machine as it was between two instructions. */
+interface Saved<State> {
+  readonly state: State
+  readonly pages: GuestPages
+}
+
+/** The same, whose pages may be read when they are needed. */
+export interface SavedSource<State> {
+  readonly state: State
+  readonly pages: GuestPages | GuestPageSource
+}
+
 /** Another snapshot, which a machine was put back to before. */
 export interface FormerPages {
   /** Pages of the snapshot that it was put back to. */
-  readonly pages: PcSnapshotSource['pages']
+  readonly pages: GuestPages | GuestPageSource
   /** Guest frames whose contents differ between the two. */
   readonly differing: Iterable<number>
 }
 
-/** The part of a PC that {@link Snapshots} needs. */
-export interface SnapshotHost {
+/** The part of a machine that a board knows how to save. */
+export interface BoardState<S extends DomainState, State extends MachineState<S>> {
+  readonly domain: SavedDomain<S> & CatchingUp
+  /** Takes all but the domain's state. */
+  save(): Omit<State, 'domain'>
+  /** Checks a state of a machine with the same options, which may come from anywhere. @throws MachineError `ERR_SNAPSHOT` */
+  check?(state: State): void
+  /** Restores what changes the memory map, and where input goes, before models go on. */
+  putBackMap(state: Omit<State, 'domain'>): void
+  /** Restores the rest. */
+  putBackRest(state: Omit<State, 'domain'>): void
+}
+
+/** A machine with {@link Snapshots}. */
+export interface SnapshotHost<S extends DomainState, State extends MachineState<S>> {
   readonly life: MachineLife
-  readonly parts: SnapshotParts
+  readonly board: BoardState<S, State>
+  /** Part of the time that has passed since it was saved passes for the guest. */
+  readonly catchesUp: boolean
   /** Tells devices that the machine goes on from an earlier instant, before it does. */
   readonly goesOn: () => void
   /** Its run is recorded. */
   readonly isRecorded: boolean
 }
 
-/** A PC's way to other instants: it is saved, made from a snapshot, put back to one. One after the other. */
-export class Snapshots {
-  readonly #host: SnapshotHost
+/** A machine's way to other instants: it is saved, made from a snapshot, put back to one. One after the other. */
+export class Snapshots<S extends DomainState, State extends MachineState<S>> {
+  readonly #host: SnapshotHost<S, State>
   /** Frames are copied for one at a time. */
   readonly #inTurn = new OneByOne()
   #restoring: DomainRestoring | undefined
@@ -55,24 +100,28 @@ export class Snapshots {
   /** The frames written since the instants of snapshots. */
   readonly #since = new WeakMap<GuestPages | GuestPageSource, WrittenSince>()
   /** Loaded when a checkpoint is asked for. */
-  #checkpoints: Checkpoints<X86DomainState> | undefined
+  #checkpoints: Checkpoints<S> | undefined
 
-  constructor(host: SnapshotHost) {
+  constructor(host: SnapshotHost<S, State>) {
     this.#host = host
   }
 
-  /** Restores a PC that has just been made. See `restorePc`. */
-  async begin({ state, pages }: PcSnapshotSource): Promise<void> {
-    const { parts, goesOn } = this.#host
-    const later = parts.options.generation?.after === 'same' ? undefined : catchUp(state)
-    this.#restoring = await restorePc(parts, { state: later?.state ?? state, pages })
+  /**
+   * Restores a machine that has just been made: it may run before its RAM is there. One for which this fails is of no more use.
+   *
+   * @throws MachineError `ERR_SNAPSHOT` for a snapshot of another version, or of another machine
+   */
+  async begin({ state, pages }: SavedSource<State>): Promise<void> {
+    const { board, goesOn, catchesUp } = this.#host
+    const later = catchesUp ? catchUp(state) : undefined
+    await this.#putBack({ state: later?.state ?? state, pages })
     goesOn()
-    later?.begin(parts)
+    later?.begin(board)
   }
 
-  /** Restores a PC that has just been made in the memory of one that was forked. */
-  async beginFork(state: PcSnapshotState, memory: ForkedMemory): Promise<void> {
-    await restoreForkedPc(this.#host.parts, state, memory)
+  /** Restores a machine that has just been made in the memory of one that was forked. @throws as `begin` */
+  async beginFork(state: State, memory: ForkedMemory): Promise<void> {
+    await this.#putBackState(state, (mapped) => memory.restoreDomain(this.#host.board.domain, state.domain, mapped))
     this.#host.goesOn()
   }
 
@@ -85,26 +134,25 @@ export class Snapshots {
   }
 
   /** Returns all of the machine but its RAM. @param domain - the part that is its domain's */
-  stateWith(domain: X86DomainState): PcSnapshotState {
-    return { ...stateOf(this.#host.parts), domain }
+  stateWith(domain: S): State {
+    return { ...this.#host.board.save(), domain } as State
   }
 
   /** See `Pc.save`. */
-  save({ deadlineMs = SAVE_DEADLINE_MS, onResumed, forRestore, since: before }: PcSaveOptions): Promise<PcSnapshot> {
+  save({ deadlineMs = SAVE_DEADLINE_MS, onResumed, forRestore, since: before }: PcSaveOptions): Promise<Saved<State>> {
     return this.#inTurn.do(async () => {
       if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
       const { state, copies, since, tookMs } = await this.#host.life.pause(async () => {
         const began = hostClock()
-        const parts = this.#host.parts
-        const { domain } = parts
+        const { domain } = this.#host.board
         if (this.#host.isRecorded && !isAtRest(domain)) throw new MachineError('ERR_SNAPSHOT', NOT_AT_REST)
         const rest = await this.rest(deadlineMs)
         let saved
         try {
-          const whole = { ...stateOf(parts), domain: await saveDomainState(domain, rest) }
+          const whole = this.stateWith(await saveDomainState(domain, rest))
           const known = before && this.#since.get(before)
           const begun = await beginCopying(domain, known?.now())
-          if (forRestore === true) await this.#log(parts)
+          if (forRestore === true) await this.#log()
           saved = { state: whole, copies: begun, since: this.#written?.note() }
         } catch (error) {
           refuse(CANNOT_BE_SAVED, error)
@@ -128,17 +176,16 @@ export class Snapshots {
   /** See `GatedSnapshots.rest`. */
   async rest(deadlineMs: number): Promise<DomainRest> {
     try {
-      return await this.#host.parts.domain.rest(deadlineMs)
+      return await this.#host.board.domain.rest(deadlineMs)
     } catch (error) {
       refuse(CANNOT_BE_SAVED, error)
     }
   }
 
   /** See `GatedSnapshots.saveState`. */
-  async saveState(rest: DomainRest): Promise<PcSnapshotState> {
-    const parts = this.#host.parts
+  async saveState(rest: DomainRest): Promise<State> {
     try {
-      return { ...stateOf(parts), domain: await saveDomainState(parts.domain, rest) }
+      return this.stateWith(await saveDomainState(this.#host.board.domain, rest))
     } catch (error) {
       refuse(CANNOT_BE_SAVED, error)
     }
@@ -147,34 +194,43 @@ export class Snapshots {
   /** See `Pc.checkpoint`. */
   async checkpoint(options: CheckpointOptions): Promise<MachineCheckpoint> {
     const { Checkpoints } = await import('./checkpoint.ts')
-    const { parts } = this.#host
     this.#checkpoints ??= new Checkpoints({
-      domain: parts.domain,
+      domain: this.#host.board.domain,
       life: this.#host.life,
       inTurn: this.#inTurn,
       restored: async () => {
         if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
       },
-      ownState: () => ownStateOf(parts),
+      ownState: () => this.#ownState(),
       goesOn: this.#host.goesOn,
     })
     return this.#checkpoints.take(options)
   }
 
+  /** Takes what the machine has beside its domain. */
+  #ownState(): OwnState {
+    const { board } = this.#host
+    const state = board.save()
+    return {
+      check: () => requireSameMachine(state, board.save().machine),
+      mapped: () => board.putBackMap(state),
+      restore: () => board.putBackRest(state),
+    }
+  }
+
   /** See `Pc.restore`. @param before - what is known of the snapshot's pages */
   restore(
-    snapshot: PcSnapshotSource,
+    snapshot: SavedSource<State>,
     { deadlineMs = SAVE_DEADLINE_MS, atRest }: PcRestoreOptions = {},
     before?: FormerPages,
   ): Promise<void> {
     const done = this.#inTurn.do(() =>
       this.#host.life.restart(async (accepted) => {
-        const parts = this.#host.parts
-        await this.#log(parts)
+        await this.#log()
         const { pages } = snapshot
         const known = this.#since.get(pages)
         const former = known === undefined && before !== undefined ? this.#since.get(before.pages) : undefined
-        this.#restoring = await putBackPc(parts, snapshot, {
+        await this.#putBack(snapshot, {
           deadlineMs,
           log: this.#written ?? undefined,
           written: () => known?.now() ?? former?.now(before!.differing),
@@ -193,13 +249,41 @@ export class Snapshots {
     })
   }
 
+  /**
+   * Has the machine go on from a snapshot, and its RAM come by itself.
+   *
+   * @param used - for one that has run: nothing of it has changed where this fails before `accepted` is called
+   */
+  async #putBack({ state, pages }: SavedSource<State>, used?: DomainReturn): Promise<void> {
+    const { domain } = this.#host.board
+    const late = await this.#putBackState(state, (mapped) =>
+      beginRestoringDomain(domain, { state: state.domain, pages }, mapped, used),
+    )
+    void finishRestoring(late)
+    this.#restoring = late
+  }
+
+  /** @param restore - restores the domain; it calls back when device models have mapped what they map */
+  async #putBackState<T>(state: State, restore: (mapped: () => void) => Promise<T>): Promise<T> {
+    const { board } = this.#host
+    requireSameMachine(state, board.save().machine)
+    board.check?.(state)
+    try {
+      const done = await restore(() => board.putBackMap(state))
+      board.putBackRest(state)
+      return done
+    } catch (error) {
+      refuseUnfit(error)
+    }
+  }
+
   /** Ends the log with its machine. */
   close(): void {
     this.#restoring?.close()
     this.#checkpoints?.close()
   }
 
-  async #log({ domain }: SnapshotParts): Promise<void> {
-    if (this.#written === undefined) this.#written = await noteWrites(domain)
+  async #log(): Promise<void> {
+    if (this.#written === undefined) this.#written = await noteWrites(this.#host.board.domain)
   }
 }

@@ -1,0 +1,90 @@
+import { checkShape, type DomainVapic, type X86Domain, type X86DomainState } from '@retrap/hvm'
+import { MachineError } from '../errors.ts'
+import type { FirmwareArea } from '../firmware/firmware-area.ts'
+import { smramOf } from '../firmware/smram.ts'
+import { type InputSwitches, restoreInputs, saveInputs } from '../input/input-switch.ts'
+import type { RandomSource } from '../life/host.ts'
+import type { Sleep } from '../life/sleep.ts'
+import { type PcOptions, startsDirectly } from '../options/pc-options.ts'
+import type { PcSnapshotMachine, PcSnapshotState } from '../options/pc-snapshot.ts'
+import { refuseUnfit } from '../snapshot/snapshot-rules.ts'
+import type { BoardState } from '../snapshot/snapshots.ts'
+
+/** The parts of a PC that a snapshot has. */
+export interface SnapshotParts {
+  readonly domain: X86Domain
+  readonly options: PcOptions
+  readonly random: RandomSource
+  /** Has the firmware below 1 MiB, where there is some. */
+  readonly boot: { readonly area: FirmwareArea | undefined }
+  readonly vapic: DomainVapic | undefined
+  readonly sleep: Sleep
+  /** Where input goes. */
+  readonly inputs: () => InputSwitches
+}
+
+/** Returns a snapshot's description of the machine that options make. */
+export function machineOf(options: PcOptions): PcSnapshotMachine {
+  const start = startsDirectly(options) ? 'kernel' : options.firmware === undefined ? 'flash' : 'firmware'
+  return {
+    memoryBytes: options.memoryBytes,
+    machine: options.machine ?? 'pc',
+    cpus: options.cpus ?? 1,
+    smm: options.smm === true,
+    start,
+    clock: options.clock ?? 'real',
+    media: (options.drives ?? []).map(({ medium }) => medium?.properties.bytes ?? 0),
+  }
+}
+
+/** What a PC has beside its domain, for snapshots. */
+export function pcState(parts: SnapshotParts): BoardState<X86DomainState, PcSnapshotState> {
+  const { domain, options, random, boot, vapic, sleep, inputs } = parts
+  const save = (): Omit<PcSnapshotState, 'domain'> => ({
+    version: 1,
+    machine: machineOf(options),
+    random: random.save(),
+    firmwareArea: boot.area?.save() ?? null,
+    smram: smramOf(domain)?.save() ?? null,
+    vapic: vapic?.save() ?? null,
+    woken: sleep.isWoken,
+    inputs: saveInputs(inputs()),
+  })
+  return {
+    domain,
+    save,
+    check(state) {
+      checkParts(parts, state)
+      try {
+        const { inputs: own, ...others } = save()
+        // A state of before has none.
+        checkShape('the machine’s state', state, { ...others, ...(state.inputs && { inputs: own }) })
+      } catch (error) {
+        refuseUnfit(error)
+      }
+    },
+    putBackMap(state) {
+      restoreInputs(inputs(), state.inputs)
+      if (state.firmwareArea !== null) boot.area?.restore(state.firmwareArea)
+      if (state.smram !== null) smramOf(domain)?.restore(state.smram)
+    },
+    putBackRest(state) {
+      random.restore(state.random)
+      sleep.isWoken = state.woken
+      if (state.vapic !== null) vapic?.restore(state.vapic)
+    },
+  }
+}
+
+/** @throws MachineError `ERR_SNAPSHOT` for a state of a machine with other parts */
+function checkParts({ domain, boot, vapic }: SnapshotParts, state: PcSnapshotState): void {
+  for (const [what, saved, here] of [
+    ['a firmware area', state.firmwareArea, boot.area],
+    ['system-management memory', state.smram, smramOf(domain)],
+    ['a TPR patcher', state.vapic, vapic],
+  ] as const) {
+    if ((saved === null) === (here === undefined)) continue
+    const [with_, without] = saved === null ? ['this one', 'the saved machine'] : ['the saved machine', 'this one']
+    throw new MachineError('ERR_SNAPSHOT', `${with_} has ${what}, and ${without} has none`)
+  }
+}
