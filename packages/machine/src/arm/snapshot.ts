@@ -83,7 +83,7 @@ function machineOf({ options, drives }: ArmSnapshotParts): ArmSnapshotMachine {
   }
 }
 
-/** What an Arm machine has beside its domain, for snapshots. @param parts - returns the machine's parts as they are now */
+/** The part of an Arm machine's state that is not its domain's. @param parts - returns the machine's parts as they are now */
 export function armState(parts: () => ArmSnapshotParts): BoardState<ArmDomainState, ArmSnapshotState> {
   const { domain } = parts()
   return {

@@ -37,7 +37,7 @@ export function machineOf(options: PcOptions): PcSnapshotMachine {
   }
 }
 
-/** What a PC has beside its domain, for snapshots. */
+/** The part of a PC's state that is not its domain's. */
 export function pcState(parts: SnapshotParts): BoardState<X86DomainState, PcSnapshotState> {
   const { domain, options, random, boot, vapic, sleep, inputs } = parts
   const save = (): Omit<PcSnapshotState, 'domain'> => ({
