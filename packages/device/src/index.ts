@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 export { DeviceError, type DeviceErrorCode } from './errors.ts'
-export { savedRegisters, savedState } from './saved-state.ts'
+export { savedRegisters, savedState, shapeFault } from './saved-state.ts'
 export type {
   AccessRequest,
   AccessSize,

@@ -38,3 +38,59 @@ export function savedRegisters<T extends object>(device: string, state: Readonly
   }
   return registers
 }
+
+/**
+ * Compares the shape of a saved state with that of what the same party saves now: the same names, of the same types. The state
+ * may have further names.
+ *
+ * @param path - names the state in the answer
+ * @param exact - lists have the same lengths, versions are the same, numbers are finite, and null does not stand for another
+ *   value. Else a field that is null on either side may be anything on the other, and what a list holds is like its first
+ *   element in `own`
+ * @returns the path of the first field that differs, and how; undefined: it fits
+ */
+export function shapeFault(path: string, given: unknown, own: unknown, exact = false): string | undefined {
+  // Paths are put together for what differs alone.
+  const fault = faultOf(given, own, exact)
+  return fault && path + fault
+}
+
+function faultOf(given: unknown, own: unknown, exact: boolean): string | undefined {
+  if (!exact && (own === null || given === null)) return undefined
+  const isNumber = typeof given === 'number' && exact
+  if (typeof given !== typeof own || (isNumber && !Number.isFinite(given)) || (given === null && own !== null))
+    return ` is ${kindOf(given)}: expected ${kindOf(own)}`
+  if (typeof own !== 'object' || own === null) return undefined
+  if (kindOf(given) !== kindOf(own)) return ` is ${kindOf(given)}: expected ${kindOf(own)}`
+  if (ArrayBuffer.isView(own)) return undefined
+  return Array.isArray(own) ? listFault(given as unknown[], own, exact) : recordFault(given as object, own, exact)
+}
+
+function listFault(given: readonly unknown[], own: readonly unknown[], exact: boolean): string | undefined {
+  if (exact && given.length !== own.length) return ` has ${given.length} elements: expected ${own.length}`
+  // By number: names of elements would be made and looked up as text.
+  for (let i = 0; i < given.length && own.length > 0; i++) {
+    const fault = faultOf(given[i], own[exact ? i : 0], exact)
+    if (fault !== undefined) return `[${i}]${fault}`
+  }
+  return undefined
+}
+
+function recordFault(given: object, own: object, exact: boolean): string | undefined {
+  for (const name in own) {
+    const [value, expected]: unknown[] = [given[name as keyof typeof given], own[name as keyof typeof own]]
+    if (exact && name === 'version' && value !== expected)
+      return ` is of version ${String(value)}: expected ${String(expected)}`
+    const fault = faultOf(value, expected, exact)
+    if (fault !== undefined) return `.${name}${fault}`
+  }
+  return undefined
+}
+
+function kindOf(value: unknown): string {
+  if (value === undefined) return 'missing'
+  if (value === null || (typeof value === 'number' && !Number.isFinite(value))) return String(value)
+  if (Array.isArray(value)) return 'an array'
+  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name}`
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { savedRegisters } from '../src/index.ts'
+import { savedRegisters, shapeFault } from '../src/index.ts'
 
 const POWER_ON = { control: 3, enabled: false, hiddenUntil: null as number | null }
 
@@ -15,4 +15,27 @@ test.each([
 ])('%j is refused', (state, message) => {
   const take = (): unknown => savedRegisters('timer', state as unknown as typeof POWER_ON, POWER_ON)
   expect(take).toThrow(expect.objectContaining({ code: 'ERR_STATE', message }))
+})
+
+const OWN = { version: 1, lists: [{ lo: 0 }, { lo: 1 }], deadline: null, bytes: new Uint8Array(2) }
+
+test.each([
+  [OWN, undefined],
+  [{ ...OWN, deadline: { lo: 1 }, more: 1 }, undefined],
+  [{ ...OWN, version: 2 }, 'state is of version 2: expected 1'],
+  [{ ...OWN, lists: [{ lo: 0 }] }, 'state.lists has 1 elements: expected 2'],
+  [{ ...OWN, lists: [{ lo: 0 }, { lo: Number.NaN }] }, 'state.lists[1].lo is NaN: expected a number'],
+  [{ ...OWN, lists: [{ lo: 0 }, null] }, 'state.lists[1] is null: expected an object'],
+  [{ ...OWN, bytes: [0, 0] }, 'state.bytes is an array: expected a Uint8Array'],
+  [{ ...OWN, deadline: 5 }, 'state.deadline is a number: expected null'],
+])('%j has exactly the shape, or says where not', (given, expected) => {
+  expect(shapeFault('state', given, OWN, true)).toBe(expected)
+})
+
+test.each([
+  [{ ...OWN, version: 2, lists: [{ lo: 0 }], deadline: 5, bytes: null }, undefined],
+  [{ ...OWN, lists: [{ lo: 0 }, {}] }, 'state.lists[1].lo is missing: expected a number'],
+  [{ ...OWN, bytes: undefined }, 'state.bytes is missing: expected a Uint8Array'],
+])('%j has a like shape, or says where not', (given, expected) => {
+  expect(shapeFault('state', given, OWN)).toBe(expected)
 })

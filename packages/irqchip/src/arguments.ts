@@ -1,4 +1,5 @@
 import { describeArgument } from '@retrap/basics'
+import { shapeFault } from '@retrap/device'
 
 /** Codes of {@link IrqchipError}: an argument out of range; a saved state that does not fit. */
 export type IrqchipErrorCode = 'ERR_INVALID' | 'ERR_STATE'
@@ -87,49 +88,6 @@ export function regionFor(bytes: number, given: StateRegion | undefined): StateR
  * @throws IrqchipError `ERR_STATE`, which names the first field that differs
  */
 export function checkState(name: string, state: unknown, template: unknown): void {
-  // Names of fields are put together for those that differ alone.
-  if (!hasShape(state, template)) refuseState(name, state, template)
-}
-
-/** Whether a state has the shape that a template has. */
-function hasShape(state: unknown, template: unknown): boolean {
-  if (Array.isArray(template)) {
-    if (!Array.isArray(state) || state.length !== template.length) return false
-    // By number: names of elements would be made and looked up as text.
-    for (let i = 0; i < template.length; i++) if (!hasShape(state[i], template[i])) return false
-    return true
-  }
-  if (typeof template === 'object' && template !== null) {
-    if (typeof state !== 'object' || state === null || Array.isArray(state)) return false
-    for (const key in template) {
-      const [field, each]: unknown[] = [state[key as keyof typeof state], template[key as keyof typeof template]]
-      if ((key === 'version' && field !== each) || !hasShape(field, each)) return false
-    }
-    return true
-  }
-  return typeof state === typeof template && (typeof state !== 'number' || Number.isFinite(state))
-}
-
-/** @throws IrqchipError as {@link checkState} */
-function refuseState(name: string, state: unknown, template: unknown): void {
-  const wrong = (expected: string): IrqchipError =>
-    new IrqchipError('ERR_STATE', `${name} is ${describeArgument(state)}: expected ${expected}`)
-  if (Array.isArray(template)) {
-    if (!Array.isArray(state)) throw wrong(`an array of ${template.length}`)
-    if (state.length !== template.length) {
-      throw new IrqchipError('ERR_STATE', `${name} has ${state.length} elements: expected ${template.length}`)
-    }
-    template.forEach((each, i) => refuseState(`${name}[${i}]`, state[i], each))
-  } else if (typeof template === 'object' && template !== null) {
-    if (typeof state !== 'object' || state === null) throw wrong('an object')
-    const fields = state as Readonly<Record<string, unknown>>
-    const { version } = template as { version?: unknown }
-    if (version !== undefined && fields['version'] !== version) {
-      const found = describeArgument(fields['version'])
-      throw new IrqchipError('ERR_STATE', `${name} is of version ${found}: expected ${describeArgument(version)}`)
-    }
-    for (const [key, each] of Object.entries(template)) refuseState(`${key} of ${name}`, fields[key], each)
-  } else if (typeof state !== typeof template || (typeof state === 'number' && !Number.isFinite(state))) {
-    throw wrong(typeof template === 'boolean' ? 'true or false' : 'a number')
-  }
+  const fault = shapeFault(name, state, template, true)
+  if (fault !== undefined) throw new IrqchipError('ERR_STATE', fault)
 }

@@ -1,3 +1,4 @@
+import { shapeFault } from '@retrap/device'
 import type { IoDispatchState } from '@retrap/ioreq'
 import type { ClockState } from '../clock.ts'
 import type { DevicesState, DomainRest } from '../domain-rest.ts'
@@ -287,25 +288,6 @@ export function goOn<S extends DomainState>(
  * @throws HvmError `ERR_STATE`, with the path of the field
  */
 export function checkShape(path: string, given: unknown, own: unknown): void {
-  if (own === null || given === null) return
-  if (kindOf(given) !== kindOf(own)) {
-    throw new HvmError('ERR_STATE', `${path} is ${kindOf(given)}: expected ${kindOf(own)}`)
-  }
-  if (ArrayBuffer.isView(own)) return
-  if (Array.isArray(own)) {
-    const [first] = own as unknown[]
-    if (first === undefined) return
-    for (const [i, each] of (given as unknown[]).entries()) checkShape(`${path}[${i}]`, each, first)
-  } else if (typeof own === 'object') {
-    for (const [name, value] of Object.entries(own as object)) {
-      checkShape(`${path}.${name}`, (given as Record<string, unknown>)[name], value)
-    }
-  }
-}
-
-function kindOf(value: unknown): string {
-  if (value === undefined) return 'missing'
-  if (Array.isArray(value)) return 'an array'
-  if (ArrayBuffer.isView(value)) return `a ${value.constructor.name}`
-  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+  const fault = shapeFault(path, given, own)
+  if (fault !== undefined) throw new HvmError('ERR_STATE', fault)
 }
