@@ -1,7 +1,7 @@
 /** The site in Debian's Firefox, by its own WebDriver BiDi: what a person does first. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { launchFirefox, noFirefox } from '@retrap/tooling/browser'
+import { launchFirefox, noFirefox } from '@retrap/tooling/firefox'
 import { debianMembers } from '@retrap/tooling/debian'
 import { type PageServer, servePages } from '@retrap/tooling/page-server'
 import { sliceTests } from '@retrap/tooling/slice'

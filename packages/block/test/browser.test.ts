@@ -5,8 +5,8 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { bundleScript } from '@retrap/tooling/bundle'
-import { findChromium, startChromium } from '@retrap/tooling/chromium'
 import { afterAll, expect, test } from 'vitest'
 import { createQcow2 } from '../src/index.ts'
 import { FileStorage, openQcow2 } from '../src/node/index.ts'
@@ -31,11 +31,9 @@ async function compressed(): Promise<Buffer> {
   return readFileSync(path)
 }
 
-const chromium = await findChromium()
-if (chromium === undefined)
-  console.warn('SKIPPED: images in a page need Chromium, and there is no apt to fetch it with')
+if (noBrowser !== undefined) console.warn(`SKIPPED: images in a page: ${noBrowser}`)
 
-test.skipIf(chromium === undefined)(
+test.skipIf(noBrowser !== undefined)(
   'a page reads images from its server, from files and from storage of its own',
   { timeout: 90_000 },
   async () => {
@@ -56,9 +54,10 @@ test.skipIf(chromium === undefined)(
     })
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
-    const browser = await startChromium(chromium as string)
+    const browser = await launchBrowser()
     try {
-      const page = await browser.open(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+      const page = await browser.newPage()
+      await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
       const written = content.slice(0, 8192).fill(1, 0, 512)
       expect(await page.evaluate("images.readByHttp('/disk.img')")).toEqual({
         bytes: BYTES,

@@ -119,7 +119,7 @@ describe('the programs of tests', () => {
     // By a helper beside the tests.
     ['packages/recording', ['lz4']],
     // By one of this package.
-    ['packages/web', ['chromium-headless-shell', 'firefox-esr']],
+    ['packages/web', ['chromium-headless-shell']],
   ])('%s are those that they name, and no others are fetched', (place, programs) => {
     expect(programsOfTests(testsOf(place))).toEqual(programs)
   })

@@ -1,13 +1,13 @@
 /** Profiles as Chrome's DevTools open them: Chromium has them with it. */
-import { findChromium, startChromium } from '@retrap/tooling/chromium'
-import type { Chromium, ChromiumPage } from '@retrap/tooling/chromium'
+import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { expect, test } from 'vitest'
 import type { CpuProfile } from '../../src/profile/cpu-profile.ts'
 import { sampleProfile } from '../support/sample-profile.ts'
 
-const chromium = await findChromium()
-if (chromium === undefined)
-  console.warn('SKIPPED: opening a profile in DevTools needs Chromium, and there is no apt to fetch it with')
+type Browser = Awaited<ReturnType<typeof launchBrowser>>
+type Page = Awaited<ReturnType<Browser['newPage']>>
+
+if (noBrowser !== undefined) console.warn(`SKIPPED: opening a profile in DevTools: ${noBrowser}`)
 
 /** All text of the page, shadow trees included, with bars between its pieces and plain spaces. */
 const TEXT = `(() => {
@@ -36,7 +36,7 @@ const BOTTOM_UP = `(() => {
 })()`
 
 /** Evaluates an expression again and again until its value is accepted. */
-async function until(page: ChromiumPage, expression: string, accept: (value: unknown) => boolean): Promise<unknown> {
+async function until(page: Page, expression: string, accept: (value: unknown) => boolean): Promise<unknown> {
   for (let left = 300; ; left--) {
     const value: unknown = await page.evaluate(expression).catch((error: unknown) => String(error))
     if (accept(value) || left === 0) return value
@@ -45,10 +45,12 @@ async function until(page: ChromiumPage, expression: string, accept: (value: unk
 }
 
 /** Loads a profile into the panel "Performance". @returns the text of DevTools, with the table of functions */
-async function open(browser: Chromium, profile: CpuProfile): Promise<string> {
-  const { targetId } = await browser.open('about:blank')
-  const inspected = `ws=${browser.origin}/devtools/page/${targetId}`
-  const devtools = await browser.open(`http://${browser.origin}/devtools/devtools_app.html?${inspected}&panel=timeline`)
+async function open(browser: Browser, profile: CpuProfile): Promise<string> {
+  const session = await (await browser.newPage()).createCDPSession()
+  const { targetId } = (await session.send('Target.getTargetInfo')).targetInfo
+  const { host } = new URL(browser.wsEndpoint())
+  const devtools = await browser.newPage()
+  await devtools.goto(`http://${host}/devtools/devtools_app.html?ws=${host}/devtools/page/${targetId}&panel=timeline`)
   // The panel is there: its landing page has a button to record.
   await until(devtools, TEXT, (text) => String(text).includes('|Record|'))
   await devtools.evaluate(`import('/devtools/panels/timeline/timeline.js').then(({ TimelinePanel }) => {
@@ -60,8 +62,8 @@ async function open(browser: Chromium, profile: CpuProfile): Promise<string> {
   return String(await until(devtools, TEXT, (text) => String(text).includes('start_kernel')))
 }
 
-test.skipIf(chromium === undefined)('DevTools show functions with their times', { timeout: 180_000 }, async () => {
-  const browser = await startChromium(chromium as string)
+test.skipIf(noBrowser !== undefined)('DevTools show functions with their times', { timeout: 180_000 }, async () => {
+  const browser = await launchBrowser(['--remote-allow-origins=*'])
   try {
     const text = await open(browser, sampleProfile())
     expect(text).toContain('|Full range (400.00 ms)|')

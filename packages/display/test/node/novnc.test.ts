@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join, normalize } from 'node:path'
 import type { DisplayRectangle, InputEvent } from '@retrap/device'
-import { findChromium, startChromium } from '@retrap/tooling/chromium'
+import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { debianMembers } from '@retrap/tooling/debian'
 import { skipNote } from '@retrap/tooling/skip'
 import { expect, test } from 'vitest'
@@ -11,11 +11,10 @@ import { Keyboard, Mouse, Screen, VncServer } from '../../src/index.ts'
 import { listenVnc, zlibCompressor } from '../../src/node/index.ts'
 
 const DEADLINE_MS = 90_000
-const chromium = await findChromium()
 const noVnc = await debianMembers([
   { package: 'novnc', members: ['./usr/share/novnc/core/*', './usr/share/novnc/vendor/*'] },
 ])
-const isHere = chromium !== undefined && noVnc !== undefined
+const isHere = noBrowser === undefined && noVnc !== undefined
 
 /** What a page of somebody with noVNC has in it. */
 const PAGE = `<!doctype html><div id="screen"></div><script type="module">
@@ -72,10 +71,11 @@ test.skipIf(!isHere)(
     const server = new VncServer({ screen, keyboard, mouse, createCompressor: zlibCompressor })
     const listener = await listenVnc(server, { port: 0, webSocketPort: 0 })
     const files = await serve(join(noVnc![0]!, 'usr/share/novnc'))
-    const browser = await startChromium(chromium!)
+    const browser = await launchBrowser()
     try {
       const { port } = files.address() as AddressInfo
-      const page = await browser.open(`http://127.0.0.1:${port}/?port=${listener.webSocketPort}`)
+      const page = await browser.newPage()
+      await page.goto(`http://127.0.0.1:${port}/?port=${listener.webSocketPort}`)
       expect(await page.evaluate('window.connected')).toBe(true)
       for (const size of [
         [320, 240],

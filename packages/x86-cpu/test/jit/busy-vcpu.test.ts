@@ -8,8 +8,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { Worker } from 'node:worker_threads'
+import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { bundleScript } from '@retrap/tooling/bundle'
-import { findChromium, startChromium } from '@retrap/tooling/chromium'
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { BusyRun } from '../support/busy-vcpu.ts'
 
@@ -44,11 +44,9 @@ test('a Worker of Node that never yields compiles and enters units', async () =>
   await worker.terminate()
 })
 
-const chromium = await findChromium()
-if (chromium === undefined)
-  console.warn('SKIPPED: a page with a busy vCPU needs Chromium, and there is no apt to fetch it with')
+if (noBrowser !== undefined) console.warn(`SKIPPED: a page with a busy vCPU: ${noBrowser}`)
 
-describe.skipIf(chromium === undefined)('in Chromium', () => {
+describe.skipIf(noBrowser !== undefined)('in Chromium', () => {
   test.each([
     { host: 'page', expression: 'busy.runBusily()' },
     {
@@ -62,11 +60,12 @@ describe.skipIf(chromium === undefined)('in Chromium', () => {
     },
   ])('a $host that never yields compiles and enters units', { timeout: 120_000 }, async ({ host, expression }) => {
     const folder = await mkdtemp(join(tmpdir(), 'retrap-busy-'))
-    const browser = await startChromium(chromium as string)
+    const browser = await launchBrowser()
     try {
       const page = join(folder, 'page.html')
       await writeFile(page, `<!doctype html><body><script>${script.replaceAll('</', '<\\/')}</script>`)
-      const opened = await browser.open(pathToFileURL(page).href)
+      const opened = await browser.newPage()
+      await opened.goto(pathToFileURL(page).href)
       check(host, (await opened.evaluate(expression)) as BusyRun)
     } finally {
       await browser.close()
