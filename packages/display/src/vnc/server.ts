@@ -2,6 +2,7 @@ import { DisplayError } from '../errors.ts'
 import type { Keyboard } from '../input/keyboard.ts'
 import type { Mouse } from '../input/mouse.ts'
 import type { Screen } from '../screen.ts'
+import { hasDes } from './des.ts'
 import { VncSession } from './session.ts'
 import type { Compressor, VncTransport } from './update-sender.ts'
 
@@ -15,7 +16,7 @@ export interface VncServerOptions {
   readonly mouse: Mouse
   /** The desktop's name; default `retrap`. */
   readonly name?: string
-  /** The password that clients must know: 1 to 8 characters of Latin-1. Default none: everybody may connect. */
+  /** The password that clients must know: 1 to 8 characters of Latin-1; under Node, Bun or Deno. Default none: everybody may connect. */
   readonly password?: string
   /** Clients at a time, those that are not let in yet included; default 8. */
   readonly maximumClients?: number
@@ -54,6 +55,8 @@ export class VncServer {
       const expected = `1 to ${LONGEST_PASSWORD} printable characters of Latin-1, which is all that VNC compares`
       throw new DisplayError('ERR_OPTION', `password of ${password.length} characters: expected ${expected}`)
     }
+    if (password !== undefined && !hasDes)
+      throw new DisplayError('ERR_OPTION', 'password: expected a host with node:crypto, which has the DES of VNC')
     if (!Number.isInteger(maximumClients) || maximumClients < 1) {
       throw new DisplayError('ERR_OPTION', `maximumClients ${maximumClients}: expected a whole number above 0`)
     }
