@@ -4,6 +4,7 @@ import {
   type DeviceContext,
   DeviceError,
   type DeviceModel,
+  savedRegisters,
   savedState,
   type SynchronousRangeHandler,
   type Timer,
@@ -103,6 +104,9 @@ export interface FwCfgTransfer {
   readonly left: number
 }
 
+/** Registers, and the read that is under way; see {@link FwCfgState}. */
+const POWER_ON = { key: 0, offset: 0, dmaHigh: 0, transfer: null as FwCfgTransfer | null }
+
 /** Saved form of a {@link FwCfg}; of the items only what a guest can have changed. */
 export interface FwCfgState {
   /** Layout of the state. */
@@ -137,11 +141,7 @@ export class FwCfg implements DeviceModel {
   /** Names of the files, in the order of their keys. */
   readonly #names: readonly string[]
   readonly #place: NonNullable<FwCfgOptions['place']>
-  #key = 0
-  #offset = 0
-  #dmaHigh = 0
-  /** The read that is under way. */
-  #transfer: FwCfgTransfer | null = null
+  #r = { ...POWER_ON }
   #context: DeviceContext | null = null
   #timer: Timer | null = null
 
@@ -210,26 +210,26 @@ export class FwCfg implements DeviceModel {
       readByte: () => this.#readByte(),
       readDma: readSignature,
       writeDma: (offset, value) => {
-        if (offset === 0) this.#dmaHigh = swap32(value)
-        else if (offset === 4) this.#command(this.#dmaHigh * TWO_32 + swap32(value))
+        if (offset === 0) this.#r.dmaHigh = swap32(value)
+        else if (offset === 4) this.#command(this.#r.dmaHigh * TWO_32 + swap32(value))
       },
     })
   }
 
   #select(value: number): void {
-    this.#key = value & KEY_MASK
-    this.#offset = 0
-    const item = this.#items.get(this.#key)
+    this.#r.key = value & KEY_MASK
+    this.#r.offset = 0
+    const item = this.#items.get(this.#r.key)
     item?.onSelect?.(item.bytes)
   }
 
   #readByte(): number {
     // Past the end, and for keys that are not there, there are zeroes.
-    return this.#items.get(this.#key)?.bytes[this.#offset++] ?? 0
+    return this.#items.get(this.#r.key)?.bytes[this.#r.offset++] ?? 0
   }
 
   #command(gpa: number): void {
-    this.#dmaHigh = 0
+    this.#r.dmaHigh = 0
     const dma = this.#context?.dma
     const block = new Uint8Array(DMA_BLOCK_BYTES)
     if (dma === undefined || !dma.read(gpa, block)) return
@@ -238,15 +238,15 @@ export class FwCfg implements DeviceModel {
     const length = view.getUint32(4)
     const address = view.getUint32(8) * TWO_32 + view.getUint32(12)
     // The register takes one command at a time.
-    if (this.#transfer !== null) return this.#finish(gpa, false)
+    if (this.#r.transfer !== null) return this.#finish(gpa, false)
     if ((control & DMA_SELECT) !== 0) this.#select(control >>> 16)
     if ((control & DMA_READ) !== 0) {
-      this.#transfer = { gpa, key: this.#key, offset: this.#offset, address, left: length }
-      this.#offset += length
+      this.#r.transfer = { gpa, key: this.#r.key, offset: this.#r.offset, address, left: length }
+      this.#r.offset += length
       this.#moveSlice()
     } else if ((control & DMA_WRITE) !== 0) this.#finish(gpa, this.#copyIn(address, length))
     else {
-      if ((control & DMA_SKIP) !== 0) this.#offset = Math.min(this.#offset + length, Number.MAX_SAFE_INTEGER)
+      if ((control & DMA_SKIP) !== 0) this.#r.offset = Math.min(this.#r.offset + length, Number.MAX_SAFE_INTEGER)
       this.#finish(gpa, true)
     }
   }
@@ -260,7 +260,7 @@ export class FwCfg implements DeviceModel {
 
   /** Copies a part of an item to the guest, zeroes behind its end; the next part follows by itself. */
   #moveSlice(): void {
-    const transfer = this.#transfer
+    const transfer = this.#r.transfer
     if (transfer === null) return
     const { gpa, key, offset, address, left } = transfer
     const length = Math.min(left, SLICE_BYTES)
@@ -271,32 +271,29 @@ export class FwCfg implements DeviceModel {
       (held === 0 || dma?.write(address, bytes!.subarray(offset, offset + held)) === true) &&
       (held === length || dma?.write(address + held, ZEROES.subarray(0, length - held)) === true)
     if (!good || left === length) {
-      this.#transfer = null
+      this.#r.transfer = null
       this.#finish(gpa, good)
       return
     }
-    this.#transfer = { gpa, key, offset: offset + length, address: address + length, left: left - length }
+    this.#r.transfer = { gpa, key, offset: offset + length, address: address + length, left: left - length }
     this.#timer?.armAfter(SLICE_NS)
   }
 
   #copyIn(address: number, length: number): boolean {
-    const item = this.#items.get(this.#key)
-    if (item?.writable !== true || this.#offset + length > item.bytes.length) return false
+    const item = this.#items.get(this.#r.key)
+    if (item?.writable !== true || this.#r.offset + length > item.bytes.length) return false
     const bytes = new Uint8Array(length)
     if (this.#context?.dma.read(address, bytes) !== true) return false
-    item.bytes.set(bytes, this.#offset)
+    item.bytes.set(bytes, this.#r.offset)
     item.onWrite?.(item.bytes)
-    this.#offset += length
+    this.#r.offset += length
     return true
   }
 
   /** Selects the signature again. The guest's writes into items stay, where they have no `onReset`. */
   reset(): void {
     for (const { bytes, onReset } of this.#items.values()) onReset?.(bytes)
-    this.#key = 0
-    this.#offset = 0
-    this.#dmaHigh = 0
-    this.#transfer = null
+    this.#r = { ...POWER_ON }
     this.#timer?.cancel()
   }
 
@@ -305,11 +302,8 @@ export class FwCfg implements DeviceModel {
     const written = [...this.#items].filter(([, item]) => mayChange(item))
     return {
       version: 2,
-      key: this.#key,
-      offset: this.#offset,
-      dmaHigh: this.#dmaHigh,
-      transfer: this.#transfer,
-      nextSliceAt: this.#transfer === null ? null : savedDeadline(this.#timer),
+      ...this.#r,
+      nextSliceAt: this.#r.transfer === null ? null : savedDeadline(this.#timer),
       written: written.map(([key, item]) => [key, [...item.bytes]] as const),
     }
   }
@@ -328,10 +322,7 @@ export class FwCfg implements DeviceModel {
       item.bytes.set(bytes)
       item.onWrite?.(item.bytes)
     }
-    this.#key = saved.key
-    this.#offset = saved.offset
-    this.#dmaHigh = saved.dmaHigh
-    this.#transfer = saved.transfer
+    this.#r = savedRegisters(this.name, saved, POWER_ON)
     restoreDeadline(this.#timer, saved.nextSliceAt)
   }
 }

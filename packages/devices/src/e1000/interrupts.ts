@@ -1,4 +1,4 @@
-import type { DeviceContext, Timer, Word64 } from '@retrap/device'
+import { type DeviceContext, savedRegisters, type Timer, type Word64 } from '@retrap/device'
 import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 
 /*
@@ -9,11 +9,10 @@ import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 const THROTTLE_UNIT_NS = 256
 const DELAY_UNIT_NS = 1024
 
+const POWER_ON = { causes: 0, enabled: 0, asserted: false }
+
 /** Saved form of {@link Interrupts}. */
-export interface InterruptsState {
-  readonly causes: number
-  readonly enabled: number
-  readonly asserted: boolean
+export interface InterruptsState extends Readonly<typeof POWER_ON> {
   readonly closedUntil: Word64 | null
 }
 
@@ -24,9 +23,7 @@ export class Interrupts {
   readonly #interval: () => number
   /** Armed while the next interrupt has to wait. */
   readonly #closed: Timer
-  #causes = 0
-  #enabled = 0
-  #asserted = false
+  #r = { ...POWER_ON }
 
   constructor(context: DeviceContext, pin: (level: boolean) => void, interval: () => number) {
     this.#pin = pin
@@ -35,72 +32,68 @@ export class Interrupts {
   }
 
   get enabled(): number {
-    return this.#enabled
+    return this.#r.enabled
   }
 
   /** Reports causes. */
   raise(causes: number): void {
-    this.#causes |= causes
+    this.#r.causes |= causes
     this.#update()
   }
 
   /** ICR: a read clears it. */
   take(): number {
-    const causes = this.#causes
-    this.#causes = 0
+    const causes = this.#r.causes
+    this.#r.causes = 0
     this.#update()
     return causes
   }
 
   /** ICR: ones that are written clear their bits. */
   clear(causes: number): void {
-    this.#causes &= ~causes
+    this.#r.causes &= ~causes
     this.#update()
   }
 
   enable(causes: number): void {
-    this.#enabled |= causes
+    this.#r.enabled |= causes
     this.#update()
   }
 
   disable(causes: number): void {
-    this.#enabled &= ~causes
+    this.#r.enabled &= ~causes
     this.#update()
   }
 
   #update(): void {
-    const wanted = (this.#causes & this.#enabled) !== 0
-    if (wanted === this.#asserted) return
+    const wanted = (this.#r.causes & this.#r.enabled) !== 0
+    if (wanted === this.#r.asserted) return
     if (wanted) {
       if (this.#closed.deadlineNs !== Infinity) return
       const interval = this.#interval()
       if (interval > 0) this.#closed.armAfter(interval * THROTTLE_UNIT_NS)
     }
-    this.#asserted = wanted
+    this.#r.asserted = wanted
     this.#pin(wanted)
   }
 
   reset(): void {
-    this.#causes = 0
-    this.#enabled = 0
+    this.#r.causes = 0
+    this.#r.enabled = 0
     this.#closed.cancel()
     this.#update()
   }
 
   save(): InterruptsState {
     return {
-      causes: this.#causes,
-      enabled: this.#enabled,
-      asserted: this.#asserted,
+      ...this.#r,
       closedUntil: savedDeadline(this.#closed),
     }
   }
 
-  restore({ causes, enabled, asserted, closedUntil }: InterruptsState): void {
-    this.#causes = causes
-    this.#enabled = enabled
-    this.#asserted = asserted
-    restoreDeadline(this.#closed, closedUntil)
+  restore(state: InterruptsState): void {
+    this.#r = savedRegisters('e1000', state, POWER_ON)
+    restoreDeadline(this.#closed, state.closedUntil)
   }
 }
 

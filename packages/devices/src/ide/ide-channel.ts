@@ -4,6 +4,7 @@ import {
   type DeviceContext,
   DeviceError,
   type InterruptLine,
+  savedRegisters,
 } from '@retrap/device'
 import { type AtaDrive, type DriveStep, ended } from '../ata/drive.ts'
 import { MediumRequests, type MediumRequestsState } from '../ata/medium-requests.ts'
@@ -31,16 +32,20 @@ const EXECUTE_DIAGNOSTIC = 0x90
 /** Device 0, device 1; null: it is absent. */
 export type IdeDrives = readonly [AtaDrive | null, AtaDrive | null]
 
-/** Saved form of an {@link IdeChannel}. */
-export interface IdeChannelState {
-  readonly control: number
-  readonly selected: number
-  readonly pending: boolean
+const POWER_ON = {
+  control: 0,
+  selected: 0,
+  /** An interrupt that the host has not taken note of. */
+  pending: false,
   /** The drive that executes a command. */
-  readonly active: number
-  readonly step: DriveStep
+  active: 0,
+  step: ended(false) as DriveStep,
   /** Byte of the drive's buffer that the host is at. */
-  readonly position: number
+  position: 0,
+}
+
+/** Saved form of an {@link IdeChannel}. */
+export interface IdeChannelState extends Readonly<typeof POWER_ON> {
   /** The request for a medium that is under way. */
   readonly requests: MediumRequestsState | null
   readonly busMaster: BusMasterState
@@ -81,14 +86,8 @@ export class IdeChannel {
   readonly #mayMaster: () => boolean
   /** The request for a medium that is under way. */
   readonly requests: MediumRequests
-  #control = 0
-  #selected = 0
-  /** An interrupt that the host has not taken note of. */
-  #pending = false
+  #r = { ...POWER_ON }
   #level = false
-  #active = 0
-  #step: DriveStep = ended(false)
-  #position = 0
 
   constructor({ context, drives, line, mayMaster }: IdeChannelParts) {
     this.#drives = drives
@@ -102,11 +101,11 @@ export class IdeChannel {
 
   /** Reads the data register. */
   readData(size: AccessSize): number {
-    const { kind, end } = this.#step
-    const drive = this.#drives[this.#active]
-    if (kind !== 'pio-in' || drive === null || this.#selected !== this.#active) return 0
+    const { kind, end } = this.#r.step
+    const drive = this.#drives[this.#r.active]
+    if (kind !== 'pio-in' || drive === null || this.#r.selected !== this.#r.active) return 0
     const { buffer } = drive!
-    const at = this.#position
+    const at = this.#r.position
     let value = 0
     for (let i = Math.min(size, end - at) - 1; i >= 0; i--) value = (value << 8) | buffer[at + i]!
     this.#advance(at + size)
@@ -115,24 +114,24 @@ export class IdeChannel {
 
   /** Writes the data register. */
   writeData(size: AccessSize, value: number): void {
-    const { kind, end } = this.#step
-    const drive = this.#drives[this.#active]
-    if (kind !== 'pio-out' || drive === null || this.#selected !== this.#active) return
+    const { kind, end } = this.#r.step
+    const drive = this.#drives[this.#r.active]
+    if (kind !== 'pio-out' || drive === null || this.#r.selected !== this.#r.active) return
     const { buffer } = drive!
-    const at = this.#position
+    const at = this.#r.position
     const length = Math.min(size, end - at)
     for (let i = 0; i < length; i++) buffer[at + i] = value >>> (8 * i)
     this.#advance(at + size)
   }
 
   #advance(to: number): void {
-    this.#position = to
-    if (to >= this.#step.end) this.#perform(this.#drives[this.#active]!.moved())
+    this.#r.position = to
+    if (to >= this.#r.step.end) this.#perform(this.#drives[this.#r.active]!.moved())
   }
 
   /** Reads a byte of the command block other than data. */
   read(register: number): number {
-    const drive = this.#drives[this.#selected]
+    const drive = this.#drives[this.#r.selected]
     if (register === COMMAND) {
       if (drive !== null) this.#acknowledge()
       return this.status
@@ -141,7 +140,7 @@ export class IdeChannel {
     if (register === DEVICE) return (drive ?? this.#drives[0] ?? this.#drives[1])?.registers.device ?? 0
     if (drive === null || drive === undefined) return 0
     const { registers } = drive
-    const previous = (this.#control & HOB) !== 0
+    const previous = (this.#r.control & HOB) !== 0
     switch (register) {
       case FEATURE:
         return registers.error
@@ -160,12 +159,12 @@ export class IdeChannel {
 
   /** The alternate status register: the status, without an effect on the interrupt. */
   get status(): number {
-    const drive = this.#drives[this.#selected]
+    const drive = this.#drives[this.#r.selected]
     if (drive === null || drive === undefined) return 0
     const { status } = drive.registers
-    if ((this.#control & SRST) !== 0) return BSY
-    if (this.#selected !== this.#active) return status
-    switch (this.#step.kind) {
+    if ((this.#r.control & SRST) !== 0) return BSY
+    if (this.#r.selected !== this.#r.active) return status
+    switch (this.#r.step.kind) {
       case 'idle':
         return status
       case 'pio-in':
@@ -178,8 +177,8 @@ export class IdeChannel {
 
   /** Writes a byte of the command block other than data. */
   write(register: number, value: number): void {
-    this.#control &= ~HOB
-    if ((this.#control & SRST) !== 0) return
+    this.#r.control &= ~HOB
+    if ((this.#r.control & SRST) !== 0) return
     if (register === COMMAND) this.#command(value)
     else if (this.#takesCommands)
       for (const drive of this.#drives) if (drive !== null) this.#set(drive, register, value)
@@ -209,15 +208,15 @@ export class IdeChannel {
         break
       case DEVICE:
         registers.device = value
-        this.#selected = (value & DEVICE_1) === 0 ? 0 : 1
+        this.#r.selected = (value & DEVICE_1) === 0 ? 0 : 1
         break
     }
   }
 
   /** Writes the device control register. */
   writeControl(value: number): void {
-    const before = this.#control
-    this.#control = value & (NIEN | SRST | HOB)
+    const before = this.#r.control
+    this.#r.control = value & (NIEN | SRST | HOB)
     if ((value & ~before & SRST) !== 0) this.#abandon()
     if ((before & ~value & SRST) !== 0) this.#signatures()
     this.#updateLine()
@@ -226,8 +225,8 @@ export class IdeChannel {
   /** Ends what is under way: nothing of it reaches the guest any more. */
   #abandon(): void {
     this.requests.cancel()
-    this.#step = ended(false)
-    this.#pending = false
+    this.#r.step = ended(false)
+    this.#r.pending = false
     for (const drive of this.#drives) drive?.reset()
   }
 
@@ -236,22 +235,22 @@ export class IdeChannel {
       drive?.reset()
       if (drive !== null) drive.registers.device = 0
     }
-    this.#selected = 0
-    this.#active = 0
+    this.#r.selected = 0
+    this.#r.active = 0
   }
 
   /** No command is under way, or one that has failed: the host need not read the data that came with the error. */
   get #takesCommands(): boolean {
-    const { kind } = this.#step
-    return kind === 'idle' || (kind === 'pio-in' && (this.#drives[this.#active]!.registers.status & ERR) !== 0)
+    const { kind } = this.#r.step
+    return kind === 'idle' || (kind === 'pio-in' && (this.#drives[this.#r.active]!.registers.status & ERR) !== 0)
   }
 
   #command(opcode: number): void {
-    const drive = this.#drives[this.#selected]
+    const drive = this.#drives[this.#r.selected]
     if (!this.#takesCommands) {
-      if (opcode !== DEVICE_RESET || drive?.packet !== true || this.#selected !== this.#active) return
+      if (opcode !== DEVICE_RESET || drive?.packet !== true || this.#r.selected !== this.#r.active) return
       this.requests.cancel()
-      this.#step = ended(false)
+      this.#r.step = ended(false)
     }
     this.#acknowledge()
     if (opcode === EXECUTE_DIAGNOSTIC) {
@@ -263,7 +262,7 @@ export class IdeChannel {
       return
     }
     if (drive === null || drive === undefined) return
-    this.#active = this.#selected
+    this.#r.active = this.#r.selected
     this.#perform(drive.command(opcode))
   }
 
@@ -276,8 +275,8 @@ export class IdeChannel {
 
   /** Begins a step. @returns the next one, where this one takes no wait */
   #begin(step: DriveStep): DriveStep | null {
-    this.#step = step
-    this.#position = step.start
+    this.#r.step = step
+    this.#r.position = step.start
     switch (step.kind) {
       case 'idle':
       case 'pio-in':
@@ -294,7 +293,7 @@ export class IdeChannel {
 
   /** Asks the medium. By PIO a drive is busy for a while after each command, as drivers may expect. */
   #request(step: DriveStep): DriveStep | null {
-    const drive = this.#drives[this.#active]!
+    const drive = this.#drives[this.#r.active]!
     const result = step.byDma ? this.requests.performInPlace(drive, step) : undefined
     if (result !== undefined) return drive.answered(result)
     this.requests.start(drive, step)
@@ -308,32 +307,32 @@ export class IdeChannel {
   }
 
   #move(): DriveStep | null {
-    const { kind, end } = this.#step
+    const { kind, end } = this.#r.step
     if ((kind !== 'dma-in' && kind !== 'dma-out') || !this.#mayMaster()) return null
-    const drive = this.#drives[this.#active]!
-    const bytes = drive.buffer.subarray(this.#position, end)
-    this.#position += this.busMaster.move(bytes, kind === 'dma-in')
-    return this.#position === end ? drive.moved() : null
+    const drive = this.#drives[this.#r.active]!
+    const bytes = drive.buffer.subarray(this.#r.position, end)
+    this.#r.position += this.busMaster.move(bytes, kind === 'dma-in')
+    return this.#r.position === end ? drive.moved() : null
   }
 
   #answered(error: BlockErrorCode | null): void {
-    this.#perform(this.#drives[this.#active]!.answered(error))
+    this.#perform(this.#drives[this.#r.active]!.answered(error))
   }
 
   // ---- Interrupt ----
 
   #interrupt(): void {
-    this.#pending = true
+    this.#r.pending = true
     this.#updateLine()
   }
 
   #acknowledge(): void {
-    this.#pending = false
+    this.#r.pending = false
     this.#updateLine()
   }
 
   #updateLine(): void {
-    const level = this.#pending && (this.#control & NIEN) === 0
+    const level = this.#r.pending && (this.#r.control & NIEN) === 0
     if (level && !this.#level) this.busMaster.interrupted()
     this.#level = level
     this.#line.set(level)
@@ -343,7 +342,7 @@ export class IdeChannel {
 
   powerOn(): void {
     this.#abandon()
-    this.#control = 0
+    this.#r.control = 0
     for (const drive of this.#drives) drive?.powerOn()
     this.#signatures()
     this.busMaster.reset()
@@ -352,12 +351,7 @@ export class IdeChannel {
 
   save(): IdeChannelState {
     return {
-      control: this.#control,
-      selected: this.#selected,
-      pending: this.#pending,
-      active: this.#active,
-      step: this.#step,
-      position: this.#position,
+      ...this.#r,
       requests: this.requests.save(),
       busMaster: this.busMaster.save(),
       drives: this.#drives.map((drive) => ({ kind: kindOf(drive), state: drive?.save() ?? null })),
@@ -378,12 +372,7 @@ export class IdeChannel {
     this.requests.cancel()
     this.#drives.forEach((drive, i) => drive?.restore(state.drives[i]!.state))
     this.busMaster.restore(state.busMaster)
-    this.#control = state.control
-    this.#selected = state.selected
-    this.#pending = state.pending
-    this.#active = state.active
-    this.#step = state.step
-    this.#position = state.position
+    this.#r = savedRegisters('ide', state, POWER_ON)
     // A wire that comes up at its level is no edge.
     this.#level = state.pending && (state.control & NIEN) === 0
     this.#updateLine()
