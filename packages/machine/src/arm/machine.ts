@@ -79,6 +79,26 @@ export async function createArmMachine(options: ArmMachineOptions): Promise<ArmM
 
 type ArmSnapshots = Snapshots<ArmDomainState, ArmSnapshotState>
 
+/** The parts of a machine that are loaded or made before it. */
+interface ArmParts {
+  /** The options of its devices. */
+  readonly pci: PcOptions
+  readonly kinds: readonly PlaceDevices[]
+  readonly flash: readonly CfiFlash[]
+  /** Connects Xen. */
+  readonly plugXen: typeof plugXenArm | undefined
+  /** Is started by firmware. */
+  readonly kernel: ArmFirmwareKernel | undefined
+  readonly watch: typeof watchModels | undefined
+  /** Told of its domain as soon as there is one. */
+  readonly begun: (domain: ArmDomain) => void
+  /** Stands between it and its back ends. */
+  readonly gate: ArmGate | undefined
+  readonly family: ForkFamily | undefined
+  /** Of a clone. */
+  readonly origin: ArmForkOrigin | undefined
+}
+
 /** An Arm board with what it runs. Made by {@link createArmMachine}. */
 export class ArmMachine {
   /** The machine's inside: vCPUs, memory map, devices. */
@@ -118,19 +138,8 @@ export class ArmMachine {
   /** The machines in its memory, where it can be forked. */
   readonly #family: ForkFamily | undefined
 
-  private constructor(
-    options: ArmMachineOptions,
-    pci: PcOptions,
-    kinds: readonly PlaceDevices[],
-    flash: readonly CfiFlash[],
-    plugXen: typeof plugXenArm | undefined,
-    kernel: ArmFirmwareKernel | undefined,
-    watch: typeof watchModels | undefined,
-    begun: (domain: ArmDomain) => void,
-    gate: ArmGate | undefined,
-    family: ForkFamily | undefined,
-    origin: ArmForkOrigin | undefined,
-  ) {
+  private constructor(options: ArmMachineOptions, parts: ArmParts) {
+    const { pci, kinds, flash, plugXen, kernel, watch, begun, gate, family, origin } = parts
     const { memoryBytes, cpus = 1, gic, hypervisor } = options
     this.#options = options
     this.#run = runOf(gate)
@@ -258,20 +267,12 @@ export class ArmMachine {
         domain = made
         if (origin !== undefined) origin.clone = made
       }
-      const { plugXenArm } = xen ?? {}
-      machine = new ArmMachine(
-        options,
-        pci,
-        kinds,
-        flashModels,
-        plugXenArm,
-        started,
-        watch,
-        begun,
-        gate,
-        family,
-        origin,
-      )
+      machine = new ArmMachine(options, {
+        ...{ pci, kinds, watch, begun, gate, family, origin },
+        flash: flashModels,
+        plugXen: xen?.plugXenArm,
+        kernel: started,
+      })
     } catch (error) {
       domain?.close()
       throw error
