@@ -165,10 +165,6 @@ if (import.meta.main) {
   const [place] = positionals
   if (values.write) {
     const budget = rewritten(readBudget(), sizesOf(sourcesBelow('')), values.reason, place)
-    const entries = Object.entries(budget).map(([path, entry]) => {
-      const fields = Object.entries(entry).map(([name, value]) => `"${name}": ${JSON.stringify(value)}`)
-      return `  "${path}": { ${fields.join(', ')} }`
-    })
-    writeFileSync(join(root, BUDGET), `{\n${entries.join(',\n')}\n}\n`)
+    writeFileSync(join(root, BUDGET), `${JSON.stringify(budget, null, 2)}\n`)
   } else print(place ?? '', values)
 }
