@@ -30,9 +30,9 @@ export function savedRegisters<T extends object>(device: string, state: Readonly
   const registers: T = { ...powerOn }
   for (const name in powerOn) {
     const [value, own] = [state[name], powerOn[name]]
-    if (typeof value !== typeof own && own !== null) {
-      const found = value === undefined ? 'missing' : `a ${typeof value}`
-      throw new DeviceError('ERR_STATE', `${device}: ${name} of the saved state is ${found}: expected a ${typeof own}`)
+    if (own !== null && (typeof value !== typeof own || value === null)) {
+      const [found, expected] = [kindOf(value), kindOf(own)]
+      throw new DeviceError('ERR_STATE', `${device}: ${name} of the saved state is ${found}: expected ${expected}`)
     }
     registers[name] = value
   }

@@ -12,8 +12,10 @@ test('registers of a saved state have the names of power-on, and no others', () 
 test.each([
   [{ enabled: true }, 'timer: control of the saved state is missing: expected a number'],
   [{ control: 1, enabled: 1 }, 'timer: enabled of the saved state is a number: expected a boolean'],
+  [{ control: 1, enabled: true, until: null }, 'timer: until of the saved state is null: expected an object'],
 ])('%j is refused', (state, message) => {
-  const take = (): unknown => savedRegisters('timer', state as unknown as typeof POWER_ON, POWER_ON)
+  const powerOn = { ...POWER_ON, ...('until' in state && { until: { lo: 0, hi: 0 } }) }
+  const take = (): unknown => savedRegisters('timer', state as unknown as typeof powerOn, powerOn)
   expect(take).toThrow(expect.objectContaining({ code: 'ERR_STATE', message }))
 })
 
