@@ -21,9 +21,10 @@
 // - Tests are `.ts` and `.tsx` files of `test`, at any depth: what supports tests counts.
 // - A `*Parts` interface is an interface or a type of this name, exported or not.
 //
-// Walks (files and functions that a datum passes) are counted by hand: no import says which function runs.
+// Walks and outcome values are counted by hand, in .config/house-walks.json: no import says which function runs. A step is a function
+// that is handed the datum, or what has become of it, and hands it on; one that is only asked (a translation, a look-up) is none.
 import { execFileSync } from 'node:child_process'
-import { globSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Budget, budgetProblems, rewritten, type Size } from '../packages/tooling/src/house-budget.ts'
@@ -36,10 +37,13 @@ import {
   mutualPairs,
   SHORT_LINES,
   type Source,
+  walkProblems,
+  type Walks,
 } from '../packages/tooling/src/house.ts'
 import { type Member, members, root } from './workspace.ts'
 
 const BUDGET = '.config/house-budget.json'
+const WALKS = '.config/house-walks.json'
 /** A rise since any of so many versions of the budget has a reason. */
 const VERSIONS = 20
 
@@ -90,6 +94,10 @@ function readBudget(): Budget {
   return JSON.parse(readFileSync(join(root, BUDGET), 'utf8')) as Budget
 }
 
+function readWalks(): Walks {
+  return JSON.parse(readFileSync(join(root, WALKS), 'utf8')) as Walks
+}
+
 /** The last committed versions of the budget, as far as there is a history. */
 function earlierBudgets(): Budget[] {
   const git = (...args: string[]): string =>
@@ -102,9 +110,11 @@ function earlierBudgets(): Budget[] {
   }
 }
 
-/** Returns one line per size of a package that its budget does not allow, and per rise of a budget without a reason. */
+/** Returns one line per size that its budget does not allow, per rise of a budget without a reason, and per step of a walk that is gone. */
 export function checkHouse(): string[] {
-  return budgetProblems(readBudget(), sizesOf(sourcesBelow('')), earlierBudgets())
+  const textOf = (path: string): string => (existsSync(join(root, path)) ? readFileSync(join(root, path), 'utf8') : '')
+  const gone = walkProblems(readWalks(), textOf).map((entry) => `${WALKS}: ${entry} is gone: enter where it is now`)
+  return [...budgetProblems(readBudget(), sizesOf(sourcesBelow('')), earlierBudgets()), ...gone]
 }
 
 function print(place: string, options: { readonly list?: boolean; readonly json?: boolean }): void {
@@ -112,11 +122,15 @@ function print(place: string, options: { readonly list?: boolean; readonly json?
   const byPath = new Map(sources.map((source) => [source.path, source]))
   const owners = members().filter(({ path }) => path.startsWith(place))
   const exportCounts = owners.map((member) => ({ path: member.path, count: exportCount(member, byPath) }))
+  const { walks, outcomes } = readWalks()
+  const filesOf = (steps: readonly string[]): Set<string> => new Set(steps.map((step) => step.split(': ')[0]!))
   const figures = {
     packages: owners.filter(({ path }) => path.startsWith('packages/')).length,
     'exports of packages': exportCounts.reduce((sum, { count }) => sum + count, 0),
     ...figuresOf(sources),
     'lines of tests and their support': testLines(place),
+    ...Object.fromEntries(Object.entries(walks).map(([name, steps]) => [`files: ${name}`, filesOf(steps).size])),
+    ...Object.fromEntries(Object.entries(outcomes).map(([name, values]) => [`outcomes ${name}`, values.length])),
   }
   if (options.json) console.log(JSON.stringify(figures, null, 2))
   else {

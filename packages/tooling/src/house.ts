@@ -229,3 +229,15 @@ export function fullFolders(sources: readonly Source[]): string[] {
     .sort(([, a], [, b]) => b - a)
     .map(([folder, count]) => `${folder} (${count})`)
 }
+
+/** Lists that are counted by hand, of entries `path: name`: the steps of each walk, in order, and outcome values. */
+export type Walks = Readonly<Record<'walks' | 'outcomes', Readonly<Record<string, readonly string[]>>>>
+
+/** Returns the entries whose file does not have each part of the name. @param textOf - '' where there is no file */
+export function walkProblems({ walks, outcomes }: Walks, textOf: (path: string) => string): string[] {
+  const entries = [...Object.values(walks), ...Object.values(outcomes)].flat()
+  return entries.filter((entry) => {
+    const [path = '', name = ''] = entry.split(': ')
+    return !name.split('.').every((part) => new RegExp(`(?<![\\w#])${part}(?!\\w)`).test(textOf(path)))
+  })
+}

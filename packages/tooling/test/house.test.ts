@@ -1,7 +1,7 @@
 /** What `.scripts/house.ts` counts, by its definitions. */
 import { describe, expect, test } from 'vitest'
 import { type Budget, budgetProblems, rewritten, type Size } from '../src/house-budget.ts'
-import { countSource, exportsOf, figuresOf, fullFolders, mutualPairs, type Source } from '../src/house.ts'
+import { countSource, exportsOf, figuresOf, fullFolders, mutualPairs, type Source, walkProblems } from '../src/house.ts'
 
 function counted(text: string): Source {
   return countSource('packages/x/src/x.ts', text)!
@@ -116,6 +116,16 @@ test('exports of an entry are names, those that it takes over from its own files
   }
   const sources = new Map(Object.entries(texts).map(([path, text]) => [path, countSource(path, text)!]))
   expect([...exportsOf('p/src/index.ts', sources)].sort()).toEqual(['T', 'a', 'all', 'c', 'd', 'e'])
+})
+
+test('an entry of a walk or an outcome names a file, and what that has', () => {
+  const textOf = (path: string): string =>
+    path === 'a.ts' ? 'const Kind = { DONE: 0 }\nclass A { #send() { this.#sendAll() } }' : ''
+  const problems = (...entries: string[]): string[] =>
+    walkProblems({ walks: { w: entries }, outcomes: { o: entries } }, textOf)
+  expect(problems('a.ts: #send', 'a.ts: #sendAll', 'a.ts: Kind.DONE')).toEqual([])
+  for (const gone of ['b.ts: #send', 'a.ts: send', 'a.ts: #sen', 'a.ts: Kind.WAIT'])
+    expect(problems('a.ts: #send', gone)).toEqual([gone, gone])
 })
 
 describe('a budget', () => {
