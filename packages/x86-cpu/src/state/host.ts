@@ -80,8 +80,9 @@ export interface RegisterPage {
 }
 
 /**
- * The world around a CPU. One per vCPU. Statuses are STATUS_DONE, STATUS_FAULT and STATUS_RETRY;
- * nothing may throw.
+ * The world around a CPU. One per vCPU. An access has one of five statuses: STATUS_DONE; STATUS_FAULT, an
+ * exception of the guest's; STATUS_RETRY, it waits and comes again; STATUS_RESTART and STATUS_ASK, it was not logged and has to
+ * be. A VMCALL has STATUS_CONTINUE, too. Nothing may throw.
  */
 export interface CpuHost {
   /**
