@@ -2,11 +2,10 @@ import type { ArmDomain } from '@retrap/hvm/arm'
 import { openRecording, type Recording, type RecordingMark, RecordingWriter } from '@retrap/recording'
 import { crc32 } from '@retrap/snapshot'
 import { requireSupported } from '../combinations/combinations.ts'
-import { traitsOf } from '../combinations/traits.ts'
+import { type ComposedOptions, traitsOf } from '../combinations/traits.ts'
 import { MachineError } from '../errors.ts'
 import { epochOf } from '../life/host.ts'
 import type { MachineRunOptions } from '../life/machine-life.ts'
-import type { PcOptions } from '../options/pc-options.ts'
 import { backEndFacts, type BackEndFacts, PcGate } from '../recording/pc-gate.ts'
 import { noteAll, RecordGate } from '../recording/record-gate.ts'
 import { type PacedRun, ReplayGate } from '../recording/replay-gate.ts'
@@ -45,12 +44,12 @@ interface ArmRunDescription extends PacedRun {
   readonly about: unknown
 }
 
-/** The options as a PC would have them: the gate sees the same devices. */
-const gatedOptions = (options: ArmMachineOptions): PcOptions => {
-  const { clock, hypervisor, devices, deviceServers, devicePlacement, snapshot } = options
+/** The options that the gate looks at, with the devices of all kinds in one place. */
+const gatedOptions = (options: ArmMachineOptions): ComposedOptions => {
+  const { clock, hypervisor, devices, deviceServers, devicePlacement } = options
   return {
     ...pciOptions(options),
-    ...{ clock, hypervisor, devices, deviceServers, snapshot: snapshot as never },
+    ...{ clock, hypervisor, devices, deviceServers },
     ...(devicePlacement === 'deferred' && { devicePlacement }),
   }
 }
@@ -69,20 +68,14 @@ function recordedMachine(options: ArmMachineOptions): object {
   }
 }
 
-/** The gate of a PC with the same devices, as an Arm board has it. */
-function armGate(gate: RecordGate | ReplayGate, backEnds: BackEndFacts, given: PcOptions): ArmGate {
+/** The gate as an Arm board has it. */
+function armGate(gate: RecordGate | ReplayGate, backEnds: BackEndFacts, given: ComposedOptions): ArmGate {
   const inputs = new PcGate(gate, backEnds, given)
   return {
     isRecording: inputs.isRecording,
     inputs: gate,
     start: (domain) => gate.start(domain),
-    options(here) {
-      const { drives, networkCards, virtio, deviceServers } = inputs.options({
-        ...here,
-        memoryBytes: given.memoryBytes,
-      })
-      return { ...here, drives, networkCards, virtio, deviceServers }
-    },
+    options: (here) => inputs.options(here),
     board: (start) => inputs.servers.board(start),
     place: (domain, models, runsAgain) => inputs.place(domain, models, runsAgain),
     serial: (port, receive) => inputs.serial(port, receive),

@@ -1,7 +1,7 @@
 import type { BlockProperties, DeviceModel, InputBackend, InputEvent } from '@retrap/device'
 import { type Domain, type DomainServer, LoggedMemory } from '@retrap/hvm'
 import type { PcDrive } from '../options/drives.ts'
-import { traitsOf } from '../combinations/traits.ts'
+import { type ComposedOptions, traitsOf } from '../combinations/traits.ts'
 import { moves } from '../elsewhere/split.ts'
 import { unusedMedium, unusedNetwork } from '../elsewhere/unused.ts'
 import type { PcOptions } from '../options/pc-options.ts'
@@ -54,7 +54,7 @@ export interface BackEndFacts {
 }
 
 /** The facts about the back ends that options name. @param flash - what its flash memories hold */
-export function backEndFacts(options: PcOptions, flash: readonly FlashFacts[]): BackEndFacts {
+export function backEndFacts(options: ComposedOptions, flash: readonly FlashFacts[]): BackEndFacts {
   const { drives = [], virtio = [], networkCards = [], devices = [], deviceServers = [] } = options
   const cards = [...virtio.filter((device) => device.kind === 'net'), ...networkCards]
   return {
@@ -70,7 +70,7 @@ export function backEndFacts(options: PcOptions, flash: readonly FlashFacts[]): 
 }
 
 /** Names the models of this thread whose doings are recorded, in errors and as the writer of memory; null: there is none. */
-function nameOfLocals(options: PcOptions): string | null {
+function nameOfLocals(options: ComposedOptions): string | null {
   const traits = traitsOf(options)
   const others = (['share', 'vsock', 'virtio-device', 'usb-device'] as const).some((trait) => traits.has(trait))
   const [first, second] = (options.devices ?? []).filter(({ deterministic }) => deterministic !== true)
@@ -79,7 +79,12 @@ function nameOfLocals(options: PcOptions): string | null {
   return first === undefined || second !== undefined || others ? 'recorded models' : first.name
 }
 
-/** Puts an {@link InputGate} between the models of a PC and what is outside. */
+/** The options with back ends of any board. */
+type GatedOptions = Pick<PcOptions, 'drives' | 'virtio' | 'networkCards' | 'controllerPlacement' | 'deviceServers'> & {
+  readonly devicePlacement?: PcOptions['devicePlacement']
+}
+
+/** Puts an {@link InputGate} between the models of a machine and what is outside. */
 export class PcGate implements PcInputs {
   readonly gate: InputGate
   /** The machine, when it is made. */
@@ -98,7 +103,7 @@ export class PcGate implements PcInputs {
    * @param options - as they were given, before drives have trays
    * @param wantsWritten - what is written into the machine while it is made is logged
    */
-  constructor(gate: InputGate, facts: BackEndFacts, options: PcOptions, wantsWritten = false) {
+  constructor(gate: InputGate, facts: BackEndFacts, options: ComposedOptions, wantsWritten = false) {
     this.#wantsWritten = wantsWritten
     this.gate = gate
     this.#facts = facts
@@ -120,7 +125,7 @@ export class PcGate implements PcInputs {
   }
 
   /** Puts the gate before all back ends of the options. */
-  options(options: PcOptions): PcOptions {
+  options<Options extends GatedOptions>(options: Options): Options {
     const { gate } = this
     const { media, networks } = this.#facts
     const { drives, virtio, networkCards, devicePlacement, controllerPlacement } = options
