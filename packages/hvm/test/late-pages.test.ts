@@ -76,7 +76,7 @@ async function restored(
   damaged = false,
   ready?: GuestPageSource['ready'],
   slow?: { readonly clock: DomainClock; read(): void },
-  more?: Pick<GuestPageSource, 'first'>,
+  more?: Pick<GuestPageSource, 'first' | 'blockFrames'>,
 ): Promise<Required<Made>> {
   const first = made(build)
   fill(first)
@@ -95,7 +95,7 @@ async function restored(
   const closed: boolean[] = []
   const parts = made(build, (whole) => act?.({ ...whole, late }), slow?.clock)
   const late = await beginRestoringDomain(parts.guest.domain, { state, pages: source })
-  expect(late.left).toBe(1)
+  expect(late.left).toBe(COUNT / (more?.blockFrames ?? COUNT))
   expect(closed).toEqual([])
   return { ...parts, late }
 }
@@ -145,38 +145,41 @@ test.each<[string, (asm: Assembler) => void, number]>([
   expect(late.left).toBe(0)
 })
 
-test('a guest has what it touches first, and the zeros around it, without all the rest, which spares what it wrote', async () => {
-  const [GIVEN, ZERO, LATER] = [RAM + 8 * PAGE, RAM + 9 * PAGE, RAM + 10 * PAGE]
-  const seen: unknown[] = []
-  const { guest, late } = await restored(
-    (asm) => {
-      // It writes the second words, and reads the first.
-      asm
-        .mov(dword(GIVEN + 4), 77)
-        .mov(dword(ZERO + 4), 78)
-        .mov(eax, dword(GIVEN))
-        .mov(dword(RESULT), eax)
-    },
-    ({ late: rest, guest: { domain } }) => {
-      const entry = new P2mEntry()
-      domain.p2m.lookup(LATER / PAGE, entry)
-      seen.push(rest!.left, entry.access, domain.memory.readU32(entry.mfn * PAGE))
-      rest!.finishNow()
-    },
-    false,
-    undefined,
-    undefined,
-    { first: Uint32Array.of(FIRST + 8, FIRST + COUNT + 7) },
-  )
-  expect(await guest.domain.run()).toEqual(DONE)
-  expect(seen).toEqual([1, P2mAccess.N, 0])
-  const words = [GIVEN, GIVEN + 4, ZERO, ZERO + 4, LATER, RESULT].map((address) => guest.read32(address))
-  expect(words).toEqual([valueAt(8), 77, 0, 78, valueAt(10), valueAt(8)])
-  expect(late.left).toBe(0)
-  const entry = new P2mEntry()
-  guest.domain.p2m.lookup(FIRST + 20, entry)
-  expect([entry.access, entry.order]).toEqual([P2mAccess.RWX, 9])
-})
+test.each([512, 32])(
+  'a guest has what it touches first, and the zeros around it, without all the rest, which spares what it wrote (blocks of %d frames)',
+  async (blockFrames) => {
+    const [GIVEN, ZERO, LATER] = [RAM + 8 * PAGE, RAM + 9 * PAGE, RAM + 10 * PAGE]
+    const seen: unknown[] = []
+    const { guest, late } = await restored(
+      (asm) => {
+        // It writes the second words, and reads the first.
+        asm
+          .mov(dword(GIVEN + 4), 77)
+          .mov(dword(ZERO + 4), 78)
+          .mov(eax, dword(GIVEN))
+          .mov(dword(RESULT), eax)
+      },
+      ({ late: rest, guest: { domain } }) => {
+        const entry = new P2mEntry()
+        domain.p2m.lookup(LATER / PAGE, entry)
+        seen.push(rest!.left, entry.access, domain.memory.readU32(entry.mfn * PAGE))
+        rest!.finishNow()
+      },
+      false,
+      undefined,
+      undefined,
+      { first: Uint32Array.of(FIRST + 8, FIRST + COUNT + 7), blockFrames },
+    )
+    expect(await guest.domain.run()).toEqual(DONE)
+    expect(seen).toEqual([COUNT / blockFrames, P2mAccess.N, 0])
+    const words = [GIVEN, GIVEN + 4, ZERO, ZERO + 4, LATER, RESULT].map((address) => guest.read32(address))
+    expect(words).toEqual([valueAt(8), 77, 0, 78, valueAt(10), valueAt(8)])
+    expect(late.left).toBe(0)
+    const entry = new P2mEntry()
+    guest.domain.p2m.lookup(FIRST + 20, entry)
+    expect([entry.access, entry.order]).toEqual([P2mAccess.RWX, 9])
+  },
+)
 
 test('a frame that was not among the first brings its block', async () => {
   const { guest, late } = await restored(

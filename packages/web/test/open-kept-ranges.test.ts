@@ -138,7 +138,7 @@ test('what a snapshot says to be touched first comes with its state, and all els
   onTestFinished(() => void vi.useRealTimers())
   const source = { url: URL_OF('a.snapshot') }
   const { pages, arrived } = await openFrom({ drives: null }, source, { ...listener, keepsFetched: false })
-  expect([...pages.first!]).toEqual([5, 1027])
+  expect([...pages.first!, pages.blockFrames]).toEqual([5, 1027, 32])
   expect([pages.contents(5), pages.contents(515)]).toEqual([page(5), page(515)])
   expect(() => pages.contents(300)).toThrow()
   let isReady = false

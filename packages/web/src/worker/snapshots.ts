@@ -34,6 +34,8 @@ interface Description {
   readonly writes?: readonly string[]
 }
 
+/** What a guest with its first pages touches besides is here and there: less of it is decompressed at once than 2 MiB. */
+const BLOCK_FRAMES = 32
 /** In which a guest with its first pages answers its user's first keys. */
 const FIRST_KEYS_MS = 1500
 /** Of a disk that nobody has written to. */
@@ -173,7 +175,7 @@ function withFirst(pages: ReadSnapshot['pages'], { gfns, bytes }: SnapshotPages)
     await begun
     return pages.ready?.(index, end)
   }
-  return { ...pages, contents, ready, first: gfns }
+  return { ...pages, contents, ready, first: gfns, blockFrames: BLOCK_FRAMES }
 }
 
 /** @throws WebError `ERR_MACHINE` for a snapshot of a machine that shows to be another one before it is made */
