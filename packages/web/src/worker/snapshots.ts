@@ -34,7 +34,7 @@ interface Description {
   readonly writes?: readonly string[]
 }
 
-/** What a guest with its first pages touches besides is here and there: less of it is decompressed at once than 2 MiB. */
+/** A guest with its first pages touches others here and there: less is decompressed at once than 2 MiB. */
 const BLOCK_FRAMES = 32
 /** In which a guest with its first pages answers its user's first keys. */
 const FIRST_KEYS_MS = 1500
