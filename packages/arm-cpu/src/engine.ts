@@ -5,7 +5,9 @@ import {
   Interpreters,
   type CompiledCode as EngineCode,
   type JitOptions as EngineOptions,
+  packKinds,
   tlbBytes,
+  usePacked,
 } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { FormSource } from './semantics/semantics.ts'
@@ -126,7 +128,7 @@ export function formOfKey(key: string): FormSource {
  * {@link useInterpreters}. Compress the result: 3.3 MB become 131 KB by Brotli.
  */
 export function packInterpreters(): Uint8Array {
-  return interpreters.pack(() => 0)
+  return packKinds(interpreters, () => 0)
 }
 
 /**
@@ -137,5 +139,5 @@ export function packInterpreters(): Uint8Array {
  * @throws EngineError `ERR_PACKED_INTERPRETERS` for something else
  */
 export function useInterpreters(packed: Uint8Array): void {
-  interpreters.use(packed, formOfKey)
+  usePacked(interpreters, packed, formOfKey)
 }

@@ -60,7 +60,13 @@ export {
   type InterpreterForms,
 } from './interpreter.ts'
 export { type CompiledInterpreter, type InterpreterOptions, Interpreters } from './interpreters.ts'
-export { packInterpreters, unpackInterpreters, type MachineInterpreter } from './packed-interpreters.ts'
+export {
+  packInterpreters,
+  packKinds,
+  unpackInterpreters,
+  usePacked,
+  type MachineInterpreter,
+} from './packed-interpreters.ts'
 export {
   HOST_OF_FORM,
   OP_CALL,

@@ -1,7 +1,6 @@
 import { FIXED_MA } from '@retrap/memory'
 import type { DispatchCounters } from './dispatch-loop.ts'
 import type { InterpreterCode } from './interpreter.ts'
-import { packInterpreters, unpackInterpreters } from './packed-interpreters.ts'
 
 /** The machines that an interpreter is for: the memory that it works on, and where it counts. */
 export interface InterpreterOptions extends DispatchCounters {
@@ -55,28 +54,5 @@ export class Interpreters<Form> {
    */
   prepare(shared: boolean, jit: boolean): void {
     this.of({ shared, hotAt: jit ? FIXED_MA : undefined })
-  }
-
-  /**
-   * Packs the interpreters of machines that compile hot code, with private and with shared memory, for {@link Interpreters.use}.
-   *
-   * @param noteOf - as in {@link packInterpreters}
-   */
-  pack(noteOf: (key: string) => number): Uint8Array {
-    const kinds = [false, true].map((shared) => ({ shared, hotAt: FIXED_MA }))
-    return packInterpreters(
-      kinds.map((kind) => ({ ...kind, code: this.of(kind).code })),
-      noteOf,
-    )
-  }
-
-  /**
-   * Has the machines that are made from now on use interpreters that were packed; those of a kind that has one already do not.
-   *
-   * @param formOf - as in {@link unpackInterpreters}
-   * @throws EngineError `ERR_PACKED_INTERPRETERS` for what `pack` of this version has not returned
-   */
-  use(packed: Uint8Array, formOf: (key: string, note: number) => Form): void {
-    for (const { shared, hotAt, code } of unpackInterpreters(packed, formOf)) this.of({ shared, hotAt }, code)
   }
 }

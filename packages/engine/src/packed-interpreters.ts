@@ -1,7 +1,9 @@
 import { concatenate } from '@retrap/basics'
 import { EngineError } from './errors.ts'
 import { OP_FIRST_FORM } from './record.ts'
+import { FIXED_MA } from '@retrap/memory'
 import type { FormCode, InterpreterCode } from './interpreter.ts'
+import type { Interpreters } from './interpreters.ts'
 
 /** Layout of what {@link packInterpreters} returns. */
 const VERSION = 1
@@ -143,4 +145,31 @@ function descriptionOf(packed: Uint8Array): Packed {
     'ERR_PACKED_INTERPRETERS',
     `${packed.length} bytes are no interpreters of this version; give what packInterpreters returned`,
   )
+}
+
+/**
+ * Packs the interpreters of machines that compile hot code, with private and with shared memory, for {@link usePacked}.
+ *
+ * @param noteOf - as in {@link packInterpreters}
+ */
+export function packKinds<Form>(interpreters: Interpreters<Form>, noteOf: (key: string) => number): Uint8Array {
+  const kinds = [false, true].map((shared) => ({ shared, hotAt: FIXED_MA }))
+  return packInterpreters(
+    kinds.map((kind) => ({ ...kind, code: interpreters.of(kind).code })),
+    noteOf,
+  )
+}
+
+/**
+ * Has the machines that are made from now on use interpreters that were packed; those of a kind that has one already do not.
+ *
+ * @param formOf - as in {@link unpackInterpreters}
+ * @throws EngineError `ERR_PACKED_INTERPRETERS` for what {@link packKinds} of this version has not returned
+ */
+export function usePacked<Form>(
+  interpreters: Interpreters<Form>,
+  packed: Uint8Array,
+  formOf: (key: string, note: number) => Form,
+): void {
+  for (const { shared, hotAt, code } of unpackInterpreters(packed, formOf)) interpreters.of({ shared, hotAt }, code)
 }

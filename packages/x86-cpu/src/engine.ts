@@ -12,6 +12,8 @@ import {
   type UnitRunner,
   TLB_SET_BYTES,
   clearTlbSet,
+  packKinds,
+  usePacked,
 } from '@retrap/engine'
 import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { codeInfo, codes, type CodeInfo } from '@retrap/x86-decoder'
@@ -317,7 +319,7 @@ export const formOfCode = (key: string, code: number): FormSource =>
  */
 export function packInterpreters(): Uint8Array {
   const codeOf = codesByForm()
-  return interpreters.pack((key) => codeOf.get(key)!)
+  return packKinds(interpreters, (key) => codeOf.get(key)!)
 }
 
 /**
@@ -328,5 +330,5 @@ export function packInterpreters(): Uint8Array {
  * @throws EngineError `ERR_PACKED_INTERPRETERS` for something else
  */
 export function useInterpreters(packed: Uint8Array): void {
-  interpreters.use(packed, formOfCode)
+  usePacked(interpreters, packed, formOfCode)
 }
