@@ -43,10 +43,14 @@ export const soak: Soak = {
         pc.cpu.smi()
         smis++
       }
-      const result = rng.chance(3, 4) ? pc.cpu.step() : pc.cpu.run(1 + rng.below(40))
-      // An SMI that has come with the end is served, and its handler returns to that.
-      const waits = (pc.cpu.u32[S_EVENTS >>> 2]! & EVENT_SMI) !== 0
-      return waits || pc.cpu.inSystemManagement ? pc.cpu.run(BUDGET) : result
+      let result = rng.chance(3, 4) ? pc.cpu.step() : pc.cpu.run(1 + rng.below(40))
+      // An SMI that has come with the end is served, and its handler returns to that. What blocks it may come to the end first.
+      const waits = (): boolean => (pc.cpu.u32[S_EVENTS >>> 2]! & EVENT_SMI) !== 0 || pc.cpu.inSystemManagement
+      for (let i = 0; i < 2 && waits(); i++) {
+        result = pc.cpu.run(BUDGET)
+        if (result.reason !== 'hlt' && result.reason !== 'shutdown') break
+      }
+      return result
     })
     if (end.reason === 'error') return `error: ${String(end.error)}`
     if (end.reason !== 'hlt' && end.reason !== 'shutdown') return
