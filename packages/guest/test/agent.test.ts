@@ -227,7 +227,7 @@ describe.each(shells)('in $name', ({ command, env: own }) => {
       for await (const part of guest.files.readParts(path)) parts.push(part)
       expect(parts.map(({ length }) => length)).toEqual([MIB, MIB, 700_001])
       expect(Buffer.concat(parts).equals(bytes)).toBe(true)
-      // Who needs no more asks for no more.
+      // A reader that stops early has no further part read.
       const before = agent.operations.length
       for await (const { length } of guest.files.readParts(path)) {
         expect(length).toBe(MIB)

@@ -181,6 +181,20 @@ test.each([512, 32])(
   },
 )
 
+test.each([512, 32])('a frame that leaves the guest has its contents, in blocks of %d frames', async (blockFrames) => {
+  const { guest } = await restored(() => undefined, undefined, false, undefined, undefined, {
+    first: Uint32Array.of(),
+    blockFrames,
+  })
+  const { domain } = guest
+  const entry = new P2mEntry()
+  domain.p2m.lookup(WANTED / PAGE, entry)
+  domain.frameCounts.tryTake(entry.mfn, 1)
+  domain.p2m.remove(WANTED / PAGE, entry.mfn)
+  expect(domain.memory.readU32(entry.mfn * PAGE)).toBe(valueAt(8))
+  domain.frameCounts.drop(entry.mfn, 1)
+})
+
 test('a frame that was not among the first brings its block', async () => {
   const { guest, late } = await restored(
     (asm) =>

@@ -281,6 +281,7 @@ async function runToPrompt<T>(
     clock: 'real',
     jit: true,
   })
+  let typing: ReturnType<typeof setTimeout> | undefined
   try {
     let printed = ''
     const stop = new AbortController()
@@ -288,12 +289,13 @@ async function runToPrompt<T>(
       printed += Buffer.from(bytes).toString('latin1')
       if (SHELL_PROMPT.test(printed.replaceAll(WHERE_IS_THE_CURSOR, ''))) stop.abort()
     })
-    if (type !== undefined) setTimeout(() => machine.serialPorts[0]!.receive(Buffer.from(type)), CATCH_UP_MS)
+    if (type !== undefined) typing = setTimeout(() => machine.serialPorts[0]!.receive(Buffer.from(type)), CATCH_UP_MS)
     const { reason } = await machine.run({ signal: stop.signal, timeoutMs: DEADLINE_MS })
     if (reason !== 'stopped')
       throw new CliError('ERR_INPUT', `Debian has come to no prompt, and the machine has ended: ${reason}`)
     return await atPrompt(machine, printed)
   } finally {
+    clearTimeout(typing)
     machine.close?.()
   }
 }

@@ -183,7 +183,7 @@ export class LatePages {
         const { isShared } = run
         const mfn = run.mfn + done
         const block: LateBlock = { gfn, mfn, count: step, first, end: at, isShared, filled: false, given: null }
-        // Nobody writes what is hidden.
+        // Once is enough for a block that waits: it is hidden, and has no writer.
         if (!this.#hasRun && !isShared) this.#clear(block)
         if (waits && this.#isWorthWaiting(block) && this.#hide(block)) this.#keep(block, run)
         else this.#fill(block)
@@ -359,7 +359,7 @@ export class LatePages {
 
   /** The map has changed: frames that leave the guest have their contents first. */
   #beforeChange(gfn: number, count: number): void {
-    for (let block = Math.floor(gfn / this.#frames); block * BLOCK_FRAMES < gfn + count; block++) {
+    for (let block = Math.floor(gfn / this.#frames); block * this.#frames < gfn + count; block++) {
       const found = this.#blocks.get(block)
       if (found === undefined) continue
       try {
