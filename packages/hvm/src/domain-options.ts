@@ -1,4 +1,4 @@
-import type { RemoteServer } from '@retrap/device-host'
+import type { RemoteServer } from '@retrap/ioreq/host'
 import type { DeviceFailure, FailurePolicy, IoTraceRecord } from '@retrap/ioreq'
 import type { MachineMemory } from '@retrap/memory'
 import type { FrameCounts, Stage2Options } from '@retrap/p2m'
@@ -72,7 +72,7 @@ export interface DomainOptions {
   readonly deferDevices?: ((callback: () => void) => void) | undefined
 }
 
-/** A server whose models live elsewhere: `SharedTransport` and `SocketTransport` of `@retrap/device-host` are such. */
+/** A server whose models live elsewhere: `SharedTransport` and `SocketTransport` of `@retrap/ioreq/host` are such. */
 export interface DomainServer {
   /** This side's record of the server. */
   readonly remote: RemoteServer

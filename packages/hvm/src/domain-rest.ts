@@ -1,5 +1,5 @@
 import { DeviceError } from '@retrap/device'
-import type { DeviceHost, DeviceHostState, RemoteServer } from '@retrap/device-host'
+import type { DeviceHost, DeviceHostState, RemoteServer } from '@retrap/ioreq/host'
 import type { DomainServer } from './domain-options.ts'
 import type { OwnedMemories, OwnedMemoryState } from './memory/owned-memories.ts'
 

@@ -10,7 +10,7 @@ import {
   type Region,
 } from '@retrap/device'
 import { P2mEntry, P2mType } from '@retrap/p2m'
-import { startDeviceWorker } from '@retrap/device-host/node'
+import { startDeviceWorker } from '@retrap/ioreq/host/node'
 import { al, Assembler, byte, dword, dx, eax, ebx, esi, imm32 } from '@retrap/x86-assembler'
 import { describe, expect, test } from 'vitest'
 import { EXIT_PORT, Guest, type GuestOptions } from './support/guest.ts'

@@ -2,7 +2,7 @@
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { defineDevice } from '@retrap/device'
-import { connectDevices, DeviceListener } from '@retrap/device-host/node'
+import { connectDevices, DeviceListener } from '@retrap/ioreq/host/node'
 import { expect, test } from 'vitest'
 import { Guest, realClock } from './support/guest.ts'
 

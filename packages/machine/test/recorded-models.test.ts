@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type BlockBackend, defineDevice, type DeviceContext, type DeviceModel } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
-import { RemoteServer, SharedTransport } from '@retrap/device-host'
-import { startDeviceProcess, startDeviceWorker } from '@retrap/device-host/node'
+import { RemoteServer, SharedTransport } from '@retrap/ioreq/host'
+import { startDeviceProcess, startDeviceWorker } from '@retrap/ioreq/host/node'
 import { TEST_LONG, withLong } from '@retrap/tooling/long'
 import { MemoryShare, type Share } from '@retrap/virtio/p9'
 import {

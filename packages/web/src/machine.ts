@@ -287,7 +287,7 @@ export class Machine {
 
   /**
    * Attaches device models that run elsewhere, such as in a sandboxed frame, where the other end of the port calls
-   * `serveMessages` of `@retrap/device-host`. They are there until `detachDevices`, or until the machine starts anew, ends or goes back.
+   * `serveMessages` of `@retrap/ioreq/host`. They are there until `detachDevices`, or until the machine starts anew, ends or goes back.
    * A model that fails is taken out, with a `warning`; the machine runs on. With them it cannot be saved.
    *
    * @param name - names them in errors

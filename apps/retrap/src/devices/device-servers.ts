@@ -10,7 +10,7 @@ import {
   serveDeviceModules,
   type TlsFiles,
   WatchedTlsFiles,
-} from '@retrap/device-host/node'
+} from '@retrap/ioreq/host/node'
 import type { StartDeviceServer } from '@retrap/machine'
 import type { Command } from 'commander'
 import { CliError, troubleWith } from '../errors.ts'

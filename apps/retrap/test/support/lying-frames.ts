@@ -1,5 +1,5 @@
 // Frames between a hypervisor and a device server whose fields are true, at the edges, or nonsense.
-import { encodeFrame, NO_VCPU, type CommandFrame, type EventFrame, type Frame } from '@retrap/device-host'
+import { encodeFrame, NO_VCPU, type CommandFrame, type EventFrame, type Frame } from '@retrap/ioreq/host'
 import { createIoRequest } from '@retrap/ioreq'
 import type { Rng } from '@retrap/tooling/soak'
 

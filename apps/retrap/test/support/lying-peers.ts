@@ -1,7 +1,7 @@
 // Both ends of a device socket as they should not be: what a peer does is drawn before it begins, and then played.
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { setImmediate, setTimeout } from 'node:timers/promises'
-import { decodeFrame, MAX_FRAME_BYTES, type Frame } from '@retrap/device-host'
+import { decodeFrame, MAX_FRAME_BYTES, type Frame } from '@retrap/ioreq/host'
 import type { Rng } from '@retrap/tooling/soak'
 import { anyFrame, frameBytes, introduction } from './lying-frames.ts'
 

@@ -3,7 +3,7 @@ import {
   serveSharedDevices,
   type SharedDeviceMemory,
   type SharedDevicesOptions,
-} from '@retrap/device-host'
+} from '@retrap/ioreq/host'
 import { loadDeviceKinds, placeDevices } from '../kinds/device-kinds.ts'
 import type { PcSite } from '../kinds/placed-devices.ts'
 import { type PciPlace, PciSlots } from '../devices/pci-slots.ts'

@@ -1,4 +1,4 @@
-import { type Frame, FrameReader, type GatedServer, NO_VCPU, type ServerGate } from '@retrap/device-host'
+import { type Frame, FrameReader, type GatedServer, NO_VCPU, type ServerGate } from '@retrap/ioreq/host'
 import type { InputGate } from './gate.ts'
 import { HeldFrames } from './held-frames.ts'
 

@@ -1,4 +1,4 @@
-import { decodeFrame, encodeFrame, type Frame } from '@retrap/device-host'
+import { decodeFrame, encodeFrame, type Frame } from '@retrap/ioreq/host'
 
 /** Bytes in front of a frame that say how long it is. */
 const LENGTH_BYTES = 4

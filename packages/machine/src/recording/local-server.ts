@@ -1,6 +1,6 @@
 import type { DeviceModel } from '@retrap/device'
 import type { DomainServer } from '@retrap/hvm'
-import { type DevicePlatform, DeviceServer, type Frame, RemoteServer } from '@retrap/device-host'
+import { type DevicePlatform, DeviceServer, type Frame, RemoteServer } from '@retrap/ioreq/host'
 import { createIoRequest, type IoDispatch, IoreqError } from '@retrap/ioreq'
 
 type DmaDone = Extract<Frame, { kind: 'dmaDone' }>

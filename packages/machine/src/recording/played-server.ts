@@ -8,7 +8,7 @@ import {
   RemoteServer,
   type RemoteServerOptions,
   type ServerLink,
-} from '@retrap/device-host'
+} from '@retrap/ioreq/host'
 import { createIoRequest, IOREQ_TYPE_INVALIDATE, type IoDispatch } from '@retrap/ioreq'
 import { ModelsGate, type ServerFacts } from './gated-server.ts'
 import { framesOf } from './held-frames.ts'

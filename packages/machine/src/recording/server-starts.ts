@@ -1,6 +1,6 @@
 import type { DeviceModel } from '@retrap/device'
 import type { DomainServer } from '@retrap/hvm'
-import type { DevicePlatform, GatedServer, RemoteServerOptions } from '@retrap/device-host'
+import type { DevicePlatform, GatedServer, RemoteServerOptions } from '@retrap/ioreq/host'
 import type { IoDispatch } from '@retrap/ioreq'
 import type { PartServerOptions, StartControllerServer, StartPartServer } from '../board/start.ts'
 import type { StartDeviceServer } from '../life/machine-life.ts'

@@ -1,6 +1,6 @@
 /** Runs of an Arm board that are recorded and run again: bytes that are typed, and a model that takes its answers from the host. */
 import { setImmediate as turn } from 'node:timers/promises'
-import { SharedTransport } from '@retrap/device-host'
+import { SharedTransport } from '@retrap/ioreq/host'
 import { afterEach, expect, test } from 'vitest'
 import {
   type ArmMachine,

@@ -1,7 +1,7 @@
 /** Machines of the table of combinations, as small as they can be. */
 import { MemoryStorage, RawImage } from '@retrap/block'
 import type { DeviceModel, PacketBackend } from '@retrap/device'
-import { startDeviceWorker } from '@retrap/device-host/node'
+import { startDeviceWorker } from '@retrap/ioreq/host/node'
 import { VirtioRng } from '@retrap/virtio'
 import { MemoryShare } from '@retrap/virtio/p9'
 import { UsbKeyboard } from '@retrap/usb'

@@ -1,5 +1,5 @@
 import type { X86Domain } from '@retrap/hvm'
-import { MessageTransport } from '@retrap/device-host'
+import { MessageTransport } from '@retrap/ioreq/host'
 import { WebError } from '../errors.ts'
 import { reasonOf } from './sources.ts'
 

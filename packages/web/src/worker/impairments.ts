@@ -1,4 +1,4 @@
-import type { DeviceHost } from '@retrap/device-host'
+import type { DeviceHost } from '@retrap/ioreq/host'
 import { WebError } from '../errors.ts'
 import type { DeviceView, Impairment } from '../inspection.ts'
 

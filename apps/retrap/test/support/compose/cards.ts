@@ -9,7 +9,7 @@ import {
   serveDevices,
   startDeviceProcess,
   startDeviceWorker,
-} from '@retrap/device-host/node'
+} from '@retrap/ioreq/host/node'
 import type { PcOptions, StartDeviceServer } from '@retrap/machine'
 import { authority, devices, machine } from '@retrap/tooling/certificates'
 import { newCard } from './card.ts'

@@ -1,0 +1,112 @@
+import { DeviceError } from '@retrap/device'
+import type { ReplyTarget } from '../channel.ts'
+import type { IoDispatch } from '../dispatch.ts'
+import { IoreqError } from '../errors.ts'
+import { XEN_DMOP_IO_RANGE_MEMORY, XEN_DMOP_IO_RANGE_PCI, XEN_DMOP_IO_RANGE_PORT } from '../layout.ts'
+import { createIoRequest, type IoRequest } from '../request.ts'
+import type { IoreqServer, IoreqTransport } from '../server.ts'
+import { DeviceSet } from './device-set.ts'
+import type { DevicePlatform } from './platform.ts'
+
+/** How a {@link DeviceHost} serves. */
+export interface DeviceHostOptions {
+  /** Names the server; default `devices`. */
+  readonly name?: string
+  /**
+   * Calls back in a later turn of the event loop, for instance `setImmediate`. With it *every* model is asynchronous:
+   * each access, configuration space included, goes through the request page and is served in a later turn.
+   */
+  readonly defer?: ((callback: () => void) => void) | undefined
+}
+
+/**
+ * The ioreq server of the models that live in this process.
+ *
+ * Accesses bypass the request page: `IoDispatch` calls the handlers of synchronous models, and those of any other model as
+ * well, whose answer comes when the model's promise does. Notices go through the page, as does everything where models are
+ * deferred.
+ */
+export class DeviceHost extends DeviceSet implements IoreqTransport, ReplyTarget {
+  /** The server that answers for the models. */
+  readonly server: IoreqServer
+  readonly #dispatch: IoDispatch
+  readonly #defer: ((callback: () => void) => void) | undefined
+  readonly #request = createIoRequest()
+
+  /**
+   * @param dispatch - the domain's dispatcher; the host takes one of its servers, enabled
+   * @param platform - what models reach through their contexts
+   */
+  constructor(dispatch: IoDispatch, platform: DevicePlatform, { name = 'devices', defer }: DeviceHostOptions = {}) {
+    super(platform)
+    this.#dispatch = dispatch
+    this.#defer = defer
+    this.server = dispatch.createServer({ name, transport: this, ...(defer === undefined && { local: this }) })
+    this.server.setState(true)
+  }
+
+  // ---- IoreqTransport ----
+
+  /** @internal See `IoreqTransport`. */
+  timeOffset(request: IoRequest): boolean {
+    this.serveBuffered(request)
+    return true
+  }
+
+  /** @internal The dispatcher has published a request. */
+  notify(vcpu: number): void {
+    if (this.#defer === undefined) this.#take(vcpu)
+    else this.#defer(() => this.#take(vcpu))
+  }
+
+  #take(vcpu: number): void {
+    if (this.server.slot(vcpu).accept(this.#request)) this.requests.serve(vcpu, this.#request, this)
+  }
+
+  /** @internal See `IoreqTransport`. */
+  deviceAt(kind: 'port' | 'mmio', address: number): string | undefined {
+    return this.regions.regionAt(kind, address)?.device
+  }
+
+  // ---- ReplyTarget, of requests that came through the page ----
+
+  /** @internal See `ReplyTarget`. */
+  answer(vcpu: number, lo: number, hi: number, last: boolean): void {
+    this.server.slot(vcpu).answer(lo, hi)
+    this.server.answered(vcpu, last)
+  }
+
+  /** @internal See `ReplyTarget`. */
+  reject(vcpu: number, device: string, error: unknown): void {
+    this.#dispatch.requests.serverFailed(this.server, vcpu, device === '' ? this.server.name : device, error)
+  }
+
+  // ---- DeviceSet ----
+
+  /** @internal See `DeviceSet`. */
+  protected override claimsChanged(kind: 'port' | 'mmio'): void {
+    const ranges = this.regions.byPriority(kind).map(({ base, length }) => [base, base + length - 1] as const)
+    claim(() => this.server.setRanges(kind === 'port' ? XEN_DMOP_IO_RANGE_PORT : XEN_DMOP_IO_RANGE_MEMORY, ranges))
+  }
+
+  /** @internal See `DeviceSet`. */
+  protected override functionsChanged(requesters: readonly number[]): void {
+    const ranges = requesters.map((requester) => [requester, requester] as const)
+    claim(() => this.server.setRanges(XEN_DMOP_IO_RANGE_PCI, ranges))
+  }
+
+  /** @internal See `DeviceSet`. */
+  protected override failed(device: string, what: string, error: unknown): void {
+    this.#dispatch.modelFailed(this.server, device, what, error)
+  }
+}
+
+/** A claim that fails is a model's mistake, or a guest's placing of a BAR. */
+function claim(make: () => void): void {
+  try {
+    make()
+  } catch (error) {
+    if (!(error instanceof IoreqError) || error.code === 'ERR_PROTOCOL' || error.code === 'ERR_BUSY') throw error
+    throw new DeviceError(error.code, error.message, { cause: error })
+  }
+}

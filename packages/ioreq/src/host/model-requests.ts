@@ -1,0 +1,227 @@
+import { DeviceError, type Word64 } from '@retrap/device'
+import { hex, isOneCall, SplitAccess, type PciTree } from '@retrap/device/host'
+import type { LocalModels, ReplyTarget } from '../channel.ts'
+import {
+  IOREQ_READ,
+  IOREQ_TYPE_COPY,
+  IOREQ_TYPE_INVALIDATE,
+  IOREQ_TYPE_PCI_CONFIG,
+  IOREQ_TYPE_PIO,
+  IOREQ_TYPE_TIMEOFFSET,
+} from '../layout.ts'
+import { PieceAccess } from '../pieces.ts'
+import type { RegionTable } from '../region-table.ts'
+import type { ClaimedRegion } from '../region.ts'
+import { elementAddress, elementPointer, type IoRequest, requestAddress } from '../request.ts'
+import { putBytes, wordAt } from '../words.ts'
+import type { ModelMemory } from './device-memory.ts'
+import type { ModelNotices } from './model-notices.ts'
+import { PendingAccess, Service } from './service.ts'
+
+type Requests = LocalModels['requests']
+
+/** The part of the set of models that the service of requests needs. */
+export interface ModelRequestsOptions {
+  readonly table: RegionTable
+  readonly tree: PciTree
+  readonly notices: ModelNotices
+  /** For requests whose data is a pointer. */
+  readonly dma: ModelMemory
+  failed(device: string, what: string, error: unknown): void
+  timeOffset(seconds: number): void
+}
+
+/** Serves the requests of all vCPUs with the ranges and functions of a set of models, at once or later. */
+export class ModelRequests implements Requests {
+  readonly #options: ModelRequestsOptions
+  readonly #table: RegionTable
+  readonly #pieces = new PieceAccess()
+  /** By vCPU. */
+  readonly #services: (Service | undefined)[] = []
+
+  constructor(options: ModelRequestsOptions) {
+    this.#options = options
+    this.#table = options.table
+  }
+
+  /** Begins a vCPU's next request. @returns what serves it */
+  begin(vcpu: number, replies: ReplyTarget): Service {
+    let service = this.#services[vcpu]
+    if (service === undefined || service.access !== null) {
+      // The last request has been given up without an answer; a late response of its model is dropped.
+      service?.giveUp()
+      service = new Service(vcpu, replies)
+      this.#services[vcpu] = service
+    }
+    service.begin(replies)
+    return service
+  }
+
+  /** Serves one request; `replies` gets its answer at once or later. A vCPU has at most one at a time. */
+  serve(vcpu: number, request: IoRequest, replies: ReplyTarget): void {
+    const { type, direction, count, size } = request
+    const service = this.begin(vcpu, replies)
+    const access = service.access!
+    if (type === IOREQ_TYPE_PCI_CONFIG) return this.#serveConfig(vcpu, access, request)
+    if (type !== IOREQ_TYPE_PIO && type !== IOREQ_TYPE_COPY) return this.#serveNotice(vcpu, access, request)
+    const address = requestAddress(request)
+    const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
+    const { dataLo } = request
+    if (count === 1 && !request.dataIsPointer) {
+      const region = this.#table.regionAt(kind, address)
+      const offset = region === null ? 0 : address - region.base
+      if (region !== null && isOneCall(region, offset, size)) {
+        return service.call(region, offset, size as 1 | 2 | 4, direction, dataLo)
+      }
+      if (this.#table.allDirect(kind, address, address + size - 1)) {
+        return this.#serveAtOnce(vcpu, access, kind, request, address)
+      }
+    }
+    const copy = { ...request }
+    const into = { lo: request.dataLo, hi: request.dataHi }
+    this.#serveLater(access, copy, into).then(
+      () => this.#answer(vcpu, access, into.lo, into.hi),
+      (error: unknown) => this.#reject(vcpu, access, this.#table.regionAt(kind, address)?.device ?? '', error),
+    )
+  }
+
+  /** Serves a write that nobody waits for, out of the buffered ring. */
+  serveBuffered(request: IoRequest): void {
+    const { type, addressLo: address, size, dataLo, dataHi } = request
+    if (type === IOREQ_TYPE_TIMEOFFSET) return this.#timeOffset(dataLo, dataHi)
+    const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
+    const region = this.#table.regionAt(kind, address)
+    if (region === null || address - region.base + size > region.length) return
+    const what = `buffered write of ${size} bytes at ${hex(address)}`
+    const failed = (error: unknown): void => this.#options.failed(region.device, what, error)
+    if (region.direct) {
+      if (this.#pieces.write(this.#table, kind, address, size, dataLo, dataHi) !== null) failed(this.#pieces.error)
+      return
+    }
+    const split = new SplitAccess<ClaimedRegion>()
+    split.begin(this.#table, kind, address, size, dataLo, dataHi)
+    const written = this.#calls(split, false, new PendingAccess(-1)).catch(failed)
+    this.#options.notices.buffered(written, region.device, what)
+  }
+
+  /** An access that synchronous models answer, piece by piece. */
+  #serveAtOnce(vcpu: number, access: PendingAccess, kind: 'port' | 'mmio', request: IoRequest, address: number): void {
+    const { direction, size, dataLo, dataHi } = request
+    const pieces = this.#pieces
+    const failure =
+      direction === IOREQ_READ
+        ? pieces.read(this.#table, kind, address, size)
+        : pieces.write(this.#table, kind, address, size, dataLo, dataHi)
+    if (failure !== null) return this.#reject(vcpu, access, failure.device, pieces.error)
+    this.#answer(vcpu, access, pieces.lo, pieces.hi)
+  }
+
+  #serveConfig(vcpu: number, access: PendingAccess, request: IoRequest): void {
+    const { addressHi: bdf, addressLo: register, direction, dataLo, dataHi, size } = request
+    let lo = 0xffff_ffff
+    let hi = 0
+    try {
+      lo = this.#configPiece(bdf, register, Math.min(size, 4), direction, dataLo)
+      if (size > 4) hi = this.#configPiece(bdf, register + 4, size - 4, direction, dataHi)
+    } catch (error) {
+      return this.#reject(vcpu, access, this.#options.tree.ownerAt(bdf) ?? '', error)
+    }
+    this.#answer(vcpu, access, lo, hi)
+  }
+
+  #configPiece(bdf: number, register: number, size: number, direction: number, value: number): number {
+    const { tree } = this.#options
+    if (direction === IOREQ_READ) return tree.read(bdf, register, size) >>> 0
+    tree.write(bdf, register, size, value)
+    return 0
+  }
+
+  /** TIMEOFFSET and INVALIDATE: their answer is only that they have been taken. */
+  #serveNotice(vcpu: number, access: PendingAccess, request: IoRequest): void {
+    const { notices } = this.#options
+    const answer = (): void => this.#answer(vcpu, access, 0xffff_ffff, 0xffff_ffff)
+    if (request.type === IOREQ_TYPE_TIMEOFFSET) {
+      this.#timeOffset(request.dataLo, request.dataHi)
+      answer()
+    } else if (request.type === IOREQ_TYPE_INVALIDATE) {
+      notices.dropMappings(notices.takeAnnounced(vcpu), answer)
+    } else {
+      const what = `unknown type of request ${request.type}`
+      this.#reject(vcpu, access, '', new DeviceError('ERR_INVALID', what))
+    }
+  }
+
+  #timeOffset(lo: number, hi: number): void {
+    this.#options.timeOffset((hi | 0) * 2 ** 32 + lo)
+  }
+
+  async #serveLater(access: PendingAccess, request: IoRequest, into: Word64): Promise<void> {
+    const { type, direction, count, size, dataIsPointer } = request
+    const { dma } = this.#options
+    const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
+    const read = direction === IOREQ_READ
+    const split = new SplitAccess<ClaimedRegion>()
+    const bytes = new Uint8Array(8)
+    for (let i = 0; i < count; i++) {
+      // The request is cancelled: the remaining elements are dropped, and their memory may have a new owner.
+      if (access.cancelled) return
+      putBytes(bytes, 0, 8, request.dataLo, request.dataHi)
+      if (dataIsPointer && !read) {
+        bytes.fill(0xff)
+        await dma.readAsync(elementPointer(request, i), bytes.subarray(0, size))
+      }
+      split.begin(this.#table, kind, elementAddress(request, i), size, wordAt(bytes, 0), wordAt(bytes, 4))
+      await this.#calls(split, read, access)
+      if (!read || access.cancelled) continue
+      if (dataIsPointer) {
+        putBytes(bytes, 0, size, split.lo, split.hi)
+        await dma.writeAsync(elementPointer(request, i), bytes.subarray(0, size))
+      } else {
+        into.lo = split.lo
+        into.hi = split.hi
+      }
+    }
+  }
+
+  /** Makes the calls of one access, one after another. */
+  async #calls(split: SplitAccess<ClaimedRegion>, read: boolean, access: PendingAccess): Promise<void> {
+    while (split.next()) await split.callLater(read, access)
+  }
+
+  #answer(vcpu: number, access: PendingAccess, lo: number, hi: number): void {
+    const service = this.#services[vcpu]
+    if (service?.access === access) service.answer(lo, hi, false)
+  }
+
+  #reject(vcpu: number, access: PendingAccess, device: string, error: unknown): void {
+    const service = this.#services[vcpu]
+    if (service?.access === access) service.reject(device, error)
+  }
+
+  /** The vCPU no longer wants its answer: aborts the handler's signal. */
+  cancel(vcpu: number): void {
+    this.#services[vcpu]?.access?.cancel()
+  }
+
+  /** Answers what waits for a model that is reset or gone, with ones: its late responses are dropped. */
+  endAccessesTo(device: string): void {
+    for (const [vcpu, service] of this.#services.entries()) {
+      if (service?.waitsFor(device) !== true) continue
+      // Its late response finds a service without an access in progress.
+      this.#services[vcpu] = undefined
+      service.access?.cancel()
+      service.answer(0xffff_ffff, 0, false)
+    }
+  }
+
+  /** Gives all requests up: their handlers are told, and late responses are dropped. */
+  abandon(): void {
+    for (const service of this.#services.splice(0)) {
+      if (service === undefined) continue
+      const { access } = service
+      // The next request gets a service of its own.
+      service.giveUp()
+      access?.cancel()
+    }
+  }
+}

@@ -1,0 +1,237 @@
+import { IoreqError } from '../../errors.ts'
+import { X509Certificate } from 'node:crypto'
+import { MessageChannel, Worker } from 'node:worker_threads'
+import { FramedServer } from '../framed-server.ts'
+import type { Frame } from '../frames.ts'
+import type { DeviceServer } from '../index.ts'
+import { type FramePort, MessageLink } from '../message-link.ts'
+import { type ListenOptions, PacketListener } from './packet-listener.ts'
+import { type Opening, type PacketSocket, reconnectMsOf, type SocketAddress } from './packet-socket.ts'
+import { programOf, sourceFlags } from './programs.ts'
+import { Session } from './session.ts'
+import { identityOf } from './watched-tls.ts'
+
+/** The options of a {@link DeviceService}. The token is what hypervisors must know. */
+export interface DeviceServiceOptions extends ListenOptions {
+  /** How long the models of a machine are kept without a connection, in milliseconds. Default 30,000 with TLS, else 5000. */
+  readonly reconnectMs?: number
+  /** Machines at a time that are served; further ones are refused. Default 16. */
+  readonly maxMachines?: number
+  /** Called when a machine is served from now on, with the name that it gives itself. */
+  onMachine?(name: string): void
+  /** Called when a machine is served no more; null: it has ended, or was not there again in time. */
+  onMachineGone?(name: string, error: Error | null): void
+}
+
+/** Default of `maxMachines`. */
+const MAX_MACHINES = 16
+
+/** The models of one machine. */
+interface MachineModels {
+  /** Takes a frame of the hypervisor. May throw: the machine is served no more then. */
+  receive(frame: Frame): void
+  /** The machine is served no more. */
+  close(): void
+}
+
+/** How a {@link ServedMachine}'s models reach it. */
+interface ModelsHost {
+  readonly name: string
+  send(frame: Frame): void
+  /** Holds the hypervisor back, and lets it go on. */
+  pause(): void
+  resume(): void
+  /** The models cannot go on. */
+  failed(error: Error): void
+}
+
+/** Where a {@link DeviceService} has the models of each machine. */
+type StartModels = (host: ModelsHost) => MachineModels
+
+/** One machine that is served, over as many connections as it takes. */
+class ServedMachine implements ModelsHost {
+  readonly name: string
+  readonly #session: Session
+  readonly #models: MachineModels
+  readonly #reconnectMs: number
+  readonly #gone: (error: Error | null) => void
+  #timer: NodeJS.Timeout | undefined
+  #ended = false
+
+  constructor(name: string, reconnectMs: number, start: StartModels, gone: (error: Error | null) => void) {
+    this.name = name
+    this.#reconnectMs = reconnectMs
+    this.#gone = gone
+    this.#session = new Session(
+      (frame) => this.#models.receive(frame),
+      (error) => (error === null ? this.#lost() : this.end(error)),
+      () => this.end(null),
+    )
+    this.#models = start(this)
+  }
+
+  get received(): number {
+    return this.#session.received
+  }
+
+  connect(packets: PacketSocket, peerReceived: number): void {
+    clearTimeout(this.#timer)
+    this.#session.connect(packets, peerReceived)
+  }
+
+  #lost(): void {
+    this.#timer = setTimeout(() => this.end(null), this.#reconnectMs)
+  }
+
+  send(frame: Frame): void {
+    this.#session.send(frame)
+  }
+
+  pause(): void {
+    this.#session.pause()
+  }
+
+  resume(): void {
+    this.#session.resume()
+  }
+
+  failed(error: Error): void {
+    this.end(error)
+  }
+
+  end(error: Error | null): void {
+    if (this.#ended) return
+    this.#ended = true
+    clearTimeout(this.#timer)
+    this.#session.close(error?.message)
+    this.#models.close()
+    this.#gone(error)
+  }
+}
+
+/** Models in a Worker of their own: one that hangs neither holds up the other machines, nor is taken for a lost connection. */
+class WorkerModels implements MachineModels {
+  readonly #host: ModelsHost
+  readonly #worker: Worker
+  readonly #link: MessageLink
+
+  constructor(host: ModelsHost, modules: readonly string[]) {
+    this.#host = host
+    const { port1, port2 } = new MessageChannel()
+    this.#worker = new Worker(programOf('service-worker', import.meta.url), {
+      workerData: { port: port2, modules },
+      transferList: [port2],
+      execArgv: sourceFlags(import.meta.url),
+      name: `retrap devices ${host.name}`,
+    })
+    const failed = (error: unknown): void =>
+      host.failed(error instanceof Error ? error : new IoreqError('ERR_DEVICE', String(error)))
+    this.#worker.on('error', failed)
+    this.#worker.on('exit', (code) =>
+      failed(new IoreqError('ERR_DEVICE', `the Worker of server ${host.name} ended with ${code}`)),
+    )
+    this.#link = new MessageLink(port1 as unknown as FramePort, (frame) => host.send(frame), failed)
+    this.#link.onDrained = () => host.resume()
+    this.#link.start()
+  }
+
+  receive(frame: Frame): void {
+    this.#link.send(frame)
+    if (!this.#link.writable) this.#host.pause()
+  }
+
+  close(): void {
+    this.#link.close()
+    void this.#worker.terminate()
+  }
+}
+
+/**
+ * Serves device models to machines on other hosts: it listens, and each machine that connects by `connectDeviceServer` has
+ * models of its own, which end with it.
+ */
+export class DeviceService {
+  readonly #options: DeviceServiceOptions
+  readonly #start: StartModels
+  readonly #machines = new Set<ServedMachine>()
+  #listener!: PacketListener
+
+  private constructor(options: DeviceServiceOptions, start: StartModels) {
+    this.#options = options
+    this.#start = start
+  }
+
+  /** @internal Use {@link serveDevices} or {@link serveDeviceModules}. */
+  static async listen(options: DeviceServiceOptions, start: StartModels): Promise<DeviceService> {
+    const service = new DeviceService(options, start)
+    service.#listener = await PacketListener.listen(options, (opening) => service.#create(opening))
+    return service
+  }
+
+  /** The address that it listens at: port 0 has become a real one. */
+  get address(): SocketAddress {
+    return this.#listener.address
+  }
+
+  /** How many machines are served. */
+  get machines(): number {
+    return this.#machines.size
+  }
+
+  /** How many machines may be served at a time. */
+  get maxMachines(): number {
+    return this.#options.maxMachines ?? MAX_MACHINES
+  }
+
+  /** SHA-256 of the certificate that it shows now; null without TLS. */
+  get fingerprint(): string | null {
+    const { tls } = this.#options
+    return tls === undefined ? null : new X509Certificate(identityOf(tls).cert).fingerprint256
+  }
+
+  #create({ session, name }: Opening): ServedMachine {
+    if (this.#machines.size >= this.maxMachines)
+      throw new IoreqError('ERR_NO_SPACE', `at most ${this.maxMachines} machines are served at a time`)
+    const machine: ServedMachine = new ServedMachine(name, reconnectMsOf(this.#options), this.#start, (error) => {
+      this.#machines.delete(machine)
+      this.#listener.forget(session, error?.message)
+      this.#options.onMachineGone?.(name, error)
+    })
+    this.#machines.add(machine)
+    this.#options.onMachine?.(name)
+    return machine
+  }
+
+  /** Stops to listen, and serves no machine any more: their servers fail. */
+  async close(): Promise<void> {
+    for (const machine of this.#machines) machine.end(null)
+    await this.#listener.close(true)
+  }
+}
+
+/**
+ * Serves device models in this thread.
+ *
+ * @param attach - adds the models of one machine to its server; each machine must get models of its own
+ * @throws IoreqError `ERR_INVALID` for a TLS identity that cannot be used; what listening at the address throws
+ */
+export function serveDevices(
+  options: DeviceServiceOptions,
+  attach: (server: DeviceServer) => void | Promise<void>,
+): Promise<DeviceService> {
+  return DeviceService.listen(options, (host) => {
+    const framed = new FramedServer((frame) => host.send(frame), { name: host.name })
+    void framed.attach(attach)
+    return { receive: (frame) => framed.receive(frame), close: () => {} }
+  })
+}
+
+/**
+ * Serves the device models that modules export, in a Worker for each machine.
+ *
+ * @param modules - URLs, as `import` takes them
+ * @throws IoreqError `ERR_INVALID` for a TLS identity that cannot be used; what listening at the address throws
+ */
+export function serveDeviceModules(options: DeviceServiceOptions, modules: readonly string[]): Promise<DeviceService> {
+  return DeviceService.listen(options, (host) => new WorkerModels(host, modules))
+}

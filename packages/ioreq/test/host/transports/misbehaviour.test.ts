@@ -1,0 +1,644 @@
+import { EventEmitter } from 'node:events'
+import { createConnection, type Socket } from 'node:net'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import {
+  decodeFrame,
+  encodeFrame,
+  FrameReader,
+  MAX_FRAME_BYTES,
+  RemoteServer,
+  SharedTransport,
+  type Frame,
+} from '../../../src/host/index.ts'
+import {
+  createIoRequest,
+  IO_DONE,
+  IO_FAILED,
+  IO_RETRY,
+  IO_UNHANDLED,
+  IOREQ_READ,
+  IOREQ_TYPE_COPY,
+  IOREQ_TYPE_PIO,
+  IoreqPage,
+  STATE_IOREQ_INPROCESS,
+  STATE_IOREQ_READY,
+  STATE_IORESP_READY,
+  XEN_DMOP_IO_RANGE_PORT,
+} from '../../../src/index.ts'
+import {
+  connectDevices,
+  DeviceListener,
+  startDeviceWorker,
+  type SocketTransport,
+} from '../../../src/host/node/index.ts'
+import { PacketSocket } from '../../../src/host/node/packet-socket.ts'
+import { Session } from '../../../src/host/node/session.ts'
+import { SharedEnd } from '../../../src/host/shared-memory.ts'
+import { makeMachine, STATUS } from '../machine.ts'
+import { contractModels, REGISTERS } from './models.ts'
+
+const port = { ...createIoRequest(), type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo: 0x100, size: 2 }
+const policies = [
+  { policy: 'crash' as const, status: IO_FAILED },
+  { policy: 'detach' as const, status: IO_UNHANDLED },
+]
+const tick = (ms = 1): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms))
+
+describe('a server that shares its page, and scribbles into it', () => {
+  const make = (policy: 'crash' | 'detach') => {
+    const machine = makeMachine({ policy })
+    const transport = new SharedTransport(machine.dispatch, machine.platform, { name: 'scribbler' })
+    const { server } = transport.remote
+    server.mapRange(XEN_DMOP_IO_RANGE_PORT, 0x100, 0x1ff)
+    server.setState(true)
+    // What the Worker would have.
+    const page = new IoreqPage(transport.memory.buffer, 4096)
+    const slot = page.slot(0)
+    const bell = (): void =>
+      void (Atomics.add(transport.memory.doorbell, transport.memory.doorbellIndex, 1), transport.pump())
+    return { ...machine, transport, server, slot, bell }
+  }
+
+  test.each(policies)('answers twice: found out when the second one is seen; policy $policy', ({ policy, status }) => {
+    const { dispatch, slot, bell, failures } = make(policy)
+    dispatch.submit(0, port)
+    slot.accept(createIoRequest())
+    slot.answer(5, 0)
+    bell()
+    expect(dispatch.requests.take(0)).toBe(IO_DONE)
+    slot.state = STATE_IORESP_READY
+    expect(STATUS[dispatch.submit(0, port)]).toBe(STATUS[status === IO_FAILED ? IO_FAILED : IO_DONE])
+    expect(dispatch.lo).toBe(0xffff)
+    expect(String(failures[0]!.cause)).toContain('in state 3')
+  })
+
+  const flips = [
+    { from: STATE_IOREQ_INPROCESS, to: STATE_IOREQ_READY },
+    { from: STATE_IOREQ_READY, to: 9 },
+    { from: STATE_IOREQ_INPROCESS, to: 15 },
+  ]
+  test.each(flips.flatMap((flip) => policies.map((p) => ({ ...flip, ...p }))))(
+    'flips its state from $from to $to: policy $policy',
+    ({ from, to, policy, status }) => {
+      const { dispatch, slot, bell, completed, failures } = make(policy)
+      dispatch.submit(0, port)
+      slot.state = from
+      bell()
+      slot.state = to
+      bell()
+      expect(completed).toEqual([0])
+      expect(STATUS[dispatch.requests.take(0)]).toBe(STATUS[status])
+      expect(String(failures[0]!.cause)).toContain(`went from ${from} to ${to}`)
+    },
+  )
+
+  test.each([
+    { what: 'a frame that there is not', bytes: [1, 0, 0, 0, 250] },
+    { what: 'a frame of the hypervisor’s', bytes: [...encodeFrame({ kind: 'cancel', vcpu: 0 })] },
+    {
+      what: 'a claim of ports backwards',
+      bytes: [...encodeFrame({ kind: 'claim', type: 0, ranges: [[9, 3]], buffered: [] })],
+    },
+    { what: 'a line that is not open', bytes: [...encodeFrame({ kind: 'setLine', line: 3, level: true })] },
+    {
+      what: 'a fault of a vCPU that there is not',
+      bytes: [...encodeFrame({ kind: 'fault', vcpu: 99, device: '', what: '', message: '' })],
+    },
+    {
+      what: 'a reply that nobody waits for',
+      bytes: [...encodeFrame({ kind: 'called', call: 9, error: '', result: '' })],
+    },
+    { what: 'a DMA of all memory', bytes: [...encodeFrame({ kind: 'dmaRead', call: 1, gpa: 0, length: 0xffff_ffff })] },
+    { what: 'a frame without an end', bytes: [255, 255, 255, 255, 1] },
+  ])('sends $what', async ({ bytes }) => {
+    const { dispatch, transport, server, bell, failures } = make('detach')
+    dispatch.submit(0, port)
+    // The stream of events: its counters, then its data.
+    const at = 3 * 4096 + 2 * 65_536
+    new Uint8Array(transport.memory.buffer).set(bytes, at + 64)
+    new Int32Array(transport.memory.buffer)[at / 4] = bytes.length
+    bell()
+    expect(dispatch.requests.take(0)).toBe(IO_UNHANDLED)
+    expect(failures).toHaveLength(1)
+    expect(server.alive).toBe(false)
+    await expect(transport.remote.ready).rejects.toThrow()
+  })
+
+  test('scribbles over the counters of its streams', () => {
+    const { transport, bell, server } = make('detach')
+    const words = new Int32Array(transport.memory.buffer)
+    for (let i = 3 * 1024; i < words.length; i += 7) words[i] = 0x7fff_fff1 + i
+    bell()
+    transport.remote.post(new Uint8Array(100))
+    bell()
+    expect(typeof server.alive).toBe('boolean')
+  })
+})
+
+describe('what a server sends before its answer is received before it, however narrow the gap', () => {
+  const ways = [
+    { how: 'the event loop runs', patienceMs: 0 },
+    { how: 'the thread waits blocked', patienceMs: 1000 },
+  ]
+  test.each(
+    ways.flatMap((way) => [
+      { ...way, what: 'request' },
+      // What a model still writes to memory, it writes before it lets go of it.
+      { ...way, what: 'invalidation' },
+    ]),
+  )('$what: $how', ({ what, patienceMs }) => {
+    const order: string[] = []
+    const { dispatch, platform } = makeMachine(
+      { onComplete: () => order.push('complete') },
+      [],
+      {},
+      { signalMsi: () => void order.push('interrupt') },
+    )
+    const transport = new SharedTransport(dispatch, platform, { name: 'narrow', patienceMs })
+    const { server } = transport.remote
+    server.mapRange(XEN_DMOP_IO_RANGE_PORT, 0x100, 0x1ff)
+    server.setState(true)
+    const worker = new SharedEnd(transport.memory, 'devices', () => {})
+    const slot = server.slot(0)
+    const far = new IoreqPage(worker.page.buffer, worker.page.byteOffset).slot(0)
+    // The Worker sends an interrupt and answers at the very moment when the transport looks at the state: what it has
+    // fetched before that look is without the interrupt, and the state is that of the answer.
+    const plain = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(slot), 'state') as Required<PropertyDescriptor>
+    let armed = patienceMs > 0
+    Object.defineProperty(slot, 'state', {
+      get: () => {
+        if (armed && far.state === STATE_IOREQ_READY) {
+          armed = false
+          far.accept(createIoRequest())
+          worker.send({ kind: 'msi', address: 0xfee0_0000, data: 0x40, requester: 0 })
+          far.answer(5, 0)
+        }
+        return plain.get.call(slot) as number
+      },
+      set: (value: number) => {
+        plain.set.call(slot, value)
+      },
+    })
+    const status = what === 'request' ? dispatch.submit(0, port) : dispatch.requests.invalidate(0)
+    order.push(STATUS[status] as string)
+    armed = true
+    transport.pump()
+    expect(order).toEqual(patienceMs > 0 ? ['interrupt', 'done'] : ['retry', 'interrupt', 'complete'])
+  })
+})
+
+test('a server that the domain has no room for leaves nothing behind: no timer, no mapping', async () => {
+  const opened: string[] = []
+  const { dispatch, platform, failures } = makeMachine(
+    {},
+    [],
+    {},
+    {
+      openMemory: (name) => (opened.push(name), { close: () => {} } as never),
+    },
+  )
+  const link = { send: () => {}, notify: () => {}, notifyBuffered: () => {}, close: () => {} }
+  const make = (): RemoteServer => new RemoteServer(dispatch, platform, link, { name: 'one more', readyMs: 1 })
+  // One is the machine's own host.
+  const others = Array.from({ length: 7 }, make)
+  opened.length = 0
+  expect(make).toThrow(/at most 8/)
+  for (const other of others) other.close()
+  // An uncaught error of the timer would fail the test.
+  await tick(5)
+  expect([opened, failures]).toEqual([[], []])
+})
+
+test.each([0.5, 1, 20])(
+  'a server that rings and does not answer holds the thread for %d ms, and no longer',
+  (patienceMs) => {
+    const { dispatch, platform } = makeMachine({})
+    const transport = new SharedTransport(dispatch, platform, { name: 'bell', patienceMs })
+    transport.remote.server.mapRange(XEN_DMOP_IO_RANGE_PORT, 0x100, 0x1ff)
+    transport.remote.server.setState(true)
+    const started = performance.now()
+    let rings = 0
+    transport.doorbell.waitSync = () => {
+      rings++
+      if (performance.now() - started > 2000) throw new Error('the thread is held')
+      return true
+    }
+    expect(dispatch.submit(0, port)).toBe(IO_RETRY)
+    expect(rings).toBeGreaterThan(1)
+    expect(performance.now() - started).toBeGreaterThanOrEqual(patienceMs)
+    transport.remote.close()
+  },
+)
+
+describe('a Worker', () => {
+  test.each([
+    { what: 'whose module cannot be loaded', module: 'file:///nowhere.ts', message: /nowhere/ },
+    {
+      what: 'whose module has no model',
+      module: import.meta.resolve('../machine.ts'),
+      message: /exports no device model/,
+    },
+  ])(
+    '$what fails its server',
+    async ({ module, message }) => {
+      const { dispatch, platform, failures } = makeMachine({ policy: 'detach' })
+      const transport = startDeviceWorker(dispatch, platform, { name: 'worker', modules: [module] })
+      void transport.watch()
+      await expect(transport.remote.ready).rejects.toThrow()
+      expect(String(failures[0]!.cause)).toMatch(message)
+    },
+    30_000,
+  )
+})
+
+describe('frames', () => {
+  const LATE = { lo: 0xffff_fffe, hi: 0x8000_0001 }
+  test('come out of a stream however it is cut', () => {
+    const frames: Frame[] = [
+      { kind: 'hello', version: 1, vcpus: 2, realTime: true, now: { lo: 1, hi: 2 } },
+      {
+        kind: 'request',
+        vcpu: 1,
+        sequence: 7,
+        now: LATE,
+        request: { ...port, count: 3, df: true, dataHi: 0xffff_ffff },
+      },
+      { kind: 'claim', type: 1, ranges: [[0, 2 ** 52 - 1]], buffered: [] },
+      { kind: 'message', now: LATE, bytes: Uint8Array.from([1, 2, 3]) },
+      { kind: 'fault', vcpu: 0, device: 'ü', what: '', message: '…' },
+      { kind: 'armTimer', timer: 1, deadline: { lo: 0xffff_ffff, hi: 0xffff_ffff } },
+      { kind: 'powerOff' },
+    ]
+    const bytes = new Uint8Array(frames.flatMap((frame) => [...encodeFrame(frame)]))
+    for (let size = 1; size < 40; size++) {
+      const seen: Frame[] = []
+      const reader = new FrameReader((frame) => void seen.push(frame))
+      for (let at = 0; at < bytes.length; at += size) reader.push(bytes.subarray(at, at + size))
+      expect(seen).toEqual(frames)
+    }
+  })
+
+  test('that are cut short, or too long, are refused', () => {
+    const bytes = encodeFrame({ kind: 'fault', vcpu: 0, device: 'abc', what: 'd', message: 'efg' }).subarray(4)
+    for (let length = 0; length < bytes.length; length++) expect(() => decodeFrame(bytes.subarray(0, length))).toThrow()
+    expect(() => decodeFrame(Uint8Array.from([...bytes, 0]))).toThrow(/expected/)
+    const long = { kind: 'message' as const, now: LATE, bytes: new Uint8Array(MAX_FRAME_BYTES) }
+    expect(() => encodeFrame(long)).toThrow(/at most/)
+  })
+})
+
+describe('a socket', () => {
+  const open: { close(): unknown }[] = []
+  afterEach(async () => {
+    for (const one of open.splice(0)) await one.close()
+  })
+
+  interface ListenOptions {
+    readonly policy?: 'crash' | 'detach'
+    readonly reconnectMs?: number
+    readonly openMs?: number
+    readonly token?: string
+  }
+
+  const listen = async (options: ListenOptions = {}) => {
+    const machine = makeMachine({ policy: options.policy ?? 'detach' })
+    const listener = await DeviceListener.listen(machine.dispatch, machine.platform, {
+      address: { port: 0 },
+      reconnectMs: options.reconnectMs ?? 2000,
+      ...(options.openMs !== undefined && { openMs: options.openMs }),
+      ...(options.token !== undefined && { token: options.token }),
+    })
+    open.push(listener)
+    return { ...machine, listener, port: (listener.address as { port: number }).port }
+  }
+
+  /** A client that is written by hand: packets of length, kind, word and bytes. */
+  class Raw {
+    readonly socket: Socket
+    readonly frames: Frame[] = []
+    #rest = Buffer.alloc(0)
+    #sent = 0
+    /** @param half - it goes on when the other side has ended */
+    constructor(to: number, half = false) {
+      this.socket = createConnection({ port: to, host: '127.0.0.1', allowHalfOpen: half })
+      this.socket.on('error', () => {})
+      this.socket.on('data', (bytes) => {
+        this.#rest = Buffer.concat([this.#rest, bytes])
+        while (this.#rest.length >= 4 && this.#rest.length >= 4 + this.#rest.readUInt32LE(0)) {
+          const length = this.#rest.readUInt32LE(0)
+          if (this.#rest[4] === 4) this.frames.push(decodeFrame(this.#rest.subarray(9, 4 + length)))
+          this.#rest = this.#rest.subarray(4 + length)
+        }
+      })
+    }
+    packet(kind: number, word: number, bytes: Uint8Array): void {
+      const head = Buffer.alloc(9)
+      head.writeUInt32LE(5 + bytes.length, 0)
+      head[4] = kind
+      head.writeUInt32LE(word, 5)
+      this.socket.write(Buffer.concat([head, bytes]))
+    }
+    hello(fields: object = {}): void {
+      this.packet(
+        1,
+        0,
+        Buffer.from(JSON.stringify({ session: 'raw', name: 'raw', token: '', resumes: false, ...fields })),
+      )
+    }
+    send(frame: Frame, number = ++this.#sent): void {
+      this.packet(4, number, encodeFrame(frame).subarray(4))
+    }
+    async request(): Promise<Extract<Frame, { kind: 'request' }>> {
+      for (;;) {
+        const found = this.frames.findLast((frame) => frame.kind === 'request')
+        if (found !== undefined) return found
+        await tick()
+      }
+    }
+  }
+
+  const rawServer = async (policy: 'crash' | 'detach' = 'detach') => {
+    const machine = await listen({ policy })
+    const raw = new Raw(machine.port)
+    raw.hello()
+    const transport = await machine.listener.accept()
+    raw.send({ kind: 'claim', type: 0, ranges: [[0x100, 0x1ff]], buffered: [] })
+    raw.send({ kind: 'ready', name: 'raw' })
+    await transport.remote.ready
+    expect(machine.dispatch.submit(0, port)).toBe(IO_RETRY)
+    const { sequence } = await raw.request()
+    open.push({ close: () => raw.socket.destroy() })
+    return { ...machine, raw, transport, sequence }
+  }
+
+  const until = async (what: () => boolean): Promise<void> => {
+    while (!what()) await tick()
+  }
+
+  test.each(policies)('answers twice: policy $policy', async ({ policy }) => {
+    const { raw, sequence, dispatch, failures, completed } = await rawServer(policy)
+    raw.send({ kind: 'answer', vcpu: 0, sequence, lo: 9, hi: 0 })
+    raw.send({ kind: 'answer', vcpu: 0, sequence, lo: 8, hi: 0 })
+    await until(() => failures.length > 0)
+    expect(completed).toEqual([0])
+    expect(String(failures[0]!.cause)).toContain('was answered, and is not open')
+    // The first answer stands if it was taken before; the server is gone either way.
+    dispatch.requests.take(0)
+    expect(dispatch.submit(0, port)).toBe(IO_UNHANDLED)
+  })
+
+  test.each([
+    { what: 'another request', frame: { kind: 'answer', vcpu: 0, sequence: 99, lo: 0, hi: 0 } },
+    { what: 'a vCPU without a request', frame: { kind: 'answer', vcpu: 1, sequence: 1, lo: 0, hi: 0 } },
+    { what: 'a vCPU that there is not', frame: { kind: 'answer', vcpu: 70_000, sequence: 1, lo: 0, hi: 0 } },
+  ] as const)('answers $what', async ({ frame }) => {
+    const { raw, dispatch, failures, completed } = await rawServer()
+    raw.send(frame)
+    await until(() => completed.length > 0)
+    expect(failures).toHaveLength(1)
+    expect(dispatch.requests.take(0)).toBe(IO_UNHANDLED)
+  })
+
+  test.each([
+    { what: 'noise', act: (raw: Raw) => void raw.socket.write(Buffer.alloc(64, 0xee)) },
+    { what: 'a packet of 4 GiB', act: (raw: Raw) => void raw.socket.write(Buffer.alloc(4, 0xff)) },
+    { what: 'a frame out of order', act: (raw: Raw) => raw.send({ kind: 'powerOff' }, 77) },
+    { what: 'an acknowledgement of what was not sent', act: (raw: Raw) => raw.packet(5, 1000, Buffer.alloc(0)) },
+  ])('sends $what', async ({ act }) => {
+    const { raw, dispatch, failures, completed, events } = await rawServer()
+    act(raw)
+    await until(() => completed.length > 0)
+    expect(failures).toHaveLength(1)
+    expect(events).toEqual([])
+    expect(dispatch.requests.take(0)).toBe(IO_UNHANDLED)
+  })
+
+  test('is closed for good: the server has failed after the time to reconnect', async () => {
+    const { port: at, listener, dispatch, failures } = await listen({ reconnectMs: 50 })
+    const raw = new Raw(at)
+    raw.hello()
+    const transport = await listener.accept()
+    raw.socket.destroy()
+    await until(() => failures.length > 0)
+    expect(String(failures[0]!.cause)).toContain('not made again within 50 ms')
+    expect(transport.connected).toBe(false)
+    expect(dispatch.server(1)).toBeNull()
+  })
+
+  test.each([
+    { what: 'with a wrong token', fields: { token: 'wrong' } },
+    { what: 'that resumes what there is not', fields: { token: 'right', resumes: true } },
+    { what: 'without a name', fields: { token: 'right', name: '' } },
+  ])('a connection $what gets nowhere', async ({ fields }) => {
+    const { port: at, dispatch } = await listen({ token: 'right' })
+    const raw = new Raw(at)
+    const closed = new Promise((resolve) => raw.socket.on('close', resolve))
+    raw.hello(fields)
+    await closed
+    expect(dispatch.server(1)).toBeNull()
+  })
+
+  test.each([
+    { what: 'says nothing', act: (_raw: Raw) => {} },
+    {
+      what: 'sends the beginning of a packet',
+      act: (raw: Raw) => void raw.socket.write(Buffer.from([200, 0, 0, 0, 1])),
+    },
+    {
+      what: 'is refused and goes on talking',
+      act: (raw: Raw) => {
+        raw.hello({ token: 'wrong' })
+        const talk = setInterval(() => raw.socket.write(Buffer.from([200, 0, 0, 0])), 10)
+        raw.socket.on('close', () => clearInterval(talk))
+      },
+      half: true,
+    },
+  ])('a connection that $what is cut after openMs', async ({ act, half = false }) => {
+    const { port: at, listener, dispatch } = await listen({ openMs: 100 })
+    const raw = new Raw(at, half)
+    const closed = new Promise((resolve) => raw.socket.on('close', resolve))
+    act(raw)
+    // Whoever says who it is stays.
+    const client = await connectDevices({ address: listener.address, name: 'prompt' }, () => {})
+    open.push(client)
+    await closed
+    await tick(150)
+    expect(dispatch.server(1)?.alive).toBe(true)
+    expect((await listener.accept()).connected).toBe(true)
+  })
+
+  test.each([
+    ['sends anything but an opening first', (raw: Raw) => raw.packet(5, 0, Buffer.alloc(0))],
+    ['announces an opening of 1 MiB', (raw: Raw) => void raw.socket.write(Buffer.from([0, 0, 16, 0, 1]))],
+    ['sends an opening of 32 KiB', (raw: Raw) => raw.hello({ name: 'x'.repeat(32_768) })],
+  ])('a connection that %s is cut at once', async (_what, act) => {
+    const { port: at } = await listen({ openMs: 60_000 })
+    const raw = new Raw(at)
+    const closed = new Promise((resolve) => raw.socket.on('close', resolve))
+    act(raw)
+    await closed
+  })
+
+  test('of many connections that say nothing the oldest are cut, and a server still gets in', async () => {
+    const { port: at, listener } = await listen({ openMs: 60_000 })
+    const cut: number[] = []
+    for (let i = 0; i < 20; i++) {
+      const raw = new Raw(at)
+      open.push({ close: () => raw.socket.destroy() })
+      raw.socket.on('close', () => cut.push(i))
+      await new Promise((resolve) => raw.socket.on('connect', resolve))
+      await tick(5)
+    }
+    open.push(await connectDevices({ address: listener.address, name: 'prompt' }, () => {}))
+    expect((await listener.accept()).connected).toBe(true)
+    // Twenty and the server's: the five oldest had to go.
+    await expect.poll(() => cut).toEqual([0, 1, 2, 3, 4])
+  })
+
+  test('a packet that comes in many pieces is copied a few times, not once a piece', () => {
+    const socket = new EventEmitter() as EventEmitter & Socket
+    socket.setNoDelay = () => socket
+    const packets = new PacketSocket(socket)
+    const received: number[] = []
+    packets.onData = (_number, bytes) => void received.push(bytes.length)
+    const body = 1 << 19
+    const packet = Buffer.alloc(9 + body)
+    packet.writeUInt32LE(5 + body, 0)
+    packet[4] = 4
+    const spy = vi.spyOn(Uint8Array.prototype, 'set')
+    for (let at = 0; at < packet.length; at += 100) socket.emit('data', packet.subarray(at, at + 100))
+    const copied = spy.mock.calls.reduce((sum, [from]) => sum + from.length, 0)
+    spy.mockRestore()
+    expect(received).toEqual([body])
+    expect(copied).toBeLessThan(2 * packet.length)
+  })
+
+  test('a hypervisor that takes a connection and says nothing cannot be reached', async () => {
+    const { createServer } = await import('node:net')
+    const silent = createServer(() => {})
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+    open.push({ close: () => silent.close() })
+    const address = { port: (silent.address() as { port: number }).port }
+    await expect(connectDevices({ address, reconnectMs: 100 }, () => {})).rejects.toThrow(/cannot be reached/)
+  })
+
+  test('a client is told why it is refused', async () => {
+    const { listener } = await listen({ token: 'right' })
+    await expect(connectDevices({ address: listener.address, token: 'wrong' }, () => {})).rejects.toThrow(/token/)
+  })
+
+  test('a ninth server is refused', async () => {
+    const { listener } = await listen()
+    for (let i = 0; i < 7; i++) open.push(await connectDevices({ address: listener.address, name: `s${i}` }, () => {}))
+    await expect(connectDevices({ address: listener.address, name: 's7' }, () => {})).rejects.toThrow(/at most 8/)
+  })
+
+  test('loses its connection again and again: each access is made once, and none is lost', async () => {
+    const { listener, dispatch, platform, host, ram, failures } = await listen()
+    expect([platform, host, ram]).toHaveLength(3)
+    const accepted = listener.accept()
+    const log: string[] = []
+    // Between the two, something that cuts connections.
+    const { createServer } = await import('node:net')
+    const pairs: Socket[] = []
+    const proxy = createServer((near) => {
+      const far = createConnection((listener.address as { port: number }).port, '127.0.0.1')
+      pairs.push(near, far)
+      near.pipe(far).pipe(near)
+      for (const socket of [near, far]) socket.on('error', () => {}).on('close', () => (near.destroy(), far.destroy()))
+    })
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+    const at = (proxy.address() as { port: number }).port
+    const client = await connectDevices({ address: { port: at }, name: 'cut' }, (server) => {
+      for (const model of contractModels(true)) server.attach(model)
+      const registers = server.model('registers')!
+      log.push(registers.name)
+    })
+    open.push(client, { close: () => proxy.close() })
+    const transport: SocketTransport = await accepted
+    await transport.remote.ready
+    const count = 60
+    for (let i = 0; i < count; i++) {
+      let status = dispatch.submit(0, { ...port, direction: 0, addressLo: REGISTERS + (i & 31), size: 1, dataLo: i })
+      // At a different point of each request's way.
+      if (i % 3 === 0) await tick(i % 5)
+      if (i % 2 === 0) for (const socket of pairs.splice(0)) socket.destroy()
+      while (status === IO_RETRY) {
+        await tick()
+        status = dispatch.requests.take(0)
+      }
+      expect(STATUS[status]).toBe('done')
+    }
+    const saved = (await transport.remote.save()).devices['registers'] as { log: string[] }
+    expect(saved.log).toEqual(Array.from({ length: count }, (_, i) => `w1@${i & 31}=${i.toString(16)}`))
+    expect(failures).toEqual([])
+  })
+
+  test('a receiver that lags holds its sender back', async () => {
+    const { raw, transport } = await rawServer()
+    raw.socket.pause()
+    expect(transport.writable).toBe(true)
+    const piece = new Uint8Array(1 << 18)
+    for (let i = 0; i < 5; i++) transport.remote.post(piece)
+    expect(transport.writable).toBe(false)
+    let drained = false
+    void transport.drained().then(() => (drained = true))
+    await tick(20)
+    expect(drained).toBe(false)
+    raw.socket.resume()
+    await until(() => raw.frames.filter((frame) => frame.kind === 'message').length === 5)
+    // Everything up to the last message: hello, the request, five messages.
+    raw.packet(5, 7, Buffer.alloc(0))
+    await until(() => drained)
+    expect(transport.writable).toBe(true)
+  })
+
+  test('a receiver may lag time and again: buffered writes go on when it has caught up', async () => {
+    const { raw, transport, dispatch } = await rawServer()
+    raw.send({ kind: 'claim', type: 1, ranges: [[0xa_0000, 0xa_ffff]], buffered: [[0xa_0000, 0xa_ffff]] })
+    const write = { ...createIoRequest(), type: IOREQ_TYPE_COPY, direction: 0, addressLo: 0xa_0000, size: 4 }
+    await until(() => dispatch.submit(1, write) === IO_DONE)
+    const arrived = (kind: string): number => raw.frames.filter((frame) => frame.kind === kind).length
+    await until(() => arrived('buffered') === 1)
+    for (let round = 1; round <= 2; round++) {
+      raw.socket.pause()
+      for (let i = 0; i < 5; i++) transport.remote.post(new Uint8Array(1 << 18))
+      expect(transport.writable).toBe(false)
+      expect(dispatch.submit(1, write)).toBe(IO_DONE)
+      raw.socket.resume()
+      await until(() => arrived('message') === 5 * round)
+      expect(arrived('buffered')).toBe(round)
+      raw.packet(5, raw.frames.length, Buffer.alloc(0))
+      await until(() => arrived('buffered') === round + 1)
+    }
+  })
+
+  test('a receiver that lags and ends leaves the buffered writes, and the event loop', async () => {
+    const { raw, transport, dispatch } = await rawServer()
+    raw.send({ kind: 'claim', type: 1, ranges: [[0xa_0000, 0xa_ffff]], buffered: [[0xa_0000, 0xa_ffff]] })
+    const write = { ...createIoRequest(), type: IOREQ_TYPE_COPY, direction: 0, addressLo: 0xa_0000, size: 4 }
+    await until(() => dispatch.submit(1, write) === IO_DONE)
+    raw.socket.pause()
+    for (let i = 0; i < 5; i++) transport.remote.post(new Uint8Array(1 << 18))
+    expect(transport.writable).toBe(false)
+    const plain = Reflect.get(Session.prototype, 'drained') as () => Promise<void>
+    const drained = vi.spyOn(Session.prototype, 'drained')
+    // A loop of promises would let no timer run, and this test not end.
+    drained.mockImplementation(function (this: Session) {
+      return drained.mock.calls.length > 100 ? new Promise(() => {}) : plain.call(this)
+    })
+    expect(dispatch.submit(1, write)).toBe(IO_DONE)
+    transport.close()
+    await tick()
+    expect(drained.mock.calls.length).toBeLessThan(10)
+    drained.mockRestore()
+  })
+
+  test('a receiver that takes nothing for ever has failed', async () => {
+    const { raw, transport, failures } = await rawServer()
+    raw.socket.pause()
+    const piece = new Uint8Array(1 << 19)
+    for (let i = 0; i < 140 && failures.length === 0; i++) transport.remote.post(piece)
+    expect(String(failures[0]?.cause)).toContain('has not taken')
+  })
+})
