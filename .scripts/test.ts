@@ -125,7 +125,7 @@ async function build({ selected, everything, fresh }: Plan): Promise<void> {
 
 /** What comes before all tests: one of them opens the site. */
 async function checkAndBuild(plan: Plan): Promise<void> {
-  await checkWith('types', () => checkTypes(plan.selected))
+  if (checksWorkspace(plan)) await checkWith('types', () => checkTypes(plan.selected))
   await build(plan)
 }
 
@@ -166,17 +166,22 @@ async function test(plan: Plan): Promise<RunResults> {
       `not tested again, because nothing has changed (--fresh tests all): ${[...kept.keys()].map(({ path }) => path).join(', ')}`,
     )
   const others = plan.selected.filter((member) => !kept.has(member))
-  const results = await runTests(others, [])
+  const results = await runTests(others, [], plan.shard)
   for (const member of others) {
     const own = results.files.filter((file) => file.path.startsWith(`${member.path}/`))
     const key = keys.get(member)
-    if (key !== undefined && own.length > 0 && results.errors.length === 0) keepResults(key, own)
+    if (key !== undefined && plan.shard === undefined && own.length > 0 && results.errors.length === 0)
+      keepResults(key, own)
   }
   return { ...results, files: [...results.files, ...[...kept.values()].flat()] }
 }
 
+/** Whether a run checks more than tests: of several parts the first does. */
+const checksWorkspace = ({ shard }: Plan): boolean => shard === undefined || shard.startsWith('1/')
+
 /** The checks of what was built, and of the workspace. */
 async function checkBuilt(plan: Plan, all: readonly Member[]): Promise<void> {
+  if (!checksWorkspace(plan)) return
   await checkWith('API reports', () => checkApi(plan.selected))
   await checkWith('tarballs', () => checkTarballs(plan.selected))
   if (plan.everything) await checkWorkspace(all, plan)
@@ -245,6 +250,7 @@ async function run(plan: Plan, all: readonly Member[]): Promise<number> {
   process.env['RETRAP_SLICE'] = String(plan.slice)
   if (plan.long) process.env['RETRAP_TEST_LONG'] = '1'
   process.env['TURBO_CACHE_DIR'] ??= TURBO_CACHE
+  if (plan.shard !== undefined) process.env['RETRAP_EVERY_TEST'] = '1'
   console.log(plan.long ? 'all cases of all suites' : `slice ${plan.slice}`)
   removeOld()
   const checked = plan.files.length === 0
@@ -253,13 +259,14 @@ async function run(plan: Plan, all: readonly Member[]): Promise<number> {
   const [results] = await Promise.all([test(plan), checked ? checkBuilt(plan, all) : undefined])
   printDurations(results.files, plan.selected)
   const last = printTotals(plan, results)
-  if (plan.everything && !plan.long) {
+  const isUsual = plan.everything && !plan.long && plan.shard === undefined
+  if (isUsual) {
     const note = budgetNote(results.files)
     if (note !== undefined) console.log(`\n${note}`)
     if (plan.keepDurations && failures.length === 0) writeDurations(root, durationsOf(results.files))
   }
   const seconds = (performance.now() - started) / 1000
-  const over = plan.everything && !plan.long && seconds > LIMIT_MINUTES * 60
+  const over = isUsual && seconds > LIMIT_MINUTES * 60
   console.log(
     `\n${seconds.toFixed(0)} s${over ? `: npm test is to take ${LIMIT_MINUTES} minutes at most on two idle cores` : ''}`,
   )

@@ -6,7 +6,8 @@ import { parseArgs } from 'node:util'
 import { sliceNumber } from '../../packages/tooling/src/run/slice-number.ts'
 import { type Member, root } from '../workspace.ts'
 
-export const USAGE = `Usage: npm test [-- [NAME | FILE]...] [--changed] [--fresh] [--long] [--slice N] [--keep-durations]
+export const USAGE = `Usage: npm test [-- [NAME | FILE]...] [--changed] [--fresh] [--long] [--shard K/N] [--slice N]
+                [--keep-durations]
 
 Build, type-check and test all packages, then check the workspace as a whole.
 
@@ -15,6 +16,8 @@ Build, type-check and test all packages, then check the workspace as a whole.
   --changed         only packages that differ from the upstream branch, or from HEAD, and those that depend on them
   --fresh           test what has not changed since it last passed on this machine, too
   --long            all cases of all suites, not a slice of the long ones; takes hours, runs each night
+  --shard K/N       all test files, not only those whose turn it is, in N parts of about one length; this run has part K,
+                    and the first checks the workspace as well
   --slice N         the slice of the long suites, which is otherwise chosen by the commit's hash
   --keep-durations  write .config/test-durations.json when all has passed
 `
@@ -29,6 +32,8 @@ export interface Plan {
   readonly files: readonly string[]
   readonly fresh: boolean
   readonly long: boolean
+  /** Which of so many parts of all test files a run has, as vitest takes it: `2/6`. */
+  readonly shard?: string
   /** 32 bits. */
   readonly slice: number
   readonly keepDurations: boolean
@@ -43,6 +48,7 @@ export function planOf(args: readonly string[], all: readonly Member[]): Plan | 
       changed: { type: 'boolean', default: false },
       fresh: { type: 'boolean', default: false },
       long: { type: 'boolean', default: false },
+      shard: { type: 'string' },
       slice: { type: 'string' },
       'keep-durations': { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -60,6 +66,10 @@ export function planOf(args: readonly string[], all: readonly Member[]): Plan | 
   const slice = values.slice === undefined ? sliceNumber() : Number(values.slice)
   if (!Number.isInteger(slice) || slice < 0 || slice > 0xffff_ffff)
     throw new Error(`--slice takes a whole number from 0 to ${0xffff_ffff}, not ${values.slice}`)
+  const { shard } = values
+  const [part, parts] = shard === undefined ? [1, 1] : shardOf(shard)
+  if (shard !== undefined && (positionals.length > 0 || values.changed))
+    throw new Error('--shard is a part of all test files: name neither packages nor files, nor --changed')
   const everything = names.length === 0 && files.length === 0 && !values.changed
   const wanted = new Set([...names, ...(values.changed ? changed() : [])])
   return {
@@ -68,11 +78,21 @@ export function planOf(args: readonly string[], all: readonly Member[]): Plan | 
     ),
     everything,
     files,
-    fresh: values.fresh,
+    // What has passed is kept by package, of which a part has some files.
+    fresh: values.fresh || parts > 1,
     long: values.long,
+    ...(shard !== undefined && { shard: `${part}/${parts}` }),
     slice,
     keepDurations: values['keep-durations'],
   }
+}
+
+/** Reads `K/N`. @throws Error */
+function shardOf(text: string): readonly [part: number, parts: number] {
+  const [part, parts] = /^([1-9]\d{0,3})\/([1-9]\d{0,3})$/.exec(text)?.slice(1).map(Number) ?? []
+  if (part === undefined || parts === undefined || part > parts)
+    throw new Error(`--shard takes a part and how many there are, as 2/6, not ${text}`)
+  return [part, parts]
 }
 
 function fromTop(file: string): string {

@@ -11,22 +11,25 @@ const TOOLING = join(root, 'packages/tooling')
  * Runs the tests of packages, two files at a time. Its output goes to the terminal.
  *
  * @param files - test files, as paths from the top; none stands for all
+ * @param shard - the part of them that is run, as vitest takes it: `2/6`
  */
-export async function runTests(selected: readonly Member[], files: readonly string[]): Promise<RunResults> {
+export async function runTests(
+  selected: readonly Member[],
+  files: readonly string[],
+  shard?: string,
+): Promise<RunResults> {
   const folders = selected.filter(({ manifest }) => manifest.scripts?.['test'] !== undefined).map(({ path }) => path)
   if (folders.length === 0) return { files: [], errors: [] }
   rmSync(join(root, RESULTS_FILE), { force: true })
   const vitest = join(TOOLING, 'node_modules/vitest/vitest.mjs')
   const config = join(TOOLING, 'src/run/vitest.config.ts')
-  const child = spawn(
-    process.execPath,
-    [vitest, 'run', '--config', config, '--configLoader', 'native', ...files.map((file) => join(root, file))],
-    {
-      cwd: root,
-      env: { ...process.env, RETRAP_TEST_FOLDERS: folders.join(',') },
-      stdio: ['ignore', 'inherit', 'inherit'],
-    },
-  )
+  const args = ['run', '--config', config, '--configLoader', 'native']
+  if (shard !== undefined) args.push(`--shard=${shard}`)
+  const child = spawn(process.execPath, [vitest, ...args, ...files.map((file) => join(root, file))], {
+    cwd: root,
+    env: { ...process.env, RETRAP_TEST_FOLDERS: folders.join(',') },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
   const end = await new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(error.message))
     child.once('close', (code, signal) => resolve(signal ?? `exit code ${code}`))

@@ -33,6 +33,20 @@ test('the longest file comes first, and files that share a process come together
   expect(sorted.map(({ moduleId }) => /(\w+)\.test/.exec(moduleId)?.[1])).toEqual(['b', 'e', 'c', 'd', 'unknown', 'a'])
 })
 
+test('parts of all files have each file once, and are about equally long', async () => {
+  const project = { name: 'p', config: { isolate: true } }
+  const files = ['a', 'b', 'c', 'd', 'e', 'f', 'g'].map(
+    (name) => ({ moduleId: `/${name}.test.ts`, project }) as unknown as TestSpecification,
+  )
+  const part = (index: number): Promise<TestSpecification[]> =>
+    new LongestFirst({ config: { root: '/', shard: { index, count: 3 } } } as unknown as Vitest).shard(files)
+  const parts = (await Promise.all([1, 2, 3].map(part))).map((own) =>
+    own.map(({ moduleId }) => moduleId.slice(1, 2)).join(''),
+  )
+  // b takes 50 s, d 20 s; f and g are not known, which counts 10 s each.
+  expect(parts).toEqual(['b', 'da', 'fgec'])
+})
+
 const before = Object.fromEntries(Array.from({ length: 30 }, (_, i) => [`${i}`, 10]))
 const times = (factor: number): [string, number][] => Object.entries(before).map(([path, s]) => [path, s * factor])
 

@@ -7,7 +7,7 @@ const UNKNOWN_SECONDS = 10
 
 /**
  * Begins with the longest test file, so that no worker is left with it at the end. Files of a package that share a process
- * stay together: a worker keeps its process as long as the next file is of the same project.
+ * stay together: a worker keeps its process as long as the next file is of the same project. A run may have a part of all files.
  */
 export class LongestFirst extends BaseSequencer {
   readonly #seconds: (specification: TestSpecification) => number
@@ -17,6 +17,23 @@ export class LongestFirst extends BaseSequencer {
     const { root } = vitest.config
     const seconds = readDurations(root)
     this.#seconds = ({ moduleId }) => seconds[relative(root, moduleId).replaceAll('\\', '/')] ?? UNKNOWN_SECONDS
+  }
+
+  /** Parts of about one length: the longest file that is left goes to the part that has the least so far. */
+  override async shard(specifications: TestSpecification[]): Promise<TestSpecification[]> {
+    const { index, count } = this.ctx.config.shard!
+    const parts = Array.from({ length: count }, () => ({ files: [] as TestSpecification[], seconds: 0 }))
+    const name = (one: TestSpecification): string => `${one.moduleId} ${one.project.name}`
+    const inOrder = specifications.toSorted(
+      (a, b) => this.#seconds(b) - this.#seconds(a) || (name(a) < name(b) ? -1 : 1),
+    )
+    for (const one of inOrder) {
+      const least = parts.reduce((least, part) => (part.seconds < least.seconds ? part : least))
+      least.files.push(one)
+      // No file is free: without that, all of the shortest would go to one part.
+      least.seconds += this.#seconds(one) + 0.1
+    }
+    return parts[index - 1]!.files
   }
 
   override async sort(specifications: TestSpecification[]): Promise<TestSpecification[]> {
