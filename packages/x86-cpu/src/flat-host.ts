@@ -26,28 +26,32 @@ export class FlatHost implements CpuHost {
   readonly ramBytes: number
   /** Of the processor that {@link FlatHost.attach} is given. */
   #paging = new PagingContext({ maxPhysicalBits: 40, pages1G: true, pse36: true, amd: false })
-  readonly #walk = new WalkResult()
-  readonly #cache = new PagingStructureCache()
-  readonly #tables: TableReader
+  /** The last walk. */
+  protected readonly walked: WalkResult = new WalkResult()
+  /** Walks without a log begin here; null for none. */
+  protected cache: PagingStructureCache | null = new PagingStructureCache()
+  /** Reads the tables for walks. A host that has its own sets it before {@link FlatHost.attach}. */
+  protected tables: TableReader
   #loggedTables: LoggedTables | undefined
   #vcpu: Vcpu | undefined
 
   /**
    * @param ramBytes - whole 4 KiB pages
-   * @throws MemoryError if machine memory has no room for them
+   * @param ramMa - machine address of RAM that is there already, as a vCPU beside others has it; new RAM where it is left out
+   * @throws MemoryError if machine memory has no room for new RAM
    */
-  constructor(memory: MachineMemory, ramBytes: number) {
+  constructor(memory: MachineMemory, ramBytes: number, ramMa?: number) {
     this.memory = memory
     this.ramBytes = ramBytes
-    this.ramMa = memory.allocate(ramBytes, PAGE_BYTES, 'RAM')
-    this.#tables = flatTables(memory, (gpa) => this.ramAddress(gpa))
+    this.ramMa = ramMa ?? memory.allocate(ramBytes, PAGE_BYTES, 'RAM')
+    this.tables = flatTables(memory, (gpa) => this.ramAddress(gpa))
   }
 
   /** The vCPU that was made with this host; before its first reset. */
   attach(vcpu: Vcpu): void {
     this.#vcpu = vcpu
     this.#paging = new PagingContext(vcpu.processor.paging)
-    this.#loggedTables = new LoggedTables(vcpu.log, this.#tables)
+    this.#loggedTables = new LoggedTables(vcpu.log, this.tables)
   }
 
   /**
@@ -61,14 +65,14 @@ export class FlatHost implements CpuHost {
 
   /** Walks the guest’s page tables for one byte. */
   translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number {
-    const result = this.#walk
+    const result = this.walked
     if (log !== null) log.beginWalk()
-    const tables = log === null ? this.#tables : (this.#loggedTables as LoggedTables)
+    const tables = log === null ? this.tables : (this.#loggedTables as LoggedTables)
     // The log has all that a walk of its pass reads.
-    const cache = log === null ? this.#cache : null
+    const cache = log === null ? this.cache : null
     if (walk(this.#paging, tables, lo, hi, access, result, cache) !== WALK_OK) {
       // A page fault drops what is held of the address, in a logged pass too.
-      this.#cache.drop(lo, hi, this.#paging.mode, this.#paging.pcid)
+      this.cache?.drop(lo, hi, this.#paging.mode, this.#paging.pcid)
       into.errorCode = result.pfec
       return STATUS_FAULT
     }
@@ -171,7 +175,7 @@ export class FlatHost implements CpuHost {
 
   /** Drops cached translations; `scope` is an `Invalidate` of `@retrap/paging`. */
   invalidate(scope: number, pcid: number): void {
-    this.#cache.invalidate(scope, pcid)
+    this.cache?.invalidate(scope, pcid)
   }
 }
 

@@ -53,9 +53,9 @@ function waiting(address = LINE, extensions = 0): { pc: BareCpu; at: (label: str
 
 /** A second processor of the same machine, which runs code at `address`. */
 function second(pc: BareCpu, build: (asm: Assembler) => void, address = 0x2000): Vcpu {
-  const host = new BareHost(pc.memory, pc.host.ramMa, pc.engine.processor)
+  const host = new BareHost(pc.memory, pc.host.ramMa)
   const cpu = new Vcpu(pc.engine, host, { tscHz: 1e9, crystalHz: 1e9 })
-  host.cpu = cpu
+  host.attach(cpu)
   cpu.reset(true)
   pc.program(build, address)
   const state = initialState('long')

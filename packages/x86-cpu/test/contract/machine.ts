@@ -1,10 +1,9 @@
 import { MachineMemory } from '@retrap/memory'
-import { ACCESS_WRITE, MAP_USER, PagingContext, WALK_OK, WalkResult, walk } from '@retrap/paging'
 import type { TableReader } from '@retrap/paging'
-import { AccessKind, AccessState, LoggedTables } from '@retrap/replay'
+import { AccessKind, AccessState } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
-import { DEVICE_LOGGED, KEY_USER, Vcpu, X86Engine } from '../../src/index.ts'
-import type { CpuHost, DeviceAccessMode, InitialCpuState, Translation, Words } from '../../src/index.ts'
+import { DEVICE_LOGGED, FlatHost, Vcpu, X86Engine } from '../../src/index.ts'
+import type { DeviceAccessMode, InitialCpuState, Translation, Words } from '../../src/index.ts'
 import * as S from '../../src/state/state-layout.ts'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import {
@@ -13,9 +12,6 @@ import {
   CS_32,
   CS_64,
   DATA_16,
-  FX_MXCSR,
-  FX_ST,
-  FX_XMM,
   IN_BAND,
   IN_BYTES,
   IN_CS,
@@ -27,6 +23,7 @@ import {
   USER_DATA,
   WINDOW,
 } from '../semantics/layout.ts'
+import { loadFxState } from '../semantics/fx-state.ts'
 
 /** Guest-physical layout. Everything below CODE_GPA is compared after each run. */
 const PML4 = 0x1000
@@ -132,12 +129,7 @@ export interface DevicePlan {
 }
 
 /** RAM, page tables in it, and pages that are devices over the same bytes. */
-class ContractHost implements CpuHost, TableReader {
-  readonly #memory: MachineMemory
-  readonly #base: number
-  readonly #paging = new PagingContext({ maxPhysicalBits: 40, pages1G: true, pse36: true, amd: false })
-  readonly #walk = new WalkResult()
-  #logged: LoggedTables | undefined
+class ContractHost extends FlatHost implements TableReader {
   vcpu: Vcpu | undefined
   plan: DevicePlan = { pages: new Set(), ports: false, retries: 0, scribble: 'no' }
   accesses: DeviceAccess[] = []
@@ -149,9 +141,15 @@ class ContractHost implements CpuHost, TableReader {
   #pending: DeviceAccess | undefined
   #refusals = 0
 
-  constructor(memory: MachineMemory, base: number) {
-    this.#memory = memory
-    this.#base = base
+  constructor(memory: MachineMemory) {
+    super(memory, RAM_BYTES)
+    this.tables = this
+    this.cache = null
+  }
+
+  override attach(vcpu: Vcpu): void {
+    super.attach(vcpu)
+    this.vcpu = vcpu
   }
 
   /** Whatever it says to us: a logged pass is running. */
@@ -173,49 +171,33 @@ class ContractHost implements CpuHost, TableReader {
   read32(gpa: number, into: Uint32Array): boolean {
     if (gpa >= RAM_BYTES) return false
     if (this.#logging) this.walkReads.set(gpa, 4)
-    into[0] = this.#memory.u32[(this.#base + gpa) >>> 2] as number
+    into[0] = this.memory.u32[(this.ramMa + gpa) >>> 2] as number
     return true
   }
   read64(gpa: number, into: Uint32Array): boolean {
     if (gpa >= RAM_BYTES) return false
     if (this.#logging) this.walkReads.set(gpa, 8)
-    into[0] = this.#memory.u32[(this.#base + gpa) >>> 2] as number
-    into[1] = this.#memory.u32[(this.#base + gpa + 4) >>> 2] as number
+    into[0] = this.memory.u32[(this.ramMa + gpa) >>> 2] as number
+    into[1] = this.memory.u32[(this.ramMa + gpa + 4) >>> 2] as number
     return true
   }
   compareExchange32(gpa: number, expect: number, value: number): boolean {
-    return this.#memory.compareExchange32(this.#base + gpa, expect, value)
+    return this.memory.compareExchange32(this.ramMa + gpa, expect, value)
   }
   compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): boolean {
-    return this.#memory.compareExchangeEntry(this.#base + gpa, expectLo, expectHi, lo, hi)
+    return this.memory.compareExchangeEntry(this.ramMa + gpa, expectLo, expectHi, lo, hi)
   }
 
-  translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number {
+  override translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number {
     if (!this.#logging) {
       this.walkReads.clear()
       this.onUnlogged?.()
     }
-    if (log !== null) {
-      this.#logged ??= new LoggedTables(log, this)
-      log.beginWalk()
-    }
-    const result = this.#walk
-    if (walk(this.#paging, log === null ? this : (this.#logged as LoggedTables), lo, hi, access, result) !== WALK_OK) {
-      into.errorCode = result.pfec
-      return S.STATUS_FAULT
-    }
-    into.gpa = result.gpa
-    into.global = false
-    into.pageBytes = result.pageBytes
-    into.key = result.pkey | ((result.flags & MAP_USER) === 0 ? 0 : KEY_USER)
-    into.cacheable = true
-    into.ma = this.ramAddress(result.gpa)
-    into.writable = (access & ACCESS_WRITE) !== 0 && into.ma >= 0
-    return S.STATUS_DONE
+    return super.translate(lo, hi, access, into, log)
   }
 
-  ramAddress(gpa: number): number {
-    return gpa >= RAM_BYTES || this.plan.pages.has(gpa & ~0xfff) ? -1 : this.#base + gpa
+  override ramAddress(gpa: number): number {
+    return this.plan.pages.has(gpa & ~0xfff) ? -1 : super.ramAddress(gpa)
   }
 
   // ---------------------------------------------------------------- devices
@@ -244,14 +226,14 @@ class ContractHost implements CpuHost, TableReader {
     return S.STATUS_DONE
   }
 
-  physicalRead(gpa: number, size: number, into: Words, how: DeviceAccessMode): number {
+  override physicalRead(gpa: number, size: number, into: Words, how: DeviceAccessMode): number {
     if (gpa + size > RAM_BYTES) throw new Error(`read of nothing at ${gpa.toString(16)}`)
     const status = this.#ask({ kind: 'read', address: gpa, size, lo: 0, hi: 0 }, how === DEVICE_LOGGED)
     if (status !== S.STATUS_DONE) return status
     let lo = 0
     let hi = 0
     for (let i = 0; i < size; i++) {
-      const byte = this.#memory.u8[this.#base + gpa + i] as number
+      const byte = this.memory.u8[this.ramMa + gpa + i] as number
       if (i < 4) lo |= byte << (8 * i)
       else hi |= byte << (8 * (i - 4))
     }
@@ -260,18 +242,18 @@ class ContractHost implements CpuHost, TableReader {
     return status
   }
 
-  physicalWrite(gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
+  override physicalWrite(gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
     const mask = size >= 4 ? 0xffff_ffff : (1 << (8 * size)) - 1
     const status = this.#ask(
       { kind: 'write', address: gpa, size, lo: (lo & mask) >>> 0, hi: size === 8 ? hi >>> 0 : 0 },
       how === DEVICE_LOGGED,
     )
     if (status !== S.STATUS_DONE) return status
-    for (let i = 0; i < size; i++) this.#memory.u8[this.#base + gpa + i] = i < 4 ? lo >>> (8 * i) : hi >>> (8 * (i - 4))
+    for (let i = 0; i < size; i++) this.memory.u8[this.ramMa + gpa + i] = i < 4 ? lo >>> (8 * i) : hi >>> (8 * (i - 4))
     return status
   }
 
-  portRead(port: number, size: number, into: Words, how: DeviceAccessMode): number {
+  override portRead(port: number, size: number, into: Words, how: DeviceAccessMode): number {
     const status = this.plan.ports
       ? this.#ask({ kind: 'in', address: port, size, lo: 0, hi: 0 }, how === DEVICE_LOGGED)
       : S.STATUS_DONE
@@ -280,7 +262,7 @@ class ContractHost implements CpuHost, TableReader {
     return status
   }
 
-  portWrite(port: number, size: number, value: number, how: DeviceAccessMode): number {
+  override portWrite(port: number, size: number, value: number, how: DeviceAccessMode): number {
     const mask = size === 4 ? 0xffff_ffff : (1 << (8 * size)) - 1
     return this.plan.ports
       ? this.#ask({ kind: 'out', address: port, size, lo: (value & mask) >>> 0, hi: 0 }, how === DEVICE_LOGGED)
@@ -291,39 +273,16 @@ class ContractHost implements CpuHost, TableReader {
 
   interrupt = -1
 
-  readMsr(): number {
-    return S.STATUS_FAULT
-  }
-  writeMsr(): number {
-    return S.STATUS_FAULT
-  }
-  cpuid(): void {}
-  hypercall(): number {
-    return S.STATUS_FAULT
-  }
-  timestamp(into: Words): void {
+  override timestamp(into: Words): void {
     into.lo = 0
     into.hi = 0
   }
-  random(into: Words): void {
-    into.lo = 0
-    into.hi = 0
-  }
-  acknowledgeInterrupt(): number {
+  override acknowledgeInterrupt(): number {
     const vector = this.interrupt
     this.interrupt = -1
     this.vcpu?.setInterruptPending(false)
     return vector
   }
-  readTaskPriority(): number {
-    return 0
-  }
-  writeTaskPriority(): void {}
-  controlChanged(): void {
-    this.vcpu?.registers.configurePaging(this.#paging)
-  }
-  pause(): void {}
-  invalidate(): void {}
 }
 
 /** A run's beginning. */
@@ -366,11 +325,11 @@ export class ContractMachine {
   constructor() {
     const memory = MachineMemory.create({ bytes: 64 << 20 })
     this.#memory = memory
-    this.#base = memory.allocate(RAM_BYTES, 0x1000, 'guest RAM')
     const engine = new X86Engine(memory, { codeCacheBytes: 32 << 20, jit: TEST_JIT })
-    this.host = new ContractHost(memory, this.#base)
+    this.host = new ContractHost(memory)
+    this.#base = this.host.ramMa
     this.vcpu = new Vcpu(engine, this.host, { tscHz: 1e9, crystalHz: 1e9 })
-    this.host.vcpu = this.vcpu
+    this.host.attach(this.vcpu)
     this.#state = memory.u8.subarray(this.vcpu.state, this.vcpu.state + S.STATE_BYTES)
     this.#templates = [tables(0), tables(USED)]
     memory.u8.fill(0xcc, this.#base + CODE_GPA, this.#base + FRESH_GPA)
@@ -501,7 +460,7 @@ export class ContractMachine {
     vcpu.u32[S.S_RIP >>> 2] = view.getUint32(IN_RIP, true)
     // IF, and IOPL 3, so that ports may be used.
     vcpu.setRflags(view.getUint32(IN_RFLAGS, true) | 0x3202)
-    loadVectors(vcpu, state, input.subarray(IN_FX))
+    loadFxState(vcpu, state, input.subarray(IN_FX))
     for (let i = 0; i < 16; i++) state.set(input.subarray(IN_YMM + 16 * i, IN_YMM + 16 * i + 16), S.S_XMM + 64 * i + 16)
     if (!keepsTlb) vcpu.flushTlb(true)
     vcpu.modeChanged()
@@ -637,19 +596,6 @@ function linearRip(input: DataView): number {
 
 function stateKey(cs: number, supervisor: boolean, narrow: boolean): string {
   return `${cs} ${supervisor} ${narrow}`
-}
-
-function loadVectors(vcpu: Vcpu, state: Uint8Array, fx: Uint8Array): void {
-  const word = (at: number): number => (fx[at] as number) | ((fx[at + 1] as number) << 8)
-  vcpu.u32[S.S_FCW >>> 2] = word(0)
-  const top = (word(2) >>> 11) & 7
-  vcpu.u32[S.S_FSW >>> 2] = word(2) & ~0x3800
-  vcpu.u32[S.S_FTOP >>> 2] = top
-  vcpu.u32[S.S_FTAG_EMPTY >>> 2] = ~(fx[4] as number) & 0xff
-  vcpu.u32[S.S_MXCSR >>> 2] = word(FX_MXCSR)
-  for (let i = 0; i < 8; i++)
-    state.set(fx.subarray(FX_ST + 16 * i, FX_ST + 16 * i + 10), S.S_FPR + 16 * ((top + i) & 7))
-  for (let i = 0; i < 16; i++) state.set(fx.subarray(FX_XMM + 16 * i, FX_XMM + 16 * i + 16), S.S_XMM + 64 * i)
 }
 
 /** Page tables, descriptor tables and handlers. */

@@ -107,9 +107,9 @@ const OPERAND = 2
 
 /** Another processor, which increments the byte at an address when it is told to. */
 function writer(pc: BareCpu): (address: number) => void {
-  const host = new BareHost(pc.memory, pc.host.ramMa, pc.engine.processor)
+  const host = new BareHost(pc.memory, pc.host.ramMa)
   const other = new Vcpu(pc.engine, host, { tscHz: 1e9, crystalHz: 1e9 })
-  host.cpu = other
+  host.attach(other)
   other.reset(true)
   other.load(initialState('long'))
   pc.program((asm) => {

@@ -287,9 +287,9 @@ test('a vCPU that is made when there are units already executes them too', () =>
   })
   pc.run()
   expect(pc.engine.jitCounts?.live).toBeGreaterThan(0)
-  const host = new BareHost(pc.memory, pc.host.ramMa, pc.engine.processor)
+  const host = new BareHost(pc.memory, pc.host.ramMa)
   const late = new Vcpu(pc.engine, host, { tscHz: 1e9, crystalHz: 1e9 })
-  host.cpu = late
+  host.attach(late)
   late.reset(true)
   late.load(initialState('long'))
   expect(late.run(100_000)).toEqual({ reason: 'hlt' })

@@ -1,7 +1,7 @@
 import { ACCESS_FETCH, ACCESS_USER, ACCESS_WRITE } from '@retrap/paging'
 import { MachineMemory } from '@retrap/memory'
-import { Vcpu, X86Engine } from '../../src/index.ts'
-import type { CpuHost, InitialCpuState, Translation, Words } from '../../src/index.ts'
+import { FlatHost, Vcpu, X86Engine } from '../../src/index.ts'
+import type { InitialCpuState, Translation } from '../../src/index.ts'
 import * as S from '../../src/state/state-layout.ts'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import {
@@ -12,12 +12,6 @@ import {
   CS_32,
   CS_64,
   DATA_16,
-  FX_FDP,
-  FX_FIP,
-  FX_FOP,
-  FX_MXCSR,
-  FX_ST,
-  FX_XMM,
   IN_BAND,
   IN_BYTES,
   IN_CS,
@@ -48,6 +42,7 @@ import {
   selectorOf,
 } from './layout.ts'
 import type { Batch, Mode } from './layout.ts'
+import { loadFxState, saveFxState } from './fx-state.ts'
 
 const CODE_BYTES = 8 << 20
 /** Supervisor page with the tables that exceptions need. */
@@ -85,10 +80,11 @@ interface Region {
 }
 
 /** Identity mapping: window and code for the user, tables for the supervisor, nothing else. */
-class FlatHost implements CpuHost {
+class UserHost extends FlatHost {
   readonly #regions: readonly [Region, Region, Region]
 
-  constructor(windowMa: number, codeMa: number, systemMa: number) {
+  constructor(memory: MachineMemory, windowMa: number, codeMa: number, systemMa: number) {
+    super(memory, 0, windowMa)
     this.#regions = [
       { from: WINDOW, bytes: WINDOW_BYTES, ma: windowMa, user: true, writable: true, executable: false },
       { from: CODE, bytes: CODE_BYTES, ma: codeMa, user: true, writable: false, executable: true },
@@ -100,7 +96,7 @@ class FlatHost implements CpuHost {
     this.#regions[1].bytes = bytes
   }
 
-  translate(lo: number, hi: number, access: number, into: Translation): number {
+  override translate(lo: number, hi: number, access: number, into: Translation): number {
     const user = (access & ACCESS_USER) !== 0
     const write = (access & ACCESS_WRITE) !== 0
     const fetch = (access & ACCESS_FETCH) !== 0
@@ -121,55 +117,27 @@ class FlatHost implements CpuHost {
     return S.STATUS_FAULT
   }
 
-  ramAddress(): number {
+  override ramAddress(): number {
     return -1
   }
-  physicalRead(): number {
+  override physicalRead(): number {
     throw new Error('there are no devices')
   }
-  physicalWrite(): number {
+  override physicalWrite(): number {
     throw new Error('there are no devices')
   }
-  portRead(): number {
+  override portRead(): number {
     throw new Error('there are no ports')
   }
-  portWrite(): number {
+  override portWrite(): number {
     throw new Error('there are no ports')
   }
-  readMsr(): number {
-    return S.STATUS_FAULT
-  }
-  writeMsr(): number {
-    return S.STATUS_FAULT
-  }
-  cpuid(): void {}
-  hypercall(): number {
-    return S.STATUS_FAULT
-  }
-  timestamp(into: Words): void {
-    into.lo = 0
-    into.hi = 0
-  }
-  random(into: Words): void {
-    into.lo = 0
-    into.hi = 0
-  }
-  acknowledgeInterrupt(): number {
-    return -1
-  }
-  readTaskPriority(): number {
-    return 0
-  }
-  writeTaskPriority(): void {}
-  controlChanged(): void {}
-  pause(): void {}
-  invalidate(): void {}
 }
 
 /** A bare CPU in the state in which Linux has a user process, whose exceptions all end in HLT. */
 export class TestMachine {
   readonly vcpu: Vcpu
-  readonly #host: FlatHost
+  readonly #host: UserHost
   readonly #memory: MachineMemory
   readonly #windowMa: number
   readonly #codeMa: number
@@ -191,7 +159,7 @@ export class TestMachine {
       codeCacheBytes: 16 << 20,
       jit: TEST_JIT,
     })
-    this.#host = new FlatHost(this.#windowMa, this.#codeMa, this.#systemMa)
+    this.#host = new UserHost(memory, this.#windowMa, this.#codeMa, this.#systemMa)
     this.vcpu = new Vcpu(engine, this.#host, { tscHz: 1e9, crystalHz: 1e9 })
     this.#state = memory.u8.subarray(this.vcpu.state, this.vcpu.state + STATE_BYTES)
     this.#writeTables()
@@ -276,7 +244,7 @@ export class TestMachine {
     vcpu.u32[(S.S_RIP >>> 2) + 1] = 0
     // IF and bit 1 are always set.
     vcpu.setRflags(from.getUint32(IN_RFLAGS, true) | 0x202)
-    this.#loadVectors(input.subarray(IN_FX))
+    loadFxState(vcpu, state, input.subarray(IN_FX))
     for (let i = 0; i < 16; i++) state.set(input.subarray(IN_YMM + 16 * i, IN_YMM + 16 * i + 16), S.S_XMM + 64 * i + 16)
     this.#window.set(input.subarray(IN_BAND, IN_BAND + BAND_BYTES), BAND - WINDOW)
     vcpu.modeChanged()
@@ -311,7 +279,7 @@ export class TestMachine {
         true,
       )
     }
-    this.#saveVectors(output.subarray(OUT_FX))
+    saveFxState(vcpu, state, output.subarray(OUT_FX))
     for (let i = 0; i < 16; i++)
       output.set(state.subarray(S.S_XMM + 64 * i + 16, S.S_XMM + 64 * i + 32), OUT_YMM + 16 * i)
     output.set(this.#window.subarray(BAND - WINDOW, BAND - WINDOW + BAND_BYTES), OUT_BAND)
@@ -320,49 +288,6 @@ export class TestMachine {
       to.setUint32(OUT_OUTSIDE, 1, true)
       this.#window.fill(0)
     }
-  }
-
-  /** From an FXSAVE image (SDM vol. 1, "FXSAVE Area"). */
-  #loadVectors(fx: Uint8Array): void {
-    const { vcpu } = this
-    const state = this.#state
-    const word = (at: number): number => (fx[at] as number) | ((fx[at + 1] as number) << 8)
-    vcpu.u32[S.S_FCW >>> 2] = word(0)
-    const top = (word(2) >>> 11) & 7
-    vcpu.u32[S.S_FSW >>> 2] = word(2) & ~0x3800
-    vcpu.u32[S.S_FTOP >>> 2] = top
-    vcpu.u32[S.S_FTAG_EMPTY >>> 2] = ~(fx[4] as number) & 0xff
-    vcpu.u32[S.S_MXCSR >>> 2] = word(FX_MXCSR)
-    vcpu.u32[S.S_FOP >>> 2] = word(FX_FOP) & 0x7ff
-    state.set(fx.subarray(FX_FIP, FX_FIP + 8), S.S_FIP)
-    state.set(fx.subarray(FX_FDP, FX_FDP + 8), S.S_FDP)
-    for (let i = 0; i < 8; i++) {
-      const register = FX_ST + 16 * i
-      state.set(fx.subarray(register, register + 10), S.S_FPR + 16 * ((top + i) & 7))
-    }
-    for (let i = 0; i < 16; i++) state.set(fx.subarray(FX_XMM + 16 * i, FX_XMM + 16 * i + 16), S.S_XMM + 64 * i)
-  }
-
-  #saveVectors(fx: Uint8Array): void {
-    const { vcpu } = this
-    const state = this.#state
-    const put = (at: number, value: number): void => {
-      fx[at] = value
-      fx[at + 1] = value >>> 8
-    }
-    const top = vcpu.u32[S.S_FTOP >>> 2] as number
-    put(0, vcpu.u32[S.S_FCW >>> 2] as number)
-    put(2, (vcpu.u32[S.S_FSW >>> 2] as number) | (top << 11))
-    fx[4] = ~(vcpu.u32[S.S_FTAG_EMPTY >>> 2] as number)
-    put(FX_MXCSR, vcpu.u32[S.S_MXCSR >>> 2] as number)
-    put(FX_FOP, (vcpu.u32[S.S_FOP >>> 2] as number) & 0x7ff)
-    fx.set(state.subarray(S.S_FIP, S.S_FIP + 8), FX_FIP)
-    fx.set(state.subarray(S.S_FDP, S.S_FDP + 8), FX_FDP)
-    for (let i = 0; i < 8; i++) {
-      const from = S.S_FPR + 16 * ((top + i) & 7)
-      fx.set(state.subarray(from, from + 10), FX_ST + 16 * i)
-    }
-    for (let i = 0; i < 16; i++) fx.set(state.subarray(S.S_XMM + 64 * i, S.S_XMM + 64 * i + 16), FX_XMM + 16 * i)
   }
 }
 

@@ -1,21 +1,17 @@
 import { Assembler } from '@retrap/x86-assembler'
 import { MachineMemory } from '@retrap/memory'
-import { ACCESS_WRITE, MAP_USER, PagingContext, PagingStructureCache, WALK_OK, WalkResult, walk } from '@retrap/paging'
-import type { TableReader } from '@retrap/paging'
-import { LoggedTables } from '@retrap/replay'
+import { PagingStructureCache } from '@retrap/paging'
 import type { AccessLog } from '@retrap/replay'
 import {
   type CpuHost,
   DEVICE_LOGGED,
-  KEY_USER,
+  FlatHost,
   type DeviceAccessMode,
   type CpuModel,
   type Exit,
   type InitialCpuState,
   type JitOptions,
-  type Processor,
   STATUS_DONE,
-  STATUS_FAULT,
   STATUS_RESTART,
   STATUS_RETRY,
   type Translation,
@@ -23,7 +19,6 @@ import {
   type Words,
   X86Engine,
 } from '@retrap/x86-cpu'
-import { flatTables } from '../../src/flat-host.ts'
 import { REGISTER_NAMES } from '../../src/system/initial-state.ts'
 import { S_DR, S_GPR, S_RIP } from '../../src/state/state-layout.ts'
 import { S_ACTIVITY } from '../../src/state/system-state.ts'
@@ -55,12 +50,9 @@ export interface TestDevice {
 }
 
 /** The world around a bare processor: flat RAM, real page walks, and devices where a test puts them. */
-export class BareHost implements CpuHost {
+export class BareHost extends FlatHost {
   /** A page of registers that the processor may read by itself. */
   registerPage?: NonNullable<CpuHost['registerPage']>
-  readonly memory: MachineMemory
-  /** Machine address of GPA 0. */
-  readonly ramMa: number
   /** By GFN. */
   readonly devices = new Map<number, TestDevice>()
   readonly ports = new Map<number, TestDevice>()
@@ -72,52 +64,30 @@ export class BareHost implements CpuHost {
   /** Accesses that devices saw, in order. */
   readonly seen: string[] = []
   cpu!: Vcpu
-  readonly #paging: PagingContext
-  readonly #walk = new WalkResult()
-  /** Walks without a log begin here; null for none. */
-  cache: PagingStructureCache | null = new PagingStructureCache()
+  override cache: PagingStructureCache | null = new PagingStructureCache()
   /** Table entries that walks have read. */
   tableReads = 0
   /** What the guest has invalidated: scope and PCID. */
   readonly invalidated: string[] = []
-  readonly #tables: TableReader
-  #logged: LoggedTables | undefined
 
-  constructor(memory: MachineMemory, ramMa: number, processor: Processor) {
-    this.#paging = new PagingContext(processor.paging)
-    this.memory = memory
-    this.ramMa = ramMa
-    this.#tables = flatTables(memory, (gpa) => (gpa >= 0 && gpa < RAM_BYTES ? ramMa + gpa : -1))
+  constructor(memory: MachineMemory, ramMa?: number) {
+    super(memory, RAM_BYTES, ramMa)
   }
 
-  translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number {
+  override attach(cpu: Vcpu): void {
+    super.attach(cpu)
+    this.cpu = cpu
+  }
+  override translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number {
     this.walks++
-    this.#logged ??= new LoggedTables(this.cpu.log, this.#tables)
-    if (log !== null) log.beginWalk()
-    const status =
-      log === null
-        ? walk(this.#paging, this.#tables, lo, hi, access, this.#walk, this.cache)
-        : walk(this.#paging, this.#logged, lo, hi, access, this.#walk)
-    this.tableReads += this.#walk.reads
-    if (status !== WALK_OK) {
-      this.cache?.drop(lo, hi, this.#paging.mode, this.#paging.pcid)
-      into.errorCode = this.#walk.pfec
-      return STATUS_FAULT
-    }
-    const { gpa } = this.#walk
-    const plain = this.ramAddress(gpa) >= 0 || this.rom.has(gpa >>> 12)
-    into.gpa = gpa
-    into.ma = plain ? this.ramMa + gpa : -1
-    into.writable = (access & ACCESS_WRITE) !== 0 && this.ramAddress(gpa) >= 0
-    into.cacheable = true
-    into.global = (this.#walk.flags & 0x100) !== 0
-    into.pageBytes = this.#walk.pageBytes
-    into.key = this.#walk.pkey | ((this.#walk.flags & MAP_USER) === 0 ? 0 : KEY_USER)
-    return STATUS_DONE
+    const status = super.translate(lo, hi, access, into, log)
+    this.tableReads += this.walked.reads
+    if (status === STATUS_DONE && this.rom.has(into.gpa >>> 12)) into.ma = this.ramMa + into.gpa
+    return status
   }
-  ramAddress(gpa: number): number {
+  override ramAddress(gpa: number): number {
     const gfn = Math.floor(gpa / 0x1000)
-    return gpa < RAM_BYTES && !this.rom.has(gfn) && !this.devices.has(gfn) ? this.ramMa + gpa : -1
+    return this.rom.has(gfn) || this.devices.has(gfn) ? -1 : super.ramAddress(gpa)
   }
   #ask(name: string, device: TestDevice | undefined, at: number, size: number, into: Words, logged: boolean): number {
     const value = device === undefined ? ~0n : device.read(at, size)
@@ -139,64 +109,41 @@ export class BareHost implements CpuHost {
     this.seen.push(`${name} write ${at.toString(16)}/${size}=${value.toString(16)}`)
     return STATUS_DONE
   }
-  physicalRead(gpa: number, size: number, into: Words, how: DeviceAccessMode): number {
+  override physicalRead(gpa: number, size: number, into: Words, how: DeviceAccessMode): number {
     return this.#ask('mmio', this.devices.get(Math.floor(gpa / 0x1000)), gpa & 0xfff, size, into, how === DEVICE_LOGGED)
   }
-  physicalWrite(gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
-    if (this.rom.has(Math.floor(gpa / 0x1000))) return STATUS_DONE
+  override physicalWrite(gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
+    const gfn = Math.floor(gpa / 0x1000)
+    if (this.rom.has(gfn)) return STATUS_DONE
     const value = (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)
-    return this.#tell(
-      'mmio',
-      this.devices.get(Math.floor(gpa / 0x1000)),
-      gpa & 0xfff,
-      size,
-      value,
-      how === DEVICE_LOGGED,
-    )
+    return this.#tell('mmio', this.devices.get(gfn), gpa & 0xfff, size, value, how === DEVICE_LOGGED)
   }
-  portRead(port: number, size: number, into: Words, how: DeviceAccessMode): number {
+  override portRead(port: number, size: number, into: Words, how: DeviceAccessMode): number {
     return this.#ask('port', this.ports.get(port), port, size, into, how === DEVICE_LOGGED)
   }
-  portWrite(port: number, size: number, value: number, how: DeviceAccessMode): number {
+  override portWrite(port: number, size: number, value: number, how: DeviceAccessMode): number {
     return this.#tell('port', this.ports.get(port), port, size, BigInt(value >>> 0), how === DEVICE_LOGGED)
   }
-  readMsr(): number {
-    return STATUS_FAULT
-  }
-  writeMsr(): number {
-    return STATUS_FAULT
-  }
-  cpuid(): void {}
-  hypercall(): number {
-    return STATUS_FAULT
-  }
-  timestamp(into: Words): void {
+  override timestamp(into: Words): void {
     into.lo = this.nanoseconds >>> 0
     into.hi = Math.floor(this.nanoseconds / 0x1_0000_0000)
   }
-  random(into: Words): void {
+  override random(into: Words): void {
     into.lo = 0x1234_5678
     into.hi = 0x9abc_def0
   }
-  acknowledgeInterrupt(): number {
+  override acknowledgeInterrupt(): number {
     const vector = this.interrupts.shift() ?? -1
     this.cpu.setInterruptPending(this.interrupts.length > 0)
     return vector
   }
-  readTaskPriority(): number {
-    return 0
-  }
-  writeTaskPriority(): void {}
-  controlChanged(): void {
-    this.cpu.registers.configurePaging(this.#paging)
-  }
-  pause(): void {
+  override pause(): void {
     this.pauses++
     this.cpu.notePause()
   }
-  invalidate(scope: number, pcid: number): void {
+  override invalidate(scope: number, pcid: number): void {
     this.invalidated.push(`${scope}:${pcid}`)
-    this.cache?.invalidate(scope, pcid)
+    super.invalidate(scope, pcid)
   }
 }
 
@@ -232,7 +179,6 @@ export class BareCpu {
     this.mode = beside?.mode ?? options.mode ?? 'long'
     this.memory = beside?.memory ?? MachineMemory.create({ bytes: 16 << 20 })
     if (options.isOther === true) this.memory.allocate(0x3_5000, 0x1000, 'another part')
-    const ramMa = beside?.host.ramMa ?? this.memory.allocate(RAM_BYTES, 0x1000, 'RAM')
     this.engine =
       beside?.engine ??
       new X86Engine(this.memory, {
@@ -242,10 +188,10 @@ export class BareCpu {
       })
     const { systemForms } = this.engine as unknown as { readonly systemForms: unknown[] }
     if (options.isOther === true) systemForms.push(...systemForms, ...systemForms)
-    this.host = new BareHost(this.memory, ramMa, this.engine.processor)
+    this.host = new BareHost(this.memory, beside?.host.ramMa)
     this.cpu = new Vcpu(this.engine, this.host, { tscHz: 1e9, crystalHz: 1e9 })
-    this.host.cpu = this.cpu
-    this.#view = new DataView(this.memory.buffer, ramMa, RAM_BYTES)
+    this.host.attach(this.cpu)
+    this.#view = new DataView(this.memory.buffer, this.host.ramMa, RAM_BYTES)
     this.cpu.reset(true)
     if (this.mode === 'long' && beside === undefined) this.#buildLongMode()
     this.cpu.load(initialState(this.mode))
