@@ -11,6 +11,19 @@ const VALIDATOR = /[\\/]sdk[\\/]dist[\\/]esm[\\/]validation[\\/]ajv-provider\.js
 /** Schemas of zod's third version, which are not here, are translated by a package of its own. */
 const TRANSLATION = /^import \{ zodToJsonSchema \} from 'zod-to-json-schema';$/m
 
+/** The command is for Node. A package that is part of the bundle brings its own dependencies with it, CommonJS among them. */
+const forNode: Plugin = {
+  name: 'for-node',
+  options: ({ external, ...options }) => ({
+    ...options,
+    platform: 'node',
+    external: (id, importer, isResolved) =>
+      importer?.includes('node_modules') !== true &&
+      typeof external === 'function' &&
+      external(id, importer, isResolved) === true,
+  }),
+}
+
 const withoutUnused: Plugin = {
   name: 'without-unused',
   load: (id) => (VALIDATOR.test(id) ? 'export class AjvJsonSchemaValidator {}' : null),
@@ -87,4 +100,4 @@ function packageOf(id: string): string {
   }
 }
 
-export const plugins: readonly Plugin[] = [withoutUnused, complete, licences]
+export const plugins: readonly Plugin[] = [forNode, withoutUnused, complete, licences]

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync } from 'node:fs'
+import type { Stats } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { extname, join, relative, sep } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { contentType } from 'mime-types'
+import send from 'send'
 
 /**
  * The headers of all answers, beside {@link policyOf}. The first two give the page shared memory and an exact clock.
@@ -22,8 +22,8 @@ const HEADERS: Readonly<Record<string, string>> = {
 }
 
 /** The policy of the page's own `meta` element, which Workers do not see; and nobody frames the page. */
-async function policyOf(page: string | undefined): Promise<string> {
-  const html = page === undefined ? '' : await readFile(page, 'utf8')
+async function policyOf(page: string): Promise<string> {
+  const html = await readFile(page, 'utf8').catch(() => '')
   const [, policy = "default-src 'none'"] = /"Content-Security-Policy"\s+content="([^"]*)"/.exec(html) ?? []
   return `${policy}; frame-ancestors 'none'`
 }
@@ -49,25 +49,18 @@ export type SiteFile = Uint8Array | (() => Promise<Uint8Array>)
 export type MoreFiles = ReadonlyMap<string, SiteFile>
 
 /**
- * Serves the files of a folder on the loopback, by ranges too. Names are looked up among those that are there at the start, so that no
- * request reaches beyond the folder.
+ * Serves the files of a folder on the loopback, by ranges too.
  *
  * @param port - 0: any that is free
  * @param more - in place of the folder's files of the same names
  * @throws Error of `listen`, with its `code`
  */
 export async function serveSite(folder: string, port: number, more: MoreFiles = new Map()): Promise<SiteServer> {
-  const files = new Map<string, string>()
-  for (const entry of existsSync(folder) ? readdirSync(folder, { withFileTypes: true, recursive: true }) : []) {
-    const path = join(entry.parentPath, entry.name)
-    if (entry.isFile()) files.set(`/${relative(folder, path).split(sep).join('/')}`, path)
-  }
-  const headers = { ...HEADERS, 'content-security-policy': await policyOf(files.get('/index.html')) }
+  const headers = { ...HEADERS, 'content-security-policy': await policyOf(join(folder, 'index.html')) }
   const server = createServer((request, response) => {
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
     const { pathname } = URL.parse(request.url ?? '/', 'http://localhost') ?? { pathname: '' }
-    const name = pathname === '/' ? '/index.html' : pathname
-    void answer(request, response, { name, path: files.get(name), more: more.get(name.slice(1)) })
+    void answer(request, response, { folder, pathname, more: more.get(pathname.slice(1)) })
   })
   await listen(server, port)
   return {
@@ -90,66 +83,67 @@ function listen(server: Server, port: number): Promise<void> {
 }
 
 /** A file of the folder, or one that is served in its place. */
-interface ServedFile {
-  readonly name: string
-  readonly path: string | undefined
+interface AskedFile {
+  readonly folder: string
+  /** Below the folder, as the request has it. */
+  readonly pathname: string
   readonly more: SiteFile | undefined
 }
 
 async function answer(
-  { method = '', headers }: IncomingMessage,
+  request: IncomingMessage,
   response: ServerResponse,
-  file: ServedFile,
+  { folder, pathname, more }: AskedFile,
 ): Promise<void> {
-  if (method !== 'GET' && method !== 'HEAD') return void response.writeHead(405, { allow: 'GET, HEAD' }).end()
-  const { path, more } = file
-  if (path === undefined && more === undefined) return void response.writeHead(404).end('not found\n')
-  const reading = more === undefined ? readFile(path!) : more instanceof Uint8Array ? more : more()
-  const bytes = await Promise.resolve(reading).catch(() => null)
-  if (bytes === null) return void response.writeHead(500).end()
-  // A browser must not guess the type of a file with another extension.
-  const type = contentType(extname(file.name)) || 'application/octet-stream'
-  const tag = tagOf(bytes)
-  response.setHeader('etag', tag)
-  const has = headers['if-none-match']?.split(',').map((one) => one.trim().replace(/^W\//, '')) ?? []
-  if (has.includes(tag) || has.includes('*')) return void response.writeHead(304).end()
-  // Ranges are of GET alone.
-  const condition = headers['if-range']
-  const isPart = method === 'GET' && (condition === undefined || condition === tag)
-  const range = isPart ? rangeOf(headers.range, bytes.length) : null
-  const { first, end } = range ?? { first: 0, end: bytes.length }
-  if (first >= end && range !== null)
-    return void response.writeHead(416, { 'content-range': `bytes */${bytes.length}` }).end()
-  response.writeHead(range === null ? 200 : 206, {
-    'content-type': type,
-    'content-length': end - first,
-    'accept-ranges': 'bytes',
-    ...(range !== null && { 'content-range': `bytes ${first}-${end - 1}/${bytes.length}` }),
-  })
-  response.end(method === 'HEAD' ? undefined : bytes.subarray(first, end))
-}
-
-const tags = new WeakMap<Uint8Array, string>()
-
-/** A strong tag: other bytes have another one. Pages keep what they read of a file by it. */
-function tagOf(bytes: Uint8Array): string {
-  const known = tags.get(bytes)
-  if (known !== undefined) return known
-  const tag = `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 27)}"`
-  tags.set(bytes, tag)
-  return tag
+  const fail = (status: number): void => {
+    // A file that cannot be read to its end.
+    if (response.headersSent) response.destroy()
+    else response.writeHead(status).end(status === 404 ? 'not found\n' : undefined)
+  }
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    response.setHeader('allow', 'GET, HEAD')
+    return fail(405)
+  }
+  const file = send(request, pathname, { root: folder, cacheControl: false, lastModified: false })
+    .on('error', ({ status }: { readonly status: number }) => fail(status))
+    .on('directory', () => fail(404))
+  if (more === undefined) {
+    file.on('file', (_, { size, mtimeMs }: Stats) => {
+      response.setHeader('etag', tagOf(`${size} ${mtimeMs}`))
+      tidy(request, size)
+    })
+    file.pipe(response)
+    return
+  }
+  const bytes = more instanceof Uint8Array ? more : await more().catch(() => null)
+  if (bytes === null) return fail(500)
+  response.setHeader('etag', tagOfBytes(bytes))
+  tidy(request, bytes.length)
+  const stream = (_: string, { start, end }: { readonly start: number; readonly end: number }): void =>
+    void response.end(bytes.subarray(start, end + 1))
+  Object.assign(file, { res: response, stream }).send(pathname, { size: bytes.length } as Stats)
 }
 
 /**
- * The range that a request asks for; null: all of the file; an empty one: none that the file has.
- *
- * Source: RFC 9110, section 14.2, "Range", and 14.1.2, "Byte Ranges".
+ * Changes the fields of a request that `send` takes otherwise than RFC 9110, section 14.2, "Range", and 14.1.2, "Byte Ranges":
+ * ranges are of GET alone; one that ends before it begins is ignored; of a short file the last bytes are all.
  */
-function rangeOf(field: string | undefined, bytes: number): { readonly first: number; readonly end: number } | null {
-  const [, from, to] = /^bytes=(\d*)-(\d*)$/.exec(field ?? '') ?? []
-  if (from === undefined || to === undefined || from + to === '') return null
-  // The last this many bytes.
-  if (from === '') return { first: Math.max(0, bytes - Number(to)), end: bytes }
-  if (to !== '' && Number(to) < Number(from)) return null
-  return { first: Number(from), end: to === '' ? bytes : Math.min(Number(to) + 1, bytes) }
+function tidy({ method, headers }: IncomingMessage, size: number): void {
+  const [, from, to] = /^bytes=(\d*)-(\d+)$/.exec(headers.range ?? '') ?? []
+  if (method === 'HEAD' || (from !== '' && Number(to) < Number(from))) delete headers.range
+  else if (from === '' && Number(to) > size) headers.range = 'bytes=0-'
+  // `fetch` adds it to conditions of the page's own: it is for caches on the way.
+  delete headers['cache-control']
+}
+
+/** A strong tag: other bytes have another one. Pages keep what they read of a file by it. */
+const tagOf = (content: Uint8Array | string): string =>
+  `"${createHash('sha256').update(content).digest('base64url').slice(0, 27)}"`
+
+const tags = new WeakMap<Uint8Array, string>()
+
+function tagOfBytes(bytes: Uint8Array): string {
+  const tag = tags.get(bytes) ?? tagOf(bytes)
+  tags.set(bytes, tag)
+  return tag
 }

@@ -1,5 +1,5 @@
 /** The server of the site. */
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -61,7 +61,10 @@ test('files have their types, isolate their page, and have a strict policy; noth
       ['/../secret.txt', '/%2e%2e/secret.txt', '/assets/', '/assets', '//', '/nothing'].map((path) => raw(path)),
     ),
   ).toEqual([404, 404, 404, 404, 404, 404])
+  expect(await Promise.all(['/%zz', '/a%00'].map((path) => raw(path)))).toEqual([400, 400])
   expect(await raw('/', 'POST')).toBe(405)
+  const { headers } = await fetch(`${site.url}nothing`)
+  expect(headers.get('cross-origin-embedder-policy')).toBe('require-corp')
   site.close()
   await expect(fetch(site.url)).rejects.toThrow()
 })
@@ -70,10 +73,12 @@ test('files beside the folder are served, and parts of files are, as a snapshot 
   const list = new TextEncoder().encode('[]')
   const site = await serveSite(folder, 0, new Map([['systems/systems.json', list]]))
   expect(await (await fetch(`${site.url}systems/systems.json`)).text()).toBe('[]')
-  const part = async (range: string): Promise<unknown> => {
-    const response = await fetch(`${site.url}assets/main.js`, { headers: { range } })
+  const part = async (range: string, path = 'assets/main.js'): Promise<unknown> => {
+    const response = await fetch(site.url + path, { headers: { range } })
     return [response.status, response.headers.get('content-range'), await response.text()]
   }
+  expect(await part('bytes=1-1', 'systems/systems.json')).toEqual([206, 'bytes 1-1/2', ']'])
+  expect(await part('bytes=2-2', 'systems/systems.json')).toEqual([416, 'bytes */2', ''])
   expect(await part('bytes=0-0')).toEqual([206, 'bytes 0-0/9', 'e'])
   expect(await part('bytes=7-100')).toEqual([206, 'bytes 7-8/9', '{}'])
   expect(await part('bytes=7-')).toEqual([206, 'bytes 7-8/9', '{}'])
@@ -102,6 +107,27 @@ test('a range is of GET, and of a file that is the same still; a type is that of
   expect(await ask('assets/main.js', { headers: { 'if-none-match': '"x"' } })).toEqual([200, '9', script])
   expect((await fetch(`${site.url}systems/kernel`)).headers.get('etag')).not.toBe(tag)
   expect(await ask('systems/kernel?a.html', {})).toEqual([200, '3', 'application/octet-stream'])
+  site.close()
+})
+
+test('a part of a file too large for one read is read alone, and a file that has changed has another tag', async () => {
+  const site = await serveSite(folder, 0)
+  const path = join(folder, 'disk.img')
+  const ask = async (condition = ''): Promise<unknown> => {
+    const headers = { range: 'bytes=-2', ...(condition !== '' && { 'if-range': condition }) }
+    const response = await fetch(`${site.url}disk.img`, { headers })
+    await response.body?.cancel()
+    return [response.status, response.headers.get('content-range'), response.headers.get('etag')]
+  }
+  writeFileSync(path, '')
+  truncateSync(path, 2 ** 32)
+  const [status, range, tag] = (await ask()) as [number, string, string]
+  expect([status, range]).toEqual([206, `bytes ${2 ** 32 - 2}-${2 ** 32 - 1}/${2 ** 32}`])
+  expect(await ask(tag)).toEqual([status, range, tag])
+  truncateSync(path, 3)
+  const changed = (await ask(tag)) as unknown[]
+  expect(changed).toEqual([200, null, expect.any(String)])
+  expect(changed[2]).not.toBe(tag)
   site.close()
 })
 
