@@ -1,9 +1,10 @@
 import { PAGE_BYTES, PAGE_SHIFT, type MachineMemory } from '@retrap/memory'
+import { STATUS_DONE, STATUS_ERROR, STATUS_FAULT } from '@retrap/replay'
 import type { CodeCache } from './code-cache.ts'
 import type { CodePage } from './code-page.ts'
 import { OP_CROSS, R_OFFSET, R_OP } from './record.ts'
 import type { StateLayout } from './loop-state.ts'
-import { STATUS_DONE, STATUS_ERROR, STATUS_FAULT, STATUS_STEP } from './status.ts'
+import { STATUS_STEP } from './status.ts'
 import { TLB_EXECUTE, type TlbPage } from './tlb-layout.ts'
 import type { Tlb } from './tlb.ts'
 

@@ -13,20 +13,23 @@ export { DispatchLoop, type DispatchCounters } from './dispatch-loop.ts'
 export type { DispatchImports, DispatchLabels } from './loop-branches.ts'
 export { type DispatchLocals, type HeldState, ATTENTION_ASKED, type StateLayout } from './loop-state.ts'
 export {
-  FORM_SIGNATURE,
-  type I32Callee,
   STATUS_ANSWERED,
   STATUS_ASK,
-  STATUS_CONTINUE,
   STATUS_DONE,
   STATUS_ERROR,
-  STATUS_EXIT,
   STATUS_FAULT,
+  STATUS_RESTART,
+  STATUS_RETRY,
+  STATUS_UNHANDLED,
+} from '@retrap/replay'
+export {
+  FORM_SIGNATURE,
+  type I32Callee,
+  STATUS_CONTINUE,
+  STATUS_EXIT,
   STATUS_HANDLER,
   STATUS_JUMP,
   STATUS_LEAVE,
-  STATUS_RESTART,
-  STATUS_RETRY,
   STATUS_STEP,
   UNIT_FAILED,
   UNIT_JUMP,

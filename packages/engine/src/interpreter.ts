@@ -1,9 +1,10 @@
+import { STATUS_DONE } from '@retrap/replay'
 import type { Callee, FunctionBuilder, ModuleBuilder } from '@retrap/wasm-emitter'
 import { type DispatchCounters, DispatchLoop } from './dispatch-loop.ts'
 import type { DispatchImports, DispatchLabels } from './loop-branches.ts'
 import type { HeldState, StateLayout } from './loop-state.ts'
 import { OP_CALL, OP_CALL_CONTROL, OP_CALL_SPILLED, OP_FIRST_FORM } from './record.ts'
-import { FORM_SIGNATURE, STATUS_DONE } from './status.ts'
+import { FORM_SIGNATURE } from './status.ts'
 
 /** How the interpreter executes a form: {@link R_OP} and {@link R_FUNCTION} of its records. */
 export interface FormCode {
@@ -53,7 +54,7 @@ export interface InterpreterForms<Form> {
   keyOf(form: Form): string
   /**
    * Emits a form as a function `(state, record, tlb) → status`. Control that falls out of its code ends with
-   * {@link STATUS_DONE}.
+   * `STATUS_DONE`.
    *
    * @param f - of type {@link FORM_SIGNATURE}
    */

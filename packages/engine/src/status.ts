@@ -9,14 +9,9 @@ export const FORM_SIGNATURE: { readonly params: readonly ['i32', 'i32', 'i32']; 
 /** A function that returns an `i32`. */
 export type I32Callee = Callee & { readonly signature: { readonly result: 'i32' } }
 
-/** How an instruction ended: it has retired. Each `STATUS_*` is a result of generated code and of the host's functions. */
-export const STATUS_DONE = 0
-/** The instruction raised an exception, which the state describes; nothing else has changed. */
-export const STATUS_FAULT = 1
-/** A device has not answered yet; nothing has changed. */
-export const STATUS_RETRY = 2
-/** The instruction met a device outside a logged pass; nothing has changed. */
-export const STATUS_RESTART = 3
+// How an instruction ended that has made its accesses; where it has not, its status is that of the access, `STATUS_*` of
+// `@retrap/replay`. Each is a result of generated code and of the host's functions. Units have eight bits for one.
+
 /** The instruction has retired and has set the program counter; mode and privilege level may have changed too. */
 export const STATUS_JUMP = 4
 /** The instruction has retired, and the interpreter must return to its caller before the next one. */
@@ -29,18 +24,6 @@ export const STATUS_LEAVE = 7
 export const STATUS_STEP = 8
 /** Generated code leaves the instruction to its host function; nothing has changed. */
 export const STATUS_HANDLER = 9
-/**
- * An access outside a logged pass was not made, because its device may take time. Where the access is logged and is the
- * only one of its instruction it can be made in place; elsewhere as {@link STATUS_RESTART}.
- */
-export const STATUS_ASK = 10
-/**
- * The device of an access outside a logged pass has answered, and attention was requested meanwhile: nothing has changed,
- * and the instruction is executed again, alone, with that answer.
- */
-export const STATUS_ANSWERED = 11
-/** An invariant of the emulator is broken: the run ends with an error. No status is larger: units have eight bits for one. */
-export const STATUS_ERROR = 12
 
 /** A unit returns this where the interpreter goes on with the record in `StateLayout.record`. */
 export const UNIT_RESUME = 0

@@ -1,9 +1,10 @@
 import { TimerQueue } from '@retrap/device/host'
 import { DeviceHost, type DevicePlatform } from '@retrap/ioreq/host'
-import { IO_RETRY, IoDispatch, type IoRequest } from '@retrap/ioreq'
+import { IoDispatch, type IoRequest } from '@retrap/ioreq'
 import type { DeviceModel } from '@retrap/device'
 import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { FrameCounts, P2m } from '@retrap/p2m'
+import { STATUS_RETRY } from '@retrap/replay'
 import type { Architecture, CpuExit, DebugWatch, Paravirtual, TurnWatch, VirtualCpu } from './virtual-cpu.ts'
 import type { DomainClock } from './clock.ts'
 import type { KeptByHypervisor } from './kept-by-hypervisor.ts'
@@ -260,7 +261,7 @@ export class Domain<V extends VirtualCpu = VirtualCpu, A extends Architecture<V>
     }
     while (!this.invalidations.resume(0)) await pump()
     let status = this.dispatch.submit(0, request)
-    while (status === IO_RETRY) {
+    while (status === STATUS_RETRY) {
       await pump()
       status = this.dispatch.requests.take(0)
     }

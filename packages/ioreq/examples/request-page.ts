@@ -1,5 +1,5 @@
 // An emulator behind its request page, as one in another process or language would be: no models, only the ABI.
-import { createIoRequest, IO_RETRY, IoDispatch, IOREQ_READ, XEN_DMOP_IO_RANGE_MEMORY } from '@retrap/ioreq'
+import { createIoRequest, STATUS_RETRY, IoDispatch, IOREQ_READ, XEN_DMOP_IO_RANGE_MEMORY } from '@retrap/ioreq'
 
 const answered = Promise.withResolvers<number>()
 const dispatch = new IoDispatch({ vcpus: 1, onComplete: (vcpu) => answered.resolve(vcpu) })
@@ -23,7 +23,7 @@ server.setState(true)
 
 // The guest's MOV, from vCPU 0: the request waits, and nothing else does.
 const mov = { ...createIoRequest(), direction: IOREQ_READ, addressLo: 0xfed9_0000, size: 4 }
-console.log('must wait:', dispatch.submit(0, mov) === IO_RETRY)
+console.log('must wait:', dispatch.submit(0, mov) === STATUS_RETRY)
 dispatch.requests.take(await answered.promise)
 console.log('the guest reads', dispatch.lo)
 // Output:

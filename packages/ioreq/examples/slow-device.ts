@@ -2,7 +2,7 @@
 import { defineDevice, type Clock } from '@retrap/device'
 import { TimerQueue } from '@retrap/device/host'
 import { DeviceHost } from '@retrap/ioreq/host'
-import { createIoRequest, IO_RETRY, IoDispatch, IOREQ_READ } from '@retrap/ioreq'
+import { createIoRequest, STATUS_RETRY, IoDispatch, IOREQ_READ } from '@retrap/ioreq'
 
 const thermometer = defineDevice({
   name: 'thermometer',
@@ -32,7 +32,7 @@ host.attach(thermometer)
 
 // The guest's MOV, from vCPU 0: the request waits, and nothing else does.
 const mov = { ...createIoRequest(), direction: IOREQ_READ, addressLo: 0xfed9_0000, size: 4 }
-console.log('must wait:', dispatch.submit(0, mov) === IO_RETRY)
+console.log('must wait:', dispatch.submit(0, mov) === STATUS_RETRY)
 dispatch.requests.take(await answered.promise)
 console.log('the guest reads', dispatch.lo)
 // Output:

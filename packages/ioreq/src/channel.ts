@@ -4,7 +4,7 @@ import { STATE_IOREQ_NONE } from './layout.ts'
 import type { Claim, ClaimedRegion } from './region.ts'
 import type { RegionTable } from './region-table.ts'
 import { createIoRequest, type IoRequest } from './request.ts'
-import { IO_RETRY } from './status.ts'
+import { STATUS_RETRY } from './status.ts'
 
 /** Where answers are left. */
 export interface Answer extends Word64 {
@@ -59,8 +59,8 @@ export class SentRequest {
   lo = 0
   /** Bits 63:32 of it. */
   hi = 0
-  /** `IO_RETRY` unless the wait is over without an answer. */
-  ended: number = IO_RETRY
+  /** `STATUS_RETRY` unless the wait is over without an answer. */
+  ended: number = STATUS_RETRY
   /** The furthest state of its slot that has been seen. */
   seenState: number = STATE_IOREQ_NONE
   /** The vCPU has been told that its answer is there. */

@@ -24,7 +24,7 @@ export interface IoDispatchOptions {
    *   microtask queue in between
    */
   onComplete?(vcpu: number, mayRun: boolean): void
-  /** `crash` (default): the access yields `IO_FAILED`. `detach`: the model reads as ones from now on. */
+  /** `crash` (default): the access yields `STATUS_ERROR`. `detach`: the model reads as ones from now on. */
   readonly policy?: FailurePolicy
   /**
    * Milliseconds of host time that a server may take to answer; one that takes longer has failed. Default: for ever.

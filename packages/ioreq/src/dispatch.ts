@@ -13,15 +13,15 @@ import { badRead, checkedVoid, cut, isOneCall, isWord } from '@retrap/device/hos
 import { isDirectCall, type ClaimedRegion } from './region.ts'
 import type { Registration } from './registration.ts'
 import type { IoreqServer, ServerOptions } from './server.ts'
-import { IO_DONE, IO_LOG } from './status.ts'
+import { STATUS_DONE, STATUS_ASK } from './status.ts'
 import type { Submission } from './submission.ts'
 
 /**
  * Takes a domain's port, MMIO and PCI configuration accesses to the party that answers them: the hypervisor's own handlers,
  * then the ioreq servers, highest id first; a server is chosen if all of the access lies in its ranges.
  *
- * There are two ways in. The *direct* calls (`portRead` and its like) make an access at once or say `IO_LOG`, having
- * done nothing. `submit` is for logged passes and always takes the access; it may say `IO_RETRY`.
+ * There are two ways in. The *direct* calls (`portRead` and its like) make an access at once or say `STATUS_ASK`, having
+ * done nothing. `submit` is for logged passes and always takes the access; it may say `STATUS_RETRY`.
  * Answers are left in `lo` and `hi`, unsigned, so that no call allocates.
  */
 export class IoDispatch {
@@ -129,7 +129,7 @@ export class IoDispatch {
 
   // ---- direct accesses ----
 
-  /** Reads 1, 2 or 4 bytes at a port: `IO_DONE`, `IO_LOG`, `IO_UNHANDLED` or `IO_FAILED`. */
+  /** Reads 1, 2 or 4 bytes at a port: `STATUS_DONE`, `STATUS_ASK`, `STATUS_UNHANDLED` or `STATUS_ERROR`. */
   portRead(port: number, size: number): number {
     const entry = this.#portMap[port]!
     const region = this.#portRegions[entry & PORT_REGION]!
@@ -138,7 +138,7 @@ export class IoDispatch {
       : this.#slowAccess(region, IOREQ_TYPE_PIO, IOREQ_READ, port, size, 0, 0)
   }
 
-  /** {@link IoDispatch.portRead} for a vCPU that can wait: instead of `IO_LOG`, the request is sent as by `submitOne`. */
+  /** {@link IoDispatch.portRead} for a vCPU that can wait: instead of `STATUS_ASK`, the request is sent as by `submitOne`. */
   portReadOrSend(vcpu: number, port: number, size: number): number {
     const entry = this.#portMap[port]!
     const region = this.#portRegions[entry & PORT_REGION]!
@@ -167,7 +167,7 @@ export class IoDispatch {
   ): number {
     if (type === IOREQ_TYPE_PIO && this.#makePorts()) return this.#attempt(type, direction, address, size, lo, hi)
     const server = this.#asked.find(region, type, address, size)
-    return server === null ? this.#perform(type, direction, address, size, lo, hi) : IO_LOG
+    return server === null ? this.#perform(type, direction, address, size, lo, hi) : STATUS_ASK
   }
 
   /** A read that no call of a handler answers at once, of a vCPU that can wait. */
@@ -184,7 +184,7 @@ export class IoDispatch {
       return this.#sendOne(vcpu, server, region, offset, type, IOREQ_READ, address, size, 0, 0)
     }
     const status = this.#slowAccess(region, type, IOREQ_READ, address, size, 0, 0)
-    return status === IO_LOG ? this.submitOne(vcpu, type, IOREQ_READ, address, size, 0, 0) : status
+    return status === STATUS_ASK ? this.submitOne(vcpu, type, IOREQ_READ, address, size, 0, 0) : status
   }
 
   /** Reads by one call of a region's handler, at once. */
@@ -200,7 +200,7 @@ export class IoDispatch {
         if (lo === value || isWord(value)) {
           this.lo = lo
           this.hi = 0
-          return IO_DONE
+          return STATUS_DONE
         }
       }
       throw badRead(value)
@@ -237,7 +237,7 @@ export class IoDispatch {
     return isDirectCall(mmio.find(gpa).directSizes, size) && gpa + bytes <= mmio.hitEnd
   }
 
-  /** {@link IoDispatch.mmioRead} for a vCPU that can wait: instead of `IO_LOG`, the request is sent as by `submitOne`. */
+  /** {@link IoDispatch.mmioRead} for a vCPU that can wait: instead of `STATUS_ASK`, the request is sent as by `submitOne`. */
   mmioReadOrSend(vcpu: number, gpa: number, size: number): number {
     const mmio = this.#mmio
     const region = mmio.find(gpa)
@@ -261,7 +261,7 @@ export class IoDispatch {
   #writePort(region: ServedRegion, port: number, size: number, value: number): number {
     try {
       checkedVoid(region.handler.write((port - region.base) | 0, size as 1 | 2 | 4, cut(value, size)))
-      return IO_DONE
+      return STATUS_DONE
     } catch (error) {
       return this.#failed(region, IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, error)
     }
@@ -270,7 +270,7 @@ export class IoDispatch {
   #writeMemory(region: ServedRegion, gpa: number, size: number, value: number): number {
     try {
       checkedVoid(region.handler.write(gpa - region.base, size as 1 | 2 | 4, cut(value, size)))
-      return IO_DONE
+      return STATUS_DONE
     } catch (error) {
       return this.#failed(region, IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, error)
     }
@@ -339,7 +339,7 @@ export class IoDispatch {
    * Makes an access from a logged pass.
    *
    * @param claimant - the server that has claimed writes to RAM, if it is one: it gets the access whatever its ranges are
-   * @returns `IO_DONE` with the answer, `IO_RETRY` (the vCPU waits for `onComplete`), `IO_UNHANDLED` or `IO_FAILED`
+   * @returns `STATUS_DONE` with the answer, `STATUS_RETRY` (the vCPU waits for `onComplete`), `STATUS_UNHANDLED` or `STATUS_ERROR`
    * @throws IoreqError `ERR_BUSY` if the vCPU has a request already, `ERR_INVALID` for a size or type that cannot be sent
    */
   submit(vcpu: number, request: IoRequest, claimant: IoreqServer | null = null): number {
@@ -367,7 +367,7 @@ export class IoDispatch {
         return this.#pending.send(vcpu, server, request)
       }
       const status = this.#attempt(type, direction, address, size, request.dataLo, request.dataHi)
-      if (status !== IO_LOG) return status
+      if (status !== STATUS_ASK) return status
     }
     return this.#submission.submit(vcpu, request, address)
   }

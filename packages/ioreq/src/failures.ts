@@ -10,7 +10,7 @@ import {
   IOREQ_TYPE_TIMEOFFSET,
 } from './layout.ts'
 import { requestAddress, type IoRequest } from './request.ts'
-import { IO_DONE, IO_FAILED } from './status.ts'
+import { STATUS_DONE, STATUS_ERROR } from './status.ts'
 import { allOnes } from './words.ts'
 
 /** How a device model broke its contract. */
@@ -61,14 +61,14 @@ export class FailureHandler {
    * An access has failed.
    *
    * @param server - null for the hypervisor's own handlers, which cannot be detached
-   * @returns `IO_FAILED`, or `IO_DONE` under the policy `detach`; the answer is ones
+   * @returns `STATUS_ERROR`, or `STATUS_DONE` under the policy `detach`; the answer is ones
    */
   fail(server: IoreqServer | null, device: string, access: FailedAccess, cause: unknown): number {
     this.#report(server, device, phrase(access), cause)
     allOnes(access.size, this.#answer)
-    if (server === null || this.policyOf(server) === 'crash') return IO_FAILED
+    if (server === null || this.policyOf(server) === 'crash') return STATUS_ERROR
     this.#detach(server, device)
-    return IO_DONE
+    return STATUS_DONE
   }
 
   /** Something else than an access has failed: a timer, for instance. */

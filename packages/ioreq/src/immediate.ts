@@ -9,7 +9,7 @@ import { PieceAccess } from './pieces.ts'
 import { isDirectCall, type ClaimedRegion } from './region.ts'
 import { createIoRequest, elementAddress, elementPointer, requestAddress, type IoRequest } from './request.ts'
 import { IoreqServer } from './server.ts'
-import { IO_DONE, IO_LOG, IO_UNHANDLED } from './status.ts'
+import { STATUS_DONE, STATUS_ASK, STATUS_UNHANDLED } from './status.ts'
 import type { IoTraceRecord } from './trace.ts'
 import { tracedDevice } from './wait.ts'
 import { allOnes, putBytes, wordAt } from './words.ts'
@@ -41,7 +41,7 @@ export class ImmediateAccess {
   /** Of the present access. */
   #type = 0
   #direction = 0
-  #status = IO_DONE
+  #status: number = STATUS_DONE
 
   constructor(options: ImmediateAccessOptions) {
     this.#parties = options.parties
@@ -54,10 +54,10 @@ export class ImmediateAccess {
     this.#trace = options.trace
   }
 
-  /** Makes an access of one element. @returns `IO_LOG`, having done nothing, where it cannot be made at once */
+  /** Makes an access of one element. @returns `STATUS_ASK`, having done nothing, where it cannot be made at once */
   perform(request: IoRequest): number {
     const status = this.#perform(request)
-    if (this.#trace !== undefined && status !== IO_LOG) this.#traceAccess(status, request)
+    if (this.#trace !== undefined && status !== STATUS_ASK) this.#traceAccess(status, request)
     return status
   }
 
@@ -67,12 +67,12 @@ export class ImmediateAccess {
     if (this.#space.decodes(type, address, size)) {
       const server = this.#parties.selectFunction(this.#space.bdf)
       if (server === null) return this.unhandled(size)
-      return server.channel.functions === null ? IO_LOG : this.#config(server, request)
+      return server.channel.functions === null ? STATUS_ASK : this.#config(server, request)
     }
     const kind = type === IOREQ_TYPE_PIO ? 'port' : 'mmio'
     const last = address + size - 1
     const party = this.#parties.select(kind, address, last)
-    if (party !== null && !allDirect(party, kind, address, last)) return IO_LOG
+    if (party !== null && !allDirect(party, kind, address, last)) return STATUS_ASK
     // The dword is latched and still forwarded.
     if (direction === IOREQ_WRITE && this.#space.isLatch(type, address, size)) this.#space.address.value = dataLo
     if (party === null) return this.unclaimed(request)
@@ -87,7 +87,7 @@ export class ImmediateAccess {
         this.#answer.lo = this.#space.address.value
         this.#answer.hi = 0
       }
-      return IO_DONE
+      return STATUS_DONE
     }
     return this.unhandled(size)
   }
@@ -95,7 +95,7 @@ export class ImmediateAccess {
   /** Leaves the answer of an access that nobody takes. */
   unhandled(size: number): number {
     allOnes(size, this.#answer)
-    return IO_UNHANDLED
+    return STATUS_UNHANDLED
   }
 
   /**
@@ -121,16 +121,16 @@ export class ImmediateAccess {
         party === null
           ? this.#config(owner!, request, lo, hi)
           : this.#element(party, request, elementAddress(request, i), lo, hi)
-      if (status !== IO_DONE) {
+      if (status !== STATUS_DONE) {
         answer.count = i
-        return i > 0 && status === IO_UNHANDLED ? IO_DONE : status
+        return i > 0 && status === STATUS_UNHANDLED ? STATUS_DONE : status
       }
       if (dataIsPointer && direction === IOREQ_READ) {
         putBytes(bytes, 0, size, answer.lo, answer.hi)
         this.#guestMemory?.write(elementPointer(request, i), bytes)
       }
     }
-    return IO_DONE
+    return STATUS_DONE
   }
 
   /** Makes an access to the function that the configuration space has decoded. */
@@ -149,7 +149,7 @@ export class ImmediateAccess {
         functions.write(bdf, register, Math.min(size, 4), lo)
         if (size > 4) functions.write(bdf, register + 4, size - 4, hi)
       }
-      return IO_DONE
+      return STATUS_DONE
     } catch (error) {
       const device = functions.ownerAt(bdf) ?? server.name
       const access = { type: IOREQ_TYPE_PCI_CONFIG, direction, address: register, size }
@@ -170,7 +170,7 @@ export class ImmediateAccess {
         this.#answer.lo = cut(checkedNumber(region.handler.read(offset, size as 1 | 2 | 4)), size)
         this.#answer.hi = 0
       } else checkedVoid(region.handler.write(offset, size as 1 | 2 | 4, cut(lo, size)))
-      return IO_DONE
+      return STATUS_DONE
     } catch (error) {
       return this.failed(region, { type, direction, address, size }, error)
     }
@@ -195,15 +195,15 @@ export class ImmediateAccess {
     const pieces = this.#pieces
     this.#type = type
     this.#direction = direction
-    this.#status = IO_DONE
+    this.#status = STATUS_DONE
     if (direction === IOREQ_READ) pieces.read(local, kind, address, size)
     else pieces.write(local, kind, address, size, lo, hi)
-    if (this.#status !== IO_DONE) return this.#status
+    if (this.#status !== STATUS_DONE) return this.#status
     if (direction === IOREQ_READ) {
       this.#answer.lo = pieces.lo
       this.#answer.hi = pieces.hi
     }
-    return IO_DONE
+    return STATUS_DONE
   }
 
   /** A model has failed in one piece of an access; true: it goes on without it. */
@@ -211,7 +211,7 @@ export class ImmediateAccess {
     const { failedAt: address, failedBytes: size, error } = this.#pieces
     const access = { type: this.#type, direction: this.#direction, address, size }
     this.#status = this.failed(region, access, error)
-    return this.#status === IO_DONE
+    return this.#status === STATUS_DONE
   }
 
   /** A handler of this process has failed in an access. @returns as `FailureHandler.fail` */
@@ -237,7 +237,7 @@ export class ImmediateAccess {
     const server = party === null ? '' : party instanceof IoreqServer ? party.name : 'hypervisor'
     const device = party instanceof IoreqServer ? tracedDevice(party, request) : server
     this.#trace!({
-      event: status === IO_DONE ? 'done' : status === IO_UNHANDLED ? 'unhandled' : 'ended',
+      event: status === STATUS_DONE ? 'done' : status === STATUS_UNHANDLED ? 'unhandled' : 'ended',
       vcpu: -1,
       server,
       device,

@@ -3,7 +3,7 @@ import type { FailureHandler } from './failures.ts'
 import { createIoRequest, type InvalidationNotice, type IoRequest } from './request.ts'
 import { IOREQ_TYPE_INVALIDATE, IOREQ_WRITE, STATE_IOREQ_NONE } from './layout.ts'
 import { wrongFreeSlot } from './slot.ts'
-import { IO_DONE, IO_RETRY } from './status.ts'
+import { STATUS_DONE, STATUS_RETRY } from './status.ts'
 import type { IoTraceEvent } from './trace.ts'
 import type { Wait } from './wait.ts'
 import type { IoreqServer } from './server.ts'
@@ -62,7 +62,7 @@ export class Invalidations {
    * Sends INVALIDATE to all enabled servers at once. A disabled server that has something mapped all the same drops it without
    * being asked.
    *
-   * @returns `IO_DONE` if all have acknowledged already, else `IO_RETRY`
+   * @returns `STATUS_DONE` if all have acknowledged already, else `STATUS_RETRY`
    */
   begin(vcpu: number, wait: Wait, notice: InvalidationNotice): number {
     wait.submitting = true
@@ -79,7 +79,7 @@ export class Invalidations {
       else this.#publish(server, vcpu, wait)
     }
     wait.submitting = false
-    return wait.invalidations > 0 ? IO_RETRY : IO_DONE
+    return wait.invalidations > 0 ? STATUS_RETRY : STATUS_DONE
   }
 
   #dropDisabled(server: IoreqServer, vcpu: number, wait: Wait): void {

@@ -2,7 +2,7 @@ import type { Answer, Channel, LocalModels, ReplyTarget, SentRequest } from './c
 import type { Claim } from './region.ts'
 import type { RegionTable } from './region-table.ts'
 import type { IoreqServer } from './server.ts'
-import { IO_RETRY } from './status.ts'
+import { STATUS_RETRY } from './status.ts'
 
 /** Hears what has become of requests to models of this process. */
 export interface LocalAnswers {
@@ -44,7 +44,7 @@ export class LocalChannel implements Channel, ReplyTarget {
   }
 
   hasNoAnswerYet(_vcpu: number, { returned, ended }: SentRequest): boolean {
-    return !returned && ended === IO_RETRY
+    return !returned && ended === STATUS_RETRY
   }
 
   isOver(_vcpu: number, sent: SentRequest): boolean {
@@ -58,7 +58,7 @@ export class LocalChannel implements Channel, ReplyTarget {
   }
 
   isOwed(_vcpu: number, { returned, ended }: SentRequest): boolean {
-    return !returned && ended === IO_RETRY
+    return !returned && ended === STATUS_RETRY
   }
 
   answer(vcpu: number, lo: number, hi: number, last: boolean): void {

@@ -3,7 +3,7 @@ import { accessOf, type FailureHandler } from './failures.ts'
 import type { Invalidations } from './invalidations.ts'
 import { STATE_IOREQ_NONE } from './layout.ts'
 import type { IoreqServer } from './server.ts'
-import { IO_DONE, IO_FAILED, IO_RETRY, IO_UNHANDLED } from './status.ts'
+import { STATUS_DONE, STATUS_ERROR, STATUS_RETRY, STATUS_UNHANDLED } from './status.ts'
 import type { Wait } from './wait.ts'
 
 /** The parts of the pending requests that a lost server concerns. */
@@ -38,7 +38,7 @@ export class LostServers {
     const { waits, invalidations, deadlines } = this.#parts
     for (const [vcpu, wait] of waits.entries()) {
       server.draining[vcpu] = 0
-      if (wait.server === server && wait.ended === IO_RETRY) this.#parts.end(vcpu, wait, IO_UNHANDLED)
+      if (wait.server === server && wait.ended === STATUS_RETRY) this.#parts.end(vcpu, wait, STATUS_UNHANDLED)
       invalidations.acknowledged(server, vcpu, wait)
     }
     deadlines.forget(server)
@@ -65,7 +65,7 @@ export class LostServers {
       return
     }
     const status = failures.fail(server, device, accessOf(wait.request), error)
-    this.#parts.end(vcpu, wait, status === IO_DONE ? IO_UNHANDLED : status)
+    this.#parts.end(vcpu, wait, status === STATUS_DONE ? STATUS_UNHANDLED : status)
   }
 
   /** A server can answer nothing any more: its process has ended, or it breaks the protocol of its transport. */
@@ -77,7 +77,7 @@ export class LostServers {
     if (first >= 0) this.failed(server, first, waits[first]!, failure)
     else failures.failOutside(server, server.name, 'no request', error)
     for (const [vcpu, wait] of waits.entries()) {
-      if (wait.server === server && failures.policyOf(server) === 'crash') this.#parts.end(vcpu, wait, IO_FAILED)
+      if (wait.server === server && failures.policyOf(server) === 'crash') this.#parts.end(vcpu, wait, STATUS_ERROR)
     }
     // Nothing is to be sent to it any more, whatever becomes of the domain.
     server.destroy()

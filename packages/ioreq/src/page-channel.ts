@@ -10,13 +10,13 @@ import { placeholder, type Claim, type ClaimedRegion } from './region.ts'
 import type { IoRequest } from './request.ts'
 import type { IoreqServer } from './server.ts'
 import { isWithServer, wrongFreeSlot } from './slot.ts'
-import { IO_DONE, IO_RETRY, IO_UNHANDLED } from './status.ts'
+import { STATUS_DONE, STATUS_RETRY, STATUS_UNHANDLED } from './status.ts'
 
 /** Hears what goes wrong with requests that lie in pages. */
 export interface PageFailures {
   /** As in `IoDispatchOptions`. */
   readonly answersLater: boolean
-  /** The server breaks the protocol of slots. @returns `IO_FAILED`, or `IO_DONE` if the policy is `detach` */
+  /** The server breaks the protocol of slots. @returns `STATUS_ERROR`, or `STATUS_DONE` if the policy is `detach` */
   protocolBroken(server: IoreqServer, request: IoRequest, what: string): number
   serverFailed(server: IoreqServer, vcpu: number, device: string, error: unknown): void
 }
@@ -62,7 +62,7 @@ export class PageChannel implements Channel {
   }
 
   hasNoAnswerYet(vcpu: number, sent: SentRequest): boolean {
-    if (!this.#failures.answersLater || sent.ended !== IO_RETRY) return false
+    if (!this.#failures.answersLater || sent.ended !== STATUS_RETRY) return false
     // A transport with patience has it by now, and tells nobody again.
     sent.completed = !this.isOwed(vcpu)
     if (sent.completed) this.#server.transport.receive?.(vcpu)
@@ -78,14 +78,14 @@ export class PageChannel implements Channel {
     }
     if (state === STATE_IOREQ_NONE) {
       // The server has gone away and its page was zeroed: the access ends quietly.
-      sent.ended = IO_UNHANDLED
+      sent.ended = STATUS_UNHANDLED
       return true
     }
     if (state > STATE_IORESP_READY || state < sent.seenState) {
       slot.state = STATE_IOREQ_NONE
       const what = `the slot's state went from ${sent.seenState} to ${state}`
       const status = this.#failures.protocolBroken(this.#server, sent.request, what)
-      sent.ended = status === IO_DONE ? IO_UNHANDLED : status
+      sent.ended = status === STATUS_DONE ? STATUS_UNHANDLED : status
       return true
     }
     sent.seenState = state

@@ -11,7 +11,7 @@ import { LostServers } from './lost-servers.ts'
 import type { PageFailures } from './page-channel.ts'
 import type { IoreqServer } from './server.ts'
 import { isWithServer } from './slot.ts'
-import { IO_DONE, IO_RETRY } from './status.ts'
+import { STATUS_DONE, STATUS_RETRY } from './status.ts'
 import type { IoTraceEvent, IoTraceRecord } from './trace.ts'
 import { deviceOf, isOpen, isTaken, tracedDevice, Wait, type WaitDescription } from './wait.ts'
 import { allOnes } from './words.ts'
@@ -44,7 +44,7 @@ export interface VcpuRequests {
   /**
    * Takes the answer to a vCPU's request, into `lo`, `hi` and `count` of the dispatcher.
    *
-   * @returns `IO_RETRY` while there is none, otherwise as `IoDispatch.submit`
+   * @returns `STATUS_RETRY` while there is none, otherwise as `IoDispatch.submit`
    * @throws IoreqError `ERR_NOT_FOUND` if the vCPU has no request
    */
   take(vcpu: number): number
@@ -58,7 +58,7 @@ export interface VcpuRequests {
    * that is enabled. The vCPU must not run on until all have acknowledged.
    *
    * @param notice - what is to be dropped; default everything
-   * @returns `IO_DONE` if all have acknowledged already, else `IO_RETRY`: `onComplete` follows the last one
+   * @returns `STATUS_DONE` if all have acknowledged already, else `STATUS_RETRY`: `onComplete` follows the last one
    * @throws IoreqError `ERR_BUSY` if the vCPU has a request already
    */
   invalidate(vcpu: number, notice?: InvalidationNotice): number
@@ -197,7 +197,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
       // The slot still holds a request that nobody wants. Ours follows it.
       wait.queued = true
       wait.region = null
-      return IO_RETRY
+      return STATUS_RETRY
     }
     const { channel } = server
     const wrong = channel.wrongPlace(vcpu)
@@ -212,7 +212,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     } finally {
       wait.submitting = false
     }
-    return channel.hasNoAnswerYet(vcpu, wait) ? IO_RETRY : this.#outcome(vcpu, wait)
+    return channel.hasNoAnswerYet(vcpu, wait) ? STATUS_RETRY : this.#outcome(vcpu, wait)
   }
 
   #traceSent(vcpu: number, { request }: Wait, server: IoreqServer): void {
@@ -227,16 +227,16 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
 
   take(vcpu: number): number {
     const wait = this.#wait(vcpu)
-    if (wait.server === null && wait.ended === IO_RETRY) throw nothingToTake(vcpu)
+    if (wait.server === null && wait.ended === STATUS_RETRY) throw nothingToTake(vcpu)
     return this.#outcome(vcpu, wait)
   }
 
   #outcome(vcpu: number, wait: Wait): number {
     const { server } = wait
-    if (server !== null && wait.ended === IO_RETRY && !wait.returned) {
-      if (wait.queued || !server.channel.isOver(vcpu, wait)) return IO_RETRY
+    if (server !== null && wait.ended === STATUS_RETRY && !wait.returned) {
+      if (wait.queued || !server.channel.isOver(vcpu, wait)) return STATUS_RETRY
     }
-    if (server === null || wait.ended !== IO_RETRY) return this.#endWithoutAnswer(vcpu, wait)
+    if (server === null || wait.ended !== STATUS_RETRY) return this.#endWithoutAnswer(vcpu, wait)
     wait.server = null
     const answer = this.#answer
     server.channel.take(vcpu, wait, answer)
@@ -245,14 +245,14 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     if (size < 4) answer.lo = cut(answer.lo, size)
     if (size !== 8) answer.hi = 0
     if (!this.#plain) this.#taken(vcpu, wait, server)
-    return IO_DONE
+    return STATUS_DONE
   }
 
   #endWithoutAnswer(vcpu: number, wait: Wait): number {
     const { server, request, ended } = wait
     const answer = this.#answer
     wait.server = null
-    wait.ended = IO_RETRY
+    wait.ended = STATUS_RETRY
     this.#deadlines.relax()
     allOnes(request.size, answer)
     answer.count = request.count
@@ -271,7 +271,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     const wait = this.#wait(vcpu)
     const { server, request } = wait
     const isOwed = server?.channel.isOwed(vcpu, wait) === true
-    wait.ended = IO_RETRY
+    wait.ended = STATUS_RETRY
     if (server === null) return
     wait.server = null
     this.#trace('cancelled', vcpu, server, request, request.dataLo, request.dataHi)
@@ -308,7 +308,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
       this.#checkUnasked(server, vcpu)
       return
     }
-    if (wait.submitting || wait.completed || wait.ended !== IO_RETRY) return
+    if (wait.submitting || wait.completed || wait.ended !== STATUS_RETRY) return
     if (server.channel.isOver(vcpu, wait)) this.#complete(vcpu, wait, mayRun)
   }
 
@@ -317,7 +317,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
     const wait = this.#wait(vcpu)
     if (server.draining[vcpu] !== 0) return this.#drained(server, vcpu, wait)
     // The notice took too long, and has been given up.
-    if (wait.server !== server || wait.ended !== IO_RETRY) return
+    if (wait.server !== server || wait.ended !== STATUS_RETRY) return
     wait.lo = lo
     wait.hi = hi
     wait.returned = true
@@ -348,7 +348,8 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
       this.#traceSent(vcpu, wait, server)
       server.channel.send(vcpu, wait)
       // A transport with patience has waited for the answer, and tells nobody.
-      if (!wait.completed && wait.ended === IO_RETRY && server.channel.isOver(vcpu, wait)) this.#complete(vcpu, wait)
+      if (!wait.completed && wait.ended === STATUS_RETRY && server.channel.isOver(vcpu, wait))
+        this.#complete(vcpu, wait)
     }
   }
 
@@ -369,7 +370,7 @@ export class PendingRequests implements LocalAnswers, PageFailures, VcpuRequests
   invalidate(vcpu: number, notice: InvalidationNotice = INVALIDATE_ALL): number {
     this.checkFree(vcpu)
     const status = this.#invalidations.begin(vcpu, this.#wait(vcpu), notice)
-    if (status === IO_DONE) this.#deadlines.relax()
+    if (status === STATUS_DONE) this.#deadlines.relax()
     return status
   }
 

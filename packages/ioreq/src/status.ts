@@ -1,10 +1,25 @@
-/** The access has been made; a read's answer is in `lo` and `hi` of the dispatcher. */
-export const IO_DONE = 0
+import type * as replay from '@retrap/replay'
+
+// How an access ended: the values of `@retrap/replay`, written out so that the bundler inlines them. V8 loads constants of other
+// packages wherever they are used. Their types hold them to the one enumeration.
+/** The access has been made: a read's answer is in `lo` and `hi` of the dispatcher. */
+export const STATUS_DONE: typeof replay.STATUS_DONE = 0
 /** The request is with its server; `onComplete` will tell when the answer is there. */
-export const IO_RETRY = 1
+export const STATUS_RETRY: typeof replay.STATUS_RETRY = 2
 /** Nothing has happened: this access may only be made by `submit`, from a logged pass. */
-export const IO_LOG = 2
-/** Nobody answers there: a read gave all ones, a write was dropped. */
-export const IO_UNHANDLED = 3
+export const STATUS_ASK: typeof replay.STATUS_ASK = 10
 /** The device model broke its contract and the policy is `crash`: the domain must stop. `onFailure` has been told. */
-export const IO_FAILED = 4
+export const STATUS_ERROR: typeof replay.STATUS_ERROR = 12
+/** No party answers there: a read gave all ones, a write was dropped. */
+export const STATUS_UNHANDLED: typeof replay.STATUS_UNHANDLED = 13
+
+/** The name of {@link STATUS_DONE} until 0.2. @deprecated Write `STATUS_DONE`. */
+export const IO_DONE: typeof replay.STATUS_DONE = STATUS_DONE
+/** The name of {@link STATUS_RETRY} until 0.2. @deprecated Write `STATUS_RETRY`. */
+export const IO_RETRY: typeof replay.STATUS_RETRY = STATUS_RETRY
+/** The name of {@link STATUS_ASK} until 0.2. @deprecated Write `STATUS_ASK`. */
+export const IO_LOG: typeof replay.STATUS_ASK = STATUS_ASK
+/** The name of {@link STATUS_UNHANDLED} until 0.2. @deprecated Write `STATUS_UNHANDLED`. */
+export const IO_UNHANDLED: typeof replay.STATUS_UNHANDLED = STATUS_UNHANDLED
+/** The name of {@link STATUS_ERROR} until 0.2. @deprecated Write `STATUS_ERROR`. */
+export const IO_FAILED: typeof replay.STATUS_ERROR = STATUS_ERROR

@@ -7,7 +7,7 @@ import type { PendingRequests } from './pending.ts'
 import { RegionTable } from './region-table.ts'
 import { copyIoRequest, createIoRequest, elementAddress, type IoRequest } from './request.ts'
 import type { IoreqServer } from './server.ts'
-import { IO_DONE } from './status.ts'
+import { STATUS_DONE } from './status.ts'
 import type { IoTraceRecord } from './trace.ts'
 import { tracedDevice } from './wait.ts'
 
@@ -76,7 +76,7 @@ export class Submission {
     }
     if (allDirect(party, kind, first, last)) return this.#parts.immediate.elements(request, party)
     if (party instanceof RegionTable) throw new Error('invariant: internal regions are direct')
-    if (direction === IOREQ_WRITE && this.#buffer(vcpu, party, request, first, last)) return IO_DONE
+    if (direction === IOREQ_WRITE && this.#buffer(vcpu, party, request, first, last)) return STATUS_DONE
     return this.#parts.pending.send(vcpu, party, request)
   }
 

@@ -2,7 +2,7 @@ import { INVALIDATE_ALL, type InvalidationNotice, type IoRequest, requestAddress
 import { SentRequest } from './channel.ts'
 import { IOREQ_TYPE_COPY, IOREQ_TYPE_PCI_CONFIG, IOREQ_TYPE_PIO } from './layout.ts'
 import type { IoreqServer } from './server.ts'
-import { IO_RETRY } from './status.ts'
+import { STATUS_RETRY } from './status.ts'
 
 /** The wait of one vCPU: for an answer, or for acknowledgements of an invalidation. */
 export class Wait extends SentRequest {
@@ -32,7 +32,7 @@ export interface WaitDescription {
 
 /** Whether a vCPU waits for an answer (or has one to take), or for an acknowledgement. */
 export function isTaken(wait: Wait): boolean {
-  return wait.server !== null || wait.ended !== IO_RETRY || wait.invalidations > 0
+  return wait.server !== null || wait.ended !== STATUS_RETRY || wait.invalidations > 0
 }
 
 /** Whether an answer or an acknowledgement is still to come. */

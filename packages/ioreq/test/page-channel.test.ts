@@ -2,10 +2,10 @@
 import { expect, test } from 'vitest'
 import {
   createIoRequest,
-  IO_DONE,
-  IO_FAILED,
-  IO_RETRY,
-  IO_UNHANDLED,
+  STATUS_DONE,
+  STATUS_ERROR,
+  STATUS_RETRY,
+  STATUS_UNHANDLED,
   IoDispatch,
   IOREQ_READ,
   STATE_IOREQ_NONE,
@@ -38,10 +38,15 @@ function domain() {
 
 test('an answer is taken from the slot, once it is there, and the slot is free again', () => {
   const { dispatch, server, slot, ask, completed, taken } = domain()
-  expect([ask({}), taken.addressLo, dispatch.requests.take(0), completed]).toEqual([IO_RETRY, BASE, IO_RETRY, []])
+  expect([ask({}), taken.addressLo, dispatch.requests.take(0), completed]).toEqual([
+    STATUS_RETRY,
+    BASE,
+    STATUS_RETRY,
+    [],
+  ])
   slot.answer(0x1234_5678, 0x9abc_def0)
   server.answered(0)
-  expect([completed, dispatch.requests.take(0), dispatch.lo, dispatch.hi]).toEqual([[0], IO_DONE, 0x1234_5678, 0])
+  expect([completed, dispatch.requests.take(0), dispatch.lo, dispatch.hi]).toEqual([[0], STATUS_DONE, 0x1234_5678, 0])
   expect(slot.state).toBe(STATE_IOREQ_NONE)
 })
 
@@ -52,11 +57,11 @@ test.each([
   { made: 9, count: 8 },
 ])('of a string of 8 elements a slot says $made: $count are covered', ({ made, count }) => {
   const { dispatch, server, slot, ask } = domain()
-  expect(ask({ count: 8, dataIsPointer: true, dataLo: 0x1000 })).toBe(IO_RETRY)
+  expect(ask({ count: 8, dataIsPointer: true, dataLo: 0x1000 })).toBe(STATUS_RETRY)
   slot.count = made
   slot.answer(0, 0)
   server.answered(0)
-  expect([dispatch.requests.take(0), dispatch.count]).toEqual([IO_DONE, count])
+  expect([dispatch.requests.take(0), dispatch.count]).toEqual([STATUS_DONE, count])
 })
 
 test('a slot that was zeroed ends the access quietly; one whose state goes back fails the server', () => {
@@ -64,26 +69,30 @@ test('a slot that was zeroed ends the access quietly; one whose state goes back 
   quiet.ask({})
   quiet.slot.state = STATE_IOREQ_NONE
   quiet.server.answered(0)
-  expect([quiet.dispatch.requests.take(0), quiet.dispatch.lo, quiet.failures]).toEqual([IO_UNHANDLED, 0xffff_ffff, []])
+  expect([quiet.dispatch.requests.take(0), quiet.dispatch.lo, quiet.failures]).toEqual([
+    STATUS_UNHANDLED,
+    0xffff_ffff,
+    [],
+  ])
 
   const back = domain()
   back.ask({})
-  expect(back.dispatch.requests.take(0)).toBe(IO_RETRY)
+  expect(back.dispatch.requests.take(0)).toBe(STATUS_RETRY)
   back.slot.state = STATE_IOREQ_READY
   back.server.answered(0)
-  expect([back.dispatch.requests.take(0), back.failures.length]).toEqual([IO_FAILED, 1])
+  expect([back.dispatch.requests.take(0), back.failures.length]).toEqual([STATUS_ERROR, 1])
 })
 
 test('a request behind a cancelled one completes, also where the transport waits for its answer and tells nobody', () => {
   const { dispatch, server, slot, ask, completed, taken } = domain()
   ask({})
   dispatch.requests.cancel(0)
-  expect(ask({ addressLo: BASE + 4 })).toBe(IO_RETRY)
+  expect(ask({ addressLo: BASE + 4 })).toBe(STATUS_RETRY)
   server.transport.notify = () => {
     slot.accept(taken)
     slot.answer(taken.addressLo, 0)
   }
   slot.answer(1, 0)
   server.answered(0)
-  expect([completed, dispatch.requests.take(0), dispatch.lo]).toEqual([[0], IO_DONE, BASE + 4])
+  expect([completed, dispatch.requests.take(0), dispatch.lo]).toEqual([[0], STATUS_DONE, BASE + 4])
 })

@@ -13,7 +13,7 @@ import { defineDevice, type DeviceModel } from '@retrap/device'
 import { TimerQueue } from '@retrap/device/host'
 import { RealClock } from '@retrap/hvm'
 import { DeviceHost, SharedTransport, type DevicePlatform } from '@retrap/ioreq/host'
-import { createIoRequest, IO_RETRY, IoDispatch, IOREQ_READ, IOREQ_TYPE_COPY } from '@retrap/ioreq'
+import { createIoRequest, STATUS_RETRY, IoDispatch, IOREQ_READ, IOREQ_TYPE_COPY } from '@retrap/ioreq'
 import { startDeviceWorker } from '@retrap/ioreq/host/node'
 import { createPc, type PcOptions } from '@retrap/machine'
 import { threadsTime } from '@retrap/tooling/processor-time'
@@ -203,7 +203,7 @@ async function workerRoundTrip(): Promise<void> {
     started = performance.now()
     for (let i = 0; i < trips; i++) {
       let status = dispatch.submit(0, mmioRead)
-      for (; status === IO_RETRY; status = dispatch.requests.take(0)) transport.waitSync()
+      for (; status === STATUS_RETRY; status = dispatch.requests.take(0)) transport.waitSync()
     }
     ours = Math.min(ours, ((performance.now() - started) * 1e3) / trips)
   }
@@ -269,7 +269,7 @@ async function asyncInProcess(): Promise<void> {
     const started = threadsTime()
     for (let i = 0; i < AWAITS / 4; i++) {
       let status = dispatch.submit(0, mmioRead)
-      for (; status === IO_RETRY; status = dispatch.requests.take(0)) await new Promise<void>(wake)
+      for (; status === STATUS_RETRY; status = dispatch.requests.take(0)) await new Promise<void>(wake)
       sum += dispatch.lo
     }
     ours = Math.min(ours, (threadsTime() - started) / (AWAITS / 4))

@@ -10,4 +10,14 @@ export { accessTag, AccessKind, AccessState, type AccessKindName, type AccessSta
 export { LOG_BYTES, LOG_DATA_BYTES, LOG_ENTRIES, MAX_ACCESS_BYTES } from './layout.ts'
 export { LoggedTables, type TableAccess, type TableAccessStatus } from './logged-tables.ts'
 export type { HeldWriteVisitor } from './held-writes.ts'
+export {
+  STATUS_ANSWERED,
+  STATUS_ASK,
+  STATUS_DONE,
+  STATUS_ERROR,
+  STATUS_FAULT,
+  STATUS_RESTART,
+  STATUS_RETRY,
+  STATUS_UNHANDLED,
+} from './status.ts'
 export type { SavedAccess, SavedLog } from './saved.ts'

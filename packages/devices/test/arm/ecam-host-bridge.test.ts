@@ -1,7 +1,7 @@
 import type { DeviceModel, PciFunction } from '@retrap/device'
 import { TimerQueue } from '@retrap/device/host'
 import { DeviceHost } from '@retrap/ioreq/host'
-import { IO_DONE, IoDispatch } from '@retrap/ioreq'
+import { STATUS_DONE, IoDispatch } from '@retrap/ioreq'
 import { hasProgram, skipNote } from '@retrap/tooling/skip'
 import { describe, expect, test } from 'vitest'
 import { EcamHostBridge } from '../../src/arm/index.ts'
@@ -70,11 +70,11 @@ class Board {
   /** Ones where nobody answers. */
   read(requester: number, register: number, size = 4): number {
     const status = this.dispatch.mmioRead(ECAM + requester * 4096 + register, size)
-    return status === IO_DONE ? this.dispatch.lo : 0xffff_ffff
+    return status === STATUS_DONE ? this.dispatch.lo : 0xffff_ffff
   }
 
   write(requester: number, register: number, value: number, size = 4): void {
-    expect(this.dispatch.mmioWrite(ECAM + requester * 4096 + register, size, value, 0)).toBe(IO_DONE)
+    expect(this.dispatch.mmioWrite(ECAM + requester * 4096 + register, size, value, 0)).toBe(STATUS_DONE)
   }
 
   get levels(): number[] {

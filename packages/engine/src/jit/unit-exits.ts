@@ -1,5 +1,6 @@
+import { STATUS_FAULT } from '@retrap/replay'
 import { I32, select, type I64, type Label, type Local } from '@retrap/wasm-emitter'
-import { STATUS_FAULT, UNIT_FAILED, UNIT_JUMP, UNIT_RESUME } from '../status.ts'
+import { UNIT_FAILED, UNIT_JUMP, UNIT_RESUME } from '../status.ts'
 import {
   EXIT_COMPUTED,
   EXIT_OUTCOME_SHIFT,

@@ -1,9 +1,8 @@
 import { TWO_32 } from '@retrap/basics'
 import { DeviceAnswer, Region } from '@retrap/arm-mmio'
 import type { ArmWorld } from '@retrap/arm-mmio'
-import { IOREQ_TYPE_COPY, IOREQ_WRITE, IO_DONE, IO_LOG, IO_RETRY, IO_UNHANDLED, type IoDispatch } from '@retrap/ioreq'
-import { AccessKind } from '@retrap/replay'
-import type { AccessLog } from '@retrap/replay'
+import { IOREQ_TYPE_COPY, IOREQ_WRITE, type IoDispatch } from '@retrap/ioreq'
+import { STATUS_ASK, STATUS_DONE, STATUS_RETRY, STATUS_UNHANDLED, AccessKind, type AccessLog } from '@retrap/replay'
 import type { TableReader } from '@retrap/paging'
 import type { Domain } from '../domain.ts'
 import type { BankedRegisters } from './interrupt-controller.ts'
@@ -76,7 +75,7 @@ export class ArmDeviceAccess implements ArmWorld {
     }
     if (log.kind(index) === AccessKind.MMIO_WRITE) return this.#write(gpa, size, log.dataLo(index), log.dataHi(index))
     const status = this.#checked(gpa, dispatch.mmioReadOrSend(this.#vcpu, gpa, size))
-    if (status === IO_DONE) log.setData(index, dispatch.lo, dispatch.hi)
+    if (status === STATUS_DONE) log.setData(index, dispatch.lo, dispatch.hi)
     return this.#answerOf(status)
   }
 
@@ -92,7 +91,7 @@ export class ArmDeviceAccess implements ArmWorld {
   #write(gpa: number, size: number, lo: number, hi: number): DeviceAnswer {
     const dispatch = this.#dispatch
     const status = dispatch.mmioWrite(gpa, size, lo, hi)
-    if (status !== IO_LOG) return this.#answerOf(this.#checked(gpa, status))
+    if (status !== STATUS_ASK) return this.#answerOf(this.#checked(gpa, status))
     return this.#answerOf(
       this.#checked(gpa, dispatch.submitOne(this.#vcpu, IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)),
     )
@@ -100,16 +99,16 @@ export class ArmDeviceAccess implements ArmWorld {
 
   /** The dispatcher reads ones where nobody answers. */
   #checked(gpa: number, status: number): number {
-    return status === IO_UNHANDLED && this.#world.isOpenBus(gpa) ? IO_DONE : status
+    return status === STATUS_UNHANDLED && this.#world.isOpenBus(gpa) ? STATUS_DONE : status
   }
 
   #answerOf(status: number): DeviceAnswer {
     switch (status) {
-      case IO_DONE:
+      case STATUS_DONE:
         return DeviceAnswer.DONE
-      case IO_UNHANDLED:
+      case STATUS_UNHANDLED:
         return DeviceAnswer.ABORT
-      case IO_RETRY:
+      case STATUS_RETRY:
         this.inFlight = true
         return DeviceAnswer.PENDING
       default:
@@ -127,11 +126,12 @@ export class ArmDeviceAccess implements ArmWorld {
   takeAnswer(log: AccessLog): DeviceAnswer {
     const dispatch = this.#dispatch
     const taken = dispatch.requests.take(this.#vcpu)
-    if (taken === IO_RETRY) return DeviceAnswer.PENDING
+    if (taken === STATUS_RETRY) return DeviceAnswer.PENDING
     this.inFlight = false
     const { pending } = log
     const status = this.#checked(log.addressHi(pending) * TWO_32 + log.addressLo(pending), taken)
-    if (status === IO_DONE && log.kind(pending) === AccessKind.MMIO_READ) log.setData(pending, dispatch.lo, dispatch.hi)
+    if (status === STATUS_DONE && log.kind(pending) === AccessKind.MMIO_READ)
+      log.setData(pending, dispatch.lo, dispatch.hi)
     return this.#answerOf(status)
   }
 

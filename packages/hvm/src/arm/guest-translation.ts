@@ -12,9 +12,9 @@ import {
 import type { ArmTranslationRegisters, TableReader, TableStatus } from '@retrap/paging'
 import { P2M_EXECUTE, P2M_READ, P2M_WRITE, P2mEntry } from '@retrap/p2m'
 import { PAGE_BYTES } from '@retrap/memory'
+import { STATUS_DONE } from '@retrap/replay'
 import type { Domain } from '../domain.ts'
 import { GuestTables, linearPieces } from '../memory/guest-tables.ts'
-import { SecondLevel } from '../memory/second-level.ts'
 
 /** Fault status codes of stage 2, to which the level is added. */
 const FSC_TRANSLATION = 0x04
@@ -159,7 +159,7 @@ export class ArmGuestTranslation {
     into.writable = write && into.ma >= 0 && (p2m.translateWrite(ipa) >= 0 || p2m.translateLogged(ipa) >= 0)
     if (into.ma >= 0 && (into.writable || !write)) return true
     const wanted = fetch ? P2M_EXECUTE : write ? P2M_WRITE : P2M_READ
-    if (secondLevel.fault(this.#vcpu, ipa, wanted) !== SecondLevel.RESOLVED) {
+    if (secondLevel.fault(this.#vcpu, ipa, wanted) !== STATUS_DONE) {
       return this.#fault(ipa, into.ma >= 0 || p2m.translate(ipa) >= 0 ? FSC_PERMISSION : FSC_TRANSLATION, into)
     }
     into.ma = p2m.translate(ipa)

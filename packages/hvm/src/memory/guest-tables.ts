@@ -1,7 +1,8 @@
 import { FRAME_WATCHED, type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { P2M_READ, type P2m } from '@retrap/p2m'
 import { SECOND_LEVEL_FAULT, type TableReader, type TableStatus } from '@retrap/paging'
-import { SecondLevel, TABLE_WAIT, type SecondLevelFaults } from './second-level.ts'
+import { STATUS_RETRY } from '@retrap/replay'
+import { TABLE_WAIT, type SecondLevelFaults } from './second-level.ts'
 
 /** The part of a map that leads to tables. */
 export type TableMap = Pick<P2m, 'translate' | 'translateWrite'>
@@ -90,7 +91,7 @@ export class GuestTables implements TableReader {
   }
 
   #wait(gpa: number): boolean {
-    return this.#faults?.fault(this.#vcpu, gpa, P2M_READ) === SecondLevel.WAIT
+    return this.#faults?.fault(this.#vcpu, gpa, P2M_READ) === STATUS_RETRY
   }
 
   /** A guest may execute its tables: what has been decoded of them is dropped. */

@@ -1,13 +1,8 @@
 import type { InvalidatedFrames } from '@retrap/device'
-import {
-  IO_RETRY,
-  type InvalidationListener,
-  type InvalidationNotice,
-  type VcpuRequests,
-  type IoreqServer,
-} from '@retrap/ioreq'
+import type { InvalidationListener, InvalidationNotice, VcpuRequests, IoreqServer } from '@retrap/ioreq'
 import type { FrameReferences } from '@retrap/mapcache'
 import { P2mEntry, type P2m } from '@retrap/p2m'
+import { STATUS_RETRY } from '@retrap/replay'
 import { HvmError } from '../errors.ts'
 
 /** As {@link Invalidations.actor}: not a vCPU's own hypercall or fault, but a toolstack or a device model. */
@@ -208,7 +203,7 @@ export class Invalidations implements InvalidationListener {
       if (this.latched(vcpu)) return false
       if (this.#concluded(vcpu) && !this.flagged(vcpu)) return true
       this.#sent[vcpu] = this.epoch
-      if (this.#dispatch.requests.invalidate(vcpu, this.notice()) === IO_RETRY) return false
+      if (this.#dispatch.requests.invalidate(vcpu, this.notice()) === STATUS_RETRY) return false
     }
     return false
   }

@@ -12,21 +12,10 @@ import {
   type P2m,
   type WriteClaim,
 } from '@retrap/p2m'
+import { STATUS_ASK, STATUS_DONE, STATUS_RETRY, STATUS_UNHANDLED } from '@retrap/replay'
 import type { DirtyLogs } from './dirty-logs.ts'
 import { OUTSIDE, type Invalidations } from './invalidation.ts'
 import type { OwnedMemories } from './owned-memories.ts'
-
-/** Outcomes of an access that the p2m does not translate. */
-export const SecondLevel = {
-  /** The address translates now. */
-  RESOLVED: 0,
-  /** The address is a device's, or a server has claimed the write. */
-  DEVICE: 1,
-  /** The memory cannot be written: the write is lost. */
-  DISCARD: 2,
-  /** Another party has to act first; then the access is to be tried again. */
-  WAIT: 3,
-} as const
 
 /** See `SecondLevelFaults.tableWrite`. */
 export const TABLE_LOST = -1
@@ -93,7 +82,7 @@ export interface SecondLevelOptions {
   }
 }
 
-/** Deals with an access to a guest frame of one type. @returns one of `SecondLevel` */
+/** Deals with an access to a guest frame of one type. @returns a status, as of `SecondLevelFaults.fault` */
 type Resolver = (vcpu: number, gfn: number, wanted: number) => number
 
 /**
@@ -191,7 +180,7 @@ export class SecondLevelFaults {
   translate(gpa: number, vcpu: number = OUTSIDE): number {
     const ma = this.#p2m.translate(gpa)
     if (ma >= 0) return ma
-    return this.fault(vcpu, gpa, P2M_READ) === SecondLevel.RESOLVED ? this.#p2m.translate(gpa) : -1
+    return this.fault(vcpu, gpa, P2M_READ) === STATUS_DONE ? this.#p2m.translate(gpa) : -1
   }
 
   /** As `P2m.translate`, for those who look and change nothing: only contents that are still to be restored are brought. */
@@ -206,12 +195,12 @@ export class SecondLevelFaults {
     const ma = this.#p2m.translateWrite(gpa)
     if (ma >= 0) return ma
     const outcome = this.fault(vcpu, gpa, P2M_WRITE)
-    if (outcome === SecondLevel.RESOLVED) return this.resolvedWrite(gpa)
+    if (outcome === STATUS_DONE) return this.resolvedWrite(gpa)
     // A claim is about what vCPUs store; who else writes, writes RAM.
     return vcpu === OUTSIDE && this.claimant(gpa) !== null ? this.#p2m.translate(gpa) : -1
   }
 
-  /** As `P2m.translateWrite` where a write is `RESOLVED` and comes now: what is logged is marked. */
+  /** As `P2m.translateWrite` where a write has been resolved and comes now: what is logged is marked. */
   resolvedWrite(gpa: number): number {
     return this.#options.logs.translateWrite(gpa)
   }
@@ -228,8 +217,8 @@ export class SecondLevelFaults {
     const type = this.#p2m.lookup(Math.floor(gpa / PAGE_BYTES), this.#entry)
     if (type === this.#p2m.types.ram && this.#entry.access === P2mAccess.R_PW) return this.#p2m.translate(gpa)
     const outcome = this.fault(vcpu, gpa, P2M_WRITE)
-    if (outcome === SecondLevel.WAIT) return TABLE_WAIT
-    if (outcome === SecondLevel.RESOLVED) return this.resolvedWrite(gpa)
+    if (outcome === STATUS_RETRY) return TABLE_WAIT
+    if (outcome === STATUS_DONE) return this.resolvedWrite(gpa)
     return this.claimant(gpa) === null ? TABLE_LOST : this.#p2m.translate(gpa)
   }
 
@@ -239,7 +228,7 @@ export class SecondLevelFaults {
     const wanted = type === this.#p2m.types.shared ? P2M_WRITE : P2M_READ
     if (type === this.#p2m.types.hole || (into.rights & wanted) !== 0) return type
     const outcome = this.fault(OUTSIDE, gfn * PAGE_BYTES, wanted)
-    return outcome === SecondLevel.RESOLVED ? this.#p2m.lookup(gfn, into) : type
+    return outcome === STATUS_DONE ? this.#p2m.lookup(gfn, into) : type
   }
 
   /**
@@ -279,20 +268,21 @@ export class SecondLevelFaults {
    *
    * @param vcpu - or OUTSIDE
    * @param wanted - `P2M_READ`, `P2M_WRITE` or `P2M_EXECUTE`
-   * @returns one of `SecondLevel`
+   * @returns STATUS_DONE: the address translates now; STATUS_ASK: it is a device's, or a server has claimed the write;
+   *   STATUS_UNHANDLED: the memory cannot be written, and the write is lost; STATUS_RETRY: another party has to act first
    */
   fault(vcpu: number, gpa: number, wanted: number): number {
     const gfn = Math.floor(gpa / PAGE_BYTES)
     const entry = this.#entry
     const type = this.#p2m.lookup(gfn, entry)
     const { hole, nothing } = this.#p2m.types
-    if (type === hole || type === nothing) return SecondLevel.DEVICE
+    if (type === hole || type === nothing) return STATUS_ASK
     const { invalidations } = this.#options
     // Frames that are taken from the map to go on, zeros for instance, count as this vCPU's doing.
     const before = invalidations.enter(vcpu)
     try {
       const outcome = this.#resolve(vcpu, gfn, type, wanted)
-      if (vcpu !== OUTSIDE && outcome !== SecondLevel.WAIT && this.#waiting[vcpu] === gfn) this.#waiting[vcpu] = -1
+      if (vcpu !== OUTSIDE && outcome !== STATUS_RETRY && this.#waiting[vcpu] === gfn) this.#waiting[vcpu] = -1
       return outcome
     } catch (error) {
       if (!(error instanceof P2mError && error.code === 'ERR_NO_MEMORY')) throw error
@@ -305,7 +295,7 @@ export class SecondLevelFaults {
   #resolve(vcpu: number, gfn: number, type: number, wanted: number): number {
     const { access } = this.#entry
     const given = this.#p2m.rightsOf(type) | (type === this.#p2m.types.logged ? P2M_WRITE : 0)
-    if (this.#allows(wanted)) return SecondLevel.RESOLVED
+    if (this.#allows(wanted)) return STATUS_DONE
     if ((given & wanted) !== 0 && (rightsOfAccess(access) & wanted) === 0) {
       const forbidden = wanted === P2M_EXECUTE && this.#options.owned?.forbidsExecution(gfn) === true
       return forbidden ? this.#fail('not-executable', vcpu, gfn) : this.#violation(vcpu, gfn, wanted)
@@ -317,25 +307,25 @@ export class SecondLevelFaults {
 
   /** Others' and devices' frames that cannot be written; none of them can be executed. */
   #discard(vcpu: number, gfn: number, wanted: number): number {
-    return wanted === P2M_EXECUTE ? this.#fail('not-executable', vcpu, gfn) : SecondLevel.DISCARD
+    return wanted === P2M_EXECUTE ? this.#fail('not-executable', vcpu, gfn) : STATUS_UNHANDLED
   }
 
   /** ROM, unless a device model owns it and asks for the writes. */
   #rom(vcpu: number, gfn: number, wanted: number): number {
     const traps = wanted === P2M_WRITE && this.#options.owned?.trapsWrites(gfn) === true
-    return traps ? SecondLevel.DEVICE : this.#discard(vcpu, gfn, wanted)
+    return traps ? STATUS_ASK : this.#discard(vcpu, gfn, wanted)
   }
 
   #populate(vcpu: number, gfn: number): number {
     const outcome = this.#p2m.onDemand.populate(gfn)
-    if (outcome === 'done') return SecondLevel.RESOLVED
+    if (outcome === 'done') return STATUS_DONE
     return outcome === 'wait' ? this.#wait(vcpu, gfn) : this.#fail('out-of-memory', vcpu, gfn)
   }
 
   #copy(vcpu: number, gfn: number): number {
     try {
       this.#p2m.unshare(gfn)
-      return SecondLevel.RESOLVED
+      return STATUS_DONE
     } catch (error) {
       if (!(error instanceof P2mError && error.code === 'ERR_NO_MEMORY')) throw error
       // A device model's write would be lost, of which the guest knows nothing.
@@ -346,9 +336,9 @@ export class SecondLevelFaults {
 
   /** Writes are the server's for as long as it claims them; then the frame is RAM again. */
   #claimed(gfn: number): number {
-    if (this.#claimingServer() !== null) return SecondLevel.DEVICE
+    if (this.#claimingServer() !== null) return STATUS_ASK
     this.#claim?.remove(gfn, 1)
-    return SecondLevel.RESOLVED
+    return STATUS_DONE
   }
 
   #page(vcpu: number, gfn: number): number {
@@ -356,11 +346,11 @@ export class SecondLevelFaults {
     const how = paging.request(gfn)
     if (how === 'resume' && this.onPageRequest === null) {
       paging.resume(gfn)
-      return SecondLevel.RESOLVED
+      return STATUS_DONE
     }
     if (how !== 'none') this.onPageRequest?.(gfn, how)
     // The page may have been brought at once.
-    if (this.#p2m.translate(gfn * PAGE_BYTES) >= 0) return SecondLevel.RESOLVED
+    if (this.#p2m.translate(gfn * PAGE_BYTES) >= 0) return STATUS_DONE
     return this.#wait(vcpu, gfn)
   }
 
@@ -369,7 +359,7 @@ export class SecondLevelFaults {
     if (this.late?.has(gfn) === true) {
       if (!this.late.bring(gfn)) return this.#wait(vcpu, gfn)
       p2m.lookup(gfn, this.#entry)
-      if (this.#allows(wanted)) return SecondLevel.RESOLVED
+      if (this.#allows(wanted)) return STATUS_DONE
     }
     const { access } = this.#entry
     if (access === P2mAccess.RX2RW && wanted === P2M_WRITE) p2m.setAccess(gfn, 1, P2mAccess.RW)
@@ -379,7 +369,7 @@ export class SecondLevelFaults {
       if (!told) this.onAccessViolation?.({ vcpu, gfn, wanted, access })
     }
     p2m.lookup(gfn, this.#entry)
-    return this.#allows(wanted) ? SecondLevel.RESOLVED : this.#wait(vcpu, gfn)
+    return this.#allows(wanted) ? STATUS_DONE : this.#wait(vcpu, gfn)
   }
 
   /** Whether the frame that was looked up can be accessed so. Logged RAM is written as any, and has no right to it in the tables. */
@@ -394,7 +384,7 @@ export class SecondLevelFaults {
       // The vCPU may wait for its own notice to device models, which goes out on its next turn.
       this.#options.run.wake()
     }
-    return SecondLevel.WAIT
+    return STATUS_RETRY
   }
 
   #stop(failure: MemoryFailure): void {

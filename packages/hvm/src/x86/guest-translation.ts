@@ -16,13 +16,19 @@ import {
 } from '@retrap/paging'
 import type { PagingCpu } from '@retrap/paging'
 import { P2M_EXECUTE, P2M_READ, P2M_WRITE } from '@retrap/p2m'
-import { LoggedTables } from '@retrap/replay'
-import type { AccessLog } from '@retrap/replay'
-import { KEY_USER, STATUS_DONE, STATUS_FAULT, STATUS_RESTART, STATUS_RETRY } from '@retrap/x86-cpu'
+import {
+  STATUS_ASK,
+  STATUS_DONE,
+  STATUS_FAULT,
+  STATUS_RESTART,
+  STATUS_RETRY,
+  LoggedTables,
+  type AccessLog,
+} from '@retrap/replay'
+import { KEY_USER } from '@retrap/x86-cpu'
 import type { CpuRegisters, Translation } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 import { GuestTables, linearPieces } from '../memory/guest-tables.ts'
-import { SecondLevel } from '../memory/second-level.ts'
 import type { SystemManagementMemory } from './surroundings.ts'
 
 /** MAP_GLOBAL of `@retrap/paging`'s results. */
@@ -202,13 +208,13 @@ export class GuestTranslation {
     const write = (access & ACCESS_WRITE) !== 0
     const wanted = (access & ACCESS_FETCH) !== 0 ? P2M_EXECUTE : write ? P2M_WRITE : P2M_READ
     switch (secondLevel.fault(this.#vcpu, gpa, wanted)) {
-      case SecondLevel.RESOLVED:
+      case STATUS_DONE:
         into.ma = p2m.translate(gpa)
         into.writable = write && secondLevel.resolvedWrite(gpa) >= 0
         return invalidations.flagged(this.#vcpu) ? this.#leaveSoon(access, log) : STATUS_DONE
-      case SecondLevel.WAIT:
+      case STATUS_RETRY:
         return waiting(access, log)
-      case SecondLevel.DEVICE:
+      case STATUS_ASK:
         into.ma = -1
         return STATUS_DONE
       default:

@@ -7,7 +7,8 @@ import {
   MSR_X2APIC_FIRST,
   MSR_X2APIC_LAST,
 } from '@retrap/irqchip'
-import { type Processor, type RegisterPage, STATUS_DONE, STATUS_FAULT, type Words } from '@retrap/x86-cpu'
+import { STATUS_DONE, STATUS_FAULT, STATUS_UNHANDLED } from '@retrap/replay'
+import type { Processor, RegisterPage, Words } from '@retrap/x86-cpu'
 
 // The page: registers of 32 bits, at multiples of 16 (SDM vol. 3A, "Local APIC Registers").
 
@@ -71,10 +72,7 @@ function count(counts: ApicPageCounts, offset: number): void {
   if (offset === APIC_TPR) counts.taskPriorityAccesses++
 }
 
-/** The MSR is not a local APIC's. */
-export const NOT_THE_APICS = -1
-
-/** Reads an MSR. @returns a `STATUS_*`, or {@link NOT_THE_APICS} */
+/** Reads an MSR. @returns a status: `STATUS_UNHANDLED` where it is none of the local APIC's */
 export function readApicMsr(apic: LocalApic, index: number, into: Words): number {
   if (index === MSR_APIC_BASE) {
     into.lo = apic.apicBaseLo
@@ -86,18 +84,18 @@ export function readApicMsr(apic: LocalApic, index: number, into: Words): number
     into.hi = apic.tscDeadlineHi
     return STATUS_DONE
   }
-  if (index < MSR_X2APIC_FIRST || index > MSR_X2APIC_LAST) return NOT_THE_APICS
+  if (index < MSR_X2APIC_FIRST || index > MSR_X2APIC_LAST) return STATUS_UNHANDLED
   return apic.readMsr(index, into) ? STATUS_DONE : STATUS_FAULT
 }
 
-/** Writes an MSR. @returns a `STATUS_*`, or {@link NOT_THE_APICS} */
+/** Writes an MSR. @returns a status: `STATUS_UNHANDLED` where it is none of the local APIC's */
 export function writeApicMsr(apic: LocalApic, index: number, lo: number, hi: number): number {
   if (index === MSR_APIC_BASE) return apic.setApicBase(lo, hi) ? STATUS_DONE : STATUS_FAULT
   if (index === MSR_TSC_DEADLINE) {
     apic.setTscDeadline(lo, hi)
     return STATUS_DONE
   }
-  if (index < MSR_X2APIC_FIRST || index > MSR_X2APIC_LAST) return NOT_THE_APICS
+  if (index < MSR_X2APIC_FIRST || index > MSR_X2APIC_LAST) return STATUS_UNHANDLED
   return apic.writeMsr(index, lo, hi) ? STATUS_DONE : STATUS_FAULT
 }
 

@@ -1,17 +1,14 @@
 import { TWO_32 } from '@retrap/basics'
 import {
   createIoRequest,
-  IO_DONE,
-  IO_LOG,
-  IO_RETRY,
-  IO_UNHANDLED,
   type IoDispatch,
   IOREQ_READ,
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_PIO,
   IOREQ_WRITE,
 } from '@retrap/ioreq'
-import { type RepeatRequest, STATUS_ASK, STATUS_DONE, STATUS_RETRY, type Words } from '@retrap/x86-cpu'
+import { STATUS_DONE, STATUS_ERROR, STATUS_RETRY, STATUS_UNHANDLED } from '@retrap/replay'
+import type { RepeatRequest, Words } from '@retrap/x86-cpu'
 import type { Domain } from '../domain.ts'
 
 /** The request that a vCPU has in flight: it has at most one. */
@@ -38,16 +35,16 @@ export class VcpuRequest {
   answer(into: Words | null): number {
     const dispatch = this.#dispatch
     const status = dispatch.requests.take(this.#vcpu)
-    if (status === IO_RETRY) return STATUS_RETRY
+    if (status === STATUS_RETRY) return status
     this.inFlight = false
     if (into !== null) {
       into.lo = dispatch.lo
       into.hi = dispatch.hi
     }
-    return status === IO_DONE ? STATUS_DONE : this.waitOrStop(status)
+    return status === STATUS_DONE ? status : this.waitOrStop(status)
   }
 
-  /** Sends the request for one store, which a server may have claimed. @returns an `IO_*` */
+  /** Sends the request for one store, which a server may have claimed. @returns a status of the dispatcher */
   store(gpa: number, size: number, lo: number, hi: number): number {
     const request = this.#request
     request.type = IOREQ_TYPE_COPY
@@ -60,7 +57,7 @@ export class VcpuRequest {
     return this.#send(gpa, size)
   }
 
-  /** Sends a request for several elements. @returns a `STATUS_*` */
+  /** Sends a request for several elements. @returns a status of the processor */
   repeat({ port, write, address, size, count, down, gpa, lo, hi }: RepeatRequest): number {
     const request = this.#request
     const fill = gpa < 0
@@ -88,24 +85,14 @@ export class VcpuRequest {
    * Goes on after an access that has not simply been made: a request in flight is waited for, and after a model's failure
    * the CPU stops.
    *
-   * @param status - an `IO_*`
-   * @returns a `STATUS_*`
+   * @param status - of the dispatcher
+   * @returns that of the processor, for which an access that nobody answers is made: it reads as ones
    */
   waitOrStop(status: number): number {
-    switch (status) {
-      case IO_DONE:
-      case IO_UNHANDLED:
-        return STATUS_DONE
-      case IO_RETRY:
-        this.inFlight = true
-        return STATUS_RETRY
-      case IO_LOG:
-        return STATUS_ASK
-      default:
-        // The device broke its contract and the domain is to stop; until it does, the access reads as ones.
-        this.#cpu.stop()
-        return STATUS_DONE
-    }
+    if (status === STATUS_RETRY) this.inFlight = true
+    // The device broke its contract and the domain is to stop; until it does, the access reads as ones.
+    if (status === STATUS_ERROR) this.#cpu.stop()
+    return status === STATUS_UNHANDLED || status === STATUS_ERROR ? STATUS_DONE : status
   }
 
   /** Forgets the request: its answer will be drained and dropped. */

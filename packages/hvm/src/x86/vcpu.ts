@@ -1,13 +1,5 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import {
-  IOREQ_READ,
-  IOREQ_TYPE_COPY,
-  IOREQ_TYPE_PIO,
-  IOREQ_WRITE,
-  IO_DONE,
-  IO_LOG,
-  type IoDispatch,
-} from '@retrap/ioreq'
+import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_TYPE_PIO, IOREQ_WRITE, type IoDispatch } from '@retrap/ioreq'
 import {
   EVENT_EXTINT,
   EVENT_INIT,
@@ -19,7 +11,15 @@ import {
   MSR_APIC_BASE,
 } from '@retrap/irqchip'
 import { P2mEntry, P2mType } from '@retrap/p2m'
-import type { AccessLog } from '@retrap/replay'
+import {
+  STATUS_ASK,
+  STATUS_DONE,
+  STATUS_FAULT,
+  STATUS_RESTART,
+  STATUS_RETRY,
+  STATUS_UNHANDLED,
+  type AccessLog,
+} from '@retrap/replay'
 import { type TprAccess, VAPIC_PORT } from '@retrap/vapic'
 import {
   type CpuClocks,
@@ -30,10 +30,6 @@ import {
   type DeviceAccessMode,
   type RegisterPage,
   type RepeatRequest,
-  STATUS_DONE,
-  STATUS_FAULT,
-  STATUS_RESTART,
-  STATUS_RETRY,
   type Translation,
   Vcpu,
   type Words,
@@ -45,7 +41,6 @@ import { GuestTranslation } from './guest-translation.ts'
 import {
   describeApicPage,
   describeTopology,
-  NOT_THE_APICS,
   readApicMsr,
   readApicPage,
   writeApicMsr,
@@ -168,7 +163,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
       how === DEVICE_MAY_WAIT ? dispatch.mmioReadOrSend(this.id, gpa, size) : this.#readMmio(gpa, size, how)
     into.lo = dispatch.lo
     into.hi = dispatch.hi
-    return status === IO_DONE ? STATUS_DONE : this.#request.waitOrStop(status)
+    return status === STATUS_DONE ? status : this.#request.waitOrStop(status)
   }
 
   /** Writes to what is not plain RAM: local APIC or device. */
@@ -186,17 +181,17 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     if (how === DEVICE_LOGGED) return this.#request.waitOrStop(this.#request.store(gpa, size, lo, hi))
     if (this.#domain.secondLevel.claimant(gpa) !== null) return STATUS_RESTART
     const status = this.#dispatch.mmioWrite(gpa, size, lo, hi)
-    return status === IO_DONE ? STATUS_DONE : this.#unfinishedWrite(status, gpa, size, lo, hi, how)
+    return status === STATUS_DONE ? status : this.#unfinishedWrite(status, gpa, size, lo, hi, how)
   }
 
   /** A write that no handler took at once, and that no server has claimed. */
   #unfinishedWrite(status: number, gpa: number, size: number, lo: number, hi: number, how: DeviceAccessMode): number {
-    if (status !== IO_LOG || how !== DEVICE_MAY_WAIT) return this.#request.waitOrStop(status)
+    if (status !== STATUS_ASK || how !== DEVICE_MAY_WAIT) return this.#request.waitOrStop(status)
     // The write goes to the server whose range it is in.
     return this.#request.waitOrStop(this.#dispatch.submitOne(this.id, IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi))
   }
 
-  /** Reads from a device's memory in a logged pass, or where nothing can wait. @returns an `IO_*` */
+  /** Reads from a device's memory in a logged pass, or where nothing can wait. @returns a status of the dispatcher */
   #readMmio(gpa: number, size: number, how: DeviceAccessMode): number {
     return how === DEVICE_LOGGED
       ? this.#dispatch.submitOne(this.id, IOREQ_TYPE_COPY, IOREQ_READ, gpa, size, 0, 0)
@@ -223,7 +218,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
       how === DEVICE_MAY_WAIT ? dispatch.portReadOrSend(this.id, port, size) : this.#readPort(port, size, how)
     into.lo = dispatch.lo
     into.hi = 0
-    return status === IO_DONE ? STATUS_DONE : this.#request.waitOrStop(status)
+    return status === STATUS_DONE ? status : this.#request.waitOrStop(status)
   }
 
   /** The same from a port. */
@@ -242,10 +237,10 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   #newPortWrite(port: number, size: number, value: number, how: DeviceAccessMode): number {
     if (port === VAPIC_PORT && this.vapic !== null) return this.vapic.portWrite(size, value, how === DEVICE_LOGGED)
     this.counts.portAccesses++
-    let status = how === DEVICE_LOGGED ? IO_LOG : this.#dispatch.portWrite(port, size, value)
-    if (status === IO_LOG && how !== DEVICE_PLAIN)
+    let status = how === DEVICE_LOGGED ? STATUS_ASK : this.#dispatch.portWrite(port, size, value)
+    if (status === STATUS_ASK && how !== DEVICE_PLAIN)
       status = this.#dispatch.submitOne(this.id, IOREQ_TYPE_PIO, IOREQ_WRITE, port, size, value, 0)
-    return status === IO_DONE ? STATUS_DONE : this.#request.waitOrStop(status)
+    return status === STATUS_DONE ? status : this.#request.waitOrStop(status)
   }
 
   /** Makes several elements of a repeated string instruction as one request. */
@@ -276,7 +271,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
   readMsr(index: number, into: Words): number {
     this.counts.msrAccesses++
     const status = readApicMsr(this.apic, index, into)
-    if (status !== NOT_THE_APICS) return status
+    if (status !== STATUS_UNHANDLED) return status
     return this.#world.paravirtual?.readMsr(this.id, index, into) ?? STATUS_FAULT
   }
 
@@ -286,7 +281,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
     const status = writeApicMsr(this.apic, index, lo, hi)
     // The APIC's page may have moved.
     if (index === MSR_APIC_BASE && status === STATUS_DONE) this.cpu.flushTlb(true)
-    if (status !== NOT_THE_APICS) return status
+    if (status !== STATUS_UNHANDLED) return status
     return this.#world.paravirtual?.writeMsr(this.id, index, lo, hi) ?? STATUS_FAULT
   }
 

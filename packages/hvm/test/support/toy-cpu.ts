@@ -1,9 +1,8 @@
 /** A processor of no known architecture, and its domain: what another instruction set has to bring. */
-import { IO_LOG, IO_RETRY, IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_WRITE } from '@retrap/ioreq'
+import { IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_WRITE, STATUS_ASK, STATUS_DONE, STATUS_RETRY } from '@retrap/ioreq'
 import type { InterruptLine } from '@retrap/device'
 import { P2M_EXECUTE, P2M_READ, P2M_WRITE } from '@retrap/p2m'
 import type { Architecture, CpuExit, Domain, VirtualCpu, VirtualProcessor } from '../../src/index.ts'
-import { SecondLevel } from '../../src/memory/second-level.ts'
 
 /** Operations: a byte, and an operand of four. */
 export const Op = {
@@ -117,7 +116,7 @@ class ToyProcessor implements VirtualProcessor {
     const translated = (): number => (wanted === P2M_WRITE ? p2m.translateWrite(gpa) : p2m.translate(gpa))
     if (translated() >= 0) return translated()
     const outcome = secondLevel.fault(this.#id, gpa, wanted)
-    return outcome === SecondLevel.RESOLVED ? translated() : outcome === SecondLevel.DEVICE ? -2 : -1
+    return outcome === STATUS_DONE ? translated() : outcome === STATUS_ASK ? -2 : -1
   }
 
   #access(gpa: number, wanted: number): number {
@@ -133,12 +132,12 @@ class ToyProcessor implements VirtualProcessor {
       if (ma >= 0 && write) view.setUint32(ma, this.accumulator, true)
       if (ma >= 0) return view.getUint32(ma, true)
       status = write ? dispatch.mmioWrite(gpa, 4, this.accumulator, 0) : dispatch.mmioRead(gpa, 4)
-      if (status === IO_LOG) {
+      if (status === STATUS_ASK) {
         const direction = write ? IOREQ_WRITE : IOREQ_READ
         status = dispatch.submitOne(this.#id, IOREQ_TYPE_COPY, direction, gpa, 4, this.accumulator, 0)
       }
     }
-    this.#sent = status === IO_RETRY
+    this.#sent = status === STATUS_RETRY
     this.busy = this.#sent
     return this.busy ? AGAIN : dispatch.lo
   }

@@ -2,11 +2,11 @@ import { describe, expect, test } from 'vitest'
 import { defineDevice, type DeviceModel } from '@retrap/device'
 import {
   HVM_IOREQSRV_BUFIOREQ_ATOMIC,
-  IO_DONE,
-  IO_FAILED,
-  IO_LOG,
-  IO_RETRY,
-  IO_UNHANDLED,
+  STATUS_DONE,
+  STATUS_ERROR,
+  STATUS_ASK,
+  STATUS_RETRY,
+  STATUS_UNHANDLED,
   IOREQ_READ,
   IOREQ_TYPE_INVALIDATE,
   IOREQ_TYPE_PCI_CONFIG,
@@ -83,12 +83,12 @@ describe('ECAM (PCI Express Base Specification, "Enhanced Configuration Access M
 
   test('reads and writes a function’s 4096 bytes, in 1 to 8 bytes', () => {
     const { dispatch } = makeMachine({ ecam }, [express])
-    expect(dispatch.mmioRead(at(3, 0), 4)).toBe(IO_DONE)
+    expect(dispatch.mmioRead(at(3, 0), 4)).toBe(STATUS_DONE)
     expect(dispatch.lo).toBe(0x5678_1234)
-    expect(dispatch.mmioRead(at(3, 2), 2)).toBe(IO_DONE)
+    expect(dispatch.mmioRead(at(3, 2), 2)).toBe(STATUS_DONE)
     expect(dispatch.lo).toBe(0x5678)
-    expect(dispatch.mmioWrite(at(3, 0x40), 8, 0x1122_3344, 0x5566_7788)).toBe(IO_DONE)
-    expect(dispatch.mmioRead(at(3, 0x40), 8)).toBe(IO_DONE)
+    expect(dispatch.mmioWrite(at(3, 0x40), 8, 0x1122_3344, 0x5566_7788)).toBe(STATUS_DONE)
+    expect(dispatch.mmioRead(at(3, 0x40), 8)).toBe(STATUS_DONE)
     expect([dispatch.lo, dispatch.hi]).toEqual([0x1122_3344, 0x5566_7788])
     dispatch.mmioWrite(at(3, 0xffc), 1, 0x5a, 0)
     dispatch.mmioRead(at(3, 0xffc), 4)
@@ -101,7 +101,7 @@ describe('ECAM (PCI Express Base Specification, "Enhanced Configuration Access M
     { what: 'an access over the end of a window', address: at(0, 0, 16) - 2 },
   ])('$what reads as ones', ({ address }) => {
     const { dispatch } = makeMachine({ ecam }, [express])
-    expect(dispatch.mmioRead(address, 4)).toBe(IO_UNHANDLED)
+    expect(dispatch.mmioRead(address, 4)).toBe(STATUS_UNHANDLED)
     expect(dispatch.lo).toBe(0xffff_ffff)
   })
 
@@ -109,11 +109,11 @@ describe('ECAM (PCI Express Base Specification, "Enhanced Configuration Access M
     const { dispatch } = makeMachine({ ecam }, [express])
     const moved = 0xb000_0000
     dispatch.setEcam([{ base: moved, firstBus: 0, lastBus: 255 }])
-    expect(dispatch.mmioRead(at(3, 0), 4)).toBe(IO_UNHANDLED)
-    expect(dispatch.mmioRead(at(3, 0) - BASE + moved, 4)).toBe(IO_DONE)
+    expect(dispatch.mmioRead(at(3, 0), 4)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.mmioRead(at(3, 0) - BASE + moved, 4)).toBe(STATUS_DONE)
     expect(dispatch.lo).toBe(0x5678_1234)
     dispatch.setEcam([])
-    expect(dispatch.mmioRead(at(3, 0) - BASE + moved, 4)).toBe(IO_UNHANDLED)
+    expect(dispatch.mmioRead(at(3, 0) - BASE + moved, 4)).toBe(STATUS_UNHANDLED)
     expect(() => dispatch.setEcam([{ base: 5, firstBus: 0, lastBus: 0 }])).toThrow(/whole MiB/)
   })
 
@@ -122,13 +122,13 @@ describe('ECAM (PCI Express Base Specification, "Enhanced Configuration Access M
     const { server, take, answer } = foreign(machine)
     server.mapRange(XEN_DMOP_IO_RANGE_PCI, 0x2_0123, 0x2_0123)
     const address = BASE + 0x10_0000 + 0x23_000 + 0xabc
-    expect(machine.dispatch.mmioRead(address, 4)).toBe(IO_LOG)
+    expect(machine.dispatch.mmioRead(address, 4)).toBe(STATUS_ASK)
     const request = machine.request({ direction: IOREQ_READ, addressLo: address, size: 4 })
-    expect(machine.dispatch.submit(0, request)).toBe(IO_RETRY)
+    expect(machine.dispatch.submit(0, request)).toBe(STATUS_RETRY)
     const seen = take()
     expect([seen.type, seen.addressHi, seen.addressLo, seen.size]).toEqual([IOREQ_TYPE_PCI_CONFIG, 0x2_0123, 0xabc, 4])
     answer(7)
-    expect(machine.dispatch.requests.take(0)).toBe(IO_DONE)
+    expect(machine.dispatch.requests.take(0)).toBe(STATUS_DONE)
     expect(machine.dispatch.lo).toBe(7)
   })
 
@@ -172,7 +172,7 @@ describe('INVALIDATE', () => {
     const a = foreign(machine)
     const b = foreign(machine)
     foreign(machine).server.setState(false)
-    expect(machine.dispatch.requests.invalidate(1)).toBe(IO_RETRY)
+    expect(machine.dispatch.requests.invalidate(1)).toBe(STATUS_RETRY)
     expect(dropped).toEqual(['dma'])
     expect(machine.dispatch.requests.has(1)).toBe(true)
     expect(() => machine.dispatch.submit(1, machine.request({}))).toThrow(/2 servers to acknowledge/)
@@ -189,7 +189,7 @@ describe('INVALIDATE', () => {
 
   test('needs no answer where all servers are in the process', () => {
     const machine = makeMachine({}, [defineDevice({ name: 'dma' })])
-    expect(machine.dispatch.requests.invalidate(0)).toBe(IO_DONE)
+    expect(machine.dispatch.requests.invalidate(0)).toBe(STATUS_DONE)
     expect(machine.completed).toEqual([])
   })
 
@@ -200,7 +200,7 @@ describe('INVALIDATE', () => {
     machine.dispatch.submit(0, machine.request({ type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo: 0x100 }))
     take()
     machine.dispatch.requests.cancel(0)
-    expect(machine.dispatch.requests.invalidate(0)).toBe(IO_RETRY)
+    expect(machine.dispatch.requests.invalidate(0)).toBe(STATUS_RETRY)
     answer(1)
     expect(take().type).toBe(IOREQ_TYPE_INVALIDATE)
     answer(0)
@@ -229,14 +229,16 @@ describe('buffered writes', () => {
     const machine = makeMachine()
     const { buffered, take, answer, notices } = vga(machine)
     for (let i = 0; i < 511; i++) {
-      expect(machine.dispatch.submit(0, machine.request({ addressLo: 0xa_0000 + i, dataLo: i & 0xff }))).toBe(IO_DONE)
+      expect(machine.dispatch.submit(0, machine.request({ addressLo: 0xa_0000 + i, dataLo: i & 0xff }))).toBe(
+        STATUS_DONE,
+      )
     }
     expect(notices).toHaveLength(511)
-    expect(machine.dispatch.submit(0, machine.request({ addressLo: 0xb_0000, dataLo: 9 }))).toBe(IO_RETRY)
+    expect(machine.dispatch.submit(0, machine.request({ addressLo: 0xb_0000, dataLo: 9 }))).toBe(STATUS_RETRY)
     for (let i = 0; i < 511; i++) expect(buffered()!.addressLo).toBe(0xa_0000 + i)
     expect(take().addressLo).toBe(0xb_0000)
     answer(0)
-    expect(machine.dispatch.requests.take(0)).toBe(IO_DONE)
+    expect(machine.dispatch.requests.take(0)).toBe(STATUS_DONE)
   })
 
   test.each([
@@ -248,7 +250,7 @@ describe('buffered writes', () => {
     const machine = makeMachine()
     const { server, take } = vga(machine)
     server.mapRange(XEN_DMOP_IO_RANGE_MEMORY, 0xc_0000, 0xc_ffff)
-    expect(machine.dispatch.submit(0, machine.request({ addressLo: 0xa_0000, ...fields }))).toBe(IO_RETRY)
+    expect(machine.dispatch.submit(0, machine.request({ addressLo: 0xa_0000, ...fields }))).toBe(STATUS_RETRY)
     take()
   })
 })
@@ -263,11 +265,11 @@ describe('the deadline of a server', () => {
   const read = { type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo: 0x100, size: 2 }
 
   test.each([
-    { policy: 'crash' as const, status: IO_FAILED, alive: true },
-    { policy: 'detach' as const, status: IO_UNHANDLED, alive: false },
+    { policy: 'crash' as const, status: STATUS_ERROR, alive: true },
+    { policy: 'detach' as const, status: STATUS_UNHANDLED, alive: false },
   ])('passes: policy $policy', async ({ policy, status, alive }) => {
     const { dispatch, completed, failures, server, request } = hung(policy)
-    expect(dispatch.submit(0, request(read))).toBe(IO_RETRY)
+    expect(dispatch.submit(0, request(read))).toBe(STATUS_RETRY)
     await new Promise((resolve) => setTimeout(resolve, 60))
     expect(completed).toEqual([0])
     expect(STATUS[dispatch.requests.take(0)]).toBe(STATUS[status])
@@ -303,7 +305,7 @@ describe('the deadline of a server', () => {
       await new Promise((resolve) => setTimeout(resolve, 12))
       take()
       answer(i)
-      expect(dispatch.requests.take(0)).toBe(IO_DONE)
+      expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
     }
     expect(failures).toEqual([])
   })
@@ -316,13 +318,13 @@ describe('the deadline of a server', () => {
     const { dispatch, failures, request } = makeMachine({ deadlineMs: 10, policy: 'detach' }, models)
     dispatch.submit(0, request(read))
     await new Promise((resolve) => setTimeout(resolve, 40))
-    expect(dispatch.requests.take(0)).toBe(IO_UNHANDLED)
+    expect(dispatch.requests.take(0)).toBe(STATUS_UNHANDLED)
     expect(failures.map((f) => f.device)).toEqual(['hangs'])
-    expect(dispatch.submit(0, request(read))).toBe(IO_DONE)
+    expect(dispatch.submit(0, request(read))).toBe(STATUS_DONE)
     expect(dispatch.lo).toBe(0xffff)
     dispatch.submit(0, request({ ...read, addressLo: 0x104 }))
     await new Promise((resolve) => setTimeout(resolve, 0))
-    expect(dispatch.requests.take(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
     expect(dispatch.lo).toBe(5)
   })
 })
@@ -336,18 +338,20 @@ describe('a host that defers', () => {
       defineDevice({ name: 'sync', synchronous: true, ports: { base: 0x80, size: 1 }, read: () => 0x42 }),
     )
     const { dispatch, request } = machine
-    expect(dispatch.portRead(0x80, 1)).toBe(IO_LOG)
-    expect(dispatch.submit(0, request({ type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo: 0x80 }))).toBe(IO_RETRY)
+    expect(dispatch.portRead(0x80, 1)).toBe(STATUS_ASK)
+    expect(dispatch.submit(0, request({ type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo: 0x80 }))).toBe(
+      STATUS_RETRY,
+    )
     await Promise.resolve()
-    expect(dispatch.requests.take(0)).toBe(IO_RETRY)
+    expect(dispatch.requests.take(0)).toBe(STATUS_RETRY)
     await new Promise((resolve) => setTimeout(resolve, 5))
-    expect(dispatch.requests.take(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
     expect([dispatch.lo, turns]).toEqual([0x42, 1])
     dispatch.portWrite(0xcf8, 4, 0x8000_1800)
     const config = { type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo: 0xcfc, size: 4 }
-    expect(dispatch.submit(0, request(config))).toBe(IO_RETRY)
+    expect(dispatch.submit(0, request(config))).toBe(STATUS_RETRY)
     await new Promise((resolve) => setTimeout(resolve, 5))
-    expect(dispatch.requests.take(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
     expect(dispatch.lo).toBe(0x5678_1234)
   })
 })
@@ -367,7 +371,7 @@ describe('the request trace', () => {
     dispatch.mmioRead(0x1_0000_0000, 8)
     dispatch.portWrite(0xcf8, 4, 0x8000_1800)
     dispatch.portRead(0xcfc, 2)
-    expect(dispatch.mmioRead(0x9004, 4)).toBe(IO_LOG)
+    expect(dispatch.mmioRead(0x9004, 4)).toBe(STATUS_ASK)
     dispatch.submit(0, request({ direction: IOREQ_READ, addressLo: 0x9004, size: 4 }))
     await new Promise((resolve) => setTimeout(resolve, 0))
     dispatch.requests.take(0)

@@ -3,10 +3,10 @@ import { defineDevice, DeviceError, type DeviceModel, type Region } from '@retra
 import { describe, expect, test } from 'vitest'
 import {
   createIoRequest,
-  IO_DONE,
-  IO_FAILED,
-  IO_RETRY,
-  IO_UNHANDLED,
+  STATUS_DONE,
+  STATUS_ERROR,
+  STATUS_RETRY,
+  STATUS_UNHANDLED,
   IOREQ_READ,
   IOREQ_TYPE_PIO,
 } from '../../src/index.ts'
@@ -58,7 +58,7 @@ describe('an answer that is no 32-bit integer fails the model', () => {
       dispatch.portRead(0x106, 4),
       dispatch.mmioRead(0x1000, 4),
       dispatch.mmioRead(0x1000, 8),
-    ]).toEqual([IO_FAILED, IO_FAILED, IO_FAILED, 3, IO_FAILED, IO_FAILED])
+    ]).toEqual([STATUS_ERROR, STATUS_ERROR, STATUS_ERROR, STATUS_UNHANDLED, STATUS_ERROR, STATUS_ERROR])
     expect(failures).toHaveLength(5)
     for (const { cause } of failures) expect(cause).toMatchObject({ code: 'ERR_DEVICE' })
   })
@@ -67,17 +67,17 @@ describe('an answer that is no 32-bit integer fails the model', () => {
     const { dispatch, failures } = makeMachine({}, [model(value, false)])
     for (const addressLo of [0x100, 0x201]) {
       const size = addressLo === 0x100 ? 4 : 1
-      expect(dispatch.submit(0, { ...port, addressLo, size })).toBe(IO_RETRY)
+      expect(dispatch.submit(0, { ...port, addressLo, size })).toBe(STATUS_RETRY)
       await new Promise((resolve) => void setImmediate(resolve))
-      expect(dispatch.requests.take(0)).toBe(IO_FAILED)
+      expect(dispatch.requests.take(0)).toBe(STATUS_ERROR)
     }
     for (const { cause } of failures) expect(cause).toMatchObject({ code: 'ERR_DEVICE' })
   })
 
   test.each(GOOD)('%d is one', (value, seen) => {
     const { dispatch } = makeMachine({}, [model(value, true)])
-    expect([dispatch.portRead(0x100, 4), dispatch.lo]).toEqual([IO_DONE, seen])
-    expect([dispatch.mmioRead(0x1000, 8), dispatch.lo, dispatch.hi]).toEqual([IO_DONE, seen, 0])
+    expect([dispatch.portRead(0x100, 4), dispatch.lo]).toEqual([STATUS_DONE, seen])
+    expect([dispatch.mmioRead(0x1000, 8), dispatch.lo, dispatch.hi]).toEqual([STATUS_DONE, seen, 0])
   })
 })
 
@@ -187,12 +187,12 @@ test('a BAR that the machine cannot map stays off, and the guest goes on', () =>
   })
   const config = (register: number, value: number): void => {
     dispatch.portWrite(0xcf8, 4, 0x8000_0800 | register)
-    expect(dispatch.portWrite(0xcfc, 4, value)).toBe(IO_DONE)
+    expect(dispatch.portWrite(0xcfc, 4, value)).toBe(STATUS_DONE)
   }
   config(0x10, 0xe000_0000)
   config(0x04, 2)
   expect(bar?.enabled).toBe(false)
-  expect(dispatch.mmioRead(0xe000_0000, 4)).toBe(IO_UNHANDLED)
+  expect(dispatch.mmioRead(0xe000_0000, 4)).toBe(STATUS_UNHANDLED)
 })
 
 test('the message of a model’s own requester is its first function', () => {

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { defineDevice, type AccessRequest, type DeviceModel } from '@retrap/device'
 import {
-  IO_DONE,
-  IO_FAILED,
-  IO_LOG,
-  IO_RETRY,
-  IO_UNHANDLED,
+  STATUS_DONE,
+  STATUS_ERROR,
+  STATUS_ASK,
+  STATUS_RETRY,
+  STATUS_UNHANDLED,
   IOREQ_READ,
   IOREQ_TYPE_PIO,
   IOREQ_WRITE,
@@ -47,25 +47,25 @@ describe('a model that may take its time', () => {
   test('is not reached by a direct access', () => {
     const { model, open } = slow()
     const { dispatch } = makeMachine({}, [model])
-    expect(dispatch.portRead(0x100, 4)).toBe(IO_LOG)
-    expect(dispatch.portWrite(0x100, 4, 1)).toBe(IO_LOG)
+    expect(dispatch.portRead(0x100, 4)).toBe(STATUS_ASK)
+    expect(dispatch.portWrite(0x100, 4, 1)).toBe(STATUS_ASK)
     expect(open).toHaveLength(0)
   })
 
   test('its request goes READY → INPROCESS → IORESP_READY → NONE where models are deferred, and wakes the vCPU once', async () => {
     const { model, open } = slow()
     const { dispatch, host, completed, request } = makeMachine({}, [model], { defer: queueMicrotask })
-    expect(dispatch.submit(1, request(port))).toBe(IO_RETRY)
+    expect(dispatch.submit(1, request(port))).toBe(STATUS_RETRY)
     const slot = host.server.slot(1)
     expect([slot.state, slot.addressLo, slot.size, slot.direction]).toEqual([STATE_IOREQ_READY, 0x100, 4, 1])
-    expect(dispatch.requests.take(1)).toBe(IO_RETRY)
+    expect(dispatch.requests.take(1)).toBe(STATUS_RETRY)
     await settle()
     expect([slot.state, slot.addressLo, slot.size, slot.direction]).toEqual([STATE_IOREQ_INPROCESS, 0x100, 4, 1])
     open[0]!.resolve(-0x2345_6789)
     await settle()
     expect(completed).toEqual([1])
     expect(slot.state).toBe(STATE_IORESP_READY)
-    expect(dispatch.requests.take(1)).toBe(IO_DONE)
+    expect(dispatch.requests.take(1)).toBe(STATUS_DONE)
     expect([dispatch.lo, dispatch.hi]).toEqual([0x1_0000_0000 - 0x2345_6789, 0])
     expect(slot.state).toBe(STATE_IOREQ_NONE)
   })
@@ -75,8 +75,8 @@ describe('a model that may take its time', () => {
     const { dispatch, host, completed, request } = makeMachine({}, [model])
     const { words } = host.server.page
     const before = words.slice()
-    expect(dispatch.submit(1, request(port))).toBe(IO_RETRY)
-    expect(dispatch.requests.take(1)).toBe(IO_RETRY)
+    expect(dispatch.submit(1, request(port))).toBe(STATUS_RETRY)
+    expect(dispatch.requests.take(1)).toBe(STATUS_RETRY)
     expect(() => dispatch.submit(1, request(port))).toThrow(IoreqError)
     await settle()
     expect(completed).toEqual([])
@@ -85,7 +85,7 @@ describe('a model that may take its time', () => {
     expect(completed).toEqual([1])
     expect(dispatch.requests.has(1)).toBe(true)
     expect(words).toEqual(before)
-    expect(dispatch.requests.take(1)).toBe(IO_DONE)
+    expect(dispatch.requests.take(1)).toBe(STATUS_DONE)
     expect([dispatch.lo, dispatch.hi]).toEqual([0x1_0000_0000 - 0x2345_6789, 0])
     expect(dispatch.requests.has(1)).toBe(false)
     expect(() => dispatch.requests.take(1)).toThrow(IoreqError)
@@ -94,7 +94,7 @@ describe('a model that may take its time', () => {
   test('that answers at once ends the request at once', () => {
     const model = defineDevice({ name: 'quick', ports: { base: 0x100, size: 8 }, read: (offset) => offset + 7 })
     const { dispatch, completed, request } = makeMachine({}, [model])
-    expect(dispatch.submit(0, request({ ...port, addressLo: 0x104, size: 1 }))).toBe(IO_DONE)
+    expect(dispatch.submit(0, request({ ...port, addressLo: 0x104, size: 1 }))).toBe(STATUS_DONE)
     expect(dispatch.lo).toBe(11)
     expect(completed).toEqual([])
   })
@@ -119,10 +119,10 @@ describe('a model that may take its time', () => {
     const { model, writes } = slow()
     const { dispatch, completed, request } = makeMachine({}, [model])
     const fields = { ...port, direction: IOREQ_WRITE, dataLo: 0xabcd_ef01, size: 2 }
-    expect(dispatch.submit(0, request(fields))).toBe(IO_RETRY)
+    expect(dispatch.submit(0, request(fields))).toBe(STATUS_RETRY)
     await settle()
     expect([writes, completed]).toEqual([['w2@0=ef01'], [0]])
-    expect(dispatch.requests.take(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
   })
 
   test('an access that must be split is made piece by piece, in order', async () => {
@@ -143,11 +143,11 @@ describe('a model that may take its time', () => {
     const { dispatch, request } = makeMachine({}, [model])
     dispatch.submit(0, request({ direction: IOREQ_READ, addressLo: 0x8002, size: 8 }))
     for (let i = 0; i < 5; i++) await settle()
-    expect(dispatch.requests.take(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
     expect([dispatch.lo, dispatch.hi]).toEqual([0x0404_0202, 0x0808_0606])
     dispatch.submit(0, request({ addressLo: 0x8000, size: 4, dataLo: 0x1122_3344 }))
     for (let i = 0; i < 5; i++) await settle()
-    expect(dispatch.requests.take(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
     expect(calls).toEqual(['r2@2', 'r2@4', 'r2@6', 'r2@8', 'w2@0=3344', 'w2@2=1122'])
   })
 
@@ -164,9 +164,9 @@ describe('a model that may take its time', () => {
     const { dispatch, ram, request } = makeMachine({}, [model])
     ram.set([1, 2, 3], 0)
     const fields = { addressLo: 0x8002, size: 1, count: 3, df: true, dataIsPointer: true, dataLo: 2 }
-    expect(dispatch.submit(0, request(fields))).toBe(IO_RETRY)
+    expect(dispatch.submit(0, request(fields))).toBe(STATUS_RETRY)
     for (let i = 0; i < 5; i++) await settle()
-    expect(dispatch.requests.take(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
     expect(calls).toEqual(['w1@2=3', 'w1@1=2', 'w1@0=1'])
   })
 })
@@ -201,7 +201,7 @@ describe('cancellation (reset, INIT, SIPI, set-context)', () => {
     const { dispatch, completed, request } = makeMachine({}, [model])
     dispatch.submit(0, request(port))
     dispatch.requests.cancel(0)
-    expect(dispatch.submit(0, request({ ...port, addressLo: 0x104 }))).toBe(IO_RETRY)
+    expect(dispatch.submit(0, request({ ...port, addressLo: 0x104 }))).toBe(STATUS_RETRY)
     expect(open).toHaveLength(1)
     open[0]!.resolve(0xbad)
     await settle()
@@ -210,7 +210,7 @@ describe('cancellation (reset, INIT, SIPI, set-context)', () => {
     open[1]!.resolve(0x900d)
     await settle()
     expect(completed).toEqual([0])
-    expect(dispatch.requests.take(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
     expect(dispatch.lo).toBe(0x900d)
   })
 
@@ -235,7 +235,7 @@ describe('cancellation (reset, INIT, SIPI, set-context)', () => {
     await settle()
     dispatch.requests.cancel(0)
     expect(host.server.slot(0).state).toBe(STATE_IOREQ_NONE)
-    expect(dispatch.submit(0, request(port))).toBe(IO_RETRY)
+    expect(dispatch.submit(0, request(port))).toBe(STATUS_RETRY)
   })
 
   test.each(['crash', 'detach'] as const)(
@@ -249,9 +249,9 @@ describe('cancellation (reset, INIT, SIPI, set-context)', () => {
       await settle()
       dispatch.requests.cancel(0)
       expect(host.server.draining[0]).toBe(0)
-      expect(dispatch.submit(0, request({ ...port, addressLo: 0x200 }))).toBe(IO_RETRY)
+      expect(dispatch.submit(0, request({ ...port, addressLo: 0x200 }))).toBe(STATUS_RETRY)
       await settle()
-      expect([dispatch.requests.take(0), dispatch.lo]).toEqual([IO_DONE, 7])
+      expect([dispatch.requests.take(0), dispatch.lo]).toEqual([STATUS_DONE, 7])
     },
   )
 
@@ -263,7 +263,7 @@ describe('cancellation (reset, INIT, SIPI, set-context)', () => {
     open[0]!.reject(new Error('late'))
     await settle()
     expect(failures).toHaveLength(1)
-    expect(dispatch.submit(0, request(port))).toBe(IO_RETRY)
+    expect(dispatch.submit(0, request(port))).toBe(STATUS_RETRY)
   })
 })
 
@@ -310,7 +310,7 @@ describe('a model that breaks its contract', () => {
   ]
   test.each(rows)('$name: the domain stops, and the error names model and request', ({ model, text }) => {
     const { dispatch, failures } = makeMachine({}, [model])
-    expect(dispatch.portRead(0x100, 4)).toBe(IO_FAILED)
+    expect(dispatch.portRead(0x100, 4)).toBe(STATUS_ERROR)
     expect(failures).toHaveLength(1)
     expect(failures[0]).toMatchObject({ server: 0, device: 'broken', request: 'port read of 4 bytes at 0x100' })
     expect(String(failures[0]!.cause)).toMatch(text)
@@ -320,21 +320,21 @@ describe('a model that breaks its contract', () => {
     const { dispatch, failures } = makeMachine({ policy: 'detach' }, [model])
     expect(STATUS[dispatch.portRead(0x101, 2)]).toBe('done')
     expect(dispatch.lo).toBe(0xffff)
-    expect(dispatch.portRead(0x100, 4)).toBe(IO_DONE)
+    expect(dispatch.portRead(0x100, 4)).toBe(STATUS_DONE)
     expect(dispatch.lo).toBe(0xffff_ffff)
-    expect(dispatch.portWrite(0x100, 4, 1)).toBe(IO_DONE)
+    expect(dispatch.portWrite(0x100, 4, 1)).toBe(STATUS_DONE)
     expect(failures).toHaveLength(1)
   })
 
   test('a write that throws', () => {
     const { dispatch, failures } = makeMachine({}, [throwing(true)])
-    expect(dispatch.portWrite(0x102, 1, 1)).toBe(IO_FAILED)
+    expect(dispatch.portWrite(0x102, 1, 1)).toBe(STATUS_ERROR)
     expect(failures[0]!.request).toBe('port write of 1 bytes at 0x102')
   })
 
   test.each([
-    { policy: 'crash', status: IO_FAILED },
-    { policy: 'detach', status: IO_UNHANDLED },
+    { policy: 'crash', status: STATUS_ERROR },
+    { policy: 'detach', status: STATUS_UNHANDLED },
   ] as const)('an asynchronous one that rejects, policy $policy', async ({ policy, status }) => {
     const { model, open } = slow()
     const { dispatch, host, failures, completed, request } = makeMachine({ policy }, [model])
@@ -347,14 +347,14 @@ describe('a model that breaks its contract', () => {
     expect(host.server.slot(0).state).toBe(STATE_IOREQ_NONE)
     if (policy === 'detach') {
       expect(dispatch.lo).toBe(0xffff_ffff)
-      expect(dispatch.submit(0, request(port))).toBe(IO_DONE)
+      expect(dispatch.submit(0, request(port))).toBe(STATUS_DONE)
       expect(dispatch.lo).toBe(0xffff_ffff)
     }
   })
 
   test('an asynchronous one that throws at once', () => {
     const { dispatch, failures, request } = makeMachine({}, [throwing(false)])
-    expect(dispatch.submit(0, request(port))).toBe(IO_FAILED)
+    expect(dispatch.submit(0, request(port))).toBe(STATUS_ERROR)
     expect(failures).toHaveLength(1)
     expect(dispatch.requests.has(0)).toBe(false)
   })
@@ -391,7 +391,7 @@ describe('a model that breaks its contract', () => {
     })
     const model = defineDevice({ name: 'shy', ports: { base: 0x100, size: 4 }, read: () => answer })
     const { dispatch, failures, request } = makeMachine({}, [model])
-    expect(dispatch.submit(0, request(port))).toBe(IO_FAILED)
+    expect(dispatch.submit(0, request(port))).toBe(STATUS_ERROR)
     expect(failures[0]).toMatchObject({ device: 'shy', cause: new Error('not yet') })
     expect(dispatch.requests.has(0)).toBe(false)
   })
@@ -415,16 +415,16 @@ describe('a model that breaks its contract', () => {
     const { dispatch, request } = makeMachine({}, [
       defineDevice({ name: 'twice', ports: { base: 0x100, size: 4 }, read }),
     ])
-    expect(dispatch.submit(0, request(port))).toBe(IO_RETRY)
+    expect(dispatch.submit(0, request(port))).toBe(STATUS_RETRY)
     await settle()
-    expect([dispatch.requests.take(0), dispatch.lo]).toEqual([IO_DONE, 1])
-    expect(dispatch.submit(0, request(port))).toBe(IO_RETRY)
+    expect([dispatch.requests.take(0), dispatch.lo]).toEqual([STATUS_DONE, 1])
+    expect(dispatch.submit(0, request(port))).toBe(STATUS_RETRY)
     settled(2)
     await settle()
-    expect(dispatch.requests.take(0)).toBe(IO_RETRY)
+    expect(dispatch.requests.take(0)).toBe(STATUS_RETRY)
     resolve(3)
     await settle()
-    expect([dispatch.requests.take(0), dispatch.lo]).toEqual([IO_DONE, 3])
+    expect([dispatch.requests.take(0), dispatch.lo]).toEqual([STATUS_DONE, 3])
   })
 
   test.each(['crash', 'detach'] as const)('a timer that throws, policy %s', (policy) => {
@@ -462,19 +462,19 @@ describe('a model that breaks its contract', () => {
     { name: 'writes state 4', states: [STATE_IOREQ_INPROCESS, 4] },
   ])('a foreign server that $name', ({ states }) => {
     const { dispatch, server, slot, failures, completed, request } = foreign()
-    expect(dispatch.submit(0, request(port))).toBe(IO_RETRY)
+    expect(dispatch.submit(0, request(port))).toBe(STATUS_RETRY)
     for (const state of states) {
       slot.state = state
       server.answered(0)
     }
     expect(completed).toEqual([0])
-    expect(dispatch.requests.take(0)).toBe(IO_FAILED)
+    expect(dispatch.requests.take(0)).toBe(STATUS_ERROR)
     expect(failures[0]).toMatchObject({ server: 1, serverName: 'far' })
   })
 
   test.each([
-    { answersLater: false, status: IO_DONE },
-    { answersLater: true, status: IO_RETRY },
+    { answersLater: false, status: STATUS_DONE },
+    { answersLater: true, status: STATUS_RETRY },
   ])('a foreign server that answers before the vCPU has left it, answersLater $answersLater', (row) => {
     const { answersLater, status } = row
     const made = makeMachine({ answersLater }, [
@@ -494,10 +494,11 @@ describe('a model that breaks its contract', () => {
     server.mapRange(XEN_DMOP_IO_RANGE_PORT, 0x100, 0x1ff)
     server.setState(true)
     expect(dispatch.submit(0, request(port))).toBe(status)
-    if (status === IO_RETRY) expect([dispatch.requests.has(0), dispatch.requests.take(0)]).toEqual([true, IO_DONE])
+    if (status === STATUS_RETRY)
+      expect([dispatch.requests.has(0), dispatch.requests.take(0)]).toEqual([true, STATUS_DONE])
     expect([dispatch.lo & 0xffff, completed]).toEqual([0x1234, []])
     // A model of this process is not elsewhere.
-    expect(dispatch.submit(1, request({ ...port, addressLo: 0x300 }))).toBe(IO_DONE)
+    expect(dispatch.submit(1, request({ ...port, addressLo: 0x300 }))).toBe(STATUS_DONE)
   })
 
   test('a foreign server that writes NONE has died: the access ends with ones', () => {
@@ -505,7 +506,7 @@ describe('a model that breaks its contract', () => {
     dispatch.submit(0, request(port))
     slot.state = STATE_IOREQ_NONE
     server.answered(0)
-    expect(dispatch.requests.take(0)).toBe(IO_UNHANDLED)
+    expect(dispatch.requests.take(0)).toBe(STATUS_UNHANDLED)
     expect(dispatch.lo).toBe(0xffff_ffff)
     expect(failures).toHaveLength(0)
   })
@@ -519,7 +520,7 @@ describe('a model that breaks its contract', () => {
   ])('a foreign server that %s is found out at the next request', (_, harm) => {
     const { dispatch, slot, failures, request } = foreign()
     harm(slot)
-    expect(dispatch.submit(0, request(port))).toBe(IO_FAILED)
+    expect(dispatch.submit(0, request(port))).toBe(STATUS_ERROR)
     expect(failures).toHaveLength(1)
     expect(dispatch.requests.has(0)).toBe(false)
   })
@@ -532,7 +533,7 @@ describe('a model that breaks its contract', () => {
     slot.type = 8
     slot.answer(0x1234, 0x5678)
     server.answered(0)
-    expect(dispatch.requests.take(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
     expect([dispatch.lo, dispatch.hi]).toEqual([0x34, 0])
   })
 
@@ -543,7 +544,7 @@ describe('a model that breaks its contract', () => {
     server.answered(0)
     server.answered(1)
     expect(completed).toEqual([])
-    expect(dispatch.requests.take(0)).toBe(IO_RETRY)
+    expect(dispatch.requests.take(0)).toBe(STATUS_RETRY)
   })
 
   test('an answer twice is taken once', () => {
@@ -554,7 +555,7 @@ describe('a model that breaks its contract', () => {
     server.answered(0)
     server.answered(0)
     expect(completed).toEqual([0])
-    expect(dispatch.requests.take(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
     server.answered(0)
     expect(completed).toEqual([0])
   })
@@ -567,8 +568,8 @@ describe('a model that breaks its contract', () => {
       slot.state = state
       server.destroy()
       expect(completed).toEqual([0])
-      expect(dispatch.requests.take(0)).toBe(IO_UNHANDLED)
-      expect(dispatch.submit(0, request(port))).toBe(IO_UNHANDLED)
+      expect(dispatch.requests.take(0)).toBe(STATUS_UNHANDLED)
+      expect(dispatch.submit(0, request(port))).toBe(STATUS_UNHANDLED)
     },
   )
 
@@ -579,7 +580,7 @@ describe('a model that breaks its contract', () => {
     server.setState(false)
     slot.answer(5, 0)
     server.answered(0)
-    expect(dispatch.requests.take(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
     expect(dispatch.lo).toBe(5)
   })
 
@@ -590,7 +591,7 @@ describe('a model that breaks its contract', () => {
     expect(slot.accept(request({}))).toBe(true)
     slot.answer(6, 0)
     server.answered(0)
-    expect(dispatch.requests.take(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
   })
 
   test('a foreign server is destroyed by policy detach', () => {
@@ -598,8 +599,8 @@ describe('a model that breaks its contract', () => {
     dispatch.submit(0, request(port))
     slot.state = 9
     server.answered(0)
-    expect(dispatch.requests.take(0)).toBe(IO_UNHANDLED)
-    expect(dispatch.portRead(0x100, 1)).toBe(IO_UNHANDLED)
+    expect(dispatch.requests.take(0)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.portRead(0x100, 1)).toBe(STATUS_UNHANDLED)
   })
 })
 

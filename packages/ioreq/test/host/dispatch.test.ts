@@ -2,10 +2,10 @@ import { describe, expect, test } from 'vitest'
 import * as fc from 'fast-check'
 import { DeviceError } from '@retrap/device'
 import {
-  IO_DONE,
-  IO_FAILED,
-  IO_LOG,
-  IO_UNHANDLED,
+  STATUS_DONE,
+  STATUS_ERROR,
+  STATUS_ASK,
+  STATUS_UNHANDLED,
   IOREQ_READ,
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_PCI_CONFIG,
@@ -63,10 +63,10 @@ describe('direct accesses to a synchronous model', () => {
     { size: 8, lo: 0xffff_ffff, hi: 0xffff_ffff },
   ])('an unclaimed read of $size bytes gives ones', ({ size, lo, hi }) => {
     const { dispatch } = makeMachine()
-    expect(dispatch.mmioRead(0xfed0_0000, size)).toBe(IO_UNHANDLED)
+    expect(dispatch.mmioRead(0xfed0_0000, size)).toBe(STATUS_UNHANDLED)
     expect([dispatch.lo, dispatch.hi]).toEqual([lo, hi])
     if (size <= 4) {
-      expect(dispatch.portRead(0x80, size)).toBe(IO_UNHANDLED)
+      expect(dispatch.portRead(0x80, size)).toBe(STATUS_UNHANDLED)
       expect(dispatch.lo).toBe(lo)
     }
   })
@@ -74,10 +74,10 @@ describe('direct accesses to a synchronous model', () => {
   test('an access that leaves the claimed range is nobody’s', () => {
     const model = recorder('x', { ports: [0x100, 4], mmio: [0x1000, 4] })
     const { dispatch } = makeMachine({}, [model])
-    expect(dispatch.portRead(0x102, 4)).toBe(IO_UNHANDLED)
-    expect(dispatch.portWrite(0xff, 2, 0)).toBe(IO_UNHANDLED)
-    expect(dispatch.mmioRead(0x1001, 4)).toBe(IO_UNHANDLED)
-    expect(dispatch.mmioRead(0xffe, 4)).toBe(IO_UNHANDLED)
+    expect(dispatch.portRead(0x102, 4)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.portWrite(0xff, 2, 0)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.mmioRead(0x1001, 4)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.mmioRead(0xffe, 4)).toBe(STATUS_UNHANDLED)
     expect(model.log).toEqual([])
   })
 
@@ -85,7 +85,7 @@ describe('direct accesses to a synchronous model', () => {
     const low = recorder('low', { ports: [0x100, 2] })
     const high = recorder('high', { ports: [0x102, 2] })
     const { dispatch } = makeMachine({}, [low, high])
-    expect(dispatch.portRead(0x100, 4)).toBe(IO_DONE)
+    expect(dispatch.portRead(0x100, 4)).toBe(STATUS_DONE)
     expect(dispatch.lo).toBe(0x01000100)
     dispatch.portWrite(0x101, 2, 0xaabb)
     expect([low.log, high.log]).toEqual([
@@ -115,7 +115,7 @@ describe('direct accesses to a synchronous model', () => {
       context.mapPorts(0x60, 5, { read: () => 0, write: () => {} })
     }
     expect(codeOf(() => host.attach(clash))).toBe('ERR_EXISTS')
-    expect(dispatch.portRead(0x70, 1)).toBe(IO_UNHANDLED)
+    expect(dispatch.portRead(0x70, 1)).toBe(STATUS_UNHANDLED)
     expect(host.models()).toHaveLength(1)
     expect(codeOf(() => host.attach(recorder('first', {})))).toBe('ERR_EXISTS')
   })
@@ -138,7 +138,7 @@ describe('access sizes that a range declares', () => {
   test.each(read)('$options: a read of $size at $at is $calls', ({ options, at, size, calls }) => {
     const model = recorder('x', { mmio: [0x8000, 0x100] }, options)
     const { dispatch } = makeMachine({}, [model])
-    expect(dispatch.mmioRead(0x8000 + at, size)).toBe(IO_DONE)
+    expect(dispatch.mmioRead(0x8000 + at, size)).toBe(STATUS_DONE)
     let expected = 0n
     for (let i = 0; i < size; i++) expected |= BigInt(at + i) << BigInt(8 * i)
     expect((BigInt(dispatch.hi) << 32n) | BigInt(dispatch.lo)).toBe(expected)
@@ -155,7 +155,7 @@ describe('access sizes that a range declares', () => {
   test.each(write)('$options: a write of $size at $at is $calls', ({ options, at, size, calls }) => {
     const model = recorder('x', { mmio: [0x8000, 0x100] }, options)
     const { dispatch } = makeMachine({}, [model])
-    expect(dispatch.mmioWrite(0x8000 + at, size, 0x4455_6677, 0x0011_2233)).toBe(IO_DONE)
+    expect(dispatch.mmioWrite(0x8000 + at, size, 0x4455_6677, 0x0011_2233)).toBe(STATUS_DONE)
     expect(model.log).toEqual(calls)
   })
 
@@ -189,7 +189,7 @@ describe('regions', () => {
       name: 'x',
       attach: (c) => (region = c.mapPorts(0x100, 4, { read: () => 0x5a, write: () => {} }, { disabled: true })),
     })
-    const answers = (port: number): boolean => dispatch.portRead(port, 1) === IO_DONE
+    const answers = (port: number): boolean => dispatch.portRead(port, 1) === STATUS_DONE
     expect(answers(0x100)).toBe(false)
     region.enable()
     expect(answers(0x100)).toBe(true)
@@ -208,7 +208,7 @@ describe('regions', () => {
     host.attach({ name: 'b', attach: (c) => (region = c.mapPorts(0x200, 4, { read: () => 1, write: () => {} })) })
     expect(codeOf(() => region.move(0xfd))).toBe('ERR_EXISTS')
     expect(codeOf(() => region.move(0xffff))).toBe('ERR_INVALID')
-    expect(dispatch.portRead(0x200, 4)).toBe(IO_DONE)
+    expect(dispatch.portRead(0x200, 4)).toBe(STATUS_DONE)
   })
 
   test('the hypervisor’s own ranges come before any server’s', () => {
@@ -334,10 +334,10 @@ describe('servers and their precedence', () => {
     server.mapRange(XEN_DMOP_IO_RANGE_MEMORY, 0x1000, 0x1003)
     server.mapRange(XEN_DMOP_IO_RANGE_PCI, 0x18, 0x18)
     server.setState(true)
-    expect(dispatch.portRead(0x100, 1)).toBe(IO_LOG)
-    expect(dispatch.mmioWrite(0x1000, 4, 1, 0)).toBe(IO_LOG)
+    expect(dispatch.portRead(0x100, 1)).toBe(STATUS_ASK)
+    expect(dispatch.mmioWrite(0x1000, 4, 1, 0)).toBe(STATUS_ASK)
     dispatch.portWrite(0xcf8, 4, 0x8000_1800)
-    expect(dispatch.portRead(0xcfc, 4)).toBe(IO_LOG)
+    expect(dispatch.portRead(0xcfc, 4)).toBe(STATUS_ASK)
     expect(notified).toBe(0)
   })
 
@@ -385,19 +385,19 @@ describe('CF8 and CFC (reference: "Selection")', () => {
   test('a function that is not there reads as ones', () => {
     const { dispatch } = machine()
     dispatch.portWrite(0xcf8, 4, 0x8000_2000)
-    expect(dispatch.portRead(0xcfc, 4)).toBe(IO_UNHANDLED)
+    expect(dispatch.portRead(0xcfc, 4)).toBe(STATUS_UNHANDLED)
     expect(dispatch.lo).toBe(0xffff_ffff)
-    expect(dispatch.portWrite(0xcfc, 4, 0)).toBe(IO_UNHANDLED)
+    expect(dispatch.portWrite(0xcfc, 4, 0)).toBe(STATUS_UNHANDLED)
   })
 
   test('the latch answers reads of 0xCF8 where there are functions and no bridge claims the port', () => {
     const { dispatch, host } = makeMachine()
-    expect(dispatch.portWrite(0xcf8, 4, 0x8000_1800)).toBe(IO_UNHANDLED)
-    expect(dispatch.portRead(0xcf8, 4)).toBe(IO_UNHANDLED)
+    expect(dispatch.portWrite(0xcf8, 4, 0x8000_1800)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.portRead(0xcf8, 4)).toBe(STATUS_UNHANDLED)
     host.attach({ name: 'nic', attach: (c) => void c.pci.add({ device: 3, vendorId: 1, deviceId: 2, classCode: 0 }) })
-    expect(dispatch.portRead(0xcf8, 4)).toBe(IO_DONE)
+    expect(dispatch.portRead(0xcf8, 4)).toBe(STATUS_DONE)
     expect(dispatch.lo).toBe(0x8000_1800)
-    expect(dispatch.portRead(0xcf8, 2)).toBe(IO_UNHANDLED)
+    expect(dispatch.portRead(0xcf8, 2)).toBe(STATUS_UNHANDLED)
   })
 
   test('without bit 31, and outside of 0xCFC–0xCFF, it is a port like others', () => {
@@ -466,7 +466,7 @@ describe('string requests (count > 1)', () => {
     const { dispatch, ram, request } = makeMachine({}, [model])
     ram.set([1, 0, 2, 0, 3, 0], 0x100)
     const fields = { addressLo: first, dataLo: from, dataIsPointer: true, count: 3, size: 2, df }
-    expect(dispatch.submit(0, request(fields))).toBe(IO_DONE)
+    expect(dispatch.submit(0, request(fields))).toBe(STATUS_DONE)
     expect(model.log).toEqual(calls)
   })
 
@@ -482,7 +482,7 @@ describe('string requests (count > 1)', () => {
       dataIsPointer: true,
       count: 4,
     }
-    expect(dispatch.submit(0, request(fields))).toBe(IO_DONE)
+    expect(dispatch.submit(0, request(fields))).toBe(STATUS_DONE)
     expect(String.fromCharCode(...ram.subarray(0x200, 0x204))).toBe('ABCD')
   })
 
@@ -510,7 +510,7 @@ describe('string requests (count > 1)', () => {
       dataIsPointer: true,
       df: true,
     }
-    expect(dispatch.submit(0, request({ ...fields, count: 3, size: 2 }))).toBe(IO_DONE)
+    expect(dispatch.submit(0, request({ ...fields, count: 3, size: 2 }))).toBe(STATUS_DONE)
     expect(Array.from(ram.subarray(0, 6))).toEqual([0x34, 0x12, 0x34, 0x12, 0x34, 0x12])
   })
 
@@ -548,7 +548,7 @@ describe('string requests (count > 1)', () => {
       () => dispatch.portReadOrSend(0, 0x104, 4),
       () => dispatch.portWrite(0x104, 4, 0x4433_2211),
     ]
-    for (const way of ways) expect(way()).toBe(IO_DONE)
+    for (const way of ways) expect(way()).toBe(STATUS_DONE)
     const [reads, writes] = [['r2@4', 'r2@4'], ['w2@4=2211']] as const
     expect(low.log).toEqual([...reads, ...writes, ...reads, ...writes])
     expect(high.log).toHaveLength(6)
@@ -588,7 +588,7 @@ describe('string requests (count > 1)', () => {
     const read = (): number => (++reads === 2 ? NaN : 0x1_0041)
     host.attach({ name: 'x', attach: (c) => void c.mapMmio(0x8000, 8, { read, write: () => {} }) })
     const fields = { direction: IOREQ_READ, addressLo: 0x8000, dataLo: 0x200, dataIsPointer: true, count: 4, size: 2 }
-    expect(dispatch.submit(0, request(fields))).toBe(policy === 'crash' ? IO_FAILED : IO_DONE)
+    expect(dispatch.submit(0, request(fields))).toBe(policy === 'crash' ? STATUS_ERROR : STATUS_DONE)
     expect(failures.map(({ request: what }) => what)).toEqual(['mmio read of 2 bytes at 0x8002'])
     const after = policy === 'crash' ? [0, 0, 0, 0, 0, 0] : [0xff, 0xff, 0xff, 0xff, 0xff, 0xff]
     expect([...ram.subarray(0x200, 0x208)]).toEqual([0x41, 0, ...after])
@@ -598,15 +598,15 @@ describe('string requests (count > 1)', () => {
   test('a string over the end of a range belongs to nobody', () => {
     const model = recorder('x', { mmio: [0x8000, 8] })
     const { dispatch, request } = makeMachine({}, [model])
-    expect(dispatch.submit(0, request({ addressLo: 0x8004, count: 3, size: 2 }))).toBe(IO_UNHANDLED)
-    expect(dispatch.submit(0, request({ addressLo: 0x8002, count: 3, size: 2, df: true }))).toBe(IO_UNHANDLED)
+    expect(dispatch.submit(0, request({ addressLo: 0x8004, count: 3, size: 2 }))).toBe(STATUS_UNHANDLED)
+    expect(dispatch.submit(0, request({ addressLo: 0x8002, count: 3, size: 2, df: true }))).toBe(STATUS_UNHANDLED)
     expect(model.log).toEqual([])
   })
 
   test.each([0, 3, 5, 16])('an element of %i bytes never reaches a model', (size) => {
     const model = recorder('x', { mmio: [0x8000, 64] })
     const { dispatch, request } = makeMachine({}, [model])
-    expect(dispatch.submit(0, request({ direction: IOREQ_READ, addressLo: 0x8000, size }))).toBe(IO_UNHANDLED)
+    expect(dispatch.submit(0, request({ direction: IOREQ_READ, addressLo: 0x8000, size }))).toBe(STATUS_UNHANDLED)
     expect(model.log).toEqual([])
   })
 })

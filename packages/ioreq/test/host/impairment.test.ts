@@ -1,7 +1,7 @@
 /** Device models that somebody makes slow, or dead, to see what the guest does. */
 import { describe, expect, test } from 'vitest'
 import { defineDevice, type DeviceContext, type InterruptLine } from '@retrap/device'
-import { IO_DONE, IO_LOG, IO_RETRY, IOREQ_READ, IOREQ_TYPE_PIO, IOREQ_WRITE } from '../../src/index.ts'
+import { STATUS_DONE, STATUS_ASK, STATUS_RETRY, IOREQ_READ, IOREQ_TYPE_PIO, IOREQ_WRITE } from '../../src/index.ts'
 import { makeMachine } from './machine.ts'
 
 const settle = async (): Promise<void> => {
@@ -37,12 +37,12 @@ describe('an impaired model', () => {
   test('that is slow gets an access when the wait is over, once; the vCPU has the answer then', async () => {
     const { dispatch, host, calls, completed } = quick()
     const { wait, open } = brake()
-    expect(dispatch.portRead(0x101, 1)).toBe(IO_DONE)
+    expect(dispatch.portRead(0x101, 1)).toBe(STATUS_DONE)
     expect(host.impair('quick', { wait })).toBe(true)
-    expect(dispatch.portRead(0x101, 1)).toBe(IO_LOG)
-    expect(dispatch.submitOne(0, IOREQ_TYPE_PIO, IOREQ_READ, 0x102, 1, 0, 0)).toBe(IO_RETRY)
+    expect(dispatch.portRead(0x101, 1)).toBe(STATUS_ASK)
+    expect(dispatch.submitOne(0, IOREQ_TYPE_PIO, IOREQ_READ, 0x102, 1, 0, 0)).toBe(STATUS_RETRY)
     await settle()
-    expect([calls, dispatch.requests.take(0)]).toEqual([['read 1'], IO_RETRY])
+    expect([calls, dispatch.requests.take(0)]).toEqual([['read 1'], STATUS_RETRY])
     expect(dispatch.requests.describe(0)).toEqual({
       server: 'devices',
       device: 'quick',
@@ -51,20 +51,20 @@ describe('an impaired model', () => {
     open[0]!()
     await settle()
     expect([calls, completed]).toEqual([['read 1', 'read 2'], [0]])
-    expect([dispatch.requests.take(0), dispatch.lo, dispatch.requests.describe(0)]).toEqual([IO_DONE, 0x5a, null])
+    expect([dispatch.requests.take(0), dispatch.lo, dispatch.requests.describe(0)]).toEqual([STATUS_DONE, 0x5a, null])
   })
 
   test('answers at once again afterwards; an access that waited then still comes to it', async () => {
     const { dispatch, host, calls } = quick()
     const { wait, open } = brake()
     host.impair('quick', { wait })
-    expect(dispatch.portWrite(0x103, 1, 7)).toBe(IO_LOG)
-    expect(dispatch.submitOne(1, IOREQ_TYPE_PIO, IOREQ_WRITE, 0x103, 1, 7, 0)).toBe(IO_RETRY)
+    expect(dispatch.portWrite(0x103, 1, 7)).toBe(STATUS_ASK)
+    expect(dispatch.submitOne(1, IOREQ_TYPE_PIO, IOREQ_WRITE, 0x103, 1, 7, 0)).toBe(STATUS_RETRY)
     host.impair('quick', null)
-    expect([dispatch.portRead(0x100, 1), calls]).toEqual([IO_DONE, ['read 0']])
+    expect([dispatch.portRead(0x100, 1), calls]).toEqual([STATUS_DONE, ['read 0']])
     open[0]!()
     await settle()
-    expect([dispatch.requests.take(1), calls]).toEqual([IO_DONE, ['read 0', 'write 3 7']])
+    expect([dispatch.requests.take(1), calls]).toEqual([STATUS_DONE, ['read 0', 'write 3 7']])
   })
 
   test('does not get an access that was cancelled while it waited', async () => {
@@ -81,11 +81,11 @@ describe('an impaired model', () => {
   test('that is dead reads as ones, and its writes go nowhere', () => {
     const { dispatch, host, calls } = quick()
     host.impair('quick', { dead: true })
-    expect([dispatch.portRead(0x100, 1), dispatch.lo]).toEqual([IO_DONE, 0xff])
-    expect(dispatch.portWrite(0x100, 1, 3)).toBe(IO_DONE)
+    expect([dispatch.portRead(0x100, 1), dispatch.lo]).toEqual([STATUS_DONE, 0xff])
+    expect(dispatch.portWrite(0x100, 1, 3)).toBe(STATUS_DONE)
     expect(calls).toEqual([])
     host.impair('quick', null)
-    expect([dispatch.portRead(0x100, 1), dispatch.lo]).toEqual([IO_DONE, 0x5a])
+    expect([dispatch.portRead(0x100, 1), dispatch.lo]).toEqual([STATUS_DONE, 0x5a])
   })
 
   test('has low interrupt lines while it is dead, and its own levels again afterwards', () => {
@@ -118,7 +118,7 @@ describe('an impaired model', () => {
     host.impair('quick', { dead: true })
     host.detach('quick')
     expect([host.impair('quick', null), host.impair('no such', null)]).toEqual([false, false])
-    expect([dispatch.portRead(0x100, 1), dispatch.lo, calls]).toEqual([IO_DONE, 0xff, []])
+    expect([dispatch.portRead(0x100, 1), dispatch.lo, calls]).toEqual([STATUS_DONE, 0xff, []])
   })
 
   test('impairs also a range that the model claims later', () => {
@@ -133,6 +133,6 @@ describe('an impaired model', () => {
     ])
     host.impair('later', { dead: true })
     later.map()
-    expect([dispatch.portRead(0x300, 1), dispatch.lo]).toEqual([IO_DONE, 0xff])
+    expect([dispatch.portRead(0x300, 1), dispatch.lo]).toEqual([STATUS_DONE, 0xff])
   })
 })

@@ -11,8 +11,8 @@ import {
 import { DeviceServer, type Frame } from '../../src/host/index.ts'
 import {
   createIoRequest,
-  IO_DONE,
-  IO_RETRY,
+  STATUS_DONE,
+  STATUS_RETRY,
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_INVALIDATE,
   type InvalidationListener,
@@ -201,8 +201,8 @@ describe('models of this process', () => {
       { gfn: 5, count: 2, writesOnly: false },
       { gfn: 9, count: 1, writesOnly: true },
     ]
-    expect(dispatch.requests.invalidate(0, { epoch: 7, frames })).toBe(IO_DONE)
-    expect(dispatch.requests.invalidate(1)).toBe(IO_DONE)
+    expect(dispatch.requests.invalidate(0, { epoch: 7, frames })).toBe(STATUS_DONE)
+    expect(dispatch.requests.invalidate(1)).toBe(STATUS_DONE)
     expect([a.asked, b.asked]).toEqual([
       ['5+2', 'writes 9+1', 'all'],
       ['5+2', 'writes 9+1', 'all'],
@@ -215,8 +215,8 @@ describe('models of this process', () => {
   test('hold the answer up until the last of them has let go; a second notice waits for the same', () => {
     const { dispatch, a, b, completed, heard } = mappedMachine()
     a.holds = b.holds = true
-    expect(dispatch.requests.invalidate(0, { epoch: 1, frames: null })).toBe(IO_RETRY)
-    expect(dispatch.requests.invalidate(1, { epoch: 2, frames: [] })).toBe(IO_RETRY)
+    expect(dispatch.requests.invalidate(0, { epoch: 1, frames: null })).toBe(STATUS_RETRY)
+    expect(dispatch.requests.invalidate(1, { epoch: 2, frames: [] })).toBe(STATUS_RETRY)
     a.release()
     expect([completed, heard]).toEqual([[], []])
     b.release()
@@ -238,7 +238,7 @@ describe('models of this process', () => {
     const { dispatch, host, a, heard, completed } = mappedMachine()
     host.server.setState(false)
     a.holds = true
-    expect(dispatch.requests.invalidate(0, { epoch: 3, frames: null })).toBe(IO_RETRY)
+    expect(dispatch.requests.invalidate(0, { epoch: 3, frames: null })).toBe(STATUS_RETRY)
     expect(heard).toEqual(['devices false'])
     a.release()
     expect([completed, heard]).toEqual([[0], ['devices false', 'devices 3']])
@@ -253,7 +253,7 @@ describe('models of this process', () => {
     a.release()
     expect(completed).toEqual([0])
     host.server.setState(true)
-    expect(dispatch.requests.invalidate(0)).toBe(IO_DONE)
+    expect(dispatch.requests.invalidate(0)).toBe(STATUS_DONE)
   })
 
   test('have nothing mapped when their server is gone', () => {
@@ -283,7 +283,7 @@ test('a server that does not answer is not waited for once it is disabled', () =
   const { dispatch, completed } = makeMachine()
   const server = dispatch.createServer({ name: 'silent', transport: { notify: () => {} } })
   server.setState(true)
-  expect(dispatch.requests.invalidate(0)).toBe(IO_RETRY)
+  expect(dispatch.requests.invalidate(0)).toBe(STATUS_RETRY)
   server.setState(false)
   expect(completed).toEqual([0])
   // The answer that comes after all is dropped, and is not taken for a later one.
@@ -292,5 +292,5 @@ test('a server that does not answer is not waited for once it is disabled', () =
   server.answered(0)
   expect(completed).toEqual([0])
   server.setState(true)
-  expect(dispatch.requests.invalidate(0)).toBe(IO_RETRY)
+  expect(dispatch.requests.invalidate(0)).toBe(STATUS_RETRY)
 })

@@ -1,7 +1,7 @@
 /** Who is to blame, and who is not, where something takes longer than the deadline. Policy `detach`. */
 import { expect, test, vi } from 'vitest'
 import { defineDevice, type DeviceModel } from '@retrap/device'
-import { createIoRequest, IO_DONE, IO_RETRY, IOREQ_TYPE_COPY, type IoRequest } from '../../src/index.ts'
+import { createIoRequest, STATUS_DONE, STATUS_RETRY, IOREQ_TYPE_COPY, type IoRequest } from '../../src/index.ts'
 import { makeMachine } from './machine.ts'
 
 const never = (): Promise<never> => new Promise(() => undefined)
@@ -23,23 +23,23 @@ const sound = defineDevice({ name: 'sound', mmio: { base: 0x2000, size: 4 }, rea
 
 /** Whether the other models of the process are still there. */
 async function soundAnswers({ dispatch }: ReturnType<typeof machineOf>): Promise<void> {
-  expect(dispatch.submit(0, read(0x2000))).toBe(IO_RETRY)
+  expect(dispatch.submit(0, read(0x2000))).toBe(STATUS_RETRY)
   await turns()
-  expect([dispatch.requests.take(0), dispatch.lo]).toEqual([IO_DONE, 7])
+  expect([dispatch.requests.take(0), dispatch.lo]).toEqual([STATUS_DONE, 7])
 }
 
 test('a model that never forgets what it was told to is taken out, and no other', async () => {
   const stubborn = defineDevice({ name: 'stubborn', synchronous: true, invalidate: never })
   const machine = machineOf(stubborn, sound)
   const { dispatch, failures } = machine
-  expect(dispatch.requests.invalidate(1)).toBe(IO_RETRY)
+  expect(dispatch.requests.invalidate(1)).toBe(STATUS_RETRY)
   await turns()
   dispatch.requests.expire(LATER)
   await turns()
   expect(failures.map(({ device, request }) => [device, request])).toEqual([['stubborn', 'invalidate']])
   expect(dispatch.requests.has(1)).toBe(false)
   // It is not told again.
-  expect(dispatch.requests.invalidate(1)).toBe(IO_DONE)
+  expect(dispatch.requests.invalidate(1)).toBe(STATUS_DONE)
   await soundAnswers(machine)
 })
 
@@ -47,9 +47,9 @@ test("a cancelled request that is never answered is its model's fault, also wher
   const silent = defineDevice({ name: 'silent', mmio: { base: 0x1000, size: 4 }, read: never })
   const machine = machineOf(silent, sound)
   const { dispatch, failures } = machine
-  expect(dispatch.submit(1, read(0x1000))).toBe(IO_RETRY)
+  expect(dispatch.submit(1, read(0x1000))).toBe(STATUS_RETRY)
   dispatch.requests.cancel(1)
-  expect(dispatch.requests.invalidate(1)).toBe(IO_RETRY)
+  expect(dispatch.requests.invalidate(1)).toBe(STATUS_RETRY)
   await turns()
   dispatch.requests.expire(LATER)
   await turns()
@@ -64,7 +64,7 @@ test('a server that is gone has nothing to answer for, whatever is cancelled aft
   const server = dispatch.createServer({ name: 'gone', transport: { notify: () => undefined } })
   server.mapRange(1, 0x3000, 0x3fff)
   server.setState(true)
-  expect(dispatch.submit(1, read(0x3000))).toBe(IO_RETRY)
+  expect(dispatch.submit(1, read(0x3000))).toBe(STATUS_RETRY)
   server.destroy()
   // A reset comes before the vCPU has seen that nobody answers.
   dispatch.requests.cancel(1)
@@ -93,16 +93,16 @@ test('the answer of a model that has been taken out for being late is not that t
     read: () => new Promise<number>((resolve) => (answerNext = resolve)),
   })
   const { dispatch } = machineOf(model, next)
-  expect(dispatch.submit(0, read(0x1000))).toBe(IO_RETRY)
+  expect(dispatch.submit(0, read(0x1000))).toBe(STATUS_RETRY)
   dispatch.requests.expire(LATER)
-  expect(dispatch.requests.take(0)).not.toBe(IO_RETRY)
-  expect(dispatch.submit(0, read(0x3000))).toBe(IO_RETRY)
+  expect(dispatch.requests.take(0)).not.toBe(STATUS_RETRY)
+  expect(dispatch.submit(0, read(0x3000))).toBe(STATUS_RETRY)
   answer(13)
   await turns()
-  expect(dispatch.requests.take(0)).toBe(IO_RETRY)
+  expect(dispatch.requests.take(0)).toBe(STATUS_RETRY)
   answerNext(7)
   await turns()
-  expect([dispatch.requests.take(0), dispatch.lo]).toEqual([IO_DONE, 7])
+  expect([dispatch.requests.take(0), dispatch.lo]).toEqual([STATUS_DONE, 7])
 })
 
 test('nor is it the acknowledgement of a notice that has waited behind its request', async () => {
@@ -114,9 +114,9 @@ test('nor is it the acknowledgement of a notice that has waited behind its reque
     invalidate: () => new Promise<void>((r) => (forget = r)),
   })
   const { dispatch } = machineOf(model, slow)
-  expect(dispatch.submit(1, read(0x1000))).toBe(IO_RETRY)
+  expect(dispatch.submit(1, read(0x1000))).toBe(STATUS_RETRY)
   dispatch.requests.cancel(1)
-  expect(dispatch.requests.invalidate(1)).toBe(IO_RETRY)
+  expect(dispatch.requests.invalidate(1)).toBe(STATUS_RETRY)
   // The cancelled request has been there for too long; the notice follows it.
   dispatch.requests.expire(performance.now() + 999_000)
   dispatch.requests.expire(performance.now() + 1_000_001)
@@ -132,14 +132,14 @@ test('a cancelled request whose answer has come does not shorten the time of the
   const { model, answer } = tardy()
   const { dispatch, failures } = machineOf(model, sound)
   const began = performance.now()
-  expect(dispatch.submit(1, read(0x1000))).toBe(IO_RETRY)
+  expect(dispatch.submit(1, read(0x1000))).toBe(STATUS_RETRY)
   dispatch.requests.cancel(1)
   answer(13)
   await turns()
   expect(dispatch.requests.expire(began)).toBe(Infinity)
   // Half of the first one's time later.
   const later = vi.spyOn(performance, 'now').mockReturnValue(began + 500_000)
-  expect(dispatch.submit(1, read(0x1000))).toBe(IO_RETRY)
+  expect(dispatch.submit(1, read(0x1000))).toBe(STATUS_RETRY)
   dispatch.requests.cancel(1)
   later.mockRestore()
   expect(dispatch.requests.expire(began + 1_000_500)).toBeGreaterThan(499_000)

@@ -3,11 +3,11 @@ import { TimerQueue } from '@retrap/device/host'
 import { DeviceHost, type DeviceHostOptions, type DevicePlatform, type PlatformMemory } from '../../src/host/index.ts'
 import {
   createIoRequest,
-  IO_DONE,
-  IO_FAILED,
-  IO_LOG,
-  IO_RETRY,
-  IO_UNHANDLED,
+  STATUS_DONE,
+  STATUS_ERROR,
+  STATUS_ASK,
+  STATUS_RETRY,
+  STATUS_UNHANDLED,
   IoDispatch,
   type DeviceFailure,
   type IoDispatchOptions,
@@ -16,11 +16,11 @@ import {
 
 /** Names of the statuses, so that a failing row says what it got. */
 export const STATUS: Record<number, string> = {
-  [IO_DONE]: 'done',
-  [IO_RETRY]: 'retry',
-  [IO_LOG]: 'log',
-  [IO_UNHANDLED]: 'unhandled',
-  [IO_FAILED]: 'failed',
+  [STATUS_DONE]: 'done',
+  [STATUS_RETRY]: 'retry',
+  [STATUS_ASK]: 'log',
+  [STATUS_UNHANDLED]: 'unhandled',
+  [STATUS_ERROR]: 'failed',
 }
 
 /** A dispatcher with an in-process host, 64 KiB of RAM at 0, and a record of what the machine was asked. */

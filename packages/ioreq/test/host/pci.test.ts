@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { DeviceError, type PciFunction, type PciFunctionOptions } from '@retrap/device'
-import { IO_DONE, IO_UNHANDLED } from '../../src/index.ts'
+import { STATUS_DONE, STATUS_UNHANDLED } from '../../src/index.ts'
 import { makeMachine } from './machine.ts'
 
 const handler = (name: string, log: string[]) => ({
@@ -87,10 +87,10 @@ describe('configuration space of a function (PCI 3.0, ch. 6)', () => {
     write(0x14, 0xfebf_0000)
     write(0x18, 0x1000_0000)
     write(0x1c, 0x2)
-    expect(dispatch.portRead(0xc004, 1)).toBe(IO_UNHANDLED)
+    expect(dispatch.portRead(0xc004, 1)).toBe(STATUS_UNHANDLED)
     write(0x04, 1, 2)
-    expect(dispatch.portRead(0xc004, 1)).toBe(IO_DONE)
-    expect(dispatch.mmioRead(0xfebf_0010, 4)).toBe(IO_UNHANDLED)
+    expect(dispatch.portRead(0xc004, 1)).toBe(STATUS_DONE)
+    expect(dispatch.mmioRead(0xfebf_0010, 4)).toBe(STATUS_UNHANDLED)
     write(0x04, 3, 2)
     dispatch.mmioRead(0xfebf_0010, 4)
     dispatch.mmioWrite(0x2_1000_0008, 2, 9, 0)
@@ -98,10 +98,10 @@ describe('configuration space of a function (PCI 3.0, ch. 6)', () => {
     expect(fn.bar(1)!.base).toBe(0xfebf_0000)
     expect(fn.bar(3)).toBeNull()
     write(0x14, 0xfe00_0000)
-    expect(dispatch.mmioRead(0xfebf_0010, 4)).toBe(IO_UNHANDLED)
-    expect(dispatch.mmioRead(0xfe00_0fff, 1)).toBe(IO_DONE)
+    expect(dispatch.mmioRead(0xfebf_0010, 4)).toBe(STATUS_UNHANDLED)
+    expect(dispatch.mmioRead(0xfe00_0fff, 1)).toBe(STATUS_DONE)
     write(0x04, 0, 2)
-    expect(dispatch.mmioRead(0xfe00_0fff, 1)).toBe(IO_UNHANDLED)
+    expect(dispatch.mmioRead(0xfe00_0fff, 1)).toBe(STATUS_UNHANDLED)
   })
 
   test('a BAR put over another device stays undecoded', () => {
@@ -109,7 +109,7 @@ describe('configuration space of a function (PCI 3.0, ch. 6)', () => {
     host.attach({ name: 'other', attach: (c) => void c.mapPorts(0xc010, 1, { read: () => 1, write: () => {} }) })
     write(0x10, 0xc000)
     write(0x04, 1, 2)
-    expect(dispatch.portRead(0xc000, 1)).toBe(IO_UNHANDLED)
+    expect(dispatch.portRead(0xc000, 1)).toBe(STATUS_UNHANDLED)
     dispatch.portRead(0xc010, 1)
     expect([dispatch.lo, log]).toEqual([1, []])
   })
@@ -142,9 +142,9 @@ describe('configuration space of a function (PCI 3.0, ch. 6)', () => {
     write(0x04, 2, 2)
     const saved = structuredClone(await host.save())
     host.reset()
-    expect([read(0x14), read(0x04, 2), dispatch.mmioRead(0xfebf_0000, 4)]).toEqual([0, 0, IO_UNHANDLED])
+    expect([read(0x14), read(0x04, 2), dispatch.mmioRead(0xfebf_0000, 4)]).toEqual([0, 0, STATUS_UNHANDLED])
     await host.restore(saved)
-    expect([read(0x14), dispatch.mmioRead(0xfebf_0000, 4)]).toEqual([0xfebf_0000, IO_DONE])
+    expect([read(0x14), dispatch.mmioRead(0xfebf_0000, 4)]).toEqual([0xfebf_0000, STATUS_DONE])
     expect(() => fn.restore({ ...fn.save(), config: [] })).toThrow(DeviceError)
   })
 

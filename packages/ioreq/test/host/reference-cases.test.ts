@@ -9,10 +9,10 @@ import {
   DmOps,
   HVM_IOREQSRV_BUFIOREQ_ATOMIC,
   HVM_IOREQSRV_BUFIOREQ_LEGACY,
-  IO_DONE,
-  IO_FAILED,
-  IO_RETRY,
-  IO_UNHANDLED,
+  STATUS_DONE,
+  STATUS_ERROR,
+  STATUS_RETRY,
+  STATUS_UNHANDLED,
   IOREQ_READ,
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_PCI_CONFIG,
@@ -205,11 +205,11 @@ test('CF8 written as byte, word, dword; two vCPUs interleaving; CFC access at 0x
   expect(machine.dispatch.config.value).toBe(0x8000_1840)
   // The latch is the domain's: what vCPU 1 writes is what vCPU 0 reads through.
   cf8(1, 0x8000_1980, 4)
-  expect(machine.dispatch.submit(0, read(0xcfe, 4))).toBe(IO_RETRY)
+  expect(machine.dispatch.submit(0, read(0xcfe, 4))).toBe(STATUS_RETRY)
   const seen = take()
   expect([seen.type, seen.addressHi, seen.addressLo, seen.size]).toEqual([IOREQ_TYPE_PCI_CONFIG, 0x19, 0x82, 4])
   answer(5)
-  expect(machine.dispatch.requests.take(0)).toBe(IO_DONE)
+  expect(machine.dispatch.requests.take(0)).toBe(STATUS_DONE)
 })
 
 test('MMIO string crossing a range end', () => {
@@ -218,9 +218,9 @@ test('MMIO string crossing a range end', () => {
   server.mapRange(XEN_DMOP_IO_RANGE_MEMORY, 0x8000, 0x800f)
   const string = { ...createIoRequest(), type: IOREQ_TYPE_COPY, direction: IOREQ_WRITE, size: 4 }
   // All of it lies in one server's ranges, or none of it is the server's.
-  expect(machine.dispatch.submit(0, { ...string, addressLo: 0x8000, count: 5 })).toBe(IO_UNHANDLED)
-  expect(machine.dispatch.submit(0, { ...string, addressLo: 0x800c, count: 5, df: true })).toBe(IO_UNHANDLED)
-  expect(machine.dispatch.submit(0, { ...string, addressLo: 0x800c, count: 4, df: true })).toBe(IO_RETRY)
+  expect(machine.dispatch.submit(0, { ...string, addressLo: 0x8000, count: 5 })).toBe(STATUS_UNHANDLED)
+  expect(machine.dispatch.submit(0, { ...string, addressLo: 0x800c, count: 5, df: true })).toBe(STATUS_UNHANDLED)
+  expect(machine.dispatch.submit(0, { ...string, addressLo: 0x800c, count: 4, df: true })).toBe(STATUS_RETRY)
   expect(take().count).toBe(4)
 })
 
@@ -233,12 +233,12 @@ describe('Server writes state 2→1, 3→2, 0, 9; alters vp_eport; changes size 
   }
 
   test.each([
-    { from: 2, to: 1, status: IO_FAILED },
-    { from: 2, to: 9, status: IO_FAILED },
-    { from: 1, to: 9, status: IO_FAILED },
+    { from: 2, to: 1, status: STATUS_ERROR },
+    { from: 2, to: 9, status: STATUS_ERROR },
+    { from: 1, to: 9, status: STATUS_ERROR },
     // The server has gone away and its page was zeroed: the access ends quietly.
-    { from: 1, to: 0, status: IO_UNHANDLED },
-    { from: 2, to: 0, status: IO_UNHANDLED },
+    { from: 1, to: 0, status: STATUS_UNHANDLED },
+    { from: 2, to: 0, status: STATUS_UNHANDLED },
   ])('$from→$to', ({ from, to, status }) => {
     const { dispatch, slot, server, completed, failures } = make()
     dispatch.submit(0, read(0x100, 2))
@@ -249,7 +249,7 @@ describe('Server writes state 2→1, 3→2, 0, 9; alters vp_eport; changes size 
     expect(completed).toEqual([0])
     expect(STATUS[dispatch.requests.take(0)]).toBe(STATUS[status])
     expect(dispatch.lo).toBe(0xffff)
-    expect(failures).toHaveLength(status === IO_FAILED ? 1 : 0)
+    expect(failures).toHaveLength(status === STATUS_ERROR ? 1 : 0)
   })
 
   test('3→2, before the answer is taken and after', () => {
@@ -260,10 +260,10 @@ describe('Server writes state 2→1, 3→2, 0, 9; alters vp_eport; changes size 
     slot.state = 2
     server.answered(0)
     // It was told of an answer, and looks again.
-    expect(dispatch.requests.take(0)).toBe(IO_RETRY)
+    expect(dispatch.requests.take(0)).toBe(STATUS_RETRY)
     slot.answer(8, 0)
     server.answered(0)
-    expect(dispatch.requests.take(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
     slot.state = 2
     server.answered(0)
     expect(failures.map((f) => f.request)).toEqual(['an answer that nobody had asked for'])
@@ -272,7 +272,7 @@ describe('Server writes state 2→1, 3→2, 0, 9; alters vp_eport; changes size 
   test('alters vp_eport: the next request is not sent', () => {
     const { dispatch, slot, failures } = make()
     slot.eventPort = 99
-    expect(dispatch.submit(0, read(0x100))).toBe(IO_FAILED)
+    expect(dispatch.submit(0, read(0x100))).toBe(STATUS_ERROR)
     expect(String(failures[0]!.cause)).toContain('event port 99')
   })
 
@@ -284,7 +284,7 @@ describe('Server writes state 2→1, 3→2, 0, 9; alters vp_eport; changes size 
     slot.type = IOREQ_TYPE_COPY
     slot.count = 100
     answer(0x1234_5678)
-    expect(dispatch.requests.take(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
     expect(dispatch.lo).toBe(0x78)
   })
 })
@@ -310,9 +310,9 @@ describe('Server disabled or killed in READY and INPROCESS', () => {
       answer(9)
     }
     expect(machine.completed).toEqual([0])
-    expect(machine.dispatch.requests.take(0)).toBe(kill ? IO_UNHANDLED : IO_DONE)
+    expect(machine.dispatch.requests.take(0)).toBe(kill ? STATUS_UNHANDLED : STATUS_DONE)
     expect(machine.dispatch.lo).toBe(kill ? 0xff : 9)
-    expect(machine.dispatch.submit(0, read(0x100))).toBe(IO_UNHANDLED)
+    expect(machine.dispatch.submit(0, read(0x100))).toBe(STATUS_UNHANDLED)
     // A late answer into the page of a server that is gone is nobody's.
     if (kill) answer(1)
     expect(machine.failures).toEqual([])
@@ -327,16 +327,16 @@ test('Range unmapped after send', () => {
   server.unmapRange(XEN_DMOP_IO_RANGE_PORT, 0x100, 0x10f)
   take()
   answer(3)
-  expect(machine.dispatch.requests.take(0)).toBe(IO_DONE)
+  expect(machine.dispatch.requests.take(0)).toBe(STATUS_DONE)
   expect(machine.dispatch.lo).toBe(3)
-  expect(machine.dispatch.submit(0, read(0x100))).toBe(IO_UNHANDLED)
+  expect(machine.dispatch.submit(0, read(0x100))).toBe(STATUS_UNHANDLED)
 })
 
 test('Unhandled read sizes 1, 2, 4, 8', () => {
   const { dispatch } = makeMachine()
   const answers = [1, 2, 4, 8].map((size) => {
     const request = { ...createIoRequest(), direction: IOREQ_READ, addressLo: 0xf000_0000, size }
-    expect(dispatch.submit(0, request)).toBe(IO_UNHANDLED)
+    expect(dispatch.submit(0, request)).toBe(STATUS_UNHANDLED)
     return [dispatch.lo, dispatch.hi]
   })
   const ones = 0xffff_ffff
@@ -354,9 +354,9 @@ test('Buffered then synchronous write to one device: order kept', () => {
   server.mapRange(XEN_DMOP_IO_RANGE_MEMORY, 0xa_0000, 0xb_ffff)
   server.setBufferedRanges(XEN_DMOP_IO_RANGE_MEMORY, [[0xa_0000, 0xa_ffff]])
   const write = { ...createIoRequest(), direction: IOREQ_WRITE, size: 1 }
-  expect(machine.dispatch.submit(0, { ...write, addressLo: 0xa_0001, dataLo: 1 })).toBe(IO_DONE)
-  expect(machine.dispatch.submit(0, { ...write, addressLo: 0xa_0002, dataLo: 2 })).toBe(IO_DONE)
-  expect(machine.dispatch.submit(0, { ...write, addressLo: 0xb_0000, dataLo: 3 })).toBe(IO_RETRY)
+  expect(machine.dispatch.submit(0, { ...write, addressLo: 0xa_0001, dataLo: 1 })).toBe(STATUS_DONE)
+  expect(machine.dispatch.submit(0, { ...write, addressLo: 0xa_0002, dataLo: 2 })).toBe(STATUS_DONE)
+  expect(machine.dispatch.submit(0, { ...write, addressLo: 0xb_0000, dataLo: 3 })).toBe(STATUS_RETRY)
   // The consumer drains the ring before it serves the slot.
   const order: number[] = []
   const buffered = createIoRequest()
@@ -386,7 +386,7 @@ test('df=1 pointer request at page start', () => {
     dataIsPointer: true,
     dataLo: 0x2000,
   })
-  expect(status).toBe(IO_DONE)
+  expect(status).toBe(STATUS_DONE)
   expect(seen).toEqual(['4/2=4433', '2/2=2211', '0/2=0'])
 })
 
@@ -398,13 +398,13 @@ test('INIT during INPROCESS, then new request', () => {
   take()
   // What INIT does of a request.
   machine.dispatch.requests.cancel(0)
-  expect(machine.dispatch.submit(0, read(0x104))).toBe(IO_RETRY)
+  expect(machine.dispatch.submit(0, read(0x104))).toBe(STATUS_RETRY)
   answer(0xbad)
   expect(machine.completed).toEqual([])
   expect(take().addressLo).toBe(0x104)
   answer(0x42)
   expect(machine.completed).toEqual([0])
-  expect(machine.dispatch.requests.take(0)).toBe(IO_DONE)
+  expect(machine.dispatch.requests.take(0)).toBe(STATUS_DONE)
   expect(machine.dispatch.lo).toBe(0x42)
 })
 

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { defineDevice, type DeviceContext } from '@retrap/device'
 import { DeviceServer, RemoteServer, type Frame } from '../../src/host/index.ts'
-import { createIoRequest, IO_DONE, IO_RETRY, IOREQ_TYPE_COPY, IOREQ_WRITE } from '../../src/index.ts'
+import { createIoRequest, STATUS_DONE, STATUS_RETRY, IOREQ_TYPE_COPY, IOREQ_WRITE } from '../../src/index.ts'
 import { makeMachine } from './machine.ts'
 
 const DEVICE = 0x8_0000
@@ -57,9 +57,9 @@ function remote() {
 test('a buffered write and its transfer are waited for, though the server is disabled', async () => {
   const { dispatch, near, far, held, deliver, arrive, ram, completed } = remote()
   const request = { ...createIoRequest(), type: IOREQ_TYPE_COPY, direction: IOREQ_WRITE, addressLo: DEVICE, size: 4 }
-  expect(dispatch.submit(0, request)).toBe(IO_DONE)
+  expect(dispatch.submit(0, request)).toBe(STATUS_DONE)
   near.server.setState(false)
-  expect(dispatch.requests.invalidate(1)).toBe(IO_RETRY)
+  expect(dispatch.requests.invalidate(1)).toBe(STATUS_RETRY)
   expect(near.server.ring?.consume(request)).toBe(true)
   far.serveBuffered(request)
   deliver()
@@ -82,7 +82,7 @@ test('a buffered write and its transfer are waited for, though the server is dis
 test('one that ends meanwhile has nothing under way', async () => {
   const { dispatch, near, completed } = remote()
   near.server.setState(false)
-  expect(dispatch.requests.invalidate(0)).toBe(IO_RETRY)
+  expect(dispatch.requests.invalidate(0)).toBe(STATUS_RETRY)
   near.close()
   await turns()
   expect([dispatch.requests.has(0), completed]).toEqual([false, [0]])

@@ -1,6 +1,6 @@
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import { defineDevice } from '@retrap/device'
-import { createIoRequest, IO_DONE, IO_RETRY, IOREQ_READ, IOREQ_TYPE_PIO, IOREQ_WRITE } from '../../src/index.ts'
+import { createIoRequest, STATUS_DONE, STATUS_RETRY, IOREQ_READ, IOREQ_TYPE_PIO, IOREQ_WRITE } from '../../src/index.ts'
 import { connectDeviceServer, serveDevices } from '../../src/host/node/index.ts'
 import { makeMachine, STATUS } from '../host/machine.ts'
 import { badNetwork } from '../host/transports/bad-network.ts'
@@ -55,13 +55,14 @@ async function badWeather(rng: Rng): Promise<string | void> {
         if (isWrite) mine.push(dataLo)
         else asked++
         let status = dispatch.submit(vcpu, request)
-        if (status === IO_RETRY && rng.chance(1, 8)) {
+        if (status === STATUS_RETRY && rng.chance(1, 8)) {
           if (isWrite) cancelled.add(dataLo)
           dispatch.requests.cancel(vcpu)
           continue
         }
-        for (; status === IO_RETRY; status = dispatch.requests.take(vcpu)) await tick(1)
-        if (status !== IO_DONE) return `vCPU ${vcpu}, request ${i}: ${STATUS[status]}: ${String(failures[0]?.cause)}`
+        for (; status === STATUS_RETRY; status = dispatch.requests.take(vcpu)) await tick(1)
+        if (status !== STATUS_DONE)
+          return `vCPU ${vcpu}, request ${i}: ${STATUS[status]}: ${String(failures[0]?.cause)}`
       }
     }
     const wrong = (await Promise.all([0, 1].map(run))).find((text) => text !== undefined)

@@ -1,10 +1,10 @@
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import { defineDevice, type AccessRequest } from '@retrap/device'
 import {
-  IO_DONE,
-  IO_LOG,
-  IO_RETRY,
-  IO_UNHANDLED,
+  STATUS_DONE,
+  STATUS_ASK,
+  STATUS_RETRY,
+  STATUS_UNHANDLED,
   IOREQ_READ,
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_PIO,
@@ -106,12 +106,12 @@ async function randomTraffic(rng: Rng): Promise<string | void> {
   const take = (vcpu: number): string | void => {
     const expected = waiting[vcpu]!
     const status = dispatch.requests.take(vcpu)
-    if (status === IO_RETRY)
+    if (status === STATUS_RETRY)
       return expected.completed ? wrong(`vCPU ${vcpu} was told of an answer that is not there`) : undefined
     waiting[vcpu] = null
     if (!expected.completed) return wrong(`vCPU ${vcpu} has an answer that it was not told of`)
     const gone = expected.server !== null && expected.server !== foreign
-    if (status !== (gone ? IO_UNHANDLED : IO_DONE)) return wrong(`vCPU ${vcpu} got ${STATUS[status]}`)
+    if (status !== (gone ? STATUS_UNHANDLED : STATUS_DONE)) return wrong(`vCPU ${vcpu} got ${STATUS[status]}`)
     const answer = gone ? 0xff : expected.answer
     if (dispatch.lo !== answer) return wrong(`vCPU ${vcpu} read ${dispatch.lo} instead of ${answer}`)
   }
@@ -156,17 +156,17 @@ async function randomTraffic(rng: Rng): Promise<string | void> {
         if (rng.chance()) {
           const status = port ? dispatch.portRead(address, 1) : dispatch.mmioRead(address, 1)
           const slow = base === SLOW || (base === FOREIGN && foreign !== null)
-          const expected = slow ? IO_LOG : base === SYNCHRONOUS ? IO_DONE : IO_UNHANDLED
+          const expected = slow ? STATUS_ASK : base === SYNCHRONOUS ? STATUS_DONE : STATUS_UNHANDLED
           if (status !== expected) bad = wrong(`a direct read at ${address.toString(16)} gave ${STATUS[status]}`)
         }
         const type = port ? IOREQ_TYPE_PIO : IOREQ_TYPE_COPY
         const status = dispatch.submit(vcpu, request({ type, direction: IOREQ_READ, addressLo: address }))
-        if (status === IO_RETRY) {
+        if (status === STATUS_RETRY) {
           const server = base === FOREIGN ? foreign : null
           waiting[vcpu] = { base, address, answer: answerOf(address), server, completed: false }
         } else {
           const nobody = base === NOBODY || (base === FOREIGN && foreign === null)
-          if (status !== (nobody ? IO_UNHANDLED : IO_DONE)) bad = wrong(`submit gave ${STATUS[status]}`)
+          if (status !== (nobody ? STATUS_UNHANDLED : STATUS_DONE)) bad = wrong(`submit gave ${STATUS[status]}`)
           else if (dispatch.lo !== (nobody ? 0xff : answerOf(address))) bad = wrong(`submit read ${dispatch.lo}`)
         }
       }

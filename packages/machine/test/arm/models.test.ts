@@ -1,6 +1,6 @@
 import { TimerQueue } from '@retrap/device/host'
 import { DeviceHost } from '@retrap/ioreq/host'
-import { IO_DONE, IoDispatch } from '@retrap/ioreq'
+import { STATUS_DONE, IoDispatch } from '@retrap/ioreq'
 import { VirtioRng } from '@retrap/virtio'
 import { describe, expect, test } from 'vitest'
 import {
@@ -49,12 +49,12 @@ class Machine {
   }
 
   load(gpa: number, size = 4): number {
-    expect(this.dispatch.mmioRead(gpa, size)).toBe(IO_DONE)
+    expect(this.dispatch.mmioRead(gpa, size)).toBe(STATUS_DONE)
     return this.dispatch.lo
   }
 
   store(gpa: number, value: number, size = 4): void {
-    expect(this.dispatch.mmioWrite(gpa, size, value, 0)).toBe(IO_DONE)
+    expect(this.dispatch.mmioWrite(gpa, size, value, 0)).toBe(STATUS_DONE)
   }
 }
 

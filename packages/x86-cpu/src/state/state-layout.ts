@@ -309,16 +309,22 @@ export const SHADOW_STI = 1
 /** After MOV SS / POP SS: interrupts and debug traps wait for one instruction. */
 export const SHADOW_MOV_SS = 2
 
-// How an instruction ended: the engine's values, written out so that the bundler inlines them. V8 loads constants of other
-// packages wherever they are used. Their types hold them to the engine's.
-/** The instruction has retired. */
+// How an access ended, `STATUS_*` of `@retrap/replay`, and how an instruction ended that has made its accesses, the engine's: written
+// out so that the bundler inlines them. V8 loads constants of other packages wherever they are used. Their types hold them to those.
+/** The access has been made; the instruction has retired. */
 export const STATUS_DONE: typeof engine.STATUS_DONE = 0
-/** The instruction raised the exception in S_FAULT_*; nothing else has changed. */
+/** The exception in S_FAULT_* was raised; nothing else has changed. */
 export const STATUS_FAULT: typeof engine.STATUS_FAULT = 1
 /** A device has not answered yet; nothing has changed. */
 export const STATUS_RETRY: typeof engine.STATUS_RETRY = 2
-/** The instruction met a device outside a logged pass; nothing has changed. */
+/** The access has to be made in a logged pass; nothing has changed. */
 export const STATUS_RESTART: typeof engine.STATUS_RESTART = 3
+/** As STATUS_RESTART, because the device may take its time: it can be asked there and then where the access is logged, alone. */
+export const STATUS_ASK: typeof engine.STATUS_ASK = 10
+/** The device wants attention: its answer is in S_DATA, S_ANSWERED is set, and the instruction is executed again, alone. */
+export const STATUS_ANSWERED: typeof engine.STATUS_ANSWERED = 11
+/** A broken invariant of ours: `Vcpu.run` returns an `error` exit. */
+export const STATUS_ERROR: typeof engine.STATUS_ERROR = 12
 /** The instruction has retired and S_RIP, the mode or the privilege level have changed. */
 export const STATUS_JUMP: typeof engine.STATUS_JUMP = 4
 /** The instruction has retired, and `run` must return to its owner or look at events before the next instruction. */
@@ -331,18 +337,6 @@ export const STATUS_LEAVE: typeof engine.STATUS_LEAVE = 7
 export const STATUS_STEP: typeof engine.STATUS_STEP = 8
 /** Generated code leaves the instruction to its TypeScript handler; nothing has changed. */
 export const STATUS_HANDLER: typeof engine.STATUS_HANDLER = 9
-/**
- * Of an access outside a logged pass: it was not made, because its device may take its time. It can be asked there and
- * then where the access is logged and is its instruction's only one; else as STATUS_RESTART.
- */
-export const STATUS_ASK: typeof engine.STATUS_ASK = 10
-/**
- * Of an access outside a logged pass: its device has answered, and something has come up that precedes the next
- * instruction. The answer is in S_DATA, and S_ANSWERED is set: the instruction is executed again, alone.
- */
-export const STATUS_ANSWERED: typeof engine.STATUS_ANSWERED = 11
-/** A broken invariant of ours: `Vcpu.run` returns an `error` exit. */
-export const STATUS_ERROR: typeof engine.STATUS_ERROR = 12
 
 /** The fields that the engine uses. */
 export const STATE_LAYOUT: engine.StateLayout = {

@@ -1,4 +1,4 @@
-import { createIoRequest, IO_RETRY, IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_WRITE } from '@retrap/ioreq'
+import { createIoRequest, STATUS_RETRY, IOREQ_READ, IOREQ_TYPE_COPY, IOREQ_WRITE } from '@retrap/ioreq'
 import { BUFFERED } from './parties.ts'
 import { Broken, FIRST_GFN, GFNS, type Call } from './witness.ts'
 import type { World } from './world.ts'
@@ -45,7 +45,7 @@ export class Processor {
     if (busy[id] === true) {
       // To ask is allowed at any time; with a request in the slot the answer is no.
       if (world.invalidations.resume(id) && world.invalidations.flagged(id)) throw new Broken(`vCPU ${id} goes on`)
-      if (world.dispatch.requests.take(id) === IO_RETRY) return undefined
+      if (world.dispatch.requests.take(id) === STATUS_RETRY) return undefined
       busy[id] = false
     }
     if (world.invalidations.flagged(id) && !world.invalidations.resume(id)) return undefined
@@ -112,7 +112,7 @@ export class Processor {
     request.dataLo = data
     request.size = 4
     const { dispatch } = this.#world
-    this.#stage.busy[this.id] = dispatch.submit(this.id, request) === IO_RETRY
+    this.#stage.busy[this.id] = dispatch.submit(this.id, request) === STATUS_RETRY
   }
 
   /** A store whose translation is known when a handler that it runs into asks for a change of the map. */

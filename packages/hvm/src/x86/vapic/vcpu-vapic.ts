@@ -1,8 +1,9 @@
 /** One vCPU's side of the TPR patcher. */
 import { PAGE_BYTES } from '@retrap/memory'
+import { STATUS_DONE, STATUS_RESTART } from '@retrap/replay'
 import type { TprAccess, VapicPatcher, VapicRegisters } from '@retrap/vapic'
 import { VapicState } from '@retrap/vapic'
-import { CS, FS, MODE_32, STATUS_DONE, STATUS_RESTART } from '@retrap/x86-cpu'
+import { CS, FS, MODE_32 } from '@retrap/x86-cpu'
 import type { TprWatch } from '../surroundings.ts'
 import type { X86Vcpu } from '../vcpu.ts'
 

@@ -2,9 +2,9 @@ import { sliceTests } from '@retrap/tooling/slice'
 import { afterAll, afterEach, describe, expect, test as anyTest } from 'vitest'
 import {
   createIoRequest,
-  IO_FAILED,
-  IO_RETRY,
-  IO_UNHANDLED,
+  STATUS_ERROR,
+  STATUS_RETRY,
+  STATUS_UNHANDLED,
   IOREQ_READ,
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_PIO,
@@ -188,7 +188,7 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
       return done(value === undefined ? portRead(0xcfc, 4) : portWrite(0xcfc, value, 4))
     }
     expect(await config(0)).toBe(0x4321_1234)
-    expect(await world.access(0, mmioRead(0xe000_0008, 1))).toBe(IO_UNHANDLED)
+    expect(await world.access(0, mmioRead(0xe000_0008, 1))).toBe(STATUS_UNHANDLED)
     await config(0x10, 0xffff_ffff)
     expect(await config(0x10)).toBe(0xffff_fff0)
     await config(0x10, 0xe000_0000)
@@ -197,7 +197,7 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
     await done(mmioWrite(0xe000_0000, 1))
     expect(levels().at(-1)).toBe('pci4.1=1')
     await config(4, 0)
-    expect(await world.access(0, mmioRead(0xe000_0008, 1))).toBe(IO_UNHANDLED)
+    expect(await world.access(0, mmioRead(0xe000_0008, 1))).toBe(STATUS_UNHANDLED)
   })
 
   test('buffered writes come in order, before the request that follows them', async () => {
@@ -217,7 +217,7 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
         for (let i = 0; i < 8; i++) {
           const register = vcpu === 0 ? i : 7 - i
           let status = world.dispatch.submit(vcpu, portRead(REGISTERS + register))
-          for (; status === IO_RETRY; status = world.dispatch.requests.take(vcpu)) await world.turn()
+          for (; status === STATUS_RETRY; status = world.dispatch.requests.take(vcpu)) await world.turn()
           values.push(world.dispatch.lo)
         }
         return values
@@ -272,7 +272,7 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
   test('TIMEOFFSET and INVALIDATE reach the models', async () => {
     await start()
     expect(world.dispatch.timeOffset(-60n)).toBe(0)
-    if (world.dispatch.requests.invalidate(0) === IO_RETRY) await until(() => world.completed.includes(0))
+    if (world.dispatch.requests.invalidate(0) === STATUS_RETRY) await until(() => world.completed.includes(0))
     await done(portRead(REGISTERS))
     expect(await log()).toEqual(['time -60', 'invalidate', 'r1@0'])
   })
@@ -290,21 +290,21 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
       { epoch: 3, frames: null },
     ]) {
       world.completed.length = 0
-      if (world.dispatch.requests.invalidate(1, notice) === IO_RETRY) await until(() => world.completed.includes(1))
+      if (world.dispatch.requests.invalidate(1, notice) === STATUS_RETRY) await until(() => world.completed.includes(1))
     }
     expect(await log()).toEqual([`invalidate ${JSON.stringify(frames)}`, 'invalidate []', 'invalidate'])
   })
 
   test('an access that no range holds is nobody’s', async () => {
     await start()
-    expect(await world.access(0, portRead(0x300, 2))).toBe(IO_UNHANDLED)
+    expect(await world.access(0, portRead(0x300, 2))).toBe(STATUS_UNHANDLED)
     expect(world.dispatch.lo).toBe(0xffff)
   })
 
   describe('a model that misbehaves', () => {
     const outcomes = [
-      { policy: 'crash' as const, status: IO_FAILED },
-      { policy: 'detach' as const, status: IO_UNHANDLED },
+      { policy: 'crash' as const, status: STATUS_ERROR },
+      { policy: 'detach' as const, status: STATUS_UNHANDLED },
     ]
     const ways = [
       { how: 'throws', at: BADLY.throw, message: /thrown in a handler/ },
@@ -353,13 +353,13 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
         expect(String(world.failures[0]!.cause)).toMatch(/ended with|connection was lost/)
         expect(world.failures).toHaveLength(1)
         // Nobody is there any more; the process and its dispatcher are.
-        expect(await world.access(0, portRead(REGISTERS))).toBe(IO_UNHANDLED)
+        expect(await world.access(0, portRead(REGISTERS))).toBe(STATUS_UNHANDLED)
       })
 
     if (!kind.direct)
       test('its cancelled request is drained when the deadline has passed', async () => {
         await start({ policy: 'detach', deadlineMs: 300 })
-        expect(world.dispatch.submit(0, portRead(BAD + BADLY.hang))).toBe(IO_RETRY)
+        expect(world.dispatch.submit(0, portRead(BAD + BADLY.hang))).toBe(STATUS_RETRY)
         await world.turn()
         world.dispatch.requests.cancel(0)
         expect(world.dispatch.requests.has(0)).toBe(false)
@@ -375,7 +375,7 @@ describe.each(KINDS)('$name', { timeout: DEADLINE_MS }, (kind) => {
       await done(portWrite(REGISTERS + 1, 0x22))
       for (let i = 0; i < 5; i++) {
         const first = world.dispatch.submit(0, portRead(REGISTERS))
-        if (first === IO_RETRY) world.dispatch.requests.cancel(0)
+        if (first === STATUS_RETRY) world.dispatch.requests.cancel(0)
         expect(await done(portRead(REGISTERS + 1))).toBe(0x22)
       }
       const server = world.remote?.server ?? world.host.server

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { connect as connectNats, type NatsConnection } from '@nats-io/transport-node'
 import { defineDevice } from '@retrap/device'
-import { createIoRequest, IO_RETRY, IO_UNHANDLED, IOREQ_READ, IOREQ_TYPE_PIO } from '../../../src/index.ts'
+import { createIoRequest, STATUS_RETRY, STATUS_UNHANDLED, IOREQ_READ, IOREQ_TYPE_PIO } from '../../../src/index.ts'
 import { authority, devices, devicesElsewhere, devicesOther, machine } from '@retrap/tooling/certificates'
 import { hasProgram } from '@retrap/tooling/skip'
 import { sliceTests } from '@retrap/tooling/slice'
@@ -81,8 +81,8 @@ async function connect(directory: DeviceDirectory, options: Partial<DiscoveredCo
   const read = async (): Promise<number> => {
     const request = { ...createIoRequest(), type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo: PORT, size: 4 }
     let status = made.dispatch.submit(0, request)
-    for (; status === IO_RETRY; status = made.dispatch.requests.take(0)) await tick(1)
-    return status === IO_UNHANDLED ? -1 : made.dispatch.lo
+    for (; status === STATUS_RETRY; status = made.dispatch.requests.take(0)) await tick(1)
+    return status === STATUS_UNHANDLED ? -1 : made.dispatch.lo
   }
   return { ...made, transport, read }
 }

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import type { UnplugOptions } from '../../../src/host/index.ts'
 import {
   createIoRequest,
-  IO_RETRY,
+  STATUS_RETRY,
   IOREQ_READ,
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_PIO,
@@ -94,7 +94,7 @@ describe.each(KINDS)('a card in a slot, %s', { timeout: 60_000 }, (_name, start)
     const { dispatch, ram } = machine
     const access = async (fields: object, vcpu = 0): Promise<number> => {
       let status = dispatch.submit(vcpu, { ...createIoRequest(), count: 1, size: 4, ...fields })
-      while (status === IO_RETRY) {
+      while (status === STATUS_RETRY) {
         // oxlint-disable-next-line no-await-in-loop -- until the answer has come
         await new Promise((resolve) => void setTimeout(resolve, 1))
         status = dispatch.requests.take(vcpu)

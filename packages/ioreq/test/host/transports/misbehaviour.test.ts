@@ -12,10 +12,10 @@ import {
 } from '../../../src/host/index.ts'
 import {
   createIoRequest,
-  IO_DONE,
-  IO_FAILED,
-  IO_RETRY,
-  IO_UNHANDLED,
+  STATUS_DONE,
+  STATUS_ERROR,
+  STATUS_RETRY,
+  STATUS_UNHANDLED,
   IOREQ_READ,
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_PIO,
@@ -39,8 +39,8 @@ import { contractModels, REGISTERS } from './models.ts'
 
 const port = { ...createIoRequest(), type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo: 0x100, size: 2 }
 const policies = [
-  { policy: 'crash' as const, status: IO_FAILED },
-  { policy: 'detach' as const, status: IO_UNHANDLED },
+  { policy: 'crash' as const, status: STATUS_ERROR },
+  { policy: 'detach' as const, status: STATUS_UNHANDLED },
 ]
 const tick = (ms = 1): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms))
 
@@ -65,9 +65,9 @@ describe('a server that shares its page, and scribbles into it', () => {
     slot.accept(createIoRequest())
     slot.answer(5, 0)
     bell()
-    expect(dispatch.requests.take(0)).toBe(IO_DONE)
+    expect(dispatch.requests.take(0)).toBe(STATUS_DONE)
     slot.state = STATE_IORESP_READY
-    expect(STATUS[dispatch.submit(0, port)]).toBe(STATUS[status === IO_FAILED ? IO_FAILED : IO_DONE])
+    expect(STATUS[dispatch.submit(0, port)]).toBe(STATUS[status === STATUS_ERROR ? STATUS_ERROR : STATUS_DONE])
     expect(dispatch.lo).toBe(0xffff)
     expect(String(failures[0]!.cause)).toContain('in state 3')
   })
@@ -118,7 +118,7 @@ describe('a server that shares its page, and scribbles into it', () => {
     new Uint8Array(transport.memory.buffer).set(bytes, at + 64)
     new Int32Array(transport.memory.buffer)[at / 4] = bytes.length
     bell()
-    expect(dispatch.requests.take(0)).toBe(IO_UNHANDLED)
+    expect(dispatch.requests.take(0)).toBe(STATUS_UNHANDLED)
     expect(failures).toHaveLength(1)
     expect(server.alive).toBe(false)
     await expect(transport.remote.ready).rejects.toThrow()
@@ -223,7 +223,7 @@ test.each([0.5, 1, 20])(
       if (performance.now() - started > 2000) throw new Error('the thread is held')
       return true
     }
-    expect(dispatch.submit(0, port)).toBe(IO_RETRY)
+    expect(dispatch.submit(0, port)).toBe(STATUS_RETRY)
     expect(rings).toBeGreaterThan(1)
     expect(performance.now() - started).toBeGreaterThanOrEqual(patienceMs)
     transport.remote.close()
@@ -365,7 +365,7 @@ describe('a socket', () => {
     raw.send({ kind: 'claim', type: 0, ranges: [[0x100, 0x1ff]], buffered: [] })
     raw.send({ kind: 'ready', name: 'raw' })
     await transport.remote.ready
-    expect(machine.dispatch.submit(0, port)).toBe(IO_RETRY)
+    expect(machine.dispatch.submit(0, port)).toBe(STATUS_RETRY)
     const { sequence } = await raw.request()
     open.push({ close: () => raw.socket.destroy() })
     return { ...machine, raw, transport, sequence }
@@ -384,7 +384,7 @@ describe('a socket', () => {
     expect(String(failures[0]!.cause)).toContain('was answered, and is not open')
     // The first answer stands if it was taken before; the server is gone either way.
     dispatch.requests.take(0)
-    expect(dispatch.submit(0, port)).toBe(IO_UNHANDLED)
+    expect(dispatch.submit(0, port)).toBe(STATUS_UNHANDLED)
   })
 
   test.each([
@@ -396,7 +396,7 @@ describe('a socket', () => {
     raw.send(frame)
     await until(() => completed.length > 0)
     expect(failures).toHaveLength(1)
-    expect(dispatch.requests.take(0)).toBe(IO_UNHANDLED)
+    expect(dispatch.requests.take(0)).toBe(STATUS_UNHANDLED)
   })
 
   test.each([
@@ -410,7 +410,7 @@ describe('a socket', () => {
     await until(() => completed.length > 0)
     expect(failures).toHaveLength(1)
     expect(events).toEqual([])
-    expect(dispatch.requests.take(0)).toBe(IO_UNHANDLED)
+    expect(dispatch.requests.take(0)).toBe(STATUS_UNHANDLED)
   })
 
   test('is closed for good: the server has failed after the time to reconnect', async () => {
@@ -563,7 +563,7 @@ describe('a socket', () => {
       // At a different point of each request's way.
       if (i % 3 === 0) await tick(i % 5)
       if (i % 2 === 0) for (const socket of pairs.splice(0)) socket.destroy()
-      while (status === IO_RETRY) {
+      while (status === STATUS_RETRY) {
         await tick()
         status = dispatch.requests.take(0)
       }
@@ -597,14 +597,14 @@ describe('a socket', () => {
     const { raw, transport, dispatch } = await rawServer()
     raw.send({ kind: 'claim', type: 1, ranges: [[0xa_0000, 0xa_ffff]], buffered: [[0xa_0000, 0xa_ffff]] })
     const write = { ...createIoRequest(), type: IOREQ_TYPE_COPY, direction: 0, addressLo: 0xa_0000, size: 4 }
-    await until(() => dispatch.submit(1, write) === IO_DONE)
+    await until(() => dispatch.submit(1, write) === STATUS_DONE)
     const arrived = (kind: string): number => raw.frames.filter((frame) => frame.kind === kind).length
     await until(() => arrived('buffered') === 1)
     for (let round = 1; round <= 2; round++) {
       raw.socket.pause()
       for (let i = 0; i < 5; i++) transport.remote.post(new Uint8Array(1 << 18))
       expect(transport.writable).toBe(false)
-      expect(dispatch.submit(1, write)).toBe(IO_DONE)
+      expect(dispatch.submit(1, write)).toBe(STATUS_DONE)
       raw.socket.resume()
       await until(() => arrived('message') === 5 * round)
       expect(arrived('buffered')).toBe(round)
@@ -617,7 +617,7 @@ describe('a socket', () => {
     const { raw, transport, dispatch } = await rawServer()
     raw.send({ kind: 'claim', type: 1, ranges: [[0xa_0000, 0xa_ffff]], buffered: [[0xa_0000, 0xa_ffff]] })
     const write = { ...createIoRequest(), type: IOREQ_TYPE_COPY, direction: 0, addressLo: 0xa_0000, size: 4 }
-    await until(() => dispatch.submit(1, write) === IO_DONE)
+    await until(() => dispatch.submit(1, write) === STATUS_DONE)
     raw.socket.pause()
     for (let i = 0; i < 5; i++) transport.remote.post(new Uint8Array(1 << 18))
     expect(transport.writable).toBe(false)
@@ -627,7 +627,7 @@ describe('a socket', () => {
     drained.mockImplementation(function (this: Session) {
       return drained.mock.calls.length > 100 ? new Promise(() => {}) : plain.call(this)
     })
-    expect(dispatch.submit(1, write)).toBe(IO_DONE)
+    expect(dispatch.submit(1, write)).toBe(STATUS_DONE)
     transport.close()
     await tick()
     expect(drained.mock.calls.length).toBeLessThan(10)

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect as connectTls, type PeerCertificate } from 'node:tls'
 import { defineDevice } from '@retrap/device'
-import { createIoRequest, IO_RETRY, IOREQ_READ, IOREQ_TYPE_PIO } from '../../../src/index.ts'
+import { createIoRequest, STATUS_RETRY, IOREQ_READ, IOREQ_TYPE_PIO } from '../../../src/index.ts'
 import {
   authority,
   devices,
@@ -90,7 +90,11 @@ async function connect(port: number, tls: DeviceServerConnection['tls'] = { ...m
   await transport.remote.ready
   const read = async (): Promise<number> => {
     const request = { ...createIoRequest(), type: IOREQ_TYPE_PIO, direction: IOREQ_READ, addressLo: PORT, size: 4 }
-    for (let status = made.dispatch.submit(0, request); status === IO_RETRY; status = made.dispatch.requests.take(0))
+    for (
+      let status = made.dispatch.submit(0, request);
+      status === STATUS_RETRY;
+      status = made.dispatch.requests.take(0)
+    )
       await tick(1)
     return made.dispatch.lo
   }

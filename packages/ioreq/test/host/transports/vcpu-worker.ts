@@ -2,8 +2,8 @@ import { parentPort } from 'node:worker_threads'
 import { SharedTransport } from '../../../src/host/index.ts'
 import {
   createIoRequest,
-  IO_DONE,
-  IO_RETRY,
+  STATUS_DONE,
+  STATUS_RETRY,
   IOREQ_READ,
   IOREQ_TYPE_PIO,
   IOREQ_WRITE,
@@ -26,12 +26,12 @@ while (!transport.remote.server.enabled) transport.waitSync(10_000)
 
 function access(fields: Partial<IoRequest>): number {
   let status = dispatch.submit(1, { ...createIoRequest(), type: IOREQ_TYPE_PIO, ...fields })
-  while (status === IO_RETRY) {
+  while (status === STATUS_RETRY) {
     transport.waitSync(1000)
     dispatch.requests.expire(performance.now())
     status = dispatch.requests.take(1)
   }
-  if (status !== IO_DONE) throw new Error(`status ${status}`)
+  if (status !== STATUS_DONE) throw new Error(`status ${status}`)
   return dispatch.lo
 }
 

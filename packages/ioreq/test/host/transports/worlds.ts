@@ -6,7 +6,7 @@ import {
   type FramePort,
   type RemoteServer,
 } from '../../../src/host/index.ts'
-import { IO_RETRY, IoreqError, type IoRequest } from '../../../src/index.ts'
+import { STATUS_RETRY, IoreqError, type IoRequest } from '../../../src/index.ts'
 import {
   connectDevices,
   connectDeviceServer,
@@ -82,7 +82,7 @@ async function world(
     turn,
     async access(vcpu, request) {
       let status = dispatch.submit(vcpu, request)
-      while (status === IO_RETRY) {
+      while (status === STATUS_RETRY) {
         await turn()
         status = dispatch.requests.take(vcpu)
       }

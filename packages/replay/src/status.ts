@@ -1,0 +1,22 @@
+// How an access ended, or why it has not: one enumeration for everything between a processor and a device. Generated code has
+// these numbers in it, and the engine numbers the ends of instructions after them.
+
+/** The access has been made: a read has its data. */
+export const STATUS_DONE = 0
+/** The guest has an exception, which the processor's state describes; nothing else has changed. */
+export const STATUS_FAULT = 1
+/** Another party has to act first, a device or who brings memory: nothing has changed, and the same access comes again. */
+export const STATUS_RETRY = 2
+/** The access is to be in the log and is not: nothing has changed, and its instruction starts again, in a logged pass. */
+export const STATUS_RESTART = 3
+/**
+ * A device has to be asked, and may take time: nothing has changed. An access that is logged and the only one of its
+ * instruction may be submitted in place; any other is as {@link STATUS_RESTART}.
+ */
+export const STATUS_ASK = 10
+/** The device has answered outside a logged pass and wants attention: the instruction is executed again, alone, with the answer. */
+export const STATUS_ANSWERED = 11
+/** A contract is broken, by the emulator or by a device model: the run ends with an error, or the domain stops. */
+export const STATUS_ERROR = 12
+/** No party answers there: a read gives ones, and a write is dropped, unless the architecture has an exception for that. */
+export const STATUS_UNHANDLED = 13
