@@ -1,12 +1,10 @@
-import { once } from 'node:events'
-import { createServer } from 'node:http'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { bundleScript } from '@retrap/tooling/bundle'
+import { servePages } from '@retrap/tooling/page-server'
 import { afterAll, expect, test } from 'vitest'
 import { createQcow2 } from '../src/index.ts'
 import { FileStorage, openQcow2 } from '../src/node/index.ts'
@@ -38,26 +36,18 @@ test.skipIf(noBrowser !== undefined)(
   { timeout: 90_000 },
   async () => {
     const script = await bundleScript(fileURLToPath(new URL('support/in-page.ts', import.meta.url)), 'images')
-    const qcow2 = await compressed()
-    const server = createServer((request, response) => {
-      const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? []
-      if (request.url === '/disk.qcow2') response.end(qcow2)
-      else if (request.url === '/images.js') response.writeHead(200, { 'content-type': 'text/javascript' }).end(script)
-      else if (request.url !== '/disk.img') {
-        response
-          .writeHead(200, { 'content-type': 'text/html' })
-          .end('<!doctype html><script src="/images.js"></script>')
-      } else {
-        const range = `bytes ${first}-${Math.min(Number(last), BYTES - 1)}/${BYTES}`
-        response.writeHead(206, { 'content-range': range }).end(content.subarray(Number(first), Number(last) + 1))
-      }
-    })
-    server.listen(0, '127.0.0.1')
-    await once(server, 'listening')
+    const server = await servePages(
+      new Map<string, string | Uint8Array>([
+        ['index.html', '<!doctype html><script src="/images.js"></script>'],
+        ['images.js', script],
+        ['disk.img', content],
+        ['disk.qcow2', await compressed()],
+      ]),
+    )
     const browser = await launchBrowser()
     try {
       const page = await browser.newPage()
-      await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+      await page.goto(server.origin)
       const written = content.slice(0, 8192).fill(1, 0, 512)
       expect(await page.evaluate("images.readByHttp('/disk.img')")).toEqual({
         bytes: BYTES,
@@ -76,7 +66,6 @@ test.skipIf(noBrowser !== undefined)(
       expect(await page.evaluate(inWorker)).toEqual({ first: 5, second: 6, corruptions: 0, isLocked: true })
     } finally {
       await browser.close()
-      server.closeAllConnections()
       server.close()
     }
   },

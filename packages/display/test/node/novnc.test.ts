@@ -1,10 +1,9 @@
-import { readFile } from 'node:fs/promises'
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { join, normalize } from 'node:path'
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { DisplayRectangle, InputEvent } from '@retrap/device'
 import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
 import { debianMembers } from '@retrap/tooling/debian'
+import { servePages } from '@retrap/tooling/page-server'
 import { skipNote } from '@retrap/tooling/skip'
 import { expect, test } from 'vitest'
 import { Keyboard, Mouse, Screen, VncServer } from '../../src/index.ts'
@@ -32,18 +31,6 @@ const LOOK = `(() => {
   return { size: [canvas.width, canvas.height], pixels: words.join(' '), cursor: canvas.style.cursor }
 })()`
 
-function serve(root: string): Promise<Server> {
-  const server = createServer((request, response) => {
-    const path = normalize(new URL(request.url ?? '/', 'http://localhost').pathname)
-    const file = path === '/' ? Promise.resolve(PAGE) : readFile(join(root, path))
-    file.then(
-      (bytes) => response.writeHead(200, { 'Content-Type': path === '/' ? 'text/html' : 'text/javascript' }).end(bytes),
-      () => response.writeHead(404).end(),
-    )
-  })
-  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)))
-}
-
 test.skipIf(!isHere)(
   `noVNC shows the screen, follows its size, types, and has a pointer${skipNote(isHere, 'there is no Chromium, or no noVNC')}`,
   async () => {
@@ -70,12 +57,13 @@ test.skipIf(!isHere)(
     resize(320, 240)
     const server = new VncServer({ screen, keyboard, mouse, createCompressor: zlibCompressor })
     const listener = await listenVnc(server, { port: 0, webSocketPort: 0 })
-    const files = await serve(join(noVnc![0]!, 'usr/share/novnc'))
+    const root = join(noVnc![0]!, 'usr/share/novnc')
+    const scripts = globSync('**/*.js', { cwd: root }).map((name) => [name, readFileSync(join(root, name))] as const)
+    const files = await servePages(new Map<string, string | Uint8Array>([['index.html', PAGE], ...scripts]))
     const browser = await launchBrowser()
     try {
-      const { port } = files.address() as AddressInfo
       const page = await browser.newPage()
-      await page.goto(`http://127.0.0.1:${port}/?port=${listener.webSocketPort}`)
+      await page.goto(`${files.origin}/?port=${listener.webSocketPort}`)
       expect(await page.evaluate('window.connected')).toBe(true)
       for (const size of [
         [320, 240],
