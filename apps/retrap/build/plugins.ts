@@ -1,15 +1,16 @@
 /**
- * The package's own part of its bundle: what `retrap mcp` needs of the Model Context Protocol's SDK is in it, as the SDK's own
- * dependencies are some ninety packages for servers of HTTP, which nothing here is. Its licence goes with it.
+ * The package's own part of its bundle: the server of the Model Context Protocol and that of the site are in it, so that nobody
+ * installs the packages that they stand on. Their licences go with them.
  */
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { Plugin } from 'rolldown'
 
-/** The SDK's validator of JSON Schema checks what clients answer to questions of a server. There are none here. */
-const VALIDATOR = /[\\/]sdk[\\/]dist[\\/]esm[\\/]validation[\\/]ajv-provider\.js$/
-/** Schemas of zod's third version, which are not here, are translated by a package of its own. */
-const TRANSLATION = /^import \{ zodToJsonSchema \} from 'zod-to-json-schema';$/m
+/** Where the server of the protocol has what depends on the host: a validator that it never asks here, and the process. */
+const SHIMS = '@modelcontextprotocol/server/_shims'
+/** Its form for pages, whose validator has 42 KB, where Node's has 295. */
+const PAGE_SHIMS = new URL('../node_modules/@modelcontextprotocol/server/dist/shimsBrowser.mjs', import.meta.url)
 
 /** The command is for Node. A package that is part of the bundle brings its own dependencies with it, CommonJS among them. */
 const forNode: Plugin = {
@@ -17,21 +18,12 @@ const forNode: Plugin = {
   options: ({ external, ...options }) => ({
     ...options,
     platform: 'node',
+    resolve: { ...options.resolve, alias: { [SHIMS]: fileURLToPath(PAGE_SHIMS) } },
     external: (id, importer, isResolved) =>
       importer?.includes('node_modules') !== true &&
       typeof external === 'function' &&
       external(id, importer, isResolved) === true,
   }),
-}
-
-const withoutUnused: Plugin = {
-  name: 'without-unused',
-  load: (id) => (VALIDATOR.test(id) ? 'export class AjvJsonSchemaValidator {}' : null),
-  // One line stands for another: the map stays right.
-  transform: (code) =>
-    TRANSLATION.test(code)
-      ? { code: code.replace(TRANSLATION, 'const zodToJsonSchema = () => ({});'), map: null }
-      : null,
 }
 
 /**
@@ -100,4 +92,4 @@ function packageOf(id: string): string {
   }
 }
 
-export const plugins: readonly Plugin[] = [forNode, withoutUnused, complete, licences]
+export const plugins: readonly Plugin[] = [forNode, complete, licences]

@@ -1,5 +1,5 @@
 import { Transform, type TransformCallback } from 'node:stream'
-import { STDIO_DEFAULT_MAX_BUFFER_SIZE } from '@modelcontextprotocol/sdk/shared/stdio.js'
+import { STDIO_DEFAULT_MAX_BUFFER_SIZE } from '@modelcontextprotocol/server'
 
 const NEWLINE = 0x0a
 /** So much of both ends of a frame is looked at for its id. */

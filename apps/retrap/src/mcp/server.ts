@@ -1,7 +1,6 @@
 import type { Readable, Writable } from 'node:stream'
-import { Server } from '@modelcontextprotocol/sdk/server/index.js'
-import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js'
-import { type CallToolResult, CallToolRequestSchema, ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js'
+import { type CallToolResult, Server } from '@modelcontextprotocol/server'
+import { StdioServerTransport } from '@modelcontextprotocol/server/stdio'
 import { z } from 'zod'
 import { explainError } from '../errors.ts'
 import { backgroundTools } from './background-tools.ts'
@@ -58,28 +57,25 @@ export async function serveMcp(options: McpServerOptions): Promise<void> {
   )
   const server = new Server({ name: 'retrap', version }, { capabilities: { tools: {} }, instructions: INSTRUCTIONS })
   server.onerror = (error) => tell(`mcp: ${error.message.slice(0, 500)}`)
-  server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: [...tools.values()].map(listed) }))
+  server.setRequestHandler('tools/list', () => ({ tools: [...tools.values()].map(listed) }))
   let calls = 0
-  server.setRequestHandler(
-    CallToolRequestSchema,
-    async ({ params }, { signal: cancelled }): Promise<CallToolResult> => {
-      calls++
-      try {
-        if (calls > MOST_CALLS)
-          throw new ToolError('ERR_LIMIT', `more than ${MOST_CALLS} calls at a time: wait for one`)
-        const found = tools.get(params.name)
-        if (found === undefined) throw new ToolError('ERR_ARGUMENT', `there is no tool ${params.name}`)
-        const either = AbortSignal.any([cancelled, signal])
-        const callFor = (seconds = USUAL_SECONDS): Call => new Call(Math.min(seconds, mostSeconds), either)
-        const result = await found.run(params.arguments ?? {}, callFor)
-        return withRunState(result, machines, result.structuredContent?.['machine'] ?? params.arguments?.['machine'])
-      } catch (error) {
-        return withRunState(failure(error, tell), machines, params.arguments?.['machine'])
-      } finally {
-        calls--
-      }
-    },
-  )
+  server.setRequestHandler('tools/call', async ({ params }, { mcpReq }): Promise<CallToolResult> => {
+    calls++
+    try {
+      if (calls > MOST_CALLS) throw new ToolError('ERR_LIMIT', `more than ${MOST_CALLS} calls at a time: wait for one`)
+      const found = tools.get(params.name)
+      if (found === undefined) throw new ToolError('ERR_ARGUMENT', `there is no tool ${params.name}`)
+      const either = AbortSignal.any([mcpReq.signal, signal])
+      const callFor = (seconds = USUAL_SECONDS): Call => new Call(Math.min(seconds, mostSeconds), either)
+      const result = await found.run(params.arguments ?? {}, callFor)
+      const { machine } = { ...params.arguments, ...(result.structuredContent as Record<string, unknown> | undefined) }
+      return withRunState(result, machines, machine)
+    } catch (error) {
+      return withRunState(failure(error, tell), machines, params.arguments?.['machine'])
+    } finally {
+      calls--
+    }
+  })
   const { promise: closed, resolve: close } = Promise.withResolvers<void>()
   server.onclose = close
   stdin.once('end', close)

@@ -1,6 +1,6 @@
 /** The official client of the Model Context Protocol, and `retrap mcp` as its server. */
-import { Client } from '@modelcontextprotocol/sdk/client/index.js'
-import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
+import { Client } from '@modelcontextprotocol/client'
+import { StdioClientTransport } from '@modelcontextprotocol/client/stdio'
 import { COMPILED, retrapCommand } from './processes.ts'
 
 /** The result of a tool, as far as tests look at it. */
@@ -38,11 +38,7 @@ export async function startMcp(args: readonly string[], deadlineMs: number): Pro
     log: () => log,
     async call(name, given = {}, signal) {
       const options = { timeout: deadlineMs, ...(signal !== undefined && { signal }) }
-      const { content, isError, structuredContent } = await client.callTool(
-        { name, arguments: given },
-        undefined,
-        options,
-      )
+      const { content, isError, structuredContent } = await client.callTool({ name, arguments: given }, options)
       const parts = content as readonly { readonly type: string; readonly text?: string; readonly data?: string }[]
       const picture = parts.find(({ type }) => type === 'image')?.data
       return {
