@@ -18,7 +18,7 @@ import type { InputPolicy } from './session/serial-input.ts'
 import type { SessionHost, SessionOutput } from './host/host.ts'
 import { addImage } from './image/command.ts'
 import { readRecordedRun, type RecordingSettings } from './recording/session-recording.ts'
-import { type MigrationAddress, parseMigrationAddress, receiveIncoming } from './migration/socket-channel.ts'
+import { type MigrationAddress, receiveIncoming } from './migration/socket-channel.ts'
 import { addMcp } from './mcp/command.ts'
 import { addMigrate } from './migration/control.ts'
 import { refuseChangedDisks } from './snapshots/saved-disks.ts'
@@ -34,9 +34,10 @@ import { addQemu } from './qemu/command.ts'
 import { addTest } from './test/command.ts'
 import { addWalk } from './walk/command.ts'
 import { addWeb } from './web/command.ts'
-import { archOption, checkArmFlags, checkArmImages, dumpDeviceTree } from './flags/arm-options.ts'
+import { checkArmFlags, checkArmImages, dumpDeviceTree } from './flags/arm-options.ts'
 import { architectureOf, DEBIAN_KERNEL, type DebianFlags, linuxImages } from './linux/debian-images.ts'
-import { machineOptions, romOptions, settingsFor, systemOptions, type MachineFlags } from './flags/machine-options.ts'
+import { settingsFor, type MachineFlags } from './flags/machine-options.ts'
+import { linuxOptions, machineOptions, systemOptions } from './flags/machine-table.ts'
 
 /** The process around the command line. */
 export interface CliHost extends SessionHost {
@@ -197,14 +198,8 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .argument('[image...]', 'disk images, discs with ISO 9660, a kernel, or a machine.json with these options by name')
     .addHelpText('after', `\n${deviceHelp()}\n\n${combinationsHelp()}`)
   systemOptions(run)
-    .optionsGroup('The run:')
     .option('--schema', 'print the JSON schema of machine.json, and run nothing')
     .option('--dumpdtb <file>', 'write the device tree of an Arm board, and run nothing')
-    .option(
-      '--incoming <address>',
-      'go on with a machine of the same options that retrap migrate sends: unix:PATH, or tcp:HOST:PORT,secret=FILE',
-      (text: string) => parseMigrationAddress('--incoming', text),
-    )
     .action(async (named: readonly string[]) => {
       const images = imagesOf(named, run)
       const { kernel, files } = await takeKernel(images, run.opts<RunFlags>().kernel)
@@ -243,7 +238,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
     .option('--command <text>', 'type this into the shell, then power off')
     .option('--refresh', 'look for a newer package even if one is kept')
     .option('--mirror <url>', 'Debian mirror to use')
-  romOptions(machineOptions(archOption(linux), '512M')).action(async (flags: LinuxFlags) => {
+  linuxOptions(linux).action(async (flags: LinuxFlags) => {
     const architecture = architectureOf(flags)
     if (architecture === 'arm64') checkArmFlags(linux)
     const { images, input } = await linuxImages(flags)

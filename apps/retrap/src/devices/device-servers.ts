@@ -93,13 +93,9 @@ function parseConnection(what: string, text: string, keys: URLSearchParams, know
   }
 }
 
-/** A parser of `--device-server`, which may be repeated. */
-export function deviceServerOption(
-  text: string,
-  before: readonly (DeviceServerAddress | NamedDevices)[] = [],
-): readonly (DeviceServerAddress | NamedDevices)[] {
-  return [...before, text.startsWith('nats:') ? parseNamed(text) : parseDeviceServer('--device-server', text, 1)]
-}
+/** Reads `--device-server`. @throws CliError `ERR_USAGE` */
+export const readDeviceServer = (text: string): DeviceServerAddress | NamedDevices =>
+  text.startsWith('nats:') ? parseNamed(text) : parseDeviceServer('--device-server', text, 1)
 
 /** Reads `nats://HOST:PORT/NAME` with the keys of both connections. @throws CliError `ERR_USAGE` */
 function parseNamed(text: string): NamedDevices {

@@ -1,11 +1,12 @@
 import type { DeviceModel } from '@retrap/device'
 import { DebugConsole, DebugExit, PciTestDevice } from '@retrap/devices'
-import { CommanderError } from 'commander'
+import { type Command, CommanderError } from 'commander'
 import { openSync, writeSync } from 'node:fs'
 import type { StartDeviceServer } from '@retrap/machine'
 import { CliError, troubleWith } from '../errors.ts'
-import { isModuleBehindPort, moduleTypesLine, namesModule, prepareModule } from './device-modules.ts'
+import { isModuleBehindPort, MODULE_PROPERTIES, moduleTypesLine, namesModule, prepareModule } from './device-modules.ts'
 import type { SessionOutput } from '../host/host.ts'
+import type { OptionRow } from '../options/option-table.ts'
 import { Properties, didYouMean, parseDevice, usage, type DeviceArgument } from '../options/values.ts'
 import { deviceHere } from '../qemu/devices.ts'
 import { isPciDevice, PCI_KINDS, slotOf } from './pci-devices.ts'
@@ -122,29 +123,39 @@ export function flushDevices(devices: readonly DeviceModel[]): void {
   for (const device of devices) if (device instanceof DebugConsole) device.flush()
 }
 
-/** The names of devices, and of their properties in a machine file, where `name` is the device. */
-export function deviceProperties(): Readonly<Record<string, readonly string[]>> {
-  const kinds = Object.entries({ ...KINDS, ...PCI_KINDS })
-  return Object.fromEntries(
-    kinds.map(([name, { properties }]) => [name, Object.keys(properties).filter((key) => key !== 'name')]),
-  )
+/** Reads `--device`: `help` prints the devices, and `NAME,help` one of them with its properties. @throws CliError `ERR_USAGE` */
+function readDevice(text: string, _before: readonly unknown[], command: Command): DeviceArgument {
+  const [name, wants] = text === 'help' ? [undefined, true] : [text.slice(0, -5), text.endsWith(',help')]
+  const kinds = { ...KINDS, ...PCI_KINDS }
+  if (!wants || (name !== undefined && !Object.hasOwn(kinds, name))) {
+    const argument = parseDevice(text)
+    checkDevice(argument)
+    return argument
+  }
+  command.configureOutput().writeOut?.(`${name === undefined ? deviceHelp() : kindHelp(name, kinds[name]!)}\n`)
+  throw new CommanderError(0, 'retrap.deviceHelp', '')
 }
 
-/** A parser of `--device`: `help` prints the devices, and `NAME,help` one of them with its properties. */
-export function deviceOption(
-  print: (text: string) => void,
-): (text: string, before: readonly DeviceArgument[] | undefined) => readonly DeviceArgument[] {
-  return (text, before = []) => {
-    const [name, wants] = text === 'help' ? [undefined, true] : [text.slice(0, -5), text.endsWith(',help')]
-    const kinds = { ...KINDS, ...PCI_KINDS }
-    if (!wants || (name !== undefined && !Object.hasOwn(kinds, name))) {
-      const argument = parseDevice(text)
-      checkDevice(argument)
-      return [...before, argument]
-    }
-    print(`${name === undefined ? deviceHelp() : kindHelp(name, kinds[name]!)}\n`)
-    throw new CommanderError(0, 'retrap.deviceHelp', '')
-  }
+/** The properties of each device in a machine file, where `name` is the device. */
+const PROPERTIES: ReadonlyMap<string, readonly string[]> = new Map(
+  Object.entries({ ...KINDS, ...PCI_KINDS }).map(([name, { properties }]) => [
+    name,
+    Object.keys(properties).filter((key) => key !== 'name'),
+  ]),
+)
+
+/** The option that adds devices. */
+export const DEVICE_OPTION: OptionRow = {
+  flags: '--device <name,key=value>',
+  help: 'add a device, or a module with devices of your own; help, or NAME,help, lists what there is (repeatable)',
+  each: readDevice,
+  shape: {
+    head: 'name',
+    short: 'name',
+    keys: (name) => PROPERTIES.get(name) ?? (/[./\\]/.test(name) ? MODULE_PROPERTIES : undefined),
+    heads: [...PROPERTIES.keys()],
+    paths: ['romfile'],
+  },
 }
 
 type DescribedKind = Pick<DeviceKind, 'summary' | 'properties'>

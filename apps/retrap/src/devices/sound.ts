@@ -1,8 +1,8 @@
 import { closeSync, openSync, writeSync } from 'node:fs'
-import type { Command } from 'commander'
 import type { PcSoundDevice } from '@retrap/machine'
 import type { AudioBackend, AudioFormat } from '@retrap/device'
 import { checkedProperties, placeOf } from './pci-devices.ts'
+import type { OptionRow } from '../options/option-table.ts'
 import { type DeviceArgument, usage } from '../options/values.ts'
 import { CliError, troubleWith } from '../errors.ts'
 
@@ -18,9 +18,11 @@ export interface SoundSettings {
   readonly audioFile?: string
 }
 
-/** Adds the option that names where sound goes. */
-export function soundOptions(command: Command): Command {
-  return command.option('--audio <wav:file>', 'write what the PC speaker and --device AC97 play to a file', parseAudio)
+/** The option that names where sound goes. */
+export const SOUND_OPTION: OptionRow = {
+  flags: '--audio <wav:file>',
+  help: 'write what the PC speaker and --device AC97 play to a file',
+  parse: parseAudio,
 }
 
 /** @throws CliError `ERR_USAGE` */

@@ -1,5 +1,5 @@
-import { type Command, Option } from 'commander'
 import type { KeyboardLayoutName } from '@retrap/display'
+import type { OptionRow } from '../options/option-table.ts'
 import { type DeviceArgument, type SerialTarget, usage } from '../options/values.ts'
 import { checkedProperties } from '../devices/pci-devices.ts'
 import { checkedLayout, parseVnc, type VncTarget } from './vnc-target.ts'
@@ -37,22 +37,20 @@ export interface DisplayFlags {
 const EXPECTED = 'write none, png:FILE, terminal, terminal,layout=de or vnc=HOST:PORT'
 const TERMINAL_LAYOUT = 'terminal,layout='
 
-/** Adds the options to a command that runs a machine. */
-export function displayOptions(command: Command): Command {
-  return command
-    .addOption(
-      new Option('--vga <card>', 'graphics card (default: std where disks are booted by firmware, else none)').choices([
-        'std',
-        'none',
-      ]),
-    )
-    .option(
-      '--display <where>',
-      "where the graphics card's picture goes: none, png:FILE (written anew as it changes), terminal[,layout=us|gb|de|fr] (whose keys are the guest's; Ctrl-A h lists those that are not), or vnc=HOST:PORT[,password=TEXT][,websocket=PORT][,layout=us|gb|de|fr] (default: none)",
-      parseDisplay,
-    )
-    .option('--screenshot-on-exit <file>', "write the graphics card's last picture, as PNG")
-}
+/** Options of the graphics card and its picture. */
+export const DISPLAY_OPTIONS: readonly OptionRow[] = [
+  {
+    flags: '--vga <card>',
+    help: 'graphics card (default: std where disks are booted by firmware, else none)',
+    choices: ['std', 'none'],
+  },
+  {
+    flags: '--display <where>',
+    help: "where the graphics card's picture goes: none, png:FILE (written anew as it changes), terminal[,layout=us|gb|de|fr] (whose keys are the guest's; Ctrl-A h lists those that are not), or vnc=HOST:PORT[,password=TEXT][,websocket=PORT][,layout=us|gb|de|fr] (default: none)",
+    parse: parseDisplay,
+  },
+  { flags: '--screenshot-on-exit <file>', help: "write the graphics card's last picture, as PNG" },
+]
 
 /** Reads a `--display` argument. @throws CliError `ERR_USAGE` */
 export function parseDisplay(text: string): DisplayTarget {

@@ -1,5 +1,5 @@
 import type { PcBootOptions, PcNvmePlace, PcScsiPlace, PcVirtioDisk } from '@retrap/machine'
-import type { Command } from 'commander'
+import type { OptionGroup } from '../options/option-table.ts'
 import { didYouMean, parseWhole, splitPairs, usage } from '../options/values.ts'
 
 /** A drive that the user asked for. */
@@ -56,33 +56,48 @@ export interface DriveFlags {
   readonly arch?: 'amd64' | 'arm64'
 }
 
-/** Adds the options that name drives, with QEMU's names. */
-export function driveOptions(command: Command): Command {
-  return command
-    .optionsGroup('Disks:')
-    .option(
-      '--drive <file=FILE,key=value>',
-      'drive: file=FILE or file=URL (read-only, unless snapshot=on), if=ide|virtio|scsi|floppy|none, or if=pflash,unit=0|1 for a flash with firmware or its variables, and secure=on where only system-management mode writes it; format=raw|qcow2, media=disk|cdrom, index=0…3 (0…5 on a q35) or bus and unit, snapshot=on, readonly=on, bootindex=N, serial=TEXT, id=NAME for a --device (repeatable)',
-      (text: string, before: readonly DriveArgument[] | undefined) => [...(before ?? []), parseDrive(text)],
-    )
-    .option(
-      '--firmware-vars <file>',
-      "flash with the firmware's variables, such as a copy of OVMF_VARS_4M.fd; --firmware is then a flash, too",
-    )
-    .option('--hda <file>', 'disk of the first IDE place; --hdb, --hdc and --hdd are the others')
-    .option('--hdb <file>', 'disk of the second IDE place')
-    .option('--hdc <file>', 'disk of the third IDE place')
-    .option('--hdd <file>', 'disk of the fourth IDE place')
-    .option('--cdrom <file>', 'disc in a CD drive, at the third IDE place')
-    .option('--fda <file>', 'disk in floppy drive A, of 1.44 MB or another size that floppies have; --fdb is drive B')
-    .option('--fdb <file>', 'disk in floppy drive B')
-    .option('--snapshot', 'keep what the guest writes in memory; the files stay as they are')
-    .option(
-      '--boot <order>',
-      'what to boot from: order=dc (c disks, d CDs, a floppies, n the network), menu=on; or only the letters',
-      parseBoot,
-    )
-}
+const NO_FLOPPY = 'write --drive file=FILE,if=virtio'
+
+/** Options that name drives, with QEMU's names. */
+export const DRIVE_OPTIONS: OptionGroup = [
+  'Disks:',
+  [
+    {
+      flags: '--drive <file=FILE,key=value>',
+      help: 'drive: file=FILE or file=URL (read-only, unless snapshot=on), if=ide|virtio|scsi|floppy|none, or if=pflash,unit=0|1 for a flash with firmware or its variables, and secure=on where only system-management mode writes it; format=raw|qcow2, media=disk|cdrom, index=0…3 (0…5 on a q35) or bus and unit, snapshot=on, readonly=on, bootindex=N, serial=TEXT, id=NAME for a --device (repeatable)',
+      each: parseDrive,
+      shape: { short: 'file', keys: () => DRIVE_KEYS, paths: ['file'] },
+    },
+    {
+      flags: '--firmware-vars <file>',
+      help: "flash with the firmware's variables, such as a copy of OVMF_VARS_4M.fd; --firmware is then a flash, too",
+      isFile: true,
+    },
+    {
+      flags: '--hda <file>',
+      help: 'disk of the first IDE place; --hdb, --hdc and --hdd are the others',
+      isFile: true,
+    },
+    { flags: '--hdb <file>', help: 'disk of the second IDE place', isFile: true },
+    { flags: '--hdc <file>', help: 'disk of the third IDE place', isFile: true },
+    { flags: '--hdd <file>', help: 'disk of the fourth IDE place', isFile: true },
+    { flags: '--cdrom <file>', help: 'disc in a CD drive, at the third IDE place', isFile: true },
+    {
+      flags: '--fda <file>',
+      help: 'disk in floppy drive A, of 1.44 MB or another size that floppies have; --fdb is drive B',
+      isFile: true,
+      pcOnly: NO_FLOPPY,
+    },
+    { flags: '--fdb <file>', help: 'disk in floppy drive B', isFile: true, pcOnly: NO_FLOPPY },
+    { flags: '--snapshot', help: 'keep what the guest writes in memory; the files stay as they are' },
+    {
+      flags: '--boot <order>',
+      help: 'what to boot from: order=dc (c disks, d CDs, a floppies, n the network), menu=on; or only the letters',
+      parse: parseBoot,
+      shape: { short: 'order', keys: () => ['order', 'menu'], paths: [] },
+    },
+  ],
+]
 
 /** Keys of QEMU's that say how the host's files are used, which changes nothing of the machine. */
 const HOST_KEYS: readonly string[] = ['cache', 'aio', 'discard', 'detect-zeroes', 'werror', 'rerror']

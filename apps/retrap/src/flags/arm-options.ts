@@ -1,73 +1,11 @@
 import { writeFile } from 'node:fs/promises'
-import { type Command, Option } from 'commander'
+import type { Command } from 'commander'
 import type { DriveArgument } from '../drives/drives.ts'
 import { checkTarget } from '../files/files.ts'
 import type { CreateMachine } from '../machine/machine-contract.ts'
+import { tableOptions } from '../options/option-table.ts'
 import { usage } from '../options/values.ts'
 import { type ImageFlags, readImages } from './images.ts'
-
-/** Options that an Arm machine takes, by the names of their attributes. */
-const TAKEN: ReadonlySet<string> = new Set([
-  'append',
-  'arch',
-  'audio',
-  'boot',
-  'cdrom',
-  'chardev',
-  'checkMappings',
-  'command',
-  'console',
-  'cpus',
-  'deterministic',
-  'device',
-  'deviceDeadline',
-  'deviceFailure',
-  'devices',
-  'display',
-  'drive',
-  'dumpdtb',
-  'firmware',
-  'firmwareVars',
-  'fsdev',
-  'gdb',
-  'hda',
-  'hdb',
-  'hdc',
-  'hdd',
-  'hypervisor',
-  'initrd',
-  'installer',
-  'jit',
-  'jitDump',
-  'kernel',
-  'machine',
-  'memory',
-  'mirror',
-  'netdev',
-  'nic',
-  'pace',
-  'package',
-  'profile',
-  'reboot',
-  'record',
-  'refresh',
-  'replay',
-  'saveOnExit',
-  'schema',
-  'screenshotOnExit',
-  'serial',
-  'share',
-  'snapshot',
-  'stats',
-  'symbols',
-  'timeout',
-  'trace',
-  'traceTo',
-  'unitCache',
-  'vga',
-  'virtfs',
-  'vsock',
-])
 
 /** The values of --machine for an Arm machine. */
 export const ARM_BOARDS: readonly string[] = ['virt', 'virt,gic-version=2', 'virt,gic-version=3']
@@ -78,31 +16,13 @@ export function gicOf(machine: string): 2 | 3 | undefined {
   return machine.endsWith('=2') ? 2 : 3
 }
 
-/** Replacements for options that users try; those that are not here are left out. */
-const INSTEAD: Readonly<Record<string, string>> = {
-  controllers: 'leave it out, or write --devices async for models that answer later',
-  cpu: 'leave it out: there is one processor, with all of Armv8.4-A that Linux uses',
-  fda: 'write --drive file=FILE,if=virtio',
-  fdb: 'write --drive file=FILE,if=virtio',
-  module: 'write --initrd FILE',
-  recordCheckpoints: 'leave it out: there are none in recordings of Arm boards',
-  optionRom: 'leave it out: UEFI firmware has drivers of its own',
-  vapic: 'leave it out: there is no task-priority register',
-}
-
-/** Gives a command the option of an architecture. */
-export function archOption(command: Command): Command {
-  const option = new Option('--arch <name>', 'architecture of the machine')
-  return command.optionsGroup('Machine:').addOption(option.choices(['amd64', 'arm64']).default('amd64'))
-}
-
 /** Refuses options that are a PC's. @throws CliError `ERR_USAGE` */
 export function checkArmFlags(command: Command): void {
-  for (const option of command.options) {
+  for (const option of tableOptions(command)) {
     const name = option.attributeName()
     const isGiven = ![undefined, 'default'].includes(command.getOptionValueSource(name))
-    if (isGiven && !TAKEN.has(name))
-      throw usage(`${option.long ?? name} is not there for --arch arm64; ${INSTEAD[name] ?? 'leave it out'}`)
+    const { pcOnly } = option.row
+    if (isGiven && pcOnly !== undefined) throw usage(`${option.long ?? name} is not there for --arch arm64; ${pcOnly}`)
     if (isGiven && name === 'machine' && gicOf(String(command.getOptionValue(name))) === undefined) {
       throw usage(`--machine ${command.getOptionValue(name)} is a PC; --arch arm64 has --machine virt`)
     }

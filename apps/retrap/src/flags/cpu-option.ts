@@ -1,6 +1,6 @@
 /** The option `--cpu`: which processor the machine has, and the list of what there is. */
 import { CPU_FEATURES, CPU_MODELS, cpuModel, X86CpuError } from '@retrap/x86-cpu'
-import { CommanderError } from 'commander'
+import { type Command, CommanderError } from 'commander'
 import { usage } from '../options/values.ts'
 
 /** Columns of the list. */
@@ -47,26 +47,24 @@ Further changes: vendor=intel or vendor=amd for a maker's rules, physical-bits=3
 }
 
 /**
- * A parser for `--cpu`. With `help` the command ends, and the list is printed. QEMU's `host` is `max`.
+ * Reads `--cpu`. With `help` the command ends, and the list is printed. QEMU's `host` is `max`.
  *
- * @param print - takes the list
- * @param note - takes what `host` is
  * @throws CliError `ERR_USAGE` for a processor that cannot be
  */
-export function parseCpu(print: (text: string) => void, note: (text: string) => void): (text: string) => string {
-  return (given) => {
-    const text = given.replace(/^host(?=,|$)/, 'max')
-    if (text !== given) note('retrap: --cpu host: the processor is emulated, with everything that there is: max\n')
-    if (text === 'help') {
-      print(cpuHelp())
-      throw new CommanderError(0, 'retrap.cpuHelp', '')
-    }
-    try {
-      cpuModel(text)
-    } catch (error) {
-      if (error instanceof X86CpuError) throw usage(`--cpu: ${error.message}; --cpu help lists what there is`)
-      throw error
-    }
-    return text
+export function parseCpu(given: string, command: Command): string {
+  const output = command.configureOutput()
+  const text = given.replace(/^host(?=,|$)/, 'max')
+  if (text !== given)
+    output.writeErr?.('retrap: --cpu host: the processor is emulated, with everything that there is: max\n')
+  if (text === 'help') {
+    output.writeOut?.(cpuHelp())
+    throw new CommanderError(0, 'retrap.cpuHelp', '')
   }
+  try {
+    cpuModel(text)
+  } catch (error) {
+    if (error instanceof X86CpuError) throw usage(`--cpu: ${error.message}; --cpu help lists what there is`)
+    throw error
+  }
+  return text
 }

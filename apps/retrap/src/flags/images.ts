@@ -1,5 +1,4 @@
 import { basename, join } from 'node:path'
-import type { Command } from 'commander'
 import { isMultibootKernel, kernelRom, type OptionRom, type PcBootOptions, type KernelRom } from '@retrap/machine'
 import { DebianError, fetchMembers } from '@retrap/debian'
 import { CliError } from '../errors.ts'
@@ -7,6 +6,7 @@ import type { DriveArgument } from '../drives/drives.ts'
 import { readInput, readBytes } from '../files/files.ts'
 import type { NetworkBoot } from '../devices/network-cards.ts'
 import type { MachineImages } from '../machine/machine-contract.ts'
+import type { OptionGroup } from '../options/option-table.ts'
 import { parseModule, usage, type ModuleArgument } from '../options/values.ts'
 import { showFetchProgress } from '../files/fetch-progress.ts'
 
@@ -26,20 +26,28 @@ export interface ImageFlags {
   readonly preferredMode?: MachineImages['preferredMode']
 }
 
-/** Gives a command the options that name what a machine boots. */
-export function imageOptions(command: Command): Command {
-  return command
-    .optionsGroup('What to boot:')
-    .option('--kernel <file>', 'kernel to start')
-    .option('--initrd <file>', "the kernel's initial RAM disk")
-    .option(
-      '--module <file text>',
-      'further file for a multiboot or PVH kernel, and a text for it (repeatable)',
-      (text: string, before: readonly ModuleArgument[] | undefined) => [...(before ?? []), parseModule(text)],
-    )
-    .option('--append <text>', "the kernel's command line")
-    .option('--firmware <file>', 'firmware image, mapped to end at 4 GiB and at 1 MiB')
-}
+/** Options that name what a machine boots. */
+export const IMAGE_OPTIONS: OptionGroup = [
+  'What to boot:',
+  [
+    { flags: '--kernel <file>', help: 'kernel to start', isFile: true },
+    { flags: '--initrd <file>', help: "the kernel's initial RAM disk", isFile: true },
+    {
+      flags: '--module <file text>',
+      help: 'further file for a multiboot or PVH kernel, and a text for it (repeatable)',
+      each: parseModule,
+      shape: {
+        short: 'file',
+        keys: () => ['file', 'text'],
+        paths: ['file'],
+        text: ({ file = '', text = '' }) => `${file} ${text}`,
+      },
+      pcOnly: 'write --initrd FILE',
+    },
+    { flags: '--append <text>', help: "the kernel's command line" },
+    { flags: '--firmware <file>', help: 'firmware image, mapped to end at 4 GiB and at 1 MiB', isFile: true },
+  ],
+]
 
 /** Whether firmware is to boot from a network. */
 export function bootsFromNetwork({ boot, kernel }: ImageFlags): boolean {

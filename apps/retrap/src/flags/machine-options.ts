@@ -1,36 +1,29 @@
 import type { DeviceFailure } from '@retrap/ioreq'
-import { type Command, Option } from 'commander'
 import { describeThrown } from '@retrap/machine'
-import { archOption, ARM_BOARDS, gicOf } from './arm-options.ts'
-import { parseCpu } from './cpu-option.ts'
+import { gicOf } from './arm-options.ts'
 import { isModuleBehindPort, runsInWorker, startBoardWorker, startControllerWorker } from '../devices/device-modules.ts'
-import { type DeviceHost, deviceOption, prepareDevices } from '../devices/devices.ts'
-import {
-  deviceServerOption,
-  startRemoteDevices,
-  type DeviceServerAddress,
-  type NamedDevices,
-} from '../devices/device-servers.ts'
-import { displayOptions, displaySettings, type DisplayFlags } from '../display/display-option.ts'
-import { type DriveArgument, driveOptions } from '../drives/drives.ts'
-import { parseGdb, type GdbOption } from '../gdb/session-gdb.ts'
-import { imageOptions, withOptionRoms } from './images.ts'
+import { type DeviceHost, prepareDevices } from '../devices/devices.ts'
+import { startRemoteDevices, type DeviceServerAddress, type NamedDevices } from '../devices/device-servers.ts'
+import { displaySettings, type DisplayFlags } from '../display/display-option.ts'
+import type { DriveArgument } from '../drives/drives.ts'
+import type { GdbOption } from '../gdb/session-gdb.ts'
+import { withOptionRoms } from './images.ts'
 import { jitDump } from '../machine/jit-dump.ts'
 import type { MigrationAddress } from '../migration/socket-channel.ts'
 import { devicesBehindPorts } from '../monitor/hot-devices.ts'
-import { networkOptions, listNetworks, type NetworkFlags } from '../network/networks.ts'
+import { listNetworks, type NetworkFlags } from '../network/networks.ts'
 import { rootPorts, usbController } from '../devices/pci-devices.ts'
 import { GuestProfile } from '../profile/guest-profile.ts'
 import { readSymbolFiles } from '../profile/symbol-file.ts'
 import type { InputPolicy } from '../session/serial-input.ts'
-import { serialOptions, serialTargets, type ChardevArgument, type SerialFlags } from '../serial/serial-options.ts'
+import { serialTargets, type ChardevArgument, type SerialFlags } from '../serial/serial-options.ts'
 import type { SessionSettings } from '../session/session-settings.ts'
-import { listVsock, vsockOption, type VsockFlags } from '../network/vsock-option.ts'
-import { shareOptions, listShares, type ShareFlags } from '../share/share-options.ts'
-import { listSound, type SoundFlags, soundOptions } from '../devices/sound.ts'
+import { listVsock, type VsockFlags } from '../network/vsock-option.ts'
+import { listShares, type ShareFlags } from '../share/share-options.ts'
+import { listSound, type SoundFlags } from '../devices/sound.ts'
 import { UnitCache } from '../unit-cache/unit-cache.ts'
-import { traceOf, traceOptions, type TraceFlags } from '../trace/trace-option.ts'
-import { parseCpus, parseMemory, parseSeconds, usage, type DeviceArgument } from '../options/values.ts'
+import { traceOf, type TraceFlags } from '../trace/trace-option.ts'
+import { usage, type DeviceArgument } from '../options/values.ts'
 import { listConsoles } from '../serial/console-devices.ts'
 
 /** Options that every machine takes. */
@@ -67,178 +60,6 @@ export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, Tr
   readonly pace?: 'on' | 'off'
   readonly vapic?: boolean
   readonly optionRom?: readonly string[]
-}
-
-/**
- * Gives a command the options that every machine takes, in the groups that its help shows.
- *
- * @param memory - default of `--memory`
- */
-export function machineOptions(command: Command, memory: string): Command {
-  boardOptions(command.optionsGroup('Machine:'), memory)
-  deviceOptions(command.optionsGroup('Devices:'))
-  soundOptions(displayOptions(command.optionsGroup('Screen and sound:')))
-  serialOptions(command.optionsGroup('Serial ports and consoles:'))
-  consoleOption(command)
-  vsockOption(shareOptions(networkOptions(command.optionsGroup('Networks and folders:'))))
-  runOptions(command.optionsGroup('The run:'))
-  traceOptions(debugOptions(command.optionsGroup('What happens inside:')))
-  return command.allowExcessArguments(false)
-}
-
-function boardOptions(command: Command, memory: string): Command {
-  return command
-    .addOption(
-      new Option('--memory <size>', 'guest RAM: 512M, 1G, 512MiB')
-        .argParser(parseMemory)
-        .default(parseMemory(memory), memory),
-    )
-    .option(
-      '--cpu <model>',
-      'processor: a model, and features to add or remove, such as core2,-sse4_1; --cpu help lists them (default: max)',
-      parseCpu(
-        (text) => command.configureOutput().writeOut?.(text),
-        (text) => command.configureOutput().writeErr?.(text),
-      ),
-    )
-    .option('--cpus <count>', 'virtual CPUs', parseCpus, 1)
-    .addOption(
-      new Option(
-        '--machine <name>',
-        'board: pc (i440FX, PIIX3), or q35 (ICH9, PCI Express); with smm=on it has system-management mode; virt for arm64, with gic-version=2 for an interrupt controller of at most 8 CPUs',
-      )
-        .choices(['pc', 'q35', 'pc,smm=on', 'q35,smm=on', 'pc,smm=off', 'q35,smm=off', ...ARM_BOARDS])
-        .default('pc'),
-    )
-    .addOption(
-      new Option('--hypervisor <name>', 'what the guest sees itself run on').choices(['none', 'xen']).default('none'),
-    )
-    .addOption(
-      new Option('--jit <switch>', 'compile hot guest code to WebAssembly').choices(['on', 'off']).default('on'),
-    )
-    .addOption(
-      new Option(
-        '--unit-cache <where>',
-        'folder where compiled code is kept for later runs, or off; default: units in the cache folder',
-      ).env('RETRAP_UNIT_CACHE'),
-    )
-}
-
-function deviceOptions(command: Command): Command {
-  return command
-    .option(
-      '--device <name,key=value>',
-      'add a device, or a module with devices of your own; help, or NAME,help, lists what there is (repeatable)',
-      deviceOption((text) => command.configureOutput().writeOut?.(text)),
-    )
-    .option(
-      '--device-server <address>',
-      'devices of another host, which runs retrap device-server: tls://HOST:PORT?cert=FILE&key=FILE&ca=FILE, or nats://HOST:PORT/NAME?… to find it (repeatable)',
-      deviceServerOption,
-    )
-    .addOption(
-      new Option('--devices <how>', "where the board's devices run: at once, each access in a later turn, in a Worker")
-        .choices(['inline', 'async', 'worker'])
-        .default('inline'),
-    )
-    .addOption(
-      new Option('--controllers <how>', 'where controllers of disks and network cards run: here, or in a Worker')
-        .choices(['inline', 'worker'])
-        .default('inline'),
-    )
-    .addOption(
-      new Option('--device-failure <policy>', 'a device that breaks its contract ends the machine, or is taken out')
-        .choices(['crash', 'detach'])
-        .default('crash'),
-    )
-    .option(
-      '--device-deadline <seconds>',
-      'a device that answers later than this has failed (default: none; 30 with --deterministic)',
-      parseSeconds('--device-deadline', '5 or 0.5'),
-    )
-}
-
-function consoleOption(command: Command): Command {
-  return command.addOption(
-    new Option('--console <which>', 'where keys go: the serial port, or the console that Xen gives its guests')
-      .choices(['serial', 'xen'])
-      .default('serial'),
-  )
-}
-
-function runOptions(command: Command): Command {
-  return command
-    .option(
-      '--timeout <seconds>',
-      'end after this time, with exit code 124; a machine that has arrived (--incoming) has it anew',
-      parseSeconds('--timeout'),
-    )
-    .option('--no-reboot', 'end when the guest resets its machine, with exit code 0')
-    .option('--deterministic', 'derive time from instructions, so that runs agree')
-    .addOption(
-      new Option(
-        '--pace <switch>',
-        'with --deterministic and --record: a guest that waits for a timer waits as long for the host (default: on at a terminal, and for --record with a network)',
-      ).choices(['on', 'off']),
-    )
-    .option('--save-on-exit <file>', 'save the machine when you end the run, for retrap restore FILE')
-    .option('--record <file>', 'record the run, for retrap replay FILE; time is derived from instructions')
-    .addOption(
-      new Option(
-        '--record-checkpoints <switch>',
-        'keep checkpoints in the recording, by which a replay opens at its end',
-      )
-        .choices(['on', 'off'])
-        .default('on'),
-    )
-    .option('--replay <file>', 'run what was recorded again; retrap replay FILE has its options from the recording')
-    .option('--control <path>', 'take commands of the monitor by a Unix socket: retrap migrate PATH')
-}
-
-function debugOptions(command: Command): Command {
-  return command
-    .option(
-      '--gdb <where>',
-      'let gdb attach: tcp:[HOST:]PORT[,wait][,arch=i386]; wait: the machine does not start before (default host: 127.0.0.1)',
-      parseGdb,
-    )
-    .addOption(
-      new Option('--stats <form>', 'print what the run cost, and what compiled code did, to stderr').choices([
-        'json',
-        'text',
-      ]),
-    )
-    .option(
-      '--jit-dump <folder>',
-      'write the WebAssembly of compiled code as text, with each guest instruction before what it became',
-    )
-    .option(
-      '--profile <file>',
-      "write where the guest spends its time, a sample each ms, as a .cpuprofile for Chrome's DevTools or speedscope",
-    )
-    .option(
-      '--symbols <file>',
-      'with --profile: names of the functions of a program or library of the guest, an ELF file with symbols (repeatable)',
-      (path: string, before: readonly string[] | undefined) => [...(before ?? []), path],
-    )
-    .option('--check-mappings', 'find devices that keep views of guest memory which they have released (slow)')
-}
-
-/** Gives a command the options of adapters' firmware. */
-export function romOptions(command: Command): Command {
-  return command
-    .optionsGroup('Devices:')
-    .option('--vapic', 'patch the task-priority accesses of 32-bit guests into calls of an option ROM')
-    .option(
-      '--option-rom <file>',
-      "adapter's firmware, initialised as a BIOS would (repeatable); kvmvapic.bin patches as --vapic does",
-      (path: string, before: readonly string[] | undefined) => [...(before ?? []), path],
-    )
-}
-
-/** Gives a command the options of a machine that boots what its user names. */
-export function systemOptions(command: Command): Command {
-  return romOptions(machineOptions(archOption(driveOptions(imageOptions(command))), '512M')).allowExcessArguments()
 }
 
 /** The session that a command's options ask for. */

@@ -1,22 +1,19 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import type { Command, Option } from 'commander'
+import type { Command } from 'commander'
 import { CliError, troubleWith } from '../errors.ts'
 import { didYouMean, splitPairs, usage } from '../options/values.ts'
-import { PATH_OPTIONS, SHAPES, type Shape } from './shapes.ts'
+import { type Shape, type TableOption, tableOptions } from '../options/option-table.ts'
 
-/** Keys of a file that are no options, and options that are no part of a machine. */
+/** Keys of a file that are no options. */
 const SCHEMA_KEY = '$schema'
-const NO_PARTS: ReadonlySet<string> = new Set(['schema', 'dumpdtb'])
 export const IMAGES_KEY = 'images'
 
 type Values = Readonly<Record<string, unknown>>
 
 /** The options that a machine file may have, by name. */
-export function fileOptions(command: Command): ReadonlyMap<string, Option> {
-  const options = command.options.filter((option) => !NO_PARTS.has(option.name()))
-  return new Map(options.map((option) => [option.name().replace(/^no-/, ''), option]))
-}
+export const fileOptions = (command: Command): ReadonlyMap<string, TableOption> =>
+  new Map(tableOptions(command).map((option) => [option.name().replace(/^no-/, ''), option]))
 
 /**
  * The disk images among the arguments of `run`, behind those of the machine file among them, whose options the command
@@ -110,7 +107,7 @@ class MachineFile {
   }
 
   /** Gives a command an option of the file. */
-  apply(command: Command, option: Option, key: string, value: unknown): void {
+  apply(command: Command, option: TableOption, key: string, value: unknown): void {
     const name = option.attributeName()
     const before: unknown = command.getOptionValueSource(name) === 'cli' ? command.getOptionValue(name) : undefined
     const set = (parsed: unknown): void => void command.setOptionValueWithSource(name, parsed, 'config')
@@ -123,7 +120,7 @@ class MachineFile {
     let parsed: unknown
     for (const [i, one] of list.entries()) {
       const place = Array.isArray(value) ? `${key}[${i}]` : key
-      const next = this.#parse(option, this.#text(key, place, one), place, parsed)
+      const next = this.#parse(option, this.#text(option, place, one), place, parsed)
       if (i > 0 && !Array.isArray(next)) throw this.wrong(key, 'expected one value, not a list')
       parsed = next
     }
@@ -131,7 +128,7 @@ class MachineFile {
     else if (before === undefined && list.length > 0) set(parsed)
   }
 
-  #parse(option: Option, text: string, place: string, before: unknown): unknown {
+  #parse(option: TableOption, text: string, place: string, before: unknown): unknown {
     const choices = option.argChoices
     if (choices !== undefined && !choices.includes(text))
       throw this.wrong(place, `'${text}' is unknown; there are ${choices.join(', ')}${didYouMean(text, choices)}`)
@@ -150,13 +147,13 @@ class MachineFile {
   }
 
   /** Returns the value as the command line would have it. */
-  #text(key: string, place: string, value: unknown): string {
-    const shape = Object.hasOwn(SHAPES, key) ? SHAPES[key] : undefined
+  #text({ row }: TableOption, place: string, value: unknown): string {
+    const { shape, isFile } = row
     if (shape !== undefined)
       return this.#shaped(shape, place, isScalar(value) ? this.#short(shape, place, textOf(value)) : value)
     if (!isScalar(value)) throw this.wrong(place, 'expected a text or a number')
     const text = textOf(value)
-    return PATH_OPTIONS.has(key) ? this.#resolve(text) : text
+    return isFile === true ? this.#resolve(text) : text
   }
 
   /** Returns the object for a text that is given in its place: one key, or all of them as on the command line. */

@@ -1,48 +1,16 @@
-import { MIB } from '@retrap/basics'
-import type { Command, Option } from 'commander'
+import type { Command } from 'commander'
 import { fileOptions, IMAGES_KEY } from './machine-file.ts'
-import { SHAPES, type Shape } from './shapes.ts'
-import { MAX_CPUS, MAX_MEMORY_BYTES, MIN_MEMORY_BYTES } from '../options/values.ts'
-
-/** A JSON schema, or a part of one. */
-export type Schema = Readonly<Record<string, unknown>>
+import type { Schema, Shape, TableOption } from '../options/option-table.ts'
 
 const SCALAR: Schema = { type: ['string', 'number', 'boolean'] }
 const TEXT: Schema = { type: 'string' }
-const SECONDS: Schema = {
-  anyOf: [
-    { type: 'number', exclusiveMinimum: 0 },
-    { type: 'string', pattern: '^ *(\\d+\\.?\\d*|\\.\\d+)([eE][+-]?\\d+)? *$' },
-  ],
-}
-
-/** Options that are numbers or sizes, as their parsers read them. */
-const NUMBERS: Readonly<Record<string, Schema>> = {
-  cpus: {
-    anyOf: [
-      { type: 'integer', minimum: 1, maximum: MAX_CPUS },
-      { type: 'string', pattern: '^ *(0[xX][0-9a-fA-F]+|\\d+) *$' },
-    ],
-  },
-  memory: {
-    anyOf: [
-      { type: 'number', minimum: MIN_MEMORY_BYTES / MIB, maximum: MAX_MEMORY_BYTES / MIB },
-      { type: 'string', pattern: '^ *\\d+(\\.\\d+)?([bB]?|[kmgtKMGT]([iI]?[bB])?) *$' },
-    ],
-  },
-  timeout: SECONDS,
-  'device-deadline': SECONDS,
-}
-
 /**
  * The JSON schema of machine files: what {@link fileOptions} of a command are, without what only their parsers know.
  *
  * @see https://json-schema.org/draft-07/schema
  */
 export function machineSchema(command: Command): Schema {
-  const properties = Object.fromEntries(
-    [...fileOptions(command)].map(([name, option]) => [name, optionOf(name, option)]),
-  )
+  const properties = Object.fromEntries([...fileOptions(command)].map(([name, option]) => [name, optionOf(option)]))
   return {
     $schema: 'http://json-schema.org/draft-07/schema#',
     title: 'A machine of retrap',
@@ -57,18 +25,13 @@ export function machineSchema(command: Command): Schema {
   }
 }
 
-function optionOf(name: string, option: Option): Schema {
-  const { description, argChoices: choices } = option
+function optionOf(option: TableOption): Schema {
+  const { help: description, choices, shape, schema = SCALAR } = option.row
   if (option.isBoolean() || option.negate) return { description, type: 'boolean' }
-  const shape = Object.hasOwn(SHAPES, name) ? SHAPES[name] : undefined
   const isSwitch = choices?.includes('on') === true
-  const one: Schema =
-    shape !== undefined
-      ? shapeOf(shape)
-      : choices
-        ? { enum: [...choices, ...(isSwitch ? [true, false] : [])] }
-        : (NUMBERS[name] ?? SCALAR)
-  if (!description.includes('(repeatable')) return { description, ...one }
+  const one =
+    shape !== undefined ? shapeOf(shape) : choices ? { enum: [...choices, ...(isSwitch ? [true, false] : [])] } : schema
+  if (!option.isRepeatable) return { description, ...one }
   return { description, anyOf: [one, { type: 'array', items: one }] }
 }
 

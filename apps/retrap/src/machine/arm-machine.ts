@@ -25,24 +25,14 @@ async function loadArm(
     throw usage('--module is not there for --arch arm64; write --initrd FILE')
   const arm = await import('@retrap/machine/arm')
   await loadInterpreters('arm64')
-  const { memoryBytes, cpus, initrd, commandLine, devices, deviceServers, clock, trace } = options
-  const { gic, drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse, hypervisor } = options
-  const { vga, preferredMode, screen, boot } = options
+  const { snapshot, jit, firmware, ...both } = options
   const given: ArmMachineOptions = {
-    ...{ memoryBytes, cpus, initrd, commandLine, devices, deviceServers, clock, trace },
-    ...{ gic, drives, virtio, rootPorts, sound, networkCards, usb, keyboard, mouse, hypervisor },
-    ...{ vga, preferredMode, screen, boot },
+    ...both,
+    ...(snapshot !== undefined && { snapshot: snapshot as ArmSnapshotSource }),
     codeCacheBytes: CODE_CACHE_BYTES,
-    kernel: options.kernel,
-    ...(options.snapshot !== undefined && { snapshot: options.snapshot as ArmSnapshotSource }),
     unzstd: unzstd(),
-    flash: options.flash ?? flashOf(options.firmware),
-    jit: await jitOf(options.jit),
-    sampling: options.sampling,
-    devicePolicy: options.devicePolicy,
-    deviceDeadlineMs: options.deviceDeadlineMs,
-    onDeviceFailure: options.onDeviceFailure,
-    devicePlacement: options.devicePlacement,
+    flash: options.flash ?? flashOf(firmware),
+    jit: await jitOf(jit),
   }
   return { arm, given }
 }

@@ -15,12 +15,11 @@ import type {
   PcStatistics,
   PcUnplugOptions,
   ReplayExit,
-  SamplingOptions,
   StartDeviceServer,
   StartPartServer,
 } from '@retrap/machine'
 import type { CodeKeeper } from '@retrap/x86-cpu'
-import type { ArmBoardServerOptions, ArmSnapshot, ArmSnapshotSource } from '@retrap/machine/arm'
+import type { ArmBoardServerOptions, ArmMachineOptions, ArmSnapshot, ArmSnapshotSource } from '@retrap/machine/arm'
 import type { P2m, P2mStatistics } from '@retrap/p2m'
 import type { DumpedCode } from './jit-dump.ts'
 
@@ -34,58 +33,21 @@ export type MachineSnapshotSource = PcSnapshotSource | ArmSnapshotSource
  * The part of `@retrap/machine` that the command line stands on, so that its tests can put a machine of
  * their own in its place. `createPc` is a {@link CreateMachine}.
  */
-export interface MachineOptions {
-  readonly memoryBytes: number
+export interface MachineOptions extends Omit<PcOptions, 'snapshot' | 'jit' | 'devicePlacement' | 'vapic'> {
   /** The architecture of its processors; default amd64. */
   readonly architecture?: 'amd64' | 'arm64'
+  /** Version of the interrupt controller of an Arm board, which a PC is not. */
+  readonly gic?: ArmMachineOptions['gic']
   /** The snapshot that the machine goes on from. */
   readonly snapshot?: MachineSnapshotSource
-  readonly smm?: boolean
-  /** Version of the interrupt controller of an Arm board, which a PC is not. */
-  readonly gic?: 2 | 3
-  readonly cpu?: PcOptions['cpu']
   readonly cpus: number
-  readonly kernel?: Uint8Array
-  readonly initrd?: Uint8Array
-  readonly modules?: readonly { readonly bytes: Uint8Array; readonly commandLine: string }[]
-  readonly commandLine?: string
-  readonly firmware?: Uint8Array
-  readonly drives?: PcOptions['drives']
-  readonly flash?: PcOptions['flash']
-  readonly virtio?: PcOptions['virtio']
-  readonly rootPorts?: PcOptions['rootPorts']
-  readonly sound?: PcOptions['sound']
-  readonly speaker?: PcOptions['speaker']
-  readonly networkCards?: PcOptions['networkCards']
-  readonly usb?: PcOptions['usb']
-  readonly boot?: PcOptions['boot']
   readonly devices: readonly DeviceModel[]
   readonly deviceServers: readonly StartDeviceServer[]
   readonly clock: 'real' | 'deterministic'
-  readonly keepsPace?: boolean
   /** Compiles hot code; `onCode` is notified of all that is compiled. */
   readonly jit?: boolean | { readonly onCode?: (code: DumpedCode) => void; readonly keep?: CodeKeeper }
-  readonly sampling?: SamplingOptions
-  readonly hypervisor?: PcOptions['hypervisor']
   readonly devicePlacement?: 'inline' | 'deferred' | StartPartServer<BoardServerOptions | ArmBoardServerOptions>
-  readonly controllerPlacement?: PcOptions['controllerPlacement']
-  readonly devicePolicy?: PcOptions['devicePolicy']
-  readonly deviceDeadlineMs?: number
-  readonly onSleep?: PcOptions['onSleep']
-  readonly onDeviceFailure?: PcOptions['onDeviceFailure']
-  readonly onWarning?: PcOptions['onWarning']
-  readonly sharedMemory?: boolean
-  readonly checkMappings?: boolean
-  readonly trace?: PcOptions['trace']
-  readonly serialPorts?: number
-  readonly optionRoms?: readonly { readonly name: string; readonly bytes: Uint8Array }[]
   readonly vapic?: boolean
-  readonly vga?: PcOptions['vga']
-  readonly vgaBios?: Uint8Array
-  readonly preferredMode?: PcOptions['preferredMode']
-  readonly screen?: PcOptions['screen']
-  readonly keyboard?: PcOptions['keyboard']
-  readonly mouse?: PcOptions['mouse']
 }
 
 /** The system under a machine. */

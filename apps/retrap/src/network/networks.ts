@@ -1,6 +1,6 @@
-import type { Command } from 'commander'
+import type { OptionRow } from '../options/option-table.ts'
 import { didYouMean, type DeviceArgument, splitPairs, usage } from '../options/values.ts'
-import { type NetdevArgument, parseNetdev, readNetdev } from './netdevs.ts'
+import { NETDEV_KEYS, type NetdevArgument, parseNetdev, readNetdev, REPEATABLE_NETDEV_KEYS } from './netdevs.ts'
 import type { E1000Argument } from '../devices/network-cards.ts'
 import { e1000Cards, virtioDevices, type VirtioArgument } from '../devices/pci-devices.ts'
 
@@ -11,20 +11,41 @@ export interface NetworkFlags {
   readonly device?: readonly DeviceArgument[]
 }
 
-/** Adds the options that name networks, with QEMU's names. */
-export function networkOptions(command: Command): Command {
-  return command
-    .option(
-      '--netdev <kind,id=name,key=value>',
-      'network for a card: user (hostfwd=tcp::2222-:22, restrict=on, hostloopback=off, net=10.0.2.0/24, tftp=DIR), stream, socket, hubport or websocket; pcap=FILE writes what passes, over an earlier capture but no other file (repeatable)',
-      (text: string, before: readonly NetdevArgument[] | undefined) => [...(before ?? []), parseNetdev(text)],
-    )
-    .option(
-      '--nic <kind,key=value>',
-      'a network card and its network in one: user,hostfwd=tcp::2222-:22; also model=virtio-net-pci|e1000, mac=ADDRESS (repeatable)',
-      (text: string, before: readonly string[] | undefined) => [...(before ?? []), text],
-    )
-}
+const OF_NETWORK = ['id', 'pcap']
+const OF_CARD = ['mac', 'model', 'addr', 'bootindex', 'romfile']
+
+const networkKeys = (kind: string): readonly string[] | undefined =>
+  Object.hasOwn(NETDEV_KEYS, kind) ? [...NETDEV_KEYS[kind]!, ...OF_NETWORK] : undefined
+
+/** Options that name networks, with QEMU's names. */
+export const NETWORK_OPTIONS: readonly OptionRow[] = [
+  {
+    flags: '--netdev <kind,id=name,key=value>',
+    help: 'network for a card: user (hostfwd=tcp::2222-:22, restrict=on, hostloopback=off, net=10.0.2.0/24, tftp=DIR), stream, socket, hubport or websocket; pcap=FILE writes what passes, over an earlier capture but no other file (repeatable)',
+    each: parseNetdev,
+    shape: {
+      head: 'kind',
+      short: 'kind',
+      keys: networkKeys,
+      heads: Object.keys(NETDEV_KEYS),
+      repeatable: REPEATABLE_NETDEV_KEYS,
+      paths: ['tftp'],
+    },
+  },
+  {
+    flags: '--nic <kind,key=value>',
+    help: 'a network card and its network in one: user,hostfwd=tcp::2222-:22; also model=virtio-net-pci|e1000, mac=ADDRESS (repeatable)',
+    each: (text) => text,
+    shape: {
+      head: 'kind',
+      short: 'kind',
+      keys: (kind) => (kind === 'none' ? [] : networkKeys(kind)?.concat(OF_CARD)),
+      heads: [...Object.keys(NETDEV_KEYS), 'none'],
+      repeatable: REPEATABLE_NETDEV_KEYS,
+      paths: ['tftp', 'romfile'],
+    },
+  },
+]
 
 /** The networks and virtio devices that the options ask for. @throws CliError `ERR_USAGE` */
 export function listNetworks({ netdev = [], nic = [], device = [] }: NetworkFlags): {

@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import type { OptionRow } from '../options/option-table.ts'
 import { didYouMean, splitPairs, usage } from '../options/values.ts'
 
 /** A vsock device that the user asked for. */
@@ -14,15 +14,14 @@ export interface VsockFlags {
   readonly vsock?: VsockArgument
 }
 
-export const VSOCK_KEYS: readonly string[] = ['cid', 'uds']
+const VSOCK_KEYS: readonly string[] = ['cid', 'uds']
 
-/** Adds the option for sockets between guest and host. */
-export function vsockOption(command: Command): Command {
-  return command.option(
-    '--vsock <cid=N,uds=PATH>',
-    'sockets between guest and host (AF_VSOCK), as Firecracker has them: programs connect to PATH and write "CONNECT PORT"; connections of the guest to port P of CID 2 go to PATH_P',
-    (text: string) => parseVsock(text),
-  )
+/** The option for sockets between guest and host. */
+export const VSOCK_OPTION: OptionRow = {
+  flags: '--vsock <cid=N,uds=PATH>',
+  help: 'sockets between guest and host (AF_VSOCK), as Firecracker has them: programs connect to PATH and write "CONNECT PORT"; connections of the guest to port P of CID 2 go to PATH_P',
+  parse: parseVsock,
+  shape: { short: 'uds', keys: () => VSOCK_KEYS, paths: ['uds'] },
 }
 
 /** The device that the option asks for. */

@@ -1,5 +1,6 @@
 import { KIB } from '@retrap/basics'
 import { CliError } from '../errors.ts'
+import type { OptionRow } from './option-table.ts'
 
 /** How a serial port is connected. */
 export type SerialTarget =
@@ -19,10 +20,10 @@ export interface DeviceArgument {
 const UNITS: Readonly<Record<string, number>> = { '': KIB ** 2, b: 1, k: KIB, m: KIB ** 2, g: KIB ** 3, t: KIB ** 4 }
 
 /** The most memory below the 4 GiB of a machine memory, beside the machine's own. */
-export const MAX_MEMORY_BYTES: number = 3584 * KIB ** 2
-export const MIN_MEMORY_BYTES: number = 2 * KIB ** 2
+const MAX_MEMORY_BYTES: number = 3584 * KIB ** 2
+const MIN_MEMORY_BYTES: number = 2 * KIB ** 2
 /** As many as `@retrap/machine` makes. */
-export const MAX_CPUS = 128
+const MAX_CPUS = 128
 
 /**
  * Reads an amount of guest memory in bytes. `512M`, `1G`, `512MiB`; a bare number counts MiB, as in QEMU.
@@ -46,6 +47,17 @@ export function parseMemory(text: string): number {
   return bytes
 }
 
+/** An option for an amount of guest memory. */
+export const MEMORY_SIZE: Pick<OptionRow, 'parse' | 'schema'> = {
+  parse: parseMemory,
+  schema: {
+    anyOf: [
+      { type: 'number', minimum: MIN_MEMORY_BYTES / KIB ** 2, maximum: MAX_MEMORY_BYTES / KIB ** 2 },
+      { type: 'string', pattern: '^ *\\d+(\\.\\d+)?([bB]?|[kmgtKMGT]([iI]?[bB])?) *$' },
+    ],
+  },
+}
+
 export function parseCpus(text: string): number {
   const count = parseWhole(text)
   if (count === undefined || count < 1 || count > MAX_CPUS) {
@@ -53,6 +65,28 @@ export function parseCpus(text: string): number {
   }
   return count
 }
+
+/** An option for a number of CPUs. */
+export const CPU_COUNT: Pick<OptionRow, 'parse' | 'schema'> = {
+  parse: parseCpus,
+  schema: {
+    anyOf: [
+      { type: 'integer', minimum: 1, maximum: MAX_CPUS },
+      { type: 'string', pattern: '^ *(0[xX][0-9a-fA-F]+|\\d+) *$' },
+    ],
+  },
+}
+
+/** An option for seconds; its value is in milliseconds. */
+export const secondsOf = (option: string, examples?: string): Pick<OptionRow, 'parse' | 'schema'> => ({
+  parse: parseSeconds(option, examples),
+  schema: {
+    anyOf: [
+      { type: 'number', exclusiveMinimum: 0 },
+      { type: 'string', pattern: '^ *(\\d+\\.?\\d*|\\.\\d+)([eE][+-]?\\d+)? *$' },
+    ],
+  },
+})
 
 /** A parser for an option's seconds; it returns milliseconds. */
 export function parseSeconds(option: string, examples = '30 or 0.5'): (text: string) => number {

@@ -1,5 +1,5 @@
-import type { Command } from 'commander'
 import type { DisplayFlags } from '../display/display-option.ts'
+import type { OptionRow } from '../options/option-table.ts'
 import { parseSerial, type SerialTarget, splitPairs, usage, didYouMean } from '../options/values.ts'
 
 /** A stream of bytes that a device is given by its id. */
@@ -25,28 +25,34 @@ export const CHARDEV_KEYS: Readonly<Record<string, readonly string[]>> = {
 
 const MOST_SERIAL_PORTS = 4
 
-/** Adds the options that say where bytes of serial ports and consoles go. `--chardev` is QEMU's. */
-export function serialOptions(command: Command): Command {
-  return command
-    .option(
-      '--serial <where>',
-      'where the first serial port leads, then the next (repeatable, up to 4): stdio, tcp:[HOST:]PORT or unix:PATH to listen on, file:FILE, pty (needs socat) or none (default: stdio)',
-      addSerial,
-    )
-    .option(
-      '--chardev <kind,id=name,key=value>',
-      'where a console or port of --device virtconsole and virtserialport leads: stdio, socket (path=PATH or port=PORT, server=on), file (path=FILE), pty or null (repeatable)',
-      (text: string, before: readonly ChardevArgument[] | undefined) => [...(before ?? []), parseChardev(text)],
-    )
-}
+/** Options that say where bytes of serial ports and consoles go. `--chardev` is QEMU's. */
+export const SERIAL_OPTIONS: readonly OptionRow[] = [
+  {
+    flags: '--serial <where>',
+    help: 'where the first serial port leads, then the next (repeatable, up to 4): stdio, tcp:[HOST:]PORT or unix:PATH to listen on, file:FILE, pty (needs socat) or none (default: stdio)',
+    each: nextSerial,
+  },
+  {
+    flags: '--chardev <kind,id=name,key=value>',
+    help: 'where a console or port of --device virtconsole and virtserialport leads: stdio, socket (path=PATH or port=PORT, server=on), file (path=FILE), pty or null (repeatable)',
+    each: parseChardev,
+    shape: {
+      head: 'kind',
+      short: 'kind',
+      keys: (kind) => (Object.hasOwn(CHARDEV_KEYS, kind) ? ['id', ...CHARDEV_KEYS[kind]!] : undefined),
+      heads: Object.keys(CHARDEV_KEYS),
+      paths: ['path'],
+    },
+  },
+]
 
-function addSerial(text: string, before: readonly SerialTarget[] = []): readonly SerialTarget[] {
+function nextSerial(text: string, before: readonly SerialTarget[]): SerialTarget {
   const target = parseSerial(text)
   if (before.length === MOST_SERIAL_PORTS) throw usage(`--serial ${text}: a PC has ${MOST_SERIAL_PORTS} serial ports`)
   if (target.kind === 'stdio' && before.some(({ kind }) => kind === 'stdio')) {
     throw usage('--serial stdio: the terminal is connected to a serial port already')
   }
-  return [...before, target]
+  return target
 }
 
 /** Reads `--chardev`. @throws CliError `ERR_USAGE` */

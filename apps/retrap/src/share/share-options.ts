@@ -1,5 +1,5 @@
 import type { PcVirtioPlace } from '@retrap/machine'
-import type { Command } from 'commander'
+import type { OptionRow, Shape } from '../options/option-table.ts'
 import { didYouMean, type DeviceArgument, splitPairs, usage } from '../options/values.ts'
 import { checkedProperties, virtioPlaceOf } from '../devices/pci-devices.ts'
 
@@ -25,33 +25,51 @@ interface FsdevArgument {
   readonly readOnly: boolean
 }
 
-export const VIRTFS_KEYS: readonly string[] = ['path', 'mount_tag', 'security_model', 'readonly', 'id']
-export const FSDEV_KEYS: readonly string[] = ['id', 'path', 'security_model', 'readonly']
+const VIRTFS_KEYS: readonly string[] = ['path', 'mount_tag', 'security_model', 'readonly', 'id']
+const FSDEV_KEYS: readonly string[] = ['id', 'path', 'security_model', 'readonly']
 const MOST_TAG = 31
 
-/** Adds the options that share directories. `--virtfs` and `--fsdev` are QEMU's. */
-export function shareOptions(command: Command): Command {
-  return command
-    .option(
-      '--share <tag=DIR,readonly=on>',
-      'directory for the guest by 9P: mount -t 9p -o trans=virtio,version=9p2000.L TAG /mnt; links are not followed (repeatable)',
-      (text: string, before: readonly ShareArgument[] | undefined) => [...(before ?? []), parseShare(text)],
-    )
-    .option(
-      '--virtfs <local,path=DIR,mount_tag=TAG>',
-      'the same with names of QEMU: readonly=on, security_model=none (repeatable)',
-      (text: string) => {
-        // Both are one list.
-        const before = command.getOptionValue('share') as readonly ShareArgument[] | undefined
-        command.setOptionValueWithSource('share', [...(before ?? []), parseVirtfs(text)], 'cli')
+/** The shape of QEMU's options for directories. */
+const localShape = (keys: readonly string[]): Shape => ({
+  head: 'driver',
+  short: 'driver',
+  keys: (driver) => (driver === 'local' ? keys : undefined),
+  heads: ['local'],
+  paths: ['path'],
+})
+
+/** Options that share directories. `--virtfs` and `--fsdev` are QEMU's. */
+export const SHARE_OPTIONS: readonly OptionRow[] = [
+  {
+    flags: '--share <tag=DIR,readonly=on>',
+    help: 'directory for the guest by 9P: mount -t 9p -o trans=virtio,version=9p2000.L TAG /mnt; links are not followed (repeatable)',
+    each: parseShare,
+    shape: {
+      short: 'path',
+      keys: () => ['tag', 'path', 'readonly'],
+      paths: ['path'],
+      split: (text) => {
+        const { tag, path, readOnly } = parseShare(text)
+        return { tag, path, readonly: readOnly }
       },
-    )
-    .option(
-      '--fsdev <local,id=ID,path=DIR>',
-      'directory for a --device virtio-9p-pci,fsdev=ID,mount_tag=TAG (repeatable)',
-      (text: string, before: readonly FsdevArgument[] | undefined) => [...(before ?? []), parseFsdev(text)],
-    )
-}
+      text: ({ tag = '', path = '', readonly = 'off' }) =>
+        `${tag.replaceAll(',', ',,')}=${path.replaceAll(',', ',,')},readonly=${readonly}`,
+    },
+  },
+  {
+    flags: '--virtfs <local,path=DIR,mount_tag=TAG>',
+    help: 'the same with names of QEMU: readonly=on, security_model=none (repeatable)',
+    each: parseVirtfs,
+    into: 'share',
+    shape: localShape(VIRTFS_KEYS),
+  },
+  {
+    flags: '--fsdev <local,id=ID,path=DIR>',
+    help: 'directory for a --device virtio-9p-pci,fsdev=ID,mount_tag=TAG (repeatable)',
+    each: parseFsdev,
+    shape: localShape(FSDEV_KEYS),
+  },
+]
 
 /** Reads `--share`: the tag is the first key. */
 export function parseShare(text: string): ShareArgument {

@@ -1,5 +1,5 @@
-import { type Command, Option } from 'commander'
 import type { SessionOutput } from '../host/host.ts'
+import type { OptionRow } from '../options/option-table.ts'
 import { usage } from '../options/values.ts'
 import type { SessionTrace } from './session-trace.ts'
 
@@ -10,17 +10,18 @@ export interface TraceFlags {
   readonly traceTo?: string
 }
 
-/** Gives a command the options of traces. */
-export function traceOptions(command: Command): Command {
-  return command
-    .addOption(
-      new Option(
-        '--trace <what,filter=value>',
-        'print what the guest does: insn, block, irq, exceptions, pagewalk or ioreq, with filters such as vcpu=0, address=0x7c00-0x7dff, vector=14, device=ide, limit=1000 (repeatable)',
-      ).argParser((text: string, before: readonly string[] | undefined) => [...(before ?? []), text]),
-    )
-    .option('--trace-to <file>', 'write the trace to a file; one named .json is for chrome://tracing and Perfetto')
-}
+/** Options of traces. */
+export const TRACE_OPTIONS: readonly OptionRow[] = [
+  {
+    flags: '--trace <what,filter=value>',
+    help: 'print what the guest does: insn, block, irq, exceptions, pagewalk or ioreq, with filters such as vcpu=0, address=0x7c00-0x7dff, vector=14, device=ide, limit=1000 (repeatable)',
+    each: (text) => text,
+  },
+  {
+    flags: '--trace-to <file>',
+    help: 'write the trace to a file; one named .json is for chrome://tracing and Perfetto',
+  },
+]
 
 /**
  * The trace that options ask for, if any. Tracing is loaded when it is asked for: it brings the Arm decoder with it.

@@ -9,8 +9,9 @@ import { Command } from 'commander'
 import { CliError, explainError } from '../../src/errors.ts'
 import { ExitCode } from '../../src/exit-codes.ts'
 import { parseNetdev } from '../../src/network/netdevs.ts'
-import { listNetworks, type NetworkFlags, networkOptions } from '../../src/network/networks.ts'
-import { type DeviceArgument, parseDevice } from '../../src/options/values.ts'
+import { listNetworks, NETWORK_OPTIONS, type NetworkFlags } from '../../src/network/networks.ts'
+import { addOptions } from '../../src/options/option-table.ts'
+import { parseDevice } from '../../src/options/values.ts'
 import { NetworkOutlet, OpenNetworks, readBootFile } from '../../src/network/open-networks.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-netdevs-'))
@@ -221,11 +222,8 @@ test('files for TFTP lie in the folder, whatever their names and links say', asy
 
 describe('networks and their cards', () => {
   const list = (...args: readonly string[]) => {
-    const command = networkOptions(new Command()).option(
-      '--device <text>',
-      '',
-      (text: string, before: readonly DeviceArgument[] | undefined) => [...(before ?? []), parseDevice(text)],
-    )
+    const device = { flags: '--device <text>', help: '', each: parseDevice }
+    const command = addOptions(new Command(), ['Networks:', [...NETWORK_OPTIONS, device]])
     return listNetworks(command.exitOverride().parse(args, { from: 'user' }).opts<NetworkFlags>())
   }
 

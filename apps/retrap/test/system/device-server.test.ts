@@ -8,7 +8,7 @@ import { connect as connectTls } from 'node:tls'
 import { authority, devices, devicesRenewed, machine, machineOther } from '@retrap/tooling/certificates'
 import { hasProgram } from '@retrap/tooling/skip'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { deviceServerOption, parseAnnounce, parseDeviceServer } from '../../src/devices/device-servers.ts'
+import { readDeviceServer, parseAnnounce, parseDeviceServer } from '../../src/devices/device-servers.ts'
 import { retrapCommand, runRetrap } from '../support/processes.ts'
 
 const DEADLINE_MS = 120_000
@@ -168,7 +168,7 @@ test.each([
   ['nats://127.0.0.1/n?cert=a', /needs key=FILE/],
   [`nats://127.0.0.1/n?${KEYS}&host=x`, /has no 'host'; it has cert, .*, nats-ca, nats-creds, nats-login/],
 ])('%s is refused', (text, why) => {
-  expect(() => deviceServerOption(text)).toThrow(why)
+  expect(() => readDeviceServer(text)).toThrow(why)
 })
 
 test('an announcement has a host, a lease, and what NATS asks for', () => {
