@@ -1,7 +1,7 @@
 // Runs the examples of all packages as a stranger would, and compares what they print with what they say they print.
-import { spawnSync } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { execaSync } from 'execa'
 import { printed, promised } from './release/readme.ts'
 import type { Member } from './workspace.ts'
 
@@ -30,14 +30,14 @@ export function checkExamples(all: readonly Member[], isIn: (index: number) => b
         continue
       }
       if (!isIn(index++)) continue
-      const run = spawnSync(process.execPath, ['--conditions=retrap-source', join(folder, file)], {
+      const { stdout, message } = execaSync(process.execPath, ['--conditions=retrap-source', join(folder, file)], {
         cwd: folder,
-        encoding: 'utf8',
-        stdio: ['ignore', 'pipe', 'pipe'],
+        stdin: 'ignore',
         timeout: 60_000,
+        reject: false,
       })
-      const found = printed(run.stdout ?? '')
-      if (run.status !== 0) problems.push(`${path}/${file}: exit code ${run.status}\n${run.stderr}`)
+      const found = printed(stdout)
+      if (message !== undefined) problems.push(`${path}/${file}: ${message}`)
       else if (found !== expected) problems.push(`${path}/${file}: it prints\n${found}\nand promises\n${expected}`)
     }
   }

@@ -5,11 +5,11 @@
 // versions and CHANGELOGs. `publish` builds and checks every package, and publishes in the order of dependencies those
 // whose version the registry lacks; it creates a git tag for each. The last two need a checkout without changes of its own:
 // what they leave behind after a failure is undone.
-import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { execaSync } from 'execa'
 import { checkChangelogs, notes } from './changesets.ts'
 import { checkManifests } from './manifests.ts'
 import { checkTarballs, tarballOf } from './package/tarballs.ts'
@@ -152,18 +152,7 @@ function tool(name: string, args: readonly string[], cwd: string = root, env?: R
 }
 
 function run(name: string, args: readonly string[], cwd: string, env: Readonly<Record<string, string>> = {}): void {
-  const result: SpawnSyncReturns<string> = spawnSync(name, args, {
-    cwd,
-    encoding: 'utf8',
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    maxBuffer: 1 << 28,
-    shell: process.platform === 'win32',
-  })
-  if (result.status === 0) return
-  throw new ReleaseError(
-    `${args.at(-1)} failed:\n${result.stdout ?? ''}${result.stderr ?? ''}${result.error?.message ?? ''}`,
-  )
+  execaSync(name, args, { cwd, env, stdin: 'ignore' })
 }
 
 try {

@@ -2,9 +2,9 @@
 // of vitest tests them, beside the checks of API reports, of tarballs, and of the workspace as a whole. Nothing stops at the
 // first failure. The end says how long what has taken, and vitest's totals over all packages; a failing check that is not a
 // test counts as one failure, and its name is printed. `.scripts/test/command-line.ts` has the options.
-import { spawn, spawnSync } from 'node:child_process'
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { execa, execaSync } from 'execa'
 import { checkBoundaries } from './boundaries.ts'
 import { checkChangelogs, checkChangesets } from './changesets.ts'
 import { provideDebianPrograms } from '../packages/tooling/src/programs.ts'
@@ -47,22 +47,13 @@ const failures: string[] = []
 /** Runs one check of the whole workspace; its output appears only if it fails. */
 async function check(name: string, command: string, ...args: string[]): Promise<void> {
   const started = performance.now()
-  const child = spawn(command, args, {
+  const { failed, message = '' } = await execa(command, args, {
     cwd: root,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    shell: process.platform === 'win32',
+    stdin: 'ignore',
+    all: true,
+    reject: false,
   })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text: string) => (output += text))
-  const code = await new Promise<number | null>((resolve) => {
-    child.once('error', (error) => {
-      output += error.message
-      resolve(null)
-    })
-    child.once('close', resolve)
-  })
-  report(name, code === 0, output, started)
+  report(name, !failed, message, started)
 }
 
 /** Runs one of our own checks, which returns its problems. */
@@ -103,23 +94,17 @@ async function build({ selected, everything, fresh }: Plan): Promise<void> {
     '--output-logs=errors-only',
     '--ui=stream',
   ])
-  const child = spawn(command, args, {
+  // What turbo says of itself is no news unless something fails.
+  const { failed, message = '' } = await execa(command, args, {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
-    shell: process.platform === 'win32',
-  })
-  // What turbo says of itself is no news unless something fails.
-  let output = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
-  const end = await new Promise<string>((resolve) => {
-    child.once('error', (error) => resolve(error.message))
-    child.once('close', (code, signal) => resolve(signal ?? `exit code ${code}`))
+    reject: false,
   })
   const [file] = globSync('.turbo/runs/*.json', { cwd: root })
   const done =
     file === undefined ? [] : (JSON.parse(readFileSync(join(root, file), 'utf8')) as { tasks: TaskSummary[] }).tasks
   const bad = done.filter(({ execution }) => execution !== undefined && execution.exitCode !== 0)
-  report('build', end === 'exit code 0', `${output}turbo ended with ${end}`, started)
+  report('build', !failed, message, started)
   if (bad.length > 0) failures.splice(-1, 1, ...bad.map(({ package: owner }) => `${owner}: build`))
 }
 
@@ -136,12 +121,7 @@ function resultKeys({ selected, slice }: Plan): Map<Member, string> {
     ...selected.map(({ manifest }) => `--filter=${manifest.name}`),
     '--dry=json',
   ])
-  const { stdout } = spawnSync(command, args, {
-    cwd: root,
-    encoding: 'utf8',
-    maxBuffer: 1 << 28,
-    shell: process.platform === 'win32',
-  })
+  const { stdout } = execaSync(command, args, { cwd: root })
   const { tasks } = JSON.parse(stdout) as { tasks: readonly TaskSummary[] }
   const hashes = new Map(tasks.filter(({ task }) => task === 'test').map((one) => [one.package, one.hash]))
   return new Map(

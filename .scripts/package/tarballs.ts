@@ -1,7 +1,7 @@
-import { spawnSync } from 'node:child_process'
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core'
+import { execaSync } from 'execa'
 import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
 import { entryPoints, standaloneModules } from '../../packages/tooling/src/rolldown.ts'
@@ -28,12 +28,9 @@ export async function checkTarballs(selected: readonly Member[]): Promise<string
   const filters = published.map(({ manifest }) => `--filter=${manifest.name}`)
   // Their prepack script is what runs this.
   const pack = ['-r', ...filters, 'pack', '--ignore-scripts', '--pack-destination', join(root, TARBALLS)]
-  const { status, stdout, stderr, error } = spawnSync(
-    'npx',
-    ['--yes', `--package=pnpm@${pnpmVersion()}`, '--', 'pnpm', ...pack],
-    { cwd: root, encoding: 'utf8', shell: process.platform === 'win32' },
-  )
-  if (status !== 0) return [`pnpm pack: ${error?.message ?? `${stdout}${stderr}`}`]
+  const npx = ['--yes', `--package=pnpm@${pnpmVersion()}`, '--', 'pnpm', ...pack]
+  const { message } = execaSync('npx', npx, { cwd: root, reject: false })
+  if (message !== undefined) return [message]
   const problems: string[] = []
   for (const member of published) {
     const found = [...checkModules(member), ...(await checkTarball(member))]

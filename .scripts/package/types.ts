@@ -1,6 +1,6 @@
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { execa } from 'execa'
 import { type Member, members, root } from '../workspace.ts'
 
 /** The project of a package's sources, by its script that builds them; undefined where nothing but a bundler does. */
@@ -47,23 +47,16 @@ function sourcesOf({ path, manifest }: Member): string[] {
 }
 
 /** Runs the generator of a package that has one: it takes less than a second, and writes what differs. */
-async function generate({ folder, path }: Member): Promise<string> {
+async function generate({ folder }: Member): Promise<string> {
   const generator = join(folder, GENERATOR)
   if (!existsSync(generator)) return ''
-  return outputOf(`${path}/${GENERATOR}`, spawn(process.execPath, ['--conditions=retrap-source', generator]))
+  return outputOf(process.execPath, '--conditions=retrap-source', generator)
 }
 
-function tsc(...args: string[]): Promise<string> {
-  return outputOf(`tsc ${args[0]}`, spawn('tsc', args, { cwd: root, shell: process.platform === 'win32' }))
-}
+const tsc = (...args: string[]): Promise<string> => outputOf('tsc', ...args)
 
 /** What a process says; empty if it ends well. */
-function outputOf(name: string, child: ChildProcessWithoutNullStreams): Promise<string> {
-  let output = ''
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text: string) => (output += text))
-  return new Promise((resolve) => {
-    child.once('error', ({ message }) => resolve(message))
-    child.once('close', (code) => resolve(code === 0 ? '' : `${output}${name} ended with exit code ${code}`))
-  })
+async function outputOf(name: string, ...args: string[]): Promise<string> {
+  const { failed, all, exitCode } = await execa(name, args, { cwd: root, all: true, reject: false })
+  return failed ? `${all}\n${name} ${args[0]} ended with exit code ${exitCode}` : ''
 }

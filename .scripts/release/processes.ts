@@ -1,14 +1,15 @@
 // Child processes of the rehearsal: two at a time, and with no way to any host but this one.
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import { execa } from 'execa'
 import { pnpmVersion } from '../workspace.ts'
 
-/** What a process printed, and 0 if it ended well. */
+/** What a process printed, and if it failed, how, with all that it printed. */
 export interface Ended {
-  readonly status: number
+  readonly failed: boolean
   readonly stdout: string
-  readonly stderr: string
+  readonly message?: string | undefined
 }
 
 /** Starts a program and resolves when it has ended; it is killed after `timeoutMs`. */
@@ -19,27 +20,19 @@ export function run(
   env: Readonly<Record<string, string | undefined>> = {},
   timeoutMs = 180_000,
 ): Promise<Ended> {
-  return new Promise((resolve) => {
-    const child = spawn(name, args, {
-      cwd,
-      env: { ...process.env, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: timeoutMs,
-      killSignal: 'SIGKILL',
-      shell: process.platform === 'win32',
-    })
-    let stdout = ''
-    let stderr = ''
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
-    child.on('error', (error) => resolve({ status: 127, stdout, stderr: error.message }))
-    child.on('close', (code, signal) => resolve({ status: code ?? 1, stdout, stderr: stderr + (signal ?? '') }))
+  return execa(name, args, {
+    cwd,
+    env,
+    stdin: 'ignore',
+    timeout: timeoutMs,
+    killSignal: 'SIGKILL',
+    reject: false,
   })
 }
 
 /** Returns a line with everything that a failed process printed; nothing if it ended well. */
-export function problemOf(what: string, ended: Ended): string[] {
-  return ended.status === 0 ? [] : [`${what}: exit code ${ended.status}\n${ended.stdout}${ended.stderr}`]
+export function problemOf(what: string, { failed, message }: Ended): string[] {
+  return failed ? [`${what}: ${message}`] : []
 }
 
 /** Runs jobs, two at a time, and returns the problems of all in the order of the jobs. */

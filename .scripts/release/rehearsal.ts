@@ -231,7 +231,7 @@ async function runProgram(
   for (const { version, executable } of nodes) {
     const ended = await run(executable, ['program.js'], folder, { NODE_OPTIONS: '', ...noOtherHost }, 60_000)
     const what = `${name}: README.md's first program, or what imports all of it, under Node ${version}`
-    if (ended.status !== 0) problems.push(...problemOf(what, ended))
+    if (ended.failed) problems.push(...problemOf(what, ended))
     else if (output !== undefined && printed(ended.stdout) !== output)
       problems.push(`${what} prints\n${ended.stdout}\nand promises\n${output}`)
   }

@@ -1,8 +1,8 @@
 // A copy of the checkout for a release to be tried in: the files that git knows of or would add, as the single commit of
 // a repository of its own. Nothing in it is installed or built: its root scripts do that, as in any new clone.
-import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { execaSync } from 'execa'
 import { root } from '../workspace.ts'
 
 /**
@@ -30,7 +30,5 @@ export function commit(folder: string, message: string): void {
 
 /** Runs git and returns what it prints. Throws if it fails. */
 export function git(folder: string, ...args: readonly string[]): string {
-  const result = spawnSync('git', ['-C', folder, ...args], { encoding: 'utf8', maxBuffer: 1 << 28 })
-  if (result.status === 0) return result.stdout
-  throw new Error(`git ${args[0]} failed in ${folder}: ${result.stderr ?? ''}${result.error?.message ?? ''}`)
+  return execaSync('git', args, { cwd: folder }).stdout
 }

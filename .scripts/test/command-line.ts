@@ -1,8 +1,8 @@
 // What `npm test` is asked for.
-import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { basename, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { execaSync } from 'execa'
 import { sliceNumber } from '../../packages/tooling/src/run/slice-number.ts'
 import { type Member, root } from '../workspace.ts'
 
@@ -104,17 +104,12 @@ function fromTop(file: string): string {
 /** The folders of packages that differ from the upstream branch and of those that depend on them. */
 function changed(): string[] {
   const base = git('merge-base', 'HEAD', '@{upstream}') ?? 'HEAD'
-  const { stdout, status, stderr } = spawnSync('turbo', ['ls', `--filter=...[${base}]`, '--output=json'], {
-    cwd: root,
-    encoding: 'utf8',
-    shell: process.platform === 'win32',
-  })
-  if (status !== 0) throw new Error(`turbo cannot say what has changed since ${base}: ${stderr}`)
+  const { stdout } = execaSync('turbo', ['ls', `--filter=...[${base}]`, '--output=json'], { cwd: root })
   const { packages } = JSON.parse(stdout) as { packages: { items: readonly { path: string }[] } }
   return packages.items.map(({ path }) => basename(path.replaceAll('\\', '/')))
 }
 
 function git(...args: string[]): string | undefined {
-  const { status, stdout } = spawnSync('git', args, { cwd: root, encoding: 'utf8' })
-  return status === 0 ? stdout.trim() : undefined
+  const { failed, stdout } = execaSync('git', args, { cwd: root, reject: false })
+  return failed ? undefined : stdout
 }

@@ -1,7 +1,7 @@
 // One run of vitest over the tests of many packages.
-import { spawn } from 'node:child_process'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { execa } from 'execa'
 import { RESULTS_FILE, type RunResults } from '../../packages/tooling/src/run/results.ts'
 import { type Member, root } from '../workspace.ts'
 
@@ -25,15 +25,17 @@ export async function runTests(
   const config = join(TOOLING, 'src/run/vitest.config.ts')
   const args = ['run', '--config', config, '--configLoader', 'native']
   if (shard !== undefined) args.push(`--shard=${shard}`)
-  const child = spawn(process.execPath, [vitest, ...args, ...files.map((file) => join(root, file))], {
-    cwd: root,
-    env: { ...process.env, RETRAP_TEST_FOLDERS: folders.join(',') },
-    stdio: ['ignore', 'inherit', 'inherit'],
-  })
-  const end = await new Promise<string>((resolve) => {
-    child.once('error', (error) => resolve(error.message))
-    child.once('close', (code, signal) => resolve(signal ?? `exit code ${code}`))
-  })
+  const { exitCode, signal } = await execa(
+    process.execPath,
+    [vitest, ...args, ...files.map((file) => join(root, file))],
+    {
+      cwd: root,
+      env: { RETRAP_TEST_FOLDERS: folders.join(',') },
+      stdio: ['ignore', 'inherit', 'inherit'],
+      reject: false,
+    },
+  )
+  const end = signal ?? `exit code ${exitCode}`
   const written = join(root, RESULTS_FILE)
   if (!existsSync(written)) return { files: [], errors: [`vitest gave no results (${end})`] }
   const results = JSON.parse(readFileSync(written, 'utf8')) as RunResults
