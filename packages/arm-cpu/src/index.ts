@@ -32,6 +32,7 @@ export {
   SYSTEM_UNDEFINED,
   type SystemValue,
 } from './state/host.ts'
+export { STATUS_DONE, STATUS_FAULT, STATUS_UNHANDLED } from '@retrap/engine'
 export { KEY_GUARDED } from './system/branch-types.ts'
 export { SYSTEM_REGISTERS, type SystemRegisterName } from './state/places.ts'
 export type { ArmRegisters } from './state/registers.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { MachineMemory } from '@retrap/memory'
-import { ArmCpu, ArmEngine, FlatHost, SYSTEM_DONE, SYSTEM_TRAP } from '../src/index.ts'
+import { ArmCpu, ArmEngine, FlatHost, STATUS_DONE, STATUS_FAULT } from '../src/index.ts'
 import type { SystemRegisterName, SystemValue } from '../src/index.ts'
 import { idValues } from '../src/system/id-registers.ts'
 import { CODE, exception } from './support/machine.ts'
@@ -153,7 +153,7 @@ describe('interrupts', () => {
         if (++reads === 10) cpu.setIrq(true)
         into.lo = reads
         into.hi = 7
-        return SYSTEM_DONE
+        return STATUS_DONE
       }
     }
     const host = new Raising(memory, 0, 0x1_0000)
@@ -284,11 +284,11 @@ describe('system registers of EL1', () => {
         asked.push(encoding.toString(16))
         into.lo = 0x55
         into.hi = 0
-        return asked.length < 3 ? SYSTEM_DONE : SYSTEM_TRAP
+        return asked.length < 3 ? STATUS_DONE : STATUS_FAULT
       },
       writeSystem(encoding: number, lo: number, hi: number): number {
         asked.push(`${encoding.toString(16)} ${lo} ${hi}`)
-        return SYSTEM_DONE
+        return STATUS_DONE
       },
     })
     expect(vectorOf(cpu)).toBe('EL2 62303019')

@@ -1,4 +1,4 @@
-import { ArmEmulator, type ArmWorld, createArmVcpu, DeviceAnswer, DeviceOrder, Outcome, Region } from '@retrap/arm-mmio'
+import { ArmEmulator, type ArmWorld, createArmVcpu, DeviceOrder, Region, STATUS_RETRY } from '@retrap/arm-mmio'
 
 // A guest with 64 KiB of RAM and a UART at 0x0900_0000 that takes its time. Stage 1 is off.
 const ram = new DataView(new ArrayBuffer(0x1_0000))
@@ -16,7 +16,7 @@ const world: ArmWorld = {
     compareExchange32: () => true,
     compareExchange64: () => true,
   },
-  device: () => DeviceAnswer.PENDING,
+  device: () => STATUS_RETRY,
 }
 const vcpu = createArmVcpu()
 const emulator = new ArmEmulator(vcpu, world, new DeviceOrder(1))
@@ -33,7 +33,7 @@ let outcome = emulator.handle({
   hpfarLo: 0x9_0000,
   hpfarHi: 0,
 })
-while (outcome === Outcome.PENDING) {
+while (outcome === STATUS_RETRY) {
   const { log } = emulator
   console.log(`the UART is asked for ${log.size(log.pending)} bytes at 0x${log.addressLo(log.pending).toString(16)}`)
   await new Promise((resolve) => setTimeout(resolve, 5))

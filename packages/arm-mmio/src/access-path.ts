@@ -1,31 +1,20 @@
 /** The accesses of one instruction: translated, logged, and made once each. */
-import { ARM_WALK_FAULT, ARM_WALK_OK, ArmPagingContext, ArmWalkResult, walkArm } from '@retrap/paging'
-import { AccessKind, type AccessLog, AccessState, accessTag, LoggedTables } from '@retrap/replay'
+import { ARM_WALK_OK, ArmPagingContext, ArmWalkResult, walkArm } from '@retrap/paging'
+import {
+  AccessKind,
+  type AccessLog,
+  AccessState,
+  accessTag,
+  LoggedTables,
+  type AccessStatus,
+  STATUS_DONE,
+  STATUS_FAULT,
+  STATUS_RETRY,
+  STATUS_UNHANDLED,
+} from '@retrap/replay'
 import type { DeviceOrder } from './serialise.ts'
 import { MAX_TRANSFER } from './transfer.ts'
-import { type ArmWorld, DeviceAnswer, Region } from './world.ts'
-
-/** How a step of an instruction ended. */
-export const Step = {
-  DONE: 0,
-  /** A device will answer. */
-  PENDING: 1,
-  /** An expectation no longer holds; nothing has happened if this is the first access. */
-  RETRY: 2,
-  /** External abort at `faultLo`, `faultHi`. */
-  ABORT: 3,
-  /** A fault of stage 1 there; `walk` says which. */
-  STAGE1: 4,
-  /** An unaligned access to Device memory there. */
-  ALIGNMENT: 5,
-  /** Another vCPU's access holds the address. */
-  BUSY: 6,
-  /** A table of stage 1 is in no memory; `walk` has the level. */
-  TABLE: 7,
-} as const
-
-/** One of the `Step` numbers. */
-export type Step = (typeof Step)[keyof typeof Step]
+import { type ArmWorld, Region } from './world.ts'
 
 /**
  * The kind of a row of an instruction's accesses. Bit 0: it writes; the bits above are the operand, which tells the accesses
@@ -51,6 +40,8 @@ export class AccessPath {
   faultLo: number
   faultHi: number
   readonly walk: ArmWalkResult
+  /** How the last walk ended, `ARM_WALK_*`: a fault after one that has found its page is one of alignment. */
+  walked: number
   readonly context: ArmPagingContext
   readonly #log: AccessLog
   readonly #world: ArmWorld
@@ -77,6 +68,7 @@ export class AccessPath {
     this.faultLo = 0
     this.faultHi = 0
     this.walk = new ArmWalkResult()
+    this.walked = ARM_WALK_OK
     this.context = new ArmPagingContext()
     this.#log = log
     this.#world = world
@@ -100,6 +92,7 @@ export class AccessPath {
   begin(aarch32: boolean): void {
     this.#pages = 0
     this.#aarch32 = aarch32
+    this.walked = ARM_WALK_OK
   }
 
   /** Lock that is held between passes, for saving; -1 if none is. */
@@ -136,7 +129,7 @@ export class AccessPath {
    *
    * @param access - `ARM_` bits
    */
-  translate(lo: number, hi: number, bytes: number, access: number): Step {
+  translate(lo: number, hi: number, bytes: number, access: number): AccessStatus {
     const pages = Math.floor(((lo & 0xfff) + bytes - 1) / 4096) + 1
     let pageLo = (lo & ~0xfff) >>> 0
     let pageHi = hi
@@ -146,7 +139,7 @@ export class AccessPath {
       if (known < 0 || this.#pageAccess[known] !== access) {
         const at = page === 0 ? lo : pageLo
         const step = this.#translatePage(at, pageHi, access)
-        if (step !== Step.DONE) return step
+        if (step !== STATUS_DONE) return step
       }
       pageLo += 4096
       if (pageLo > 0xffff_ffff) {
@@ -154,16 +147,16 @@ export class AccessPath {
         pageHi = this.#aarch32 ? 0 : (pageHi + 1) >>> 0
       }
     }
-    return Step.DONE
+    return STATUS_DONE
   }
 
-  #translatePage(lo: number, hi: number, access: number): Step {
+  #translatePage(lo: number, hi: number, access: number): AccessStatus {
     this.#log.beginWalk()
     const outcome = walkArm(this.context, this.#tables, lo, hi, access, this.walk)
     this.faultLo = lo
     this.faultHi = hi
-    if (outcome === ARM_WALK_FAULT) return Step.STAGE1
-    if (outcome !== ARM_WALK_OK) return Step.TABLE
+    this.walked = outcome
+    if (outcome !== ARM_WALK_OK) return STATUS_FAULT
     const known = this.#find((lo & ~0xfff) >>> 0, hi)
     const page = known < 0 ? this.#pages++ : known
     this.#pageLo[page] = (lo & ~0xfff) >>> 0
@@ -171,7 +164,7 @@ export class AccessPath {
     this.#pageIpa[page] = this.walk.ipa - (lo & 0xfff)
     this.#pageDevice[page] = this.walk.device
     this.#pageAccess[page] = access
-    return Step.DONE
+    return STATUS_DONE
   }
 
   #find(pageLo: number, pageHi: number): number {
@@ -193,24 +186,24 @@ export class AccessPath {
   }
 
   /** Makes the accesses of a row of elements, the lowest address first, from or to `data`. */
-  transfer(row: Row, lo: number, hi: number, elementSize: number, elements: number, dataAt: number = 0): Step {
+  transfer(row: Row, lo: number, hi: number, elementSize: number, elements: number, dataAt: number = 0): AccessStatus {
     this.#row = row
     let at = lo
     let atHi = hi
     for (let element = 0; element < elements; element++) {
       const step = this.#element(at, atHi, elementSize, element, dataAt + element * elementSize)
-      if (step !== Step.DONE) return step
+      if (step !== STATUS_DONE) return step
       at += elementSize
       if (at > 0xffff_ffff) {
         at -= 2 ** 32
         atHi = this.#aarch32 ? 0 : (atHi + 1) >>> 0
       }
     }
-    return Step.DONE
+    return STATUS_DONE
   }
 
   /** One element: one access if it is aligned, quadwords as two; else, if a device is in its way, byte by byte. */
-  #element(lo: number, hi: number, size: number, element: number, dataAt: number): Step {
+  #element(lo: number, hi: number, size: number, element: number, dataAt: number): AccessStatus {
     const unit = size === 16 ? 8 : size
     if (lo % unit === 0) return this.#pieces(lo, hi, size, unit, element, dataAt)
     const inRam = this.#isRam(lo, hi) && this.#isRam(lo + size - 1, hi)
@@ -219,20 +212,20 @@ export class AccessPath {
     if (!inRam && this.#pageDevice[this.#find((lo & ~0xfff) >>> 0, hi)] === true) {
       this.faultLo = lo
       this.faultHi = hi
-      return Step.ALIGNMENT
+      return STATUS_FAULT
     }
     return this.#pieces(lo, hi, size, 1, element, dataAt)
   }
 
-  #pieces(lo: number, hi: number, size: number, unit: number, element: number, dataAt: number): Step {
+  #pieces(lo: number, hi: number, size: number, unit: number, element: number, dataAt: number): AccessStatus {
     for (let offset = 0; offset < size; offset += unit) {
       const at = lo + offset
       const wrapped = at > 0xffff_ffff
       const atHi = wrapped ? (this.#aarch32 ? 0 : (hi + 1) >>> 0) : hi
       const step = this.#piece(at >>> 0, atHi, unit, this.#tag(element, offset), dataAt + offset)
-      if (step !== Step.DONE) return step
+      if (step !== STATUS_DONE) return step
     }
-    return Step.DONE
+    return STATUS_DONE
   }
 
   #tag(element: number, offset: number): number {
@@ -245,7 +238,7 @@ export class AccessPath {
   }
 
   /** One access. */
-  #piece(lo: number, hi: number, size: number, tag: number, dataAt: number): Step {
+  #piece(lo: number, hi: number, size: number, tag: number, dataAt: number): AccessStatus {
     const write = (this.#row & 1) !== 0
     const ipa = this.ipaOf(lo, hi)
     const ipaLo = ipa >>> 0
@@ -255,7 +248,7 @@ export class AccessPath {
     this.faultHi = hi
     // The kind of the address was decided when the access was recorded.
     const device = log.replaying ? log.nextKind() >= AccessKind.MMIO_READ : this.#region(ipaLo, ipaHi, write)
-    if (device === undefined) return Step.ABORT
+    if (device === undefined) return STATUS_UNHANDLED
     if (device) return this.device(write, ipaLo, ipaHi, size, tag, dataAt)
     const index = log.access(write ? AccessKind.WRITE : AccessKind.READ, ipaLo, ipaHi, size, tag)
     if (write) log.setBytes(index, this.data, dataAt)
@@ -264,7 +257,7 @@ export class AccessPath {
     }
     log.complete(index)
     if (!write) log.copyBytes(index, this.data, dataAt)
-    return Step.DONE
+    return STATUS_DONE
   }
 
   /** Whether a device is there; undefined: nothing is. */
@@ -274,29 +267,29 @@ export class AccessPath {
   }
 
   /** One access to a device. */
-  device(write: boolean, ipaLo: number, ipaHi: number, size: number, tag: number, dataAt: number): Step {
+  device(write: boolean, ipaLo: number, ipaHi: number, size: number, tag: number, dataAt: number): AccessStatus {
     const log = this.#log
-    if (!log.replaying && !this.lockAddress(ipaLo, ipaHi)) return Step.BUSY
+    if (!log.replaying && !this.lockAddress(ipaLo, ipaHi)) return STATUS_RETRY
     const index = log.access(write ? AccessKind.MMIO_WRITE : AccessKind.MMIO_READ, ipaLo, ipaHi, size, tag)
-    if (index === this.failed) return Step.ABORT
-    if (log.state(index) === AccessState.PENDING) return Step.PENDING
+    if (index === this.failed) return STATUS_UNHANDLED
+    if (log.state(index) === AccessState.PENDING) return STATUS_RETRY
     if (log.state(index) === AccessState.NEW) {
       if (write) log.setBytes(index, this.data, dataAt)
       const answer = this.#world.device(log, index)
-      if (answer === DeviceAnswer.PENDING) {
+      if (answer === STATUS_RETRY) {
         log.wait(index)
-        return Step.PENDING
+        return answer
       }
-      if (answer === DeviceAnswer.ABORT) {
+      if (answer === STATUS_UNHANDLED) {
         log.complete(index)
-        return Step.ABORT
+        return answer
       }
       this.answered(index)
     }
     // Held from the request to here, so that a saved instruction still has it; atomics hold it to their end.
     if (!this.#hold) this.#unlock()
     if (!write) log.copyBytes(index, this.data, dataAt)
-    return Step.DONE
+    return STATUS_DONE
   }
 
   /** A device has done an access. */

@@ -1,9 +1,8 @@
 /** Finishes data aborts: from a syndrome to device accesses and back to registers. */
 import { describeArgument } from '@retrap/basics'
-import { ARM_FETCH, ARM_UNPRIVILEGED, ARM_WALK_TABLE, walkArm } from '@retrap/paging'
-import { AccessKind, AccessLog, AccessState, type SavedLog } from '@retrap/replay'
+import { ARM_FETCH, ARM_UNPRIVILEGED, ARM_WALK_FAULT, ARM_WALK_OK, ARM_WALK_TABLE, walkArm } from '@retrap/paging'
 import { type ArmAbort, faultIpa, hpfarValid } from './abort.ts'
-import { AccessPath, Step } from './access-path.ts'
+import { AccessPath } from './access-path.ts'
 import { requireObject, ArmMmioError } from './checks.ts'
 import { type ArmEmulatorOptions, checkOptions } from './emulator-options.ts'
 import { Execution } from './execution.ts'
@@ -11,6 +10,18 @@ import { InstructionFetch } from './fetch.ts'
 import { explains } from './explain.ts'
 import { injectAlignmentFault, injectExternalAbort, injectStage1Fault, injectTableAbort } from './inject.ts'
 import { LoadStore } from '@retrap/arm-decoder'
+import {
+  AccessKind,
+  AccessLog,
+  AccessState,
+  type SavedLog,
+  type AccessStatus,
+  STATUS_DONE,
+  STATUS_FAULT,
+  STATUS_RETRY,
+  STATUS_RESTART,
+  STATUS_UNHANDLED,
+} from '@retrap/replay'
 import { retire } from './retire.ts'
 import { type DeviceOrder, LOCKS } from './serialise.ts'
 import {
@@ -27,24 +38,29 @@ import { isWholeAccess, makeSyndromeAccess } from './syndrome-access.ts'
 import { type ArmVcpu, isAArch32, isUser } from './vcpu.ts'
 import { type ArmWorld, Region } from './world.ts'
 
-/** How handling an abort ended. */
-export const Outcome = {
-  /** The instruction has retired; the guest goes on after it. */
-  DONE: 0,
-  /** A device will answer: `answer`, then `resume`. */
-  PENDING: 1,
-  /** Nothing has happened; let the guest run, it will execute the instruction again. */
-  RETRY: 2,
-  /** The guest takes an exception now: its state says so. */
-  INJECTED: 3,
-  /** Nothing has happened, and this package cannot help: see `ArmEmulator.reason`. */
-  UNHANDLED: 4,
-  /** Another vCPU's atomic holds the address, and part of the instruction is done: call `resume` again, later. */
-  BUSY: 5,
-} as const
+/**
+ * How handling an abort ended, under the names of 0.2.
+ *
+ * @deprecated Write the statuses.
+ */
+export const Outcome: {
+  readonly DONE: typeof STATUS_DONE
+  readonly PENDING: typeof STATUS_RETRY
+  readonly RETRY: typeof STATUS_RESTART
+  readonly INJECTED: typeof STATUS_FAULT
+  readonly UNHANDLED: typeof STATUS_UNHANDLED
+  readonly BUSY: typeof STATUS_RETRY
+} = {
+  DONE: STATUS_DONE,
+  PENDING: STATUS_RETRY,
+  RETRY: STATUS_RESTART,
+  INJECTED: STATUS_FAULT,
+  UNHANDLED: STATUS_UNHANDLED,
+  BUSY: STATUS_RETRY,
+}
 
-/** One of the `Outcome` numbers. */
-export type Outcome = (typeof Outcome)[keyof typeof Outcome]
+/** How handling an abort ended. */
+export type Outcome = AccessStatus
 
 /** Why an abort was not handled. */
 export type UnhandledReason =
@@ -73,13 +89,13 @@ export interface SavedAbort {
 /**
  * Finishes the aborts of one vCPU, one at a time.
  *
- * Between a `PENDING` and the end, the vCPU's registers are as they were at the trap: nothing but the log and what devices
+ * Between STATUS_RETRY and the end, the vCPU's registers are as they were at the trap: nothing but the log and what devices
  * have done has changed. `cancel` forgets the instruction, `save` and `restore` carry it elsewhere.
  */
 export class ArmEmulator {
   /** The accesses of the instruction at hand. */
   readonly log: AccessLog
-  /** Why the last abort was `UNHANDLED`. */
+  /** Why the last abort had STATUS_UNHANDLED. */
   reason: UnhandledReason
   /** The instruction decoded last. Its fields mean something only after an outcome that decoded. */
   readonly instruction: LoadStore
@@ -137,7 +153,7 @@ export class ArmEmulator {
    * @param abort - what the processor reported; kept until the instruction ends
    * @throws ArmMmioError `ERR_STATE` if another instruction is in the middle
    */
-  handle(abort: ArmAbort): Outcome {
+  handle(abort: ArmAbort): AccessStatus {
     if (this.#active) throw new ArmMmioError('ERR_STATE', 'an abort while another one of this vCPU is pending')
     requireObject(abort, 'an abort', 'ERR_SYNDROME')
     const { esr } = abort
@@ -151,7 +167,7 @@ export class ArmEmulator {
     if (hpfarValid(esr)) {
       const region = this.#faultRegion(abort)
       // Someone has repaired the map: the processor does it best.
-      if (region === Region.RAM) return Outcome.RETRY
+      if (region === Region.RAM) return STATUS_RESTART
       if ((esr & ESR_CM) !== 0) return this.#maintenance()
       if (region === Region.NONE) return this.#external(abort.farLo, abort.farHi, (esr & ESR_WNR) !== 0)
     }
@@ -178,13 +194,13 @@ export class ArmEmulator {
   }
 
   /**
-   * Goes on after an answer, or after `BUSY`. Without an answer the outcome is `PENDING` again.
+   * Goes on after STATUS_RETRY: after an answer, or, where none is awaited, later. Without an answer it is STATUS_RETRY again.
    *
    * @throws ArmMmioError `ERR_STATE` if no instruction is in the middle
    */
-  resume(): Outcome {
+  resume(): AccessStatus {
     if (!this.#active) throw new ArmMmioError('ERR_STATE', 'resume without an instruction in the middle')
-    if (this.log.pending >= 0) return Outcome.PENDING
+    if (this.log.pending >= 0) return STATUS_RETRY
     this.log.restart()
     return this.#pass()
   }
@@ -241,21 +257,21 @@ export class ArmEmulator {
     this.#active = true
   }
 
-  #unhandled(reason: UnhandledReason): Outcome {
+  #unhandled(reason: UnhandledReason): AccessStatus {
     this.reason = reason
-    return Outcome.UNHANDLED
+    return STATUS_UNHANDLED
   }
 
   /** Cache maintenance on what is no RAM has nothing to do. */
-  #maintenance(): Outcome {
+  #maintenance(): AccessStatus {
     retire(this.#vcpu, 4)
-    return Outcome.DONE
+    return STATUS_DONE
   }
 
   /** The guest's tables are on a device: the walk gets an external abort. */
-  #tableAbort(abort: ArmAbort, instruction: boolean): Outcome {
+  #tableAbort(abort: ArmAbort, instruction: boolean): AccessStatus {
     const { farLo, farHi, esr } = abort
-    if (this.#faultRegion(abort) === Region.RAM) return Outcome.RETRY
+    if (this.#faultRegion(abort) === Region.RAM) return STATUS_RESTART
     // The syndrome has the level of the second stage. Which table it was, the guest's registers say.
     const { context, walk } = this.#path
     context.update(this.#vcpu.system)
@@ -263,7 +279,7 @@ export class ArmEmulator {
     const found = walkArm(context, this.#world.tables, farLo, farHi, access, walk)
     const level = found === ARM_WALK_TABLE ? walk.level : esr & 3
     injectTableAbort(this.#vcpu, level, farLo, farHi, (esr & ESR_WNR) !== 0, instruction)
-    return Outcome.INJECTED
+    return STATUS_FAULT
   }
 
   #faultRegion(abort: ArmAbort): Region {
@@ -273,16 +289,16 @@ export class ArmEmulator {
   }
 
   /** Instructions come from RAM alone. */
-  #instructionAbort(abort: ArmAbort): Outcome {
+  #instructionAbort(abort: ArmAbort): AccessStatus {
     if ((abort.esr & ESR_S1PTW) !== 0) return this.#tableAbort(abort, true)
-    if (hpfarValid(abort.esr) && this.#faultRegion(abort) === Region.RAM) return Outcome.RETRY
+    if (hpfarValid(abort.esr) && this.#faultRegion(abort) === Region.RAM) return STATUS_RESTART
     injectExternalAbort(this.#vcpu, abort.farLo, abort.farHi, 'fetch')
-    return Outcome.INJECTED
+    return STATUS_FAULT
   }
 
-  #external(lo: number, hi: number, write: boolean): Outcome {
+  #external(lo: number, hi: number, write: boolean): AccessStatus {
     injectExternalAbort(this.#vcpu, lo, hi, write ? 'write' : 'read')
-    return Outcome.INJECTED
+    return STATUS_FAULT
   }
 
   /** The instruction has ended; `abandoned`: not by retiring. */
@@ -293,28 +309,28 @@ export class ArmEmulator {
     this.#active = false
   }
 
-  #pass(): Outcome {
+  #pass(): AccessStatus {
     this.#path.begin(isAArch32(this.#vcpu))
     return this.#direct ? this.#directPass() : this.#decodedPass()
   }
 
   /** The syndrome describes the access: nothing is decoded. */
-  #directPass(): Outcome {
+  #directPass(): AccessStatus {
     const { esr, farLo, farHi } = this.#abort
     const step = makeSyndromeAccess(this.#vcpu, this.#path, this.#abort)
-    if (step !== Step.DONE) return this.#stopped(step, farLo, farHi, (esr & ESR_WNR) !== 0)
+    if (step !== STATUS_DONE) return this.#stopped(step, farLo, farHi, (esr & ESR_WNR) !== 0)
     this.#end(false)
-    return Outcome.DONE
+    return STATUS_DONE
   }
 
   /** The instruction says what the syndrome does not. */
-  #decodedPass(): Outcome {
+  #decodedPass(): AccessStatus {
     const insn = this.instruction
     const path = this.#path
     path.context.update(this.#vcpu.system)
     const fetched = this.#fetch.fetch(insn)
-    if (fetched === Step.RETRY) return this.#retry()
-    if (fetched !== Step.DONE) return this.#undecodable()
+    if (fetched === STATUS_RESTART) return this.#retry()
+    if (fetched !== STATUS_DONE) return this.#undecodable()
     if (!this.#execution.supports(insn)) return this.#undecodable()
     if (!this.#execution.isPermitted(insn)) return this.#retry()
     // The instruction fetch has access rights of its own.
@@ -323,19 +339,19 @@ export class ArmEmulator {
     const explained = explains(this.#vcpu, insn, this.#abort, this.#execution.prepare(insn))
     if (!explained && first) return this.#retry()
     const step = this.#execution.run(insn, this.#abort)
-    if (step === Step.DONE) {
+    if (step === STATUS_DONE) {
       this.#end(false)
-      return Outcome.DONE
+      return STATUS_DONE
     }
     return this.#stopped(step, path.faultLo, path.faultHi, this.#execution.writing)
   }
 
-  #retry(): Outcome {
+  #retry(): AccessStatus {
     this.#end(true)
-    return Outcome.RETRY
+    return STATUS_RESTART
   }
 
-  #undecodable(): Outcome {
+  #undecodable(): AccessStatus {
     this.#end(true)
     if (!this.#inject) return this.#unhandled('instruction')
     const { farLo, farHi, esr } = this.#abort
@@ -343,24 +359,17 @@ export class ArmEmulator {
   }
 
   /** A pass that did not get to its end. */
-  #stopped(step: Step, lo: number, hi: number, write: boolean): Outcome {
-    switch (step) {
-      case Step.PENDING:
-        return Outcome.PENDING
-      case Step.BUSY:
-        // Before the first access nothing has happened, and the guest may take its interrupts.
-        if (this.#deviceAsked()) return Outcome.BUSY
-        return this.#retry()
-      case Step.RETRY:
-        return this.#retry()
-      default:
-    }
+  #stopped(step: AccessStatus, lo: number, hi: number, write: boolean): AccessStatus {
+    // An address that another access holds, before the first one: nothing has happened, and the guest may take its interrupts.
+    if (step === STATUS_RETRY && (this.log.pending >= 0 || this.#deviceAsked())) return step
+    if (step === STATUS_RETRY || step === STATUS_RESTART) return this.#retry()
     this.#end(true)
-    if (step === Step.TABLE) injectTableAbort(this.#vcpu, this.#path.walk.level, lo, hi, write, false)
-    else if (step === Step.STAGE1) injectStage1Fault(this.#vcpu, this.#path.context, this.#path.walk, lo, hi, write)
-    else if (step === Step.ALIGNMENT) injectAlignmentFault(this.#vcpu, lo, hi, write)
-    else injectExternalAbort(this.#vcpu, lo, hi, write ? 'write' : 'read')
-    return Outcome.INJECTED
+    const { walk, walked, context } = this.#path
+    if (step === STATUS_UNHANDLED) injectExternalAbort(this.#vcpu, lo, hi, write ? 'write' : 'read')
+    else if (walked === ARM_WALK_OK) injectAlignmentFault(this.#vcpu, lo, hi, write)
+    else if (walked === ARM_WALK_FAULT) injectStage1Fault(this.#vcpu, context, walk, lo, hi, write)
+    else injectTableAbort(this.#vcpu, walk.level, lo, hi, write, false)
+    return STATUS_FAULT
   }
 
   #deviceAsked(): boolean {

@@ -1,16 +1,17 @@
 /** Instructions that keep everyone else from an address: exclusive stores, atomics, compare and swap. */
 import type { ArmAbort } from './abort.ts'
-import { Row, Step } from './access-path.ts'
+import { Row } from './access-path.ts'
 import { atomicResult, type AtomicOperation } from './atomic-operations.ts'
 import type { ExecutionPass } from './execution-pass.ts'
 import { InstructionSet, type LoadStore } from '@retrap/arm-decoder'
+import { type AccessStatus, STATUS_DONE, STATUS_RETRY } from '@retrap/replay'
 import { readR, readX, type RegisterValue, writeR, writeX } from './registers.ts'
 import { retire } from './retire.ts'
 import { gatherStore, getWord, putValue, scatterLoad } from './transfer.ts'
 import { isBigEndian, type ArmVcpu } from './vcpu.ts'
 
 /** Without a monitor that matches there is no access, and the status is 1. */
-export function storeExclusive(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): Step {
+export function storeExclusive(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): AccessStatus {
   const { lo, hi } = pass.address
   const { elementSize, elements } = insn
   const bytes = elementSize * elements
@@ -18,39 +19,39 @@ export function storeExclusive(pass: ExecutionPass, insn: LoadStore, abort: ArmA
   const path = pass.path
   if (lo % bytes !== 0) return pass.misaligned(lo, hi, true)
   let step = pass.translate(insn, abort, true, lo, hi, bytes)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   const ipa = path.ipaOf(lo, hi)
   const ipaHi = Math.floor(ipa / 2 ** 32)
   path.hold()
   // Decided once, with the address held.
   if (!pass.log.replaying) {
-    if (!path.lockAddress(ipa >>> 0, ipaHi)) return Step.BUSY
+    if (!path.lockAddress(ipa >>> 0, ipaHi)) return STATUS_RETRY
     if (!pass.order.monitorMatches(vcpu.id, ipa >>> 0, ipaHi, bytes)) {
       pass.order.clearMonitor(vcpu.id)
       writeStatus(pass, insn, 1)
       retire(vcpu, insn.length)
-      return Step.DONE
+      return STATUS_DONE
     }
   }
   gatherStore(vcpu, insn, path.data, isBigEndian(pass.vcpu))
   step = path.transfer(Row.STORE, lo, hi, elementSize, elements)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   pass.flush()
   pass.order.clearMonitor(vcpu.id)
   writeStatus(pass, insn, 0)
   retire(vcpu, insn.length)
-  return Step.DONE
+  return STATUS_DONE
 }
 
 /** Reads, computes and writes, with the address held from the read to the write. */
-export function atomic(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): Step {
+export function atomic(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): AccessStatus {
   const { lo, hi } = pass.address
   const { elementSize, elements } = insn
   const bytes = elementSize * elements
   const path = pass.path
   const { data } = path
   let step = readHeld(pass, insn, abort)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   const bigEndian = isBigEndian(pass.vcpu)
   const operation = atomicOperation(insn)
   // The new value stands behind the old one.
@@ -64,21 +65,21 @@ export function atomic(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): S
     putValue(data, bytes + at, elementSize, pass.words[0]!, pass.words[1]!, bigEndian)
   }
   step = path.transfer(Row.STORE_BACK, lo, hi, elementSize, elements, bytes)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   pass.flush()
   scatterLoad(pass.vcpu, insn, data, bigEndian)
   retire(pass.vcpu, insn.length)
-  return Step.DONE
+  return STATUS_DONE
 }
 
-export function compareAndSwap(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): Step {
+export function compareAndSwap(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): AccessStatus {
   const { lo, hi } = pass.address
   const { elementSize, elements } = insn
   const bytes = elementSize * elements
   const path = pass.path
   const { data } = path
   let step = readHeld(pass, insn, abort)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   const bigEndian = isBigEndian(pass.vcpu)
   let equal = true
   for (let i = 0; i < elements; i++) {
@@ -89,7 +90,7 @@ export function compareAndSwap(pass: ExecutionPass, insn: LoadStore, abort: ArmA
   if (equal) {
     gatherSwap(pass.vcpu, insn, data, bytes * 2, bigEndian, pass.other)
     step = path.transfer(Row.STORE_BACK, lo, hi, elementSize, elements, bytes * 2)
-    if (step !== Step.DONE) return step
+    if (step !== STATUS_DONE) return step
     pass.flush()
   }
   // Rs gets what memory held.
@@ -99,17 +100,17 @@ export function compareAndSwap(pass: ExecutionPass, insn: LoadStore, abort: ArmA
     writeX(pass.vcpu, (insn.rs + i) & 31, false, getWord(data, at, elementSize, 0, bigEndian), high)
   }
   retire(pass.vcpu, insn.length)
-  return Step.DONE
+  return STATUS_DONE
 }
 
 /** Reads what is to be replaced, and keeps everyone else from the address until the instruction ends. */
-function readHeld(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): Step {
+function readHeld(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): AccessStatus {
   const { lo, hi } = pass.address
   const { elementSize, elements } = insn
   const bytes = elementSize * elements
   if (lo % bytes !== 0) return pass.misaligned(lo, hi, true)
   const step = pass.translate(insn, abort, true, lo, hi, bytes)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   pass.path.hold()
   return pass.path.transfer(Row.LOAD, lo, hi, elementSize, elements)
 }

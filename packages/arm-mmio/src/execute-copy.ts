@@ -1,9 +1,10 @@
 /** Memory copies and fills (FEAT_MOPS), one step at a time. */
 import { ARM_PAN, ARM_UNPRIVILEGED, ARM_WRITE } from '@retrap/paging'
-import { Row, Step } from './access-path.ts'
+import { Row } from './access-path.ts'
 import { advanceCopy, copyRange, copyStage, copyStep, finishPrologue } from './copy.ts'
 import type { ExecutionPass } from './execution-pass.ts'
 import type { LoadStore } from '@retrap/arm-decoder'
+import { type AccessStatus, STATUS_DONE } from '@retrap/replay'
 import { readX } from './registers.ts'
 import { retire } from './retire.ts'
 import { isUser, PSTATE_PAN } from './vcpu.ts'
@@ -30,7 +31,7 @@ export function prepareCopy(pass: ExecutionPass, insn: LoadStore): void {
 }
 
 /** One step of a memory copy: the instruction stays until nothing is left. */
-export function copyPart(pass: ExecutionPass, insn: LoadStore): Step {
+export function copyPart(pass: ExecutionPass, insn: LoadStore): AccessStatus {
   const vcpu = pass.vcpu
   const path = pass.path
   if (copyStage(insn) === 0) {
@@ -41,25 +42,25 @@ export function copyPart(pass: ExecutionPass, insn: LoadStore): Step {
   const fill = insn.form.operation === 'fill'
   const [readBits, writeBits] = copyBits(pass, insn)
   pass.writing = false
-  let step: Step = fill ? Step.DONE : path.translate(sourceLo, sourceHi, bytes, readBits)
-  if (step !== Step.DONE) return step
+  let step: AccessStatus = fill ? STATUS_DONE : path.translate(sourceLo, sourceHi, bytes, readBits)
+  if (step !== STATUS_DONE) return step
   pass.writing = true
   step = path.translate(targetLo, targetHi, bytes, writeBits)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   if (fill) {
     readX(vcpu, insn.rs, false, pass.value)
     path.data.fill(pass.value.lo & 0xff, 0, bytes)
   } else {
     pass.writing = false
     step = path.transfer(Row.LOAD, sourceLo, sourceHi, bytes, 1)
-    if (step !== Step.DONE) return step
+    if (step !== STATUS_DONE) return step
     pass.writing = true
   }
   step = path.transfer(Row.STORE_BACK, targetLo, targetHi, bytes, 1)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   pass.flush()
   if (advanceCopy(vcpu, insn, bytes)) retire(vcpu, insn.length)
-  return Step.DONE
+  return STATUS_DONE
 }
 
 /** Rights of the reads and the writes: the options W, R, T of the mnemonic. */

@@ -1,23 +1,24 @@
 /** Loads, stores, and what else makes one row of accesses. */
 import type { ArmAbort } from './abort.ts'
-import { Row, Step } from './access-path.ts'
+import { Row } from './access-path.ts'
 import type { ExecutionPass } from './execution-pass.ts'
 import { InstructionSet, type LoadStore } from '@retrap/arm-decoder'
+import { type AccessStatus, STATUS_DONE, STATUS_RESTART } from '@retrap/replay'
 import { pcValue, readX, writeX } from './registers.ts'
 import { branchTo, retire, retireTo, returnTo, savedState } from './retire.ts'
 import { gatherStore, getWord, loadedPc, putValue, scatterLoad } from './transfer.ts'
 import { isBigEndian } from './vcpu.ts'
 
-export function load(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): Step {
+export function load(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): AccessStatus {
   const { lo, hi } = pass.address
   const { elementSize, elements, form } = insn
   const path = pass.path
-  if (form.attributes.has('pac') && !pass.authentic) return Step.RETRY
+  if (form.attributes.has('pac') && !pass.authentic) return STATUS_RESTART
   if (unpredictable(insn)) return pass.nop(insn)
   let step = pass.translate(insn, abort, false, lo, hi, elementSize * elements)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   step = path.transfer(Row.LOAD, lo, hi, elementSize, elements)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   const bigEndian = isBigEndian(pass.vcpu)
   if (form.operation === 'load-exclusive') {
     const ipa = path.ipaOf(lo, hi)
@@ -30,61 +31,61 @@ export function load(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): Ste
   if (target < 0) retire(pass.vcpu, insn.length)
   else if (form.attributes.has('return')) returnTo(pass.vcpu, target, savedState(pass.vcpu))
   else retireTo(pass.vcpu, target)
-  return Step.DONE
+  return STATUS_DONE
 }
 
-export function store(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): Step {
+export function store(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): AccessStatus {
   const { lo, hi } = pass.address
   const { elementSize, elements } = insn
   if (unpredictable(insn)) return pass.nop(insn)
   let step = pass.translate(insn, abort, true, lo, hi, elementSize * elements)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   gatherStore(pass.vcpu, insn, pass.path.data, isBigEndian(pass.vcpu))
   step = pass.path.transfer(Row.STORE, lo, hi, elementSize, elements)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   pass.flush()
   pass.writeback(insn)
   retire(pass.vcpu, insn.length)
-  return Step.DONE
+  return STATUS_DONE
 }
 
-export function tableBranch(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): Step {
+export function tableBranch(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): AccessStatus {
   const { lo, hi } = pass.address
   let step = pass.translate(insn, abort, false, lo, hi, insn.elementSize)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   step = pass.path.transfer(Row.LOAD, lo, hi, insn.elementSize, 1)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   const offset = getWord(pass.path.data, 0, insn.elementSize, 0, isBigEndian(pass.vcpu))
   branchTo(pass.vcpu, pcValue(pass.vcpu, insn.set) + offset * 2)
-  return Step.DONE
+  return STATUS_DONE
 }
 
 /** DC ZVA and its like: doublewords of zero. */
-export function zero(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): Step {
+export function zero(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): AccessStatus {
   const { lo, hi, bytes } = pass.extent
   const path = pass.path
   let step = pass.translate(insn, abort, true, lo, hi, bytes)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   // Device memory is no memory to DC ZVA.
   if (path.isDevicePage(lo, hi) && insn.form.attributes.has('block')) return pass.misaligned(lo, hi, true)
   path.data.fill(0, 0, bytes)
   step = path.transfer(Row.STORE, lo, hi, 8, bytes / 8)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   pass.flush()
   pass.writeback(insn)
   retire(pass.vcpu, insn.length)
-  return Step.DONE
+  return STATUS_DONE
 }
 
 /** 64 bytes as one access, from or to eight registers. The status of ST64BV is success. */
-export function transfer64(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): Step {
+export function transfer64(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): AccessStatus {
   const { lo, hi } = pass.address
   const write = insn.form.operation === 'store-64b'
   const path = pass.path
   const { data } = path
   if (lo % 64 !== 0) return pass.misaligned(lo, hi, write)
   let step = pass.translate(insn, abort, write, lo, hi, 64)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   const bigEndian = isBigEndian(pass.vcpu)
   if (write) {
     for (let i = 0; i < 8; i++) {
@@ -93,7 +94,7 @@ export function transfer64(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort
     }
   }
   step = path.transfer(write ? Row.STORE : Row.LOAD, lo, hi, 64, 1)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   pass.flush()
   if (!write) {
     for (let i = 0; i < 8; i++) {
@@ -107,11 +108,11 @@ export function transfer64(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort
     }
   } else if (insn.rs >= 0) writeX(pass.vcpu, insn.rs, false, 0, 0)
   retire(pass.vcpu, insn.length)
-  return Step.DONE
+  return STATUS_DONE
 }
 
 /** Devices have no tags: they read as 0, and stores of them are dropped. Maintenance of devices does nothing. */
-export function tagsAndMaintenance(pass: ExecutionPass, insn: LoadStore): Step {
+export function tagsAndMaintenance(pass: ExecutionPass, insn: LoadStore): AccessStatus {
   const { operation } = insn.form
   if (operation === 'tag-load') {
     readX(pass.vcpu, insn.rt, false, pass.value)
@@ -120,7 +121,7 @@ export function tagsAndMaintenance(pass: ExecutionPass, insn: LoadStore): Step {
   } else if (operation === 'tags' && insn.form.mnemonic === 'LDGM') writeX(pass.vcpu, insn.rt, false, 0, 0)
   pass.writeback(insn)
   retire(pass.vcpu, insn.length)
-  return Step.DONE
+  return STATUS_DONE
 }
 
 /**

@@ -1,13 +1,13 @@
 /** The state that one vCPU's instructions share during execution: its parts, the address in hand, and steps that many take. */
 import { PAGE_BYTES } from '@retrap/memory'
 import { ARM_PAN, ARM_UNPRIVILEGED, ARM_WRITE } from '@retrap/paging'
-import type { AccessLog } from '@retrap/replay'
 import { faultIpa, hpfarValid, type ArmAbort } from './abort.ts'
-import { Step, type AccessPath } from './access-path.ts'
+import type { AccessPath } from './access-path.ts'
 import type { CopyStep } from './copy.ts'
 import { EffectiveAddress } from './effective-address.ts'
 import type { Extent } from './explain.ts'
 import { InstructionSet, type LoadStore } from '@retrap/arm-decoder'
+import { type AccessLog, type AccessStatus, STATUS_DONE, STATUS_FAULT, STATUS_RESTART } from '@retrap/replay'
 import { RegisterValue, writeR, writeX } from './registers.ts'
 import { retire } from './retire.ts'
 import type { DeviceOrder } from './serialise.ts'
@@ -82,16 +82,16 @@ export class ExecutionPass {
    * Translates what the instruction accesses. If the page that aborted is no longer where it was, nothing has happened and
    * the guest tries again.
    */
-  translate(insn: LoadStore, abort: ArmAbort, write: boolean, lo: number, hi: number, bytes: number): Step {
+  translate(insn: LoadStore, abort: ArmAbort, write: boolean, lo: number, hi: number, bytes: number): AccessStatus {
     const path = this.path
     this.writing = write
     const step = path.translate(lo, hi, bytes, this.accessBits(insn, write))
     const samePage = (path.faultLo & -PAGE_BYTES) === (abort.farLo & -PAGE_BYTES)
-    if (step !== Step.DONE) return samePage ? Step.RETRY : step
-    if (this.log.pass > 1 || !hpfarValid(abort.esr)) return Step.DONE
+    if (step !== STATUS_DONE) return samePage ? STATUS_RESTART : step
+    if (this.log.pass > 1 || !hpfarValid(abort.esr)) return STATUS_DONE
     const aarch32 = isAArch32(this.vcpu)
     const farHi = aarch32 ? 0 : abort.farLo >>> 0 < lo >>> 0 ? (hi + 1) >>> 0 : hi
-    return path.ipaOf(abort.farLo >>> 0, farHi) === faultIpa(abort) ? Step.DONE : Step.RETRY
+    return path.ipaOf(abort.farLo >>> 0, farHi) === faultIpa(abort) ? STATUS_DONE : STATUS_RESTART
   }
 
   /** Makes the writes to RAM that were held. */
@@ -108,16 +108,16 @@ export class ExecutionPass {
   }
 
   /** Retires an instruction that does nothing. */
-  nop(insn: LoadStore): Step {
+  nop(insn: LoadStore): AccessStatus {
     retire(this.vcpu, insn.length)
-    return Step.DONE
+    return STATUS_DONE
   }
 
   /** Ends the pass with an alignment fault. */
-  misaligned(lo: number, hi: number, write: boolean): Step {
+  misaligned(lo: number, hi: number, write: boolean): AccessStatus {
     this.writing = write
     this.path.faultLo = lo
     this.path.faultHi = hi
-    return Step.ALIGNMENT
+    return STATUS_FAULT
   }
 }

@@ -1,6 +1,6 @@
 /** Executes a decoded load or store: its accesses in order, then its registers, all at once. */
 import type { ArmAbort } from './abort.ts'
-import { Step, Row } from './access-path.ts'
+import { Row } from './access-path.ts'
 import { effectiveAddress } from './effective-address.ts'
 import { storeExclusive, atomic, compareAndSwap } from './execute-atomic.ts'
 import { prepareCopy, copyPart } from './execute-copy.ts'
@@ -8,6 +8,7 @@ import { load, store, tableBranch, zero, transfer64, tagsAndMaintenance } from '
 import { ExecutionPass, type ExecutionParts } from './execution-pass.ts'
 import type { Extent } from './explain.ts'
 import type { LoadStore } from '@retrap/arm-decoder'
+import { type AccessStatus, STATUS_DONE } from '@retrap/replay'
 import { readX, readR, writeR } from './registers.ts'
 import { isUser, isBigEndian } from './vcpu.ts'
 import { retire, returnTo, savedState } from './retire.ts'
@@ -92,7 +93,7 @@ export class Execution {
    *
    * @param abort - must be explained by the instruction
    */
-  run(insn: LoadStore, abort: ArmAbort): Step {
+  run(insn: LoadStore, abort: ArmAbort): AccessStatus {
     switch (insn.form.operation) {
       case 'load':
       case 'load-exclusive':
@@ -126,31 +127,31 @@ export class Execution {
   }
 }
 
-export function returnFromException(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): Step {
+export function returnFromException(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): AccessStatus {
   const { lo, hi } = pass.address
   let step = pass.translate(insn, abort, false, lo, hi, 8)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   step = pass.path.transfer(Row.LOAD, lo, hi, 4, 2)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   const bigEndian = isBigEndian(pass.vcpu)
   pass.writeback(insn)
   const { data } = pass.path
   returnTo(pass.vcpu, getWord(data, 0, 4, 0, bigEndian), getWord(data, 4, 4, 0, bigEndian))
-  return Step.DONE
+  return STATUS_DONE
 }
 
 /** SRS: LR and SPSR of this mode, to the stack of another. */
-export function saveState(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): Step {
+export function saveState(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort): AccessStatus {
   const vcpu = pass.vcpu
   const path = pass.path
   const { lo, hi } = pass.address
   let step = pass.translate(insn, abort, true, lo, hi, 8)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   const bigEndian = isBigEndian(pass.vcpu)
   putValue(path.data, 0, 4, readR(vcpu, insn.set, 14), 0, bigEndian)
   putValue(path.data, 4, 4, savedState(vcpu), 0, bigEndian)
   step = path.transfer(Row.STORE, lo, hi, 4, 2)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   pass.flush()
   const { writeback, baseLo } = pass.address
   if (writeback) {
@@ -160,7 +161,7 @@ export function saveState(pass: ExecutionPass, insn: LoadStore, abort: ArmAbort)
     vcpu.pstate = mode
   }
   retire(vcpu, insn.length)
-  return Step.DONE
+  return STATUS_DONE
 }
 
 /** The address of SRS is from the stack pointer of the mode that it names. */

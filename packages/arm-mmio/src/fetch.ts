@@ -7,11 +7,19 @@
  * same instruction.
  */
 import { ARM_FETCH, ARM_UNPRIVILEGED, ARM_WALK_OK, ArmWalkResult, walkArm } from '@retrap/paging'
-import { AccessKind, type AccessLog, AccessState } from '@retrap/replay'
-import { type AccessPath, Step } from './access-path.ts'
+import type { AccessPath } from './access-path.ts'
 import { decodeLoadStoreA32, decodeLoadStoreThumb, isWideThumb } from '@retrap/arm-decoder'
 import { decodeLoadStoreA64 } from '@retrap/arm-decoder'
 import type { LoadStore } from '@retrap/arm-decoder'
+import {
+  AccessKind,
+  type AccessLog,
+  AccessState,
+  type AccessStatus,
+  STATUS_DONE,
+  STATUS_RESTART,
+  STATUS_UNHANDLED,
+} from '@retrap/replay'
 import { type ArmVcpu, isAArch32, isUser, PSTATE_T } from './vcpu.ts'
 import { type ArmWorld, Region } from './world.ts'
 
@@ -40,22 +48,22 @@ export class InstructionFetch {
    * @param insn - filled in
    * @returns `DONE`; `RETRY` if there is no instruction at PC now; `ABORT` if it is no load or store
    */
-  fetch(insn: LoadStore): Step {
+  fetch(insn: LoadStore): AccessStatus {
     const { pstate } = this.#vcpu
     const thumb = isAArch32(this.#vcpu) && (pstate & PSTATE_T) !== 0
     const lo = this.#vcpu.pc[0]!
     const first = this.#read(lo, thumb ? 2 : 4)
-    if (first < 0) return Step.RETRY
+    if (first < 0) return STATUS_RESTART
     if (!thumb) {
       const decode = isAArch32(this.#vcpu) ? decodeLoadStoreA32 : decodeLoadStoreA64
-      return decode(first, insn) ? Step.DONE : Step.ABORT
+      return decode(first, insn) ? STATUS_DONE : STATUS_UNHANDLED
     }
     let second = 0
     if (isWideThumb(first)) {
       second = this.#read((lo + 2) >>> 0, 2)
-      if (second < 0) return Step.RETRY
+      if (second < 0) return STATUS_RESTART
     }
-    return decodeLoadStoreThumb(first, second, insn) ? Step.DONE : Step.ABORT
+    return decodeLoadStoreThumb(first, second, insn) ? STATUS_DONE : STATUS_UNHANDLED
   }
 
   /** Reads an instruction word or halfword; -1 if there is none. Instructions are little-endian. */
@@ -77,7 +85,7 @@ export class InstructionFetch {
   #load(lo: number, hi: number, size: number): boolean {
     const path = this.#path
     const access = ARM_FETCH | (isUser(this.#vcpu) ? ARM_UNPRIVILEGED : 0)
-    if (path.translate(lo, hi, size, access) !== Step.DONE) return false
+    if (path.translate(lo, hi, size, access) !== STATUS_DONE) return false
     const ipa = path.ipaOf(lo, hi)
     const ipaHi = Math.floor(ipa / 2 ** 32)
     if (this.#world.region(ipa >>> 0, ipaHi, false) !== Region.RAM) return false

@@ -28,4 +28,12 @@ export {
   type ArmSystemRegisters,
   type ArmVcpu,
 } from './vcpu.ts'
+export {
+  type AccessStatus,
+  STATUS_DONE,
+  STATUS_FAULT,
+  STATUS_RESTART,
+  STATUS_RETRY,
+  STATUS_UNHANDLED,
+} from '@retrap/replay'
 export { DeviceAnswer, Region, type ArmWorld } from './world.ts'

@@ -3,8 +3,7 @@
  *
  * Source: Linux, "The Definitive KVM (Kernel-based Virtual Machine) API Documentation", KVM_EXIT_MMIO.
  */
-import { AccessKind, type AccessLog } from '@retrap/replay'
-import { DeviceAnswer } from './world.ts'
+import { AccessKind, type AccessLog, type AccessStatus, STATUS_DONE, STATUS_RETRY } from '@retrap/replay'
 
 /** An exit for an access to an address without memory. */
 export interface MmioExit {
@@ -30,7 +29,7 @@ export type MmioHandler = (exit: MmioExit) => void | Promise<void>
 export function kvmMmio(
   handler: MmioHandler,
   answered: (failed: boolean) => void,
-): (log: AccessLog, index: number) => DeviceAnswer {
+): (log: AccessLog, index: number) => AccessStatus {
   return (log, index) => {
     const size = log.size(index)
     const write = log.kind(index) === AccessKind.MMIO_WRITE
@@ -57,10 +56,10 @@ export function kvmMmio(
         },
         () => answered(true),
       )
-      return DeviceAnswer.PENDING
+      return STATUS_RETRY
     }
     finish()
-    return DeviceAnswer.DONE
+    return STATUS_DONE
   }
 }
 

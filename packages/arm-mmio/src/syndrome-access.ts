@@ -1,8 +1,8 @@
 /** The one access that a valid syndrome describes: a general register, stored or loaded. */
 import { PAGE_BYTES } from '@retrap/memory'
 import { type ArmAbort, faultIpa } from './abort.ts'
-import { type AccessPath, Step } from './access-path.ts'
-import { accessTag } from '@retrap/replay'
+import type { AccessPath } from './access-path.ts'
+import { accessTag, type AccessStatus, STATUS_DONE } from '@retrap/replay'
 import { InstructionSet } from '@retrap/arm-decoder'
 import { readR, writeR, writeX } from './registers.ts'
 import { retire } from './retire.ts'
@@ -23,8 +23,8 @@ export function isWholeAccess({ esr, hsr, farLo }: ArmAbort, always: boolean): b
   return size === 1 || ((farLo & (size - 1)) === 0 && (always || (farLo & (PAGE_BYTES - 1)) !== 0))
 }
 
-/** Makes the access, and retires the instruction. @returns `Step.DONE`, or why it could not be made: then nothing has changed */
-export function makeSyndromeAccess(vcpu: ArmVcpu, path: AccessPath, abort: ArmAbort): Step {
+/** Makes the access, and retires the instruction. @returns `STATUS_DONE`, or why it could not be made: then nothing has changed */
+export function makeSyndromeAccess(vcpu: ArmVcpu, path: AccessPath, abort: ArmAbort): AccessStatus {
   const { esr, hsr } = abort
   const { data } = path
   const write = (esr & ESR_WNR) !== 0
@@ -38,13 +38,13 @@ export function makeSyndromeAccess(vcpu: ArmVcpu, path: AccessPath, abort: ArmAb
     putValue(data, 0, size, lo, hi, bigEndian)
   }
   const step = path.device(write, ipa >>> 0, Math.floor(ipa / 2 ** 32), size, accessTag(0), 0)
-  if (step !== Step.DONE) return step
+  if (step !== STATUS_DONE) return step
   if (!write) {
     const lo = getWord(data, 0, size, 0, bigEndian)
     loadRegister(vcpu, abort, register, size, lo, size > 4 ? getWord(data, 0, size, 4, bigEndian) : 0)
   }
   retire(vcpu, (esr & ESR_IL) === 0 ? 2 : 4)
-  return Step.DONE
+  return STATUS_DONE
 }
 
 function loadRegister(

@@ -1,6 +1,6 @@
 /** The interface to a hypervisor that finishing an abort needs. */
 import type { TableReader } from '@retrap/paging'
-import type { AccessLog } from '@retrap/replay'
+import { type AccessLog, type AccessStatus, STATUS_DONE, STATUS_RETRY, STATUS_UNHANDLED } from '@retrap/replay'
 
 /** The kind of a second-stage address. */
 export const Region = {
@@ -13,18 +13,23 @@ export const Region = {
 /** One of the `Region` numbers. */
 export type Region = (typeof Region)[keyof typeof Region]
 
-/** How far a device is with an access. */
-export const DeviceAnswer = {
-  /** Done; a read's data is in the log. */
-  DONE: 0,
-  /** The device will answer later: call `answer`, then `resume`. */
-  PENDING: 1,
-  /** The device reports an external abort. */
-  ABORT: 2,
-} as const
+/**
+ * How far a device is with an access, under the names of 0.2.
+ *
+ * @deprecated Write the statuses.
+ */
+export const DeviceAnswer: {
+  readonly DONE: typeof STATUS_DONE
+  readonly PENDING: typeof STATUS_RETRY
+  readonly ABORT: typeof STATUS_UNHANDLED
+} = {
+  DONE: STATUS_DONE,
+  PENDING: STATUS_RETRY,
+  ABORT: STATUS_UNHANDLED,
+}
 
-/** One of the `DeviceAnswer` numbers. */
-export type DeviceAnswer = (typeof DeviceAnswer)[keyof typeof DeviceAnswer]
+/** How far a device is with an access. */
+export type DeviceAnswer = AccessStatus
 
 /** The world around a vCPU. IPAs are a low and a high word, data is bytes in memory order. */
 export interface ArmWorld {
@@ -42,8 +47,11 @@ export interface ArmWorld {
   /**
    * Asks a device for the access that `log` has at `index`: kind, address, size, and a write's data are there; a read's
    * data is put there with `setData` or `setBytes`.
+   *
+   * @returns STATUS_DONE; STATUS_RETRY: the device will answer later, then call `answer` and `resume`; STATUS_UNHANDLED: an
+   *   external abort
    */
-  device(log: AccessLog, index: number): DeviceAnswer
+  device(log: AccessLog, index: number): AccessStatus
   /** Stops all other vCPUs while an instruction is translated and fetched. See `ArmEmulatorOptions.stopWorld`. */
   stopWorld?(): void
   /** Ends what `stopWorld` began. */

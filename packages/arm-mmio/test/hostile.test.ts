@@ -14,7 +14,7 @@ test('random aborts: nothing throws, locks and logs are given back, RETRY leaves
     if (problem !== '') expect.unreachable(`seed ${seed}: ${outcome}: ${problem}; ${SLICE_REPEAT}`)
     seen.set(outcome, (seen.get(outcome) ?? 0) + 1)
   }
-  for (const outcome of ['DONE', 'RETRY', 'INJECTED', 'UNHANDLED', 'cancelled']) {
+  for (const outcome of ['DONE', 'RESTART', 'FAULT', 'UNHANDLED', 'cancelled']) {
     expect(seen.get(outcome), outcome).toBeGreaterThan(slicedCount(100, 4))
   }
 })

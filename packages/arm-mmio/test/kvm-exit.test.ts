@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { ArmEmulator, kvmMmio, type MmioExit, Outcome } from '../src/index.ts'
+import { ArmEmulator, kvmMmio, type MmioExit, STATUS_DONE, STATUS_FAULT, STATUS_RETRY } from '../src/index.ts'
 import { abortAt, CODE_BASE, DEVICE_BASE, FlatWorld, flatVcpu, soleOrder } from './support/flat-world.ts'
 
 /** A world whose device is spoken to as by KVM. */
@@ -26,11 +26,11 @@ test('an exit has what KVM_EXIT_MMIO has', () => {
   // ldr w0, [x2], #4
   const vcpu = vcpuAt(flat, 0xb840_4440)
   const emulator = new ArmEmulator(vcpu, flat, soleOrder())
-  expect(emulator.handle(abortAt(DEVICE_BASE, false))).toBe(Outcome.DONE)
+  expect(emulator.handle(abortAt(DEVICE_BASE, false))).toBe(STATUS_DONE)
   expect(vcpu.x[0]).toBe(0x1234_5678)
   // strh w0, [x2], #2
   new DataView(flat.ram.buffer).setUint32(CODE_BASE + 4, 0x7800_2440, true)
-  expect(emulator.handle(abortAt(DEVICE_BASE + 4, true))).toBe(Outcome.DONE)
+  expect(emulator.handle(abortAt(DEVICE_BASE + 4, true))).toBe(STATUS_DONE)
   expect(
     exits.map(({ phys_addr, len, is_write, data }) => [phys_addr, len, is_write, [...data.subarray(0, len)]]),
   ).toEqual([
@@ -54,10 +54,10 @@ test('a handler may take its time, and 64 bytes are eight exits', async () => {
   // ld64b x8, [x2]
   const vcpu = vcpuAt(flat, 0xf83f_d048)
   const emulator = new ArmEmulator(vcpu, flat, soleOrder())
-  expect(emulator.handle(abortAt(DEVICE_BASE, false))).toBe(Outcome.PENDING)
+  expect(emulator.handle(abortAt(DEVICE_BASE, false))).toBe(STATUS_RETRY)
   expect(await answers).toBe(false)
   emulator.answer()
-  expect(emulator.resume()).toBe(Outcome.DONE)
+  expect(emulator.resume()).toBe(STATUS_DONE)
   expect(addresses).toEqual(Array.from({ length: 8 }, (_, index) => DEVICE_BASE + index * 8))
   expect(Array.from({ length: 8 }, (_, index) => vcpu.x[(8 + index) * 2])).toEqual([1, 2, 3, 4, 5, 6, 7, 8])
 })
@@ -73,5 +73,5 @@ test('a handler that fails makes the guest take an abort', async () => {
   const emulator = new ArmEmulator(vcpu, flat, soleOrder())
   emulator.handle(abortAt(DEVICE_BASE, false))
   emulator.answer(await answers)
-  expect(emulator.resume()).toBe(Outcome.INJECTED)
+  expect(emulator.resume()).toBe(STATUS_FAULT)
 })

@@ -1,7 +1,16 @@
 /** What a hostile reading of the sources found, each against the manual. */
 import { beforeEach, describe, expect, test } from 'vitest'
 import { decodeLoadStoreThumb, LoadStore } from '@retrap/arm-decoder'
-import { type ArmAbort, ArmEmulator, DeviceOrder, Outcome } from '../src/index.ts'
+import {
+  type ArmAbort,
+  ArmEmulator,
+  DeviceOrder,
+  type AccessStatus,
+  STATUS_DONE,
+  STATUS_FAULT,
+  STATUS_RETRY,
+  STATUS_RESTART,
+} from '../src/index.ts'
 import { abortAt, CODE_BASE, DEVICE_BASE, FlatWorld, flatVcpu, soleOrder, TABLE_BASE } from './support/flat-world.ts'
 
 type Vcpu = ReturnType<typeof flatVcpu>
@@ -39,10 +48,10 @@ describe('a saved instruction', () => {
     first.handle(abortAt(DEVICE_BASE, false))
     world.perform(first.log, first.log.pending)
     first.answer()
-    expect(first.resume()).toBe(Outcome.PENDING)
+    expect(first.resume()).toBe(STATUS_RETRY)
     const other = move(first, vcpu, order)
     other.answer(true)
-    expect(other.resume()).toBe(Outcome.INJECTED)
+    expect(other.resume()).toBe(STATUS_FAULT)
     expect(vcpu.exception.farLo).toBe(DEVICE_BASE + 8)
     expect(vcpu.exception.esrEl1 & 0x3f).toBe(0x10)
   })
@@ -54,16 +63,16 @@ describe('a saved instruction', () => {
     vcpu.x[4] = DEVICE_BASE
     const order = new DeviceOrder(2)
     const first = new ArmEmulator(vcpu, world, order)
-    expect(first.handle(abortAt(DEVICE_BASE, false))).toBe(Outcome.PENDING)
+    expect(first.handle(abortAt(DEVICE_BASE, false))).toBe(STATUS_RETRY)
     const other = move(first, vcpu, order)
     world.perform(other.log, other.log.pending)
     other.answer()
     const lock = order.lockOf(DEVICE_BASE, 0)
     expect(order.tryLock(lock, 1)).toBe(false)
-    expect(other.resume()).toBe(Outcome.PENDING)
+    expect(other.resume()).toBe(STATUS_RETRY)
     world.perform(other.log, other.log.pending)
     other.answer()
-    expect(other.resume()).toBe(Outcome.DONE)
+    expect(other.resume()).toBe(STATUS_DONE)
     expect(order.tryLock(lock, 1)).toBe(true)
   })
 })
@@ -75,7 +84,7 @@ describe('the lock in a saved instruction', () => {
     const vcpu = at64(0xf820_0041)
     vcpu.x[4] = DEVICE_BASE
     const emulator = new ArmEmulator(vcpu, world, order)
-    expect(emulator.handle(abortAt(DEVICE_BASE, false))).toBe(Outcome.PENDING)
+    expect(emulator.handle(abortAt(DEVICE_BASE, false))).toBe(STATUS_RETRY)
     const saved = emulator.save()
     emulator.cancel()
     return { vcpu, saved }
@@ -114,8 +123,8 @@ describe('the lock in a saved instruction', () => {
 describe('rights', () => {
   // ldtr x0, [x1] at EL1; the page is EL1's alone.
   test.each([
-    ['PSTATE.UAO gives unprivileged instructions the rights of EL1', 1 << 23, Outcome.DONE],
-    ['without it they have those of EL0: the guest takes its own fault', 0, Outcome.RETRY],
+    ['PSTATE.UAO gives unprivileged instructions the rights of EL1', 1 << 23, STATUS_DONE],
+    ['without it they have those of EL0: the guest takes its own fault', 0, STATUS_RESTART],
   ])('%s', (_name, uao, expected) => {
     const vcpu = at64(0xf840_0820)
     mapping(0x401n)
@@ -133,7 +142,7 @@ describe('rights', () => {
     vcpu.x[2] = DEVICE_BASE
     vcpu.x[4] = 8
     const emulator = new ArmEmulator(vcpu, world, soleOrder(), { copyOption: 'B' })
-    expect(emulator.handle(abortAt(DEVICE_BASE, false))).toBe(Outcome.INJECTED)
+    expect(emulator.handle(abortAt(DEVICE_BASE, false))).toBe(STATUS_FAULT)
     expect(vcpu.exception.esrEl1 & 0x7f).toBe(0x4d)
     expect(world.seen).toEqual([])
   })
@@ -145,7 +154,7 @@ describe('returns from exceptions are not for User mode, whose code may be swapp
     ['ldmia r0, {r1, pc}^', 0xe8d0_8002, false],
     ['srsia sp, #19', 0xf8cd_0513, true],
   ])('%s', (_text, word, write) => {
-    const run = (mode: number): { outcome: Outcome; vcpu: Vcpu } => {
+    const run = (mode: number): { outcome: AccessStatus; vcpu: Vcpu } => {
       new DataView(world.ram.buffer).setUint32(CODE_BASE, word, true)
       const vcpu = flatVcpu(true)
       vcpu.pstate = 0x10 | mode
@@ -159,10 +168,10 @@ describe('returns from exceptions are not for User mode, whose code may be swapp
       return { outcome, vcpu }
     }
     const user = run(0)
-    expect(user.outcome).toBe(Outcome.RETRY)
+    expect(user.outcome).toBe(STATUS_RESTART)
     expect([user.vcpu.pstate, user.vcpu.pc[0]]).toEqual([0x10, CODE_BASE])
     expect(world.seen).toEqual([])
-    expect(run(3).outcome).toBe(Outcome.DONE)
+    expect(run(3).outcome).toBe(STATUS_DONE)
     expect(world.seen).toHaveLength(2)
   })
 })
@@ -174,7 +183,7 @@ describe('syndromes', () => {
     mapping(0x1000_0003n)
     const vcpu = at64(0xf940_0041)
     const abort = withEsr(abortAt(DEVICE_BASE, false), 1 << 7)
-    expect(new ArmEmulator(vcpu, world, soleOrder()).handle(abort)).toBe(Outcome.INJECTED)
+    expect(new ArmEmulator(vcpu, world, soleOrder()).handle(abort)).toBe(STATUS_FAULT)
     // Level 1 is RAM, and names level 2, which is the device's.
     expect(vcpu.exception.esrEl1 & 0x3f).toBe(0x16)
   })
@@ -185,7 +194,7 @@ describe('syndromes', () => {
     vcpu.x[4] = DEVICE_BASE + 0xffe
     world.contents.set([1, 2, 3, 4], 0xffe)
     const abort = withEsr(abortAt(DEVICE_BASE + 0xffe, false), (1 << 24) | (2 << 22) | (1 << 16))
-    expect(new ArmEmulator(vcpu, world, soleOrder()).handle(abort)).toBe(Outcome.DONE)
+    expect(new ArmEmulator(vcpu, world, soleOrder()).handle(abort)).toBe(STATUS_DONE)
     expect(vcpu.x[2]).toBe(0x0403_0201)
     expect(world.seen.map(({ offset }) => offset)).toEqual([0xffe, 0xfff, 0x1000, 0x1001])
   })
@@ -195,7 +204,7 @@ describe('syndromes', () => {
     vcpu.x[4] = DEVICE_BASE
     // A permission fault has no HPFAR that would tell.
     const abort = { ...abortAt(4, false), esr: ((0x24 << 26) | (1 << 25) | 0x0f) >>> 0 }
-    expect(new ArmEmulator(vcpu, world, soleOrder()).handle(abort)).toBe(Outcome.RETRY)
+    expect(new ArmEmulator(vcpu, world, soleOrder()).handle(abort)).toBe(STATUS_RESTART)
     expect(world.seen).toEqual([])
   })
 })

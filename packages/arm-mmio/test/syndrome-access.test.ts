@@ -1,6 +1,6 @@
 /** Stores that a valid syndrome describes, of all sizes (DDI 0487, "ESR_EL2, ISS encoding for an exception from a Data Abort"). */
 import { expect, test } from 'vitest'
-import { ArmEmulator, Outcome } from '../src/index.ts'
+import { ArmEmulator, STATUS_DONE, STATUS_FAULT } from '../src/index.ts'
 import { abortAt, CODE_BASE, DEVICE_BASE, FlatWorld, flatVcpu, soleOrder } from './support/flat-world.ts'
 
 const [ISV, SF, STORE] = [1 << 24, 1 << 15, 1 << 6]
@@ -18,7 +18,7 @@ function store(aarch32: boolean, hsr: boolean, register: number, sizeLog2: numbe
   vcpu.x.set([0xccdd_eeff, 0x8899_aabb], 2 * register)
   const abort = abortAt(DEVICE_BASE + 8, true)
   const esr = (abort.esr | ISV | (sizeLog2 << 22) | (register << 16) | (sizeLog2 === 3 ? SF : 0) | STORE) >>> 0
-  expect(new ArmEmulator(vcpu, world, soleOrder()).handle({ ...abort, esr, hsr })).toBe(Outcome.DONE)
+  expect(new ArmEmulator(vcpu, world, soleOrder()).handle({ ...abort, esr, hsr })).toBe(STATUS_DONE)
   expect(vcpu.pc[0]).toBe(CODE_BASE + 4)
   expect(world.seen).toMatchObject([{ write: true, offset: 8 }])
   return world.seen[0]!.data
@@ -42,8 +42,8 @@ test.each([
 
 test.each([
   // What lies at the program counter is no load or store.
-  [false, Outcome.INJECTED, []],
-  [true, Outcome.DONE, [{ write: true, offset: 0, data: 'ffee' }]],
+  [false, STATUS_FAULT, []],
+  [true, STATUS_DONE, [{ write: true, offset: 0, data: 'ffee' }]],
 ])('at the first byte of a page, whole syndromes %s', (wholeSyndromes, outcome, seen) => {
   const world = new FlatWorld()
   const vcpu = flatVcpu(false)

@@ -1,7 +1,7 @@
 /** Accesses that go on beyond 4 GiB, and what is left of a copy: in words of 32 bits, as the emulator keeps addresses. */
 import { AccessKind, type AccessLog } from '@retrap/replay'
 import { describe, expect, test } from 'vitest'
-import { ArmEmulator, createArmVcpu, DeviceAnswer, Outcome, Region } from '../src/index.ts'
+import { ArmEmulator, createArmVcpu, Region, type AccessStatus, STATUS_DONE, STATUS_RESTART } from '../src/index.ts'
 import { copyRange, type CopyStep } from '../src/copy.ts'
 import type { LoadStore } from '@retrap/arm-decoder'
 import { abortAt, CODE_BASE, FlatWorld, flatVcpu, soleOrder, TABLE_BASE } from './support/flat-world.ts'
@@ -23,13 +23,13 @@ class WideWorld extends FlatWorld {
     return ipaHi === 0 && ipaLo >= GIGABYTE - 4096 && ipaLo < GIGABYTE ? Region.DEVICE : super.region(ipaLo, ipaHi)
   }
 
-  override device(log: AccessLog, index: number): DeviceAnswer {
+  override device(log: AccessLog, index: number): AccessStatus {
     const bytes = new Uint8Array(8).fill(0xd0)
     this.reads.push(
       `${log.kind(index) === AccessKind.MMIO_READ} ${log.addressLo(index).toString(16)}+${log.size(index)}`,
     )
     log.setBytes(index, bytes, 0)
-    return DeviceAnswer.DONE
+    return STATUS_DONE
   }
 }
 
@@ -49,7 +49,7 @@ describe('a pair of registers is loaded from both sides of 4 GiB', () => {
     Object.assign(vcpu.system, { tcrLo: (25 | (25 << 16) | (2 << 30)) >>> 0, ttbr1Lo: TABLE_BASE })
     vcpu.x.set([0xffff_fff8, hi], 4)
     const emulator = new ArmEmulator(vcpu, world, soleOrder())
-    expect(emulator.handle({ ...abortAt(0xffff_fff8, false), farHi: hi, hpfarLo: 0x3f_fff0 })).toBe(Outcome.DONE)
+    expect(emulator.handle({ ...abortAt(0xffff_fff8, false), farHi: hi, hpfarLo: 0x3f_fff0 })).toBe(STATUS_DONE)
     expect(world.reads).toEqual(['true 3ffffff8+8'])
     expect([...vcpu.x.subarray(0, 4)]).toEqual([0xd0d0_d0d0, 0xd0d0_d0d0, 0x5a5a_5a5a, 0x5a5a_5a5a])
   })
@@ -62,7 +62,7 @@ describe('an abort of a later byte', () => {
     ['ldp of Q registers', 0xad40_0440, 32],
     ['ld1 of four registers', 0x4c40_2040, 64],
   ])('%s is explained to its last byte, and not beyond', (_, word, bytes) => {
-    const outcome = (at: number): Outcome => {
+    const outcome = (at: number): AccessStatus => {
       const world = new WideWorld()
       new DataView(world.ram.buffer).setUint32(CODE_BASE, word, true)
       const vcpu = flatVcpu(false)
@@ -71,7 +71,7 @@ describe('an abort of a later byte', () => {
       const abort = { ...abortAt(GIGABYTE - 2048 + at, false), esr: ((0x24 << 26) | (1 << 25) | 0x0f) >>> 0 }
       return new ArmEmulator(vcpu, world, soleOrder()).handle(abort)
     }
-    expect([0, bytes - 1, bytes, -1].map(outcome)).toEqual([Outcome.DONE, Outcome.DONE, Outcome.RETRY, Outcome.RETRY])
+    expect([0, bytes - 1, bytes, -1].map(outcome)).toEqual([STATUS_DONE, STATUS_DONE, STATUS_RESTART, STATUS_RESTART])
   })
 
   test('beyond 4 GiB is looked up there', () => {
@@ -85,7 +85,7 @@ describe('an abort of a later byte', () => {
     const vcpu = flatVcpu(false)
     vcpu.x.set([0xffff_fff8, 0], 4)
     const abort = { ...abortAt(0, false), farHi: 1, hpfarLo: 0 }
-    expect(new ArmEmulator(vcpu, world, soleOrder()).handle(abort)).toBe(Outcome.DONE)
+    expect(new ArmEmulator(vcpu, world, soleOrder()).handle(abort)).toBe(STATUS_DONE)
     expect(world.reads).toEqual(['true 3ffffff8+8', 'true 0+8'])
   })
 })

@@ -11,6 +11,7 @@ export { LOG_BYTES, LOG_DATA_BYTES, LOG_ENTRIES, MAX_ACCESS_BYTES } from './layo
 export { LoggedTables, type TableAccess, type TableAccessStatus } from './logged-tables.ts'
 export type { HeldWriteVisitor } from './held-writes.ts'
 export {
+  type AccessStatus,
   STATUS_ANSWERED,
   STATUS_ASK,
   STATUS_DONE,

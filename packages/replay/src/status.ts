@@ -20,3 +20,14 @@ export const STATUS_ANSWERED = 11
 export const STATUS_ERROR = 12
 /** No party answers there: a read gives ones, and a write is dropped, unless the architecture has an exception for that. */
 export const STATUS_UNHANDLED = 13
+
+/** One of the statuses above. */
+export type AccessStatus =
+  | typeof STATUS_DONE
+  | typeof STATUS_FAULT
+  | typeof STATUS_RETRY
+  | typeof STATUS_RESTART
+  | typeof STATUS_ASK
+  | typeof STATUS_ANSWERED
+  | typeof STATUS_ERROR
+  | typeof STATUS_UNHANDLED

@@ -1,4 +1,4 @@
-import type { CodeTranslation } from '@retrap/engine'
+import { type CodeTranslation, STATUS_DONE, STATUS_FAULT, STATUS_UNHANDLED } from '@retrap/engine'
 import { PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { ArmCpuError } from '../errors.ts'
 import { FSC_TRANSLATION } from './syndrome.ts'
@@ -61,12 +61,12 @@ export interface SystemValue {
   hi: number
 }
 
-/** The host's answer to an access to a system register: it is done; */
-export const SYSTEM_DONE = 0
-/** there is no such register, or not this way: the instruction is undefined; */
-export const SYSTEM_UNDEFINED = 1
-/** the access is trapped to EL2. */
-export const SYSTEM_TRAP = 2
+/** The name of STATUS_DONE until 0.2. @deprecated Write `STATUS_DONE`. */
+export const SYSTEM_DONE: typeof STATUS_DONE = STATUS_DONE
+/** The name of STATUS_UNHANDLED until 0.2. @deprecated Write `STATUS_UNHANDLED`. */
+export const SYSTEM_UNDEFINED: typeof STATUS_UNHANDLED = STATUS_UNHANDLED
+/** The name of STATUS_FAULT until 0.2. @deprecated Write `STATUS_FAULT`. */
+export const SYSTEM_TRAP: typeof STATUS_FAULT = STATUS_FAULT
 
 /** The world around a processor. */
 export interface ArmHost {
@@ -81,13 +81,14 @@ export interface ArmHost {
    *
    * @param encoding - op0, op1, CRn, CRm and op2 in one number of 16 bits
    * @param into - filled in
-   * @returns `SYSTEM_*`
+   * @returns STATUS_DONE; STATUS_UNHANDLED: there is no such register, or not this way, and the instruction is undefined;
+   *   STATUS_FAULT: the access is trapped to EL2
    */
   readSystem?(encoding: number, into: SystemValue): number
   /**
    * Writes one. It is told of CNTKCTL_EL1 too, which the processor has.
    *
-   * @returns `SYSTEM_*`
+   * @returns as {@link ArmHost.readSystem}
    */
   writeSystem?(encoding: number, lo: number, hi: number): number
   /** SEV: the other processors are to see an event, `ArmCpu.signalEvent`. */

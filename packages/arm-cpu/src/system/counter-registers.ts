@@ -1,4 +1,4 @@
-import { SYSTEM_DONE } from '../state/host.ts'
+import { STATUS_DONE, STATUS_UNHANDLED } from '@retrap/engine'
 import type { ArmHost, SystemValue } from '../state/host.ts'
 import { S_CNTHCTL_EL2, S_CNTKCTL_EL1 } from '../state/places.ts'
 import { encodingOf } from './register-table.ts'
@@ -50,15 +50,15 @@ export class CounterRegisters {
     return el1 !== 0 && (s.word(S_CNTHCTL_EL2) & el1) === 0 ? 2 : 0
   }
 
-  /** Reads a register that the host has. @returns `SYSTEM_*`; −1 if there is none */
+  /** Reads a register that the host has. @returns a status, as {@link ArmHost.readSystem} */
   read(encoding: number, into: SystemValue): number {
     const { counter } = this.#host
     if (counter === undefined || (encoding !== CNTFRQ && encoding !== CNTVCT)) {
-      return this.#host.readSystem?.(encoding, into) ?? -1
+      return this.#host.readSystem?.(encoding, into) ?? STATUS_UNHANDLED
     }
     const value = encoding === CNTFRQ ? BigInt(counter.frequency) : counter.count()
     into.lo = Number(BigInt.asUintN(32, value))
     into.hi = Number(BigInt.asUintN(32, value >> 32n))
-    return SYSTEM_DONE
+    return STATUS_DONE
   }
 }

@@ -1,5 +1,5 @@
-import { STATUS_DONE } from '@retrap/engine'
-import { SYSTEM_DONE, SYSTEM_TRAP, type ArmHost, type SystemValue } from '../state/host.ts'
+import { STATUS_DONE, STATUS_FAULT, STATUS_UNHANDLED } from '@retrap/engine'
+import type { ArmHost, SystemValue } from '../state/host.ts'
 import { S_X } from '../state/state-layout.ts'
 import { FP_TRAP, systemTrap, UNDEFINED } from '../state/syndrome.ts'
 import { HCR_TIDCP } from '../state/controls.ts'
@@ -96,9 +96,9 @@ export class SystemRegisters {
     if (level !== 0) return level === 1 ? this.#exceptions.raise(syndrome) : this.#exceptions.raiseToEl2(syndrome)
     const outcome = reads
       ? this.#counter.read(encoding, value)
-      : (this.#host.writeSystem?.(encoding, value.lo, value.hi) ?? -1)
-    if (outcome === SYSTEM_TRAP) return this.#exceptions.raiseToEl2(syndrome)
-    return outcome === SYSTEM_DONE ? STATUS_DONE : this.#exceptions.raise(UNDEFINED)
+      : (this.#host.writeSystem?.(encoding, value.lo, value.hi) ?? STATUS_UNHANDLED)
+    if (outcome === STATUS_FAULT) return this.#exceptions.raiseToEl2(syndrome)
+    return outcome === STATUS_DONE ? STATUS_DONE : this.#exceptions.raise(UNDEFINED)
   }
 
   /** An instruction of SIMD or floating point, or an access to one of their registers, is trapped. @returns a status */
@@ -168,9 +168,9 @@ export class SystemRegisters {
     const value = this.#value
     const outcome = reads
       ? this.#counter.read(encoding, value)
-      : (this.#host.writeSystem?.(encoding, value.lo, value.hi) ?? -1)
-    if (outcome === SYSTEM_TRAP) return this.#trap(2, encoding, general, reads)
-    if (outcome !== SYSTEM_DONE) return this.#refuse(encoding, general, reads)
+      : (this.#host.writeSystem?.(encoding, value.lo, value.hi) ?? STATUS_UNHANDLED)
+    if (outcome === STATUS_FAULT) return this.#trap(2, encoding, general, reads)
+    if (outcome !== STATUS_DONE) return this.#refuse(encoding, general, reads)
     if (reads) this.#give(general, value)
     return STATUS_DONE
   }

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { formatA64 } from '@retrap/arm-decoder'
 import { MachineMemory } from '@retrap/memory'
 import { assemblePayload, BOARD_RAM, PAYLOAD, runPayload } from '@retrap/tooling/arm-payload'
-import { ArmCpu, ArmEngine, FlatHost, KEY_GUARDED, SYSTEM_DONE } from '../../src/index.ts'
+import { ArmCpu, ArmEngine, FlatHost, KEY_GUARDED, STATUS_DONE, STATUS_UNHANDLED } from '../../src/index.ts'
 import type { ArmTranslation } from '../../src/index.ts'
 import type { Random } from './compare-instructions.ts'
 import { templates } from './el1-templates.ts'
@@ -126,10 +126,10 @@ function askOurs(program: Buffer, cases: Buffer, resultBytes: number, compiles: 
     }
     readSystem(encoding: number): number {
       // Timers.
-      return (encoding & 0x7f80) === 0x5f00 ? SYSTEM_DONE : -1
+      return (encoding & 0x7f80) === 0x5f00 ? STATUS_DONE : STATUS_UNHANDLED
     }
     writeSystem(encoding: number): number {
-      return (encoding & 0x7f80) === 0x5f00 && (encoding & 0x78) !== 0 ? SYSTEM_DONE : -1
+      return (encoding & 0x7f80) === 0x5f00 && (encoding & 0x78) !== 0 ? STATUS_DONE : STATUS_UNHANDLED
     }
   }
   const host = new Host(memory, BOARD_RAM, RAM_BYTES)

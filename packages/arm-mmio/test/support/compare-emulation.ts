@@ -1,6 +1,6 @@
 /** What our emulation makes of random instructions, against qemu-user. */
 import { words } from '@retrap/tooling/random'
-import { Outcome } from '../../src/index.ts'
+import { STATUS_DONE } from '../../src/index.ts'
 import { emulate, type EmulationCase, emulationCases, lengthOf, type SetName } from './emulation-cases.ts'
 import { CODE_BASE } from './flat-world.ts'
 import { AARCH64, ARM, type NativeCase, runNative } from '@retrap/tooling/arm-native'
@@ -30,7 +30,7 @@ function nativeCase(each: EmulationCase): NativeCase {
 function difference(each: EmulationCase, native: { state: Buffer; window: Buffer }): string {
   const now = emulate(each, false)
   const late = emulate(each, true)
-  if (now.outcome !== Outcome.DONE) return `outcome ${now.outcome}`
+  if (now.outcome !== STATUS_DONE) return `outcome ${now.outcome}`
   if (now.snapshot !== late.snapshot) return 'a late device leaves other registers'
   if (JSON.stringify(now.seen) !== JSON.stringify(late.seen)) return 'a late device sees other accesses'
   const { state } = native

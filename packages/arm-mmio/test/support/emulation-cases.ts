@@ -12,7 +12,7 @@ import {
   loadStoreFormsT16,
   loadStoreFormsT32,
 } from '@retrap/arm-decoder'
-import { ArmEmulator, DeviceOrder, Outcome } from '../../src/index.ts'
+import { ArmEmulator, DeviceOrder, type AccessStatus, STATUS_RETRY } from '../../src/index.ts'
 import { EffectiveAddress, effectiveAddress } from '../../src/effective-address.ts'
 import { abortAt, CODE_BASE, DEVICE_BASE, FlatWorld, flatVcpu, type SeenAccess, snapshot } from './flat-world.ts'
 import { WINDOW } from '@retrap/tooling/arm-native'
@@ -288,7 +288,7 @@ function loadExclusive(set: SetName, register: number): number {
 
 /** What became of a case. */
 export interface Emulated {
-  readonly outcome: Outcome
+  readonly outcome: AccessStatus
   readonly vcpu: Vcpu
   readonly seen: readonly SeenAccess[]
   readonly window: Uint8Array
@@ -318,7 +318,7 @@ export function emulate(each: EmulationCase, late: boolean): Emulated {
   const emulator = new ArmEmulator(vcpu, world, order)
   const write = /^(store|zero)|^atomic$/.test(operation)
   let outcome = emulator.handle(abortAt(each.address, write))
-  while (outcome === Outcome.PENDING) {
+  while (outcome === STATUS_RETRY) {
     world.perform(emulator.log, emulator.log.pending)
     emulator.answer()
     outcome = emulator.resume()

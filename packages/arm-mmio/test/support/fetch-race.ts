@@ -7,7 +7,16 @@
  */
 import { ARM_FETCH, ARM_UNPRIVILEGED, ARM_WALK_OK, ArmPagingContext, ArmWalkResult, walkArm } from '@retrap/paging'
 import { decodeLoadStoreA64, LoadStore } from '@retrap/arm-decoder'
-import { type ArmAbort, ArmEmulator, DeviceOrder, Outcome } from '../../src/index.ts'
+import {
+  type ArmAbort,
+  ArmEmulator,
+  DeviceOrder,
+  STATUS_DONE,
+  STATUS_FAULT,
+  STATUS_RETRY,
+  STATUS_RESTART,
+  STATUS_UNHANDLED,
+} from '../../src/index.ts'
 import { EffectiveAddress, effectiveAddress } from '../../src/effective-address.ts'
 import { abortAt, CODE_BASE, DEVICE_BASE, FlatWorld, flatVcpu, snapshot, TABLE_BASE } from './flat-world.ts'
 
@@ -202,18 +211,18 @@ export function fetchRace(random: Random): { problem: string | undefined; retrie
     world.seen.length = 0
     const emulator = new ArmEmulator(vcpu, world, new DeviceOrder(1), { stopWorld, undecodable: 'report' })
     let outcome = emulator.handle(trapped.abort)
-    while (outcome === Outcome.PENDING) outcome = emulator.resume()
+    while (outcome === STATUS_RETRY) outcome = emulator.resume()
     world.disturb = () => {}
     world.frozen = false
-    if (outcome === Outcome.RETRY || outcome === Outcome.UNHANDLED || outcome === Outcome.INJECTED) {
-      if (outcome === Outcome.RETRY && (snapshot(vcpu) !== before || world.seen.length > 0)) {
+    if (outcome === STATUS_RESTART || outcome === STATUS_UNHANDLED || outcome === STATUS_FAULT) {
+      if (outcome === STATUS_RESTART && (snapshot(vcpu) !== before || world.seen.length > 0)) {
         return { problem: 'something happened, and the guest is to try again', retries }
       }
-      if (outcome === Outcome.UNHANDLED && ![...candidates].includes(0x9100_0400)) {
+      if (outcome === STATUS_UNHANDLED && ![...candidates].includes(0x9100_0400)) {
         return { problem: 'unhandled, and there was always a load or store', retries }
       }
       // A stage-1 fault on a later access.
-      if (outcome === Outcome.INJECTED) return { problem: undefined, retries }
+      if (outcome === STATUS_FAULT) return { problem: undefined, retries }
       continue
     }
     return { problem: judge(emulator, candidates, trapped.abort, vcpu, saved, world.seen), retries }
@@ -246,7 +255,7 @@ function judge(
   const expected = trap(world, alone)
   if (expected === undefined || !sameAbort(expected.abort, abort, emulator.instruction))
     return `${hex} was emulated for an abort it does not make`
-  if (new ArmEmulator(alone, world, new DeviceOrder(1)).handle(expected.abort) !== Outcome.DONE)
+  if (new ArmEmulator(alone, world, new DeviceOrder(1)).handle(expected.abort) !== STATUS_DONE)
     return `${hex} is not emulated alone`
   if (snapshot(alone) !== snapshot(vcpu)) return `${hex} left other registers than alone`
   return JSON.stringify(world.seen) === JSON.stringify(seen) ? undefined : `${hex} made other accesses than alone`

@@ -5,9 +5,11 @@ import {
   type ArmVcpu,
   type ArmWorld,
   createArmVcpu,
-  DeviceAnswer,
   DeviceOrder,
   Region,
+  type AccessStatus,
+  STATUS_DONE,
+  STATUS_RETRY,
 } from '@retrap/arm-mmio'
 
 /** Where the device window is. */
@@ -80,10 +82,10 @@ export class FlatWorld implements ArmWorld {
     this.ram.set(from.subarray(offset, offset + size), ipaLo)
   }
 
-  device(log: AccessLog, index: number): DeviceAnswer {
-    if (this.late) return DeviceAnswer.PENDING
+  device(log: AccessLog, index: number): AccessStatus {
+    if (this.late) return STATUS_RETRY
     this.perform(log, index)
-    return DeviceAnswer.DONE
+    return STATUS_DONE
   }
 
   /** What the device does. */

@@ -10,7 +10,18 @@ import {
   loadStoreFormsT16,
   loadStoreFormsT32,
 } from '@retrap/arm-decoder'
-import { type ArmAbort, ArmEmulator, DeviceAnswer, DeviceOrder, deviceOrderBytes, Outcome } from '../../src/index.ts'
+import {
+  type ArmAbort,
+  ArmEmulator,
+  DeviceOrder,
+  deviceOrderBytes,
+  type AccessStatus,
+  STATUS_DONE,
+  STATUS_FAULT,
+  STATUS_RETRY,
+  STATUS_RESTART,
+  STATUS_UNHANDLED,
+} from '../../src/index.ts'
 import { EffectiveAddress, effectiveAddress } from '../../src/effective-address.ts'
 import { aarch32Register } from '../../src/vcpu.ts'
 import { CODE_BASE, DEVICE_BASE, DEVICE_BYTES, FlatWorld, flatVcpu, snapshot } from './flat-world.ts'
@@ -28,12 +39,12 @@ class HostileWorld extends FlatWorld {
     this.writes++
   }
 
-  override device(...[log, index]: Parameters<FlatWorld['device']>): DeviceAnswer {
+  override device(...[log, index]: Parameters<FlatWorld['device']>): AccessStatus {
     const choice = this.draw(8)
-    if (choice === 0) return DeviceAnswer.ABORT
-    if (choice < 4) return DeviceAnswer.PENDING
+    if (choice === 0) return STATUS_UNHANDLED
+    if (choice < 4) return STATUS_RETRY
     this.perform(log, index)
-    return DeviceAnswer.DONE
+    return STATUS_DONE
   }
 
   authenticate(_key: number, lo: number, hi: number, into: Uint32Array): boolean {
@@ -150,7 +161,13 @@ export interface HostileResult {
   readonly problem: string
 }
 
-const NAMES: readonly string[] = Object.keys(Outcome)
+const NAMES: Readonly<Record<number, string>> = {
+  [STATUS_DONE]: 'DONE',
+  [STATUS_FAULT]: 'FAULT',
+  [STATUS_RESTART]: 'RESTART',
+  [STATUS_RETRY]: 'RETRY',
+  [STATUS_UNHANDLED]: 'UNHANDLED',
+}
 
 /** One random abort, to its end. */
 export function hostileCase(draw: Draw): HostileResult {
@@ -178,9 +195,9 @@ export function hostileCase(draw: Draw): HostileResult {
   const before = state(vcpu)
   let outcome = emulator.handle(randomAbort(draw, address, addressHi, aarch32))
   let asked = 0
-  while (outcome === Outcome.PENDING) {
-    if (state(vcpu) !== before) return { outcome: 'PENDING', problem: 'the state has changed before the end' }
-    if (++asked > 1024) return { outcome: 'PENDING', problem: 'it asks without end' }
+  while (outcome === STATUS_RETRY) {
+    if (state(vcpu) !== before) return { outcome: 'RETRY', problem: 'the state has changed before the end' }
+    if (++asked > 1024) return { outcome: 'RETRY', problem: 'it asks without end' }
     const choice = draw(16)
     if (choice === 0) {
       const saved = JSON.parse(JSON.stringify(emulator.save())) as ReturnType<ArmEmulator['save']>
@@ -189,7 +206,7 @@ export function hostileCase(draw: Draw): HostileResult {
       emulator.restore(saved)
     }
     if (choice === 1) {
-      if (!emulator.cancel()) return { outcome: 'PENDING', problem: 'cancel knows of no request' }
+      if (!emulator.cancel()) return { outcome: 'RETRY', problem: 'cancel knows of no request' }
       return { outcome: 'cancelled', problem: unbalanced(emulator, storage) }
     }
     if (choice === 2) emulator.answer(true)
@@ -200,11 +217,10 @@ export function hostileCase(draw: Draw): HostileResult {
     outcome = emulator.resume()
   }
   const name = NAMES[outcome] ?? '?'
-  if (outcome === Outcome.RETRY || outcome === Outcome.UNHANDLED) {
+  if (outcome === STATUS_RESTART || outcome === STATUS_UNHANDLED) {
     if (state(vcpu) !== before) return { outcome: name, problem: 'the state has changed' }
     if (world.writes > 0 || world.seen.length > 0) return { outcome: name, problem: 'something was accessed' }
-  } else if (outcome !== Outcome.DONE && outcome !== Outcome.INJECTED)
-    return { outcome: name, problem: 'it does not end' }
+  } else if (outcome !== STATUS_DONE && outcome !== STATUS_FAULT) return { outcome: name, problem: 'it does not end' }
   return { outcome: name, problem: unbalanced(emulator, storage) }
 }
 

@@ -1,17 +1,17 @@
 /** A world whose device is an array, and an emulator with one abort that is taken again and again: for measurements. */
 import { AccessKind, type AccessLog } from '@retrap/replay'
-import { type ArmAbort, ArmEmulator, type ArmEmulatorOptions, DeviceAnswer, Outcome } from '@retrap/arm-mmio'
+import { type ArmAbort, ArmEmulator, type ArmEmulatorOptions, type AccessStatus, STATUS_DONE } from '@retrap/arm-mmio'
 import { abortAt, CODE_BASE, DEVICE_BASE, FlatWorld, flatVcpu, soleOrder } from './flat-world.ts'
 
 /** A device of 32-bit registers that answers at once. */
 class PlainDevice extends FlatWorld {
   readonly registers: Uint32Array = new Uint32Array(1024)
 
-  override device(log: AccessLog, index: number): DeviceAnswer {
+  override device(log: AccessLog, index: number): AccessStatus {
     const register = (log.addressLo(index) & 0xfff) >>> 2
     if (log.kind(index) === AccessKind.MMIO_WRITE) this.registers[register] = log.dataLo(index)
     else log.setData(index, this.registers[register] as number, 0)
-    return DeviceAnswer.DONE
+    return STATUS_DONE
   }
 }
 
@@ -37,6 +37,6 @@ export function abortLoop(write: boolean, valid: boolean, options: ArmEmulatorOp
   const emulator = new ArmEmulator(vcpu, world, soleOrder(), options)
   return () => {
     vcpu.pc[0] = CODE_BASE
-    if (emulator.handle(abort) !== Outcome.DONE) throw new Error('the abort was not completed')
+    if (emulator.handle(abort) !== STATUS_DONE) throw new Error('the abort was not completed')
   }
 }

@@ -1,4 +1,5 @@
-import { ArmEngine, SYSTEM_DONE, SYSTEM_UNDEFINED, type JitOptions, type SystemValue } from '@retrap/arm-cpu'
+import { STATUS_DONE, STATUS_UNHANDLED } from '@retrap/replay'
+import { ArmEngine, type JitOptions, type SystemValue } from '@retrap/arm-cpu'
 import { DeviceOrder, deviceOrderBytes } from '@retrap/arm-mmio'
 import type { InterruptLine } from '@retrap/device'
 import {
@@ -152,20 +153,20 @@ export class ArmArchitecture implements SavedArchitecture<ArmDomainState>, ArmSu
     for (let id = 0; id < count; id++) vcpus.push(new ArmVcpu(this, id, this.engine))
   }
 
-  /** Reads a system register of the timers or the interrupt controller. @returns `SYSTEM_*` */
+  /** Reads a system register of the timers or the interrupt controller. @returns a status */
   readSystem(vcpu: number, encoding: number, into: SystemValue): number {
-    if (this.timers.readSystemRegister(vcpu, encoding, into)) return SYSTEM_DONE
+    if (this.timers.readSystemRegister(vcpu, encoding, into)) return STATUS_DONE
     this.paravirtual?.beforeInterruptAccess(vcpu)
-    return this.gic.systemRegisters?.readSystemRegister(vcpu, encoding, into) === true ? SYSTEM_DONE : SYSTEM_UNDEFINED
+    return this.gic.systemRegisters?.readSystemRegister(vcpu, encoding, into) === true ? STATUS_DONE : STATUS_UNHANDLED
   }
 
-  /** Writes one. @returns `SYSTEM_*` */
+  /** Writes one. @returns a status */
   writeSystem(vcpu: number, encoding: number, lo: number, hi: number): number {
-    if (this.timers.writeSystemRegister(vcpu, encoding, lo, hi)) return SYSTEM_DONE
+    if (this.timers.writeSystemRegister(vcpu, encoding, lo, hi)) return STATUS_DONE
     this.paravirtual?.beforeInterruptAccess(vcpu)
     return this.gic.systemRegisters?.writeSystemRegister(vcpu, encoding, lo, hi) === true
-      ? SYSTEM_DONE
-      : SYSTEM_UNDEFINED
+      ? STATUS_DONE
+      : STATUS_UNHANDLED
   }
 
   /** WFE of a vCPU begins, or ceases, to wait for an event. */

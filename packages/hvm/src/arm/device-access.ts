@@ -1,8 +1,17 @@
 import { TWO_32 } from '@retrap/basics'
-import { DeviceAnswer, Region } from '@retrap/arm-mmio'
+import { Region } from '@retrap/arm-mmio'
 import type { ArmWorld } from '@retrap/arm-mmio'
 import { IOREQ_TYPE_COPY, IOREQ_WRITE, type IoDispatch } from '@retrap/ioreq'
-import { STATUS_ASK, STATUS_DONE, STATUS_RETRY, STATUS_UNHANDLED, AccessKind, type AccessLog } from '@retrap/replay'
+import {
+  STATUS_ASK,
+  STATUS_DONE,
+  STATUS_ERROR,
+  STATUS_RETRY,
+  STATUS_UNHANDLED,
+  AccessKind,
+  type AccessLog,
+  type AccessStatus,
+} from '@retrap/replay'
 import type { TableReader } from '@retrap/paging'
 import type { Domain } from '../domain.ts'
 import type { BankedRegisters } from './interrupt-controller.ts'
@@ -66,7 +75,7 @@ export class ArmDeviceAccess implements ArmWorld {
     return this.#world.authenticate(key, lo, hi, into)
   }
 
-  device(log: AccessLog, index: number): DeviceAnswer {
+  device(log: AccessLog, index: number): AccessStatus {
     const gpa = log.addressHi(index) * TWO_32 + log.addressLo(index)
     const size = log.size(index)
     const dispatch = this.#dispatch
@@ -80,15 +89,15 @@ export class ArmDeviceAccess implements ArmWorld {
   }
 
   /** None of these registers is wider than a word. */
-  #accessBanked({ base, read, write }: BankedRegisters, gpa: number, log: AccessLog, index: number): DeviceAnswer {
+  #accessBanked({ base, read, write }: BankedRegisters, gpa: number, log: AccessLog, index: number): AccessStatus {
     const size = log.size(index)
     const offset = gpa - base
     if (log.kind(index) === AccessKind.MMIO_WRITE) write(this.#vcpu, offset, size, log.dataLo(index))
     else log.setData(index, read(this.#vcpu, offset, size) >>> 0, 0)
-    return DeviceAnswer.DONE
+    return STATUS_DONE
   }
 
-  #write(gpa: number, size: number, lo: number, hi: number): DeviceAnswer {
+  #write(gpa: number, size: number, lo: number, hi: number): AccessStatus {
     const dispatch = this.#dispatch
     const status = dispatch.mmioWrite(gpa, size, lo, hi)
     if (status !== STATUS_ASK) return this.#answerOf(this.#checked(gpa, status))
@@ -102,31 +111,23 @@ export class ArmDeviceAccess implements ArmWorld {
     return status === STATUS_UNHANDLED && this.#world.isOpenBus(gpa) ? STATUS_DONE : status
   }
 
-  #answerOf(status: number): DeviceAnswer {
-    switch (status) {
-      case STATUS_DONE:
-        return DeviceAnswer.DONE
-      case STATUS_UNHANDLED:
-        return DeviceAnswer.ABORT
-      case STATUS_RETRY:
-        this.inFlight = true
-        return DeviceAnswer.PENDING
-      default:
-        // The device broke its contract, and the domain is to stop.
-        this.#world.stop()
-        return DeviceAnswer.DONE
-    }
+  #answerOf(status: number): AccessStatus {
+    if (status === STATUS_RETRY) this.inFlight = true
+    if (status === STATUS_RETRY || status === STATUS_UNHANDLED) return status
+    // The device broke its contract, and the domain is to stop.
+    if (status === STATUS_ERROR) this.#world.stop()
+    return STATUS_DONE
   }
 
   /**
    * Takes the answer to the request in flight, if it is there.
    *
-   * @returns `PENDING` if it is not
+   * @returns STATUS_RETRY if it is not
    */
-  takeAnswer(log: AccessLog): DeviceAnswer {
+  takeAnswer(log: AccessLog): AccessStatus {
     const dispatch = this.#dispatch
     const taken = dispatch.requests.take(this.#vcpu)
-    if (taken === STATUS_RETRY) return DeviceAnswer.PENDING
+    if (taken === STATUS_RETRY) return taken
     this.inFlight = false
     const { pending } = log
     const status = this.#checked(log.addressHi(pending) * TWO_32 + log.addressLo(pending), taken)

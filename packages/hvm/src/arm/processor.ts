@@ -1,4 +1,12 @@
-import { ArmEmulator, DeviceAnswer, Outcome } from '@retrap/arm-mmio'
+import {
+  type AccessStatus,
+  STATUS_DONE,
+  STATUS_FAULT,
+  STATUS_RETRY,
+  STATUS_RESTART,
+  STATUS_UNHANDLED,
+} from '@retrap/replay'
+import { ArmEmulator } from '@retrap/arm-mmio'
 import type { ArmAbort, DeviceOrder } from '@retrap/arm-mmio'
 import type { ArmCpu } from '@retrap/arm-cpu'
 import type { CpuExit, VirtualProcessor } from '../virtual-cpu.ts'
@@ -168,24 +176,23 @@ export class ArmProcessor implements VirtualProcessor {
     return this.#after(outcome)
   }
 
-  #after(outcome: Outcome): CpuExit | undefined {
+  #after(outcome: AccessStatus): CpuExit | undefined {
     switch (outcome) {
-      case Outcome.DONE:
+      case STATUS_DONE:
         this.#finished++
         this.#cpu.trapped.marksElsewhere = this.#order.isMarked(this.#cpu.trapped.id)
         this.#cpu.trapped.end()
         this.#cpu.finished()
         return undefined
-      case Outcome.INJECTED:
+      case STATUS_FAULT:
         this.#cpu.trapped.end()
         this.#cpu.finished(false)
         return undefined
-      case Outcome.RETRY:
+      case STATUS_RESTART:
         return undefined
-      case Outcome.PENDING:
-        return BLOCKED
-      case Outcome.BUSY:
-        return YIELD
+      case STATUS_RETRY:
+        // Without a device that will answer, another vCPU's access holds the address.
+        return this.#emulator.log.pending >= 0 ? BLOCKED : YIELD
       default:
         this.#cpu.inject(UNDEFINED)
         return undefined
@@ -197,8 +204,8 @@ export class ArmProcessor implements VirtualProcessor {
     while (emulator.active) {
       if (this.#access.inFlight) {
         const answer = this.#access.takeAnswer(emulator.log)
-        if (answer === DeviceAnswer.PENDING) return BLOCKED
-        emulator.answer(answer === DeviceAnswer.ABORT)
+        if (answer === STATUS_RETRY) return BLOCKED
+        emulator.answer(answer === STATUS_UNHANDLED)
       }
       const exit = this.#after(emulator.resume())
       if (exit !== undefined) return exit
