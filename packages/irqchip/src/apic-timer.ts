@@ -8,6 +8,7 @@ import {
   TIMER_START_REST,
   W,
 } from './apic-registers.ts'
+import { restoreWords, saveWords } from './arguments.ts'
 import type { LocalApicOptions } from './local-apic-options.ts'
 import { type ApicClock, type ApicTimer, Ratio } from './time.ts'
 
@@ -28,6 +29,9 @@ export interface ApicTimerState {
   /** IA32_TSC_DEADLINE, high word. */
   readonly deadlineHi: number
 }
+
+/** Words that are saved as they are. */
+const SAVED = { initialCount: W.TMICT, divide: W.TDCR, deadlineLo: W.DEADLINE_LO, deadlineHi: W.DEADLINE_HI }
 
 /**
  * The timer of a local APIC: one-shot, periodic, TSC deadline.
@@ -243,26 +247,18 @@ export class ApicTimerUnit {
 
   /** Returns the state by name. */
   save(): ApicTimerState {
-    const words = this.#words
     return {
-      initialCount: this.#initial(),
-      divide: words[W.TDCR]!,
+      ...saveWords(this.#words, SAVED),
       start: this.#start(this.#at).save(),
       startRest: this.#doubles[TIMER_START_REST]!,
-      done: words[W.TIMER_DONE] !== 0,
-      deadlineLo: words[W.DEADLINE_LO]! >>> 0,
-      deadlineHi: words[W.DEADLINE_HI]! >>> 0,
+      done: this.#words[W.TIMER_DONE] !== 0,
     }
   }
 
   /** Takes a saved state, after the LVT entries. */
   restore(state: ApicTimerState): void {
-    const words = this.#words
-    words[W.TMICT] = state.initialCount
-    words[W.TDCR] = state.divide
-    words[W.TIMER_DONE] = state.done ? 1 : 0
-    words[W.DEADLINE_LO] = state.deadlineLo
-    words[W.DEADLINE_HI] = state.deadlineHi
+    restoreWords(this.#words, SAVED, state)
+    this.#words[W.TIMER_DONE] = state.done ? 1 : 0
     this.#setStart(state.start, state.startRest)
     this.resume()
   }

@@ -82,6 +82,32 @@ export function regionFor(bytes: number, given: StateRegion | undefined): StateR
 }
 
 /**
+ * Returns words of a controller's state by the names that its saved states have for them, unsigned.
+ *
+ * @param table - place of each word
+ * @param block - word that the places count from
+ */
+export function saveWords<T extends Readonly<Record<string, number>>>(
+  words: Int32Array,
+  table: T,
+  block = 0,
+): Record<keyof T, number> {
+  const saved = {} as Record<keyof T, number>
+  for (const name in table) saved[name] = words[block + table[name]!]! >>> 0
+  return saved
+}
+
+/** Takes words that `saveWords` has returned; their shape was checked. */
+export function restoreWords<T extends Readonly<Record<string, number>>>(
+  words: Int32Array,
+  table: T,
+  state: Readonly<Record<keyof T, number>>,
+  block = 0,
+): void {
+  for (const name in table) words[block + table[name]!] = state[name]
+}
+
+/**
  * Compares the shape of a saved state with that of one that fits: the same names, types, lengths and version.
  *
  * @param template - a state of the same controller

@@ -1,3 +1,5 @@
+import { restoreWords, saveWords } from './arguments.ts'
+
 /** Holds the saved state of one 8259A. Bit n of a bit mask is input n; flags are 0 or 1. */
 export interface I8259ChipState {
   /** Levels of the inputs, as their drivers set them. */
@@ -53,8 +55,6 @@ const W = {
   poll: 14,
   rotateOnAeoi: 15,
 } as const satisfies Record<keyof I8259ChipState, number>
-
-const FIELDS = Object.keys(W) as (keyof I8259ChipState)[]
 
 /** Words of machine memory that one chip takes. */
 export const I8259_CHIP_WORDS = 16
@@ -310,14 +310,11 @@ export class I8259Chip {
 
   /** Returns the state by name. */
   save(): I8259ChipState {
-    return Object.fromEntries(FIELDS.map((name) => [name, this.#words[W[name]]!])) as Record<
-      keyof I8259ChipState,
-      number
-    >
+    return saveWords(this.#words, W)
   }
 
   /** Takes a saved state. */
   restore(state: I8259ChipState): void {
-    for (const name of FIELDS) this.#words[W[name]] = state[name]
+    restoreWords(this.#words, W, state)
   }
 }

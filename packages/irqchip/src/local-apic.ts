@@ -40,7 +40,7 @@ import {
   wideDestination,
 } from './apic-registers.ts'
 import { ApicTimerUnit } from './apic-timer.ts'
-import { checkState, regionFor } from './arguments.ts'
+import { checkState, regionFor, restoreWords, saveWords } from './arguments.ts'
 import {
   checkLocalApicOptions,
   type LocalApicBus,
@@ -70,8 +70,18 @@ const LVT = {
   lint1: W.LVT_LINT1,
   error: W.LVT_ERROR,
 }
-type LvtName = keyof typeof LVT
-const LVT_NAMES = Object.keys(LVT) as LvtName[]
+/** Word of each other register that is saved as it is. */
+const REGISTERS = {
+  baseLo: W.BASE_LO,
+  baseHi: W.BASE_HI,
+  logicalDestination: W.LDR,
+  destinationFormat: W.DFR,
+  spuriousVector: W.SVR,
+  errorStatus: W.ESR,
+  errors: W.ERRORS,
+  commandLo: W.ICR,
+  commandHi: W.ICR2,
+}
 const LINT_ENTRIES = [W.LVT_LINT0, W.LVT_LINT1] as const
 
 /** Value of DFR bits 31:28, and of a destination's cluster. */
@@ -165,7 +175,7 @@ export class LocalApic {
     Atomics.and(words, W.EVENTS, EVENT_SIPI | EVENT_INIT)
     words[W.DFR] = -1
     words[W.SVR] = 0xff
-    for (const name of LVT_NAMES) words[LVT[name]] = LVT_MASKED
+    for (const index of Object.values(LVT)) words[index] = LVT_MASKED
     this.#timer.stop()
     this.#resetIdentity()
     this.#touch()
@@ -321,7 +331,7 @@ export class LocalApic {
         return
       case W.SVR:
         words[W.SVR] = value & this.#svrWritable
-        if ((value & SVR_ENABLE) === 0) for (const name of LVT_NAMES) words[LVT[name]]! |= LVT_MASKED
+        if ((value & SVR_ENABLE) === 0) for (const index of Object.values(LVT)) words[index]! |= LVT_MASKED
         this.#changed()
         if ((value & SVR_ENABLE) !== 0) this.#bus.receptionChanged()
         return
@@ -783,21 +793,12 @@ export class LocalApic {
     const words = this.#words
     const vectors = (first: number): number[] =>
       Array.from(words.subarray(first, first + VECTOR_WORDS), (word) => word >>> 0)
-    const lvt = Object.fromEntries(LVT_NAMES.map((name) => [name, words[LVT[name]]!])) as Record<LvtName, number>
     return {
       version: 3,
-      baseLo: this.apicBaseLo,
-      baseHi: this.apicBaseHi,
+      ...saveWords(words, REGISTERS),
       taskPriority: this.#taskPriority,
-      logicalDestination: words[W.LDR]! >>> 0,
-      destinationFormat: words[W.DFR]! >>> 0,
-      spuriousVector: words[W.SVR]!,
-      errorStatus: words[W.ESR]!,
-      errors: words[W.ERRORS]!,
-      commandLo: words[W.ICR]! >>> 0,
-      commandHi: words[W.ICR2]! >>> 0,
       vectors: { requests: vectors(W.IRR), inService: vectors(W.ISR), triggerMode: vectors(W.TMR) },
-      lvt: { ...lvt, pins: [this.#level(0), this.#level(1)] },
+      lvt: { ...saveWords(words, LVT), pins: [this.#level(0), this.#level(1)] },
       timer: this.#timer.save(),
       events: {
         nmi: (events & EVENT_NMI) !== 0,
@@ -818,21 +819,15 @@ export class LocalApic {
     checkState('local APIC state', state, this.save())
     const words = this.#words
     const { vectors, lvt, events } = state
-    words[W.BASE_LO] = state.baseLo
-    words[W.BASE_HI] = state.baseHi
+    restoreWords(words, REGISTERS, state)
     this.#resetIdentity()
-    this.#taskPriority = state.taskPriority
+    // A state may be that of an APIC with another ID.
     words[W.LDR] = state.logicalDestination
-    words[W.DFR] = state.destinationFormat
-    words[W.SVR] = state.spuriousVector
-    words[W.ESR] = state.errorStatus
-    words[W.ERRORS] = state.errors
-    words[W.ICR] = state.commandLo
-    words[W.ICR2] = state.commandHi
+    this.#taskPriority = state.taskPriority
     words.set(vectors.requests, W.IRR)
     words.set(vectors.inService, W.ISR)
     words.set(vectors.triggerMode, W.TMR)
-    for (const name of LVT_NAMES) words[LVT[name]] = lvt[name]
+    restoreWords(words, LVT, lvt)
     words[W.LINT] = (lvt.pins[0] ? 1 : 0) | (lvt.pins[1] ? 2 : 0)
     this.#timer.restore(state.timer)
     words[W.SIPI_VECTOR] = Math.max(0, events.startup)

@@ -1,5 +1,14 @@
 import { Instant, type Word64 } from '@retrap/device'
-import { checkInteger, checkMethod, checkObject, checkState, regionFor, type StateRegion } from '../arguments.ts'
+import {
+  checkInteger,
+  checkMethod,
+  checkObject,
+  checkState,
+  regionFor,
+  restoreWords,
+  saveWords,
+  type StateRegion,
+} from '../arguments.ts'
 import { type ApicClock, type ApicTimer, Counter } from '../time.ts'
 import type { GenericTimersState, GenericTimerState } from './generic-timer-state.ts'
 import {
@@ -49,6 +58,9 @@ const WAITS = 10
 const DEADLINE_LO = 11
 const DEADLINE_HI = 12
 const CPU_WORDS = 14
+/** Words of a timer, and of a vCPU, that are saved as they are. */
+const TIMER_FIELDS = { control: CONTROL, compareLo: COMPARE_LO, compareHi: COMPARE_HI }
+const CPU_FIELDS = { kernelControl: KERNEL_CONTROL, offsetLo: OFFSET_LO, offsetHi: OFFSET_HI }
 
 /** Options of {@link GenericTimers}. */
 export interface GenericTimersOptions {
@@ -326,17 +338,13 @@ export class GenericTimers {
       cpus: Array.from({ length: this.cpus }, (_, cpu) => {
         const block = CPU_WORDS * cpu
         const timer = (at: number, bit: number): GenericTimerState => ({
-          control: words[block + at + CONTROL]!,
-          compareLo: words[block + at + COMPARE_LO]! >>> 0,
-          compareHi: words[block + at + COMPARE_HI]! >>> 0,
+          ...saveWords(words, TIMER_FIELDS, block + at),
           asserted: (words[block + LEVELS]! & bit) !== 0,
         })
         return {
           virtual: timer(VIRTUAL, 1),
           physical: timer(PHYSICAL, 2),
-          kernelControl: words[block + KERNEL_CONTROL]!,
-          offsetLo: words[block + OFFSET_LO]! >>> 0,
-          offsetHi: words[block + OFFSET_HI]! >>> 0,
+          ...saveWords(words, CPU_FIELDS, block),
           waits: words[block + WAITS] !== 0,
           deadlineLo: ~words[block + DEADLINE_LO]! >>> 0,
           deadlineHi: ~words[block + DEADLINE_HI]! >>> 0,
@@ -357,17 +365,11 @@ export class GenericTimers {
     state.cpus.forEach((each, cpu) => {
       const block = CPU_WORDS * cpu
       const { virtual, physical } = each
-      for (const [at, timer] of [
-        [block + VIRTUAL, virtual],
-        [block + PHYSICAL, physical],
-      ] as const) {
-        words[at + CONTROL] = timer.control & (ENABLE | IMASK)
-        words[at + COMPARE_LO] = timer.compareLo
-        words[at + COMPARE_HI] = timer.compareHi
-      }
-      words[block + KERNEL_CONTROL] = each.kernelControl & KERNEL_CONTROL_BITS
-      words[block + OFFSET_LO] = each.offsetLo
-      words[block + OFFSET_HI] = each.offsetHi
+      restoreWords(words, TIMER_FIELDS, virtual, block + VIRTUAL)
+      restoreWords(words, TIMER_FIELDS, physical, block + PHYSICAL)
+      for (const timer of [VIRTUAL, PHYSICAL]) words[block + timer + CONTROL]! &= ENABLE | IMASK
+      restoreWords(words, CPU_FIELDS, each, block)
+      words[block + KERNEL_CONTROL]! &= KERNEL_CONTROL_BITS
       words[block + WAITS] = each.waits ? 1 : 0
       words[block + LEVELS] = (virtual.asserted ? 1 : 0) | (physical.asserted ? 2 : 0)
       this.#deadline.lo = each.deadlineLo >>> 0

@@ -1,5 +1,13 @@
 import type { Word64 } from '@retrap/device'
-import { checkMethod, checkObject, checkState, IrqchipError, regionFor, type StateRegion } from '../arguments.ts'
+import {
+  checkMethod,
+  checkObject,
+  checkState,
+  IrqchipError,
+  regionFor,
+  saveWords,
+  type StateRegion,
+} from '../arguments.ts'
 import { identification, IIDR } from './frames.ts'
 import { isWord } from './interrupt-table.ts'
 import { ItsCommands } from './its-commands.ts'
@@ -28,8 +36,8 @@ const QUIESCENT = -0x8000_0000
  */
 const TYPER_LO = 1 | ((ENTRY_BYTES - 1) << 4) | (15 << 8) | (15 << 13)
 const TYPER_HI = 0x1f
-/** GITS_BASER, high word: type and entry size are fixed. */
-const BASER_FIXED_BITS = (7 << 24) | (31 << 16)
+/** GITS_BASER, high word, without type and entry size, which are fixed. */
+const BASER_BITS = ~((7 << 24) | (31 << 16))
 const BASER_DEVICES = (1 << 24) | ((ENTRY_BYTES - 1) << 16)
 const BASER_COLLECTIONS = (4 << 24) | ((ENTRY_BYTES - 1) << 16)
 /** GITS_BASER.Page_Size, low word: 64 KiB. */
@@ -47,16 +55,30 @@ const COMMAND_BYTES = 32
 /** Commands that are performed at once; some count more often. */
 const SLICE = 64
 
-/* State words. */
+/** Word of GITS_CTLR in the state. */
 const CONTROL = 0
-const QUEUE_LO = 1
-const QUEUE_HI = 2
-const WRITE = 3
-const READ = 4
-const DEVICES_LO = 5
-const DEVICES_HI = 6
-const COLLECTIONS_LO = 7
-const COLLECTIONS_HI = 8
+/** Word of each other register, by the name that saved states have for it. */
+const W = {
+  queueLo: 1,
+  queueHi: 2,
+  write: 3,
+  read: 4,
+  devicesLo: 5,
+  devicesHi: 6,
+  collectionsLo: 7,
+  collectionsHi: 8,
+} as const
+/** Bits of each word that can be written. */
+const WRITABLE = [ENABLED, CBASER_LO, CBASER_HI, OFFSET_BITS, OFFSET_BITS | STALLED, -1, BASER_BITS, -1, BASER_BITS]
+/** Word at each offset of a base register. */
+const BASES: Readonly<Record<number, number>> = {
+  [GITS_CBASER]: W.queueLo,
+  [GITS_CBASER + 4]: W.queueHi,
+  [GITS_BASER0]: W.devicesLo,
+  [GITS_BASER0 + 4]: W.devicesHi,
+  [GITS_BASER1]: W.collectionsLo,
+  [GITS_BASER1 + 4]: W.collectionsHi,
+}
 
 /** Options of an {@link Its}. */
 export interface ItsOptions {
@@ -128,16 +150,16 @@ export class Its implements GicFrame {
     this.#later = (callback) => options.later(callback)
     const bases = {
       get devicesLo(): number {
-        return words[DEVICES_LO]!
+        return words[W.devicesLo]!
       },
       get devicesHi(): number {
-        return words[DEVICES_HI]!
+        return words[W.devicesHi]!
       },
       get collectionsLo(): number {
-        return words[COLLECTIONS_LO]!
+        return words[W.collectionsLo]!
       },
       get collectionsHi(): number {
-        return words[COLLECTIONS_HI]!
+        return words[W.collectionsHi]!
       },
     }
     this.#commands = new ItsCommands(new ItsTables(memory), gic.lpis, bases, gic.cpus)
@@ -150,10 +172,10 @@ export class Its implements GicFrame {
    */
   reset(): void {
     this.#words.fill(0)
-    this.#words[DEVICES_LO] = BASER_LARGEST_PAGES
-    this.#words[COLLECTIONS_LO] = BASER_LARGEST_PAGES
-    this.#words[DEVICES_HI] = BASER_DEVICES
-    this.#words[COLLECTIONS_HI] = BASER_COLLECTIONS
+    this.#words[W.devicesLo] = BASER_LARGEST_PAGES
+    this.#words[W.collectionsLo] = BASER_LARGEST_PAGES
+    this.#words[W.devicesHi] = BASER_DEVICES
+    this.#words[W.collectionsHi] = BASER_COLLECTIONS
   }
 
   /**
@@ -179,12 +201,12 @@ export class Its implements GicFrame {
       case GITS_TYPER + 4:
         return TYPER_HI
       case GITS_CWRITER:
-        return this.#words[WRITE]!
+        return this.#words[W.write]!
       case GITS_CREADR:
-        return this.#words[READ]!
+        return this.#words[W.read]!
       default: {
-        const index = wordOf(offset)
-        return index < 0 ? identification(offset, size, 0x94) : this.#words[index]! >>> 0
+        const index = BASES[offset]
+        return index === undefined ? identification(offset, size, 0x94) : this.#words[index]! >>> 0
       }
     }
   }
@@ -200,21 +222,24 @@ export class Its implements GicFrame {
         this.#perform()
         return
       case GITS_CWRITER:
-        words[WRITE] = value & OFFSET_BITS
-        if ((value & RETRY) !== 0) words[READ]! &= ~STALLED
+        words[W.write] = value & OFFSET_BITS
+        if ((value & RETRY) !== 0) words[W.read]! &= ~STALLED
         this.#perform()
         return
       default: {
-        const index = wordOf(offset)
-        if (index < 0 || enabled) return
-        if (index === QUEUE_LO) words[index] = value & CBASER_LO
-        else if (index === QUEUE_HI) words[index] = value & CBASER_HI
-        else if (index === DEVICES_LO || index === COLLECTIONS_LO) words[index] = value
-        else words[index] = (value & ~BASER_FIXED_BITS) | (words[index]! & BASER_FIXED_BITS)
+        const index = BASES[offset]
+        if (index === undefined || enabled) return
+        this.#set(index, value)
         // A new queue begins at its first command.
-        if (index === QUEUE_LO || index === QUEUE_HI) words[READ] = 0
+        if (index === W.queueLo || index === W.queueHi) words[W.read] = 0
       }
     }
+  }
+
+  /** Sets the bits of a word that can be written. */
+  #set(index: number, value: number): void {
+    const writable = WRITABLE[index]!
+    this.#words[index] = (value & writable) | (this.#words[index]! & ~writable)
   }
 
   /** Reads 8 bytes of the control frame. */
@@ -234,31 +259,31 @@ export class Its implements GicFrame {
   /** Whether there are commands that can be performed. */
   #isBusy(): boolean {
     const words = this.#words
-    if ((words[CONTROL]! & ENABLED) === 0 || (words[QUEUE_HI]! & CBASER_VALID) === 0) return false
+    if ((words[CONTROL]! & ENABLED) === 0 || (words[W.queueHi]! & CBASER_VALID) === 0) return false
     // An offset that is not in the queue has no commands before it.
-    return words[WRITE]! < this.#queueBytes() && (words[READ]! & STALLED) === 0 && words[READ] !== words[WRITE]
+    return words[W.write]! < this.#queueBytes() && (words[W.read]! & STALLED) === 0 && words[W.read] !== words[W.write]
   }
 
   #queueBytes(): number {
-    return ((this.#words[QUEUE_LO]! & 0xff) + 1) * 0x1000
+    return ((this.#words[W.queueLo]! & 0xff) + 1) * 0x1000
   }
 
   /** Performs commands, as many as may be performed at once. */
   #perform(): void {
     const words = this.#words
-    const base = (words[QUEUE_HI]! & 0xf_ffff) * 2 ** 32 + ((words[QUEUE_LO]! & 0xffff_f000) >>> 0)
+    const base = (words[W.queueHi]! & 0xf_ffff) * 2 ** 32 + ((words[W.queueLo]! & 0xffff_f000) >>> 0)
     for (let left = SLICE; this.#isBusy();) {
       if (left <= 0) {
         this.#schedule()
         return
       }
-      const at = words[READ]!
+      const at = words[W.read]!
       if (!this.#memory.read(base + at, this.#bytes) || this.#commands.perform(this.#command) === STALL) {
-        words[READ] = at | STALLED
+        words[W.read] = at | STALLED
         return
       }
       left -= this.#commands.costOf(this.#command)
-      words[READ] = (at + COMMAND_BYTES) % this.#queueBytes()
+      words[W.read] = (at + COMMAND_BYTES) % this.#queueBytes()
     }
   }
 
@@ -273,19 +298,7 @@ export class Its implements GicFrame {
 
   /** Returns the state by name. Mappings are in the guest's tables. */
   save(): ItsState {
-    const words = this.#words
-    return {
-      version: 1,
-      enabled: (words[CONTROL]! & ENABLED) !== 0,
-      queueLo: words[QUEUE_LO]! >>> 0,
-      queueHi: words[QUEUE_HI]! >>> 0,
-      write: words[WRITE]!,
-      read: words[READ]!,
-      devicesLo: words[DEVICES_LO]! >>> 0,
-      devicesHi: words[DEVICES_HI]! >>> 0,
-      collectionsLo: words[COLLECTIONS_LO]! >>> 0,
-      collectionsHi: words[COLLECTIONS_HI]! >>> 0,
-    }
+    return { version: 1, enabled: (this.#words[CONTROL]! & ENABLED) !== 0, ...saveWords(this.#words, W) }
   }
 
   /**
@@ -296,36 +309,8 @@ export class Its implements GicFrame {
   restore(state: ItsState): void {
     checkState('ITS state', state, this.save())
     this.reset()
-    const words = this.#words
-    words[CONTROL] = state.enabled ? ENABLED : 0
-    words[QUEUE_LO] = state.queueLo & CBASER_LO
-    words[QUEUE_HI] = state.queueHi & CBASER_HI
-    words[WRITE] = state.write & OFFSET_BITS
-    words[READ] = state.read & (OFFSET_BITS | STALLED)
-    words[DEVICES_LO] = state.devicesLo
-    words[DEVICES_HI]! |= state.devicesHi & ~BASER_FIXED_BITS
-    words[COLLECTIONS_LO] = state.collectionsLo
-    words[COLLECTIONS_HI]! |= state.collectionsHi & ~BASER_FIXED_BITS
+    this.#set(CONTROL, state.enabled ? ENABLED : 0)
+    for (const name of Object.keys(W) as (keyof typeof W)[]) this.#set(W[name], state[name])
     if (this.#isBusy()) this.#schedule()
-  }
-}
-
-/** The state word of a base register; −1 for another offset. */
-function wordOf(offset: number): number {
-  switch (offset) {
-    case GITS_CBASER:
-      return QUEUE_LO
-    case GITS_CBASER + 4:
-      return QUEUE_HI
-    case GITS_BASER0:
-      return DEVICES_LO
-    case GITS_BASER0 + 4:
-      return DEVICES_HI
-    case GITS_BASER1:
-      return COLLECTIONS_LO
-    case GITS_BASER1 + 4:
-      return COLLECTIONS_HI
-    default:
-      return -1
   }
 }

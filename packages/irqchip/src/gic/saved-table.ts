@@ -1,3 +1,4 @@
+import { restoreWords, saveWords } from '../arguments.ts'
 import type { InterruptTable } from './interrupt-table.ts'
 import {
   ACTIVE,
@@ -94,47 +95,37 @@ export interface InterruptTableState {
   readonly cpus: readonly GicCpuState[]
 }
 
-const SHARED = [
-  ['group1', GROUP],
-  ['enabled', ENABLED],
-  ['latched', LATCHED],
-  ['active', ACTIVE],
-  ['lines', LINES],
-  ['edge', EDGE],
-  ['anyCpu', ANY_CPU],
-] as const
-
-const PRIVATE = [
-  ['group1', GROUP],
-  ['enabled', ENABLED],
-  ['latched', LATCHED],
-  ['active', ACTIVE],
-  ['lines', LINES],
-  ['edge', EDGE],
-  ['priorityMask', PRIORITY_MASK],
-  ['binaryPoint0', BINARY_POINT_0],
-  ['binaryPoint1', BINARY_POINT_1],
-  ['control', INTERFACE_CONTROL],
-  ['groups', GROUP_ENABLES],
-  ['activePriorities0', ACTIVE_PRIORITIES_0],
-  ['activePriorities1', ACTIVE_PRIORITIES_1],
-  ['waker', WAKER],
-  ['redistributorControl', REDISTRIBUTOR_CONTROL],
-  ['lpiPropertiesLo', LPI_PROPERTIES_LO],
-  ['lpiPropertiesHi', LPI_PROPERTIES_HI],
-  ['lpiPendingLo', LPI_PENDING_LO],
-  ['lpiPendingHi', LPI_PENDING_HI],
-] as const
+/** Fields with a bit for each interrupt, by their names in saved states. */
+const BANKS = { group1: GROUP, enabled: ENABLED, latched: LATCHED, active: ACTIVE, lines: LINES, edge: EDGE }
+const SHARED = { ...BANKS, anyCpu: ANY_CPU }
+const SHARED_NAMES = Object.keys(SHARED) as (keyof typeof SHARED)[]
+/** Words of a processor's block. */
+const PRIVATE = {
+  ...BANKS,
+  priorityMask: PRIORITY_MASK,
+  binaryPoint0: BINARY_POINT_0,
+  binaryPoint1: BINARY_POINT_1,
+  control: INTERFACE_CONTROL,
+  groups: GROUP_ENABLES,
+  activePriorities0: ACTIVE_PRIORITIES_0,
+  activePriorities1: ACTIVE_PRIORITIES_1,
+  waker: WAKER,
+  redistributorControl: REDISTRIBUTOR_CONTROL,
+  lpiPropertiesLo: LPI_PROPERTIES_LO,
+  lpiPropertiesHi: LPI_PROPERTIES_HI,
+  lpiPendingLo: LPI_PENDING_LO,
+  lpiPendingHi: LPI_PENDING_HI,
+}
 
 /** Returns the state of all interrupts by name. */
 export function saveTable(table: InterruptTable): InterruptTableState {
   const { words, end, bankWords } = table
   const bank = (index: number): number[] =>
     Array.from({ length: bankWords - 1 }, (_, i) => words[table.wordOf(index, 0, i + 1)]! >>> 0)
-  const shared = Object.fromEntries(SHARED.map(([name, index]) => [name, bank(index)]))
+  const shared = Object.fromEntries(SHARED_NAMES.map((name) => [name, bank(SHARED[name])]))
   return {
     control: words[DISTRIBUTOR_CONTROL]!,
-    ...(shared as Record<(typeof SHARED)[number][0], number[]>),
+    ...(shared as Record<keyof typeof SHARED, number[]>),
     priorities: Array.from({ length: end - 32 }, (_, i) => table.priorityOf(0, 32 + i)),
     routes: Array.from({ length: end - 32 }, (_, i) => words[ROUTES + 32 + i]! >>> 0),
     cpus: Array.from({ length: table.cpus }, (_, cpu) => saveCpu(table, cpu)),
@@ -142,10 +133,8 @@ export function saveTable(table: InterruptTable): InterruptTableState {
 }
 
 function saveCpu(table: InterruptTable, cpu: number): GicCpuState {
-  const block = table.block(cpu)
-  const fields = Object.fromEntries(PRIVATE.map(([name, index]) => [name, table.words[block + index]! >>> 0]))
   return {
-    ...(fields as Record<(typeof PRIVATE)[number][0], number>),
+    ...saveWords(table.words, PRIVATE, table.block(cpu)),
     priorities: Array.from({ length: 32 }, (_, intid) => table.priorityOf(cpu, intid)),
   }
 }
@@ -154,14 +143,13 @@ function saveCpu(table: InterruptTable, cpu: number): GicCpuState {
 export function restoreTable(table: InterruptTable, state: InterruptTableState): void {
   const { words } = table
   words[DISTRIBUTOR_CONTROL] = state.control
-  for (const [name, index] of SHARED) {
-    state[name].forEach((word, i) => (words[table.wordOf(index, 0, i + 1)] = word & table.implemented(i + 1)))
+  for (const name of SHARED_NAMES) {
+    state[name].forEach((word, i) => (words[table.wordOf(SHARED[name], 0, i + 1)] = word & table.implemented(i + 1)))
   }
   state.priorities.forEach((priority, i) => table.setPriority(0, 32 + i, priority))
   state.routes.forEach((route, i) => (words[ROUTES + 32 + i] = route))
   state.cpus.forEach((each, cpu) => {
-    const block = table.block(cpu)
-    for (const [name, index] of PRIVATE) words[block + index] = each[name]
+    restoreWords(words, PRIVATE, each, table.block(cpu))
     each.priorities.forEach((priority, intid) => table.setPriority(cpu, intid, priority))
   })
 }
