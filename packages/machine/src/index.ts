@@ -90,7 +90,7 @@ export type {
 export { recordClone, recordPc } from './recording/record.ts'
 export type { Checkpoints, LogPosition, RecordedAnswer } from './recording/checkpoints.ts'
 export type { LiveDebugOptions } from './recording/live-run.ts'
-export type { GatedMachine, GatedSnapshots, PcInputs } from './pc/pc-inputs.ts'
+export type { GatedMachine, GatedSnapshots, PcInputs } from './machine/machine-gate.ts'
 export type { FormerPages } from './snapshot/snapshots.ts'
 export type { PcRecorder, RecordPcOptions } from './recording/record.ts'
 export { replayPc } from './recording/replay.ts'

@@ -4,7 +4,7 @@ import type { CheckpointDraft, CheckpointStore, EventBody, Instant, RecordedEven
 import type { PcSnapshotState } from '../options/pc-snapshot.ts'
 import { isAtRest } from '../snapshot/snapshot-rules.ts'
 import type { InputGate } from './gate.ts'
-import type { GatedMachine } from '../pc/pc-inputs.ts'
+import type { GatedMachine } from '../machine/machine-gate.ts'
 
 /** Host time between two checkpoints, if this much was executed. */
 const INTERVAL_MS = 1000

@@ -1,7 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { XenConsole, XenOptions } from '@retrap/xen'
 import type { PcMemoryMap } from '../loaders/index.ts'
-import type { PcInputs } from './pc-inputs.ts'
+import type { PcInputs } from './machine-gate.ts'
 import type { SerialPort } from '../board/serial-port.ts'
 
 /** Inputs of the I/O APIC that a hardware guest of Xen finds (Xen's public header arch-x86/hvm/save.h, `VIOAPIC_NUM_PINS`). */
