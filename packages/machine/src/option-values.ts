@@ -1,4 +1,5 @@
 import { Keyboard, Mouse, Screen } from '@retrap/display'
+import type { ComposedOptions } from './combinations/traits.ts'
 import { MachineError } from './errors.ts'
 import { CHIPSETS } from './machine-type.ts'
 import type { PcOptions } from './options/pc-options.ts'
@@ -111,7 +112,7 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
       object(value) && (['new', 'same', undefined].includes(value['after'] as string) || isWhole(value['after'])),
   },
   snapshot: {
-    expected: 'what pc.save returned',
+    expected: 'what save returned',
     accepts: (value) => object(value) && object(value['state']) && object(value['pages']),
   },
   drives: arrayOf(
@@ -189,9 +190,9 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
 }
 
 /** Checks each option by itself. @throws MachineError `ERR_OPTION` */
-export function checkOptionValues(options: PcOptions): void {
+export function checkOptionValues(options: ComposedOptions): void {
   for (const [name, rule] of Object.entries(RULES)) {
-    const value: unknown = options[name as keyof PcOptions]
+    const value: unknown = options[name as keyof ComposedOptions]
     if (value !== undefined && !rule.accepts(value)) {
       throw new MachineError('ERR_OPTION', `${name} ${show(value)}: expected ${rule.expected}`)
     }

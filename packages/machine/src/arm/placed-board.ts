@@ -4,6 +4,7 @@ import { FLUSH, message, POWER_BUTTON, RAMFB, RECEIVE, TAKEN, TRANSMIT } from '.
 import type { PartServerOptions, StartPartServer } from '../board/start.ts'
 import type { PlacedBoard } from '../board/placed-board.ts'
 import { wallSeconds } from '../life/host.ts'
+import type { CommonHooks } from '../machine/board.ts'
 import { ramfbFile } from '../firmware/ramfb-file.ts'
 import { RemoteBoard } from '../board/remote-board.ts'
 import { SerialStream } from '../board/serial-port.ts'
@@ -32,23 +33,13 @@ export interface ArmBoardServerOptions extends PartServerOptions {
 /** Starts the thread that a board's models run in, and makes a server of the domain of it. */
 export type StartArmBoardServer = StartPartServer<ArmBoardServerOptions>
 
-/** Where the models reach out of their device contexts. */
-interface ArmBoardHooks {
-  /** The guest has sent bytes on the serial port. */
-  transmit(bytes: Uint8Array): void
-  /** The serial port has taken so many of the bytes that were queued for it. */
-  taken(count: number): void
-  /** The guest has written to `etc/ramfb`. */
-  ramfb(configuration: Uint8Array): void
-}
-
 function createModels(
   { followsHost, firmware, ramfb, ...board }: ArmBoardDescription,
-  hooks: ArmBoardHooks,
+  hooks: CommonHooks,
 ): ArmBoardModels & { readonly stream: SerialStream } {
   const stream = new SerialStream(
-    (bytes) => hooks.transmit(bytes),
-    (count) => hooks.taken(count),
+    (bytes) => hooks.transmit(0, bytes),
+    (count) => hooks.taken(0, count),
   )
   const files = ramfb && { files: ramfbFile((configuration) => hooks.ramfb(configuration)) }
   return {
@@ -67,13 +58,13 @@ export function placeArmBoard(
   domain: ArmDomain,
   board: ArmBoardDescription,
   placement: StartArmBoardServer | undefined,
-  hooks: ArmBoardHooks,
-): Omit<PlacedBoard, 'wake' | 'pressSleepButton'> {
+  hooks: CommonHooks,
+): PlacedBoard {
   if (placement !== undefined) {
     const remote = new RemoteBoard(
       (part) => placement(domain.dispatch, domain.platform, { ...part, board }),
       !domain.clock.deterministic,
-      { ...hooks, transmit: (_port, bytes) => hooks.transmit(bytes), taken: (_port, count) => hooks.taken(count) },
+      hooks,
     )
     domain.addServer(remote.server)
     // The bridge's wires have no state: interrupts of functions in this thread go by the domain's, which lead to the same lines.
@@ -109,8 +100,8 @@ export function serveArmBoard(
   let server: DeviceServer | undefined
   const post = (kind: number, bytes: Uint8Array): void => server?.post(message(kind, bytes))
   const board = createModels(description, {
-    transmit: (bytes) => post(TRANSMIT, message(0, bytes)),
-    taken: (count) => post(TAKEN, message(0, new Uint8Array(Uint32Array.of(count).buffer))),
+    transmit: (port, bytes) => post(TRANSMIT, message(port, bytes)),
+    taken: (port, count) => post(TAKEN, message(port, new Uint8Array(Uint32Array.of(count).buffer))),
     ramfb: (configuration) => post(RAMFB, configuration),
   })
   return serveSharedDevices(

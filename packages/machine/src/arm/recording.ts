@@ -2,7 +2,7 @@ import type { ArmDomain } from '@retrap/hvm/arm'
 import { openRecording, type Recording, type RecordingMark, RecordingWriter } from '@retrap/recording'
 import { crc32 } from '@retrap/snapshot'
 import { requireSupported } from '../combinations/combinations.ts'
-import { type ComposedOptions, traitsOf } from '../combinations/traits.ts'
+import { traitsOf } from '../combinations/traits.ts'
 import { MachineError } from '../errors.ts'
 import { epochOf } from '../life/host.ts'
 import type { MachineRunOptions } from '../life/machine-life.ts'
@@ -12,9 +12,9 @@ import { type PacedRun, ReplayGate } from '../recording/replay-gate.ts'
 import type { RecordingSource } from '../recording/replay.ts'
 import type { ReplayExit } from '../recording/replay-exit.ts'
 import { differenceOf } from '../snapshot/snapshot-rules.ts'
-import { type ArmGate, pciOptions } from './devices.ts'
 import { ArmMachine } from './machine.ts'
 import type { ArmMachineOptions } from './machine-options.ts'
+import type { ArmKind } from './virt-board.ts'
 
 /** How a run of an Arm board is recorded. */
 export interface RecordArmOptions {
@@ -44,16 +44,6 @@ interface ArmRunDescription extends PacedRun {
   readonly about: unknown
 }
 
-/** The options that the gate looks at, with the devices of all kinds in one place. */
-const gatedOptions = (options: ArmMachineOptions): ComposedOptions => {
-  const { clock, hypervisor, devices, deviceServers, devicePlacement } = options
-  return {
-    ...pciOptions(options),
-    ...{ clock, hypervisor, devices, deviceServers },
-    ...(devicePlacement === 'deferred' && { devicePlacement }),
-  }
-}
-
 /** Returns the options that a replay must be made with again. */
 function recordedMachine(options: ArmMachineOptions): object {
   const { memoryBytes, cpus = 1, gic = 3, kernel, initrd, commandLine = '' } = options
@@ -65,22 +55,6 @@ function recordedMachine(options: ArmMachineOptions): object {
     gic,
     epochSeconds: epochOf(options),
     images: images.map((bytes) => (bytes === undefined ? 0 : crc32(bytes))),
-  }
-}
-
-/** The gate as an Arm board has it. */
-function armGate(gate: RecordGate | ReplayGate, backEnds: BackEndFacts, given: ComposedOptions): ArmGate {
-  const inputs = new PcGate(gate, backEnds, given)
-  return {
-    isRecording: inputs.isRecording,
-    inputs: gate,
-    start: (domain) => gate.start(domain),
-    options: (here) => inputs.options(here),
-    board: (start) => inputs.servers.board(start),
-    place: (domain, models, runsAgain) => inputs.place(domain, models, runsAgain),
-    serial: (port, receive) => inputs.serial(port, receive),
-    input: (which, backend) => inputs.input(which, backend),
-    button: (press) => inputs.button(press),
   }
 }
 
@@ -106,8 +80,7 @@ export async function recordArmMachine(
 ): Promise<ArmRecorder> {
   const verb = options.snapshot === undefined ? 'record' : 'record-on'
   requireSupported(verb, traitsOf({ ...options, machine: 'virt' }, 'recorded'))
-  const given = gatedOptions(options)
-  const backEnds = backEndFacts(given, [])
+  const backEnds = backEndFacts(options, [])
   const description: ArmRunDescription = {
     version: 1,
     machine: recordedMachine(options),
@@ -117,7 +90,7 @@ export async function recordArmMachine(
   }
   const writer = new RecordingWriter(write, description)
   const gate = new RecordGate(writer, keepsPace, () => notesOf(machine.domain))
-  const machine: ArmMachine = await ArmMachine.create(options, armGate(gate, backEnds, given))
+  const machine: ArmMachine = await ArmMachine.create(options, new PcGate(gate, backEnds, options))
   return {
     machine,
     get instructions() {
@@ -177,7 +150,7 @@ export class ArmReplay {
     const gate: ReplayGate = new ReplayGate(this.#recording, () => notesOf(machine.domain))
     // Arm's instructions are not executed one by one.
     gate.isExact = false
-    const inputs = armGate(gate, backEnds, gatedOptions(this.#options))
+    const inputs = new PcGate<ArmKind>(gate, backEnds, this.#options)
     const machine: ArmMachine = await ArmMachine.create(this.#options, inputs)
     this.#current = { machine, gate }
     this.#onMachine(machine)

@@ -1,9 +1,8 @@
-import type { GuestPages, GuestPageSource } from '@retrap/hvm'
 import type { ArmDomain, ArmDomainState } from '@retrap/hvm/arm'
-import type { PcDrive } from '../options/drives.ts'
 import { type InputSwitches, restoreInputs, saveInputs, type UsedInputs } from '../input/input-switch.ts'
 import type { RandomSource } from '../life/host.ts'
-import type { BoardState } from '../snapshot/snapshots.ts'
+import type { MachineOptions } from '../options/machine-options.ts'
+import type { BoardState, MachineSnapshot, MachineSnapshotSource, MachineState } from '../snapshot/snapshots.ts'
 
 /** The options of an Arm machine that a snapshot belongs to. Those of its devices show in the devices' states. */
 export interface ArmSnapshotMachine {
@@ -24,13 +23,9 @@ export interface ArmSnapshotMachine {
 }
 
 /** All of an Arm machine but the contents of its RAM: plain data. */
-export interface ArmSnapshotState {
-  /** Version of this shape. */
-  readonly version: 1
+export interface ArmSnapshotState extends MachineState<ArmDomainState> {
   /** Of which machine it is. */
   readonly machine: ArmSnapshotMachine
-  /** Processors, interrupt controller, timers, devices and time. */
-  readonly domain: ArmDomainState
   /** The sequence of a deterministic machine's random numbers: the last one; null for the host's. */
   readonly random: number | null
   /** The keyboards and mice that the guest uses. Absent from states of earlier releases. */
@@ -38,40 +33,15 @@ export interface ArmSnapshotState {
 }
 
 /** An Arm machine as it was between two instructions. */
-export interface ArmSnapshot {
-  /** Everything else. */
-  readonly state: ArmSnapshotState
-  /** The contents of RAM. */
-  readonly pages: GuestPages
-}
+export interface ArmSnapshot extends MachineSnapshot<ArmSnapshotState> {}
 
 /** A snapshot whose pages may be read when they are needed, as from a file. */
-export interface ArmSnapshotSource {
-  /** Everything else. */
-  readonly state: ArmSnapshotState
-  /** The contents of RAM. */
-  readonly pages: GuestPages | GuestPageSource
-}
+export interface ArmSnapshotSource extends MachineSnapshotSource<ArmSnapshotState> {}
 
-/** The parts of an Arm machine that a snapshot has. */
-export interface ArmSnapshotParts {
-  readonly domain: ArmDomain
-  readonly options: {
-    readonly memoryBytes: number
-    readonly cpus?: number | undefined
-    readonly gic?: 2 | 3 | undefined
-    readonly flash?: readonly unknown[] | undefined
-    readonly clock?: 'real' | 'deterministic' | undefined
-  }
-  readonly random: RandomSource
-  /** With the media that are in them now. */
-  readonly drives: readonly PcDrive[]
-  /** Where input goes. */
-  readonly inputs: InputSwitches
-}
+type SavedOptions = MachineOptions & { readonly gic?: 2 | 3 | undefined }
 
 /** Returns a snapshot's description of the machine that options make. */
-function machineOf({ options, drives }: ArmSnapshotParts): ArmSnapshotMachine {
+function machineOf(options: SavedOptions): ArmSnapshotMachine {
   return {
     machine: 'virt',
     memoryBytes: options.memoryBytes,
@@ -79,25 +49,21 @@ function machineOf({ options, drives }: ArmSnapshotParts): ArmSnapshotMachine {
     gic: options.gic ?? 3,
     start: (options.flash ?? []).length > 0 ? 'flash' : 'kernel',
     clock: options.clock ?? 'real',
-    media: drives.map(({ medium }) => medium?.properties.bytes ?? 0),
+    media: (options.drives ?? []).map(({ medium }) => medium?.properties.bytes ?? 0),
   }
 }
 
-/** The part of an Arm machine's state that is not its domain's. @param parts - returns the machine's parts as they are now */
-export function armState(parts: () => ArmSnapshotParts): BoardState<ArmDomainState, ArmSnapshotState> {
-  const { domain } = parts()
+/** The part of an Arm machine's state that is not its domain's. @param options - with the media that are in the drives now */
+export function armState(
+  domain: ArmDomain,
+  options: SavedOptions,
+  random: RandomSource,
+  inputs: () => InputSwitches,
+): BoardState<ArmDomainState, ArmSnapshotState> {
   return {
     domain,
-    save() {
-      const here = parts()
-      return {
-        version: 1,
-        machine: machineOf(here),
-        random: here.random.save(),
-        inputs: saveInputs(here.inputs),
-      }
-    },
-    putBackMap: (state) => restoreInputs(parts().inputs, state.inputs),
-    putBackRest: (state) => parts().random.restore(state.random),
+    save: () => ({ version: 1, machine: machineOf(options), random: random.save(), inputs: saveInputs(inputs()) }),
+    putBackMap: (state) => restoreInputs(inputs(), state.inputs),
+    putBackRest: (state) => random.restore(state.random),
   }
 }

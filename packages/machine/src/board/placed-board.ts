@@ -21,10 +21,10 @@ export interface PlacedBoard {
   flush(hasEnded: boolean): Promise<void>
   /** @returns whether the guest has asked for the button's event */
   pressPowerButton(): boolean | Promise<boolean>
-  /** @returns whether the guest has asked for the button's event */
-  pressSleepButton(): boolean | Promise<boolean>
+  /** Absent from boards that do not sleep. @returns whether the guest has asked for the button's event */
+  pressSleepButton?(): boolean | Promise<boolean>
   /** Wakes a machine that sleeps, as a key does. */
-  wake(): void
+  wake?(): void
   /** Settles when the models are there. */
   readonly ready: Promise<void>
 }

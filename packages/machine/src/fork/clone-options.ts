@@ -1,25 +1,18 @@
 import type { BlockBackend, PacketBackend } from '@retrap/device'
 import { type BlockImage, CopyBeforeWrite, Overlay } from '@retrap/block'
+import type { ComposedOptions } from '../combinations/traits.ts'
 import type { PcDrive } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
 import type { PcFlash } from '../firmware/flash.ts'
-import type { PcOptions } from '../options/pc-options.ts'
 import { RemovableDrive } from '../devices/removable-drive.ts'
 import type { PcVirtioDevice } from '../options/virtio-device.ts'
 import type { PcForkOptions } from './fork-options.ts'
 
-/** The options that a fork looks at, of a machine of any processor. */
-export interface ForkableOptions extends Partial<Omit<PcOptions, 'devicePlacement' | 'jit' | 'snapshot'>> {
-  readonly devicePlacement?: unknown
-  /** Of an Arm board. */
-  readonly virtioMmio?: readonly object[] | undefined
-}
-
-/** The options of a clone's own, of a machine of any processor. */
-export interface CloneChanges extends PcForkOptions, Pick<ForkableOptions, 'virtioMmio'> {}
+/** The options of a clone's own, of a machine of any board. */
+export interface CloneChanges extends PcForkOptions, Pick<ComposedOptions, 'virtioMmio'> {}
 
 /** Options for which a machine can be forked: its media can be frozen. */
-export function withFreezableMedia<Options extends ForkableOptions>(options: Options): Options {
+export function withFreezableMedia<Options extends ComposedOptions>(options: Options): Options {
   const drives = options.drives?.map((drive) =>
     isFixed(drive) ? { ...drive, medium: new CopyBeforeWrite(drive.medium) } : drive,
   )
@@ -33,7 +26,7 @@ function isFixed(drive: PcDrive): drive is PcDrive & { readonly medium: BlockBac
 }
 
 /** Names the options that a machine needs to be forked, or its clone; undefined for none. */
-function hindranceOf(options: ForkableOptions, changes: CloneChanges): string | undefined {
+function hindranceOf(options: ComposedOptions, changes: CloneChanges): string | undefined {
   if (options.forks === undefined)
     return 'its memory has no room for clones: make it with the option forks: { clones, writtenBytes }'
   const own = options.devices ?? []
@@ -56,7 +49,7 @@ const mayWrite = (medium: BlockBackend | null): boolean =>
   medium instanceof RemovableDrive && medium.medium !== null && !medium.properties.readOnly
 
 /** @throws MachineError `ERR_FORK`, saying what to do */
-export function checkForkable(options: ForkableOptions, changes: CloneChanges): void {
+export function checkForkable(options: ComposedOptions, changes: CloneChanges): void {
   const why = hindranceOf(options, changes)
   if (why !== undefined) throw new MachineError('ERR_FORK', `this machine cannot be forked: ${why}`)
 }
@@ -70,7 +63,7 @@ export interface CloneMedia {
 }
 
 /** Freezes the media of a machine at this instant, while its devices rest. */
-export function freezeMedia({ drives = [], flash = [] }: ForkableOptions): CloneMedia {
+export function freezeMedia({ drives = [], flash = [] }: ComposedOptions): CloneMedia {
   const layers: BlockImage[] = []
   const layered = (medium: BlockBackend, frozen: BlockBackend): BlockBackend => {
     const layer = new Overlay(frozen, { discards: medium.properties.discards })
@@ -122,7 +115,7 @@ function silent(device: PcVirtioDevice): PcVirtioDevice {
 }
 
 /** The options of a clone. @param options - of the machine that is forked */
-export function cloneOptions<Options extends ForkableOptions>(
+export function cloneOptions<Options extends ComposedOptions>(
   options: Options,
   changes: CloneChanges,
   media: CloneMedia,

@@ -1,5 +1,4 @@
-import type { Domain, ForkedMemory, X86Domain } from '@retrap/hvm'
-import type { PcSnapshotState } from '../options/pc-snapshot.ts'
+import type { Domain, ForkedMemory } from '@retrap/hvm'
 import { OneByOne } from '../snapshot/snapshot-rules.ts'
 
 /** Host time that the devices of a closed machine may take to bring their work to rest, in milliseconds. */
@@ -34,7 +33,7 @@ export class ForkFamily {
 }
 
 /** The instant that a clone goes on from. */
-export interface ForkOrigin<D extends Domain = X86Domain, State = PcSnapshotState> {
+export interface ForkOrigin<D extends Domain, State> {
   readonly family: ForkFamily
   /** The machine that was forked. */
   readonly domain: D

@@ -1,12 +1,12 @@
 import type { DeviceModel, InputBackend } from '@retrap/device'
-import type { Domain, DomainRest, DomainServer, OutsideInputs, X86Domain } from '@retrap/hvm'
+import type { Domain, DomainRest, DomainServer, OutsideInputs } from '@retrap/hvm'
 import type { PcRestoreOptions } from '../life/machine-life.ts'
-import type { PcOptions } from '../options/pc-options.ts'
-import type { PcSnapshotSource, PcSnapshotState } from '../options/pc-snapshot.ts'
-import type { FormerPages } from '../snapshot/snapshots.ts'
+import type { MachineOptions } from '../options/machine-options.ts'
+import type { FormerPages, MachineSnapshotSource } from '../snapshot/snapshots.ts'
+import type { MachineKind } from './board.ts'
 
 /** The way to other instants of a machine that has a gate. */
-export interface GatedSnapshots {
+export interface GatedSnapshots<K extends MachineKind> {
   /**
    * Brings its devices to rest, while no vCPU executes. The caller ends that.
    *
@@ -14,31 +14,31 @@ export interface GatedSnapshots {
    */
   rest(deadlineMs: number): Promise<DomainRest>
   /** Saves the machine at rest, but for the contents of its RAM, which are the state's until the rest ends. @throws as `rest` */
-  saveState(rest: DomainRest): Promise<PcSnapshotState>
+  saveState(rest: DomainRest): Promise<K['state']>
   /** Puts the machine back, as `Pc.restore` does. @param before - what is known of the snapshot's pages */
-  restore(snapshot: PcSnapshotSource, options: PcRestoreOptions, before?: FormerPages): Promise<void>
+  restore(snapshot: MachineSnapshotSource<K['state']>, options: PcRestoreOptions, before?: FormerPages): Promise<void>
 }
 
 /** A machine as its gate sees it. */
-export interface GatedMachine {
+export interface GatedMachine<K extends MachineKind> {
   /** Inside. */
-  readonly domain: X86Domain
+  readonly domain: K['domain']
   /** Does something while no vCPU executes, between two instructions; see `MachineLife.pause`. */
   pause<T>(action: () => Promise<T>): Promise<T>
   /** Saves the machine, and puts it back. */
-  snapshots(): Promise<GatedSnapshots>
+  snapshots(): Promise<GatedSnapshots<K>>
 }
 
-/** Stands between a PC and what is outside of it, so that inputs enter at instants of their own. See {@link recordPc}. */
-export interface PcInputs {
+/** Stands between a machine and what is outside of it, so that inputs enter at instants of their own. See `recordPc`. */
+export interface MachineGate<K extends MachineKind> {
   /** Says when inputs enter. */
   readonly gate: OutsideInputs
   /** The run is being recorded, and not replayed. */
   readonly isRecording: boolean
   /** Takes the machine, when it is made. */
-  start(machine: GatedMachine): void
+  start(machine: GatedMachine<K>): void
   /** Puts itself before all back ends of the options. */
-  options(options: PcOptions): PcOptions
+  options<Options extends Partial<MachineOptions>>(options: Options): Options
   /**
    * Divides models of this thread.
    *

@@ -1,11 +1,8 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { XenConsole, XenOptions } from '@retrap/xen'
-import type { PcMemoryMap } from '../loaders/index.ts'
-import type { PcInputs } from './machine-gate.ts'
+import type { MachineKind } from './board.ts'
+import type { MachineGate } from './machine-gate.ts'
 import type { SerialPort } from '../board/serial-port.ts'
-
-/** Inputs of the I/O APIC that a hardware guest of Xen finds (Xen's public header arch-x86/hvm/save.h, `VIOAPIC_NUM_PINS`). */
-export const XEN_IOAPIC_PINS = 48
 
 /** A UUID of random numbers (RFC 9562, 5.4). @param random - 32 random bits a call */
 function uuid(random: () => number): Uint8Array {
@@ -19,19 +16,16 @@ function uuid(random: () => number): Uint8Array {
  * Returns Xen's facts about the machine for the guest.
  *
  * @param random - 32 random bits a call, for its UUID
+ * @param memoryMap - of a PC; an Arm board tells of its memory itself
  */
-export function xenOptions(map: PcMemoryMap, epochSeconds: number, random: () => number): XenOptions {
-  return {
-    handle: uuid(random),
-    epochSeconds,
-    maxFrames: map.ram.reduce((sum, { bytes }) => sum + bytes / PAGE_BYTES, 0),
-    memoryMap: map.e820.map(({ gpa, bytes, type }) => ({ base: gpa, size: bytes, type })),
-  }
-}
-
-/** The same for an Arm board, which tells of its memory itself. */
-export function xenArmOptions(memoryBytes: number, epochSeconds: number, random: () => number): XenOptions {
-  return { handle: uuid(random), epochSeconds, maxFrames: memoryBytes / PAGE_BYTES }
+export function xenOptions(
+  ram: readonly { readonly bytes: number }[],
+  epochSeconds: number,
+  random: () => number,
+  memoryMap?: XenOptions['memoryMap'],
+): XenOptions {
+  const maxFrames = ram.reduce((sum, { bytes }) => sum + bytes / PAGE_BYTES, 0)
+  return { handle: uuid(random), epochSeconds, maxFrames, ...(memoryMap && { memoryMap }) }
 }
 
 /**
@@ -39,7 +33,10 @@ export function xenArmOptions(memoryBytes: number, epochSeconds: number, random:
  *
  * @param gate - of a machine that is recorded: its party is there only with Xen
  */
-export function xenConsole(ring: XenConsole | undefined, gate: Pick<PcInputs, 'serial'> | undefined): SerialPort {
+export function xenConsole(
+  ring: XenConsole | undefined,
+  gate: Pick<MachineGate<MachineKind>, 'serial'> | undefined,
+): SerialPort {
   const gated = ring && gate?.serial('xen', (bytes) => void ring.receive(bytes))
   return {
     onTransmit: (listener) => ring?.onTransmit(listener),

@@ -1,7 +1,8 @@
-import type { DomainVapicState, GuestPages, GuestPageSource, X86DomainState } from '@retrap/hvm'
+import type { DomainVapicState, X86DomainState } from '@retrap/hvm'
 import type { UsedInputs } from '../input/input-switch.ts'
 import type { FirmwareAreaState } from '../firmware/firmware-area.ts'
 import type { SmramState } from '../firmware/smram.ts'
+import type { MachineSnapshot, MachineSnapshotSource, MachineState } from '../snapshot/snapshots.ts'
 
 /** The options of a PC that a snapshot belongs to. Those of its devices show in the devices' states. */
 export interface PcSnapshotMachine {
@@ -22,13 +23,9 @@ export interface PcSnapshotMachine {
 }
 
 /** All of a PC but the contents of its RAM: plain data. */
-export interface PcSnapshotState {
-  /** Version of this shape. */
-  readonly version: 1
+export interface PcSnapshotState extends MachineState<X86DomainState> {
   /** Of which machine it is. */
   readonly machine: PcSnapshotMachine
-  /** Processors, interrupt controllers, devices and time. */
-  readonly domain: X86DomainState
   /** The sequence of a deterministic machine's random numbers: the last one; null for the host's. */
   readonly random: number | null
   /** ROM and RAM below 1 MiB; null where there is no firmware. */
@@ -44,17 +41,7 @@ export interface PcSnapshotState {
 }
 
 /** A PC as it was between two instructions. */
-export interface PcSnapshot {
-  /** Everything else. */
-  readonly state: PcSnapshotState
-  /** The contents of RAM and ROM. */
-  readonly pages: GuestPages
-}
+export interface PcSnapshot extends MachineSnapshot<PcSnapshotState> {}
 
 /** A snapshot whose pages may be read when they are needed, as from a file. */
-export interface PcSnapshotSource {
-  /** Everything else. */
-  readonly state: PcSnapshotState
-  /** The contents of RAM and ROM. */
-  readonly pages: GuestPages | GuestPageSource
-}
+export interface PcSnapshotSource extends MachineSnapshotSource<PcSnapshotState> {}

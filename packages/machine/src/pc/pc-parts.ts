@@ -1,15 +1,13 @@
 import type { X86Domain } from '@retrap/hvm'
 import type { plugXen } from '@retrap/xen'
 import { loadDeviceKinds, placeDevices } from '../kinds/device-kinds.ts'
-import type { PcSite, PlacedDevices, PlaceDevices } from '../kinds/placed-devices.ts'
-import type { watchModels } from '../devices/watched-models.ts'
+import type { PcSite, PlaceDevices } from '../kinds/placed-devices.ts'
 import type { startControllers } from '../elsewhere/start-controllers.ts'
 import { type MovedControllers, splitControllers } from '../elsewhere/split.ts'
-import type { ForkableOptions } from '../fork/clone-options.ts'
-import type { ForkFamily, ForkOrigin } from '../fork/fork-family.ts'
 import { loadFlash } from '../firmware/flash.ts'
 import type { samplePc } from '../life/call-stack.ts'
 import { isKernelRom, type OptionRom } from '../firmware/option-roms.ts'
+import type { MachineDevices } from '../machine/board.ts'
 import type { kernelForFirmware } from '../loaders/firmware-kernel.ts'
 import { type PcOptions, startsDirectly } from '../options/pc-options.ts'
 import type { createVapic } from '../firmware/vapic.ts'
@@ -30,40 +28,17 @@ export interface PcParts {
   readonly flash: readonly Uint8Array[]
   /** Hands a kernel to firmware, where there are both. */
   readonly kernelForFirmware: typeof kernelForFirmware | undefined
-  /** The machines in its memory, where it can be forked. */
-  readonly family: ForkFamily | undefined
   /** Plugs Xen in, where the guest sees Xen. */
   readonly plugXen: typeof plugXen | undefined
   /** Takes samples, where the caller wants them. */
   readonly samplePc: typeof samplePc | undefined
-  /** Watches models of the caller's, on deterministic time. */
-  readonly watchModels: typeof watchModels | undefined
-}
-
-/** Loads what watches models of the caller's, on deterministic time. */
-export async function loadWatch(options: Pick<PcOptions, 'clock' | 'devices'>): Promise<PcParts['watchModels']> {
-  if (options.clock !== 'deterministic' || (options.devices ?? []).length === 0) return undefined
-  return (await import('../devices/watched-models.ts')).watchModels
-}
-
-/** Prepares a machine that is to be forked. @param origin - of a clone */
-export async function forkFamily<Options extends ForkableOptions>(
-  options: Options,
-  origin: Pick<ForkOrigin, 'family'> | undefined,
-): Promise<{ readonly family: ForkFamily | undefined; readonly options: Options }> {
-  if (options.forks === undefined) return { family: undefined, options }
-  const [{ ForkFamily }, { withFreezableMedia }] = await Promise.all([
-    import('../fork/fork-family.ts'),
-    import('../fork/clone-options.ts'),
-  ])
-  return { family: origin?.family ?? new ForkFamily(), options: withFreezableMedia(options) }
 }
 
 /** Loads the parts that the options ask for, and no others. @throws MachineError `ERR_OPTION` */
-export async function loadPcParts(options: PcOptions): Promise<Omit<PcParts, 'family'>> {
+export async function loadPcParts(options: PcOptions): Promise<PcParts> {
   const { moved, local } = divide(options)
   const isPatched = (options.vapic ?? false) !== false || (options.optionRoms ?? []).some((rom) => !isKernelRom(rom))
-  const [flash, vapicRoms, vapic, kinds, movedKinds, elsewhere, xen, kernel, watch, sampling] = await Promise.all([
+  const [flash, vapicRoms, vapic, kinds, movedKinds, elsewhere, xen, kernel, sampling] = await Promise.all([
     loadFlash(options.flash ?? []),
     loadVapicRoms(options),
     isPatched ? import('../firmware/vapic.ts') : undefined,
@@ -72,7 +47,6 @@ export async function loadPcParts(options: PcOptions): Promise<Omit<PcParts, 'fa
     moved && import('../elsewhere/start-controllers.ts'),
     options.hypervisor === 'xen' ? import('@retrap/xen') : undefined,
     options.kernel === undefined || startsDirectly(options) ? undefined : import('../loaders/firmware-kernel.ts'),
-    loadWatch(options),
     options.sampling && import('../life/call-stack.ts'),
   ])
   return {
@@ -82,7 +56,6 @@ export async function loadPcParts(options: PcOptions): Promise<Omit<PcParts, 'fa
     createVapic: vapic?.createVapic,
     plugXen: xen?.plugXen,
     kernelForFirmware: kernel?.kernelForFirmware,
-    watchModels: watch,
     samplePc: sampling?.samplePc,
     moved: movedKinds ?? [],
     elsewhere: elsewhere?.startControllers,
@@ -93,14 +66,6 @@ async function loadVapicRoms({ vapic = false }: PcOptions): Promise<readonly Opt
   if (vapic === false) return []
   const { vapicRom } = await import('../firmware/vapic-rom.ts')
   return [vapicRom(vapic)]
-}
-
-/** The devices of a PC that has been composed. */
-interface PcDevices extends Required<PlacedDevices> {
-  /** The place of devices in this thread, for those that are plugged in later. */
-  readonly site: PcSite
-  /** Settle when models of controllers elsewhere are there. */
-  readonly ready: readonly Promise<void>[]
 }
 
 /**
@@ -114,7 +79,7 @@ export function placePcDevices(
   options: PcOptions,
   parts: PcParts,
   place: Omit<PcSite, 'options' | 'flash'>,
-): PcDevices {
+): MachineDevices {
   const { moved, local } = divide(options)
   const site: PcSite = { ...place, options: local, flash: parts.flash }
   const elsewhere =

@@ -5,6 +5,7 @@ import type { PcSnapshotState } from '../options/pc-snapshot.ts'
 import { isAtRest } from '../snapshot/snapshot-rules.ts'
 import type { InputGate } from './gate.ts'
 import type { GatedMachine } from '../machine/machine-gate.ts'
+import type { PcKind } from '../pc/pc-board.ts'
 
 /** Host time between two checkpoints, if this much was executed. */
 const INTERVAL_MS = 1000
@@ -70,7 +71,7 @@ export interface LoggedGate extends InputGate {
 
 /** Options of {@link CheckpointTaker}. */
 export interface CheckpointTakerOptions {
-  readonly machine: GatedMachine
+  readonly machine: GatedMachine<PcKind>
   readonly gate: LoggedGate
   readonly store: Checkpoints
   /** Host time between two checkpoints; `Infinity`: none is taken unless `take` is called. Default 1000. */
@@ -84,7 +85,7 @@ export interface CheckpointTakerOptions {
  * the run is the same with and without. Only frames that were written since the last one are looked at.
  */
 export class CheckpointTaker {
-  readonly #machine: GatedMachine
+  readonly #machine: GatedMachine<PcKind>
   readonly #gate: LoggedGate
   readonly #store: Checkpoints
   readonly #intervalMs: number

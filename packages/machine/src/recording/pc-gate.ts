@@ -4,14 +4,17 @@ import type { PcDrive } from '../options/drives.ts'
 import { type ComposedOptions, traitsOf } from '../combinations/traits.ts'
 import { moves } from '../elsewhere/split.ts'
 import { unusedMedium, unusedNetwork } from '../elsewhere/unused.ts'
-import type { PcOptions } from '../options/pc-options.ts'
+import type { MachineOptions } from '../options/machine-options.ts'
 import { isRemovable } from '../devices/removable-drive.ts'
 import type { PcVirtioDevice } from '../options/virtio-device.ts'
 import type { InputGate } from './gate.ts'
 import { GatedMedium } from './gated-medium.ts'
 import { factsOf, GatedPackets, networkOf, type NetworkFacts } from './gated-packets.ts'
 import { GatedStream } from './gated-stream.ts'
-import type { GatedMachine, PcInputs } from '../machine/machine-gate.ts'
+import type { PartServerOptions, StartPartServer } from '../board/start.ts'
+import type { MachineKind } from '../machine/board.ts'
+import type { GatedMachine, MachineGate } from '../machine/machine-gate.ts'
+import type { PcKind } from '../pc/pc-board.ts'
 import type { FlashFacts } from './recorded-flash.ts'
 import { ServerStarts } from './server-starts.ts'
 import { NO_MEDIUM } from '../devices/media.ts'
@@ -79,16 +82,11 @@ function nameOfLocals(options: ComposedOptions): string | null {
   return first === undefined || second !== undefined || others ? 'recorded models' : first.name
 }
 
-/** The options with back ends of any board. */
-type GatedOptions = Pick<PcOptions, 'drives' | 'virtio' | 'networkCards' | 'controllerPlacement' | 'deviceServers'> & {
-  readonly devicePlacement?: PcOptions['devicePlacement']
-}
-
 /** Puts an {@link InputGate} between the models of a machine and what is outside. */
-export class PcGate implements PcInputs {
+export class PcGate<K extends MachineKind = PcKind> implements MachineGate<K> {
   readonly gate: InputGate
   /** The machine, when it is made. */
-  machine!: GatedMachine
+  machine!: GatedMachine<K>
   /** Frames of its RAM that were written since they were all zeros, if that is wanted. */
   sinceZeros: LoggedMemory | null = null
   readonly #wantsWritten: boolean
@@ -117,7 +115,7 @@ export class PcGate implements PcInputs {
     return this.gate.hasOutside
   }
 
-  start(machine: GatedMachine): void {
+  start(machine: GatedMachine<K>): void {
     this.machine = machine
     const { domain } = machine
     if (this.#wantsWritten && !domain.writtenElsewhere) this.sinceZeros = new LoggedMemory(domain)
@@ -125,10 +123,10 @@ export class PcGate implements PcInputs {
   }
 
   /** Puts the gate before all back ends of the options. */
-  options<Options extends GatedOptions>(options: Options): Options {
+  options<Options extends Partial<MachineOptions>>(options: Options): Options {
     const { gate } = this
     const { media, networks } = this.#facts
-    const { drives, virtio, networkCards, devicePlacement, controllerPlacement } = options
+    const { drives, virtio, networkCards, devicePlacement, controllerPlacement }: ComposedOptions = options
     const { servers } = this
     let card = 0
     const network = <Card extends { readonly network: Parameters<typeof factsOf>[0] }>(given: Card): Card => {
@@ -153,7 +151,9 @@ export class PcGate implements PcInputs {
       ...(drives !== undefined && { drives: drives.map((drive, i) => this.#drive(drive, i, media[i]!)) }),
       ...(virtio !== undefined && { virtio: virtio.map(device) }),
       ...(networkCards !== undefined && { networkCards: networkCards.map(network) }),
-      ...(typeof devicePlacement === 'function' && { devicePlacement: servers.board(devicePlacement) }),
+      ...(typeof devicePlacement === 'function' && {
+        devicePlacement: servers.board(devicePlacement as StartPartServer<PartServerOptions>),
+      }),
       ...(controllerPlacement !== undefined && { controllerPlacement: servers.controllers(controllerPlacement) }),
       deviceServers: servers.devices(options.deviceServers ?? [], this.#facts.servers ?? 0),
     }

@@ -36,23 +36,29 @@ import { SAVE_DEADLINE_MS } from '../life/machine-life.ts'
 const NOT_AT_REST =
   'a machine that is recorded is saved while its devices are at rest, and one is at work: try again soon'
 
-/** The saved state of a board's machine: all but the contents of its RAM. */
-export interface MachineState<S extends DomainState> {
+/** The saved state of a machine of any board: all but the contents of its RAM, as plain data. */
+export interface MachineState<S extends DomainState = DomainState> {
+  /** Version of this shape. */
   readonly version: 1
-  /** The options of the machine that it belongs to. */
+  /** The options of the machine that it belongs to. Those of its devices show in the devices' states. */
   readonly machine: object
+  /** Processors, interrupt controllers, devices and time. */
   readonly domain: S
 }
 
 /** A machine as it was between two instructions. */
-interface Saved<State> {
+export interface MachineSnapshot<State> {
+  /** Everything else. */
   readonly state: State
+  /** The contents of RAM and ROM. */
   readonly pages: GuestPages
 }
 
-/** The same, whose pages may be read when they are needed. */
-export interface SavedSource<State> {
+/** A snapshot whose pages may be read when they are needed, as from a file. */
+export interface MachineSnapshotSource<State> {
+  /** Everything else. */
   readonly state: State
+  /** The contents of RAM and ROM. */
   readonly pages: GuestPages | GuestPageSource
 }
 
@@ -111,7 +117,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
    *
    * @throws MachineError `ERR_SNAPSHOT` for a snapshot of another version, or of another machine
    */
-  async begin({ state, pages }: SavedSource<State>): Promise<void> {
+  async begin({ state, pages }: MachineSnapshotSource<State>): Promise<void> {
     const { board, goesOn, catchesUp } = this.#host
     const later = catchesUp ? catchUp(state) : undefined
     await this.#putBack({ state: later?.state ?? state, pages })
@@ -139,7 +145,12 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
   }
 
   /** See `Pc.save`. */
-  save({ deadlineMs = SAVE_DEADLINE_MS, onResumed, forRestore, since: before }: PcSaveOptions): Promise<Saved<State>> {
+  save({
+    deadlineMs = SAVE_DEADLINE_MS,
+    onResumed,
+    forRestore,
+    since: before,
+  }: PcSaveOptions): Promise<MachineSnapshot<State>> {
     return this.#inTurn.do(async () => {
       if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
       const { state, copies, since, tookMs } = await this.#host.life.pause(async () => {
@@ -220,7 +231,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
 
   /** See `Pc.restore`. @param before - what is known of the snapshot's pages */
   restore(
-    snapshot: SavedSource<State>,
+    snapshot: MachineSnapshotSource<State>,
     { deadlineMs = SAVE_DEADLINE_MS, atRest }: PcRestoreOptions = {},
     before?: FormerPages,
   ): Promise<void> {
@@ -254,7 +265,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
    *
    * @param used - for one that has run: nothing of it has changed where this fails before `accepted` is called
    */
-  async #putBack({ state, pages }: SavedSource<State>, used?: DomainReturn): Promise<void> {
+  async #putBack({ state, pages }: MachineSnapshotSource<State>, used?: DomainReturn): Promise<void> {
     const { domain } = this.#host.board
     const late = await this.#putBackState(state, (mapped) =>
       beginRestoringDomain(domain, { state: state.domain, pages }, mapped, used),

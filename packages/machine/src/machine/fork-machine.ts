@@ -1,63 +1,37 @@
 import { describeThrown } from '@retrap/device/host'
-import {
-  type Domain,
-  type DomainState,
-  type ForkedMemory,
-  forkDomain,
-  RealClock,
-  type SavedDomain,
-  type WrittenFrames,
-} from '@retrap/hvm'
+import { type Domain, type ForkedMemory, forkDomain, RealClock, type WrittenFrames } from '@retrap/hvm'
 import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { MachineError } from '../errors.ts'
+import { checkForkable, type CloneChanges, type CloneMedia, cloneOptions, freezeMedia } from '../fork/clone-options.ts'
+import type { ForkFamily, ForkOrigin } from '../fork/fork-family.ts'
+import { FORK_OPTIONS } from '../fork/fork-options.ts'
 import { SAVE_DEADLINE_MS } from '../life/machine-life.ts'
 import { refuse } from '../snapshot/snapshot-rules.ts'
-import {
-  checkForkable,
-  type CloneChanges,
-  type CloneMedia,
-  cloneOptions,
-  type ForkableOptions,
-  freezeMedia,
-} from './clone-options.ts'
-import type { ForkFamily, ForkOrigin } from './fork-family.ts'
+import type { Snapshots } from '../snapshot/snapshots.ts'
+import type { Board, MachineKind } from './board.ts'
 
-/** A machine that is forked, of any processor. */
-export interface ForkedMachine<
-  S extends DomainState,
-  D extends Domain & SavedDomain<S>,
-  State,
-  Options extends ForkableOptions,
-  Clone,
-> {
-  readonly options: Options
-  readonly domain: D
+/** A machine that is forked, of any board. */
+export interface ForkedMachine<K extends MachineKind, Clone> {
+  readonly options: K['options']
+  readonly domain: K['domain']
   readonly family: ForkFamily | undefined
-  /** The names of what a clone has of its own. */
-  readonly changeable: readonly string[]
-  /** Bytes of machine memory that a clone takes beside the RAM that it writes. */
-  readonly cloneBytes: number
+  readonly board: Pick<Board<K>, 'cloneBytes' | 'name'>
+  readonly snapshots: Snapshots<K['state']['domain'], K['state']>
   /** Checks options. @throws MachineError `ERR_OPTION` */
-  check(options: Options): void
+  check(options: K['options']): void
   /** Refuses a machine that is not forked. @throws MachineError `ERR_FORK` */
   require(): void
-  /** Does something while the machine stands still. */
-  still<T>(action: (written: WrittenFrames | null) => Promise<T>): Promise<T>
-  /** Takes all of it but its RAM, at rest. */
-  stateOf(domain: S): State
   /** Makes a machine that goes on from there. */
-  create(options: Options, origin: ForkOrigin<D, State>): Promise<Clone>
+  create(options: K['options'], origin: ForkOrigin<K['domain'], K['state']>): Promise<Clone>
 }
 
-/** See `Pc.fork`. @throws also MachineError `ERR_OPTION` for what is no option */
-export async function forkMachine<
-  S extends DomainState,
-  D extends Domain & SavedDomain<S>,
-  State,
-  Options extends ForkableOptions,
-  Clone,
->(source: ForkedMachine<S, D, State, Options, Clone>, changes: CloneChanges): Promise<Clone> {
-  const { options, changeable } = source
+/** See `Machine.fork`. @throws also MachineError `ERR_OPTION` for what is no option */
+export async function forkMachine<K extends MachineKind, Clone>(
+  source: ForkedMachine<K, Clone>,
+  changes: CloneChanges,
+): Promise<Clone> {
+  const { options } = source
+  const changeable = FORK_OPTIONS[source.board.name === 'virt' ? 'virt' : 'pc']
   const unknown = Object.keys(changes).find((name) => !changeable.includes(name))
   if (unknown !== undefined)
     throw new MachineError('ERR_OPTION', `a clone has no ${unknown} of its own: expected ${changeable.join(', ')}`)
@@ -68,21 +42,27 @@ export async function forkMachine<
   return family.forks.do(() => forkInTurn(source, family, changes))
 }
 
-async function forkInTurn<
-  S extends DomainState,
-  D extends Domain & SavedDomain<S>,
-  State,
-  Options extends ForkableOptions,
-  Clone,
->(source: ForkedMachine<S, D, State, Options, Clone>, family: ForkFamily, changes: CloneChanges): Promise<Clone> {
+async function forkInTurn<K extends MachineKind, Clone>(
+  source: ForkedMachine<K, Clone>,
+  family: ForkFamily,
+  changes: CloneChanges,
+): Promise<Clone> {
   const { options, domain } = source
   await family.settled()
-  const checkRoom = (): void => checkRoomFor(source.cloneBytes, domain.memory)
+  const checkRoom = (): void => checkRoomFor(source.board.cloneBytes, domain.memory)
   checkRoom()
-  const begun = await source.still((written) => begin(source, changes.deadlineMs, written))
+  const begun = await source.snapshots.fork((written) => begin(source, changes.deadlineMs, written))
   const { state, memory, media } = begun
   const closeMedia = (): void => media.close()
-  const origin: ForkOrigin<D, State> = { family, domain, state, memory, clone: undefined, checkRoom, closeMedia }
+  const origin: ForkOrigin<K['domain'], K['state']> = {
+    family,
+    domain,
+    state,
+    memory,
+    clone: undefined,
+    checkRoom,
+    closeMedia,
+  }
   try {
     const clone = await source.create(cloneOptions(options, changes, media), origin)
     followClock(origin.clone!, domain)
@@ -118,27 +98,23 @@ function checkRoomFor(needed: number, { frames, spareBytes }: MachineMemory): vo
 const ROOM = 'close other clones, or make the machine with more forks.clones or forks.writtenBytes'
 
 /** A machine at the instant that a clone goes on from. */
-interface BegunFork<State> {
-  readonly state: State
+interface BegunFork<K extends MachineKind> {
+  readonly state: K['state']
   readonly memory: ForkedMemory
   readonly media: CloneMedia
 }
 
 /** Not while the machine runs. @param written - logs what the guest writes: sharing is no writing */
-async function begin<S extends DomainState, D extends Domain & SavedDomain<S>, State>(
-  {
-    domain,
-    options,
-    stateOf,
-  }: Pick<ForkedMachine<S, D, State, ForkableOptions, unknown>, 'domain' | 'options' | 'stateOf'>,
+async function begin<K extends MachineKind>(
+  { domain, options, snapshots }: ForkedMachine<K, unknown>,
   deadlineMs: number = SAVE_DEADLINE_MS,
   written: WrittenFrames | null,
-): Promise<BegunFork<State>> {
+): Promise<BegunFork<K>> {
   try {
     const rest = await domain.rest(deadlineMs)
     try {
-      const { state, memory } = await forkDomain<S>(domain, rest, written)
-      return { state: stateOf(state), memory, media: freezeMedia(options) }
+      const { state, memory } = await forkDomain<K['state']['domain']>(domain, rest, written)
+      return { state: snapshots.stateWith(state), memory, media: freezeMedia(options) }
     } finally {
       rest.end()
     }

@@ -1,5 +1,5 @@
 import { behindPort, DeviceError, type DeviceModel } from '@retrap/device'
-import type { X86Domain } from '@retrap/hvm'
+import type { Domain } from '@retrap/hvm'
 import { requireSupported } from '../combinations/combinations.ts'
 import { traitsOf } from '../combinations/traits.ts'
 import { loadDeviceKinds, placeDevices } from '../kinds/device-kinds.ts'
@@ -9,7 +9,7 @@ import { MachineError } from '../errors.ts'
 import { type PcNetworkCard, usualMacAddress } from '../options/network-card.ts'
 import { checkOptionValues } from '../option-values.ts'
 import type { PcOptions } from '../options/pc-options.ts'
-import { loadWatch } from './pc-parts.ts'
+import { loadWatch } from './compose.ts'
 import type { PcSoundDevice, PcUsb } from '../options/pci-options.ts'
 import type { PcVirtioDevice } from '../options/virtio-device.ts'
 
@@ -58,14 +58,14 @@ const KINDS = ['drive', 'virtio', 'networkCard', 'sound', 'usb', 'device'] as co
 
 /** Plugs devices into the root ports of a machine while it runs, and takes them out. */
 export class HotPlug {
-  readonly #domain: X86Domain
+  readonly #domain: Domain
   readonly #site: PcSite
   readonly #life: { readonly isOver: boolean }
   /** Network cards that the machine has had. */
   #cards: number
 
   /** @param life - knows whether the machine has ended, or was closed */
-  constructor(domain: X86Domain, site: PcSite, life: { readonly isOver: boolean }) {
+  constructor(domain: Domain, site: PcSite, life: { readonly isOver: boolean }) {
     this.#domain = domain
     this.#life = life
     this.#site = site

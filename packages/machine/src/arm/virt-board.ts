@@ -1,0 +1,178 @@
+import type { CfiFlash } from '@retrap/devices/flash'
+import type { DomainOptions } from '@retrap/hvm'
+import { ArmDomain, type ArmDomainState, type GicPlace } from '@retrap/hvm/arm'
+import { PortWindow } from '@retrap/ioreq'
+import { PAGE_BYTES } from '@retrap/memory'
+import type { XenGuest } from '@retrap/xen'
+import type { plugXenArm } from '@retrap/xen/arm'
+import type { PlacedBoard } from '../board/placed-board.ts'
+import type { MachineDebugger } from '../debugger/machine-debugger.ts'
+import type { InputSwitches } from '../input/input-switch.ts'
+import { loadDeviceKinds } from '../kinds/device-kinds.ts'
+import type { PlaceDevices } from '../kinds/placed-devices.ts'
+import { epochOf, type RandomSource } from '../life/host.ts'
+import type { LifeOptions, MachineLife } from '../life/machine-life.ts'
+import { Sampler } from '../life/sampling.ts'
+import type { Board, CommonHooks, DevicePlace, InputGroup, MachineDevices, MachineKind } from '../machine/board.ts'
+import { xenOptions } from '../machine/xen.ts'
+import { bootOrder } from '../options/drives.ts'
+import { hasRamfb } from '../options/vga.ts'
+import type { BoardState } from '../snapshot/snapshots.ts'
+import { sampledArmVcpus } from './call-stack.ts'
+import { describeArmCrash } from './crash.ts'
+import { pciOptions, placeArmDevices } from './devices.ts'
+import { type ArmFirmwareKernel, firmwareKernel } from './firmware-configuration.ts'
+import { type ArmBoard, checkArmBoard, gsiOfPpi, gsiOfSpi, VIRT } from './layout.ts'
+import type { ArmForkOptions, ArmMachineOptions } from './machine-options.ts'
+import { armCloneBytes, armMemoryBytes } from './memory-size.ts'
+import { createArmTransports } from './models.ts'
+import { placeArmBoard } from './placed-board.ts'
+import type { ArmSnapshotState } from './snapshot.ts'
+import { VirtBoot } from './virt-boot.ts'
+
+/** The types of Arm machines. */
+export interface ArmKind extends MachineKind {
+  /** The options of an Arm machine. */
+  readonly options: ArmMachineOptions
+  /** The options of a clone's own. */
+  readonly forkOptions: ArmForkOptions
+  /** The inside: vCPUs, memory map, devices. */
+  readonly domain: ArmDomain
+  /** All that is saved but the contents of RAM. */
+  readonly state: ArmSnapshotState
+}
+
+/** Where Xen's pages are, and its interrupt. */
+const XEN_PLACES = {
+  storeFrame: VIRT.xenPages.base / PAGE_BYTES,
+  consoleFrame: VIRT.xenPages.base / PAGE_BYTES + 1,
+  eventInterrupt: gsiOfPpi('xenEvents'),
+} as const
+
+/** The parts of an Arm machine that are loaded before it is composed. */
+interface VirtParts {
+  readonly kinds: readonly PlaceDevices[]
+  readonly flash: readonly CfiFlash[]
+  /** Connects Xen, where the guest sees Xen. */
+  readonly plugXen: typeof plugXenArm | undefined
+  /** Is started by firmware. */
+  readonly kernel: ArmFirmwareKernel | undefined
+}
+
+/** Loads the parts that the options ask for, and no others. @throws MachineError `ERR_OPTION` */
+export async function loadVirtParts(options: ArmMachineOptions): Promise<VirtParts> {
+  const { kernel, initrd, commandLine, flash = [], memoryBytes, hypervisor } = options
+  const [kinds, models, xen, started] = await Promise.all([
+    loadDeviceKinds(pciOptions(options)),
+    flash.length === 0 ? [] : import('./flash.ts').then(({ armFlash }) => armFlash(flash)),
+    hypervisor === 'xen' ? import('@retrap/xen/arm') : undefined,
+    flash.length > 0 && kernel !== undefined ? firmwareKernel({ kernel, initrd, commandLine }, memoryBytes) : undefined,
+  ])
+  return { kinds, flash: models, plugXen: xen?.plugXenArm, kernel: started }
+}
+
+/** The board `virt` of one Arm machine. */
+export class VirtBoard implements Board<ArmKind> {
+  readonly name = 'virt'
+  readonly memoryBytes: number
+  readonly isShared = false
+  readonly cloneBytes: number
+  readonly ram: Board<ArmKind>['ram']
+  readonly serialPorts = 1
+  readonly inputGroups: readonly InputGroup[] = ['xen', 'serial', 'back-ends']
+  readonly catchesUp = true
+  boot!: VirtBoot
+  readonly #given: ArmMachineOptions
+  readonly #parts: VirtParts
+  readonly #board: ArmBoard
+  #domain!: ArmDomain
+
+  /** @throws MachineError `ERR_CPUS`, `ERR_MEMORY_SIZE` */
+  constructor(given: ArmMachineOptions, parts: VirtParts) {
+    const { memoryBytes, cpus = 1, gic, hypervisor } = given
+    this.#given = given
+    this.#parts = parts
+    this.#board = { cpus, memoryBytes, gic, flash: parts.flash.length > 0, hypervisor }
+    checkArmBoard(this.#board)
+    this.memoryBytes = armMemoryBytes(given)
+    this.cloneBytes = armCloneBytes(given)
+    this.ram = [{ gpa: VIRT.ram.base, bytes: memoryBytes }]
+  }
+
+  createDomain(common: DomainOptions, _random: RandomSource, original: ArmDomain | undefined): ArmDomain {
+    const { gic, jit, codeCacheBytes, cpus = 1, forks } = this.#given
+    this.#domain = new ArmDomain({
+      ...{ ...common, engine: original?.engine, gic: gicPlace(gic), openBus: [VIRT.pcie, VIRT.pciePorts] },
+      ...(jit && { jit: jit === true ? {} : jit }),
+      ...(codeCacheBytes !== undefined && { codeCacheBytes }),
+    })
+    // Clones have it even where the room for what they write is used up.
+    if (original === undefined && forks !== undefined) this.#domain.engine.reserveCpus(forks.clones * cpus)
+    return this.#domain
+  }
+
+  connect({ next }: RandomSource, populate: () => void): XenGuest | undefined {
+    const [domain, { sampling }] = [this.#domain, this.#given]
+    if (sampling !== undefined) domain.watchTurns(new Sampler(domain, sampledArmVcpus(domain), sampling))
+    const xen = this.#parts.plugXen?.(domain, XEN_PLACES, xenOptions(this.ram, epochOf(this.#given), next))
+    populate()
+    this.boot = new VirtBoot(domain, this.#given, this.#board, next)
+    domain.dispatch.setEcam([{ base: VIRT.pcie.base, firstBus: 0, lastBus: VIRT.pcie.buses - 1 }])
+    domain.dispatch.setPortWindow(new PortWindow(VIRT.pciePorts.base))
+    return xen
+  }
+
+  life(): Pick<LifeOptions, 'describe'> {
+    return { describe: (vcpu, message) => describeArmCrash(this.#domain, vcpu, message) }
+  }
+
+  placeDevices(options: ArmMachineOptions, place: DevicePlace): MachineDevices {
+    const { flash, kinds } = this.#parts
+    const devices = placeArmDevices(kinds, options, place)
+    return {
+      ...devices,
+      models: [...createArmTransports(options.virtioMmio), ...flash, ...devices.models],
+      settled: () => Promise.all([devices.settled(), ...flash.map((model) => model.settled())]),
+    }
+  }
+
+  placeBoard(options: ArmMachineOptions, devices: MachineDevices, _life: MachineLife, hooks: CommonHooks): PlacedBoard {
+    const { boot, clock, devicePlacement: start } = options
+    const { kernel } = this.#parts
+    const description = {
+      ...this.#board,
+      epochSeconds: epochOf(options),
+      followsHost: clock !== 'deterministic',
+      firmware: { kernel, bootOrder: bootOrder(devices.bootPaths, boot?.order), bootMenu: boot?.menu },
+      ramfb: hasRamfb(pciOptions(options)),
+    }
+    return placeArmBoard(this.#domain, description, typeof start === 'function' ? start : undefined, hooks)
+  }
+
+  async loadState(
+    options: ArmMachineOptions,
+    random: RandomSource,
+    _life: MachineLife,
+    inputs: () => InputSwitches,
+  ): Promise<BoardState<ArmDomainState, ArmSnapshotState>> {
+    const { armState } = await import('./snapshot.ts')
+    return armState(this.#domain, options, random, inputs)
+  }
+
+  async attachDebugger(life: MachineLife): Promise<MachineDebugger> {
+    const { attachArmDebugger } = await import('./debugger/arm-debugger.ts')
+    return attachArmDebugger(this.#domain, life)
+  }
+}
+
+function gicPlace(version: 2 | 3 = 3): GicPlace {
+  const distributor = VIRT.gicDistributor.base
+  if (version === 3) return { distributor, redistributors: VIRT.gicRedistributors.base, its: VIRT.gicIts.base }
+  const { base, spi, count } = VIRT.gicMessages
+  return {
+    version,
+    distributor,
+    cpuInterface: VIRT.gicCpuInterface.base,
+    messages: { base, first: gsiOfSpi(spi), count },
+  }
+}

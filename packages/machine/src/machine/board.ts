@@ -1,0 +1,109 @@
+import type { DomainOptions, DomainState, SavedDomain } from '@retrap/hvm'
+import type { Screen } from '@retrap/display'
+import type { XenGuest } from '@retrap/xen'
+import type { BoardHooks } from '../board/board.ts'
+import type { PlacedBoard } from '../board/placed-board.ts'
+import type { MachineBoard, MachineRun } from '../combinations/combinations.ts'
+import type { MachineDebugger } from '../debugger/machine-debugger.ts'
+import type { InputSwitches } from '../input/input-switch.ts'
+import type { PcSite, PlacedDevices } from '../kinds/placed-devices.ts'
+import type { RandomSource } from '../life/host.ts'
+import type { LifeOptions, MachineLife } from '../life/machine-life.ts'
+import type { MachineForkOptions, MachineOptions } from '../options/machine-options.ts'
+import type { BoardState, MachineState } from '../snapshot/snapshots.ts'
+
+/** The types of machines of one kind. */
+export interface MachineKind {
+  /** The options of a machine. */
+  readonly options: MachineOptions
+  /** The options of a clone's own. */
+  readonly forkOptions: MachineForkOptions
+  /** The inside: vCPUs, memory map, devices. */
+  readonly domain: SavedDomain<DomainState>
+  /** All that is saved but the contents of RAM. */
+  readonly state: MachineState
+}
+
+/** Inputs from outside, in groups: a recording numbers them in the order in which a machine takes them. */
+export type InputGroup = 'back-ends' | 'serial' | 'xen'
+
+/** The facts that devices are made from, beside the options. */
+export type DevicePlace = InputSwitches & Pick<PcSite, 'random'> & { readonly screen: Screen }
+
+/** The devices of a machine that is composed. */
+export interface MachineDevices extends Required<PlacedDevices> {
+  /** The place of devices that are plugged in later. */
+  readonly site: PcSite
+  /** Settle when models elsewhere are there. */
+  readonly ready: readonly Promise<void>[]
+}
+
+/** Where the models of all boards reach out of their device contexts. */
+export type CommonHooks = Pick<BoardHooks, 'transmit' | 'taken' | 'ramfb'>
+
+/** How a machine comes to its first instruction. */
+export interface MachineBoot {
+  /** Sets devices as firmware would have set them, where there is none. */
+  setDevices?(): Promise<void>
+  /** Loads what runs first, and has the vCPUs begin there. @param goesOn - a snapshot or a fork says where they are */
+  start(goesOn: boolean): Promise<void>
+}
+
+/** The part of one machine that its board gives. `composeMachine` calls the methods, each once, in this order. */
+export interface Board<K extends MachineKind> {
+  /** The board's name in the table of combinations. */
+  readonly name: MachineBoard
+  /** Bytes of machine memory. */
+  readonly memoryBytes: number
+  /** Other threads have machine memory, too. */
+  readonly isShared: boolean
+  /** Bytes of machine memory that a clone takes beside the RAM that it writes. */
+  readonly cloneBytes: number
+  /** Guest RAM. */
+  readonly ram: readonly { readonly gpa: number; readonly bytes: number }[]
+  /** How many serial ports it has. */
+  readonly serialPorts: number
+  /** The order in which inputs are taken. Recordings of earlier releases have each board's own. */
+  readonly inputGroups: readonly InputGroup[]
+  /** Whether the time that has passed since the machine was saved passes for the guest, in part. */
+  readonly catchesUp: boolean
+  /** Brings the machine to its first instruction; there from `connect` on. */
+  readonly boot: MachineBoot
+  /** Makes the domain, with room for the vCPUs of its clones. @param original - of a clone */
+  createDomain(options: DomainOptions, random: RandomSource, original: K['domain'] | undefined): K['domain']
+  /** Makes what comes before devices. @param populate - has RAM be there: after Xen, which takes frames. @returns the guest's Xen */
+  connect(random: RandomSource, populate: () => void): XenGuest | undefined
+  /** Returns the board's part of the machine's life. */
+  life(): Pick<LifeOptions, 'boot' | 'describe' | 'onSleep'>
+  /** Makes the devices; they are not attached yet, since the board comes first. @throws MachineError `ERR_OPTION` */
+  placeDevices(options: K['options'], place: DevicePlace): MachineDevices
+  /** Makes the board's models part of the domain. */
+  placeBoard(options: K['options'], devices: MachineDevices, life: MachineLife, hooks: CommonHooks): PlacedBoard
+  /** Loads what saves the board's part of the machine. @param options - with the media that are in the drives now */
+  loadState(
+    options: K['options'],
+    random: RandomSource,
+    life: MachineLife,
+    inputs: () => InputSwitches,
+  ): Promise<BoardState<K['state']['domain'], K['state']>>
+  /** Makes the machine's debugger. */
+  attachDebugger(life: MachineLife, isRecorded: boolean): Promise<MachineDebugger>
+  /** Gives back what is not the domain's own of its machine memory. */
+  free?(): void
+}
+
+/** How machines of a kind begin. */
+export interface BoardMaker<K extends MachineKind, B extends Board<K>> {
+  /** Checks what a caller without a type checker may have got wrong, and that there is such a machine. @throws MachineError */
+  check(options: K['options'], run: MachineRun): void
+  /** Checks each option by itself. @throws MachineError `ERR_OPTION` */
+  checkValues(this: void, options: K['options']): void
+  /** Loads what the options ask for. @throws MachineError `ERR_OPTION` */
+  load(options: K['options']): Promise<B>
+}
+
+/** A machine that was composed: its class looks further into it, and nobody else. */
+export interface MachineParts<K extends MachineKind> {
+  /** The inside of the machine. */
+  readonly domain: K['domain']
+}

@@ -1,0 +1,244 @@
+import type { DeviceModel } from '@retrap/device'
+import { Keyboard, Mouse, Screen } from '@retrap/display'
+import { DeterministicClock, RealClock } from '@retrap/hvm'
+import { MachineMemory, PAGE_BYTES } from '@retrap/memory'
+import type { XenGuest } from '@retrap/xen'
+import type { PlacedBoard } from '../board/placed-board.ts'
+import { SerialLine, type SerialPort } from '../board/serial-port.ts'
+import { type RemovableDrive, withTrays } from '../devices/removable-drive.ts'
+import type { watchModels } from '../devices/watched-models.ts'
+import type { ForkFamily, ForkOrigin } from '../fork/fork-family.ts'
+import { InputSwitch } from '../input/input-switch.ts'
+import { hostClock, HostSleeper, laterTurn, randomOf } from '../life/host.ts'
+import { pacingOf } from '../life/host-pacing.ts'
+import { FirstFailure, MachineLife } from '../life/machine-life.ts'
+import type { MachineOptions } from '../options/machine-options.ts'
+import type { SnapshotHost, Snapshots } from '../snapshot/snapshots.ts'
+import type { Board, InputGroup, MachineDevices, MachineKind, MachineParts } from './board.ts'
+import type { MachineGate } from './machine-gate.ts'
+import { xenConsole } from './xen.ts'
+
+type SnapshotsOf<K extends MachineKind> = Snapshots<K['state']['domain'], K['state']>
+type HostOf<K extends MachineKind> = SnapshotHost<K['state']['domain'], K['state']>
+
+/** The {@link Snapshots} of a machine, which are loaded when it is first saved or restored. */
+class LazySnapshots<K extends MachineKind> {
+  readonly #host: Omit<HostOf<K>, 'board'>
+  readonly #loadState: () => Promise<HostOf<K>['board']>
+  #loaded: SnapshotsOf<K> | undefined
+
+  constructor(host: Omit<HostOf<K>, 'board'>, loadState: () => Promise<HostOf<K>['board']>) {
+    this.#host = host
+    this.#loadState = loadState
+  }
+
+  async load(): Promise<SnapshotsOf<K>> {
+    if (this.#loaded !== undefined) return this.#loaded
+    const [{ Snapshots }, board] = await Promise.all([import('../snapshot/snapshots.ts'), this.#loadState()])
+    return (this.#loaded ??= new Snapshots({ ...this.#host, board }))
+  }
+
+  close(): void {
+    this.#loaded?.close()
+  }
+}
+
+/** Loads what watches models of the caller's, on deterministic time. */
+export async function loadWatch({
+  clock,
+  devices = [],
+}: Pick<MachineOptions, 'clock' | 'devices'>): Promise<typeof watchModels | undefined> {
+  if (clock !== 'deterministic' || devices.length === 0) return undefined
+  return (await import('../devices/watched-models.ts')).watchModels
+}
+
+/** A machine whose parts are there and connected; nothing has run yet. */
+export interface ComposedMachine<K extends MachineKind> extends MachineParts<K> {
+  readonly board: Board<K>
+  readonly gate: MachineGate<K> | undefined
+  /** The machines in its memory, where it can be forked. */
+  readonly family: ForkFamily | undefined
+  /** The options, with the back ends of the models: behind trays, and behind the gate. */
+  readonly options: K['options']
+  readonly failures: FirstFailure
+  readonly life: MachineLife
+  readonly snapshots: LazySnapshots<K>
+  readonly removableDrives: readonly RemovableDrive[]
+  readonly xen: XenGuest | undefined
+  readonly xenConsole: SerialPort
+  readonly serialPorts: readonly SerialPort[]
+  readonly screen: Screen
+  readonly keyboard: Keyboard
+  readonly mouse: Mouse
+  readonly devices: MachineDevices
+  readonly placed: PlacedBoard
+  readonly pressPower: () => boolean | Promise<boolean>
+  /** Checks each option by itself. @throws MachineError `ERR_OPTION` */
+  readonly checkValues: (options: K['options']) => void
+  /** Makes a machine of the same kind that goes on from an instant of this one. */
+  readonly clone: (
+    options: K['options'],
+    gate: MachineGate<K> | undefined,
+    origin: ForkOrigin<K['domain'], K['state']>,
+  ) => Promise<object>
+}
+
+/** The same before there is its object. */
+type Connected<K extends MachineKind> = Omit<ComposedMachine<K>, 'checkValues' | 'clone'>
+
+/** The surroundings of a machine that is composed. */
+export interface Surroundings<K extends MachineKind> {
+  /** Stands between the machine and its back ends. */
+  readonly gate: MachineGate<K> | undefined
+  /** Of a clone. */
+  readonly origin: ForkOrigin<K['domain'], K['state']> | undefined
+  /** The machines in its memory, where it can be forked. */
+  readonly family: ForkFamily | undefined
+  /** Watches models of the caller's, on deterministic time. */
+  readonly watchModels: typeof watchModels | undefined
+}
+
+/**
+ * Makes the parts of a machine in the order of their dependencies, and connects them. Where this throws, no thread of it is left.
+ *
+ * @throws MachineError, MemoryError or DeviceError, naming the value and what was expected
+ */
+export function composeMachine<K extends MachineKind>(
+  board: Board<K>,
+  given: K['options'],
+  around: Surroundings<K>,
+): Connected<K> {
+  const { gate, origin } = around
+  const failures = new FirstFailure()
+  const random = randomOf(given)
+  const sleeper = new HostSleeper()
+  const domain = board.createDomain(
+    {
+      // A recording has the frames of models elsewhere: they reach no memory by themselves.
+      memory:
+        origin?.domain.memory ??
+        MachineMemory.create({ bytes: board.memoryBytes, shared: gate === undefined && board.isShared }),
+      frameCounts: origin?.domain.frameCounts,
+      vcpus: given.cpus ?? 1,
+      clock: given.clock === 'deterministic' ? new DeterministicClock() : new RealClock(hostClock),
+      sleeper,
+      deferDevices: given.devicePlacement === 'deferred' ? laterTurn() : undefined,
+      policy: given.devicePolicy,
+      deviceDeadlineMs: given.deviceDeadlineMs,
+      trace: given.trace,
+      onFailure: (failure) => {
+        failures.note(failure)
+        given.onDeviceFailure?.(failure)
+      },
+    },
+    random,
+    origin?.domain,
+  )
+  if (origin !== undefined) origin.clone = domain
+  try {
+    return connectMachine(board, given, around, { domain, failures, random, sleeper })
+  } catch (error) {
+    // Servers may have been started.
+    domain.close()
+    throw error
+  }
+}
+
+/** The domain of a machine, and what is there before it. */
+interface Base<K extends MachineKind> extends Pick<ComposedMachine<K>, 'failures'> {
+  readonly domain: K['domain']
+  readonly random: ReturnType<typeof randomOf>
+  readonly sleeper: HostSleeper
+}
+
+function connectMachine<K extends MachineKind>(
+  board: Board<K>,
+  given: K['options'],
+  { gate, origin, family, watchModels }: Surroundings<K>,
+  { domain, failures, random, sleeper }: Base<K>,
+): Connected<K> {
+  const own = given.devices ?? []
+  const wake = (): void => domain.wake()
+  const { drives, removable } = withTrays(given.drives ?? [], wake)
+  let options: K['options'] = { ...given, ...(given.drives !== undefined && { drives }) }
+  const xen = board.connect(random, () => {
+    for (const { gpa, bytes } of board.ram) {
+      const [gfn, count] = [gpa / PAGE_BYTES, bytes / PAGE_BYTES]
+      if (origin === undefined) domain.p2m.populate(gfn, count)
+      else origin.memory.populate(domain, gfn, count)
+    }
+  })
+
+  // The machine's life, its other instants, and when inputs enter.
+  const life = new MachineLife(domain, { ...board.life(), sleeper, models: own })
+  // A recorded run goes on as it did.
+  const goesOn = (): void => {
+    if (gate === undefined) devices.goesOn(random)
+  }
+  const snapshots = new LazySnapshots<K>(
+    { life, goesOn, catchesUp: board.catchesUp, isRecorded: gate?.isRecording === true },
+    () => board.loadState(options, random, life, () => switches),
+  )
+  gate?.start({ domain, pause: (action) => life.pause(action), snapshots: () => snapshots.load() })
+  const inputs = gate?.gate ?? pacingOf(domain, given.keepsPace)
+  if (inputs !== undefined) domain.takeInputs(inputs)
+
+  // Inputs from outside, in the order in which a recording numbers them.
+  let lines: readonly SerialLine[] = []
+  let hvc = xenConsole(undefined, gate)
+  const receiver = (port: number) => (bytes: Uint8Array) => {
+    placed.receive(port, bytes)
+    wake()
+  }
+  const take: Readonly<Record<InputGroup, () => void>> = {
+    'back-ends': () => (options = gate?.options(options) ?? options),
+    serial: () => {
+      lines = Array.from({ length: board.serialPorts }, (_, port) => {
+        const receive = receiver(port)
+        return new SerialLine(gate?.serial(port, receive) ?? receive)
+      })
+    },
+    xen: () => (hvc = xenConsole(xen?.consoleRing, gate)),
+  }
+  for (const group of board.inputGroups) take[group]()
+  const { keyboard = new Keyboard(), mouse = new Mouse(), screen = new Screen() } = options
+  const switches = {
+    keyboard: new InputSwitch(gate?.input('keyboard', keyboard) ?? keyboard, {
+      wake,
+      pressed: () => domain.asleep && placed.wake?.(),
+    }),
+    mouse: new InputSwitch(gate?.input('mouse', mouse) ?? mouse, { wake }),
+  }
+
+  // Devices, then the board, which tells firmware of them.
+  const devices = board.placeDevices(options, { ...switches, screen, random: random.next })
+  const placed = board.placeBoard(options, devices, life, {
+    transmit: (port, bytes) => lines[port]?.transmit(bytes),
+    taken: (port, count) => lines[port]?.taken(count),
+    ramfb: devices.onRamfb,
+  })
+  const press = (): boolean | Promise<boolean> => placed.pressPowerButton()
+  const pressPower = gate?.button(press) ?? press
+  life.ready.push(...devices.ready, placed.ready)
+  // In this thread wherever the board is: media are objects of the caller's.
+  const models = [...devices.models, ...own]
+  const runsAgain = (model: DeviceModel): boolean =>
+    own.includes(model) ? model.deterministic === true : !devices.fromHost.includes(model)
+  const shares = gate?.place(domain, models, runsAgain) ?? { models }
+  for (const model of watchModels?.(shares.models, own, domain) ?? shares.models) domain.attach(model)
+  if (shares.server !== undefined) {
+    domain.addServer(shares.server)
+    life.ready.push(shares.server.remote.ready)
+  }
+
+  // The parts that the end of a run, and the machine's own end, concern.
+  life.outlets.push(placed, { flush: devices.settled })
+  life.leavers.push(...removable)
+  if (origin !== undefined) life.leavers.push({ leave: () => origin.closeMedia() })
+  if (family !== undefined) life.leavers.push({ leave: () => family.leave(domain, () => board.free?.()) })
+
+  return {
+    ...{ board, gate, family, domain, options, failures, life, snapshots, devices, placed, pressPower, xen },
+    ...{ removableDrives: removable, xenConsole: hvc, serialPorts: lines, screen, keyboard, mouse },
+  }
+}

@@ -1,0 +1,236 @@
+import type { Keyboard, Mouse, Screen } from '@retrap/display'
+import type { MachineMemory } from '@retrap/memory'
+import type { XenGuest } from '@retrap/xen'
+import type { SerialPort } from '../board/serial-port.ts'
+import { type MachineVerb, requireSupported } from '../combinations/combinations.ts'
+import { runOf, traitsOf } from '../combinations/traits.ts'
+import type { MachineDebugger } from '../debugger/machine-debugger.ts'
+import type { PcRemovableDrive } from '../devices/removable-drive.ts'
+import { MachineError } from '../errors.ts'
+import type { MachineExit } from '../life/machine-exit.ts'
+import type { MachineRunOptions, PcRestoreOptions, PcSaveOptions, PcState } from '../life/machine-life.ts'
+import type { CheckpointOptions, MachineCheckpoint } from '../snapshot/checkpoint.ts'
+import type { MachineSnapshot, MachineSnapshotSource } from '../snapshot/snapshots.ts'
+import type { MachineKind, MachineParts } from './board.ts'
+import type { ComposedMachine } from './compose.ts'
+import type { HotPlug, PcPluggable, PcUnplugOptions } from './hot-plug.ts'
+import type { MachineGate } from './machine-gate.ts'
+
+/** A machine of any board: a `Pc`, or an `ArmMachine`. `REFUSALS` says what a board cannot do. */
+export abstract class Machine<K extends MachineKind> {
+  /** The machine's inside: vCPUs, memory map, devices. */
+  readonly domain: K['domain']
+  /** Machine memory, which guest RAM is part of. */
+  readonly memory: MachineMemory
+  /** The first serial port, which is the console. */
+  readonly serial: SerialPort
+  /** All serial ports: COM1 and so on of a PC. */
+  readonly serialPorts: readonly SerialPort[]
+  /** The console that Xen gives its guests, hvc0 of Linux; without Xen it is silent. */
+  readonly xenConsole: SerialPort
+  /** The keyboard: type on it, press keys. */
+  readonly keyboard: Keyboard
+  /** The mouse: move it, press its buttons. */
+  readonly mouse: Mouse
+  /** The Xen that the guest sees, with `hypervisor: 'xen'`. */
+  readonly xen: XenGuest | undefined
+  /** The graphics card's picture; it stays off in a machine without one. */
+  readonly screen: Screen
+  /** Drives whose medium can be exchanged: CD and floppy drives, in the order of the options. */
+  readonly removableDrives: readonly PcRemovableDrive[]
+  readonly #machine: ComposedMachine<K>
+  /** Loaded when it is asked for. */
+  #debugger: Promise<MachineDebugger> | undefined
+  /** Loaded when a device is plugged in or out. */
+  #hotPlug: Promise<HotPlug> | undefined
+
+  /** @internal Machines are made by `createPc` and `createArmMachine`. */
+  constructor(parts: MachineParts<K>) {
+    const machine = parts as ComposedMachine<K>
+    this.#machine = machine
+    this.domain = machine.domain
+    this.memory = machine.domain.memory
+    this.serialPorts = machine.serialPorts
+    this.serial = machine.serialPorts[0]!
+    this.xenConsole = machine.xenConsole
+    this.keyboard = machine.keyboard
+    this.mouse = machine.mouse
+    this.xen = machine.xen
+    this.screen = machine.screen
+    this.removableDrives = machine.removableDrives
+  }
+
+  /**
+   * Ends what runs beside the machine: threads and processes of device models. A machine that can be forked, and a clone, is
+   * stopped, and gives its memory back.
+   */
+  close(): void {
+    const { snapshots, family, life } = this.#machine
+    snapshots.close()
+    if (family !== undefined) life.stop()
+    life.close()
+  }
+
+  /** Whether the machine runs, sleeps in S3 until its alarm, the power button or a key wakes it, or is stopped. */
+  get state(): PcState {
+    return this.#machine.life.state
+  }
+
+  /**
+   * Runs until the guest or the caller ends it.
+   *
+   * @param options.timeoutMs - host time after which it is stopped
+   * @throws MachineError `ERR_STATE` if it runs already, or was closed and has given its memory back
+   */
+  async run(options: MachineRunOptions = {}): Promise<MachineExit> {
+    if (this.#machine.family?.hasLeft(this.domain) === true)
+      throw new MachineError('ERR_STATE', 'the machine was closed')
+    return this.#machine.life.run(options)
+  }
+
+  /**
+   * Presses the power button of the running machine: a system with ACPI powers off in good order, one that sleeps wakes.
+   *
+   * @returns whether the guest has asked for the button's event; where it has not, nothing will happen
+   */
+  async powerButton(): Promise<boolean> {
+    const listens = await this.#machine.pressPower()
+    this.domain.wake()
+    return listens
+  }
+
+  /**
+   * A CD or floppy drive, whose medium can be exchanged.
+   *
+   * @param id - as in the options, or the usual one: `cd0`, `cd1`, `floppy0`, `floppy1`
+   * @throws MachineError `ERR_OPTION` where there is none of that name
+   */
+  drive(id: string): PcRemovableDrive {
+    const found = this.removableDrives.find((drive) => drive.id === id)
+    if (found !== undefined) return found
+    const there = this.removableDrives.map((drive) => drive.id).join(', ') || 'none'
+    throw new MachineError('ERR_OPTION', `drive '${id}': drives with a medium to exchange are: ${there}`)
+  }
+
+  /**
+   * Plugs a device into a root port while the machine runs: `pc.plug({ drive: { …, nvme: { port: 'rp1' } } })`. The guest
+   * is told, and brings it up in its own time.
+   *
+   * @throws MachineError `ERR_OPTION` for a device without a free port, one that cannot be made, or a board without hot plug
+   */
+  async plug(device: PcPluggable): Promise<void> {
+    const hotPlug = await this.#loadHotPlug()
+    await hotPlug.plug(device)
+  }
+
+  /**
+   * Asks the guest for the device behind a root port, and waits until it has given it up; with `force` takes it. No byte
+   * of the device's reaches guest memory after that.
+   *
+   * @param port - the `id` of the root port
+   * @throws MachineError `ERR_UNPLUG` for a guest that does not give it up in time: it may still do so; `ERR_OPTION` for a
+   * port that has no device, or a board without hot plug; `ERR_STATE` at once when the machine ends or is closed
+   */
+  async unplug(port: string, options?: PcUnplugOptions): Promise<void> {
+    const hotPlug = await this.#loadHotPlug()
+    await hotPlug.unplug(port, options)
+  }
+
+  /**
+   * Saves all of the machine, between two instructions of its vCPUs: for the option `snapshot` of a machine with the same options,
+   * here or elsewhere. A running machine stands still for a moment, and runs on while its RAM is copied: later writes are not in
+   * the snapshot.
+   *
+   * @param options.deadlineMs - host time that devices may take to bring their work to rest; default 10 seconds
+   * @throws MachineError `ERR_SNAPSHOT` for a machine with what cannot be saved, by name, for a device that is too late, and
+   *   where the host has no memory for the copy: the machine can run on; so can one whose run is recorded, and that has a
+   *   device at work: try again; `ERR_STATE` for one that has ended
+   */
+  async save(options: PcSaveOptions = {}): Promise<MachineSnapshot<K['state']>> {
+    this.#require('save')
+    const snapshots = await this.#machine.snapshots.load()
+    return snapshots.save(options)
+  }
+
+  /**
+   * Puts the machine back to the instant of a snapshot, in its own memory: of its own, or of any machine with the same options. A
+   * running machine goes on from there; one that its guest has ended can be run again. Requests that its devices have in flight
+   * end, and nothing of them is seen. Media are as they are now: to go back with disks that were written since, bring those back
+   * too, in `atRest`. Only what was written since `save` with `forRestore`, or since the last `restore`, is brought back, and of
+   * that what is used first comes first.
+   *
+   * @throws MachineError `ERR_SNAPSHOT` for a snapshot of another machine, and for a device that is too late: the machine is
+   *   as it was. Where a device refuses its state later, the machine is closed. `ERR_STATE` for a machine that was closed
+   */
+  async restore(snapshot: MachineSnapshotSource<K['state']>, options: PcRestoreOptions = {}): Promise<void> {
+    this.#require('restore')
+    const snapshots = await this.#machine.snapshots.load()
+    await snapshots.restore(snapshot, options)
+  }
+
+  /**
+   * Notes this instant, for the machine to be put back to it as often as wanted: `checkpoint.reset()`. RAM is copied a frame at a
+   * time where the guest writes it, and only what was written is put back, in a fraction of a millisecond.
+   *
+   * @throws MachineError `ERR_SNAPSHOT` for a machine with what cannot be saved, by name, for a device that is too late, for RAM
+   *   that other threads write, and for a machine that is recorded or replayed; `ERR_STATE` for one that has ended
+   */
+  async checkpoint(options: CheckpointOptions = {}): Promise<MachineCheckpoint> {
+    this.#require('checkpoint')
+    const snapshots = await this.#machine.snapshots.load()
+    return snapshots.checkpoint(options)
+  }
+
+  /**
+   * Makes a clone: a machine in the same machine memory that goes on from this instant, as this one does, by itself. RAM is
+   * shared, and copied a frame at a time where either of them writes it. Media that the guest may write are as they were for
+   * the clone, and keep what it writes in memory. Consoles are the clone's own; its network cards are on no network, unless
+   * `options` say otherwise. A guest of Xen has the same domain number in the clone, which is the only guest of its host; ports
+   * and watches of the original's host are not the clone's. The machine needs room for it: the option `forks`.
+   *
+   * @throws MachineError `ERR_FORK` for a machine that cannot be forked, saying what to do; `ERR_STATE` for one that has ended
+   */
+  fork(options: K['forkOptions'] = {}): Promise<this> {
+    return this.forkBehind(options)
+  }
+
+  /** @internal Use `recordClone`. @param gateFor - makes what stands between the clone and its back ends, by its options */
+  async forkBehind(
+    changes: K['forkOptions'],
+    gateFor?: (options: K['options']) => Promise<MachineGate<K>>,
+  ): Promise<this> {
+    const [{ forkMachine }, snapshots] = await Promise.all([
+      import('./fork-machine.ts'),
+      this.#machine.snapshots.load(),
+    ])
+    const { board, options, domain, family, checkValues, clone } = this.#machine
+    return forkMachine(
+      {
+        ...{ options, domain, family, board, snapshots, check: checkValues },
+        require: () => this.#require('fork'),
+        create: async (given, origin) => (await clone(given, await gateFor?.(given), origin)) as this,
+      },
+      changes,
+    )
+  }
+
+  #require(verb: MachineVerb): void {
+    const { gate, options, board, domain } = this.#machine
+    const traits = traitsOf({ ...options, machine: board.name }, runOf(gate))
+    // A replay need not have the models.
+    if (domain.hasRecordedModels) traits.add('recorded-models')
+    requireSupported(verb, traits)
+  }
+
+  /** The machine's debugger: breakpoints, steps, registers, memory. Exceptions of an Arm board are classes, as in ESR_EL1. */
+  debugger(): Promise<MachineDebugger> {
+    const { board, life, gate } = this.#machine
+    return (this.#debugger ??= board.attachDebugger(life, gate !== undefined))
+  }
+
+  async #loadHotPlug(): Promise<HotPlug> {
+    this.#require('plug')
+    const { devices, life, domain } = this.#machine
+    return (this.#hotPlug ??= import('./hot-plug.ts').then((module) => new module.HotPlug(domain, devices.site, life)))
+  }
+}

@@ -1,0 +1,126 @@
+import type { DeviceModel } from '@retrap/device'
+import type { Keyboard, Mouse, Screen } from '@retrap/display'
+import type { GuestPages, GuestPageSource } from '@retrap/hvm'
+import type { DeviceFailure, FailurePolicy, IoTraceRecord } from '@retrap/ioreq'
+import type { StartPartServer } from '../board/start.ts'
+import type { PcFlash } from '../firmware/flash.ts'
+import type { StartDeviceServer } from '../life/machine-life.ts'
+import type { SamplingOptions } from '../life/sampling.ts'
+import type { PcBootOptions, PcDrive } from './drives.ts'
+import type { PcForks } from './fork-room.ts'
+import type { PcNetworkCard } from './network-card.ts'
+import type { PcRootPort, PcSoundDevice, PcUsb } from './pci-options.ts'
+import type { PcVirtioDevice } from './virtio-device.ts'
+
+/** How a machine is made, whatever its board: a PC, or an Arm board. */
+export interface MachineOptions {
+  /** Guest RAM in bytes: whole 4 KiB pages, 1 MiB to about 3.5 GiB. */
+  readonly memoryBytes: number
+  /** vCPUs; default 1. */
+  readonly cpus?: number | undefined
+  /** The program that the machine starts, by itself or from firmware. */
+  readonly kernel?: Uint8Array | undefined
+  /** The kernel's initial RAM disk, or the first module. */
+  readonly initrd?: Uint8Array | undefined
+  /** The kernel's command line, passed as it is given; default empty. A multiboot kernel expects its file's name first. */
+  readonly commandLine?: string | undefined
+  /**
+   * Goes on where a machine with the same options was saved, by its `save`, instead of starting; a kernel that would start by
+   * itself is not needed then. On the host's clock up to 72 seconds of what has passed since then pass for the guest too, in
+   * pauses, so that Linux seeds its random numbers anew; not where `generation` has `after: 'same'`.
+   */
+  readonly snapshot?: { readonly state: object; readonly pages: GuestPages | GuestPageSource } | undefined
+  /** Room in machine memory for clones (`fork` of the machine), which share the RAM that nobody writes. Default none. */
+  readonly forks?: PcForks | undefined
+  /** Flash memories with firmware, which starts first. The first has the firmware, the second its variables. */
+  readonly flash?: readonly PcFlash[] | undefined
+  /**
+   * Disks and CD drives: at most four of an IDE controller, or six of the SATA controller of a `q35` or an Arm board, which the
+   * machine has only for them; virtio disks, NVMe drives, drives of a SCSI controller, and sticks of the USB controller.
+   */
+  readonly drives?: readonly PcDrive[] | undefined
+  /** Virtio devices, each on the PCI bus. */
+  readonly virtio?: readonly PcVirtioDevice[] | undefined
+  /** Root ports of PCI Express; a device on the PCI bus is behind one by `port`. A `pc` has none; that of a `q35` can be plugged in and out. */
+  readonly rootPorts?: readonly PcRootPort[] | undefined
+  /** Sound devices, each on the PCI bus. */
+  readonly sound?: readonly PcSoundDevice[] | undefined
+  /** Network cards that are not virtio devices, each on the PCI bus. */
+  readonly networkCards?: readonly PcNetworkCard[] | undefined
+  /** A USB controller (xHCI) with what is plugged into it, beside the drives of `interface: 'usb'`. */
+  readonly usb?: PcUsb | undefined
+  /** The devices that firmware boots from. */
+  readonly boot?: PcBootOptions | undefined
+  /**
+   * The graphics card: `std`, which QEMU has by that name; `ramfb`, a picture in guest RAM, where UEFI firmware says by fw_cfg; or
+   * `none` (default).
+   */
+  readonly vga?: 'std' | 'ramfb' | 'none' | undefined
+  /**
+   * The mode that the monitor of `vga: 'std'` says it prefers, by EDID: drivers and firmware choose it. From 320 by 200 to 2560
+   * by 1600; null: the monitor says nothing, and a PC's card has no BAR 2, where a video BIOS started by U-Boot would fail.
+   * Default 1280 by 800, as QEMU's.
+   */
+  readonly preferredMode?: { readonly width: number; readonly height: number } | null | undefined
+  /** The screen that a graphics card's picture is shown on; default a screen of its own. */
+  readonly screen?: Screen | undefined
+  /** The hypervisor that the guest sees: `none` (default), or `xen` with its hypercalls, store and console, and a PC's platform device. */
+  readonly hypervisor?: 'none' | 'xen' | undefined
+  /** The machine's keyboard; default one of its own with the layout `us`. A keyboard can go on to another machine. */
+  readonly keyboard?: Keyboard | undefined
+  /** The machine's mouse; default one of its own. */
+  readonly mouse?: Mouse | undefined
+  /** Models beside the board's own: PCI functions, and others. */
+  readonly devices?: readonly DeviceModel[] | undefined
+  /**
+   * Where the board's models run: `inline` (default), straight from the instruction; `deferred`, where every access is
+   * answered in a later turn of the event loop; or in a thread of their own, which this starts. Models of `devices` are
+   * in this thread either way.
+   */
+  readonly devicePlacement?: 'inline' | 'deferred' | StartPartServer<never> | undefined
+  /** Room for memory that device models own, such as a frame buffer, in bytes; default 0, which leaves about 4 MiB. */
+  readonly deviceMemoryBytes?: number | undefined
+  /** Start further servers whose models live elsewhere; the machine ends them with `close`. */
+  readonly deviceServers?: readonly StartDeviceServer[] | undefined
+  /** The policy for a device model that fails: the machine ends (default), or the model. */
+  readonly devicePolicy?: FailurePolicy | undefined
+  /**
+   * Milliseconds of host time that a device model may take for an answer; `Infinity`: for ever. Default for ever on the
+   * real clock, 30 seconds on the deterministic one, where the whole machine waits meanwhile.
+   */
+  readonly deviceDeadlineMs?: number | undefined
+  /** Called for device models that fail. */
+  readonly onDeviceFailure?: ((failure: DeviceFailure) => void) | undefined
+  /** Called for every access to a device; slow. */
+  readonly trace?: ((record: IoTraceRecord) => void) | undefined
+  /** `real` (default) follows the host's clock; `deterministic` derives time from what the guest executes. */
+  readonly clock?: 'real' | 'deterministic' | undefined
+  /** On deterministic time a guest that waits for a timer waits as long for the host: see `HostPacing`. Default false. */
+  readonly keepsPace?: boolean | undefined
+  /** Wall-clock time at power-on, seconds from 1970; default the host's, or a fixed one where time is deterministic. */
+  readonly epochSeconds?: number | undefined
+  /** Bytes of the arena for decoded instructions, 64 KiB or more. */
+  readonly codeCacheBytes?: number | undefined
+  /** Take samples of what the guest executes, for a profile; default none. */
+  readonly sampling?: SamplingOptions | undefined
+  /** Compile hot code to WebAssembly of its own, for speed. Default false. */
+  readonly jit?: boolean | object | undefined
+}
+
+/** The options of a clone's own, as in {@link MachineOptions}. */
+export interface MachineForkOptions extends Pick<
+  MachineOptions,
+  | 'devices'
+  | 'virtio'
+  | 'networkCards'
+  | 'usb'
+  | 'sound'
+  | 'keyboard'
+  | 'mouse'
+  | 'screen'
+  | 'onDeviceFailure'
+  | 'trace'
+> {
+  /** Host time that devices may take to bring their work to rest, in milliseconds; default 10 seconds. */
+  readonly deadlineMs?: number | undefined
+}
