@@ -13,7 +13,6 @@ import { LoadStore } from '@retrap/arm-decoder'
 import {
   AccessKind,
   AccessLog,
-  AccessState,
   type SavedLog,
   type AccessStatus,
   STATUS_DONE,
@@ -374,7 +373,7 @@ export class ArmEmulator {
 
   #deviceAsked(): boolean {
     for (let index = 0; index < this.log.count; index++) {
-      if (this.log.kind(index) >= AccessKind.MMIO_READ && this.log.state(index) === AccessState.COMPLETE) return true
+      if (this.log.kind(index) >= AccessKind.MMIO_READ && this.log.state(index) === STATUS_DONE) return true
     }
     return false
   }

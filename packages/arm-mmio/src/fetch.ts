@@ -14,11 +14,11 @@ import type { LoadStore } from '@retrap/arm-decoder'
 import {
   AccessKind,
   type AccessLog,
-  AccessState,
   type AccessStatus,
   STATUS_DONE,
   STATUS_RESTART,
   STATUS_UNHANDLED,
+  STATUS_ASK,
 } from '@retrap/replay'
 import { type ArmVcpu, isAArch32, isUser, PSTATE_T } from './vcpu.ts'
 import { type ArmWorld, Region } from './world.ts'
@@ -90,7 +90,7 @@ export class InstructionFetch {
     const ipaHi = Math.floor(ipa / 2 ** 32)
     if (this.#world.region(ipa >>> 0, ipaHi, false) !== Region.RAM) return false
     const index = this.#log.access(AccessKind.FETCH, lo, hi, size, 0)
-    if (this.#log.state(index) === AccessState.NEW) {
+    if (this.#log.state(index) === STATUS_ASK) {
       this.#world.readRam(ipa >>> 0, ipaHi, size, this.#log.bytes, this.#log.dataOffset(index))
       this.#log.complete(index)
     }

@@ -1,5 +1,5 @@
 import { STATE_IOREQ_NONE } from '@retrap/ioreq'
-import { AccessKind, AccessLog, AccessState } from '@retrap/replay'
+import { AccessKind, AccessLog, STATUS_ASK, STATUS_DONE } from '@retrap/replay'
 import { DEVICE_LOGGED, STATUS_FAULT } from '@retrap/x86-cpu'
 import { codes } from '@retrap/x86-decoder'
 import { TEST_LONG, withLong } from '@retrap/tooling/long'
@@ -146,7 +146,7 @@ const mutations: readonly (readonly [name: string, Mutation])[] = [
     'a write made twice: to a device in a later pass',
     ({ cpu: { log } }) => {
       log.state = (index) =>
-        log.kind(index) === AccessKind.MMIO_WRITE && log.replaying ? AccessState.NEW : prototype.state.call(log, index)
+        log.kind(index) === AccessKind.MMIO_WRITE && log.replaying ? STATUS_ASK : prototype.state.call(log, index)
     },
   ],
   [
@@ -154,7 +154,7 @@ const mutations: readonly (readonly [name: string, Mutation])[] = [
     ({ cpu: { log } }) => {
       log.access = (kind, lo, hi, size, tag) => {
         const index = prototype.access.call(log, kind, lo, hi, size, tag)
-        if (kind !== AccessKind.MMIO_READ || log.state(index) !== AccessState.NEW) return index
+        if (kind !== AccessKind.MMIO_READ || log.state(index) !== STATUS_ASK) return index
         for (let i = 0; i < index; i++) {
           if (log.kind(i) !== kind || log.addressLo(i) !== lo || log.size(i) !== size) continue
           log.setData(index, log.dataLo(i), log.dataHi(i))
@@ -187,9 +187,9 @@ const mutations: readonly (readonly [name: string, Mutation])[] = [
     'a device read repeated',
     ({ cpu: { log } }) => {
       log.state = (index) =>
-        log.kind(index) === AccessKind.MMIO_READ && log.replaying ? AccessState.NEW : prototype.state.call(log, index)
+        log.kind(index) === AccessKind.MMIO_READ && log.replaying ? STATUS_ASK : prototype.state.call(log, index)
       log.setData = (index, lo, hi) => {
-        if (prototype.state.call(log, index) !== AccessState.COMPLETE) prototype.setData.call(log, index, lo, hi)
+        if (prototype.state.call(log, index) !== STATUS_DONE) prototype.setData.call(log, index, lo, hi)
       }
     },
   ],
@@ -238,7 +238,7 @@ const mishaps: readonly (readonly [name: string, Mutation])[] = [
       const { log } = cpu
       log.cancel = () => {
         for (let i = 0; i < log.count; i++)
-          if (log.kind(i) === AccessKind.MMIO_READ && log.state(i) === AccessState.COMPLETE)
+          if (log.kind(i) === AccessKind.MMIO_READ && log.state(i) === STATUS_DONE)
             cpu.registers.generalWords[0] = log.dataLo(i)
         return prototype.cancel.call(log)
       }

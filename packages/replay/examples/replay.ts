@@ -1,4 +1,4 @@
-import { AccessKind, AccessLog, AccessState } from '@retrap/replay'
+import { AccessKind, AccessLog, STATUS_ASK, STATUS_DONE } from '@retrap/replay'
 
 // MOVSB from RAM to a device that takes its time. RAM changes while it does.
 const log = new AccessLog()
@@ -6,12 +6,12 @@ const ram = Uint8Array.of(0x41)
 
 function pass(): 'retry' | 'done' {
   const read = log.access(AccessKind.READ, 0x1000, 0, 1, 0)
-  if (log.state(read) === AccessState.NEW) {
+  if (log.state(read) === STATUS_ASK) {
     log.setData(read, ram[0] as number, 0)
     log.complete(read)
   }
   const write = log.access(AccessKind.MMIO_WRITE, 0xfed0_0000, 0, 1, 0)
-  if (log.state(write) === AccessState.COMPLETE) return 'done'
+  if (log.state(write) === STATUS_DONE) return 'done'
   log.setData(write, log.dataLo(read), 0)
   console.log('the device is asked to take', log.dataLo(write).toString(16))
   log.wait(write)

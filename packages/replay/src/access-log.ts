@@ -1,6 +1,7 @@
 import { hexBytes, hexPair, type AccessDescription, ReplayError, ReplayMismatchError } from './errors.ts'
 import { guestPhysical, overlayHeldWrites, visitHeldWrites, type HeldWriteVisitor } from './held-writes.ts'
-import { AccessKind, AccessState, KIND_NAMES, STATE_NAMES } from './kinds.ts'
+import { AccessKind, KIND_NAMES, STATE_NAMES } from './kinds.ts'
+import { STATUS_ASK, STATUS_DONE, STATUS_RETRY } from './status.ts'
 import {
   at,
   E_DATA,
@@ -139,8 +140,8 @@ export class AccessLog {
    *
    * @param kind - an ordered kind: not WALK_READ or WALK_AD_WRITE
    * @param tag - see `accessTag`
-   * @returns its index. `state(index)` says what is left to do: NEW, perform it; PENDING, end the pass with `retry`;
-   *   COMPLETE, use its data
+   * @returns its index. `state(index)` says what is left to do: STATUS_ASK, perform it; STATUS_RETRY, end the pass
+   *   with it; STATUS_DONE, use its data
    * @throws ReplayMismatchError if the record at this place is of another access
    */
   access(kind: number, lo: number, hi: number, size: number, tag: number): number {
@@ -190,7 +191,7 @@ export class AccessLog {
     return this.#store.field(index, E_KIND)
   }
 
-  /** One of `AccessState`. */
+  /** STATUS_DONE, or what is left to do: STATUS_ASK, STATUS_RETRY. */
   state(index: number): number {
     return this.#store.field(index, E_STATE)
   }
@@ -258,8 +259,8 @@ export class AccessLog {
 
   /** The access has been performed, or, a RAM write, is held. */
   complete(index: number): void {
-    if (this.#store.field(index, E_STATE) === AccessState.COMPLETE) return
-    this.#w[at(index, E_STATE)] = AccessState.COMPLETE
+    if (this.#store.field(index, E_STATE) === STATUS_DONE) return
+    this.#w[at(index, E_STATE)] = STATUS_DONE
     if (this.pending === index) this.#w[H_PENDING] = 0
   }
 
@@ -271,10 +272,10 @@ export class AccessLog {
     }
     const kind = this.kind(index)
     const device = kind >= AccessKind.PORT_READ && kind <= AccessKind.MMIO_WRITE
-    if (!device || this.state(index) === AccessState.COMPLETE) {
+    if (!device || this.state(index) === STATUS_DONE) {
       throw new ReplayError('ERR_STATE', `access #${index} is not waiting for a device`)
     }
-    this.#w[at(index, E_STATE)] = AccessState.PENDING
+    this.#w[at(index, E_STATE)] = STATUS_RETRY
     this.#w[H_PENDING] = index + 1
   }
 
@@ -356,7 +357,7 @@ export class AccessLog {
       address: hexPair(this.addressLo(index), this.addressHi(index)),
       size,
       tag: this.tag(index) >>> 0,
-      state: STATE_NAMES[this.state(index)] ?? 'new',
+      state: STATE_NAMES.get(this.state(index)) ?? 'new',
     }
     if (plain.state === 'new') return plain
     return { ...plain, data: hexBytes(this.bytes.slice(offset, offset + size)) }
@@ -387,7 +388,7 @@ export class AccessLog {
         const entry = this.#store.append(kind, lo, hi, size, tag)
         this.bytes.set(data, this.dataOffset(entry))
         this.#w[at(entry, E_STATE)] = state
-        if (state === AccessState.PENDING) {
+        if (state === STATUS_RETRY) {
           this.#w[H_PENDING] = entry + 1
           // A pass that waits may also go on from there.
           this.#w[H_CURSOR] = entry + 1
@@ -412,9 +413,9 @@ export class AccessLog {
    */
   #dataMayChange(index: number): boolean {
     const kind = this.kind(index)
-    if (kind === AccessKind.PORT_WRITE || kind === AccessKind.MMIO_WRITE) return this.state(index) === AccessState.NEW
+    if (kind === AccessKind.PORT_WRITE || kind === AccessKind.MMIO_WRITE) return this.state(index) === STATUS_ASK
     const held = kind === AccessKind.WRITE || kind === AccessKind.ROM_WRITE
-    if (held || this.state(index) !== AccessState.COMPLETE) return true
+    if (held || this.state(index) !== STATUS_DONE) return true
     throw new ReplayError('ERR_STATE', `access #${index} is a read that has its data already`)
   }
 }

@@ -1,3 +1,5 @@
+import { STATUS_ASK, STATUS_DONE, STATUS_RETRY } from './status.ts'
+
 /** The kind of an access. The address of FETCH is linear, of ports a port number, of all others guest-physical. */
 export const AccessKind = {
   /** Instruction bytes; later passes decode what the first one fetched. */
@@ -21,18 +23,16 @@ export const AccessKind = {
 /** One of the `AccessKind` numbers. */
 export type AccessKind = (typeof AccessKind)[keyof typeof AccessKind]
 
-/** How far a recorded access is. */
-export const AccessState = {
-  /** Recorded just now: the caller is to perform it. */
-  NEW: 0,
-  /** A device has been asked and has not answered. */
-  PENDING: 1,
-  /** Done: its data, if it is a read, is in the log; a RAM write is held. */
-  COMPLETE: 2,
-} as const
-
-/** One of the `AccessState` numbers. */
-export type AccessState = (typeof AccessState)[keyof typeof AccessState]
+/**
+ * How far a recorded access is, under the names of 0.2.
+ *
+ * @deprecated Write the statuses.
+ */
+export const AccessState: {
+  readonly NEW: typeof STATUS_ASK
+  readonly PENDING: typeof STATUS_RETRY
+  readonly COMPLETE: typeof STATUS_DONE
+} = { NEW: STATUS_ASK, PENDING: STATUS_RETRY, COMPLETE: STATUS_DONE }
 
 /** By `AccessKind`; for messages and saved data. */
 export const KIND_NAMES: readonly AccessKindName[] = [
@@ -48,8 +48,12 @@ export const KIND_NAMES: readonly AccessKindName[] = [
   'rom-write',
 ]
 
-/** By `AccessState`. */
-export const STATE_NAMES: readonly AccessStateName[] = ['new', 'pending', 'complete']
+/** Statuses of recorded accesses, in messages and saved data. */
+export const STATE_NAMES: ReadonlyMap<number, AccessStateName> = new Map([
+  [STATUS_ASK, 'new'],
+  [STATUS_RETRY, 'pending'],
+  [STATUS_DONE, 'complete'],
+])
 
 /** Names an access kind. */
 export type AccessKindName =

@@ -1,5 +1,5 @@
 import { ReplayError } from './errors.ts'
-import { AccessState } from './kinds.ts'
+import { STATUS_ASK, STATUS_RETRY } from './status.ts'
 import {
   at,
   DATA_BYTE,
@@ -87,7 +87,7 @@ export class LogStore {
     w[H_PENDING] = 1
     w[H_LAST_WALK] = 0
     w[FIRST + E_KIND] = kind
-    w[FIRST + E_STATE] = AccessState.PENDING
+    w[FIRST + E_STATE] = STATUS_RETRY
     w[FIRST + E_SIZE] = size
     w[FIRST + E_TAG] = tag
     w[FIRST + E_LO] = lo
@@ -101,7 +101,7 @@ export class LogStore {
     this.#data[1] = size <= 4 ? 0 : size < 8 ? dataHi & ((1 << (8 * (size - 4))) - 1) : dataHi
   }
 
-  /** Adds a record in state NEW with zeroed data. @throws ReplayError `ERR_STATE`, `ERR_SIZE`, `ERR_CAPACITY` */
+  /** Adds a record in state STATUS_ASK with zeroed data. @throws ReplayError `ERR_STATE`, `ERR_SIZE`, `ERR_CAPACITY` */
   append(kind: number, lo: number, hi: number, size: number, tag: number): number {
     const w = this.words
     const entry = w[H_COUNT]!
@@ -114,7 +114,7 @@ export class LogStore {
       throw new ReplayError('ERR_CAPACITY', `more than ${LOG_ENTRIES} accesses or ${LOG_DATA_BYTES} bytes of data`)
     }
     w[at(entry, E_KIND)] = kind
-    w[at(entry, E_STATE)] = AccessState.NEW
+    w[at(entry, E_STATE)] = STATUS_ASK
     w[at(entry, E_SIZE)] = size
     w[at(entry, E_TAG)] = tag
     w[at(entry, E_LO)] = lo

@@ -65,9 +65,9 @@ export function restoreLog(saved: SavedLog, into: Target): void {
     for (const access of saved.accesses) {
       checkAccess(access)
       const kind = KIND_NAMES.indexOf(access.kind)
-      const state = STATE_NAMES.indexOf(access.state)
+      const state = [...STATE_NAMES].find(([, name]) => name === access.state)?.[0]
       const data = bytesOfHex(access.data ?? '')
-      if (kind < 0 || state < 0 || data === undefined || data.length > access.size)
+      if (kind < 0 || state === undefined || data === undefined || data.length > access.size)
         throw bad(`access ${access.ordinal}`)
       if (access.state === 'pending' && ++pending > 1) throw bad('two accesses that wait')
       if (kind === AccessKind.WALK_READ && access.walks === undefined) throw bad(`walk read ${access.ordinal}`)

@@ -10,8 +10,8 @@ export const STATUS_RETRY = 2
 /** The access is to be in the log and is not: nothing has changed, and its instruction starts again, in a logged pass. */
 export const STATUS_RESTART = 3
 /**
- * A device has to be asked, and may take time: nothing has changed. An access that is logged and the only one of its
- * instruction may be submitted in place; any other is as {@link STATUS_RESTART}.
+ * Nothing has been done: who is behind the address is to be asked, which may take time. An access that is logged and the only
+ * one of its instruction may be submitted in place; any other is as {@link STATUS_RESTART}.
  */
 export const STATUS_ASK = 10
 /** The device has answered outside a logged pass and wants attention: the instruction is executed again, alone, with the answer. */

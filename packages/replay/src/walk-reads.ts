@@ -1,4 +1,5 @@
-import { AccessKind, AccessState } from './kinds.ts'
+import { AccessKind } from './kinds.ts'
+import { STATUS_DONE } from './status.ts'
 import {
   at,
   E_BORN,
@@ -69,7 +70,7 @@ export class WalkReads {
       entry = this.#store.append(AccessKind.WALK_READ, lo, hi, size, 0)
       this.#link(entry)
     }
-    w[at(entry, E_STATE)] = AccessState.COMPLETE
+    w[at(entry, E_STATE)] = STATUS_DONE
     w[at(entry, E_SIZE)] = size
     w[at(entry, E_TAG)] = tag
     w[at(entry, E_LO)] = lo
@@ -84,7 +85,7 @@ export class WalkReads {
   recordAdWrite(lo: number, hi: number, size: number, dataLo: number, dataHi: number): void {
     let written = this.#adWrite(lo, hi)
     if (written < 0) written = this.#store.append(AccessKind.WALK_AD_WRITE, lo, hi, size, 0)
-    this.#w[at(written, E_STATE)] = AccessState.COMPLETE
+    this.#w[at(written, E_STATE)] = STATUS_DONE
     this.#store.setData(written, dataLo, dataHi)
     const read = this.find(lo, hi)
     if (read >= 0) this.#store.setData(read, dataLo, dataHi)

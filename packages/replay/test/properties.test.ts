@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { AccessKind, AccessLog, AccessState, ReplayMismatchError } from '../src/index.ts'
+import { AccessKind, AccessLog, ReplayMismatchError, STATUS_ASK, STATUS_RETRY } from '../src/index.ts'
 
 const READS: readonly number[] = [AccessKind.FETCH, AccessKind.READ, AccessKind.PORT_READ, AccessKind.MMIO_READ]
 const DEVICE: readonly number[] = [
@@ -31,10 +31,10 @@ describe('any instruction', () => {
           for (const [ordinal, step] of steps.entries()) {
             const index = log.access(step.kind, step.lo, 0, step.size, step.tag)
             const isRead = READS.includes(step.kind)
-            if (log.state(index) === AccessState.PENDING) {
+            if (log.state(index) === STATUS_RETRY) {
               if (isRead) log.setData(index, fresh(), 0)
               log.complete(index)
-            } else if (log.state(index) === AccessState.NEW) {
+            } else if (log.state(index) === STATUS_ASK) {
               if (DEVICE.includes(step.kind)) {
                 if (!isRead) log.setData(index, ordinal, 0)
                 asked.push(`${ordinal}`)
@@ -116,7 +116,7 @@ describe('any instruction', () => {
                 model.set(bytes, gpa)
                 continue
               }
-              if (log.state(index) === AccessState.NEW) log.setBytes(index, ram, gpa)
+              if (log.state(index) === STATUS_ASK) log.setBytes(index, ram, gpa)
               log.complete(index)
               const seen = new Uint8Array(bytes.length)
               log.copyBytes(index, seen)

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { AccessKind, AccessLog, AccessState, type ReplayError, type SavedLog } from '../src/index.ts'
+import { AccessKind, AccessLog, type ReplayError, type SavedLog, STATUS_DONE, STATUS_RETRY } from '../src/index.ts'
 
 function pendingLog(): AccessLog {
   const log = new AccessLog()
@@ -26,9 +26,9 @@ describe('a log saved between two passes', () => {
     log.beginWalk()
     expect(log.dataLo(log.findWalkRead(0x1000, 3))).toBe(0x2027)
     const read = log.access(AccessKind.READ, 0xffff_f000, 1, 64, 9)
-    expect([log.state(read), log.bytes[log.dataOffset(read) + 63]]).toEqual([AccessState.COMPLETE, 63])
+    expect([log.state(read), log.bytes[log.dataOffset(read) + 63]]).toEqual([STATUS_DONE, 63])
     const mmio = log.access(AccessKind.MMIO_READ, 0xfed0_0000, 0, 4, 0x2_0001)
-    expect([log.pending, log.state(mmio)]).toEqual([mmio, AccessState.PENDING])
+    expect([log.pending, log.state(mmio)]).toEqual([mmio, STATUS_RETRY])
     expect(log.cancel()).toBe(true)
   })
 

@@ -1,6 +1,6 @@
 import { Tlb, Turn } from '@retrap/engine'
 import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
-import { AccessLog, LOG_BYTES, AccessKind, AccessState, accessTag } from '@retrap/replay'
+import { AccessLog, LOG_BYTES, AccessKind, accessTag } from '@retrap/replay'
 import { AccessMode } from './access/access-mode.ts'
 import { AddressSpaces } from './access/address-spaces.ts'
 import { DeviceAccess } from './access/device-access.ts'
@@ -200,8 +200,8 @@ export class CpuCore implements Cpu {
     const size = flags & 0xff
     const write = (flags & SLOW_WRITE) !== 0
     const index = log.access(write ? AccessKind.PORT_WRITE : AccessKind.PORT_READ, port, 0, size, accessTag(0))
-    if (log.state(index) !== AccessState.COMPLETE) {
-      if (write && log.state(index) === AccessState.NEW) log.setData(index, this.u32[DATA]!, 0)
+    if (log.state(index) !== STATUS_DONE) {
+      if (write && log.state(index) === STATUS_ASK) log.setData(index, this.u32[DATA]!, 0)
       const status = write
         ? this.host.portWrite(port, size, log.dataLo(index), DEVICE_LOGGED)
         : this.host.portRead(port, size, this.#words, DEVICE_LOGGED)

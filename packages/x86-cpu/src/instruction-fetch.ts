@@ -1,7 +1,7 @@
 import { CodeFetch } from '@retrap/engine'
 import type { CodeCache } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
-import { AccessKind, AccessState, accessTag } from '@retrap/replay'
+import { AccessKind, accessTag } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import { X86CodeSpace } from './access/code-space.ts'
 import type { CpuCore } from './cpu-core.ts'
@@ -211,7 +211,7 @@ export class InstructionFetch {
     const index = device
       ? log.access(AccessKind.MMIO_READ, t.gpa >>> 0, gpaHi, 1, accessTag(0, position))
       : log.access(AccessKind.FETCH, lo, hi, 1, accessTag(0, position))
-    if (log.state(index) !== AccessState.COMPLETE) {
+    if (log.state(index) !== STATUS_DONE) {
       if (device) {
         const status = this.#host.physicalRead(t.gpa, 1, this.#words, DEVICE_LOGGED)
         if (status === STATUS_RETRY) log.wait(index)

@@ -1,5 +1,4 @@
-import type { AccessLog } from '@retrap/replay'
-import { AccessKind, AccessState } from '@retrap/replay'
+import { AccessKind, STATUS_DONE, type AccessLog } from '@retrap/replay'
 import { INVALID_MFN, P2mType } from '@retrap/p2m'
 import type { Rng } from '@retrap/tooling/soak'
 import type { Change, Coverage, Wait } from './coverage.ts'
@@ -50,7 +49,7 @@ export class Adversary {
       const frame = gpa >>> 12
       if (frame === named) continue
       if (!touched.includes(frame)) touched.push(frame)
-      if (gpa >= RAM_BYTES || log.state(i) !== AccessState.COMPLETE) continue
+      if (gpa >= RAM_BYTES || log.state(i) !== STATUS_DONE) continue
       if (kind === AccessKind.WALK_READ) {
         this.#entry(rng, gpa, log.size(i))
         this.#count('table entries')

@@ -1,4 +1,4 @@
-import { AccessKind, AccessState, accessTag, type AccessLog } from '@retrap/replay'
+import { AccessKind, accessTag, type AccessLog } from '@retrap/replay'
 import type { MachineMemory } from '@retrap/memory'
 import {
   SLOW_PARTS_SHIFT,
@@ -9,7 +9,7 @@ import {
   type Translation,
   type Words,
 } from '../state/host.ts'
-import { STATUS_DONE, STATUS_RETRY, S_ELEMENT, S_DATA } from '../state/state-layout.ts'
+import { STATUS_DONE, STATUS_RETRY, S_ELEMENT, S_DATA, STATUS_ASK } from '../state/state-layout.ts'
 
 /** Memory accesses in a logged pass: each is recorded, or answered from its record. */
 export class LoggedAccess {
@@ -55,7 +55,7 @@ export class LoggedAccess {
       log.complete(index)
       return STATUS_DONE
     }
-    if (log.state(index) === AccessState.NEW) {
+    if (log.state(index) === STATUS_ASK) {
       this.#plain.load(t.ma, at, size)
       log.overlayOwnWrites(t.gpa >>> 0, highWord(t.gpa), size, data, at)
       log.setBytes(index, data, at)
@@ -84,8 +84,8 @@ export class LoggedAccess {
     const { data } = this.#plain
     const kind = write ? AccessKind.MMIO_WRITE : AccessKind.MMIO_READ
     const index = log.access(kind, address >>> 0, highWord(address), size, this.tag(at))
-    if (log.state(index) !== AccessState.COMPLETE) {
-      if (write && log.state(index) === AccessState.NEW) log.setBytes(index, data, at)
+    if (log.state(index) !== STATUS_DONE) {
+      if (write && log.state(index) === STATUS_ASK) log.setBytes(index, data, at)
       const status = write
         ? this.#host.physicalWrite(address, size, log.dataLo(index), log.dataHi(index), DEVICE_LOGGED)
         : this.#host.physicalRead(address, size, this.#words, DEVICE_LOGGED)

@@ -1,5 +1,5 @@
 import { ACCESS_AC, ACCESS_READ, ACCESS_USER, ACCESS_WRITE } from '@retrap/paging'
-import { AccessKind, AccessState, accessTag, type AccessLog } from '@retrap/replay'
+import { AccessKind, accessTag, type AccessLog } from '@retrap/replay'
 import { SLOW_WRITE, DEVICE_PLAIN, type CpuHost, type RepeatRequest, type Words } from '../state/host.ts'
 import { highWord } from './logged-access.ts'
 import {
@@ -118,7 +118,7 @@ export class RepeatedAccess {
     const kinds = port < 0 ? MMIO_KINDS : PORT_KINDS
     const kind = kinds[toDevice ? 1 : 0]!
     const index = log.access(kind, address >>> 0, highWord(address), size, accessTag(REPEAT_OPERAND | size, iterations))
-    if (log.state(index) === AccessState.COMPLETE) return 0
+    if (log.state(index) === STATUS_DONE) return 0
     const request = this.#request
     request.port = port >= 0
     request.write = toDevice

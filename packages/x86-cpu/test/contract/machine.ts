@@ -1,6 +1,6 @@
 import { MachineMemory } from '@retrap/memory'
 import type { TableReader } from '@retrap/paging'
-import { AccessKind, AccessState } from '@retrap/replay'
+import { AccessKind, STATUS_DONE } from '@retrap/replay'
 import type { AccessLog } from '@retrap/replay'
 import { DEVICE_LOGGED, FlatHost, Vcpu, X86Engine } from '../../src/index.ts'
 import type { DeviceAccessMode, InitialCpuState, Translation, Words } from '../../src/index.ts'
@@ -564,7 +564,7 @@ class Scribble {
       for (let i = 0; i < log.size(index); i++) visit(base + log.addressLo(index) + i)
     }
     for (let i = 0; i < log.count; i++) {
-      if (log.kind(i) !== AccessKind.READ || log.state(i) !== AccessState.COMPLETE) continue
+      if (log.kind(i) !== AccessKind.READ || log.state(i) !== STATUS_DONE) continue
       each(i, (ma) => {
         if (settled === undefined || settled[ma - base] === memory.u8[ma]) this.#change(ma)
       })
