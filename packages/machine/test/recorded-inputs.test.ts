@@ -13,7 +13,7 @@ import {
 } from '@retrap/device'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { type Input, InputGate } from '../src/recording/gate.ts'
-import { gatedInput } from '../src/recording/pc-gate.ts'
+import { gatedInput } from '../src/recording/back-end-gate.ts'
 import { GatedMedium } from '../src/recording/gated-medium.ts'
 import { factsOf, GatedPackets } from '../src/recording/gated-packets.ts'
 import { GatedStream } from '../src/recording/gated-stream.ts'

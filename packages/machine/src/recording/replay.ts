@@ -18,7 +18,7 @@ import { recordedMachine, type RunDescription, noteRegisters } from './descripti
 import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
 import { requireSupported } from '../combinations/combinations.ts'
 import { traitsOf } from '../combinations/traits.ts'
-import { PcGate } from './pc-gate.ts'
+import { PcGate } from './back-end-gate.ts'
 import type { ReplayDebugger, TravellingMachine } from './replay-debugger.ts'
 import type { ReplayExit } from './replay-exit.ts'
 import { ReplayGate } from './replay-gate.ts'
