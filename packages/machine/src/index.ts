@@ -19,7 +19,7 @@ export { traitsOf } from './combinations/traits.ts'
 export type { ComposedOptions } from './combinations/traits.ts'
 export type { CrashDetail } from './life/crash.ts'
 export type { PcForkOptions } from './fork/fork-options.ts'
-export type { PcForks } from './options/fork-room.ts'
+export type { MachineForks } from './options/fork-room.ts'
 export { MachineError } from './errors.ts'
 export type { MachineErrorCode } from './errors.ts'
 export {
@@ -55,13 +55,19 @@ export type {
   TableState,
 } from './loaders/index.ts'
 export type { BoardDescription } from './board/board.ts'
-export type { PcBootOptions, PcDrive, PcNvmePlace, PcScsiPlace, PcVirtioDisk } from './options/drives.ts'
+export type {
+  MachineBootOptions,
+  MachineDrive,
+  MachineNvmePlace,
+  MachineScsiPlace,
+  MachineVirtioDisk,
+} from './options/drives.ts'
 export { isRemovable } from './devices/removable-drive.ts'
-export type { PcEjectOptions, PcRemovableDrive } from './devices/removable-drive.ts'
+export type { MachineEjectOptions, MachineRemovableDrive } from './devices/removable-drive.ts'
 export { preparePc } from './pc/pc-board.ts'
 export type { PcKind } from './pc/pc-board.ts'
 export type { FirmwareAreaState } from './firmware/firmware-area.ts'
-export type { PcFlash } from './firmware/flash.ts'
+export type { MachineFlash } from './firmware/flash.ts'
 export type { FirmwareConfiguration } from './firmware/firmware-configuration.ts'
 export type { OptionRom } from './firmware/option-roms.ts'
 export type { CpuStop, MachineWatchKind } from './debugger/debugged-cpu.ts'
@@ -69,15 +75,15 @@ export type { CpuResume, MachineDebugger, MachineStop, Removable, StopHandler } 
 export type { PcGdbOptions } from './debugger/gdb-target.ts'
 export type { MachineGdbOptions } from './debugger/machine-gdb-target.ts'
 export type { MonitorCommand } from './debugger/monitor.ts'
-export type { PcPluggable, PcUnplugOptions } from './machine/hot-plug.ts'
-export type { PcUsb, PcUsbDevice } from './options/pci-options.ts'
+export type { MachinePluggable, MachineUnplugOptions } from './machine/hot-plug.ts'
+export type { MachineUsb, MachineUsbDevice } from './options/pci-options.ts'
 export type { PcVapicOptions } from './firmware/vapic.ts'
-export type { PcNetworkCard, PcNetworkPlace } from './options/network-card.ts'
-export type { PcPciPlace } from './options/pci-options.ts'
-export type { PcRootPort } from './options/pci-options.ts'
-export type { PcSoundDevice } from './options/pci-options.ts'
-export type { PcVirtioDevice } from './options/virtio-device.ts'
-export type { PcVirtioPlace } from './options/pci-options.ts'
+export type { MachineNetworkCard, MachineNetworkPlace } from './options/network-card.ts'
+export type { MachinePciPlace } from './options/pci-options.ts'
+export type { MachineRootPort } from './options/pci-options.ts'
+export type { MachineSoundDevice } from './options/pci-options.ts'
+export type { MachineVirtioDevice } from './options/virtio-device.ts'
+export type { MachineVirtioPlace } from './options/pci-options.ts'
 export { serveControllers } from './elsewhere/serve-controllers.ts'
 export type {
   BoardServerOptions,
@@ -108,9 +114,9 @@ export { HostPacing, type PacedDomain } from './life/host-pacing.ts'
 export type { MachineExit } from './life/machine-exit.ts'
 export type {
   MachineRunOptions,
-  PcRestoreOptions,
-  PcSaveOptions,
-  PcState,
+  MachineRestoreOptions,
+  MachineSaveOptions,
+  MachineActivity,
   StartDeviceServer,
   StopSignal,
 } from './life/machine-life.ts'
@@ -125,3 +131,4 @@ export type { PcSnapshot, PcSnapshotMachine, PcSnapshotSource, PcSnapshotState }
 export type { SerialPort } from './board/serial-port.ts'
 export type { SmramPage, SmramState } from './firmware/smram.ts'
 export type { PcStatistics } from './life/statistics.ts'
+export type * from './earlier-names.ts'

@@ -1,6 +1,6 @@
 import type { BlockBackend } from '@retrap/device'
 import { expect, test } from 'vitest'
-import { createPc, type PcDrive } from '../src/index.ts'
+import { createPc, type MachineDrive } from '../src/index.ts'
 
 /** A medium of 1.44 MB that counts who listens to it. */
 function watched(): BlockBackend & { readonly listeners: ReadonlySet<() => void> } {
@@ -30,7 +30,7 @@ function watched(): BlockBackend & { readonly listeners: ReadonlySet<() => void>
 
 const plain = { memoryBytes: 1 << 21, firmware: new Uint8Array(65_536) }
 
-test.each<Omit<PcDrive, 'medium'>>([
+test.each<Omit<MachineDrive, 'medium'>>([
   { interface: 'virtio' },
   { interface: 'nvme' },
   { interface: 'scsi' },

@@ -15,7 +15,7 @@ import { place as placeUsb } from '../src/kinds/usb.ts'
 import { place as placeScsi } from '../src/kinds/scsi.ts'
 import { place as placeVirtio } from '../src/kinds/virtio.ts'
 import { PciSlots } from '../src/devices/pci-slots.ts'
-import { createPc, type PcBootOptions, type PcDrive, type PcOptions } from '../src/index.ts'
+import { createPc, type MachineBootOptions, type MachineDrive, type PcOptions } from '../src/index.ts'
 import { bootDisk, bootSector, medium } from './support/media.ts'
 
 const MIB = 1 << 20
@@ -56,7 +56,7 @@ test('a machine loads the kinds of device that it has, and no others', async () 
 
 describe('places', () => {
   const path = (at: number): string => `/pci@i0cf8/ide@1,1/drive@${at >> 1}/disk@${at & 1}`
-  const make = (kind: PlaceDevices, drives: readonly PcDrive[], slots = new PciSlots(3)) =>
+  const make = (kind: PlaceDevices, drives: readonly MachineDrive[], slots = new PciSlots(3)) =>
     placeDevices([kind], {
       options: { memoryBytes: MIB, drives },
       slots,
@@ -67,7 +67,7 @@ describe('places', () => {
       flash: [],
       inSystemManagement: () => false,
     })
-  const order = (drives: readonly PcDrive[], boot?: PcBootOptions): readonly string[] =>
+  const order = (drives: readonly MachineDrive[], boot?: MachineBootOptions): readonly string[] =>
     bootOrder(make(placeIde, drives).bootPaths, boot?.order)
   const a = { medium: bootDisk('A') }
   const cd = { medium: null, media: 'cdrom' } as const
@@ -117,7 +117,7 @@ describe('places', () => {
   })
 
   test('virtio disks have places on the PCI bus, behind those that name one', () => {
-    const place = (drives: readonly PcDrive[]): readonly string[] => {
+    const place = (drives: readonly MachineDrive[]): readonly string[] => {
       const slots = new PciSlots(
         3,
         drives.map(({ virtio }) => virtio?.slot),

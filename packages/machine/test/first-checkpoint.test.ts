@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { Pc, type PcOptions } from '../src/index.ts'
 import { CheckpointTaker, type LogPosition } from '../src/recording/checkpoints.ts'
 import { describeRun, noteRegisters } from '../src/recording/description.ts'
-import { PcGate } from '../src/recording/back-end-gate.ts'
+import { BackEndGate } from '../src/recording/back-end-gate.ts'
 import { RecordGate } from '../src/recording/record-gate.ts'
 import { echoFirmware } from './support/echo-guest.ts'
 import { multibootKernel, pvhKernel } from './support/kernels.ts'
@@ -39,10 +39,10 @@ test.each(MACHINES)('with %s', async (_what, given) => {
   const gate = new RecordGate(new RecordingWriter(() => undefined, description), false, () =>
     noteRegisters(pc.domain.vcpus),
   )
-  const pcGate = new PcGate(gate, description.backEnds, options, true)
+  const pcGate = new BackEndGate(gate, description.backEnds, options, true)
   const pc: Pc = await Pc.create(options, pcGate)
   const looked: number[] = []
-  const pagesOf = async (sinceZeros: PcGate['sinceZeros']): Promise<Map<number, string>> => {
+  const pagesOf = async (sinceZeros: BackEndGate['sinceZeros']): Promise<Map<number, string>> => {
     const store = new CheckpointStore<LogPosition>(64 << 20)
     looked.push(0)
     const begin = store.wasZeros.bind(store)

@@ -1,17 +1,17 @@
 import type { BlockBackend } from '@retrap/device'
 import { expect, test } from 'vitest'
-import { bootOrder, type PcDrive } from '../src/options/drives.ts'
+import { bootOrder, type MachineDrive } from '../src/options/drives.ts'
 import { place } from '../src/kinds/floppy.ts'
 import type { MachineType } from '../src/machine-type.ts'
 
 const disk = (kib: number): BlockBackend =>
   ({ properties: { bytes: kib * 1024, readOnly: false }, onChange: () => () => {} }) as unknown as BlockBackend
-const drive = (kib: number | null, index?: number): PcDrive => ({
+const drive = (kib: number | null, index?: number): MachineDrive => ({
   medium: kib === null ? null : disk(kib),
   interface: 'floppy',
   index,
 })
-const placed = (drives: readonly PcDrive[], machine: MachineType = 'pc') =>
+const placed = (drives: readonly MachineDrive[], machine: MachineType = 'pc') =>
   place({ options: { memoryBytes: 0, machine, drives } })
 
 test('drives A and B have the types of their disks, and paths for firmware', () => {

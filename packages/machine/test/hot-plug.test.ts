@@ -1,7 +1,7 @@
 import { behindPort, type BlockBackend, type DeviceModel, type PacketBackend } from '@retrap/device'
 import { TEST_JIT } from '@retrap/tooling/jit'
 import { afterEach, describe, expect, test } from 'vitest'
-import { createPc, type Pc, type PcOptions, type PcPluggable } from '../src/index.ts'
+import { createPc, type Pc, type PcOptions, type MachinePluggable } from '../src/index.ts'
 import { firmwareImage } from './support/kernels.ts'
 
 const firmware = firmwareImage((asm) => void asm.hlt())
@@ -28,7 +28,7 @@ afterEach(() => pc.close())
 const properties = { bytes: 1 << 20, blockBytes: 512, physicalBlockBytes: 512, maximumBytes: 1 << 16 }
 const medium = { properties, onChange() {}, read() {}, write() {}, flush() {} } as unknown as BlockBackend
 const network = (): PacketBackend => ({ linkUp: true, maximumBytes: 1514, connect() {} }) as unknown as PacketBackend
-const disk: PcPluggable = { drive: { medium, interface: 'nvme', nvme: { port: 'rp' } } }
+const disk: MachinePluggable = { drive: { medium, interface: 'nvme', nvme: { port: 'rp' } } }
 
 /** The guest's accesses to configuration space. */
 function config(requester: number, register: number, value?: number, size = 4): number {
@@ -256,13 +256,13 @@ test('a guest that writes the registers of a slot at random meets devices of the
 
 describe('a device that cannot be plugged in is refused', () => {
   const card = { model: 'e1000', network: network() } as const
-  test.each<[string, PcPluggable]>([
+  test.each<[string, MachinePluggable]>([
     ['no port: expected the id of a root port', { networkCard: card }],
     ["root port 'x': there is none of that id, but rp, used, cold", { networkCard: { ...card, port: 'x' } }],
     ["root port 'used': it has a device already", { networkCard: { ...card, port: 'used' } }],
     ['nothing is plugged here while the machine runs', { networkCard: { ...card, port: 'cold' } }],
     ["a drive behind a root port has interface 'virtio' or 'nvme'", { drive: { medium } }],
-    ['0 devices: expected one of drive, virtio', {} as PcPluggable],
+    ['0 devices: expected one of drive, virtio', {} as MachinePluggable],
     ['drives an array of 1: expected an array of', { drive: { interface: 'nvme', nvme: { port: 'rp' } } } as never],
     ['no port: expected the id of a root port', { device: ownCard() } as never],
     ["root port 'x': there is none of that id", { device: ownCard(), port: 'x' }],

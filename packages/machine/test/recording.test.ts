@@ -15,7 +15,7 @@ import { afterEach, describe, expect } from 'vitest'
 import { Pc, type PcOptions, recordPc, replayPc } from '../src/index.ts'
 import { CheckpointTaker, type LogPosition } from '../src/recording/checkpoints.ts'
 import { describeRun, noteRegisters } from '../src/recording/description.ts'
-import { PcGate } from '../src/recording/back-end-gate.ts'
+import { BackEndGate } from '../src/recording/back-end-gate.ts'
 import { RecordGate } from '../src/recording/record-gate.ts'
 import { ReplayGate } from '../src/recording/replay-gate.ts'
 import { EXIT_PORT as ECHO_EXIT_PORT, LAST as LAST_ECHO, echoFirmware } from './support/echo-guest.ts'
@@ -504,7 +504,7 @@ test('a guest with more memory than checkpoints may have is recorded without', {
   const description = describeRun(given, undefined)
   const writer = new RecordingWriter(() => undefined, description)
   const gate = new RecordGate(writer, false, () => noteRegisters(pc.domain.vcpus))
-  const pcGate = new PcGate(gate, description.backEnds, given)
+  const pcGate = new BackEndGate(gate, description.backEnds, given)
   const pc: Pc = await Pc.create(given, pcGate)
   closing.push(pc)
   const { p2m, memory } = pc.domain
@@ -537,7 +537,7 @@ test('a recording whose back ends were busy a while has checkpoints again', { ti
   const gate = new RecordGate(new RecordingWriter(() => undefined, description), false, () =>
     noteRegisters(pc.domain.vcpus),
   )
-  const pcGate = new PcGate(gate, description.backEnds, given)
+  const pcGate = new BackEndGate(gate, description.backEnds, given)
   const pc: Pc = await Pc.create(given, pcGate)
   closing.push(pc)
   const store = new CheckpointStore<LogPosition>(64 << 20)

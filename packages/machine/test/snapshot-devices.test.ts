@@ -8,7 +8,7 @@ import { skipNote } from '@retrap/tooling/skip'
 import { al, Assembler, ax, bp, bx, cl, cx, dh, dx, es, imm16, imm8 } from '@retrap/x86-assembler'
 import { sliceTests } from '@retrap/tooling/slice'
 import { expect } from 'vitest'
-import { createPc, type Pc, type PcDrive, type PcOptions } from '../src/index.ts'
+import { createPc, type Pc, type MachineDrive, type PcOptions } from '../src/index.ts'
 import { medium } from './support/media.ts'
 
 const test = sliceTests(12)
@@ -37,9 +37,13 @@ function bootSector(): Uint8Array {
 }
 
 /** The same numbers in each run, for each test by itself. */
-const numbersOf = (kind: PcDrive['interface']): ReturnType<typeof numbers> => numbers(kind?.length ?? 0)
+const numbersOf = (kind: MachineDrive['interface']): ReturnType<typeof numbers> => numbers(kind?.length ?? 0)
 
-function optionsOf(kind: PcDrive['interface'], machine: 'pc' | 'q35', below: ReturnType<typeof numbers>): PcOptions {
+function optionsOf(
+  kind: MachineDrive['interface'],
+  machine: 'pc' | 'q35',
+  below: ReturnType<typeof numbers>,
+): PcOptions {
   const bytes = Uint8Array.from({ length: 1 << 20 }, (_, i) => i * 7 + (i >> 9))
   bytes.fill(0, 0, 510)
   bytes.set(bootSector())

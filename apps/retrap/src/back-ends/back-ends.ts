@@ -1,5 +1,5 @@
 import type { DeviceModel } from '@retrap/device'
-import type { PcNetworkCard, PcPluggable, PcSoundDevice, PcVirtioDevice } from '@retrap/machine'
+import type { MachineNetworkCard, MachinePluggable, MachineSoundDevice, MachineVirtioDevice } from '@retrap/machine'
 import { diskOf } from '../devices/disk-devices.ts'
 import type { DriveArgument } from '../drives/drives.ts'
 import type { MachineOptions } from '../machine/machine-contract.ts'
@@ -156,7 +156,7 @@ export class BackEnds {
     }
   }
 
-  #connectVirtio(devices: readonly VirtioArgument[]): readonly PcVirtioDevice[] {
+  #connectVirtio(devices: readonly VirtioArgument[]): readonly MachineVirtioDevice[] {
     return connectVirtio(devices, {
       plug: (id) => this.networks.plug(id),
       roms: this.#roms,
@@ -166,11 +166,11 @@ export class BackEnds {
     })
   }
 
-  #connectCards(cards: readonly E1000Argument[]): readonly PcNetworkCard[] {
+  #connectCards(cards: readonly E1000Argument[]): readonly MachineNetworkCard[] {
     return connectCards(cards, (id) => this.networks.plug(id), this.#roms)
   }
 
-  #connectSound(sound: SoundSettings['sound']): readonly PcSoundDevice[] {
+  #connectSound(sound: SoundSettings['sound']): readonly MachineSoundDevice[] {
     return sound.map((device) => ({ ...device, audio: this.#wav }))
   }
 
@@ -180,7 +180,7 @@ export class BackEnds {
    * @returns the device, and a function that takes it back where it could not be plugged in
    * @throws CliError `ERR_USAGE`; `ERR_INPUT` for a boot program that cannot be read
    */
-  async add(argument: DeviceArgument): Promise<{ readonly device: PcPluggable; readonly undo: () => void }> {
+  async add(argument: DeviceArgument): Promise<{ readonly device: MachinePluggable; readonly undo: () => void }> {
     if (isDiskDevice(argument)) {
       const properties = checkedProperties(argument)
       const id = properties.text('drive', '')

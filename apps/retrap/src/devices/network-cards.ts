@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { DebianError, fetchMembers } from '@retrap/debian'
 import type { PacketBackend } from '@retrap/device'
-import type { PcNetworkCard, PcPciPlace } from '@retrap/machine'
+import type { MachineNetworkCard, MachinePciPlace } from '@retrap/machine'
 import { CliError } from '../errors.ts'
 import { type Properties, type DeviceArgument, usage } from '../options/values.ts'
 import { showFetchProgress } from '../files/fetch-progress.ts'
@@ -25,7 +25,7 @@ export interface CardArgument {
 }
 
 /** A card that is not a virtio device. */
-export type E1000Argument = CardArgument & PcPciPlace
+export type E1000Argument = CardArgument & MachinePciPlace
 
 /** Returns the card that a network card's properties describe. @throws CliError `ERR_USAGE` */
 export function cardOf(argument: DeviceArgument, properties: Properties): CardArgument {
@@ -115,7 +115,7 @@ export function connectCards(
   cards: readonly E1000Argument[],
   plug: (id: string) => PacketBackend,
   roms: CardRoms,
-): readonly PcNetworkCard[] {
+): readonly MachineNetworkCard[] {
   return cards.map((card) => {
     const { netdev, romFile: _, ...rest } = card
     const rom = roms.of(card)

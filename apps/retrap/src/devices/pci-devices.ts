@@ -1,12 +1,18 @@
 import type { ByteStreamBackend, PacketBackend } from '@retrap/device'
-import type { PcPciPlace, PcRootPort, PcVirtioDevice, PcVirtioPlace, PcOptions } from '@retrap/machine'
+import type {
+  MachinePciPlace,
+  MachineRootPort,
+  MachineVirtioDevice,
+  MachineVirtioPlace,
+  PcOptions,
+} from '@retrap/machine'
 import type { Share } from '@retrap/virtio/p9'
 import type { VsockBackend } from '@retrap/virtio/vsock'
 import { Properties, parseWhole, usage, type DeviceArgument } from '../options/values.ts'
 import { CARD_PROPERTIES, type CardArgument, cardOf, type CardRoms, type E1000Argument } from './network-cards.ts'
 import type { DriveArgument } from '../drives/drives.ts'
 
-type PcUsb = NonNullable<PcOptions['usb']>
+type MachineUsb = NonNullable<PcOptions['usb']>
 
 const CONTROLLER = 'qemu-xhci'
 const KINDS: Readonly<Record<string, 'keyboard' | 'mouse' | 'tablet'>> = {
@@ -25,7 +31,7 @@ const KINDS: Readonly<Record<string, 'keyboard' | 'mouse' | 'tablet'>> = {
 export function usbController(
   devices: readonly DeviceArgument[] = [],
   drives: readonly DriveArgument[] = [],
-): PcUsb | undefined {
+): MachineUsb | undefined {
   const controllers = devices.filter(({ name }) => name === CONTROLLER)
   const plugged = devices.filter(({ name }) => Object.hasOwn(KINDS, name))
   for (const argument of plugged) checkedProperties(argument)
@@ -231,7 +237,7 @@ export function slotOf(argument: DeviceArgument): number | undefined {
 }
 
 /** Where a device lies on the PCI bus. @throws CliError `ERR_USAGE` */
-export function placeOf(argument: DeviceArgument): PcPciPlace {
+export function placeOf(argument: DeviceArgument): MachinePciPlace {
   const bus = argument.properties.get('bus') ?? 'pcie.0'
   const behind = bus !== 'pcie.0' && bus !== 'pci.0'
   const number = slotOf(argument)
@@ -241,7 +247,7 @@ export function placeOf(argument: DeviceArgument): PcPciPlace {
 }
 
 /** Where and how a virtio device lies on the PCI bus. @throws CliError `ERR_USAGE` */
-export function virtioPlaceOf(argument: DeviceArgument, properties: Properties): PcVirtioPlace {
+export function virtioPlaceOf(argument: DeviceArgument, properties: Properties): MachineVirtioPlace {
   const [noModern, noLegacy] = [properties.flag('disable-modern'), properties.flag('disable-legacy')]
   if (noModern === true && noLegacy === true)
     throw usage(`--device ${argument.name}: disable-modern and disable-legacy are both on; leave one of them out`)
@@ -262,7 +268,7 @@ interface ConsolePortArgument {
 }
 
 /** A virtio device that the user asked for; networks and chardevs are named by their ids. */
-export type VirtioArgument = PcVirtioPlace &
+export type VirtioArgument = MachineVirtioPlace &
   (
     | { readonly kind: 'rng' }
     | { readonly kind: 'scsi'; readonly queues?: number }
@@ -296,7 +302,7 @@ export function virtioDevices(devices: readonly DeviceArgument[] = []): readonly
 const VIRTIO = ['virtio-net-pci', 'virtio-rng-pci', 'virtio-scsi-pci', ...Object.keys(INPUT_KINDS)]
 
 /** The root ports among them. @throws CliError `ERR_USAGE` */
-export function rootPorts(devices: readonly DeviceArgument[] = []): readonly PcRootPort[] {
+export function rootPorts(devices: readonly DeviceArgument[] = []): readonly MachineRootPort[] {
   return devices
     .filter(({ name }) => name === 'pcie-root-port')
     .map((argument) => {
@@ -333,7 +339,7 @@ interface Connections {
 export function connectVirtio(
   devices: readonly VirtioArgument[],
   { plug, roms, share, vsock, stream }: Connections,
-): readonly PcVirtioDevice[] {
+): readonly MachineVirtioDevice[] {
   return devices.map((device) => {
     if (device.kind === 'share') {
       const { path, ...rest } = device

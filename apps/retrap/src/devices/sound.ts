@@ -1,5 +1,5 @@
 import { closeSync, openSync, writeSync } from 'node:fs'
-import type { PcSoundDevice } from '@retrap/machine'
+import type { MachineSoundDevice } from '@retrap/machine'
 import type { AudioBackend, AudioFormat } from '@retrap/device'
 import { checkedProperties, placeOf } from './pci-devices.ts'
 import type { OptionRow } from '../options/option-table.ts'
@@ -14,7 +14,7 @@ export interface SoundFlags {
 
 /** Sound devices, and the file that takes what they play. */
 export interface SoundSettings {
-  readonly sound: readonly Omit<PcSoundDevice, 'audio'>[]
+  readonly sound: readonly Omit<MachineSoundDevice, 'audio'>[]
   readonly audioFile?: string
 }
 

@@ -1,4 +1,4 @@
-import type { PcBootOptions, PcNvmePlace, PcScsiPlace, PcVirtioDisk } from '@retrap/machine'
+import type { MachineBootOptions, MachineNvmePlace, MachineScsiPlace, MachineVirtioDisk } from '@retrap/machine'
 import type { OptionGroup } from '../options/option-table.ts'
 import { didYouMean, parseWhole, splitPairs, usage } from '../options/values.ts'
 
@@ -24,11 +24,11 @@ export interface DriveArgument {
   /** Absent: a drive of the IDE controller. */
   readonly interface?: 'virtio' | 'nvme' | 'scsi' | 'usb' | 'floppy'
   /** How a virtio disk lies on the PCI bus. */
-  readonly virtio?: PcVirtioDisk
+  readonly virtio?: MachineVirtioDisk
   /** How an NVMe drive does. */
-  readonly nvme?: PcNvmePlace
+  readonly nvme?: MachineNvmePlace
   /** How a SCSI drive lies at its controller. */
-  readonly scsi?: PcScsiPlace
+  readonly scsi?: MachineScsiPlace
   /** Names the drive for a `--device` that uses it. */
   readonly id?: string
   /** The drive is there only for a `--device` (`if=none`). */
@@ -49,7 +49,7 @@ export interface DriveFlags {
   readonly fdb?: string
   readonly snapshot?: boolean
   readonly machine?: string
-  readonly boot?: PcBootOptions
+  readonly boot?: MachineBootOptions
   readonly firmware?: string
   readonly firmwareVars?: string
   /** Default amd64. */
@@ -238,7 +238,7 @@ function orderVirtio(drives: readonly DriveArgument[]): readonly DriveArgument[]
 }
 
 /** Reads `--boot`: letters, or `order=…,menu=on`. */
-export function parseBoot(text: string): PcBootOptions {
+export function parseBoot(text: string): MachineBootOptions {
   const pairs = text.split(',').map((part) => (part.includes('=') ? part : `order=${part}`))
   const boot: { order?: string; menu?: boolean } = {}
   for (const pair of pairs) {

@@ -1,6 +1,6 @@
 import { type BlockImage, ImageError } from '@retrap/block'
 import { isUrl, openImage, type OpenImageOptions, shownName } from '@retrap/block/node'
-import type { PcDrive } from '@retrap/machine'
+import type { MachineDrive } from '@retrap/machine'
 import { CliError } from '../errors.ts'
 import type { DriveArgument } from './drives.ts'
 import { chainOf } from '../image/layers.ts'
@@ -24,7 +24,7 @@ export interface OpenFile {
 }
 
 /** Where a drive is, and what it is called. */
-export function placeOf(drive: DriveArgument): Omit<PcDrive, 'medium' | 'media'> {
+export function placeOf(drive: DriveArgument): Omit<MachineDrive, 'medium' | 'media'> {
   const { index, bootIndex, serialNumber, virtio, nvme, scsi } = drive
   return {
     ...(index !== undefined && { index }),
@@ -48,7 +48,7 @@ export async function openDrive(
   drive: DriveArgument,
   files: OpenFile[],
   lock: 'now' | 'later' = 'now',
-): Promise<PcDrive> {
+): Promise<MachineDrive> {
   const { path } = drive
   const rest = placeOf(drive)
   if (path === null) return { medium: null, media: drive.media ?? 'cdrom', ...rest }

@@ -1,7 +1,13 @@
 import { ImageError, Overlay, type OverlayState } from '@retrap/block'
 import { shownName } from '@retrap/block/node'
 import type { BlockBackend } from '@retrap/device'
-import { describeThrown, isRemovable, type PcDrive, type PcFlash, type PcRemovableDrive } from '@retrap/machine'
+import {
+  describeThrown,
+  isRemovable,
+  type MachineDrive,
+  type MachineFlash,
+  type MachineRemovableDrive,
+} from '@retrap/machine'
 import { CliError } from '../errors.ts'
 import type { DriveArgument } from './drives.ts'
 import { openDrive, type OpenFile, placeOf } from './open-drive.ts'
@@ -10,7 +16,7 @@ import { usage } from '../options/values.ts'
 /** A drive as the user asked for it, and with what is in it now. */
 interface HeldDrive {
   readonly argument: DriveArgument
-  opened: PcDrive
+  opened: MachineDrive
   /** The end of its last exchange: it has one at a time. */
   exchanged: Promise<void>
   /** The drive was opened while a machine runs, and no device has it yet. */
@@ -39,17 +45,17 @@ export interface FailedClose {
 export class OpenDrives {
   readonly #drives: HeldDrive[]
   /** In the order of their units. */
-  readonly flash: readonly PcFlash[]
+  readonly flash: readonly MachineFlash[]
   readonly #files: OpenFile[]
 
-  private constructor(drives: HeldDrive[], flash: readonly PcFlash[], files: OpenFile[]) {
+  private constructor(drives: HeldDrive[], flash: readonly MachineFlash[], files: OpenFile[]) {
     this.#drives = drives
     this.flash = flash
     this.#files = files
   }
 
   /** Each with what is in it now. */
-  get drives(): readonly PcDrive[] {
+  get drives(): readonly MachineDrive[] {
     return this.#drives.filter(({ spare }) => !spare).map(({ opened }) => opened)
   }
 
@@ -93,7 +99,7 @@ export class OpenDrives {
   static async open(list: readonly DriveArgument[], lock: 'now' | 'later' = 'now'): Promise<OpenDrives> {
     const files: OpenFile[] = []
     const drives: HeldDrive[] = []
-    const flash: PcFlash[] = []
+    const flash: MachineFlash[] = []
     try {
       for (const drive of list) {
         // oxlint-disable-next-line no-await-in-loop -- what is open so far is closed where one fails
@@ -128,7 +134,7 @@ export class OpenDrives {
    * @param device - what the device says of it
    * @returns undefined where there is none
    */
-  use(id: string, device: Partial<DriveArgument>): PcDrive | undefined {
+  use(id: string, device: Partial<DriveArgument>): MachineDrive | undefined {
     const found = this.#drives.find(({ argument, spare }) => spare && argument.id === id)
     if (found === undefined) return undefined
     found.spare = false
@@ -138,7 +144,7 @@ export class OpenDrives {
   }
 
   /** Takes a disk back from a device that could not be plugged in. */
-  disuse(drive: PcDrive): void {
+  disuse(drive: MachineDrive): void {
     const found = this.#drives.find(({ opened }) => opened === drive)
     if (found !== undefined) found.spare = true
   }
@@ -172,7 +178,7 @@ export class OpenDrives {
    * @throws CliError `ERR_INPUT`; ImageError; MachineError `ERR_LOCKED`
    */
   change(
-    drive: PcRemovableDrive,
+    drive: MachineRemovableDrive,
     at: number,
     given: { readonly path: string; readonly format?: 'raw' | 'qcow2'; readonly force: boolean },
   ): Promise<void> {
@@ -180,7 +186,7 @@ export class OpenDrives {
   }
 
   async #change(
-    drive: PcRemovableDrive,
+    drive: MachineRemovableDrive,
     at: number,
     given: { readonly path: string; readonly format?: 'raw' | 'qcow2'; readonly force: boolean },
   ): Promise<void> {
@@ -200,7 +206,7 @@ export class OpenDrives {
   }
 
   /** Takes the image out of a drive of the machine that runs, and closes it. @throws MachineError `ERR_LOCKED` */
-  eject(drive: PcRemovableDrive, at: number, force: boolean): Promise<void> {
+  eject(drive: MachineRemovableDrive, at: number, force: boolean): Promise<void> {
     return this.#inTurn(at, async () => {
       await drive.eject({ force })
       await this.#replace(at, null)
@@ -340,6 +346,6 @@ function noting(file: OpenFile): BlockBackend {
   }
 }
 
-const held = (argument: DriveArgument, opened: PcDrive, spare: boolean): HeldDrive => {
+const held = (argument: DriveArgument, opened: MachineDrive, spare: boolean): HeldDrive => {
   return { argument, opened, exchanged: Promise.resolve(), spare }
 }

@@ -1,5 +1,5 @@
 import { basename, join } from 'node:path'
-import { isMultibootKernel, kernelRom, type OptionRom, type PcBootOptions, type KernelRom } from '@retrap/machine'
+import { isMultibootKernel, kernelRom, type OptionRom, type MachineBootOptions, type KernelRom } from '@retrap/machine'
 import { DebianError, fetchMembers } from '@retrap/debian'
 import { CliError } from '../errors.ts'
 import type { DriveArgument } from '../drives/drives.ts'
@@ -20,7 +20,7 @@ export interface ImageFlags {
   /** Default amd64. */
   readonly arch?: 'amd64' | 'arm64'
   readonly optionRom?: readonly string[]
-  readonly boot?: PcBootOptions
+  readonly boot?: MachineBootOptions
   /** The graphics card; default one where disks are booted by firmware. */
   readonly vga?: 'std' | 'ramfb' | 'none'
   readonly preferredMode?: MachineImages['preferredMode']

@@ -6,14 +6,14 @@ import type {
   MachineRunOptions,
   PcGdbOptions,
   PcOptions,
-  PcPluggable,
-  PcRemovableDrive,
+  MachinePluggable,
+  MachineRemovableDrive,
   PcReplay,
-  PcSaveOptions,
+  MachineSaveOptions,
   PcSnapshot,
   PcSnapshotSource,
   PcStatistics,
-  PcUnplugOptions,
+  MachineUnplugOptions,
   ReplayExit,
   StartDeviceServer,
   StartPartServer,
@@ -89,15 +89,15 @@ export interface Machine {
   /** The console that Xen gives its guests; what a machine without one has stays silent. */
   readonly xenConsole?: MachineSerial
   /** CD and floppy drives, in the order of the options. */
-  readonly removableDrives?: readonly PcRemovableDrive[]
+  readonly removableDrives?: readonly MachineRemovableDrive[]
   /** Plugs a device into a root port while it runs. */
-  plug?(device: PcPluggable): Promise<void>
+  plug?(device: MachinePluggable): Promise<void>
   /** Asks the guest for the device behind a root port, or takes it. */
-  unplug?(port: string, options?: PcUnplugOptions): Promise<void>
+  unplug?(port: string, options?: MachineUnplugOptions): Promise<void>
   run(options: { readonly signal?: AbortSignal; readonly timeoutMs?: number }): Promise<MachineExit>
   statistics(): MachineStatistics
   /** Saves all of it, between two instructions; one that runs goes on. */
-  save?(options?: PcSaveOptions): Promise<MachineSnapshot>
+  save?(options?: MachineSaveOptions): Promise<MachineSnapshot>
   /** Shows the machine to gdb. */
   gdbTarget?(options: PcGdbOptions): Promise<GdbTarget>
   /** Presses the power button. @returns whether the guest has asked for its event */

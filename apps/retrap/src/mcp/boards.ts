@@ -1,5 +1,5 @@
 import { GuestStream } from '@retrap/guest'
-import { createPc, type Pc, type PcForks, type PcOptions, type PcVirtioDevice } from '@retrap/machine'
+import { createPc, type Pc, type MachineForks, type PcOptions, type MachineVirtioDevice } from '@retrap/machine'
 import type { ArmMachine, ArmMachineOptions } from '@retrap/machine/arm'
 import { Hub } from '@retrap/network'
 import { loadInterpreters } from '../machine/interpreters.ts'
@@ -25,7 +25,7 @@ export interface MadeBoard {
 const AGENT_PORT = 1
 
 /** Makes a machine. @throws as `createPc`, `createArmMachine` */
-export async function makeBoard(given: BoardOptions, forks: PcForks): Promise<MadeBoard> {
+export async function makeBoard(given: BoardOptions, forks: MachineForks): Promise<MadeBoard> {
   if (given.kind === 'pc') {
     await loadInterpreters('x86')
     return pcBoard(await createPc({ ...given.options, forks }))
@@ -49,7 +49,7 @@ export function pcBoard(pc: Pc): Omit<MadeBoard, 'machine'> & { readonly machine
 }
 
 /** An Arm board has one serial port, its console: its agent is at a port of a virtio console. */
-function armBoard(machine: ArmMachine, stream: GuestStream, virtio: readonly PcVirtioDevice[]): MadeBoard {
+function armBoard(machine: ArmMachine, stream: GuestStream, virtio: readonly MachineVirtioDevice[]): MadeBoard {
   return {
     machine,
     agent: { port: stream, device: ARM_AGENT_DEVICE },
@@ -65,7 +65,7 @@ function armBoard(machine: ArmMachine, stream: GuestStream, virtio: readonly PcV
 export const ARM_AGENT_DEVICE = '/dev/vport0p1'
 
 /** Before disks, which would have the first place otherwise. */
-const agentConsole = (stream: GuestStream): PcVirtioDevice => ({
+const agentConsole = (stream: GuestStream): MachineVirtioDevice => ({
   kind: 'console',
   slot: 1,
   ports: [{ stream: { send() {} } }, { stream, name: 'org.retrap.guest' }],

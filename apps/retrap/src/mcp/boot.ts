@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { AGENT } from '@retrap/guest'
-import type { PcDrive, PcOptions } from '@retrap/machine'
+import type { MachineDrive, PcOptions } from '@retrap/machine'
 import type { ArmMachineOptions } from '@retrap/machine/arm'
 import { ImageError } from '@retrap/block'
 import { openImage } from '@retrap/block/node'
@@ -180,7 +180,7 @@ async function fromFiles(request: BootRequest, folders: NamedFolders): Promise<S
     throw new ToolError('ERR_ARGUMENT', 'initrd and append belong to a kernel: give kernel, too')
   if (addAgent === true && initrd === undefined)
     throw new ToolError('ERR_ARGUMENT', 'addAgent puts the agent into an initrd: give initrd, too')
-  const drives: PcDrive[] = []
+  const drives: MachineDrive[] = []
   const close = async (): Promise<void> => {
     for (const { medium } of drives)
       // oxlint-disable-next-line no-await-in-loop -- few, and one after the other
@@ -210,7 +210,7 @@ async function fromFiles(request: BootRequest, folders: NamedFolders): Promise<S
 }
 
 /** Opens an image. Writes stay in memory. An image that names another file below it is refused: that may be any file. */
-async function openDisk(argument: string, path: string, folders: NamedFolders): Promise<PcDrive> {
+async function openDisk(argument: string, path: string, folders: NamedFolders): Promise<MachineDrive> {
   const real = await folders.file(argument, path)
   const { format, hasIso } = await examineImage(real)
   if (format !== null && format !== 'qcow2') throw new ToolError('ERR_PATH', `${argument}: ${path}: ${notRaw(format)}`)

@@ -1,4 +1,4 @@
-import type { PcNetworkCard, PcVirtioDevice } from '@retrap/machine'
+import type { MachineNetworkCard, MachineVirtioDevice } from '@retrap/machine'
 import { CardRoms, connectCards } from '../devices/network-cards.ts'
 import { listNetworks } from '../network/networks.ts'
 import { OpenNetworks } from '../network/open-networks.ts'
@@ -6,8 +6,8 @@ import { ToolError } from './tool-error.ts'
 
 /** A machine's card, and the network that it leads to. */
 export interface ToolNetwork {
-  readonly virtio: readonly PcVirtioDevice[]
-  readonly networkCards: readonly PcNetworkCard[]
+  readonly virtio: readonly MachineVirtioDevice[]
+  readonly networkCards: readonly MachineNetworkCard[]
   close(): void
 }
 
@@ -39,7 +39,7 @@ export async function openNetwork(nic: string, isAllowed: boolean): Promise<Tool
   const opened = await OpenNetworks.open(networks)
   const plug = (id: string): ReturnType<OpenNetworks['plug']> => opened.plug(id)
   return {
-    virtio: virtio.flatMap((one): PcVirtioDevice[] => {
+    virtio: virtio.flatMap((one): MachineVirtioDevice[] => {
       if (one.kind !== 'net') return []
       const { netdev: id, romFile: _, ...rest } = one
       return [{ ...rest, network: plug(id) }]

@@ -1,4 +1,4 @@
-import { MachineError, type PcRootPort } from '@retrap/machine'
+import { MachineError, type MachineRootPort } from '@retrap/machine'
 import type { BackEnds } from '../back-ends/back-ends.ts'
 import { CliError } from '../errors.ts'
 import type { Machine } from '../machine/machine-contract.ts'
@@ -40,14 +40,14 @@ export function devicesBehindPorts(devices: readonly DeviceArgument[] = []): rea
 
 /** The devices behind the root ports of a session's machines. A device stays when the guest resets its machine. */
 export class HotDevices {
-  readonly #ports: readonly PcRootPort[]
+  readonly #ports: readonly MachineRootPort[]
   readonly #devices: Set<PortDevice>
   readonly #backEnds: Pick<BackEnds, 'add' | 'removeBehind'>
   /** The end of the last addition: each sees what the one before has done. */
   #added: Promise<unknown> = Promise.resolve()
 
   constructor(
-    ports: readonly PcRootPort[],
+    ports: readonly MachineRootPort[],
     devices: readonly PortDevice[],
     backEnds: Pick<BackEnds, 'add' | 'removeBehind'>,
   ) {

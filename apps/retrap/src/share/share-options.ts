@@ -1,10 +1,10 @@
-import type { PcVirtioPlace } from '@retrap/machine'
+import type { MachineVirtioPlace } from '@retrap/machine'
 import type { OptionRow, Shape } from '../options/option-table.ts'
 import { didYouMean, type DeviceArgument, splitPairs, usage } from '../options/values.ts'
 import { checkedProperties, virtioPlaceOf } from '../devices/pci-devices.ts'
 
 /** A directory that the user shares with the guest. */
-export interface ShareArgument extends PcVirtioPlace {
+export interface ShareArgument extends MachineVirtioPlace {
   readonly kind: 'share'
   readonly path: string
   readonly tag: string

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BlockBackend } from '@retrap/device'
-import type { PcRemovableDrive } from '@retrap/machine'
+import type { MachineRemovableDrive } from '@retrap/machine'
 import { afterAll, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { parseDrive } from '../../src/drives/drives.ts'
 import { OpenDrives } from '../../src/drives/open-drives.ts'
@@ -102,7 +102,7 @@ test('an image that the drive cannot take is closed, and the one before stays', 
 
 test('a command waits for the one before, and no image that is in a drive is closed', async () => {
   const { pc, images, run } = await machine(`file=${file('one.iso')},media=cdrom`)
-  const drive = pc.drive('cd0') as PcRemovableDrive & BlockBackend
+  const drive = pc.drive('cd0') as MachineRemovableDrive & BlockBackend
   const first = drive.medium!
   const { promise: held, resolve: release } = Promise.withResolvers<void>()
   const read = first.read.bind(first)
@@ -128,7 +128,7 @@ test('a command waits for the one before, and no image that is in a drive is clo
 test('a machine that follows a reset has the disc that was asked for before it', async () => {
   const { run, make } = await openMonitor({ drives: [parseDrive(`file=${file('one.iso')},media=cdrom`)] })
   const before = await make()
-  const drive = before.drive('cd0') as PcRemovableDrive & BlockBackend
+  const drive = before.drive('cd0') as MachineRemovableDrive & BlockBackend
   const first = drive.medium!
   const { promise: held, resolve: release } = Promise.withResolvers<void>()
   first.read = () => held

@@ -2,7 +2,7 @@
 // the guest write and read a disk past its caches. What a write with a flush has reported as done is durable, a read
 // gives what was written or an error, errors reach the guest as such, and once the faults end everything works again.
 import { readFileSync } from 'node:fs'
-import { createPc, type PcDrive } from '@retrap/machine'
+import { createPc, type MachineDrive } from '@retrap/machine'
 import type { Rng, Soak } from '@retrap/tooling/soak'
 import { writeCpio } from '../../src/linux/cpio.ts'
 import { FULL_KERNEL, linuxWith, SATA_DRIVERS, usbLinux, type DiskLinux } from '../support/disk-linux.ts'
@@ -64,7 +64,7 @@ const CONTROLLERS: readonly {
   readonly name: string
   readonly disk: string
   readonly machine: 'pc' | 'q35'
-  readonly interface: PcDrive['interface']
+  readonly interface: MachineDrive['interface']
 }[] = [
   { name: 'virtio', disk: 'vda', machine: 'pc', interface: 'virtio' },
   { name: 'NVMe', disk: 'nvme0n1', machine: 'pc', interface: 'nvme' },

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { connectGuest, GuestStream } from '@retrap/guest'
-import type { PcVirtioDevice } from '@retrap/machine'
+import type { MachineVirtioDevice } from '@retrap/machine'
 import { createArmMachine } from '@retrap/machine/arm'
 import { skipNote } from '@retrap/tooling/skip'
 import { expect, test } from 'vitest'
@@ -19,7 +19,7 @@ const PATIENT = { connectTimeoutMs: DEADLINE_MS, answerTimeoutMs: DEADLINE_MS }
 const linux = await armLinux(['virtio_pci', 'virtio_console'], AUTO)
 
 /** A console that nobody uses, and a port. */
-const portOf = (stream: GuestStream): readonly PcVirtioDevice[] => [
+const portOf = (stream: GuestStream): readonly MachineVirtioDevice[] => [
   { kind: 'console', ports: [{ stream: { send() {} } }, { stream, name: 'org.retrap.guest' }] },
 ]
 

@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { connectGuest, GuestStream } from '@retrap/guest'
-import { createPc, type PcVirtioDevice } from '@retrap/machine'
+import { createPc, type MachineVirtioDevice } from '@retrap/machine'
 import { TEST_LONG } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { expect, test } from 'vitest'
@@ -30,7 +30,7 @@ const linux = await linuxWith(['virtio_pci', 'virtio_console'], AUTO)
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
 
 /** A console that nobody uses, and a port. */
-const portOf = (stream: GuestStream): readonly PcVirtioDevice[] => [
+const portOf = (stream: GuestStream): readonly MachineVirtioDevice[] => [
   { kind: 'console', ports: [{ stream: { send() {} } }, { stream, name: 'org.retrap.guest' }] },
 ]
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openImage } from '@retrap/block/node'
 import type { ByteStreamBackend, ByteStreamClient } from '@retrap/device'
-import { createPc, type PcVirtioPlace } from '@retrap/machine'
+import { createPc, type MachineVirtioPlace } from '@retrap/machine'
 import { TEST_LONG } from '@retrap/tooling/long'
 import { skipNote } from '@retrap/tooling/skip'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -104,7 +104,7 @@ describe.runIf(linux !== undefined)(`Linux's virtio drivers${note}`, () => {
   /** Boots Linux with a disk of random bytes. */
   async function run(
     name: string,
-    place: PcVirtioPlace,
+    place: MachineVirtioPlace,
     options: { readonly append?: string; readonly seed?: number; readonly disk?: Disk } = {},
   ): Promise<{ printed: string; instructions: number; again: string }> {
     const { append = '', seed, disk = makeDisk(name) } = options

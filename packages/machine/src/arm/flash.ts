@@ -1,6 +1,6 @@
 import { CfiFlash } from '@retrap/devices/flash'
 import { MachineError } from '../errors.ts'
-import { loadFlash, type PcFlash } from '../firmware/flash.ts'
+import { loadFlash, type MachineFlash } from '../firmware/flash.ts'
 import { VIRT } from './layout.ts'
 
 /** Of all chips: Linux and firmware find it by the query. */
@@ -13,7 +13,7 @@ const BUS_BYTES = 4
  *
  * @throws MachineError `ERR_OPTION` for a medium that is larger, and for one of another size that is written to
  */
-export async function armFlash(list: readonly PcFlash[]): Promise<readonly CfiFlash[]> {
+export async function armFlash(list: readonly MachineFlash[]): Promise<readonly CfiFlash[]> {
   const { base, bytes, count } = VIRT.flash
   if (list.some(({ secure }) => secure === true))
     throw new MachineError('ERR_OPTION', 'flash: secure: expected a PC with smm true')

@@ -1,6 +1,6 @@
 import type { JitOptions } from '@retrap/arm-cpu'
 import type { VirtioDevice } from '@retrap/virtio'
-import type { PcFlash } from '../firmware/flash.ts'
+import type { MachineFlash } from '../firmware/flash.ts'
 import type { MachineForkOptions, MachineOptions } from '../options/machine-options.ts'
 import type { Decompress } from './kernel-image.ts'
 import type { StartArmBoardServer } from './placed-board.ts'
@@ -21,7 +21,7 @@ export interface ArmMachineOptions extends MachineOptions {
    * Flash memories with firmware, which starts first: the first holds it, the second its variables, each of 64 MiB or,
    * read-only, less.
    */
-  readonly flash?: readonly PcFlash[] | undefined
+  readonly flash?: readonly MachineFlash[] | undefined
   /** Decompresses zstd, such as Node's; absent: images compressed with it are refused. */
   readonly unzstd?: Decompress | undefined
   /** Devices of the virtio transports in memory, from the first on; default none. */

@@ -2,7 +2,7 @@ import { MIB } from '@retrap/basics'
 import { CODE_CACHE_BYTES } from '@retrap/arm-cpu'
 import { networkRomBytes } from '../options/network-card.ts'
 import type { PcOptions } from '../options/pc-options.ts'
-import type { PcForks } from '../options/fork-room.ts'
+import type { MachineForks } from '../options/fork-room.ts'
 import { roundToLargePage } from '../memory-size.ts'
 import { vgaBytes } from '../options/vga.ts'
 import { VIRT } from './layout.ts'
@@ -22,7 +22,7 @@ interface CountedOptions extends Pick<PcOptions, 'virtio' | 'networkCards' | 'fl
   readonly cpus?: number | undefined
   readonly codeCacheBytes?: number | undefined
   readonly deviceMemoryBytes?: number | undefined
-  readonly forks?: PcForks | undefined
+  readonly forks?: MachineForks | undefined
 }
 
 /** Bytes of the machine memory of an Arm board: guest RAM, and what lies beside it. */

@@ -6,7 +6,7 @@ import { traitsOf } from '../combinations/traits.ts'
 import { MachineError } from '../errors.ts'
 import { epochOf } from '../life/host.ts'
 import type { MachineRunOptions } from '../life/machine-life.ts'
-import { backEndFacts, type BackEndFacts, PcGate } from '../recording/back-end-gate.ts'
+import { backEndFacts, type BackEndFacts, BackEndGate } from '../recording/back-end-gate.ts'
 import { noteAll, RecordGate } from '../recording/record-gate.ts'
 import { type PacedRun, ReplayGate } from '../recording/replay-gate.ts'
 import type { RecordingSource } from '../recording/replay.ts'
@@ -90,7 +90,7 @@ export async function recordArmMachine(
   }
   const writer = new RecordingWriter(write, description)
   const gate = new RecordGate(writer, keepsPace, () => notesOf(machine.domain))
-  const machine: ArmMachine = await ArmMachine.create(options, new PcGate(gate, backEnds, options))
+  const machine: ArmMachine = await ArmMachine.create(options, new BackEndGate(gate, backEnds, options))
   return {
     machine,
     get instructions() {
@@ -150,7 +150,7 @@ export class ArmReplay {
     const gate: ReplayGate = new ReplayGate(this.#recording, () => notesOf(machine.domain))
     // Arm's instructions are not executed one by one.
     gate.isExact = false
-    const inputs = new PcGate<ArmKind>(gate, backEnds, this.#options)
+    const inputs = new BackEndGate<ArmKind>(gate, backEnds, this.#options)
     const machine: ArmMachine = await ArmMachine.create(this.#options, inputs)
     this.#current = { machine, gate }
     this.#onMachine(machine)

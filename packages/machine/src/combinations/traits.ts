@@ -1,5 +1,5 @@
-import type { PcDrive } from '../options/drives.ts'
-import type { PcVirtioDevice } from '../options/virtio-device.ts'
+import type { MachineDrive } from '../options/drives.ts'
+import type { MachineVirtioDevice } from '../options/virtio-device.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 import { moves } from '../elsewhere/split.ts'
 import type { DeviceTrait, MachineRun, MachineTrait } from './combinations.ts'
@@ -73,7 +73,7 @@ function devicesOf(options: ComposedOptions, board: string): DeviceTrait[] {
   return found.filter((device) => device !== false)
 }
 
-const VIRTIO: Readonly<Record<PcVirtioDevice['kind'], DeviceTrait>> = {
+const VIRTIO: Readonly<Record<MachineVirtioDevice['kind'], DeviceTrait>> = {
   rng: 'rng',
   console: 'console',
   net: 'net',
@@ -86,7 +86,7 @@ const VIRTIO: Readonly<Record<PcVirtioDevice['kind'], DeviceTrait>> = {
   device: 'virtio-device',
 }
 
-function driveOf(drive: PcDrive, board: string): DeviceTrait {
+function driveOf(drive: MachineDrive, board: string): DeviceTrait {
   const { interface: by = 'ide' } = drive
   if (by === 'ide') return board === 'pc' ? 'ide' : 'sata'
   if (by === 'usb') return 'usb-disk'

@@ -1,6 +1,6 @@
 import { DeviceError } from '@retrap/device'
 import type { IdeDriveOptions } from '@retrap/devices/ide'
-import type { BootPath, PcDrive } from '../options/drives.ts'
+import type { BootPath, MachineDrive } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
 
 /** A controller for drives, with as many places as its boards have. */
@@ -21,11 +21,11 @@ const USUAL_CD_PLACE = 2
  * @throws MachineError `ERR_OPTION` for a place that is taken or not there, and for what no drive can be
  */
 export function placeDrives<Model>(
-  drives: readonly PcDrive[],
+  drives: readonly MachineDrive[],
   { places: most, path, create }: DriveController<Model>,
 ): { readonly models: readonly [Model]; readonly bootPaths: readonly BootPath[] } {
-  const places: (PcDrive | null)[] = Array.from({ length: most }, () => null)
-  const put = (drive: PcDrive, at: number): void => {
+  const places: (MachineDrive | null)[] = Array.from({ length: most }, () => null)
+  const put = (drive: MachineDrive, at: number): void => {
     if (!Number.isInteger(at) || at < 0 || at >= most || places[at] !== null) {
       const why = places[at] ? 'two drives have it' : `expected 0 to ${most - 1}`
       throw new MachineError('ERR_OPTION', `drives: index ${at}: ${why}`)
@@ -48,7 +48,7 @@ export function placeDrives<Model>(
   }
 }
 
-function driveOptions({ medium, media, serialNumber, model }: PcDrive): IdeDriveOptions {
+function driveOptions({ medium, media, serialNumber, model }: MachineDrive): IdeDriveOptions {
   return {
     kind: media ?? 'disk',
     medium,

@@ -1,6 +1,6 @@
 import { MachineError } from '../errors.ts'
 import type { PcOptions } from '../options/pc-options.ts'
-import type { PcPciPlace } from '../options/pci-options.ts'
+import type { MachinePciPlace } from '../options/pci-options.ts'
 
 const HIGHEST = 31
 
@@ -92,7 +92,7 @@ export class PciSlots {
    *
    * @throws MachineError `ERR_OPTION`
    */
-  place(what: string, wanted: PcPciPlace): PciPlace {
+  place(what: string, wanted: MachinePciPlace): PciPlace {
     const place = this.#find(what, wanted)
     this.#placed.push(place)
     return place
@@ -103,7 +103,7 @@ export class PciSlots {
     return this.#placed
   }
 
-  #find(what: string, { slot, port }: PcPciPlace): PciPlace {
+  #find(what: string, { slot, port }: MachinePciPlace): PciPlace {
     if (port === undefined) {
       const device = this.take(what, slot)
       const path = (node: string): string => `/pci@i0cf8/${node}@${device.toString(16)}`

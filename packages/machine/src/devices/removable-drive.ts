@@ -7,18 +7,18 @@ import {
   type BlockTrayClient,
   type BlockTrayState,
 } from '@retrap/device'
-import { drivesOf, type PcDrive } from '../options/drives.ts'
+import { drivesOf, type MachineDrive } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
 import { NO_MEDIUM } from './media.ts'
 
 /** How a medium is taken out. */
-export interface PcEjectOptions {
+export interface MachineEjectOptions {
   /** Also where the guest has locked the tray, as with a paper clip. Default false. */
   readonly force?: boolean | undefined
 }
 
 /** A drive whose medium can be exchanged while the machine runs. */
-export interface PcRemovableDrive {
+export interface MachineRemovableDrive {
   /** Name, for `pc.drive`. */
   readonly id: string
   /** The kind of media. */
@@ -36,18 +36,18 @@ export interface PcRemovableDrive {
    * @returns what was in it before, once no request uses that any more
    * @throws MachineError `ERR_LOCKED` where the guest has locked the tray, which is notified of it; `ERR_OPTION` for a medium that the drive cannot take
    */
-  insert(medium: BlockBackend, options?: PcEjectOptions): Promise<BlockBackend | null>
+  insert(medium: BlockBackend, options?: MachineEjectOptions): Promise<BlockBackend | null>
   /**
    * Takes the medium out. The tray stays open.
    *
    * @returns what was in it, once no request uses that any more; null: nothing was
    * @throws MachineError `ERR_LOCKED` where the guest has locked the tray, which is notified of it
    */
-  eject(options?: PcEjectOptions): Promise<BlockBackend | null>
+  eject(options?: MachineEjectOptions): Promise<BlockBackend | null>
 }
 
 /** A drive's medium as its model sees it: the one that is in, or none. */
-export class RemovableDrive implements PcRemovableDrive, BlockBackend {
+export class RemovableDrive implements MachineRemovableDrive, BlockBackend {
   readonly id: string
   readonly kind: 'cdrom' | 'floppy'
   readonly tray: BlockTray
@@ -64,7 +64,7 @@ export class RemovableDrive implements PcRemovableDrive, BlockBackend {
   #state: BlockTrayState = { open: false, locked: false }
 
   /** @param changed - hears that a medium came or went, after the drive's model */
-  constructor({ id, kind, medium }: Pick<PcRemovableDrive, 'id' | 'kind' | 'medium'>, changed: () => void) {
+  constructor({ id, kind, medium }: Pick<MachineRemovableDrive, 'id' | 'kind' | 'medium'>, changed: () => void) {
     this.id = id
     this.kind = kind
     this.#changed = changed
@@ -88,7 +88,7 @@ export class RemovableDrive implements PcRemovableDrive, BlockBackend {
     return this.#state.locked
   }
 
-  insert(medium: BlockBackend, options: PcEjectOptions = {}): Promise<BlockBackend | null> {
+  insert(medium: BlockBackend, options: MachineEjectOptions = {}): Promise<BlockBackend | null> {
     return this.#inTurn(async () => {
       const why = this.#client?.refuses(medium.properties) ?? null
       if (why !== null) throw new MachineError('ERR_OPTION', `${this.id}: ${why}`)
@@ -97,7 +97,7 @@ export class RemovableDrive implements PcRemovableDrive, BlockBackend {
     })
   }
 
-  eject(options: PcEjectOptions = {}): Promise<BlockBackend | null> {
+  eject(options: MachineEjectOptions = {}): Promise<BlockBackend | null> {
     return this.#inTurn(async () => (this.#medium === null ? null : this.#exchange(null, options)))
   }
 
@@ -116,7 +116,7 @@ export class RemovableDrive implements PcRemovableDrive, BlockBackend {
     if (this.#last === exchange) this.#last = null
   }
 
-  async #exchange(medium: BlockBackend | null, { force = false }: PcEjectOptions): Promise<BlockBackend | null> {
+  async #exchange(medium: BlockBackend | null, { force = false }: MachineEjectOptions): Promise<BlockBackend | null> {
     const { open, locked } = this.#state
     if (locked && !open && !force) {
       this.#client?.ejectRequested()
@@ -195,7 +195,7 @@ export class RemovableDrive implements PcRemovableDrive, BlockBackend {
 }
 
 /** Whether a drive's medium can be exchanged. */
-export const isRemovable = (drive: PcDrive): boolean => drive.media === 'cdrom' || drive.interface === 'floppy'
+export const isRemovable = (drive: MachineDrive): boolean => drive.media === 'cdrom' || drive.interface === 'floppy'
 
 /**
  * Gives each CD and floppy drive a medium that can be exchanged.
@@ -204,13 +204,13 @@ export const isRemovable = (drive: PcDrive): boolean => drive.media === 'cdrom' 
  * @throws MachineError `ERR_OPTION` for two drives of one name
  */
 export function withTrays(
-  drives: readonly PcDrive[],
+  drives: readonly MachineDrive[],
   changed: () => void,
-): { readonly drives: readonly PcDrive[]; readonly removable: readonly RemovableDrive[] } {
+): { readonly drives: readonly MachineDrive[]; readonly removable: readonly RemovableDrive[] } {
   const removable: RemovableDrive[] = []
   const floppies = drivesOf(drives, 'floppy')
   let cds = 0
-  const all = drives.map((drive): PcDrive => {
+  const all = drives.map((drive): MachineDrive => {
     if (!isRemovable(drive)) return drive
     const kind = drive.interface === 'floppy' ? 'floppy' : 'cdrom'
     const usual = kind === 'floppy' ? `floppy${drive.index ?? floppies.indexOf(drive)}` : `cd${cds++}`

@@ -5,7 +5,7 @@ import {
   type SharedDevicesOptions,
 } from '@retrap/ioreq/host'
 import { loadDeviceKinds, placeDevices } from '../kinds/device-kinds.ts'
-import type { PcSite } from '../kinds/placed-devices.ts'
+import type { DeviceSite } from '../kinds/placed-devices.ts'
 import { type PciPlace, PciSlots } from '../devices/pci-slots.ts'
 import { OF_NETWORK, withBackEnds, decodeMessage, encodeMessage, type Post } from './messages.ts'
 import { FarMedium } from './far-medium.ts'
@@ -39,7 +39,7 @@ export async function serveControllers(
       server = given
       const kinds = await loadDeviceKinds(made)
       // These kinds ask for nothing else of the machine.
-      const site = { options: made, slots: new GivenSlots(places), random: () => 0 } as unknown as PcSite
+      const site = { options: made, slots: new GivenSlots(places), random: () => 0 } as unknown as DeviceSite
       for (const model of placeDevices(kinds, site).models) given.attach(model)
     },
     {

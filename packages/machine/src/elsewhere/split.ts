@@ -1,17 +1,17 @@
-import type { PcDrive } from '../options/drives.ts'
-import type { PcNetworkCard } from '../options/network-card.ts'
+import type { MachineDrive } from '../options/drives.ts'
+import type { MachineNetworkCard } from '../options/network-card.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 import { hasVga } from '../options/vga.ts'
-import { type PcVirtioDevice, virtioOf } from '../options/virtio-device.ts'
+import { type MachineVirtioDevice, virtioOf } from '../options/virtio-device.ts'
 
 /** Interfaces of drives whose controllers may be in a thread of their own. */
-const MOVED: ReadonlySet<PcDrive['interface']> = new Set([undefined, 'ide', 'virtio', 'nvme', 'scsi'] as const)
+const MOVED: ReadonlySet<MachineDrive['interface']> = new Set([undefined, 'ide', 'virtio', 'nvme', 'scsi'] as const)
 
 /** Whether the controller of a drive may be in a thread of its own. */
-export const moves = (drive: PcDrive): boolean => MOVED.has(drive.interface)
+export const moves = (drive: MachineDrive): boolean => MOVED.has(drive.interface)
 
 /** A virtio device of one kind. */
-type Virtio<Kind extends PcVirtioDevice['kind']> = Extract<PcVirtioDevice, { readonly kind: Kind }>
+type Virtio<Kind extends MachineVirtioDevice['kind']> = Extract<MachineVirtioDevice, { readonly kind: Kind }>
 
 /** The controllers of a machine that are in a thread of their own. */
 export interface MovedControllers {
@@ -20,9 +20,9 @@ export interface MovedControllers {
   readonly clock: PcOptions['clock']
   readonly vga: 'none'
   /** Absent: there is no controller of IDE either. */
-  readonly drives?: readonly PcDrive[]
+  readonly drives?: readonly MachineDrive[]
   readonly virtio: readonly (Virtio<'net'> | Virtio<'scsi'>)[]
-  readonly networkCards: readonly PcNetworkCard[]
+  readonly networkCards: readonly MachineNetworkCard[]
 }
 
 /** Divides what a machine has into controllers for a thread of their own, and what stays. */

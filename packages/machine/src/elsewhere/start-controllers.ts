@@ -3,7 +3,7 @@ import type { DomainServer } from '@retrap/hvm'
 import type { DevicePlatform } from '@retrap/ioreq/host'
 import type { IoDispatch } from '@retrap/ioreq'
 import { placeDevices } from '../kinds/device-kinds.ts'
-import type { PcSite, PlaceDevices } from '../kinds/placed-devices.ts'
+import type { DeviceSite, PlaceDevices } from '../kinds/placed-devices.ts'
 import type { BootPath } from '../options/drives.ts'
 import { OF_NETWORK, withBackEnds, decodeMessage, encodeMessage, type Post } from './messages.ts'
 import { NearMedium } from './near-medium.ts'
@@ -25,7 +25,7 @@ export function startControllers(
     moved,
     kinds,
     site,
-  }: { readonly moved: MovedControllers; readonly kinds: readonly PlaceDevices[]; readonly site: PcSite },
+  }: { readonly moved: MovedControllers; readonly kinds: readonly PlaceDevices[]; readonly site: DeviceSite },
 ): { readonly server: DomainServer; readonly bootPaths: readonly BootPath[] } {
   const before = site.slots.placed.length
   const networks = [...moved.virtio.flatMap((one) => (one.kind === 'net' ? [one] : [])), ...moved.networkCards]

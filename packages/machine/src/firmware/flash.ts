@@ -2,7 +2,7 @@ import type { BlockBackend } from '@retrap/device'
 import { MachineError } from '../errors.ts'
 
 /** A flash memory that firmware is in. */
-export interface PcFlash {
+export interface MachineFlash {
   /** Holds its contents, in whole blocks of 4 KiB. Changes of the guest are written to it, in order. */
   readonly medium: BlockBackend
   /** Default: whether the medium is. */
@@ -22,7 +22,7 @@ const LEGACY_BYTES = 128 << 10
  *
  * @throws MachineError `ERR_OPTION` for more than there may be; `BlockError` of a medium
  */
-export async function loadFlash(list: readonly PcFlash[], largest: number = LARGEST_BYTES): Promise<Uint8Array[]> {
+export async function loadFlash(list: readonly MachineFlash[], largest: number = LARGEST_BYTES): Promise<Uint8Array[]> {
   const bytes = list.reduce((sum, { medium }) => sum + medium.properties.bytes, 0)
   if (list.length > MOST || bytes > largest) {
     const found = `${list.length} of ${bytes} bytes together`

@@ -1,11 +1,11 @@
 import type { BlockBackend, PacketBackend } from '@retrap/device'
 import { type BlockImage, CopyBeforeWrite, Overlay } from '@retrap/block'
 import type { ComposedOptions } from '../combinations/traits.ts'
-import type { PcDrive } from '../options/drives.ts'
+import type { MachineDrive } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
-import type { PcFlash } from '../firmware/flash.ts'
+import type { MachineFlash } from '../firmware/flash.ts'
 import { RemovableDrive } from '../devices/removable-drive.ts'
-import type { PcVirtioDevice } from '../options/virtio-device.ts'
+import type { MachineVirtioDevice } from '../options/virtio-device.ts'
 import type { PcForkOptions } from './fork-options.ts'
 
 /** The options of a clone's own, of a machine of any board. */
@@ -20,7 +20,7 @@ export function withFreezableMedia<Options extends ComposedOptions>(options: Opt
 }
 
 /** Whether a drive keeps its medium, and the guest may write to that. */
-function isFixed(drive: PcDrive): drive is PcDrive & { readonly medium: BlockBackend } {
+function isFixed(drive: MachineDrive): drive is MachineDrive & { readonly medium: BlockBackend } {
   const { medium, media, interface: by } = drive
   return medium !== null && media !== 'cdrom' && by !== 'floppy' && !medium.properties.readOnly
 }
@@ -107,7 +107,7 @@ function unplugged({ linkUp, macAddress, maximumBytes }: PacketBackend): PacketB
 }
 
 /** Returns a clone's virtio device: the same, with nobody at its other end. */
-function silent(device: PcVirtioDevice): PcVirtioDevice {
+function silent(device: MachineVirtioDevice): MachineVirtioDevice {
   if (device.kind === 'net') return { ...device, network: unplugged(device.network) }
   if (device.kind === 'vsock') return { ...device, host: undefined }
   if (device.kind !== 'console') return device
@@ -125,8 +125,8 @@ export function cloneOptions<Options extends ComposedOptions>(
   return {
     ...options,
     snapshot: undefined,
-    drives: drives?.map((drive, i): PcDrive => ({ ...drive, medium: media.drives[i]! })),
-    flash: flash?.map((each, i): PcFlash => ({ ...each, readOnly: isReadOnly(each), medium: media.flash[i]! })),
+    drives: drives?.map((drive, i): MachineDrive => ({ ...drive, medium: media.drives[i]! })),
+    flash: flash?.map((each, i): MachineFlash => ({ ...each, readOnly: isReadOnly(each), medium: media.flash[i]! })),
     virtio: virtio?.map(silent),
     networkCards: networkCards?.map((card) => ({ ...card, network: unplugged(card.network) })),
     sound: sound?.map((device) => ({ ...device, audio: undefined })),
@@ -144,4 +144,4 @@ export function cloneOptions<Options extends ComposedOptions>(
   }
 }
 
-const isReadOnly = ({ readOnly, medium }: PcFlash): boolean => readOnly ?? medium.properties.readOnly
+const isReadOnly = ({ readOnly, medium }: MachineFlash): boolean => readOnly ?? medium.properties.readOnly

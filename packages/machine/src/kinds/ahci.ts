@@ -1,10 +1,10 @@
 import { Ahci } from '@retrap/devices/ahci'
-import type { PcSite, PlacedDevices } from './placed-devices.ts'
+import type { DeviceSite, PlacedDevices } from './placed-devices.ts'
 import { placeDrives } from '../devices/drive-places.ts'
 import { drivesOf } from '../options/drives.ts'
 
 /** Puts the drives of a `q35`, or of an Arm board, on the ports of its SATA controller. */
-export function place({ options, sata }: Pick<PcSite, 'options' | 'sata'>): PlacedDevices {
+export function place({ options, sata }: Pick<DeviceSite, 'options' | 'sata'>): PlacedDevices {
   const { device, function: number } = sata ?? { device: 0x1f, function: 2 }
   return placeDrives(drivesOf(options.drives, 'ide'), {
     places: 6,

@@ -1,7 +1,7 @@
 import { DeviceError } from '@retrap/device'
 import { drivesOf } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
-import type { PcSite, PlacedDevices, PlaceDevices } from './placed-devices.ts'
+import type { DeviceSite, PlacedDevices, PlaceDevices } from './placed-devices.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 import { hasRamfb, hasVga } from '../options/vga.ts'
 import { PLAIN_VIRTIO, VIRTIO_INPUT, virtioOf } from '../options/virtio-device.ts'
@@ -70,7 +70,7 @@ export function loadDeviceKinds(options: PcOptions): Promise<readonly PlaceDevic
  *
  * @throws MachineError `ERR_OPTION`
  */
-export function placeDevices(kinds: readonly PlaceDevices[], site: PcSite): Required<PlacedDevices> {
+export function placeDevices(kinds: readonly PlaceDevices[], site: DeviceSite): Required<PlacedDevices> {
   try {
     const placed = kinds.map((place) => place(site))
     return {

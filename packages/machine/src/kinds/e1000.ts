@@ -1,5 +1,5 @@
 import { E1000 } from '@retrap/devices/e1000'
-import type { PcSite, PlacedDevices } from './placed-devices.ts'
+import type { DeviceSite, PlacedDevices } from './placed-devices.ts'
 import { usualMacAddress } from '../options/network-card.ts'
 
 /**
@@ -7,7 +7,7 @@ import { usualMacAddress } from '../options/network-card.ts'
  *
  * @throws DeviceError or MachineError `ERR_OPTION`
  */
-export function place({ options, slots }: Pick<PcSite, 'options' | 'slots'>): PlacedDevices {
+export function place({ options, slots }: Pick<DeviceSite, 'options' | 'slots'>): PlacedDevices {
   const before = (options.virtio ?? []).filter(({ kind }) => kind === 'net').length
   const placed = (options.networkCards ?? []).map((card) => ({ card, at: slots.place('e1000', card) }))
   return {

@@ -1,8 +1,8 @@
 import { FOUR_GIB } from '@retrap/basics'
 import { CfiFlash } from '@retrap/devices/flash'
-import type { PcSite, PlacedDevices } from './placed-devices.ts'
+import type { DeviceSite, PlacedDevices } from './placed-devices.ts'
 
-type FlashSite = Pick<PcSite, 'options' | 'flash' | 'inSystemManagement'>
+type FlashSite = Pick<DeviceSite, 'options' | 'flash' | 'inSystemManagement'>
 
 /** Makes flash memories: the first ends at 4 GiB, where processors start, and the next one lies below it. */
 export function place({ options, flash, inSystemManagement }: FlashSite): PlacedDevices {

@@ -1,7 +1,7 @@
 import type { BlockBackend } from '@retrap/device'
 import { FloppyController, floppyDriveType, I8237 } from '@retrap/devices/floppy'
-import type { PcSite, PlacedDevices } from './placed-devices.ts'
-import { drivesOf, type PcDrive } from '../options/drives.ts'
+import type { DeviceSite, PlacedDevices } from './placed-devices.ts'
+import { drivesOf, type MachineDrive } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
 import { CHIPSETS } from '../machine-type.ts'
 import { startsDirectly } from '../options/pc-options.ts'
@@ -14,7 +14,7 @@ const MOST = 2
  *
  * @throws DeviceError or MachineError `ERR_OPTION`
  */
-export function place({ options }: Pick<PcSite, 'options'>): PlacedDevices {
+export function place({ options }: Pick<DeviceSite, 'options'>): PlacedDevices {
   const places = placeFloppies(drivesOf(options.drives, 'floppy'))
   const media = places.map((drive): BlockBackend | null => drive?.medium ?? null)
   const dma = new I8237({ cascades: startsDirectly(options) })
@@ -30,8 +30,8 @@ export function place({ options }: Pick<PcSite, 'options'>): PlacedDevices {
 }
 
 /** Drives A and B; a drive A that is not asked for is there without a disk if B is. */
-function placeFloppies(drives: readonly PcDrive[]): readonly (PcDrive | null)[] {
-  const places: (PcDrive | null)[] = []
+function placeFloppies(drives: readonly MachineDrive[]): readonly (MachineDrive | null)[] {
+  const places: (MachineDrive | null)[] = []
   for (const drive of drives) {
     const at = drive.index ?? (places[0] ? 1 : 0)
     if (!Number.isInteger(at) || at < 0 || at >= MOST || places[at])

@@ -3,7 +3,7 @@ import { PAGE_BYTES } from '@retrap/memory'
 import { GENERATION } from '../board/board-description.ts'
 import type { RandomSource } from '../life/host.ts'
 import type { PcOptions } from '../options/pc-options.ts'
-import type { PcSite, PlacedDevices } from './placed-devices.ts'
+import type { DeviceSite, PlacedDevices } from './placed-devices.ts'
 
 /** The identifier of a generation, in bytes. */
 const ID_WORDS = 4
@@ -58,7 +58,7 @@ function goOn(model: GenerationId, { generation, clock }: PcOptions, random: Ran
 }
 
 /** Makes the page with the generation's identifier. */
-export function place({ options, random }: Pick<PcSite, 'options' | 'random'>): PlacedDevices {
+export function place({ options, random }: Pick<DeviceSite, 'options' | 'random'>): PlacedDevices {
   const model = new GenerationId(random)
   return { models: [model], goesOn: (source) => goOn(model, options, source) }
 }

@@ -1,10 +1,10 @@
 import { PiixIde } from '@retrap/devices/ide'
-import type { PcSite, PlacedDevices } from './placed-devices.ts'
+import type { DeviceSite, PlacedDevices } from './placed-devices.ts'
 import { placeDrives } from '../devices/drive-places.ts'
 import { drivesOf } from '../options/drives.ts'
 
 /** Puts the drives of a `pc` on the cables of its IDE controller. */
-export function place({ options }: Pick<PcSite, 'options'>): PlacedDevices {
+export function place({ options }: Pick<DeviceSite, 'options'>): PlacedDevices {
   return placeDrives(drivesOf(options.drives, 'ide'), {
     places: 4,
     path: (at) => `/pci@i0cf8/ide@1,1/drive@${at >> 1}/disk@${at & 1}`,

@@ -1,9 +1,9 @@
 import { VirtioInput } from '@retrap/virtio/input'
-import type { PcSite, PlacedDevices } from './placed-devices.ts'
+import type { DeviceSite, PlacedDevices } from './placed-devices.ts'
 import { VIRTIO_INPUT, virtioOf } from '../options/virtio-device.ts'
 import { virtioFunction } from './virtio-function.ts'
 
-type InputSite = Pick<PcSite, 'options' | 'slots' | 'keyboard' | 'mouse'>
+type InputSite = Pick<DeviceSite, 'options' | 'slots' | 'keyboard' | 'mouse'>
 
 /**
  * Makes virtio keyboards, mice and tablets.

@@ -1,6 +1,6 @@
 import { Nvme } from '@retrap/devices/nvme'
-import type { PcSite, PlacedDevices } from './placed-devices.ts'
-import { drivesOf, type PcDrive } from '../options/drives.ts'
+import type { DeviceSite, PlacedDevices } from './placed-devices.ts'
+import { drivesOf, type MachineDrive } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
 import type { PciPlace } from '../devices/pci-slots.ts'
 
@@ -9,7 +9,7 @@ import type { PciPlace } from '../devices/pci-slots.ts'
  *
  * @throws MachineError `ERR_OPTION`
  */
-export function place({ options, slots }: Pick<PcSite, 'options' | 'slots'>): PlacedDevices {
+export function place({ options, slots }: Pick<DeviceSite, 'options' | 'slots'>): PlacedDevices {
   const drives = drivesOf(options.drives, 'nvme')
   const placed = drives.map((drive) => ({ drive, at: slots.place('nvme', drive.nvme ?? {}) }))
   return {
@@ -18,7 +18,7 @@ export function place({ options, slots }: Pick<PcSite, 'options' | 'slots'>): Pl
   }
 }
 
-function makeDrive({ medium, media, serialNumber, model, nvme }: PcDrive, at: PciPlace): Nvme {
+function makeDrive({ medium, media, serialNumber, model, nvme }: MachineDrive, at: PciPlace): Nvme {
   const name = `nvme-${at.label}`
   if (medium === null || media === 'cdrom')
     throw new MachineError('ERR_OPTION', `${name}: an NVMe drive is a disk with a medium; use a drive of IDE for CDs`)

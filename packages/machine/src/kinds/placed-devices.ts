@@ -7,7 +7,7 @@ import type { PcOptions } from '../options/pc-options.ts'
 import type { PciSlots } from '../devices/pci-slots.ts'
 
 /** The machine that devices are made for. */
-export interface PcSite {
+export interface DeviceSite {
   readonly options: PcOptions
   /** PCI device numbers of bus 0. */
   readonly slots: PciSlots
@@ -48,4 +48,4 @@ export interface PlacedDevices {
 }
 
 /** Makes all devices of a kind. @throws DeviceError or MachineError for options that no device can have */
-export type PlaceDevices = (site: PcSite) => PlacedDevices
+export type PlaceDevices = (site: DeviceSite) => PlacedDevices

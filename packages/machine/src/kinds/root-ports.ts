@@ -1,8 +1,8 @@
 import { PcieRootPort } from '@retrap/devices/pcie'
-import type { PcSite, PlacedDevices } from './placed-devices.ts'
+import type { DeviceSite, PlacedDevices } from './placed-devices.ts'
 
 /** Makes the root ports. @throws MachineError `ERR_OPTION` for an id or a number that is invalid or taken */
-export function place({ options, slots }: Pick<PcSite, 'options' | 'slots'>): PlacedDevices {
+export function place({ options, slots }: Pick<DeviceSite, 'options' | 'slots'>): PlacedDevices {
   const { rootPorts = [] } = options
   return {
     models: rootPorts.map(({ id, slot, hotPlug = true }) => {

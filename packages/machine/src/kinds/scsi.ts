@@ -1,7 +1,7 @@
 import { ScsiCd, ScsiDisk, type ScsiUnit } from '@retrap/scsi'
 import { VirtioScsi } from '@retrap/virtio/scsi'
-import type { PcSite, PlacedDevices } from './placed-devices.ts'
-import { drivesOf, type PcDrive } from '../options/drives.ts'
+import type { DeviceSite, PlacedDevices } from './placed-devices.ts'
+import { drivesOf, type MachineDrive } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
 import { virtioOf } from '../options/virtio-device.ts'
 import { virtioFunction } from './virtio-function.ts'
@@ -13,7 +13,7 @@ const MOST_TARGETS = 256
  *
  * @throws MachineError `ERR_OPTION`
  */
-export function place({ options, slots }: Pick<PcSite, 'options' | 'slots'>): PlacedDevices {
+export function place({ options, slots }: Pick<DeviceSite, 'options' | 'slots'>): PlacedDevices {
   const controllers = virtioOf(options.virtio, 'scsi')
   if (controllers.length > 1)
     throw new MachineError('ERR_OPTION', `virtio: ${controllers.length} SCSI controllers: expected at most one`)
@@ -33,8 +33,8 @@ export function place({ options, slots }: Pick<PcSite, 'options' | 'slots'>): Pl
   }
 }
 
-function placeTargets(drives: readonly PcDrive[]): ReadonlyMap<number, PcDrive> {
-  const places = new Map<number, PcDrive>()
+function placeTargets(drives: readonly MachineDrive[]): ReadonlyMap<number, MachineDrive> {
+  const places = new Map<number, MachineDrive>()
   for (const drive of drives) {
     const target = drive.scsi?.target
     if (target === undefined) continue
@@ -55,7 +55,7 @@ function placeTargets(drives: readonly PcDrive[]): ReadonlyMap<number, PcDrive> 
   return new Map([...places].toSorted(([a], [b]) => a - b))
 }
 
-function unitOf({ medium, media, serialNumber, model }: PcDrive, target: number): ScsiUnit {
+function unitOf({ medium, media, serialNumber, model }: MachineDrive, target: number): ScsiUnit {
   const named = model !== undefined && { model }
   if (media === 'cdrom') return new ScsiCd({ medium, ...named })
   if (medium === null)

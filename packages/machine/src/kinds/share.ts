@@ -1,5 +1,5 @@
 import { Virtio9p } from '@retrap/virtio/p9'
-import type { PcSite, PlacedDevices } from './placed-devices.ts'
+import type { DeviceSite, PlacedDevices } from './placed-devices.ts'
 import { virtioOf } from '../options/virtio-device.ts'
 import { virtioFunction } from './virtio-function.ts'
 
@@ -8,7 +8,7 @@ import { virtioFunction } from './virtio-function.ts'
  *
  * @throws MachineError `ERR_OPTION`
  */
-export function place({ options, slots }: Pick<PcSite, 'options' | 'slots'>): PlacedDevices {
+export function place({ options, slots }: Pick<DeviceSite, 'options' | 'slots'>): PlacedDevices {
   const models = virtioOf(options.virtio, 'share').map((given) => {
     const { share, tag, readOnly = false } = given
     const at = slots.place('share', given)

@@ -1,10 +1,10 @@
 import { type UsbDevice, UsbKeyboard, UsbPointer, UsbStorage, Xhci } from '@retrap/usb'
-import type { PcSite, PlacedDevices } from './placed-devices.ts'
-import { drivesOf, type PcDrive } from '../options/drives.ts'
+import type { DeviceSite, PlacedDevices } from './placed-devices.ts'
+import { drivesOf, type MachineDrive } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
-import type { PcUsbDevice } from '../options/pci-options.ts'
+import type { MachineUsbDevice } from '../options/pci-options.ts'
 
-type UsbSite = Pick<PcSite, 'options' | 'slots' | 'keyboard' | 'mouse'>
+type UsbSite = Pick<DeviceSite, 'options' | 'slots' | 'keyboard' | 'mouse'>
 
 /**
  * Makes the USB controller, with a stick for each drive of `interface: 'usb'`.
@@ -16,7 +16,7 @@ export function place({ options, slots, keyboard, mouse }: UsbSite): PlacedDevic
   const at = slots.place('usb', options.usb ?? {})
   const drives = drivesOf(options.drives, 'usb')
   const sticks = drives.map((drive, i) => makeStick(drive, `usb-storage-${i + 1}`))
-  const make = (device: PcUsbDevice, i: number): UsbDevice => {
+  const make = (device: MachineUsbDevice, i: number): UsbDevice => {
     const number = sticks.length + i + 1
     if (device.kind === 'device') return device.device
     if (device.kind === 'keyboard') return new UsbKeyboard({ input: keyboard.join(), name: `usb-kbd-${number}` })
@@ -34,7 +34,7 @@ export function place({ options, slots, keyboard, mouse }: UsbSite): PlacedDevic
   return { models: [model], fromHost, bootPaths: drives.map((drive, i) => [drive, path(i)]) }
 }
 
-function makeStick({ medium, media, serialNumber, model }: PcDrive, name: string): UsbStorage {
+function makeStick({ medium, media, serialNumber, model }: MachineDrive, name: string): UsbStorage {
   if (medium === null)
     throw new MachineError('ERR_OPTION', `${name}: a disk has a medium; only a CD drive may have none`)
   return new UsbStorage({

@@ -1,5 +1,5 @@
 import { StandardVga } from '@retrap/devices/vga'
-import type { PcSite, PlacedDevices } from './placed-devices.ts'
+import type { DeviceSite, PlacedDevices } from './placed-devices.ts'
 import { VGA_MEMORY_BYTES } from '../options/vga.ts'
 
 /** Where QEMU's `pc` has it; with Xen its platform device is there. */
@@ -7,7 +7,7 @@ const DEVICE = 2
 const DEVICE_WITH_XEN = 3
 
 /** Makes the graphics card. */
-export function place({ options, screen, vga: at }: Pick<PcSite, 'options' | 'screen' | 'vga'>): PlacedDevices {
+export function place({ options, screen, vga: at }: Pick<DeviceSite, 'options' | 'screen' | 'vga'>): PlacedDevices {
   const { vgaBios, hypervisor, preferredMode } = options
   const vga = new StandardVga({
     display: screen,

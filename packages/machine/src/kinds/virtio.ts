@@ -1,11 +1,11 @@
 import type { DeviceModel } from '@retrap/device'
 import { VirtioBlock, VirtioConsole, type VirtioDevice, VirtioNet, VirtioRng } from '@retrap/virtio'
-import type { PcSite, PlacedDevices } from './placed-devices.ts'
-import { type BootPath, drivesOf, type PcDrive } from '../options/drives.ts'
+import type { DeviceSite, PlacedDevices } from './placed-devices.ts'
+import { type BootPath, drivesOf, type MachineDrive } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
 import { usualMacAddress } from '../options/network-card.ts'
-import { PLAIN_VIRTIO, type PcVirtioDevice, virtioOf } from '../options/virtio-device.ts'
-import type { PcVirtioPlace } from '../options/pci-options.ts'
+import { PLAIN_VIRTIO, type MachineVirtioDevice, virtioOf } from '../options/virtio-device.ts'
+import type { MachineVirtioPlace } from '../options/pci-options.ts'
 import { virtioFunction } from './virtio-function.ts'
 
 /**
@@ -13,10 +13,10 @@ import { virtioFunction } from './virtio-function.ts'
  *
  * @throws MachineError `ERR_OPTION`
  */
-export function place({ options, slots, random }: Pick<PcSite, 'options' | 'slots' | 'random'>): PlacedDevices {
+export function place({ options, slots, random }: Pick<DeviceSite, 'options' | 'slots' | 'random'>): PlacedDevices {
   const drives = drivesOf(options.drives, 'virtio')
   const devices = virtioOf(options.virtio, ...PLAIN_VIRTIO)
-  const places: readonly PcVirtioPlace[] = [...drives.map(({ virtio }) => virtio ?? {}), ...devices]
+  const places: readonly MachineVirtioPlace[] = [...drives.map(({ virtio }) => virtio ?? {}), ...devices]
   const placed = places.map((wanted) => slots.place('virtio', wanted))
   const pci = (index: number, device: VirtioDevice, rom?: Uint8Array): DeviceModel =>
     virtioFunction(device, placed[index]!, places[index]!, rom)
@@ -37,7 +37,7 @@ export function place({ options, slots, random }: Pick<PcSite, 'options' | 'slot
   return { models: [...disks, ...others], fromHost, bootPaths: [...bootPaths, ...cardPaths] }
 }
 
-type PlainVirtio = Extract<PcVirtioDevice, { readonly kind: (typeof PLAIN_VIRTIO)[number] }>
+type PlainVirtio = Extract<MachineVirtioDevice, { readonly kind: (typeof PLAIN_VIRTIO)[number] }>
 
 /** @param card - the number of network cards before it */
 function makeDevice(given: PlainVirtio, slot: string, card: number, random: () => number): VirtioDevice {
@@ -55,7 +55,7 @@ function makeDevice(given: PlainVirtio, slot: string, card: number, random: () =
   }
 }
 
-function disk({ medium, media, serialNumber, virtio }: PcDrive, name: string): VirtioBlock {
+function disk({ medium, media, serialNumber, virtio }: MachineDrive, name: string): VirtioBlock {
   if (medium === null || media === 'cdrom')
     throw new MachineError('ERR_OPTION', `${name}: a virtio drive is a disk with a medium; use a drive of IDE for CDs`)
   return new VirtioBlock({

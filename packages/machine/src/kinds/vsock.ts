@@ -1,5 +1,5 @@
 import { VirtioVsock } from '@retrap/virtio/vsock'
-import type { PcSite, PlacedDevices } from './placed-devices.ts'
+import type { DeviceSite, PlacedDevices } from './placed-devices.ts'
 import { virtioOf } from '../options/virtio-device.ts'
 import { virtioFunction } from './virtio-function.ts'
 
@@ -8,7 +8,7 @@ import { virtioFunction } from './virtio-function.ts'
  *
  * @throws MachineError `ERR_OPTION`
  */
-export function place({ options, slots }: Pick<PcSite, 'options' | 'slots'>): PlacedDevices {
+export function place({ options, slots }: Pick<DeviceSite, 'options' | 'slots'>): PlacedDevices {
   const models = virtioOf(options.virtio, 'vsock').map((given) => {
     const { cid, host } = given
     const at = slots.place('vsock', given)

@@ -8,7 +8,7 @@ import { type DescribeCrash, machineExit, type MachineExit } from './machine-exi
 import { Sleep, type SleepingDomain, type SleepParts } from './sleep.ts'
 
 /** The activity of a machine. */
-export type PcState = 'running' | 'asleep' | 'stopped'
+export type MachineActivity = 'running' | 'asleep' | 'stopped'
 
 /** Starts a server whose models live in another thread or process. */
 export type StartDeviceServer = (
@@ -35,8 +35,8 @@ export interface MachineRunOptions {
   readonly timeoutMs?: number | undefined
 }
 
-/** Limits of `pc.save` and of an Arm machine's. */
-export interface PcSaveOptions {
+/** Limits of `save` of a machine. */
+export interface MachineSaveOptions {
   /** Host time that devices may take to bring their work to rest, in milliseconds. */
   readonly deadlineMs?: number | undefined
   /**
@@ -56,8 +56,8 @@ export interface PcSaveOptions {
   readonly since?: GuestPages | undefined
 }
 
-/** How `pc.restore` puts a machine back. */
-export interface PcRestoreOptions {
+/** How `restore` of a machine puts it back. */
+export interface MachineRestoreOptions {
   /** Host time that devices may take to bring their work to rest, in milliseconds; default 10 seconds. */
   readonly deadlineMs?: number | undefined
   /**
@@ -152,7 +152,7 @@ export class MachineLife {
   }
 
   /** The machine's activity. */
-  get state(): PcState {
+  get state(): MachineActivity {
     if (this.#domain.asleep) return 'asleep'
     return this.#has(RUN) ? 'running' : 'stopped'
   }

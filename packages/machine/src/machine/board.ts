@@ -6,7 +6,7 @@ import type { PlacedBoard } from '../board/placed-board.ts'
 import type { MachineBoard, MachineRun } from '../combinations/combinations.ts'
 import type { MachineDebugger } from '../debugger/machine-debugger.ts'
 import type { InputSwitches } from '../input/input-switch.ts'
-import type { PcSite, PlacedDevices } from '../kinds/placed-devices.ts'
+import type { DeviceSite, PlacedDevices } from '../kinds/placed-devices.ts'
 import type { RandomSource } from '../life/host.ts'
 import type { LifeOptions, MachineLife } from '../life/machine-life.ts'
 import type { MachineForkOptions, MachineOptions } from '../options/machine-options.ts'
@@ -28,12 +28,12 @@ export interface MachineKind {
 export type InputGroup = 'back-ends' | 'serial' | 'xen'
 
 /** The facts that devices are made from, beside the options. */
-export type DevicePlace = InputSwitches & Pick<PcSite, 'random'> & { readonly screen: Screen }
+export type DevicePlace = InputSwitches & Pick<DeviceSite, 'random'> & { readonly screen: Screen }
 
 /** The devices of a machine that is composed. */
 export interface MachineDevices extends Required<PlacedDevices> {
   /** The place of devices that are plugged in later. */
-  readonly site: PcSite
+  readonly site: DeviceSite
   /** Settle when models elsewhere are there. */
   readonly ready: readonly Promise<void>[]
 }

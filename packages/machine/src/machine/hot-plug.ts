@@ -3,37 +3,37 @@ import type { Domain } from '@retrap/hvm'
 import { requireSupported } from '../combinations/combinations.ts'
 import { traitsOf } from '../combinations/traits.ts'
 import { loadDeviceKinds, placeDevices } from '../kinds/device-kinds.ts'
-import type { PcSite } from '../kinds/placed-devices.ts'
-import type { PcDrive } from '../options/drives.ts'
+import type { DeviceSite } from '../kinds/placed-devices.ts'
+import type { MachineDrive } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
-import { type PcNetworkCard, usualMacAddress } from '../options/network-card.ts'
+import { type MachineNetworkCard, usualMacAddress } from '../options/network-card.ts'
 import { checkOptionValues } from '../option-values.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 import { loadWatch } from './compose.ts'
-import type { PcSoundDevice, PcUsb } from '../options/pci-options.ts'
-import type { PcVirtioDevice } from '../options/virtio-device.ts'
+import type { MachineSoundDevice, MachineUsb } from '../options/pci-options.ts'
+import type { MachineVirtioDevice } from '../options/virtio-device.ts'
 
 /** A device that is plugged in while the machine runs: one of these, with the `port` that it is behind. */
-export type PcPluggable =
+export type MachinePluggable =
   | {
       /** A disk of `interface: 'virtio'` or `'nvme'`. */
-      readonly drive: PcDrive
+      readonly drive: MachineDrive
     }
   | {
       /** A virtio device; a SCSI controller has no drives. */
-      readonly virtio: PcVirtioDevice
+      readonly virtio: MachineVirtioDevice
     }
   | {
       /** A network card that is not a virtio device. */
-      readonly networkCard: PcNetworkCard
+      readonly networkCard: MachineNetworkCard
     }
   | {
       /** A sound device. */
-      readonly sound: PcSoundDevice
+      readonly sound: MachineSoundDevice
     }
   | {
       /** A USB controller with its devices. */
-      readonly usb: PcUsb
+      readonly usb: MachineUsb
     }
   | {
       /**
@@ -46,7 +46,7 @@ export type PcPluggable =
     }
 
 /** How a device is unplugged. */
-export interface PcUnplugOptions {
+export interface MachineUnplugOptions {
   /** Takes the device out without asking the guest, as one who pulls it. Default false. */
   readonly force?: boolean | undefined
   /** Milliseconds of host time that the guest may take to give it up; default 60,000. */
@@ -59,13 +59,13 @@ const KINDS = ['drive', 'virtio', 'networkCard', 'sound', 'usb', 'device'] as co
 /** Plugs devices into the root ports of a machine while it runs, and takes them out. */
 export class HotPlug {
   readonly #domain: Domain
-  readonly #site: PcSite
+  readonly #site: DeviceSite
   readonly #life: { readonly isOver: boolean }
   /** Network cards that the machine has had. */
   #cards: number
 
   /** @param life - knows whether the machine has ended, or was closed */
-  constructor(domain: Domain, site: PcSite, life: { readonly isOver: boolean }) {
+  constructor(domain: Domain, site: DeviceSite, life: { readonly isOver: boolean }) {
     this.#domain = domain
     this.#life = life
     this.#site = site
@@ -74,7 +74,7 @@ export class HotPlug {
   }
 
   /** See `Pc.plug`. */
-  async plug(device: PcPluggable): Promise<void> {
+  async plug(device: MachinePluggable): Promise<void> {
     const options = this.#optionsOf(device)
     checkOptionValues(options)
     requireSupported('plug', traitsOf(options))
@@ -99,7 +99,7 @@ export class HotPlug {
   }
 
   /** See `Pc.unplug`. */
-  async unplug(port: string, { force = false, deadlineMs = DEADLINE_MS }: PcUnplugOptions = {}): Promise<void> {
+  async unplug(port: string, { force = false, deadlineMs = DEADLINE_MS }: MachineUnplugOptions = {}): Promise<void> {
     this.#checkRuns(port)
     let out: boolean
     try {
@@ -125,7 +125,7 @@ export class HotPlug {
   }
 
   /** The options of a machine that has this device alone. */
-  #optionsOf(device: PcPluggable): PcOptions {
+  #optionsOf(device: MachinePluggable): PcOptions {
     const kinds = KINDS.filter((kind) => kind in device)
     if (kinds.length !== 1)
       throw new MachineError('ERR_OPTION', `plug: ${kinds.length} devices: expected one of ${KINDS.join(', ')}`)
@@ -143,19 +143,19 @@ export class HotPlug {
   }
 
   /** No two cards of a machine get one address. */
-  #withAddress<T extends Pick<PcNetworkCard, 'network' | 'macAddress'>>(card: T): T {
+  #withAddress<T extends Pick<MachineNetworkCard, 'network' | 'macAddress'>>(card: T): T {
     const { macAddress = card.network.macAddress ?? usualMacAddress(this.#cards++) } = card
     return { ...card, macAddress }
   }
 }
 
-function portOf(device: PcPluggable): string {
+function portOf(device: MachinePluggable): string {
   const place = placeOf(device)
   if (place?.port !== undefined) return place.port
   throw new MachineError('ERR_OPTION', "plug: no port: expected the id of a root port, such as port: 'rp1'")
 }
 
-function placeOf(device: PcPluggable): { readonly port?: string | undefined } | undefined {
+function placeOf(device: MachinePluggable): { readonly port?: string | undefined } | undefined {
   if ('drive' in device) {
     const { interface: how, virtio, nvme } = device.drive
     return how === 'virtio' ? virtio : nvme

@@ -1,6 +1,6 @@
 import type { DeviceModel, InputBackend } from '@retrap/device'
 import type { Domain, DomainRest, DomainServer, OutsideInputs } from '@retrap/hvm'
-import type { PcRestoreOptions } from '../life/machine-life.ts'
+import type { MachineRestoreOptions } from '../life/machine-life.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
 import type { FormerPages, MachineSnapshotSource } from '../snapshot/snapshots.ts'
 import type { MachineKind } from './board.ts'
@@ -16,7 +16,11 @@ export interface GatedSnapshots<K extends MachineKind> {
   /** Saves the machine at rest, but for the contents of its RAM, which are the state's until the rest ends. @throws as `rest` */
   saveState(rest: DomainRest): Promise<K['state']>
   /** Puts the machine back, as `Pc.restore` does. @param before - what is known of the snapshot's pages */
-  restore(snapshot: MachineSnapshotSource<K['state']>, options: PcRestoreOptions, before?: FormerPages): Promise<void>
+  restore(
+    snapshot: MachineSnapshotSource<K['state']>,
+    options: MachineRestoreOptions,
+    before?: FormerPages,
+  ): Promise<void>
 }
 
 /** A machine as its gate sees it. */

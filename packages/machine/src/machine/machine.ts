@@ -5,15 +5,20 @@ import type { SerialPort } from '../board/serial-port.ts'
 import { type MachineVerb, requireSupported } from '../combinations/combinations.ts'
 import { runOf, traitsOf } from '../combinations/traits.ts'
 import type { MachineDebugger } from '../debugger/machine-debugger.ts'
-import type { PcRemovableDrive } from '../devices/removable-drive.ts'
+import type { MachineRemovableDrive } from '../devices/removable-drive.ts'
 import { MachineError } from '../errors.ts'
 import type { MachineExit } from '../life/machine-exit.ts'
-import type { MachineRunOptions, PcRestoreOptions, PcSaveOptions, PcState } from '../life/machine-life.ts'
+import type {
+  MachineRunOptions,
+  MachineRestoreOptions,
+  MachineSaveOptions,
+  MachineActivity,
+} from '../life/machine-life.ts'
 import type { CheckpointOptions, MachineCheckpoint } from '../snapshot/checkpoint.ts'
 import type { MachineSnapshot, MachineSnapshotSource } from '../snapshot/snapshots.ts'
 import type { MachineKind, MachineParts } from './board.ts'
 import type { ComposedMachine } from './compose.ts'
-import type { HotPlug, PcPluggable, PcUnplugOptions } from './hot-plug.ts'
+import type { HotPlug, MachinePluggable, MachineUnplugOptions } from './hot-plug.ts'
 import type { MachineGate } from './machine-gate.ts'
 
 /** A machine of any board: a `Pc`, or an `ArmMachine`. `REFUSALS` says what a board cannot do. */
@@ -37,7 +42,7 @@ export abstract class Machine<K extends MachineKind> {
   /** The graphics card's picture; it stays off in a machine without one. */
   readonly screen: Screen
   /** Drives whose medium can be exchanged: CD and floppy drives, in the order of the options. */
-  readonly removableDrives: readonly PcRemovableDrive[]
+  readonly removableDrives: readonly MachineRemovableDrive[]
   readonly #machine: ComposedMachine<K>
   /** Loaded when it is asked for. */
   #debugger: Promise<MachineDebugger> | undefined
@@ -72,7 +77,7 @@ export abstract class Machine<K extends MachineKind> {
   }
 
   /** Whether the machine runs, sleeps in S3 until its alarm, the power button or a key wakes it, or is stopped. */
-  get state(): PcState {
+  get state(): MachineActivity {
     return this.#machine.life.state
   }
 
@@ -105,7 +110,7 @@ export abstract class Machine<K extends MachineKind> {
    * @param id - as in the options, or the usual one: `cd0`, `cd1`, `floppy0`, `floppy1`
    * @throws MachineError `ERR_OPTION` where there is none of that name
    */
-  drive(id: string): PcRemovableDrive {
+  drive(id: string): MachineRemovableDrive {
     const found = this.removableDrives.find((drive) => drive.id === id)
     if (found !== undefined) return found
     const there = this.removableDrives.map((drive) => drive.id).join(', ') || 'none'
@@ -118,7 +123,7 @@ export abstract class Machine<K extends MachineKind> {
    *
    * @throws MachineError `ERR_OPTION` for a device without a free port, one that cannot be made, or a board without hot plug
    */
-  async plug(device: PcPluggable): Promise<void> {
+  async plug(device: MachinePluggable): Promise<void> {
     const hotPlug = await this.#loadHotPlug()
     await hotPlug.plug(device)
   }
@@ -131,7 +136,7 @@ export abstract class Machine<K extends MachineKind> {
    * @throws MachineError `ERR_UNPLUG` for a guest that does not give it up in time: it may still do so; `ERR_OPTION` for a
    * port that has no device, or a board without hot plug; `ERR_STATE` at once when the machine ends or is closed
    */
-  async unplug(port: string, options?: PcUnplugOptions): Promise<void> {
+  async unplug(port: string, options?: MachineUnplugOptions): Promise<void> {
     const hotPlug = await this.#loadHotPlug()
     await hotPlug.unplug(port, options)
   }
@@ -146,7 +151,7 @@ export abstract class Machine<K extends MachineKind> {
    *   where the host has no memory for the copy: the machine can run on; so can one whose run is recorded, and that has a
    *   device at work: try again; `ERR_STATE` for one that has ended
    */
-  async save(options: PcSaveOptions = {}): Promise<MachineSnapshot<K['state']>> {
+  async save(options: MachineSaveOptions = {}): Promise<MachineSnapshot<K['state']>> {
     this.#require('save')
     const snapshots = await this.#machine.snapshots.load()
     return snapshots.save(options)
@@ -162,7 +167,7 @@ export abstract class Machine<K extends MachineKind> {
    * @throws MachineError `ERR_SNAPSHOT` for a snapshot of another machine, and for a device that is too late: the machine is
    *   as it was. Where a device refuses its state later, the machine is closed. `ERR_STATE` for a machine that was closed
    */
-  async restore(snapshot: MachineSnapshotSource<K['state']>, options: PcRestoreOptions = {}): Promise<void> {
+  async restore(snapshot: MachineSnapshotSource<K['state']>, options: MachineRestoreOptions = {}): Promise<void> {
     this.#require('restore')
     const snapshots = await this.#machine.snapshots.load()
     await snapshots.restore(snapshot, options)

@@ -1,26 +1,26 @@
 import type { BlockBackend } from '@retrap/device'
-import type { PcPciPlace, PcVirtioPlace } from './pci-options.ts'
+import type { MachinePciPlace, MachineVirtioPlace } from './pci-options.ts'
 
 /** A virtio disk's place and queues. */
-export interface PcVirtioDisk extends PcVirtioPlace {
+export interface MachineVirtioDisk extends MachineVirtioPlace {
   /** Queues of requests, 1 to 64; default 1. */
   readonly queues?: number | undefined
 }
 
 /** How an NVMe drive lies on the PCI bus. */
-export interface PcNvmePlace extends PcPciPlace {
+export interface MachineNvmePlace extends MachinePciPlace {
   /** Pairs of I/O queues, 1 to 64; default 8. */
   readonly queues?: number | undefined
 }
 
 /** A drive's place at the SCSI controller. */
-export interface PcScsiPlace {
+export interface MachineScsiPlace {
   /** Target, 0 to 255; default the lowest free one. */
   readonly target?: number | undefined
 }
 
 /** A disk, or a drive for CDs. */
-export interface PcDrive {
+export interface MachineDrive {
   /** Names a CD or floppy drive for `pc.drive`. Default `cd0`, `cd1` and so on in the order of the drives; floppy drive A is `floppy0`, B is `floppy1`. */
   readonly id?: string | undefined
   /** The medium: an image of `@retrap/block`, or a back end of yours. A CD or floppy drive may have none (null). */
@@ -30,11 +30,11 @@ export interface PcDrive {
   /** How the guest reaches it: as a drive of the IDE controller, of a `q35` the SATA one (default), by a controller of its own, as a drive of the SCSI controller, as a stick of the USB controller, or as floppy drive A or B. */
   readonly interface?: 'ide' | 'virtio' | 'nvme' | 'scsi' | 'usb' | 'floppy' | undefined
   /** Place on the PCI bus, and its queues, with `interface: 'virtio'`. */
-  readonly virtio?: PcVirtioDisk | undefined
+  readonly virtio?: MachineVirtioDisk | undefined
   /** The same with `interface: 'nvme'`. */
-  readonly nvme?: PcNvmePlace | undefined
+  readonly nvme?: MachineNvmePlace | undefined
   /** Place with `interface: 'scsi'`; the controller is one for all of them. */
-  readonly scsi?: PcScsiPlace | undefined
+  readonly scsi?: MachineScsiPlace | undefined
   /**
    * With IDE, its place: 0 and 1 on the primary cable, 2 and 3 on the secondary one; with SATA its port, 0 to 5. Default
    * the first free one; of a CD drive 2, if free. Of floppy drives 0 is A, and 1 B.
@@ -49,7 +49,7 @@ export interface PcDrive {
 }
 
 /** The devices that firmware boots from. */
-export interface PcBootOptions {
+export interface MachineBootOptions {
   /** Kinds of device in the order to try them: `a` floppies, `c` disks, `d` CD drives, `n` network cards with a ROM. Default `cad`. */
   readonly order?: string | undefined
   /** Whether firmware waits for Escape and offers its menu. Default false. */
@@ -76,9 +76,9 @@ const DEFAULT_ORDER = 'cad'
 
 /** Drives that the guest reaches so, in order. */
 export function drivesOf(
-  drives: readonly PcDrive[] | undefined,
-  name: NonNullable<PcDrive['interface']>,
-): readonly PcDrive[] {
+  drives: readonly MachineDrive[] | undefined,
+  name: NonNullable<MachineDrive['interface']>,
+): readonly MachineDrive[] {
   return (drives ?? []).filter((drive) => (drive.interface ?? 'ide') === name)
 }
 

@@ -1,5 +1,5 @@
 /** Room in a machine's memory for clones. */
-export interface PcForks {
+export interface MachineForks {
   /** Most clones at a time, those of clones included; 1 or more. */
   readonly clones: number
   /**

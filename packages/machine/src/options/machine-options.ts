@@ -3,14 +3,14 @@ import type { Keyboard, Mouse, Screen } from '@retrap/display'
 import type { GuestPages, GuestPageSource } from '@retrap/hvm'
 import type { DeviceFailure, FailurePolicy, IoTraceRecord } from '@retrap/ioreq'
 import type { StartPartServer } from '../board/start.ts'
-import type { PcFlash } from '../firmware/flash.ts'
+import type { MachineFlash } from '../firmware/flash.ts'
 import type { StartDeviceServer } from '../life/machine-life.ts'
 import type { SamplingOptions } from '../life/sampling.ts'
-import type { PcBootOptions, PcDrive } from './drives.ts'
-import type { PcForks } from './fork-room.ts'
-import type { PcNetworkCard } from './network-card.ts'
-import type { PcRootPort, PcSoundDevice, PcUsb } from './pci-options.ts'
-import type { PcVirtioDevice } from './virtio-device.ts'
+import type { MachineBootOptions, MachineDrive } from './drives.ts'
+import type { MachineForks } from './fork-room.ts'
+import type { MachineNetworkCard } from './network-card.ts'
+import type { MachineRootPort, MachineSoundDevice, MachineUsb } from './pci-options.ts'
+import type { MachineVirtioDevice } from './virtio-device.ts'
 
 /** How a machine is made, whatever its board: a PC, or an Arm board. */
 export interface MachineOptions {
@@ -31,26 +31,26 @@ export interface MachineOptions {
    */
   readonly snapshot?: { readonly state: object; readonly pages: GuestPages | GuestPageSource } | undefined
   /** Room in machine memory for clones (`fork` of the machine), which share the RAM that nobody writes. Default none. */
-  readonly forks?: PcForks | undefined
+  readonly forks?: MachineForks | undefined
   /** Flash memories with firmware, which starts first. The first has the firmware, the second its variables. */
-  readonly flash?: readonly PcFlash[] | undefined
+  readonly flash?: readonly MachineFlash[] | undefined
   /**
    * Disks and CD drives: at most four of an IDE controller, or six of the SATA controller of a `q35` or an Arm board, which the
    * machine has only for them; virtio disks, NVMe drives, drives of a SCSI controller, and sticks of the USB controller.
    */
-  readonly drives?: readonly PcDrive[] | undefined
+  readonly drives?: readonly MachineDrive[] | undefined
   /** Virtio devices, each on the PCI bus. */
-  readonly virtio?: readonly PcVirtioDevice[] | undefined
+  readonly virtio?: readonly MachineVirtioDevice[] | undefined
   /** Root ports of PCI Express; a device on the PCI bus is behind one by `port`. A `pc` has none; that of a `q35` can be plugged in and out. */
-  readonly rootPorts?: readonly PcRootPort[] | undefined
+  readonly rootPorts?: readonly MachineRootPort[] | undefined
   /** Sound devices, each on the PCI bus. */
-  readonly sound?: readonly PcSoundDevice[] | undefined
+  readonly sound?: readonly MachineSoundDevice[] | undefined
   /** Network cards that are not virtio devices, each on the PCI bus. */
-  readonly networkCards?: readonly PcNetworkCard[] | undefined
+  readonly networkCards?: readonly MachineNetworkCard[] | undefined
   /** A USB controller (xHCI) with what is plugged into it, beside the drives of `interface: 'usb'`. */
-  readonly usb?: PcUsb | undefined
+  readonly usb?: MachineUsb | undefined
   /** The devices that firmware boots from. */
-  readonly boot?: PcBootOptions | undefined
+  readonly boot?: MachineBootOptions | undefined
   /**
    * The graphics card: `std`, which QEMU has by that name; `ramfb`, a picture in guest RAM, where UEFI firmware says by fw_cfg; or
    * `none` (default).

@@ -1,8 +1,8 @@
 import { MEMORY_PAGE_BYTES, type PacketBackend } from '@retrap/device'
-import type { PcPciPlace } from './pci-options.ts'
+import type { MachinePciPlace } from './pci-options.ts'
 
 /** The options that all network cards have. */
-export interface PcNetworkPlace {
+export interface MachineNetworkPlace {
   /** The network: one of `@retrap/network`, or a back end of yours. */
   readonly network: PacketBackend
   /** Address, six bytes; default what the network prescribes, or 52:54:00:12:34:56 for the first card, 57 and so on. */
@@ -14,14 +14,14 @@ export interface PcNetworkPlace {
 }
 
 /** A network card that is not a virtio device. */
-export interface PcNetworkCard extends PcNetworkPlace, PcPciPlace {
+export interface MachineNetworkCard extends MachineNetworkPlace, MachinePciPlace {
   /** The model: Intel's 82540EM. */
   readonly model: 'e1000'
 }
 
 interface CardsWithRoms {
   readonly virtio?: readonly object[] | undefined
-  readonly networkCards?: readonly PcNetworkCard[] | undefined
+  readonly networkCards?: readonly MachineNetworkCard[] | undefined
 }
 
 /** Addresses as QEMU gives them to cards. @param card - the number of cards before it */

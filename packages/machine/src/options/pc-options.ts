@@ -1,7 +1,7 @@
 import type { AudioBackend } from '@retrap/device'
 import { cpuModel, type CpuModel, type JitOptions } from '@retrap/x86-cpu'
 import type { StartBoardServer, StartControllerServer } from '../board/start.ts'
-import type { PcFlash } from '../firmware/flash.ts'
+import type { MachineFlash } from '../firmware/flash.ts'
 import type { OptionRom } from '../firmware/option-roms.ts'
 import type { PcVapicOptions } from '../firmware/vapic.ts'
 import type { BootModule, KernelImages } from '../loaders/index.ts'
@@ -37,7 +37,7 @@ export interface PcOptions extends MachineOptions {
    * Flash memories with firmware instead of an image of it, at most two, of 8 MiB together. The first ends at 4 GiB; the
    * second lies below and keeps the firmware's variables.
    */
-  readonly flash?: readonly PcFlash[] | undefined
+  readonly flash?: readonly MachineFlash[] | undefined
   /** Gets what the PC speaker plays; default: it is discarded. */
   readonly speaker?: AudioBackend | undefined
   /**

@@ -2,7 +2,7 @@ import type { AudioBackend } from '@retrap/device'
 import type { UsbDevice } from '@retrap/usb'
 
 /** A device that is plugged into a PC's USB controller. */
-export type PcUsbDevice =
+export type MachineUsbDevice =
   | {
       /** A keyboard, a mouse, or a tablet, which a window need not capture the mouse for. They are typed and moved as the machine's own, `pc.keyboard` and `pc.mouse`, once the guest uses them. */
       readonly kind: 'keyboard' | 'mouse' | 'tablet'
@@ -15,15 +15,15 @@ export type PcUsbDevice =
     }
 
 /** A PC's USB controller. */
-export interface PcUsb extends PcPciPlace {
+export interface MachineUsb extends MachinePciPlace {
   /** Sockets, 1 to 15; default 4, or as many as there are devices. */
   readonly ports?: number | undefined
   /** The devices that are plugged in, behind the drives. */
-  readonly devices?: readonly PcUsbDevice[] | undefined
+  readonly devices?: readonly MachineUsbDevice[] | undefined
 }
 
 /** A sound device. */
-export interface PcSoundDevice extends PcPciPlace {
+export interface MachineSoundDevice extends MachinePciPlace {
   /** The model: the controller of an ICH with an AC'97 codec. */
   readonly model: 'ac97'
   /** The back end for the guest's sound; default: it is discarded. */
@@ -31,7 +31,7 @@ export interface PcSoundDevice extends PcPciPlace {
 }
 
 /** A root port of PCI Express. */
-export interface PcRootPort {
+export interface MachineRootPort {
   /** Names the port for the device behind it: a letter, and letters, digits, `_`, `.` and `-`. */
   readonly id: string
   /** PCI device number, 3 to 30; default the lowest free one. */
@@ -41,7 +41,7 @@ export interface PcRootPort {
 }
 
 /** How a virtio device lies on the PCI bus. */
-export interface PcVirtioPlace extends PcPciPlace {
+export interface MachineVirtioPlace extends MachinePciPlace {
   /** Whether drivers of version 1.0 and later find their interface. Default true. */
   readonly modern?: boolean | undefined
   /** Whether legacy drivers find theirs. Default: where the device type has one. */
@@ -53,7 +53,7 @@ export interface PcVirtioPlace extends PcPciPlace {
 }
 
 /** Where a device lies on the PCI bus. */
-export interface PcPciPlace {
+export interface MachinePciPlace {
   /** The `id` of a root port (`rootPorts`) that it is behind, in place of a number of its own; default none. */
   readonly port?: string | undefined
   /** PCI device number, 3 to 31 (from 4 on with Xen); default the lowest free one. */

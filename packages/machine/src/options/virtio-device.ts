@@ -1,11 +1,11 @@
 import type { VirtioConsolePort, VirtioDevice } from '@retrap/virtio'
 import type { Share } from '@retrap/virtio/p9'
 import type { VsockBackend } from '@retrap/virtio/vsock'
-import type { PcNetworkPlace } from './network-card.ts'
-import type { PcVirtioPlace } from './pci-options.ts'
+import type { MachineNetworkPlace } from './network-card.ts'
+import type { MachineVirtioPlace } from './pci-options.ts'
 
 /** A virtio device of a PC, beside its disks. */
-export type PcVirtioDevice = PcVirtioPlace &
+export type MachineVirtioDevice = MachineVirtioPlace &
   (
     | {
         /** An entropy source. */
@@ -20,7 +20,7 @@ export type PcVirtioDevice = PcVirtioPlace &
     | ({
         /** A network card. */
         readonly kind: 'net'
-      } & PcNetworkPlace)
+      } & MachineNetworkPlace)
     | {
         /** The controller of drives with `interface: 'scsi'`; it is there without being named. At most one. */
         readonly kind: 'scsi'
@@ -69,11 +69,11 @@ export const PLAIN_VIRTIO = ['rng', 'console', 'net', 'device'] as const
 export const VIRTIO_INPUT = ['keyboard', 'mouse', 'tablet'] as const
 
 /** Virtio devices of these kinds, in order. */
-export function virtioOf<Kind extends PcVirtioDevice['kind']>(
-  devices: readonly PcVirtioDevice[] | undefined,
+export function virtioOf<Kind extends MachineVirtioDevice['kind']>(
+  devices: readonly MachineVirtioDevice[] | undefined,
   ...kinds: readonly Kind[]
-): readonly Extract<PcVirtioDevice, { readonly kind: Kind }>[] {
-  return (devices ?? []).filter((device): device is Extract<PcVirtioDevice, { readonly kind: Kind }> =>
+): readonly Extract<MachineVirtioDevice, { readonly kind: Kind }>[] {
+  return (devices ?? []).filter((device): device is Extract<MachineVirtioDevice, { readonly kind: Kind }> =>
     (kinds as readonly string[]).includes(device.kind),
   )
 }

@@ -1,7 +1,7 @@
 import type { X86Domain } from '@retrap/hvm'
 import type { plugXen } from '@retrap/xen'
 import { loadDeviceKinds, placeDevices } from '../kinds/device-kinds.ts'
-import type { PcSite, PlaceDevices } from '../kinds/placed-devices.ts'
+import type { DeviceSite, PlaceDevices } from '../kinds/placed-devices.ts'
 import type { startControllers } from '../elsewhere/start-controllers.ts'
 import { type MovedControllers, splitControllers } from '../elsewhere/split.ts'
 import { loadFlash } from '../firmware/flash.ts'
@@ -78,10 +78,10 @@ export function placePcDevices(
   domain: X86Domain,
   options: PcOptions,
   parts: PcParts,
-  place: Omit<PcSite, 'options' | 'flash'>,
+  place: Omit<DeviceSite, 'options' | 'flash'>,
 ): MachineDevices {
   const { moved, local } = divide(options)
-  const site: PcSite = { ...place, options: local, flash: parts.flash }
+  const site: DeviceSite = { ...place, options: local, flash: parts.flash }
   const elsewhere =
     moved && parts.elsewhere?.(options.controllerPlacement!, domain, { moved, kinds: parts.moved, site })
   if (elsewhere) domain.addServer(elsewhere.server)

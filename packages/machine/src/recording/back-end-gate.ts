@@ -1,12 +1,12 @@
 import type { BlockProperties, DeviceModel, InputBackend, InputEvent } from '@retrap/device'
 import { type Domain, type DomainServer, LoggedMemory } from '@retrap/hvm'
-import type { PcDrive } from '../options/drives.ts'
+import type { MachineDrive } from '../options/drives.ts'
 import { type ComposedOptions, traitsOf } from '../combinations/traits.ts'
 import { moves } from '../elsewhere/split.ts'
 import { unusedMedium, unusedNetwork } from '../elsewhere/unused.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
 import { isRemovable } from '../devices/removable-drive.ts'
-import type { PcVirtioDevice } from '../options/virtio-device.ts'
+import type { MachineVirtioDevice } from '../options/virtio-device.ts'
 import type { InputGate } from './gate.ts'
 import { GatedMedium } from './gated-medium.ts'
 import { factsOf, GatedPackets, networkOf, type NetworkFacts } from './gated-packets.ts'
@@ -83,7 +83,7 @@ function nameOfLocals(options: ComposedOptions): string | null {
 }
 
 /** Puts an {@link InputGate} between the models of a machine and what is outside. */
-export class PcGate<K extends MachineKind = PcKind> implements MachineGate<K> {
+export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<K> {
   readonly gate: InputGate
   /** The machine, when it is made. */
   machine!: GatedMachine<K>
@@ -91,7 +91,7 @@ export class PcGate<K extends MachineKind = PcKind> implements MachineGate<K> {
   sinceZeros: LoggedMemory | null = null
   readonly #wantsWritten: boolean
   readonly #facts: BackEndFacts
-  readonly #drives: readonly PcDrive[]
+  readonly #drives: readonly MachineDrive[]
   /** Starts servers whose models are recorded. */
   readonly servers: ServerStarts
   readonly #isUsbRecorded: boolean
@@ -137,7 +137,7 @@ export class PcGate<K extends MachineKind = PcKind> implements MachineGate<K> {
       if (controllerPlacement !== undefined) return { ...given, network: outside ?? unusedNetwork(networkOf(facts)) }
       return { ...given, network: new GatedPackets(gate, `network ${card - 1}`, outside, facts) }
     }
-    const device = (given: PcVirtioDevice, index: number): PcVirtioDevice => {
+    const device = (given: MachineVirtioDevice, index: number): MachineVirtioDevice => {
       if (given.kind === 'net') return network(given)
       if (given.kind !== 'console') return given
       const ports = given.ports.map((port, i) => ({
@@ -159,7 +159,7 @@ export class PcGate<K extends MachineKind = PcKind> implements MachineGate<K> {
     }
   }
 
-  #drive(drive: PcDrive, index: number, properties: BlockProperties): PcDrive {
+  #drive(drive: MachineDrive, index: number, properties: BlockProperties): MachineDrive {
     const { gate } = this
     const outside = gate.hasOutside ? drive.medium : null
     if (this.#hasRecordedController(drive))
@@ -169,7 +169,7 @@ export class PcGate<K extends MachineKind = PcKind> implements MachineGate<K> {
   }
 
   /** Whether all is recorded that a drive's controller does. */
-  #hasRecordedController(drive: PcDrive): boolean {
+  #hasRecordedController(drive: MachineDrive): boolean {
     if (drive.interface === 'usb') return this.#isUsbRecorded
     return this.#areControllersRecorded && moves(drive)
   }

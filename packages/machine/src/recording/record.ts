@@ -16,7 +16,7 @@ import type { PcOptions } from '../options/pc-options.ts'
 import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
 import { describeRun, noteRegisters, type RunDescription } from './description.ts'
 import type { LiveDebugOptions, LiveRun } from './live-run.ts'
-import { PcGate } from './back-end-gate.ts'
+import { BackEndGate } from './back-end-gate.ts'
 import { RecordGate } from './record-gate.ts'
 import { flashFacts } from './recorded-flash.ts'
 import { PcReplay } from './replay.ts'
@@ -116,7 +116,13 @@ async function record(
   { about, keepsPace = false, checkpointMs }: RecordPcOptions,
   make: (gateFor: GateFor) => Promise<Pc>,
 ): Promise<PcRecorder> {
-  let begun: { options: PcOptions; writer: RecordingWriter; gate: RecordGate; pcGate: PcGate; fromPowerOn: boolean }
+  let begun: {
+    options: PcOptions
+    writer: RecordingWriter
+    gate: RecordGate
+    pcGate: BackEndGate
+    fromPowerOn: boolean
+  }
   const pc = await make(async (options, fromPowerOn) => {
     requireSupported(fromPowerOn ? 'record' : 'record-on', traitsOf(options, 'recorded'))
     const described = describeRun(options, about, await flashFacts(options.flash))
@@ -124,7 +130,7 @@ async function record(
     const writer = new RecordingWriter(write, description)
     const gate = new RecordGate(writer, keepsPace, () => noteRegisters(pc.domain.vcpus))
     // RAM of a snapshot or of a forked machine comes later, and not by writes.
-    const pcGate = new PcGate(gate, description.backEnds, options, checkpointMs !== Infinity && fromPowerOn)
+    const pcGate = new BackEndGate(gate, description.backEnds, options, checkpointMs !== Infinity && fromPowerOn)
     begun = { options, writer, gate, pcGate, fromPowerOn }
     return pcGate
   })

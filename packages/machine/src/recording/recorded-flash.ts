@@ -1,6 +1,6 @@
 import { BlockError, type BlockBackend } from '@retrap/device'
 import { RecordingError } from '@retrap/recording'
-import { loadFlash, type PcFlash } from '../firmware/flash.ts'
+import { loadFlash, type MachineFlash } from '../firmware/flash.ts'
 
 /** A flash memory as a run began with it: plain data. */
 export interface FlashFacts {
@@ -24,7 +24,7 @@ const MOST_READ_BYTES = 1 << 20
 const BLOCK_BYTES = 4096
 
 /** Reads what flash memories hold, for a recording. @throws as `loadFlash` */
-export async function flashFacts(list: readonly PcFlash[] = []): Promise<FlashFacts[]> {
+export async function flashFacts(list: readonly MachineFlash[] = []): Promise<FlashFacts[]> {
   const loaded = await loadFlash(list)
   return list.map(({ medium, readOnly }, i) => ({
     readOnly: readOnly ?? medium.properties.readOnly,
@@ -38,7 +38,7 @@ export async function flashFacts(list: readonly PcFlash[] = []): Promise<FlashFa
  * @param facts - as the file has them
  * @throws RecordingError `ERR_DAMAGED`
  */
-export function recordedFlash(list: readonly PcFlash[], facts: readonly FlashFacts[] | undefined): PcFlash[] {
+export function recordedFlash(list: readonly MachineFlash[], facts: readonly FlashFacts[] | undefined): MachineFlash[] {
   try {
     return list.map((flash, i) => {
       const { readOnly, contents } = facts![i]!

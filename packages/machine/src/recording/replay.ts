@@ -18,7 +18,7 @@ import { recordedMachine, type RunDescription, noteRegisters } from './descripti
 import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
 import { requireSupported } from '../combinations/combinations.ts'
 import { traitsOf } from '../combinations/traits.ts'
-import { PcGate } from './back-end-gate.ts'
+import { BackEndGate } from './back-end-gate.ts'
 import type { ReplayDebugger, TravellingMachine } from './replay-debugger.ts'
 import type { ReplayExit } from './replay-exit.ts'
 import { ReplayGate } from './replay-gate.ts'
@@ -177,7 +177,7 @@ export class PcReplay {
     const { backEnds } = this.#recording.description as RunDescription
     const gate: ReplayGate = new ReplayGate(this.#recording, () => noteRegisters(pc.domain.vcpus), from?.position)
     if (from !== undefined) gate.willRestore(from.parties)
-    const pcGate = new PcGate(gate, backEnds, this.#options)
+    const pcGate = new BackEndGate(gate, backEnds, this.#options)
     const options =
       from === undefined ? this.#options : { ...this.#options, snapshot: { state: from.pc, pages: from.pages } }
     const pc: Pc = await Pc.create(options, pcGate)

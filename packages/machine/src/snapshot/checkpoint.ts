@@ -1,6 +1,6 @@
 import { checkpointDomain, type DomainCheckpoint, type DomainState, type SavedDomain } from '@retrap/hvm'
 import { MachineError } from '../errors.ts'
-import { type MachineLife, type PcRestoreOptions, SAVE_DEADLINE_MS } from '../life/machine-life.ts'
+import { type MachineLife, type MachineRestoreOptions, SAVE_DEADLINE_MS } from '../life/machine-life.ts'
 import { type OneByOne, refuse } from './snapshot-rules.ts'
 
 /** Limits of `pc.checkpoint`. */
@@ -22,7 +22,7 @@ export interface MachineCheckpoint {
    *   machine is as it was. Where a device refuses its state later, the machine is closed. `ERR_STATE` for a machine or a
    *   checkpoint that was closed
    */
-  reset(options?: PcRestoreOptions): Promise<void>
+  reset(options?: MachineRestoreOptions): Promise<void>
   /** Ends the checkpoint: what was kept of the instant is free, and the guest writes its RAM as before. */
   close(): void
 }
@@ -113,7 +113,7 @@ export class Checkpoints<S extends DomainState> {
   #reset(
     instant: DomainCheckpoint<S>,
     own: OwnState,
-    { deadlineMs = SAVE_DEADLINE_MS, atRest }: PcRestoreOptions,
+    { deadlineMs = SAVE_DEADLINE_MS, atRest }: MachineRestoreOptions,
   ): Promise<void> {
     return this.#host.life.restart(async (accepted) => {
       own.check()

@@ -29,7 +29,7 @@ import {
 } from './snapshot-rules.ts'
 import { hostClock } from '../life/host.ts'
 import { MachineError } from '../errors.ts'
-import type { MachineLife, PcRestoreOptions, PcSaveOptions } from '../life/machine-life.ts'
+import type { MachineLife, MachineRestoreOptions, MachineSaveOptions } from '../life/machine-life.ts'
 import { SAVE_DEADLINE_MS } from '../life/machine-life.ts'
 
 /** The recording would be of another run. */
@@ -150,7 +150,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
     onResumed,
     forRestore,
     since: before,
-  }: PcSaveOptions): Promise<MachineSnapshot<State>> {
+  }: MachineSaveOptions): Promise<MachineSnapshot<State>> {
     return this.#inTurn.do(async () => {
       if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
       const { state, copies, since, tookMs } = await this.#host.life.pause(async () => {
@@ -232,7 +232,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
   /** See `Pc.restore`. @param before - what is known of the snapshot's pages */
   restore(
     snapshot: MachineSnapshotSource<State>,
-    { deadlineMs = SAVE_DEADLINE_MS, atRest }: PcRestoreOptions = {},
+    { deadlineMs = SAVE_DEADLINE_MS, atRest }: MachineRestoreOptions = {},
     before?: FormerPages,
   ): Promise<void> {
     const done = this.#inTurn.do(() =>

@@ -6,7 +6,7 @@ import { VirtioRng } from '@retrap/virtio'
 import { MemoryShare } from '@retrap/virtio/p9'
 import { UsbKeyboard } from '@retrap/usb'
 import type { ArmMachineOptions } from '../../src/arm/index.ts'
-import type { PcOptions, PcPluggable, StartControllerServer, StartDeviceServer } from '../../src/index.ts'
+import type { PcOptions, MachinePluggable, StartControllerServer, StartDeviceServer } from '../../src/index.ts'
 import { startLocalServer } from '../../src/recording/local-server.ts'
 import { image } from './arm-image.ts'
 import type { CombinedDevice, CombinedMachine } from './combinations.ts'
@@ -157,7 +157,7 @@ export function ofClone({ device }: CombinedMachine): object {
 }
 
 /** A device of the table as one that is plugged. */
-export function pluggable(device: CombinedDevice, port: string): PcPluggable {
+export function pluggable(device: CombinedDevice, port: string): MachinePluggable {
   const { drives, virtio, networkCards, sound, usb, devices } = DEVICES[device](port)
   if (drives) return { drive: drives[0]! }
   if (virtio) return { virtio: virtio[0]! }

@@ -1,4 +1,4 @@
-import type { Pc, PcDrive } from '@retrap/machine'
+import type { Pc, MachineDrive } from '@retrap/machine'
 import type { ArmMachine } from '@retrap/machine/arm'
 import { WebError } from '../errors.ts'
 import type { SentOptions, SentSource } from '../protocol.ts'
@@ -11,10 +11,10 @@ const openMedium: OpenMedium = async (...given) => (await import('./media.ts')).
 
 /** The drives of a machine, and what is in them. They go on when it starts anew. */
 export class MachineDrives {
-  readonly #drives: PcDrive[] | null
+  readonly #drives: MachineDrive[] | null
   readonly #listener: SourceListener
 
-  private constructor(drives: PcDrive[] | null, listener: SourceListener) {
+  private constructor(drives: MachineDrive[] | null, listener: SourceListener) {
     this.#drives = drives
     this.#listener = listener
   }
@@ -32,7 +32,7 @@ export class MachineDrives {
   }
 
   /** As a machine's options have them; null where nothing was said of drives. */
-  get options(): readonly PcDrive[] | null {
+  get options(): readonly MachineDrive[] | null {
     return this.#drives
   }
 

@@ -2,7 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { framePacket, GdbSession } from '@retrap/gdb'
 import { migrate, type Channel, receiveMigration } from '@retrap/migration'
-import type { PcPluggable, PcSnapshot } from '@retrap/machine'
+import type { MachinePluggable, PcSnapshot } from '@retrap/machine'
 import { MemoryShare } from '@retrap/virtio/p9'
 import type { Rng } from '@retrap/tooling/soak'
 import { type Disk, silent } from './boards.ts'
@@ -12,7 +12,7 @@ import { newCard } from './card.ts'
 export const PORT = 'port'
 
 /** Devices that are plugged in, each made anew. */
-export const PLUGGED: Readonly<Record<string, (port: string, disk: Disk) => PcPluggable>> = {
+export const PLUGGED: Readonly<Record<string, (port: string, disk: Disk) => MachinePluggable>> = {
   'virtio-rng': (port) => ({ virtio: { kind: 'rng', port } }),
   'virtio-net': (port) => ({ virtio: { kind: 'net', network: silent, port } }),
   'virtio-console': (port) => ({ virtio: { kind: 'console', ports: [{ stream: { send() {} } }], port } }),

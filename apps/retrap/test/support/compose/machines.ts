@@ -11,8 +11,8 @@ import {
   type MachineExit,
   type MachineRunOptions,
   type Pc,
-  type PcRestoreOptions,
-  type PcSaveOptions,
+  type MachineRestoreOptions,
+  type MachineSaveOptions,
   type PcSnapshot,
   type PcOptions,
   type PcReplay,
@@ -44,8 +44,8 @@ export interface Composed extends Pick<Pc, 'debugger' | 'gdbTarget'> {
   readonly keyboard: Keyboard
   readonly mouse: Mouse
   run(options: MachineRunOptions): Promise<MachineExit>
-  save(options?: PcSaveOptions): Promise<PcSnapshot>
-  restore(snapshot: PcSnapshot, options?: PcRestoreOptions): Promise<void>
+  save(options?: MachineSaveOptions): Promise<PcSnapshot>
+  restore(snapshot: PcSnapshot, options?: MachineRestoreOptions): Promise<void>
   checkpoint(): Promise<MachineCheckpoint>
   fork(options: object): Promise<Composed>
   statistics(): { readonly instructions: number }
@@ -245,7 +245,7 @@ export class Subject {
 
   /** Does something, and goes back to before. @param back - gets the instant, and returns how to go there */
   async excursion(
-    back: () => Promise<(options: PcRestoreOptions) => Promise<void>>,
+    back: () => Promise<(options: MachineRestoreOptions) => Promise<void>>,
     action: () => Promise<void>,
     times: number,
   ): Promise<void> {
