@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { jsonSchema } from '../src/plan/plan-schema.ts'
 import { PlanError, readPlan } from '../src/plan/read-plan.ts'
 
 const KNOWN = { names: new Set(['kernel', 'initrd', 'append', 'cpus', 'drive', 'vga']), repeatable: new Set(['drive']) }
@@ -81,6 +83,11 @@ describe('plans', () => {
     ['machines: [{ kernel: a, repeat: 0 }]', ['plan.yaml:1:33: "repeat" is a whole number']],
     ['machines: [{ kernel: a, repeat: 100000, cpus: [1, 2] }]', ['plan.yaml:1:1: the plan has 200000 jobs']],
     ['machines: [{ kernel: a, kernel: b }]', ['plan.yaml:1:25: ']],
+    ['machines: [{ system: linux, 1: x }]', ['plan.yaml:1:29: a key is a word']],
+    ['machines: [{ system: bsd }]', ['plan.yaml:1:22: "system" is "run" (default), ']],
+    ['machines: [{ kernel: [a, [b]] }]', ['plan.yaml:1:26: a value of "kernel" is a text']],
+    ['machines: [{ drive: [[a], b] }]', ['plan.yaml:1:27: a value of "drive" is a text']],
+    ['machines: [{ expect: [a, true] }]', ['plan.yaml:1:26: "expect" is a text']],
   ])('mistakes have line and column: %s', (text, expected) => {
     const found = mistakesOf(text)
     for (const each of expected)
@@ -88,5 +95,10 @@ describe('plans', () => {
         found.some((line) => line.startsWith(`/plans/${each}`)),
         found.join('\n'),
       ).toBe(true)
+  })
+
+  test('plan.schema.json is the schema that plans are read by; if not: node src/plan/plan-schema.ts >plan.schema.json', () => {
+    const committed = readFileSync(new URL('../plan.schema.json', import.meta.url), 'utf8')
+    expect(JSON.parse(committed)).toEqual(jsonSchema())
   })
 })

@@ -1,17 +1,19 @@
 import { createHash } from 'node:crypto'
 import { dirname, resolve } from 'node:path'
-import { isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument, type YAMLMap } from 'yaml'
+import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, visit } from 'yaml'
+import type { z } from 'zod'
 import type { Job } from './job.ts'
-
-/** The most jobs of one plan: a matrix grows quickly. */
-const MOST_JOBS = 100_000
-const LONGEST_TIMEOUT_SECONDS = 7 * 24 * 3600
-const DEFAULT_TIMEOUT_SECONDS = 60
-
-/** Keys of a machine that are no options of a command. A plan may have these at its top, too, for all machines. */
-const JOB_KEYS = ['repeat', 'timeout', 'retries', 'expect', 'fail'] as const
-
-export const SYSTEMS = ['run', 'linux', 'restore', 'replay'] as const
+import {
+  FORMS,
+  isRepeatable,
+  type KnownOptions,
+  MOST_JOBS,
+  type Plan,
+  planSchema,
+  type Scalar,
+  SETTINGS,
+  type Values,
+} from './plan-schema.ts'
 
 /** A place in a plan file, from 1. */
 interface Place {
@@ -24,19 +26,13 @@ export class PlanError extends Error {
   override readonly name = 'PlanError'
 
   constructor(file: string, mistakes: readonly (Place & { readonly text: string })[]) {
-    super(mistakes.map(({ line, column, text }) => `${file}:${line}:${column}: ${text}`).join('\n'))
+    const told = mistakes.map(({ line, column, text }) => `${file}:${line}:${column}: ${text}`)
+    super([...new Set(told)].join('\n'))
   }
 }
 
-type Scalar = string | number | boolean
 /** A value of an option: one argument, or several of an option that may be repeated. */
 type OptionValue = Scalar | readonly Scalar[]
-
-/** Options of `retrap run`: the names, and the ones that may be given several times. */
-export interface KnownOptions {
-  readonly names: ReadonlySet<string>
-  readonly repeatable: ReadonlySet<string>
-}
 
 /** A machine of a plan: option values with a list each, of which every combination is a job. */
 interface Machine {
@@ -54,7 +50,7 @@ interface Settings {
   readonly fail?: readonly string[]
 }
 
-const DEFAULTS: Settings = { repeat: 1, timeout: DEFAULT_TIMEOUT_SECONDS, retries: 0, expect: [] }
+const DEFAULTS: Settings = { repeat: 1, timeout: 60, retries: 0, expect: [] }
 
 /**
  * Reads a plan and returns its jobs, in the order of the file. A machine's list of values is an axis of its matrix.
@@ -65,178 +61,90 @@ const DEFAULTS: Settings = { repeat: 1, timeout: DEFAULT_TIMEOUT_SECONDS, retrie
 export function readPlan(path: string, text: string, known: KnownOptions): Job[] {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
-  const mistakes: (Place & { text: string })[] = []
-  const placeOf = (offset: number): Place => {
-    const { line, col } = lines.linePos(offset)
-    return { line: Math.max(1, line), column: Math.max(1, col) }
+  const stopAt = (mistakes: readonly Mistake[]): void => {
+    if (mistakes.length === 0) return
+    const placed = mistakes.map(([offset, mistake]) => {
+      const { line, col } = lines.linePos(offset)
+      return { line: Math.max(1, line), column: Math.max(1, col), text: mistake }
+    })
+    throw new PlanError(path, placed)
   }
-  const wrong = (offset: number, message: string): void => void mistakes.push({ ...placeOf(offset), text: message })
+  stopAt([...document.errors, ...document.warnings].map(({ pos, message }) => [pos[0], message]))
+  const badKeys: Mistake[] = []
+  visit(document, {
+    Pair(_, { key }) {
+      if (!isScalar(key) || typeof key.value !== 'string') badKeys.push([offsetOf(key), 'a key is a word'])
+    },
+  })
+  stopAt(badKeys)
+  // As the file has it: the schema puts the keys that it knows in front.
+  const plan = document.toJS() as Plan
+  const { error } = planSchema(known).safeParse(plan)
+  stopAt((error?.issues ?? []).flatMap((issue) => mistakesOf(issue, document)).toSorted(([a], [b]) => a - b))
 
-  for (const { pos, message } of [...document.errors, ...document.warnings]) wrong(pos[0], message)
-  const reader = new PlanReader(known, (node, message) => wrong(node?.range?.[0] ?? 0, message))
-  const machines = mistakes.length === 0 ? reader.plan(document.contents) : []
-  if (mistakes.length === 0 && machines.length === 0) wrong(0, 'there is no machine')
-  if (mistakes.length > 0) throw new PlanError(path, mistakes)
-
+  const defaults = settingsOf(plan, DEFAULTS)
+  const machines = plan.machines.map((machine, i): Machine => {
+    const { name = `machine-${i + 1}`, system = 'run' } = machine
+    const options = Object.entries(machine).filter(([key]) => !Object.hasOwn(FORMS, key))
+    const axes = options.map(([key, value]) => [key, valuesOf(value as Values, isRepeatable(key, known))] as const)
+    return { name: String(name), system, axes, settings: settingsOf(machine, defaults) }
+  })
   const count = machines.reduce((sum, machine) => sum + countOf(machine), 0)
-  if (count > MOST_JOBS)
-    throw new PlanError(path, [{ line: 1, column: 1, text: `the plan has ${count} jobs; the limit is ${MOST_JOBS}` }])
+  if (machines.length === 0) stopAt([[0, 'there is no machine']])
+  if (count > MOST_JOBS) stopAt([[0, `the plan has ${count} jobs; the limit is ${MOST_JOBS}`]])
   const folder = dirname(resolve(path))
   const jobs: Job[] = []
   for (const machine of machines) for (const job of jobsOf(machine, folder)) jobs.push(numbered(job, jobs.length))
   return jobs
 }
 
-/** Reads the nodes of a plan; each mistake is reported with its node, and the reading goes on. */
-class PlanReader {
-  readonly #known: KnownOptions
-  readonly #wrong: (node: Node | null | undefined, message: string) => void
+type Mistake = readonly [offset: number, text: string]
 
-  constructor(known: KnownOptions, wrong: (node: Node | null | undefined, message: string) => void) {
-    this.#known = known
-    this.#wrong = wrong
+/** Tells people an issue. A key that the file lacks has the place of the map it would be in. */
+function mistakesOf(issue: z.core.$ZodIssue, document: Document): Mistake[] {
+  if (issue.code === 'invalid_union' && issue.errors.length > 0) {
+    // Of a value that may have several forms, the mistakes in the one that fits furthest.
+    const forms = issue.errors.map((each) => each.map((one) => ({ ...one, path: [...issue.path, ...one.path] })))
+    const depthOf = (form: (typeof forms)[number]): number => Math.max(...form.map(({ path }) => path.length))
+    const [form = []] = forms.toSorted((a, b) => depthOf(b) - depthOf(a) || a.length - b.length)
+    return form.flatMap((one) => mistakesOf(one, document))
   }
-
-  plan(root: Node | null): Machine[] {
-    if (!isMap(root)) {
-      this.#wrong(root, 'a plan is a map with the key "machines"')
-      return []
-    }
-    const settings = this.#settings(root, DEFAULTS)
-    let machines: Machine[] | undefined
-    for (const { key, value } of pairsOf(root)) {
-      const name = this.#key(key)
-      if (name === 'machines') machines = this.#machines(value, settings)
-      else if (name !== undefined && !isJobKey(name))
-        this.#wrong(key, `"${name}" is no key of a plan: use ${['machines', ...JOB_KEYS].join(', ')}`)
-    }
-    if (machines === undefined) this.#wrong(root, 'a plan needs the key "machines"')
-    return machines ?? []
-  }
-
-  #machines(node: Node | null, settings: Settings): Machine[] {
-    if (!isSeq(node)) {
-      this.#wrong(node, '"machines" is a list, such as [{ kernel: vmlinuz }]')
-      return []
-    }
-    return node.items.flatMap((item, i) => {
-      if (isMap(item)) return [this.#machine(item, i, settings)]
-      this.#wrong(item as Node | null, 'a machine is a map of options, such as { kernel: vmlinuz }')
-      return []
-    })
-  }
-
-  #machine(node: YAMLMap, i: number, defaults: Settings): Machine {
-    const settings = this.#settings(node, defaults)
-    const axes: [string, readonly OptionValue[]][] = []
-    let name = `machine-${i + 1}`
-    let system: Machine['system'] = 'run'
-    const pairs = pairsOf(node)
-    for (const { key, value } of pairs) {
-      if (this.#plain(key) === 'system') system = this.#system(value)
-    }
-    for (const { key, value } of pairs) {
-      const option = this.#key(key)
-      if (option === undefined || option === 'system' || isJobKey(option)) continue
-      if (option === 'name') name = this.#text(value, option) ?? name
-      else if (system === 'run' && option !== 'images' && !this.#known.names.has(option))
-        this.#wrong(key, `"${option}" is no option of "retrap run", and no key of a job`)
-      else axes.push([option, this.#values(option, value)])
-    }
-    return { name, system, axes, settings }
-  }
-
-  #settings(node: YAMLMap, defaults: Settings): Settings {
-    let settings = defaults
-    for (const { key, value } of pairsOf(node)) {
-      const name = this.#plain(key)
-      switch (name) {
-        case 'repeat':
-          settings = { ...settings, repeat: this.#whole(value, 'repeat', 1, MOST_JOBS) }
-          break
-        case 'retries':
-          settings = { ...settings, retries: this.#whole(value, 'retries', 0, 100) }
-          break
-        case 'timeout':
-          settings = { ...settings, timeout: this.#seconds(value) }
-          break
-        case 'expect':
-        case 'fail':
-          settings = { ...settings, [name]: this.#texts(value, name) }
-          break
-        default:
-      }
-    }
-    return settings
-  }
-
-  /** The values of an axis. A list is one, but for an option that may be repeated: there a list of lists is. */
-  #values(option: string, node: Node | null): readonly OptionValue[] {
-    if (!isSeq(node)) return [this.#scalar(option, node)]
-    if (node.items.length === 0) this.#wrong(node, `"${option}" has no value`)
-    const items = node.items as (Node | null)[]
-    const isRepeatable = option === 'images' || this.#known.repeatable.has(option)
-    if (!isRepeatable) return items.map((item) => this.#scalar(option, item))
-    if (!items.every((item) => isSeq(item))) return [items.map((item) => this.#scalar(option, item))]
-    return items.map((item) => (isSeq(item) ? item.items : []).map((one) => this.#scalar(option, one as Node | null)))
-  }
-
-  #scalar(option: string, node: Node | null): Scalar {
-    const value = isScalar(node) ? node.value : undefined
-    if (typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value)) return value as Scalar
-    this.#wrong(node, `a value of "${option}" is a text, a number, true or false, as on the command line`)
-    return ''
-  }
-
-  #system(node: Node | null): Machine['system'] {
-    const value = isScalar(node) ? node.value : undefined
-    const system = SYSTEMS.find((one) => one === value)
-    if (system !== undefined) return system
-    this.#wrong(node, '"system" is "run" (default), "linux" for Debian\'s kernel and shell, "restore" or "replay"')
-    return 'run'
-  }
-
-  #whole(node: Node | null, name: string, least: number, most: number): number {
-    const value = isScalar(node) ? node.value : undefined
-    if (Number.isInteger(value) && (value as number) >= least && (value as number) <= most) return value as number
-    this.#wrong(node, `"${name}" is a whole number from ${least} to ${most}`)
-    return least
-  }
-
-  #seconds(node: Node | null): number {
-    const value = isScalar(node) ? node.value : undefined
-    if (typeof value === 'number' && value > 0 && value <= LONGEST_TIMEOUT_SECONDS) return value
-    this.#wrong(node, `"timeout" is a number of seconds, above 0 and at most ${LONGEST_TIMEOUT_SECONDS}`)
-    return DEFAULT_TIMEOUT_SECONDS
-  }
-
-  #texts(node: Node | null, name: string): readonly string[] {
-    const items = isSeq(node) ? (node.items as (Node | null)[]) : [node]
-    return items.flatMap((item) => this.#text(item, name) ?? [])
-  }
-
-  #text(node: Node | null, name: string): string | undefined {
-    const value = isScalar(node) ? node.value : undefined
-    if ((typeof value === 'string' && value !== '') || typeof value === 'number') return String(value)
-    this.#wrong(node, `"${name}" is a text`)
-    return undefined
-  }
-
-  #key(node: Node | null): string | undefined {
-    const name = this.#plain(node)
-    if (name === undefined) this.#wrong(node, 'a key is a word')
-    return name
-  }
-
-  #plain(node: Node | null): string | undefined {
-    return isScalar(node) && typeof node.value === 'string' ? node.value : undefined
-  }
+  const nodes = issue.path.map((_, i) => document.getIn(issue.path.slice(0, i + 1), true))
+  const node = [document.contents, ...nodes].findLast((one) => isNode(one))
+  if (issue.code !== 'unrecognized_keys') return [[offsetOf(node), textOf(issue, nodes.at(-1) !== undefined)]]
+  const keys = isMap(node) ? node.items.map(({ key }) => key) : []
+  return issue.keys.map((name) => [
+    offsetOf(keys.find((key) => isScalar(key) && key.value === name)),
+    issue.path.length === 0
+      ? `"${name}" is no key of a plan: use ${['machines', ...Object.keys(SETTINGS)].join(', ')}`
+      : `"${name}" is no option of "retrap run", and no key of a job`,
+  ])
 }
 
-const isJobKey = (name: string): boolean => (JOB_KEYS as readonly string[]).includes(name)
+const offsetOf = (node: unknown): number => (isNode(node) ? (node.range?.[0] ?? 0) : 0)
 
-function pairsOf(map: YAMLMap): { readonly key: Node | null; readonly value: Node | null }[] {
-  return (map.items as Pair<Node | null, Node | null>[]).map(({ key, value }) => ({ key, value }))
+function textOf({ code, path }: z.core.$ZodIssue, isThere: boolean): string {
+  const key = String(path.findLast((part) => typeof part === 'string'))
+  if (path.length === 0) return 'a plan is a map with the key "machines"'
+  if (key === 'machines' && !isThere) return 'a plan needs the key "machines"'
+  if (path.length === 1 && key === 'machines') return '"machines" is a list, such as [{ kernel: vmlinuz }]'
+  if (key === 'machines') return 'a machine is a map of options, such as { kernel: vmlinuz }'
+  if (Object.hasOwn(FORMS, key)) return `"${key}" is ${FORMS[key as keyof typeof FORMS]}`
+  if (code === 'too_small') return `"${key}" has no value`
+  return `a value of "${key}" is a text, a number, true or false, as on the command line`
+}
+
+function settingsOf(given: Pick<Plan, keyof typeof SETTINGS>, defaults: Settings): Settings {
+  const { repeat = defaults.repeat, timeout = defaults.timeout, retries = defaults.retries } = given
+  const { expect = defaults.expect, fail = defaults.fail } = given
+  const textsOf = (texts: typeof expect): string[] => [texts].flat().map(String)
+  return { repeat, timeout, retries, expect: textsOf(expect), ...(fail !== undefined && { fail: textsOf(fail) }) }
+}
+
+/** The values of an axis. A list is one, but for an option that may be repeated: there a list of lists is. */
+function valuesOf(value: Values, repeatable: boolean): readonly OptionValue[] {
+  if (!Array.isArray(value)) return [value as Scalar]
+  return repeatable && !value.every((one) => Array.isArray(one)) ? [value as Scalar[]] : value
 }
 
 const countOf = ({ axes, settings }: Machine): number =>

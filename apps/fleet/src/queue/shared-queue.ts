@@ -3,7 +3,7 @@ import { setTimeout } from 'node:timers/promises'
 import { type Job as QueuedJob, type Queue, UnrecoverableError } from 'bullmq'
 import { isPlainName } from '../plan/job-files.ts'
 import type { Attempt, Job } from '../plan/job.ts'
-import { SYSTEMS } from '../plan/read-plan.ts'
+import { SYSTEMS } from '../plan/plan-schema.ts'
 import { openQueue, type QueueServer } from './queue-server.ts'
 import type { JobListener, JobQueue, MakeAttempt } from './queue.ts'
 
