@@ -4,7 +4,14 @@
  * @packageDocumentation
  */
 export { DeviceError, type DeviceErrorCode } from './errors.ts'
-export { savedRegisters, savedState, shapeFault } from './saved-state.ts'
+export {
+  listedRegisters,
+  restoreDeadline,
+  savedDeadline,
+  savedRegisters,
+  savedState,
+  shapeFault,
+} from './saved-state.ts'
 export type {
   AccessRequest,
   AccessSize,

@@ -1,4 +1,7 @@
+import type { Word64 } from './access.ts'
 import { DeviceError } from './errors.ts'
+import { Instant } from './instant.ts'
+import type { Timer } from './wires.ts'
 
 /**
  * Takes `state` for the saved form of a device model, after a look at its version.
@@ -37,6 +40,36 @@ export function savedRegisters<T extends object>(device: string, state: Readonly
     registers[name] = value
   }
   return registers
+}
+
+/**
+ * Returns a record of the registers that a model holds, of a saved state that lists their values: a model saves them by
+ * `Object.values(registers)`. Registers that are not in the list are as at power-on.
+ *
+ * @param device - names the model in the error
+ * @param values - in the order of the record at power-on
+ * @throws DeviceError `ERR_STATE`, with the name of the register, for a value that is no number
+ */
+export function listedRegisters<T extends Readonly<Record<string, number>>>(
+  device: string,
+  values: readonly number[],
+  powerOn: T,
+): T {
+  const names = Object.keys(powerOn)
+  const listed = Object.fromEntries(names.slice(0, values.length).map((name, i) => [name, values[i]]))
+  return savedRegisters<Record<string, number>>(device, { ...powerOn, ...listed }, powerOn) as T
+}
+
+/** Returns the deadline of a timer for a saved state; null: it is not armed. */
+export function savedDeadline(timer: Timer | null): Word64 | null {
+  const at = new Instant()
+  return timer?.readDeadline(at) === true ? at.save() : null
+}
+
+/** Arms a timer for a saved deadline, or cancels it. */
+export function restoreDeadline(timer: Timer | null, deadline: Readonly<Word64> | null): void {
+  if (deadline === null) timer?.cancel()
+  else timer?.armAfter(0, deadline)
 }
 
 /**

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { savedRegisters, shapeFault } from '../src/index.ts'
+import { listedRegisters, savedRegisters, shapeFault } from '../src/index.ts'
 
 const POWER_ON = { control: 3, enabled: false, hiddenUntil: null as number | null }
 
@@ -17,6 +17,18 @@ test.each([
   const powerOn = { ...POWER_ON, ...('until' in state && { until: { lo: 0, hi: 0 } }) }
   const take = (): unknown => savedRegisters('timer', state as unknown as typeof powerOn, powerOn)
   expect(take).toThrow(expect.objectContaining({ code: 'ERR_STATE', message }))
+})
+
+test('registers of a list come in the order of power-on, and what it lacks is as then', () => {
+  const powerOn = { control: 3, status: 1, count: 0 }
+  expect(listedRegisters('timer', [7, 0], powerOn)).toEqual({ control: 7, status: 0, count: 0 })
+  const registers = { ...powerOn, count: 6 }
+  expect(listedRegisters('timer', Object.values(registers), powerOn)).toEqual(registers)
+  expect(listedRegisters('timer', [], powerOn)).toEqual(powerOn)
+  const message = 'timer: status of the saved state is null: expected a number'
+  expect(() => listedRegisters('timer', [7, null as never], powerOn)).toThrow(
+    expect.objectContaining({ code: 'ERR_STATE', message }),
+  )
 })
 
 const OWN = { version: 1, lists: [{ lo: 0 }, { lo: 1 }], deadline: null, bytes: new Uint8Array(2) }

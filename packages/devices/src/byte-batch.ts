@@ -1,5 +1,4 @@
-import type { DeviceContext, Timer, Word64 } from '@retrap/device'
-import { restoreDeadline, savedDeadline } from './saved-deadline.ts'
+import { type DeviceContext, restoreDeadline, savedDeadline, type Timer, type Word64 } from '@retrap/device'
 
 /** Longest that a byte waits for others, in virtual time. */
 const BATCH_DELAY_NS = 1_000_000

@@ -4,13 +4,14 @@ import {
   type DeviceContext,
   DeviceError,
   type DeviceModel,
+  restoreDeadline,
+  savedDeadline,
   savedRegisters,
   savedState,
   type SynchronousRangeHandler,
   type Timer,
   type Word64,
 } from '@retrap/device'
-import { restoreDeadline, savedDeadline } from './saved-deadline.ts'
 
 const PORT_SELECTOR = 0x510
 const PORT_DMA = 0x514

@@ -3,6 +3,8 @@ import {
   type DeviceContext,
   type DeviceModel,
   type InterruptLine,
+  restoreDeadline,
+  savedDeadline,
   savedRegisters,
   type SynchronousRangeHandler,
   type Timer,
@@ -17,7 +19,6 @@ import {
   type Source,
 } from './i8042-state.ts'
 import { BYTE_NS } from './ps2/device.ts'
-import { restoreDeadline, savedDeadline } from './saved-deadline.ts'
 import { Ps2Keyboard } from './ps2/keyboard.ts'
 import { Ps2Mouse } from './ps2/mouse.ts'
 import { translate } from './ps2/scan-codes.ts'

@@ -1,6 +1,5 @@
-import { savedRegisters, type DeviceContext, type Timer } from '@retrap/device'
+import { type DeviceContext, restoreDeadline, savedDeadline, savedRegisters, type Timer } from '@retrap/device'
 import { ByteQueue, WaitingCharacters } from './byte-queue.ts'
-import { restoreDeadline, savedDeadline } from './saved-deadline.ts'
 import type { Uart16550State } from './uart16550-state.ts'
 
 // Line Status Register.

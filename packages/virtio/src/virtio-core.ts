@@ -1,9 +1,10 @@
 import {
   type DeviceContext,
   DeviceError,
-  Instant,
   LateAnswers,
   type LateRequest,
+  restoreDeadline,
+  savedDeadline,
   type Timer,
   type Word64,
 } from '@retrap/device'
@@ -350,8 +351,8 @@ export class VirtioCore implements QueueOwner, VirtioHost {
         // Nothing is under way while the device stands still, so that there is an outcome.
         outcome: answer!.save(chain),
       })),
-      more: deadlineOf(this.#more),
-      resetting: this.#withheld === 0 ? null : { status: this.#withheld, deadline: deadlineOf(this.#resetEnd)! },
+      more: savedDeadline(this.#more),
+      resetting: this.#withheld === 0 ? null : { status: this.#withheld, deadline: savedDeadline(this.#resetEnd)! },
     }
   }
 
@@ -379,18 +380,12 @@ export class VirtioCore implements QueueOwner, VirtioHost {
       return { request, answer, ...when }
     }
     this.#answers.restore(late.map(takeOver))
-    if (more !== null) this.#more.armAfter(0, more)
+    restoreDeadline(this.#more, more)
     this.#withheld = resetting?.status ?? 0
-    if (resetting === null) this.#resetEnd.cancel()
-    else this.#resetEnd.armAfter(0, resetting.deadline)
+    restoreDeadline(this.#resetEnd, resetting?.deadline ?? null)
     // Nothing is answered before `resume`.
     this.#paused = true
   }
-}
-
-function deadlineOf(timer: Timer): Word64 | null {
-  const at = new Instant()
-  return timer.readDeadline(at) ? at.save() : null
 }
 
 function ringFeatures({ packed = false, indirect = true, eventIndex = true }: VirtioRingOptions): number[] {

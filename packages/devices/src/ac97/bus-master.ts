@@ -1,5 +1,4 @@
-import { type DeviceContext, Instant, type Timer, type Word64 } from '@retrap/device'
-import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
+import { type DeviceContext, Instant, restoreDeadline, savedDeadline, type Timer, type Word64 } from '@retrap/device'
 
 /*
  * Source: Intel 82801AA (ICH) data sheet (290655), "AC '97 Audio Controller Registers", "Native Audio Bus Mastering

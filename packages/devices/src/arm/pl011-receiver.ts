@@ -1,6 +1,5 @@
-import type { DeviceContext, Timer } from '@retrap/device'
+import { type DeviceContext, restoreDeadline, savedDeadline, type Timer } from '@retrap/device'
 import { ByteQueue, WaitingCharacters } from '../byte-queue.ts'
-import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 import { DR_BE, DR_ERRORS_SHIFT, DR_OE, INT_BE, INT_OE, INT_RT, INT_RX, type Pl011State } from './pl011-registers.ts'
 
 /** Characters that a FIFO holds. */

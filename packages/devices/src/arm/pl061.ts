@@ -3,12 +3,13 @@ import {
   DeviceError,
   type DeviceModel,
   type InterruptLine,
+  restoreDeadline,
+  savedDeadline,
   savedRegisters,
   savedState,
   type Timer,
   type Word64,
 } from '@retrap/device'
-import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 import { PRIME_CELL_BYTES, primeCell } from './prime-cell.ts'
 
 // Registers. Below DIR the data register is seen 256 times: bits 9:2 of the address say which lines an access reaches.

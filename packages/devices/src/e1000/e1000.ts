@@ -5,11 +5,12 @@ import {
   MEMORY_PAGE_BYTES,
   type PacketBackend,
   type PciFunction,
+  restoreDeadline,
+  savedDeadline,
   savedState,
   type SynchronousRangeHandler,
   type Timer,
 } from '@retrap/device'
-import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 import { checkedAddress, type E1000Options, type E1000State } from './e1000-options.ts'
 import { Eeprom, type EepromState } from './eeprom.ts'
 import { Interrupts, type InterruptsState } from './interrupts.ts'

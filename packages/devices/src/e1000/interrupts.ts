@@ -1,5 +1,11 @@
-import { type DeviceContext, savedRegisters, type Timer, type Word64 } from '@retrap/device'
-import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
+import {
+  type DeviceContext,
+  restoreDeadline,
+  savedDeadline,
+  savedRegisters,
+  type Timer,
+  type Word64,
+} from '@retrap/device'
 
 /*
  * Source: PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual, §13.4.17 to §13.4.21, "Interrupt …

@@ -1,5 +1,4 @@
-import type { DeviceContext, Timer, Word64 } from '@retrap/device'
-import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
+import { type DeviceContext, restoreDeadline, savedDeadline, type Timer, type Word64 } from '@retrap/device'
 import { DelayedCause, type DelayedCauseState } from './interrupts.ts'
 import { type OffloadContext, OutgoingPacket, type OutgoingPacketState } from './outgoing-packet.ts'
 import { CAUSE, REG, type RegisterFile } from './register-file.ts'

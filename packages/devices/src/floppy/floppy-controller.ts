@@ -4,12 +4,13 @@ import {
   DeviceError,
   type DeviceModel,
   type InterruptLine,
+  restoreDeadline,
+  savedDeadline,
   savedState,
   type SynchronousRangeHandler,
   type Timer,
   type Word64,
 } from '@retrap/device'
-import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 import { commandOf, type FloppyCommand } from './commands.ts'
 import { FloppyDrive, type FloppyDriveState } from './floppy-drive.ts'
 import { FLOPPY_SIZES, floppyFormat, SECTOR_BYTES } from './formats.ts'

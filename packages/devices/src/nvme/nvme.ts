@@ -6,6 +6,8 @@ import {
   LateAnswers,
   type LateRequest,
   type PciFunction,
+  restoreDeadline,
+  savedDeadline,
   savedState,
   SpareBuffers,
   type Timer,
@@ -43,7 +45,6 @@ import { NvmeCounters } from './log-pages.ts'
 import { checkOptions, type NvmeOptions } from './nvme-options.ts'
 import { ADMIN, QueueSet, type QueueSetState } from './queue-set.ts'
 import type { SubmissionQueue } from './queues.ts'
-import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 
 /** Saved form of a request of the medium. */
 interface RequestState {

@@ -1,14 +1,15 @@
 import {
-  savedRegisters,
   type DeviceContext,
   type InputBackend,
   type InputClient,
   type InputEvent,
+  restoreDeadline,
+  savedDeadline,
+  savedRegisters,
   type Timer,
   type Word64,
 } from '@retrap/device'
 import { ByteRing, ACKNOWLEDGE, type Ps2Device, RESEND, SELF_TEST_DONE, SELF_TEST_NS } from './device.ts'
-import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 import { type KeyContext, keySequence, LONGEST_SEQUENCE, repeatSequence, USAGE } from './key-sequences.ts'
 import { KEY_BREAKS, KEY_REPEATS, KEY_REPEATS_AND_BREAKS, SET_3, SET_3_DEFAULTS } from './scan-codes.ts'
 

@@ -1,14 +1,15 @@
 import {
-  savedRegisters,
   type DeviceContext,
   type InputBackend,
   type InputClient,
   type InputEvent,
+  restoreDeadline,
+  savedDeadline,
+  savedRegisters,
   type Timer,
   type Word64,
 } from '@retrap/device'
 import { ByteRing, ACKNOWLEDGE, type Ps2Device, RESEND, SELF_TEST_DONE, SELF_TEST_NS } from './device.ts'
-import { restoreDeadline, savedDeadline } from '../saved-deadline.ts'
 import { MouseMotion, type MouseMotionState } from './mouse-motion.ts'
 
 const SCALE_1_1 = 0xe6
