@@ -1,3 +1,4 @@
+import { savedRegisters } from '@retrap/device'
 import { CONTROL_INDEX, ENDPOINT } from './contexts.ts'
 import type { Endpoint } from './endpoint.ts'
 import type { GuestAccess } from './guest-access.ts'
@@ -21,69 +22,76 @@ export interface CommandHost {
   stop(endpoint: Endpoint, tell: boolean): void
 }
 
+const POWER_ON = {
+  pointer: [0, 0] as readonly [lo: number, hi: number],
+  place: null as RingPlace | null,
+  running: false,
+  /** Where the guest has stopped it, until the event ring has room to say so. */
+  stopped: null as number | null,
+}
+
+/** Saved form of a {@link CommandRing}. */
+export type CommandRingState = Readonly<typeof POWER_ON>
+
 /** The command ring. Source: xHCI 1.2, §4.6, "Command Interface", and §5.4.5, "Command Ring Control Register". */
 export class CommandRing {
   readonly #host: CommandHost
-  #pointer: [lo: number, hi: number] = [0, 0]
-  #place: RingPlace | null = null
-  #running = false
-  /** Where the guest has stopped it, until the event ring has room to say so. */
-  #stopped: number | null = null
+  #r = { ...POWER_ON }
 
   constructor(host: CommandHost) {
     this.#host = host
   }
 
   get isRunning(): boolean {
-    return this.#running
+    return this.#r.running
   }
 
   /** The pointer reads as zero. */
   read(high: boolean): number {
-    return !high && this.#running ? RUNNING : 0
+    return !high && this.#r.running ? RUNNING : 0
   }
 
   write(high: boolean, value: number): void {
-    if (this.#running) {
+    if (this.#r.running) {
       // The pointer is fixed while it runs. No command is ever under way between two accesses.
       if (!high && (value & (STOP | ABORT)) !== 0) {
-        this.#running = false
-        this.#stopped = this.#place!.address
+        this.#r.running = false
+        this.#r.stopped = this.#r.place!.address
       }
       return
     }
-    if (high) this.#pointer[1] = value
-    else this.#pointer[0] = (value & ~0x3e) >>> 0
-    this.#place = placeOf(...this.#pointer)
+    const [lo, hi] = this.#r.pointer
+    this.#r.pointer = high ? [lo, value] : [(value & ~0x3e) >>> 0, hi]
+    this.#r.place = placeOf(...this.#r.pointer)
   }
 
   /** The host controller's doorbell was rung. */
   start(): void {
-    this.#place ??= placeOf(...this.#pointer)
-    this.#running = true
+    this.#r.place ??= placeOf(...this.#r.pointer)
+    this.#r.running = true
   }
 
   /** Stops with the controller. */
   stop(): void {
-    this.#running = false
+    this.#r.running = false
   }
 
   /** Carries out one command. @returns how many TRBs were looked at; 0: there is no command */
   step(): number {
-    if (this.#stopped !== null) {
-      this.#host.post(completion(this.#stopped, CODE.RING_STOPPED, 0))
-      this.#stopped = null
+    if (this.#r.stopped !== null) {
+      this.#host.post(completion(this.#r.stopped, CODE.RING_STOPPED, 0))
+      this.#r.stopped = null
       return 1
     }
-    if (!this.#running || this.#place === null) return 0
-    const fetched = fetchTrbs(this.#host.memory, this.#place)
+    if (!this.#r.running || this.#r.place === null) return 0
+    const fetched = fetchTrbs(this.#host.memory, this.#r.place)
     if (fetched.kind === 'empty' || fetched.kind === 'unreachable') return 0
     if (fetched.kind === 'endless') {
-      this.#running = false
+      this.#r.running = false
       this.#host.post(completion(fetched.trbs[0]!.address, CODE.TRB_ERROR, 0))
       return fetched.trbs.length
     }
-    this.#place = fetched.next
+    this.#r.place = fetched.next
     for (const trb of fetched.trbs) {
       const isLink = typeOf(trb) === TRB.LINK
       if (isLink && (trb.control & FLAG.ON_COMPLETION) === 0) continue
@@ -150,28 +158,16 @@ export class CommandRing {
   }
 
   reset(): void {
-    this.#pointer = [0, 0]
-    this.#place = null
-    this.#running = false
-    this.#stopped = null
+    this.#r = { ...POWER_ON }
   }
 
-  save(): unknown {
-    return { pointer: [...this.#pointer], place: this.#place, running: this.#running, stopped: this.#stopped }
+  save(): CommandRingState {
+    return { ...this.#r }
   }
 
-  restore(state: unknown): void {
-    const { pointer, place, running, stopped } = state as {
-      pointer: [number, number]
-      place: RingPlace | null
-      running: boolean
-      /** Absent in states of earlier versions. */
-      stopped?: number | null
-    }
-    this.#pointer = [...pointer]
-    this.#place = place
-    this.#running = running
-    this.#stopped = stopped ?? null
+  /** States of earlier versions have no `stopped`. */
+  restore(state: CommandRingState): void {
+    this.#r = savedRegisters('xhci', { ...POWER_ON, ...state }, POWER_ON)
   }
 }
 

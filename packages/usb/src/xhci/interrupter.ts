@@ -1,4 +1,4 @@
-import { type Clock, Instant, type Timer, type Word64 } from '@retrap/device'
+import { type Clock, Instant, listedRegisters, type Timer, type Word64 } from '@retrap/device'
 import type { GuestAccess } from './guest-access.ts'
 import { CODE, type EventWords, TRB, TRB_BYTES } from './trb.ts'
 
@@ -13,6 +13,17 @@ const BUSY = 0x8
 /** 1 ms. */
 const USUAL_MODERATION = 4000
 const MODERATION_UNIT_NS = 250
+
+/** The registers, in the order of their list in saved states. */
+const POWER_ON = {
+  management: 0,
+  moderation: USUAL_MODERATION,
+  tableSize: 0,
+  tableLo: 0,
+  tableHi: 0,
+  dequeueLo: 0,
+  dequeueHi: 0,
+}
 
 interface Segment {
   readonly base: number
@@ -51,11 +62,7 @@ export class Interrupter {
   readonly index: number
   readonly #host: InterrupterHost
   readonly #moderated: Timer
-  #management = 0
-  #moderation = USUAL_MODERATION
-  #tableSize = 0
-  #table: [lo: number, hi: number] = [0, 0]
-  #dequeue: [lo: number, hi: number] = [0, 0]
+  #r = { ...POWER_ON }
   /** Read from the table when the first event comes. */
   #segments: readonly Segment[] | null = null
   #segment = 0
@@ -82,30 +89,30 @@ export class Interrupter {
 
   /** Whether the interrupter asks for an interrupt. */
   get isPending(): boolean {
-    return (this.#management & (PENDING | ENABLE)) === (PENDING | ENABLE)
+    return (this.#r.management & (PENDING | ENABLE)) === (PENDING | ENABLE)
   }
 
   /** A message has been sent in place of the pin. */
   sent(): void {
-    this.#management &= ~PENDING
+    this.#r.management &= ~PENDING
   }
 
   read(register: number): number {
     switch (register) {
       case 0x00:
-        return this.#management
+        return this.#r.management
       case 0x04:
-        return this.#moderation
+        return this.#r.moderation
       case 0x08:
-        return this.#tableSize
+        return this.#r.tableSize
       case 0x10:
-        return this.#table[0]
+        return this.#r.tableLo
       case 0x14:
-        return this.#table[1]
+        return this.#r.tableHi
       case 0x18:
-        return this.#dequeue[0]
+        return this.#r.dequeueLo
       case 0x1c:
-        return this.#dequeue[1]
+        return this.#r.dequeueHi
       default:
         return 0
     }
@@ -114,29 +121,29 @@ export class Interrupter {
   write(register: number, value: number): void {
     switch (register) {
       case 0x00:
-        this.#management = (this.#management & ~ENABLE & ~(value & PENDING)) | (value & ENABLE)
+        this.#r.management = (this.#r.management & ~ENABLE & ~(value & PENDING)) | (value & ENABLE)
         this.#host.changed(this)
         break
       case 0x04:
-        this.#moderation = value
+        this.#r.moderation = value
         break
       case 0x08:
-        this.#tableSize = value & 0xffff
+        this.#r.tableSize = value & 0xffff
         break
       case 0x10:
       case 0x14:
-        if (register === 0x10) this.#table[0] = (value & ~0x3f) >>> 0
-        else this.#table[1] = value
+        if (register === 0x10) this.#r.tableLo = (value & ~0x3f) >>> 0
+        else this.#r.tableHi = value
         this.#restart()
         break
       case 0x18: {
-        const busy = this.#dequeue[0] & ~value & BUSY
-        this.#dequeue[0] = ((value & ~BUSY) | busy) >>> 0
+        const busy = this.#r.dequeueLo & ~value & BUSY
+        this.#r.dequeueLo = ((value & ~BUSY) | busy) >>> 0
         this.#freed()
         break
       }
       case 0x1c:
-        this.#dequeue[1] = value
+        this.#r.dequeueHi = value
         this.#freed()
         break
     }
@@ -166,11 +173,11 @@ export class Interrupter {
 
   #load(): readonly Segment[] | null {
     if (this.#segments !== null) return this.#segments
-    const count = this.#tableSize
+    const count = this.#r.tableSize
     const view =
       count === 0 || count > MOST_SEGMENTS
         ? null
-        : this.#host.memory.view(this.#table[1] * 2 ** 32 + this.#table[0], count * 16)
+        : this.#host.memory.view(this.#r.tableHi * 2 ** 32 + this.#r.tableLo, count * 16)
     if (view === null) return null
     const segments = Array.from({ length: count }, (_, i) => ({
       base: view.getUint32(16 * i + 4, true) * 2 ** 32 + ((view.getUint32(16 * i, true) & ~0x3f) >>> 0),
@@ -183,7 +190,7 @@ export class Interrupter {
 
   /** Free places on the ring: −1 where the guest's pointer is on none. */
   #free(segments: readonly Segment[]): number {
-    const pointer = this.#dequeue[1] * 2 ** 32 + ((this.#dequeue[0] & ~0xf) >>> 0)
+    const pointer = this.#r.dequeueHi * 2 ** 32 + ((this.#r.dequeueLo & ~0xf) >>> 0)
     let total = 0
     let guest = -1
     let own = 0
@@ -241,7 +248,7 @@ export class Interrupter {
   }
 
   #raise(): void {
-    if (!this.#wanted || (this.#dequeue[0] & BUSY) !== 0 || this.#segments === null) return
+    if (!this.#wanted || (this.#r.dequeueLo & BUSY) !== 0 || this.#segments === null) return
     const total = this.#segments.reduce((sum, { trbs }) => sum + trbs, 0)
     if (this.#free(this.#segments) === total - 1) {
       this.#wanted = false
@@ -253,20 +260,16 @@ export class Interrupter {
       this.#moderated.armAfter(0, this.#notBefore)
       return
     }
-    this.#notBefore.set(now).add((this.#moderation & 0xffff) * MODERATION_UNIT_NS)
+    this.#notBefore.set(now).add((this.#r.moderation & 0xffff) * MODERATION_UNIT_NS)
     this.#wanted = false
-    this.#management |= PENDING
-    this.#dequeue[0] = (this.#dequeue[0] | BUSY) >>> 0
+    this.#r.management |= PENDING
+    this.#r.dequeueLo = (this.#r.dequeueLo | BUSY) >>> 0
     this.#host.raised(this)
   }
 
   reset(): void {
     this.#moderated.cancel()
-    this.#management = 0
-    this.#moderation = USUAL_MODERATION
-    this.#tableSize = 0
-    this.#table = [0, 0]
-    this.#dequeue = [0, 0]
+    this.#r = { ...POWER_ON }
     this.#waiting = []
     this.#wanted = false
     this.#notBefore.set({ lo: 0, hi: 0 })
@@ -280,7 +283,7 @@ export class Interrupter {
 
   save(): InterrupterState {
     return {
-      registers: [this.#management, this.#moderation, this.#tableSize, ...this.#table, ...this.#dequeue],
+      registers: Object.values(this.#r),
       segments: this.#segments,
       at: [this.#segment, this.#at, this.#cycle],
       waiting: [...this.#waiting],
@@ -291,12 +294,7 @@ export class Interrupter {
 
   restore({ registers, segments, at, waiting, flags, notBefore }: InterrupterState): void {
     this.reset()
-    const [management = 0, moderation = 0, tableSize = 0, tableLo = 0, tableHi = 0, lo = 0, hi = 0] = registers
-    this.#management = management
-    this.#moderation = moderation
-    this.#tableSize = tableSize
-    this.#table = [tableLo, tableHi]
-    this.#dequeue = [lo, hi]
+    this.#r = listedRegisters('xhci', registers, POWER_ON)
     this.#segments = segments
     ;[this.#segment, this.#at, this.#cycle] = at
     this.#waiting = [...waiting]

@@ -1,3 +1,5 @@
+import { listedRegisters } from '@retrap/device'
+
 /** USBCMD. Source: xHCI 1.2, §5.4.1. */
 const RUN = 0x1
 const RESET = 0x2
@@ -19,6 +21,18 @@ const CLEARED_BY_ONE = HOST_ERROR | EVENT | PORT_CHANGE | RESTORE_ERROR
 
 const PAGE_SIZE = 1
 
+/** The registers, in the order of their list in saved states. */
+const POWER_ON = {
+  command: 0,
+  status: HALTED,
+  notifications: 0,
+  contextsLo: 0,
+  contextsHi: 0,
+  configuration: 0,
+  /** 1: the guest has saved the state, and nothing has reset the controller since. */
+  saved: 0,
+}
+
 /** The effects of the registers. */
 export interface OperationalHost {
   /** The guest lets the controller run, or stops it. */
@@ -35,46 +49,40 @@ export interface OperationalHost {
 /** The operational registers without the ports'. Source: xHCI 1.2, §5.4, "Host Controller Operational Registers". */
 export class OperationalRegisters {
   readonly #host: OperationalHost
-  #command = 0
-  #status = HALTED
-  #notifications = 0
-  #contexts: [lo: number, hi: number] = [0, 0]
-  #configuration = 0
-  /** The guest has saved the state, and nothing has reset the controller since. */
-  #saved = false
+  #r = { ...POWER_ON }
 
   constructor(host: OperationalHost) {
     this.#host = host
   }
 
   get isRunning(): boolean {
-    return (this.#status & HALTED) === 0
+    return (this.#r.status & HALTED) === 0
   }
 
   get interrupts(): boolean {
-    return (this.#command & INTERRUPTS) !== 0
+    return (this.#r.command & INTERRUPTS) !== 0
   }
 
   get wrapEvents(): boolean {
-    return (this.#command & WRAP_EVENTS) !== 0
+    return (this.#r.command & WRAP_EVENTS) !== 0
   }
 
   /** Slots that the guest has enabled. */
   get slots(): number {
-    return this.#configuration & 0xff
+    return this.#r.configuration & 0xff
   }
 
   /** Guest-physical address of the device context base address array. */
   get contexts(): number {
-    return this.#contexts[1] * 2 ** 32 + this.#contexts[0]
+    return this.#r.contextsHi * 2 ** 32 + this.#r.contextsLo
   }
 
   noteEvent(): void {
-    this.#status |= EVENT
+    this.#r.status |= EVENT
   }
 
   notePortChange(): void {
-    this.#status |= PORT_CHANGE
+    this.#r.status |= PORT_CHANGE
   }
 
   /** The guest named an address that is not RAM. */
@@ -88,30 +96,30 @@ export class OperationalRegisters {
   }
 
   #stop(why: number): void {
-    this.#command &= ~RUN
-    this.#status |= HALTED | why
+    this.#r.command &= ~RUN
+    this.#r.status |= HALTED | why
     this.#host.runs(false)
   }
 
   read(offset: number): number {
     switch (offset) {
       case 0x00:
-        return this.#command
+        return this.#r.command
       case 0x04:
-        return this.#status
+        return this.#r.status
       case 0x08:
         return PAGE_SIZE
       case 0x14:
-        return this.#notifications
+        return this.#r.notifications
       case 0x18:
       case 0x1c:
         return this.#host.readCommandRing(offset === 0x1c)
       case 0x30:
-        return this.#contexts[0]
+        return this.#r.contextsLo
       case 0x34:
-        return this.#contexts[1]
+        return this.#r.contextsHi
       case 0x38:
-        return this.#configuration
+        return this.#r.configuration
       default:
         return 0
     }
@@ -123,23 +131,23 @@ export class OperationalRegisters {
         this.#writeCommand(value)
         break
       case 0x04:
-        this.#status &= ~(value & CLEARED_BY_ONE)
+        this.#r.status &= ~(value & CLEARED_BY_ONE)
         break
       case 0x14:
-        this.#notifications = value & 0xffff
+        this.#r.notifications = value & 0xffff
         break
       case 0x18:
       case 0x1c:
         this.#host.writeCommandRing(offset === 0x1c, value)
         break
       case 0x30:
-        this.#contexts[0] = (value & ~0x3f) >>> 0
+        this.#r.contextsLo = (value & ~0x3f) >>> 0
         break
       case 0x34:
-        this.#contexts[1] = value
+        this.#r.contextsHi = value
         break
       case 0x38:
-        if (!this.isRunning) this.#configuration = value & 0x3ff
+        if (!this.isRunning) this.#r.configuration = value & 0x3ff
         break
     }
   }
@@ -149,43 +157,31 @@ export class OperationalRegisters {
       this.#host.reset()
       return
     }
-    const before = this.#command
-    this.#command = value & KEPT
+    const before = this.#r.command
+    this.#r.command = value & KEPT
     // State is kept inside, as long as nothing resets the controller: a save ends at once.
-    if ((value & SAVE) !== 0 && !this.isRunning) this.#saved = true
-    if ((value & RESTORE) !== 0 && !this.isRunning && !this.#saved) this.#status |= RESTORE_ERROR
-    const isBroken = (this.#status & (HOST_ERROR | CONTROLLER_ERROR)) !== 0
+    if ((value & SAVE) !== 0 && !this.isRunning) this.#r.saved = 1
+    if ((value & RESTORE) !== 0 && !this.isRunning && this.#r.saved === 0) this.#r.status |= RESTORE_ERROR
+    const isBroken = (this.#r.status & (HOST_ERROR | CONTROLLER_ERROR)) !== 0
     if ((value & RUN) !== 0 && !this.isRunning && !isBroken) {
-      this.#status &= ~HALTED
+      this.#r.status &= ~HALTED
       this.#host.runs(true)
     } else if ((value & RUN) === 0 && this.isRunning) {
-      this.#status |= HALTED
+      this.#r.status |= HALTED
       this.#host.runs(false)
     }
-    if (((before ^ this.#command) & INTERRUPTS) !== 0) this.#host.interruptsChanged()
+    if (((before ^ this.#r.command) & INTERRUPTS) !== 0) this.#host.interruptsChanged()
   }
 
   reset(): void {
-    this.#command = 0
-    this.#status = HALTED
-    this.#notifications = 0
-    this.#contexts = [0, 0]
-    this.#configuration = 0
-    this.#saved = false
+    this.#r = { ...POWER_ON }
   }
 
   save(): readonly number[] {
-    const saved = this.#saved ? 1 : 0
-    return [this.#command, this.#status, this.#notifications, ...this.#contexts, this.#configuration, saved]
+    return Object.values(this.#r)
   }
 
   restore(state: readonly number[]): void {
-    const [command = 0, status = HALTED, notifications = 0, lo = 0, hi = 0, configuration = 0, saved = 0] = state
-    this.#command = command
-    this.#status = status
-    this.#notifications = notifications
-    this.#contexts = [lo, hi]
-    this.#configuration = configuration
-    this.#saved = saved !== 0
+    this.#r = listedRegisters('xhci', state, POWER_ON)
   }
 }

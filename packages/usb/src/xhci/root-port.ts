@@ -1,3 +1,4 @@
+import { savedRegisters } from '@retrap/device'
 import type { AttachedDevice } from '../attached-device.ts'
 
 /** Bits of PORTSC. Source: xHCI 1.2, §5.4.8, "Port Status and Control Register". */
@@ -30,28 +31,26 @@ const SPEED_IDS = { full: 1, low: 2, high: 3, super: 4 } as const
 /** U1 and U2 timeouts. */
 const POWER_MANAGEMENT = 0x1_ffff
 
-/** Saved form of a {@link RootPort}. */
-export interface RootPortState {
-  readonly bits: number
-  readonly link: number
-  readonly power: number
-  readonly announced: boolean
-  readonly unannounced: boolean
+const POWER_ON = {
+  /** Status without link state and speed. */
+  bits: POWER as number,
+  link: RX_DETECT as number,
+  power: 0,
+  /** An event has told of the change bits that are set. */
+  announced: false,
+  /** An event is to be sent. */
+  unannounced: false,
 }
+
+/** Saved form of a {@link RootPort}. */
+export type RootPortState = Readonly<typeof POWER_ON>
 
 /** A root hub port of USB 2 or USB 3. A reset of a port takes no time. */
 export class RootPort {
   readonly number: number
   readonly isSuper: boolean
   device: AttachedDevice | null = null
-  /** Status without link state and speed. */
-  #bits = POWER
-  #link = RX_DETECT
-  #power = 0
-  /** An event has told of the change bits that are set. */
-  #announced = false
-  /** An event is to be sent. */
-  unannounced = false
+  #r = { ...POWER_ON }
   readonly #changed: (port: RootPort) => void
 
   /** @param changed - an event is to be sent, or the device's state has changed */
@@ -62,11 +61,21 @@ export class RootPort {
   }
 
   get isEnabled(): boolean {
-    return (this.#bits & ENABLED) !== 0
+    return (this.#r.bits & ENABLED) !== 0
   }
 
   get isSuspended(): boolean {
-    return this.#link === U3
+    return this.#r.link === U3
+  }
+
+  /** Whether an event is to be sent. */
+  get unannounced(): boolean {
+    return this.#r.unannounced
+  }
+
+  /** The event has been sent. */
+  sent(): void {
+    this.#r.unannounced = false
   }
 
   /** The speed ID of what is plugged in. */
@@ -80,48 +89,48 @@ export class RootPort {
   }
 
   #connect(): void {
-    this.#bits |= CONNECTED
+    this.#r.bits |= CONNECTED
     // A SuperSpeed link trains by itself.
-    this.#link = this.isSuper ? U0 : POLLING
-    if (this.isSuper) this.#bits |= ENABLED
+    this.#r.link = this.isSuper ? U0 : POLLING
+    if (this.isSuper) this.#r.bits |= ENABLED
     this.#change(CONNECT_CHANGE)
   }
 
   unplug(): void {
     this.device = null
-    this.#bits &= ~(CONNECTED | ENABLED)
-    this.#link = RX_DETECT
+    this.#r.bits &= ~(CONNECTED | ENABLED)
+    this.#r.link = RX_DETECT
     this.#change(CONNECT_CHANGE)
   }
 
   #change(bits: number): void {
-    this.#bits |= bits
-    if (!this.#announced) this.unannounced = true
-    this.#announced = true
+    this.#r.bits |= bits
+    if (!this.#r.announced) this.#r.unannounced = true
+    this.#r.announced = true
     this.#changed(this)
   }
 
   /** The device ends a suspend. */
   wake(): void {
-    if (this.#link !== U3 || this.device?.mayWake !== true) return
-    this.#link = RESUME
+    if (this.#r.link !== U3 || this.device?.mayWake !== true) return
+    this.#r.link = RESUME
     this.#change(LINK_CHANGE)
   }
 
   read(register: number): number {
-    if (register === 4) return this.#power
+    if (register === 4) return this.#r.power
     if (register !== 0) return 0
     // Speed is known of an enabled port, and of a SuperSpeed one that has a device.
     const speed = this.isEnabled ? this.speed : 0
-    return (this.#bits | (this.#link << 5) | (speed << 10)) >>> 0
+    return (this.#r.bits | (this.#r.link << 5) | (speed << 10)) >>> 0
   }
 
   write(register: number, value: number): void {
-    if (register === 4 && this.isSuper) this.#power = value & POWER_MANAGEMENT
+    if (register === 4 && this.isSuper) this.#r.power = value & POWER_MANAGEMENT
     if (register !== 0) return
-    this.#bits &= ~(value & CHANGES)
-    if ((this.#bits & CHANGES) === 0) this.#announced = false
-    this.#bits = (this.#bits & ~WAKE_ENABLES) | (value & WAKE_ENABLES)
+    this.#r.bits &= ~(value & CHANGES)
+    if ((this.#r.bits & CHANGES) === 0) this.#r.announced = false
+    this.#r.bits = (this.#r.bits & ~WAKE_ENABLES) | (value & WAKE_ENABLES)
     const warm = this.isSuper && (value & WARM_RESET) !== 0
     if ((value & RESET) !== 0 || warm) this.#reset(warm)
     else if ((value & ENABLED) !== 0 && this.isEnabled) this.#disable()
@@ -131,52 +140,43 @@ export class RootPort {
   #reset(warm: boolean): void {
     if (this.device === null) return
     this.device.reset()
-    this.#bits |= ENABLED
-    this.#link = U0
+    this.#r.bits |= ENABLED
+    this.#r.link = U0
     this.#change(warm ? RESET_CHANGE | WARM_RESET_CHANGE : RESET_CHANGE)
   }
 
   #disable(): void {
-    this.#bits &= ~ENABLED
-    this.#link = this.isSuper ? DISABLED : POLLING
+    this.#r.bits &= ~ENABLED
+    this.#r.link = this.isSuper ? DISABLED : POLLING
     this.#changed(this)
   }
 
   /** Source: xHCI 1.2, §4.19.1.1.6 and §4.19.1.2.13, "U3". */
   #setLink(link: number): void {
-    if (link === U3 && this.isEnabled && this.#link === U0) this.#link = U3
-    else if (link === RESUME && this.#link === U3 && !this.isSuper) this.#link = RESUME
-    else if (link === U0 && (this.#link === U3 || this.#link === RESUME)) {
-      this.#link = U0
+    if (link === U3 && this.isEnabled && this.#r.link === U0) this.#r.link = U3
+    else if (link === RESUME && this.#r.link === U3 && !this.isSuper) this.#r.link = RESUME
+    else if (link === U0 && (this.#r.link === U3 || this.#r.link === RESUME)) {
+      this.#r.link = U0
       this.#change(LINK_CHANGE)
     } else if (link === DISABLED && this.isSuper) this.#disable()
-    else if (link === RX_DETECT && this.isSuper && this.#link === DISABLED) {
-      this.#link = RX_DETECT
+    else if (link === RX_DETECT && this.isSuper && this.#r.link === DISABLED) {
+      this.#r.link = RX_DETECT
       if (this.device !== null) this.#connect()
     }
   }
 
   /** A reset of the controller: what is plugged in is found anew. */
   reset(): void {
-    this.#bits = POWER
-    this.#link = RX_DETECT
-    this.#power = 0
-    this.#announced = false
-    this.unannounced = false
+    this.#r = { ...POWER_ON }
     this.device?.reset()
     if (this.device !== null) this.#connect()
   }
 
   save(): RootPortState {
-    const { unannounced } = this
-    return { bits: this.#bits, link: this.#link, power: this.#power, announced: this.#announced, unannounced }
+    return { ...this.#r }
   }
 
-  restore({ bits, link, power, announced, unannounced }: RootPortState): void {
-    this.#bits = bits
-    this.#link = link
-    this.#power = power
-    this.#announced = announced
-    this.unannounced = unannounced
+  restore(state: RootPortState): void {
+    this.#r = savedRegisters('xhci', state, POWER_ON)
   }
 }

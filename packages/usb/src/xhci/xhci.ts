@@ -3,14 +3,16 @@ import {
   type DeviceContext,
   DeviceError,
   type DeviceModel,
-  Instant,
+  type Instant,
   type PciFunction,
+  restoreDeadline,
+  savedDeadline,
   savedState,
   type Timer,
   type Word64,
 } from '@retrap/device'
 import type { UsbDevice } from '../usb-device.ts'
-import { CommandRing } from './command-ring.ts'
+import { CommandRing, type CommandRingState } from './command-ring.ts'
 import { indexOf } from './contexts.ts'
 import { FrameCounter } from './frame-counter.ts'
 import { GuestAccess } from './guest-access.ts'
@@ -306,7 +308,7 @@ export class Xhci implements DeviceModel {
     for (const interrupter of this.#interrupters) interrupter.proceed()
     for (const port of this.#hub.ports) {
       if (!port.unannounced || this.#isFull) continue
-      port.unannounced = false
+      port.sent()
       this.#interrupters[0]!.post([(port.number << 24) >>> 0, 0, CODE.SUCCESS << 24, TRB.PORT_STATUS_CHANGE << 10])
     }
     let left = BATCH
@@ -383,7 +385,6 @@ export class Xhci implements DeviceModel {
 
   /** Returns the state as plain data. The same devices must be plugged in where it is restored. */
   save(): XhciState {
-    const later = new Instant()
     return {
       version: 1,
       registers: this.#registers.save(),
@@ -393,7 +394,7 @@ export class Xhci implements DeviceModel {
       commands: this.#commands.save(),
       slots: this.#slots.save(),
       ready: this.#transfers.save(),
-      later: this.#later.readDeadline(later) ? later.save() : null,
+      later: savedDeadline(this.#later),
       wasCalled: this.#wasCalled,
       frames: this.#frames.zero.save(),
     }
@@ -408,11 +409,11 @@ export class Xhci implements DeviceModel {
     this.#registers.restore(state.registers)
     this.#extended.restore(state.owners)
     this.#interrupters.forEach((one, i) => one.restore(state.interrupters[i] as InterrupterState))
-    this.#commands.restore(state.commands)
+    this.#commands.restore(state.commands as CommandRingState)
     this.#slots.restore(state.slots as SlotsState)
     this.#hub.restore(hub)
     this.#transfers.restore(state.ready as ReadyEndpoints | undefined)
-    if ((state.later ?? null) !== null) this.#later.armAfter(0, state.later as Word64)
+    restoreDeadline(this.#later, (state.later as Word64 | undefined) ?? null)
     this.#wasCalled = state.wasCalled ?? true
     this.#frames.zero.set(state.frames as Word64)
     this.#armWrap()
