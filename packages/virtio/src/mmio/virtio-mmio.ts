@@ -3,6 +3,7 @@ import {
   type DeviceContext,
   type DeviceModel,
   type InterruptLine,
+  listedRegisters,
   savedState,
   DeviceError,
 } from '@retrap/device'
@@ -45,6 +46,9 @@ const SHARED_MEMORY_END = 0x0c0
 const CONFIG_GENERATION = 0x0fc
 const CONFIG = 0x100
 
+/** Selectors at power-on, in the order of their list in saved states. */
+const SELECTS = { device: 0, driver: 0, queue: 0 }
+
 const USED_BUFFER = 1
 const CONFIG_CHANGE = 2
 
@@ -83,9 +87,7 @@ export class VirtioMmio implements DeviceModel {
   #core: VirtioCore | null = null
   #line: InterruptLine | null = null
   #isr = 0
-  #deviceSelect = 0
-  #driverSelect = 0
-  #queueSelect = 0
+  #select = { ...SELECTS }
 
   /** @throws DeviceError `ERR_OPTION` */
   constructor(device: VirtioDevice, options: VirtioMmioOptions) {
@@ -131,7 +133,7 @@ export class VirtioMmio implements DeviceModel {
     }
     // Registers are words (§4.2.2.2, "Driver Requirements: MMIO Device Register Layout").
     if (size !== 4) return 0
-    const queue = core.queues[this.#queueSelect]
+    const queue = core.queues[this.#select.queue]
     switch (offset) {
       case MAGIC:
         return MAGIC_VALUE
@@ -142,7 +144,7 @@ export class VirtioMmio implements DeviceModel {
       case VENDOR_ID:
         return VENDOR
       case DEVICE_FEATURES:
-        return core.offered.word(this.#deviceSelect)
+        return core.offered.word(this.#select.device)
       case QUEUE_SIZE_MAX:
         return queue?.mostEntries ?? 0
       case QUEUE_READY:
@@ -165,16 +167,16 @@ export class VirtioMmio implements DeviceModel {
     if (size !== 4) return
     switch (offset) {
       case DEVICE_FEATURES_SELECT:
-        this.#deviceSelect = value
+        this.#select.device = value
         break
       case DRIVER_FEATURES:
-        core.setFeatures(this.#driverSelect, value)
+        core.setFeatures(this.#select.driver, value)
         break
       case DRIVER_FEATURES_SELECT:
-        this.#driverSelect = value
+        this.#select.driver = value
         break
       case QUEUE_SELECT:
-        this.#queueSelect = value
+        this.#select.queue = value
         break
       case QUEUE_NOTIFY:
         core.notify(value)
@@ -191,7 +193,7 @@ export class VirtioMmio implements DeviceModel {
   }
 
   #writeQueue(offset: number, value: number): void {
-    const queue = this.#core!.queues[this.#queueSelect]
+    const queue = this.#core!.queues[this.#select.queue]
     if (queue === undefined) return
     if (offset === QUEUE_READY) {
       if (value === 0) queue.reset()
@@ -212,9 +214,7 @@ export class VirtioMmio implements DeviceModel {
   /** Cancels what is under way, and returns to the state at power-on. */
   reset(): void {
     this.#core?.reset()
-    this.#deviceSelect = 0
-    this.#driverSelect = 0
-    this.#queueSelect = 0
+    this.#select = { ...SELECTS }
   }
 
   /** Brings requests under way to their end, and begins none until `resume`. */
@@ -234,17 +234,15 @@ export class VirtioMmio implements DeviceModel {
 
   /** Returns the state as plain data. */
   save(): VirtioMmioState {
-    const selects = [this.#deviceSelect, this.#driverSelect, this.#queueSelect] as const
-    return { version: 1, isr: this.#isr, selects, core: this.#core?.save() ?? null }
+    const { device, driver, queue } = this.#select
+    return { version: 1, isr: this.#isr, selects: [device, driver, queue], core: this.#core?.save() ?? null }
   }
 
   /** Takes over a saved state. @throws DeviceError `ERR_STATE` for that of another device */
   restore(state: unknown): void {
     const { isr, selects, core } = savedState<VirtioMmioState>(this.name, state, 1)
     this.#core?.restore(core as CoreState)
-    this.#deviceSelect = selects[0]
-    this.#driverSelect = selects[1]
-    this.#queueSelect = selects[2]
+    this.#select = listedRegisters(this.name, selects, SELECTS)
     this.#setIsr(isr)
   }
 }

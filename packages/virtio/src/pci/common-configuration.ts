@@ -1,3 +1,4 @@
+import { savedRegisters } from '@retrap/device'
 import { NO_VECTOR, type RingQueue } from '../queue.ts'
 import type { VirtioCore } from '../virtio-core.ts'
 
@@ -20,12 +21,10 @@ const QUEUE_DEVICE = 48
 /** Bytes of the structure. */
 export const COMMON_BYTES = 56
 
+const POWER_ON = { deviceSelect: 0, driverSelect: 0, queueSelect: 0 }
+
 /** Saved form of a {@link CommonConfiguration}. */
-export interface CommonConfigurationState {
-  readonly deviceSelect: number
-  readonly driverSelect: number
-  readonly queueSelect: number
-}
+export type CommonConfigurationState = Readonly<typeof POWER_ON>
 
 /**
  * The common configuration structure of the PCI transport.
@@ -37,9 +36,7 @@ export interface CommonConfigurationState {
 export class CommonConfiguration {
   readonly #core: VirtioCore
   readonly #vectors: number
-  #deviceSelect = 0
-  #driverSelect = 0
-  #queueSelect = 0
+  #r = { ...POWER_ON }
   readonly #fields = new DataView(new ArrayBuffer(COMMON_BYTES))
 
   /** @param vectors - MSI-X vectors of the function */
@@ -59,21 +56,21 @@ export class CommonConfiguration {
   #fill(): void {
     const fields = this.#fields
     const core = this.#core
-    fields.setUint32(DEVICE_FEATURE_SELECT, this.#deviceSelect, true)
-    fields.setUint32(DEVICE_FEATURE, core.offered.word(this.#deviceSelect), true)
-    fields.setUint32(DRIVER_FEATURE_SELECT, this.#driverSelect, true)
-    fields.setUint32(DRIVER_FEATURE, core.features.word(this.#driverSelect), true)
+    fields.setUint32(DEVICE_FEATURE_SELECT, this.#r.deviceSelect, true)
+    fields.setUint32(DEVICE_FEATURE, core.offered.word(this.#r.deviceSelect), true)
+    fields.setUint32(DRIVER_FEATURE_SELECT, this.#r.driverSelect, true)
+    fields.setUint32(DRIVER_FEATURE, core.features.word(this.#r.driverSelect), true)
     fields.setUint16(CONFIG_VECTOR, core.configVector, true)
     fields.setUint16(NUM_QUEUES, core.queues.length, true)
     fields.setUint8(DEVICE_STATUS, core.status)
     fields.setUint8(CONFIG_GENERATION, core.generation)
-    fields.setUint16(QUEUE_SELECT, this.#queueSelect, true)
-    const queue = core.queues[this.#queueSelect]
+    fields.setUint16(QUEUE_SELECT, this.#r.queueSelect, true)
+    const queue = core.queues[this.#r.queueSelect]
     // A queue that does not exist has size 0.
     fields.setUint16(QUEUE_SIZE, queue?.size ?? 0, true)
     fields.setUint16(QUEUE_VECTOR, queue?.vector ?? NO_VECTOR, true)
     fields.setUint16(QUEUE_ENABLE, queue?.enabled === true ? 1 : 0, true)
-    fields.setUint16(QUEUE_NOTIFY_OFFSET, this.#queueSelect, true)
+    fields.setUint16(QUEUE_NOTIFY_OFFSET, this.#r.queueSelect, true)
     this.#putAddress(QUEUE_DESCRIPTORS, queue?.addresses.descriptors ?? 0)
     this.#putAddress(QUEUE_DRIVER, queue?.addresses.driver ?? 0)
     this.#putAddress(QUEUE_DEVICE, queue?.addresses.device ?? 0)
@@ -89,13 +86,13 @@ export class CommonConfiguration {
     if (size === 1) {
       if (offset === DEVICE_STATUS) core.setStatus(value)
     } else if (size === 2) {
-      if (offset === QUEUE_SELECT) this.#queueSelect = value
+      if (offset === QUEUE_SELECT) this.#r.queueSelect = value
       else if (offset === CONFIG_VECTOR) core.configVector = this.#vector(value)
-      else this.#writeQueue(core.queues[this.#queueSelect], offset, value)
-    } else if (offset === DEVICE_FEATURE_SELECT) this.#deviceSelect = value
-    else if (offset === DRIVER_FEATURE_SELECT) this.#driverSelect = value
-    else if (offset === DRIVER_FEATURE) core.setFeatures(this.#driverSelect, value)
-    else this.#writeAddress(core.queues[this.#queueSelect], offset, value)
+      else this.#writeQueue(core.queues[this.#r.queueSelect], offset, value)
+    } else if (offset === DEVICE_FEATURE_SELECT) this.#r.deviceSelect = value
+    else if (offset === DRIVER_FEATURE_SELECT) this.#r.driverSelect = value
+    else if (offset === DRIVER_FEATURE) core.setFeatures(this.#r.driverSelect, value)
+    else this.#writeAddress(core.queues[this.#r.queueSelect], offset, value)
   }
 
   /** A vector that the function does not have reads back as none. */
@@ -123,18 +120,14 @@ export class CommonConfiguration {
   }
 
   reset(): void {
-    this.#deviceSelect = 0
-    this.#driverSelect = 0
-    this.#queueSelect = 0
+    this.#r = { ...POWER_ON }
   }
 
   save(): CommonConfigurationState {
-    return { deviceSelect: this.#deviceSelect, driverSelect: this.#driverSelect, queueSelect: this.#queueSelect }
+    return { ...this.#r }
   }
 
-  restore({ deviceSelect, driverSelect, queueSelect }: CommonConfigurationState): void {
-    this.#deviceSelect = deviceSelect
-    this.#driverSelect = driverSelect
-    this.#queueSelect = queueSelect
+  restore(state: CommonConfigurationState): void {
+    this.#r = savedRegisters('virtio', state, POWER_ON)
   }
 }

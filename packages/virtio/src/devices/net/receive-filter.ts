@@ -1,3 +1,5 @@
+import { savedRegisters } from '@retrap/device'
+
 const ADDRESS_BYTES = 6
 /** A driver with more addresses gets all frames of that kind. */
 const MOST_ADDRESSES = 64
@@ -9,14 +11,16 @@ const ALL_MULTICAST = 1
 const SET_TABLE = 0
 const SET_ADDRESS = 1
 
-/** Saved form of a {@link ReceiveFilter}. */
-export interface ReceiveFilterState {
-  readonly promiscuous: boolean
-  readonly allMulticast: boolean
-  readonly allUnicast: boolean
-  readonly unicast: readonly Uint8Array[]
-  readonly multicast: readonly Uint8Array[]
+const POWER_ON = {
+  promiscuous: true,
+  allMulticast: false,
+  allUnicast: false,
+  unicast: [] as readonly Uint8Array[],
+  multicast: [] as readonly Uint8Array[],
 }
+
+/** Saved form of a {@link ReceiveFilter}. */
+export type ReceiveFilterState = Readonly<typeof POWER_ON>
 
 /**
  * Which frames a card passes on to its driver, as the control queue says. A card begins with all.
@@ -24,28 +28,24 @@ export interface ReceiveFilterState {
  * Source: VIRTIO 1.2, §5.1.6.5.1, "Packet Receive Filtering"; §5.1.6.5.2, "Setting MAC Address Filtering".
  */
 export class ReceiveFilter {
-  promiscuous: boolean = true
-  #allMulticast = false
-  #allUnicast = false
-  #unicast: readonly Uint8Array[] = []
-  #multicast: readonly Uint8Array[] = []
+  #r = { ...POWER_ON }
 
   get multicast(): readonly Uint8Array[] {
-    return this.#multicast
+    return this.#r.multicast
   }
 
   /** More unicast or multicast addresses are wanted than a network can be told of. */
   get wantsAll(): boolean {
-    return this.promiscuous || this.#allUnicast || this.#allMulticast || this.#unicast.length > 0
+    return this.#r.promiscuous || this.#r.allUnicast || this.#r.allMulticast || this.#r.unicast.length > 0
   }
 
   /** Whether a frame is for the driver. @param address - the card's own */
   accepts(frame: Uint8Array, address: Uint8Array): boolean {
-    if (this.promiscuous) return true
+    if (this.#r.promiscuous) return true
     if ((frame[0]! & 1) === 0)
-      return this.#allUnicast || begins(frame, address) || this.#unicast.some((each) => begins(frame, each))
+      return this.#r.allUnicast || begins(frame, address) || this.#r.unicast.some((each) => begins(frame, each))
     const broadcast = frame.subarray(0, ADDRESS_BYTES).every((byte) => byte === 0xff)
-    return broadcast || this.#allMulticast || this.#multicast.some((each) => begins(frame, each))
+    return broadcast || this.#r.allMulticast || this.#r.multicast.some((each) => begins(frame, each))
   }
 
   /**
@@ -57,8 +57,8 @@ export class ReceiveFilter {
   execute(kind: number, command: number, data: Uint8Array, setAddress: (address: Uint8Array) => void): boolean {
     if (kind === CLASS_RECEIVE && data.length >= 1 && command <= ALL_MULTICAST) {
       const on = data[0] !== 0
-      if (command === PROMISCUOUS) this.promiscuous = on
-      else this.#allMulticast = on
+      if (command === PROMISCUOUS) this.#r.promiscuous = on
+      else this.#r.allMulticast = on
       return true
     }
     if (kind !== CLASS_MAC) return false
@@ -73,34 +73,24 @@ export class ReceiveFilter {
     const unicast = tableAt(data, 0)
     const multicast = unicast === null ? null : tableAt(data, unicast.end)
     if (unicast === null || multicast === null) return false
-    this.#allUnicast = unicast.count > MOST_ADDRESSES
-    this.#unicast = unicast.addresses
+    this.#r.allUnicast = unicast.count > MOST_ADDRESSES
+    this.#r.unicast = unicast.addresses
     // The command says which addresses there are; whether all multicast frames are wanted is another one.
-    this.#multicast = multicast.addresses
-    if (multicast.count > MOST_ADDRESSES) this.#allMulticast = true
+    this.#r.multicast = multicast.addresses
+    if (multicast.count > MOST_ADDRESSES) this.#r.allMulticast = true
     return true
   }
 
   reset(): void {
-    this.restore({ promiscuous: true, allMulticast: false, allUnicast: false, unicast: [], multicast: [] })
+    this.#r = { ...POWER_ON }
   }
 
   save(): ReceiveFilterState {
-    return {
-      promiscuous: this.promiscuous,
-      allMulticast: this.#allMulticast,
-      allUnicast: this.#allUnicast,
-      unicast: this.#unicast,
-      multicast: this.#multicast,
-    }
+    return { ...this.#r }
   }
 
-  restore({ promiscuous, allMulticast, allUnicast, unicast, multicast }: ReceiveFilterState): void {
-    this.promiscuous = promiscuous
-    this.#allMulticast = allMulticast
-    this.#allUnicast = allUnicast
-    this.#unicast = unicast
-    this.#multicast = multicast
+  restore(state: ReceiveFilterState): void {
+    this.#r = savedRegisters('virtio-net', state, POWER_ON)
   }
 }
 
