@@ -1,4 +1,12 @@
-import { type DeviceContext, Instant, restoreDeadline, savedDeadline, type Timer, type Word64 } from '@retrap/device'
+import {
+  type DeviceContext,
+  Instant,
+  listedRegisters,
+  restoreDeadline,
+  savedDeadline,
+  type Timer,
+  type Word64,
+} from '@retrap/device'
 
 /*
  * Source: Intel 82801AA (ICH) data sheet (290655), "AC '97 Audio Controller Registers", "Native Audio Bus Mastering
@@ -35,6 +43,9 @@ const SLICE_NS = 10e6
 /** Samples at a time. */
 const PIECE = 4096
 
+/** The registers, in the order of their list in saved states. `left` counts the samples that are left of the buffer. */
+const POWER_ON = { base: 0, current: 0, last: 0, status: HALTED, left: 0, prefetched: 0, control: 0 }
+
 /** Saved form of a {@link BusMaster}. */
 export interface BusMasterState {
   readonly registers: readonly number[]
@@ -68,14 +79,7 @@ export class BusMaster {
   readonly #since = new Instant()
   /** Frames that were moved since. */
   #moved = 0
-  #base = 0
-  #current = 0
-  #last = 0
-  #status = HALTED
-  /** Samples that are left of the buffer. */
-  #left = 0
-  #prefetched = 0
-  #control = 0
+  #r = { ...POWER_ON }
   #address = 0
   #flags = 0
 
@@ -89,42 +93,42 @@ export class BusMaster {
 
   /** Whether the channel asks for an interrupt. */
   get interrupts(): boolean {
-    const byLast = (this.#status & LAST_INTERRUPT) !== 0 && (this.#control & LAST_ENABLE) !== 0
-    return byLast || ((this.#status & BUFFER_INTERRUPT) !== 0 && (this.#control & BUFFER_ENABLE) !== 0)
+    const byLast = (this.#r.status & LAST_INTERRUPT) !== 0 && (this.#r.control & LAST_ENABLE) !== 0
+    return byLast || ((this.#r.status & BUFFER_INTERRUPT) !== 0 && (this.#r.control & BUFFER_ENABLE) !== 0)
   }
 
   get #isRunning(): boolean {
-    return (this.#control & RUN) !== 0 && (this.#status & HALTED) === 0
+    return (this.#r.control & RUN) !== 0 && (this.#r.status & HALTED) === 0
   }
 
   /** One byte of a register. */
   read(offset: number): number {
     this.sync()
-    if (offset < CIV) return (this.#base >>> (8 * (offset - BDBAR))) & 0xff
-    if (offset === CIV) return this.#current
-    if (offset === LVI) return this.#last
-    if (offset === SR || offset === SR + 1) return offset === SR ? this.#status : 0
-    if (offset === PICB || offset === PICB + 1) return (this.#left >>> (8 * (offset - PICB))) & 0xff
-    if (offset === PIV) return this.#prefetched
-    return offset === CR ? this.#control : 0
+    if (offset < CIV) return (this.#r.base >>> (8 * (offset - BDBAR))) & 0xff
+    if (offset === CIV) return this.#r.current
+    if (offset === LVI) return this.#r.last
+    if (offset === SR || offset === SR + 1) return offset === SR ? this.#r.status : 0
+    if (offset === PICB || offset === PICB + 1) return (this.#r.left >>> (8 * (offset - PICB))) & 0xff
+    if (offset === PIV) return this.#r.prefetched
+    return offset === CR ? this.#r.control : 0
   }
 
   write(offset: number, value: number): void {
     this.sync()
     if (offset < CIV) {
       const shift = 8 * (offset - BDBAR)
-      this.#base = ((this.#base & ~(0xff << shift)) | (value << shift)) & ~7
+      this.#r.base = ((this.#r.base & ~(0xff << shift)) | (value << shift)) & ~7
     } else if (offset === LVI) this.#setLast(value & 31)
-    else if (offset === SR) this.#status &= ~(value & CLEARED_BY_ONE)
+    else if (offset === SR) this.#r.status &= ~(value & CLEARED_BY_ONE)
     else if (offset === CR) this.#setControl(value)
     this.#arm()
     this.#wires.update()
   }
 
   #setLast(value: number): void {
-    this.#last = value
+    this.#r.last = value
     // A channel that has stopped at its last buffer goes on.
-    if ((this.#control & RUN) !== 0 && (this.#status & AT_LAST) !== 0 && value !== this.#current) {
+    if ((this.#r.control & RUN) !== 0 && (this.#r.status & AT_LAST) !== 0 && value !== this.#r.current) {
       this.#step()
       this.#begin()
     }
@@ -132,20 +136,20 @@ export class BusMaster {
 
   #setControl(value: number): void {
     if ((value & RESET) !== 0) {
-      if ((this.#control & RUN) === 0) this.reset()
+      if ((this.#r.control & RUN) === 0) this.reset()
       return
     }
-    const begins = (value & RUN) !== 0 && (this.#control & RUN) === 0
-    this.#control = value & (RUN | LAST_ENABLE | FIFO_ENABLE | BUFFER_ENABLE)
+    const begins = (value & RUN) !== 0 && (this.#r.control & RUN) === 0
+    this.#r.control = value & (RUN | LAST_ENABLE | FIFO_ENABLE | BUFFER_ENABLE)
     if (begins) {
-      if (this.#left === 0) this.#fetch()
+      if (this.#r.left === 0) this.#fetch()
       this.#begin()
-    } else if ((value & RUN) === 0) this.#status |= HALTED
+    } else if ((value & RUN) === 0) this.#r.status |= HALTED
   }
 
   #begin(): void {
     this.recount()
-    this.#status &= ~(HALTED | AT_LAST)
+    this.#r.status &= ~(HALTED | AT_LAST)
   }
 
   /** Counts frames from now on, as at a new rate. */
@@ -158,15 +162,16 @@ export class BusMaster {
   #fetch(): void {
     const entry = new DataView(new ArrayBuffer(ENTRY_BYTES))
     const { dma } = this.#wires.context
-    if (!dma.read((this.#base >>> 0) + ENTRY_BYTES * this.#current, new Uint8Array(entry.buffer))) entry.setUint32(4, 0)
+    if (!dma.read((this.#r.base >>> 0) + ENTRY_BYTES * this.#r.current, new Uint8Array(entry.buffer)))
+      entry.setUint32(4, 0)
     this.#address = entry.getUint32(0, true) & ~1
     this.#flags = entry.getUint32(4, true)
-    this.#left = this.#flags & 0xffff
-    this.#prefetched = (this.#current + 1) & 31
+    this.#r.left = this.#flags & 0xffff
+    this.#r.prefetched = (this.#r.current + 1) & 31
   }
 
   #step(): void {
-    this.#current = this.#prefetched
+    this.#r.current = this.#r.prefetched
     this.#fetch()
   }
 
@@ -179,13 +184,13 @@ export class BusMaster {
     const frames = rate()
     let due = Math.floor((this.#now.since(this.#since) * frames) / SECOND_NS) - this.#moved
     // A ring has 32 buffers: after them it stands, however long the host was away.
-    for (let buffers = 0; this.#isRunning && (due > 0 || this.#left === 0) && buffers <= 32; buffers++) {
-      const samples = Math.min(due * channels, this.#left)
+    for (let buffers = 0; this.#isRunning && (due > 0 || this.#r.left === 0) && buffers <= 32; buffers++) {
+      const samples = Math.min(due * channels, this.#r.left)
       this.#moveSamples(samples)
       const whole = Math.ceil(samples / channels)
       due -= whole
       this.#moved += whole
-      if (this.#left === 0) this.#endBuffer()
+      if (this.#r.left === 0) this.#endBuffer()
     }
     for (; this.#moved >= frames; this.#moved -= frames) this.#since.add(SECOND_NS)
     update()
@@ -197,12 +202,12 @@ export class BusMaster {
       this.#wires.move(this.#address >>> 0, part)
       this.#address += 2 * part
     }
-    this.#left -= samples
+    this.#r.left -= samples
   }
 
   #endBuffer(): void {
-    if ((this.#flags & INTERRUPT_ON_END) !== 0) this.#status |= BUFFER_INTERRUPT
-    if (this.#current === this.#last) this.#status |= LAST_INTERRUPT | AT_LAST | HALTED
+    if ((this.#flags & INTERRUPT_ON_END) !== 0) this.#r.status |= BUFFER_INTERRUPT
+    if (this.#r.current === this.#r.last) this.#r.status |= LAST_INTERRUPT | AT_LAST | HALTED
     else this.#step()
   }
 
@@ -213,7 +218,7 @@ export class BusMaster {
     }
     const { rate, channels } = this.#wires
     // The end of the buffer, or a slice of time if that is sooner.
-    const end = Math.ceil(((this.#moved + Math.ceil(this.#left / channels)) * SECOND_NS) / rate())
+    const end = Math.ceil(((this.#moved + Math.ceil(this.#r.left / channels)) * SECOND_NS) / rate())
     this.#wires.context.clock.read(this.#now)
     const wait = Math.min(Math.max(end - this.#now.since(this.#since), 1000), SLICE_NS)
     this.#timer.armAfter(wait)
@@ -221,7 +226,7 @@ export class BusMaster {
 
   reset(): void {
     this.restore({
-      registers: [0, 0, 0, HALTED, 0, 0, 0],
+      registers: [],
       address: 0,
       flags: 0,
       since: new Instant(),
@@ -231,9 +236,8 @@ export class BusMaster {
   }
 
   save(): BusMasterState {
-    const registers = [this.#base, this.#current, this.#last, this.#status, this.#left, this.#prefetched, this.#control]
     return {
-      registers,
+      registers: Object.values(this.#r),
       address: this.#address,
       flags: this.#flags,
       since: this.#since.save(),
@@ -243,14 +247,7 @@ export class BusMaster {
   }
 
   restore({ registers, address, flags, since, moved, next }: BusMasterState): void {
-    const [base = 0, current = 0, last = 0, status = HALTED, left = 0, prefetched = 0, control = 0] = registers
-    this.#base = base
-    this.#current = current
-    this.#last = last
-    this.#status = status
-    this.#left = left
-    this.#prefetched = prefetched
-    this.#control = control
+    this.#r = listedRegisters('ac97', registers, POWER_ON)
     this.#address = address
     this.#flags = flags
     this.#since.set(since)

@@ -5,6 +5,8 @@
  * "EEPROM/Flash Control & Data Register", §13.4.4, "EEPROM Read Register"; the data sheet of the 93C46, "Instruction Set".
  */
 
+import { listedRegisters } from '@retrap/device'
+
 const WORDS = 64
 const ADDRESS_BITS = 6
 const CHECKSUM_WORD = 0x3f
@@ -35,6 +37,18 @@ const ERASE = 3
 const WRITE_DISABLE = 0
 const WRITE_ALL = 1
 const ERASE_ALL = 2
+
+/** The shift register at rest, in the order of its list in saved states. */
+const IDLE = {
+  /** Bits of the instruction that were shifted in, and how many; a leading 1 is the start bit. */
+  in: 0,
+  count: 0,
+  /** Word that is shifted out, and bits that are left of it; −1: none is. */
+  out: -1,
+  outBits: 0,
+  /** The data line. Ready: a write ends at once. */
+  data: 1,
+}
 
 /** Saved form of an {@link Eeprom}. */
 export interface EepromState {
@@ -71,13 +85,7 @@ export class Eeprom {
   readonly #words = new Uint16Array(WORDS)
   #control = 0
   #readRegister = 0
-  /** Bits of the instruction that were shifted in, and how many; a leading 1 is the start bit. */
-  #in = 0
-  #count = 0
-  /** Bits that are shifted out, the highest next; −1: none are. */
-  #out = -1
-  #outBits = 0
-  #data = 1
+  #shift = { ...IDLE }
   #writable = false
 
   constructor(address: ArrayLike<number>) {
@@ -92,7 +100,7 @@ export class Eeprom {
 
   get control(): number {
     const granted = (this.#control & REQUEST) === 0 ? 0 : GRANT
-    return this.#control | granted | PRESENT | (this.#data === 0 ? 0 : DO)
+    return this.#control | granted | PRESENT | (this.#shift.data === 0 ? 0 : DO)
   }
 
   set control(value: number) {
@@ -113,56 +121,52 @@ export class Eeprom {
   }
 
   #deselect(): void {
-    this.#in = 0
-    this.#count = 0
-    this.#out = -1
-    // Ready: a write ends at once.
-    this.#data = 1
+    this.#shift = { ...IDLE }
   }
 
   /** A rising edge of the clock. */
   #clock(bit: 0 | 1): void {
-    if (this.#out >= 0) {
+    if (this.#shift.out >= 0) {
       this.#shiftOut()
       return
     }
-    if (this.#count === 0 && bit === 0) return
-    this.#in = (this.#in << 1) | bit
-    this.#count++
-    if (this.#count >= 3 + ADDRESS_BITS) this.#execute()
+    if (this.#shift.count === 0 && bit === 0) return
+    this.#shift.in = (this.#shift.in << 1) | bit
+    this.#shift.count++
+    if (this.#shift.count >= 3 + ADDRESS_BITS) this.#execute()
   }
 
   #shiftOut(): void {
-    if (this.#outBits === 0) {
+    if (this.#shift.outBits === 0) {
       // Reading goes on with the next word.
-      this.#out = (this.#out + 1) & (WORDS - 1)
-      this.#outBits = 16
+      this.#shift.out = (this.#shift.out + 1) & (WORDS - 1)
+      this.#shift.outBits = 16
     }
-    this.#outBits--
-    this.#data = (this.#words[this.#out]! >>> this.#outBits) & 1
+    this.#shift.outBits--
+    this.#shift.data = (this.#words[this.#shift.out]! >>> this.#shift.outBits) & 1
   }
 
   #execute(): void {
-    const dataBits = this.#count - 3 - ADDRESS_BITS
-    const instruction = this.#in >>> dataBits
+    const dataBits = this.#shift.count - 3 - ADDRESS_BITS
+    const instruction = this.#shift.in >>> dataBits
     const code = (instruction >>> ADDRESS_BITS) & 3
     const address = instruction & (WORDS - 1)
     const extended = address >>> (ADDRESS_BITS - 2)
     const takesData = code === WRITE || (code === EXTENDED && extended === WRITE_ALL)
     if (takesData && dataBits < 16) return
     if (code === READ) {
-      this.#out = address
-      this.#outBits = 16
+      this.#shift.out = address
+      this.#shift.outBits = 16
       // A dummy bit comes first.
-      this.#data = 0
+      this.#shift.data = 0
       return
     }
-    const value = code === WRITE || (code === EXTENDED && extended === WRITE_ALL) ? this.#in & 0xffff : 0xffff
+    const value = code === WRITE || (code === EXTENDED && extended === WRITE_ALL) ? this.#shift.in & 0xffff : 0xffff
     if (code === WRITE || code === ERASE) this.#put(address, address + 1, value)
     else if (extended === WRITE_ALL || extended === ERASE_ALL) this.#put(0, WORDS, value)
     else this.#writable = extended !== WRITE_DISABLE
-    this.#count = 0
-    this.#in = 0
+    this.#shift.count = 0
+    this.#shift.in = 0
   }
 
   #put(from: number, to: number, value: number): void {
@@ -188,7 +192,7 @@ export class Eeprom {
       words: [...this.#words],
       control: this.#control,
       readRegister: this.#readRegister,
-      shift: [this.#in, this.#count, this.#out, this.#outBits, this.#data],
+      shift: Object.values(this.#shift),
       writable: this.#writable,
     }
   }
@@ -197,7 +201,7 @@ export class Eeprom {
     this.#words.set(words.slice(0, WORDS))
     this.#control = control
     this.#readRegister = readRegister
-    ;[this.#in = 0, this.#count = 0, this.#out = -1, this.#outBits = 0, this.#data = 1] = shift
+    this.#shift = listedRegisters('e1000', shift, IDLE)
     this.#writable = writable
   }
 }

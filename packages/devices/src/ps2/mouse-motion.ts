@@ -1,4 +1,4 @@
-import type { InputEvent } from '@retrap/device'
+import { type InputEvent, savedRegisters } from '@retrap/device'
 
 /** Button numbers of the HID Button page, in the order of the bits of a report: left, right, middle, fourth, fifth. */
 const BUTTONS = 5
@@ -27,37 +27,35 @@ export interface MouseMotionState {
   readonly reported: number
 }
 
+const POWER_ON = { dx: 0, dy: 0, wheel: 0, buttons: 0, reported: 0 }
+
 /** The mouse's motion since the last report, and its buttons. */
 export class MouseMotion {
-  #dx = 0
-  #dy = 0
-  #wheel = 0
-  #buttons = 0
-  #reported = 0
+  #r = { ...POWER_ON }
 
   /** Counts an event. An absolute place is not for a mouse. */
   add(event: InputEvent): void {
     if (event.kind === 'relative') {
-      this.#dx = bounded(this.#dx + event.dx)
-      this.#dy = bounded(this.#dy + event.dy)
-    } else if (event.kind === 'wheel') this.#wheel = bounded(this.#wheel + event.vertical)
+      this.#r.dx = bounded(this.#r.dx + event.dx)
+      this.#r.dy = bounded(this.#r.dy + event.dy)
+    } else if (event.kind === 'wheel') this.#r.wheel = bounded(this.#r.wheel + event.vertical)
     else if (event.kind === 'button' && event.button >= 1 && event.button <= BUTTONS) {
       const bit = 1 << (event.button - 1)
-      this.#buttons = event.down ? this.#buttons | bit : this.#buttons & ~bit
+      this.#r.buttons = event.down ? this.#r.buttons | bit : this.#r.buttons & ~bit
     }
   }
 
   get buttonsChanged(): boolean {
-    return this.#buttons !== this.#reported
+    return this.#r.buttons !== this.#r.reported
   }
 
   get changed(): boolean {
-    return this.buttonsChanged || this.#dx !== 0 || this.#dy !== 0 || this.#wheel !== 0
+    return this.buttonsChanged || this.#r.dx !== 0 || this.#r.dy !== 0 || this.#r.wheel !== 0
   }
 
   /** The buttons as the status has them: right, middle and left from bit 0. */
   get statusButtons(): number {
-    const buttons = this.#buttons
+    const buttons = this.#r.buttons
     return ((buttons >> 1) & 3) | ((buttons & 1) << 2)
   }
 
@@ -67,49 +65,42 @@ export class MouseMotion {
    * @param id - 0: three bytes; 3: a wheel in the fourth; 4: and two more buttons
    */
   packet(id: number, scaled: boolean): number[] {
-    const rawX = clamp(this.#dx, LEAST, MOST)
-    const rawY = clamp(-this.#dy, LEAST, MOST)
-    this.#dx -= rawX
-    this.#dy += rawY
+    const rawX = clamp(this.#r.dx, LEAST, MOST)
+    const rawY = clamp(-this.#r.dy, LEAST, MOST)
+    this.#r.dx -= rawX
+    this.#r.dy += rawY
     const x = scaled ? clamp(scale(rawX), LEAST, MOST) : rawX
     const y = scaled ? clamp(scale(rawY), LEAST, MOST) : rawY
-    this.#reported = this.#buttons
+    this.#r.reported = this.#r.buttons
     const signs = (x < 0 ? NEGATIVE_X : 0) | (y < 0 ? NEGATIVE_Y : 0)
-    const bytes = [ALWAYS_ONE | signs | (this.#buttons & 7), x & 0xff, y & 0xff]
+    const bytes = [ALWAYS_ONE | signs | (this.#r.buttons & 7), x & 0xff, y & 0xff]
     if (id === 0) {
-      this.#wheel = 0
+      this.#r.wheel = 0
       return bytes
     }
     // Towards the user is positive.
-    const detents = clamp(-this.#wheel, -MOST_DETENTS, MOST_DETENTS)
-    this.#wheel += detents
-    bytes.push(id === 3 ? detents & 0xff : (detents & 0x0f) | ((this.#buttons & 0x18) << 1))
+    const detents = clamp(-this.#r.wheel, -MOST_DETENTS, MOST_DETENTS)
+    this.#r.wheel += detents
+    bytes.push(id === 3 ? detents & 0xff : (detents & 0x0f) | ((this.#r.buttons & 0x18) << 1))
     return bytes
   }
 
   /** Drops movement that was not reported; buttons stay as they are. */
   forget(): void {
-    this.#dx = 0
-    this.#dy = 0
-    this.#wheel = 0
-    this.#reported = this.#buttons
+    const { buttons } = this.#r
+    this.#r = { ...POWER_ON, buttons, reported: buttons }
   }
 
   reset(): void {
-    this.#buttons = 0
-    this.forget()
+    this.#r = { ...POWER_ON }
   }
 
   save(): MouseMotionState {
-    return { dx: this.#dx, dy: this.#dy, wheel: this.#wheel, buttons: this.#buttons, reported: this.#reported }
+    return { ...this.#r }
   }
 
   restore(saved: MouseMotionState): void {
-    this.#dx = saved.dx
-    this.#dy = saved.dy
-    this.#wheel = saved.wheel
-    this.#buttons = saved.buttons
-    this.#reported = saved.reported
+    this.#r = savedRegisters('mouse', saved, POWER_ON)
   }
 }
 

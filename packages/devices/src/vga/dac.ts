@@ -1,4 +1,4 @@
-import { DeviceError } from '@retrap/device'
+import { DeviceError, savedRegisters } from '@retrap/device'
 
 /** Saved form of a {@link Dac}. */
 export interface DacState {
@@ -22,6 +22,8 @@ const COLOURS = 256
 /** Values have six bits, or eight where DISPI says so. */
 const SIX_BITS = 0x3f
 
+const POWER_ON = { readIndex: 0, writeIndex: 0, component: 0, mode: 0, pixelMask: 0xff }
+
 /**
  * The colour look-up table of a VGA, ports 0x3C6 to 0x3C9.
  *
@@ -35,54 +37,50 @@ export class Dac {
   wide = false
   readonly #colours = new Uint8Array(3 * COLOURS)
   readonly #pending = new Uint8Array(3)
-  #readIndex = 0
-  #writeIndex = 0
-  #component = 0
-  #mode = 0
-  #pixelMask = 0xff
+  #r = { ...POWER_ON }
 
   /** Reads port 0x3C6 + `register`. */
   read(register: number): number {
-    if (register === 0) return this.#pixelMask
-    if (register === 1) return this.#mode
-    if (register === 2) return this.#writeIndex
-    const value = this.#colours[3 * this.#readIndex + this.#component]!
-    if (this.#step()) this.#readIndex = (this.#readIndex + 1) & 0xff
+    if (register === 0) return this.#r.pixelMask
+    if (register === 1) return this.#r.mode
+    if (register === 2) return this.#r.writeIndex
+    const value = this.#colours[3 * this.#r.readIndex + this.#r.component]!
+    if (this.#step()) this.#r.readIndex = (this.#r.readIndex + 1) & 0xff
     return value
   }
 
   /** Writes port 0x3C6 + `register`. */
   write(register: number, value: number): void {
     if (register === 0) {
-      this.#pixelMask = value
+      this.#r.pixelMask = value
       this.changes++
     } else if (register === 3) this.#put(value)
     else {
-      if (register === 1) this.#readIndex = value
-      else this.#writeIndex = value
-      this.#mode = register === 1 ? 3 : 0
-      this.#component = 0
+      if (register === 1) this.#r.readIndex = value
+      else this.#r.writeIndex = value
+      this.#r.mode = register === 1 ? 3 : 0
+      this.#r.component = 0
     }
   }
 
   #put(value: number): void {
-    this.#pending[this.#component] = this.wide ? value : value & SIX_BITS
+    this.#pending[this.#r.component] = this.wide ? value : value & SIX_BITS
     if (!this.#step()) return
-    this.#colours.set(this.#pending, 3 * this.#writeIndex)
-    this.#writeIndex = (this.#writeIndex + 1) & 0xff
+    this.#colours.set(this.#pending, 3 * this.#r.writeIndex)
+    this.#r.writeIndex = (this.#r.writeIndex + 1) & 0xff
     this.changes++
   }
 
   /** Goes to the next value; true after the last one of a colour. */
   #step(): boolean {
-    this.#component = (this.#component + 1) % 3
-    return this.#component === 0
+    this.#r.component = (this.#r.component + 1) % 3
+    return this.#r.component === 0
   }
 
   /** Fills `into` with what each pixel value looks like, as 0x00RRGGBB. */
   colours(into: Uint32Array): void {
     for (let i = 0; i < COLOURS; i++) {
-      const at = 3 * (i & this.#pixelMask)
+      const at = 3 * (i & this.#r.pixelMask)
       into[i] = (this.#level(at) << 16) | (this.#level(at + 1) << 8) | this.#level(at + 2)
     }
   }
@@ -94,40 +92,23 @@ export class Dac {
 
   /** Power-on state. */
   reset(): void {
-    this.restore({
-      colours: new Uint8Array(3 * COLOURS),
-      readIndex: 0,
-      writeIndex: 0,
-      component: 0,
-      mode: 0,
-      pending: [0, 0, 0],
-      pixelMask: 0xff,
-    })
+    this.restore({ ...POWER_ON, colours: new Uint8Array(3 * COLOURS), pending: [0, 0, 0] })
     this.wide = false
   }
 
   /** Returns the state as plain data. */
   save(): DacState {
-    return {
-      colours: this.#colours.slice(),
-      readIndex: this.#readIndex,
-      writeIndex: this.#writeIndex,
-      component: this.#component,
-      mode: this.#mode,
-      pending: [...this.#pending],
-      pixelMask: this.#pixelMask,
-    }
+    return { ...this.#r, colours: this.#colours.slice(), pending: [...this.#pending] }
   }
 
   /** Takes over a state that {@link checkDacState} accepts. */
-  restore({ colours, readIndex, writeIndex, component, mode, pending, pixelMask }: DacState): void {
-    this.#colours.set(colours)
-    this.#pending.set(pending)
-    this.#readIndex = readIndex & 0xff
-    this.#writeIndex = writeIndex & 0xff
-    this.#component = component % 3
-    this.#mode = mode & 3
-    this.#pixelMask = pixelMask & 0xff
+  restore(state: DacState): void {
+    this.#r = savedRegisters('vga', state, POWER_ON)
+    this.#colours.set(state.colours)
+    this.#pending.set(state.pending)
+    for (const name of ['readIndex', 'writeIndex', 'pixelMask'] as const) this.#r[name] &= 0xff
+    this.#r.component %= 3
+    this.#r.mode &= 3
     this.changes++
   }
 }

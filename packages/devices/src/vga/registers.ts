@@ -1,19 +1,31 @@
-import { DeviceError } from '@retrap/device'
+import { DeviceError, savedRegisters } from '@retrap/device'
+
+const POWER_ON = {
+  sequencerIndex: 0,
+  crtcIndex: 0,
+  graphicsIndex: 0,
+  attributeIndex: 0,
+  /** The next write of port 0x3C0 is data. */
+  attributeData: false,
+  misc: 0,
+  featureControl: 0,
+}
+/** Bits that these registers keep. */
+const KEPT = {
+  sequencerIndex: 0x07,
+  crtcIndex: 0xff,
+  graphicsIndex: 0x0f,
+  attributeIndex: 0x3f,
+  misc: 0xef,
+  featureControl: 0x0b,
+}
 
 /** Saved form of {@link VgaRegisters}. */
-export interface VgaRegistersState {
+export interface VgaRegistersState extends Readonly<typeof POWER_ON> {
   readonly sequencer: Uint8Array
   readonly crtc: Uint8Array
   readonly graphics: Uint8Array
   readonly attribute: Uint8Array
-  readonly sequencerIndex: number
-  readonly crtcIndex: number
-  readonly graphicsIndex: number
-  readonly attributeIndex: number
-  /** The next write of port 0x3C0 is data. */
-  readonly attributeData: boolean
-  readonly misc: number
-  readonly featureControl: number
 }
 
 /** Bits that the registers keep; the rest reads as 0. */
@@ -40,14 +52,16 @@ export class VgaRegisters {
   readonly attribute: Uint8Array = new Uint8Array(ATTRIBUTE.length)
   /** Counts the changes of what the screen looks like. */
   changes = 0
-  misc = 0
+  #r = { ...POWER_ON }
+
+  get misc(): number {
+    return this.#r.misc
+  }
+
   /** Bit 5 lets the palette reach the screen. */
-  attributeIndex = 0
-  #sequencerIndex = 0
-  #crtcIndex = 0
-  #graphicsIndex = 0
-  #attributeData = false
-  #featureControl = 0
+  get attributeIndex(): number {
+    return this.#r.attributeIndex
+  }
 
   /** Whether the ports of the CRT controller are at 0x3D0, and not at 0x3B0. */
   get colour(): boolean {
@@ -58,24 +72,24 @@ export class VgaRegisters {
   read(port: number): number {
     switch (port) {
       case 0x3c0:
-        return this.#attributeData ? 0 : this.attributeIndex
+        return this.#r.attributeData ? 0 : this.attributeIndex
       case 0x3c1:
         return this.attribute[this.attributeIndex & 0x1f] ?? 0
       case 0x3c2:
         // A monitor is there.
         return 0x10
       case 0x3c4:
-        return this.#sequencerIndex
+        return this.#r.sequencerIndex
       case 0x3c5:
-        return this.sequencer[this.#sequencerIndex]!
+        return this.sequencer[this.#r.sequencerIndex]!
       case 0x3ca:
-        return this.#featureControl
+        return this.#r.featureControl
       case 0x3cc:
         return this.misc
       case 0x3ce:
-        return this.#graphicsIndex
+        return this.#r.graphicsIndex
       case 0x3cf:
-        return this.graphics[this.#graphicsIndex]!
+        return this.graphics[this.#r.graphicsIndex]!
       default:
         return 0xff
     }
@@ -88,19 +102,19 @@ export class VgaRegisters {
         this.#writeAttribute(value)
         break
       case 0x3c2:
-        this.misc = value & ~0x10
+        this.#r.misc = value & KEPT.misc
         break
       case 0x3c4:
-        this.#sequencerIndex = value & 7
+        this.#r.sequencerIndex = value & KEPT.sequencerIndex
         return
       case 0x3c5:
-        this.sequencer[this.#sequencerIndex] = value & SEQUENCER[this.#sequencerIndex]!
+        this.sequencer[this.#r.sequencerIndex] = value & SEQUENCER[this.#r.sequencerIndex]!
         break
       case 0x3ce:
-        this.#graphicsIndex = value & 0x0f
+        this.#r.graphicsIndex = value & KEPT.graphicsIndex
         return
       case 0x3cf:
-        this.graphics[this.#graphicsIndex] = value & GRAPHICS[this.#graphicsIndex]!
+        this.graphics[this.#r.graphicsIndex] = value & GRAPHICS[this.#r.graphicsIndex]!
         break
       default:
         return
@@ -109,35 +123,35 @@ export class VgaRegisters {
   }
 
   #writeAttribute(value: number): void {
-    if (this.#attributeData) {
+    if (this.#r.attributeData) {
       const index = this.attributeIndex & 0x1f
       if (index < ATTRIBUTE.length) this.attribute[index] = value & ATTRIBUTE[index]!
-    } else this.attributeIndex = value & 0x3f
-    this.#attributeData = !this.#attributeData
+    } else this.#r.attributeIndex = value & KEPT.attributeIndex
+    this.#r.attributeData = !this.#r.attributeData
   }
 
   /** A read of input status 1: the next write of port 0x3C0 is an index. */
   expectAttributeIndex(): void {
-    this.#attributeData = false
+    this.#r.attributeData = false
   }
 
   /** Sets the feature control register, whose outputs are not connected. */
   writeFeatureControl(value: number): void {
-    this.#featureControl = value & 0x0b
+    this.#r.featureControl = value & KEPT.featureControl
   }
 
   /** Reads the CRT controller's index (0) or data (1). */
   readCrtc(register: number): number {
-    return register === 0 ? this.#crtcIndex : (this.crtc[this.#crtcIndex] ?? 0)
+    return register === 0 ? this.#r.crtcIndex : (this.crtc[this.#r.crtcIndex] ?? 0)
   }
 
   /** Writes the CRT controller's index (0) or data (1). */
   writeCrtc(register: number, value: number): void {
     if (register === 0) {
-      this.#crtcIndex = value
+      this.#r.crtcIndex = value
       return
     }
-    const index = this.#crtcIndex
+    const index = this.#r.crtcIndex
     if (index >= CRTC_REGISTERS) return
     let kept = value
     if (index <= LAST_PROTECTED && (this.crtc[RETRACE_END]! & PROTECT) !== 0) {
@@ -151,30 +165,18 @@ export class VgaRegisters {
   /** Power-on state. */
   reset(): void {
     for (const registers of [this.sequencer, this.crtc, this.graphics, this.attribute]) registers.fill(0)
-    this.misc = 0
-    this.attributeIndex = 0
-    this.#sequencerIndex = 0
-    this.#crtcIndex = 0
-    this.#graphicsIndex = 0
-    this.#attributeData = false
-    this.#featureControl = 0
+    this.#r = { ...POWER_ON }
     this.changes++
   }
 
   /** Returns the state as plain data. */
   save(): VgaRegistersState {
     return {
+      ...this.#r,
       sequencer: this.sequencer.slice(),
       crtc: this.crtc.slice(),
       graphics: this.graphics.slice(),
       attribute: this.attribute.slice(),
-      sequencerIndex: this.#sequencerIndex,
-      crtcIndex: this.#crtcIndex,
-      graphicsIndex: this.#graphicsIndex,
-      attributeIndex: this.attributeIndex,
-      attributeData: this.#attributeData,
-      misc: this.misc,
-      featureControl: this.#featureControl,
     }
   }
 
@@ -189,17 +191,12 @@ export class VgaRegisters {
 
   /** Takes over a state that `check` accepts. */
   restore(state: VgaRegistersState): void {
+    this.#r = savedRegisters('vga', state, POWER_ON)
+    for (const name of Object.keys(KEPT) as (keyof typeof KEPT)[]) this.#r[name] &= KEPT[name]
     state.sequencer.forEach((value, i) => (this.sequencer[i] = value & SEQUENCER[i]!))
     state.graphics.forEach((value, i) => (this.graphics[i] = value & GRAPHICS[i]!))
     state.attribute.forEach((value, i) => (this.attribute[i] = value & ATTRIBUTE[i]!))
     this.crtc.set(state.crtc)
-    this.#sequencerIndex = state.sequencerIndex & 7
-    this.#crtcIndex = state.crtcIndex & 0xff
-    this.#graphicsIndex = state.graphicsIndex & 0x0f
-    this.attributeIndex = state.attributeIndex & 0x3f
-    this.#attributeData = state.attributeData
-    this.misc = state.misc & ~0x10 & 0xff
-    this.#featureControl = state.featureControl & 0x0b
     this.changes++
   }
 }
