@@ -1,4 +1,4 @@
-import { type BlockBackend, type BlockProperties, DeviceError } from '@retrap/device'
+import { type BlockBackend, type BlockProperties, DeviceError, savedRegisters } from '@retrap/device'
 import {
   capacity,
   CD_BLOCK_BYTES,
@@ -53,6 +53,9 @@ export interface ScsiCdState {
   readonly exchanged: boolean
 }
 
+/** The drive's state but for the attention; see {@link ScsiCdState}. */
+const POWER_ON = { event: MEDIUM_EVENT.none as number, open: false, locked: false, exchanged: false }
+
 const REQUEST_SENSE = 0x03
 const INQUIRY = 0x12
 const GET_CONFIGURATION = 0x46
@@ -73,14 +76,7 @@ export class ScsiCd implements ScsiUnit {
   readonly #model: string
   readonly #unwatch: (() => void) | undefined
   readonly #attention = new UnitAttention(BEFORE_ATTENTION)
-  /** An event of the medium that the host has not asked for. */
-  #event: number = MEDIUM_EVENT.none
-  /** The tray is out. */
-  #open = false
-  /** The host has locked the tray. */
-  #locked = false
-  /** The disc is not the one that was there when the command began. */
-  #exchanged = false
+  #r = { ...POWER_ON }
   #exchanges = 0
 
   /** @throws DeviceError `ERR_OPTION` */
@@ -90,7 +86,7 @@ export class ScsiCd implements ScsiUnit {
     this.medium = medium
     this.#model = model
     this.#unwatch = medium?.onChange(() => this.#changed())
-    medium?.tray?.connect({ refuses, ejectRequested: () => (this.#event = MEDIUM_EVENT.ejectRequest) })
+    medium?.tray?.connect({ refuses, ejectRequested: () => (this.#r.event = MEDIUM_EVENT.ejectRequest) })
   }
 
   /** The drive is used no more: no more changes of its medium are reported to it. */
@@ -99,19 +95,19 @@ export class ScsiCd implements ScsiUnit {
   }
 
   #changed(): void {
-    this.#open = false
-    this.#exchanged = true
+    this.#r.open = false
+    this.#r.exchanged = true
     this.#exchanges++
     const present = this.blocks > 0
     // A disc is taken out of an open tray.
     this.#moveTray({ open: !present })
     if (present) this.#attention.sense = SENSE.mediumChanged
-    this.#event = present ? MEDIUM_EVENT.newMedium : MEDIUM_EVENT.removal
+    this.#r.event = present ? MEDIUM_EVENT.newMedium : MEDIUM_EVENT.removal
   }
 
-  #moveTray({ open = this.#open, locked = this.#locked }: Partial<{ open: boolean; locked: boolean }>): void {
-    this.#open = open
-    this.#locked = locked
+  #moveTray(change: Partial<{ open: boolean; locked: boolean }>): void {
+    this.#r = { ...this.#r, ...change }
+    const { open, locked } = this.#r
     this.medium?.tray?.moved({ open, locked })
   }
 
@@ -122,20 +118,20 @@ export class ScsiCd implements ScsiUnit {
 
   /** Blocks of the medium; 0: there is none. */
   get blocks(): number {
-    if (this.medium === null || this.#open) return 0
+    if (this.medium === null || this.#r.open) return 0
     return Math.floor(this.medium.properties.bytes / CD_BLOCK_BYTES)
   }
 
   /** Returns to the state after power-on. */
   powerOn(): void {
     this.#attention.sense = SENSE.powerOn
-    this.#event = MEDIUM_EVENT.none
+    this.#r.event = MEDIUM_EVENT.none
     this.#moveTray({ open: false, locked: false })
   }
 
   /** Why the command cannot read on: the disc has been exchanged or taken out since it began. Null: it can. */
   takeExchange(): ScsiSense | null {
-    return this.#exchanged ? this.senseOfExchange() : null
+    return this.#r.exchanged ? this.senseOfExchange() : null
   }
 
   /** The sense of a command during which the disc was exchanged or taken out. */
@@ -153,7 +149,7 @@ export class ScsiCd implements ScsiUnit {
 
   /** Executes a command. */
   execute(given: Uint8Array): ScsiOutcome {
-    this.#exchanged = false
+    this.#r.exchanged = false
     const packet = wholeCommand(given)
     const opcode = packet[0]!
     const refused = this.#attention.refuse(opcode)
@@ -179,11 +175,11 @@ export class ScsiCd implements ScsiUnit {
         return this.#eventStatus(packet)
       case MODE_SENSE_6:
       case MODE_SENSE_10:
-        return modeSense(packet, cdPages(this.#locked), { mediumType: mediumType(this.blocks > 0), flags: 0 })
+        return modeSense(packet, cdPages(this.#r.locked), { mediumType: mediumType(this.blocks > 0), flags: 0 })
       case 0xbb: // SET CD SPEED
         return GOOD
       case 0xbd: // MECHANISM STATUS
-        return dataOf(mechanismStatus(this.#open), be16(packet, 8))
+        return dataOf(mechanismStatus(this.#r.open), be16(packet, 8))
       default:
         return MEDIUM_COMMANDS.has(opcode) ? this.#ofMedium(opcode, packet) : failed(SENSE.unknownCommand)
     }
@@ -243,10 +239,10 @@ export class ScsiCd implements ScsiUnit {
   #startStop(what: number): ScsiOutcome {
     const load = (what & 2) !== 0
     const start = (what & 1) !== 0
-    if (!load || start !== this.#open) return GOOD
-    if (!start && this.#locked) return failed(SENSE.removalPrevented)
+    if (!load || start !== this.#r.open) return GOOD
+    if (!start && this.#r.locked) return failed(SENSE.removalPrevented)
     this.#moveTray({ open: !start })
-    this.#event = MEDIUM_EVENT.removal
+    this.#r.event = MEDIUM_EVENT.removal
     if (start && this.blocks > 0) this.#changed()
     return GOOD
   }
@@ -254,28 +250,21 @@ export class ScsiCd implements ScsiUnit {
   #eventStatus(packet: Uint8Array): ScsiOutcome {
     // Only polling: nothing here waits for an event.
     if ((packet[1]! & 1) === 0) return BAD_FIELD
-    const bytes = eventStatus(packet[4]!, this.#event, { open: this.#open, present: this.blocks > 0 })
-    if ((packet[4]! & 0x10) !== 0) this.#event = MEDIUM_EVENT.none
+    const bytes = eventStatus(packet[4]!, this.#r.event, { open: this.#r.open, present: this.blocks > 0 })
+    if ((packet[4]! & 0x10) !== 0) this.#r.event = MEDIUM_EVENT.none
     return { kind: 'data', bytes, most: be16(packet, 7) }
   }
 
   /** Returns its state as plain data. */
   save(): ScsiCdState {
-    return {
-      attention: this.#attention.sense,
-      event: this.#event,
-      open: this.#open,
-      locked: this.#locked,
-      exchanged: this.#exchanged,
-    }
+    return { attention: this.#attention.sense, ...this.#r }
   }
 
   /** Takes over what `save` returned. */
   restore(state: ScsiCdState): void {
+    this.#r = savedRegisters('scsi-cd', state, POWER_ON)
     this.#attention.sense = state.attention
-    this.#event = state.event
-    this.#moveTray({ open: state.open, locked: state.locked })
-    this.#exchanged = state.exchanged
+    this.#moveTray({})
   }
 }
 
