@@ -6,6 +6,7 @@ import {
   type DeviceModel,
   type OwnedMemory,
   type RangeHandler,
+  savedRegisters,
   savedState,
 } from '@retrap/device'
 import { cfiQuery, WRITE_BUFFER_BYTES } from './cfi-query.ts'
@@ -71,6 +72,9 @@ export interface CfiFlashOptions {
   readonly isTrusted?: () => boolean
 }
 
+/** Registers, and the operation that is under way; see {@link CfiFlashState}. */
+const POWER_ON = { mode: 'array' as ReadMode, pending: 'none' as Pending, status: 0, bufferStart: -1, bufferLeft: 0 }
+
 /** Saved form of a {@link CfiFlash}. The contents are saved as its memory. */
 export interface CfiFlashState {
   /** Layout of the state. */
@@ -117,11 +121,7 @@ export class CfiFlash implements DeviceModel {
   #memory: OwnedMemory | null = null
   #bytes: Uint8Array = new Uint8Array(0)
   #writes: OrderedWrites | null = null
-  #mode: ReadMode = 'array'
-  #pending: Pending = 'none'
-  #status = 0
-  #bufferStart = -1
-  #bufferLeft = 0
+  #r = { ...POWER_ON }
   #buffer: [offset: number, value: number][] = []
   /** The medium is behind the memory, whose contents have been restored. */
   #behind = false
@@ -182,7 +182,7 @@ export class CfiFlash implements DeviceModel {
   }
 
   #read(offset: number, size: number): number {
-    const isMemory = this.#pending === 'none' && this.#mode === 'array'
+    const isMemory = this.#r.pending === 'none' && this.#r.mode === 'array'
     if (isMemory || this.#options.isTrusted?.() === false) return this.#stored(offset, size)
     // A byte of what each chip says is enough: its upper half is 0.
     const said = this.#said(offset)
@@ -203,8 +203,8 @@ export class CfiFlash implements DeviceModel {
 
   /** Returns a chip's value at an offset. */
   #said(offset: number): number {
-    if (this.#pending !== 'none' || this.#mode === 'status') return this.#status
-    if (this.#mode === 'query') return this.#query[Math.floor(offset / this.#busBytes) & 0xff] ?? 0
+    if (this.#r.pending !== 'none' || this.#r.mode === 'status') return this.#r.status
+    if (this.#r.mode === 'query') return this.#query[Math.floor(offset / this.#busBytes) & 0xff] ?? 0
     return this.#identifier(offset)
   }
 
@@ -229,7 +229,7 @@ export class CfiFlash implements DeviceModel {
     // Chips side by side get the same command.
     const value = data & 0xff
     if (this.#options.isTrusted?.() === false) return
-    const pending = this.#pending
+    const pending = this.#r.pending
     switch (pending) {
       case 'none':
         return this.#command(value)
@@ -244,9 +244,9 @@ export class CfiFlash implements DeviceModel {
         return this.#lock(offset, value)
       case 'buffer-count':
         // The count is one of the chips' words, less one.
-        this.#bufferLeft = ((this.#busBytes === 1 ? data : data & 0xffff) + 1) * this.#busBytes
-        if (this.#bufferLeft > WRITE_BUFFER_BYTES * this.#busBytes) return this.#abandon()
-        this.#pending = 'buffer-data'
+        this.#r.bufferLeft = ((this.#busBytes === 1 ? data : data & 0xffff) + 1) * this.#busBytes
+        if (this.#r.bufferLeft > WRITE_BUFFER_BYTES * this.#busBytes) return this.#abandon()
+        this.#r.pending = 'buffer-data'
         return
       case 'buffer-data':
         return this.#fill(offset, size, data)
@@ -264,7 +264,7 @@ export class CfiFlash implements DeviceModel {
       case READ_QUERY:
         return this.#show('query')
       case CLEAR_STATUS:
-        this.#status = 0
+        this.#r.status = 0
         return this.#show('array')
       case PROGRAM:
       case PROGRAM_ALTERNATE:
@@ -274,9 +274,9 @@ export class CfiFlash implements DeviceModel {
       case LOCK_SETUP:
         return this.#begin('lock')
       case WRITE_TO_BUFFER:
-        this.#status |= READY
+        this.#r.status |= READY
         this.#buffer = []
-        this.#bufferStart = -1
+        this.#r.bufferStart = -1
         return this.#begin('buffer-count')
       case READ_STATUS:
       // Nothing takes time, so there is nothing to suspend or to resume.
@@ -290,22 +290,22 @@ export class CfiFlash implements DeviceModel {
   }
 
   #begin(pending: Pending): void {
-    this.#pending = pending
+    this.#r.pending = pending
     this.#show('status')
   }
 
   #end(): void {
-    this.#pending = 'none'
+    this.#r.pending = 'none'
   }
 
   #show(mode: ReadMode): void {
-    this.#mode = mode
-    const memory = mode === 'array' && this.#pending === 'none'
+    this.#r.mode = mode
+    const memory = mode === 'array' && this.#r.pending === 'none'
     this.#memory?.setMode(memory ? 'memory' : 'trapped')
   }
 
   #fail(error: number): void {
-    this.#status |= READY | error
+    this.#r.status |= READY | error
   }
 
   #abandon(): void {
@@ -318,7 +318,7 @@ export class CfiFlash implements DeviceModel {
     if (this.#isLocked(offset)) this.#fail(error | LOCKED)
     else if (this.#writes?.failed === true) this.#fail(error | VOLTAGE_ERROR)
     else {
-      this.#status |= READY
+      this.#r.status |= READY
       return true
     }
     return false
@@ -347,39 +347,38 @@ export class CfiFlash implements DeviceModel {
     if (value === SET_LOCK) this.#locked[Math.floor(offset / this.#blockBytes)] = 1
     else if (value === CONFIRM) this.#locked.fill(0)
     else return this.#fail(SEQUENCE_ERROR)
-    this.#status |= READY
+    this.#r.status |= READY
   }
 
   /** Takes bytes of a buffered program: all lie within the count from the first one on, in one block. */
   #fill(offset: number, size: number, data: number): void {
-    if (this.#bufferStart < 0) this.#bufferStart = offset
+    if (this.#r.bufferStart < 0) this.#r.bufferStart = offset
     const block = offset - (offset % this.#blockBytes)
-    const inPlace = offset >= this.#bufferStart && offset < this.#bufferStart + WRITE_BUFFER_BYTES * this.#busBytes
-    if (!inPlace || this.#bufferStart < block) return this.#abandon()
+    const inPlace = offset >= this.#r.bufferStart && offset < this.#r.bufferStart + WRITE_BUFFER_BYTES * this.#busBytes
+    if (!inPlace || this.#r.bufferStart < block) return this.#abandon()
     for (let i = 0; i < size; i++) this.#buffer.push([offset + i, (data >>> (8 * i)) & 0xff])
-    this.#bufferLeft -= size
-    if (this.#bufferLeft <= 0) this.#pending = 'buffer-confirm'
+    this.#r.bufferLeft -= size
+    if (this.#r.bufferLeft <= 0) this.#r.pending = 'buffer-confirm'
   }
 
   #programBuffer(): void | Promise<void> {
     this.#end()
     const buffer = this.#buffer
     this.#buffer = []
-    if (!this.#mayChange(this.#bufferStart, PROGRAM_ERROR)) return
-    let last = this.#bufferStart
+    if (!this.#mayChange(this.#r.bufferStart, PROGRAM_ERROR)) return
+    let last = this.#r.bufferStart
     for (const [offset, value] of buffer) {
       this.#bytes[offset]! &= value
       last = Math.max(last, offset)
     }
-    return this.#changed(this.#bufferStart, last + 1 - this.#bufferStart)
+    return this.#changed(this.#r.bufferStart, last + 1 - this.#r.bufferStart)
   }
 
   /** Returns to memory that is read. Lock bits are cleared; the contents stay. */
   reset(): void {
-    this.#status = 0
+    this.#r = { ...POWER_ON }
     this.#locked.fill(0)
     this.#buffer = []
-    this.#end()
     this.#show('array')
   }
 
@@ -392,27 +391,20 @@ export class CfiFlash implements DeviceModel {
   save(): CfiFlashState {
     return {
       version: 1,
-      mode: this.#mode,
-      pending: this.#pending,
-      status: this.#status,
+      ...this.#r,
       locked: [...this.#locked.keys()].filter((block) => this.#locked[block] === 1),
-      bufferStart: this.#bufferStart,
-      bufferLeft: this.#bufferLeft,
       buffer: this.#buffer,
     }
   }
 
   /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for a state of another version. */
   restore(state: unknown): void {
-    const saved = savedState<CfiFlashState>(this.name, state, 1)
+    const saved = savedState<CfiFlashState & typeof POWER_ON>(this.name, state, 1)
+    this.#r = savedRegisters(this.name, saved, POWER_ON)
     this.#locked.fill(0)
     for (const block of saved.locked) this.#locked[block] = 1
-    this.#status = saved.status
-    this.#bufferStart = saved.bufferStart
-    this.#bufferLeft = saved.bufferLeft
     this.#buffer = saved.buffer.map(([offset, value]) => [offset, value])
-    this.#pending = saved.pending as Pending
-    this.#show(saved.mode as ReadMode)
+    this.#show(this.#r.mode)
     this.#behind = true
   }
 
