@@ -182,4 +182,16 @@ describe('workflows', () => {
     expect(writing.map(({ name }) => name)).toEqual(['release.yml: release', 'soak.yml: figures'])
     expect(writing.filter(({ text }) => /npm test|rehearse/.test(text))).toEqual([])
   })
+
+  test('an updater has rules for packages that are pinned, and finds the version of Node that pnpm has', () => {
+    const { packageRules, customManagers } = JSON.parse(readFileSync(join(folder, '../renovate.json'), 'utf8')) as {
+      readonly packageRules: readonly { readonly matchPackageNames?: readonly string[] }[]
+      readonly customManagers: readonly { readonly matchStrings: readonly string[] }[]
+    }
+    const pins = readFileSync(join(SCRIPTS, '../pnpm-workspace.yaml'), 'utf8')
+    for (const name of packageRules.flatMap(({ matchPackageNames = [] }) => matchPackageNames))
+      expect(pins).toMatch(new RegExp(`^  '?${name}'?: `, 'm'))
+    for (const pattern of customManagers.flatMap(({ matchStrings }) => matchStrings))
+      expect(new RegExp(pattern).exec(pins)?.groups?.['currentValue']).toMatch(/^24\.\d+\.\d+$/)
+  })
 })
