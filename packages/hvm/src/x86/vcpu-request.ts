@@ -2,6 +2,7 @@ import { TWO_32 } from '@retrap/basics'
 import {
   createIoRequest,
   type IoDispatch,
+  type IoreqServer,
   IOREQ_READ,
   IOREQ_TYPE_COPY,
   IOREQ_TYPE_PIO,
@@ -46,6 +47,8 @@ export class VcpuRequest {
 
   /** Sends the request for one store, which a server may have claimed. @returns a status of the dispatcher */
   store(gpa: number, size: number, lo: number, hi: number): number {
+    const claimant = this.#secondLevel.claimant(gpa)
+    if (claimant === null) return this.#dispatch.submitOne(this.#vcpu, IOREQ_TYPE_COPY, IOREQ_WRITE, gpa, size, lo, hi)
     const request = this.#request
     request.type = IOREQ_TYPE_COPY
     request.direction = IOREQ_WRITE
@@ -54,7 +57,7 @@ export class VcpuRequest {
     request.count = 1
     request.df = false
     request.dataIsPointer = false
-    return this.#send(gpa, size)
+    return this.#send(gpa, size, claimant)
   }
 
   /** Sends a request for several elements. @returns a status of the processor */
@@ -68,16 +71,15 @@ export class VcpuRequest {
     request.count = count
     request.df = down
     request.dataIsPointer = !fill
-    return this.waitOrStop(this.#send(address, size))
+    const claimant = !port && write ? this.#secondLevel.claimant(address) : null
+    return this.waitOrStop(this.#send(address, size, claimant))
   }
 
-  #send(address: number, size: number): number {
+  #send(address: number, size: number, claimant: IoreqServer | null): number {
     const request = this.#request
     request.addressLo = address >>> 0
     request.addressHi = Math.floor(address / TWO_32)
     request.size = size
-    const store = request.type === IOREQ_TYPE_COPY && request.direction === IOREQ_WRITE
-    const claimant = store ? this.#secondLevel.claimant(address) : null
     return this.#dispatch.submit(this.#vcpu, request, claimant)
   }
 
