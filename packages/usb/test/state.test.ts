@@ -124,3 +124,18 @@ test('a state of other devices, or of another version, is refused', () => {
   expect(() => model.restore(other.save())).toThrow(expect.objectContaining({ code: 'ERR_STATE' }))
   expect(() => model.restore({ version: 2 })).toThrow(expect.objectContaining({ code: 'ERR_STATE' }))
 })
+
+test.each([
+  ['registers', [1, '0'], 'xhci state.registers[1] is a string: expected a number'],
+  ['commands', { pointer: [0, 0], place: null }, 'xhci state.commands.running is missing: expected a boolean'],
+  ['hub', { ports: [{ bits: 1 }], devices: [] }, 'xhci state.hub.ports[0].link is missing: expected a number'],
+  ['interrupters', [{}], 'xhci state.interrupters[0].registers is missing: expected an array'],
+])('a state with %s of another shape is refused, and changes nothing', (name, value, message) => {
+  const { model, machine } = new XhciDriver([new TestDevice('a')])
+  machine.write(0x78, 5)
+  const before = model.save()
+  expect(() => model.restore({ ...before, [name]: value })).toThrow(
+    expect.objectContaining({ code: 'ERR_STATE', message }),
+  )
+  expect(model.save()).toEqual(before)
+})

@@ -8,6 +8,7 @@ import {
   restoreDeadline,
   savedDeadline,
   savedState,
+  shapeFault,
   type Timer,
   type Word64,
 } from '@retrap/device'
@@ -400,9 +401,21 @@ export class Xhci implements DeviceModel {
     }
   }
 
-  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for one of another version, or of other devices. */
+  /** @throws DeviceError `ERR_STATE` for a state whose registers are not of this shape */
+  #check(state: XhciState): void {
+    const { registers, owners, interrupters, frames, ...own } = this.save()
+    const { ports } = own.hub as RootHubState
+    // States of earlier versions do not have `stopped`: null fits all.
+    const commands = { ...(own.commands as CommandRingState), stopped: null }
+    const shape = { registers, owners, interrupters, frames, commands, hub: { ports } }
+    const fault = shapeFault(`${this.name} state`, state, shape)
+    if (fault !== undefined) throw new DeviceError('ERR_STATE', fault)
+  }
+
+  /** Takes over a saved state. Throws `DeviceError` `ERR_STATE` for one of another version or shape, or of other devices. */
   restore(given: unknown): void {
     const state = savedState<XhciState>(this.name, given, 1)
+    this.#check(state)
     const hub = state.hub as RootHubState
     this.#hub.check(hub)
     this.reset()
