@@ -69,12 +69,13 @@ export type {
   StartBoardServer,
   StartControllerServer,
 } from './board/start.ts'
-export { recordClone, recordPc } from './recording/record.ts'
+export { recordClone, recordPc, replayPc } from './recording/pc-runs.ts'
 export type { Checkpoints, LogPosition, RecordedAnswer } from './recording/checkpoints.ts'
 export type { LiveDebugOptions } from './recording/live-run.ts'
-export type { PcRecorder, RecordPcOptions } from './recording/record.ts'
-export { replayPc } from './recording/replay.ts'
-export type { PcReplay, ReplayPcOptions } from './recording/replay.ts'
+export type { PcRecorder, RecordPcOptions, ReplayPcOptions } from './recording/pc-runs.ts'
+export type { RecordedKind } from './recording/description.ts'
+export type { MachineReplay, PcReplay } from './recording/replay.ts'
+export type { ReplayOptions } from './recording/run-replay.ts'
 export { describeDivergence } from './recording/replay-exit.ts'
 export type { ReplayDebugger, ReplayStop, TravellingMachine, WhoWroteOptions } from './recording/replay-debugger.ts'
 export type { LastWriter } from './recording/who-wrote.ts'

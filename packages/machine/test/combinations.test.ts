@@ -167,7 +167,7 @@ async function tryAll(machine: CombinedMachine): Promise<{ readonly went: Outcom
   await check('replay', 'replayed', async () => {
     const replay = await recorded.replay(machine, options())
     expect(await replay.run({ timeoutMs: 60_000 })).toMatchObject({ reason: 'end-of-recording' })
-    const there = ('pc' in replay ? replay.pc : replay.machine) as Made
+    const there = replay.pc as Made
     for (const verb of ofRun)
       // oxlint-disable-next-line no-await-in-loop
       await check(verb, 'replayed', () => act(verb, machine, there, options()))

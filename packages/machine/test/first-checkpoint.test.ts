@@ -3,7 +3,8 @@ import { CheckpointStore, RecordingWriter } from '@retrap/recording'
 import { expect, test } from 'vitest'
 import { Pc, type PcOptions } from '../src/index.ts'
 import { CheckpointTaker, type LogPosition } from '../src/recording/checkpoints.ts'
-import { describeRun, noteRegisters } from '../src/recording/description.ts'
+import { describeRun } from '../src/recording/description.ts'
+import { PC_RUNS } from '../src/recording/pc-runs.ts'
 import { BackEndGate } from '../src/recording/back-end-gate.ts'
 import { RecordGate } from '../src/recording/record-gate.ts'
 import { echoFirmware } from './support/echo-guest.ts'
@@ -35,10 +36,8 @@ const MACHINES: readonly [string, Omit<PcOptions, 'memoryBytes'>][] = [
 
 test.each(MACHINES)('with %s', async (_what, given) => {
   const options: PcOptions = { memoryBytes: 16 << 20, clock: 'deterministic', ...given }
-  const description = describeRun(options, undefined)
-  const gate = new RecordGate(new RecordingWriter(() => undefined, description), false, () =>
-    noteRegisters(pc.domain.vcpus),
-  )
+  const description = describeRun(PC_RUNS, options, undefined)
+  const gate = new RecordGate(new RecordingWriter(() => undefined, description), false, () => PC_RUNS.notes(pc.domain))
   const pcGate = new BackEndGate(gate, description.backEnds, options, true)
   const pc: Pc = await Pc.create(options, pcGate)
   const looked: number[] = []

@@ -14,7 +14,8 @@ import { sliceTests } from '@retrap/tooling/slice'
 import { afterEach, describe, expect } from 'vitest'
 import { Pc, type PcOptions, recordPc, replayPc } from '../src/index.ts'
 import { CheckpointTaker, type LogPosition } from '../src/recording/checkpoints.ts'
-import { describeRun, noteRegisters } from '../src/recording/description.ts'
+import { describeRun } from '../src/recording/description.ts'
+import { PC_RUNS } from '../src/recording/pc-runs.ts'
 import { BackEndGate } from '../src/recording/back-end-gate.ts'
 import { RecordGate } from '../src/recording/record-gate.ts'
 import { ReplayGate } from '../src/recording/replay-gate.ts'
@@ -501,9 +502,9 @@ test('a checkpoint that no recorder has written is refused', { timeout: 60_000 }
 
 test('a guest with more memory than checkpoints may have is recorded without', { timeout: 60_000 }, async () => {
   const given = options(1, false)
-  const description = describeRun(given, undefined)
+  const description = describeRun(PC_RUNS, given, undefined)
   const writer = new RecordingWriter(() => undefined, description)
-  const gate = new RecordGate(writer, false, () => noteRegisters(pc.domain.vcpus))
+  const gate = new RecordGate(writer, false, () => PC_RUNS.notes(pc.domain))
   const pcGate = new BackEndGate(gate, description.backEnds, given)
   const pc: Pc = await Pc.create(given, pcGate)
   closing.push(pc)
@@ -533,10 +534,8 @@ test('a guest with more memory than checkpoints may have is recorded without', {
 
 test('a recording whose back ends were busy a while has checkpoints again', { timeout: 60_000 }, async () => {
   const given = options(1, false)
-  const description = describeRun(given, undefined)
-  const gate = new RecordGate(new RecordingWriter(() => undefined, description), false, () =>
-    noteRegisters(pc.domain.vcpus),
-  )
+  const description = describeRun(PC_RUNS, given, undefined)
+  const gate = new RecordGate(new RecordingWriter(() => undefined, description), false, () => PC_RUNS.notes(pc.domain))
   const pcGate = new BackEndGate(gate, description.backEnds, given)
   const pc: Pc = await Pc.create(given, pcGate)
   closing.push(pc)

@@ -86,20 +86,7 @@ export async function replayArm(
   onMachine: (machine: ArmMachine) => void,
 ): Promise<ReplayedRun> {
   const { arm, given } = await loadArm(options)
-  const replay = await arm.replayArmMachine(given, source, onMachine)
-  const { end, isCut, marks } = replay
-  return {
-    ...{ end, isCut, marks },
-    get pc() {
-      return replay.machine
-    },
-    get instructions() {
-      return replay.instructions
-    },
-    run: (limits) => replay.run(limits),
-    goto: (instruction, limits) => replay.goto(instruction, limits),
-    close: () => replay.close(),
-  }
+  return arm.replayArmMachine(given, source, onMachine)
 }
 
 /** Node's Zstandard, which older ones do not have. */

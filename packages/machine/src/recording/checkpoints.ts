@@ -1,11 +1,11 @@
 import { LoggedMemory } from '@retrap/hvm'
 import { PAGE_BYTES } from '@retrap/memory'
 import type { CheckpointDraft, CheckpointStore, EventBody, Instant, RecordedEvent } from '@retrap/recording'
-import type { PcSnapshotState } from '../options/pc-snapshot.ts'
 import { isAtRest } from '../snapshot/snapshot-rules.ts'
 import type { InputGate } from './gate.ts'
 import type { GatedMachine } from '../machine/machine-gate.ts'
-import type { PcKind } from '../pc/pc-board.ts'
+import type { MachineKind } from '../machine/board.ts'
+import type { MachineState } from '../snapshot/snapshots.ts'
 
 /** Host time between two checkpoints, if this much was executed. */
 const INTERVAL_MS = 1000
@@ -51,7 +51,7 @@ export interface LogPosition {
 /** The content of a checkpoint of a recorded or replayed machine. */
 export interface CheckpointState {
   /** The machine, without the contents of RAM. */
-  readonly pc: PcSnapshotState
+  readonly pc: MachineState
   /** The inputs that the parties outside hold for the machine, by number. */
   readonly parties: readonly unknown[]
   /** Instructions that each vCPU has retired. */
@@ -71,7 +71,7 @@ export interface LoggedGate extends InputGate {
 
 /** Options of {@link CheckpointTaker}. */
 export interface CheckpointTakerOptions {
-  readonly machine: GatedMachine<PcKind>
+  readonly machine: GatedMachine<MachineKind>
   readonly gate: LoggedGate
   readonly store: Checkpoints
   /** Host time between two checkpoints; `Infinity`: none is taken unless `take` is called. Default 1000. */
@@ -85,7 +85,7 @@ export interface CheckpointTakerOptions {
  * the run is the same with and without. Only frames that were written since the last one are looked at.
  */
 export class CheckpointTaker {
-  readonly #machine: GatedMachine<PcKind>
+  readonly #machine: GatedMachine<MachineKind>
   readonly #gate: LoggedGate
   readonly #store: Checkpoints
   readonly #intervalMs: number

@@ -1,65 +1,46 @@
-import { crc32 } from '@retrap/snapshot'
-import { epochOf } from '../life/host.ts'
-import { type PcOptions, processorOf } from '../options/pc-options.ts'
-import type { PcSnapshotMachine } from '../options/pc-snapshot.ts'
-import { machineOf } from '../pc/pc-state.ts'
+import type { MachineBoard } from '../combinations/combinations.ts'
+import type { MachineKind } from '../machine/board.ts'
+import type { Machine } from '../machine/machine.ts'
+import type { MachineGate } from '../machine/machine-gate.ts'
 import { backEndFacts, type BackEndFacts } from './back-end-gate.ts'
-import type { PacedRun } from './replay-gate.ts'
 import type { FlashFacts } from './recorded-flash.ts'
-import type { X86Domain } from '@retrap/hvm'
-import { saveVcpuRegisters } from '@retrap/x86-cpu'
-import { noteAll } from './record-gate.ts'
+import type { PacedRun } from './replay-gate.ts'
 
-/** The registers of a PC's processors. Here, so that an Arm board does not carry x86's. */
-export const noteRegisters = (vcpus: X86Domain['vcpus']): Uint8Array =>
-  noteAll(vcpus, ({ cpu }) => saveVcpuRegisters(cpu))
-
-/** The machine that a recording is of: what a replay must be made with again. */
-export interface RecordedMachine extends PcSnapshotMachine {
-  /** Processor. */
-  readonly cpu: string
-  /** Wall-clock time at power-on, seconds from 1970. */
-  readonly epochSeconds: number
-  /** CRC-32 of what it starts. */
-  readonly images: readonly number[]
+/** How runs of machines of a kind are recorded, and run again. */
+export interface RecordedKind<K extends MachineKind, M extends Machine<K>> {
+  /** The board of such options, in the table of combinations. */
+  board(options: K['options']): MachineBoard
+  /** Returns the options that a replay must be made with again: plain data. */
+  describe(options: K['options']): object
+  /** Returns the processors' registers, which are noted now and then. */
+  notes(domain: K['domain']): Uint8Array
+  /** Instructions can be executed one by one, so that a replay stops anywhere, and goes on from checkpoints. */
+  readonly isExact: boolean
+  /** Makes a machine. */
+  make(options: K['options'], gate: MachineGate<K>): Promise<M>
 }
 
 /** A recording's description of its run. */
 export interface RunDescription extends PacedRun {
   /** Version of this shape. */
   readonly version: 1
-  /** The machine. */
-  readonly machine: RecordedMachine
+  /** The machine that the recording is of: what a replay must be made with again. */
+  readonly machine: object
   /** The facts about its back ends. */
   readonly backEnds: BackEndFacts
   /** The notes of the program that recorded it. */
   readonly about: unknown
 }
 
-/** Returns a recording's description of the machine that options make. */
-export function recordedMachine(options: PcOptions): RecordedMachine {
-  const { kernel, initrd, modules = [], firmware, flash = [], commandLine = '', optionRoms = [] } = options
-  const text = new TextEncoder().encode(commandLine)
-  const images = [
-    kernel,
-    initrd,
-    ...modules.map(({ bytes }) => bytes),
-    firmware,
-    ...optionRoms.map(({ bytes }) => bytes),
-    text,
-  ]
-  return {
-    ...machineOf(options),
-    cpu: JSON.stringify(processorOf(options)),
-    epochSeconds: epochOf(options),
-    images: [flash.length, ...images.map((bytes) => (bytes === undefined ? 0 : crc32(bytes)))],
-  }
-}
-
 /** Returns a recording's description of its run. @param flash - the contents of its flash memories */
-export const describeRun = (options: PcOptions, about: unknown, flash: readonly FlashFacts[] = []): RunDescription => ({
+export const describeRun = <K extends MachineKind, M extends Machine<K>>(
+  kind: RecordedKind<K, M>,
+  options: K['options'],
+  about: unknown,
+  flash: readonly FlashFacts[] = [],
+): RunDescription => ({
   version: 1,
-  machine: recordedMachine(options),
+  machine: kind.describe(options),
   backEnds: backEndFacts(options, flash),
   about: about ?? null,
 })

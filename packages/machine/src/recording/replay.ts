@@ -1,54 +1,40 @@
-import {
-  CheckpointStore,
-  type Instant,
-  openRecording,
-  type Recording,
-  RecordingError,
-  type RecordingMark,
-} from '@retrap/recording'
+import { CheckpointStore, type Instant, openRecording, type Recording, RecordingError } from '@retrap/recording'
 import type { GdbTarget } from '@retrap/gdb'
 import type { PhysicalRange } from '@retrap/hvm'
 import type { PcGdbOptions } from '../debugger/gdb-target.ts'
 import { MachineError } from '../errors.ts'
 import type { MachineRunOptions } from '../life/machine-life.ts'
-import { Pc } from '../pc/pc.ts'
-import type { PcOptions } from '../options/pc-options.ts'
+import type { MachineKind } from '../machine/board.ts'
+import type { Machine } from '../machine/machine.ts'
+import type { GatedMachine } from '../machine/machine-gate.ts'
+import type { Pc } from '../pc/pc.ts'
+import type { PcKind } from '../pc/pc-board.ts'
 import { differenceOf, OneByOne } from '../snapshot/snapshot-rules.ts'
-import { recordedMachine, type RunDescription, noteRegisters } from './description.ts'
+import type { RecordedKind, RunDescription } from './description.ts'
 import { type Checkpoints, CheckpointTaker } from './checkpoints.ts'
 import { requireSupported } from '../combinations/combinations.ts'
 import { traitsOf } from '../combinations/traits.ts'
 import { BackEndGate } from './back-end-gate.ts'
 import type { ReplayDebugger, TravellingMachine } from './replay-debugger.ts'
 import type { ReplayExit } from './replay-exit.ts'
+import { type RecordingSource, type ReplayOptions, RunReplay } from './run-replay.ts'
 import { ReplayGate } from './replay-gate.ts'
 import type { SearchMachine } from './search-machine.ts'
 import type { LastWriter, Past, RebuiltPc } from './who-wrote.ts'
 import { recordedFlash } from './recorded-flash.ts'
 import { readCheckpoint, type StartingPoint, storedCheckpoint } from './saved-checkpoints.ts'
 
-/** A recording, wherever it is. */
-export interface RecordingSource {
-  /** Size in bytes. */
-  readonly bytes: number
-  /** Reads some of it. @returns fewer bytes where it ends */
-  read(offset: number, bytes: number): Uint8Array | Promise<Uint8Array>
-}
-
-/** How a run is replayed. */
-export interface ReplayPcOptions {
-  /** Called for each machine before it runs: going back makes another one. Connect its outputs here. */
-  readonly onMachine?: ((pc: Pc) => void) | undefined
-  /** Where the replay begins, in instructions; default at power-on. The nearest checkpoint makes that short. */
-  readonly at?: number | 'end' | undefined
-  /** Host time between two checkpoints, in milliseconds; default 1000. `Infinity`: none is taken on the way. */
-  readonly checkpointMs?: number | undefined
-}
-
 /** Bytes of checkpoints in memory: as much again is left for those of the file, and what is made of both. */
 const MOST_STORED_BYTES = 128 * 2 ** 20
 /** Instructions that are executed in less time than it takes to make another machine. */
 const WORTH_INSTRUCTIONS = 20_000_000
+
+/** A machine of the recording, made anew. */
+interface Rebuilt<K extends MachineKind, M extends Machine<K>> {
+  readonly machine: M
+  readonly gate: ReplayGate
+  readonly gated: GatedMachine<K>
+}
 
 const wasClosed = (): MachineError => new MachineError('ERR_STATE', 'the replay was closed')
 
@@ -56,18 +42,11 @@ const wasClosed = (): MachineError => new MachineError('ERR_STATE', 'the replay 
  * A recorded run that is run again. It needs neither images nor networks: options name the same devices, and what their
  * back ends are is in the recording.
  */
-export class PcReplay {
-  /** Where the recording ends, in instructions. */
-  readonly end: number
-  /** Instants with names. */
-  readonly marks: readonly RecordingMark[]
-  /** The recording was cut: it ends with what was written last. */
-  readonly isCut: boolean
-  /** The notes of the program that recorded it. */
-  readonly about: unknown
+export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends RunReplay<M> {
+  readonly #kind: RecordedKind<K, M>
   readonly #recording: Recording
-  readonly #options: PcOptions
-  readonly #onMachine: (pc: Pc) => void
+  readonly #options: K['options']
+  readonly #onMachine: (machine: M) => void
   readonly #store: Checkpoints = new CheckpointStore(MOST_STORED_BYTES)
   /** Checkpoints of the machine that is recorded just now. */
   #recorded: Checkpoints | undefined
@@ -77,32 +56,35 @@ export class PcReplay {
   /** The machine of `whoWrote`, from question to question. */
   #search: SearchMachine | undefined
   #isClosed = false
-  #current: { readonly pc: Pc; readonly gate: ReplayGate; readonly taker: CheckpointTaker } | undefined
+  #current: { readonly machine: M; readonly gate: ReplayGate; readonly taker: CheckpointTaker } | undefined
 
-  private constructor(recording: Recording, options: PcOptions, given: ReplayPcOptions) {
+  private constructor(kind: RecordedKind<K, M>, recording: Recording, options: K['options'], given: ReplayOptions<M>) {
+    super(recording)
+    this.#kind = kind
     this.#recording = recording
     this.#options = options
     this.#onMachine = given.onMachine ?? (() => undefined)
-    this.#checkpointMs = given.checkpointMs
-    this.end = recording.end.instructions
-    this.marks = recording.marks
-    this.isCut = recording.isCut
-    this.about = (recording.description as RunDescription).about
+    this.#checkpointMs = kind.isExact ? given.checkpointMs : Infinity
   }
 
   /** @internal Use {@link replayPc}. A method, since a static block would keep this class in pages that never replay. */
-  static async open(source: RecordingSource, options: PcOptions, given: ReplayPcOptions): Promise<PcReplay> {
+  static async open<K extends MachineKind, M extends Machine<K>>(
+    kind: RecordedKind<K, M>,
+    source: RecordingSource,
+    options: K['options'],
+    given: ReplayOptions<M>,
+  ): Promise<MachineReplay<K, M>> {
     const recording = await openRecording(source)
     const description = recording.description as Partial<RunDescription> | null
     if (description?.version !== 1)
       throw new MachineError('ERR_OPTION', `the recording is of version ${String(description?.version)}: expected 1`)
-    requireSupported('replay', traitsOf(options, 'replayed'))
+    requireSupported('replay', traitsOf({ ...options, machine: kind.board(options) }, 'replayed'))
     // Media need not be there.
-    const here = { ...recordedMachine(options), media: description.machine?.media ?? [] }
+    const { media: _media, ...here }: { readonly media?: unknown } = kind.describe(options)
     const difference = differenceOf(description.machine!, here)
     if (difference !== undefined)
       throw new MachineError('ERR_OPTION', `the recording is of another machine: ${difference}`)
-    const replay = new PcReplay(recording, withRecordedFlash(options, description.backEnds), given)
+    const replay = new MachineReplay(kind, recording, withRecordedFlash<K>(options, description.backEnds), given)
     const at = given.at === 'end' ? replay.end : (given.at ?? 0)
     replay.#checkPlace(at)
     await replay.#makeNear(at)
@@ -114,14 +96,15 @@ export class PcReplay {
    * @internal The past of a machine that is recorded just now, and stands still. The machine is at the last checkpoint that is
    * not after an instruction.
    */
-  static async ofLive(
+  static async ofLive<K extends MachineKind, M extends Machine<K>>(
+    kind: RecordedKind<K, M>,
     recording: Recording,
-    options: PcOptions,
+    options: K['options'],
     recorded: Checkpoints,
     instruction: number,
-  ): Promise<PcReplay> {
+  ): Promise<MachineReplay<K, M>> {
     const { backEnds } = recording.description as RunDescription
-    const replay = new PcReplay(recording, withRecordedFlash(options, backEnds), {})
+    const replay = new MachineReplay(kind, recording, withRecordedFlash<K>(options, backEnds), {})
     replay.#recorded = recorded
     await replay.#makeNear(instruction)
     return replay
@@ -151,7 +134,7 @@ export class PcReplay {
     if (fileAt < 0) {
       this.#store.clear()
       await this.#make()
-      await this.#current!.taker.take()
+      if (this.#kind.isExact) await this.#current!.taker.take()
       return
     }
     const from = await readCheckpoint(this.#recording, inFile, this.#options.memoryBytes)
@@ -161,61 +144,48 @@ export class PcReplay {
   }
 
   async #make(from?: StartingPoint): Promise<void> {
-    this.#current?.pc.close()
-    const { pc, gate, machine } = await this.#build(from)
-    this.#current = {
-      pc,
-      gate,
-      taker: new CheckpointTaker({ machine, gate, store: this.#store, intervalMs: this.#checkpointMs }),
-    }
-    this.#onMachine(pc)
+    this.#current?.machine.close()
+    const { machine, gate, gated } = await this.#build(from)
+    const taker = new CheckpointTaker({ machine: gated, gate, store: this.#store, intervalMs: this.#checkpointMs })
+    this.#current = { machine, gate, taker }
+    this.#onMachine(machine)
   }
 
   /** @throws MachineError `ERR_STATE` if the replay was closed, meanwhile too */
-  async #build(from?: StartingPoint): Promise<RebuiltPc> {
+  async #build(from?: StartingPoint): Promise<Rebuilt<K, M>> {
     if (this.#isClosed) throw wasClosed()
+    const [kind, given] = [this.#kind, this.#options]
     const { backEnds } = this.#recording.description as RunDescription
-    const gate: ReplayGate = new ReplayGate(this.#recording, () => noteRegisters(pc.domain.vcpus), from?.position)
+    const gate: ReplayGate = new ReplayGate(this.#recording, () => kind.notes(machine.domain), from?.position)
+    gate.isExact = kind.isExact
     if (from !== undefined) gate.willRestore(from.parties)
-    const pcGate = new BackEndGate(gate, backEnds, this.#options)
-    const options =
-      from === undefined ? this.#options : { ...this.#options, snapshot: { state: from.pc, pages: from.pages } }
-    const pc: Pc = await Pc.create(options, pcGate)
+    const inputs = new BackEndGate<K>(gate, backEnds, given)
+    const options = from === undefined ? given : { ...given, snapshot: { state: from.pc, pages: from.pages } }
+    const machine: M = await kind.make(options, inputs)
     if (this.#isClosed) {
-      pc.close()
+      machine.close()
       throw wasClosed()
     }
     try {
       if (from !== undefined) gate.restored(from.retired)
     } catch (error) {
-      pc.close()
+      machine.close()
       throw new RecordingError('ERR_DAMAGED', 'the recording has a checkpoint of another form', { cause: error })
     }
-    return { pc, gate, machine: pcGate.machine }
+    return { machine, gate, gated: inputs.machine }
   }
 
-  /** The machine as it is now. Keys and bytes that are sent to it do not reach it. */
-  get pc(): Pc {
-    return this.#current!.pc
+  /** See {@link RunReplay.machine}. */
+  get machine(): M {
+    return this.#current!.machine
   }
 
-  /** Instructions that its vCPUs have retired. */
-  get instructions(): number {
-    return this.pc.domain.instructions
-  }
-
-  /** Runs on to the end of the recording. @throws MachineError as `pc.run` */
+  /** See {@link RunReplay.run}. */
   run(options: MachineRunOptions = {}): Promise<ReplayExit> {
     return this.#goOn(this.end, options)
   }
 
-  /**
-   * Goes to where the vCPUs have retired this many instructions, forwards or backwards: to the first instant there. It begins
-   * at the nearest checkpoint, so that what the guest puts out on the way may not be seen.
-   *
-   * @returns `arrived`, or why it is elsewhere
-   * @throws MachineError `ERR_OPTION` for what is not in the recording; as `pc.run`
-   */
+  /** See {@link RunReplay.goto}. */
   async goto(instruction: number, options: MachineRunOptions = {}): Promise<ReplayExit> {
     this.#checkPlace(instruction)
     if (instruction < this.instructions || this.#hasBetween(this.instructions, instruction))
@@ -237,9 +207,9 @@ export class PcReplay {
   }
 
   async #goOn(instruction: number, options: MachineRunOptions): Promise<ReplayExit> {
-    const { pc, gate } = this.#current!
+    const { machine, gate } = this.#current!
     gate.limit = instruction
-    const exit = await pc.run(options)
+    const exit = await machine.run(options)
     if (gate.divergence !== null) return { reason: 'diverged', ...gate.divergence }
     if (exit.reason !== 'stopped' || this.instructions < instruction) {
       const isShort = exit.reason === 'stopped' && gate.isAtEnd
@@ -251,7 +221,7 @@ export class PcReplay {
   /** Shows the run to gdb, which goes through it in both directions. @returns what a `GdbSession` takes */
   async gdbTarget(options: PcGdbOptions): Promise<GdbTarget> {
     const [{ replayGdbTarget }, debug] = await Promise.all([import('./replay-gdb-target.ts'), this.debugger()])
-    return replayGdbTarget(this, debug, options)
+    return replayGdbTarget(this.#ofPc(), debug, options)
   }
 
   async #whoWrote(ranges: readonly PhysicalRange[], options: MachineRunOptions): Promise<LastWriter> {
@@ -277,7 +247,16 @@ export class PcReplay {
 
   async #beginSearch(): Promise<SearchMachine> {
     const { SearchMachine } = await import('./search-machine.ts')
-    return new SearchMachine((from) => this.#build(from))
+    return new SearchMachine(async (from) => {
+      const { machine: pc, gate, gated: machine } = await this.#ofPc().#build(from)
+      return { pc, gate, machine }
+    })
+  }
+
+  /** The replay, of a PC. @throws MachineError `ERR_OPTION` for another machine: there is no way back in it */
+  #ofPc(): PcReplay {
+    requireSupported('reverse', traitsOf({ ...this.#options, machine: this.#kind.board(this.#options) }, 'replayed'))
+    return this as unknown as PcReplay
   }
 
   /** Makes the machine as it is at an instant. */
@@ -295,7 +274,7 @@ export class PcReplay {
   }
 
   #past(machine: SearchMachine): Past {
-    const { pc, gate } = this.#current!
+    const { machine: pc, gate } = this.#ofPc().#current!
     return {
       pc,
       now: gate.instant(),
@@ -320,7 +299,7 @@ export class PcReplay {
 
   /** @internal The run as its debugger sees it. */
   travelling(): TravellingMachine {
-    const replay = (): PcReplay => this
+    const replay = (): PcReplay => this.#ofPc()
     return {
       get pc() {
         return replay().pc
@@ -337,25 +316,20 @@ export class PcReplay {
     }
   }
 
-  /** Ends the machine. Where it is just going somewhere else, or searched, that ends with MachineError `ERR_STATE`. */
+  /** See {@link RunReplay.close}. */
   close(): void {
     this.#isClosed = true
     this.#search?.close()
-    this.#current?.pc.close()
+    this.#current?.machine.close()
   }
 }
 
-/** The guest's changes of flash memories now are not to reach their media. */
-const withRecordedFlash = (options: PcOptions, backEnds: RunDescription['backEnds'] | undefined): PcOptions =>
-  options.flash === undefined ? options : { ...options, flash: recordedFlash(options.flash, backEnds?.flash) }
+/** A recorded run of a PC that is run again. */
+export type PcReplay = MachineReplay<PcKind, Pc>
 
-/**
- * Opens a recording, to run it again.
- *
- * @param options - those that it was recorded with; back ends may be any
- * @throws RecordingError for an invalid or damaged file; MachineError `ERR_OPTION` for options of another machine; as
- *   `createPc`
- */
-export function replayPc(options: PcOptions, source: RecordingSource, given: ReplayPcOptions = {}): Promise<PcReplay> {
-  return PcReplay.open(source, options, given)
-}
+/** The guest's changes of flash memories now are not to reach their media. */
+const withRecordedFlash = <K extends MachineKind>(
+  options: K['options'],
+  backEnds: RunDescription['backEnds'] | undefined,
+): K['options'] =>
+  options.flash === undefined ? options : { ...options, flash: recordedFlash(options.flash, backEnds?.flash) }

@@ -5,7 +5,7 @@ import type { MachineRunOptions } from '../life/machine-life.ts'
 import type { Pc } from '../pc/pc.ts'
 import { type Checkpoints, FIRST_LOGGED_GFN } from './checkpoints.ts'
 import type { GatedMachine } from '../machine/machine-gate.ts'
-import type { PcKind } from '../pc/pc-board.ts'
+import type { MachineKind } from '../machine/board.ts'
 import type { ReplayExit } from './replay-exit.ts'
 import type { ReplayGate } from './replay-gate.ts'
 import { readCheckpoint, type StartingPoint, storedCheckpoint } from './saved-checkpoints.ts'
@@ -22,7 +22,7 @@ export type LastWriter =
 export interface RebuiltPc {
   readonly pc: Pc
   readonly gate: ReplayGate
-  readonly machine: GatedMachine<PcKind>
+  readonly machine: GatedMachine<MachineKind>
 }
 
 /** A replay, as far as it has gone. */

@@ -425,8 +425,7 @@ export async function replayed(
   }
 }
 
-const machineOf = (replay: ArmReplay | PcReplay): Composed =>
-  ('machine' in replay ? replay.machine : replay.pc) as unknown as Composed
+const machineOf = (replay: ArmReplay | PcReplay): Composed => replay.machine as unknown as Composed
 
 /** JSON, with bytes as digests. */
 export function textOf(data: unknown): string {

@@ -1,0 +1,158 @@
+import type { GdbTarget } from '@retrap/gdb'
+import { openRecording, type RecordingIndex } from '@retrap/recording'
+import { crc32 } from '@retrap/basics'
+import { saveVcpuRegisters } from '@retrap/x86-cpu'
+import type { PcGdbOptions } from '../debugger/gdb-target.ts'
+import { MachineError } from '../errors.ts'
+import type { PcForkOptions } from '../fork/fork-options.ts'
+import { epochOf } from '../life/host.ts'
+import { type PcOptions, processorOf } from '../options/pc-options.ts'
+import { Pc } from '../pc/pc.ts'
+import type { PcKind } from '../pc/pc-board.ts'
+import { machineOf } from '../pc/pc-state.ts'
+import type { RecordedKind } from './description.ts'
+import type { LiveDebugOptions, LiveRun } from './live-run.ts'
+import { type GateFor, type RecordOptions, recordRun, type RunRecorder } from './record.ts'
+import { noteAll } from './record-gate.ts'
+import { MachineReplay, type PcReplay } from './replay.ts'
+import type { RecordingSource, ReplayOptions } from './run-replay.ts'
+import type { ReplayDebugger } from './replay-debugger.ts'
+
+/** How a run of a PC is recorded. */
+export interface RecordPcOptions extends RecordOptions {
+  /**
+   * Host time between two checkpoints, in milliseconds; default 1000. They are kept in memory, at most 256 MB of them, and
+   * written when the recording ends. `Infinity`: none is taken on the way, and none is written.
+   */
+  readonly checkpointMs?: number | undefined
+}
+
+/** A PC whose run is recorded. */
+export interface PcRecorder extends RunRecorder {
+  /** The machine. It is run and typed to as any other, and saved while its devices are at rest. */
+  readonly pc: Pc
+  /**
+   * A debugger that goes back through what was recorded so far, and on again. It runs the machine: while it is used, do not call
+   * `pc.run`. Going back makes a second machine with as much memory, and `whoWrote` a third. Change no register and no memory:
+   * the recording would be of another run. It is over when the recording ends.
+   *
+   * @throws MachineError `ERR_OPTION` for a machine with deterministic models of the caller
+   */
+  debugger(options: LiveDebugOptions): Promise<ReplayDebugger>
+  /** The same for gdb. @returns what a `GdbSession` of `@retrap/gdb` takes. @throws as `debugger` */
+  gdbTarget(gdb: PcGdbOptions, options: LiveDebugOptions): Promise<GdbTarget>
+}
+
+/** How a run of a PC is replayed. */
+export type ReplayPcOptions = ReplayOptions<Pc>
+
+/** How runs of PCs are recorded, and run again. */
+export const PC_RUNS: RecordedKind<PcKind, Pc> = {
+  board: ({ machine = 'pc' }) => machine,
+  describe: recordedMachine,
+  notes: ({ vcpus }) => noteAll(vcpus, ({ cpu }) => saveVcpuRegisters(cpu)),
+  isExact: true,
+  make: (options, gate) => Pc.create(options, gate),
+}
+
+/** Returns a recording's description of the machine that options make. */
+function recordedMachine(options: PcOptions): object {
+  const { kernel, initrd, modules = [], firmware, flash = [], commandLine = '', optionRoms = [] } = options
+  const text = new TextEncoder().encode(commandLine)
+  const images = [
+    kernel,
+    initrd,
+    ...modules.map(({ bytes }) => bytes),
+    firmware,
+    ...optionRoms.map(({ bytes }) => bytes),
+    text,
+  ]
+  return {
+    ...machineOf(options),
+    cpu: JSON.stringify(processorOf(options)),
+    epochSeconds: epochOf(options),
+    images: [flash.length, ...images.map((bytes) => (bytes === undefined ? 0 : crc32(bytes)))],
+  }
+}
+
+/**
+ * Makes a PC whose run is recorded: each input with its instant. It needs deterministic time.
+ *
+ * Models of this repository run again in a replay; of their back ends the inputs are recorded, with all that is read from
+ * disks. So do models of `devices` that say that they are deterministic. Of all others, of shares, and of models in other
+ * threads and processes, what they do is recorded, and a replay does without them.
+ *
+ * @param write - takes the file's bytes, piece by piece, in order; it may return a promise
+ * @throws MachineError `ERR_OPTION` for a machine that cannot be recorded; as `createPc`
+ */
+export async function recordPc(
+  options: PcOptions,
+  write: (bytes: Uint8Array) => unknown,
+  given: RecordPcOptions = {},
+): Promise<PcRecorder> {
+  return record(write, given, async (gateFor) => {
+    const gate = await gateFor(options, options.snapshot === undefined)
+    return Pc.create(options, gate)
+  })
+}
+
+/**
+ * Makes a clone, as `pc.fork` does, whose run is recorded from its first instruction on.
+ *
+ * With `checkpointMs: Infinity` nothing of its RAM is in the recording: a replay then needs a snapshot of the instant at which
+ * it was forked, as `PcOptions.snapshot`. Otherwise the recording begins with a checkpoint that has all of it.
+ *
+ * @param source - the machine that is forked; its time is deterministic
+ * @param write - takes the file's bytes, piece by piece, in order; it may return a promise
+ * @param changes - what the clone has of its own, as for `pc.fork`
+ * @throws MachineError `ERR_OPTION` for a machine that cannot be recorded, or with models whose doings would be recorded: they
+ *   begin at power-on; as `Pc.fork`
+ */
+export async function recordClone(
+  source: Pc,
+  write: (bytes: Uint8Array) => unknown,
+  given: RecordPcOptions = {},
+  changes: PcForkOptions = {},
+): Promise<PcRecorder> {
+  return record(write, given, (gateFor) => source.forkBehind(changes, (options) => gateFor(options, false)))
+}
+
+async function record(
+  write: (bytes: Uint8Array) => unknown,
+  { checkpointMs, ...given }: RecordPcOptions,
+  make: (gateFor: GateFor<PcKind>) => Promise<Pc>,
+): Promise<PcRecorder> {
+  const run = await recordRun(PC_RUNS, write, given, checkpointMs, make)
+  const { machine: pc, options, store, fromPowerOn, recorder } = run
+  const debugged = async (how: LiveDebugOptions): Promise<LiveRun> => {
+    if (checkpointMs === Infinity && !fromPowerOn && options.snapshot === undefined)
+      throw new MachineError(
+        'ERR_OPTION',
+        'checkpointMs Infinity: a clone is debugged by its checkpoints; leave it out',
+      )
+    const { LiveRun } = await import('./live-run.ts')
+    run.live?.close()
+    const source = { bytes: Infinity, read: (at: number, bytes: number) => how.read(at, bytes) }
+    const openPast = async (index: RecordingIndex, past: PcOptions, instruction: number): Promise<PcReplay> =>
+      MachineReplay.ofLive(PC_RUNS, await openRecording(source, index), past, store, instruction)
+    const live = new LiveRun({ ...run, pc, openPast, ...how })
+    run.live = live
+    return live
+  }
+  return Object.assign(recorder, {
+    pc,
+    debugger: async (how: LiveDebugOptions) => (await debugged(how)).debugger(),
+    gdbTarget: async (gdb: PcGdbOptions, how: LiveDebugOptions) => (await debugged(how)).gdbTarget(gdb),
+  })
+}
+
+/**
+ * Opens a recording, to run it again.
+ *
+ * @param options - those that it was recorded with; back ends may be any
+ * @throws RecordingError for an invalid or damaged file; MachineError `ERR_OPTION` for options of another machine; as
+ *   `createPc`
+ */
+export function replayPc(options: PcOptions, source: RecordingSource, given: ReplayPcOptions = {}): Promise<PcReplay> {
+  return MachineReplay.open(PC_RUNS, source, options, given)
+}

@@ -1,0 +1,72 @@
+import type { Recording, RecordingMark } from '@retrap/recording'
+import type { MachineRunOptions } from '../life/machine-life.ts'
+import type { MachineKind } from '../machine/board.ts'
+import type { Machine } from '../machine/machine.ts'
+import type { RunDescription } from './description.ts'
+import type { ReplayExit } from './replay-exit.ts'
+
+/** A recording, wherever it is. */
+export interface RecordingSource {
+  /** Size in bytes. */
+  readonly bytes: number
+  /** Reads some of it. @returns fewer bytes where it ends */
+  read(offset: number, bytes: number): Uint8Array | Promise<Uint8Array>
+}
+
+/** A recorded run of a machine of any board that is run again. */
+export abstract class RunReplay<M extends Pick<Machine<MachineKind>, 'domain'>> {
+  /** Where the recording ends, in instructions. */
+  readonly end: number
+  /** Instants with names. */
+  readonly marks: readonly RecordingMark[]
+  /** The recording was cut: it ends with what was written last. */
+  readonly isCut: boolean
+  /** The notes of the program that recorded it. */
+  readonly about: unknown
+  /** The machine as it is now. Keys and bytes that are sent to it do not reach it. */
+  abstract readonly machine: M
+
+  /** @internal Replays are made by `replayPc` and `replayArmMachine`. */
+  constructor(recording: Recording) {
+    this.end = recording.end.instructions
+    this.marks = recording.marks
+    this.isCut = recording.isCut
+    this.about = (recording.description as RunDescription).about
+  }
+
+  /** The same machine, by the name of a PC's. */
+  get pc(): M {
+    return this.machine
+  }
+
+  /** Instructions that its vCPUs have retired. */
+  get instructions(): number {
+    return this.machine.domain.instructions
+  }
+
+  /** Runs on to the end of the recording. @throws MachineError as `run` of the machine */
+  abstract run(options?: MachineRunOptions): Promise<ReplayExit>
+
+  /**
+   * Goes to where the vCPUs have retired this many instructions, forwards or backwards: to the first instant there. It begins
+   * at the nearest checkpoint, so that what the guest puts out on the way may not be seen. An Arm board has none: it goes to the
+   * end of the turn that is under way there, and backwards it begins anew.
+   *
+   * @returns `arrived`, or why it is elsewhere
+   * @throws MachineError `ERR_OPTION` for what is not in the recording; as `run` of the machine
+   */
+  abstract goto(instruction: number, options?: MachineRunOptions): Promise<ReplayExit>
+
+  /** Ends the machine. Where it is just going somewhere else, or searched, that ends with MachineError `ERR_STATE`. */
+  abstract close(): void
+}
+
+/** How a run is replayed. */
+export interface ReplayOptions<M> {
+  /** Called for each machine before it runs: going back makes another one. Connect its outputs here. */
+  readonly onMachine?: ((machine: M) => void) | undefined
+  /** Where the replay begins, in instructions; default at power-on. The nearest checkpoint makes that short. */
+  readonly at?: number | 'end' | undefined
+  /** Host time between two checkpoints, in milliseconds; default 1000. `Infinity`: none is taken on the way. */
+  readonly checkpointMs?: number | undefined
+}
