@@ -52,6 +52,16 @@ export class DeviceServer extends DeviceSet implements ReplyTarget {
     this.#link.send({ kind: 'ready', name: this.#options.name ?? 'devices' })
   }
 
+  /** @internal Adds models, and says that they are there, or why not. */
+  async attachAll(add: (server: DeviceServer) => void | Promise<void>): Promise<void> {
+    try {
+      await add(this)
+      this.ready()
+    } catch (error) {
+      this.fail('attach', error)
+    }
+  }
+
   /** Sends bytes to the party that made the machine. */
   post(bytes: Uint8Array): void {
     this.#link.send({ kind: 'message', now: timeOf(this.#platform.clock), bytes })

@@ -59,6 +59,9 @@ export class MessageLink {
     this.#port.postMessage(encodeFrame(frame).slice(LENGTH_BYTES))
   }
 
+  /** `onDrained` is called when the receiver does not lag any more. */
+  lags(): void {}
+
   close(): void {
     this.#closed = true
     this.#port.close()

@@ -41,20 +41,11 @@ export async function serveSharedDevices(
   // Node does not count the wait for a shared word as something to stay for.
   const alive = setTimeout(() => {}, LONGEST_MS)
   try {
-    await attachTo(loop.server, attach)
+    await loop.server.attachAll(attach)
     await loop.run()
   } finally {
     clearTimeout(alive)
     loop.server.endMappings()
-  }
-}
-
-async function attachTo(server: DeviceServer, attach: (server: DeviceServer) => void | Promise<void>): Promise<void> {
-  try {
-    await attach(server)
-    server.ready()
-  } catch (error) {
-    server.fail('attach', error)
   }
 }
 

@@ -80,7 +80,7 @@ export class DeviceClient {
 
   /** @internal Adds models, and says that they are there. */
   attach(add: (server: DeviceServer) => void | Promise<void>): Promise<void> {
-    return this.#framed.attach(add)
+    return this.server.attachAll(add)
   }
 }
 

@@ -221,7 +221,7 @@ export function serveDevices(
 ): Promise<DeviceService> {
   return DeviceService.listen(options, (host) => {
     const framed = new FramedServer((frame) => host.send(frame), { name: host.name })
-    void framed.attach(attach)
+    void framed.server.attachAll(attach)
     return { receive: (frame) => framed.receive(frame), close: () => {} }
   })
 }

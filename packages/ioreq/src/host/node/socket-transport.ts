@@ -1,9 +1,8 @@
 import type { IoDispatch } from '../../dispatch.ts'
 import { IoreqError } from '../../errors.ts'
-import { createIoRequest } from '../../request.ts'
-import type { Frame } from '../frames.ts'
+import { FramedRemote } from '../framed-server.ts'
 import type { DevicePlatform } from '../index.ts'
-import { RemoteServer, type RemoteServerOptions } from '../remote-server.ts'
+import type { RemoteServer, RemoteServerOptions } from '../remote-server.ts'
 import type { PacketSocket } from './packet-socket.ts'
 import { Session } from './session.ts'
 
@@ -25,10 +24,7 @@ export class SocketTransport {
   readonly #session: Session
   readonly #reconnectMs: number
   readonly #redial: (() => void) | undefined
-  readonly #vcpus: number
-  /** Number of the request that each vCPU waits for; 0: none. */
-  readonly #open: Uint32Array
-  #sequence = 0
+  readonly #framed: FramedRemote
   #timer: NodeJS.Timeout | undefined
   #draining = false
 
@@ -36,27 +32,29 @@ export class SocketTransport {
   constructor(dispatch: IoDispatch, platform: DevicePlatform, options: SocketTransportOptions) {
     this.#redial = options.redial?.bind(options)
     this.#reconnectMs = options.reconnectMs
-    this.#vcpus = dispatch.vcpus
-    this.#open = new Uint32Array(dispatch.vcpus)
-    this.#session = new Session(
-      (frame) => this.#receive(frame),
+    const session = new Session(
+      (frame) => this.#framed.receive(frame),
       (error) => this.#lost(error),
       (why) => this.remote.failed(new IoreqError('ERR_DEVICE', why || 'the other side has ended the server')),
     )
-    this.remote = new RemoteServer(
+    this.#session = session
+    this.#framed = new FramedRemote(
       dispatch,
       platform,
       {
-        send: (frame) => this.#session.send(frame),
-        notify: (vcpu) => this.#notify(vcpu),
-        notifyBuffered: () => this.#sendBuffered(false),
+        get writable() {
+          return session.writable
+        },
+        send: (frame) => session.send(frame),
+        lags: () => this.#drain(),
         close: () => {
           clearTimeout(this.#timer)
-          this.#session.close()
+          session.close()
         },
       },
       options,
     )
+    this.remote = this.#framed.remote
   }
 
   /** Whether there is a connection at this moment. */
@@ -105,45 +103,14 @@ export class SocketTransport {
     }, this.#reconnectMs)
   }
 
-  #notify(vcpu: number): void {
-    this.#sendBuffered(true)
-    const request = createIoRequest()
-    const { server } = this.remote
-    if (!server.slot(vcpu).accept(request)) return
-    this.#sequence = (this.#sequence % 0xffff_ffff) + 1
-    this.#open[vcpu] = this.#sequence
-    this.#session.send({ kind: 'request', vcpu, sequence: this.#sequence, now: this.remote.now(), request })
-  }
-
-  /** Writes that nobody waits for stay in the ring while the other process lags; a request takes them all along. */
-  #sendBuffered(all: boolean): void {
-    const { ring } = this.remote.server
-    const request = createIoRequest()
-    while (all || this.#session.writable) {
-      if (ring === null || !ring.consume(request)) return
-      this.#session.send({ kind: 'buffered', now: this.remote.now(), request })
-    }
+  /** Sends what has stayed in the ring when the other process has taken what was sent. */
+  #drain(): void {
     // Of a session that has ended nothing drains.
     if (this.#draining || this.#session.closed) return
     this.#draining = true
     void this.#session.drained().then(() => {
       this.#draining = false
-      this.#sendBuffered(false)
+      this.#framed.sendBuffered(false)
     })
-  }
-
-  #receive(frame: Frame): void {
-    if (frame.kind === 'answer') {
-      const { vcpu, sequence, lo, hi } = frame
-      if (vcpu >= this.#vcpus || this.#open[vcpu] !== sequence) {
-        throw new IoreqError('ERR_PROTOCOL', `request ${sequence} of vCPU ${vcpu} was answered, and is not open`)
-      }
-      this.#open[vcpu] = 0
-      this.remote.server.slot(vcpu).answer(lo, hi)
-      this.remote.server.answered(vcpu)
-      return
-    }
-    if (frame.kind === 'fault' && frame.vcpu < this.#vcpus) this.#open[frame.vcpu] = 0
-    this.remote.take(frame)
   }
 }
