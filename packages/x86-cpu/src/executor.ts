@@ -20,7 +20,7 @@ import { InstructionPasses } from './instruction-passes.ts'
 import type { InstructionFetch } from './instruction-fetch.ts'
 import { NUMERIC_FAULT, NUMERIC_IGNORE, type NumericError } from './system/numeric-error.ts'
 import type { OutsideEvents } from './system/outside-events.ts'
-import { type Pass, PASS_ACCESS, PASS_EVENT, PASS_PORT } from './access/pass.ts'
+import { type Pass, PASS_EVENT, PASS_IN_PLACE } from './access/pass.ts'
 import type { QuickPort } from './access/quick-port.ts'
 import { R_OFFSET } from './state/record.ts'
 import {
@@ -399,7 +399,7 @@ export class Executor {
   #waitInPlace(): void {
     const pass = this.#pass
     if (pass.waitInPlace()) {
-      if (pass.state === PASS_ACCESS) this.#fetch.pin(this.#u32[S_RECORD >>> 2]!)
+      if (pass.portForm === null) this.#fetch.pin(this.#u32[S_RECORD >>> 2]!)
       return
     }
     // The instruction's bytes are not there yet.
@@ -413,10 +413,8 @@ export class Executor {
     switch (this.#pass.state) {
       case PASS_EVENT:
         return this.#delivery.deliverLogged()
-      case PASS_PORT:
-        return this.#passes.completePort()
-      case PASS_ACCESS:
-        return this.#passes.completeAccess()
+      case PASS_IN_PLACE:
+        return this.#pass.portForm === null ? this.#passes.completeAccess() : this.#passes.completePort()
       default:
         return this.#passes.loggedPass()
     }
@@ -434,7 +432,7 @@ export class Executor {
       (u32[S_STEPPING >>> 2]! | u32[S_PENDING_DEBUG >>> 2]! | u32[S_PENDING_FAULT >>> 2]!) !== 0 ||
       this.#mustStep()
     if (alone) return this.#nextPass()
-    if (this.#pass.state === PASS_PORT) {
+    if (this.#pass.portForm !== null) {
       const status = this.#passes.completePort()
       return status === STATUS_RETRY || this.#outside.urgent ? status : this.#slice(0)
     }

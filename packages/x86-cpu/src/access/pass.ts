@@ -18,10 +18,8 @@ export const PASS_INSTRUCTION = 1
 export const PASS_EVENT = 2
 /** The same as PASS_INSTRUCTION for an instruction whose bytes a device holds: each pass fetches it. */
 export const PASS_FETCHED = 3
-/** IN or OUT waits in place: the port access is all that is left of it. */
-export const PASS_PORT = 4
-/** An instruction waits in place at its only device access. */
-export const PASS_ACCESS = 5
+/** An instruction waits in place at its only device access. All that is left of IN or OUT is that access: see `portForm`. */
+export const PASS_IN_PLACE = 4
 
 /** S_LOGGED outside a logged pass; in one; and while one instruction is executed alone. */
 const FREE = 0
@@ -37,12 +35,12 @@ export class Pass {
   readonly #u32: Uint32Array
   #state = PASS_NONE
   /** A plain pass has asked a device and waits; {@link waitInPlace} makes it the current state. */
-  #asked = PASS_NONE
-  /** The device access of PASS_ACCESS. */
+  #asked = false
+  /** The device access that is waited for, where it is not at a port. */
   gpa = 0
   size = 0
   write = false
-  /** The instruction of PASS_PORT, its port, and its length in bytes. */
+  /** The IN or OUT that waits, its port, and its length in bytes; null: no such instruction waits. */
   portForm: PortForm | null = null
   port = 0
   length = 0
@@ -75,7 +73,7 @@ export class Pass {
 
   /** The instruction or delivery waits in place, with a single access left. */
   get inPlace(): boolean {
-    return this.#state >= PASS_PORT
+    return this.#state === PASS_IN_PLACE
   }
 
   // ---------------------------------------------------------------- before an instruction
@@ -109,7 +107,7 @@ export class Pass {
 
   /** The access has been sent, or is in the log, and its instruction can be completed from the answer alone. */
   askedAccess(gpa: number, size: number, write: boolean): void {
-    this.#asked = PASS_ACCESS
+    this.#asked = true
     this.gpa = gpa
     this.size = size
     this.write = write
@@ -117,7 +115,7 @@ export class Pass {
 
   /** The same for IN and OUT. */
   askedPort(form: PortForm, port: number, length: number): void {
-    this.#asked = PASS_PORT
+    this.#asked = true
     this.portForm = form
     this.port = port
     this.length = length
@@ -129,8 +127,8 @@ export class Pass {
    * @returns false if no device has been asked: the pass waits for memory, and nothing of the instruction has begun
    */
   waitInPlace(): boolean {
-    if (this.#asked === PASS_NONE) return false
-    this.#state = this.#asked
+    if (!this.#asked) return false
+    this.#state = PASS_IN_PLACE
     this.restoreDebug()
     this.#counts.loggedPasses++
     return true
@@ -180,7 +178,7 @@ export class Pass {
   /** The instruction or delivery has ended. */
   finish(): void {
     this.#state = PASS_NONE
-    this.#asked = PASS_NONE
+    this.#asked = false
     this.portForm = null
     this.#u32[S_LOGGED >>> 2] = FREE
   }
