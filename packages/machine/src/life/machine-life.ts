@@ -111,6 +111,22 @@ export class FirstFailure {
   }
 }
 
+/** Does things one after the other. */
+export class OneByOne {
+  /** Settles when what was asked for last is done. */
+  #last: Promise<unknown> = Promise.resolve()
+
+  /** Does something when all that was asked for before is done. */
+  do<T>(action: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(action)
+    this.#last = done.then(
+      () => undefined,
+      () => undefined,
+    )
+    return done
+  }
+}
+
 /** The facts about a machine that is kept still. */
 export interface HeldMachine {
   /** No vCPU executes; it may be told more than once. */
@@ -123,6 +139,8 @@ export interface HeldMachine {
 export class MachineLife {
   /** The domain's way through S3. */
   readonly sleep: Sleep
+  /** Has what gives the machine another state, or saves it, done one after the other. */
+  readonly inTurn: OneByOne = new OneByOne()
   readonly #domain: LivingDomain
   readonly #describe: DescribeCrash
   readonly #onSleep: LifeOptions['onSleep']

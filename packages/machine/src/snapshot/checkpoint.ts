@@ -1,7 +1,7 @@
 import { checkpointDomain, type DomainCheckpoint, type DomainState, type SavedDomain } from '@retrap/hvm'
 import { MachineError } from '../errors.ts'
 import { type MachineLife, type MachineRestoreOptions, SAVE_DEADLINE_MS } from '../life/machine-life.ts'
-import { type OneByOne, refuse } from './snapshot-rules.ts'
+import { refuse } from './snapshot-rules.ts'
 
 /** Limits of `pc.checkpoint`. */
 export interface CheckpointOptions {
@@ -41,8 +41,6 @@ export interface OwnState {
 export interface CheckpointHost<S extends DomainState> {
   readonly domain: SavedDomain<S>
   readonly life: MachineLife
-  /** The operations that give the machine another state, or save it, one by one. */
-  readonly inTurn: OneByOne
   /** Brings what is left of a restored machine's RAM. */
   restored(): Promise<void>
   /** Takes the state that is not the domain's, at rest. */
@@ -65,8 +63,8 @@ export class Checkpoints<S extends DomainState> {
 
   /** See `Pc.checkpoint`. */
   take({ deadlineMs = SAVE_DEADLINE_MS }: CheckpointOptions): Promise<MachineCheckpoint> {
-    const { inTurn, life, domain } = this.#host
-    return inTurn.do(async () => {
+    const { life, domain } = this.#host
+    return life.inTurn.do(async () => {
       await this.#host.restored()
       return life.pause(async () => {
         try {
@@ -98,7 +96,7 @@ export class Checkpoints<S extends DomainState> {
         return instant.writtenFrames
       },
       reset: (options = {}) =>
-        this.#host.inTurn.do(() => {
+        this.#host.life.inTurn.do(() => {
           if (!isOpen()) throw new MachineError('ERR_STATE', 'the checkpoint was closed')
           return this.#reset(instant, own, options)
         }),

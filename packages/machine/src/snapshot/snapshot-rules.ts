@@ -68,19 +68,3 @@ export function finishRestoring(late: DomainRestoring): Promise<void> {
   const later = laterTurn()
   return late.finish(() => new Promise((resolve) => later(resolve)))
 }
-
-/** Does things one after the other. */
-export class OneByOne {
-  /** Settles when what was asked for last is done. */
-  #last: Promise<unknown> = Promise.resolve()
-
-  /** Does something when all that was asked for before is done. */
-  do<T>(action: () => Promise<T>): Promise<T> {
-    const done = this.#last.then(action)
-    this.#last = done.then(
-      () => undefined,
-      () => undefined,
-    )
-    return done
-  }
-}

@@ -22,7 +22,6 @@ import {
   CANNOT_BE_SAVED,
   copiedPages,
   finishRestoring,
-  OneByOne,
   refuse,
   refuseUnfit,
   requireSameMachine,
@@ -98,8 +97,6 @@ export interface SnapshotHost<S extends DomainState, State extends MachineState<
 /** A machine's way to other instants: it is saved, made from a snapshot, put back to one. One after the other. */
 export class Snapshots<S extends DomainState, State extends MachineState<S>> {
   readonly #host: SnapshotHost<S, State>
-  /** Frames are copied for one at a time. */
-  readonly #inTurn = new OneByOne()
   #restoring: DomainRestoring | undefined
   /** The written frames; begins when the machine has been put back once, or is to be. */
   #written: WrittenFrames | null | undefined
@@ -133,7 +130,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
 
   /** Forks the machine while it stands still. @param begin - gets the log of what is written since an instant, if there is one */
   fork<T>(begin: (written: WrittenFrames | null) => Promise<T>): Promise<T> {
-    return this.#inTurn.do(async () => {
+    return this.#host.life.inTurn.do(async () => {
       if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
       return this.#host.life.pause(() => begin(this.#written ?? null))
     })
@@ -151,7 +148,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
     forRestore,
     since: before,
   }: MachineSaveOptions): Promise<MachineSnapshot<State>> {
-    return this.#inTurn.do(async () => {
+    return this.#host.life.inTurn.do(async () => {
       if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
       const { state, copies, since, tookMs } = await this.#host.life.pause(async () => {
         const began = hostClock()
@@ -208,7 +205,6 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
     this.#checkpoints ??= new Checkpoints({
       domain: this.#host.board.domain,
       life: this.#host.life,
-      inTurn: this.#inTurn,
       restored: async () => {
         if (this.#restoring !== undefined) await finishRestoring(this.#restoring)
       },
@@ -235,7 +231,7 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
     { deadlineMs = SAVE_DEADLINE_MS, atRest }: MachineRestoreOptions = {},
     before?: FormerPages,
   ): Promise<void> {
-    const done = this.#inTurn.do(() =>
+    const done = this.#host.life.inTurn.do(() =>
       this.#host.life.restart(async (accepted) => {
         await this.#log()
         const { pages } = snapshot
