@@ -21,11 +21,15 @@ import {
 } from '../../src/system/breakpoints.ts'
 import { afterInstruction, checkInstructionBreakpoint, needsStepping } from '../../src/system/debug.ts'
 import { X86CpuError } from '../../src/errors.ts'
+import { inspectVcpu, restoreVcpu } from '../../src/inspect.ts'
 import { PendingEvent } from '../../src/system/events.ts'
 import { RESET_INIT, resetState, startAt } from '../../src/system/reset.ts'
-import { restoreState, saveState } from '../../src/system/saved-state.ts'
 import { ACTIVITY_RUNNING, ACTIVITY_WAIT_FOR_SIPI, S_ACTIVITY, S_PENDING_DEBUG } from '../../src/state/system-state.ts'
+import type { Vcpu } from '../../src/vcpu.ts'
 import { Bench, fillFpu } from './bench.ts'
+
+/** A processor without an instruction under way, as far as its state is saved and put back. */
+const vcpuOf = ({ s }: Bench): Vcpu => ({ system: s, cancel() {} }) as Partial<Vcpu> as Vcpu
 
 describe('breakpoints and traps (SDM vol. 3B, "Debug Exceptions")', () => {
   const arm = (b: Bench, i: number, address: number, kind: number, length: number): void => {
@@ -144,10 +148,10 @@ describe('reset and saved state', () => {
         const b = Bench.long64(3)
         fillFpu(b)
         for (let i = 0; i < 8; i++) b.s.set64(S_GPR + 8 * i, values[2 * i] as number, values[2 * i + 1] as number)
-        const saved = saveState(b.s)
+        const saved = inspectVcpu(vcpuOf(b))
         const copy = new Bench()
-        restoreState(copy.s, JSON.parse(JSON.stringify(saved)))
-        expect(saveState(copy.s)).toEqual(saved)
+        restoreVcpu(vcpuOf(copy), JSON.parse(JSON.stringify(saved)))
+        expect(inspectVcpu(vcpuOf(copy))).toEqual(saved)
         expect(copy.cpu.u8.subarray(0x100, 0x240)).toEqual(b.cpu.u8.subarray(0x100, 0x240))
         expect(copy.s.cpl).toBe(3)
       }),
@@ -157,9 +161,9 @@ describe('reset and saved state', () => {
 
   test('state that is not complete is refused', () => {
     const b = Bench.long64()
-    const saved = saveState(b.s)
-    expect(() => restoreState(b.s, { ...saved, version: 1 as 4 })).toThrow(X86CpuError)
-    expect(() => restoreState(b.s, { ...saved, registers: {} })).toThrow(/rax/)
-    expect(() => restoreState(b.s, { ...saved, ymm: ['00'] })).toThrow(X86CpuError)
+    const saved = inspectVcpu(vcpuOf(b))
+    expect(() => restoreVcpu(vcpuOf(b), { ...saved, version: 1 as 4 })).toThrow(X86CpuError)
+    expect(() => restoreVcpu(vcpuOf(b), { ...saved, registers: {} })).toThrow(/rax/)
+    expect(() => restoreVcpu(vcpuOf(b), { ...saved, ymm: ['00'] })).toThrow(X86CpuError)
   })
 })
