@@ -1,4 +1,6 @@
 import {
+  type CodeCacheClient,
+  RETURNS_BYTES,
   STATUS_CONTINUE,
   STATUS_DONE,
   STATUS_EXIT,
@@ -38,6 +40,7 @@ import {
   S_FAULT_SYNDROME,
   S_FETCH_STATUS,
   S_SLOW_ACCESSES,
+  S_RETURNS,
   S_TLB_SETS,
   S_WAITING,
   WAIT_MONITOR,
@@ -82,6 +85,8 @@ export class ArmCpu {
   readonly #u32: Uint32Array
   readonly #u64: BigUint64Array
   readonly #tlb: Tlb
+  /** Told when records move. */
+  readonly #codeClient: CodeCacheClient
   readonly #turn: Turn
   readonly #code: GeneratedCode
   readonly #space: ArmCodeSpace
@@ -109,7 +114,14 @@ export class ArmCpu {
     const tlb = new Tlb(memory, state + S_TLB_SETS, TLB_SETS, TLB_TAG)
     this.#tlb = tlb
     const translation = new Translation(memory, tlb, host, state, engine)
-    codeCache.addClient(tlb)
+    this.#codeClient = {
+      flushExecute: () => {
+        tlb.flushExecute()
+        memory.u8.fill(0, state + S_RETURNS, state + S_RETURNS + RETURNS_BYTES)
+      },
+      dropWritable: (frameMa) => tlb.dropWritable(frameMa),
+    }
+    codeCache.addClient(this.#codeClient)
     const system = new SystemState(this.#u32, translation, tlb)
     this.#system = system
     this.#exceptions = new Exceptions(system)
@@ -130,7 +142,7 @@ export class ArmCpu {
 
   /** Ends the processor: others of its engine go on, and its part of machine memory is free. It must not be used any more. */
   close(): void {
-    this.engine.codeCache.removeClient(this.#tlb)
+    this.engine.codeCache.removeClient(this.#codeClient)
     this.#code.close()
     this.memory.free(this.state)
   }

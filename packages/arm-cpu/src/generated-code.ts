@@ -7,7 +7,7 @@ import {
   type FunctionTable,
   type UnitRunner,
   type Tlb,
-  OP_COLD,
+  OP_BITS,
   OP_CROSS,
   OP_FIRST_FORM,
   OP_LEAVE,
@@ -153,7 +153,7 @@ class PinnedInstruction {
     if (u16[(record + R_OP) >>> 1] === OP_CROSS) record += RECORD_BYTES
     const at = this.#state + S_PINNED
     u8.copyWithin(at, record, record + RECORD_BYTES)
-    const op = u16[(at + R_OP) >>> 1]! & (OP_COLD - 1)
+    const op = u16[(at + R_OP) >>> 1]! & OP_BITS
     u16[(at + R_OP) >>> 1] = op
     // The link of a branch, which is an inlined form, would lead on past the instruction.
     if (op >= OP_FIRST_FORM) u32[(at + R_LINK) >>> 2] = 0

@@ -3,13 +3,15 @@ import { FRAME_DECODED, PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { CodeKiller } from './code-killer.ts'
 import { CodePage, type UnitPart, WrittenFrames } from './code-page.ts'
 import {
-  OP_COLD,
-  OP_CONTINUE,
+  OP_BITS,
+  OP_HEAD,
+  OP_NEXT,
   OP_CROSS,
   OP_UNIT,
   R_FUNCTION,
   R_LENGTH,
   R_LINK,
+  R_LINK_SLOTS,
   R_OFFSET,
   R_OP,
   R_WORDS,
@@ -156,7 +158,7 @@ export class CodeCache {
     entry: number,
     words: readonly number[] = [],
   ): number {
-    const { u32 } = this.#memory
+    const { u16, u32 } = this.#memory
     const [first] = parts
     if (first === undefined || !this.hasRoom(1 + recordsOf(words))) return 0
     const at = this.#next
@@ -166,6 +168,7 @@ export class CodeCache {
     this.changeUnit(at, entry, words)
     const slot = first.page.slots + 4 * offset
     u32[slot >>> 2] = at
+    u16[(record + R_OP) >>> 1]! |= OP_HEAD
     const unit = { record: at, slot, parts: [] }
     this.#killer.units.set(at, unit)
     this.extendUnit(at, parts)
@@ -309,7 +312,7 @@ export class CodeCache {
     // The instruction at `start` itself crosses the page.
     if (at === first) return 0
     page.mark(start, marked)
-    this.#writePseudo(at, OP_CONTINUE, offset)
+    this.#writePseudo(at, OP_NEXT, offset)
     at += RECORD_BYTES
     this.#writes.noteDecoding(page.frame)
     this.#next = at
@@ -339,7 +342,7 @@ export class CodeCache {
     i32[(first + R_LINK) >>> 2] = second.slots
     this.#decoder.decode(bytes, offset & tag, head + longestBytes, page.mode, first + RECORD_BYTES, offset)
     const length = u8[first + RECORD_BYTES + R_LENGTH]!
-    this.#writePseudo(first + 2 * RECORD_BYTES, OP_CONTINUE, offset + length)
+    this.#writePseudo(first + 2 * RECORD_BYTES, OP_NEXT, offset + length)
     this.#next = first + 3 * RECORD_BYTES
     page.mark(offset, PAGE_BYTES)
     second.mark(0, longestBytes)
@@ -388,10 +391,12 @@ export class CodeCache {
     // Fields that the instruction does not use are not written.
     u32.copyWithin(at >>> 2, record >>> 2, (record + RECORD_BYTES) >>> 2)
     if (this.#decoder.decode(bytes, 0, bytes.length, mode, at, offset) !== bytes.length) return false
-    u16[(at + R_OP) >>> 1]! |= u16[(record + R_OP) >>> 1]! & OP_COLD
+    u16[(at + R_OP) >>> 1]! |= u16[(record + R_OP) >>> 1]! & ~OP_BITS
+    const isFar = this.#decoder.isFarBranch === true
     for (let i = 0; i < RECORD_BYTES; i += 4) {
       const decoded = u32[(at + i) >>> 2]!
-      if (decoded !== u32[(record + i) >>> 2]! && !(isLinked && i === R_LINK && decoded === 0)) return false
+      if (decoded === u32[(record + i) >>> 2]!) continue
+      if (i === R_LINK ? !(isLinked || isFar) || decoded !== 0 : !isFar || i !== R_LINK_SLOTS) return false
     }
     return true
   }

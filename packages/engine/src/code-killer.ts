@@ -2,7 +2,7 @@ import { PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
 import { isMadeFrom } from './code-page.ts'
 import type { CodePage, CodeUnit, CrossingRecords } from './code-page.ts'
-import { OP_CROSS, OP_DEAD, OP_UNIT, RECORD_BYTES, R_LENGTH, R_LINK, R_OP, R_WRITTEN } from './record.ts'
+import { OP_CROSS, OP_DEAD, OP_HEAD, OP_UNIT, RECORD_BYTES, R_LENGTH, R_LINK, R_OP, R_WRITTEN } from './record.ts'
 
 /**
  * Ends records and units whose bytes are others now. Each record gets {@link OP_DEAD}: any party that executes it, or comes to it from
@@ -74,7 +74,9 @@ export class CodeKiller {
     const { record, slot, parts } = unit
     this.#u16[(record + R_OP) >>> 1]! |= OP_DEAD
     this.#u32[(record + R_WRITTEN) >>> 2] = frame
-    if (this.#u32[slot >>> 2] === record) this.#u32[slot >>> 2] = this.#u32[(record + R_LINK) >>> 2]!
+    const first = this.#u32[(record + R_LINK) >>> 2]!
+    this.#u16[(first + R_OP) >>> 1]! &= ~OP_HEAD
+    if (this.#u32[slot >>> 2] === record) this.#u32[slot >>> 2] = first
     for (const { page } of parts) page.units.delete(unit)
     this.units.delete(record)
   }

@@ -7,12 +7,14 @@ import {
   OP_CALL,
   OP_CALL_CONTROL,
   OP_CALL_SPILLED,
-  OP_COLD,
+  OP_BITS,
+  OP_HEAD,
   OP_CONTINUE,
   OP_CROSS,
   OP_DEAD,
   OP_FIRST_FORM,
   OP_LEAVE,
+  OP_NEXT,
   OP_SYSTEM,
   OP_UNIT,
   RECORD_BYTES,
@@ -119,7 +121,15 @@ export class DispatchLoop {
               f.block((pause) => {
                 f.block((jump) => {
                   f.block((slot) => {
-                    this.#cases({ next, locate, jump, slot, fail }, inlined)
+                    f.block((far) => {
+                      f.block((back) => {
+                        this.#cases({ next, locate, jump, slot, far, back, fail }, inlined)
+                      })
+                      branches.followReturn(next, jump)
+                      f.br(jump)
+                    })
+                    branches.followLink(next, jump)
+                    f.br(jump)
                   })
                   branches.followSlot(next, pause)
                 })
@@ -153,6 +163,11 @@ export class DispatchLoop {
     this.#branches.inPage(labels, offsetTimes4, forward)
   }
 
+  /** Emits: a call notes that it returns to the instruction after it. */
+  noteReturn(): void {
+    this.#branches.noteReturn()
+  }
+
   #profile(index: I32, first: number): void {
     if (this.#profileAt === undefined) return
     const f = this.#f
@@ -179,6 +194,22 @@ export class DispatchLoop {
       f.brIf(offset.ltU(PAGE_BYTES), labels.locate)
       f.br(labels.jump)
     }
+    bodies[OP_NEXT] = () => {
+      f.set(l.budget, l.budget.get.add(1))
+      const link = f.load('i32.load', l.record.get, R_LINK)
+      f.if(link, () => {
+        f.set(l.record, link)
+        f.br(labels.next)
+      })
+      const offset = f.let(f.loadExpression('i32.load16_u', l.record.get, R_OFFSET))
+      f.set(l.target, l.pageBase.get.add(offset.toI64U()))
+      f.brIf(offset.geU(PAGE_BYTES), labels.jump)
+      const found = f.load('i32.load', l.slots.get.add(offset.shl(2)))
+      f.brIf(found.eqz(), labels.locate)
+      f.store('i32.store', l.record.get, found, R_LINK)
+      f.set(l.record, found)
+      f.br(labels.next)
+    }
     bodies[OP_LEAVE] = () => {
       // `fail` gives back the instruction that dispatch has counted.
       f.set(l.status, I32.of(STATUS_LEAVE))
@@ -204,12 +235,20 @@ export class DispatchLoop {
         this.#advance(labels.next)
       }
     }
-    // The records that the table does not have: a dead one, or one with OP_COLD.
+    // The records that the table does not have: a dead one, or one with OP_HEAD or OP_COLD.
     bodies.push(() => {
       const op = f.let(f.loadExpression('i32.load16_u', l.record.get, R_OP))
       f.brIf(op.geU(OP_DEAD), targets[OP_CONTINUE]!)
       f.set(l.budget, l.budget.get.add(1))
-      f.store('i32.store16', l.record.get, op.and(OP_COLD - 1), R_OP)
+      f.if(op.and(OP_HEAD), () => {
+        const offset = f.loadExpression('i32.load16_u', l.record.get, R_OFFSET)
+        const unit = f.load('i32.load', l.slots.get.add(offset.shl(2)))
+        f.if(unit.ne(0).and(unit.ne(l.record.get)), () => {
+          f.set(l.record, unit)
+          f.br(labels.next)
+        })
+      })
+      f.store('i32.store16', l.record.get, op.and(OP_BITS), R_OP)
       f.br(labels.next)
     })
     const targets: Label[] = []
@@ -221,7 +260,7 @@ export class DispatchLoop {
           return
         }
         f.set(l.budget, l.budget.get.sub(1))
-        this.#profile(f.loadExpression('i32.load16_u', l.record.get, R_OP).and(OP_COLD - 1), 0)
+        this.#profile(f.loadExpression('i32.load16_u', l.record.get, R_OP).and(OP_BITS), 0)
         f.brTable(f.loadExpression('i32.load16_u', l.record.get, R_OP), targets.slice(0, -1), targets.at(-1)!)
       })
       f.scope(() => bodies[i]?.())
@@ -295,9 +334,11 @@ export class DispatchLoop {
     this.#branches.countCompiled(before.sub(l.budget.get).sub(repeated))
     f.set(l.record, this.#state.word(layout.record))
     this.#state.reloadPage()
-    f.brIf(l.status.get.eq(UNIT_RESUME), labels.next)
-    f.if(l.status.get.eq(UNIT_SLOW), () => {
-      this.#branches.countMiss()
+    f.if(l.status.get.eq(UNIT_RESUME).or(l.status.get.eq(UNIT_SLOW)), () => {
+      f.if(l.status.get.eq(UNIT_SLOW), () => this.#branches.countMiss())
+      // Where the unit was left the interpreter executes an instruction, be there a unit or not.
+      const op = f.let(f.loadExpression('i32.load16_u', l.record.get, R_OP))
+      f.if(op.and(OP_HEAD), () => f.store('i32.store16', l.record.get, op.and(~OP_HEAD), R_OP))
       f.br(labels.next)
     })
     f.if(l.status.get.eq(UNIT_MISSED), () => {

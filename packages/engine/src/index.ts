@@ -11,7 +11,7 @@ export { type DebugResume, PointControl, type PointOwner, type PointStop } from 
 export { DebugPoints, linearAddress, type WatchedAccess, type WatchKind } from './debug-points.ts'
 export { DispatchLoop, type DispatchCounters } from './dispatch-loop.ts'
 export type { DispatchImports, DispatchLabels } from './loop-branches.ts'
-export { type DispatchLocals, type HeldState, ATTENTION_ASKED, type StateLayout } from './loop-state.ts'
+export { type DispatchLocals, type HeldState, ATTENTION_ASKED, RETURNS_BYTES, type StateLayout } from './loop-state.ts'
 export {
   STATUS_ANSWERED,
   STATUS_ASK,
@@ -75,18 +75,21 @@ export {
   OP_CALL,
   OP_CALL_CONTROL,
   OP_CALL_SPILLED,
+  OP_BITS,
   OP_COLD,
   OP_CONTINUE,
   OP_CROSS,
   OP_DEAD,
   OP_FIRST_FORM,
   OP_LEAVE,
+  OP_NEXT,
   OP_SYSTEM,
   OP_UNIT,
   RECORD_BYTES,
   R_FUNCTION,
   R_LENGTH,
   R_LINK,
+  R_LINK_SLOTS,
   R_OFFSET,
   R_OP,
   type RecordDecoder,

@@ -11,8 +11,8 @@ import {
   MISSES_PER_COUNT_AT,
   UNIT_INSTRUCTIONS_AT,
 } from './hot-counters.ts'
-import type { LoopState } from './loop-state.ts'
-import { OP_CALL, OP_DEAD, RECORD_BYTES, R_LINK, R_OFFSET, R_OP } from './record.ts'
+import { type LoopState, RETURN_BYTES, RETURN_MASK, RETURN_TOP } from './loop-state.ts'
+import { OP_CALL, OP_DEAD, RECORD_BYTES, R_LINK, R_LINK_SLOTS, R_OFFSET, R_OP } from './record.ts'
 import type { I32Callee } from './status.ts'
 import { TLB_EXECUTE, TLB_INDEX_MASK } from './tlb-layout.ts'
 
@@ -41,6 +41,10 @@ export interface DispatchLabels {
   readonly jump: Label
   /** A taken branch within the page to `slot`, retired. */
   readonly slot: Label
+  /** A taken direct branch to `target`, by the record's link, retired. */
+  readonly far: Label
+  /** A return to `target`, retired. */
+  readonly back: Label
   /** Leaves with `status`: the instruction has not retired and nothing has changed. */
   readonly fail: Label
 }
@@ -182,25 +186,117 @@ export class LoopBranches {
     f.brIf(this.#state.word(this.#state.layout.alone).or(forward.eqz()), leaveAtTarget)
   }
 
+  /**
+   * Emits: follows a direct branch to `target` in another page, by the record's link where the page's code is still where it
+   * was; else links it. Falls out where nothing is decoded at the target.
+   */
+  followLink(next: Label, jump: Label): void {
+    const { f } = this.#state
+    const l = this.#state.locals
+    f.brIf(this.mustPause(), jump)
+    this.#ifExecutable(l.target.get, (slots, page) => {
+      const found = f.local('i32')
+      f.set(found, f.loadExpression('i32.load', l.record.get, R_LINK))
+      const isLinked = f.loadExpression('i32.load', l.record.get, R_LINK_SLOTS).eq(slots).and(found.get.ne(0))
+      f.if(isLinked.and(this.#isDead(found.get)).or(isLinked.eqz()), () => {
+        f.set(found, this.#recordIn(slots, l.target.get))
+        f.store('i32.store', l.record.get, found.get, R_LINK)
+        f.store('i32.store', l.record.get, slots, R_LINK_SLOTS)
+      })
+      f.if(found.get, () => {
+        this.#enter(page, slots)
+        this.#count(found.get, (unit) => {
+          f.store('i32.store', l.record.get, unit, R_LINK)
+          f.set(l.record, unit)
+          f.br(next)
+        })
+        f.set(l.record, found.get)
+        f.br(next)
+      })
+    })
+  }
+
+  /** Emits: a call notes that it returns to the record after its own. */
+  noteReturn(): void {
+    const { f, base, layout } = this.#state
+    if (layout.returns === undefined) return
+    const { record, slots } = this.#state.locals
+    const top = f.let(
+      f
+        .loadExpression('i32.load', base, layout.returns + RETURN_TOP)
+        .add(RETURN_BYTES)
+        .and(RETURN_MASK),
+    )
+    f.store('i32.store', base, top, layout.returns + RETURN_TOP)
+    const at = f.let(base.add(top))
+    f.store('i32.store', at, record.get.add(RECORD_BYTES), layout.returns)
+    f.store('i32.store', at, slots.get, layout.returns + 4)
+  }
+
+  /** Emits: follows a return to `target` by the newest call; falls out where that returns elsewhere. */
+  followReturn(next: Label, jump: Label): void {
+    const { f, base, layout } = this.#state
+    if (layout.returns === undefined) return
+    const returns = layout.returns
+    const l = this.#state.locals
+    f.brIf(this.mustPause(), jump)
+    const top = f.load('i32.load', base, returns + RETURN_TOP)
+    const at = f.let(base.add(top))
+    f.store('i32.store', base, top.sub(RETURN_BYTES).and(RETURN_MASK), returns + RETURN_TOP)
+    this.#ifExecutable(l.target.get, (slots, page) => {
+      f.if(f.loadExpression('i32.load', at, returns + 4).eq(slots), () => {
+        const found = f.load('i32.load', at, returns)
+        // The record after a call's is one of the same page, or of the next one; a record of a page is that of its offset.
+        const offset = f.loadExpression('i32.load16_u', found, R_OFFSET)
+        const isTarget = offset.eq(l.target.get.toI32().and(PAGE_BYTES - 1))
+        f.if(isTarget.and(this.#isDead(found).eqz()), () => {
+          this.#enter(page, slots)
+          this.#count(found, (unit) => {
+            f.set(l.record, unit)
+            f.br(next)
+          })
+          f.set(l.record, found)
+          f.br(next)
+        })
+      })
+    })
+  }
+
+  #isDead(record: I32): I32 {
+    return this.#state.f.loadExpression('i32.load16_u', record, R_OP).geU(OP_DEAD)
+  }
+
+  /** Emits what follows where the execute TLB has the page of an address. @param then - gets its slot table and its address */
+  #ifExecutable(linear: I64, then: (slots: I32, page: I64) => void): void {
+    const { f } = this.#state
+    const entry = this.executeEntry(linear)
+    const page = f.let(linear.and(BigInt(-PAGE_BYTES)))
+    f.if(f.loadExpression('i64.load', entry, TLB_EXECUTE).eq(page), () =>
+      then(f.load('i32.load', entry, TLB_EXECUTE + 8), page),
+    )
+  }
+
+  /** The record of a linear address in a slot table, or 0. */
+  #recordIn(slots: I32, linear: I64): I32 {
+    const offset = linear.toI32().and(PAGE_BYTES - 1)
+    return this.#state.f.load('i32.load', slots.add(offset.shl(2)))
+  }
+
+  /** Emits: a page is the current one. */
+  #enter(page: I64, slots: I32): void {
+    const { f, base, layout, locals } = this.#state
+    f.set(locals.slots, slots)
+    f.set(locals.pageBase, page)
+    f.store('i64.store', base, page, layout.pageBase)
+  }
+
   /** Emits: continues at the linear address in `target`. */
   followTarget(next: Label, leave: Label): void {
     const { f, layout } = this.#state
     const l = this.#state.locals
-    const entry = this.executeEntry(l.target.get)
-    const page = f.let(l.target.get.and(BigInt(-PAGE_BYTES)))
-    f.if(f.loadExpression('i64.load', entry, TLB_EXECUTE).eq(page), () => {
-      f.set(l.slots, f.loadExpression('i32.load', entry, TLB_EXECUTE + 8))
-      f.set(l.pageBase, page)
-      f.store('i64.store', this.#state.base, page, layout.pageBase)
-      const record = f.load(
-        'i32.load',
-        l.slots.get.add(
-          l.target.get
-            .toI32()
-            .and(PAGE_BYTES - 1)
-            .shl(2),
-        ),
-      )
+    this.#ifExecutable(l.target.get, (slots, page) => {
+      this.#enter(page, slots)
+      const record = this.#recordIn(slots, l.target.get)
       f.if(record, () => {
         this.#count(record, (unit) => {
           f.set(l.record, unit)

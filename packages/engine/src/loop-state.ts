@@ -43,7 +43,20 @@ export interface StateLayout {
   readonly unitTarget: number
   /** Why `fetch` found no record: a `STATUS_*`. */
   readonly fetchStatus: number
+  /** The ring of return addresses: {@link RETURNS_BYTES}; absent where calls note none. */
+  readonly returns?: number
 }
+
+/** Return addresses that are remembered. */
+const RETURNS = 32
+/** Bytes of one: machine addresses of its record, and of the slot table of the call's page. */
+export const RETURN_BYTES = 8
+/** Where the offset of the newest lies in the ring. */
+export const RETURN_TOP: number = RETURNS * RETURN_BYTES
+/** Offsets of return addresses have these bits. */
+export const RETURN_MASK: number = RETURN_TOP - RETURN_BYTES
+/** Bytes of the ring. */
+export const RETURNS_BYTES: number = RETURN_TOP + 8
 
 /** Locals of the dispatch loop that inlined forms use. */
 export interface DispatchLocals {

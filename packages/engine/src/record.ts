@@ -17,18 +17,22 @@ export const HOST_OF_FORM = 0x1_0000
 /** Length of the instruction in bytes. 8 bits. */
 export const R_LENGTH = 6
 /**
- * Branches within the page: machine address of the target's record once that is known, else 0; both records are dropped together.
- * Others: the instruction set's own. 32 bits.
+ * Direct branches, and {@link OP_NEXT}: machine address of the target's record once that is known, else 0. All records are dropped
+ * together; one that is dead has the target looked up. Others: the instruction set's own. 32 bits.
  */
 export const R_LINK = 20
+/** Of direct branches to other pages that have {@link R_LINK}: machine address of the slot table that the target's record is in. 32 bits. */
+export const R_LINK_SLOTS = 12
 
 /** Of a unit: machine address of the machine addresses that its code uses, 32 bits each. 32 bits. */
 export const R_WORDS = 24
 /** Of a unit that has ended: the frame that was written. 32 bits. */
 export const R_WRITTEN = 12
 
-/** Continues at page base + {@link R_OFFSET}: the end of a decoded run. */
+/** Continues at page base + {@link R_OFFSET}, wherever that leads now. */
 export const OP_CONTINUE = 0
+/** The same at the end of a decoded run: by {@link R_LINK} once that is known. */
+export const OP_NEXT = 1
 /**
  * Bit of a dead record's {@link R_OP}. Dispatch executes such a record as {@link OP_CONTINUE}; the other bits keep the
  * former operation, for the instruction that is being executed.
@@ -39,25 +43,32 @@ export const OP_DEAD = 0x8000
  * which leaves out what is cold.
  */
 export const OP_COLD = 0x4000
+/**
+ * Bit of the {@link R_OP} of a record that has a unit, which is what its slot leads to: its execution goes there, from the record before
+ * it and by links too. A unit that is left at this record takes the bit away: the record is then executed itself.
+ */
+export const OP_HEAD = 0x2000
+/** The operation in {@link R_OP}, without these bits. */
+export const OP_BITS: number = OP_HEAD - 1
 /** Leaves the interpreter with everything retired; the next instruction is at page base + {@link R_OFFSET}. */
-export const OP_LEAVE = 1
+export const OP_LEAVE = 2
 /** Calls function {@link R_FUNCTION} of the table, which uses no held state; the next record follows. */
-export const OP_CALL = 2
+export const OP_CALL = 3
 /** Calls function {@link R_FUNCTION}, with the held state in memory around the call; the next record follows. */
-export const OP_CALL_SPILLED = 3
+export const OP_CALL_SPILLED = 4
 /** Calls function {@link R_FUNCTION} as {@link OP_CALL_SPILLED}; it may end with {@link STATUS_JUMP}. */
-export const OP_CALL_CONTROL = 4
+export const OP_CALL_CONTROL = 5
 /** Calls host function {@link R_FUNCTION}. */
-export const OP_SYSTEM = 5
+export const OP_SYSTEM = 6
 /** Checks that the next page is still the one from which the following, page-crossing record was decoded. */
-export const OP_CROSS = 6
+export const OP_CROSS = 7
 /**
  * Enters the unit that is function {@link R_FUNCTION} of the table; {@link R_LINK} is the record that it begins with,
  * `R_WORDS` where its words are.
  */
-export const OP_UNIT = 7
+export const OP_UNIT = 8
 /** The first case that is an inlined form. */
-export const OP_FIRST_FORM = 8
+export const OP_FIRST_FORM = 9
 
 /**
  * Decodes instructions into records, for a {@link CodeCache}. An instruction set implements it; one object serves all
@@ -75,6 +86,8 @@ export interface RecordDecoder {
   readonly longestBytes: number
   /** Control never reaches the instruction after the last one: a jump, a return, or bytes that are no instruction. */
   readonly endsRun: boolean
+  /** The last one is a direct branch to another page, whose record has {@link R_LINK} and {@link R_LINK_SLOTS}; absent: none has. */
+  readonly isFarBranch?: boolean
   /** Count of bytes that decided what the last instruction is: its length, or more for bytes that are no instruction. */
   readonly extentBytes: number
   /**

@@ -10,7 +10,7 @@ import type { CpuHost, Translation, Words } from './state/host.ts'
 import {
   OP_CONTINUE,
   OP_CROSS,
-  OP_COLD,
+  OP_BITS,
   OP_LEAVE,
   OP_UNIT,
   RECORD_BYTES,
@@ -126,7 +126,7 @@ export class InstructionFetch {
       for (const end = to + (RECORD_BYTES >>> 2); to < end; to++, from++) u32[to] = u32[from]!
       // Its own walks may have changed the page that it lies in, even its bytes: it is executed as it was fetched. (The
       // SDM leaves open when a processor sees that; vol. 3A, "Self-Modifying Code", is about stores.)
-      u16[(at + R_OP) >>> 1]! &= OP_COLD - 1
+      u16[(at + R_OP) >>> 1]! &= OP_BITS
       // A link would lead on past the one instruction that is to be executed.
       if ((u8[at + R_SEGMENT]! & SEGMENT_LINK) !== 0) u32[(at + R_DISP) >>> 2] = 0
     }

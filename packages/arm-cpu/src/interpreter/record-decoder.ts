@@ -152,6 +152,7 @@ export class ArmRecordDecoder implements RecordDecoder {
   /** Thumb's instructions have their offset and 1, as the program counter has their address and 1. */
   readonly tag = 1
   endsRun = false
+  isFarBranch = false
   readonly #memory: MachineMemory
   readonly #codes: ReadonlyMap<string, FormCode>
   readonly #a32: A32RecordDecoder
@@ -173,6 +174,7 @@ export class ArmRecordDecoder implements RecordDecoder {
     if (start + 4 > end) return 0
     const word =
       (bytes[start]! | (bytes[start + 1]! << 8) | (bytes[start + 2]! << 16) | (bytes[start + 3]! << 24)) >>> 0
+    this.isFarBranch = false
     if (mode !== 0) {
       this.#decode(word, mode, record, offset)
       return 4
@@ -224,6 +226,7 @@ export class ArmRecordDecoder implements RecordDecoder {
       const target = Number(immediate) + offset
       const inPage = target >= 0 && target < PAGE_BYTES
       index += inPage ? (target > offset ? 0 : 1) : 2
+      this.isFarBranch = !inPage
       immediate = BigInt(inPage ? target << 2 : target)
     } else if (semantics.usesStack === true && fieldOf(row, 'n', word) === 31) index++
     const { op, fn } = decoding.codes[index]!

@@ -300,6 +300,21 @@ export abstract class ArmContext {
     this.jumpTo(target)
   }
 
+  /** The same at a return address. */
+  return(target: I64): void {
+    this.jumps = true
+    this.jumpBack(target)
+  }
+
+  protected jumpBack(target: I64): void {
+    this.jumpTo(target)
+  }
+
+  /** A call is about to be taken that returns to the next instruction. */
+  noteReturn(): void {
+    // Nobody has a use for it.
+  }
+
   /** Raises the exception for a base that is a stack pointer and not aligned, where SCTLR_ELx asks for it. */
   checkStackPointer(base: I64): void {
     const { f, state } = this

@@ -22,6 +22,7 @@ const branchLink: Semantics = {
   ...branch,
   emit(c) {
     c.writeLink(c.next())
+    c.noteReturn()
     c.branch()
   },
 }
@@ -65,7 +66,7 @@ const branchRegister: Semantics = {
   small: (row, word) => branchTypeOf(row.mnemonic, fieldOf(row, 'n', word)),
   emit(c, form) {
     const target = c.n(true)
-    if (form.row.mnemonic === 'RET') c.jump(target)
+    if (form.row.mnemonic === 'RET') c.return(target)
     else branchIndirect(c, target, form.row.mnemonic === 'BLR')
   },
 }

@@ -1,6 +1,6 @@
 import { STATUS_JUMP } from '@retrap/engine'
 import type { DispatchLabels, DispatchLoop, I32Callee } from '@retrap/engine'
-import type { FunctionBuilder, I32, I64 } from '@retrap/wasm-emitter'
+import type { FunctionBuilder, I32, I64, Label } from '@retrap/wasm-emitter'
 import { ArmContext } from './context.ts'
 import { flagsInState } from './flags.ts'
 import type { FlagLocals, FlagStore } from './flags.ts'
@@ -68,12 +68,24 @@ export class InlineContext extends ArmContext {
   }
 
   protected branchTo(target: Target): void {
-    if (target === 'far') this.jumpTo(this.linear(this.immediate))
+    if (target === 'far') this.#follow(this.linear(this.immediate), this.#labels.far)
     else this.#loop.branchInPage(this.#labels, this.immediate.toI32(), target === 'forward')
   }
 
   protected jumpTo(target: I64): void {
+    this.#follow(target, this.#labels.jump)
+  }
+
+  protected override jumpBack(target: I64): void {
+    this.#follow(target, this.#labels.back)
+  }
+
+  override noteReturn(): void {
+    this.#loop.noteReturn()
+  }
+
+  #follow(target: I64, label: Label): void {
     this.f.set(this.#loop.locals.target, target)
-    this.f.br(this.#labels.jump)
+    this.f.br(label)
   }
 }

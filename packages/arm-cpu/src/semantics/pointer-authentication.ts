@@ -248,7 +248,7 @@ const branch: Semantics = {
     const zero = mnemonic.endsWith('Z')
     const key = (zero ? mnemonic.slice(0, -1) : mnemonic).endsWith('A') ? 'IA' : 'IB'
     const target = c.let(authenticatedIfEnabled(c, c.n(true), zero ? I64.of(0) : c.m(true), key))
-    if (mnemonic.startsWith('RET')) c.jump(target)
+    if (mnemonic.startsWith('RET')) c.return(target)
     else branchIndirect(c, target, mnemonic.startsWith('BL'))
   },
 }

@@ -131,8 +131,10 @@ export const S_DATA = 4352
 export const S_SIGNATURES = 4480
 export const SIGNATURES = 16384
 export const SIGNATURE_BYTES = 64
+/** The ring of return addresses: `RETURNS_BYTES` of the engine, in whole lines of 64 bytes. */
+export const S_RETURNS: number = S_SIGNATURES + SIGNATURES * SIGNATURE_BYTES
 /** Bytes before the sets of the TLB. */
-export const S_TLB_SETS: number = S_SIGNATURES + SIGNATURES * SIGNATURE_BYTES
+export const S_TLB_SETS: number = S_RETURNS + 320
 
 /** Bit of S_MODE: instructions of SIMD and floating point are trapped. */
 export const MODE_NO_FP = 1
@@ -176,4 +178,5 @@ export const STATE_LAYOUT: StateLayout = {
   tlb: S_TLB,
   unitTarget: S_UNIT_TARGET,
   fetchStatus: S_FETCH_STATUS,
+  returns: S_RETURNS,
 }

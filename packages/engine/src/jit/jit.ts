@@ -11,7 +11,7 @@ import {
   MISSES_PER_COUNT_AT,
 } from '../hot-counters.ts'
 import type { InterpreterCode } from '../interpreter.ts'
-import { OP_COLD, OP_CROSS, OP_UNIT, R_OFFSET, R_OP } from '../record.ts'
+import { OP_BITS, OP_COLD, OP_CROSS, OP_HEAD, OP_UNIT, R_OFFSET, R_OP } from '../record.ts'
 import type { StateLayout } from '../loop-state.ts'
 import { BackOff, CompileCredit, type CompilePolicy } from './compile-credit.ts'
 import { CompiledUnits } from './compiled-units.ts'
@@ -210,7 +210,7 @@ export class Jit<Form> {
     const { u16, u32 } = this.#memory
     const counter = this.#counterOf(record)
     u32[counter] = LATER
-    const op = (u16[(record + R_OP) >>> 1]! &= ~OP_COLD)
+    const op = (u16[(record + R_OP) >>> 1]! &= ~OP_COLD) & OP_BITS
     const place = op === OP_CROSS || op === OP_UNIT ? undefined : this.#place(record, runner)
     const next = place === undefined ? NOTHING : this.#enter(place, record, runner)
     if (next === NOTHING) return record
@@ -234,7 +234,10 @@ export class Jit<Form> {
     const { page, offset } = place
     // A unit for the place may be there, which what leads here did not know.
     const current = u32[(page.slots >>> 2) + offset]!
-    if (current !== record) return current === 0 ? record : current
+    if (current !== record) {
+      if (current !== 0) this.#memory.u16[(record + R_OP) >>> 1]! |= OP_HEAD
+      return current === 0 ? record : current
+    }
     this.#sweep()
     const isArmed = this.#early.delete(record)
     const time = now() - this.#statistics.own.milliseconds

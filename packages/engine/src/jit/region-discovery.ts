@@ -5,8 +5,10 @@ import type { InterpreterCode } from '../interpreter.ts'
 import {
   OP_COLD,
   OP_CONTINUE,
+  OP_NEXT,
   OP_CROSS,
   OP_DEAD,
+  OP_HEAD,
   OP_LEAVE,
   OP_SYSTEM,
   OP_UNIT,
@@ -129,8 +131,8 @@ export class RegionDiscovery<Form> {
       if (this.#page(page.delta + PAGE_BYTES, source)?.page.slots !== crosses) return false
       record += RECORD_BYTES
     }
-    const op = u16[(record + R_OP) >>> 1]!
-    if ((op & (OP_DEAD | OP_COLD)) !== 0 || op === OP_CONTINUE || op === OP_LEAVE) return false
+    const op = u16[(record + R_OP) >>> 1]! & ~OP_HEAD
+    if ((op & (OP_DEAD | OP_COLD)) !== 0 || op === OP_CONTINUE || op === OP_NEXT || op === OP_LEAVE) return false
     const fn = u16[(record + R_FUNCTION) >>> 1]!
     const form = op === OP_SYSTEM ? undefined : this.#code.formOf(op, fn)
     const next = at + u8[record + R_LENGTH]!

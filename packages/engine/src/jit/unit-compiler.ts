@@ -2,7 +2,7 @@ import { ModuleBuilder } from '@retrap/wasm-emitter'
 import type { MachineMemory } from '@retrap/memory'
 import { FORM_SIGNATURE } from '../status.ts'
 import { importMachineMemory, type InterpreterCode } from '../interpreter.ts'
-import { R_FUNCTION, R_OP } from '../record.ts'
+import { OP_BITS, R_FUNCTION, R_OP } from '../record.ts'
 import type { CompiledInstructionSet, UnitDescription } from './instruction-set.ts'
 import type { MemorySites } from './memory-sites.ts'
 import type { EmittedUnit } from './code-source.ts'
@@ -98,7 +98,7 @@ export class UnitCompiler<Form> {
 
   #isCalled(form: Form, record: number): boolean {
     const { u16 } = this.#memory
-    const bytes = this.#code.functionBytes(u16[(record + R_OP) >>> 1]!, u16[(record + R_FUNCTION) >>> 1]!)
+    const bytes = this.#code.functionBytes(u16[(record + R_OP) >>> 1]! & OP_BITS, u16[(record + R_FUNCTION) >>> 1]!)
     return bytes > 0 && this.instructionSet.isCalled(form, bytes)
   }
 }

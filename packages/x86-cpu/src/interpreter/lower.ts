@@ -93,7 +93,7 @@ export class Lowering {
     u16[(at + R_OFFSET) >>> 1] = offset
     u16[(at + R_FUNCTION) >>> 1] = lowered.fn
     u8[at + R_LENGTH] = insn.length
-    u8[at + R_SEGMENT] = inPage === 'no' ? insn.segment : SEGMENT_LINK
+    u8[at + R_SEGMENT] = isRelative ? SEGMENT_LINK : insn.segment
     this.#writeAddress(at, insn, offset, plan)
     for (let i = 0; i < plan.registerFields; i++) {
       u16[(at + R_REG0 + 2 * i) >>> 1] = registerOffset(insn, plan.registers[i]!)

@@ -39,6 +39,8 @@ export interface LoweredForm extends FormCode {
   readonly isStack: boolean
   /** Whether control never falls through; the bytes that follow are more often data or padding than code. */
   readonly endsRun: boolean
+  /** Whether it branches to another page at a fixed distance. */
+  readonly isFarBranch: boolean
 }
 
 /** Works out how the records of a form are written. */
@@ -49,6 +51,7 @@ export function lowerForm(info: CodeInfo, form: Form, { op, fn }: FormCode): Low
     immediate: immediateOf(info, form, op),
     isStack: form.operands.some(({ kind }) => kind === 'st'),
     endsRun: endsRun(info, op),
+    isFarBranch: form.operands[0]?.kind === 'rel',
   }
 }
 

@@ -21,6 +21,7 @@ export class X86RecordDecoder implements RecordDecoder {
   readonly modes = 4
   readonly longestBytes: number = LONGEST
   endsRun = false
+  isFarBranch = false
   extentBytes = 0
   readonly #memory: MachineMemory
   readonly #lowering: Lowering
@@ -41,12 +42,15 @@ export class X86RecordDecoder implements RecordDecoder {
     const bits = mode === MODE_32 ? 32 : mode === MODE_64 ? 64 : 16
     const status = decodeInto(bytes, start, end, bits | this.#options, insn)
     if (status === DECODED) {
-      this.endsRun = this.#lowering.write(record, insn, offset, mode === MODE_16_EDGE).endsRun
+      const form = this.#lowering.write(record, insn, offset, mode === MODE_16_EDGE)
+      this.endsRun = form.endsRun
+      this.isFarBranch = form.isFarBranch
       this.extentBytes = insn.length
       return insn.length
     }
     this.#writeException(record, offset)
     this.endsRun = true
+    this.isFarBranch = false
     this.extentBytes = LONGEST
     return status === TRUNCATED ? 0 : 1
   }

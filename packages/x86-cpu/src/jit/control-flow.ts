@@ -1,4 +1,4 @@
-import { OP_CALL_CONTROL } from '@retrap/engine'
+import { OP_BITS, OP_CALL_CONTROL } from '@retrap/engine'
 import type { DecodedInstruction, Flow, InstructionFlow } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { FormSource } from '../semantics/form-context.ts'
@@ -22,7 +22,7 @@ export function isHandlerCalled({ u16 }: MachineMemory, mnemonic: string, record
 export function controlFlow(memory: MachineMemory, insn: DecodedInstruction<FormSource>): InstructionFlow {
   const { u16, i32 } = memory
   const { form: source, record, next, mode } = insn
-  const flow = flowOf(source, u16[(record + R_OP) >>> 1]!)
+  const flow = flowOf(source, u16[(record + R_OP) >>> 1]! & OP_BITS)
   if (flow !== 'jump' && flow !== 'branch' && flow !== 'call') return { flow }
   const immediate = i32[(record + R_IMM) >>> 2]!
   const kind = source.form.operands[0]?.kind

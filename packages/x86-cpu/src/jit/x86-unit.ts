@@ -1,4 +1,4 @@
-import { OP_CALL_SPILLED } from '@retrap/engine'
+import { OP_BITS, OP_CALL_SPILLED } from '@retrap/engine'
 import type {
   Flow,
   InstructionExits,
@@ -178,7 +178,7 @@ export class X86Unit implements UnitSemantics<FormSource> {
 function usesFlags({ u16 }: MachineMemory, record: number, flow: Flow, form: FormSource | undefined): boolean {
   if (flow === 'host' || flow === 'far') return true
   if (flow === 'repeat') return form!.semantics.conditionalFlags === true
-  return u16[(record + R_OP) >>> 1] === OP_CALL_SPILLED
+  return (u16[(record + R_OP) >>> 1]! & OP_BITS) === OP_CALL_SPILLED
 }
 
 /** Whether the function that executes an instruction may read or write vector registers. */

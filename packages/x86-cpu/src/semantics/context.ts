@@ -35,6 +35,21 @@ export type Alignment = 'never' | 'legacy' | 'always'
 export abstract class Context extends FlagContext {
   /** Ends the instruction, retired, with control going to a linear address that has been checked. */
   abstract jumpLinear(target: I64): void
+  /** The same at the target of a direct branch to another page. */
+  jumpFar(target: I64): void {
+    this.jumpLinear(target)
+  }
+
+  /** The same at a return address. */
+  jumpBack(target: I64): void {
+    this.jumpLinear(target)
+  }
+
+  /** A call is about to be taken that returns to the next instruction. */
+  noteReturn(): void {
+    // Nobody has a use for it.
+  }
+
   /** The segment register of operand 0 has been loaded, as the last thing that the instruction does. */
   segmentLoaded(): void {
     // Nothing is taken for granted of it.

@@ -158,9 +158,9 @@ function checkTarget(c: Context, target: I64): void {
   }
 }
 
-/** Goes to an offset in the code segment that has been checked. */
-function jumpTo(c: Context, target: I64): void {
-  c.jumpLinear(c.form.long ? target : c.let(c.segmentBase(CS).add(target).and(0xffff_ffffn)))
+/** Linear address of an offset in the code segment that has been checked. */
+function linearOf(c: Context, target: I64): I64 {
+  return c.form.long ? target : c.let(c.segmentBase(CS).add(target).and(0xffff_ffffn))
 }
 
 /** The target of a relative branch outside the page: an offset in the code segment, checked; in 64-bit mode a linear address. */
@@ -181,7 +181,7 @@ function isInPage(c: Context): boolean {
 
 function jumpRelative(c: Context): void {
   if (isInPage(c)) c.jumpInPage(c.f.loadExpression('i32.load', c.record, R_IMM), c.kindOf(0) === 'relf')
-  else jumpTo(c, relativeTarget(c))
+  else c.jumpFar(linearOf(c, relativeTarget(c)))
 }
 
 /** A computed target, zero-extended from the operand size. */
@@ -199,8 +199,10 @@ function call(c: Context): void {
   const slot = pushSlot(c, size)
   storeStack(c, slot.ea, size, returnTo)
   slot.commit()
+  c.noteReturn()
   if (target === undefined) jumpRelative(c)
-  else jumpTo(c, target)
+  else if (kind === 'rel') c.jumpFar(linearOf(c, target))
+  else c.jumpLinear(linearOf(c, target))
 }
 
 function ret(c: Context): void {
@@ -210,7 +212,7 @@ function ret(c: Context): void {
   const target = loadStack(c, slot.ea, size)
   checkTarget(c, target)
   slot.commit()
-  jumpTo(c, target)
+  c.jumpBack(linearOf(c, target))
 }
 
 function leave(c: Context): void {
@@ -244,7 +246,7 @@ function loop(c: Context, zero: boolean | undefined): void {
     const target = c.f.local('i64')
     c.f.if(taken, () => c.f.set(target, relativeTarget(c)))
     c.setGpr(RCX, size, count)
-    c.f.if(taken, () => jumpTo(c, target.get))
+    c.f.if(taken, () => c.jumpFar(linearOf(c, target.get)))
   } else {
     c.setGpr(RCX, size, count)
     c.f.if(taken, () => jumpRelative(c))
@@ -261,7 +263,7 @@ export const control: SemanticsTable = {
     emit: (c) => {
       const kind = c.kindOf(0)
       if (kind === 'rel' || isInPage(c)) jumpRelative(c)
-      else jumpTo(c, computedTarget(c))
+      else c.jumpLinear(linearOf(c, computedTarget(c)))
     },
   },
   ...Object.fromEntries(

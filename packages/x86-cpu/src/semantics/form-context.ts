@@ -146,6 +146,20 @@ export class InlineContext extends Context {
     this.f.br(this.#labels.jump)
   }
 
+  override jumpFar(target: I64): void {
+    this.f.set(this.#locals.target, target)
+    this.f.br(this.#labels.far)
+  }
+
+  override jumpBack(target: I64): void {
+    this.f.set(this.#locals.target, target)
+    this.f.br(this.#labels.back)
+  }
+
+  override noteReturn(): void {
+    this.#loop.noteReturn()
+  }
+
   jumpInPage(offsetTimes4: I32, forward: boolean): void {
     this.#loop.branchInPage(this.#labels, offsetTimes4, forward)
   }

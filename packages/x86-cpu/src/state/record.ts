@@ -9,12 +9,12 @@ export const R_FUNCTION: typeof engine.R_FUNCTION = 4
 export const R_LENGTH: typeof engine.R_LENGTH = 6
 export const HOST_OF_FORM: typeof engine.HOST_OF_FORM = 0x1_0000
 export const OP_CONTINUE: typeof engine.OP_CONTINUE = 0
-export const OP_COLD: typeof engine.OP_COLD = 0x4000
+export const OP_BITS: typeof engine.OP_BITS = 0x1fff
 export const OP_DEAD: typeof engine.OP_DEAD = 0x8000
-export const OP_LEAVE: typeof engine.OP_LEAVE = 1
-export const OP_SYSTEM: typeof engine.OP_SYSTEM = 5
-export const OP_CROSS: typeof engine.OP_CROSS = 6
-export const OP_UNIT: typeof engine.OP_UNIT = 7
+export const OP_LEAVE: typeof engine.OP_LEAVE = 2
+export const OP_SYSTEM: typeof engine.OP_SYSTEM = 6
+export const OP_CROSS: typeof engine.OP_CROSS = 7
+export const OP_UNIT: typeof engine.OP_UNIT = 8
 
 // The fields of x86's records, in the bytes that the engine leaves to the instruction set.
 /** `ADDRESS_*`: how the effective address is made. 8 bits. */
@@ -32,7 +32,7 @@ export const R_SCALE = 18
 /** Segment register, 0–5, in bits 2:0; bit 7: R_DISP is `SEGMENT_LINK`. 8 bits. */
 export const R_SEGMENT = 19
 /**
- * The engine's link, for branches within the page. Else the displacement,
+ * The engine's link, for direct branches. Else the displacement,
  * sign-extended when used; for RIP-relative operands relative to the page. 32 bits.
  */
 export const R_DISP: typeof engine.R_LINK = 20

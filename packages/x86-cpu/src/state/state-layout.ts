@@ -227,8 +227,11 @@ export const STATE_BYTES = 0x1000
 export const S_TLB_CHANGES: number = STATE_BYTES + 0
 /** Machine address of the TLB's sets, one for each access mode but `TLB_MISS`. 32 bits. */
 export const S_TLB_BASE: number = STATE_BYTES + 4
-/** Bytes of all of that. */
-export const VCPU_BYTES: number = STATE_BYTES + 16
+const RETURNS_BYTES: typeof engine.RETURNS_BYTES = 264
+/** The ring of return addresses. */
+export const S_RETURNS: number = STATE_BYTES + 16
+/** Bytes of all of it. */
+export const VCPU_BYTES: number = S_RETURNS + RETURNS_BYTES
 
 // S_POINTER_RULES.
 /** FXSAVE and XSAVE save zeros unless an exception is pending. */
@@ -355,6 +358,7 @@ export const STATE_LAYOUT: engine.StateLayout = {
   tlb: S_TLB,
   unitTarget: S_EA,
   fetchStatus: S_FETCH_STATUS,
+  returns: S_RETURNS,
 }
 
 /**
