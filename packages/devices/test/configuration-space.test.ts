@@ -1,6 +1,6 @@
 /** What software finds in the configuration space of each PCI function, and which of its bits it can change. */
 import { Instant, type DeviceModel, type Word64 } from '@retrap/device'
-import { TestNetwork } from '@retrap/device-test'
+import { TestNetwork } from '@retrap/device/test-machine'
 import { DeviceHost, type DevicePlatform } from '@retrap/ioreq/host'
 import { IoDispatch } from '@retrap/ioreq'
 import { expect, test } from 'vitest'

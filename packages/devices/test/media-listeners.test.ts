@@ -1,4 +1,4 @@
-import { TestDisk } from '@retrap/device-test'
+import { TestDisk } from '@retrap/device/test-machine'
 import type { BlockBackend, DeviceModel } from '@retrap/device'
 import { expect, test } from 'vitest'
 import { Ahci } from '../src/ahci/index.ts'

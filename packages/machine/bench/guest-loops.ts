@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { endFirmware, enterFlat, FIRMWARE_BASE } from '@retrap/guest-code'
+import { endFirmware, enterFlat, FIRMWARE_BASE } from '@retrap/x86-assembler/guest-code'
 import { threadsTime } from '@retrap/tooling/processor-time'
 import { Assembler, al, dx, ebp, ecx } from '@retrap/x86-assembler'
 

@@ -2,7 +2,7 @@
 // v86 with its JIT off, then on. Both start one firmware image; a program writes a byte to COM1 when it starts and one
 // when it is done, and the processor time of all threads in between counts. The three take turns, and the best time of
 // each counts. Ratios are speed against speed: more than 1 is faster than v86.
-import { endFirmware, enterFlat, FIRMWARE_BASE } from '@retrap/guest-code'
+import { endFirmware, enterFlat, FIRMWARE_BASE } from '@retrap/x86-assembler/guest-code'
 import { fileURLToPath } from 'node:url'
 import { createPc } from '@retrap/machine'
 import { threadsTime } from '@retrap/tooling/processor-time'

@@ -1,7 +1,7 @@
 /** A replay has the flash memories of its recording, whatever has become of their media. */
 import type { BlockBackend } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
-import { endFirmware, enterFlat, FIRMWARE_BASE } from '@retrap/guest-code'
+import { endFirmware, enterFlat, FIRMWARE_BASE } from '@retrap/x86-assembler/guest-code'
 import { al, Assembler, byte, dx, imm16, imm32 } from '@retrap/x86-assembler'
 import { expect, test } from 'vitest'
 import { type PcOptions, recordPc, replayPc } from '../src/index.ts'

@@ -1,6 +1,6 @@
 import { defineDevice } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
-import { activateLongMode, descriptor, FLAT } from '@retrap/guest-code'
+import { activateLongMode, descriptor, FLAT } from '@retrap/x86-assembler/guest-code'
 import {
   type Assembler,
   al,

@@ -2,7 +2,7 @@
  * What each command of a CD drive means, by its bytes: MMC-5 and SPC-3, the sections of the commands. Numbers in commands are
  * distinct in each byte, so that a field read elsewhere gives another outcome.
  */
-import { TestDisk } from '@retrap/device-test'
+import { TestDisk } from '@retrap/device/test-machine'
 import { describe, expect, test } from 'vitest'
 import { ScsiCd, type ScsiOutcome, SENSE } from '../src/index.ts'
 

@@ -2,7 +2,7 @@
  * What each command of a disk means, by its bytes: SPC-4 and SBC-3, the sections of the commands. Numbers in commands are
  * distinct in each byte, so that a field read elsewhere gives another outcome.
  */
-import { TestDisk } from '@retrap/device-test'
+import { TestDisk } from '@retrap/device/test-machine'
 import { describe, expect, test } from 'vitest'
 import { MOST_TRANSFER_BYTES, ScsiDisk, type ScsiDiskOptions, type ScsiOutcome, SENSE } from '../src/index.ts'
 

@@ -1,4 +1,4 @@
-import { TestDisk } from '@retrap/device-test'
+import { TestDisk } from '@retrap/device/test-machine'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { ScsiCd, ScsiDisk, type ScsiUnit } from '../src/index.ts'

@@ -1,4 +1,4 @@
-import { TestDisk } from '@retrap/device-test'
+import { TestDisk } from '@retrap/device/test-machine'
 import type { BlockTrayClient, BlockTrayState } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
 import { configuration } from '../src/cd-payloads.ts'

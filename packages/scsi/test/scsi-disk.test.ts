@@ -1,4 +1,4 @@
-import { TestDisk } from '@retrap/device-test'
+import { TestDisk } from '@retrap/device/test-machine'
 import { describe, expect, test } from 'vitest'
 import { MOST_TRANSFER_BYTES, ScsiDisk, type ScsiDiskOptions, SENSE } from '../src/index.ts'
 

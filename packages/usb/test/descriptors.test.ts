@@ -1,5 +1,5 @@
 /** Descriptors byte by byte. Sources: USB 2.0, chapter 9; USB 3.2, section 9.6; HID 1.11, section 6.2.1. */
-import { TestDisk } from '@retrap/device-test'
+import { TestDisk } from '@retrap/device/test-machine'
 import { describe, expect, test } from 'vitest'
 import type { UsbDescription, UsbSpeed } from '../src/index.ts'
 import {

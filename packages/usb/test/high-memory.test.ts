@@ -1,4 +1,4 @@
-import { TestDisk } from '@retrap/device-test'
+import { TestDisk } from '@retrap/device/test-machine'
 import { describe, expect, test } from 'vitest'
 import { StorageGuest } from './support/storage-guest.ts'
 

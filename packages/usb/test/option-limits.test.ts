@@ -1,5 +1,5 @@
 /** What a caller may give at most and at least, and what is just beyond. */
-import { TestDisk } from '@retrap/device-test'
+import { TestDisk } from '@retrap/device/test-machine'
 import { type Limits, testLimits } from '@retrap/tooling/limits'
 import { UsbStorage, Xhci } from '../src/index.ts'
 import { TestDevice } from './support/test-device.ts'

@@ -1,4 +1,4 @@
-import { TestDisk, turn } from '@retrap/device-test'
+import { TestDisk, turn } from '@retrap/device/test-machine'
 import { expect, test } from 'vitest'
 import { StorageGuest } from './support/storage-guest.ts'
 import { TestDevice } from './support/test-device.ts'

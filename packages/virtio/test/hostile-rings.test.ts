@@ -1,4 +1,4 @@
-import { turn } from '@retrap/device-test'
+import { turn } from '@retrap/device/test-machine'
 import { describe, expect, test } from 'vitest'
 import { VirtioPci } from '../src/index.ts'
 import { NEEDS_RESET, PciDriver } from './support/pci-driver.ts'

@@ -1,5 +1,5 @@
 /** What a caller may give at most and at least, and what is just beyond. */
-import { TestDisk } from '@retrap/device-test'
+import { TestDisk } from '@retrap/device/test-machine'
 import { type Limits, testLimits } from '@retrap/tooling/limits'
 import { VirtioBlock, VirtioConsole, type VirtioDevice, VirtioNet, VirtioPci } from '../src/index.ts'
 import { MemoryShare, Virtio9p } from '../src/p9.ts'

@@ -1,4 +1,4 @@
-import { turn } from '@retrap/device-test'
+import { turn } from '@retrap/device/test-machine'
 import { expect, test } from 'vitest'
 import { type VirtioAnswer, type VirtioDevice, VirtioPci } from '../src/index.ts'
 import { PciDriver } from './support/pci-driver.ts'

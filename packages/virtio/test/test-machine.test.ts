@@ -1,6 +1,6 @@
 /** The machine of one device that tests use: its memory has ends, as a machine's has. */
 import type { DeviceContext, DeviceModel } from '@retrap/device'
-import { PciMachine, TestDisk } from '@retrap/device-test'
+import { PciMachine, TestDisk } from '@retrap/device/test-machine'
 import { expect, test } from 'vitest'
 
 const BYTES = 0x1000

@@ -1,4 +1,4 @@
-import { turn } from '@retrap/device-test'
+import { turn } from '@retrap/device/test-machine'
 import fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
 import { VirtioPci } from '../src/index.ts'

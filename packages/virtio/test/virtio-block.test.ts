@@ -1,4 +1,4 @@
-import { TestDisk, turn } from '@retrap/device-test'
+import { TestDisk, turn } from '@retrap/device/test-machine'
 import { describe, expect, test } from 'vitest'
 import { VirtioBlock, type VirtioBlockOptions, VirtioPci } from '../src/index.ts'
 import { NEEDS_RESET, PciDriver } from './support/pci-driver.ts'

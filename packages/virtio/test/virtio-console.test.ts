@@ -1,4 +1,4 @@
-import { turn } from '@retrap/device-test'
+import { turn } from '@retrap/device/test-machine'
 import type { ByteStreamBackend, ByteStreamClient } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
 import { VirtioConsole, type VirtioConsoleOptions, VirtioPci } from '../src/index.ts'

@@ -1,4 +1,4 @@
-import { NETWORK_MAC, TestNetwork, turn } from '@retrap/device-test'
+import { NETWORK_MAC, TestNetwork, turn } from '@retrap/device/test-machine'
 import { describe, expect, test } from 'vitest'
 import { VirtioNet, VirtioPci } from '../src/index.ts'
 import { PciDriver } from './support/pci-driver.ts'

@@ -1,4 +1,4 @@
-import { TestDisk, turn } from '@retrap/device-test'
+import { TestDisk, turn } from '@retrap/device/test-machine'
 import { ScsiCd, ScsiDisk, type ScsiUnit } from '@retrap/scsi'
 import { describe, expect, test } from 'vitest'
 import { VirtioPci } from '../src/index.ts'

@@ -1,4 +1,4 @@
-import { turn } from '@retrap/device-test'
+import { turn } from '@retrap/device/test-machine'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { VirtioVsock, VsockPorts } from '../src/vsock.ts'

@@ -1,7 +1,7 @@
 /** The limit of CS holds for code that was executed before by another segment (SDM vol. 3A, "Limit Checking"). */
 import { eax, far } from '@retrap/x86-assembler'
 import type { Assembler, Label } from '@retrap/x86-assembler'
-import { descriptor } from '@retrap/guest-code'
+import { descriptor } from '@retrap/x86-assembler/guest-code'
 import { describe, expect, test } from 'vitest'
 import { X86CodeSpace } from '../src/access/code-space.ts'
 import {

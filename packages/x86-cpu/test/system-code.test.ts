@@ -1,6 +1,6 @@
 // The usual cases of system instructions in generated code do what the handlers do: an instruction that is executed alone
 // is left to its handler.
-import { FLAT, descriptor } from '@retrap/guest-code'
+import { FLAT, descriptor } from '@retrap/x86-assembler/guest-code'
 import fc from 'fast-check'
 import { TEST_LONG } from '@retrap/tooling/long'
 import { seedsUntil, slicedCount, slicedSeed } from '@retrap/tooling/slice'

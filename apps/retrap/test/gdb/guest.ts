@@ -1,5 +1,5 @@
 /** A guest to be debugged: from reset to long mode, where it calls a function that it has copied to RAM. */
-import { activateLongMode, endFirmware, enterFlat, FIRMWARE_BASE } from '@retrap/guest-code'
+import { activateLongMode, endFirmware, enterFlat, FIRMWARE_BASE } from '@retrap/x86-assembler/guest-code'
 import {
   Assembler,
   ax,

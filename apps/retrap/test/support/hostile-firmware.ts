@@ -1,5 +1,5 @@
 // Firmware that misuses everything a guest can reach: every mode of the processor, wrecked tables, every device.
-import { enterProtectedMode } from '@retrap/guest-code'
+import { enterProtectedMode } from '@retrap/x86-assembler/guest-code'
 import type { Rng } from '@retrap/tooling/soak'
 import {
   al,

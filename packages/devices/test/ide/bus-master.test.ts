@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { BSY, DATA, ERR, IdeMachine, READY, SRST } from '../support/ide-machine.ts'
-import { TestDisk } from '@retrap/device-test'
+import { TestDisk } from '@retrap/device/test-machine'
 import { TestMedium } from '../support/test-medium.ts'
 
 const disk = (): { ide: IdeMachine; medium: TestMedium } => {

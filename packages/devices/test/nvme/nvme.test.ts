@@ -1,4 +1,4 @@
-import { TestDisk } from '@retrap/device-test'
+import { TestDisk } from '@retrap/device/test-machine'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { DATA, LISTS, NvmeMachine } from '../support/nvme-machine.ts'
 import { TestMedium } from '../support/test-medium.ts'

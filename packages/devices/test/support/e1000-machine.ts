@@ -1,5 +1,5 @@
 import type { Dma, RangeHandler } from '@retrap/device'
-import { NETWORK_MAC, TestNetwork } from '@retrap/device-test'
+import { NETWORK_MAC, TestNetwork } from '@retrap/device/test-machine'
 import { E1000, type E1000Options } from '../../src/e1000/index.ts'
 import { FakeMachine } from './fake-machine.ts'
 

@@ -1,4 +1,4 @@
-import { TestNetwork } from '@retrap/device-test'
+import { TestNetwork } from '@retrap/device/test-machine'
 import { E1000Machine, ENTRIES, MAC, RECEIVE_RING, TRANSMIT_RING } from './e1000-machine.ts'
 import type { Choose } from './random-ide.ts'
 

@@ -7,7 +7,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { defineDevice } from '@retrap/device'
 import type { Word64 } from '@retrap/device'
-import { TestSleeper } from '@retrap/guest-code/flat-guest'
+import { TestSleeper } from '@retrap/x86-assembler/guest-code/flat-guest'
 import { MachineMemory } from '@retrap/memory'
 import type { Rng } from '@retrap/tooling/soak'
 import { DeterministicClock } from '../../src/index.ts'

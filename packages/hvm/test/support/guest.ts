@@ -11,7 +11,7 @@ import {
   STACK,
   TestSleeper,
   type GuestRam,
-} from '@retrap/guest-code/flat-guest'
+} from '@retrap/x86-assembler/guest-code/flat-guest'
 import { MachineMemory } from '@retrap/memory'
 import type { Assembler } from '@retrap/x86-assembler'
 import { saveVcpu } from '@retrap/x86-cpu'

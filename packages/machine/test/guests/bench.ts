@@ -23,7 +23,7 @@ import {
   type Label,
   word,
 } from '@retrap/x86-assembler'
-import { descriptor, enterProtectedMode, FLAT } from '@retrap/guest-code'
+import { descriptor, enterProtectedMode, FLAT } from '@retrap/x86-assembler/guest-code'
 
 /**
  * A bench for processor tests that run on any PC: a firmware image of 64 KiB that goes to flat 32-bit protected mode,

@@ -1,4 +1,4 @@
-import { descriptor } from '@retrap/guest-code'
+import { descriptor } from '@retrap/x86-assembler/guest-code'
 import {
   al,
   type Assembler,

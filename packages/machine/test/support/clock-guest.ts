@@ -1,4 +1,4 @@
-import { endFirmware, enterFlat, FIRMWARE_BASE, FLAT_CODE } from '@retrap/guest-code'
+import { endFirmware, enterFlat, FIRMWARE_BASE, FLAT_CODE } from '@retrap/x86-assembler/guest-code'
 import { al, Assembler, dword, dx, eax, ecx, edi, edx, fword, imm32 } from '@retrap/x86-assembler'
 import type { Pc } from '../../src/index.ts'
 

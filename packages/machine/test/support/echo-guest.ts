@@ -1,4 +1,4 @@
-import { endFirmware, FIRMWARE_BASE } from '@retrap/guest-code'
+import { endFirmware, FIRMWARE_BASE } from '@retrap/x86-assembler/guest-code'
 import { al, Assembler, ax, cx, ds, dx, eax, ecx, imm16, imm32, sp, ss, word } from '@retrap/x86-assembler'
 
 /** What ends the guest when it comes by the serial port: it writes 0 to this port, where `DebugExit` belongs. */

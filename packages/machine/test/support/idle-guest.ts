@@ -1,4 +1,4 @@
-import { endFirmware, enterFlat, FIRMWARE_BASE, FLAT_CODE } from '@retrap/guest-code'
+import { endFirmware, enterFlat, FIRMWARE_BASE, FLAT_CODE } from '@retrap/x86-assembler/guest-code'
 import { al, Assembler, byte, dword, dx, eax, ebx, ecx, edx, fword, imm32 } from '@retrap/x86-assembler'
 
 export const EXIT_PORT = 0x501

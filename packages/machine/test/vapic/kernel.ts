@@ -27,7 +27,7 @@ import {
   type Label,
   ss,
 } from '@retrap/x86-assembler'
-import { descriptor, enterProtectedMode, FLAT } from '@retrap/guest-code'
+import { descriptor, enterProtectedMode, FLAT } from '@retrap/x86-assembler/guest-code'
 import { elfImage, join, multibootHeader } from '@retrap/tooling/images'
 
 /** Linear address of guest-physical 0. */

@@ -1,4 +1,4 @@
-import { endFirmware, FIRMWARE_BASE } from '@retrap/guest-code'
+import { endFirmware, FIRMWARE_BASE } from '@retrap/x86-assembler/guest-code'
 import { al, Assembler, ax, bl, ds, dx, eax, ecx, imm16, imm32, ptr, sp, ss, word } from '@retrap/x86-assembler'
 
 const PIC_VECTOR = 0x20

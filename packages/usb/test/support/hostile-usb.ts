@@ -1,4 +1,4 @@
-import { TestDisk, turn } from '@retrap/device-test'
+import { TestDisk, turn } from '@retrap/device/test-machine'
 import type { BlockErrorCode } from '@retrap/device'
 import { UsbKeyboard, UsbPointer, UsbStorage } from '../../src/index.ts'
 import { CHAIN, DATA, IOC, trbType, type Words, XhciDriver } from './xhci-driver.ts'

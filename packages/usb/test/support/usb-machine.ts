@@ -1,5 +1,5 @@
 import type { AccessSize } from '@retrap/device'
-import { PciMachine } from '@retrap/device-test'
+import { PciMachine } from '@retrap/device/test-machine'
 
 /** A machine of one USB controller, whose registers are in the space of base address register 0. */
 export class UsbMachine extends PciMachine {

@@ -1,4 +1,4 @@
-import { turn } from '@retrap/device-test'
+import { turn } from '@retrap/device/test-machine'
 import { type UsbDevice, type UsbSetup, Xhci, type XhciOptions } from '../../src/index.ts'
 import { UsbMachine } from './usb-machine.ts'
 

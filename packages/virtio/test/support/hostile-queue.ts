@@ -1,4 +1,4 @@
-import { TestDisk, turn } from '@retrap/device-test'
+import { TestDisk, turn } from '@retrap/device/test-machine'
 import { ScsiDisk } from '@retrap/scsi'
 import { VirtioBlock, type VirtioDevice, VirtioPci, VirtioRng } from '../../src/index.ts'
 import { MemoryShare, Virtio9p } from '../../src/p9.ts'

@@ -1,4 +1,4 @@
-import { turn } from '@retrap/device-test'
+import { turn } from '@retrap/device/test-machine'
 import type { VirtioDevice } from '../../src/index.ts'
 import { VirtioPci, type VirtioPciState } from '../../src/index.ts'
 import { PciDriver } from './pci-driver.ts'

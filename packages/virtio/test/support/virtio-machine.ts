@@ -1,5 +1,5 @@
 import type { AccessSize } from '@retrap/device'
-import { PciMachine } from '@retrap/device-test'
+import { PciMachine } from '@retrap/device/test-machine'
 
 /** A machine of one virtio device. */
 export class VirtioMachine extends PciMachine {

@@ -26,7 +26,7 @@ import {
   xmm1,
 } from '@retrap/x86-assembler'
 import type { Assembler } from '@retrap/x86-assembler'
-import { descriptor } from '@retrap/guest-code'
+import { descriptor } from '@retrap/x86-assembler/guest-code'
 import { sliceTests } from '@retrap/tooling/slice'
 import { describe, expect } from 'vitest'
 import { type BareCpu, GDT, IDT } from '../support/bare-cpu.ts'

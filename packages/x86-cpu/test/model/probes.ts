@@ -2,7 +2,7 @@
  * A machine that tries one instruction after another, here and on QEMU: one image, entered as multiboot enters it, that
  * records for each with which vector it ended and what it left in the registers.
  */
-import { activateLongMode } from '@retrap/guest-code'
+import { activateLongMode } from '@retrap/x86-assembler/guest-code'
 import {
   al,
   Assembler,

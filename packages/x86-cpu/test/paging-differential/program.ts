@@ -2,7 +2,7 @@
  * The machine that makes accesses through tables of each case's own, here and on QEMU: one image, entered as multiboot
  * enters it, that makes one access after another and records how each ended and what it left in the tables.
  */
-import { activateLongMode } from '@retrap/guest-code'
+import { activateLongMode } from '@retrap/x86-assembler/guest-code'
 import {
   al,
   Assembler,

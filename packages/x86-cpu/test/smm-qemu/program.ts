@@ -1,4 +1,4 @@
-import { activateLongMode } from '@retrap/guest-code'
+import { activateLongMode } from '@retrap/x86-assembler/guest-code'
 import {
   Assembler as X86Assembler,
   type Assembler,

@@ -28,7 +28,7 @@ import {
   word,
 } from '@retrap/x86-assembler'
 import type { Label } from '@retrap/x86-assembler'
-import { descriptor } from '@retrap/guest-code'
+import { descriptor } from '@retrap/x86-assembler/guest-code'
 import { S_LSTAR, S_SFMASK, S_STAR, S_SYSENTER_EIP, S_SYSENTER_ESP } from '../../src/state/state-layout.ts'
 import { GDT, IDT, PAGE_TABLE, STACK, TSS, initialState } from './bare-cpu.ts'
 import type { BareCpu } from './bare-cpu.ts'

@@ -1,4 +1,4 @@
-import { descriptor as packDescriptor } from '@retrap/guest-code'
+import { descriptor as packDescriptor } from '@retrap/x86-assembler/guest-code'
 import { AccessLog } from '@retrap/replay'
 import { HandlerPath, systemForm } from '../../src/interpreter/handler-path.ts'
 import { Pass } from '../../src/access/pass.ts'

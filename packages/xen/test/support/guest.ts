@@ -9,7 +9,7 @@ import {
   RAM_BYTES,
   TestSleeper,
   type GuestRam,
-} from '@retrap/guest-code/flat-guest'
+} from '@retrap/x86-assembler/guest-code/flat-guest'
 import { MachineMemory } from '@retrap/memory'
 import type { Assembler } from '@retrap/x86-assembler'
 import { saveVcpu } from '@retrap/x86-cpu'

@@ -2,7 +2,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { defineDevice } from '@retrap/device'
 import type { InterruptLine, Word64 } from '@retrap/device'
-import { TestSleeper } from '@retrap/guest-code/flat-guest'
+import { TestSleeper } from '@retrap/x86-assembler/guest-code/flat-guest'
 import { ICC_IGRPEN1_EL1, ICC_PMR_EL1 } from '@retrap/irqchip/gic'
 import { MachineMemory } from '@retrap/memory'
 import type { Rng } from '@retrap/tooling/soak'

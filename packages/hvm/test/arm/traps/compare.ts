@@ -1,7 +1,7 @@
 /** Has cases executed below QEMU's EL2 and in a domain, and compares what each trapped with. */
 import { fileURLToPath } from 'node:url'
 import { MachineMemory } from '@retrap/memory'
-import { TestSleeper } from '@retrap/guest-code/flat-guest'
+import { TestSleeper } from '@retrap/x86-assembler/guest-code/flat-guest'
 import { P2mEntry } from '@retrap/p2m'
 import type { P2m } from '@retrap/p2m'
 import { assemblePayload, PAYLOAD, runPayload } from '@retrap/tooling/arm-payload'

@@ -1,5 +1,5 @@
 import type { Assembler, Label } from '@retrap/x86-assembler'
-import { activateLongMode } from '@retrap/guest-code'
+import { activateLongMode } from '@retrap/x86-assembler/guest-code'
 import {
   Assembler as X86Assembler,
   al,

@@ -24,7 +24,7 @@ import {
   type SegmentRegister,
 } from '@retrap/x86-assembler'
 import { expect, test } from 'vitest'
-import { activateLongMode, endFirmware, enterFlat, FIRMWARE_BASE, FIRMWARE_BYTES, type LongMode } from '../src/index.ts'
+import { activateLongMode, endFirmware, enterFlat, FIRMWARE_BASE, FIRMWARE_BYTES, type LongMode } from './index.ts'
 
 const QEMU = 'qemu-system-x86_64'
 const hasQemu = hasProgram(QEMU)

@@ -1,4 +1,7 @@
-/** The beginning of guests of tests and benches: from reset to protected mode and on to long mode. */
+/**
+ * The beginning of guests of tests and benches: from reset to protected mode and on to long mode. It is not published. The other
+ * tests of `x86-assembler` write their own, because it is written with what they test.
+ */
 import {
   al,
   ax,

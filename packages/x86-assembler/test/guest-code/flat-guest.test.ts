@@ -1,7 +1,7 @@
 import { al } from '@retrap/x86-assembler'
 import { describe, expect, test, vi } from 'vitest'
-import { CODE, EXIT_PORT, FlatGuest, GDT, IDT, PROTECTED, RAM_BYTES, STACK, TestSleeper } from '../src/flat-guest.ts'
-import { descriptor, FLAT } from '../src/index.ts'
+import { CODE, EXIT_PORT, FlatGuest, GDT, IDT, PROTECTED, RAM_BYTES, STACK, TestSleeper } from './flat-guest.ts'
+import { descriptor, FLAT } from './index.ts'
 
 describe('segment descriptors (SDM vol. 3A, "Segment Descriptors")', () => {
   test('have each field in its bits', () => {
