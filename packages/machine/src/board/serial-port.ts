@@ -1,4 +1,5 @@
 import type { ByteStreamBackend, ByteStreamClient } from '@retrap/device'
+import { ByteFeeder } from '../back-ends/feeder.ts'
 
 /** Where a PC's serial ports are: COM1 to COM4. */
 export const SERIAL_PORTS: readonly { readonly iobase: number; readonly irq: number }[] = [
@@ -77,10 +78,8 @@ export class SerialLine implements SerialPort {
 /** The far end of a serial port on the board's side: keeps bytes for the guest until the UART has room for them. */
 export class SerialStream implements ByteStreamBackend {
   readonly send: (bytes: Uint8Array) => void
-  readonly #taken: (count: number) => void
+  readonly #feeder: ByteFeeder
   #client: ByteStreamClient | null = null
-  readonly #queue: Uint8Array[] = []
-  #offering = false
 
   /**
    * @param send - gets what the guest sends
@@ -88,7 +87,7 @@ export class SerialStream implements ByteStreamBackend {
    */
   constructor(send: (bytes: Uint8Array) => void, taken: (count: number) => void) {
     this.send = send
-    this.#taken = taken
+    this.#feeder = new ByteFeeder(([first]) => this.#client?.receive(first!), taken)
   }
 
   connect(client: ByteStreamClient): void {
@@ -97,29 +96,10 @@ export class SerialStream implements ByteStreamBackend {
 
   /** Queues bytes for the guest, and keeps them. */
   receive(bytes: Uint8Array): void {
-    this.#queue.push(bytes)
-    this.#offer()
+    this.#feeder.push(bytes)
   }
 
   ready(): void {
-    this.#offer()
-  }
-
-  #offer(): void {
-    // A UART that moves bytes on at once says within `receive` that it has room again.
-    if (this.#offering || this.#client === null) return
-    this.#offering = true
-    let count = 0
-    for (let first = this.#queue[0]; first !== undefined; first = this.#queue[0]) {
-      const taken = this.#client.receive(first)
-      count += taken
-      if (taken < first.length) {
-        this.#queue[0] = first.subarray(taken)
-        break
-      }
-      this.#queue.shift()
-    }
-    this.#offering = false
-    if (count > 0) this.#taken(count)
+    this.#feeder.ready()
   }
 }

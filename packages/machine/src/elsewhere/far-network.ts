@@ -1,4 +1,5 @@
 import type { PacketBackend, PacketClient } from '@retrap/device'
+import { Feeder } from '../back-ends/feeder.ts'
 import { MESSAGE, type Message, type Post, toJson } from './messages.ts'
 
 /** Frames on their way to the other thread, at most. */
@@ -23,7 +24,7 @@ export class FarNetwork implements PacketBackend {
   #onTheWay = 0
   #full = false
   /** Frames that the card has no room for. */
-  #waiting: Uint8Array[] = []
+  readonly #feeder: Feeder<Uint8Array>
 
   /** @param which - its number, in messages */
   constructor(which: number, { linkUp, maximumBytes, macAddress }: NetworkProperties, post: Post) {
@@ -32,6 +33,10 @@ export class FarNetwork implements PacketBackend {
     this.linkUp = linkUp
     this.maximumBytes = maximumBytes
     if (macAddress !== undefined) this.macAddress = macAddress
+    this.#feeder = new Feeder(
+      ([first]) => this.#client?.receive(first!),
+      (length) => post(MESSAGE.taken, { which, length }),
+    )
   }
 
   connect(client: PacketClient): void {
@@ -47,12 +52,7 @@ export class FarNetwork implements PacketBackend {
   }
 
   ready(): void {
-    let taken = 0
-    while (this.#waiting.length > 0 && this.#client?.receive(this.#waiting[0]!) === true) {
-      this.#waiting.shift()
-      taken++
-    }
-    if (taken > 0) this.#post(MESSAGE.taken, { which: this.#which, length: taken })
+    this.#feeder.ready()
   }
 
   filter(addresses: Parameters<NonNullable<PacketBackend['filter']>>[0]): void {
@@ -63,10 +63,8 @@ export class FarNetwork implements PacketBackend {
 
   /** Takes what the machine says. */
   receive({ kind, flags, length, bytes }: Message): void {
-    if (kind === MESSAGE.receive) {
-      this.#waiting.push(bytes.slice())
-      this.ready()
-    } else if (kind === MESSAGE.link) {
+    if (kind === MESSAGE.receive) this.#feeder.push(bytes.slice())
+    else if (kind === MESSAGE.link) {
       this.linkUp = flags !== 0
       this.#client?.linkChanged(this.linkUp)
     } else {

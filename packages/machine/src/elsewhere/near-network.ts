@@ -1,14 +1,13 @@
 import type { PacketBackend } from '@retrap/device'
+import { Feeder } from '../back-ends/feeder.ts'
 import { MOST_FRAMES, type NetworkProperties } from './far-network.ts'
 import { fromJson, MESSAGE, type Message, type Post } from './messages.ts'
 
 /** A network of this thread, used by a card's model of another one. */
 export class NearNetwork {
   readonly #network: PacketBackend
-  readonly #which: number
-  readonly #post: Post
   /** Frames that the network has no room for. */
-  #waiting: Uint8Array[] = []
+  readonly #feeder: Feeder<Uint8Array>
   /** Frames that the card has not taken. */
   #onTheWay = 0
   #full = false
@@ -16,8 +15,10 @@ export class NearNetwork {
   /** @param which - its number, in messages */
   constructor(network: PacketBackend, which: number, post: Post) {
     this.#network = network
-    this.#which = which
-    this.#post = post
+    this.#feeder = new Feeder(
+      ([first]) => network.send(first!),
+      (length) => post(MESSAGE.sent, { which, length }),
+    )
     network.connect({
       receive: (frame) => {
         this.#full = this.#onTheWay >= MOST_FRAMES
@@ -26,7 +27,7 @@ export class NearNetwork {
         post(MESSAGE.receive, { which, bytes: frame })
         return true
       },
-      drained: () => this.#drain(),
+      drained: () => this.#feeder.ready(),
       linkChanged: (up) => post(MESSAGE.link, { which, flags: up ? 1 : 0 }),
     })
   }
@@ -39,25 +40,14 @@ export class NearNetwork {
 
   /** Takes what the model says. */
   receive({ kind, length, bytes }: Message): void {
-    if (kind === MESSAGE.send) {
-      this.#waiting.push(bytes.slice())
-      this.#drain()
-    } else if (kind === MESSAGE.filter) this.#filter(bytes)
+    if (kind === MESSAGE.send) this.#feeder.push(bytes.slice())
+    else if (kind === MESSAGE.filter) this.#filter(bytes)
     else {
       this.#onTheWay -= length
       if (!this.#full || this.#onTheWay > MOST_FRAMES / 2) return
       this.#full = false
       this.#network.ready()
     }
-  }
-
-  #drain(): void {
-    let sent = 0
-    while (this.#waiting.length > 0 && this.#network.send(this.#waiting[0]!)) {
-      this.#waiting.shift()
-      sent++
-    }
-    if (sent > 0) this.#post(MESSAGE.sent, { which: this.#which, length: sent })
   }
 
   #filter(bytes: Uint8Array): void {

@@ -1,4 +1,5 @@
 import type { InputBackend, InputClient, InputEvent } from '@retrap/device'
+import { Feeder } from '../back-ends/feeder.ts'
 
 /*
  * Input of a board that runs in another thread: the machine's thread has the back end, the board's thread the model.
@@ -21,45 +22,27 @@ export interface InputHooks {
 export class InputRelay implements InputBackend {
   readonly #hooks: InputHooks
   #client: InputClient | null = null
-  #waiting: readonly InputEvent[] = []
-  #offering = false
+  /** The events that the model has no room for. */
+  readonly feeder: Feeder<InputEvent>
 
   constructor(hooks: InputHooks) {
     this.#hooks = hooks
+    this.feeder = new Feeder(
+      (waiting) => this.#client?.input(waiting),
+      (count) => hooks.taken(count),
+    )
   }
 
   connect(client: InputClient): void {
     this.#client = client
   }
 
-  /** Events that the model has no room for. */
-  get waiting(): readonly InputEvent[] {
-    return this.#waiting
-  }
-
-  /** Puts such events back; the model has been restored. */
-  restoreWaiting(events: readonly InputEvent[]): void {
-    this.#waiting = events
-  }
-
   receive(events: readonly InputEvent[]): void {
-    this.#waiting = [...this.#waiting, ...events]
-    this.ready()
+    this.feeder.push(...events)
   }
 
   ready(): void {
-    // A model that moves events on at once says within `input` that it has room again.
-    if (this.#offering || this.#client === null) return
-    this.#offering = true
-    let count = 0
-    while (this.#waiting.length > 0) {
-      const taken = this.#client.input(this.#waiting)
-      if (taken === 0) break
-      this.#waiting = this.#waiting.slice(taken)
-      count += taken
-    }
-    this.#offering = false
-    if (count > 0) this.#hooks.taken(count)
+    this.feeder.ready()
   }
 
   setLeds(leds: Parameters<InputHooks['setLeds']>[0]): void {

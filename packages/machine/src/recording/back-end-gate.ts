@@ -28,8 +28,8 @@ export function gatedInput(gate: InputGate, name: string, backend: InputBackend)
     setPointer: (kind) => backend.setPointer?.(kind),
   })
   const number = gate.party(name, (data) => relay.receive(decode(data)), {
-    save: () => relay.waiting,
-    restore: (saved) => relay.restoreWaiting([...(saved as readonly InputEvent[])]),
+    save: () => relay.feeder.save(),
+    restore: (saved) => relay.feeder.restore(saved as readonly InputEvent[]),
   })
   const remote = gate.hasOutside ? new RemoteInput(backend, (events) => gate.post(number, encode(events))) : undefined
   return relay

@@ -1,4 +1,5 @@
 import type { PacketBackend, PacketClient } from '@retrap/device'
+import { Feeder } from '../back-ends/feeder.ts'
 import type { InputGate } from './gate.ts'
 
 /** Frames that may be on their way, or wait for the card, before the network waits. */
@@ -49,7 +50,7 @@ export class GatedPackets implements PacketBackend {
   #client: PacketClient | null = null
   #linkUp: boolean
   /** Frames that were delivered, and that the card has no room for. */
-  #waiting: Uint8Array[] = []
+  readonly #feeder: Feeder<Uint8Array>
   #outstanding = 0
   /** Frames of the guest that the network had no room for. */
   #unsent: Uint8Array[] = []
@@ -61,12 +62,19 @@ export class GatedPackets implements PacketBackend {
     this.#linkUp = facts.linkUp
     if (facts.macAddress !== null) this.macAddress = Uint8Array.from(facts.macAddress)
     if (network?.filter !== undefined) this.filter = (addresses) => network.filter?.(addresses)
+    this.#feeder = new Feeder(
+      ([first]) => this.#client?.receive(first!),
+      (count) => {
+        this.#outstanding -= count
+        network?.ready()
+      },
+    )
     this.#number = gate.party(name, (data) => this.#delivered(data), {
-      save: (): HeldPackets => ({ linkUp: this.#linkUp, waiting: [...this.#waiting] }),
+      save: (): HeldPackets => ({ linkUp: this.#linkUp, waiting: this.#feeder.save() }),
       restore: (saved) => {
         const { linkUp, waiting } = saved as HeldPackets
         this.#linkUp = linkUp
-        this.#waiting = [...waiting]
+        this.#feeder.restore(waiting)
         this.#outstanding = waiting.length
       },
     })
@@ -96,13 +104,7 @@ export class GatedPackets implements PacketBackend {
   }
 
   ready(): void {
-    const waiting = this.#waiting
-    let taken = 0
-    while (taken < waiting.length && this.#client?.receive(waiting[taken]!) === true) taken++
-    if (taken === 0) return
-    this.#waiting = waiting.slice(taken)
-    this.#outstanding -= taken
-    this.#network?.ready()
+    this.#feeder.ready()
   }
 
   #received(frame: Uint8Array): boolean {
@@ -121,8 +123,7 @@ export class GatedPackets implements PacketBackend {
       this.#client?.linkChanged(this.#linkUp)
       return
     }
-    this.#waiting.push(data.subarray(1))
-    this.ready()
+    this.#feeder.push(data.subarray(1))
   }
 
   #drained(): void {

@@ -1,4 +1,5 @@
 import type { ByteStreamBackend, ByteStreamClient, ModemInputs } from '@retrap/device'
+import { ByteFeeder } from '../back-ends/feeder.ts'
 import type { InputGate } from './gate.ts'
 
 /** Bytes that may be on their way, or wait for the model, before the stream waits. */
@@ -16,8 +17,8 @@ export class GatedStream implements ByteStreamBackend {
   readonly #gate: InputGate
   readonly #number: number
   #client: ByteStreamClient | null = null
-  #waiting: Uint8Array[] = []
-  #offering = false
+  /** The bytes that were delivered. */
+  readonly #feeder: ByteFeeder
   #outstanding = 0
   /** The bytes that the stream had no room for; it takes the rest when it is drained. */
   #unsent: Uint8Array[] = []
@@ -27,10 +28,16 @@ export class GatedStream implements ByteStreamBackend {
   constructor(gate: InputGate, name: string, stream: ByteStreamBackend | null) {
     this.#gate = gate
     this.#stream = stream
+    this.#feeder = new ByteFeeder(
+      ([first]) => this.#client?.receive(first!),
+      (count) => {
+        this.#outstanding -= count
+        stream?.ready?.()
+      },
+    )
     this.#number = gate.party(name, (data) => this.#delivered(data), {
-      // The list changes in place.
-      save: () => [...this.#waiting],
-      restore: (saved) => void (this.#waiting = [...(saved as readonly Uint8Array[])]),
+      save: () => this.#feeder.save(),
+      restore: (saved) => this.#feeder.restore(saved as readonly Uint8Array[]),
     })
     stream?.connect?.({
       receive: (bytes) => this.#received(bytes),
@@ -78,22 +85,7 @@ export class GatedStream implements ByteStreamBackend {
   }
 
   ready(): void {
-    // A model that moves bytes on at once says within `receive` that it has room again.
-    if (this.#offering || this.#client === null) return
-    this.#offering = true
-    let count = 0
-    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
-      const taken = this.#client.receive(first)
-      count += taken
-      if (taken < first.length) {
-        this.#waiting[0] = first.subarray(taken)
-        break
-      }
-      this.#waiting.shift()
-    }
-    this.#offering = false
-    this.#outstanding -= count
-    if (count > 0) this.#stream?.ready?.()
+    this.#feeder.ready()
   }
 
   #received(bytes: Uint8Array): number {
@@ -110,8 +102,7 @@ export class GatedStream implements ByteStreamBackend {
   #delivered(data: Uint8Array): void {
     if (data[0] === BREAK) return this.#client?.breakReceived?.()
     if (data[0] === MODEM) return this.#client?.modemChanged?.(decodeModem(data[1] ?? 0))
-    this.#waiting.push(data.subarray(1))
-    this.ready()
+    this.#feeder.push(data.subarray(1))
   }
 }
 
