@@ -7,7 +7,7 @@ import {
   type BlockTrayClient,
 } from '@retrap/device'
 import { BLOCK_ERRORS } from '../devices/media.ts'
-import { fromJson, MESSAGE, type Message, type Post } from './messages.ts'
+import { fromJson, MESSAGE, type Message, type Post } from '../back-ends/messages.ts'
 
 /** A write that is to be durable. The other flags of a request count changes of the medium that the model has heard of. */
 export const DURABLE = 1

@@ -1,7 +1,7 @@
 import { type BlockBackend, BlockError, type BlockTrayState } from '@retrap/device'
 import { BLOCK_ERRORS } from '../devices/media.ts'
 import { DURABLE, LOCKED, OPEN, requestFlags } from './far-medium.ts'
-import { MESSAGE, type Message, type Post, toJson } from './messages.ts'
+import { MESSAGE, type Message, type Post, toJson } from '../back-ends/messages.ts'
 
 /** CDs have blocks of this size, and a drive takes media whose blocks divide it. */
 const CD_BLOCK_BYTES = 2048

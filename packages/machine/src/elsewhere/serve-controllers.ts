@@ -7,10 +7,10 @@ import {
 import { loadDeviceKinds, placeDevices } from '../kinds/device-kinds.ts'
 import type { DeviceSite } from '../kinds/placed-devices.ts'
 import { type PciPlace, PciSlots } from '../devices/pci-slots.ts'
-import { OF_NETWORK, withBackEnds, decodeMessage, encodeMessage, type Post } from './messages.ts'
+import { OF_NETWORK, decodeMessage, encodeMessage, type Post } from '../back-ends/messages.ts'
 import { FarMedium } from './far-medium.ts'
-import { FarNetwork, type NetworkProperties } from './far-network.ts'
-import type { MovedControllers } from './split.ts'
+import { FarNetwork, type NetworkProperties } from '../back-ends/far-network.ts'
+import { type MovedControllers, withBackEnds } from './split.ts'
 import type { ControllerDescription } from '../board/start.ts'
 
 /**

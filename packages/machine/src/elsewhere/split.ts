@@ -1,3 +1,4 @@
+import type { BlockBackend, PacketBackend } from '@retrap/device'
 import type { MachineDrive } from '../options/drives.ts'
 import type { MachineNetworkCard } from '../options/network-card.ts'
 import type { PcOptions } from '../options/pc-options.ts'
@@ -45,4 +46,19 @@ export function splitControllers(options: PcOptions): { readonly moved: MovedCon
   // An empty list would ask for a controller without drives.
   const local = { ...rest, vga, virtio: stay, networkCards: [], ...(localDrives.length > 0 && { drives: localDrives }) }
   return { moved, local }
+}
+
+/** The same controllers with other media and networks. */
+export function withBackEnds(
+  moved: MovedControllers,
+  medium: (drive: number) => BlockBackend | null,
+  network: (card: number) => PacketBackend,
+): MovedControllers {
+  let card = 0
+  return {
+    ...moved,
+    ...(moved.drives && { drives: moved.drives.map((drive, i) => ({ ...drive, medium: medium(i) })) }),
+    virtio: moved.virtio.map((one) => (one.kind === 'net' ? { ...one, network: network(card++) } : one)),
+    networkCards: moved.networkCards.map((one) => ({ ...one, network: network(card++) })),
+  }
 }

@@ -1,5 +1,5 @@
 import type { PacketBackend } from '@retrap/device'
-import { Feeder } from '../back-ends/feeder.ts'
+import { Feeder } from './feeder.ts'
 import { MOST_FRAMES, type NetworkProperties } from './far-network.ts'
 import { fromJson, MESSAGE, type Message, type Post } from './messages.ts'
 

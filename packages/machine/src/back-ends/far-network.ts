@@ -1,5 +1,5 @@
 import type { PacketBackend, PacketClient } from '@retrap/device'
-import { Feeder } from '../back-ends/feeder.ts'
+import { Feeder } from './feeder.ts'
 import { MESSAGE, type Message, type Post, toJson } from './messages.ts'
 
 /** Frames on their way to the other thread, at most. */
