@@ -1,10 +1,9 @@
 import type { BlockBackend, PacketBackend, PacketClient } from '@retrap/device'
 import { describe, expect, test } from 'vitest'
 import { FarMedium } from '../src/elsewhere/far-medium.ts'
-import { FarNetwork, MOST_FRAMES } from '../src/back-ends/far-network.ts'
+import { factsOf, FarNetwork, MOST_FRAMES, NearNetwork } from '../src/back-ends/packets.ts'
 import { decodeMessage, encodeMessage, type Post } from '../src/back-ends/messages.ts'
 import { NearMedium } from '../src/elsewhere/near-medium.ts'
-import { NearNetwork } from '../src/back-ends/near-network.ts'
 import { createPc, type PcOptions } from '../src/index.ts'
 import { RemovableDrive } from '../src/devices/removable-drive.ts'
 import { TestDisc } from './support/test-disc.ts'
@@ -151,13 +150,11 @@ describe('a network of another thread', () => {
       ready: () => state.readies++,
     }
     const far: FarNetwork = new FarNetwork(
-      0,
-      network,
+      factsOf(network),
       end(() => near),
     )
     const near: NearNetwork = new NearNetwork(
       network,
-      0,
       end(() => far),
     )
     far.connect({

@@ -15,7 +15,8 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { type Input, InputGate } from '../src/recording/gate.ts'
 import { gatedInput } from '../src/recording/back-end-gate.ts'
 import { GatedMedium } from '../src/recording/gated-medium.ts'
-import { factsOf, GatedPackets } from '../src/recording/gated-packets.ts'
+import { factsOf, type FarNetwork } from '../src/back-ends/packets.ts'
+import { gatedPackets } from '../src/recording/gated-packets.ts'
 import { GatedStream } from '../src/recording/gated-stream.ts'
 import { medium } from './support/media.ts'
 
@@ -309,9 +310,9 @@ describe('a network', () => {
       this.links.push(up)
     }
   }
-  const connected = (): { cable: Cable; card: Card; network: GatedPackets } => {
+  const connected = (): { cable: Cable; card: Card; network: FarNetwork } => {
     const [cable, card] = [new Cable(), new Card()]
-    const network = new GatedPackets(gate, 'network 0', cable, factsOf(cable))
+    const network = gatedPackets(gate, 'network 0', cable, factsOf(cable))
     network.connect(card)
     return { cable, card, network }
   }
@@ -320,13 +321,13 @@ describe('a network', () => {
     const { cable, network } = connected()
     const facts = factsOf(cable)
     expect(facts).toEqual({ macAddress: [2, 0, 0, 0, 0, 9], maximumBytes: 1514, linkUp: true })
-    const replayed = new GatedPackets(new ReplayedGate(), 'n', null, { ...facts, linkUp: false, macAddress: null })
+    const replayed = gatedPackets(new ReplayedGate(), 'n', null, { ...facts, linkUp: false, macAddress: null })
     expect([network.linkUp, network.maximumBytes, network.macAddress]).toEqual([true, 1514, cable.macAddress])
     expect([replayed.linkUp, replayed.maximumBytes, replayed.macAddress]).toEqual([false, 1514, undefined])
-    expect(replayed.filter).toBeUndefined()
     const addresses = { promiscuous: true, unicast: new Uint8Array(6), multicast: [] }
     network.filter?.(addresses)
     expect(cable.filters).toEqual([addresses])
+    replayed.filter?.(addresses)
     expect(replayed.send(Uint8Array.of(1))).toBe(true)
     expect(factsOf({ ...cable, macAddress: undefined } as never).macAddress).toBe(null)
   })
@@ -350,6 +351,22 @@ describe('a network', () => {
       ],
       2,
     ])
+  })
+
+  test('a card that asks for more as it takes a frame is given each frame once', () => {
+    const { cable, card, network } = connected()
+    card.room = 0
+    for (const byte of [1, 2, 3]) cable.client.receive(Uint8Array.of(byte))
+    gate.deliver()
+    const receive = card.receive.bind(card)
+    card.receive = (frame) => {
+      const isTaken = receive(frame)
+      network.ready()
+      return isTaken
+    }
+    card.room = 9
+    network.ready()
+    expect(card.got).toEqual([[1], [2], [3]])
   })
 
   test('a frame does not pass one that waits, whatever room there is by then', () => {
@@ -429,7 +446,7 @@ describe('a network', () => {
     const saved = gate.saveParties()!
     const again = new Gate()
     const [other, next] = [new Cable(), new Card()]
-    const network = new GatedPackets(again, 'network 0', other, factsOf(other))
+    const network = gatedPackets(again, 'network 0', other, factsOf(other))
     network.connect(next)
     again.willRestore(saved)
     again.restoreParties()

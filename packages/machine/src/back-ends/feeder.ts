@@ -24,9 +24,19 @@ export class Feeder<Item> {
     this.#waiting = [...waiting]
   }
 
+  /** How many items wait. */
+  get size(): number {
+    return this.#waiting.length
+  }
+
+  /** Keeps items. */
+  add(...items: readonly Item[]): void {
+    this.#waiting.push(...items)
+  }
+
   /** Keeps items, and offers them. */
   push(...items: readonly Item[]): void {
-    this.#waiting.push(...items)
+    this.add(...items)
     this.ready()
   }
 

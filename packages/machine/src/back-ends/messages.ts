@@ -92,8 +92,11 @@ export const toJson = (value: unknown): Uint8Array =>
 export const fromJson = (bytes: Uint8Array): unknown =>
   JSON.parse(new TextDecoder().decode(bytes.slice()), (_key, one) => (one === INFINITE ? Infinity : one))
 
-/** Tells the other thread. */
+/** Tells the other end. */
 export type Post = (kind: number, message: Partial<Message>) => void
+
+/** A message as the other end receives it, with what its kind needs. */
+export type Said = Partial<Message> & Pick<Message, 'kind'>
 
 /** Kinds of message that are about networks. */
 export const OF_NETWORK: ReadonlySet<number> = new Set([

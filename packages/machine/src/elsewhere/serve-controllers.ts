@@ -9,7 +9,7 @@ import type { DeviceSite } from '../kinds/placed-devices.ts'
 import { type PciPlace, PciSlots } from '../devices/pci-slots.ts'
 import { OF_NETWORK, decodeMessage, encodeMessage, type Post } from '../back-ends/messages.ts'
 import { FarMedium } from './far-medium.ts'
-import { FarNetwork, type NetworkProperties } from '../back-ends/far-network.ts'
+import { FarNetwork, type NetworkFacts } from '../back-ends/packets.ts'
 import { type MovedControllers, withBackEnds } from './split.ts'
 import type { ControllerDescription } from '../board/start.ts'
 
@@ -27,7 +27,9 @@ export async function serveControllers(
   let server: DeviceServer | undefined
   const post: Post = (kind, message) => server?.post(encodeMessage(kind, message))
   const farMedia = media.map((one, i) => (one === null ? null : new FarMedium(i, one.properties, one.hasTray, post)))
-  const farNetworks = networks.map((one, i) => new FarNetwork(i, one as NetworkProperties, post))
+  const farNetworks = networks.map(
+    (facts, which) => new FarNetwork(facts as NetworkFacts, (kind, message) => post(kind, { ...message, which })),
+  )
   const made = withBackEnds(
     controllers as MovedControllers,
     (i) => farMedia[i] ?? null,

@@ -7,7 +7,7 @@ import type { DeviceSite, PlaceDevices } from '../kinds/placed-devices.ts'
 import type { BootPath } from '../options/drives.ts'
 import { OF_NETWORK, decodeMessage, encodeMessage, type Post } from '../back-ends/messages.ts'
 import { NearMedium } from './near-medium.ts'
-import { NearNetwork } from '../back-ends/near-network.ts'
+import { factsOf, NearNetwork } from '../back-ends/packets.ts'
 import { type MovedControllers, withBackEnds } from './split.ts'
 import type { ControllerDescription, StartControllerServer } from '../board/start.ts'
 import { unusedMedium, unusedNetwork } from './unused.ts'
@@ -49,11 +49,7 @@ export function startControllers(
       networkCards: moved.networkCards.map(withoutNetwork),
     },
     media,
-    networks: networks.map(({ network: { linkUp, maximumBytes, macAddress } }) => ({
-      linkUp,
-      maximumBytes,
-      macAddress,
-    })),
+    networks: networks.map(({ network }) => factsOf(network)),
     places: site.slots.placed.slice(before).map(({ device, root, label }) => ({ device, root, label })),
   }
   const nearMedia: (NearMedium | null)[] = []
@@ -71,7 +67,8 @@ export function startControllers(
   const post: Post = (kind, message) => server.remote.post(encodeMessage(kind, message))
   for (const [i, { medium }] of given.entries())
     nearMedia.push(medium === null ? null : new NearMedium(medium, i, post))
-  for (const [i, { network }] of networks.entries()) nearNetworks.push(new NearNetwork(network, i, post))
+  for (const [which, { network }] of networks.entries())
+    nearNetworks.push(new NearNetwork(network, (kind, message) => post(kind, { ...message, which })))
   server.remote.onClosed(() => {
     for (const medium of nearMedia) medium?.leave()
   })

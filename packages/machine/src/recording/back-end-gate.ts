@@ -1,4 +1,4 @@
-import type { BlockProperties, DeviceModel, InputBackend, InputEvent } from '@retrap/device'
+import type { BlockProperties, DeviceModel, InputBackend, InputEvent, PacketBackend } from '@retrap/device'
 import { type Domain, type DomainServer, LoggedMemory } from '@retrap/hvm'
 import type { MachineDrive } from '../options/drives.ts'
 import { type ComposedOptions, traitsOf } from '../combinations/traits.ts'
@@ -9,7 +9,8 @@ import { isRemovable } from '../devices/removable-drive.ts'
 import type { MachineVirtioDevice } from '../options/virtio-device.ts'
 import type { InputGate } from './gate.ts'
 import { GatedMedium } from './gated-medium.ts'
-import { factsOf, GatedPackets, networkOf, type NetworkFacts } from './gated-packets.ts'
+import { factsOf, networkOf, type NetworkFacts } from '../back-ends/packets.ts'
+import { gatedPackets } from './gated-packets.ts'
 import { GatedStream } from './gated-stream.ts'
 import type { PartServerOptions, StartPartServer } from '../board/start.ts'
 import type { MachineKind } from '../machine/board.ts'
@@ -129,13 +130,13 @@ export class BackEndGate<K extends MachineKind = PcKind> implements MachineGate<
     const { drives, virtio, networkCards, devicePlacement, controllerPlacement }: ComposedOptions = options
     const { servers } = this
     let card = 0
-    const network = <Card extends { readonly network: Parameters<typeof factsOf>[0] }>(given: Card): Card => {
+    const network = <Card extends { readonly network: PacketBackend }>(given: Card): Card => {
       const facts = networks[card]!
       const outside = gate.hasOutside ? given.network : null
       card++
       // Of a card elsewhere all is recorded that it does with the frames.
       if (controllerPlacement !== undefined) return { ...given, network: outside ?? unusedNetwork(networkOf(facts)) }
-      return { ...given, network: new GatedPackets(gate, `network ${card - 1}`, outside, facts) }
+      return { ...given, network: gatedPackets(gate, `network ${card - 1}`, outside, facts) }
     }
     const device = (given: MachineVirtioDevice, index: number): MachineVirtioDevice => {
       if (given.kind === 'net') return network(given)
