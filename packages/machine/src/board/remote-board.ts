@@ -27,7 +27,7 @@ import {
   message,
 } from './board-messages.ts'
 import type { PartServerOptions } from './start.ts'
-import { type InputHooks, RemoteInput } from '../input/relay.ts'
+import { type InputHooks, RemoteInput } from '../back-ends/input.ts'
 
 const json = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(bytes.slice(1)))
 

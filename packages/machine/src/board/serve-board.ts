@@ -25,7 +25,7 @@ import {
   WAKE,
   message,
 } from './board-messages.ts'
-import { type InputHooks, InputRelay } from '../input/relay.ts'
+import { type InputHooks, InputRelay } from '../back-ends/input.ts'
 
 /**
  * The program of a thread in which a board's models run, until the machine ends them.

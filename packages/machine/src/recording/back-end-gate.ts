@@ -19,7 +19,7 @@ import type { PcKind } from '../pc/pc-board.ts'
 import type { FlashFacts } from './recorded-flash.ts'
 import { ServerStarts } from './server-starts.ts'
 import { NO_MEDIUM } from '../devices/media.ts'
-import { InputRelay, RemoteInput } from '../input/relay.ts'
+import { InputRelay, RemoteInput } from '../back-ends/input.ts'
 
 /** Makes a keyboard or pointer whose events enter the machine by the gate. */
 export function gatedInput(gate: InputGate, name: string, backend: InputBackend): InputBackend {

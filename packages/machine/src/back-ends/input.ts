@@ -1,5 +1,5 @@
 import type { InputBackend, InputClient, InputEvent } from '@retrap/device'
-import { Feeder } from '../back-ends/feeder.ts'
+import { Feeder } from './feeder.ts'
 
 /*
  * Input of a board that runs in another thread: the machine's thread has the back end, the board's thread the model.
