@@ -7,7 +7,7 @@ import { wallSeconds } from '../life/host.ts'
 import type { CommonHooks } from '../machine/board.ts'
 import { ramfbFile } from '../firmware/ramfb-file.ts'
 import { RemoteBoard } from '../board/remote-board.ts'
-import { SerialStream } from '../board/serial-port.ts'
+import { FarStream } from '../back-ends/streams.ts'
 import type { ArmFirmwareSettings } from './firmware-configuration.ts'
 import type { ArmBoard } from './layout.ts'
 import { type ArmBoardModels, createArmBoardModels } from './models.ts'
@@ -36,8 +36,8 @@ export type StartArmBoardServer = StartPartServer<ArmBoardServerOptions>
 function createModels(
   { followsHost, firmware, ramfb, ...board }: ArmBoardDescription,
   hooks: CommonHooks,
-): ArmBoardModels & { readonly stream: SerialStream } {
-  const stream = new SerialStream(
+): ArmBoardModels & { readonly stream: FarStream } {
+  const stream = new FarStream(
     (bytes) => hooks.transmit(0, bytes),
     (count) => hooks.taken(0, count),
   )

@@ -61,13 +61,3 @@ export class Feeder<Item> {
     return waiting.splice(0, taken).length > 0
   }
 }
-
-/** Keeps pieces of a stream, and counts their bytes. The rest of a piece is offered when the client is ready. */
-export class ByteFeeder extends Feeder<Uint8Array> {
-  protected override remove(waiting: Uint8Array[], taken: number): boolean {
-    const rest = waiting[0]!.subarray(taken)
-    if (rest.length > 0) waiting[0] = rest
-    else waiting.shift()
-    return rest.length === 0
-  }
-}

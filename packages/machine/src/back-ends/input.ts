@@ -2,7 +2,8 @@ import type { InputBackend, InputClient, InputEvent } from '@retrap/device'
 import { Feeder } from './feeder.ts'
 
 /*
- * Input of a board that runs in another thread: the machine's thread has the back end, the board's thread the model.
+ * A keyboard or pointer that a model uses from elsewhere: from another thread, or from behind the gate of a recording. Events are on
+ * their way as JSON.
  */
 
 /** This many events may be on their way, or wait for the model, before the back end waits. */
@@ -18,7 +19,7 @@ export interface InputHooks {
   setPointer(kind: 'none' | 'relative' | 'absolute'): void
 }
 
-/** The board's end: a back end that keeps events until the model has room for them. */
+/** The model's end: a back end that keeps events until the model has room for them. */
 export class InputRelay implements InputBackend {
   readonly #hooks: InputHooks
   #client: InputClient | null = null
@@ -37,8 +38,9 @@ export class InputRelay implements InputBackend {
     this.#client = client
   }
 
-  receive(events: readonly InputEvent[]): void {
-    this.feeder.push(...events)
+  /** Takes what the other end has sent. */
+  receive(bytes: Uint8Array): void {
+    this.feeder.push(...(JSON.parse(new TextDecoder().decode(bytes)) as readonly InputEvent[]))
   }
 
   ready(): void {
@@ -54,13 +56,13 @@ export class InputRelay implements InputBackend {
   }
 }
 
-/** The machine's end: a model for the back end, which sends events on. */
+/** The other end: a model for the back end, which sends events on. */
 export class RemoteInput implements InputClient {
   readonly #backend: InputBackend
-  readonly #send: (events: readonly InputEvent[]) => void
+  readonly #send: (bytes: Uint8Array) => void
   #outstanding = 0
 
-  constructor(backend: InputBackend, send: (events: readonly InputEvent[]) => void) {
+  constructor(backend: InputBackend, send: (bytes: Uint8Array) => void) {
     this.#backend = backend
     this.#send = send
     backend.connect(this)
@@ -70,7 +72,7 @@ export class RemoteInput implements InputClient {
     const count = Math.min(events.length, MOST_OUTSTANDING - this.#outstanding)
     if (count === 0) return 0
     this.#outstanding += count
-    this.#send(events.slice(0, count))
+    this.#send(new TextEncoder().encode(JSON.stringify(events.slice(0, count))))
     return count
   }
 

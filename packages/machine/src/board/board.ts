@@ -26,7 +26,8 @@ import { wallSeconds } from '../life/host.ts'
 import { CHIPSETS, type MachineType } from '../machine-type.ts'
 import { ramfbFile } from '../firmware/ramfb-file.ts'
 import type { SystemManagementHooks } from '../firmware/smram.ts'
-import { SERIAL_PORTS, SerialStream } from './serial-port.ts'
+import { FarStream } from '../back-ends/streams.ts'
+import { SERIAL_PORTS } from './serial-port.ts'
 
 /** PCI device number of Xen's platform device, as in machines of its own. */
 const XEN_PLATFORM_DEVICE = 2
@@ -95,7 +96,7 @@ export interface Board {
   /** In the order of the serial ports. */
   readonly uarts: readonly Uart16550[]
   /** Far ends, in the same order. */
-  readonly serialStreams: readonly SerialStream[]
+  readonly serialStreams: readonly FarStream[]
   readonly isaBridge: InterruptInputs
   /** @returns whether the guest has asked for the button's event */
   readonly pressPowerButton: () => boolean
@@ -128,7 +129,7 @@ export function createBoard(description: BoardDescription, hooks: BoardHooks, in
   const ports = SERIAL_PORTS.slice(0, serialPorts)
   const serialStreams = ports.map(
     (_port, index) =>
-      new SerialStream(
+      new FarStream(
         (bytes) => hooks.transmit(index, bytes),
         (count) => hooks.taken(index, count),
       ),

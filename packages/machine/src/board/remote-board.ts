@@ -76,10 +76,7 @@ export class RemoteBoard {
       },
     })
     const remote = (backend: InputBackend, device: number): RemoteInput =>
-      new RemoteInput(backend, (events) => {
-        const text = new TextEncoder().encode(JSON.stringify(events))
-        this.server.remote.post(message(INPUT, message(device, text)))
-      })
+      new RemoteInput(backend, (bytes) => this.server.remote.post(message(INPUT, message(device, bytes))))
     this.#input = input === undefined ? [] : [remote(input.keyboard, KEYBOARD), remote(input.mouse, MOUSE)]
   }
 

@@ -1,6 +1,3 @@
-import type { ByteStreamBackend, ByteStreamClient } from '@retrap/device'
-import { ByteFeeder } from '../back-ends/feeder.ts'
-
 /** Where a PC's serial ports are: COM1 to COM4. */
 export const SERIAL_PORTS: readonly { readonly iobase: number; readonly irq: number }[] = [
   { iobase: 0x3f8, irq: 4 },
@@ -72,34 +69,5 @@ export class SerialLine implements SerialPort {
   /** Hands over what the guest has sent. */
   transmit(bytes: Uint8Array): void {
     this.#listener(bytes)
-  }
-}
-
-/** The far end of a serial port on the board's side: keeps bytes for the guest until the UART has room for them. */
-export class SerialStream implements ByteStreamBackend {
-  readonly send: (bytes: Uint8Array) => void
-  readonly #feeder: ByteFeeder
-  #client: ByteStreamClient | null = null
-
-  /**
-   * @param send - gets what the guest sends
-   * @param taken - hears how many of the bytes for the guest the UART has taken
-   */
-  constructor(send: (bytes: Uint8Array) => void, taken: (count: number) => void) {
-    this.send = send
-    this.#feeder = new ByteFeeder(([first]) => this.#client?.receive(first!), taken)
-  }
-
-  connect(client: ByteStreamClient): void {
-    this.#client = client
-  }
-
-  /** Queues bytes for the guest, and keeps them. */
-  receive(bytes: Uint8Array): void {
-    this.#feeder.push(bytes)
-  }
-
-  ready(): void {
-    this.#feeder.ready()
   }
 }

@@ -1,5 +1,5 @@
 import { type DeviceServer, serveSharedDevices, type SharedDeviceMemory } from '@retrap/ioreq/host'
-import type { InputEvent, InterruptLine } from '@retrap/device'
+import type { InterruptLine } from '@retrap/device'
 import { type Board, type BoardDescription, type BoardHooks, type BoardInput, createBoard } from './board.ts'
 import {
   A20,
@@ -94,9 +94,8 @@ function receive(board: Board, input: Relays, pins: Map<number, InterruptLine>, 
   const [kind, device = 0, pin = 0, level = 0] = bytes
   if (kind === RECEIVE) board.serialStreams[device]?.receive(bytes.slice(2))
   else if (kind === INPUT) {
-    const events = JSON.parse(new TextDecoder().decode(bytes.slice(2))) as InputEvent[]
     const relay = device === KEYBOARD ? input.keyboard : input.mouse
-    relay.receive(events)
+    relay.receive(bytes.slice(2))
   } else if (kind === WAKE) board.wake()
   else if (kind === FLUSH) for (const uart of board.uarts) uart.flush()
   else if (kind === PIN) {

@@ -28,18 +28,13 @@ export function gatedInput(gate: InputGate, name: string, backend: InputBackend)
     setLeds: (leds) => backend.setLeds?.(leds),
     setPointer: (kind) => backend.setPointer?.(kind),
   })
-  const number = gate.party(name, (data) => relay.receive(decode(data)), {
+  const number = gate.party(name, (data) => relay.receive(data), {
     save: () => relay.feeder.save(),
     restore: (saved) => relay.feeder.restore(saved as readonly InputEvent[]),
   })
-  const remote = gate.hasOutside ? new RemoteInput(backend, (events) => gate.post(number, encode(events))) : undefined
+  const remote = gate.hasOutside ? new RemoteInput(backend, (bytes) => gate.post(number, bytes)) : undefined
   return relay
 }
-
-const encode = (events: readonly InputEvent[]): Uint8Array => new TextEncoder().encode(JSON.stringify(events))
-
-const decode = (data: Uint8Array): readonly InputEvent[] =>
-  JSON.parse(new TextDecoder().decode(data)) as readonly InputEvent[]
 
 /** A recording has at most this much of an input in one event. */
 const INPUT_BYTES = 2 ** 20

@@ -1,5 +1,6 @@
-import type { ByteStreamBackend, ByteStreamClient, ModemInputs } from '@retrap/device'
-import { ByteFeeder } from '../back-ends/feeder.ts'
+import type { ByteStreamBackend, ModemInputs } from '@retrap/device'
+import { message } from '../board/board-messages.ts'
+import { FarStream } from '../back-ends/streams.ts'
 import type { InputGate } from './gate.ts'
 
 /** Bytes that may be on their way, or wait for the model, before the stream waits. */
@@ -11,14 +12,14 @@ const BYTES = 0
 const BREAK = 1
 const MODEM = 2
 
-/** A stream of bytes whose inputs enter the machine by the gate. */
-export class GatedStream implements ByteStreamBackend {
+/**
+ * A stream of bytes whose inputs enter the machine by the gate. It takes all that the guest sends: whether the stream has room is no
+ * matter of the guest's. Bytes that a stalled reader leaves are lost beyond {@link MOST_UNSENT}, as on a wire.
+ */
+export class GatedStream extends FarStream {
   readonly #stream: ByteStreamBackend | null
   readonly #gate: InputGate
   readonly #number: number
-  #client: ByteStreamClient | null = null
-  /** The bytes that were delivered. */
-  readonly #feeder: ByteFeeder
   #outstanding = 0
   /** The bytes that the stream had no room for; it takes the rest when it is drained. */
   #unsent: Uint8Array[] = []
@@ -26,18 +27,18 @@ export class GatedStream implements ByteStreamBackend {
   #full = false
 
   constructor(gate: InputGate, name: string, stream: ByteStreamBackend | null) {
-    this.#gate = gate
-    this.#stream = stream
-    this.#feeder = new ByteFeeder(
-      ([first]) => this.#client?.receive(first!),
+    super(
+      (bytes) => this.#send(bytes),
       (count) => {
         this.#outstanding -= count
         stream?.ready?.()
       },
     )
+    this.#gate = gate
+    this.#stream = stream
     this.#number = gate.party(name, (data) => this.#delivered(data), {
-      save: () => this.#feeder.save(),
-      restore: (saved) => this.#feeder.restore(saved as readonly Uint8Array[]),
+      save: () => this.feeder.save(),
+      restore: (saved) => this.feeder.restore(saved as readonly Uint8Array[]),
     })
     stream?.connect?.({
       receive: (bytes) => this.#received(bytes),
@@ -47,15 +48,7 @@ export class GatedStream implements ByteStreamBackend {
     })
   }
 
-  connect(client: ByteStreamClient): void {
-    this.#client = client
-  }
-
-  /**
-   * Takes all bytes: whether the stream has room is no matter of the guest's. Bytes that a stalled reader leaves are lost beyond
-   * {@link MOST_UNSENT}, as on a wire.
-   */
-  send(bytes: Uint8Array): boolean {
+  #send(bytes: Uint8Array): boolean {
     if (this.#full) {
       if (this.#unsentBytes + bytes.length > MOST_UNSENT) return true
       this.#unsentBytes += bytes.length
@@ -69,7 +62,7 @@ export class GatedStream implements ByteStreamBackend {
     const unsent = this.#unsent
     this.#unsent = []
     this.#unsentBytes = 0
-    for (const bytes of unsent) this.send(bytes)
+    for (const bytes of unsent) this.#send(bytes)
   }
 
   setBreak(on: boolean): void {
@@ -84,25 +77,18 @@ export class GatedStream implements ByteStreamBackend {
     this.#stream?.setFormat?.(format)
   }
 
-  ready(): void {
-    this.#feeder.ready()
-  }
-
   #received(bytes: Uint8Array): number {
     const count = Math.min(bytes.length, MOST_OUTSTANDING - this.#outstanding)
     if (count <= 0) return 0
     this.#outstanding += count
-    const data = new Uint8Array(1 + count)
-    data[0] = BYTES
-    data.set(bytes.subarray(0, count), 1)
-    this.#gate.post(this.#number, data)
+    this.#gate.post(this.#number, message(BYTES, bytes.subarray(0, count)))
     return count
   }
 
   #delivered(data: Uint8Array): void {
-    if (data[0] === BREAK) return this.#client?.breakReceived?.()
-    if (data[0] === MODEM) return this.#client?.modemChanged?.(decodeModem(data[1] ?? 0))
-    this.#feeder.push(data.subarray(1))
+    if (data[0] === BREAK) return this.client?.breakReceived?.()
+    if (data[0] === MODEM) return this.client?.modemChanged?.(decodeModem(data[1] ?? 0))
+    this.receive(data.subarray(1))
   }
 }
 
