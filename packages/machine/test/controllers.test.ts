@@ -30,14 +30,12 @@ function wire() {
 function media(medium: BlockBackend) {
   const { end, deliver } = wire()
   const far: FarMedium = new FarMedium(
-    3,
     medium.properties,
     medium.tray !== undefined,
     end(() => near),
   )
   const near: NearMedium = new NearMedium(
     medium,
-    3,
     end(() => far),
   )
   return { far, deliver }

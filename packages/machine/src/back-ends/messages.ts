@@ -93,7 +93,7 @@ export const fromJson = (bytes: Uint8Array): unknown =>
   JSON.parse(new TextDecoder().decode(bytes.slice()), (_key, one) => (one === INFINITE ? Infinity : one))
 
 /** Tells the other end. */
-export type Post = (kind: number, message: Partial<Message>) => void
+export type Post = (kind: number, message: Omit<Partial<Message>, 'kind' | 'which'>) => void
 
 /** A message as the other end receives it, with what its kind needs. */
 export type Said = Partial<Message> & Pick<Message, 'kind'>

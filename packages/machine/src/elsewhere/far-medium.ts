@@ -32,7 +32,6 @@ interface Pending {
 export class FarMedium implements BlockBackend {
   properties: BlockProperties
   readonly tray?: BlockTray
-  readonly #which: number
   readonly #post: Post
   readonly #listeners = new Set<() => void>()
   readonly #pending = new Map<number, Pending>()
@@ -41,15 +40,13 @@ export class FarMedium implements BlockBackend {
   /** How often the medium has changed. */
   #changes = 0
 
-  /** @param which - its number, in messages */
-  constructor(which: number, properties: BlockProperties, hasTray: boolean, post: Post) {
-    this.#which = which
+  constructor(properties: BlockProperties, hasTray: boolean, post: Post) {
     this.#post = post
     this.properties = limited(properties)
     if (hasTray)
       this.tray = {
         connect: (client) => void (this.#client = client),
-        moved: ({ open, locked }) => post(MESSAGE.tray, { which, flags: (open ? OPEN : 0) | (locked ? LOCKED : 0) }),
+        moved: ({ open, locked }) => post(MESSAGE.tray, { flags: (open ? OPEN : 0) | (locked ? LOCKED : 0) }),
       }
   }
 
@@ -83,10 +80,10 @@ export class FarMedium implements BlockBackend {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#pending.set(id, { into, resolve, reject })
     const flags = requestFlags(this.#changes, request?.durable === true)
-    this.#post(kind, { ...message, which: this.#which, id, flags })
+    this.#post(kind, { ...message, id, flags })
     const signal = request?.signal
     if (signal === undefined) return promise
-    const cancel = (): void => this.#post(MESSAGE.cancel, { which: this.#which, id })
+    const cancel = (): void => this.#post(MESSAGE.cancel, { id })
     if (signal.aborted) cancel()
     signal.addEventListener('abort', cancel)
     return promise.finally(() => signal.removeEventListener('abort', cancel))

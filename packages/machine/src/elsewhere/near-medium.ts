@@ -9,25 +9,22 @@ const CD_BLOCK_BYTES = 2048
 /** A medium of this thread, used by a model of another one. */
 export class NearMedium {
   readonly #medium: BlockBackend
-  readonly #which: number
   readonly #post: Post
   readonly #running = new Map<number, AbortController>()
   readonly #unwatch: () => void
   /** How often the medium has changed. */
   #changes = 0
 
-  /** @param which - its number, in messages */
-  constructor(medium: BlockBackend, which: number, post: Post) {
+  constructor(medium: BlockBackend, post: Post) {
     this.#medium = medium
-    this.#which = which
     this.#post = post
     this.#unwatch = medium.onChange(() => {
       this.#changes++
-      post(MESSAGE.changed, { which, bytes: toJson(medium.properties) })
+      post(MESSAGE.changed, { bytes: toJson(medium.properties) })
     })
     // The model answers too late to ask it; a drive for CDs takes what all of them do.
     medium.tray?.connect({
-      ejectRequested: () => post(MESSAGE.ejectRequested, { which }),
+      ejectRequested: () => post(MESSAGE.ejectRequested, {}),
       refuses: ({ blockBytes }) =>
         CD_BLOCK_BYTES % blockBytes === 0
           ? null
@@ -62,7 +59,7 @@ export class NearMedium {
       answer = { flags: 1 + BLOCK_ERRORS.indexOf(code) }
     }
     this.#running.delete(id)
-    this.#post(MESSAGE.answer, { ...answer, which: this.#which, id })
+    this.#post(MESSAGE.answer, { ...answer, id })
   }
 
   async #perform({ kind, flags, offset, length, bytes }: Message, signal: AbortSignal): Promise<Uint8Array> {

@@ -25,11 +25,12 @@ export async function serveControllers(
   options: Pick<SharedDevicesOptions, 'openMemory' | 'ownedView' | 'blockMs'> = {},
 ): Promise<void> {
   let server: DeviceServer | undefined
-  const post: Post = (kind, message) => server?.post(encodeMessage(kind, message))
-  const farMedia = media.map((one, i) => (one === null ? null : new FarMedium(i, one.properties, one.hasTray, post)))
-  const farNetworks = networks.map(
-    (facts, which) => new FarNetwork(facts as NetworkFacts, (kind, message) => post(kind, { ...message, which })),
-  )
+  const post =
+    (which: number): Post =>
+    (kind, message) =>
+      server?.post(encodeMessage(kind, { ...message, which }))
+  const farMedia = media.map((one, i) => (one === null ? null : new FarMedium(one.properties, one.hasTray, post(i))))
+  const farNetworks = networks.map((facts, i) => new FarNetwork(facts as NetworkFacts, post(i)))
   const made = withBackEnds(
     controllers as MovedControllers,
     (i) => farMedia[i] ?? null,

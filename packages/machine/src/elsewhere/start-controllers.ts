@@ -64,11 +64,13 @@ export function startControllers(
       else nearMedia[message.which]?.receive(message)
     },
   })
-  const post: Post = (kind, message) => server.remote.post(encodeMessage(kind, message))
+  const post =
+    (which: number): Post =>
+    (kind, message) =>
+      server.remote.post(encodeMessage(kind, { ...message, which }))
   for (const [i, { medium }] of given.entries())
-    nearMedia.push(medium === null ? null : new NearMedium(medium, i, post))
-  for (const [which, { network }] of networks.entries())
-    nearNetworks.push(new NearNetwork(network, (kind, message) => post(kind, { ...message, which })))
+    nearMedia.push(medium === null ? null : new NearMedium(medium, post(i)))
+  for (const [i, { network }] of networks.entries()) nearNetworks.push(new NearNetwork(network, post(i)))
   server.remote.onClosed(() => {
     for (const medium of nearMedia) medium?.leave()
   })
