@@ -1,4 +1,5 @@
 import type { XenDomainCalls, XenKept } from './architecture.ts'
+import { Runstate } from './vcpu/runstate.ts'
 import type { XenState } from './xen-state.ts'
 
 /** Xen as every guest's domain calls it: turns, events, messages. An instruction set adds what its processors ask. */
@@ -17,19 +18,31 @@ export abstract class DomainCalls implements XenDomainCalls {
   }
 
   mayRun(vcpu: number): boolean {
-    return this.#xen.events.mayRun(vcpu)
+    const { vcpus, upcalls } = this.#xen.events
+    if (vcpus[vcpu]?.down === true) return false
+    upcalls.retry(vcpu)
+    return true
   }
 
   beforeTurn(vcpu: number): void {
-    this.#xen.events.beforeTurn(vcpu)
+    this.#xen.events.vcpus[vcpu]?.enter(Runstate.running)
   }
 
+  /** A vCPU has come back: it waits for its turn, or for something to happen. */
   afterTurn(vcpu: number, reason: string): void {
-    this.#xen.events.afterTurn(vcpu, reason)
+    const { vcpus } = this.#xen.events
+    const state = vcpus[vcpu]
+    if (state === undefined) return
+    if (!this.blocks(vcpu) && (reason === 'budget' || reason === 'yield' || reason === 'pause')) {
+      // Alone it goes on at once.
+      if (vcpus.length > 1 || state.down) state.enter(state.down ? Runstate.offline : Runstate.runnable)
+    } else state.enter(state.isUp ? Runstate.blocked : Runstate.offline)
   }
 
+  /** Whether a device's message is the guest's event, and no interrupt controller's. */
   takesMessage(address: number, data: number): boolean {
-    return this.#xen.takesMessage(address, data)
+    const { hasPirqs, pirqs } = this.#xen
+    return hasPirqs && pirqs.message(address, data)
   }
 
   reset(): void {

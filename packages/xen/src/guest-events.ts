@@ -1,9 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { EventUpcallsState, Upcalls, XenArchitecture, XenHost } from './architecture.ts'
-import type { BlockedVcpus } from './vcpu/blocked-vcpus.ts'
 import { EventChannels, type EventChannelsState } from './events/event-channels.ts'
 import { ramOf } from './guest-frames.ts'
-import { Runstate } from './vcpu/runstate.ts'
 import { SharedInfo, type SharedInfoState, type WallClock } from './shared/shared-info.ts'
 import { XenVcpu, type XenVcpuState } from './vcpu/xen-vcpu.ts'
 
@@ -19,7 +17,6 @@ export interface GuestEventsState {
 /** A guest's event channels and all that its vCPUs share with the hypervisor. */
 export class GuestEvents<U extends Upcalls = Upcalls> {
   readonly #domain: XenHost
-  readonly #blocked: BlockedVcpus
   readonly info: SharedInfo
   readonly channels: EventChannels
   readonly upcalls: U
@@ -27,16 +24,9 @@ export class GuestEvents<U extends Upcalls = Upcalls> {
   /** Machine frame by vCPU that has a reference for its `vcpu_info`; −1 for none. */
   readonly #held: number[]
 
-  constructor(
-    domain: XenHost,
-    architecture: XenArchitecture<U>,
-    blocked: BlockedVcpus,
-    domainId: number,
-    wallClock: WallClock,
-  ) {
+  constructor(domain: XenHost, architecture: XenArchitecture<U>, domainId: number, wallClock: WallClock) {
     const { vcpus, layouts } = architecture
     this.#domain = domain
-    this.#blocked = blocked
     this.#held = vcpus.map(() => -1)
     this.info = new SharedInfo(domain.memory, vcpus.length, wallClock, layouts)
     this.upcalls = architecture.makeUpcalls(this.info)
@@ -45,8 +35,8 @@ export class GuestEvents<U extends Upcalls = Upcalls> {
     // A frame that leaves the guest takes no vcpu_info with it: the hypervisor keeps those to itself from then on.
     domain.p2m.onRelease((_gfn, mfn, order) => {
       this.#released(mfn * PAGE_BYTES, 2 ** order * PAGE_BYTES)
-      for (const frame of this.channels.frames) {
-        if (frame >= mfn && frame < mfn + 2 ** order && !this.#isRam(frame)) this.channels.released(frame)
+      for (const frame of this.channels.fifo.frames) {
+        if (frame >= mfn && frame < mfn + 2 ** order && !this.#isRam(frame)) this.channels.fifo.released(frame)
       }
     })
     this.updateTime()
@@ -96,36 +86,6 @@ export class GuestEvents<U extends Upcalls = Upcalls> {
     for (const vcpu of this.vcpus) vcpu.updateTime()
   }
 
-  /** Whether a vCPU may run. Delivers pending events first. */
-  mayRun(vcpu: number): boolean {
-    if (this.vcpus[vcpu]?.down === true) return false
-    this.upcalls.retry(vcpu)
-    return true
-  }
-
-  beforeTurn(vcpu: number): void {
-    this.vcpus[vcpu]?.enter(Runstate.running)
-  }
-
-  /** A vCPU has come back: it waits for its turn, or for something to happen. */
-  afterTurn(vcpu: number, reason: string): void {
-    const state = this.vcpus[vcpu]
-    if (state === undefined) return
-    const waits = this.#blocked.has(vcpu)
-    if (!waits && (reason === 'budget' || reason === 'yield' || reason === 'pause')) {
-      // Alone it goes on at once.
-      if (this.vcpus.length > 1 || state.down) state.enter(state.down ? Runstate.offline : Runstate.runnable)
-    } else state.enter(state.isUp ? Runstate.blocked : Runstate.offline)
-  }
-
-  /** A start-up IPI has started a vCPU. */
-  started(vcpu: number): void {
-    const state = this.vcpus[vcpu]
-    if (state === undefined) return
-    state.down = false
-    state.initialised = true
-  }
-
   /** Power-on. */
   reset(): void {
     this.channels.reset()
@@ -151,7 +111,7 @@ export class GuestEvents<U extends Upcalls = Upcalls> {
 
   /** Calls back with guest frames that are written at any time. */
   heldForWriting(each: (gfn: number, count: number) => void): void {
-    for (const mfn of [...this.#held, ...this.channels.frames]) {
+    for (const mfn of [...this.#held, ...this.channels.fifo.frames]) {
       const gfn = mfn < 0 ? -1 : this.#domain.p2m.guestFrame(mfn)
       if (gfn >= 0) each(gfn, 1)
     }

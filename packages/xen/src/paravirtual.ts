@@ -40,7 +40,10 @@ class Paravirtual extends DomainCalls implements XenCalls {
   }
 
   started(vcpu: number): void {
-    this.#xen.events.started(vcpu)
+    const state = this.#xen.events.vcpus[vcpu]
+    if (state === undefined) return
+    state.down = false
+    state.initialised = true
   }
 
   timeMoved(): void {

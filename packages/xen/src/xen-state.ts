@@ -93,7 +93,7 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest, XenKept 
     this.memoryMap = this.#firstMemoryMap
     this.console = options.console
     const seconds = options.epochSeconds ?? 0
-    this.events = new GuestEvents(domain, architecture, this.blocked, this.domainId, {
+    this.events = new GuestEvents(domain, architecture, this.domainId, {
       seconds: Math.floor(seconds),
       nanoseconds: Math.floor((seconds % 1) * 1e9),
     })
@@ -112,7 +112,7 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest, XenKept 
       asserted: (gsi) => wires.asserted(gsi),
     })
     if (this.hasPirqs) architecture.intercept((gsi) => this.pirqs.assert(gsi))
-    this.events.channels.onPending((port) => this.blocked.pending(port))
+    this.events.channels.pendingListeners.push((port) => this.blocked.pending(port))
     this.#tellServices()
   }
 
@@ -154,7 +154,7 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest, XenKept 
 
   /** See {@link XenKept.owns}. */
   owns(mfn: number): boolean {
-    return this.memory.isOwn(mfn)
+    return this.memory.pages.has(mfn)
   }
 
   /** All of it, with its pages; RAM is where its domain has it. @throws XenError `ERR_STATE`, see `GrantTable.save` */
@@ -245,11 +245,6 @@ export class XenState<U extends Upcalls = Upcalls> implements XenGuest, XenKept 
     this.services.free()
     this.memory.displace(this.sharedInfoFrame)
     this.events.free()
-  }
-
-  /** Whether a device's message is the guest's event, and no interrupt controller's. */
-  takesMessage(address: number, data: number): boolean {
-    return this.hasPirqs && this.pirqs.message(address, data)
   }
 
   /** Settles the reason that a shutdown, now or later, will have: the first one given. */

@@ -42,9 +42,11 @@ export class EventChannels implements HostPorts {
   readonly #vcpus: number
   readonly #ports = new EventPortTable()
   readonly #hostEnds = new HostEnds()
-  readonly #pendingListeners: ((port: number) => void)[] = []
+  /** Told of each port that becomes pending: vCPUs that poll. */
+  readonly pendingListeners: ((port: number) => void)[] = []
   readonly #twoLevel: TwoLevelEvents
-  readonly #fifo: FifoEvents
+  /** Those of the FIFO kind, which the guest may have asked for. */
+  readonly fifo: FifoEvents
   #events: EventDelivery
 
   /**
@@ -58,7 +60,7 @@ export class EventChannels implements HostPorts {
       if (!info.setUpcallPending(vcpu)) upcall(vcpu)
     }
     this.#twoLevel = new TwoLevelEvents(info, this.mark)
-    this.#fifo = new FifoEvents(domain, vcpus, this.mark)
+    this.fifo = new FifoEvents(domain, vcpus, this.mark)
     this.#events = this.#twoLevel
   }
 
@@ -67,12 +69,7 @@ export class EventChannels implements HostPorts {
 
   /** Whether the guest has the FIFO kind. */
   get isFifo(): boolean {
-    return this.#events === this.#fifo
-  }
-
-  /** Registers what is to be told of each port that becomes pending: vCPUs that poll. */
-  onPending(listener: (port: number) => void): void {
-    this.#pendingListeners.push(listener)
+    return this.#events === this.fifo
   }
 
   /** Whether a port's event is waiting. */
@@ -122,7 +119,7 @@ export class EventChannels implements HostPorts {
     const remote = this.#self(remoteDomain)
     if (!this.#knows(remote)) return XenErrno.SRCH
     if (remote === Domid.TOOLSTACK) {
-      const end = this.#hostEnds.get(remotePort)
+      const end = this.#hostEnds.ends.get(remotePort)
       if (end === undefined || end.guestPort !== 0) return XenErrno.INVAL
       const port = this.#allocate(connectedTo(Domid.TOOLSTACK, remotePort))
       if (port < 0) return port
@@ -190,7 +187,7 @@ export class EventChannels implements HostPorts {
     const entry = this.#at(port)
     switch (entry?.status) {
       case EventStatus.interdomain:
-        if (entry.remoteDomain === Domid.TOOLSTACK) this.#hostEnds.get(entry.remotePort)?.onEvent()
+        if (entry.remoteDomain === Domid.TOOLSTACK) this.#hostEnds.ends.get(entry.remotePort)?.onEvent()
         else this.#setPending(entry.remotePort)
         return 0
       case EventStatus.ipi:
@@ -244,37 +241,27 @@ export class EventChannels implements HostPorts {
    */
   initControl(vcpu: number, mfn: number, offset: number): number {
     if (vcpu >= this.#vcpus) return XenErrno.NOENT
-    const result = this.#fifo.initControl(vcpu, mfn, offset)
+    const result = this.fifo.initControl(vcpu, mfn, offset)
     if (result < 0) return result
     const first = !this.isFifo
     for (const entry of this.#ports.all()) {
-      if (first && this.pending(entry.port)) this.#fifo.adopt(entry.port)
-      if (!first && entry.vcpu === vcpu) this.#fifo.retry(entry.port, entry)
+      if (first && this.pending(entry.port)) this.fifo.early.add(entry.port)
+      if (!first && entry.vcpu === vcpu) this.fifo.retry(entry.port, entry)
     }
-    this.#events = this.#fifo
+    this.#events = this.fifo
     return 0
   }
 
   /** Adds a page of event words. @param mfn - as for {@link EventChannels.initControl} */
   expandArray(mfn: number): number {
     if (!this.isFifo) return XenErrno.OPNOTSUPP
-    const ports = this.#fifo.expandArray(mfn)
+    const ports = this.fifo.expandArray(mfn)
     if (typeof ports === 'number') return ports
     for (const port of ports) {
       const entry = this.#ports.get(port)
-      if (entry !== undefined) this.#fifo.raise(port, entry)
+      if (entry !== undefined) this.fifo.raise(port, entry)
     }
     return 0
-  }
-
-  /** Machine frames of the guest's RAM that tell of events. */
-  get frames(): readonly number[] {
-    return this.#fifo.frames
-  }
-
-  /** A machine frame is no longer the guest's. */
-  released(mfn: number): void {
-    this.#fifo.released(mfn)
   }
 
   /** Closes all, those too that a kernel of the other layout has left; the guest has the 2-level kind again. */
@@ -287,7 +274,7 @@ export class EventChannels implements HostPorts {
   }
 
   #useTwoLevel(): void {
-    this.#fifo.close()
+    this.fifo.close()
     this.#events = this.#twoLevel
   }
 
@@ -363,7 +350,7 @@ export class EventChannels implements HostPorts {
     const entry = this.#ports.get(port)
     if (entry === undefined || !this.isPort(port)) return
     if (this.#events.raise(port, entry)) return
-    for (const listener of this.#pendingListeners) listener(port)
+    for (const listener of this.pendingListeners) listener(port)
   }
 
   /** Power-on: no port is open, and the host's ends are gone. */
@@ -383,7 +370,7 @@ export class EventChannels implements HostPorts {
       version: 3,
       ports: this.#ports.all(),
       nextHostPort: this.#hostEnds.next,
-      fifo: this.isFifo ? this.#fifo.save() : null,
+      fifo: this.isFifo ? this.fifo.save() : null,
     }
   }
 
@@ -395,8 +382,8 @@ export class EventChannels implements HostPorts {
     this.#ports.clear()
     this.#hostEnds.disconnect(nextHostPort)
     if (fifo !== null) {
-      this.#fifo.restore(fifo)
-      this.#events = this.#fifo
+      this.fifo.restore(fifo)
+      this.#events = this.fifo
     }
     for (const { port, ...entry } of ports) {
       const isHosts = entry.status === EventStatus.interdomain && entry.remoteDomain === Domid.TOOLSTACK

@@ -66,7 +66,8 @@ export class FifoEvents implements EventDelivery {
   frames: readonly number[] = []
   readonly #tails: Uint32Array
   readonly #queues = new Map<number, number>()
-  readonly #early = new Set<number>()
+  /** Ports that are pending and have no event word; those too that are pending in the other kind of event channels. */
+  readonly early: Set<number> = new Set()
 
   /** @param notify - a vCPU has something to look at */
   constructor(domain: XenHost, vcpus: number, notify: (vcpu: number) => void) {
@@ -104,14 +105,9 @@ export class FifoEvents implements EventDelivery {
     this.#hold(mfn)
     this.#pages.push(mfn)
     this.#listFrames()
-    const ready = [...this.#early].filter((port) => this.#word(port) >= 0)
-    for (const port of ready) this.#early.delete(port)
+    const ready = [...this.early].filter((port) => this.#word(port) >= 0)
+    for (const port of ready) this.early.delete(port)
     return ready
-  }
-
-  /** Takes over a port that is pending in another kind of event channels. */
-  adopt(port: number): void {
-    this.#early.add(port)
   }
 
   /** The words are written without asking the map: while they are, the frames are nobody else's. */
@@ -135,7 +131,7 @@ export class FifoEvents implements EventDelivery {
     for (const [i, page] of this.#pages.entries()) {
       if (page !== mfn) continue
       for (let port = i * WORDS_PER_PAGE; port < (i + 1) * WORDS_PER_PAGE; port++) {
-        if (this.pending(port)) this.#early.add(port)
+        if (this.pending(port)) this.early.add(port)
       }
       this.#pages[i] = NONE
       this.#letGo(mfn)
@@ -155,7 +151,7 @@ export class FifoEvents implements EventDelivery {
     this.#blocks.fill(NONE)
     this.#tails.fill(0)
     this.#queues.clear()
-    this.#early.clear()
+    this.early.clear()
     this.#listFrames()
   }
 
@@ -169,8 +165,8 @@ export class FifoEvents implements EventDelivery {
   raise(port: number, target: EventTarget): boolean {
     const ma = this.#word(port)
     if (ma < 0) {
-      const before = this.#early.has(port)
-      this.#early.add(port)
+      const before = this.early.has(port)
+      this.early.add(port)
       return before
     }
     const before = this.#change(ma, PENDING, 0)
@@ -193,11 +189,11 @@ export class FifoEvents implements EventDelivery {
 
   pending(port: number): boolean {
     const ma = this.#word(port)
-    return ma < 0 ? this.#early.has(port) : (this.#load(ma) & PENDING) !== 0
+    return ma < 0 ? this.early.has(port) : (this.#load(ma) & PENDING) !== 0
   }
 
   clearPending(port: number): void {
-    this.#early.delete(port)
+    this.early.delete(port)
     const ma = this.#word(port)
     // A port that is queued stays there until the guest has passed it.
     if (ma >= 0) this.#change(ma, 0, PENDING)
@@ -278,7 +274,7 @@ export class FifoEvents implements EventDelivery {
       ),
       tails: [...this.#tails],
       queues: Array.from(this.#queues, ([port, queue]) => ({ port, queue })),
-      early: [...this.#early],
+      early: [...this.early],
     }
   }
 
@@ -295,7 +291,7 @@ export class FifoEvents implements EventDelivery {
     this.#listFrames()
     this.#tails.set(state.tails)
     for (const { port, queue } of state.queues) this.#queues.set(port, queue)
-    for (const port of state.early) this.#early.add(port)
+    for (const port of state.early) this.early.add(port)
   }
 }
 

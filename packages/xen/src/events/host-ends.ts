@@ -31,44 +31,41 @@ export interface HostEnd {
 
 /** The ports of the toolstack's domain that are connected to a guest, or wait for it. */
 export class HostEnds {
-  readonly #ends = new Map<number, HostEnd>()
+  /** By number. */
+  readonly ends: Map<number, HostEnd> = new Map()
   /** The number of the next one. */
   next: number = 1
 
   /** Opens a port that the guest may bind. @returns its number */
   open(end: HostEnd): number {
     const port = this.next++
-    this.#ends.set(port, end)
+    this.ends.set(port, end)
     return port
-  }
-
-  get(port: number): HostEnd | undefined {
-    return this.#ends.get(port)
   }
 
   /** Connects a port to one of the guest's, or with 0 disconnects it. @returns false for a port that is not open */
   connect(port: number, guestPort: number): boolean {
-    const end = this.#ends.get(port)
+    const end = this.ends.get(port)
     if (end !== undefined) end.guestPort = guestPort
     return end !== undefined
   }
 
   /** No port is connected. @param next - ports that are opened later have other numbers than those below */
   disconnect(next: number): void {
-    for (const end of this.#ends.values()) end.guestPort = 0
+    for (const end of this.ends.values()) end.guestPort = 0
     this.next = Math.max(this.next, next)
   }
 
   /** Closes a port that still is this end's: after a reset its number may be another's. @returns whether it was */
   close(port: number, end: HostEnd): boolean {
-    if (this.#ends.get(port) !== end) return false
-    return this.#ends.delete(port)
+    if (this.ends.get(port) !== end) return false
+    return this.ends.delete(port)
   }
 
   /** Closes all: power-on. */
   reset(): void {
-    for (const end of this.#ends.values()) end.guestPort = 0
-    this.#ends.clear()
+    for (const end of this.ends.values()) end.guestPort = 0
+    this.ends.clear()
     this.next = 1
   }
 }

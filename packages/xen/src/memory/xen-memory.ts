@@ -70,7 +70,7 @@ export class XenMemory {
   #placed = 0
   #counted = -1
   /** Pages of Xen's own by machine frame, and the guest frame that each was mapped at last. */
-  readonly #pages = new Map<number, number>()
+  readonly pages: Map<number, number> = new Map()
   /** Regions of the map that a hypercall has taken something out of, by first guest frame. */
   readonly #thinned = new Set<number>()
   /** Runs that the guest owns and has nowhere in its map. */
@@ -104,7 +104,7 @@ export class XenMemory {
     const { version } = this.#p2m
     if (version === this.#counted) return this.#placed
     this.#placed = 0
-    for (const mfn of this.#pages.keys()) if (this.placeOf(mfn) >= 0) this.#placed++
+    for (const mfn of this.pages.keys()) if (this.placeOf(mfn) >= 0) this.#placed++
     this.#counted = version
     return this.#placed
   }
@@ -278,7 +278,7 @@ export class XenMemory {
     if (!isFrame(gfn)) return false
     if (old === gfn) return true
     if (!this.#put(gfn, mfn, old)) return false
-    this.#pages.set(mfn, gfn)
+    this.pages.set(mfn, gfn)
     return true
   }
 
@@ -289,22 +289,17 @@ export class XenMemory {
       this.#p2m.remove(gfn, mfn, 1)
       this.#thinned.add(gfn - (gfn % TABLE_FRAMES))
     }
-    this.#pages.delete(mfn)
+    this.pages.delete(mfn)
   }
 
   /** Guest frame at which a page of Xen's own is mapped, or −1. */
   placeOf(mfn: number): number {
-    const gfn = this.#pages.get(mfn) ?? -1
+    const gfn = this.pages.get(mfn) ?? -1
     return gfn >= 0 && this.#p2m.isRam(this.#p2m.lookup(gfn, this.#entry)) && this.#entry.mfn === mfn ? gfn : -1
   }
 
   #isPage(gfn: number, mfn: number): boolean {
-    return this.#pages.get(mfn) === gfn
-  }
-
-  /** Whether a machine frame is a page of Xen's own. */
-  isOwn(mfn: number): boolean {
-    return this.#pages.has(mfn)
+    return this.pages.get(mfn) === gfn
   }
 
   // ---------------------------------------------------------------- state
@@ -347,7 +342,7 @@ export class XenMemory {
     const all: XenGuestFrames[] = []
     for (const { gfn, mfn, order, type } of this.#p2m.leaves()) {
       const kind = type === rom ? 'rom' : 'ram'
-      if ((type === rom || this.#p2m.isRam(type)) && !this.isOwn(mfn)) all.push({ gfn, count: 2 ** order, kind })
+      if ((type === rom || this.#p2m.isRam(type)) && !this.pages.has(mfn)) all.push({ gfn, count: 2 ** order, kind })
     }
     return all
   }
