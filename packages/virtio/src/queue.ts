@@ -35,8 +35,8 @@ export interface QueueOwner {
   mayUse(): boolean
   /** The guest has broken a rule: the device needs a reset. */
   needsReset(): void
-  /** The driver wants an interrupt. */
-  interrupt(queue: RingQueue): void
+  /** Interrupts the driver where it wants that. */
+  readonly transport: { interruptQueue(queue: RingQueue): void }
 }
 
 /** Saved form of a {@link RingQueue}. */
@@ -208,7 +208,7 @@ export class RingQueue implements VirtioQueue, ChainOwner {
   publish(): void {
     if (this.#ring === null) return
     if (!this.#ring.publish()) this.#owner.needsReset()
-    else if (this.#ring.wantsInterrupt()) this.#owner.interrupt(this)
+    else if (this.#ring.wantsInterrupt()) this.#owner.transport.interruptQueue(this)
   }
 
   /** Ends all that is under way: nothing of it reaches the guest any more. */

@@ -92,7 +92,7 @@ export class VirtioCore implements QueueOwner, VirtioHost {
   readonly offered: FeatureSet
   /** The features that the driver has accepted. */
   readonly features: FeatureSet = new FeatureSet()
-  readonly #transport: CoreTransport
+  readonly transport: CoreTransport
   readonly #answers: LateAnswers<LateChain, LateOutcome>
   /** Outcomes of a saved state that could not be written: a request that was made is not made twice. */
   readonly #kept = new WeakMap<RequestChain, LateOutcome>()
@@ -114,7 +114,7 @@ export class VirtioCore implements QueueOwner, VirtioHost {
   constructor(device: VirtioDevice, context: DeviceContext, transport: CoreTransport, rings: VirtioRingOptions) {
     this.device = device
     this.context = context
-    this.#transport = transport
+    this.transport = transport
     this.memory = new RingMemory(context.dma, () => transport.mayReachMemory())
     this.queues = device.queues.map(({ size = DEFAULT_SIZE }, i) => new RingQueue(this, i, size))
     this.offered = FeatureSet.of([...(device.features ?? []), ...ringFeatures(rings)])
@@ -182,7 +182,7 @@ export class VirtioCore implements QueueOwner, VirtioHost {
     if ((this.#status & NEEDS_RESET) !== 0) return
     const told = (this.#status & DRIVER_OK) !== 0
     this.#status |= NEEDS_RESET
-    if (told) this.#transport.interruptConfig()
+    if (told) this.transport.interruptConfig()
   }
 
   /** Returns the device to its state at power-on. Nothing that is under way reaches the guest any more. */
@@ -203,7 +203,7 @@ export class VirtioCore implements QueueOwner, VirtioHost {
     this.#withheld = wasAtWork || ending !== undefined ? before : 0
     if (this.#withheld === 0) this.#resetEnd.cancel()
     else this.#resetEnd.armAfter(RESET_NS)
-    this.#transport.reset()
+    this.transport.reset()
   }
 
   /** Waits for the end of what the host does for requests from before a reset. */
@@ -244,14 +244,10 @@ export class VirtioCore implements QueueOwner, VirtioHost {
 
   configChanged(): void {
     this.generation = (this.generation + 1) & 0xff
-    if ((this.#status & DRIVER_OK) !== 0) this.#transport.interruptConfig()
+    if ((this.#status & DRIVER_OK) !== 0) this.transport.interruptConfig()
   }
 
   // ---- Queues ----
-
-  interrupt(queue: RingQueue): void {
-    this.#transport.interruptQueue(queue)
-  }
 
   /** The driver has made chains of a queue available. Other queues' numbers are no matter. */
   notify(index: number): void {
