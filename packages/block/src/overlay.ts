@@ -34,7 +34,7 @@ export class Overlay implements BlockImage {
   readonly #discards: boolean
   readonly #clusters = new Map<number, Uint8Array>()
   /** Clusters that are zeros, whatever is below. */
-  readonly #zeroes = new ClusterSet()
+  #zeroes = new ClusterSet()
   /** Clusters that are being copied: a second write waits for the first one's copy, so that neither is lost. */
   readonly #copying = new Map<number, Promise<Uint8Array>>()
   readonly #requests = new Requests()
@@ -78,7 +78,7 @@ export class Overlay implements BlockImage {
     this.checkState(state)
     const { clusters, bytes, zeroes } = state
     this.#clusters.clear()
-    this.#zeroes.clear()
+    this.#zeroes = new ClusterSet()
     for (const [i, index] of clusters.entries())
       this.#clusters.set(index, bytes.slice(i * CLUSTER_BYTES, (i + 1) * CLUSTER_BYTES))
     for (const index of zeroes) if (!this.#clusters.has(index)) this.#zeroes.add(index)
@@ -174,7 +174,7 @@ export class Overlay implements BlockImage {
   close(): Promise<void> {
     return this.#requests.close(async () => {
       this.#clusters.clear()
-      this.#zeroes.clear()
+      this.#zeroes = new ClusterSet()
       if (isClosable(this.#base)) await this.#base.close()
     })
   }
@@ -308,9 +308,5 @@ class ClusterSet {
       }
     }
     return found
-  }
-
-  clear(): void {
-    this.#pages.clear()
   }
 }

@@ -245,8 +245,9 @@ export class DiskWriter {
   async #locked(wanted: Range, body: (range: Range) => Promise<number>): Promise<number> {
     const entries = this.#clusterBytes / ENTRY_BYTES
     const most = Math.min(wanted.count, entries - (wanted.index % entries))
+    const { held } = this.#locks
     // oxlint-disable-next-line no-await-in-loop -- another one may have taken it meanwhile
-    while (this.#locks.has(wanted.index)) await this.#locks.wait(wanted.index)
+    while (held.has(wanted.index)) await held.get(wanted.index)
     const taken = this.#locks.take(wanted.index, most)
     try {
       return await body({ index: wanted.index, count: taken.count })
@@ -268,30 +269,22 @@ export class DiskWriter {
 
 /** Clusters of the disk that requests are moving to other places in the file. Other writes of them wait. */
 class ClusterLocks {
-  readonly #held = new Map<number, Promise<void>>()
-
-  has(cluster: number): boolean {
-    return this.#held.has(cluster)
-  }
-
   /** Settles when a cluster may be free. Look again then. */
-  wait(cluster: number): Promise<void> {
-    return this.#held.get(cluster) ?? Promise.resolve()
-  }
+  readonly held: Map<number, Promise<void>> = new Map()
 
   /** Takes clusters from `first` on, up to one that is taken. @returns how many there are, and how to give them back */
   take(first: number, most: number): { readonly count: number; release(): void } {
     let count = 0
-    while (count < most && !this.#held.has(first + count)) count++
+    while (count < most && !this.held.has(first + count)) count++
     let settle = (): void => {}
     const ended = new Promise<void>((resolve) => {
       settle = resolve
     })
-    for (let i = 0; i < count; i++) this.#held.set(first + i, ended)
+    for (let i = 0; i < count; i++) this.held.set(first + i, ended)
     return {
       count,
       release: () => {
-        for (let i = 0; i < count; i++) this.#held.delete(first + i)
+        for (let i = 0; i < count; i++) this.held.delete(first + i)
         settle()
       },
     }

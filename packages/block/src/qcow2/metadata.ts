@@ -155,7 +155,7 @@ export class Metadata {
 
   /** Whether a cluster of the file holds a table. Data is not written there, whatever an entry says. */
   isTable(offset: number): boolean {
-    return this.isReserved(offset) || this.refcounts.holds(offset) || this.#l2.has(offset)
+    return this.isReserved(offset) || this.refcounts.holds(offset) || this.#l2.tables.has(offset)
   }
 
   /** Whether a cluster of the file holds the header or the L1 table. */

@@ -30,7 +30,7 @@ export class TableCache {
   readonly #tableBytes: number
   readonly #limit: number
   /** Least recently used first. */
-  readonly #tables = new Map<number, Table>()
+  readonly tables: Map<number, Table> = new Map()
   readonly #loading = new Map<number, Promise<Table>>()
   readonly #dirty = new Set<Table>()
 
@@ -54,16 +54,12 @@ export class TableCache {
     return false
   }
 
-  has(offset: number): boolean {
-    return this.#tables.has(offset)
-  }
-
   /** A table that is in memory. */
   peek(offset: number): Table | undefined {
-    const table = this.#tables.get(offset)
+    const table = this.tables.get(offset)
     if (table !== undefined) {
-      this.#tables.delete(offset)
-      this.#tables.set(offset, table)
+      this.tables.delete(offset)
+      this.tables.set(offset, table)
     }
     return table
   }
@@ -114,7 +110,7 @@ export class TableCache {
   /** Notes that a range of a table differs from the file. Call it in the same turn as the change. */
   change(table: Table, from: number, to: number): void {
     // The table may have left the cache, and a copy of it come back, since the caller got it.
-    if (this.#tables.get(table.offset) !== table) {
+    if (this.tables.get(table.offset) !== table) {
       this.#loading.delete(table.offset)
       this.#keep(table)
     }
@@ -126,9 +122,9 @@ export class TableCache {
 
   /** Forgets a table whose cluster is used for something else. */
   drop(offset: number): void {
-    const table = this.#tables.get(offset)
+    const table = this.tables.get(offset)
     if (table !== undefined) this.#dirty.delete(table)
-    this.#tables.delete(offset)
+    this.tables.delete(offset)
     this.#loading.delete(offset)
   }
 
@@ -160,23 +156,23 @@ export class TableCache {
 
   /** Forgets all tables, also those that differ from the file. */
   clear(): void {
-    this.#tables.clear()
+    this.tables.clear()
     this.#loading.clear()
     this.#dirty.clear()
   }
 
   #keep(table: Table): void {
-    this.#tables.delete(table.offset)
-    this.#tables.set(table.offset, table)
+    this.tables.delete(table.offset)
+    this.tables.set(table.offset, table)
     this.#shrink()
   }
 
   #shrink(): void {
-    let excess = this.#tables.size - this.#limit
+    let excess = this.tables.size - this.#limit
     if (excess <= 0) return
-    for (const [offset, table] of this.#tables) {
+    for (const [offset, table] of this.tables) {
       if (this.#dirty.has(table)) continue
-      this.#tables.delete(offset)
+      this.tables.delete(offset)
       if (--excess === 0) return
     }
   }
