@@ -7,7 +7,7 @@ import {
   qualifierDescriptor,
   stringDescriptor,
 } from './descriptors.ts'
-import type { UsbDevice, UsbPort, UsbRefusal, UsbSetup, UsbSpeed } from './usb-device.ts'
+import type { UsbDevice, UsbRefusal, UsbSetup, UsbSpeed } from './usb-device.ts'
 
 /** Saved form of an {@link AttachedDevice}. */
 export interface AttachedDeviceState {
@@ -68,10 +68,6 @@ export class AttachedDevice {
   /** Whether the device may end a suspend. */
   get mayWake(): boolean {
     return this.#remoteWakeup
-  }
-
-  attach(port: UsbPort): void {
-    this.device.attach?.(port)
   }
 
   /** A reset of its port. */

@@ -100,7 +100,7 @@ export class RootHub {
         this.#host.woken(port, address)
       },
     }
-    device.attach(wires)
+    device.device.attach?.(wires)
     port.plug(device)
   }
 

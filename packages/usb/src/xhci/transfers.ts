@@ -85,7 +85,7 @@ export interface TransferHost {
 export class Transfers {
   readonly #host: TransferHost
   /** Endpoints that may have something to do. */
-  readonly #ready = new Set<Endpoint>()
+  readonly ready: Set<Endpoint> = new Set()
   /** When the next interrupt endpoint may be asked. */
   readonly #next = new Instant()
   readonly #now = new Instant()
@@ -101,7 +101,7 @@ export class Transfers {
     const endpoint = this.#host.slots.byId.get(slot)?.endpoints.get(index)
     if (endpoint === undefined) return
     if (endpoint.state === ENDPOINT.STOPPED) this.#host.slots.setState(endpoint, ENDPOINT.RUNNING)
-    if (endpoint.state === ENDPOINT.RUNNING) this.#ready.add(endpoint)
+    if (endpoint.state === ENDPOINT.RUNNING) this.ready.add(endpoint)
   }
 
   /** An endpoint that said "not now" may go on. */
@@ -109,7 +109,7 @@ export class Transfers {
     for (const slot of this.#host.slots.byId.values()) {
       if (slot.port !== port.number) continue
       const endpoint = slot.endpoints.get(index)
-      if (endpoint?.state === ENDPOINT.RUNNING) this.#ready.add(endpoint)
+      if (endpoint?.state === ENDPOINT.RUNNING) this.ready.add(endpoint)
     }
   }
 
@@ -118,12 +118,12 @@ export class Transfers {
     for (const slot of this.#host.slots.byId.values())
       if (port === undefined || slot.port === port.number)
         for (const endpoint of slot.endpoints.values())
-          if (endpoint.state === ENDPOINT.RUNNING) this.#ready.add(endpoint)
+          if (endpoint.state === ENDPOINT.RUNNING) this.ready.add(endpoint)
   }
 
   /** Leaves an endpoint alone. @param tell - the guest is notified of a transfer that was under way */
   stop(endpoint: Endpoint, tell: boolean): void {
-    this.#ready.delete(endpoint)
+    this.ready.delete(endpoint)
     if (!tell) return
     const fetched = fetchTrbs(this.#host.memory, endpoint.place)
     if (fetched.kind !== 'trbs') return
@@ -132,24 +132,20 @@ export class Transfers {
     this.#post(endpoint, transferEvent(endpoint, trb, CODE.STOPPED, isData ? trb.status & 0x1_ffff : 0))
   }
 
-  clear(): void {
-    this.#ready.clear()
-  }
-
   /** Which endpoints may have something to do, in the order of their turns. */
   save(): ReadyEndpoints {
     // The guest may have put another endpoint in the place of one.
     const isThere = (one: Endpoint): boolean => this.#host.slots.byId.get(one.slot)?.endpoints.get(one.index) === one
-    return [...this.#ready].filter(isThere).map(({ slot, index }) => [slot, index])
+    return [...this.ready].filter(isThere).map(({ slot, index }) => [slot, index])
   }
 
   /** To be called when slots have been restored. @param ready - absent from states of old: all rings are looked at again */
   restore(ready: ReadyEndpoints | undefined): void {
-    this.#ready.clear()
+    this.ready.clear()
     if (ready === undefined) return this.wakeAll()
     for (const [slot, index] of ready) {
       const endpoint = this.#host.slots.byId.get(slot)?.endpoints.get(index)
-      if (endpoint !== undefined) this.#ready.add(endpoint)
+      if (endpoint !== undefined) this.ready.add(endpoint)
     }
   }
 
@@ -170,17 +166,17 @@ export class Transfers {
     this.#host.clock.read(this.#now)
     for (let goesOn = true; goesOn && used < budget;) {
       goesOn = false
-      for (const endpoint of this.#ready) {
+      for (const endpoint of this.ready) {
         if (used >= budget) break
         if (isInterrupt(endpoint.kind) && this.#now.isBefore(endpoint.notBefore)) {
           if (endpoint.notBefore.isBefore(this.#next)) this.#next.set(endpoint.notBefore)
           continue
         }
         const goes = this.#step(endpoint)
-        this.#ready.delete(endpoint)
+        this.ready.delete(endpoint)
         if (goes) {
           // Behind the others: each has its turn.
-          this.#ready.add(endpoint)
+          this.ready.add(endpoint)
           goesOn = true
         }
         used += this.#looked

@@ -353,7 +353,7 @@ export class Xhci implements DeviceModel {
     this.#registers.reset()
     this.#later.cancel()
     this.#frames.timer.cancel()
-    this.#transfers.clear()
+    this.#transfers.ready.clear()
     this.#slots.byId.clear()
     this.#commands.reset()
     for (const interrupter of this.#interrupters) interrupter.reset()
