@@ -244,7 +244,7 @@ export class AhciPort {
 
   restore(state: AhciPortState): void {
     this.#drive?.restore(state.drive.state)
-    this.#registers.restore(state.registers)
+    this.#registers.words.set(state.registers)
     this.#registers.halted = state.halted
     this.#greeting = state.greeting
     this.commands.restore(state.commands)

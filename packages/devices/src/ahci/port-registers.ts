@@ -43,7 +43,7 @@ export const CMD_BITS: number = ST | FRE | ATAPI | (1 << 25)
 
 /** The registers of a port, at their offsets divided by 4, and what changes in them leads to. */
 export class PortRegisters {
-  readonly #words = new Uint32Array(16)
+  readonly words: Uint32Array = new Uint32Array(16)
   readonly #dma: Dma
   readonly #mayMaster: () => boolean
   readonly #changed: () => void
@@ -61,16 +61,16 @@ export class PortRegisters {
   }
 
   get(register: number): number {
-    return this.#words[register >> 2]!
+    return this.words[register >> 2]!
   }
 
   set(register: number, value: number): void {
-    this.#words[register >> 2] = value
+    this.words[register >> 2] = value
     if (register === IS || register === IE) this.#changed()
   }
 
   clear(): void {
-    this.#words.fill(0)
+    this.words.fill(0)
   }
 
   get started(): boolean {
@@ -95,10 +95,6 @@ export class PortRegisters {
   }
 
   save(): number[] {
-    return [...this.#words]
-  }
-
-  restore(words: readonly number[]): void {
-    this.#words.set(words)
+    return [...this.words]
   }
 }

@@ -42,7 +42,7 @@ export class NvmeFeatures {
   readonly #queues: number
   readonly #vectors: number
   /** Values that are not the default ones; key: identifier, and for some a selector above it. */
-  readonly #set = new Map<number, number>()
+  readonly values: Map<number, number> = new Map()
 
   /** @param queues - pairs of I/O queues; @param vectors - interrupts */
   constructor(queues: number, vectors: number) {
@@ -61,7 +61,7 @@ export class NvmeFeatures {
   }
 
   #value(key: number, otherwise: number): number {
-    return this.#set.get(key) ?? otherwise
+    return this.values.get(key) ?? otherwise
   }
 
   /** Get Features. @param word10 - identifier and what of it; @param word11 - selector within a feature */
@@ -87,7 +87,7 @@ export class NvmeFeatures {
     const place = this.#place(id, word11)
     if (place === null) return refused(STATUS.INVALID_FIELD)
     if (id === 0x02 && word11 !== 0) return refused(STATUS.INVALID_FIELD)
-    this.#set.set(place.key, (word11 & place.mask) >>> 0)
+    this.values.set(place.key, (word11 & place.mask) >>> 0)
     return given(0)
   }
 
@@ -112,17 +112,12 @@ export class NvmeFeatures {
     return row === undefined ? null : { key: id, initial: row[0], mask: row[1] }
   }
 
-  /** Returns to the values after a reset of the controller. */
-  reset(): void {
-    this.#set.clear()
-  }
-
   save(): NvmeFeaturesState {
-    return [...this.#set]
+    return [...this.values]
   }
 
   restore(state: NvmeFeaturesState): void {
-    this.#set.clear()
-    for (const [key, value] of state) this.#set.set(key, value)
+    this.values.clear()
+    for (const [key, value] of state) this.values.set(key, value)
   }
 }

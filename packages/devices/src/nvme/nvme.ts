@@ -231,7 +231,7 @@ export class Nvme implements DeviceModel {
     this.#requests.cancel()
     this.#later.cancel()
     this.#queues.clear()
-    this.#features.reset()
+    this.#features.values.clear()
     this.#admin.reset()
     this.#registers.masked = 0
     this.#drivePin()
@@ -344,7 +344,7 @@ export class Nvme implements DeviceModel {
   }
 
   #complete(queue: SubmissionQueue, id: number, { status, result }: FeatureResult): void {
-    queue.completions.put([result, 0, queue.head + queue.id * 0x1_0000, id + status * 0x2_0000])
+    queue.completions.waiting.push([result, 0, queue.head + queue.id * 0x1_0000, id + status * 0x2_0000])
   }
 
   /** Deletes queues whose commands have ended, reports events, and lets the guest see what has ended. */

@@ -52,7 +52,8 @@ export class CompletionQueue {
   #head = 0
   #tail = 0
   #phase = true
-  #waiting: (readonly number[])[] = []
+  /** Entries that wait until there is room: four words each, without the phase bit. */
+  waiting: (readonly number[])[] = []
   readonly #entry = new Uint8Array(COMPLETION_BYTES)
   readonly #words = new DataView(this.#entry.buffer)
   readonly #first = this.#entry.subarray(0, 12)
@@ -74,7 +75,7 @@ export class CompletionQueue {
   /** No further completion has room: no command that ends here may be begun. */
   get isFull(): boolean {
     const used = (this.#tail - this.#head + this.size) % this.size
-    return used + this.#waiting.length >= this.size - 1
+    return used + this.waiting.length >= this.size - 1
   }
 
   /** The guest has looked at the entries before `head`. @returns whether that can be */
@@ -85,16 +86,11 @@ export class CompletionQueue {
     return true
   }
 
-  /** Puts an entry in, or keeps it until there is room. @param words - its four, without the phase bit */
-  put(words: readonly number[]): void {
-    this.#waiting.push(words)
-  }
-
   /** Writes what has room. @returns whether anything was written */
   flush(dma: Dma): boolean {
     let written = false
-    while (this.#waiting.length > 0 && (this.#tail + 1) % this.size !== this.#head) {
-      const [result = 0, reserved = 0, source = 0, status = 0] = this.#waiting.shift()!
+    while (this.waiting.length > 0 && (this.#tail + 1) % this.size !== this.#head) {
+      const [result = 0, reserved = 0, source = 0, status = 0] = this.waiting.shift()!
       this.#words.setUint32(0, result, true)
       this.#words.setUint32(4, reserved, true)
       this.#words.setUint32(8, source, true)
@@ -119,7 +115,7 @@ export class CompletionQueue {
       head: this.#head,
       tail: this.#tail,
       phase: this.#phase,
-      waiting: this.#waiting,
+      waiting: this.waiting,
     }
   }
 
@@ -129,7 +125,7 @@ export class CompletionQueue {
     queue.#head = state.head
     queue.#tail = state.tail
     queue.#phase = state.phase
-    queue.#waiting = state.waiting.map((words) => [...words])
+    queue.waiting = state.waiting.map((words) => [...words])
     return queue
   }
 }
