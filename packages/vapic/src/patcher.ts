@@ -79,7 +79,7 @@ export class VapicPatcher {
   /** Counts of what has happened. */
   readonly counts: VapicCounts = { reports: 0, patched: 0, polls: 0, refused: 0 }
   readonly #host: VapicHost
-  readonly #sites: PatchedSites
+  #sites: PatchedSites
   /** Guest-physical address of the record of each vCPU that uses one. */
   readonly #records = new Map<number, number>()
   #rom: AnnouncedRom | undefined
@@ -287,7 +287,7 @@ export class VapicPatcher {
 
   #disarm(): void {
     this.#disableAll()
-    this.#sites.clear()
+    this.#sites = new PatchedSites(this.#host)
     this.#rom = undefined
     this.#realTpr = 0
     this.#leaving = false

@@ -28,10 +28,6 @@ export class PatchedSites {
     return [...this.#sites.values()]
   }
 
-  clear(): void {
-    this.#sites.clear()
-  }
-
   /** Patches an instruction, if its bytes are still those that were looked at. */
   patch(vcpu: number, site: PatchedSite): boolean {
     const replaced = this.replace(vcpu, site.address, site.original, site.patch)
