@@ -341,7 +341,7 @@ export class TcpConnection {
     }
     const header = { sequence, acknowledgment, flags, window, ...(options !== undefined && { options }) }
     const frame = makeTcp(this.#options, header, length)
-    if (length > 0) this.#sender.copy(position, length, frame.frame, frame.payloadAt)
+    if (length > 0) this.#sender.buffer.copy(position, length, frame.frame, frame.payloadAt)
     this.#options.transmit(finishTcp(frame, this.#options))
   }
 

@@ -35,7 +35,8 @@ const MOST_SYN_RETRIES = 6
 export class Sender {
   readonly #clock: NetworkClock
   readonly #port: SenderPort
-  readonly #buffer: StreamBuffer
+  /** Bytes of the stream. */
+  readonly buffer: StreamBuffer
   readonly #congestion = new Congestion(536)
   readonly #roundTrip = new RoundTrip()
   readonly #retransmit: Alarm
@@ -61,7 +62,7 @@ export class Sender {
   constructor(clock: NetworkClock, budget: BufferBudget, port: SenderPort) {
     this.#clock = clock
     this.#port = port
-    this.#buffer = new StreamBuffer(budget)
+    this.buffer = new StreamBuffer(budget)
     this.#retransmit = new Alarm(clock, () => this.#onTimeout())
     this.#persist = new Alarm(clock, () => this.#probe())
   }
@@ -84,7 +85,7 @@ export class Sender {
 
   /** Bytes that can be queued. */
   get room(): number {
-    return this.#ending ? 0 : this.#buffer.capacity - (this.#end - Math.max(0, this.#una))
+    return this.#ending ? 0 : this.buffer.capacity - (this.#end - Math.max(0, this.#una))
   }
 
   /** No more data will be queued. */
@@ -101,7 +102,7 @@ export class Sender {
   write(bytes: Uint8Array): number {
     const length = Math.min(bytes.length, this.room)
     if (length === 0) return 0
-    this.#buffer.put(this.#end, bytes.subarray(0, length))
+    this.buffer.put(this.#end, bytes.subarray(0, length))
     this.#end += length
     this.send()
     return length
@@ -128,11 +129,6 @@ export class Sender {
     this.#congestion.setMss(mss)
     this.#window = this.#largestWindow = window
     this.#windowFrom = at
-  }
-
-  /** Copies bytes of the stream into a segment. */
-  copy(position: number, length: number, into: Uint8Array, at: number): void {
-    this.#buffer.copy(position, length, into, at)
   }
 
   /** An acknowledgment has come, of no more than `highest`. @returns whether there is more room */
@@ -184,7 +180,7 @@ export class Sender {
   close(): void {
     this.#retransmit.close()
     this.#persist.close()
-    this.#buffer.close()
+    this.buffer.close()
   }
 
   #emit(position: number, length: number, ends: boolean): void {
@@ -208,7 +204,7 @@ export class Sender {
     this.#una = position
     this.#next = Math.max(this.#next, position)
     this.#retries = 0
-    this.#buffer.maybeGrow(Math.min(position, this.#end), position)
+    this.buffer.maybeGrow(Math.min(position, this.#end), position)
     const action = this.#congestion.acknowledged(acknowledged, position, this.#next - position)
     if (this.#una === this.#highest) this.#retransmit.clear()
     else this.#retransmit.set(this.#roundTrip.timeoutMs)
