@@ -231,7 +231,7 @@ export abstract class DeviceSet implements LocalModels {
 
   /** @internal The next INVALIDATE request of a vCPU is about these frames only; null: about all. */
   announce(vcpu: number, { frames }: Pick<InvalidationNotice, 'frames'>): void {
-    this.#notices.announce(vcpu, frames)
+    this.#notices.announced.set(vcpu, frames)
   }
 
   /** @internal Has all models drop what they have mapped; `done` when nothing is held, and what was in flight has ended. */

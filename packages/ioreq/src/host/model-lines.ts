@@ -3,24 +3,19 @@ import type { InterruptLine } from '@retrap/device'
 /** A wire of a model's. */
 class ModelLine implements InterruptLine {
   readonly #lines: ModelLines
-  readonly #wire: InterruptLine
+  readonly wire: InterruptLine
 
   constructor(lines: ModelLines, wire: InterruptLine) {
     this.#lines = lines
-    this.#wire = wire
+    this.wire = wire
   }
 
   set(level: boolean): void {
-    if (this.#lines.note(this, level)) this.#wire.set(level)
+    if (this.#lines.note(this, level)) this.wire.set(level)
   }
 
   pulse(): void {
-    if (!this.#lines.isCut) this.#wire.pulse()
-  }
-
-  /** Drives the wire itself. */
-  drive(level: boolean): void {
-    this.#wire.set(level)
+    if (!this.#lines.isCut) this.wire.pulse()
   }
 }
 
@@ -54,6 +49,6 @@ export class ModelLines {
   cut(isCut: boolean): void {
     if (isCut === this.#isCut) return
     this.#isCut = isCut
-    for (const line of this.#high) line.drive(!isCut)
+    for (const line of this.#high) line.wire.set(!isCut)
   }
 }

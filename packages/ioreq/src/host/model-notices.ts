@@ -26,8 +26,8 @@ export class ModelNotices {
   readonly #failed: ReportFailure
   /** For requests whose data is a pointer. */
   readonly #dma: ModelMemory
-  /** By vCPU, what its next INVALIDATE request is about, where that has been said. */
-  readonly #announced = new Map<number, readonly InvalidatedFrames[] | null>()
+  /** By vCPU, what its next INVALIDATE request is about, where that has been said; null: about all frames. */
+  readonly announced: Map<number, readonly InvalidatedFrames[] | null> = new Map()
   /** Buffered writes that have been begun and not ended. */
   readonly #buffered = new Map<Promise<void>, Begun>()
   /** Promises of timers' callbacks that have not settled. */
@@ -39,15 +39,10 @@ export class ModelNotices {
     this.#failed = failed
   }
 
-  /** The next INVALIDATE request of a vCPU is about these frames only; null: about all. */
-  announce(vcpu: number, frames: readonly InvalidatedFrames[] | null): void {
-    this.#announced.set(vcpu, frames)
-  }
-
   /** Takes what was announced; all where nothing was. */
   takeAnnounced(vcpu: number): readonly InvalidatedFrames[] | null {
-    const frames = this.#announced.get(vcpu) ?? null
-    this.#announced.delete(vcpu)
+    const frames = this.announced.get(vcpu) ?? null
+    this.announced.delete(vcpu)
     return frames
   }
 

@@ -77,11 +77,6 @@ export class DeviceClient {
     this.#opened.reject(error ?? new IoreqError('ERR_NOT_FOUND', 'the connection was closed'))
     this.#closed.resolve(error)
   }
-
-  /** @internal Adds models, and says that they are there. */
-  attach(add: (server: DeviceServer) => void | Promise<void>): Promise<void> {
-    return this.server.attachAll(add)
-  }
 }
 
 function isGone(how: DialEnd): boolean {
@@ -100,6 +95,6 @@ export async function connectDevices(
 ): Promise<DeviceClient> {
   const client = new DeviceClient(options)
   await client.open()
-  await client.attach(attach)
+  await client.server.attachAll(attach)
   return client
 }

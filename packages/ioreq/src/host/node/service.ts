@@ -37,10 +37,8 @@ interface MachineModels {
 /** How a {@link ServedMachine}'s models reach it. */
 interface ModelsHost {
   readonly name: string
-  send(frame: Frame): void
-  /** Holds the hypervisor back, and lets it go on. */
-  pause(): void
-  resume(): void
+  /** The conversation with the hypervisor. */
+  readonly session: Session
   /** The models cannot go on. */
   failed(error: Error): void
 }
@@ -51,7 +49,7 @@ type StartModels = (host: ModelsHost) => MachineModels
 /** One machine that is served, over as many connections as it takes. */
 class ServedMachine implements ModelsHost {
   readonly name: string
-  readonly #session: Session
+  readonly session: Session
   readonly #models: MachineModels
   readonly #reconnectMs: number
   readonly #gone: (error: Error | null) => void
@@ -62,7 +60,7 @@ class ServedMachine implements ModelsHost {
     this.name = name
     this.#reconnectMs = reconnectMs
     this.#gone = gone
-    this.#session = new Session(
+    this.session = new Session(
       (frame) => this.#models.receive(frame),
       (error) => (error === null ? this.#lost() : this.end(error)),
       () => this.end(null),
@@ -71,28 +69,16 @@ class ServedMachine implements ModelsHost {
   }
 
   get received(): number {
-    return this.#session.received
+    return this.session.received
   }
 
   connect(packets: PacketSocket, peerReceived: number): void {
     clearTimeout(this.#timer)
-    this.#session.connect(packets, peerReceived)
+    this.session.connect(packets, peerReceived)
   }
 
   #lost(): void {
     this.#timer = setTimeout(() => this.end(null), this.#reconnectMs)
-  }
-
-  send(frame: Frame): void {
-    this.#session.send(frame)
-  }
-
-  pause(): void {
-    this.#session.pause()
-  }
-
-  resume(): void {
-    this.#session.resume()
   }
 
   failed(error: Error): void {
@@ -103,7 +89,7 @@ class ServedMachine implements ModelsHost {
     if (this.#ended) return
     this.#ended = true
     clearTimeout(this.#timer)
-    this.#session.close(error?.message)
+    this.session.close(error?.message)
     this.#models.close()
     this.#gone(error)
   }
@@ -130,14 +116,14 @@ class WorkerModels implements MachineModels {
     this.#worker.on('exit', (code) =>
       failed(new IoreqError('ERR_DEVICE', `the Worker of server ${host.name} ended with ${code}`)),
     )
-    this.#link = new MessageLink(port1 as unknown as FramePort, (frame) => host.send(frame), failed)
-    this.#link.onDrained = () => host.resume()
+    this.#link = new MessageLink(port1 as unknown as FramePort, (frame) => host.session.send(frame), failed)
+    this.#link.onDrained = () => host.session.resume()
     this.#link.start()
   }
 
   receive(frame: Frame): void {
     this.#link.send(frame)
-    if (!this.#link.writable) this.#host.pause()
+    if (!this.#link.writable) this.#host.session.pause()
   }
 
   close(): void {
@@ -220,7 +206,7 @@ export function serveDevices(
   attach: (server: DeviceServer) => void | Promise<void>,
 ): Promise<DeviceService> {
   return DeviceService.listen(options, (host) => {
-    const framed = new FramedServer((frame) => host.send(frame), { name: host.name })
+    const framed = new FramedServer((frame) => host.session.send(frame), { name: host.name })
     void framed.server.attachAll(attach)
     return { receive: (frame) => framed.receive(frame), close: () => {} }
   })
