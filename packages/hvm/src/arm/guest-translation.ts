@@ -9,7 +9,7 @@ import {
   ArmWalkResult,
   walkArm,
 } from '@retrap/paging'
-import type { ArmTranslationRegisters, TableReader, TableStatus } from '@retrap/paging'
+import type { ArmTranslationRegisters, TableStatus } from '@retrap/paging'
 import { P2M_EXECUTE, P2M_READ, P2M_WRITE, P2mEntry } from '@retrap/p2m'
 import { PAGE_BYTES } from '@retrap/memory'
 import { STATUS_DONE } from '@retrap/replay'
@@ -40,30 +40,17 @@ export interface ArmGuestWalk {
 }
 
 /** The guest's tables, and a count of what is read of them. */
-class CountedTables implements TableReader {
+class CountedTables extends GuestTables {
   reads = 0
-  readonly #tables: GuestTables
 
-  constructor(tables: GuestTables) {
-    this.#tables = tables
-  }
-
-  read32(gpa: number, into: Uint32Array): TableStatus {
+  override read32(gpa: number, into: Uint32Array): TableStatus {
     this.reads++
-    return this.#tables.read32(gpa, into)
+    return super.read32(gpa, into)
   }
 
-  read64(gpa: number, into: Uint32Array): TableStatus {
+  override read64(gpa: number, into: Uint32Array): TableStatus {
     this.reads++
-    return this.#tables.read64(gpa, into)
-  }
-
-  compareExchange32(gpa: number, expect: number, value: number): TableStatus {
-    return this.#tables.compareExchange32(gpa, expect, value)
-  }
-
-  compareExchange64(gpa: number, expectLo: number, expectHi: number, lo: number, hi: number): TableStatus {
-    return this.#tables.compareExchange64(gpa, expectLo, expectHi, lo, hi)
+    return super.read64(gpa, into)
   }
 }
 
@@ -136,7 +123,8 @@ export class ArmGuestTranslation {
   /** Walks, and tells of it; not of those that stage 2 stops. */
   #watchedWalk(lo: number, hi: number, access: number): number {
     const { watch } = this
-    const tables = new CountedTables(this.tables)
+    const { memory, p2m, secondLevel } = this.#domain
+    const tables = new CountedTables(memory, p2m, secondLevel, this.#vcpu)
     const walk = this.#walk
     const outcome = walkArm(this.#current, tables, lo, hi, access, walk)
     // Without stage 1 there is no walk.

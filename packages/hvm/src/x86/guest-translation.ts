@@ -80,7 +80,8 @@ export class GuestTranslation {
   readonly #apic: LocalApic
   readonly #paging: PagingContext
   readonly #walk = new WalkResult()
-  readonly #cache = new PagingStructureCache()
+  /** @internal Cached table entries. */
+  readonly cache: PagingStructureCache = new PagingStructureCache()
   readonly #tables: PcTables
   /** For people: walks that change nothing. */
   readonly #peekTables: PcTables
@@ -137,11 +138,6 @@ export class GuestTranslation {
     registers.configurePaging(this.#paging)
   }
 
-  /** @internal Drops cached table entries: INVLPG and its like. */
-  invalidate(scope: number, pcid: number): void {
-    this.#cache.invalidate(scope, pcid)
-  }
-
   /** @internal As `CpuHost.translate` of `@retrap/x86-cpu`. */
   translate(lo: number, hi: number, access: number, into: Translation, log: AccessLog | null): number {
     this.counts.walks++
@@ -152,7 +148,7 @@ export class GuestTranslation {
     // A logged pass reads every entry, so that the log has it.
     const status =
       log === null
-        ? walk(this.#paging, this.#tables, lo, hi, access, result, this.#cache)
+        ? walk(this.#paging, this.#tables, lo, hi, access, result, this.cache)
         : walk(this.#paging, this.#loggedTables, lo, hi, access, result)
     this.#tables.defersWatched = false
     this.counts.tableReads += result.reads
@@ -169,7 +165,7 @@ export class GuestTranslation {
       })
     if (status !== WALK_OK) {
       // A page fault drops the cached entries of the address, in a logged pass too.
-      this.#cache.drop(lo, hi, this.#paging.mode, this.#paging.pcid)
+      this.cache.drop(lo, hi, this.#paging.mode, this.#paging.pcid)
       into.errorCode = result.pfec
       return STATUS_FAULT
     }

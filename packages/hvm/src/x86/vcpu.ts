@@ -358,7 +358,7 @@ export class X86Vcpu implements CpuHost, VirtualCpu {
 
   /** Drops cached table entries: INVLPG and its like. */
   invalidate(scope: number, pcid: number): void {
-    this.translation.invalidate(scope, pcid)
+    this.translation.cache.invalidate(scope, pcid)
   }
 
   /** The line that MWAIT waits for has been written: the vCPU is to have its turn. */
