@@ -35,7 +35,8 @@ export class PciSlots {
   readonly #taken = new Set<number>()
   /** Numbers of root ports, by id. */
   readonly #ports = new Map<string, number>()
-  readonly #occupied = new Set<string>()
+  /** Root ports that have a device behind them. */
+  readonly occupied: Set<string> = new Set()
   readonly #wanted: ReadonlySet<number | undefined>
   readonly #placed: PciPlace[] = []
 
@@ -82,11 +83,6 @@ export class PciSlots {
     return slot
   }
 
-  /** Frees the place behind a root port: its device has been unplugged. */
-  leave(port: string): void {
-    this.#occupied.delete(port)
-  }
-
   /**
    * Takes a place on bus 0, or behind a root port.
    *
@@ -110,7 +106,7 @@ export class PciSlots {
       return { device, bus: undefined, root: device, label: `${device}`, path }
     }
     const above = this.#ports.get(port)
-    if (above === undefined || this.#occupied.has(port) || slot !== undefined) {
+    if (above === undefined || this.occupied.has(port) || slot !== undefined) {
       const why =
         above === undefined
           ? `there is none of that id${this.#ports.size > 0 ? `, but ${[...this.#ports.keys()].join(', ')}` : ''}`
@@ -119,7 +115,7 @@ export class PciSlots {
             : `a device behind it has number 0: leave slot ${slot} out`
       throw new MachineError('ERR_OPTION', `${what}: root port '${port}': ${why}`)
     }
-    this.#occupied.add(port)
+    this.occupied.add(port)
     const bridge = `/pci@i0cf8/pci-bridge@${above.toString(16)}`
     return { device: 0, bus: port, root: above, label: port, path: (node) => `${bridge}/${node}@0` }
   }

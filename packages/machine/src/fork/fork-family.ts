@@ -8,22 +8,18 @@ const CLOSE_DEADLINE_MS = 10_000
 export class ForkFamily {
   /** Machines that give their memory back just now. */
   readonly #ending = new Set<Promise<void>>()
-  readonly #left = new WeakSet<Domain>()
+  /** Those of machines that were closed: their memory is others' already, or soon. */
+  readonly left: WeakSet<Domain> = new WeakSet()
   /** Forks: each has its room before the next one asks for room. */
   readonly forks: OneByOne = new OneByOne()
 
   /** A machine was closed: others may have its memory. @param free - gives back what is not the domain's */
   leave(domain: Domain, free: () => void): void {
-    if (this.#left.has(domain)) return
-    this.#left.add(domain)
+    if (this.left.has(domain)) return
+    this.left.add(domain)
     const freed = domain.free(CLOSE_DEADLINE_MS).then(free)
     const ended = freed.finally(() => this.#ending.delete(ended))
     this.#ending.add(ended)
-  }
-
-  /** Whether a machine was closed: its memory is others' already, or soon. */
-  hasLeft(domain: Domain): boolean {
-    return this.#left.has(domain)
   }
 
   /** Settles when all that was closed has given its memory back. */

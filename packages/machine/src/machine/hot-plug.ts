@@ -85,7 +85,7 @@ export class HotPlug {
     ])
     const { slots } = this.#site
     const { devices } = this.#domain
-    if (!devices.isOccupied(port)) slots.leave(port)
+    if (!devices.isOccupied(port)) slots.occupied.delete(port)
     const { models } = placeDevices(kinds, { ...this.#site, options })
     for (const { name } of options.devices ?? []) slots.place(name, { port })
     const behind = (options.devices ?? []).map((model) => behindPort(model, port))

@@ -88,7 +88,7 @@ export abstract class Machine<K extends MachineKind> {
    * @throws MachineError `ERR_STATE` if it runs already, or was closed and has given its memory back
    */
   async run(options: MachineRunOptions = {}): Promise<MachineExit> {
-    if (this.#machine.family?.hasLeft(this.domain) === true)
+    if (this.#machine.family?.left.has(this.domain) === true)
       throw new MachineError('ERR_STATE', 'the machine was closed')
     return this.#machine.life.run(options)
   }
