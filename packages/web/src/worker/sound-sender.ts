@@ -10,12 +10,12 @@ const MOST_MESSAGES = 32
 
 /** The way to the listener: rings in shared memory, or messages. It never has the machine wait. */
 export class SoundSender {
-  readonly #port: MessagePort
+  readonly port: MessagePort
   readonly #rings: readonly SoundRing[] | null
   #underWay = 0
 
   constructor(port: MessagePort, isShared: boolean) {
-    this.#port = port
+    this.port = port
     const buffer = isShared ? new SharedArrayBuffer(RING_BYTES * VOICES.length) : null
     this.#rings = buffer === null ? null : VOICES.map((_, i) => new SoundRing(buffer, i * RING_BYTES))
     if (buffer !== null) port.postMessage({ rings: buffer } satisfies SoundMessage)
@@ -33,10 +33,6 @@ export class SoundSender {
     if (this.#underWay >= MOST_MESSAGES) return
     this.#underWay++
     const own = samples.slice()
-    this.#port.postMessage({ voice: index, samples: own, rate, channels } satisfies SoundMessage, [own.buffer])
-  }
-
-  close(): void {
-    this.#port.close()
+    this.port.postMessage({ voice: index, samples: own, rate, channels } satisfies SoundMessage, [own.buffer])
   }
 }

@@ -9,7 +9,7 @@ export class MachineSound {
   /** Sends sound to a port from now on, in place of the last one. */
   async sendTo(port: MessagePort, isShared: boolean): Promise<void> {
     const { SoundSender } = await import('./sound-sender.ts')
-    this.#sender?.close()
+    this.#sender?.port.close()
     this.#sender = new SoundSender(port, isShared)
   }
 }

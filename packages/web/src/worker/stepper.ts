@@ -20,8 +20,8 @@ export interface SteppedLife {
 /** Steps through a machine: one instruction after the other. */
 export class Stepper {
   readonly #life: SteppedLife
-  /** Once somebody has stepped; it keeps the machine still until it runs on. */
-  #debugger: MachineDebugger | null = null
+  /** Once somebody has stepped through this machine; it keeps the machine still until it runs on. */
+  debugger: MachineDebugger | null = null
   /** Settles when all steps that were asked for are done. */
   #done: Promise<unknown> = Promise.resolve()
 
@@ -29,24 +29,9 @@ export class Stepper {
     this.#life = life
   }
 
-  /** Whether this machine was stepped through. */
-  get isUsed(): boolean {
-    return this.#debugger !== null
-  }
-
   /** Settles when no step is under way. */
   idle(): Promise<unknown> {
     return this.#done
-  }
-
-  /** The machine is another one. */
-  forget(): void {
-    this.#debugger = null
-  }
-
-  /** Lets a machine that is to run go on. */
-  resume(): void {
-    this.#debugger?.resume()
   }
 
   /** Executes one instruction of a vCPU. @returns whether it was executed @throws WebError for a machine that is off */
@@ -58,7 +43,7 @@ export class Stepper {
 
   async #step(vcpu: number): Promise<boolean> {
     await this.#life.rest()
-    const tool = (this.#debugger ??= await this.#life.powered().debugger())
+    const tool = (this.debugger ??= await this.#life.powered().debugger())
     if (!Number.isInteger(vcpu) || vcpu < 0 || vcpu >= tool.cpus)
       throw new WebError('ERR_OPTION', `vCPU ${vcpu}: expected 0 to ${tool.cpus - 1}`)
     // The machine stands still: so it stays, now that it may run.

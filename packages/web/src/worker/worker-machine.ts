@@ -118,7 +118,7 @@ export class WorkerMachine {
     this.#pc?.close()
     this.#pc = null
     this.#attached?.close()
-    this.#stepper.forget()
+    this.#stepper.debugger = null
     this.#codes.clear()
     if (snapshot === null) this.#images = await readOtherImages(this.#options, this.#images, this.#listener)
     if (snapshot !== null) {
@@ -134,7 +134,7 @@ export class WorkerMachine {
 
   /** Puts the machine back in its own memory; one that is off, or was stepped through, is made anew. */
   async #goBack(snapshot: ReadSnapshot): Promise<void> {
-    if (this.#pc === null || this.#stepper.isUsed || this.#anew) return this.#make(snapshot)
+    if (this.#pc === null || this.#stepper.debugger !== null || this.#anew) return this.#make(snapshot)
     const atRest = snapshot.checkDisks(this.#drives.media)
     // Snapshots have none of the page's devices.
     this.#attached?.close()
@@ -232,7 +232,7 @@ export class WorkerMachine {
   /** Starts the machine, or lets it go on. */
   async run(): Promise<void> {
     await this.#stepper.idle()
-    this.#stepper.resume()
+    this.#stepper.debugger?.resume()
     void this.#go()
   }
 
@@ -301,7 +301,7 @@ export class WorkerMachine {
     this.#pc?.close()
     this.#pc = null
     this.#attached?.close()
-    this.#stepper.forget()
+    this.#stepper.debugger = null
     this.#serial.flush()
     this.#tellState('off')
     this.#send({ event: 'exit', exit })
