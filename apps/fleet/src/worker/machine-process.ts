@@ -141,7 +141,7 @@ export async function runMachine(
   }
 
   function missing(): string {
-    return expected.isComplete ? '' : `; it has not printed ${JSON.stringify(expected.next)}`
+    return expected.isComplete ? '' : `; it has not printed ${JSON.stringify(job.expect[expected.found])}`
   }
 }
 
@@ -179,7 +179,8 @@ export function logPath({ logs }: MachineRunner, { id }: Job, attempt: number): 
 /** Looks for texts in bytes that come in pieces, one after the other. */
 export class ExpectedTexts {
   readonly #texts: readonly Buffer[]
-  #found = 0
+  /** How many have come. */
+  found = 0
   #rest: Buffer = Buffer.alloc(0)
   /** Of the piece that the last text ended in, the bytes behind it. */
   behind = 0
@@ -189,25 +190,20 @@ export class ExpectedTexts {
   }
 
   get isComplete(): boolean {
-    return this.#found === this.#texts.length
-  }
-
-  /** The text that has to come next. */
-  get next(): string | undefined {
-    return this.#texts[this.#found]?.toString()
+    return this.found === this.#texts.length
   }
 
   /** Takes bytes. @returns whether all texts have come by now */
   add(bytes: Buffer): boolean {
     let all = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes])
-    for (let text = this.#texts[this.#found]; text !== undefined; text = this.#texts[this.#found]) {
+    for (let text = this.#texts[this.found]; text !== undefined; text = this.#texts[this.found]) {
       const at = all.indexOf(text)
       if (at < 0) {
         // The beginning of the text may be at the end.
         this.#rest = Buffer.from(all.subarray(Math.max(0, all.length - text.length + 1)))
         return false
       }
-      this.#found++
+      this.found++
       all = all.subarray(at + text.length)
     }
     this.behind = all.length
