@@ -142,7 +142,7 @@ describe('network cards', () => {
       { firmware: 'none', wanted: true },
     )
     const bytes = new TextEncoder().encode('rom')
-    expect(cards.map((card) => roms.of(card))).toEqual([bytes, undefined, undefined, undefined])
+    expect(cards.map((card) => roms.byCard.get(card))).toEqual([bytes, undefined, undefined, undefined])
     const networks: string[] = []
     const plug = (id: string): never => {
       networks.push(id)
@@ -156,7 +156,7 @@ describe('network cards', () => {
     ])
     expect(networks).toEqual(['a', 'b', 'c', 'd'])
     const unused = await CardRoms.open([['virtio', { netdev: 'e' }]], { firmware: 'bios', wanted: false })
-    expect(unused.of(cards[2]!)).toBeUndefined()
+    expect(unused.byCard.get(cards[2]!)).toBeUndefined()
     await expect(
       CardRoms.open([['e1000', { netdev: 'n', romFile: join(folder, 'no') }]], { firmware: 'own', wanted: false }),
     ).rejects.toThrow(`romfile=${join(folder, 'no')}: there is no such file`)

@@ -59,7 +59,7 @@ export interface NetworkBoot {
 
 /** Boot programs of network cards, each read once. */
 export class CardRoms {
-  readonly #roms = new Map<CardArgument, Uint8Array>()
+  readonly byCard: Map<CardArgument, Uint8Array> = new Map()
 
   /** @throws CliError `ERR_INPUT`, `ERR_FETCH` */
   static async open(
@@ -83,12 +83,8 @@ export class CardRoms {
       // oxlint-disable-next-line no-await-in-loop -- apt runs once at a time
       const bytes =
         romFile === undefined ? await fetchIpxe(model, boot) : await readInput(`romfile=${romFile}`, romFile)
-      this.#roms.set(card, bytes)
+      this.byCard.set(card, bytes)
     }
-  }
-
-  of(card: CardArgument): Uint8Array | undefined {
-    return this.#roms.get(card)
   }
 }
 
@@ -118,7 +114,7 @@ export function connectCards(
 ): readonly MachineNetworkCard[] {
   return cards.map((card) => {
     const { netdev, romFile: _, ...rest } = card
-    const rom = roms.of(card)
+    const rom = roms.byCard.get(card)
     return { model: 'e1000', ...rest, network: plug(netdev), ...(rom !== undefined && { rom }) }
   })
 }

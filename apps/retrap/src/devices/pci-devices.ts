@@ -353,7 +353,7 @@ export function connectVirtio(
       return { ...device, ports: device.ports.map(({ chardev, ...port }) => ({ ...port, stream: stream(chardev) })) }
     if (device.kind !== 'net') return device
     const { netdev, romFile: _, ...rest } = device
-    const rom = roms.of(device)
+    const rom = roms.byCard.get(device)
     return { ...rest, network: plug(netdev), ...(rom !== undefined && { rom }) }
   })
 }

@@ -113,7 +113,7 @@ export class SessionDisplay {
   /** Shows no more, also where no machine has come to its end. */
   async close(): Promise<void> {
     this.#leave()
-    await this.vnc?.close()
+    await this.vnc?.listener?.close()
   }
 
   /** Looks at the screen no more, and gives the terminal back. */

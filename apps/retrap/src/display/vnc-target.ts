@@ -83,7 +83,8 @@ export class SessionVnc {
   readonly mouse: Mouse = new Mouse()
   readonly #target: VncTarget
   readonly #screen: Screen
-  #listener: VncListener | undefined
+  /** Once it is open. */
+  listener: VncListener | undefined
 
   constructor(target: VncTarget, screen: Screen) {
     this.#target = target
@@ -103,18 +104,14 @@ export class SessionVnc {
         createCompressor: zlibCompressor,
         ...given('password', password),
       })
-      this.#listener = await listenVnc(server, { host, port, ...given('webSocketPort', webSocketPort) })
+      this.listener = await listenVnc(server, { host, port, ...given('webSocketPort', webSocketPort) })
     } catch (error) {
       if (!(error instanceof DisplayError)) throw error
       if (error.code === 'ERR_OPTION') throw usage(`--display vnc: ${error.message}`)
       throw new CliError('ERR_INPUT', error.message)
     }
-    const web = this.#listener.webSocketPort
+    const web = this.listener.webSocketPort
     const also = web === undefined ? '' : `, for WebSockets on port ${web}`
-    say.write(`retrap: VNC listens on ${host}:${this.#listener.port}${also}\n`)
-  }
-
-  async close(): Promise<void> {
-    await this.#listener?.close()
+    say.write(`retrap: VNC listens on ${host}:${this.listener.port}${also}\n`)
   }
 }

@@ -2,7 +2,7 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import { GdbSession, type GdbTarget, kaslrCommand } from '@retrap/gdb'
 import { CliError } from '../errors.ts'
 import type { SessionOutput } from '../host/host.ts'
-import type { Machine } from '../machine/machine-contract.ts'
+import type { Machine, MachineRunner } from '../machine/machine-contract.ts'
 import { usage, didYouMean, parseWhole, splitPairs } from '../options/values.ts'
 
 /** Where gdb attaches, as `--gdb` says it. */
@@ -85,12 +85,12 @@ export class SessionGdb {
   }
 
   /** Shows gdb a machine that has not run yet. @throws CliError `ERR_USAGE` where it cannot be debugged */
-  async adopt(machine: Machine): Promise<void> {
+  async adopt(machine: Machine, runner: MachineRunner = machine): Promise<void> {
     const { architecture } = this.#option
     const commands = [kaslrCommand(() => machine)]
     const onTrouble = (sentence: string): void => void this.#say?.write(`retrap: ${sentence}\n`)
     const options = { kill: this.#kill, onTrouble, commands, ...(architecture !== undefined && { architecture }) }
-    const target = await machine.gdbTarget?.(options)
+    const target = await runner.gdbTarget?.(options)
     if (target === undefined) throw usage('--gdb: this machine has no debugger')
     this.#target = target
     if (this.#session !== undefined) this.#session.retarget(target)

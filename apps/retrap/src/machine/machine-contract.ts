@@ -110,6 +110,9 @@ export interface Machine {
   close?(): void
 }
 
+/** Runs a machine: the machine itself does, or a run that is shared with others. */
+export type MachineRunner = Pick<Machine, 'run' | 'gdbTarget'>
+
 export interface MachineSerial {
   /** Names who gets what the guest sends. The bytes are the listener's to keep. */
   onTransmit(listener: (bytes: Uint8Array) => void): void

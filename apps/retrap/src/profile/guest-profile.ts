@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import type { LinuxMemory } from '@retrap/gdb'
 import type { GuestSample, SampledMemory } from '@retrap/machine'
 import { CliError, troubleWith } from '../errors.ts'
-import { CpuProfileBuilder, IDLE, type CpuProfile } from './cpu-profile.ts'
+import { CpuProfileBuilder, IDLE } from './cpu-profile.ts'
 import { elfNames, linuxNames, type Names } from './guest-names.ts'
 import { type MappedProgram, type Process, programAt, Processes } from './processes.ts'
 import type { SymbolFile } from './symbol-file.ts'
@@ -26,7 +26,8 @@ export class GuestProfile {
   readonly #path: string
   readonly #severalCpus: boolean
   readonly #files: readonly SymbolFile[]
-  readonly #builder = new CpuProfileBuilder()
+  /** Has what was given names to. */
+  readonly builder: CpuProfileBuilder = new CpuProfileBuilder()
   #processes: Processes
   /** Stacks that have no names yet, by all that tells them apart. */
   readonly #stacks = new Map<string, Stack>()
@@ -84,7 +85,7 @@ export class GuestProfile {
    * @param kernel - the image that the machine was started with, if any; symbols of an ELF file come first
    */
   resolve(machine: LinuxMemory, kernel: Uint8Array | undefined): void {
-    const builder = this.#builder
+    const builder = this.builder
     const names = [...elfNames(kernel), ...linuxNames(machine)]
     const nodes = Array.from(this.#stacks.values(), (stack) => this.#nodeOf(stack, names))
     for (const [i, stack] of this.#samples.entries())
@@ -96,7 +97,7 @@ export class GuestProfile {
   }
 
   #nodeOf({ sample, process }: Stack, names: readonly Names[]): number {
-    const builder = this.#builder
+    const builder = this.builder
     const { vcpu } = sample
     let id = 1
     if (this.#severalCpus) id = builder.child(id, `vCPU ${vcpu}`, '')
@@ -110,14 +111,9 @@ export class GuestProfile {
     return id
   }
 
-  /** Returns what was given names to. */
-  build(): CpuProfile {
-    return this.#builder.build()
-  }
-
   /** @throws CliError `ERR_INPUT` where the file cannot be written */
   write(): void {
-    this.#write(JSON.stringify(this.build()))
+    this.#write(JSON.stringify(this.builder.build()))
   }
 
   #write(text: string): void {

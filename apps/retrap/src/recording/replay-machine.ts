@@ -2,7 +2,7 @@ import type { GdbTarget } from '@retrap/gdb'
 import { describeDivergence, type MachineExit, type PcGdbOptions, type ReplayExit } from '@retrap/machine'
 import { CliError } from '../errors.ts'
 import type { Machine, MachineSerial, MachineSnapshot, ReplayedRun } from '../machine/machine-contract.ts'
-import { limitsOf } from './recorded-machine.ts'
+import { limitsOf } from './recorded-run.ts'
 
 const CTRL_C = 3
 

@@ -4,9 +4,9 @@ import { openRecording } from '@retrap/recording'
 import { CliError, troubleWith } from '../errors.ts'
 import { recordArm, replayArm } from '../machine/arm-machine.ts'
 import { loadInterpreters } from '../machine/interpreters.ts'
-import type { Machine, MachineOptions, PcMachineOptions } from '../machine/machine-contract.ts'
+import type { Machine, MachineOptions, MachineRunner, PcMachineOptions } from '../machine/machine-contract.ts'
 import { argumentsToKeep, type SavedRun } from '../snapshots/snapshot-file.ts'
-import { RecordedMachine } from './recorded-machine.ts'
+import { RecordedRun } from './recorded-run.ts'
 import { ReplayMachine } from './replay-machine.ts'
 
 /** How a session records its machine, or runs a recorded one again. */
@@ -44,6 +44,8 @@ export class SessionRecording {
   readonly #leave: () => void
   readonly #interactive: boolean
   #active: Active | undefined
+  /** Of a machine that gdb goes back in. */
+  #run: RecordedRun | undefined
 
   /**
    * @param interactive - a person types
@@ -67,6 +69,11 @@ export class SessionRecording {
     const { record, replay } = this.#settings
     if (replay !== undefined) return 'replayed'
     return record === undefined ? 'plain' : 'recorded'
+  }
+
+  /** The run of a machine that {@link SessionRecording.create} has made: its own, or one that gdb shares. */
+  runnerOf(machine: Machine): MachineRunner {
+    return this.#run ?? machine
   }
 
   /** Makes the machine. @throws CliError for a file that cannot be written or read; MachineError as `recordPc`, `replayPc` */
@@ -112,12 +119,13 @@ export class SessionRecording {
     let reader: Promise<FileHandle> | undefined
     const read = async (from: number, bytes: number): Promise<Uint8Array> =>
       readAt(await (reader ??= openedFile(path)), from, bytes)
-    const machine = new RecordedMachine(recorder, read)
+    const run = new RecordedRun(recorder, read)
+    this.#run = run
     const close = async (): Promise<void> => {
       await Promise.all([file.close(), reader?.then((handle) => handle.close()).catch(() => {})])
     }
-    this.#active = { recorder, stop: () => machine.stop(), file: { close } }
-    return machine
+    this.#active = { recorder, stop: () => run.stop(), file: { close } }
+    return recorder.pc
   }
 
   async #replay(

@@ -7,7 +7,7 @@ import { type FarEnd, openReported } from './far-end.ts'
 /** The far ends of a session's serial ports, beside the terminal. */
 export class SerialWires {
   /** Null: the port leads to the terminal. */
-  readonly #ends: (FarEnd | null)[] = []
+  readonly ends: (FarEnd | null)[] = []
   /** The bytes that have come for each port before there is a machine. */
   readonly #early: Uint8Array[][] = []
   #machine: Machine | undefined
@@ -24,7 +24,7 @@ export class SerialWires {
       const name = `serial port ${i + 1}`
       // oxlint-disable-next-line no-await-in-loop -- in order, so that what they say is
       const end = target.kind === 'stdio' ? null : await openReported(target, name, say, failed)
-      this.#ends.push(end)
+      this.ends.push(end)
       this.#early.push([])
       end?.onReceive((bytes) => this.#receive(i, bytes))
     }
@@ -39,7 +39,7 @@ export class SerialWires {
 
   /** The outputs for the guest's bytes. */
   get outputs(): readonly WatchedOutput[] {
-    return this.#ends.filter((end) => end !== null)
+    return this.ends.filter((end) => end !== null)
   }
 
   /**
@@ -49,7 +49,7 @@ export class SerialWires {
    */
   connect(machine: Machine, print: (bytes: Uint8Array) => void): void {
     this.#machine = machine
-    for (const [i, end] of this.#ends.entries()) {
+    for (const [i, end] of this.ends.entries()) {
       const port = machine.serialPorts[i]
       port?.onTransmit(end === null ? print : (bytes) => end.write(bytes))
       if (end === null) continue
@@ -61,12 +61,7 @@ export class SerialWires {
     }
   }
 
-  /** Takes what goes to the first port's far end. */
-  writeFirst(bytes: Uint8Array): void {
-    this.#ends[0]?.write(bytes)
-  }
-
   async close(): Promise<void> {
-    await Promise.all(this.#ends.flatMap((end) => (end === null ? [] : [end.close()])))
+    await Promise.all(this.ends.flatMap((end) => (end === null ? [] : [end.close()])))
   }
 }

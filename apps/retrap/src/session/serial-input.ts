@@ -50,7 +50,8 @@ export interface SerialInputOptions {
 export class SerialInput {
   readonly #options: SerialInputOptions
   readonly #filter: EscapeFilter
-  readonly #feeder: PromptFeeder | undefined
+  /** Types lines at prompts, where that is the policy. */
+  readonly feeder: PromptFeeder | undefined
   /** Typed before there was a shell, or not yet a whole line of a pipe. */
   #pending: number[] = []
   #wasFull = false
@@ -62,10 +63,10 @@ export class SerialInput {
     this.#filter = new EscapeFilter(options.onRestart !== undefined)
     const { policy } = options
     if (policy.kind === 'shell' || policy.kind === 'script') {
-      this.#feeder = new PromptFeeder(policy.prompt, (bytes) => this.#feed(bytes))
+      this.feeder = new PromptFeeder(policy.prompt, (bytes) => this.#feed(bytes))
     }
     if (policy.kind === 'script') {
-      for (const line of policy.lines) this.#feeder?.add(encode(`${line}\n`), { promptOnly: true })
+      for (const line of policy.lines) this.feeder?.add(encode(`${line}\n`), { promptOnly: true })
     }
   }
 
@@ -79,7 +80,7 @@ export class SerialInput {
   }
 
   #hasNoRoom(): boolean {
-    return this.#blocked || (this.#feeder?.queuedBytes ?? 0) + this.#pending.length >= FULL_BYTES
+    return this.#blocked || (this.feeder?.queuedBytes ?? 0) + this.#pending.length >= FULL_BYTES
   }
 
   /** Takes input of the user's. */
@@ -99,15 +100,15 @@ export class SerialInput {
   /** The user's input has ended. */
   ended(): void {
     if (this.#options.policy.kind !== 'shell') return
-    if (this.#pending.length > 0) this.#feeder?.add(Uint8Array.of(...this.#pending, LINE_FEED), { promptOnly: false })
+    if (this.#pending.length > 0) this.feeder?.add(Uint8Array.of(...this.#pending, LINE_FEED), { promptOnly: false })
     this.#pending = []
-    this.#feeder?.add(CTRL_D, { promptOnly: true })
+    this.feeder?.add(CTRL_D, { promptOnly: true })
   }
 
   /** Takes note of what the guest printed. */
   transmitted(bytes: Uint8Array): void {
-    this.#feeder?.transmitted(bytes)
-    if (this.#options.interactive && this.#feeder?.isReady === true && this.#pending.length > 0) {
+    this.feeder?.transmitted(bytes)
+    if (this.#options.interactive && this.feeder?.isReady === true && this.#pending.length > 0) {
       this.#send(Uint8Array.from(this.#pending))
       this.#pending = []
     }
@@ -117,10 +118,6 @@ export class SerialInput {
   drained(): void {
     this.#blocked = false
     if (this.#wasFull && !this.isFull) this.#options.onRoom()
-  }
-
-  stop(): void {
-    this.#feeder?.stop()
   }
 
   #send(bytes: Uint8Array): void {
@@ -135,14 +132,14 @@ export class SerialInput {
   #forward(bytes: Uint8Array): void {
     const { policy, interactive } = this.#options
     if (policy.kind === 'script') return
-    if (policy.kind !== 'shell' || (interactive && this.#feeder?.isReady === true)) {
+    if (policy.kind !== 'shell' || (interactive && this.feeder?.isReady === true)) {
       this.#send(bytes)
       return
     }
     for (const byte of bytes) {
       this.#pending.push(byte)
       if (interactive || (byte !== LINE_FEED && this.#pending.length < LONGEST_LINE)) continue
-      this.#feeder?.add(Uint8Array.from(this.#pending), { promptOnly: false })
+      this.feeder?.add(Uint8Array.from(this.#pending), { promptOnly: false })
       this.#pending = []
     }
   }

@@ -136,7 +136,7 @@ export class SessionTerminal {
 
   /** Ends its timers. */
   stop(): void {
-    this.#input.stop()
+    this.#input.feeder?.stop()
     this.#panic.stop()
   }
 }

@@ -394,7 +394,7 @@ class Session {
       }
       this.#connect(machine)
       settings.trace?.attach(machine)
-      await this.#gdb?.adopt(machine)
+      await this.#gdb?.adopt(machine, this.#recording.runnerOf(machine))
     } catch (error) {
       machine.close?.()
       throw error
@@ -411,7 +411,7 @@ class Session {
       this.#running = machine
       // oxlint-disable-next-line no-await-in-loop -- one run after the other
       const exit: MachineExit = await this.#migration.run.run(
-        machine,
+        this.#recording.runnerOf(machine),
         { signal, ...(left === Infinity ? {} : { timeoutMs: left }) },
         { reason: 'stopped' },
       )
@@ -433,7 +433,7 @@ class Session {
   #connect(machine: Machine): void {
     const print = (bytes: Uint8Array): void => this.#terminal.print(bytes)
     this.#wires.connect(machine, print)
-    machine.xenConsole?.onTransmit(this.#terminal.isConsole ? print : (bytes) => this.#wires.writeFirst(bytes))
+    machine.xenConsole?.onTransmit(this.#terminal.isConsole ? print : (bytes) => this.#wires.ends[0]?.write(bytes))
     this.#terminal.connect(machine)
   }
 

@@ -107,23 +107,18 @@ export function describeArmContext({ lower, upper }: ArmPagingContext): string {
 /** The reads of a dump. */
 type DumpReader = Pick<MemoryDump, 'read32' | 'read64'>
 
-/** Reads what a walk reads, and keeps it. */
-class Steps implements TableReader {
-  readonly seen: { readonly gpa: number; readonly value: bigint | undefined }[] = []
-  readonly #dump: DumpReader
+/** The tables in a dump, which a walk leaves as they are. */
+abstract class DumpedTables implements TableReader {
+  protected readonly dump: DumpReader
 
   constructor(dump: DumpReader) {
-    this.#dump = dump
+    this.dump = dump
   }
+
+  abstract read64(gpa: number, into: Uint32Array): boolean
 
   read32(gpa: number, into: Uint32Array): boolean {
-    return this.#dump.read32(gpa, into)
-  }
-
-  read64(gpa: number, into: Uint32Array): boolean {
-    const found = this.#dump.read64(gpa, into)
-    this.seen.push({ gpa, value: found ? (BigInt(into[1]!) << 32n) | BigInt(into[0]!) : undefined })
-    return found
+    return this.dump.read32(gpa, into)
   }
 
   compareExchange32(): boolean {
@@ -132,6 +127,17 @@ class Steps implements TableReader {
 
   compareExchange64(): boolean {
     return true
+  }
+}
+
+/** Reads what a walk reads, and keeps it. */
+class Steps extends DumpedTables {
+  readonly seen: { readonly gpa: number; readonly value: bigint | undefined }[] = []
+
+  read64(gpa: number, into: Uint32Array): boolean {
+    const found = this.dump.read64(gpa, into)
+    this.seen.push({ gpa, value: found ? (BigInt(into[1]!) << 32n) | BigInt(into[0]!) : undefined })
+    return found
   }
 }
 
@@ -155,34 +161,17 @@ function rightsOf(context: ArmPagingContext, reader: TableReader, address: bigin
 }
 
 /** Reads what a walk reads, and counts it; each page counts as accessed, so that its rights decide alone. */
-class Accessed implements TableReader {
-  readonly #dump: DumpReader
+class Accessed extends DumpedTables {
   reads = 0
   /** Whether the descriptor read last is one of a page that was accessed. */
   isAccessed = false
 
-  constructor(dump: DumpReader) {
-    this.#dump = dump
-  }
-
-  read32(gpa: number, into: Uint32Array): boolean {
-    return this.#dump.read32(gpa, into)
-  }
-
   read64(gpa: number, into: Uint32Array): boolean {
     this.reads++
-    if (!this.#dump.read64(gpa, into)) return false
+    if (!this.dump.read64(gpa, into)) return false
     this.isAccessed = (into[0]! & ACCESS_FLAG) !== 0
     // Descriptors of tables ignore the bit.
     into[0]! |= ACCESS_FLAG
-    return true
-  }
-
-  compareExchange32(): boolean {
-    return true
-  }
-
-  compareExchange64(): boolean {
     return true
   }
 }

@@ -123,7 +123,7 @@ describe('PCI devices of the command line', () => {
   test('the file of a boot program is read, and is in the card', async () => {
     const [card] = e1000Cards([parseDevice(`e1000,netdev=n,romfile=${fileURLToPath(import.meta.url)}`)])
     const roms = await CardRoms.open([['e1000', card!]], { firmware: 'none', wanted: false })
-    expect(roms.of(card!)?.length).toBeGreaterThan(100)
+    expect(roms.byCard.get(card!)?.length).toBeGreaterThan(100)
     const [lost] = e1000Cards([parseDevice('e1000,netdev=n,romfile=/nowhere/rom')])
     await expect(CardRoms.open([['e1000', lost!]], { firmware: 'none', wanted: false })).rejects.toThrow(
       'romfile=/nowhere',

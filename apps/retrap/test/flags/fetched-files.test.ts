@@ -65,7 +65,7 @@ test.each([
   const roms = await CardRoms.open([[model, card]], { firmware, wanted: true })
   const member = `./usr/lib/ipxe/qemu/${name}`
   expect(asked()).toEqual([[{ package: 'ipxe-qemu', members: [member] }]])
-  expect(text(roms.of(card))).toBe(member)
+  expect(text(roms.byCard.get(card))).toBe(member)
 })
 
 test('a card has one where the machine may boot from it', async () => {
@@ -78,9 +78,12 @@ test('a card has one where the machine may boot from it', async () => {
     ],
     { firmware: 'bios', wanted: false },
   )
-  expect([roms.of(plain), text(roms.of(first))]).toEqual([undefined, './usr/lib/ipxe/qemu/pxe-e1000.rom'])
+  expect([roms.byCard.get(plain), text(roms.byCard.get(first))]).toEqual([
+    undefined,
+    './usr/lib/ipxe/qemu/pxe-e1000.rom',
+  ])
   await roms.add([['e1000', plain]], { firmware: 'none', wanted: true })
-  expect(roms.of(plain)).toBeUndefined()
+  expect(roms.byCard.get(plain)).toBeUndefined()
   vi.mocked(fetchMembers).mockRejectedValue(new DebianError('ERR_FETCH' as never, 'no network'))
   await expect(roms.add([['e1000', plain]], { firmware: 'bios', wanted: true })).rejects.toMatchObject({
     code: 'ERR_FETCH',

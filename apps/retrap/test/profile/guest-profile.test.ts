@@ -23,7 +23,7 @@ const sample = (fields: Partial<GuestSample> = {}): GuestSample => ({
 
 /** The stacks of a profile's samples, from the root on. */
 function stacksOf(profile: GuestProfile): string[] {
-  const { nodes, samples } = profile.build()
+  const { nodes, samples } = profile.builder.build()
   const parents = new Map(nodes.flatMap(({ id, children }) => children.map((child) => [child, id] as const)))
   return samples.map((leaf) => {
     const names: string[] = []
@@ -55,7 +55,7 @@ test('each sample is its stack, time without a vCPU is idle, and kinds of proces
     'kernel > 0x30 > 0x20 > 0x10',
   ])
   profile.write()
-  expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual(profile.build())
+  expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual(profile.builder.build())
 })
 
 test('several vCPUs are told apart', () => {
@@ -74,7 +74,7 @@ test('two million samples are kept', () => {
   profile.onSample(sample(), NOTHING)
   profile.onSample(sample({ address: 0x99n }), NOTHING)
   profile.resolve(NAMELESS, undefined)
-  const { samples, nodes } = profile.build()
+  const { samples, nodes } = profile.builder.build()
   expect([samples.length, nodes.some(({ callFrame }) => callFrame.functionName === '0x99')]).toEqual([2_000_000, false])
 })
 

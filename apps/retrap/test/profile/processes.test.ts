@@ -35,7 +35,7 @@ function named(
   const profile = new GuestProfile(join(folder, `${count++}`), 1, files)
   for (const [fields, memory] of samples) profile.onSample(sample(fields), memory)
   profile.resolve(NAMELESS, undefined)
-  const { nodes, samples: taken } = profile.build()
+  const { nodes, samples: taken } = profile.builder.build()
   const parents = new Map(nodes.flatMap(({ id, children }) => children.map((child) => [child, id] as const)))
   return taken.map((leaf) => {
     const names: string[] = []
@@ -101,7 +101,7 @@ describe('a program', () => {
       profile.onSample(sample({ address: CODE + 0x200n }), memory)
     }
     profile.resolve(NAMELESS, undefined)
-    const names = profile.build().nodes.map(({ callFrame }) => callFrame.functionName)
+    const names = profile.builder.build().nodes.map(({ callFrame }) => callFrame.functionName)
     expect(names).toEqual(['(root)', 'user, page tables 0x1000', 'libwork.so.1+0x8000'])
   })
 })

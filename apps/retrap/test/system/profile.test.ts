@@ -159,7 +159,7 @@ test.skipIf(!hasApt)(
     // Of several names for one address, another may be shown.
     expect(wrong.length / names.size).toBeLessThan(0.02)
     profile.resolve(pc, kernel)
-    const groups = profile.build().nodes.map(({ callFrame }) => callFrame.functionName)
+    const groups = profile.builder.build().nodes.map(({ callFrame }) => callFrame.functionName)
     expect(groups).toContain('kernel')
     expect(
       new Set(groups.filter((name) => /^(sh|busybox|init|exe), page tables 0x[0-9a-f]+$/.test(name))).size,

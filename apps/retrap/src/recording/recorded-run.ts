@@ -1,10 +1,10 @@
 import type { GdbTarget } from '@retrap/gdb'
-import type { LiveDebugOptions, MachineExit, MachineRunOptions, Pc, PcGdbOptions, PcRecorder } from '@retrap/machine'
+import type { LiveDebugOptions, MachineExit, MachineRunOptions, PcGdbOptions, PcRecorder } from '@retrap/machine'
 import { StoppableRun } from '@retrap/migration'
-import type { Machine } from '../machine/machine-contract.ts'
+import type { Machine, MachineRunner } from '../machine/machine-contract.ts'
 
-/** A machine that is recorded, as a session's: gdb goes back in it. */
-export class RecordedMachine implements Machine {
+/** The run of a machine that is recorded, which the session and gdb share: gdb goes back in it. */
+export class RecordedRun implements MachineRunner {
   readonly #recorder: PcRecorder
   readonly #read: LiveDebugOptions['read']
   #target: GdbTarget | undefined
@@ -19,57 +19,9 @@ export class RecordedMachine implements Machine {
     this.#ended.promise.catch(() => {})
   }
 
-  get #pc(): Pc {
-    return this.#recorder.pc
-  }
-
-  get memory(): Pc['memory'] {
-    return this.#pc.memory
-  }
-
-  get domain(): Pc['domain'] {
-    return this.#pc.domain
-  }
-
-  get serialPorts(): Pc['serialPorts'] {
-    return this.#pc.serialPorts
-  }
-
-  get xenConsole(): Pc['xenConsole'] {
-    return this.#pc.xenConsole
-  }
-
-  get removableDrives(): Pc['removableDrives'] {
-    return this.#pc.removableDrives
-  }
-
-  plug(...args: Parameters<Pc['plug']>): Promise<void> {
-    return this.#pc.plug(...args)
-  }
-
-  unplug(...args: Parameters<Pc['unplug']>): Promise<void> {
-    return this.#pc.unplug(...args)
-  }
-
-  statistics(): ReturnType<Pc['statistics']> {
-    return this.#pc.statistics()
-  }
-
-  save(...args: Parameters<Pc['save']>): ReturnType<Pc['save']> {
-    return this.#pc.save(...args)
-  }
-
-  powerButton(): Promise<boolean> {
-    return this.#pc.powerButton()
-  }
-
-  close(): void {
-    this.#pc.close()
-  }
-
   /** Shows the machine to gdb, which has it go on from now on. */
   async gdbTarget(options: PcGdbOptions): Promise<GdbTarget> {
-    const pc = this.#pc
+    const { pc } = this.#recorder
     this.#target = await this.#recorder.gdbTarget(options, {
       read: this.#read,
       run: (limits: MachineRunOptions) =>
@@ -83,7 +35,7 @@ export class RecordedMachine implements Machine {
 
   /** Runs the machine, or lets gdb run it. It stands still when this returns. */
   async run(options: Parameters<Machine['run']>[0]): Promise<MachineExit> {
-    if (this.#target === undefined) return this.#pc.run(options)
+    if (this.#target === undefined) return this.#recorder.pc.run(options)
     const limits = limitsOf(options)
     this.#stoppable.resume()
     try {

@@ -2,11 +2,11 @@
 import type { GdbTarget } from '@retrap/gdb'
 import type { LiveDebugOptions, MachineExit, PcRecorder } from '@retrap/machine'
 import { expect, test } from 'vitest'
-import { RecordedMachine } from '../../src/recording/recorded-machine.ts'
+import { RecordedRun } from '../../src/recording/recorded-run.ts'
 
 /** A machine that runs until it is stopped, and what its debugger was given. */
 function recorded(): {
-  machine: RecordedMachine
+  machine: RecordedRun
   runs: () => boolean
   live: () => LiveDebugOptions
   commands: AbortController[]
@@ -35,7 +35,7 @@ function recorded(): {
       return target as unknown as GdbTarget
     },
   }
-  const machine = new RecordedMachine(recorder as unknown as PcRecorder, () => new Uint8Array())
+  const machine = new RecordedRun(recorder as unknown as PcRecorder, () => new Uint8Array())
   return { machine, runs: () => running > 0, live: () => given!, commands }
 }
 
