@@ -12,7 +12,7 @@ import {
   UNIT_INSTRUCTIONS_AT,
 } from './hot-counters.ts'
 import { type LoopState, RETURN_BYTES, RETURN_MASK, RETURN_TOP } from './loop-state.ts'
-import { OP_CALL, OP_DEAD, RECORD_BYTES, R_LINK, R_LINK_SLOTS, R_OFFSET, R_OP } from './record.ts'
+import { OP_CALL, OP_DEAD, OP_NEXT, RECORD_BYTES, R_LINK, R_LINK_SLOTS, R_OFFSET, R_OP } from './record.ts'
 import type { I32Callee } from './status.ts'
 import { TLB_EXECUTE, TLB_INDEX_MASK } from './tlb-layout.ts'
 
@@ -245,17 +245,23 @@ export class LoopBranches {
     f.store('i32.store', base, top.sub(RETURN_BYTES).and(RETURN_MASK), returns + RETURN_TOP)
     this.#ifExecutable(l.target.get, (slots, page) => {
       f.if(f.loadExpression('i32.load', at, returns + 4).eq(slots), () => {
-        const found = f.load('i32.load', at, returns)
+        const found = f.local('i32')
+        f.set(found, f.loadExpression('i32.load', at, returns))
         // The record after a call's is one of the same page, or of the next one; a record of a page is that of its offset.
-        const offset = f.loadExpression('i32.load16_u', found, R_OFFSET)
+        const offset = f.loadExpression('i32.load16_u', found.get, R_OFFSET)
         const isTarget = offset.eq(l.target.get.toI32().and(PAGE_BYTES - 1))
-        f.if(isTarget.and(this.#isDead(found).eqz()), () => {
+        f.if(isTarget.and(this.#isDead(found.get).eqz()), () => {
           this.#enter(page, slots)
-          this.#count(found, (unit) => {
+          // Where a run of records ends at the call, the instruction's own record is counted.
+          f.if(f.loadExpression('i32.load16_u', found.get, R_OP).eq(OP_NEXT), () => {
+            const link = f.load('i32.load', found.get, R_LINK)
+            f.if(link, () => f.set(found, link))
+          })
+          this.#count(found.get, (unit) => {
             f.set(l.record, unit)
             f.br(next)
           })
-          f.set(l.record, found)
+          f.set(l.record, found.get)
           f.br(next)
         })
       })

@@ -174,7 +174,7 @@ describe.each(WAYS)('a program, $what', ({ options }) => {
         const [linked, alone] = [machine(functions, options), machine(functions, { jit: false })]
         for (let turn = 0; turn < 3; turn++) expectAlike(linked, alone)
       }),
-      { numRuns: 20 },
+      { numRuns: 8 },
     )
   })
 })
