@@ -377,6 +377,7 @@ export class FloppyController implements DeviceModel {
     this.#registers = copyOf(saved.registers as FloppyRegisters)
     saved.drives.forEach((drive, i) => drive !== null && this.#drives[i]?.restore(drive as FloppyDriveState))
     this.#timers.forEach((timer, i) => restoreDeadline(timer, saved.deadlines[i] ?? null))
-    this.#sectors.restore(saved.requests)
+    const { requests } = this.#sectors
+    requests.restore(saved.requests as Parameters<typeof requests.restore>[0])
   }
 }

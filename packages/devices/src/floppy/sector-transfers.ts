@@ -1,4 +1,4 @@
-import { type CancelSignal, type DeviceContext, LateAnswers, type LateRequest } from '@retrap/device'
+import { type CancelSignal, type DeviceContext, LateAnswers } from '@retrap/device'
 import { nextSector, type Transfer, type TransferKind, transferOf } from './commands.ts'
 import type { FloppyDrive } from './floppy-drive.ts'
 import { SECTOR_BYTES } from './formats.ts'
@@ -197,9 +197,5 @@ export class SectorTransfers {
     const { drive, cylinder, head, sector, size } = transfer
     const select = drive | ((head & 1) << 2)
     this.#wires.finish([status0 | select, status1, status2, cylinder, head, sector, size])
-  }
-
-  restore(requests: readonly unknown[]): void {
-    this.requests.restore(requests as readonly LateRequest<SectorRequest, boolean>[])
   }
 }
