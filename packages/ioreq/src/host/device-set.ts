@@ -206,7 +206,7 @@ export abstract class DeviceSet implements LocalModels {
 
   /** @internal The vCPU no longer wants its answer: aborts the handler's signal. */
   cancel(vcpu: number): void {
-    this.#requests.cancel(vcpu)
+    this.#requests.services[vcpu]?.access?.cancel()
   }
 
   /**

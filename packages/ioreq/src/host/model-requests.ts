@@ -158,7 +158,7 @@ export class ModelRequests implements Requests {
   readonly #table: RegionTable
   readonly #pieces = new PieceAccess()
   /** By vCPU. */
-  readonly #services: (Service | undefined)[] = []
+  readonly services: (Service | undefined)[] = []
 
   constructor(options: ModelRequestsOptions) {
     this.#options = options
@@ -167,12 +167,12 @@ export class ModelRequests implements Requests {
 
   /** Begins a vCPU's next request. @returns what serves it */
   begin(vcpu: number, replies: ReplyTarget): Service {
-    let service = this.#services[vcpu]
+    let service = this.services[vcpu]
     if (service === undefined || service.access !== null) {
       // The last request has been given up without an answer; a late response of its model is dropped.
       service?.giveUp()
       service = new Service(vcpu, replies)
-      this.#services[vcpu] = service
+      this.services[vcpu] = service
     }
     service.begin(replies)
     return service
@@ -310,26 +310,21 @@ export class ModelRequests implements Requests {
   }
 
   #answer(vcpu: number, access: PendingAccess, lo: number, hi: number): void {
-    const service = this.#services[vcpu]
+    const service = this.services[vcpu]
     if (service?.access === access) service.answer(lo, hi, false)
   }
 
   #reject(vcpu: number, access: PendingAccess, device: string, error: unknown): void {
-    const service = this.#services[vcpu]
+    const service = this.services[vcpu]
     if (service?.access === access) service.reject(device, error)
-  }
-
-  /** The vCPU no longer wants its answer: aborts the handler's signal. */
-  cancel(vcpu: number): void {
-    this.#services[vcpu]?.access?.cancel()
   }
 
   /** Answers what waits for a model that is reset or gone, with ones: its late responses are dropped. */
   endAccessesTo(device: string): void {
-    for (const [vcpu, service] of this.#services.entries()) {
+    for (const [vcpu, service] of this.services.entries()) {
       if (service?.waitsFor(device) !== true) continue
       // Its late response finds a service without an access in progress.
-      this.#services[vcpu] = undefined
+      this.services[vcpu] = undefined
       service.access?.cancel()
       service.answer(0xffff_ffff, 0, false)
     }
@@ -337,7 +332,7 @@ export class ModelRequests implements Requests {
 
   /** Gives all requests up: their handlers are told, and late responses are dropped. */
   abandon(): void {
-    for (const service of this.#services.splice(0)) {
+    for (const service of this.services.splice(0)) {
       if (service === undefined) continue
       const { access } = service
       // The next request gets a service of its own.

@@ -94,7 +94,7 @@ export class Dialer {
   close(): void {
     this.#ended = true
     clearTimeout(this.#timer)
-    this.#packets?.destroy()
+    this.#packets?.socket.destroy()
   }
 
   #end(how: DialEnd, error: Error): void {
@@ -140,7 +140,7 @@ export class Dialer {
       try {
         this.#session.connected(packets, received)
       } catch (error) {
-        packets.destroy()
+        packets.socket.destroy()
         this.#end('refused', error as Error)
       }
     }

@@ -92,7 +92,7 @@ export interface Opening {
 
 /** The packets of one socket. */
 export class PacketSocket {
-  readonly #socket: Socket
+  readonly socket: Socket
   /** Bytes of packets that are not complete. */
   #chunks: Uint8Array[] = []
   #chunkBytes = 0
@@ -116,7 +116,7 @@ export class PacketSocket {
   onEnd: ((error: Error | null) => void) | null = null
 
   constructor(socket: Socket) {
-    this.#socket = socket
+    this.socket = socket
     socket.setNoDelay(true)
     socket.on('data', (bytes) => {
       this.#silent = 0
@@ -138,7 +138,7 @@ export class PacketSocket {
 
   /** Cuts the connection if OPEN has not been accepted by then, whatever the other side makes of it. */
   openWithin(ms: number): void {
-    this.#deadline = setTimeout(() => this.#socket.destroy(), ms).unref()
+    this.#deadline = setTimeout(() => this.socket.destroy(), ms).unref()
   }
 
   /**
@@ -148,20 +148,20 @@ export class PacketSocket {
   keepAlive(ms: number): void {
     this.#looks = setInterval(() => {
       if (this.#paused) return
-      if (this.#silent >= SILENT_LOOKS) this.#socket.destroy()
-      else if (this.#silent++ > 0) this.#socket.write(packet(PACKET_PING, 0, NOTHING))
+      if (this.#silent >= SILENT_LOOKS) this.socket.destroy()
+      else if (this.#silent++ > 0) this.socket.write(packet(PACKET_PING, 0, NOTHING))
     }, ms / SILENT_LOOKS).unref()
   }
 
   /** Reads nothing until `resume`; nobody is taken for dead meanwhile. */
   pause(): void {
     this.#paused = true
-    this.#socket.pause()
+    this.socket.pause()
   }
   resume(): void {
     this.#paused = false
     this.#silent = 0
-    this.#socket.resume()
+    this.socket.resume()
   }
 
   /** For the end that listens: takes nothing but OPEN until that is accepted, which must be soon. */
@@ -221,7 +221,7 @@ export class PacketSocket {
       case PACKET_ACK:
         return this.onAck?.(word)
       case PACKET_PING:
-        if (this.#socket.writableLength <= MAX_PENDING_PONG_BYTES) this.#socket.write(packet(PACKET_PONG, 0, NOTHING))
+        if (this.socket.writableLength <= MAX_PENDING_PONG_BYTES) this.socket.write(packet(PACKET_PONG, 0, NOTHING))
         return undefined
       case PACKET_PONG:
         return undefined
@@ -236,30 +236,24 @@ export class PacketSocket {
   }
 
   open(opening: Opening, received: number): void {
-    this.#socket.write(packet(PACKET_OPEN, received, encoder.encode(JSON.stringify(opening))))
+    this.socket.write(packet(PACKET_OPEN, received, encoder.encode(JSON.stringify(opening))))
   }
   accept(received: number): void {
     clearTimeout(this.#deadline)
     this.#isStranger = false
-    this.#socket.write(packet(PACKET_ACCEPT, received, NOTHING))
+    this.socket.write(packet(PACKET_ACCEPT, received, NOTHING))
   }
   refuse(why: string, code: number = REFUSED.forOtherReasons): void {
     // Nothing more is read. The deadline ends a connection whose other side does not.
-    this.#socket.pause()
-    this.#socket.end(packet(PACKET_REFUSE, code, encoder.encode(why)))
-  }
-  data(bytes: Uint8Array): void {
-    this.#socket.write(bytes)
+    this.socket.pause()
+    this.socket.end(packet(PACKET_REFUSE, code, encoder.encode(why)))
   }
   ack(number: number): void {
-    this.#socket.write(packet(PACKET_ACK, number, NOTHING))
-  }
-  destroy(): void {
-    this.#socket.destroy()
+    this.socket.write(packet(PACKET_ACK, number, NOTHING))
   }
   /** Sends what is left, says why there is no more, and closes. */
   finish(why: string): void {
-    this.#socket.end(packet(PACKET_BYE, 0, encoder.encode(why.slice(0, MAX_REASON))))
+    this.socket.end(packet(PACKET_BYE, 0, encoder.encode(why.slice(0, MAX_REASON))))
   }
 }
 

@@ -84,7 +84,7 @@ export class Session {
 
   /** Goes on over a socket whose other side has all up to frame `peerReceived`. */
   connect(socket: PacketSocket, peerReceived: number): void {
-    this.#socket?.destroy()
+    this.#socket?.socket.destroy()
     this.#socket = socket
     socket.onData = (number, bytes) => this.#data(number, bytes)
     socket.onAck = (number) => this.#ack(number)
@@ -100,7 +100,7 @@ export class Session {
       if (!this.#closed) this.#onLost(error)
     }
     this.#ack(peerReceived)
-    for (const bytes of this.#unacked) socket.data(bytes)
+    for (const bytes of this.#unacked) socket.socket.write(bytes)
   }
 
   send(frame: Frame): void {
@@ -114,7 +114,7 @@ export class Session {
       this.#fail(new IoreqError('ERR_NO_SPACE', `the other side has not taken the last ${LIMIT} bytes`))
       return
     }
-    this.#socket?.data(bytes)
+    this.#socket?.socket.write(bytes)
   }
 
   #fail(error: Error): void {

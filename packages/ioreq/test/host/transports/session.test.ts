@@ -49,7 +49,7 @@ async function session() {
     () => {},
     () => {},
   )
-  maker.connect({ data: (bytes: Uint8Array) => packets.push(bytes) } as unknown as PacketSocket, 0)
+  maker.connect({ socket: { write: (bytes: Uint8Array) => packets.push(bytes) } } as unknown as PacketSocket, 0)
   const make = (count: number): Uint8Array[] => {
     for (let i = 0; i < count; i++) maker.send(frame(i))
     return packets
@@ -61,10 +61,10 @@ describe('frames of a session', () => {
   test('are acknowledged at the end of the turn, from the first one on, and at once when there are 64', async () => {
     const { peer, acknowledged, frames, make, one } = await session()
     const packets = make(200)
-    peer.data(packets[0]!)
+    peer.socket.write(packets[0]!)
     await until(() => acknowledged.length > 0)
     expect([acknowledged, one.received]).toEqual([[1], 1])
-    for (const packet of packets.slice(1)) peer.data(packet)
+    for (const packet of packets.slice(1)) peer.socket.write(packet)
     await until(() => acknowledged.at(-1) === 200)
     expect(frames.length).toBe(200)
     // The first one was acknowledged: 64 more are 65.
@@ -75,9 +75,9 @@ describe('frames of a session', () => {
   test('come once: what is sent again is left out, what leaves one out ends the session', async () => {
     const { peer, frames, lost, make } = await session()
     const packets = make(5)
-    for (const i of [0, 1, 0, 1, 2]) peer.data(packets[i]!)
+    for (const i of [0, 1, 0, 1, 2]) peer.socket.write(packets[i]!)
     await until(() => frames.length === 3)
-    peer.data(packets[4]!)
+    peer.socket.write(packets[4]!)
     await until(() => lost.length > 0)
     expect(lost).toMatchObject([{ code: 'ERR_PROTOCOL', message: 'frame 5 follows 3' }])
   })
@@ -87,7 +87,7 @@ describe('frames of a session', () => {
     for (let i = 0; i < 5; i++) one.send(frame(i))
     await until(() => data.length === 5)
     peer.ack(2)
-    peer.destroy()
+    peer.socket.destroy()
     await until(() => lost.length > 0)
     expect([lost, one.connected, one.closed]).toEqual([[null], false, false])
     const [near, far] = await pair()
