@@ -25,7 +25,7 @@ type HostOf<K extends MachineKind> = SnapshotHost<K['state']['domain'], K['state
 class LazySnapshots<K extends MachineKind> {
   readonly #host: Omit<HostOf<K>, 'board'>
   readonly #loadState: () => Promise<HostOf<K>['board']>
-  #loaded: SnapshotsOf<K> | undefined
+  loaded: SnapshotsOf<K> | undefined
 
   constructor(host: Omit<HostOf<K>, 'board'>, loadState: () => Promise<HostOf<K>['board']>) {
     this.#host = host
@@ -33,13 +33,9 @@ class LazySnapshots<K extends MachineKind> {
   }
 
   async load(): Promise<SnapshotsOf<K>> {
-    if (this.#loaded !== undefined) return this.#loaded
+    if (this.loaded !== undefined) return this.loaded
     const [{ Snapshots }, board] = await Promise.all([import('../snapshot/snapshots.ts'), this.#loadState()])
-    return (this.#loaded ??= new Snapshots({ ...this.#host, board }))
-  }
-
-  close(): void {
-    this.#loaded?.close()
+    return (this.loaded ??= new Snapshots({ ...this.#host, board }))
   }
 }
 

@@ -71,7 +71,7 @@ export abstract class Machine<K extends MachineKind> {
    */
   close(): void {
     const { snapshots, family, life } = this.#machine
-    snapshots.close()
+    snapshots.loaded?.close()
     if (family !== undefined) life.stop()
     life.close()
   }
