@@ -18,6 +18,7 @@ interface Part {
 const NOT_SAVED: Readonly<Record<string, string>> = {
   AccessLog: 'of an instruction that is under way; every vCPU is between two',
   ArmEmulator: 'of an instruction that is under way; every vCPU is between two',
+  ByteFeeder: 'of the host: bytes that no model has taken yet; recordings save them',
   FifoEvents: 'of a guest of Xen that uses event channels of this kind',
   LateAnswers: 'of a device with requests under way; others finish theirs before they are saved',
   P2m: 'the frames of the domain’s state say the same; device models map their memory again',
