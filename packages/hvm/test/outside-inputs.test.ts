@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { OutsideInputs } from '../src/index.ts'
 import { DeterministicSchedule } from '../src/scheduling/deterministic-schedule.ts'
 import { HostPace } from '../src/scheduling/host-pace.ts'
@@ -41,6 +41,10 @@ function scheduleOf(
   pace.look(performance.now() * 1e6)
   return { schedule: new DeterministicSchedule(domain, run, turns, pace), run, turns }
 }
+
+// The event loop is not due, however long a host stands still within a test.
+beforeEach(() => void vi.spyOn(performance, 'now').mockReturnValue(1000))
+afterEach(() => vi.restoreAllMocks())
 
 /** Rounds without vCPUs, whose only timer fires once, and what their inputs were told. */
 function roundsWithTimer(fires: number): { readonly rounds: DeterministicSchedule; readonly told: string[] } {
