@@ -9,12 +9,17 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-function guest(listens: boolean | undefined) {
+function guest(listens: boolean | Error | undefined) {
   const said: string[] = []
   const woken = vi.fn(async () => true)
   const machine = {
     powerButton: woken,
-    ...(listens !== undefined && { sleepButton: async () => listens }),
+    ...(listens !== undefined && {
+      async sleepButton() {
+        if (listens instanceof Error) throw listens
+        return listens
+      },
+    }),
   } as unknown as Machine
   return { clock: new GuestClock((text) => said.push(text)), machine, woken, said }
 }
@@ -33,6 +38,7 @@ test('a guest that sleeps is woken at once, and what it does later is its own', 
 test.each([
   ['has no driver', false, 0, 'the guest has no driver for the sleep button'],
   ['has no button', undefined, 0, 'the guest has no driver for the sleep button'],
+  ['is recorded', new Error('the button is not pressed'), 0, 'the button is not pressed'],
   ['does not sleep', true, 60_000, 'the guest has not gone to sleep'],
 ])('a guest that %s is left as it is', async (_what, listens, ms, why) => {
   const { clock, machine, woken, said } = guest(listens)

@@ -165,9 +165,13 @@ export class GuestClock {
   async ask(machine: Machine): Promise<void> {
     this.#machine = machine
     this.#patience = setTimeout(() => this.#end('the guest has not gone to sleep'), PATIENCE_MS).unref()
-    // While the run is recorded the button is not pressed.
-    const listens = await machine.sleepButton?.().catch(() => false)
-    if (listens !== true) this.#end('the guest has no driver for the sleep button')
+    try {
+      const listens = await machine.sleepButton?.()
+      if (listens !== true) this.#end('the guest has no driver for the sleep button')
+    } catch (error) {
+      // As while the run is recorded.
+      this.#end(error instanceof Error ? error.message : String(error))
+    }
   }
 
   /** The guest sleeps, or has been woken. @returns whether that was for its clock */
