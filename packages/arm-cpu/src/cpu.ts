@@ -1,6 +1,4 @@
 import {
-  type CodeCacheClient,
-  RETURNS_BYTES,
   STATUS_CONTINUE,
   STATUS_DONE,
   STATUS_EXIT,
@@ -85,8 +83,6 @@ export class ArmCpu {
   readonly #u32: Uint32Array
   readonly #u64: BigUint64Array
   readonly #tlb: Tlb
-  /** Told when records move. */
-  readonly #codeClient: CodeCacheClient
   readonly #turn: Turn
   readonly #code: GeneratedCode
   readonly #space: ArmCodeSpace
@@ -114,14 +110,7 @@ export class ArmCpu {
     const tlb = new Tlb(memory, state + S_TLB_SETS, TLB_SETS, TLB_TAG)
     this.#tlb = tlb
     const translation = new Translation(memory, tlb, host, state, engine)
-    this.#codeClient = {
-      flushExecute: () => {
-        tlb.flushExecute()
-        memory.u8.fill(0, state + S_RETURNS, state + S_RETURNS + RETURNS_BYTES)
-      },
-      dropWritable: (frameMa) => tlb.dropWritable(frameMa),
-    }
-    codeCache.addClient(this.#codeClient)
+    codeCache.addClient(tlb, state + S_RETURNS)
     const system = new SystemState(this.#u32, translation, tlb)
     this.#system = system
     this.#exceptions = new Exceptions(system)
@@ -142,7 +131,7 @@ export class ArmCpu {
 
   /** Ends the processor: others of its engine go on, and its part of machine memory is free. It must not be used any more. */
   close(): void {
-    this.engine.codeCache.removeClient(this.#codeClient)
+    this.engine.codeCache.removeClient(this.#tlb)
     this.#code.close()
     this.memory.free(this.state)
   }

@@ -2,8 +2,9 @@ import { EngineError } from './errors.ts'
 import { FRAME_DECODED, PAGE_BYTES, type MachineMemory } from '@retrap/memory'
 import { CodeKiller } from './code-killer.ts'
 import { CodePage, type UnitPart, WrittenFrames } from './code-page.ts'
+import { RETURNS_BYTES } from './loop-state.ts'
 import {
-  OP_BITS,
+  OP_COLD,
   OP_HEAD,
   OP_NEXT,
   OP_CROSS,
@@ -60,7 +61,8 @@ export class CodeCache {
   #lastFrame = -1
   #lastPages: CodePage[] = []
   readonly #pagesBySlots = new Map<number, CodePage>()
-  readonly #clients: CodeCacheClient[] = []
+  /** Processors, and where each has its ring of return addresses. */
+  readonly #clients = new Map<CodeCacheClient, number | undefined>()
   /** The bytes of an instruction in two pages, side by side. */
   readonly #crossing: Uint8Array
   readonly #killer: CodeKiller
@@ -99,15 +101,18 @@ export class CodeCache {
     memory.onCodeWrite((frame, first, last) => this.#written(frame, first, last))
   }
 
-  /** Adds a processor whose TLB drops write entries of frames with code. */
-  addClient(client: CodeCacheClient): void {
-    this.#clients.push(client)
+  /**
+   * Adds a processor whose TLB drops write entries of frames with code.
+   *
+   * @param returns - machine address of its ring of return addresses, which leads to records; absent: it has none
+   */
+  addClient(client: CodeCacheClient, returns?: number): void {
+    this.#clients.set(client, returns)
   }
 
   /** Takes a processor out that executes no more. */
   removeClient(client: CodeCacheClient): void {
-    const index = this.#clients.indexOf(client)
-    if (index >= 0) this.#clients.splice(index, 1)
+    this.#clients.delete(client)
   }
 
   /** Returns the code page of a frame, made if need be. From now on, writes to the frame are seen. */
@@ -126,7 +131,7 @@ export class CodeCache {
     const { codeBits } = this.#memory
     if ((codeBits[frame]! & FRAME_DECODED) === 0) {
       codeBits[frame]! |= FRAME_DECODED
-      for (const client of this.#clients) client.dropWritable(frame * PAGE_BYTES)
+      for (const client of this.#clients.keys()) client.dropWritable(frame * PAGE_BYTES)
     }
     return page
   }
@@ -233,7 +238,10 @@ export class CodeCache {
     this.#killer.units.clear()
     this.#next = this.#start
     this.flushes++
-    for (const client of this.#clients) client.flushExecute()
+    for (const [client, returns] of this.#clients) {
+      client.flushExecute()
+      if (returns !== undefined) this.#memory.u8.fill(0, returns, returns + RETURNS_BYTES)
+    }
   }
 
   /** Bytes of a frame with code have been written. */
@@ -391,12 +399,13 @@ export class CodeCache {
     // Fields that the instruction does not use are not written.
     u32.copyWithin(at >>> 2, record >>> 2, (record + RECORD_BYTES) >>> 2)
     if (this.#decoder.decode(bytes, 0, bytes.length, mode, at, offset) !== bytes.length) return false
-    u16[(at + R_OP) >>> 1]! |= u16[(record + R_OP) >>> 1]! & ~OP_BITS
+    u16[(at + R_OP) >>> 1]! |= u16[(record + R_OP) >>> 1]! & (OP_COLD | OP_HEAD)
     const isFar = this.#decoder.isFarBranch === true
     for (let i = 0; i < RECORD_BYTES; i += 4) {
       const decoded = u32[(at + i) >>> 2]!
       if (decoded === u32[(record + i) >>> 2]!) continue
-      if (i === R_LINK ? !(isLinked || isFar) || decoded !== 0 : !isFar || i !== R_LINK_SLOTS) return false
+      const mayDiffer = i === R_LINK ? (isLinked || isFar) && decoded === 0 : isFar && i === R_LINK_SLOTS
+      if (!mayDiffer) return false
     }
     return true
   }

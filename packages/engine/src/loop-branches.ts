@@ -80,6 +80,23 @@ export class LoopBranches {
     f.if(count.eqz(), () => whenHot(f.call(this.#imports.hot, record)))
   }
 
+  /**
+   * Emits: goes on with a record, and counts that.
+   *
+   * @param whenHot - emits what is done beside, where the record has become hot; it has what is executed in its place
+   */
+  #goTo(target: I32, next: Label, whenHot?: (unit: I32) => void): void {
+    const { f } = this.#state
+    const { record } = this.#state.locals
+    this.#count(target, (unit) => {
+      whenHot?.(unit)
+      f.set(record, unit)
+      f.br(next)
+    })
+    f.set(record, target)
+    f.br(next)
+  }
+
   /** Emits a count of the exits of units on misses of the TLB, one in many of which is looked at. */
   countMiss(): void {
     if (this.#hotAt === undefined) return
@@ -144,14 +161,7 @@ export class LoopBranches {
     f.if(op.sub(OP_CALL).ltU(OP_DEAD - OP_CALL), () => {
       const offset = f.loadExpression('i32.load16_u', l.record.get, R_OFFSET + RECORD_BYTES)
       const record = f.load('i32.load', l.slots.get.add(offset.shl(2)))
-      f.if(record, () => {
-        this.#count(record, (unit) => {
-          f.set(l.record, unit)
-          f.br(next)
-        })
-        f.set(l.record, record)
-        f.br(next)
-      })
+      f.if(record, () => this.#goTo(record, next))
     })
   }
 
@@ -198,20 +208,14 @@ export class LoopBranches {
       const found = f.local('i32')
       f.set(found, f.loadExpression('i32.load', l.record.get, R_LINK))
       const isLinked = f.loadExpression('i32.load', l.record.get, R_LINK_SLOTS).eq(slots).and(found.get.ne(0))
-      f.if(isLinked.and(this.#isDead(found.get)).or(isLinked.eqz()), () => {
+      f.if(isLinked.and(this.#isDead(found.get).eqz()).eqz(), () => {
         f.set(found, this.#recordIn(slots, l.target.get))
         f.store('i32.store', l.record.get, found.get, R_LINK)
         f.store('i32.store', l.record.get, slots, R_LINK_SLOTS)
       })
       f.if(found.get, () => {
         this.#enter(page, slots)
-        this.#count(found.get, (unit) => {
-          f.store('i32.store', l.record.get, unit, R_LINK)
-          f.set(l.record, unit)
-          f.br(next)
-        })
-        f.set(l.record, found.get)
-        f.br(next)
+        this.#goTo(found.get, next, (unit) => f.store('i32.store', l.record.get, unit, R_LINK))
       })
     })
   }
@@ -257,12 +261,7 @@ export class LoopBranches {
             const link = f.load('i32.load', found.get, R_LINK)
             f.if(link, () => f.set(found, link))
           })
-          this.#count(found.get, (unit) => {
-            f.set(l.record, unit)
-            f.br(next)
-          })
-          f.set(l.record, found.get)
-          f.br(next)
+          this.#goTo(found.get, next)
         })
       })
     })
@@ -303,14 +302,7 @@ export class LoopBranches {
     this.#ifExecutable(l.target.get, (slots, page) => {
       this.#enter(page, slots)
       const record = this.#recordIn(slots, l.target.get)
-      f.if(record, () => {
-        this.#count(record, (unit) => {
-          f.set(l.record, unit)
-          f.br(next)
-        })
-        f.set(l.record, record)
-        f.br(next)
-      })
+      f.if(record, () => this.#goTo(record, next))
     })
     f.set(l.record, f.call(this.#imports.fetch, l.target.get.toI32(), l.target.get.shrU(32).toI32()))
     this.#state.reloadPage()

@@ -1,4 +1,4 @@
-import { type CodeCacheClient, Tlb, Turn } from '@retrap/engine'
+import { Tlb, Turn } from '@retrap/engine'
 import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { AccessLog, LOG_BYTES, AccessKind, accessTag } from '@retrap/replay'
 import { AccessMode } from './access/access-mode.ts'
@@ -99,8 +99,6 @@ export class CpuCore implements Cpu {
   readonly #monitor: LineMonitor
   readonly #engine: X86Engine
   readonly #logAt: number
-  /** Told when records move. */
-  readonly #codeClient: CodeCacheClient
   /** Machine address of the TLB's sets; 0 before it executes. */
   #tlbAt = 0
   readonly #words: Words = { lo: 0, hi: 0 }
@@ -152,14 +150,7 @@ export class CpuCore implements Cpu {
       (savesErrorPointers ? 0 : POINTERS_SAVED_PENDING) | (restoresErrorPointers ? 0 : POINTERS_RESTORED_PENDING)
     u32[S_SMBASE >>> 2] = SMBASE_RESET
     this.i32[S_FAULT_VECTOR >>> 2] = -1
-    this.#codeClient = {
-      flushExecute: () => {
-        tlb.flushExecute()
-        memory.u8.fill(0, state + S_RETURNS, state + VCPU_BYTES)
-      },
-      dropWritable: (frameMa) => tlb.dropWritable(frameMa),
-    }
-    engine.codeCache.addClient(this.#codeClient)
+    engine.codeCache.addClient(tlb, state + S_RETURNS)
   }
 
   /** Gives the TLB its memory, if it has none: a vCPU that has not executed needs none. */
@@ -174,7 +165,7 @@ export class CpuCore implements Cpu {
 
   /** Gives its part of machine memory back: it executes no more. */
   close(): void {
-    this.#engine.codeCache.removeClient(this.#codeClient)
+    this.#engine.codeCache.removeClient(this.tlb)
     this.#monitor.close()
     this.tlb.close()
     this.memory.free(this.#logAt)

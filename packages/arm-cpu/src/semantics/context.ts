@@ -306,13 +306,14 @@ export abstract class ArmContext {
     this.jumpBack(target)
   }
 
+  /** As {@link jumpTo}, at a return address. */
   protected jumpBack(target: I64): void {
     this.jumpTo(target)
   }
 
   /** A call is about to be taken that returns to the next instruction. */
   noteReturn(): void {
-    // Nobody has a use for it.
+    // The dispatch loop alone has a ring of return addresses.
   }
 
   /** Raises the exception for a base that is a stack pointer and not aligned, where SCTLR_ELx asks for it. */

@@ -47,7 +47,7 @@ export abstract class Context extends FlagContext {
 
   /** A call is about to be taken that returns to the next instruction. */
   noteReturn(): void {
-    // Nobody has a use for it.
+    // The dispatch loop alone has a ring of return addresses.
   }
 
   /** The segment register of operand 0 has been loaded, as the last thing that the instruction does. */
