@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-export type { ReadableBytes, VirtioChain, WritableBytes } from './chain.ts'
+export type { ReadableBytes, VirtioChain, WritableBytes } from './ring/chain.ts'
 export type { VirtioQueue } from './queue.ts'
 export { FeatureSet, VirtioFeature } from './ring/feature-bits.ts'
 export type {

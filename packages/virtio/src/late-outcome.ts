@@ -1,4 +1,4 @@
-import type { RequestChain } from './chain.ts'
+import type { RequestChain } from './ring/chain.ts'
 import type { VirtioAnswer } from './virtio-device.ts'
 
 /** The outcome of a request, as plain data. */

@@ -1,4 +1,4 @@
-import { type ChainOwner, RequestChain, type SavedChain, type VirtioChain } from './chain.ts'
+import { type ChainOwner, RequestChain, type SavedChain, type VirtioChain } from './ring/chain.ts'
 import { ChainBuilder, type QueueAddresses, type Ring, type RingState } from './ring/ring.ts'
 import type { FeatureSet } from './ring/feature-bits.ts'
 import { VirtioFeature } from './ring/feature-bits.ts'

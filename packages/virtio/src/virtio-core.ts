@@ -8,7 +8,7 @@ import {
   type Timer,
   type Word64,
 } from '@retrap/device'
-import type { RequestChain, SavedChain } from './chain.ts'
+import type { RequestChain, SavedChain } from './ring/chain.ts'
 import { LateOutcome, outcomeOf, type SavedOutcome, writtenOf } from './late-outcome.ts'
 import { NO_VECTOR, type QueueOwner, type QueueState, RingQueue } from './queue.ts'
 import { FeatureSet, VirtioFeature } from './ring/feature-bits.ts'

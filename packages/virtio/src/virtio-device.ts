@@ -1,5 +1,5 @@
 import type { DeviceContext } from '@retrap/device'
-import type { VirtioChain } from './chain.ts'
+import type { VirtioChain } from './ring/chain.ts'
 import type { FeatureSet } from './ring/feature-bits.ts'
 import type { VirtioQueue } from './queue.ts'
 

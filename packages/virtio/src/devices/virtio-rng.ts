@@ -1,4 +1,4 @@
-import type { VirtioChain } from '../chain.ts'
+import type { VirtioChain } from '../ring/chain.ts'
 import type { VirtioDevice, VirtioQueueDefinition } from '../virtio-device.ts'
 
 /** Options of {@link VirtioRng}. */

@@ -1,5 +1,5 @@
 import { type BlockBackend, BlockError, DeviceError, SpareBuffers } from '@retrap/device'
-import type { VirtioChain } from '../../chain.ts'
+import type { VirtioChain } from '../../ring/chain.ts'
 import type { VirtioAnswer, VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
 import {
   blockConfig,

@@ -1,5 +1,5 @@
 import type { ByteStreamBackend } from '@retrap/device'
-import type { VirtioChain } from '../../chain.ts'
+import type { VirtioChain } from '../../ring/chain.ts'
 import type { VirtioQueue } from '../../queue.ts'
 
 /** Bytes of a chain that are sent at a time. */

@@ -1,5 +1,5 @@
 import { type ByteStreamBackend, DeviceError } from '@retrap/device'
-import type { VirtioChain } from '../../chain.ts'
+import type { VirtioChain } from '../../ring/chain.ts'
 import type { VirtioQueue } from '../../queue.ts'
 import type { VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
 import { ConsolePort, type ConsolePortState } from './console-port.ts'

@@ -1,5 +1,5 @@
 import { DeviceError, type InputBackend, type InputClient, type InputEvent } from '@retrap/device'
-import type { VirtioChain } from '../../chain.ts'
+import type { VirtioChain } from '../../ring/chain.ts'
 import type { VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
 import {
   ABS,

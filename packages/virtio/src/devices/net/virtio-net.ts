@@ -1,5 +1,5 @@
 import { DeviceError, type PacketBackend } from '@retrap/device'
-import type { VirtioChain } from '../../chain.ts'
+import type { VirtioChain } from '../../ring/chain.ts'
 import type { VirtioQueue } from '../../queue.ts'
 import { type FeatureSet, VirtioFeature } from '../../ring/feature-bits.ts'
 import type { VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'

@@ -1,5 +1,5 @@
 import { type ScsiSense, senseData } from '@retrap/scsi'
-import type { VirtioChain } from '../../chain.ts'
+import type { VirtioChain } from '../../ring/chain.ts'
 import type { VirtioAnswer } from '../../virtio-device.ts'
 
 export const REQUEST_HEADER = 19

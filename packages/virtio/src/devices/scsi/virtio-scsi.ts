@@ -10,7 +10,7 @@ import {
   type ScsiUnit,
   type ScsiWork,
 } from '@retrap/scsi'
-import type { VirtioChain } from '../../chain.ts'
+import type { VirtioChain } from '../../ring/chain.ts'
 import type { VirtioAnswer, VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
 import { ByteBudget } from '../block/byte-budget.ts'
 import { MOST_TARGETS, ScsiConfig, type ScsiEvent, ScsiEvents, type ScsiEventsState } from './scsi-events.ts'

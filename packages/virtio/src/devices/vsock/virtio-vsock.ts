@@ -1,5 +1,5 @@
 import { DeviceError } from '@retrap/device'
-import type { VirtioChain } from '../../chain.ts'
+import type { VirtioChain } from '../../ring/chain.ts'
 import type { VirtioQueue } from '../../queue.ts'
 import type { VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
 import { decodeHeader, encodeHeader, HEADER_BYTES, HOST_CID, Operation, type PacketHeader, STREAM } from './packet.ts'

@@ -1,5 +1,5 @@
 import type { CancelSignal } from '@retrap/device'
-import type { RingMemory } from './ring/ring-memory.ts'
+import type { RingMemory } from './ring-memory.ts'
 
 /** The part of a chain that the device reads, as one run of bytes. */
 export interface ReadableBytes {
