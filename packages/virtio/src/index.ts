@@ -3,16 +3,10 @@
  *
  * @packageDocumentation
  */
-export type { ReadableBytes, VirtioChain, WritableBytes } from './ring/chain.ts'
+export type { ReadableBytes, VirtioAnswer, VirtioChain, WritableBytes } from './ring/chain.ts'
 export type { VirtioQueue } from './queue.ts'
 export { FeatureSet, VirtioFeature } from './ring/feature-bits.ts'
-export type {
-  VirtioAnswer,
-  VirtioDevice,
-  VirtioHost,
-  VirtioQueueDefinition,
-  VirtioRingOptions,
-} from './virtio-device.ts'
+export type { VirtioDevice, VirtioHost, VirtioQueueDefinition, VirtioRingOptions } from './virtio-device.ts'
 export { VirtioPci, type VirtioPciOptions, type VirtioPciState } from './pci/virtio-pci.ts'
 export { EmptyVirtioMmio, type EmptyVirtioMmioOptions } from './mmio/virtio-mmio.ts'
 export { VirtioMmio, type VirtioMmioOptions, type VirtioMmioState } from './mmio/virtio-mmio.ts'

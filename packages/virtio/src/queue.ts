@@ -1,8 +1,8 @@
-import { type ChainOwner, RequestChain, type SavedChain, type VirtioChain } from './ring/chain.ts'
-import { ChainBuilder, type QueueAddresses, type Ring, type RingState } from './ring/ring.ts'
+import { ChainBuilder, type ChainOwner, RequestChain, type SavedChain, type VirtioChain } from './ring/chain.ts'
 import type { FeatureSet } from './ring/feature-bits.ts'
 import { VirtioFeature } from './ring/feature-bits.ts'
 import { PackedRing } from './ring/packed-ring.ts'
+import type { QueueAddresses, Ring, RingState } from './ring/ring.ts'
 import type { RingMemory } from './ring/ring-memory.ts'
 import { SplitRing } from './ring/split-ring.ts'
 

@@ -8,9 +8,8 @@ import {
   type Timer,
   type Word64,
 } from '@retrap/device'
-import type { RequestChain, SavedChain } from './ring/chain.ts'
-import { LateOutcome, outcomeOf, type SavedOutcome, writtenOf } from './late-outcome.ts'
 import { NO_VECTOR, type QueueOwner, type QueueState, RingQueue } from './queue.ts'
+import { LateOutcome, outcomeOf, type RequestChain, type SavedChain, type SavedOutcome } from './ring/chain.ts'
 import { FeatureSet, VirtioFeature } from './ring/feature-bits.ts'
 import { RingMemory } from './ring/ring-memory.ts'
 import type { VirtioDevice, VirtioHost, VirtioRingOptions } from './virtio-device.ts'
@@ -280,7 +279,7 @@ export class VirtioCore implements QueueOwner, VirtioHost {
       const kept = this.#kept.get(chain)
       const answer = kept === undefined ? definition.handle(chain) : Promise.resolve(kept)
       if (typeof answer === 'object') this.#answers.start({ queue: queue.index, chain, outcome: outcomeOf(answer) })
-      else if (queue.use(chain, writtenOf(chain, answer))) used = true
+      else if (queue.use(chain, chain.writtenBy(answer))) used = true
       if (--left > 0) continue
       this.lookAgain()
       break

@@ -1,14 +1,7 @@
 import type { DeviceContext } from '@retrap/device'
-import type { VirtioChain } from './ring/chain.ts'
+import type { VirtioAnswer, VirtioChain } from './ring/chain.ts'
 import type { FeatureSet } from './ring/feature-bits.ts'
 import type { VirtioQueue } from './queue.ts'
-
-/**
- * The outcome of a request: how many bytes of `writable` were written, or a function that writes them and returns that.
- *
- * The function is called at the virtual instant of the answer, so that a run on deterministic time can be repeated.
- */
-export type VirtioAnswer = number | (() => number)
 
 /** One virtqueue of a {@link VirtioDevice}. It has either `handle` or `notify`. */
 export interface VirtioQueueDefinition {

@@ -1,6 +1,9 @@
 import type { CancelSignal } from '@retrap/device'
 import type { RingMemory } from './ring-memory.ts'
 
+const MOST_BYTES = 2 ** 32
+const ADDRESS_END = 2 ** 52
+
 /** The part of a chain that the device reads, as one run of bytes. */
 export interface ReadableBytes {
   /** Bytes. */
@@ -41,6 +44,13 @@ export interface VirtioChain {
   complete(written: number): void
 }
 
+/**
+ * The outcome of a request: how many bytes of `writable` were written, or a function that writes them and returns that.
+ *
+ * The function is called at the virtual instant of the answer, so that a run on deterministic time can be repeated.
+ */
+export type VirtioAnswer = number | (() => number)
+
 /** The part of its queue that a chain needs. */
 export interface ChainOwner {
   readonly memory: RingMemory
@@ -49,6 +59,53 @@ export interface ChainOwner {
   again(chain: RequestChain): void
   /** The driver has named memory that is not RAM. */
   broken(): void
+}
+
+/**
+ * Collects the pieces of one chain, and refuses what no chain may have: more pieces than the queue's size, an empty piece, a
+ * piece to read behind one to write, more than 4 GiB in all, an address that no machine has.
+ *
+ * The limit on pieces is what ends a walk of descriptors that form a loop.
+ */
+export class ChainBuilder {
+  readonly #most: number
+  gpas: number[] = []
+  lengths: number[] = []
+  /** How many of the pieces come before the first one to be written. */
+  readable: number = 0
+  #bytes = 0
+  /** Identifies the chain in its ring. */
+  id: number = 0
+  /** Descriptors of the ring that it takes. */
+  slots: number = 0
+
+  /** @param most - pieces of a chain */
+  constructor(most: number) {
+    this.#most = most
+  }
+
+  begin(): void {
+    this.gpas = []
+    this.lengths = []
+    this.readable = 0
+    this.#bytes = 0
+    this.slots = 0
+  }
+
+  /** Adds a piece. @returns false: no chain may have it */
+  add(low: number, high: number, length: number, write: boolean): boolean {
+    const gpa = high * 2 ** 32 + low
+    this.#bytes += length
+    if (this.gpas.length === this.#most || length === 0 || gpa + length > ADDRESS_END || this.#bytes > MOST_BYTES)
+      return false
+    if (!write) {
+      if (this.readable < this.gpas.length) return false
+      this.readable++
+    }
+    this.gpas.push(gpa)
+    this.lengths.push(length)
+    return true
+  }
 }
 
 /** A run of guest memory in pieces. */
@@ -121,6 +178,14 @@ export interface SavedChain {
   readonly lengths: readonly number[]
 }
 
+/** The outcome of a request, as plain data. */
+export interface SavedOutcome {
+  /** Bytes of the chain that count as written. */
+  readonly written: number
+  /** Writes into the chain; null: none, and the driver can be told of the outcome later where its memory is out of reach. */
+  readonly writes: readonly (readonly [offset: number, bytes: Uint8Array])[] | null
+}
+
 /** A chain that a queue has handed out. */
 export class RequestChain implements VirtioChain {
   readonly owner: ChainOwner
@@ -135,7 +200,7 @@ export class RequestChain implements VirtioChain {
   cancelled: boolean = false
   readonly #readableCount: number
   #abort: AbortController | null = null
-  /** Takes what would be written into guest memory; null: it is written. */
+  /** Takes what would be written into guest memory, while an answer is saved; null: it is written. */
   #writes: [offset: number, bytes: Uint8Array][] | null = null
 
   constructor(owner: ChainOwner, { id, slots, gpas, lengths, readable }: SavedChain) {
@@ -161,14 +226,19 @@ export class RequestChain implements VirtioChain {
     if (!this.cancelled) this.owner.complete(this, Math.min(written, this.writable.length))
   }
 
-  /** Keeps writes from guest memory until `endWrites`. @returns gets them */
-  keepWrites(): readonly (readonly [offset: number, bytes: Uint8Array])[] {
-    return (this.#writes = [])
+  /** Has an answer write what it writes. @returns bytes that count as written */
+  writtenBy(answer: VirtioAnswer): number {
+    const written = typeof answer === 'function' ? answer() : answer
+    return Math.max(0, Math.min(written, this.writable.length))
   }
 
-  /** Lets writes through again. */
-  endWrites(): void {
+  /** Returns an answer as plain data: what it writes stays out of guest memory. */
+  saveAnswer(answer: VirtioAnswer): SavedOutcome {
+    const writes: [offset: number, bytes: Uint8Array][] = []
+    this.#writes = writes
+    const written = this.writtenBy(answer)
     this.#writes = null
+    return { written, writes: typeof answer === 'number' ? null : writes }
   }
 
   /** Keeps a write, where writes are kept. */
@@ -186,4 +256,56 @@ export class RequestChain implements VirtioChain {
     const { id, slots, gpas, lengths } = this
     return { id, slots, readable: this.#readableCount, gpas, lengths }
   }
+}
+
+/** The outcome of the host's work at a request. It reaches the guest when the request's virtual time is over. */
+export class LateOutcome {
+  /** The answer of the device; throws the failure of its model. */
+  readonly #answer: () => VirtioAnswer
+  /** The outcome as plain data, where it was saved: an answer is taken once. */
+  #saved: SavedOutcome | null
+
+  constructor(answer: () => VirtioAnswer, saved: SavedOutcome | null = null) {
+    this.#answer = answer
+    this.#saved = saved
+  }
+
+  /** An outcome of a saved state. */
+  static of(saved: SavedOutcome): LateOutcome {
+    return new LateOutcome(() => saved.written, saved)
+  }
+
+  /** Whether nothing is to be written. */
+  get isPlain(): boolean {
+    return this.#saved === null ? typeof this.#answer() === 'number' : this.#saved.writes === null
+  }
+
+  /** Whether the answer was taken when the machine was saved: the request is not made again. */
+  get isSaved(): boolean {
+    return this.#saved !== null
+  }
+
+  /** Writes into the chain. @returns bytes that count as written */
+  give(chain: RequestChain): number {
+    const saved = this.#saved
+    if (saved === null) return chain.writtenBy(this.#answer())
+    const done = saved.writes?.every(([offset, bytes]) => chain.writable.write(offset, bytes)) ?? true
+    return done ? saved.written : 0
+  }
+
+  /** Returns the outcome as plain data. @throws the failure of the model */
+  save(chain: RequestChain): SavedOutcome {
+    return (this.#saved ??= chain.saveAnswer(this.#answer()))
+  }
+}
+
+/** The failure of a chain is thrown where the response is taken, and is dropped if the chain was cancelled meanwhile. */
+export function outcomeOf(promise: Promise<VirtioAnswer | LateOutcome>): Promise<LateOutcome> {
+  return promise.then(
+    (answer) => (answer instanceof LateOutcome ? answer : new LateOutcome(() => answer)),
+    (error: unknown) =>
+      new LateOutcome(() => {
+        throw error
+      }),
+  )
 }

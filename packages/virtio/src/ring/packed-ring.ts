@@ -1,5 +1,5 @@
+import type { ChainBuilder } from './chain.ts'
 import {
-  type ChainBuilder,
   DESCRIPTOR_BYTES,
   INDIRECT,
   NEXT,

@@ -1,6 +1,6 @@
 import { type BlockBackend, BlockError, DeviceError, SpareBuffers } from '@retrap/device'
-import type { VirtioChain } from '../../ring/chain.ts'
-import type { VirtioAnswer, VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
+import type { VirtioAnswer, VirtioChain } from '../../ring/chain.ts'
+import type { VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
 import {
   blockConfig,
   blockFeatures,

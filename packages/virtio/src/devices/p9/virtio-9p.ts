@@ -1,6 +1,6 @@
 import { DeviceError } from '@retrap/device'
-import type { VirtioChain } from '../../ring/chain.ts'
-import type { VirtioAnswer, VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
+import type { VirtioAnswer, VirtioChain } from '../../ring/chain.ts'
+import type { VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
 import { HEAD } from './messages.ts'
 import { MOST_BYTES, P9Session, type P9SessionState } from './session.ts'
 import type { Share } from './share.ts'

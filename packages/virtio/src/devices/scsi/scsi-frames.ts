@@ -1,6 +1,5 @@
 import { type ScsiSense, senseData } from '@retrap/scsi'
-import type { VirtioChain } from '../../ring/chain.ts'
-import type { VirtioAnswer } from '../../virtio-device.ts'
+import type { VirtioAnswer, VirtioChain } from '../../ring/chain.ts'
 
 export const REQUEST_HEADER = 19
 export const RESPONSE_HEADER = 12

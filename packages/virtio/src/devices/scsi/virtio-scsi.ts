@@ -10,8 +10,8 @@ import {
   type ScsiUnit,
   type ScsiWork,
 } from '@retrap/scsi'
-import type { VirtioChain } from '../../ring/chain.ts'
-import type { VirtioAnswer, VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
+import type { VirtioAnswer, VirtioChain } from '../../ring/chain.ts'
+import type { VirtioDevice, VirtioHost, VirtioQueueDefinition } from '../../virtio-device.ts'
 import { ByteBudget } from '../block/byte-budget.ts'
 import { MOST_TARGETS, ScsiConfig, type ScsiEvent, ScsiEvents, type ScsiEventsState } from './scsi-events.ts'
 import { type Address, addressOf, answerOf, idOf, le32, REQUEST_HEADER, RESPONSE_HEADER } from './scsi-frames.ts'
