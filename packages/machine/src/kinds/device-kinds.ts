@@ -1,7 +1,9 @@
 import { DeviceError } from '@retrap/device'
 import { drivesOf } from '../options/drives.ts'
+import type { watchModels } from '../devices/watched-models.ts'
 import { MachineError } from '../errors.ts'
 import type { DeviceSite, PlacedDevices, PlaceDevices } from './placed-devices.ts'
+import type { MachineOptions } from '../options/machine-options.ts'
 import type { PcOptions } from '../options/pc-options.ts'
 import { hasRamfb, hasVga } from '../options/vga.ts'
 import { PLAIN_VIRTIO, VIRTIO_INPUT, virtioOf } from '../options/virtio-device.ts'
@@ -63,6 +65,15 @@ export function loadDeviceKinds(options: PcOptions): Promise<readonly PlaceDevic
       return place
     }),
   )
+}
+
+/** Loads what watches models of the caller's, on deterministic time. */
+export async function loadWatch({
+  clock,
+  devices = [],
+}: Pick<MachineOptions, 'clock' | 'devices'>): Promise<typeof watchModels | undefined> {
+  if (clock !== 'deterministic' || devices.length === 0) return undefined
+  return (await import('../devices/watched-models.ts')).watchModels
 }
 
 /**

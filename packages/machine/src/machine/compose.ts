@@ -2,82 +2,18 @@ import type { DeviceModel } from '@retrap/device'
 import { Keyboard, Mouse, Screen } from '@retrap/display'
 import { DeterministicClock, RealClock } from '@retrap/hvm'
 import { MachineMemory, PAGE_BYTES } from '@retrap/memory'
-import type { XenGuest } from '@retrap/xen'
-import type { PlacedBoard } from '../board/placed-board.ts'
-import { SerialLine, type SerialPort } from '../board/serial-port.ts'
-import { type RemovableDrive, withTrays } from '../devices/removable-drive.ts'
+import { SerialLine } from '../board/serial-port.ts'
+import { withTrays } from '../devices/removable-drive.ts'
 import type { watchModels } from '../devices/watched-models.ts'
 import type { ForkFamily, ForkOrigin } from '../fork/fork-family.ts'
 import { InputSwitch } from '../input/input-switch.ts'
 import { hostClock, HostSleeper, laterTurn, randomOf } from '../life/host.ts'
 import { pacingOf } from '../life/host-pacing.ts'
 import { FirstFailure, MachineLife } from '../life/machine-life.ts'
-import type { MachineOptions } from '../options/machine-options.ts'
-import type { SnapshotHost, Snapshots } from '../snapshot/snapshots.ts'
-import type { Board, InputGroup, MachineDevices, MachineKind, MachineParts } from './board.ts'
+import type { Board, InputGroup, MachineKind } from './board.ts'
+import { type ComposedMachine, LazySnapshots } from './machine.ts'
 import type { MachineGate } from './machine-gate.ts'
 import { xenConsole } from './xen.ts'
-
-type SnapshotsOf<K extends MachineKind> = Snapshots<K['state']['domain'], K['state']>
-type HostOf<K extends MachineKind> = SnapshotHost<K['state']['domain'], K['state']>
-
-/** The {@link Snapshots} of a machine, which are loaded when it is first saved or restored. */
-class LazySnapshots<K extends MachineKind> {
-  readonly #host: Omit<HostOf<K>, 'board'>
-  readonly #loadState: () => Promise<HostOf<K>['board']>
-  loaded: SnapshotsOf<K> | undefined
-
-  constructor(host: Omit<HostOf<K>, 'board'>, loadState: () => Promise<HostOf<K>['board']>) {
-    this.#host = host
-    this.#loadState = loadState
-  }
-
-  async load(): Promise<SnapshotsOf<K>> {
-    if (this.loaded !== undefined) return this.loaded
-    const [{ Snapshots }, board] = await Promise.all([import('../snapshot/snapshots.ts'), this.#loadState()])
-    return (this.loaded ??= new Snapshots({ ...this.#host, board }))
-  }
-}
-
-/** Loads what watches models of the caller's, on deterministic time. */
-export async function loadWatch({
-  clock,
-  devices = [],
-}: Pick<MachineOptions, 'clock' | 'devices'>): Promise<typeof watchModels | undefined> {
-  if (clock !== 'deterministic' || devices.length === 0) return undefined
-  return (await import('../devices/watched-models.ts')).watchModels
-}
-
-/** A machine whose parts are there and connected; nothing has run yet. */
-export interface ComposedMachine<K extends MachineKind> extends MachineParts<K> {
-  readonly board: Board<K>
-  readonly gate: MachineGate<K> | undefined
-  /** The machines in its memory, where it can be forked. */
-  readonly family: ForkFamily | undefined
-  /** The options, with the back ends of the models: behind trays, and behind the gate. */
-  readonly options: K['options']
-  readonly failures: FirstFailure
-  readonly life: MachineLife
-  readonly snapshots: LazySnapshots<K>
-  readonly removableDrives: readonly RemovableDrive[]
-  readonly xen: XenGuest | undefined
-  readonly xenConsole: SerialPort
-  readonly serialPorts: readonly SerialPort[]
-  readonly screen: Screen
-  readonly keyboard: Keyboard
-  readonly mouse: Mouse
-  readonly devices: MachineDevices
-  readonly placed: PlacedBoard
-  readonly pressPower: () => boolean | Promise<boolean>
-  /** Checks each option by itself. @throws MachineError `ERR_OPTION` */
-  readonly checkValues: (options: K['options']) => void
-  /** Makes a machine of the same kind that goes on from an instant of this one. */
-  readonly clone: (
-    options: K['options'],
-    gate: MachineGate<K> | undefined,
-    origin: ForkOrigin<K['domain'], K['state']>,
-  ) => Promise<object>
-}
 
 /** The same before there is its object. */
 type Connected<K extends MachineKind> = Omit<ComposedMachine<K>, 'checkValues' | 'clone'>

@@ -1,25 +1,80 @@
 import type { Keyboard, Mouse, Screen } from '@retrap/display'
 import type { MachineMemory } from '@retrap/memory'
 import type { XenGuest } from '@retrap/xen'
+import type { PlacedBoard } from '../board/placed-board.ts'
 import type { SerialPort } from '../board/serial-port.ts'
 import { type MachineVerb, requireSupported } from '../combinations/combinations.ts'
 import { runOf, traitsOf } from '../combinations/traits.ts'
 import type { MachineDebugger } from '../debugger/machine-debugger.ts'
-import type { MachineRemovableDrive } from '../devices/removable-drive.ts'
+import type { MachineRemovableDrive, RemovableDrive } from '../devices/removable-drive.ts'
 import { MachineError } from '../errors.ts'
+import type { ForkFamily, ForkOrigin } from '../fork/fork-family.ts'
 import type { MachineExit } from '../life/machine-exit.ts'
 import type {
-  MachineRunOptions,
-  MachineRestoreOptions,
-  MachineSaveOptions,
+  FirstFailure,
   MachineActivity,
+  MachineLife,
+  MachineRestoreOptions,
+  MachineRunOptions,
+  MachineSaveOptions,
 } from '../life/machine-life.ts'
 import type { CheckpointOptions, MachineCheckpoint } from '../snapshot/checkpoint.ts'
-import type { MachineSnapshot, MachineSnapshotSource } from '../snapshot/snapshots.ts'
-import type { MachineKind, MachineParts } from './board.ts'
-import type { ComposedMachine } from './compose.ts'
+import type { MachineSnapshot, MachineSnapshotSource, SnapshotHost, Snapshots } from '../snapshot/snapshots.ts'
+import type { Board, MachineDevices, MachineKind, MachineParts } from './board.ts'
 import type { HotPlug, MachinePluggable, MachineUnplugOptions } from './hot-plug.ts'
 import type { MachineGate } from './machine-gate.ts'
+
+type SnapshotsOf<K extends MachineKind> = Snapshots<K['state']['domain'], K['state']>
+type HostOf<K extends MachineKind> = SnapshotHost<K['state']['domain'], K['state']>
+
+/** The {@link Snapshots} of a machine, which are loaded when it is first saved or restored. */
+export class LazySnapshots<K extends MachineKind> {
+  readonly #host: Omit<HostOf<K>, 'board'>
+  readonly #loadState: () => Promise<HostOf<K>['board']>
+  loaded: SnapshotsOf<K> | undefined
+
+  constructor(host: Omit<HostOf<K>, 'board'>, loadState: () => Promise<HostOf<K>['board']>) {
+    this.#host = host
+    this.#loadState = loadState
+  }
+
+  async load(): Promise<SnapshotsOf<K>> {
+    if (this.loaded !== undefined) return this.loaded
+    const [{ Snapshots }, board] = await Promise.all([import('../snapshot/snapshots.ts'), this.#loadState()])
+    return (this.loaded ??= new Snapshots({ ...this.#host, board }))
+  }
+}
+
+/** A machine whose parts are there and connected; nothing has run yet. */
+export interface ComposedMachine<K extends MachineKind> extends MachineParts<K> {
+  readonly board: Board<K>
+  readonly gate: MachineGate<K> | undefined
+  /** The machines in its memory, where it can be forked. */
+  readonly family: ForkFamily | undefined
+  /** The options, with the back ends of the models: behind trays, and behind the gate. */
+  readonly options: K['options']
+  readonly failures: FirstFailure
+  readonly life: MachineLife
+  readonly snapshots: LazySnapshots<K>
+  readonly removableDrives: readonly RemovableDrive[]
+  readonly xen: XenGuest | undefined
+  readonly xenConsole: SerialPort
+  readonly serialPorts: readonly SerialPort[]
+  readonly screen: Screen
+  readonly keyboard: Keyboard
+  readonly mouse: Mouse
+  readonly devices: MachineDevices
+  readonly placed: PlacedBoard
+  readonly pressPower: () => boolean | Promise<boolean>
+  /** Checks each option by itself. @throws MachineError `ERR_OPTION` */
+  readonly checkValues: (options: K['options']) => void
+  /** Makes a machine of the same kind that goes on from an instant of this one. */
+  readonly clone: (
+    options: K['options'],
+    gate: MachineGate<K> | undefined,
+    origin: ForkOrigin<K['domain'], K['state']>,
+  ) => Promise<object>
+}
 
 /** A machine of any board: a `Pc`, or an `ArmMachine`. `REFUSALS` says what a board cannot do. */
 export abstract class Machine<K extends MachineKind> {

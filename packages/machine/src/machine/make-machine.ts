@@ -1,10 +1,11 @@
 import { closePages } from '@retrap/hvm'
 import type { ForkFamily, ForkOrigin } from '../fork/fork-family.ts'
 import { type ComposedOptions, runOf } from '../combinations/traits.ts'
+import { loadWatch } from '../kinds/device-kinds.ts'
 import type { MachineSnapshotSource } from '../snapshot/snapshots.ts'
 import type { Board, BoardMaker, MachineKind } from './board.ts'
-import { composeMachine, type ComposedMachine, loadWatch } from './compose.ts'
-import type { Machine } from './machine.ts'
+import { composeMachine } from './compose.ts'
+import type { ComposedMachine, Machine } from './machine.ts'
 import type { MachineGate } from './machine-gate.ts'
 
 /** The class of machines of a kind, and how they begin. */
