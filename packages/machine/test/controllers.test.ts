@@ -1,9 +1,14 @@
-import type { BlockBackend, PacketBackend, PacketClient } from '@retrap/device'
+import {
+  type BlockBackend,
+  BlockError,
+  type BlockErrorCode,
+  type PacketBackend,
+  type PacketClient,
+} from '@retrap/device'
 import { describe, expect, test } from 'vitest'
-import { FarMedium } from '../src/elsewhere/far-medium.ts'
 import { factsOf, FarNetwork, MOST_FRAMES, NearNetwork } from '../src/back-ends/packets.ts'
 import { decodeMessage, encodeMessage, type Post } from '../src/back-ends/messages.ts'
-import { NearMedium } from '../src/elsewhere/near-medium.ts'
+import { NearMedium, RemoteMedium } from '../src/elsewhere/media.ts'
 import { createPc, type PcOptions } from '../src/index.ts'
 import { RemovableDrive } from '../src/devices/removable-drive.ts'
 import { TestDisc } from './support/test-disc.ts'
@@ -29,7 +34,7 @@ function wire() {
 
 function media(medium: BlockBackend) {
   const { end, deliver } = wire()
-  const far: FarMedium = new FarMedium(
+  const far: RemoteMedium = new RemoteMedium(
     medium.properties,
     medium.tray !== undefined,
     end(() => near),
@@ -59,6 +64,17 @@ describe('a medium of another thread', () => {
     const flushed = far.flush()
     await deliver()
     await flushed
+  })
+
+  test('fails with the code of a medium that fails, where the failure has none or one of its own', async () => {
+    const disc = new TestDisc(7, 1 << 20)
+    const { far, deliver } = media(disc)
+    for (const error of [new Error('odd'), new BlockError('ERR_OTHER' as BlockErrorCode, 'odd')]) {
+      disc.flush = () => Promise.reject(error)
+      const flushed = far.flush()
+      // oxlint-disable-next-line no-await-in-loop
+      await Promise.all([deliver(), expect(flushed).rejects.toMatchObject({ code: 'ERR_MEDIUM' })])
+    }
   })
 
   test('hears of changes, cancels requests, and takes no more at once than fits between threads', async () => {

@@ -532,12 +532,12 @@ describe('a medium', () => {
     const told: string[] = []
     const forget = gated.onChange(() => void told.push(`changed to ${gated.properties.bytes}`))
     gated.tray?.connect({ ejectRequested: () => void told.push('eject'), refuses: () => 'no room' })
-    properties = { ...properties, bytes: 4096 }
+    properties = { ...properties, bytes: 4096, maximumBytes: Infinity }
     changed[0]?.()
     eject?.()
     expect([gated.properties.bytes, told]).toEqual([1024, []])
     gate.deliver()
-    expect([gated.properties.bytes, told]).toEqual([4096, ['changed to 4096', 'eject']])
+    expect([gated.properties, told]).toEqual([properties, ['changed to 4096', 'eject']])
     expect(refuses?.(properties)).toBe('no room')
     gated.tray?.moved({ open: true, locked: false })
     expect(moved).toEqual([{ open: true, locked: false }])

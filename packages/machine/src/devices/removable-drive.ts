@@ -9,7 +9,16 @@ import {
 } from '@retrap/device'
 import { drivesOf, type MachineDrive } from '../options/drives.ts'
 import { MachineError } from '../errors.ts'
-import { NO_MEDIUM } from './media.ts'
+
+/** The properties of a drive without a medium. */
+export const NO_MEDIUM: BlockProperties = {
+  bytes: 0,
+  blockBytes: 512,
+  physicalBlockBytes: 512,
+  maximumBytes: 1 << 20,
+  readOnly: true,
+  discards: false,
+}
 
 /** How a medium is taken out. */
 export interface MachineEjectOptions {

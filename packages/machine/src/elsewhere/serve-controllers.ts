@@ -8,7 +8,7 @@ import { loadDeviceKinds, placeDevices } from '../kinds/device-kinds.ts'
 import type { DeviceSite } from '../kinds/placed-devices.ts'
 import { type PciPlace, PciSlots } from '../devices/pci-slots.ts'
 import { OF_NETWORK, decodeMessage, encodeMessage, type Post } from '../back-ends/messages.ts'
-import { FarMedium } from './far-medium.ts'
+import { RemoteMedium } from './media.ts'
 import { FarNetwork, type NetworkFacts } from '../back-ends/packets.ts'
 import { type MovedControllers, withBackEnds } from './split.ts'
 import type { ControllerDescription } from '../board/start.ts'
@@ -29,7 +29,7 @@ export async function serveControllers(
     (which: number): Post =>
     (kind, message) =>
       server?.post(encodeMessage(kind, { ...message, which }))
-  const farMedia = media.map((one, i) => (one === null ? null : new FarMedium(one.properties, one.hasTray, post(i))))
+  const farMedia = media.map((one, i) => (one === null ? null : new RemoteMedium(one.properties, one.hasTray, post(i))))
   const farNetworks = networks.map((facts, i) => new FarNetwork(facts as NetworkFacts, post(i)))
   const made = withBackEnds(
     controllers as MovedControllers,
