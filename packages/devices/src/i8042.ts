@@ -18,7 +18,6 @@ import {
   type I8042State,
   type Source,
 } from './i8042-state.ts'
-import { BYTE_NS } from './ps2/device.ts'
 import { Ps2Keyboard } from './ps2/keyboard.ts'
 import { Ps2Mouse } from './ps2/mouse.ts'
 import { translate } from './ps2/scan-codes.ts'
@@ -76,6 +75,8 @@ const OUTPUT_AUX_IRQ = 0x20
 /** The byte that the controller puts in the buffer when a device does not take a byte. */
 const DEVICE_TIMEOUT = 0xfe
 
+/** A byte on a device's cable: from 30 to 50 µs a half of the clock, eleven bits; the middle of what the interface allows. */
+const BYTE_NS = 880_000
 const RAM_BYTES = 32
 const NO_COMMAND = -1
 const BREAK_PREFIX = 0xf0

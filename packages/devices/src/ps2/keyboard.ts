@@ -9,9 +9,19 @@ import {
   type Timer,
   type Word64,
 } from '@retrap/device'
-import { ByteRing, ACKNOWLEDGE, type Ps2Device, RESEND, SELF_TEST_DONE, SELF_TEST_NS } from './device.ts'
-import { type KeyContext, keySequence, LONGEST_SEQUENCE, repeatSequence, USAGE } from './key-sequences.ts'
-import { KEY_BREAKS, KEY_REPEATS, KEY_REPEATS_AND_BREAKS, SET_3, SET_3_DEFAULTS } from './scan-codes.ts'
+import { ACKNOWLEDGE, type Ps2Device, RESEND, SELF_TEST_DONE, SELF_TEST_NS } from './device.ts'
+import {
+  KEY_BREAKS,
+  KEY_REPEATS,
+  KEY_REPEATS_AND_BREAKS,
+  type KeyContext,
+  keySequence,
+  LONGEST_SEQUENCE,
+  repeatSequence,
+  SET_3,
+  SET_3_DEFAULTS,
+  USAGE,
+} from './scan-codes.ts'
 
 const SET_LEDS = 0xed
 const ECHO = 0xee
@@ -94,8 +104,9 @@ function isKey(usage: number): boolean {
 export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
   readonly #backend: InputBackend
   readonly #waits: boolean
-  readonly #answers = new ByteRing(ANSWER_BYTES)
-  readonly #codes = new ByteRing(BUFFER_BYTES + 1)
+  /** Answers to commands, which the controller takes first, and codes of keys. */
+  #answers: number[] = []
+  #codes: number[] = []
   readonly down: Set<number> = new Set()
   readonly #kinds: Uint8Array = SET_3_DEFAULTS.slice()
   #r = { ...POWER_ON }
@@ -184,7 +195,7 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
   #expired(lateNs: number, deadline: Readonly<Word64>): void {
     if (this.#testing) {
       this.#testing = false
-      this.#answers.push(SELF_TEST_DONE)
+      this.#answer(SELF_TEST_DONE)
       this.#bytesReady()
       return
     }
@@ -203,8 +214,7 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
   }
 
   take(): number {
-    const answer = this.#answers.shift()
-    const byte = answer >= 0 ? answer : this.#codes.shift()
+    const byte = this.#answers.shift() ?? this.#codes.shift() ?? NONE
     if (byte >= 0 && byte !== RESEND) this.#r.last = byte
     this.#offerRoom()
     return byte
@@ -227,8 +237,9 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
     if (this.ready) this.#bytesReady()
   }
 
+  /** Queues an answer; bytes that find no room are lost. */
   #answer(...bytes: readonly number[]): void {
-    for (const byte of bytes) this.#answers.push(byte)
+    this.#answers.push(...bytes.slice(0, ANSWER_BYTES - this.#answers.length))
   }
 
   /** @returns false where the byte is a command instead of the data of the last one */
@@ -300,7 +311,7 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
         this.#setDefaults()
         break
       case RESET:
-        this.#answers.clear()
+        this.#answers = []
         this.#setDefaults()
         this.#r.scanning = true
         this.#setLeds(0)
@@ -319,7 +330,7 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
   }
 
   #clearCodes(): void {
-    this.#codes.clear()
+    this.#codes = []
     this.#stopRepeating()
   }
 
@@ -351,7 +362,7 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
 
   reset(): void {
     this.#testing = false
-    this.#answers.clear()
+    this.#answers = []
     this.#setDefaults()
     this.down.clear()
     this.#r = { ...POWER_ON }
@@ -364,8 +375,8 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
     const kinds = [...this.#kinds.entries()].filter(([code, kind]) => SET_3_DEFAULTS[code] !== kind)
     return {
       ...this.#r,
-      answers: this.#answers.toArray(),
-      codes: this.#codes.toArray(),
+      answers: [...this.#answers],
+      codes: [...this.#codes],
       down: [...this.down],
       repeating: this.#repeating,
       systemRequest: this.systemRequest,
@@ -377,8 +388,8 @@ export class Ps2Keyboard implements Ps2Device, InputClient, KeyContext {
 
   restore(saved: Ps2KeyboardState): void {
     this.#r = savedRegisters('keyboard', saved, POWER_ON)
-    this.#answers.fill(saved.answers)
-    this.#codes.fill(saved.codes)
+    this.#answers = saved.answers.slice(0, ANSWER_BYTES)
+    this.#codes = saved.codes.slice(0, BUFFER_BYTES + 1)
     this.down.clear()
     for (const usage of saved.down) this.down.add(usage)
     this.#repeating = saved.repeating

@@ -9,7 +9,7 @@ import {
   type Timer,
   type Word64,
 } from '@retrap/device'
-import { ByteRing, ACKNOWLEDGE, type Ps2Device, RESEND, SELF_TEST_DONE, SELF_TEST_NS } from './device.ts'
+import { ACKNOWLEDGE, type Ps2Device, RESEND, SELF_TEST_DONE, SELF_TEST_NS } from './device.ts'
 import { MouseMotion, type MouseMotionState } from './mouse-motion.ts'
 
 const SCALE_1_1 = 0xe6
@@ -84,7 +84,7 @@ export interface Ps2MouseState extends MouseMotionState {
 export class Ps2Mouse implements Ps2Device, InputClient {
   readonly #backend: InputBackend
   readonly #motion = new MouseMotion()
-  readonly #queue = new ByteRing(QUEUE_BYTES)
+  #queue: number[] = []
   #last: readonly number[] = []
   #r = { ...POWER_ON }
   #testing = false
@@ -151,7 +151,7 @@ export class Ps2Mouse implements Ps2Device, InputClient {
 
   #send(bytes: readonly number[]): void {
     this.#last = bytes
-    for (const byte of bytes) this.#queue.push(byte)
+    this.#queue.push(...bytes.slice(0, QUEUE_BYTES - this.#queue.length))
   }
 
   get ready(): boolean {
@@ -159,7 +159,7 @@ export class Ps2Mouse implements Ps2Device, InputClient {
   }
 
   take(): number {
-    const byte = this.#queue.shift()
+    const byte = this.#queue.shift() ?? NONE
     if (this.#queue.length === 0) {
       this.#sample()
       this.#offerRoom()
@@ -171,11 +171,11 @@ export class Ps2Mouse implements Ps2Device, InputClient {
     // The test looks at nothing else.
     if (this.#testing && byte !== RESET) return
     if (byte === RESEND) {
-      this.#queue.clear()
+      this.#queue = []
       this.#send(this.#last)
     } else {
       // A command ends the report that is under way.
-      this.#queue.clear()
+      this.#queue = []
       const pending = this.#r.pending
       this.#r.pending = NONE
       if (this.#r.wrap && byte !== RESET && byte !== LEAVE_WRAP) this.#send([byte])
@@ -303,7 +303,7 @@ export class Ps2Mouse implements Ps2Device, InputClient {
   reset(): void {
     this.#setDefaults()
     this.#motion.reset()
-    this.#queue.clear()
+    this.#queue = []
     this.#last = []
     this.#r = { ...POWER_ON }
     this.#testing = false
@@ -316,7 +316,7 @@ export class Ps2Mouse implements Ps2Device, InputClient {
       ...this.#r,
       ...this.#motion.save(),
       last: this.#last,
-      queue: this.#queue.toArray(),
+      queue: [...this.#queue],
       testing: this.#testing,
       timerAt: savedDeadline(this.#timer),
     }
@@ -326,7 +326,7 @@ export class Ps2Mouse implements Ps2Device, InputClient {
     this.#r = savedRegisters('mouse', saved, POWER_ON)
     this.#motion.restore(saved)
     this.#last = saved.last
-    this.#queue.fill(saved.queue)
+    this.#queue = saved.queue.slice(0, QUEUE_BYTES)
     this.#testing = saved.testing
     restoreDeadline(this.#timer, saved.timerAt)
     this.#showPointer()
