@@ -4,15 +4,27 @@ import { runProgram } from '../test/support/processes.ts'
 
 const FIRST_LINE = 'Linux version'
 
-/** Seconds of a program: the host's processor time, and what the guest's clock showed. */
+/** Seconds of a program: the host's processor time, the time by the host's clock, and by the guest's. */
 export interface Times {
   readonly processor: number
+  readonly wall: number
   readonly guest: number
 }
+
+/** When a program began and ended, in seconds of the host's monotonic clock. */
+export interface Span {
+  readonly from: number
+  readonly to: number
+}
+
+/** Names of two times that each run has: from the emulator's start to the first process, and from the kernel's first line on. */
+export const BOOT = 'boot'
+export const KERNEL = 'kernel'
 
 /** What a run of an emulator gave, by program. */
 export interface Run {
   readonly times: ReadonlyMap<string, Times>
+  readonly spans: ReadonlyMap<string, Span>
   /** What the programs printed. */
   readonly results: ReadonlyMap<string, string>
   /** Programs that ended with another status than 0. */
@@ -23,32 +35,49 @@ export interface Run {
 /** Runs an emulator until it ends, and reads its processor time at the marks of its guest's first process, jit/init.c. */
 export async function runMarked(program: string, args: readonly string[], deadlineMs: number): Promise<Run> {
   const times = new Map<string, Times>()
+  const spans = new Map<string, Span>()
   const results = new Map<string, string>()
   const failed: string[] = []
   let seen = 0
-  let begun = NaN
-  let startOfKernel = NaN
+  const start: Moment = { processor: 0, clock: now() }
+  let kernel: Moment | undefined
+  let begun = start
+  const note = (name: string, from: Moment, to: Moment, guest: number): void => {
+    spans.set(name, { from: from.clock, to: to.clock })
+    times.set(name, { processor: to.processor - from.processor, wall: to.clock - from.clock, guest })
+  }
   const { code, stdout, stderr } = await runProgram(program, args, {
     deadlineMs,
     onOutput(output, pid) {
-      const processor = processTime(pid)
-      if (Number.isNaN(startOfKernel) && output.includes(FIRST_LINE)) startOfKernel = processor
+      const moment: Moment = { processor: processTime(pid), clock: now() }
+      if (kernel === undefined && output.includes(FIRST_LINE)) kernel = moment
       for (const [mark, kind, name = '', seconds, status] of output
         .slice(seen)
         .matchAll(/^@(\w+)(?: (\S+))?(?: (\S+) (\d+))?\r?\n/gm)) {
         seen = output.indexOf(mark, seen) + mark.length
-        if (kind === 'begin') begun = processor
-        if (kind === 'ready') times.set('boot', { processor: processor - startOfKernel, guest: NaN })
+        if (kind === 'begin') begun = moment
+        if (kind === 'ready') {
+          note(BOOT, start, moment, NaN)
+          note(KERNEL, kernel ?? start, moment, NaN)
+        }
         if (kind !== 'end') continue
         results.set(name, resultOf(output, name))
         if (status !== '0') failed.push(name)
-        if (!name.startsWith('[')) times.set(name, { processor: processor - begun, guest: Number(seconds) })
+        if (!name.startsWith('[')) note(name, begun, moment, Number(seconds))
       }
     },
   })
   if (!stdout.includes('\n@done')) throw new Error(`${program} ended with ${code}:\n${stdout.slice(-2000)}${stderr}`)
-  return { times, results, failed, stderr }
+  return { times, spans, results, failed, stderr }
 }
+
+/** When the host's clocks were read, in seconds: the processor time of the emulator, and the monotonic clock. */
+interface Moment {
+  readonly processor: number
+  readonly clock: number
+}
+
+const now = (): number => Number(process.hrtime.bigint()) / 1e9
 
 /** The lines between a program's marks, without what the kernel says in between. */
 function resultOf(output: string, name: string): string {
@@ -78,7 +107,8 @@ export function medians(runs: readonly Run[]): ReadonlyMap<string, Times> {
   return new Map(
     names.map((name) => {
       const all = runs.map(({ times }) => times.get(name)).filter((time) => time !== undefined)
-      return [name, { processor: median(all.map((t) => t.processor)), guest: median(all.map((t) => t.guest)) }]
+      const of = (key: keyof Times): number => median(all.map((time) => time[key]))
+      return [name, { processor: of('processor'), wall: of('wall'), guest: of('guest') }]
     }),
   )
 }

@@ -2,8 +2,11 @@
 // tools for files, dpkg, apt, xz, and the boot of the kernel to its first process. Each program has a machine of its own, with
 // Debian's cloud kernel, one CPU, and an initramfs of the program's packages. A program's time is the processor time of all
 // threads of the emulator, compilation included, between marks that the guest prints before and after it; the time by the
-// guest's own clock stands beside it. The emulators run in turn, and the median of their runs counts. All must print the
-// same: otherwise the bench says so and ends with an error. Ratios are speed against speed: more is better for retrap.
+// host's clock and by the guest's own stands beside it. A boot's is from the emulator's start to the first process, and beside
+// it from the kernel's first line on. The emulators run in turn, and the median of their runs counts: three of each, unless
+// `--rounds` says otherwise. All must print the same: otherwise the bench says so and ends with an error. Ratios are speed
+// against speed: more is better for retrap. `real64` is their geometric mean; the lowest stands alone as well, and that of
+// forks, which is far from the others.
 //
 // npm run -s bench -- real [NAME...] [--rounds N] [--interpreter] [--retrap=OPTION...]
 //
@@ -22,11 +25,12 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Apt } from '@retrap/debian'
 import { hasProgram } from '@retrap/tooling/skip'
-import { checkResults, medians, type Run, runMarked, type Times } from './marked-guest.ts'
-import { countsOf, type Counts, emission, minus } from './real/counts.ts'
+import { BOOT, checkResults, type Run, runMarked } from './marked-guest.ts'
+import { countsOf, type Counts, emission } from './real/counts.ts'
 import { commandOf, type EmulatorName, fetchKernel, type Guest, writeGuest } from './real/guest.ts'
 import { fetchImages } from './real/packages.ts'
-import { BOOT, choosePrograms, type ImageName, type Program, PROGRAMS } from './real/programs.ts'
+import { choosePrograms, type ImageName, type Program, PROGRAMS } from './real/programs.ts'
+import { describeBoot, firstCounts, type Outcome, report, type Runs, summarize } from './real/report.ts'
 
 const DEADLINE_MS = 1_800_000
 const TITLES: Readonly<Record<EmulatorName, string>> = {
@@ -46,13 +50,6 @@ interface Settings {
   readonly keptOptions?: readonly string[]
 }
 
-/** A program's ratio, and what retrap's first run of it counted in all. */
-interface Outcome {
-  readonly name: string
-  readonly ratio: number
-  readonly counts: Counts
-}
-
 /** @param args - see the head of this file */
 export async function run(args: readonly string[]): Promise<void> {
   const { values, positionals: names } = parseArgs({
@@ -60,7 +57,7 @@ export async function run(args: readonly string[]): Promise<void> {
     allowPositionals: true,
     options: {
       help: { type: 'boolean', default: false },
-      rounds: { type: 'string', default: '1' },
+      rounds: { type: 'string', default: '3' },
       interpreter: { type: 'boolean', default: false },
       retrap: { type: 'string', multiple: true, default: [] },
     },
@@ -130,7 +127,7 @@ async function measureAll(
     })
   }
   if (outcomes.length > 0) summarize(outcomes)
-  for (const runs of kernel) console.log(describeBoot(runs))
+  for (const runs of kernel) console.log(describeBoot(runs, BOOTS_BEFORE))
   const { compiled, milliseconds } = emission([...outcomes.map(({ counts }) => counts), ...kernel.map(firstCounts)])
   if (compiled > 0) {
     const each = ((1000 * milliseconds) / compiled).toFixed(1)
@@ -179,8 +176,6 @@ async function measureKept(guest: Guest, settings: Settings): Promise<Runs> {
   }
 }
 
-type Runs = ReadonlyMap<EmulatorName, readonly Run[]>
-
 async function measure(name: string, guest: Guest, settings: Settings): Promise<Runs> {
   const { rounds, emulators, options, keptOptions = options } = settings
   const runs = new Map<EmulatorName, Run[]>(emulators.map((emulator) => [emulator, []]))
@@ -197,53 +192,6 @@ async function measure(name: string, guest: Guest, settings: Settings): Promise<
   }
   checkResults(runs)
   return runs
-}
-
-const timesIn = (runs: Runs, emulator: EmulatorName, name: string): Times =>
-  medians(runs.get(emulator) ?? []).get(name) ?? { processor: NaN, guest: NaN }
-
-/** What retrap's first run has counted. */
-const firstCounts = (runs: Runs): Counts => countsOf(runs.get('retrap')?.[0]?.stderr ?? '')
-
-/** Prints a program's lines. */
-function report({ name }: Program, runs: Runs, boot: Counts): Outcome {
-  const [own, other] = [timesIn(runs, 'retrap', name), timesIn(runs, 'tcg', name)]
-  const ratio = other.processor / own.processor
-  const counts = firstCounts(runs)
-  const { instructions, executed, compiled } = minus(counts, boot)
-  console.log(
-    `real-${name}: ${ratio.toFixed(2)} x TCG (${own.processor.toFixed(2)} s against ${other.processor.toFixed(2)} s of ` +
-      `processor time; in the guest ${own.guest.toFixed(2)} s against ${other.guest.toFixed(2)} s; ` +
-      `${(instructions / 1e6).toFixed(0)} million instructions, compiled: ${((100 * executed) / instructions).toFixed(1)} %, ` +
-      `units of ${compiled} instructions)`,
-  )
-  if (runs.has('interpreter')) {
-    const { processor } = timesIn(runs, 'interpreter', name)
-    console.log(
-      `real-${name}-interpreted: ${(other.processor / processor).toFixed(2)} x TCG (${processor.toFixed(2)} s with --jit off)`,
-    )
-  }
-  return { name, ratio, counts }
-}
-
-function describeBoot(runs: Runs): string {
-  const line = (name: string, emulator: EmulatorName): string => {
-    const [own, other] = [timesIn(runs, emulator, BOOT), timesIn(runs, 'tcg', BOOT)]
-    const { instructions, executed, compiled } = countsOf(runs.get(emulator)?.[0]?.stderr ?? '')
-    return (
-      `${name}: ${(other.processor / own.processor).toFixed(2)} x TCG (from the kernel's first line to the first process: ` +
-      `${own.processor.toFixed(2)} s against ${other.processor.toFixed(2)} s of processor time; ` +
-      `compiled: ${((100 * executed) / instructions).toFixed(1)} %, units of ${compiled} instructions)`
-    )
-  }
-  return `${line('boot', 'retrap')}\n${line(`boot with kept code (of ${BOOTS_BEFORE} boots)`, 'kept')}`
-}
-
-function summarize(outcomes: readonly Outcome[]): void {
-  const mean = Math.exp(outcomes.reduce((sum, { ratio }) => sum + Math.log(ratio), 0) / outcomes.length)
-  const lowest = outcomes.reduce((a, b) => (b.ratio < a.ratio ? b : a))
-  console.log(`real64: ${mean.toFixed(2)} x TCG (geometric mean of ${outcomes.length} programs)`)
-  console.log(`lowest: ${lowest.name}, ${lowest.ratio.toFixed(2)} x TCG`)
 }
 
 /** The head of this file, and the programs. */

@@ -16,10 +16,7 @@ export interface ArmGuest {
 
 const MEBIBYTES = 512
 const MACHINE = fileURLToPath(new URL('machine.ts', import.meta.url))
-/**
- * Mitigations are off, as they cost what no emulator needs. Without an early console the kernel prints its first line when
- * the driver of the serial port has started: the boot is measured from there on.
- */
+/** Mitigations are off, as they cost what no emulator needs. */
 const COMMAND_LINE = 'console=ttyAMA0 mitigations=off panic=-1'
 const SYSROOT = 'usr/aarch64-linux-gnu'
 const [LIBRARY, HEADERS, BUSYBOX, KERNEL] = [

@@ -1,5 +1,5 @@
 // Runs emulators in turn on one guest, and prints how fast each program is on retrap, relative to each of the others.
-import { checkResults, medians, type Run } from '../marked-guest.ts'
+import { BOOT, checkResults, medians, type Run, type Times } from '../marked-guest.ts'
 import type { Program } from './programs.ts'
 
 const TITLES = { tcg: 'TCG', v86: 'v86' } as const
@@ -37,13 +37,14 @@ export async function compareEmulators<Peer extends keyof typeof TITLES>(
   for (const peer of peers) {
     const theirs = medians(runs.get(peer) ?? [])
     const title = TITLES[peer]
-    for (const name of ['boot', ...programs.map((program) => program.name)]) {
+    for (const name of [BOOT, ...programs.map((program) => program.name)]) {
       const [own, other] = [ours.get(name), theirs.get(name)]
       if (own === undefined || other === undefined) continue
+      const against = (key: keyof Times): string => `${own[key].toFixed(2)} s against ${other[key].toFixed(2)} s`
       console.log(
         `${bench}-${name}: ${(other.processor / own.processor).toFixed(2)} x ${title} ` +
-          `(${own.processor.toFixed(2)} s against ${other.processor.toFixed(2)} s of processor time; ` +
-          `in the guest ${own.guest.toFixed(2)} s against ${other.guest.toFixed(2)} s)`,
+          `(${against('processor')} of processor time; by the clock ${against('wall')}` +
+          `${Number.isNaN(own.guest) ? '' : `; in the guest ${against('guest')}`})`,
       )
     }
     const meanOf = (chosen: readonly Program[]): string =>

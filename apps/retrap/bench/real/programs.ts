@@ -1,4 +1,5 @@
 // The programs of the bench real: what each runs, and the packages of Debian that it comes from.
+import { BOOT } from '../marked-guest.ts'
 
 /** For each image, the packages that its initramfs has, with all that they depend on; all have busybox as well. */
 export const IMAGES = {
@@ -62,6 +63,3 @@ export function choosePrograms(names: readonly string[]): readonly Program[] {
   if (names.length === 0) return PROGRAMS
   return PROGRAMS.filter((program) => names.some((name) => stands(name, program.name)))
 }
-
-/** The kernel's boot to the first process, which is no program. */
-export const BOOT = 'boot'
