@@ -2,7 +2,9 @@
 // kernel and initramfs on one CPU, whose first process runs C programs one after another, each once. A program's time is
 // the processor time of all threads of the emulator, compilation included, between the marks that the guest prints before
 // and after it; the time by the host's clock and by the guest's own stands beside it. The boot is measured from the
-// emulator's start to the first process. The emulators run in turn, and the median of their runs counts. All must print the same results. Ratios are speed against speed: more is better for retrap.
+// emulator's start to the first process. Programs that compute, and those for which the guest's kernel works (system
+// calls, page faults, pipes, sockets, threads, forks), have a mean of their own each. The emulators run in turn, and the
+// median of their runs counts. All must print the same results. Ratios are speed against speed: more is better for retrap.
 //
 // npm run -s bench -- jit [--width 64|32] [--only NAME,...] [--rounds N] [--peers tcg,v86] [--retrap=OPTION...]
 //

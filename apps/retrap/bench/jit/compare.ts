@@ -49,7 +49,15 @@ export async function compareEmulators<Peer extends keyof typeof TITLES>(
     }
     const meanOf = (chosen: readonly Program[]): string =>
       geometricMean(chosen.map(({ name }) => (theirs.get(name)?.processor ?? NaN) / (ours.get(name)?.processor ?? NaN)))
-    console.log(`${bench}: ${meanOf(programs)} x ${title} (geometric mean of ${programs.length} programs)`)
+    const [system, others] = [true, false].map((is) => programs.filter(({ isSystem = false }) => isSystem === is))
+    for (const [name, chosen = []] of [
+      ['', programs] as const,
+      [' computing', others] as const,
+      [' system', system] as const,
+    ]) {
+      if (chosen.length === 0 || (name !== '' && chosen.length === programs.length)) continue
+      console.log(`${bench}${name}: ${meanOf(chosen)} x ${title} (geometric mean of ${chosen.length} programs)`)
+    }
     comparisons.push({ title, meanOf })
   }
   return comparisons

@@ -27,6 +27,8 @@ export interface Program {
   readonly widths?: readonly Width[]
   /** Counts for `jit fp`: SSE floating point. */
   readonly isFloat?: boolean
+  /** Most of its time passes in the guest's kernel: such programs have a mean of their own. */
+  readonly isSystem?: boolean
 }
 
 /** On 32-bit processors, floating point in SSE registers as on 64-bit ones. */
@@ -43,6 +45,7 @@ export const PROGRAMS: readonly Program[] = [
   { name: 'chase-memory', source: 'chase', args: [65_536, 5] },
   { name: 'bytecode', source: 'bytecode', args: [8_000] },
   { name: 'nbody', source: 'nbody', flags: SSE, args: [300], isFloat: true },
+  { name: 'nbody-x87', source: 'nbody', flags: X87, args: [60] },
   { name: 'matmul-sse', source: 'matmul', flags: SSE, args: [8], isFloat: true },
   { name: 'matmul-x87', source: 'matmul', flags: X87, args: [2] },
   {
@@ -54,10 +57,14 @@ export const PROGRAMS: readonly Program[] = [
   },
   { name: 'mandelbrot-sse', source: 'mandelbrot', flags: SSE, args: [700], isFloat: true },
   { name: 'mandelbrot-x87', source: 'mandelbrot', flags: X87, args: [500] },
-  { name: 'getpid', source: 'system', args: ['getpid', 1000] },
-  { name: 'page-faults', source: 'system', args: ['faults', 200] },
-  { name: 'pipe', source: 'system', args: ['pipe', 100] },
-  { name: 'fork', source: 'system', args: ['fork', 1000] },
+  { name: 'getpid', source: 'system', args: ['getpid', 1000], isSystem: true },
+  { name: 'stat', source: 'system', args: ['stat', 100], isSystem: true },
+  { name: 'page-faults', source: 'system', args: ['faults', 200], isSystem: true },
+  { name: 'page-copies', source: 'system', args: ['copies', 100], isSystem: true },
+  { name: 'pipe', source: 'system', args: ['pipe', 100], isSystem: true },
+  { name: 'socket', source: 'system', args: ['socket', 20], isSystem: true },
+  { name: 'threads', source: 'system', args: ['threads', 3000], isSystem: true },
+  { name: 'fork', source: 'system', args: ['fork', 1000], isSystem: true },
   { name: 'strings', source: 'strings', args: [100] },
   { name: 'gzip', source: 'text', args: [] },
   { name: 'btree', source: 'btree', args: [300] },
