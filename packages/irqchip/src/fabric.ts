@@ -1,4 +1,5 @@
-import type { Word64 } from '@retrap/device'
+import type { InterruptLine, Word64 } from '@retrap/device'
+import { SharedLines } from '@retrap/device/host'
 import { describeArgument } from '@retrap/basics'
 import { ApicBus } from './apic-bus.ts'
 import {
@@ -15,7 +16,6 @@ import { I8259_STATE_BYTES, I8259Pair, type I8259State } from './i8259.ts'
 import { IOAPIC_STATE_BYTES, IoApic, type IoApicState } from './ioapic.ts'
 import { LOCAL_APIC_STATE_BYTES, wideDestination } from './apic-registers.ts'
 import { LocalApic } from './local-apic.ts'
-import { type IrqLine, SharedLines } from './shared-lines.ts'
 import type { LocalApicState } from './local-apic-state.ts'
 
 /** Options of an {@link InterruptFabric}. */
@@ -166,7 +166,7 @@ export class InterruptFabric {
    *
    * @throws IrqchipError `ERR_INVALID` for another number, and for 2, where the second i8259 is
    */
-  line(irq: number): IrqLine {
+  line(irq: number): InterruptLine {
     const { pins } = this.ioApic
     if (!Number.isInteger(irq) || irq < 0 || irq >= pins || irq === 2) {
       throw new IrqchipError(
@@ -198,7 +198,7 @@ export class InterruptFabric {
   }
 
   /** A wire to the NMI inputs (LINT1) of all processors. */
-  nmiLine(): IrqLine {
+  nmiLine(): InterruptLine {
     return this.#nmi.line(0)
   }
 

@@ -1,5 +1,5 @@
 /**
- * The building blocks of a host of device models: how accesses are split, configuration space, timers.
+ * The building blocks of a host of device models: how accesses are split, configuration space, interrupt lines, timers.
  *
  * @packageDocumentation
  */
@@ -17,6 +17,7 @@ export {
 } from './access.ts'
 export { SplitAccess, type PlacedRange, type RangeSource } from './split-access.ts'
 export { describeThrown, hex } from '../errors.ts'
+export { SharedLines } from './interrupt-lines.ts'
 export { LONGEST_HOST_TIMER_MS } from './timer-queue.ts'
 export { intercepted } from './intercepted.ts'
 export { PciConfigSpace, type FunctionSlot, type PciFunctionHost } from './pci-config-space.ts'

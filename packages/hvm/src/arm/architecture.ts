@@ -2,13 +2,8 @@ import { STATUS_DONE, STATUS_UNHANDLED } from '@retrap/replay'
 import { ArmEngine, type JitOptions, type SystemValue } from '@retrap/arm-cpu'
 import { DeviceOrder, deviceOrderBytes } from '@retrap/arm-mmio'
 import type { InterruptLine } from '@retrap/device'
-import {
-  defaultAffinity,
-  GenericTimers,
-  type GenericTimersState,
-  genericTimersStateBytes,
-  SharedLines,
-} from '@retrap/irqchip/gic'
+import { SharedLines } from '@retrap/device/host'
+import { defaultAffinity, GenericTimers, type GenericTimersState, genericTimersStateBytes } from '@retrap/irqchip/gic'
 import { Domain } from '../domain.ts'
 import type { DomainOptions } from '../domain-options.ts'
 import type { DomainState, SavedArchitecture } from '../instants/saved-domain.ts'

@@ -1,10 +1,4 @@
-/** Drives an input of an interrupt controller. */
-export interface IrqLine {
-  /** Drives the wire. */
-  set(level: boolean): void
-  /** Raises the wire for a moment, where no holder has it up. */
-  pulse(): void
-}
+import type { InterruptLine } from '../wires.ts'
 
 /** Inputs of interrupt controllers, each of which several holders may drive: their levels are ORed. */
 export class SharedLines {
@@ -28,7 +22,7 @@ export class SharedLines {
   }
 
   /** Makes a wire to an input. */
-  line(input: number): IrqLine {
+  line(input: number): InterruptLine {
     let mine = false
     return {
       set: (level) => {

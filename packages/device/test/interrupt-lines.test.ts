@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { SharedLines } from '../src/gic/index.ts'
+import { SharedLines } from '../src/host/index.ts'
 
 test('the levels of several holders are ORed, and a pulse comes where nobody has the wire up', () => {
   const seen: string[] = []
