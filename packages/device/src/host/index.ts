@@ -17,7 +17,7 @@ export {
 } from './access.ts'
 export { SplitAccess, type PlacedRange, type RangeSource } from './split-access.ts'
 export { describeThrown, hex } from '../errors.ts'
-export { SharedLines } from './interrupt-lines.ts'
+export { ModelLines, SharedLines } from './interrupt-lines.ts'
 export { LONGEST_HOST_TIMER_MS } from './timer-queue.ts'
 export { intercepted } from './intercepted.ts'
 export { PciConfigSpace, type FunctionSlot, type PciFunctionHost } from './pci-config-space.ts'

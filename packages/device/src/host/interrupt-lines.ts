@@ -1,4 +1,38 @@
+// A wire from a model to an input of an interrupt controller: first the model's end, which its host can cut off, then the
+// controller's, where several holders meet.
 import type { InterruptLine } from '../wires.ts'
+
+/**
+ * The interrupt lines of a device model. While the model is dead they are low: an edge-triggered input would otherwise see no
+ * edge of the model that is alive again, and a level-triggered one would interrupt for ever.
+ */
+export class ModelLines {
+  /** The lines that the model drives high. */
+  readonly #high = new Set<{ readonly wire: InterruptLine }>()
+  #isCut = false
+
+  /** Gives a wire to the model. */
+  line(wire: InterruptLine): InterruptLine {
+    const line = { wire }
+    return {
+      set: (level) => {
+        if (level) this.#high.add(line)
+        else this.#high.delete(line)
+        if (!this.#isCut) wire.set(level)
+      },
+      pulse: () => {
+        if (!this.#isCut) wire.pulse()
+      },
+    }
+  }
+
+  /** Cuts the lines off, or joins them again: the wires have the model's levels then. */
+  cut(isCut: boolean): void {
+    if (isCut === this.#isCut) return
+    this.#isCut = isCut
+    for (const { wire } of this.#high) wire.set(!isCut)
+  }
+}
 
 /** Inputs of interrupt controllers, each of which several holders may drive: their levels are ORed. */
 export class SharedLines {

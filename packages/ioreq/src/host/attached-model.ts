@@ -9,9 +9,8 @@ import {
   type RegionOptions,
   type Timer,
 } from '@retrap/device'
-import { checkRegion, isPromise, type BarRegion, type PciTree } from '@retrap/device/host'
+import { checkRegion, isPromise, ModelLines, type BarRegion, type PciTree } from '@retrap/device/host'
 import { ModelMemory } from './device-memory.ts'
-import { ModelLines } from './model-lines.ts'
 import { ModelOwnedMemory, windowHandler } from './owned-memory.ts'
 import type { DevicePlatform } from './platform.ts'
 import type { RegionTable } from '../region-table.ts'
