@@ -55,6 +55,18 @@ function* hotForms(): Generator<string> {
     'JMP.4 relp4',
     'JMP.4 relf4',
   ]
+  // Half of what compilers, interpreters and their libraries execute beside these.
+  yield* [
+    'CMP.2 reg2 imm2',
+    'CMP.2 mem2r imm2',
+    'OR.1 reg1 reg1',
+    'OR.1 reg1 imm1',
+    'AND.1 reg1 imm1',
+    'BT.8 reg8 reg8',
+  ]
+  yield* ['SHL.8 reg8 reg1', 'SHR.8 reg8 reg1', 'SAR.8 reg8 reg1', 'SHL.4 reg4 reg1', 'SHR.4 reg4 reg1']
+  yield* ['JMP.8 mem8r long', 'JMP.8 reg8 long', 'CALL.8 mem8r long', 'CALL.8 reg8 long']
+  for (const name of ['MOVUPS', 'MOVAPS']) yield* [`${name}.16 xmm16 mem16r`, `${name}.16 mem16w xmm16`]
   for (const condition of ['B', 'AE', 'E', 'NE', 'BE', 'A', 'S', 'NS', 'L', 'GE', 'LE', 'G']) {
     yield* [`J${condition}.4 relp4`, `J${condition}.4 relf4`]
   }
