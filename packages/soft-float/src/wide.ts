@@ -4,7 +4,7 @@ import type { FloatModule, SharedFunction } from './float-module.ts'
 /** Multiplication and division of 64 bits whose product or dividend has 128. */
 
 /** High 64 bits of an unsigned 64 × 64 product, by 32-bit digits. */
-export function multiplyHigh(c: FloatModule): SharedFunction<'i64'> {
+export function multiplyHigh(c: Pick<FloatModule, 'shared'>): SharedFunction<'i64'> {
   return c.shared('multiplyHigh', ['i64', 'i64'], 'i64', (f) => {
     const a = f.param(0, 'i64').get
     const b = f.param(1, 'i64').get

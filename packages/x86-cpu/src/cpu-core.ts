@@ -36,6 +36,7 @@ import {
   TLB_MODES,
   FLAGS_ADD,
   FLAGS_EXPLICIT,
+  FLAGS_MULTIPLY,
   FLAGS_SUB,
   FLAG_AF,
   FLAG_CF,
@@ -333,6 +334,11 @@ function arithmeticFlags(u32: Uint32Array): number {
     const overflow = kind === FLAGS_SUB ? (aHi ^ bHi) & (aHi ^ rHi) : (aHi ^ rHi) & (bHi ^ rHi)
     if ((overflow & 0x8000_0000) !== 0) flags |= FLAG_OF
     return flags
+  }
+  if (kind === FLAGS_MULTIPLY) {
+    const [a, b] = [(BigInt(aHi) << 32n) | BigInt(aLo), (BigInt(bHi) << 32n) | BigInt(bLo)]
+    const product = BigInt.asIntN(64, a) * BigInt.asIntN(64, b)
+    return BigInt.asIntN(64, product) === product ? flags : flags | FLAG_CF | FLAG_OF
   }
   return flags | (bLo & (FLAG_CF | FLAG_AF | FLAG_OF))
 }

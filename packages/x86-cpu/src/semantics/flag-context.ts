@@ -3,6 +3,7 @@ import {
   FLAGS_ARITHMETIC,
   FLAGS_ADD,
   FLAGS_EXPLICIT,
+  FLAGS_MULTIPLY,
   FLAGS_RESULT,
   FLAGS_SUB,
   FLAG_CF,
@@ -47,6 +48,8 @@ export interface FlagChange {
   readonly result?: I64
   /** The sources of {@link flags}: values that do not change any more. */
   readonly from: readonly I64[]
+  /** The kind of lazy flags that hold all of it, `FLAGS_*`: the first two of {@link from} are A and B. */
+  readonly kind?: number
   /**
    * Computes the other flags that are written, absent ones being clear. It may be called late or never: it takes nothing
    * but its arguments and constants.
@@ -94,7 +97,8 @@ export abstract class FlagContext extends MemoryContext {
   changeFlags(change: FlagChange): void {
     this.usesFlags = true
     const { f } = this
-    const { when, result, written } = change
+    const { when, result, written, kind, from } = change
+    if (kind !== undefined && result !== undefined) return this.flagStore.set(kind, from[0]!, from[1]!, result)
     const kept = FLAGS_ARITHMETIC & ~written
     const apply = (): void => {
       const own = flagsOf(change.flags(...change.from))
@@ -122,7 +126,13 @@ export abstract class FlagContext extends MemoryContext {
     if (kind.known !== undefined) return this.let(flagParts(kind.known, a, b, result).carry)
     const { f } = this
     // As `flagParts` has it for each kind: INC and DEC, which keep CF, are too frequent for a call.
-    const given = (): I32 => b.toI32().and(FLAG_CF)
+    const given = (): I32 =>
+      f.ifElse(
+        'i32',
+        kind.eq(FLAGS_MULTIPLY),
+        () => this.allFlags().and(FLAG_CF),
+        () => b.toI32().and(FLAG_CF),
+      )
     return f.ifElse(
       'i32',
       kind.eq(FLAGS_SUB),

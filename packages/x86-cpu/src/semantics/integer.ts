@@ -1,4 +1,5 @@
 import { I64, select, type I32, type I64Like, type FunctionBuilder } from '@retrap/wasm-emitter'
+import { type FloatModule, multiplyHigh } from '@retrap/soft-float'
 import { ADDRESS_32, ADDRESS_CHECKED, R_BASE, R_DISP, R_INDEX, R_SCALE, R_SEGMENT } from '../state/record.ts'
 import { SEG_BYTES, SEG_FLAT, SEG_RIGHTS, S_SEGMENTS } from '../state/state-layout.ts'
 
@@ -77,3 +78,21 @@ export function isFlat32(f: FunctionBuilder, state: I32, record: I32, kind: I32)
   const rights = f.loadExpression('i32.load8_u', segment, S_SEGMENTS + SEG_RIGHTS)
   return kind.eq(ADDRESS_CHECKED | ADDRESS_32).and(rights.shrU(Math.log2(SEG_FLAT)))
 }
+
+/** A function that multiplies, and the functions of its module. */
+export type Multiplier = { readonly f: FunctionBuilder } & Pick<FloatModule, 'shared'>
+
+/** The upper half of a product of 64 by 64 bits. */
+export function highUnsigned(c: Multiplier, a: I64, b: I64): I64 {
+  return c.f.call(multiplyHigh(c), a, b)
+}
+
+/** The same of signed numbers. */
+export function highSigned(c: Multiplier, a: I64, b: I64): I64 {
+  const high = highUnsigned(c, a, b)
+  return c.f.let(high.sub(a.shrS(63).and(b)).sub(b.shrS(63).and(a)))
+}
+
+/** Whether a signed product has more than the 64 bits of `result`. */
+export const productOverflows = (c: Multiplier, a: I64, b: I64, result: I64): I32 =>
+  highSigned(c, a, b).ne(result.shrS(63))

@@ -16,6 +16,7 @@ import {
 import {
   FLAGS_ADD,
   FLAGS_EXPLICIT,
+  FLAGS_MULTIPLY,
   FLAGS_RESULT,
   FLAGS_SUB,
   FS,
@@ -50,11 +51,12 @@ import {
 } from '../state/state-layout.ts'
 import { SLOW_DIRECT, SLOW_MODIFY, SLOW_WRITE } from '../state/host.ts'
 import { VECTOR_GP, VECTOR_SS } from '../state/vectors.ts'
-import { flatOffset, isFlat32 } from './integer.ts'
-import { flagBits } from './flag-parts.ts'
+import { flatOffset, isFlat32, productOverflows } from './integer.ts'
+import { flagBits, flagsOf, resultParts } from './flag-parts.ts'
+import type { FloatModule, SharedFunction } from '@retrap/soft-float'
 
 /** Functions of the generated module that semantics may call. */
-export interface Library {
+export interface Library extends SharedFunctions {
   /** (state, address low, address high, flags) → status; data in S_DATA. */
   readonly slowAccess: Callee & { readonly signature: { readonly result: 'i32' } }
   /** (state, record) → offset within the segment, for any addressing form. */
@@ -71,12 +73,6 @@ export interface Library {
   readonly flags: Callee & { readonly signature: { readonly result: 'i32' } }
   /** () → nothing; the host's time-stamp counter in S_DATA. */
   readonly timestamp: Callee
-  /** Functions that families share, made on first use: see {@link Context.shared}. */
-  readonly shared: Map<string, FunctionBuilder>
-  /** Declares another function of the module. */
-  define(name: string, params: readonly ValueType[], result: ValueType | undefined): FunctionBuilder
-  /** Its body has been built. */
-  complete(f: FunctionBuilder): void
 }
 
 /** (address low, address high, flags) → status; data in S_DATA. */
@@ -97,7 +93,12 @@ export function buildLibrary(module: ModuleBuilder, access: AccessImport, timest
   )
   buildSlowAccess(slowAccess, access)
   const flags = module.function('flags', { params: ['i32', 'i64', 'i64', 'i64'], result: 'i32' } as const, exported)
-  buildFlags(flags)
+  const functions: SharedFunctions = {
+    shared: new Map(),
+    define: (name, params, result) => module.function(name, { params, result }),
+    complete: (f) => module.complete(f),
+  }
+  buildFlags(flags, functions)
   const movedOffset = module.function('movedOffset', { params: ['i32', 'i32', 'i64'], result: 'i64' } as const)
   buildMovedOffset(movedOffset)
   const offset = module.function('offset', { params: ['i32', 'i32'], result: 'i64' } as const)
@@ -135,10 +136,36 @@ export function buildLibrary(module: ModuleBuilder, access: AccessImport, timest
     checkedAddress,
     slowAddressMoved,
     timestamp,
-    shared: new Map(),
-    define: (name, params, result) => module.function(name, { params, result }),
-    complete: (f) => module.complete(f),
+    ...functions,
   }
+}
+
+/** Functions that families share. */
+export interface SharedFunctions {
+  /** Functions by name: see {@link sharedFunction}. */
+  readonly shared: Map<string, FunctionBuilder>
+  /** Declares another function of the module. */
+  define(name: string, params: readonly ValueType[], result: ValueType | undefined): FunctionBuilder
+  /** Its body has been built. */
+  complete(f: FunctionBuilder): void
+}
+
+/** A module function that several families share, generated on first use. */
+export function sharedFunction<R extends ValueType | undefined>(
+  functions: SharedFunctions,
+  name: string,
+  params: readonly ValueType[],
+  result: R,
+  build: (f: FunctionBuilder) => void,
+): SharedFunction<R> {
+  let known = functions.shared.get(name)
+  if (known === undefined) {
+    known = functions.define(name, params, result)
+    functions.shared.set(name, known)
+    build(known)
+    functions.complete(known)
+  }
+  return known as SharedFunction<R>
 }
 
 /**
@@ -197,7 +224,7 @@ function buildRegisterRead(f: FunctionBuilder, state: I32): void {
 }
 
 /** The six arithmetic flags at their RFLAGS positions, from the lazy state. */
-function buildFlags(f: FunctionBuilder): void {
+function buildFlags(f: FunctionBuilder, functions: SharedFunctions): void {
   const kind = f.param(0, 'i32').get
   const a = f.param(1, 'i64').get
   const b = f.param(2, 'i64').get
@@ -205,6 +232,11 @@ function buildFlags(f: FunctionBuilder): void {
   for (const each of [FLAGS_EXPLICIT, FLAGS_SUB, FLAGS_ADD]) {
     f.if(kind.eq(each), () => f.return(flagBits(each, a, b, result)))
   }
+  f.if(kind.eq(FLAGS_MULTIPLY), () => {
+    const high = { f, shared: sharedFunction.bind(undefined, functions) as FloatModule['shared'] }
+    const overflow = productOverflows(high, a, b, result)
+    f.return(flagsOf({ ...resultParts(result), carry: overflow, overflow }))
+  })
   f.return(flagBits(FLAGS_RESULT, a, b, result))
 }
 

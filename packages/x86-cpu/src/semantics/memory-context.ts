@@ -14,7 +14,7 @@ import {
   type ValueOf,
   type ValueType,
 } from '@retrap/wasm-emitter'
-import type { FloatRules } from '@retrap/soft-float'
+import type { FloatRules, SharedFunction } from '@retrap/soft-float'
 import { SLOW_MODIFY, SLOW_PROBE, SLOW_WRITE } from '../state/host.ts'
 import { R_ADDRESS } from '../state/record.ts'
 import {
@@ -34,7 +34,7 @@ import { VECTOR_GP } from '../state/vectors.ts'
 import { flatOffset, isFlat32, loadOp, storeOp } from './integer.ts'
 import { FLOAT_RULES } from './float-scratch.ts'
 import type { Form } from '../state/form.ts'
-import type { Library } from './library.ts'
+import { type Library, sharedFunction } from './library.ts'
 
 /** Offset of the page's machine address in a TLB entry. */
 const HOST = 8
@@ -355,15 +355,8 @@ export abstract class MemoryContext {
     params: readonly ValueType[],
     result: R,
     build: (f: FunctionBuilder) => void,
-  ): FunctionBuilder & { readonly signature: { readonly result: R } } {
-    let known = this.library.shared.get(name)
-    if (known === undefined) {
-      known = this.library.define(name, params, result)
-      this.library.shared.set(name, known)
-      build(known)
-      this.library.complete(known)
-    }
-    return known as FunctionBuilder & { readonly signature: { readonly result: R } }
+  ): SharedFunction<R> {
+    return sharedFunction(this.library, name, params, result, build)
   }
 }
 

@@ -1,8 +1,8 @@
 import { I64, type I32 } from '@retrap/wasm-emitter'
-import { divideWide, multiplyHigh } from '@retrap/soft-float'
-import { FLAGS_ARITHMETIC, FLAG_CF, FLAG_OF, S_SCRATCH } from '../state/state-layout.ts'
+import { divideWide } from '@retrap/soft-float'
+import { FLAGS_ARITHMETIC, FLAGS_MULTIPLY, FLAG_CF, FLAG_OF, S_SCRATCH } from '../state/state-layout.ts'
 import { VECTOR_DE } from '../state/vectors.ts'
-import { choose, signExtend, zeroExtend } from './integer.ts'
+import { choose, highSigned, highUnsigned, productOverflows, signExtend, zeroExtend } from './integer.ts'
 import type { Context, SemanticsTable } from './context.ts'
 
 /** Multiplication and division. Source: Intel SDM vol. 2, MUL, IMUL, DIV, IDIV, MULX. */
@@ -10,15 +10,6 @@ import type { Context, SemanticsTable } from './context.ts'
 const RAX = 0
 const RDX = 2
 const CF_OF = BigInt(FLAG_CF | FLAG_OF)
-
-function highUnsigned(c: Context, a: I64, b: I64): I64 {
-  return c.f.call(multiplyHigh(c), a, b)
-}
-
-function highSigned(c: Context, a: I64, b: I64): I64 {
-  const high = highUnsigned(c, a, b)
-  return c.let(high.sub(a.shrS(63).and(b)).sub(b.shrS(63).and(a)))
-}
 
 /** One operand: the accumulator and its upper half. */
 function wideMultiply(c: Context, signed: boolean): void {
@@ -58,8 +49,10 @@ function narrowMultiply(c: Context): void {
     written: FLAGS_ARITHMETIC,
     result,
     from: [a, b, product],
+    // The upper half takes long to compute, and is hardly ever asked for.
+    ...(size === 8 && { kind: FLAGS_MULTIPLY }),
     flags: (x: I64, y: I64, whole: I64) => {
-      const overflow = size === 8 ? highSigned(c, x, y).ne(whole.shrS(63)) : signExtend(whole, size).ne(whole)
+      const overflow = size === 8 ? productOverflows(c, x, y, whole) : signExtend(whole, size).ne(whole)
       return { carry: overflow, overflow }
     },
   })

@@ -248,6 +248,8 @@ export const FLAGS_RESULT = 1
 export const FLAGS_ADD = 2
 /** RESULT = A − B. Logic operations are this with A = RESULT, B = 0. */
 export const FLAGS_SUB = 3
+/** RESULT = A · B, signed, of which 64 bits are kept: CF = OF = 1 where the product has more. AF = 0. */
+export const FLAGS_MULTIPLY = 4
 
 // RFLAGS (Intel SDM vol. 1, "EFLAGS Register").
 export const FLAG_CF: number = 1 << 0
