@@ -14,13 +14,13 @@ import { execFileSync } from 'node:child_process'
 import { parseArgs } from 'node:util'
 import { provideDebianPrograms, type ProgramTable } from '@retrap/tooling/programs'
 import { compareEmulators } from './jit/compare.ts'
-import { commandOf, type Guest, type PeerName, withGuest } from './jit/peers.ts'
+import { COMPILERS_OF_GUESTS, commandOf, type Guest, type PeerName, withGuest } from './jit/peers.ts'
 import { PROGRAMS, type Program } from './jit/programs.ts'
 import { type Run, runMarked } from './marked-guest.ts'
 
 /** What no test needs is fetched here. */
 const PEERS_AND_COMPILERS: ProgramTable = [
-  { packages: ['gcc-i686-linux-gnu', 'libc6-dev-i386-cross'], programs: ['i686-linux-gnu-gcc'] },
+  ...COMPILERS_OF_GUESTS,
   { packages: ['qemu-system-x86'], programs: ['qemu-system-x86_64', 'qemu-system-i386'] },
 ]
 type Peer = Exclude<PeerName, 'retrap'>

@@ -1,6 +1,7 @@
 // Guests whose first process runs programs between marks on the console, and the processor time that emulators take for each.
 import { processTime } from '@retrap/tooling/processor-time'
 import { runProgram } from '../test/support/processes.ts'
+import { threadTimes } from './thread-times.ts'
 
 const FIRST_LINE = 'Linux version'
 
@@ -15,11 +16,15 @@ export interface Times {
 export interface Span {
   readonly from: number
   readonly to: number
+  /** Seconds of processor time of the emulator's threads, by their names. */
+  readonly threads: ReadonlyMap<string, number>
 }
 
 /** Names of two times that each run has: from the emulator's start to the first process, and from the kernel's first line on. */
 export const BOOT = 'boot'
 export const KERNEL = 'kernel'
+/** And of a third: from the emulator's start to the last mark. */
+export const WHOLE = 'whole'
 
 /** What a run of an emulator gave, by program. */
 export interface Run {
@@ -39,17 +44,18 @@ export async function runMarked(program: string, args: readonly string[], deadli
   const results = new Map<string, string>()
   const failed: string[] = []
   let seen = 0
-  const start: Moment = { processor: 0, clock: now() }
+  const start: Moment = { processor: 0, clock: now(), threads: new Map() }
   let kernel: Moment | undefined
   let begun = start
   const note = (name: string, from: Moment, to: Moment, guest: number): void => {
-    spans.set(name, { from: from.clock, to: to.clock })
+    const threads = [...to.threads].map(([thread, time]) => [thread, time - (from.threads.get(thread) ?? 0)] as const)
+    spans.set(name, { from: from.clock, to: to.clock, threads: new Map(threads) })
     times.set(name, { processor: to.processor - from.processor, wall: to.clock - from.clock, guest })
   }
   const { code, stdout, stderr } = await runProgram(program, args, {
     deadlineMs,
     onOutput(output, pid) {
-      const moment: Moment = { processor: processTime(pid), clock: now() }
+      const moment: Moment = { processor: processTime(pid), clock: now(), threads: threadTimes(pid) }
       if (kernel === undefined && output.includes(FIRST_LINE)) kernel = moment
       for (const [mark, kind, name = '', seconds, status] of output
         .slice(seen)
@@ -60,6 +66,7 @@ export async function runMarked(program: string, args: readonly string[], deadli
           note(BOOT, start, moment, NaN)
           note(KERNEL, kernel ?? start, moment, NaN)
         }
+        if (kind === 'done') note(WHOLE, start, moment, NaN)
         if (kind !== 'end') continue
         results.set(name, resultOf(output, name))
         if (status !== '0') failed.push(name)
@@ -71,10 +78,11 @@ export async function runMarked(program: string, args: readonly string[], deadli
   return { times, spans, results, failed, stderr }
 }
 
-/** When the host's clocks were read, in seconds: the processor time of the emulator, and the monotonic clock. */
+/** The host's clocks, in seconds: the processor time of the emulator and of its threads, and the monotonic clock. */
 interface Moment {
   readonly processor: number
   readonly clock: number
+  readonly threads: ReadonlyMap<string, number>
 }
 
 const now = (): number => Number(process.hrtime.bigint()) / 1e9

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { fetchMembers } from '@retrap/debian'
+import type { ProgramTable } from '@retrap/tooling/programs'
 import { fetchLinux } from '../../src/linux/debian.ts'
 import { buildPrograms, COMPILERS, initramfsOf, type Program, type Width } from './programs.ts'
 
@@ -18,6 +19,10 @@ export interface Guest {
   readonly vgaBios: string
 }
 
+/** Compilers of guests' programs that no test needs. */
+export const COMPILERS_OF_GUESTS: ProgramTable = [
+  { packages: ['gcc-i686-linux-gnu', 'libc6-dev-i386-cross'], programs: ['i686-linux-gnu-gcc'] },
+]
 const MEBIBYTES = 512
 /** As the retrap command runs it: src/main.ts says so to the shell. */
 export const NODE_FLAGS = ['--max-semi-space-size=1']

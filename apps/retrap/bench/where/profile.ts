@@ -1,0 +1,133 @@
+// Runs retrap with a profiler: Debian's perf, or V8's own where perf may not run.
+import { spawn, spawnSync } from 'node:child_process'
+import { globSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { hasProgram } from '@retrap/tooling/skip'
+import { provideDebianPrograms } from '@retrap/tooling/programs'
+import { type Run, runMarked, type Span } from '../marked-guest.ts'
+import { Classes } from './classes.ts'
+import { type UnitBytes, unitBytes } from './code-map.ts'
+import { type CpuProfile, perfSamples, profileSamples } from './samples.ts'
+import { sourceNames } from './sources.ts'
+
+const DEADLINE_MS = 3_600_000
+/** Samples a second unless said otherwise: no divisor of the timer's rate. */
+export const RATE = 997
+/** V8 writes the names and places of all code for perf, and gives interpreted functions frames with their names. */
+const NAMED = ['--perf-basic-prof', '--interpreted-frames-native-stack', '--no-logfile-per-isolate']
+const PARANOID = '/proc/sys/kernel/perf_event_paranoid'
+
+/** A run under a profiler. */
+export interface Profile {
+  readonly run: Run
+  readonly classes: Classes
+  /** Undefined where perf may not run. */
+  readonly unitBytes: UnitBytes | undefined
+}
+
+/** Returns why perf may not be used here, and what would help; undefined where it may. */
+export async function whyNoPerf(): Promise<string | undefined> {
+  await provideDebianPrograms({ table: [{ packages: ['linux-perf'], programs: ['perf'] }] })
+  if (!hasProgram('perf')) return 'there is no perf: it is in Debian\'s package linux-perf ("apt install linux-perf")'
+  const trial = spawnSync('perf', ['record', '-q', '-e', 'cpu-clock', '-o', '-', '--', 'true'], { maxBuffer: 1 << 26 })
+  if (trial.status === 0) return undefined
+  const [first = ''] = trial.stderr.toString().split('\n')
+  return (
+    `perf may not run here: ${first.trim() || trial.error?.message}; kernel.perf_event_paranoid is ${paranoid()}. ` +
+    `What helps: "sysctl kernel.perf_event_paranoid=1" as root, or to run this as root, and outside of a container`
+  )
+}
+
+const paranoid = (): string => {
+  try {
+    return readFileSync(PARANOID, 'latin1').trim()
+  } catch {
+    return 'unknown'
+  }
+}
+
+/** What is profiled. */
+export interface ProfileOptions {
+  /** Node's program and its arguments, as of a run without a profiler. */
+  readonly command: readonly [string, readonly string[]]
+  /** The program between whose marks samples count; all of the run unless given. */
+  readonly name?: string
+  readonly rate?: number
+}
+
+/** Runs retrap under perf. */
+export async function profileByPerf({ command, name, rate = RATE }: ProfileOptions): Promise<Profile> {
+  const [node, args] = command
+  return withFolder(async (folder) => {
+    const data = join(folder, 'perf.data')
+    const flags = [...NAMED, `--logfile=${join(folder, 'v8.log')}`]
+    const run = await runMarked(
+      'perf',
+      // prettier-ignore
+      ['record', '-q', '-k', 'mono', '-o', data, '-F', String(rate), '-e', 'cpu-clock', '--call-graph', 'fp', '--',
+        node, ...flags, ...args],
+      DEADLINE_MS,
+    )
+    const fields = ['-F', 'comm,pid,tid,time,ip,sym,dso']
+    const script = spawn('perf', ['script', '-i', data, ...fields], { stdio: ['ignore', 'pipe', 'ignore'] })
+    const classes = new Classes()
+    const span = spanOf(run, name)
+    for await (const sample of perfSamples(createInterface({ input: script.stdout }), rate, sourceNames())) {
+      if (isWithin(sample, span)) classes.add(sample)
+    }
+    // perf looks for V8's file in this folder alone; it is named by the process, which perf has recorded.
+    const maps = mapsOf(data)
+    const lines = maps.flatMap((path) => readFileSync(path, 'utf8').split('\n'))
+    for (const path of maps) rmSync(path)
+    return { run, classes, unitBytes: unitBytes(lines) }
+  })
+}
+
+/** The files that V8 has written for the processes of a recording. */
+function mapsOf(data: string): readonly string[] {
+  const { stdout } = spawnSync('perf', ['script', '-i', data, '-F', 'pid'], { encoding: 'latin1', maxBuffer: 1 << 28 })
+  const ids = new Set(stdout.split('\n').map((line) => line.trim()))
+  return globSync('/tmp/perf-*.map').filter((path) => ids.has(/-(\d+)\.map$/.exec(path)?.[1] ?? ''))
+}
+
+/** Runs retrap with V8's own profiler: it takes samples of JavaScript and Wasm of the first thread. */
+export async function profileByV8({ command, name, rate = RATE }: ProfileOptions): Promise<Profile> {
+  const [node, args] = command
+  return withFolder(async (folder) => {
+    const interval = Math.round(1e6 / rate)
+    const flags = ['--cpu-prof', `--cpu-prof-dir=${folder}`, `--cpu-prof-interval=${interval}`]
+    const run = await runMarked(node, [...flags, ...args], DEADLINE_MS)
+    const classes = new Classes()
+    const span = spanOf(run, name)
+    const fileOf = sourceNames()
+    for (const file of globSync('*.cpuprofile', { cwd: folder })) {
+      const profile = JSON.parse(readFileSync(join(folder, file), 'utf8')) as CpuProfile
+      for (const sample of profileSamples(profile, fileOf)) {
+        if (isWithin(sample, span)) classes.add(sample)
+      }
+    }
+    return { run, classes, unitBytes: undefined }
+  })
+}
+
+function spanOf(run: Run, name: string | undefined): Pick<Span, 'from' | 'to'> {
+  if (name === undefined) return { from: -Infinity, to: Infinity }
+  const span = run.spans.get(name)
+  if (span === undefined) throw new Error(`the guest has no marks of ${name}:\n${run.stderr}`)
+  return span
+}
+
+const isWithin = ({ time }: { readonly time: number }, { from, to }: Pick<Span, 'from' | 'to'>): boolean =>
+  time >= from && time <= to
+
+async function withFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'retrap-where-'))
+  try {
+    return await use(folder)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
