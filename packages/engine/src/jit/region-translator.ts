@@ -7,7 +7,6 @@ import type { MissAction } from './memory-sites.ts'
 import { switchPosition } from './position-switch.ts'
 import { fallsThrough, firstRecord, type Region, type RegionBlock, type RegionInstruction } from './region.ts'
 import { UnitCalls } from './unit-calls.ts'
-import { UnitChecks } from './unit-checks.ts'
 import { UnitExits } from './unit-exits.ts'
 import { UNIT_ENTERED } from './unit.ts'
 import type { UnitFrame, UnitParts } from './unit-frame.ts'
@@ -16,7 +15,6 @@ import type { UnitFrame, UnitParts } from './unit-frame.ts'
 export class RegionTranslator<Form> {
   readonly #frame: UnitFrame<Form>
   readonly #exits: UnitExits<Form>
-  readonly #checks: UnitChecks<Form>
   readonly #calls: UnitCalls<Form>
   readonly #semantics: UnitSemantics<Form>
   readonly #labels: (Label | undefined)[] = []
@@ -26,8 +24,7 @@ export class RegionTranslator<Form> {
     this.#frame = frame
     this.#semantics = frame.semantics
     this.#exits = new UnitExits(frame)
-    this.#checks = new UnitChecks(frame, this.#exits)
-    this.#calls = new UnitCalls(frame, this.#exits, this.#checks)
+    this.#calls = new UnitCalls(frame, this.#exits)
   }
 
   get #region(): Region<Form> {
@@ -168,8 +165,8 @@ export class RegionTranslator<Form> {
           return
         }
         const { page } = last ? this.#region.blocks[next!]!.instructions[0]! : instructions[i + 1]!
-        this.#checks.turn(insn, insn.next)
-        this.#checks.page(insn, page, insn.next)
+        this.#exits.ifTurnEnds(insn, insn.next)
+        this.#exits.ifPageIsElsewhere(insn, page, insn.next)
       }
       if (!last) continue
       if (block.next === undefined) {
@@ -180,7 +177,7 @@ export class RegionTranslator<Form> {
   }
 
   #emitInstruction(insn: RegionInstruction<Form>, block: RegionBlock<Form>, number: number): void {
-    if (insn.crosses !== 0) this.#checks.crossing(insn)
+    if (insn.crosses !== 0) this.#exits.ifSecondPageIsElsewhere(insn)
     if (insn.flow === 'host') this.#calls.host(insn)
     else if (insn.flow === 'far') this.#calls.far(insn)
     else if (insn.flow === 'repeat') this.#calls.repeat(insn)
@@ -191,11 +188,11 @@ export class RegionTranslator<Form> {
   #emitInPlace(insn: RegionInstruction<Form>, exits: InstructionExits): void {
     this.#semantics.emit(insn, exits)
     // An access that was made by a call may have written this region's code.
-    if (exits.onMiss === 'call') this.#checks.givenUp(insn, this.#frame.nextRecordRef(insn), this.#frame.pending + 1)
+    if (exits.onMiss === 'call') this.#exits.ifGivenUp(insn, this.#frame.nextRecordRef(insn), this.#frame.pending + 1)
   }
 
   #exitsOf(insn: RegionInstruction<Form>, block: RegionBlock<Form>, number: number): InstructionExits {
-    return new TranslatedExits(this.#frame, this.#exits, this.#checks, insn, (target) =>
+    return new TranslatedExits(this.#frame, this.#exits, insn, (target) =>
       this.#takeBranch(insn, block, number, target),
     )
   }
@@ -219,8 +216,8 @@ export class RegionTranslator<Form> {
     }
     const { page } = blocks[to]!.instructions[0]!
     // No forward branch within a page ends a turn.
-    if (page !== insn.page || target <= insn.at) this.#checks.turn(insn, target)
-    if (page !== insn.page) this.#checks.page(insn, page, target)
+    if (page !== insn.page || target <= insn.at) this.#exits.ifTurnEnds(insn, target)
+    if (page !== insn.page) this.#exits.ifPageIsElsewhere(insn, page, target)
     this.#goTo(number, to)
   }
 
@@ -230,13 +227,13 @@ export class RegionTranslator<Form> {
     const linear = f.let(target)
     const targets = block.computed.filter((to) => !graph.isIrreducible(number, to))
     if (targets.length > 0) {
-      this.#checks.turn(insn, linear)
+      this.#exits.ifTurnEnds(insn, linear)
       const firsts = targets.map((to) => blocks[to]!.instructions[0]!)
       const position = f.let(linear.sub(base.get))
       const positions = firsts.map(({ at }) => at)
       switchPosition(f, position, positions, (i) => {
         const { page, at } = firsts[i]!
-        if (page !== insn.page) this.#checks.page(insn, page, at)
+        if (page !== insn.page) this.#exits.ifPageIsElsewhere(insn, page, at)
         this.#goTo(number, targets[i]!)
       })
     }
@@ -249,7 +246,6 @@ class TranslatedExits<Form> implements InstructionExits {
   readonly onMiss: MissAction
   readonly #frame: UnitFrame<Form>
   readonly #exits: UnitExits<Form>
-  readonly #checks: UnitChecks<Form>
   readonly #insn: RegionInstruction<Form>
   readonly #take: (target: I64 | undefined) => void
 
@@ -257,7 +253,6 @@ class TranslatedExits<Form> implements InstructionExits {
   constructor(
     frame: UnitFrame<Form>,
     exits: UnitExits<Form>,
-    checks: UnitChecks<Form>,
     insn: RegionInstruction<Form>,
     take: (target: I64 | undefined) => void,
   ) {
@@ -265,7 +260,6 @@ class TranslatedExits<Form> implements InstructionExits {
     this.onMiss = action === 'call' && insn.flow !== 'next' ? 'leave' : action
     this.#frame = frame
     this.#exits = exits
-    this.#checks = checks
     this.#insn = insn
     this.#take = take
   }
@@ -297,7 +291,7 @@ class TranslatedExits<Form> implements InstructionExits {
   }
 
   leaveIfGivenUp(): void {
-    this.#checks.givenUp(this.#insn, this.#frame.firstRecordRef(this.#insn), this.#frame.pending)
+    this.#exits.ifGivenUp(this.#insn, this.#frame.firstRecordRef(this.#insn), this.#frame.pending)
   }
 
   retire(): void {

@@ -3,7 +3,6 @@ import type { I64 } from '@retrap/wasm-emitter'
 import { FORM_SIGNATURE, STATUS_EXIT, STATUS_HANDLER, STATUS_JUMP } from '../status.ts'
 import { R_FUNCTION } from '../record.ts'
 import type { RegionInstruction } from './region.ts'
-import type { UnitChecks } from './unit-checks.ts'
 import type { UnitExits } from './unit-exits.ts'
 import type { UnitFrame } from './unit-frame.ts'
 
@@ -11,12 +10,10 @@ import type { UnitFrame } from './unit-frame.ts'
 export class UnitCalls<Form> {
   readonly #frame: UnitFrame<Form>
   readonly #exits: UnitExits<Form>
-  readonly #checks: UnitChecks<Form>
 
-  constructor(frame: UnitFrame<Form>, exits: UnitExits<Form>, checks: UnitChecks<Form>) {
+  constructor(frame: UnitFrame<Form>, exits: UnitExits<Form>) {
     this.#frame = frame
     this.#exits = exits
-    this.#checks = checks
   }
 
   /** Emits a call of the interpreter's function of a form. */
@@ -25,7 +22,7 @@ export class UnitCalls<Form> {
     const status = this.#call(insn)
     f.structuredIf(status, () => this.#exits.fail(status, insn, pending))
     // The instruction may have written this region's code.
-    this.#checks.givenUp(insn, this.#frame.nextRecordRef(insn), pending + 1)
+    this.#exits.ifGivenUp(insn, this.#frame.nextRecordRef(insn), pending + 1)
   }
 
   /** Emits a call of the interpreter's function of a form that charges the budget for each of its iterations. */
@@ -40,7 +37,7 @@ export class UnitCalls<Form> {
       this.#resumeIfHandler(status, insn)
       this.#exits.fail(status, insn, pending)
     })
-    this.#checks.givenUp(insn, this.#frame.nextRecordRef(insn), charged)
+    this.#exits.ifGivenUp(insn, this.#frame.nextRecordRef(insn), charged)
   }
 
   /** Emits a call of the interpreter's function of a form that sets the program counter, and exits for where that is. */
@@ -85,7 +82,7 @@ export class UnitCalls<Form> {
       f.structuredIf(status.eq(STATUS_EXIT), () => this.#exits.fail(status, insn, charged))
       this.#exits.fail(status, insn, pending)
     })
-    this.#checks.givenUp(insn, this.#frame.nextRecordRef(insn), charged)
+    this.#exits.ifGivenUp(insn, this.#frame.nextRecordRef(insn), charged)
   }
 
   /** Calls the function of a form. @returns its status */

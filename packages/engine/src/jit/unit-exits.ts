@@ -1,6 +1,9 @@
+import { PAGE_BYTES } from '@retrap/memory'
 import { STATUS_FAULT } from '@retrap/replay'
 import { I32, select, type I64, type Label, type Local } from '@retrap/wasm-emitter'
+import { OP_UNIT, R_OP } from '../record.ts'
 import { UNIT_FAILED, UNIT_JUMP, UNIT_RESUME } from '../status.ts'
+import { TLB_EXECUTE, TLB_INDEX_MASK } from '../tlb-layout.ts'
 import {
   EXIT_COMPUTED,
   EXIT_OUTCOME_SHIFT,
@@ -12,7 +15,7 @@ import {
   exitNumber,
   type ExitReason,
 } from './exit-reasons.ts'
-import type { RegionInstruction } from './region.ts'
+import type { RegionInstruction, RegionPage } from './region.ts'
 import { LEAVE_SIGNATURE } from './unit-leave.ts'
 import type { RecordRef, UnitFrame } from './unit-frame.ts'
 
@@ -109,6 +112,51 @@ export class UnitExits<Form> {
     const why = select(status.eq(STATUS_FAULT), I32.of(exitNumber('fault')), I32.of(exitNumber('handler')))
     this.leave({ why, outcome: status.add(UNIT_FAILED), insn, record: this.#frame.recordRef(insn), retired })
   }
+
+  // ---------------------------------------------------------------- checks that the interpreter makes between instructions
+
+  /** Emits an exit where a turn may end, if it ends. @param target - a position, or a linear address */
+  ifTurnEnds(insn: RegionInstruction<Form>, target: number | I64): void {
+    const { f, state, layout, budget, pending } = this.#frame
+    const left = budget.get.sub(pending)
+    f.structuredIf(left.leS(f.loadExpression('i32.load', state, layout.attention)), () => {
+      const linear = typeof target === 'number' ? this.#frame.linear(target) : target
+      const over = left.leS(0)
+      const why = select(over, I32.of(exitNumber('budget')), I32.of(exitNumber('event')))
+      this.jump(why, insn, pending, linear)
+    })
+  }
+
+  /** Emits an exit for `target` unless a page of the region is still mapped where it was. */
+  ifPageIsElsewhere(insn: RegionInstruction<Form>, page: RegionPage, target: number): void {
+    const { f, pending } = this.#frame
+    f.structuredIf(this.#isElsewhere(page.delta), () => this.jump('mapping', insn, pending, this.#frame.linear(target)))
+  }
+
+  /** Emits an exit before an instruction in two pages unless its second page is the one that it was decoded from. */
+  ifSecondPageIsElsewhere(insn: RegionInstruction<Form>): void {
+    const { f, pending } = this.#frame
+    f.structuredIf(this.#isElsewhere(insn.page.delta + PAGE_BYTES), () =>
+      this.resume('mapping', insn, this.#frame.firstRecordRef(insn), pending),
+    )
+  }
+
+  /** Emits an exit to a record where a write has ended the unit. */
+  ifGivenUp(insn: RegionInstruction<Form>, record: RecordRef, retired: number): void {
+    const { f, unitRecord } = this.#frame
+    const op = f.loadExpression('i32.load16_u', unitRecord, R_OP)
+    f.structuredIf(op.ne(OP_UNIT), () => this.resume('written', insn, record, retired))
+  }
+
+  #isElsewhere(delta: number): I32 {
+    const { f, tlb } = this.#frame
+    const page = f.let(this.#frame.linear(delta))
+    const entry = f.let(tlb.add(page.toI32().shrU(8).and(TLB_INDEX_MASK)))
+    const tag = f.loadExpression('i64.load', entry, TLB_EXECUTE)
+    return tag.ne(page).or(f.loadExpression('i32.load', entry, TLB_EXECUTE + 8).ne(this.#frame.slotsAt(delta)))
+  }
+
+  // ---------------------------------------------------------------- entry and end
 
   /** Emits a count of an entry where the state is not as the unit assumes. */
   countEntry(): void {
