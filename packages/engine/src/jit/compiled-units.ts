@@ -6,9 +6,8 @@ import { CodeNotes, compiledInstructions, type CompiledCode } from './code-marks
 import type { ComputedTargets } from './computed-targets.ts'
 import { codeKey, type CodeSource, type UnitCode, isAsAssumed } from './unit-code.ts'
 import type { JitStatistics } from './jit-statistics.ts'
-import type { FoundCode } from './found-code.ts'
+import type { FoundCode } from './region-discovery.ts'
 import type { UnitCompiler } from './unit-compiler.ts'
-import { codeSource, copyInstructions } from './code-source.ts'
 import { type CodeStore, KeptCodes, unitModule } from './kept/kept-codes.ts'
 import { UnitCodes } from './unit-codes.ts'
 import { placeCode, type UnitPlacement } from './unit-placement.ts'
@@ -158,14 +157,13 @@ export class CompiledUnits<Form> {
     runner: UnitRunner,
     worse?: UnitCode,
   ): UnitCode | undefined {
-    const { compiler, memory, cache, targets, statistics, onCode } = this.#parts
+    const { compiler, memory, cache, statistics, onCode } = this.#parts
     const { mode } = page
-    const instructions = copyInstructions(memory, cache, found)
+    const instructions = found.copyInstructions(memory, cache)
     if (instructions === undefined) return undefined
     const notes = onCode === undefined ? undefined : new CodeNotes()
-    const emitted = compiler.compile(found, mode, runner.state, this.#leaveEntry(mode), notes)
-    const { module, codeEnd, codeBytes } = emitted
-    const source = codeSource(found, instructions, emitted, (record) => targets.of(record), compiler.sites)
+    const request = { instructions, state: runner.state, leaveEntry: this.#leaveEntry(mode), notes }
+    const { module, codeEnd, codeBytes, source } = compiler.compile(found, request)
     const compiled = new WebAssembly.Module(module as Uint8Array<ArrayBuffer>)
     const stored = this.#kept?.add(source, module, worse?.stored)
     const code = this.codes.add(compiled, module.length, source, stored)

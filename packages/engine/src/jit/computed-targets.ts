@@ -1,7 +1,6 @@
 import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { MISSED_BRANCHES, MISSED_BRANCHES_AT, MISSED_BRANCH_BYTES } from '../hot-counters.ts'
 import { BoundedMap } from '../bounded-map.ts'
-import { NONE } from './found-code.ts'
 import type { LinearPage, LiveUnit } from './unit.ts'
 
 /** Targets that a branch to a computed address is compared with; fewer of a return, which callers have in their units. */
@@ -11,6 +10,9 @@ const MOST_RETURN_TARGETS = 4
 const MOST_BRANCHES = 16_384
 /** Farther targets of computed branches are not made part of a unit. */
 const FARTHEST_TARGET = 1 << 24
+
+/** The list of no targets: that of most instructions. */
+export const NONE: readonly number[] = []
 
 /** Where computed branches have often led out of their units to. */
 export class ComputedTargets {

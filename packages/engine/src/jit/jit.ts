@@ -16,14 +16,13 @@ import type { StateLayout } from '../loop-state.ts'
 import { BackOff, CompileCredit, type CompilePolicy } from './compile-credit.ts'
 import { CompiledUnits } from './compiled-units.ts'
 import { ComputedTargets } from './computed-targets.ts'
-import type { FoundCode } from './found-code.ts'
 import type { CompiledInstructionSet } from './instruction-set.ts'
 import { CODE_FORMAT } from './kept/code-format.ts'
 import { JIT_CODE_BYTES, JIT_MISSES, JIT_THRESHOLD, type JitCounts, type JitOptions } from './jit-options.ts'
 import { hashOf } from './unit-code.ts'
 import { JitStatistics, now, processorTime } from './jit-statistics.ts'
 import { MemorySites } from './memory-sites.ts'
-import { RegionDiscovery } from './region-discovery.ts'
+import { type FoundCode, RegionDiscovery } from './region-discovery.ts'
 import { UnitCompiler } from './unit-compiler.ts'
 import type { LinearPage, LiveUnit, Place, UnitEntries, UnitRunner } from './unit.ts'
 
@@ -97,8 +96,9 @@ export class Jit<Form> {
     this.#statistics = new JitStatistics(memory, countersAt)
     this.#options = { ...DEFAULTS, threshold: POLICY.threshold, ...options }
     this.#watch = this.#options.watch ?? Math.floor(this.#options.threshold / WATCH_FRACTION)
-    this.#compiler = new UnitCompiler(memory, code, instructionSet, countersAt, new MemorySites(this.#options.misses))
     this.#targets = new ComputedTargets(memory, countersAt)
+    const sites = new MemorySites(this.#options.misses)
+    this.#compiler = new UnitCompiler(memory, code, instructionSet, countersAt, sites, this.#targets)
     this.#discovery = new RegionDiscovery(memory, code, instructionSet, this.#targets)
     this.#credit = new CompileCredit({ ...POLICY, threshold: this.#options.threshold }, processorTime())
     this.#units = new CompiledUnits({

@@ -1,5 +1,6 @@
 import { PAGE_BYTES } from '@retrap/memory'
 import type { MachineMemory } from '@retrap/memory'
+import type { CodeCache } from '../code-cache.ts'
 import type { CodePage } from '../code-page.ts'
 import type { InterpreterCode } from '../interpreter.ts'
 import {
@@ -18,16 +19,164 @@ import {
   R_LINK,
   R_OP,
 } from '../record.ts'
-import { FoundCode, MOST_INSTRUCTIONS, NONE, NO_TARGET } from './found-code.ts'
+import { type ComputedTargets, NONE } from './computed-targets.ts'
 import type { CompiledInstructionSet, InstructionFlow } from './instruction-set.ts'
-import type { ComputedTargets } from './computed-targets.ts'
-import { fallsThrough } from './region.ts'
-import type { RegionPage } from './region.ts'
+import { fallsThrough, type Flow, isStraight, type RegionPage } from './region.ts'
+import type { CodeInstructions } from './unit-code.ts'
 
+/** Instructions of a region at most: V8 optimises larger functions late. */
+const MOST_INSTRUCTIONS = 200
+/** {@link FoundCode.target} of an instruction without one: positions are far smaller. */
+export const NO_TARGET = -0x8000_0000
+/** Entries of the table of positions: a power of two, several times as many as there are instructions. */
+const POSITIONS = 1024
+
+/** Calls of a region that a return is assumed to come from, whether it has been seen to or not. */
+const MOST_RETURNS = 6
 /** Code pages of a region at most, below 16: exits of a unit have four bits for a page's number. */
 const MOST_PAGES = 8
 const LEAVES: InstructionFlow = { flow: 'leave' }
 const HOSTS: InstructionFlow = { flow: 'host' }
+
+/**
+ * Instructions that belong to a place, by number, the place's own first: they are in lists that the next search writes anew.
+ * Positions are in bytes from the beginning of the page that the place is in.
+ */
+export class FoundCode<Form> {
+  count = 0
+  /** Position of the first byte of each. */
+  readonly at: Int32Array = new Int32Array(MOST_INSTRUCTIONS)
+  /** Position of the next instruction. */
+  readonly next: Int32Array = new Int32Array(MOST_INSTRUCTIONS)
+  /** Position that it jumps to, if that is known; else {@link NO_TARGET}. */
+  readonly target: Int32Array = new Int32Array(MOST_INSTRUCTIONS)
+  /** Machine address of its record. */
+  readonly record: Uint32Array = new Uint32Array(MOST_INSTRUCTIONS)
+  /** Slot table of the second page of an instruction in two pages, or 0. */
+  readonly crosses: Uint32Array = new Uint32Array(MOST_INSTRUCTIONS)
+  /** The page of its first byte, by its number. */
+  readonly page: Uint8Array = new Uint8Array(MOST_INSTRUCTIONS)
+  /** How control leaves it. */
+  readonly flow: Flow[] = []
+  /** The form that generated code executes; undefined where the interpreter or the host executes the instruction. */
+  readonly form: (Form | undefined)[] = []
+  /** Where a computed branch has led to: positions. */
+  readonly computed: (readonly number[])[] = []
+  /** The pages that were found, the place's own first. */
+  readonly pages: RegionPage[] = []
+  /** Numbers plus one, by a hash of positions. */
+  readonly #numbers = new Uint16Array(POSITIONS)
+
+  /** Forgets all instructions. */
+  clear(): void {
+    this.count = 0
+    this.pages.length = 0
+    this.#numbers.fill(0)
+  }
+
+  #entry(at: number): number {
+    const numbers = this.#numbers
+    let i = (Math.imul(at, 0x9e37_79b1) >>> 22) & (POSITIONS - 1)
+    while (numbers[i] !== 0 && this.at[numbers[i]! - 1] !== at) i = (i + 1) & (POSITIONS - 1)
+    return i
+  }
+
+  /** Returns the number of the instruction at a position; -1 where there is none. */
+  numberAt(at: number): number {
+    return this.#numbers[this.#entry(at)]! - 1
+  }
+
+  /** The instruction of the next number is at a position. */
+  enter(at: number): void {
+    this.#numbers[this.#entry(at)] = this.count + 1
+    this.at[this.count++] = at
+  }
+
+  /** Returns the numbers of instructions in the order of their positions. */
+  inOrder(): Uint8Array {
+    const { at, count } = this
+    // Positions have 26 bits: a double has room for the number beside one.
+    const keys = new Float64Array(count)
+    for (let i = 0; i < count; i++) keys[i] = at[i]! * 256 + i
+    keys.sort()
+    const order = new Uint8Array(count)
+    for (let n = 0; n < count; n++) order[n] = keys[n]! & 255
+    return order
+  }
+
+  /** Calls a function with the numbers of instructions that blocks begin with, the place's own first; some come several times. */
+  eachStart(start: (number: number) => void): void {
+    start(0)
+    const known = (at: number): void => {
+      const number = at === NO_TARGET ? -1 : this.numberAt(at)
+      if (number >= 0) start(number)
+    }
+    for (let i = 0; i < this.count; i++) {
+      const flow = this.flow[i]!
+      if (isStraight(flow)) continue
+      for (const at of this.computed[i]!) known(at)
+      known(this.target[i]!)
+      if (flow === 'branch' || flow === 'call') known(this.next[i]!)
+    }
+  }
+
+  /** Returns where calls return to whose targets are here, as far as that is here, too; not all of many. */
+  returnSites(): number[] {
+    const sites: number[] = []
+    for (let i = 0; i < this.count && sites.length < MOST_RETURNS; i++) {
+      if (this.flow[i] !== 'call' || this.target[i] === NO_TARGET) continue
+      const next = this.numberAt(this.next[i]!)
+      if (next >= 0 && this.numberAt(this.target[i]!) >= 0) sites.push(next)
+    }
+    return sites
+  }
+
+  /** Returns the instructions that a computed address is compared with. @param returnSites - see {@link FoundCode.returnSites} */
+  comparedTargets(i: number, returnSites: readonly number[]): readonly number[] {
+    const flow = this.flow[i]!
+    if (flow !== 'return' && flow !== 'indirect') return NONE
+    const all = new Set<number>()
+    for (const at of this.computed[i]!) {
+      const number = this.numberAt(at)
+      if (number >= 0) all.add(number)
+    }
+    if (flow === 'return') for (const number of returnSites) all.add(number)
+    return all.size === 0 ? NONE : [...all]
+  }
+
+  /**
+   * Copies the bytes of instructions that are to be compiled. Compiled code is described by the copy alone: other threads may write
+   * the bytes in memory, and of that a notice comes later, if it comes before the code is kept.
+   *
+   * @returns undefined where the bytes have changed since they were decoded
+   */
+  copyInstructions({ u8 }: MachineMemory, cache: CodeCache): CodeInstructions | undefined {
+    const { at, next, page, pages, count } = this
+    let size = 0
+    for (let i = 0; i < count; i++) size += next[i]! - at[i]!
+    const instructions = { at: new Int32Array(count), from: new Uint32Array(count + 1), bytes: new Uint8Array(size) }
+    const order = this.inOrder()
+    let to = 0
+    for (let n = 0; n < count; n++) {
+      const i = order[n]!
+      instructions.at[n] = at[i]!
+      const own = pages[page[i]!]!
+      for (let position = at[i]!; position < next[i]!; position++) {
+        const offset = position & (PAGE_BYTES - 1)
+        const { frame } = (
+          position - offset === own.delta ? own : pages.find(({ delta }) => delta === position - offset)!
+        ).page
+        instructions.bytes[to++] = u8[frame * PAGE_BYTES + offset]!
+      }
+      instructions.from[n + 1] = to
+      // The interpreter executes the others, whatever they are.
+      if (this.flow[i] === 'leave') continue
+      const bytes = instructions.bytes.subarray(instructions.from[n], to)
+      if (!cache.isDecodedFrom(this.record[i]!, bytes, own.page.mode, this.target[i] !== NO_TARGET)) return undefined
+    }
+    return instructions
+  }
+}
 
 /** The place that a region is found from. */
 export interface RegionSource {

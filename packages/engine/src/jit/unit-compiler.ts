@@ -2,17 +2,39 @@ import { ModuleBuilder } from '@retrap/wasm-emitter'
 import type { MachineMemory } from '@retrap/memory'
 import { FORM_SIGNATURE } from '../status.ts'
 import { importMachineMemory, type InterpreterCode } from '../interpreter.ts'
-import { OP_BITS, R_FUNCTION, R_OP } from '../record.ts'
+import { OP_BITS, R_FUNCTION, R_OP, RECORD_BYTES } from '../record.ts'
 import type { CompiledInstructionSet, UnitDescription } from './instruction-set.ts'
-import type { MemorySites } from './memory-sites.ts'
-import type { EmittedUnit } from './code-source.ts'
-import { type FoundCode, NO_TARGET } from './found-code.ts'
+import type { MemorySites, MissAction } from './memory-sites.ts'
+import { type FoundCode, NO_TARGET } from './region-discovery.ts'
 import { RegionTranslator } from './region-translator.ts'
 import { type RegionInstruction, fallsThrough, isStraight, type Region, type RegionBlock } from './region.ts'
 import type { CodeNotes } from './code-marks.ts'
+import type { ComputedTargets } from './computed-targets.ts'
+import { type CodeBranch, type CodeInstructions, codeKey, type CodeSource } from './unit-code.ts'
 import { UnitFrame } from './unit-frame.ts'
 import { LEAVE_SIGNATURE, leaveModule } from './unit-leave.ts'
 import { flowGraph } from '../flow-graph.ts'
+
+/** Compiled code: a module in the binary format, and its description. */
+interface EmittedUnit {
+  readonly module: Uint8Array
+  /** Position in the module where the code ends of which notes were taken, and bytes of that code. */
+  readonly codeEnd: number
+  readonly codeBytes: number
+  readonly source: CodeSource
+}
+
+/** The parameters of {@link UnitCompiler.compile} beside the instructions. */
+interface UnitRequest {
+  /** Copy of the instructions' bytes, by which the code is described. */
+  readonly instructions: CodeInstructions
+  /** Machine address of the state whose fields may be assumed. */
+  readonly state: number
+  /** Entry of the function of {@link UnitCompiler.compileLeave}. */
+  readonly leaveEntry: number
+  /** Takes where the code of each instruction begins; undefined: not wanted. */
+  readonly notes: CodeNotes | undefined
+}
 
 /** Compiles code to modules of one function. */
 export class UnitCompiler<Form> {
@@ -23,10 +45,12 @@ export class UnitCompiler<Form> {
   readonly #countersAt: number
   /** The facts about accesses to memory. */
   readonly sites: MemorySites
+  readonly #targets: ComputedTargets
 
   /**
    * @param countersAt - machine address of the counters of hot code
    * @param sites - what units do about accesses that miss the TLB
+   * @param targets - where computed branches have often led to
    */
   constructor(
     memory: MachineMemory,
@@ -34,12 +58,14 @@ export class UnitCompiler<Form> {
     instructionSet: CompiledInstructionSet<Form>,
     countersAt: number,
     sites: MemorySites,
+    targets: ComputedTargets,
   ) {
     this.#memory = memory
     this.#code = code
     this.instructionSet = instructionSet
     this.#countersAt = countersAt
     this.sites = sites
+    this.#targets = targets
   }
 
   /** Makes the module of the function by which units are left. */
@@ -48,20 +74,9 @@ export class UnitCompiler<Form> {
     return leaveModule({ layout, countersAt: this.#countersAt, shared: this.#memory.shared, isWide })
   }
 
-  /**
-   * Compiles code.
-   *
-   * @param state - machine address of the state whose fields may be assumed
-   * @param leaveEntry - entry of the function of {@link UnitCompiler.compileLeave}
-   * @param notes - takes where the code of each instruction begins; undefined: not wanted
-   */
-  compile(
-    found: FoundCode<Form>,
-    mode: number,
-    state: number,
-    leaveEntry: number,
-    notes: CodeNotes | undefined,
-  ): EmittedUnit {
+  /** Compiles code. */
+  compile(found: FoundCode<Form>, { instructions, state, leaveEntry, notes }: UnitRequest): EmittedUnit {
+    const { mode } = found.pages[0]!.page
     const unit: UnitDescription<Form> = { region: regionOf(found), mode, state }
     const module = new ModuleBuilder()
     importMachineMemory(module, this.#memory.shared)
@@ -82,13 +97,14 @@ export class UnitCompiler<Form> {
       notes,
     })
     const codeBytes = new RegionTranslator(frame).build()
+    const built = module.build()
+    const needs = { recordPositions: frame.recordPositions, assumptions: frame.semantics.assumptions() }
     return {
-      module: module.build(),
+      module: built,
       // The end of the function is no part of its builder's code.
       codeEnd: module.endOf(frame.f) - 1,
       codeBytes,
-      recordPositions: frame.recordPositions,
-      assumptions: frame.semantics.assumptions(),
+      source: sourceOf(found, instructions, needs, this.#targets, this.sites),
     }
   }
 
@@ -153,3 +169,47 @@ function instructionOf<Form>(found: FoundCode<Form>, i: number): RegionInstructi
     crosses: found.crosses[i]!,
   }
 }
+
+/** Describes compiled code. @param instructions - the copy of its instructions that was made before it was compiled */
+function sourceOf<Form>(
+  found: FoundCode<Form>,
+  instructions: CodeInstructions,
+  { recordPositions, assumptions }: Pick<CodeSource, 'recordPositions' | 'assumptions'>,
+  targets: ComputedTargets,
+  sites: MemorySites,
+): CodeSource {
+  const { pages } = found
+  const first = pages[0]!.page
+  let actions: Map<number, MissAction> | undefined
+  for (let i = 0; i < found.count; i++) {
+    const action = sites.actionOf(found.record[i]! - (found.crosses[i] === 0 ? 0 : RECORD_BYTES))
+    if (action !== 'count') (actions ??= new Map<number, MissAction>()).set(found.at[i]!, action)
+  }
+  // Code that control does not reach, and instructions that functions execute, have no exit that notes their targets.
+  let branches: CodeBranch[] | undefined
+  for (const at of recordPositions) {
+    const i = found.numberAt(at)
+    const flow = found.flow[i]!
+    if (flow !== 'indirect' && flow !== 'return') continue
+    const { delta } = pages[found.page[i]!]!
+    branches ??= []
+    branches.push({ at, delta, isReturn: flow === 'return', targets: targets.of(found.record[i]!) })
+  }
+  const offset = found.at[0]!
+  const { from, bytes } = instructions
+  const number = instructions.at.indexOf(offset)
+  return {
+    key: codeKey(first.mode, offset, bytes, from[number]!, from[number + 1]!),
+    mode: first.mode,
+    offset,
+    assumptions,
+    deltas: pages.map(({ delta }) => delta),
+    instructions,
+    recordPositions,
+    branches: branches ?? NO_BRANCHES,
+    actions: actions ?? NO_ACTIONS,
+  }
+}
+
+const NO_BRANCHES: readonly CodeBranch[] = []
+const NO_ACTIONS: ReadonlyMap<number, MissAction> = new Map()
