@@ -30,7 +30,11 @@ export interface ImageFlags {
 export const IMAGE_OPTIONS: OptionGroup = [
   'What to boot:',
   [
-    { flags: '--kernel <file>', help: 'kernel to start', isFile: true },
+    {
+      flags: '--kernel <file>',
+      help: 'kernel: a Linux bzImage, a PVH or multiboot ELF; for arm64 an Image',
+      isFile: true,
+    },
     { flags: '--initrd <file>', help: "the kernel's initial RAM disk", isFile: true },
     {
       flags: '--module <file text>',
@@ -44,7 +48,7 @@ export const IMAGE_OPTIONS: OptionGroup = [
       },
       pcOnly: 'write --initrd FILE',
     },
-    { flags: '--append <text>', help: "the kernel's command line" },
+    { flags: '--append <text>', help: "the kernel's command line; its console is console=ttyS0, for arm64 ttyAMA0" },
     { flags: '--firmware <file>', help: 'firmware image, mapped to end at 4 GiB and at 1 MiB', isFile: true },
   ],
 ]

@@ -13,28 +13,13 @@ import { fetchLinuxWithDrivers } from '../linux/debian-drivers.ts'
 import { buildInitramfs, withAgent } from '../linux/initramfs.ts'
 import { CODE_CACHE_BYTES, flashOf, unzstd } from '../machine/arm-machine.ts'
 import { readImages, usualVga } from '../flags/images.ts'
-import { parseCpus, parseMemory } from '../options/values.ts'
+import { settingsFor } from '../flags/machine-options.ts'
+import type { MachineOptions } from '../machine/machine-contract.ts'
+import { type BootFlags, bootFlags, type BootRequest } from './boot-arguments.ts'
 import { ARM_AGENT_DEVICE, type BoardOptions } from './boards.ts'
 import type { NamedFolders } from './folders.ts'
 import { openNetwork, type ToolNetwork } from './networks.ts'
 import { ToolError } from './tool-error.ts'
-
-/** The tool's arguments. */
-export interface BootRequest {
-  readonly system: 'debian' | 'embedded' | 'files'
-  readonly kernel?: string | undefined
-  readonly initrd?: string | undefined
-  readonly append?: string | undefined
-  readonly firmware?: string | undefined
-  readonly disks?: readonly string[] | undefined
-  readonly cdrom?: string | undefined
-  readonly memory?: string | undefined
-  readonly cpus?: number | undefined
-  readonly board?: 'pc' | 'q35' | 'virt' | undefined
-  readonly display?: 'none' | 'std' | 'ramfb' | undefined
-  readonly nic?: string | undefined
-  readonly addAgent?: boolean | undefined
-}
 
 /** A machine that can be made, and its open disks. */
 export interface Bootable {
@@ -54,7 +39,6 @@ export const PROMPTS: Readonly<Record<BootRequest['system'], string | undefined>
 const MEMORY: Readonly<Record<BootRequest['system'], string>> = { debian: '256M', embedded: '64M', files: '512M' }
 /** Kernels and firmware are read as a whole, before the machine's memory has a say. */
 const MOST_FILE_BYTES = 1 << 29
-const MOST_COMMAND_LINE = 2000
 
 /** Where a machine's parts come from. */
 export interface BootSources {
@@ -65,50 +49,42 @@ export interface BootSources {
   readonly tell: (text: string) => void
 }
 
-/** Options that both kinds of machine have. */
-type CommonOptions = Pick<
-  PcOptions,
-  'kernel' | 'initrd' | 'modules' | 'commandLine' | 'firmware' | 'drives' | 'vga' | 'vgaBios' | 'optionRoms'
->
-
 /** The parts of a machine that differ by its system. */
 interface System {
-  readonly options: CommonOptions
+  readonly options: Partial<MachineOptions>
   readonly name: string
   readonly close: () => Promise<void>
 }
 
 /** Opens the images and the network of a machine. @throws ToolError, CliError, ImageError for what cannot be used */
 export async function prepareBoot(request: BootRequest, sources: BootSources): Promise<Bootable> {
-  const { system, cpus = 1, append, board, nic } = request
-  if ((append?.length ?? 0) > MOST_COMMAND_LINE)
-    throw new ToolError('ERR_ARGUMENT', `append: more than ${MOST_COMMAND_LINE} characters`)
-  const common = {
-    memoryBytes: parseMemory(request.memory ?? MEMORY[system]),
-    cpus: parseCpus(String(cpus)),
-    jit: true,
-    clock: 'deterministic' as const,
-  }
-  const { options, name, close } = await openSystem(request, sources)
+  const { system, nic } = request
+  const unused = (['kernel', 'initrd', 'firmware', 'disks', 'cdrom'] as const).find(
+    (name) => system !== 'files' && request[name] !== undefined,
+  )
+  if (unused !== undefined) throw new ToolError('ERR_ARGUMENT', `${unused} belongs to system files`)
+  const flags = await bootFlags({ ...request, memory: request.memory ?? MEMORY[system] }, sources.folders)
+  const output = { write: sources.tell, on: () => undefined }
+  const { machine } = await settingsFor(flags, async () => ({}), { kind: 'pass' }, { stdout: output, stderr: output })
+  const { options, name, close } = await openSystem(request, flags, sources)
   try {
     const network = nic === undefined ? undefined : await openNetwork(nic, sources.allowsNetwork)
     const { virtio, networkCards } = network ?? {}
-    const all = { ...common, ...options, ...(network && { virtio, networkCards }) }
-    if (board === 'virt') return { board: { kind: 'virt', options: armOptions(all) }, system: name, network, close }
+    const all = { ...machine, ...options, ...(network && { virtio, networkCards }) }
+    if (flags.arch === 'arm64')
+      return { board: { kind: 'virt', options: armOptions(all) }, system: name, network, close }
     // The second port is the agent's.
-    const pc: PcOptions = { ...all, serialPorts: 2, ...(board !== undefined && { machine: board }) }
-    return { board: { kind: 'pc', options: pc }, system: name, network, close }
+    return { board: { kind: 'pc', options: { ...all, serialPorts: 2 } as PcOptions }, system: name, network, close }
   } catch (error) {
     await close()
     throw error
   }
 }
 
-function armOptions(all: CommonOptions & ArmMachineOptions): ArmMachineOptions {
-  const { memoryBytes, cpus, jit, clock, kernel, initrd, commandLine, drives, vga, virtio, networkCards } = all
-  const flash = flashOf(all.firmware)
+function armOptions({ firmware, drives, ...both }: Partial<MachineOptions>): ArmMachineOptions {
+  const flash = flashOf(firmware)
   return {
-    ...{ memoryBytes, cpus, jit, clock, kernel, initrd, commandLine, vga, virtio, networkCards },
+    ...both,
     codeCacheBytes: CODE_CACHE_BYTES,
     unzstd: unzstd(),
     ...(flash !== undefined && { flash }),
@@ -116,32 +92,29 @@ function armOptions(all: CommonOptions & ArmMachineOptions): ArmMachineOptions {
     ...(drives && {
       drives: drives.map((drive) => (drive.media === 'cdrom' ? drive : { ...drive, interface: 'virtio' as const })),
     }),
-  }
+  } as ArmMachineOptions
 }
 
-async function openSystem(request: BootRequest, { folders, embeddedGuest, tell }: BootSources): Promise<System> {
-  const { system, board } = request
-  if (system === 'files') return fromFiles(request, folders)
-  const unused = (['kernel', 'initrd', 'firmware', 'disks', 'cdrom'] as const).find(
-    (name) => request[name] !== undefined,
-  )
-  if (unused !== undefined) throw new ToolError('ERR_ARGUMENT', `${unused} belongs to system files`)
+async function openSystem(request: BootRequest, flags: BootFlags, sources: BootSources): Promise<System> {
+  const { system } = request
+  if (system === 'files') return fromFiles(request, flags, sources.folders)
   const close = async (): Promise<void> => {}
-  if (system === 'debian') return { options: await debian(request, tell), name: 'Debian', close }
-  if (board === 'virt') throw new ToolError('ERR_ARGUMENT', 'the embedded guest is a PC: leave board virt out')
-  return { options: { firmware: await embeddedGuest() }, name: system, close }
+  if (system === 'debian') return { options: await debian(request, flags, sources.tell), name: 'Debian', close }
+  if (flags.arch === 'arm64') throw new ToolError('ERR_ARGUMENT', 'the embedded guest is a PC: leave board virt out')
+  return { options: { firmware: await sources.embeddedGuest() }, name: system, close }
 }
 
 async function debian(
-  { board, nic, append, display = 'none' }: BootRequest,
+  { nic, display = 'none' }: BootRequest,
+  { arch, append }: BootFlags,
   tell: (text: string) => void,
-): Promise<CommonOptions> {
+): Promise<System['options']> {
   let told = ''
   const onProgress = (_part: number, what: string): void => {
     if (what !== told) tell(`fetching ${what}`)
     told = what
   }
-  const isArm = board === 'virt'
+  const isArm = arch === 'arm64'
   const drivers = [
     ...(isArm ? ['virtio_pci', 'virtio_console'] : []),
     ...(nic === undefined ? [] : ['virtio_pci', 'virtio_net']),
@@ -160,21 +133,16 @@ async function debian(
   }
 }
 
-async function fromFiles(request: BootRequest, folders: NamedFolders): Promise<System> {
-  const { append, disks = [], cdrom, addAgent, board } = request
-  const isArm = board === 'virt'
-  const read = async (name: 'kernel' | 'initrd' | 'firmware'): Promise<string | undefined> => {
-    const path = request[name]
-    if (path === undefined) return undefined
-    const real = await folders.file(name, path)
-    if ((await stat(real)).size > MOST_FILE_BYTES)
-      throw new ToolError('ERR_PATH', `${name}: ${path} has more than ${MOST_FILE_BYTES >> 20} MiB`)
-    return real
-  }
-  const [kernel, initrd, firmware] = [await read('kernel'), await read('initrd'), await read('firmware')]
+async function fromFiles(request: BootRequest, flags: BootFlags, folders: NamedFolders): Promise<System> {
+  const { disks = [], cdrom, addAgent } = request
+  const { kernel, initrd, append, firmware } = flags
+  for (const name of ['kernel', 'initrd', 'firmware'] as const)
+    // oxlint-disable-next-line no-await-in-loop -- few
+    if (flags[name] !== undefined && (await stat(flags[name])).size > MOST_FILE_BYTES)
+      throw new ToolError('ERR_PATH', `${name}: ${request[name]} has more than ${MOST_FILE_BYTES >> 20} MiB`)
   if (kernel === undefined && firmware === undefined && disks.length === 0 && cdrom === undefined)
     throw new ToolError('ERR_ARGUMENT', 'nothing to boot: give kernel, firmware, disks or cdrom')
-  if (isArm && (kernel ?? firmware) === undefined)
+  if (flags.arch === 'arm64' && (kernel ?? firmware) === undefined)
     throw new ToolError('ERR_ARGUMENT', 'nothing that starts an Arm board: give kernel, or UEFI firmware')
   if (kernel === undefined && (initrd ?? append) !== undefined)
     throw new ToolError('ERR_ARGUMENT', 'initrd and append belong to a kernel: give kernel, too')
@@ -188,16 +156,9 @@ async function fromFiles(request: BootRequest, folders: NamedFolders): Promise<S
   }
   try {
     for (const path of disks) drives.push(await openDisk('disks', path, folders)) // oxlint-disable-line no-await-in-loop
-    if (cdrom !== undefined) drives.push(await openDisk('cdrom', cdrom, folders))
+    if (cdrom !== undefined) drives.push(await openDisk('cdrom', String(cdrom), folders))
     // The images below ask only whether there are drives.
     const named = drives.map((): DriveArgument => ({ path: null, snapshot: true, readOnly: false }))
-    const flags = {
-      ...(kernel !== undefined && { kernel }),
-      ...(initrd !== undefined && { initrd }),
-      ...(firmware !== undefined && { firmware }),
-      ...(append !== undefined && { append }),
-      arch: isArm ? ('arm64' as const) : ('amd64' as const),
-    }
     const vga = request.display ?? usualVga(flags, named)
     const images = await readImages({ ...flags, vga }, named)
     const withIt = addAgent === true && images.initrd !== undefined ? { initrd: withAgent(images.initrd, AGENT) } : {}

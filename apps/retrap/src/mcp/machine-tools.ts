@@ -1,5 +1,7 @@
 import { z } from 'zod'
-import { type BootRequest, type BootSources, prepareBoot, PROMPTS } from './boot.ts'
+import { gicOf } from '../flags/arm-options.ts'
+import { type BootSources, prepareBoot, PROMPTS } from './boot.ts'
+import { BOOT_ARGUMENTS } from './boot-arguments.ts'
 import { lastOf } from './console-log.ts'
 import { closedText } from './forwards.ts'
 import { type Machines, mebibytes } from './machines.ts'
@@ -23,46 +25,15 @@ const nameArgument = z
   .optional()
   .describe('its name: letters, digits, _ and -; default m1, m2 and so on')
 
-const fileArgument = (what: string): z.ZodOptional<z.ZodString> =>
-  z.string().min(1).max(4096).optional().describe(`${what}: a path in a named folder`)
-
 /** Tools that make, keep and end machines. */
 export function machineTools({ machines, timeout, ...sources }: MachineToolParts): readonly Tool[] {
   return [
     tool(
       'boot',
-      "Boots a PC, or with board virt an Arm board, and returns what it prints on its console. system: debian (Debian's kernel with a busybox shell and an agent for exec), embedded (a small guest with a prompt), files (kernel with initrd, firmware, disks or a CD, by paths in the named folders). Files stay as they are: what a guest writes to disks is kept in memory. A machine runs only while a call needs that, and stands still between calls, unless resume or forward has it run.",
+      "Boots a PC, or with board virt an Arm board, and returns what it prints on its console. system: debian (Debian's kernel with a busybox shell and an agent for exec), embedded (a small guest with a prompt), files (kernel with initrd, firmware, disks or a CD, by paths in the named folders). memory is 256M (debian), 64M (embedded) or 512M unless given. Files stay as they are: what a guest writes to disks is kept in memory. A machine runs only while a call needs that, and stands still between calls, unless resume or forward has it run.",
       {
-        system: z.enum(['debian', 'embedded', 'files']),
         name: nameArgument,
-        kernel: fileArgument('kernel (Linux bzImage, PVH or multiboot ELF; board virt: arm64 Image)'),
-        initrd: fileArgument('initial RAM disk'),
-        append: z
-          .string()
-          .optional()
-          .describe("the kernel's command line; its console is console=ttyS0, of board virt ttyAMA0"),
-        firmware: fileArgument('firmware image'),
-        disks: z
-          .array(z.string().min(1).max(4096))
-          .max(4)
-          .optional()
-          .describe('raw or qcow2 images; SeaBIOS boots them'),
-        cdrom: fileArgument('ISO image'),
-        memory: z.string().max(16).optional().describe('256M, 1G; default 256M (debian), 64M (embedded), 512M'),
-        cpus: z.int().min(1).max(8).optional(),
-        board: z.enum(['pc', 'q35', 'virt']).optional().describe('virt: arm64'),
-        display: z
-          .enum(['none', 'std', 'ramfb'])
-          .optional()
-          .describe('graphics card; default std where disks are booted, ramfb for UEFI of board virt'),
-        nic: z
-          .string()
-          .max(512)
-          .optional()
-          .describe(
-            "network card, as --nic of retrap run: user, or user,restrict=on, also model=e1000, mac=. Without restrict=on the server needs --allow-network. The machine's time is then the host's. Default none",
-          ),
-        addAgent: z.boolean().optional().describe('puts /retrap-agent.sh into the initrd, for exec'),
+        ...BOOT_ARGUMENTS,
         record: z
           .boolean()
           .optional()
@@ -76,13 +47,12 @@ export function machineTools({ machines, timeout, ...sources }: MachineToolParts
         timeoutSeconds: timeout,
       },
       async ({ name, record = false, until, timeoutSeconds: _seconds, ...request }, call) => {
-        const given = request satisfies BootRequest
-        if (record && request.board === 'virt')
+        if (record && gicOf(String(request.board)) !== undefined)
           throw new ToolError(
             'ERR_ARGUMENT',
             'record: the past of an Arm board is not shown; boot without it, or run retrap run --arch arm64 --record and retrap replay',
           )
-        const machine = await machines.boot(name, await prepareBoot(given, sources), record)
+        const machine = await machines.boot(name, await prepareBoot(request, sources), record)
         const prompt = until ?? PROMPTS[request.system]
         if (prompt !== undefined)
           await machine

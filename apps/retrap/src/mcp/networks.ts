@@ -11,8 +11,6 @@ export interface ToolNetwork {
   close(): void
 }
 
-const ENOUGH_CHARACTERS = 512
-
 /**
  * Opens the network of a machine.
  *
@@ -21,7 +19,6 @@ const ENOUGH_CHARACTERS = 512
  * @throws ToolError `ERR_ARGUMENT`; CliError `ERR_USAGE` for what is no network
  */
 export async function openNetwork(nic: string, isAllowed: boolean): Promise<ToolNetwork> {
-  if (nic.length > ENOUGH_CHARACTERS) throw refused(`more than ${ENOUGH_CHARACTERS} characters`)
   const { networks, virtio, cards } = listNetworks({ nic: [nic] })
   const [netdev] = networks
   if (netdev === undefined) throw refused(`${nic} is no card: leave nic out`)

@@ -38,6 +38,12 @@ describe.skipIf(noBrowser !== undefined)('a machine of the page as JSON', () => 
     rmSync(folder, { recursive: true })
   })
 
+  async function readSchema(): Promise<{ readonly properties: object }> {
+    const host = new FakeHost(async () => ({ reason: 'power-off' }))
+    await runCli(['run', '--schema'], host)
+    return JSON.parse(host.stdout.text) as { readonly properties: object }
+  }
+
   async function open(): Promise<Page> {
     const page = await browser.newPage()
     await page.goto(site.url, { waitUntil: 'load' })
@@ -58,10 +64,7 @@ describe.skipIf(noBrowser !== undefined)('a machine of the page as JSON', () => 
     )) as string
 
   test('is in the schema, runs by the command line, and in a page that gets it with its files', async () => {
-    const host = new FakeHost(async () => ({ reason: 'power-off' }))
-    await runCli(['run', '--schema'], host)
-    const accepts = new Ajv({ allowUnionTypes: true }).compile(JSON.parse(host.stdout.text) as object)
-
+    const accepts = new Ajv({ allowUnionTypes: true }).compile(await readSchema())
     const page = await open()
     await choose(page, guest)
     await expect.poll(() => names(page)).toBe('guest.bin')
@@ -106,6 +109,43 @@ describe.skipIf(noBrowser !== undefined)('a machine of the page as JSON', () => 
     await other.locator('::-p-aria(Start[role="button"])').click()
     await expect.poll(() => terminal(other)).toMatch(/retrap> \s*$/)
     await other.close()
+  }, 180_000)
+
+  test("has options of the command line alone, with values that it takes: all of the form's", async () => {
+    const schema = await readSchema()
+    const accepts = new Ajv({ allowUnionTypes: true }).compile(schema)
+    const page = await open()
+    await choose(page, guest)
+    await page.locator('::-p-aria(This machine as JSON, for the command line)').click()
+    for (const [field, option, written] of [
+      ['memory', 'memory', (value: string) => `${value}M`],
+      ['cpus', 'cpus', Number],
+      ['board', 'machine', String],
+      ['vga', 'vga', (value: string) => (value === 'auto' ? undefined : value)],
+    ] as const) {
+      const select = `select[name=${field}]`
+      // oxlint-disable-next-line no-await-in-loop -- one form
+      const values = await page.$$eval(`${select} option`, (all) =>
+        all.map((one) => (one as unknown as { value: string }).value),
+      )
+      expect(values.length).toBeGreaterThan(2)
+      for (const value of values) {
+        // oxlint-disable-next-line no-await-in-loop
+        await page.select(select, value)
+        const machine = async () => JSON.parse(await read(page)) as Readonly<Record<string, unknown>>
+        // oxlint-disable-next-line no-await-in-loop
+        await expect.poll(async () => (await machine())[option]).toBe(written(value))
+        // oxlint-disable-next-line no-await-in-loop
+        expect([accepts(await machine()), accepts.errors], `${field} ${value}`).toEqual([true, null])
+      }
+    }
+    await page.locator(JSON_AREA).fill('{ "memroy": "1G" }')
+    await page.locator('::-p-aria(Use this)').click()
+    const alert = (): Promise<string> => page.$eval('[role=alert]', (one) => one.textContent ?? '').catch(() => '')
+    await expect.poll(alert).toMatch(/^memroy: .*; it has memory,/)
+    const [, names = ''] = (await alert()).split('; it has ')
+    expect(Object.keys(schema.properties)).toEqual(expect.arrayContaining(names.split(', ')))
+    await page.close()
   }, 180_000)
 
   test('is pasted, changed by hand, and what is wrong is said', async () => {
