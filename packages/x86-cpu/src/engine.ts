@@ -9,7 +9,6 @@ import {
   type JitCounts,
   type CompiledCode as EngineCode,
   type JitOptions as EngineOptions,
-  type UnitRunner,
   TLB_SET_BYTES,
   clearTlbSet,
   packKinds,
@@ -222,11 +221,8 @@ export class X86Engine {
   /** @internal The interpreter of its vCPUs, made when the first of them is. */
   get interpreter(): SharedInterpreter {
     if (this.#interpreter === undefined) {
-      const { jit } = this
-      const hot: (record: number, runner: UnitRunner) => number =
-        jit === undefined ? (record) => record : (record, runner) => jit.hot(record, runner)
-      this.#interpreter = new SharedInterpreter(this.module, this.memory, hot)
-      jit?.addTable(this.#interpreter.units)
+      this.#interpreter = new SharedInterpreter(this.module, this.memory, this.jit)
+      this.jit?.addTable(this.#interpreter.units)
     }
     return this.#interpreter
   }

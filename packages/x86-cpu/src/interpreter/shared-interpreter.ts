@@ -1,4 +1,4 @@
-import { type UnitRunner, UnitTable } from '@retrap/engine'
+import { type Jit, type UnitRunner, UnitTable } from '@retrap/engine'
 import type { MachineMemory } from '@retrap/memory'
 import type { InterpreterExports } from './interpreter.ts'
 
@@ -34,9 +34,9 @@ export class SharedInterpreter {
 
   /**
    * @param module - the interpreter's `WebAssembly.Module`
-   * @param hot - compiles what begins at a record; returns the record to go on with
+   * @param jit - the compiler of hot code; undefined: all is interpreted
    */
-  constructor(module: object, { memory }: MachineMemory, hot: (record: number, runner: UnitRunner) => number) {
+  constructor(module: object, { memory }: MachineMemory, jit: Pick<Jit<unknown>, 'hot'> | undefined) {
     const system = (fn: number, record: number): number => this.#current!.system(fn, record)
     const instance = new WebAssembly.Instance(module as WebAssembly.Module, {
       cpu: {
@@ -46,7 +46,7 @@ export class SharedInterpreter {
         system,
         fetch: (lo: number, hi: number) => this.#current!.fetch(lo, hi),
         cross: (record: number) => this.#current!.cross(record),
-        hot: (record: number) => hot(record >>> 0, this.#current!.runner),
+        hot: (record: number) => jit?.hot(record >>> 0, this.#current!.runner) ?? record,
       },
     })
     this.#exports = instance.exports as unknown as InterpreterExports
