@@ -1,7 +1,6 @@
-import type { Timer, Word64 } from '@retrap/device'
+import { savedDeadline, type Timer, type Word64 } from '@retrap/device'
 import type { TimerQueue } from '@retrap/device/host'
 import { XenErrno } from './numbers.ts'
-import { deadlineOf } from './vcpu/system-time.ts'
 
 export const WATCHDOGS = 2
 const NS_PER_SECOND = 1e9
@@ -40,7 +39,7 @@ export class Watchdogs {
 
   /** Deadlines of those in use, null for the others. */
   save(): (Word64 | null)[] {
-    return this.#timers.map((timer, i) => (this.#inUse[i] === true ? deadlineOf(timer) : null))
+    return this.#timers.map((timer, i) => (this.#inUse[i] === true ? savedDeadline(timer) : null))
   }
 
   restore(deadlines: readonly (Word64 | null)[]): void {

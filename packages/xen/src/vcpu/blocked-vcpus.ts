@@ -1,6 +1,5 @@
-import type { Timer, Word64 } from '@retrap/device'
+import { savedDeadline, type Timer, type Word64 } from '@retrap/device'
 import type { TimerQueue } from '@retrap/device/host'
-import { deadlineOf } from './system-time.ts'
 
 /** Saved form of {@link BlockedVcpus}: those that wait. */
 export interface BlockedVcpusState {
@@ -67,10 +66,11 @@ export class BlockedVcpus {
     const vcpus = [...this.#blocked.keys()].filter((vcpu) => this.has(vcpu))
     return {
       version: 2,
-      vcpus: vcpus.map((vcpu) => {
-        const timer = this.#timers[vcpu]
-        return { vcpu, ports: this.#ports[vcpu] ?? [], deadline: timer === undefined ? null : deadlineOf(timer) }
-      }),
+      vcpus: vcpus.map((vcpu) => ({
+        vcpu,
+        ports: this.#ports[vcpu] ?? [],
+        deadline: savedDeadline(this.#timers[vcpu] ?? null),
+      })),
     }
   }
 

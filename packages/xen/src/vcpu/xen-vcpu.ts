@@ -1,5 +1,5 @@
 import { TWO_32 } from '@retrap/basics'
-import { Instant, type Timer, type Word64 } from '@retrap/device'
+import { Instant, savedDeadline, type Timer, type Word64 } from '@retrap/device'
 import { PAGE_BYTES } from '@retrap/memory'
 import { ACCESS_WRITE } from '@retrap/paging'
 import type { XenArchitecture, XenHost, XenProcessor } from '../architecture.ts'
@@ -7,7 +7,6 @@ import type { EventChannels } from '../events/event-channels.ts'
 import { VIRQ_TIMER } from '../events/event-port-table.ts'
 import { Runstate, VcpuRunstate, type RunstateState } from './runstate.ts'
 import type { SharedInfo } from '../shared/shared-info.ts'
-import { deadlineOf } from './system-time.ts'
 
 const OFF: Readonly<Word64> = { lo: 0, hi: 0 }
 
@@ -202,9 +201,9 @@ export class XenVcpu {
       down: this.down,
       initialised: this.initialised,
       placed: this.placed,
-      singleShot: deadlineOf(this.#singleShot),
+      singleShot: savedDeadline(this.#singleShot),
       period: this.#period.save(),
-      nextPeriod: deadlineOf(this.#periodic),
+      nextPeriod: savedDeadline(this.#periodic),
       runstate: this.#runstate.save(),
       runstateArea: area(this.#runstateArea),
       timeArea: area(this.#timeArea),
