@@ -41,6 +41,16 @@ function recorded(): {
 
 const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5))
 
+/** A session runs the machine, and pauses it. */
+async function runAndPause(machine: RecordedRun, runs: () => boolean): Promise<void> {
+  const session = new AbortController()
+  const run = machine.run({ signal: session.signal })
+  await turn()
+  expect(runs()).toBe(true)
+  session.abort()
+  expect(await run).toEqual({ reason: 'stopped' })
+}
+
 test('it runs while the session runs it and gdb has it go on, and in no other case', async () => {
   const { machine, runs, live } = recorded()
   await machine.gdbTarget({ kill: () => {} })
@@ -49,14 +59,8 @@ test('it runs while the session runs it and gdb has it go on, and in no other ca
   await turn()
   expect(runs()).toBe(false)
   for (let pause = 0; pause < 2; pause++) {
-    const session = new AbortController()
-    const run = machine.run({ signal: session.signal })
     // oxlint-disable-next-line no-await-in-loop -- one after the other
-    await turn()
-    expect(runs()).toBe(true)
-    session.abort()
-    // oxlint-disable-next-line no-await-in-loop
-    expect(await run).toEqual({ reason: 'stopped' })
+    await runAndPause(machine, runs)
     expect(runs()).toBe(false)
   }
   command.abort()
@@ -79,12 +83,7 @@ test('the session hears of its end, of a failure and of the time', async () => {
 
 test('without gdb it runs as any other', async () => {
   const { machine, runs } = recorded()
-  const session = new AbortController()
-  const run = machine.run({ signal: session.signal })
-  await turn()
-  expect(runs()).toBe(true)
-  session.abort()
-  expect(await run).toEqual({ reason: 'stopped' })
+  await runAndPause(machine, runs)
   await machine.stop()
 })
 
