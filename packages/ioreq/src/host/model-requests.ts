@@ -30,7 +30,7 @@ class PendingAccess implements AccessRequest {
     this.vcpu = vcpu
   }
 
-  /** Nobody has asked for its signal, and nothing has been signalled: it does for another access as well. */
+  /** Whether its signal was neither asked for nor aborted: the same object can then serve a later access. */
   get unused(): boolean {
     return this.#controller === null && !this.cancelled
   }
