@@ -123,8 +123,8 @@ export function formatStatistics(statistics: RunStatistics): string {
 
 function formatJit(counts: JitCounts | undefined, retired: number): [string, string][] {
   if (counts === undefined) return []
-  const { units, live, liveBytes, revived, loaded, keptBytes, evictions, instructions, bytes, failures, firstFailure } =
-    counts
+  const { units, live, liveBytes, revived, loaded, keptBytes, evictions, instructions, distinct, bytes } = counts
+  const { failures, firstFailure } = counts
   const { milliseconds, longestMilliseconds, medianMilliseconds, executed, exits } = counts
   const { compiledMilliseconds, interpretedMilliseconds } = counts
   const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`
@@ -135,7 +135,7 @@ function formatJit(counts: JitCounts | undefined, retired: number): [string, str
   return [
     [
       'JIT',
-      `${group(units)} units of ${group(instructions)} instructions, ${size(bytes)}, compiled in ${milliseconds.toFixed(0)} ms; ${group(live)} live, ${size(liveBytes)}; ${group(revived)} revived, ${group(loaded)} from the cache, ${size(keptBytes)} kept; ${group(evictions)} given up for room`,
+      `${group(units)} units of ${group(instructions)} instructions (${group(distinct)} distinct), ${size(bytes)}, compiled in ${milliseconds.toFixed(0)} ms; ${group(live)} live, ${size(liveBytes)}; ${group(revived)} revived, ${group(loaded)} from the cache, ${size(keptBytes)} kept; ${group(evictions)} given up for room`,
     ],
     [
       'JIT waits',

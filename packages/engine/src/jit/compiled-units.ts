@@ -168,7 +168,9 @@ export class CompiledUnits<Form> {
     const stored = this.#kept?.add(source, module, worse?.stored)
     const code = this.codes.add(compiled, module.length, source, stored)
     statistics.own.units++
-    statistics.own.instructions += found.count
+    for (let i = 0; i < found.count; i++) {
+      statistics.noteInstruction(found.pages[found.page[i]!]!.page.frame, found.at[i]! & (PAGE_BYTES - 1))
+    }
     statistics.own.bytes += module.length
     const address = (BigInt(hi) << 32n) | BigInt(lo)
     onCode?.({

@@ -65,6 +65,8 @@ export interface JitCounts {
   readonly evictions: number
   /** Guest instructions in all units that were compiled. */
   readonly instructions: number
+  /** The same, where each place of memory that was compiled several times counts once. */
+  readonly distinct: number
   /** Bytes of the WebAssembly modules of all units that were compiled. */
   readonly bytes: number
   /** Milliseconds that compiling took. */

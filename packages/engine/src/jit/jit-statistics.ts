@@ -1,4 +1,4 @@
-import type { MachineMemory } from '@retrap/memory'
+import { type MachineMemory, PAGE_BYTES } from '@retrap/memory'
 import { UNIT_INSTRUCTIONS_AT } from '../hot-counters.ts'
 import { exitCounts } from './exit-reasons.ts'
 import type { JitCounts } from './jit-options.ts'
@@ -43,6 +43,8 @@ export class JitStatistics {
   readonly #countersAt: number
   readonly #waits = new Float64Array(WAITS)
   #waitCount = 0
+  /** By frame, a bit for each byte at which an instruction begins that was compiled. */
+  readonly #compiled = new Map<number, Uint8Array>()
   readonly #tiers = new TierTimes()
   #isTimed = false
   /** Of the turn that is timed, at its beginning: the time that is not the compiler's, and what compiled code had executed. */
@@ -58,6 +60,7 @@ export class JitStatistics {
     keptBytes: 0,
     evictions: 0,
     instructions: 0,
+    distinct: 0,
     bytes: 0,
     milliseconds: 0,
     longestMilliseconds: 0,
@@ -76,6 +79,16 @@ export class JitStatistics {
     this.own.milliseconds += milliseconds
     this.own.longestMilliseconds = Math.max(this.own.longestMilliseconds, milliseconds)
     if (isInstalled) this.#waits[this.#waitCount++ % WAITS] = milliseconds
+  }
+
+  /** Notes an instruction that was compiled. @param offset - of its first byte in its frame */
+  noteInstruction(frame: number, offset: number): void {
+    let bits = this.#compiled.get(frame)
+    if (bits === undefined) this.#compiled.set(frame, (bits = new Uint8Array(PAGE_BYTES >>> 3)))
+    const bit = 1 << (offset & 7)
+    this.own.instructions++
+    if ((bits[offset >>> 3]! & bit) === 0) this.own.distinct++
+    bits[offset >>> 3]! |= bit
   }
 
   /** A turn of a processor begins, in which nothing but it executes. */

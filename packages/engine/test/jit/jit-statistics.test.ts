@@ -38,3 +38,19 @@ test('waits for the compiler are added up; the longest and the median are known,
   for (let i = 0; i < 513; i++) statistics.noteWait(3, true)
   expect(statistics.read().medianMilliseconds).toBe(3)
 })
+
+test('instructions that were compiled are counted, and once more each place of memory', () => {
+  const statistics = new JitStatistics(MachineMemory.create({ bytes: 1 << 20 }), COUNTERS)
+  for (const [frame, offset] of [
+    [1, 0],
+    [1, 7],
+    [1, 8],
+    [1, 7],
+    [2, 7],
+    [1, 4095],
+    [1, 4095],
+  ] as const) {
+    statistics.noteInstruction(frame, offset)
+  }
+  expect(statistics.read()).toMatchObject({ instructions: 7, distinct: 5 })
+})
