@@ -8,14 +8,23 @@
 // against speed: more is better for retrap. `real64` is their geometric mean; the lowest stands alone as well, and that of
 // forks, which is far from the others.
 //
-// npm run -s bench -- real [NAME...] [--rounds N] [--interpreter] [--retrap=OPTION...]
+// npm run -s bench -- real [NAME...] [--rounds N] [--interpreter] [--no-emission] [--retrap=OPTION...]
 //
 // NAME is boot or a program; `node` stands for node-start, node-loop and node-jitless, and `--help` lists all.
 // `--interpreter` measures retrap with --jit off as well, and options are added to retrap's: `--retrap=--cpu=core2`.
 // Instructions, and the part of them that compiled code has executed, are those of retrap's first run without those of a
-// run that only boots. `emission` is the compiler's time in all these runs for each guest instruction that it compiled; this
-// time passes by the host's clock, so that it is longer on a busy host. Code is kept for no later run, but for the line `boot
-// with kept code`: its runs come after three boots that share a folder of kept code with them.
+// run that only boots. Code is kept for no later run, but for the line `boot with kept code`: its runs come after three boots
+// that share a folder of kept code with them.
+//
+// `emission` is what a guest instruction costs that is compiled: the processor time of all threads in our compiler, in V8's
+// TurboFan, Liftoff, modules, instances and tables of Wasm, and in its garbage collection, divided by the instructions that
+// were emitted; those that are distinct lie at different places of the guest's memory. The shares come from a run of its own
+// of each program, from the process's start to its end, under Debian's perf (see where.bench.ts), without what a boot with
+// `--jit off` spends on the same. Where perf may not run, it is our compiler's time by the host's clock, with modules and
+// instances, and the processor time of V8's own threads, without that of the boot with `--jit off`: JavaScript that V8
+// optimises meanwhile is in it, and Liftoff is not. Machine bytes are those of the code that V8 lists for perf
+// (`--perf-basic-prof`), by emitted instructions; TurboFan's by those of the units that it has compiled. `--no-emission`
+// leaves these runs out.
 // @programs: qemu-system-x86_64
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -26,11 +35,13 @@ import { parseArgs } from 'node:util'
 import { Apt } from '@retrap/debian'
 import { hasProgram } from '@retrap/tooling/skip'
 import { BOOT, checkResults, type Run, runMarked } from './marked-guest.ts'
-import { countsOf, type Counts, emission } from './real/counts.ts'
+import { countsOf, type Counts } from './real/counts.ts'
+import { describeEmission, type Emission, EmissionMeter } from './real/emission.ts'
 import { commandOf, type EmulatorName, fetchKernel, type Guest, writeGuest } from './real/guest.ts'
 import { fetchImages } from './real/packages.ts'
 import { choosePrograms, type ImageName, type Program, PROGRAMS } from './real/programs.ts'
-import { describeBoot, firstCounts, type Outcome, report, type Runs, summarize } from './real/report.ts'
+import { describeBoot, type Outcome, report, type Runs, summarize } from './real/report.ts'
+import { whyNoPerf } from './where/profile.ts'
 
 const DEADLINE_MS = 1_800_000
 const TITLES: Readonly<Record<EmulatorName, string>> = {
@@ -46,6 +57,7 @@ interface Settings {
   readonly rounds: number
   readonly emulators: readonly EmulatorName[]
   readonly options: readonly string[]
+  readonly emission: EmissionMeter | undefined
   /** Those of retrap with kept code. */
   readonly keptOptions?: readonly string[]
 }
@@ -59,6 +71,7 @@ export async function run(args: readonly string[]): Promise<void> {
       help: { type: 'boolean', default: false },
       rounds: { type: 'string', default: '3' },
       interpreter: { type: 'boolean', default: false },
+      'no-emission': { type: 'boolean', default: false },
       retrap: { type: 'string', multiple: true, default: [] },
     },
   })
@@ -71,9 +84,18 @@ export async function run(args: readonly string[]): Promise<void> {
     rounds: Number(values.rounds),
     emulators: ['retrap', ...(values.interpreter ? ['interpreter' as const] : []), 'tcg'],
     options: values.retrap,
+    emission: values['no-emission'] ? undefined : await emissionMeter(values.retrap),
   }
   const wantsBoot = names.length === 0 || names.includes(BOOT)
   await measureAll(programs, images, wantsBoot, settings)
+}
+
+async function emissionMeter(options: readonly string[]): Promise<EmissionMeter> {
+  const refusal = await whyNoPerf()
+  if (refusal !== undefined) console.log(`emission is estimated by threads: ${refusal}`)
+  return new EmissionMeter(refusal === undefined, (use) =>
+    withGuest(undefined, undefined, (guest) => use(commandOf('interpreter', guest, options))),
+  )
 }
 
 /** @returns undefined where this host cannot run the bench, which is said */
@@ -108,6 +130,16 @@ async function measureAll(
       failures.push(name)
     }
   }
+  const emissions: Emission[] = []
+  const measureGuest = async (name: string, guest: Guest): Promise<Runs> => {
+    const runs = await (name === BOOT ? measureKept(guest, settings) : measure(name, guest, settings))
+    const emission = await settings.emission?.measure(commandOf('retrap', guest, settings.options))
+    if (emission !== undefined) emissions.push(emission)
+    for (const line of describeEmission(`emission of ${name}`, emission === undefined ? [] : [emission])) {
+      console.log(line)
+    }
+    return runs
+  }
   const boots = new Map<ImageName, Counts>()
   for (const program of programs) {
     const { name, image } = program
@@ -116,23 +148,19 @@ async function measureAll(
       const folder = images.get(image)
       const boot = boots.get(image) ?? (await measureBoot(image, folder, settings))
       boots.set(image, boot)
-      const runs = await withGuest(folder, program, (guest) => measure(name, guest, settings))
+      const runs = await withGuest(folder, program, (guest) => measureGuest(name, guest))
       outcomes.push(report(program, runs, boot))
     })
   }
   const kernel: Runs[] = []
   if (wantsBoot) {
     await attempt(BOOT, async () => {
-      kernel.push(await withGuest(undefined, undefined, (guest) => measureKept(guest, settings)))
+      kernel.push(await withGuest(undefined, undefined, (guest) => measureGuest(BOOT, guest)))
     })
   }
   if (outcomes.length > 0) summarize(outcomes)
   for (const runs of kernel) console.log(describeBoot(runs, BOOTS_BEFORE))
-  const { compiled, milliseconds } = emission([...outcomes.map(({ counts }) => counts), ...kernel.map(firstCounts)])
-  if (compiled > 0) {
-    const each = ((1000 * milliseconds) / compiled).toFixed(1)
-    console.log(`emission: ${each} us an instruction (${compiled} in ${(milliseconds / 1000).toFixed(2)} s)`)
-  }
+  for (const line of describeEmission('emission', emissions)) console.log(line)
   if (failures.length > 0) throw new Error(`real: ${failures.join(', ')} failed, or printed different results`)
 }
 

@@ -6,8 +6,9 @@ export interface Counts {
   readonly instructions: number
   /** Those of them that compiled code has executed. */
   readonly executed: number
-  /** Guest instructions in the code that was compiled. */
+  /** Guest instructions in the code that was compiled, and the same without those that were compiled before. */
   readonly compiled: number
+  readonly distinct: number
   /** Milliseconds that compiling took. */
   readonly milliseconds: number
 }
@@ -23,10 +24,10 @@ export function countsOf(stderr: string): Counts {
   const { instructions, counts } = JSON.parse(line) as {
     instructions: number
     // Absent with --jit off.
-    counts: { jit?: { executed: number; instructions: number; milliseconds: number } }
+    counts: { jit?: { executed: number; instructions: number; distinct: number; milliseconds: number } }
   }
-  const { executed = 0, instructions: compiled = 0, milliseconds = 0 } = counts.jit ?? {}
-  return { instructions, executed, compiled, milliseconds }
+  const { executed = 0, instructions: compiled = 0, distinct = 0, milliseconds = 0 } = counts.jit ?? {}
+  return { instructions, executed, compiled, distinct, milliseconds }
 }
 
 /** What a run has counted beyond another one. */
@@ -34,11 +35,6 @@ export const minus = (counts: Counts, less: Counts): Counts => ({
   instructions: counts.instructions - less.instructions,
   executed: counts.executed - less.executed,
   compiled: counts.compiled - less.compiled,
+  distinct: counts.distinct - less.distinct,
   milliseconds: counts.milliseconds - less.milliseconds,
-})
-
-/** What was compiled in all of some runs, and for how long. */
-export const emission = (all: readonly Counts[]): Pick<Counts, 'compiled' | 'milliseconds'> => ({
-  compiled: all.reduce((sum, { compiled }) => sum + compiled, 0),
-  milliseconds: all.reduce((sum, { milliseconds }) => sum + milliseconds, 0),
 })

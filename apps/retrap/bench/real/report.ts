@@ -7,11 +7,10 @@ import type { Program } from './programs.ts'
 /** All runs of one guest. */
 export type Runs = ReadonlyMap<EmulatorName, readonly Run[]>
 
-/** A program's ratio, and what retrap's first run of it counted in all. */
+/** A program's ratio. */
 export interface Outcome {
   readonly name: string
   readonly ratio: number
-  readonly counts: Counts
 }
 
 /** A program of 500 processes, whose ratio is far from those of the others. */
@@ -21,7 +20,7 @@ const timesIn = (runs: Runs, emulator: EmulatorName, name: string): Times =>
   medians(runs.get(emulator) ?? []).get(name) ?? { processor: NaN, wall: NaN, guest: NaN }
 
 /** What retrap's first run has counted. */
-export const firstCounts = (runs: Runs): Counts => countsOf(runs.get('retrap')?.[0]?.stderr ?? '')
+const firstCounts = (runs: Runs): Counts => countsOf(runs.get('retrap')?.[0]?.stderr ?? '')
 
 const against = (own: number, other: number): string => `${own.toFixed(2)} s against ${other.toFixed(2)} s`
 
@@ -33,13 +32,12 @@ const against = (own: number, other: number): string => `${own.toFixed(2)} s aga
 export function report({ name }: Program, runs: Runs, boot: Counts): Outcome {
   const [own, other] = [timesIn(runs, 'retrap', name), timesIn(runs, 'tcg', name)]
   const ratio = other.processor / own.processor
-  const counts = firstCounts(runs)
-  const { instructions, executed, compiled } = minus(counts, boot)
+  const { instructions, executed, compiled, distinct } = minus(firstCounts(runs), boot)
   console.log(
     `real-${name}: ${ratio.toFixed(2)} x TCG (${against(own.processor, other.processor)} of processor time; ` +
       `by the clock ${against(own.wall, other.wall)}; in the guest ${against(own.guest, other.guest)}; ` +
       `${(instructions / 1e6).toFixed(0)} million instructions, compiled: ${((100 * executed) / instructions).toFixed(1)} %, ` +
-      `units of ${compiled} instructions)`,
+      `units of ${compiled} instructions, ${distinct} distinct)`,
   )
   if (runs.has('interpreter')) {
     const { processor } = timesIn(runs, 'interpreter', name)
@@ -47,7 +45,7 @@ export function report({ name }: Program, runs: Runs, boot: Counts): Outcome {
       `real-${name}-interpreted: ${(other.processor / processor).toFixed(2)} x TCG (${processor.toFixed(2)} s with --jit off)`,
     )
   }
-  return { name, ratio, counts }
+  return { name, ratio }
 }
 
 /**
@@ -58,11 +56,11 @@ export function report({ name }: Program, runs: Runs, boot: Counts): Outcome {
 export function describeBoot(runs: Runs, boots: number): string {
   const line = (title: string, emulator: EmulatorName, name: string, what: string): string => {
     const [own, other] = [timesIn(runs, emulator, name), timesIn(runs, 'tcg', name)]
-    const { instructions, executed, compiled } = countsOf(runs.get(emulator)?.[0]?.stderr ?? '')
+    const { instructions, executed, compiled, distinct } = countsOf(runs.get(emulator)?.[0]?.stderr ?? '')
     return (
       `${title}: ${(other.processor / own.processor).toFixed(2)} x TCG (${what}: ` +
       `${against(own.processor, other.processor)} of processor time; by the clock ${against(own.wall, other.wall)}; ` +
-      `compiled: ${((100 * executed) / instructions).toFixed(1)} %, units of ${compiled} instructions)`
+      `compiled: ${((100 * executed) / instructions).toFixed(1)} %, units of ${compiled} instructions, ${distinct} distinct)`
     )
   }
   const whole = `from the emulator's start to the first process`

@@ -34,7 +34,8 @@ const NATIVE: readonly (readonly [title: string, pattern: RegExp, where?: 'main'
 
 /** Classes of JavaScript, by the files of all functions on the stack: the first that fits. */
 const FILES: readonly (readonly [title: string, pattern: RegExp])[] = [
-  [EMISSION.compiler, /^packages\/(?:engine\/src\/jit|wasm-emitter\/src|(?:x86|arm)-cpu\/src\/(?:jit|semantics))\b/],
+  [EMISSION.compiler, /^packages\/engine\/src\/jit\//],
+  ['generating the interpreter', /^packages\/(?:wasm-emitter\/src|(?:x86|arm)-cpu\/src\/semantics)\//],
   [
     'decoding',
     /-decoder\/src\/|engine\/src\/(?:code-(?:cache|page|killer)|record)|src\/interpreter\/(?:record-|lower)/,
@@ -147,6 +148,8 @@ function nameOf(frame: Frame | undefined): string {
   return frame.kind === 'javascript' ? `${frame.name || '(anonymous)'} of ${frame.file}` : frame.name
 }
 
+const LONGEST_NAME = 100
+
 /** The lines of a table of classes. @param functions - how many of each class's functions are listed */
 export function tableOf(classes: Classes, functions = 0): readonly string[] {
   const all = classes.seconds
@@ -157,7 +160,9 @@ export function tableOf(classes: Classes, functions = 0): readonly string[] {
       .filter(([name]) => name !== '')
       .map(([name, time]) => `${name} ${time.toFixed(2)}`)
     const inner = longest(within).slice(0, functions)
-    return [line(seconds, title, parts.join(', ')), ...inner.map(([name, time]) => line(time, `    ${name}`, ''))]
+    // Names of C++ templates may have hundreds of characters.
+    const lines = inner.map(([name, time]) => line(time, `    ${name.slice(0, LONGEST_NAME)}`, ''))
+    return [line(seconds, title, parts.join(', ')), ...lines]
   })
 }
 

@@ -16,8 +16,8 @@ import { sourceNames } from './sources.ts'
 const DEADLINE_MS = 3_600_000
 /** Samples a second unless said otherwise: no divisor of the timer's rate. */
 export const RATE = 997
-/** V8 writes the names and places of all code for perf, and gives interpreted functions frames with their names. */
-const NAMED = ['--perf-basic-prof', '--interpreted-frames-native-stack', '--no-logfile-per-isolate']
+/** V8 writes the names and places of all code to a file, as perf reads it. */
+const MAP = ['--perf-basic-prof', '--no-logfile-per-isolate']
 const PARANOID = '/proc/sys/kernel/perf_event_paranoid'
 
 /** A run under a profiler. */
@@ -63,7 +63,7 @@ export async function profileByPerf({ command, name, rate = RATE }: ProfileOptio
   const [node, args] = command
   return withFolder(async (folder) => {
     const data = join(folder, 'perf.data')
-    const flags = [...NAMED, `--logfile=${join(folder, 'v8.log')}`]
+    const flags = [...MAP, '--interpreted-frames-native-stack', `--logfile=${join(folder, 'v8.log')}`]
     const run = await runMarked(
       'perf',
       // prettier-ignore
@@ -78,13 +78,26 @@ export async function profileByPerf({ command, name, rate = RATE }: ProfileOptio
     for await (const sample of perfSamples(createInterface({ input: script.stdout }), rate, sourceNames())) {
       if (isWithin(sample, span)) classes.add(sample)
     }
-    // perf looks for V8's file in this folder alone; it is named by the process, which perf has recorded.
     const maps = mapsOf(data)
-    const lines = maps.flatMap((path) => readFileSync(path, 'utf8').split('\n'))
+    const bytes = bytesIn(maps)
+    // perf looks for V8's files in /tmp alone.
     for (const path of maps) rmSync(path)
-    return { run, classes, unitBytes: unitBytes(lines) }
+    return { run, classes, unitBytes: bytes }
   })
 }
+
+/** Runs retrap without a profiler, for the code that V8 makes of units. */
+export async function runWithMap([node, args]: ProfileOptions['command']): Promise<Profile> {
+  return withFolder(async (folder) => {
+    const flags = [...MAP, `--perf-basic-prof-path=${folder}`, `--logfile=${join(folder, 'v8.log')}`]
+    const run = await runMarked(node, [...flags, ...args], DEADLINE_MS)
+    const maps = globSync('perf-*.map', { cwd: folder }).map((name) => join(folder, name))
+    return { run, classes: new Classes(), unitBytes: bytesIn(maps) }
+  })
+}
+
+const bytesIn = (maps: readonly string[]): UnitBytes =>
+  unitBytes(maps.flatMap((path) => readFileSync(path, 'utf8').split('\n')))
 
 /** The files that V8 has written for the processes of a recording. */
 function mapsOf(data: string): readonly string[] {

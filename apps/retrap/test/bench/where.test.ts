@@ -1,5 +1,6 @@
 // What the bench `where` makes of what profilers print.
 import { describe, expect, test } from 'vitest'
+import { describeEmission, type Emission } from '../../bench/real/emission.ts'
 import { threadTimes, timeOf } from '../../bench/thread-times.ts'
 import { Classes, classOf, tableOf } from '../../bench/where/classes.ts'
 import { unitBytes } from '../../bench/where/code-map.ts'
@@ -69,6 +70,7 @@ describe('a sample belongs to the class of', () => {
       'emission: our compiler',
       [javascript('packages/x86-decoder/src/decode.ts'), javascript('packages/engine/src/jit/jit.ts'), run],
     ],
+    ['generating the interpreter', [javascript('packages/wasm-emitter/src/function-builder.ts'), turn]],
     ['decoding', [javascript('packages/engine/src/code-cache.ts'), run, turn]],
     [
       'execute TLB misses',
@@ -161,6 +163,20 @@ test('the machine code of units is summed up by compiler, where addresses are us
   const liftoff = 0x200 + 0x80 + 0x100
   expect(unitBytes(lines)).toEqual({ liftoff, turbofan: 0x190, optimized: 0x300 / liftoff })
   expect(unitBytes([])).toEqual({ liftoff: 0, turbofan: 0, optimized: 0 })
+})
+
+test('emission is told by instruction, of several runs together; code of TurboFan by the instructions that it has compiled', () => {
+  const emission = (emitted: number, seconds: number, optimized: number): Emission => ({
+    emitted,
+    distinct: emitted / 2,
+    parts: new Map([['TurboFan', seconds]]),
+    bytes: { liftoff: 100 * emitted, turbofan: 60 * emitted * optimized, optimized },
+  })
+  expect(describeEmission('emission', [emission(10_000, 0.4, 0.5), emission(30_000, 0.8, 1)])).toEqual([
+    'emission: 30.0 us an instruction (TurboFan 30.0; 40000 emitted, 20000 distinct, in 1.20 s)',
+    "emission, machine code: 100 bytes an instruction of Liftoff's, 60 bytes of TurboFan's, which has compiled 88 % of them",
+  ])
+  expect(describeEmission('emission', [])).toEqual([])
 })
 
 test('a line of /proc has the name of a thread, with parentheses of its own, and its processor time', () => {
