@@ -29,6 +29,10 @@ import { PROGRAMS } from './real/programs.ts'
 import { tableOf } from './where/classes.ts'
 import { profileByPerf, profileByV8, RATE, whyNoPerf } from './where/profile.ts'
 
+/** What a real program needs none of. */
+const COMPILER = ['gcc', 'as']
+const ARM_COMPILER = ['aarch64-linux-gnu-gcc', 'aarch64-linux-gnu-as']
+
 type Command = readonly [string, readonly string[]]
 
 interface Settings {
@@ -79,6 +83,7 @@ async function withCommand(name: string, settings: Settings, use: (command: Comm
   if (arm) {
     const programs = ARM_PROGRAMS.filter((program) => program.name === name)
     if (programs.length === 0 && name !== BOOT) throw unknown(name, ARM_PROGRAMS)
+    await provideDebianPrograms({ programs: ARM_COMPILER })
     return withArmGuest(programs, (guest) => use(retrapCommand(guest, !options.includes('--jit=off'))))
   }
   const real = PROGRAMS.find((program) => program.name === name)
@@ -94,6 +99,7 @@ async function withCommand(name: string, settings: Settings, use: (command: Comm
   }
   const programs = JIT_PROGRAMS.filter((program) => program.name === name && (program.widths?.includes(width) ?? true))
   if (programs.length === 0 && name !== BOOT) throw unknown(name, [...PROGRAMS, ...JIT_PROGRAMS])
+  await provideDebianPrograms({ programs: COMPILER })
   await provideDebianPrograms({ table: COMPILERS_OF_GUESTS })
   return withGuest(width, programs, (guest) => use(commandOfJit('retrap', guest, options)))
 }
