@@ -197,18 +197,15 @@ export class DispatchLoop {
     bodies[OP_NEXT] = () => {
       f.set(l.budget, l.budget.get.add(1))
       const link = f.load('i32.load', l.record.get, R_LINK)
-      f.if(link, () => {
-        f.set(l.record, link)
-        f.br(labels.next)
-      })
+      // Control has come to code that was decoded before: a place that can be hot, as the target of a branch can.
+      f.if(link, () => this.#branches.goTo(link, labels.next))
       const offset = f.let(f.loadExpression('i32.load16_u', l.record.get, R_OFFSET))
       f.set(l.target, l.pageBase.get.add(offset.toI64U()))
       f.brIf(offset.geU(PAGE_BYTES), labels.jump)
       const found = f.load('i32.load', l.slots.get.add(offset.shl(2)))
       f.brIf(found.eqz(), labels.locate)
       f.store('i32.store', l.record.get, found, R_LINK)
-      f.set(l.record, found)
-      f.br(labels.next)
+      this.#branches.goTo(found, labels.next)
     }
     bodies[OP_LEAVE] = () => {
       // `fail` gives back the instruction that dispatch has counted.

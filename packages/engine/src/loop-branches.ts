@@ -85,7 +85,7 @@ export class LoopBranches {
    *
    * @param whenHot - emits what is done beside, where the record has become hot; it has what is executed in its place
    */
-  #goTo(target: I32, next: Label, whenHot?: (unit: I32) => void): void {
+  goTo(target: I32, next: Label, whenHot?: (unit: I32) => void): void {
     const { f } = this.#state
     const { record } = this.#state.locals
     this.#count(target, (unit) => {
@@ -161,7 +161,7 @@ export class LoopBranches {
     f.if(op.sub(OP_CALL).ltU(OP_DEAD - OP_CALL), () => {
       const offset = f.loadExpression('i32.load16_u', l.record.get, R_OFFSET + RECORD_BYTES)
       const record = f.load('i32.load', l.slots.get.add(offset.shl(2)))
-      f.if(record, () => this.#goTo(record, next))
+      f.if(record, () => this.goTo(record, next))
     })
   }
 
@@ -215,7 +215,7 @@ export class LoopBranches {
       })
       f.if(found.get, () => {
         this.#enter(page, slots)
-        this.#goTo(found.get, next, (unit) => f.store('i32.store', l.record.get, unit, R_LINK))
+        this.goTo(found.get, next, (unit) => f.store('i32.store', l.record.get, unit, R_LINK))
       })
     })
   }
@@ -261,7 +261,7 @@ export class LoopBranches {
             const link = f.load('i32.load', found.get, R_LINK)
             f.if(link, () => f.set(found, link))
           })
-          this.#goTo(found.get, next)
+          this.goTo(found.get, next)
         })
       })
     })
@@ -302,7 +302,7 @@ export class LoopBranches {
     this.#ifExecutable(l.target.get, (slots, page) => {
       this.#enter(page, slots)
       const record = this.#recordIn(slots, l.target.get)
-      f.if(record, () => this.#goTo(record, next))
+      f.if(record, () => this.goTo(record, next))
     })
     f.set(l.record, f.call(this.#imports.fetch, l.target.get.toI32(), l.target.get.shrU(32).toI32()))
     this.#state.reloadPage()
