@@ -23,7 +23,7 @@
 // `--jit off` spends on the same. Where perf may not run, it is our compiler's time by the host's clock, with modules and
 // instances, and the processor time of V8's own threads, without that of the boot with `--jit off`: JavaScript that V8
 // optimises meanwhile is in it, and Liftoff is not. Machine bytes are those of the code that V8 lists for perf
-// (`--perf-basic-prof`), by emitted instructions; TurboFan's by those of the units that it has compiled. `--no-emission`
+// (`--perf-prof`), by emitted instructions; TurboFan's by those of the units that it has compiled. `--no-emission`
 // leaves these runs out.
 // @programs: qemu-system-x86_64
 import { execFileSync } from 'node:child_process'

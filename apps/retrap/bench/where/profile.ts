@@ -1,6 +1,6 @@
 // Runs retrap with a profiler: Debian's perf, or V8's own where perf may not run.
 import { spawn, spawnSync } from 'node:child_process'
-import { globSync, readFileSync, rmSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,15 +9,15 @@ import { hasProgram } from '@retrap/tooling/skip'
 import { provideDebianPrograms } from '@retrap/tooling/programs'
 import { type Run, runMarked, type Span } from '../marked-guest.ts'
 import { Classes } from './classes.ts'
-import { type UnitBytes, unitBytes } from './code-map.ts'
+import { CodeMap, listedCode, type UnitBytes, unitBytes } from './code-map.ts'
 import { type CpuProfile, perfSamples, profileSamples } from './samples.ts'
 import { sourceNames } from './sources.ts'
 
 const DEADLINE_MS = 3_600_000
 /** Samples a second unless said otherwise: no divisor of the timer's rate. */
 export const RATE = 997
-/** V8 writes the names and places of all code to a file, as perf reads it. */
-const MAP = ['--perf-basic-prof', '--no-logfile-per-isolate']
+/** V8 has a log as well then. */
+const LOG = ['--no-logfile-per-isolate']
 const PARANOID = '/proc/sys/kernel/perf_event_paranoid'
 
 /** A run under a profiler. */
@@ -63,7 +63,7 @@ export async function profileByPerf({ command, name, rate = RATE }: ProfileOptio
   const [node, args] = command
   return withFolder(async (folder) => {
     const data = join(folder, 'perf.data')
-    const flags = [...MAP, '--interpreted-frames-native-stack', `--logfile=${join(folder, 'v8.log')}`]
+    const flags = ['--perf-prof', `--perf-prof-path=${folder}`, '--interpreted-frames-native-stack']
     const run = await runMarked(
       'perf',
       // prettier-ignore
@@ -75,35 +75,28 @@ export async function profileByPerf({ command, name, rate = RATE }: ProfileOptio
     const script = spawn('perf', ['script', '-i', data, ...fields], { stdio: ['ignore', 'pipe', 'ignore'] })
     const classes = new Classes()
     const span = spanOf(run, name)
-    for await (const sample of perfSamples(createInterface({ input: script.stdout }), rate, sourceNames())) {
+    const code = new CodeMap(readFileSync(join(folder, globSync('jit-*.dump', { cwd: folder })[0] ?? '')))
+    const reader = { rate, fileOf: sourceNames(), nameAt: code.nameAt.bind(code) }
+    for await (const sample of perfSamples(createInterface({ input: script.stdout }), reader)) {
       if (isWithin(sample, span)) classes.add(sample)
     }
-    const maps = mapsOf(data)
-    const bytes = bytesIn(maps)
-    // perf looks for V8's files in /tmp alone.
-    for (const path of maps) rmSync(path)
-    return { run, classes, unitBytes: bytes }
+    return { run, classes, unitBytes: unitBytes(code.all) }
   })
 }
 
 /** Runs retrap without a profiler, for the code that V8 makes of units. */
 export async function runWithMap([node, args]: ProfileOptions['command']): Promise<Profile> {
   return withFolder(async (folder) => {
-    const flags = [...MAP, `--perf-basic-prof-path=${folder}`, `--logfile=${join(folder, 'v8.log')}`]
+    const flags = [
+      '--perf-basic-prof',
+      `--perf-basic-prof-path=${folder}`,
+      ...LOG,
+      `--logfile=${join(folder, 'v8.log')}`,
+    ]
     const run = await runMarked(node, [...flags, ...args], DEADLINE_MS)
-    const maps = globSync('perf-*.map', { cwd: folder }).map((name) => join(folder, name))
-    return { run, classes: new Classes(), unitBytes: bytesIn(maps) }
+    const text = globSync('perf-*.map', { cwd: folder }).map((name) => readFileSync(join(folder, name), 'utf8'))
+    return { run, classes: new Classes(), unitBytes: unitBytes(listedCode(text.join(''))) }
   })
-}
-
-const bytesIn = (maps: readonly string[]): UnitBytes =>
-  unitBytes(maps.flatMap((path) => readFileSync(path, 'utf8').split('\n')))
-
-/** The files that V8 has written for the processes of a recording. */
-function mapsOf(data: string): readonly string[] {
-  const { stdout } = spawnSync('perf', ['script', '-i', data, '-F', 'pid'], { encoding: 'latin1', maxBuffer: 1 << 28 })
-  const ids = new Set(stdout.split('\n').map((line) => line.trim()))
-  return globSync('/tmp/perf-*.map').filter((path) => ids.has(/-(\d+)\.map$/.exec(path)?.[1] ?? ''))
 }
 
 /** Runs retrap with V8's own profiler: it takes samples of JavaScript and Wasm of the first thread. */

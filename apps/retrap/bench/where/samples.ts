@@ -43,24 +43,32 @@ export type FileOf = (url: string, line: number, column: number) => string
 /** A thread's name, the ids of its process and of itself, and the time. */
 const HEADER = /^\s*(\S.*?)\s+(\d+)\/(\d+)\s+(\d+\.\d+):/
 /** An address, a symbol, which may be of several words, and the file that has it, in parentheses. */
-const FRAME = /^\s+[0-9a-f]+ (.*?)(?:\+0x[0-9a-f]+)? \(([^()]*(?:\(deleted\))?)\)$/
+const FRAME = /^\s+([0-9a-f]+) (.*?)(?:\+0x[0-9a-f]+)? \(([^()]*(?:\(deleted\))?)\)$/
+const UNKNOWN = '[unknown]'
 const KERNEL = /^\[(?:kernel|guest\.kernel|unknown_kernel)|\.ko(?:\.\w+)?$/
-/** V8's names of code, `--perf-basic-prof`: NAME-INDEX-TIER of Wasm. */
+/** V8's names of code: NAME-INDEX-TIER of Wasm. */
 const WASM = /^JS:(.*)-(\d+)-(liftoff|turbofan)$/
 /** A sign of the tier, the name, the URL, line and column. */
 const JAVASCRIPT = /^JS:([~^+*]?)'?(.*?) ?((?:file|node):.*):(\d+):(\d+)$/
 const TIERS: Readonly<Record<string, string>> = { '~': 'ignition', '^': 'sparkplug', '+': 'maglev', '*': 'turbofan' }
 
+/** What samples are read with. */
+export interface SampleReader {
+  /** Samples a second of processor time. */
+  readonly rate: number
+  readonly fileOf: FileOf
+  /** V8's name of the code that lay at an address at a time. */
+  readonly nameAt: (address: number, time: number) => string | undefined
+}
+
 /**
- * Reads what `perf script -F comm,pid,tid,time,ip,sym,dso` prints of a run of Node with `--perf-basic-prof`.
+ * Reads what `perf script -F comm,pid,tid,time,ip,sym,dso` prints of a run of Node.
  *
  * @param lines - without their ends; an empty line ends a sample
- * @param rate - samples a second of processor time
  */
 export async function* perfSamples(
   lines: Iterable<string> | AsyncIterable<string>,
-  rate: number,
-  fileOf: FileOf,
+  { rate, fileOf, nameAt }: SampleReader,
 ): AsyncGenerator<Sample> {
   // Most frames come thousands of times.
   const known = new Map<string, Frame>()
@@ -77,7 +85,9 @@ export async function* perfSamples(
     } else if (head === null) {
       head = HEADER.exec(line)
     } else {
-      const [, symbol = '', file = ''] = FRAME.exec(line) ?? []
+      const [, address = '', printed = '', file = ''] = FRAME.exec(line) ?? []
+      const code = printed === UNKNOWN ? nameAt(Number.parseInt(address, 16), Number(head[4])) : undefined
+      const symbol = code ?? printed
       const key = `${symbol} ${file}`
       let frame = known.get(key)
       if (frame === undefined) known.set(key, (frame = frameOf(symbol, file, fileOf)))

@@ -3,23 +3,29 @@ import { describe, expect, test } from 'vitest'
 import { describeEmission, type Emission } from '../../bench/real/emission.ts'
 import { threadTimes, timeOf } from '../../bench/thread-times.ts'
 import { Classes, classOf, tableOf } from '../../bench/where/classes.ts'
-import { unitBytes } from '../../bench/where/code-map.ts'
+import { CodeMap, listedCode, unitBytes } from '../../bench/where/code-map.ts'
 import { type Frame, perfSamples, profileSamples, type Sample } from '../../bench/where/samples.ts'
 import { sourceNames } from '../../bench/where/sources.ts'
 
 /** Sources as the tests name them: the path of the URL. */
 const fileOf = (url: string): string => url.replace('file:///', '')
 
+const READER = {
+  rate: 100,
+  fileOf,
+  nameAt: (address: number, time: number) => (address === 0x7fd4 && time < 71299 ? 'JS:run-3387-turbofan' : undefined),
+}
+
 async function read(text: string): Promise<readonly Sample[]> {
   const samples: Sample[] = []
-  for await (const sample of perfSamples(text.split('\n'), 100, fileOf)) samples.push(sample)
+  for await (const sample of perfSamples(text.split('\n'), READER)) samples.push(sample)
   return samples
 }
 
 test("the text of perf becomes samples: the thread, the time, and the stack's functions", async () => {
   const text = `MainThread 10/10 71298.47: 
 \tffffffff8158c58c do_fault ([kernel.kallsyms])
-\t    7fd4 JS:run-3387-turbofan (/tmp/perf-10.map)
+\t    7fd4 [unknown] (/tmp/perf-10.map)
 \t    7fd5 Builtins_JSToWasmWrapper (/usr/bin/node)
 \t    7fd6 JS:*'#slice file:///cpu.ts:21351:8 (/tmp/perf-10.map)
 
@@ -58,6 +64,8 @@ const turn = javascript('packages/x86-cpu/src/vcpu.ts')
 const kernel: Frame = { kind: 'kernel', name: 'clear_page' }
 
 describe('a sample belongs to the class of', () => {
+  /** Functions of files of packages. */
+  const ts = (...files: readonly string[]): readonly Frame[] => files.map((file) => javascript(`packages/${file}`))
   const rows: readonly (readonly [title: string, frames: readonly Frame[], isMain?: boolean])[] = [
     ['interpreter: its main function', [run, turn]],
     ['interpreter: its main function', [kernel, run, turn]],
@@ -65,39 +73,23 @@ describe('a sample belongs to the class of', () => {
     ['units', [wasm('unit'), run, turn]],
     ['units: leaving them', [wasm('unit', 0), wasm('unit'), run, turn]],
     ['units: functions they call', [wasm('float.add'), wasm('unit'), run, turn]],
-    ['Wasm functions that JavaScript calls', [wasm('POPF.8'), javascript('packages/x86-cpu/src/system/flags.ts'), run]],
-    [
-      'emission: our compiler',
-      [javascript('packages/x86-decoder/src/decode.ts'), javascript('packages/engine/src/jit/jit.ts'), run],
-    ],
-    ['generating the interpreter', [javascript('packages/wasm-emitter/src/function-builder.ts'), turn]],
-    ['decoding', [javascript('packages/engine/src/code-cache.ts'), run, turn]],
-    [
-      'execute TLB misses',
-      [javascript('packages/paging/src/walk.ts'), javascript('packages/engine/src/code-fetch.ts'), turn],
-    ],
-    [
-      'TLB misses and walks',
-      [javascript('packages/paging/src/walk.ts'), javascript('packages/x86-cpu/src/access/pass.ts')],
-    ],
-    ['devices', [javascript('packages/devices/src/serial.ts'), javascript('packages/x86-cpu/src/access/pass.ts'), run]],
-    ['system instructions', [javascript('packages/x86-cpu/src/system/msr.ts'), run, turn]],
-    ['turns and scheduling', [javascript('packages/hvm/src/scheduling/run-loop.ts')]],
+    ['Wasm functions that JavaScript calls', [wasm('POPF.8'), ...ts('x86-cpu/src/system/flags.ts'), run]],
+    ['emission: our compiler', [...ts('x86-decoder/src/decode.ts', 'engine/src/jit/jit.ts'), run]],
+    ['generating the interpreter', [...ts('wasm-emitter/src/function-builder.ts'), turn]],
+    ['decoding', [...ts('engine/src/code-cache.ts'), run, turn]],
+    ['execute TLB misses', [...ts('paging/src/walk.ts', 'engine/src/code-fetch.ts'), turn]],
+    ['TLB misses and walks', ts('paging/src/walk.ts', 'x86-cpu/src/access/pass.ts')],
+    ['devices', [...ts('devices/src/serial.ts', 'x86-cpu/src/access/pass.ts'), run]],
+    ['system instructions', [...ts('x86-cpu/src/system/msr.ts'), run, turn]],
+    ['turns and scheduling', ts('hvm/src/scheduling/run-loop.ts')],
     ['the command, Node and other JavaScript', [javascript('node:internal/timers')]],
     ['V8: Liftoff', [...native('wasm::LiftoffCompiler::LoadMem', 'Runtime_WasmCompileLazy'), wasm('unit'), run]],
     ['V8: TurboFan of Wasm', native('compiler::turboshaft::Analyze', 'wasm::BackgroundCompileJob::Run'), false],
-    [
-      'V8: Wasm modules, instances, tables',
-      [...native('wasm::InstanceBuilder::Build'), javascript('packages/engine/src/jit/unit.ts')],
-    ],
-    [
-      'V8: TurboFan of JavaScript',
-      native('compiler::GraphReducer::Reduce', 'OptimizingCompileTaskExecutor::Run'),
-      false,
-    ],
+    ['V8: Wasm modules, instances, tables', [...native('wasm::InstanceBuilder'), ...ts('engine/src/jit/unit.ts')]],
+    ['V8: TurboFan of JavaScript', native('compiler::GraphReducer', 'OptimizingCompileTaskExecutor::Run'), false],
     ['V8: Maglev', native('maglev::MaglevGraphBuilder::Build'), false],
     ['V8: garbage collection', [...native('Scavenger::ScavengeObject'), run, turn]],
-    ['V8: parsing and bytecode', [...native('parsing::ParseProgram'), javascript('packages/hvm/src/domain.ts')]],
+    ['V8: parsing and bytecode', [...native('parsing::ParseProgram'), ...ts('hvm/src/domain.ts')]],
     ['other threads', [{ kind: 'native', name: 'uv__work' }], false],
     ['V8 and Node: others', [{ kind: 'native', name: 'malloc' }]],
   ]
@@ -161,8 +153,32 @@ test('the machine code of units is summed up by compiler, where addresses are us
     'not a line',
   ]
   const liftoff = 0x200 + 0x80 + 0x100
-  expect(unitBytes(lines)).toEqual({ liftoff, turbofan: 0x190, optimized: 0x300 / liftoff })
+  expect(unitBytes(listedCode(lines.join('\n')))).toEqual({ liftoff, turbofan: 0x190, optimized: 0x300 / liftoff })
   expect(unitBytes([])).toEqual({ liftoff: 0, turbofan: 0, optimized: 0 })
+})
+
+test('an address stands for the code that lay there at the time', () => {
+  const record = (id: number, seconds: number, address: number, name: string): Buffer => {
+    const text = Buffer.from(`${name}\0code`)
+    const head = Buffer.alloc(56)
+    head.writeUInt32LE(id, 0)
+    head.writeUInt32LE(head.length + text.length, 4)
+    head.writeBigUInt64LE(BigInt(seconds * 1e9), 8)
+    head.writeBigUInt64LE(BigInt(address), 32)
+    head.writeBigUInt64LE(0x2000n, 40)
+    return Buffer.concat([head, text])
+  }
+  const head = Buffer.alloc(40)
+  head.writeUInt32LE(0x4a69_5444, 0)
+  head.writeUInt32LE(40, 8)
+  const [first, second] = [record(0, 1, 0x7fff_0000_0800, 'first'), record(0, 2, 0x7fff_0000_2000, 'second')]
+  const map = new CodeMap(Buffer.concat([head, first, record(2, 1.5, 0, 'no code'), second, second.subarray(0, 20)]))
+  expect(map.all.map(({ name }) => name)).toEqual(['first', 'second'])
+  const at = (offset: number, ...times: readonly number[]): readonly (string | undefined)[] =>
+    times.map((time) => map.nameAt(0x7fff_0000_0000 + offset, time))
+  expect([at(0x7ff, 3), at(0x3fff, 2), at(0x4000, 2)]).toEqual([[undefined], ['second'], [undefined]])
+  expect(at(0x27ff, 0.5, 1, 1.9, 2, 3)).toEqual([undefined, 'first', 'first', 'second', 'second'])
+  expect(new CodeMap(Buffer.alloc(0)).all).toEqual([])
 })
 
 test('emission is told by instruction, of several runs together; code of TurboFan by the instructions that it has compiled', () => {
