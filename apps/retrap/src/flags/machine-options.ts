@@ -26,6 +26,9 @@ import { traceOf, type TraceFlags } from '../trace/trace-option.ts'
 import { usage, type DeviceArgument } from '../options/values.ts'
 import { listConsoles } from '../serial/console-devices.ts'
 
+/** For decoded instructions; the host has what was used. Measured: gcc fills the default of 64 MiB, and all compiled code is lost too. */
+const CODE_CACHE_BYTES = 128 << 20
+
 /** Options that every machine takes. */
 export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, TraceFlags {
   readonly memory: number
@@ -82,6 +85,8 @@ export async function settingsFor(
   return {
     machine: {
       memoryBytes: flags.memory,
+      // Larger guests, with the most vCPUs or with forks, need the room below 4 GiB.
+      ...(flags.memory <= 2 ** 31 && { codeCacheBytes: CODE_CACHE_BYTES }),
       cpus: flags.cpus,
       ...(board === 'q35' && { machine: board }),
       ...(smm === 'smm=on' && { smm: true }),
