@@ -16,8 +16,8 @@ import { sourceNames } from './sources.ts'
 const DEADLINE_MS = 3_600_000
 /** Samples a second unless said otherwise: no divisor of the timer's rate. */
 export const RATE = 997
-/** V8 has a log as well then. */
-const LOG = ['--no-logfile-per-isolate']
+/** V8 writes a log as well when it tells perf of code: not into the folder where the bench was started. */
+const logIn = (folder: string): readonly string[] => ['--no-logfile-per-isolate', `--logfile=${join(folder, 'v8.log')}`]
 const PARANOID = '/proc/sys/kernel/perf_event_paranoid'
 
 /** A run under a profiler. */
@@ -63,7 +63,7 @@ export async function profileByPerf({ command, name, rate = RATE }: ProfileOptio
   const [node, args] = command
   return withFolder(async (folder) => {
     const data = join(folder, 'perf.data')
-    const flags = ['--perf-prof', `--perf-prof-path=${folder}`, '--interpreted-frames-native-stack']
+    const flags = ['--perf-prof', `--perf-prof-path=${folder}`, '--interpreted-frames-native-stack', ...logIn(folder)]
     const run = await runMarked(
       'perf',
       // prettier-ignore
@@ -87,12 +87,7 @@ export async function profileByPerf({ command, name, rate = RATE }: ProfileOptio
 /** Runs retrap without a profiler, for the code that V8 makes of units. */
 export async function runWithMap([node, args]: ProfileOptions['command']): Promise<Profile> {
   return withFolder(async (folder) => {
-    const flags = [
-      '--perf-basic-prof',
-      `--perf-basic-prof-path=${folder}`,
-      ...LOG,
-      `--logfile=${join(folder, 'v8.log')}`,
-    ]
+    const flags = ['--perf-basic-prof', `--perf-basic-prof-path=${folder}`, ...logIn(folder)]
     const run = await runMarked(node, [...flags, ...args], DEADLINE_MS)
     const text = globSync('perf-*.map', { cwd: folder }).map((name) => readFileSync(join(folder, name), 'utf8'))
     return { run, classes: new Classes(), unitBytes: unitBytes(listedCode(text.join(''))) }
