@@ -28,6 +28,8 @@ describe('the machine', () => {
   test.each([
     { args: [], options: { memoryBytes: 64 << 20, cpus: 1, clock: 'real', devices: [] } },
     { args: ['--cpus', '4', '--memory', '1G'], options: { memoryBytes: 1 << 30, cpus: 4 } },
+    // Room for a compiler's code, where machine memory has it.
+    { args: ['--memory', '2G'], options: { memoryBytes: 2 ** 31, codeCacheBytes: 128 << 20 } },
     { args: ['--cpu', 'core2,-sse4_1'], options: { cpu: 'core2,-sse4_1' } },
     { args: ['--cpu', 'host,vendor=amd'], options: { cpu: 'max,vendor=amd' } },
     { args: ['run', elf, '--snapshot', disk], options: { kernel: ELF, drives: [expect.anything()] } },
