@@ -1,7 +1,7 @@
 import { PAGE_BYTES } from '@retrap/memory'
-import { I32, type FunctionBuilder, type Label } from '@retrap/wasm-emitter'
+import { I32, type FunctionBuilder, type I64, type Label } from '@retrap/wasm-emitter'
 import { type DispatchImports, type DispatchLabels, LoopBranches } from './loop-branches.ts'
-import { type DispatchLocals, type HeldState, LoopState, type StateLayout } from './loop-state.ts'
+import { type DispatchLocals, LoopState, type StateLayout } from './loop-state.ts'
 import {
   HOST_OF_FORM,
   OP_CALL,
@@ -49,8 +49,8 @@ export interface DispatchCounters {
  * The dispatch loop: emits the body of a function `run(state, record) → status`, a Wasm `loop` over one `br_table`.
  *
  * With `record` zero, `run` begins at the state's program counter, else at that record. When it returns, the program
- * counter is at the current instruction where the status says that nothing has changed, else at the next one; held state,
- * budget and record are in the state.
+ * counter is at the current instruction where the status says that nothing has changed, else at the next one; budget and
+ * record are in the state.
  *
  * The budget counts instructions. Backward branches and branches to other pages check it, and the attention field with it;
  * a forward branch within the page does not, so that every way of executing a program can end a turn at the same place.
@@ -88,27 +88,34 @@ export class DispatchLoop {
     return this.#state.locals
   }
 
+  /** Machine address of the TLB set in use; see {@link DispatchLoop.pageBase}. */
+  get tlb(): I32 {
+    return this.#state.tlb
+  }
+
+  /** Linear address of the current page: a load, which happens where the value is used. */
+  get pageBase(): I64 {
+    return this.#state.pageBase
+  }
+
   /**
    * Emits the loop.
    *
-   * @param held - state of the instruction set in locals
    * @param inlined - emit one form each, case {@link OP_FIRST_FORM} first; control that falls out of a form's code goes on
    *   with the next record
    */
-  build(held: HeldState, inlined: readonly ((labels: DispatchLabels) => void)[]): void {
+  build(inlined: readonly ((labels: DispatchLabels) => void)[]): void {
     const f = this.#f
     const state = this.#state
     const branches = this.#branches
     const { layout, locals: l } = state
     const start = f.param(1, 'i32')
-    state.held = held
-    state.reload()
+    f.set(l.budget, state.word(layout.budget))
     f.set(l.record, start.get)
-    state.reloadPage()
     f.if(start.get.eqz(), () => {
       // A record that continues at the program counter, so that the loop needs no test for its first round.
       f.set(l.target, state.linearProgramCounter())
-      f.set(l.pageBase, l.target.get.and(BigInt(-PAGE_BYTES)))
+      f.store('i64.store', state.base, l.target.get.and(BigInt(-PAGE_BYTES)), layout.pageBase)
       f.store('i32.store', state.base, I32.of(OP_CONTINUE), layout.entry + R_OP)
       f.store('i64.store16', state.base, l.target.get.and(0xfffn), layout.entry + R_OFFSET)
       f.set(l.record, state.base.add(layout.entry))
@@ -144,12 +151,10 @@ export class DispatchLoop {
         f.set(l.budget, l.budget.get.add(1))
       })
       state.storeProgramCounter(state.currentLinear())
-      state.spill()
-      f.return(l.status.get)
+      state.return(l.status.get)
     })
     state.storeProgramCounter(l.target.get)
-    state.spill()
-    f.return(STATUS_LEAVE)
+    state.return(I32.of(STATUS_LEAVE))
   }
 
   /**
@@ -189,7 +194,7 @@ export class DispatchLoop {
     bodies[OP_CONTINUE] = () => {
       f.set(l.budget, l.budget.get.add(1))
       const offset = f.let(f.loadExpression('i64.load16_u', l.record.get, R_OFFSET))
-      f.set(l.target, l.pageBase.get.add(offset))
+      f.set(l.target, this.#state.pageBase.add(offset))
       // The place within a page where decoding stopped depends on what was executed before; the end of the page does not.
       f.brIf(offset.ltU(PAGE_BYTES), labels.locate)
       f.br(labels.jump)
@@ -200,9 +205,9 @@ export class DispatchLoop {
       // Control has come to code that was decoded before: a place that can be hot, as the target of a branch can.
       f.if(link, () => this.#branches.goTo(link, labels.next))
       const offset = f.let(f.loadExpression('i32.load16_u', l.record.get, R_OFFSET))
-      f.set(l.target, l.pageBase.get.add(offset.toI64U()))
+      f.set(l.target, this.#state.pageBase.add(offset.toI64U()))
       f.brIf(offset.geU(PAGE_BYTES), labels.jump)
-      const found = f.load('i32.load', l.slots.get.add(offset.shl(2)))
+      const found = f.load('i32.load', this.#state.slots.add(offset.shl(2)))
       f.brIf(found.eqz(), labels.locate)
       f.store('i32.store', l.record.get, found, R_LINK)
       this.#branches.goTo(found, labels.next)
@@ -216,12 +221,7 @@ export class DispatchLoop {
       this.#callEntry(firstEntry)
       this.#endCall(labels)
     }
-    bodies[OP_CALL_SPILLED] = () => {
-      this.#state.held.spill()
-      this.#callEntry(firstEntry)
-      this.#state.held.reload()
-      this.#endCall(labels)
-    }
+    bodies[OP_CALL_SPILLED] = bodies[OP_CALL]
     bodies[OP_CALL_CONTROL] = () => this.#callControl(labels, firstEntry)
     bodies[OP_SYSTEM] = () => this.#system(labels, f.loadExpression('i32.load16_u', l.record.get, R_FUNCTION))
     bodies[OP_CROSS] = () => this.#checkCrossing(labels)
@@ -239,7 +239,7 @@ export class DispatchLoop {
       f.set(l.budget, l.budget.get.add(1))
       f.if(op.and(OP_HEAD), () => {
         const offset = f.loadExpression('i32.load16_u', l.record.get, R_OFFSET)
-        const unit = f.load('i32.load', l.slots.get.add(offset.shl(2)))
+        const unit = f.load('i32.load', this.#state.slots.add(offset.shl(2)))
         f.if(unit.ne(0).and(unit.ne(l.record.get)), () => {
           f.set(l.record, unit)
           f.br(labels.next)
@@ -270,7 +270,7 @@ export class DispatchLoop {
     const l = this.#state.locals
     f.set(l.budget, l.budget.get.add(1))
     // Where the second page's execute entry leads to the code page that the record was made from, nothing has changed.
-    const next = f.let(l.pageBase.get.add(PAGE_BYTES))
+    const next = f.let(this.#state.pageBase.add(PAGE_BYTES))
     const entry = this.#branches.executeEntry(next)
     const known = f.loadExpression('i64.load', entry, TLB_EXECUTE).eq(next)
     const expected = f.loadExpression('i32.load', l.record.get, R_LINK)
@@ -285,10 +285,10 @@ export class DispatchLoop {
   /** Calls the current record's function of the table; its result is in `status`. */
   #callEntry(firstEntry: number): void {
     const f = this.#f
-    const { record, status, tlb } = this.#state.locals
+    const { record, status } = this.#state.locals
     const entry = f.loadExpression('i32.load16_u', record.get, R_FUNCTION)
     this.#profile(entry, firstEntry)
-    const result = f.callIndirect(FORM_SIGNATURE, this.#callType, entry, this.#state.base, record.get, tlb.get)
+    const result = f.callIndirect(FORM_SIGNATURE, this.#callType, entry, this.#state.base, record.get, this.#state.tlb)
     f.set(status, result as I32)
   }
 
@@ -300,13 +300,8 @@ export class DispatchLoop {
   #callControl(labels: DispatchLabels, firstEntry: number): void {
     const f = this.#f
     const l = this.#state.locals
-    const { budget } = this.#state.layout
-    this.#state.held.spill()
-    // Repeated instructions charge their iterations to the budget.
-    f.store('i32.store', this.#state.base, l.budget.get, budget)
+    // Repeated instructions charge their iterations to the budget, which is in the state meanwhile.
     this.#callEntry(firstEntry)
-    this.#state.held.reload()
-    f.set(l.budget, this.#state.word(budget))
     f.if(l.status.get.eq(STATUS_HANDLER), () =>
       this.#system(labels, f.loadExpression('i32.load16_u', l.record.get, R_FUNCTION).add(HOST_OF_FORM)),
     )
@@ -319,18 +314,21 @@ export class DispatchLoop {
     const f = this.#f
     const l = this.#state.locals
     const { layout } = this.#state
-    this.#state.held.spill()
-    const before = f.let(l.budget.get.add(1))
+    f.set(l.budget, l.budget.get.add(1))
+    const before = f.let(l.budget.get)
     const iterations = f.let(this.#state.word(layout.iterations))
-    f.store('i32.store', this.#state.base, before, layout.budget)
     const entry = f.loadExpression('i32.load16_u', l.record.get, R_FUNCTION)
-    const outcome = f.callIndirect(FORM_SIGNATURE, this.#callType, entry, this.#state.base, l.record.get, l.tlb.get)
+    const outcome = f.callIndirect(
+      FORM_SIGNATURE,
+      this.#callType,
+      entry,
+      this.#state.base,
+      l.record.get,
+      this.#state.tlb,
+    )
     f.set(l.status, outcome as I32)
-    this.#state.reload()
     const repeated = this.#state.word(layout.iterations).sub(iterations)
     this.#branches.countCompiled(before.sub(l.budget.get).sub(repeated))
-    f.set(l.record, this.#state.word(layout.record))
-    this.#state.reloadPage()
     f.if(l.status.get.eq(UNIT_RESUME).or(l.status.get.eq(UNIT_SLOW)), () => {
       f.if(l.status.get.eq(UNIT_SLOW), () => this.#branches.countMiss())
       // Where the unit was left the interpreter executes an instruction, be there a unit or not.
@@ -347,10 +345,7 @@ export class DispatchLoop {
       f.br(labels.jump)
     })
     f.set(l.status, l.status.get.sub(UNIT_FAILED))
-    f.if(l.status.get.eq(STATUS_EXIT), () => {
-      this.#state.spill()
-      f.return(STATUS_EXIT)
-    })
+    f.if(l.status.get.eq(STATUS_EXIT), () => f.return(STATUS_EXIT))
     // `fail` gives back the instruction that dispatch counts.
     f.set(l.budget, l.budget.get.sub(1))
     f.br(labels.fail)
@@ -360,31 +355,24 @@ export class DispatchLoop {
   #system(labels: DispatchLabels, handler: I32): void {
     const f = this.#f
     const l = this.#state.locals
-    this.#state.spill()
     this.#state.storeProgramCounter(this.#state.currentLinear())
     f.set(l.status, f.call(this.#imports.system, handler, l.record.get))
-    this.#state.reload()
     f.if(l.status.get.eqz(), () => {
       this.#branches.countNext(labels.next)
       this.#advance(labels.next)
     })
     this.#jumpIfAsked(labels)
-    f.if(l.status.get.eq(STATUS_EXIT), () => {
-      // Retired, with the program counter set.
-      this.#state.spill()
-      f.return(STATUS_EXIT)
-    })
+    // Retired, with the program counter set.
+    f.if(l.status.get.eq(STATUS_EXIT), () => f.return(STATUS_EXIT))
     f.br(labels.fail)
   }
 
   /** Follows the program counter after a call that ended with STATUS_JUMP. */
   #jumpIfAsked(labels: DispatchLabels): void {
     const f = this.#f
-    const { status, target, tlb } = this.#state.locals
+    const { status, target } = this.#state.locals
     f.if(status.get.eq(STATUS_JUMP), () => {
       f.set(target, this.#state.linearProgramCounter())
-      // The access mode may be another.
-      f.set(tlb, this.#state.word(this.#state.layout.tlb))
       f.br(labels.jump)
     })
   }

@@ -11,7 +11,7 @@ export { type DebugResume, PointControl, type PointOwner, type PointStop } from 
 export { DebugPoints, linearAddress, type WatchedAccess, type WatchKind } from './debug-points.ts'
 export { DispatchLoop, type DispatchCounters } from './dispatch-loop.ts'
 export type { DispatchImports, DispatchLabels } from './loop-branches.ts'
-export { type DispatchLocals, type HeldState, ATTENTION_ASKED, RETURNS_BYTES, type StateLayout } from './loop-state.ts'
+export { type DispatchLocals, ATTENTION_ASKED, RETURNS_BYTES, type StateLayout } from './loop-state.ts'
 export {
   STATUS_ANSWERED,
   STATUS_ASK,
@@ -58,7 +58,6 @@ export {
   importMachineMemory,
   type FormCall,
   type FormCode,
-  type InlineForms,
   type InterpreterCode,
   type InterpreterForms,
 } from './interpreter.ts'

@@ -2,7 +2,7 @@ import { STATUS_DONE } from '@retrap/replay'
 import type { Callee, FunctionBuilder, ModuleBuilder } from '@retrap/wasm-emitter'
 import { type DispatchCounters, DispatchLoop } from './dispatch-loop.ts'
 import type { DispatchImports, DispatchLabels } from './loop-branches.ts'
-import type { HeldState, StateLayout } from './loop-state.ts'
+import type { StateLayout } from './loop-state.ts'
 import { OP_CALL, OP_CALL_CONTROL, OP_CALL_SPILLED, OP_FIRST_FORM } from './record.ts'
 import { FORM_SIGNATURE } from './status.ts'
 
@@ -33,16 +33,11 @@ export interface InterpreterCode<Form = unknown> {
 }
 
 /**
- * The work that a form's function needs around its call: none; the held state in memory; or that, and a look at where control
- * goes, for a function that may end with {@link STATUS_JUMP} or {@link STATUS_HANDLER} or uses the budget.
+ * The work that a form's function is around its call: none; what compiled code holds of the state, such as flags, has to be in
+ * memory; or that, and a look at where control goes, for a function that may end with {@link STATUS_JUMP} or
+ * {@link STATUS_HANDLER} or uses the budget.
  */
 export type FormCall = 'plain' | 'spilled' | 'control'
-
-/** The forms of an instruction set inlined in the dispatch loop, and the state that they hold in locals. */
-export interface InlineForms<Form> extends HeldState {
-  /** Emits a form. Control that falls out of its code goes on with the next record. */
-  emit(form: Form, labels: DispatchLabels): void
-}
 
 /** The forms of an instruction set, for {@link generateInterpreter}. A form is a kind of instruction with its operand kinds. */
 export interface InterpreterForms<Form> {
@@ -60,11 +55,11 @@ export interface InterpreterForms<Form> {
    */
   emitFunction(f: FunctionBuilder, form: Form): FormCall
   /**
-   * Declares the locals of held state in the main function.
+   * Emits a form in the main function. Control that falls out of its code goes on with the next record.
    *
    * @param f - the main function, with parameters `(state, record)`
    */
-  inline(f: FunctionBuilder, loop: DispatchLoop): InlineForms<Form>
+  emitInline(f: FunctionBuilder, form: Form, loop: DispatchLoop, labels: DispatchLabels): void
   /** Functions that forms share, by name; complete once all forms are emitted. They get entries of the table too. */
   readonly shared?: ReadonlyMap<string, Callee>
 }
@@ -155,11 +150,7 @@ export function generateInterpreter<Form>(
   const callType = module.typeIndex(FORM_SIGNATURE)
   const main = module.function('run', { params: ['i32', 'i32'], result: 'i32' } as const, { export: true })
   const loop = new DispatchLoop(main, layout, imports, callType, counters)
-  const forms = source.inline(main, loop)
-  loop.build(
-    forms,
-    inlined.map((form) => (labels) => forms.emit(form, labels)),
-  )
+  loop.build(inlined.map((form) => (labels) => source.emitInline(main, form, loop, labels)))
   return {
     bytes: module.build(),
     codes,

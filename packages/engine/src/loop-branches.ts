@@ -160,7 +160,7 @@ export class LoopBranches {
     const op = f.loadExpression('i32.load16_u', l.record.get, R_OP + RECORD_BYTES)
     f.if(op.sub(OP_CALL).ltU(OP_DEAD - OP_CALL), () => {
       const offset = f.loadExpression('i32.load16_u', l.record.get, R_OFFSET + RECORD_BYTES)
-      const record = f.load('i32.load', l.slots.get.add(offset.shl(2)))
+      const record = f.load('i32.load', this.#state.slots.add(offset.shl(2)))
       f.if(record, () => this.goTo(record, next))
     })
   }
@@ -174,9 +174,9 @@ export class LoopBranches {
   followSlot(next: Label, pause: Label): void {
     const { f } = this.#state
     const l = this.#state.locals
-    f.set(l.target, l.pageBase.get.add(l.slot.get.shrU(2).toI64U()))
+    f.set(l.target, this.#state.pageBase.add(l.slot.get.shrU(2).toI64U()))
     f.brIf(this.mustPause(), pause)
-    const record = f.load('i32.load', l.slots.get.add(l.slot.get))
+    const record = f.load('i32.load', this.#state.slots.add(l.slot.get))
     f.if(record, () => {
       f.store('i32.store', l.record.get, record, R_LINK)
       f.set(l.record, record)
@@ -191,7 +191,7 @@ export class LoopBranches {
   leaveWhereTurnsEnd(leaveAtTarget: Label): void {
     const { f } = this.#state
     const l = this.#state.locals
-    const offset = f.let(l.target.get.sub(l.pageBase.get))
+    const offset = f.let(l.target.get.sub(this.#state.pageBase))
     const forward = offset.ltU(PAGE_BYTES).and(offset.gtU(f.loadExpression('i64.load16_u', l.record.get, R_OFFSET)))
     f.brIf(this.#state.word(this.#state.layout.alone).or(forward.eqz()), leaveAtTarget)
   }
@@ -224,7 +224,7 @@ export class LoopBranches {
   noteReturn(): void {
     const { f, base, layout } = this.#state
     if (layout.returns === undefined) return
-    const { record, slots } = this.#state.locals
+    const { record } = this.#state.locals
     const top = f.let(
       f
         .loadExpression('i32.load', base, layout.returns + RETURN_TOP)
@@ -234,7 +234,7 @@ export class LoopBranches {
     f.store('i32.store', base, top, layout.returns + RETURN_TOP)
     const at = f.let(base.add(top))
     f.store('i32.store', at, record.get.add(RECORD_BYTES), layout.returns)
-    f.store('i32.store', at, slots.get, layout.returns + 4)
+    f.store('i32.store', at, this.#state.slots, layout.returns + 4)
   }
 
   /** Emits: follows a return to `target` by the newest call; falls out where that returns elsewhere. */
@@ -289,9 +289,8 @@ export class LoopBranches {
 
   /** Emits: a page is the current one. */
   #enter(page: I64, slots: I32): void {
-    const { f, base, layout, locals } = this.#state
-    f.set(locals.slots, slots)
-    f.set(locals.pageBase, page)
+    const { f, base, layout } = this.#state
+    f.store('i32.store', base, slots, layout.slots)
     f.store('i64.store', base, page, layout.pageBase)
   }
 
@@ -305,7 +304,6 @@ export class LoopBranches {
       f.if(record, () => this.goTo(record, next))
     })
     f.set(l.record, f.call(this.#imports.fetch, l.target.get.toI32(), l.target.get.shrU(32).toI32()))
-    this.#state.reloadPage()
     f.brIf(l.record.get, next)
     // `fetch` left a page base and an entry record that together give the target back as the program counter.
     f.set(l.record, this.#state.base.add(layout.entry))
@@ -315,6 +313,6 @@ export class LoopBranches {
 
   /** Returns the machine address of the TLB's entries for a linear address. */
   executeEntry(linear: I64): I32 {
-    return this.#state.f.let(this.#state.locals.tlb.get.add(linear.toI32().shrU(8).and(TLB_INDEX_MASK)))
+    return this.#state.f.let(this.#state.tlb.add(linear.toI32().shrU(8).and(TLB_INDEX_MASK)))
   }
 }

@@ -52,9 +52,9 @@ export const OP_HEAD = 0x2000
 export const OP_BITS: number = OP_HEAD - 1
 /** Leaves the interpreter with everything retired; the next instruction is at page base + {@link R_OFFSET}. */
 export const OP_LEAVE = 2
-/** Calls function {@link R_FUNCTION} of the table, which uses no held state; the next record follows. */
+/** Calls function {@link R_FUNCTION} of the table, which uses nothing that compiled code holds in locals; the next record follows. */
 export const OP_CALL = 3
-/** Calls function {@link R_FUNCTION}, with the held state in memory around the call; the next record follows. */
+/** The same of a function that uses such state, as flags are: compiled code has it in memory around the call. */
 export const OP_CALL_SPILLED = 4
 /** Calls function {@link R_FUNCTION} as {@link OP_CALL_SPILLED}; it may end with {@link STATUS_JUMP}. */
 export const OP_CALL_CONTROL = 5

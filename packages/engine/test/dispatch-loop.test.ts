@@ -15,7 +15,7 @@ const NOTHING: InterpreterForms<string> = {
   hot: new Set(),
   keyOf: (form) => form,
   emitFunction: () => 'plain',
-  inline: () => ({ emit: () => {}, spill: () => {}, reload: () => {} }),
+  emitInline: () => {},
 }
 
 const { programCounterMask: _, ...unmasked } = RELOCATED

@@ -31,6 +31,8 @@ export class FunctionBuilder implements Callee {
   #params: readonly Local[]
   readonly #body: FunctionBody
   readonly #locals: Locals
+  /** Locals that are in memory during calls, and where. */
+  readonly #stored: { readonly local: Local<'i32'>; readonly address: I32; readonly offset: number }[] = []
   #depth = 0
 
   constructor(index: number, name: string, signature: Signature) {
@@ -199,12 +201,30 @@ export class FunctionBuilder implements Callee {
     this.#body.code.leb(0)
   }
 
+  /**
+   * Has a local lie in memory while functions are called: from here on, each call that returns here stores it first, before
+   * its operands are evaluated, and loads it again. Compilers save a value that lives across any call in their frame where it
+   * is defined; in a loop that hardly ever calls, that is work of each round.
+   *
+   * @param address - and `offset`: 4 bytes, which a callee may change
+   */
+  storeAroundCalls(local: Local<'i32'>, address: I32, offset: number): void {
+    checkLocal(local)
+    checkValue(local.get, 'i32')
+    checkValue(address, 'i32')
+    checkIndex('the offset of a local', offset)
+    this.#stored.push({ local, address, offset })
+  }
+
   #finishCall(signature: Signature, emit: (out: ByteWriter) => void): Value | undefined {
-    if (signature.result === undefined) {
-      emit(this.#body.code)
-      return undefined
+    for (const { local, address, offset } of this.#stored) this.store('i32.store', address, local.get, offset)
+    let result: Value | undefined
+    if (signature.result === undefined) emit(this.#body.code)
+    else result = this.let(valueFrom(signature.result, emit) as Value)
+    for (const { local, address, offset } of this.#stored) {
+      this.set(local, this.loadExpression('i32.load', address, offset))
     }
-    return this.let(valueFrom(signature.result, emit) as Value)
+    return result
   }
 
   /** A block; branching to its label leaves it. */

@@ -89,6 +89,11 @@ const calls: readonly (readonly [name: string, call: Call, args: readonly unknow
     (s: never, t: never, e: never, a: never) => fresh().returnCallIndirect(s, t, e, a, I64.of(1) as never),
     [signature, 0, 0, one],
   ],
+  [
+    'storeAroundCalls',
+    (local: never, address: never, offset: never) => fresh().storeAroundCalls(local, address, offset),
+    [fresh().param(0, 'i32'), one, 0],
+  ],
   ['block', (build: never) => fresh().block(build), [nothing]],
   ['loop', (build: never) => fresh().loop(build), [nothing]],
   ['if', (c: never, then: never, otherwise: never) => fresh().if(c, then, otherwise), [one, nothing, nothing]],

@@ -33,6 +33,47 @@ describe('a module', () => {
     expect(seen).toEqual([3, 2, 1, 0])
   })
 
+  test('has a local in memory while functions are called, where they may change it', () => {
+    const module = new ModuleBuilder()
+    module.importMemory({ module: 'host', name: 'memory', initialPages: 1 })
+    const change = module.importFunction('host', 'change', { params: ['i32'] } as const)
+    const double = module.importFunction('host', 'double', UNARY)
+    const type = module.typeIndex(UNARY)
+    const f = module.function('run', UNARY, { export: true })
+    module.table([double], 'table')
+    const kept = f.local('i32')
+    f.set(kept, f.param(0, 'i32').get)
+    f.call(change, I32.of(1))
+    f.storeAroundCalls(kept, I32.of(16), 4)
+    f.set(kept, kept.get.add(1))
+    f.call(change, kept.get)
+    const sum = f.call(double, kept.get)
+    f.set(kept, kept.get.add(sum))
+    f.return((f.callIndirect(UNARY, type, 0, kept.get) as I32).add(kept.get))
+    const memory = new WebAssembly.Memory({ initial: 1 })
+    const words = new Uint32Array(memory.buffer)
+    const seen: number[][] = []
+    const host = {
+      memory,
+      change: (given: number) => {
+        seen.push([given, words[5]!])
+        words[5]! += 100
+      },
+      double: (given: number) => {
+        seen.push([given, words[5]!])
+        return 2 * given
+      },
+    }
+    // Before the request nothing is stored; after it each call stores the local, and has its changes taken.
+    expect(exported(instantiate(module, { host }), 'run')(7)).toBe(3 * 324)
+    expect(seen).toEqual([
+      [1, 0],
+      [8, 8],
+      [108, 108],
+      [324, 324],
+    ])
+  })
+
   test('calls through a table that it imports, and another module exports', () => {
     const owner = new ModuleBuilder()
     const add = owner.function('add', ADD)

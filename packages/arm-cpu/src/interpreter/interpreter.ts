@@ -6,60 +6,18 @@ import {
   type DispatchLoop,
   type FormCall,
   type I32Callee,
-  type InlineForms,
   type InterpreterCode,
   type InterpreterForms,
   type InterpreterOptions,
 } from '@retrap/engine'
-import { ModuleBuilder, type Callee, type FunctionBuilder, type I32 } from '@retrap/wasm-emitter'
+import { ModuleBuilder, type Callee, type FunctionBuilder } from '@retrap/wasm-emitter'
 import { a32Sources } from '../semantics/aarch32/forms.ts'
-import { FlagLocals } from '../semantics/flags.ts'
 import { FunctionContext, InlineContext } from '../semantics/form-context.ts'
 import type { FormSource } from '../semantics/semantics.ts'
 import { armForms } from '../semantics/index.ts'
 import { ArmLibrary } from '../semantics/library.ts'
 import { STATE_LAYOUT } from '../state/state-layout.ts'
 import { valueOf, type ArmForm } from '../state/form.ts'
-
-/** The hot forms in the dispatch loop, with the flags in locals. */
-class ArmInlineForms implements InlineForms<FormSource> {
-  readonly #f: FunctionBuilder
-  readonly #loop: DispatchLoop
-  readonly #access: I32Callee
-  readonly #library: ArmLibrary
-  readonly #flags: FlagLocals
-  readonly #state: I32
-
-  constructor(f: FunctionBuilder, loop: DispatchLoop, access: I32Callee, library: ArmLibrary) {
-    this.#f = f
-    this.#loop = loop
-    this.#access = access
-    this.#library = library
-    this.#flags = new FlagLocals(f)
-    this.#state = f.param(0, 'i32').get
-  }
-
-  emit({ form, semantics }: FormSource, labels: DispatchLabels): void {
-    const context = new InlineContext({
-      f: this.#f,
-      form,
-      access: this.#access,
-      library: this.#library,
-      flags: this.#flags,
-      loop: this.#loop,
-      labels,
-    })
-    semantics.emit(context, form)
-  }
-
-  spill(): void {
-    this.#flags.store(this.#state)
-  }
-
-  reload(): void {
-    this.#flags.load(this.#state)
-  }
-}
 
 /** A64's forms, as the engine generates an interpreter from them. */
 class ArmForms implements InterpreterForms<FormSource> {
@@ -89,8 +47,8 @@ class ArmForms implements InterpreterForms<FormSource> {
     return this.#library.functions
   }
 
-  inline(f: FunctionBuilder, loop: DispatchLoop): InlineForms<FormSource> {
-    return new ArmInlineForms(f, loop, this.#access, this.#library)
+  emitInline(f: FunctionBuilder, { form, semantics }: FormSource, loop: DispatchLoop, labels: DispatchLabels): void {
+    semantics.emit(new InlineContext({ f, form, access: this.#access, library: this.#library, loop, labels }), form)
   }
 }
 

@@ -1,5 +1,5 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, Local } from '@retrap/wasm-emitter'
+import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import { S_FLAG_C, S_FLAG_N, S_FLAG_V, S_FLAG_Z } from '../state/state-layout.ts'
 
 /** PSTATE's condition flags as generated code holds them. */
@@ -30,20 +30,20 @@ export interface FlagStore extends Flags {
   set(flags: Flags): void
 }
 
-/** The flags in the state: of forms that are functions of their own. */
+/** The flags in the state: what is read is loaded where it is used. */
 export function flagsInState(f: FunctionBuilder, state: I32): FlagStore {
   return {
     get n() {
-      return f.load('i64.load', state, S_FLAG_N)
+      return f.loadExpression('i64.load', state, S_FLAG_N)
     },
     get z() {
-      return f.load('i64.load', state, S_FLAG_Z)
+      return f.loadExpression('i64.load', state, S_FLAG_Z)
     },
     get c() {
-      return f.load('i32.load', state, S_FLAG_C)
+      return f.loadExpression('i32.load', state, S_FLAG_C)
     },
     get v() {
-      return f.load('i32.load', state, S_FLAG_V)
+      return f.loadExpression('i32.load', state, S_FLAG_V)
     },
     set(flags) {
       const [n, z, c, v] = [f.let(flags.n), f.let(flags.z), f.let(flags.c), f.let(flags.v)]
@@ -52,63 +52,6 @@ export function flagsInState(f: FunctionBuilder, state: I32): FlagStore {
       f.store('i32.store', state, c, S_FLAG_C)
       f.store('i32.store', state, v, S_FLAG_V)
     },
-  }
-}
-
-/** The flags in locals of the dispatch loop. */
-export class FlagLocals implements FlagStore {
-  readonly #f: FunctionBuilder
-  readonly #n: Local<'i64'>
-  readonly #z: Local<'i64'>
-  readonly #c: Local<'i32'>
-  readonly #v: Local<'i32'>
-
-  constructor(f: FunctionBuilder) {
-    this.#f = f
-    this.#n = f.local('i64')
-    this.#z = f.local('i64')
-    this.#c = f.local('i32')
-    this.#v = f.local('i32')
-  }
-
-  get n(): I64 {
-    return this.#n.get
-  }
-  get z(): I64 {
-    return this.#z.get
-  }
-  get c(): I32 {
-    return this.#c.get
-  }
-  get v(): I32 {
-    return this.#v.get
-  }
-
-  set(flags: Flags): void {
-    const f = this.#f
-    const [n, z, c, v] = [f.let(flags.n), f.let(flags.z), f.let(flags.c), f.let(flags.v)]
-    f.set(this.#n, n)
-    f.set(this.#z, z)
-    f.set(this.#c, c)
-    f.set(this.#v, v)
-  }
-
-  /** Emits stores of the flags into the state. */
-  store(state: I32): void {
-    const f = this.#f
-    f.store('i64.store', state, this.n, S_FLAG_N)
-    f.store('i64.store', state, this.z, S_FLAG_Z)
-    f.store('i32.store', state, this.c, S_FLAG_C)
-    f.store('i32.store', state, this.v, S_FLAG_V)
-  }
-
-  /** Emits loads of the flags from the state. */
-  load(state: I32): void {
-    const f = this.#f
-    f.set(this.#n, f.loadExpression('i64.load', state, S_FLAG_N))
-    f.set(this.#z, f.loadExpression('i64.load', state, S_FLAG_Z))
-    f.set(this.#c, f.loadExpression('i32.load', state, S_FLAG_C))
-    f.set(this.#v, f.loadExpression('i32.load', state, S_FLAG_V))
   }
 }
 

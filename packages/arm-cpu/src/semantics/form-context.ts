@@ -3,7 +3,7 @@ import type { DispatchLabels, DispatchLoop, I32Callee } from '@retrap/engine'
 import type { FunctionBuilder, I32, I64, Label } from '@retrap/wasm-emitter'
 import { ArmContext } from './context.ts'
 import { flagsInState } from './flags.ts'
-import type { FlagLocals, FlagStore } from './flags.ts'
+import type { FlagStore } from './flags.ts'
 import type { ArmForm, Target } from '../state/form.ts'
 import type { ArmLibrary } from './library.ts'
 import { S_PC } from '../state/state-layout.ts'
@@ -39,27 +39,25 @@ export interface InlineParts {
   /** The function that makes an access which the TLB does not allow at once. */
   readonly access: I32Callee
   readonly library: ArmLibrary
-  readonly flags: FlagLocals
   readonly loop: DispatchLoop
   readonly labels: DispatchLabels
 }
 
 /** A hot form, in the dispatch loop. */
 export class InlineContext extends ArmContext {
-  protected readonly flagStore: FlagLocals
+  protected readonly flagStore: FlagStore
   readonly #loop: DispatchLoop
   readonly #labels: DispatchLabels
 
-  constructor({ f, form, access, library, flags, loop, labels }: InlineParts) {
-    const { record, tlb } = loop.locals
-    super({ f, form, state: f.param(0, 'i32').get, record: record.get, tlb: tlb.get, access, library })
-    this.flagStore = flags
+  constructor({ f, form, access, library, loop, labels }: InlineParts) {
+    super({ f, form, state: f.param(0, 'i32').get, record: loop.locals.record.get, tlb: loop.tlb, access, library })
+    this.flagStore = flagsInState(f, this.state)
     this.#loop = loop
     this.#labels = labels
   }
 
   override linear(offset: I64): I64 {
-    return this.#loop.locals.pageBase.get.add(offset)
+    return this.#loop.pageBase.add(offset)
   }
 
   fail(status: I32): void {

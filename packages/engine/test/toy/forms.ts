@@ -1,5 +1,5 @@
 import { I32, I64 } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, Local } from '@retrap/wasm-emitter'
+import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import {
   R_LENGTH,
   R_OFFSET,
@@ -16,7 +16,6 @@ import type {
   DispatchLoop,
   FormCall,
   I32Callee,
-  InlineForms,
   InterpreterForms,
   StateLayout,
 } from '../../src/index.ts'
@@ -168,29 +167,19 @@ class FunctionContext extends ToyContext {
 class InlineContext extends ToyContext {
   readonly #loop: DispatchLoop
   readonly #labels: DispatchLabels
-  readonly #result: Local<'i64'>
 
-  constructor(
-    f: FunctionBuilder,
-    access: I32Callee,
-    layout: StateLayout,
-    loop: DispatchLoop,
-    labels: DispatchLabels,
-    result: Local<'i64'>,
-  ) {
-    const { record, tlb } = loop.locals
-    super({ f, state: f.param(0, 'i32').get, record: record.get, tlb: tlb.get, access, layout })
+  constructor(f: FunctionBuilder, access: I32Callee, layout: StateLayout, loop: DispatchLoop, labels: DispatchLabels) {
+    super({ f, state: f.param(0, 'i32').get, record: loop.locals.record.get, tlb: loop.tlb, access, layout })
     this.#loop = loop
     this.#labels = labels
-    this.#result = result
   }
 
   get result(): I64 {
-    return this.#result.get
+    return this.f.loadExpression('i64.load', this.state, S_RESULT)
   }
 
   setResult(value: I64): void {
-    this.f.set(this.#result, value)
+    this.f.store('i64.store', this.state, value, S_RESULT)
   }
 
   fail(status: I32): void {
@@ -201,7 +190,7 @@ class InlineContext extends ToyContext {
   branch(target: Target): void {
     const { f } = this
     if (target === 'far') {
-      f.set(this.#loop.locals.target, this.#loop.locals.pageBase.get.add(this.immediate))
+      f.set(this.#loop.locals.target, this.#loop.pageBase.add(this.immediate))
       f.br(this.#labels.jump)
       return
     }
@@ -353,13 +342,7 @@ export class ToyForms implements InterpreterForms<ToyForm> {
     }
   }
 
-  inline(f: FunctionBuilder, loop: DispatchLoop): InlineForms<ToyForm> {
-    const state = f.param(0, 'i32').get
-    const result = f.local('i64')
-    return {
-      emit: (form, labels) => emit(new InlineContext(f, this.#access, this.#layout, loop, labels, result), form),
-      spill: () => f.store('i64.store', state, result.get, S_RESULT),
-      reload: () => f.set(result, f.loadExpression('i64.load', state, S_RESULT)),
-    }
+  emitInline(f: FunctionBuilder, form: ToyForm, loop: DispatchLoop, labels: DispatchLabels): void {
+    emit(new InlineContext(f, this.#access, this.#layout, loop, labels), form)
   }
 }

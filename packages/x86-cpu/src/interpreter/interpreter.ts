@@ -4,27 +4,19 @@ import type {
   DispatchLoop,
   FormCall,
   FunctionTable,
-  InlineForms,
   InterpreterCode,
   InterpreterForms,
   InterpreterOptions,
 } from '@retrap/engine'
 import { ModuleBuilder } from '@retrap/wasm-emitter'
-import type { FunctionBuilder, I32 } from '@retrap/wasm-emitter'
+import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import { FunctionContext, InlineContext } from '../semantics/form-context.ts'
-import type { FormSource, MainLocals } from '../semantics/form-context.ts'
+import type { FormSource } from '../semantics/form-context.ts'
 import { formKey, plainForm } from '../state/form.ts'
 import { deliverThroughGate } from '../semantics/privileged/interrupt-gate.ts'
 import { buildLibrary } from '../semantics/library.ts'
 import type { Library } from '../semantics/library.ts'
-import {
-  STATE_LAYOUT,
-  STATUS_HANDLER,
-  S_FLAGS_A,
-  S_FLAGS_B,
-  S_FLAGS_KIND,
-  S_FLAGS_RESULT,
-} from '../state/state-layout.ts'
+import { STATE_LAYOUT, STATUS_HANDLER } from '../state/state-layout.ts'
 
 /** Functions of the generated module. */
 export interface InterpreterExports {
@@ -39,50 +31,6 @@ export interface InterpreterExports {
   readonly checkSegment: (...operands: never[]) => unknown
   /** Functions of forms, then units. */
   readonly table: FunctionTable
-}
-
-/** The hot forms in the dispatch loop, with the lazy flags in locals. */
-class X86InlineForms implements InlineForms<FormSource> {
-  readonly #f: FunctionBuilder
-  readonly #library: Library
-  readonly #locals: MainLocals
-  readonly #loop: DispatchLoop
-  readonly #state: I32
-
-  constructor(f: FunctionBuilder, library: Library, loop: DispatchLoop) {
-    this.#f = f
-    this.#library = library
-    this.#loop = loop
-    this.#state = f.param(0, 'i32').get
-    this.#locals = {
-      ...loop.locals,
-      kind: f.local('i32'),
-      a: f.local('i64'),
-      b: f.local('i64'),
-      result: f.local('i64'),
-    }
-  }
-
-  emit(source: FormSource, labels: DispatchLabels): void {
-    source.semantics.emit(new InlineContext(this.#f, source, this.#library, this.#locals, labels, this.#loop))
-  }
-
-  spill(): void {
-    const { kind, a, b, result } = this.#locals
-    this.#f.store('i32.store', this.#state, kind.get, S_FLAGS_KIND)
-    this.#f.store('i64.store', this.#state, a.get, S_FLAGS_A)
-    this.#f.store('i64.store', this.#state, b.get, S_FLAGS_B)
-    this.#f.store('i64.store', this.#state, result.get, S_FLAGS_RESULT)
-  }
-
-  reload(): void {
-    const f = this.#f
-    const { kind, a, b, result } = this.#locals
-    f.set(kind, f.loadExpression('i32.load', this.#state, S_FLAGS_KIND))
-    f.set(a, f.loadExpression('i64.load', this.#state, S_FLAGS_A))
-    f.set(b, f.loadExpression('i64.load', this.#state, S_FLAGS_B))
-    f.set(result, f.loadExpression('i64.load', this.#state, S_FLAGS_RESULT))
-  }
 }
 
 /** x86's forms, as the engine generates an interpreter from them. */
@@ -108,8 +56,8 @@ class X86Forms implements InterpreterForms<FormSource> {
     return context.jumps ? 'control' : context.usesFlags ? 'spilled' : 'plain'
   }
 
-  inline(f: FunctionBuilder, loop: DispatchLoop): InlineForms<FormSource> {
-    return new X86InlineForms(f, this.#library, loop)
+  emitInline(f: FunctionBuilder, source: FormSource, loop: DispatchLoop, labels: DispatchLabels): void {
+    source.semantics.emit(new InlineContext(f, source, this.#library, loop, labels))
   }
 
   get shared(): ReadonlyMap<string, FunctionBuilder> {

@@ -1,5 +1,5 @@
-import type { DispatchLabels, DispatchLocals, DispatchLoop } from '@retrap/engine'
-import { I32, type FunctionBuilder, type I32Like, type I64, type Local } from '@retrap/wasm-emitter'
+import type { DispatchLabels, DispatchLoop } from '@retrap/engine'
+import { I32, type FunctionBuilder, type I32Like, type I64 } from '@retrap/wasm-emitter'
 import { Context, type Semantics } from './context.ts'
 import type { FlagStore } from './flag-context.ts'
 import type { Library } from './library.ts'
@@ -30,7 +30,7 @@ export interface FormSource {
 /** State offset of the base of CS. */
 export const CS_BASE: number = S_SEGMENTS + SEG_BYTES * CS + SEG_BASE
 
-/** Flags in the state, for forms that are functions of their own. */
+/** Flags in the state: what is read is loaded where it is used. */
 class MemoryFlags implements FlagStore {
   readonly #f: FunctionBuilder
   readonly #state: I32
@@ -39,16 +39,16 @@ class MemoryFlags implements FlagStore {
     this.#state = state
   }
   get kind(): I32 {
-    return this.#f.load('i32.load', this.#state, S_FLAGS_KIND)
+    return this.#f.loadExpression('i32.load', this.#state, S_FLAGS_KIND)
   }
   get a(): I64 {
-    return this.#f.load('i64.load', this.#state, S_FLAGS_A)
+    return this.#f.loadExpression('i64.load', this.#state, S_FLAGS_A)
   }
   get b(): I64 {
-    return this.#f.load('i64.load', this.#state, S_FLAGS_B)
+    return this.#f.loadExpression('i64.load', this.#state, S_FLAGS_B)
   }
   get result(): I64 {
-    return this.#f.load('i64.load', this.#state, S_FLAGS_RESULT)
+    return this.#f.loadExpression('i64.load', this.#state, S_FLAGS_RESULT)
   }
   set(kind: number | I32, a: I64, b: I64, result: I64): void {
     const f = this.#f
@@ -91,68 +91,38 @@ export class FunctionContext extends Context {
   }
 }
 
-/** The dispatch loop's locals, with the lazy flags. */
-export interface MainLocals extends DispatchLocals {
-  readonly kind: Local<'i32'>
-  readonly a: Local<'i64'>
-  readonly b: Local<'i64'>
-  readonly result: Local<'i64'>
-}
-
-/** A hot form, inline in the main function, its flags in locals. */
+/** A hot form, inline in the main function. */
 export class InlineContext extends Context {
   protected readonly flagStore: FlagStore
   protected readonly isCold = false
-  readonly #locals: MainLocals
-  readonly #labels: DispatchLabels
   readonly #loop: DispatchLoop
+  readonly #labels: DispatchLabels
 
-  constructor(
-    f: FunctionBuilder,
-    source: FormSource,
-    library: Library,
-    locals: MainLocals,
-    labels: DispatchLabels,
-    loop: DispatchLoop,
-  ) {
-    super(f, source.form, library, f.param(0, 'i32').get, locals.record.get, locals.tlb.get)
+  constructor(f: FunctionBuilder, source: FormSource, library: Library, loop: DispatchLoop, labels: DispatchLabels) {
+    super(f, source.form, library, f.param(0, 'i32').get, loop.locals.record.get, loop.tlb)
     this.accessFlags = source.accessFlags
-    this.#locals = locals
-    this.#labels = labels
+    this.flagStore = new MemoryFlags(f, this.state)
     this.#loop = loop
-    this.flagStore = {
-      kind: locals.kind.get,
-      a: locals.a.get,
-      b: locals.b.get,
-      result: locals.result.get,
-      set(kind, a, b, result) {
-        // The operands may be expressions over the old flags.
-        const [va, vb, vr] = [f.let(a), f.let(b), f.let(result)]
-        f.set(locals.kind, I32.of(kind))
-        f.set(locals.a, va)
-        f.set(locals.b, vb)
-        f.set(locals.result, vr)
-      },
-    }
+    this.#labels = labels
   }
 
   fail(status: I32Like): void {
-    this.f.set(this.#locals.status, I32.of(status))
+    this.f.set(this.#loop.locals.status, I32.of(status))
     this.f.br(this.#labels.fail)
   }
 
   jumpLinear(target: I64): void {
-    this.f.set(this.#locals.target, target)
+    this.f.set(this.#loop.locals.target, target)
     this.f.br(this.#labels.jump)
   }
 
   override jumpFar(target: I64): void {
-    this.f.set(this.#locals.target, target)
+    this.f.set(this.#loop.locals.target, target)
     this.f.br(this.#labels.far)
   }
 
   override jumpBack(target: I64): void {
-    this.f.set(this.#locals.target, target)
+    this.f.set(this.#loop.locals.target, target)
     this.f.br(this.#labels.back)
   }
 
