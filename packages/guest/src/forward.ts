@@ -22,8 +22,9 @@ export interface GuestForward {
 }
 
 /** The parts of Node's `net` that are used. */
-interface Socket extends AsyncIterable<Uint8Array> {
+interface Socket {
   readonly destroyed: boolean
+  iterator(options: { readonly destroyOnReturn: boolean }): AsyncIterable<Uint8Array>
   write(bytes: Uint8Array): boolean
   end(): void
   destroy(): void
@@ -97,10 +98,13 @@ async function joined(socket: Socket, connect: () => Promise<GuestConnection>): 
   })
   const sending = (async () => {
     try {
-      for await (const bytes of socket) await connection.write(bytes)
+      // The guest may still send after the peer has ended. A loop over the socket itself would destroy it then: Node 24.21
+      // alone does not (https://github.com/nodejs/node/issues/49073).
+      for await (const bytes of socket.iterator({ destroyOnReturn: false })) await connection.write(bytes)
       connection.end()
     } catch {
-      // The peer has broken its connection off, perhaps before the guest's was there.
+      // The peer has broken its connection off, perhaps before the guest's was there, or the guest takes no more.
+      socket.destroy()
       connection.abort()
     }
   })()
