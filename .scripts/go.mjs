@@ -1,9 +1,9 @@
 // The one entry of every root script. Plain JavaScript without dependencies, for any Node from 20 on: it runs before
-// anything is installed. It brings the checkout up to date (pinned pnpm, packages, Node 24, build) and then hands over
+// anything is installed. It brings the checkout up to date (pinned pnpm, packages, Node 26, build) and then hands over
 // to the program. What is up to date already costs a few milliseconds of stat calls.
 //
 // `npm start` is a newcomer's first command. It installs the dependencies of the workspace itself, and of the command and
-// the packages that it stands on: rolldown, which makes their modules, and Node 24. The first script that needs more installs
+// the packages that it stands on: rolldown, which makes their modules, and Node 26. The first script that needs more installs
 // the development dependencies too, and from then on everything is kept up to date.
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -112,7 +112,7 @@ async function install(appOnly) {
     const isFresh = extent === '' && !existsSync(join(root, 'node_modules/.modules.yaml'))
     return appOnly && (isFresh || extent === 'app') ? 'app' : 'all'
   }
-  const done = () => stampIs('install', `${wanted()}\n${manifestState()}`) && existsSync(node24())
+  const done = () => stampIs('install', `${wanted()}\n${manifestState()}`) && existsSync(pinnedNode())
   if (done()) return
   await alone(async () => {
     if (done()) return
@@ -146,7 +146,7 @@ async function build() {
     await saying('building', () =>
       withSite
         ? pnpm(turbo, 'the build failed')
-        : tool([node24(), join(root, '.scripts/build.ts')], 'the build failed'),
+        : tool([pinnedNode(), join(root, '.scripts/build.ts')], 'the build failed'),
     )
     writeStamp('build', `${sources} ${outputState()}`)
   })
@@ -330,25 +330,25 @@ function pnpmVersion() {
   return version.replace('^', '')
 }
 
-/** Node 24 from the npm package `node`; the running Node if it will do and the package has no binary here. */
-function node24() {
+/** The pinned Node from the npm package `node`; the running Node if it will do and the package has no binary here. */
+function pinnedNode() {
   const packaged = join(root, 'node_modules/node/bin', process.platform === 'win32' ? 'node.exe' : 'node')
   return !existsSync(packaged) && isNodeNew ? process.execPath : packaged
 }
 
 function environment() {
-  const path = [dirname(node24()), join(root, 'node_modules/.bin'), process.env.PATH].join(delimiter)
+  const path = [dirname(pinnedNode()), join(root, 'node_modules/.bin'), process.env.PATH].join(delimiter)
   return { ...process.env, PATH: path, TURBO_TELEMETRY_DISABLED: '1', DO_NOT_TRACK: '1' }
 }
 
 /**
- * Runs a program under Node 24 with our terminal, and resolves to its exit code.
+ * Runs a program under the pinned Node with our terminal, and resolves to its exit code.
  *
  * @param programArgs - Node's options, the program, and its own arguments
  * @param options - what is in `before` of it and its environment, and whether it has a `group` of processes
  */
 async function run(programArgs, { before = [], env = {}, group = false } = {}) {
-  const [name, ...rest] = [...before, node24(), ...programArgs]
+  const [name, ...rest] = [...before, pinnedNode(), ...programArgs]
   const { status } = await runToEnd(name, rest, {
     cwd: process.env.INIT_CWD ?? root,
     env: { ...environment(), ...env },

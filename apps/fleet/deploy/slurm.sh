@@ -1,5 +1,5 @@
 #!/bin/bash
-# Workers on Slurm: sbatch slurm.sh. $HOME/retrap is a checkout of the repository after "npm run build", with Node 24 on PATH.
+# Workers on Slurm: sbatch slurm.sh. $HOME/retrap is a checkout of the repository after "npm run build", with Node 26 on PATH.
 # $HOME/.config/retrap-fleet.env, with mode 0600, has RETRAP_FLEET_QUEUE and RETRAP_FLEET_STORE, and the keys of the store.
 #SBATCH --job-name=retrap-fleet
 #SBATCH --array=0-9

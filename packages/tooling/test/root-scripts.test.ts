@@ -158,6 +158,8 @@ describe.skipIf(process.platform !== 'linux')('a root script that is killed', ()
 
 describe('workflows', () => {
   const folder = join(SCRIPTS, '..', '.github', 'workflows')
+  const pins = readFileSync(join(SCRIPTS, '../pnpm-workspace.yaml'), 'utf8')
+  const pinnedNode = /^ {2}node: (\d+\.\d+\.\d+)$/m.exec(pins)?.[1] ?? 'none'
   const jobs = readdirSync(folder).flatMap((file) => {
     const [, ...parts] = readFileSync(join(folder, file), 'utf8').split(/^ {2}([\w-]+):\n(?= {4})/m)
     return Array.from({ length: parts.length / 2 }, (_, i) => ({
@@ -188,10 +190,17 @@ describe('workflows', () => {
       readonly packageRules: readonly { readonly matchPackageNames?: readonly string[] }[]
       readonly customManagers: readonly { readonly matchStrings: readonly string[] }[]
     }
-    const pins = readFileSync(join(SCRIPTS, '../pnpm-workspace.yaml'), 'utf8')
     for (const name of packageRules.flatMap(({ matchPackageNames = [] }) => matchPackageNames))
       expect(pins).toMatch(new RegExp(`^  '?${name}'?: `, 'm'))
     for (const pattern of customManagers.flatMap(({ matchStrings }) => matchStrings))
-      expect(new RegExp(pattern).exec(pins)?.groups?.['currentValue']).toMatch(/^24\.\d+\.\d+$/)
+      expect(new RegExp(pattern).exec(pins)?.groups?.['currentValue']).toBe(pinnedNode)
+  })
+
+  test('a release is rehearsed under each line of Node that the documentation calls tested', () => {
+    const support = readFileSync(join(SCRIPTS, '../apps/docs/pages/support.md'), 'utf8')
+    const tested = /^\| Node (.*) on Linux/m.exec(support)?.[1]?.split(', ') ?? []
+    const others = readFileSync(join(SCRIPTS, 'release/nodes.ts'), 'utf8').matchAll(/^ {2}'([\d.]+)': \{$/gm)
+    const line = (version: string): number => Number.parseInt(version, 10)
+    expect([...Array.from(others, ([, version]) => line(version!)), line(pinnedNode)]).toEqual(tested.map(line))
   })
 })
