@@ -1,4 +1,4 @@
-import { I32, I64, select } from '@retrap/wasm-emitter'
+import { I32, I64, numeric, select } from '@retrap/wasm-emitter'
 import type { FunctionBuilder } from '@retrap/wasm-emitter'
 import { divideWide, multiplyHigh } from './wide.ts'
 import type { Slot } from './scratch.ts'
@@ -212,39 +212,41 @@ export function squareRoot(c: FloatModule): SharedFunction {
       r.copy(a)
       f.return()
     })
-    // 2^126 ≤ radicand < 2^128, so that the root has 64 bits.
+    // 2^126 ≤ radicand < 2^128, so that the root has 64 bits. The radicand's low half has no bit but the topmost.
     const exponent = a.exponent
     const odd = f.let(exponent.and(1))
     const significand = a.significand
-    const high = f.local('i64')
-    const low = f.local('i64')
-    f.set(high, select(odd, significand, significand.shrU(1)))
-    f.set(low, select(odd, I64.of(0), significand.shl(63)))
-    // Two bits of the radicand give one of the root. The remainder is at most twice the root: 65 bits, `over` the topmost.
-    const root = f.local('i64')
+    const high = f.let(select(odd, significand, significand.shrU(1)))
+    const lowTop = select(odd, I64.of(0), significand.and(1))
+    // Zimmermann, "Karatsuba Square Root" (INRIA RR-3805): the root's upper 32 bits are the integer root of `high`. The
+    // host's is that, or one more: it rounds `high` to 53 bits, which moves the root by less than 2^-22, half the distance
+    // of doubles there. So a root that reaches an integer k is never rounded to less than k, but may be to k + 1.
+    const upper = f.local('i64')
     const rest = f.local('i64')
+    f.set(upper, numeric('i64.trunc_sat_f64_s', numeric('f64.sqrt', numeric('f64.convert_i64_u', high))))
+    f.set(rest, high.sub(upper.get.mul(upper.get)))
+    f.if(rest.get.ltS(0), () => {
+      f.set(upper, upper.get.sub(1))
+      f.set(rest, rest.get.add(upper.get.shl(1)).add(1))
+    })
+    // The lower 32 bits are the rest divided by twice the upper ones: that leaves left·2^33 − lower², which is less than
+    // twice the root. It is negative if the root is one too large, never two: lower² ≤ 2^64 ≤ twice the root.
+    const half = f.let(rest.get.shl(31).or(lowTop.shl(30)))
+    const lower = f.let(half.divU(upper.get))
+    const left = f.let(half.sub(lower.mul(upper.get)))
+    const root = f.local('i64')
     const over = f.local('i64')
-    const count = f.local('i32')
-    f.set(root, I64.of(0))
-    f.set(rest, I64.of(0))
-    f.set(over, I64.of(0))
-    f.set(count, I32.of(64))
-    f.loop((again) => {
-      f.set(over, over.get.shl(2).or(rest.get.shrU(62)))
-      f.set(rest, rest.get.shl(2).or(high.get.shrU(62)))
-      f.set(high, high.get.shl(2).or(low.get.shrU(62)))
-      f.set(low, low.get.shl(2))
-      // Trial subtrahend: 4·root + 1, in 66 bits.
-      const trial = f.let(root.get.shl(2).or(1))
-      const trialOver = f.let(root.get.shrU(62))
-      f.set(root, root.get.shl(1))
-      f.if(over.get.gtU(trialOver).or(over.get.eq(trialOver).and(rest.get.geU(trial))), () => {
-        f.set(over, over.get.sub(trialOver).sub(rest.get.ltU(trial).toI64U()))
-        f.set(rest, rest.get.sub(trial))
-        f.set(root, root.get.or(1))
-      })
-      f.set(count, count.get.sub(1))
-      f.brIf(count.get, again)
+    f.set(root, upper.get.shl(32).add(lower))
+    // The remainder has 65 bits and a sign: `over` is what is above `rest`.
+    const [minuend, square] = [f.let(left.shl(33)), f.let(lower.mul(lower))]
+    f.set(rest, minuend.sub(square))
+    f.set(over, left.shrU(31).sub(lower.shrU(32)).sub(minuend.ltU(square).toI64U()))
+    f.if(over.get.ltS(0), () => {
+      // Twice the root has 65 bits, so that `over` becomes the carry.
+      f.set(root, root.get.sub(1))
+      const step = f.let(root.get.shl(1).add(1))
+      f.set(rest, rest.get.add(step))
+      f.set(over, rest.get.ltU(step).toI64U())
     })
     // (root + ½)² lies above the radicand exactly if the remainder does not exceed the root.
     const above = over.get.ne(0).or(rest.get.gtU(root.get))

@@ -379,6 +379,27 @@ describe('double-extended arithmetic', () => {
       expect(calculate(name, a, b, mode), given.join(' ')).toEqual(expected)
     }
   })
+
+  // A radicand of 128 bits is a significand above 63 zeros or 64: a square has a root of 32 bits, shifted.
+  test('square roots, at the ends of the range, of squares, halfway between two roots, and beside these', () => {
+    const check = (m: bigint): void => {
+      if (m < 1n << 63n || m >= 1n << 64n) return
+      for (const mode of MODES)
+        for (const word of [16383, 16384]) {
+          const exact = EXACTLY['squareRoot']!({ sign: 0, m, e: word - 16383 - 63 }, NOTHING[1], mode)
+          const given = `${m.toString(16)} ${word} ${mode}`
+          const expected = encoded('extended64', exact, mode)
+          expect(calculate('squareRoot', { bits: m, word }, NOTHING[0], mode), given).toEqual(expected)
+        }
+    }
+    for (let i = 0n; i < 500n; i++) {
+      const [root, large] = [wide() >> 32n, (1n << 32n) - 1n - i]
+      const squares = [root, large].flatMap((r) => [r ** 2n, 2n * r ** 2n])
+      const between = (wide() * 2n + 1n) ** 2n
+      for (const m of [1n << 63n, 1n << 64n, ...squares, between >> 66n, between >> 65n])
+        for (const near of [-1n - i, -1n, 0n, 1n, i]) check(m + near)
+    }
+  })
 })
 
 // SDM vol. 1, "Integer Indefinite": what does not fit is the integer that is farthest below zero.
