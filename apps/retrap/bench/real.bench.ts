@@ -37,7 +37,7 @@ import { hasProgram } from '@retrap/tooling/skip'
 import { BOOT, checkResults, type Run, runMarked } from './marked-guest.ts'
 import { countsOf, type Counts } from './real/counts.ts'
 import { describeEmission, type Emission, EmissionMeter } from './real/emission.ts'
-import { commandOf, type EmulatorName, fetchKernel, type Guest, writeGuest } from './real/guest.ts'
+import { commandOf, type EmulatorName, fetchKernel, type Guest, withGuest } from './real/guest.ts'
 import { fetchImages } from './real/packages.ts'
 import { choosePrograms, type ImageName, type Program, PROGRAMS } from './real/programs.ts'
 import { describeBoot, type Outcome, report, type Runs, summarize } from './real/report.ts'
@@ -162,20 +162,6 @@ async function measureAll(
   for (const runs of kernel) console.log(describeBoot(runs, BOOTS_BEFORE))
   for (const line of describeEmission('emission', emissions)) console.log(line)
   if (failures.length > 0) throw new Error(`real: ${failures.join(', ')} failed, or printed different results`)
-}
-
-/** Builds a guest and calls `use` with it; what was built is removed afterwards. */
-async function withGuest<T>(
-  image: string | undefined,
-  program: Program | undefined,
-  use: (guest: Guest) => Promise<T>,
-): Promise<T> {
-  const folder = await mkdtemp(join(tmpdir(), 'retrap-real-'))
-  try {
-    return await use(await writeGuest(image, program, folder))
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
 }
 
 /** What retrap counts in a run that only boots with an image. */

@@ -14,16 +14,13 @@
 // the processor time of all threads stands below the table. A run under a profiler is slower than others: compare shares,
 // and times of one table.
 import { readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { provideDebianPrograms } from '@retrap/tooling/programs'
 import { retrapCommand, withArmGuest } from './arm/guest.ts'
 import { COMPILERS_OF_GUESTS, commandOf as commandOfJit, withGuest } from './jit/peers.ts'
 import { ARM_PROGRAMS, PROGRAMS as JIT_PROGRAMS, type Width } from './jit/programs.ts'
 import { BOOT } from './marked-guest.ts'
-import { commandOf, writeGuest } from './real/guest.ts'
+import { commandOf, withGuest as withRealGuest } from './real/guest.ts'
 import { fetchImages } from './real/packages.ts'
 import { PROGRAMS } from './real/programs.ts'
 import { tableOf } from './where/classes.ts'
@@ -89,13 +86,7 @@ async function withCommand(name: string, settings: Settings, use: (command: Comm
   const real = PROGRAMS.find((program) => program.name === name)
   if (real !== undefined || (name === BOOT && width === 64)) {
     const images = await fetchImages(real === undefined ? [] : [real.image])
-    const folder = await mkdtemp(join(tmpdir(), 'retrap-where-guest-'))
-    try {
-      const guest = await writeGuest(real && images.get(real.image), real, folder)
-      return await use(commandOf('retrap', guest, options))
-    } finally {
-      await rm(folder, { recursive: true, force: true })
-    }
+    return withRealGuest(real && images.get(real.image), real, (guest) => use(commandOf('retrap', guest, options)))
   }
   const programs = JIT_PROGRAMS.filter((program) => program.name === name && (program.widths?.includes(width) ?? true))
   if (programs.length === 0 && name !== BOOT) throw unknown(name, [...PROGRAMS, ...JIT_PROGRAMS])

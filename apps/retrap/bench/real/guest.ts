@@ -1,6 +1,7 @@
 // The guest of the bench real: an initramfs with an image's packages, and the emulators that boot it.
 import { globSync, lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type CpioEntry, writeCpio } from '../../src/linux/cpio.ts'
@@ -62,6 +63,20 @@ export async function writeGuest(
   ])
   await writeFile(initrd, archive)
   return { kernel: kernelPath, initrd }
+}
+
+/** Builds a guest and calls `use` with it; what was built is removed afterwards. */
+export async function withGuest<T>(
+  image: string | undefined,
+  program: Program | undefined,
+  use: (guest: Guest) => Promise<T>,
+): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'retrap-real-'))
+  try {
+    return await use(await writeGuest(image, program, folder))
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
 }
 
 function initScript(program: Program | undefined): string {
