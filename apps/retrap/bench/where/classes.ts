@@ -57,11 +57,14 @@ const UNIT = 'unit'
 
 /** Returns a sample's class. */
 export function classOf({ isMain, frames }: Sample): string {
-  const native = frames.flatMap((frame) => (frame.kind === 'native' && !isBuiltin(frame) ? [frame.name] : [])).join(' ')
+  const first = frames.findIndex(({ kind }) => kind === 'wasm' || kind === 'javascript')
+  // What had called JavaScript or Wasm does not count: Node executes a program within the functions that load its modules.
+  const own = first < 0 ? frames : frames.slice(0, first)
+  const native = own.flatMap((frame) => (frame.kind === 'native' && !isBuiltin(frame) ? [frame.name] : [])).join(' ')
   const thread = isMain ? 'main' : 'other'
   const found = NATIVE.find(([, pattern, where = thread]) => where === thread && pattern.test(native))
   if (found !== undefined) return found[0]
-  const inner = frames.find(({ kind }) => kind === 'wasm' || kind === 'javascript')
+  const inner = frames[first]
   if (inner?.kind === 'wasm') return classOfWasm(inner, frames)
   const files = frames.flatMap((frame) => (frame.kind === 'javascript' ? [frame.file] : []))
   const class_ = FILES.find(([, pattern]) => files.some((file) => pattern.test(file)))

@@ -48,8 +48,8 @@ const UNKNOWN = '[unknown]'
 const KERNEL = /^\[(?:kernel|guest\.kernel|unknown_kernel)|\.ko(?:\.\w+)?$/
 /** V8's names of code: NAME-INDEX-TIER of Wasm. */
 const WASM = /^JS:(.*)-(\d+)-(liftoff|turbofan)$/
-/** A sign of the tier, the name, the URL, line and column. */
-const JAVASCRIPT = /^JS:([~^+*]?)'?(.*?) ?((?:file|node):.*):(\d+):(\d+)$/
+/** A sign of the tier, with `o` before it where a loop was entered midway, the name, the URL, line and column. */
+const JAVASCRIPT = /^JS:o?([~^+*]?)'?(.*?) ?((?:file|node):.*):(\d+):(\d+)$/
 const TIERS: Readonly<Record<string, string>> = { '~': 'ignition', '^': 'sparkplug', '+': 'maglev', '*': 'turbofan' }
 
 /** What samples are read with. */

@@ -28,6 +28,7 @@ test("the text of perf becomes samples: the thread, the time, and the stack's fu
 \t    7fd4 [unknown] (/tmp/perf-10.map)
 \t    7fd5 Builtins_JSToWasmWrapper (/usr/bin/node)
 \t    7fd6 JS:*'#slice file:///cpu.ts:21351:8 (/tmp/perf-10.map)
+\t    7fd7 JS:o+loop file:///cpu.ts:4:1 (/tmp/perf-10.map)
 
 V8 Worker 10/12 71298.5: 
 \t    6c1 v8::internal::(anonymous namespace)::Job<Tag, (Mode)0>::Run+0x1f (/usr/bin/node (deleted))
@@ -43,6 +44,7 @@ V8 Worker 10/12 71298.5:
         { kind: 'wasm', name: 'run', index: 3387, tier: 'turbofan' },
         { kind: 'native', name: 'Builtins_JSToWasmWrapper' },
         { kind: 'javascript', name: '#slice', file: 'cpu.ts', tier: 'turbofan' },
+        { kind: 'javascript', name: 'loop', file: 'cpu.ts', tier: 'maglev' },
       ],
     },
     {
@@ -69,6 +71,8 @@ describe('a sample belongs to the class of', () => {
   const rows: readonly (readonly [title: string, frames: readonly Frame[], isMain?: boolean])[] = [
     ['interpreter: its main function', [run, turn]],
     ['interpreter: its main function', [kernel, run, turn]],
+    // Node executes a module's functions within those that load it.
+    ['interpreter: its main function', [run, turn, ...native('SourceTextModule::Evaluate', 'ModuleWrap::Evaluate')]],
     ['interpreter: its other functions', [wasm('slowAddress'), wasm('DIV.4'), run, turn]],
     ['units', [wasm('unit'), run, turn]],
     ['units: leaving them', [wasm('unit', 0), wasm('unit'), run, turn]],

@@ -41,7 +41,8 @@ const WATCH_FRACTION = 80
 const DEFAULTS = { fewestInstructions: 1, codeBytes: JIT_CODE_BYTES, misses: JIT_MISSES } as const
 /**
  * When code is compiled. The share is of our own work: V8's compilers and collection take two to four times as much for it.
- * Measured, processor time of all threads for that with a share of 0.1: boot 0.976, python-start 0.937, perl 0.973, gcc 0.882, where that is what --jit off takes.
+ * Measured, processor time of all threads for that with a share of 0.1: boot 0.976, python-start 0.937, perl 0.973, gcc 0.882
+ * (as without compiled code).
  */
 const POLICY: CompilePolicy = { threshold: JIT_THRESHOLD, earliest: 10_000, share: 0.03 }
 /** Fraction of the threshold after which a place is looked at for whose bytes there may be compiled code. */
