@@ -47,6 +47,12 @@ const pageOf = (address: number): number => Math.floor(address / 4096)
 
 const MAGIC = 0x4a69_5444
 const CODE_LOAD = 0
+/** The greatest identifier of a record: unwinding information. */
+const LAST_ID = 4
+/** Between two records, in 2 ** 32 ns: more than an hour. */
+const LONGEST_PAUSE = 1000
+/** Bytes behind a record's end in which the next one is looked for. */
+const MISCOUNTED = 64
 /** Bytes of a record's head, and of that of a piece of code: its name follows. */
 const HEAD_BYTES = 16
 const LOAD_BYTES = HEAD_BYTES + 40
@@ -54,10 +60,15 @@ const LOAD_BYTES = HEAD_BYTES + 40
 function* piecesOf(dump: Buffer): Generator<Code & { readonly time: number }> {
   if (dump.length < HEAD_BYTES || dump.readUInt32LE(0) !== MAGIC) return
   let size: number
+  let start = 0
+  let last: number | undefined
   // The last record may be cut off.
   for (let at = dump.readUInt32LE(8); at + LOAD_BYTES <= dump.length; at += size) {
+    const found = recordAt(dump, at, start, last)
+    if (found === undefined) return
+    at = start = found
     size = dump.readUInt32LE(at + 4)
-    if (size < HEAD_BYTES) return
+    last = dump.readUInt32LE(at + 12)
     if (dump.readUInt32LE(at) !== CODE_LOAD) continue
     const name = dump.toString('utf8', at + LOAD_BYTES, dump.indexOf(0, at + LOAD_BYTES))
     const [time, address, bytes] = [8, 32, 40].map((field) => Number(dump.readBigUInt64LE(at + field))) as [
@@ -67,6 +78,25 @@ function* piecesOf(dump: Buffer): Generator<Code & { readonly time: number }> {
     ]
     yield { address, bytes, name, time: time / 1e9 }
   }
+}
+
+/**
+ * Where the record lies that is expected at a place: Node 26 miscounts the sizes of some records of lines by a few bytes.
+ *
+ * @param before - start of the record before
+ * @param last - that one's time, in 2 ** 32 ns
+ */
+function recordAt(dump: Buffer, at: number, before: number, last: number | undefined): number | undefined {
+  const isRecord = (place: number): boolean =>
+    place + HEAD_BYTES <= dump.length &&
+    dump.readUInt32LE(place) <= LAST_ID &&
+    dump.readUInt32LE(place + 4) >= HEAD_BYTES &&
+    (last === undefined || Math.abs(dump.readUInt32LE(place + 12) - last) < LONGEST_PAUSE)
+  if (isRecord(at)) return at
+  for (let place = before + HEAD_BYTES; place < at + MISCOUNTED; place++) {
+    if (isRecord(place) && isRecord(place + dump.readUInt32LE(place + 4))) return place
+  }
+  return undefined
 }
 
 /** The pieces of code that `--perf-basic-prof` has listed: address, size in hexadecimal digits, and name. */
