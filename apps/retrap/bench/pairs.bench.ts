@@ -51,7 +51,8 @@ export async function run(args: readonly string[]): Promise<void> {
     return
   }
   const settings = texts.map(settingOf)
-  const [program] = name === BOOT ? [] : choosePrograms([name])
+  const program = name === BOOT ? undefined : choosePrograms([name]).find((found) => found.name === name)
+  if (program === undefined && name !== BOOT) throw new Error(`pairs: '${name}' stands for several programs`)
   await fetchKernel()
   const image = program && (await fetchImages([program.image])).get(program.image)
   const rounds = Number(values.rounds)
