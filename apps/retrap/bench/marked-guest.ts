@@ -88,9 +88,12 @@ interface Moment {
 const now = (): number => Number(process.hrtime.bigint()) / 1e9
 
 /** The lines between a program's marks, without what the kernel says in between. */
-function resultOf(output: string, name: string): string {
-  const between = output.slice(output.lastIndexOf(`@begin ${name}`), output.lastIndexOf(`@end ${name}`))
-  return between
+export function resultOf(output: string, name: string): string {
+  const end = output.lastIndexOf(`@end ${name} `)
+  // Names begin with other names, and the next program's mark may have come already.
+  const begin = Math.max(...['\r', '\n'].map((after) => output.lastIndexOf(`@begin ${name}${after}`, end)))
+  return output
+    .slice(begin, end)
     .split(/\r?\n/)
     .slice(1)
     .filter((line) => line !== '' && !/^\[ *\d+\.\d+\]/.test(line))

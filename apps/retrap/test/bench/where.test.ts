@@ -1,6 +1,7 @@
 // What the bench `where` makes of what profilers print.
 import { describe, expect, test } from 'vitest'
 import { describeEmission, type Emission } from '../../bench/real/emission.ts'
+import { resultOf } from '../../bench/marked-guest.ts'
 import { threadTimes, timeOf } from '../../bench/thread-times.ts'
 import { Classes, classOf, tableOf } from '../../bench/where/classes.ts'
 import { CodeMap, listedCode, unitBytes } from '../../bench/where/code-map.ts'
@@ -142,6 +143,12 @@ test("V8's own profile becomes samples of the time until the next one, without i
     { ...sample, time: 5.01, seconds: 0, frames: [{ kind: 'native', name: '(garbage collector)' }] },
   ])
   expect(found.map(classOf)[2]).toBe('V8: garbage collection')
+})
+
+test("what a program printed lies between its own marks, though the next one's, which begins with its name, has come", () => {
+  const output = '@begin nbody\r\n1.16\r\n[    1.5] kernel\r\n@end nbody 0.5 0\r\n@begin nbody-x87\r\n'
+  expect(resultOf(output, 'nbody')).toBe('1.16')
+  expect(resultOf(output.replaceAll('\r', ''), 'nbody')).toBe('1.16')
 })
 
 test('the machine code of units is summed up by compiler, where addresses are used again as well', () => {
