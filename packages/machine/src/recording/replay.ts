@@ -286,8 +286,13 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     }
   }
 
-  /** A debugger that goes backwards too. Its machine is the replay's. */
+  /**
+   * A debugger that goes backwards too. Its machine is the replay's.
+   *
+   * @throws MachineError `ERR_OPTION` for a machine other than a PC
+   */
   async debugger(): Promise<ReplayDebugger> {
+    this.#ofPc()
     const { attachReplayDebugger } = await import('./replay-debugger.ts')
     return attachReplayDebugger(this.travelling())
   }
