@@ -6,12 +6,13 @@
 // NAME is boot or a program of `bench -- real`. A SETTING is the folder of a built checkout and options of `retrap run`, as one
 // argument: `'../before --jit off'`; `.` is this checkout. The first setting is what the others are compared with, and
 // `--rounds` (default 3) is how often. `--core` (default: the last) is the one that all processes and their threads are held to.
-// A ratio is that of processor time of all threads, from a process's start to its end, and from the program's first mark to
-// its last: more is better for the setting that is named first in its line. All have to print the same.
+// A line tells how many times as fast as the first a setting is, by processor time of all threads: from a process's start to its
+// end, and from the program's first mark to its last. No code is kept from run to run. All have to print the same.
 //
 // Where a package has been edited since the build, each start generates the interpreter anew, which takes a second: build both.
+import { existsSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { isAbsolute, join, relative, resolve } from 'node:path'
+import { relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { hasProgram } from '@retrap/tooling/skip'
 import { MAIN } from './jit/peers.ts'
@@ -50,7 +51,7 @@ export async function run(args: readonly string[]): Promise<void> {
     console.log('pairs: SKIPPED, nothing was measured: there is no taskset, which holds processes to one core')
     return
   }
-  const settings = texts.map(settingOf)
+  const settings = texts.map((text, i) => settingOf(text, texts.indexOf(text) === i ? text : `${text} (${i + 1})`))
   const program = name === BOOT ? undefined : choosePrograms([name]).find((found) => found.name === name)
   if (program === undefined && name !== BOOT) throw new Error(`pairs: '${name}' stands for several programs`)
   await fetchKernel()
@@ -74,10 +75,12 @@ export async function run(args: readonly string[]): Promise<void> {
 }
 
 /** @throws Error for a folder without a build */
-function settingOf(text: string): Setting {
+function settingOf(text: string, title: string): Setting {
   const [folder = '', ...options] = text.split(/\s+/).filter(Boolean)
-  const main = join(isAbsolute(folder) ? folder : resolve(folder), relative(ROOT, MAIN))
-  return { title: text, main, options }
+  const main = resolve(folder, relative(ROOT, MAIN))
+  if (!existsSync(main))
+    throw new Error(`pairs: ${folder} has no ${relative(ROOT, MAIN)}: build it, with "npm run build"`)
+  return { title, main, options }
 }
 
 /** Runs a guest by all settings at once, in an order that changes from round to round. */
@@ -103,9 +106,8 @@ function describe(name: string, title: string, own: readonly Run[], peer: string
       .toSorted((a, b) => a - b)
   const text = (values: readonly number[]): string =>
     `${values[values.length >> 1]!.toFixed(3)} (${values[0]!.toFixed(3)} to ${values.at(-1)!.toFixed(3)})`
-  const whole = ratios(WHOLE)
   return (
-    `pairs-${name}: ${whole[whole.length >> 1]!.toFixed(3)} x '${peer}' ('${title}', median of ${own.length} pairs on one core; ` +
-    `whole processes ${text(whole)}, the program alone ${text(ratios(name))})`
+    `pairs-${name}: '${title}' ${text(ratios(WHOLE))} x '${peer}', the program alone ${text(ratios(name))} ` +
+    `(medians of ${own.length} pairs on one core)`
   )
 }

@@ -179,5 +179,8 @@ describe('a budget', () => {
     expect(rewritten(old, sizes, undefined, undefined)).toEqual({ 'p/a': a, 'p/b': b })
     expect(rewritten(old, sizes, 'why', 'p/a')).toEqual({ 'p/a': { ...a, lines: 450, reason: 'why' }, 'p/b': b })
     expect(rewritten(old, sizes, 'why', undefined)).toMatchObject({ 'p/b': { lines: 450, tests: 50, reason: 'why' } })
+    // Only what is over rises: 340 lines have no room of 20 in 350, and are within it.
+    const full = { 'p/a': { lines: 340, tests: 110, pairs: 1 } }
+    expect(rewritten(old, full, 'why', 'p/a')).toEqual({ 'p/a': { lines: 350, tests: 150, pairs: 1, reason: 'why' } })
   })
 })

@@ -11,6 +11,7 @@ import {
   serveArmBoard,
   type StartArmBoardServer,
 } from '../../src/arm/index.ts'
+import type { PcReplay } from '../../src/index.ts'
 import { image, movk, movz } from '../support/arm-image.ts'
 import { asynchronous, WRITES } from '../support/random-devices.ts'
 
@@ -114,7 +115,8 @@ test.each<{ cpus: number; board: string; recorded: Partial<ArmMachineOptions>; a
   closing.push(replay)
   expect([replay.end, replay.marks[0]?.name]).toEqual([run.instructions, 'typed'])
   expect(await toEnd(replay.machine, () => replay.run({ timeoutMs: 100_000 }))).toEqual(run)
-  // Backwards it begins anew.
+  // A debugger needs a PC; backwards a board begins anew.
+  await expect((replay as unknown as PcReplay).debugger()).rejects.toMatchObject({ code: 'ERR_OPTION' })
   expect(await replay.goto(10)).toEqual({ reason: 'arrived' })
   expect(await toEnd(replay.machine, () => replay.run({ timeoutMs: 100_000 }))).toEqual(run)
 })
