@@ -17,7 +17,7 @@ export type ProgramTable = readonly {
 }[]
 
 export const PROGRAMS: ProgramTable = [
-  { packages: ['binutils'], programs: ['as', 'objcopy', 'objdump'] },
+  { packages: ['binutils'], programs: ['as', 'nm', 'objcopy', 'objdump', 'readelf'] },
   { packages: ['gcc'], programs: ['gcc'] },
   { packages: ['gdb'], programs: ['gdb'] },
   { packages: ['gdb-multiarch'], programs: ['gdb-multiarch'] },

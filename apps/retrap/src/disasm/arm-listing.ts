@@ -4,7 +4,7 @@ import { AddressColumn, hexOf, hexOfWord } from './hex.ts'
 import type { ListingOptions } from './listing.ts'
 import { painter } from './coloured-lines.ts'
 import type { Architecture, Section } from './program.ts'
-import { SymbolTable } from './symbols.ts'
+import { SymbolTable } from '@retrap/symbols'
 
 /** The kind of the bytes at a place. */
 type Kind = Exclude<Architecture, 'x86'> | 'data'
@@ -105,7 +105,7 @@ export function* listArmSection(
   let labelAt = table.at(label)
   let named: bigint | undefined
   const line = new Line(section, (address) => {
-    const name = table.resolve(address)
+    const name = table.nameOf(address)
     if (name !== undefined) named = address
     return name
   })

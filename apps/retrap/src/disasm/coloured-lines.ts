@@ -14,7 +14,8 @@ import {
   type TokenKind,
 } from '@retrap/x86-decoder'
 import { AddressColumn, hexOf } from './hex.ts'
-import { Labels, type SymbolTable } from './symbols.ts'
+import type { SymbolTable } from '@retrap/symbols'
+import { Labels } from './labels.ts'
 import { BYTES_WIDTH, COMMENT_STARTS, CUT_OFF, MNEMONIC_WIDTH, spacingOf, type Syntax } from './plain-lines.ts'
 import type { Mode, Section } from './program.ts'
 import { TextBuffer } from './text-buffer.ts'
@@ -86,7 +87,7 @@ export class ColouredLines {
       spacing: spacingOf(this.#syntax),
       mnemonicWidth: MNEMONIC_WIDTH,
       symbols: (address) => {
-        const name = this.#symbols.resolve(address)
+        const name = this.#symbols.nameOf(address)
         this.#asked = address
         this.#hasSymbol = name !== undefined
         return name

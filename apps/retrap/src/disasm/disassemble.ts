@@ -10,7 +10,7 @@ import { type Syntax, PlainLines } from './plain-lines.ts'
 import { cut, listSection, type ListingOptions } from './listing.ts'
 import { peHeader, readPe } from './pe.ts'
 import type { Architecture, Mode, Program } from './program.ts'
-import { SymbolTable } from './symbols.ts'
+import { SymbolTable } from '@retrap/symbols'
 
 /** The options of a listing. */
 export interface DisasmFlags {

@@ -2,19 +2,8 @@
  * Names of what an ELF file takes from shared libraries: the slots that the dynamic linker fills in, and the stubs of the
  * procedure linkage table that jump through them. Source: System V ABI, "Procedure Linkage Table".
  */
-import type { FileReader, Symbol } from './program.ts'
-
-/** A section header, in numbers of one size. */
-export interface ElfSection {
-  readonly name: string
-  readonly type: number
-  readonly flags: bigint
-  readonly address: bigint
-  readonly offset: number
-  readonly size: number
-  readonly link: number
-  readonly entrySize: number
-}
+import type { ElfSection, NamedPlace } from '@retrap/symbols'
+import type { FileReader } from './program.ts'
 
 const SHT_RELA = 4
 const SHT_REL = 9
@@ -35,12 +24,12 @@ export function importedSymbols(
   is64: boolean,
   isRipRelative: boolean,
   headers: readonly ElfSection[],
-): Symbol[] {
+): NamedPlace[] {
   const slots = new Map<bigint, string>()
   for (const header of headers) {
     if (isRelocations(header.type)) readSlots(file, is64, header, headers, slots)
   }
-  const symbols: Symbol[] = []
+  const symbols: NamedPlace[] = []
   for (const [address, name] of slots) {
     symbols.push({ name: `${name}@got`, address, size: is64 ? 8n : 4n, rank: 0 })
   }

@@ -2,7 +2,7 @@
 import { ColouredLines, painter } from './coloured-lines.ts'
 import { type Syntax, PlainLines } from './plain-lines.ts'
 import type { Mode, Section } from './program.ts'
-import { SymbolTable } from './symbols.ts'
+import { SymbolTable } from '@retrap/symbols'
 
 export interface ListingOptions {
   readonly mode: Mode

@@ -1,6 +1,7 @@
 /** Code and exported names of PE files (Windows, UEFI). Source: Microsoft, "PE Format". */
 import { CliError } from '../errors.ts'
-import { FileReader, type Program, type Section, type Symbol } from './program.ts'
+import type { NamedPlace } from '@retrap/symbols'
+import { FileReader, type Program, type Section } from './program.ts'
 
 const MACHINE_I386 = 0x14c
 const MACHINE_AMD64 = 0x8664
@@ -77,7 +78,7 @@ function readRanges(file: FileReader, at: number): Range[] {
 }
 
 /** @param directories - offset of the number of data directories, of which the first is the exports' */
-function readExports(file: FileReader, ranges: readonly Range[], imageBase: bigint, directories: number): Symbol[] {
+function readExports(file: FileReader, ranges: readonly Range[], imageBase: bigint, directories: number): NamedPlace[] {
   const rva = file.u32(directories) === 0 ? 0 : file.u32(directories + 4)
   if (rva === 0) return []
   const offsetOf = (address: number): number => {

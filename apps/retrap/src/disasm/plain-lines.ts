@@ -13,7 +13,8 @@ import {
   REGISTER_RIP,
 } from '@retrap/x86-decoder'
 import { AddressColumn } from './hex.ts'
-import { Labels, SymbolTable } from './symbols.ts'
+import { SymbolTable } from '@retrap/symbols'
+import { Labels } from './labels.ts'
 import type { Mode, Section } from './program.ts'
 import { TextBuffer } from './text-buffer.ts'
 

@@ -1,4 +1,5 @@
 /** The content of a file with machine code in it, whatever its format. */
+import { type NamedPlace, NameReader } from '@retrap/symbols'
 import { CliError } from '../errors.ts'
 
 export type Mode = 16 | 32 | 64
@@ -12,7 +13,7 @@ export interface Section {
   readonly address: bigint
   readonly bytes: Uint8Array
   /** Names of places; those of other sections too, unless the file is not linked yet. */
-  readonly symbols: readonly Symbol[]
+  readonly symbols: readonly NamedPlace[]
   /** 32-bit Arm: where another instruction set or data begins, by address, as far as the file says. */
   readonly marks?: readonly Mark[]
 }
@@ -21,16 +22,6 @@ export interface Section {
 export interface Mark {
   readonly address: bigint
   readonly kind: 'arm' | 'thumb' | 'data'
-}
-
-/** A place with a name. */
-export interface Symbol {
-  readonly name: string
-  readonly address: bigint
-  /** Bytes; 0 if the file does not say. */
-  readonly size: bigint
-  /** Of several names for one place the one with the highest rank is shown. */
-  readonly rank: number
 }
 
 export interface Program {
@@ -42,30 +33,17 @@ export interface Program {
   readonly sections: readonly Section[]
 }
 
-const decoder = new TextDecoder()
-/** ASCII without control characters. */
-const FIRST_PRINTABLE = 0x20
-const LAST_PRINTABLE = 0x7e
-/** A longer name is left to the decoder. */
-const MAX_PLAIN = 1000
-/** Names may share bytes of the file, but together have at most this many times its bytes. */
-const MOST_SHARED = 16
-const LEAST_TEXT_BYTES = 1 << 20
-
 /** Fields of a file's headers. Whatever lies outside the file is a mistake of the file. */
 export class FileReader {
   readonly bytes: Uint8Array
   readonly #view: DataView
-  /** The same bytes, as what Node makes characters of. */
-  readonly #characters: Buffer
+  readonly #names: NameReader
   readonly #format: string
-  /** Bytes of all texts so far. */
-  #textBytes = 0
 
   constructor(bytes: Uint8Array, format: string) {
     this.bytes = bytes
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    this.#characters = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    this.#names = new NameReader(bytes, (what) => this.damaged(what))
     this.#format = format
   }
 
@@ -104,23 +82,7 @@ export class FileReader {
   /** Text that ends with a zero, or after `limit` bytes. It is for a terminal, which no file may give orders to. */
   text(at: number, limit: number = Number.MAX_SAFE_INTEGER): string {
     this.#inside(at, 0)
-    const { bytes } = this
-    const last = Math.min(bytes.length, at + limit)
-    const lastPlain = Math.min(last, at + MAX_PLAIN)
-    let end = at
-    let byte = 0
-    // Nearly all names are short and plain, and a decoder takes ten times as long for those.
-    while (end < lastPlain && (byte = bytes[end]!) >= FIRST_PRINTABLE && byte <= LAST_PRINTABLE) end++
-    const isPlain = end === last || (end < lastPlain && byte === 0)
-    if (!isPlain) {
-      const zero = bytes.subarray(end, last).indexOf(0)
-      end = zero < 0 ? last : end + zero
-    }
-    this.#textBytes += end - at
-    if (this.#textBytes > Math.max(LEAST_TEXT_BYTES, MOST_SHARED * bytes.length))
-      throw this.damaged('its names lie upon one another')
-    if (isPlain) return this.#characters.toString('latin1', at, end)
-    return decoder.decode(bytes.subarray(at, end)).replaceAll(/\p{Cc}/gu, '?')
+    return this.#names.text(at, limit)
   }
 
   #inside(at: number, size: number): number {

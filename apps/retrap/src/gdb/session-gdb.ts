@@ -1,5 +1,6 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
-import { GdbSession, type GdbTarget, kaslrCommand } from '@retrap/gdb'
+import { GdbSession, type GdbTarget } from '@retrap/gdb'
+import { kaslrCommand } from '@retrap/symbols'
 import { CliError } from '../errors.ts'
 import type { SessionOutput } from '../host/host.ts'
 import type { Machine, MachineRunner } from '../machine/machine-contract.ts'

@@ -1,13 +1,8 @@
 /** Names of a guest kernel's functions, from its file or its memory. */
 import { isElf } from '@retrap/basics'
-import { type LinuxMemory, linuxSymbols } from '@retrap/gdb'
+import { type LinuxMemory, linuxSymbols, type NamedPlace, sized, SymbolTable } from '@retrap/symbols'
 import { CliError } from '../errors.ts'
 import { readElf } from '../disasm/elf.ts'
-import type { Symbol } from '../disasm/program.ts'
-import { SymbolTable } from '../disasm/symbols.ts'
-
-/** Names that one place may have. */
-const MOST_ALIASES = 16
 
 /** Names of a kernel's functions, and where they are from. */
 export interface Names {
@@ -28,19 +23,14 @@ export function elfNames(kernel: Uint8Array | undefined): Names[] {
   }
 }
 
-/** Symbols of which those without a size, as assembly has them, reach to the next one. */
-export function sized(symbols: readonly Symbol[]): readonly Symbol[] {
-  const sorted = symbols.toSorted((a, b) => (a.address < b.address ? -1 : a.address > b.address ? 1 : 0))
-  return sorted.map((symbol, i) => {
-    const next = sorted.slice(i + 1, i + 1 + MOST_ALIASES).find(({ address }) => address > symbol.address)
-    return symbol.size > 0n || next === undefined ? symbol : { ...symbol, size: next.address - symbol.address }
-  })
-}
-
 /** Names of the functions of a Linux kernel that runs in a machine, as its memory has them. */
-export const linuxNames = (machine: LinuxMemory): Names[] => namesOf('linux', linuxSymbols(machine))
+export const linuxNames = (machine: LinuxMemory): Names[] =>
+  namesOf(
+    'linux',
+    linuxSymbols(machine).filter(({ isCode }) => isCode),
+  )
 
-function namesOf(file: string, symbols: readonly Symbol[]): Names[] {
+function namesOf(file: string, symbols: readonly NamedPlace[]): Names[] {
   // Places are counted from 0 both ways: the upper half's are negative.
   return symbols.length === 0 ? [] : [{ file, table: new SymbolTable(symbols, 0n) }]
 }

@@ -1,7 +1,7 @@
 /** `--profile`: where the guest spends its time, as a `.cpuprofile`. */
 import { writeFileSync } from 'node:fs'
-import type { LinuxMemory } from '@retrap/gdb'
 import type { GuestSample, SampledMemory } from '@retrap/machine'
+import type { LinuxMemory } from '@retrap/symbols'
 import { CliError, troubleWith } from '../errors.ts'
 import { CpuProfileBuilder, IDLE } from './cpu-profile.ts'
 import { elfNames, linuxNames, type Names } from './guest-names.ts'

@@ -1,10 +1,17 @@
 /** The programs that a guest's processes execute, found in their memory while they run. */
 import { PAGE_BYTES } from '@retrap/memory'
 import type { GuestSample, SampledMemory } from '@retrap/machine'
-import { SymbolTable } from '../disasm/symbols.ts'
-import { buildIdOf, dynamicNames, ELF_HEADER_BYTES, type ElfLayout, elfLayout, type ReadLinked } from './elf-image.ts'
-import { FunctionStarts } from './function-starts.ts'
-import { sized } from './guest-names.ts'
+import {
+  buildIdOf,
+  dynamicNames,
+  ELF_HEADER_BYTES,
+  type ElfLayout,
+  elfLayout,
+  FunctionStarts,
+  type ReadLinked,
+  sized,
+  SymbolTable,
+} from '@retrap/symbols'
 import type { ProgramNames, SymbolFile } from './symbol-file.ts'
 
 const PAGE = BigInt(PAGE_BYTES)

@@ -1,12 +1,21 @@
 /** `--symbols FILE`: an ELF file whose functions give code of processes names. */
 import { basename } from 'node:path'
+import {
+  buildIdOf,
+  elfFunctions,
+  type ElfLayout,
+  elfLayout,
+  elfTables,
+  FunctionStarts,
+  isSameLayout,
+  type NamedPlace,
+  type ReadLinked,
+  sized,
+  SymbolsError,
+  SymbolTable,
+} from '@retrap/symbols'
 import { CliError } from '../errors.ts'
-import { elfSymbols } from '../disasm/elf.ts'
-import { SymbolTable } from '../disasm/symbols.ts'
 import { readInput } from '../files/files.ts'
-import { buildIdOf, type ElfLayout, elfLayout, isSameLayout, type ReadLinked } from './elf-image.ts'
-import { FunctionStarts } from './function-starts.ts'
-import { sized } from './guest-names.ts'
 
 /** The known functions of a program. */
 export interface ProgramNames {
@@ -42,7 +51,7 @@ export class SymbolFile implements ProgramNames {
       return from + count <= bytes.length ? bytes.subarray(from, from + count) : undefined
     }
     this.#buildId = buildIdOf(layout, this.#read)
-    const symbols = sized(elfSymbols(bytes))
+    const symbols = sized(functionsOf(path, bytes))
     this.table = new SymbolTable(symbols, 0n)
     this.starts = new FunctionStarts(layout, this.#read)
     if (symbols.length === 0 && this.starts.isEmpty)
@@ -59,6 +68,15 @@ export class SymbolFile implements ProgramNames {
   /** Returns code of a program that lies where it was linked for; undefined where the file has none. */
   fixedCode(address: bigint, count: number): Uint8Array | undefined {
     return this.layout.isFixed ? this.#read(address, count) : undefined
+  }
+}
+
+/** @throws CliError `ERR_INPUT` for a damaged file */
+function functionsOf(path: string, bytes: Uint8Array): readonly NamedPlace[] {
+  try {
+    return elfFunctions(elfTables(bytes))
+  } catch (error) {
+    throw error instanceof SymbolsError ? new CliError('ERR_INPUT', `--symbols ${path}: ${error.message}`) : error
   }
 }
 

@@ -11,7 +11,6 @@ import { addDisasm } from '../../src/disasm/command.ts'
 import { wantsColour, ListingProgress } from '../../src/disasm/disassemble.ts'
 import { readElf } from '../../src/disasm/elf.ts'
 import { peHeader, readPe } from '../../src/disasm/pe.ts'
-import { SymbolTable } from '../../src/disasm/symbols.ts'
 import { elfFile, peFile } from '../support/executables.ts'
 import { FakeHost } from '../support/fake-machine.ts'
 
@@ -394,31 +393,6 @@ test.each([32, 64] as const)('an ELF file of %i bits has its number of sections 
   expect(readElf(image)).toEqual(expected)
   view.setUint32(headers + (bits === 64 ? 36 : 20), 0xffff_ffff, true)
   expect(() => readElf(image)).toThrow(CliError)
-})
-
-test('a name reaches as far as its size', () => {
-  const table = new SymbolTable(
-    [
-      { name: 'label', address: 0x20n, size: 0n, rank: 1 },
-      { name: 'function', address: 0x10n, size: 8n, rank: 3 },
-      { name: 'alias', address: 0x10n, size: 8n, rank: 1 },
-    ],
-    0n,
-  )
-  const names = [0xf, 0x10, 0x17, 0x18, 0x20, 0x21].map((address) => table.resolve(BigInt(address)))
-  expect(names).toEqual([undefined, 'function', 'function+0x7', undefined, 'label', undefined])
-})
-
-test('names of the upper half of the address space, where a double has no room for all digits', () => {
-  const top = 0xffff_ffff_8100_0000n
-  const table = new SymbolTable(
-    [1n, 2n, 3n, 2000n].map((n) => ({ name: `s${n}`, address: top + n, size: 1n, rank: 0 })),
-    top,
-  )
-  const names = [0n, 1n, 2n, 3n, 4n, 1999n, 2000n, 4000n].map((n) => table.resolve(top + n))
-  expect(names).toEqual([undefined, 's1', 's2', 's3', undefined, undefined, 's2000', undefined])
-  expect([0, 1, 4, 2000, 2001].map((n) => table.indexFrom(n))).toEqual([0, 0, 3, 3, 4])
-  expect([table.at(3), table.at(4)]).toEqual([2000, Infinity])
 })
 
 test('reads the standard input where the file is -', async () => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { GuestSample, SampledMemory } from '@retrap/machine'
 import { afterAll, expect, test } from 'vitest'
-import type { LinuxMemory } from '@retrap/gdb'
+import type { LinuxMemory } from '@retrap/symbols'
 import { GuestProfile } from '../../src/profile/guest-profile.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'retrap-profile-'))

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { kaslrCommand } from '@retrap/gdb'
+import { kaslrCommand } from '@retrap/symbols'
 import { type PcOptions, type PcSnapshot, type RecordingSource, replayPc } from '@retrap/machine'
 import { readSnapshot } from '@retrap/snapshot'
 import { type PcBootedOptions, TestError } from '../index.ts'

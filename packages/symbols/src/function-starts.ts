@@ -1,6 +1,6 @@
-import { PAGE_BYTES } from '@retrap/memory'
 import { type ElfLayout, frameTableOf, type ReadLinked } from './elf-image.ts'
 
+const PAGE_BYTES = 4096
 const HEADER_BYTES = 12
 const ENTRY_BYTES = 8
 const MOST_BYTES = 8 << 20

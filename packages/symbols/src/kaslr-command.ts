@@ -1,48 +1,4 @@
-import { type LinuxSymbol, readKallsyms } from './kallsyms.ts'
-
-const PAGE_BYTES = 4096
-
-/** The memory of a machine with Linux. */
-export interface LinuxMemory {
-  /** Machine memory. */
-  readonly memory: { readonly u8: Uint8Array }
-  /** Where guest-physical memory lies in machine memory. */
-  readonly domain: {
-    /** The map of guest frames; a leaf has 2^order of them. */
-    readonly p2m: {
-      leaves(): Iterable<{ readonly gfn: number; readonly order: number; readonly type: number }>
-      isRam(type: number): boolean
-    }
-    /** Where a guest-physical address is in machine memory; below 0: nowhere. */
-    readonly secondLevel: { peek(gpa: number): number }
-  }
-}
-
-/** Functions of a Linux kernel that runs in a machine, as its memory has them; none where no kernel is found. */
-export function linuxSymbols({ domain, memory }: LinuxMemory): LinuxSymbol[] {
-  let gfn = 0
-  let mfn = 0
-  let frames = 0
-  const search = (): LinuxSymbol[] =>
-    frames === 0 ? [] : readKallsyms(memory.u8.subarray(mfn * PAGE_BYTES, (mfn + frames) * PAGE_BYTES))
-  // Contents that a restored machine has not needed yet are brought, which changes the map.
-  for (const leaf of [...domain.p2m.leaves()]) {
-    const ma = domain.p2m.isRam(leaf.type) ? domain.secondLevel.peek(leaf.gfn * PAGE_BYTES) : -1
-    if (ma < 0) continue
-    const count = 2 ** leaf.order
-    const from = ma / PAGE_BYTES
-    if (leaf.gfn === gfn + frames && from === mfn + frames) {
-      frames += count
-      continue
-    }
-    const found = search()
-    if (found.length > 0) return found
-    gfn = leaf.gfn
-    mfn = from
-    frames = count
-  }
-  return search()
-}
+import { type LinuxMemory, linuxSymbols } from './linux-symbols.ts'
 
 /** The first byte of Linux' code has this name: on arm64 the first one that is in its table. */
 const FIRST = '_stext'

@@ -1,6 +1,13 @@
 import { describe, expect, test } from 'vitest'
-import { readKallsyms } from '../src/kallsyms.ts'
+import { type LinuxSymbol, readKallsyms } from '../src/kallsyms.ts'
 import { type Tables, tables } from './kallsyms-tables.ts'
+
+/** Finds the symbols in RAM that lies in one piece. */
+const found = (bytes: Uint8Array): LinuxSymbol[] =>
+  readKallsyms({
+    stretches: [{ from: 0x10_0000, bytes: bytes.length }],
+    read: (from, count) => bytes.subarray(from - 0x10_0000, from - 0x10_0000 + count),
+  })
 
 const KERNEL = 0xffff_ffff_a100_0000n
 const LONG = `very_${'long_'.repeat(30)}name`
@@ -24,15 +31,18 @@ describe('the symbols of a Linux kernel in memory', () => {
     { bits: 32, addresses: 'after', base: 0xc100_0000n, perCpu: false },
   ] as const)('$bits bits, addresses $addresses the names, per-CPU symbols: $perCpu', (given) => {
     const symbols = symbolsFrom(given.base, given.perCpu)
-    const found = readKallsyms(tables({ ...given, symbols }))
+    const all = found(tables({ ...given, symbols }))
     const expected = symbols.filter(({ type }) => 'tTW'.includes(type))
-    expect(found.map(({ name, address }) => [name, address]).toReversed()).toEqual(
+    expect(all.map(({ name, isCode }) => [name, isCode]).toReversed()).toEqual(
+      symbols.map(({ type, name }) => [name, 'tTW'.includes(type)]),
+    )
+    const code = all.filter(({ isCode }) => isCode)
+    expect(code.map(({ name, address }) => [name, address]).toReversed()).toEqual(
       expected.map(({ name, address }) => [name, address]),
     )
     // To the next symbol, of code or not; nothing tells how large the last one is.
-    for (const { name, size } of found)
-      expect([name, size]).toEqual([name, name === expected.at(-1)?.name ? 0n : 0x40n])
-    expect(found.find(({ name }) => name === LONG)?.address).toBe(given.base + 700n * 0x40n)
+    for (const { name, size } of code) expect([name, size]).toEqual([name, name === expected.at(-1)?.name ? 0n : 0x40n])
+    expect(code.find(({ name }) => name === LONG)?.address).toBe(given.base + 700n * 0x40n)
   })
 
   const whole = (): Uint8Array =>
@@ -46,18 +56,18 @@ describe('the symbols of a Linux kernel in memory', () => {
     const both = new Uint8Array(4096 + image.length)
     both.set(padded)
     both.set(image, 4096)
-    expect(readKallsyms(both)).toEqual(readKallsyms(image))
-    expect(readKallsyms(image).length).toBeGreaterThan(1000)
+    expect(found(both)).toEqual(found(image))
+    expect(found(image).length).toBeGreaterThan(1000)
   })
 
   test('memory with anything in it gives none, or what is left whole, and ends', () => {
     const image = whole()
-    expect(readKallsyms(new Uint8Array(8192))).toEqual([])
-    for (let cut = 0; cut < image.length - 1000; cut += 997) expect(readKallsyms(image.slice(0, cut))).toEqual([])
+    expect(found(new Uint8Array(8192))).toEqual([])
+    for (let cut = 0; cut < image.length - 1000; cut += 997) expect(found(image.slice(0, cut))).toEqual([])
     for (let at = 0; at < image.length; at += 61) {
       const broken = image.slice()
       broken[at] = broken[at]! ^ 0xff
-      expect(() => readKallsyms(broken)).not.toThrow()
+      expect(() => found(broken)).not.toThrow()
     }
   })
 })

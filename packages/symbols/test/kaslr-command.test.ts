@@ -1,15 +1,16 @@
 import { describe, expect, test } from 'vitest'
-import { kaslrCommand, type LinuxMemory } from '../src/index.ts'
+import { kaslrCommand, type LinuxMemory, linuxSymbols } from '../src/index.ts'
 import { tables } from './kallsyms-tables.ts'
 
 /** A type of RAM. */
 const RAM = 1
 
-/** A machine whose second frame and those behind it hold some bytes, in the guest's map elsewhere. */
-function machineWith(bytes: Uint8Array): LinuxMemory {
+/** A machine whose second frame and those behind it hold some bytes, in the guest's map elsewhere, or turned round. */
+function machineWith(bytes: Uint8Array, isTurned = false): LinuxMemory {
   const frames = Math.ceil(bytes.length / 4096)
   const u8 = new Uint8Array((frames + 1) * 4096)
-  u8.set(bytes, 4096)
+  for (let i = 0; i < frames; i++)
+    u8.set(bytes.subarray(4096 * i, 4096 * (i + 1)), 4096 * (isTurned ? frames - i : 1 + i))
   const leaves = Array.from({ length: frames }, (_, i) => ({
     gfn: 0x100 + i,
     order: 0,
@@ -17,7 +18,7 @@ function machineWith(bytes: Uint8Array): LinuxMemory {
     type: RAM,
   }))
   const p2m = { isRam: (type: number) => type === RAM, leaves: () => leaves }
-  const secondLevel = { peek: (gpa: number) => gpa - 0xff * 4096 }
+  const secondLevel = { peek: (gpa: number) => (isTurned ? (0x100 + frames) * 4096 - gpa : gpa - 0xff * 4096) }
   return { memory: { u8 }, domain: { p2m, secondLevel } }
 }
 
@@ -49,6 +50,13 @@ describe('monitor kaslr', () => {
     expect(answer(kernelAt(0xffff_ba5c_1580_0000n, 64))).toBe(
       '_stext is at 0xffffba5c15800000: file vmlinux, then symbol-file -o 0xffffba5c15800000-(long)&_stext vmlinux\n',
     )
+  })
+
+  test('a kernel whose frames lie scattered in machine memory', () => {
+    const kernel = kernelAt(0xffff_ffff_a360_0000n, 64)
+    const scattered = machineWith(kernel, true)
+    expect(linuxSymbols(scattered)).toEqual(linuxSymbols(machineWith(kernel)))
+    expect(kaslrCommand(() => scattered).run()).toContain('0x22600000 from where it was linked')
   })
 
   test('no kernel', () => {

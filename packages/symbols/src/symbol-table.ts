@@ -1,26 +1,52 @@
-import type { Symbol } from './program.ts'
-import type { TextBuffer } from './text-buffer.ts'
+/** A place with a name. */
+export interface NamedPlace {
+  /** Name. */
+  readonly name: string
+  /** Linear address of its first byte. */
+  readonly address: bigint
+  /** Bytes; 0 where that is not known. */
+  readonly size: bigint
+  /** Of several names for one place the one with the highest rank is shown. */
+  readonly rank: number
+}
+
+/** Names that one place may have. */
+const MOST_ALIASES = 16
+/** Names that {@link SymbolTable.find} returns. */
+const MOST_FOUND = 100
+
+/** Places of which those without a size, as assembly has them, reach to the next one. */
+export function sized<Place extends NamedPlace>(symbols: readonly Place[]): Place[] {
+  const sorted = symbols.toSorted((a, b) => (a.address < b.address ? -1 : a.address > b.address ? 1 : 0))
+  return sorted.map((symbol, i) => {
+    const next = sorted.slice(i + 1, i + 1 + MOST_ALIASES).find(({ address }) => address > symbol.address)
+    return symbol.size > 0n || next === undefined ? symbol : { ...symbol, size: next.address - symbol.address }
+  })
+}
 
 /**
- * Finds the name of an address. A place is a distance from the base, the shorter way round 2^64: a number, and exact
+ * Finds names of addresses, and addresses of names. A place is a distance from the base, the shorter way round 2^64: a number, and exact
  * below 2^53.
  */
 export class SymbolTable {
   readonly #base: bigint
-  readonly #symbols: readonly Symbol[]
+  readonly #symbols: readonly NamedPlace[]
   /** None of them is too far away to have a place. */
   readonly #isWhole: boolean
-  readonly #sorted: readonly Symbol[]
+  readonly #sorted: readonly NamedPlace[]
   /** Places, in the same order. */
   readonly #places: Float64Array
   /** The places behind them; their own where they have no size. */
   readonly #ends: Float64Array
+  /** Made when the first name is looked up. */
+  #byName: ReadonlyMap<string, NamedPlace> | undefined
+  #names: readonly string[] | undefined
 
   /**
    * @param base - symbols that are 2^53 bytes away from it or more are left out
    * @param earlier - a table that is perhaps of the same symbols: what it has sorted is not sorted again
    */
-  constructor(symbols: readonly Symbol[], base: bigint, earlier?: SymbolTable) {
+  constructor(symbols: readonly NamedPlace[], base: bigint, earlier?: SymbolTable) {
     this.#base = base
     this.#symbols = symbols
     const shift = earlier === undefined ? 0 : Number(BigInt.asIntN(64, base - earlier.#base))
@@ -29,7 +55,7 @@ export class SymbolTable {
       this.#sorted = earlier.#sorted
       this.#places = earlier.#places.map((place) => place - shift)
     } else {
-      const best = new Map<number, Symbol>()
+      const best = new Map<number, NamedPlace>()
       let isWhole = true
       for (const symbol of symbols) {
         const place = this.placeOf(symbol.address)
@@ -79,12 +105,52 @@ export class SymbolTable {
   }
 
   /** `name` or `name+0x10`; undefined where nothing with a name is. */
-  resolve(address: bigint): string | undefined {
+  nameOf(address: bigint): string | undefined {
     const place = this.placeOf(address)
     const index = this.indexOf(place)
     if (index < 0) return undefined
     const offset = place - this.#places[index]!
     return offset === 0 ? this.name(index) : `${this.name(index)}+0x${offset.toString(16)}`
+  }
+
+  /** Address of a name, of the place with the highest rank where several have it; undefined where none has. */
+  addressOf(name: string): bigint | undefined {
+    return this.#named().get(name)?.address
+  }
+
+  /**
+   * Finds the places whose names begin so, in the order of their names.
+   *
+   * @param most - further ones are left out
+   */
+  find(prefix: string, most: number = MOST_FOUND): NamedPlace[] {
+    const named = this.#named()
+    this.#names ??= [...named.keys()].sort()
+    const names = this.#names
+    let low = 0
+    let high = names.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (names[middle]! < prefix) low = middle + 1
+      else high = middle
+    }
+    const found: NamedPlace[] = []
+    for (let i = low; i < names.length && found.length < most && names[i]!.startsWith(prefix); i++)
+      found.push(named.get(names[i]!)!)
+    return found
+  }
+
+  /** The best place of each name. */
+  #named(): ReadonlyMap<string, NamedPlace> {
+    if (this.#byName === undefined) {
+      const byName = new Map<string, NamedPlace>()
+      for (const symbol of this.#symbols) {
+        const other = byName.get(symbol.name)
+        if (other === undefined || symbol.rank > other.rank) byName.set(symbol.name, symbol)
+      }
+      this.#byName = byName
+    }
+    return this.#byName
   }
 
   /** Whether all places stay exact when the base moves this far. */
@@ -105,30 +171,5 @@ export class SymbolTable {
       else high = middle
     }
     return low - 1
-  }
-}
-
-/** The labels of a section that are still to come. */
-export class Labels {
-  /** Place of the next one; Infinity behind the last. */
-  at: number
-  readonly #symbols: SymbolTable
-  #index: number
-
-  constructor(symbols: SymbolTable) {
-    this.#symbols = symbols
-    this.#index = symbols.indexFrom(0)
-    this.at = symbols.at(this.#index)
-  }
-
-  /**
-   * Writes the label of a place if it has one, and goes on to the first behind the instruction there.
-   *
-   * @param next - the place behind the instruction
-   */
-  write(out: TextBuffer, at: number, next: number, paint: (text: string) => string): void {
-    if (at === this.at) out.write(`\n${paint(this.#symbols.name(this.#index))}:\n`)
-    // A symbol within an instruction has no line.
-    while (this.at < next) this.at = this.#symbols.at(++this.#index)
   }
 }

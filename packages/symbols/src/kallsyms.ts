@@ -8,16 +8,20 @@
  *   offsets are their addresses; others' are −1 − (distance from the base) then. The table is in front of the number of
  *   symbols, or since 6.5 behind the tokens.
  */
-/** A function of a Linux kernel. */
-export interface LinuxSymbol {
-  /** The kernel's name of it. */
-  readonly name: string
-  /** Linear address of its first byte. */
-  readonly address: bigint
-  /** Bytes up to the next one. */
-  readonly size: bigint
-  /** Of several names for one address the one with the highest rank is the global one. */
-  readonly rank: number
+import type { NamedPlace } from './symbol-table.ts'
+
+/** A symbol of a Linux kernel, which reaches to the next one. */
+export interface LinuxSymbol extends NamedPlace {
+  /** A function, or another place in code. */
+  readonly isCode: boolean
+}
+
+/** Memory that may lie in pieces. */
+export interface GuestRam {
+  /** The stretches of guest-physical addresses that are RAM. */
+  readonly stretches: readonly { readonly from: number; readonly bytes: number }[]
+  /** Reads bytes of one stretch; a copy where they lie in several pieces of machine memory. */
+  read(from: number, bytes: number): Uint8Array
 }
 
 const TOKENS = 256
@@ -29,6 +33,13 @@ const FEWEST_SYMBOLS = 1000
 const MOST_SYMBOLS = 2_000_000
 /** Bytes of names and markers. */
 const MOST_NAME_BYTES = 32 << 20
+/** Bytes of tokens and their index, on either side of '0'. */
+const MOST_TOKEN_BYTES = 128 << 10
+/** Bytes of addresses and their base. */
+const MOST_ADDRESS_BYTES = 4 * MOST_SYMBOLS + 64
+/** Bytes that are searched at once. */
+const SEARCHED_BYTES = 1 << 20
+const PAGE_BYTES = 4096
 /** Type letters of code. */
 const CODE_TYPES = 'tTwW'
 
@@ -45,23 +56,44 @@ type Word = 4 | 8
 const aligned = (at: number, to: Word): number => Math.ceil(at / to) * to
 
 /**
- * Finds the kernel's symbols in a stretch of guest RAM.
+ * Finds the kernel's symbols in guest RAM.
  *
- * @param ram - begins at a page's boundary
- * @returns the symbols of code; none if no table is there
+ * @returns none if no table is there
  */
-export function readKallsyms(ram: Uint8Array): LinuxSymbol[] {
-  const bytes = new DataView(ram.buffer, ram.byteOffset, ram.byteLength)
-  for (let at = ram.indexOf(ZERO); at >= 0; at = ram.indexOf(ZERO, at + 1)) {
-    if (!DIGITS.every((byte, i) => ram[at + i] === byte)) continue
-    for (const word of [8, 4] as const) {
-      const tokens = readTokens(ram, bytes, at, word)
-      const symbols = tokens === undefined ? undefined : readSymbols(bytes, tokens, word)
-      if (symbols !== undefined) return symbols
+export function readKallsyms(ram: GuestRam): LinuxSymbol[] {
+  for (const { from, bytes } of ram.stretches) {
+    for (let at = 0; at < bytes; at += SEARCHED_BYTES) {
+      // A sequence that lies across two pieces is in both.
+      const piece = ram.read(from + at, Math.min(SEARCHED_BYTES + DIGITS.length, bytes - at))
+      for (let zero = piece.indexOf(ZERO); zero >= 0; zero = piece.indexOf(ZERO, zero + 1)) {
+        if (!DIGITS.every((byte, i) => piece[zero + i] === byte)) continue
+        const symbols = symbolsAround(ram, from, bytes, at + zero)
+        if (symbols !== undefined) return symbols
+      }
     }
   }
   return []
 }
+
+/** Reads the tables around the token '0'. @param zero - from the beginning of a stretch */
+function symbolsAround(ram: GuestRam, from: number, bytes: number, zero: number): LinuxSymbol[] | undefined {
+  const window = (below: number, above: number): { readonly start: number; readonly piece: Uint8Array } => {
+    const start = Math.max(0, zero - below) & -PAGE_BYTES
+    return { start, piece: ram.read(from + start, Math.min(bytes, zero + above) - start) }
+  }
+  for (const word of [8, 4] as const) {
+    const near = window(MOST_TOKEN_BYTES, MOST_TOKEN_BYTES)
+    if (readTokens(near.piece, viewOf(near.piece), zero - near.start, word) === undefined) continue
+    const far = window(MOST_NAME_BYTES + MOST_TOKEN_BYTES + MOST_ADDRESS_BYTES, MOST_TOKEN_BYTES + MOST_ADDRESS_BYTES)
+    const tokens = readTokens(far.piece, viewOf(far.piece), zero - far.start, word)
+    const symbols = tokens && readSymbols(viewOf(far.piece), tokens, word)
+    if (symbols !== undefined) return symbols
+  }
+  return undefined
+}
+
+const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
+  new DataView(buffer, byteOffset, byteLength)
 
 /** @param zero - where the token '0' begins */
 function readTokens(ram: Uint8Array, bytes: DataView, zero: number, word: Word): Tokens | undefined {
@@ -100,7 +132,7 @@ function readSymbols(bytes: DataView, tokens: Tokens, word: Word): LinuxSymbol[]
     const before = at - word - aligned(4 * count, word)
     const addresses =
       readAddresses(bytes, before, count, word) ?? readAddresses(bytes, aligned(tokens.end, word), count, word)
-    return addresses === undefined ? undefined : codeOf(names, addresses)
+    return addresses === undefined ? undefined : placesOf(names, addresses)
   }
   return undefined
 }
@@ -141,7 +173,7 @@ function readAddresses(bytes: DataView, at: number, count: number, word: Word): 
   return addresses.every((address, i) => i === 0 || addresses[i - 1]! <= address) ? addresses : undefined
 }
 
-function codeOf(names: readonly string[], addresses: readonly bigint[]): LinuxSymbol[] {
+function placesOf(names: readonly string[], addresses: readonly bigint[]): LinuxSymbol[] {
   const symbols: LinuxSymbol[] = []
   let end = addresses.at(-1)!
   for (let i = names.length - 1; i >= 0; i--) {
@@ -149,8 +181,8 @@ function codeOf(names: readonly string[], addresses: readonly bigint[]): LinuxSy
     const type = names[i]![0]!
     const above = addresses[i + 1]
     if (above !== undefined && above > address) end = above
-    if (!CODE_TYPES.includes(type)) continue
-    symbols.push({ name: names[i]!.slice(1), address, size: end - address, rank: type === 'T' ? 1 : 0 })
+    const rank = type === type.toUpperCase() ? 1 : 0
+    symbols.push({ name: names[i]!.slice(1), address, size: end - address, rank, isCode: CODE_TYPES.includes(type) })
   }
   return symbols
 }

@@ -3,7 +3,7 @@
  * "Program Loading and Dynamic Linking".
  */
 import { elfHeader, elfNotes, type ElfSegment, elfSegment, elfSizes, isElf, PT_LOAD, PT_NOTE } from '@retrap/basics'
-import type { Symbol } from '../disasm/program.ts'
+import type { NamedPlace } from './symbol-table.ts'
 
 /** Bytes of an ELF header. */
 export const ELF_HEADER_BYTES = 64
@@ -26,17 +26,21 @@ const MOST_SYMBOL_BYTES = 4 << 20
 
 /** An ELF program's headers. */
 export interface ElfLayout {
+  /** Of class 64. */
   readonly is64: boolean
+  /** Number of the processor. */
   readonly machine: number
   /** Whether the program lies where it was linked for. */
   readonly isFixed: boolean
+  /** Address of the first instruction. */
   readonly entry: bigint
   /** By the addresses that the program was linked for. */
   readonly segments: readonly ElfSegment[]
   /** Whether the program is known to be no library: it lies where it was linked for, or names a dynamic linker. */
   readonly isProgram: boolean
-  /** Beginning and end of what is loaded. */
+  /** Beginning of what is loaded. */
   readonly start: bigint
+  /** End of what is loaded. */
   readonly end: bigint
 }
 
@@ -97,7 +101,7 @@ export interface DynamicNames {
   /** Whether the file says that it is a program. */
   readonly isProgram: boolean
   /** Functions, by the addresses that they were linked for. */
-  readonly symbols: readonly Symbol[]
+  readonly symbols: readonly NamedPlace[]
   /** All of the tables was there. */
   readonly isWhole: boolean
 }
@@ -137,8 +141,8 @@ export function dynamicNames(layout: ElfLayout, bias: bigint, read: ReadLinked):
   return { ...known, symbols: functionsOf(viewOf(symbols), is64, text), isWhole: true }
 }
 
-function functionsOf(view: DataView, is64: boolean, text: (at: number) => string): Symbol[] {
-  const found: Symbol[] = []
+function functionsOf(view: DataView, is64: boolean, text: (at: number) => string): NamedPlace[] {
+  const found: NamedPlace[] = []
   const size = is64 ? 24 : 16
   for (let at = 0; at + size <= view.byteLength; at += size) {
     const info = view.getUint8(at + (is64 ? 4 : 12))

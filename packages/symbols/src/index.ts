@@ -1,0 +1,22 @@
+/**
+ * Names of places in a guest's memory: the symbols that a Linux kernel keeps of itself, those of ELF files, System.map.
+ *
+ * @packageDocumentation
+ */
+export { buildIdOf, dynamicNames, ELF_HEADER_BYTES, elfLayout, frameTableOf, isSameLayout } from './elf-image.ts'
+export type { DynamicNames, ElfLayout, ReadLinked } from './elf-image.ts'
+export { elfFunctions, elfTables, isElfMark, readElfTables } from './elf-tables.ts'
+export type { ElfSection, ElfSymbol, ElfTables } from './elf-tables.ts'
+export { SymbolsError } from './errors.ts'
+export type { SymbolsErrorCode } from './errors.ts'
+export type { FileSource } from './file-source.ts'
+export { FunctionStarts } from './function-starts.ts'
+export { readKallsyms } from './kallsyms.ts'
+export type { GuestRam, LinuxSymbol } from './kallsyms.ts'
+export { kaslrCommand } from './kaslr-command.ts'
+export { linuxSymbols } from './linux-symbols.ts'
+export type { LinuxMemory } from './linux-symbols.ts'
+export { NameReader } from './name-reader.ts'
+export { sized, SymbolTable } from './symbol-table.ts'
+export type { NamedPlace } from './symbol-table.ts'
+export { systemMapSymbols } from './system-map.ts'
