@@ -1,6 +1,8 @@
 export { ArgumentChecks, describeArgument, hasMethods } from './arguments.ts'
 export { concatenate } from './bytes.ts'
 export { crc32 } from './crc32.ts'
+export { decompress } from './decompress.ts'
+export type { CompressedFormat } from './decompress.ts'
 export { elfHeader, elfNotes, elfSegment, elfSizes, isElf, PT_LOAD, PT_NOTE } from './elf.ts'
 export type { ElfHeader, ElfSegment, ElfTable } from './elf.ts'
 export { FOUR_GIB, GIB, KIB, MIB, TWO_32 } from './units.ts'

@@ -1,3 +1,4 @@
+import { decompress } from '@retrap/basics'
 import { BlockError } from '@retrap/device'
 import { ImageError } from '../image.ts'
 
@@ -15,42 +16,12 @@ export interface Codec {
   deflate?(data: Uint8Array): Promise<Uint8Array>
 }
 
-/** The part of the Compression Streams standard that is used here. */
-interface Streams {
-  readonly DecompressionStream?: new (format: 'deflate-raw') => {
-    readonly writable: { getWriter(): { write(chunk: Uint8Array): Promise<void>; close(): Promise<void> } }
-    readonly readable: {
-      getReader(): {
-        read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array }>
-        cancel(): Promise<void>
-      }
-    }
-  }
-}
-
 /** The compression that browsers and Node both have. Source: WHATWG, Compression Streams. */
 export const STREAMS_CODEC: Codec = {
   async inflate(data, bytes) {
-    const { DecompressionStream } = globalThis as Streams
-    if (DecompressionStream === undefined) throw new BlockError('ERR_MEDIUM', 'this host cannot decompress')
-    const stream = new DecompressionStream('deflate-raw')
-    const writer = stream.writable.getWriter()
-    // Data that follows is an error to the stream, after it has given everything.
-    const written = writer.write(data).then(() => writer.close())
-    written.catch(() => {})
-    const reader = stream.readable.getReader()
-    const into = new Uint8Array(bytes)
-    let done = 0
-    while (done < bytes) {
-      // oxlint-disable-next-line no-await-in-loop -- a stream has an order
-      const { value } = await reader.read().catch(() => ({ value: undefined }))
-      if (value === undefined) break
-      const part = value.subarray(0, bytes - done)
-      into.set(part, done)
-      done += part.length
-    }
-    await reader.cancel().catch(() => {})
-    return into.subarray(0, done)
+    const found = await decompress('deflate-raw', data, bytes)
+    if (found === undefined) throw new BlockError('ERR_MEDIUM', 'this host cannot decompress')
+    return found
   },
 }
 

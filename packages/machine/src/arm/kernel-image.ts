@@ -1,4 +1,4 @@
-import { concatenate } from '@retrap/basics'
+import { decompress } from '@retrap/basics'
 import { hex, LoaderError } from '../loaders/errors.ts'
 
 // The header of an Image (Linux, Documentation/arch/arm64/booting.rst, "Call the kernel image").
@@ -116,42 +116,12 @@ export async function unpackImage(
   return checked(await unzstd(payload, size))
 }
 
-/** The part of the Compression Streams standard that is used here: what browsers and Node both have. */
-interface Streams {
-  readonly DecompressionStream?: new (format: 'gzip') => {
-    readonly writable: { getWriter(): { write(chunk: Uint8Array): Promise<void>; close(): Promise<void> } }
-    readonly readable: {
-      getReader(): {
-        read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array }>
-        cancel(): Promise<void>
-      }
-    }
-  }
-}
-
 async function gunzip(data: Uint8Array, limit: number): Promise<Uint8Array> {
-  const { DecompressionStream } = globalThis as Streams
-  if (DecompressionStream === undefined)
+  const image = await decompress('gzip', data, limit + 1)
+  if (image === undefined)
     throw new LoaderError('ERR_FORMAT', 'kernel', 'a gzip file', 'an uncompressed Image: this host cannot decompress')
-  const stream = new DecompressionStream('gzip')
-  const writer = stream.writable.getWriter()
-  const written = writer.write(data).then(() => writer.close())
-  written.catch(() => {})
-  const reader = stream.readable.getReader()
-  const parts: Uint8Array[] = []
-  let bytes = 0
-  for (;;) {
-    // oxlint-disable-next-line no-await-in-loop -- a stream has an order
-    const { value } = await reader.read().catch(() => ({ value: undefined }))
-    // Bytes that follow the data are an error to the stream, after it has given everything.
-    if (value === undefined) break
-    parts.push(value)
-    bytes += value.length
-    if (bytes > limit) break
-  }
-  await reader.cancel().catch(() => {})
-  if (bytes > limit) throw tooLarge(limit)
-  return checked(concatenate(parts))
+  if (image.length > limit) throw tooLarge(limit)
+  return checked(image)
 }
 
 const tooLarge = (limit: number): LoaderError =>
