@@ -1,5 +1,5 @@
 /** Reasons of a {@link SymbolsError}. */
-export type SymbolsErrorCode = 'ERR_DAMAGED'
+export type SymbolsErrorCode = 'ERR_DAMAGED' | 'ERR_MISSING' | 'ERR_UNSUPPORTED'
 
 /** Thrown for a file of symbols that cannot be read. */
 export class SymbolsError extends Error {

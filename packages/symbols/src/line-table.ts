@@ -1,0 +1,173 @@
+import { readSection } from './elf-content.ts'
+import { readElfTables } from './elf-tables.ts'
+import { SymbolsError } from './errors.ts'
+import type { FileSource } from './file-source.ts'
+import { lineSections, type LineSections, LineUnit } from './line-unit.ts'
+
+const ET_REL = 1
+const SHF_EXECINSTR = 4n
+/** Sequences that may lie upon one another at an address. */
+const MOST_OVERLAPPING = 64
+
+/** A line of a source. */
+export interface SourceLine {
+  /** Path, as the compiler names it. */
+  readonly file: string
+  /** From 1. */
+  readonly line: number
+  /** From 1; 0 where it is not known. */
+  readonly column: number
+}
+
+/** Code without a gap, and the part of a line program that tells its lines. */
+interface Sequence {
+  readonly unit: LineUnit
+  /** Where the program begins, in the section. */
+  readonly at: number
+  readonly start: bigint
+  readonly end: bigint
+}
+
+/** Linear addresses that are code. */
+interface CodeRange {
+  readonly start: bigint
+  readonly end: bigint
+}
+
+/** Tells the lines of addresses, and the addresses of lines, as the file was linked. */
+export interface LineTable {
+  /** The line that the instruction at an address is of; undefined where none is known. @throws SymbolsError */
+  lineOf(address: bigint): SourceLine | undefined
+  /**
+   * The addresses at which a line begins, where breakpoints go: one for each stretch of instructions of it.
+   *
+   * @param file - a path, or the end of one: `fs/open.c`
+   * @throws SymbolsError
+   */
+  addressesOf(file: string, line: number): bigint[]
+  /** The sources, by the names that the compiler has for them. @throws SymbolsError */
+  files(): string[]
+}
+
+/** The lines of DWARF. */
+export class DwarfLines implements LineTable {
+  readonly #units: readonly LineUnit[]
+  /** In the order of their beginnings. */
+  readonly #sequences: readonly Sequence[]
+
+  /** @throws SymbolsError for a damaged section */
+  constructor(sections: LineSections, code: readonly CodeRange[]) {
+    const units: LineUnit[] = []
+    const sequences: Sequence[] = []
+    for (let at = 0; at < sections.line.length;) {
+      const unit = new LineUnit(sections, at)
+      units.push(unit)
+      readSequences(unit, code, sequences)
+      at = unit.end
+    }
+    this.#units = units
+    this.#sequences = sequences.sort((a, b) => (a.start < b.start ? -1 : a.start > b.start ? 1 : 0))
+  }
+
+  lineOf(address: bigint): SourceLine | undefined {
+    const last = this.#lastFrom(address)
+    for (let i = last; i >= 0 && i > last - MOST_OVERLAPPING; i--) {
+      const sequence = this.#sequences[i]
+      if (sequence === undefined || address >= sequence.end) continue
+      return lineIn(sequence, address)
+    }
+    return undefined
+  }
+
+  addressesOf(file: string, line: number): bigint[] {
+    const wanted = new Map(this.#units.map((unit) => [unit, numbersOf(unit, file)]))
+    const found = new Set<bigint>()
+    for (const { unit, at } of this.#sequences) {
+      const numbers = wanted.get(unit)
+      if (numbers === undefined || numbers.size === 0) continue
+      let isInside = false
+      unit.runSequence(at, (row) => {
+        const isOurs = !row.isEnd && row.line === line && numbers.has(row.file)
+        if (isOurs && !isInside && row.isStatement) found.add(BigInt.asUintN(64, row.base + BigInt(row.offset)))
+        isInside = isOurs && (isInside || row.isStatement)
+      })
+    }
+    return [...found].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
+  }
+
+  files(): string[] {
+    return [...new Set(this.#units.flatMap(({ files }) => files))].filter((name) => name !== '').sort()
+  }
+
+  /** Index of the last sequence that begins at an address or before it. */
+  #lastFrom(address: bigint): number {
+    let low = 0
+    let high = this.#sequences.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (this.#sequences[middle]!.start <= address) low = middle + 1
+      else high = middle
+    }
+    return low - 1
+  }
+}
+
+/**
+ * Reads the lines of an ELF file with debug information, by parts: DWARF 2 to 5.
+ *
+ * @throws SymbolsError `ERR_MISSING` without lines, `ERR_UNSUPPORTED` for a file that is not linked, or is packed by another
+ * method than zlib, `ERR_DAMAGED`
+ */
+export async function readLines(source: FileSource): Promise<LineTable> {
+  const tables = await readElfTables(source)
+  if (tables.header.type === ET_REL)
+    throw new SymbolsError('ERR_UNSUPPORTED', 'this ELF file cannot be read', 'it is not linked; expected a program')
+  const line = await readSection(source, tables, '.debug_line')
+  if (line === undefined)
+    throw new SymbolsError('ERR_MISSING', 'this ELF file has no lines', 'expected .debug_line, which gcc -g makes')
+  const texts = await readSection(source, tables, '.debug_line_str')
+  const code = tables.sections
+    .filter(({ flags }) => (flags & SHF_EXECINSTR) !== 0n)
+    .map(({ address, size }) => ({ start: address, end: address + BigInt(size) }))
+  return new DwarfLines(lineSections(line, texts, await readSection(source, tables, '.debug_str')), code)
+}
+
+/** Finds the sequences of a unit. Those of functions that the linker has left out lie outside all code. */
+function readSequences(unit: LineUnit, code: readonly CodeRange[], into: Sequence[]): void {
+  for (let at = unit.start; at < unit.end;) {
+    let start: bigint | undefined
+    let end: bigint | undefined
+    const next = unit.runSequence(at, ({ base, offset, isEnd }) => {
+      if (!isEnd && start !== undefined) return
+      const address = BigInt.asUintN(64, base + BigInt(offset))
+      start ??= address
+      if (isEnd) end = address
+    })
+    const first = start
+    if (first !== undefined && end !== undefined && end > first)
+      if (code.some((range) => first >= range.start && first < range.end)) into.push({ unit, at, start: first, end })
+    at = next
+  }
+}
+
+/** The line of an address within a sequence: of the last row at or before it. */
+function lineIn({ unit, at }: Sequence, address: bigint): SourceLine | undefined {
+  let [file, line, column] = [0, 0, 0]
+  let wanted: number | undefined
+  unit.runSequence(at, (row) => {
+    wanted ??= Number(BigInt.asIntN(64, address - row.base))
+    if (row.isEnd || row.offset > wanted) return false
+    file = row.file
+    line = row.line
+    column = row.column
+    return true
+  })
+  const name = unit.fileName(file)
+  return line <= 0 || name === undefined || name === '' ? undefined : { file: name, line, column }
+}
+
+/** Numbers of the files of a unit that have a name. */
+function numbersOf({ files }: LineUnit, wanted: string): ReadonlySet<number> {
+  const isIt = (name: string): boolean => name === wanted || (wanted !== '' && name.endsWith(`/${wanted}`))
+  return new Set(files.flatMap((name, i) => (isIt(name) ? [i] : [])))
+}
