@@ -32,6 +32,11 @@ const SNAPSHOTS: Tab = {
   name: 'Snapshots',
   load: async () => (await import('./snapshots/panel.tsx')).SnapshotsPanel,
 }
+const DEBUGGER: Tab = {
+  id: 'debugger',
+  name: 'Debugger',
+  load: async () => (await import('./debugger/panel.tsx')).DebuggerPanel,
+}
 const PLAYGROUND: Tab = {
   id: 'playground',
   name: 'Playground',
@@ -54,7 +59,7 @@ function tabsOf({ options }: Chosen): readonly Tab[] {
   return [
     ...INSIDE,
     SNAPSHOTS,
-    ...(isPc ? [PLAYGROUND] : []),
+    ...(isPc ? [DEBUGGER, PLAYGROUND] : []),
     ...(options.network === undefined ? [] : [NETWORK]),
     ...(options.files === true ? [FILES] : []),
     KEYS,

@@ -41,6 +41,7 @@ export function optionsOf(attribute: Attributes): MachineOptions {
       tablet: attribute('tablet') === null ? undefined : true,
       sound: attribute('sound') === null ? undefined : true,
       files: attribute('files') === null ? undefined : true,
+      record: attribute('record') === null ? undefined : true,
       drives: drives.length === 0 ? undefined : drives,
       network,
     }).filter(([, value]) => value !== undefined),

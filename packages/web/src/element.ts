@@ -119,7 +119,7 @@ function add<K extends keyof HTMLElementTagNameMap>(
  * Attributes: each option of `createMachine` by its name, with hyphens. `kernel`, `initrd`, `firmware`, `vga-bios`, `snapshot`,
  * `disk`, `cdrom` and `floppy` are addresses; `memory` is a size such as `512M`; `disk-interface` and `cdrom-interface`, and `keep`
  * for what is written to the disk; `network` is the kind, beside `network-name`, `network-url`, `network-card` and `mac-address`;
- * `tablet` is there or not; `jit` and `keep-fetched` are `off` or not there; `cpus`, `cpu`, `board`, `command-line`, `vga`, `layout`,
+ * `tablet` and `record` are there or not; `jit` and `keep-fetched` are `off` or not there; `cpus`, `cpu`, `board`, `command-line`, `vga`, `layout`,
  * `hypervisor` and `transport` are as the options are. `autostart` runs it at once; `start()` and `pause()` do later. Events:
  * `ready`, and `error` with the message as its `detail`.
  */

@@ -6,6 +6,17 @@
  */
 export type { KeyboardLayoutName } from '@retrap/display'
 export type { CanvasOptions } from './canvas.ts'
+export type {
+  MemoryPlace,
+  PageDebugger,
+  RunHistory,
+  RunMark,
+  RunPosition,
+  RunSample,
+  StopPlace,
+  TravelStop,
+  WriterView,
+} from './debugger.ts'
 export { defineMachineElement, type MachineElement } from './element.ts'
 export { WebError, type WebErrorCode } from './errors.ts'
 export { deleteFetched, fetchedBytes } from './fetched-files.ts'

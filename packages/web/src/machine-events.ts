@@ -1,4 +1,5 @@
 import type { MachineExit } from '@retrap/machine'
+import type { RunPosition, TravelStop } from './debugger.ts'
 import type { Progress } from './options.ts'
 import type { MachineState } from './protocol.ts'
 
@@ -20,4 +21,6 @@ export interface MachineEvents {
   readonly resize: { readonly width: number; readonly height: number }
   /** The guest drives another kind of pointer. */
   readonly pointer: 'none' | 'relative' | 'absolute'
+  /** The debugger has gone elsewhere, or the machine has come to one of its stops. Of a machine whose run is recorded. */
+  readonly position: { readonly position: RunPosition; readonly stop: TravelStop | null }
 }

@@ -1,6 +1,7 @@
 // The program of a machine's Worker.
 import { DisplayError } from '@retrap/display'
 import { LoaderError, MachineError, preparePc } from '@retrap/machine'
+import type { DebuggerCall } from './debugger.ts'
 import { WebError } from './errors.ts'
 import { type Calls, type FromWorker, movedParts, type SentError, type ToWorker } from './protocol.ts'
 import { prepareBoard } from './worker/boards.ts'
@@ -70,7 +71,9 @@ async function perform(call: keyof Calls, given: Parameters<Calls[keyof Calls]>)
   if (machine === null) throw new WebError('ERR_MACHINE', 'the machine has not been made yet')
   if (call === 'writeFile' || call === 'readFile' || call === 'listFiles')
     return (machine.files[call] as (...values: unknown[]) => unknown)(...given)
-  return (machine[call] as (...values: unknown[]) => unknown)(...given)
+  const own = (machine as object as Partial<Record<string, unknown>>)[call]
+  // The rest is the debugger's.
+  return typeof own === 'function' ? own.apply(machine, given) : machine.debug(call as DebuggerCall, given)
 }
 
 /** Holds a lock as long as this Worker lives: a page that gets it learns of the end. @returns its name; null: there are no locks here */

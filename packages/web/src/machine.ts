@@ -1,6 +1,7 @@
 import type { KeyboardLayoutName } from '@retrap/display'
 import type { MachineExit } from '@retrap/machine'
 import { attachCanvas, type CanvasOptions } from './canvas.ts'
+import { debuggerBy, type PageDebugger } from './debugger.ts'
 import { answerForDisks } from './disk-holders.ts'
 import { WebError } from './errors.ts'
 import type { CompiledView, Impairment, MachineView } from './inspection.ts'
@@ -52,6 +53,8 @@ export class Machine {
   readonly #attached = new Set<() => void>()
   /** Files that the guest shares with the page, with the option `files`. */
   readonly files: MachineFiles = filesBy((call, ...given) => this.#link.call(call, ...given))
+  /** Goes back through a recorded run, and on again. Loaded when it is first used. */
+  readonly debugger: PageDebugger = debuggerBy((call, ...given) => this.#link.call(call, ...given))
   #state: MachineState = 'off'
   #pointer: MachineEvents['pointer'] = 'none'
   readonly #picture = new Picture({
@@ -397,6 +400,8 @@ export class Machine {
         return this.#events.tell('pointer', message.pointer)
       case 'warning':
         return this.#events.tell('warning', message.message)
+      case 'position':
+        return this.#events.tell('position', { position: message.position, stop: message.stop })
       case 'exit':
         return this.#over(message.exit)
     }

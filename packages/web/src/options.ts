@@ -122,6 +122,11 @@ export interface MachineOptions {
    * `fetchedBytes`.
    */
   readonly keepFetched?: boolean
+  /**
+   * Records the run from its first instruction on, so that `machine.debugger` goes back in it. Its time is deterministic, and keeps
+   * pace with the host. Default false: `machine.debugger.record` begins at any instant.
+   */
+  readonly record?: boolean
   /** Compiles hot guest code; default true. */
   readonly jit?: boolean
   /**

@@ -4,6 +4,7 @@ import type { GuestPages } from '@retrap/hvm'
 import type { MachineExit, PcStatistics } from '@retrap/machine'
 import type { ArmStatistics } from '@retrap/machine/arm'
 import type { Snapshot, SnapshotFrames } from '@retrap/snapshot'
+import type { DebuggerCalls, RunPosition, TravelStop } from './debugger.ts'
 import type { FileCalls } from './files.ts'
 import type { CompiledView, Impairment, MachineView } from './inspection.ts'
 import type { DriveOptions, MachineOptions, NetworkOptions, Progress } from './options.ts'
@@ -74,7 +75,7 @@ export interface SavedSnapshot extends Snapshot {
 }
 
 /** Requests of the page that have an answer. */
-export interface Calls extends FileCalls {
+export interface Calls extends FileCalls, DebuggerCalls {
   /** Makes the machine. @returns the name of a lock that the Worker holds as long as it lives; null: there are none */
   open(options: SentOptions): string | null
   run(): void
@@ -186,6 +187,8 @@ export type FromWorker =
   | { readonly event: 'pointer'; readonly pointer: 'none' | 'relative' | 'absolute' }
   | { readonly event: 'warning'; readonly message: string }
   | { readonly event: 'exit'; readonly exit: MachineExit }
+  /** The debugger is elsewhere, or the machine has come to a stop. */
+  | { readonly event: 'position'; readonly position: RunPosition; readonly stop: TravelStop | null }
 
 /** An error, in a form that can be sent. */
 export interface SentError {

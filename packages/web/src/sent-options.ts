@@ -20,7 +20,7 @@ export function sentSource(name: string, source: Source): SentSource {
 /** Options that are sent as they are. */
 const PLAIN = [
   ...(['memoryBytes', 'cpus', 'cpu', 'board', 'commandLine', 'vga'] as const),
-  ...(['tablet', 'layout', 'hypervisor', 'sound', 'files', 'jit', 'keepFetched'] as const),
+  ...(['tablet', 'layout', 'hypervisor', 'sound', 'files', 'jit', 'keepFetched', 'record'] as const),
 ] satisfies (keyof SentOptions)[]
 
 /** A machine's options in a form that can be sent. @throws WebError `ERR_OPTION` */

@@ -98,7 +98,7 @@ const FLAGS = [
 ] as const
 
 /** All registers: those that differ from the last look are marked. */
-function Registers({ vcpu, number }: { vcpu: VcpuView; number: number }) {
+export function Registers({ vcpu, number }: { vcpu: VcpuView; number: number }) {
   const { mode, registers, ip, flags, control, segments } = vcpu
   const isLong = mode === 64
   const general = registers

@@ -40,15 +40,22 @@ export async function prepareBoard(
   if (isWanted()) prepare(jit !== false)
 }
 
-/** Makes a PC, or an Arm board. @param snapshot - that it goes on from @throws MachineError; LoaderError */
+/**
+ * Makes a PC, or an Arm board.
+ *
+ * @param snapshot - that it goes on from
+ * @param recorded - makes a PC that is recorded; default it is not
+ * @throws MachineError; LoaderError
+ */
 export async function createBoard(
   options: SentOptions,
   parts: BoardParts,
   snapshot: ReadSnapshot | null,
+  recorded?: (options: PcOptions) => Promise<Pc>,
 ): Promise<Pc | ArmMachine> {
   const all = boardOptions(options, parts)
   if (options.board === 'virt') return (await loadArm()).createArmBoard(all, snapshot)
-  return createPc({ ...all, ...(snapshot !== null && { snapshot: pcSnapshot(snapshot) }) })
+  return (recorded ?? createPc)({ ...all, ...(snapshot !== null && { snapshot: pcSnapshot(snapshot) }) })
 }
 
 /** Puts a machine back in its own memory. @param atRest - called before it goes on @throws MachineError */
@@ -72,7 +79,8 @@ export function requirePc(machine: Pc | ArmMachine): Pc {
   throw new WebError('ERR_MACHINE', "board 'virt': an Arm board takes no devices of the page")
 }
 
-function boardOptions(options: SentOptions, parts: BoardParts): PcOptions {
+/** The options of a PC, without its board's. */
+export function boardOptions(options: SentOptions, parts: BoardParts): PcOptions {
   const {
     memoryBytes = DEFAULT_MEMORY_BYTES,
     board,

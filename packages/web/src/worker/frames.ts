@@ -11,7 +11,7 @@ const MOST_RECTANGLES = 16
  * the next one, so that a page that is hidden, or slow, holds up nothing.
  */
 export class FrameSender {
-  readonly #screen: Screen
+  #screen: Screen
   readonly #isShared: boolean
   readonly #send: (frame: SentFrame, transfer: ArrayBuffer[]) => void
   #stopWatching: (() => void) | null = null
@@ -34,6 +34,13 @@ export class FrameSender {
     if (!on) return
     this.#ready = true
     this.#stopWatching = this.#screen.watch((frame) => this.#note(frame))
+  }
+
+  /** Has the page see another screen, from its next frame on. */
+  show(screen: Screen): void {
+    if (screen === this.#screen) return
+    this.#screen = screen
+    if (this.#stopWatching !== null) this.watch(true)
   }
 
   /** The page has drawn the last frame. */

@@ -1,7 +1,8 @@
 import type { DeviceFailure } from '@retrap/ioreq'
 import { type KeyboardLayoutName, type Mouse, Screen } from '@retrap/display'
-import type { MachineExit, Pc, PcSnapshot } from '@retrap/machine'
+import type { MachineExit, Pc, PcOptions, PcSnapshot } from '@retrap/machine'
 import type { ArmMachine, ArmSnapshot } from '@retrap/machine/arm'
+import type { DebuggerCall, TravelStop } from '../debugger.ts'
 import { WebError } from '../errors.ts'
 import type { CompiledView, Impairment, MachineView } from '../inspection.ts'
 import type {
@@ -15,7 +16,7 @@ import type {
   ToWorker,
 } from '../protocol.ts'
 import type { AttachedDevices } from './attached-devices.ts'
-import { createBoard, inspectBoard, putBackBoard, requirePc } from './boards.ts'
+import { type BoardParts, boardOptions, createBoard, inspectBoard, putBackBoard, requirePc } from './boards.ts'
 import { CompiledCodes } from './compiled-code.ts'
 import { DiskRequests } from './disk-requests.ts'
 import { FrameSender } from './frames.ts'
@@ -30,6 +31,7 @@ import { SerialSender } from './serial-sender.ts'
 import type { SharedFiles } from './shared-files.ts'
 import { MachineSound } from './sound.ts'
 import { reasonOf, type SourceListener } from './sources.ts'
+import type { Recording } from './recording.ts'
 import { Stepper } from './stepper.ts'
 import { type LoadedImages, readOtherImages } from './whole-images.ts'
 
@@ -59,6 +61,8 @@ export class WorkerMachine {
   /** Devices of the page's; null before the first ones. */
   #attached: AttachedDevices | null = null
   #pc: Pc | ArmMachine | null = null
+  /** Once the machine is to be recorded. */
+  #recording: Recording | null = null
   readonly #stepper = new Stepper({
     rest: () => this.#rest(),
     go: () => this.#go(),
@@ -76,6 +80,8 @@ export class WorkerMachine {
   /** The last instant that was saved, since which it is known what the guest writes; null: it goes on from elsewhere. */
   #saved: Pick<SavedSnapshot, 'instant' | 'pages'> | null = null
   #instants = 0
+  /** The serial output that is shown in place of the machine's own; null: that is shown. */
+  #shown: Uint8Array | null = null
   /** The work between two turns of the machine. */
   readonly #errands: (() => Promise<void>)[] = []
 
@@ -109,12 +115,14 @@ export class WorkerMachine {
     }
     const parts = await openParts(options, listener)
     const machine = new WorkerMachine(parts, listener, send)
+    if (options.record === true) machine.#recording = await machine.#newRecording()
     await machine.#make(parts.snapshot)
     return machine
   }
 
   /** @param snapshot - to go on from; null: it is switched on */
   async #make(snapshot: ReadSnapshot | null): Promise<void> {
+    await this.#recording?.close()
     this.#pc?.close()
     this.#pc = null
     this.#attached?.close()
@@ -128,13 +136,17 @@ export class WorkerMachine {
     }
     this.#pc = await this.#createBoard(snapshot)
     this.#impairments.applyAll(this.#pc.domain.devices)
-    this.#pc.serial.onTransmit((bytes) => this.#serial.transmit(bytes))
+    this.#pc.serial.onTransmit((bytes) => {
+      this.#recording?.transmitted(bytes)
+      this.#serial.transmit(bytes)
+    })
     if (snapshot !== null) this.#goesOn(snapshot)
   }
 
-  /** Puts the machine back in its own memory; one that is off, or was stepped through, is made anew. */
+  /** Puts the machine back in its own memory; one that is off, is recorded or was stepped through is made anew. */
   async #goBack(snapshot: ReadSnapshot): Promise<void> {
-    if (this.#pc === null || this.#stepper.debugger !== null || this.#anew) return this.#make(snapshot)
+    const isOther = this.#anew || this.#recording !== null || this.#stepper.debugger !== null
+    if (this.#pc === null || isOther) return this.#make(snapshot)
     const atRest = snapshot.checkDisks(this.#drives.media)
     // Snapshots have none of the page's devices.
     this.#attached?.close()
@@ -146,7 +158,22 @@ export class WorkerMachine {
     this.#arrived = arrived
     const printed = console ?? new Uint8Array()
     this.#serial.startWith(printed)
+    this.#recording?.startWith(printed)
+    this.#shown = null
     this.#send({ event: 'console', bytes: printed.slice() })
+  }
+
+  /** Shows a machine of the past, or the machine itself again. */
+  #show(pc: Pc, console: Uint8Array<ArrayBuffer>): void {
+    const [isPast, before] = [pc !== this.#pc, this.#shown]
+    this.#frames.show(isPast ? pc.screen : this.#screen)
+    this.#serial.flush()
+    const bytes = isPast ? console : this.#serial.tail
+    this.#shown = isPast ? console : null
+    if (!isPast && before === null) return
+    // A terminal that shows the same stays as it is.
+    if (bytes.length !== before?.length || bytes.some((byte, i) => byte !== before[i]))
+      this.#send({ event: 'console', bytes: bytes.slice() })
   }
 
   /** The cable may be plugged in elsewhere by now. */
@@ -154,8 +181,8 @@ export class WorkerMachine {
     return this.#network === null ? this.#options : { ...this.#options, network: this.#network.options }
   }
 
-  #createBoard(snapshot: ReadSnapshot | null): Promise<Pc | ArmMachine> {
-    const parts = {
+  #boardParts(): BoardParts {
+    return {
       images: this.#images,
       drives: this.#drives,
       network: this.#network,
@@ -167,7 +194,13 @@ export class WorkerMachine {
       onDeviceFailure: (failure: DeviceFailure) => this.#deviceFailed(failure),
       onSleep: (asleep: boolean) => this.#tellState(asleep ? 'asleep' : 'running'),
     }
-    return createBoard(this.#options, parts, snapshot)
+  }
+
+  #createBoard(snapshot: ReadSnapshot | null): Promise<Pc | ArmMachine> {
+    const parts = this.#boardParts()
+    const recording = this.#recording
+    const recorded = recording && ((all: PcOptions) => recording.make(all, this.#currentOptions()))
+    return createBoard(this.#options, parts, snapshot, recorded ?? undefined)
   }
 
   #tellState(state: MachineState): void {
@@ -231,6 +264,7 @@ export class WorkerMachine {
 
   /** Starts the machine, or lets it go on. */
   async run(): Promise<void> {
+    this.#recording?.interrupt()
     await this.#stepper.idle()
     this.#stepper.debugger?.resume()
     void this.#go()
@@ -243,6 +277,7 @@ export class WorkerMachine {
 
   /** Stops between two instructions. Resolves when it stands still. */
   async pause(): Promise<void> {
+    this.#recording?.interrupt()
     await this.#stepper.idle()
     await this.#rest()
   }
@@ -280,7 +315,7 @@ export class WorkerMachine {
         if (this.#told !== 'running') this.#tellState('running')
         const { signal } = this.#stop
         // oxlint-disable-next-line no-await-in-loop
-        const exit = await this.#pc!.run({ signal })
+        const exit = await (this.#recording ?? this.#pc!).run({ signal })
         // oxlint-disable-next-line no-await-in-loop
         await this.#serial.ready()
         if (exit.reason === 'reset') this.#anew = true
@@ -298,7 +333,8 @@ export class WorkerMachine {
 
   #end(exit: MachineExit): void {
     this.#wanted = false
-    this.#pc?.close()
+    // The past of one that is recorded can still be looked at.
+    if (this.#recording === null) this.#pc?.close()
     this.#pc = null
     this.#attached?.close()
     this.#stepper.debugger = null
@@ -341,7 +377,7 @@ export class WorkerMachine {
 
   /** See `Machine`. */
   async inspect(): Promise<MachineView> {
-    const machine = this.#powered()
+    const machine = (await this.#recording?.seen()) ?? this.#powered()
     return {
       ...(await inspectBoard(machine)),
       requests: this.#listener.requests.list(),
@@ -356,7 +392,8 @@ export class WorkerMachine {
    * @param ms - milliseconds that the clock has missed
    */
   async slept(ms: number): Promise<void> {
-    if (this.#pc === null) return
+    // The guest of a recorded machine has lost the time: no recording would have it.
+    if (this.#pc === null || this.#recording !== null) return
     // Between two turns: waits are worked out anew.
     await this.#between(async () => {
       if (this.#pc !== null) addTime(this.#pc.domain.clock, ms)
@@ -373,9 +410,58 @@ export class WorkerMachine {
     this.#impairments.set(this.#powered().domain.devices, name, impairment)
   }
 
-  /** See `Machine`. */
-  step(vcpu: number): Promise<boolean> {
-    return this.#stepper.step(vcpu)
+  /** See `Machine`. Of a recorded machine, whichever vCPU is next executes one. */
+  async step(vcpu: number): Promise<boolean> {
+    if (this.#recording === null) return this.#stepper.step(vcpu)
+    const { reason } = (await this.debug('travel', [{ by: 'step' }])) as TravelStop
+    return reason === 'step'
+  }
+
+  /** See `PageDebugger`. */
+  debug(call: DebuggerCall, given: readonly unknown[]): Promise<unknown> {
+    if (this.#recording !== null) return this.#recording.debug(call, given)
+    const what = 'the machine is not recorded; machine.debugger.record() begins to'
+    return Promise.reject(new WebError('ERR_MACHINE', what))
+  }
+
+  async #newRecording(): Promise<Recording> {
+    const { Recording: Loaded } = await import('./recording.ts')
+    return new Loaded(this.#options, {
+      between: (action) => this.#between(action),
+      rest: () => this.#rest(),
+      go: () => this.#go(),
+      shows: (pc, console) => this.#show(pc, console),
+      moved: (position, stop) => this.#send({ event: 'position', position, stop }),
+    })
+  }
+
+  /** See `PageDebugger`: the machine goes on from where the debugger is. */
+  async branch(): Promise<void> {
+    await this.#rest()
+    const { checkKept } = await loadSnapshots()
+    await this.#between(async () => {
+      checkKept(this.#options)
+      await this.#make(await this.#recording!.taken(this.#shown ?? this.#serial.tail))
+      this.#tellState('paused')
+    })
+  }
+
+  /** See `PageDebugger`: the machine goes on from this instant, recorded. */
+  async record(): Promise<void> {
+    if (this.#recording !== null) return
+    const recording = await this.#newRecording()
+    if (this.#pc === null) return void (this.#recording = recording)
+    // The guest would stand still until all of its RAM is there.
+    await this.#arrived
+    await this.#between(async () => {
+      const pc = this.#x86()
+      this.#attached?.checkNone()
+      const { requireRecordable, takenNow } = await import('./recorded-machine.ts')
+      requireRecordable(boardOptions(this.#options, this.#boardParts()))
+      const snapshot = await takenNow(pc, this.#serial.tail)
+      this.#recording = recording
+      await this.#make(snapshot)
+    })
   }
 
   /** The end of the machine is told with its reason. */
@@ -386,6 +472,8 @@ export class WorkerMachine {
 
   /** See `Machine`. */
   async attachDevices(name: string, port: MessagePort): Promise<void> {
+    if (this.#recording !== null)
+      throw new WebError('ERR_MACHINE', 'devices of the page are not in a recording; attach them to a machine without')
     const { AttachedDevices } = await import('./attached-devices.ts')
     this.#attached ??= new AttachedDevices()
     await this.#attached.attach(this.#x86().domain, name, port)
@@ -417,6 +505,7 @@ export class WorkerMachine {
   /** See `Machine`. */
   async insert(id: string, source: SentSource | null): Promise<void> {
     await this.#drives.insert(this.#powered(), id, source)
+    this.#recording?.exchanged()
   }
 
   /** Does what the page tells and wants no answer to. */

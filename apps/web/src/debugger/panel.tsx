@@ -1,0 +1,153 @@
+import type { TravelStop } from '@retrap/web'
+import { useState } from 'preact/hooks'
+import '../inspector/inspector.css'
+import './debugger.css'
+import { download, sizeOf } from '../files.ts'
+import { Ask } from '../ask.tsx'
+import { Registers } from '../inspector/vcpus.tsx'
+import { saveMachine } from '../snapshots/save.ts'
+import type { PanelProps } from '../tabs.tsx'
+import { Code } from './code.tsx'
+import { Memory } from './memory.tsx'
+import { Stops } from './stops.tsx'
+import { Marks, TimeLine } from './time-line.tsx'
+import { useDebugger } from './use-debugger.ts'
+
+const SHARED =
+  'A recording holds what is in the guest’s memory, and what it has read from its disks: give it to nobody who may not see that.'
+
+const RSP = 4
+
+/** The machine's debugger: it goes back in the recorded run, and on again. */
+export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: PanelProps) {
+  const view = useDebugger(machine, isShown)
+  const { position, history, vcpus, note, isBusy, stops, setStops, go, say, look } = view
+  const [isBeginning, setBeginning] = useState(false)
+  const [isAsking, ask] = useState(false)
+  if (position === undefined) return <p class="soft">The machine has not said anything of itself yet.</p>
+  if (position === null) {
+    const begin = async (): Promise<void> => {
+      setBeginning(true)
+      try {
+        await machine.debugger.record()
+        await look()
+      } finally {
+        setBeginning(false)
+      }
+    }
+    return (
+      <>
+        <p>
+          When a machine is recorded you can go back in its run, instruction by instruction, and ask who wrote a byte.
+          Its time is then counted from what it executes.
+        </p>
+        <div class="actions">
+          <button class="primary" disabled={!isOn || isBeginning} onClick={() => attempt(begin)}>
+            Record
+          </button>
+          <span class="soft" role="status">
+            {isBeginning ? 'It begins to be recorded …' : isOn ? '' : 'The machine is off: there is nothing to record.'}
+          </span>
+        </div>
+        <p class="soft">{SHARED}</p>
+      </>
+    )
+  }
+  const travel = (way: () => Promise<TravelStop>): void => attempt(() => go(way))
+  const { debugger: debug } = machine
+  const vcpu = vcpus[0]
+  const branch = async (isSaved: boolean): Promise<void> => {
+    if (isSaved) await saveMachine(machine, chosen, { name: 'Before the branch', parent: chosen.from ?? null })
+    await debug.branch()
+    setStops([])
+    say('The machine is here now. Continue lets it run.')
+    await look()
+  }
+  const answer = (isSaved: boolean): void => {
+    ask(false)
+    attempt(() => branch(isSaved))
+  }
+  const save = async (): Promise<void> => {
+    const file = await debug.save()
+    download(file, `${chosen.title}.recording`)
+    say(`Saved: ${sizeOf(file.size)}. ${SHARED}`)
+  }
+  return (
+    <div class="debugger">
+      {isAsking && (
+        <Ask
+          question="Go on from here?"
+          detail="The machine continues from this instant in the past, as a branch. What it has done since is given up, unless you save a snapshot of now first."
+          answers={[
+            { name: 'Save now, and go on from here', action: () => answer(true) },
+            { name: 'Go on from here, and give up the rest', action: () => answer(false) },
+          ]}
+          cancel={() => ask(false)}
+        />
+      )}
+      <div class="actions ways" role="group" aria-label="Ways through the run">
+        <button disabled={isBusy} onClick={() => travel(debug.reverseContinue)}>
+          Back to the last stop
+        </button>
+        <button disabled={isBusy} onClick={() => travel(debug.stepBack)}>
+          Step back
+        </button>
+        <button disabled={isBusy} onClick={() => travel(debug.step)}>
+          Step on
+        </button>
+        <button disabled={isBusy} onClick={() => travel(debug.continue)}>
+          On to the next stop
+        </button>
+        <button disabled={isBusy || position.isLive} onClick={() => travel(debug.now)}>
+          Now
+        </button>
+        <button disabled={!isBusy} onClick={() => attempt(debug.interrupt)}>
+          Interrupt
+        </button>
+        <button disabled={isBusy || position.isLive} onClick={() => ask(true)}>
+          Go on from here
+        </button>
+      </div>
+      <p role="status" class="note">
+        <strong>{isBusy ? 'On its way …' : position.isLive ? 'Now' : 'In the past'}</strong> {note}
+      </p>
+      {history !== null && history.samples.length > 0 && (
+        <>
+          <TimeLine
+            history={history}
+            position={position}
+            isBusy={isBusy}
+            go={(instruction) => travel(() => debug.goto(instruction))}
+          />
+          <Marks history={history} isBusy={isBusy} go={(instruction) => travel(() => debug.goto(instruction))} />
+        </>
+      )}
+      {vcpu !== undefined && (
+        <>
+          <Code machine={machine} vcpu={vcpu} stops={stops} setStops={setStops} attempt={attempt} />
+          {vcpus.map((one, i) => (
+            <Registers key={i} vcpu={one} number={i} />
+          ))}
+          <Stops machine={machine} stops={stops} setStops={setStops} attempt={attempt} />
+          <Memory
+            machine={machine}
+            position={position}
+            stackPointer={vcpu.registers[RSP]!}
+            go={go}
+            isBusy={isBusy}
+            attempt={attempt}
+          />
+        </>
+      )}
+      <div class="actions">
+        <button disabled={isBusy} onClick={() => attempt(save)}>
+          Save the recording
+        </button>
+        <button disabled={isBusy} onClick={() => attempt(() => debug.mark(`Mark ${(history?.marks.length ?? 0) + 1}`))}>
+          Mark this instant
+        </button>
+        <span class="soft">{history === null ? '' : `${sizeOf(history.bytes)} of recording in memory`}</span>
+      </div>
+    </div>
+  )
+}

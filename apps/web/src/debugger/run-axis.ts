@@ -1,0 +1,52 @@
+import type { RunHistory, RunSample } from '@retrap/web'
+
+/** The axis of a time line: the guest's time, and the instructions that have retired by then. */
+export interface RunAxis {
+  readonly beginMs: number
+  readonly endMs: number
+  msOf(instruction: number): number
+  instructionAt(ms: number): number
+}
+
+/** Converts between the two measures: a run is taken to be even between two samples. */
+function between(samples: readonly RunSample[], by: 'instruction' | 'guestMs', value: number): number {
+  const to = by === 'instruction' ? 'guestMs' : 'instruction'
+  const after = samples.findIndex((sample) => sample[by] >= value)
+  if (after < 0) return samples.at(-1)?.[to] ?? 0
+  const [a, b] = [samples[Math.max(0, after - 1)]!, samples[after]!]
+  const span = b[by] - a[by]
+  return span === 0 ? b[to] : a[to] + ((value - a[by]) / span) * (b[to] - a[to])
+}
+
+/** @returns the axis of a run of at least one sample */
+export function axisOf({ samples }: Pick<RunHistory, 'samples'>): RunAxis {
+  const [first, last] = [samples[0], samples.at(-1)]
+  return {
+    beginMs: first?.guestMs ?? 0,
+    endMs: last?.guestMs ?? 0,
+    msOf: (instruction) => between(samples, 'instruction', instruction),
+    instructionAt: (ms) => Math.round(between(samples, 'guestMs', ms)),
+  }
+}
+
+/** How much a lane has at each of so many places, from 0 to 1; what is rare shows beside what is not. */
+export function laneOf(
+  samples: readonly RunSample[],
+  axis: RunAxis,
+  count: (sample: RunSample) => number,
+  places: number,
+): readonly number[] {
+  const lane = Array.from({ length: places }, () => 0)
+  const span = axis.endMs - axis.beginMs
+  for (const [i, sample] of samples.entries()) {
+    const before = samples[i - 1]
+    if (before === undefined || span <= 0) continue
+    const place = Math.min(places - 1, Math.floor(((sample.guestMs - axis.beginMs) / span) * places))
+    lane[place]! += count(sample) - count(before)
+  }
+  const most = Math.max(...lane)
+  return lane.map((value) => (value <= 0 ? 0 : Math.log1p(value) / Math.log1p(most)))
+}
+
+/** The guest's time, for people. */
+export const timeText = (ms: number): string => `${(ms / 1000).toFixed(3)} s`

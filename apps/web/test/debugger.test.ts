@@ -1,0 +1,81 @@
+/** The debugger in the page, as a visitor uses it: by labels alone. */
+import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
+import { type PageServer, servePages } from '@retrap/tooling/page-server'
+import type { Browser, Page } from 'puppeteer-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { newPage } from './support/page.ts'
+import { buildSite } from './support/site.ts'
+import { press, seen, terminalOf, type Visitor, visitorOf } from './support/visitor.ts'
+
+if (noBrowser !== undefined) console.warn(`SKIPPED: the debugger in the page: ${noBrowser}`)
+
+describe.skipIf(noBrowser !== undefined)('the debugger', () => {
+  let browser: Browser
+  let server: PageServer
+  let page: Page
+  let visitor: Visitor
+  const said: string[] = []
+
+  beforeAll(async () => {
+    server = await servePages(await buildSite())
+    browser = await launchBrowser()
+    page = await newPage(browser, said)
+    await page.setViewport({ width: 1400, height: 1000 })
+    visitor = visitorOf(page)
+    await visitor.goto(server.origin)
+    await press(visitor, 'Start the embedded guest')
+    await seen(() => terminalOf(visitor), /retrap> \s*$/)
+  })
+  afterAll(async () => {
+    await browser?.close()
+    server?.close()
+  })
+
+  const panel = (): Promise<string> =>
+    page.evaluate(() => document.querySelector<HTMLElement>('#panel-debugger')!.innerText)
+  const shot = async (name: string): Promise<void> => {
+    const folder = process.env['RETRAP_SCREENSHOTS']
+    if (folder !== undefined) await page.screenshot({ path: `${folder}/${name}.png` as `${string}.png` })
+  }
+
+  test('records, goes back, finds a writer, and goes on', { timeout: 40_000 }, async () => {
+    await press(visitor, 'Debugger')
+    await shot('debugger-off')
+    await press(visitor, 'Record')
+    await seen(panel, /^Now/m)
+    await press(visitor, 'Type in the terminal')
+    await visitor.type('echo one\n')
+    await seen(() => terminalOf(visitor), /\none\s/)
+    await press(visitor, 'Step back')
+    const before = await seen(panel, /In the past/)
+    expect(before).toBe('In the past')
+    for (let i = 0; i < 9; i++) await press(visitor, 'Step back')
+    await press(visitor, 'Who wrote this?')
+    await seen(panel, /wrote it|Nobody has written it/)
+    await shot('debugger-past')
+    await press(visitor, 'Now')
+    await seen(panel, /^Now/m)
+    await press(visitor, 'Continue')
+    await press(visitor, 'Type in the terminal')
+    await visitor.type('echo two\n')
+    await seen(() => terminalOf(visitor), /\ntwo\s/)
+    // Before the last line was printed there is no such line in the terminal, and a branch goes on from there.
+    await page.click('#panel-debugger summary')
+    await press(visitor, 'echo one')
+    await seen(panel, /In the past/)
+    expect(await terminalOf(visitor)).not.toMatch(/\ntwo\s/)
+    await shot('debugger-line')
+    await press(visitor, 'Go on from here')
+    await press(visitor, 'Go on from here, and give up the rest')
+    await seen(panel, /^Now/m)
+    await press(visitor, 'Continue')
+    await press(visitor, 'Type in the terminal')
+    await visitor.type('echo three\n')
+    await seen(() => terminalOf(visitor), /\none\s[^]*\nthree\s/)
+    expect(await terminalOf(visitor)).not.toMatch(/\ntwo\s/)
+    await press(visitor, 'Step back')
+    await seen(panel, /In the past/)
+    await shot('debugger-branch')
+    expect(said).toEqual([])
+  })
+})

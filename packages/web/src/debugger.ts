@@ -1,0 +1,194 @@
+/** A place at which a machine stops, whichever vCPU comes there. Addresses are linear. */
+export type StopPlace =
+  /** Before the instruction at an address. */
+  | { readonly kind: 'breakpoint'; readonly address: bigint }
+  /** Where an instruction accesses watched bytes, up to 1 MiB of them; devices' own accesses do not count. */
+  | {
+      readonly kind: 'watch'
+      readonly address: bigint
+      readonly length: number
+      readonly access: 'read' | 'write' | 'access'
+    }
+
+/** Where the debugger is in a recorded run. Instructions are counted from power-on, of all vCPUs together. */
+export interface RunPosition {
+  /** Instructions that have retired where the debugger is: the registers, memory and devices that are shown are of that place. */
+  readonly instruction: number
+  /** The instructions that the machine itself has retired. */
+  readonly now: number
+  /** The first instruction that can be gone to. */
+  readonly begin: number
+  /** The debugger is where the machine is. */
+  readonly isLive: boolean
+}
+
+/** Why a way through a run has ended. */
+export type TravelStop =
+  /** The instruction at a breakpoint is next. */
+  | { readonly reason: 'breakpoint'; readonly cpu: number; readonly address: bigint }
+  /** Watched bytes are accessed: by the instruction before this place, or, backwards, by the one that is next. */
+  | { readonly reason: 'watch'; readonly cpu: number; readonly address: bigint }
+  /** The way was this long. */
+  | { readonly reason: 'step' }
+  /** There is nothing before this place. */
+  | { readonly reason: 'begin' }
+  /** The debugger is where the machine is. */
+  | { readonly reason: 'now' }
+  /** The caller has ended it, the guest has, or the run could not be repeated; `message` has the reason for people. */
+  | { readonly reason: 'ended'; readonly message: string }
+
+/** A way through a run: to an instruction, or by a command. */
+export type Travel =
+  | { readonly to: number | 'now' }
+  | { readonly by: 'step' | 'stepBack' | 'continue' | 'reverseContinue' }
+
+/** The bytes that are asked about. */
+export interface MemoryPlace {
+  /** Address of the first byte. */
+  readonly address: bigint
+  /** In bytes, 1 to 4096; default 1. */
+  readonly length?: number
+  /** The address is guest-physical; default it is linear, as the vCPU sees it. */
+  readonly physical?: boolean
+  /** The vCPU that sees a linear address; default 0. */
+  readonly cpu?: number
+}
+
+/** The last writer of some memory. */
+export type WriterView =
+  /** An instruction, which is next at `instruction`. `address` is linear. */
+  | { readonly by: 'instruction'; readonly instruction: number; readonly cpu: number; readonly address: bigint }
+  /** A device, by DMA, while the vCPUs had retired `instruction`. */
+  | { readonly by: 'device'; readonly instruction: number; readonly device: string }
+  /** Something else of the machine, between two instructions: its toolstack. */
+  | { readonly by: 'machine'; readonly instruction: number }
+  /** The byte was not written since power-on, and has the loader's value. */
+  | { readonly by: 'nobody' }
+  /** The search has ended before; `message` says why. */
+  | { readonly by: 'unknown'; readonly message: string }
+
+/** A mark on the time line. */
+export interface RunMark {
+  /** A line that the guest has printed, or a mark of the user's. */
+  readonly kind: 'serial' | 'own'
+  /** Instructions that had retired there. */
+  readonly instruction: number
+  /** A line that the guest has printed, or the mark's name. */
+  readonly text: string
+}
+
+/** How much has happened up to an instant. Counts are since the recording began. */
+export interface RunSample {
+  /** Instructions that had retired there. */
+  readonly instruction: number
+  /** The guest's time since power-on, in milliseconds. */
+  readonly guestMs: number
+  /** External interrupts delivered. */
+  readonly interrupts: number
+  /** Exceptions delivered. */
+  readonly exceptions: number
+  /** Accesses to ports and to device memory. */
+  readonly deviceAccesses: number
+}
+
+/** The contents of a time line. */
+export interface RunHistory {
+  /** From the beginning of the recording to now. */
+  readonly samples: readonly RunSample[]
+  /** Lines that the guest has printed, and the user's marks, in their order. */
+  readonly marks: readonly RunMark[]
+  /** Bytes that the recording takes in memory. */
+  readonly bytes: number
+}
+
+/** Requests of the page about the past of its machine. */
+export interface DebuggerCalls {
+  record(): void
+  branch(): void
+  recording(): Blob
+  position(): RunPosition
+  travel(way: Travel): TravelStop
+  interrupt(): void
+  addStop(place: StopPlace): number
+  removeStop(id: number): void
+  readMemory(place: MemoryPlace): Uint8Array<ArrayBuffer>
+  whoWrote(place: MemoryPlace): WriterView
+  history(): RunHistory
+  mark(name: string): void
+}
+
+/** A call that the machine's debugger answers. */
+export type DebuggerCall = Exclude<keyof DebuggerCalls, 'branch' | 'record'>
+
+/**
+ * The debugger of a machine whose run is recorded: it goes through what was recorded, in both directions. While it is in the past,
+ * the machine itself stands still; `inspect` shows the past.
+ *
+ * All methods throw a `WebError` `ERR_MACHINE` for a machine that is not recorded.
+ */
+export interface PageDebugger {
+  /** Begins to record, at this instant. A recorded machine's time is deterministic, and keeps pace with the host. */
+  readonly record: () => Promise<void>
+  /** The recording so far, as a file that `retrap replay` opens as well. It holds what is in the guest's memory and on its disks. */
+  readonly save: () => Promise<Blob>
+  /**
+   * Has the machine go on from where the debugger is: it is paused there, and recorded from there on. The run that was recorded is
+   * given up.
+   */
+  readonly branch: () => Promise<void>
+  /** Where the debugger is. */
+  readonly position: () => Promise<RunPosition>
+  /** Goes to before an instruction. */
+  readonly goto: (instruction: number) => Promise<TravelStop>
+  /** Goes to where the machine is. */
+  readonly now: () => Promise<TravelStop>
+  /** Goes on by one instruction. */
+  readonly step: () => Promise<TravelStop>
+  /** Goes back by one instruction. */
+  readonly stepBack: () => Promise<TravelStop>
+  /** Goes on to the next stop; in the past no further than to where the machine is. */
+  readonly continue: () => Promise<TravelStop>
+  /** Goes back to the last stop before this place. */
+  readonly reverseContinue: () => Promise<TravelStop>
+  /** Ends the way that is under way. */
+  readonly interrupt: () => Promise<void>
+  /** Adds a place to stop at, for the machine as it runs too. @returns takes it away */
+  readonly stopAt: (place: StopPlace) => Promise<() => Promise<void>>
+  /** Reads memory where the debugger is. @returns fewer bytes where memory ends */
+  readonly readMemory: (place: MemoryPlace) => Promise<Uint8Array>
+  /** Finds who wrote some memory last before the debugger's place. `goto(writer.instruction)` leads to before that. */
+  readonly whoWrote: (place: MemoryPlace) => Promise<WriterView>
+  /** The contents of a time line. */
+  readonly history: () => Promise<RunHistory>
+  /** Names this instant. */
+  readonly mark: (name: string) => Promise<void>
+}
+
+/** Asks the Worker. */
+type Call = <K extends keyof DebuggerCalls>(
+  call: K,
+  ...given: Parameters<DebuggerCalls[K]>
+) => Promise<ReturnType<DebuggerCalls[K]>>
+
+/** The debugger by way of the machine's Worker. */
+export const debuggerBy = (call: Call): PageDebugger => ({
+  record: () => call('record'),
+  save: () => call('recording'),
+  branch: () => call('branch'),
+  position: () => call('position'),
+  goto: (to) => call('travel', { to }),
+  now: () => call('travel', { to: 'now' }),
+  step: () => call('travel', { by: 'step' }),
+  stepBack: () => call('travel', { by: 'stepBack' }),
+  continue: () => call('travel', { by: 'continue' }),
+  reverseContinue: () => call('travel', { by: 'reverseContinue' }),
+  interrupt: () => call('interrupt'),
+  stopAt: async (place) => {
+    const id = await call('addStop', place)
+    return () => call('removeStop', id)
+  },
+  readMemory: (place) => call('readMemory', place),
+  whoWrote: (place) => call('whoWrote', place),
+  history: () => call('history'),
+  mark: (name) => call('mark', name),
+})

@@ -1,0 +1,137 @@
+import type { MachineDrive } from '@retrap/machine'
+import { WebError } from '../errors.ts'
+
+type BlockBackend = NonNullable<MachineDrive['medium']>
+type BlockRequest = Parameters<BlockBackend['read']>[2]
+
+/** Bytes of earlier contents that are kept; older ones are dropped. */
+const MOST_BYTES = 128 << 20
+/** Bytes that are copied at once where a guest makes a range zeros. */
+const PART_BYTES = 1 << 20
+
+/** A range's contents before a write. */
+interface Entry {
+  /** The write was made while so many instructions retired: they are counted when a vCPU's turn is over. */
+  readonly from: number
+  to: number
+  readonly medium: BlockBackend
+  readonly offset: number
+  readonly before: Uint8Array
+}
+
+/** Keeps what the guest of a recorded machine overwrites on its disks, so that a branch has them as they were at an instant. */
+export class DiskJournal {
+  readonly #instruction: () => number
+  readonly #entries: Entry[] = []
+  #bytes = 0
+  /** Disks are known as they were from this instruction on. */
+  #from = 0
+  #exchanged = -1
+  #writable: string | null = null
+
+  /** @param instruction - returns how many have retired */
+  constructor(instruction: () => number) {
+    this.#instruction = instruction
+  }
+
+  /** Puts the journal before a drive's medium. */
+  of(drive: MachineDrive): MachineDrive {
+    const { medium } = drive
+    if (medium === null || medium.properties.readOnly) return drive
+    if (drive.interface !== 'floppy' && drive.media !== 'cdrom')
+      return { ...drive, medium: new JournaledMedium(medium, this) }
+    this.#writable = drive.id ?? 'floppy0'
+    return drive
+  }
+
+  /** A medium was exchanged. */
+  exchanged(): void {
+    this.#exchanged = this.#instruction()
+  }
+
+  /** Copies a range before it is written. */
+  async keep(medium: BlockBackend, offset: number, bytes: number): Promise<void> {
+    const from = this.#instruction()
+    for (let at = offset; at < offset + bytes; at += PART_BYTES) {
+      const before = new Uint8Array(Math.min(PART_BYTES, offset + bytes - at))
+      const entry: Entry = { from, to: Infinity, medium, offset: at, before }
+      this.#entries.push(entry)
+      this.#bytes += before.length
+      // oxlint-disable-next-line no-await-in-loop -- in order
+      await medium.read(at, before)
+      entry.to = this.#instruction()
+    }
+    while (this.#bytes > MOST_BYTES) {
+      const { before, to } = this.#entries.shift()!
+      this.#bytes -= before.length
+      this.#from = Math.min(to, this.#instruction()) + 1
+    }
+  }
+
+  /** @throws WebError `ERR_MACHINE` where disks cannot be put back to an instruction */
+  check(instruction: number): void {
+    const near = this.#entries.find(({ from, to }) => from <= instruction && instruction <= to)
+    const why =
+      instruction < this.#from
+        ? `disks are known as they were from instruction ${this.#from} on; go there, or later`
+        : instruction <= this.#exchanged
+          ? 'a medium was exchanged since; go to a later instant'
+          : this.#writable !== null
+            ? `what was written to ${this.#writable} cannot be taken back; eject it, and record anew`
+            : near !== undefined
+              ? `a disk is written somewhere from instruction ${near.from} to ${near.to}; go to before that, or after it`
+              : null
+    if (why !== null) throw new WebError('ERR_MACHINE', `the machine cannot go on from here: ${why}`)
+  }
+
+  /** Puts all disks back as they were. */
+  async undo(instruction: number): Promise<void> {
+    for (let last = this.#entries.pop(); last !== undefined; last = this.#entries.pop()) {
+      if (last.from <= instruction) return
+      // oxlint-disable-next-line no-await-in-loop -- from the latest to the first
+      await last.medium.write(last.offset, last.before)
+    }
+  }
+}
+
+/** A disk whose contents are copied before they are overwritten. */
+class JournaledMedium implements BlockBackend {
+  readonly #medium: BlockBackend
+  readonly #journal: DiskJournal
+
+  constructor(medium: BlockBackend, journal: DiskJournal) {
+    this.#medium = medium
+    this.#journal = journal
+  }
+
+  get properties(): BlockBackend['properties'] {
+    return this.#medium.properties
+  }
+
+  read(offset: number, into: Uint8Array, request: BlockRequest): Promise<void> {
+    return this.#medium.read(offset, into, request)
+  }
+
+  async write(offset: number, from: Uint8Array, request: BlockRequest): Promise<void> {
+    await this.#journal.keep(this.#medium, offset, from.length)
+    return this.#medium.write(offset, from, request)
+  }
+
+  flush(request: BlockRequest): Promise<void> {
+    return this.#medium.flush(request)
+  }
+
+  async discard(offset: number, bytes: number, request: BlockRequest): Promise<void> {
+    await this.#journal.keep(this.#medium, offset, bytes)
+    return this.#medium.discard(offset, bytes, request)
+  }
+
+  async writeZeroes(offset: number, bytes: number, request: BlockRequest): Promise<void> {
+    await this.#journal.keep(this.#medium, offset, bytes)
+    return this.#medium.writeZeroes(offset, bytes, request)
+  }
+
+  onChange(listener: () => void): () => void {
+    return this.#medium.onChange(listener)
+  }
+}

@@ -1,0 +1,280 @@
+import {
+  describeDivergence,
+  type MachineExit,
+  type Pc,
+  type PcOptions,
+  type PcRecorder,
+  recordPc,
+  type ReplayDebugger,
+  type ReplayStop,
+  requireSupported,
+  traitsOf,
+} from '@retrap/machine'
+import type { MemoryPlace, RunHistory, RunPosition, StopPlace, Travel, TravelStop, WriterView } from '../debugger.ts'
+import { PAGE_BYTES } from '@retrap/memory'
+import { WebError } from '../errors.ts'
+import type { SentOptions } from '../protocol.ts'
+import { commandLineOf } from './command-line.ts'
+import type { ReadSnapshot } from './read-snapshot.ts'
+import { DiskJournal } from './disk-journal.ts'
+import { RunHistoryKeeper } from './run-history.ts'
+import { savedOptions } from './snapshots.ts'
+import { WrittenFile } from './written-file.ts'
+
+/** The page's notes on its machine, which `retrap replay` takes for its own. */
+export const aboutPage = (options: SentOptions): object => ({
+  version: 1,
+  arguments: commandLineOf(options),
+  savedAt: new Date().toISOString(),
+  page: savedOptions(options),
+})
+
+/** @throws MachineError `ERR_OPTION` for a machine whose run cannot be recorded from an instant on */
+export const requireRecordable = (options: PcOptions): void =>
+  requireSupported('record-on', traitsOf({ ...options, clock: 'deterministic' }, 'recorded'))
+
+/** Takes a machine as it is now, for one that goes on from there and is recorded. Its RAM is copied. @throws MachineError */
+export async function takenNow(pc: Pc, console: Uint8Array): Promise<ReadSnapshot> {
+  const { state: saved, pages } = await pc.save()
+  const { time } = saved.domain.clock
+  const clock = { version: 1 as const, nsPerInstruction: 1, time, fraction: 0 }
+  const machine = { ...saved.machine, clock: 'deterministic' as const }
+  const state = { ...saved, machine, random: 12345, domain: { ...saved.domain, clock } }
+  const contents = (index: number): Uint8Array => pages.bytes.subarray(index * PAGE_BYTES, (index + 1) * PAGE_BYTES)
+  const arrived = Promise.resolve()
+  const checkDisks = (): (() => void) => () => undefined
+  return { state, pages: { gfns: pages.gfns, contents }, arrived, options: {}, console, checkDisks }
+}
+
+/** Bytes of memory that are read at once. */
+const MOST_BYTES = 4096
+
+/** How a machine is run. */
+interface RunOptions {
+  readonly signal?: AbortSignal
+}
+
+/** A PC whose run is recorded, and its debugger, which goes back in it. */
+export class RecordedMachine {
+  /** The disks' earlier contents. */
+  readonly disks: DiskJournal
+  readonly #recorder: PcRecorder
+  readonly #file: WrittenFile
+  readonly #history: RunHistoryKeeper
+  readonly #onHit: (stop: TravelStop) => void
+  readonly #places = new Map<number, { remove(): void }>()
+  #lastPlace = 0
+  #debugger: Promise<ReplayDebugger> | undefined
+  #isOver = false
+  /** Ends the way that is under way; null: there is none. */
+  #way: AbortController | null = null
+
+  private constructor(recorder: PcRecorder, file: WrittenFile, disks: DiskJournal, onHit: (stop: TravelStop) => void) {
+    this.disks = disks
+    this.#recorder = recorder
+    this.#file = file
+    this.#history = new RunHistoryKeeper(recorder.pc)
+    this.#onHit = onHit
+  }
+
+  /**
+   * Makes a PC, and records it from its first instruction on.
+   *
+   * @param about - a reader's notes on the machine
+   * @param onHit - told of a stop of the machine as it runs
+   * @throws MachineError
+   */
+  static async begin(options: PcOptions, about: unknown, onHit: (stop: TravelStop) => void): Promise<RecordedMachine> {
+    const file = new WrittenFile()
+    const epochSeconds = Math.floor(Date.now() / 1000)
+    const write = (bytes: Uint8Array): void => file.write(bytes)
+    const made: { pc?: Pc } = {}
+    const disks = new DiskJournal(() => made.pc?.domain.instructions ?? 0)
+    const drives = options.drives?.map((drive) => disks.of(drive))
+    const recorder = await recordPc({ epochSeconds, ...options, drives, clock: 'deterministic' }, write, {
+      keepsPace: true,
+      about,
+    })
+    made.pc = recorder.pc
+    return new RecordedMachine(recorder, file, disks, onHit)
+  }
+
+  /** The machine itself. */
+  get pc(): Pc {
+    return this.#recorder.pc
+  }
+
+  /** Takes what the guest has written to its serial port. */
+  transmitted(bytes: Uint8Array): void {
+    this.#history.transmitted(bytes)
+  }
+
+  /** Runs the machine itself on, as `pc.run` does. A stop place ends it as a pause does, after `onHit`. */
+  async run(options: RunOptions): Promise<MachineExit> {
+    this.#history.look()
+    if (this.#debugger === undefined) return this.pc.run(options)
+    const stop = await (await this.#debugger).continue(options)
+    if (isExit(stop)) return stop
+    this.#onHit(this.#told(stop))
+    return { reason: 'stopped' }
+  }
+
+  /** The machine as the debugger sees it: of the past, or the machine itself. */
+  async seen(): Promise<Pc> {
+    return this.#debugger === undefined ? this.pc : (await this.#debugger).pc
+  }
+
+  /** The machine goes on from elsewhere: this is the end of what its guest had written there. */
+  startWith(console: Uint8Array): void {
+    this.#history.startWith(console)
+  }
+
+  /** The end of what the guest had written to its serial port at an instant. */
+  consoleAt(instruction: number): Uint8Array<ArrayBuffer> {
+    return this.#history.consoleAt(instruction)
+  }
+
+  /** The recording so far. */
+  recording(): Blob {
+    return this.#file.blob()
+  }
+
+  async position(): Promise<RunPosition> {
+    const now = this.pc.domain.instructions
+    const debug = await this.#debugger
+    const isLive = debug === undefined || this.#isLive(debug)
+    return { instruction: debug?.instructions ?? now, now, begin: 0, isLive }
+  }
+
+  /** Goes through the run. The machine itself stands still before and after. @throws MachineError */
+  async travel(way: Travel): Promise<TravelStop> {
+    const debug = await this.#travelling()
+    if (this.#way !== null) throw new WebError('ERR_MACHINE', 'the debugger is on its way; interrupt it first')
+    const abort = (this.#way = new AbortController())
+    try {
+      return this.#told(await this.#go(debug, way, abort.signal))
+    } finally {
+      this.#way = null
+    }
+  }
+
+  async #go(debug: ReplayDebugger, way: Travel, signal: AbortSignal): Promise<ReplayStop | { reason: 'now' }> {
+    const { instructions: now } = this.pc.domain
+    if ('by' in way) {
+      if (way.by !== 'continue' || this.#isLive(debug)) return debug[way.by]({ signal })
+      // The machine itself has what is behind the last instruction.
+      const stop = await debug.continue({ signal })
+      return stop.reason === 'arrived' || stop.reason === 'end-of-recording' ? debug.goto(now, { signal }) : stop
+    }
+    const to = way.to === 'now' ? now : way.to
+    if (!(Number.isSafeInteger(to) && to >= 0 && to <= now))
+      throw new WebError('ERR_OPTION', `instruction ${to}: expected a whole number from 0 to ${now}`)
+    return debug.goto(to, { signal })
+  }
+
+  /** Ends the way that is under way. */
+  interrupt(): void {
+    this.#way?.abort()
+  }
+
+  async addStop(place: StopPlace): Promise<number> {
+    const debug = await this.#travelling()
+    const placed =
+      place.kind === 'breakpoint'
+        ? debug.breakpoint(place.address)
+        : debug.watch(place.address, place.length, place.access)
+    this.#places.set(++this.#lastPlace, placed)
+    return this.#lastPlace
+  }
+
+  removeStop(id: number): void {
+    this.#places.get(id)?.remove()
+    this.#places.delete(id)
+  }
+
+  async readMemory({ address, length = 1, physical = false, cpu = 0 }: MemoryPlace): Promise<Uint8Array<ArrayBuffer>> {
+    checkLength(length)
+    const debug = await (await this.seen()).debugger()
+    const into = new Uint8Array(length)
+    const read = physical ? debug.readPhysical(Number(address), into) : debug.read(address, into, cpu)
+    return into.slice(0, read)
+  }
+
+  async whoWrote({ address, ...place }: MemoryPlace): Promise<WriterView> {
+    const debug = await this.#travelling()
+    const abort = (this.#way = new AbortController())
+    try {
+      const writer = await debug.whoWrote(address, { ...place, signal: abort.signal })
+      if (writer.by === 'nobody') return writer
+      if (writer.by === 'unknown') return { by: 'unknown', message: sentenceOf(writer.exit) }
+      const { instructions: instruction } = writer
+      if (writer.by === 'instruction')
+        return { by: 'instruction', instruction, cpu: writer.cpu, address: writer.address }
+      return writer.by === 'device'
+        ? { by: 'device', instruction, device: writer.device }
+        : { by: 'machine', instruction }
+    } finally {
+      this.#way = null
+    }
+  }
+
+  history(): RunHistory {
+    return this.#history.view(0, this.#file.bytes)
+  }
+
+  mark(name: string): void {
+    this.#recorder.mark(name)
+    this.#history.mark(name)
+  }
+
+  /** Ends the recording and the machine. */
+  async close(): Promise<void> {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#way?.abort()
+    await this.#recorder.end().catch(() => undefined)
+    this.pc.close()
+  }
+
+  #isLive(debug: ReplayDebugger): boolean {
+    return debug.pc === this.pc
+  }
+
+  #travelling(): Promise<ReplayDebugger> {
+    return (this.#debugger ??= this.#recorder.debugger({ read: (offset, bytes) => this.#file.read(offset, bytes) }))
+  }
+
+  #told(stop: ReplayStop | { readonly reason: 'now' }): TravelStop {
+    if (stop.reason === 'breakpoint' || stop.reason === 'watch')
+      return { reason: stop.reason, cpu: stop.cpu, address: stop.address }
+    if (stop.reason === 'begin' || stop.reason === 'now') return { reason: stop.reason }
+    if (stop.reason === 'step' || stop.reason === 'arrived') return { reason: 'step' }
+    return { reason: 'ended', message: sentenceOf(stop) }
+  }
+}
+
+/** @throws WebError `ERR_OPTION` */
+function checkLength(length: number): void {
+  if (!(Number.isSafeInteger(length) && length >= 1 && length <= MOST_BYTES))
+    throw new WebError('ERR_OPTION', `length: ${length} bytes; expected 1 to ${MOST_BYTES}`)
+}
+
+type OwnReason = 'breakpoint' | 'watch' | 'step' | 'begin' | 'arrived' | 'end-of-recording' | 'diverged'
+
+/** Whether the machine itself has ended, or was stopped. */
+const isExit = (
+  stop: ReplayStop,
+): stop is MachineExit & { readonly reason: Exclude<MachineExit['reason'], OwnReason> } => !OWN_REASONS.has(stop.reason)
+
+const OWN_REASONS: ReadonlySet<string> = new Set<OwnReason>([
+  ...(['breakpoint', 'watch', 'step', 'begin', 'arrived', 'end-of-recording', 'diverged'] as const),
+])
+
+/** Says for people why a way has ended. */
+function sentenceOf(stop: ReplayStop): string {
+  if (stop.reason === 'diverged') return describeDivergence(stop)
+  if (stop.reason === 'stopped') return 'it was interrupted'
+  if (stop.reason === 'end-of-recording') return 'the recording has no more'
+  const detail = 'detail' in stop ? stop.detail?.message : undefined
+  return `the machine has ended: ${stop.reason}${detail === undefined ? '' : `, ${detail}`}`
+}

@@ -1,0 +1,160 @@
+import type { MachineExit, Pc, PcOptions } from '@retrap/machine'
+import type { DebuggerCall, DebuggerCalls, RunPosition, Travel, TravelStop } from '../debugger.ts'
+import { WebError } from '../errors.ts'
+import type { SentOptions } from '../protocol.ts'
+import type { ReadSnapshot } from './read-snapshot.ts'
+import { aboutPage, RecordedMachine, takenNow } from './recorded-machine.ts'
+
+/** The part of a machine's life that its recording needs. */
+export interface RecordedLife {
+  /** Has the machine stand still for an action. */
+  between<T>(action: () => Promise<T>): Promise<T>
+  /** Stops the machine between two instructions. */
+  rest(): Promise<void>
+  /** Lets the machine run. @returns settles when it stands still again, or has ended */
+  go(): Promise<void>
+  /** The debugger is elsewhere: this is the machine that is there, with the end of its serial output. */
+  shows(pc: Pc, console: Uint8Array<ArrayBuffer>): void
+  /** The debugger is elsewhere, or the machine itself has come to a stop. */
+  moved(position: RunPosition, stop: TravelStop | null): void
+}
+
+/** Machines of a Worker that are recorded, one after the other, and the way back in the one that is there. Loaded when a recording begins. */
+export class Recording {
+  readonly #life: RecordedLife
+  #machine: RecordedMachine | null = null
+  /** Callers that wait for the machine itself to stop. */
+  #waiting: ((stop: TravelStop) => void)[] = []
+
+  /** @throws WebError `ERR_OPTION` for an Arm board */
+  constructor({ board }: Pick<SentOptions, 'board'>, life: RecordedLife) {
+    if (board === 'virt')
+      throw new WebError('ERR_OPTION', "record: board 'virt' has no way back yet; expected 'pc' or 'q35'")
+    this.#life = life
+  }
+
+  /** Makes a machine, and records it. @throws MachineError */
+  async make(options: PcOptions, page: SentOptions): Promise<Pc> {
+    const machine = await RecordedMachine.begin(options, aboutPage(page), (stop) => this.#hit(stop))
+    this.#machine = machine
+    return machine.pc
+  }
+
+  /** The machine goes on from elsewhere: this is the end of what its guest had written there. */
+  startWith(console: Uint8Array): void {
+    this.#machine?.startWith(console)
+  }
+
+  /** Takes what the guest has written to its serial port. */
+  transmitted(bytes: Uint8Array): void {
+    this.#machine?.transmitted(bytes)
+  }
+
+  /** Runs the machine on. */
+  async run(options: { readonly signal: AbortSignal }): Promise<MachineExit> {
+    await this.#returnToNow()
+    const exit = await this.#recorded().run(options)
+    if (exit.reason !== 'stopped')
+      this.#tellWaiting({ reason: 'ended', message: `the machine has ended: ${exit.reason}` })
+    return exit
+  }
+
+  /** The machine that is looked at: of the past, or the machine itself; undefined: it is off. */
+  async seen(): Promise<Pc | undefined> {
+    return this.#machine?.seen()
+  }
+
+  /** Ends the way through the past that is under way. */
+  interrupt(): void {
+    this.#machine?.interrupt()
+  }
+
+  /** Answers the page. @throws WebError `ERR_MACHINE` for a machine that is not recorded */
+  async debug(call: DebuggerCall, given: readonly unknown[]): Promise<unknown> {
+    const machine = this.#recorded()
+    if (call === 'travel') return this.#travel(machine, given[0] as Travel)
+    const answer = (): Promise<unknown> =>
+      Promise.resolve((machine[call] as (...values: readonly unknown[]) => unknown)(...given))
+    if (call !== 'whoWrote' && call !== 'addStop') return answer()
+    await this.#life.rest()
+    return this.#life.between(answer)
+  }
+
+  async #travel(machine: RecordedMachine, way: Travel): Promise<ReturnType<DebuggerCalls['travel']>> {
+    await this.#life.rest()
+    const { isLive } = await machine.position()
+    if (isLive && 'by' in way && way.by === 'continue') return this.#goOn()
+    const stop = await this.#life.between(() => machine.travel(way))
+    await this.#moved(machine, stop)
+    return stop
+  }
+
+  /** The machine itself runs on from where it is. */
+  async #returnToNow(): Promise<void> {
+    const machine = this.#machine
+    if (machine === null || (await machine.position()).isLive) return
+    await this.#moved(machine, await machine.travel({ to: 'now' }))
+  }
+
+  async #moved(machine: RecordedMachine, stop: TravelStop): Promise<void> {
+    const [position, seen] = await Promise.all([machine.position(), machine.seen()])
+    this.#life.shows(seen, machine.consoleAt(position.instruction))
+    this.#life.moved(position, stop)
+  }
+
+  /** Lets the machine itself run to its next stop. */
+  async #goOn(): Promise<TravelStop> {
+    const { promise, resolve } = Promise.withResolvers<TravelStop>()
+    this.#waiting.push(resolve)
+    void this.#life.go().then(() => this.#tellWaiting({ reason: 'ended', message: 'it was paused' }))
+    return promise
+  }
+
+  /** The machine has come to a stop as it ran. */
+  #hit(stop: TravelStop): void {
+    this.#tellWaiting(stop)
+    void this.#life.rest().then(async () => {
+      if (this.#machine !== null) this.#life.moved(await this.#machine.position(), stop)
+    })
+  }
+
+  #tellWaiting(stop: TravelStop): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const resolve of waiting) resolve(stop)
+  }
+
+  /** A medium of the machine was exchanged. */
+  exchanged(): void {
+    this.#machine?.disks.exchanged()
+  }
+
+  /**
+   * Takes the machine where the debugger is, and puts its disks back to what they were there.
+   *
+   * @param console - the end of its serial output
+   * @throws WebError `ERR_MACHINE` for a machine that is not recorded, and where its disks cannot be put back
+   */
+  async taken(console: Uint8Array): Promise<ReadSnapshot> {
+    const machine = this.#recorded()
+    const { instruction, isLive } = await machine.position()
+    if (!isLive) machine.disks.check(instruction)
+    const snapshot = await takenNow(await machine.seen(), console)
+    if (!isLive) await machine.disks.undo(instruction)
+    return snapshot
+  }
+
+  /** @throws WebError `ERR_MACHINE` */
+  #recorded(): RecordedMachine {
+    if (this.#machine !== null) return this.#machine
+    throw new WebError('ERR_MACHINE', 'the machine is off; run() starts it again')
+  }
+
+  /** Ends the recording, with the machine. */
+  async close(): Promise<void> {
+    const machine = this.#machine
+    this.#machine = null
+    this.#tellWaiting({ reason: 'ended', message: 'the recording has ended' })
+    await machine?.close()
+  }
+}

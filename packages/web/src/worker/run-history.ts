@@ -1,0 +1,111 @@
+import { concatenate } from '@retrap/basics'
+import type { Pc } from '@retrap/machine'
+import type { RunHistory, RunMark, RunSample } from '../debugger.ts'
+
+/** Host time between two samples. */
+const SAMPLE_MS = 250
+/** With more samples than these, every second one is dropped, and there is twice the time between them. */
+const MOST_SAMPLES = 2048
+const MOST_MARKS = 10_000
+/** Characters of a line that are kept. */
+const LINE_CHARACTERS = 120
+const [LINE_FEED, SPACE, DELETE] = [10, 32, 127]
+/** Bytes of the serial port's output that are kept, and those that a terminal is given again. */
+const KEPT_BYTES = 1 << 20
+const CONSOLE_BYTES = 1 << 14
+
+/** Output of the serial port, and how many instructions had retired before. */
+interface Piece {
+  readonly instruction: number
+  readonly bytes: Uint8Array
+}
+
+/** Notes what happens in a recorded run, for a time line. Its memory is bounded. */
+export class RunHistoryKeeper {
+  readonly #pc: Pc
+  #samples: RunSample[] = []
+  readonly #marks: RunMark[] = []
+  #everyMs = SAMPLE_MS
+  #sampled = 0
+  #line = ''
+  #pieces: Piece[] = []
+  #pieceBytes = 0
+
+  constructor(pc: Pc) {
+    this.#pc = pc
+    this.#sample()
+  }
+
+  /** The machine stands still, or goes on: it is looked at if it is time. */
+  look(): void {
+    if (performance.now() - this.#sampled >= this.#everyMs) this.#sample()
+  }
+
+  /** Takes what the guest has written to its serial port. */
+  transmitted(bytes: Uint8Array): void {
+    this.#pieces.push({ instruction: this.#pc.domain.instructions, bytes: bytes.slice() })
+    this.#pieceBytes += bytes.length
+    if (this.#pieceBytes > KEPT_BYTES) this.#dropPieces()
+    for (const byte of bytes) {
+      if (byte === LINE_FEED) this.#endLine()
+      else if (byte >= SPACE && byte !== DELETE && this.#line.length < LINE_CHARACTERS)
+        this.#line += String.fromCharCode(byte)
+    }
+    this.look()
+  }
+
+  /** The machine goes on from elsewhere: this is the end of what its guest had written there. */
+  startWith(console: Uint8Array): void {
+    this.#pieces.unshift({ instruction: -1, bytes: console })
+    this.#pieceBytes += console.length
+  }
+
+  /** The end of what the guest had written to its serial port at an instant. */
+  consoleAt(instruction: number): Uint8Array<ArrayBuffer> {
+    // The port hands over what its guest has written before, when that had time to go through the line.
+    const before = this.#pieces.filter((piece) => piece.instruction <= instruction)
+    return concatenate(before.slice(-CONSOLE_BYTES).map(({ bytes }) => bytes)).slice(-CONSOLE_BYTES)
+  }
+
+  /** Adds a mark of the user's. */
+  mark(text: string): void {
+    this.#add({ kind: 'own', instruction: this.#pc.domain.instructions, text })
+  }
+
+  /** @param bytes - of the recording in memory */
+  view(begin: number, bytes: number): RunHistory {
+    this.#sample()
+    const isLeft = ({ instruction }: { readonly instruction: number }): boolean => instruction >= begin
+    return { samples: this.#samples.filter(isLeft), marks: this.#marks.filter(isLeft), bytes }
+  }
+
+  #dropPieces(): void {
+    const half = this.#pieces.length >>> 1
+    for (const { bytes } of this.#pieces.slice(0, half)) this.#pieceBytes -= bytes.length
+    this.#pieces = this.#pieces.slice(half)
+  }
+
+  #endLine(): void {
+    const text = this.#line.trim()
+    this.#line = ''
+    if (text !== '') this.#add({ kind: 'serial', instruction: this.#pc.domain.instructions, text })
+  }
+
+  #add(mark: RunMark): void {
+    this.#marks.push(mark)
+    if (this.#marks.length > MOST_MARKS) this.#marks.splice(0, MOST_MARKS / 10)
+  }
+
+  #sample(): void {
+    this.#sampled = performance.now()
+    const { domain } = this.#pc
+    const { instructions: instruction } = domain
+    if (this.#samples.at(-1)?.instruction === instruction) return
+    const { interrupts, exceptions, portAccesses, mmioAccesses } = this.#pc.statistics()
+    const guestMs = domain.clock.now() / 1e6
+    this.#samples.push({ instruction, guestMs, interrupts, exceptions, deviceAccesses: portAccesses + mmioAccesses })
+    if (this.#samples.length <= MOST_SAMPLES) return
+    this.#samples = this.#samples.filter((_, i) => i % 2 === 0)
+    this.#everyMs *= 2
+  }
+}

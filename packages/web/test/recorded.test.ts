@@ -1,0 +1,113 @@
+/** The Worker's side of a machine that is recorded: its way back, without a page. */
+import { afterEach, describe, expect, test } from 'vitest'
+import type { DebuggerCall, DebuggerCalls } from '../src/debugger.ts'
+import type { FromWorker, SentOptions } from '../src/protocol.ts'
+import { WorkerMachine } from '../src/worker/worker-machine.ts'
+import { diskGuest, tickingGuest } from './support/guests.ts'
+
+/** A machine, and what it tells its page. */
+class Told {
+  readonly events: Extract<FromWorker, { event: string }>[] = []
+  machine!: WorkerMachine
+
+  static async open(guest: Uint8Array, options: Partial<SentOptions> = {}): Promise<Told> {
+    const told = new Told()
+    const images = { firmware: { bytes: guest as Uint8Array<ArrayBuffer> } }
+    const given: SentOptions = { images, drives: null, shared: false, memoryBytes: 16 << 20, ...options }
+    told.machine = await WorkerMachine.open(given, (message) => {
+      if ('event' in message) told.events.push(message)
+    })
+    return told
+  }
+
+  call<K extends DebuggerCall>(call: K, ...given: Parameters<DebuggerCalls[K]>): Promise<ReturnType<DebuggerCalls[K]>> {
+    return this.machine.debug(call, given) as Promise<ReturnType<DebuggerCalls[K]>>
+  }
+
+  get serial(): number[] {
+    return this.events.flatMap((event) => (event.event === 'serial' ? [...event.bytes] : []))
+  }
+
+  async registers(): Promise<unknown> {
+    const view = await this.machine.inspect()
+    return view.vcpus.map(({ address, registers }) => ({ address, registers }))
+  }
+
+  type(text: string): void {
+    this.machine.told({ tell: 'serial', bytes: new TextEncoder().encode(text) as Uint8Array<ArrayBuffer> })
+  }
+}
+
+let told: Told
+afterEach(() => told.machine.pause())
+
+describe.each([
+  ['from power-on', true],
+  ['from an instant on', false],
+])('a machine that is recorded %s', (_, atOnce) => {
+  test('goes back, and on again to the same', { timeout: 20_000 }, async () => {
+    told = await Told.open(tickingGuest(), { record: atOnce })
+    await told.machine.run()
+    told.type('a')
+    await expect.poll(() => told.serial.length).toBe(4)
+    if (!atOnce) await told.machine.record()
+    told.type('b')
+    await expect.poll(() => told.serial.length).toBe(8)
+    await told.machine.pause()
+    const { now, isLive, begin } = await told.call('position')
+    expect(isLive).toBe(true)
+    const here = await told.registers()
+    expect(await told.call('travel', { by: 'stepBack' })).toEqual({ reason: 'step' })
+    expect(await told.call('position')).toMatchObject({ instruction: now - 1, now, isLive: false })
+    expect(await told.registers()).not.toEqual(here)
+    await told.call('travel', { to: begin })
+    await told.call('travel', { to: now - 1 })
+    expect(await told.call('travel', { by: 'step' })).toEqual({ reason: 'step' })
+    expect(await told.registers()).toEqual(here)
+    // It goes on from where it was.
+    await told.machine.run()
+    told.type('c')
+    await expect.poll(() => told.serial.length).toBe(12)
+    // A branch goes on from the past, and is recorded as well.
+    await told.machine.pause()
+    await told.call('travel', { to: now - 1 })
+    const branched = await told.registers()
+    await told.machine.branch()
+    expect(await told.registers()).toEqual(branched)
+    await told.machine.run()
+    told.type('d')
+    await expect.poll(() => told.serial.length).toBe(16)
+    await told.machine.pause()
+    expect(await told.call('travel', { by: 'stepBack' })).toEqual({ reason: 'step' })
+  })
+})
+
+test('a branch has the disk as it was', { timeout: 20_000 }, async () => {
+  const blob = new Blob([new Uint8Array(1 << 20)])
+  const drives: SentOptions['drives'] = [{ id: 'disk0', media: 'disk', source: { bytes: await blob.bytes() } }]
+  told = await Told.open(diskGuest(), { record: true, drives })
+  await told.machine.run()
+  const say = async (text: string, answer: string): Promise<void> => {
+    const before = told.serial.length
+    told.type(text)
+    await expect.poll(() => String.fromCharCode(...told.serial.slice(before))).toBe(answer)
+  }
+  await expect.poll(() => told.serial).toHaveLength(1)
+  await say('A', '.')
+  await say('0', 'A')
+  await told.machine.pause()
+  const { now } = await told.call('position')
+  await told.machine.run()
+  await say('B', '.')
+  await say('0', 'B')
+  await told.machine.pause()
+  // The guest waits for its next character here, and no instruction is executed when it comes.
+  await told.call('travel', { to: now })
+  await expect(told.machine.branch()).rejects.toThrow(/a disk is written somewhere from instruction \d+ to \d+; go/)
+  await told.call('travel', { to: now - 1 })
+  await told.machine.branch()
+  await told.machine.run()
+  await say('0', 'A')
+  await say('C', '.')
+  await say('0', 'C')
+})
