@@ -8,20 +8,13 @@
  *   offsets are their addresses; others' are −1 − (distance from the base) then. The table is in front of the number of
  *   symbols, or since 6.5 behind the tokens.
  */
+import { type GuestRam, type LinuxMemory, ramOf } from './guest-ram.ts'
 import type { NamedPlace } from './symbol-table.ts'
 
 /** A symbol of a Linux kernel, which reaches to the next one. */
 export interface LinuxSymbol extends NamedPlace {
   /** A function, or another place in code. */
   readonly isCode: boolean
-}
-
-/** Memory that may lie in pieces. */
-export interface GuestRam {
-  /** The stretches of guest-physical addresses that are RAM. */
-  readonly stretches: readonly { readonly from: number; readonly bytes: number }[]
-  /** Reads bytes of one stretch; a copy where they lie in several pieces of machine memory. */
-  read(from: number, bytes: number): Uint8Array
 }
 
 const TOKENS = 256
@@ -40,6 +33,7 @@ const MOST_ADDRESS_BYTES = 4 * MOST_SYMBOLS + 64
 /** Bytes that are searched at once. */
 const SEARCHED_BYTES = 1 << 20
 const PAGE_BYTES = 4096
+const NOTHING = new Uint8Array()
 /** Type letters of code. */
 const CODE_TYPES = 'tTwW'
 
@@ -55,6 +49,9 @@ type Word = 4 | 8
 
 const aligned = (at: number, to: Word): number => Math.ceil(at / to) * to
 
+/** Symbols of a Linux kernel that runs in a machine, as its memory has them; none where no kernel is found. */
+export const linuxSymbols = (machine: LinuxMemory): LinuxSymbol[] => readKallsyms(ramOf(machine))
+
 /**
  * Finds the kernel's symbols in guest RAM.
  *
@@ -64,7 +61,7 @@ export function readKallsyms(ram: GuestRam): LinuxSymbol[] {
   for (const { from, bytes } of ram.stretches) {
     for (let at = 0; at < bytes; at += SEARCHED_BYTES) {
       // A sequence that lies across two pieces is in both.
-      const piece = ram.read(from + at, Math.min(SEARCHED_BYTES + DIGITS.length, bytes - at))
+      const piece = ram.read(from + at, Math.min(SEARCHED_BYTES + DIGITS.length, bytes - at)) ?? NOTHING
       for (let zero = piece.indexOf(ZERO); zero >= 0; zero = piece.indexOf(ZERO, zero + 1)) {
         if (!DIGITS.every((byte, i) => piece[zero + i] === byte)) continue
         const symbols = symbolsAround(ram, from, bytes, at + zero)
@@ -79,7 +76,7 @@ export function readKallsyms(ram: GuestRam): LinuxSymbol[] {
 function symbolsAround(ram: GuestRam, from: number, bytes: number, zero: number): LinuxSymbol[] | undefined {
   const window = (below: number, above: number): { readonly start: number; readonly piece: Uint8Array } => {
     const start = Math.max(0, zero - below) & -PAGE_BYTES
-    return { start, piece: ram.read(from + start, Math.min(bytes, zero + above) - start) }
+    return { start, piece: ram.read(from + start, Math.min(bytes, zero + above) - start) ?? NOTHING }
   }
   for (const word of [8, 4] as const) {
     const near = window(MOST_TOKEN_BYTES, MOST_TOKEN_BYTES)

@@ -1,4 +1,5 @@
-import { type LinuxMemory, linuxSymbols } from './linux-symbols.ts'
+import type { LinuxMemory } from './guest-ram.ts'
+import { linuxSymbols } from './kallsyms.ts'
 
 /** The first byte of Linux' code has this name: on arm64 the first one that is in its table. */
 const FIRST = '_stext'
@@ -14,17 +15,23 @@ const LINKED = [
 
 const hex = (value: bigint): string => (value < 0n ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`)
 
+/** A command of gdb's `monitor`, as `gdbTarget` of `@retrap/machine` takes it. */
+export interface LinuxCommand {
+  /** The command's name, then the words that may follow. */
+  readonly usage: string
+  /** The command's effect. */
+  readonly help: string
+  /** Does the command for a vCPU. @param given - the words after its name @returns what to print, in whole lines */
+  run(cpu: number, given: readonly string[]): string
+}
+
 /**
  * `monitor kaslr`: how far Linux lies from where it was linked, by the table of symbols that it keeps of itself.
  *
  * @param machine - returns the machine as it is when the command is given
  * @returns a command as `gdbTarget` takes them
  */
-export function kaslrCommand(machine: () => LinuxMemory): {
-  readonly usage: string
-  readonly help: string
-  run(): string
-} {
+export function kaslrCommand(machine: () => LinuxMemory): LinuxCommand {
   return {
     usage: 'kaslr',
     help: 'where Linux lies, and how gdb gets its symbols there',

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { kaslrCommand, type LinuxMemory, linuxSymbols } from '../src/index.ts'
+import { kaslrCommand } from '../src/kaslr-command.ts'
+import { linuxCommands, type LinuxMemory, linuxSymbols } from '../src/index.ts'
 import { tables } from './kallsyms-tables.ts'
 
 /** A type of RAM. */
@@ -32,7 +33,7 @@ function kernelAt(text: bigint, bits: 32 | 64): Uint8Array {
   return tables({ bits, addresses: 'before', base: text, perCpu: false, symbols })
 }
 
-const answer = (bytes: Uint8Array): unknown => kaslrCommand(() => machineWith(bytes)).run()
+const answer = (bytes: Uint8Array): unknown => kaslrCommand(() => machineWith(bytes)).run(0, [])
 
 describe('monitor kaslr', () => {
   test.each([
@@ -56,13 +57,31 @@ describe('monitor kaslr', () => {
     const kernel = kernelAt(0xffff_ffff_a360_0000n, 64)
     const scattered = machineWith(kernel, true)
     expect(linuxSymbols(scattered)).toEqual(linuxSymbols(machineWith(kernel)))
-    expect(kaslrCommand(() => scattered).run()).toContain('0x22600000 from where it was linked')
+    expect(kaslrCommand(() => scattered).run(0, [])).toContain('0x22600000 from where it was linked')
   })
 
   test('no kernel', () => {
     expect(answer(new Uint8Array(10_000))).toContain('There is no Linux in memory')
     expect(
-      kaslrCommand(() => ({ ...machineWith(new Uint8Array(1)), memory: { u8: new Uint8Array(0) } })).run(),
+      kaslrCommand(() => ({ ...machineWith(new Uint8Array(1)), memory: { u8: new Uint8Array(0) } })).run(0, []),
     ).toContain('There is no Linux')
   })
+})
+
+test.each([
+  ['none', new Uint8Array(10_000), 'Linux in memory: there is none that has its table of symbols (CONFIG_KALLSYMS)\n'],
+  [
+    'one for arm64',
+    kernelAt(0xffff_ba5c_1580_0000n, 64),
+    'this Linux cannot be read: its code is at 0xffffba5c15800000; expected a kernel for x86-64\n',
+  ],
+  [
+    'one without symbols of data',
+    kernelAt(0xffff_ffff_a360_0000n, 64),
+    'Linux in memory: its table of symbols does not have linux_banner (CONFIG_KALLSYMS_ALL)\n',
+  ],
+])('commands about a kernel that cannot be read: %s', (_name, bytes, sentence) => {
+  const commands = linuxCommands(() => machineWith(bytes)).filter(({ usage }) => usage !== 'kaslr')
+  expect(commands.map((command) => command.run(0, []))).toEqual(commands.map(() => sentence))
+  expect(commands).toHaveLength(3)
 })

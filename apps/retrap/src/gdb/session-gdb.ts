@@ -1,6 +1,6 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { GdbSession, type GdbTarget } from '@retrap/gdb'
-import { kaslrCommand } from '@retrap/symbols'
+import { linuxCommands } from '@retrap/symbols'
 import { CliError } from '../errors.ts'
 import type { SessionOutput } from '../host/host.ts'
 import type { Machine, MachineRunner } from '../machine/machine-contract.ts'
@@ -88,7 +88,7 @@ export class SessionGdb {
   /** Shows gdb a machine that has not run yet. @throws CliError `ERR_USAGE` where it cannot be debugged */
   async adopt(machine: Machine, runner: MachineRunner = machine): Promise<void> {
     const { architecture } = this.#option
-    const commands = [kaslrCommand(() => machine)]
+    const commands = linuxCommands(() => machine)
     const onTrouble = (sentence: string): void => void this.#say?.write(`retrap: ${sentence}\n`)
     const options = { kill: this.#kill, onTrouble, commands, ...(architecture !== undefined && { architecture }) }
     const target = await runner.gdbTarget?.(options)

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { kaslrCommand } from '@retrap/symbols'
+import { linuxCommands } from '@retrap/symbols'
 import { type PcOptions, type PcSnapshot, type RecordingSource, replayPc } from '@retrap/machine'
 import { readSnapshot } from '@retrap/snapshot'
 import { type PcBootedOptions, TestError } from '../index.ts'
@@ -46,7 +46,7 @@ export async function replayFailure(
     const replay = await replayPc(all, recording.source, { at: 'end' })
     try {
       const killed = Promise.withResolvers<void>()
-      const commands = [kaslrCommand(() => replay.pc)]
+      const commands = linuxCommands(() => replay.pc)
       const target = await replay.gdbTarget({ kill: () => killed.resolve(), commands })
       await serveGdb(target, port, onListening, killed.promise)
     } finally {

@@ -1,5 +1,3 @@
-import { type GuestRam, type LinuxSymbol, readKallsyms } from './kallsyms.ts'
-
 const PAGE_BYTES = 4096
 
 /** The memory of a machine with Linux. */
@@ -18,8 +16,13 @@ export interface LinuxMemory {
   }
 }
 
-/** Symbols of a Linux kernel that runs in a machine, as its memory has them; none where no kernel is found. */
-export const linuxSymbols = (machine: LinuxMemory): LinuxSymbol[] => readKallsyms(ramOf(machine))
+/** Guest RAM by guest-physical addresses. */
+export interface GuestRam {
+  /** The stretches of addresses that are RAM, in their order. */
+  readonly stretches: readonly { readonly from: number; readonly bytes: number }[]
+  /** Reads bytes, a copy where they lie in several pieces of machine memory; undefined where not all are RAM. */
+  read(from: number, bytes: number): Uint8Array | undefined
+}
 
 /** Guest-physical addresses that lie together in machine memory too. */
 interface Piece {
@@ -28,7 +31,8 @@ interface Piece {
   bytes: number
 }
 
-function ramOf({ domain, memory }: LinuxMemory): GuestRam {
+/** The RAM of a machine as its map is now. */
+export function ramOf({ domain, memory }: LinuxMemory): GuestRam {
   const pieces: Piece[] = []
   const stretches: { readonly from: number; bytes: number }[] = []
   // Contents that a restored machine has not needed yet are brought, which changes the map.
@@ -45,23 +49,28 @@ function ramOf({ domain, memory }: LinuxMemory): GuestRam {
     if (stretch !== undefined && stretch.from + stretch.bytes === from) stretch.bytes += bytes
     else stretches.push({ from, bytes })
   }
-  const copy = (from: number, bytes: number): Uint8Array => {
-    const into = new Uint8Array(bytes)
-    for (const piece of pieces) {
-      const start = Math.max(from, piece.from)
-      const end = Math.min(from + bytes, piece.from + piece.bytes)
-      const at = piece.at + start - piece.from
-      if (start < end) into.set(memory.u8.subarray(at, at + end - start), start - from)
-    }
-    return into
+  return { stretches, read: (from, bytes) => read(pieces, memory.u8, from, bytes) }
+}
+
+function read(pieces: readonly Piece[], u8: Uint8Array, from: number, bytes: number): Uint8Array | undefined {
+  let low = 0
+  let high = pieces.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (pieces[middle]!.from <= from) low = middle + 1
+    else high = middle
   }
-  return {
-    stretches,
-    read(from, bytes) {
-      const piece = pieces.find((each) => from >= each.from && from + bytes <= each.from + each.bytes)
-      if (piece === undefined) return copy(from, bytes)
-      const at = piece.at + from - piece.from
-      return memory.u8.subarray(at, at + bytes)
-    },
+  let copy: Uint8Array | undefined
+  for (let done = 0, i = low - 1; ; i++) {
+    const piece = pieces[i]
+    const start = from + done
+    if (piece === undefined || start < piece.from || start >= piece.from + piece.bytes) return undefined
+    const count = Math.min(bytes - done, piece.from + piece.bytes - start)
+    const at = piece.at + start - piece.from
+    if (count === bytes) return u8.subarray(at, at + bytes)
+    copy ??= new Uint8Array(bytes)
+    copy.set(u8.subarray(at, at + count), done)
+    done += count
+    if (done === bytes) return copy
   }
 }
