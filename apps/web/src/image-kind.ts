@@ -98,6 +98,7 @@ export function roleOf(head: Uint8Array, end: Uint8Array, bytes: number): Role {
     hasMultiboot(head)
   )
     return 'kernel'
+  if (text(0, '\u0089retrec\n')) return 'recording'
   if (text(0x8001, 'CD001')) return 'cdrom'
   if (text(0, 'QFI\u00fb')) return 'disk'
   if (

@@ -76,7 +76,9 @@ export function useMachine(chosen: Chosen): MachineLife {
         if (detail !== undefined) warn(detail.message)
       })
       setMachine(made)
-      run(made)
+      // A recording is looked at first.
+      if (chosen.options.recording === undefined) run(made)
+      else setState(made.state)
       say(whole)
     }
     begin().catch((error: unknown) => {

@@ -98,7 +98,7 @@ export function MachinePage({ chosen: made, close }: { chosen: Chosen; close: ()
   const askToClose = (): void => (isOn ? ask('close') : end())
   useBack(askToClose)
   const tabs = tabsOf(chosen)
-  const [first] = useState(() => firstTab(tabs))
+  const [first] = useState(() => (chosen.options.recording === undefined ? firstTab(tabs) : 'debugger'))
   const saveAndClose = async (): Promise<void> => {
     const { saveMachine } = await import('./snapshots/save.ts')
     await saveMachine(machine!, chosen, { parent: chosen.from ?? null })

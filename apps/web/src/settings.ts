@@ -11,7 +11,7 @@ export interface Chosen {
 }
 
 /** The use of an image. */
-export type Role = 'kernel' | 'initrd' | 'firmware' | 'vgaBios' | 'disk' | 'cdrom' | 'floppy'
+export type Role = 'kernel' | 'initrd' | 'firmware' | 'vgaBios' | 'disk' | 'cdrom' | 'floppy' | 'recording'
 
 /** The names of the roles, for people. */
 export const ROLE_NAMES: Readonly<Record<Role, string>> = {
@@ -22,6 +22,7 @@ export const ROLE_NAMES: Readonly<Record<Role, string>> = {
   disk: 'Disk',
   cdrom: 'CD',
   floppy: 'Floppy disk',
+  recording: 'Recording',
 }
 
 /** The other end of the network card's cable. */
@@ -124,7 +125,7 @@ export const commandLineFor = (board: Settings['board'], { board: old, commandLi
 
 const ROLES = Object.keys(ROLE_NAMES) as Role[]
 /** Roles of which a machine has one. */
-const SINGLE: readonly Role[] = ['kernel', 'initrd', 'firmware', 'vgaBios']
+const SINGLE: readonly Role[] = ['kernel', 'initrd', 'firmware', 'vgaBios', 'recording']
 
 /** Adds an image; one of the same role makes room, where a machine has one only. */
 export function withImage(images: readonly ChosenImage[], image: ChosenImage): ChosenImage[] {
@@ -141,7 +142,7 @@ export interface SiteFirmware {
 /** Whether only firmware of the site can start the images. */
 export function needsFirmware({ images, board }: Settings): boolean {
   const has = (...roles: readonly Role[]): boolean => images.some(({ role }) => roles.includes(role))
-  return board !== 'virt' && has('disk', 'cdrom', 'floppy') && !has('kernel', 'firmware')
+  return board !== 'virt' && has('disk', 'cdrom', 'floppy') && !has('kernel', 'firmware', 'recording')
 }
 
 /**
@@ -152,6 +153,7 @@ export function needsFirmware({ images, board }: Settings): boolean {
 export function problemOf(settings: Settings, own?: SiteFirmware | null): string | null {
   const { images, network, relay, board } = settings
   const has = (role: Role): boolean => images.some((image) => image.role === role)
+  if (has('recording')) return null
   if (isRelay(network) && !new RegExp(`^${RELAYS[network].pattern}$`).test(relay))
     return `A relay has an address that begins with ${RELAYS[network].starts}.`
   if (board === 'virt' && (has('firmware') || has('vgaBios')))
@@ -201,6 +203,9 @@ export function machineOptions(settings: Settings, own?: SiteFirmware | null): M
   const { memory, cpus, board, vga, commandLine, images, cpu, hypervisor, tablet, sound, files } = settings
   const network = networkOptions(settings)
   const of = (role: Role): File | string | undefined => images.find((image) => image.role === role)?.source
+  const recording = of('recording')
+  // A recording has the machine's options, and its images.
+  if (recording !== undefined) return { recording }
   const names = new Set<string>()
   const drives = images.flatMap(({ role, source, interface: way }): DriveOptions[] => {
     if (role === 'floppy') return [{ source, interface: 'floppy' }]

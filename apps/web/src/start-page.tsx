@@ -123,7 +123,7 @@ export function StartPage({ start }: { start: (chosen: Chosen) => void }) {
           {refused.length > 0 && (
             <p class="wrong" role="alert">
               {refused.join(' ')} A machine takes a kernel with its initial RAM disk, a disk, a CD, a floppy disk or
-              firmware.
+              firmware, or a recording.
             </p>
           )}
           <form
@@ -217,7 +217,7 @@ function Images({ settings: { images }, change, add }: ImagesProps) {
         }}
       >
         <p>
-          <strong>Drop a kernel, a disk, a CD image, firmware or a machine.json here</strong>, or
+          <strong>Drop a kernel, a disk, a CD image, firmware, a recording or a machine.json here</strong>, or
         </p>
         <label class="button file">
           choose files

@@ -78,4 +78,47 @@ describe.skipIf(noBrowser !== undefined)('the debugger', () => {
     await shot('debugger-branch')
     expect(said).toEqual([])
   })
+
+  test('a recording that is saved is opened in another tab, and is at the same instant', async () => {
+    const hashOf = async (from: Page): Promise<string> => {
+      const text = (): Promise<string> =>
+        from.evaluate(() => document.querySelector<HTMLElement>('#panel-debugger')!.innerText)
+      await press(visitorOf(from), 'State hash')
+      return seen(text, /State hash: [\da-f]{64}/)
+    }
+    const saved = page.evaluate(
+      () =>
+        new Promise<number[]>((resolve) => {
+          const original = URL.createObjectURL.bind(URL)
+          URL.createObjectURL = (file: Blob) => {
+            void file.bytes().then((bytes) => resolve([...bytes]))
+            return original(file)
+          }
+        }),
+    )
+    await press(visitor, 'Now')
+    await seen(panel, /^Now/m)
+    const hash = await hashOf(page)
+    await press(visitor, 'Save the recording')
+    const file = await saved
+    const other = await newPage(browser, said)
+    await other.goto(server.origin, { waitUntil: 'load' })
+    await other.evaluate((bytes) => {
+      const transfer = new DataTransfer()
+      transfer.items.add(new File([Uint8Array.from(bytes)], 'mine.recording'))
+      document
+        .querySelector('.drop')!
+        .dispatchEvent(new DragEvent('drop', { bubbles: true, cancelable: true, dataTransfer: transfer }))
+    }, file)
+    await press(visitorOf(other), 'Start')
+    expect(await hashOf(other)).toBe(hash)
+    // So is the terminal.
+    await seen(() => terminalOf(visitorOf(other)), /\none\s[^]*\nthree\s/)
+    await press(visitorOf(other), 'Continue')
+    await press(visitorOf(other), 'Type in the terminal')
+    await visitorOf(other).type('echo four\n')
+    await seen(() => terminalOf(visitorOf(other)), /\nfour\s/)
+    await other.close()
+    expect(said).toEqual([])
+  })
 })

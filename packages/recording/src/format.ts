@@ -16,7 +16,7 @@ export const MOST_LOG_BYTES: number = 16 * 2 ** 20
 export const FOOTER_BYTES = 8
 
 /** Names of sections. A file begins with `DESC` and, if nothing has cut it, ends with `INDX` and `END `. */
-export type SectionName = 'DESC' | 'LOG ' | 'DATA' | 'PAGE' | 'STAT' | 'BYTE' | 'PMAP' | 'INDX' | 'END '
+export type SectionName = 'DESC' | 'IMAG' | 'LOG ' | 'DATA' | 'PAGE' | 'STAT' | 'BYTE' | 'PMAP' | 'INDX' | 'END '
 
 /** A point of a run. */
 export interface Instant {

@@ -26,6 +26,7 @@ export class Recording {
   readonly #file: Sections
   readonly #log: readonly IndexEntry[]
   readonly #checkpoints: readonly CheckpointEntry[]
+  readonly #images: readonly IndexEntry[]
   /** Pages of checkpoints, and those that events have besides. */
   readonly #pages: FileBlocks
   readonly #bodies: FileBlocks
@@ -41,6 +42,7 @@ export class Recording {
     this.isCut = isCut
     this.#log = index.sections.filter(({ name }) => name === 'LOG ')
     this.#checkpoints = checkpointsOf(index.sections)
+    this.#images = index.sections.filter(({ name }) => name === 'IMAG')
     const blocks = (wanted: SectionName): FileBlocks =>
       new FileBlocks(
         file,
@@ -63,6 +65,18 @@ export class Recording {
   /** Instants of checkpoints, in order. */
   get checkpoints(): readonly Instant[] {
     return this.#checkpoints.map(({ state: { round, instructions } }) => ({ round, instructions }))
+  }
+
+  /** Images that are in the file. */
+  get images(): number {
+    return this.#images.length
+  }
+
+  /** Reads an image, by its number in the order in which they were added. @throws RecordingError `ERR_STATE` for one that is not there, `ERR_DAMAGED` */
+  image(number: number): Promise<Uint8Array> {
+    const entry = this.#images[number]
+    if (entry === undefined) throw new RecordingError('ERR_STATE', `there is no image ${number}`)
+    return this.#file.read(entry)
   }
 
   /** Pieces of the log. */

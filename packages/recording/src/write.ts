@@ -43,8 +43,36 @@ export class RecordingWriter {
    */
   constructor(write: (bytes: Uint8Array) => unknown, description: unknown) {
     this.#write = write
+    this.#chain = Promise.resolve()
+    // Another writer goes on with a file that has both.
+    if (description instanceof RecordingWriter) return
     this.#chain = this.#attempt(() => this.#append(encodeHeader()))
     this.#section('DESC', new TextEncoder().encode(JSON.stringify(description)), this.#last)
+  }
+
+  /**
+   * Returns a writer that goes on with a copy of the file so far: checkpoints and an end can be put to that while this one writes on.
+   *
+   * @param write - takes the bytes behind those of the file so far
+   * @throws RecordingError `ERR_STATE` after the end; what writing threw
+   */
+  async copy(write: (bytes: Uint8Array) => unknown): Promise<RecordingWriter> {
+    this.#check()
+    this.flush()
+    await this.settled()
+    const copy = new RecordingWriter(write, this)
+    copy.#index.push(...this.#index)
+    copy.#marks.push(...this.#marks)
+    copy.#at = this.#at
+    copy.#pieces = this.#pieces
+    copy.#last = this.#last
+    return copy
+  }
+
+  /** Adds an image that the machine was made with, such as a kernel: `Recording.image` reads it. */
+  addImage(bytes: Uint8Array): void {
+    this.#check()
+    this.#section('IMAG', bytes, this.#last)
   }
 
   /** Pieces of the log that were written, or wait for that. */

@@ -115,6 +115,7 @@ export interface DebuggerCalls {
   whoWrote(place: MemoryPlace): WriterView
   history(): RunHistory
   mark(name: string): void
+  stateHash(): string
 }
 
 /** A call that the machine's debugger answers. */
@@ -160,6 +161,11 @@ export interface PageDebugger {
   readonly whoWrote: (place: MemoryPlace) => Promise<WriterView>
   /** The contents of a time line. */
   readonly history: () => Promise<RunHistory>
+  /**
+   * Returns a SHA-256, in hexadecimal, of the registers of all vCPUs and of the guest's memory where the debugger is: two runs that are at
+   * the same instant have the same.
+   */
+  readonly stateHash: () => Promise<string>
   /** Names this instant. */
   readonly mark: (name: string) => Promise<void>
 }
@@ -191,4 +197,5 @@ export const debuggerBy = (call: Call): PageDebugger => ({
   whoWrote: (place) => call('whoWrote', place),
   history: () => call('history'),
   mark: (name) => call('mark', name),
+  stateHash: () => call('stateHash'),
 })

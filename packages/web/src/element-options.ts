@@ -4,7 +4,9 @@ import type { DriveOptions, MachineOptions, NetworkOptions } from './options.ts'
 const UNITS: Readonly<Record<string, number>> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 }
 /** Options that are texts, or addresses, and the attributes that hold them. */
 const TEXTS = [
-  ...(['kernel', 'initrd', 'firmware', 'snapshot', 'cpu', 'layout'] as const).map((name) => [name, name] as const),
+  ...(['kernel', 'initrd', 'firmware', 'snapshot', 'recording', 'cpu', 'layout'] as const).map(
+    (name) => [name, name] as const,
+  ),
   ['commandLine', 'command-line'],
   ['vgaBios', 'vga-bios'],
 ] as const

@@ -116,7 +116,7 @@ function add<K extends keyof HTMLElementTagNameMap>(
  * `<retrap-machine kernel="bzImage" memory="256M" autostart></retrap-machine>`: a machine with its screen, and with the text
  * of its serial port, which is typed on too. It is made when the element is put into a page, and goes with it.
  *
- * Attributes: each option of `createMachine` by its name, with hyphens. `kernel`, `initrd`, `firmware`, `vga-bios`, `snapshot`,
+ * Attributes: each option of `createMachine` by its name, with hyphens. `kernel`, `initrd`, `firmware`, `vga-bios`, `snapshot`, `recording`,
  * `disk`, `cdrom` and `floppy` are addresses; `memory` is a size such as `512M`; `disk-interface` and `cdrom-interface`, and `keep`
  * for what is written to the disk; `network` is the kind, beside `network-name`, `network-url`, `network-card` and `mac-address`;
  * `tablet` and `record` are there or not; `jit` and `keep-fetched` are `off` or not there; `cpus`, `cpu`, `board`, `command-line`, `vga`, `layout`,

@@ -117,6 +117,11 @@ export interface MachineOptions {
    */
   readonly snapshot?: Source
   /**
+   * Opens a recording that `machine.debugger.save` has made: the machine is where it ends, and `machine.debugger` goes through it. Options
+   * and images are those of the recorded machine. `run` goes on from where the debugger is.
+   */
+  readonly recording?: Source
+  /**
    * Keeps what is read of disks and snapshots at addresses in the browser's private file system, where the server sends a strong
    * `ETag`: it is not fetched again, and is there without a network. One tab at a time does so for an image. Default true. See
    * `fetchedBytes`.

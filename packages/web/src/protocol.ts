@@ -16,7 +16,7 @@ export type SentSource =
   | { readonly bytes: Uint8Array<ArrayBuffer> }
 
 /** The images of a machine, by option. */
-export const IMAGE_OPTIONS = ['kernel', 'initrd', 'firmware', 'vgaBios', 'snapshot'] as const
+export const IMAGE_OPTIONS = ['kernel', 'initrd', 'firmware', 'vgaBios', 'snapshot', 'recording'] as const
 /** One of them. */
 export type ImageOption = (typeof IMAGE_OPTIONS)[number]
 

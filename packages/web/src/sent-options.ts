@@ -31,6 +31,7 @@ export function sentOptions(options: MachineOptions, shared: boolean): SentOptio
     firmware: options.firmware,
     vgaBios: options.vgaBios,
     snapshot: options.snapshot,
+    recording: options.recording,
   }
   for (const name of options.board === 'virt' ? (['firmware', 'vgaBios'] as const) : [])
     if (images[name] !== undefined)

@@ -36,6 +36,7 @@ test('there is an attribute for each option that is no function', () => {
     layout: 'de',
     hypervisor: 'xen',
     snapshot: 'a.snapshot',
+    recording: 'a.recording',
     keepFetched: false,
     jit: false,
     transport: 'messages',
@@ -55,7 +56,14 @@ test('there is an attribute for each option that is no function', () => {
       record: '',
     },
     ...{ network: 'tabs', 'network-name': 'lab', 'network-card': 'e1000', 'mac-address': '52:54:00:00:00:01' },
-    ...{ layout: 'de', hypervisor: 'xen', snapshot: 'a.snapshot', 'keep-fetched': 'off', jit: 'off' },
+    ...{
+      layout: 'de',
+      hypervisor: 'xen',
+      snapshot: 'a.snapshot',
+      recording: 'a.recording',
+      'keep-fetched': 'off',
+      jit: 'off',
+    },
     ...{ transport: 'messages' },
   }
   expect(options(attributes)).toEqual(all)

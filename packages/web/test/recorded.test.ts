@@ -111,3 +111,42 @@ test('a branch has the disk as it was', { timeout: 20_000 }, async () => {
   await say('C', '.')
   await say('0', 'C')
 })
+
+test(
+  'a recording that is saved is opened elsewhere, at the same instant, and goes on',
+  { timeout: 20_000 },
+  async () => {
+    told = await Told.open(tickingGuest(), { record: true })
+    await told.machine.run()
+    told.type('ab')
+    await expect.poll(() => told.serial.length).toBe(8)
+    await told.machine.pause()
+    const file = await told.call('recording')
+    const { now } = await told.call('position')
+    const [here, hash, past] = [await told.registers(), await told.call('stateHash'), await told.call('history')]
+    // It is still recorded.
+    await told.machine.run()
+    told.type('c')
+    await expect.poll(() => told.serial.length).toBe(12)
+    await told.machine.pause()
+    const other = new Told()
+    const options: SentOptions = { images: { recording: { blob: file } }, drives: null, shared: false }
+    other.machine = await WorkerMachine.open(options, (message) => {
+      if ('event' in message) other.events.push(message)
+    })
+    expect(await other.call('position')).toEqual({ instruction: now, now, begin: 0, isLive: true })
+    expect(await other.registers()).toEqual(here)
+    expect(await other.call('stateHash')).toBe(hash)
+    expect((await other.call('history')).samples).toEqual(past.samples)
+    await other.call('travel', { to: 0 })
+    await other.call('travel', { to: now - 1 })
+    expect(await other.call('stateHash')).not.toBe(hash)
+    await other.call('travel', { by: 'step' })
+    expect(await other.call('stateHash')).toBe(hash)
+    expect(other.serial).toEqual([])
+    await other.machine.run()
+    other.type('d')
+    await expect.poll(() => other.serial.length).toBe(4)
+    await other.machine.pause()
+  },
+)

@@ -146,6 +146,9 @@ export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: Panel
         <button disabled={isBusy} onClick={() => attempt(() => debug.mark(`Mark ${(history?.marks.length ?? 0) + 1}`))}>
           Mark this instant
         </button>
+        <button disabled={isBusy} onClick={() => attempt(async () => say(`State hash: ${await debug.stateHash()}`))}>
+          State hash
+        </button>
         <span class="soft">{history === null ? '' : `${sizeOf(history.bytes)} of recording in memory`}</span>
       </div>
     </div>

@@ -20,6 +20,8 @@ export interface RecordOptions {
    * does not wait. Default false.
    */
   readonly keepsPace?: boolean | undefined
+  /** Images that the file gets, so that it is replayed without other files: `about` says which they are. Default none. */
+  readonly images?: readonly Uint8Array[] | undefined
 }
 
 /** A machine's run that is recorded. */
@@ -28,6 +30,15 @@ export interface RunRecorder {
   readonly instructions: number
   /** Names this instant. */
   mark(name: string): void
+  /**
+   * Writes what is needed to make a file of the recording so far, with its checkpoints, which goes on meanwhile. To be called when
+   * the machine does not run, and its devices are at rest.
+   *
+   * @param write - takes the bytes behind those that were written so far, piece by piece, in order
+   * @param images - added to those that the file has
+   * @throws what writing threw
+   */
+  copyEnd(write: (bytes: Uint8Array) => unknown, images?: readonly Uint8Array[]): Promise<void>
   /**
    * Ends the recording; to be called when the machine does not run. A recording that was not ended can be read up to what
    * was written last.
@@ -66,7 +77,7 @@ export type GateFor<K extends MachineKind> = (options: K['options'], fromPowerOn
 export async function recordRun<K extends MachineKind, M extends Machine<K>>(
   kind: RecordedKind<K, M>,
   write: (bytes: Uint8Array) => unknown,
-  { about, keepsPace = false }: RecordOptions,
+  { about, keepsPace = false, images = [] }: RecordOptions,
   checkpointMs: number | undefined,
   make: (gateFor: GateFor<K>) => Promise<M>,
 ): Promise<RecordedRun<K, M>> {
@@ -78,6 +89,7 @@ export async function recordRun<K extends MachineKind, M extends Machine<K>>(
     const described = describeRun(kind, options, about, await flashFacts(options.flash))
     const description: RunDescription = { ...described, paced: keepsPace }
     const writer = new RecordingWriter(write, description)
+    for (const image of images) writer.addImage(image)
     const gate = new RecordGate(writer, keepsPace, () => kind.notes(machine.domain))
     // RAM of a snapshot or of a forked machine comes later, and not by writes.
     const logs = checkpointMs !== Infinity && fromPowerOn
@@ -99,6 +111,13 @@ export async function recordRun<K extends MachineKind, M extends Machine<K>>(
       const { round, instructions } = gate.instant()
       writer.mark({ round, instructions }, name)
       marks.push({ name, round, instructions })
+    },
+    async copyEnd(more, added = []) {
+      await taker.take()
+      const copy = await writer.copy(more)
+      for (const image of added) copy.addImage(image)
+      await writeCheckpoints(copy, store)
+      await copy.end(gate.instant())
     },
     async end() {
       run.live?.close()

@@ -31,6 +31,11 @@ export class MachineDrives {
     )
   }
 
+  /** Drives of a recording, whose media are not here. */
+  static ofRecording(drives: readonly MachineDrive[] | null, listener: SourceListener): MachineDrives {
+    return new MachineDrives(drives && [...drives], listener)
+  }
+
   /** As a machine's options have them; null where nothing was said of drives. */
   get options(): readonly MachineDrive[] | null {
     return this.#drives

@@ -1,11 +1,12 @@
-import type { SentOptions } from '../protocol.ts'
+import type { SentOptions, SentSource } from '../protocol.ts'
 import { DEFAULT_MEMORY_BYTES, prepareBoard } from './boards.ts'
 import { MachineDrives } from './machine-drives.ts'
 import type { MachineNetwork } from './networks.ts'
 import type { ReadSnapshot } from './read-snapshot.ts'
 import type { SharedFiles } from './shared-files.ts'
 import type * as Snapshotting from './snapshots.ts'
-import type { SourceListener } from './sources.ts'
+import { readWhole, type SourceListener } from './sources.ts'
+import type { OpenedRecording } from './travelled-runs.ts'
 import { type LoadedImages, readFirstImages } from './whole-images.ts'
 
 /** Machines without a network load nothing of that. */
@@ -29,11 +30,31 @@ export interface OpenedParts {
   readonly files: SharedFiles | null
   /** The snapshot that it goes on from at first. */
   readonly snapshot: ReadSnapshot | null
+  /** The recording that it is opened from; null: it is none. */
+  readonly recording: OpenedRecording | null
+}
+
+/** Opens what a recorded machine was made of. @throws WebError */
+async function openRecorded(given: SentOptions, source: SentSource, listener: SourceListener): Promise<OpenedParts> {
+  const { drivesOf, openRecordingFile } = await import('./travelled-runs.ts')
+  const file =
+    'blob' in source
+      ? source.blob
+      : new Blob([(await readWhole('recording', source, listener)) as Uint8Array<ArrayBuffer>])
+  const recording = await openRecordingFile(file)
+  const { about, images } = recording
+  const options = { ...given, memoryBytes: DEFAULT_MEMORY_BYTES, ...about.page }
+  await prepareBoard(options)
+  const network = options.network === undefined ? null : await openNetwork(options.network, false, listener)
+  const files = options.files === true ? await openFiles() : null
+  const drives = MachineDrives.ofRecording(drivesOf(about), listener)
+  return { options, images, drives, network, files, snapshot: null, recording }
 }
 
 /** Opens what a machine is made of. @throws WebError */
 export async function openParts(options: SentOptions, listener: SourceListener): Promise<OpenedParts> {
-  const from = options.images.snapshot
+  const { snapshot: from, recording } = options.images
+  if (recording !== undefined) return openRecorded(options, recording, listener)
   const loading = Promise.all([
     from === undefined ? null : loadSnapshots().then(({ openFrom }) => openFrom(options, from, listener)),
     readFirstImages(options, listener),
@@ -47,5 +68,5 @@ export async function openParts(options: SentOptions, listener: SourceListener):
   const network = plug === undefined ? null : await openNetwork(plug, isCopy, listener)
   const all = { memoryBytes: DEFAULT_MEMORY_BYTES, ...saved, ...options }
   const files = all.files === true ? await openFiles() : null
-  return { options: all, images, drives, network, files, snapshot }
+  return { options: all, images, drives, network, files, snapshot, recording: null }
 }

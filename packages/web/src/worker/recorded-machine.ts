@@ -3,8 +3,6 @@ import {
   type MachineExit,
   type Pc,
   type PcOptions,
-  type PcRecorder,
-  recordPc,
   type ReplayDebugger,
   type ReplayStop,
   requireSupported,
@@ -12,22 +10,11 @@ import {
 } from '@retrap/machine'
 import type { MemoryPlace, RunHistory, RunPosition, StopPlace, Travel, TravelStop, WriterView } from '../debugger.ts'
 import { PAGE_BYTES } from '@retrap/memory'
+import { crc32 } from '@retrap/snapshot'
+import { saveVcpuRegisters } from '@retrap/x86-cpu'
 import { WebError } from '../errors.ts'
-import type { SentOptions } from '../protocol.ts'
-import { commandLineOf } from './command-line.ts'
 import type { ReadSnapshot } from './read-snapshot.ts'
-import { DiskJournal } from './disk-journal.ts'
-import { RunHistoryKeeper } from './run-history.ts'
-import { savedOptions } from './snapshots.ts'
-import { WrittenFile } from './written-file.ts'
-
-/** The page's notes on its machine, which `retrap replay` takes for its own. */
-export const aboutPage = (options: SentOptions): object => ({
-  version: 1,
-  arguments: commandLineOf(options),
-  savedAt: new Date().toISOString(),
-  page: savedOptions(options),
-})
+import type { TravelledRun } from './travelled-runs.ts'
 
 /** @throws MachineError `ERR_OPTION` for a machine whose run cannot be recorded from an instant on */
 export const requireRecordable = (options: PcOptions): void =>
@@ -56,11 +43,7 @@ interface RunOptions {
 
 /** A PC whose run is recorded, and its debugger, which goes back in it. */
 export class RecordedMachine {
-  /** The disks' earlier contents. */
-  readonly disks: DiskJournal
-  readonly #recorder: PcRecorder
-  readonly #file: WrittenFile
-  readonly #history: RunHistoryKeeper
+  readonly run: TravelledRun
   readonly #onHit: (stop: TravelStop) => void
   readonly #places = new Map<number, { remove(): void }>()
   #lastPlace = 0
@@ -69,50 +52,23 @@ export class RecordedMachine {
   /** Ends the way that is under way; null: there is none. */
   #way: AbortController | null = null
 
-  private constructor(recorder: PcRecorder, file: WrittenFile, disks: DiskJournal, onHit: (stop: TravelStop) => void) {
-    this.disks = disks
-    this.#recorder = recorder
-    this.#file = file
-    this.#history = new RunHistoryKeeper(recorder.pc)
+  /** @param onHit - told of a stop of the machine itself as it runs */
+  constructor(run: TravelledRun, onHit: (stop: TravelStop) => void) {
+    this.run = run
     this.#onHit = onHit
-  }
-
-  /**
-   * Makes a PC, and records it from its first instruction on.
-   *
-   * @param about - a reader's notes on the machine
-   * @param onHit - told of a stop of the machine as it runs
-   * @throws MachineError
-   */
-  static async begin(options: PcOptions, about: unknown, onHit: (stop: TravelStop) => void): Promise<RecordedMachine> {
-    const file = new WrittenFile()
-    const epochSeconds = Math.floor(Date.now() / 1000)
-    const write = (bytes: Uint8Array): void => file.write(bytes)
-    const made: { pc?: Pc } = {}
-    const disks = new DiskJournal(() => made.pc?.domain.instructions ?? 0)
-    const drives = options.drives?.map((drive) => disks.of(drive))
-    const recorder = await recordPc({ epochSeconds, ...options, drives, clock: 'deterministic' }, write, {
-      keepsPace: true,
-      about,
-    })
-    made.pc = recorder.pc
-    return new RecordedMachine(recorder, file, disks, onHit)
-  }
-
-  /** The machine itself. */
-  get pc(): Pc {
-    return this.#recorder.pc
+    // A file's machine is nowhere but where its debugger is.
+    if (run.live === null) this.#debugger = run.debugger()
   }
 
   /** Takes what the guest has written to its serial port. */
   transmitted(bytes: Uint8Array): void {
-    this.#history.transmitted(bytes)
+    this.run.history.transmitted(bytes)
   }
 
   /** Runs the machine itself on, as `pc.run` does. A stop place ends it as a pause does, after `onHit`. */
-  async run(options: RunOptions): Promise<MachineExit> {
-    this.#history.look()
-    if (this.#debugger === undefined) return this.pc.run(options)
+  async goOn(live: Pc, options: RunOptions): Promise<MachineExit> {
+    this.run.history.look()
+    if (this.#debugger === undefined) return live.run(options)
     const stop = await (await this.#debugger).continue(options)
     if (isExit(stop)) return stop
     this.#onHit(this.#told(stop))
@@ -121,26 +77,26 @@ export class RecordedMachine {
 
   /** The machine as the debugger sees it: of the past, or the machine itself. */
   async seen(): Promise<Pc> {
-    return this.#debugger === undefined ? this.pc : (await this.#debugger).pc
+    return this.#debugger === undefined ? this.run.live! : (await this.#debugger).pc
   }
 
   /** The machine goes on from elsewhere: this is the end of what its guest had written there. */
   startWith(console: Uint8Array): void {
-    this.#history.startWith(console)
+    this.run.history.startWith(console)
   }
 
   /** The end of what the guest had written to its serial port at an instant. */
   consoleAt(instruction: number): Uint8Array<ArrayBuffer> {
-    return this.#history.consoleAt(instruction)
+    return this.run.history.consoleAt(instruction)
   }
 
   /** The recording so far. */
-  recording(): Blob {
-    return this.#file.blob()
+  recording(): Promise<Blob> {
+    return this.run.file()
   }
 
   async position(): Promise<RunPosition> {
-    const now = this.pc.domain.instructions
+    const { now } = this.run
     const debug = await this.#debugger
     const isLive = debug === undefined || this.#isLive(debug)
     return { instruction: debug?.instructions ?? now, now, begin: 0, isLive }
@@ -159,7 +115,7 @@ export class RecordedMachine {
   }
 
   async #go(debug: ReplayDebugger, way: Travel, signal: AbortSignal): Promise<ReplayStop | { reason: 'now' }> {
-    const { instructions: now } = this.pc.domain
+    const { now } = this.run
     if ('by' in way) {
       if (way.by !== 'continue' || this.#isLive(debug)) return debug[way.by]({ signal })
       // The machine itself has what is behind the last instruction.
@@ -219,12 +175,26 @@ export class RecordedMachine {
   }
 
   history(): RunHistory {
-    return this.#history.view(0, this.#file.bytes)
+    return this.run.history.view(0, this.run.bytes)
   }
 
   mark(name: string): void {
-    this.#recorder.mark(name)
-    this.#history.mark(name)
+    this.run.mark(name)
+  }
+
+  /** See `PageDebugger.stateHash`. */
+  async stateHash(): Promise<string> {
+    const { secondLevel, memory, vcpus } = (await this.seen()).domain
+    // Of each frame below 4 GiB its checksum; 0: there is none.
+    const sums = new Uint32Array(2 ** 20)
+    for (let gfn = 0; gfn < sums.length; gfn++) {
+      const at = secondLevel.peek(gfn * PAGE_BYTES)
+      if (at >= 0) sums[gfn] = crc32(memory.u8.subarray(at, at + PAGE_BYTES))
+    }
+    const registers = JSON.stringify(vcpus.map(({ cpu }) => [cpu.retired, saveVcpuRegisters(cpu)]))
+    const all = await new Blob([registers, sums]).arrayBuffer()
+    const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', all))
+    return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')
   }
 
   /** Ends the recording and the machine. */
@@ -232,16 +202,15 @@ export class RecordedMachine {
     if (this.#isOver) return
     this.#isOver = true
     this.#way?.abort()
-    await this.#recorder.end().catch(() => undefined)
-    this.pc.close()
+    await this.run.close()
   }
 
   #isLive(debug: ReplayDebugger): boolean {
-    return debug.pc === this.pc
+    return this.run.live === null ? debug.instructions === this.run.now : debug.pc === this.run.live
   }
 
   #travelling(): Promise<ReplayDebugger> {
-    return (this.#debugger ??= this.#recorder.debugger({ read: (offset, bytes) => this.#file.read(offset, bytes) }))
+    return (this.#debugger ??= this.run.debugger())
   }
 
   #told(stop: ReplayStop | { readonly reason: 'now' }): TravelStop {

@@ -3,7 +3,9 @@ import type { DebuggerCall, DebuggerCalls, RunPosition, Travel, TravelStop } fro
 import { WebError } from '../errors.ts'
 import type { SentOptions } from '../protocol.ts'
 import type { ReadSnapshot } from './read-snapshot.ts'
-import { aboutPage, RecordedMachine, takenNow } from './recorded-machine.ts'
+import { RecordedMachine, takenNow } from './recorded-machine.ts'
+import { type OpenedRecording, recordedRun, replayedRun, type TravelledRun } from './travelled-runs.ts'
+import type { LoadedImages } from './whole-images.ts'
 
 /** The part of a machine's life that its recording needs. */
 export interface RecordedLife {
@@ -13,8 +15,8 @@ export interface RecordedLife {
   rest(): Promise<void>
   /** Lets the machine run. @returns settles when it stands still again, or has ended */
   go(): Promise<void>
-  /** The debugger is elsewhere: this is the machine that is there, with the end of its serial output. */
-  shows(pc: Pc, console: Uint8Array<ArrayBuffer>): void
+  /** The debugger is elsewhere: this is the machine that is there, with the end of its serial output; null: it is the machine itself. */
+  shows(pc: Pc, console: Uint8Array<ArrayBuffer> | null): void
   /** The debugger is elsewhere, or the machine itself has come to a stop. */
   moved(position: RunPosition, stop: TravelStop | null): void
 }
@@ -34,10 +36,25 @@ export class Recording {
   }
 
   /** Makes a machine, and records it. @throws MachineError */
-  async make(options: PcOptions, page: SentOptions): Promise<Pc> {
-    const machine = await RecordedMachine.begin(options, aboutPage(page), (stop) => this.#hit(stop))
-    this.#machine = machine
-    return machine.pc
+  async make(options: PcOptions, images: LoadedImages, page: SentOptions): Promise<Pc> {
+    return this.#begin(await recordedRun(options, images, page))
+  }
+
+  /** Makes the machine of a recording, at its end. @throws MachineError; RecordingError */
+  async open(options: PcOptions, opened: OpenedRecording): Promise<Pc> {
+    const pc = await this.#begin(await replayedRun(options, opened))
+    await this.#moved(this.#recorded(), { reason: 'now' })
+    return pc
+  }
+
+  #begin(run: TravelledRun): Promise<Pc> {
+    this.#machine = new RecordedMachine(run, (stop) => this.#hit(stop))
+    return this.#machine.seen()
+  }
+
+  /** Whether the machine is that of a file, and does not run by itself. */
+  get isReplayed(): boolean {
+    return this.#machine?.run.live === null
   }
 
   /** The machine goes on from elsewhere: this is the end of what its guest had written there. */
@@ -53,7 +70,8 @@ export class Recording {
   /** Runs the machine on. */
   async run(options: { readonly signal: AbortSignal }): Promise<MachineExit> {
     await this.#returnToNow()
-    const exit = await this.#recorded().run(options)
+    const machine = this.#recorded()
+    const exit = await machine.goOn(machine.run.live!, options)
     if (exit.reason !== 'stopped')
       this.#tellWaiting({ reason: 'ended', message: `the machine has ended: ${exit.reason}` })
     return exit
@@ -75,7 +93,7 @@ export class Recording {
     if (call === 'travel') return this.#travel(machine, given[0] as Travel)
     const answer = (): Promise<unknown> =>
       Promise.resolve((machine[call] as (...values: readonly unknown[]) => unknown)(...given))
-    if (call !== 'whoWrote' && call !== 'addStop') return answer()
+    if (call !== 'whoWrote' && call !== 'addStop' && call !== 'recording') return answer()
     await this.#life.rest()
     return this.#life.between(answer)
   }
@@ -98,7 +116,8 @@ export class Recording {
 
   async #moved(machine: RecordedMachine, stop: TravelStop): Promise<void> {
     const [position, seen] = await Promise.all([machine.position(), machine.seen()])
-    this.#life.shows(seen, machine.consoleAt(position.instruction))
+    const isItself = position.isLive && machine.run.live !== null
+    this.#life.shows(seen, isItself ? null : machine.consoleAt(position.instruction))
     this.#life.moved(position, stop)
   }
 
@@ -126,7 +145,7 @@ export class Recording {
 
   /** A medium of the machine was exchanged. */
   exchanged(): void {
-    this.#machine?.disks.exchanged()
+    this.#machine?.run.disks?.exchanged()
   }
 
   /**
@@ -138,9 +157,10 @@ export class Recording {
   async taken(console: Uint8Array): Promise<ReadSnapshot> {
     const machine = this.#recorded()
     const { instruction, isLive } = await machine.position()
-    if (!isLive) machine.disks.check(instruction)
+    const { disks, live } = machine.run
+    if (!isLive) disks?.check(instruction)
     const snapshot = await takenNow(await machine.seen(), console)
-    if (!isLive) await machine.disks.undo(instruction)
+    if (!isLive && live !== null) await disks?.undo(instruction)
     return snapshot
   }
 

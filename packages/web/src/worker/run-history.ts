@@ -14,26 +14,55 @@ const [LINE_FEED, SPACE, DELETE] = [10, 32, 127]
 const KEPT_BYTES = 1 << 20
 const CONSOLE_BYTES = 1 << 14
 
-/** Output of the serial port, and how many instructions had retired before. */
+/** Output of the serial port, and how many instructions had retired by then. */
 interface Piece {
   readonly instruction: number
   readonly bytes: Uint8Array
 }
 
+/** A run's history, as a recording has it beside the run. */
+export interface SavedHistory {
+  readonly version: 1
+  readonly samples: readonly RunSample[]
+  readonly marks: readonly RunMark[]
+  /** Output of the serial port: a character for each byte. */
+  readonly output: readonly (readonly [instruction: number, characters: string])[]
+}
+
 /** Notes what happens in a recorded run, for a time line. Its memory is bounded. */
 export class RunHistoryKeeper {
-  readonly #pc: Pc
+  readonly #pc: Pc | null
   #samples: RunSample[] = []
-  readonly #marks: RunMark[] = []
+  #marks: RunMark[] = []
   #everyMs = SAMPLE_MS
   #sampled = 0
   #line = ''
   #pieces: Piece[] = []
   #pieceBytes = 0
 
-  constructor(pc: Pc) {
+  /** @param pc - whose run goes on; null: it has ended, and was restored */
+  constructor(pc: Pc | null) {
     this.#pc = pc
     this.#sample()
+  }
+
+  /** Returns all of it as plain data. */
+  save(): SavedHistory {
+    this.#sample()
+    const output = this.#pieces.map(({ instruction, bytes }) => [instruction, binaryText(bytes)] as const)
+    return { version: 1, samples: this.#samples, marks: this.#marks, output }
+  }
+
+  /** Takes a saved history in place of its own. @throws Error for another shape */
+  restore({ version, samples, marks, output }: Partial<SavedHistory>): void {
+    if (version !== 1 || !Array.isArray(samples) || !Array.isArray(marks) || !Array.isArray(output))
+      throw new Error('its history has another form')
+    this.#samples = samples.slice(0, MOST_SAMPLES) as RunSample[]
+    this.#marks = marks.slice(0, MOST_MARKS) as RunMark[]
+    this.#pieces = (output as SavedHistory['output']).map(([instruction, characters]) => ({
+      instruction,
+      bytes: Uint8Array.from(characters, (character) => character.charCodeAt(0)),
+    }))
   }
 
   /** The machine stands still, or goes on: it is looked at if it is time. */
@@ -43,7 +72,7 @@ export class RunHistoryKeeper {
 
   /** Takes what the guest has written to its serial port. */
   transmitted(bytes: Uint8Array): void {
-    this.#pieces.push({ instruction: this.#pc.domain.instructions, bytes: bytes.slice() })
+    this.#pieces.push({ instruction: this.#instruction, bytes: bytes.slice() })
     this.#pieceBytes += bytes.length
     if (this.#pieceBytes > KEPT_BYTES) this.#dropPieces()
     for (const byte of bytes) {
@@ -69,7 +98,7 @@ export class RunHistoryKeeper {
 
   /** Adds a mark of the user's. */
   mark(text: string): void {
-    this.#add({ kind: 'own', instruction: this.#pc.domain.instructions, text })
+    this.#add({ kind: 'own', instruction: this.#instruction, text })
   }
 
   /** @param bytes - of the recording in memory */
@@ -77,6 +106,10 @@ export class RunHistoryKeeper {
     this.#sample()
     const isLeft = ({ instruction }: { readonly instruction: number }): boolean => instruction >= begin
     return { samples: this.#samples.filter(isLeft), marks: this.#marks.filter(isLeft), bytes }
+  }
+
+  get #instruction(): number {
+    return this.#pc?.domain.instructions ?? 0
   }
 
   #dropPieces(): void {
@@ -88,7 +121,7 @@ export class RunHistoryKeeper {
   #endLine(): void {
     const text = this.#line.trim()
     this.#line = ''
-    if (text !== '') this.#add({ kind: 'serial', instruction: this.#pc.domain.instructions, text })
+    if (text !== '') this.#add({ kind: 'serial', instruction: this.#instruction, text })
   }
 
   #add(mark: RunMark): void {
@@ -97,6 +130,7 @@ export class RunHistoryKeeper {
   }
 
   #sample(): void {
+    if (this.#pc === null) return
     this.#sampled = performance.now()
     const { domain } = this.#pc
     const { instructions: instruction } = domain
@@ -108,4 +142,11 @@ export class RunHistoryKeeper {
     this.#samples = this.#samples.filter((_, i) => i % 2 === 0)
     this.#everyMs *= 2
   }
+}
+
+/** A character for each byte. */
+function binaryText(bytes: Uint8Array): string {
+  let text = ''
+  for (const byte of bytes) text += String.fromCharCode(byte)
+  return text
 }

@@ -2,12 +2,12 @@ import { IMAGE_OPTIONS, type ImageOption, type SentOptions } from '../protocol.t
 import { readWhole, type SourceListener } from './sources.ts'
 
 /** Images that are read as a whole. */
-type WholeImage = Exclude<ImageOption, 'snapshot'>
+type WholeImage = Exclude<ImageOption, 'recording' | 'snapshot'>
 
 /** Such images, by option. */
 export type LoadedImages = Readonly<Partial<Record<WholeImage, Uint8Array>>>
 
-const NAMES = IMAGE_OPTIONS.filter((name) => name !== 'snapshot')
+const NAMES = IMAGE_OPTIONS.filter((name) => name !== 'snapshot' && name !== 'recording')
 
 /** Images that a machine which goes on from a snapshot needs for a reset only. */
 const LATER: readonly WholeImage[] = ['kernel', 'initrd']

@@ -32,6 +32,7 @@ import type { SharedFiles } from './shared-files.ts'
 import { MachineSound } from './sound.ts'
 import { reasonOf, type SourceListener } from './sources.ts'
 import type { Recording } from './recording.ts'
+import type { OpenedRecording } from './travelled-runs.ts'
 import { Stepper } from './stepper.ts'
 import { type LoadedImages, readOtherImages } from './whole-images.ts'
 
@@ -115,13 +116,17 @@ export class WorkerMachine {
     }
     const parts = await openParts(options, listener)
     const machine = new WorkerMachine(parts, listener, send)
-    if (options.record === true) machine.#recording = await machine.#newRecording()
-    await machine.#make(parts.snapshot)
+    if (options.record === true || parts.recording !== null) machine.#recording = await machine.#newRecording()
+    await machine.#make(parts.snapshot, parts.recording)
+    if (parts.recording !== null) machine.#tellState('paused')
     return machine
   }
 
-  /** @param snapshot - to go on from; null: it is switched on */
-  async #make(snapshot: ReadSnapshot | null): Promise<void> {
+  /**
+   * @param snapshot - to go on from; null: it is switched on
+   * @param opened - the recording whose machine it is
+   */
+  async #make(snapshot: ReadSnapshot | null, opened: OpenedRecording | null = null): Promise<void> {
     await this.#recording?.close()
     this.#pc?.close()
     this.#pc = null
@@ -134,12 +139,14 @@ export class WorkerMachine {
       await settleDisks(this.#drives.media)
       snapshot.checkDisks(this.#drives.media)()
     }
-    this.#pc = await this.#createBoard(snapshot)
+    this.#pc = await this.#createBoard(snapshot, opened)
     this.#impairments.applyAll(this.#pc.domain.devices)
-    this.#pc.serial.onTransmit((bytes) => {
-      this.#recording?.transmitted(bytes)
-      this.#serial.transmit(bytes)
-    })
+    // A run of a file has been seen before.
+    if (opened === null)
+      this.#pc.serial.onTransmit((bytes) => {
+        this.#recording?.transmitted(bytes)
+        this.#serial.transmit(bytes)
+      })
     if (snapshot !== null) this.#goesOn(snapshot)
   }
 
@@ -164,13 +171,13 @@ export class WorkerMachine {
   }
 
   /** Shows a machine of the past, or the machine itself again. */
-  #show(pc: Pc, console: Uint8Array<ArrayBuffer>): void {
-    const [isPast, before] = [pc !== this.#pc, this.#shown]
-    this.#frames.show(isPast ? pc.screen : this.#screen)
+  #show(pc: Pc, console: Uint8Array<ArrayBuffer> | null): void {
+    const before = this.#shown
+    this.#frames.show(console === null ? this.#screen : pc.screen)
     this.#serial.flush()
-    const bytes = isPast ? console : this.#serial.tail
-    this.#shown = isPast ? console : null
-    if (!isPast && before === null) return
+    this.#shown = console
+    if (console === null && before === null) return
+    const bytes = console ?? this.#serial.tail
     // A terminal that shows the same stays as it is.
     if (bytes.length !== before?.length || bytes.some((byte, i) => byte !== before[i]))
       this.#send({ event: 'console', bytes: bytes.slice() })
@@ -196,10 +203,13 @@ export class WorkerMachine {
     }
   }
 
-  #createBoard(snapshot: ReadSnapshot | null): Promise<Pc | ArmMachine> {
+  #createBoard(snapshot: ReadSnapshot | null, opened: OpenedRecording | null): Promise<Pc | ArmMachine> {
     const parts = this.#boardParts()
     const recording = this.#recording
-    const recorded = recording && ((all: PcOptions) => recording.make(all, this.#currentOptions()))
+    const recorded =
+      recording &&
+      ((all: PcOptions): Promise<Pc> =>
+        opened === null ? recording.make(all, this.#images, this.#currentOptions()) : recording.open(all, opened))
     return createBoard(this.#options, parts, snapshot, recorded ?? undefined)
   }
 
@@ -265,6 +275,8 @@ export class WorkerMachine {
   /** Starts the machine, or lets it go on. */
   async run(): Promise<void> {
     this.#recording?.interrupt()
+    // The run of a file has an end: the machine goes on by itself.
+    if (this.#recording?.isReplayed === true) await this.branch()
     await this.#stepper.idle()
     this.#stepper.debugger?.resume()
     void this.#go()

@@ -29,9 +29,9 @@ export class WrittenFile {
     return into
   }
 
-  /** All of it. */
-  blob(): Blob {
-    return new Blob(this.#parts, { type: 'application/octet-stream' })
+  /** All of it, with an end that it does not get itself. */
+  blob(end: readonly Uint8Array<ArrayBuffer>[]): Blob {
+    return new Blob([...this.#parts, ...end], { type: 'application/octet-stream' })
   }
 
   /** @returns the number of the part that has a byte */
