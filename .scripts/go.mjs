@@ -30,9 +30,14 @@ if (isNodeNew) APP_ONLY.push('--ignore-scripts')
 const [command, ...args] = process.argv.slice(2)
 // Only the site needs vite, and all that a page has.
 const withSite = args[0] === 'web' || command === 'build'
-// The SDK of the Model Context Protocol becomes a part of the command's bundle where it is installed. The client of NATS stays a
-// package of its own.
-const isWhole = withSite || args[0] === 'mcp' || args.some((text) => text.startsWith('nats://'))
+// The SDK of a protocol becomes a part of the command's bundle where it is installed. The client of NATS stays a package of its
+// own.
+const SDKS = new Map([
+  ['mcp', '@modelcontextprotocol/'],
+  ['dap', '@vscode/debugadapter'],
+])
+const sdk = SDKS.get(args[0])
+const isWhole = withSite || sdk !== undefined || args.some((text) => text.startsWith('nats://'))
 process.exitCode = await main()
 
 async function main() {
@@ -132,11 +137,11 @@ async function build() {
   const dist = join(root, 'apps/retrap/dist')
   const outputs = [join(dist, 'main.js'), ...(withSite ? [join(dist, 'site/index.html')] : [])]
   // What was built before the SDK was installed has no part of it.
-  const hasSdk = () => readFileSync(join(dist, 'third-party-licences.txt'), 'utf8').includes('@modelcontextprotocol/')
+  const hasSdk = () => readFileSync(join(dist, 'third-party-licences.txt'), 'utf8').includes(sdk)
   const done = () =>
     stampIs('build', `${sourceState()} ${outputState()}`) &&
     outputs.every((file) => existsSync(file)) &&
-    (args[0] !== 'mcp' || hasSdk())
+    (sdk === undefined || hasSdk())
   if (done()) return
   await alone(async () => {
     if (done()) return

@@ -3,6 +3,7 @@ import { Option } from 'commander'
 import { Program, runProgram } from './command-line.ts'
 import { addDeviceServer } from './devices/device-servers.ts'
 import { deviceHelp } from './devices/devices.ts'
+import { addDap } from './dap/command.ts'
 import { addDisasm } from './disasm/command.ts'
 import { listDrives, type DriveFlags } from './drives/drives.ts'
 import { addEsr } from './esr/command.ts'
@@ -185,7 +186,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
       const [unknown] = program.args
       if (unknown !== undefined)
         throw usage(
-          `there is no command '${unknown}'; there are run, linux, qemu, restore, replay, migrate, web, image, device-server, disasm, walk, esr, p2m, test and mcp`,
+          `there is no command '${unknown}'; there are run, linux, qemu, restore, replay, migrate, web, image, device-server, disasm, walk, esr, p2m, test, mcp and dap`,
         )
       const input: InputPolicy = { kind: 'shell', prompt: GUEST_PROMPT }
       const images = async (): Promise<MachineImages> => ({ firmware: await host.embeddedGuest() })
@@ -310,6 +311,7 @@ function createProgram(host: CliHost, finish: Finish, report: (code: number) => 
   addDeviceServer(program, host)
   addTest(program, host, report)
   addMcp(program, host, packageVersion)
+  addDap(program, host, (args, around) => runCli(args, { ...host, ...around } as CliHost))
   addDisasm(program, host.stdout, host.stderr, process.env)
   addWalk(program, host.stdout)
   addEsr(program, host.stdout)

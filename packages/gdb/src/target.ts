@@ -22,6 +22,16 @@ export interface TargetStop {
 /** Accesses that a watchpoint is for. */
 export type WatchpointKind = 'write' | 'read' | 'access'
 
+/** The code that a processor executes. */
+export interface TargetCode {
+  /** Linear address of the next instruction. */
+  readonly address: bigint
+  /** Linear return addresses of its callers, as far as they are found; the innermost first. */
+  readonly callers: readonly bigint[]
+  /** Instructions of x86 in a mode of so many bits, or one of Arm's sets. */
+  readonly set: 'x86-16' | 'x86-32' | 'x86-64' | 'a64' | 'a32' | 'thumb'
+}
+
 /** How a processor goes on. */
 export interface CpuAction {
   /** `stay`: it stays where it is while others run. */
@@ -76,6 +86,8 @@ export interface GdbTarget {
   addWatchpoint(address: bigint, length: number, kind: WatchpointKind): boolean
   /** Removes one that was added. */
   removeWatchpoint(address: bigint, length: number, kind: WatchpointKind): void
+  /** The code that a processor executes, for programs that show more than gdb asks for. Absent: it is not known. */
+  readonly code?: ((cpu: number) => TargetCode) | undefined
   /** Does what the user writes after `monitor`. @returns what to print */
   monitor(cpu: number, command: string): Promise<string>
   /** Ends the machine. */

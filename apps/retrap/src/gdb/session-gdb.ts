@@ -2,7 +2,7 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import { GdbSession, type GdbTarget } from '@retrap/gdb'
 import { linuxCommands } from '@retrap/symbols'
 import { CliError } from '../errors.ts'
-import type { SessionOutput } from '../host/host.ts'
+import type { SessionDebugger, SessionOutput } from '../host/host.ts'
 import type { Machine, MachineRunner } from '../machine/machine-contract.ts'
 import { usage, didYouMean, parseWhole, splitPairs } from '../options/values.ts'
 
@@ -53,9 +53,9 @@ const LAST_REPLY_MS = 1000
 const FIRST_BYTES: readonly (number | undefined)[] = [0x2b, 0x2d, 0x24, 0x03]
 
 /** Lets gdb attach to the machines of a session, one client at a time. */
-export class SessionGdb {
+export class SessionGdb implements SessionDebugger {
   readonly #option: GdbOption
-  readonly #kill: () => void
+  #kill: () => void = () => {}
   #say: SessionOutput | undefined
   readonly #server: Server
   #target: GdbTarget | undefined
@@ -64,17 +64,16 @@ export class SessionGdb {
   /** The first machine waits for gdb. */
   #waits: boolean
 
-  /** @param kill - ends the session: gdb's user has said `kill` */
-  constructor(option: GdbOption, kill: () => void) {
+  constructor(option: GdbOption) {
     this.#option = option
-    this.#kill = kill
     this.#waits = option.wait
     this.#server = createServer((socket) => this.#connected(socket))
   }
 
-  /** Listens, and says how to attach. @throws CliError `ERR_INPUT` */
-  async open(say: SessionOutput): Promise<void> {
+  /** Listens, and says how to attach. @param kill - gdb's user has said `kill` @throws CliError `ERR_INPUT` */
+  async open(say: SessionOutput, kill: () => void): Promise<void> {
     this.#say = say
+    this.#kill = kill
     const { host, port, wait } = this.#option
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', ({ message }) => reject(new CliError('ERR_INPUT', `--gdb cannot listen: ${message}`)))

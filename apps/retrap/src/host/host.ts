@@ -1,5 +1,5 @@
 import type { CrashDetail } from '@retrap/machine'
-import type { CreateMachine } from '../machine/machine-contract.ts'
+import type { CreateMachine, Machine, MachineRunner } from '../machine/machine-contract.ts'
 
 /** Turns an instruction into text; kept apart so that the report does not depend on how. */
 export type Disassemble = (instruction: NonNullable<CrashDetail['instruction']>) => string
@@ -8,8 +8,20 @@ export type Disassemble = (instruction: NonNullable<CrashDetail['instruction']>)
 export const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 export type EndingSignal = (typeof ENDING_SIGNALS)[number]
 
+/** Debugs the machines of a session: gdb does, or an editor. */
+export interface SessionDebugger {
+  /** Called once, before the first machine. @param say - where the user is told how to attach @param kill - ends the session */
+  open(say: SessionOutput, kill: () => void): Promise<void>
+  /** Takes a machine that has not run yet. @throws CliError `ERR_USAGE` where it cannot be debugged */
+  adopt(machine: Machine, runner: MachineRunner): Promise<void>
+  /** The session is over. */
+  close(): Promise<void>
+}
+
 /** The process around a session, as a value so that tests can stand in for it. */
 export interface SessionHost {
+  /** Debugs the machine in gdb's place. */
+  readonly debugger?: SessionDebugger
   readonly createMachine: CreateMachine
   readonly disassemble: Disassemble
   readonly stdin: SessionInput

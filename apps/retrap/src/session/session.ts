@@ -7,7 +7,7 @@ import { flushDevices, type MachineDevices } from '../devices/devices.ts'
 import { ExitCode } from '../exit-codes.ts'
 import { explainError } from '../errors.ts'
 import { SessionGdb } from '../gdb/session-gdb.ts'
-import type { EndingSignal, SessionHost } from '../host/host.ts'
+import type { EndingSignal, SessionDebugger, SessionHost } from '../host/host.ts'
 import type { Machine, MachineOptions } from '../machine/machine-contract.ts'
 import { runCommand } from '../monitor/commands.ts'
 import { HotDevices } from '../monitor/hot-devices.ts'
@@ -16,6 +16,7 @@ import { SessionMigration } from '../migration/session-migration.ts'
 import { OutputWatch } from '../host/output-watch.ts'
 import { Chardevs } from '../serial/chardevs.ts'
 import { SerialWires } from '../serial/serial-wires.ts'
+import { usage } from '../options/values.ts'
 import { exitCodeOf, linesOfEnd, timeoutLine, type Ending } from './session-end.ts'
 import type { SessionSettings } from './session-settings.ts'
 import { SessionRecording } from '../recording/session-recording.ts'
@@ -71,7 +72,7 @@ class Session {
   readonly #snapshots: SessionSnapshots
   /** Of a restored guest that is to set it. */
   #clock: GuestClock | undefined
-  readonly #gdb: SessionGdb | undefined
+  readonly #debugger: SessionDebugger | undefined
   readonly #recording: SessionRecording
   readonly #migration: SessionMigration
   /** The machine that was saved goes on. */
@@ -102,8 +103,9 @@ class Session {
         this.#end({ code: ExitCode.Input, message }, true),
       )
     }
-    if (settings.gdb !== undefined)
-      this.#gdb = new SessionGdb(settings.gdb, () => this.#end({ code: ExitCode.PowerOff }, true))
+    if (host.debugger !== undefined && settings.gdb !== undefined)
+      throw usage('--gdb: the machine has another debugger; leave it out')
+    this.#debugger = host.debugger ?? (settings.gdb && new SessionGdb(settings.gdb))
     this.#snapshots = new SessionSnapshots(
       settings.snapshots,
       settings.drives ?? [],
@@ -219,7 +221,7 @@ class Session {
     const outputs = [stdout, stderr, ...this.#wires.outputs, ...this.#chardevs.outputs]
     await this.#display?.open(stderr)
     await this.#snapshots.open()
-    await this.#gdb?.open(stderr)
+    await this.#debugger?.open(stderr, () => this.#end({ code: ExitCode.PowerOff }, true))
     if (this.#settings.control !== undefined) {
       const control = await ControlSocket.open(this.#settings.control, (line) => this.#answer(line))
       this.#closing.push(() => control.close())
@@ -384,8 +386,8 @@ class Session {
       { ...options, machine: options.architecture === 'arm64' ? 'virt' : 'pc' },
       this.#recording.run,
     )
-    // A machine that is recorded waits for gdb, which goes back in it.
-    if (this.#gdb !== undefined) requireSupported(this.#recording.isActive ? 'reverse' : 'gdb', this.#traits)
+    // A machine that is recorded waits for its debugger, which goes back in it.
+    if (this.#debugger !== undefined) requireSupported(this.#recording.isActive ? 'reverse' : 'gdb', this.#traits)
     const machine = await this.#recording.create(options, this.#host.createMachine)
     try {
       if (snapshot !== undefined && settings.setsClock === true) {
@@ -394,7 +396,7 @@ class Session {
       }
       this.#connect(machine)
       settings.trace?.attach(machine)
-      await this.#gdb?.adopt(machine, this.#recording.runnerOf(machine))
+      await this.#debugger?.adopt(machine, this.#recording.runnerOf(machine))
     } catch (error) {
       machine.close?.()
       throw error
@@ -487,7 +489,7 @@ class Session {
       this.#watch.stop()
     }
     await this.#display?.close()
-    await this.#gdb?.close()
+    await this.#debugger?.close()
     for (const close of this.#closing.toReversed()) close()
     await this.#chardevs.close()
     await this.#wires.close()

@@ -28,9 +28,9 @@ async function attached(): Promise<{ gdb: SessionGdb; client: Socket; written: b
       return bytes.length
     },
   } as unknown as GdbTarget
-  const gdb = new SessionGdb({ host: '127.0.0.1', port: 0, wait: false }, () => {})
+  const gdb = new SessionGdb({ host: '127.0.0.1', port: 0, wait: false })
   let said = ''
-  await gdb.open({ write: (text: string) => (said += text) } as unknown as SessionOutput)
+  await gdb.open({ write: (text: string) => (said += text) } as unknown as SessionOutput, () => {})
   await gdb.adopt({ gdbTarget: async () => target } as unknown as Machine)
   const client = connect(Number(/:(\d+)'/.exec(said)![1]), '127.0.0.1')
   sockets.push(client)

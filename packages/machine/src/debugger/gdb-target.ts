@@ -1,5 +1,9 @@
-import { type GdbTarget, Signal, x86Registers } from '@retrap/gdb'
+import { type GdbTarget, Signal, type TargetCode, x86Registers } from '@retrap/gdb'
 import type { X86Domain } from '@retrap/hvm'
+import { MODE_32, MODE_64 } from '@retrap/x86-cpu'
+import { MachineError } from '../errors.ts'
+import { callersOf } from '../life/call-stack.ts'
+import { linearAddress } from '../life/crash.ts'
 import type { MachineDebugger } from './machine-debugger.ts'
 import { machineGdbTarget, type MachineGdbOptions } from './machine-gdb-target.ts'
 import type { MonitorCommand } from './monitor.ts'
@@ -24,6 +28,19 @@ const SIGNALS: Readonly<Record<string, number>> = {
   '#AC': Signal.BUS,
 }
 
+/** Bits of instructions, by mode. */
+const SETS: Readonly<Record<number, TargetCode['set']>> = { [MODE_32]: 'x86-32', [MODE_64]: 'x86-64' }
+
+function codeOf({ vcpus }: X86Domain, cpu: number): TargetCode {
+  const vcpu = vcpus[cpu]
+  if (vcpu === undefined) throw new MachineError('ERR_OPTION', `there is no vCPU ${cpu}`)
+  return {
+    address: linearAddress(vcpu),
+    callers: callersOf(vcpu),
+    set: SETS[vcpu.cpu.registers.mode] ?? 'x86-16',
+  }
+}
+
 /** Shows a PC to gdb. @param further - `monitor` commands of its kind of run @returns what a `GdbSession` takes */
 export function pcGdbTarget(
   domain: X86Domain,
@@ -37,6 +54,7 @@ export function pcGdbTarget(
     signalOf: (stop) => (stop.kind === 'fault' ? SIGNALS[VECTOR_NAMES[stop.vector] ?? ''] : undefined) ?? Signal.SEGV,
     // gdb looks for the breakpoint at the program counter, which is another address where CS has a base.
     isAtBreakpoint: (cpu) => debug.register(CS_BASE, cpu) === 0n,
+    code: (cpu) => codeOf(domain, cpu),
     attached: (isAttached) => {
       // A client sees a triple fault before it ends the machine.
       debug.catchesShutdown = isAttached

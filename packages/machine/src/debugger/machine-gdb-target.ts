@@ -1,4 +1,4 @@
-import { type GdbTarget, type RegisterSet, Signal, type TargetStop } from '@retrap/gdb'
+import { type GdbTarget, type RegisterSet, Signal, type TargetCode, type TargetStop } from '@retrap/gdb'
 import type { MachineDebugger, MachineStop, Removable } from './machine-debugger.ts'
 import type { Monitor, MonitorCommand } from './monitor.ts'
 
@@ -22,6 +22,8 @@ export interface GdbMachine {
   signalOf(stop: MachineStop): number
   /** Whether gdb finds a breakpoint's address in the program counter. */
   isAtBreakpoint(cpu: number): boolean
+  /** The code that a vCPU executes. */
+  code(cpu: number): TargetCode
   /** A client is there, or no longer. */
   attached?(isAttached: boolean): void
   /** Ends the machine for `kill`. */
@@ -83,6 +85,7 @@ export function machineGdbTarget(debug: MachineDebugger, machine: GdbMachine): G
       length <= MOST_WATCHED &&
       add(`${kind} ${address} ${length}`, () => debug.watch(address, length, kind)),
     removeWatchpoint: (address, length, kind) => remove(`${kind} ${address} ${length}`),
+    code: (cpu) => machine.code(cpu),
     monitor: (cpu, command) => monitor.run(cpu, command),
     kill: () => machine.kill(),
     detach: (resumes) => {

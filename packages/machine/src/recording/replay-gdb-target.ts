@@ -230,6 +230,10 @@ class ReplayGdbTarget implements GdbTarget {
     this.#set.delete(key)
   }
 
+  get code(): GdbTarget['code'] {
+    return this.#inner.code
+  }
+
   monitor(cpu: number, command: string): Promise<string> {
     if (!this.isStopped) return Promise.resolve('Stop it first, with Ctrl-C.\n')
     return this.#inner.monitor(cpu, command).catch((error: unknown) => `${this.#note(describeThrown(error))}\n`)
