@@ -145,6 +145,12 @@ class Hooks implements DebugHooks {
     this.holdsFault = false
   }
 
+  cancelled(): void {
+    this.holdsFault = false
+    this.#passes = false
+    this.points.takeAccess()
+  }
+
   #stops(stop: DebugStop): true {
     this.stop = stop
     this.stepping = false

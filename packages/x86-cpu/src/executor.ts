@@ -447,8 +447,7 @@ export class Executor {
   /** Forgets an instruction or a delivery that is in the middle: set-context, INIT, reset. */
   cancel(): void {
     this.#pass.cancel(this.#turn.retired)
-    this.#debug.hooks?.releaseFault()
-    this.#debug.hooks?.points.takeAccess()
+    this.#debug.hooks?.cancelled()
     this.#turn.mayEnd = true
     this.#core.host.cancelled?.()
     // The delivery of an SMI is forgotten, the SMI is not.

@@ -33,8 +33,8 @@ export interface PcRecorder extends RunRecorder {
   readonly pc: Pc
   /**
    * A debugger that goes back through what was recorded so far, and on again. It runs the machine: while it is used, do not call
-   * `pc.run`. Going back makes a second machine with as much memory, and `whoWrote` a third. Change no register and no memory:
-   * the recording would be of another run. It is over when the recording ends.
+   * `pc.run`. Going back makes a second machine with as much memory. Change no register and no memory: the recording would be
+   * of another run. It is over when the recording ends.
    *
    * @throws MachineError `ERR_OPTION` for a machine with deterministic models of the caller
    */

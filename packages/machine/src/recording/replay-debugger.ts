@@ -34,7 +34,7 @@ export interface TravellingMachine {
   goto(instruction: number, options: MachineRunOptions): Promise<ReplayExit>
   /** Takes a checkpoint here, if that is possible. */
   keep(): Promise<void>
-  /** Makes the machine at the last checkpoint that is not after an instruction. */
+  /** Brings the machine to the last checkpoint that is not after an instruction. */
   makeNear(instruction: number): Promise<void>
   /** Runs the machine on to an instruction, which may be behind the end by one. */
   goOn(instruction: number, options: MachineRunOptions): Promise<ReplayExit>
@@ -107,7 +107,7 @@ export class ReplayDebugger {
     this.#machine = machine
   }
 
-  /** The machine where it is now, with its registers and memory: going back makes another one. */
+  /** The machine where it is now, with its registers and memory: going back may make another one. */
   get pc(): Pc {
     return this.#machine.pc
   }
@@ -231,8 +231,8 @@ export class ReplayDebugger {
 
   /**
    * Finds who wrote memory last before this place: an instruction, a device by DMA, or nobody since power-on. The machine
-   * stays where it is; with models of the caller (`devices`) it is made again there, as when going back.
-   * `goto(instructions)` leads to before that instruction.
+   * goes back for it, and is where it was when this resolves: use nothing of it meanwhile. `goto(instructions)` leads to
+   * before that instruction.
    *
    * Of a page table's accessed and dirty bits, the instruction whose walk set them is the writer.
    *

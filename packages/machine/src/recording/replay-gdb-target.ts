@@ -13,7 +13,7 @@ const MOST_STEPS = 1000
 /** Bytes of one watchpoint. */
 const MOST_WATCHED = 1 << 20
 
-/** A recorded run, and the machine that it has now: going back makes another one. */
+/** A recorded run, and the machine that it has now: going back may make another one. */
 interface MachineRun extends RecordedRun {
   readonly pc: Pc
 }
@@ -37,7 +37,7 @@ class ReplayGdbTarget implements GdbTarget {
   readonly #debug: ReplayDebugger
   readonly #options: PcGdbOptions
   readonly #set = new Map<string, Removable>()
-  /** The machine as it is now; going back makes another one. */
+  /** The machine as it is now; going back may make another one. */
   #inner!: GdbTarget
   #pc: Pc | undefined
   #busy: AbortController | undefined

@@ -6,7 +6,6 @@ import { MachineError } from '../errors.ts'
 import { type MachineRunOptions, OneByOne } from '../life/machine-life.ts'
 import type { MachineKind } from '../machine/board.ts'
 import type { Machine } from '../machine/machine.ts'
-import type { GatedMachine } from '../machine/machine-gate.ts'
 import type { Pc } from '../pc/pc.ts'
 import type { PcKind } from '../pc/pc-board.ts'
 import { differenceOf } from '../snapshot/snapshot-rules.ts'
@@ -19,22 +18,15 @@ import type { ReplayDebugger, TravellingMachine } from './replay-debugger.ts'
 import type { ReplayExit } from './replay-exit.ts'
 import { type RecordingSource, type ReplayOptions, RunReplay } from './run-replay.ts'
 import { ReplayGate } from './replay-gate.ts'
-import type { SearchMachine } from './search-machine.ts'
-import type { LastWriter, Past, RebuiltPc } from './who-wrote.ts'
+import { PastMachine, type Rebuilt } from './past-machine.ts'
+import type { LastWriter } from './who-wrote.ts'
 import { recordedFlash } from './recorded-flash.ts'
 import { readCheckpoint, type StartingPoint, storedCheckpoint } from './saved-checkpoints.ts'
 
 /** Bytes of checkpoints in memory: as much again is left for those of the file, and what is made of both. */
 const MOST_STORED_BYTES = 128 * 2 ** 20
-/** Instructions that are executed in less time than it takes to make another machine. */
+/** Instructions that are executed in less time than it takes to put the machine elsewhere. */
 const WORTH_INSTRUCTIONS = 20_000_000
-
-/** A machine of the recording, made anew. */
-interface Rebuilt<K extends MachineKind, M extends Machine<K>> {
-  readonly machine: M
-  readonly gate: ReplayGate
-  readonly gated: GatedMachine<K>
-}
 
 const wasClosed = (): MachineError => new MachineError('ERR_STATE', 'the replay was closed')
 
@@ -51,12 +43,12 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
   /** Checkpoints of the machine that is recorded just now. */
   #recorded: Checkpoints | undefined
   readonly #checkpointMs: number | undefined
-  /** Searches: one at a time, as there is one of each model of the caller. */
+  /** Searches: one at a time, as there is one machine. */
   readonly #searches = new OneByOne()
-  /** The machine of `whoWrote`, from question to question. */
-  #search: SearchMachine | undefined
+  readonly #past: PastMachine<K, M>
+  /** Takes checkpoints of the machine. */
+  #taker: CheckpointTaker | undefined
   #isClosed = false
-  #current: { readonly machine: M; readonly gate: ReplayGate; readonly taker: CheckpointTaker } | undefined
 
   private constructor(kind: RecordedKind<K, M>, recording: Recording, options: K['options'], given: ReplayOptions<M>) {
     super(recording)
@@ -65,6 +57,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     this.#options = options
     this.#onMachine = given.onMachine ?? (() => undefined)
     this.#checkpointMs = kind.isExact ? given.checkpointMs : Infinity
+    this.#past = new PastMachine((from) => this.#build(from))
   }
 
   /** @internal Use {@link replayPc}. A method, since a static block would keep this class in pages that never replay. */
@@ -110,7 +103,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     return replay
   }
 
-  /** Makes the machine at the last checkpoint that is not after an instruction, or at power-on. */
+  /** Brings the machine to the last checkpoint that is not after an instruction, or to power-on. */
   async #makeNear(instruction: number): Promise<void> {
     const [inMemory, inFile] = [
       this.#store.nearest(instruction),
@@ -134,7 +127,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     if (fileAt < 0) {
       this.#store.clear()
       await this.#make()
-      if (this.#kind.isExact) await this.#current!.taker.take()
+      if (this.#kind.isExact) await this.#taker!.take()
       return
     }
     const from = await readCheckpoint(this.#recording, inFile, this.#options.memoryBytes)
@@ -144,11 +137,20 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
   }
 
   async #make(from?: StartingPoint): Promise<void> {
-    this.#current?.machine.close()
-    const { machine, gate, gated } = await this.#build(from)
-    const taker = new CheckpointTaker({ machine: gated, gate, store: this.#store, intervalMs: this.#checkpointMs })
-    this.#current = { machine, gate, taker }
-    this.#onMachine(machine)
+    const { gate, gated: machine } = await this.#at(from)
+    this.#taker = new CheckpointTaker({ machine, gate, store: this.#store, intervalMs: this.#checkpointMs })
+  }
+
+  /** Brings the machine to a checkpoint, and takes none of it on its way from there. */
+  async #at(from?: StartingPoint): Promise<Rebuilt<K, M>> {
+    if (this.#isClosed) throw wasClosed()
+    this.#taker?.close()
+    const former = this.#past.current?.machine
+    const rebuilt = await this.#past.at(from)
+    if (this.#isClosed) throw wasClosed()
+    rebuilt.gate.look = null
+    if (rebuilt.machine !== former) this.#onMachine(rebuilt.machine)
+    return rebuilt
   }
 
   /** @throws MachineError `ERR_STATE` if the replay was closed, meanwhile too */
@@ -177,7 +179,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
 
   /** See {@link RunReplay.machine}. */
   get machine(): M {
-    return this.#current!.machine
+    return this.#past.current!.machine
   }
 
   /** See {@link RunReplay.run}. */
@@ -198,7 +200,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
       throw new MachineError('ERR_OPTION', `instruction ${instruction}: expected 0 to ${this.end}`)
   }
 
-  /** Whether there is a checkpoint on the way that is worth another machine. */
+  /** Whether there is a checkpoint on the way that is worth putting the machine there. */
   #hasBetween(from: number, to: number): boolean {
     const least = from + WORTH_INSTRUCTIONS
     const isThere = ({ instructions }: Instant): boolean => instructions > least && instructions <= to
@@ -207,7 +209,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
   }
 
   async #goOn(instruction: number, options: MachineRunOptions): Promise<ReplayExit> {
-    const { machine, gate } = this.#current!
+    const { machine, gate } = this.#past.current!
     gate.limit = instruction
     const exit = await machine.run(options)
     if (gate.divergence !== null) return { reason: 'diverged', ...gate.divergence }
@@ -226,31 +228,28 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
 
   async #whoWrote(ranges: readonly PhysicalRange[], options: MachineRunOptions): Promise<LastWriter> {
     const { findWriter } = await import('./who-wrote.ts')
-    this.#search ??= await this.#beginSearch()
-    const past = this.#past(this.#search)
-    if (!traitsOf(this.#options).has('deterministic-model')) return findWriter(past, ranges, options)
+    const replay = this.#ofPc()
+    const now = this.#past.current!.gate.instant()
     // Where the search leaves the machine is at hand.
-    await this.#current!.taker.take()
+    await this.#taker!.take()
     let isElsewhere = false
-    const at = async (from?: StartingPoint): Promise<RebuiltPc> => {
-      isElsewhere = true
-      return past.at(from)
+    const past = {
+      pc: replay.pc,
+      now,
+      recording: this.#recording,
+      store: this.#store,
+      memoryBytes: this.#options.memoryBytes,
+      at: (from?: StartingPoint): Promise<Rebuilt<PcKind, Pc>> => {
+        isElsewhere = true
+        return replay.#at(from)
+      },
+      discard: () => this.#past.close(),
     }
     try {
-      return await findWriter({ ...past, at }, ranges, options)
+      return await findWriter(past, ranges, options)
     } finally {
-      // Models of the caller were in other machines meanwhile.
-      past.discard()
-      if (isElsewhere) await this.#makeAt(past.now)
+      if (isElsewhere) await this.#makeAt(now)
     }
-  }
-
-  async #beginSearch(): Promise<SearchMachine> {
-    const { SearchMachine } = await import('./search-machine.ts')
-    return new SearchMachine(async (from) => {
-      const { machine: pc, gate, gated: machine } = await this.#ofPc().#build(from)
-      return { pc, gate, machine }
-    })
   }
 
   /** The replay, of a PC. @throws MachineError `ERR_OPTION` for another machine: there is no way back in it */
@@ -259,30 +258,17 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     return this as unknown as PcReplay
   }
 
-  /** Makes the machine as it is at an instant. */
+  /** Brings the machine to an instant. */
   async #makeAt({ instructions, round }: Instant, options: MachineRunOptions = {}): Promise<ReplayExit> {
     await this.#makeNear(instructions)
     // A checkpoint may be of a later round.
-    if (this.#current!.gate.round > round && instructions > 0) await this.#makeNear(instructions - 1)
-    const { gate } = this.#current!
+    if (this.#past.current!.gate.round > round && instructions > 0) await this.#makeNear(instructions - 1)
+    const { gate } = this.#past.current!
     gate.limitRound = round
     try {
       return await this.#goOn(instructions, options)
     } finally {
       gate.limitRound = 0
-    }
-  }
-
-  #past(machine: SearchMachine): Past {
-    const { machine: pc, gate } = this.#ofPc().#current!
-    return {
-      pc,
-      now: gate.instant(),
-      recording: this.#recording,
-      store: this.#store,
-      memoryBytes: this.#options.memoryBytes,
-      at: (from) => machine.at(from),
-      discard: () => machine.close(),
     }
   }
 
@@ -314,7 +300,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
       },
       end: this.end,
       goto: (instruction, options) => this.goto(instruction, options),
-      keep: async () => void (await this.#current!.taker.take()),
+      keep: async () => void (await this.#taker!.take()),
       makeNear: (instruction) => this.#makeNear(instruction),
       goOn: (instruction, options) => this.#goOn(instruction, options),
       whoWrote: (ranges, options) => this.#searches.do(() => this.#whoWrote(ranges, options)),
@@ -324,8 +310,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
   /** See {@link RunReplay.close}. */
   close(): void {
     this.#isClosed = true
-    this.#search?.close()
-    this.#current?.machine.close()
+    this.#past.close()
   }
 }
 

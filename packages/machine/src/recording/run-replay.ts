@@ -63,7 +63,7 @@ export abstract class RunReplay<M extends Pick<Machine<MachineKind>, 'domain'>> 
 
 /** How a run is replayed. */
 export interface ReplayOptions<M> {
-  /** Called for each machine before it runs: going back makes another one. Connect its outputs here. */
+  /** Called for each machine before it runs: going back may make another one. Connect its outputs here. */
   readonly onMachine?: ((machine: M) => void) | undefined
   /** Where the replay begins, in instructions; default at power-on. The nearest checkpoint makes that short. */
   readonly at?: number | 'end' | undefined

@@ -4,10 +4,9 @@ import type { Instant, Recording } from '@retrap/recording'
 import type { MachineRunOptions } from '../life/machine-life.ts'
 import type { Pc } from '../pc/pc.ts'
 import { type Checkpoints, FIRST_LOGGED_GFN } from './checkpoints.ts'
-import type { GatedMachine } from '../machine/machine-gate.ts'
-import type { MachineKind } from '../machine/board.ts'
+import type { PcKind } from '../pc/pc-board.ts'
+import type { Rebuilt } from './past-machine.ts'
 import type { ReplayExit } from './replay-exit.ts'
-import type { ReplayGate } from './replay-gate.ts'
 import { readCheckpoint, type StartingPoint, storedCheckpoint } from './saved-checkpoints.ts'
 
 /** The last writer of some memory. */
@@ -18,31 +17,31 @@ export type LastWriter =
   /** The search has ended before it was found. */
   | { readonly by: 'unknown'; readonly exit: ReplayExit }
 
-/** A machine of the recording at an instant, beside the replay's own. */
-export interface RebuiltPc {
-  readonly pc: Pc
-  readonly gate: ReplayGate
-  readonly machine: GatedMachine<MachineKind>
-}
-
 /** A replay, as far as it has gone. */
 export interface Past {
-  /** The replay's machine, which stays where it is. */
   readonly pc: Pc
   /** Where the machine is. */
   readonly now: Instant
   readonly recording: Recording
   readonly store: Checkpoints
   readonly memoryBytes: number
-  /** Returns a machine of its own at a checkpoint; undefined: at power-on. */
-  at(from?: StartingPoint): Promise<RebuiltPc>
-  /** The machine that was returned last is of no more use. */
+  /** Brings the machine to a checkpoint; undefined: to power-on. */
+  at(from?: StartingPoint): Promise<Rebuilt<PcKind, Pc>>
+  /** The machine is of no more use. */
   discard(): void
+}
+
+/** A search for the last writer. */
+interface Search extends Past {
+  readonly ranges: readonly PhysicalRange[]
+  /** The contents of the ranges at the present place. */
+  readonly contents: readonly (Uint8Array | null)[]
+  readonly options: MachineRunOptions
 }
 
 /**
  * Finds who wrote memory last before the present place. From the last checkpoint backwards, each interval in which its pages
- * were written is run again, in a machine of its own.
+ * were written is run again. The machine is left somewhere in between.
  *
  * @throws as `createPc` and `pc.run`; RecordingError for a checkpoint that is damaged
  */
@@ -51,6 +50,7 @@ export async function findWriter(
   ranges: readonly PhysicalRange[],
   options: MachineRunOptions,
 ): Promise<LastWriter> {
+  const search: Search = { ...past, ranges, contents: contentsOf(past.pc, ranges), options }
   const gfns = framesOf(ranges)
   const boundaries = boundariesOf(past)
   let until = past.now
@@ -59,7 +59,7 @@ export async function findWriter(
     // oxlint-disable-next-line no-await-in-loop -- from the present backwards
     if (await mayHaveWritten(past, from?.instructions ?? -1, until.instructions, gfns)) {
       // oxlint-disable-next-line no-await-in-loop
-      const found = await searchInterval(past, from, until, ranges, options)
+      const found = await searchInterval(search, from, until)
       if (found !== undefined) return found
     }
     // The machine is made there.
@@ -114,18 +114,16 @@ interface SeenWrite {
 }
 
 async function searchInterval(
-  past: Past,
+  search: Search,
   from: Instant | undefined,
   until: Instant,
-  ranges: readonly PhysicalRange[],
-  options: MachineRunOptions,
 ): Promise<LastWriter | undefined> {
-  const start = from && (await startingPoint(past, from))
-  const { exit, last } = await runInterval(past, start, until, ranges, options)
+  const start = from && (await startingPoint(search, from))
+  const { exit, last } = await runInterval(search, start, until)
   if (exit !== undefined) return { by: 'unknown', exit }
   if (last === undefined || last.isExact) return last?.writer
   // Once more, with instructions one by one where it was.
-  const again = await runInterval(past, start, until, ranges, options, last)
+  const again = await runInterval(search, start, until, last)
   return again.exit === undefined ? (again.last ?? last).writer : { by: 'unknown', exit: again.exit }
 }
 
@@ -136,20 +134,20 @@ async function searchInterval(
  * @returns the last write; with `exit` where it could not run so far
  */
 async function runInterval(
-  past: Past,
+  search: Search,
   start: StartingPoint | undefined,
   until: Instant,
-  ranges: readonly PhysicalRange[],
-  options: MachineRunOptions,
   ending?: SeenWrite,
 ): Promise<{ readonly exit?: ReplayExit; readonly last: SeenWrite | undefined }> {
-  const { pc, gate } = await past.at(start)
+  const { ranges, contents, options } = search
+  const { machine: pc, gate } = await search.at(start)
   let last: SeenWrite | undefined
   let number = 0
   const watch = new MemoryWatch(pc.domain, ranges, (writer, isExact) => {
     number++
     if (ending !== undefined && number > ending.number) return
-    if (isBefore(writer, gate.round, until, () => hasSameBytes(past.pc, pc, ranges))) last = { writer, isExact, number }
+    if (isBefore(writer, gate.round, until, () => areSame(contentsOf(pc, ranges), contents)))
+      last = { writer, isExact, number }
     if (number === ending?.number) gate.limit = 0
   })
   try {
@@ -162,7 +160,7 @@ async function runInterval(
     const isCut = isShort || options.signal?.aborted === true
     return { ...(isCut && { exit }), last }
   } catch (error) {
-    past.discard()
+    search.discard()
     throw error
   } finally {
     watch.close()
@@ -196,9 +194,12 @@ function isBefore(writer: MemoryWriter, round: number, until: Instant, isSame: (
   return writer.delivers && (round < until.round || isSame())
 }
 
-function hasSameBytes(one: Pc, other: Pc, ranges: readonly PhysicalRange[]): boolean {
-  return ranges.every(({ gpa, length }) => {
-    const [a, b] = [new Uint8Array(length), new Uint8Array(length)]
-    return one.domain.guestMemory.read(gpa, a) && other.domain.guestMemory.read(gpa, b) && a.every((x, i) => x === b[i])
+/** Reads memory; null: there is none. */
+const contentsOf = ({ domain }: Pc, ranges: readonly PhysicalRange[]): (Uint8Array | null)[] =>
+  ranges.map(({ gpa, length }) => {
+    const bytes = new Uint8Array(length)
+    return domain.guestMemory.read(gpa, bytes) ? bytes : null
   })
-}
+
+const areSame = (some: Search['contents'], others: Search['contents']): boolean =>
+  some.every((bytes, at) => bytes !== null && bytes.every((byte, i) => byte === others[at]?.[i]))

@@ -26,6 +26,8 @@ export interface DebugHooks {
   stopsForShutdown(): boolean
   /** The held fault is delivered now. */
   releaseFault(): void
+  /** The processor has forgotten the instruction that it was to go on with: it may be anywhere now. */
+  cancelled(): void
 }
 
 /** Holds the debugger's hooks into one processor; null: there is no debugger. */

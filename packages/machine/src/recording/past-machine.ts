@@ -1,28 +1,42 @@
-import type { RebuiltPc } from './who-wrote.ts'
+import type { MachineKind } from '../machine/board.ts'
+import type { Machine } from '../machine/machine.ts'
+import type { GatedMachine } from '../machine/machine-gate.ts'
+import type { ReplayGate } from './replay-gate.ts'
 import type { StartingPoint } from './saved-checkpoints.ts'
 
 /** Host time that devices of a machine that is put back may take to come to rest; with less, another one is made. */
 const DEADLINE_MS = 2000
 
+/** A machine of a recording, with what stands around it. */
+export interface Rebuilt<K extends MachineKind, M extends Machine<K>> {
+  readonly machine: M
+  readonly gate: ReplayGate
+  readonly gated: GatedMachine<K>
+}
+
 /**
- * The machine in which places of a recording are looked at, beside the replay's own. It is put back from checkpoint to
- * checkpoint, as long as it can be: code that it has compiled stays.
+ * The one machine in which a recording is run again. It is put back from checkpoint to checkpoint, as long as it can be: code
+ * that it has compiled stays.
  */
-export class SearchMachine {
-  readonly #build: (from?: StartingPoint) => Promise<RebuiltPc>
-  #current: RebuiltPc | undefined
+export class PastMachine<K extends MachineKind, M extends Machine<K>> {
+  readonly #build: (from?: StartingPoint) => Promise<Rebuilt<K, M>>
+  #current: Rebuilt<K, M> | undefined
   /** Where the machine was put back to. */
   #from: StartingPoint | undefined
 
   /** @param build - makes one; default at power-on */
-  constructor(build: (from?: StartingPoint) => Promise<RebuiltPc>) {
+  constructor(build: (from?: StartingPoint) => Promise<Rebuilt<K, M>>) {
     this.#build = build
   }
 
-  /** Returns the machine at a checkpoint; undefined: at power-on. The one that was returned before is that one, or ended. */
-  async at(from?: StartingPoint): Promise<RebuiltPc> {
-    const here = this.#current
-    const former = this.#from
+  /** The machine as it is now; undefined before the first one is made. */
+  get current(): Rebuilt<K, M> | undefined {
+    return this.#current
+  }
+
+  /** Brings the machine to a checkpoint; undefined: to power-on. The one before is that one, or ended. */
+  async at(from?: StartingPoint): Promise<Rebuilt<K, M>> {
+    const [here, former] = [this.#current, this.#from]
     this.#from = from
     if (here !== undefined && from !== undefined && (await isPutBack(here, from, former))) return here
     this.close()
@@ -31,14 +45,13 @@ export class SearchMachine {
 
   /** Ends the machine: the next one is another. */
   close(): void {
-    this.#current?.pc.close()
-    this.#current = undefined
+    this.#current?.machine.close()
   }
 }
 
 /** @returns false for a machine that is of no more use */
-async function isPutBack(
-  { gate, machine }: RebuiltPc,
+async function isPutBack<K extends MachineKind>(
+  { gate, gated }: Pick<Rebuilt<K, Machine<K>>, 'gate' | 'gated'>,
   from: StartingPoint,
   former: StartingPoint | undefined,
 ): Promise<boolean> {
@@ -46,7 +59,7 @@ async function isPutBack(
   try {
     await gate.leave()
     gate.willRestore(from.parties)
-    const snapshots = await machine.snapshots()
+    const snapshots = await gated.snapshots()
     const atRest = (): void => gate.goesOnAt(from.position)
     const { pc: state, pages } = from
     const before = former && { pages: former.pages, differing: differing(former.pages, pages) }
