@@ -76,6 +76,17 @@ const CAPABILITIES: DebugProtocol.Capabilities = {
 
 const WATCH_KINDS = { read: 'read', write: 'write', readWrite: 'access' } as const
 
+/** The answer to a request after which something follows. */
+class Answer {
+  readonly next: () => Promise<void>
+  readonly body: unknown
+
+  constructor(next: () => Promise<void>, body?: unknown) {
+    this.next = next
+    this.body = body
+  }
+}
+
 /** One client's session: a machine that is debugged by the Debug Adapter Protocol. */
 export class MachineSession extends DebugSession {
   readonly #run: RunMachine
@@ -88,8 +99,6 @@ export class MachineSession extends DebugSession {
   #ended: Promise<number> | undefined
   /** The vCPU that the last stop was about. */
   #cpu = 0
-  /** Done when the answer to the request has been sent. */
-  #next: (() => Promise<void>) | undefined
   /** Places that `goto` may name. */
   readonly #places: { readonly direction: 'forwards' | 'back'; readonly addresses: readonly bigint[] }[] = []
   readonly #handlers: ReadonlyMap<string, (args: never) => unknown>
@@ -127,16 +136,17 @@ export class MachineSession extends DebugSession {
   async #answer(request: DebugProtocol.Request): Promise<void> {
     const response: DebugProtocol.Response = new Response(request)
     const handler = this.#handlers.get(request.command)
+    let next: Answer['next'] | undefined
     try {
       if (handler === undefined) throw new CliError('ERR_USAGE', `there is no request ${request.command}`)
-      response.body = await handler((request.arguments ?? {}) as never)
+      const answer = await handler((request.arguments ?? {}) as never)
+      if (answer instanceof Answer) next = answer.next
+      response.body = answer instanceof Answer ? answer.body : answer
     } catch (error) {
       response.success = false
       response.message = explainError(error)?.message ?? String(error)
       response.body = { error: { id: 1, format: response.message, showUser: true } }
     }
-    const next = this.#next
-    this.#next = undefined
     this.sendResponse(response)
     await next?.()
   }
@@ -150,8 +160,8 @@ export class MachineSession extends DebugSession {
       },
       launch: (args) => this.#begin(args),
       attach: (args) => this.#begin(args),
-      configurationDone: () => void (this.#next = () => this.#start()),
-      disconnect: () => void (this.#next = async () => this.shutdown()),
+      configurationDone: () => new Answer(() => this.#start()),
+      disconnect: () => new Answer(async () => this.shutdown()),
       terminate: () => machine.kill(),
       threads: () => this.#inspect().threads(),
       stackTrace: (args) => this.#inspect().stackTrace(args),
@@ -166,7 +176,7 @@ export class MachineSession extends DebugSession {
       setInstructionBreakpoints: (args) => this.#setInstructions(args),
       setDataBreakpoints: (args) => this.#setData(args),
       setExceptionBreakpoints: () => ({ breakpoints: [] }),
-      continue: () => (this.#go('pause', () => machine.continue()), { allThreadsContinued: true }),
+      continue: () => this.#go('pause', () => machine.continue(), { allThreadsContinued: true }),
       reverseContinue: () => this.#go('pause', () => machine.reverse('continue', this.#cpu)),
       next: (args) => this.#step(args, (stepping, cpu, byLine) => stepping.over(cpu, byLine)),
       stepIn: (args) => this.#step(args, (stepping, cpu, byLine) => stepping.into(cpu, byLine)),
@@ -179,7 +189,7 @@ export class MachineSession extends DebugSession {
   }
 
   /** Makes the machine. It stands still until the client has set its breakpoints. */
-  async #begin(args: object): Promise<void> {
+  async #begin(args: object): Promise<Answer> {
     if (this.#launch !== undefined) throw new CliError('ERR_USAGE', 'the machine is there already')
     const launch = launchArguments(args)
     this.#names = await ProgramNames.read(launch.program, launch.sourceFolder)
@@ -204,10 +214,10 @@ export class MachineSession extends DebugSession {
     if (recording !== undefined && at !== 'begin')
       this.sendEvent(new OutputEvent(await this.#machine.target.monitor(0, `goto ${at}`), 'console'))
     this.#names.look(this.#machine.memory)
-    this.#next = async () => {
+    return new Answer(async () => {
       this.sendEvent(new CapabilitiesEvent({ supportsStepBack: this.#machine.hasPast }))
       this.sendEvent(new InitializedEvent())
-    }
+    })
   }
 
   #exited(code: number): void {
@@ -233,20 +243,20 @@ export class MachineSession extends DebugSession {
   }
 
   /** Runs the machine when the request has been answered. */
-  #go(reason: string, work: () => Promise<TargetStop>): void {
+  #go(reason: string, work: () => Promise<TargetStop>, body?: object): Answer {
     // An error of the command itself is the answer to the request.
     const stop = work()
     stop.catch(() => {})
-    this.#next = () => this.#settle(reason, stop)
+    return new Answer(() => this.#settle(reason, stop), body)
   }
 
   #step(
     { threadId, granularity }: StepArguments,
     step: (stepping: Stepping, cpu: number, byLine: boolean) => Promise<TargetStop>,
-  ): void {
+  ): Answer {
     const cpu = this.#inspect().cpuOf(threadId)
     const stepping = new Stepping(this.#machine, this.#known())
-    this.#go('step', () => step(stepping, cpu, granularity !== 'instruction'))
+    return this.#go('step', () => step(stepping, cpu, granularity !== 'instruction'))
   }
 
   async #settle(reason: string, work: Promise<TargetStop>): Promise<void> {
@@ -297,8 +307,8 @@ export class MachineSession extends DebugSession {
       ? inspection.command(expression, cpu)
       : inspection.evaluate(expression, cpu))
     // A command such as goto has moved the machine.
-    if (place() !== before) this.#next = async () => this.#stopped('goto', { cpu: this.#cpu, signal: 0 })
-    return result
+    const isMoved = place() !== before
+    return isMoved ? new Answer(async () => this.#stopped('goto', { cpu: this.#cpu, signal: 0 }), result) : result
   }
 
   #setLines({ source, breakpoints = [] }: DebugProtocol.SetBreakpointsArguments): unknown {
@@ -356,11 +366,11 @@ export class MachineSession extends DebugSession {
     return { targets }
   }
 
-  #goto({ threadId, targetId }: DebugProtocol.GotoArguments): void {
+  #goto({ threadId, targetId }: DebugProtocol.GotoArguments): Answer {
     const place = this.#places[targetId - 1]
     if (place === undefined) throw new CliError('ERR_USAGE', `there is no target ${targetId}; ask for gotoTargets`)
     const cpu = this.#inspect().cpuOf(threadId)
     const stepping = new Stepping(this.#machine, this.#known())
-    this.#go('goto', () => stepping.to(place.addresses, place.direction, cpu))
+    return this.#go('goto', () => stepping.to(place.addresses, place.direction, cpu))
   }
 }

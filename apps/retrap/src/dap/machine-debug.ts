@@ -127,8 +127,13 @@ export class MachineDebug implements SessionDebugger {
 
   /** Goes back, by an instruction of a vCPU or to the last stop. @throws CliError `ERR_USAGE` where there is no past */
   reverse(action: 'continue' | 'step', cpu: number): Promise<TargetStop> {
-    if (this.target.reverse === undefined) throw new CliError('ERR_USAGE', 'only a recorded machine goes backwards')
+    this.requirePast()
     return this.#go((target) => target.reverse?.(action, cpu))
+  }
+
+  /** @throws CliError `ERR_USAGE` where there is no past */
+  requirePast(): void {
+    if (!this.hasPast) throw new CliError('ERR_USAGE', 'only a recorded machine goes backwards')
   }
 
   /** Whether the machine can go backwards. */

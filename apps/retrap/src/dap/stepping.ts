@@ -45,6 +45,7 @@ export class Stepping {
 
   /** Goes back by an instruction, or to another line. */
   back(cpu: number, byLine: boolean): Promise<TargetStop> {
+    this.#machine.requirePast()
     return this.#steps(cpu, byLine, () => this.#machine.reverse('step', cpu))
   }
 

@@ -213,9 +213,9 @@ describe.skipIf(!builds)(
       await client.setFunctionBreakpointsRequest({ breakpoints: [] })
       expect(await client.run('continue')).toMatch(/^instruction breakpoint: add:\d /)
       await client.customRequest('setInstructionBreakpoints', { breakpoints: [] })
-      await expect(client.reverseContinueRequest({ threadId: 1 })).rejects.toThrow(
-        'only a recorded machine goes backwards',
-      )
+      for (const back of ['reverseContinue', 'stepBack'])
+        // oxlint-disable-next-line no-await-in-loop
+        await expect(client.send(back, { threadId: 1 })).rejects.toThrow('only a recorded machine goes backwards')
       // An editor looks words up, which are no commands.
       const hover = (expression: string): Promise<unknown> => client.evaluateRequest({ expression, context: 'hover' })
       await expect(hover('reset')).rejects.toThrow("nothing is known of 'reset'")
@@ -224,6 +224,27 @@ describe.skipIf(!builds)(
       await client.continueRequest({ threadId: 1 })
       const [{ body }] = await ended
       expect(body).toEqual({ exitCode: 1 })
+    })
+
+    test('a machine that is recorded while it runs goes back and on again', async () => {
+      // A model of the caller, as the exit device is, cannot be in two machines.
+      const args = [...machine.slice(0, machine.indexOf('--device')), '--record', join(folder, 'another.recording')]
+      const [client] = await launched({ args, program, stopOnEntry: true }, (each) =>
+        each.setFunctionBreakpointsRequest({ breakpoints: [{ name: 'add' }] }),
+      )
+      const inAdd = /^function breakpoint: add:\d main:10 _start$/
+      const places: string[] = []
+      for (const command of ['continue', 'continue', 'continue', 'reverseContinue', 'reverseContinue', 'continue']) {
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        expect(await client.run(command)).toMatch(inAdd)
+        // oxlint-disable-next-line no-await-in-loop
+        places.push(await client.ask('when'))
+      }
+      const [first, second, third] = places
+      expect(new Set([first, second, third]).size).toBe(3)
+      expect(places.slice(3).map((place) => place.split(' of ')[0])).toEqual(
+        [second, first, second].map((place) => place?.split(' of ')[0]),
+      )
     })
 
     test('arguments that cannot be used are refused by a sentence', async () => {
