@@ -1,13 +1,15 @@
 import { readSection } from './elf-content.ts'
 import { readElfTables } from './elf-tables.ts'
 import { SymbolsError } from './errors.ts'
-import type { FileSource } from './file-source.ts'
+import { damaged, type FileSource } from './file-source.ts'
 import { lineSections, type LineSections, LineUnit } from './line-unit.ts'
 
 const ET_REL = 1
 const SHF_EXECINSTR = 4n
 /** Sequences that may lie upon one another at an address. */
 const MOST_OVERLAPPING = 64
+/** Characters of the names of all sources. */
+const MOST_CHARACTERS = 1 << 26
 
 /** A line of a source. */
 export interface SourceLine {
@@ -80,7 +82,7 @@ export class DwarfLines implements LineTable {
   }
 
   addressesOf(file: string, line: number): bigint[] {
-    const wanted = new Map(this.#units.map((unit) => [unit, numbersOf(unit, file)]))
+    const wanted = new Map(this.#units.map((unit) => [unit, unit.numbersOf(file)]))
     const found = new Set<bigint>()
     for (const { unit, at } of this.#sequences) {
       const numbers = wanted.get(unit)
@@ -96,7 +98,17 @@ export class DwarfLines implements LineTable {
   }
 
   files(): string[] {
-    return [...new Set(this.#units.flatMap(({ files }) => files))].filter((name) => name !== '').sort()
+    const found = new Set<string>()
+    let characters = 0
+    for (const unit of this.#units)
+      for (let i = 0; i < unit.fileCount; i++) {
+        const name = unit.fileName(i) ?? ''
+        if (name === '' || found.has(name)) continue
+        characters += name.length
+        if (characters > MOST_CHARACTERS) throw damaged(`names of sources of more than ${MOST_CHARACTERS} characters`)
+        found.add(name)
+      }
+    return [...found].sort()
   }
 
   /** Index of the last sequence that begins at an address or before it. */
@@ -164,10 +176,4 @@ function lineIn({ unit, at }: Sequence, address: bigint): SourceLine | undefined
   })
   const name = unit.fileName(file)
   return line <= 0 || name === undefined || name === '' ? undefined : { file: name, line, column }
-}
-
-/** Numbers of the files of a unit that have a name. */
-function numbersOf({ files }: LineUnit, wanted: string): ReadonlySet<number> {
-  const isIt = (name: string): boolean => name === wanted || (wanted !== '' && name.endsWith(`/${wanted}`))
-  return new Set(files.flatMap((name, i) => (isIt(name) ? [i] : [])))
 }

@@ -21,6 +21,8 @@ const DW_LNS_FIXED_ADVANCE_PC = 9
 const DW_LNS_SET_ISA = 12
 const [DW_LNE_END_SEQUENCE, DW_LNE_SET_ADDRESS] = [1, 2]
 const [DW_LNCT_PATH, DW_LNCT_DIRECTORY_INDEX] = [1, 2]
+/** No system takes a longer path. */
+const LONGEST_NAME = 4096
 /** From here on a length has 64 bits. */
 const WIDE_LENGTH = 0xffff_ffff
 
@@ -29,8 +31,8 @@ export interface LineSections {
   readonly line: Uint8Array
   readonly lineText: Uint8Array
   readonly text: Uint8Array
-  /** Reads names of the three. */
-  readonly names: ReadonlyMap<Uint8Array, NameReader>
+  /** Reads names of the three: a name that many units have in common, once. */
+  readonly names: ReadonlyMap<Uint8Array, (at: number) => string>
 }
 
 /** Puts the sections together; those that are not there are empty. */
@@ -40,7 +42,17 @@ export function lineSections(
   text: Uint8Array = new Uint8Array(),
 ): LineSections {
   const all = [line, lineText, text]
-  return { line, lineText, text, names: new Map(all.map((bytes) => [bytes, new NameReader(bytes, damaged)])) }
+  return { line, lineText, text, names: new Map(all.map((bytes) => [bytes, namesIn(bytes)])) }
+}
+
+function namesIn(bytes: Uint8Array): (at: number) => string {
+  const reader = new NameReader(bytes, damaged)
+  const known = new Map<number, string>()
+  return (at) => {
+    const name = known.get(at) ?? reader.text(at, LONGEST_NAME)
+    known.set(at, name)
+    return name
+  }
 }
 
 /** The state of a line program after a row. */
@@ -57,6 +69,12 @@ export interface LineRow {
   isStatement: boolean
   /** The place behind the last instruction of a sequence. */
   isEnd: boolean
+}
+
+/** The files of a unit, by their numbers. */
+interface FileTable {
+  readonly folders: readonly string[]
+  readonly files: readonly { readonly name: string; readonly folder: number }[]
 }
 
 /** A unit of `.debug_line`. */
@@ -78,7 +96,7 @@ export class LineUnit {
   readonly #opcodeBase: number
   /** Operands of standard opcodes. */
   readonly #operands: Uint8Array
-  #files: readonly string[] | undefined
+  #files: FileTable | undefined
 
   /** @throws SymbolsError `ERR_DAMAGED`, or `ERR_UNSUPPORTED` for a version that is none of 2 to 5 */
   constructor(sections: LineSections, at: number) {
@@ -181,13 +199,31 @@ export class LineUnit {
     return this.end
   }
 
-  /** Name of a file by its number; undefined for a number that the unit does not have. */
+  /** Path of a file by its number; undefined for a number that the unit does not have. */
   fileName(file: number): string | undefined {
-    return this.files[file]
+    const { folders, files } = this.#read()
+    const found = files[file]
+    return found && joined(folders, found.folder, found.name)
   }
 
-  /** Names of files, by their numbers; empty where a number has none. */
-  get files(): readonly string[] {
+  /** Numbers of the files that have a path, or one that ends with it. */
+  numbersOf(path: string): ReadonlySet<number> {
+    const found = new Set<number>()
+    for (const [i, { name }] of this.#read().files.entries()) {
+      // Most are told apart without their folder.
+      if (name === '' || !(path.endsWith(name) || name.endsWith(path))) continue
+      const whole = this.fileName(i)
+      if (whole === path || (path !== '' && whole?.endsWith(`/${path}`) === true)) found.add(i)
+    }
+    return found
+  }
+
+  /** How many numbers of files there are. */
+  get fileCount(): number {
+    return this.#read().files.length
+  }
+
+  #read(): FileTable {
     this.#files ??= this.#version >= 5 ? this.#readTables() : this.#readOldTables()
     return this.#files
   }
@@ -198,48 +234,46 @@ export class LineUnit {
 
   #text(section: Uint8Array, at: number): string {
     if (at > section.length) throw damaged(`.debug_line has a name at ${at} of ${section.length} bytes`)
-    return this.#sections.names.get(section)?.text(at) ?? ''
+    return this.#sections.names.get(section)?.(at) ?? ''
   }
 
   /** Up to DWARF 4: the folder of compilation is not told. */
-  #readOldTables(): string[] {
+  #readOldTables(): FileTable {
     const cursor = this.#cursor()
     const { line } = this.#sections
     const folders = ['']
     for (let at = cursor.skipText(); line[at] !== 0; at = cursor.skipText()) folders.push(this.#text(line, at))
-    const files = ['']
+    const files = [{ name: '', folder: 0 }]
     for (let at = cursor.skipText(); line[at] !== 0; at = cursor.skipText()) {
-      files.push(joined(folders, cursor.uleb(), this.#text(line, at)))
+      files.push({ name: this.#text(line, at), folder: cursor.uleb() })
       // Time and size.
       cursor.uleb()
       cursor.uleb()
     }
-    return files
+    return { folders, files }
   }
 
-  #readTables(): string[] {
+  #readTables(): FileTable {
     const cursor = this.#cursor()
-    const folders = this.#readTable(cursor).map(({ path }) => path)
-    // The first one is that of compilation, which others may count from.
-    const whole = folders.map((folder, i) => (i === 0 ? folder : joined(folders, 0, folder)))
-    return this.#readTable(cursor).map(({ path, folder }) => joined(whole, folder, path))
+    const folders = this.#readTable(cursor).map(({ name }) => name)
+    return { folders, files: this.#readTable(cursor) }
   }
 
-  #readTable(cursor: ByteCursor): { readonly path: string; readonly folder: number }[] {
+  #readTable(cursor: ByteCursor): FileTable['files'] {
     const columns = Array.from({ length: cursor.u8() }, () => [cursor.uleb(), cursor.uleb()] as const)
     const count = cursor.uleb()
     // Each column has a byte at least.
     if (count > 0 && (columns.length === 0 || count > cursor.end - cursor.at))
       throw cursor.damaged(`a table of ${count} names`)
     return Array.from({ length: count }, () => {
-      let path = ''
+      let name = ''
       let folder = 0
       for (const [content, form] of columns) {
         const value = this.#readForm(cursor, form)
-        if (content === DW_LNCT_PATH) path = typeof value === 'string' ? value : ''
+        if (content === DW_LNCT_PATH) name = typeof value === 'string' ? value : ''
         else if (content === DW_LNCT_DIRECTORY_INDEX) folder = typeof value === 'number' ? value : 0
       }
-      return { path, folder }
+      return { name, folder }
     })
   }
 
@@ -286,8 +320,11 @@ const FORMS: Readonly<Record<number, (cursor: ByteCursor, texts: Texts) => strin
   0x1f: (_cursor, { offset, text }) => text('lineText', offset()),
 }
 
-/** The path of a file in a folder; names that begin with a slash are whole. */
+/** The path of a file in a folder, which may count from that of compilation, the first; one with a slash in front is whole. */
 function joined(folders: readonly string[], index: number, name: string): string {
   const folder = folders[index] ?? ''
-  return folder === '' || name.startsWith('/') ? name : `${folder}/${name}`
+  const first = index === 0 ? '' : (folders[0] ?? '')
+  return [first, folder, name].reduce((before, next) =>
+    before === '' || next === '' || next.startsWith('/') ? next || before : `${before}/${next}`,
+  )
 }

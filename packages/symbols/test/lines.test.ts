@@ -143,6 +143,20 @@ describe.skipIf(!compiles)(`lines${skipNote(compiles, 'gcc or readelf is not ins
   const addressOf = (file: string, name: string): bigint =>
     new SymbolTable(elfTables(readFileSync(file)).symbols, 0n).addressOf(name) ?? 0n
 
+  test('names that many units have in common are read once', () => {
+    const bytes = readFileSync(compile('-gdwarf-5', '-O0'))
+    const content = (wanted: string): Uint8Array => {
+      const { offset, size } = elfTables(bytes).sections.find(({ name }) => name === wanted)!
+      return bytes.subarray(offset, offset + size)
+    }
+    const line = content('.debug_line')
+    const copies = 12_000
+    const all = new Uint8Array(copies * line.length)
+    for (let i = 0; i < copies; i++) all.set(line, i * line.length)
+    const names = (of: Uint8Array): string[] => new DwarfLines(lineSections(of, content('.debug_line_str')), []).files()
+    expect(names(all)).toEqual(names(line))
+  })
+
   test('a file without lines, one that is not linked, and one that zstd has packed', async () => {
     const fails = (file: string): Promise<unknown> =>
       readLines(sourceOf(readFileSync(file))).catch((error: unknown) => error)
