@@ -184,6 +184,17 @@ test('FPSCR is FPCR and FPSR', () => {
   expect([cpu.registers.fpcr, cpu.registers.fpsr, cpu.registers.nzcv]).toEqual([0x07c8_0000, 0xf800_009f, 0xf000_0000])
 })
 
+test('VCMP writes the flags of FPSCR, and leaves those of the processor', () => {
+  // vcmp.f32 s0, s0; vjcvt.s32.f64 s0, d2
+  for (const word of [0xeeb4_0a40, 0xeeb9_0bc2]) {
+    const cpu = a32(word)
+    cpu.registers.nzcv = 0x9000_0000
+    exception(cpu)
+    expect(cpu.registers.nzcv).toBe(0x9000_0000)
+    expect(cpu.registers.fpsr >>> 28).toBe(word === 0xeeb4_0a40 ? 6 : 0)
+  }
+})
+
 /** VJCVT: "FPSCR.<N,Z,C,V> = '0':Z:'00'", where Z is zero of what was cut off. QEMU 7.2 has it one where a denormal was flushed. */
 test('VJCVT of a denormal number that is flushed', () => {
   // vjcvt.s32.f64 s0, d2

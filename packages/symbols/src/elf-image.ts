@@ -2,7 +2,7 @@
  * The layout of an ELF program, from its first page in memory or from its file. Source: System V ABI, "Object Files" and
  * "Program Loading and Dynamic Linking".
  */
-import { elfHeader, elfNotes, type ElfSegment, elfSegment, elfSizes, isElf, PT_LOAD, PT_NOTE } from '@retrap/basics'
+import { elfHeader, elfNotes, elfSegment, elfSizes, isElf, PT_LOAD, PT_NOTE } from '@retrap/basics'
 import type { NamedPlace } from './symbol-table.ts'
 
 /** Bytes of an ELF header. */
@@ -24,6 +24,22 @@ const MOST_NOTE_BYTES = 4096
 const MOST_DYNAMIC_BYTES = 16 << 10
 const MOST_SYMBOL_BYTES = 4 << 20
 
+/** A program header. */
+export interface ElfPart {
+  /** PT_LOAD and others. */
+  readonly type: number
+  /** PF_X, PF_W and PF_R. */
+  readonly flags: number
+  /** In the file. */
+  readonly offset: number
+  /** Address of its first byte. */
+  readonly virtualAddress: bigint
+  /** Bytes in the file. */
+  readonly fileBytes: number
+  /** Bytes in memory. */
+  readonly memoryBytes: number
+}
+
 /** An ELF program's headers. */
 export interface ElfLayout {
   /** Of class 64. */
@@ -35,7 +51,7 @@ export interface ElfLayout {
   /** Address of the first instruction. */
   readonly entry: bigint
   /** By the addresses that the program was linked for. */
-  readonly segments: readonly ElfSegment[]
+  readonly segments: readonly ElfPart[]
   /** Whether the program is known to be no library: it lies where it was linked for, or names a dynamic linker. */
   readonly isProgram: boolean
   /** Beginning of what is loaded. */
@@ -157,5 +173,5 @@ function functionsOf(view: DataView, is64: boolean, text: (at: number) => string
 }
 
 /** The table for stack unwinding; undefined where there is none. */
-export const frameTableOf = ({ segments }: ElfLayout): ElfSegment | undefined =>
+export const frameTableOf = ({ segments }: ElfLayout): ElfPart | undefined =>
   segments.find(({ type }) => type === PT_GNU_EH_FRAME)

@@ -50,7 +50,16 @@ export interface ElfSymbol extends NamedPlace {
 /** The parts of an ELF file that symbols are found by. */
 export interface ElfTables {
   /** The header at the beginning. */
-  readonly header: ElfHeader
+  readonly header: {
+    /** Of class 64. */
+    readonly wide: boolean
+    /** ET_EXEC and others. */
+    readonly type: number
+    /** The processor: an EM_ number. */
+    readonly machine: number
+    /** Where a program begins. */
+    readonly entry: bigint
+  }
   /** In the order of the file. */
   readonly sections: readonly ElfSection[]
   /** Symbols that have an address; marks of Arm files too, such as `$a`. */

@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 export { buildIdOf, dynamicNames, ELF_HEADER_BYTES, elfLayout, frameTableOf, isSameLayout } from './elf-image.ts'
-export type { DynamicNames, ElfLayout, ReadLinked } from './elf-image.ts'
+export type { DynamicNames, ElfLayout, ElfPart, ReadLinked } from './elf-image.ts'
 export { elfFunctions, elfTables, isElfMark, readElfTables } from './elf-tables.ts'
 export type { ElfSection, ElfSymbol, ElfTables } from './elf-tables.ts'
 export { SymbolsError } from './errors.ts'

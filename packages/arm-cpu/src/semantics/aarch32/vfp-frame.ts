@@ -47,7 +47,8 @@ function withStandard(c: ArmContext): () => void {
 function withFlags(c: ArmContext): () => void {
   const { f, state } = c
   const { n, z, c: carry, v } = c.flags
-  const before = { n, z, c: carry, v }
+  // The state has them, and the form writes that.
+  const before = { n: f.let(n), z: f.let(z), c: f.let(carry), v: f.let(v) }
   return () => {
     const bits = f.let(bitsOfFlags(c.flags))
     const status = f.loadExpression('i32.load', state, S_FPSR).and(0x0fff_ffff)
