@@ -115,6 +115,8 @@ describe.skipIf(noBrowser !== undefined)('the debugger', () => {
     // So is the terminal.
     await seen(() => terminalOf(visitorOf(other)), /\none\s[^]*\nthree\s/)
     await press(visitorOf(other), 'Continue')
+    // Keys before that are those of a machine that has ended.
+    await seen(() => other.evaluate(() => document.querySelector<HTMLElement>('.status')!.innerText), /^Running/)
     await press(visitorOf(other), 'Type in the terminal')
     await visitorOf(other).type('echo four\n')
     await seen(() => terminalOf(visitorOf(other)), /\nfour\s/)

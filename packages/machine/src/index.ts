@@ -60,6 +60,8 @@ export type { FirmwareAreaState } from './firmware/firmware-area.ts'
 export type { FirmwareConfiguration } from './firmware/firmware-configuration.ts'
 export type { OptionRom } from './firmware/option-roms.ts'
 export type { PcGdbOptions } from './debugger/gdb-target.ts'
+export type { Monitor } from './debugger/monitor.ts'
+export { pcMonitor } from './debugger/pc-monitor.ts'
 export type { PcVapicOptions } from './firmware/vapic.ts'
 export { serveControllers } from './elsewhere/serve-controllers.ts'
 export type {

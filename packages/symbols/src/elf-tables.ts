@@ -59,6 +59,8 @@ export interface ElfTables {
     readonly machine: number
     /** Where a program begins. */
     readonly entry: bigint
+    /** Program headers: where the first one is in the file, their size and their number. */
+    readonly segments: { readonly at: number; readonly entryBytes: number; readonly count: number }
   }
   /** In the order of the file. */
   readonly sections: readonly ElfSection[]

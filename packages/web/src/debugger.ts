@@ -116,6 +116,11 @@ export interface DebuggerCalls {
   history(): RunHistory
   mark(name: string): void
   stateHash(): string
+  names(addresses: readonly bigint[]): (string | null)[]
+  addressOf(name: string): bigint | null
+  namesLike(start: string): string[]
+  loadSymbols(file: Blob): number
+  lookAt(line: string, cpu: number): string
 }
 
 /** A call that the machine's debugger answers. */
@@ -166,6 +171,23 @@ export interface PageDebugger {
    * the same instant have the same.
    */
   readonly stateHash: () => Promise<string>
+  /** Names addresses by the symbols that a Linux kernel keeps in memory, and those of `loadSymbols`: `name+0x12`; null: there is no name. */
+  readonly names: (addresses: readonly bigint[]) => Promise<readonly (string | null)[]>
+  /** The address of a symbol; null: there is none of that name. */
+  readonly addressOf: (name: string) => Promise<bigint | null>
+  /** Symbols that begin so, at most 100. */
+  readonly namesLike: (start: string) => Promise<readonly string[]>
+  /** Takes the symbols of a `vmlinux`, which is read by ranges, or a `System.map`. @returns how many there are @throws WebError `ERR_SOURCE` */
+  readonly loadSymbols: (file: Blob) => Promise<number>
+  /**
+   * Looks at the machine by a command of gdb's `monitor`, where the debugger is: `walk ADDRESS`, `p2m ADDRESS`, `interrupts`, `pending`,
+   * `devices`, and of Linux `kaslr`, `ps`, `task`, `dmesg`.
+   *
+   * @param cpu - number of the vCPU; default 0
+   * @returns lines
+   * @throws WebError `ERR_OPTION` for another command
+   */
+  readonly lookAt: (line: string, cpu?: number) => Promise<string>
   /** Names this instant. */
   readonly mark: (name: string) => Promise<void>
 }
@@ -198,4 +220,9 @@ export const debuggerBy = (call: Call): PageDebugger => ({
   history: () => call('history'),
   mark: (name) => call('mark', name),
   stateHash: () => call('stateHash'),
+  names: (addresses) => call('names', addresses),
+  addressOf: (name) => call('addressOf', name),
+  namesLike: (start) => call('namesLike', start),
+  loadSymbols: (file) => call('loadSymbols', file),
+  lookAt: (line, cpu = 0) => call('lookAt', line, cpu),
 })

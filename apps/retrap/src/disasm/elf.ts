@@ -2,7 +2,7 @@
  * Code of ELF files. Source: System V ABI, "Object Files", with its AMD64 and i386 supplements; "ELF for the Arm
  * 64-bit Architecture", "ELF for the Arm Architecture".
  */
-import { type ElfHeader, elfSegment, elfSizes, PT_LOAD } from '@retrap/basics'
+import { elfSegment, elfSizes, PT_LOAD } from '@retrap/basics'
 import { type ElfSection, type ElfSymbol, type ElfTables, elfTables, isElfMark, SymbolsError } from '@retrap/symbols'
 import { CliError } from '../errors.ts'
 import { importedSymbols, isImportTable } from './elf-imports.ts'
@@ -97,7 +97,7 @@ const marksOf = (symbols: readonly ElfSymbol[]): (Mark & { readonly section: num
     })
     .toSorted((a, b) => Number(a.address - b.address))
 
-function segments(file: FileReader, { wide, segments: { at, entryBytes, count } }: ElfHeader): Section[] {
+function segments(file: FileReader, { wide, segments: { at, entryBytes, count } }: ElfTables['header']): Section[] {
   const found: Section[] = []
   for (let i = 0; at !== 0 && i < count; i++) {
     const header = elfSegment(file.view(at + i * entryBytes, elfSizes(wide).segment), 0, wide)

@@ -1,7 +1,16 @@
-/** Reads an address that somebody has typed, in hexadecimal. @throws Error with what is expected */
-export function addressOf(text: string): bigint {
-  const digits = text.trim().replace(/^0x/i, '').replaceAll('_', '')
-  if (!/^[\da-f]{1,16}$/i.test(digits))
-    throw new Error(`'${text}' is no address: expected up to 16 hexadecimal digits, such as ffffffff81000000`)
-  return BigInt(`0x${digits}`)
+import type { Machine } from '@retrap/web'
+
+const DIGITS = /^[\da-f]{1,16}$/i
+
+/** Reads an address that somebody has typed: a symbol, with an offset perhaps, or hexadecimal digits. @throws Error with what is expected */
+export async function addressOf(machine: Machine, text: string): Promise<bigint> {
+  const [, name = '', offset] = /^([^+]+?)(?:\+(?:0x)?([\da-f]{1,16}))?$/i.exec(text.trim()) ?? []
+  const digits = name.replace(/^0x/i, '').replaceAll('_', '')
+  const isNumber = DIGITS.test(digits) && (/^0x/i.test(name) || /^\d/.test(name))
+  const found = isNumber ? null : await machine.debugger.addressOf(name)
+  if (found !== null) return found + BigInt(`0x${offset ?? '0'}`)
+  if (DIGITS.test(digits)) return BigInt(`0x${digits}`)
+  throw new Error(
+    `'${text}' is no address: expected a symbol such as schedule, or up to 16 hexadecimal digits. Symbols are known once a Linux kernel runs, or from a file.`,
+  )
 }

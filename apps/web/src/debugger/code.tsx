@@ -1,6 +1,7 @@
 import type { Machine, VcpuView } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
 import { addressText } from '../inspector/disassembly.ts'
+import { useNames } from './symbols.tsx'
 import { type DebuggerView, hex } from './use-debugger.ts'
 
 /** Instructions that are shown from the next one on. */
@@ -21,6 +22,10 @@ interface CodeProps extends Pick<DebuggerView, 'stops' | 'setStops'> {
 /** The code that is next: a button before each instruction has the machine stop there. */
 export function Code({ machine, vcpu, stops, setStops, attempt }: CodeProps) {
   const rows = useRows(machine, vcpu)
+  const names = useNames(
+    machine,
+    rows.map(({ address }) => address),
+  )
   const toggle = async (address: bigint): Promise<void> => {
     const there = stops.find((stop) => stop.address === address)
     if (there === undefined) {
@@ -32,7 +37,7 @@ export function Code({ machine, vcpu, stops, setStops, attempt }: CodeProps) {
   }
   return (
     <section aria-label="Code">
-      <h3>Code</h3>
+      <h3>Code{names[0] ? `: ${names[0]}` : ''}</h3>
       <div class="code rows" role="region" tabIndex={0} aria-label="Next instructions">
         <ol>
           {rows.map(({ address, text }, i) => {

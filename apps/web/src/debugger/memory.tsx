@@ -1,6 +1,7 @@
 import type { Machine, WriterView } from '@retrap/web'
 import { useEffect, useState } from 'preact/hooks'
 import { addressOf } from './addresses.ts'
+import { SymbolField, useNames } from './symbols.tsx'
 import { type DebuggerView, hex } from './use-debugger.ts'
 
 const ROW_BYTES = 16
@@ -16,10 +17,10 @@ interface MemoryProps extends Pick<DebuggerView, 'position' | 'go' | 'isBusy'> {
 }
 
 /** Says who wrote a byte. */
-function writerText(writer: WriterView): string {
+function writerText(writer: WriterView, name: string | null): string {
   switch (writer.by) {
     case 'instruction':
-      return `The instruction at ${hex(writer.address)} of vCPU ${writer.cpu} wrote it.`
+      return `The instruction at ${hex(writer.address)}${name === null ? '' : `, ${name},`} of vCPU ${writer.cpu} wrote it.`
     case 'device':
       return `The device ${writer.device} wrote it, by DMA.`
     case 'machine':
@@ -40,6 +41,7 @@ export function Memory({ machine, position, stackPointer, go, isBusy, attempt }:
   const [writer, setWriter] = useState<WriterView | null>(null)
   const [isAsking, setAsking] = useState(false)
   const from = start ?? stackPointer
+  const [named = null] = useNames(machine, writer?.by === 'instruction' ? [writer.address] : [])
   useEffect(() => {
     let isOver = false
     void machine.debugger
@@ -51,7 +53,7 @@ export function Memory({ machine, position, stackPointer, go, isBusy, attempt }:
     }
   }, [machine, from, isPhysical, position?.instruction])
   const ask = async (): Promise<void> => {
-    const address = text === '' ? from : addressOf(text)
+    const address = text === '' ? from : await addressOf(machine, text)
     setAsking(true)
     setWriter(null)
     try {
@@ -68,20 +70,18 @@ export function Memory({ machine, position, stackPointer, go, isBusy, attempt }:
         onSubmit={(event) => {
           event.preventDefault()
           attempt(async () => {
-            setStart(text === '' ? null : addressOf(text))
+            setStart(text === '' ? null : await addressOf(machine, text))
             setWriter(null)
           })
         }}
       >
-        <label>
-          Address
-          <input
-            type="text"
-            placeholder={`the stack: ${hex(stackPointer)}`}
-            value={text}
-            onInput={(event) => setText(event.currentTarget.value)}
-          />
-        </label>
+        <SymbolField
+          machine={machine}
+          label="Address"
+          placeholder={`the stack: ${hex(stackPointer)}`}
+          value={text}
+          change={setText}
+        />
         <label class="check">
           <input type="checkbox" checked={isPhysical} onChange={(event) => setPhysical(event.currentTarget.checked)} />
           Guest-physical
@@ -92,7 +92,7 @@ export function Memory({ machine, position, stackPointer, go, isBusy, attempt }:
         </button>
       </form>
       <p role="status">
-        {isAsking ? 'The run is searched …' : writer === null ? '' : writerText(writer)}{' '}
+        {isAsking ? 'The run is searched …' : writer === null ? '' : writerText(writer, named)}{' '}
         {writer !== null && 'instruction' in writer && (
           <button disabled={isBusy} onClick={() => attempt(() => go(() => machine.debugger.goto(writer.instruction)))}>
             Go there

@@ -8,8 +8,11 @@ import { Registers } from '../inspector/vcpus.tsx'
 import { saveMachine } from '../snapshots/save.ts'
 import type { PanelProps } from '../tabs.tsx'
 import { Code } from './code.tsx'
+import { Looks } from './looks.tsx'
 import { Memory } from './memory.tsx'
+import { Stack } from './stack.tsx'
 import { Stops } from './stops.tsx'
+import { SymbolsFile } from './symbols.tsx'
 import { Marks, TimeLine } from './time-line.tsx'
 import { useDebugger } from './use-debugger.ts'
 
@@ -128,6 +131,7 @@ export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: Panel
           {vcpus.map((one, i) => (
             <Registers key={i} vcpu={one} number={i} />
           ))}
+          <Stack machine={machine} vcpu={vcpu} position={position} />
           <Stops machine={machine} stops={stops} setStops={setStops} attempt={attempt} />
           <Memory
             machine={machine}
@@ -139,7 +143,9 @@ export function DebuggerPanel({ machine, chosen, isOn, isShown, attempt }: Panel
           />
         </>
       )}
+      <Looks machine={machine} attempt={attempt} />
       <div class="actions">
+        <SymbolsFile machine={machine} say={say} attempt={attempt} />
         <button disabled={isBusy} onClick={() => attempt(save)}>
           Save the recording
         </button>

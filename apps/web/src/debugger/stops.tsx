@@ -1,6 +1,7 @@
 import type { Machine, StopPlace } from '@retrap/web'
 import { useState } from 'preact/hooks'
 import { addressOf } from './addresses.ts'
+import { SymbolField } from './symbols.tsx'
 import { type DebuggerView, hex } from './use-debugger.ts'
 
 interface Kind {
@@ -39,10 +40,11 @@ export function Stops({ machine, stops, setStops, attempt }: StopsProps) {
   const [kind, setKind] = useState('breakpoint')
   const [text, setText] = useState('')
   const add = async (): Promise<void> => {
-    const address = addressOf(text)
+    const address = await addressOf(machine, text)
     const { place, text: named } = KINDS[kind]!
     const remove = await machine.debugger.stopAt(place(address))
-    setStops([...stops, { text: named(address), remove, ...(kind === 'breakpoint' && { address }) }])
+    const words = named(address) + (text.toLowerCase().includes(address.toString(16)) ? '' : ` (${text.trim()})`)
+    setStops([...stops, { text: words, remove, ...(kind === 'breakpoint' && { address }) }])
     setText('')
   }
   return (
@@ -65,10 +67,7 @@ export function Stops({ machine, stops, setStops, attempt }: StopsProps) {
             ))}
           </select>
         </label>
-        <label>
-          At
-          <input type="text" value={text} onInput={(event) => setText(event.currentTarget.value)} />
-        </label>
+        <SymbolField machine={machine} label="At" value={text} change={setText} />
         <button type="submit">Add a stop</button>
       </form>
       <ul class="listed">

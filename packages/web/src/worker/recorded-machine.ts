@@ -13,6 +13,7 @@ import { PAGE_BYTES } from '@retrap/memory'
 import { crc32 } from '@retrap/snapshot'
 import { saveVcpuRegisters } from '@retrap/x86-cpu'
 import { WebError } from '../errors.ts'
+import { GuestNames } from './guest-names.ts'
 import type { ReadSnapshot } from './read-snapshot.ts'
 import type { TravelledRun } from './travelled-runs.ts'
 
@@ -45,6 +46,7 @@ interface RunOptions {
 export class RecordedMachine {
   readonly run: TravelledRun
   readonly #onHit: (stop: TravelStop) => void
+  readonly #names = new GuestNames()
   readonly #places = new Map<number, { remove(): void }>()
   #lastPlace = 0
   #debugger: Promise<ReplayDebugger> | undefined
@@ -180,6 +182,26 @@ export class RecordedMachine {
 
   mark(name: string): void {
     this.run.mark(name)
+  }
+
+  async names(addresses: readonly bigint[]): Promise<(string | null)[]> {
+    return this.#names.nameAll(await this.seen(), addresses)
+  }
+
+  async addressOf(name: string): Promise<bigint | null> {
+    return this.#names.addressOf(await this.seen(), name)
+  }
+
+  async namesLike(start: string): Promise<string[]> {
+    return this.#names.find(await this.seen(), start)
+  }
+
+  loadSymbols(file: Blob): Promise<number> {
+    return this.#names.load(file)
+  }
+
+  async lookAt(line: string, cpu: number): Promise<string> {
+    return this.#names.look(await this.seen(), line, cpu)
   }
 
   /** See `PageDebugger.stateHash`. */

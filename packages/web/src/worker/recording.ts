@@ -94,7 +94,6 @@ export class Recording {
     const answer = (): Promise<unknown> =>
       Promise.resolve((machine[call] as (...values: readonly unknown[]) => unknown)(...given))
     if (call !== 'whoWrote' && call !== 'addStop' && call !== 'recording') return answer()
-    await this.#life.rest()
     return this.#life.between(answer)
   }
 

@@ -1,0 +1,51 @@
+import type { Machine, RunPosition, VcpuView } from '@retrap/web'
+import { useEffect, useState } from 'preact/hooks'
+import { useNames } from './symbols.tsx'
+import { hex } from './use-debugger.ts'
+
+const WORDS = 24
+const RSP = 4
+
+interface StackProps {
+  readonly machine: Machine
+  readonly vcpu: VcpuView
+  readonly position: RunPosition
+}
+
+/** The words at the stack pointer: those that have names may be where functions return to. */
+export function Stack({ machine, vcpu: { registers, mode }, position }: StackProps) {
+  const [words, setWords] = useState<readonly bigint[]>([])
+  const top = registers[RSP]!
+  const width = mode / 8
+  useEffect(() => {
+    let isOver = false
+    const read = async (): Promise<void> => {
+      const bytes = await machine.debugger.readMemory({ address: top, length: WORDS * width })
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+      const count = Math.floor(bytes.length / width)
+      const word = (i: number): bigint =>
+        width === 8
+          ? view.getBigUint64(8 * i, true)
+          : BigInt(width === 4 ? view.getUint32(4 * i, true) : view.getUint16(2 * i, true))
+      if (!isOver) setWords(Array.from({ length: count }, (_, i) => word(i)))
+    }
+    read().catch(() => setWords([]))
+    return () => {
+      isOver = true
+    }
+  }, [machine, top, width, position.instruction])
+  const names = useNames(machine, words)
+  return (
+    <section aria-label="Stack">
+      <h3>Stack</h3>
+      <pre class="code bytes stack" role="region" tabIndex={0} aria-label="Words at the stack pointer">
+        {words
+          .map((word, i) => {
+            const address = (top + BigInt(width * i)).toString(16).padStart(2 * width, '0')
+            return `${address}  ${word.toString(16).padStart(2 * width, '0')}  ${names[i] ?? ''}`.trimEnd()
+          })
+          .join('\n') || `There is no memory at ${hex(top)}.`}
+      </pre>
+    </section>
+  )
+}

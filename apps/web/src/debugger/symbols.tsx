@@ -1,0 +1,81 @@
+import type { Machine } from '@retrap/web'
+import { useEffect, useState } from 'preact/hooks'
+
+/** Names of addresses where the debugger is; null where there is no name. */
+export function useNames(machine: Machine, addresses: readonly bigint[]): readonly (string | null)[] {
+  const [names, setNames] = useState<readonly (string | null)[]>([])
+  const key = addresses.join()
+  useEffect(() => {
+    let isOver = false
+    const named = addresses.length === 0 ? Promise.resolve([]) : machine.debugger.names(addresses)
+    void named.then(
+      (found) => !isOver && setNames(found),
+      () => undefined,
+    )
+    return () => {
+      isOver = true
+    }
+  }, [machine, key])
+  return names
+}
+
+interface SymbolFieldProps {
+  readonly machine: Machine
+  readonly label: string
+  readonly value: string
+  readonly placeholder?: string
+  readonly change: (text: string) => void
+}
+
+/** A field for an address or a symbol: it offers symbols that begin with what is typed. */
+export function SymbolField({ machine, label, value, placeholder, change }: SymbolFieldProps) {
+  const [offered, setOffered] = useState<readonly string[]>([])
+  const id = `symbols-of-${label.replaceAll(/\W/g, '-')}`
+  useEffect(() => {
+    if (!/^[a-z_]{3}/i.test(value)) return setOffered([])
+    void machine.debugger.namesLike(value).then(setOffered, () => setOffered([]))
+  }, [value])
+  return (
+    <label>
+      {label}
+      <input
+        type="text"
+        list={id}
+        autocomplete="off"
+        spellcheck={false}
+        placeholder={placeholder}
+        value={value}
+        onInput={(event) => change(event.currentTarget.value)}
+      />
+      <datalist id={id}>
+        {offered.map((name) => (
+          <option key={name} value={name} />
+        ))}
+      </datalist>
+    </label>
+  )
+}
+
+interface SymbolsFileProps {
+  readonly machine: Machine
+  readonly say: (note: string) => void
+  readonly attempt: (action: () => Promise<unknown>) => void
+}
+
+/** Takes a file of symbols: the kernel in memory has its own. */
+export function SymbolsFile({ machine, say, attempt }: SymbolsFileProps) {
+  return (
+    <label class="button file">
+      Symbols from a file
+      <input
+        type="file"
+        onChange={(event) => {
+          const file = event.currentTarget.files?.[0]
+          event.currentTarget.value = ''
+          if (file !== undefined)
+            attempt(async () => say(`${file.name}: ${await machine.debugger.loadSymbols(file)} symbols.`))
+        }}
+      />
+    </label>
+  )
+}

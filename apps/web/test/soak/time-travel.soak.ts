@@ -1,0 +1,165 @@
+/**
+ * A visitor goes back in Debian, by labels alone, in Chromium and Firefox: records it, slows its disk, stops at a kernel symbol, steps back,
+ * asks who wrote a byte, goes on from there, saves the recording and opens it in a fresh profile.
+ *
+ * The site is one that `npm run build -- --debian` has made, in the folder RETRAP_DEBIAN_SITE.
+ *
+ * @programs: chromium-headless-shell firefox-esr
+ */
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { launchBrowser, noBrowser } from '@retrap/tooling/browser'
+import { launchFirefox, noFirefox } from '@retrap/tooling/firefox'
+import { type PageServer, servePages } from '@retrap/tooling/page-server'
+import type { Soak } from '@retrap/tooling/soak'
+import type { Browser, Page } from 'puppeteer-core'
+import { press, seen, terminalOf, visitorOf } from '../support/visitor.ts'
+
+const SITE = process.env['RETRAP_DEBIAN_SITE']
+const ENGINES = [
+  { name: 'Chromium', lacks: noBrowser, launch: launchBrowser },
+  { name: 'Firefox', lacks: noFirefox, launch: launchFirefox },
+] as const
+const SIZES = [
+  { width: 1400, height: 1000 },
+  { width: 900, height: 1100 },
+  { width: 420, height: 900 },
+] as const
+
+let server: PageServer
+const visits: string[] = []
+
+/** Takes pictures of the debugger in three sizes and both themes, where somebody wants them. */
+async function pictures(page: Page, name: string): Promise<void> {
+  const folder = process.env['RETRAP_SCREENSHOTS']
+  if (folder === undefined) return
+  for (const size of SIZES)
+    for (const value of ['light', 'dark']) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await page.setViewport(size)
+      // oxlint-disable-next-line no-await-in-loop
+      await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value }]).catch(() => undefined)
+      // oxlint-disable-next-line no-await-in-loop
+      await page.screenshot({ path: join(folder, `${name}-${size.width}-${value}.png`) as `${string}.png` })
+    }
+  await page.setViewport(SIZES[0])
+}
+
+async function visit(browser: Browser, fresh: () => Promise<Browser>, engine: string): Promise<void> {
+  const page = await browser.newPage()
+  await page.setViewport(SIZES[0])
+  const visitor = visitorOf(page)
+  const text =
+    (selector: string, of: Page = page) =>
+    (): Promise<string> =>
+      of.evaluate((where: string) => document.querySelector<HTMLElement>(where)?.innerText ?? '', selector)
+  const panel = text('#panel-debugger')
+  const click = (label: string): Promise<void> => press(visitor, label)
+  const say = async (command: string, answer: RegExp): Promise<void> => {
+    await click('Type in the terminal')
+    await visitor.type(`${command}\n`)
+    await seen(() => terminalOf(visitor), answer)
+  }
+  await visitor.goto(server.origin)
+  await click('Start Debian amd64')
+  await seen(() => terminalOf(visitor), /# \s*$/)
+  await click('Debugger')
+  await click('Record')
+  await seen(panel, /^Now/m)
+  await say('echo one', /\none\s/)
+  await click('Devices')
+  await page.click('[aria-label="Delay of contents of disks"] input[value="300"]').catch(() => undefined)
+  await click('Debugger')
+  await say('echo $((6 * 7))', /\n42\s/)
+  // A stop at a symbol of the kernel, which is hit by the next command.
+  await page.select('[aria-label=Stops] select', 'breakpoint')
+  await page.type('[aria-label=Stops] input', '__x64_sys_mkdir')
+  await click('Add a stop')
+  await seen(panel, /Before the instruction at 0xffffffff[\da-f]{8} \(__x64_sys_mkdir\)/)
+  await click('Type in the terminal')
+  await visitor.type('mkdir made\n')
+  await seen(panel, /Code: __x64_sys_mkdir/)
+  await pictures(page, `${engine}-stop`)
+  for (let i = 0; i < 10; i++) {
+    // oxlint-disable-next-line no-await-in-loop -- one step after the other
+    await click('Step back')
+  }
+  await seen(panel, /In the past/)
+  await click('Who wrote this?')
+  const wrote = await seen(panel, /The instruction at .* wrote it|The device .* wrote it/)
+  await click('Processes')
+  await seen(panel, /NAME\n[^]* (?:init|sh|busybox)/)
+  await page.type('[aria-label=Looks] input', 'init_task')
+  await click('Page walk')
+  await seen(panel, /level 4, [^]*is guest-physical 0x[\da-f]+\n0x[\da-f]+: ram/)
+  await pictures(page, `${engine}-past`)
+  await click('Go on from here')
+  await click('Go on from here, and give up the rest')
+  await seen(panel, /^Now/m)
+  await click('Continue')
+  await seen(() => terminalOf(visitor), /# mkdir made\s*\n[^]*# \s*$/)
+  await say('echo branched', /\nbranched\s/)
+  await click('Pause')
+  await click('State hash')
+  const hash = await seen(panel, /State hash: [\da-f]{64}/)
+  const saved = page.evaluate(
+    () =>
+      new Promise<string>((resolve) => {
+        const original = URL.createObjectURL.bind(URL)
+        URL.createObjectURL = (file: Blob) => {
+          const reader = new FileReader()
+          reader.addEventListener('load', () => resolve(reader.result as string))
+          reader.readAsDataURL(file)
+          return original(file)
+        }
+      }),
+  )
+  await click('Save the recording')
+  const file = await saved
+  const other = await fresh()
+  try {
+    const second = await other.newPage()
+    await second.goto(server.origin, { waitUntil: 'load' })
+    await second.evaluate(async (data) => {
+      const transfer = new DataTransfer()
+      transfer.items.add(new File([await (await fetch(data)).blob()], 'mine.recording'))
+      const drop = new DragEvent('drop', { bubbles: true, cancelable: true, dataTransfer: transfer })
+      document.querySelector('.drop')!.dispatchEvent(drop)
+    }, file)
+    await press(visitorOf(second), 'Start')
+    await press(visitorOf(second), 'State hash')
+    const found = await seen(text('#panel-debugger', second), /State hash: [\da-f]{64}/)
+    if (found !== hash) throw new Error(`${found}, expected ${hash}`)
+    await press(visitorOf(second), 'Step back')
+    await seen(text('#panel-debugger', second), /In the past/)
+  } finally {
+    await other.close()
+  }
+  visits.push(`${engine}: ${(file.length * 0.75) >> 20} MiB of recording; ${wrote}`)
+  await page.close()
+}
+
+export const soak: Soak = {
+  name: 'time-travel',
+  count: 2,
+  async setup() {
+    if (SITE === undefined) throw new Error('RETRAP_DEBIAN_SITE: expected the folder of a site with Debian')
+    const files = globSync('**/*', { cwd: SITE, withFileTypes: true }).filter((one) => one.isFile())
+    const paths = files.map((one) => join(one.parentPath, one.name))
+    server = await servePages(new Map(paths.map((path) => [path.slice(SITE.length + 1), readFileSync(path)])))
+    for (const { name, lacks } of ENGINES) if (lacks !== undefined) console.warn(`SKIPPED: ${name}: ${lacks}`)
+  },
+  async step(rng, index) {
+    const { name, lacks, launch } = ENGINES[index % ENGINES.length]!
+    if (lacks !== undefined) return
+    rng.note('engine', name)
+    const browser = await launch()
+    try {
+      await visit(browser, launch, name)
+    } finally {
+      await browser.close()
+    }
+  },
+  teardown: () => server?.close(),
+  summary: () => visits.join('\n'),
+}
