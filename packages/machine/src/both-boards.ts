@@ -3,8 +3,10 @@
  */
 export type { SerialPort } from './board/serial-port.ts'
 export type { PartServerOptions, StartPartServer } from './board/start.ts'
-export type { CpuStop, MachineWatchKind } from './debugger/debugged-cpu.ts'
-export type { CpuResume, MachineDebugger, MachineStop, Removable, StopHandler } from './debugger/machine-debugger.ts'
+export type { CpuStop, MachineWatchKind, PlaceAccess, PlaceRange } from './debugger/debugged-cpu.ts'
+export type { CpuResume, MachineDebugger } from './debugger/machine-debugger.ts'
+export type { MachineStop, Removable, StopHandler } from './debugger/stop-points.ts'
+export type { AccessedPlace, ExceptionPlace, MachinePlace } from './debugger/stop-places.ts'
 export type { MachineGdbOptions } from './debugger/machine-gdb-target.ts'
 export type { MonitorCommand } from './debugger/monitor.ts'
 export type { MachineEjectOptions, MachineRemovableDrive } from './devices/removable-drive.ts'

@@ -54,6 +54,7 @@ import {
   S_DATA,
 } from './state/state-layout.ts'
 import { DebugSlot, DataBreakpoints } from './system/breakpoints.ts'
+import { DebugPlaces } from './system/debug-places.ts'
 import type { Cpu, CpuClocks, Iterations } from './system/cpu.ts'
 import { ACTIVITY_MWAIT, ACTIVITY_RUNNING, SMBASE_RESET, S_ACTIVITY, S_SMBASE } from './state/system-state.ts'
 import { System } from './system/system.ts'
@@ -94,6 +95,7 @@ export class CpuCore implements Cpu {
   readonly memoryAccess: MemoryAccess
   /** Where a debugger has its hooks. */
   readonly debug: DebugSlot = new DebugSlot()
+  readonly places: DebugPlaces = new DebugPlaces()
   readonly #repeated: RepeatedAccess
   readonly #breakpoints: DataBreakpoints
   readonly #spaces: AddressSpaces
@@ -137,13 +139,15 @@ export class CpuCore implements Cpu {
     const breakpoints = new DataBreakpoints(this.system, this.debug)
     const translation = new LinearTranslation(host, tlb, log, u32)
     const plain = new PlainMemory(memory, state)
-    const logged = new LoggedAccess(host, log, plain, u32)
-    const device = new DeviceAccess(host, tlb, pass, logged, breakpoints, u32)
+    const logged = new LoggedAccess(host, log, plain, this.places, u32)
+    const device = new DeviceAccess(host, tlb, pass, logged, breakpoints, this.places, u32)
     this.logged = logged
     this.device = device
-    this.memoryAccess = new MemoryAccess({ memory, tlb, mode, translation, plain, logged, device, breakpoints, u32 })
+    const { places } = this
+    const parts = { memory, tlb, mode, translation, plain, logged, device, breakpoints, places, u32 }
+    this.memoryAccess = new MemoryAccess(parts)
     this.#breakpoints = breakpoints
-    this.#repeated = new RepeatedAccess(host, log, translation, breakpoints, u32)
+    this.#repeated = new RepeatedAccess(host, log, translation, breakpoints, places, u32)
     u32[S_TWO_TO_28 >>> 2] = 0x1000_0000
     const { amd, savesErrorPointers, restoresErrorPointers } = engine.processor
     u32[S_AMD >>> 2] = amd ? 1 : 0
@@ -186,8 +190,9 @@ export class CpuCore implements Cpu {
 
   port(port: number, flags: number): number {
     if (this.u32[S_LOGGED >>> 2] === 1) return this.#portLogged(port, flags)
-    if ((flags & SLOW_DIRECT) === 0) return STATUS_RESTART
     const size = flags & 0xff
+    if ((flags & SLOW_DIRECT) === 0 || (this.places.ports && this.places.matches('port', port, size)))
+      return STATUS_RESTART
     if ((flags & SLOW_WRITE) !== 0) {
       const status = this.host.portWrite(port, size, lowWord(this.u32[DATA]!, size), DEVICE_PLAIN)
       return status === STATUS_ASK ? STATUS_RESTART : status
@@ -212,6 +217,7 @@ export class CpuCore implements Cpu {
       if (!write) log.setData(index, this.#words.lo, 0)
       log.complete(index)
     }
+    if (this.places.ports) this.places.note('port', port, size, write, log.dataLo(index), 0)
     if (!write) this.u32[DATA] = log.dataLo(index)
     return STATUS_DONE
   }

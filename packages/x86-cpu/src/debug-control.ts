@@ -1,5 +1,6 @@
 import { DebugPoints, type DebugResume, linearAddress, PointControl, type PointStop } from '@retrap/engine'
 import type { DebugHooks } from './system/breakpoints.ts'
+import type { DebugPlace, DeliveredException, PlaceAccess } from './system/debug-places.ts'
 import { SHADOW_MOV_SS, S_SHADOW } from './state/state-layout.ts'
 import { X86CpuError } from './errors.ts'
 import { ACTIVITY_RUNNING, ACTIVITY_SHUTDOWN, S_ACTIVITY } from './state/system-state.ts'
@@ -12,6 +13,10 @@ export type DebugStop =
   | { readonly kind: 'fault'; readonly vector: number; readonly errorCode: number; readonly address: bigint }
   /** A triple fault. */
   | { readonly kind: 'shutdown' }
+  /** An instruction has reached a place; it has retired, or an iteration of it. */
+  | PlaceAccess
+  /** An exception has been delivered: the first instruction of its handler is next. */
+  | ({ readonly kind: 'handler' } & DeliveredException)
 
 /**
  * Breakpoints, watchpoints and steps of one vCPU, by linear address: for debuggers. Guest memory stays as it is, so do the
@@ -54,6 +59,19 @@ export class DebugControl extends PointControl {
     else this.#hooks.faults.delete(vector)
   }
 
+  /** Has the vCPU stop after an instruction that has reached some ports, device memory or MSRs, or no longer. */
+  setPlace(place: DebugPlace, stops: boolean): void {
+    const { core } = this.#vcpu
+    if (stops) core.places.add(place)
+    else core.places.remove(place)
+    core.pointsChanged()
+  }
+
+  /** Has an exception stop the vCPU before the first instruction of its handler, or no longer. INT3, INTO and INT n do not count. */
+  setHandler(vector: number, stops: boolean): void {
+    this.#vcpu.core.places.setException(vector, stops)
+  }
+
   /** Whether a triple fault stops the vCPU before it shuts down; not at first. */
   get catchesShutdown(): boolean {
     return this.#hooks.shutdown
@@ -72,6 +90,7 @@ export class DebugControl extends PointControl {
     const { core } = this.#vcpu
     this.#hooks.resume({})
     this.#hooks.clear()
+    core.places.clear()
     // A fault that is held is not lost: its instruction raises it again.
     core.debug.hooks = null
     core.pointsChanged()
@@ -123,6 +142,11 @@ class Hooks implements DebugHooks {
   stopsBetween(cost: number): boolean {
     const access = this.points.takeAccess()
     if (access !== null) return this.#stops({ kind: 'watch', ...access })
+    const { places } = this.#vcpu.core
+    const place = places.takeAccess()
+    if (place !== null) return this.#stops(place)
+    const exception = places.takeException()
+    if (exception !== null) return this.#stops({ kind: 'handler', ...exception })
     if (!this.stepping || cost === this.#from) return false
     // As the trap flag has it: MOV SS and the instruction after it are one step.
     if ((this.#vcpu.u32[S_SHADOW >>> 2]! & SHADOW_MOV_SS) !== 0) return false

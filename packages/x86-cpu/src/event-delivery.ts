@@ -61,7 +61,7 @@ export class EventDelivery {
 
   /** Writes down what generated code delivers, and calls it. */
   readonly #deliverQuickly = (what: Delivery): boolean => {
-    if (this.#core.watched.event !== null) this.#tell(what)
+    if (this.#core.watched.event !== null || this.#core.places.exceptions) this.#tell(what)
     const u32 = this.#u32
     u32[EVENT_VECTOR >>> 2] = what.vector
     u32[EVENT_ERROR >>> 2] = what.errorCode
@@ -205,11 +205,14 @@ export class EventDelivery {
     const { type } = this.#event
     const isException = this.#attempts > 1 || (type !== EVENT_TYPE_EXTERNAL && type !== EVENT_TYPE_NMI)
     const isPageFault = isException && vector === VECTOR_PF
+    const address = isPageFault ? linearAddress(addressLo, addressHi) : undefined
+    const exception = { vector, errorCode: hasError ? errorCode : 0, address: address ?? 0n }
+    this.#core.places.noteException(isException ? exception : null)
     this.#core.watched.event?.({
       kind: isException ? 'exception' : type === EVENT_TYPE_NMI ? 'nmi' : 'interrupt',
       vector,
       errorCode: hasError ? errorCode : undefined,
-      address: isPageFault ? linearAddress(addressLo, addressHi) : undefined,
+      address,
     })
   }
 
@@ -218,7 +221,10 @@ export class EventDelivery {
     this.#core.turn.mayEnd = true
     this.#core.memoryAccess.nonCanonical = false
     this.#core.i32[S_FAULT_VECTOR >>> 2] = -1
-    if (this.#u32[S_ACTIVITY >>> 2] === ACTIVITY_SHUTDOWN) return EXIT_SHUTDOWN
+    if (this.#u32[S_ACTIVITY >>> 2] === ACTIVITY_SHUTDOWN) {
+      this.#core.places.takeException()
+      return EXIT_SHUTDOWN
+    }
     return status === STATUS_FAULT || status === STATUS_RESTART
       ? failed(new Error(`event delivery ended with status ${status}`))
       : undefined

@@ -318,6 +318,7 @@ export class Executor {
     const { hooks } = this.#debug
     if (hooks !== null) {
       hooks.points.takeAccess()
+      this.#core.places.takeAccess()
       if (this.#delivery.stopsFor(hooks)) return EXIT_DEBUG
     }
     return this.#delivery.deliver()
@@ -448,6 +449,8 @@ export class Executor {
   cancel(): void {
     this.#pass.cancel(this.#turn.retired)
     this.#debug.hooks?.cancelled()
+    this.#core.places.takeAccess()
+    this.#core.places.takeException()
     this.#turn.mayEnd = true
     this.#core.host.cancelled?.()
     // The delivery of an SMI is forgotten, the SMI is not.

@@ -27,6 +27,7 @@ export {
   type StoredCode,
 } from '@retrap/engine'
 export { DebugControl, type DebugStop } from './debug-control.ts'
+export type { DebugPlace, DeliveredException, PlaceAccess, PlaceKind } from './system/debug-places.ts'
 export { CpuRegisters } from './state/cpu-registers.ts'
 export {
   CODE_CACHE_BYTES,

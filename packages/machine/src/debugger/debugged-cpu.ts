@@ -17,6 +17,38 @@ export type CpuStop =
   | { readonly kind: 'exception'; readonly syndrome: number; readonly address: bigint }
   /** A triple fault. */
   | { readonly kind: 'shutdown' }
+  /** An instruction of x86 has reached a place that is stopped at; it has retired, or an iteration of it. */
+  | PlaceAccess
+  /** An exception of x86 has been delivered: the first instruction of its handler is next. `address`: of a page fault. */
+  | { readonly kind: 'handler'; readonly vector: number; readonly errorCode: number; readonly address: bigint }
+
+/** An access of an instruction to I/O ports, to device memory, or to an MSR. */
+export interface PlaceAccess {
+  /** A port, device memory or an MSR. */
+  readonly kind: 'port' | 'mmio' | 'msr'
+  /** The port, the MSR, or the guest-physical address where the access began. */
+  readonly address: number
+  /** In bytes; of one element, where there are several. */
+  readonly size: number
+  /** Elements of a string instruction, which a device has taken as one request; else 1. */
+  readonly elements: number
+  /** The guest has written. */
+  readonly write: boolean
+  /** The data; undefined for several elements. */
+  readonly value: bigint | undefined
+}
+
+/** Consecutive ports, bytes of device memory, or MSRs. */
+export interface PlaceRange {
+  /** Ports, device memory or MSRs. */
+  readonly kind: PlaceAccess['kind']
+  /** The first one; device memory has guest-physical addresses. */
+  readonly address: number
+  /** How many. */
+  readonly count: number
+  /** The accesses that count. */
+  readonly access: MachineWatchKind
+}
 
 /** How one vCPU goes on, as its {@link DebuggedCpu} hears it. */
 export interface CpuStart {
@@ -52,6 +84,10 @@ export interface DebuggedCpu {
   readonly caughtFaults: ReadonlySet<number>
   /** Adds a number to those, or takes it away. */
   catchFault(number: number, caught: boolean): void
+  /** Stops after an instruction that reaches places, or no longer; absent: it cannot. */
+  setPlace?(place: PlaceRange, stops: boolean): void
+  /** Has an exception stop it before the first instruction of its handler, or no longer; absent: it cannot. */
+  setHandler?(vector: number, stops: boolean): void
   /** Whether watchpoints stop before the instruction instead of after it; absent: they stop after it. */
   watchesBefore?: boolean
   /** Whether a triple fault stops it before it shuts down; absent: it has none. */

@@ -7,7 +7,9 @@ import { linearAddress } from '../life/crash.ts'
 import type { MachineDebugger } from './machine-debugger.ts'
 import { machineGdbTarget, type MachineGdbOptions } from './machine-gdb-target.ts'
 import type { MonitorCommand } from './monitor.ts'
-import { pcMonitor, VECTOR_NAMES } from './pc-monitor.ts'
+import { type MonitorStops, pcMonitor, vectorName } from './pc-monitor.ts'
+import { StopList } from './break-commands.ts'
+import { describePlaceStop } from './stop-places.ts'
 
 /** How a machine is shown to gdb. */
 export interface PcGdbOptions extends MachineGdbOptions {
@@ -41,23 +43,38 @@ function codeOf({ vcpus }: X86Domain, cpu: number): TargetCode {
   }
 }
 
-/** Shows a PC to gdb. @param further - `monitor` commands of its kind of run @returns what a `GdbSession` takes */
+/** Additions of a kind of run to the `monitor` commands of a PC. */
+export interface MonitorAdditions {
+  /** Commands of such a run. */
+  readonly commands: readonly MonitorCommand[]
+  /** The stops that the commands set. */
+  readonly stops: MonitorStops
+}
+
+/** The signal that systems make of an exception. */
+export const signalOfVector = (vector: number): number => SIGNALS[vectorName(vector)] ?? Signal.SEGV
+
+/** Shows a PC to gdb. @param additions - of a run that is recorded @returns what a `GdbSession` takes */
 export function pcGdbTarget(
   domain: X86Domain,
   debug: MachineDebugger,
   options: PcGdbOptions,
-  further: readonly MonitorCommand[] = [],
+  additions?: MonitorAdditions,
 ): GdbTarget {
+  const list = new StopList((place) => debug.stopAt(place), vectorName)
+  const { commands, stops } = additions ?? { commands: [], stops: { list, catching: debug } }
   return machineGdbTarget(debug, {
     registers: x86Registers(options.architecture === 'i386' ? 32 : 64),
-    monitor: pcMonitor(domain, debug, [...further, ...(options.commands ?? [])]),
-    signalOf: (stop) => (stop.kind === 'fault' ? SIGNALS[VECTOR_NAMES[stop.vector] ?? ''] : undefined) ?? Signal.SEGV,
+    monitor: pcMonitor(domain, debug, stops, [...commands, ...(options.commands ?? [])]),
+    signalOf: (stop) => (stop.kind === 'fault' ? signalOfVector(stop.vector) : Signal.SEGV),
+    describePlace: (stop) => describePlaceStop(stop, vectorName),
     // gdb looks for the breakpoint at the program counter, which is another address where CS has a base.
     isAtBreakpoint: (cpu) => debug.register(CS_BASE, cpu) === 0n,
     code: (cpu) => codeOf(domain, cpu),
     attached: (isAttached) => {
       // A client sees a triple fault before it ends the machine.
       debug.catchesShutdown = isAttached
+      if (!isAttached) list.clear()
     },
     kill: () => options.kill(),
   })

@@ -2,22 +2,9 @@ import type { ClockState, Domain, VirtualCpu } from '@retrap/hvm'
 import { PAGE_BYTES } from '@retrap/memory'
 import { MachineError } from '../errors.ts'
 import type { HeldMachine } from '../life/machine-life.ts'
-import type { CpuStop, DebuggedCpu, MachineWatchKind } from './debugged-cpu.ts'
-
-/** Why a machine has stopped for its debugger. `pause`: it was asked to. */
-export type MachineStop = (CpuStop | { readonly kind: 'pause' }) & {
-  /** The number of the vCPU that it is about. */
-  readonly cpu: number
-}
-
-/** Decides what follows a stop. The machine goes on when it has returned, unless it returns `'stay'`. */
-export type StopHandler = (stop: MachineStop) => unknown
-
-/** A breakpoint or watchpoint that can be taken away. */
-export interface Removable {
-  /** Takes the breakpoint away. */
-  remove(): void
-}
+import type { DebuggedCpu, MachineWatchKind } from './debugged-cpu.ts'
+import { checkPlace, type MachinePlace } from './stop-places.ts'
+import { type MachineStop, type Removable, type StopHandler, StopPoints } from './stop-points.ts'
 
 /** How a vCPU goes on. */
 export interface CpuResume {
@@ -45,16 +32,6 @@ export interface DebuggedMachine {
   }
 }
 
-interface Stopper {
-  readonly handler: StopHandler | undefined
-}
-
-interface Watch extends Stopper {
-  readonly address: bigint
-  readonly length: number
-  readonly kind: MachineWatchKind
-}
-
 let attach: (machine: DebuggedMachine) => MachineDebugger
 
 /** Gives a machine its debugger. */
@@ -80,8 +57,7 @@ export class MachineDebugger {
   readonly #life: DebuggedMachine['life']
   readonly #cpus: readonly DebuggedCpu[]
   readonly #isRecorded: boolean
-  readonly #breakpoints = new Map<bigint, Set<Stopper>>()
-  readonly #watches = new Set<Watch>()
+  readonly #points: StopPoints
   readonly #staying = new Set<number>()
   #stop: MachineStop = { kind: 'pause', cpu: 0 }
   #isStopped = false
@@ -94,6 +70,7 @@ export class MachineDebugger {
     this.#domain = domain
     this.#life = life
     this.#cpus = cpus
+    this.#points = new StopPoints(cpus)
     this.#isRecorded = isRecorded
     domain.watchDebug({
       stopped: (vcpu) => this.#vcpuStopped(vcpu),
@@ -190,23 +167,9 @@ export class MachineDebugger {
     // The vCPU that had stopped last has gone on since: somebody has asked for this stop.
     if (told === undefined) this.#stop = { kind: 'pause', cpu: this.#stop.cpu }
     const stop = this.#stop
-    const handlers = this.#handlersOf(stop)
+    const handlers = this.#points.handlersOf(stop)
     if (handlers.length > 0) void this.#handle(handlers, stop)
     else this.#tell(stop)
-  }
-
-  #handlersOf(stop: MachineStop): StopHandler[] {
-    const stoppers: Stopper[] =
-      stop.kind === 'breakpoint'
-        ? [...(this.#breakpoints.get(stop.address) ?? [])]
-        : stop.kind === 'watch'
-          ? [...this.#watches].filter(({ address, length, kind }) => {
-              return kind === stop.watch && stop.address >= address && stop.address < address + BigInt(length)
-            })
-          : []
-    const handlers = stoppers.map(({ handler }) => handler)
-    // One without a handler stops permanently.
-    return handlers.includes(undefined) ? [] : (handlers as StopHandler[])
   }
 
   async #handle(handlers: readonly StopHandler[], stop: MachineStop): Promise<void> {
@@ -252,17 +215,7 @@ export class MachineDebugger {
    * written anew.
    */
   breakpoint(address: bigint, handler?: StopHandler): Removable {
-    const stopper: Stopper = { handler }
-    const here = this.#breakpoints.get(address) ?? new Set()
-    if (here.size === 0) for (const each of this.#cpus) each.addBreakpoint(address)
-    this.#breakpoints.set(address, here.add(stopper))
-    return {
-      remove: () => {
-        if (!here.delete(stopper) || here.size > 0) return
-        this.#breakpoints.delete(address)
-        for (const each of this.#cpus) each.removeBreakpoint(address)
-      },
-    }
+    return this.#points.breakpoint(address, handler)
   }
 
   /**
@@ -271,15 +224,7 @@ export class MachineDebugger {
    * @param length - in bytes, up to 1 MiB
    */
   watch(address: bigint, length: number, kind: MachineWatchKind, handler?: StopHandler): Removable {
-    for (const each of this.#cpus) each.addWatchpoint(address, length, kind)
-    const watch: Watch = { address, length, kind, handler }
-    this.#watches.add(watch)
-    return {
-      remove: () => {
-        if (!this.#watches.delete(watch)) return
-        for (const each of this.#cpus) each.removeWatchpoint(address, length, kind)
-      },
-    }
+    return this.#points.watch(address, length, kind, handler)
   }
 
   /**
@@ -293,14 +238,25 @@ export class MachineDebugger {
     for (const each of this.#cpus) if (each.watchesBefore !== undefined) each.watchesBefore = before
   }
 
+  /**
+   * Stops a PC after an instruction that reaches I/O ports, device memory or MSRs, or at an exception. Elements of a string
+   * instruction that a device takes as one request count together.
+   *
+   * @throws MachineError `ERR_OPTION` for a place that cannot be, and for a machine that is no PC
+   */
+  stopAt(place: MachinePlace, handler?: StopHandler): Removable {
+    checkPlace(place)
+    return this.#points.stopAt(place, handler)
+  }
+
   /** Numbers of exceptions that stop the machine before they are delivered: vectors of a PC. */
   get caughtFaults(): readonly number[] {
-    return [...this.#cpus[0]!.caughtFaults].toSorted((a, b) => a - b)
+    return this.#points.caughtFaults
   }
 
   /** Has an exception stop the machine before it is delivered, or no longer. */
   catchFault(number: number, caught: boolean = true): void {
-    for (const each of this.#cpus) each.catchFault(number, caught)
+    this.#points.catchFault(number, caught)
   }
 
   /** Whether a triple fault stops a PC before it ends it; not at first. Other machines have none. */

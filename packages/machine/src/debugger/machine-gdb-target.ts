@@ -1,6 +1,8 @@
 import { type GdbTarget, type RegisterSet, Signal, type TargetCode, type TargetStop } from '@retrap/gdb'
-import type { MachineDebugger, MachineStop, Removable } from './machine-debugger.ts'
+import type { MachineDebugger } from './machine-debugger.ts'
+import type { MachineStop, Removable } from './stop-points.ts'
 import type { Monitor, MonitorCommand } from './monitor.ts'
+import type { PlaceStop } from './stop-places.ts'
 
 /** How a machine of any kind is shown to gdb. */
 export interface MachineGdbOptions {
@@ -24,6 +26,8 @@ export interface GdbMachine {
   isAtBreakpoint(cpu: number): boolean
   /** The code that a vCPU executes. */
   code(cpu: number): TargetCode
+  /** Says what has happened at a place that is no address. */
+  describePlace?(stop: PlaceStop): string
   /** A client is there, or no longer. */
   attached?(isAttached: boolean): void
   /** Ends the machine for `kill`. */
@@ -111,6 +115,11 @@ function describeStop(stop: MachineStop, debug: MachineDebugger, machine: GdbMac
     case 'fault':
     case 'exception':
       return { cpu, signal: machine.signalOf(stop) }
+    case 'port':
+    case 'mmio':
+    case 'msr':
+    case 'handler':
+      return { cpu, signal: Signal.TRAP, message: machine.describePlace?.(stop) ?? '' }
     case 'shutdown':
       return { cpu, signal: Signal.ABRT }
     default:

@@ -128,8 +128,11 @@ export function pendingCommand(vcpus: readonly PendingCpu[], pc: (id: number) =>
   }
 }
 
+/** The debugger that catches exceptions. */
+export type Catching = Pick<MachineDebugger, 'caughtFaults' | 'catchFault' | 'catchesShutdown'>
+
 /** `catch` and `uncatch`. */
-export function catchCommands(debug: MachineDebugger, names: ExceptionNames): readonly MonitorCommand[] {
+export function catchCommands(debug: Catching, names: ExceptionNames): readonly MonitorCommand[] {
   const { others = {} } = names
   const list = (): string => {
     const caught = debug.caughtFaults.map((number) => names.format(number))

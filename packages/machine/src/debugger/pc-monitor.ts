@@ -2,8 +2,10 @@ import type { X86Domain } from '@retrap/hvm'
 import { P2mType } from '@retrap/p2m'
 import { ACCESS_READ, PagingContext, PagingMode, probe, type TableReader, WALK_OK, WalkResult } from '@retrap/paging'
 import type { MachineDebugger } from './machine-debugger.ts'
+import { breakCommands, type StopList } from './break-commands.ts'
 import {
   catchCommands,
+  type Catching,
   type ExceptionNames,
   hex,
   machineCommands,
@@ -19,11 +21,29 @@ export const VECTOR_NAMES: readonly (string | undefined)[] =
     .split(' ')
     .map((name) => (name === '-' ? undefined : name))
 
+/** The name of an exception. */
+export const vectorName = (vector: number): string => VECTOR_NAMES[vector] ?? `${vector}`
+
+/** The stops that `monitor` sets. */
+export interface MonitorStops {
+  /** Those of `break`. */
+  readonly list: StopList
+  /** Those of `catch`. */
+  readonly catching: Catching
+}
+
 /** The `monitor` commands of a PC. */
-export function pcMonitor(domain: X86Domain, debug: MachineDebugger, further: readonly MonitorCommand[] = []): Monitor {
+export function pcMonitor(
+  domain: X86Domain,
+  debug: MachineDebugger,
+  { list, catching }: MonitorStops,
+  further: readonly MonitorCommand[],
+): Monitor {
+  const names = vectorNames(catching)
   return new Monitor([
     ...machineCommands(domain, P2mType),
-    ...catchCommands(debug, vectorNames(debug)),
+    ...catchCommands(catching, names),
+    ...breakCommands(list, names),
     {
       usage: 'interrupts',
       help: 'what waits at each local APIC',
@@ -39,7 +59,7 @@ export function pcMonitor(domain: X86Domain, debug: MachineDebugger, further: re
   ])
 }
 
-function vectorNames(debug: MachineDebugger): ExceptionNames {
+function vectorNames(debug: Catching): ExceptionNames {
   return {
     examples: ['#PF', '14', 'triple'],
     parse: (word) => {
@@ -48,7 +68,7 @@ function vectorNames(debug: MachineDebugger): ExceptionNames {
       const vector = named >= 0 ? named : /^\d{1,2}$/.test(word) ? Number(word) : 32
       return vector < 32 ? vector : undefined
     },
-    format: (vector) => VECTOR_NAMES[vector] ?? `${vector}`,
+    format: vectorName,
     others: {
       triple: {
         get: () => debug.catchesShutdown,

@@ -1,6 +1,8 @@
 import type { PhysicalRange } from '@retrap/hvm'
-import type { WatchKind } from '@retrap/x86-cpu'
-import type { MachineDebugger, Removable, StopHandler } from '../debugger/machine-debugger.ts'
+import type { MachineWatchKind, PlaceAccess } from '../debugger/debugged-cpu.ts'
+import type { MachineDebugger } from '../debugger/machine-debugger.ts'
+import type { MachineStop, Removable, StopHandler } from '../debugger/stop-points.ts'
+import { checkPlace, type MachinePlace } from '../debugger/stop-places.ts'
 import { MachineError } from '../errors.ts'
 import type { MachineRunOptions } from '../life/machine-life.ts'
 import type { Pc } from '../pc/pc.ts'
@@ -12,7 +14,20 @@ export type ReplayStop =
   /** The instruction at a breakpoint is next. */
   | { readonly reason: 'breakpoint'; readonly cpu: number; readonly address: bigint }
   /** Watched bytes are accessed: by the instruction before this place, or, backwards, by the one that is next. */
-  | { readonly reason: 'watch'; readonly cpu: number; readonly address: bigint; readonly watch: WatchKind }
+  | { readonly reason: 'watch'; readonly cpu: number; readonly address: bigint; readonly watch: MachineWatchKind }
+  /** A place is reached: by the instruction before this place, or an iteration of it, or, backwards, by the one that is next. */
+  | (Omit<PlaceAccess, 'kind'> & { readonly reason: PlaceAccess['kind']; readonly cpu: number })
+  /**
+   * An exception: `fault`, it is about to be delivered; `handler`, the first instruction of its handler is next. Backwards, the
+   * instruction that causes it is next. `address`: of a page fault.
+   */
+  | {
+      readonly reason: 'fault' | 'handler'
+      readonly cpu: number
+      readonly vector: number
+      readonly errorCode: number
+      readonly address: bigint
+    }
   /** A step back has ended. */
   | { readonly reason: 'step' }
   /** The machine is at power-on. */
@@ -60,21 +75,36 @@ interface Stopper {
   set(debug: MachineDebugger, handler: StopHandler): Removable
 }
 
+/** Stops that count, forwards and backwards. */
+type CountedStop = Extract<MachineStop, { readonly kind: (typeof COUNTED)[number] }>
+
+const COUNTED = ['breakpoint', 'watch', 'port', 'mmio', 'msr', 'fault', 'handler'] as const
+/** Stops that show when their instruction, or an iteration of it, is over. */
+const ACCESSES: ReadonlySet<string> = new Set<CountedStop['kind']>(['watch', 'port', 'mmio', 'msr'])
+
+const isCounted = (stop: MachineStop): stop is CountedStop => (COUNTED as readonly string[]).includes(stop.kind)
+
 /** A place where one of them stops. */
 interface Hit {
-  readonly reason: 'breakpoint' | 'watch'
-  readonly cpu: number
-  readonly address: bigint
-  /** Of a watchpoint. */
-  readonly watch: WatchKind
+  readonly told: CountedStop
   /** Instructions that have retired there. */
   readonly at: number
-  /** The place before its instruction: an access shows when its instruction, or an iteration of it, is over. */
+  /** The place before its instruction. */
   readonly before: number
 }
 
-const stopOf = ({ reason, cpu, address, watch }: Hit): ReplayStop =>
-  reason === 'watch' ? { reason, cpu, address, watch } : { reason, cpu, address }
+/** Adds a hit to those of one place; of a later place it is the first. An instruction's first access of a kind counts, as forwards. */
+function withHit(hits: Hit[], hit: Hit): Hit[] {
+  if (hits[0]?.before !== hit.before) return [hit]
+  const { kind, cpu } = hit.told
+  const isTold = ACCESSES.has(kind) && hits.some(({ told }) => told.kind === kind && told.cpu === cpu)
+  return isTold ? hits : [...hits, hit]
+}
+
+function stopOf({ told }: Hit): ReplayStop {
+  const { kind: reason, ...rest } = told
+  return { reason, ...rest } as ReplayStop
+}
 
 const noMemory = (address: bigint, physical: boolean): MachineError =>
   new MachineError(
@@ -102,6 +132,11 @@ export class ReplayDebugger {
 
   readonly #machine: TravellingMachine
   readonly #stoppers = new Set<Stopper>()
+  readonly #caught = new Map<number, Removable>()
+  /** Hits of the place that a way back has come to, before the one that was told. */
+  #same: Hit[] | undefined
+  /** Whether a triple fault ends a way before it ends the machine; not at first. */
+  catchesShutdown = false
 
   private constructor(machine: TravellingMachine) {
     this.#machine = machine
@@ -123,13 +158,42 @@ export class ReplayDebugger {
   }
 
   /** Stops where watched bytes are accessed; devices' own accesses do not count. @param length - in bytes, up to 1 MiB */
-  watch(address: bigint, length: number, kind: WatchKind): Removable {
+  watch(address: bigint, length: number, kind: MachineWatchKind): Removable {
     return this.#add({ set: (debug, handler) => debug.watch(address, length, kind, handler) })
+  }
+
+  /**
+   * Stops where an instruction reaches I/O ports, device memory or MSRs, or at an exception. Elements of a string instruction that a
+   * device takes as one request count together; backwards, an instruction counts once.
+   *
+   * @throws MachineError `ERR_OPTION` for a place that cannot be
+   */
+  stopAt(place: MachinePlace): Removable {
+    checkPlace(place)
+    return this.#add({ set: (debug, handler) => debug.stopAt(place, handler) })
+  }
+
+  /** Vectors of exceptions at which it stops before they are delivered. */
+  get caughtFaults(): readonly number[] {
+    return [...this.#caught.keys()].toSorted((a, b) => a - b)
+  }
+
+  /** Has the run stop before an exception is delivered, or no longer. */
+  catchFault(vector: number, caught: boolean = true): void {
+    const former = this.#caught.get(vector)
+    if (caught) this.#caught.set(vector, former ?? this.stopAt({ kind: 'fault', vector }))
+    else if (this.#caught.delete(vector)) former?.remove()
   }
 
   #add(stopper: Stopper): Removable {
     this.#stoppers.add(stopper)
-    return { remove: () => void this.#stoppers.delete(stopper) }
+    this.#same = undefined
+    return {
+      remove: () => {
+        this.#stoppers.delete(stopper)
+        this.#same = undefined
+      },
+    }
   }
 
   /**
@@ -140,20 +204,28 @@ export class ReplayDebugger {
    * @throws MachineError `ERR_OPTION` for an invalid number, or one behind the end of the recording; as `pc.run`
    */
   async goto(instruction: number, options: MachineRunOptions = {}): Promise<ReplayStop> {
+    this.#same = undefined
     const exit = await this.#machine.goto(instruction, options)
     return exit.reason === 'arrived' ? { reason: 'step' } : exit
   }
 
   /** Runs on to the next breakpoint or watchpoint, or to the end. @throws MachineError as `pc.run` */
   async continue(options: MachineRunOptions = {}): Promise<ReplayStop> {
+    this.#same = undefined
     this.#machine.forwards?.()
-    const from = this.#machine.instructions
-    const { hit, exit } = await this.#run(
-      this.#machine.end,
-      options,
-      ({ at, reason }) => at > from || reason === 'watch',
-    )
+    const { hit, exit } = await this.#run(this.#machine.end, options, this.#news(false))
     return hit === undefined ? exit : stopOf(hit)
+  }
+
+  /** Tells the hits of a way forwards from here that are to end it. @param isStep - no breakpoint does */
+  #news(isStep: boolean): (hit: Hit) => boolean {
+    const { pc, instructions: from } = this.#machine
+    const repeats = pc.domain.vcpus.map(({ cpu }) => cpu.repeats)
+    return ({ told: { kind, cpu }, at, before }) => {
+      if (kind === 'breakpoint') return !isStep && at > from
+      // A string instruction that has stopped between its iterations has been told of.
+      return kind === 'watch' || !ACCESSES.has(kind) || before > from || repeats[cpu] !== true
+    }
   }
 
   /**
@@ -162,9 +234,10 @@ export class ReplayDebugger {
    * @throws MachineError as `pc.run`
    */
   async step(options: MachineRunOptions = {}): Promise<ReplayStop> {
+    this.#same = undefined
     this.#machine.forwards?.()
     const { instructions, end } = this.#machine
-    const { hit, exit } = await this.#run(Math.min(instructions + 1, end), options, ({ reason }) => reason === 'watch')
+    const { hit, exit } = await this.#run(Math.min(instructions + 1, end), options, this.#news(true))
     if (hit !== undefined) return stopOf(hit)
     return exit.reason === 'arrived' || this.#machine.instructions > instructions ? { reason: 'step' } : exit
   }
@@ -175,6 +248,7 @@ export class ReplayDebugger {
    * @throws MachineError as `pc.run`
    */
   async stepBack(options: MachineRunOptions = {}): Promise<ReplayStop> {
+    this.#same = undefined
     const { instructions } = this.#machine
     if (instructions === 0) return { reason: 'begin' }
     const exit = await this.#machine.goto(instructions - 1, options)
@@ -193,15 +267,17 @@ export class ReplayDebugger {
   async reverseContinue(options: MachineRunOptions = {}): Promise<ReplayStop> {
     const machine = this.#machine
     const now = machine.instructions
+    const more = this.#same?.[0]?.before === now ? this.#same.pop() : undefined
+    if (more !== undefined) return stopOf(more)
     // Where a search that is ended leaves the machine is at hand.
     await machine.keep()
     for (let before = now; before > 0;) {
       // oxlint-disable-next-line no-await-in-loop -- from the last checkpoint on, backwards
       await machine.makeNear(before - 1)
       const { instructions: first } = machine
-      let last: Hit | undefined
+      let hits: Hit[] = []
       const note = (hit: Hit): boolean => {
-        if (hit.before < now && hit.before < before) last = hit
+        if (hit.before < now && hit.before < before) hits = withHit(hits, hit)
         return false
       }
       // oxlint-disable-next-line no-await-in-loop
@@ -212,20 +288,29 @@ export class ReplayDebugger {
         await machine.goto(before, {})
         return exit
       }
+      const last = hits.at(-1)
       // oxlint-disable-next-line no-await-in-loop
-      if (last !== undefined) return this.#arrive(last, options)
+      if (last !== undefined) return this.#arrive(hits, last, options)
       before = first
     }
     await machine.goto(0, options)
     return { reason: 'begin' }
   }
 
-  async #arrive(hit: Hit, options: MachineRunOptions): Promise<ReplayStop> {
+  /** @param hits - of one place, of which `hit` is the last */
+  async #arrive(hits: readonly Hit[], hit: Hit, options: MachineRunOptions): Promise<ReplayStop> {
     const machine = this.#machine
     const exit = await machine.goto(hit.before, options)
     if (exit.reason !== 'arrived') return exit
     // An interrupt may be delivered before the instruction is next.
-    if (hit.reason === 'breakpoint') await this.#run(hit.at + 1, options, ({ address }) => address === hit.address)
+    const { told } = hit
+    if (told.kind === 'breakpoint')
+      await this.#run(
+        hit.at + 1,
+        options,
+        (other) => other.told.kind === 'breakpoint' && other.told.address === told.address,
+      )
+    this.#same = hits.slice(0, -1)
     return stopOf(hit)
   }
 
@@ -275,22 +360,21 @@ export class ReplayDebugger {
     if (options.signal?.aborted === true) stop()
     let found: Hit | undefined
     const handler: StopHandler = (told) => {
-      if (told.kind !== 'breakpoint' && told.kind !== 'watch') return undefined
+      if (!isCounted(told)) return undefined
       const at = machine.instructions
-      const isOver = told.kind === 'watch' && machine.pc.domain.vcpus[told.cpu]?.cpu.repeats !== true
-      const { kind: reason, cpu, address } = told
-      const watch = told.kind === 'watch' ? told.watch : 'write'
-      const hit: Hit = { reason, cpu, address, watch, at, before: isOver ? at - 1 : at }
+      const isOver = ACCESSES.has(told.kind) && machine.pc.domain.vcpus[told.cpu]?.cpu.repeats !== true
+      const hit: Hit = { told, at, before: isOver ? at - 1 : at }
       if (found !== undefined || !stops(hit)) return undefined
       found = hit
       stop()
       return 'stay'
     }
     const set = [...this.#stoppers].map((stopper) => stopper.set(debug, handler))
-    // A fault that is caught, or a triple fault.
-    debug.onStop(({ kind }) => {
-      if (kind !== 'breakpoint' && kind !== 'watch') stop()
+    // A triple fault, or a fault that others catch.
+    debug.onStop((told) => {
+      if (told.kind === 'fault' || !isCounted(told)) stop()
     })
+    debug.catchesShutdown = this.catchesShutdown
     try {
       const exit = await machine.goOn(to, { ...options, signal: abort.signal })
       return { hit: found, exit }

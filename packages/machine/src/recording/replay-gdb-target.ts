@@ -1,7 +1,10 @@
 import { describeThrown } from '@retrap/device/host'
 import { type CpuAction, type GdbTarget, Signal, type TargetStop } from '@retrap/gdb'
-import { pcGdbTarget, type PcGdbOptions } from '../debugger/gdb-target.ts'
-import type { Removable } from '../debugger/machine-debugger.ts'
+import { StopList } from '../debugger/break-commands.ts'
+import { pcGdbTarget, type PcGdbOptions, signalOfVector } from '../debugger/gdb-target.ts'
+import { vectorName } from '../debugger/pc-monitor.ts'
+import { describePlaceStop, type PlaceStop } from '../debugger/stop-places.ts'
+import type { Removable } from '../debugger/stop-points.ts'
 import type { StopSignal } from '../life/machine-life.ts'
 import type { Pc } from '../pc/pc.ts'
 import type { ReplayDebugger, ReplayStop } from './replay-debugger.ts'
@@ -32,11 +35,17 @@ export async function replayGdbTarget(
   return target
 }
 
+/** A stop at a place, as the machine has told it. */
+function toldOf({ reason: kind, ...rest }: Extract<ReplayStop, { readonly reason: PlaceStop['kind'] }>): PlaceStop {
+  return { kind, ...rest } as PlaceStop
+}
+
 class ReplayGdbTarget implements GdbTarget {
   readonly #replay: MachineRun
   readonly #debug: ReplayDebugger
   readonly #options: PcGdbOptions
   readonly #set = new Map<string, Removable>()
+  readonly #list: StopList
   /** The machine as it is now; going back may make another one. */
   #inner!: GdbTarget
   #pc: Pc | undefined
@@ -51,6 +60,7 @@ class ReplayGdbTarget implements GdbTarget {
   constructor(replay: MachineRun, debug: ReplayDebugger, options: PcGdbOptions) {
     this.#replay = replay
     this.#debug = debug
+    this.#list = new StopList((place) => debug.stopAt(place), vectorName)
     this.#options = options
   }
 
@@ -60,7 +70,8 @@ class ReplayGdbTarget implements GdbTarget {
     if (pc === this.#pc) return
     this.#pc = pc
     const commands = replayCommands(this.#replay, this.#debug, (action) => this.#during(action), this.#note)
-    this.#inner = pcGdbTarget(pc.domain, await pc.debugger(), this.#options, commands)
+    const stops = { list: this.#list, catching: this.#debug }
+    this.#inner = pcGdbTarget(pc.domain, await pc.debugger(), this.#options, { commands, stops })
   }
 
   get registers(): GdbTarget['registers'] {
@@ -157,6 +168,15 @@ class ReplayGdbTarget implements GdbTarget {
       case 'watch':
         this.#tell({ cpu: stop.cpu, signal: Signal.TRAP, watch: { kind: stop.watch, address: stop.address } })
         return
+      case 'port':
+      case 'mmio':
+      case 'msr':
+      case 'handler':
+        this.#tell({ cpu: stop.cpu, signal: Signal.TRAP, message: describePlaceStop(toldOf(stop), vectorName) })
+        return
+      case 'fault':
+        this.#tell({ cpu: stop.cpu, signal: signalOfVector(stop.vector) })
+        return
       case 'step':
       case 'arrived':
         this.#tell({ cpu: 0, signal: Signal.TRAP })
@@ -247,7 +267,9 @@ class ReplayGdbTarget implements GdbTarget {
   detach(resumes: boolean): void {
     this.stop()
     for (const key of this.#set.keys()) this.#remove(key)
+    this.#list.clear()
     // Faults that were caught stop nobody any more.
+    for (const vector of this.#debug.caughtFaults) this.#debug.catchFault(vector, false)
     this.#inner.detach(false)
     const replay = this.#replay
     if (!resumes || replay.goFree === undefined) return

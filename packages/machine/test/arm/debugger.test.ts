@@ -153,6 +153,15 @@ describe.each(['real', 'deterministic'] as const)('with %s time', (clock) => {
   })
 })
 
+test('ports, device memory, MSRs and handlers are places of a PC', async () => {
+  const { debug } = await made(counting)
+  for (const kind of ['port', 'mmio', 'msr'] as const)
+    expect(() => debug.stopAt({ kind, address: 1 })).toThrow(
+      'a stop at ports, device memory, MSRs or handlers: expected a PC',
+    )
+  expect(() => debug.stopAt({ kind: 'handler', vector: 14 })).toThrow('expected a PC')
+})
+
 test('exceptions are caught before EL1 takes them', async () => {
   // The vectors are at the beginning of RAM, which the kernel is at.
   const program = [movz(1, 0x4000, 16), 0xd518_c001, 0xd400_0001, 0x0000_0000, 0xf940_0021, ...POWER_OFF]

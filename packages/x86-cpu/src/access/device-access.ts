@@ -34,6 +34,7 @@ import {
   S_TLB,
 } from '../state/state-layout.ts'
 import type { DataBreakpoints } from '../system/breakpoints.ts'
+import type { DebugPlaces } from '../system/debug-places.ts'
 import { newTranslation } from './translation.ts'
 
 /** The flags that select an access's rights and its route to a device. */
@@ -85,6 +86,7 @@ export class DeviceAccess {
   readonly #log: AccessLog
   readonly #logged: LoggedAccess
   readonly #breakpoints: DataBreakpoints
+  readonly #places: DebugPlaces
   readonly #u32: Uint32Array
   readonly #translation = newTranslation()
   readonly #words: Words = { lo: 0, hi: 0 }
@@ -104,6 +106,7 @@ export class DeviceAccess {
     pass: Pass,
     logged: LoggedAccess,
     breakpoints: DataBreakpoints,
+    places: DebugPlaces,
     u32: Uint32Array,
   ) {
     this.#host = host
@@ -112,6 +115,7 @@ export class DeviceAccess {
     this.#log = pass.log
     this.#logged = logged
     this.#breakpoints = breakpoints
+    this.#places = places
     this.#u32 = u32
     u32[S_REGISTER_SET >>> 2] = 0
   }
@@ -141,7 +145,7 @@ export class DeviceAccess {
   /** Remembers the page of an access, for {@link isAgain}. */
   remember(lo: number, hi: number, flags: number, gpa: number): void {
     // A breakpoint's accesses are looked at one by one. Enabling one flushes the TLB, which ends what is remembered.
-    if (this.#breakpoints.enabled) return
+    if (this.#breakpoints.enabled || this.#stopsInPage(gpa)) return
     this.#lastChanges = this.#tlb.changes
     // The TLB set that generated code uses stands for the mode, and for a logged pass.
     this.#lastSet = this.#u32[S_TLB >>> 2]!
@@ -150,6 +154,11 @@ export class DeviceAccess {
     this.#lastKind = flags & DEVICE_KIND
     this.#lastGpas.setPage(gpa - (gpa % PAGE_BYTES))
     if (this.#lastKind === 0) this.#rememberRegisters(gpa)
+  }
+
+  /** Whether a debugger stops at some of the page: its accesses are looked at one by one as well. */
+  #stopsInPage(gpa: number): boolean {
+    return this.#places.mmio && this.#places.matches('mmio', gpa - (gpa % PAGE_BYTES), PAGE_BYTES)
   }
 
   /** Has generated code read registers of the page by itself, where it has such. */

@@ -1,5 +1,6 @@
 import { AccessKind, accessTag, type AccessLog } from '@retrap/replay'
 import type { MachineMemory } from '@retrap/memory'
+import type { DebugPlaces } from '../system/debug-places.ts'
 import {
   SLOW_PARTS_SHIFT,
   SLOW_PROBE,
@@ -16,14 +17,16 @@ export class LoggedAccess {
   readonly #host: CpuHost
   readonly #log: AccessLog
   readonly #plain: PlainMemory
+  readonly #places: DebugPlaces
   readonly #u32: Uint32Array
   readonly #words: Words = { lo: 0, hi: 0 }
 
   /** @param u32 - the state area */
-  constructor(host: CpuHost, log: AccessLog, plain: PlainMemory, u32: Uint32Array) {
+  constructor(host: CpuHost, log: AccessLog, plain: PlainMemory, places: DebugPlaces, u32: Uint32Array) {
     this.#host = host
     this.#log = log
     this.#plain = plain
+    this.#places = places
     this.#u32 = u32
   }
 
@@ -94,6 +97,7 @@ export class LoggedAccess {
       if (!write) log.setData(index, this.#words.lo, this.#words.hi)
       log.complete(index)
     }
+    if (this.#places.mmio) this.#places.note('mmio', address, size, write, log.dataLo(index), log.dataHi(index))
     if (!write) log.copyBytes(index, data, at)
     return STATUS_DONE
   }

@@ -33,6 +33,7 @@ import {
 } from '../state/state-layout.ts'
 import { CR0_AM, CR4_LA57, EFER_LMA } from '../state/architecture.ts'
 import type { DataBreakpoints } from '../system/breakpoints.ts'
+import type { DebugPlaces } from '../system/debug-places.ts'
 import type { StoreWatch } from '../state/execution.ts'
 import { type LinearTranslation, newTranslation } from './translation.ts'
 import { PagesBesideCode } from './pages-beside-code.ts'
@@ -48,6 +49,7 @@ export interface MemoryAccessParts {
   readonly logged: LoggedAccess
   readonly device: DeviceAccess
   readonly breakpoints: DataBreakpoints
+  readonly places: DebugPlaces
   /** The state area. */
   readonly u32: Uint32Array
 }
@@ -65,6 +67,7 @@ export class MemoryAccess {
   readonly #logged: LoggedAccess
   readonly #device: DeviceAccess
   readonly #breakpoints: DataBreakpoints
+  readonly #places: DebugPlaces
   readonly #u32: Uint32Array
   readonly #beside: PagesBesideCode
   readonly #first = newTranslation()
@@ -111,6 +114,7 @@ export class MemoryAccess {
     this.#logged = parts.logged
     this.#device = parts.device
     this.#breakpoints = parts.breakpoints
+    this.#places = parts.places
     this.#u32 = parts.u32
     this.#beside = new PagesBesideCode(parts.tlb, parts.u32)
   }
@@ -246,8 +250,10 @@ export class MemoryAccess {
       return STATUS_DONE
     }
     if (!isDirect(flags) || size !== (flags & 0xff)) return STATUS_RESTART
-    if (t.ma < 0) return this.#device.make(t.gpa, flags)
-    return this.#device.storeToRom(t.gpa, size)
+    if (t.ma >= 0) return this.#device.storeToRom(t.gpa, size)
+    // A debugger's stop comes after the instruction, which is executed alone.
+    if (this.#places.mmio && this.#places.matches('mmio', t.gpa, size)) return STATUS_RESTART
+    return this.#device.make(t.gpa, flags)
   }
 
   /** Puts what was found into the TLB, where it may be kept. */

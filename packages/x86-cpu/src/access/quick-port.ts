@@ -20,13 +20,15 @@ import {
 } from '../state/state-layout.ts'
 import { RAX, RDX, CR0_PE } from '../state/architecture.ts'
 import { IO_IMMEDIATE, IO_INPUT, noteIo } from '../system/io-state.ts'
+import type { DebugPlaces } from '../system/debug-places.ts'
 import type { System } from '../system/system.ts'
 
 const S_DR7 = S_DR + 7 * 8
 const DR7_ENABLES = 0xff
 
 /**
- * IN and OUT where nothing but the device is in the way: no permission bit map, no port breakpoint, no logged pass. The
+ * IN and OUT where nothing but the device is in the way: no permission bit map, no port breakpoint of the guest or of a debugger, no
+ * logged pass. The
  * instruction is executed as `system/io.ts` does it then, for the sake of guests that poll.
  *
  * A device that takes its time is asked there and then: a logged pass would have logged nothing before, and does nothing
@@ -36,12 +38,14 @@ export class QuickPort {
   readonly #system: System
   readonly #host: CpuHost
   readonly #pass: Pass
+  readonly #places: DebugPlaces
   readonly #answer: Words = { lo: 0, hi: 0 }
 
   constructor(system: System, host: CpuHost, pass: Pass) {
     this.#system = system
     this.#host = host
     this.#pass = pass
+    this.#places = system.cpu.places
   }
 
   /** @returns STATUS_CONTINUE, with nothing done, where the handler is needed; STATUS_RETRY, with the access in the log */
@@ -53,6 +57,7 @@ export class QuickPort {
     const iopl = (eflags >>> 12) & 3
     if (
       u32[S_LOGGED >>> 2] === 1 ||
+      this.#places.ports ||
       (u32[S_DR7 >>> 2]! & DR7_ENABLES) !== 0 ||
       ((u32[S_CR0 >>> 2]! & CR0_PE) !== 0 && (virtual || u32[S_CPL >>> 2]! > iopl))
     ) {
@@ -111,6 +116,9 @@ export class QuickPort {
       if (status !== STATUS_DONE) return status
       this.#system.writeRegister(S_GPR + 8 * RAX, size, this.#answer.lo, 0)
     }
+    // A debugger may have come while the device took its time.
+    if (this.#places.ports)
+      this.#places.note('port', port, size, write, write ? log.dataLo(log.pending) : this.#answer.lo, 0)
     log.end()
     this.#note(portForm as PortForm, port)
     this.#system.advanceBy(length)

@@ -14,6 +14,7 @@ import {
 } from '../state/state-layout.ts'
 import { CR0_AM } from '../state/architecture.ts'
 import type { DataBreakpoints } from '../system/breakpoints.ts'
+import type { DebugPlaces } from '../system/debug-places.ts'
 import { REPEAT_FILL, REPEAT_MOVE, type Iterations } from '../system/cpu.ts'
 import { newTranslation, type LinearTranslation } from './translation.ts'
 
@@ -28,6 +29,7 @@ export class RepeatedAccess {
   readonly #log: AccessLog
   readonly #translation: LinearTranslation
   readonly #breakpoints: DataBreakpoints
+  readonly #places: DebugPlaces
   readonly #u32: Uint32Array
   readonly #first = newTranslation()
   readonly #second = newTranslation()
@@ -50,12 +52,14 @@ export class RepeatedAccess {
     log: AccessLog,
     translation: LinearTranslation,
     breakpoints: DataBreakpoints,
+    places: DebugPlaces,
     u32: Uint32Array,
   ) {
     this.#host = host
     this.#log = log
     this.#translation = translation
     this.#breakpoints = breakpoints
+    this.#places = places
     this.#u32 = u32
   }
 
@@ -132,7 +136,10 @@ export class RepeatedAccess {
     status = host.repeat!(request)
     if (status === STATUS_RETRY) log.wait(index)
     else log.complete(index)
-    return status === STATUS_DONE ? request.count : -status
+    if (status !== STATUS_DONE) return -status
+    if (port >= 0) this.#notePort(port, size, request.count, toDevice)
+    else this.#noteMemory(address, size, request.count, down, toDevice)
+    return request.count
   }
 
   /**
@@ -160,6 +167,17 @@ export class RepeatedAccess {
       made++
       if (this.#u32[S_ATTENTION >>> 2] !== 0) break
     }
+    this.#noteMemory(from, size, made, down, false)
+    this.#noteMemory(to, size, made, down, true)
     return made
+  }
+
+  #notePort(port: number, size: number, count: number, write: boolean): void {
+    if (this.#places.ports) this.#places.noteElements('port', port, size, count, write)
+  }
+
+  #noteMemory(address: number, size: number, count: number, down: boolean, write: boolean): void {
+    if (!this.#places.mmio || count === 0) return
+    this.#places.noteElements('mmio', down ? address - size * (count - 1) : address, size, count, write)
   }
 }

@@ -1,3 +1,4 @@
+import type { DebugPlaces } from './debug-places.ts'
 import type { CpuHost } from '../state/host.ts'
 import type { Processor } from '../model/processor.ts'
 
@@ -73,6 +74,8 @@ export interface Cpu {
   readonly processor: Processor
   /** The rates of its clocks. */
   readonly clocks: CpuClocks
+  /** A debugger's ports, device memory and MSRs. */
+  readonly places: DebugPlaces
 
   /**
    * One access at a linear address, of at most 64 bytes, data in S_DATA.

@@ -7,11 +7,13 @@ import {
   SEG_BYTES,
   STATUS_DONE,
   STATUS_FAULT,
+  STATUS_RESTART,
   S_CR0,
   S_CSTAR,
   S_DEBUGCTL,
   S_EFER,
   S_KERNEL_GS_BASE,
+  S_LOGGED,
   S_LSTAR,
   S_PAT,
   S_PKRS,
@@ -388,10 +390,24 @@ export function writeMsr(s: System, index: number, lo: number, hi: number): void
   s.check(status)
 }
 
+/** Has an instruction that a debugger is to stop after start again, alone. */
+function stopAlone(s: System, index: number): void {
+  const { places } = s.cpu
+  if (places.msrs && s.get(S_LOGGED) !== 1 && places.matches('msr', index >>> 0, 1)) s.check(STATUS_RESTART)
+}
+
+function noteStop(s: System, index: number, write: boolean, lo: number, hi: number): void {
+  const { places } = s.cpu
+  if (places.msrs) places.note('msr', index >>> 0, 8, write, lo, hi)
+}
+
 // @isa: complete   0F 32   RDMSR   "SDM vol. 2B, RDMSR"
 export const rdmsr: Handler = (s) => {
   s.requireCpl0()
-  readMsr(s, s.gpr(RCX))
+  const index = s.gpr(RCX)
+  stopAlone(s, index)
+  readMsr(s, index)
+  noteStop(s, index, false, s.lo, s.hi)
   s.setGpr(RAX, 4, s.lo)
   s.setGpr(RDX, 4, s.hi)
   return STATUS_DONE
@@ -400,7 +416,10 @@ export const rdmsr: Handler = (s) => {
 // @isa: complete   0F 30   WRMSR   "SDM vol. 2C, WRMSR"
 export const wrmsr: Handler = (s, record) => {
   s.requireCpl0()
-  writeMsr(s, s.gpr(RCX), s.gpr(RAX), s.gpr(RDX))
+  const index = s.gpr(RCX)
+  stopAlone(s, index)
+  writeMsr(s, index, s.gpr(RAX), s.gpr(RDX))
+  noteStop(s, index, true, s.gpr(RAX), s.gpr(RDX))
   return s.retireNext(record)
 }
 

@@ -1,3 +1,4 @@
+import { DebugPlaces } from '../../src/system/debug-places.ts'
 import { type CpuHost, type Words, SLOW_IMPLICIT, SLOW_PROBE, SLOW_STACK, SLOW_WRITE } from '../../src/state/host.ts'
 import { VECTOR_GP, VECTOR_PF, VECTOR_SS } from '../../src/state/vectors.ts'
 import * as S from '../../src/state/state-layout.ts'
@@ -89,6 +90,7 @@ export class FakeCpu implements Cpu {
   readonly host: FakeHost = new FakeHost()
   processor: Processor = new Processor(cpuModel('max'))
   readonly clocks: CpuClocks = { tscHz: 1_000_000_000, crystalHz: 1_000_000_000 }
+  readonly places: DebugPlaces = new DebugPlaces()
   readonly view: DataView
   readonly bytes: Uint8Array
   /** Page numbers. */

@@ -1,0 +1,104 @@
+import { MachineError } from '../errors.ts'
+import type { CpuStop, DebuggedCpu, PlaceAccess, PlaceRange } from './debugged-cpu.ts'
+
+/** Consecutive ports, bytes of device memory, or MSRs of a PC. One by default, and each access counts. */
+export type AccessedPlace = Pick<PlaceRange, 'kind' | 'address'> & Partial<PlaceRange>
+
+/** An exception of a PC. INT3, INTO and INT n do not count. */
+export interface ExceptionPlace {
+  /** `fault`: it is about to be delivered. `handler`: the first instruction of its handler is next. */
+  readonly kind: 'fault' | 'handler'
+  /** The vector, up to 31. */
+  readonly vector: number
+}
+
+/** A place to stop at, besides instructions and watched data. */
+export type MachinePlace = AccessedPlace | ExceptionPlace
+
+/** A stop at such a place. */
+export type PlaceStop = Extract<CpuStop, { readonly kind: MachinePlace['kind'] }>
+
+/** Numbers behind the last of each kind. */
+const ENDS: Readonly<Record<AccessedPlace['kind'], number>> = { port: 2 ** 16, mmio: 2 ** 52, msr: 2 ** 32 }
+/** For people. */
+const NAMES: Readonly<Record<AccessedPlace['kind'], string>> = { port: 'port', mmio: 'device memory', msr: 'MSR' }
+const VECTORS = 32
+
+const hex = (value: number | bigint): string => `0x${value.toString(16)}`
+
+const withDefaults = ({ kind, address, count = 1, access = 'access' }: AccessedPlace): PlaceRange => ({
+  kind,
+  address,
+  count,
+  access,
+})
+
+const isAccessed = (place: MachinePlace): place is AccessedPlace => place.kind !== 'fault' && place.kind !== 'handler'
+
+/** @throws MachineError `ERR_OPTION` for a place that cannot be */
+export function checkPlace(place: MachinePlace): void {
+  if (!isAccessed(place)) {
+    const { vector } = place
+    if (!(Number.isInteger(vector) && vector >= 0 && vector < VECTORS))
+      throw new MachineError('ERR_OPTION', `exception ${vector}: expected a vector from 0 to ${VECTORS - 1}`)
+    return
+  }
+  const { kind, address, count = 1 } = place
+  const end = ENDS[kind]
+  if (!(Number.isSafeInteger(address) && address >= 0 && Number.isSafeInteger(count) && count >= 1))
+    throw new MachineError('ERR_OPTION', `${NAMES[kind]} ${address}, ${count} of them: expected whole numbers`)
+  if (address + count > end)
+    throw new MachineError('ERR_OPTION', `${NAMES[kind]} ${hex(address)}: expected none behind ${hex(end - 1)}`)
+}
+
+const noPc = (): MachineError =>
+  new MachineError('ERR_OPTION', 'a stop at ports, device memory, MSRs or handlers: expected a PC')
+
+/** Has the vCPUs of a machine stop at a place, or no longer. @throws MachineError `ERR_OPTION` for a machine that is no PC */
+export function setPlace(cpus: readonly DebuggedCpu[], place: MachinePlace, stops: boolean): void {
+  for (const cpu of cpus) {
+    if (isAccessed(place)) {
+      if (cpu.setPlace === undefined) throw noPc()
+      cpu.setPlace(withDefaults(place), stops)
+    } else if (place.kind === 'fault') cpu.catchFault(place.vector, stops)
+    else {
+      if (cpu.setHandler === undefined) throw noPc()
+      cpu.setHandler(place.vector, stops)
+    }
+  }
+}
+
+/** Where the bytes end that an access has reached. */
+const endOf = ({ kind, address, size, elements }: PlaceAccess): number =>
+  address + (kind === 'msr' ? 1 : kind === 'port' ? size : size * elements)
+
+/** Whether a stop is at a place. */
+export function isAtPlace(place: MachinePlace, stop: PlaceStop): boolean {
+  if (stop.kind === 'fault' || stop.kind === 'handler') return place.kind === stop.kind && place.vector === stop.vector
+  if (place.kind !== stop.kind) return false
+  const { address, count, access } = withDefaults(place)
+  const isThere = stop.address < address + count && endOf(stop) > address
+  return isThere && (access === 'access' || (access === 'write') === stop.write)
+}
+
+/** Whether two places are the same exception. */
+export const isSameException = (one: MachinePlace, other: MachinePlace): boolean =>
+  !isAccessed(one) && !isAccessed(other) && one.kind === other.kind && one.vector === other.vector
+
+/** Says what a place is. @param nameOf - the name of an exception */
+export function describePlace(place: MachinePlace, nameOf: (vector: number) => string): string {
+  if (!isAccessed(place)) return `${place.kind === 'fault' ? 'before exception' : 'handler of'} ${nameOf(place.vector)}`
+  const { kind, address, count, access } = withDefaults(place)
+  const last = count === 1 ? '' : ` to ${hex(address + count - 1)}`
+  return `${NAMES[kind]} ${hex(address)}${last}${access === 'access' ? '' : `, ${access}`}`
+}
+
+/** Says what has happened at a place. @param nameOf - the name of an exception */
+export function describePlaceStop(stop: PlaceStop, nameOf: (vector: number) => string): string {
+  if (stop.kind === 'fault') return `${nameOf(stop.vector)} is about to be delivered`
+  if (stop.kind === 'handler') return `the handler of ${nameOf(stop.vector)} is next, error code ${hex(stop.errorCode)}`
+  const { kind, address, size, elements, write, value } = stop
+  const bytes = size === 1 ? '1 byte' : `${size} bytes`
+  const what = kind === 'msr' ? '' : value === undefined ? `${elements} times ${bytes} ` : `${bytes} `
+  return `${NAMES[kind]} ${hex(address)}: ${what}${write ? 'written' : 'read'}${value === undefined ? '' : `, ${hex(value)}`}`
+}

@@ -1,0 +1,147 @@
+import { linearAddress, type WatchKind } from '@retrap/engine'
+
+/** Places besides linear addresses that an instruction reaches: I/O ports, device memory by guest-physical address, and MSRs. */
+export type PlaceKind = 'port' | 'mmio' | 'msr'
+
+/** Consecutive places at which a debugger stops a processor. */
+export interface DebugPlace {
+  /** Ports, device memory or MSRs. */
+  readonly kind: PlaceKind
+  /** The first port, byte or MSR. */
+  readonly address: number
+  /** How many. */
+  readonly count: number
+  /** The accesses that count. */
+  readonly access: WatchKind
+}
+
+/** An access to one of them. */
+export interface PlaceAccess {
+  /** A port, device memory or an MSR. */
+  readonly kind: PlaceKind
+  /** Where the access began. */
+  readonly address: number
+  /** In bytes; of one element, where there are several. */
+  readonly size: number
+  /** Elements of a string instruction, which a device has taken as one request; else 1. */
+  readonly elements: number
+  /** The guest has written. */
+  readonly write: boolean
+  /** The data; undefined for several elements. */
+  readonly value: bigint | undefined
+}
+
+/** An exception whose handler is next. */
+export interface DeliveredException {
+  /** The vector. */
+  readonly vector: number
+  /** The error code; 0 where it has none. */
+  readonly errorCode: number
+  /** Of a page fault. */
+  readonly address: bigint
+}
+
+const covers = (place: DebugPlace, kind: PlaceKind, address: number, size: number): boolean =>
+  place.kind === kind && address < place.address + place.count && address + size > place.address
+
+const counts = (kind: WatchKind, write: boolean): boolean => kind === 'access' || (kind === 'write') === write
+
+/**
+ * A debugger's stops of one processor that are no linear addresses. An instruction that reaches such a place is executed alone, in
+ * logged passes; each pass notes its accesses, and the first that counts is kept until the instruction has retired.
+ */
+export class DebugPlaces {
+  #places: DebugPlace[] = []
+  readonly #vectors = new Set<number>()
+  #access: PlaceAccess | null = null
+  #exception: DeliveredException | null = null
+  /** There are ports. */
+  ports = false
+  /** There is device memory. */
+  mmio = false
+  /** There are MSRs. */
+  msrs = false
+  /** There are exceptions. */
+  exceptions = false
+
+  /** Adds places. */
+  add(place: DebugPlace): void {
+    this.#places.push(place)
+    this.#refresh()
+  }
+
+  /** Takes places away that are the same. @returns whether there were such */
+  remove({ kind, address, count, access }: DebugPlace): boolean {
+    const at = this.#places.findIndex(
+      (one) => one.kind === kind && one.address === address && one.count === count && one.access === access,
+    )
+    if (at >= 0) this.#places.splice(at, 1)
+    this.#refresh()
+    return at >= 0
+  }
+
+  /** Adds an exception before whose handler the processor stops, or takes it away. */
+  setException(vector: number, stops: boolean): void {
+    if (stops) this.#vectors.add(vector)
+    else this.#vectors.delete(vector)
+    this.exceptions = this.#vectors.size > 0
+  }
+
+  #refresh(): void {
+    const has = (kind: PlaceKind): boolean => this.#places.some((place) => place.kind === kind)
+    this.ports = has('port')
+    this.mmio = has('mmio')
+    this.msrs = has('msr')
+  }
+
+  /** Whether an access meets one, whatever its direction. */
+  matches(kind: PlaceKind, address: number, size: number): boolean {
+    return this.#places.some((place) => covers(place, kind, address, size))
+  }
+
+  /** Notes an access that has been made. */
+  note(kind: PlaceKind, address: number, size: number, write: boolean, lo: number, hi: number): void {
+    if (this.#isNew(kind, address, kind === 'msr' ? 1 : size, write))
+      this.#access = { kind, address, size, elements: 1, write, value: BigInt.asUintN(8 * size, linearAddress(lo, hi)) }
+  }
+
+  /** Notes several elements that a device has taken as one request. @param size - bytes of each */
+  noteElements(kind: PlaceKind, address: number, size: number, elements: number, write: boolean): void {
+    if (this.#isNew(kind, address, kind === 'port' ? size : size * elements, write))
+      this.#access = { kind, address, size, elements, write, value: undefined }
+  }
+
+  #isNew(kind: PlaceKind, address: number, size: number, write: boolean): boolean {
+    if (this.#access !== null) return false
+    return this.#places.some((place) => counts(place.access, write) && covers(place, kind, address, size))
+  }
+
+  /** Notes an exception whose delivery begins; one that this delivery meets takes its place. */
+  noteException(exception: DeliveredException | null): void {
+    this.#exception = exception !== null && this.#vectors.has(exception.vector) ? exception : null
+  }
+
+  /** The access that was kept, if there is one: it is kept no longer. */
+  takeAccess(): PlaceAccess | null {
+    const access = this.#access
+    this.#access = null
+    return access
+  }
+
+  /** The exception that was kept, likewise. */
+  takeException(): DeliveredException | null {
+    const exception = this.#exception
+    this.#exception = null
+    return exception
+  }
+
+  /** Takes all of them away. */
+  clear(): void {
+    this.#places = []
+    this.#vectors.clear()
+    this.#access = null
+    this.#exception = null
+    this.exceptions = false
+    this.#refresh()
+  }
+}
