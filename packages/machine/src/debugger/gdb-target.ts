@@ -7,8 +7,7 @@ import { linearAddress } from '../life/crash.ts'
 import type { MachineDebugger } from './machine-debugger.ts'
 import { machineGdbTarget, type MachineGdbOptions } from './machine-gdb-target.ts'
 import type { MonitorCommand } from './monitor.ts'
-import { type MonitorStops, pcMonitor, vectorName } from './pc-monitor.ts'
-import { StopList } from './break-commands.ts'
+import { type MonitorStops, monitorStops, monitorWith, vectorName } from './pc-monitor.ts'
 import { describePlaceStop } from './stop-places.ts'
 
 /** How a machine is shown to gdb. */
@@ -61,11 +60,10 @@ export function pcGdbTarget(
   options: PcGdbOptions,
   additions?: MonitorAdditions,
 ): GdbTarget {
-  const list = new StopList((place) => debug.stopAt(place), vectorName)
-  const { commands, stops } = additions ?? { commands: [], stops: { list, catching: debug } }
+  const { commands, stops } = additions ?? { commands: [], stops: monitorStops(debug) }
   return machineGdbTarget(debug, {
     registers: x86Registers(options.architecture === 'i386' ? 32 : 64),
-    monitor: pcMonitor(domain, debug, stops, [...commands, ...(options.commands ?? [])]),
+    monitor: monitorWith(domain, debug, stops, [...commands, ...(options.commands ?? [])]),
     signalOf: (stop) => (stop.kind === 'fault' ? signalOfVector(stop.vector) : Signal.SEGV),
     describePlace: (stop) => describePlaceStop(stop, vectorName),
     // gdb looks for the breakpoint at the program counter, which is another address where CS has a base.
@@ -74,7 +72,7 @@ export function pcGdbTarget(
     attached: (isAttached) => {
       // A client sees a triple fault before it ends the machine.
       debug.catchesShutdown = isAttached
-      if (!isAttached) list.clear()
+      if (!isAttached && additions === undefined) stops.list.clear()
     },
     kill: () => options.kill(),
   })

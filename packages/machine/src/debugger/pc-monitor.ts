@@ -2,7 +2,7 @@ import type { X86Domain } from '@retrap/hvm'
 import { P2mType } from '@retrap/p2m'
 import { ACCESS_READ, PagingContext, PagingMode, probe, type TableReader, WALK_OK, WalkResult } from '@retrap/paging'
 import type { MachineDebugger } from './machine-debugger.ts'
-import { breakCommands, type StopList } from './break-commands.ts'
+import { breakCommands, StopList } from './break-commands.ts'
 import {
   catchCommands,
   type Catching,
@@ -32,8 +32,19 @@ export interface MonitorStops {
   readonly catching: Catching
 }
 
+/** The stops of a machine that runs. */
+export const monitorStops = (debug: MachineDebugger): MonitorStops => ({
+  list: new StopList((place) => debug.stopAt(place), vectorName),
+  catching: debug,
+})
+
 /** The `monitor` commands of a PC. */
-export function pcMonitor(
+export function pcMonitor(domain: X86Domain, debug: MachineDebugger, further: readonly MonitorCommand[] = []): Monitor {
+  return monitorWith(domain, debug, monitorStops(debug), further)
+}
+
+/** {@link pcMonitor} with stops of another debugger: that of a recording. */
+export function monitorWith(
   domain: X86Domain,
   debug: MachineDebugger,
   { list, catching }: MonitorStops,
