@@ -50,6 +50,13 @@ describe.skipIf(noBrowser !== undefined)('the debugger', () => {
     const before = await seen(panel, /In the past/)
     expect(before).toBe('In the past')
     for (let i = 0; i < 9; i++) await press(visitor, 'Step back')
+    // The terminal is at the serial port.
+    await page.select('section[aria-label="Stops"] select', 'port')
+    await page.type('section[aria-label="Stops"] input', '3f8')
+    await press(visitor, 'Add a stop')
+    await press(visitor, 'Back to the last stop')
+    await seen(panel, /Port 0x3f8 is (read|written) by vCPU 0: 0x/)
+    await press(visitor, 'Remove: When a port is accessed: 0x3f8')
     await press(visitor, 'Who wrote this?')
     await seen(panel, /wrote it|Nobody has written it/)
     await shot('debugger-past')

@@ -1,14 +1,24 @@
-/** A place at which a machine stops, whichever vCPU comes there. Addresses are linear. */
+/** A place at which a machine stops, whichever vCPU comes there. */
 export type StopPlace =
-  /** Before the instruction at an address. */
+  /** Before the instruction at a linear address. */
   | { readonly kind: 'breakpoint'; readonly address: bigint }
-  /** Where an instruction accesses watched bytes, up to 1 MiB of them; devices' own accesses do not count. */
+  /** Where an instruction accesses bytes at a linear address, up to 1 MiB of them; devices' own accesses do not count. */
   | {
       readonly kind: 'watch'
       readonly address: bigint
       readonly length: number
       readonly access: 'read' | 'write' | 'access'
     }
+  /** Where an instruction reaches I/O ports, device memory by guest-physical address, or MSRs. */
+  | {
+      readonly kind: 'port' | 'mmio' | 'msr'
+      readonly address: number
+      /** How many ports, bytes or MSRs. */
+      readonly count: number
+      readonly access: 'read' | 'write' | 'access'
+    }
+  /** Before the first instruction of an exception's handler; INT3, INTO and INT n do not count. */
+  | { readonly kind: 'handler'; readonly vector: number }
 
 /** Where the debugger is in a recorded run. Instructions are counted from power-on, of all vCPUs together. */
 export interface RunPosition {
@@ -28,6 +38,22 @@ export type TravelStop =
   | { readonly reason: 'breakpoint'; readonly cpu: number; readonly address: bigint }
   /** Watched bytes are accessed: by the instruction before this place, or, backwards, by the one that is next. */
   | { readonly reason: 'watch'; readonly cpu: number; readonly address: bigint }
+  /**
+   * A port, device memory or an MSR is reached: by the instruction before this place, or, backwards, by the one that is next.
+   * `value`: absent for several elements of a string instruction.
+   */
+  | {
+      readonly reason: 'port' | 'mmio' | 'msr'
+      readonly cpu: number
+      readonly address: number
+      /** In bytes. */
+      readonly size: number
+      /** The guest has written. */
+      readonly write: boolean
+      readonly value?: bigint
+    }
+  /** The handler of an exception is next, or, backwards, the instruction that causes it. */
+  | { readonly reason: 'handler'; readonly cpu: number; readonly vector: number; readonly errorCode: number }
   /** The way was this long. */
   | { readonly reason: 'step' }
   /** There is nothing before this place. */

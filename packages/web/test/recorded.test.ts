@@ -82,6 +82,40 @@ describe.each([
   })
 })
 
+test('it stops at ports and MSRs, forwards and backwards', { timeout: 20_000 }, async () => {
+  told = await Told.open(tickingGuest(), { record: true })
+  await told.machine.run()
+  told.type('a')
+  await expect.poll(() => told.serial.length).toBe(4)
+  await told.machine.pause()
+  const { now } = await told.call('position')
+  const port = await told.call('addStop', { kind: 'port', address: 0x3f8, count: 1, access: 'write' })
+  await told.call('addStop', { kind: 'msr', address: 0x1b, count: 1, access: 'access' })
+  // The serial port has said what was written, the last byte last.
+  for (const byte of told.serial.toReversed())
+    expect(await told.call('travel', { by: 'reverseContinue' })).toEqual({
+      ...{ reason: 'port', cpu: 0, address: 0x3f8, size: 1, write: true },
+      value: BigInt(byte),
+    })
+  const msr = { reason: 'msr', cpu: 0, address: 0x1b, size: 8, write: true, value: 0xfee0_0100n }
+  expect(await told.call('travel', { by: 'reverseContinue' })).toEqual(msr)
+  expect(await told.call('travel', { by: 'continue' })).toEqual(msr)
+  expect(await told.call('travel', { by: 'continue' })).toMatchObject({
+    reason: 'port',
+    value: BigInt(told.serial[0]!),
+  })
+  // The machine itself stops as it runs.
+  await told.call('travel', { to: now })
+  await told.machine.run()
+  told.type('b')
+  const stops = (): unknown[] => told.events.flatMap((event) => (event.event === 'position' ? [event.stop] : []))
+  await expect.poll(() => stops().at(-1)).toMatchObject({ reason: 'port', address: 0x3f8, write: true })
+  await told.call('removeStop', port)
+  await told.machine.run()
+  await expect.poll(() => told.serial.length).toBe(8)
+  await expect(told.call('addStop', { kind: 'handler', vector: 32 })).rejects.toThrow(/a vector from 0 to 31/)
+})
+
 test('a branch has the disk as it was', { timeout: 20_000 }, async () => {
   const blob = new Blob([new Uint8Array(1 << 20)])
   const drives: SentOptions['drives'] = [{ id: 'disk0', media: 'disk', source: { bytes: await blob.bytes() } }]

@@ -14,3 +14,10 @@ export async function addressOf(machine: Machine, text: string): Promise<bigint>
     `'${text}' is no address: expected a symbol such as schedule, or up to 16 hexadecimal digits. Symbols are known once a Linux kernel runs, or from a file.`,
   )
 }
+
+/** Reads the vector of an exception: a decimal number, or hexadecimal digits behind 0x. @throws Error with what is expected */
+export function vectorOf(text: string): bigint {
+  const number = text.trim()
+  if (/^(\d{1,2}|0x[\da-f]{1,2})$/i.test(number)) return BigInt(number)
+  throw new Error(`'${text}' is no exception: expected its vector, such as 14 for a page fault.`)
+}

@@ -1,11 +1,13 @@
 import type { Machine, StopPlace } from '@retrap/web'
 import { useState } from 'preact/hooks'
-import { addressOf } from './addresses.ts'
+import { addressOf, vectorOf } from './addresses.ts'
 import { SymbolField } from './symbols.tsx'
 import { type DebuggerView, hex } from './use-debugger.ts'
 
 interface Kind {
   readonly name: string
+  /** Reads what somebody has typed; default an address. @throws Error with what is expected */
+  readonly read?: (text: string) => bigint
   readonly place: (address: bigint) => StopPlace
   readonly text: (address: bigint) => string
 }
@@ -18,6 +20,15 @@ const watch = (name: string, access: 'read' | 'write' | 'access'): Kind => ({
   text: (address) => `${name} at ${hex(address)}`,
 })
 
+const reached = (name: string, kind: 'port' | 'mmio' | 'msr', count: number): Kind => ({
+  name,
+  place: (address) => ({ kind, address: Number(address), count, access: 'access' }),
+  text: (address) => `${name}: ${hex(address)}`,
+})
+
+/** The device registers of an address: as many bytes as one instruction usually reaches. */
+const REGISTER_BYTES = 4
+
 /** Where a machine can be made to stop. */
 const KINDS: Readonly<Record<string, Kind>> = {
   breakpoint: {
@@ -28,6 +39,15 @@ const KINDS: Readonly<Record<string, Kind>> = {
   write: watch('When 8 bytes are written', 'write'),
   read: watch('When 8 bytes are read', 'read'),
   access: watch('When 8 bytes are read or written', 'access'),
+  port: reached('When a port is accessed', 'port', 1),
+  mmio: reached('When device memory is accessed', 'mmio', REGISTER_BYTES),
+  msr: reached('When an MSR is accessed', 'msr', 1),
+  handler: {
+    name: "Before an exception's handler",
+    read: vectorOf,
+    place: (vector) => ({ kind: 'handler', vector: Number(vector) }),
+    text: (vector) => `Before the handler of exception ${vector}`,
+  },
 }
 
 interface StopsProps extends Pick<DebuggerView, 'stops' | 'setStops'> {
@@ -40,10 +60,11 @@ export function Stops({ machine, stops, setStops, attempt }: StopsProps) {
   const [kind, setKind] = useState('breakpoint')
   const [text, setText] = useState('')
   const add = async (): Promise<void> => {
-    const address = await addressOf(machine, text)
-    const { place, text: named } = KINDS[kind]!
+    const { read, place, text: named } = KINDS[kind]!
+    const address = read === undefined ? await addressOf(machine, text) : read(text)
     const remove = await machine.debugger.stopAt(place(address))
-    const words = named(address) + (text.toLowerCase().includes(address.toString(16)) ? '' : ` (${text.trim()})`)
+    const isSaid = read !== undefined || text.toLowerCase().includes(address.toString(16))
+    const words = named(address) + (isSaid ? '' : ` (${text.trim()})`)
     setStops([...stops, { text: words, remove, ...(kind === 'breakpoint' && { address }) }])
     setText('')
   }

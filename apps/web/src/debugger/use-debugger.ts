@@ -31,7 +31,9 @@ export interface DebuggerView {
 }
 
 /** An address for people. */
-export const hex = (address: bigint): string => `0x${address.toString(16)}`
+export const hex = (address: bigint | number): string => `0x${address.toString(16)}`
+
+const PLACES = { port: 'Port', mmio: 'Device memory', msr: 'MSR' } as const
 
 /** Says where a way has ended. */
 export function stopText(stop: TravelStop): string {
@@ -40,6 +42,14 @@ export function stopText(stop: TravelStop): string {
       return `Breakpoint at ${hex(stop.address)}, vCPU ${stop.cpu}.`
     case 'watch':
       return `Bytes at ${hex(stop.address)} are accessed by vCPU ${stop.cpu}.`
+    case 'port':
+    case 'mmio':
+    case 'msr': {
+      const value = stop.value === undefined ? '' : ` ${hex(stop.value)}`
+      return `${PLACES[stop.reason]} ${hex(stop.address)} is ${stop.write ? 'written' : 'read'} by vCPU ${stop.cpu}:${value || ' several times'}.`
+    }
+    case 'handler':
+      return `Exception ${stop.vector}, error code ${hex(stop.errorCode)}, vCPU ${stop.cpu}.`
     case 'begin':
       return 'This is where the recording begins.'
     case 'now':

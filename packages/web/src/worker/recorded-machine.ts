@@ -137,11 +137,7 @@ export class RecordedMachine {
 
   async addStop(place: StopPlace): Promise<number> {
     const debug = await this.#travelling()
-    const placed =
-      place.kind === 'breakpoint'
-        ? debug.breakpoint(place.address)
-        : debug.watch(place.address, place.length, place.access)
-    this.#places.set(++this.#lastPlace, placed)
+    this.#places.set(++this.#lastPlace, placeIn(debug, place))
     return this.#lastPlace
   }
 
@@ -238,6 +234,12 @@ export class RecordedMachine {
   #told(stop: ReplayStop | { readonly reason: 'now' }): TravelStop {
     if (stop.reason === 'breakpoint' || stop.reason === 'watch')
       return { reason: stop.reason, cpu: stop.cpu, address: stop.address }
+    if (stop.reason === 'port' || stop.reason === 'mmio' || stop.reason === 'msr') {
+      const { reason, cpu, address, size, write, value } = stop
+      return { reason, cpu, address, size, write, ...(value !== undefined && { value }) }
+    }
+    if (stop.reason === 'handler')
+      return { reason: 'handler', cpu: stop.cpu, vector: stop.vector, errorCode: stop.errorCode }
     if (stop.reason === 'begin' || stop.reason === 'now') return { reason: stop.reason }
     if (stop.reason === 'step' || stop.reason === 'arrived') return { reason: 'step' }
     return { reason: 'ended', message: sentenceOf(stop) }
@@ -250,16 +252,25 @@ function checkLength(length: number): void {
     throw new WebError('ERR_OPTION', `length: ${length} bytes; expected 1 to ${MOST_BYTES}`)
 }
 
-type OwnReason = 'breakpoint' | 'watch' | 'step' | 'begin' | 'arrived' | 'end-of-recording' | 'diverged'
+/** Adds a stop. @throws MachineError `ERR_OPTION` for a place that cannot be */
+function placeIn(debug: ReplayDebugger, place: StopPlace): { remove(): void } {
+  if (place.kind === 'breakpoint') return debug.breakpoint(place.address)
+  return place.kind === 'watch' ? debug.watch(place.address, place.length, place.access) : debug.stopAt(place)
+}
+
+/** Reasons that are of the way, and not of the machine's end. */
+const OWN = [
+  ...(['breakpoint', 'watch', 'port', 'mmio', 'msr', 'fault', 'handler'] as const),
+  ...(['step', 'begin', 'arrived', 'end-of-recording', 'diverged'] as const),
+]
+type OwnReason = (typeof OWN)[number]
 
 /** Whether the machine itself has ended, or was stopped. */
 const isExit = (
   stop: ReplayStop,
 ): stop is MachineExit & { readonly reason: Exclude<MachineExit['reason'], OwnReason> } => !OWN_REASONS.has(stop.reason)
 
-const OWN_REASONS: ReadonlySet<string> = new Set<OwnReason>([
-  ...(['breakpoint', 'watch', 'step', 'begin', 'arrived', 'end-of-recording', 'diverged'] as const),
-])
+const OWN_REASONS: ReadonlySet<string> = new Set(OWN)
 
 /** Says for people why a way has ended. */
 function sentenceOf(stop: ReplayStop): string {
