@@ -185,6 +185,7 @@ const RULES: Readonly<Partial<Record<keyof PcOptions, Rule>>> = {
   clock: oneOf('real', 'deterministic'),
   keepsPace: flag,
   epochSeconds: wholeFrom(0, Number.MAX_SAFE_INTEGER),
+  entropySeed: wholeFrom(0, 2 ** 32 - 1),
   codeCacheBytes: wholeFrom(64 << 10, 2 ** 32),
   cpu: { expected: 'a name or a CpuModel', accepts: (value) => typeof value === 'string' || object(value) },
 }

@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { DebuggerCall, DebuggerCalls } from '../src/debugger.ts'
 import type { FromWorker, SentOptions } from '../src/protocol.ts'
+import { snapshotFile } from '../src/worker/snapshots.ts'
 import { WorkerMachine } from '../src/worker/worker-machine.ts'
 import { diskGuest, tickingGuest } from './support/guests.ts'
 
@@ -182,5 +183,45 @@ test(
     other.type('d')
     await expect.poll(() => other.serial.length).toBe(4)
     await other.machine.pause()
+  },
+)
+
+test(
+  'a snapshot of a recorded machine goes on in one that is not, and the other way round',
+  { timeout: 20_000 },
+  async () => {
+    told = await Told.open(tickingGuest(), { record: true })
+    const ticks = async (machine: Told, text: string): Promise<void> => {
+      const before = machine.serial.length
+      await machine.machine.run()
+      machine.type(text)
+      await expect.poll(() => machine.serial.length).toBe(before + 4)
+      await machine.machine.pause()
+    }
+    await ticks(told, 'a')
+    const saved = async (machine: Told): Promise<{ bytes: Uint8Array<ArrayBuffer> }> => {
+      const blob = await snapshotFile(await machine.machine.save(null), null)
+      return { bytes: new Uint8Array(await blob.arrayBuffer()) }
+    }
+    const recorded = await saved(told)
+    const here = await told.registers()
+    // In the memory of an ordinary machine, and in one that is made from it.
+    const plain = await Told.open(tickingGuest())
+    await ticks(plain, 'b')
+    await plain.machine.restore(recorded)
+    expect(await plain.registers()).toEqual(here)
+    await ticks(plain, 'c')
+    const ordinary = await saved(plain)
+    const there = await plain.registers()
+    const made = await Told.open(tickingGuest(), {
+      images: { firmware: { bytes: tickingGuest() as Uint8Array<ArrayBuffer> }, snapshot: recorded },
+    })
+    expect(await made.registers()).toEqual(here)
+    await ticks(made, 'd')
+    // And in the one that is recorded, which goes back in what comes then.
+    await told.machine.restore(ordinary)
+    expect(await told.registers()).toEqual(there)
+    await ticks(told, 'e')
+    expect(await told.call('travel', { by: 'stepBack' })).toEqual({ reason: 'step' })
   },
 )

@@ -1,7 +1,6 @@
 import { crc32 } from '@retrap/basics'
 import type { ArmDomain } from '@retrap/hvm/arm'
-import { epochOf } from '../life/host.ts'
-import type { RecordedKind } from '../recording/description.ts'
+import { powerOnFacts, type RecordedKind } from '../recording/description.ts'
 import { type RecordOptions, recordRun, type RunRecorder } from '../recording/record.ts'
 import { noteAll } from '../recording/record-gate.ts'
 import { MachineReplay } from '../recording/replay.ts'
@@ -31,7 +30,7 @@ function recordedMachine(options: ArmMachineOptions): object {
     memoryBytes,
     cpus,
     gic,
-    epochSeconds: epochOf(options),
+    ...powerOnFacts(options),
     images: images.map((bytes) => (bytes === undefined ? 0 : crc32(bytes))),
   }
 }

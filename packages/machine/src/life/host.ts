@@ -114,9 +114,10 @@ function makeYield(): (callback: () => void) => void {
 const DETERMINISTIC_EPOCH = 1_767_225_600
 
 /** The facts that a machine takes from its surroundings at power-on. */
-interface PowerOnOptions {
+export interface PowerOnOptions {
   readonly clock?: 'real' | 'deterministic' | undefined
   readonly epochSeconds?: number | undefined
+  readonly entropySeed?: number | undefined
 }
 
 /** The wall clock's time at power-on, seconds from 1970: the one given, else the host's, or a fixed one. */
@@ -137,9 +138,9 @@ export interface RandomSource {
   restore(last: number | null): void
 }
 
-/** A machine's source of 32 random bits a call: the host's, or a sequence that is always the same. */
-export function randomOf({ clock }: PowerOnOptions): RandomSource {
-  return clock === 'deterministic' ? fixedRandom(0x7265_7472) : hostRandom()
+/** A machine's source of 32 random bits a call: the host's, or the sequence of a seed. */
+export function randomOf({ clock, entropySeed = 0x7265_7472 }: PowerOnOptions): RandomSource {
+  return clock === 'deterministic' ? fixedRandom(entropySeed) : hostRandom()
 }
 
 /** 32 random bits from the host's generator, drawn in batches. */

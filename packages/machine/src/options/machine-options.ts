@@ -99,6 +99,8 @@ export interface MachineOptions {
   readonly keepsPace?: boolean | undefined
   /** Wall-clock time at power-on, seconds from 1970; default the host's, or a fixed one where time is deterministic. */
   readonly epochSeconds?: number | undefined
+  /** Begins the random numbers of a machine on deterministic time: 32 bits, of which the lowest is not looked at; default a fixed one. */
+  readonly entropySeed?: number | undefined
   /**
    * Bytes of the arena for decoded instructions, 64 KiB or more; default 64 MiB for a PC, 16 MiB for an Arm board. When it is
    * full everything in it is dropped, and compiled code too; the host has what has been used.

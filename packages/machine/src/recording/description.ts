@@ -1,6 +1,7 @@
 import type { MachineBoard } from '../combinations/combinations.ts'
 import type { MachineKind } from '../machine/board.ts'
 import type { Machine } from '../machine/machine.ts'
+import { epochOf, type PowerOnOptions } from '../life/host.ts'
 import type { MachineGate } from '../machine/machine-gate.ts'
 import { backEndFacts, type BackEndFacts } from './back-end-gate.ts'
 import type { FlashFacts } from './recorded-flash.ts'
@@ -43,4 +44,10 @@ export const describeRun = <K extends MachineKind, M extends Machine<K>>(
   machine: kind.describe(options),
   backEnds: backEndFacts(options, flash),
   about: about ?? null,
+})
+
+/** The facts of power-on that a recording has, and a replay takes from it. */
+export const powerOnFacts = (options: PowerOnOptions): Pick<PowerOnOptions, 'entropySeed' | 'epochSeconds'> => ({
+  epochSeconds: epochOf(options),
+  ...(options.entropySeed !== undefined && { entropySeed: options.entropySeed }),
 })

@@ -5,12 +5,11 @@ import { saveVcpuRegisters } from '@retrap/x86-cpu'
 import type { PcGdbOptions } from '../debugger/gdb-target.ts'
 import { MachineError } from '../errors.ts'
 import type { PcForkOptions } from '../fork/fork-options.ts'
-import { epochOf } from '../life/host.ts'
 import { type PcOptions, processorOf } from '../options/pc-options.ts'
 import { Pc } from '../pc/pc.ts'
 import type { PcKind } from '../pc/pc-board.ts'
 import { machineOf } from '../pc/pc-state.ts'
-import type { RecordedKind } from './description.ts'
+import { powerOnFacts, type RecordedKind } from './description.ts'
 import type { LiveDebugOptions, LiveRun } from './live-run.ts'
 import { type GateFor, type RecordOptions, recordRun, type RunRecorder } from './record.ts'
 import { noteAll } from './record-gate.ts'
@@ -70,7 +69,7 @@ function recordedMachine(options: PcOptions): object {
   return {
     ...machineOf(options),
     cpu: JSON.stringify(processorOf(options)),
-    epochSeconds: epochOf(options),
+    ...powerOnFacts(options),
     images: [flash.length, ...images.map((bytes) => (bytes === undefined ? 0 : crc32(bytes)))],
   }
 }

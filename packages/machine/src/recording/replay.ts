@@ -6,6 +6,7 @@ import { MachineError } from '../errors.ts'
 import { type MachineRunOptions, OneByOne } from '../life/machine-life.ts'
 import type { MachineKind } from '../machine/board.ts'
 import type { Machine } from '../machine/machine.ts'
+import type { MachineOptions } from '../options/machine-options.ts'
 import type { Pc } from '../pc/pc.ts'
 import type { PcKind } from '../pc/pc-board.ts'
 import { differenceOf } from '../snapshot/snapshot-rules.ts'
@@ -64,13 +65,14 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
   static async open<K extends MachineKind, M extends Machine<K>>(
     kind: RecordedKind<K, M>,
     source: RecordingSource,
-    options: K['options'],
+    from: K['options'],
     given: ReplayOptions<M>,
   ): Promise<MachineReplay<K, M>> {
     const recording = await openRecording(source)
     const description = recording.description as Partial<RunDescription> | null
     if (description?.version !== 1)
       throw new MachineError('ERR_OPTION', `the recording is of version ${String(description?.version)}: expected 1`)
+    const options = poweredOn<K>(from, description.machine)
     requireSupported('replay', traitsOf({ ...options, machine: kind.board(options) }, 'replayed'))
     // Media need not be there.
     const { media: _media, ...here }: { readonly media?: unknown } = kind.describe(options)
@@ -316,6 +318,19 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
 
 /** A recorded run of a PC that is run again. */
 export type PcReplay = MachineReplay<PcKind, Pc>
+
+/** Options with what the recorded machine took from its surroundings, where they do not say it. */
+function poweredOn<K extends MachineKind>(
+  options: K['options'],
+  recorded: RunDescription['machine'] = {},
+): K['options'] {
+  const { epochSeconds, entropySeed } = recorded as Pick<MachineOptions, 'entropySeed' | 'epochSeconds'>
+  return {
+    ...options,
+    epochSeconds: options.epochSeconds ?? epochSeconds,
+    entropySeed: options.entropySeed ?? entropySeed,
+  }
+}
 
 /** The guest's changes of flash memories now are not to reach their media. */
 const withRecordedFlash = <K extends MachineKind>(

@@ -10,7 +10,7 @@ import type { MachineDrives } from './machine-drives.ts'
 import type { MachineNetwork } from './networks.ts'
 import type { SharedFiles } from './shared-files.ts'
 import type { MachineSound } from './sound.ts'
-import { armSnapshot, pcSnapshot, type ReadSnapshot } from './read-snapshot.ts'
+import { armSnapshot, type ReadSnapshot } from './read-snapshot.ts'
 import type { LoadedImages } from './whole-images.ts'
 
 /** RAM of a machine of which nothing is said. */
@@ -55,12 +55,15 @@ export async function createBoard(
 ): Promise<Pc | ArmMachine> {
   const all = boardOptions(options, parts)
   if (options.board === 'virt') return (await loadArm()).createArmBoard(all, snapshot)
-  return (recorded ?? createPc)({ ...all, ...(snapshot !== null && { snapshot: pcSnapshot(snapshot) }) })
+  return (recorded ?? createPc)({
+    ...all,
+    ...(snapshot !== null && { snapshot: snapshot.forPc(recorded !== undefined) }),
+  })
 }
 
 /** Puts a machine back in its own memory. @param atRest - called before it goes on @throws MachineError */
 export function putBackBoard(machine: Pc | ArmMachine, snapshot: ReadSnapshot, atRest: () => void): Promise<void> {
-  if (machine instanceof Pc) return machine.restore(pcSnapshot(snapshot), { atRest })
+  if (machine instanceof Pc) return machine.restore(snapshot.forPc(false), { atRest })
   return machine.restore(armSnapshot(snapshot), { atRest })
 }
 

@@ -9,6 +9,8 @@ export type NamedMedium = readonly [id: string, medium: BlockImage | null]
 /** A snapshot to go on from: of a PC, or of an Arm board. Its machine looks whether the state is one of its own. */
 export interface ReadSnapshot {
   readonly state: PcSnapshotSource['state'] | ArmSnapshotSource['state']
+  /** Returns it for a PC, which refuses the state of another board. A recorded PC has a clock of its own kind. */
+  readonly forPc: (isRecorded: boolean) => PcSnapshotSource
   /** The machine closes them; who gives them to none does it himself. */
   readonly pages: Extract<PcSnapshotSource['pages'], { contents: unknown }>
   /** Settles when nothing more of the pages is read: all have come, or none can. */
@@ -19,12 +21,6 @@ export interface ReadSnapshot {
   /** Checks whether it is of these disks. @returns puts back what was written to them. @throws WebError `ERR_SOURCE` */
   checkDisks(media: readonly NamedMedium[]): () => void
 }
-
-/** Returns the snapshot as a PC's. A PC refuses the state of another board. */
-export const pcSnapshot = ({ state, pages }: ReadSnapshot): PcSnapshotSource => ({
-  state: state as PcSnapshotSource['state'],
-  pages,
-})
 
 /** Returns the snapshot as an Arm board's, which refuses the state of a PC. */
 export const armSnapshot = ({ state, pages }: ReadSnapshot): ArmSnapshotSource => ({

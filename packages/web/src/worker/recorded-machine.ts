@@ -15,23 +15,21 @@ import { saveVcpuRegisters } from '@retrap/x86-cpu'
 import { WebError } from '../errors.ts'
 import { GuestNames } from './guest-names.ts'
 import type { ReadSnapshot } from './read-snapshot.ts'
+import { forPc } from './snapshots.ts'
 import type { TravelledRun } from './travelled-runs.ts'
 
 /** @throws MachineError `ERR_OPTION` for a machine whose run cannot be recorded from an instant on */
 export const requireRecordable = (options: PcOptions): void =>
   requireSupported('record-on', traitsOf({ ...options, clock: 'deterministic' }, 'recorded'))
 
-/** Takes a machine as it is now, for one that goes on from there and is recorded. Its RAM is copied. @throws MachineError */
+/** Takes a machine as it is now, for one that goes on from there. Its RAM is copied. @throws MachineError */
 export async function takenNow(pc: Pc, console: Uint8Array): Promise<ReadSnapshot> {
-  const { state: saved, pages } = await pc.save()
-  const { time } = saved.domain.clock
-  const clock = { version: 1 as const, nsPerInstruction: 1, time, fraction: 0 }
-  const machine = { ...saved.machine, clock: 'deterministic' as const }
-  const state = { ...saved, machine, random: 12345, domain: { ...saved.domain, clock } }
+  const { state, pages } = await pc.save()
   const contents = (index: number): Uint8Array => pages.bytes.subarray(index * PAGE_BYTES, (index + 1) * PAGE_BYTES)
+  const taken = { gfns: pages.gfns, contents }
   const arrived = Promise.resolve()
   const checkDisks = (): (() => void) => () => undefined
-  return { state, pages: { gfns: pages.gfns, contents }, arrived, options: {}, console, checkDisks }
+  return { state, forPc: forPc(state, taken), pages: taken, arrived, options: {}, console, checkDisks }
 }
 
 /** Bytes of memory that are read at once. */

@@ -1,5 +1,5 @@
 import { Overlay, type OverlayState } from '@retrap/block'
-import type { PcSnapshot, PcSnapshotState } from '@retrap/machine'
+import { type PcSnapshot, type PcSnapshotState, stateOnClock } from '@retrap/machine'
 import type { ArmSnapshot, ArmSnapshotState } from '@retrap/machine/arm'
 import { type SnapshotPages, writeSnapshotAfter } from '@retrap/snapshot'
 import { PAGE_BYTES } from '@retrap/memory'
@@ -141,9 +141,11 @@ async function readSnapshot(source: SentSource, listener: SourceListener): Promi
         close()
       },
     }
+    const all = first === undefined ? late : withFirst(late, first)
     return {
       state: saved as PageState,
-      pages: first === undefined ? late : withFirst(late, first),
+      pages: all,
+      forPc: forPc(saved as PcSnapshotState, all),
       arrived: arrived.promise,
       options: {
         memoryBytes: machine.memoryBytes,
@@ -159,6 +161,14 @@ async function readSnapshot(source: SentSource, listener: SourceListener): Promi
     throw new WebError('ERR_SOURCE', `snapshot: ${reasonOf(error)}`, { cause: error })
   }
 }
+
+/** See `ReadSnapshot.forPc`. */
+export const forPc =
+  (state: PcSnapshotState, pages: ReadSnapshot['pages']): ReadSnapshot['forPc'] =>
+  (isRecorded) => ({ state: stateOnClock(state, isRecorded ? 'deterministic' : 'real', hostSeed()), pages })
+
+/** 32 random bits of the host's. */
+export const hostSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!
 
 /** Has the pages at hand that came with the state. @throws Error for what are no pages */
 function withFirst(pages: ReadSnapshot['pages'], { gfns, bytes }: SnapshotPages): ReadSnapshot['pages'] {

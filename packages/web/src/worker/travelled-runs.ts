@@ -6,7 +6,7 @@ import type { SavedOptions, SentDrive, SentOptions } from '../protocol.ts'
 import { commandLineOf } from './command-line.ts'
 import { DiskJournal } from './disk-journal.ts'
 import { RunHistoryKeeper, type SavedHistory } from './run-history.ts'
-import { savedOptions } from './snapshots.ts'
+import { hostSeed, savedOptions } from './snapshots.ts'
 import { reasonOf } from './sources.ts'
 import type { LoadedImages } from './whole-images.ts'
 import { WrittenFile } from './written-file.ts'
@@ -36,7 +36,6 @@ interface About {
   readonly savedAt: string
   /** Options of the page's machine. */
   readonly page: SavedOptions
-  readonly epochSeconds: number
   readonly drives: readonly (Pick<SentDrive, 'id' | 'interface' | 'media'> & { readonly bytes: number | null })[] | null
   /** Names of the images that the file has, in their order. The history is behind them. */
   readonly images: readonly (keyof LoadedImages)[]
@@ -96,7 +95,6 @@ function absentMedium(bytes: number): NonNullable<MachineDrive['medium']> {
 /** Makes a PC, and records it. @throws MachineError */
 export async function recordedRun(options: PcOptions, images: LoadedImages, page: SentOptions): Promise<TravelledRun> {
   const file = new WrittenFile()
-  const epochSeconds = Math.floor(Date.now() / 1000)
   const made: { pc?: Pc } = {}
   const disks = new DiskJournal(() => made.pc?.domain.instructions ?? 0)
   const names = Object.keys(images) as (keyof LoadedImages)[]
@@ -105,7 +103,6 @@ export async function recordedRun(options: PcOptions, images: LoadedImages, page
     arguments: commandLineOf(page),
     savedAt: new Date().toISOString(),
     page: savedOptions(page),
-    epochSeconds,
     drives:
       page.drives?.map(({ id, interface: way, media }, i) => ({
         id,
@@ -116,7 +113,11 @@ export async function recordedRun(options: PcOptions, images: LoadedImages, page
     images: names,
   }
   const recorder = await recordPc(
-    { epochSeconds, ...options, drives: options.drives?.map((drive) => disks.of(drive)), clock: 'deterministic' },
+    {
+      ...{ epochSeconds: Math.floor(Date.now() / 1000), entropySeed: hostSeed() },
+      ...options,
+      ...{ drives: options.drives?.map((drive) => disks.of(drive)), clock: 'deterministic' },
+    },
     (bytes) => file.write(bytes),
     { keepsPace: true, about, images: names.map((name) => images[name]!) },
   )
@@ -151,10 +152,7 @@ export async function recordedRun(options: PcOptions, images: LoadedImages, page
 
 /** Runs the machine of a file again. @param onPc - told of each machine @throws MachineError; RecordingError */
 export async function replayedRun(options: PcOptions, opened: OpenedRecording): Promise<TravelledRun> {
-  const { epochSeconds } = opened.about
-  const replay = await replayPc({ ...options, epochSeconds, clock: 'deterministic' }, sourceOf(opened.file), {
-    at: 'end',
-  })
+  const replay = await replayPc({ ...options, clock: 'deterministic' }, sourceOf(opened.file), { at: 'end' })
   const history = new RunHistoryKeeper(null)
   history.restore(opened.history)
   const begun = await replay.debugger()
