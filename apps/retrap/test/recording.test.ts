@@ -1,8 +1,10 @@
 /** Recorded runs: their files, and the command that runs them again. */
-import { copyFileSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { optionsOfBundle, replayPc } from '@retrap/machine'
+import { openRecording } from '@retrap/recording'
 import { TEST_LONG } from '@retrap/tooling/long'
 import { afterAll, expect, test } from 'vitest'
 import { runRetrap } from './support/processes.ts'
@@ -16,7 +18,7 @@ test(
   'what the embedded guest was typed is run again, in another process, with the JIT and without',
   async () => {
     const file = path('guest.recording')
-    const first = await runRetrap(['--record', file, '--timeout', '50'], {
+    const first = await runRetrap(['--record', file, '--record-bundle', '--timeout', '50'], {
       answers: [
         { to: 'retrap> ', type: 'echo one two\n\u0001cmark here\r' },
         { to: 'one two', type: '\noff\n' },
@@ -32,6 +34,15 @@ test(
       expect(again.stdout).toBe(first.stdout)
       expect(again.code).toBe(0)
     }
+    // The file has all that it takes.
+    const bytes = readFileSync(file)
+    const source = { bytes: bytes.length, read: (at: number, count: number) => bytes.subarray(at, at + count) }
+    const recording = await openRecording(source)
+    const { about } = recording.description as { about: { bundle: object; images: number } }
+    const images = await Promise.all(Array.from({ length: about.images }, (_, i) => recording.image(i)))
+    const replay = await replayPc(optionsOfBundle({ options: about.bundle, images }), source)
+    expect(await replay.run()).toEqual({ reason: 'power-off' })
+    replay.close()
     const part = await runRetrap(['replay', file, '--goto', '100000'], { deadlineMs: DEADLINE_MS })
     expect(part.stderr).toContain('retrap: at instruction 100000\n')
     expect(first.stdout.startsWith(part.stdout)).toBe(true)

@@ -73,6 +73,8 @@ describe.skipIf(noBrowser !== undefined)('axe', () => {
       Inspector: 'section[aria-label="vCPU 0"]',
       Snapshots: '.time',
       Playground: '.editor',
+      // Of a recorded machine: its playground takes no devices.
+      Debugger: '.debugger .rows',
       Keys: '.keys',
     }
     for (const [name, selector] of Object.entries(shown)) {
@@ -80,6 +82,8 @@ describe.skipIf(noBrowser !== undefined)('axe', () => {
       await page.locator(`::-p-aria(${name}[role="tab"])`).click()
       // oxlint-disable-next-line no-await-in-loop
       if (name === 'Snapshots') await page.locator('::-p-aria(Save now)').click()
+      // oxlint-disable-next-line no-await-in-loop
+      if (name === 'Debugger') await page.locator('::-p-aria(Record[role="button"])').click()
       // oxlint-disable-next-line no-await-in-loop
       await page.waitForSelector(selector)
       // oxlint-disable-next-line no-await-in-loop

@@ -71,6 +71,8 @@ export type {
   StartBoardServer,
   StartControllerServer,
 } from './board/start.ts'
+export { bundleOptions, optionsOfBundle } from './recording/bundled-options.ts'
+export type { BundledOptions } from './recording/bundled-options.ts'
 export { recordClone, recordPc, replayPc } from './recording/pc-runs.ts'
 export type { Checkpoints, LogPosition, RecordedAnswer } from './recording/checkpoints.ts'
 export type { LiveDebugOptions } from './recording/live-run.ts'

@@ -57,6 +57,7 @@ export interface MachineFlags extends DisplayFlags, BackEndFlags, SoundFlags, Tr
   readonly gdb?: GdbOption
   readonly record?: string
   readonly recordCheckpoints?: 'on' | 'off'
+  readonly recordBundle?: boolean
   readonly replay?: string
   readonly stats?: 'json' | 'text'
   readonly deterministic?: boolean
@@ -139,6 +140,7 @@ export async function settingsFor(
       record: flags.record,
       ...(flags.pace !== undefined && { keepsPace: flags.pace === 'on' }),
       keepsCheckpoints: flags.recordCheckpoints !== 'off',
+      isBundled: flags.recordBundle === true,
       replay: flags.replay,
     },
     input,

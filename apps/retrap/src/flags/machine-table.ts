@@ -123,6 +123,11 @@ const RUN: OptionGroup = [
       pcOnly: 'leave it out: there are none in recordings of Arm boards',
     },
     {
+      flags: '--record-bundle',
+      help: 'put kernel, firmware and options into the recording, so that a page opens it; it holds what is in the guest’s memory, too',
+      pcOnly: 'leave it out: recordings of Arm boards do not open in a page',
+    },
+    {
       flags: '--replay <file>',
       help: 'run what was recorded again; retrap replay FILE has its options from the recording',
     },

@@ -1,5 +1,12 @@
 import { type FileHandle, open, stat } from 'node:fs/promises'
-import { type MachineRun, type PcRecorder, type RecordingSource, recordPc, replayPc } from '@retrap/machine'
+import {
+  bundleOptions,
+  type MachineRun,
+  type PcRecorder,
+  type RecordingSource,
+  recordPc,
+  replayPc,
+} from '@retrap/machine'
 import { openRecording } from '@retrap/recording'
 import { CliError, troubleWith } from '../errors.ts'
 import { recordArm, replayArm } from '../machine/arm-machine.ts'
@@ -19,6 +26,8 @@ export interface RecordingSettings {
   readonly keepsPace?: boolean | undefined
   /** The file gets checkpoints; default it does. */
   readonly keepsCheckpoints?: boolean | undefined
+  /** The file has what the machine was made with, so that a page opens it. */
+  readonly isBundled?: boolean | undefined
   /** The file that is run again. */
   readonly replay?: string | undefined
   /** Where the replay stops first, in instructions; default at its end. */
@@ -91,10 +100,12 @@ export class SessionRecording {
 
   async #record(options: MachineOptions, path: string): Promise<Machine> {
     const file = await opened(path, 'w')
+    const bundle = this.#settings.isBundled === true ? bundleOptions(options as PcMachineOptions) : undefined
     const about: SavedRun = {
       version: 1,
       arguments: argumentsToKeep(this.#settings.arguments),
       savedAt: new Date().toISOString(),
+      ...(bundle !== undefined && { bundle: bundle.options, images: bundle.images.length }),
     }
     const write = async (bytes: Uint8Array): Promise<void> => {
       try {
@@ -112,7 +123,7 @@ export class SessionRecording {
       return recorder.machine
     }
     const recorder = await recordPc(options as PcMachineOptions, write, {
-      ...{ about, keepsPace },
+      ...{ about, keepsPace, images: bundle?.images },
       ...(this.#settings.keepsCheckpoints === false && { checkpointMs: Infinity }),
     })
     // Written parts are read again where gdb goes back.

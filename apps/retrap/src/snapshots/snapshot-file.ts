@@ -31,6 +31,9 @@ export interface SavedRun {
   readonly disks?: readonly SavedDisk[]
   /** Drives of which a page has put what the guest had written into the snapshot. */
   readonly writes?: readonly string[]
+  /** Of a recording: options of the machine as `bundleOptions` has them, and how many images the recording has for them. */
+  readonly bundle?: object
+  readonly images?: number
 }
 
 /** Tells this host from others, and nothing else of it. */
@@ -64,11 +67,15 @@ const OF_ONE_RUN: ReadonlySet<string> = new Set([
   '--gdb',
 ])
 
+/** One of them that has none. */
+const WITHOUT_VALUE = '--record-bundle'
+
 /** The part of a command line that a run which goes on has too. */
 export function argumentsToKeep(given: readonly string[]): string[] {
   const kept: string[] = []
   for (let i = 0; i < given.length; i++) {
     const argument = given[i]!
+    if (argument === WITHOUT_VALUE) continue
     if (OF_ONE_RUN.has(argument)) i++
     else if (!OF_ONE_RUN.has(argument.replace(/=.*$/s, ''))) kept.push(argument)
   }

@@ -29,7 +29,10 @@ const REFUSED: readonly (readonly [keys: string, why: string])[] = [
   ['share virtfs fsdev vsock device-server', 'a test begins anew, and what it shares with the host would not'],
   ['devices controllers', "a test's machine has its devices in one thread"],
   ['device-failure device-deadline timeout reboot deterministic pace save-on-exit control gdb stats', RUN],
-  ['record record-checkpoints replay jit-dump unit-cache profile symbols check-mappings trace trace-to', RUN],
+  [
+    'record record-checkpoints record-bundle replay jit-dump unit-cache profile symbols check-mappings trace trace-to',
+    RUN,
+  ],
 ]
 
 /**

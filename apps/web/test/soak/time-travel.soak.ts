@@ -91,7 +91,7 @@ async function visit(browser: Browser, fresh: () => Promise<Browser>, engine: st
   await seen(panel, /NAME\n[^]* (?:init|sh|busybox)/)
   await page.type('[aria-label=Looks] input', 'init_task')
   await click('Page walk')
-  await seen(panel, /level 4, [^]*is guest-physical 0x[\da-f]+\n0x[\da-f]+: ram/)
+  await seen(panel, /level 4, [^]*is guest-physical 0x[\da-f]+\n0x[\da-f]+: RAM/)
   await pictures(page, `${engine}-past`)
   await click('Go on from here')
   await click('Go on from here, and give up the rest')

@@ -138,7 +138,9 @@ export class CheckpointTaker {
     const now = performance.now()
     if (this.#isTaking || now < this.#soonest) return
     const { instructions } = this.#machine.domain
-    const isDue = instructions >= this.#most || (instructions >= this.#least && now >= this.#due)
+    // Without a first one there is no way back: a timer may have been due where the machine began.
+    const isFirst = this.#store.last === undefined
+    const isDue = isFirst || instructions >= this.#most || (instructions >= this.#least && now >= this.#due)
     if (!isDue || instructions <= (this.#store.last?.instructions ?? -1)) return
     // Timers that are due fire before the machine pauses.
     if (!this.#machine.domain.devices.isAtRest()) return

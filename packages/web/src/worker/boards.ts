@@ -21,6 +21,8 @@ const loadArm = async (): Promise<typeof ArmBoards> => import('./arm-board.ts')
 
 /** The parts of a machine, beside its options. */
 export interface BoardParts extends Pick<PcOptions, 'screen' | 'onDeviceFailure' | 'onSleep'> {
+  /** Options of the machine of a recording that was opened; null: it is another one. */
+  readonly recorded: PcOptions | null
   readonly images: LoadedImages
   readonly drives: MachineDrives
   readonly network: MachineNetwork | null
@@ -97,6 +99,12 @@ export function boardOptions(options: SentOptions, parts: BoardParts): PcOptions
     jit,
   } = options
   const { images, drives, network, input, screen, onCode, onDeviceFailure, onSleep } = parts
+  const ofPage = {
+    jit: jit !== false && { onCode },
+    ...{ screen, keyboard: input.keyboard, mouse: input.mouse, speaker: parts.sound.speaker },
+    ...{ onDeviceFailure, onSleep },
+  }
+  if (parts.recorded !== null) return { ...parts.recorded, ...ofPage }
   const { virtio = [], ...plugged } = network?.pcOptions() ?? {}
   const virtioDevices = parts.files === null ? virtio : [...virtio, parts.files.device]
   return {
@@ -106,13 +114,11 @@ export function boardOptions(options: SentOptions, parts: BoardParts): PcOptions
     ...{ cpus, cpu, commandLine, vga, hypervisor },
     // A page has the screen beside the terminal.
     boot: { mirrorsScreen: false },
-    jit: jit !== false && { onCode },
     ...(drives.options !== null && { drives: drives.options }),
     ...plugged,
     ...(virtioDevices.length > 0 && { virtio: virtioDevices }),
     ...(tablet === true && { usb: { devices: [{ kind: 'tablet' }] } }),
-    ...{ screen, keyboard: input.keyboard, mouse: input.mouse, speaker: parts.sound.speaker },
     ...(sound === true && { sound: [{ model: 'ac97', audio: parts.sound.card }] }),
-    ...{ onDeviceFailure, onSleep },
+    ...ofPage,
   }
 }

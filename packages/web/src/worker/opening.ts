@@ -36,19 +36,21 @@ export interface OpenedParts {
 
 /** Opens what a recorded machine was made of. @throws WebError */
 async function openRecorded(given: SentOptions, source: SentSource, listener: SourceListener): Promise<OpenedParts> {
-  const { drivesOf, openRecordingFile } = await import('./travelled-runs.ts')
+  const { openRecordingFile } = await import('./travelled-runs.ts')
   const file =
     'blob' in source
       ? source.blob
       : new Blob([(await readWhole('recording', source, listener)) as Uint8Array<ArrayBuffer>])
   const recording = await openRecordingFile(file)
-  const { about, images } = recording
-  const options = { ...given, memoryBytes: DEFAULT_MEMORY_BYTES, ...about.page }
+  const { memoryBytes, cpus, machine, drives } = recording.options
+  const options: SentOptions = {
+    ...given,
+    memoryBytes,
+    ...({ cpus, board: machine } as Pick<SentOptions, 'board' | 'cpus'>),
+  }
   await prepareBoard(options)
-  const network = options.network === undefined ? null : await openNetwork(options.network, false, listener)
-  const files = options.files === true ? await openFiles() : null
-  const drives = MachineDrives.ofRecording(drivesOf(about), listener)
-  return { options, images, drives, network, files, snapshot: null, recording }
+  const none = { images: {}, network: null, files: null, snapshot: null }
+  return { ...none, options, drives: MachineDrives.ofRecording(drives ?? null, listener), recording }
 }
 
 /** Opens what a machine is made of. @throws WebError */

@@ -5,7 +5,6 @@ import type { SentOptions } from '../protocol.ts'
 import type { ReadSnapshot } from './read-snapshot.ts'
 import { RecordedMachine, takenNow } from './recorded-machine.ts'
 import { type OpenedRecording, recordedRun, replayedRun, type TravelledRun } from './travelled-runs.ts'
-import type { LoadedImages } from './whole-images.ts'
 
 /** The part of a machine's life that its recording needs. */
 export interface RecordedLife {
@@ -36,8 +35,8 @@ export class Recording {
   }
 
   /** Makes a machine, and records it. @throws MachineError */
-  async make(options: PcOptions, images: LoadedImages, page: SentOptions): Promise<Pc> {
-    return this.#begin(await recordedRun(options, images, page))
+  async make(options: PcOptions, page: SentOptions): Promise<Pc> {
+    return this.#begin(await recordedRun(options, page))
   }
 
   /** Makes the machine of a recording, at its end. @throws MachineError; RecordingError */

@@ -1,14 +1,23 @@
 // The two kinds of runs that a debugger of the page goes through: one that is recorded just now, and one of a file.
-import { type MachineDrive, type Pc, type PcOptions, recordPc, replayPc, type ReplayDebugger } from '@retrap/machine'
+import {
+  type BundledOptions,
+  bundleOptions,
+  MachineError,
+  optionsOfBundle,
+  type Pc,
+  type PcOptions,
+  recordPc,
+  replayPc,
+  type ReplayDebugger,
+} from '@retrap/machine'
 import { openRecording } from '@retrap/recording'
 import { WebError } from '../errors.ts'
-import type { SavedOptions, SentDrive, SentOptions } from '../protocol.ts'
+import type { SentOptions } from '../protocol.ts'
 import { commandLineOf } from './command-line.ts'
 import { DiskJournal } from './disk-journal.ts'
 import { RunHistoryKeeper, type SavedHistory } from './run-history.ts'
-import { hostSeed, savedOptions } from './snapshots.ts'
+import { hostSeed } from './snapshots.ts'
 import { reasonOf } from './sources.ts'
-import type { LoadedImages } from './whole-images.ts'
 import { WrittenFile } from './written-file.ts'
 
 /** A run that a debugger goes through. */
@@ -29,28 +38,27 @@ export interface TravelledRun {
   close(): Promise<void>
 }
 
-/** The page's notes on its machine, which `retrap replay` takes for its own. */
+/** A program's notes on a recorded machine: those of `retrap run --record-bundle`, and the page's. */
 interface About {
   readonly version: 1
   readonly arguments: readonly string[]
   readonly savedAt: string
-  /** Options of the page's machine. */
-  readonly page: SavedOptions
-  readonly drives: readonly (Pick<SentDrive, 'id' | 'interface' | 'media'> & { readonly bytes: number | null })[] | null
-  /** Names of the images that the file has, in their order. The history is behind them. */
-  readonly images: readonly (keyof LoadedImages)[]
+  /** Options of the machine as plain data; null: they cannot be. */
+  readonly bundle: object | null
+  /** How many images the options name. The page's history is behind them. */
+  readonly images: number
 }
 
-/** A recording of a page's machine, and what it is made with to run again. */
+/** A recording, and what it is made with to run again. */
 export interface OpenedRecording {
   readonly file: Blob
-  readonly about: About
-  readonly images: LoadedImages
-  readonly history: Partial<SavedHistory>
+  readonly options: PcOptions
+  /** Undefined: another program than a page has recorded it. */
+  readonly history: Partial<SavedHistory> | undefined
 }
 
 /**
- * Opens a recording of a page's machine.
+ * Opens a recording that has the options of its machine in it.
  *
  * @throws WebError `ERR_SOURCE` for another file, and one that is damaged
  */
@@ -58,59 +66,43 @@ export async function openRecordingFile(file: Blob): Promise<OpenedRecording> {
   try {
     const recording = await openRecording(sourceOf(file))
     const { about } = (recording.description ?? {}) as { readonly about?: Partial<About> | null }
-    if (about?.version !== 1 || about.page === undefined || !Array.isArray(about.images))
-      throw new Error('it was not recorded by a page; retrap replay opens it')
-    const whole = about as About
+    const { version, bundle, images: count } = about ?? {}
+    if (version !== 1 || typeof bundle !== 'object' || bundle === null || typeof count !== 'number')
+      throw new Error('it has not what it was made with; record it with --record-bundle, or open it by retrap replay')
     const contents = await Promise.all(Array.from({ length: recording.images }, (_, number) => recording.image(number)))
-    const [history] = contents.slice(whole.images.length)
-    if (contents.length < whole.images.length) throw new Error('it lacks images')
-    const images = Object.fromEntries(whole.images.map((name, i) => [name, contents[i]!]))
-    const saved = history === undefined ? {} : (JSON.parse(new TextDecoder().decode(history)) as Partial<SavedHistory>)
-    return { file, about: { ...whole, page: savedOptions(whole.page) }, images, history: saved }
+    const [history] = contents.slice(count)
+    return {
+      file,
+      options: optionsOfBundle({ options: bundle, images: contents.slice(0, count) }),
+      history: history && (JSON.parse(new TextDecoder().decode(history)) as Partial<SavedHistory>),
+    }
   } catch (error) {
     throw new WebError('ERR_SOURCE', `recording: ${reasonOf(error)}`, { cause: error })
   }
 }
 
-/** The drives of a recorded machine: what was read of their media is in the recording. */
-export const drivesOf = ({ drives }: About): readonly MachineDrive[] | null =>
-  drives?.map(({ bytes, ...drive }) => ({ ...drive, medium: bytes === null ? null : absentMedium(bytes) })) ?? null
-
-function absentMedium(bytes: number): NonNullable<MachineDrive['medium']> {
-  const absent = (): Promise<never> => Promise.reject(new Error('the recording has no more of this disk'))
-  const sizes = { blockBytes: 512, physicalBlockBytes: 512, maximumBytes: 1 << 20 }
-  const properties = { bytes, ...sizes, readOnly: false, discards: false }
-  const none = (): void => undefined
-  return {
-    properties,
-    read: absent,
-    write: absent,
-    flush: absent,
-    discard: absent,
-    writeZeroes: absent,
-    onChange: () => none,
+/** The options of a machine as plain data; null where they cannot be, such as those of shared files. */
+function bundleOf(options: PcOptions): BundledOptions | null {
+  try {
+    return bundleOptions(options)
+  } catch (error) {
+    if (error instanceof MachineError) return null
+    throw error
   }
 }
 
 /** Makes a PC, and records it. @throws MachineError */
-export async function recordedRun(options: PcOptions, images: LoadedImages, page: SentOptions): Promise<TravelledRun> {
+export async function recordedRun(options: PcOptions, page: SentOptions): Promise<TravelledRun> {
   const file = new WrittenFile()
   const made: { pc?: Pc } = {}
   const disks = new DiskJournal(() => made.pc?.domain.instructions ?? 0)
-  const names = Object.keys(images) as (keyof LoadedImages)[]
+  const bundle = bundleOf(options)
   const about: About = {
     version: 1,
     arguments: commandLineOf(page),
     savedAt: new Date().toISOString(),
-    page: savedOptions(page),
-    drives:
-      page.drives?.map(({ id, interface: way, media }, i) => ({
-        id,
-        ...(media !== undefined && { media }),
-        ...(way !== undefined && { interface: way }),
-        bytes: options.drives?.[i]?.medium?.properties.bytes ?? null,
-      })) ?? null,
-    images: names,
+    bundle: bundle?.options ?? null,
+    images: bundle?.images.length ?? 0,
   }
   const recorder = await recordPc(
     {
@@ -119,7 +111,7 @@ export async function recordedRun(options: PcOptions, images: LoadedImages, page
       ...{ drives: options.drives?.map((drive) => disks.of(drive)), clock: 'deterministic' },
     },
     (bytes) => file.write(bytes),
-    { keepsPace: true, about, images: names.map((name) => images[name]!) },
+    { keepsPace: true, about, images: bundle?.images ?? [] },
   )
   const { pc } = recorder
   made.pc = pc
@@ -138,6 +130,11 @@ export async function recordedRun(options: PcOptions, images: LoadedImages, page
       history.mark(name)
     },
     async file() {
+      if (bundle === null)
+        throw new WebError(
+          'ERR_MACHINE',
+          'a machine with shared files cannot be opened elsewhere; its recording is not saved',
+        )
       const end: Uint8Array<ArrayBuffer>[] = []
       const json = new TextEncoder().encode(JSON.stringify(history.save()))
       await recorder.copyEnd((bytes) => end.push(bytes as Uint8Array<ArrayBuffer>), [json])
@@ -150,11 +147,22 @@ export async function recordedRun(options: PcOptions, images: LoadedImages, page
   }
 }
 
-/** Runs the machine of a file again. @param onPc - told of each machine @throws MachineError; RecordingError */
+/** The history of a run that no page has recorded: an instruction takes a nanosecond. */
+function historyOf(
+  end: number,
+  marks: readonly { readonly name: string; readonly instructions: number }[],
+): SavedHistory {
+  const none = { interrupts: 0, exceptions: 0, deviceAccesses: 0 }
+  const samples = [0, end].map((instruction) => ({ instruction, guestMs: instruction / 1e6, ...none }))
+  const own = marks.map(({ name, instructions }) => ({ kind: 'own' as const, instruction: instructions, text: name }))
+  return { version: 1, samples, marks: own, output: [] }
+}
+
+/** Runs the machine of a file again. @throws MachineError; RecordingError */
 export async function replayedRun(options: PcOptions, opened: OpenedRecording): Promise<TravelledRun> {
   const replay = await replayPc({ ...options, clock: 'deterministic' }, sourceOf(opened.file), { at: 'end' })
   const history = new RunHistoryKeeper(null)
-  history.restore(opened.history)
+  history.restore(opened.history ?? historyOf(replay.end, replay.marks))
   const begun = await replay.debugger()
   return {
     ...{ live: null, history, disks: null, now: replay.end, bytes: opened.file.size },

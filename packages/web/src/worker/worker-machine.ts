@@ -48,6 +48,8 @@ export class WorkerMachine {
   readonly #options: SentOptions
   #images: LoadedImages
   readonly #drives: MachineDrives
+  /** Options of the machine of a recording that was opened. */
+  readonly #recorded: PcOptions | null
   readonly #listener: SourceListener
   readonly #network: MachineNetwork | null
   readonly #files: SharedFiles | null
@@ -86,10 +88,15 @@ export class WorkerMachine {
   /** The work between two turns of the machine. */
   readonly #errands: (() => Promise<void>)[] = []
 
-  private constructor({ options, images, drives, network, files }: OpenedParts, listener: SourceListener, send: Send) {
+  private constructor(
+    { options, images, drives, network, files, recording }: OpenedParts,
+    listener: SourceListener,
+    send: Send,
+  ) {
     this.#options = options
     this.#images = images
     this.#drives = drives
+    this.#recorded = recording?.options ?? null
     this.#network = network
     this.#files = files
     this.#listener = listener
@@ -190,6 +197,7 @@ export class WorkerMachine {
 
   #boardParts(): BoardParts {
     return {
+      recorded: this.#recorded,
       images: this.#images,
       drives: this.#drives,
       network: this.#network,
@@ -209,7 +217,7 @@ export class WorkerMachine {
     const recorded =
       recording &&
       ((all: PcOptions): Promise<Pc> =>
-        opened === null ? recording.make(all, this.#images, this.#currentOptions()) : recording.open(all, opened))
+        opened === null ? recording.make(all, this.#currentOptions()) : recording.open(all, opened))
     return createBoard(this.#options, parts, snapshot, recorded ?? undefined)
   }
 

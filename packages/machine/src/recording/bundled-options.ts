@@ -1,0 +1,93 @@
+import type { BlockBackend, PacketBackend } from '@retrap/device'
+import { factsOf, networkOf, type NetworkFacts } from '../back-ends/packets.ts'
+import { traitsOf } from '../combinations/traits.ts'
+import { unusedMedium, unusedNetwork } from '../elsewhere/unused.ts'
+import { MachineError } from '../errors.ts'
+import type { PcOptions } from '../options/pc-options.ts'
+
+/** Options that are of the host, and not of the machine. */
+const OF_HOST: ReadonlySet<string> = new Set<keyof PcOptions>([
+  ...(['snapshot', 'forks', 'jit', 'screen', 'keyboard', 'mouse', 'speaker'] as const),
+  ...(['trace', 'sampling', 'profile', 'codeCacheBytes', 'keepsPace', 'devices', 'deviceServers'] as const),
+])
+
+/** Stands for what is not plain data: an image by its number, a medium, a network, or the far end of a stream. */
+type Stand =
+  | { readonly $image: number }
+  | { readonly $medium: BlockBackend['properties'] }
+  | { readonly $network: NetworkFacts }
+  | { readonly $stream: true }
+
+/** The options of a machine, as a recording has them: what JSON can hold, and images apart. */
+export interface BundledOptions {
+  /** Plain data. */
+  readonly options: object
+  /** Kernels and other images that the options name by their numbers. */
+  readonly images: readonly Uint8Array[]
+}
+
+/** Stands for a disk that is not here: a replay asks nothing of it, and a machine that goes on from there sees it fail. */
+function absentMedium(properties: BlockBackend['properties']): BlockBackend {
+  const absent = (): Promise<never> => Promise.reject(new Error('the recording has no more of this disk'))
+  const none = unusedMedium(properties)
+  return { ...none, read: absent, write: absent, flush: absent, discard: absent, writeZeroes: absent }
+}
+
+const has = (value: object, ...methods: readonly string[]): boolean =>
+  methods.every((name) => typeof (value as Record<string, unknown>)[name] === 'function')
+
+/**
+ * Returns the options of a machine as plain data, with which its recording is replayed anywhere. Its disks and networks are left out: a
+ * recording has what came from them.
+ *
+ * @throws MachineError `ERR_OPTION` for a machine with models of the caller, shares or placed devices, which only their program makes
+ */
+export function bundleOptions(options: PcOptions): BundledOptions {
+  const traits = traitsOf(options)
+  if (traits.has('recorded-models') || traits.has('deterministic-model'))
+    throw new MachineError(
+      'ERR_OPTION',
+      'a bundle: models of your own, shares, and devices in other threads are made by their program alone; leave them or the bundle out',
+    )
+  const images: Uint8Array[] = []
+  const plain = (value: unknown): unknown => {
+    if (typeof value === 'function') return undefined
+    if (typeof value !== 'object' || value === null) return value
+    if (value instanceof Uint8Array) return { $image: images.push(value) - 1 } satisfies Stand
+    if (Array.isArray(value)) return value.map(plain)
+    if (has(value, 'read', 'writeZeroes')) return { $medium: (value as BlockBackend).properties } satisfies Stand
+    if (has(value, 'connect', 'ready')) return { $network: factsOf(value as PacketBackend) } satisfies Stand
+    if (has(value, 'send')) return { $stream: true } satisfies Stand
+    return Object.fromEntries(
+      Object.entries(value).flatMap(([name, part]) => (name === 'audio' ? [] : [[name, plain(part)]])),
+    )
+  }
+  const own = Object.fromEntries(Object.entries(options).filter(([name]) => !OF_HOST.has(name)))
+  return { options: plain(own) as object, images }
+}
+
+/**
+ * Returns what {@link bundleOptions} was given, as far as a replay needs it.
+ *
+ * @throws MachineError `ERR_OPTION` for other data
+ */
+export function optionsOfBundle({ options, images }: BundledOptions): PcOptions {
+  const bad = (what: string): MachineError => new MachineError('ERR_OPTION', `a bundle: ${what}`)
+  const whole = (value: unknown): unknown => {
+    if (typeof value !== 'object' || value === null) return value
+    if (Array.isArray(value)) return value.map(whole)
+    const { $image, $medium, $network, $stream } = value as Partial<Record<string, unknown>>
+    if ($image !== undefined) {
+      const image = images[$image as number]
+      if (image === undefined) throw bad(`it lacks image ${Number($image)}`)
+      return image
+    }
+    if ($medium !== undefined) return absentMedium($medium as BlockBackend['properties'])
+    if ($network !== undefined) return unusedNetwork(networkOf($network as NetworkFacts))
+    if ($stream !== undefined) return { send: () => undefined }
+    return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, whole(part)]))
+  }
+  const made = whole(options) as Partial<PcOptions> | null
+  if (typeof made?.memoryBytes !== 'number') throw bad('it has no options of a machine')
+  return made as PcOptions
+}

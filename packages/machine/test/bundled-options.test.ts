@@ -1,0 +1,47 @@
+/** Options as a recording has them: its run is the same again without any of what the machine was made with. */
+import { defineDevice } from '@retrap/device'
+import { saveVcpuRegisters } from '@retrap/x86-cpu'
+import { describe, expect, test } from 'vitest'
+import { bundleOptions, optionsOfBundle, type Pc, type PcOptions, recordPc, replayPc } from '../src/index.ts'
+import { fullPc } from './support/full-machines.ts'
+import { idleFirmware } from './support/idle-guest.ts'
+
+const registers = ({ domain }: Pc): unknown => domain.vcpus.map(({ cpu }) => saveVcpuRegisters(cpu))
+
+describe.each(['pc', 'q35'] as const)('a %s with a device of every kind', (board) => {
+  test('is replayed by the options of its bundle', async () => {
+    const options: PcOptions = { ...fullPc(board), firmware: idleFirmware(3000), commandLine: 'a b', cpu: 'core2' }
+    const { options: plain, images } = bundleOptions(options)
+    const pieces: Uint8Array[] = []
+    const recorder = await recordPc(options, (bytes) => pieces.push(bytes), { about: plain, images, keepsPace: true })
+    const { pc } = recorder
+    pc.serial.receive(Buffer.from('abc'))
+    await pc.run({ timeoutMs: 150 })
+    pc.serial.receive(Buffer.from('d'))
+    await pc.run({ timeoutMs: 100 })
+    const expected = registers(pc)
+    await recorder.end()
+    pc.close()
+    const file = Buffer.concat(pieces)
+    const source = { bytes: file.length, read: (at: number, bytes: number) => file.subarray(at, at + bytes) }
+    const again = optionsOfBundle({ options: JSON.parse(JSON.stringify(plain)) as object, images })
+    const replay = await replayPc(again, source)
+    expect(await replay.run()).toEqual({ reason: 'end-of-recording' })
+    expect(replay.instructions).toBeGreaterThan(1000)
+    expect(registers(replay.pc)).toEqual(expected)
+    replay.close()
+  })
+})
+
+test('models of the caller are in no bundle; one that lacks an image is refused', () => {
+  const device = defineDevice({
+    name: 'mine',
+    stateless: true,
+    mmio: { base: 0xfed9_0000, size: 0x1000 },
+    read: () => 1,
+  })
+  expect(() => bundleOptions({ ...fullPc('pc'), devices: [device] })).toThrow(/models of your own, shares/)
+  const { options } = bundleOptions(fullPc('pc'))
+  expect(() => optionsOfBundle({ options, images: [] })).toThrow('it lacks image 0')
+  expect(() => optionsOfBundle({ options: {}, images: [] })).toThrow('it has no options of a machine')
+})
