@@ -1,4 +1,5 @@
 /** Stops of a machine that runs: at ports, device memory, MSRs and exceptions. */
+import { defineDevice } from '@retrap/device'
 import { DebugExit } from '@retrap/devices'
 import { afterEach, expect, test } from 'vitest'
 import {
@@ -102,6 +103,26 @@ test.each([false, true])('JIT %s: directions, MSRs and exceptions', async (jit) 
   count('page', { kind: 'handler', vector: PAGE_FAULT })
   expect(await pc.run()).toMatchObject({ reason: 'debug-exit' })
   expect(Object.fromEntries(counts)).toEqual({ read: 40, write: 40, msr: 40, fault: 40, handler: 40, page: 40 })
+})
+
+test.each(['port', 'mmio'] as const)('a %s that is asked already when the stop is set', async (kind) => {
+  let answer: ((value: number) => void) | undefined
+  const read = (): Promise<number> => new Promise<number>((resolve) => (answer = resolve))
+  const [address, range] =
+    kind === 'port' ? [PORTS + 1, { ports: { base: PORTS, size: 4 } }] : [DEVICE, { mmio: { base: DEVICE, size: 64 } }]
+  const device = defineDevice({ name: 'slow', ...range, read })
+  const devices = [new DebugExit({ iobase: EXIT_PORT }), device]
+  const { pc, debug } = await made([kind === 'port' ? 'in' : 'read'], { devices })
+  void pc.run()
+  await expect.poll(() => answer).toBeDefined()
+  await debug.stop()
+  const { instructions } = pc.domain
+  debug.stopAt({ kind, address, count: 1 })
+  const next = debug.nextStop()
+  debug.resume()
+  answer!(0x34)
+  expect(await next).toMatchObject({ kind, address, write: false, value: 0x34n })
+  expect(pc.domain.instructions).toBe(instructions + 1)
 })
 
 test('monitor sets, lists and deletes them, and tells of a stop', async () => {

@@ -430,6 +430,9 @@ export class Executor {
     const alone =
       this.#stepwise ||
       this.#turn.remaining <= 1 ||
+      // A debugger may have come while the device took its time.
+      this.#core.places.ports ||
+      this.#core.places.mmio ||
       (u32[S_STEPPING >>> 2]! | u32[S_PENDING_DEBUG >>> 2]! | u32[S_PENDING_FAULT >>> 2]!) !== 0 ||
       this.#mustStep()
     if (alone) return this.#nextPass()

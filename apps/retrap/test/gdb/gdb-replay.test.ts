@@ -158,6 +158,57 @@ describe.skipIf(!hasGdb)(`gdb${skipNote(hasGdb, 'gdb not installed')}`, { timeou
     `)
   })
 
+  test('MSRs and exceptions stop it in both directions', async () => {
+    const commands = [
+      'monitor break msr 0xc0000080 write',
+      'monitor break exception #UD',
+      'continue',
+      'continue',
+      'print/x $pc',
+      'continue',
+      'reverse-continue',
+      'print/x $pc',
+      'reverse-continue',
+      'reverse-continue',
+      'monitor delete all',
+      'monitor catch #UD',
+      'continue',
+      'reverse-continue',
+    ]
+    const [output, errors] = await debugScripted(GDB, machine, commands, folder)
+    const lines = `${output}${errors}`.split('\n').filter((line) => line !== '' && !/^warning|^determining/.test(line))
+    expect(lines).toMatchInlineSnapshot(`
+      [
+        "Program received signal SIGTRAP, Trace/breakpoint trap.",
+        "0x00000000000f0097 in ?? ()",
+        "Program received signal SIGTRAP, Trace/breakpoint trap.",
+        "0x00000000000f01e1 in ?? ()",
+        "$1 = 0xf01e1",
+        "No more reverse-execution history.",
+        "0x00000000000f01dc in ?? ()",
+        "Program received signal SIGTRAP, Trace/breakpoint trap.",
+        "0x00000000000f01bc in ?? ()",
+        "$2 = 0xf01bc",
+        "Program received signal SIGTRAP, Trace/breakpoint trap.",
+        "0x00000000000f0095 in ?? ()",
+        "No more reverse-execution history.",
+        "0x000000000000fff0 in ?? ()",
+        "Program received signal SIGILL, Illegal instruction.",
+        "0x00000000000f01bc in ?? ()",
+        "No more reverse-execution history.",
+        "0x000000000000fff0 in ?? ()",
+        "1: MSR 0xc0000080, write",
+        "2: handler of #UD",
+        "MSR 0xc0000080: written, 0x100",
+        "the handler of #UD is next, error code 0x0",
+        "the handler of #UD is next, error code 0x0",
+        "MSR 0xc0000080: written, 0x100",
+        "There is no such stop.",
+        "Caught: #UD",
+      ]
+    `)
+  })
+
   test('what has happened cannot be changed', async () => {
     await expect(debug([`set var ${data} = 1`])).rejects.toThrow('Cannot access memory at address')
     await expect(debug(['set var $rax = 1'])).rejects.toThrow('Could not write register')

@@ -374,7 +374,8 @@ export class ReplayDebugger {
     debug.onStop((told) => {
       if (told.kind === 'fault' || !isCounted(told)) stop()
     })
-    debug.catchesShutdown = this.catchesShutdown
+    const { catchesShutdown } = debug
+    debug.catchesShutdown = catchesShutdown || this.catchesShutdown
     try {
       const exit = await machine.goOn(to, { ...options, signal: abort.signal })
       return { hit: found, exit }
@@ -382,6 +383,7 @@ export class ReplayDebugger {
       options.signal?.removeEventListener('abort', stop)
       for (const each of set) each.remove()
       debug.onStop(null)
+      debug.catchesShutdown = catchesShutdown
       if (debug.isStopped) debug.resume()
     }
   }

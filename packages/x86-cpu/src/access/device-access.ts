@@ -301,6 +301,7 @@ export class DeviceAccess {
     const status = this.#makeLogged(gpa, size, write, lo, hi)
     if (status !== STATUS_DONE) return status
     if (!write) this.#takeWords()
+    if (this.#places.mmio) this.#places.note('mmio', gpa, size, write, this.#u32[DATA]!, this.#u32[DATA + 1]!)
     this.#pass.answered()
     return status
   }
