@@ -174,6 +174,33 @@ test('the machine that goes back is the same one: its breakpoints hold, and its 
   expect(machines[0]!.state).toBe('stopped')
 })
 
+test('a step back leaves a place near it, from which the next one begins, and all is as on the whole way', async () => {
+  const source = sourceOf(await record(options, Infinity))
+  replay = await replayPc(options, source, { at: 'end', checkpointMs: Infinity })
+  const begins = vi.spyOn(ReplayGate.prototype, 'restored')
+  const begun = (): number => begins.mock.calls.at(-1)![0][0]!
+  const debug = await replay.debugger()
+  await debug.stepBack()
+  expect(begun()).toBe(0)
+  for (const back of [2, 3]) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await debug.stepBack()
+    expect(replay.instructions).toBe(replay.end - back)
+    expect(begun()).toBeGreaterThan(replay.end * 0.9)
+  }
+  const place = replay.instructions
+  const { state, pages } = await replay.pc.save()
+  // Before the place that was kept, and back.
+  await replay.goto(1000)
+  expect(begun()).toBe(0)
+  await replay.goto(place)
+  expect(await replay.pc.save()).toEqual({ state, pages })
+  replay.close()
+  replay = await replayPc(options, source, { checkpointMs: Infinity })
+  await replay.goto(place)
+  expect(await replay.pc.save()).toEqual({ state, pages })
+})
+
 test.each([0, 1])('a replay that is closed leaves no machine that it makes, %i awaited', async (turns) => {
   replay = await open()
   const debug = await replay.debugger()

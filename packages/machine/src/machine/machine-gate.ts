@@ -1,5 +1,5 @@
 import type { DeviceModel, InputBackend } from '@retrap/device'
-import type { Domain, DomainRest, DomainServer, OutsideInputs } from '@retrap/hvm'
+import type { Domain, DomainRest, DomainServer, FrameSet, OutsideInputs } from '@retrap/hvm'
 import type { MachineRestoreOptions } from '../life/machine-life.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
 import type { FormerPages, MachineSnapshotSource } from '../snapshot/snapshots.ts'
@@ -21,6 +21,10 @@ export interface GatedSnapshots<K extends MachineKind> {
     options: MachineRestoreOptions,
     before?: FormerPages,
   ): Promise<void>
+  /** Begins to note what is written since the snapshot that the machine was made from. The machine has not run. */
+  noteSince(pages: FormerPages['pages']): Promise<void>
+  /** Returns frames that may have been written since the machine was made from a snapshot, or put back to it; undefined: unknown. */
+  writtenSince(pages: FormerPages['pages']): FrameSet | undefined
 }
 
 /** A machine as its gate sees it. */

@@ -81,6 +81,34 @@ export interface CheckpointTakerOptions {
 }
 
 /**
+ * Saves a machine, and where it is in its log.
+ *
+ * @param keep - keeps that, and its RAM, while its devices are at rest
+ * @throws MachineError `ERR_SNAPSHOT`; what `keep` throws
+ */
+export async function saveInstant(
+  machine: GatedMachine<MachineKind>,
+  gate: LoggedGate,
+  keep: (state: CheckpointState, position: LogPosition) => void,
+): Promise<void> {
+  if (!isAtRest(machine.domain)) throw BUSY
+  const snapshots = await machine.snapshots()
+  const rest = await snapshots.rest(DEADLINE_MS)
+  let isSaved = false
+  try {
+    const pc = await snapshots.saveState(rest)
+    const [parties, position] = [gate.saveParties(), gate.position()]
+    if (parties === undefined || position === undefined) throw BUSY
+    const retired = machine.domain.vcpus.map(({ cpu }) => cpu.retired)
+    keep({ pc, parties, retired }, position)
+    isSaved = true
+  } finally {
+    rest.end()
+    if (isSaved) gate.partiesGoOn()
+  }
+}
+
+/**
  * Takes checkpoints of a machine as it runs: where a round of its vCPUs begins, and while its devices are at rest, so that
  * the run is the same with and without. Only frames that were written since the last one are looked at.
  */
@@ -184,26 +212,13 @@ export class CheckpointTaker {
   }
 
   async #take(instant: Instant): Promise<void> {
-    const gate = this.#gate
     this.#isCompared = false
     const memory = this.#store.draft()
     try {
-      const snapshots = await this.#machine.snapshots()
-      const rest = await snapshots.rest(DEADLINE_MS)
-      let isSaved = false
-      try {
-        const pc = await snapshots.saveState(rest)
-        const [parties, position] = [gate.saveParties(), gate.position()]
-        if (parties === undefined || position === undefined) throw BUSY
+      await saveInstant(this.#machine, this.#gate, (state, position) => {
         this.#addChanged(memory)
-        const retired = this.#machine.domain.vcpus.map(({ cpu }) => cpu.retired)
-        const state: CheckpointState = { pc, parties, retired }
         this.#store.add(instant, state, memory, position, bytesOf(position), this.#isCompared)
-        isSaved = true
-      } finally {
-        rest.end()
-        if (isSaved) gate.partiesGoOn()
-      }
+      })
     } catch (error) {
       memory.discard()
       throw error

@@ -40,7 +40,9 @@ export class PastMachine<K extends MachineKind, M extends Machine<K>> {
     this.#from = from
     if (here !== undefined && from !== undefined && (await isPutBack(here, from, former))) return here
     this.close()
-    return (this.#current = await this.#build(from))
+    this.#current = await this.#build(from)
+    if (from !== undefined) await (await this.#current.gated.snapshots()).noteSince(from.pages)
+    return this.#current
   }
 
   /** Ends the machine: the next one is another. */

@@ -6,6 +6,7 @@ import { MachineError } from '../errors.ts'
 import { type MachineRunOptions, OneByOne } from '../life/machine-life.ts'
 import type { MachineKind } from '../machine/board.ts'
 import type { Machine } from '../machine/machine.ts'
+import type { GatedMachine } from '../machine/machine-gate.ts'
 import type { MachineOptions } from '../options/machine-options.ts'
 import type { Pc } from '../pc/pc.ts'
 import type { PcKind } from '../pc/pc-board.ts'
@@ -18,6 +19,7 @@ import { BackEndGate } from './back-end-gate.ts'
 import type { ReplayDebugger, TravellingMachine } from './replay-debugger.ts'
 import type { ReplayExit } from './replay-exit.ts'
 import { type RecordingSource, type ReplayOptions, RunReplay } from './run-replay.ts'
+import { NearPoints } from './near-points.ts'
 import { ReplayGate } from './replay-gate.ts'
 import { PastMachine, type Rebuilt } from './past-machine.ts'
 import type { LastWriter } from './who-wrote.ts'
@@ -28,6 +30,9 @@ import { readCheckpoint, type StartingPoint, storedCheckpoint } from './saved-ch
 const MOST_STORED_BYTES = 128 * 2 ** 20
 /** Instructions that are executed in less time than it takes to put the machine elsewhere. */
 const WORTH_INSTRUCTIONS = 20_000_000
+/** On a longer way a place is kept when this part of it is left. */
+const LONG_WAY = 500_000
+const LAST_PART = 1 / 20
 
 const wasClosed = (): MachineError => new MachineError('ERR_STATE', 'the replay was closed')
 
@@ -40,19 +45,30 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
   readonly #recording: Recording
   readonly #options: K['options']
   readonly #onMachine: (machine: M) => void
-  readonly #store: Checkpoints = new CheckpointStore(MOST_STORED_BYTES)
-  /** Checkpoints of the machine that is recorded just now. */
-  #recorded: Checkpoints | undefined
+  readonly #store: Checkpoints
+  /** The store is that of a machine that is recorded just now. */
+  readonly #isLive: boolean
   readonly #checkpointMs: number | undefined
   /** Searches: one at a time, as there is one machine. */
   readonly #searches = new OneByOne()
   readonly #past: PastMachine<K, M>
+  readonly #near = new NearPoints()
   /** Takes checkpoints of the machine. */
   #taker: CheckpointTaker | undefined
+  #takerOf: GatedMachine<K> | undefined
+  #look: (() => void) | null = null
   #isClosed = false
 
-  private constructor(kind: RecordedKind<K, M>, recording: Recording, options: K['options'], given: ReplayOptions<M>) {
+  private constructor(
+    kind: RecordedKind<K, M>,
+    recording: Recording,
+    options: K['options'],
+    given: ReplayOptions<M>,
+    recorded?: Checkpoints,
+  ) {
     super(recording)
+    this.#store = recorded ?? new CheckpointStore(MOST_STORED_BYTES)
+    this.#isLive = recorded !== undefined
     this.#kind = kind
     this.#recording = recording
     this.#options = options
@@ -99,8 +115,8 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     instruction: number,
   ): Promise<MachineReplay<K, M>> {
     const { backEnds } = recording.description as RunDescription
-    const replay = new MachineReplay(kind, recording, withRecordedFlash<K>(options, backEnds), {})
-    replay.#recorded = recorded
+    const given = { checkpointMs: Infinity }
+    const replay = new MachineReplay(kind, recording, withRecordedFlash<K>(options, backEnds), given, recorded)
     await replay.#makeNear(instruction)
     return replay
   }
@@ -113,21 +129,21 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     ]
     const memoryAt = this.#store.instants[inMemory]?.instructions ?? -1
     const fileAt = this.#recording.checkpoints[inFile]?.instructions ?? -1
-    const inRecorder = this.#recorded?.nearest(instruction) ?? -1
-    const recorderAt = this.#recorded?.instants[inRecorder]?.instructions ?? -1
-    if (memoryAt >= Math.max(fileAt, recorderAt) && memoryAt >= 0)
-      return this.#make(storedCheckpoint(this.#store, inMemory))
-    const isAnywhere = Math.max(memoryAt, fileAt, recorderAt) >= 0
-    // The snapshot's pages are read by the machine that is recorded.
-    if (!isAnywhere && this.#recorded !== undefined && this.#options.snapshot !== undefined)
-      throw new MachineError('ERR_STATE', `there is no checkpoint at or before instruction ${instruction}`)
-    if (recorderAt > fileAt) {
-      this.#store.clear()
-      await this.#make(storedCheckpoint(this.#recorded!, inRecorder))
-      return
-    }
+    const near = this.#near.nearest(instruction, Math.max(memoryAt, fileAt))
+    if (near !== undefined)
+      try {
+        return await this.#make(near)
+      } catch (error) {
+        // The checkpoint below it was dropped.
+        this.#near.clear()
+        if (this.#isClosed) throw error
+      }
+    if (memoryAt >= fileAt && memoryAt >= 0) return this.#make(storedCheckpoint(this.#store, inMemory))
     if (fileAt < 0) {
-      this.#store.clear()
+      // The snapshot's pages are read by the machine that is recorded.
+      if (this.#isLive && this.#options.snapshot !== undefined)
+        throw new MachineError('ERR_STATE', `there is no checkpoint at or before instruction ${instruction}`)
+      if (!this.#isLive) this.#store.clear()
       await this.#make()
       if (this.#kind.isExact) await this.#taker!.take()
       return
@@ -140,13 +156,23 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
 
   async #make(from?: StartingPoint): Promise<void> {
     const { gate, gated: machine } = await this.#at(from)
-    this.#taker = new CheckpointTaker({ machine, gate, store: this.#store, intervalMs: this.#checkpointMs })
+    this.#near.begin(from)
+    const { last } = this.#store
+    if (machine !== this.#takerOf || last === undefined) {
+      // A taker notes what is written from here on, which is to be all since the last checkpoint.
+      if (last !== undefined && from !== undefined && from.instructions > last.instructions && !this.#isLive)
+        this.#store.clear()
+      this.#taker?.close()
+      this.#takerOf = machine
+      this.#taker = new CheckpointTaker({ machine, gate, store: this.#store, intervalMs: this.#checkpointMs })
+      this.#look = gate.look
+    }
+    gate.look = this.#look
   }
 
   /** Brings the machine to a checkpoint, and takes none of it on its way from there. */
   async #at(from?: StartingPoint): Promise<Rebuilt<K, M>> {
     if (this.#isClosed) throw wasClosed()
-    this.#taker?.close()
     const former = this.#past.current?.machine
     const rebuilt = await this.#past.at(from)
     if (this.#isClosed) throw wasClosed()
@@ -194,7 +220,20 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     this.#checkPlace(instruction)
     if (instruction < this.instructions || this.#hasBetween(this.instructions, instruction))
       await this.#makeNear(instruction)
-    return this.#goOn(instruction, options)
+    return this.#goTo(instruction, options)
+  }
+
+  /** Goes on to an instruction. Places shortly before it are kept, if it is a long way. */
+  async #goTo(instruction: number, options: MachineRunOptions): Promise<ReplayExit> {
+    for (;;) {
+      const left = instruction - this.instructions
+      if (left <= LONG_WAY) return this.#goOn(instruction, options)
+      // oxlint-disable-next-line no-await-in-loop -- nearer and nearer
+      const exit = await this.#goOn(instruction - Math.floor(left * LAST_PART), options)
+      if (exit.reason !== 'arrived') return exit
+      // oxlint-disable-next-line no-await-in-loop
+      await this.#near.take(this.#past.current!)
+    }
   }
 
   #checkPlace(instruction: number): void {
@@ -206,7 +245,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
   #hasBetween(from: number, to: number): boolean {
     const least = from + WORTH_INSTRUCTIONS
     const isThere = ({ instructions }: Instant): boolean => instructions > least && instructions <= to
-    const stores = [this.#store.instants, this.#recorded?.instants ?? [], this.#recording.checkpoints]
+    const stores = [this.#store.instants, this.#recording.checkpoints]
     return stores.some((instants) => instants.some(isThere))
   }
 
@@ -233,7 +272,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     const replay = this.#ofPc()
     const now = this.#past.current!.gate.instant()
     // Where the search leaves the machine is at hand.
-    await this.#taker!.take()
+    await this.#near.take(this.#past.current!)
     let isElsewhere = false
     const past = {
       pc: replay.pc,
@@ -268,7 +307,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
     const { gate } = this.#past.current!
     gate.limitRound = round
     try {
-      return await this.#goOn(instructions, options)
+      return await this.#goTo(instructions, options)
     } finally {
       gate.limitRound = 0
     }
@@ -302,7 +341,7 @@ export class MachineReplay<K extends MachineKind, M extends Machine<K>> extends 
       },
       end: this.end,
       goto: (instruction, options) => this.goto(instruction, options),
-      keep: async () => void (await this.#taker!.take()),
+      keep: () => this.#near.take(this.#past.current!),
       makeNear: (instruction) => this.#makeNear(instruction),
       goOn: (instruction, options) => this.#goOn(instruction, options),
       whoWrote: (ranges, options) => this.#searches.do(() => this.#whoWrote(ranges, options)),

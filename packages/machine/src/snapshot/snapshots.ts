@@ -7,6 +7,7 @@ import {
   type DomainReturn,
   type DomainState,
   type ForkedMemory,
+  type FrameSet,
   type GuestPages,
   type GuestPageSource,
   noteWrites,
@@ -223,6 +224,19 @@ export class Snapshots<S extends DomainState, State extends MachineState<S>> {
       mapped: () => board.putBackMap(state),
       restore: () => board.putBackRest(state),
     }
+  }
+
+  /** See `GatedSnapshots.noteSince`. */
+  async noteSince(pages: FormerPages['pages']): Promise<void> {
+    this.#restoring?.finishNow()
+    await this.#log()
+    const since = this.#written?.note()
+    if (since !== undefined) this.#since.set(pages, since)
+  }
+
+  /** See `GatedSnapshots.writtenSince`. */
+  writtenSince(pages: FormerPages['pages']): FrameSet | undefined {
+    return this.#since.get(pages)?.now()
   }
 
   /** See `Pc.restore`. @param before - what is known of the snapshot's pages */

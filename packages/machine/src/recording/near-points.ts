@@ -1,0 +1,150 @@
+import { type FrameSet, guestFrames } from '@retrap/hvm'
+import { PAGE_BYTES } from '@retrap/memory'
+import type { GatedMachine } from '../machine/machine-gate.ts'
+import type { MachineKind } from '../machine/board.ts'
+import { saveInstant } from './checkpoints.ts'
+import type { ReplayGate } from './replay-gate.ts'
+import type { StartingPoint } from './saved-checkpoints.ts'
+
+/** Bytes of frames that all points may have together. */
+const MOST_BYTES = 64 * 2 ** 20
+const MOST_POINTS = 16
+
+/** Frames that are looked at together. */
+const BLOCK = 512
+/** Zeros. */
+const NOTHING = new Uint8Array(PAGE_BYTES)
+
+/** A frame that was written since a checkpoint. */
+interface Frame {
+  readonly bytes: Uint8Array
+  /** Below zero: no page of a checkpoint has it. */
+  readonly identity: number
+}
+
+type Frames = ReadonlyMap<number, Frame>
+
+/** A replay's machine. */
+interface Near {
+  readonly gated: GatedMachine<MachineKind>
+  readonly gate: ReplayGate
+}
+
+/** A place near which a replay is: a checkpoint, and what was written since. */
+interface NearPoint extends StartingPoint {
+  readonly base: StartingPoint
+  readonly frames: Frames
+}
+
+/**
+ * Places that a replay has passed shortly before those that it has gone to, so that the next step back is short. Of RAM each has
+ * what was written since the checkpoint from which the replay has come. The oldest are dropped.
+ */
+export class NearPoints {
+  #points: NearPoint[] = []
+  #from: StartingPoint | undefined
+  /** Written since the checkpoint, as of the last point. */
+  #frames: Frames = new Map()
+  #identity = 0
+
+  /** The machine is at a checkpoint, or at a point; undefined: at power-on. */
+  begin(from: StartingPoint | undefined): void {
+    this.#from = from
+    this.#frames = isPoint(from) ? from.frames : new Map()
+  }
+
+  /** The last point that is not after an instruction, and after another one. */
+  nearest(instruction: number, after: number): StartingPoint | undefined {
+    let found: NearPoint | undefined
+    for (const point of this.#points)
+      if (point.instructions <= instruction && point.instructions > (found?.instructions ?? after)) found = point
+    // The machine knows what it has written since it was put back to these pages last.
+    return found && { ...found, pages: { ...found.pages } }
+  }
+
+  /** Keeps the present place, if that is possible. */
+  async take({ gated, gate }: Near): Promise<void> {
+    const from = this.#from
+    const { instructions } = gated.domain
+    if (from === undefined || this.#points.some((point) => point.instructions === instructions)) return
+    const written = (await gated.snapshots()).writtenSince(from.pages)
+    if (written === undefined) return
+    const base = isPoint(from) ? from.base : from
+    try {
+      await saveInstant(gated, gate, (state, position) => {
+        const frames = this.#framesOf(gated, written)
+        this.#points.push({ ...state, instructions, position, base, frames, pages: pagesOver(base.pages, frames) })
+        this.#frames = frames
+      })
+    } catch {
+      // A device is busy, or cannot be saved: the way is longer.
+      return
+    }
+    while (this.#points.length > MOST_POINTS || this.#bytes() > MOST_BYTES) this.#points.shift()
+  }
+
+  /** Frames that were written since the checkpoint. Those that have not changed since the last point are the same objects. */
+  #framesOf({ domain }: Near['gated'], written: FrameSet): Frames {
+    const frames = new Map(this.#frames)
+    const { u8 } = domain.memory
+    for (const { gfn, count } of guestFrames(domain))
+      for (let at = gfn; at < gfn + count; at++) {
+        if (at % BLOCK === 0 && at + BLOCK <= gfn + count && !written.any(at, BLOCK)) at += BLOCK - 1
+        else if (written.has(at)) {
+          const ma = domain.p2m.translate(at * PAGE_BYTES)
+          const now = ma < 0 ? NOTHING : u8.subarray(ma, ma + PAGE_BYTES)
+          const former = frames.get(at)
+          if (former === undefined || !isSame(former.bytes, now))
+            frames.set(at, { bytes: isSame(NOTHING, now) ? NOTHING : now.slice(), identity: --this.#identity })
+        }
+      }
+    return frames
+  }
+
+  /** Bytes of all frames; points share them. */
+  #bytes(): number {
+    const all = new Set<Frame>()
+    for (const { frames } of this.#points)
+      for (const frame of frames.values()) if (frame.bytes !== NOTHING) all.add(frame)
+    return all.size * PAGE_BYTES
+  }
+
+  /** Forgets all. */
+  clear(): void {
+    this.#points = []
+  }
+}
+
+const isPoint = (from: StartingPoint | undefined): from is NearPoint => from !== undefined && 'frames' in from
+
+function isSame(one: Uint8Array, other: Uint8Array): boolean {
+  const words = (bytes: Uint8Array): Int32Array => new Int32Array(bytes.buffer, bytes.byteOffset, PAGE_BYTES / 4)
+  const [some, others] = [words(one), words(other)]
+  for (let i = 0; i < some.length; i++) if (some[i] !== others[i]) return false
+  return true
+}
+
+type Pages = StartingPoint['pages']
+
+/** The pages of a checkpoint with others over them. */
+function pagesOver(base: Pages, frames: Frames): Pages {
+  const kept: number[] = []
+  for (const [index, gfn] of base.gfns.entries()) if (!frames.has(gfn)) kept.push(index)
+  const added = [...frames].filter(([, { bytes }]) => bytes !== NOTHING).sort(([a], [b]) => a - b)
+  const gfns = new Uint32Array(kept.length + added.length)
+  /** By page: a place in the base from 0 on, in the others below zero. */
+  const places = new Int32Array(gfns.length)
+  for (let at = 0, i = 0, j = 0; at < gfns.length; at++) {
+    const [one, other] = [base.gfns[kept[i] ?? -1] ?? Infinity, added[j]?.[0] ?? Infinity]
+    gfns[at] = Math.min(one, other)
+    places[at] = one < other ? kept[i++]! : ~j++
+  }
+  const own = (place: number): Frame => added[~place]![1]
+  return {
+    state: undefined,
+    gfns,
+    source: base.source,
+    contents: (index) => (places[index]! < 0 ? own(places[index]!).bytes : base.contents(places[index]!)),
+    identity: (index) => (places[index]! < 0 ? own(places[index]!).identity : base.identity(places[index]!)),
+  }
+}
